@@ -1,0 +1,174 @@
+"""An example of a job that Landfall starts: the batch's CSV files become partitioned Parquet.
+
+A Glue Python shell job. It reads each input through the reader role, and writes with the job's own
+role, so neither account needs a bucket policy for the other. Its own arguments:
+
+    --output s3://bucket/prefix/     where to write, in the analytics account
+    --partition-by COLUMN            the column that becomes the Hive partition, `COLUMN=value/`
+    --constants NAME[,NAME…]         optional: those arguments of the job become columns
+
+An object is named by its partition, the batch and the input's place in the batch. Running a batch
+again therefore replaces its own files and never doubles a row. It is not atomic: when an input is
+bad, the files of the inputs before it are already written, and are replaced by the next attempt.
+Each CSV is held in memory as a whole.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import quote
+
+import boto3
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet
+
+import landfall
+
+HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
+MAX_PARTITIONS = 1000
+"""More distinct values in one file than this are not a partition column but a mistake."""
+
+
+class JobError(RuntimeError):
+    """The job cannot do what it was asked to; starting it again would not help."""
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Convert the batch, then print one line of JSON that says what was done."""
+    batch = landfall.arguments(argv)
+    bucket, prefix = output_of(batch.arguments)
+    partition_by = batch.arguments.get("partition-by", "")
+    if not partition_by:
+        raise JobError("failed to start: `--partition-by` is missing")
+    constants = constants_of(batch.arguments)
+
+    source = landfall.reader_session(batch).client("s3")
+    target = boto3.client("s3")
+    rows_read = rows_written = files_written = 0
+    for index, item in enumerate(batch.inputs):
+        with landfall.open_input(source, item) as body:
+            data = body.read()
+        table = read_csv(data, landfall.printable(item.url), partition_by, constants)
+        rows_read += table.num_rows
+        for value, part in partitions(table, partition_by, landfall.printable(item.url)):
+            key = f"{prefix}{partition_path(partition_by, value)}/{file_name(batch, index)}"
+            target.put_object(Bucket=bucket, Key=key, Body=to_parquet(part))
+            rows_written += part.num_rows
+            files_written += 1
+    summary = {
+        "batch_id": batch.batch_id,
+        "inputs": len(batch.inputs),
+        "rows_read": rows_read,
+        "rows_written": rows_written,
+        "files_written": files_written,
+        "output": f"s3://{bucket}/{prefix}",
+    }
+    print(json.dumps(summary), flush=True)
+
+
+def output_of(arguments: Mapping[str, str]) -> tuple[str, str]:
+    """The bucket and the prefix of `--output`; the prefix is empty or ends with a slash."""
+    url = arguments.get("output", "")
+    bucket, _, prefix = url[len("s3://") :].partition("/")
+    if not url.startswith("s3://") or not bucket:
+        raise JobError("failed to start: `--output` is not `s3://bucket/prefix/`")
+    return bucket, prefix if not prefix or prefix.endswith("/") else f"{prefix}/"
+
+
+def constants_of(arguments: Mapping[str, str]) -> dict[str, str]:
+    """The arguments that `--constants` names, which are the same for every row."""
+    names = [name for name in arguments.get("constants", "").split(",") if name]
+    missing = [f"`--{name}`" for name in names if name not in arguments]
+    if missing:
+        raise JobError(f"failed to start: `--constants` names {', '.join(missing)}: not given")
+    return {name: arguments[name] for name in names}
+
+
+def read_csv(data: bytes, name: str, partition_by: str, constants: Mapping[str, str]) -> pa.Table:
+    """The rows of one CSV file with a header line; `name` is what errors call the file.
+
+    An empty field is null, and nothing else is: whether `NA` means Namibia is not ours to guess.
+    The partition column stays text, so that `01` does not become `1`. Raises JobError.
+    """
+    if not data.strip():
+        return pa.table({partition_by: pa.array([], pa.string())})
+    ragged: list[Any] = []
+
+    def refuse(row: Any) -> str:
+        ragged.append(row)
+        return "error"
+
+    try:
+        table = pa.csv.read_csv(
+            io.BytesIO(data),
+            # On one thread only does the parser know the number of a row.
+            read_options=pa.csv.ReadOptions(use_threads=False),
+            parse_options=pa.csv.ParseOptions(newlines_in_values=True, invalid_row_handler=refuse),
+            convert_options=pa.csv.ConvertOptions(
+                column_types={partition_by: pa.string()},
+                null_values=[""],
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=False,
+            ),
+        )
+    except pa.ArrowInvalid as error:
+        if not ragged:
+            raise JobError(f"failed to parse `{name}` as CSV") from error
+        row = ragged[0]
+        # Without the parser's own message, which quotes the row: a log is no place for data.
+        raise JobError(
+            f"failed to parse `{name}` as CSV: row {row.number} has {row.actual_columns} fields, "
+            f"the header has {row.expected_columns}"
+        ) from None
+    for column, value in constants.items():
+        if column in table.column_names:
+            raise JobError(f"failed to add column `{column}` to `{name}`: it has one already")
+        table = table.append_column(column, pa.array([value] * table.num_rows, pa.string()))
+    if table.column_names.count(partition_by) != 1:
+        raise JobError(f"failed to partition `{name}`: not one column `{partition_by}`")
+    return table
+
+
+def partitions(table: pa.Table, column: str, name: str) -> Iterator[tuple[str | None, pa.Table]]:
+    """Each value of `column` with its rows, in the order of the file, without that column."""
+    values = table.column(column)
+    # Hive has one directory for all three; one file each would overwrite the other's rows.
+    nameless = pc.is_in(values, value_set=pa.array(["", HIVE_NULL, None], pa.string()))
+    values = pc.if_else(nameless, pa.scalar(None, pa.string()), values)
+    distinct = pc.unique(values).to_pylist()
+    if len(distinct) > MAX_PARTITIONS:
+        raise JobError(
+            f"failed to partition `{name}`: column `{column}` has {len(distinct)} values, "
+            f"more than {MAX_PARTITIONS}"
+        )
+    rest = table.drop([column])
+    if distinct and not rest.column_names:
+        raise JobError(f"failed to partition `{name}`: it has no column but `{column}`")
+    for value in distinct:
+        mask = pc.is_null(values) if value is None else pc.equal(values, value)
+        yield value, rest.filter(mask)
+
+
+def partition_path(column: str, value: str | None) -> str:
+    """`column=value` as Hive writes it: null has a name of its own, the rest is escaped."""
+    return f"{quote(column, safe='')}={HIVE_NULL if value is None else quote(value, safe='')}"
+
+
+def file_name(batch: landfall.Batch, index: int) -> str:
+    """The same for the same input of the same batch, and for no other."""
+    return f"{quote(batch.batch_id, safe='')}-{index:05}.parquet"
+
+
+def to_parquet(table: pa.Table) -> bytes:
+    sink = io.BytesIO()
+    pa.parquet.write_table(table, sink, compression="snappy")
+    return sink.getvalue()
+
+
+if __name__ == "__main__":
+    main()
