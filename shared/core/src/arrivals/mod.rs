@@ -1,0 +1,154 @@
+//! Arrivals: whatever envelope an S3 event came in, one object that was created.
+//!
+//! [`Intake::read`] takes a function's whole event apart. A *message* is what is acknowledged or
+//! delivered again as a whole: one SQS message, or the whole event where the function is invoked
+//! directly. One that cannot be read fails alone and whole; its siblings go on.
+
+mod envelope;
+mod notification;
+
+use std::fmt;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// One object that was created, its key decoded.
+///
+/// Its order means nothing; it makes choices among equals independent of the order of arrival.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Arrival {
+    pub bucket: String,
+    /// As in S3, not URL-encoded.
+    pub key: String,
+    /// In bytes.
+    pub size: Option<u64>,
+    /// Without quotes.
+    pub etag: Option<String>,
+    /// `None` where the bucket has no versions, or has suspended them (`null`).
+    pub version_id: Option<String>,
+    /// Hexadecimal; later events of the same key have greater ones, see [`compare_sequencers`].
+    pub sequencer: Option<String>,
+    pub event_time: Option<EventTime>,
+}
+
+impl Arrival {
+    /// An empty object whose key ends with `/`, as the S3 console makes for a folder.
+    pub fn is_directory_marker(&self) -> bool {
+        self.key.ends_with('/') && self.size.unwrap_or(0) == 0
+    }
+
+    /// `s3://bucket/key`, nothing encoded.
+    pub fn uri(&self) -> String {
+        format!("s3://{}/{}", self.bucket, self.key)
+    }
+}
+
+/// Orders two sequencers of one key: the shorter is padded with zeros on the right, upper and lower
+/// case are the same (S3 user guide, "Event message structure").
+pub fn compare_sequencers(one: &str, other: &str) -> std::cmp::Ordering {
+    let length = one.len().max(other.len());
+    let padded = |text: &str| format!("{:0<length$}", text.to_ascii_lowercase());
+    padded(one).cmp(&padded(other))
+}
+
+/// When S3 saw the object created.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EventTime(OffsetDateTime);
+
+impl EventTime {
+    /// Parses RFC 3339; `None` if it is something else.
+    pub fn parse(text: &str) -> Option<Self> {
+        let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+        time.checked_to_offset(time::UtcOffset::UTC).map(Self)
+    }
+}
+
+/// RFC 3339 in UTC: `2026-01-31T23:59:59.999Z`.
+impl fmt::Display for EventTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.format(&Rfc3339).map_err(|_| fmt::Error)?)
+    }
+}
+
+/// What came into the function, taken apart.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Intake {
+    pub messages: Vec<Message>,
+}
+
+/// The unit of acknowledgement.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Message {
+    /// SQS's message id; `None` where the function was invoked directly.
+    pub id: Option<String>,
+    pub content: Result<Content, ArrivalError>,
+}
+
+/// What a readable message holds.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Content {
+    pub arrivals: Vec<Arrival>,
+    pub ignored: Ignored,
+}
+
+/// Records that are none of our business, counted.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Ignored {
+    /// `s3:TestEvent`, which S3 sends when a notification is configured.
+    pub test_events: u64,
+    /// Deletions, restores, tagging and all else that creates no object.
+    pub other_events: u64,
+}
+
+impl std::ops::AddAssign for Ignored {
+    fn add_assign(&mut self, other: Self) {
+        self.test_events += other.test_events;
+        self.other_events += other.other_events;
+    }
+}
+
+/// Why a message cannot be read. No variant holds more of the message than names and numbers.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ArrivalError {
+    #[error("failed to read the event as JSON: {0}")]
+    NotJson(String),
+    #[error("failed to read the event: it is not an event of S3 in any envelope known")]
+    UnknownEnvelope,
+    #[error("failed to read the event: version `{0}` of S3's event format is not known, 2.x is")]
+    UnknownVersion(String),
+    #[error("failed to read the event: `{0}` is missing")]
+    Missing(&'static str),
+    #[error("failed to read the event: `{field}` of `{value}` is not one")]
+    BadField { field: &'static str, value: String },
+    #[error("failed to decode the object key `{0}`")]
+    BadKey(String),
+}
+
+impl ArrivalError {
+    /// A stable identifier for logs and metrics.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotJson(_) => "event_not_json",
+            Self::UnknownEnvelope => "event_unknown_envelope",
+            Self::UnknownVersion(_) => "event_unknown_version",
+            Self::Missing(_) | Self::BadField { .. } => "event_malformed",
+            Self::BadKey(_) => "event_bad_key",
+        }
+    }
+}
+
+impl Intake {
+    /// Takes a function's event apart.
+    ///
+    /// # Errors
+    /// The event as a whole is no JSON, or SQS messages in it have no id by which they could fail
+    /// alone.
+    pub fn read(event: &RawValue) -> Result<Self, ArrivalError> {
+        envelope::read(event.get()).map(|messages| Self { messages })
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

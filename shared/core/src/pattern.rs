@@ -1,0 +1,324 @@
+//! Key patterns: `orders/dt={dt}/{file}.csv`.
+//!
+//! `{name}` captures one or more characters of one segment (a segment is what stands between two
+//! `/`), `*` matches any number of characters of one segment, and `**`, alone in its segment,
+//! matches any number of whole segments; as the last segment it matches at least one. `{{` and
+//! `}}` stand for braces. Everything else stands for itself, upper and lower case apart.
+//!
+//! Matching is greedy for nothing: each wildcard takes as little as it can, the last one of a
+//! segment takes the rest. It needs no backtracking inside a segment, so no key is slow.
+
+use std::fmt;
+use std::ops::Range;
+
+/// A parsed key pattern.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pattern {
+    text: String,
+    segments: Vec<Segment>,
+}
+
+/// What one segment of a key must look like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Segment {
+    /// `**`: any number of segments, none included.
+    Any,
+    /// Never two wildcards in a row.
+    Parts(Vec<Part>),
+}
+
+/// A part of a segment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    Literal(String),
+    /// At least one character, by this name.
+    Capture(String),
+    /// Any number of characters.
+    Star,
+}
+
+/// Why a text is no pattern.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PatternError {
+    #[error("the key pattern is empty")]
+    Empty,
+    #[error("`{{` is not closed")]
+    Unclosed,
+    #[error("`}}` without `{{`")]
+    Unopened,
+    #[error("`{{{0}}}` is not a capture's name")]
+    BadName(String),
+    #[error("`{{{0}}}` stands twice")]
+    Repeated(String),
+    #[error("`{0}` and `{1}` stand side by side, so that where one ends is anyone's guess")]
+    Adjacent(String, String),
+    #[error("`**` shares its segment with other text")]
+    SharedDoubleStar,
+    #[error("`**` follows `**`")]
+    RepeatedDoubleStar,
+}
+
+impl PatternError {
+    /// The way to mend it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Empty => "`**` matches every key",
+            Self::Unclosed | Self::Unopened => {
+                "write `{{` and `}}` for braces that are part of the key"
+            }
+            Self::BadName(_) => {
+                "a name is lower-case letters, digits and `_`, and begins with a letter"
+            }
+            Self::Repeated(_) => "give each capture a name of its own",
+            Self::Adjacent(..) => {
+                "put the text that separates them between the two, or leave one out"
+            }
+            Self::SharedDoubleStar => "write `**` alone between two `/`: `orders/**/*.csv`",
+            Self::RepeatedDoubleStar => "one `**` is enough",
+        }
+    }
+}
+
+impl Pattern {
+    /// Parses `text`.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, PatternError> {
+        if text.is_empty() {
+            return Err(PatternError::Empty);
+        }
+        let mut segments = Vec::new();
+        let mut names: Vec<String> = Vec::new();
+        for segment in text.split('/') {
+            if segment == "**" {
+                if segments.last() == Some(&Segment::Any) {
+                    return Err(PatternError::RepeatedDoubleStar);
+                }
+                segments.push(Segment::Any);
+                continue;
+            }
+            let parts = parse_parts(segment)?;
+            for part in &parts {
+                if let Part::Capture(name) = part {
+                    if names.contains(name) {
+                        return Err(PatternError::Repeated(name.clone()));
+                    }
+                    names.push(name.clone());
+                }
+            }
+            segments.push(Segment::Parts(parts));
+        }
+        if segments.last() == Some(&Segment::Any) {
+            segments.push(Segment::Parts(vec![Part::Star]));
+        }
+        Ok(Self { text: text.to_owned(), segments })
+    }
+
+    /// The segments; a trailing `**` has become `**` and `*`.
+    pub fn segments(&self) -> &[Segment] {
+        &self.segments
+    }
+
+    /// The names of all captures, in their order.
+    pub fn capture_names(&self) -> impl Iterator<Item = &str> {
+        self.segments.iter().flat_map(Segment::capture_names)
+    }
+
+    /// The captures before the last `/`: those that a whole folder shares.
+    pub fn folder_capture_names(&self) -> impl Iterator<Item = &str> {
+        self.segments[..self.segments.len() - 1].iter().flat_map(Segment::capture_names)
+    }
+
+    /// What the captures hold for `key`, in their order; `None` if the pattern does not match it.
+    pub fn captures<'k>(&self, key: &'k str) -> Option<Vec<(&str, &'k str)>> {
+        let key: Vec<&str> = key.split('/').collect();
+        // For each segment of the pattern the segment of the key that it took.
+        let mut taken = vec![0; self.segments.len()];
+        // Where to go on when the segments behind a `**` do not fit: one segment further.
+        let mut retry: Option<(usize, usize)> = None;
+        let (mut p, mut k) = (0, 0);
+        while k < key.len() || p < self.segments.len() {
+            match self.segments.get(p) {
+                Some(Segment::Any) => {
+                    retry = Some((p, k));
+                    p += 1;
+                }
+                Some(Segment::Parts(parts)) if k < key.len() && matches(parts, key[k]) => {
+                    taken[p] = k;
+                    p += 1;
+                    k += 1;
+                }
+                _ => {
+                    let (any, from) = retry.filter(|(_, from)| *from < key.len())?;
+                    retry = Some((any, from + 1));
+                    (p, k) = (any + 1, from + 1);
+                }
+            }
+        }
+        let mut captures = Vec::new();
+        for (segment, k) in self.segments.iter().zip(taken) {
+            if let Segment::Parts(parts) = segment {
+                captures.extend(segment_captures(parts, key[k])?);
+            }
+        }
+        Some(captures)
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Segment {
+    fn capture_names(&self) -> impl Iterator<Item = &str> {
+        let parts = match self {
+            Self::Any => &[],
+            Self::Parts(parts) => parts.as_slice(),
+        };
+        parts.iter().filter_map(|part| match part {
+            Part::Capture(name) => Some(name.as_str()),
+            _ => None,
+        })
+    }
+}
+
+/// Whether `segment` matches `parts`.
+pub fn matches(parts: &[Part], segment: &str) -> bool {
+    match parts {
+        [] => segment.is_empty(),
+        [Part::Literal(literal)] => literal == segment,
+        [Part::Star] => true,
+        _ => wildcard_ranges(parts, segment).is_some(),
+    }
+}
+
+fn segment_captures<'p, 'k>(
+    parts: &'p [Part],
+    segment: &'k str,
+) -> Option<Vec<(&'p str, &'k str)>> {
+    let ranges = wildcard_ranges(parts, segment)?;
+    let wildcards = parts.iter().filter(|part| !matches!(part, Part::Literal(_)));
+    let captures = wildcards.zip(ranges).filter_map(|(part, range)| match part {
+        Part::Capture(name) => Some((name.as_str(), &segment[range])),
+        _ => None,
+    });
+    Some(captures.collect())
+}
+
+/// What each wildcard of `parts` takes of `segment`; `None` if it does not match.
+///
+/// Putting each literal as far to the left as it goes leaves the most room for those behind it, so
+/// the leftmost placement succeeds whenever any does.
+fn wildcard_ranges(parts: &[Part], segment: &str) -> Option<Vec<Range<usize>>> {
+    let mut ranges = Vec::new();
+    let mut at = 0;
+    let mut rest = parts;
+    if let Some((Part::Literal(prefix), behind)) = rest.split_first() {
+        if !segment.starts_with(prefix.as_str()) {
+            return None;
+        }
+        at = prefix.len();
+        rest = behind;
+    }
+    let mut end = segment.len();
+    if let Some((Part::Literal(suffix), before)) = rest.split_last() {
+        if !segment[at..].ends_with(suffix.as_str()) {
+            return None;
+        }
+        end -= suffix.len();
+        rest = before;
+    }
+    // Now a wildcard, then pairs of a literal and a wildcard; or nothing.
+    let mut wildcard = match rest.split_first() {
+        Some((wildcard, behind)) => {
+            rest = behind;
+            wildcard
+        }
+        None => return (at == end).then_some(ranges),
+    };
+    while let [Part::Literal(literal), next, behind @ ..] = rest {
+        let from = at + least(wildcard, &segment[at..end])?;
+        let found = from + segment[from..end].find(literal.as_str())?;
+        ranges.push(at..found);
+        at = found + literal.len();
+        wildcard = next;
+        rest = behind;
+    }
+    least(wildcard, &segment[at..end])?;
+    ranges.push(at..end);
+    Some(ranges)
+}
+
+/// The length in bytes of the least that a wildcard takes of `text`.
+fn least(wildcard: &Part, text: &str) -> Option<usize> {
+    match wildcard {
+        Part::Capture(_) => text.chars().next().map(char::len_utf8),
+        _ => Some(0),
+    }
+}
+
+fn parse_parts(segment: &str) -> Result<Vec<Part>, PatternError> {
+    let mut parts: Vec<Part> = Vec::new();
+    let mut rest = segment;
+    while let Some(at) = rest.find(['{', '}', '*']) {
+        push_literal(&mut parts, &rest[..at]);
+        let (part, length) = match &rest[at..] {
+            text if text.starts_with("{{") || text.starts_with("}}") => {
+                push_literal(&mut parts, &text[..1]);
+                rest = &text[2..];
+                continue;
+            }
+            text if text.starts_with("**") => return Err(PatternError::SharedDoubleStar),
+            text if text.starts_with('*') => (Part::Star, 1),
+            text if text.starts_with('}') => return Err(PatternError::Unopened),
+            text => {
+                let close = text.find('}').ok_or(PatternError::Unclosed)?;
+                let name = &text[1..close];
+                if !is_name(name) {
+                    return Err(PatternError::BadName(name.to_owned()));
+                }
+                (Part::Capture(name.to_owned()), close + 1)
+            }
+        };
+        if let Some(before) = parts.last().filter(|part| !matches!(part, Part::Literal(_))) {
+            return Err(PatternError::Adjacent(before.to_string(), part.to_string()));
+        }
+        parts.push(part);
+        rest = &rest[at + length..];
+    }
+    push_literal(&mut parts, rest);
+    Ok(parts)
+}
+
+/// Appends to the literal at the end, so that an escaped brace does not split one in two.
+fn push_literal(parts: &mut Vec<Part>, text: &str) {
+    if text.is_empty() {
+        return;
+    }
+    match parts.last_mut() {
+        Some(Part::Literal(literal)) => literal.push_str(text),
+        _ => parts.push(Part::Literal(text.to_owned())),
+    }
+}
+
+/// Whether `text` can name a capture.
+pub fn is_name(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_lowercase())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Literal(text) => f.write_str(text),
+            Self::Capture(name) => write!(f, "{{{name}}}"),
+            Self::Star => f.write_str("*"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

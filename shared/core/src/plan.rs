@@ -1,0 +1,116 @@
+//! Arrivals → groups → job run requests: a pure function, and a plan that can be printed.
+//!
+//! The plan leaves whoever carries it out nothing to choose. It depends on the *set* of arrivals
+//! only, not on their order: the same set gives the same batch ids.
+
+mod batch;
+mod display;
+
+use std::collections::BTreeMap;
+
+pub use display::printable;
+use serde::Serialize;
+
+use crate::arrivals::Arrival;
+use crate::routes::{Routes, Verdict};
+
+/// What Landfall itself tells every job.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// The role in the data account that the job reads through.
+    pub reader_role_arn: Option<String>,
+}
+
+/// What is to be started for some arrivals.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Plan {
+    /// In the order of the routes, then of the group keys.
+    pub requests: Vec<JobRunRequest>,
+    /// Matching arrivals for which no run can be asked.
+    pub refusals: Vec<Refusal>,
+    /// Arrivals that no route takes.
+    pub unmatched: Vec<usize>,
+}
+
+/// One job run to start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct JobRunRequest {
+    pub batch_id: String,
+    pub route: String,
+    /// The name of a target.
+    pub target: String,
+    pub job: String,
+    /// The values of the captures that the route groups by.
+    pub group: BTreeMap<String, String>,
+    /// For `StartJobRun`; names begin with `--`.
+    pub arguments: BTreeMap<String, String>,
+    /// The number of objects the job is to read.
+    pub objects: usize,
+    /// Their size, where the events told it.
+    pub bytes: u64,
+    /// The arrivals that this run serves, by index: duplicates and overwritten versions too.
+    pub arrivals: Vec<usize>,
+}
+
+/// Why no run can be asked for an arrival.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Refusal {
+    pub arrival: usize,
+    pub route: String,
+    pub reason: RefusalReason,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
+pub enum RefusalReason {
+    #[error("the value of `{argument}` would begin with `-`, which the job would take for a name")]
+    LeadingDash { argument: String },
+    #[error("the event does not tell the `{value}` that `{argument}` needs")]
+    UnknownValue { argument: String, value: String },
+    #[error("the arguments have {bytes} bytes, Glue admits {limit}")]
+    ArgumentsTooLong { bytes: usize, limit: usize },
+}
+
+impl RefusalReason {
+    /// A stable identifier for logs and metrics.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::LeadingDash { .. } => "argument_leading_dash",
+            Self::UnknownValue { .. } => "argument_unknown_value",
+            Self::ArgumentsTooLong { .. } => "arguments_too_long",
+        }
+    }
+}
+
+/// Decides what to start. Every arrival that a route takes is in exactly one request or refusal of
+/// that route.
+pub fn plan(routes: &Routes, arrivals: &[Arrival], settings: &Settings) -> Plan {
+    let mut groups: BTreeMap<(usize, Vec<&str>), Vec<usize>> = BTreeMap::new();
+    let mut unmatched = Vec::new();
+    for (index, arrival) in arrivals.iter().enumerate() {
+        let mut is_taken = false;
+        for route_index in routes.find(&arrival.bucket, &arrival.key) {
+            let route = &routes.routes[route_index];
+            if let Verdict::Matches(captures) = route.judge(arrival) {
+                is_taken = true;
+                let group = route.by.iter().filter_map(|name| value(&captures, name)).collect();
+                groups.entry((route_index, group)).or_default().push(index);
+            }
+        }
+        if !is_taken {
+            unmatched.push(index);
+        }
+    }
+    let mut plan = Plan { requests: Vec::new(), refusals: Vec::new(), unmatched };
+    for ((route, _), members) in &groups {
+        batch::requests(&routes.routes[*route], arrivals, members, settings, &mut plan);
+    }
+    plan
+}
+
+fn value<'a>(captures: &[(&str, &'a str)], name: &str) -> Option<&'a str> {
+    captures.iter().find(|(n, _)| *n == name).map(|(_, value)| *value)
+}
+
+#[cfg(test)]
+mod tests;

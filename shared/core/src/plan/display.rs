@@ -1,0 +1,55 @@
+//! A plan as people read it.
+
+use std::fmt;
+
+use super::{JobRunRequest, Plan};
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for request in &self.requests {
+            write!(f, "{request}")?;
+        }
+        for refusal in &self.refusals {
+            writeln!(
+                f,
+                "cannot start anything for arrival {} by route `{}`: {}",
+                refusal.arrival, refusal.route, refusal.reason
+            )?;
+        }
+        match (self.requests.len(), self.unmatched.len()) {
+            (0, _) if self.refusals.is_empty() => writeln!(f, "nothing would be started"),
+            (_, 0) => Ok(()),
+            (_, 1) => writeln!(f, "1 arrival matches no route"),
+            (_, unmatched) => writeln!(f, "{unmatched} arrivals match no route"),
+        }
+    }
+}
+
+impl fmt::Display for JobRunRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { job, target, route, objects, bytes, .. } = self;
+        let noun = if *objects == 1 { "object" } else { "objects" };
+        writeln!(
+            f,
+            "start job `{job}` in `{target}` by route `{route}`: {objects} {noun}, {bytes} bytes"
+        )?;
+        for (name, value) in &self.group {
+            writeln!(f, "  group {name} = {}", printable(value))?;
+        }
+        for (name, value) in &self.arguments {
+            writeln!(f, "  {name} {}", printable(value))?;
+        }
+        Ok(())
+    }
+}
+
+/// Keys are data: what would move a terminal's cursor is escaped.
+pub fn printable(text: &str) -> String {
+    text.chars().fold(String::new(), |mut out, c| {
+        match c.is_control() {
+            true => out.extend(c.escape_default()),
+            false => out.push(c),
+        }
+        out
+    })
+}

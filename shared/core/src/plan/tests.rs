@@ -1,0 +1,232 @@
+use std::collections::BTreeSet;
+
+use expect_test::expect;
+use proptest::prelude::*;
+
+use super::*;
+use crate::arrivals::EventTime;
+use crate::arrivals::tests::arrival;
+
+const ROUTES: &str = r#"version: 1
+targets:
+  analytics: { account: "222222222222", region: eu-west-1, starter_role: s, external_id: "${X}" }
+routes:
+  - name: orders
+    bucket: landing
+    key: "orders/dt={dt}/{file}.csv"
+    where: { min_bytes: 1 }
+    batch: { by: [dt] }
+    start: { target: analytics, job: orders, arguments: { "--dt": "{dt}", "--n": "{count} of {bytes} bytes" } }
+  - name: each
+    bucket: landing
+    key: "**/{file}.csv"
+    batch: { max_objects: 1 }
+    start: { target: analytics, job: each, arguments: { "--uri": "{object_uri}", "--name": "{file}" } }
+  - name: pairs
+    bucket: landing
+    key: "pairs/**"
+    batch: { max_objects: 2 }
+    start: { target: analytics, job: pairs }
+  - name: timed
+    bucket: timed
+    key: "**"
+    start: { target: analytics, job: timed, arguments: { "--at": "{event_time}" } }
+"#;
+
+fn routes() -> Routes {
+    let parsed = Routes::parse(ROUTES);
+    parsed.routes.unwrap_or_else(|| panic!("{:?}", parsed.problems))
+}
+
+fn plan_of(arrivals: &[Arrival]) -> Plan {
+    let role = "arn:aws:iam::111111111111:role/landfall-reader".to_owned();
+    plan(&routes(), arrivals, &Settings { reader_role_arn: Some(role) })
+}
+
+fn versioned(key: &str, sequencer: &str) -> Arrival {
+    Arrival { sequencer: Some(sequencer.to_owned()), ..arrival("landing", key) }
+}
+
+#[test]
+fn a_plan_reads_like_what_will_happen() {
+    let full = Arrival {
+        size: Some(42),
+        etag: Some("e".to_owned()),
+        version_id: Some("v".to_owned()),
+        ..versioned("orders/dt=2026-01-31/ü.csv", "01")
+    };
+    expect![[r#"
+        start job `orders` in `analytics` by route `orders`: 1 object, 42 bytes
+          group dt = 2026-01-31
+          --dt 2026-01-31
+          --landfall-batch-id 1e17a595466bba23a61bc4eaa9448ddf
+          --landfall-inputs {"entries":[{"url":"s3://landing/orders/dt=2026-01-31/\u00fc.csv","mandatory":true,"meta":{"content_length":42},"version_id":"v","etag":"e"}]}
+          --landfall-reader-role arn:aws:iam::111111111111:role/landfall-reader
+          --n 1 of 42 bytes
+        start job `each` in `analytics` by route `each`: 1 object, 42 bytes
+          --landfall-batch-id c71da216d8a57939fda7168af36f1ba0
+          --landfall-inputs {"entries":[{"url":"s3://landing/orders/dt=2026-01-31/\u00fc.csv","mandatory":true,"meta":{"content_length":42},"version_id":"v","etag":"e"}]}
+          --landfall-reader-role arn:aws:iam::111111111111:role/landfall-reader
+          --name ü
+          --uri s3://landing/orders/dt=2026-01-31/ü.csv
+        1 arrival matches no route
+    "#]].assert_eq(&plan_of(&[full, arrival("landing", "notes.txt")]).to_string());
+}
+
+#[test]
+fn objects_of_a_group_share_a_run_and_groups_do_not() {
+    let plan = plan_of(&[
+        arrival("landing", "orders/dt=1/a.csv"),
+        arrival("landing", "orders/dt=2/a.csv"),
+        arrival("landing", "orders/dt=1/b.csv"),
+    ]);
+    let served: Vec<_> =
+        plan.requests.iter().filter(|r| r.route == "orders").map(|r| r.arrivals.clone()).collect();
+    assert_eq!(served, [vec![0, 2], vec![1]]);
+    assert_eq!(plan.requests.iter().filter(|r| r.route == "each").count(), 3);
+}
+
+#[test]
+fn an_arrival_that_comes_twice_is_one_object() {
+    let plan = plan_of(&[versioned("pairs/a", "01"), versioned("pairs/a", "01")]);
+    assert_eq!(plan.requests.len(), 1);
+    assert_eq!((plan.requests[0].objects, &plan.requests[0].arrivals), (1, &vec![0, 1]));
+}
+
+#[test]
+fn an_overwritten_object_is_read_once_in_its_newest_version() {
+    let newer = Arrival { etag: Some("new".to_owned()), ..versioned("pairs/a", "02") };
+    let plan = plan_of(&[newer, versioned("pairs/a", "0100")]);
+    assert_eq!((plan.requests[0].objects, &plan.requests[0].arrivals), (1, &vec![0, 1]));
+    assert!(plan.requests[0].arguments["--landfall-inputs"].contains("\"etag\":\"new\""));
+}
+
+#[test]
+fn what_cannot_be_told_apart_by_time_is_all_read() {
+    let other = Arrival { etag: Some("other".to_owned()), ..arrival("landing", "pairs/a") };
+    let plan = plan_of(&[arrival("landing", "pairs/a"), other]);
+    assert_eq!(plan.requests[0].objects, 2);
+}
+
+#[test]
+fn a_batch_has_at_most_max_objects() {
+    let arrivals: Vec<Arrival> =
+        (0..5).map(|n| arrival("landing", &format!("pairs/{n}"))).collect();
+    let sizes: Vec<usize> =
+        plan_of(&arrivals).requests.iter().map(|request| request.objects).collect();
+    assert_eq!(sizes, [2, 2, 1]);
+}
+
+#[test]
+fn a_group_too_long_for_the_arguments_of_a_run_is_split() {
+    let arrivals: Vec<Arrival> =
+        (0..500).map(|n| arrival("landing", &format!("orders/dt=1/{n:0>1000}.csv"))).collect();
+    let plan = plan_of(&arrivals);
+    let orders: Vec<_> = plan.requests.iter().filter(|r| r.route == "orders").collect();
+    assert!(orders.len() > 1);
+    assert_eq!(orders.iter().map(|r| r.objects).sum::<usize>(), 500);
+    for request in orders {
+        assert!(request.arguments["--landfall-inputs"].len() <= 120_000);
+    }
+}
+
+#[test]
+fn inputs_are_ascii_and_give_the_key_back() {
+    let key = "pairs/ü 𝄞 \"q\" \\ % + = \n.csv";
+    let plan = plan_of(&[arrival("landing", key)]);
+    let request = plan.requests.iter().find(|request| request.route == "pairs").unwrap();
+    let inputs = &request.arguments["--landfall-inputs"];
+    assert!(inputs.is_ascii());
+    let inputs: serde_json::Value = serde_json::from_str(inputs).unwrap();
+    assert_eq!(inputs["entries"][0]["url"], format!("s3://landing/{key}"));
+}
+
+#[test]
+fn a_value_that_would_begin_with_a_dash_is_refused_and_its_siblings_go_on() {
+    let plan = plan_of(&[arrival("landing", "x/-rf.csv"), arrival("landing", "x/a.csv")]);
+    assert_eq!(plan.requests.len(), 1);
+    let reason = RefusalReason::LeadingDash { argument: "--name".to_owned() };
+    assert_eq!(plan.refusals, [Refusal { arrival: 0, route: "each".to_owned(), reason }]);
+}
+
+#[test]
+fn a_value_that_the_event_does_not_tell_is_refused() {
+    let known = Arrival {
+        event_time: EventTime::parse("2026-01-31T01:00:00+01:00"),
+        ..arrival("timed", "a")
+    };
+    assert_eq!(plan_of(&[known]).requests[0].arguments["--at"], "2026-01-31T00:00:00Z");
+    let plan = plan_of(&[arrival("timed", "a")]);
+    assert_eq!((plan.requests.len(), plan.refusals.len()), (0, 1));
+}
+
+#[test]
+fn directory_markers_and_empty_objects_are_left_out() {
+    let marker = Arrival { size: Some(0), ..arrival("landing", "pairs/x/") };
+    let empty = Arrival { size: Some(0), ..arrival("landing", "orders/dt=1/a.csv") };
+    let plan = plan_of(&[marker, empty]);
+    assert_eq!(plan.unmatched, [0]);
+    assert!(plan.requests.iter().all(|request| request.route == "each"));
+}
+
+fn any_arrivals() -> impl Strategy<Value = Vec<Arrival>> {
+    let key =
+        prop_oneof!["orders/dt=[12]/[abc]\\.csv", "pairs/[abcd]", "x/-?[ab]\\.csv", "[a-c/]{1,6}",];
+    let any = (
+        key,
+        0..3u64,
+        prop::option::of("0[12]"),
+        prop::option::of("[vw]"),
+        prop::sample::select(vec!["landing", "timed"]),
+    );
+    prop::collection::vec(
+        any.prop_map(|(key, size, sequencer, version_id, bucket)| Arrival {
+            size: Some(size),
+            sequencer,
+            version_id,
+            ..arrival(bucket, &key)
+        }),
+        0..30,
+    )
+}
+
+/// The plan without what depends on positions.
+fn essence(plan: &Plan) -> Vec<(String, BTreeMap<String, String>)> {
+    let mut essence: Vec<_> =
+        plan.requests.iter().map(|r| (r.batch_id.clone(), r.arguments.clone())).collect();
+    essence.sort();
+    essence
+}
+
+proptest! {
+    #[test]
+    fn a_plan_covers_every_matching_arrival_exactly_once_per_route(arrivals in any_arrivals()) {
+        let routes = routes();
+        let plan = plan_of(&arrivals);
+        for route in &routes.routes {
+            let mut expected: Vec<usize> = (0..arrivals.len())
+                .filter(|index| matches!(route.judge(&arrivals[*index]), Verdict::Matches(_)))
+                .collect();
+            let started = plan.requests.iter().filter(|r| r.route == route.name).flat_map(|r| r.arrivals.clone());
+            let refused = plan.refusals.iter().filter(|r| r.route == route.name).map(|r| r.arrival);
+            let mut covered: Vec<usize> = started.chain(refused).collect();
+            covered.sort_unstable();
+            expected.sort_unstable();
+            prop_assert_eq!(covered, expected, "{}", &route.name);
+        }
+    }
+
+    #[test]
+    fn grouping_does_not_depend_on_the_order_of_arrival(
+        (arrivals, shuffled) in any_arrivals().prop_flat_map(|a| (Just(a.clone()), Just(a).prop_shuffle())),
+    ) {
+        prop_assert_eq!(essence(&plan_of(&arrivals)), essence(&plan_of(&shuffled)));
+    }
+
+    #[test]
+    fn two_batches_never_share_an_id(arrivals in any_arrivals()) {
+        let plan = plan_of(&arrivals);
+        let ids: BTreeSet<&str> = plan.requests.iter().map(|r| r.batch_id.as_str()).collect();
+        prop_assert_eq!(ids.len(), plan.requests.len());
+    }
+}

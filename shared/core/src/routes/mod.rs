@@ -1,0 +1,172 @@
+//! Routes: which objects start which jobs. [`Routes::parse`] takes the text of a `routes.yaml`
+//! through two stages, as written (`written`, `read`) → resolved and valid (`resolve`).
+//!
+//! A [`Routes`] value is valid by construction: names are unique, patterns and templates are
+//! parsed, every name in them is known, targets exist, roles are ARNs. The environment is not read
+//! here: an external ID stays the name of its variable.
+
+mod read;
+mod resolve;
+mod written;
+
+use std::collections::BTreeMap;
+
+pub use written::json_schema;
+
+use crate::arrivals::Arrival;
+use crate::pattern::Pattern;
+use crate::problem::Problem;
+use crate::router::Router;
+use crate::secret::Secret;
+use crate::template::Template;
+use crate::yaml;
+
+/// The largest file that is read, in bytes. A function's zip and a custom resource's properties
+/// hold less comfortably than this.
+const MAX_FILE_BYTES: usize = 1024 * 1024;
+
+/// A valid routes file.
+#[derive(Debug, Clone)]
+pub struct Routes {
+    pub targets: BTreeMap<String, Target>,
+    /// In the order of the file.
+    pub routes: Vec<Route>,
+    router: Router,
+}
+
+/// An analytics account and the way into it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    pub name: String,
+    /// 12 digits.
+    pub account: String,
+    pub region: String,
+    pub starter_role_arn: String,
+    pub external_id: Option<ExternalId>,
+}
+
+/// Where a target's external ID comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ExternalId {
+    /// The environment variable of this name.
+    Variable(String),
+    /// The file itself.
+    Literal(Secret),
+}
+
+/// A rule from bucket and key to a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    pub name: String,
+    pub bucket: String,
+    pub key: Pattern,
+    pub condition: Condition,
+    /// Captures whose values make up the group key.
+    pub by: Vec<String>,
+    /// The most objects of one batch.
+    pub max_objects: Option<usize>,
+    /// A key of [`Routes::targets`].
+    pub target: String,
+    pub job: String,
+    /// By name, which begins with `--`.
+    pub arguments: BTreeMap<String, Template>,
+}
+
+/// What an object must be like beside its key.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Condition {
+    pub min_bytes: Option<u64>,
+    pub max_bytes: Option<u64>,
+    pub directory_markers: bool,
+}
+
+/// Whether a route takes an arrival, and why not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict<'a> {
+    /// Yes; the captures in the order of the pattern.
+    Matches(Vec<(&'a str, &'a str)>),
+    OtherBucket,
+    OtherKey,
+    DirectoryMarker,
+    TooSmall {
+        bytes: u64,
+        min_bytes: u64,
+    },
+    TooLarge {
+        bytes: u64,
+        max_bytes: u64,
+    },
+}
+
+/// The outcome of reading a routes file.
+#[derive(Debug)]
+pub struct Parsed {
+    /// `None` if any problem is an error.
+    pub routes: Option<Routes>,
+    /// In the order of the file; warnings among them.
+    pub problems: Vec<Problem>,
+}
+
+impl Routes {
+    /// Reads a routes file; reports all its problems together.
+    pub fn parse(text: &str) -> Parsed {
+        if text.len() > MAX_FILE_BYTES {
+            let place = crate::problem::Place { line: 1, column: 1, bytes: 0..0 };
+            let message =
+                format!("the file has {} bytes, at most {MAX_FILE_BYTES} are read", text.len());
+            return Parsed { routes: None, problems: vec![Problem::error(&place, message)] };
+        }
+        let (node, mut problems) = yaml::read(text);
+        let resolved = node.and_then(|mut node| {
+            let (written, more) = read::read(&mut node);
+            problems.extend(more);
+            Some(resolve::resolve(&written?, &node, &mut problems))
+        });
+        if resolved.is_none() && problems.is_empty() {
+            let place = crate::problem::Place { line: 1, column: 1, bytes: 0..0 };
+            problems
+                .push(Problem::error(&place, "the file is empty").hint("begin with `version: 1`"));
+        }
+        problems.sort_by_key(|problem| problem.place.bytes.start);
+        let usable = !problems.iter().any(Problem::is_error);
+        Parsed { routes: resolved.filter(|_| usable), problems }
+    }
+
+    fn new(targets: BTreeMap<String, Target>, routes: Vec<Route>) -> Self {
+        let router = Router::new(routes.iter().map(|route| (route.bucket.as_str(), &route.key)));
+        Self { targets, routes, router }
+    }
+
+    /// The indices of the routes whose bucket and key match; their conditions are not looked at.
+    pub fn find(&self, bucket: &str, key: &str) -> Vec<usize> {
+        self.router.find(bucket, key)
+    }
+}
+
+impl Route {
+    /// Whether this route takes `arrival`.
+    pub fn judge<'a>(&'a self, arrival: &'a Arrival) -> Verdict<'a> {
+        if self.bucket != arrival.bucket {
+            return Verdict::OtherBucket;
+        }
+        let Some(captures) = self.key.captures(&arrival.key) else {
+            return Verdict::OtherKey;
+        };
+        if arrival.is_directory_marker() && !self.condition.directory_markers {
+            return Verdict::DirectoryMarker;
+        }
+        // A size that is not told is no reason to leave an object out.
+        match (arrival.size, &self.condition) {
+            (Some(bytes), Condition { min_bytes: Some(min), .. }) if bytes < *min => {
+                Verdict::TooSmall { bytes, min_bytes: *min }
+            }
+            (Some(bytes), Condition { max_bytes: Some(max), .. }) if bytes > *max => {
+                Verdict::TooLarge { bytes, max_bytes: *max }
+            }
+            _ => Verdict::Matches(captures),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,108 @@
+//! A tree of nodes → [`RoutesFile`], with *all* the places that do not fit.
+//!
+//! Deserialising stops at the first such place. So it is reported, taken out of the tree, and what
+//! is left is read again, until it reads: each round takes one node out, so it ends.
+
+use serde_path_to_error::Segment;
+
+use super::written::RoutesFile;
+use crate::problem::{Problem, did_you_mean};
+use crate::yaml::{Content, Node, Step};
+
+/// What is written; `None` if the root itself is no mapping. `node` loses what does not fit.
+pub fn read(node: &mut Node) -> (Option<RoutesFile>, Vec<Problem>) {
+    let mut problems = Vec::new();
+    refuse_positional(node, &mut problems);
+    loop {
+        let error = match serde_path_to_error::deserialize(node.to_value()) {
+            Ok(written) => return (Some(written), problems),
+            Err(error) => error,
+        };
+        let mut path: Vec<Step> = error.path().iter().filter_map(step).collect();
+        problems.push(problem(node, &path, &error.inner().to_string()));
+        while !node.remove(&path) {
+            if path.pop().is_none() {
+                return (None, problems);
+            }
+        }
+    }
+}
+
+fn step(segment: &Segment) -> Option<Step> {
+    match segment {
+        Segment::Map { key } => Some(Step::Key(key.clone())),
+        Segment::Seq { index } => Some(Step::Index(*index)),
+        Segment::Enum { .. } | Segment::Unknown => None,
+    }
+}
+
+/// Serde takes a list for a struct, its items in the order of the fields. Nobody means that.
+fn refuse_positional(node: &mut Node, problems: &mut Vec<Problem>) {
+    const LISTS: [&str; 3] = ["routes", "by", "states"];
+    match &mut node.content {
+        Content::Scalar(_) => {}
+        Content::Sequence(items) => {
+            items.retain(|item| {
+                let is_list = matches!(item.content, Content::Sequence(_));
+                if is_list {
+                    problems.push(Problem::error(&item.place, "a list inside a list"));
+                }
+                !is_list
+            });
+            items.iter_mut().for_each(|item| refuse_positional(item, problems));
+        }
+        Content::Mapping(entries) => {
+            entries.retain(|entry| {
+                let is_list = matches!(entry.value.content, Content::Sequence(_));
+                let refused = is_list && !LISTS.contains(&entry.key.as_str());
+                if refused {
+                    let message = format!("`{}` is a list", entry.key);
+                    problems.push(Problem::error(&entry.value.place, message));
+                }
+                !refused
+            });
+            entries.iter_mut().for_each(|entry| refuse_positional(&mut entry.value, problems));
+        }
+    }
+}
+
+fn problem(root: &Node, path: &[Step], error: &str) -> Problem {
+    let place = match root.entry(path) {
+        Some(entry) if error.starts_with("unknown field") => &entry.key_place,
+        Some(entry) => &entry.value.place,
+        None => &root.at(path).unwrap_or(root).place,
+    };
+    let mut quoted = error.split('`').skip(1).step_by(2);
+    if error.starts_with("unknown field") {
+        let name = quoted.next().unwrap_or_default();
+        let known: Vec<&str> = quoted.collect();
+        let hint = did_you_mean(name, known.iter().copied())
+            .unwrap_or_else(|| format!("the fields here are `{}`", known.join("`, `")));
+        return Problem::error(place, format!("unknown field `{name}`")).hint(hint);
+    }
+    let field = match path.last() {
+        Some(Step::Key(key)) => format!("`{key}`"),
+        Some(Step::Index(_)) => "this item".to_owned(),
+        None => "the file".to_owned(),
+    };
+    let expected = error.rsplit("expected ").next().unwrap_or_default();
+    let expected = match expected {
+        "u32" | "u64" => "a whole number, 0 or more",
+        "a sequence" => "a list",
+        "a map" => "a mapping",
+        _ if expected.starts_with("struct ") => "a mapping",
+        other => other,
+    };
+    let problem = Problem::error(place, format!("{field} is not {expected}"));
+    match (&root.at(path).map(|node| &node.content), expected) {
+        (Some(Content::Scalar(_)), "a string") => problem.hint("put it between quotes"),
+        (Some(Content::Scalar(value)), "a list") => {
+            problem.hint(format!("write [{}]", plain(value)))
+        }
+        _ => problem,
+    }
+}
+
+fn plain(value: &serde_json::Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}

@@ -1,0 +1,127 @@
+//! The guards on a job's arguments.
+
+use std::collections::BTreeMap;
+
+use super::At;
+use crate::pattern::Pattern;
+use crate::problem::did_you_mean;
+use crate::routes::written;
+use crate::template::{BUILT_INS, Template, TemplateError};
+
+/// Glue's own, not to be set by anyone.
+/// <https://docs.aws.amazon.com/glue/latest/dg/aws-glue-programming-etl-glue-arguments.html>
+const INTERNAL: [&str; 5] = ["--conf", "--debug", "--mode", "--JOB_NAME", "--JOB_RUN_ID"];
+
+/// Arguments that Glue interprets: whoever names an object must not choose the code that reads it.
+const INTERPRETED: [&str; 10] = [
+    "--scriptLocation",
+    "--extra-jars",
+    "--extra-py-files",
+    "--extra-files",
+    "--additional-python-modules",
+    "--user-jars-first",
+    "--class",
+    "--TempDir",
+    "--job-language",
+    "--job-bookmark-option",
+];
+
+/// Built-ins that only a batch of one object has.
+const OF_ONE_OBJECT: [&str; 2] = ["key", "object_uri"];
+
+pub fn resolve(
+    start: &written::Start,
+    key: Option<&Pattern>,
+    by: &[String],
+    max_objects: Option<usize>,
+    at: &mut At<'_>,
+) -> BTreeMap<String, Template> {
+    let mut resolved = BTreeMap::new();
+    for (name, value) in start.arguments.iter().flatten() {
+        let mut at = at.key(name);
+        check_name(name, &mut at);
+        let template = match Template::parse(value) {
+            Ok(template) => template,
+            Err(error) => {
+                let hint = match error {
+                    TemplateError::BadName(_) => "a name is lower-case letters, digits and `_`",
+                    _ => "write `{{` and `}}` for braces that are part of the value",
+                };
+                at.error(error.to_string(), hint);
+                continue;
+            }
+        };
+        if value.starts_with('-') {
+            at.error(
+                format!("the value of `{name}` begins with `-`"),
+                "the job would take it for the name of another argument",
+            );
+        }
+        if !template.is_fixed() && INTERPRETED.iter().any(|own| own.eq_ignore_ascii_case(name)) {
+            at.error(
+                format!("`{name}` may not be set from the object's key or size"),
+                "Glue acts on it, so who uploads could choose what runs: give it a fixed value",
+            );
+        }
+        if let Some(pattern) = key {
+            check_names(&template, pattern, by, max_objects, &mut at);
+        }
+        resolved.insert(name.clone(), template);
+    }
+    resolved
+}
+
+fn check_name(name: &str, at: &mut At<'_>) {
+    let is_name = name.strip_prefix("--").is_some_and(|rest| {
+        rest.starts_with(|c: char| c.is_ascii_alphabetic())
+            && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+    });
+    let lower = name.to_ascii_lowercase();
+    let (message, hint) = if name.contains(['{', '}']) {
+        ("an argument's name is never filled in", "use the capture in the value")
+    } else if !is_name {
+        ("not an argument's name", "write `--` and letters, digits, `-`, `_` or `.`: \"--day\"")
+    } else if lower.starts_with("--landfall-") {
+        ("arguments that begin with `--landfall-` are Landfall's own", "choose another name")
+    } else if INTERNAL.contains(&name) {
+        ("Glue sets this argument itself", "leave it out")
+    } else {
+        return;
+    };
+    let problem = crate::problem::Problem::error(&at.key_place(), format!("`{name}`: {message}"));
+    at.problems.push(problem.hint(hint));
+}
+
+fn check_names(
+    template: &Template,
+    pattern: &Pattern,
+    by: &[String],
+    max_objects: Option<usize>,
+    at: &mut At<'_>,
+) {
+    let captures: Vec<&str> = pattern.capture_names().collect();
+    for name in template.names() {
+        let is_capture = captures.contains(&name);
+        if !is_capture && !BUILT_INS.contains(&name) {
+            let hint = did_you_mean(name, captures.iter().copied().chain(BUILT_INS))
+                .unwrap_or_else(|| {
+                    format!(
+                        "a value may use captures of the key and {{{}}}",
+                        BUILT_INS.join("}, {")
+                    )
+                });
+            at.error(format!("`{{{name}}}` is not known here"), hint);
+            continue;
+        }
+        let varies = OF_ONE_OBJECT.contains(&name) || (is_capture && !by.iter().any(|n| n == name));
+        if varies && max_objects != Some(1) {
+            let hint = if is_capture {
+                format!("add `{name}` to `batch.by`, or set `batch.max_objects: 1`")
+            } else {
+                "set `batch.max_objects: 1`; the job gets all objects in `--landfall-inputs`"
+                    .to_owned()
+            };
+            at.error(format!("`{{{name}}}` differs between the objects of a batch"), hint);
+        }
+    }
+}

@@ -1,0 +1,341 @@
+use expect_test::{Expect, expect};
+use proptest::prelude::*;
+
+use super::*;
+
+/// A valid file, for tests to change.
+pub const VALID: &str = r#"version: 1
+targets:
+  analytics:
+    account: "222222222222"
+    region: eu-west-1
+    starter_role: landfall-starter
+    external_id: ${LANDFALL_EXTERNAL_ID}
+routes:
+  - name: orders
+    bucket: acme-landing
+    key: "orders/dt={dt}/{file}.csv"
+    where: { min_bytes: 1 }
+    batch: { by: [dt] }
+    start:
+      target: analytics
+      job: orders-to-parquet
+      arguments: { "--dt": "{dt}" }
+"#;
+
+#[track_caller]
+fn check(text: &str, expected: Expect) {
+    let problems = Routes::parse(text).problems;
+    let lines: Vec<String> = problems.iter().map(|problem| format!("{problem}\n")).collect();
+    expected.assert_eq(&lines.concat());
+}
+
+/// [`VALID`] with one text replaced by another.
+#[track_caller]
+fn check_with(from: &str, to: &str, expected: Expect) {
+    assert!(VALID.contains(from), "{from}");
+    check(&VALID.replacen(from, to, 1), expected);
+}
+
+#[test]
+fn a_valid_file_has_no_problems_and_is_resolved() {
+    let parsed = Routes::parse(VALID);
+    assert_eq!(parsed.problems, []);
+    let routes = parsed.routes.expect("valid");
+    let target = &routes.targets["analytics"];
+    assert_eq!(target.starter_role_arn, "arn:aws:iam::222222222222:role/landfall-starter");
+    assert_eq!(target.external_id, Some(ExternalId::Variable("LANDFALL_EXTERNAL_ID".to_owned())));
+    assert_eq!(routes.find("acme-landing", "orders/dt=1/a.csv"), [0]);
+}
+
+#[test]
+fn all_problems_are_reported_together_each_with_place_and_hint() {
+    check(
+        r#"version: 1
+targets:
+  analytics:
+    account: 222222222222
+    region: ireland
+    starter_role: landfall-starter
+    external_id: ${LANDFALL_EXTERNAL_ID}
+    regoin: eu-west-1
+routes:
+  - name: orders
+    bukket: acme-landing
+    key: "orders/{dt/{file}.csv"
+    start: { target: analytcs, job: a, arguments: { "dt": "1", "--JOB_NAME": "x" } }
+  - name: orders
+    bucket: Acme
+    key: "items/{dt}/{file}"
+    where: { min_bytes: lots }
+    batch: { by: [day], window: 5 minutes }
+    start: { target: analytics, job: b, arguments: { "--uri": "{object_uri}", "--x": "{fiel}" } }
+"#,
+        expect![[r#"
+            4:14: error: `account` is not a string (put it between quotes)
+            5:13: error: `ireland` is not a region (a region looks like `eu-west-1`)
+            8:5: error: unknown field `regoin` (did you mean `region`?)
+            10:5: error: `bucket` is missing
+            11:5: error: unknown field `bukket` (did you mean `bucket`?)
+            12:10: error: `{` is not closed (write `{{` and `}}` for braces that are part of the key)
+            13:22: error: there is no target `analytcs` (did you mean `analytics`?)
+            13:53: error: `dt`: not an argument's name (write `--` and letters, digits, `-`, `_` or `.`: "--day")
+            13:64: error: `--JOB_NAME`: Glue sets this argument itself (leave it out)
+            14:11: error: a second route `orders` (the route in line 10 has this name already)
+            15:13: error: `Acme` is not a bucket's name (a name has 3 to 63 lower-case letters, digits, `-` and `.`)
+            17:25: error: `min_bytes` is not a whole number, 0 or more
+            18:19: error: the key has no capture `day` (`by` names captures of the key: {name})
+            18:33: error: `5 minutes` is not a length of time (a number and s, m, h or d: 90s, 5m, 1h, 1d)
+            19:63: error: `{object_uri}` differs between the objects of a batch (set `batch.max_objects: 1`; the job gets all objects in `--landfall-inputs`)
+            19:86: error: `{fiel}` is not known here (did you mean `file`?)
+        "#]],
+    );
+}
+
+#[test]
+fn what_yaml_versions_read_differently_is_refused() {
+    check(
+        "version: 1\ntargets: {}\nroutes:\n  - name: on\n    key: 2024-01-01\n    bucket: 012\n    where: { min_bytes: 1_000, max_bytes: 5:30 }\n    yes: 1\n",
+        expect![[r#"
+            4:5: error: `start` is missing
+            4:11: error: YAML 1.1 reads `on` as a boolean, YAML 1.2 does not (quote it: "on")
+            5:10: error: YAML 1.1 reads `2024-01-01` as a date, YAML 1.2 does not (quote it: "2024-01-01")
+            6:13: error: YAML 1.1 reads `012` as an octal number, YAML 1.2 does not (quote it: "012")
+            7:25: error: YAML 1.1 reads `1_000` as a number, YAML 1.2 does not (quote it: "1_000")
+            7:25: error: `min_bytes` is not a whole number, 0 or more
+            7:43: error: YAML 1.1 reads `5:30` as a number to the base of 60, YAML 1.2 does not (quote it: "5:30")
+            7:43: error: `max_bytes` is not a whole number, 0 or more
+            8:5: error: YAML 1.1 reads `yes` as a boolean, YAML 1.2 does not (quote it: "yes")
+            8:5: error: unknown field `yes` (the fields here are `name`, `bucket`, `key`, `where`, `batch`, `start`)
+        "#]],
+    );
+}
+
+#[test]
+fn yaml_that_cloudformation_cannot_read_is_refused() {
+    check(
+        "version: &v 1\ntargets: *v\nroutes: !!seq []\n",
+        expect![[r#"
+        1:1: error: `targets` is missing
+        1:10: error: YAML anchors are not supported
+        2:10: error: YAML aliases are not supported (CloudFormation, which reads this file too, has none: write the value out)
+        3:9: error: YAML tags are not supported (quote the value if a string is meant)
+        3:9: error: there is no route (a file without routes starts nothing)
+    "#]],
+    );
+    check(
+        "version: 1\nversion: 1\ntargets: {}\nroutes: []\n",
+        expect![[r#"
+        2:1: error: duplicate key `version` (it stands in line 1 already)
+        4:9: error: there is no route (a file without routes starts nothing)
+    "#]],
+    );
+    check(
+        "version: 1\n---\nversion: 2\n",
+        expect![[r#"
+        2:1: error: a second YAML document (one file holds one document: remove what follows `---`)
+    "#]],
+    );
+    check(
+        "version: [1\n",
+        expect![[r#"
+        2:1: error: not valid YAML: while parsing a flow sequence, expected ',' or ']'
+    "#]],
+    );
+    check(
+        "",
+        expect![[r#"
+        1:1: error: the file is empty (begin with `version: 1`)
+    "#]],
+    );
+    check(
+        "just text",
+        expect![[r#"
+            1:1: error: the file is not a mapping
+        "#]],
+    );
+}
+
+#[test]
+fn a_list_is_not_taken_for_a_mapping() {
+    check_with(
+        "    where: { min_bytes: 1 }",
+        "    where: [1]",
+        expect![[r#"
+        12:12: error: `where` is a list
+    "#]],
+    );
+    check_with(
+        "  analytics:\n",
+        "  other: [\"222222222222\", eu-west-1]\n  analytics:\n",
+        expect![[r#"
+            3:10: error: `other` is a list
+        "#]],
+    );
+}
+
+#[test]
+fn arguments_that_glue_interprets_are_guarded() {
+    check_with(
+        r#"{ "--dt": "{dt}" }"#,
+        r#"{ "--extra-py-files": "s3://x/{dt}", "--landfall-batch-id": "1", "--{dt}": "x", "--neg": "-1", "--conf": "x", "--TempDir": "s3://fine/" }"#,
+        expect![[r#"
+            17:40: error: `--extra-py-files` may not be set from the object's key or size (Glue acts on it, so who uploads could choose what runs: give it a fixed value)
+            17:55: error: `--landfall-batch-id`: arguments that begin with `--landfall-` are Landfall's own (choose another name)
+            17:83: error: `--{dt}`: an argument's name is never filled in (use the capture in the value)
+            17:107: error: the value of `--neg` begins with `-` (the job would take it for the name of another argument)
+            17:113: error: `--conf`: Glue sets this argument itself (leave it out)
+        "#]],
+    );
+}
+
+#[test]
+fn values_that_differ_in_a_batch_need_batches_of_one() {
+    check_with(
+        r#""--dt": "{dt}""#,
+        r#""--uri": "{object_uri}", "--file": "{file}""#,
+        expect![[r#"
+            17:29: error: `{object_uri}` differs between the objects of a batch (set `batch.max_objects: 1`; the job gets all objects in `--landfall-inputs`)
+            17:55: error: `{file}` differs between the objects of a batch (add `file` to `batch.by`, or set `batch.max_objects: 1`)
+        "#]],
+    );
+    check_with(
+        "batch: { by: [dt] }\n    start:\n      target: analytics\n      job: orders-to-parquet\n      arguments: { \"--dt\": \"{dt}\" }",
+        "batch: { max_objects: 1 }\n    start:\n      target: analytics\n      job: orders-to-parquet\n      arguments: { \"--f\": \"{file}{key}\" }",
+        expect![[""]],
+    );
+}
+
+#[test]
+fn batch_settings_are_checked_and_what_has_no_effect_yet_is_said() {
+    check_with(
+        "batch: { by: [dt] }",
+        "batch: { by: [dt, file], window: 8d, marker: a/b, settle: 5, max_objects: 0 }",
+        expect![[r#"
+            13:23: error: with a marker, `by` cannot use `file` (a marker speaks for a folder: use captures before the last `/` only)
+            13:30: warning: `batch.window` has no effect in this version (what one invocation brings is started at once, and once; Glue's own limits hold)
+            13:38: error: `window` is longer than 7 days (at most 7d)
+            13:42: warning: `batch.marker` has no effect in this version (what one invocation brings is started at once, and once; Glue's own limits hold)
+            13:50: error: `a/b` is not a marker's name (the name alone: _SUCCESS)
+            13:63: error: `settle` is not a length of time such as `5m`
+            13:79: error: `max_objects` is out of range (from 1 to 100,000)
+        "#]],
+    );
+    check_with(
+        "batch: { by: [dt] }",
+        "batch: { by: [dt], marker: _SUCCESS }",
+        expect![[r#"
+        13:24: warning: `batch.marker` has no effect in this version (what one invocation brings is started at once, and once; Glue's own limits hold)
+        13:32: error: a marker needs `window` or `quiet` (otherwise a batch whose marker never comes would wait for ever)
+    "#]],
+    );
+}
+
+#[test]
+fn limits_of_one_job_must_agree() {
+    let second = "  - { name: more, bucket: acme-landing, key: \"more/*\", start: { target: analytics, job: orders-to-parquet, max_concurrent_runs: 2 } }\n";
+    check(
+        &format!("{VALID}{second}"),
+        expect![[r#"
+        18:89: error: routes `orders` and `more` set different limits for job `orders-to-parquet` (the limits are the job's: give both routes the same)
+        18:108: warning: `start.max_concurrent_runs` has no effect in this version (what one invocation brings is started at once, and once; Glue's own limits hold)
+    "#]],
+    );
+}
+
+#[test]
+fn roles_and_targets_are_checked() {
+    check_with(
+        "starter_role: landfall-starter",
+        "starter_role: arn:aws:iam::333333333333:role/x",
+        expect![[r#"
+            6:19: error: the role is in account `333333333333`, the target is another (the starter role and the jobs belong to one account)
+        "#]],
+    );
+    check_with(
+        "starter_role: landfall-starter",
+        "starter_role: arn:aws:s3:::x",
+        expect![[r#"
+        6:19: error: `arn:aws:s3:::x` is not the ARN of a role (it looks like arn:aws:iam::222222222222:role/landfall-starter)
+    "#]],
+    );
+    check_with(
+        "${LANDFALL_EXTERNAL_ID}",
+        "a",
+        expect![[r#"
+        7:18: error: not an external ID (STS admits 2 to 1,224 letters, digits and `_+=,.@:/-`; or write ${LANDFALL_EXTERNAL_ID})
+    "#]],
+    );
+    check_with(
+        "    external_id: ${LANDFALL_EXTERNAL_ID}\n",
+        "",
+        expect![[r#"
+        3:3: warning: target `analytics` has no `external_id` (with one, only who knows it can make the trigger's account assume the role: external_id: ${LANDFALL_EXTERNAL_ID})
+    "#]],
+    );
+}
+
+#[test]
+fn an_external_id_in_the_file_is_warned_of_and_not_repeated() {
+    let text = VALID.replace("${LANDFALL_EXTERNAL_ID}", "s3cr3t-value");
+    let parsed = Routes::parse(&text);
+    assert_eq!(parsed.problems.len(), 1);
+    assert!(!parsed.problems[0].is_error());
+    assert!(!format!("{parsed:?}").contains("s3cr3t"));
+}
+
+#[test]
+fn conditions_are_judged_and_an_unknown_size_passes() {
+    let text = VALID.replace("min_bytes: 1", "min_bytes: 10, max_bytes: 20");
+    let routes = Routes::parse(&text).routes.expect("valid");
+    let mut arrival = crate::arrivals::tests::arrival("acme-landing", "orders/dt=1/a.csv");
+    let mut judge = |size| {
+        arrival.size = size;
+        match routes.routes[0].judge(&arrival) {
+            Verdict::Matches(_) => "matches".to_owned(),
+            other => format!("{other:?}"),
+        }
+    };
+    assert_eq!(judge(Some(9)), "TooSmall { bytes: 9, min_bytes: 10 }");
+    assert_eq!(judge(Some(10)), "matches");
+    assert_eq!(judge(Some(21)), "TooLarge { bytes: 21, max_bytes: 20 }");
+    assert_eq!(judge(None), "matches");
+}
+
+#[test]
+fn the_schema_knows_every_field_and_requires_what_is_required() {
+    let schema: serde_json::Value = serde_json::from_str(&json_schema()).expect("JSON");
+    assert_eq!(schema["additionalProperties"], false);
+    assert_eq!(schema["required"], serde_json::json!(["version", "targets", "routes"]));
+    assert_eq!(
+        schema["$defs"]["Route"]["required"],
+        serde_json::json!(["name", "bucket", "key", "start"])
+    );
+    assert!(schema["$defs"]["Route"]["properties"]["where"].is_object());
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_parsing_panic(text in "\\PC{0,200}") {
+        let _ = Routes::parse(&text);
+    }
+
+    #[test]
+    fn no_bytes_make_parsing_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let _ = Routes::parse(&String::from_utf8_lossy(&bytes));
+    }
+
+    /// Cutting and joining valid text comes closer to the interesting places.
+    #[test]
+    fn no_mutilated_file_makes_parsing_panic(
+        cut in 0..VALID.len(), length in 0..40usize, paste in "[\\[\\]{}:,\\-&*!|>'\"#%@` \n\ta1ü]{0,6}",
+    ) {
+        let end = (cut + length).min(VALID.len());
+        let text = format!("{}{paste}{}", &VALID[..cut], &VALID[end..]);
+        let parsed = Routes::parse(&text);
+        prop_assert!(parsed.routes.is_some() || parsed.problems.iter().any(Problem::is_error));
+        for problem in &parsed.problems {
+            prop_assert!(text.get(problem.place.bytes.clone()).is_some(), "{problem:?}");
+        }
+    }
+}

@@ -1,0 +1,364 @@
+//! YAML text → a tree that remembers where everything stands.
+//!
+//! Strict on purpose: the same file is read by this crate (YAML 1.2) and by packaging tools (often
+//! YAML 1.1), so whatever the two versions read differently is refused, as are aliases, tags,
+//! merge keys and duplicate keys. Knows nothing of routes.
+
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span};
+use serde_json::{Map, Number, Value};
+
+use crate::problem::{Place, Problem};
+
+/// Deeper nesting is refused, so that no file can exhaust the stack.
+const MAX_DEPTH: usize = 32;
+
+/// A value and its place in the text.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Node {
+    pub place: Place,
+    pub content: Content,
+}
+
+/// What a [`Node`] holds.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Content {
+    /// Null, a boolean, a number or a string.
+    Scalar(Value),
+    Sequence(Vec<Node>),
+    /// In the order of the text; keys are unique.
+    Mapping(Vec<Entry>),
+}
+
+/// One `key: value` of a mapping.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    pub key: String,
+    pub key_place: Place,
+    pub value: Node,
+}
+
+/// A step from a node to one below it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    Key(String),
+    Index(usize),
+}
+
+impl Node {
+    /// The node below this one, if `path` leads to one.
+    pub fn at(&self, path: &[Step]) -> Option<&Node> {
+        path.iter().try_fold(self, |node, step| match (step, &node.content) {
+            (Step::Key(key), Content::Mapping(entries)) => {
+                entries.iter().find(|entry| entry.key == *key).map(|entry| &entry.value)
+            }
+            (Step::Index(index), Content::Sequence(items)) => items.get(*index),
+            _ => None,
+        })
+    }
+
+    /// The entry whose value `path` leads to.
+    pub fn entry(&self, path: &[Step]) -> Option<&Entry> {
+        let (Step::Key(key), parent) = path.split_last()? else {
+            return None;
+        };
+        match &self.at(parent)?.content {
+            Content::Mapping(entries) => entries.iter().find(|entry| entry.key == *key),
+            _ => None,
+        }
+    }
+
+    /// Takes the node that `path` leads to out of the tree. Items behind it in a sequence move up.
+    pub fn remove(&mut self, path: &[Step]) -> bool {
+        let Some((step, rest)) = path.split_first() else {
+            return false;
+        };
+        match (step, &mut self.content) {
+            (Step::Key(key), Content::Mapping(entries)) => {
+                let Some(at) = entries.iter().position(|entry| entry.key == *key) else {
+                    return false;
+                };
+                if rest.is_empty() {
+                    entries.remove(at);
+                    return true;
+                }
+                entries[at].value.remove(rest)
+            }
+            (Step::Index(index), Content::Sequence(items)) if *index < items.len() => {
+                if rest.is_empty() {
+                    items.remove(*index);
+                    return true;
+                }
+                items[*index].remove(rest)
+            }
+            _ => false,
+        }
+    }
+
+    /// The same without places.
+    pub fn to_value(&self) -> Value {
+        match &self.content {
+            Content::Scalar(value) => value.clone(),
+            Content::Sequence(items) => items.iter().map(Node::to_value).collect(),
+            Content::Mapping(entries) => Value::Object(
+                entries
+                    .iter()
+                    .map(|entry| (entry.key.clone(), entry.value.to_value()))
+                    .collect::<Map<_, _>>(),
+            ),
+        }
+    }
+}
+
+/// Reads the one document of `text`. What can be read is returned beside the problems, so that
+/// later stages can report theirs in the same breath; a syntax error leaves nothing to return.
+pub fn read(text: &str) -> (Option<Node>, Vec<Problem>) {
+    let mut reader = Reader {
+        parser: Parser::new_from_str(text),
+        lines: Lines::new(text),
+        problems: Vec::new(),
+    };
+    let root = reader.document().unwrap_or_else(|problem| {
+        reader.problems.push(problem);
+        None
+    });
+    (root, reader.problems)
+}
+
+struct Reader<'a> {
+    parser: Parser<'a, saphyr_parser::StrInput<'a>>,
+    lines: Lines<'a>,
+    problems: Vec<Problem>,
+}
+
+impl<'a> Reader<'a> {
+    fn document(&mut self) -> Result<Option<Node>, Problem> {
+        let mut root = None;
+        loop {
+            let (event, span) = self.next()?;
+            match event {
+                Event::StreamEnd => return Ok(root),
+                Event::StreamStart | Event::DocumentEnd | Event::Nothing => {}
+                Event::DocumentStart(_) if root.is_some() => {
+                    return Err(Problem::error(&self.lines.place(span), "a second YAML document")
+                        .hint("one file holds one document: remove what follows `---`"));
+                }
+                Event::DocumentStart(_) => {
+                    let (event, span) = self.next()?;
+                    root = Some(self.node(event, span, 0)?);
+                }
+                // The parser opens a document before any content.
+                _ => {
+                    return Err(Problem::error(&self.lines.place(span), "unexpected YAML content"));
+                }
+            }
+        }
+    }
+
+    fn next(&mut self) -> Result<(Event<'a>, Span), Problem> {
+        match self.parser.next_event() {
+            Some(Ok(event)) => Ok(event),
+            Some(Err(error)) => {
+                let place = self.lines.place(Span::empty(*error.marker()));
+                Err(Problem::error(&place, format!("not valid YAML: {}", error.info())))
+            }
+            None => Ok((Event::StreamEnd, Span::empty(Marker::new(0, 1, 0)))),
+        }
+    }
+
+    fn node(&mut self, event: Event<'a>, span: Span, depth: usize) -> Result<Node, Problem> {
+        let mut place = self.lines.place(span);
+        if depth > MAX_DEPTH {
+            return Err(Problem::error(&place, format!("nested deeper than {MAX_DEPTH} levels")));
+        }
+        let content = match event {
+            Event::Scalar(text, style, anchor, tag) => {
+                self.refuse_anchor_and_tag(&place, anchor, tag.is_some());
+                Content::Scalar(self.scalar(&text, style, &place))
+            }
+            Event::SequenceStart(anchor, tag) => {
+                self.refuse_anchor_and_tag(&place, anchor, tag.is_some());
+                let mut items = Vec::new();
+                loop {
+                    match self.next()? {
+                        (Event::SequenceEnd, end) => {
+                            place.bytes.end = self.lines.offset(end.start).max(place.bytes.start);
+                            break;
+                        }
+                        (event, span) => items.push(self.node(event, span, depth + 1)?),
+                    }
+                }
+                Content::Sequence(items)
+            }
+            Event::MappingStart(anchor, tag) => {
+                self.refuse_anchor_and_tag(&place, anchor, tag.is_some());
+                let entries = self.entries(&mut place, depth)?;
+                Content::Mapping(entries)
+            }
+            Event::Alias(_) => {
+                self.problems.push(Problem::error(&place, "YAML aliases are not supported").hint(
+                    "CloudFormation, which reads this file too, has none: write the value out",
+                ));
+                Content::Scalar(Value::Null)
+            }
+            _ => return Err(Problem::error(&place, "unexpected end of the YAML document")),
+        };
+        Ok(Node { place, content })
+    }
+
+    fn entries(&mut self, place: &mut Place, depth: usize) -> Result<Vec<Entry>, Problem> {
+        let mut entries: Vec<Entry> = Vec::new();
+        loop {
+            let (event, span) = self.next()?;
+            if event == Event::MappingEnd {
+                place.bytes.end = self.lines.offset(span.start).max(place.bytes.start);
+                return Ok(entries);
+            }
+            let key_node = self.node(event, span, depth + 1)?;
+            let (event, span) = self.next()?;
+            let value = self.node(event, span, depth + 1)?;
+            let key = match &key_node.content {
+                Content::Scalar(Value::String(key)) => key.clone(),
+                // Read differently by YAML 1.1: reported already, and kept as it is written.
+                Content::Scalar(value) if !value.is_null() => value.to_string(),
+                _ => {
+                    self.problems.push(Problem::error(&key_node.place, "a key must be a string"));
+                    continue;
+                }
+            };
+            if let Some(first) = entries.iter().find(|entry| entry.key == key) {
+                let message = format!("duplicate key `{key}`");
+                let hint = format!("it stands in line {} already", first.key_place.line);
+                self.problems.push(Problem::error(&key_node.place, message).hint(hint));
+                continue;
+            }
+            entries.push(Entry { key, key_place: key_node.place, value });
+        }
+    }
+
+    fn refuse_anchor_and_tag(&mut self, place: &Place, anchor: usize, tagged: bool) {
+        if anchor != 0 {
+            self.problems.push(Problem::error(place, "YAML anchors are not supported"));
+        }
+        if tagged {
+            self.problems.push(
+                Problem::error(place, "YAML tags are not supported")
+                    .hint("quote the value if a string is meant"),
+            );
+        }
+    }
+
+    fn scalar(&mut self, text: &str, style: ScalarStyle, place: &Place) -> Value {
+        if style != ScalarStyle::Plain {
+            return Value::String(text.to_owned());
+        }
+        if let Some(other_reading) = yaml_1_1_reading(text) {
+            let problem = Problem::error(
+                place,
+                format!("YAML 1.1 reads `{text}` as {other_reading}, YAML 1.2 does not"),
+            );
+            self.problems.push(problem.hint(format!("quote it: \"{text}\"")));
+            return Value::String(text.to_owned());
+        }
+        match text {
+            "" | "~" | "null" | "Null" | "NULL" => Value::Null,
+            "true" | "True" | "TRUE" => Value::Bool(true),
+            "false" | "False" | "FALSE" => Value::Bool(false),
+            _ => number(text).map_or_else(|| Value::String(text.to_owned()), Value::Number),
+        }
+    }
+}
+
+fn number(text: &str) -> Option<Number> {
+    if let Some(hex) = text.strip_prefix("0x") {
+        return u64::from_str_radix(hex, 16).ok().map(Number::from);
+    }
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    if !unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
+        return None;
+    }
+    let text = text.strip_prefix('+').unwrap_or(text);
+    if let Ok(integer) = text.parse::<i64>() {
+        return Some(integer.into());
+    }
+    if let Ok(integer) = text.parse::<u64>() {
+        return Some(integer.into());
+    }
+    text.parse().ok().and_then(Number::from_f64)
+}
+
+/// How YAML 1.1 reads a plain scalar that YAML 1.2 (core schema) reads otherwise.
+fn yaml_1_1_reading(text: &str) -> Option<&'static str> {
+    const BOOLEANS: [&str; 8] = ["y", "n", "yes", "no", "on", "off", "Y", "N"];
+    let boolean = BOOLEANS.contains(&text)
+        || (text.len() > 1
+            && BOOLEANS.contains(&text.to_ascii_lowercase().as_str())
+            && (text.chars().skip(1).all(char::is_lowercase)
+                || text.chars().all(char::is_uppercase)));
+    if boolean {
+        return Some("a boolean");
+    }
+    if text == "<<" || text == "=" {
+        return Some("a merge or default key");
+    }
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let is_digits = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
+    if !digits.starts_with(|c: char| c.is_ascii_digit()) {
+        return None;
+    }
+    if let [year, month, day, ..] = digits.splitn(3, '-').collect::<Vec<_>>()[..]
+        && year.len() == 4
+        && [year, month].into_iter().all(is_digits)
+        && day.starts_with(|c: char| c.is_ascii_digit())
+    {
+        return Some("a date");
+    }
+    if digits.contains(':') && digits.split(':').all(|part| is_digits(part.trim_end_matches('.'))) {
+        return Some("a number to the base of 60");
+    }
+    if digits.len() > 1 && digits.starts_with('0') && is_digits(digits) {
+        return Some("an octal number");
+    }
+    if digits.starts_with("0o") || digits.starts_with("0b") {
+        return Some("another kind of scalar");
+    }
+    if digits.contains('_') && digits.bytes().all(|b| b.is_ascii_digit() || b == b'_' || b == b'.')
+    {
+        return Some("a number");
+    }
+    if digits.contains(['e', 'E']) && !digits.contains('.') && digits.parse::<f64>().is_ok() {
+        return Some("a string");
+    }
+    None
+}
+
+/// Translates the parser's positions, which count characters, into bytes.
+struct Lines<'a> {
+    text: &'a str,
+    /// Offset in bytes of each line's first character.
+    starts: Vec<usize>,
+}
+
+impl<'a> Lines<'a> {
+    fn new(text: &'a str) -> Self {
+        let starts =
+            std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        Self { text, starts }
+    }
+
+    fn offset(&self, marker: Marker) -> usize {
+        let Some(start) = self.starts.get(marker.line().saturating_sub(1)) else {
+            return self.text.len();
+        };
+        let line = &self.text[*start..];
+        line.char_indices().nth(marker.col()).map_or(self.text.len(), |(at, _)| start + at)
+    }
+
+    fn place(&self, span: Span) -> Place {
+        let start = self.offset(span.start);
+        Place {
+            line: span.start.line(),
+            column: span.start.col() + 1,
+            bytes: start..self.offset(span.end).max(start),
+        }
+    }
+}
