@@ -97,6 +97,8 @@ def read_csv(data: bytes, name: str, partition_by: str, constants: Mapping[str, 
     """
     if not data.strip():
         return pa.table({partition_by: pa.array([], pa.string())})
+    if not data.endswith((b"\n", b"\r")):
+        data += b"\n"  # The parser overlooks a header that no line break ends.
     ragged: list[Any] = []
 
     def refuse(row: Any) -> str:
