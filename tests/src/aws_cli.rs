@@ -1,0 +1,118 @@
+//! The aws command line against the local cloud: setting the stage with the commands that users type.
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::command::run;
+use crate::emulator::surroundings;
+use crate::python::Python;
+
+/// Where the artifacts of a stack go in its account's artifact bucket.
+pub const ARTIFACT_PREFIX: &str = "landfall";
+
+/// The command line as root of one account. Root passes IAM by: never on a path that a test asserts.
+pub struct AwsCli {
+    pub account: String,
+    pub endpoint: String,
+    pub python: Python,
+    /// The emulator's folder; relative paths in arguments start at its `stage`.
+    pub folder: std::path::PathBuf,
+}
+
+impl AwsCli {
+    /// What the command line needs to know, as variables of its environment.
+    pub fn variables(&self) -> [(&'static str, String); 3] {
+        [
+            ("AWS_ENDPOINT_URL", self.endpoint.clone()),
+            ("AWS_ACCESS_KEY_ID", self.account.clone()),
+            ("AWS_SECRET_ACCESS_KEY", "any".to_owned()),
+        ]
+    }
+
+    /// Runs `aws …` and returns what it printed.
+    pub fn run(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Result<String> {
+        let arguments: Vec<_> = arguments.into_iter().map(|a| a.as_ref().to_owned()).collect();
+        let shown: Vec<_> = arguments.iter().take(2).map(|a| a.to_string_lossy()).collect();
+        let doing = format!("run `aws {}` in account `{}`", shown.join(" "), self.account);
+        let mut command = Command::new(self.python.program("aws"));
+        command
+            .args(&arguments)
+            .current_dir(self.folder.join("stage"))
+            .env_clear()
+            .envs(surroundings(&self.python, &self.folder))
+            .envs(self.variables());
+        run(&mut command, &doing)
+    }
+
+    pub fn json(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Result<Value> {
+        let printed = self.run(arguments)?;
+        serde_json::from_str(&printed).context("failed to read what `aws` printed as JSON")
+    }
+
+    pub fn make_bucket(&self, bucket: &str) -> Result<()> {
+        self.run(["s3", "mb", &format!("s3://{bucket}")])?;
+        Ok(())
+    }
+
+    /// Packages and deploys a template of the staging folder.
+    pub fn deploy(
+        &self,
+        stack: &str,
+        template: &str,
+        artifacts: &str,
+        parameters: &[(&str, &str)],
+    ) -> Result<()> {
+        let packaged = format!("{stack}-{}.packaged.yaml", self.account);
+        self.run([
+            "cloudformation",
+            "package",
+            "--template-file",
+            template,
+            "--s3-bucket",
+            artifacts,
+            "--s3-prefix",
+            ARTIFACT_PREFIX,
+            "--output-template-file",
+            &packaged,
+        ])?;
+        let mut deploy = vec![
+            "cloudformation".to_owned(),
+            "deploy".to_owned(),
+            "--template-file".to_owned(),
+            packaged,
+            "--stack-name".to_owned(),
+            stack.to_owned(),
+            "--capabilities".to_owned(),
+            "CAPABILITY_NAMED_IAM".to_owned(),
+            "--no-fail-on-empty-changeset".to_owned(),
+        ];
+        if !parameters.is_empty() {
+            deploy.push("--parameter-overrides".to_owned());
+            deploy.extend(parameters.iter().map(|(name, value)| format!("{name}={value}")));
+        }
+        self.run(deploy).with_context(|| format!("failed to deploy stack `{stack}`"))?;
+        Ok(())
+    }
+
+    /// An object from a file, by the command line.
+    pub fn upload(&self, file: &Path, url: &str) -> Result<()> {
+        self.run([OsStr::new("s3"), "cp".as_ref(), file.as_os_str(), url.as_ref()])?;
+        Ok(())
+    }
+
+    /// The messages of a log group, oldest first; none if there is no such group.
+    pub fn log_lines(&self, group: &str, stream: Option<&str>) -> Vec<String> {
+        let mut arguments = vec!["logs", "filter-log-events", "--log-group-name", group];
+        if let Some(stream) = stream {
+            arguments.extend(["--log-stream-names", stream]);
+        }
+        let Ok(found) = self.json(arguments) else { return Vec::new() };
+        let events = found["events"].as_array().cloned().unwrap_or_default();
+        let text = |event: &Value| event["message"].as_str().map(|m| m.trim_end().to_owned());
+        events.iter().filter_map(text).collect()
+    }
+}

@@ -1,0 +1,46 @@
+//! Running another program to its end, with an error that says what went wrong.
+
+use std::ffi::OsStr;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use crate::interrupt;
+
+/// How much of a failed program's output an error shows.
+const SHOWN_LINES: usize = 40;
+
+/// Runs `command` to its end and returns what it printed.
+///
+/// It leads a process group of its own, which an interrupt ends as a whole: a build tool would
+/// otherwise leave compilers behind.
+pub fn run(command: &mut Command, doing: &str) -> Result<String> {
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .with_context(|| format!("failed to {doing}: cannot start {}", name_of(command)))?;
+    let _group = interrupt::end_with_us(child.id());
+    let output = child.wait_with_output().with_context(|| format!("failed to {doing}"))?;
+    if !output.status.success() {
+        let said = [output.stdout, output.stderr].concat();
+        let said = last_lines(&String::from_utf8_lossy(&said), SHOWN_LINES);
+        bail!("failed to {doing}: {} ended with {}\n{said}", name_of(command), output.status);
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// The program and its first argument, which says enough: later ones may be secret.
+fn name_of(command: &Command) -> String {
+    let program = command.get_program().to_string_lossy();
+    let first = command.get_args().next().map(OsStr::to_string_lossy).unwrap_or_default();
+    format!("`{program} {first}`")
+}
+
+pub fn last_lines(text: &str, count: usize) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(count)..].join("\n")
+}

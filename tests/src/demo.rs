@@ -1,0 +1,173 @@
+//! `make demo`: a real file lands in one account, a Glue job turns it into Parquet in the other.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+use std::{fs, thread};
+
+use anyhow::{Context, Result, bail, ensure};
+use aws_sdk_glue::types::{JobRun, JobRunState};
+
+use crate::cloud::{
+    EXTERNAL_ID, JOB, LANDING_BUCKET, LocalCloud, OUTPUT_BUCKET, Setup, has_ended, wait_until,
+};
+use crate::python::Python;
+use crate::{ANALYTICS, DATA, REGION, root};
+
+const KEY: &str = "weather/city=seattle/seattle-weather.csv";
+const TIME_TO_START: Duration = Duration::from_secs(60);
+const TIME_TO_END: Duration = Duration::from_secs(120);
+
+pub fn run(keep: bool) -> Result<()> {
+    println!(
+        "\nLandfall: a file lands in one AWS account, and a Glue job runs in the other.\n\n\
+         Two accounts of an emulated AWS on this machine, with IAM on:\n  \
+         {DATA}  the data account: bucket `{LANDING_BUCKET}`, queue, trigger, reader role\n  \
+         {ANALYTICS}  the analytics account: starter role, job `{JOB}`, bucket `{OUTPUT_BUCKET}`\n\n\
+         Setting the stage, with the templates and the binary that users deploy:"
+    );
+    let cloud = LocalCloud::start(&Setup {
+        routes: root().join("infra/routes.yaml"),
+        routed_prefix: "weather/",
+        data_parameters: vec![],
+    })?;
+    let shown = show(&cloud).with_context(|| cloud.hints());
+    if keep {
+        if let Err(error) = &shown {
+            eprintln!("\nerror: {error:#}");
+        }
+        stay(&cloud)?;
+    }
+    shown
+}
+
+fn show(cloud: &LocalCloud) -> Result<()> {
+    // Daily weather in Seattle, 2012 to 2015, by NOAA (in the public domain), as the PyPI package
+    // `vega_datasets` ships it (MIT).
+    let data = fs::read(data_set(&cloud.python)?)?;
+    let days = data.iter().filter(|byte| **byte == b'\n').count() - 1;
+    println!(
+        "\nA file lands: {days} days of weather in Seattle\n  \
+         (data: NOAA, public domain; from the PyPI package vega_datasets, MIT)\n  \
+         → s3://{LANDING_BUCKET}/{KEY}"
+    );
+    let uploaded = Instant::now();
+    cloud.wait(cloud.put(LANDING_BUCKET, KEY, data))?;
+
+    println!("\nS3 tells the queue; the trigger takes the message, assumes the starter role, and …");
+    let run = cloud.wait(wait_until("no job run was started", TIME_TO_START, async || {
+        Ok(cloud.runs(JOB).await?.pop())
+    }))?;
+    let to_start = uploaded.elapsed();
+    let id = run.id().context("the run has no id")?;
+    println!("  → started run `{id}` of job `{JOB}` in account {ANALYTICS}");
+
+    println!("\nThe job assumes the reader role back in {DATA}, reads, and writes Parquet …");
+    let run = cloud.wait(wait_until("the job run did not end", TIME_TO_END, async || {
+        let runs = cloud.runs(JOB).await?;
+        Ok(runs.into_iter().find(|other| other.id() == run.id() && has_ended(other)))
+    }))?;
+    if run.job_run_state() != Some(&JobRunState::Succeeded) {
+        bail!("job run `{id}` failed: {}", run.error_message().unwrap_or("no reason given"));
+    }
+    let report = report(cloud, &run)?;
+    let (rows, objects) = count_rows(cloud, "parquet/")?;
+    println!("  → {objects} Parquet files in s3://{OUTPUT_BUCKET}/parquet/");
+    for (what, counted) in
+        [("the job read", report.read), ("the job wrote", report.written), ("the Parquet files hold", rows)]
+    {
+        ensure!(counted == days, "the file holds {days} rows, but {what} {counted}");
+    }
+
+    println!("\nRead back from the Parquet files: {rows} rows, as many as the file holds.\n");
+    table(&[
+        ("object", format!("s3://{LANDING_BUCKET}/{KEY}")),
+        ("route", "weather".to_owned()),
+        ("job run id", id.to_owned()),
+        ("rows read", report.read.to_string()),
+        ("rows written", format!("{} in {objects} files", report.written)),
+        ("upload to start", format!("{:.2} s", to_start.as_secs_f64())),
+    ]);
+    Ok(())
+}
+
+fn data_set(python: &Python) -> Result<PathBuf> {
+    for entry in fs::read_dir(python.folder().join("lib"))?.flatten() {
+        let file = entry.path().join("site-packages/vega_datasets/_data/seattle-weather.csv");
+        if file.exists() {
+            return Ok(file);
+        }
+    }
+    bail!("failed to find the data set `seattle-weather.csv` of the package vega_datasets")
+}
+
+/// What a run of the example job says that it did.
+pub struct Report {
+    pub read: usize,
+    pub written: usize,
+}
+
+pub fn report(cloud: &LocalCloud, run: &JobRun) -> Result<Report> {
+    let printed = cloud.printed_by(run);
+    let last = printed.last().with_context(|| format!("run `{:?}` printed nothing", run.id()))?;
+    let value: serde_json::Value = serde_json::from_str(last)
+        .with_context(|| format!("failed to read the report of the run: `{last}`"))?;
+    let number = |name: &str| {
+        let number = value[name].as_u64().and_then(|number| usize::try_from(number).ok());
+        number.with_context(|| format!("the run's report has no number `{name}`: `{last}`"))
+    };
+    Ok(Report { read: number("rows_read")?, written: number("rows_written")? })
+}
+
+/// Rows and objects that a reader finds below a prefix of the output bucket.
+pub fn count_rows(cloud: &LocalCloud, prefix: &str) -> Result<(usize, usize)> {
+    let mut command = std::process::Command::new(cloud.python.program("python"));
+    command
+        .arg(root().join("tests/fixtures/count_rows.py"))
+        .arg(format!("s3://{OUTPUT_BUCKET}/{prefix}"))
+        .env_clear()
+        .envs(crate::emulator::surroundings(&cloud.python, cloud.emulator.folder()))
+        .envs(cloud.analytics.cli.variables());
+    let printed = crate::command::run(&mut command, "read the Parquet files")?;
+    let mut numbers = printed.split_whitespace().map(str::parse);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(rows)), Some(Ok(objects))) => Ok((rows, objects)),
+        _ => bail!("failed to count the rows: `{printed}`"),
+    }
+}
+
+fn table(rows: &[(&str, String)]) {
+    let left = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let right = rows.iter().map(|(_, value)| value.chars().count()).max().unwrap_or(0);
+    let line = |a, b, c| println!("{a}{}{b}{}{c}", "─".repeat(left + 2), "─".repeat(right + 2));
+    line('┌', '┬', '┐');
+    for (name, value) in rows {
+        println!("│ {name:<left$} │ {value:<right$} │");
+    }
+    line('└', '┴', '┘');
+}
+
+/// Leaves everything running, and says how to talk to it.
+fn stay(cloud: &LocalCloud) -> Result<()> {
+    let aws = cloud.python.program("aws");
+    let endpoint = cloud.emulator.endpoint();
+    println!(
+        "\nThe local cloud stays, until Ctrl-C. In another terminal:\n\n  \
+         export AWS_ENDPOINT_URL={endpoint} AWS_REGION={REGION} AWS_DEFAULT_REGION={REGION}\n  \
+         export AWS_SECRET_ACCESS_KEY=any; unset AWS_PROFILE AWS_SESSION_TOKEN\n  \
+         alias aws={}\n\n  \
+         export AWS_ACCESS_KEY_ID={DATA}        # be the data account\n  \
+         aws s3 cp some.csv s3://{LANDING_BUCKET}/weather/city=paris/some.csv\n  \
+         aws logs filter-log-events --log-group-name /aws/lambda/landfall-trigger\n\n  \
+         export AWS_ACCESS_KEY_ID={ANALYTICS}        # be the analytics account\n  \
+         aws glue get-job-runs --job-name {JOB}\n  \
+         aws s3 ls --recursive s3://{OUTPUT_BUCKET}/\n\n\
+         The access key id names the account, whose root you then are: root passes IAM by, the trigger and the job do not.\n\
+         The external ID is `{EXTERNAL_ID}`; the emulator's log is {}",
+        aws.display(),
+        cloud.emulator.log_file().display(),
+    );
+    while !cloud.emulator.has_ended() {
+        thread::sleep(Duration::from_millis(500));
+    }
+    bail!("the emulator has ended by itself")
+}

@@ -1,0 +1,138 @@
+//! Starting and stopping the emulated AWS.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
+
+use crate::command::last_lines;
+use crate::python::Python;
+use crate::{REGION, keeper, root};
+
+const TIME_TO_START: Duration = Duration::from_secs(60);
+const ATTEMPTS: usize = 3;
+
+/// A running emulator; dropping it ends it, with everything that it started, and its folder.
+pub struct Emulator {
+    keeper: u32,
+    port: u16,
+    folder: TempDir,
+}
+
+impl Emulator {
+    /// Starts one on a free port, with IAM on, and waits until it answers.
+    pub fn start(python: &Python) -> Result<Emulator> {
+        let mut problem = None;
+        for _ in 0..ATTEMPTS {
+            match Emulator::attempt(python) {
+                Ok(emulator) => return Ok(emulator),
+                // Another program may have taken the port between our asking and its use.
+                Err(error) => problem = Some(error),
+            }
+        }
+        Err(problem.expect("at least one attempt was made"))
+    }
+
+    fn attempt(python: &Python) -> Result<Emulator> {
+        let folder = tempfile::Builder::new().prefix("landfall-").tempdir()?;
+        let port = free_port()?;
+        let path = folder.path();
+        for name in ["home", "tmp", "stage"] {
+            fs::create_dir(path.join(name))?;
+        }
+        let mut command = Command::new(python.program("python"));
+        command
+            .arg(root().join("tests/emulator.py"))
+            .envs(surroundings(python, path))
+            .env("TMPDIR", path.join("tmp"))
+            .env("AUTH", "true")
+            .env("GATEWAY_PORT", port.to_string())
+            .env("BIND_HOST", "127.0.0.1")
+            .env("MINISTACK_REGION", REGION)
+            // Functions inherit the emulator's environment: this is how they find it.
+            .env("AWS_ENDPOINT_URL", endpoint(port));
+        let keeper = keeper::start(&command, path, &path.join("emulator.log"))?;
+        let emulator = Emulator { keeper, port, folder };
+        let deadline = Instant::now() + TIME_TO_START;
+        while !answers(port) {
+            if keeper::has_ended(keeper) || Instant::now() > deadline {
+                let said = last_lines(&emulator.log(), 30);
+                bail!("failed to start the emulator on port {port}; its log ends:\n{said}");
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        Ok(emulator)
+    }
+
+    pub fn endpoint(&self) -> String {
+        endpoint(self.port)
+    }
+
+    /// A temporary folder that goes with the emulator.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn log_file(&self) -> PathBuf {
+        self.folder.path().join("emulator.log")
+    }
+
+    pub fn log(&self) -> String {
+        fs::read(self.log_file())
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .unwrap_or_default()
+    }
+
+    pub fn has_ended(&self) -> bool {
+        keeper::has_ended(self.keeper)
+    }
+}
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        keeper::stop(self.keeper);
+    }
+}
+
+/// All that a program of the local cloud sees of the user's environment: nothing.
+pub fn surroundings(python: &Python, folder: &Path) -> [(&'static str, String); 6] {
+    [
+        ("PATH", python.path()),
+        ("HOME", folder.join("home").display().to_string()),
+        ("LANG", "C.UTF-8".to_owned()),
+        ("AWS_REGION", REGION.to_owned()),
+        ("AWS_DEFAULT_REGION", REGION.to_owned()),
+        ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
+    ]
+}
+
+fn endpoint(port: u16) -> String {
+    format!("http://127.0.0.1:{port}")
+}
+
+fn free_port() -> Result<u16> {
+    let listener =
+        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("failed to find a free port")?;
+    Ok(listener.local_addr()?.port())
+}
+
+fn answers(port: u16) -> bool {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let ask = || -> std::io::Result<String> {
+        let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
+        stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+        stream.write_all(
+            b"GET /_ministack/health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n",
+        )?;
+        let mut answer = [0; 64];
+        let length = stream.read(&mut answer)?;
+        Ok(String::from_utf8_lossy(&answer[..length]).into_owned())
+    };
+    ask().is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+}

@@ -1,0 +1,59 @@
+//! `local-cloud`: the demo, and what the Makefile needs from the local cloud.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use landfall_tests::package::{Profile, package};
+use landfall_tests::{demo, interrupt, keeper, python, root};
+
+#[derive(Parser)]
+#[command(about = "An emulated AWS with two accounts, and Landfall deployed into it")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Show a file landing in one account start a Glue job in the other
+    Demo {
+        /// Leave the local cloud running until Ctrl-C
+        #[arg(long)]
+        keep: bool,
+    },
+    /// Set up the Python environment, and print where it is
+    Python,
+    /// Build the functions for this machine, optimised, and lay out what is deployed
+    Package {
+        folder: PathBuf,
+        #[arg(long, default_value = "infra/routes.yaml")]
+        routes: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    keeper::run_if_asked();
+    match interrupt::handle().and_then(|()| run(Arguments::parse().command)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> Result<()> {
+    match task {
+        Task::Demo { keep } => demo::run(keep),
+        Task::Python => {
+            println!("{}", python::environment()?.folder().display());
+            Ok(())
+        }
+        Task::Package { folder, routes } => {
+            std::fs::create_dir_all(&folder)?;
+            package(&python::environment()?, Profile::Release, &root().join(routes), &folder)
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Building the functions and laying out what is deployed, as `make package` does.
+//!
+//! The layout is what the templates' relative paths expect:
+//! `data-account.yaml`, `analytics-account.yaml`, `trigger/{bootstrap,routes.yaml}`, `glue/*.py`.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::command::run;
+use crate::python::Python;
+use crate::{root, target_dir};
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Profile {
+    /// Shares every artifact with `cargo build --workspace`.
+    Debug,
+    Release,
+}
+
+/// Builds the functions and lays everything out in `stage`, with `routes` as the functions' routes.
+pub fn package(python: &Python, profile: Profile, routes: &Path, stage: &Path) -> Result<()> {
+    let built = target_dir().join("lambda");
+    build(python, profile, &built)?;
+    let infra = root().join("infra");
+    for template in ["data-account.yaml", "analytics-account.yaml"] {
+        copy(&infra.join(template), &stage.join(template))?;
+    }
+    let function = stage.join("trigger");
+    fs::create_dir_all(&function)?;
+    copy(&built.join("trigger/bootstrap"), &function.join("bootstrap"))?;
+    copy(routes, &function.join("routes.yaml"))?;
+    let glue = stage.join("glue");
+    fs::create_dir_all(&glue)?;
+    for script in ["landfall.py", "csv_to_parquet.py"] {
+        copy(&infra.join("glue").join(script), &glue.join(script))?;
+    }
+    Ok(())
+}
+
+/// Builds for this machine. Without cargo-lambda's own linker, which would be another 411 MB.
+fn build(python: &Python, profile: Profile, folder: &Path) -> Result<()> {
+    let mut command = Command::new(python.program("cargo-lambda"));
+    command
+        .args(["lambda", "build", "--compiler", "cargo", "--workspace", "--bin", "trigger"])
+        .arg("--lambda-dir")
+        .arg(folder)
+        .current_dir(root())
+        .env("CARGO_TARGET_DIR", target_dir())
+        // The same target as the Makefile's other builds: otherwise everything is compiled again.
+        .env("CARGO_BUILD_TARGET", host()?);
+    if profile == Profile::Release {
+        command.arg("--release");
+    }
+    // Cargo sets these for what it runs, us included; a build inside must not see them.
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&name);
+        }
+    }
+    run(&mut command, "build the functions with cargo-lambda")?;
+    Ok(())
+}
+
+fn host() -> Result<String> {
+    let said = run(Command::new("rustc").arg("-vV"), "ask rustc for the host")?;
+    match said.lines().find_map(|line| line.strip_prefix("host: ")) {
+        Some(host) => Ok(host.to_owned()),
+        None => bail!("failed to ask rustc for the host: `rustc -vV` names none"),
+    }
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    fs::copy(from, to)
+        .with_context(|| format!("failed to copy `{}` to `{}`", from.display(), to.display()))?;
+    Ok(())
+}

@@ -1,0 +1,130 @@
+//! The Python environment: the emulator, the aws command line, cargo-lambda and the linters.
+//!
+//! Every package is pinned and checked against its hash. The environment is kept between runs, in
+//! the target folder, under a name that changes with the requirements and with Python's version.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::env;
+
+use anyhow::{Context, Result, bail};
+use sha2::{Digest, Sha256};
+
+use crate::command::run;
+use crate::{progress, root, target_dir};
+
+/// What `PYTHON` names goes before them; then the version that the requirements were resolved with.
+const NAMES: [&str; 5] = ["python3.11", "python3.12", "python3.13", "python3.14", "python3"];
+const OLDEST: (u32, u32) = (3, 11);
+
+/// A whole, ready environment.
+#[derive(Clone)]
+pub struct Python {
+    folder: PathBuf,
+}
+
+impl Python {
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.folder.join("bin").join(name)
+    }
+
+    /// Our programs first, then the system's.
+    pub fn path(&self) -> String {
+        format!("{}:/usr/local/bin:/usr/bin:/bin", self.folder.join("bin").display())
+    }
+}
+
+/// The environment, set up if there is none for these requirements yet.
+pub fn environment() -> Result<Python> {
+    let requirements = root().join("tests/requirements.txt");
+    let text = fs::read_to_string(&requirements)
+        .with_context(|| format!("failed to read `{}`", requirements.display()))?;
+    let (interpreter, version) = find_interpreter()?;
+    let digest = Sha256::digest(format!("{version}\n{text}"));
+    let digest: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let parent = target_dir().join("python");
+    fs::create_dir_all(&parent)
+        .with_context(|| format!("failed to create `{}`", parent.display()))?;
+
+    // One process sets it up, others wait for it. The lock goes with its holder, however that ends.
+    let lock = File::create(parent.join(".lock")).context("failed to create the lock file")?;
+    lock.lock().context("failed to lock the Python environment")?;
+    let folder = parent.join(format!("venv-{digest}"));
+    let whole = folder.join(".whole");
+    if !whole.exists() {
+        // Programs in it hold its absolute path, so it is made in place, and marked when it is whole.
+        if folder.exists() {
+            fs::remove_dir_all(&folder)
+                .with_context(|| format!("failed to remove `{}`", folder.display()))?;
+        }
+        progress::step("setting up Python's packages (once)", || {
+            set_up(&interpreter, &folder, &requirements)
+        })?;
+        File::create(&whole).context("failed to mark the Python environment as whole")?;
+    }
+    Ok(Python { folder })
+}
+
+fn set_up(interpreter: &Path, folder: &Path, requirements: &Path) -> Result<()> {
+    let mut venv = clean(interpreter);
+    venv.args(["-m", "venv"]).arg(folder);
+    run(&mut venv, "create the Python environment")?;
+    let mut install = clean(&folder.join("bin/python"));
+    install
+        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"])
+        .args(["--no-deps", "--require-hashes", "--only-binary", ":all:", "-r"])
+        .arg(requirements);
+    run(&mut install, "install the Python packages")?;
+    Ok(())
+}
+
+fn find_interpreter() -> Result<(PathBuf, String)> {
+    let wanted = env::var("PYTHON").ok();
+    let names = wanted.as_deref().into_iter().chain(NAMES);
+    let mut without_venv = None;
+    for name in names {
+        match version_of(name) {
+            Some((version, true)) if version >= OLDEST => {
+                return Ok((name.into(), format!("{name} {}.{}", version.0, version.1)));
+            }
+            Some((version, false)) if version >= OLDEST => without_venv = Some((name, version)),
+            _ => {}
+        }
+    }
+    if let Some((name, (major, minor))) = without_venv {
+        bail!(
+            "`{name}` has no `venv` module with pip; get it with `apt-get install \
+             python{major}.{minor}-venv`, or use a Python that has it: `make PYTHON=/path/to/python3 …`"
+        );
+    }
+    bail!(
+        "Python 3.11 or newer is needed; get it with `apt-get install python3 python3-venv`, \
+         `brew install python`, or from https://www.python.org/downloads/, \
+         or name one: `make PYTHON=/path/to/python3 …`"
+    )
+}
+
+/// The interpreter's version, and whether it can make environments; `None` if it does not run.
+fn version_of(name: &str) -> Option<((u32, u32), bool)> {
+    let script = "import sys\nprint(*sys.version_info[:2])\nimport venv, ensurepip\nprint('venv')";
+    let output = clean(name).args(["-c", script]).output().ok()?;
+    let printed = String::from_utf8(output.stdout).ok()?;
+    let mut words = printed.split_whitespace();
+    let version = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+    Some((version, words.next() == Some("venv")))
+}
+
+/// Without what would make another environment's packages show up in this one.
+fn clean(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    for name in ["PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "PIP_USER"] {
+        command.env_remove(name);
+    }
+    command
+}
