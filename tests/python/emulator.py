@@ -143,11 +143,13 @@ class Job:
 
     def run(self, **arguments: str) -> dict[str, Any]:
         """Start it with `--name value` arguments, and wait for its end."""
+        return self.wait(self.start(**arguments))
+
+    def wait(self, run_id: str) -> dict[str, Any]:
         glue = self.emulator.client("glue", ANALYTICS)
-        run = self.start(**arguments)
 
         def ended() -> dict[str, Any] | None:
-            found = glue.get_job_run(JobName=self.name, RunId=run)["JobRun"]
+            found = glue.get_job_run(JobName=self.name, RunId=run_id)["JobRun"]
             return found if found["JobRunState"] not in ("STARTING", "RUNNING") else None
 
         return wait_until(ended)

@@ -196,6 +196,23 @@ def test_a_role_that_may_not_log_loses_its_logs_and_not_its_run(launched: Emulat
     assert run["JobRunState"] == "SUCCEEDED"
 
 
+def test_a_flood_of_runs_does_not_become_a_flood_of_scripts(
+    launched: Emulator, tmp_path: Path
+) -> None:
+    script = (
+        "import os, pathlib, time\n"
+        f"folder = pathlib.Path({str(tmp_path)!r})\n"
+        "(folder / str(os.getpid())).touch()\n"
+        "time.sleep(0.2)\n"
+        "print(len(list(folder.iterdir())))\n"
+        "(folder / str(os.getpid())).unlink()\n"
+    )
+    crowd = job(launched, "crowd", script)
+    runs = [crowd.wait(run) for run in [crowd.start() for _ in range(6)]]
+    assert [run["JobRunState"] for run in runs] == ["SUCCEEDED"] * 6
+    assert {line for run in runs for line in crowd.logged(run)} <= {"1", "2"}
+
+
 @pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGKILL])
 def test_scripts_end_with_the_server(tmp_path: Path, signal_number: int) -> None:
     pid_file = tmp_path / "pid"
