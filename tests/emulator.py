@@ -1,17 +1,20 @@
-"""Starts the emulator through `python/launcher.py`, with two corrections more.
+"""Starts the emulator through `python/launcher.py`, with three corrections more.
 
 `aws:SecureTransport` is true: the emulator speaks plain HTTP, and the templates' policies deny what
 comes without TLS, as they should. It stands for a proxy in front that ends TLS.
 
 `MaximumConcurrency` of an event source mapping is a number: CloudFormation makes one of a
 parameter's text, the emulator leaves the text, and its poller then fails.
+
+`AllocatedCapacity` of a job run is an integer, as Glue's model has it: SDKs with types refuse the
+fraction that the emulator takes from a Python shell job's `MaxCapacity`.
 """
 
 import runpy
 from pathlib import Path
 
 from ministack import app
-from ministack.services import lambda_svc
+from ministack.services import glue, lambda_svc
 
 pin_request_origin = app.pin_request_origin
 app.pin_request_origin = lambda address, _secure: pin_request_origin(address, True)
@@ -26,5 +29,14 @@ def concurrency_of_number(mapping: dict, *rest: object) -> int:
     return concurrency(mapping, *rest)
 
 
+def start_with_whole_capacity(request: dict) -> object:
+    answer = start_job_run(request)
+    for run in glue._job_runs.get(request.get("JobName"), [])[-1:]:
+        run["AllocatedCapacity"] = int(run["AllocatedCapacity"] or 0)
+    return answer
+
+
 lambda_svc._sqs_esm_concurrency = concurrency_of_number
+start_job_run = glue._start_job_run
+glue._start_job_run = start_with_whole_capacity
 runpy.run_path(str(Path(__file__).parent / "python" / "launcher.py"), run_name="__main__")

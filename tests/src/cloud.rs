@@ -134,9 +134,12 @@ impl LocalCloud {
     pub fn hints(&self) -> String {
         let mut trigger = self.data.cli.log_lines("/aws/lambda/landfall-trigger", None);
         trigger.drain(..trigger.len().saturating_sub(20));
-        let emulator = crate::command::last_lines(&self.emulator.log(), 20);
+        let emulator = self.emulator.log();
+        // Its poller's own copies of the functions' output would only repeat what is above.
+        let emulator: Vec<_> = emulator.lines().filter(|line| line.contains("] ")).collect();
+        let emulator = crate::command::last_lines(&emulator.join("\n"), 20);
         format!(
-            "the trigger's last log lines:\n{}\nthe emulator's last log lines:\n{emulator}",
+            "The trigger's last log lines:\n{}\n\nThe emulator's last log lines:\n{emulator}",
             if trigger.is_empty() { "(none)".to_owned() } else { trigger.join("\n") },
         )
     }

@@ -30,10 +30,13 @@ pub fn run(keep: bool) -> Result<()> {
         routed_prefix: "weather/",
         data_parameters: vec![],
     })?;
-    let shown = show(&cloud).with_context(|| cloud.hints());
+    let shown = show(&cloud);
+    if shown.is_err() {
+        eprintln!("\nThat did not go as it should.\n\n{}\n", cloud.hints());
+    }
     if keep {
         if let Err(error) = &shown {
-            eprintln!("\nerror: {error:#}");
+            eprintln!("error: {error:#}");
         }
         stay(&cloud)?;
     }

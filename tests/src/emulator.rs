@@ -55,6 +55,9 @@ impl Emulator {
             .env("GATEWAY_PORT", port.to_string())
             .env("BIND_HOST", "127.0.0.1")
             .env("MINISTACK_REGION", REGION)
+            // Listeners of its own on fixed ports and every interface, for services not used here.
+            .env("IOT_MTLS_ENABLED", "0")
+            .env("SFTP_ENABLED", "0")
             // Functions inherit the emulator's environment: this is how they find it.
             .env("AWS_ENDPOINT_URL", endpoint(port));
         let keeper = keeper::start(&command, path, &path.join("emulator.log"))?;
