@@ -11,6 +11,7 @@ mod written;
 
 use std::collections::BTreeMap;
 
+pub use resolve::is_external_id;
 pub use written::json_schema;
 
 use crate::arrivals::Arrival;

@@ -1,0 +1,219 @@
+//! Credentials of a role in another account, assumed once and kept until shortly before they expire.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::{self, ProvideCredentials};
+use aws_sdk_sts::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_sts::operation::assume_role::AssumeRoleError;
+use landfall_core::secret::Secret;
+use tokio::sync::Mutex;
+
+/// A role that is assumed with the credentials of a role admits one hour at most (role chaining).
+const SESSION_SECS: i32 = 3_600;
+
+/// Credentials are replaced when they have less than this left.
+const REFRESH_BEFORE: Duration = Duration::from_secs(5 * 60);
+
+/// How a role is assumed.
+#[derive(Debug, Clone)]
+pub struct Assumption {
+    pub role_arn: String,
+    pub external_id: Option<Secret>,
+    /// Says where the session comes from, in the trusting account's CloudTrail: see [`session_name`].
+    pub session_name: String,
+    /// Stays with the session through further roles; the trust policy must admit
+    /// `sts:SetSourceIdentity`.
+    pub source_identity: Option<String>,
+}
+
+/// Why a role could not be assumed.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("failed to assume role `{role_arn}`: {message}")]
+pub struct AssumeError {
+    pub role_arn: String,
+    code: &'static str,
+    /// What STS or the SDK said, without the external ID.
+    message: String,
+}
+
+impl AssumeError {
+    /// A stable identifier for logs and metrics.
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+}
+
+/// A role and its current credentials. Cheap to clone; clones share the credentials.
+#[derive(Clone)]
+pub struct AssumedRole {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    sts: aws_sdk_sts::Client,
+    assumption: Assumption,
+    /// Held while the role is assumed, so that many callers make one call.
+    current: Mutex<Option<Credentials>>,
+}
+
+impl AssumedRole {
+    /// Makes no call yet.
+    pub fn new(sts: aws_sdk_sts::Client, assumption: Assumption) -> Self {
+        Self { shared: Arc::new(Shared { sts, assumption, current: Mutex::new(None) }) }
+    }
+
+    /// Credentials with time left; assumes the role if there are none.
+    ///
+    /// # Errors
+    /// The role cannot be assumed, and no credentials are left that are still valid.
+    pub async fn credentials(&self) -> Result<Credentials, AssumeError> {
+        let mut current = self.shared.current.lock().await;
+        if let Some(credentials) = current.as_ref().filter(|c| left(c) > REFRESH_BEFORE) {
+            return Ok(credentials.clone());
+        }
+        match assume(&self.shared.sts, &self.shared.assumption).await {
+            Ok(credentials) => Ok(current.insert(credentials).clone()),
+            Err(error) => match current.as_ref().filter(|c| left(c) > Duration::ZERO) {
+                Some(credentials) => {
+                    tracing::warn!(
+                        code = error.code,
+                        %error,
+                        "using the credentials at hand until they expire"
+                    );
+                    Ok(credentials.clone())
+                }
+                None => Err(error),
+            },
+        }
+    }
+
+    /// Drops the credentials, so that the next call assumes the role anew: a role that was deleted
+    /// and created again refuses the sessions of the old one.
+    pub async fn forget(&self) {
+        *self.shared.current.lock().await = None;
+    }
+}
+
+/// The time until the credentials expire.
+fn left(credentials: &Credentials) -> Duration {
+    let expiry = credentials.expiry().unwrap_or(SystemTime::UNIX_EPOCH);
+    expiry.duration_since(SystemTime::now()).unwrap_or(Duration::ZERO)
+}
+
+async fn assume(
+    sts: &aws_sdk_sts::Client,
+    assumption: &Assumption,
+) -> Result<Credentials, AssumeError> {
+    let answer = sts
+        .assume_role()
+        .role_arn(&assumption.role_arn)
+        .role_session_name(&assumption.session_name)
+        .set_external_id(assumption.external_id.as_ref().map(|id| id.expose().to_owned()))
+        .set_source_identity(assumption.source_identity.clone())
+        .duration_seconds(SESSION_SECS)
+        .send()
+        .await
+        .map_err(|error| refused(assumption, &error))?;
+    let given = answer.credentials.ok_or_else(|| AssumeError {
+        role_arn: assumption.role_arn.clone(),
+        code: "assume_role_failed",
+        message: "the answer of STS holds no credentials".to_owned(),
+    })?;
+    let expiry = SystemTime::try_from(given.expiration).unwrap_or(SystemTime::UNIX_EPOCH);
+    Ok(Credentials::builder()
+        .access_key_id(given.access_key_id)
+        .secret_access_key(given.secret_access_key)
+        .session_token(given.session_token)
+        .expiry(expiry)
+        .provider_name("LandfallAssumedRole")
+        .build())
+}
+
+fn refused(assumption: &Assumption, error: &SdkError<AssumeRoleError>) -> AssumeError {
+    let message = match error.as_service_error() {
+        Some(service) => format!(
+            "{}: {}",
+            service.code().unwrap_or("unknown error"),
+            service.message().unwrap_or("no message")
+        ),
+        None => DisplayErrorContext(error).to_string(),
+    };
+    let code = match error.code() {
+        Some("AccessDenied") => "assume_role_denied",
+        _ => "assume_role_failed",
+    };
+    // STS repeats a value that it finds malformed.
+    let message = match &assumption.external_id {
+        Some(id) => message.replace(id.expose(), "…"),
+        None => message,
+    };
+    AssumeError { role_arn: assumption.role_arn.clone(), code, message }
+}
+
+impl ProvideCredentials for AssumedRole {
+    fn provide_credentials<'a>(&'a self) -> provider::future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        provider::future::ProvideCredentials::new(async {
+            self.credentials().await.map_err(CredentialsError::provider_error)
+        })
+    }
+}
+
+impl fmt::Debug for AssumedRole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AssumedRole").field("assumption", &self.shared.assumption).finish()
+    }
+}
+
+/// A role session's name from parts such as a function's name and its account: STS admits 2 to 64
+/// of `[\w+=,.@-]`; other characters become `-`, and a name that is too long loses its middle.
+pub fn session_name(parts: &[&str]) -> String {
+    const MOST: usize = 64;
+    let mut name: String = parts
+        .join("@")
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || "_+=,.@-".contains(c) { c } else { '-' })
+        .collect();
+    if name.len() > MOST {
+        let end = name.split_off(name.len() - MOST / 2);
+        name.truncate(MOST - end.len() - 2);
+        name.push_str("..");
+        name.push_str(&end);
+    }
+    if name.len() < 2 { format!("landfall{name}") } else { name }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn session_names_hold_to_the_limits_of_sts() {
+        assert_eq!(
+            session_name(&["landfall-trigger", "111111111111"]),
+            "landfall-trigger@111111111111"
+        );
+        assert_eq!(session_name(&["a b/c"]), "a-b-c");
+        assert_eq!(session_name(&[""]), "landfall");
+        let long = session_name(&[&"x".repeat(80), "111111111111"]);
+        assert_eq!(long.len(), 64);
+        assert!(long.ends_with("@111111111111"));
+    }
+
+    #[test]
+    fn debug_shows_no_external_id() {
+        let assumption = Assumption {
+            role_arn: "arn".to_owned(),
+            external_id: Some(Secret::new("hunter2")),
+            session_name: "s".to_owned(),
+            source_identity: None,
+        };
+        assert!(!format!("{assumption:?}").contains("hunter2"));
+    }
+}

@@ -1,0 +1,30 @@
+//! The SDK's configuration, shared by all clients of a process.
+
+use std::time::Duration;
+
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, SdkConfig};
+use aws_smithy_http_client::{Builder, tls};
+
+/// Longer than AWS takes for any call made here; shorter than a function's time-out by far.
+pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Region, endpoints and credentials from the environment, as Lambda sets them, and one HTTP client.
+///
+/// No connection outlives its request: Lambda freezes a process between invocations, and a request
+/// that is sent on a connection that died meanwhile has an ambiguous outcome.
+pub async fn load() -> SdkConfig {
+    let http = Builder::new()
+        .pool_max_idle_per_host(0)
+        .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
+        .build_https();
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(3))
+        .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+        .build();
+    aws_config::defaults(BehaviorVersion::latest())
+        .http_client(http)
+        .timeout_config(timeouts)
+        .load()
+        .await
+}

@@ -1,0 +1,178 @@
+//! Starting Glue job runs.
+
+use std::collections::BTreeMap;
+
+use aws_config::SdkConfig;
+use aws_config::retry::RetryConfig;
+use aws_sdk_glue::Client;
+use aws_sdk_glue::config::{IdentityCache, Region};
+use aws_sdk_glue::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_glue::operation::start_job_run::StartJobRunError;
+
+use crate::assumed_role::{AssumeError, AssumedRole};
+
+/// Glue in an analytics account.
+#[derive(Debug, Clone)]
+pub struct Glue {
+    client: Client,
+    role: AssumedRole,
+    account: String,
+}
+
+/// Why a job run was not started, or not known to be.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Assume(#[from] AssumeError),
+    #[error("failed to start job `{job}` in account `{account}`: {message}")]
+    Refused { job: String, account: String, refusal: Refusal, message: String },
+    #[error("failed to learn whether job `{job}` in account `{account}` was started: {message}")]
+    Unknown { job: String, account: String, message: String },
+}
+
+/// What Glue's refusal means: in each case no run was started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    ConcurrentRuns,
+    ResourceLimit,
+    Throttled,
+    AccessDenied,
+    NoSuchJob,
+    InvalidInput,
+    /// The request did not leave this process, or Glue named another reason.
+    Other,
+}
+
+impl StartError {
+    /// A stable identifier for logs and metrics.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Assume(error) => error.code(),
+            Self::Unknown { .. } => "start_outcome_unknown",
+            Self::Refused { refusal, .. } => match refusal {
+                Refusal::ConcurrentRuns => "start_concurrent_runs_exceeded",
+                Refusal::ResourceLimit => "start_resource_limit_exceeded",
+                Refusal::Throttled => "start_throttled",
+                Refusal::AccessDenied => "start_access_denied",
+                Refusal::NoSuchJob => "start_no_such_job",
+                Refusal::InvalidInput => "start_invalid_input",
+                Refusal::Other => "start_failed",
+            },
+        }
+    }
+
+    /// Whether the same request can succeed later without anybody changing it.
+    pub fn is_retryable(&self) -> bool {
+        !matches!(self, Self::Refused { refusal: Refusal::NoSuchJob | Refusal::InvalidInput, .. })
+    }
+}
+
+impl Glue {
+    /// A client that makes every call once: `StartJobRun` has no idempotency token, so a retry of
+    /// the SDK's could start a second run.
+    pub fn new(config: &SdkConfig, account: &str, region: &str, role: AssumedRole) -> Self {
+        let config = aws_sdk_glue::config::Builder::from(config)
+            .region(Region::new(region.to_owned()))
+            .credentials_provider(role.clone())
+            // The role keeps its own credentials.
+            .identity_cache(IdentityCache::no_cache())
+            .retry_config(RetryConfig::disabled())
+            .build();
+        Self { client: Client::from_conf(config), role, account: account.to_owned() }
+    }
+
+    /// Starts `job` once; returns the job run's id. Not idempotent.
+    ///
+    /// # Errors
+    /// See [`StartError`]; only `Unknown` can have started a run.
+    pub async fn start_job_run(
+        &self,
+        job: &str,
+        arguments: &BTreeMap<String, String>,
+    ) -> Result<String, StartError> {
+        // Before the call, so that a role that cannot be assumed is told from a call that failed.
+        self.role.credentials().await?;
+        let arguments = arguments.clone().into_iter().collect();
+        let answer =
+            self.client.start_job_run().job_name(job).set_arguments(Some(arguments)).send().await;
+        let unknown = |message: String| StartError::Unknown {
+            job: job.to_owned(),
+            account: self.account.clone(),
+            message,
+        };
+        let error = match answer {
+            Ok(output) => {
+                return output
+                    .job_run_id
+                    .ok_or_else(|| unknown("the answer of Glue holds no job run id".to_owned()));
+            }
+            Err(error) => error,
+        };
+        let message = describe(&error);
+        let Some(refusal) = refusal(&error) else {
+            return Err(unknown(message));
+        };
+        if refusal == Refusal::AccessDenied {
+            self.role.forget().await;
+        }
+        Err(StartError::Refused {
+            job: job.to_owned(),
+            account: self.account.clone(),
+            refusal,
+            message,
+        })
+    }
+}
+
+/// What a failed call means; `None` if it may have started a run all the same.
+fn refusal(error: &SdkError<StartJobRunError>) -> Option<Refusal> {
+    match error {
+        SdkError::ConstructionFailure(_) => Some(Refusal::Other),
+        // No connection, no request. A connection that broke later may have carried it.
+        SdkError::DispatchFailure(failure) if is_connect_failure(failure) => Some(Refusal::Other),
+        SdkError::ServiceError(service) => match service.err().code() {
+            Some("ConcurrentRunsExceededException") => Some(Refusal::ConcurrentRuns),
+            Some("ResourceNumberLimitExceededException") => Some(Refusal::ResourceLimit),
+            Some("ThrottlingException" | "Throttling" | "RequestLimitExceeded") => {
+                Some(Refusal::Throttled)
+            }
+            Some(
+                "AccessDeniedException"
+                | "AccessDenied"
+                | "UnrecognizedClientException"
+                | "InvalidClientTokenId"
+                | "ExpiredTokenException"
+                | "IncompleteSignatureException"
+                | "InvalidSignatureException",
+            ) => Some(Refusal::AccessDenied),
+            Some("EntityNotFoundException") => Some(Refusal::NoSuchJob),
+            Some("InvalidInputException" | "ValidationException") => Some(Refusal::InvalidInput),
+            Some("OperationTimeoutException" | "InternalServiceException") => None,
+            // An error that is not known: a client's fault has no effect, a server's may have.
+            _ => (service.raw().status().as_u16() < 500).then_some(Refusal::Other),
+        },
+        _ => None,
+    }
+}
+
+fn is_connect_failure(failure: &aws_smithy_runtime_api::client::result::DispatchFailure) -> bool {
+    let mut source = failure.as_connector_error().and_then(std::error::Error::source);
+    while let Some(error) = source {
+        if error.to_string().contains("tcp connect error") {
+            return true;
+        }
+        source = error.source();
+    }
+    false
+}
+
+fn describe(error: &SdkError<StartJobRunError>) -> String {
+    match error.as_service_error() {
+        Some(service) => format!(
+            "{}: {}",
+            service.code().unwrap_or("unknown error"),
+            service.message().unwrap_or("no message")
+        ),
+        None => DisplayErrorContext(error).to_string(),
+    }
+}
