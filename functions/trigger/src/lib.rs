@@ -14,6 +14,7 @@ use std::collections::BTreeSet;
 use aws_config::SdkConfig;
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse};
 use lambda_runtime::LambdaEvent;
+use landfall_aws::telemetry::Metrics;
 use landfall_core::arrivals::{Arrival, Ignored, Intake, Message};
 use landfall_core::plan::{self, Plan};
 use landfall_core::routes::Routes;
@@ -30,15 +31,17 @@ pub struct Context {
     routes: Routes,
     plan_settings: plan::Settings,
     targets: Targets,
+    metrics: Metrics,
 }
 
 impl Context {
     /// Builds the clients once; makes no call.
-    pub fn new(settings: Settings, config: &SdkConfig) -> Self {
+    pub fn new(settings: Settings, config: &SdkConfig, metrics: Metrics) -> Self {
         Self {
             targets: Targets::new(&settings, config),
             plan_settings: plan::Settings { reader_role_arn: settings.reader_role_arn },
             routes: settings.routes,
+            metrics,
         }
     }
 }
@@ -84,7 +87,7 @@ pub async fn handle(
     let plan = plan::plan(&context.routes, &work.arrivals, &context.plan_settings);
     let outcomes = start::all(&context.targets, &plan.requests, event.context.deadline()).await;
     let failed = work.failed_messages(&plan, &outcomes);
-    metrics::report(&work, &plan, &outcomes, failed.len());
+    metrics::report(&context.metrics, &work, &plan, &outcomes, failed.len());
     work.respond(&plan, outcomes, &failed)
 }
 

@@ -4,7 +4,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use lambda_runtime::{LambdaEvent, service_fn};
-use landfall_aws::{config, telemetry};
+use landfall_aws::config;
+use landfall_aws::telemetry::{self, Metrics};
 use landfall_trigger::{Context, Settings, handle};
 
 #[tokio::main(flavor = "current_thread")]
@@ -17,7 +18,8 @@ async fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let context = Arc::new(Context::new(settings, &config::load().await));
+    let config = config::loader().load().await;
+    let context = Arc::new(Context::new(settings, &config, Metrics::new(std::io::stdout())));
     let run = lambda_runtime::run(service_fn(move |event: LambdaEvent<_>| {
         let context = Arc::clone(&context);
         async move { handle(&context, event).await }

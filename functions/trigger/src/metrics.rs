@@ -1,11 +1,12 @@
 //! What an invocation reports as metrics. The names are stable: README lists them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
 
-use landfall_aws::telemetry::emit;
+use landfall_aws::telemetry::Metrics;
 use landfall_core::plan::Plan;
 use metrique_writer::Entry;
+use metrique_writer::unit::{AsBytes, AsCount};
 
 use crate::Work;
 use crate::start::Outcome;
@@ -15,11 +16,11 @@ use crate::start::Outcome;
 struct Invocation {
     #[entry(timestamp)]
     timestamp: SystemTime,
-    messages: u64,
-    messages_failed: u64,
-    arrivals: u64,
-    arrivals_unmatched: u64,
-    events_ignored: u64,
+    messages: AsCount<u64>,
+    messages_failed: AsCount<u64>,
+    arrivals: AsCount<u64>,
+    arrivals_unmatched: AsCount<u64>,
+    events_ignored: AsCount<u64>,
 }
 
 #[derive(Entry)]
@@ -28,10 +29,10 @@ struct OfRoute<'e> {
     #[entry(timestamp)]
     timestamp: SystemTime,
     route: &'e str,
-    job_runs_started: u64,
-    job_runs_not_started: u64,
-    objects_started: u64,
-    bytes_started: u64,
+    job_runs_started: AsCount<u64>,
+    job_runs_not_started: AsCount<u64>,
+    objects_started: AsCount<u64>,
+    bytes_started: AsBytes<u64>,
 }
 
 #[derive(Entry)]
@@ -40,53 +41,48 @@ struct OfCode<'e> {
     #[entry(timestamp)]
     timestamp: SystemTime,
     code: &'e str,
-    failures: u64,
+    failures: AsCount<u64>,
 }
 
 /// Writes the metrics of one invocation.
-pub fn report(work: &Work, plan: &Plan, outcomes: &[Outcome], failed: usize) {
+pub fn report(metrics: &Metrics, work: &Work, plan: &Plan, outcomes: &[Outcome], failed: usize) {
     let timestamp = SystemTime::now();
-    let mut of_routes: BTreeMap<&str, OfRoute<'_>> = BTreeMap::new();
-    let mut codes: BTreeMap<&str, u64> = BTreeMap::new();
-    for (request, outcome) in plan.requests.iter().zip(outcomes) {
-        let of_route = of_routes.entry(&request.route).or_insert(OfRoute {
+    let invocation = Invocation {
+        timestamp,
+        messages: count(work.messages.len()),
+        messages_failed: count(failed),
+        arrivals: count(work.arrivals.len()),
+        arrivals_unmatched: count(plan.unmatched.len()),
+        events_ignored: (work.ignored.test_events + work.ignored.other_events).into(),
+    };
+    metrics.emit(&invocation, &[]);
+    let runs: Vec<_> = plan.requests.iter().zip(outcomes).collect();
+    let routes: BTreeSet<&str> = plan.requests.iter().map(|run| run.route.as_str()).collect();
+    for route in routes {
+        let of_route = || runs.iter().filter(|(run, _)| run.route == route);
+        let started = || of_route().filter(|(_, outcome)| outcome.is_ok()).map(|(run, _)| run);
+        let of_route = OfRoute {
             timestamp,
-            route: &request.route,
-            job_runs_started: 0,
-            job_runs_not_started: 0,
-            objects_started: 0,
-            bytes_started: 0,
-        });
-        match outcome {
-            Ok(_) => {
-                of_route.job_runs_started += 1;
-                of_route.objects_started += request.objects as u64;
-                of_route.bytes_started += request.bytes;
-            }
-            Err(error) => {
-                of_route.job_runs_not_started += 1;
-                *codes.entry(error.code()).or_default() += 1;
-            }
-        }
+            route,
+            job_runs_started: count(started().count()),
+            job_runs_not_started: count(of_route().filter(|(_, outcome)| outcome.is_err()).count()),
+            objects_started: count(started().map(|run| run.objects).sum()),
+            bytes_started: started().map(|run| run.bytes).sum::<u64>().into(),
+        };
+        metrics.emit(&of_route, &["Route"]);
     }
     let unread = work.messages.iter().filter_map(|message| message.content.as_ref().err());
     let refused = plan.refusals.iter().map(|refusal| refusal.reason.code());
-    for code in unread.map(|error| error.code()).chain(refused) {
+    let not_started = outcomes.iter().filter_map(|outcome| outcome.as_ref().err());
+    let mut codes: BTreeMap<&str, u64> = BTreeMap::new();
+    for code in unread.map(|e| e.code()).chain(refused).chain(not_started.map(|e| e.code())) {
         *codes.entry(code).or_default() += 1;
     }
-    let invocation = Invocation {
-        timestamp,
-        messages: work.messages.len() as u64,
-        messages_failed: failed as u64,
-        arrivals: work.arrivals.len() as u64,
-        arrivals_unmatched: plan.unmatched.len() as u64,
-        events_ignored: work.ignored.test_events + work.ignored.other_events,
-    };
-    emit(&invocation, &[&[]]);
-    for of_route in of_routes.values() {
-        emit(of_route, &[&["Route"]]);
-    }
     for (code, failures) in codes {
-        emit(&OfCode { timestamp, code, failures }, &[&["Code"]]);
+        metrics.emit(&OfCode { timestamp, code, failures: failures.into() }, &["Code"]);
     }
+}
+
+fn count(number: usize) -> AsCount<u64> {
+    (number as u64).into()
 }

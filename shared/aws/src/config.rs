@@ -3,17 +3,18 @@
 use std::time::Duration;
 
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, SdkConfig};
+use aws_config::{BehaviorVersion, ConfigLoader};
 use aws_smithy_http_client::{Builder, tls};
 
 /// Longer than AWS takes for any call made here; shorter than a function's time-out by far.
 pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Region, endpoints and credentials from the environment, as Lambda sets them, and one HTTP client.
+/// A loader that takes region, endpoints and credentials from the environment, as Lambda sets them,
+/// with one HTTP client for all services.
 ///
 /// No connection outlives its request: Lambda freezes a process between invocations, and a request
 /// that is sent on a connection that died meanwhile has an ambiguous outcome.
-pub async fn load() -> SdkConfig {
+pub fn loader() -> ConfigLoader {
     let http = Builder::new()
         .pool_max_idle_per_host(0)
         .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
@@ -22,9 +23,5 @@ pub async fn load() -> SdkConfig {
         .connect_timeout(Duration::from_secs(3))
         .operation_attempt_timeout(ATTEMPT_TIMEOUT)
         .build();
-    aws_config::defaults(BehaviorVersion::latest())
-        .http_client(http)
-        .timeout_config(timeouts)
-        .load()
-        .await
+    aws_config::defaults(BehaviorVersion::latest()).http_client(http).timeout_config(timeouts)
 }

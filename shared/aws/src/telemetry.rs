@@ -1,7 +1,9 @@
 //! Logs as JSON lines and metrics as CloudWatch EMF, both on standard output, where Lambda takes
 //! them from.
 
+use std::fmt;
 use std::io::Write;
+use std::sync::{Mutex, PoisonError};
 
 use metrique_writer::Entry;
 use metrique_writer::format::Format;
@@ -28,18 +30,38 @@ pub fn init() {
         .init();
 }
 
-/// Writes `entry` as one line of EMF with the dimension sets `dimensions`, which name string fields
-/// of the entry. Metrics are told apart from logs by their `_aws` field.
-pub fn emit(entry: &impl Entry, dimensions: &[&[&str]]) {
-    let dimensions: Vec<Vec<String>> =
-        dimensions.iter().map(|set| set.iter().map(|name| (*name).to_owned()).collect()).collect();
-    let mut line = Vec::new();
-    let written = Emf::all_validations(NAMESPACE.to_owned(), dimensions)
-        .format(entry, &mut line)
-        .map_err(|error| error.to_string())
-        // One write, so that no other line gets in between.
-        .and_then(|()| std::io::stdout().write_all(&line).map_err(|error| error.to_string()));
-    if let Err(error) = written {
-        tracing::error!(code = "metrics_failed", error, "failed to write metrics");
+/// Where metrics go, one line of EMF each. They are told apart from logs by their `_aws` field.
+pub struct Metrics {
+    output: Mutex<Box<dyn Write + Send>>,
+}
+
+impl Metrics {
+    /// To standard output in a function; to a buffer in a test.
+    pub fn new(output: impl Write + Send + 'static) -> Self {
+        Self { output: Mutex::new(Box::new(output)) }
+    }
+
+    /// Writes `entry` with the dimensions `dimensions`, which name string fields of the entry. A
+    /// failure is logged: metrics never fail an invocation.
+    pub fn emit(&self, entry: &impl Entry, dimensions: &[&str]) {
+        let dimensions = dimensions.iter().map(|name| (*name).to_owned()).collect();
+        let mut line = Vec::new();
+        let written = Emf::all_validations(NAMESPACE.to_owned(), vec![dimensions])
+            .format(entry, &mut line)
+            .map_err(|error| error.to_string())
+            .and_then(|()| {
+                let mut output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
+                // One write, so that no other line gets in between.
+                output.write_all(&line).map_err(|error| error.to_string())
+            });
+        if let Err(error) = written {
+            tracing::error!(code = "metrics_failed", error, "failed to write metrics");
+        }
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
     }
 }
