@@ -80,7 +80,7 @@ impl Settings {
                 .join("routes.yaml"),
         };
         let routes = read_routes(path)?;
-        let external_ids = external_ids(&routes, &variable)?;
+        let external_ids = external_ids(&routes, variable)?;
         let function = variable("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default();
         let reader_role_arn = variable("LANDFALL_READER_ROLE_ARN");
         // The reader role is in the account that the function is in.

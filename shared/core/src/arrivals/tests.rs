@@ -102,10 +102,10 @@ fn every_envelope_gives_the_same_arrival() {
         Arrival { event_time: EventTime::parse("2026-01-31T23:59:59Z"), ..expected.clone() };
     for (event, expected) in [
         (notified.clone(), &expected),
-        (sqs(&[notified.clone()]), &expected),
+        (sqs(std::slice::from_ref(&notified)), &expected),
         (sqs(&[sns(&notified)]), &expected),
         (created.clone(), &without_millis),
-        (sqs(&[created.clone()]), &without_millis),
+        (sqs(std::slice::from_ref(&created)), &without_millis),
         (sqs(&[sns(&created)]), &without_millis),
     ] {
         let content = one(&event).expect(&event);
@@ -167,7 +167,7 @@ fn fields_that_are_not_read_may_have_any_type() {
 fn test_events_are_acknowledged_and_other_events_counted() {
     let test =
         json!({ "Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "landing" }).to_string();
-    for event in [test.clone(), sqs(&[test.clone()]), sqs(&[sns(&test)])] {
+    for event in [test.clone(), sqs(std::slice::from_ref(&test)), sqs(&[sns(&test)])] {
         let content = one(&event).unwrap();
         assert_eq!((content.arrivals.len(), content.ignored.test_events), (0, 1));
     }

@@ -1,0 +1,116 @@
+//! When a batch closes and what happens to its runs.
+
+use super::{At, not_applied_yet};
+use crate::pattern::Pattern;
+use crate::problem::did_you_mean;
+use crate::routes::written;
+
+/// The group key and the most objects of a batch.
+pub fn resolve(
+    written: &written::Batch,
+    key: Option<&Pattern>,
+    at: &mut At<'_>,
+) -> (Vec<String>, Option<usize>) {
+    let by = written.by.clone().unwrap_or_default();
+    if let Some(pattern) = key {
+        let captures: Vec<&str> = pattern.capture_names().collect();
+        let in_folder: Vec<&str> = pattern.folder_capture_names().collect();
+        for (index, name) in by.iter().enumerate() {
+            let mut at = at.key("by");
+            if !captures.contains(&name.as_str()) {
+                let hint = did_you_mean(name, captures.iter().copied())
+                    .unwrap_or_else(|| "`by` names captures of the key: {name}".to_owned());
+                at.index(index).error(format!("the key has no capture `{name}`"), hint);
+            } else if by[..index].contains(name) {
+                at.index(index).error(format!("`{name}` stands twice"), "leave one out");
+            } else if written.marker.is_some() && !in_folder.contains(&name.as_str()) {
+                at.index(index).error(
+                    format!("with a marker, `by` cannot use `{name}`"),
+                    "a marker speaks for a folder: use captures before the last `/` only",
+                );
+            }
+        }
+    }
+    for (field, period) in
+        [("window", &written.window), ("quiet", &written.quiet), ("settle", &written.settle)]
+    {
+        check_period(field, period.as_ref(), at);
+    }
+    if written.max_objects.is_some_and(|most| !(1..=100_000).contains(&most)) {
+        at.key("max_objects").error("`max_objects` is out of range", "from 1 to 100,000");
+    }
+    let lasts = |period: &Option<written::Period>| {
+        period.as_ref().and_then(written::Period::seconds).is_some_and(|seconds| seconds > 0)
+    };
+    if written.marker.is_some() && !lasts(&written.window) && !lasts(&written.quiet) {
+        at.key("marker").error(
+            "a marker needs `window` or `quiet`",
+            "otherwise a batch whose marker never comes would wait for ever",
+        );
+    }
+    if let Some(marker) = &written.marker
+        && (marker.is_empty() || marker.contains(['/', '{', '}', '*']))
+    {
+        at.key("marker")
+            .error(format!("`{marker}` is not a marker's name"), "the name alone: _SUCCESS");
+    }
+    if written.settle.is_some() && written.marker.is_none() {
+        at.key("settle").error("`settle` without `marker`", "it is the wait after the marker");
+    }
+    not_applied_yet(
+        "batch",
+        &[
+            ("window", lasts(&written.window)),
+            ("quiet", written.quiet.is_some()),
+            ("marker", written.marker.is_some()),
+        ],
+        at,
+    );
+    let max_objects = written.max_objects.and_then(|most| usize::try_from(most).ok());
+    (by, max_objects)
+}
+
+fn check_period(field: &str, period: Option<&written::Period>, at: &mut At<'_>) {
+    const LONGEST_SECS: u64 = 7 * 86_400;
+    let Some(period) = period else {
+        return;
+    };
+    match period.seconds() {
+        Some(seconds) if seconds <= LONGEST_SECS => {}
+        Some(_) => at.key(field).error(format!("`{field}` is longer than 7 days"), "at most 7d"),
+        None => at.key(field).error(
+            format!("`{}` is not a length of time", period.0),
+            "a number and s, m, h or d: 90s, 5m, 1h, 1d",
+        ),
+    }
+}
+
+/// The limits and the retries of a job.
+pub fn check_start(start: &written::Start, at: &mut At<'_>) {
+    const STATES: [&str; 5] = ["FAILED", "TIMEOUT", "ERROR", "STOPPED", "EXPIRED"];
+    for (field, limit) in [
+        ("max_concurrent_runs", start.max_concurrent_runs),
+        ("max_runs_per_hour", start.max_runs_per_hour),
+    ] {
+        if limit == Some(0) {
+            at.key(field).error(format!("`{field}` is 0"), "then no run would ever start");
+        }
+    }
+    let Some(retry) = &start.retry else {
+        return;
+    };
+    let mut at = at.key("retry");
+    match retry.attempts {
+        None => at.missing("attempts"),
+        Some(1..=10) => {}
+        Some(_) => at.key("attempts").error("`attempts` is out of range", "from 1 to 10"),
+    }
+    for (index, state) in retry.states.iter().flatten().enumerate() {
+        if !STATES.contains(&state.as_str()) {
+            let hint = did_you_mean(state, STATES)
+                .unwrap_or_else(|| format!("the states are {}", STATES.join(", ")));
+            let message = format!("`{state}` is not a state that can be retried");
+            at.key("states").index(index).error(message, hint);
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! Routes: buckets, keys, conditions, jobs.
+
+use std::collections::BTreeMap;
+
+use super::{At, ROUTE_NAME, arguments, batch, is_route_name, not_applied_yet};
+use crate::pattern::Pattern;
+use crate::problem::did_you_mean;
+use crate::routes::{Condition, Route, Target, written};
+use crate::template::BUILT_INS;
+
+pub fn resolve(
+    written: &written::RoutesFile,
+    targets: &BTreeMap<String, Target>,
+    at: &mut At<'_>,
+) -> Vec<Route> {
+    let Some(routes) = &written.routes else {
+        at.missing("routes");
+        return Vec::new();
+    };
+    let mut at = at.key("routes");
+    if routes.is_empty() {
+        at.error("there is no route", "a file without routes starts nothing");
+    }
+    let target_names: Vec<&str> = match &written.targets {
+        Some(targets) => targets.keys().map(String::as_str).collect(),
+        None => Vec::new(),
+    };
+    let mut resolved: Vec<Route> = Vec::new();
+    let mut first_lines: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut limits = BTreeMap::new();
+    for (index, route) in routes.iter().enumerate() {
+        let mut at = at.index(index);
+        if let Some(name) = &route.name {
+            let line = at.key("name").place().line;
+            if let Some(first) = first_lines.get(name.as_str()) {
+                let hint = format!("the route in line {first} has this name already");
+                at.key("name").error(format!("a second route `{name}`"), hint);
+            }
+            first_lines.entry(name).or_insert(line);
+        }
+        if let Some(start) = &route.start {
+            check_limits(route, start, &mut limits, &mut at.key("start"));
+        }
+        let Some(route) = self::route(route, &target_names, &mut at) else {
+            continue;
+        };
+        if let Some(twin) = resolved.iter().find(|other| is_twin(other, &route)) {
+            let message = format!(
+                "routes `{}` and `{}` start the same job for the same keys",
+                twin.name, route.name
+            );
+            at.key("name")
+                .warning(message, "every object starts it twice: is one of them left over?");
+        }
+        resolved.push(route);
+    }
+    resolved.retain(|route| targets.contains_key(&route.target));
+    resolved
+}
+
+fn is_twin(one: &Route, other: &Route) -> bool {
+    (&one.bucket, &one.key, &one.target, &one.job)
+        == (&other.bucket, &other.key, &other.target, &other.job)
+}
+
+type Limits = (Option<u32>, Option<u32>);
+
+/// Limits are the job's, so two routes cannot set them differently.
+fn check_limits<'w>(
+    route: &'w written::Route,
+    start: &'w written::Start,
+    limits: &mut BTreeMap<(&'w str, &'w str), (&'w str, Limits)>,
+    at: &mut At<'_>,
+) {
+    let (Some(name), Some(target), Some(job)) = (&route.name, &start.target, &start.job) else {
+        return;
+    };
+    let own = (start.max_concurrent_runs, start.max_runs_per_hour);
+    let (other, theirs) = limits.entry((target, job)).or_insert((name, own));
+    if *theirs != own {
+        at.key("job").error(
+            format!("routes `{other}` and `{name}` set different limits for job `{job}`"),
+            "the limits are the job's: give both routes the same",
+        );
+    }
+}
+
+fn route(written: &written::Route, targets: &[&str], at: &mut At<'_>) -> Option<Route> {
+    let name = at.text("name", &written.name, |name| {
+        is_route_name(name)
+            .then_some(())
+            .ok_or_else(|| (format!("`{name}` is not a route's name"), ROUTE_NAME.to_owned()))
+    });
+    let bucket = at.text("bucket", &written.bucket, |bucket| {
+        is_bucket(bucket).then_some(()).ok_or_else(|| {
+            (
+                format!("`{bucket}` is not a bucket's name"),
+                "a name has 3 to 63 lower-case letters, digits, `-` and `.`".to_owned(),
+            )
+        })
+    });
+    let key = key(written, at);
+    let condition = condition(written.condition.as_ref(), &mut at.key("where"));
+    let (by, max_objects) = match &written.batch {
+        Some(batch) => batch::resolve(batch, key.as_ref(), &mut at.key("batch")),
+        None => (Vec::new(), None),
+    };
+    let Some(start) = &written.start else {
+        at.missing("start");
+        return None;
+    };
+    let mut at = at.key("start");
+    let target = at.text("target", &start.target, |target| {
+        if targets.contains(&target) {
+            return Ok(());
+        }
+        let hint = did_you_mean(target, targets.iter().copied())
+            .unwrap_or_else(|| format!("the targets are `{}`", targets.join("`, `")));
+        Err((format!("there is no target `{target}`"), hint))
+    });
+    let job = at.text("job", &start.job, |job| {
+        let is_name =
+            (1..=255).contains(&job.len()) && job.trim() == job && !job.contains(char::is_control);
+        is_name.then_some(()).ok_or_else(|| {
+            (
+                format!("`{}` is not a job's name", job.escape_debug()),
+                "a name has 1 to 255 characters, and no white space at its ends".to_owned(),
+            )
+        })
+    });
+    let arguments =
+        arguments::resolve(start, key.as_ref(), &by, max_objects, &mut at.key("arguments"));
+    not_applied_yet(
+        "start",
+        &[
+            ("max_concurrent_runs", start.max_concurrent_runs.is_some()),
+            ("max_runs_per_hour", start.max_runs_per_hour.is_some()),
+            ("retry", start.retry.is_some()),
+        ],
+        &mut at,
+    );
+    batch::check_start(start, &mut at);
+    Some(Route {
+        name: name?.to_owned(),
+        bucket: bucket?.to_owned(),
+        key: key?,
+        condition,
+        by,
+        max_objects,
+        target: target?.to_owned(),
+        job: job?.to_owned(),
+        arguments,
+    })
+}
+
+fn key(written: &written::Route, at: &mut At<'_>) -> Option<Pattern> {
+    let Some(text) = &written.key else {
+        at.missing("key");
+        return None;
+    };
+    let mut at = at.key("key");
+    if text.starts_with("s3://") {
+        at.error("the key holds a URI", "write what stands behind the bucket: orders/{file}.csv");
+        return None;
+    }
+    if text.starts_with('/') {
+        at.warning("the key begins with `/`", "keys in S3 seldom do: `orders/…`, not `/orders/…`");
+    }
+    let pattern = match Pattern::parse(text) {
+        Ok(pattern) => pattern,
+        Err(error) => {
+            at.error(error.to_string(), error.hint());
+            return None;
+        }
+    };
+    for name in pattern.capture_names() {
+        if BUILT_INS.contains(&name) {
+            at.error(
+                format!("`{{{name}}}` has a meaning of its own"),
+                "arguments use it for what Landfall knows: choose another name",
+            );
+        }
+    }
+    Some(pattern)
+}
+
+fn condition(written: Option<&written::Where>, at: &mut At<'_>) -> Condition {
+    let Some(written) = written else {
+        return Condition::default();
+    };
+    if let (Some(min), Some(max)) = (written.min_bytes, written.max_bytes)
+        && min > max
+    {
+        at.error(format!("no object has at least {min} and at most {max} bytes"), "swap the two");
+    }
+    Condition {
+        min_bytes: written.min_bytes,
+        max_bytes: written.max_bytes,
+        directory_markers: written.directory_markers.unwrap_or(false),
+    }
+}
+
+fn is_bucket(text: &str) -> bool {
+    let is_edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    (3..=63).contains(&text.len())
+        && text.starts_with(is_edge)
+        && text.ends_with(is_edge)
+        && text.chars().all(|c| is_edge(c) || c == '-' || c == '.')
+}

@@ -1,0 +1,160 @@
+//! Targets: accounts, regions, roles and external IDs.
+
+use std::collections::BTreeMap;
+
+use super::{At, ROUTE_NAME, is_route_name};
+use crate::problem::Problem;
+use crate::routes::{ExternalId, Target, written};
+use crate::secret::Secret;
+
+pub fn resolve(written: &written::RoutesFile, at: &mut At<'_>) -> BTreeMap<String, Target> {
+    let Some(targets) = &written.targets else {
+        at.path.clear();
+        at.missing("targets");
+        return BTreeMap::new();
+    };
+    targets
+        .iter()
+        .filter_map(|(name, target)| {
+            let mut at = at.key(name);
+            if !is_route_name(name) {
+                let problem =
+                    Problem::error(&at.key_place(), format!("`{name}` is not a target's name"));
+                at.problems.push(problem.hint(ROUTE_NAME));
+            }
+            Some((name.clone(), self::target(name, target, &mut at)?))
+        })
+        .collect()
+}
+
+fn target(name: &str, written: &written::Target, at: &mut At<'_>) -> Option<Target> {
+    let account = at.text("account", &written.account, |account| {
+        is_account(account).then_some(()).ok_or_else(|| {
+            (format!("`{account}` is not an account id"), "an account id has 12 digits".to_owned())
+        })
+    });
+    let region = at.text("region", &written.region, |region| {
+        is_region(region).then_some(()).ok_or_else(|| {
+            (format!("`{region}` is not a region"), "a region looks like `eu-west-1`".to_owned())
+        })
+    });
+    let role = at.text("starter_role", &written.starter_role, |role| role_problem(role, account));
+    let external_id = written.external_id.as_deref().and_then(|text| external_id(text, at));
+    if written.external_id.is_none() {
+        at.warning(
+            format!("target `{name}` has no `external_id`"),
+            "with one, only who knows it can make the trigger's account assume the role: \
+             external_id: ${LANDFALL_EXTERNAL_ID}",
+        );
+    }
+    let (account, region, role) = (account?, region?, role?);
+    Some(Target {
+        name: name.to_owned(),
+        account: account.to_owned(),
+        region: region.to_owned(),
+        starter_role_arn: if role.starts_with("arn:") {
+            role.to_owned()
+        } else {
+            let role = role.trim_start_matches('/');
+            format!("arn:{}:iam::{account}:role/{role}", partition(region))
+        },
+        external_id,
+    })
+}
+
+fn role_problem(role: &str, account: Option<&str>) -> Result<(), (String, String)> {
+    let name = match role.strip_prefix("arn:") {
+        None => role,
+        Some(rest) => {
+            let mut fields = rest.splitn(5, ':');
+            let (partition, service, region) = (fields.next(), fields.next(), fields.next());
+            let (owner, resource) =
+                (fields.next().unwrap_or_default(), fields.next().unwrap_or_default());
+            let name = resource.strip_prefix("role/");
+            let (Some(name), Some("iam"), Some("")) =
+                (name.filter(|_| partition.is_some()), service, region)
+            else {
+                return Err((
+                    format!("`{role}` is not the ARN of a role"),
+                    "it looks like arn:aws:iam::222222222222:role/landfall-starter".to_owned(),
+                ));
+            };
+            if account.is_some_and(|account| account != owner) {
+                return Err((
+                    format!("the role is in account `{owner}`, the target is another"),
+                    "the starter role and the jobs belong to one account".to_owned(),
+                ));
+            }
+            name
+        }
+    };
+    // IAM: a name has 1 to 64 of these characters, a path is of printable ASCII between slashes.
+    let (path, name) = name.rsplit_once('/').unwrap_or(("", name));
+    let name_is_fine = (1..=64).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+=,.@-".contains(&b));
+    let path_is_fine = path.len() <= 510 && path.bytes().all(|b| b.is_ascii_graphic() && b != b'*');
+    (name_is_fine && path_is_fine).then_some(()).ok_or_else(|| {
+        (
+            format!("`{role}` is not a role's name"),
+            "a name has at most 64 letters, digits and `_+=,.@-`; a path may stand before it"
+                .to_owned(),
+        )
+    })
+}
+
+/// The text may be a secret: no message repeats it.
+fn external_id(text: &str, at: &mut At<'_>) -> Option<ExternalId> {
+    let mut at = at.key("external_id");
+    if let Some(name) = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) {
+        let is_variable = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        if !is_variable {
+            at.error("not the name of an environment variable", "write ${LANDFALL_EXTERNAL_ID}");
+            return None;
+        }
+        return Some(ExternalId::Variable(name.to_owned()));
+    }
+    if !is_external_id(text) {
+        at.error(
+            "not an external ID",
+            "STS admits 2 to 1,224 letters, digits and `_+=,.@:/-`; or write ${LANDFALL_EXTERNAL_ID}",
+        );
+        return None;
+    }
+    at.warning(
+        "the external ID stands in the file, which is packaged with the function",
+        "take it from the environment: ${LANDFALL_EXTERNAL_ID}",
+    );
+    Some(ExternalId::Literal(Secret::new(text)))
+}
+
+/// STS: 2 to 1,224 of `[\w+=,.@:\/-]`.
+pub fn is_external_id(text: &str) -> bool {
+    (2..=1224).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+=,.@:/-".contains(&b))
+}
+
+fn is_account(text: &str) -> bool {
+    text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit())
+}
+
+fn is_region(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('-').collect();
+    let (number, words) = parts.split_last().unwrap_or((&"", &[]));
+    words.len() >= 2
+        && words.iter().all(|w| !w.is_empty() && w.bytes().all(|b| b.is_ascii_lowercase()))
+        && !number.is_empty()
+        && number.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// The partition of a region, by the prefixes that AWS documents.
+fn partition(region: &str) -> &'static str {
+    match region {
+        r if r.starts_with("cn-") => "aws-cn",
+        r if r.starts_with("us-gov-") => "aws-us-gov",
+        r if r.starts_with("us-isob-") => "aws-iso-b",
+        r if r.starts_with("us-iso-") => "aws-iso",
+        r if r.starts_with("eusc-") => "aws-eusc",
+        _ => "aws",
+    }
+}
