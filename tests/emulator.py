@@ -11,6 +11,7 @@ fraction that the emulator takes from a Python shell job's `MaxCapacity`.
 """
 
 import runpy
+from collections.abc import Callable
 from pathlib import Path
 
 from ministack import app
@@ -29,14 +30,16 @@ def concurrency_of_number(mapping: dict, *rest: object) -> int:
     return concurrency(mapping, *rest)
 
 
-def start_with_whole_capacity(request: dict) -> object:
-    answer = start_job_run(request)
-    for run in glue._job_runs.get(request.get("JobName"), [])[-1:]:
-        run["AllocatedCapacity"] = int(run["AllocatedCapacity"] or 0)
-    return answer
+def with_whole_capacities(answer: Callable[[dict], object]) -> Callable[[dict], object]:
+    def corrected(request: dict) -> object:
+        for run in glue._job_runs.get(request.get("JobName"), []):
+            run["AllocatedCapacity"] = int(run["AllocatedCapacity"] or 0)
+        return answer(request)
+
+    return corrected
 
 
 lambda_svc._sqs_esm_concurrency = concurrency_of_number
-start_job_run = glue._start_job_run
-glue._start_job_run = start_with_whole_capacity
+glue._get_job_run = with_whole_capacities(glue._get_job_run)
+glue._get_job_runs = with_whole_capacities(glue._get_job_runs)
 runpy.run_path(str(Path(__file__).parent / "python" / "launcher.py"), run_name="__main__")

@@ -56,9 +56,7 @@ impl LocalCloud {
         let python = python::environment()?;
         let emulator = step("starting the local cloud", || Emulator::start(&python))?;
         let stage = emulator.folder().join("stage");
-        step("building the trigger", || {
-            package(&python, Profile::Debug, &setup.routes, &stage)
-        })?;
+        step("building the trigger", || package(&python, Profile::Debug, &setup.routes, &stage))?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -202,7 +200,7 @@ pub fn has_ended(run: &JobRun) -> bool {
     matches!(run.job_run_state(), Some(Succeeded | Failed | Error | Timeout | Stopped | Expired))
 }
 
-/// Asks `condition` until it answers, at most for `limit`.
+/// Asks `condition` until it answers, at most for `limit`; ever less often, up to every second.
 pub async fn wait_until<T, F>(
     what: &str,
     limit: Duration,
@@ -212,6 +210,7 @@ where
     F: Future<Output = Result<Option<T>>>,
 {
     let deadline = Instant::now() + limit;
+    let mut pause = Duration::from_millis(50);
     loop {
         if let Some(answer) = condition().await? {
             return Ok(answer);
@@ -219,6 +218,7 @@ where
         if Instant::now() > deadline {
             bail!("{what}: not within {} s", limit.as_secs());
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        tokio::time::sleep(pause).await;
+        pause = (pause * 5 / 4).min(Duration::from_secs(1));
     }
 }

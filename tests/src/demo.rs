@@ -56,7 +56,9 @@ fn show(cloud: &LocalCloud) -> Result<()> {
     let uploaded = Instant::now();
     cloud.wait(cloud.put(LANDING_BUCKET, KEY, data))?;
 
-    println!("\nS3 tells the queue; the trigger takes the message, assumes the starter role, and …");
+    println!(
+        "\nS3 tells the queue; the trigger takes the message, assumes the starter role, and …"
+    );
     let run = cloud.wait(wait_until("no job run was started", TIME_TO_START, async || {
         Ok(cloud.runs(JOB).await?.pop())
     }))?;
@@ -75,9 +77,11 @@ fn show(cloud: &LocalCloud) -> Result<()> {
     let report = report(cloud, &run)?;
     let (rows, objects) = count_rows(cloud, "parquet/")?;
     println!("  → {objects} Parquet files in s3://{OUTPUT_BUCKET}/parquet/");
-    for (what, counted) in
-        [("the job read", report.read), ("the job wrote", report.written), ("the Parquet files hold", rows)]
-    {
+    for (what, counted) in [
+        ("the job read", report.read),
+        ("the job wrote", report.written),
+        ("the Parquet files hold", rows),
+    ] {
         ensure!(counted == days, "the file holds {days} rows, but {what} {counted}");
     }
 

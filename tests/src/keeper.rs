@@ -18,9 +18,7 @@ use std::time::{Duration, Instant};
 use std::{env, fs, process, thread};
 
 use anyhow::{Context, Result, bail};
-use rustix::process::{
-    Pid, Signal, WaitOptions, kill_process, kill_process_group, waitpid,
-};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, kill_process_group, waitpid};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -35,8 +33,8 @@ static KEEPERS: Mutex<Vec<Child>> = Mutex::new(Vec::new());
 ///
 /// The keeper takes the command's environment and current folder; `log` gets what either prints.
 pub fn start(command: &Command, folder: &Path, log: &Path) -> Result<u32> {
-    let output = fs::File::create(log)
-        .with_context(|| format!("failed to create `{}`", log.display()))?;
+    let output =
+        fs::File::create(log).with_context(|| format!("failed to create `{}`", log.display()))?;
     let myself = env::current_exe().context("failed to find this program's own path")?;
     let mut keeper = Command::new(myself);
     keeper.arg(ARGUMENT).arg(folder).arg(command.get_program()).args(command.get_args());

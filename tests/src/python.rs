@@ -3,11 +3,11 @@
 //! Every package is pinned and checked against its hash. The environment is kept between runs, in
 //! the target folder, under a name that changes with the requirements and with Python's version.
 
+use std::env;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::env;
 
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};

@@ -1,0 +1,114 @@
+//! What lands reaches the job: through every envelope, with every key.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Result, ensure};
+use landfall_tests::cloud::{JOB, LANDING_BUCKET, has_ended, wait_until};
+use landfall_tests::demo::{count_rows, report};
+
+use crate::stage::{SOON, Stage, assert_succeeded, csv, inputs};
+
+pub fn upload(stage: &Stage) -> Result<()> {
+    let run = stage.cloud.wait(async {
+        stage.upload("in/happy/sales.csv", csv(100)).await?;
+        stage.run_of(JOB, "s3://acme-landing/in/happy/sales.csv").await
+    })?;
+    assert_succeeded(&run)?;
+    let report = report(&stage.cloud, &run)?;
+    ensure!(report.read == 100, "the job read {} rows of 100", report.read);
+    ensure!(report.written == 100, "the job wrote {} rows of 100", report.written);
+    let (rows, files) = count_rows(&stage.cloud, "parquet/happy/")?;
+    ensure!((rows, files) == (100, 2), "there are {rows} rows in {files} files, not 100 in 2");
+    Ok(())
+}
+
+pub fn wrapped_by_sns(stage: &Stage) -> Result<()> {
+    through(stage, "sns")
+}
+
+pub fn raw_from_sns(stage: &Stage) -> Result<()> {
+    through(stage, "sns-raw")
+}
+
+pub fn bus_to_queue(stage: &Stage) -> Result<()> {
+    through(stage, "bus-queue")
+}
+
+pub fn bus_direct(stage: &Stage) -> Result<()> {
+    through(stage, "bus-direct")
+}
+
+pub fn direct(stage: &Stage) -> Result<()> {
+    through(stage, "direct")
+}
+
+/// Uploads to the prefix whose events take this way. The key would come out another if it were
+/// decoded once too often, or not at all.
+fn through(stage: &Stage, way: &str) -> Result<()> {
+    let key = format!("{way}/a b+c%20d=e.csv");
+    let run = stage.cloud.wait(async {
+        stage.cloud.put("acme-envelopes", &key, csv(7)).await?;
+        stage.run_of(JOB, &format!("s3://acme-envelopes/{key}")).await
+    })?;
+    assert_succeeded(&run)?;
+    let (rows, _) = count_rows(&stage.cloud, &format!("parquet/envelopes/{way}/"))?;
+    ensure!(rows == 7, "there are {rows} rows, not 7");
+    Ok(())
+}
+
+pub fn keys(stage: &Stage) -> Result<()> {
+    let longest = format!("in/keys/{}.csv", "ü".repeat(506));
+    ensure!(longest.len() == 1024, "the longest key has {} bytes", longest.len());
+    // Each file has a number of rows of its own, by which we see that the job read just that one.
+    let files: BTreeMap<String, usize> = [
+        "in/keys/a space.csv",
+        "in/keys/two  spaces .csv",
+        "in/keys/plus+sign.csv",
+        "in/keys/percent%sign.csv",
+        "in/keys/literal%20percent.csv",
+        "in/keys/literal%2Bplus+.csv",
+        "in/keys/día=1/日本語-🌧.csv",
+        "in/keys/a=b&c=d.csv",
+        "in/keys/quote'\"{}$`.csv",
+        "in/keys/-begins-with-a-dash",
+        &longest,
+    ]
+    .iter()
+    .enumerate()
+    .map(|(number, key)| (format!("s3://{LANDING_BUCKET}/{key}"), 1 << number))
+    .collect();
+
+    let runs = stage.cloud.wait(async {
+        for (url, rows) in &files {
+            stage.upload(url.split_at("s3://acme-landing/".len()).1, csv(*rows)).await?;
+        }
+        wait_until("not every key reached a run that ended", SOON, async || {
+            let mut runs = stage.cloud.runs(JOB).await?;
+            runs.retain(|run| {
+                let is_ours = |url: &String| url.starts_with("s3://acme-landing/in/keys/");
+                has_ended(run) && inputs(run).is_ok_and(|inputs| inputs.iter().any(is_ours))
+            });
+            let arrived: BTreeSet<String> = runs
+                .iter()
+                .map(inputs)
+                .collect::<Result<Vec<_>>>()?
+                .into_iter()
+                .flatten()
+                .collect();
+            Ok((arrived.len() >= files.len()).then_some(runs))
+        })
+        .await
+    })?;
+    let mut arrived = BTreeSet::new();
+    for run in &runs {
+        assert_succeeded(run)?;
+        let given = inputs(run)?;
+        let expected: usize = given.iter().filter_map(|url| files.get(url)).sum();
+        let read = report(&stage.cloud, run)?.read;
+        ensure!(read == expected, "the job read {read} rows, not {expected}, of {given:?}");
+        arrived.extend(given);
+    }
+    let uploaded: BTreeSet<String> = files.into_keys().collect();
+    ensure!(arrived == uploaded, "uploaded {uploaded:#?}, arrived {arrived:#?}");
+    Ok(())
+}

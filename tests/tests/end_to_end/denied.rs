@@ -1,0 +1,53 @@
+//! What IAM refuses starts nothing, and is kept: the message ends in the dead-letter queue intact.
+
+use anyhow::{Context, Result, ensure};
+use landfall_tests::cloud::LANDING_BUCKET;
+use serde_json::Value;
+
+use crate::stage::{Stage, csv};
+
+pub fn wrong_id(stage: &Stage) -> Result<()> {
+    refused(stage, "wrong-id")
+}
+
+pub fn missing_id(stage: &Stage) -> Result<()> {
+    refused(stage, "missing-id")
+}
+
+pub fn untrusted(stage: &Stage) -> Result<()> {
+    refused(stage, "untrusted")
+}
+
+pub fn unlisted(stage: &Stage) -> Result<()> {
+    refused(stage, "unlisted")
+}
+
+pub fn other_job(stage: &Stage) -> Result<()> {
+    refused(stage, "other-job")
+}
+
+/// Each of these routes differs from one that works in one thing (see `fixtures/routes.yaml`).
+fn refused(stage: &Stage, why: &str) -> Result<()> {
+    let key = format!("in/denied/{why}/sales.csv");
+    stage.cloud.wait(async {
+        stage.upload(&key, csv(3)).await?;
+        let head = stage.cloud.data.s3.head_object().bucket(LANDING_BUCKET).key(&key);
+        let version = head.send().await.context("failed to look at the object")?;
+        let letter = stage.dead_letter(&format!("for `{key}`"), |body| body.contains(&key)).await?;
+
+        let letter: Value = serde_json::from_str(&letter).context("the message is not JSON")?;
+        let records = letter["Records"].as_array().context("the message has no records")?;
+        ensure!(records.len() == 1, "the message has {} records", records.len());
+        let s3 = &records[0]["s3"];
+        ensure!(s3["bucket"]["name"] == LANDING_BUCKET, "another bucket: {s3}");
+        ensure!(s3["object"]["key"] == key.as_str(), "another key: {s3}");
+        ensure!(s3["object"]["size"] == csv(3).len(), "another size: {s3}");
+        ensure!(
+            s3["object"]["versionId"].as_str() == version.version_id(),
+            "another version: {s3}"
+        );
+        ensure!(s3["object"]["sequencer"].is_string(), "no sequencer: {s3}");
+
+        stage.assert_not_started(&format!("s3://{LANDING_BUCKET}/{key}")).await
+    })
+}
