@@ -166,9 +166,13 @@ impl Work {
                 unmatched: plan.unmatched.len(),
             }));
         }
-        let ids = failed.iter().filter_map(|index| self.messages[*index].id.take());
+        // A set: SQS may deliver a message twice in one batch, and an id that stands twice in the
+        // answer makes Lambda fail the whole batch.
+        let ids: BTreeSet<String> =
+            failed.iter().filter_map(|index| self.messages[*index].id.take()).collect();
         let mut response = SqsBatchResponse::default();
         response.batch_item_failures = ids
+            .into_iter()
             .map(|id| {
                 let mut failure = BatchItemFailure::default();
                 failure.item_identifier = id;

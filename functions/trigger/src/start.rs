@@ -1,13 +1,13 @@
 //! Carries a plan out. Chooses nothing but when to stop.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
 use aws_config::SdkConfig;
 use futures_util::{StreamExt, stream};
-use landfall_aws::assumed_role::{AssumedRole, Assumption};
-use landfall_aws::config::ATTEMPT_TIMEOUT;
-use landfall_aws::glue::Glue;
+use landfall_aws::assumed_role::{AssumeError, AssumedRole, Assumption};
+use landfall_aws::config::CALL_TIMEOUT;
+use landfall_aws::glue::{Glue, StartError};
 use landfall_core::plan::JobRunRequest;
 
 use crate::{Error, Settings};
@@ -18,8 +18,8 @@ pub type Outcome = Result<String, Error>;
 /// Starts that are under way at a time: enough to hide the network, few enough not to be throttled.
 const CONCURRENT_STARTS: usize = 8;
 
-/// What a start may take: assuming the role, with its retries, and the call itself.
-const START_MAY_TAKE: Duration = ATTEMPT_TIMEOUT.saturating_mul(2);
+/// What a start may take: assuming the role, and the call itself.
+const START_MAY_TAKE: Duration = CALL_TIMEOUT.saturating_mul(2);
 
 /// A client for each target.
 #[derive(Debug)]
@@ -52,16 +52,40 @@ pub async fn all(
     requests: &[JobRunRequest],
     deadline: SystemTime,
 ) -> Vec<Outcome> {
+    // Once for all requests: a role that cannot be assumed is not asked for again by each.
+    let mut closed: BTreeMap<&str, AssumeError> = BTreeMap::new();
+    let names: BTreeSet<&str> = requests.iter().map(|request| request.target.as_str()).collect();
+    for name in names {
+        if has_time(deadline)
+            && let Err(error) = targets.0[name].prepare().await
+        {
+            closed.insert(name, error);
+        }
+    }
     stream::iter(requests)
-        .map(|request| one(targets, request, deadline))
+        .map(|request| one(targets, &closed, request, deadline))
         .buffered(CONCURRENT_STARTS)
         .collect()
         .await
 }
 
-async fn one(targets: &Targets, request: &JobRunRequest, deadline: SystemTime) -> Outcome {
+fn has_time(deadline: SystemTime) -> bool {
+    deadline.duration_since(SystemTime::now()).is_ok_and(|left| left >= START_MAY_TAKE)
+}
+
+async fn one(
+    targets: &Targets,
+    closed: &BTreeMap<&str, AssumeError>,
+    request: &JobRunRequest,
+    deadline: SystemTime,
+) -> Outcome {
     let JobRunRequest { route, batch_id, job, target, .. } = request;
-    let outcome = start(targets, request, deadline).await;
+    // A valid routes file names targets that exist.
+    let outcome = match closed.get(target.as_str()) {
+        Some(error) => Err(StartError::from(error.clone()).into()),
+        None if !has_time(deadline) => Err(Error::OutOfTime { job: job.clone() }),
+        None => targets.0[target].start_job_run(job, &request.arguments).await.map_err(Error::from),
+    };
     match &outcome {
         Ok(job_run_id) => tracing::info!(
             route,
@@ -79,14 +103,4 @@ async fn one(targets: &Targets, request: &JobRunRequest, deadline: SystemTime) -
         }
     }
     outcome
-}
-
-async fn start(targets: &Targets, request: &JobRunRequest, deadline: SystemTime) -> Outcome {
-    let left = deadline.duration_since(SystemTime::now()).unwrap_or(Duration::ZERO);
-    if left < START_MAY_TAKE {
-        return Err(Error::OutOfTime { job: request.job.clone() });
-    }
-    // A valid routes file names targets that exist.
-    let glue = &targets.0[&request.target];
-    Ok(glue.start_job_run(&request.job, &request.arguments).await?)
 }

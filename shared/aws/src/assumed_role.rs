@@ -91,10 +91,13 @@ impl AssumedRole {
         }
     }
 
-    /// Drops the credentials, so that the next call assumes the role anew: a role that was deleted
-    /// and created again refuses the sessions of the old one.
-    pub async fn forget(&self) {
-        *self.shared.current.lock().await = None;
+    /// Drops `refused`, if nobody has replaced it yet, so that the next call assumes the role anew:
+    /// a role that was deleted and created again refuses the sessions of the old one.
+    pub async fn forget(&self, refused: &Credentials) {
+        let mut current = self.shared.current.lock().await;
+        if current.as_ref().is_some_and(|c| c.access_key_id() == refused.access_key_id()) {
+            *current = None;
+        }
     }
 }
 

@@ -6,8 +6,9 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, ConfigLoader};
 use aws_smithy_http_client::{Builder, tls};
 
-/// Longer than AWS takes for any call made here; shorter than a function's time-out by far.
-pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The most that one call may take, its retries included. Longer than AWS takes for any call made
+/// here; shorter than a function's time-out by far.
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A loader that takes region, endpoints and credentials from the environment, as Lambda sets them,
 /// with one HTTP client for all services.
@@ -21,7 +22,7 @@ pub fn loader() -> ConfigLoader {
         .build_https();
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(3))
-        .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+        .operation_timeout(CALL_TIMEOUT)
         .build();
     aws_config::defaults(BehaviorVersion::latest()).http_client(http).timeout_config(timeouts)
 }

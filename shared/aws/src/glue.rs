@@ -81,6 +81,14 @@ impl Glue {
         Self { client: Client::from_conf(config), role, account: account.to_owned() }
     }
 
+    /// Assumes the role, unless there are credentials already.
+    ///
+    /// # Errors
+    /// The role cannot be assumed: no start can succeed now.
+    pub async fn prepare(&self) -> Result<(), AssumeError> {
+        self.role.credentials().await.map(|_| ())
+    }
+
     /// Starts `job` once; returns the job run's id. Not idempotent.
     ///
     /// # Errors
@@ -91,7 +99,7 @@ impl Glue {
         arguments: &BTreeMap<String, String>,
     ) -> Result<String, StartError> {
         // Before the call, so that a role that cannot be assumed is told from a call that failed.
-        self.role.credentials().await?;
+        let credentials = self.role.credentials().await?;
         let arguments = arguments.clone().into_iter().collect();
         let answer =
             self.client.start_job_run().job_name(job).set_arguments(Some(arguments)).send().await;
@@ -113,7 +121,7 @@ impl Glue {
             return Err(unknown(message));
         };
         if refusal == Refusal::AccessDenied {
-            self.role.forget().await;
+            self.role.forget(&credentials).await;
         }
         Err(StartError::Refused {
             job: job.to_owned(),

@@ -1,6 +1,7 @@
 //! Stand-ins for STS and Glue on one HTTP server.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use aws_config::{Region, SdkConfig};
@@ -75,7 +76,11 @@ impl Aws {
     }
 }
 
+/// Each session has an access key of its own, as on AWS.
+static SESSIONS: AtomicUsize = AtomicUsize::new(0);
+
 fn assume_role(sts: Sts) -> ResponseTemplate {
+    let number = SESSIONS.fetch_add(1, Ordering::Relaxed);
     let valid = match sts {
         Sts::Grants => Duration::from_secs(3_600),
         Sts::GrantsFor(valid) => valid,
@@ -91,7 +96,7 @@ fn assume_role(sts: Sts) -> ResponseTemplate {
     let expiration = aws_sdk_sts::primitives::DateTime::from(SystemTime::now() + valid);
     let body = format!(
         "<AssumeRoleResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><AssumeRoleResult>\
-         <Credentials><AccessKeyId>ASIAEXAMPLE</AccessKeyId><SecretAccessKey>secret</SecretAccessKey>\
+         <Credentials><AccessKeyId>ASIA{number}</AccessKeyId><SecretAccessKey>secret</SecretAccessKey>\
          <SessionToken>token</SessionToken><Expiration>{expiration}</Expiration></Credentials>\
          </AssumeRoleResult></AssumeRoleResponse>"
     );

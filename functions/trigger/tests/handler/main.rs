@@ -158,7 +158,7 @@ async fn a_role_that_cannot_be_assumed_starts_nothing_and_leaves_the_messages_in
     let context = context(&aws).await;
     let event = messages(&[body("orders/1/a"), body("unrouted"), body("orders/2/a")]);
     assert_eq!(failures(&context, &event).await, ["m0", "m2"]);
-    assert_eq!(aws.starts().await.len(), 0);
+    assert_eq!((aws.assumptions().await.len(), aws.starts().await.len()), (1, 0));
     let error = invoke(&context, &json!({ "Records": [record("orders/1/a")] })).await.unwrap_err();
     assert_eq!((error.code(), error.is_retryable()), ("assume_role_denied", true));
 }
@@ -224,6 +224,15 @@ async fn one_malformed_message_among_many_fails_alone() {
     bodies[17] = "not an event".to_owned();
     assert_eq!(failures(&context, &messages(&bodies)).await, ["m17"]);
     assert_eq!(aws.starts().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_message_that_stands_twice_in_a_batch_is_named_once_in_the_answer() {
+    let aws = Aws::start(Sts::Denies, Glue::Starts).await;
+    let context = context(&aws).await;
+    let mut event = messages(&[body("orders/1/a"), body("orders/1/a")]);
+    event["Records"][1]["messageId"] = "m0".into();
+    assert_eq!(failures(&context, &event).await, ["m0"]);
 }
 
 #[tokio::test]
