@@ -1,0 +1,38 @@
+//! `landfall check`: all problems of routes files.
+
+use std::io;
+
+use anyhow::anyhow;
+use landfall_core::problem::Problem;
+use landfall_core::routes::Routes;
+
+use crate::args::{CheckArgs, Color};
+use crate::output::{Output, Status};
+use crate::{input, problems};
+
+/// Checks each file; one that cannot be read does not hide the problems of the others.
+pub fn run(args: &CheckArgs, color: Color) -> Output {
+    if args.files.iter().filter(|file| input::is_stdin(file)).count() > 1 {
+        return anyhow!("standard input (`-`) can be read only once").into();
+    }
+    let style = problems::Style { format: args.format, color: color.applies_to(&io::stdout()) };
+    let mut output = Output::default();
+    for file in &args.files {
+        let text = match input::read(file) {
+            Ok(text) => text,
+            Err(error) => {
+                output.error(&error);
+                continue;
+            }
+        };
+        let name = input::display_name(file);
+        let parsed = Routes::parse(&text);
+        output.stdout.push_str(&problems::render(&name, &text, &parsed.problems, style));
+        output.stderr.push_str(&format!("{name}: {}\n", problems::summary(&parsed)));
+        let counts = |problem: &Problem| problem.is_error() || args.deny_warnings;
+        if parsed.problems.iter().any(counts) {
+            output.worsen(Status::Problems);
+        }
+    }
+    output
+}

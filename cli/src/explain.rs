@@ -1,0 +1,140 @@
+//! `landfall explain`: what an object or an event would start, and why.
+//!
+//! Decides nothing itself: verdicts and plan are the core's, as the trigger carries them out.
+
+mod document;
+mod words;
+
+use std::io;
+
+use anyhow::{Context, bail};
+use landfall_core::arrivals::{Arrival, ArrivalError, Ignored, Intake, Message};
+use landfall_core::plan::{Plan, Settings, plan};
+use landfall_core::routes::Routes;
+use serde_json::value::RawValue;
+
+use crate::args::{Color, ExplainArgs, Format};
+use crate::output::{Output, Status};
+use crate::{input, problems};
+
+/// What is asked about, taken apart.
+#[derive(Debug, Default)]
+struct Subject {
+    arrivals: Vec<Arrival>,
+    /// For each arrival its message's id; `None` where the event came in no queue.
+    message_ids: Vec<Option<String>>,
+    /// Messages that cannot be read, by their id.
+    unreadable: Vec<(Option<String>, ArrivalError)>,
+    ignored: Ignored,
+    /// Nothing is known but what was given with the command.
+    is_uri: bool,
+}
+
+/// All that there is to say, in words or as a document.
+struct Explanation<'a> {
+    routes: &'a Routes,
+    subject: &'a Subject,
+    plan: Plan,
+    /// Arguments that the trigger adds from its environment, which is not known here.
+    from_environment: Vec<&'static str>,
+}
+
+/// Explains what `args` ask about.
+pub fn run(args: &ExplainArgs, color: Color) -> Output {
+    explain(args, color).unwrap_or_else(Output::from)
+}
+
+fn explain(args: &ExplainArgs, color: Color) -> anyhow::Result<Output> {
+    if input::is_stdin(&args.routes) && input::is_stdin(&args.subject) {
+        bail!("standard input (`-`) can be read only once");
+    }
+    let text = input::read(&args.routes)?;
+    let subject = subject(args)?;
+    let parsed = Routes::parse(&text);
+    let Some(routes) = &parsed.routes else {
+        let style =
+            problems::Style { format: Format::Full, color: color.applies_to(&io::stderr()) };
+        let name = input::display_name(&args.routes);
+        let mut stderr = problems::render(&name, &text, &parsed.problems, style);
+        stderr.push_str(&format!("{name}: {}\n", problems::summary(&parsed)));
+        return Ok(Output { stderr, status: Status::Problems, ..Output::default() });
+    };
+    let settings = Settings { reader_role_arn: args.reader_role.clone() };
+    let explanation = Explanation {
+        routes,
+        subject: &subject,
+        plan: plan(routes, &subject.arrivals, &settings),
+        from_environment: match args.reader_role {
+            Some(_) => Vec::new(),
+            None => vec!["--landfall-reader-role"],
+        },
+    };
+    let mut output = Output::success(match args.json {
+        true => document::print(&explanation),
+        false => words::print(&explanation),
+    });
+    if explanation.plan.requests.is_empty() {
+        output.worsen(Status::Nothing);
+    }
+    if !subject.unreadable.is_empty() {
+        output.worsen(Status::Problems);
+    }
+    Ok(output)
+}
+
+fn subject(args: &ExplainArgs) -> anyhow::Result<Subject> {
+    if let Some(uri) = args.subject.to_str().filter(|text| text.starts_with("s3://")) {
+        return Ok(Subject {
+            arrivals: vec![arrival(uri, args)?],
+            message_ids: vec![None],
+            is_uri: true,
+            ..Subject::default()
+        });
+    }
+    if args.size.is_some() || args.version_id.is_some() || args.event_time.is_some() {
+        bail!("--size, --version-id and --event-time go with an s3:// URI; an event tells its own");
+    }
+    let text = input::read(&args.subject)?;
+    Ok(take_apart(text.trim_start_matches('\u{feff}')))
+}
+
+/// The object that a URI names, as it is written: nothing is URL-decoded.
+fn arrival(uri: &str, args: &ExplainArgs) -> anyhow::Result<Arrival> {
+    let (bucket, key) = uri
+        .strip_prefix("s3://")
+        .and_then(|rest| rest.split_once('/'))
+        .filter(|(bucket, key)| !bucket.is_empty() && !key.is_empty())
+        .with_context(|| format!("`{uri}` names no object: write s3://bucket/key"))?;
+    Ok(Arrival {
+        bucket: bucket.to_owned(),
+        key: key.to_owned(),
+        size: args.size,
+        etag: None,
+        version_id: args.version_id.clone(),
+        sequencer: None,
+        event_time: args.event_time,
+    })
+}
+
+fn take_apart(event: &str) -> Subject {
+    let mut subject = Subject::default();
+    let intake = match serde_json::from_str::<&RawValue>(event) {
+        Ok(event) => Intake::read(event),
+        Err(error) => Err(ArrivalError::NotJson(error.to_string())),
+    };
+    let messages = match intake {
+        Ok(intake) => intake.messages,
+        Err(error) => vec![Message { id: None, content: Err(error) }],
+    };
+    for Message { id, content } in messages {
+        match content {
+            Ok(content) => {
+                subject.message_ids.extend(content.arrivals.iter().map(|_| id.clone()));
+                subject.arrivals.extend(content.arrivals);
+                subject.ignored += content.ignored;
+            }
+            Err(error) => subject.unreadable.push((id, error)),
+        }
+    }
+    subject
+}

@@ -1,0 +1,133 @@
+//! An explanation as one JSON document. The core's types are not serialisable, apart from the plan;
+//! the form that others rely on is fixed here.
+
+use std::collections::BTreeMap;
+
+use landfall_core::arrivals::{Arrival, Ignored};
+use landfall_core::plan::Plan;
+use landfall_core::routes::{Route, Verdict};
+use serde::Serialize;
+
+use super::Explanation;
+
+#[derive(Serialize)]
+struct Document<'a> {
+    arrivals: Vec<ArrivalEntry<'a>>,
+    unreadable: Vec<UnreadableEntry<'a>>,
+    ignored: Ignored,
+    plan: &'a Plan,
+    /// Arguments that every job gets beside those in the plan.
+    arguments_from_environment: &'a [&'static str],
+}
+
+#[derive(Serialize)]
+struct ArrivalEntry<'a> {
+    bucket: &'a str,
+    key: &'a str,
+    size: Option<u64>,
+    etag: Option<&'a str>,
+    version_id: Option<&'a str>,
+    sequencer: Option<&'a str>,
+    event_time: Option<String>,
+    message_id: Option<&'a str>,
+    /// Of the routes of this bucket.
+    verdicts: Vec<RouteEntry<'a>>,
+    routes_of_other_buckets: usize,
+}
+
+#[derive(Serialize)]
+struct RouteEntry<'a> {
+    route: &'a str,
+    #[serde(flatten)]
+    verdict: VerdictEntry<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "verdict", rename_all = "snake_case")]
+enum VerdictEntry<'a> {
+    Matches { captures: BTreeMap<&'a str, &'a str> },
+    OtherKey { pattern: String },
+    DirectoryMarker,
+    TooSmall { bytes: u64, min_bytes: u64 },
+    TooLarge { bytes: u64, max_bytes: u64 },
+}
+
+#[derive(Serialize)]
+struct UnreadableEntry<'a> {
+    message_id: Option<&'a str>,
+    code: &'static str,
+    error: String,
+}
+
+/// The document, with a line end.
+pub fn print(explanation: &Explanation<'_>) -> String {
+    let Explanation { routes, subject, plan, from_environment } = explanation;
+    let arrivals = subject.arrivals.iter().zip(&subject.message_ids);
+    let unreadable = subject.unreadable.iter();
+    let document = Document {
+        arrivals: arrivals
+            .map(|(arrival, id)| arrival_entry(&routes.routes, arrival, id.as_deref()))
+            .collect(),
+        unreadable: unreadable
+            .map(|(id, error)| UnreadableEntry {
+                message_id: id.as_deref(),
+                code: error.code(),
+                error: error.to_string(),
+            })
+            .collect(),
+        ignored: subject.ignored,
+        plan,
+        arguments_from_environment: from_environment,
+    };
+    // Strings, numbers, lists and maps by strings always serialise.
+    let json = serde_json::to_string_pretty(&document).unwrap_or_default();
+    escape_controls(&json) + "\n"
+}
+
+fn arrival_entry<'a>(
+    routes: &'a [Route],
+    arrival: &'a Arrival,
+    message_id: Option<&'a str>,
+) -> ArrivalEntry<'a> {
+    let verdicts: Vec<RouteEntry<'a>> =
+        routes.iter().filter_map(|route| route_entry(route, arrival)).collect();
+    ArrivalEntry {
+        bucket: &arrival.bucket,
+        key: &arrival.key,
+        size: arrival.size,
+        etag: arrival.etag.as_deref(),
+        version_id: arrival.version_id.as_deref(),
+        sequencer: arrival.sequencer.as_deref(),
+        event_time: arrival.event_time.map(|time| time.to_string()),
+        message_id,
+        routes_of_other_buckets: routes.len() - verdicts.len(),
+        verdicts,
+    }
+}
+
+/// `None` for a route of another bucket.
+fn route_entry<'a>(route: &'a Route, arrival: &'a Arrival) -> Option<RouteEntry<'a>> {
+    let verdict = match route.judge(arrival) {
+        Verdict::OtherBucket => return None,
+        Verdict::Matches(captures) => {
+            VerdictEntry::Matches { captures: captures.into_iter().collect() }
+        }
+        Verdict::OtherKey => VerdictEntry::OtherKey { pattern: route.key.to_string() },
+        Verdict::DirectoryMarker => VerdictEntry::DirectoryMarker,
+        Verdict::TooSmall { bytes, min_bytes } => VerdictEntry::TooSmall { bytes, min_bytes },
+        Verdict::TooLarge { bytes, max_bytes } => VerdictEntry::TooLarge { bytes, max_bytes },
+    };
+    Some(RouteEntry { route: &route.name, verdict })
+}
+
+/// JSON leaves some control characters as they are, which a terminal would act on. Outside of
+/// strings there is none but the line end.
+fn escape_controls(json: &str) -> String {
+    json.chars().fold(String::with_capacity(json.len()), |mut escaped, c| {
+        match c.is_control() && c != '\n' {
+            true => escaped.push_str(&format!("\\u{:04x}", u32::from(c))),
+            false => escaped.push(c),
+        }
+        escaped
+    })
+}

@@ -1,0 +1,224 @@
+//! An explanation in words. Keys and all else from outside are escaped.
+
+use std::collections::BTreeSet;
+use std::fmt::{self, Write};
+
+use landfall_core::arrivals::{Arrival, Ignored};
+use landfall_core::plan::{JobRunRequest, RefusalReason, printable};
+use landfall_core::problem::did_you_mean;
+use landfall_core::routes::{Route, Verdict};
+
+use super::Explanation;
+use crate::problems::counted;
+
+/// A value that is longer is cut; `--json` has all of it.
+const MAX_SHOWN_CHARS: usize = 1_000;
+
+/// The most buckets that are named in a hint.
+const MAX_BUCKETS: usize = 8;
+
+/// The explanation, line by line.
+pub fn print(explanation: &Explanation<'_>) -> String {
+    let mut out = String::new();
+    // Writing to a string cannot fail.
+    let _ = write(&mut out, explanation);
+    out
+}
+
+fn write(out: &mut String, explanation: &Explanation<'_>) -> fmt::Result {
+    let Explanation { subject, plan, .. } = explanation;
+    for (id, error) in &subject.unreadable {
+        if let Some(id) = id {
+            write!(out, "message `{}`: ", printable(id))?;
+        }
+        writeln!(out, "{} [{}]\n", printable(&error.to_string()), error.code())?;
+    }
+    let Ignored { test_events, other_events } = subject.ignored;
+    if test_events + other_events > 0 {
+        writeln!(
+            out,
+            "ignored: {test_events} × test event, {other_events} × event that creates no object\n"
+        )?;
+    }
+    for (arrival, id) in subject.arrivals.iter().zip(&subject.message_ids) {
+        write_arrival(out, explanation, arrival, id.as_deref())?;
+        writeln!(out)?;
+    }
+    for request in &plan.requests {
+        write_request(out, explanation, request)?;
+        writeln!(out)?;
+    }
+    for refusal in &plan.refusals {
+        let uri = subject.arrivals.get(refusal.arrival).map(Arrival::uri).unwrap_or_default();
+        let reason = printable(&refusal.reason.to_string());
+        writeln!(
+            out,
+            "route `{}` cannot start anything for {}: {reason} [{}]",
+            refusal.route,
+            printable(&uri),
+            refusal.reason.code(),
+        )?;
+        if subject.is_uri
+            && let RefusalReason::UnknownValue { value, .. } = &refusal.reason
+            && value == "event_time"
+        {
+            writeln!(out, "  an event tells it: try --event-time 2026-01-31T23:59:59Z")?;
+        }
+        writeln!(out)?;
+    }
+    if plan.requests.is_empty() {
+        writeln!(out, "nothing would be started")
+    } else {
+        writeln!(out, "{} would be started", counted(plan.requests.len(), "job run"))
+    }
+}
+
+fn write_arrival(
+    out: &mut String,
+    explanation: &Explanation<'_>,
+    arrival: &Arrival,
+    message_id: Option<&str>,
+) -> fmt::Result {
+    let routes = &explanation.routes.routes;
+    let size = arrival.size.map_or("size not known".to_owned(), bytes);
+    write!(out, "{} ({size}", printable(&arrival.uri()))?;
+    if let Some(version) = &arrival.version_id {
+        write!(out, ", version {}", printable(version))?;
+    }
+    if let Some(id) = message_id {
+        write!(out, ", in message `{}`", printable(id))?;
+    }
+    writeln!(out, ")")?;
+    let of_bucket: Vec<&Route> =
+        routes.iter().filter(|route| route.bucket == arrival.bucket).collect();
+    let mut is_taken = false;
+    for route in &of_bucket {
+        let verdict = route.judge(arrival);
+        is_taken |= matches!(verdict, Verdict::Matches(_));
+        writeln!(out, "  {}: {}", route.name, in_words(route, arrival, &verdict))?;
+    }
+    if of_bucket.is_empty() {
+        return write_no_bucket(out, routes, &arrival.bucket);
+    }
+    match routes.len() - of_bucket.len() {
+        0 => {}
+        1 => writeln!(out, "  1 more route, of another bucket")?,
+        more => writeln!(out, "  {more} more routes, of other buckets")?,
+    }
+    if !is_taken
+        && explanation.subject.is_uri
+        && let Some(escape) = url_escape(&arrival.key)
+    {
+        writeln!(out, "  note: the key is taken as written; `{escape}` in it is not decoded")?;
+    }
+    Ok(())
+}
+
+fn write_no_bucket(out: &mut String, routes: &[Route], bucket: &str) -> fmt::Result {
+    let buckets: BTreeSet<&str> = routes.iter().map(|route| route.bucket.as_str()).collect();
+    write!(out, "  no route for bucket `{}`; ", printable(bucket))?;
+    if let Some(meant) = did_you_mean(bucket, buckets.iter().copied()) {
+        return writeln!(out, "{meant}");
+    }
+    let shown: Vec<&str> = buckets.iter().copied().take(MAX_BUCKETS).collect();
+    write!(out, "the routes are for `{}`", shown.join("`, `"))?;
+    match buckets.len() - shown.len() {
+        0 => writeln!(out),
+        more => writeln!(out, " and {more} more"),
+    }
+}
+
+fn in_words(route: &Route, arrival: &Arrival, verdict: &Verdict<'_>) -> String {
+    match verdict {
+        Verdict::Matches(captures) if captures.is_empty() => "matches".to_owned(),
+        Verdict::Matches(captures) => {
+            let captures: Vec<String> = captures
+                .iter()
+                .map(|(name, value)| format!("{name} = `{}`", printable(value)))
+                .collect();
+            format!("matches, {}", captures.join(", "))
+        }
+        Verdict::OtherBucket => "another bucket".to_owned(),
+        Verdict::OtherKey => {
+            format!("the key does not fit `{}`", printable(&route.key.to_string()))
+        }
+        Verdict::DirectoryMarker => {
+            let size = match arrival.size {
+                Some(_) => "an empty object",
+                None => "an object of unknown size, taken for empty,",
+            };
+            format!(
+                "a directory marker: {size} whose key ends with `/` \
+                 (`where.directory_markers: true` lets it pass)"
+            )
+        }
+        Verdict::TooSmall { bytes: size, min_bytes } => {
+            format!("too small: {}, `where.min_bytes` is {min_bytes}", bytes(*size))
+        }
+        Verdict::TooLarge { bytes: size, max_bytes } => {
+            format!("too large: {}, `where.max_bytes` is {max_bytes}", bytes(*size))
+        }
+    }
+}
+
+fn write_request(
+    out: &mut String,
+    explanation: &Explanation<'_>,
+    request: &JobRunRequest,
+) -> fmt::Result {
+    write!(out, "start job `{}` in `{}`", printable(&request.job), request.target)?;
+    if let Some(target) = explanation.routes.targets.get(&request.target) {
+        write!(out, " (account {}, {})", target.account, target.region)?;
+    }
+    let size = size_of(explanation, request);
+    let objects = counted(request.objects, "object");
+    writeln!(out, " by route `{}`: {objects}, {size}", request.route)?;
+    for (name, value) in &request.group {
+        writeln!(out, "  group {name} = `{}`", shown(value))?;
+    }
+    for (name, value) in &request.arguments {
+        let note = match name.as_str() {
+            // The id follows from version and sequencer, which no URI tells.
+            "--landfall-batch-id" if explanation.subject.is_uri => " (an event gives another)",
+            _ => "",
+        };
+        writeln!(out, "  {} {}{note}", printable(name), shown(value))?;
+    }
+    for name in &explanation.from_environment {
+        writeln!(out, "  {name} (from the trigger's environment)")?;
+    }
+    Ok(())
+}
+
+/// The size of what a run reads, as far as it is known.
+fn size_of(explanation: &Explanation<'_>, request: &JobRunRequest) -> String {
+    let arrivals = &explanation.subject.arrivals;
+    let sizes = || request.arrivals.iter().filter_map(|&index| arrivals.get(index)).map(|a| a.size);
+    if sizes().all(|size| size.is_none()) {
+        return "size not known".to_owned();
+    }
+    let at_least = if sizes().any(|size| size.is_none()) { "at least " } else { "" };
+    format!("{at_least}{}", bytes(request.bytes))
+}
+
+fn bytes(count: u64) -> String {
+    if count == 1 { "1 byte".to_owned() } else { format!("{count} bytes") }
+}
+
+/// The value escaped, and cut if it is long.
+fn shown(value: &str) -> String {
+    match value.char_indices().nth(MAX_SHOWN_CHARS) {
+        None => printable(value),
+        Some((at, _)) => {
+            let length = value.chars().count();
+            format!("{}… ({length} characters, --json shows all)", printable(&value[..at]))
+        }
+    }
+}
+
+/// The first `%XX` of a key.
+fn url_escape(key: &str) -> Option<&str> {
+    key.match_indices('%')
+        .filter_map(|(at, _)| key.get(at..at + 3))
+        .find(|escape| escape.bytes().skip(1).all(|byte| byte.is_ascii_hexdigit()))
+}

@@ -1,0 +1,77 @@
+//! What a command has to say, and the one place where it is printed.
+
+use std::io::{self, ErrorKind, Write};
+use std::process::ExitCode;
+
+/// The whole of what a command prints, and how it exits.
+#[derive(Debug, Default)]
+pub struct Output {
+    pub stdout: String,
+    pub stderr: String,
+    pub status: Status,
+}
+
+/// Exit statuses.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Status {
+    #[default]
+    Success = 0,
+    /// `explain`: nothing would be started.
+    Nothing = 3,
+    /// What was asked about is not in order.
+    Problems = 1,
+    /// The question could not be understood, or a file not be read.
+    Unusable = 2,
+}
+
+impl Output {
+    /// Only something for standard output.
+    pub fn success(stdout: String) -> Self {
+        Self { stdout, ..Self::default() }
+    }
+
+    /// Adds an error with its whole chain; the exit status gets no better by it.
+    pub fn error(&mut self, error: &anyhow::Error) {
+        let chain = landfall_core::plan::printable(&format!("{error:#}"));
+        self.stderr.push_str(&format!("error: {chain}\n"));
+        self.worsen(Status::Unusable);
+    }
+
+    /// Keeps the worse of two exit statuses.
+    pub fn worsen(&mut self, status: Status) {
+        let rank = |status| match status {
+            Status::Success => 0,
+            Status::Nothing => 1,
+            Status::Problems => 2,
+            Status::Unusable => 3,
+        };
+        if rank(status) > rank(self.status) {
+            self.status = status;
+        }
+    }
+
+    /// Prints it. A reader that has left, as `head` does, is not an error.
+    pub fn print(self) -> ExitCode {
+        let mut status = self.status;
+        let mut stdout = io::stdout().lock();
+        let printed = stdout.write_all(self.stdout.as_bytes()).and_then(|()| stdout.flush());
+        let mut stderr = io::stderr().lock();
+        if let Err(error) = printed
+            && error.kind() != ErrorKind::BrokenPipe
+        {
+            // Nowhere is left to report a failure of this to; the status tells.
+            let _ = writeln!(stderr, "error: failed to write to standard output: {error}");
+            status = Status::Unusable;
+        }
+        let _ = stderr.write_all(self.stderr.as_bytes());
+        ExitCode::from(status as u8)
+    }
+}
+
+impl From<anyhow::Error> for Output {
+    fn from(error: anyhow::Error) -> Self {
+        let mut output = Self::default();
+        output.error(&error);
+        output
+    }
+}

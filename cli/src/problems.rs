@@ -1,0 +1,114 @@
+//! Problems as a compiler shows them: with the line that they are in, or one line each.
+//!
+//! Only that one line of the file is ever shown, with external IDs masked.
+
+use std::ops::Range;
+
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use landfall_core::plan::printable;
+use landfall_core::problem::Problem;
+use landfall_core::routes::Parsed;
+
+use crate::args::Format;
+use crate::mask::Masked;
+
+/// How problems are shown.
+#[derive(Clone, Copy)]
+pub struct Style {
+    pub format: Format,
+    pub color: bool,
+}
+
+/// All `problems` of the file `name`, which holds `text`.
+pub fn render(name: &str, text: &str, problems: &[Problem], style: Style) -> String {
+    if problems.is_empty() {
+        return String::new();
+    }
+    let masked = Masked::new(text);
+    let renderer = if style.color { Renderer::styled() } else { Renderer::plain() };
+    problems
+        .iter()
+        .map(|problem| masked.problem(problem))
+        .map(|problem| match style.format {
+            Format::Short => format!("{name}:{}\n", printable(&problem.to_string())),
+            Format::Full => full(name, masked.text(), &problem, &renderer),
+        })
+        .collect()
+}
+
+/// `3 routes, 1 target, no problems`; of a file that cannot be used the problems only.
+pub fn summary(parsed: &Parsed) -> String {
+    let errors = parsed.problems.iter().filter(|problem| problem.is_error()).count();
+    let warnings = parsed.problems.len() - errors;
+    let mut parts = Vec::new();
+    if let Some(routes) = &parsed.routes {
+        parts.push(counted(routes.routes.len(), "route"));
+        parts.push(counted(routes.targets.len(), "target"));
+    }
+    if errors > 0 {
+        parts.push(counted(errors, "error"));
+    }
+    if warnings > 0 {
+        parts.push(counted(warnings, "warning"));
+    }
+    if errors + warnings == 0 {
+        parts.push("no problems".to_owned());
+    }
+    parts.join(", ")
+}
+
+/// `1 route`, `2 routes`.
+pub fn counted(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
+fn full(name: &str, text: &str, problem: &Problem, renderer: &Renderer) -> String {
+    let (line, span) = line_of(text, &problem.place.bytes);
+    let level = if problem.is_error() { Level::ERROR } else { Level::WARNING };
+    // The line is shown alone, so all else, a mapping of many lines for one, is cut to it.
+    let snippet = Snippet::source(if line.is_empty() { " " } else { line })
+        .line_start(problem.place.line)
+        .path(name)
+        .annotation(AnnotationKind::Primary.span(span));
+    let mut group = level.primary_title(printable(&problem.message)).element(snippet);
+    if let Some(hint) = &problem.hint {
+        group = group.element(Level::HELP.message(printable(hint)));
+    }
+    format!("{}\n\n", renderer.render(&[group]))
+}
+
+/// The line that `bytes` begin in, and what they cover of it.
+fn line_of<'a>(text: &'a str, bytes: &Range<usize>) -> (&'a str, Range<usize>) {
+    // A place that is none is shown as the end of the text.
+    let at = if text.is_char_boundary(bytes.start) { bytes.start } else { text.len() };
+    let (before, after) = text.split_at(at);
+    let start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    let end = at + after.find('\n').unwrap_or(after.len());
+    let line = text[start..end].trim_end_matches('\r');
+    let span_start = (at - start).min(line.len());
+    let span_end = bytes.end.clamp(at, end) - start;
+    let span_end = if line.is_char_boundary(span_end) { span_end } else { line.len() };
+    (line, span_start..span_end.max(span_start))
+}
+
+#[cfg(test)]
+mod tests {
+    use landfall_core::routes::Routes;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_file_makes_rendering_panic(
+            text in "(version: 1\n)?(targets:\n  a: \\{external_id: )?[a-z\\[\\]{}:,&*!|>'\"#%@` \n\r\tüß漢🦀\u{1b}\u{200d}\u{301}\u{202e}-]{0,60}",
+        ) {
+            let problems = Routes::parse(&text).problems;
+            for format in [Format::Full, Format::Short] {
+                for color in [true, false] {
+                    render("f.yaml", &text, &problems, Style { format, color });
+                }
+            }
+        }
+    }
+}

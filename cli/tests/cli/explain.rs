@@ -1,0 +1,266 @@
+//! `landfall explain`.
+
+use expect_test::{Expect, expect};
+use serde_json::Value;
+
+use crate::{ROUTES, landfall, landfall_with};
+
+#[track_caller]
+fn check(args: &[&str], expected: Expect) {
+    let args = [&["explain", "--routes", "routes.yaml"], args].concat();
+    expected.assert_eq(&landfall(&[("routes.yaml", ROUTES)], &args).all());
+}
+
+/// What is said of each route, and the exit status.
+#[track_caller]
+fn check_verdicts(args: &[&str], expected: Expect) {
+    let args = [&["explain", "--routes", "f"], args].concat();
+    let shown = landfall(&[("f", ROUTES)], &args);
+    let verdicts = shown.stdout.split("\n\n").next().unwrap_or_default();
+    expected.assert_eq(&format!("{verdicts}\nstatus {}\n", shown.status));
+}
+
+#[test]
+fn an_object_that_matches_is_shown_with_what_it_starts() {
+    check(
+        &[
+            "--size",
+            "12",
+            "--version-id",
+            "v1",
+            "--event-time",
+            "2026-01-31T23:59:59Z",
+            "--reader-role",
+            "arn:aws:iam::111111111111:role/landfall-reader",
+            "s3://acme-landing/orders/dt=2026-01-31/a.csv",
+        ],
+        expect![[r#"
+            s3://acme-landing/orders/dt=2026-01-31/a.csv (12 bytes, version v1)
+              orders: matches, dt = `2026-01-31`, file = `a`
+              audit: matches
+              1 more route, of another bucket
+
+            start job `orders-to-parquet` in `analytics` (account 222222222222, eu-west-1) by route `orders`: 1 object, 12 bytes
+              group dt = `2026-01-31`
+              --dt 2026-01-31
+              --landfall-batch-id 9cf2c21e8d764bf136b4c3b5f9a546ff (an event gives another)
+              --landfall-inputs {"entries":[{"url":"s3://acme-landing/orders/dt=2026-01-31/a.csv","mandatory":true,"meta":{"content_length":12},"version_id":"v1"}]}
+              --landfall-reader-role arn:aws:iam::111111111111:role/landfall-reader
+
+            start job `audit` in `analytics` (account 222222222222, eu-west-1) by route `audit`: 1 object, 12 bytes
+              --at 2026-01-31T23:59:59Z
+              --landfall-batch-id 4424bcc4c2c3a78f104205e1378b0415 (an event gives another)
+              --landfall-inputs {"entries":[{"url":"s3://acme-landing/orders/dt=2026-01-31/a.csv","mandatory":true,"meta":{"content_length":12},"version_id":"v1"}]}
+              --landfall-reader-role arn:aws:iam::111111111111:role/landfall-reader
+
+            2 job runs would be started
+            --- stderr
+            --- status 0
+        "#]],
+    );
+}
+
+#[test]
+fn what_a_uri_does_not_tell_is_said() {
+    check(
+        &["s3://acme-landing/orders/dt=2026-01-31/a.csv"],
+        expect![[r#"
+            s3://acme-landing/orders/dt=2026-01-31/a.csv (size not known)
+              orders: matches, dt = `2026-01-31`, file = `a`
+              audit: matches
+              1 more route, of another bucket
+
+            start job `orders-to-parquet` in `analytics` (account 222222222222, eu-west-1) by route `orders`: 1 object, size not known
+              group dt = `2026-01-31`
+              --dt 2026-01-31
+              --landfall-batch-id 56c9b971e6d48deed03c0aa51e97950d (an event gives another)
+              --landfall-inputs {"entries":[{"url":"s3://acme-landing/orders/dt=2026-01-31/a.csv","mandatory":true}]}
+              --landfall-reader-role (from the trigger's environment)
+
+            route `audit` cannot start anything for s3://acme-landing/orders/dt=2026-01-31/a.csv: the event does not tell the `event_time` that `--at` needs [argument_unknown_value]
+              an event tells it: try --event-time 2026-01-31T23:59:59Z
+
+            1 job run would be started
+            --- stderr
+            --- status 0
+        "#]],
+    );
+}
+
+#[test]
+fn an_object_that_does_not_match_is_told_why() {
+    check(
+        &["s3://acme-landing/orders/dt=2026-01-31/", "--size", "0"],
+        expect![[r#"
+        s3://acme-landing/orders/dt=2026-01-31/ (0 bytes)
+          orders: the key does not fit `orders/dt={dt}/{file}.csv`
+          audit: a directory marker: an empty object whose key ends with `/` (`where.directory_markers: true` lets it pass)
+          1 more route, of another bucket
+
+        nothing would be started
+        --- stderr
+        --- status 3
+    "#]],
+    );
+    check_verdicts(
+        &["s3://acme-landing/orders/dt=2026-01-31/"],
+        expect![[r#"
+        s3://acme-landing/orders/dt=2026-01-31/ (size not known)
+          orders: the key does not fit `orders/dt={dt}/{file}.csv`
+          audit: a directory marker: an object of unknown size, taken for empty, whose key ends with `/` (`where.directory_markers: true` lets it pass)
+          1 more route, of another bucket
+        status 3
+    "#]],
+    );
+    check_verdicts(
+        &["s3://acme-landing/orders/dt=1/a.csv", "--size", "0"],
+        expect![[r#"
+        s3://acme-landing/orders/dt=1/a.csv (0 bytes)
+          orders: too small: 0 bytes, `where.min_bytes` is 1
+          audit: matches
+          1 more route, of another bucket
+        status 3
+    "#]],
+    );
+    check_verdicts(
+        &["s3://acme-landing/orders/dt=1/a.csv", "--size", "1001"],
+        expect![[r#"
+        s3://acme-landing/orders/dt=1/a.csv (1001 bytes)
+          orders: too large: 1001 bytes, `where.max_bytes` is 1000
+          audit: matches
+          1 more route, of another bucket
+        status 3
+    "#]],
+    );
+}
+
+#[test]
+fn a_bucket_without_routes_is_told_which_have_some() {
+    check_verdicts(
+        &["s3://acme-landin/orders/dt=1/a.csv"],
+        expect![[r#"
+        s3://acme-landin/orders/dt=1/a.csv (size not known)
+          no route for bucket `acme-landin`; did you mean `acme-landing`?
+        status 3
+    "#]],
+    );
+    check_verdicts(
+        &["s3://other/a.csv"],
+        expect![[r#"
+        s3://other/a.csv (size not known)
+          no route for bucket `other`; the routes are for `acme-items`, `acme-landing`
+        status 3
+    "#]],
+    );
+}
+
+#[test]
+fn a_key_is_taken_as_it_is_written() {
+    let routes = ROUTES.replace("key: \"**\"", "key: \"audit/**\"");
+    let args = ["explain", "--routes", "f", "s3://acme-landing/orders/dt%3D1/a+b.csv"];
+    expect![[r#"
+        s3://acme-landing/orders/dt%3D1/a+b.csv (size not known)
+          orders: the key does not fit `orders/dt={dt}/{file}.csv`
+          audit: the key does not fit `audit/**`
+          1 more route, of another bucket
+          note: the key is taken as written; `%3D` in it is not decoded
+
+        nothing would be started
+        --- stderr
+        --- status 3
+    "#]]
+    .assert_eq(&landfall(&[("f", &routes)], &args).all());
+    check(
+        &["s3://acme-items/%41+b"],
+        expect![[r#"
+        s3://acme-items/%41+b (size not known)
+          items: matches
+          2 more routes, of other buckets
+
+        start job `items` in `analytics` (account 222222222222, eu-west-1) by route `items`: 1 object, size not known
+          --landfall-batch-id e8ca3dbea3c021f0a2b46c3d336289ab (an event gives another)
+          --landfall-inputs {"entries":[{"url":"s3://acme-items/%41+b","mandatory":true}]}
+          --landfall-reader-role (from the trigger's environment)
+
+        1 job run would be started
+        --- stderr
+        --- status 0
+    "#]],
+    );
+    check_verdicts(
+        &["s3://acme-landing//x"],
+        expect![[r#"
+        s3://acme-landing//x (size not known)
+          orders: the key does not fit `orders/dt={dt}/{file}.csv`
+          audit: matches
+          1 more route, of another bucket
+        status 3
+    "#]],
+    );
+}
+
+#[test]
+fn control_characters_in_a_key_are_escaped() {
+    let uri = "s3://acme-items/\u{1b}[2J\u{9b}2J\n";
+    check(
+        &[uri],
+        expect![[r#"
+            s3://acme-items/\u{1b}[2J\u{9b}2J\n (size not known)
+              items: matches
+              2 more routes, of other buckets
+
+            start job `items` in `analytics` (account 222222222222, eu-west-1) by route `items`: 1 object, size not known
+              --landfall-batch-id 5d1c16b0b016559044931bd4b5904da4 (an event gives another)
+              --landfall-inputs {"entries":[{"url":"s3://acme-items/\u001b[2J\u009b2J\n","mandatory":true}]}
+              --landfall-reader-role (from the trigger's environment)
+
+            1 job run would be started
+            --- stderr
+            --- status 0
+        "#]],
+    );
+    let shown = landfall(&[("f", ROUTES)], &["explain", "--routes", "f", uri, "--json"]);
+    assert!(!shown.stdout.contains(|c: char| c.is_control() && c != '\n'), "{}", shown.stdout);
+    let document: Value = serde_json::from_str(&shown.stdout).expect("JSON");
+    assert_eq!(document["arrivals"][0]["key"], "\u{1b}[2J\u{9b}2J\n");
+}
+
+#[test]
+fn a_routes_file_with_errors_is_shown_as_check_shows_it() {
+    let text = ROUTES.replace("eu-west-1", "ireland");
+    let shown = landfall(&[("f", &text)], &["explain", "--routes", "f", "s3://acme-landing/a"]);
+    expect![[r#"
+        --- stderr
+        error: `ireland` is not a region
+         --> f:5:13
+          |
+        5 |     region: ireland
+          |             ^^^^^^^
+          |
+          = help: a region looks like `eu-west-1`
+
+        f: 1 error
+        --- status 1
+    "#]]
+    .assert_eq(&shown.all());
+}
+
+#[test]
+fn what_cannot_be_asked_exits_with_2() {
+    for (args, message) in [
+        (&["s3://acme-landing"][..], "`s3://acme-landing` names no object"),
+        (&["s3://acme-landing/"], "names no object"),
+        (&["s3:///key"], "names no object"),
+        (&["missing.json"], "failed to read `missing.json`"),
+        (&["f", "--size", "1"], "go with an s3:// URI"),
+        (&["s3://b/k", "--size", "big"], "--size"),
+        (&["s3://b/k", "--event-time", "today"], "not a time"),
+    ] {
+        let shown = landfall(&[("f", ROUTES)], &[&["explain", "--routes", "f"], args].concat());
+        assert_eq!(shown.status, 2, "{args:?}: {}", shown.all());
+        assert!(shown.stderr.contains(message), "{args:?}: {}", shown.stderr);
+        assert_eq!(shown.stdout, "");
+    }
+    let twice = landfall_with(&[], &["explain", "--routes", "-", "-"], b"");
+    assert_eq!(twice.status, 2);
+}

@@ -1,0 +1,173 @@
+//! An external ID that stands in a routes file is never shown, in whatever form it stands
+//! there and whatever else is wrong with its line.
+
+use expect_test::expect;
+
+use crate::{ROUTES, landfall};
+
+const PLACE: &str = "    external_id: ${LANDFALL_EXTERNAL_ID}\n";
+
+/// Runs every command on [`ROUTES`] with other lines in the place of its external ID.
+#[track_caller]
+fn check_hidden(lines: &str, secret: &str) {
+    assert!(ROUTES.contains(PLACE));
+    let text = ROUTES.replace(PLACE, lines);
+    let uri = "s3://acme-landing/orders/dt=1/a.csv";
+    for args in [
+        &["check", "f"][..],
+        &["check", "f", "--color", "always"],
+        &["check", "f", "--format", "short"],
+        &["explain", "--routes", "f", uri],
+        &["explain", "--routes", "f", uri, "--json"],
+    ] {
+        let shown = landfall(&[("f", &text)], args).all();
+        assert!(!shown.contains(secret), "{args:?} on\n{lines}\nshows\n{shown}");
+    }
+}
+
+#[test]
+fn the_value_is_shown_as_asterisks_where_it_stood() {
+    let text = ROUTES.replace(PLACE, "    external_id: \"s3cr3t\" # not s3cr4t\n");
+    let shown = landfall(&[("f", &text)], &["check", "f"]);
+    expect![[r#"
+        warning: the external ID stands in the file, which is packaged with the function
+         --> f:7:5
+          |
+        7 |     external_id: *********************
+          |     ^^^^^^^^^^^
+          |
+          = help: take it from the environment: ${LANDFALL_EXTERNAL_ID}
+
+        --- stderr
+        f: 3 routes, 1 target, 1 warning
+        --- status 0
+    "#]]
+    .assert_eq(&shown.all());
+}
+
+#[test]
+fn no_spelling_of_the_key_shows_the_value() {
+    for key in [
+        "external_id",
+        "\"external_id\"",
+        "external-id",
+        "externalId",
+        "ExternalID",
+        "externl_id",
+        "exernal_id",
+        "external_i",
+        "extrenal_id",
+        "sts_external_id",
+        "? external_id\n    ",
+        "\"external\\x5fid\"",
+    ] {
+        check_hidden(&format!("    {key}: s3cr3t-value\n"), "s3cr3t");
+    }
+}
+
+#[test]
+fn no_form_of_the_value_is_shown() {
+    for value in [
+        "s3cr3t",
+        "'s3cr3t'",
+        "\"s3cr3t",
+        "!!str s3cr3t",
+        "&id s3cr3t",
+        "[s3cr3t]",
+        "{ s3cr3t: 1 }",
+        "[s3cr3t",
+        "s3cr3t: x",
+        "|\n      s3cr3t!",
+        "\n      s3cr3t!",
+        "\n\n      s3cr3t: [",
+        "\"\n  s3cr3t",
+        "s3cr3t: x\n      s3cr3t: [",
+        "ü s3cr3t",
+        "${s3cr3t",
+        "${s3cr3t!}",
+        "@s3cr3t",
+        "%s3cr3t",
+        "s3cr3t # s3cr3t",
+        "\ts3cr3t",
+    ] {
+        check_hidden(&format!("    external_id: {value}\n"), "s3cr3t");
+    }
+}
+
+#[test]
+fn no_problem_repeats_the_value_in_its_words() {
+    for value in ["12:34:56", "2026-01-31", "0123456", "1_234_567"] {
+        check_hidden(&format!("    external_id: {value}\n"), value);
+        check_hidden(&format!("    external_id: {value}  # rotated\n"), value);
+        check_hidden(&format!("    external_id: one\n    external_id: {value} # two\n"), value);
+        check_hidden(&format!("    external_id: {value} # one\n    other: [\n"), value);
+    }
+}
+
+#[test]
+fn nothing_beside_the_key_shows_the_value() {
+    for lines in [
+        "    external_id: x\n    external_id: s3cr3t\n",
+        "    {external_id: s3cr3t, external_id: s3cr3t}\n",
+        "    external_id s3cr3t\n",
+        "    external_id: a: b # external_id: s3cr3t\n",
+        "    regoin: &x s3cr3t\n    external_id: *x\n",
+        "    regoin: 1 # external_id = s3cr3t\n",
+        "    external_id:s3cr3t\n",
+        "  other: { external_id:s3cr3t, region: x }\n",
+        "  other: { \"external_id s3cr\\x33t\": 1 }\n",
+        "  other: { external_id \"s3cr3t\", external_id#: s3cr3t }\n",
+        "  # external_id: |\n      s3cr3t: [\n",
+        "  other: { account: 1, external_id: s3cr3t, region: x }\n",
+        "  other: { account: 1, \"external_id\":\"s3cr3t\", region: [ }\n",
+    ] {
+        check_hidden(lines, "s3cr3t");
+    }
+}
+
+#[test]
+fn lone_carriage_returns_and_byte_order_marks_do_not_show_the_value() {
+    check_hidden("    regoin: ü\r    external_id: s3cr3t\r    other: [\r\n", "s3cr3t");
+    let text = format!("\u{feff}{}", ROUTES.replace("${LANDFALL_EXTERNAL_ID}", "s3cr3t"));
+    let shown = landfall(&[("f", &text)], &["check", "f"]);
+    assert!(!shown.all().contains("s3cr3t"), "{}", shown.all());
+}
+
+#[test]
+fn a_variable_and_all_else_stay_to_be_seen() {
+    let text = ROUTES.replace(
+        PLACE,
+        "    external_id: ${LANDFALL_EXTERNAL_ID} # see the wiki\n    external_id: ${TWICE}\n",
+    );
+    let text = text.replace("job: items", "job: \" external_id\", jobb: external-orders");
+    expect![[r#"
+        error: duplicate key `external_id`
+         --> f:8:5
+          |
+        8 |     external_id: ${TWICE}
+          |     ^^^^^^^^^^^
+          |
+          = help: it stands in line 7 already
+
+        error: ` external_id` is not a job's name
+          --> f:24:38
+           |
+        24 |     start: { target: analytics, job: " external_id", jobb: external-orders }
+           |                                      ^^^^^^^^^^^^^^
+           |
+           = help: a name has 1 to 255 characters, and no white space at its ends
+
+        error: unknown field `jobb`
+          --> f:24:54
+           |
+        24 |     start: { target: analytics, job: " external_id", jobb: external-orders }
+           |                                                      ^^^^
+           |
+           = help: did you mean `job`?
+
+        --- stderr
+        f: 3 errors
+        --- status 1
+    "#]]
+    .assert_eq(&landfall(&[("f", &text)], &["check", "f"]).all());
+}
