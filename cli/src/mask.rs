@@ -4,6 +4,7 @@
 //! ends. What the tree does not hold (comments, duplicate keys, all of a file with a syntax error) is
 //! searched as text, and there rather too much is hidden than too little. A misspelt `external_id`
 //! counts as one. Nothing is hidden of `${VARIABLE}`, which is no secret.
+//! What cannot be found is the value of a key mangled beyond recognition.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -1,5 +1,5 @@
-//! An external ID that stands in a routes file is never shown, in whatever form it stands
-//! there and whatever else is wrong with its line.
+//! An external ID that stands in a routes file is not shown, in whatever form it stands
+//! there and whatever else is wrong with its line, as long as its key can be recognised.
 
 use expect_test::expect;
 
