@@ -15,7 +15,7 @@ use crate::stage::{SOON, Stage, inputs};
 
 const UPLOADS: usize = 2_000;
 const AT_ONCE: usize = 16;
-const TIME_FOR_FLOOD: Duration = Duration::from_secs(600);
+const TIME_FOR_FLOOD: Duration = Duration::from_secs(300);
 
 pub fn one_malformed(stage: &Stage) -> Result<()> {
     // What a sender that is not S3 might put there; and cut off, as by a faulty relay.
