@@ -95,7 +95,7 @@ fn write_arrival(
     for route in &of_bucket {
         let verdict = route.judge(arrival);
         is_taken |= matches!(verdict, Verdict::Matches(_));
-        writeln!(out, "  {}: {}", route.name, in_words(route, arrival, &verdict))?;
+        writeln!(out, "  {}: {}", route.name, in_words(route, &verdict))?;
     }
     if of_bucket.is_empty() {
         return write_no_bucket(out, routes, &arrival.bucket);
@@ -128,7 +128,7 @@ fn write_no_bucket(out: &mut String, routes: &[Route], bucket: &str) -> fmt::Res
     }
 }
 
-fn in_words(route: &Route, arrival: &Arrival, verdict: &Verdict<'_>) -> String {
+fn in_words(route: &Route, verdict: &Verdict<'_>) -> String {
     match verdict {
         Verdict::Matches(captures) if captures.is_empty() => "matches".to_owned(),
         Verdict::Matches(captures) => {
@@ -142,16 +142,9 @@ fn in_words(route: &Route, arrival: &Arrival, verdict: &Verdict<'_>) -> String {
         Verdict::OtherKey => {
             format!("the key does not fit `{}`", printable(&route.key.to_string()))
         }
-        Verdict::DirectoryMarker => {
-            let size = match arrival.size {
-                Some(_) => "an empty object",
-                None => "an object of unknown size, taken for empty,",
-            };
-            format!(
-                "a directory marker: {size} whose key ends with `/` \
-                 (`where.directory_markers: true` lets it pass)"
-            )
-        }
+        Verdict::DirectoryMarker => "a directory marker: an empty object whose key ends with `/` \
+             (`where.directory_markers: true` lets it pass)"
+            .to_owned(),
         Verdict::TooSmall { bytes: size, min_bytes } => {
             format!("too small: {}, `where.min_bytes` is {min_bytes}", bytes(*size))
         }
@@ -170,7 +163,7 @@ fn write_request(
     if let Some(target) = explanation.routes.targets.get(&request.target) {
         write!(out, " (account {}, {})", target.account, target.region)?;
     }
-    let size = size_of(explanation, request);
+    let size = request.bytes.map_or("size not known".to_owned(), bytes);
     let objects = counted(request.objects, "object");
     writeln!(out, " by route `{}`: {objects}, {size}", request.route)?;
     for (name, value) in &request.group {
@@ -188,17 +181,6 @@ fn write_request(
         writeln!(out, "  {name} (from the trigger's environment)")?;
     }
     Ok(())
-}
-
-/// The size of what a run reads, as far as it is known.
-fn size_of(explanation: &Explanation<'_>, request: &JobRunRequest) -> String {
-    let arrivals = &explanation.subject.arrivals;
-    let sizes = || request.arrivals.iter().filter_map(|&index| arrivals.get(index)).map(|a| a.size);
-    if sizes().all(|size| size.is_none()) {
-        return "size not known".to_owned();
-    }
-    let at_least = if sizes().any(|size| size.is_none()) { "at least " } else { "" };
-    format!("{at_least}{}", bytes(request.bytes))
 }
 
 fn bytes(count: u64) -> String {

@@ -167,31 +167,35 @@ fn odd_places_are_shown() {
         "version: 1\r\ntargets: {}\r\nroutes: [\r\n",
         &[],
         expect![[r#"
-        error: not valid YAML: while parsing a node, did not find expected node content
-         --> routes.yaml:4:1
-          |
-        4 |  
-          | ^
+            error: not valid YAML: while parsing a node, did not find expected node content
+             --> routes.yaml:4:1
+              |
+            4 |  
+              | ^
+              |
+              = help: look at the indentation, the quotes and the brackets before this place
 
-        --- stderr
-        routes.yaml: 1 error
-        --- status 1
-    "#]],
+            --- stderr
+            routes.yaml: 1 error
+            --- status 1
+        "#]],
     );
     check(
         "\u{feff}version: 1\n\tü: [\n",
         &[],
         expect![[r#"
-        error: not valid YAML: while scanning a plain scalar, found a tab
-         --> routes.yaml:1:10
-          |
-        1 | ﻿version: 1
-          |         ^
+            error: the file begins with a byte-order mark
+             --> routes.yaml:1:1
+              |
+            1 | ﻿version: 1
+              | ^
+              |
+              = help: save it as UTF-8 without one
 
-        --- stderr
-        routes.yaml: 1 error
-        --- status 1
-    "#]],
+            --- stderr
+            routes.yaml: 1 error
+            --- status 1
+        "#]],
     );
 }
 
@@ -208,8 +212,8 @@ fn what_would_move_the_cursor_is_escaped() {
 fn standard_input_is_read_and_named() {
     let shown = landfall_with(&[], &["check", "--format", "short", "-"], b"version: 2\n");
     expect![[r#"
-        <stdin>:1:1: error: `targets` is missing
-        <stdin>:1:1: error: `routes` is missing
+        <stdin>:1:1: error: `targets` is missing (add `targets: …`)
+        <stdin>:1:1: error: `routes` is missing (add `routes: …`)
         <stdin>:1:10: error: version 2 is not known (this is version 1)
         --- stderr
         <stdin>: 3 errors

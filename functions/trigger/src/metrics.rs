@@ -67,7 +67,7 @@ pub fn report(metrics: &Metrics, work: &Work, plan: &Plan, outcomes: &[Outcome],
             job_runs_started: count(started().count()),
             job_runs_not_started: count(of_route().filter(|(_, outcome)| outcome.is_err()).count()),
             objects_started: count(started().map(|run| run.objects).sum()),
-            bytes_started: started().map(|run| run.bytes).sum::<u64>().into(),
+            bytes_started: started().filter_map(|run| run.bytes).sum::<u64>().into(),
         };
         metrics.emit(&of_route, &["Route"]);
     }

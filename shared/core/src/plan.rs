@@ -46,8 +46,8 @@ pub struct JobRunRequest {
     pub arguments: BTreeMap<String, String>,
     /// The number of objects the job is to read.
     pub objects: usize,
-    /// Their size, where the events told it.
-    pub bytes: u64,
+    /// Their size; `None` if an event did not tell.
+    pub bytes: Option<u64>,
     /// The arrivals that this run serves, by index: duplicates and overwritten versions too.
     pub arrivals: Vec<usize>,
 }

@@ -4,6 +4,8 @@
 //! YAML 1.1), so whatever the two versions read differently is refused, as are aliases, tags,
 //! merge keys and duplicate keys. Knows nothing of routes.
 
+use std::collections::BTreeMap;
+
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span};
 use serde_json::{Map, Number, Value};
 
@@ -11,6 +13,9 @@ use crate::problem::{Place, Problem};
 
 /// Deeper nesting is refused, so that no file can exhaust the stack.
 const MAX_DEPTH: usize = 32;
+
+/// A stage stops when it has found so many problems: nobody reads more.
+pub const MAX_PROBLEMS: usize = 100;
 
 /// A value and its place in the text.
 #[derive(Debug, Clone, PartialEq)]
@@ -112,6 +117,9 @@ impl Node {
 /// Reads the one document of `text`. What can be read is returned beside the problems, so that
 /// later stages can report theirs in the same breath; a syntax error leaves nothing to return.
 pub fn read(text: &str) -> (Option<Node>, Vec<Problem>) {
+    if let Some(problem) = unusual_text(text) {
+        return (None, vec![problem]);
+    }
     let mut reader = Reader {
         parser: Parser::new_from_str(text),
         lines: Lines::new(text),
@@ -122,6 +130,23 @@ pub fn read(text: &str) -> (Option<Node>, Vec<Problem>) {
         None
     });
     (root, reader.problems)
+}
+
+/// What other readers of the file may take otherwise, or would show in another line.
+fn unusual_text(text: &str) -> Option<Problem> {
+    let lines = Lines::new(text);
+    if text.starts_with('\u{feff}') {
+        let place = lines.place(Span::empty(Marker::new(0, 1, 0)));
+        let problem = Problem::error(&place, "the file begins with a byte-order mark");
+        return Some(problem.hint("save it as UTF-8 without one"));
+    }
+    let at =
+        text.match_indices('\r').find(|(at, _)| text.as_bytes().get(at + 1) != Some(&b'\n'))?.0;
+    let line = lines.starts.partition_point(|start| *start <= at);
+    let column = text[lines.starts[line - 1]..at].chars().count() + 1;
+    let place = Place { line, column, bytes: at..at + 1 };
+    let problem = Problem::error(&place, "a carriage return without a line feed");
+    Some(problem.hint("end lines with a line feed"))
 }
 
 struct Reader<'a> {
@@ -159,7 +184,8 @@ impl<'a> Reader<'a> {
             Some(Ok(event)) => Ok(event),
             Some(Err(error)) => {
                 let place = self.lines.place(Span::empty(*error.marker()));
-                Err(Problem::error(&place, format!("not valid YAML: {}", error.info())))
+                Err(Problem::error(&place, format!("not valid YAML: {}", error.info()))
+                    .hint("look at the indentation, the quotes and the brackets before this place"))
             }
             None => Ok((Event::StreamEnd, Span::empty(Marker::new(0, 1, 0)))),
         }
@@ -167,8 +193,14 @@ impl<'a> Reader<'a> {
 
     fn node(&mut self, event: Event<'a>, span: Span, depth: usize) -> Result<Node, Problem> {
         let mut place = self.lines.place(span);
+        if self.problems.len() >= MAX_PROBLEMS {
+            return Err(
+                Problem::error(&place, "too many problems to go on").hint("mend those above first")
+            );
+        }
         if depth > MAX_DEPTH {
-            return Err(Problem::error(&place, format!("nested deeper than {MAX_DEPTH} levels")));
+            return Err(Problem::error(&place, format!("nested deeper than {MAX_DEPTH} levels"))
+                .hint("a routes file needs six"));
         }
         let content = match event {
             Event::Scalar(text, style, anchor, tag) => {
@@ -207,6 +239,7 @@ impl<'a> Reader<'a> {
 
     fn entries(&mut self, place: &mut Place, depth: usize) -> Result<Vec<Entry>, Problem> {
         let mut entries: Vec<Entry> = Vec::new();
+        let mut lines: BTreeMap<String, usize> = BTreeMap::new();
         loop {
             let (event, span) = self.next()?;
             if event == Event::MappingEnd {
@@ -221,13 +254,17 @@ impl<'a> Reader<'a> {
                 // Read differently by YAML 1.1: reported already, and kept as it is written.
                 Content::Scalar(value) if !value.is_null() => value.to_string(),
                 _ => {
-                    self.problems.push(Problem::error(&key_node.place, "a key must be a string"));
+                    self.problems.push(
+                        Problem::error(&key_node.place, "a key must be a string")
+                            .hint("put it between quotes"),
+                    );
                     continue;
                 }
             };
-            if let Some(first) = entries.iter().find(|entry| entry.key == key) {
-                let message = format!("duplicate key `{key}`");
-                let hint = format!("it stands in line {} already", first.key_place.line);
+            let line = key_node.place.line;
+            if let Some(first) = lines.insert(key.clone(), line) {
+                let message = format!("duplicate key `{}`", shown(&key));
+                let hint = format!("it stands in line {first} already");
                 self.problems.push(Problem::error(&key_node.place, message).hint(hint));
                 continue;
             }
@@ -237,7 +274,10 @@ impl<'a> Reader<'a> {
 
     fn refuse_anchor_and_tag(&mut self, place: &Place, anchor: usize, tagged: bool) {
         if anchor != 0 {
-            self.problems.push(Problem::error(place, "YAML anchors are not supported"));
+            self.problems.push(
+                Problem::error(place, "YAML anchors are not supported")
+                    .hint("CloudFormation, which reads this file too, has no aliases for them"),
+            );
         }
         if tagged {
             self.problems.push(
@@ -252,11 +292,9 @@ impl<'a> Reader<'a> {
             return Value::String(text.to_owned());
         }
         if let Some(other_reading) = yaml_1_1_reading(text) {
-            let problem = Problem::error(
-                place,
-                format!("YAML 1.1 reads `{text}` as {other_reading}, YAML 1.2 does not"),
-            );
-            self.problems.push(problem.hint(format!("quote it: \"{text}\"")));
+            // The value may be a secret: the place says which it is.
+            let message = format!("YAML 1.1 reads this as {other_reading}, YAML 1.2 does not");
+            self.problems.push(Problem::error(place, message).hint("put it between quotes"));
             return Value::String(text.to_owned());
         }
         match text {
@@ -329,6 +367,15 @@ fn yaml_1_1_reading(text: &str) -> Option<&'static str> {
         return Some("a string");
     }
     None
+}
+
+/// A key as a message repeats it: without what follows a colon, since `{external_id:secret}` without
+/// a space is one long key.
+pub fn shown(key: &str) -> String {
+    match key.split_once(':') {
+        Some((name, _)) => format!("{name}:…"),
+        None => key.to_owned(),
+    }
 }
 
 /// Translates the parser's positions, which count characters, into bytes.

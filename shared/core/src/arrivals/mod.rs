@@ -36,7 +36,7 @@ pub struct Arrival {
 impl Arrival {
     /// An empty object whose key ends with `/`, as the S3 console makes for a folder.
     pub fn is_directory_marker(&self) -> bool {
-        self.key.ends_with('/') && self.size.unwrap_or(0) == 0
+        self.key.ends_with('/') && self.size == Some(0)
     }
 
     /// `s3://bucket/key`, nothing encoded.

@@ -151,7 +151,7 @@ fn request(
         .filter_map(|name| Some((name.clone(), value(&captures, name)?.to_owned())))
         .collect();
     let batch_id = batch_id(route, &group, batch);
-    let bytes = batch.iter().filter_map(|member| member.arrival.size).fold(0, u64::saturating_add);
+    let bytes = batch.iter().try_fold(0_u64, |sum, member| sum.checked_add(member.arrival.size?));
     let latest = batch.iter().filter_map(|member| member.arrival.event_time).max();
     let built_in = |name: &str| match name {
         "bucket" => Some(route.bucket.clone()),
@@ -159,7 +159,7 @@ fn request(
         "object_uri" => Some(first.uri()),
         "batch_id" => Some(batch_id.clone()),
         "count" => Some(batch.len().to_string()),
-        "bytes" => Some(bytes.to_string()),
+        "bytes" => bytes.map(|bytes| bytes.to_string()),
         "event_time" => latest.map(|time| time.to_string()),
         capture => value(&captures, capture).map(str::to_owned),
     };

@@ -28,10 +28,11 @@ impl fmt::Display for Plan {
 impl fmt::Display for JobRunRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { job, target, route, objects, bytes, .. } = self;
+        let size = bytes.map_or("size not known".to_owned(), |bytes| format!("{bytes} bytes"));
         let noun = if *objects == 1 { "object" } else { "objects" };
         writeln!(
             f,
-            "start job `{job}` in `{target}` by route `{route}`: {objects} {noun}, {bytes} bytes"
+            "start job `{job}` in `{target}` by route `{route}`: {objects} {noun}, {size}"
         )?;
         for (name, value) in &self.group {
             writeln!(f, "  group {name} = {}", printable(value))?;
@@ -43,10 +44,11 @@ impl fmt::Display for JobRunRequest {
     }
 }
 
-/// Keys are data: what would move a terminal's cursor is escaped.
+/// Keys are data: what would move a terminal's cursor, or the text around it, is escaped.
 pub fn printable(text: &str) -> String {
+    let changes_direction = |c| matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     text.chars().fold(String::new(), |mut out, c| {
-        match c.is_control() {
+        match c.is_control() || changes_direction(c) {
             true => out.extend(c.escape_default()),
             false => out.push(c),
         }

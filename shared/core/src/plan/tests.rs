@@ -161,6 +161,17 @@ fn a_value_that_the_event_does_not_tell_is_refused() {
 }
 
 #[test]
+fn a_size_that_an_event_does_not_tell_is_not_taken_for_zero() {
+    let unknown = Arrival { size: None, ..arrival("landing", "orders/dt=1/b.csv") };
+    let plan = plan_of(&[arrival("landing", "orders/dt=1/a.csv"), unknown]);
+    let reason =
+        RefusalReason::UnknownValue { argument: "--n".to_owned(), value: "bytes".to_owned() };
+    assert_eq!(plan.refusals[0].reason, reason);
+    let each: Vec<_> = plan.requests.iter().map(|request| request.bytes).collect();
+    assert_eq!(each, [Some(1), None]);
+}
+
+#[test]
 fn directory_markers_and_empty_objects_are_left_out() {
     let marker = Arrival { size: Some(0), ..arrival("landing", "pairs/x/") };
     let empty = Arrival { size: Some(0), ..arrival("landing", "orders/dt=1/a.csv") };

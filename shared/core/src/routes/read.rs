@@ -7,13 +7,18 @@ use serde_path_to_error::Segment;
 
 use super::written::RoutesFile;
 use crate::problem::{Problem, did_you_mean};
-use crate::yaml::{Content, Node, Step};
+use crate::yaml::{Content, MAX_PROBLEMS, Node, Step, shown};
 
 /// What is written; `None` if the root itself is no mapping. `node` loses what does not fit.
 pub fn read(node: &mut Node) -> (Option<RoutesFile>, Vec<Problem>) {
     let mut problems = Vec::new();
     refuse_positional(node, &mut problems);
     loop {
+        if problems.len() >= MAX_PROBLEMS {
+            let message = "too many problems to go on";
+            problems.push(Problem::error(&node.place, message).hint("mend the others first"));
+            return (None, problems);
+        }
         let error = match serde_path_to_error::deserialize(node.to_value()) {
             Ok(written) => return (Some(written), problems),
             Err(error) => error,
@@ -45,7 +50,8 @@ fn refuse_positional(node: &mut Node, problems: &mut Vec<Problem>) {
             items.retain(|item| {
                 let is_list = matches!(item.content, Content::Sequence(_));
                 if is_list {
-                    problems.push(Problem::error(&item.place, "a list inside a list"));
+                    let problem = Problem::error(&item.place, "a list inside a list");
+                    problems.push(problem.hint("no list here holds lists"));
                 }
                 !is_list
             });
@@ -56,8 +62,9 @@ fn refuse_positional(node: &mut Node, problems: &mut Vec<Problem>) {
                 let is_list = matches!(entry.value.content, Content::Sequence(_));
                 let refused = is_list && !LISTS.contains(&entry.key.as_str());
                 if refused {
-                    let message = format!("`{}` is a list", entry.key);
-                    problems.push(Problem::error(&entry.value.place, message));
+                    let message = format!("`{}` is a list", shown(&entry.key));
+                    let problem = Problem::error(&entry.value.place, message);
+                    problems.push(problem.hint("only `routes`, `by` and `states` are lists"));
                 }
                 !refused
             });
@@ -78,7 +85,7 @@ fn problem(root: &Node, path: &[Step], error: &str) -> Problem {
         let known: Vec<&str> = quoted.collect();
         let hint = did_you_mean(name, known.iter().copied())
             .unwrap_or_else(|| format!("the fields here are `{}`", known.join("`, `")));
-        return Problem::error(place, format!("unknown field `{name}`")).hint(hint);
+        return Problem::error(place, format!("unknown field `{}`", shown(name))).hint(hint);
     }
     let field = match path.last() {
         Some(Step::Key(key)) => format!("`{key}`"),
@@ -94,11 +101,16 @@ fn problem(root: &Node, path: &[Step], error: &str) -> Problem {
         other => other,
     };
     let problem = Problem::error(place, format!("{field} is not {expected}"));
-    match (&root.at(path).map(|node| &node.content), expected) {
-        (Some(Content::Scalar(_)), "a string") => problem.hint("put it between quotes"),
-        (Some(Content::Scalar(value)), "a list") => {
+    let content = root.at(path).map(|node| &node.content);
+    match (expected, content) {
+        ("a string", _) => problem.hint("put it between quotes"),
+        ("a list", Some(Content::Scalar(value))) => {
             problem.hint(format!("write [{}]", plain(value)))
         }
+        ("a list", _) => problem.hint("begin each item with `- `"),
+        ("a mapping", _) => problem.hint("write `field: value` in lines below it"),
+        ("a boolean", _) => problem.hint("write true or false"),
+        ("a whole number, 0 or more", _) => problem.hint("write digits only: 1000"),
         _ => problem,
     }
 }

@@ -13,7 +13,7 @@ use crate::yaml::{Node, Step};
 
 /// The valid routes as far as they go; they may be used only if `problems` has no error.
 pub fn resolve(written: &written::RoutesFile, root: &Node, problems: &mut Vec<Problem>) -> Routes {
-    let mut at = At { root, path: Vec::new(), problems };
+    let mut at = At { root, path: Vec::new(), read_before: problems.len(), problems };
     match written.version {
         Some(1) => {}
         Some(version) => {
@@ -31,13 +31,15 @@ struct At<'a> {
     root: &'a Node,
     path: Vec<Step>,
     problems: &'a mut Vec<Problem>,
+    /// How many of the problems are of earlier stages.
+    read_before: usize,
 }
 
 impl At<'_> {
     fn below(&mut self, step: Step) -> At<'_> {
         let mut path = self.path.clone();
         path.push(step);
-        At { root: self.root, path, problems: self.problems }
+        At { root: self.root, path, problems: self.problems, read_before: self.read_before }
     }
 
     fn key(&mut self, key: &str) -> At<'_> {
@@ -69,19 +71,23 @@ impl At<'_> {
         self.problems.push(problem);
     }
 
-    /// Reports that `field` is not there, unless something is: then it was reported when it was read.
+    /// Reports that `field` is not there, unless an earlier stage reported it: it was there and did
+    /// not fit, or a misspelt one was.
     fn missing(&mut self, field: &str) {
         let mut place = self.place();
-        if self.problems.iter().any(|p| {
-            p.is_error()
-                && place.bytes.contains(&p.place.bytes.start)
-                && p.message.contains(&format!("`{field}`"))
-        }) {
+        let quoted = format!("`{field}`");
+        let is_about_it = |problem: &Problem| {
+            place.bytes.contains(&problem.place.bytes.start)
+                && (problem.message.starts_with(&quoted)
+                    || problem.hint.as_deref() == Some(&format!("did you mean {quoted}?")))
+        };
+        if self.problems[..self.read_before].iter().any(is_about_it) {
             return;
         }
         // The beginning of a mapping is its first key; all of it would be underlined otherwise.
         place.bytes.end = place.bytes.start;
-        self.problems.push(Problem::error(&place, format!("`{field}` is missing")));
+        let problem = Problem::error(&place, format!("{quoted} is missing"));
+        self.problems.push(problem.hint(format!("add `{field}: …`")));
     }
 
     /// The text of a required field, if it passes `check`, which returns message and hint.

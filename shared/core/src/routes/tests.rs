@@ -75,7 +75,6 @@ routes:
             4:14: error: `account` is not a string (put it between quotes)
             5:13: error: `ireland` is not a region (a region looks like `eu-west-1`)
             8:5: error: unknown field `regoin` (did you mean `region`?)
-            10:5: error: `bucket` is missing
             11:5: error: unknown field `bukket` (did you mean `bucket`?)
             12:10: error: `{` is not closed (write `{{` and `}}` for braces that are part of the key)
             13:22: error: there is no target `analytcs` (did you mean `analytics`?)
@@ -83,7 +82,7 @@ routes:
             13:64: error: `--JOB_NAME`: Glue sets this argument itself (leave it out)
             14:11: error: a second route `orders` (the route in line 10 has this name already)
             15:13: error: `Acme` is not a bucket's name (a name has 3 to 63 lower-case letters, digits, `-` and `.`)
-            17:25: error: `min_bytes` is not a whole number, 0 or more
+            17:25: error: `min_bytes` is not a whole number, 0 or more (write digits only: 1000)
             18:19: error: the key has no capture `day` (`by` names captures of the key: {name})
             18:33: error: `5 minutes` is not a length of time (a number and s, m, h or d: 90s, 5m, 1h, 1d)
             19:63: error: `{object_uri}` differs between the objects of a batch (set `batch.max_objects: 1`; the job gets all objects in `--landfall-inputs`)
@@ -97,15 +96,15 @@ fn what_yaml_versions_read_differently_is_refused() {
     check(
         "version: 1\ntargets: {}\nroutes:\n  - name: on\n    key: 2024-01-01\n    bucket: 012\n    where: { min_bytes: 1_000, max_bytes: 5:30 }\n    yes: 1\n",
         expect![[r#"
-            4:5: error: `start` is missing
-            4:11: error: YAML 1.1 reads `on` as a boolean, YAML 1.2 does not (quote it: "on")
-            5:10: error: YAML 1.1 reads `2024-01-01` as a date, YAML 1.2 does not (quote it: "2024-01-01")
-            6:13: error: YAML 1.1 reads `012` as an octal number, YAML 1.2 does not (quote it: "012")
-            7:25: error: YAML 1.1 reads `1_000` as a number, YAML 1.2 does not (quote it: "1_000")
-            7:25: error: `min_bytes` is not a whole number, 0 or more
-            7:43: error: YAML 1.1 reads `5:30` as a number to the base of 60, YAML 1.2 does not (quote it: "5:30")
-            7:43: error: `max_bytes` is not a whole number, 0 or more
-            8:5: error: YAML 1.1 reads `yes` as a boolean, YAML 1.2 does not (quote it: "yes")
+            4:5: error: `start` is missing (add `start: …`)
+            4:11: error: YAML 1.1 reads this as a boolean, YAML 1.2 does not (put it between quotes)
+            5:10: error: YAML 1.1 reads this as a date, YAML 1.2 does not (put it between quotes)
+            6:13: error: YAML 1.1 reads this as an octal number, YAML 1.2 does not (put it between quotes)
+            7:25: error: YAML 1.1 reads this as a number, YAML 1.2 does not (put it between quotes)
+            7:25: error: `min_bytes` is not a whole number, 0 or more (write digits only: 1000)
+            7:43: error: YAML 1.1 reads this as a number to the base of 60, YAML 1.2 does not (put it between quotes)
+            7:43: error: `max_bytes` is not a whole number, 0 or more (write digits only: 1000)
+            8:5: error: YAML 1.1 reads this as a boolean, YAML 1.2 does not (put it between quotes)
             8:5: error: unknown field `yes` (the fields here are `name`, `bucket`, `key`, `where`, `batch`, `start`)
         "#]],
     );
@@ -116,12 +115,12 @@ fn yaml_that_cloudformation_cannot_read_is_refused() {
     check(
         "version: &v 1\ntargets: *v\nroutes: !!seq []\n",
         expect![[r#"
-        1:1: error: `targets` is missing
-        1:10: error: YAML anchors are not supported
-        2:10: error: YAML aliases are not supported (CloudFormation, which reads this file too, has none: write the value out)
-        3:9: error: YAML tags are not supported (quote the value if a string is meant)
-        3:9: error: there is no route (a file without routes starts nothing)
-    "#]],
+            1:1: error: `targets` is missing (add `targets: …`)
+            1:10: error: YAML anchors are not supported (CloudFormation, which reads this file too, has no aliases for them)
+            2:10: error: YAML aliases are not supported (CloudFormation, which reads this file too, has none: write the value out)
+            3:9: error: YAML tags are not supported (quote the value if a string is meant)
+            3:9: error: there is no route (a file without routes starts nothing)
+        "#]],
     );
     check(
         "version: 1\nversion: 1\ntargets: {}\nroutes: []\n",
@@ -139,8 +138,8 @@ fn yaml_that_cloudformation_cannot_read_is_refused() {
     check(
         "version: [1\n",
         expect![[r#"
-        2:1: error: not valid YAML: while parsing a flow sequence, expected ',' or ']'
-    "#]],
+            2:1: error: not valid YAML: while parsing a flow sequence, expected ',' or ']' (look at the indentation, the quotes and the brackets before this place)
+        "#]],
     );
     check(
         "",
@@ -151,7 +150,7 @@ fn yaml_that_cloudformation_cannot_read_is_refused() {
     check(
         "just text",
         expect![[r#"
-            1:1: error: the file is not a mapping
+            1:1: error: the file is not a mapping (write `field: value` in lines below it)
         "#]],
     );
 }
@@ -162,14 +161,14 @@ fn a_list_is_not_taken_for_a_mapping() {
         "    where: { min_bytes: 1 }",
         "    where: [1]",
         expect![[r#"
-        12:12: error: `where` is a list
-    "#]],
+            12:12: error: `where` is a list (only `routes`, `by` and `states` are lists)
+        "#]],
     );
     check_with(
         "  analytics:\n",
         "  other: [\"222222222222\", eu-west-1]\n  analytics:\n",
         expect![[r#"
-            3:10: error: `other` is a list
+            3:10: error: `other` is a list (only `routes`, `by` and `states` are lists)
         "#]],
     );
 }
@@ -282,6 +281,43 @@ fn an_external_id_in_the_file_is_warned_of_and_not_repeated() {
     assert_eq!(parsed.problems.len(), 1);
     assert!(!parsed.problems[0].is_error());
     assert!(!format!("{parsed:?}").contains("s3cr3t"));
+}
+
+#[test]
+fn no_problem_repeats_what_may_be_an_external_id() {
+    for written in [
+        "external_id: 12:34:56",
+        "{external_id:12:34:56}",
+        "external_id: [12:34:56]",
+        "external_id: a b 12:34:56",
+    ] {
+        let text = VALID.replace("external_id: ${LANDFALL_EXTERNAL_ID}", written);
+        let problems = format!("{:?}", Routes::parse(&text).problems);
+        assert!(problems.contains("message") && !problems.contains("34:56"), "{problems}");
+    }
+}
+
+#[test]
+fn text_that_tools_split_into_lines_differently_is_refused() {
+    check(
+        "\u{feff}version: 1\n",
+        expect![[r#"
+        1:1: error: the file begins with a byte-order mark (save it as UTF-8 without one)
+    "#]],
+    );
+    check(
+        "version: 1\r\ntargets: {}\rroutes: []\n",
+        expect![[r#"
+        2:12: error: a carriage return without a line feed (end lines with a line feed)
+    "#]],
+    );
+}
+
+#[test]
+fn a_file_full_of_problems_is_given_up_early() {
+    let routes: String = (0..20_000).map(|n| format!("  - {{ nome: r{n} }}\n")).collect();
+    let problems = Routes::parse(&format!("version: 1\ntargets: {{}}\nroutes:\n{routes}")).problems;
+    assert_eq!(problems.len(), crate::yaml::MAX_PROBLEMS + 1);
 }
 
 #[test]

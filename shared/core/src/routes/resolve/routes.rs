@@ -28,6 +28,7 @@ pub fn resolve(
     let mut resolved: Vec<Route> = Vec::new();
     let mut first_lines: BTreeMap<&str, usize> = BTreeMap::new();
     let mut limits = BTreeMap::new();
+    let mut twins: BTreeMap<[String; 4], String> = BTreeMap::new();
     for (index, route) in routes.iter().enumerate() {
         let mut at = at.index(index);
         if let Some(name) = &route.name {
@@ -44,10 +45,12 @@ pub fn resolve(
         let Some(route) = self::route(route, &target_names, &mut at) else {
             continue;
         };
-        if let Some(twin) = resolved.iter().find(|other| is_twin(other, &route)) {
+        let sameness =
+            [&route.bucket, &route.key.to_string(), &route.target, &route.job].map(String::clone);
+        if let Some(twin) = twins.insert(sameness, route.name.clone()) {
             let message = format!(
-                "routes `{}` and `{}` start the same job for the same keys",
-                twin.name, route.name
+                "routes `{twin}` and `{}` start the same job for the same keys",
+                route.name
             );
             at.key("name")
                 .warning(message, "every object starts it twice: is one of them left over?");
@@ -56,11 +59,6 @@ pub fn resolve(
     }
     resolved.retain(|route| targets.contains_key(&route.target));
     resolved
-}
-
-fn is_twin(one: &Route, other: &Route) -> bool {
-    (&one.bucket, &one.key, &one.target, &one.job)
-        == (&other.bucket, &other.key, &other.target, &other.job)
 }
 
 type Limits = (Option<u32>, Option<u32>);
