@@ -44,16 +44,18 @@ pub fn package(python: &Python, profile: Profile, routes: &Path, stage: &Path) -
 fn build(python: &Python, profile: Profile, folder: &Path) -> Result<()> {
     let mut command = Command::new(python.program("cargo-lambda"));
     command
-        .args(["lambda", "build", "--compiler", "cargo", "--workspace", "--bin", "trigger"])
+        .args(["lambda", "build", "--compiler", "cargo", "--bin", "trigger"])
         .arg("--lambda-dir")
         .arg(folder)
         .current_dir(root())
         .env("CARGO_TARGET_DIR", target_dir())
         // The same target as the Makefile's other builds: otherwise everything is compiled again.
         .env("CARGO_BUILD_TARGET", host()?);
-    if profile == Profile::Release {
-        command.arg("--release");
-    }
+    match profile {
+        // With the features of the whole workspace, as every other debug build.
+        Profile::Debug => command.arg("--workspace"),
+        Profile::Release => command.args(["--package", "landfall-trigger", "--release"]),
+    };
     // Cargo sets these for what it runs, us included; a build inside must not see them.
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();

@@ -7,27 +7,27 @@ use serde_json::Value;
 use crate::stage::{Stage, csv};
 
 pub fn wrong_id(stage: &Stage) -> Result<()> {
-    refused(stage, "wrong-id")
+    refused(stage, "wrong-id", "assume_role_denied")
 }
 
 pub fn missing_id(stage: &Stage) -> Result<()> {
-    refused(stage, "missing-id")
+    refused(stage, "missing-id", "assume_role_denied")
 }
 
 pub fn untrusted(stage: &Stage) -> Result<()> {
-    refused(stage, "untrusted")
+    refused(stage, "untrusted", "assume_role_denied")
 }
 
 pub fn unlisted(stage: &Stage) -> Result<()> {
-    refused(stage, "unlisted")
+    refused(stage, "unlisted", "assume_role_denied")
 }
 
 pub fn other_job(stage: &Stage) -> Result<()> {
-    refused(stage, "other-job")
+    refused(stage, "other-job", "start_access_denied")
 }
 
 /// Each of these routes differs from one that works in one thing (see `fixtures/routes.yaml`).
-fn refused(stage: &Stage, why: &str) -> Result<()> {
+fn refused(stage: &Stage, why: &str, code: &str) -> Result<()> {
     let key = format!("in/denied/{why}/sales.csv");
     stage.cloud.wait(async {
         stage.upload(&key, csv(3)).await?;
@@ -49,5 +49,11 @@ fn refused(stage: &Stage, why: &str) -> Result<()> {
         ensure!(s3["object"]["sequencer"].is_string(), "no sequencer: {s3}");
 
         stage.assert_not_started(&format!("s3://{LANDING_BUCKET}/{key}")).await
-    })
+    })?;
+    // Not for another reason than the one that this is about.
+    let lines = stage.cloud.data.cli.log_lines("/aws/lambda/landfall-trigger", None);
+    let logged = |line: &Value| line["route"] == why && line["code"] == code;
+    let said = lines.iter().filter_map(|line| serde_json::from_str(line).ok()).any(|l| logged(&l));
+    ensure!(said, "the trigger did not log code `{code}` for route `{why}`");
+    Ok(())
 }
