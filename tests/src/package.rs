@@ -22,15 +22,14 @@ pub enum Profile {
 
 /// Builds the functions and lays everything out in `stage`, with `routes` as the functions' routes.
 pub fn package(python: &Python, profile: Profile, routes: &Path, stage: &Path) -> Result<()> {
-    let built = target_dir().join("lambda");
-    build(python, profile, &built)?;
+    // Into the stage itself: two checkouts that share a target folder would overwrite each other's.
+    let stage = &std::path::absolute(stage).context("failed to find the stage")?;
+    build(python, profile, stage)?;
     let infra = root().join("infra");
     for template in ["data-account.yaml", "analytics-account.yaml"] {
         copy(&infra.join(template), &stage.join(template))?;
     }
     let function = stage.join("trigger");
-    fs::create_dir_all(&function)?;
-    copy(&built.join("trigger/bootstrap"), &function.join("bootstrap"))?;
     copy(routes, &function.join("routes.yaml"))?;
     let glue = stage.join("glue");
     fs::create_dir_all(&glue)?;

@@ -75,7 +75,7 @@ fn set_up(interpreter: &Path, folder: &Path, requirements: &Path) -> Result<()> 
     let mut venv = clean(interpreter);
     venv.args(["-m", "venv"]).arg(folder);
     run(&mut venv, "create the Python environment")?;
-    let mut install = clean(&folder.join("bin/python"));
+    let mut install = clean(folder.join("bin/python"));
     install
         .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"])
         .args(["--no-deps", "--require-hashes", "--only-binary", ":all:", "-r"])

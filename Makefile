@@ -1,0 +1,156 @@
+# Everything that Landfall needs doing, from a machine with Rust, Python 3.11+, make and a C compiler.
+# `make` alone lists the targets.
+
+SHELL := bash
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+# One target triple, and --workspace on every build: cargo and cargo-lambda then share all artifacts.
+# (Compiling the AWS SDKs a second time would take minutes.)
+HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
+export CARGO_BUILD_TARGET := $(HOST)
+export CARGO_TARGET_DIR := $(abspath $(or $(CARGO_TARGET_DIR),target))
+DEBUG := $(CARGO_TARGET_DIR)/$(HOST)/debug
+LOCAL_CLOUD := $(DEBUG)/local-cloud
+RESULTS := $(CARGO_TARGET_DIR)/results
+# The Python environment's folder, which is set up where there is none yet.
+VENV = $$($(LOCAL_CLOUD) python)
+RUFF = --config tests/python/pyproject.toml --no-cache infra/glue tests
+
+say = @printf '\n\033[1m== %s\033[0m\n' "$(1)"
+need = command -v $(1) >/dev/null || { echo "$(1) is missing; get it $(2)" >&2; exit 1; }
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: python-tool build ## A file lands in one account, a job runs in the other; KEEP=1 leaves it running
+	@$(LOCAL_CLOUD) demo $(if $(filter-out 0,$(KEEP)),--keep)
+
+.PHONY: test
+test: tools python-tool results format lint purity build schema cargo-tests end-to-end python-lint pytest templates semantics summary ## Everything
+
+.PHONY: check
+check: tools results format lint purity build schema cargo-tests semantics ## What needs neither Python nor the local cloud
+
+.PHONY: package
+package: python-tool build ## Build for this machine, optimised, and lay out what is deployed; ROUTES=file
+	$(call say,packaging into target/package)
+	@$(LOCAL_CLOUD) package target/package --routes $(or $(ROUTES),infra/routes.yaml)
+	@echo "deploy the templates in target/package as the README says"
+
+.PHONY: clean
+clean: ## Remove what was built, the Python environment included
+	cargo clean
+	rm -rf target/package
+	find infra tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: requirements
+requirements: ## Resolve tests/requirements.in again
+	$(call say,resolving the Python requirements)
+	@set -euo pipefail; work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; \
+	python3 -m venv "$$work/venv"; "$$work/venv/bin/pip" install --quiet pip-tools; \
+	sed -n '/^#/p;/^$$/q' tests/requirements.txt > "$$work/head"; \
+	"$$work/venv/bin/pip-compile" --quiet --generate-hashes --strip-extras --no-header \
+	  --no-emit-find-links --no-emit-index-url \
+	  $(foreach package,$(LEFT_OUT),--unsafe-package $(package)) \
+	  --output-file "$$work/requirements.txt" tests/requirements.in; \
+	{ cat "$$work/head"; echo; sed '/^# WARNING/,$$d' "$$work/requirements.txt"; } > tests/requirements.txt
+
+# What no service of the local cloud that is used here imports; pandas of vega_datasets; zig of cargo-lambda.
+LEFT_OUT := asyncssh docker duckdb graphql-core numpy pandas psycopg2-binary pymysql ziglang
+
+# The steps of `make test`.
+
+.PHONY: tools
+tools:
+	@$(call need,cargo,from https://rustup.rs)
+	@$(call need,rustc,from https://rustup.rs)
+	@$(call need,cc,with 'apt-get install gcc' or 'xcode-select --install')
+	@cargo fmt --version >/dev/null 2>&1 || { echo "rustfmt is missing; get it with 'rustup component add rustfmt'" >&2; exit 1; }
+	@cargo clippy --version >/dev/null 2>&1 || { echo "clippy is missing; get it with 'rustup component add clippy'" >&2; exit 1; }
+
+.PHONY: python-tool
+python-tool:
+	@for python in $(PYTHON) python3.11 python3.12 python3.13 python3.14 python3; do \
+	  "$$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && exit 0; \
+	done; \
+	echo "Python 3.11 or newer, with venv, is missing; get it with 'apt-get install python3 python3-venv' or 'brew install python', or name one: make PYTHON=/path/to/python3" >&2; exit 1
+
+.PHONY: results
+results:
+	@rm -rf '$(RESULTS)' && mkdir -p '$(RESULTS)'
+
+.PHONY: build
+build: tools
+	$(call say,building)
+	@cargo build --workspace
+
+.PHONY: format
+format:
+	$(call say,formatting: cargo fmt)
+	@cargo fmt --all --check
+
+.PHONY: lint
+lint:
+	$(call say,lints: clippy)
+	@cargo clippy --workspace --all-targets --quiet -- -D warnings
+	@cargo clippy --workspace --test end_to_end --quiet -- -D warnings
+
+.PHONY: purity
+purity:
+	$(call say,the core does no I/O: it has no runtime and no AWS crate among its dependencies)
+	@set -euo pipefail; tree=$$(cargo tree --package landfall-core --edges normal --prefix none); \
+	! grep -E '^(aws|hyper|lambda|mio|reqwest|tokio)' <<< "$$tree"
+
+.PHONY: schema
+schema:
+	$(call say,the committed JSON Schema is the one of the types; the routes files are valid)
+	@set -euo pipefail; $(DEBUG)/landfall schema | diff -u infra/routes.schema.json -
+	@$(DEBUG)/landfall check infra/routes.yaml
+	@# Of an external ID in the file, and of none, it warns: those are what the tests are about.
+	@said=$$($(DEBUG)/landfall check tests/fixtures/routes.yaml 2>&1) || { echo "$$said"; exit 1; }
+
+.PHONY: cargo-tests
+cargo-tests:
+	$(call say,unit and property tests)
+	@mkdir -p '$(RESULTS)'
+	@set -euo pipefail; cargo test --workspace --no-fail-fast 2>&1 | tee '$(RESULTS)/unit.txt'
+
+.PHONY: end-to-end
+end-to-end: python-tool build ## The end-to-end tests alone; ONLY=part of a name
+	$(call say,end to end, on the local cloud)
+	@mkdir -p '$(RESULTS)'
+	@set -euo pipefail; cargo test --workspace --test end_to_end -- $(ONLY) 2>&1 | tee '$(RESULTS)/end-to-end.txt'
+
+.PHONY: python-lint
+python-lint:
+	$(call say,lints: ruff)
+	@"$(VENV)/bin/ruff" check $(RUFF)
+	@"$(VENV)/bin/ruff" format --check $(RUFF)
+
+.PHONY: pytest
+pytest:
+	$(call say,the job's side: pytest)
+	@mkdir -p '$(RESULTS)'
+	@set -euo pipefail; "$(VENV)/bin/python" -m pytest tests/python 2>&1 | tee '$(RESULTS)/pytest.txt'
+
+.PHONY: templates
+templates:
+	$(call say,the templates: cfn-lint)
+	@"$(VENV)/bin/cfn-lint" infra/data-account.yaml infra/analytics-account.yaml
+	@# Their aliases are resolved by packaging.
+	@"$(VENV)/bin/cfn-lint" --ignore-checks W1100 W1101 -- tests/fixtures/*-extras.yaml
+
+.PHONY: semantics
+semantics:
+	$(call say,every test that SEMANTICS.md names exists)
+	@tests/semantics.sh
+
+.PHONY: summary
+summary:
+	$(call say,all steps passed)
+	@awk '/^test result: / { passed += $$4; failed += $$6 } \
+	  /^=+ .* in [0-9.]+s/ { for (i = 2; i <= NF; i++) { if ($$i ~ /^passed/) passed += $$(i-1); if ($$i ~ /^failed/) failed += $$(i-1) } } \
+	  END { printf "%d passed, %d failed\n", passed, failed; exit failed > 0 }' '$(RESULTS)'/*.txt

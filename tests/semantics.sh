@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Every claim of SEMANTICS.md names its test in backticks: does each of these tests exist?
+#
+# A name is what looks like one: `lower_case_with_underscores`, of twelve characters or more.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+names=$(grep -oE '`[a-z0-9]+(_[a-z0-9]+)+`' SEMANTICS.md | tr -d '`' | awk 'length >= 12' | sort -u)
+if [ -z "$names" ]; then
+    echo "SEMANTICS.md names no test" >&2
+    exit 1
+fi
+# Rust and Python functions, and the end-to-end tests, whose names are texts. Stable codes, which are
+# texts in what is shipped, look alike and are none.
+tests=$(grep -rhoE --include='*.rs' --include='*.py' '(fn|def) [a-z0-9_]+' functions shared cli tests |
+    cut -d ' ' -f 2; grep -ohE '"[a-z0-9_]+"' tests/tests/end_to_end/main.rs | tr -d '"')
+codes=$(grep -rhoE --include='*.rs' '"[a-z0-9_]+"' functions/*/src shared/*/src | tr -d '"')
+named=$(comm -23 <(echo "$names") <(sort -u <<< "$codes"))
+missing=$(comm -23 <(echo "$named") <(sort -u <<< "$tests"))
+if [ -n "$missing" ]; then
+    printf 'SEMANTICS.md names tests that do not exist:\n%s\n' "$missing" >&2
+    exit 1
+fi
+echo "$(wc -l <<< "$named") tests are named, and exist"
