@@ -120,7 +120,7 @@ cargo-tests:
 
 .PHONY: end-to-end
 end-to-end: python-tool build ## The end-to-end tests alone; ONLY=part of a name
-	$(call say,end to end, on the local cloud)
+	$(call say,end to end on the local cloud)
 	@mkdir -p '$(RESULTS)'
 	@set -euo pipefail; cargo test --workspace --test end_to_end -- $(ONLY) 2>&1 | tee '$(RESULTS)/end-to-end.txt'
 
