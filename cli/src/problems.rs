@@ -10,7 +10,7 @@ use landfall_core::problem::Problem;
 use landfall_core::routes::Parsed;
 
 use crate::args::Format;
-use crate::mask::Masked;
+use crate::mask::mask;
 
 /// How problems are shown.
 #[derive(Clone, Copy)]
@@ -24,14 +24,13 @@ pub fn render(name: &str, text: &str, problems: &[Problem], style: Style) -> Str
     if problems.is_empty() {
         return String::new();
     }
-    let masked = Masked::new(text);
+    let masked = mask(text);
     let renderer = if style.color { Renderer::styled() } else { Renderer::plain() };
     problems
         .iter()
-        .map(|problem| masked.problem(problem))
         .map(|problem| match style.format {
             Format::Short => format!("{name}:{}\n", printable(&problem.to_string())),
-            Format::Full => full(name, masked.text(), &problem, &renderer),
+            Format::Full => full(name, &masked, problem, &renderer),
         })
         .collect()
 }

@@ -369,11 +369,12 @@ fn yaml_1_1_reading(text: &str) -> Option<&'static str> {
     None
 }
 
-/// A key as a message repeats it: without what follows a colon, since `{external_id:secret}` without
-/// a space is one long key.
+/// A key as a message repeats it: as far as it is a name, since `{external_id:secret}`, the space
+/// forgotten, is one long key.
 pub fn shown(key: &str) -> String {
-    match key.split_once(':') {
-        Some((name, _)) => format!("{name}:…"),
+    let is_name = |c: char| c.is_alphanumeric() || "_-.".contains(c);
+    match key.find(|c| !is_name(c)) {
+        Some(end) => format!("{}…", &key[..end]),
         None => key.to_owned(),
     }
 }
