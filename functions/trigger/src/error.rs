@@ -44,12 +44,6 @@ impl Error {
     }
 }
 
-impl From<Refusal> for Error {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
-    }
-}
-
 impl From<Error> for Diagnostic {
     fn from(error: Error) -> Self {
         Self { error_type: error.code().to_owned(), error_message: error.to_string() }

@@ -6,15 +6,15 @@ use std::sync::Arc;
 use lambda_runtime::{LambdaEvent, service_fn};
 use landfall_aws::config;
 use landfall_aws::telemetry::{self, Metrics};
-use landfall_trigger::{Context, Settings, handle};
+use landfall_trigger::{Context, Settings, SettingsError, handle};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     telemetry::init();
     let settings = match Settings::from_env(|name| std::env::var(name).ok()) {
         Ok(settings) => settings,
-        Err(error) => {
-            error.log();
+        Err(errors) => {
+            errors.iter().for_each(SettingsError::log);
             return ExitCode::FAILURE;
         }
     };

@@ -8,8 +8,8 @@ use landfall_core::plan::Plan;
 use metrique_writer::Entry;
 use metrique_writer::unit::{AsBytes, AsCount};
 
-use crate::Work;
 use crate::start::Outcome;
+use crate::work::Work;
 
 #[derive(Entry)]
 #[entry(rename_all = "PascalCase")]
@@ -49,7 +49,7 @@ pub fn report(metrics: &Metrics, work: &Work, plan: &Plan, outcomes: &[Outcome],
     let timestamp = SystemTime::now();
     let invocation = Invocation {
         timestamp,
-        messages: count(work.messages.len()),
+        messages: count(work.messages()),
         messages_failed: count(failed),
         arrivals: count(work.arrivals.len()),
         arrivals_unmatched: count(plan.unmatched.len()),
@@ -71,12 +71,10 @@ pub fn report(metrics: &Metrics, work: &Work, plan: &Plan, outcomes: &[Outcome],
         };
         metrics.emit(&of_route, &["Route"]);
     }
-    let unread = work.messages.iter().filter_map(|message| message.content.as_ref().err());
-    let refused = plan.refusals.iter().map(|refusal| refusal.reason.code());
     let not_started = outcomes.iter().filter_map(|outcome| outcome.as_ref().err());
     let mut codes: BTreeMap<&str, u64> = BTreeMap::new();
-    for code in unread.map(|e| e.code()).chain(refused).chain(not_started.map(|e| e.code())) {
-        *codes.entry(code).or_default() += 1;
+    for error in work.failures.values().chain(not_started) {
+        *codes.entry(error.code()).or_default() += 1;
     }
     for (code, failures) in codes {
         metrics.emit(&OfCode { timestamp, code, failures: failures.into() }, &["Code"]);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use landfall_aws::assumed_role::session_name;
+use landfall_core::arn::RoleArn;
 use landfall_core::problem::Problem;
 use landfall_core::routes::{ExternalId, Routes, is_external_id};
 use landfall_core::secret::Secret;
@@ -15,7 +16,7 @@ pub struct Settings {
     /// By target.
     pub external_ids: BTreeMap<String, Secret>,
     /// Passed to the jobs.
-    pub reader_role_arn: Option<String>,
+    pub reader_role_arn: String,
     pub source_identity: Option<String>,
     pub session_name: String,
 }
@@ -37,6 +38,13 @@ pub enum SettingsError {
          holds none that STS admits (2 to 1,224 letters, digits and `_+=,.@:/-`)"
     )]
     BadExternalId { target: String, variable: String },
+    #[error("failed to learn the reader role: `LANDFALL_READER_ROLE_ARN` is not the ARN of a role")]
+    BadReaderRole,
+    #[error(
+        "failed to use `LANDFALL_SOURCE_IDENTITY`: a source identity has 2 to 64 letters, digits \
+         and `_+=,.@-`"
+    )]
+    BadSourceIdentity,
 }
 
 impl SettingsError {
@@ -47,6 +55,8 @@ impl SettingsError {
             Self::Invalid { .. } => "routes_invalid",
             Self::NoExternalId { .. } => "external_id_missing",
             Self::BadExternalId { .. } => "external_id_malformed",
+            Self::BadReaderRole => "reader_role_malformed",
+            Self::BadSourceIdentity => "source_identity_malformed",
         }
     }
 
@@ -71,32 +81,47 @@ impl Settings {
     /// that the routes name, and Lambda's own. An empty variable counts as one that is not set.
     ///
     /// # Errors
-    /// See [`SettingsError`].
-    pub fn from_env(variable: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
+    /// All that is wrong, together.
+    pub fn from_env(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Vec<SettingsError>> {
         let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
+        let mut errors = Vec::new();
         let path = match variable("LANDFALL_ROUTES") {
             Some(path) => PathBuf::from(path),
             None => PathBuf::from(variable("LAMBDA_TASK_ROOT").unwrap_or_else(|| ".".to_owned()))
                 .join("routes.yaml"),
         };
-        let routes = read_routes(path)?;
-        let external_ids = external_ids(&routes, variable)?;
-        let function = variable("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default();
-        let reader_role_arn = variable("LANDFALL_READER_ROLE_ARN");
-        // The reader role is in the account that the function is in.
-        let account = reader_role_arn.as_deref().and_then(|arn| arn.split(':').nth(4));
-        let session_name = match account {
-            Some(account) => session_name(&[&function, account]),
-            None => session_name(&[&function]),
+        let routes = read_routes(path).map_err(|error| errors.push(error)).ok();
+        let external_ids = match &routes {
+            Some(routes) => external_ids(routes, variable, &mut errors),
+            None => BTreeMap::new(),
         };
-        Ok(Self {
-            routes,
-            external_ids,
-            reader_role_arn,
-            source_identity: variable("LANDFALL_SOURCE_IDENTITY"),
-            session_name,
-        })
+        let reader_role_arn = variable("LANDFALL_READER_ROLE_ARN").unwrap_or_default();
+        let function = variable("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default();
+        let session_name = match RoleArn::parse(&reader_role_arn) {
+            // The reader role is in the account that the function is in.
+            Some(reader) => session_name(&[&function, reader.account]),
+            None => {
+                errors.push(SettingsError::BadReaderRole);
+                session_name(&[&function])
+            }
+        };
+        let source_identity = variable("LANDFALL_SOURCE_IDENTITY");
+        if source_identity.as_ref().is_some_and(|name| !is_source_identity(name)) {
+            errors.push(SettingsError::BadSourceIdentity);
+        }
+        match routes {
+            Some(routes) if errors.is_empty() => {
+                Ok(Self { routes, external_ids, reader_role_arn, source_identity, session_name })
+            }
+            _ => Err(errors),
+        }
     }
+}
+
+/// STS: 2 to 64 of `[\w+=,.@-]`.
+fn is_source_identity(text: &str) -> bool {
+    (2..=64).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+=,.@-".contains(&b))
 }
 
 fn read_routes(path: PathBuf) -> Result<Routes, SettingsError> {
@@ -117,7 +142,8 @@ fn read_routes(path: PathBuf) -> Result<Routes, SettingsError> {
 fn external_ids(
     routes: &Routes,
     variable: impl Fn(&str) -> Option<String>,
-) -> Result<BTreeMap<String, Secret>, SettingsError> {
+    errors: &mut Vec<SettingsError>,
+) -> BTreeMap<String, Secret> {
     let mut external_ids = BTreeMap::new();
     for target in routes.targets.values() {
         let secret = match &target.external_id {
@@ -125,16 +151,20 @@ fn external_ids(
             Some(ExternalId::Literal(secret)) => secret.clone(),
             Some(ExternalId::Variable(name)) => {
                 let (target, name) = (target.name.clone(), name.clone());
-                let Some(text) = variable(&name) else {
-                    return Err(SettingsError::NoExternalId { target, variable: name });
-                };
-                if !is_external_id(&text) {
-                    return Err(SettingsError::BadExternalId { target, variable: name });
+                match variable(&name) {
+                    Some(text) if is_external_id(&text) => Secret::new(text),
+                    Some(_) => {
+                        errors.push(SettingsError::BadExternalId { target, variable: name });
+                        continue;
+                    }
+                    None => {
+                        errors.push(SettingsError::NoExternalId { target, variable: name });
+                        continue;
+                    }
                 }
-                Secret::new(text)
             }
         };
         external_ids.insert(target.name.clone(), secret);
     }
-    Ok(external_ids)
+    external_ids
 }

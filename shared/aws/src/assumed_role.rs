@@ -5,8 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
-use aws_credential_types::provider::error::CredentialsError;
-use aws_credential_types::provider::{self, ProvideCredentials};
 use aws_sdk_sts::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_sts::operation::assume_role::AssumeRoleError;
 use landfall_core::secret::Secret;
@@ -17,6 +15,9 @@ const SESSION_SECS: i32 = 3_600;
 
 /// Credentials are replaced when they have less than this left.
 const REFRESH_BEFORE: Duration = Duration::from_secs(5 * 60);
+
+/// After a refresh that failed, the credentials at hand are used for so long before the next.
+const RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// How a role is assumed.
 #[derive(Debug, Clone)]
@@ -57,7 +58,13 @@ struct Shared {
     sts: aws_sdk_sts::Client,
     assumption: Assumption,
     /// Held while the role is assumed, so that many callers make one call.
-    current: Mutex<Option<Credentials>>,
+    current: Mutex<Option<Current>>,
+}
+
+struct Current {
+    credentials: Credentials,
+    /// When to replace them.
+    refresh_at: SystemTime,
 }
 
 impl AssumedRole {
@@ -72,19 +79,22 @@ impl AssumedRole {
     /// The role cannot be assumed, and no credentials are left that are still valid.
     pub async fn credentials(&self) -> Result<Credentials, AssumeError> {
         let mut current = self.shared.current.lock().await;
-        if let Some(credentials) = current.as_ref().filter(|c| left(c) > REFRESH_BEFORE) {
-            return Ok(credentials.clone());
+        let now = SystemTime::now();
+        if let Some(current) = current.as_ref().filter(|current| now < current.refresh_at) {
+            return Ok(current.credentials.clone());
         }
         match assume(&self.shared.sts, &self.shared.assumption).await {
-            Ok(credentials) => Ok(current.insert(credentials).clone()),
-            Err(error) => match current.as_ref().filter(|c| left(c) > Duration::ZERO) {
-                Some(credentials) => {
-                    tracing::warn!(
-                        code = error.code,
-                        %error,
-                        "using the credentials at hand until they expire"
-                    );
-                    Ok(credentials.clone())
+            Ok(credentials) => {
+                let refresh_at = expiry(&credentials) - REFRESH_BEFORE;
+                *current = Some(Current { credentials: credentials.clone(), refresh_at });
+                Ok(credentials)
+            }
+            Err(error) => match current.as_mut().filter(|c| now < expiry(&c.credentials)) {
+                Some(current) => {
+                    let code = error.code;
+                    tracing::warn!(code, %error, "using the credentials at hand");
+                    current.refresh_at = expiry(&current.credentials).min(now + RETRY_AFTER);
+                    Ok(current.credentials.clone())
                 }
                 None => Err(error),
             },
@@ -95,16 +105,17 @@ impl AssumedRole {
     /// a role that was deleted and created again refuses the sessions of the old one.
     pub async fn forget(&self, refused: &Credentials) {
         let mut current = self.shared.current.lock().await;
-        if current.as_ref().is_some_and(|c| c.access_key_id() == refused.access_key_id()) {
+        if current
+            .as_ref()
+            .is_some_and(|c| c.credentials.access_key_id() == refused.access_key_id())
+        {
             *current = None;
         }
     }
 }
 
-/// The time until the credentials expire.
-fn left(credentials: &Credentials) -> Duration {
-    let expiry = credentials.expiry().unwrap_or(SystemTime::UNIX_EPOCH);
-    expiry.duration_since(SystemTime::now()).unwrap_or(Duration::ZERO)
+fn expiry(credentials: &Credentials) -> SystemTime {
+    credentials.expiry().unwrap_or(SystemTime::UNIX_EPOCH + REFRESH_BEFORE)
 }
 
 async fn assume(
@@ -126,14 +137,16 @@ async fn assume(
         code: "assume_role_failed",
         message: "the answer of STS holds no credentials".to_owned(),
     })?;
-    let expiry = SystemTime::try_from(given.expiration).unwrap_or(SystemTime::UNIX_EPOCH);
-    Ok(Credentials::builder()
+    let expiry = SystemTime::try_from(given.expiration).ok();
+    let credentials = Credentials::builder()
         .access_key_id(given.access_key_id)
         .secret_access_key(given.secret_access_key)
         .session_token(given.session_token)
-        .expiry(expiry)
-        .provider_name("LandfallAssumedRole")
-        .build())
+        .provider_name("LandfallAssumedRole");
+    Ok(match expiry {
+        Some(expiry) => credentials.expiry(expiry).build(),
+        None => credentials.build(),
+    })
 }
 
 fn refused(assumption: &Assumption, error: &SdkError<AssumeRoleError>) -> AssumeError {
@@ -155,17 +168,6 @@ fn refused(assumption: &Assumption, error: &SdkError<AssumeRoleError>) -> Assume
         None => message,
     };
     AssumeError { role_arn: assumption.role_arn.clone(), code, message }
-}
-
-impl ProvideCredentials for AssumedRole {
-    fn provide_credentials<'a>(&'a self) -> provider::future::ProvideCredentials<'a>
-    where
-        Self: 'a,
-    {
-        provider::future::ProvideCredentials::new(async {
-            self.credentials().await.map_err(CredentialsError::provider_error)
-        })
-    }
 }
 
 impl fmt::Debug for AssumedRole {

@@ -8,6 +8,7 @@ use aws_sdk_glue::Client;
 use aws_sdk_glue::config::{IdentityCache, Region};
 use aws_sdk_glue::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_glue::operation::start_job_run::StartJobRunError;
+use aws_smithy_runtime_api::client::result::DispatchFailure;
 
 use crate::assumed_role::{AssumeError, AssumedRole};
 
@@ -37,6 +38,8 @@ pub enum Refusal {
     ResourceLimit,
     Throttled,
     AccessDenied,
+    /// The session is not valid any more: it expired, or its role was deleted.
+    Session,
     NoSuchJob,
     InvalidInput,
     /// The request did not leave this process, or Glue named another reason.
@@ -54,6 +57,7 @@ impl StartError {
                 Refusal::ResourceLimit => "start_resource_limit_exceeded",
                 Refusal::Throttled => "start_throttled",
                 Refusal::AccessDenied => "start_access_denied",
+                Refusal::Session => "start_session_refused",
                 Refusal::NoSuchJob => "start_no_such_job",
                 Refusal::InvalidInput => "start_invalid_input",
                 Refusal::Other => "start_failed",
@@ -73,8 +77,7 @@ impl Glue {
     pub fn new(config: &SdkConfig, account: &str, region: &str, role: AssumedRole) -> Self {
         let config = aws_sdk_glue::config::Builder::from(config)
             .region(Region::new(region.to_owned()))
-            .credentials_provider(role.clone())
-            // The role keeps its own credentials.
+            // Each call brings its own credentials: see `start_job_run`.
             .identity_cache(IdentityCache::no_cache())
             .retry_config(RetryConfig::disabled())
             .build();
@@ -98,11 +101,20 @@ impl Glue {
         job: &str,
         arguments: &BTreeMap<String, String>,
     ) -> Result<String, StartError> {
-        // Before the call, so that a role that cannot be assumed is told from a call that failed.
+        // Not by the call itself: a role that cannot be assumed is to be told from a call that failed,
+        // and assuming it must not take of the call's time.
         let credentials = self.role.credentials().await?;
         let arguments = arguments.clone().into_iter().collect();
-        let answer =
-            self.client.start_job_run().job_name(job).set_arguments(Some(arguments)).send().await;
+        let own = aws_sdk_glue::config::Builder::new().credentials_provider(credentials.clone());
+        let answer = self
+            .client
+            .start_job_run()
+            .job_name(job)
+            .set_arguments(Some(arguments))
+            .customize()
+            .config_override(own)
+            .send()
+            .await;
         let unknown = |message: String| StartError::Unknown {
             job: job.to_owned(),
             account: self.account.clone(),
@@ -120,7 +132,7 @@ impl Glue {
         let Some(refusal) = refusal(&error) else {
             return Err(unknown(message));
         };
-        if refusal == Refusal::AccessDenied {
+        if refusal == Refusal::Session {
             self.role.forget(&credentials).await;
         }
         Err(StartError::Refused {
@@ -144,15 +156,13 @@ fn refusal(error: &SdkError<StartJobRunError>) -> Option<Refusal> {
             Some("ThrottlingException" | "Throttling" | "RequestLimitExceeded") => {
                 Some(Refusal::Throttled)
             }
+            Some("AccessDeniedException" | "AccessDenied") => Some(Refusal::AccessDenied),
             Some(
-                "AccessDeniedException"
-                | "AccessDenied"
-                | "UnrecognizedClientException"
+                "UnrecognizedClientException"
                 | "InvalidClientTokenId"
                 | "ExpiredTokenException"
-                | "IncompleteSignatureException"
-                | "InvalidSignatureException",
-            ) => Some(Refusal::AccessDenied),
+                | "ExpiredToken",
+            ) => Some(Refusal::Session),
             Some("EntityNotFoundException") => Some(Refusal::NoSuchJob),
             Some("InvalidInputException" | "ValidationException") => Some(Refusal::InvalidInput),
             Some("OperationTimeoutException" | "InternalServiceException") => None,
@@ -163,11 +173,11 @@ fn refusal(error: &SdkError<StartJobRunError>) -> Option<Refusal> {
     }
 }
 
-fn is_connect_failure(failure: &aws_smithy_runtime_api::client::result::DispatchFailure) -> bool {
+fn is_connect_failure(failure: &DispatchFailure) -> bool {
     let mut source = failure.as_connector_error().and_then(std::error::Error::source);
     while let Some(error) = source {
-        if error.to_string().contains("tcp connect error") {
-            return true;
+        if let Some(error) = error.downcast_ref::<hyper_util::client::legacy::Error>() {
+            return error.is_connect();
         }
         source = error.source();
     }

@@ -8,26 +8,42 @@ use std::sync::{Mutex, PoisonError};
 use metrique_writer::Entry;
 use metrique_writer::format::Format;
 use metrique_writer_format_emf::Emf;
-use tracing_subscriber::filter::LevelFilter;
+use tracing::Subscriber;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// The namespace of all metrics.
 pub const NAMESPACE: &str = "Landfall";
 
-/// Sends `tracing` events to standard output, one JSON object a line. The level is Lambda's own
-/// setting, `AWS_LAMBDA_LOG_LEVEL`; information and worse by default.
+/// Sends `tracing` events to standard output. The level is Lambda's own setting,
+/// `AWS_LAMBDA_LOG_LEVEL`; information and worse by default.
 pub fn init() {
     let level = std::env::var("AWS_LAMBDA_LOG_LEVEL")
         .ok()
         .and_then(|level| level.parse().ok())
         .unwrap_or(LevelFilter::INFO);
-    tracing_subscriber::fmt()
+    subscriber(level, std::io::stdout).init();
+}
+
+/// Writes events of `level` and worse, one JSON object a line. Other crates than ours never say more
+/// than information: below that, the SDK prints its requests, and with them the external ID.
+pub fn subscriber<W>(level: LevelFilter, output: W) -> impl Subscriber + Send + Sync
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let lines = tracing_subscriber::fmt::layer()
         .json()
         .flatten_event(true)
         .with_span_list(false)
         .with_target(false)
         .with_ansi(false)
-        .with_max_level(level)
-        .init();
+        .with_writer(output);
+    let levels =
+        Targets::new().with_default(level.min(LevelFilter::INFO)).with_target("landfall", level);
+    tracing_subscriber::registry().with(lines.with_filter(levels))
 }
 
 /// Where metrics go, one line of EMF each. They are told apart from logs by their `_aws` field.

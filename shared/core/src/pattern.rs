@@ -56,7 +56,17 @@ pub enum PatternError {
     SharedDoubleStar,
     #[error("`**` follows `**`")]
     RepeatedDoubleStar,
+    #[error("`**` stands more than {MOST_DOUBLE_STARS} times")]
+    TooManyDoubleStars,
+    #[error("the shortest key that could match has {0} bytes, S3 admits 1,024")]
+    TooLong(usize),
 }
+
+/// The most `**` of a pattern: nobody needs more, and each multiplies the ways to match.
+pub const MOST_DOUBLE_STARS: usize = 4;
+
+/// The longest key, in bytes.
+const LONGEST_KEY: usize = 1024;
 
 impl PatternError {
     /// The way to mend it.
@@ -74,7 +84,8 @@ impl PatternError {
                 "put the text that separates them between the two, or leave one out"
             }
             Self::SharedDoubleStar => "write `**` alone between two `/`: `orders/**/*.csv`",
-            Self::RepeatedDoubleStar => "one `**` is enough",
+            Self::RepeatedDoubleStar | Self::TooManyDoubleStars => "one `**` is enough",
+            Self::TooLong(_) => "shorten the text in it",
         }
     }
 }
@@ -111,6 +122,13 @@ impl Pattern {
         }
         if segments.last() == Some(&Segment::Any) {
             segments.push(Segment::Parts(vec![Part::Star]));
+        }
+        if segments.iter().filter(|segment| **segment == Segment::Any).count() > MOST_DOUBLE_STARS {
+            return Err(PatternError::TooManyDoubleStars);
+        }
+        let least = least_key_length(&segments);
+        if least > LONGEST_KEY {
+            return Err(PatternError::TooLong(least));
         }
         Ok(Self { text: text.to_owned(), segments })
     }
@@ -250,6 +268,21 @@ fn wildcard_ranges(parts: &[Part], segment: &str) -> Option<Vec<Range<usize>>> {
     least(wildcard, &segment[at..end])?;
     ranges.push(at..end);
     Some(ranges)
+}
+
+/// The length in bytes of the shortest key that segments match.
+fn least_key_length(segments: &[Segment]) -> usize {
+    let of_part = |part: &Part| match part {
+        Part::Literal(text) => text.len(),
+        Part::Capture(_) => 1,
+        Part::Star => 0,
+    };
+    let of_segment = |segment: &Segment| match segment {
+        Segment::Any => None,
+        Segment::Parts(parts) => Some(parts.iter().map(of_part).sum::<usize>()),
+    };
+    let lengths: Vec<usize> = segments.iter().filter_map(of_segment).collect();
+    lengths.iter().sum::<usize>() + lengths.len().saturating_sub(1)
 }
 
 /// The length in bytes of the least that a wildcard takes of `text`.

@@ -2,8 +2,8 @@
 //!
 //! The patterns of a bucket form a trie by segment, in which patterns that begin alike share their
 //! nodes whatever their captures are called. A key walks down all branches that fit at once. At a
-//! node, literals are looked up and the other shapes are found by their literal beginnings, so
-//! the work grows with the number of patterns that *nearly* match, not with the number of routes.
+//! node, literals are looked up and the other shapes are found by their literal beginnings and ends,
+//! so the work grows with the number of patterns that begin and end as the key does.
 
 use std::collections::BTreeMap;
 
@@ -24,16 +24,19 @@ struct Trie {
 #[derive(Debug, Clone, Default)]
 struct Node {
     literals: BTreeMap<String, usize>,
-    /// Segments with wildcards by the literal that they begin with.
-    shapes: BTreeMap<String, Vec<(Vec<Part>, usize)>>,
+    /// Segments with wildcards, by the literals that they begin and end with.
+    shapes: BTreeMap<Ends, Vec<(Vec<Part>, usize)>>,
     /// The lengths of the keys of `shapes`.
-    prefix_lengths: Vec<usize>,
+    lengths: Vec<(usize, usize)>,
     /// The node behind a `**`; it stays where it is for any segment.
     any: Option<usize>,
     stays: bool,
     /// The routes whose pattern ends here.
     routes: Vec<usize>,
 }
+
+/// The literals that a segment begins and ends with.
+type Ends = (String, String);
 
 impl Router {
     /// An index of `patterns`: (bucket, key pattern); a route's index is its position.
@@ -90,11 +93,11 @@ impl Trie {
     }
 
     fn find(&self, key: &str) -> Vec<usize> {
-        let mut active = Vec::new();
+        let mut active = Active { nodes: Vec::new(), is_in: vec![false; self.nodes.len()] };
+        let mut next = active.clone();
         self.enter(0, &mut active);
         for segment in key.split('/') {
-            let mut next = Vec::new();
-            for &at in &active {
+            for &at in &active.nodes {
                 let node = &self.nodes[at];
                 if node.stays {
                     self.enter(at, &mut next);
@@ -106,19 +109,34 @@ impl Trie {
                     self.enter(below, &mut next);
                 }
             }
-            active = next;
+            active.clear();
+            std::mem::swap(&mut active, &mut next);
         }
-        active.iter().flat_map(|&at| self.nodes[at].routes.iter().copied()).collect()
+        active.nodes.iter().flat_map(|&at| self.nodes[at].routes.iter().copied()).collect()
     }
 
     /// A `**` matches no segment too, so entering a node enters the one behind its `**`.
-    fn enter(&self, at: usize, active: &mut Vec<usize>) {
-        if active.contains(&at) {
-            return;
+    fn enter(&self, at: usize, active: &mut Active) {
+        let mut entered = Some(at);
+        while let Some(at) = entered.filter(|at| !active.is_in[*at]) {
+            active.nodes.push(at);
+            active.is_in[at] = true;
+            entered = self.nodes[at].any;
         }
-        active.push(at);
-        if let Some(any) = self.nodes[at].any {
-            self.enter(any, active);
+    }
+}
+
+/// A set of nodes.
+#[derive(Clone)]
+struct Active {
+    nodes: Vec<usize>,
+    is_in: Vec<bool>,
+}
+
+impl Active {
+    fn clear(&mut self) {
+        for at in self.nodes.drain(..) {
+            self.is_in[at] = false;
         }
     }
 }
@@ -132,14 +150,16 @@ impl Node {
                 other => other.clone(),
             })
             .collect();
-        let prefix = match nameless.first() {
+        let literal = |part: Option<&Part>| match part {
             Some(Part::Literal(text)) => text.clone(),
             _ => String::new(),
         };
-        if !self.prefix_lengths.contains(&prefix.len()) {
-            self.prefix_lengths.push(prefix.len());
+        let ends = (literal(nameless.first()), literal(nameless.last()));
+        let lengths = (ends.0.len(), ends.1.len());
+        if !self.lengths.contains(&lengths) {
+            self.lengths.push(lengths);
         }
-        let shapes = self.shapes.entry(prefix).or_default();
+        let shapes = self.shapes.entry(ends).or_default();
         match shapes.iter().find(|(shape, _)| *shape == nameless) {
             Some((_, below)) => *below,
             None => {
@@ -150,12 +170,13 @@ impl Node {
     }
 
     fn matching_shapes(&self, segment: &str) -> impl Iterator<Item = usize> {
-        self.prefix_lengths
-            .iter()
-            .filter_map(|length| self.shapes.get(segment.get(..*length)?))
-            .flatten()
-            .filter(move |(shape, _)| matches(shape, segment))
-            .map(|(_, below)| *below)
+        let candidates = self.lengths.iter().filter_map(move |(prefix, suffix)| {
+            let suffix_start = segment.len().checked_sub(*suffix)?;
+            let ends =
+                (segment.get(..*prefix)?.to_owned(), segment.get(suffix_start..)?.to_owned());
+            self.shapes.get(&ends)
+        });
+        candidates.flatten().filter(move |(shape, _)| matches(shape, segment)).map(|(_, at)| *at)
     }
 }
 
@@ -187,8 +208,26 @@ mod tests {
         let trie = &router.buckets["landing"];
         assert_eq!(trie.nodes.len(), 3 + 500);
         let folder = &trie.nodes[2];
-        assert_eq!(folder.prefix_lengths.len(), 3, "table_7_, table_42_ and table_123_");
+        assert_eq!(folder.lengths.len(), 3, "table_7_, table_42_ and table_123_");
         assert_eq!(router.find("landing", "acme/in/table_42_x.csv"), [42]);
+    }
+
+    #[test]
+    fn routes_that_differ_at_the_end_only_are_looked_up_too() {
+        let patterns: Vec<String> = (0..500).map(|n| format!("in/{{date}}_table{n}.csv")).collect();
+        let router = router(&patterns.iter().map(String::as_str).collect::<Vec<_>>());
+        let folder = &router.buckets["landing"].nodes[1];
+        assert_eq!((folder.shapes.len(), folder.lengths.len()), (500, 3));
+        assert_eq!(router.find("landing", "in/2026-01-31_table42.csv"), [42]);
+    }
+
+    #[test]
+    fn a_key_built_to_be_slow_is_not() {
+        let patterns: Vec<String> = (0..50)
+            .map(|n| format!("{}z{n}", "**/a/*/".repeat(crate::pattern::MOST_DOUBLE_STARS)))
+            .collect();
+        let router = router(&patterns.iter().map(String::as_str).collect::<Vec<_>>());
+        assert_eq!(router.find("landing", &"a/".repeat(512)), [0usize; 0]);
     }
 
     fn any_pattern() -> impl Strategy<Value = String> {

@@ -4,6 +4,7 @@
 //! YAML 1.1), so whatever the two versions read differently is refused, as are aliases, tags,
 //! merge keys and duplicate keys. Knows nothing of routes.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span};
@@ -132,21 +133,27 @@ pub fn read(text: &str) -> (Option<Node>, Vec<Problem>) {
     (root, reader.problems)
 }
 
-/// What other readers of the file may take otherwise, or would show in another line.
+/// What other readers of the file take otherwise, or show in another line.
 fn unusual_text(text: &str) -> Option<Problem> {
-    let lines = Lines::new(text);
-    if text.starts_with('\u{feff}') {
-        let place = lines.place(Span::empty(Marker::new(0, 1, 0)));
-        let problem = Problem::error(&place, "the file begins with a byte-order mark");
-        return Some(problem.hint("save it as UTF-8 without one"));
-    }
-    let at =
-        text.match_indices('\r').find(|(at, _)| text.as_bytes().get(at + 1) != Some(&b'\n'))?.0;
-    let line = lines.starts.partition_point(|start| *start <= at);
-    let column = text[lines.starts[line - 1]..at].chars().count() + 1;
-    let place = Place { line, column, bytes: at..at + 1 };
-    let problem = Problem::error(&place, "a carriage return without a line feed");
-    Some(problem.hint("end lines with a line feed"))
+    let is_lone = |at: usize| text.as_bytes().get(at + 1) != Some(&b'\n');
+    let (at, message, hint) = if text.starts_with('\u{feff}') {
+        (0, "the file begins with a byte-order mark", "save it as UTF-8 without one")
+    } else if let Some((at, _)) = text.match_indices('\r').find(|(at, _)| is_lone(*at)) {
+        (at, "a carriage return without a line feed", "end lines with a line feed")
+    } else if let Some(at) = text.find(['\u{85}', '\u{2028}', '\u{2029}']) {
+        (at, "a character that only YAML 1.1 takes for the end of a line", "leave it out")
+    } else if text.starts_with('%') || text.contains("\n%") {
+        let at = if text.starts_with('%') { 0 } else { text.find("\n%")? + 1 };
+        (at, "YAML directives are not supported", "leave the line out")
+    } else {
+        return None;
+    };
+    let before = &text[..at];
+    let column = before.rsplit('\n').next().unwrap_or(before).chars().count() + 1;
+    let width = text[at..].chars().next().map_or(0, char::len_utf8);
+    let line = 1 + before.matches('\n').count();
+    let place = Place { line, column, bytes: at..at + width };
+    Some(Problem::error(&place, message).hint(hint))
 }
 
 struct Reader<'a> {
@@ -249,25 +256,19 @@ impl<'a> Reader<'a> {
             let key_node = self.node(event, span, depth + 1)?;
             let (event, span) = self.next()?;
             let value = self.node(event, span, depth + 1)?;
-            let key = match &key_node.content {
-                Content::Scalar(Value::String(key)) => key.clone(),
-                // Read differently by YAML 1.1: reported already, and kept as it is written.
-                Content::Scalar(value) if !value.is_null() => value.to_string(),
-                _ => {
-                    self.problems.push(
-                        Problem::error(&key_node.place, "a key must be a string")
-                            .hint("put it between quotes"),
-                    );
-                    continue;
-                }
+            let Content::Scalar(Value::String(key)) = key_node.content else {
+                let problem = Problem::error(&key_node.place, "a key must be a string");
+                self.problems.push(problem.hint("put it between quotes"));
+                continue;
             };
             let line = key_node.place.line;
-            if let Some(first) = lines.insert(key.clone(), line) {
+            if let Some(first) = lines.get(&key) {
                 let message = format!("duplicate key `{}`", shown(&key));
                 let hint = format!("it stands in line {first} already");
                 self.problems.push(Problem::error(&key_node.place, message).hint(hint));
                 continue;
             }
+            lines.insert(key.clone(), line);
             entries.push(Entry { key, key_place: key_node.place, value });
         }
     }
@@ -291,10 +292,10 @@ impl<'a> Reader<'a> {
         if style != ScalarStyle::Plain {
             return Value::String(text.to_owned());
         }
-        if let Some(other_reading) = yaml_1_1_reading(text) {
+        if is_ambiguous(text) {
             // The value may be a secret: the place says which it is.
-            let message = format!("YAML 1.1 reads this as {other_reading}, YAML 1.2 does not");
-            self.problems.push(Problem::error(place, message).hint("put it between quotes"));
+            let problem = Problem::error(place, "YAML 1.1 and YAML 1.2 read this differently");
+            self.problems.push(problem.hint("put it between quotes"));
             return Value::String(text.to_owned());
         }
         match text {
@@ -324,49 +325,61 @@ fn number(text: &str) -> Option<Number> {
     text.parse().ok().and_then(Number::from_f64)
 }
 
-/// How YAML 1.1 reads a plain scalar that YAML 1.2 (core schema) reads otherwise.
-fn yaml_1_1_reading(text: &str) -> Option<&'static str> {
-    const BOOLEANS: [&str; 8] = ["y", "n", "yes", "no", "on", "off", "Y", "N"];
-    let boolean = BOOLEANS.contains(&text)
-        || (text.len() > 1
-            && BOOLEANS.contains(&text.to_ascii_lowercase().as_str())
-            && (text.chars().skip(1).all(char::is_lowercase)
-                || text.chars().all(char::is_uppercase)));
-    if boolean {
-        return Some("a boolean");
+/// Whether YAML 1.1 may read a plain scalar otherwise than YAML 1.2's core schema does: the booleans
+/// and dates of 1.1 (<https://yaml.org/type/>), and every number that is not written the same in both.
+fn is_ambiguous(text: &str) -> bool {
+    const WORDS: [&str; 6] = ["y", "n", "yes", "no", "on", "off"];
+    let lower = text.to_ascii_lowercase();
+    if WORDS.contains(&lower.as_str()) || text == "<<" || text == "=" {
+        return true;
     }
-    if text == "<<" || text == "=" {
-        return Some("a merge or default key");
+    let unsigned = lower.strip_prefix(['+', '-']).unwrap_or(&lower);
+    let is_signed = unsigned.len() < lower.len();
+    if matches!(unsigned, ".inf" | ".nan") {
+        return true;
     }
-    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
-    let is_digits = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
-    if !digits.starts_with(|c: char| c.is_ascii_digit()) {
-        return None;
+    let are = |text: &str, allowed: fn(char) -> bool| !text.is_empty() && text.chars().all(allowed);
+    let digits = |text: &str| are(text, |c| c.is_ascii_digit());
+    if let Some(rest) = unsigned.strip_prefix("0x") {
+        let is_number = are(rest, |c| c.is_ascii_hexdigit() || c == '_');
+        return is_number && (is_signed || rest.contains('_') || text.starts_with("0X"));
     }
-    if let [year, month, day, ..] = digits.splitn(3, '-').collect::<Vec<_>>()[..]
+    if let Some(rest) = unsigned.strip_prefix("0o").or_else(|| unsigned.strip_prefix("0b")) {
+        return are(rest, |c| c.is_ascii_digit() || c == '_');
+    }
+    if !unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
+        return false;
+    }
+    if let Some((year, rest)) = unsigned.split_once('-')
         && year.len() == 4
-        && [year, month].into_iter().all(is_digits)
-        && day.starts_with(|c: char| c.is_ascii_digit())
+        && digits(year)
+        && let Some((month, day)) = rest.split_once('-')
     {
-        return Some("a date");
+        return digits(month) && day.starts_with(|c: char| c.is_ascii_digit());
     }
-    if digits.contains(':') && digits.split(':').all(|part| is_digits(part.trim_end_matches('.'))) {
-        return Some("a number to the base of 60");
+    // A number with an exponent needs a point and a sign in 1.1, and neither in 1.2.
+    let (mantissa, has_exponent) = match unsigned.split_once('e') {
+        Some((mantissa, exponent)) => {
+            let exponent = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
+            (mantissa, are(exponent, |c| c.is_ascii_digit() || c == '_'))
+        }
+        None => (unsigned, false),
+    };
+    if mantissa.len() < unsigned.len() && !has_exponent {
+        return false;
     }
-    if digits.len() > 1 && digits.starts_with('0') && is_digits(digits) {
-        return Some("an octal number");
-    }
-    if digits.starts_with("0o") || digits.starts_with("0b") {
-        return Some("another kind of scalar");
-    }
-    if digits.contains('_') && digits.bytes().all(|b| b.is_ascii_digit() || b == b'_' || b == b'.')
-    {
-        return Some("a number");
-    }
-    if digits.contains(['e', 'E']) && !digits.contains('.') && digits.parse::<f64>().is_ok() {
-        return Some("a string");
-    }
-    None
+    let is_number = are(mantissa, |c| c.is_ascii_digit() || "_.:".contains(c))
+        && mantissa.contains(|c: char| c.is_ascii_digit())
+        && mantissa.matches('.').count() <= 1;
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let is_the_same = !has_exponent
+        && (fraction.is_empty() || digits(fraction))
+        && match whole {
+            "" => !is_signed,
+            "0" => true,
+            _ => digits(whole) && (!whole.starts_with('0') || mantissa.contains('.')),
+        };
+    is_number && !is_the_same
 }
 
 /// A key as a message repeats it: as far as it is a name, since `{external_id:secret}`, the space
@@ -384,21 +397,31 @@ struct Lines<'a> {
     text: &'a str,
     /// Offset in bytes of each line's first character.
     starts: Vec<usize>,
+    /// Line, column and byte of the last place that was asked for.
+    last: Cell<(usize, usize, usize)>,
 }
 
 impl<'a> Lines<'a> {
     fn new(text: &'a str) -> Self {
         let starts =
             std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Self { text, starts }
+        Self { text, starts, last: Cell::new((1, 0, 0)) }
     }
 
     fn offset(&self, marker: Marker) -> usize {
         let Some(start) = self.starts.get(marker.line().saturating_sub(1)) else {
             return self.text.len();
         };
-        let line = &self.text[*start..];
-        line.char_indices().nth(marker.col()).map_or(self.text.len(), |(at, _)| start + at)
+        // Places come in the order of the text: a long line is walked once, not once for each.
+        let (line, column, byte) = self.last.get();
+        let (column, byte) = match line == marker.line() && column <= marker.col() {
+            true => (column, byte),
+            false => (0, *start),
+        };
+        let mut ahead = self.text[byte..].char_indices();
+        let byte = ahead.nth(marker.col() - column).map_or(self.text.len(), |(at, _)| byte + at);
+        self.last.set((marker.line(), marker.col(), byte));
+        byte
     }
 
     fn place(&self, span: Span) -> Place {

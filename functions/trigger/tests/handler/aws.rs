@@ -18,6 +18,8 @@ pub const EXTERNAL_ID: &str = "external-id-7f3a";
 pub enum Sts {
     Grants,
     GrantsFor(Duration),
+    /// The first session is valid for so long; there is no second.
+    GrantsOnce(Duration),
     Denies,
     RepeatsExternalId,
 }
@@ -39,8 +41,11 @@ pub struct Aws {
 impl Aws {
     pub async fn start(sts: Sts, glue: Glue) -> Self {
         let server = MockServer::start().await;
+        let calls = AtomicUsize::new(0);
         Mock::given(body_string_contains("Action=AssumeRole"))
-            .respond_with(move |_: &Request| assume_role(sts))
+            .respond_with(move |_: &Request| {
+                assume_role(sts, calls.fetch_add(1, Ordering::Relaxed))
+            })
             .mount(&server)
             .await;
         Mock::given(header("x-amz-target", "AWSGlue.StartJobRun"))
@@ -76,14 +81,13 @@ impl Aws {
     }
 }
 
-/// Each session has an access key of its own, as on AWS.
-static SESSIONS: AtomicUsize = AtomicUsize::new(0);
-
-fn assume_role(sts: Sts) -> ResponseTemplate {
-    let number = SESSIONS.fetch_add(1, Ordering::Relaxed);
+/// `number` counts the calls from 0: each session has an access key of its own, as on AWS.
+fn assume_role(sts: Sts, number: usize) -> ResponseTemplate {
     let valid = match sts {
         Sts::Grants => Duration::from_secs(3_600),
         Sts::GrantsFor(valid) => valid,
+        Sts::GrantsOnce(valid) if number == 0 => valid,
+        Sts::GrantsOnce(_) => return sts_error(400, "RegionDisabledException", "not any more"),
         Sts::Denies => {
             return sts_error(403, "AccessDenied", "not authorized to perform: sts:AssumeRole");
         }

@@ -2,15 +2,19 @@
 
 mod aws;
 
+use std::collections::BTreeMap;
 use std::io::Write;
+use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use aws::{Aws, EXTERNAL_ID, Glue, Sts};
 use lambda_runtime::{Context as LambdaContext, Diagnostic, LambdaEvent};
-use landfall_aws::telemetry::Metrics;
+use landfall_aws::assumed_role::{AssumedRole, Assumption};
+use landfall_aws::telemetry::{Metrics, subscriber};
 use landfall_trigger::{Context, Error, Response, Settings, handle};
 use serde_json::{Value, json};
+use tracing_subscriber::filter::LevelFilter;
 
 const ROUTES: &str = r#"version: 1
 targets:
@@ -149,7 +153,69 @@ async fn credentials_that_expire_soon_are_refreshed_before_they_do() {
     for _ in 0..2 {
         failures(&context, &messages(&[body("orders/1/a")])).await;
     }
-    assert!(aws.assumptions().await.len() > 1);
+    // Each use asks anew: once before the starts, once at the start.
+    assert_eq!(aws.assumptions().await.len(), 4);
+}
+
+#[tokio::test]
+async fn credentials_that_cannot_be_refreshed_are_used_until_they_expire() {
+    let aws = Aws::start(Sts::GrantsOnce(Duration::from_secs(240)), Glue::Starts).await;
+    let context = context(&aws).await;
+    for _ in 0..3 {
+        assert_eq!(failures(&context, &messages(&[body("orders/1/a")])).await, [""; 0]);
+    }
+    assert_eq!((aws.assumptions().await.len(), aws.starts().await.len()), (2, 3));
+}
+
+#[tokio::test]
+async fn a_start_that_never_left_is_known_not_to_have_happened() {
+    let aws = Aws::start(Sts::Grants, Glue::Starts).await;
+    let closed = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("a port");
+    let config = aws.config().await;
+    let assumption = Assumption {
+        role_arn: "arn:aws:iam::222222222222:role/landfall-starter".to_owned(),
+        external_id: None,
+        session_name: "test".to_owned(),
+        source_identity: None,
+    };
+    let role = AssumedRole::new(aws_sdk_sts::Client::new(&config), assumption);
+    let unreachable = config.into_builder().endpoint_url(format!("http://{closed}")).build();
+    let glue = landfall_aws::glue::Glue::new(&unreachable, "222222222222", "eu-west-1", role);
+    let error = glue.start_job_run("orders", &BTreeMap::new()).await.unwrap_err();
+    assert_eq!((error.code(), error.is_retryable()), ("start_failed", true), "{error}");
+}
+
+#[tokio::test]
+async fn the_log_shows_no_external_id_at_any_level() {
+    // For all tests at once: a subscriber of one thread would race with the other threads' caches.
+    let output = Buffer::default();
+    let writer = output.clone();
+    let everything = subscriber(LevelFilter::TRACE, move || writer.clone());
+    tracing::subscriber::set_global_default(everything).expect("no other test sets one");
+    let aws = Aws::start(Sts::RepeatsExternalId, Glue::Starts).await;
+    let context = context(&aws).await;
+    failures(&context, &messages(&[body("orders/1/a"), "?".to_owned()])).await;
+    let log = output.text();
+    assert!(log.contains("assume_role_failed") && log.contains("event_not_json"), "{log}");
+    assert!(!log.contains(EXTERNAL_ID), "{log}");
+}
+
+#[test]
+fn all_settings_that_cannot_work_are_reported_together() {
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    std::fs::write(file.path(), ROUTES).expect("writable");
+    let path = file.path().to_str().expect("a path in UTF-8").to_owned();
+    let variable = |name: &str| match name {
+        "LANDFALL_ROUTES" => Some(path.clone()),
+        "LANDFALL_SOURCE_IDENTITY" => Some("a b".to_owned()),
+        _ => None,
+    };
+    let errors = Settings::from_env(variable).expect_err("nothing is set");
+    let codes: Vec<&str> = errors.iter().map(|error| error.code()).collect();
+    assert_eq!(
+        codes,
+        ["external_id_missing", "reader_role_malformed", "source_identity_malformed"]
+    );
 }
 
 #[tokio::test]
@@ -245,6 +311,25 @@ async fn an_argument_that_would_begin_with_a_dash_fails_its_message_alone() {
 }
 
 #[tokio::test]
+async fn a_message_of_which_one_object_is_refused_starts_nothing() {
+    let aws = Aws::start(Sts::Grants, Glue::Starts).await;
+    let context = context(&aws).await;
+    let both = json!({ "Records": [record("orders/1/a"), record("named/-rf")] });
+    let event = messages(&[both.to_string(), body("orders/1/b")]);
+    for _ in 0..2 {
+        assert_eq!(failures(&context, &event).await, ["m0"]);
+    }
+    let starts = aws.starts().await;
+    assert_eq!(starts.len(), 2, "the sibling, at each delivery");
+    for start in starts {
+        let inputs = start["Arguments"]["--landfall-inputs"].as_str().expect("inputs").to_owned();
+        assert!(!inputs.contains("orders/1/a"), "{inputs}");
+    }
+    let error = invoke(&context, &both).await.unwrap_err();
+    assert_eq!((error.code(), error.is_retryable()), ("argument_leading_dash", false));
+}
+
+#[tokio::test]
 async fn an_object_told_twice_in_one_invocation_starts_one_run_and_acknowledges_both_messages() {
     let aws = Aws::start(Sts::Grants, Glue::Starts).await;
     let context = context(&aws).await;
@@ -305,6 +390,12 @@ async fn a_queue_without_messages_is_answered_without_failures() {
 #[derive(Clone, Default)]
 struct Buffer(Arc<Mutex<Vec<u8>>>);
 
+impl Buffer {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().expect("not poisoned").clone()).expect("UTF-8")
+    }
+}
+
 impl Write for Buffer {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.0.lock().expect("not poisoned").write(bytes)
@@ -323,7 +414,7 @@ async fn metrics_tell_what_became_of_messages_routes_and_failures() {
     let bodies =
         [body("orders/1/a"), body("orders/1/b"), body("named/x"), "?".to_owned(), body("other")];
     assert_eq!(failures(&context, &messages(&bodies)).await, ["m2", "m3"]);
-    let text = String::from_utf8(output.0.lock().expect("not poisoned").clone()).expect("UTF-8");
+    let text = output.text();
     let lines: Vec<Value> = text.lines().map(|l| serde_json::from_str(l).expect("JSON")).collect();
     let find = |name: &str, value: &str| lines.iter().find(|l| l[name] == value).expect(value);
     assert_eq!(lines[0]["_aws"]["CloudWatchMetrics"][0]["Namespace"], "Landfall");

@@ -49,8 +49,11 @@ impl Arrival {
 /// case are the same (S3 user guide, "Event message structure").
 pub fn compare_sequencers(one: &str, other: &str) -> std::cmp::Ordering {
     let length = one.len().max(other.len());
-    let padded = |text: &str| format!("{:0<length$}", text.to_ascii_lowercase());
-    padded(one).cmp(&padded(other))
+    let padded = |text: &str| {
+        let digits: Vec<u8> = text.bytes().map(|b| b.to_ascii_lowercase()).collect();
+        digits.into_iter().chain(std::iter::repeat(b'0')).take(length)
+    };
+    padded(one).cmp(padded(other))
 }
 
 /// When S3 saw the object created.
@@ -58,10 +61,11 @@ pub fn compare_sequencers(one: &str, other: &str) -> std::cmp::Ordering {
 pub struct EventTime(OffsetDateTime);
 
 impl EventTime {
-    /// Parses RFC 3339; `None` if it is something else.
+    /// Parses RFC 3339; `None` if it is something else, or cannot be written as such in UTC.
     pub fn parse(text: &str) -> Option<Self> {
         let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
-        time.checked_to_offset(time::UtcOffset::UTC).map(Self)
+        let time = time.checked_to_offset(time::UtcOffset::UTC)?;
+        (0..=9999).contains(&time.year()).then_some(Self(time))
     }
 }
 

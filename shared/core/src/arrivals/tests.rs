@@ -246,6 +246,7 @@ fn sequencers_compare_padded_and_in_any_case() {
     assert_eq!(compare_sequencers("0055AED6DCD90281E5", "0055aed6dcd90281e5"), Equal);
     assert_eq!(compare_sequencers("0055AED6DCD90281", "0055AED6DCD9028100"), Equal);
     assert_eq!(compare_sequencers("0055AED6DCD90281", "0055AED6DCD90281E5"), Less);
+    assert_eq!(compare_sequencers(&"1".repeat(70_000), &"2".repeat(70_000)), Less);
     assert_eq!(compare_sequencers("0056", "0055AED6DCD90281E5"), Greater);
 }
 
@@ -258,6 +259,13 @@ fn encode(key: &str) -> String {
             b => format!("%{b:02X}"),
         })
         .collect()
+}
+
+#[test]
+fn a_time_that_cannot_be_written_in_utc_is_refused() {
+    for text in ["0000-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00", "2026-01-31", ""] {
+        assert_eq!(EventTime::parse(text), None, "{text}");
+    }
 }
 
 proptest! {

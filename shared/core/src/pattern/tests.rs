@@ -74,6 +74,8 @@ fn what_is_no_pattern_is_refused_with_a_hint() {
         ("{a}*", "`{a}` and `*` stand side by side, so that where one ends is anyone's guess"),
         ("a**", "`**` shares its segment with other text"),
         ("**/**", "`**` follows `**`"),
+        ("**/a/**/a/**/a/**/a/**", "`**` stands more than 4 times"),
+        (&"x".repeat(1025), "the shortest key that could match has 1025 bytes, S3 admits 1,024"),
     ] {
         let error = Pattern::parse(text).expect_err(text);
         assert_eq!(error.to_string(), message);

@@ -31,6 +31,14 @@ routes:
     bucket: timed
     key: "**"
     start: { target: analytics, job: timed, arguments: { "--at": "{event_time}" } }
+  - name: everything
+    bucket: everything
+    key: "{a}/**"
+    batch: { by: [a], max_objects: 1 }
+    start:
+      target: analytics
+      job: everything
+      arguments: { "--all": "{a}{bucket}{key}{object_uri}{batch_id}{count}{bytes}{event_time}" }
 "#;
 
 fn routes() -> Routes {
@@ -210,6 +218,33 @@ fn essence(plan: &Plan) -> Vec<(String, BTreeMap<String, String>)> {
 }
 
 proptest! {
+    /// Whatever an event says, reading it and planning for it end.
+    #[test]
+    fn no_event_makes_planning_panic(
+        keys in prop::collection::vec("\\PC{1,20}", 1..4),
+        sequencers in prop::collection::vec("[0-9A-F]{0,20}|\\PC{0,40}", 4),
+        time in "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(Z|[+-][0-9]{2}:[0-9]{2})|0000-01-01T00:00:00\\+01:00",
+        size in any::<u64>(),
+    ) {
+        let records: Vec<_> = keys
+            .iter()
+            .chain(&keys)
+            .zip(sequencers.iter().cycle())
+            .map(|(key, sequencer)| serde_json::json!({
+                "eventName": "ObjectCreated:Put", "eventTime": time,
+                "s3": {
+                    "bucket": { "name": "everything" },
+                    "object": { "key": key.replace('%', "%25"), "size": size, "sequencer": sequencer },
+                },
+            }))
+            .collect();
+        let event = serde_json::value::to_raw_value(&serde_json::json!({ "Records": records })).unwrap();
+        let messages = crate::arrivals::Intake::read(&event).unwrap().messages;
+        for content in messages.into_iter().filter_map(|message| message.content.ok()) {
+            let _ = plan_of(&content.arrivals).to_string();
+        }
+    }
+
     #[test]
     fn a_plan_covers_every_matching_arrival_exactly_once_per_route(arrivals in any_arrivals()) {
         let routes = routes();

@@ -15,8 +15,10 @@ pub fn read(node: &mut Node) -> (Option<RoutesFile>, Vec<Problem>) {
     refuse_positional(node, &mut problems);
     loop {
         if problems.len() >= MAX_PROBLEMS {
-            let message = "too many problems to go on";
-            problems.push(Problem::error(&node.place, message).hint("mend the others first"));
+            let last = problems.iter().map(|problem| &problem.place).max_by_key(|p| p.bytes.start);
+            let place = last.unwrap_or(&node.place).clone();
+            let problem = Problem::error(&place, "too many problems to go on");
+            problems.push(problem.hint("mend those above first"));
             return (None, problems);
         }
         let error = match serde_path_to_error::deserialize(node.to_value()) {

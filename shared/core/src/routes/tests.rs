@@ -97,16 +97,73 @@ fn what_yaml_versions_read_differently_is_refused() {
         "version: 1\ntargets: {}\nroutes:\n  - name: on\n    key: 2024-01-01\n    bucket: 012\n    where: { min_bytes: 1_000, max_bytes: 5:30 }\n    yes: 1\n",
         expect![[r#"
             4:5: error: `start` is missing (add `start: …`)
-            4:11: error: YAML 1.1 reads this as a boolean, YAML 1.2 does not (put it between quotes)
-            5:10: error: YAML 1.1 reads this as a date, YAML 1.2 does not (put it between quotes)
-            6:13: error: YAML 1.1 reads this as an octal number, YAML 1.2 does not (put it between quotes)
-            7:25: error: YAML 1.1 reads this as a number, YAML 1.2 does not (put it between quotes)
+            4:11: error: YAML 1.1 and YAML 1.2 read this differently (put it between quotes)
+            5:10: error: YAML 1.1 and YAML 1.2 read this differently (put it between quotes)
+            6:13: error: YAML 1.1 and YAML 1.2 read this differently (put it between quotes)
+            7:25: error: YAML 1.1 and YAML 1.2 read this differently (put it between quotes)
             7:25: error: `min_bytes` is not a whole number, 0 or more (write digits only: 1000)
-            7:43: error: YAML 1.1 reads this as a number to the base of 60, YAML 1.2 does not (put it between quotes)
+            7:43: error: YAML 1.1 and YAML 1.2 read this differently (put it between quotes)
             7:43: error: `max_bytes` is not a whole number, 0 or more (write digits only: 1000)
-            8:5: error: YAML 1.1 reads this as a boolean, YAML 1.2 does not (put it between quotes)
+            8:5: error: YAML 1.1 and YAML 1.2 read this differently (put it between quotes)
             8:5: error: unknown field `yes` (the fields here are `name`, `bucket`, `key`, `where`, `batch`, `start`)
         "#]],
+    );
+}
+
+#[test]
+fn a_plain_scalar_passes_only_if_all_yaml_reads_it_alike() {
+    let is_refused = |scalar: &str| {
+        let text = VALID.replace("min_bytes: 1", &format!("min_bytes: {scalar}"));
+        Routes::parse(&text).problems.iter().any(|p| p.message.starts_with("YAML 1.1"))
+    };
+    for scalar in [
+        "on",
+        "Off",
+        "YES",
+        "y",
+        "0x_1F",
+        "+0x1F",
+        "0o17",
+        "0b11",
+        "012",
+        "1_000",
+        "1_000.5e+3",
+        "190:20:30",
+        "190:20:30.15",
+        "685_230:10",
+        ".5_0",
+        "-.5",
+        ".inf",
+        "-.INF",
+        ".NaN",
+        "1e3",
+        "1.5e3",
+        "1.5e+3",
+        "2026-01-31",
+        "2026-1-1T00:00:00Z",
+        "<<",
+        "=",
+    ] {
+        assert!(is_refused(scalar), "{scalar}");
+    }
+    for scalar in [
+        "1", "0", "-5", "+5", "1.5", "0.5", ".5", "01.5", "0x1F", "true", "null", "~", "a", "e3",
+        "10.0.0.1", "1.2.3", "2026", "12ab", "1e", "10-20", "once", "0xyz", "none", "a:b", "1a:2",
+    ] {
+        assert!(!is_refused(scalar), "{scalar}");
+    }
+}
+
+#[test]
+fn keys_that_are_no_strings_are_refused() {
+    check_with(
+        "  analytics:\n",
+        "  0x10: {}\n  true: {}\n  ~: {}\n  analytics:\n",
+        expect![[r#"
+        3:3: error: a key must be a string (put it between quotes)
+        4:3: error: a key must be a string (put it between quotes)
+        5:3: error: a key must be a string (put it between quotes)
+    "#]],
     );
 }
 
@@ -177,13 +234,17 @@ fn a_list_is_not_taken_for_a_mapping() {
 fn arguments_that_glue_interprets_are_guarded() {
     check_with(
         r#"{ "--dt": "{dt}" }"#,
-        r#"{ "--extra-py-files": "s3://x/{dt}", "--landfall-batch-id": "1", "--{dt}": "x", "--neg": "-1", "--conf": "x", "--TempDir": "s3://fine/" }"#,
+        r#"{ "--extra-py-files": "s3://x/{dt}", "--landfall-batch-id": "1", "--{dt}": "x", "--neg": "-1", "--conf": "x", "--TempDir": "s3://fine/", "--JOB": "x", "--job_name": "x", "--landfall": "x", "--python-modules-installer-option": "{dt}" }"#,
         expect![[r#"
             17:40: error: `--extra-py-files` may not be set from the object's key or size (Glue acts on it, so who uploads could choose what runs: give it a fixed value)
-            17:55: error: `--landfall-batch-id`: arguments that begin with `--landfall-` are Landfall's own (choose another name)
+            17:55: error: `--landfall-batch-id`: arguments that begin with `--landfall` are Landfall's own (choose another name)
             17:83: error: `--{dt}`: an argument's name is never filled in (use the capture in the value)
             17:107: error: the value of `--neg` begins with `-` (the job would take it for the name of another argument)
             17:113: error: `--conf`: Glue sets this argument itself (leave it out)
+            17:155: error: `--JOB`: a job may take this for the beginning of `--JOB_NAME` (choose another name)
+            17:169: error: `--job_name`: Glue sets this argument itself (leave it out)
+            17:188: error: `--landfall`: arguments that begin with `--landfall` are Landfall's own (choose another name)
+            17:244: error: `--python-modules-installer-option` may not be set from the object's key or size (Glue acts on it, so who uploads could choose what runs: give it a fixed value)
         "#]],
     );
 }
@@ -240,6 +301,46 @@ fn limits_of_one_job_must_agree() {
         18:108: warning: `start.max_concurrent_runs` has no effect in this version (what one invocation brings is started at once, and once; Glue's own limits hold)
     "#]],
     );
+}
+
+#[test]
+fn routes_that_do_the_same_are_warned_of_unless_their_sizes_differ() {
+    let twin = VALID[VALID.find("  - name").unwrap()..].replace("name: orders", "name: twin");
+    check(
+        &format!("{VALID}{twin}"),
+        expect![[r#"
+        18:5: warning: routes `orders` and `twin` start the same job for the same keys (every object starts it twice: is one of them left over?)
+    "#]],
+    );
+    let small = VALID.replace("min_bytes: 1", "min_bytes: 1, max_bytes: 10");
+    check(&format!("{small}{}", twin.replace("min_bytes: 1", "min_bytes: 11")), expect![[""]]);
+}
+
+#[test]
+fn keys_that_can_hardly_be_meant_are_reported() {
+    check_with(
+        "\"orders/dt={dt}/{file}.csv\"",
+        "|\n      orders/dt={dt}/{file}.csv",
+        expect![[r#"
+            11:5: warning: the key has white space at an end, or a control character (keys in S3 seldom do: if it was not meant, quote the key in one line)
+        "#]],
+    );
+}
+
+#[test]
+fn a_file_in_one_long_line_is_read_in_no_time() {
+    let routes: Vec<String> = (0..2_000)
+        .map(|n| {
+            format!(
+                "{{name: r{n}, bucket: landing, key: \"{n}/**\", start: {{target: a, job: j}}}}"
+            )
+        })
+        .collect();
+    let text = format!(
+        "{{version: 1, targets: {{a: {{account: \"222222222222\", region: eu-west-1, starter_role: s, external_id: \"${{X}}\"}}}}, routes: [{}]}}",
+        routes.join(", ")
+    );
+    assert_eq!(Routes::parse(&text).problems, []);
 }
 
 #[test]

@@ -21,10 +21,10 @@ pub struct RoutesFile {
     #[schemars(required, range(min = 1, max = 1))]
     pub version: Option<u32>,
     /// The analytics accounts, by names that the routes use.
-    #[schemars(required)]
+    #[schemars(required, extend("propertyNames" = { "pattern": "^[a-z0-9][a-z0-9-]{0,63}$" }))]
     pub targets: Option<BTreeMap<String, Target>>,
     /// The rules from objects to jobs. An object may match several; each is served.
-    #[schemars(required)]
+    #[schemars(required, length(min = 1))]
     pub routes: Option<Vec<Route>>,
 }
 
@@ -114,6 +114,7 @@ pub struct Start {
     pub job: Option<String>,
     /// The job's arguments, `--name: value`. A value may use captures of the key and `{bucket}`,
     /// `{key}`, `{object_uri}`, `{batch_id}`, `{count}`, `{bytes}` and `{event_time}`.
+    #[schemars(extend("propertyNames" = { "pattern": "^--[A-Za-z][A-Za-z0-9_.-]*$" }))]
     pub arguments: Option<BTreeMap<String, String>>,
     /// The most runs of the job at a time.
     #[schemars(range(min = 1))]
@@ -133,6 +134,7 @@ pub struct Retry {
     #[schemars(required, range(min = 1, max = 10))]
     pub attempts: Option<u32>,
     /// The states of a run that are retried: FAILED, TIMEOUT, ERROR, STOPPED, EXPIRED.
+    #[schemars(inner(regex(pattern = r"^(FAILED|TIMEOUT|ERROR|STOPPED|EXPIRED)$")))]
     pub states: Option<Vec<String>>,
 }
 

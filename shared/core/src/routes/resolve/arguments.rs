@@ -12,18 +12,55 @@ use crate::template::{BUILT_INS, Template, TemplateError};
 /// <https://docs.aws.amazon.com/glue/latest/dg/aws-glue-programming-etl-glue-arguments.html>
 const INTERNAL: [&str; 5] = ["--conf", "--debug", "--mode", "--JOB_NAME", "--JOB_RUN_ID"];
 
-/// Arguments that Glue interprets: whoever names an object must not choose the code that reads it.
-const INTERPRETED: [&str; 10] = [
-    "--scriptLocation",
+/// What Landfall tells a job.
+const OWN: [&str; 6] = [
+    "--landfall-batch-id",
+    "--landfall-claims-table",
+    "--landfall-epoch",
+    "--landfall-inputs",
+    "--landfall-manifest",
+    "--landfall-reader-role",
+];
+
+/// Arguments that Glue interprets: whoever names an object must not choose the code that reads it,
+/// nor where it logs or how it is secured. The same page, and that on Python shell jobs.
+const INTERPRETED: [&str; 36] = [
+    "--additional-python-modules",
+    "--auto-scale-within-microbatch",
+    "--class",
+    "--continuous-log-conversionPattern",
+    "--continuous-log-logGroup",
+    "--continuous-log-logStreamPrefix",
+    "--customer-driver-env-vars",
+    "--customer-executor-env-vars",
+    "--datalake-formats",
+    "--disable-proxy-v2",
+    "--enable-auto-scaling",
+    "--enable-continuous-cloudwatch-log",
+    "--enable-continuous-log-filter",
+    "--enable-glue-datacatalog",
+    "--enable-job-insights",
+    "--enable-lakeformation-fine-grained-access",
+    "--enable-metrics",
+    "--enable-observability-metrics",
+    "--enable-s3-parquet-optimized-committer",
+    "--enable-spark-ui",
+    "--encryption-type",
+    "--extra-files",
     "--extra-jars",
     "--extra-py-files",
-    "--extra-files",
-    "--additional-python-modules",
-    "--user-jars-first",
-    "--class",
-    "--TempDir",
-    "--job-language",
+    "--job-bookmark-from",
     "--job-bookmark-option",
+    "--job-bookmark-to",
+    "--job-language",
+    "--library-set",
+    "--python-modules-installer-option",
+    "--scriptLocation",
+    "--spark-event-logs-path",
+    "--TempDir",
+    "--use-postgres-driver",
+    "--user-jars-first",
+    "--write-shuffle-files-to-s3",
 ];
 
 /// Built-ins that only a batch of one object has.
@@ -76,15 +113,24 @@ fn check_name(name: &str, at: &mut At<'_>) {
         rest.starts_with(|c: char| c.is_ascii_alphabetic())
             && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
     });
-    let lower = name.to_ascii_lowercase();
+    let is_named = |own: &&str| own.eq_ignore_ascii_case(name);
+    // `getResolvedOptions` lets the beginning of an option stand for the whole.
+    let mut reserved = OWN.iter().chain(&INTERNAL).chain(&INTERPRETED);
+    let shortened = reserved.find(|own| own.starts_with(name) && *own != &name);
     let (message, hint) = if name.contains(['{', '}']) {
-        ("an argument's name is never filled in", "use the capture in the value")
+        ("an argument's name is never filled in".to_owned(), "use the capture in the value")
     } else if !is_name {
-        ("not an argument's name", "write `--` and letters, digits, `-`, `_` or `.`: \"--day\"")
-    } else if lower.starts_with("--landfall-") {
-        ("arguments that begin with `--landfall-` are Landfall's own", "choose another name")
-    } else if INTERNAL.contains(&name) {
-        ("Glue sets this argument itself", "leave it out")
+        let hint = "write `--` and letters, digits, `-`, `_` or `.`: \"--day\"";
+        ("not an argument's name".to_owned(), hint)
+    } else if name.to_ascii_lowercase().starts_with("--landfall") {
+        (
+            "arguments that begin with `--landfall` are Landfall's own".to_owned(),
+            "choose another name",
+        )
+    } else if INTERNAL.iter().any(|own| is_named(own)) {
+        ("Glue sets this argument itself".to_owned(), "leave it out")
+    } else if let Some(own) = shortened {
+        (format!("a job may take this for the beginning of `{own}`"), "choose another name")
     } else {
         return;
     };

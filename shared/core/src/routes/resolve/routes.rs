@@ -28,7 +28,7 @@ pub fn resolve(
     let mut resolved: Vec<Route> = Vec::new();
     let mut first_lines: BTreeMap<&str, usize> = BTreeMap::new();
     let mut limits = BTreeMap::new();
-    let mut twins: BTreeMap<[String; 4], String> = BTreeMap::new();
+    let mut twins: BTreeMap<[String; 4], Vec<(String, Condition)>> = BTreeMap::new();
     for (index, route) in routes.iter().enumerate() {
         let mut at = at.index(index);
         if let Some(name) = &route.name {
@@ -47,7 +47,8 @@ pub fn resolve(
         };
         let sameness =
             [&route.bucket, &route.key.to_string(), &route.target, &route.job].map(String::clone);
-        if let Some(twin) = twins.insert(sameness, route.name.clone()) {
+        let others = twins.entry(sameness).or_default();
+        if let Some((twin, _)) = others.iter().find(|(_, other)| overlap(other, &route.condition)) {
             let message = format!(
                 "routes `{twin}` and `{}` start the same job for the same keys",
                 route.name
@@ -55,10 +56,18 @@ pub fn resolve(
             at.key("name")
                 .warning(message, "every object starts it twice: is one of them left over?");
         }
+        others.push((route.name.clone(), route.condition.clone()));
         resolved.push(route);
     }
     resolved.retain(|route| targets.contains_key(&route.target));
     resolved
+}
+
+/// Whether an object can be of a size that both admit.
+fn overlap(one: &Condition, other: &Condition) -> bool {
+    let least = one.min_bytes.max(other.min_bytes).unwrap_or(0);
+    let bounds = [one.max_bytes, other.max_bytes];
+    bounds.into_iter().flatten().all(|most| least <= most)
 }
 
 type Limits = (Option<u32>, Option<u32>);
@@ -163,6 +172,12 @@ fn key(written: &written::Route, at: &mut At<'_>) -> Option<Pattern> {
     }
     if text.starts_with('/') {
         at.warning("the key begins with `/`", "keys in S3 seldom do: `orders/…`, not `/orders/…`");
+    }
+    if text.trim() != text || text.contains(char::is_control) {
+        at.warning(
+            "the key has white space at an end, or a control character",
+            "keys in S3 seldom do: if it was not meant, quote the key in one line",
+        );
     }
     let pattern = match Pattern::parse(text) {
         Ok(pattern) => pattern,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{At, ROUTE_NAME, is_route_name};
+use crate::arn::{RoleArn, is_account, is_role_name};
 use crate::problem::Problem;
 use crate::routes::{ExternalId, Target, written};
 use crate::secret::Secret;
@@ -38,7 +39,8 @@ fn target(name: &str, written: &written::Target, at: &mut At<'_>) -> Option<Targ
             (format!("`{region}` is not a region"), "a region looks like `eu-west-1`".to_owned())
         })
     });
-    let role = at.text("starter_role", &written.starter_role, |role| role_problem(role, account));
+    let role =
+        at.text("starter_role", &written.starter_role, |role| role_problem(role, account, region));
     let external_id = written.external_id.as_deref().and_then(|text| external_id(text, at));
     if written.external_id.is_none() {
         at.warning(
@@ -62,44 +64,39 @@ fn target(name: &str, written: &written::Target, at: &mut At<'_>) -> Option<Targ
     })
 }
 
-fn role_problem(role: &str, account: Option<&str>) -> Result<(), (String, String)> {
-    let name = match role.strip_prefix("arn:") {
-        None => role,
-        Some(rest) => {
-            let mut fields = rest.splitn(5, ':');
-            let (partition, service, region) = (fields.next(), fields.next(), fields.next());
-            let (owner, resource) =
-                (fields.next().unwrap_or_default(), fields.next().unwrap_or_default());
-            let name = resource.strip_prefix("role/");
-            let (Some(name), Some("iam"), Some("")) =
-                (name.filter(|_| partition.is_some()), service, region)
-            else {
-                return Err((
-                    format!("`{role}` is not the ARN of a role"),
-                    "it looks like arn:aws:iam::222222222222:role/landfall-starter".to_owned(),
-                ));
-            };
-            if account.is_some_and(|account| account != owner) {
-                return Err((
-                    format!("the role is in account `{owner}`, the target is another"),
-                    "the starter role and the jobs belong to one account".to_owned(),
-                ));
-            }
-            name
-        }
-    };
-    // IAM: a name has 1 to 64 of these characters, a path is of printable ASCII between slashes.
-    let (path, name) = name.rsplit_once('/').unwrap_or(("", name));
-    let name_is_fine = (1..=64).contains(&name.len())
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+=,.@-".contains(&b));
-    let path_is_fine = path.len() <= 510 && path.bytes().all(|b| b.is_ascii_graphic() && b != b'*');
-    (name_is_fine && path_is_fine).then_some(()).ok_or_else(|| {
+fn role_problem(
+    role: &str,
+    account: Option<&str>,
+    region: Option<&str>,
+) -> Result<(), (String, String)> {
+    if !role.starts_with("arn:") {
+        return is_role_name(role.trim_start_matches('/')).then_some(()).ok_or_else(|| {
+            (
+                format!("`{role}` is not a role's name"),
+                "a name has at most 64 letters, digits and `_+=,.@-`; a path may stand before it"
+                    .to_owned(),
+            )
+        });
+    }
+    let arn = RoleArn::parse(role).ok_or_else(|| {
         (
-            format!("`{role}` is not a role's name"),
-            "a name has at most 64 letters, digits and `_+=,.@-`; a path may stand before it"
-                .to_owned(),
+            format!("`{role}` is not the ARN of a role"),
+            "it looks like arn:aws:iam::222222222222:role/landfall-starter".to_owned(),
         )
-    })
+    })?;
+    if account.is_some_and(|account| account != arn.account) {
+        return Err((
+            format!("the role is in account `{}`, the target is another", arn.account),
+            "the starter role and the jobs belong to one account".to_owned(),
+        ));
+    }
+    match region.map(partition).filter(|partition| *partition != arn.partition) {
+        None => Ok(()),
+        Some(partition) => Err((
+            format!("the role is in partition `{}`, the region is not", arn.partition),
+            format!("ARNs of that region begin with `arn:{partition}:`"),
+        )),
+    }
 }
 
 /// The text may be a secret: no message repeats it.
@@ -132,10 +129,6 @@ fn external_id(text: &str, at: &mut At<'_>) -> Option<ExternalId> {
 pub fn is_external_id(text: &str) -> bool {
     (2..=1224).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+=,.@:/-".contains(&b))
-}
-
-fn is_account(text: &str) -> bool {
-    text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit())
 }
 
 fn is_region(text: &str) -> bool {

@@ -1,0 +1,133 @@
+//! An intake laid out for planning, and what becomes of its messages.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse};
+use landfall_core::arrivals::{Arrival, Ignored, Intake};
+use landfall_core::plan::{self, Plan, Refusal};
+use landfall_core::routes::Routes;
+
+use crate::start::Outcome;
+use crate::{Error, Response, StartedRun, Summary};
+
+pub struct Work {
+    /// SQS's ids of the messages; none where the function was invoked directly.
+    ids: Vec<Option<String>>,
+    /// By message, why nothing of it is done.
+    pub failures: BTreeMap<usize, Error>,
+    /// Of all messages that did not fail.
+    pub arrivals: Vec<Arrival>,
+    /// For each arrival its message.
+    message_of: Vec<usize>,
+    pub ignored: Ignored,
+}
+
+impl Work {
+    pub fn new(intake: Intake) -> Self {
+        let mut work = Self {
+            ids: Vec::new(),
+            failures: BTreeMap::new(),
+            arrivals: Vec::new(),
+            message_of: Vec::new(),
+            ignored: Ignored::default(),
+        };
+        for (index, message) in intake.messages.into_iter().enumerate() {
+            match message.content {
+                Ok(content) => {
+                    work.ignored += content.ignored;
+                    work.message_of.extend(content.arrivals.iter().map(|_| index));
+                    work.arrivals.extend(content.arrivals);
+                }
+                Err(error) => {
+                    let message_id = message.id.as_deref().unwrap_or("none");
+                    tracing::error!(code = error.code(), message_id, %error, "message not read");
+                    work.failures.insert(index, error.into());
+                }
+            }
+            work.ids.push(message.id);
+        }
+        work
+    }
+
+    /// The number of messages.
+    pub fn messages(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Plans for the messages of which all can be asked for. The others fail whole: their other runs
+    /// would start again at each delivery.
+    pub fn plan(&mut self, routes: &Routes, settings: &plan::Settings) -> Plan {
+        loop {
+            let plan = plan::plan(routes, &self.arrivals, settings);
+            if plan.refusals.is_empty() {
+                return plan;
+            }
+            self.set_aside(plan.refusals);
+        }
+    }
+
+    fn set_aside(&mut self, refusals: Vec<Refusal>) {
+        for refusal in refusals {
+            let message = self.message_of[refusal.arrival];
+            let message_id = self.ids[message].as_deref().unwrap_or("none");
+            let key = &self.arrivals[refusal.arrival].key;
+            let (code, route, reason) = (refusal.reason.code(), &refusal.route, &refusal.reason);
+            tracing::error!(code, route, key, message_id, %reason, "no run can be asked for");
+            self.failures.entry(message).or_insert(Error::Refused(refusal));
+        }
+        let stays: Vec<bool> =
+            self.message_of.iter().map(|message| !self.failures.contains_key(message)).collect();
+        let mut flags = stays.iter();
+        self.arrivals.retain(|_| flags.next() == Some(&true));
+        let mut flags = stays.iter();
+        self.message_of.retain(|_| flags.next() == Some(&true));
+    }
+
+    /// The messages of which anything was not done.
+    pub fn failed(&self, plan: &Plan, outcomes: &[Outcome]) -> BTreeSet<usize> {
+        let not_started = plan.requests.iter().zip(outcomes).filter(|(_, o)| o.is_err());
+        let arrivals = not_started.flat_map(|(request, _)| &request.arrivals);
+        let of_arrivals = arrivals.map(|arrival| self.message_of[*arrival]);
+        self.failures.keys().copied().chain(of_arrivals).collect()
+    }
+
+    /// The function's answer.
+    ///
+    /// # Errors
+    /// A direct invocation of which anything was not done.
+    pub fn respond(
+        mut self,
+        plan: Plan,
+        outcomes: Vec<Outcome>,
+        failed: &BTreeSet<usize>,
+    ) -> Result<Response, Error> {
+        if let [None] = self.ids[..] {
+            if let Some((_, error)) = self.failures.pop_first() {
+                return Err(error);
+            }
+            let started = plan.requests.into_iter().zip(outcomes).map(|(request, outcome)| {
+                let (route, batch_id) = (request.route, request.batch_id);
+                outcome.map(|job_run_id| StartedRun { route, batch_id, job_run_id })
+            });
+            return Ok(Response::Direct(Summary {
+                started: started.collect::<Result<_, _>>()?,
+                ignored: self.ignored,
+                unmatched: plan.unmatched.len(),
+            }));
+        }
+        // A set: SQS may deliver a message twice in one batch, and an id that stands twice in the
+        // answer makes Lambda fail the whole batch.
+        let ids: BTreeSet<String> =
+            failed.iter().filter_map(|index| self.ids[*index].take()).collect();
+        let mut response = SqsBatchResponse::default();
+        response.batch_item_failures = ids
+            .into_iter()
+            .map(|id| {
+                let mut failure = BatchItemFailure::default();
+                failure.item_identifier = id;
+                failure
+            })
+            .collect();
+        Ok(Response::Sqs(response))
+    }
+}
