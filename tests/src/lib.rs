@@ -17,6 +17,7 @@ pub mod python;
 
 use std::env;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// The account that data lands in.
 pub const DATA: &str = "111111111111";
@@ -24,10 +25,17 @@ pub const DATA: &str = "111111111111";
 pub const ANALYTICS: &str = "222222222222";
 pub const REGION: &str = "us-east-1";
 
-/// The root of the checkout.
+/// The root of the checkout that we are run in.
+///
+/// Found when we run: a path that the compiler wrote down would be another checkout's, where two
+/// share a target folder.
 pub fn root() -> &'static Path {
-    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    package.parent().expect("the package lies in the checkout")
+    static ROOT: OnceLock<PathBuf> = OnceLock::new();
+    ROOT.get_or_init(|| {
+        let here = env::current_dir().expect("there is a current folder");
+        let root = here.ancestors().find(|folder| folder.join("Cargo.lock").exists());
+        root.expect("the current folder lies in the checkout").to_owned()
+    })
 }
 
 /// Where builds and what is cached between runs go, as cargo has it.

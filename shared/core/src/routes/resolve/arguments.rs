@@ -127,7 +127,7 @@ fn check_name(name: &str, at: &mut At<'_>) {
             "arguments that begin with `--landfall` are Landfall's own".to_owned(),
             "choose another name",
         )
-    } else if INTERNAL.iter().any(|own| is_named(own)) {
+    } else if INTERNAL.iter().any(is_named) {
         ("Glue sets this argument itself".to_owned(), "leave it out")
     } else if let Some(own) = shortened {
         (format!("a job may take this for the beginning of `{own}`"), "choose another name")
