@@ -1,4 +1,4 @@
-"""Starts the emulator `ministack` with two corrections; everything else is as it comes.
+"""Starts the emulator `ministack` with five corrections; everything else is as it comes.
 
     python tests/python/launcher.py
 
@@ -39,9 +39,10 @@ from typing import Any
 import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from ministack import app
 from ministack.core import iam_evaluator
 from ministack.core.responses import get_account_id, get_region
-from ministack.services import glue, iam, sts
+from ministack.services import glue, iam, lambda_svc, sts
 
 MAX_SCRIPTS = 2
 """How many scripts run at once: each is a Python of its own, and a flood would starve all."""
@@ -75,10 +76,11 @@ class RunError(RuntimeError):
 
 def main() -> None:
     correct_principal_arn()
+    correct_secure_transport()
+    correct_maximum_concurrency()
+    correct_allocated_capacity()
     correct_python_shell_runs()
-    from ministack.app import main as serve
-
-    serve()
+    app.main()
 
 
 def replace(module: ModuleType, name: str, function: Any) -> Any:
@@ -111,6 +113,49 @@ def role_of_session(arn: str) -> str:
     name = resource.split("/")[1]
     role = iam._roles.get_scoped(account, None, name)
     return role["Arn"] if role else f"arn:{partition}:iam::{account}:role/{name}"
+
+
+def correct_secure_transport() -> None:
+    """Make `aws:SecureTransport` true.
+
+    The emulator speaks plain HTTP, and the templates' policies deny what comes without TLS, as they
+    should. This stands for a proxy in front of it that ends TLS.
+    """
+    original = replace(app, "pin_request_origin", lambda address, _: original(address, True))
+
+
+def correct_maximum_concurrency() -> None:
+    """Make `MaximumConcurrency` of an event source mapping a number.
+
+    CloudFormation makes one of a parameter's text; the emulator leaves the text, and its poller
+    then fails.
+    """
+
+    def concurrency(mapping: dict, *rest: Any) -> int:
+        scaling = mapping.get("ScalingConfig") or {}
+        if isinstance(scaling.get("MaximumConcurrency"), str):
+            scaling["MaximumConcurrency"] = int(scaling["MaximumConcurrency"])
+        return original(mapping, *rest)
+
+    original = replace(lambda_svc, "_sqs_esm_concurrency", concurrency)
+
+
+def correct_allocated_capacity() -> None:
+    """Make `AllocatedCapacity` of a job run an integer, as Glue's model has it.
+
+    SDKs with types refuse the fraction that the emulator takes from a job's `MaxCapacity`.
+    """
+
+    def corrected(answer: Any) -> Any:
+        def whole(request: dict) -> Any:
+            for run in glue._job_runs.get(request.get("JobName"), []):
+                run["AllocatedCapacity"] = int(run["AllocatedCapacity"] or 0)
+            return answer(request)
+
+        return whole
+
+    for name in ("_get_job_run", "_get_job_runs"):
+        replace(glue, name, corrected(getattr(glue, name)))
 
 
 def correct_python_shell_runs() -> None:

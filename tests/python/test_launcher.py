@@ -1,10 +1,14 @@
-"""The launcher's two corrections: that each is still needed, and that it works."""
+"""The launcher's corrections: that each is still needed, and that it works."""
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -91,6 +95,94 @@ def test_a_role_that_a_trust_policy_names_may_assume_it_and_no_other_may(
 def test_the_path_of_a_role_belongs_to_its_principal_arn(tmp_path: Path) -> None:
     with running(LAUNCHER, tmp_path) as emulator:
         assert who_may_assume(emulator, path="/landfall/") == {"named": True, "other": False}
+
+
+# aws:SecureTransport
+
+
+def may_read_with_tls_only(emulator: Emulator) -> bool:
+    """Whether a role reads from a bucket whose policy denies what comes without TLS."""
+    s3 = emulator.client("s3", DATA)
+    with contextlib.suppress(s3.exceptions.BucketAlreadyOwnedByYou):
+        s3.create_bucket(
+            Bucket="tls-only", CreateBucketConfiguration={"LocationConstraint": REGION}
+        )
+    s3.put_object(Bucket="tls-only", Key="key", Body=b"")
+    deny = {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:*",
+        "Resource": ["arn:aws:s3:::tls-only", "arn:aws:s3:::tls-only/*"],
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [deny]})
+    s3.put_bucket_policy(Bucket="tls-only", Policy=policy)
+    root = {"AWS": f"arn:aws:iam::{DATA}:root"}
+    role(emulator, DATA, "tls-reader", trust(Principal=root), allow("s3:GetObject"))
+    reader = emulator.client("s3", DATA, **emulator.session_of(DATA, "tls-reader"))
+    try:
+        reader.get_object(Bucket="tls-only", Key="key")
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "AccessDenied":
+            raise
+        return False
+    return True
+
+
+def test_the_plain_emulator_still_speaks_without_tls(plain: Emulator) -> None:
+    assert not may_read_with_tls_only(plain)
+
+
+def test_what_asks_for_tls_is_let_through(launched: Emulator) -> None:
+    assert may_read_with_tls_only(launched)
+
+
+# MaximumConcurrency
+
+
+def concurrency(setting: str | int, *, corrected: bool) -> object:
+    """What the emulator's poller takes for the limit of a mapping with this setting."""
+    program = (
+        "from ministack.services import lambda_svc\n"
+        + ("import launcher; launcher.correct_maximum_concurrency()\n" if corrected else "")
+        + f"mapping = {{'ScalingConfig': {{'MaximumConcurrency': {setting!r}}}}}\n"
+        "print(repr(lambda_svc._sqs_esm_concurrency(mapping, {}, {})))"
+    )
+    command = [sys.executable, "-c", program]
+    folder = Path(LAUNCHER[1]).parent
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    return ast.literal_eval(done.stdout)
+
+
+def test_the_plain_emulator_still_takes_text_for_a_number() -> None:
+    assert concurrency("5", corrected=False) == "5"
+
+
+def test_a_concurrency_that_came_as_text_is_a_number() -> None:
+    assert concurrency("5", corrected=True) == 5
+    assert concurrency(7, corrected=True) == 7
+
+
+# AllocatedCapacity
+
+
+def capacity(emulator: Emulator) -> object:
+    run = job(emulator, "small", "", MaxCapacity=0.0625).run()
+    return run["AllocatedCapacity"]
+
+
+def test_the_plain_emulator_still_allocates_a_fraction(plain: Emulator) -> None:
+    assert capacity(plain) == 0.0625
+
+
+def test_a_capacity_is_a_whole_number(launched: Emulator) -> None:
+    assert capacity(launched) == 0
+    assert isinstance(capacity_of_all(launched), int)
+
+
+def capacity_of_all(emulator: Emulator) -> object:
+    runs = emulator.client("glue", ANALYTICS).get_job_runs(JobName="small")["JobRuns"]
+    return runs[0]["AllocatedCapacity"]
 
 
 # Python shell runs

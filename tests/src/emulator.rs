@@ -48,7 +48,7 @@ impl Emulator {
         }
         let mut command = Command::new(python.program("python"));
         command
-            .arg(root().join("tests/local_cloud.py"))
+            .arg(root().join("tests/python/launcher.py"))
             .envs(surroundings(python, path))
             .env("TMPDIR", path.join("tmp"))
             .env("AUTH", "true")

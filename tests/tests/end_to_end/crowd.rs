@@ -17,7 +17,7 @@ const UPLOADS: usize = 2_000;
 const AT_ONCE: usize = 16;
 const TIME_FOR_FLOOD: Duration = Duration::from_secs(300);
 
-pub fn one_malformed(stage: &Stage) -> Result<()> {
+pub fn one_malformed_message_among_many_fails_alone(stage: &Stage) -> Result<()> {
     // What a sender that is not S3 might put there; and cut off, as by a faulty relay.
     let malformed = r#"{"Records": [{"eventSource": "aws:s3", "s3": {"bucket": {"name": "acme-"#;
     let wanted: BTreeSet<String> =
@@ -52,7 +52,7 @@ pub fn one_malformed(stage: &Stage) -> Result<()> {
 }
 
 /// The emulator gives an invocation ten messages at most; larger batches are the handler's tests.
-pub fn flood(stage: &Stage) -> Result<()> {
+pub fn every_one_of_2000_uploads_reaches_a_run(stage: &Stage) -> Result<()> {
     let keys: Vec<String> = (0..UPLOADS).map(|n| format!("in/flood/{n:04}.csv")).collect();
     let wanted: BTreeSet<String> =
         keys.iter().map(|key| format!("s3://{LANDING_BUCKET}/{key}")).collect();

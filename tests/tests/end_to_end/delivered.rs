@@ -8,7 +8,7 @@ use landfall_tests::demo::{count_rows, report};
 
 use crate::stage::{SOON, Stage, assert_succeeded, csv, inputs};
 
-pub fn upload(stage: &Stage) -> Result<()> {
+pub fn an_upload_starts_the_job_which_writes_every_row(stage: &Stage) -> Result<()> {
     let run = stage.cloud.wait(async {
         stage.upload("in/happy/sales.csv", csv(100)).await?;
         stage.run_of(JOB, "s3://acme-landing/in/happy/sales.csv").await
@@ -22,23 +22,23 @@ pub fn upload(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-pub fn wrapped_by_sns(stage: &Stage) -> Result<()> {
+pub fn an_event_wrapped_by_sns_starts_the_job(stage: &Stage) -> Result<()> {
     through(stage, "sns")
 }
 
-pub fn raw_from_sns(stage: &Stage) -> Result<()> {
+pub fn an_event_of_raw_sns_delivery_starts_the_job(stage: &Stage) -> Result<()> {
     through(stage, "sns-raw")
 }
 
-pub fn bus_to_queue(stage: &Stage) -> Result<()> {
+pub fn an_eventbridge_event_in_the_queue_starts_the_job(stage: &Stage) -> Result<()> {
     through(stage, "bus-queue")
 }
 
-pub fn bus_direct(stage: &Stage) -> Result<()> {
+pub fn an_eventbridge_event_that_invokes_the_trigger_starts_the_job(stage: &Stage) -> Result<()> {
     through(stage, "bus-direct")
 }
 
-pub fn direct(stage: &Stage) -> Result<()> {
+pub fn a_notification_that_invokes_the_trigger_starts_the_job(stage: &Stage) -> Result<()> {
     through(stage, "direct")
 }
 
@@ -56,7 +56,7 @@ fn through(stage: &Stage, way: &str) -> Result<()> {
     Ok(())
 }
 
-pub fn keys(stage: &Stage) -> Result<()> {
+pub fn keys_with_any_characters_arrive_at_the_job_exactly(stage: &Stage) -> Result<()> {
     let longest = format!("in/keys/{}.csv", "ü".repeat(506));
     ensure!(longest.len() == 1024, "the longest key has {} bytes", longest.len());
     // Each file has a number of rows of its own, by which we see that the job read just that one.

@@ -6,23 +6,31 @@ use serde_json::Value;
 
 use crate::stage::{Stage, csv};
 
-pub fn wrong_id(stage: &Stage) -> Result<()> {
+pub fn a_wrong_external_id_starts_nothing_and_the_message_ends_in_the_dlq(
+    stage: &Stage,
+) -> Result<()> {
     refused(stage, "wrong-id", "assume_role_denied")
 }
 
-pub fn missing_id(stage: &Stage) -> Result<()> {
+pub fn a_missing_external_id_starts_nothing_and_the_message_ends_in_the_dlq(
+    stage: &Stage,
+) -> Result<()> {
     refused(stage, "missing-id", "assume_role_denied")
 }
 
-pub fn untrusted(stage: &Stage) -> Result<()> {
+pub fn a_role_that_is_not_trusted_starts_nothing_and_the_message_ends_in_the_dlq(
+    stage: &Stage,
+) -> Result<()> {
     refused(stage, "untrusted", "assume_role_denied")
 }
 
-pub fn unlisted(stage: &Stage) -> Result<()> {
+pub fn a_starter_role_that_the_trigger_may_not_assume_starts_nothing(stage: &Stage) -> Result<()> {
     refused(stage, "unlisted", "assume_role_denied")
 }
 
-pub fn other_job(stage: &Stage) -> Result<()> {
+pub fn the_trigger_cannot_start_a_job_that_the_starter_role_does_not_name(
+    stage: &Stage,
+) -> Result<()> {
     refused(stage, "other-job", "start_access_denied")
 }
 

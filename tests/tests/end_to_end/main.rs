@@ -33,49 +33,30 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     let shared = Shared::default();
-    let test = |name: &str, run: fn(&Stage) -> Result<()>| {
-        let shared = shared.clone();
-        Trial::test(name, move || {
-            let stage = shared.get_or_init(|| Stage::set().map_err(|error| format!("{error:#}")));
-            let stage = stage.as_ref().map_err(|error| format!("the stage is not set: {error}"))?;
-            run(stage).map_err(|error| Failed::from(format!("{error:#}")))
-        })
-    };
-    let conclusion = libtest_mimic::run(
-        &arguments,
-        vec![
-            test("an_upload_starts_the_job_which_writes_every_row", delivered::upload),
-            test("an_event_wrapped_by_sns_starts_the_job", delivered::wrapped_by_sns),
-            test("an_event_of_raw_sns_delivery_starts_the_job", delivered::raw_from_sns),
-            test("an_eventbridge_event_in_the_queue_starts_the_job", delivered::bus_to_queue),
-            test(
-                "an_eventbridge_event_that_invokes_the_trigger_starts_the_job",
-                delivered::bus_direct,
-            ),
-            test("a_notification_that_invokes_the_trigger_starts_the_job", delivered::direct),
-            test("keys_with_any_characters_arrive_at_the_job_exactly", delivered::keys),
-            test(
-                "a_wrong_external_id_starts_nothing_and_the_message_ends_in_the_dlq",
-                denied::wrong_id,
-            ),
-            test(
-                "a_missing_external_id_starts_nothing_and_the_message_ends_in_the_dlq",
-                denied::missing_id,
-            ),
-            test(
-                "a_role_that_is_not_trusted_starts_nothing_and_the_message_ends_in_the_dlq",
-                denied::untrusted,
-            ),
-            test("a_starter_role_that_the_trigger_may_not_assume_starts_nothing", denied::unlisted),
-            test(
-                "the_trigger_cannot_start_a_job_that_the_starter_role_does_not_name",
-                denied::other_job,
-            ),
-            test("the_job_reads_nothing_outside_the_routed_prefix", scope::job),
-            test("one_malformed_message_among_many_fails_alone", crowd::one_malformed),
-            test("every_one_of_2000_uploads_reaches_a_run", crowd::flood),
-        ],
-    );
+    /// Trials of test functions, by their names.
+    macro_rules! trials {
+        ($($module:ident::$test:ident),+ $(,)?) => {
+            vec![$(trial(stringify!($test), $module::$test, &shared)),+]
+        };
+    }
+    let trials = trials![
+        delivered::an_upload_starts_the_job_which_writes_every_row,
+        delivered::an_event_wrapped_by_sns_starts_the_job,
+        delivered::an_event_of_raw_sns_delivery_starts_the_job,
+        delivered::an_eventbridge_event_in_the_queue_starts_the_job,
+        delivered::an_eventbridge_event_that_invokes_the_trigger_starts_the_job,
+        delivered::a_notification_that_invokes_the_trigger_starts_the_job,
+        delivered::keys_with_any_characters_arrive_at_the_job_exactly,
+        denied::a_wrong_external_id_starts_nothing_and_the_message_ends_in_the_dlq,
+        denied::a_missing_external_id_starts_nothing_and_the_message_ends_in_the_dlq,
+        denied::a_role_that_is_not_trusted_starts_nothing_and_the_message_ends_in_the_dlq,
+        denied::a_starter_role_that_the_trigger_may_not_assume_starts_nothing,
+        denied::the_trigger_cannot_start_a_job_that_the_starter_role_does_not_name,
+        scope::the_job_reads_nothing_outside_the_routed_prefix,
+        crowd::one_malformed_message_among_many_fails_alone,
+        crowd::every_one_of_2000_uploads_reaches_a_run,
+    ];
+    let conclusion = libtest_mimic::run(&arguments, trials);
     if conclusion.has_failed()
         && let Some(Ok(stage)) = shared.get()
     {
@@ -84,4 +65,13 @@ fn main() -> ExitCode {
     // This is the last owner: the tests are gone. Here the local cloud is torn down.
     drop(shared);
     conclusion.exit_code()
+}
+
+fn trial(name: &str, run: fn(&Stage) -> Result<()>, shared: &Shared) -> Trial {
+    let shared = shared.clone();
+    Trial::test(name, move || {
+        let stage = shared.get_or_init(|| Stage::set().map_err(|error| format!("{error:#}")));
+        let stage = stage.as_ref().map_err(|error| format!("the stage is not set: {error}"))?;
+        run(stage).map_err(|error| Failed::from(format!("{error:#}")))
+    })
 }

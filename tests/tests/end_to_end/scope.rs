@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::stage::{SOON, Stage, assert_succeeded};
 
-pub fn job(stage: &Stage) -> Result<()> {
+pub fn the_job_reads_nothing_outside_the_routed_prefix(stage: &Stage) -> Result<()> {
     let allowed = "ok";
     let denied = "AccessDenied";
     let attempts = [
