@@ -7,9 +7,7 @@ use std::{fs, thread};
 use anyhow::{Context, Result, bail, ensure};
 use aws_sdk_glue::types::{JobRun, JobRunState};
 
-use crate::cloud::{
-    EXTERNAL_ID, JOB, LANDING_BUCKET, LocalCloud, OUTPUT_BUCKET, Setup, has_ended, wait_until,
-};
+use crate::cloud::{JOB, LANDING_BUCKET, LocalCloud, OUTPUT_BUCKET, Setup, has_ended, wait_until};
 use crate::python::Python;
 use crate::{ANALYTICS, DATA, REGION, root};
 
@@ -169,7 +167,7 @@ fn stay(cloud: &LocalCloud) -> Result<()> {
          aws glue get-job-runs --job-name {JOB}\n  \
          aws s3 ls --recursive s3://{OUTPUT_BUCKET}/\n\n\
          The access key id names the account, whose root you then are: root passes IAM by, the trigger and the job do not.\n\
-         The external ID is `{EXTERNAL_ID}`; the emulator's log is {}",
+         The emulator's log is {}",
         aws.display(),
         cloud.emulator.log_file().display(),
     );

@@ -8,6 +8,7 @@ mod delivered;
 mod denied;
 mod scope;
 mod stage;
+mod teardown;
 
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
@@ -55,6 +56,8 @@ fn main() -> ExitCode {
         scope::the_job_reads_nothing_outside_the_routed_prefix,
         crowd::one_malformed_message_among_many_fails_alone,
         crowd::every_one_of_2000_uploads_reaches_a_run,
+        teardown::a_local_cloud_that_is_interrupted_leaves_nothing_behind,
+        teardown::a_local_cloud_that_is_killed_leaves_nothing_behind,
     ];
     let conclusion = libtest_mimic::run(&arguments, trials);
     if conclusion.has_failed()

@@ -2,7 +2,7 @@
 
 mod aws;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
@@ -299,6 +299,23 @@ async fn a_message_that_stands_twice_in_a_batch_is_named_once_in_the_answer() {
     let mut event = messages(&[body("orders/1/a"), body("orders/1/a")]);
     event["Records"][1]["messageId"] = "m0".into();
     assert_eq!(failures(&context, &event).await, ["m0"]);
+}
+
+#[tokio::test]
+async fn ten_thousand_messages_are_served_in_one_invocation() {
+    let aws = Aws::start(Sts::Grants, Glue::Starts).await;
+    let context = context(&aws).await;
+    let mut bodies: Vec<String> = (0..10_000).map(|n| body(&format!("orders/1/{n}"))).collect();
+    bodies[9_999] = "{".to_owned();
+    assert_eq!(failures(&context, &messages(&bodies)).await, ["m9999"]);
+    let mut urls = BTreeSet::new();
+    for start in aws.starts().await {
+        let inputs = start["Arguments"]["--landfall-inputs"].as_str().expect("inputs");
+        let inputs: Value = serde_json::from_str(inputs).expect("JSON");
+        let entries = inputs["entries"].as_array().expect("entries");
+        urls.extend(entries.iter().map(|entry| entry["url"].to_string()));
+    }
+    assert_eq!(urls.len(), 9_999);
 }
 
 #[tokio::test]

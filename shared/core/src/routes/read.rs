@@ -12,7 +12,7 @@ use crate::yaml::{Content, MAX_PROBLEMS, Node, Step, shown};
 /// What is written; `None` if the root itself is no mapping. `node` loses what does not fit.
 pub fn read(node: &mut Node) -> (Option<RoutesFile>, Vec<Problem>) {
     let mut problems = Vec::new();
-    refuse_positional(node, &mut problems);
+    refuse_positional(node, &[], &mut problems);
     loop {
         if problems.len() >= MAX_PROBLEMS {
             let last = problems.iter().map(|problem| &problem.place).max_by_key(|p| p.bytes.start);
@@ -43,34 +43,40 @@ fn step(segment: &Segment) -> Option<Step> {
     }
 }
 
+/// Where lists stand, by the keys above them.
+const LISTS: [&[&str]; 3] =
+    [&["routes"], &["routes", "batch", "by"], &["routes", "start", "retry", "states"]];
+
 /// Serde takes a list for a struct, its items in the order of the fields. Nobody means that.
-fn refuse_positional(node: &mut Node, problems: &mut Vec<Problem>) {
-    const LISTS: [&str; 3] = ["routes", "by", "states"];
+fn refuse_positional(node: &mut Node, above: &[&str], problems: &mut Vec<Problem>) {
     match &mut node.content {
         Content::Scalar(_) => {}
         Content::Sequence(items) => {
-            items.retain(|item| {
+            items.retain_mut(|item| {
                 let is_list = matches!(item.content, Content::Sequence(_));
                 if is_list {
                     let problem = Problem::error(&item.place, "a list inside a list");
                     problems.push(problem.hint("no list here holds lists"));
+                } else {
+                    refuse_positional(item, above, problems);
                 }
                 !is_list
             });
-            items.iter_mut().for_each(|item| refuse_positional(item, problems));
         }
         Content::Mapping(entries) => {
-            entries.retain(|entry| {
+            entries.retain_mut(|entry| {
+                let path: Vec<&str> = above.iter().copied().chain([entry.key.as_str()]).collect();
                 let is_list = matches!(entry.value.content, Content::Sequence(_));
-                let refused = is_list && !LISTS.contains(&entry.key.as_str());
-                if refused {
+                let is_refused = is_list && !LISTS.contains(&path.as_slice());
+                if is_refused {
                     let message = format!("`{}` is a list", shown(&entry.key));
                     let problem = Problem::error(&entry.value.place, message);
                     problems.push(problem.hint("only `routes`, `by` and `states` are lists"));
+                } else {
+                    refuse_positional(&mut entry.value, &path, problems);
                 }
-                !refused
+                !is_refused
             });
-            entries.iter_mut().for_each(|entry| refuse_positional(&mut entry.value, problems));
         }
     }
 }

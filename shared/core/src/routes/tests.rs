@@ -223,9 +223,9 @@ fn a_list_is_not_taken_for_a_mapping() {
     );
     check_with(
         "  analytics:\n",
-        "  other: [\"222222222222\", eu-west-1]\n  analytics:\n",
+        "  routes: [\"222222222222\", eu-west-1]\n  analytics:\n",
         expect![[r#"
-            3:10: error: `other` is a list (only `routes`, `by` and `states` are lists)
+            3:11: error: `routes` is a list (only `routes`, `by` and `states` are lists)
         "#]],
     );
 }

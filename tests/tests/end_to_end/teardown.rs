@@ -1,0 +1,78 @@
+//! A local cloud that is ended in whatever way leaves no process and no folder behind.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use landfall_tests::root;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::stage::Stage;
+
+const TIME_TO_CLEAN_UP: Duration = Duration::from_secs(20);
+
+pub fn a_local_cloud_that_is_interrupted_leaves_nothing_behind(_: &Stage) -> Result<()> {
+    ended_by(Signal::INT)
+}
+
+pub fn a_local_cloud_that_is_killed_leaves_nothing_behind(_: &Stage) -> Result<()> {
+    ended_by(Signal::KILL)
+}
+
+fn ended_by(signal: Signal) -> Result<()> {
+    let folder = tempfile::tempdir().context("failed to make a folder")?;
+    let mut cloud = Command::new(env!("CARGO_BIN_EXE_local-cloud"))
+        .args(["demo", "--keep"])
+        .current_dir(root())
+        // Whatever it starts or writes has this path in its environment or in its own.
+        .env("TMPDIR", folder.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("failed to start the demo")?;
+    let outcome = wait_until_it_stays(&mut cloud).and_then(|()| {
+        ensure!(!processes_of(folder.path()).is_empty(), "no process can be told by its folder");
+        let pid = Pid::from_child(&cloud);
+        kill_process(pid, signal).context("failed to signal the demo")
+    });
+    if outcome.is_err() {
+        cloud.kill().context("failed to kill the demo")?;
+    }
+    cloud.wait().context("failed to wait for the demo")?;
+    outcome?;
+    let deadline = Instant::now() + TIME_TO_CLEAN_UP;
+    loop {
+        let files = fs::read_dir(folder.path())?.count();
+        let processes = processes_of(folder.path());
+        if files == 0 && processes.is_empty() {
+            return Ok(());
+        }
+        ensure!(Instant::now() < deadline, "{files} files and {processes:?} are left");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+fn wait_until_it_stays(cloud: &mut Child) -> Result<()> {
+    let output = cloud.stdout.take().context("the demo has no output")?;
+    let mut lines = BufReader::new(output).lines();
+    let stays = lines.any(|line| line.is_ok_and(|line| line.contains("The local cloud stays")));
+    ensure!(stays, "the demo ended before its end");
+    // What it prints from now on may go nowhere.
+    Ok(())
+}
+
+/// The ids of the processes whose environment or arguments name `folder`.
+fn processes_of(folder: &Path) -> Vec<String> {
+    let needle = folder.as_os_str().as_encoded_bytes();
+    let names_it = |file: &Path| {
+        fs::read(file).is_ok_and(|bytes| bytes.windows(needle.len()).any(|bytes| bytes == needle))
+    };
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    processes
+        .map(|process| process.path())
+        .filter(|path| names_it(&path.join("environ")) || names_it(&path.join("cmdline")))
+        .map(|path| path.display().to_string())
+        .collect()
+}
