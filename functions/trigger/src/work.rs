@@ -60,6 +60,10 @@ impl Work {
         loop {
             let plan = plan::plan(routes, &self.arrivals, settings);
             if plan.refusals.is_empty() {
+                for arrival in plan.unmatched.iter().map(|index| &self.arrivals[*index]) {
+                    let Arrival { bucket, key, size, .. } = arrival;
+                    tracing::debug!(bucket, key, size, "no route takes the object");
+                }
                 return plan;
             }
             self.set_aside(plan.refusals);

@@ -30,6 +30,7 @@ fn ended_by(signal: Signal) -> Result<()> {
         // Whatever it starts or writes has this path in its environment or in its own.
         .env("TMPDIR", folder.path())
         .stdout(Stdio::piped())
+        .stderr(Stdio::null())
         .spawn()
         .context("failed to start the demo")?;
     let outcome = wait_until_it_stays(&mut cloud).and_then(|()| {
@@ -59,7 +60,8 @@ fn wait_until_it_stays(cloud: &mut Child) -> Result<()> {
     let mut lines = BufReader::new(output).lines();
     let stays = lines.any(|line| line.is_ok_and(|line| line.contains("The local cloud stays")));
     ensure!(stays, "the demo ended before its end");
-    // What it prints from now on may go nowhere.
+    // A pipe that nobody reads would be an end of another kind.
+    std::thread::spawn(move || lines.for_each(drop));
     Ok(())
 }
 

@@ -116,7 +116,7 @@ fn not_applied_yet(section: &str, settings: &[(&str, bool)], at: &mut At<'_>) {
     for (field, _) in settings.iter().filter(|(_, is_set)| *is_set) {
         at.key(field).warning(
             format!("`{section}.{field}` has no effect in this version"),
-            "what one invocation brings is started at once, and once; Glue's own limits hold",
+            "what one invocation brings is started at once; Glue's own limits hold",
         );
     }
 }

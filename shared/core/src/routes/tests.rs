@@ -273,9 +273,9 @@ fn batch_settings_are_checked_and_what_has_no_effect_yet_is_said() {
         "batch: { by: [dt, file], window: 8d, marker: a/b, settle: 5, max_objects: 0 }",
         expect![[r#"
             13:23: error: with a marker, `by` cannot use `file` (a marker speaks for a folder: use captures before the last `/` only)
-            13:30: warning: `batch.window` has no effect in this version (what one invocation brings is started at once, and once; Glue's own limits hold)
+            13:30: warning: `batch.window` has no effect in this version (what one invocation brings is started at once; Glue's own limits hold)
             13:38: error: `window` is longer than 7 days (at most 7d)
-            13:42: warning: `batch.marker` has no effect in this version (what one invocation brings is started at once, and once; Glue's own limits hold)
+            13:42: warning: `batch.marker` has no effect in this version (what one invocation brings is started at once; Glue's own limits hold)
             13:50: error: `a/b` is not a marker's name (the name alone: _SUCCESS)
             13:63: error: `settle` is not a length of time such as `5m`
             13:79: error: `max_objects` is out of range (from 1 to 100,000)
@@ -285,7 +285,7 @@ fn batch_settings_are_checked_and_what_has_no_effect_yet_is_said() {
         "batch: { by: [dt] }",
         "batch: { by: [dt], marker: _SUCCESS }",
         expect![[r#"
-        13:24: warning: `batch.marker` has no effect in this version (what one invocation brings is started at once, and once; Glue's own limits hold)
+        13:24: warning: `batch.marker` has no effect in this version (what one invocation brings is started at once; Glue's own limits hold)
         13:32: error: a marker needs `window` or `quiet` (otherwise a batch whose marker never comes would wait for ever)
     "#]],
     );
@@ -298,7 +298,7 @@ fn limits_of_one_job_must_agree() {
         &format!("{VALID}{second}"),
         expect![[r#"
         18:89: error: routes `orders` and `more` set different limits for job `orders-to-parquet` (the limits are the job's: give both routes the same)
-        18:108: warning: `start.max_concurrent_runs` has no effect in this version (what one invocation brings is started at once, and once; Glue's own limits hold)
+        18:108: warning: `start.max_concurrent_runs` has no effect in this version (what one invocation brings is started at once; Glue's own limits hold)
     "#]],
     );
 }
