@@ -3,7 +3,7 @@
 //! The layout is what the templates' relative paths expect:
 //! `data-account.yaml`, `analytics-account.yaml`, `trigger/{bootstrap,routes.yaml}`, `glue/*.py`.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::Path;
 use std::process::Command;
 
@@ -41,6 +41,9 @@ pub fn package(python: &Python, profile: Profile, routes: &Path, stage: &Path) -
 
 /// Builds for this machine. Without cargo-lambda's own linker, which would be another 411 MB.
 fn build(python: &Python, profile: Profile, folder: &Path) -> Result<()> {
+    // cargo-lambda moves the binary out of the target folder: two at a time would miss it.
+    let lock = File::create(target_dir().join("lambda.lock")).context("failed to create a lock")?;
+    lock.lock().context("failed to wait for another build of the functions")?;
     let mut command = Command::new(python.program("cargo-lambda"));
     command
         .args(["lambda", "build", "--compiler", "cargo", "--bin", "trigger"])

@@ -1,7 +1,7 @@
 //! A local cloud that is ended in whatever way leaves no process and no folder behind.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -24,13 +24,14 @@ pub fn a_local_cloud_that_is_killed_leaves_nothing_behind(_: &Stage) -> Result<(
 
 fn ended_by(signal: Signal) -> Result<()> {
     let folder = tempfile::tempdir().context("failed to make a folder")?;
+    let mut errors = tempfile::tempfile().context("failed to make a file")?;
     let mut cloud = Command::new(env!("CARGO_BIN_EXE_local-cloud"))
         .args(["demo", "--keep"])
         .current_dir(root())
         // Whatever it starts or writes has this path in its environment or in its own.
         .env("TMPDIR", folder.path())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(errors.try_clone().context("failed to share the file")?)
         .spawn()
         .context("failed to start the demo")?;
     let outcome = wait_until_it_stays(&mut cloud).and_then(|()| {
@@ -42,7 +43,11 @@ fn ended_by(signal: Signal) -> Result<()> {
         cloud.kill().context("failed to kill the demo")?;
     }
     cloud.wait().context("failed to wait for the demo")?;
-    outcome?;
+    outcome.with_context(|| {
+        let mut said = String::new();
+        let read = errors.seek(SeekFrom::Start(0)).and_then(|_| errors.read_to_string(&mut said));
+        format!("the demo said ({read:?}):\n{said}")
+    })?;
     let deadline = Instant::now() + TIME_TO_CLEAN_UP;
     loop {
         let files = fs::read_dir(folder.path())?.count();
