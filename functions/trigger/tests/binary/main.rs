@@ -1,0 +1,118 @@
+//! The compiled function as Lambda runs it: its Runtime API over HTTP, AWS over TLS.
+
+mod tls;
+
+use std::collections::BTreeMap;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use serde_json::{Value, json};
+use wiremock::matchers::{method, path};
+use wiremock::{Mock, MockServer, Request, ResponseTemplate};
+
+const ROUTES: &str = r#"version: 1
+targets:
+  analytics: { account: "222222222222", region: eu-west-1, starter_role: s, external_id: "${EXTERNAL_ID}" }
+routes:
+  - { name: all, bucket: landing, key: "**", start: { target: analytics, job: all } }
+"#;
+
+const NEXT: &str = "/2018-06-01/runtime/invocation/next";
+
+/// Ends the function with the test.
+struct Function(Child);
+
+impl Drop for Function {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// What the function answers to one message, if AWS is at `aws` and trusts are in `bundle`.
+async fn answer(aws: &tls::Server, bundle: &str) -> Value {
+    let runtime = MockServer::start().await;
+    let is_served = AtomicBool::new(false);
+    Mock::given(method("GET"))
+        .and(path(NEXT))
+        .respond_with(move |_: &Request| match is_served.swap(true, Ordering::Relaxed) {
+            false => invocation(),
+            true => ResponseTemplate::new(200).set_delay(Duration::from_secs(600)),
+        })
+        .mount(&runtime)
+        .await;
+    Mock::given(method("POST")).respond_with(ResponseTemplate::new(202)).mount(&runtime).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("routes.yaml"), ROUTES).expect("writable");
+    std::fs::write(folder.path().join("bundle.pem"), bundle).expect("writable");
+    let variables = BTreeMap::from([
+        ("AWS_LAMBDA_RUNTIME_API", runtime.address().to_string()),
+        ("AWS_LAMBDA_FUNCTION_NAME", "landfall-trigger".to_owned()),
+        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256".to_owned()),
+        ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST".to_owned()),
+        ("AWS_REGION", "eu-west-1".to_owned()),
+        ("AWS_ACCESS_KEY_ID", "ASIAEXAMPLE".to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", "secret".to_owned()),
+        ("AWS_ENDPOINT_URL", aws.url()),
+        ("SSL_CERT_FILE", folder.path().join("bundle.pem").display().to_string()),
+        ("LAMBDA_TASK_ROOT", folder.path().display().to_string()),
+        ("LANDFALL_READER_ROLE_ARN", "arn:aws:iam::111111111111:role/landfall-reader".to_owned()),
+        ("EXTERNAL_ID", "external-id".to_owned()),
+    ]);
+    let child = Command::new(env!("CARGO_BIN_EXE_trigger"))
+        .env_clear()
+        .envs(variables)
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("the function starts");
+    let _function = Function(child);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let requests = runtime.received_requests().await.expect("recorded");
+        let posted = requests.iter().find(|request| request.method.as_str() == "POST");
+        if let Some(request) = posted {
+            assert!(request.url.path().ends_with("/invocation/1/response"), "{}", request.url);
+            return request.body_json().expect("JSON");
+        }
+        assert!(Instant::now() < deadline, "no answer");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+fn invocation() -> ResponseTemplate {
+    let body = json!({ "Records": [{
+        "eventName": "ObjectCreated:Put",
+        "s3": { "bucket": { "name": "landing" }, "object": { "key": "a" } }
+    }]});
+    let event = json!({ "Records": [
+        { "messageId": "m0", "eventSource": "aws:sqs", "body": body.to_string() }
+    ]});
+    let deadline = SystemTime::now() + Duration::from_secs(60);
+    let deadline = deadline.duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_millis();
+    ResponseTemplate::new(200)
+        .insert_header("Lambda-Runtime-Aws-Request-Id", "1")
+        .insert_header("Lambda-Runtime-Deadline-Ms", deadline.to_string())
+        .insert_header(
+            "Lambda-Runtime-Invoked-Function-Arn",
+            "arn:aws:lambda:eu-west-1:1:function:f",
+        )
+        .set_body_json(event)
+}
+
+#[tokio::test]
+async fn the_function_speaks_to_aws_over_tls() {
+    let aws = tls::Server::start();
+    assert_eq!(answer(&aws, aws.certificate()).await, json!({ "batchItemFailures": [] }));
+    assert_eq!(aws.served(), ["AssumeRole", "StartJobRun"]);
+}
+
+#[tokio::test]
+async fn the_function_speaks_to_nobody_whose_certificate_it_does_not_know() {
+    let aws = tls::Server::start();
+    let another = tls::Server::start();
+    let failures = json!({ "batchItemFailures": [{ "itemIdentifier": "m0" }] });
+    assert_eq!(answer(&aws, another.certificate()).await, failures);
+    assert_eq!(aws.served(), [""; 0]);
+}
