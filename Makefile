@@ -37,6 +37,7 @@ check: tools results format lint purity build schema cargo-tests semantics ## Wh
 .PHONY: package
 package: python-tool build ## Build for this machine, optimised, and lay out what is deployed; ROUTES=file
 	$(call say,packaging into target/package)
+	@$(DEBUG)/landfall check $(or $(ROUTES),infra/routes.yaml)
 	@$(LOCAL_CLOUD) package target/package --routes $(or $(ROUTES),infra/routes.yaml)
 	@echo "deploy the templates in target/package as the README says"
 

@@ -3,7 +3,8 @@
 //! The layout is what the templates' relative paths expect:
 //! `data-account.yaml`, `analytics-account.yaml`, `trigger/{bootstrap,routes.yaml}`, `glue/*.py`.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -30,6 +31,8 @@ pub fn package(python: &Python, profile: Profile, routes: &Path, stage: &Path) -
         copy(&infra.join(template), &stage.join(template))?;
     }
     let function = stage.join("trigger");
+    fs::set_permissions(function.join("bootstrap"), Permissions::from_mode(0o755))
+        .context("failed to make the function executable for everybody")?;
     copy(routes, &function.join("routes.yaml"))?;
     let glue = stage.join("glue");
     fs::create_dir_all(&glue)?;
@@ -77,8 +80,9 @@ fn host() -> Result<String> {
     }
 }
 
+/// A copy that everybody may read: Lambda's process is not the user that packages.
 fn copy(from: &Path, to: &Path) -> Result<()> {
     fs::copy(from, to)
-        .with_context(|| format!("failed to copy `{}` to `{}`", from.display(), to.display()))?;
-    Ok(())
+        .and_then(|_| fs::set_permissions(to, Permissions::from_mode(0o644)))
+        .with_context(|| format!("failed to copy `{}` to `{}`", from.display(), to.display()))
 }

@@ -84,7 +84,10 @@ pub async fn handle(
     context: &Context,
     event: LambdaEvent<Box<RawValue>>,
 ) -> Result<Response, Error> {
-    let intake = Intake::read(&event.payload).map_err(Error::from).inspect_err(Error::log)?;
+    let intake = Intake::read(&event.payload).map_err(Error::from).inspect_err(|error| {
+        error.log();
+        metrics::report_failures(&context.metrics, [error]);
+    })?;
     let mut work = Work::new(intake);
     let plan = work.plan(&context.routes, &context.plan_settings);
     let outcomes = start::all(&context.targets, &plan.requests, event.context.deadline()).await;

@@ -8,6 +8,7 @@ use landfall_core::plan::Plan;
 use metrique_writer::Entry;
 use metrique_writer::unit::{AsBytes, AsCount};
 
+use crate::Error;
 use crate::start::Outcome;
 use crate::work::Work;
 
@@ -72,12 +73,18 @@ pub fn report(metrics: &Metrics, work: &Work, plan: &Plan, outcomes: &[Outcome],
         metrics.emit(&of_route, &["Route"]);
     }
     let not_started = outcomes.iter().filter_map(|outcome| outcome.as_ref().err());
+    report_failures(metrics, work.failures.values().chain(not_started));
+}
+
+/// Writes how often each code occurs.
+pub fn report_failures<'e>(metrics: &Metrics, errors: impl IntoIterator<Item = &'e Error>) {
     let mut codes: BTreeMap<&str, u64> = BTreeMap::new();
-    for error in work.failures.values().chain(not_started) {
+    for error in errors {
         *codes.entry(error.code()).or_default() += 1;
     }
     for (code, failures) in codes {
-        metrics.emit(&OfCode { timestamp, code, failures: failures.into() }, &["Code"]);
+        let of_code = OfCode { timestamp: SystemTime::now(), code, failures: failures.into() };
+        metrics.emit(&of_code, &["Code"]);
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse};
 use landfall_core::arrivals::{Arrival, Ignored, Intake};
-use landfall_core::plan::{self, Plan, Refusal};
+use landfall_core::plan::{self, JobRunRequest, Plan, Refusal};
 use landfall_core::routes::Routes;
 
 use crate::start::Outcome;
@@ -87,12 +87,28 @@ impl Work {
         self.message_of.retain(|_| flags.next() == Some(&true));
     }
 
-    /// The messages of which anything was not done.
+    /// The messages of which anything was not done; logs which run it was.
     pub fn failed(&self, plan: &Plan, outcomes: &[Outcome]) -> BTreeSet<usize> {
-        let not_started = plan.requests.iter().zip(outcomes).filter(|(_, o)| o.is_err());
-        let arrivals = not_started.flat_map(|(request, _)| &request.arrivals);
-        let of_arrivals = arrivals.map(|arrival| self.message_of[*arrival]);
-        self.failures.keys().copied().chain(of_arrivals).collect()
+        let mut failed: BTreeSet<usize> = self.failures.keys().copied().collect();
+        for (request, outcome) in plan.requests.iter().zip(outcomes) {
+            let JobRunRequest { batch_id, route, arrivals, .. } = request;
+            for &arrival in arrivals {
+                let key = &self.arrivals[arrival].key;
+                let message = self.message_of[arrival];
+                let message_id = self.ids[message].as_deref().unwrap_or("none");
+                match outcome {
+                    Ok(job_run_id) => {
+                        tracing::debug!(message_id, key, route, batch_id, job_run_id, "served");
+                    }
+                    Err(error) => {
+                        let code = error.code();
+                        tracing::warn!(code, message_id, key, route, batch_id, "message goes back");
+                        failed.insert(message);
+                    }
+                }
+            }
+        }
+        failed
     }
 
     /// The function's answer.

@@ -9,6 +9,7 @@ mod denied;
 mod scope;
 mod stage;
 mod teardown;
+mod trust;
 
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
@@ -53,6 +54,9 @@ fn main() -> ExitCode {
         denied::a_role_that_is_not_trusted_starts_nothing_and_the_message_ends_in_the_dlq,
         denied::a_starter_role_that_the_trigger_may_not_assume_starts_nothing,
         denied::the_trigger_cannot_start_a_job_that_the_starter_role_does_not_name,
+        trust::the_starter_role_admits_the_trigger_with_the_external_id_and_nobody_else,
+        trust::the_reader_role_admits_the_job_role_and_nobody_else,
+        trust::trust_holds_before_the_trusted_role_exists_and_after_it_is_created_again,
         scope::the_job_reads_nothing_outside_the_routed_prefix,
         crowd::one_malformed_message_among_many_fails_alone,
         crowd::every_one_of_2000_uploads_reaches_a_run,

@@ -30,6 +30,8 @@ pub enum Glue {
     Starts,
     RefusesJob(&'static str),
     Fails(u16, &'static str),
+    /// The first session only.
+    RefusesSessionOnce,
     /// A success without a job run id.
     SaysNothing,
 }
@@ -42,6 +44,7 @@ impl Aws {
     pub async fn start(sts: Sts, glue: Glue) -> Self {
         let server = MockServer::start().await;
         let calls = AtomicUsize::new(0);
+        let starts = AtomicUsize::new(0);
         Mock::given(body_string_contains("Action=AssumeRole"))
             .respond_with(move |_: &Request| {
                 assume_role(sts, calls.fetch_add(1, Ordering::Relaxed))
@@ -49,7 +52,9 @@ impl Aws {
             .mount(&server)
             .await;
         Mock::given(header("x-amz-target", "AWSGlue.StartJobRun"))
-            .respond_with(move |request: &Request| start_job_run(glue, request))
+            .respond_with(move |request: &Request| {
+                start_job_run(glue, request, starts.fetch_add(1, Ordering::Relaxed))
+            })
             .mount(&server)
             .await;
         Self { server }
@@ -115,7 +120,7 @@ fn sts_error(status: u16, code: &str, message: &str) -> ResponseTemplate {
     ResponseTemplate::new(status).set_body_raw(body, "text/xml")
 }
 
-fn start_job_run(glue: Glue, request: &Request) -> ResponseTemplate {
+fn start_job_run(glue: Glue, request: &Request, number: usize) -> ResponseTemplate {
     let job: Value = request.body_json().expect("JSON");
     let failure = |status: u16, code: &str| {
         let body = json!({ "__type": code, "Message": "as the test asks" }).to_string();
@@ -126,6 +131,7 @@ fn start_job_run(glue: Glue, request: &Request) -> ResponseTemplate {
         Glue::RefusesJob(name) if job["JobName"] == name => {
             failure(400, "ConcurrentRunsExceededException")
         }
+        Glue::RefusesSessionOnce if number == 0 => failure(400, "UnrecognizedClientException"),
         Glue::SaysNothing => {
             ResponseTemplate::new(200).set_body_raw("{}", "application/x-amz-json-1.1")
         }

@@ -1,0 +1,148 @@
+//! Whom the deployed roles trust, asked of STS by each who might try.
+
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+use landfall_tests::aws_cli::AwsCli;
+use landfall_tests::cloud::{ANALYTICS_ARTIFACTS, EXTERNAL_ID, LocalCloud};
+use landfall_tests::command::run;
+use landfall_tests::emulator::surroundings;
+use landfall_tests::{ANALYTICS, DATA};
+use serde_json::{Value, json};
+
+use crate::stage::Stage;
+
+pub fn the_starter_role_admits_the_trigger_with_the_external_id_and_nobody_else(
+    stage: &Stage,
+) -> Result<()> {
+    let cloud = &stage.cloud;
+    let data = &cloud.data.cli;
+    let starter = format!("arn:aws:iam::{ANALYTICS}:role/landfall-starter");
+    // The emulator lets root be whoever a service may be: so this is the trigger as Lambda runs it.
+    let trigger = Caller::of(cloud, data, &role(DATA, "landfall-trigger"))?;
+    ensure!(trigger.may_assume(&starter, Some(EXTERNAL_ID))?, "the trigger is refused");
+    ensure!(!trigger.may_assume(&starter, Some("another"))?, "a wrong external ID is admitted");
+    ensure!(!trigger.may_assume(&starter, None)?, "no external ID is admitted");
+
+    create_role(data, "trust-bystander", DATA)?;
+    let bystander = Caller::of(cloud, data, &role(DATA, "trust-bystander"))?;
+    create_role(&cloud.analytics.cli, "trust-open", DATA)?;
+    let open = role(ANALYTICS, "trust-open");
+    ensure!(bystander.may_assume(&open, None)?, "its own policy, not trust, stops the bystander");
+    ensure!(!bystander.may_assume(&starter, Some(EXTERNAL_ID))?, "another role is admitted");
+    let root = Caller { cloud, cli: data, session: None };
+    ensure!(!root.may_assume(&starter, Some(EXTERNAL_ID))?, "the account's root is admitted");
+    Ok(())
+}
+
+pub fn the_reader_role_admits_the_job_role_and_nobody_else(stage: &Stage) -> Result<()> {
+    let cloud = &stage.cloud;
+    let analytics = &cloud.analytics.cli;
+    let reader = format!("arn:aws:iam::{DATA}:role/landfall-reader");
+    let job = Caller::of(cloud, analytics, &role(ANALYTICS, "landfall-job"))?;
+    ensure!(job.may_assume(&reader, None)?, "the job role is refused");
+
+    create_role(analytics, "trust-neighbour", ANALYTICS)?;
+    let neighbour = Caller::of(cloud, analytics, &role(ANALYTICS, "trust-neighbour"))?;
+    create_role(&cloud.data.cli, "trust-readable", ANALYTICS)?;
+    let open = role(DATA, "trust-readable");
+    ensure!(neighbour.may_assume(&open, None)?, "its own policy, not trust, stops the neighbour");
+    ensure!(!neighbour.may_assume(&reader, None)?, "another role is admitted");
+    let root = Caller { cloud, cli: analytics, session: None };
+    ensure!(!root.may_assume(&reader, None)?, "the account's root is admitted");
+    Ok(())
+}
+
+pub fn trust_holds_before_the_trusted_role_exists_and_after_it_is_created_again(
+    stage: &Stage,
+) -> Result<()> {
+    let cloud = &stage.cloud;
+    let parameters = [
+        ("NamePrefix", "second"),
+        ("DataNamePrefix", "second"),
+        ("JobName", "second"),
+        ("OutputBucketName", "acme-second"),
+        ("DataAccountId", DATA),
+        ("ExternalId", EXTERNAL_ID),
+        ("ArtifactBucketName", ANALYTICS_ARTIFACTS),
+    ];
+    let deploying = &cloud.analytics.cli;
+    deploying.deploy("second", "analytics-account.yaml", ANALYTICS_ARTIFACTS, &parameters)?;
+    let data = &cloud.data.cli;
+    for when in ["at first", "created again"] {
+        create_role(data, "second-trigger", DATA)?;
+        let trigger = Caller::of(cloud, data, &role(DATA, "second-trigger"))?;
+        let starter = role(ANALYTICS, "second-starter");
+        ensure!(trigger.may_assume(&starter, Some(EXTERNAL_ID))?, "the trigger is refused {when}");
+        let name = ["--role-name", "second-trigger"];
+        data.run([&["iam", "delete-role-policy", "--policy-name", "all"][..], &name].concat())?;
+        data.run([&["iam", "delete-role"][..], &name].concat())?;
+    }
+    Ok(())
+}
+
+fn role(account: &str, name: &str) -> String {
+    format!("arn:aws:iam::{account}:role/{name}")
+}
+
+/// A role that `trusted`, an account, may assume, and that may itself assume whatever trusts it.
+fn create_role(cli: &AwsCli, name: &str, trusted: &str) -> Result<()> {
+    let policy =
+        |statement: Value| json!({ "Version": "2012-10-17", "Statement": [statement] }).to_string();
+    let trust = policy(json!({
+        "Effect": "Allow", "Action": "sts:AssumeRole",
+        "Principal": { "AWS": format!("arn:aws:iam::{trusted}:root") },
+    }));
+    let may = policy(json!({ "Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "*" }));
+    let name = ["--role-name", name];
+    let create = ["iam", "create-role", "--assume-role-policy-document", &trust];
+    cli.run([&create[..], &name].concat())?;
+    let put = ["iam", "put-role-policy", "--policy-name", "all", "--policy-document", &may];
+    cli.run([&put[..], &name].concat())?;
+    Ok(())
+}
+
+/// Who asks STS: a session of a role, or an account's root.
+struct Caller<'a> {
+    cloud: &'a LocalCloud,
+    cli: &'a AwsCli,
+    session: Option<Value>,
+}
+
+impl<'a> Caller<'a> {
+    /// A session of `role`, which the account's root may assume.
+    fn of(cloud: &'a LocalCloud, cli: &'a AwsCli, role: &str) -> Result<Self> {
+        let root = Self { cloud, cli, session: None };
+        let answer = root.assume(role, None).context("the stage could not be set")?;
+        let answer: Value = serde_json::from_str(&answer).context("STS answered no JSON")?;
+        Ok(Self { session: Some(answer["Credentials"].clone()), ..root })
+    }
+
+    fn may_assume(&self, role: &str, external_id: Option<&str>) -> Result<bool> {
+        match self.assume(role, external_id) {
+            Ok(_) => Ok(true),
+            Err(error) if format!("{error:#}").contains("(AccessDenied)") => Ok(false),
+            Err(error) => bail!(error),
+        }
+    }
+
+    fn assume(&self, role: &str, external_id: Option<&str>) -> Result<String> {
+        let mut command = Command::new(self.cloud.python.program("aws"));
+        command
+            .args(["sts", "assume-role", "--role-session-name", "trust", "--role-arn", role])
+            .args(external_id.into_iter().flat_map(|id| ["--external-id", id]))
+            .env_clear()
+            .envs(surroundings(&self.cloud.python, self.cloud.emulator.folder()))
+            .envs(self.cli.variables());
+        if let Some(session) = &self.session {
+            for (variable, field) in [
+                ("AWS_ACCESS_KEY_ID", "AccessKeyId"),
+                ("AWS_SECRET_ACCESS_KEY", "SecretAccessKey"),
+                ("AWS_SESSION_TOKEN", "SessionToken"),
+            ] {
+                command.env(variable, session[field].as_str().context("no such credential")?);
+            }
+        }
+        run(&mut command, &format!("assume `{role}`"))
+    }
+}
