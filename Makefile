@@ -117,13 +117,13 @@ schema:
 cargo-tests:
 	$(call say,unit and property tests)
 	@mkdir -p '$(RESULTS)'
-	@set -euo pipefail; cargo test --workspace --no-fail-fast 2>&1 | tee '$(RESULTS)/unit.txt'
+	@set -euo pipefail; cargo test --workspace --no-fail-fast 2>&1 | tee -i '$(RESULTS)/unit.txt'
 
 .PHONY: end-to-end
 end-to-end: python-tool build ## The end-to-end tests alone; ONLY=part of a name
 	$(call say,end to end on the local cloud)
 	@mkdir -p '$(RESULTS)'
-	@set -euo pipefail; cargo test --workspace --test end_to_end -- $(ONLY) 2>&1 | tee '$(RESULTS)/end-to-end.txt'
+	@set -euo pipefail; cargo test --workspace --test end_to_end -- $(ONLY) 2>&1 | tee -i '$(RESULTS)/end-to-end.txt'
 
 .PHONY: python-lint
 python-lint:
@@ -135,7 +135,7 @@ python-lint:
 pytest:
 	$(call say,the job's side: pytest)
 	@mkdir -p '$(RESULTS)'
-	@set -euo pipefail; "$(VENV)/bin/python" -m pytest tests/python 2>&1 | tee '$(RESULTS)/pytest.txt'
+	@set -euo pipefail; "$(VENV)/bin/python" -m pytest tests/python 2>&1 | tee -i '$(RESULTS)/pytest.txt'
 
 .PHONY: templates
 templates:

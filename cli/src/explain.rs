@@ -83,6 +83,12 @@ fn explain(args: &ExplainArgs, color: Color) -> anyhow::Result<Output> {
 }
 
 fn subject(args: &ExplainArgs) -> anyhow::Result<Subject> {
+    let text = args.subject.to_string_lossy();
+    if let Some((scheme, _)) = text.split_once("://")
+        && scheme != "s3"
+    {
+        bail!("`{text}` is no s3:// URI: write s3://bucket/key");
+    }
     if let Some(uri) = args.subject.to_str().filter(|text| text.starts_with("s3://")) {
         return Ok(Subject {
             arrivals: vec![arrival(uri, args)?],

@@ -131,8 +131,10 @@ def read_csv(data: bytes, name: str, partition_by: str, constants: Mapping[str, 
         if column in table.column_names:
             raise JobError(f"failed to add column `{column}` to `{name}`: it has one already")
         table = table.append_column(column, pa.array([value] * table.num_rows, pa.string()))
-    if table.column_names.count(partition_by) != 1:
-        raise JobError(f"failed to partition `{name}`: not one column `{partition_by}`")
+    columns = table.column_names.count(partition_by)
+    if columns != 1:
+        found = f"{columns} columns" if columns else "no column"
+        raise JobError(f"failed to partition `{name}`: it has {found} `{partition_by}`")
     return table
 
 

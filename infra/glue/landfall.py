@@ -226,7 +226,10 @@ class _ReaderRole(botocore.credentials.CredentialProvider):
                 self._sts = core.create_client("sts", region_name=self._region)
             found = self._sts.assume_role(**self._request)["Credentials"]
         except (BotoCoreError, ClientError) as error:
-            raise ReaderRoleError(f"failed to assume role `{role}` as `{name}`") from error
+            # Its code, not its message: that could repeat the external ID.
+            response = getattr(error, "response", {})
+            code = response.get("Error", {}).get("Code") or type(error).__name__
+            raise ReaderRoleError(f"failed to assume role `{role}` as `{name}`: {code}") from error
         return {
             "access_key": found["AccessKeyId"],
             "secret_key": found["SecretAccessKey"],

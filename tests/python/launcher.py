@@ -1,4 +1,4 @@
-"""Starts the emulator `ministack` with five corrections; everything else is as it comes.
+"""Starts the emulator `ministack` with six corrections; everything else is as it comes.
 
     python tests/python/launcher.py
 
@@ -24,6 +24,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -76,6 +77,7 @@ class RunError(RuntimeError):
 
 def main() -> None:
     correct_principal_arn()
+    correct_wildcards()
     correct_secure_transport()
     correct_maximum_concurrency()
     correct_allocated_capacity()
@@ -113,6 +115,16 @@ def role_of_session(arn: str) -> str:
     name = resource.split("/")[1]
     role = iam._roles.get_scoped(account, None, name)
     return role["Arn"] if role else f"arn:{partition}:iam::{account}:role/{name}"
+
+
+def correct_wildcards() -> None:
+    """Make `*` and `?` of a policy match line breaks, which keys may hold, as all else."""
+
+    def compile_pattern(pattern: str, ignore_case: bool) -> re.Pattern[str]:
+        regex = original(pattern, ignore_case)
+        return re.compile(regex.pattern.removesuffix("$") + r"\Z", regex.flags | re.DOTALL)
+
+    original = replace(iam_evaluator, "_fnmatch_compile", compile_pattern)
 
 
 def correct_secure_transport() -> None:

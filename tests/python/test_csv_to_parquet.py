@@ -195,11 +195,11 @@ def test_arguments_named_as_constants_become_columns(
         (b"temp,weather\n1,\xff\n", "failed to parse `s3://landing/bad` as CSV"),
         (
             b"temp\n1\n",
-            "failed to partition `s3://landing/bad`: not one column `weather`",
+            "failed to partition `s3://landing/bad`: it has no column `weather`",
         ),
         (
             b"weather,weather\nrain,sun\n",
-            "failed to partition `s3://landing/bad`: not one column `weather`",
+            "failed to partition `s3://landing/bad`: it has 2 columns `weather`",
         ),
         (
             b"weather\nrain\n",

@@ -97,6 +97,37 @@ def test_the_path_of_a_role_belongs_to_its_principal_arn(tmp_path: Path) -> None
         assert who_may_assume(emulator, path="/landfall/") == {"named": True, "other": False}
 
 
+def value_of(imports: str, correction: str, expression: str) -> object:
+    """The value of an expression in a process of its own, with a correction or without."""
+    program = f"{imports}\nimport launcher\n{correction}\nprint(repr({expression}))"
+    command = [sys.executable, "-c", program]
+    folder = Path(LAUNCHER[1]).parent
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    return ast.literal_eval(done.stdout)
+
+
+# Wildcards
+
+
+def matches(value: str, pattern: str, *, corrected: bool) -> object:
+    return value_of(
+        "from ministack.core import iam_evaluator",
+        "launcher.correct_wildcards()" if corrected else "",
+        f"iam_evaluator.fnmatch_iam_cs({value!r}, {pattern!r})",
+    )
+
+
+def test_the_plain_emulator_still_stops_at_a_line_break() -> None:
+    assert matches("a\nb", "a*", corrected=False) is False
+
+
+def test_a_wildcard_matches_a_line_break_and_no_more_than_it_should() -> None:
+    assert matches("a\nb", "a*", corrected=True) is True
+    assert matches("a\nb", "a?b", corrected=True) is True
+    assert matches("ab\n", "ab", corrected=True) is False
+    assert matches("b\na", "a*", corrected=True) is False
+
+
 # aws:SecureTransport
 
 
@@ -142,16 +173,12 @@ def test_what_asks_for_tls_is_let_through(launched: Emulator) -> None:
 
 def concurrency(setting: str | int, *, corrected: bool) -> object:
     """What the emulator's poller takes for the limit of a mapping with this setting."""
-    program = (
-        "from ministack.services import lambda_svc\n"
-        + ("import launcher; launcher.correct_maximum_concurrency()\n" if corrected else "")
-        + f"mapping = {{'ScalingConfig': {{'MaximumConcurrency': {setting!r}}}}}\n"
-        "print(repr(lambda_svc._sqs_esm_concurrency(mapping, {}, {})))"
+    mapping = {"ScalingConfig": {"MaximumConcurrency": setting}}
+    return value_of(
+        "from ministack.services import lambda_svc",
+        "launcher.correct_maximum_concurrency()" if corrected else "",
+        f"lambda_svc._sqs_esm_concurrency({mapping!r}, {{}}, {{}})",
     )
-    command = [sys.executable, "-c", program]
-    folder = Path(LAUNCHER[1]).parent
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
-    return ast.literal_eval(done.stdout)
 
 
 def test_the_plain_emulator_still_takes_text_for_a_number() -> None:

@@ -159,9 +159,11 @@ fn stay(cloud: &LocalCloud) -> Result<()> {
         "\nThe local cloud stays, until Ctrl-C. In another terminal:\n\n  \
          export AWS_ENDPOINT_URL={endpoint} AWS_REGION={REGION} AWS_DEFAULT_REGION={REGION}\n  \
          export AWS_SECRET_ACCESS_KEY=any; unset AWS_PROFILE AWS_SESSION_TOKEN\n  \
-         alias aws={}\n\n  \
+         alias aws='{} --endpoint-url {endpoint}'\n  \
+         printf 'date,weather\\n2026-01-01,sun\\n' > some.csv      # the job partitions by `weather`\n\n  \
          export AWS_ACCESS_KEY_ID={DATA}        # be the data account\n  \
          aws s3 cp some.csv s3://{LANDING_BUCKET}/weather/city=paris/some.csv\n  \
+         aws sqs list-queues\n  \
          aws logs filter-log-events --log-group-name /aws/lambda/landfall-trigger\n\n  \
          export AWS_ACCESS_KEY_ID={ANALYTICS}        # be the analytics account\n  \
          aws glue get-job-runs --job-name {JOB}\n  \

@@ -1,6 +1,7 @@
 //! Ctrl-C and SIGTERM: what was started is ended before we end.
 
 use std::collections::BTreeSet;
+use std::io::{self, Write};
 use std::process;
 use std::sync::Mutex;
 use std::thread;
@@ -20,7 +21,8 @@ pub fn handle() -> Result<()> {
         Signals::new([SIGHUP, SIGINT, SIGTERM]).context("failed to listen to signals")?;
     thread::spawn(move || {
         if let Some(signal) = signals.forever().next() {
-            eprintln!("\ninterrupted; tearing down");
+            // Whoever read this may be gone already, with the terminal: tearing down goes on.
+            let _ = writeln!(io::stderr(), "\ninterrupted; tearing down");
             end_groups();
             keeper::stop_all();
             process::exit(128 + signal);

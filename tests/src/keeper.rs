@@ -9,7 +9,7 @@
 //! The keeper is this very program, started again with [`ARGUMENT`].
 
 use std::ffi::OsString;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -80,7 +80,8 @@ pub fn stop_all() {
 fn end(mut keeper: Child) {
     drop(keeper.stdin.take());
     if let Err(error) = keeper.wait() {
-        eprintln!("failed to wait for the emulator's keeper: {error}");
+        // Standard error may be gone with its terminal.
+        let _ = writeln!(io::stderr(), "failed to wait for the emulator's keeper: {error}");
     }
 }
 

@@ -39,8 +39,8 @@ impl Work {
                     work.arrivals.extend(content.arrivals);
                 }
                 Err(error) => {
-                    let message_id = message.id.as_deref().unwrap_or("none");
-                    tracing::error!(code = error.code(), message_id, %error, "message not read");
+                    let message_id = message.id.as_deref();
+                    tracing::error!(code = error.code(), message_id, %error, "message goes back");
                     work.failures.insert(index, error.into());
                 }
             }
@@ -73,10 +73,10 @@ impl Work {
     fn set_aside(&mut self, refusals: Vec<Refusal>) {
         for refusal in refusals {
             let message = self.message_of[refusal.arrival];
-            let message_id = self.ids[message].as_deref().unwrap_or("none");
-            let key = &self.arrivals[refusal.arrival].key;
+            let message_id = self.ids[message].as_deref();
+            let Arrival { bucket, key, .. } = &self.arrivals[refusal.arrival];
             let (code, route, reason) = (refusal.reason.code(), &refusal.route, &refusal.reason);
-            tracing::error!(code, route, key, message_id, %reason, "no run can be asked for");
+            tracing::error!(code, route, bucket, key, message_id, %reason, "message goes back");
             self.failures.entry(message).or_insert(Error::Refused(refusal));
         }
         let stays: Vec<bool> =
@@ -93,16 +93,26 @@ impl Work {
         for (request, outcome) in plan.requests.iter().zip(outcomes) {
             let JobRunRequest { batch_id, route, arrivals, .. } = request;
             for &arrival in arrivals {
-                let key = &self.arrivals[arrival].key;
+                let Arrival { bucket, key, .. } = &self.arrivals[arrival];
                 let message = self.message_of[arrival];
-                let message_id = self.ids[message].as_deref().unwrap_or("none");
+                let message_id = self.ids[message].as_deref();
                 match outcome {
                     Ok(job_run_id) => {
-                        tracing::debug!(message_id, key, route, batch_id, job_run_id, "served");
+                        tracing::info!(
+                            message_id, bucket, key, route, batch_id, job_run_id, "served"
+                        );
                     }
                     Err(error) => {
                         let code = error.code();
-                        tracing::warn!(code, message_id, key, route, batch_id, "message goes back");
+                        tracing::warn!(
+                            code,
+                            message_id,
+                            bucket,
+                            key,
+                            route,
+                            batch_id,
+                            "message goes back"
+                        );
                         failed.insert(message);
                     }
                 }

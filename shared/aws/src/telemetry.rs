@@ -41,8 +41,11 @@ where
         .with_target(false)
         .with_ansi(false)
         .with_writer(output);
-    let levels =
-        Targets::new().with_default(level.min(LevelFilter::INFO)).with_target("landfall", level);
+    let levels = Targets::new()
+        .with_default(level.min(LevelFilter::INFO))
+        // It repeats the handlers' errors in Rust's words; panics are on standard error anyway.
+        .with_target("lambda_runtime::layers::panic", LevelFilter::OFF)
+        .with_target("landfall", level);
     tracing_subscriber::registry().with(lines.with_filter(levels))
 }
 

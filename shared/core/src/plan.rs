@@ -65,6 +65,8 @@ pub struct Refusal {
 pub enum RefusalReason {
     #[error("the value of `{argument}` would begin with `-`, which the job would take for a name")]
     LeadingDash { argument: String },
+    #[error("the value of `{argument}` would hold a NUL, which no process can be given")]
+    Nul { argument: String },
     #[error("the event does not tell the `{value}` that `{argument}` needs")]
     UnknownValue { argument: String, value: String },
     #[error("the arguments have {bytes} bytes, Glue admits {limit}")]
@@ -76,6 +78,7 @@ impl RefusalReason {
     pub fn code(&self) -> &'static str {
         match self {
             Self::LeadingDash { .. } => "argument_leading_dash",
+            Self::Nul { .. } => "argument_nul",
             Self::UnknownValue { .. } => "argument_unknown_value",
             Self::ArgumentsTooLong { .. } => "arguments_too_long",
         }

@@ -71,6 +71,7 @@ pub fn keys_with_any_characters_arrive_at_the_job_exactly(stage: &Stage) -> Resu
         "in/keys/a=b&c=d.csv",
         "in/keys/quote'\"{}$`.csv",
         "in/keys/-begins-with-a-dash",
+        "in/keys/line\nbreak\tand\u{1}control.csv",
         &longest,
     ]
     .iter()

@@ -1,7 +1,7 @@
 //! A local cloud that is ended in whatever way leaves no process and no folder behind.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -22,32 +22,35 @@ pub fn a_local_cloud_that_is_killed_leaves_nothing_behind(_: &Stage) -> Result<(
     ended_by(Signal::KILL)
 }
 
+pub fn a_local_cloud_whose_terminal_is_closed_leaves_nothing_behind(_: &Stage) -> Result<()> {
+    ended_by(Signal::HUP)
+}
+
 fn ended_by(signal: Signal) -> Result<()> {
     let folder = tempfile::tempdir().context("failed to make a folder")?;
-    let mut errors = tempfile::tempfile().context("failed to make a file")?;
+    let (mut errors, stderr) = std::io::pipe().context("failed to make a pipe")?;
     let mut cloud = Command::new(env!("CARGO_BIN_EXE_local-cloud"))
         .args(["demo", "--keep"])
         .current_dir(root())
         // Whatever it starts or writes has this path in its environment or in its own.
         .env("TMPDIR", folder.path())
         .stdout(Stdio::piped())
-        .stderr(errors.try_clone().context("failed to share the file")?)
+        .stderr(stderr)
         .spawn()
         .context("failed to start the demo")?;
-    let outcome = wait_until_it_stays(&mut cloud).and_then(|()| {
-        ensure!(!processes_of(folder.path()).is_empty(), "no process can be told by its folder");
-        let pid = Pid::from_child(&cloud);
-        kill_process(pid, signal).context("failed to signal the demo")
-    });
-    if outcome.is_err() {
+    let stays = wait_until_it_stays(&mut cloud);
+    if stays.is_err() {
         cloud.kill().context("failed to kill the demo")?;
-    }
-    cloud.wait().context("failed to wait for the demo")?;
-    outcome.with_context(|| {
+        cloud.wait().context("failed to wait for the demo")?;
         let mut said = String::new();
-        let read = errors.seek(SeekFrom::Start(0)).and_then(|_| errors.read_to_string(&mut said));
-        format!("the demo said ({read:?}):\n{said}")
-    })?;
+        errors.read_to_string(&mut said).context("failed to read what the demo said")?;
+        return stays.context(said);
+    }
+    ensure!(!processes_of(folder.path()).is_empty(), "no process can be told by its folder");
+    // A terminal that is closed takes along who reads; what is said then goes nowhere.
+    drop(errors);
+    kill_process(Pid::from_child(&cloud), signal).context("failed to signal the demo")?;
+    cloud.wait().context("failed to wait for the demo")?;
     let deadline = Instant::now() + TIME_TO_CLEAN_UP;
     loop {
         let files = fs::read_dir(folder.path())?.count();

@@ -81,11 +81,12 @@ pub fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, ArrivalError> {
     serde_json::from_str(text).map_err(|error| not_json(&error))
 }
 
-/// Serde's message can quote values; only its kind and place are kept.
+/// Serde's message can quote values, so only kind and place are kept. What is ill-typed is found in a
+/// fragment, whose places mean nothing to anybody.
 fn not_json(error: &serde_json::Error) -> ArrivalError {
     let kind = match error.classify() {
+        serde_json::error::Category::Data => return ArrivalError::IllTyped,
         serde_json::error::Category::Eof => "it ends too early",
-        serde_json::error::Category::Data => "a field has another type than it should",
         serde_json::error::Category::Syntax | serde_json::error::Category::Io => "syntax error",
     };
     ArrivalError::NotJson(format!("{kind}, line {} column {}", error.line(), error.column()))

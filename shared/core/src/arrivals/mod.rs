@@ -113,11 +113,13 @@ impl std::ops::AddAssign for Ignored {
     }
 }
 
-/// Why a message cannot be read. No variant holds more of the message than names and numbers.
+/// Why a message cannot be read. No variant holds more of the message than a short piece, see [`cut`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ArrivalError {
     #[error("failed to read the event as JSON: {0}")]
     NotJson(String),
+    #[error("failed to read the event: a field has another type than it should")]
+    IllTyped,
     #[error("failed to read the event: it is not an event of S3 in any envelope known")]
     UnknownEnvelope,
     #[error("failed to read the event: version `{0}` of S3's event format is not known, 2.x is")]
@@ -128,6 +130,8 @@ pub enum ArrivalError {
     BadField { field: &'static str, value: String },
     #[error("failed to decode the object key `{0}`")]
     BadKey(String),
+    #[error("failed to read the event: the object key has {0} bytes, S3 admits 1,024")]
+    KeyTooLong(usize),
 }
 
 impl ArrivalError {
@@ -137,9 +141,18 @@ impl ArrivalError {
             Self::NotJson(_) => "event_not_json",
             Self::UnknownEnvelope => "event_unknown_envelope",
             Self::UnknownVersion(_) => "event_unknown_version",
-            Self::Missing(_) | Self::BadField { .. } => "event_malformed",
-            Self::BadKey(_) => "event_bad_key",
+            Self::IllTyped | Self::Missing(_) | Self::BadField { .. } => "event_malformed",
+            Self::BadKey(_) | Self::KeyTooLong(_) => "event_bad_key",
         }
+    }
+}
+
+/// The beginning of a text from a message, for an error: nobody chooses how long our log lines are.
+fn cut(text: &str) -> String {
+    const MOST_CHARS: usize = 80;
+    match text.char_indices().nth(MOST_CHARS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
     }
 }
 

@@ -9,7 +9,10 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::envelope::parse;
-use super::{Arrival, ArrivalError, Content, EventTime};
+use super::{Arrival, ArrivalError, Content, EventTime, cut};
+
+/// Of an object's key, in bytes of UTF-8.
+const LONGEST_KEY: usize = 1024;
 
 /// Whichever of S3's events a text is.
 #[derive(Deserialize)]
@@ -120,7 +123,7 @@ fn notified(record: &RawValue) -> Result<Option<Arrival>, ArrivalError> {
         && version != "2"
         && !version.starts_with("2.")
     {
-        return Err(ArrivalError::UnknownVersion(version));
+        return Err(ArrivalError::UnknownVersion(cut(&version)));
     }
     let name = record.event_name.ok_or(ArrivalError::Missing("eventName"))?;
     if !name.strip_prefix("s3:").unwrap_or(&name).starts_with("ObjectCreated:") {
@@ -144,13 +147,17 @@ fn arrival(
         object.key.filter(|key| !key.is_empty()).ok_or(ArrivalError::Missing("object.key"))?;
     let event_time = match event_time {
         None => None,
-        Some(text) => Some(EventTime::parse(text).ok_or_else(|| ArrivalError::BadField {
-            field: "event time",
-            value: text.chars().take(40).collect(),
-        })?),
+        Some(text) => Some(
+            EventTime::parse(text)
+                .ok_or_else(|| ArrivalError::BadField { field: "event time", value: cut(text) })?,
+        ),
     };
+    let key = decode(&key)?.into_owned();
+    if key.len() > LONGEST_KEY {
+        return Err(ArrivalError::KeyTooLong(key.len()));
+    }
     Ok(Arrival {
-        key: decode(&key)?.into_owned(),
+        key,
         bucket,
         size: object.size,
         etag: object.etag.filter(|etag| !etag.is_empty()),
@@ -163,7 +170,7 @@ fn arrival(
 /// Notifications form-encode keys: `+` is a space, `%XX` a byte of UTF-8. What is encoded in
 /// another way is refused: a guess could start a job on another object.
 fn decode_key(encoded: &str) -> Result<Cow<'_, str>, ArrivalError> {
-    let bad = || ArrivalError::BadKey(encoded.to_owned());
+    let bad = || ArrivalError::BadKey(cut(encoded));
     let mut escapes = encoded.split('%');
     escapes.next();
     let is_escape = |text: &str| {

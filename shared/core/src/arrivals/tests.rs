@@ -128,6 +128,27 @@ fn a_key_that_s3_would_not_have_encoded_so_is_refused() {
 }
 
 #[test]
+fn errors_hold_a_short_piece_of_the_message_at_most() {
+    let version = notification("a").replace("2.1", &"9".repeat(200_000));
+    for event in [version, notification(&"%zz".repeat(50_000)), notification(&"k".repeat(200_000))]
+    {
+        let error = one(&event).expect_err("unreadable");
+        assert!(error.to_string().len() < 500, "{}", error.code());
+    }
+    assert!(one(&notification(&"k".repeat(1024))).is_ok());
+    assert_eq!(one(&notification(&"k".repeat(1025))), Err(ArrivalError::KeyTooLong(1025)));
+}
+
+#[test]
+fn what_is_json_of_another_shape_is_not_called_broken_json() {
+    for body in ["5", "[]", "\"x\"", "{\"detail\":5,\"source\":5}", "{\"Records\":[1]}"] {
+        let intake = read(&sqs(&[body.to_owned()])).expect("an SQS event");
+        let error = intake.messages[0].content.as_ref().expect_err(body);
+        assert_eq!(error.code(), "event_malformed", "{body}");
+    }
+}
+
+#[test]
 fn versions_2_x_are_read_and_others_refused() {
     for (version, is_read) in
         [("2.0", true), ("2.6", true), ("2.99", true), ("3.0", false), ("20.1", false)]

@@ -172,6 +172,9 @@ fn request(
         if value.starts_with('-') {
             return Err(RefusalReason::LeadingDash { argument: name.clone() });
         }
+        if value.contains('\0') {
+            return Err(RefusalReason::Nul { argument: name.clone() });
+        }
         arguments.insert(name.clone(), value);
     }
     let entries: Vec<Input<'_>> = batch.iter().map(|member| input(member.arrival)).collect();

@@ -158,6 +158,13 @@ fn a_value_that_would_begin_with_a_dash_is_refused_and_its_siblings_go_on() {
 }
 
 #[test]
+fn a_value_with_a_nul_is_refused() {
+    let plan = plan_of(&[arrival("landing", "x/a\0.csv")]);
+    let reason = RefusalReason::Nul { argument: "--name".to_owned() };
+    assert_eq!((plan.requests.len(), &plan.refusals[0].reason), (0, &reason));
+}
+
+#[test]
 fn a_value_that_the_event_does_not_tell_is_refused() {
     let known = Arrival {
         event_time: EventTime::parse("2026-01-31T01:00:00+01:00"),
