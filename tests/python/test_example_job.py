@@ -151,5 +151,6 @@ def test_a_job_that_may_not_become_the_reader_fails_and_says_so(converter: Job) 
     )
     assert run["JobRunState"] == "FAILED"
     assert run["ErrorMessage"] == (
-        f"landfall.ReaderRoleError: failed to assume role `{other}` as `landfall-refused`"
+        f"landfall.ReaderRoleError: failed to assume role `{other}` as `landfall-refused`: "
+        "AccessDenied"
     )

@@ -362,7 +362,9 @@ def test_a_refused_role_is_one_clear_error(
     session = landfall.reader_session(batch(), "shared-secret")
     with pytest.raises(landfall.ReaderRoleError) as raised:
         session.client("s3").list_buckets()
-    assert str(raised.value) == f"failed to assume role `{ROLE}` as `landfall-orders-1`"
+    assert str(raised.value) == (
+        f"failed to assume role `{ROLE}` as `landfall-orders-1`: AccessDenied"
+    )
     assert isinstance(raised.value.__cause__, ClientError)
     assert "shared-secret" not in caplog.text
 
