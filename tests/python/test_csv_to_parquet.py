@@ -63,7 +63,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Store:
 def argv(keys: list[str], *own: str, batch_id: str = "weather-1") -> list[str]:
     entries = [{"url": f"s3://landing/{key}", "mandatory": True} for key in keys]
     return [
-        "/tmp/script.py",
+        "script.py",
         *("--landfall-batch-id", batch_id),
         *("--landfall-reader-role", ROLE),
         *("--landfall-inputs", json.dumps({"entries": entries})),

@@ -68,7 +68,7 @@ def words(*entries: dict[str, Any], **changed: str | None) -> list[str]:
     }
     own.update({name.replace("_", "-"): value for name, value in changed.items()})
     pairs = [(f"--landfall-{name}", value) for name, value in own.items() if value is not None]
-    return ["/tmp/script.py", *(word for pair in pairs for word in pair)]
+    return ["script.py", *(word for pair in pairs for word in pair)]
 
 
 def batch(batch_id: str = "orders-1") -> landfall.Batch:
