@@ -9,7 +9,7 @@ use std::io;
 
 use anyhow::{Context, bail};
 use landfall_core::arrivals::{Arrival, ArrivalError, Ignored, Intake, Message};
-use landfall_core::plan::{Plan, Settings, plan};
+use landfall_core::plan::{Plan, RefusalReason, Settings, plan, plan_messages};
 use landfall_core::routes::Routes;
 use serde_json::value::RawValue;
 
@@ -21,6 +21,8 @@ use crate::{input, problems};
 #[derive(Debug, Default)]
 struct Subject {
     arrivals: Vec<Arrival>,
+    /// For each arrival its message, by number.
+    message_of: Vec<usize>,
     /// For each arrival its message's id; `None` where the event came in no queue.
     message_ids: Vec<Option<String>>,
     /// Messages that cannot be read, by their id.
@@ -63,7 +65,7 @@ fn explain(args: &ExplainArgs, color: Color) -> anyhow::Result<Output> {
     let explanation = Explanation {
         routes,
         subject: &subject,
-        plan: plan(routes, &subject.arrivals, &settings),
+        plan: plan_of(routes, &subject, &settings),
         from_environment: match args.reader_role {
             Some(_) => Vec::new(),
             None => vec!["--landfall-reader-role"],
@@ -82,6 +84,17 @@ fn explain(args: &ExplainArgs, color: Color) -> anyhow::Result<Output> {
     Ok(output)
 }
 
+/// The trigger's own plan. A URI does not tell what an event does: what is refused for that alone
+/// would not be by the trigger, and hides nothing else.
+fn plan_of(routes: &Routes, subject: &Subject, settings: &Settings) -> Plan {
+    let of_each = plan(routes, &subject.arrivals, settings);
+    let is_unknown = |reason: &RefusalReason| matches!(reason, RefusalReason::UnknownValue { .. });
+    if subject.is_uri && of_each.refusals.iter().all(|refusal| is_unknown(&refusal.reason)) {
+        return of_each;
+    }
+    plan_messages(routes, &subject.arrivals, &subject.message_of, settings)
+}
+
 fn subject(args: &ExplainArgs) -> anyhow::Result<Subject> {
     let text = args.subject.to_string_lossy();
     if let Some((scheme, _)) = text.split_once("://")
@@ -92,6 +105,7 @@ fn subject(args: &ExplainArgs) -> anyhow::Result<Subject> {
     if let Some(uri) = args.subject.to_str().filter(|text| text.starts_with("s3://")) {
         return Ok(Subject {
             arrivals: vec![arrival(uri, args)?],
+            message_of: vec![0],
             message_ids: vec![None],
             is_uri: true,
             ..Subject::default()
@@ -132,9 +146,10 @@ fn take_apart(event: &str) -> Subject {
         Ok(intake) => intake.messages,
         Err(error) => vec![Message { id: None, content: Err(error) }],
     };
-    for Message { id, content } in messages {
+    for (number, Message { id, content }) in messages.into_iter().enumerate() {
         match content {
             Ok(content) => {
+                subject.message_of.extend(content.arrivals.iter().map(|_| number));
                 subject.message_ids.extend(content.arrivals.iter().map(|_| id.clone()));
                 subject.arrivals.extend(content.arrivals);
                 subject.ignored += content.ignored;

@@ -58,11 +58,13 @@ fn write(out: &mut String, explanation: &Explanation<'_>) -> fmt::Result {
             printable(&uri),
             refusal.reason.code(),
         )?;
-        if subject.is_uri
-            && let RefusalReason::UnknownValue { value, .. } = &refusal.reason
-            && value == "event_time"
-        {
-            writeln!(out, "  an event tells it: try --event-time 2026-01-31T23:59:59Z")?;
+        match &refusal.reason {
+            RefusalReason::UnknownValue { value, .. } if subject.is_uri => {
+                if value == "event_time" {
+                    writeln!(out, "  an event tells it: try --event-time 2026-01-31T23:59:59Z")?;
+                }
+            }
+            _ => writeln!(out, "  so nothing of its message is started")?,
         }
         writeln!(out)?;
     }

@@ -174,3 +174,27 @@ fn the_json_document_says_the_same() {
     assert_eq!(requests[0]["arguments"]["--dt"], "2026-01-31");
     assert_eq!(requests[1]["arguments"]["--at"], "2026-01-31T23:59:59.999Z");
 }
+
+/// Without a time, `audit` refuses the object; `orders` alone would take it.
+#[test]
+fn a_message_of_which_one_run_is_refused_is_shown_to_start_nothing() {
+    let mut event = notification("ObjectCreated:Put", "orders/dt%3D1/a.csv");
+    event["Records"][0].as_object_mut().expect("a record").remove("eventTime");
+    check_event(
+        &event,
+        &[],
+        expect![[r#"
+        s3://acme-landing/orders/dt=1/a.csv (512 bytes, version v1)
+          orders: matches, dt = `1`, file = `a`
+          audit: matches
+          1 more route, of another bucket
+
+        route `audit` cannot start anything for s3://acme-landing/orders/dt=1/a.csv: the event does not tell the `event_time` that `--at` needs [argument_unknown_value]
+          so nothing of its message is started
+
+        nothing would be started
+        --- stderr
+        --- status 3
+    "#]],
+    );
+}

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse};
 use landfall_core::arrivals::{Arrival, Ignored, Intake};
-use landfall_core::plan::{self, JobRunRequest, Plan, Refusal};
+use landfall_core::plan::{self, JobRunRequest, Plan};
 use landfall_core::routes::Routes;
 
 use crate::start::Outcome;
@@ -15,7 +15,7 @@ pub struct Work {
     ids: Vec<Option<String>>,
     /// By message, why nothing of it is done.
     pub failures: BTreeMap<usize, Error>,
-    /// Of all messages that did not fail.
+    /// Of all messages that can be read.
     pub arrivals: Vec<Arrival>,
     /// For each arrival its message.
     message_of: Vec<usize>,
@@ -54,37 +54,21 @@ impl Work {
         self.ids.len()
     }
 
-    /// Plans for the messages of which all can be asked for. The others fail whole: their other runs
-    /// would start again at each delivery.
+    /// What to start. A message of which anything is refused has failed.
     pub fn plan(&mut self, routes: &Routes, settings: &plan::Settings) -> Plan {
-        loop {
-            let plan = plan::plan(routes, &self.arrivals, settings);
-            if plan.refusals.is_empty() {
-                for arrival in plan.unmatched.iter().map(|index| &self.arrivals[*index]) {
-                    let Arrival { bucket, key, size, .. } = arrival;
-                    tracing::debug!(bucket, key, size, "no route takes the object");
-                }
-                return plan;
-            }
-            self.set_aside(plan.refusals);
-        }
-    }
-
-    fn set_aside(&mut self, refusals: Vec<Refusal>) {
-        for refusal in refusals {
+        let plan = plan::plan_messages(routes, &self.arrivals, &self.message_of, settings);
+        for refusal in &plan.refusals {
             let message = self.message_of[refusal.arrival];
             let message_id = self.ids[message].as_deref();
             let Arrival { bucket, key, .. } = &self.arrivals[refusal.arrival];
             let (code, route, reason) = (refusal.reason.code(), &refusal.route, &refusal.reason);
             tracing::error!(code, route, bucket, key, message_id, %reason, "message goes back");
-            self.failures.entry(message).or_insert(Error::Refused(refusal));
+            self.failures.entry(message).or_insert(Error::Refused(refusal.clone()));
         }
-        let stays: Vec<bool> =
-            self.message_of.iter().map(|message| !self.failures.contains_key(message)).collect();
-        let mut flags = stays.iter();
-        self.arrivals.retain(|_| flags.next() == Some(&true));
-        let mut flags = stays.iter();
-        self.message_of.retain(|_| flags.next() == Some(&true));
+        for Arrival { bucket, key, size, .. } in plan.unmatched.iter().map(|i| &self.arrivals[*i]) {
+            tracing::debug!(bucket, key, size, "no route takes the object");
+        }
+        plan
     }
 
     /// The messages of which anything was not done; logs which run it was.

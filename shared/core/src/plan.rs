@@ -6,7 +6,7 @@
 mod batch;
 mod display;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use display::printable;
 use serde::Serialize;
@@ -88,9 +88,42 @@ impl RefusalReason {
 /// Decides what to start. Every arrival that a route takes is in exactly one request or refusal of
 /// that route.
 pub fn plan(routes: &Routes, arrivals: &[Arrival], settings: &Settings) -> Plan {
+    plan_some(routes, arrivals, 0..arrivals.len(), settings)
+}
+
+/// Decides what to start for arrivals that came in messages; `message_of` tells each arrival's.
+///
+/// A message is the unit: one of which anything is refused starts nothing, since it is delivered
+/// again, and its other runs would start again each time. Such messages have refusals only.
+pub fn plan_messages(
+    routes: &Routes,
+    arrivals: &[Arrival],
+    message_of: &[usize],
+    settings: &Settings,
+) -> Plan {
+    let mut refusals: Vec<Refusal> = Vec::new();
+    let mut refused: BTreeSet<usize> = BTreeSet::new();
+    loop {
+        let rest = (0..arrivals.len()).filter(|arrival| !refused.contains(&message_of[*arrival]));
+        let plan = plan_some(routes, arrivals, rest, settings);
+        if plan.refusals.is_empty() {
+            return Plan { refusals, ..plan };
+        }
+        refused.extend(plan.refusals.iter().map(|refusal| message_of[refusal.arrival]));
+        refusals.extend(plan.refusals);
+    }
+}
+
+fn plan_some(
+    routes: &Routes,
+    arrivals: &[Arrival],
+    indices: impl Iterator<Item = usize>,
+    settings: &Settings,
+) -> Plan {
     let mut groups: BTreeMap<(usize, Vec<&str>), Vec<usize>> = BTreeMap::new();
     let mut unmatched = Vec::new();
-    for (index, arrival) in arrivals.iter().enumerate() {
+    for index in indices {
+        let arrival = &arrivals[index];
         let mut is_taken = false;
         for route_index in routes.find(&arrival.bucket, &arrival.key) {
             let route = &routes.routes[route_index];

@@ -69,11 +69,6 @@ impl Trie {
         0
     }
 
-    fn add(&mut self, node: Node) -> usize {
-        self.nodes.push(node);
-        self.nodes.len() - 1
-    }
-
     /// The node that `segment` leads to from `at`, made if there is none yet.
     fn below(&mut self, at: usize, segment: &Segment) -> usize {
         let fresh = self.nodes.len();
@@ -87,7 +82,7 @@ impl Trie {
             },
         };
         if next == fresh {
-            self.add(Node { stays: *segment == Segment::Any, ..Node::default() });
+            self.nodes.push(Node { stays: *segment == Segment::Any, ..Node::default() });
         }
         next
     }

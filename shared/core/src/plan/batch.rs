@@ -1,6 +1,5 @@
 //! One group of one route → its batches, and the arguments of their runs.
 
-use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -101,21 +100,20 @@ fn members<'a>(arrivals: &'a [Arrival], indices: &[usize]) -> Vec<Member<'a>> {
 }
 
 fn newest(mut versions: Vec<Member<'_>>) -> Vec<Member<'_>> {
-    // Total and independent of the order of arrival, so that batch ids are.
-    versions.sort_by(|one, other| {
-        let by_sequencer = match (&one.arrival.sequencer, &other.arrival.sequencer) {
-            (Some(one), Some(other)) => compare_sequencers(one, other),
-            _ => Ordering::Equal,
-        };
-        by_sequencer.then_with(|| identity(one.arrival).cmp(&identity(other.arrival)))
-    });
-    if versions.iter().any(|member| member.arrival.sequencer.is_none()) {
-        versions.sort_by_key(|member| identity(member.arrival));
+    // By identity first, so that neither order nor choice depends on the order of arrival.
+    versions.sort_by_key(|member| identity(member.arrival));
+    let sequencer = |member: &Member<'_>| member.arrival.sequencer.clone();
+    let Some(sequencers) = versions.iter().map(sequencer).collect::<Option<Vec<_>>>() else {
         return versions;
-    }
+    };
+    let by_sequencer =
+        |one: &usize, other: &usize| compare_sequencers(&sequencers[*one], &sequencers[*other]);
+    let Some(newest) = (0..versions.len()).max_by(by_sequencer) else {
+        return versions;
+    };
     let mut indices: Vec<usize> = versions.iter().flat_map(|m| m.indices.iter().copied()).collect();
     indices.sort_unstable();
-    versions.pop().map(|member| Member { indices, ..member }).into_iter().collect()
+    vec![Member { arrival: versions[newest].arrival, indices }]
 }
 
 /// What makes two events of one key tell of the same object version.

@@ -158,6 +158,17 @@ fn a_value_that_would_begin_with_a_dash_is_refused_and_its_siblings_go_on() {
 }
 
 #[test]
+fn a_message_of_which_anything_is_refused_starts_nothing_and_other_messages_do() {
+    let arrivals =
+        ["orders/dt=1/a.csv", "x/-rf.csv", "orders/dt=1/b.csv"].map(|key| arrival("landing", key));
+    let plan = plan_messages(&routes(), &arrivals, &[0, 0, 1], &Settings::default());
+    let refused: Vec<usize> = plan.refusals.iter().map(|refusal| refusal.arrival).collect();
+    assert_eq!(refused, [1]);
+    assert!(plan.requests.iter().all(|request| request.arrivals == [2]));
+    assert_eq!(plan.requests.len(), 2, "by `orders` and by `each`");
+}
+
+#[test]
 fn a_value_with_a_nul_is_refused() {
     let plan = plan_of(&[arrival("landing", "x/a\0.csv")]);
     let reason = RefusalReason::Nul { argument: "--name".to_owned() };

@@ -21,7 +21,7 @@ pub fn resolve(written: &written::RoutesFile, root: &Node, problems: &mut Vec<Pr
         }
         None => at.missing("version"),
     }
-    let targets = targets::resolve(written, &mut at.key("targets"));
+    let targets = targets::resolve(written, &mut at);
     let routes = routes::resolve(written, &targets, &mut at);
     Routes::new(targets, routes)
 }

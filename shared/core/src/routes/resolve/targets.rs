@@ -10,10 +10,10 @@ use crate::secret::Secret;
 
 pub fn resolve(written: &written::RoutesFile, at: &mut At<'_>) -> BTreeMap<String, Target> {
     let Some(targets) = &written.targets else {
-        at.path.clear();
         at.missing("targets");
         return BTreeMap::new();
     };
+    let mut at = at.key("targets");
     targets
         .iter()
         .filter_map(|(name, target)| {
