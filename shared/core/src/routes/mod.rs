@@ -1,11 +1,10 @@
 //! Routes: which objects start which jobs. [`Routes::parse`] takes the text of a `routes.yaml`
-//! through two stages, as written (`written`, `read`) → resolved and valid (`resolve`).
+//! through two stages, as written (`written`) → resolved and valid (`resolve`).
 //!
 //! A [`Routes`] value is valid by construction: names are unique, patterns and templates are
 //! parsed, every name in them is known, targets exist, roles are ARNs. The environment is not read
 //! here: an external ID stays the name of its variable.
 
-mod read;
 mod resolve;
 mod written;
 
@@ -20,11 +19,15 @@ use crate::problem::Problem;
 use crate::router::Router;
 use crate::secret::Secret;
 use crate::template::Template;
-use crate::yaml;
+use crate::{typed, yaml};
 
 /// The largest file that is read, in bytes. A function's zip and a custom resource's properties
 /// hold less comfortably than this.
 const MAX_FILE_BYTES: usize = 1024 * 1024;
+
+/// All lists of the file.
+pub(crate) const LISTS: [&[&str]; 3] =
+    [&["routes"], &["routes", "batch", "by"], &["routes", "start", "retry", "states"]];
 
 /// A valid routes file.
 #[derive(Debug, Clone)]
@@ -119,7 +122,7 @@ impl Routes {
         }
         let (node, mut problems) = yaml::read(text);
         let resolved = node.and_then(|mut node| {
-            let (written, more) = read::read(&mut node);
+            let (written, more) = typed::read(&mut node, &LISTS);
             problems.extend(more);
             Some(resolve::resolve(&written?, &node, &mut problems))
         });

@@ -218,14 +218,14 @@ fn a_list_is_not_taken_for_a_mapping() {
         "    where: { min_bytes: 1 }",
         "    where: [1]",
         expect![[r#"
-            12:12: error: `where` is a list (only `routes`, `by` and `states` are lists)
+            12:12: error: `where` is a list (lists are `routes`, `by`, `states`)
         "#]],
     );
     check_with(
         "  analytics:\n",
         "  routes: [\"222222222222\", eu-west-1]\n  analytics:\n",
         expect![[r#"
-            3:11: error: `routes` is a list (only `routes`, `by` and `states` are lists)
+            3:11: error: `routes` is a list (lists are `routes`, `by`, `states`)
         "#]],
     );
 }

@@ -34,7 +34,11 @@ pub fn resolve(
         if let Some(name) = &route.name {
             let line = at.key("name").place().line;
             if let Some(first) = first_lines.get(name.as_str()) {
-                let hint = format!("the route in line {first} has this name already");
+                let hint = match first {
+                    // Properties have no lines.
+                    0 => "an earlier route has this name already".to_owned(),
+                    first => format!("the route in line {first} has this name already"),
+                };
                 at.key("name").error(format!("a second route `{name}`"), hint);
             }
             first_lines.entry(name).or_insert(line);

@@ -1,18 +1,22 @@
-//! A tree of nodes → [`RoutesFile`], with *all* the places that do not fit.
+//! A tree of nodes → a type of serde, with *all* the places that do not fit.
 //!
 //! Deserialising stops at the first such place. So it is reported, taken out of the tree, and what
 //! is left is read again, until it reads: each round takes one node out, so it ends.
 
+use serde::de::DeserializeOwned;
 use serde_path_to_error::Segment;
 
-use super::written::RoutesFile;
 use crate::problem::{Problem, did_you_mean};
 use crate::yaml::{Content, MAX_PROBLEMS, Node, Step, shown};
 
-/// What is written; `None` if the root itself is no mapping. `node` loses what does not fit.
-pub fn read(node: &mut Node) -> (Option<RoutesFile>, Vec<Problem>) {
+/// Where lists stand, by the keys above them.
+pub type Lists<'a> = [&'a [&'a str]];
+
+/// What is written; `None` if the root itself is no mapping. `node` loses what does not fit; `lists`
+/// are all the lists that the type has.
+pub fn read<T: DeserializeOwned>(node: &mut Node, lists: &Lists<'_>) -> (Option<T>, Vec<Problem>) {
     let mut problems = Vec::new();
-    refuse_positional(node, &[], &mut problems);
+    refuse_positional(node, &[], lists, &mut problems);
     loop {
         if problems.len() >= MAX_PROBLEMS {
             let last = problems.iter().map(|problem| &problem.place).max_by_key(|p| p.bytes.start);
@@ -43,12 +47,13 @@ fn step(segment: &Segment) -> Option<Step> {
     }
 }
 
-/// Where lists stand, by the keys above them.
-const LISTS: [&[&str]; 3] =
-    [&["routes"], &["routes", "batch", "by"], &["routes", "start", "retry", "states"]];
-
 /// Serde takes a list for a struct, its items in the order of the fields. Nobody means that.
-fn refuse_positional(node: &mut Node, above: &[&str], problems: &mut Vec<Problem>) {
+fn refuse_positional(
+    node: &mut Node,
+    above: &[&str],
+    lists: &Lists<'_>,
+    problems: &mut Vec<Problem>,
+) {
     match &mut node.content {
         Content::Scalar(_) => {}
         Content::Sequence(items) => {
@@ -58,7 +63,7 @@ fn refuse_positional(node: &mut Node, above: &[&str], problems: &mut Vec<Problem
                     let problem = Problem::error(&item.place, "a list inside a list");
                     problems.push(problem.hint("no list here holds lists"));
                 } else {
-                    refuse_positional(item, above, problems);
+                    refuse_positional(item, above, lists, problems);
                 }
                 !is_list
             });
@@ -67,13 +72,15 @@ fn refuse_positional(node: &mut Node, above: &[&str], problems: &mut Vec<Problem
             entries.retain_mut(|entry| {
                 let path: Vec<&str> = above.iter().copied().chain([entry.key.as_str()]).collect();
                 let is_list = matches!(entry.value.content, Content::Sequence(_));
-                let is_refused = is_list && !LISTS.contains(&path.as_slice());
+                let is_refused = is_list && !lists.contains(&path.as_slice());
                 if is_refused {
                     let message = format!("`{}` is a list", shown(&entry.key));
                     let problem = Problem::error(&entry.value.place, message);
-                    problems.push(problem.hint("only `routes`, `by` and `states` are lists"));
+                    let names: Vec<&str> =
+                        lists.iter().filter_map(|list| list.last().copied()).collect();
+                    problems.push(problem.hint(format!("lists are `{}`", names.join("`, `"))));
                 } else {
-                    refuse_positional(&mut entry.value, &path, problems);
+                    refuse_positional(&mut entry.value, &path, lists, problems);
                 }
                 !is_refused
             });
