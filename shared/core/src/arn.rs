@@ -24,13 +24,14 @@ impl<'a> RoleArn<'a> {
 }
 
 /// Whether `text` can be a role's name, its path before it: IAM admits 1 to 64 of
-/// `[\w+=,.@-]`, and paths of printable ASCII between slashes, of 512 characters at most.
+/// `[\w+=,.@-]`, and paths of printable ASCII between slashes, of 512 characters at most. A path with
+/// `*` or `?` is refused: a condition on `aws:PrincipalArn` would take it for a pattern.
 pub fn is_role_name(text: &str) -> bool {
     let (path, name) = text.rsplit_once('/').unwrap_or(("", text));
     let is_name = (1..=64).contains(&name.len())
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+=,.@-".contains(&b));
     let is_segment =
-        |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_graphic() && b != b'*');
+        |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_graphic() && !b"*?".contains(&b));
     is_name && path.len() <= 510 && (path.is_empty() || path.split('/').all(is_segment))
 }
 
@@ -62,6 +63,7 @@ mod tests {
             "arn:zzz:iam::222222222222:role/x",
             "arn:aws:iam::222222222222:role/a//b",
             "arn:aws:iam::222222222222:role/*",
+            "arn:aws:iam::222222222222:role/team?/x",
         ] {
             assert_eq!(RoleArn::parse(text), None, "{text}");
         }

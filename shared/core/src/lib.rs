@@ -8,10 +8,13 @@
 
 pub mod arn;
 pub mod arrivals;
+mod at;
 pub mod pattern;
 pub mod plan;
+pub mod policy;
 pub mod problem;
 pub mod properties;
+pub mod roles;
 pub mod router;
 pub mod routes;
 pub mod secret;

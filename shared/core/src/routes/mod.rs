@@ -5,8 +5,8 @@
 //! parsed, every name in them is known, targets exist, roles are ARNs. The environment is not read
 //! here: an external ID stays the name of its variable.
 
-mod resolve;
-mod written;
+pub(crate) mod resolve;
+pub(crate) mod written;
 
 use std::collections::BTreeMap;
 
@@ -14,6 +14,7 @@ pub use resolve::is_external_id;
 pub use written::json_schema;
 
 use crate::arrivals::Arrival;
+use crate::at::At;
 use crate::pattern::Pattern;
 use crate::problem::Problem;
 use crate::router::Router;
@@ -124,7 +125,7 @@ impl Routes {
         let resolved = node.and_then(|mut node| {
             let (written, more) = typed::read(&mut node, &LISTS);
             problems.extend(more);
-            Some(resolve::resolve(&written?, &node, &mut problems))
+            Some(resolve::resolve(&written?, At::new(&node, &mut problems)))
         });
         if resolved.is_none() && problems.is_empty() {
             let place = crate::problem::Place { line: 1, column: 1, bytes: 0..0 };

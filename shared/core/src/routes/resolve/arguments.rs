@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::At;
+use crate::at::At;
 use crate::pattern::Pattern;
 use crate::problem::did_you_mean;
 use crate::routes::written;

@@ -1,6 +1,7 @@
 //! When a batch closes and what happens to its runs.
 
-use super::{At, not_applied_yet};
+use super::not_applied_yet;
+use crate::at::At;
 use crate::pattern::Pattern;
 use crate::problem::did_you_mean;
 use crate::routes::written;

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{At, ROUTE_NAME, arguments, batch, is_route_name, not_applied_yet};
+use super::{ROUTE_NAME, arguments, batch, is_route_name, not_applied_yet};
+use crate::at::At;
 use crate::pattern::Pattern;
 use crate::problem::did_you_mean;
 use crate::routes::{Condition, Route, Target, written};

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{At, ROUTE_NAME, is_route_name};
+use super::{ROUTE_NAME, is_route_name};
 use crate::arn::{RoleArn, is_account, is_role_name};
+use crate::at::At;
 use crate::problem::Problem;
 use crate::routes::{ExternalId, Target, written};
 use crate::secret::Secret;

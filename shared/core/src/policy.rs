@@ -1,0 +1,261 @@
+//! IAM policy documents: rendered in one way only, compared by what they mean, measured as IAM does.
+//!
+//! Knows the grammar of policies, and nothing of what Landfall's roles may do (`roles`).
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde_json::{Map, Value, json};
+
+/// The version of the policy language.
+const VERSION: &str = "2012-10-17";
+
+/// A policy document in canonical form: lists where IAM admits a scalar or a list, sorted and without
+/// repetitions, so that equal documents mean the same. The order of statements is kept in text, and
+/// ignored in comparison.
+#[derive(Clone)]
+pub struct Document(Value);
+
+impl Document {
+    /// A document of `statements`.
+    pub fn new(statements: impl IntoIterator<Item = Statement>) -> Self {
+        let statements: Vec<Value> = statements.into_iter().map(|s| Value::Object(s.0)).collect();
+        Self(canonical(json!({ "Version": VERSION, "Statement": statements })))
+    }
+
+    /// Reads what IAM returned; `None` if it is no JSON object.
+    pub fn parse(text: &str) -> Option<Self> {
+        let value: Value = serde_json::from_str(text).ok()?;
+        value.is_object().then(|| Self(canonical(value)))
+    }
+
+    /// The text to send: JSON without white space, the keys sorted.
+    pub fn to_json(&self) -> String {
+        self.0.to_string()
+    }
+
+    /// The document as a value, for printing.
+    pub fn value(&self) -> &Value {
+        &self.0
+    }
+
+    /// The length that IAM's quotas count: white space is free outside and inside of strings.
+    pub fn counted_chars(&self) -> usize {
+        self.to_json().chars().filter(|c| !c.is_whitespace()).count()
+    }
+
+    /// The same, without the values of `sts:ExternalId`.
+    pub fn without_external_ids(&self) -> Self {
+        let mut value = self.0.clone();
+        hide_external_ids(&mut value);
+        Self(value)
+    }
+
+    fn sorted(&self) -> Value {
+        let mut value = self.0.clone();
+        if let Some(Value::Array(statements)) = value.get_mut("Statement") {
+            statements.sort_by_cached_key(Value::to_string);
+        }
+        value
+    }
+}
+
+impl PartialEq for Document {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0 || self.sorted() == other.sorted()
+    }
+}
+
+impl Eq for Document {}
+
+/// External IDs are not shown.
+impl fmt::Debug for Document {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.without_external_ids().to_json())
+    }
+}
+
+fn hide_external_ids(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            for (key, value) in map {
+                if key.eq_ignore_ascii_case("sts:ExternalId") {
+                    *value = json!(["…"]);
+                } else {
+                    hide_external_ids(value);
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(hide_external_ids),
+        _ => {}
+    }
+}
+
+/// A statement that allows; see the methods for what else it can say.
+#[derive(Debug, Clone)]
+pub struct Statement(Map<String, Value>);
+
+impl Statement {
+    /// Allows `actions`. The Sid is letters and digits.
+    pub fn allow<'a>(sid: &str, actions: impl IntoIterator<Item = &'a str>) -> Self {
+        Self::new("Allow", sid, actions)
+    }
+
+    /// Denies `actions`.
+    pub fn deny<'a>(sid: &str, actions: impl IntoIterator<Item = &'a str>) -> Self {
+        Self::new("Deny", sid, actions)
+    }
+
+    fn new<'a>(effect: &str, sid: &str, actions: impl IntoIterator<Item = &'a str>) -> Self {
+        let actions: Vec<&str> = actions.into_iter().collect();
+        let map = json!({ "Sid": sid, "Effect": effect, "Action": actions });
+        Self(map.as_object().cloned().unwrap_or_default())
+    }
+
+    /// On `resources`, which are escaped already.
+    pub fn on(mut self, resources: impl IntoIterator<Item = String>) -> Self {
+        let resources: BTreeSet<String> = resources.into_iter().collect();
+        self.0.insert("Resource".to_owned(), json!(resources));
+        self
+    }
+
+    /// By a principal, of kind `AWS` or `Service`.
+    pub fn by(mut self, kind: &str, principal: &str) -> Self {
+        self.0.insert("Principal".to_owned(), json!({ kind: principal }));
+        self
+    }
+
+    /// Under the condition that `operator` holds for `key` and one of `values`.
+    pub fn when(
+        mut self,
+        operator: &str,
+        key: &str,
+        values: impl IntoIterator<Item = String>,
+    ) -> Self {
+        let values: BTreeSet<String> = values.into_iter().collect();
+        let conditions = self.0.entry("Condition").or_insert_with(|| json!({}));
+        conditions[operator][key] = json!(values);
+        self
+    }
+}
+
+/// Scalars → lists of one, lists sorted; statements as a list.
+fn canonical(document: Value) -> Value {
+    let Value::Object(mut document) = document else {
+        return document;
+    };
+    let statements = match document.remove("Statement") {
+        Some(Value::Array(statements)) => statements,
+        Some(statement) => vec![statement],
+        None => Vec::new(),
+    };
+    let statements: Vec<Value> = statements.into_iter().map(canonical_statement).collect();
+    document.insert("Statement".to_owned(), statements.into());
+    Value::Object(document)
+}
+
+fn canonical_statement(statement: Value) -> Value {
+    let Value::Object(statement) = statement else {
+        return statement;
+    };
+    let fields = statement.into_iter().map(|(field, value)| {
+        let value = match field.as_str() {
+            "Action" | "NotAction" | "Resource" | "NotResource" => list(value),
+            "Principal" | "NotPrincipal" => each(value, list),
+            "Condition" => each(value, |keys| each(keys, list)),
+            _ => value,
+        };
+        (field, value)
+    });
+    Value::Object(fields.collect())
+}
+
+fn each(value: Value, change: impl Fn(Value) -> Value) -> Value {
+    match value {
+        Value::Object(map) => map.into_iter().map(|(key, value)| (key, change(value))).collect(),
+        other => other,
+    }
+}
+
+fn list(value: Value) -> Value {
+    let items = match value {
+        Value::Array(items) => items,
+        scalar => vec![scalar],
+    };
+    // IAM takes true for "true", and returns either.
+    let text = |item: Value| match item {
+        Value::String(text) => text,
+        other => other.to_string(),
+    };
+    let items: BTreeSet<String> = items.into_iter().map(text).collect();
+    json!(items)
+}
+
+/// `text` as it stands for itself in a resource or in a value of `StringLike`: `*`, `?` and `$` mean
+/// something else there unless they are written as policy variables.
+pub fn literal(text: &str) -> String {
+    text.chars().fold(String::new(), |mut escaped, c| {
+        match c {
+            '*' | '?' | '$' => escaped.extend(['$', '{', c, '}']),
+            c => escaped.push(c),
+        }
+        escaped
+    })
+}
+
+/// The beginning of `text` that a policy document can hold: U+0020 to U+00FF (the pattern of
+/// `PolicyDocument` in IAM's API).
+pub fn admissible(text: &str) -> &str {
+    let end = text.find(|c| !matches!(c, '\u{20}'..='\u{ff}')).unwrap_or(text.len());
+    &text[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documents_that_mean_the_same_are_equal() {
+        let one = Document::parse(
+            r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"a:B","Resource":["y","x"],
+                "Condition":{"Bool":{"aws:SecureTransport":true}}}}"#,
+        );
+        let other = Document::parse(
+            r#"{"Statement":[{"Resource":["x","y","x"],"Action":["a:B"],"Effect":"Allow",
+                "Condition":{"Bool":{"aws:SecureTransport":["true"]}}}],"Version":"2012-10-17"}"#,
+        );
+        assert!(one.is_some());
+        assert_eq!(one, other);
+        let narrower = Document::parse(
+            r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"a:B","Resource":"x",
+                "Condition":{"Bool":{"aws:SecureTransport":"true"}}}]}"#,
+        );
+        assert_ne!(one, narrower);
+    }
+
+    #[test]
+    fn the_order_of_statements_means_nothing() {
+        let allow = |sid| Statement::allow(sid, ["a:B"]).on(["x".to_owned()]);
+        let one = Document::new([allow("A"), allow("B")]);
+        assert_eq!(one, Document::new([allow("B"), allow("A")]));
+        assert_ne!(one, Document::new([allow("A")]));
+    }
+
+    #[test]
+    fn a_document_does_not_show_external_ids() {
+        let trust = Statement::allow("A", ["sts:AssumeRole"]).by("AWS", "x").when(
+            "StringEquals",
+            "sts:ExternalId",
+            ["hunter2".to_owned()],
+        );
+        let document = Document::new([trust]);
+        assert!(document.to_json().contains("hunter2"));
+        assert!(!format!("{document:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn what_policies_take_for_a_pattern_is_written_as_a_variable() {
+        assert_eq!(literal("a*b?c${aws:username}"), "a${*}b${?}c${$}{aws:username}");
+        assert_eq!(admissible("é/ ü/日本/x"), "é/ ü/");
+    }
+}

@@ -1,0 +1,231 @@
+//! Desired and observed → steps, in the order in which they are to be carried out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use super::{Observed, Owner, POLICY_NAME, Role};
+use crate::policy::Document;
+
+/// One call to IAM about one role.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// `CreateRole`, with the tags in the same call: the role is never without an owner.
+    Create(Box<New>),
+    /// `TagRole`.
+    Tag(BTreeMap<String, String>),
+    /// `PutRolePermissionsBoundary`.
+    PutBoundary(String),
+    /// `DetachRolePolicy`.
+    Detach(String),
+    /// `DeleteRolePolicy`.
+    DeletePolicy(String),
+    /// `UpdateAssumeRolePolicy`.
+    UpdateTrust(Document),
+    /// `PutRolePolicy`.
+    PutPolicy { name: String, document: Document },
+    /// `UpdateRole`, which sets both.
+    Update { description: String, max_session_secs: i32 },
+    /// `UntagRole`.
+    Untag(BTreeSet<String>),
+    /// `DeleteRolePermissionsBoundary`.
+    DeleteBoundary,
+    /// `DeleteRole`.
+    Delete,
+}
+
+/// What `CreateRole` takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct New {
+    pub path: String,
+    pub description: String,
+    pub trust: Document,
+    pub permissions_boundary: Option<String>,
+    pub max_session_secs: i32,
+    pub tags: BTreeMap<String, String>,
+}
+
+/// Why a role of this name cannot become what is desired.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Conflict {
+    #[error(
+        "role `{arn}` exists and is not of this resource: {}; choose another `RoleName`, or, if it is to be \
+         taken over, give it the tags `landfall:stack-id`, `landfall:logical-id` and `landfall:physical-id`",
+        owned_by(.owner.as_deref())
+    )]
+    Foreign { arn: String, owner: Option<Box<Owner>> },
+    #[error(
+        "role `{arn}` cannot be moved to path `{path}`: names are unique whatever the path; change \
+         `RoleName` too"
+    )]
+    OtherPath { arn: String, path: String },
+}
+
+fn owned_by(owner: Option<&Owner>) -> String {
+    match owner {
+        None => "it has no owner tags".to_owned(),
+        Some(owner) => {
+            format!("its tags name `{}` of stack `{}`", owner.logical_id, owner.stack_id)
+        }
+    }
+}
+
+impl Conflict {
+    /// A stable identifier for logs and metrics.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Foreign { .. } => "role_not_ours",
+            Self::OtherPath { .. } => "role_path_changed",
+        }
+    }
+}
+
+/// The steps that make `observed` what `desired` says; none if it is already.
+///
+/// A role that another replacement of the same resource left is taken over. The boundary comes before
+/// any policy, so that no policy is ever without it; what narrows comes before what widens.
+///
+/// # Errors
+/// A role of that name is somebody else's, or has another path.
+pub fn diff(desired: &Role, observed: Option<&Observed>) -> Result<Vec<Step>, Conflict> {
+    let mut steps = Vec::new();
+    let policy =
+        || Step::PutPolicy { name: POLICY_NAME.to_owned(), document: desired.permissions.clone() };
+    let Some(observed) = observed else {
+        return Ok(vec![
+            Step::Create(Box::new(New {
+                path: desired.path.clone(),
+                description: desired.description.clone(),
+                trust: desired.trust.document(),
+                permissions_boundary: desired.permissions_boundary.clone(),
+                max_session_secs: desired.max_session_secs,
+                tags: desired.tags.clone(),
+            })),
+            policy(),
+        ]);
+    };
+    check(desired, observed)?;
+    let missing: BTreeMap<String, String> = desired
+        .tags
+        .iter()
+        .filter(|(name, value)| observed.tags.get(*name) != Some(value))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    if !missing.is_empty() {
+        steps.push(Step::Tag(missing));
+    }
+    if let Some(boundary) = &desired.permissions_boundary
+        && observed.permissions_boundary.as_ref() != Some(boundary)
+    {
+        steps.push(Step::PutBoundary(boundary.clone()));
+    }
+    if desired.is_exclusive {
+        steps.extend(observed.attached.iter().cloned().map(Step::Detach));
+        let others = observed.policies.keys().filter(|name| *name != POLICY_NAME);
+        steps.extend(others.cloned().map(Step::DeletePolicy));
+    }
+    let trust = desired.trust.document();
+    if observed.trust.as_ref() != Some(&trust) {
+        steps.push(Step::UpdateTrust(trust));
+    }
+    if observed.policies.get(POLICY_NAME).and_then(Option::as_ref) != Some(&desired.permissions) {
+        steps.push(policy());
+    }
+    if (observed.max_session_secs, &observed.description)
+        != (desired.max_session_secs, &desired.description)
+    {
+        steps.push(Step::Update {
+            description: desired.description.clone(),
+            max_session_secs: desired.max_session_secs,
+        });
+    }
+    let extra: BTreeSet<String> = observed
+        .tags
+        .keys()
+        .filter(|name| !desired.tags.contains_key(*name) && !name.starts_with("aws:"))
+        .cloned()
+        .collect();
+    if !extra.is_empty() {
+        steps.push(Step::Untag(extra));
+    }
+    if desired.permissions_boundary.is_none() && observed.permissions_boundary.is_some() {
+        steps.push(Step::DeleteBoundary);
+    }
+    Ok(steps)
+}
+
+fn check(desired: &Role, observed: &Observed) -> Result<(), Conflict> {
+    let owner = Owner::of_tags(&observed.tags);
+    let is_ours = match (&owner, desired.owner()) {
+        (Some(theirs), Some(ours)) => ours.is_same_resource(theirs),
+        _ => false,
+    };
+    let arn = observed.arn.clone();
+    if !is_ours {
+        return Err(Conflict::Foreign { arn, owner: owner.map(Box::new) });
+    }
+    if observed.path != desired.path {
+        return Err(Conflict::OtherPath { arn, path: desired.path.clone() });
+    }
+    Ok(())
+}
+
+/// The steps that remove a role; none if it is not there, or belongs to anything but `owner`. A
+/// replacement that took the role over owns it: the clean-up of what it replaced leaves it alone.
+pub fn removal(owner: &Owner, observed: Option<&Observed>) -> Vec<Step> {
+    let Some(observed) = observed.filter(|o| Owner::of_tags(&o.tags).as_ref() == Some(owner))
+    else {
+        return Vec::new();
+    };
+    let detach = observed.attached.iter().cloned().map(Step::Detach);
+    let delete = observed.policies.keys().cloned().map(Step::DeletePolicy);
+    detach.chain(delete).chain([Step::Delete]).collect()
+}
+
+impl Step {
+    /// The operation of IAM's API.
+    pub fn operation(&self) -> &'static str {
+        match self {
+            Self::Create(_) => "CreateRole",
+            Self::Tag(_) => "TagRole",
+            Self::PutBoundary(_) => "PutRolePermissionsBoundary",
+            Self::Detach(_) => "DetachRolePolicy",
+            Self::DeletePolicy(_) => "DeleteRolePolicy",
+            Self::UpdateTrust(_) => "UpdateAssumeRolePolicy",
+            Self::PutPolicy { .. } => "PutRolePolicy",
+            Self::Update { .. } => "UpdateRole",
+            Self::Untag(_) => "UntagRole",
+            Self::DeleteBoundary => "DeleteRolePermissionsBoundary",
+            Self::Delete => "DeleteRole",
+        }
+    }
+}
+
+/// In words, without external IDs.
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Create(new) => write!(f, "create the role at path `{}`", new.path),
+            Self::Tag(tags) => write!(f, "set tags {}", names(tags.keys())),
+            Self::PutBoundary(arn) => write!(f, "set permissions boundary `{arn}`"),
+            Self::Detach(arn) => write!(f, "detach policy `{arn}`"),
+            Self::DeletePolicy(name) => write!(f, "delete inline policy `{name}`"),
+            Self::UpdateTrust(document) => {
+                write!(f, "set the trust policy to {}", document.without_external_ids().to_json())
+            }
+            Self::PutPolicy { name, document } => {
+                write!(f, "set inline policy `{name}` to {}", document.to_json())
+            }
+            Self::Update { max_session_secs, .. } => {
+                write!(f, "set the description, and sessions to at most {max_session_secs} s")
+            }
+            Self::Untag(keys) => write!(f, "remove tags {}", names(keys)),
+            Self::DeleteBoundary => f.write_str("remove the permissions boundary"),
+            Self::Delete => f.write_str("delete the role"),
+        }
+    }
+}
+
+fn names<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
+    let names: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
+    names.join(", ")
+}

@@ -1,0 +1,382 @@
+//! As written → valid: each check reports and goes on, so that one mistake does not hide another.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::{Home, Identity, Purpose, Spec};
+use crate::arn::{RoleArn, is_role_name};
+use crate::at::At;
+use crate::policy::{admissible, literal};
+use crate::problem::Problem;
+use crate::properties;
+use crate::roles::written::{Common, DEFAULT_PATH, JobRole, ReaderRole, StarterRole};
+use crate::roles::{Kind, OWNER_TAGS, Trust};
+use crate::routes::resolve::{self, is_external_id};
+use crate::routes::written::RoutesFile;
+use crate::routes::{Route, Routes, Target};
+use crate::secret::Secret;
+
+/// A role has 50 tags at most.
+const MAX_TAGS: usize = 50 - OWNER_TAGS.len();
+
+const LISTS: [&[&str]; 6] = [
+    &["TrustedRoleArns"],
+    &["KmsKeyArns"],
+    &["ReaderRoleArns"],
+    &["Routes", "routes"],
+    &["Routes", "routes", "batch", "by"],
+    &["Routes", "routes", "start", "retry", "states"],
+];
+
+pub fn read(kind: Kind, properties: &Value, home: &Home) -> Result<Spec, Vec<String>> {
+    match kind {
+        Kind::Starter => with(properties, home, starter),
+        Kind::Reader => with(properties, home, reader),
+        Kind::Job => with(properties, home, job),
+    }
+}
+
+/// What differs between the kinds of role.
+struct Own {
+    trust: Trust,
+    purpose: Purpose,
+    notes: Vec<String>,
+}
+
+/// What the parts of the properties see of each other.
+struct Setting<'a> {
+    home: &'a Home,
+    /// The role's own ARN, once name and path are known to be fine.
+    arn: Option<String>,
+}
+
+fn with<T: DeserializeOwned + JsonSchema + HasCommon>(
+    properties: &Value,
+    home: &Home,
+    own: impl Fn(&T, &Setting<'_>, &mut At<'_>) -> Option<Own>,
+) -> Result<Spec, Vec<String>> {
+    let properties::Read { written, root, mut problems } =
+        properties::read::<T>(properties, &LISTS);
+    let spec = written.and_then(|written| {
+        let mut at = At::new(&root, &mut problems);
+        let common = written.common();
+        let identity = Identity::read(properties, home);
+        let spec = self::common(&common, identity, home, &mut at);
+        let arn = spec.as_ref().map(|spec| {
+            let Identity { account, name, .. } = &spec.identity;
+            format!("arn:{}:iam::{account}:role{}{name}", home.partition, spec.path)
+        });
+        let own = own(&written, &Setting { home, arn }, &mut at)?;
+        let spec = spec?;
+        let description = match spec.description.is_empty() {
+            true => T::DESCRIPTION.to_owned(),
+            false => spec.description,
+        };
+        Some(Spec { description, trust: own.trust, purpose: own.purpose, notes: own.notes, ..spec })
+    });
+    problems.retain(Problem::is_error);
+    problems.sort_by_key(|problem| problem.place.bytes.start);
+    match spec.filter(|_| problems.is_empty()) {
+        Some(spec) => Ok(spec),
+        None => Err(problems.iter().map(|p| properties::describe(&root, p)).collect()),
+    }
+}
+
+trait HasCommon {
+    const DESCRIPTION: &'static str;
+    fn common(&self) -> Common<'_>;
+}
+
+macro_rules! has_common {
+    ($name:ident, $description:literal) => {
+        impl HasCommon for $name {
+            const DESCRIPTION: &'static str = $description;
+            fn common(&self) -> Common<'_> {
+                self.common()
+            }
+        }
+    };
+}
+
+has_common!(StarterRole, "Landfall's trigger starts jobs with it.");
+has_common!(ReaderRole, "Landfall's jobs read what landed with it.");
+has_common!(JobRole, "Glue runs jobs with it that Landfall starts.");
+
+/// A spec whose trust and purpose are still to come.
+fn common(
+    written: &Common<'_>,
+    identity: Option<Identity>,
+    home: &Home,
+    at: &mut At<'_>,
+) -> Option<Spec> {
+    if written.version.is_some_and(|version| version != 1) {
+        at.key("Version").error("this version is not known", "this is version 1");
+    }
+    match written.role_name {
+        None => at.missing("RoleName"),
+        Some(name) if is_role_name(name) && !name.contains('/') => {}
+        Some(name) => at.key("RoleName").error(
+            format!("`{}` is not a role's name", name.escape_debug()),
+            "a name has 1 to 64 letters, digits and `_+=,.@-`; the path is a property of its own",
+        ),
+    }
+    if written
+        .provisioning_role_arn
+        .is_some_and(|arn| !arn.is_empty() && RoleArn::parse(arn).is_none())
+    {
+        at.key("ProvisioningRoleArn").error("this is not the ARN of a role", ROLE_ARN);
+    }
+    external_id("ProvisioningExternalId", written.provisioning_external_id, at);
+    let path = written.path.unwrap_or(DEFAULT_PATH);
+    let is_path = path == "/" || (path.starts_with('/') && path.ends_with('/') && path.len() > 1);
+    // A name behind the path makes it what `is_role_name` checks.
+    if !is_path || !is_role_name(&format!("{}x", path.trim_start_matches('/'))) {
+        at.key("Path").error(
+            format!("`{}` is not a path", path.escape_debug()),
+            "a path begins and ends with `/`, and holds neither `*` nor `?`: /landfall/",
+        );
+    }
+    let description = written.description.unwrap_or_default();
+    let is_text = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='~' | '\u{a1}'..='\u{ff}');
+    if description.chars().count() > 1000 || !description.chars().all(is_text) {
+        at.key("Description")
+            .error("IAM does not take this description", "it has at most 1,000 Latin-1 characters");
+    }
+    if let Some(boundary) = written.permissions_boundary
+        && !(boundary.starts_with("arn:") && boundary.contains(":policy/"))
+    {
+        at.key("PermissionsBoundary").error(
+            "this is not the ARN of a managed policy",
+            "it looks like arn:aws:iam::111111111111:policy/landfall-boundary",
+        );
+    }
+    let max_session_secs = written.max_session_duration.unwrap_or(3_600);
+    if !(3_600..=43_200).contains(&max_session_secs) {
+        at.key("MaxSessionDuration")
+            .error(format!("{max_session_secs} s is out of range"), "IAM admits 3,600 to 43,200");
+    }
+    let tags = written.tags.cloned().unwrap_or_default();
+    tags_fit(&tags, &mut at.key("Tags"));
+    Some(Spec {
+        identity: identity?,
+        home: home.clone(),
+        path: path.to_owned(),
+        description: description.to_owned(),
+        permissions_boundary: written.permissions_boundary.map(str::to_owned),
+        max_session_secs: i32::try_from(max_session_secs).ok()?,
+        tags,
+        trust: Trust::Service(""),
+        purpose: Purpose::Run { readers: BTreeSet::new() },
+        notes: Vec::new(),
+    })
+}
+
+fn tags_fit(tags: &BTreeMap<String, String>, at: &mut At<'_>) {
+    if tags.len() > MAX_TAGS {
+        at.error(
+            format!("there are {} tags", tags.len()),
+            "a role has 50, 3 of them are Landfall's",
+        );
+    }
+    let is_text = |text: &str| {
+        text.chars().all(|c| c.is_alphanumeric() || c == ' ' || "_.:/=+-@".contains(c))
+    };
+    for (name, value) in tags {
+        if name.starts_with("landfall:") || name.to_lowercase().starts_with("aws:") {
+            at.key(name).error(
+                "this name is reserved",
+                "tag names here do not begin with `landfall:` or `aws:`",
+            );
+        } else if !(1..=128).contains(&name.chars().count())
+            || value.chars().count() > 256
+            || !is_text(name)
+            || !is_text(value)
+        {
+            at.key(name).error(
+                "IAM does not take this tag",
+                "a name has at most 128, a value 256 letters, digits, spaces and `_.:/=+-@`",
+            );
+        }
+    }
+}
+
+const ROLE_ARN: &str = "it looks like arn:aws:iam::222222222222:role/landfall/landfall-job";
+
+/// Roles of one account, by their ARNs.
+fn roles(
+    field: &str,
+    arns: Option<&Vec<String>>,
+    at: &mut At<'_>,
+) -> Option<(String, BTreeSet<String>)> {
+    let Some(arns) = arns else {
+        at.missing(field);
+        return None;
+    };
+    let mut at = at.key(field);
+    if arns.is_empty() {
+        at.error("the list is empty", "name one role or more");
+    }
+    let mut accounts = BTreeSet::new();
+    for (index, arn) in arns.iter().enumerate() {
+        match RoleArn::parse(arn) {
+            Some(arn) => {
+                accounts.insert(arn.account);
+            }
+            None => at.index(index).error("this is not the ARN of a role", ROLE_ARN),
+        }
+    }
+    if accounts.len() > 1 {
+        let accounts: Vec<&str> = accounts.iter().copied().collect();
+        at.error(
+            format!("the roles are of accounts `{}`", accounts.join("`, `")),
+            "name roles of one account, and make a role for each account",
+        );
+        return None;
+    }
+    Some((accounts.first()?.to_string(), arns.iter().cloned().collect()))
+}
+
+fn external_ids(
+    current: Option<&Secret>,
+    previous: Option<&Secret>,
+    at: &mut At<'_>,
+) -> Vec<Secret> {
+    let mut admitted: Vec<Secret> = [("ExternalId", current), ("PreviousExternalId", previous)]
+        .into_iter()
+        .filter_map(|(field, secret)| external_id(field, secret, at))
+        .collect();
+    admitted.dedup();
+    admitted
+}
+
+fn external_id(field: &str, secret: Option<&Secret>, at: &mut At<'_>) -> Option<Secret> {
+    // An empty parameter of a template means that there is none.
+    let secret = secret.filter(|secret| !secret.expose().is_empty())?;
+    if is_external_id(secret.expose()) {
+        return Some(secret.clone());
+    }
+    at.key(field).error(
+        "STS does not take this external ID",
+        "it has 2 to 1,224 letters, digits and `_+=,.@:/-`",
+    );
+    None
+}
+
+fn routes(written: Option<&RoutesFile>, at: &mut At<'_>) -> Option<Routes> {
+    let Some(written) = written else {
+        at.missing("Routes");
+        return None;
+    };
+    Some(resolve::resolve(written, at.key("Routes")))
+}
+
+fn target_of<'a>(routes: &'a Routes, route: &Route) -> Option<&'a Target> {
+    routes.targets.get(&route.target)
+}
+
+fn starter(written: &StarterRole, setting: &Setting<'_>, at: &mut At<'_>) -> Option<Own> {
+    let trusted = roles("TrustedRoleArns", written.trusted_role_arns.as_ref(), at);
+    let external_ids =
+        external_ids(written.external_id.as_ref(), written.previous_external_id.as_ref(), at);
+    if written.external_id.as_ref().is_none_or(|id| id.expose().is_empty()) {
+        at.missing("ExternalId");
+    }
+    let routes = routes(written.routes.as_ref(), at)?;
+    let own = setting.arn.as_ref()?;
+    let mut jobs = BTreeSet::new();
+    let mut others = BTreeSet::new();
+    for route in &routes.routes {
+        let Some(target) = target_of(&routes, route) else { continue };
+        if target.starter_role_arn != *own {
+            others.insert(target.starter_role_arn.as_str());
+            continue;
+        }
+        if admissible(&route.job) != route.job {
+            at.key("Routes").error(
+                format!("job `{}` has a name that no policy can hold", route.job.escape_debug()),
+                "policies hold the characters U+0020 to U+00FF: rename the job",
+            );
+        }
+        let Target { account, region, .. } = target;
+        let partition = &setting.home.partition;
+        jobs.insert(format!("arn:{partition}:glue:{region}:{account}:job/{}", literal(&route.job)));
+    }
+    if jobs.is_empty() {
+        let others: Vec<&str> = others.into_iter().collect();
+        at.key("Routes").error(
+            format!("no route starts a job with role `{own}`"),
+            format!("the targets' starter roles are `{}`", others.join("`, `")),
+        );
+    }
+    let (account, arns) = trusted?;
+    let partition = setting.home.partition.clone();
+    Some(Own {
+        trust: Trust::Roles { partition, account, arns, external_ids },
+        purpose: Purpose::Start { jobs },
+        notes: Vec::new(),
+    })
+}
+
+fn reader(written: &ReaderRole, setting: &Setting<'_>, at: &mut At<'_>) -> Option<Own> {
+    let trusted = roles("TrustedRoleArns", written.trusted_role_arns.as_ref(), at);
+    let external_ids =
+        external_ids(written.external_id.as_ref(), written.previous_external_id.as_ref(), at);
+    for (index, arn) in written.kms_key_arns.iter().flatten().enumerate() {
+        if !(arn.starts_with("arn:")
+            && arn.contains(":kms:")
+            && arn.contains(":key/")
+            && !arn.contains(['*', '?']))
+        {
+            at.key("KmsKeyArns").index(index).error(
+                "this is not the ARN of a KMS key",
+                "it looks like arn:aws:kms:eu-west-1:111111111111:key/1234…; an alias will not do",
+            );
+        }
+    }
+    let routes = routes(written.routes.as_ref(), at)?;
+    let (account, arns) = trusted?;
+    let mut buckets: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut notes = Vec::new();
+    let theirs = |route: &&Route| target_of(&routes, route).is_some_and(|t| t.account == account);
+    for route in routes.routes.iter().filter(theirs) {
+        let (prefix, _) = route.key.literal_ends();
+        let kept = admissible(&prefix);
+        if kept != prefix {
+            notes.push(format!(
+                "route `{}`: policies hold no character above U+00FF, so the role may read below `{kept}`",
+                route.name
+            ));
+        }
+        buckets.entry(route.bucket.clone()).or_default().insert(kept.to_owned());
+    }
+    if buckets.is_empty() {
+        at.key("Routes").error(
+            format!("no route has a target in account `{account}`, which the trusted roles are of"),
+            "is `account` of the target, or `TrustedRoleArns`, another?",
+        );
+    }
+    for prefixes in buckets.values_mut() {
+        let all = prefixes.clone();
+        prefixes
+            .retain(|own| !all.iter().any(|other| own != other && own.starts_with(other.as_str())));
+    }
+    let partition = setting.home.partition.clone();
+    let keys = written.kms_key_arns.as_ref().map(|keys| keys.iter().cloned().collect());
+    Some(Own {
+        trust: Trust::Roles { partition, account, arns, external_ids },
+        purpose: Purpose::Read { buckets, keys },
+        notes,
+    })
+}
+
+fn job(written: &JobRole, _: &Setting<'_>, at: &mut At<'_>) -> Option<Own> {
+    let (_, readers) = roles("ReaderRoleArns", written.reader_role_arns.as_ref(), at)?;
+    Some(Own {
+        trust: Trust::Service("glue.amazonaws.com"),
+        purpose: Purpose::Run { readers },
+        notes: Vec::new(),
+    })
+}

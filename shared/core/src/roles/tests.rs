@@ -1,0 +1,598 @@
+//! What follows from properties, and what makes an observed role so.
+
+use expect_test::{Expect, expect};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::policy::Document;
+
+const STACK: &str = "arn:aws:cloudformation:eu-west-1:222222222222:stack/landfall/1";
+const DATA_STACK: &str = "arn:aws:cloudformation:eu-west-1:111111111111:stack/landfall/2";
+
+fn routes() -> Value {
+    let route = |name: &str, bucket: &str, key: &str, target: &str, job: &str| {
+        json!({ "name": name, "bucket": bucket, "key": key,
+            "where": { "min_bytes": "1" },
+            "start": { "target": target, "job": job } })
+    };
+    json!({
+        "version": "1",
+        "targets": {
+            "lake": { "account": "222222222222", "region": "eu-west-1",
+                "starter_role": "landfall/landfall-starter", "external_id": "${LANDFALL_EXTERNAL_ID}" },
+            "elsewhere": { "account": "333333333333", "region": "eu-west-1",
+                "starter_role": "landfall/landfall-starter", "external_id": "${LANDFALL_EXTERNAL_ID}" },
+        },
+        "routes": [
+            route("orders", "acme-landing", "orders/dt={dt}/{file}.csv", "lake", "orders-to-parquet"),
+            route("all-orders", "acme-landing", "orders/**", "lake", "count"),
+            route("stars", "acme-landing", "sta?s/$x/**", "lake", "count"),
+            route("unicode", "acme-raw", "dé/日本/{file}", "lake", "what*"),
+            route("others", "acme-others", "in/{file}", "elsewhere", "others"),
+        ],
+    })
+}
+
+fn starter() -> Value {
+    json!({
+        "ServiceToken": "arn:aws:lambda:eu-west-1:222222222222:function:p",
+        "RoleName": "landfall-starter",
+        "PermissionsBoundary": "arn:aws:iam::222222222222:policy/landfall-boundary",
+        "Routes": routes(),
+        "TrustedRoleArns": ["arn:aws:iam::111111111111:role/landfall-trigger"],
+        "ExternalId": "marked-secret",
+    })
+}
+
+fn reader() -> Value {
+    json!({
+        "RoleName": "landfall-reader",
+        "Routes": routes(),
+        "TrustedRoleArns": ["arn:aws:iam::222222222222:role/landfall/landfall-job"],
+    })
+}
+
+fn owner(stack_id: &str) -> Owner {
+    Owner {
+        stack_id: stack_id.to_owned(),
+        logical_id: "Role".to_owned(),
+        physical_id: "Role-1".to_owned(),
+    }
+}
+
+fn role(kind: Kind, properties: &Value, stack: &str, keys: &[&str]) -> Result<Role, SpecError> {
+    let home = Home::of_stack(stack).expect("a stack's id");
+    let keys = keys.iter().map(|key| (*key).to_owned()).collect();
+    Spec::read(kind, properties, &home)?.role(&owner(stack), &keys)
+}
+
+fn check(kind: Kind, properties: &Value, stack: &str, keys: &[&str], expect: Expect) {
+    let text = match role(kind, properties, stack, keys) {
+        Ok(role) => {
+            let trust = role.trust.document().without_external_ids();
+            format!(
+                "{}\ntrust {:#}\npermissions {:#}\n",
+                role.arn,
+                trust.value(),
+                role.permissions.value()
+            )
+        }
+        Err(error) => error.to_string().replace("; ", "\n"),
+    };
+    expect.assert_eq(&text);
+}
+
+#[test]
+fn the_starter_role_may_start_and_look_up_the_jobs_of_its_routes_only() {
+    check(Kind::Starter, &starter(), STACK, &[], expect![[r#"
+        arn:aws:iam::222222222222:role/landfall/landfall-starter
+        trust {
+          "Statement": [
+            {
+              "Action": [
+                "sts:AssumeRole"
+              ],
+              "Condition": {
+                "ArnEquals": {
+                  "aws:PrincipalArn": [
+                    "arn:aws:iam::111111111111:role/landfall-trigger"
+                  ]
+                },
+                "StringEquals": {
+                  "sts:ExternalId": [
+                    "…"
+                  ]
+                }
+              },
+              "Effect": "Allow",
+              "Principal": {
+                "AWS": [
+                  "arn:aws:iam::111111111111:root"
+                ]
+              },
+              "Sid": "TheseRolesOnly"
+            }
+          ],
+          "Version": "2012-10-17"
+        }
+        permissions {
+          "Statement": [
+            {
+              "Action": [
+                "glue:GetJobRun",
+                "glue:GetJobRuns",
+                "glue:StartJobRun"
+              ],
+              "Effect": "Allow",
+              "Resource": [
+                "arn:aws:glue:eu-west-1:222222222222:job/count",
+                "arn:aws:glue:eu-west-1:222222222222:job/orders-to-parquet",
+                "arn:aws:glue:eu-west-1:222222222222:job/what${*}"
+              ],
+              "Sid": "StartAndLookUpRuns"
+            }
+          ],
+          "Version": "2012-10-17"
+        }
+    "#]]);
+}
+
+#[test]
+fn the_reader_role_may_read_the_prefixes_of_the_routes_to_its_account_only() {
+    let key = "arn:aws:kms:eu-west-1:111111111111:key/k";
+    check(Kind::Reader, &reader(), DATA_STACK, &[key], expect![[r#"
+        arn:aws:iam::111111111111:role/landfall/landfall-reader
+        trust {
+          "Statement": [
+            {
+              "Action": [
+                "sts:AssumeRole"
+              ],
+              "Condition": {
+                "ArnEquals": {
+                  "aws:PrincipalArn": [
+                    "arn:aws:iam::222222222222:role/landfall/landfall-job"
+                  ]
+                }
+              },
+              "Effect": "Allow",
+              "Principal": {
+                "AWS": [
+                  "arn:aws:iam::222222222222:root"
+                ]
+              },
+              "Sid": "TheseRolesOnly"
+            }
+          ],
+          "Version": "2012-10-17"
+        }
+        permissions {
+          "Statement": [
+            {
+              "Action": [
+                "s3:GetObject",
+                "s3:GetObjectVersion"
+              ],
+              "Effect": "Allow",
+              "Resource": [
+                "arn:aws:s3:::acme-landing/orders/*",
+                "arn:aws:s3:::acme-landing/sta${?}s/${$}x/*",
+                "arn:aws:s3:::acme-raw/dé/*"
+              ],
+              "Sid": "ReadRouted"
+            },
+            {
+              "Action": [
+                "s3:*"
+              ],
+              "Condition": {
+                "Bool": {
+                  "aws:SecureTransport": [
+                    "false"
+                  ]
+                }
+              },
+              "Effect": "Deny",
+              "Resource": [
+                "*"
+              ],
+              "Sid": "DenyWithoutTls"
+            },
+            {
+              "Action": [
+                "s3:ListBucket",
+                "s3:ListBucketVersions"
+              ],
+              "Condition": {
+                "StringLike": {
+                  "s3:prefix": [
+                    "orders/*",
+                    "sta${?}s/${$}x/*"
+                  ]
+                }
+              },
+              "Effect": "Allow",
+              "Resource": [
+                "arn:aws:s3:::acme-landing"
+              ],
+              "Sid": "ListRouted0"
+            },
+            {
+              "Action": [
+                "s3:ListBucket",
+                "s3:ListBucketVersions"
+              ],
+              "Condition": {
+                "StringLike": {
+                  "s3:prefix": [
+                    "dé/*"
+                  ]
+                }
+              },
+              "Effect": "Allow",
+              "Resource": [
+                "arn:aws:s3:::acme-raw"
+              ],
+              "Sid": "ListRouted1"
+            },
+            {
+              "Action": [
+                "kms:Decrypt"
+              ],
+              "Condition": {
+                "StringLike": {
+                  "kms:ViaService": [
+                    "s3.*.amazonaws.com"
+                  ]
+                }
+              },
+              "Effect": "Allow",
+              "Resource": [
+                "arn:aws:kms:eu-west-1:111111111111:key/k"
+              ],
+              "Sid": "Decrypt"
+            }
+          ],
+          "Version": "2012-10-17"
+        }
+    "#]]);
+}
+
+#[test]
+fn the_job_role_may_assume_the_readers_and_log() {
+    let properties = json!({
+        "RoleName": "landfall-job",
+        "ReaderRoleArns": ["arn:aws:iam::111111111111:role/landfall/landfall-reader"],
+    });
+    check(Kind::Job, &properties, STACK, &[], expect![[r#"
+        arn:aws:iam::222222222222:role/landfall/landfall-job
+        trust {
+          "Statement": [
+            {
+              "Action": [
+                "sts:AssumeRole"
+              ],
+              "Effect": "Allow",
+              "Principal": {
+                "Service": [
+                  "glue.amazonaws.com"
+                ]
+              },
+              "Sid": "ServiceOnly"
+            }
+          ],
+          "Version": "2012-10-17"
+        }
+        permissions {
+          "Statement": [
+            {
+              "Action": [
+                "sts:AssumeRole"
+              ],
+              "Effect": "Allow",
+              "Resource": [
+                "arn:aws:iam::111111111111:role/landfall/landfall-reader"
+              ],
+              "Sid": "BecomeTheReader"
+            },
+            {
+              "Action": [
+                "logs:CreateLogGroup",
+                "logs:CreateLogStream",
+                "logs:PutLogEvents"
+              ],
+              "Effect": "Allow",
+              "Resource": [
+                "arn:aws:logs:eu-west-1:222222222222:log-group:/aws-glue/*"
+              ],
+              "Sid": "Log"
+            }
+          ],
+          "Version": "2012-10-17"
+        }
+    "#]]);
+}
+
+#[test]
+fn a_prefix_that_no_policy_can_hold_is_cut_and_the_widening_told() {
+    let home = Home::of_stack(DATA_STACK).expect("a stack's id");
+    let spec = Spec::read(Kind::Reader, &reader(), &home).expect("valid properties");
+    expect!["route `unicode`: policies hold no character above U+00FF, so the role may read below `dé/`"].assert_eq(&spec.notes.join("\n"));
+}
+
+#[test]
+fn all_problems_of_properties_are_told_at_once_each_with_its_path() {
+    let mut properties = starter();
+    properties["RoleName"] = json!("a/b");
+    properties["Pth"] = json!("/x/");
+    properties["Path"] = json!("x");
+    properties["MaxSessionDuration"] = json!("60");
+    properties["ExternalId"] = json!("marked secret");
+    properties["TrustedRoleArns"] =
+        json!(["arn:aws:iam::111111111111:role/a", "arn:aws:iam::333333333333:role/a", "no"]);
+    properties["Tags"] = json!({ "aws:x": "y" });
+    properties["Routes"]["routes"][1]["start"]["job"] = json!("");
+    properties["Routes"]["routes"][1]["where"]["min_bytes"] = json!("many");
+    properties["Routes"]["routes"][2]["name"] = json!("orders");
+    check(Kind::Starter, &properties, STACK, &[], expect![[r#"
+        the properties cannot be used: ExternalId: STS does not take this external ID (it has 2 to 1,224 letters, digits and `_+=,.@:/-`)
+        MaxSessionDuration: 60 s is out of range (IAM admits 3,600 to 43,200)
+        Path: `x` is not a path (a path begins and ends with `/`, and holds neither `*` nor `?`: /landfall/)
+        the properties: unknown field `Pth` (did you mean `Path`?)
+        RoleName: `a/b` is not a role's name (a name has 1 to 64 letters, digits and `_+=,.@-`
+        the path is a property of its own)
+        Routes.routes[1].start.job: `` is not a job's name (a name has 1 to 255 characters, and no white space at its ends)
+        Routes.routes[1].where: `min_bytes` is not a whole number, 0 or more (write digits only: 1000)
+        Routes.routes[2].name: a second route `orders` (an earlier route has this name already)
+        Tags.aws…: this name is reserved (tag names here do not begin with `landfall:` or `aws:`)
+        TrustedRoleArns: the roles are of accounts `111111111111`, `333333333333` (name roles of one account, and make a role for each account)
+        TrustedRoleArns[2]: this is not the ARN of a role (it looks like arn:aws:iam::222222222222:role/landfall/landfall-job)"#]]);
+}
+
+#[test]
+fn a_starter_role_that_no_route_names_is_refused() {
+    let mut properties = starter();
+    properties["RoleName"] = json!("another");
+    check(Kind::Starter, &properties, STACK, &[], expect!["the properties cannot be used: Routes: no route starts a job with role `arn:aws:iam::222222222222:role/landfall/another` (the targets' starter roles are `arn:aws:iam::222222222222:role/landfall/landfall-starter`, `arn:aws:iam::333333333333:role/landfall/landfall-starter`)"]);
+}
+
+#[test]
+fn a_policy_larger_than_iam_admits_is_refused_with_the_figure() {
+    let mut properties = starter();
+    let job = |n: usize| {
+        json!({ "name": format!("r{n}"), "bucket": "acme-landing", "key": "a/{f}",
+            "start": { "target": "lake", "job": format!("job-{n}-{}", "x".repeat(100)) } })
+    };
+    properties["Routes"]["routes"] = (0..80).map(job).collect();
+    check(Kind::Starter, &properties, STACK, &[], expect!["the permissions policy of role `landfall-starter` has 12152 characters, IAM admits 10240: give routes a common prefix, or split them between stacks"]);
+}
+
+#[test]
+fn properties_that_are_no_mapping_are_refused() {
+    for properties in [json!(null), json!("x"), json!([1]), json!({ "Routes": [[[]]] })] {
+        let error = role(Kind::Starter, &properties, STACK, &[]).expect_err("refused");
+        assert_eq!(error.code(), "properties_invalid");
+    }
+}
+
+#[test]
+fn no_problem_and_no_debug_repeats_the_external_id() {
+    for id in ["marked-secret", "marked secret"] {
+        let mut properties = starter();
+        properties["ExternalId"] = json!(id);
+        properties["ProvisioningExternalId"] = json!(id);
+        properties["PreviousExternalId"] = json!([id]);
+        let home = Home::of_stack(STACK).expect("a stack's id");
+        let said = format!("{:?}", Spec::read(Kind::Starter, &properties, &home));
+        assert!(!said.contains("marked"), "{said}");
+        properties["PreviousExternalId"] = json!("");
+        let said = format!("{:?}", Spec::read(Kind::Starter, &properties, &home));
+        assert!(!said.contains("marked"), "{said}");
+    }
+}
+
+#[test]
+fn two_external_ids_are_admitted_while_one_is_changed() {
+    let mut properties = starter();
+    properties["PreviousExternalId"] = json!("the-old-one");
+    let role = role(Kind::Starter, &properties, STACK, &[]).expect("a role");
+    let document = role.trust.document().to_json();
+    assert!(document.contains(r#""sts:ExternalId":["marked-secret","the-old-one"]"#), "{document}");
+    assert!(document.contains(r#""StringEquals""#), "{document}");
+}
+
+#[test]
+fn a_role_in_another_account_is_named_there() {
+    let mut properties = starter();
+    properties["ProvisioningRoleArn"] =
+        json!("arn:aws:iam::222222222222:role/landfall/provisioning");
+    let role = role(Kind::Starter, &properties, DATA_STACK, &[]).expect("a role");
+    assert_eq!(role.arn, "arn:aws:iam::222222222222:role/landfall/landfall-starter");
+}
+
+#[test]
+fn a_role_is_told_from_properties_that_are_wrong_otherwise() {
+    let home = Home::of_stack(STACK).expect("a stack's id");
+    let identity = Identity::read(&json!({ "RoleName": "x", "Version": "9", "New": [] }), &home);
+    assert_eq!(identity.map(|i| (i.account, i.name)), Some(("222222222222".into(), "x".into())));
+    assert_eq!(Identity::read(&json!({ "RoleName": "a/b" }), &home), None);
+    assert_eq!(Identity::read(&json!(null), &home), None);
+}
+
+fn desired() -> Role {
+    role(Kind::Starter, &starter(), STACK, &[]).expect("a role")
+}
+
+/// What IAM holds after the steps, as IAM documents its operations.
+fn after(role: &Role, observed: Option<Observed>, steps: &[Step]) -> Option<Observed> {
+    steps.iter().fold(observed, |observed, step| match (step, observed) {
+        (Step::Create(new), None) => {
+            let New { path, description, trust, permissions_boundary, max_session_secs, tags } =
+                (**new).clone();
+            Some(Observed {
+                arn: role.arn.clone(),
+                role_id: "AROANEW".to_owned(),
+                path,
+                description,
+                trust: Some(trust),
+                max_session_secs,
+                permissions_boundary,
+                tags,
+                policies: BTreeMap::new(),
+                attached: BTreeSet::new(),
+            })
+        }
+        (Step::Delete, Some(role)) if role.policies.is_empty() && role.attached.is_empty() => None,
+        (step, Some(mut role)) => {
+            match step.clone() {
+                Step::Tag(tags) => role.tags.extend(tags),
+                Step::PutBoundary(arn) => role.permissions_boundary = Some(arn),
+                Step::Detach(arn) => assert!(role.attached.remove(&arn)),
+                Step::DeletePolicy(name) => assert!(role.policies.remove(&name).is_some()),
+                Step::UpdateTrust(document) => role.trust = Some(document),
+                Step::PutPolicy { name, document } => {
+                    role.policies.insert(name, Some(document));
+                }
+                Step::Update { description, max_session_secs } => {
+                    role.description = description;
+                    role.max_session_secs = max_session_secs;
+                }
+                Step::Untag(names) => role.tags.retain(|name, _| !names.contains(name)),
+                Step::DeleteBoundary => role.permissions_boundary = None,
+                Step::Create(_) | Step::Delete => panic!("{step:?} of a role that is there"),
+            }
+            Some(role)
+        }
+        (step, None) => panic!("{step:?} of a role that is not there"),
+    })
+}
+
+fn document() -> impl Strategy<Value = Option<Document>> {
+    let own = desired();
+    prop_oneof![
+        Just(None),
+        Just(Some(own.trust.document())),
+        Just(Some(own.permissions)),
+        Just(Document::parse(r#"{"Statement":{"Effect":"Allow","Principal":{"AWS":"AROAX"}}}"#)),
+    ]
+}
+
+prop_compose! {
+    /// A role of that name in any state that IAM could hold.
+    fn any_observed()(
+        description in prop_oneof![Just(String::new()), Just(desired().description)],
+        trust in document(),
+        max_session_secs in prop_oneof![Just(3600), Just(7200)],
+        permissions_boundary in prop_oneof![
+            Just(None), Just(Some("other".to_owned())), Just(desired().permissions_boundary)],
+        owned in prop_oneof![Just(None), Just(Some("Role-1")), Just(Some("Role-0"))],
+        other_tags in proptest::collection::btree_map("(aws:)?[a-z]{1,3}", "[a-z]{0,2}", 0..3),
+        policies in proptest::collection::btree_map(
+            prop_oneof![Just("landfall".to_owned()), Just("extra".to_owned())], document(), 0..3),
+        attached in proptest::collection::btree_set("arn:[a-z]", 0..3),
+    ) -> Observed {
+        let mut tags = other_tags;
+        if let Some(physical_id) = owned {
+            tags.extend(Owner { physical_id: physical_id.to_owned(), ..owner(STACK) }.tags());
+        }
+        let (arn, path) = (desired().arn, desired().path);
+        let role_id = "AROA1".to_owned();
+        Observed { arn, role_id, path, description, trust, max_session_secs, permissions_boundary,
+            tags, policies, attached }
+    }
+}
+
+proptest! {
+    #[test]
+    fn after_the_steps_nothing_is_left_to_do(
+        observed in proptest::option::of(any_observed()),
+        is_exclusive in any::<bool>(),
+        has_boundary in any::<bool>(),
+    ) {
+        let mut desired = desired();
+        desired.is_exclusive = is_exclusive;
+        if !has_boundary {
+            desired.permissions_boundary = None;
+        }
+        match diff(&desired, observed.as_ref()) {
+            Ok(steps) => {
+                let now = after(&desired, observed, &steps);
+                prop_assert_eq!(diff(&desired, now.as_ref()), Ok(Vec::new()));
+            }
+            Err(conflict) => {
+                prop_assert_eq!(conflict.code(), "role_not_ours");
+                prop_assert!(observed.is_some_and(|o| Owner::of_tags(&o.tags).is_none()));
+            }
+        }
+    }
+
+    #[test]
+    fn no_policy_is_written_before_the_boundary_is_there(observed in any_observed()) {
+        let desired = desired();
+        if let Ok(steps) = diff(&desired, Some(&observed)) {
+            for (index, step) in steps.iter().enumerate() {
+                if matches!(step, Step::PutPolicy { .. }) {
+                    let now = after(&desired, Some(observed.clone()), &steps[..index]);
+                    prop_assert_eq!(now.and_then(|o| o.permissions_boundary), desired.permissions_boundary.clone());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_removal_leaves_nothing_of_ours_and_all_of_others(observed in any_observed()) {
+        let is_ours = Owner::of_tags(&observed.tags) == Some(owner(STACK));
+        let steps = removal(&owner(STACK), Some(&observed));
+        prop_assert_eq!(steps.is_empty(), !is_ours);
+        let now = after(&desired(), Some(observed.clone()), &steps);
+        prop_assert_eq!(now, (!is_ours).then_some(observed));
+    }
+}
+
+#[test]
+fn a_role_of_another_stack_is_not_touched() {
+    let desired = desired();
+    let steps = diff(&desired, None).expect("steps");
+    let ours = after(&desired, None, &steps).expect("a role");
+    let mut theirs = ours.clone();
+    theirs.tags.insert("landfall:stack-id".to_owned(), "another".to_owned());
+    let conflict = diff(&desired, Some(&theirs)).expect_err("a conflict");
+    assert!(conflict.to_string().contains("its tags name `Role` of stack `another`"), "{conflict}");
+    assert_eq!(removal(&owner(STACK), Some(&theirs)), Vec::new());
+    assert_eq!(removal(&owner(STACK), None), Vec::new());
+}
+
+#[test]
+fn what_a_replacement_took_over_is_not_removed_with_what_it_replaced() {
+    let old = desired();
+    let mut new = old.clone();
+    new.tags.extend(Owner { physical_id: "Role-2".to_owned(), ..owner(STACK) }.tags());
+    let made = after(&old, None, &diff(&old, None).expect("steps"));
+    let taken = diff(&new, made.as_ref()).expect("the same resource");
+    assert!(matches!(taken.as_slice(), [Step::Tag(_)]), "{taken:?}");
+    let now = after(&new, made, &taken);
+    assert_eq!(removal(&owner(STACK), now.as_ref()), Vec::new());
+}
+
+#[test]
+fn a_change_of_the_path_alone_is_refused() {
+    let desired = desired();
+    let mut observed =
+        after(&desired, None, &diff(&desired, None).expect("steps")).expect("a role");
+    observed.path = "/other/".to_owned();
+    let conflict = diff(&desired, Some(&observed)).expect_err("a conflict");
+    assert_eq!(conflict.code(), "role_path_changed");
+}
+
+#[test]
+fn steps_are_told_without_the_external_id() {
+    let desired = desired();
+    let steps = diff(&desired, None).expect("steps");
+    let mut observed = after(&desired, None, &steps).expect("a role");
+    observed.trust = None;
+    let update = diff(&desired, Some(&observed)).expect("steps");
+    for step in steps.iter().chain(&update) {
+        assert!(!format!("{step} {step:?}").contains("marked"), "{step}");
+    }
+}
