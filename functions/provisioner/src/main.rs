@@ -1,1 +1,33 @@
-fn main() {}
+//! The provisioner Lambda: see the library beside this file.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use lambda_runtime::{LambdaEvent, service_fn};
+use landfall_aws::{config, telemetry};
+use landfall_provisioner::{Context, Settings, handle};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    telemetry::init();
+    let settings = match Settings::from_env(|name| std::env::var(name).ok()) {
+        Ok(settings) => settings,
+        Err(error) => {
+            tracing::error!(code = error.code(), %error, "the function cannot work");
+            return ExitCode::FAILURE;
+        }
+    };
+    let config = config::loader().load().await;
+    let context = Arc::new(Context::new(settings, config, config::connector()));
+    let run = lambda_runtime::run(service_fn(move |event: LambdaEvent<_>| {
+        let context = Arc::clone(&context);
+        async move { handle(&context, event).await }
+    }));
+    match run.await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(code = "runtime_failed", error, "the Lambda runtime ended");
+            ExitCode::FAILURE
+        }
+    }
+}

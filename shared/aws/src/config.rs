@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, ConfigLoader};
-use aws_smithy_http_client::{Builder, tls};
+use aws_smithy_http_client::{Builder, Connector, tls};
+use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 
 /// The most that one call may take, its retries included. Longer than AWS takes for any call made
 /// here; shorter than a function's time-out by far.
@@ -25,4 +26,11 @@ pub fn loader() -> ConfigLoader {
         .operation_timeout(CALL_TIMEOUT)
         .build();
     aws_config::defaults(BehaviorVersion::latest()).http_client(http).timeout_config(timeouts)
+}
+
+/// What sends a request that is no call of AWS's API: a presigned URL.
+pub fn connector() -> SharedHttpConnector {
+    let tls = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring);
+    let connector = Connector::builder().pool_max_idle_per_host(0).tls_provider(tls).build();
+    SharedHttpConnector::new(connector)
 }

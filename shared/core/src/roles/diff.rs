@@ -169,11 +169,19 @@ fn check(desired: &Role, observed: &Observed) -> Result<(), Conflict> {
     Ok(())
 }
 
-/// The steps that remove a role; none if it is not there, or belongs to anything but `owner`. A
-/// replacement that took the role over owns it: the clean-up of what it replaced leaves it alone.
-pub fn removal(owner: &Owner, observed: Option<&Observed>) -> Vec<Step> {
-    let Some(observed) = observed.filter(|o| Owner::of_tags(&o.tags).as_ref() == Some(owner))
-    else {
+/// The steps that remove a role; none if it is not there, or is not `owner`'s resource, or bears a
+/// physical id that is not gone. A replacement that took the role over put its own id on it: the
+/// clean-up of what it replaced leaves it alone.
+pub fn removal(
+    owner: &Owner,
+    is_gone: impl Fn(&str) -> bool,
+    observed: Option<&Observed>,
+) -> Vec<Step> {
+    let is_to_go = |observed: &&Observed| {
+        let theirs = Owner::of_tags(&observed.tags);
+        theirs.is_some_and(|theirs| owner.is_same_resource(&theirs) && is_gone(&theirs.physical_id))
+    };
+    let Some(observed) = observed.filter(is_to_go) else {
         return Vec::new();
     };
     let detach = observed.attached.iter().cloned().map(Step::Detach);

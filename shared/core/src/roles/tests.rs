@@ -85,7 +85,12 @@ fn check(kind: Kind, properties: &Value, stack: &str, keys: &[&str], expect: Exp
 
 #[test]
 fn the_starter_role_may_start_and_look_up_the_jobs_of_its_routes_only() {
-    check(Kind::Starter, &starter(), STACK, &[], expect![[r#"
+    check(
+        Kind::Starter,
+        &starter(),
+        STACK,
+        &[],
+        expect![[r#"
         arn:aws:iam::222222222222:role/landfall/landfall-starter
         trust {
           "Statement": [
@@ -135,13 +140,19 @@ fn the_starter_role_may_start_and_look_up_the_jobs_of_its_routes_only() {
           ],
           "Version": "2012-10-17"
         }
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn the_reader_role_may_read_the_prefixes_of_the_routes_to_its_account_only() {
     let key = "arn:aws:kms:eu-west-1:111111111111:key/k";
-    check(Kind::Reader, &reader(), DATA_STACK, &[key], expect![[r#"
+    check(
+        Kind::Reader,
+        &reader(),
+        DATA_STACK,
+        &[key],
+        expect![[r#"
         arn:aws:iam::111111111111:role/landfall/landfall-reader
         trust {
           "Statement": [
@@ -256,7 +267,8 @@ fn the_reader_role_may_read_the_prefixes_of_the_routes_to_its_account_only() {
           ],
           "Version": "2012-10-17"
         }
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -265,7 +277,12 @@ fn the_job_role_may_assume_the_readers_and_log() {
         "RoleName": "landfall-job",
         "ReaderRoleArns": ["arn:aws:iam::111111111111:role/landfall/landfall-reader"],
     });
-    check(Kind::Job, &properties, STACK, &[], expect![[r#"
+    check(
+        Kind::Job,
+        &properties,
+        STACK,
+        &[],
+        expect![[r#"
         arn:aws:iam::222222222222:role/landfall/landfall-job
         trust {
           "Statement": [
@@ -311,14 +328,18 @@ fn the_job_role_may_assume_the_readers_and_log() {
           ],
           "Version": "2012-10-17"
         }
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_prefix_that_no_policy_can_hold_is_cut_and_the_widening_told() {
     let home = Home::of_stack(DATA_STACK).expect("a stack's id");
     let spec = Spec::read(Kind::Reader, &reader(), &home).expect("valid properties");
-    expect!["route `unicode`: policies hold no character above U+00FF, so the role may read below `dé/`"].assert_eq(&spec.notes.join("\n"));
+    expect![
+        "route `unicode`: policies hold no character above U+00FF, so the role may read below `dé/`"
+    ]
+    .assert_eq(&spec.notes.join("\n"));
 }
 
 #[test]
@@ -335,7 +356,12 @@ fn all_problems_of_properties_are_told_at_once_each_with_its_path() {
     properties["Routes"]["routes"][1]["start"]["job"] = json!("");
     properties["Routes"]["routes"][1]["where"]["min_bytes"] = json!("many");
     properties["Routes"]["routes"][2]["name"] = json!("orders");
-    check(Kind::Starter, &properties, STACK, &[], expect![[r#"
+    check(
+        Kind::Starter,
+        &properties,
+        STACK,
+        &[],
+        expect![[r#"
         the properties cannot be used: ExternalId: STS does not take this external ID (it has 2 to 1,224 letters, digits and `_+=,.@:/-`)
         MaxSessionDuration: 60 s is out of range (IAM admits 3,600 to 43,200)
         Path: `x` is not a path (a path begins and ends with `/`, and holds neither `*` nor `?`: /landfall/)
@@ -347,14 +373,23 @@ fn all_problems_of_properties_are_told_at_once_each_with_its_path() {
         Routes.routes[2].name: a second route `orders` (an earlier route has this name already)
         Tags.aws…: this name is reserved (tag names here do not begin with `landfall:` or `aws:`)
         TrustedRoleArns: the roles are of accounts `111111111111`, `333333333333` (name roles of one account, and make a role for each account)
-        TrustedRoleArns[2]: this is not the ARN of a role (it looks like arn:aws:iam::222222222222:role/landfall/landfall-job)"#]]);
+        TrustedRoleArns[2]: this is not the ARN of a role (it looks like arn:aws:iam::222222222222:role/landfall/landfall-job)"#]],
+    );
 }
 
 #[test]
 fn a_starter_role_that_no_route_names_is_refused() {
     let mut properties = starter();
     properties["RoleName"] = json!("another");
-    check(Kind::Starter, &properties, STACK, &[], expect!["the properties cannot be used: Routes: no route starts a job with role `arn:aws:iam::222222222222:role/landfall/another` (the targets' starter roles are `arn:aws:iam::222222222222:role/landfall/landfall-starter`, `arn:aws:iam::333333333333:role/landfall/landfall-starter`)"]);
+    check(
+        Kind::Starter,
+        &properties,
+        STACK,
+        &[],
+        expect![
+            "the properties cannot be used: Routes: no route starts a job with role `arn:aws:iam::222222222222:role/landfall/another` (the targets' starter roles are `arn:aws:iam::222222222222:role/landfall/landfall-starter`, `arn:aws:iam::333333333333:role/landfall/landfall-starter`)"
+        ],
+    );
 }
 
 #[test]
@@ -365,7 +400,15 @@ fn a_policy_larger_than_iam_admits_is_refused_with_the_figure() {
             "start": { "target": "lake", "job": format!("job-{n}-{}", "x".repeat(100)) } })
     };
     properties["Routes"]["routes"] = (0..80).map(job).collect();
-    check(Kind::Starter, &properties, STACK, &[], expect!["the permissions policy of role `landfall-starter` has 12152 characters, IAM admits 10240: give routes a common prefix, or split them between stacks"]);
+    check(
+        Kind::Starter,
+        &properties,
+        STACK,
+        &[],
+        expect![
+            "the permissions policy of role `landfall-starter` has 12152 characters, IAM admits 10240: give routes a common prefix, or split them between stacks"
+        ],
+    );
 }
 
 #[test]
@@ -543,7 +586,7 @@ proptest! {
     #[test]
     fn a_removal_leaves_nothing_of_ours_and_all_of_others(observed in any_observed()) {
         let is_ours = Owner::of_tags(&observed.tags) == Some(owner(STACK));
-        let steps = removal(&owner(STACK), Some(&observed));
+        let steps = removal(&owner(STACK), |id| id == "Role-1", Some(&observed));
         prop_assert_eq!(steps.is_empty(), !is_ours);
         let now = after(&desired(), Some(observed.clone()), &steps);
         prop_assert_eq!(now, (!is_ours).then_some(observed));
@@ -559,8 +602,8 @@ fn a_role_of_another_stack_is_not_touched() {
     theirs.tags.insert("landfall:stack-id".to_owned(), "another".to_owned());
     let conflict = diff(&desired, Some(&theirs)).expect_err("a conflict");
     assert!(conflict.to_string().contains("its tags name `Role` of stack `another`"), "{conflict}");
-    assert_eq!(removal(&owner(STACK), Some(&theirs)), Vec::new());
-    assert_eq!(removal(&owner(STACK), None), Vec::new());
+    assert_eq!(removal(&owner(STACK), |id| id == "Role-1", Some(&theirs)), Vec::new());
+    assert_eq!(removal(&owner(STACK), |id| id == "Role-1", None), Vec::new());
 }
 
 #[test]
@@ -572,7 +615,7 @@ fn what_a_replacement_took_over_is_not_removed_with_what_it_replaced() {
     let taken = diff(&new, made.as_ref()).expect("the same resource");
     assert!(matches!(taken.as_slice(), [Step::Tag(_)]), "{taken:?}");
     let now = after(&new, made, &taken);
-    assert_eq!(removal(&owner(STACK), now.as_ref()), Vec::new());
+    assert_eq!(removal(&owner(STACK), |id| id == "Role-1", now.as_ref()), Vec::new());
 }
 
 #[test]

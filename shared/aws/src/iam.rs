@@ -1,0 +1,345 @@
+//! Roles in IAM: observed, and brought to what is desired or removed.
+//!
+//! What is to be done is decided by `landfall_core::roles`; here it is carried out, step by step, and
+//! repeated until IAM reads back what was asked for, since what IAM tells can be seconds old.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use aws_sdk_iam::Client;
+use aws_sdk_iam::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_iam::types::{Role as IamRole, Tag};
+use landfall_core::policy::Document;
+use landfall_core::roles::{Conflict, Observed, Owner, Role, Step, diff, removal};
+use tokio::time::{Instant, sleep};
+
+/// The pause after the first round; it doubles.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// So long a refusal may still be the delay with which IAM's changes take effect, the provisioner's
+/// own policies among them.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Why a role is not as it should be.
+#[derive(Debug, thiserror::Error)]
+pub enum IamError {
+    #[error("failed to {operation} role `{role}`: {code}: {message}")]
+    Call {
+        /// IAM's own name of it.
+        operation: &'static str,
+        role: String,
+        /// IAM's code, or `unknown` if there was no answer.
+        code: String,
+        message: String,
+    },
+    #[error(transparent)]
+    Conflict(#[from] Conflict),
+    #[error("failed to bring role `{role}` to rest in time: {last}")]
+    OutOfTime { role: String, last: String },
+}
+
+impl IamError {
+    /// A stable identifier for logs and metrics.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Call { code, .. } if code == "AccessDenied" => "iam_access_denied",
+            Self::Call { .. } => "iam_failed",
+            Self::Conflict(conflict) => conflict.code(),
+            Self::OutOfTime { .. } => "iam_out_of_time",
+        }
+    }
+
+    /// Whether trying again can help, `since` so long.
+    fn is_retryable(&self, since: Duration) -> bool {
+        match self {
+            Self::Call { code, .. } => match code.as_str() {
+                "MalformedPolicyDocument"
+                | "InvalidInput"
+                | "ValidationError"
+                | "LimitExceeded"
+                | "UnmodifiableEntity"
+                | "PolicyNotAttachable" => false,
+                "AccessDenied" | "InvalidClientTokenId" => since < PATIENCE,
+                _ => true,
+            },
+            Self::Conflict(_) | Self::OutOfTime { .. } => false,
+        }
+    }
+}
+
+/// What became of a removal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removal {
+    Removed,
+    /// There was none.
+    Absent,
+    /// There is one, and it is not what was to be removed.
+    NotOurs,
+}
+
+/// The role of this name, with all that is compared.
+///
+/// # Errors
+/// IAM did not tell.
+pub async fn observe(iam: &Client, name: &str) -> Result<Option<Observed>, IamError> {
+    let role = match iam.get_role().role_name(name).send().await {
+        Ok(answer) => answer.role,
+        Err(error) if error.code() == Some("NoSuchEntity") => return Ok(None),
+        Err(error) => return Err(call("GetRole", name, &error)),
+    };
+    let Some(role) = role else {
+        return Ok(None);
+    };
+    let mut pages = iam.list_role_policies().role_name(name).into_paginator().items().send();
+    let mut names = Vec::new();
+    while let Some(page) = pages.next().await {
+        names.push(page.map_err(|error| call("ListRolePolicies", name, &error))?);
+    }
+    let mut policies = BTreeMap::new();
+    for policy in names {
+        match iam.get_role_policy().role_name(name).policy_name(&policy).send().await {
+            Ok(answer) => policies.insert(policy, document(&answer.policy_document)),
+            // Deleted since it was listed.
+            Err(error) if error.code() == Some("NoSuchEntity") => continue,
+            Err(error) => return Err(call("GetRolePolicy", name, &error)),
+        };
+    }
+    let mut pages =
+        iam.list_attached_role_policies().role_name(name).into_paginator().items().send();
+    let mut attached = BTreeSet::new();
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(|error| call("ListAttachedRolePolicies", name, &error))?;
+        attached.extend(page.policy_arn);
+    }
+    Ok(Some(observed(role, policies, attached)))
+}
+
+fn observed(
+    role: IamRole,
+    policies: BTreeMap<String, Option<Document>>,
+    attached: BTreeSet<String>,
+) -> Observed {
+    Observed {
+        trust: role.assume_role_policy_document.as_deref().and_then(document),
+        max_session_secs: role.max_session_duration.unwrap_or(3_600),
+        permissions_boundary: role
+            .permissions_boundary
+            .and_then(|boundary| boundary.permissions_boundary_arn),
+        tags: role.tags.into_iter().flatten().map(|tag| (tag.key, tag.value)).collect(),
+        arn: role.arn,
+        role_id: role.role_id,
+        path: role.path,
+        description: role.description.unwrap_or_default(),
+        policies,
+        attached,
+    }
+}
+
+/// IAM returns documents percent-encoded (RFC 3986).
+fn document(text: &str) -> Option<Document> {
+    Document::parse(&percent_encoding::percent_decode_str(text).decode_utf8().ok()?)
+}
+
+/// Makes the role what `desired` says, and waits until IAM reads it back so. Repeating it does no
+/// harm: a role that is right already costs the reading only.
+///
+/// # Errors
+/// The role is somebody else's, IAM refuses for good, or `deadline` has come.
+pub async fn converge(
+    iam: &Client,
+    desired: &Role,
+    deadline: Instant,
+) -> Result<Observed, IamError> {
+    let name = desired.name.as_str();
+    let round = async || {
+        let observed = observe(iam, name).await?;
+        let steps = diff(desired, observed.as_ref())?;
+        match observed {
+            Some(observed) if steps.is_empty() => Ok(Some(observed)),
+            _ => apply(iam, name, &steps).await.map(|()| None),
+        }
+    };
+    until(name, deadline, round).await
+}
+
+/// Removes the role, if it is the resource's and bears a physical id that is gone.
+///
+/// # Errors
+/// IAM refuses for good, or `deadline` has come.
+pub async fn remove(
+    iam: &Client,
+    name: &str,
+    owner: &Owner,
+    is_gone: impl Fn(&str) -> bool,
+    deadline: Instant,
+) -> Result<Removal, IamError> {
+    let mut was_there = false;
+    let round = async || {
+        let observed = observe(iam, name).await?;
+        let steps = removal(owner, &is_gone, observed.as_ref());
+        if steps.is_empty() {
+            return Ok(Some(observed.is_some()));
+        }
+        was_there = true;
+        apply(iam, name, &steps).await.map(|()| None)
+    };
+    let is_there = until(name, deadline, round).await?;
+    Ok(match (is_there, was_there) {
+        (_, true) => Removal::Removed,
+        (true, false) => Removal::NotOurs,
+        (false, false) => Removal::Absent,
+    })
+}
+
+/// Repeats `round` until it has something to return.
+async fn until<T>(
+    role: &str,
+    deadline: Instant,
+    mut round: impl AsyncFnMut() -> Result<Option<T>, IamError>,
+) -> Result<T, IamError> {
+    let begun = Instant::now();
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let last = match round().await {
+            Ok(Some(done)) => return Ok(done),
+            Ok(None) => "IAM does not read back what was written".to_owned(),
+            Err(error) if error.is_retryable(begun.elapsed()) => {
+                tracing::info!(role, %error, "trying again");
+                error.to_string()
+            }
+            Err(error) => return Err(error),
+        };
+        if Instant::now() + pause >= deadline {
+            return Err(IamError::OutOfTime { role: role.to_owned(), last });
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Carries out `steps` in their order.
+async fn apply(iam: &Client, role: &str, steps: &[Step]) -> Result<(), IamError> {
+    for step in steps {
+        one(iam, role, step).await?;
+        tracing::info!(role, operation = step.operation(), "{step}");
+    }
+    Ok(())
+}
+
+async fn one(iam: &Client, role: &str, step: &Step) -> Result<(), IamError> {
+    let operation = step.operation();
+    match step.clone() {
+        Step::Create(new) => done(
+            operation,
+            role,
+            iam.create_role()
+                .role_name(role)
+                .path(new.path)
+                .assume_role_policy_document(new.trust.to_json())
+                .description(new.description)
+                .max_session_duration(new.max_session_secs)
+                .set_permissions_boundary(new.permissions_boundary)
+                .set_tags(Some(tags(new.tags, role)?))
+                .send()
+                .await,
+        ),
+        Step::Tag(set) => {
+            let set = Some(tags(set, role)?);
+            done(operation, role, iam.tag_role().role_name(role).set_tags(set).send().await)
+        }
+        Step::PutBoundary(arn) => {
+            let put = iam.put_role_permissions_boundary().role_name(role).permissions_boundary(arn);
+            done(operation, role, put.send().await)
+        }
+        Step::Detach(arn) => {
+            let detach = iam.detach_role_policy().role_name(role).policy_arn(arn);
+            absent_is_done(operation, role, detach.send().await)
+        }
+        Step::DeletePolicy(name) => {
+            let delete = iam.delete_role_policy().role_name(role).policy_name(name);
+            absent_is_done(operation, role, delete.send().await)
+        }
+        Step::UpdateTrust(document) => {
+            let update = iam.update_assume_role_policy().role_name(role);
+            done(operation, role, update.policy_document(document.to_json()).send().await)
+        }
+        Step::PutPolicy { name, document } => {
+            let put = iam.put_role_policy().role_name(role).policy_name(name);
+            done(operation, role, put.policy_document(document.to_json()).send().await)
+        }
+        Step::Update { description, max_session_secs } => {
+            let update = iam.update_role().role_name(role).description(description);
+            done(operation, role, update.max_session_duration(max_session_secs).send().await)
+        }
+        Step::Untag(names) => {
+            let untag = iam.untag_role().role_name(role);
+            done(
+                operation,
+                role,
+                untag.set_tag_keys(Some(names.into_iter().collect())).send().await,
+            )
+        }
+        Step::DeleteBoundary => {
+            let delete = iam.delete_role_permissions_boundary().role_name(role);
+            done(operation, role, delete.send().await)
+        }
+        Step::Delete => {
+            absent_is_done(operation, role, iam.delete_role().role_name(role).send().await)
+        }
+    }
+}
+
+fn tags(tags: BTreeMap<String, String>, role: &str) -> Result<Vec<Tag>, IamError> {
+    let tag = |(key, value): (String, String)| {
+        Tag::builder().key(key).value(value).build().map_err(|error| IamError::Call {
+            operation: "TagRole",
+            role: role.to_owned(),
+            code: "unknown".to_owned(),
+            message: error.to_string(),
+        })
+    };
+    tags.into_iter().map(tag).collect()
+}
+
+fn done<T, E, R>(
+    operation: &'static str,
+    role: &str,
+    result: Result<T, SdkError<E, R>>,
+) -> Result<(), IamError>
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+    R: std::fmt::Debug,
+{
+    result.map(drop).map_err(|error| call(operation, role, &error))
+}
+
+fn absent_is_done<T, E, R>(
+    operation: &'static str,
+    role: &str,
+    result: Result<T, SdkError<E, R>>,
+) -> Result<(), IamError>
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+    R: std::fmt::Debug,
+{
+    match result {
+        Err(error) if error.code() == Some("NoSuchEntity") => Ok(()),
+        result => done(operation, role, result),
+    }
+}
+
+fn call<E, R>(operation: &'static str, role: &str, error: &SdkError<E, R>) -> IamError
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+    R: std::fmt::Debug,
+{
+    let (code, message) = match error.as_service_error() {
+        Some(service) => (
+            service.code().unwrap_or("unknown").to_owned(),
+            service.message().unwrap_or("no message").to_owned(),
+        ),
+        None => ("unknown".to_owned(), DisplayErrorContext(error).to_string()),
+    };
+    IamError::Call { operation, role: role.to_owned(), code, message }
+}
