@@ -33,6 +33,7 @@ import sys
 import tempfile
 import threading
 import time
+from contextvars import ContextVar
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -41,9 +42,12 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from ministack import app
-from ministack.core import iam_evaluator
+from ministack.core import iam_actions, iam_evaluator
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import glue, iam, lambda_svc, sts
+
+# The parameters of the call to IAM that is being judged.
+IAM_PARAMETERS: ContextVar[dict] = ContextVar("IAM_PARAMETERS")
 
 MAX_SCRIPTS = 2
 """How many scripts run at once: each is a Python of its own, and a flood would starve all."""
@@ -77,6 +81,8 @@ class RunError(RuntimeError):
 
 def main() -> None:
     correct_principal_arn()
+    correct_paths_of_roles()
+    correct_boundary_condition()
     correct_wildcards()
     correct_secure_transport()
     correct_maximum_concurrency()
@@ -115,6 +121,50 @@ def role_of_session(arn: str) -> str:
     name = resource.split("/")[1]
     role = iam._roles.get_scoped(account, None, name)
     return role["Arn"] if role else f"arn:{partition}:iam::{account}:role/{name}"
+
+
+def correct_paths_of_roles() -> None:
+    """Make the resource of a call about a role the role's ARN with its path, as AWS does.
+
+    The emulator leaves the path out, by which a policy that admits one path only would deny all.
+    """
+
+    def resource_arn(service: str, *rest: Any) -> str:
+        arn = original(service, *rest)
+        parameters, account = rest[-3], rest[-1]
+        if service != "iam" or ":role/" not in arn:
+            return arn
+        IAM_PARAMETERS.set(parameters)
+        name = arn.rsplit("/", 1)[1]
+        role = iam._roles.get_scoped(account, None, name)
+        path = role["Path"] if role else parameter(parameters, "Path") or "/"
+        return f"arn:aws:iam::{account}:role{path}{name}"
+
+    original = replace(iam_actions, "extract_resource_arn", resource_arn)
+
+
+def correct_boundary_condition() -> None:
+    """Give `iam:PermissionsBoundary`: the boundary that a call sets, else the one that the role has.
+
+    AWS documents it so for the calls that take the key; the emulator never has it.
+    """
+
+    def resolve(key: str, context: iam_evaluator.EvalContext) -> Any:
+        if key.lower() != "iam:permissionsboundary":
+            return original(key, context)
+        if context.action in ("iam:CreateRole", "iam:PutRolePermissionsBoundary"):
+            return parameter(IAM_PARAMETERS.get(), "PermissionsBoundary") or None
+        account, name = context.resource_arn.split(":")[4], context.resource_arn.rsplit("/", 1)[1]
+        role = iam._roles.get_scoped(account, None, name) or {}
+        return role.get("PermissionsBoundary") or None
+
+    original = replace(iam_evaluator, "_resolve_condition_key", resolve)
+
+
+def parameter(parameters: dict, name: str) -> str:
+    """A parameter of a request of the query protocol."""
+    value = parameters.get(name, "")
+    return value[0] if isinstance(value, list) else value
 
 
 def correct_wildcards() -> None:

@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -95,6 +95,77 @@ def test_a_role_that_a_trust_policy_names_may_assume_it_and_no_other_may(
 def test_the_path_of_a_role_belongs_to_its_principal_arn(tmp_path: Path) -> None:
     with running(LAUNCHER, tmp_path) as emulator:
         assert who_may_assume(emulator, path="/landfall/") == {"named": True, "other": False}
+
+
+# Roles with a path, and their boundary
+
+
+BOUNDARY = f"arn:aws:iam::{DATA}:policy/boundary"
+
+
+def what_a_provisioner_may_do(emulator: Emulator) -> dict[str, bool]:
+    """Calls to IAM of a role that may make roles below one path, with one boundary only."""
+    root = emulator.client("iam", DATA)
+    document = allow("*")
+    root.create_policy(PolicyName="boundary", PolicyDocument=document)
+    root.create_policy(PolicyName="other", PolicyDocument=document)
+    below = f"arn:aws:iam::{DATA}:role/landfall/*"
+    policy = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Action": ["iam:CreateRole", "iam:PutRolePolicy"],
+                "Resource": below,
+                "Condition": {"StringEquals": {"iam:PermissionsBoundary": BOUNDARY}},
+            },
+            {"Effect": "Allow", "Action": "iam:GetRole", "Resource": below},
+        ],
+    }
+    trusted = trust(Principal={"AWS": f"arn:aws:iam::{DATA}:root"})
+    role(emulator, DATA, "provisioner", trusted, json.dumps(policy))
+    for name, path in {"bare": "/landfall/", "outside": "/"}.items():
+        root.create_role(RoleName=name, Path=path, AssumeRolePolicyDocument=trusted)
+    iam = emulator.client("iam", DATA, **emulator.session_of(DATA, "provisioner"))
+    new = {"AssumeRolePolicyDocument": trusted}
+    put = {"PolicyName": "p", "PolicyDocument": document}
+    calls = {
+        "create": lambda: iam.create_role(
+            RoleName="made", Path="/landfall/", PermissionsBoundary=BOUNDARY, **new
+        ),
+        "write": lambda: iam.put_role_policy(RoleName="made", **put),
+        "look": lambda: iam.get_role(RoleName="made"),
+        "create without": lambda: iam.create_role(RoleName="x", Path="/landfall/", **new),
+        "create with other": lambda: iam.create_role(
+            RoleName="x", Path="/landfall/", PermissionsBoundary=BOUNDARY[:-8] + "other", **new
+        ),
+        "create elsewhere": lambda: iam.create_role(
+            RoleName="x", PermissionsBoundary=BOUNDARY, **new
+        ),
+        "write without": lambda: iam.put_role_policy(RoleName="bare", **put),
+        "look elsewhere": lambda: iam.get_role(RoleName="outside"),
+    }
+    return {name: is_allowed(call) for name, call in calls.items()}
+
+
+def is_allowed(call: Callable[[], object]) -> bool:
+    try:
+        call()
+    except ClientError as error:
+        assert error.response["Error"]["Code"] == "AccessDenied", error
+        return False
+    return True
+
+
+def test_the_plain_emulator_still_knows_neither_path_nor_boundary(tmp_path: Path) -> None:
+    with running(PLAIN, tmp_path) as emulator:
+        assert not any(what_a_provisioner_may_do(emulator).values())
+
+
+def test_a_policy_may_admit_one_path_and_one_boundary_only(tmp_path: Path) -> None:
+    with running(LAUNCHER, tmp_path) as emulator:
+        allowed = what_a_provisioner_may_do(emulator)
+    assert [name for name, is_so in allowed.items() if is_so] == ["create", "write", "look"]
 
 
 def value_of(imports: str, correction: str, expression: str) -> object:

@@ -3,8 +3,10 @@
 use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use crate::command::run;
@@ -13,6 +15,9 @@ use crate::python::Python;
 
 /// Where the artifacts of a stack go in its account's artifact bucket.
 pub const ARTIFACT_PREFIX: &str = "landfall";
+
+/// The longest that a stack may take.
+const TIME_TO_SETTLE: Duration = Duration::from_secs(180);
 
 /// The command line as root of one account. Root passes IAM by: never on a path that a test asserts.
 pub struct AwsCli {
@@ -94,8 +99,71 @@ impl AwsCli {
             deploy.push("--parameter-overrides".to_owned());
             deploy.extend(parameters.iter().map(|(name, value)| format!("{name}={value}")));
         }
-        self.run(deploy).with_context(|| format!("failed to deploy stack `{stack}`"))?;
+        // With its own way of waiting it looks every half a minute only.
+        deploy.push("--no-execute-changeset".to_owned());
+        let prepared = self.run(deploy);
+        let prepared =
+            prepared.with_context(|| format!("failed to prepare a change of stack `{stack}`"))?;
+        let Some(change_set) =
+            prepared.split_whitespace().find(|word| word.contains(":changeSet/"))
+        else {
+            // Nothing is to be changed.
+            return Ok(());
+        };
+        self.run(["cloudformation", "execute-change-set", "--change-set-name", change_set])?;
+        let status = self.settled(stack)?;
+        if !matches!(status.as_str(), "CREATE_COMPLETE" | "UPDATE_COMPLETE") {
+            let reasons = self.failures_of(stack).join("\n  ");
+            bail!("failed to deploy stack `{stack}`: {status}\n  {reasons}");
+        }
         Ok(())
+    }
+
+    /// Deletes a stack, and waits until it is gone.
+    pub fn delete_stack(&self, stack: &str) -> Result<()> {
+        self.run(["cloudformation", "delete-stack", "--stack-name", stack])?;
+        let status = self.settled(stack)?;
+        if status != "DELETE_COMPLETE" {
+            let reasons = self.failures_of(stack).join("\n  ");
+            bail!("failed to delete stack `{stack}`: {status}\n  {reasons}");
+        }
+        Ok(())
+    }
+
+    /// The status of a stack, once nothing moves in it any more.
+    fn settled(&self, stack: &str) -> Result<String> {
+        let deadline = Instant::now() + TIME_TO_SETTLE;
+        loop {
+            let status =
+                match self.json(["cloudformation", "describe-stacks", "--stack-name", stack]) {
+                    Ok(found) => found["Stacks"][0]["StackStatus"].as_str().map(str::to_owned),
+                    Err(error) if format!("{error:#}").contains("does not exist") => {
+                        Some("DELETE_COMPLETE".to_owned())
+                    }
+                    Err(error) => return Err(error),
+                };
+            let status = status.with_context(|| format!("stack `{stack}` has no status"))?;
+            if !status.ends_with("_IN_PROGRESS") {
+                return Ok(status);
+            }
+            if Instant::now() > deadline {
+                bail!("stack `{stack}` is still `{status}`");
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// What failed in a stack, and why, oldest first.
+    pub fn failures_of(&self, stack: &str) -> Vec<String> {
+        let events = ["cloudformation", "describe-stack-events", "--stack-name", stack];
+        let Ok(found) = self.json(events) else { return Vec::new() };
+        let events = found["StackEvents"].as_array().cloned().unwrap_or_default();
+        let failures = events.iter().rev().filter_map(|event| {
+            let status = event["ResourceStatus"].as_str().filter(|s| s.ends_with("FAILED"))?;
+            let (id, reason) = (&event["LogicalResourceId"], &event["ResourceStatusReason"]);
+            Some(format!("{id} {status}: {reason}"))
+        });
+        failures.collect()
     }
 
     /// An object from a file, by the command line.

@@ -28,6 +28,8 @@ pub const EXTERNAL_ID: &str = "local-cloud-7f3a";
 /// What differs between the demo and the tests.
 pub struct Setup {
     pub routes: PathBuf,
+    /// The routes that the roles follow from, if they are not the trigger's yet.
+    pub routes_of_policies: Option<String>,
     /// What the routes' keys begin with.
     pub routed_prefix: &'static str,
     /// Parameters of the data account's stack beyond the necessary.
@@ -56,7 +58,10 @@ impl LocalCloud {
         let python = python::environment()?;
         let emulator = step("starting the local cloud", || Emulator::start(&python))?;
         let stage = emulator.folder().join("stage");
-        step("building the trigger", || package(&python, Profile::Debug, &setup.routes, &stage))?;
+        step("building the functions", || package(&python, Profile::Debug, &setup.routes, &stage))?;
+        if let Some(text) = &setup.routes_of_policies {
+            fs::write(stage.join("routes.yaml"), text).context("failed to stage the routes")?;
+        }
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -69,13 +74,30 @@ impl LocalCloud {
             python,
             runtime,
         };
+        step("deploying the provisioner in both accounts", || cloud.deploy_provisioners())?;
         step("deploying the data account", || cloud.deploy_data(setup))?;
         step("deploying the analytics account", || cloud.deploy_analytics())?;
         Ok(cloud)
     }
 
+    fn deploy_provisioners(&self) -> Result<()> {
+        // The emulator takes the responses itself, instead of CloudFormation's buckets.
+        let parameters = [("AdmitLoopbackResponseUrl", "true")];
+        for (account, artifacts) in
+            [(&self.data, DATA_ARTIFACTS), (&self.analytics, ANALYTICS_ARTIFACTS)]
+        {
+            account.cli.make_bucket(artifacts)?;
+            account.cli.deploy(
+                "landfall-provisioner",
+                "provisioner.yaml",
+                artifacts,
+                &parameters,
+            )?;
+        }
+        Ok(())
+    }
+
     fn deploy_data(&self, setup: &Setup) -> Result<()> {
-        self.data.cli.make_bucket(DATA_ARTIFACTS)?;
         let mut parameters = vec![
             ("LandingBucketName", LANDING_BUCKET),
             ("RoutedPrefix", setup.routed_prefix),
@@ -88,7 +110,6 @@ impl LocalCloud {
 
     fn deploy_analytics(&self) -> Result<()> {
         let cli = &self.analytics.cli;
-        cli.make_bucket(ANALYTICS_ARTIFACTS)?;
         let library = format!("s3://{ANALYTICS_ARTIFACTS}/{ARTIFACT_PREFIX}/landfall.py");
         cli.upload(Path::new("glue/landfall.py"), &library)?;
         let parameters = [

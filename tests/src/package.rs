@@ -1,7 +1,7 @@
 //! Building the functions and laying out what is deployed, as `make package` does.
 //!
 //! The layout is what the templates' relative paths expect:
-//! `data-account.yaml`, `analytics-account.yaml`, `trigger/{bootstrap,routes.yaml}`, `glue/*.py`.
+//! the three templates, `routes.yaml`, `trigger/{bootstrap,routes.yaml}`, `provisioner/bootstrap`, `glue/*.py`.
 
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -13,6 +13,8 @@ use anyhow::{Context, Result, bail};
 use crate::command::run;
 use crate::python::Python;
 use crate::{root, target_dir};
+
+const FUNCTIONS: [&str; 2] = ["trigger", "provisioner"];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Profile {
@@ -27,13 +29,17 @@ pub fn package(python: &Python, profile: Profile, routes: &Path, stage: &Path) -
     let stage = &std::path::absolute(stage).context("failed to find the stage")?;
     build(python, profile, stage)?;
     let infra = root().join("infra");
-    for template in ["data-account.yaml", "analytics-account.yaml"] {
+    for template in ["provisioner.yaml", "data-account.yaml", "analytics-account.yaml"] {
         copy(&infra.join(template), &stage.join(template))?;
     }
-    let function = stage.join("trigger");
-    fs::set_permissions(function.join("bootstrap"), Permissions::from_mode(0o755))
-        .context("failed to make the function executable for everybody")?;
-    copy(routes, &function.join("routes.yaml"))?;
+    for function in FUNCTIONS {
+        let binary = stage.join(function).join("bootstrap");
+        fs::set_permissions(binary, Permissions::from_mode(0o755))
+            .context("failed to make the functions executable for everybody")?;
+    }
+    // The trigger carries the routes; the stacks hand them to the provisioner.
+    copy(routes, &stage.join("trigger/routes.yaml"))?;
+    copy(routes, &stage.join("routes.yaml"))?;
     let glue = stage.join("glue");
     fs::create_dir_all(&glue)?;
     for script in ["landfall.py", "csv_to_parquet.py"] {
@@ -49,7 +55,8 @@ fn build(python: &Python, profile: Profile, folder: &Path) -> Result<()> {
     lock.lock().context("failed to wait for another build of the functions")?;
     let mut command = Command::new(python.program("cargo-lambda"));
     command
-        .args(["lambda", "build", "--compiler", "cargo", "--bin", "trigger"])
+        .args(["lambda", "build", "--compiler", "cargo"])
+        .args(FUNCTIONS.iter().flat_map(|function| ["--bin", function]))
         .arg("--lambda-dir")
         .arg(folder)
         .current_dir(root())
@@ -59,7 +66,9 @@ fn build(python: &Python, profile: Profile, folder: &Path) -> Result<()> {
     match profile {
         // With the features of the whole workspace, as every other debug build.
         Profile::Debug => command.arg("--workspace"),
-        Profile::Release => command.args(["--package", "landfall-trigger", "--release"]),
+        Profile::Release => command
+            .args(FUNCTIONS.iter().flat_map(|f| ["--package".to_owned(), format!("landfall-{f}")]))
+            .arg("--release"),
     };
     // Cargo sets these for what it runs, us included; a build inside must not see them.
     for (name, _) in std::env::vars_os() {

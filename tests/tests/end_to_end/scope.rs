@@ -12,13 +12,14 @@ pub fn the_job_reads_nothing_outside_the_routed_prefix(stage: &Stage) -> Result<
     let denied = "AccessDenied";
     let attempts = [
         ("reader", "get", LANDING_BUCKET, "in/scope/mine.csv", allowed),
-        ("reader", "list", LANDING_BUCKET, "in/", allowed),
+        ("reader", "list", LANDING_BUCKET, "in/scope/", allowed),
         // Prefixes beside the routed one, with and without its first letters.
-        ("reader", "get", LANDING_BUCKET, "in-beside/other.csv", denied),
-        ("reader", "get", LANDING_BUCKET, "inside.csv", denied),
+        ("reader", "get", LANDING_BUCKET, "in/scope-beside/other.csv", denied),
+        ("reader", "get", LANDING_BUCKET, "in/scope", denied),
         ("reader", "get", LANDING_BUCKET, "other/other.csv", denied),
         ("reader", "list", LANDING_BUCKET, "", denied),
-        ("reader", "list", LANDING_BUCKET, "in", denied),
+        ("reader", "list", LANDING_BUCKET, "in/", denied),
+        ("reader", "list", LANDING_BUCKET, "in/scope", denied),
         ("reader", "list", LANDING_BUCKET, "other/", denied),
         // Reading is all that it may.
         ("reader", "put", LANDING_BUCKET, "in/scope/mine.csv", denied),
@@ -44,7 +45,10 @@ pub fn the_job_reads_nothing_outside_the_routed_prefix(stage: &Stage) -> Result<
         let started = cloud.analytics.glue.start_job_run().job_name("probe").set_arguments(Some(
             [
                 ("--attempts".to_owned(), json!(wanted).to_string()),
-                ("--reader-role".to_owned(), format!("arn:aws:iam::{DATA}:role/landfall-reader")),
+                (
+                    "--reader-role".to_owned(),
+                    format!("arn:aws:iam::{DATA}:role/landfall/landfall-reader"),
+                ),
             ]
             .into(),
         ));

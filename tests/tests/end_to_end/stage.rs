@@ -30,8 +30,13 @@ impl Stage {
     pub fn set() -> Result<Stage> {
         eprintln!("\nsetting the stage");
         let fixtures = root().join("tests/fixtures");
+        let routes = fixtures.join("routes.yaml");
+        let text = fs::read_to_string(&routes).context("failed to read the routes")?;
+        let (admitted, _) =
+            text.split_once("  # What follows").context("the routes have no part of their own")?;
         let cloud = LocalCloud::start(&Setup {
-            routes: fixtures.join("routes.yaml"),
+            routes_of_policies: Some(admitted.to_owned()),
+            routes,
             routed_prefix: "in/",
             // Short, so that what cannot be served is in the dead-letter queue in seconds. AWS
             // would refuse a queue that hides messages for less than the function's timeout.

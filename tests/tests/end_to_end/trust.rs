@@ -17,7 +17,7 @@ pub fn the_starter_role_admits_the_trigger_with_the_external_id_and_nobody_else(
 ) -> Result<()> {
     let cloud = &stage.cloud;
     let data = &cloud.data.cli;
-    let starter = format!("arn:aws:iam::{ANALYTICS}:role/landfall-starter");
+    let starter = format!("arn:aws:iam::{ANALYTICS}:role/landfall/landfall-starter");
     // The emulator lets root be whoever a service may be: so this is the trigger as Lambda runs it.
     let trigger = Caller::of(cloud, data, &role(DATA, "landfall-trigger"))?;
     ensure!(trigger.may_assume(&starter, Some(EXTERNAL_ID))?, "the trigger is refused");
@@ -38,8 +38,8 @@ pub fn the_starter_role_admits_the_trigger_with_the_external_id_and_nobody_else(
 pub fn the_reader_role_admits_the_job_role_and_nobody_else(stage: &Stage) -> Result<()> {
     let cloud = &stage.cloud;
     let analytics = &cloud.analytics.cli;
-    let reader = format!("arn:aws:iam::{DATA}:role/landfall-reader");
-    let job = Caller::of(cloud, analytics, &role(ANALYTICS, "landfall-job"))?;
+    let reader = format!("arn:aws:iam::{DATA}:role/landfall/landfall-reader");
+    let job = Caller::of(cloud, analytics, &role(ANALYTICS, "landfall/landfall-job"))?;
     ensure!(job.may_assume(&reader, None)?, "the job role is refused");
 
     create_role(analytics, "trust-neighbour", ANALYTICS)?;
@@ -58,7 +58,7 @@ pub fn trust_holds_before_the_trusted_role_exists_and_after_it_is_created_again(
 ) -> Result<()> {
     let cloud = &stage.cloud;
     let parameters = [
-        ("NamePrefix", "second"),
+        ("NamePrefix", "landfall-second"),
         ("DataNamePrefix", "second"),
         ("JobName", "second"),
         ("OutputBucketName", "acme-second"),
@@ -72,7 +72,7 @@ pub fn trust_holds_before_the_trusted_role_exists_and_after_it_is_created_again(
     for when in ["at first", "created again"] {
         create_role(data, "second-trigger", DATA)?;
         let trigger = Caller::of(cloud, data, &role(DATA, "second-trigger"))?;
-        let starter = role(ANALYTICS, "second-starter");
+        let starter = role(ANALYTICS, "landfall/landfall-second-starter");
         ensure!(trigger.may_assume(&starter, Some(EXTERNAL_ID))?, "the trigger is refused {when}");
         let name = ["--role-name", "second-trigger"];
         data.run([&["iam", "delete-role-policy", "--policy-name", "all"][..], &name].concat())?;
