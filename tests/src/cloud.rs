@@ -16,6 +16,7 @@ use crate::emulator::Emulator;
 use crate::package::{Profile, package};
 use crate::progress::step;
 use crate::python::{self, Python};
+use crate::stacks::Stacks;
 use crate::{ANALYTICS, DATA, REGION};
 
 pub const LANDING_BUCKET: &str = "acme-landing";
@@ -51,6 +52,8 @@ pub struct Account {
     pub s3: aws_sdk_s3::Client,
     pub sqs: aws_sdk_sqs::Client,
     pub glue: aws_sdk_glue::Client,
+    pub iam: aws_sdk_iam::Client,
+    pub stacks: Stacks,
 }
 
 impl LocalCloud {
@@ -190,6 +193,15 @@ impl Account {
                     .http_client(Builder::new().build_http())
                     .build(),
             ),
+            iam: aws_sdk_iam::Client::from_conf(
+                aws_sdk_iam::Config::builder()
+                    .region(aws_sdk_iam::config::Region::new(REGION))
+                    .endpoint_url(emulator.endpoint())
+                    .credentials_provider(credentials.clone())
+                    .http_client(Builder::new().build_http())
+                    .build(),
+            ),
+            stacks: Stacks::new(emulator, credentials.clone()),
             glue: aws_sdk_glue::Client::from_conf(
                 aws_sdk_glue::Config::builder()
                     .region(aws_sdk_glue::config::Region::new(REGION))

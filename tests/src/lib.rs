@@ -14,6 +14,7 @@ pub mod keeper;
 pub mod package;
 pub mod progress;
 pub mod python;
+pub mod stacks;
 
 use std::env;
 use std::path::{Path, PathBuf};

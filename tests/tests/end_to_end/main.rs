@@ -6,6 +6,7 @@
 mod crowd;
 mod delivered;
 mod denied;
+mod lifecycle;
 mod scope;
 mod stage;
 mod teardown;
@@ -58,6 +59,14 @@ fn main() -> ExitCode {
         trust::the_reader_role_admits_the_job_role_and_nobody_else,
         trust::trust_holds_before_the_trusted_role_exists_and_after_it_is_created_again,
         scope::the_job_reads_nothing_outside_the_routed_prefix,
+        lifecycle::a_role_is_created_updated_replaced_and_deleted_with_its_stack,
+        lifecycle::a_failed_create_leaves_no_role,
+        lifecycle::a_role_that_the_provisioner_may_not_make_fails_the_stack_with_the_reason,
+        lifecycle::a_failed_update_restores_the_role_exactly,
+        lifecycle::a_role_that_somebody_deleted_does_not_hinder_update_and_deletion,
+        lifecycle::a_role_of_somebody_else_is_never_touched,
+        lifecycle::a_request_that_comes_late_or_twice_does_no_harm,
+        lifecycle::what_is_no_request_is_answered_or_refused,
         crowd::one_malformed_message_among_many_fails_alone,
         crowd::every_one_of_2000_uploads_reaches_a_run,
         teardown::a_local_cloud_that_is_interrupted_leaves_nothing_behind,

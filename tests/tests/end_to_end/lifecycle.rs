@@ -1,0 +1,335 @@
+//! Roles as custom resources: the deployed provisioner under CloudFormation, in all that a stack goes
+//! through, and under requests that come late or twice.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use aws_sdk_iam::types::Tag;
+use landfall_aws::iam::observe;
+use landfall_core::roles::Observed;
+use landfall_tests::cloud::wait_until;
+use landfall_tests::{ANALYTICS, DATA, REGION};
+use serde_json::{Value, json};
+use wiremock::matchers::any;
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+use crate::stage::Stage;
+
+const SERVICE_TOKEN: &str = "arn:aws:lambda:us-east-1:222222222222:function:landfall-provisioner";
+
+/// A starter role for one job.
+fn properties(name: &str, job: &str) -> Value {
+    json!({
+        "ServiceToken": SERVICE_TOKEN,
+        "ServiceTimeout": 60,
+        "RoleName": name,
+        "PermissionsBoundary": format!("arn:aws:iam::{ANALYTICS}:policy/landfall-boundary"),
+        "TrustedRoleArns": [format!("arn:aws:iam::{DATA}:role/{name}-trigger")],
+        "ExternalId": "lifecycle-7f3a",
+        "Routes": {
+            "version": 1,
+            "targets": { "here": { "account": ANALYTICS, "region": REGION,
+                "starter_role": format!("landfall/{name}"), "external_id": "${X}" } },
+            "routes": [{ "name": "r", "bucket": "acme-landing", "key": "x/{file}",
+                "start": { "target": "here", "job": job } }],
+        },
+    })
+}
+
+fn template(properties: &Value) -> String {
+    let role = json!({ "Type": "Custom::LandfallStarterRole", "Properties": properties });
+    json!({ "Resources": { "Role": role } }).to_string()
+}
+
+/// The same, and another resource that fails after the role was made.
+fn failing_template(properties: &Value) -> String {
+    let role = json!({ "Type": "Custom::LandfallStarterRole", "Properties": properties });
+    let failing = json!({
+        "Type": "Custom::LandfallNothing", "DependsOn": "Role",
+        "Properties": { "ServiceToken": SERVICE_TOKEN, "ServiceTimeout": 60 },
+    });
+    json!({ "Resources": { "Role": role, "Failing": failing } }).to_string()
+}
+
+async fn role(stage: &Stage, name: &str) -> Result<Option<Observed>> {
+    Ok(observe(&stage.cloud.analytics.iam, name).await?)
+}
+
+async fn role_that_is_there(stage: &Stage, name: &str) -> Result<Observed> {
+    role(stage, name).await?.with_context(|| format!("there is no role `{name}`"))
+}
+
+async fn assert_starts(stage: &Stage, name: &str, job: &str) -> Result<()> {
+    let role = role_that_is_there(stage, name).await?;
+    let policies = format!("{:?}", role.policies);
+    ensure!(policies.contains(&format!("job/{job}\"")), "role `{name}` may do {policies}");
+    Ok(())
+}
+
+pub fn a_role_is_created_updated_replaced_and_deleted_with_its_stack(stage: &Stage) -> Result<()> {
+    let stacks = &stage.cloud.analytics.stacks;
+    let (first, second) = ("landfall-life", "landfall-life-two");
+    stage.cloud.wait(async {
+        let created = stacks.create("life", &template(&properties(first, "one"))).await?;
+        created.expect("CREATE_COMPLETE")?;
+        assert_starts(stage, first, "one").await?;
+        let before = role_that_is_there(stage, first).await?;
+
+        let updated = stacks.update("life", &template(&properties(first, "two"))).await?;
+        updated.expect("UPDATE_COMPLETE")?;
+        assert_starts(stage, first, "two").await?;
+        let after = role_that_is_there(stage, first).await?;
+        ensure!(before.role_id == after.role_id, "an update in place made another role");
+
+        let replaced = stacks.update("life", &template(&properties(second, "two"))).await?;
+        replaced.expect("UPDATE_COMPLETE")?;
+        assert_starts(stage, second, "two").await?;
+        ensure!(role(stage, first).await?.is_none(), "the replaced role is still there");
+
+        // And back to the first name, whose tombstone must not stand in the way.
+        let back = stacks.update("life", &template(&properties(first, "one"))).await?;
+        back.expect("UPDATE_COMPLETE")?;
+        assert_starts(stage, first, "one").await?;
+        ensure!(role(stage, second).await?.is_none(), "the replaced role is still there");
+
+        stacks.delete("life").await?.expect("DELETE_COMPLETE")?;
+        ensure!(role(stage, first).await?.is_none(), "the role outlived its stack");
+        Ok(())
+    })
+}
+
+pub fn a_failed_create_leaves_no_role(stage: &Stage) -> Result<()> {
+    let stacks = &stage.cloud.analytics.stacks;
+    let name = "landfall-stillborn";
+    stage.cloud.wait(async {
+        let created =
+            stacks.create("stillborn", &failing_template(&properties(name, "one"))).await?;
+        let outcome = created.expect("ROLLBACK_COMPLETE")?;
+        ensure!(outcome.failures.concat().contains("Custom::LandfallNothing"), "{outcome:?}");
+        ensure!(role(stage, name).await?.is_none(), "the role is still there");
+        stacks.delete("stillborn").await?.expect("DELETE_COMPLETE")?;
+        Ok(())
+    })
+}
+
+pub fn a_role_that_the_provisioner_may_not_make_fails_the_stack_with_the_reason(
+    stage: &Stage,
+) -> Result<()> {
+    let stacks = &stage.cloud.analytics.stacks;
+    stage.cloud.wait(async {
+        let mut bare = properties("landfall-bare", "one");
+        bare.as_object_mut().context("properties")?.remove("PermissionsBoundary");
+        let elsewhere = {
+            let mut elsewhere = properties("landfall-elsewhere", "one");
+            elsewhere["Path"] = json!("/");
+            elsewhere["Routes"]["targets"]["here"]["starter_role"] = json!("landfall-elsewhere");
+            elsewhere
+        };
+        for (name, properties) in [("bare", bare), ("elsewhere", elsewhere)] {
+            let created = stacks.create(name, &template(&properties)).await?;
+            let outcome = created.expect("ROLLBACK_COMPLETE")?;
+            let said = outcome.failures.concat();
+            ensure!(said.contains("CreateRole") && said.contains("AccessDenied"), "{said}");
+            ensure!(role(stage, &format!("landfall-{name}")).await?.is_none(), "it was made");
+            stacks.delete(name).await?.expect("DELETE_COMPLETE")?;
+        }
+        Ok(())
+    })
+}
+
+pub fn a_failed_update_restores_the_role_exactly(stage: &Stage) -> Result<()> {
+    let stacks = &stage.cloud.analytics.stacks;
+    let (name, other) = ("landfall-restored", "landfall-restored-two");
+    stage.cloud.wait(async {
+        let created = stacks.create("restored", &template(&properties(name, "one"))).await?;
+        created.expect("CREATE_COMPLETE")?;
+        let before = role_that_is_there(stage, name).await?;
+        for (changed, what) in [(name, "in place"), (other, "by replacement")] {
+            let updated =
+                stacks.update("restored", &failing_template(&properties(changed, "two"))).await?;
+            updated.expect("UPDATE_ROLLBACK_COMPLETE")?;
+            let after = role_that_is_there(stage, name).await?;
+            let tags = |role: &Observed| role.tags.get("landfall:logical-id").cloned();
+            ensure!(
+                (&before.trust, &before.policies, tags(&before), &before.permissions_boundary)
+                    == (&after.trust, &after.policies, tags(&after), &after.permissions_boundary),
+                "{what}: the role was {before:?}, and is {after:?}"
+            );
+            ensure!(role(stage, other).await?.is_none(), "{what}: the new role is still there");
+        }
+        stacks.delete("restored").await?.expect("DELETE_COMPLETE")?;
+        ensure!(role(stage, name).await?.is_none(), "the role outlived its stack");
+        Ok(())
+    })
+}
+
+pub fn a_role_that_somebody_deleted_does_not_hinder_update_and_deletion(
+    stage: &Stage,
+) -> Result<()> {
+    let stacks = &stage.cloud.analytics.stacks;
+    let name = "landfall-vanished";
+    stage.cloud.wait(async {
+        let created = stacks.create("vanished", &template(&properties(name, "one"))).await?;
+        created.expect("CREATE_COMPLETE")?;
+        delete_role(stage, name).await?;
+        let updated = stacks.update("vanished", &template(&properties(name, "two"))).await?;
+        updated.expect("UPDATE_COMPLETE")?;
+        assert_starts(stage, name, "two").await?;
+        delete_role(stage, name).await?;
+        stacks.delete("vanished").await?.expect("DELETE_COMPLETE")?;
+        Ok(())
+    })
+}
+
+async fn delete_role(stage: &Stage, name: &str) -> Result<()> {
+    let iam = &stage.cloud.analytics.iam;
+    iam.delete_role_policy().role_name(name).policy_name("landfall").send().await?;
+    iam.delete_role().role_name(name).send().await?;
+    Ok(())
+}
+
+pub fn a_role_of_somebody_else_is_never_touched(stage: &Stage) -> Result<()> {
+    let stacks = &stage.cloud.analytics.stacks;
+    let name = "landfall-foreign";
+    stage.cloud.wait(async {
+        let trust = json!({ "Version": "2012-10-17", "Statement": [] }).to_string();
+        let create = stage.cloud.analytics.iam.create_role().role_name(name).path("/landfall/");
+        let tag = Tag::builder().key("team").value("other").build()?;
+        create.assume_role_policy_document(trust).tags(tag).send().await?;
+        let before = role_that_is_there(stage, name).await?;
+        let created = stacks.create("foreign", &template(&properties(name, "one"))).await?;
+        let outcome = created.expect("ROLLBACK_COMPLETE")?;
+        let said = outcome.failures.concat();
+        ensure!(said.contains("is not of this resource: it has no owner tags"), "{said}");
+        stacks.delete("foreign").await?.expect("DELETE_COMPLETE")?;
+        let after = role_that_is_there(stage, name).await?;
+        ensure!(before == after, "the role was {before:?}, and is {after:?}");
+        Ok(())
+    })
+}
+
+pub fn a_request_that_comes_late_or_twice_does_no_harm(stage: &Stage) -> Result<()> {
+    let name = "landfall-late";
+    stage.cloud.wait(async {
+        let sink = Sink::start().await;
+        let own = properties(name, "one");
+        let changed = properties(name, "two");
+
+        let create = sink.request("create", "Create", &own, None);
+        let made = sink.answer_to(stage, &create).await?;
+        ensure!(made["Status"] == "SUCCESS", "{made}");
+        ensure!(made["Data"]["Arn"].as_str().is_some_and(|arn| arn.ends_with(name)), "{made}");
+        let id = made["PhysicalResourceId"].as_str().context("no id")?;
+        ensure!(sink.answer_to(stage, &create).await? == made, "a replay is answered otherwise");
+
+        let update = sink.request("update", "Update", &changed, Some(id));
+        ensure!(sink.answer_to(stage, &update).await?["Status"] == "SUCCESS", "not updated");
+        // The Create once more: what came after it stays.
+        sink.answer_to(stage, &create).await?;
+        assert_starts(stage, name, "two").await?;
+
+        let delete = sink.request("delete", "Delete", &changed, Some(id));
+        for _ in 0..2 {
+            ensure!(sink.answer_to(stage, &delete).await?["Status"] == "SUCCESS", "not deleted");
+            ensure!(role(stage, name).await?.is_none(), "the role is still there");
+        }
+        for late in [&create, &update, &delete] {
+            sink.answer_to(stage, late).await?;
+            ensure!(role(stage, name).await?.is_none(), "a late request brought the role back");
+        }
+        Ok(())
+    })
+}
+
+pub fn what_is_no_request_is_answered_or_refused(stage: &Stage) -> Result<()> {
+    stage.cloud.wait(async {
+        let sink = Sink::start().await;
+        let own = properties("landfall-nonsense", "one");
+        let mut cases = Vec::new();
+        let base = sink.request("nonsense", "Create", &own, None);
+        for (field, value) in [
+            ("RequestType", json!("Recreate")),
+            ("ResourceType", json!(7)),
+            ("ResourceProperties", json!([[]])),
+            ("ResourceProperties", Value::Null),
+            ("StackId", json!(format!("arn:aws:cloudformation:{REGION}:{DATA}:stack/x/1"))),
+            ("StackId", json!("nonsense")),
+        ] {
+            let mut request = base.clone();
+            request[field] = value;
+            request["RequestId"] = json!(format!("nonsense-{}", cases.len()));
+            cases.push(request);
+        }
+        for request in &cases {
+            let answer = sink.answer_to(stage, request).await?;
+            ensure!(answer["Status"] == "FAILED", "{request} was answered with {answer}");
+            let reason = answer["Reason"].as_str().unwrap_or_default();
+            ensure!(!reason.is_empty() && !reason.contains("lifecycle-7f3a"), "{reason}");
+        }
+        let mut astray = base;
+        astray["ResponseURL"] = json!("https://evil.example/steal");
+        invoke(stage, &astray)?;
+        ensure!(role(stage, "landfall-nonsense").await?.is_none(), "a role was made");
+        Ok(())
+    })
+}
+
+/// Stands where CloudFormation takes responses.
+struct Sink {
+    server: MockServer,
+}
+
+impl Sink {
+    async fn start() -> Sink {
+        let server = MockServer::start().await;
+        Mock::given(any()).respond_with(ResponseTemplate::new(200)).mount(&server).await;
+        Sink { server }
+    }
+
+    fn request(
+        &self,
+        id: &str,
+        kind: &str,
+        properties: &Value,
+        physical_id: Option<&str>,
+    ) -> Value {
+        let mut request = json!({
+            "RequestType": kind,
+            "RequestId": id,
+            "StackId": format!("arn:aws:cloudformation:{REGION}:{ANALYTICS}:stack/direct/{id}")
+                .replace(id, "1"),
+            "ResponseURL": format!("{}/{id}", self.server.uri()),
+            "ResourceType": "Custom::LandfallStarterRole",
+            "LogicalResourceId": "Role",
+            "ResourceProperties": properties,
+        });
+        if let Some(physical_id) = physical_id {
+            request["PhysicalResourceId"] = json!(physical_id);
+            request["OldResourceProperties"] = properties.clone();
+        }
+        request
+    }
+
+    /// Invokes the provisioner, and returns what it answers.
+    async fn answer_to(&self, stage: &Stage, request: &Value) -> Result<Value> {
+        self.server.reset().await;
+        Mock::given(any()).respond_with(ResponseTemplate::new(200)).mount(&self.server).await;
+        invoke(stage, request)?;
+        wait_until("no answer came", Duration::from_secs(60), async || {
+            let received = self.server.received_requests().await.unwrap_or_default();
+            let Some(last) = received.last() else { return Ok(None) };
+            if last.body.len() > 4096 {
+                bail!("the answer has {} bytes", last.body.len());
+            }
+            Ok(Some(serde_json::from_slice(&last.body).context("an answer that is no JSON")?))
+        })
+        .await
+    }
+}
+
+fn invoke(stage: &Stage, request: &Value) -> Result<()> {
+    let payload = request.to_string();
+    let invoke = ["lambda", "invoke", "--function-name", "landfall-provisioner", "--payload"];
+    stage.cloud.analytics.cli.run([&invoke[..], &[&payload, "lifecycle.out"]].concat())?;
+    Ok(())
+}
