@@ -8,6 +8,7 @@
 
 pub mod arn;
 pub mod arrivals;
+pub mod lifecycle;
 pub mod pattern;
 pub mod plan;
 pub mod problem;
