@@ -172,7 +172,9 @@ impl World {
         }
         let props = state.requests[request].props;
         let before = match goal {
-            Goal::Rollback { named, failed } => Some((named, failed)),
+            Goal::Rollback { named, failed } if state.stack.view.is_none_or(|it| it.0 != named) => {
+                Some((named, failed))
+            }
             _ => state.stack.view,
         };
         if !matches!(goal, Goal::Delete(..)) {
