@@ -19,6 +19,14 @@
 //! 4. In an update it also looks at the role that the *old* properties name, and deletes that
 //!    under the same rule. A replacement that CloudFormation cancelled is removed only there.
 //! 5. It records the answer in the write that releases the lock, and sends it afterwards.
+//!
+//! CloudFormation does not wait for an answer before it goes on: when another resource fails, it
+//! cancels a Create or an Update that is at work and sends the Delete or the inverse at once, the
+//! Delete with an id that it invents. No time-out of ours bounds that.
+//!
+//! Two limits. A cancelled request that is first handed over after its successor, and was issued in
+//! the same second or does not say when, cannot be told from a new one. If failed resources are
+//! preserved and two Creates in a row go wrong, an invented id can be read as the wrong one of them.
 
 use std::collections::BTreeSet;
 
@@ -251,3 +259,8 @@ impl Memory {
         self.standing.retain(|it| !gone.contains(&it.physical_id));
     }
 }
+
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod tests;
