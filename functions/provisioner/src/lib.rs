@@ -220,7 +220,7 @@ async fn respond(context: &Context, request: &Request, deadlines: Deadlines) -> 
             request_id,
             named: physical_id.as_deref(),
             physical_id: &own_id,
-            issued: None,
+            issued: response_url.issued(),
         },
     );
     let (memory, is_removal) = match decision {

@@ -107,11 +107,11 @@ impl<'a> Resource<'a> {
         for note in &spec.notes {
             tracing::warn!(code = "wider_than_the_routes", role = role.name, "{note}");
         }
-        let observed = iam::converge(&client, &role, deadline).await?;
         // A replacement that was cancelled is named by nobody but the properties before.
         if let Some(before) = &self.before {
             remove(&self::client(context, before).await?, before, owner, memory, deadline).await?;
         }
+        let observed = iam::converge(&client, &role, deadline).await?;
         let mut data = role.attributes(&observed);
         data.insert("Notes".to_owned(), spec.notes.join("\n"));
         Ok(data)

@@ -8,10 +8,7 @@
 
 pub mod arn;
 pub mod arrivals;
-<<<<<<< HEAD
 mod at;
-=======
->>>>>>> h3
 pub mod lifecycle;
 pub mod pattern;
 pub mod plan;

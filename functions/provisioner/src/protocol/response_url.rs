@@ -62,6 +62,16 @@ impl ResponseUrl {
         &self.0
     }
 
+    /// When CloudFormation issued the request, if the URL's signature tells: the digits of its
+    /// `X-Amz-Date`, which only say which of two came first.
+    pub fn issued(&self) -> Option<u64> {
+        let (_, query) = self.0.split_once('?')?;
+        let date = query.split('&').find_map(|pair| pair.strip_prefix("X-Amz-Date="))?;
+        let (day, time) = date.strip_suffix('Z')?.split_once('T')?;
+        let is_date = day.len() == 8 && time.len() == 6;
+        format!("{day}{time}").parse().ok().filter(|_| is_date)
+    }
+
     /// Whether it leads to CloudFormation; `admit_loopback` lets it lead to this machine too, which
     /// serves an emulated AWS and nothing else.
     ///
@@ -240,6 +250,23 @@ mod tests {
             ["http://10.0.0.1/x", "http://127.0.0.1.evil.example/x", "http://localhost@evil/x"]
         {
             assert!(!is_admitted(url, true), "{url}");
+        }
+    }
+
+    #[test]
+    fn the_signature_tells_which_of_two_requests_came_first() {
+        let issued = |url: &str| ResponseUrl::new(url.to_owned()).issued();
+        let one =
+            issued("https://b/k?X-Amz-Algorithm=A&X-Amz-Date=20261231T235959Z&X-Amz-Expires=7200");
+        assert_eq!(one, Some(20_261_231_235_959));
+        assert!(one < issued("https://b/k?X-Amz-Date=20270101T000000Z"));
+        for url in [
+            "https://b/k",
+            "https://b/k?Expires=1",
+            "https://b/k?X-Amz-Date=+1T000000Z",
+            "http://x?X-Amz-Date=",
+        ] {
+            assert_eq!(issued(url), None, "{url}");
         }
     }
 
