@@ -36,7 +36,11 @@ const OPERATORS = new Set(
 const list = (value) => (value === undefined ? [] : [value].flat())
 
 async function judge(request) {
-  const { principal, role, action, resource, owner } = request
+  const { principal, role, action, resource } = request
+  const owner = request.owner || (resource === '*' && principal.split(':')[4])
+  if (!owner) {
+    throw new Error('whose resource it is, its ARN does not say: name the account')
+  }
   const trusts = action.startsWith('sts:AssumeRole')
   if (principal.includes(':assumed-role/') && !role) {
     throw new Error('a session needs the ARN of its role')
@@ -52,7 +56,7 @@ async function judge(request) {
       principal,
       action,
       resource: { resource: resource === '*' ? resource : resource.replaceAll('*', STAR), accountId: owner },
-      contextVariables: { ...surroundings(request), ...request.context }
+      contextVariables: { ...surroundings(principal, role, owner), ...request.context }
     },
     identityPolicies: named(identity),
     serviceControlPolicies: [],
@@ -82,8 +86,8 @@ async function judge(request) {
 }
 
 /** What AWS itself puts into the context of a request. */
-function surroundings({ principal, role, owner }) {
-  const always = { 'aws:SecureTransport': 'true', ...(owner && { 'aws:ResourceAccount': owner }) }
+function surroundings(principal, role, owner) {
+  const always = { 'aws:SecureTransport': 'true', 'aws:ResourceAccount': owner }
   if (!principal.startsWith('arn:')) {
     return { ...always, 'aws:PrincipalIsAWSService': 'true', 'aws:PrincipalServiceName': principal }
   }

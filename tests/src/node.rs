@@ -39,7 +39,8 @@ pub fn environment() -> Result<Node> {
     let mut digest = Sha256::new();
     for name in WRITTEN {
         let file = written.join(name);
-        let text = fs::read(&file).with_context(|| format!("failed to read `{}`", file.display()))?;
+        let text =
+            fs::read(&file).with_context(|| format!("failed to read `{}`", file.display()))?;
         digest.update(text);
     }
     let digest: String = digest.finalize().iter().take(8).map(|b| format!("{b:02x}")).collect();
@@ -76,7 +77,8 @@ fn install(written: &Path, folder: &Path) -> Result<()> {
 fn demand_tools() -> Result<()> {
     let found = clean("node").arg("--version").output().ok();
     let printed = found.and_then(|output| String::from_utf8(output.stdout).ok());
-    let has_npm = clean("npm").arg("--version").output().is_ok_and(|output| output.status.success());
+    let has_npm =
+        clean("npm").arg("--version").output().is_ok_and(|output| output.status.success());
     let major = printed.as_deref().and_then(major_of);
     if !has_npm || major.is_none_or(|major| major < OLDEST) {
         bail!(
