@@ -8,6 +8,7 @@
 
 pub mod arn;
 pub mod arrivals;
+pub mod bucket_notifications;
 pub mod pattern;
 pub mod plan;
 pub mod problem;

@@ -8,6 +8,8 @@
 //! Matching is greedy for nothing: each wildcard takes as little as it can, the last one of a
 //! segment takes the rest. It needs no backtracking inside a segment, so no key is slow.
 
+mod ends;
+
 use std::fmt;
 use std::ops::Range;
 
