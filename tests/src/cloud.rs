@@ -31,8 +31,6 @@ pub struct Setup {
     pub routes: PathBuf,
     /// The routes that the roles follow from, if they are not the trigger's yet.
     pub routes_of_policies: Option<String>,
-    /// What the routes' keys begin with.
-    pub routed_prefix: &'static str,
     /// Parameters of the data account's stack beyond the necessary.
     pub data_parameters: Vec<(&'static str, &'static str)>,
 }
@@ -101,14 +99,18 @@ impl LocalCloud {
     }
 
     fn deploy_data(&self, setup: &Setup) -> Result<()> {
+        let cli = &self.data.cli;
+        cli.make_bucket(LANDING_BUCKET)?;
+        let versioned = ["s3api", "put-bucket-versioning", "--bucket", LANDING_BUCKET];
+        let status = ["--versioning-configuration", "Status=Enabled"];
+        cli.run([&versioned[..], &status].concat())?;
         let mut parameters = vec![
-            ("LandingBucketName", LANDING_BUCKET),
-            ("RoutedPrefix", setup.routed_prefix),
+            ("LandingBucketNames", LANDING_BUCKET),
             ("AnalyticsAccountId", ANALYTICS),
             ("ExternalId", EXTERNAL_ID),
         ];
         parameters.extend(&setup.data_parameters);
-        self.data.cli.deploy("landfall", "data-account.yaml", DATA_ARTIFACTS, &parameters)
+        cli.deploy("landfall", "data-account.yaml", DATA_ARTIFACTS, &parameters)
     }
 
     fn deploy_analytics(&self) -> Result<()> {

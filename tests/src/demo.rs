@@ -26,7 +26,6 @@ pub fn run(keep: bool) -> Result<()> {
     let cloud = LocalCloud::start(&Setup {
         routes: root().join("infra/routes.yaml"),
         routes_of_policies: None,
-        routed_prefix: "weather/",
         data_parameters: vec![],
     })?;
     let shown = show(&cloud);

@@ -15,6 +15,7 @@ pub mod keeper;
 pub mod node;
 pub mod package;
 pub mod progress;
+pub mod proxy;
 pub mod python;
 pub mod stacks;
 

@@ -1,13 +1,16 @@
-//! The provisioner: CloudFormation's requests for Landfall's roles → IAM, and an answer on every path.
+//! The provisioner: CloudFormation's requests for Landfall's roles and notifications → IAM and S3, and
+//! an answer on every path.
 //!
 //! A request goes through its stations in this order: read → lock, and recall what came before →
 //! decide (`landfall_core::lifecycle`) → remember the decision → carry it out → remember the answer
 //! and unlock → send the answer. It may come late, twice, or be cut off between any two stations.
 
+mod notifications;
 mod protocol;
 mod resource;
 mod settings;
 
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, SystemTime};
 
@@ -21,6 +24,7 @@ use landfall_core::roles::{Home, Owner};
 use serde_json::value::RawValue;
 use tokio::time::{Instant, timeout_at};
 
+use notifications::Notifications;
 pub use protocol::{Envelope, Request, RequestType, Response, ResponseUrl, SendError, Status};
 use resource::{Failure, Resource};
 pub use settings::{Settings, SettingsError};
@@ -49,6 +53,49 @@ impl Context {
         let dynamodb = aws_sdk_dynamodb::Client::new(&config);
         let table = Table::new(dynamodb, settings.table.clone());
         Self { settings, table, config, http }
+    }
+
+    fn s3(&self) -> aws_sdk_s3::Client {
+        aws_sdk_s3::Client::new(&self.config)
+    }
+}
+
+/// What a request is about.
+#[derive(Debug)]
+enum Subject<'a> {
+    Role(Resource<'a>),
+    Notifications(Notifications<'a>),
+}
+
+impl<'a> Subject<'a> {
+    fn of(request: &'a Request, home: &'a Home) -> Result<Self, Failure> {
+        match request.resource_type.as_str() {
+            Notifications::TYPE => Ok(Self::Notifications(Notifications::of(request, home))),
+            _ => Resource::of(request, home).map(Self::Role),
+        }
+    }
+
+    /// Whether an Update makes another one.
+    fn is_replaced(&self) -> bool {
+        matches!(self, Self::Role(role) if role.is_replaced)
+    }
+
+    async fn carry_out(
+        &self,
+        context: &Context,
+        owner: &Owner,
+        memory: &Memory,
+        is_removal: bool,
+        deadlines: Deadlines,
+    ) -> Result<BTreeMap<String, String>, Failure> {
+        match self {
+            Self::Role(role) => {
+                role.carry_out(context, owner, memory, is_removal, deadlines.work).await
+            }
+            Self::Notifications(notifications) => {
+                notifications.carry_out(context, owner, is_removal, deadlines).await
+            }
+        }
     }
 }
 
@@ -171,7 +218,7 @@ fn failed(envelope: &Envelope, reason: &str) -> Response {
         status: Status::Failed,
         reason: reason.to_owned(),
         physical_id,
-        data: std::collections::BTreeMap::new(),
+        data: BTreeMap::new(),
     }
 }
 
@@ -187,8 +234,8 @@ async fn respond(context: &Context, request: &Request, deadlines: Deadlines) -> 
     let Some(home) = Home::of_stack(stack_id).filter(|home| context.settings.is_of(home)) else {
         return refused("the stack is not of this function's account and region");
     };
-    let resource = match Resource::of(request, &home) {
-        Ok(resource) => resource,
+    let subject = match Subject::of(request, &home) {
+        Ok(subject) => subject,
         // What was never made needs no removal.
         Err(_) if request.request_type == RequestType::Delete => {
             return Response { status: Status::Success, reason: String::new(), ..refused("") };
@@ -197,7 +244,7 @@ async fn respond(context: &Context, request: &Request, deadlines: Deadlines) -> 
     };
     let own_id = match (request.request_type, physical_id) {
         (RequestType::Delete, Some(id)) => id.clone(),
-        (RequestType::Update, Some(id)) if !resource.is_replaced => id.clone(),
+        (RequestType::Update, Some(id)) if !subject.is_replaced() => id.clone(),
         _ => lifecycle::physical_id(stack_id, logical_id, request_id),
     };
     let of_own_id = |response: Response| Response { physical_id: own_id.clone(), ..response };
@@ -248,7 +295,7 @@ async fn respond(context: &Context, request: &Request, deadlines: Deadlines) -> 
         logical_id: logical_id.clone(),
         physical_id: own_id.clone(),
     };
-    let effects = resource.carry_out(context, &owner, &memory, is_removal, deadlines.work);
+    let effects = subject.carry_out(context, &owner, &memory, is_removal, deadlines);
     let outcome = match timeout_at(deadlines.work, AssertUnwindSafe(effects).catch_unwind()).await {
         Ok(Ok(outcome)) => outcome,
         Ok(Err(_)) => Err(Failure::new("panicked", "the provisioner panicked; its log says where")),

@@ -62,7 +62,7 @@ impl<'a> Resource<'a> {
             other => {
                 let reason = format!(
                     "resource type `{other}` is not known; there are Custom::LandfallStarterRole, \
-                     Custom::LandfallReaderRole and Custom::LandfallJobRole"
+                     Custom::LandfallReaderRole, Custom::LandfallJobRole and Custom::LandfallBucketNotifications"
                 );
                 return Err(Failure::new("resource_type_unknown", reason));
             }

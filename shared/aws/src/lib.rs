@@ -1,6 +1,7 @@
 //! What talks to AWS: thin edges around concrete SDK clients. Decisions are in `landfall-core`.
 
 pub mod assumed_role;
+pub mod bucket_notifications;
 pub mod config;
 pub mod glue;
 pub mod iam;

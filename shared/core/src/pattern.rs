@@ -8,6 +8,8 @@
 //! Matching is greedy for nothing: each wildcard takes as little as it can, the last one of a
 //! segment takes the rest. It needs no backtracking inside a segment, so no key is slow.
 
+mod ends;
+
 use std::fmt;
 use std::ops::Range;
 
@@ -148,41 +150,6 @@ impl Pattern {
         self.segments[..self.segments.len() - 1].iter().flat_map(Segment::capture_names)
     }
 
-    /// The literal text that every matching key begins with, and the one that it ends with.
-    ///
-    /// The two share no character of any key: without a wildcard the first is everything and the
-    /// second empty.
-    pub fn literal_ends(&self) -> (String, String) {
-        let is_open = |segment: &Segment| segment.literal().is_none();
-        let (Some(first_open), Some(last_open)) =
-            (self.segments.iter().position(is_open), self.segments.iter().rposition(is_open))
-        else {
-            return (
-                self.segments.iter().filter_map(Segment::literal).collect::<Vec<_>>().join("/"),
-                String::new(),
-            );
-        };
-        let mut prefix = String::new();
-        for segment in &self.segments[..first_open] {
-            prefix.extend(segment.literal());
-            prefix.push('/');
-        }
-        prefix.push_str(self.segments[first_open].ends().0);
-        let mut suffix = self.segments[last_open].ends().1.to_owned();
-        for (at, segment) in self.segments.iter().enumerate().skip(last_open + 1) {
-            // A `**` that takes no segment leaves one `/` of the two around it, which the prefix has
-            // already if there is one, and none if it comes first.
-            let is_behind_only_any = at == last_open + 1
-                && self.segments[last_open] == Segment::Any
-                && (last_open == 0 || first_open == last_open);
-            if !is_behind_only_any {
-                suffix.push('/');
-            }
-            suffix.extend(segment.literal());
-        }
-        (prefix, suffix)
-    }
-
     /// What the captures hold for `key`, in their order; `None` if the pattern does not match it.
     pub fn captures<'k>(&self, key: &'k str) -> Option<Vec<(&str, &'k str)>> {
         let key: Vec<&str> = key.split('/').collect();
@@ -226,32 +193,6 @@ impl fmt::Display for Pattern {
 }
 
 impl Segment {
-    /// The only text that it matches, if there is only one.
-    fn literal(&self) -> Option<&str> {
-        match self {
-            Self::Parts(parts) => match parts.as_slice() {
-                [] => Some(""),
-                [Part::Literal(text)] => Some(text),
-                _ => None,
-            },
-            Self::Any => None,
-        }
-    }
-
-    /// The literals before its first wildcard and behind its last.
-    fn ends(&self) -> (&str, &str) {
-        fn text(part: Option<&Part>) -> &str {
-            match part {
-                Some(Part::Literal(text)) => text,
-                _ => "",
-            }
-        }
-        match self {
-            Self::Any => ("", ""),
-            Self::Parts(parts) => (text(parts.first()), text(parts.last())),
-        }
-    }
-
     fn capture_names(&self) -> impl Iterator<Item = &str> {
         let parts = match self {
             Self::Any => &[],

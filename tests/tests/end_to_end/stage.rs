@@ -37,7 +37,6 @@ impl Stage {
         let cloud = LocalCloud::start(&Setup {
             routes_of_policies: Some(admitted.to_owned()),
             routes,
-            routed_prefix: "in/",
             // Short, so that what cannot be served is in the dead-letter queue in seconds. AWS
             // would refuse a queue that hides messages for less than the function's timeout.
             data_parameters: vec![("VisibilityTimeoutSeconds", "6"), ("MaxReceiveCount", "3")],

@@ -83,6 +83,29 @@ fn what_is_no_pattern_is_refused_with_a_hint() {
     }
 }
 
+#[test]
+fn the_literal_ends_of_a_pattern_stop_at_its_wildcards() {
+    for (pattern, prefix, suffix) in [
+        ("a/b.csv", "a/b.csv", ""),
+        ("orders/dt={dt}/{file}.csv", "orders/dt=", ".csv"),
+        ("a/{x}/b/c.csv", "a/", "/b/c.csv"),
+        ("a/{x}{{1}}/c", "a/", "{1}/c"),
+        // `**` can take no segment: `a/b` begins with `a/`, and its one `/` is spoken for.
+        ("a/**/b", "a/", "b"),
+        ("**/b/c", "", "b/c"),
+        ("**/x/**/b", "", "/b"),
+        ("a/**/x/**/b", "a/", "/b"),
+        ("a/*/**/b", "a/", "/b"),
+        ("in/**", "in/", ""),
+        ("**", "", ""),
+        ("/", "/", ""),
+        ("a*b", "a", "b"),
+    ] {
+        let ends = Pattern::parse(pattern).unwrap().literal_ends();
+        assert_eq!(ends, (prefix.to_owned(), suffix.to_owned()), "{pattern}");
+    }
+}
+
 /// Patterns over a small alphabet, so that keys match often, as a pattern and as the slow and
 /// obvious matcher reads it.
 fn segments() -> impl Strategy<Value = Vec<String>> {
@@ -128,6 +151,21 @@ proptest! {
         let key_parts: Vec<&str> = key.split('/').collect();
         let matched = Pattern::parse(&text).unwrap().captures(&key).is_some();
         prop_assert_eq!(matched, slow_match(&parts, &key_parts), "{} on {}", text, key);
+    }
+
+    #[test]
+    fn every_matching_key_has_the_literal_ends_of_its_pattern_side_by_side(
+        pattern in segments(),
+        key in "[ab/]{0,8}",
+    ) {
+        let text = pattern.join("/");
+        prop_assume!(!text.is_empty());
+        let pattern = Pattern::parse(&text).unwrap();
+        let (prefix, suffix) = pattern.literal_ends();
+        if pattern.captures(&key).is_some() {
+            let rest = key.strip_prefix(&prefix).and_then(|rest| rest.strip_suffix(&suffix));
+            prop_assert!(rest.is_some(), "{} on {}: {} {}", text, key, prefix, suffix);
+        }
     }
 
     #[test]

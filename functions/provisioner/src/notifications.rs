@@ -1,0 +1,125 @@
+//! `Custom::LandfallBucketNotifications`: Landfall's rules in the buckets of the routes.
+//!
+//! The resource is never replaced: its rules are told by a token of the stack and the logical id.
+
+use std::collections::BTreeMap;
+
+use landfall_aws::bucket_notifications as s3_notifications;
+use landfall_core::bucket_notifications::Spec;
+use landfall_core::lifecycle;
+use landfall_core::roles::{Home, Owner};
+use serde_json::Value;
+
+use crate::protocol::Request;
+use crate::resource::Failure;
+use crate::{Context, Deadlines};
+
+/// The buckets that a request is about.
+#[derive(Debug)]
+pub struct Notifications<'a> {
+    properties: &'a Value,
+    old_properties: Option<&'a Value>,
+    account: &'a str,
+}
+
+impl<'a> Notifications<'a> {
+    pub const TYPE: &'static str = "Custom::LandfallBucketNotifications";
+
+    pub fn of(request: &'a Request, home: &'a Home) -> Self {
+        Self {
+            properties: &request.properties,
+            old_properties: request.old_properties.as_ref(),
+            account: &home.account,
+        }
+    }
+
+    /// Does what was decided; returns what `Fn::GetAtt` gives.
+    ///
+    /// # Errors
+    /// The properties are wrong, another rule overlaps, or S3 refuses.
+    pub async fn carry_out(
+        &self,
+        context: &Context,
+        owner: &Owner,
+        is_removal: bool,
+        deadlines: Deadlines,
+    ) -> Result<BTreeMap<String, String>, Failure> {
+        let s3 = context.s3();
+        let token = token(owner);
+        let spec = match Spec::read(self.properties) {
+            Ok(spec) => spec,
+            // With such properties nothing was ever put.
+            Err(_) if is_removal => return Ok(BTreeMap::new()),
+            Err(problems) => {
+                let reason = format!("the properties cannot be used: {}", problems.join("; "));
+                return Err(Failure::new("properties_invalid", reason));
+            }
+        };
+        let before = self.old_properties.and_then(|old| Spec::read(old).ok());
+        let before = before.iter().flat_map(|before| before.buckets.keys());
+        let is_kept = |bucket: &String| !is_removal && spec.buckets.contains_key(bucket);
+        let left = before.chain(spec.buckets.keys()).filter(|bucket| !is_kept(bucket));
+        for bucket in left {
+            let held = lock(context, bucket, deadlines).await?;
+            let removed =
+                s3_notifications::remove(&s3, bucket, self.account, &token, deadlines.work).await;
+            unlock(held).await;
+            tracing::info!(bucket, outcome = ?removed.map_err(failure)?, "rules removed");
+        }
+        if is_removal {
+            return Ok(BTreeMap::new());
+        }
+        for bucket in spec.buckets.keys() {
+            let Some(desired) = spec.desired(bucket, &token) else { continue };
+            let held = lock(context, bucket, deadlines).await?;
+            let put =
+                s3_notifications::converge(&s3, bucket, self.account, &desired, deadlines.work)
+                    .await;
+            unlock(held).await;
+            tracing::info!(bucket, outcome = ?put.map_err(failure)?, "rules put");
+        }
+        let notes = spec.notes();
+        for note in &notes {
+            tracing::info!(code = "wider_than_the_routes", "{note}");
+        }
+        let buckets: Vec<&str> = spec.buckets.keys().map(String::as_str).collect();
+        Ok(BTreeMap::from([
+            ("Buckets".to_owned(), buckets.join(",")),
+            ("Notes".to_owned(), notes.join("\n")),
+        ]))
+    }
+}
+
+/// What the ids of this resource's rules have in common.
+fn token(owner: &Owner) -> String {
+    let id = lifecycle::physical_id(&owner.stack_id, &owner.logical_id, "");
+    id.rsplit('-').next().unwrap_or_default().to_owned()
+}
+
+/// Two stacks may write to one bucket, and S3 has no way to tell that they do.
+async fn lock(
+    context: &Context,
+    bucket: &str,
+    deadlines: Deadlines,
+) -> Result<landfall_aws::lifecycle_table::Held, Failure> {
+    let id = format!("bucket/{bucket}");
+    let held = context.table.lock(&id, deadlines.lease, deadlines.work);
+    held.await.map_err(|error| Failure::new(error.code(), error.to_string()))
+}
+
+async fn unlock(held: landfall_aws::lifecycle_table::Held) {
+    let memory = held.memory.clone();
+    if let Err(error) = held.release(memory).await {
+        tracing::warn!(code = error.code(), %error, "the lock of the bucket is kept until its lease ends");
+    }
+}
+
+fn failure(error: s3_notifications::Error) -> Failure {
+    let mut reason = error.to_string();
+    let mut source = std::error::Error::source(&error);
+    while let Some(cause) = source {
+        reason.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    Failure::new(error.code(), reason)
+}

@@ -1,0 +1,321 @@
+//! A bucket's notification configuration: reading it, putting it, and doing so until S3 agrees.
+//!
+//! What is put is decided by `landfall_core::bucket_notifications`. A put replaces everything, and
+//! S3 offers neither version nor ETag to make it conditional. So it is read twice before each put and
+//! until it reads back after it: whoever writes before the second reading is merged with, whoever
+//! writes after our put is noticed. Who writes between the two is overwritten, and nobody can tell.
+//!
+//! A configuration that the SDK does not know in full is refused: the put would drop what it does
+//! not know. `known` looks at the XML for that, `wire` translates.
+
+mod known;
+mod wire;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::interceptors::context::AfterDeserializationInterceptorContextRef;
+use landfall_core::bucket_notifications::{Configuration, Conflict, Desired, merge, without};
+use tokio::time::{Instant, sleep};
+
+/// The waits between the readings after a put: S3 may answer with the old configuration for a while.
+const READ_BACK_PAUSES_MS: [u64; 5] = [200, 400, 800, 1_600, 3_200];
+
+/// The wait before everything is done again; doubled each time, up to the second.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(4));
+
+/// Why a bucket's notification configuration is not as wanted.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("failed to {operation} the notification configuration of bucket `{bucket}`: {message}")]
+    Refused { operation: &'static str, bucket: String, refusal: Refusal, message: String },
+    /// Nothing was put.
+    #[error(
+        "failed to read the notification configuration of bucket `{bucket}`: it has {what}, which \
+         would be lost if it were put again"
+    )]
+    Unknown { bucket: String, what: String },
+    /// Nothing was put.
+    #[error("failed to add to the notification configuration of bucket `{bucket}`")]
+    Conflict {
+        bucket: String,
+        #[source]
+        conflict: Conflict,
+    },
+    /// Somebody else wrote before or after us. What they wrote stands.
+    #[error("somebody else changes the notification configuration of bucket `{bucket}` meanwhile")]
+    Contended { bucket: String },
+    /// S3 took what was put, and does not answer with it yet.
+    #[error("the notification configuration of bucket `{bucket}` does not read back as it was put")]
+    Unsettled { bucket: String },
+}
+
+/// What a failed call means. A put without an answer may have had an effect; it can be repeated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    NoSuchBucket,
+    /// Or the bucket is another account's: S3 tells neither from the other.
+    AccessDenied,
+    /// S3 may not write to the queue, or not yet: a queue's policy takes a while to be effective.
+    Destination,
+    /// The request is wrong as it is, or went to the wrong region.
+    Invalid,
+    Throttled,
+    /// S3 failed, was busy with another put, or did not answer.
+    Other,
+}
+
+/// What it took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing was put.
+    Unchanged,
+    /// Put, and read back.
+    Changed,
+}
+
+impl Error {
+    /// A stable identifier for logs and metrics.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Unknown { .. } => "notifications_unknown_content",
+            Self::Conflict { conflict, .. } => conflict.code(),
+            Self::Contended { .. } => "notifications_contended",
+            Self::Unsettled { .. } => "notifications_unsettled",
+            Self::Refused { refusal, .. } => match refusal {
+                Refusal::NoSuchBucket => "notifications_no_such_bucket",
+                Refusal::AccessDenied => "notifications_access_denied",
+                Refusal::Destination => "notifications_destination_refused",
+                Refusal::Invalid => "notifications_invalid",
+                Refusal::Throttled => "notifications_throttled",
+                Refusal::Other => "notifications_failed",
+            },
+        }
+    }
+
+    /// Whether the same call can succeed later without anybody changing anything: permissions take a
+    /// while to be effective.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Unknown { .. } | Self::Conflict { .. } => false,
+            Self::Contended { .. } | Self::Unsettled { .. } => true,
+            Self::Refused { refusal, .. } => {
+                !matches!(refusal, Refusal::NoSuchBucket | Refusal::Invalid)
+            }
+        }
+    }
+}
+
+/// The notification configuration of `bucket`, which must be `account`'s.
+///
+/// # Errors
+/// Refused; or it holds what the SDK does not know.
+pub async fn read(s3: &Client, bucket: &str, account: &str) -> Result<Configuration, Error> {
+    let body = Body::default();
+    let answer = s3
+        .get_bucket_notification_configuration()
+        .bucket(bucket)
+        .expected_bucket_owner(account)
+        .customize()
+        .interceptor(body.clone())
+        .send()
+        .await
+        .map_err(|error| refused("read", bucket, &error))?;
+    let unknown = |what| Error::Unknown { bucket: bucket.to_owned(), what };
+    known::check(&body.take()).map_err(unknown)?;
+    wire::from_sdk(&answer).map_err(unknown)
+}
+
+/// Puts the notification configuration of `bucket`, which must be `account`'s. Idempotent.
+///
+/// S3 sends an `s3:TestEvent` to destinations, and refuses the whole if it may not write to one of
+/// them, other people's included. The call is made once: a repetition by the SDK would overwrite what
+/// somebody wrote meanwhile.
+///
+/// # Errors
+/// Refused; without an answer it may have had its effect.
+pub async fn write(
+    s3: &Client,
+    bucket: &str,
+    account: &str,
+    configuration: &Configuration,
+) -> Result<(), Error> {
+    let configuration = wire::to_sdk(configuration)
+        .map_err(|what| Error::Unknown { bucket: bucket.to_owned(), what })?;
+    s3.put_bucket_notification_configuration()
+        .bucket(bucket)
+        .expected_bucket_owner(account)
+        .notification_configuration(configuration)
+        .customize()
+        .config_override(aws_sdk_s3::config::Builder::new().retry_config(RetryConfig::disabled()))
+        .send()
+        .await
+        .map(|_| ())
+        .map_err(|error| refused("put", bucket, &error))
+}
+
+/// Brings `bucket`, which must be `account`'s, to what `desired` says, beside all that others have
+/// there. Idempotent. What fails and may heal is done again until `deadline`; a call under way then
+/// is awaited.
+///
+/// # Errors
+/// See [`Error`]; of those that may heal, the last one.
+pub async fn converge(
+    s3: &Client,
+    bucket: &str,
+    account: &str,
+    desired: &Desired,
+    deadline: Instant,
+) -> Result<Outcome, Error> {
+    let next = |current: &Configuration| {
+        merge(current, desired)
+            .map_err(|conflict| Error::Conflict { bucket: bucket.to_owned(), conflict })
+    };
+    Bucket { s3, name: bucket, account }.settle(next, deadline).await
+}
+
+/// Removes `owner`'s rules from `bucket`, which must be `account`'s, as [`converge`] adds them; a
+/// bucket that does not exist has none. Idempotent. EventBridge stays switched on.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn remove(
+    s3: &Client,
+    bucket: &str,
+    account: &str,
+    owner: &str,
+    deadline: Instant,
+) -> Result<Outcome, Error> {
+    let next = |current: &Configuration| Ok(without(current, owner));
+    match (Bucket { s3, name: bucket, account }).settle(next, deadline).await {
+        Err(Error::Refused { refusal: Refusal::NoSuchBucket, .. }) => Ok(Outcome::Unchanged),
+        outcome => outcome,
+    }
+}
+
+struct Bucket<'a> {
+    s3: &'a Client,
+    name: &'a str,
+    account: &'a str,
+}
+
+impl Bucket<'_> {
+    /// Makes passes until one comes through; `next` says what to put, `None` if nothing.
+    async fn settle(
+        &self,
+        next: impl Fn(&Configuration) -> Result<Option<Configuration>, Error>,
+        deadline: Instant,
+    ) -> Result<Outcome, Error> {
+        let (mut pause, longest) = PAUSE;
+        let mut outcome = Outcome::Unchanged;
+        loop {
+            match self.pass(&next, deadline, &mut outcome).await {
+                Ok(()) => return Ok(outcome),
+                Err(error) if error.is_retryable() && Instant::now() + pause < deadline => {}
+                Err(error) => return Err(error),
+            }
+            sleep(pause).await;
+            pause = longest.min(pause * 2);
+        }
+    }
+
+    async fn pass(
+        &self,
+        next: &impl Fn(&Configuration) -> Result<Option<Configuration>, Error>,
+        deadline: Instant,
+        outcome: &mut Outcome,
+    ) -> Result<(), Error> {
+        let before = self.read().await?;
+        let Some(wanted) = next(&before)? else {
+            return Ok(());
+        };
+        if !self.read().await?.is_equivalent(&before) {
+            return Err(Error::Contended { bucket: self.name.to_owned() });
+        }
+        write(self.s3, self.name, self.account, &wanted).await?;
+        *outcome = Outcome::Changed;
+        for pause in READ_BACK_PAUSES_MS.map(Duration::from_millis) {
+            let after = self.read().await?;
+            if after.is_equivalent(&wanted) || next(&after)?.is_none() {
+                return Ok(());
+            }
+            if !after.is_equivalent(&before) {
+                return Err(Error::Contended { bucket: self.name.to_owned() });
+            }
+            if Instant::now() + pause >= deadline {
+                break;
+            }
+            sleep(pause).await;
+        }
+        Err(Error::Unsettled { bucket: self.name.to_owned() })
+    }
+
+    async fn read(&self) -> Result<Configuration, Error> {
+        read(self.s3, self.name, self.account).await
+    }
+}
+
+/// Keeps the body of the answer, which the SDK reads into memory and then lets go.
+#[derive(Debug, Clone, Default)]
+struct Body(Arc<Mutex<Vec<u8>>>);
+
+impl Body {
+    fn take(&self) -> Vec<u8> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Intercept for Body {
+    fn name(&self) -> &'static str {
+        "Body"
+    }
+
+    /// The first moment at which the body has been read. Of several attempts the last one counts.
+    fn read_after_deserialization(
+        &self,
+        context: &AfterDeserializationInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        // Without a body `known` finds no document, and refuses it.
+        let bytes = context.response().body().bytes().unwrap_or_default();
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = bytes.to_vec();
+        Ok(())
+    }
+}
+
+fn refused<E>(operation: &'static str, bucket: &str, error: &SdkError<E>) -> Error
+where
+    E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
+{
+    let (code, said) = (error.code(), error.message().unwrap_or("no message"));
+    let refusal = match code {
+        Some("NoSuchBucket") => Refusal::NoSuchBucket,
+        Some("AccessDenied") => Refusal::AccessDenied,
+        // S3 has one code for both, and only the message tells them apart.
+        Some("InvalidArgument")
+            if said.contains("Unable to validate the following destination") =>
+        {
+            Refusal::Destination
+        }
+        Some("SlowDown" | "ServiceUnavailable" | "Throttling") => Refusal::Throttled,
+        _ => match error.raw_response().map(|answer| answer.status().as_u16()) {
+            // 409: two puts met.
+            Some(status) if status < 500 && status != 409 => Refusal::Invalid,
+            _ => Refusal::Other,
+        },
+    };
+    let message = match code {
+        Some(code) => format!("{code}: {said}"),
+        None => DisplayErrorContext(error).to_string(),
+    };
+    Error::Refused { operation, bucket: bucket.to_owned(), refusal, message }
+}
+
+#[cfg(test)]
+mod tests;

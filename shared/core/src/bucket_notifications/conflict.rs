@@ -1,0 +1,151 @@
+//! What S3 would refuse, found before it is asked.
+//!
+//! S3 refuses two rules of which one key could need both, for one event type: whatever their
+//! destinations are. Its answer does not say which rule is in the way.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use super::{Configuration, EVENT, Entry, Filter, Kind, MOST_RULES};
+
+/// Why our rules cannot stand beside the others. Nothing but a change of either helps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Conflict {
+    /// Each pair of a rule of ours and another, at least one.
+    Overlaps(Vec<Overlap>),
+    TooManyRules {
+        ours: usize,
+        others: usize,
+    },
+}
+
+/// A rule of ours and another that S3 does not admit together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Overlap {
+    pub ours: Filter,
+    pub kind: Kind,
+    pub other: Entry,
+    /// The other rule tells the same queue.
+    pub is_same_queue: bool,
+}
+
+impl Conflict {
+    /// A stable identifier for logs and metrics.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Overlaps(_) => "notifications_overlap",
+            Self::TooManyRules { .. } => "notifications_too_many",
+        }
+    }
+
+    /// The way to mend it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Overlaps(overlaps) => {
+                if overlaps.iter().all(|overlap| overlap.is_same_queue) {
+                    "remove the other rule: Landfall adds its own"
+                } else if overlaps.iter().any(Overlap::is_of_landfall) {
+                    "the ids that begin with `landfall-` are another deployment's: remove that, \
+                     or put the routes of the bucket into one"
+                } else {
+                    "narrow the other rule or the routes' keys, or take EventBridge for \
+                     destination, which stands beside any rule"
+                }
+            }
+            Self::TooManyRules { .. } => {
+                "let routes share the beginning and the end of their keys, or take EventBridge \
+                 for destination, which needs no rule"
+            }
+        }
+    }
+}
+
+impl Overlap {
+    fn is_of_landfall(&self) -> bool {
+        self.other.id.as_deref().is_some_and(|id| id.starts_with("landfall-"))
+    }
+}
+
+/// Whether `queue` can be told of `filters` beside the rules of `others`.
+pub fn check(
+    others: &Configuration,
+    queue: &str,
+    filters: &BTreeSet<&Filter>,
+) -> Result<(), Conflict> {
+    let mut overlaps = Vec::new();
+    for (kind, other) in others.rules() {
+        if !other.events.iter().any(|event| is_same_event(event, EVENT)) {
+            continue;
+        }
+        let filter = other.filter();
+        overlaps.extend(filters.iter().filter(|ours| ours.overlaps(&filter)).map(|ours| Overlap {
+            ours: (*ours).clone(),
+            kind,
+            other: other.clone(),
+            is_same_queue: kind == Kind::Queue && other.arn == queue,
+        }));
+    }
+    if !overlaps.is_empty() {
+        return Err(Conflict::Overlaps(overlaps));
+    }
+    let (ours, others) = (filters.len(), others.rules().count());
+    if ours > 0 && ours + others > MOST_RULES {
+        return Err(Conflict::TooManyRules { ours, others });
+    }
+    Ok(())
+}
+
+/// Whether an event can be of both types: `s3:ObjectCreated:*` has all that begin like it.
+fn is_same_event(a: &str, b: &str) -> bool {
+    let has = |type_: &str, event: &str| {
+        type_ == event || type_.strip_suffix('*').is_some_and(|stem| event.starts_with(stem))
+    };
+    has(a, b) || has(b, a)
+}
+
+impl std::error::Error for Conflict {}
+
+impl fmt::Display for Conflict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Overlaps(overlaps) => {
+                for (at, overlap) in overlaps.iter().enumerate() {
+                    let separator = if at == 0 { "" } else { "; " };
+                    write!(f, "{separator}{overlap}")?;
+                }
+            }
+            Self::TooManyRules { ours, others } => write!(
+                f,
+                "a bucket has at most {MOST_RULES} notification rules: there are {others} \
+                 others, and the routes need {ours}"
+            )?,
+        }
+        write!(f, " ({})", self.hint())
+    }
+}
+
+impl fmt::Display for Overlap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { ours, kind, other, is_same_queue } = self;
+        let id = other.id.as_deref().unwrap_or("");
+        let filter = other.filter();
+        if *is_same_queue {
+            return write!(
+                f,
+                "a rule for the same queue exists already: `{id}` for {filter} overlaps ours for \
+                 {ours}"
+            );
+        }
+        let kind = match kind {
+            Kind::Topic => "topic",
+            Kind::Queue => "queue",
+            Kind::Function => "function",
+        };
+        write!(
+            f,
+            "rule `{id}`, which tells {kind} `{}` of `{}` for {filter}, overlaps ours for {ours}",
+            other.arn,
+            other.events.join("`, `"),
+        )
+    }
+}

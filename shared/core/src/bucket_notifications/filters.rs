@@ -1,0 +1,157 @@
+//! Which keys of a bucket S3 is to tell us of: prefixes and suffixes that admit every key of every
+//! route, and as few others as S3 lets us say.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use crate::pattern::Pattern;
+
+/// The beginning and the end of a key. Empty ones admit every key.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Filter {
+    pub prefix: String,
+    pub suffix: String,
+}
+
+/// The filters of a bucket, and what they admit that the patterns' literal ends do not.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filters {
+    /// Sorted; no two overlap.
+    pub filters: Vec<Filter>,
+    /// Sorted. None of them loses an event: each costs invocations for objects that no route takes.
+    pub widenings: Vec<Widening>,
+}
+
+/// Why more objects are announced than the ends of the routes' patterns say.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Widening {
+    /// The literal beginning of a route's key is cut before the first character that is not safe.
+    Prefix { route: String, text: String, cut_to: String },
+    /// The literal end of a route's key is cut behind the last character that is not safe.
+    Suffix { route: String, text: String, cut_to: String },
+    /// S3 refuses filters that overlap, so one that admits more has taken their place.
+    Merged { filters: Vec<Filter>, into: Filter },
+}
+
+impl Filter {
+    /// Whether S3 refuses both for one event: either can begin, and either can end, where the other
+    /// does. (Amazon S3 User Guide, "Configuring event notifications using object key name
+    /// filtering".)
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let (a, b) = (self, other);
+        (a.prefix.starts_with(&b.prefix) || b.prefix.starts_with(&a.prefix))
+            && (a.suffix.ends_with(&b.suffix) || b.suffix.ends_with(&a.suffix))
+    }
+
+    /// Whether a key with this name is announced.
+    pub fn admits(&self, key: &str) -> bool {
+        key.starts_with(&self.prefix) && key.ends_with(&self.suffix)
+    }
+
+    /// The least filter that admits what either of two overlapping ones does.
+    fn join(self, other: Self) -> Self {
+        let shorter = |a: String, b: String| if b.len() < a.len() { b } else { a };
+        Self {
+            prefix: shorter(self.prefix, other.prefix),
+            suffix: shorter(self.suffix, other.suffix),
+        }
+    }
+}
+
+impl Filters {
+    /// The filters for the routes of one bucket: name and key pattern. Their order does not matter.
+    pub fn of<'a>(routes: impl IntoIterator<Item = (&'a str, &'a Pattern)>) -> Self {
+        let mut widenings = BTreeSet::new();
+        let mut wanted = BTreeSet::new();
+        for (route, pattern) in routes {
+            let (text, end) = pattern.literal_ends();
+            let prefix = &text[..text.find(|c| !is_safe(c)).unwrap_or(text.len())];
+            if prefix.len() < text.len() {
+                let (route, cut_to) = (route.to_owned(), prefix.to_owned());
+                widenings.insert(Widening::Prefix { route, text: text.clone(), cut_to });
+            }
+            let behind = end.char_indices().rfind(|(_, c)| !is_safe(*c));
+            let suffix = &end[behind.map_or(0, |(at, c)| at + c.len_utf8())..];
+            if suffix.len() < end.len() {
+                let (route, cut_to) = (route.to_owned(), suffix.to_owned());
+                widenings.insert(Widening::Suffix { route, text: end.clone(), cut_to });
+            }
+            wanted.insert(Filter { prefix: prefix.to_owned(), suffix: suffix.to_owned() });
+        }
+        let filters = joined(&wanted);
+        for filter in &filters {
+            // A filter overlaps all that went into it and none of the others.
+            if !wanted.contains(filter) {
+                let into_it = wanted.iter().filter(|wanted| wanted.overlaps(filter));
+                widenings.insert(Widening::Merged {
+                    filters: into_it.cloned().collect(),
+                    into: filter.clone(),
+                });
+            }
+        }
+        Self { filters, widenings: widenings.into_iter().collect() }
+    }
+}
+
+/// Filters of which no two overlap, and which admit what `wanted` does.
+///
+/// Whatever overlaps one of two overlaps their join too, so the outcome does not depend on the order
+/// in which they are joined.
+fn joined(wanted: &BTreeSet<Filter>) -> Vec<Filter> {
+    let mut filters: Vec<Filter> = Vec::new();
+    for filter in wanted {
+        let mut filter = filter.clone();
+        while let Some(at) = filters.iter().position(|other| other.overlaps(&filter)) {
+            filter = filter.join(filters.swap_remove(at));
+        }
+        filters.push(filter);
+    }
+    filters.sort();
+    filters
+}
+
+/// Whether S3 takes this character of a filter for what it is.
+///
+/// S3 wants "special characters" of filters URL-encoded, without a list of them; it calls the
+/// characters here safe for keys. What is wrongly encoded, or wrongly not, would never match, and
+/// events would be lost without a word. (`*` is safe too, and no filter may contain it.)
+fn is_safe(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "!-_.'()/".contains(c)
+}
+
+/// ``prefix `in/`, suffix `.csv` ``, or `all keys`.
+impl fmt::Display for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.prefix.as_str(), self.suffix.as_str()) {
+            ("", "") => f.write_str("all keys"),
+            (prefix, "") => write!(f, "prefix `{prefix}`"),
+            ("", suffix) => write!(f, "suffix `{suffix}`"),
+            (prefix, suffix) => write!(f, "prefix `{prefix}`, suffix `{suffix}`"),
+        }
+    }
+}
+
+impl fmt::Display for Widening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Prefix { route, text, cut_to } => write!(
+                f,
+                "route `{route}`: S3 announces all keys that begin with `{cut_to}`, not with \
+                 `{text}` only, which has characters that are not safe in a filter"
+            ),
+            Self::Suffix { route, text, cut_to } => write!(
+                f,
+                "route `{route}`: S3 announces all keys that end with `{cut_to}`, not with \
+                 `{text}` only, which has characters that are not safe in a filter"
+            ),
+            Self::Merged { filters, into } => {
+                write!(f, "S3 refuses filters that overlap, so it announces {into} in place of ")?;
+                for (at, filter) in filters.iter().enumerate() {
+                    let separator = if at == 0 { "" } else { " and " };
+                    write!(f, "{separator}({filter})")?;
+                }
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! The properties of `Custom::LandfallBucketNotifications`, as they are written and as they are valid.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Desired, Destination, Filters};
+use crate::at::At;
+use crate::problem::Problem;
+use crate::properties;
+use crate::routes::resolve;
+use crate::routes::written::RoutesFile;
+
+const LISTS: [&[&str]; 4] = [
+    &["BucketNames"],
+    &["Routes", "routes"],
+    &["Routes", "routes", "batch", "by"],
+    &["Routes", "routes", "start", "retry", "states"],
+];
+
+/// `Custom::LandfallBucketNotifications`, in the data account: the buckets of the routes announce what
+/// lands in them, beside whatever else they announce.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "PascalCase")]
+#[schemars(title = "Custom::LandfallBucketNotifications")]
+struct Written {
+    /// The version of these properties. Default: 1.
+    #[schemars(range(min = 1, max = 1))]
+    version: Option<u32>,
+    /// The routes file, as `AWS::Include` brings it.
+    #[schemars(required)]
+    routes: Option<RoutesFile>,
+    /// The buckets that are notified of; they exist. Default: all of the routes.
+    bucket_names: Option<Vec<String>>,
+    /// The queue to tell; its policy lets the buckets send.
+    queue_arn: Option<String>,
+    /// Tell EventBridge instead of a queue. It stays on when the resource is deleted, since others may
+    /// rely on it.
+    event_bridge: Option<bool>,
+}
+
+/// Valid properties.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spec {
+    pub buckets: BTreeMap<String, Filters>,
+    pub destination: Destination,
+}
+
+impl Spec {
+    /// Reads the properties.
+    ///
+    /// # Errors
+    /// All that is wrong with them, together; a path stands before each.
+    pub fn read(properties: &Value) -> Result<Self, Vec<String>> {
+        let properties::Read { written, root, mut problems } =
+            properties::read::<Written>(properties, &LISTS);
+        let spec = written.and_then(|written| resolve(&written, At::new(&root, &mut problems)));
+        problems.retain(Problem::is_error);
+        problems.sort_by_key(|problem| problem.place.bytes.start);
+        match spec.filter(|_| problems.is_empty()) {
+            Some(spec) => Ok(spec),
+            None => Err(problems.iter().map(|p| properties::describe(&root, p)).collect()),
+        }
+    }
+
+    /// What one of the buckets is to have; `owner` is part of the ids of its rules.
+    pub fn desired(&self, bucket: &str, owner: &str) -> Option<Desired> {
+        Some(Desired {
+            owner: owner.to_owned(),
+            destination: self.destination.clone(),
+            filters: self.buckets.get(bucket)?.filters.clone(),
+        })
+    }
+
+    /// What is announced beyond what the routes take, in words.
+    pub fn notes(&self) -> Vec<String> {
+        let of_bucket = |(bucket, filters): (&String, &Filters)| {
+            let note = |widening| format!("bucket `{bucket}`: {widening}");
+            filters.widenings.iter().map(note).collect::<Vec<_>>()
+        };
+        self.buckets.iter().flat_map(of_bucket).collect()
+    }
+}
+
+fn resolve(written: &Written, mut at: At<'_>) -> Option<Spec> {
+    if written.version.is_some_and(|version| version != 1) {
+        at.key("Version").error("this version is not known", "this is version 1");
+    }
+    let destination = match (written.queue_arn.as_deref(), written.event_bridge.unwrap_or(false)) {
+        (None | Some(""), true) => Some(Destination::EventBridge),
+        (Some(arn), false) if is_queue(arn) => Some(Destination::Queue(arn.to_owned())),
+        (Some(arn), false) if !arn.is_empty() => {
+            at.key("QueueArn").error(
+                "this is not the ARN of a queue",
+                "it looks like arn:aws:sqs:eu-west-1:111111111111:landfall-arrivals",
+            );
+            None
+        }
+        (Some(_), true) => {
+            at.key("EventBridge").error("there is a queue too", "give one of the two");
+            None
+        }
+        _ => {
+            at.missing("QueueArn");
+            None
+        }
+    };
+    let Some(routes) = &written.routes else {
+        at.missing("Routes");
+        return None;
+    };
+    let routes = resolve::resolve(routes, at.key("Routes"));
+    let all: BTreeSet<&str> = routes.routes.iter().map(|route| route.bucket.as_str()).collect();
+    for (index, name) in written.bucket_names.iter().flatten().enumerate() {
+        if !all.contains(name.as_str()) {
+            at.key("BucketNames").index(index).error(
+                format!("no route is about bucket `{}`", name.escape_debug()),
+                "name buckets of the routes",
+            );
+        }
+    }
+    let is_meant = |bucket: &str| {
+        written.bucket_names.as_ref().is_none_or(|names| names.iter().any(|n| n == bucket))
+    };
+    let buckets = all.into_iter().filter(|bucket| is_meant(bucket)).map(|bucket| {
+        let keys = routes.routes.iter().filter(|route| route.bucket == bucket);
+        let keys = keys.map(|route| (route.name.as_str(), &route.key));
+        (bucket.to_owned(), Filters::of(keys))
+    });
+    Some(Spec { buckets: buckets.collect(), destination: destination? })
+}
+
+fn is_queue(arn: &str) -> bool {
+    let fields: Vec<&str> = arn.split(':').collect();
+    matches!(fields[..], ["arn", _, "sqs", _, account, name] if crate::arn::is_account(account) && !name.is_empty())
+}
+
+/// The JSON Schema of the properties.
+pub fn json_schema() -> String {
+    // A `Schema` is a JSON value; printing one cannot fail.
+    format!("{:#}\n", schemars::schema_for!(Written).to_value())
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use serde_json::json;
+
+    use super::*;
+
+    fn properties() -> Value {
+        let route = |name: &str, bucket: &str, key: &str| {
+            json!({ "name": name, "bucket": bucket, "key": key,
+                "start": { "target": "lake", "job": "j" } })
+        };
+        json!({
+            "ServiceToken": "t",
+            "QueueArn": "arn:aws:sqs:eu-west-1:111111111111:landfall-arrivals",
+            "Routes": {
+                "version": "1",
+                "targets": { "lake": { "account": "222222222222", "region": "eu-west-1",
+                    "starter_role": "s", "external_id": "${X}" } },
+                "routes": [
+                    route("orders", "acme-landing", "orders/{file}.csv"),
+                    route("days", "acme-landing", "days/dt={dt}/{file}.csv"),
+                    route("raw", "acme-raw", "{file}"),
+                ],
+            },
+        })
+    }
+
+    #[test]
+    fn the_rules_of_each_bucket_follow_from_its_routes() {
+        let spec = Spec::read(&properties()).expect("valid properties");
+        let rules = spec.buckets.iter().flat_map(|(bucket, filters)| {
+            filters.filters.iter().map(move |filter| format!("{bucket}: {filter}\n"))
+        });
+        let text = rules.collect::<String>() + &spec.notes().join("\n");
+        expect![[r#"
+            acme-landing: prefix `days/dt`, suffix `.csv`
+            acme-landing: prefix `orders/`, suffix `.csv`
+            acme-raw: all keys
+            bucket `acme-landing`: route `days`: S3 announces all keys that begin with `days/dt`, not with `days/dt=` only, which has characters that are not safe in a filter"#]].assert_eq(&text);
+    }
+
+    #[test]
+    fn all_problems_of_properties_are_told_at_once() {
+        let mut properties = properties();
+        properties["EventBridge"] = json!("true");
+        properties["BucketNames"] = json!(["acme-other", "acme-raw"]);
+        properties["Version"] = json!("2");
+        properties["Queue"] = json!("x");
+        properties["Routes"]["routes"][0]["bucket"] = json!("Acme");
+        let problems = Spec::read(&properties).expect_err("problems");
+        expect![[r#"
+            BucketNames[0]: no route is about bucket `acme-other` (name buckets of the routes)
+            EventBridge: there is a queue too (give one of the two)
+            the properties: unknown field `Queue` (did you mean `QueueArn`?)
+            Routes.routes[0].bucket: `Acme` is not a bucket's name (a name has 3 to 63 lower-case letters, digits, `-` and `.`)
+            Version: this version is not known (this is version 1)"#]].assert_eq(&problems.join("\n"));
+    }
+}
