@@ -1,4 +1,4 @@
-"""Starts the emulator `ministack` with six corrections; everything else is as it comes.
+"""Starts the emulator `ministack` with a handful of corrections; everything else is as it comes.
 
     python tests/python/launcher.py
 
@@ -45,6 +45,7 @@ from ministack import app
 from ministack.core import iam_actions, iam_evaluator
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import glue, iam, lambda_svc, sts
+from ministack.services.cloudformation import custom_resource, stacks
 
 # The parameters of the call to IAM that is being judged.
 IAM_PARAMETERS: ContextVar[dict] = ContextVar("IAM_PARAMETERS")
@@ -87,6 +88,7 @@ def main() -> None:
     correct_secure_transport()
     correct_maximum_concurrency()
     correct_allocated_capacity()
+    correct_failed_creates()
     correct_python_shell_runs()
     app.main()
 
@@ -144,7 +146,7 @@ def correct_paths_of_roles() -> None:
 
 
 def correct_boundary_condition() -> None:
-    """Give `iam:PermissionsBoundary`: the boundary that a call sets, else the one that the role has.
+    """Give `iam:PermissionsBoundary`: the boundary that a call sets, else the one of the role.
 
     AWS documents it so for the calls that take the key; the emulator never has it.
     """
@@ -218,6 +220,44 @@ def correct_allocated_capacity() -> None:
 
     for name in ("_get_job_run", "_get_job_runs"):
         replace(glue, name, corrected(getattr(glue, name)))
+
+
+def correct_failed_creates() -> None:
+    """Send Delete for a custom resource whose Create was answered with FAILED.
+
+    CloudFormation does: the answer names what may be half made, and the function is to remove it.
+    The emulator lets it lie, and still does so after a Create that is never answered.
+    """
+    creating: dict[tuple[str, str], dict] = {}
+    half_made: dict[tuple[str, str], dict] = {}
+
+    def invoke(kind: str, logical_id: str, properties: dict, *rest: Any, **more: Any) -> tuple:
+        place = (rest[1], logical_id)
+        if kind == "Create":
+            creating[place] = {"ResourceType": rest[2], "Properties": properties}
+        answer = original_invoke(kind, logical_id, properties, *rest, **more)
+        creating.pop(place, None)
+        return answer
+
+    def deliver(token: str, response: dict) -> bool:
+        expected = original_deliver(token, response)
+        place = (response.get("StackId"), response.get("LogicalResourceId"))
+        physical_id = response.get("PhysicalResourceId")
+        if expected and response.get("Status") == "FAILED" and physical_id and place in creating:
+            half_made[place] = {**creating[place], "PhysicalResourceId": physical_id}
+        return expected
+
+    async def roll_back(name: str, stack_id: str, stack: dict, operation: dict, *rest: Any) -> None:
+        logical_id = operation.get("failed_logical_id")
+        creating.pop((stack_id, logical_id), None)
+        if record := half_made.pop((stack_id, logical_id), None):
+            stack["_resources"][logical_id] = {**record, "LogicalResourceId": logical_id}
+            operation = {**operation, "created": [*operation["created"], logical_id]}
+        await original_roll_back(name, stack_id, stack, operation, *rest)
+
+    original_invoke = replace(custom_resource, "invoke_custom_resource", invoke)
+    original_deliver = replace(custom_resource, "deliver_response", deliver)
+    original_roll_back = replace(stacks, "_roll_back_operation", roll_back)
 
 
 def correct_python_shell_runs() -> None:

@@ -7,6 +7,7 @@ mod crowd;
 mod delivered;
 mod denied;
 mod lifecycle;
+mod notifications;
 mod scope;
 mod stage;
 mod teardown;
@@ -67,6 +68,7 @@ fn main() -> ExitCode {
         lifecycle::a_role_of_somebody_else_is_never_touched,
         lifecycle::a_request_that_comes_late_or_twice_does_no_harm,
         lifecycle::what_is_no_request_is_answered_or_refused,
+        notifications::rules_of_others_survive_ours_in_every_change,
         crowd::one_malformed_message_among_many_fails_alone,
         crowd::every_one_of_2000_uploads_reaches_a_run,
         teardown::a_local_cloud_that_is_interrupted_leaves_nothing_behind,

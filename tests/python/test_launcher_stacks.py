@@ -1,0 +1,105 @@
+"""The launcher's correction of CloudFormation: that it is still needed, and that it works."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from emulator import DATA, LAUNCHER, PLAIN, Emulator, allow, role, running, trust, wait_until
+
+# Answers as the property `Answers` says for each request type, and writes down what it was asked.
+FUNCTION = """
+import json, urllib.request
+def handler(event, context):
+    with open(FILE, "a") as file:
+        print(json.dumps(event), file=file)
+    properties = event["ResourceProperties"]
+    answer = {key: event[key] for key in ("StackId", "RequestId", "LogicalResourceId")}
+    answer["Status"] = "SUCCESS"
+    answer["PhysicalResourceId"] = event.get("PhysicalResourceId", "made")
+    answer.update(properties.get("Answers", {}).get(event["RequestType"], {}))
+    body = json.dumps(answer).encode()
+    urllib.request.urlopen(urllib.request.Request(event["ResponseURL"], body, method="PUT"))
+"""
+FAILED = {"Create": {"Status": "FAILED", "Reason": "as asked", "PhysicalResourceId": "half-made"}}
+
+
+class Stack:
+    """A stack of custom resources, all served by one function."""
+
+    def __init__(self, emulator: Emulator) -> None:
+        self.file = emulator.folder / "requests.jsonl"
+        self.client = emulator.client("cloudformation", DATA)
+        source = f"FILE = {str(self.file)!r}\n{FUNCTION}"
+        archive = io.BytesIO()
+        with zipfile.ZipFile(archive, "w") as content:
+            content.writestr("index.py", source)
+        trusted = trust(Principal={"Service": "lambda.amazonaws.com"})
+        self.function = emulator.client("lambda", DATA).create_function(
+            FunctionName="answers",
+            Runtime="python3.11",
+            Handler="index.handler",
+            Role=role(emulator, DATA, "answers", trusted, allow("logs:*")),
+            Code={"ZipFile": archive.getvalue()},
+            Timeout=20,
+        )["FunctionArn"]
+
+    def deploy(self, *, update: bool = False, **answers: dict[str, Any]) -> str:
+        """A resource for each name, created in this order; returns the stack's status."""
+        resources: dict[str, Any] = {}
+        for name, answer in answers.items():
+            resources[name] = {
+                "Type": "Custom::Thing",
+                "DependsOn": list(resources),
+                "Properties": {"ServiceToken": self.function, "Answers": answer},
+            }
+        deploy = self.client.update_stack if update else self.client.create_stack
+        deploy(StackName="things", TemplateBody=json.dumps({"Resources": resources}))
+
+        def settled() -> str | None:
+            status = self.client.describe_stacks(StackName="things")["Stacks"][0]["StackStatus"]
+            return None if status.endswith("_IN_PROGRESS") else status
+
+        return wait_until(settled)
+
+    def asked(self) -> list[tuple[str, str, str | None]]:
+        """What was asked of the function since the last time."""
+        events = [json.loads(line) for line in self.file.read_text().splitlines()]
+        self.file.unlink()
+        names = ("RequestType", "LogicalResourceId")
+        return [(*(e[name] for name in names), e.get("PhysicalResourceId")) for e in events]
+
+
+def test_the_plain_emulator_still_leaves_a_failed_create_half_made(tmp_path: Path) -> None:
+    with running(PLAIN, tmp_path) as emulator:
+        stack = Stack(emulator)
+        assert stack.deploy(Bad=FAILED) == "ROLLBACK_COMPLETE"
+        assert stack.asked() == [("Create", "Bad", None)]
+
+
+def test_a_failed_create_is_followed_by_a_delete_of_what_it_named(tmp_path: Path) -> None:
+    with running(LAUNCHER, tmp_path) as emulator:
+        stack = Stack(emulator)
+        assert stack.deploy(Good={}, Bad=FAILED) == "ROLLBACK_COMPLETE"
+    assert stack.asked() == [
+        ("Create", "Good", None),
+        ("Create", "Bad", None),
+        ("Delete", "Bad", "half-made"),
+        ("Delete", "Good", "made"),
+    ]
+
+
+def test_a_failed_create_of_an_update_is_deleted_and_no_more(tmp_path: Path) -> None:
+    with running(LAUNCHER, tmp_path) as emulator:
+        stack = Stack(emulator)
+        assert stack.deploy(Good={}) == "CREATE_COMPLETE"
+        for _ in range(2):
+            assert stack.deploy(update=True, Good={}, Bad=FAILED) == "UPDATE_ROLLBACK_COMPLETE"
+        refusing = {**FAILED, "Delete": {"Status": "FAILED"}}
+        assert stack.deploy(update=True, Good={}, Bad=refusing) == "UPDATE_ROLLBACK_COMPLETE"
+        assert stack.deploy(update=True, Good={}, Bad={}) == "UPDATE_COMPLETE"
+    bad = [("Create", "Bad", None), ("Delete", "Bad", "half-made")]
+    assert stack.asked() == [("Create", "Good", None), *bad * 3, ("Create", "Bad", None)]
