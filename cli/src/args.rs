@@ -33,10 +33,30 @@ pub struct Cli {
 pub enum Command {
     Check(CheckArgs),
     Explain(ExplainArgs),
-    /// Print the JSON Schema of a routes file, for editors to complete and check it.
-    #[command(after_help = "Example:
-  landfall schema > infra/routes.schema.json")]
-    Schema,
+    /// Print the JSON Schema of a routes file, or of a role's properties, for editors to complete and
+    /// check it.
+    #[command(after_help = "Examples:
+  landfall schema > infra/routes.schema.json
+  landfall schema reader-role > infra/schemas/reader-role.json")]
+    Schema {
+        /// What the schema is of.
+        #[arg(value_enum, default_value_t)]
+        subject: SchemaOf,
+    },
+}
+
+/// What there are JSON Schemas of.
+#[derive(Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum SchemaOf {
+    /// A routes file.
+    #[default]
+    Routes,
+    /// The properties of `Custom::LandfallStarterRole`.
+    StarterRole,
+    /// The properties of `Custom::LandfallReaderRole`.
+    ReaderRole,
+    /// The properties of `Custom::LandfallJobRole`.
+    JobRole,
 }
 
 /// Report all problems of routes files, each with its place and a hint.

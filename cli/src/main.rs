@@ -14,8 +14,10 @@ mod problems;
 use std::process::ExitCode;
 
 use clap::Parser;
+use landfall_core::roles::Kind;
+use landfall_core::{roles, routes};
 
-use crate::args::{Cli, Command};
+use crate::args::{Cli, Command, SchemaOf};
 use crate::output::Output;
 
 fn main() -> ExitCode {
@@ -23,7 +25,16 @@ fn main() -> ExitCode {
     let output = match &cli.command {
         Command::Check(args) => check::run(args, cli.color),
         Command::Explain(args) => explain::run(args, cli.color),
-        Command::Schema => Output::success(landfall_core::routes::json_schema()),
+        Command::Schema { subject } => Output::success(schema(*subject)),
     };
     output.print()
+}
+
+fn schema(subject: SchemaOf) -> String {
+    match subject {
+        SchemaOf::Routes => routes::json_schema(),
+        SchemaOf::StarterRole => roles::json_schema(Kind::Starter),
+        SchemaOf::ReaderRole => roles::json_schema(Kind::Reader),
+        SchemaOf::JobRole => roles::json_schema(Kind::Job),
+    }
 }

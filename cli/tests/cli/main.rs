@@ -93,12 +93,20 @@ fn infra(file: &str) -> std::path::PathBuf {
 }
 
 #[test]
-fn the_committed_schema_is_the_one_that_schema_prints() {
-    let committed = fs::read_to_string(infra("routes.schema.json")).expect("the schema");
-    let shown = landfall(&[], &["schema"]);
-    let remedy = "run `cargo run -p landfall-cli -- schema > infra/routes.schema.json`";
-    assert!(shown.stdout == committed, "infra/routes.schema.json is out of date: {remedy}");
-    assert_eq!((shown.status, shown.stderr.as_str()), (0, ""));
+fn the_committed_schemas_are_those_that_schema_prints() {
+    for (args, file) in [
+        (&["schema"][..], "routes.schema.json"),
+        (&["schema", "routes"], "routes.schema.json"),
+        (&["schema", "starter-role"], "schemas/starter-role.json"),
+        (&["schema", "reader-role"], "schemas/reader-role.json"),
+        (&["schema", "job-role"], "schemas/job-role.json"),
+    ] {
+        let committed = fs::read_to_string(infra(file)).expect("the schema");
+        let shown = landfall(&[], args);
+        let remedy = format!("run `cargo run --bin landfall -- {} > infra/{file}`", args.join(" "));
+        assert!(shown.stdout == committed, "infra/{file} is out of date: {remedy}");
+        assert_eq!((shown.status, shown.stderr.as_str()), (0, ""));
+    }
 }
 
 #[test]
