@@ -1,5 +1,7 @@
 //! The arguments as they are written; `--help` is made from the docstrings here.
 
+pub mod roles;
+
 use std::ffi::OsString;
 use std::io::IsTerminal;
 
@@ -7,12 +9,15 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use landfall_core::arn::RoleArn;
 use landfall_core::arrivals::EventTime;
 
+use self::roles::PoliciesArgs;
+
 /// Landfall starts AWS Glue jobs in one account when data lands in a bucket of another.
 #[derive(Parser)]
 #[command(name = "landfall", version, arg_required_else_help = true)]
 #[command(after_help = "Examples:
   landfall check infra/routes.yaml
   landfall explain --routes infra/routes.yaml s3://acme-landing/orders/dt=2026-01-31/a.csv
+  landfall policies --routes infra/routes.yaml --data-account 111111111111
   landfall schema > routes.schema.json")]
 pub struct Cli {
     #[command(subcommand)]
@@ -33,6 +38,7 @@ pub struct Cli {
 pub enum Command {
     Check(CheckArgs),
     Explain(ExplainArgs),
+    Policies(PoliciesArgs),
     /// Print the JSON Schema of a routes file, or of a role's properties, for editors to complete and
     /// check it.
     #[command(after_help = "Examples:

@@ -1,14 +1,16 @@
-//! `landfall`, the operator's command line: `check`, `explain`, `schema`.
+//! `landfall`, the operator's command line: `check`, `explain`, `policies`, `schema`.
 //!
 //! Every command is a function from arguments to an [`output::Output`], printed here. The command
 //! line reads files and standard input, and calls no AWS.
 
 mod args;
 mod check;
+mod desired;
 mod explain;
 mod input;
 mod mask;
 mod output;
+mod policies;
 mod problems;
 
 use std::process::ExitCode;
@@ -25,6 +27,7 @@ fn main() -> ExitCode {
     let output = match &cli.command {
         Command::Check(args) => check::run(args, cli.color),
         Command::Explain(args) => explain::run(args, cli.color),
+        Command::Policies(args) => policies::run(args, cli.color),
         Command::Schema { subject } => Output::success(schema(*subject)),
     };
     output.print()

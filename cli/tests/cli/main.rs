@@ -3,6 +3,7 @@
 mod check;
 mod event;
 mod explain;
+mod policies;
 mod secrets;
 
 use std::fs;
@@ -121,9 +122,13 @@ fn version_and_help_are_printed_to_standard_output() {
     let version = landfall(&[], &["--version"]);
     assert_eq!(version.stdout, format!("landfall {}\n", env!("CARGO_PKG_VERSION")));
     assert_eq!(version.status, 0);
-    for command in
-        [&["--help"][..], &["check", "--help"], &["explain", "--help"], &["schema", "--help"]]
-    {
+    for command in [
+        &["--help"][..],
+        &["check", "--help"],
+        &["explain", "--help"],
+        &["policies", "--help"],
+        &["schema", "--help"],
+    ] {
         let help = landfall(&[], command);
         assert!(help.stdout.contains("\nExample"), "{command:?}: {}", help.all());
         assert_eq!((help.status, help.stderr.as_str()), (0, ""), "{command:?}");
