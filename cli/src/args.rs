@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use landfall_core::arn::RoleArn;
 use landfall_core::arrivals::EventTime;
 
-use self::roles::PoliciesArgs;
+use self::roles::{DiffArgs, PoliciesArgs};
 
 /// Landfall starts AWS Glue jobs in one account when data lands in a bucket of another.
 #[derive(Parser)]
@@ -39,6 +39,7 @@ pub enum Command {
     Check(CheckArgs),
     Explain(ExplainArgs),
     Policies(PoliciesArgs),
+    Diff(DiffArgs),
     /// Print the JSON Schema of a routes file, or of a role's properties, for editors to complete and
     /// check it.
     #[command(after_help = "Examples:

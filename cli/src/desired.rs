@@ -27,6 +27,8 @@ pub struct Desired {
     pub account: String,
     /// The targets that it serves.
     pub targets: Vec<String>,
+    /// A region of the role's partition.
+    pub region: String,
     /// Whose it is and its external IDs are not known here: both are filled in.
     pub role: Role,
     /// Where the external IDs come from that the role demands; empty if it demands none.
@@ -62,7 +64,7 @@ pub fn compose(
     };
     // The file as `AWS::Include` brings it.
     let file = yaml::read(&text).0.map_or(Value::Null, |node| node.to_value());
-    let stacks = stacks::find(routes, args)?;
+    let stacks = stacks::find(routes, args, account)?;
     boundaries_belong(&stacks, args)?;
     let mut composed = Composed::default();
     for (kind, stack) in asked_for(&stacks, account) {
@@ -149,6 +151,7 @@ fn desired(
         kind,
         account: account.clone(),
         targets: stack.targets.clone(),
+        region: stack.region.clone(),
         role,
         external_ids: match kind {
             Kind::Starter => stack.external_ids.clone(),

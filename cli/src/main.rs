@@ -1,11 +1,12 @@
-//! `landfall`, the operator's command line: `check`, `explain`, `policies`, `schema`.
+//! `landfall`, the operator's command line: `check`, `explain`, `policies`, `diff`, `schema`.
 //!
 //! Every command is a function from arguments to an [`output::Output`], printed here. The command
-//! line reads files and standard input, and calls no AWS.
+//! line reads files and standard input; `diff` alone calls AWS, and only reads.
 
 mod args;
 mod check;
 mod desired;
+mod diff;
 mod explain;
 mod input;
 mod mask;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         Command::Check(args) => check::run(args, cli.color),
         Command::Explain(args) => explain::run(args, cli.color),
         Command::Policies(args) => policies::run(args, cli.color),
+        Command::Diff(args) => diff::run(args, cli.color),
         Command::Schema { subject } => Output::success(schema(*subject)),
     };
     output.print()

@@ -26,6 +26,32 @@ pub struct PoliciesArgs {
     pub account: Option<Account>,
 }
 
+/// Compare the roles that `policies` prints with those that are in IAM.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  landfall diff --routes infra/routes.yaml --data-account 111111111111 --account analytics
+  landfall diff --routes infra/routes.yaml --data-account 111111111111 --account data --format json
+
+It looks with your own credentials, which need iam:GetRole, iam:ListRolePolicies, iam:GetRolePolicy and
+iam:ListAttachedRolePolicies, and changes nothing. They are taken from the environment, or from a
+profile that holds keys. With SSO, or a profile that runs a process, do this first:
+
+  eval \"$(aws configure export-credentials --format env)\"
+
+A difference is told as the step that the provisioner would take. The stack that a role belongs to is
+taken from the role's own tags. The external ID is compared if the variable that the routes name is
+set; it is never printed.
+
+Exit status: 0 no difference, 1 differences, 2 somebody could not look: wrong usage, a routes file that
+has errors, no credentials, those of another account, or a refusal of IAM's.")]
+pub struct DiffArgs {
+    #[command(flatten)]
+    pub roles: RolesArgs,
+    /// Which account the credentials are for.
+    #[arg(long, value_enum)]
+    pub account: Account,
+}
+
 /// Which roles are meant, and what the routes do not tell of them.
 #[derive(Args)]
 pub struct RolesArgs {

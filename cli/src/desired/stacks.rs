@@ -7,7 +7,7 @@ use landfall_core::problem::did_you_mean;
 use landfall_core::roles::DEFAULT_PATH;
 use landfall_core::routes::{ExternalId, Routes, Target};
 
-use crate::args::roles::RolesArgs;
+use crate::args::roles::{Account, RolesArgs};
 
 /// What the templates have for a NamePrefix, unless they are told otherwise.
 const DEFAULT_PREFIX: &str = "landfall";
@@ -28,7 +28,11 @@ pub struct Stack {
 }
 
 /// The stacks of the targets that are meant, in the order of the targets.
-pub fn find(routes: &Routes, args: &RolesArgs) -> anyhow::Result<Vec<Stack>> {
+pub fn find(
+    routes: &Routes,
+    args: &RolesArgs,
+    account: Option<Account>,
+) -> anyhow::Result<Vec<Stack>> {
     let mut stacks: Vec<(Stack, Vec<&str>)> = Vec::new();
     for target in targets(routes, args.target.as_deref())? {
         let arn = RoleArn::parse(&target.starter_role_arn)
@@ -57,8 +61,10 @@ pub fn find(routes: &Routes, args: &RolesArgs) -> anyhow::Result<Vec<Stack>> {
         };
         stacks.push((stack, vec![&target.region]));
     }
+    // No policy of the data account holds a region.
+    let is_region_needed = args.region.is_none() && account != Some(Account::Data);
     for (stack, regions) in &stacks {
-        if args.region.is_none() && regions.iter().any(|region| *region != stack.region) {
+        if is_region_needed && regions.iter().any(|region| *region != stack.region) {
             bail!(
                 "targets {} have one starter role and several regions: tell with --region where its \
                  stack is",

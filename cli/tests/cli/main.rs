@@ -1,6 +1,7 @@
 //! The built `landfall` as its users meet it: files and arguments in, text and exit status out.
 
 mod check;
+mod diff;
 mod event;
 mod explain;
 mod policies;
@@ -127,6 +128,7 @@ fn version_and_help_are_printed_to_standard_output() {
         &["check", "--help"],
         &["explain", "--help"],
         &["policies", "--help"],
+        &["diff", "--help"],
         &["schema", "--help"],
     ] {
         let help = landfall(&[], command);

@@ -115,6 +115,7 @@ fn targets_with_one_starter_role_share_it() {
         error: targets `analytics`, `second` have one starter role and several regions: tell with --region where its stack is
         --- status 2
     "#]].assert_eq(&outline(&policies(&text, &[])));
+    assert_eq!(policies(&text, &["--account", "data"]).status, 0);
     let shown = policies(&text, &["--region", "eu-west-1"]);
     assert!(shown.stdout.contains("for target `analytics`, `second`\n"), "{}", shown.all());
     assert!(shown.stdout.contains("glue:eu-west-2:222222222222:job/items"), "{}", shown.stdout);
