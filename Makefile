@@ -107,8 +107,10 @@ purity:
 
 .PHONY: schema
 schema:
-	$(call say,the committed JSON Schema is the one of the types; the routes files are valid)
+	$(call say,the committed JSON Schemas are those of the types; the routes files are valid)
 	@set -euo pipefail; $(DEBUG)/landfall schema | diff -u infra/routes.schema.json -
+	@set -euo pipefail; for role in starter-role reader-role job-role; do \
+	  $(DEBUG)/landfall schema $$role | diff -u infra/schemas/$$role.json -; done
 	@$(DEBUG)/landfall check infra/routes.yaml
 	@# Of an external ID in the file, and of none, it warns: those are what the tests are about.
 	@said=$$($(DEBUG)/landfall check tests/fixtures/routes.yaml 2>&1) || { echo "$$said"; exit 1; }

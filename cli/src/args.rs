@@ -1,5 +1,7 @@
 //! The arguments as they are written; `--help` is made from the docstrings here.
 
+pub mod roles;
+
 use std::ffi::OsString;
 use std::io::IsTerminal;
 
@@ -7,12 +9,15 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use landfall_core::arn::RoleArn;
 use landfall_core::arrivals::EventTime;
 
+use self::roles::{DiffArgs, PoliciesArgs};
+
 /// Landfall starts AWS Glue jobs in one account when data lands in a bucket of another.
 #[derive(Parser)]
 #[command(name = "landfall", version, arg_required_else_help = true)]
 #[command(after_help = "Examples:
   landfall check infra/routes.yaml
   landfall explain --routes infra/routes.yaml s3://acme-landing/orders/dt=2026-01-31/a.csv
+  landfall policies --routes infra/routes.yaml --data-account 111111111111
   landfall schema > routes.schema.json")]
 pub struct Cli {
     #[command(subcommand)]
@@ -33,10 +38,32 @@ pub struct Cli {
 pub enum Command {
     Check(CheckArgs),
     Explain(ExplainArgs),
-    /// Print the JSON Schema of a routes file, for editors to complete and check it.
-    #[command(after_help = "Example:
-  landfall schema > infra/routes.schema.json")]
-    Schema,
+    Policies(PoliciesArgs),
+    Diff(DiffArgs),
+    /// Print the JSON Schema of a routes file, or of a role's properties, for editors to complete and
+    /// check it.
+    #[command(after_help = "Examples:
+  landfall schema > infra/routes.schema.json
+  landfall schema reader-role > infra/schemas/reader-role.json")]
+    Schema {
+        /// What the schema is of.
+        #[arg(value_enum, default_value_t)]
+        subject: SchemaOf,
+    },
+}
+
+/// What there are JSON Schemas of.
+#[derive(Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum SchemaOf {
+    /// A routes file.
+    #[default]
+    Routes,
+    /// The properties of `Custom::LandfallStarterRole`.
+    StarterRole,
+    /// The properties of `Custom::LandfallReaderRole`.
+    ReaderRole,
+    /// The properties of `Custom::LandfallJobRole`.
+    JobRole,
 }
 
 /// Report all problems of routes files, each with its place and a hint.

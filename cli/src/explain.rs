@@ -13,7 +13,7 @@ use landfall_core::plan::{Plan, RefusalReason, Settings, plan, plan_messages};
 use landfall_core::routes::Routes;
 use serde_json::value::RawValue;
 
-use crate::args::{Color, ExplainArgs, Format};
+use crate::args::{Color, ExplainArgs};
 use crate::output::{Output, Status};
 use crate::{input, problems};
 
@@ -54,12 +54,8 @@ fn explain(args: &ExplainArgs, color: Color) -> anyhow::Result<Output> {
     let subject = subject(args)?;
     let parsed = Routes::parse(&text);
     let Some(routes) = &parsed.routes else {
-        let style =
-            problems::Style { format: Format::Full, color: color.applies_to(&io::stderr()) };
         let name = input::display_name(&args.routes);
-        let mut stderr = problems::render(&name, &text, &parsed.problems, style);
-        stderr.push_str(&format!("{name}: {}\n", problems::summary(&parsed)));
-        return Ok(Output { stderr, status: Status::Problems, ..Output::default() });
+        return Ok(problems::refusal(&name, &text, &parsed, color.applies_to(&io::stderr())));
     };
     let settings = Settings { reader_role_arn: args.reader_role.clone() };
     let explanation = Explanation {

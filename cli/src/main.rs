@@ -1,21 +1,26 @@
-//! `landfall`, the operator's command line: `check`, `explain`, `schema`.
+//! `landfall`, the operator's command line: `check`, `explain`, `policies`, `diff`, `schema`.
 //!
 //! Every command is a function from arguments to an [`output::Output`], printed here. The command
-//! line reads files and standard input, and calls no AWS.
+//! line reads files and standard input; `diff` alone calls AWS, and only reads.
 
 mod args;
 mod check;
+mod desired;
+mod diff;
 mod explain;
 mod input;
 mod mask;
 mod output;
+mod policies;
 mod problems;
 
 use std::process::ExitCode;
 
 use clap::Parser;
+use landfall_core::roles::Kind;
+use landfall_core::{roles, routes};
 
-use crate::args::{Cli, Command};
+use crate::args::{Cli, Command, SchemaOf};
 use crate::output::Output;
 
 fn main() -> ExitCode {
@@ -23,7 +28,18 @@ fn main() -> ExitCode {
     let output = match &cli.command {
         Command::Check(args) => check::run(args, cli.color),
         Command::Explain(args) => explain::run(args, cli.color),
-        Command::Schema => Output::success(landfall_core::routes::json_schema()),
+        Command::Policies(args) => policies::run(args, cli.color),
+        Command::Diff(args) => diff::run(args, cli.color),
+        Command::Schema { subject } => Output::success(schema(*subject)),
     };
     output.print()
+}
+
+fn schema(subject: SchemaOf) -> String {
+    match subject {
+        SchemaOf::Routes => routes::json_schema(),
+        SchemaOf::StarterRole => roles::json_schema(Kind::Starter),
+        SchemaOf::ReaderRole => roles::json_schema(Kind::Reader),
+        SchemaOf::JobRole => roles::json_schema(Kind::Job),
+    }
 }

@@ -3,6 +3,8 @@
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
+use serde::Serialize;
+
 /// The whole of what a command prints, and how it exits.
 #[derive(Debug, Default)]
 pub struct Output {
@@ -74,4 +76,19 @@ impl From<anyhow::Error> for Output {
         output.error(&error);
         output
     }
+}
+
+/// `document` as JSON, with a line end. JSON leaves some control characters as they are, which a
+/// terminal would act on. Outside of strings there is none but the line end.
+pub fn json(document: &impl Serialize) -> String {
+    // Strings, numbers, lists and maps by strings always serialise.
+    let json = serde_json::to_string_pretty(document).unwrap_or_default();
+    let escaped = json.chars().fold(String::with_capacity(json.len()), |mut escaped, c| {
+        match c.is_control() && c != '\n' {
+            true => escaped.push_str(&format!("\\u{:04x}", u32::from(c))),
+            false => escaped.push(c),
+        }
+        escaped
+    });
+    escaped + "\n"
 }

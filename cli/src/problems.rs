@@ -11,6 +11,7 @@ use landfall_core::routes::Parsed;
 
 use crate::args::Format;
 use crate::mask::mask;
+use crate::output::{Output, Status};
 
 /// How problems are shown.
 #[derive(Clone, Copy)]
@@ -33,6 +34,14 @@ pub fn render(name: &str, text: &str, problems: &[Problem], style: Style) -> Str
             Format::Full => full(name, &masked, problem, &renderer),
         })
         .collect()
+}
+
+/// What a command prints instead, if the file cannot be used.
+pub fn refusal(name: &str, text: &str, parsed: &Parsed, color: bool) -> Output {
+    let style = Style { format: Format::Full, color };
+    let mut stderr = render(name, text, &parsed.problems, style);
+    stderr.push_str(&format!("{name}: {}\n", summary(parsed)));
+    Output { stderr, status: Status::Problems, ..Output::default() }
 }
 
 /// `3 routes, 1 target, no problems`; of a file that cannot be used the problems only.

@@ -9,6 +9,7 @@ use landfall_core::routes::{Route, Verdict};
 use serde::Serialize;
 
 use super::Explanation;
+use crate::output;
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -79,9 +80,7 @@ pub fn print(explanation: &Explanation<'_>) -> String {
         plan,
         arguments_from_environment: from_environment,
     };
-    // Strings, numbers, lists and maps by strings always serialise.
-    let json = serde_json::to_string_pretty(&document).unwrap_or_default();
-    escape_controls(&json) + "\n"
+    output::json(&document)
 }
 
 fn arrival_entry<'a>(
@@ -118,16 +117,4 @@ fn route_entry<'a>(route: &'a Route, arrival: &'a Arrival) -> Option<RouteEntry<
         Verdict::TooLarge { bytes, max_bytes } => VerdictEntry::TooLarge { bytes, max_bytes },
     };
     Some(RouteEntry { route: &route.name, verdict })
-}
-
-/// JSON leaves some control characters as they are, which a terminal would act on. Outside of
-/// strings there is none but the line end.
-fn escape_controls(json: &str) -> String {
-    json.chars().fold(String::with_capacity(json.len()), |mut escaped, c| {
-        match c.is_control() && c != '\n' {
-            true => escaped.push_str(&format!("\\u{:04x}", u32::from(c))),
-            false => escaped.push(c),
-        }
-        escaped
-    })
 }

@@ -1,8 +1,10 @@
 //! The built `landfall` as its users meet it: files and arguments in, text and exit status out.
 
 mod check;
+mod diff;
 mod event;
 mod explain;
+mod policies;
 mod secrets;
 
 use std::fs;
@@ -93,12 +95,20 @@ fn infra(file: &str) -> std::path::PathBuf {
 }
 
 #[test]
-fn the_committed_schema_is_the_one_that_schema_prints() {
-    let committed = fs::read_to_string(infra("routes.schema.json")).expect("the schema");
-    let shown = landfall(&[], &["schema"]);
-    let remedy = "run `cargo run -p landfall-cli -- schema > infra/routes.schema.json`";
-    assert!(shown.stdout == committed, "infra/routes.schema.json is out of date: {remedy}");
-    assert_eq!((shown.status, shown.stderr.as_str()), (0, ""));
+fn the_committed_schemas_are_those_that_schema_prints() {
+    for (args, file) in [
+        (&["schema"][..], "routes.schema.json"),
+        (&["schema", "routes"], "routes.schema.json"),
+        (&["schema", "starter-role"], "schemas/starter-role.json"),
+        (&["schema", "reader-role"], "schemas/reader-role.json"),
+        (&["schema", "job-role"], "schemas/job-role.json"),
+    ] {
+        let committed = fs::read_to_string(infra(file)).expect("the schema");
+        let shown = landfall(&[], args);
+        let remedy = format!("run `cargo run --bin landfall -- {} > infra/{file}`", args.join(" "));
+        assert!(shown.stdout == committed, "infra/{file} is out of date: {remedy}");
+        assert_eq!((shown.status, shown.stderr.as_str()), (0, ""));
+    }
 }
 
 #[test]
@@ -113,9 +123,14 @@ fn version_and_help_are_printed_to_standard_output() {
     let version = landfall(&[], &["--version"]);
     assert_eq!(version.stdout, format!("landfall {}\n", env!("CARGO_PKG_VERSION")));
     assert_eq!(version.status, 0);
-    for command in
-        [&["--help"][..], &["check", "--help"], &["explain", "--help"], &["schema", "--help"]]
-    {
+    for command in [
+        &["--help"][..],
+        &["check", "--help"],
+        &["explain", "--help"],
+        &["policies", "--help"],
+        &["diff", "--help"],
+        &["schema", "--help"],
+    ] {
         let help = landfall(&[], command);
         assert!(help.stdout.contains("\nExample"), "{command:?}: {}", help.all());
         assert_eq!((help.status, help.stderr.as_str()), (0, ""), "{command:?}");

@@ -1,0 +1,247 @@
+//! The roles that the stacks of both templates ask for, composed as the templates compose them.
+//!
+//! What follows from the properties is decided by the core, as for the provisioner; here stands only
+//! what the templates say. Calls no AWS, and reads no external ID.
+
+pub mod stacks;
+
+use std::collections::BTreeSet;
+use std::io;
+
+use anyhow::bail;
+use landfall_core::roles::{Home, Kind, Owner, Role, Spec, SpecError};
+use landfall_core::routes::{ExternalId, Routes};
+use landfall_core::yaml;
+use serde_json::{Value, json};
+
+use self::stacks::{Stack, quoted};
+use crate::args::Color;
+use crate::args::roles::{Account, RolesArgs, account_of_policy};
+use crate::output::Output;
+use crate::{input, problems};
+
+/// A role that a stack asks for.
+#[derive(Debug)]
+pub struct Desired {
+    pub kind: Kind,
+    pub account: String,
+    /// The targets that it serves.
+    pub targets: Vec<String>,
+    /// A region of the role's partition.
+    pub region: String,
+    /// Whose it is and its external IDs are not known here: both are filled in.
+    pub role: Role,
+    /// Where the external IDs come from that the role demands; empty if it demands none.
+    pub external_ids: Vec<Option<ExternalId>>,
+    /// What is wider than the routes say, in words.
+    pub notes: Vec<String>,
+}
+
+/// What became of the roles that were asked for.
+#[derive(Debug, Default)]
+pub struct Composed {
+    pub roles: Vec<Desired>,
+    /// Why others cannot be made, a line each.
+    pub errors: Vec<String>,
+    /// What is to be known of all of them.
+    pub notes: Vec<String>,
+}
+
+/// The roles of `account`, or of both.
+///
+/// # Errors
+/// What there is to print instead.
+pub fn compose(
+    args: &RolesArgs,
+    account: Option<Account>,
+    color: Color,
+) -> Result<Composed, Output> {
+    let text = input::read(&args.routes)?;
+    let parsed = Routes::parse(&text);
+    let Some(routes) = &parsed.routes else {
+        let name = input::display_name(&args.routes);
+        return Err(problems::refusal(&name, &text, &parsed, color.applies_to(&io::stderr())));
+    };
+    // The file as `AWS::Include` brings it.
+    let file = yaml::read(&text).0.map_or(Value::Null, |node| node.to_value());
+    let stacks = stacks::find(routes, args, account)?;
+    boundaries_belong(&stacks, args)?;
+    let mut composed = Composed::default();
+    for (kind, stack) in asked_for(&stacks, account) {
+        match desired(kind, stack, &file, args)? {
+            Ok(desired) => composed.roles.push(desired),
+            Err(error) => composed.errors.extend(lines(kind, stack, &error)),
+        }
+    }
+    composed.notes = notes(&composed.roles, &stacks, args);
+    Ok(composed)
+}
+
+/// Each role with the analytics account's stack that it is for.
+fn asked_for(stacks: &[Stack], account: Option<Account>) -> Vec<(Kind, &Stack)> {
+    let of = |kinds: &'static [Kind]| {
+        stacks.iter().flat_map(move |stack| kinds.iter().map(move |kind| (*kind, stack)))
+    };
+    let mut asked_for = Vec::new();
+    if account != Some(Account::Data) {
+        asked_for.extend(of(&[Kind::Starter, Kind::Job]));
+    }
+    if account != Some(Account::Analytics) {
+        asked_for.extend(of(&[Kind::Reader]));
+    }
+    asked_for
+}
+
+/// What the resource of the template has for properties.
+fn properties(kind: Kind, stack: &Stack, file: &Value, args: &RolesArgs) -> Value {
+    let Stack { partition, account, name_prefix, data_account, data_name_prefix, .. } = stack;
+    match kind {
+        Kind::Starter => json!({
+            "Version": "1",
+            "RoleName": format!("{name_prefix}-starter"),
+            "Routes": file,
+            "TrustedRoleArns":
+                [format!("arn:{partition}:iam::{data_account}:role/{data_name_prefix}-trigger")],
+            "ExternalId": "not-known-here",
+        }),
+        Kind::Job => json!({
+            "Version": "1",
+            "RoleName": format!("{name_prefix}-job"),
+            "ReaderRoleArns":
+                [format!("arn:{partition}:iam::{data_account}:role/landfall/{data_name_prefix}-reader")],
+        }),
+        Kind::Reader => {
+            let mut properties = json!({
+                "Version": "1",
+                "RoleName": format!("{data_name_prefix}-reader"),
+                "Routes": file,
+                "TrustedRoleArns":
+                    [format!("arn:{partition}:iam::{account}:role/landfall/{name_prefix}-job")],
+            });
+            if !args.kms_key_arn.is_empty() {
+                properties["KmsKeyArns"] = json!(args.kms_key_arn);
+            }
+            properties
+        }
+    }
+}
+
+fn desired(
+    kind: Kind,
+    stack: &Stack,
+    file: &Value,
+    args: &RolesArgs,
+) -> anyhow::Result<Result<Desired, SpecError>> {
+    let account = match kind {
+        Kind::Reader => &stack.data_account,
+        Kind::Starter | Kind::Job => &stack.account,
+    };
+    let mut properties = properties(kind, stack, file, args);
+    properties["PermissionsBoundary"] = json!(boundary(stack, account, args)?);
+    let home = Home {
+        partition: stack.partition.clone(),
+        account: account.clone(),
+        region: stack.region.clone(),
+    };
+    let spec = match Spec::read(kind, &properties, &home) {
+        Ok(spec) => spec,
+        Err(error) => return Ok(Err(error)),
+    };
+    Ok(spec.role(&no_owner(), &BTreeSet::new()).map(|role| Desired {
+        kind,
+        account: account.clone(),
+        targets: stack.targets.clone(),
+        region: stack.region.clone(),
+        role,
+        external_ids: match kind {
+            Kind::Starter => stack.external_ids.clone(),
+            Kind::Reader | Kind::Job => Vec::new(),
+        },
+        notes: spec.notes,
+    }))
+}
+
+/// Stands for the resource of the stack, which is not known here.
+fn no_owner() -> Owner {
+    let [stack_id, logical_id, physical_id] = [""; 3].map(str::to_owned);
+    Owner { stack_id, logical_id, physical_id }
+}
+
+fn boundary(stack: &Stack, account: &str, args: &RolesArgs) -> anyhow::Result<String> {
+    let is_its = |arn: &&String| {
+        account_of_policy(arn).is_some_and(|owner| owner == "aws" || owner == account)
+    };
+    let given: Vec<&String> = args.permissions_boundary.iter().filter(is_its).collect();
+    match given[..] {
+        [] => Ok(format!(
+            "arn:{}:iam::{account}:policy/{}-boundary",
+            stack.partition, args.provisioner_name_prefix
+        )),
+        [arn] => Ok(arn.clone()),
+        _ => bail!("account `{account}` is given several permissions boundaries, a role has one"),
+    }
+}
+
+/// A boundary of another account would bound no role, which nobody means.
+fn boundaries_belong(stacks: &[Stack], args: &RolesArgs) -> anyhow::Result<()> {
+    for arn in &args.permissions_boundary {
+        let account = account_of_policy(arn).unwrap_or_default();
+        let is_known =
+            |stack: &Stack| [&stack.account, &stack.data_account].contains(&&account.to_owned());
+        if account != "aws" && !stacks.iter().any(is_known) {
+            bail!("permissions boundary `{arn}` is of account `{account}`, where no role is");
+        }
+    }
+    Ok(())
+}
+
+fn lines(kind: Kind, stack: &Stack, error: &SpecError) -> Vec<String> {
+    let of = format!("{} of target {}", name(kind), quoted(&stack.targets));
+    match error {
+        SpecError::Properties(problems) => {
+            problems.iter().map(|problem| format!("{of}: {problem}")).collect()
+        }
+        error => vec![format!("{of}: {error}")],
+    }
+}
+
+fn notes(roles: &[Desired], stacks: &[Stack], args: &RolesArgs) -> Vec<String> {
+    let mut notes = Vec::new();
+    if roles.iter().any(|desired| !desired.external_ids.is_empty()) {
+        notes.push("`…` stands for external IDs, which are never printed".to_owned());
+    }
+    let readers = roles.iter().filter(|desired| desired.kind == Kind::Reader);
+    if readers.clone().next().is_some() && args.kms_key_arn.is_empty() {
+        notes.push(
+            "no KMS key is given (--kms-key-arn): the reader role decrypts nothing".to_owned(),
+        );
+    }
+    if readers.count() > 1 {
+        let targets: Vec<String> = stacks.iter().map(|stack| quoted(&stack.targets)).collect();
+        notes.push(format!(
+            "the data account's stack serves one stack of the analytics accounts, here are {} ({}): each needs \
+             one with a NamePrefix of its own; ask for them with --target and --data-name-prefix",
+            stacks.len(),
+            targets.join("; ")
+        ));
+    }
+    notes
+}
+
+/// What a kind of role is called by programs.
+pub fn kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Starter => "starter",
+        Kind::Reader => "reader",
+        Kind::Job => "job",
+    }
+}
+
+/// What a kind of role is called.
+pub fn name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Starter => "starter role",
+        Kind::Reader => "reader role",
+        Kind::Job => "job role",
+    }
+}

@@ -1,0 +1,105 @@
+//! Which stacks of the analytics account the routes are about. Each has one starter role and one job
+//! role, and the data account one reader role for it.
+
+use anyhow::{Context, bail};
+use landfall_core::arn::RoleArn;
+use landfall_core::problem::did_you_mean;
+use landfall_core::roles::DEFAULT_PATH;
+use landfall_core::routes::{ExternalId, Routes, Target};
+
+use crate::args::roles::{Account, RolesArgs};
+
+/// What the templates have for a NamePrefix, unless they are told otherwise.
+const DEFAULT_PREFIX: &str = "landfall";
+
+/// A stack of analytics-account.yaml, and what that of data-account.yaml has to know of it.
+#[derive(Debug)]
+pub struct Stack {
+    /// The targets that lead to it, in their order.
+    pub targets: Vec<String>,
+    pub partition: String,
+    pub account: String,
+    pub region: String,
+    pub name_prefix: String,
+    pub data_account: String,
+    pub data_name_prefix: String,
+    /// Where its targets' external IDs come from.
+    pub external_ids: Vec<Option<ExternalId>>,
+}
+
+/// The stacks of the targets that are meant, in the order of the targets.
+pub fn find(
+    routes: &Routes,
+    args: &RolesArgs,
+    account: Option<Account>,
+) -> anyhow::Result<Vec<Stack>> {
+    let mut stacks: Vec<(Stack, Vec<&str>)> = Vec::new();
+    for target in targets(routes, args.target.as_deref())? {
+        let arn = RoleArn::parse(&target.starter_role_arn)
+            .context("the starter role of a target has no ARN")?;
+        let name_prefix = args.analytics_name_prefix.as_ref().or(args.name_prefix.as_ref());
+        let name_prefix = name_prefix.map_or_else(|| prefix_of(arn.name), String::as_str);
+        let known = stacks
+            .iter_mut()
+            .find(|(s, _)| s.account == target.account && s.name_prefix == name_prefix);
+        if let Some((stack, regions)) = known {
+            stack.targets.push(target.name.clone());
+            stack.external_ids.push(target.external_id.clone());
+            regions.push(&target.region);
+            continue;
+        }
+        let data_name_prefix = args.data_name_prefix.as_ref().or(args.name_prefix.as_ref());
+        let stack = Stack {
+            targets: vec![target.name.clone()],
+            partition: arn.partition.to_owned(),
+            account: target.account.clone(),
+            region: args.region.clone().unwrap_or_else(|| target.region.clone()),
+            name_prefix: name_prefix.to_owned(),
+            data_account: args.data_account.clone(),
+            data_name_prefix: data_name_prefix.map_or(DEFAULT_PREFIX, String::as_str).to_owned(),
+            external_ids: vec![target.external_id.clone()],
+        };
+        stacks.push((stack, vec![&target.region]));
+    }
+    // No policy of the data account holds a region.
+    let is_region_needed = args.region.is_none() && account != Some(Account::Data);
+    for (stack, regions) in &stacks {
+        if is_region_needed && regions.iter().any(|region| *region != stack.region) {
+            bail!(
+                "targets {} have one starter role and several regions: tell with --region where its \
+                 stack is",
+                quoted(&stack.targets)
+            );
+        }
+    }
+    Ok(stacks.into_iter().map(|(stack, _)| stack).collect())
+}
+
+/// The target of this name, or all that routes start jobs in: the others have no roles.
+fn targets<'a>(routes: &'a Routes, name: Option<&str>) -> anyhow::Result<Vec<&'a Target>> {
+    let Some(name) = name else {
+        let is_used = |target: &&Target| routes.routes.iter().any(|r| r.target == target.name);
+        return Ok(routes.targets.values().filter(is_used).collect());
+    };
+    if let Some(target) = routes.targets.get(name) {
+        return Ok(vec![target]);
+    }
+    match did_you_mean(name, routes.targets.keys().map(String::as_str)) {
+        Some(hint) => bail!("there is no target `{name}`; {hint}"),
+        None => bail!("there is no target `{name}`; there are {}", quoted(routes.targets.keys())),
+    }
+}
+
+/// The NamePrefix of the stack whose starter role has this name, its path before it. The stack of a
+/// role that no NamePrefix gives is taken for one with the default, which then says what is wrong.
+fn prefix_of(role: &str) -> &str {
+    let name = role.strip_prefix(DEFAULT_PATH.trim_start_matches('/'));
+    let prefix = name.and_then(|name| name.strip_suffix("-starter"));
+    prefix.filter(|prefix| !prefix.is_empty()).unwrap_or(DEFAULT_PREFIX)
+}
+
+/// The names between backticks.
+pub fn quoted<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
+    let names: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
+    names.join(", ")
+}

@@ -1,0 +1,191 @@
+//! `landfall diff`: the roles as they should be, against IAM as it is.
+//!
+//! What differs is decided by the core, as for the provisioner. Only reads.
+
+mod compare;
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, anyhow, bail};
+use aws_config::Region;
+use aws_credential_types::provider::ProvideCredentials;
+use aws_credential_types::provider::error::CredentialsError;
+use landfall_aws::{config, iam};
+use landfall_core::arn::RoleArn;
+use landfall_core::plan::printable;
+use landfall_core::roles::Observed;
+use serde::Serialize;
+
+use self::compare::{Comparison, ExternalIds, compare};
+use crate::args::Color;
+use crate::args::roles::{DiffArgs, RolesFormat};
+use crate::desired::stacks::quoted;
+use crate::desired::{self, Composed, Desired};
+use crate::output::{self, Output, Status};
+use crate::policies;
+
+/// A role, and what came of looking at it.
+type Looked<'a> = (&'a Desired, anyhow::Result<Comparison>);
+
+/// Looks at each role; a failure to look is no difference, and never none.
+pub fn run(args: &DiffArgs, color: Color) -> Output {
+    let composed = match desired::compose(&args.roles, Some(args.account), color) {
+        Ok(composed) => composed,
+        Err(mut output) => {
+            output.worsen(Status::Unusable);
+            return output;
+        }
+    };
+    let looked = match look(&composed.roles) {
+        Ok(looked) => looked,
+        Err(error) => return error.into(),
+    };
+    let mut output = Output::success(match args.roles.format {
+        RolesFormat::Text => text(&looked, &composed),
+        RolesFormat::Json => json(&looked, &composed),
+    });
+    for (_, comparison) in &looked {
+        match comparison {
+            Ok(comparison) if comparison.differences.is_empty() => {}
+            Ok(_) => output.worsen(Status::Problems),
+            Err(error) => output.error(error),
+        }
+    }
+    for error in &composed.errors {
+        output.stderr.push_str(&format!("error: {}\n", printable(error)));
+        output.worsen(Status::Unusable);
+    }
+    output
+}
+
+fn look(roles: &[Desired]) -> anyhow::Result<Vec<Looked<'_>>> {
+    let accounts: BTreeSet<&String> = roles.iter().map(|desired| &desired.account).collect();
+    if accounts.len() > 1 {
+        bail!(
+            "the roles are in accounts {}, the credentials for one: choose with --target",
+            quoted(accounts)
+        );
+    }
+    let mut arns = BTreeSet::new();
+    if let Some(twice) = roles.iter().find(|desired| !arns.insert(&desired.role.arn)) {
+        bail!("several stacks would make role `{}`: choose one with --target", twice.role.arn);
+    }
+    let Some(region) = roles.first().map(|desired| desired.region.clone()) else {
+        return Ok(Vec::new());
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let observed =
+        runtime.context("failed to start a runtime")?.block_on(observe(roles, region))?;
+    // IAM names its account in the ARNs of what there is; of a role that is not there it says nothing.
+    let is_account_known = observed.iter().any(|observed| matches!(observed, Ok(Some(_))));
+    let compare = |(desired, observed): (_, anyhow::Result<Option<Observed>>)| {
+        let comparison = observed.map(|observed| {
+            let ids = ExternalIds::of(desired, |name| std::env::var(name).ok());
+            compare(desired, observed.as_ref(), &ids, is_account_known)
+        });
+        (desired, comparison)
+    };
+    Ok(roles.iter().zip(observed).map(compare).collect())
+}
+
+/// Each role as IAM has it.
+async fn observe(
+    roles: &[Desired],
+    region: String,
+) -> anyhow::Result<Vec<anyhow::Result<Option<Observed>>>> {
+    let config = config::loader().region(Region::new(region)).load().await;
+    let credentials = config.credentials_provider().context(NO_CREDENTIALS)?;
+    credentials.provide_credentials().await.map_err(no_credentials)?;
+    let client = aws_sdk_iam::Client::new(&config);
+    let mut all = Vec::new();
+    for desired in roles {
+        let observed = iam::observe(&client, &desired.role.name).await;
+        if let Ok(Some(observed)) = &observed {
+            is_of_account(observed, &desired.account)?;
+        }
+        let of = || format!("failed to look at the {}", desired::name(desired.kind));
+        all.push(observed.with_context(of));
+    }
+    Ok(all)
+}
+
+const NO_CREDENTIALS: &str = "found no credentials";
+
+/// With what was tried, in one line.
+fn no_credentials(error: CredentialsError) -> anyhow::Error {
+    let tried = format!("{:#}", anyhow::Error::new(error));
+    let tried: Vec<&str> = tried.lines().map(str::trim).collect();
+    anyhow!(
+        "{NO_CREDENTIALS}; with SSO, or a profile that runs a process, do first: \
+         eval \"$(aws configure export-credentials --format env)\" ({})",
+        tried.join("; ")
+    )
+}
+
+fn is_of_account(observed: &Observed, account: &str) -> anyhow::Result<()> {
+    let theirs = RoleArn::parse(&observed.arn).map(|arn| arn.account);
+    if theirs != Some(account) {
+        bail!(
+            "the credentials are for another account: role `{}` was found, the roles are in account `{account}`",
+            observed.arn
+        );
+    }
+    Ok(())
+}
+
+fn text(looked: &[Looked<'_>], composed: &Composed) -> String {
+    let mut text = String::new();
+    for (desired, comparison) in looked {
+        let arn = printable(&desired.role.arn);
+        text.push_str(&format!("{} {arn}\n", desired::name(desired.kind)));
+        text.push_str(&format!("  {}\n", policies::place(desired)));
+        match comparison {
+            Ok(Comparison { differences, notes }) => {
+                if differences.is_empty() {
+                    text.push_str("  no difference\n");
+                }
+                for difference in differences {
+                    text.push_str(&format!("  {}\n", printable(difference)));
+                }
+                for note in notes {
+                    text.push_str(&format!("  note: {}\n", printable(note)));
+                }
+            }
+            Err(_) => text.push_str("  not known\n"),
+        }
+        text.push('\n');
+    }
+    text + &policies::notes(&composed.notes)
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    roles: Vec<RoleEntry<'a>>,
+    notes: &'a [String],
+}
+
+#[derive(Serialize)]
+struct RoleEntry<'a> {
+    kind: &'static str,
+    account: &'a str,
+    targets: &'a [String],
+    arn: &'a str,
+    /// `null` if nobody could look.
+    differences: Option<&'a [String]>,
+    notes: &'a [String],
+}
+
+fn json(looked: &[Looked<'_>], composed: &Composed) -> String {
+    let roles = looked.iter().map(|(desired, comparison)| {
+        let comparison = comparison.as_ref().ok();
+        RoleEntry {
+            kind: desired::kind(desired.kind),
+            account: &desired.account,
+            targets: &desired.targets,
+            arn: &desired.role.arn,
+            differences: comparison.map(|comparison| comparison.differences.as_slice()),
+            notes: comparison.map(|comparison| comparison.notes.as_slice()).unwrap_or_default(),
+        }
+    });
+    output::json(&Document { roles: roles.collect(), notes: &composed.notes })
+}

@@ -1,0 +1,144 @@
+//! A role as it should be against the role as it is, where the command line does not know all: not the
+//! stack, and not always the external ID.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use landfall_core::roles::{OWNER_TAGS, Observed, Owner, Trust, diff};
+use landfall_core::routes::ExternalId;
+use landfall_core::secret::Secret;
+use serde_json::Value;
+
+use crate::desired::Desired;
+
+/// What there is to say of a role.
+#[derive(Debug, Default)]
+pub struct Comparison {
+    /// In words, in the order in which the provisioner would carry them out.
+    pub differences: Vec<String>,
+    pub notes: Vec<String>,
+}
+
+/// What is known of the external ID that a role demands.
+#[derive(Debug)]
+pub enum ExternalIds {
+    /// The role demands none.
+    None,
+    /// This one, from where the words say.
+    Known(Secret, String),
+    /// Why not.
+    Unknown(String),
+}
+
+impl ExternalIds {
+    /// Takes it from where the routes say that the trigger does.
+    pub fn of(desired: &Desired, variable: impl Fn(&str) -> Option<String>) -> Self {
+        let mut why = None;
+        for source in &desired.external_ids {
+            match source {
+                Some(ExternalId::Literal(secret)) => {
+                    return Self::Known(secret.clone(), "the routes".to_owned());
+                }
+                Some(ExternalId::Variable(name)) => {
+                    match variable(name).filter(|value| !value.is_empty()) {
+                        Some(value) => return Self::Known(Secret::new(value), format!("`{name}`")),
+                        None => why = Some(format!("`{name}` is not set")),
+                    }
+                }
+                None => why = why.or(Some("the target has none".to_owned())),
+            }
+        }
+        why.map_or(Self::None, Self::Unknown)
+    }
+}
+
+/// What differs. `is_account_known`: whether the credentials were seen to be for the role's account.
+pub fn compare(
+    desired: &Desired,
+    observed: Option<&Observed>,
+    external_ids: &ExternalIds,
+    is_account_known: bool,
+) -> Comparison {
+    let mut comparison = Comparison::default();
+    let mut role = desired.role.clone();
+    let mut observed = observed.cloned();
+    if let Some(observed) = &mut observed {
+        match Owner::of_tags(&observed.tags) {
+            // Which stack's it is cannot be known here.
+            Some(_) => copy_owner(&observed.tags, &mut role.tags),
+            None => {
+                comparison
+                    .differences
+                    .push("it has no owner tags: the provisioner would leave it alone".to_owned());
+                copy_owner(&role.tags, &mut observed.tags);
+            }
+        }
+        if let Trust::Roles { external_ids: ours, .. } = &mut role.trust {
+            fill_in(ours, &admitted(observed), external_ids, &mut comparison.notes);
+        }
+    } else if !is_account_known {
+        comparison.notes.push(format!(
+            "IAM does not say for which account the credentials are: is it {}?",
+            desired.account
+        ));
+    }
+    match diff(&role, observed.as_ref()) {
+        Ok(steps) => comparison.differences.extend(steps.iter().map(ToString::to_string)),
+        Err(conflict) => comparison.differences.push(conflict.to_string()),
+    }
+    comparison
+}
+
+fn copy_owner(from: &BTreeMap<String, String>, to: &mut BTreeMap<String, String>) {
+    for name in OWNER_TAGS {
+        if let Some(value) = from.get(name) {
+            to.insert(name.to_owned(), value.clone());
+        }
+    }
+}
+
+/// Puts in `ours` what the trust policy is to admit; what is not known is not compared.
+fn fill_in(
+    ours: &mut Vec<Secret>,
+    live: &BTreeSet<String>,
+    external_ids: &ExternalIds,
+    notes: &mut Vec<String>,
+) {
+    match external_ids {
+        ExternalIds::None => {}
+        ExternalIds::Known(secret, source) => {
+            *ours = vec![secret.clone()];
+            match (live.contains(secret.expose()), live.len()) {
+                (true, 1) => {}
+                (true, count) => notes.push(format!(
+                    "the trust policy admits {count} external IDs, that of {source} among them; the stack's \
+                     PreviousExternalId is not known here, and counts as a difference"
+                )),
+                (false, _) => {
+                    notes.push(format!("the trust policy does not admit the external ID of {source}"));
+                }
+            }
+        }
+        // One that admits none does differ: the role is to demand one.
+        ExternalIds::Unknown(_) if live.is_empty() => {
+            notes.push("the trust policy demands no external ID".to_owned());
+        }
+        ExternalIds::Unknown(why) => {
+            *ours = live.iter().map(|id| Secret::new(id.as_str())).collect();
+            notes.push(format!("external IDs are not compared: {why}; {} admitted", counted(live)));
+        }
+    }
+}
+
+fn counted(live: &BTreeSet<String>) -> String {
+    if live.len() == 1 { "1 is".to_owned() } else { format!("{} are", live.len()) }
+}
+
+/// The external IDs that a live trust policy admits, as ours does.
+fn admitted(observed: &Observed) -> BTreeSet<String> {
+    let statements =
+        observed.trust.as_ref().and_then(|trust| trust.value()["Statement"].as_array());
+    let ids = statements.into_iter().flatten().filter_map(|statement| {
+        statement["Condition"]["StringEquals"]["sts:ExternalId"].as_array()
+    });
+    ids.flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+}
