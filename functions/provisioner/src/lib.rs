@@ -275,7 +275,7 @@ async fn respond(context: &Context, request: &Request, deadlines: Deadlines) -> 
         Decision::Remove(memory) => (memory, true),
         other => {
             let memory = held.memory.clone();
-            unlock(held, memory).await;
+            unlock(held, memory, deadlines.record).await;
             return match other {
                 Decision::Replay(answer) => serde_json::from_str(&answer).unwrap_or_else(|_| {
                     of_own_id(refused("the answer that was given before cannot be read"))
@@ -285,7 +285,7 @@ async fn respond(context: &Context, request: &Request, deadlines: Deadlines) -> 
             };
         }
     };
-    if let Err(error) = held.save(memory.clone()).await {
+    if let Err(error) = held.save(memory.clone(), deadlines.work).await {
         // The lease ends by itself; whether the memory was written is not known.
         tracing::error!(code = error.code(), %error, "nothing begun");
         return of_own_id(refused(&error.to_string()));
@@ -317,14 +317,14 @@ async fn respond(context: &Context, request: &Request, deadlines: Deadlines) -> 
     if let Ok(answer) = serde_json::to_string(&response) {
         memory.answered(request_id, &answer);
     }
-    unlock(held, memory).await;
+    unlock(held, memory, deadlines.record).await;
     response
 }
 
 /// Without the record a repetition does the same again, with the same result; without the unlocking
 /// it waits for the lease to end.
-async fn unlock(held: Held, memory: Memory) {
-    if let Err(error) = held.release(memory).await {
+async fn unlock(held: Held, memory: Memory, deadline: Instant) {
+    if let Err(error) = held.release(memory, deadline).await {
         tracing::warn!(code = error.code(), %error, "the answer is not remembered");
     }
 }

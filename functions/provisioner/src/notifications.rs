@@ -63,7 +63,7 @@ impl<'a> Notifications<'a> {
             let held = lock(context, bucket, deadlines).await?;
             let removed =
                 s3_notifications::remove(&s3, bucket, self.account, &token, deadlines.work).await;
-            unlock(held).await;
+            unlock(held, deadlines).await;
             tracing::info!(bucket, outcome = ?removed.map_err(failure)?, "rules removed");
         }
         if is_removal {
@@ -75,7 +75,7 @@ impl<'a> Notifications<'a> {
             let put =
                 s3_notifications::converge(&s3, bucket, self.account, &desired, deadlines.work)
                     .await;
-            unlock(held).await;
+            unlock(held, deadlines).await;
             tracing::info!(bucket, outcome = ?put.map_err(failure)?, "rules put");
         }
         let notes = spec.notes();
@@ -107,9 +107,9 @@ async fn lock(
     held.await.map_err(|error| Failure::new(error.code(), error.to_string()))
 }
 
-async fn unlock(held: landfall_aws::lifecycle_table::Held) {
+async fn unlock(held: landfall_aws::lifecycle_table::Held, deadlines: Deadlines) {
     let memory = held.memory.clone();
-    if let Err(error) = held.release(memory).await {
+    if let Err(error) = held.release(memory, deadlines.work).await {
         tracing::warn!(code = error.code(), %error, "the lock of the bucket is kept until its lease ends");
     }
 }

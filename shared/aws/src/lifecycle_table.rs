@@ -28,7 +28,7 @@ pub enum TableError {
     #[error("failed to read the memory of `{id}`: {problem}")]
     Unreadable { id: String, problem: String },
     #[error("failed to {doing} `{id}` in table `{table}`: {message}")]
-    Call { doing: &'static str, id: String, table: String, message: String },
+    Call { doing: &'static str, id: String, table: String, message: String, is_definite: bool },
 }
 
 impl TableError {
@@ -108,6 +108,7 @@ impl Table {
                     return Ok(Held { memory, table, id, holder });
                 }
                 Err(error) if is_refused(&error) => TableError::Locked { id: id.to_owned() },
+                Err(error) if is_definite(&error) => return Err(self.failed("lock", id, &error)),
                 Err(error) => self.failed("lock", id, &error),
             };
             if Instant::now() + pause >= deadline {
@@ -142,7 +143,8 @@ impl Table {
             ),
             None => DisplayErrorContext(error).to_string(),
         };
-        TableError::Call { doing, id: id.to_owned(), table: self.name.clone(), message }
+        let (id, table) = (id.to_owned(), self.name.clone());
+        TableError::Call { doing, id, table, message, is_definite: is_definite(error) }
     }
 }
 
@@ -150,22 +152,38 @@ impl Held {
     /// Writes the memory, and keeps the lock.
     ///
     /// # Errors
-    /// The lock is another's by now, or the table does not answer.
-    pub async fn save(&mut self, memory: Memory) -> Result<(), TableError> {
+    /// The lock is another's by now, or the table does not answer until `deadline`.
+    pub async fn save(&mut self, memory: Memory, deadline: Instant) -> Result<(), TableError> {
         self.memory = memory;
-        self.write("SET memory = :memory").await
+        self.write("SET memory = :memory", deadline).await
     }
 
     /// Writes the memory and gives the lock back, in one.
     ///
     /// # Errors
-    /// The lock is another's by now, or the table does not answer.
-    pub async fn release(mut self, memory: Memory) -> Result<(), TableError> {
+    /// The lock is another's by now, or the table does not answer until `deadline`.
+    pub async fn release(mut self, memory: Memory, deadline: Instant) -> Result<(), TableError> {
         self.memory = memory;
-        self.write("SET memory = :memory REMOVE #holder, #until").await
+        self.write("SET memory = :memory REMOVE #holder, #until", deadline).await
     }
 
-    async fn write(&self, expression: &str) -> Result<(), TableError> {
+    /// Writing the same again does no harm, so it is tried until it is known to have succeeded.
+    async fn write(&self, expression: &str, deadline: Instant) -> Result<(), TableError> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let error = match self.try_to_write(expression).await {
+                Err(error @ TableError::Call { is_definite: false, .. }) => error,
+                outcome => return outcome,
+            };
+            if Instant::now() + pause >= deadline {
+                return Err(error);
+            }
+            sleep(pause).await;
+            pause = (pause * 3 / 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    async fn try_to_write(&self, expression: &str) -> Result<(), TableError> {
         let text = serde_json::to_string(&self.memory)
             .map_err(|error| unreadable(&self.id, &error.to_string()))?;
         let update = self
@@ -204,6 +222,14 @@ impl Held {
 
 fn is_refused<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
     error.code() == Some("ConditionalCheckFailedException")
+}
+
+/// Whether trying again cannot help.
+fn is_definite<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
+    matches!(
+        error.code(),
+        Some("AccessDeniedException" | "ResourceNotFoundException" | "ValidationException")
+    )
 }
 
 fn unreadable(id: &str, problem: &str) -> TableError {

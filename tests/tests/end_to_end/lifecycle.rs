@@ -18,7 +18,7 @@ use crate::stage::Stage;
 const SERVICE_TOKEN: &str = "arn:aws:lambda:us-east-1:222222222222:function:landfall-provisioner";
 
 /// A starter role for one job.
-fn properties(name: &str, job: &str) -> Value {
+pub fn properties(name: &str, job: &str) -> Value {
     json!({
         "ServiceToken": SERVICE_TOKEN,
         "ServiceTimeout": 60,

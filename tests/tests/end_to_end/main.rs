@@ -6,6 +6,7 @@
 mod crowd;
 mod delivered;
 mod denied;
+mod faults;
 mod lifecycle;
 mod notifications;
 mod scope;
@@ -68,6 +69,9 @@ fn main() -> ExitCode {
         lifecycle::a_role_of_somebody_else_is_never_touched,
         lifecycle::a_request_that_comes_late_or_twice_does_no_harm,
         lifecycle::what_is_no_request_is_answered_or_refused,
+        faults::a_call_that_fails_once_fails_no_request,
+        faults::a_call_that_always_fails_is_answered_in_time_and_a_repetition_converges,
+        faults::an_answer_that_does_not_arrive_is_sent_again,
         notifications::rules_of_others_survive_ours_in_every_change,
         crowd::one_malformed_message_among_many_fails_alone,
         crowd::every_one_of_2000_uploads_reaches_a_run,

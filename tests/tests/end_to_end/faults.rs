@@ -1,0 +1,239 @@
+//! The provisioner while AWS fails: each call in turn fails, hangs or is throttled, before or after it
+//! took effect. The function runs in this process, against the emulator, through a proxy that fails.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, Result, ensure};
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_http_client::Builder;
+use futures_util::future::try_join_all;
+use lambda_runtime::LambdaEvent;
+use landfall_aws::config::connector;
+use landfall_aws::iam::observe;
+use landfall_provisioner::{Context, Settings, handle};
+use landfall_tests::proxy::{At, Fault, Kind, Proxy};
+use landfall_tests::{ANALYTICS, REGION};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use wiremock::matchers::{any, path};
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+use crate::lifecycle::properties;
+use crate::stage::Stage;
+
+const KINDS: [Kind; 6] = [
+    Kind::Before500,
+    Kind::After500,
+    Kind::ResetAfter,
+    Kind::Hang,
+    Kind::HangAfter,
+    Kind::Throttle,
+];
+
+/// What a whole creation calls; the test says so if it is no longer true.
+const CALLS: usize = 10;
+
+/// So long the function is given; Lambda would give minutes.
+const INVOCATION: Duration = Duration::from_secs(12);
+
+/// More than a call takes here, far less than an invocation.
+const CALL_TIMEOUT: Duration = Duration::from_millis(1_500);
+
+pub fn a_call_that_fails_once_fails_no_request(stage: &Stage) -> Result<()> {
+    stage.cloud.wait(async {
+        let plain = Life::new(stage, "landfall-faultless").await?;
+        plain.is_made(stage).await?;
+        let calls = plain.proxy.calls();
+        ensure!(calls.len() == CALLS, "a creation makes {} calls: {calls:?}", calls.len());
+        plain.is_removed(stage).await?;
+        for kind in KINDS {
+            try_join_all((1..=CALLS).map(async |call| {
+                let name = format!("landfall-fault-{kind:?}-{call}").to_lowercase();
+                let life = Life::new(stage, &name).await?;
+                life.proxy.plan(vec![Fault::at_call(call, kind)]);
+                let made = life.is_made(stage).await;
+                made.with_context(|| format!("{kind:?} of call {call}: {:?}", life.proxy.calls()))?;
+                life.is_removed(stage).await
+            }))
+            .await?;
+        }
+        Ok(())
+    })
+}
+
+pub fn a_call_that_always_fails_is_answered_in_time_and_a_repetition_converges(
+    stage: &Stage,
+) -> Result<()> {
+    let operations = [
+        "iam:GetRole",
+        "iam:CreateRole",
+        "iam:PutRolePolicy",
+        "iam:ListRolePolicies",
+        "dynamodb:UpdateItem",
+    ];
+    stage.cloud.wait(async {
+        let cases = operations.into_iter().flat_map(|operation| {
+            [Kind::Before500, Kind::After500, Kind::Hang].map(|kind| (operation, kind))
+        });
+        try_join_all(cases.map(async |(operation, kind)| {
+            let short = operation.split_once(':').map_or(operation, |(_, name)| name);
+            let name = format!("landfall-{kind:?}-{short}").to_lowercase();
+            let life = Life::new(stage, &name).await?;
+            let always = |nth| Fault { at: At::Nth(operation.to_owned(), nth), kind };
+            life.proxy.plan((1..200).map(always).collect());
+            let begun = SystemTime::now();
+            let answer = life.answer("create", "Create", None).await?;
+            ensure!(begun.elapsed()? < INVOCATION, "{operation} {kind:?}: answered too late");
+            // Only where every effect was had, and could be seen, can it have succeeded.
+            let has_effect = matches!(operation, "iam:CreateRole" | "iam:PutRolePolicy");
+            let is_whole = kind == Kind::After500 && has_effect;
+            let expected = if is_whole { "SUCCESS" } else { "FAILED" };
+            ensure!(answer["Status"] == expected, "{operation} {kind:?}: {answer}");
+            let id = answer["PhysicalResourceId"].as_str().context("no id")?.to_owned();
+
+            // What CloudFormation does next, once AWS is well again.
+            life.proxy.plan(vec![]);
+            life.wait_for_the_lease().await;
+            let deleted = life.answer("delete", "Delete", Some(&id)).await?;
+            ensure!(deleted["Status"] == "SUCCESS", "{operation} {kind:?}: {deleted}");
+            let left = observe(&stage.cloud.analytics.iam, &name).await?;
+            ensure!(left.is_none(), "{operation} {kind:?}: the role is left over");
+            life.is_made(stage).await?;
+            life.is_removed(stage).await
+        }))
+        .await?;
+        Ok(())
+    })
+}
+
+pub fn an_answer_that_does_not_arrive_is_sent_again(stage: &Stage) -> Result<()> {
+    stage.cloud.wait(async {
+        let life = Life::new(stage, "landfall-unanswered").await?;
+        let failures = [
+            ResponseTemplate::new(500),
+            ResponseTemplate::new(503),
+            ResponseTemplate::new(200).set_delay(Duration::from_secs(60)),
+        ];
+        for failure in failures {
+            let once = Mock::given(any()).respond_with(failure).up_to_n_times(1).with_priority(1);
+            once.mount(&life.sink).await;
+        }
+        life.is_made(stage).await?;
+
+        // Refused for good: Lambda is told, and delivers the request again; the answer is the same.
+        let first = life.answer("again", "Update", Some("Role-x")).await?;
+        let refused = Mock::given(path("/twice")).respond_with(ResponseTemplate::new(403));
+        refused.up_to_n_times(1).with_priority(1).mount(&life.sink).await;
+        let request = life.request("twice", "Update", Some("Role-x"));
+        let error = life.handle(&request).await.expect_err("the answer was refused");
+        ensure!(error.code() == "response_refused", "{error}");
+        let second = life.answer("twice", "Update", Some("Role-x")).await?;
+        ensure!(first["Data"] == second["Data"], "{first} {second}");
+        Ok(())
+    })
+}
+
+/// One role, and all that its requests need.
+struct Life {
+    name: String,
+    proxy: Proxy,
+    sink: MockServer,
+    context: Context,
+}
+
+impl Life {
+    async fn new(stage: &Stage, name: &str) -> Result<Life> {
+        let proxy = Proxy::start(&stage.cloud.emulator.endpoint())?;
+        let sink = MockServer::start().await;
+        Mock::given(any()).respond_with(ResponseTemplate::new(200)).mount(&sink).await;
+        let settings = Settings {
+            table: "landfall-provisioner".to_owned(),
+            admit_loopback: true,
+            account_and_region: None,
+        };
+        let context = Context::new(settings, config(&proxy), connector());
+        Ok(Life { name: name.to_owned(), proxy, sink, context })
+    }
+
+    fn request(&self, id: &str, kind: &str, physical_id: Option<&str>) -> Value {
+        let properties = properties(&self.name, "one");
+        let stack = format!("arn:aws:cloudformation:{REGION}:{ANALYTICS}:stack/{}/1", self.name);
+        let mut request = json!({
+            "RequestType": kind,
+            "RequestId": id,
+            "StackId": stack,
+            "ResponseURL": format!("{}/{id}", self.sink.uri()),
+            "ResourceType": "Custom::LandfallStarterRole",
+            "LogicalResourceId": "Role",
+            "ResourceProperties": properties,
+        });
+        if let Some(physical_id) = physical_id {
+            request["PhysicalResourceId"] = json!(physical_id);
+            request["OldResourceProperties"] = properties;
+        }
+        request
+    }
+
+    async fn handle(&self, request: &Value) -> Result<(), landfall_provisioner::Error> {
+        let deadline = SystemTime::now() + INVOCATION;
+        let mut context = lambda_runtime::Context::default();
+        let since = deadline.duration_since(UNIX_EPOCH).unwrap_or_default();
+        context.deadline = u64::try_from(since.as_millis()).unwrap_or_default();
+        let payload = RawValue::from_string(request.to_string()).expect("a value is JSON");
+        handle(&self.context, LambdaEvent::new(payload, context)).await
+    }
+
+    /// Serves a request, and returns the last answer to it.
+    async fn answer(&self, id: &str, kind: &str, physical_id: Option<&str>) -> Result<Value> {
+        let request = self.request(id, kind, physical_id);
+        self.handle(&request).await.context("the function failed")?;
+        let received = self.sink.received_requests().await.unwrap_or_default();
+        let of_it = |r: &&wiremock::Request| r.url.path() == format!("/{id}");
+        let last = received.iter().rev().find(of_it).context("no answer came")?;
+        Ok(serde_json::from_slice(&last.body)?)
+    }
+
+    async fn is_made(&self, stage: &Stage) -> Result<()> {
+        let answer = self.answer("made", "Create", None).await?;
+        ensure!(answer["Status"] == "SUCCESS", "{answer}");
+        let role = observe(&stage.cloud.analytics.iam, &self.name).await?;
+        let role = role.context("there is no role")?;
+        ensure!(role.policies.len() == 1, "the role is not whole: {role:?}");
+        Ok(())
+    }
+
+    async fn is_removed(&self, stage: &Stage) -> Result<()> {
+        let made = self.answer("made", "Create", None).await?;
+        let id = made["PhysicalResourceId"].as_str().context("no id")?;
+        let answer = self.answer("removed", "Delete", Some(id)).await?;
+        ensure!(answer["Status"] == "SUCCESS", "{answer}");
+        let role = observe(&stage.cloud.analytics.iam, &self.name).await?;
+        ensure!(role.is_none(), "the role is still there");
+        Ok(())
+    }
+
+    /// A request that was cut off keeps the lock for as long as its invocation could have lived.
+    async fn wait_for_the_lease(&self) {
+        tokio::time::sleep(Duration::from_secs(6)).await;
+    }
+}
+
+fn config(proxy: &Proxy) -> SdkConfig {
+    let credentials = Credentials::new(ANALYTICS, "any", None, None, "faults");
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new(REGION))
+        .endpoint_url(proxy.endpoint())
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .http_client(Builder::new().pool_max_idle_per_host(0).build_http())
+        .timeout_config(
+            TimeoutConfig::builder()
+                .operation_attempt_timeout(CALL_TIMEOUT / 2)
+                .operation_timeout(CALL_TIMEOUT)
+                .build(),
+        )
+        .build()
+}
