@@ -78,6 +78,8 @@ impl Table {
     ) -> Result<Held, TableError> {
         // Nobody else's, an earlier invocation of the same event included.
         let holder = format!("{:016x}", RandomState::new().build_hasher().finish());
+        // From now on, however often it is asked for.
+        let until = milliseconds(SystemTime::now()) + milliseconds_of(lease);
         let mut pause = FIRST_PAUSE;
         loop {
             let now = milliseconds(SystemTime::now());
@@ -91,7 +93,7 @@ impl Table {
                 .expression_attribute_names("#holder", "holder")
                 .expression_attribute_names("#until", "until")
                 .expression_attribute_values(":holder", AttributeValue::S(holder.clone()))
-                .expression_attribute_values(":until", number(now + milliseconds_of(lease)))
+                .expression_attribute_values(":until", number(until))
                 .expression_attribute_values(":now", number(now))
                 .return_values(ReturnValue::AllNew)
                 .send()
