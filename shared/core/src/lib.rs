@@ -9,6 +9,7 @@
 pub mod arn;
 pub mod arrivals;
 mod at;
+pub mod key_policy;
 pub mod lifecycle;
 pub mod pattern;
 pub mod plan;
