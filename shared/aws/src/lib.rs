@@ -4,5 +4,6 @@ pub mod assumed_role;
 pub mod config;
 pub mod glue;
 pub mod iam;
+pub mod kms;
 pub mod lifecycle_table;
 pub mod telemetry;
