@@ -214,7 +214,7 @@ async fn resolve(
     }
 }
 
-/// What the policies of `keys`, given by ARN, say of `role`: an entry for each, until `deadline`.
+/// What the policies of `keys` say of a role, all given by ARN: an entry for each, by `deadline`.
 ///
 /// It fails no deployment. A key's policy can name a role only once it exists, and often somebody else
 /// looks after the key: what is missing is told, to be added later. KMS shows a policy to its own
@@ -222,14 +222,18 @@ async fn resolve(
 pub async fn preflight(
     kms: &aws_sdk_kms::Client,
     keys: &BTreeSet<String>,
-    role: &RoleArn<'_>,
+    role_arn: &str,
     deadline: Instant,
 ) -> Vec<Looked> {
     let mut looked = Vec::new();
+    let role = RoleArn::parse(role_arn);
     for key in keys {
         let policy = timeout_at(deadline, policy_of(kms, key)).await;
         let policy = policy.unwrap_or_else(|_| Err(KmsError::OutOfTime { key: key.clone() }));
-        let verdict = policy.map(|policy| admits(&policy, key, role));
+        let verdict = policy.map(|policy| match &role {
+            Some(role) => admits(&policy, key, role),
+            None => Verdict::CannotTell(vec![format!("`{role_arn}` is not the ARN of a role")]),
+        });
         looked.push(Looked { key: key.clone(), verdict });
     }
     looked
