@@ -77,6 +77,14 @@ impl Stacks {
         id.map(str::to_owned).with_context(|| format!("stack `{name}` has no id"))
     }
 
+    pub async fn output(&self, name: &str, key: &str) -> Result<String> {
+        let found = self.client.describe_stacks().stack_name(name).send().await?;
+        let outputs = found.stacks().first().map(|stack| stack.outputs()).unwrap_or_default();
+        let output = outputs.iter().find(|output| output.output_key() == Some(key));
+        let value = output.and_then(|output| output.output_value());
+        value.map(str::to_owned).with_context(|| format!("stack `{name}` has no output `{key}`"))
+    }
+
     async fn settled(&self, name: &str) -> Result<Outcome> {
         let deadline = Instant::now() + TIME_TO_SETTLE;
         loop {

@@ -1,16 +1,26 @@
 //! The kinds of custom resource, and what a request for each comes down to.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
+use aws_config::SdkConfig;
+use aws_sdk_iam::config::SharedCredentialsProvider;
 use landfall_aws::assumed_role::{AssumedRole, Assumption, session_name};
 use landfall_aws::iam::{self, IamError, Removal};
+use landfall_aws::kms::{self, KmsError, Looked};
+use landfall_core::arn::RoleArn;
+use landfall_core::key_policy::statement;
 use landfall_core::lifecycle::Memory;
-use landfall_core::roles::{Home, Identity, Kind, Owner, Spec, SpecError};
+use landfall_core::roles::{Home, Identity, Kind, Owner, Purpose, Role, Spec, SpecError};
 use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::Context;
 use crate::protocol::{Request, RequestType};
+
+/// The most that looking at key policies may take, and what is kept of the time after it.
+const TO_LOOK: Duration = Duration::from_secs(15);
+const AFTER_LOOK: Duration = Duration::from_secs(1);
 
 /// Why a request fails.
 #[derive(Debug)]
@@ -34,6 +44,12 @@ impl From<SpecError> for Failure {
 
 impl From<IamError> for Failure {
     fn from(error: IamError) -> Self {
+        Self::new(error.code(), error.to_string())
+    }
+}
+
+impl From<KmsError> for Failure {
+    fn from(error: KmsError) -> Self {
         Self::new(error.code(), error.to_string())
     }
 }
@@ -97,23 +113,32 @@ impl<'a> Resource<'a> {
         is_removal: bool,
         deadline: Instant,
     ) -> Result<BTreeMap<String, String>, Failure> {
-        let client = client(context, &self.identity).await?;
+        let config = config(context, &self.identity).await?;
+        let client = aws_sdk_iam::Client::new(&config);
         if is_removal {
             remove(&client, &self.identity, owner, memory, deadline).await?;
             return Ok(BTreeMap::new());
         }
         let spec = Spec::read(self.kind, self.properties, self.home)?;
-        let role = spec.role(owner, &BTreeSet::new())?;
+        let found = find_keys(&config, &spec).await?;
+        let role = spec.role(owner, &found)?;
         for note in &spec.notes {
             tracing::warn!(code = "wider_than_the_routes", role = role.name, "{note}");
         }
         // A replacement that was cancelled is named by nobody but the properties before.
         if let Some(before) = &self.before {
-            remove(&self::client(context, before).await?, before, owner, memory, deadline).await?;
+            let client = aws_sdk_iam::Client::new(&self::config(context, before).await?);
+            remove(&client, before, owner, memory, deadline).await?;
         }
         let observed = iam::converge(&client, &role, deadline).await?;
         let mut data = role.attributes(&observed);
-        data.insert("Notes".to_owned(), spec.notes.join("\n"));
+        let mut notes = spec.notes.clone();
+        if self.kind == Kind::Reader {
+            let looked = look_at_keys(&config, spec.keys(&found), &role, deadline).await;
+            notes.extend(looked.iter().filter_map(Looked::note));
+            data.extend(key_attributes(&looked, &role));
+        }
+        data.insert("Notes".to_owned(), notes.join("\n"));
         Ok(data)
     }
 }
@@ -140,10 +165,60 @@ async fn remove(
     Ok(())
 }
 
-/// IAM in the account of the role.
-async fn client(context: &Context, identity: &Identity) -> Result<aws_sdk_iam::Client, Failure> {
+/// The keys of the routed buckets, if it is a reader and none were given.
+async fn find_keys(config: &SdkConfig, spec: &Spec) -> Result<BTreeSet<String>, Failure> {
+    let Purpose::Read { buckets, keys: None } = &spec.purpose else {
+        return Ok(BTreeSet::new());
+    };
+    let s3 = aws_sdk_s3::Client::new(config);
+    let kms = aws_sdk_kms::Client::new(config);
+    let buckets = buckets.keys().map(String::as_str);
+    Ok(kms::keys_of_buckets(&s3, &kms, buckets, &spec.identity.account).await?)
+}
+
+/// Looks whether the policies of `keys` admit `role`, and warns if one does not. It fails nothing: see
+/// [`kms::preflight`].
+async fn look_at_keys(
+    config: &SdkConfig,
+    keys: &BTreeSet<String>,
+    role: &Role,
+    deadline: Instant,
+) -> Vec<Looked> {
+    let kms = aws_sdk_kms::Client::new(config);
+    let deadline = (Instant::now() + TO_LOOK).min(deadline - AFTER_LOOK);
+    let looked = kms::preflight(&kms, keys, &role.arn, deadline).await;
+    for one in &looked {
+        let Some(note) = one.note() else { continue };
+        let code = match one.is_refusal() {
+            true => "key_policy_does_not_admit",
+            false => "key_policy_not_judged",
+        };
+        tracing::warn!(code, role = role.name, key = one.key, "{note}");
+    }
+    looked
+}
+
+/// What `Fn::GetAtt` gives of a reader's keys: those whose policies do not admit it, those of which it
+/// is not known, and, unless all do, the statement to add. Each can be empty.
+fn key_attributes(looked: &[Looked], role: &Role) -> [(String, String); 3] {
+    let (refusing, unknown): (Vec<&Looked>, Vec<&Looked>) =
+        looked.iter().filter(|one| one.note().is_some()).partition(|one| one.is_refusal());
+    let arns = |keys: &[&Looked]| keys.iter().map(|one| &*one.key).collect::<Vec<_>>().join(",");
+    let to_add = match RoleArn::parse(&role.arn) {
+        Some(arn) if !(refusing.is_empty() && unknown.is_empty()) => statement(&arn).to_string(),
+        _ => String::new(),
+    };
+    [
+        ("KeysToAdmit".to_owned(), arns(&refusing)),
+        ("KeysNotJudged".to_owned(), arns(&unknown)),
+        ("KeyPolicyStatement".to_owned(), to_add),
+    ]
+}
+
+/// The configuration of clients in the account of the role.
+async fn config(context: &Context, identity: &Identity) -> Result<SdkConfig, Failure> {
     let Some(provisioning) = &identity.provisioning else {
-        return Ok(aws_sdk_iam::Client::new(&context.config));
+        return Ok(context.config.clone());
     };
     let role = AssumedRole::new(
         aws_sdk_sts::Client::new(&context.config),
@@ -156,8 +231,6 @@ async fn client(context: &Context, identity: &Identity) -> Result<aws_sdk_iam::C
     );
     let credentials = role.credentials().await;
     let credentials = credentials.map_err(|error| Failure::new(error.code(), error.to_string()))?;
-    let config = aws_sdk_iam::config::Builder::from(&context.config)
-        .credentials_provider(credentials)
-        .build();
-    Ok(aws_sdk_iam::Client::from_conf(config))
+    let credentials = SharedCredentialsProvider::new(credentials);
+    Ok(context.config.to_builder().credentials_provider(credentials).build())
 }

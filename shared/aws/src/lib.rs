@@ -5,5 +5,6 @@ pub mod bucket_notifications;
 pub mod config;
 pub mod glue;
 pub mod iam;
+pub mod kms;
 pub mod lifecycle_table;
 pub mod telemetry;

@@ -10,6 +10,7 @@ pub mod arn;
 pub mod arrivals;
 mod at;
 pub mod bucket_notifications;
+pub mod key_policy;
 pub mod lifecycle;
 pub mod pattern;
 pub mod plan;

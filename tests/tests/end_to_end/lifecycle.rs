@@ -274,6 +274,44 @@ pub fn what_is_no_request_is_answered_or_refused(stage: &Stage) -> Result<()> {
     })
 }
 
+pub fn the_key_of_a_buckets_default_encryption_is_found_and_its_policy_looked_at(
+    stage: &Stage,
+) -> Result<()> {
+    let data = &stage.cloud.data;
+    let (bucket, name) = ("acme-encrypted", "landfall-decrypting");
+    data.cli.make_bucket(bucket)?;
+    let policy = json!({ "Version": "2012-10-17", "Statement": [{
+        "Effect": "Allow", "Principal": { "AWS": format!("arn:aws:iam::{DATA}:role/somebody") },
+        "Action": "kms:*", "Resource": "*" }] });
+    let key = data.cli.json(["kms", "create-key", "--policy", &policy.to_string()])?;
+    let key = key["KeyMetadata"]["Arn"].as_str().context("the key has no ARN")?.to_owned();
+    let encryption = json!({ "Rules": [{ "ApplyServerSideEncryptionByDefault":
+        { "SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key } }] });
+    let put = ["s3api", "put-bucket-encryption", "--bucket", bucket];
+    let with = ["--server-side-encryption-configuration", &encryption.to_string()];
+    data.cli.run([&put[..], &with].concat())?;
+    let token = SERVICE_TOKEN.replace(ANALYTICS, DATA);
+    let mut reader = properties(name, "one");
+    reader["ServiceToken"] = json!(token);
+    reader["PermissionsBoundary"] = json!(format!("arn:aws:iam::{DATA}:policy/landfall-boundary"));
+    reader["TrustedRoleArns"] = json!([format!("arn:aws:iam::{ANALYTICS}:role/landfall/{name}")]);
+    reader["Routes"]["routes"][0]["bucket"] = json!(bucket);
+    let role = json!({ "Type": "Custom::LandfallReaderRole", "Properties": reader });
+    let said = json!({ "Value": { "Fn::GetAtt": ["Role", "KeyPolicyStatement"] } });
+    let template = json!({ "Resources": { "Role": role }, "Outputs": { "Said": said } });
+    stage.cloud.wait(async {
+        let created = data.stacks.create("decrypting", &template.to_string()).await?;
+        created.expect("CREATE_COMPLETE")?;
+        let role = observe(&data.iam, name).await?.context("there is no role")?;
+        let policies = format!("{:?}", role.policies);
+        ensure!(policies.contains("kms:Decrypt") && policies.contains(&key), "{policies}");
+        let said = data.stacks.output("decrypting", "Said").await?;
+        ensure!(said.contains("kms:Decrypt") && said.contains(name), "what to add: `{said}`");
+        data.stacks.delete("decrypting").await?.expect("DELETE_COMPLETE")?;
+        Ok(())
+    })
+}
+
 /// Stands where CloudFormation takes responses.
 struct Sink {
     server: MockServer,

@@ -68,6 +68,7 @@ fn main() -> ExitCode {
         lifecycle::a_role_that_somebody_deleted_does_not_hinder_update_and_deletion,
         lifecycle::a_role_of_somebody_else_is_never_touched,
         lifecycle::a_request_that_comes_late_or_twice_does_no_harm,
+        lifecycle::the_key_of_a_buckets_default_encryption_is_found_and_its_policy_looked_at,
         lifecycle::what_is_no_request_is_answered_or_refused,
         faults::a_call_that_fails_once_fails_no_request,
         faults::a_call_that_always_fails_is_answered_in_time_and_a_repetition_converges,

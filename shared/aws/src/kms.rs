@@ -1,0 +1,265 @@
+//! The KMS keys that buckets are encrypted with, and a look at their policies.
+//!
+//! Whether a policy admits a role is judged by `landfall_core::key_policy`. Nothing here changes a key:
+//! its policy belongs to who looks after it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aws_sdk_kms::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_kms::types::{KeyManagerType, KeyMetadata, KeyState};
+use landfall_core::arn::RoleArn;
+use landfall_core::key_policy::{Verdict, admits};
+use tokio::time::{Instant, timeout_at};
+
+/// The alias of the key that AWS looks after for S3. Its policy admits who calls S3 from the account.
+const OWN_KEY_OF_S3: &str = "alias/aws/s3";
+
+/// Why the keys, or what a key's policy says, are not known.
+#[derive(Debug, thiserror::Error)]
+pub enum KmsError {
+    #[error(
+        "failed to find the KMS key of bucket `{bucket}`: GetBucketEncryption: {code}: {message}; is it a \
+         bucket of account `{owner}` in the stack's region? Else give `KmsKeyArns`, an empty list if there \
+         is no key"
+    )]
+    Bucket {
+        bucket: String,
+        /// The account that should own it.
+        owner: String,
+        /// AWS's code, or `unknown` if there was no answer.
+        code: String,
+        message: String,
+    },
+    #[error(
+        "failed to find KMS key `{key}` of bucket `{bucket}`: DescribeKey: {code}: {message}; give \
+         `KmsKeyArns`, an empty list if the role is to use no key"
+    )]
+    Key {
+        bucket: String,
+        /// As the bucket names it.
+        key: String,
+        code: String,
+        message: String,
+    },
+    #[error(
+        "KMS key `{key}` of bucket `{bucket}` cannot be used, its state is `{state}`: make it usable, or \
+         give `KmsKeyArns`, an empty list if the role is to use no key"
+    )]
+    Unusable { bucket: String, key: String, state: String },
+    #[error("failed to look at the policy of KMS key `{key}`: GetKeyPolicy: {code}: {message}")]
+    Policy { key: String, code: String, message: String },
+    #[error("failed to look at the policy of KMS key `{key}`: there was no time left")]
+    OutOfTime { key: String },
+}
+
+impl KmsError {
+    /// A stable identifier for logs and metrics.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Bucket { .. } => "bucket_encryption_unknown",
+            Self::Key { .. } => "kms_key_unknown",
+            Self::Unusable { .. } => "kms_key_unusable",
+            Self::Policy { .. } | Self::OutOfTime { .. } => "key_policy_not_seen",
+        }
+    }
+}
+
+/// What was found out about a key.
+#[derive(Debug)]
+pub struct Looked {
+    /// Its ARN.
+    pub key: String,
+    /// An error says nothing about the key: its policy was not seen.
+    pub verdict: Result<Verdict, KmsError>,
+}
+
+impl Looked {
+    /// Whether the policy is known not to admit the role.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self.verdict, Ok(Verdict::NotAdmitted | Verdict::Denied(_)))
+    }
+
+    /// What somebody should know or do, in words; none if the role is admitted.
+    pub fn note(&self) -> Option<String> {
+        let key = &self.key;
+        match &self.verdict {
+            Ok(Verdict::Admitted(_)) => None,
+            Ok(Verdict::NotAdmitted) => Some(format!(
+                "the policy of KMS key `{key}` does not admit the role: add `KeyPolicyStatement` to it"
+            )),
+            Ok(Verdict::Denied(statement)) => Some(format!(
+                "statement `{statement}` in the policy of KMS key `{key}` denies the role: except the role \
+                 from it; no other statement helps"
+            )),
+            Ok(Verdict::CannotTell(why)) => Some(format!(
+                "whether the policy of KMS key `{key}` admits the role cannot be told: {}",
+                why.join("; ")
+            )),
+            Err(error) => Some(format!(
+                "{error}; if it does not admit the role, have `KeyPolicyStatement` added to it"
+            )),
+        }
+    }
+}
+
+/// The ARNs of the customer managed keys in the default encryption of `buckets`, which account
+/// `expected_owner` owns. Objects that were encrypted with another key are not looked for.
+///
+/// No key, and the key that AWS looks after for S3, need no admission and are left out. A key of
+/// another account that does not let itself be described is taken as the bucket names it, if by ARN.
+///
+/// # Errors
+/// A bucket does not tell, or a key is not found, not told or not usable.
+pub async fn keys_of_buckets(
+    s3: &aws_sdk_s3::Client,
+    kms: &aws_sdk_kms::Client,
+    buckets: impl IntoIterator<Item = &str>,
+    expected_owner: &str,
+) -> Result<BTreeSet<String>, KmsError> {
+    // By what the buckets call them; one bucket of each, to name it.
+    let mut named = BTreeMap::new();
+    for bucket in buckets {
+        for key in named_keys(s3, bucket, expected_owner).await? {
+            named.entry(key).or_insert(bucket);
+        }
+    }
+    let mut keys = BTreeSet::new();
+    for (key, bucket) in named {
+        keys.extend(resolve(kms, &key, bucket, expected_owner).await?);
+    }
+    Ok(keys)
+}
+
+/// The keys of a bucket's default encryption, as it names them: by id, ARN or alias.
+async fn named_keys(
+    s3: &aws_sdk_s3::Client,
+    bucket: &str,
+    owner: &str,
+) -> Result<Vec<String>, KmsError> {
+    let get = s3.get_bucket_encryption().bucket(bucket).expected_bucket_owner(owner);
+    let answer = match get.send().await {
+        Ok(answer) => answer,
+        Err(error) => {
+            let bucket = bucket.to_owned();
+            return match error.code() {
+                Some("ServerSideEncryptionConfigurationNotFoundError") => Ok(Vec::new()),
+                // Roles can come before what they are for. A key that it gets is found by the next update.
+                Some("NoSuchBucket") => {
+                    tracing::warn!(code = "bucket_missing", bucket, "no key is looked for");
+                    Ok(Vec::new())
+                }
+                _ => {
+                    let (code, message) = told(&error);
+                    Err(KmsError::Bucket { bucket, owner: owner.to_owned(), code, message })
+                }
+            };
+        }
+    };
+    let rules = answer.server_side_encryption_configuration.into_iter().flat_map(|c| c.rules);
+    let defaults = rules.filter_map(|rule| rule.apply_server_side_encryption_by_default);
+    // Only the algorithms with KMS keys name one.
+    let keys = defaults.filter_map(|default| default.kms_master_key_id);
+    Ok(keys.filter(|key| !key.is_empty()).collect())
+}
+
+/// The ARN of a key that somebody other than AWS looks after.
+async fn resolve(
+    kms: &aws_sdk_kms::Client,
+    key: &str,
+    bucket: &str,
+    owner: &str,
+) -> Result<Option<String>, KmsError> {
+    let resource = if key.starts_with("arn:") { key.splitn(6, ':').nth(5) } else { Some(key) };
+    if resource == Some(OWN_KEY_OF_S3) {
+        return Ok(None);
+    }
+    let unknown = |code: &str, message: String| KmsError::Key {
+        bucket: bucket.to_owned(),
+        key: key.to_owned(),
+        code: code.to_owned(),
+        message,
+    };
+    let metadata = match kms.describe_key().key_id(key).send().await {
+        Ok(answer) => answer.key_metadata,
+        Err(error) => {
+            let (code, message) = told(&error);
+            let is_elsewhere = key.split(':').nth(4).is_some_and(|account| account != owner);
+            let is_arn_of_key = resource.is_some_and(|resource| resource.starts_with("key/"));
+            if code == "AccessDeniedException" && is_elsewhere && is_arn_of_key {
+                tracing::info!(key, bucket, message, "the key is taken as the bucket names it");
+                return Ok(Some(key.to_owned()));
+            }
+            return Err(unknown(&code, message));
+        }
+    };
+    let Some(KeyMetadata { arn: Some(arn), key_state, key_manager, .. }) = metadata else {
+        return Err(unknown("unknown", "the answer has no ARN".to_owned()));
+    };
+    if key_manager == Some(KeyManagerType::Aws) {
+        return Ok(None);
+    }
+    match key_state {
+        Some(
+            state @ (KeyState::Disabled
+            | KeyState::PendingDeletion
+            | KeyState::PendingReplicaDeletion
+            | KeyState::PendingImport),
+        ) => {
+            let state = state.as_str().to_owned();
+            Err(KmsError::Unusable { bucket: bucket.to_owned(), key: arn, state })
+        }
+        _ => Ok(Some(arn)),
+    }
+}
+
+/// What the policies of `keys` say of a role, all given by ARN: an entry for each, by `deadline`.
+///
+/// It fails no deployment. A key's policy can name a role only once it exists, and often somebody else
+/// looks after the key: what is missing is told, to be added later. KMS shows a policy to its own
+/// account only; what was not seen is told as not seen.
+pub async fn preflight(
+    kms: &aws_sdk_kms::Client,
+    keys: &BTreeSet<String>,
+    role_arn: &str,
+    deadline: Instant,
+) -> Vec<Looked> {
+    let mut looked = Vec::new();
+    let role = RoleArn::parse(role_arn);
+    for key in keys {
+        let policy = timeout_at(deadline, policy_of(kms, key)).await;
+        let policy = policy.unwrap_or_else(|_| Err(KmsError::OutOfTime { key: key.clone() }));
+        let verdict = policy.map(|policy| match &role {
+            Some(role) => admits(&policy, key, role),
+            None => Verdict::CannotTell(vec![format!("`{role_arn}` is not the ARN of a role")]),
+        });
+        looked.push(Looked { key: key.clone(), verdict });
+    }
+    looked
+}
+
+async fn policy_of(kms: &aws_sdk_kms::Client, key: &str) -> Result<String, KmsError> {
+    let failed = |(code, message)| KmsError::Policy { key: key.to_owned(), code, message };
+    // A key has one policy, of this name.
+    let get = kms.get_key_policy().key_id(key).policy_name("default");
+    let answer = get.send().await.map_err(|error| failed(told(&error)))?;
+    let missing = || failed(("unknown".to_owned(), "the answer has no policy".to_owned()));
+    answer.policy.ok_or_else(missing)
+}
+
+/// AWS's code and message, or what went wrong before there was an answer.
+fn told<E, R>(error: &SdkError<E, R>) -> (String, String)
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+    R: std::fmt::Debug,
+{
+    match error.as_service_error() {
+        Some(service) => (
+            service.code().unwrap_or("unknown").to_owned(),
+            service.message().unwrap_or("no message").to_owned(),
+        ),
+        None => ("unknown".to_owned(), DisplayErrorContext(error).to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests;
