@@ -105,8 +105,8 @@ impl Looked {
 /// The ARNs of the customer managed keys in the default encryption of `buckets`, which account
 /// `expected_owner` owns. Objects that were encrypted with another key are not looked for.
 ///
-/// No key, and the key that AWS looks after for S3, need no admission and are left out. A key of
-/// another account that does not let itself be described is taken as the bucket names it, if by ARN.
+/// No key, and the key that AWS looks after for S3, need no admission and are left out. A key
+/// that does not let itself be described is taken as the bucket names it, if by ARN.
 ///
 /// # Errors
 /// A bucket does not tell, or a key is not found, not told or not usable.
@@ -125,7 +125,7 @@ pub async fn keys_of_buckets(
     }
     let mut keys = BTreeSet::new();
     for (key, bucket) in named {
-        keys.extend(resolve(kms, &key, bucket, expected_owner).await?);
+        keys.extend(resolve(kms, &key, bucket).await?);
     }
     Ok(keys)
 }
@@ -167,7 +167,6 @@ async fn resolve(
     kms: &aws_sdk_kms::Client,
     key: &str,
     bucket: &str,
-    owner: &str,
 ) -> Result<Option<String>, KmsError> {
     let resource = if key.starts_with("arn:") { key.splitn(6, ':').nth(5) } else { Some(key) };
     if resource == Some(OWN_KEY_OF_S3) {
@@ -183,9 +182,10 @@ async fn resolve(
         Ok(answer) => answer.key_metadata,
         Err(error) => {
             let (code, message) = told(&error);
-            let is_elsewhere = key.split(':').nth(4).is_some_and(|account| account != owner);
-            let is_arn_of_key = resource.is_some_and(|resource| resource.starts_with("key/"));
-            if code == "AccessDeniedException" && is_elsewhere && is_arn_of_key {
+            // A key's policy may admit neither the account nor the provisioner, and yet the role.
+            let is_arn_of_key =
+                key.starts_with("arn:") && resource.is_some_and(|r| r.starts_with("key/"));
+            if code == "AccessDeniedException" && is_arn_of_key {
                 tracing::info!(key, bucket, message, "the key is taken as the bucket names it");
                 return Ok(Some(key.to_owned()));
             }

@@ -36,15 +36,23 @@ const KINDS: [Kind; 6] = [
 /// What a whole creation calls; the test says so if it is no longer true.
 const CALLS: usize = 10;
 
-/// So long the function is given; Lambda would give minutes.
-const INVOCATION: Duration = Duration::from_secs(12);
+/// How long the function and each of its calls are given.
+#[derive(Clone, Copy)]
+struct Time {
+    invocation: Duration,
+    call: Duration,
+}
 
-/// More than a call takes here, far less than an invocation.
-const CALL_TIMEOUT: Duration = Duration::from_millis(1_500);
+/// Where all goes well in the end: other tests, and at worst a compiler, run beside it.
+const PLENTY: Time = Time { invocation: Duration::from_secs(60), call: Duration::from_secs(5) };
+
+/// Where nothing goes well, and the end is to be seen.
+const LITTLE: Time =
+    Time { invocation: Duration::from_secs(12), call: Duration::from_millis(1_500) };
 
 pub fn a_call_that_fails_once_fails_no_request(stage: &Stage) -> Result<()> {
     stage.cloud.wait(async {
-        let plain = Life::new(stage, "landfall-faultless").await?;
+        let plain = Life::new(stage, "landfall-faultless", PLENTY).await?;
         plain.is_made(stage).await?;
         let calls = plain.proxy.calls();
         ensure!(calls.len() == CALLS, "a creation makes {} calls: {calls:?}", calls.len());
@@ -52,7 +60,7 @@ pub fn a_call_that_fails_once_fails_no_request(stage: &Stage) -> Result<()> {
         for kind in KINDS {
             try_join_all((1..=CALLS).map(async |call| {
                 let name = format!("landfall-fault-{kind:?}-{call}").to_lowercase();
-                let life = Life::new(stage, &name).await?;
+                let life = Life::new(stage, &name, PLENTY).await?;
                 life.proxy.plan(vec![Fault::at_call(call, kind)]);
                 let made = life.is_made(stage).await;
                 made.with_context(|| format!("{kind:?} of call {call}: {:?}", life.proxy.calls()))?;
@@ -81,12 +89,15 @@ pub fn a_call_that_always_fails_is_answered_in_time_and_a_repetition_converges(
         try_join_all(cases.map(async |(operation, kind)| {
             let short = operation.split_once(':').map_or(operation, |(_, name)| name);
             let name = format!("landfall-{kind:?}-{short}").to_lowercase();
-            let life = Life::new(stage, &name).await?;
+            let mut life = Life::new(stage, &name, LITTLE).await?;
             let always = |nth| Fault { at: At::Nth(operation.to_owned(), nth), kind };
             life.proxy.plan((1..200).map(always).collect());
             let begun = SystemTime::now();
             let answer = life.answer("create", "Create", None).await?;
-            ensure!(begun.elapsed()? < INVOCATION, "{operation} {kind:?}: answered too late");
+            ensure!(
+                begun.elapsed()? < LITTLE.invocation,
+                "{operation} {kind:?}: answered too late"
+            );
             // Only where every effect was had, and could be seen, can it have succeeded.
             let has_effect = matches!(operation, "iam:CreateRole" | "iam:PutRolePolicy");
             let is_whole = kind == Kind::After500 && has_effect;
@@ -97,6 +108,7 @@ pub fn a_call_that_always_fails_is_answered_in_time_and_a_repetition_converges(
             // What CloudFormation does next, once AWS is well again.
             life.proxy.plan(vec![]);
             life.wait_for_the_lease().await;
+            life.give(PLENTY);
             let deleted = life.answer("delete", "Delete", Some(&id)).await?;
             ensure!(deleted["Status"] == "SUCCESS", "{operation} {kind:?}: {deleted}");
             let left = observe(&stage.cloud.analytics.iam, &name).await?;
@@ -111,7 +123,7 @@ pub fn a_call_that_always_fails_is_answered_in_time_and_a_repetition_converges(
 
 pub fn an_answer_that_does_not_arrive_is_sent_again(stage: &Stage) -> Result<()> {
     stage.cloud.wait(async {
-        let life = Life::new(stage, "landfall-unanswered").await?;
+        let life = Life::new(stage, "landfall-unanswered", PLENTY).await?;
         let failures = [
             ResponseTemplate::new(500),
             ResponseTemplate::new(503),
@@ -142,20 +154,21 @@ struct Life {
     proxy: Proxy,
     sink: MockServer,
     context: Context,
+    invocation: Duration,
 }
 
 impl Life {
-    async fn new(stage: &Stage, name: &str) -> Result<Life> {
+    async fn new(stage: &Stage, name: &str, time: Time) -> Result<Life> {
         let proxy = Proxy::start(&stage.cloud.emulator.endpoint())?;
         let sink = MockServer::start().await;
         Mock::given(any()).respond_with(ResponseTemplate::new(200)).mount(&sink).await;
-        let settings = Settings {
-            table: "landfall-provisioner".to_owned(),
-            admit_loopback: true,
-            account_and_region: None,
-        };
-        let context = Context::new(settings, config(&proxy), connector());
-        Ok(Life { name: name.to_owned(), proxy, sink, context })
+        let context = context(&proxy, time);
+        Ok(Life { name: name.to_owned(), proxy, sink, context, invocation: time.invocation })
+    }
+
+    fn give(&mut self, time: Time) {
+        self.context = context(&self.proxy, time);
+        self.invocation = time.invocation;
     }
 
     fn request(&self, id: &str, kind: &str, physical_id: Option<&str>) -> Value {
@@ -178,7 +191,7 @@ impl Life {
     }
 
     async fn handle(&self, request: &Value) -> Result<(), landfall_provisioner::Error> {
-        let deadline = SystemTime::now() + INVOCATION;
+        let deadline = SystemTime::now() + self.invocation;
         let mut context = lambda_runtime::Context::default();
         let since = deadline.duration_since(UNIX_EPOCH).unwrap_or_default();
         context.deadline = u64::try_from(since.as_millis()).unwrap_or_default();
@@ -221,7 +234,16 @@ impl Life {
     }
 }
 
-fn config(proxy: &Proxy) -> SdkConfig {
+fn context(proxy: &Proxy, time: Time) -> Context {
+    let settings = Settings {
+        table: "landfall-provisioner".to_owned(),
+        admit_loopback: true,
+        account_and_region: None,
+    };
+    Context::new(settings, config(proxy, time.call), connector())
+}
+
+fn config(proxy: &Proxy, call: Duration) -> SdkConfig {
     let credentials = Credentials::new(ANALYTICS, "any", None, None, "faults");
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
@@ -231,8 +253,8 @@ fn config(proxy: &Proxy) -> SdkConfig {
         .http_client(Builder::new().pool_max_idle_per_host(0).build_http())
         .timeout_config(
             TimeoutConfig::builder()
-                .operation_attempt_timeout(CALL_TIMEOUT / 2)
-                .operation_timeout(CALL_TIMEOUT)
+                .operation_attempt_timeout(call / 2)
+                .operation_timeout(call)
                 .build(),
         )
         .build()
