@@ -38,13 +38,13 @@ const CALLS: usize = 10;
 
 /// How long the function and each of its calls are given.
 #[derive(Clone, Copy)]
-struct Time {
+pub struct Time {
     invocation: Duration,
     call: Duration,
 }
 
 /// Where all goes well in the end: other tests, and at worst a compiler, run beside it.
-const PLENTY: Time = Time { invocation: Duration::from_secs(60), call: Duration::from_secs(5) };
+pub const PLENTY: Time = Time { invocation: Duration::from_secs(60), call: Duration::from_secs(5) };
 
 /// Where nothing goes well, and the end is to be seen.
 const LITTLE: Time =
@@ -149,16 +149,16 @@ pub fn an_answer_that_does_not_arrive_is_sent_again(stage: &Stage) -> Result<()>
 }
 
 /// One role, and all that its requests need.
-struct Life {
+pub struct Life {
     name: String,
-    proxy: Proxy,
-    sink: MockServer,
+    pub proxy: Proxy,
+    pub sink: MockServer,
     context: Context,
     invocation: Duration,
 }
 
 impl Life {
-    async fn new(stage: &Stage, name: &str, time: Time) -> Result<Life> {
+    pub async fn new(stage: &Stage, name: &str, time: Time) -> Result<Life> {
         let proxy = Proxy::start(&stage.cloud.emulator.endpoint())?;
         let sink = MockServer::start().await;
         Mock::given(any()).respond_with(ResponseTemplate::new(200)).mount(&sink).await;
@@ -171,7 +171,7 @@ impl Life {
         self.invocation = time.invocation;
     }
 
-    fn request(&self, id: &str, kind: &str, physical_id: Option<&str>) -> Value {
+    pub fn request(&self, id: &str, kind: &str, physical_id: Option<&str>) -> Value {
         let properties = properties(&self.name, "one");
         let stack = format!("arn:aws:cloudformation:{REGION}:{ANALYTICS}:stack/{}/1", self.name);
         let mut request = json!({
@@ -190,7 +190,7 @@ impl Life {
         request
     }
 
-    async fn handle(&self, request: &Value) -> Result<(), landfall_provisioner::Error> {
+    pub async fn handle(&self, request: &Value) -> Result<(), landfall_provisioner::Error> {
         let deadline = SystemTime::now() + self.invocation;
         let mut context = lambda_runtime::Context::default();
         let since = deadline.duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -244,7 +244,7 @@ fn context(proxy: &Proxy, time: Time) -> Context {
 }
 
 fn config(proxy: &Proxy, call: Duration) -> SdkConfig {
-    let credentials = Credentials::new(ANALYTICS, "any", None, None, "faults");
+    let credentials = Credentials::new(ANALYTICS, "hushhush", None, None, "faults");
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(REGION))

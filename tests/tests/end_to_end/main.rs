@@ -10,6 +10,7 @@ mod faults;
 mod lifecycle;
 mod notifications;
 mod scope;
+mod secrets;
 mod stage;
 mod teardown;
 mod trust;
@@ -73,6 +74,7 @@ fn main() -> ExitCode {
         faults::a_call_that_fails_once_fails_no_request,
         faults::a_call_that_always_fails_is_answered_in_time_and_a_repetition_converges,
         faults::an_answer_that_does_not_arrive_is_sent_again,
+        secrets::no_line_of_the_provisioners_log_shows_a_secret,
         notifications::rules_of_others_survive_ours_in_every_change,
         crowd::one_malformed_message_among_many_fails_alone,
         crowd::every_one_of_2000_uploads_reaches_a_run,
