@@ -29,7 +29,7 @@ demo: python-tool build ## A file lands in one account, a job runs in the other;
 	@$(LOCAL_CLOUD) demo $(if $(filter-out 0,$(KEEP)),--keep)
 
 .PHONY: test
-test: tools python-tool results format lint purity build schema cargo-tests end-to-end python-lint pytest templates semantics summary ## Everything
+test: tools python-tool node-tool results format lint purity build schema cargo-tests policies end-to-end python-lint pytest templates semantics summary ## Everything
 
 .PHONY: check
 check: tools results format lint purity build schema cargo-tests semantics ## What needs neither Python nor the local cloud
@@ -79,6 +79,11 @@ python-tool:
 	done; \
 	echo "Python 3.11 or newer, with venv, is missing; get it with 'apt-get install python3 python3-venv' or 'brew install python', or name one: make PYTHON=/path/to/python3" >&2; exit 1
 
+.PHONY: node-tool
+node-tool:
+	@$(call need,npm,with 'apt-get install nodejs npm' or 'brew install node')
+	@node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 20 ? 1 : 0)' 2>/dev/null || { echo "Node.js 20 or newer is missing; get it with 'apt-get install nodejs' or 'brew install node'" >&2; exit 1; }
+
 .PHONY: results
 results:
 	@rm -rf '$(RESULTS)' && mkdir -p '$(RESULTS)'
@@ -97,7 +102,7 @@ format:
 lint:
 	$(call say,lints: clippy)
 	@cargo clippy --workspace --all-targets --quiet -- -D warnings
-	@cargo clippy --workspace --test end_to_end --quiet -- -D warnings
+	@cargo clippy --workspace --test end_to_end --test policies --quiet -- -D warnings
 
 .PHONY: purity
 purity:
@@ -109,7 +114,7 @@ purity:
 schema:
 	$(call say,the committed JSON Schemas are those of the types; the routes files are valid)
 	@set -euo pipefail; $(DEBUG)/landfall schema | diff -u infra/routes.schema.json -
-	@set -euo pipefail; for role in starter-role reader-role job-role; do \
+	@set -euo pipefail; for role in starter-role reader-role job-role bucket-notifications; do \
 	  $(DEBUG)/landfall schema $$role | diff -u infra/schemas/$$role.json -; done
 	@$(DEBUG)/landfall check infra/routes.yaml
 	@# Of an external ID in the file, and of none, it warns: those are what the tests are about.
@@ -120,6 +125,12 @@ cargo-tests:
 	$(call say,unit and property tests)
 	@mkdir -p '$(RESULTS)'
 	@set -euo pipefail; cargo test --workspace --no-fail-fast 2>&1 | tee -i '$(RESULTS)/unit.txt'
+
+.PHONY: policies
+policies: node-tool
+	$(call say,policies judged by an independent IAM engine)
+	@mkdir -p '$(RESULTS)'
+	@set -euo pipefail; cargo test --workspace --test policies 2>&1 | tee -i '$(RESULTS)/policies.txt'
 
 .PHONY: end-to-end
 end-to-end: python-tool build ## The end-to-end tests alone; ONLY=part of a name
@@ -142,7 +153,7 @@ pytest:
 .PHONY: templates
 templates:
 	$(call say,the templates: cfn-lint)
-	@"$(VENV)/bin/cfn-lint" infra/data-account.yaml infra/analytics-account.yaml
+	@"$(VENV)/bin/cfn-lint" infra/provisioner.yaml infra/data-account.yaml infra/analytics-account.yaml
 	@# Their aliases are resolved by packaging.
 	@"$(VENV)/bin/cfn-lint" --ignore-checks W1100 W1101 -- tests/fixtures/*-extras.yaml
 

@@ -64,6 +64,8 @@ pub enum SchemaOf {
     ReaderRole,
     /// The properties of `Custom::LandfallJobRole`.
     JobRole,
+    /// The properties of `Custom::LandfallBucketNotifications`.
+    BucketNotifications,
 }
 
 /// Report all problems of routes files, each with its place and a hint.

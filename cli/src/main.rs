@@ -41,5 +41,6 @@ fn schema(subject: SchemaOf) -> String {
         SchemaOf::StarterRole => roles::json_schema(Kind::Starter),
         SchemaOf::ReaderRole => roles::json_schema(Kind::Reader),
         SchemaOf::JobRole => roles::json_schema(Kind::Job),
+        SchemaOf::BucketNotifications => landfall_core::bucket_notifications::json_schema(),
     }
 }

@@ -102,6 +102,7 @@ fn the_committed_schemas_are_those_that_schema_prints() {
         (&["schema", "starter-role"], "schemas/starter-role.json"),
         (&["schema", "reader-role"], "schemas/reader-role.json"),
         (&["schema", "job-role"], "schemas/job-role.json"),
+        (&["schema", "bucket-notifications"], "schemas/bucket-notifications.json"),
     ] {
         let committed = fs::read_to_string(infra(file)).expect("the schema");
         let shown = landfall(&[], args);

@@ -355,6 +355,7 @@ fn roles_are_composed_as_the_templates_compose_them() {
                 "ReaderRoleArns",
                 "ExternalId",
                 "PreviousExternalId",
+                "KmsKeyArns",
             ];
             let of_properties =
                 |line: &&str| line.starts_with("      ") && !line.starts_with("       ");
