@@ -133,7 +133,7 @@ policies: node-tool
 	@set -euo pipefail; cargo test --workspace --test policies 2>&1 | tee -i '$(RESULTS)/policies.txt'
 
 .PHONY: end-to-end
-end-to-end: python-tool build ## The end-to-end tests alone; ONLY=part of a name
+end-to-end: python-tool node-tool build ## The end-to-end tests alone; ONLY=part of a name
 	$(call say,end to end on the local cloud)
 	@mkdir -p '$(RESULTS)'
 	@set -euo pipefail; cargo test --workspace --test end_to_end -- $(ONLY) 2>&1 | tee -i '$(RESULTS)/end-to-end.txt'

@@ -13,7 +13,7 @@ use landfall_core::key_policy::statement;
 use landfall_core::lifecycle::Memory;
 use landfall_core::roles::{Home, Identity, Kind, Owner, Purpose, Role, Spec, SpecError};
 use serde_json::Value;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::Context;
 use crate::protocol::{Request, RequestType};
@@ -21,6 +21,9 @@ use crate::protocol::{Request, RequestType};
 /// The most that looking at key policies may take, and what is kept of the time after it.
 const TO_LOOK: Duration = Duration::from_secs(15);
 const AFTER_LOOK: Duration = Duration::from_secs(1);
+
+/// So long a role that can be assumed may still refuse (2 to 30 seconds are seen).
+const PROPAGATION: Duration = Duration::from_secs(30);
 
 /// Why a request fails.
 #[derive(Debug)]
@@ -229,8 +232,18 @@ async fn config(context: &Context, identity: &Identity) -> Result<SdkConfig, Fai
             source_identity: None,
         },
     );
-    let credentials = role.credentials().await;
-    let credentials = credentials.map_err(|error| Failure::new(error.code(), error.to_string()))?;
+    let begun = Instant::now();
+    let credentials = loop {
+        match role.credentials().await {
+            Ok(credentials) => break credentials,
+            // A role that was made just now cannot be assumed everywhere yet.
+            Err(error) if begun.elapsed() < PROPAGATION => {
+                tracing::info!(code = error.code(), %error, "trying again");
+                sleep(Duration::from_secs(2)).await;
+            }
+            Err(error) => return Err(Failure::new(error.code(), error.to_string())),
+        }
+    };
     let credentials = SharedCredentialsProvider::new(credentials);
     Ok(context.config.to_builder().credentials_provider(credentials).build())
 }

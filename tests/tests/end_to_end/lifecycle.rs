@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use aws_sdk_iam::types::Tag;
 use landfall_aws::iam::observe;
 use landfall_core::roles::Observed;
-use landfall_tests::cloud::wait_until;
+use landfall_tests::cloud::{DATA_ARTIFACTS, wait_until};
 use landfall_tests::{ANALYTICS, DATA, REGION};
 use serde_json::{Value, json};
 use wiremock::matchers::any;
@@ -308,6 +308,44 @@ pub fn the_key_of_a_buckets_default_encryption_is_found_and_its_policy_looked_at
         let said = data.stacks.output("decrypting", "Said").await?;
         ensure!(said.contains("kms:Decrypt") && said.contains(name), "what to add: `{said}`");
         data.stacks.delete("decrypting").await?.expect("DELETE_COMPLETE")?;
+        Ok(())
+    })
+}
+
+pub fn a_stack_of_one_account_makes_a_role_in_another(stage: &Stage) -> Result<()> {
+    let (data, analytics) = (&stage.cloud.data, &stage.cloud.analytics);
+    let name = "landfall-remote";
+    let provisioning = format!("arn:aws:iam::{ANALYTICS}:role/landfall-provisioning");
+    let parameters =
+        [("AdmitLoopbackResponseUrl", "true"), ("ProvisioningRoleArn", provisioning.as_str())];
+    data.cli.deploy("landfall-provisioner", "provisioner.yaml", DATA_ARTIFACTS, &parameters)?;
+    let trust = json!({ "Version": "2012-10-17", "Statement": [{
+        "Effect": "Allow", "Action": "sts:AssumeRole",
+        "Principal": { "AWS": format!("arn:aws:iam::{DATA}:root") },
+        "Condition": {
+            "ArnEquals": { "aws:PrincipalArn": format!("arn:aws:iam::{DATA}:role/landfall-provisioner") },
+            "StringEquals": { "sts:ExternalId": "provisioning-7f3a" } } }] });
+    let may = json!({ "Version": "2012-10-17", "Statement": [{
+        "Effect": "Allow", "Action": "iam:*",
+        "Resource": [format!("arn:aws:iam::{ANALYTICS}:role/landfall/landfall-*"),
+            format!("arn:aws:iam::{ANALYTICS}:role/landfall-*")] }] });
+    stage.cloud.wait(async {
+        let iam = &analytics.iam;
+        let create = iam.create_role().role_name("landfall-provisioning");
+        create.assume_role_policy_document(trust.to_string()).send().await?;
+        let put = iam.put_role_policy().role_name("landfall-provisioning").policy_name("roles");
+        put.policy_document(may.to_string()).send().await?;
+
+        let mut remote = properties(name, "one");
+        remote["ServiceToken"] = json!(SERVICE_TOKEN.replace(ANALYTICS, DATA));
+        remote["ProvisioningRoleArn"] = json!(provisioning);
+        remote["ProvisioningExternalId"] = json!("provisioning-7f3a");
+        let created = data.stacks.create("remote", &template(&remote)).await?;
+        created.expect("CREATE_COMPLETE")?;
+        assert_starts(stage, name, "one").await?;
+        ensure!(observe(&data.iam, name).await?.is_none(), "it was made in the stack's account");
+        data.stacks.delete("remote").await?.expect("DELETE_COMPLETE")?;
+        ensure!(role(stage, name).await?.is_none(), "the role outlived its stack");
         Ok(())
     })
 }

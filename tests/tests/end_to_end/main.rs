@@ -9,6 +9,7 @@ mod denied;
 mod faults;
 mod lifecycle;
 mod notifications;
+mod provisioner_policy;
 mod scope;
 mod secrets;
 mod stage;
@@ -70,11 +71,15 @@ fn main() -> ExitCode {
         lifecycle::a_role_of_somebody_else_is_never_touched,
         lifecycle::a_request_that_comes_late_or_twice_does_no_harm,
         lifecycle::the_key_of_a_buckets_default_encryption_is_found_and_its_policy_looked_at,
+        lifecycle::a_stack_of_one_account_makes_a_role_in_another,
         lifecycle::what_is_no_request_is_answered_or_refused,
         faults::a_call_that_fails_once_fails_no_request,
         faults::a_call_that_always_fails_is_answered_in_time_and_a_repetition_converges,
         faults::an_answer_that_does_not_arrive_is_sent_again,
         secrets::no_line_of_the_provisioners_log_shows_a_secret,
+        provisioner_policy::the_provisioner_makes_bounded_roles_below_its_path_and_does_nothing_else,
+        provisioner_policy::nobody_but_cloudformation_of_the_account_is_let_in_to_invoke_the_provisioner,
+        provisioner_policy::no_role_exceeds_the_boundary_whatever_its_policies_say,
         notifications::rules_of_others_survive_ours_in_every_change,
         crowd::one_malformed_message_among_many_fails_alone,
         crowd::every_one_of_2000_uploads_reaches_a_run,

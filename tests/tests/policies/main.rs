@@ -1,5 +1,7 @@
 //! What the judge of policies says, held to what AWS documents: later tests rest on it.
 
+mod rendered;
+
 use std::sync::OnceLock;
 
 use landfall_tests::judge::{Judge, Request};

@@ -1,0 +1,432 @@
+//! The roles that follow from routes files, judged: for every route what must be allowed, and what must
+//! not. The provisioner renders them with the same functions.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+
+use landfall_core::arn::RoleArn;
+use landfall_core::policy::admissible;
+use landfall_core::roles::{Home, Kind, Owner, Role, Spec};
+use landfall_core::routes::{Route, Routes, Target};
+use landfall_core::yaml;
+use landfall_tests::judge::Request;
+use landfall_tests::{DATA, REGION, root};
+use serde_json::{Value, json};
+
+use super::{allow, judge, role, trust};
+
+const EXTERNAL_ID: &str = "the-right-one";
+const KEY: &str = "arn:aws:kms:us-east-1:111111111111:key/ours";
+
+/// What a request is, whether it must be allowed, and the request.
+type Expected = (String, bool, Request);
+
+fn files() -> [std::path::PathBuf; 3] {
+    ["infra/routes.yaml", "tests/fixtures/routes.yaml", "tests/fixtures/policies/awkward.yaml"]
+        .map(|file| root().join(file))
+}
+
+/// A routes file, with all the roles that the stacks ask for.
+struct Rendered {
+    routes: Routes,
+    text: Value,
+    roles: BTreeMap<(Kind, String), Role>,
+}
+
+impl Rendered {
+    fn of(file: &std::path::Path) -> Rendered {
+        let text = fs::read_to_string(file).expect("the routes");
+        let value = yaml::read(&text).0.expect("YAML").to_value();
+        let routes = Routes::parse(&text).routes.expect("valid routes");
+        let mut rendered = Rendered { routes, text: value, roles: BTreeMap::new() };
+        let targets: Vec<Target> = rendered.routes.targets.values().cloned().collect();
+        for target in targets {
+            let used = rendered.routes.routes.iter().any(|route| route.target == target.name);
+            if !used {
+                continue;
+            }
+            let starter = target.starter_role_arn.clone();
+            let (path, name) =
+                starter.split_once(":role").expect("a role").1.rsplit_once('/').expect("a path");
+            let extra = json!({
+                "RoleName": name, "Path": format!("{path}/"), "ExternalId": EXTERNAL_ID,
+                "TrustedRoleArns": [role(DATA, "landfall-trigger")],
+            });
+            rendered.add(Kind::Starter, &target.account, extra, starter.clone());
+            let extra = json!({
+                "RoleName": "landfall-reader", "KmsKeyArns": [KEY],
+                "TrustedRoleArns": [job_role(&target.account)],
+            });
+            rendered.add(Kind::Reader, DATA, extra, target.account.clone());
+            let readers = json!({ "RoleName": "landfall-job", "ReaderRoleArns": [READER] });
+            rendered.add(Kind::Job, &target.account, readers, target.account.clone());
+        }
+        rendered
+    }
+
+    fn add(&mut self, kind: Kind, account: &str, mut properties: Value, key: String) {
+        let home = Home {
+            partition: "aws".to_owned(),
+            account: account.to_owned(),
+            region: REGION.to_owned(),
+        };
+        if kind != Kind::Job {
+            properties["Routes"] = self.text.clone();
+        }
+        let owner = Owner {
+            stack_id: "stack".to_owned(),
+            logical_id: "Role".to_owned(),
+            physical_id: "Role-1".to_owned(),
+        };
+        let spec = Spec::read(kind, &properties, &home).expect("valid properties");
+        let role = spec.role(&owner, &BTreeSet::new()).expect("a role");
+        self.roles.insert((kind, key), role);
+    }
+
+    fn matrix(&self) -> Vec<Expected> {
+        self.routes
+            .routes
+            .iter()
+            .flat_map(|route| {
+                let target = &self.routes.targets[&route.target];
+                let of = |kind, key: &str| &self.roles[&(kind, key.to_owned())];
+                let mut all = starter(of(Kind::Starter, &target.starter_role_arn), route, target);
+                all.extend(reader(of(Kind::Reader, &target.account), self, route, target));
+                all.extend(job(
+                    of(Kind::Job, &target.account),
+                    of(Kind::Reader, &target.account),
+                    target,
+                ));
+                all.into_iter().map(|(what, allowed, request)| {
+                    (format!("{}: {what}", route.name), allowed, request)
+                })
+            })
+            .collect()
+    }
+}
+
+const READER: &str = "arn:aws:iam::111111111111:role/landfall/landfall-reader";
+
+fn job_role(account: &str) -> String {
+    role(account, "landfall/landfall-job")
+}
+
+fn expected(list: Vec<(&str, bool, Request)>) -> Vec<Expected> {
+    list.into_iter().map(|(what, allowed, request)| (what.to_owned(), allowed, request)).collect()
+}
+
+/// Who may assume a role that trusts `trusted`.
+fn assumed(role_arn: &str, policy: &Value, trusted: &str, id: Option<&str>) -> Vec<Expected> {
+    let account = RoleArn::parse(trusted).expect("a role").account;
+    let own = RoleArn::parse(role_arn).expect("a role").account;
+    let asks = |principal: &str, action: &str, id: Option<&str>| {
+        let request = Request::by_role(principal, action, role_arn)
+            .owned_by(own)
+            .identity(allow(action, "*"))
+            .resource_policy(policy.clone());
+        match id {
+            Some(id) => request.with("sts:ExternalId", id),
+            None => request,
+        }
+    };
+    let assume = "sts:AssumeRole";
+    let beside = format!("{trusted}-2");
+    let elsewhere = trusted.replace(":role/", ":role/elsewhere/");
+    let foreign = trusted.replace(account, "999999999999");
+    let root = Request::by(&format!("arn:aws:iam::{account}:root"), assume, role_arn)
+        .owned_by(own)
+        .resource_policy(policy.clone());
+    let root = match id {
+        Some(id) => root.with("sts:ExternalId", id),
+        None => root,
+    };
+    let mut list = expected(vec![
+        ("the trusted role", true, asks(trusted, assume, id)),
+        ("a role beside it", false, asks(&beside, assume, id)),
+        ("a role of the name at another path", false, asks(&elsewhere, assume, id)),
+        ("a role of the name in another account", false, asks(&foreign, assume, id)),
+        ("the account's root", false, root),
+        ("session tags", false, asks(trusted, "sts:TagSession", None)),
+        ("a source identity", false, asks(trusted, "sts:SetSourceIdentity", None)),
+        (
+            "a service",
+            false,
+            Request::by_service("glue.amazonaws.com", assume, role_arn)
+                .owned_by(own)
+                .resource_policy(policy.clone()),
+        ),
+    ]);
+    if id.is_some() {
+        list.extend(expected(vec![
+            ("a wrong external ID", false, asks(trusted, assume, Some("the-wrong-one"))),
+            ("no external ID", false, asks(trusted, assume, None)),
+        ]));
+    }
+    list
+}
+
+fn starter(starter: &Role, route: &Route, target: &Target) -> Vec<Expected> {
+    let policy = starter.trust.document().value().clone();
+    let trigger = role(DATA, "landfall-trigger");
+    let mut list = assumed(&starter.arn, &policy, &trigger, Some(EXTERNAL_ID));
+    let job = |region: &str, account: &str, name: &str| {
+        format!("arn:aws:glue:{region}:{account}:job/{name}")
+    };
+    let may = |action: &str, resource: &str| {
+        Request::by_role(&starter.arn, action, resource)
+            .owned_by(&target.account)
+            .identity(starter.permissions.value().clone())
+    };
+    let (region, account) = (target.region.as_str(), target.account.as_str());
+    let open = trust(json!({ "AWS": format!("arn:aws:iam::{account}:root") }), json!({}));
+    let own = job(region, account, &route.job);
+    let longer = job(region, account, &format!("{}-else", route.job));
+    list.extend(expected(vec![
+        ("start its job", true, may("glue:StartJobRun", &own)),
+        ("look up a run", true, may("glue:GetJobRun", &own)),
+        ("look up its runs", true, may("glue:GetJobRuns", &own)),
+        ("start a job whose name begins so", false, may("glue:StartJobRun", &longer)),
+        (
+            "start it in another region",
+            false,
+            may("glue:StartJobRun", &job("eu-north-1", account, &route.job)),
+        ),
+        (
+            "start it in another account",
+            false,
+            may("glue:StartJobRun", &job(region, "999999999999", &route.job)),
+        ),
+        ("change its job", false, may("glue:UpdateJob", &own)),
+        ("stop a run", false, may("glue:BatchStopJobRun", &own)),
+        ("pass the job role", false, may("iam:PassRole", &job_role(account))),
+        (
+            "become the job role",
+            false,
+            may("sts:AssumeRole", &job_role(account)).resource_policy(open),
+        ),
+        ("read an object", false, may("s3:GetObject", "arn:aws:s3:::acme-analytics/x")),
+    ]));
+    list
+}
+
+fn reader(reader: &Role, rendered: &Rendered, route: &Route, target: &Target) -> Vec<Expected> {
+    let policy = reader.trust.document().value().clone();
+    let mut list = assumed(&reader.arn, &policy, &job_role(&target.account), None);
+    // What the routes to this account take of the bucket, as far as a policy can say it.
+    let prefixes: Vec<String> = rendered
+        .routes
+        .routes
+        .iter()
+        .filter(|other| other.bucket == route.bucket)
+        .filter(|other| rendered.routes.targets[&other.target].account == target.account)
+        .map(|other| admissible(&other.key.literal_ends().0).to_owned())
+        .collect();
+    let is_routed = |key: &str| prefixes.iter().any(|prefix| key.starts_with(prefix.as_str()));
+    let may = |action: &str, resource: &str| {
+        Request::by_role(&reader.arn, action, resource)
+            .owned_by(DATA)
+            .identity(reader.permissions.value().clone())
+    };
+    let object = |bucket: &str, key: &str| format!("arn:aws:s3:::{bucket}/{key}");
+    let prefix = admissible(&route.key.literal_ends().0).to_owned();
+    let inside = object(&route.bucket, &format!("{prefix}x.csv"));
+    let shorter: String = prefix.chars().take(prefix.chars().count().saturating_sub(1)).collect();
+    let beside = format!("{shorter}~x.csv");
+    let matched = prefix.replace(['*', '?'], "q").replace("${aws:username}", "landfall-reader");
+    let key_policy = json!({ "Version": "2012-10-17", "Statement": [{ "Effect": "Allow",
+        "Principal": { "AWS": format!("arn:aws:iam::{DATA}:root") }, "Action": "kms:*", "Resource": "*" }] });
+    let decrypt = |key: &str, via: Option<&str>| {
+        let request = may("kms:Decrypt", key).resource_policy(key_policy.clone());
+        match via {
+            Some(service) => request.with("kms:ViaService", service),
+            None => request,
+        }
+    };
+    list.extend(expected(vec![
+        ("read below the prefix", true, may("s3:GetObject", &inside)),
+        ("read a version below it", true, may("s3:GetObjectVersion", &inside)),
+        (
+            "read over plain HTTP",
+            false,
+            may("s3:GetObject", &inside).with("aws:SecureTransport", "false"),
+        ),
+        ("write", false, may("s3:PutObject", &inside)),
+        ("delete", false, may("s3:DeleteObject", &inside)),
+        ("read another bucket", false, may("s3:GetObject", &object("acme-elsewhere", "x"))),
+        (
+            "read beside the prefix",
+            is_routed(&beside),
+            may("s3:GetObject", &object(&route.bucket, &beside)),
+        ),
+        (
+            "read without the last letter",
+            is_routed(&shorter),
+            may("s3:GetObject", &object(&route.bucket, &shorter)),
+        ),
+        (
+            "read what a pattern would match",
+            is_routed(&format!("{matched}x")),
+            may("s3:GetObject", &object(&route.bucket, &format!("{matched}x"))),
+        ),
+        (
+            "list the prefix",
+            true,
+            may("s3:ListBucket", &format!("arn:aws:s3:::{}", route.bucket))
+                .with("s3:prefix", prefix.as_str()),
+        ),
+        (
+            "list beside the prefix",
+            is_routed(&beside),
+            may("s3:ListBucket", &format!("arn:aws:s3:::{}", route.bucket))
+                .with("s3:prefix", beside.as_str()),
+        ),
+        (
+            "list all",
+            is_routed(""),
+            may("s3:ListBucket", &format!("arn:aws:s3:::{}", route.bucket)),
+        ),
+        ("decrypt through S3", true, decrypt(KEY, Some("s3.us-east-1.amazonaws.com"))),
+        ("decrypt itself", false, decrypt(KEY, None)),
+        (
+            "decrypt through another service",
+            false,
+            decrypt(KEY, Some("sqs.us-east-1.amazonaws.com")),
+        ),
+        (
+            "decrypt with another key",
+            false,
+            decrypt(
+                "arn:aws:kms:us-east-1:111111111111:key/theirs",
+                Some("s3.us-east-1.amazonaws.com"),
+            ),
+        ),
+    ]));
+    // A key cannot be empty.
+    list.retain(|(what, ..)| what != "read without the last letter" || !shorter.is_empty());
+    list
+}
+
+fn job(job: &Role, reader: &Role, target: &Target) -> Vec<Expected> {
+    let account = target.account.as_str();
+    let policy = job.trust.document().value().clone();
+    let by = |service: &str| {
+        Request::by_service(service, "sts:AssumeRole", &job.arn)
+            .owned_by(account)
+            .resource_policy(policy.clone())
+    };
+    let may = |action: &str, resource: &str| {
+        Request::by_role(&job.arn, action, resource).identity(job.permissions.value().clone())
+    };
+    let open = trust(json!({ "AWS": format!("arn:aws:iam::{account}:root") }), json!({}));
+    let log =
+        |group: &str| format!("arn:aws:logs:{REGION}:{account}:log-group:{group}:log-stream:run");
+    let root = Request::by(&format!("arn:aws:iam::{account}:root"), "sts:AssumeRole", &job.arn);
+    expected(vec![
+        ("Glue runs it", true, by("glue.amazonaws.com")),
+        ("Lambda does not", false, by("lambda.amazonaws.com")),
+        ("root does not", false, root.owned_by(account).resource_policy(policy.clone())),
+        (
+            "become the reader",
+            true,
+            may("sts:AssumeRole", &reader.arn)
+                .resource_policy(reader.trust.document().value().clone()),
+        ),
+        (
+            "become another role",
+            false,
+            may("sts:AssumeRole", &format!("{}-2", reader.arn)).resource_policy(open),
+        ),
+        ("log", true, may("logs:PutLogEvents", &log("/aws-glue/python-jobs/output"))),
+        ("log elsewhere", false, may("logs:PutLogEvents", &log("/aws/lambda/x"))),
+        (
+            "start a job",
+            false,
+            may("glue:StartJobRun", &format!("arn:aws:glue:{REGION}:{account}:job/x")),
+        ),
+    ])
+}
+
+/// All requests on which the judge and the matrix do not agree.
+fn deviations(matrix: &[Expected]) -> Vec<String> {
+    let requests: Vec<Request> = matrix.iter().map(|(_, _, request)| request.clone()).collect();
+    let verdicts = judge().ask(&requests).expect("every request can be judged");
+    let wrong = matrix
+        .iter()
+        .zip(verdicts)
+        .filter(|((_, allowed, _), verdict)| *allowed != verdict.allowed);
+    wrong
+        .map(|((what, ..), verdict)| {
+            format!("{what}: allowed: {}, for {}", verdict.allowed, verdict.because)
+        })
+        .collect()
+}
+
+#[test]
+fn every_route_is_allowed_what_it_needs_and_nothing_beside_it() {
+    for file in files() {
+        let matrix = Rendered::of(&file).matrix();
+        println!("{}: {} requests", file.display(), matrix.len());
+        let wrong = deviations(&matrix);
+        assert!(wrong.is_empty(), "{}:\n{}", file.display(), wrong.join("\n"));
+    }
+}
+
+#[test]
+fn both_external_ids_are_admitted_during_a_rotation_and_no_third() {
+    let rendered = Rendered::of(&files()[0]);
+    let text =
+        rendered.roles.values().find(|role| role.name == "landfall-starter").expect("a starter");
+    let policy = text
+        .trust
+        .document()
+        .to_json()
+        .replace(r#"["the-right-one"]"#, r#"["the-old-one","the-right-one"]"#);
+    let policy: Value = serde_json::from_str(&policy).expect("JSON");
+    for id in ["the-right-one", "the-old-one"] {
+        let wrong =
+            deviations(&assumed(&text.arn, &policy, &role(DATA, "landfall-trigger"), Some(id)));
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+}
+
+/// The matrix is worth something only if it sees what is wrong.
+#[test]
+fn the_matrix_finds_policies_that_are_too_wide() {
+    let rendered = Rendered::of(&files()[0]);
+    let find = |kind| rendered.roles.iter().find(|((k, _), _)| *k == kind).expect("a role").1;
+    let (route, target) = (&rendered.routes.routes[0], &rendered.routes.targets["analytics"]);
+    let starter_role = find(Kind::Starter);
+    let text = starter_role.trust.document().to_json();
+    let trigger = role(DATA, "landfall-trigger");
+    for (from, to) in [
+        ("StringEquals", "StringEqualsIfExists"),
+        ("ArnEquals", "ArnNotEquals"),
+        ("landfall-trigger", "landfall-*"),
+    ] {
+        let wide: Value = serde_json::from_str(&text.replace(from, to)).expect("JSON");
+        assert!(text.contains(from), "{text}");
+        let wrong = deviations(&assumed(&starter_role.arn, &wide, &trigger, Some(EXTERNAL_ID)));
+        assert!(!wrong.is_empty(), "{to} is not noticed");
+    }
+    let reader_role = find(Kind::Reader);
+    let text = reader_role.trust.document().to_json().replace("sts:AssumeRole", "sts:*");
+    let wide: Value = serde_json::from_str(&text).expect("JSON");
+    let wrong = deviations(&assumed(&reader_role.arn, &wide, &job_role("222222222222"), None));
+    assert!(!wrong.is_empty(), "session tags are not noticed");
+    let widened = |role: &Role, from: &str, to: &str| {
+        let text = role.permissions.to_json();
+        assert!(text.contains(from), "{text}");
+        let permissions = landfall_core::policy::Document::parse(&text.replace(from, to));
+        Role { permissions: permissions.expect("a document"), ..role.clone() }
+    };
+    let wide = widened(starter_role, "csv-to-parquet", "csv-to-parquet*");
+    assert!(!deviations(&starter(&wide, route, target)).is_empty());
+    for (from, to) in [
+        ("weather/city=*", "weather/*"),
+        (r#""s3:GetObjectVersion""#, r#""s3:PutObject""#),
+        (r#""aws:SecureTransport":["false"]"#, r#""aws:SecureTransport":["none"]"#),
+    ] {
+        let wide = widened(find(Kind::Reader), from, to);
+        assert!(!deviations(&reader(&wide, &rendered, route, target)).is_empty(), "{to}");
+    }
+}
