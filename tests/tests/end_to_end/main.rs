@@ -35,7 +35,7 @@ fn main() -> ExitCode {
     keeper::run_if_asked();
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(SIDE_BY_SIDE);
-    if let Err(error) = interrupt::handle() {
+    if let Err(error) = interrupt::handle().and_then(|()| secrets::listen()) {
         eprintln!("error: {error:#}");
         return ExitCode::FAILURE;
     }

@@ -1,7 +1,7 @@
 //! What the provisioner logs, at the lowest level, on its good and bad paths: no secret among it.
 
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use anyhow::{Context, Result, ensure};
 use landfall_aws::telemetry;
@@ -17,12 +17,20 @@ use crate::stage::Stage;
 /// Stands in every secret: the external IDs, the credentials, the response URL.
 const MARK: &str = "hushhush";
 
+/// Keeps what functions log that run in this process, at the lowest level, from now on.
+pub fn listen() -> Result<()> {
+    let subscriber = telemetry::subscriber(LevelFilter::TRACE, || log().clone());
+    tracing::subscriber::set_global_default(subscriber).context("failed to listen to the log")
+}
+
+fn log() -> &'static Log {
+    static LOG: OnceLock<Log> = OnceLock::new();
+    LOG.get_or_init(Log::default)
+}
+
 pub fn no_line_of_the_provisioners_log_shows_a_secret(stage: &Stage) -> Result<()> {
-    let log = Log::default();
-    let written = log.clone();
-    let subscriber = telemetry::subscriber(LevelFilter::TRACE, move || written.clone());
-    tracing::subscriber::with_default(subscriber, || stage.cloud.wait(every_path(stage)))?;
-    let lines = log.text();
+    stage.cloud.wait(every_path(stage))?;
+    let lines = log().text();
     for expected in ["CreateRole", "request served", "request failed", "no answer", "trying again"]
     {
         ensure!(lines.contains(expected), "the log does not hold `{expected}`:\n{lines}");
