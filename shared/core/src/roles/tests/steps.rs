@@ -1,0 +1,182 @@
+//! What makes an observed role so, step by step, and that nothing is left to do after it.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn desired() -> Role {
+    role(Kind::Starter, &starter(), STACK, &[]).expect("a role")
+}
+
+/// What IAM holds after the steps, as IAM documents its operations.
+fn after(role: &Role, observed: Option<Observed>, steps: &[Step]) -> Option<Observed> {
+    steps.iter().fold(observed, |observed, step| match (step, observed) {
+        (Step::Create(new), None) => {
+            let New { path, description, trust, permissions_boundary, max_session_secs, tags } =
+                (**new).clone();
+            Some(Observed {
+                arn: role.arn.clone(),
+                role_id: "AROANEW".to_owned(),
+                path,
+                description,
+                trust: Some(trust),
+                max_session_secs,
+                permissions_boundary,
+                tags,
+                policies: BTreeMap::new(),
+                attached: BTreeSet::new(),
+            })
+        }
+        (Step::Delete, Some(role)) if role.policies.is_empty() && role.attached.is_empty() => None,
+        (step, Some(mut role)) => {
+            match step.clone() {
+                Step::Tag(tags) => role.tags.extend(tags),
+                Step::PutBoundary(arn) => role.permissions_boundary = Some(arn),
+                Step::Detach(arn) => assert!(role.attached.remove(&arn)),
+                Step::DeletePolicy(name) => assert!(role.policies.remove(&name).is_some()),
+                Step::UpdateTrust(document) => role.trust = Some(document),
+                Step::PutPolicy { name, document } => {
+                    role.policies.insert(name, Some(document));
+                }
+                Step::Update { description, max_session_secs } => {
+                    role.description = description;
+                    role.max_session_secs = max_session_secs;
+                }
+                Step::Untag(names) => role.tags.retain(|name, _| !names.contains(name)),
+                Step::DeleteBoundary => role.permissions_boundary = None,
+                Step::Create(_) | Step::Delete => panic!("{step:?} of a role that is there"),
+            }
+            Some(role)
+        }
+        (step, None) => panic!("{step:?} of a role that is not there"),
+    })
+}
+
+fn document() -> impl Strategy<Value = Option<Document>> {
+    let own = desired();
+    prop_oneof![
+        Just(None),
+        Just(Some(own.trust.document())),
+        Just(Some(own.permissions)),
+        Just(Document::parse(r#"{"Statement":{"Effect":"Allow","Principal":{"AWS":"AROAX"}}}"#)),
+    ]
+}
+
+prop_compose! {
+    /// A role of that name in any state that IAM could hold.
+    fn any_observed()(
+        description in prop_oneof![Just(String::new()), Just(desired().description)],
+        trust in document(),
+        max_session_secs in prop_oneof![Just(3600), Just(7200)],
+        permissions_boundary in prop_oneof![
+            Just(None), Just(Some("other".to_owned())), Just(desired().permissions_boundary)],
+        owned in prop_oneof![Just(None), Just(Some("Role-1")), Just(Some("Role-0"))],
+        other_tags in proptest::collection::btree_map("(aws:)?[a-z]{1,3}", "[a-z]{0,2}", 0..3),
+        policies in proptest::collection::btree_map(
+            prop_oneof![Just("landfall".to_owned()), Just("extra".to_owned())], document(), 0..3),
+        attached in proptest::collection::btree_set("arn:[a-z]", 0..3),
+    ) -> Observed {
+        let mut tags = other_tags;
+        if let Some(physical_id) = owned {
+            tags.extend(Owner { physical_id: physical_id.to_owned(), ..owner(STACK) }.tags());
+        }
+        let (arn, path) = (desired().arn, desired().path);
+        let role_id = "AROA1".to_owned();
+        Observed { arn, role_id, path, description, trust, max_session_secs, permissions_boundary,
+            tags, policies, attached }
+    }
+}
+
+proptest! {
+    #[test]
+    fn after_the_steps_nothing_is_left_to_do(
+        observed in proptest::option::of(any_observed()),
+        is_exclusive in any::<bool>(),
+        has_boundary in any::<bool>(),
+    ) {
+        let mut desired = desired();
+        desired.is_exclusive = is_exclusive;
+        if !has_boundary {
+            desired.permissions_boundary = None;
+        }
+        match diff(&desired, observed.as_ref()) {
+            Ok(steps) => {
+                let now = after(&desired, observed, &steps);
+                prop_assert_eq!(diff(&desired, now.as_ref()), Ok(Vec::new()));
+            }
+            Err(conflict) => {
+                prop_assert_eq!(conflict.code(), "role_not_ours");
+                prop_assert!(observed.is_some_and(|o| Owner::of_tags(&o.tags).is_none()));
+            }
+        }
+    }
+
+    #[test]
+    fn no_policy_is_written_before_the_boundary_is_there(observed in any_observed()) {
+        let desired = desired();
+        if let Ok(steps) = diff(&desired, Some(&observed)) {
+            for (index, step) in steps.iter().enumerate() {
+                if matches!(step, Step::PutPolicy { .. }) {
+                    let now = after(&desired, Some(observed.clone()), &steps[..index]);
+                    prop_assert_eq!(now.and_then(|o| o.permissions_boundary), desired.permissions_boundary.clone());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_removal_leaves_nothing_of_ours_and_all_of_others(observed in any_observed()) {
+        let is_ours = Owner::of_tags(&observed.tags) == Some(owner(STACK));
+        let steps = removal(&owner(STACK), |id| id == "Role-1", Some(&observed));
+        prop_assert_eq!(steps.is_empty(), !is_ours);
+        let now = after(&desired(), Some(observed.clone()), &steps);
+        prop_assert_eq!(now, (!is_ours).then_some(observed));
+    }
+}
+
+#[test]
+fn a_role_of_another_stack_is_not_touched() {
+    let desired = desired();
+    let steps = diff(&desired, None).expect("steps");
+    let ours = after(&desired, None, &steps).expect("a role");
+    let mut theirs = ours.clone();
+    theirs.tags.insert("landfall:stack-id".to_owned(), "another".to_owned());
+    let conflict = diff(&desired, Some(&theirs)).expect_err("a conflict");
+    assert!(conflict.to_string().contains("its tags name `Role` of stack `another`"), "{conflict}");
+    assert_eq!(removal(&owner(STACK), |id| id == "Role-1", Some(&theirs)), Vec::new());
+    assert_eq!(removal(&owner(STACK), |id| id == "Role-1", None), Vec::new());
+}
+
+#[test]
+fn what_a_replacement_took_over_is_not_removed_with_what_it_replaced() {
+    let old = desired();
+    let mut new = old.clone();
+    new.tags.extend(Owner { physical_id: "Role-2".to_owned(), ..owner(STACK) }.tags());
+    let made = after(&old, None, &diff(&old, None).expect("steps"));
+    let taken = diff(&new, made.as_ref()).expect("the same resource");
+    assert!(matches!(taken.as_slice(), [Step::Tag(_)]), "{taken:?}");
+    let now = after(&new, made, &taken);
+    assert_eq!(removal(&owner(STACK), |id| id == "Role-1", now.as_ref()), Vec::new());
+}
+
+#[test]
+fn a_change_of_the_path_alone_is_refused() {
+    let desired = desired();
+    let mut observed =
+        after(&desired, None, &diff(&desired, None).expect("steps")).expect("a role");
+    observed.path = "/other/".to_owned();
+    let conflict = diff(&desired, Some(&observed)).expect_err("a conflict");
+    assert_eq!(conflict.code(), "role_path_changed");
+}
+
+#[test]
+fn steps_are_told_without_the_external_id() {
+    let desired = desired();
+    let steps = diff(&desired, None).expect("steps");
+    let mut observed = after(&desired, None, &steps).expect("a role");
+    observed.trust = None;
+    let update = diff(&desired, Some(&observed)).expect("steps");
+    for step in steps.iter().chain(&update) {
+        assert!(!format!("{step} {step:?}").contains("marked"), "{step}");
+    }
+}
