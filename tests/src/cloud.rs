@@ -82,8 +82,9 @@ impl LocalCloud {
     }
 
     fn deploy_provisioners(&self) -> Result<()> {
-        // The emulator takes the responses itself, instead of CloudFormation's buckets.
-        let parameters = [("AdmitLoopbackResponseUrl", "true")];
+        // The emulator takes the responses itself, instead of CloudFormation's buckets, and a role is
+        // usable there at once.
+        let parameters = [("AdmitLoopbackResponseUrl", "true"), ("PropagationSeconds", "0")];
         for (account, artifacts) in
             [(&self.data, DATA_ARTIFACTS), (&self.analytics, ANALYTICS_ARTIFACTS)]
         {

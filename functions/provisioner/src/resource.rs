@@ -133,7 +133,12 @@ impl<'a> Resource<'a> {
             let client = aws_sdk_iam::Client::new(&self::config(context, before).await?);
             remove(&client, before, owner, memory, deadline).await?;
         }
-        let observed = iam::converge(&client, &role, deadline).await?;
+        let (observed, is_created) = iam::converge(&client, &role, deadline).await?;
+        if is_created {
+            // What comes next in the stack uses the role, a Glue job for one, and would be refused.
+            let rest = deadline.saturating_duration_since(Instant::now()) / 2;
+            sleep(context.settings.propagation.min(rest)).await;
+        }
         let mut data = role.attributes(&observed);
         let mut notes = spec.notes.clone();
         if self.kind == Kind::Reader {

@@ -141,8 +141,8 @@ fn document(text: &str) -> Option<Document> {
     Document::parse(&percent_encoding::percent_decode_str(text).decode_utf8().ok()?)
 }
 
-/// Makes the role what `desired` says, and waits until IAM reads it back so. Repeating it does no
-/// harm: a role that is right already costs the reading only.
+/// Makes the role what `desired` says, and waits until IAM reads it back so; tells whether it was
+/// created. Repeating it does no harm: a role that is right already costs the reading only.
 ///
 /// # Errors
 /// The role is somebody else's, IAM refuses for good, or `deadline` has come.
@@ -150,17 +150,20 @@ pub async fn converge(
     iam: &Client,
     desired: &Role,
     deadline: Instant,
-) -> Result<Observed, IamError> {
+) -> Result<(Observed, bool), IamError> {
     let name = desired.name.as_str();
+    let mut is_created = false;
     let round = async || {
         let observed = observe(iam, name).await?;
         let steps = diff(desired, observed.as_ref())?;
+        is_created |= observed.is_none();
         match observed {
             Some(observed) if steps.is_empty() => Ok(Some(observed)),
             _ => apply(iam, name, &steps).await.map(|()| None),
         }
     };
-    until(name, deadline, round).await
+    let observed = until(name, deadline, round).await?;
+    Ok((observed, is_created))
 }
 
 /// Removes the role, if it is the resource's and bears a physical id that is gone.

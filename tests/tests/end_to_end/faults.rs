@@ -237,6 +237,7 @@ impl Life {
 fn context(proxy: &Proxy, time: Time) -> Context {
     let settings = Settings {
         table: "landfall-provisioner".to_owned(),
+        propagation: Duration::ZERO,
         admit_loopback: true,
         account_and_region: None,
     };

@@ -316,8 +316,11 @@ pub fn a_stack_of_one_account_makes_a_role_in_another(stage: &Stage) -> Result<(
     let (data, analytics) = (&stage.cloud.data, &stage.cloud.analytics);
     let name = "landfall-remote";
     let provisioning = format!("arn:aws:iam::{ANALYTICS}:role/landfall-provisioning");
-    let parameters =
-        [("AdmitLoopbackResponseUrl", "true"), ("ProvisioningRoleArn", provisioning.as_str())];
+    let parameters = [
+        ("AdmitLoopbackResponseUrl", "true"),
+        ("PropagationSeconds", "0"),
+        ("ProvisioningRoleArn", provisioning.as_str()),
+    ];
     data.cli.deploy("landfall-provisioner", "provisioner.yaml", DATA_ARTIFACTS, &parameters)?;
     let trust = json!({ "Version": "2012-10-17", "Statement": [{
         "Effect": "Allow", "Action": "sts:AssumeRole",
