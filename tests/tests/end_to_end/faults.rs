@@ -8,6 +8,7 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_sdk_sqs::types::QueueAttributeName;
 use aws_smithy_http_client::Builder;
 use futures_util::future::try_join_all;
 use lambda_runtime::LambdaEvent;
@@ -70,6 +71,38 @@ pub fn a_call_that_fails_once_fails_no_request(stage: &Stage) -> Result<()> {
         }
         Ok(())
     })
+}
+
+pub fn a_call_that_fails_once_fails_no_notification(stage: &Stage) -> Result<()> {
+    stage.cloud.wait(async {
+        let queue = queue(stage).await?;
+        let plain = Life::notified(stage, "acme-faultless", &queue).await?;
+        plain.is_notified(stage).await?;
+        let calls = plain.proxy.calls().len();
+        ensure!(plain.proxy.calls().iter().any(|c| c.operation.contains("PUT")), "no put");
+        for kind in KINDS {
+            try_join_all((1..=calls).map(async |call| {
+                let name = format!("acme-fault-{kind:?}-{call}").to_lowercase();
+                let life = Life::notified(stage, &name, &queue).await?;
+                life.proxy.plan(vec![Fault::at_call(call, kind)]);
+                let made = life.is_notified(stage).await;
+                made.with_context(|| format!("{kind:?} of call {call}: {:?}", life.proxy.calls()))
+            }))
+            .await?;
+        }
+        Ok(())
+    })
+}
+
+/// A queue that buckets may send to.
+async fn queue(stage: &Stage) -> Result<String> {
+    let arn = format!("arn:aws:sqs:{REGION}:{ANALYTICS}:faults");
+    let policy = json!({ "Version": "2012-10-17", "Statement": [{
+        "Effect": "Allow", "Principal": { "Service": "s3.amazonaws.com" },
+        "Action": "sqs:SendMessage", "Resource": arn }] });
+    let create = stage.cloud.analytics.sqs.create_queue().queue_name("faults");
+    create.attributes(QueueAttributeName::Policy, policy.to_string()).send().await?;
+    Ok(arn)
 }
 
 pub fn a_call_that_always_fails_is_answered_in_time_and_a_repetition_converges(
@@ -155,15 +188,51 @@ pub struct Life {
     pub sink: MockServer,
     context: Context,
     invocation: Duration,
+    resource_type: &'static str,
+    properties: Value,
 }
 
 impl Life {
+    /// A bucket of this name, and the notifications of it.
+    async fn notified(stage: &Stage, bucket: &str, queue: &str) -> Result<Life> {
+        stage.cloud.analytics.s3.create_bucket().bucket(bucket).send().await?;
+        let mut life = Life::new(stage, bucket, PLENTY).await?;
+        life.resource_type = "Custom::LandfallBucketNotifications";
+        life.properties["Routes"]["routes"][0]["bucket"] = json!(bucket);
+        let routes = life.properties["Routes"].clone();
+        life.properties = json!({ "Routes": routes, "QueueArn": queue });
+        Ok(life)
+    }
+
+    async fn is_notified(&self, stage: &Stage) -> Result<()> {
+        let rules = async || {
+            let get = stage.cloud.analytics.s3.get_bucket_notification_configuration();
+            anyhow::Ok(get.bucket(&self.name).send().await?.queue_configurations().len())
+        };
+        let answer = self.answer("made", "Create", None).await?;
+        ensure!(answer["Status"] == "SUCCESS", "{answer}");
+        ensure!(rules().await? == 1, "the bucket has {} rules", rules().await?);
+        let id = answer["PhysicalResourceId"].as_str().context("no id")?;
+        let answer = self.answer("removed", "Delete", Some(id)).await?;
+        ensure!(answer["Status"] == "SUCCESS", "{answer}");
+        ensure!(rules().await? == 0, "the bucket has {} rules", rules().await?);
+        Ok(())
+    }
+
     pub async fn new(stage: &Stage, name: &str, time: Time) -> Result<Life> {
         let proxy = Proxy::start(&stage.cloud.emulator.endpoint())?;
         let sink = MockServer::start().await;
         Mock::given(any()).respond_with(ResponseTemplate::new(200)).mount(&sink).await;
         let context = context(&proxy, time);
-        Ok(Life { name: name.to_owned(), proxy, sink, context, invocation: time.invocation })
+        Ok(Life {
+            name: name.to_owned(),
+            proxy,
+            sink,
+            context,
+            invocation: time.invocation,
+            resource_type: "Custom::LandfallStarterRole",
+            properties: properties(name, "one"),
+        })
     }
 
     fn give(&mut self, time: Time) {
@@ -172,14 +241,14 @@ impl Life {
     }
 
     pub fn request(&self, id: &str, kind: &str, physical_id: Option<&str>) -> Value {
-        let properties = properties(&self.name, "one");
+        let properties = self.properties.clone();
         let stack = format!("arn:aws:cloudformation:{REGION}:{ANALYTICS}:stack/{}/1", self.name);
         let mut request = json!({
             "RequestType": kind,
             "RequestId": id,
             "StackId": stack,
             "ResponseURL": format!("{}/{id}", self.sink.uri()),
-            "ResourceType": "Custom::LandfallStarterRole",
+            "ResourceType": self.resource_type,
             "LogicalResourceId": "Role",
             "ResourceProperties": properties,
         });

@@ -74,6 +74,7 @@ fn main() -> ExitCode {
         lifecycle::a_stack_of_one_account_makes_a_role_in_another,
         lifecycle::what_is_no_request_is_answered_or_refused,
         faults::a_call_that_fails_once_fails_no_request,
+        faults::a_call_that_fails_once_fails_no_notification,
         faults::a_call_that_always_fails_is_answered_in_time_and_a_repetition_converges,
         faults::an_answer_that_does_not_arrive_is_sent_again,
         secrets::no_line_of_the_provisioners_log_shows_a_secret,
