@@ -49,7 +49,7 @@ pub const PLENTY: Time = Time { invocation: Duration::from_secs(60), call: Durat
 
 /// Where nothing goes well, and the end is to be seen.
 const LITTLE: Time =
-    Time { invocation: Duration::from_secs(12), call: Duration::from_millis(1_500) };
+    Time { invocation: Duration::from_secs(20), call: Duration::from_millis(1_500) };
 
 pub fn a_call_that_fails_once_fails_no_request(stage: &Stage) -> Result<()> {
     stage.cloud.wait(async {
