@@ -92,6 +92,10 @@ impl<'a> Subject<'a> {
             Self::Role(role) => {
                 role.carry_out(context, owner, memory, is_removal, deadlines.work).await
             }
+            // The rules belong to whichever id stands: a late clean-up of an older one leaves them.
+            Self::Notifications(_) if is_removal && !memory.standing.is_empty() => {
+                Ok(BTreeMap::new())
+            }
             Self::Notifications(notifications) => {
                 notifications.carry_out(context, owner, is_removal, deadlines).await
             }

@@ -185,7 +185,7 @@ fn tags_fit(tags: &BTreeMap<String, String>, at: &mut At<'_>) {
         text.chars().all(|c| c.is_alphanumeric() || c == ' ' || "_.:/=+-@".contains(c))
     };
     for (name, value) in tags {
-        if name.starts_with("landfall:") || name.to_lowercase().starts_with("aws:") {
+        if ["landfall:", "aws:"].iter().any(|own| name.to_lowercase().starts_with(own)) {
             at.key(name).error(
                 "this name is reserved",
                 "tag names here do not begin with `landfall:` or `aws:`",
