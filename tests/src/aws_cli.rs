@@ -119,17 +119,6 @@ impl AwsCli {
         Ok(())
     }
 
-    /// Deletes a stack, and waits until it is gone.
-    pub fn delete_stack(&self, stack: &str) -> Result<()> {
-        self.run(["cloudformation", "delete-stack", "--stack-name", stack])?;
-        let status = self.settled(stack)?;
-        if status != "DELETE_COMPLETE" {
-            let reasons = self.failures_of(stack).join("\n  ");
-            bail!("failed to delete stack `{stack}`: {status}\n  {reasons}");
-        }
-        Ok(())
-    }
-
     /// The status of a stack, once nothing moves in it any more.
     fn settled(&self, stack: &str) -> Result<String> {
         let deadline = Instant::now() + TIME_TO_SETTLE;

@@ -7,11 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use aws_sdk_iam::Client;
-use aws_sdk_iam::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_iam::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_iam::types::{Role as IamRole, Tag};
 use landfall_core::policy::Document;
 use landfall_core::roles::{Conflict, Observed, Owner, Role, Step, diff, removal};
 use tokio::time::{Instant, sleep};
+
+use crate::told::told;
 
 /// The pause after the first round; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -337,12 +339,6 @@ where
     E: ProvideErrorMetadata + std::error::Error + 'static,
     R: std::fmt::Debug,
 {
-    let (code, message) = match error.as_service_error() {
-        Some(service) => (
-            service.code().unwrap_or("unknown").to_owned(),
-            service.message().unwrap_or("no message").to_owned(),
-        ),
-        None => ("unknown".to_owned(), DisplayErrorContext(error).to_string()),
-    };
+    let (code, message) = told(error);
     IamError::Call { operation, role: role.to_owned(), code, message }
 }

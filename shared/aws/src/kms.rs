@@ -5,11 +5,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aws_sdk_kms::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_kms::error::ProvideErrorMetadata;
 use aws_sdk_kms::types::{KeyManagerType, KeyMetadata, KeyState};
 use landfall_core::arn::RoleArn;
 use landfall_core::key_policy::{Verdict, admits};
 use tokio::time::{Instant, timeout_at};
+
+use crate::told::told;
 
 /// The alias of the key that AWS looks after for S3. Its policy admits who calls S3 from the account.
 const OWN_KEY_OF_S3: &str = "alias/aws/s3";
@@ -244,21 +246,6 @@ async fn policy_of(kms: &aws_sdk_kms::Client, key: &str) -> Result<String, KmsEr
     let answer = get.send().await.map_err(|error| failed(told(&error)))?;
     let missing = || failed(("unknown".to_owned(), "the answer has no policy".to_owned()));
     answer.policy.ok_or_else(missing)
-}
-
-/// AWS's code and message, or what went wrong before there was an answer.
-fn told<E, R>(error: &SdkError<E, R>) -> (String, String)
-where
-    E: ProvideErrorMetadata + std::error::Error + 'static,
-    R: std::fmt::Debug,
-{
-    match error.as_service_error() {
-        Some(service) => (
-            service.code().unwrap_or("unknown").to_owned(),
-            service.message().unwrap_or("no message").to_owned(),
-        ),
-        None => ("unknown".to_owned(), DisplayErrorContext(error).to_string()),
-    }
 }
 
 #[cfg(test)]

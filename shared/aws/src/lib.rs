@@ -8,3 +8,4 @@ pub mod iam;
 pub mod kms;
 pub mod lifecycle_table;
 pub mod telemetry;
+mod told;

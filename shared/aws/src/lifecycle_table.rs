@@ -9,10 +9,12 @@ use std::hash::{BuildHasher, Hasher};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use landfall_core::lifecycle::Memory;
 use tokio::time::{Instant, sleep};
+
+use crate::told::told;
 
 /// The pause before a lock that is held is asked for again; it grows.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -137,13 +139,9 @@ impl Table {
         E: ProvideErrorMetadata + std::error::Error + 'static,
         R: std::fmt::Debug,
     {
-        let message = match error.as_service_error() {
-            Some(service) => format!(
-                "{}: {}",
-                service.code().unwrap_or("unknown"),
-                service.message().unwrap_or("no message")
-            ),
-            None => DisplayErrorContext(error).to_string(),
+        let message = match (error.as_service_error(), told(error)) {
+            (Some(_), (code, message)) => format!("{code}: {message}"),
+            (None, (_, message)) => message,
         };
         let (id, table) = (id.to_owned(), self.name.clone());
         TableError::Call { doing, id, table, message, is_definite: is_definite(error) }
