@@ -2,10 +2,12 @@
 
 pub mod assumed_role;
 pub mod bucket_notifications;
+pub mod claims;
 pub mod config;
 pub mod glue;
 pub mod iam;
 pub mod kms;
+pub mod ledger;
 pub mod lifecycle_table;
 pub mod telemetry;
 mod told;

@@ -9,9 +9,11 @@
 pub mod arn;
 pub mod arrivals;
 mod at;
+pub mod batch;
 pub mod bucket_notifications;
 pub mod key_policy;
 pub mod lifecycle;
+pub mod moment;
 pub mod pattern;
 pub mod plan;
 pub mod policy;

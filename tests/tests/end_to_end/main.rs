@@ -7,6 +7,7 @@ mod crowd;
 mod delivered;
 mod denied;
 mod faults;
+mod ledger;
 mod lifecycle;
 mod notifications;
 mod provisioner_policy;
@@ -82,6 +83,11 @@ fn main() -> ExitCode {
         provisioner_policy::nobody_but_cloudformation_of_the_account_is_let_in_to_invoke_the_provisioner,
         provisioner_policy::no_role_exceeds_the_boundary_whatever_its_policies_say,
         notifications::rules_of_others_survive_ours_in_every_change,
+        ledger::arrivals_told_many_times_at_once_are_each_in_exactly_one_batch,
+        ledger::a_call_that_fails_while_arrivals_are_recorded_loses_and_doubles_none,
+        ledger::of_many_that_begin_a_batch_one_does_and_limits_hold_whoever_begins,
+        ledger::an_item_of_a_newer_version_is_left_alone_and_what_it_adds_survives,
+        ledger::a_claim_changes_hands_only_after_its_holder_has_ended,
         crowd::one_malformed_message_among_many_fails_alone,
         crowd::every_one_of_2000_uploads_reaches_a_run,
         teardown::a_local_cloud_that_is_interrupted_leaves_nothing_behind,

@@ -1,0 +1,112 @@
+//! The claims table, from the monitor's side; the jobs' side is `landfall.py`. An item a batch:
+//! `batch_id`, `holder` (the epoch and a nonce of the process), `epoch` of the holder, `ended`.
+
+use aws_config::SdkConfig;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::Region;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::types::AttributeValue;
+use landfall_core::batch::{Claim, EndOutcome};
+
+use crate::told::told;
+
+/// Why a claim could not be read or ended.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("failed to {doing} the claim on batch `{batch}` in table `{table}`: {message}")]
+pub struct ClaimError {
+    doing: &'static str,
+    batch: String,
+    table: String,
+    message: String,
+}
+
+/// The table of claims.
+#[derive(Debug, Clone)]
+pub struct Claims {
+    client: Client,
+    table: String,
+}
+
+impl Claims {
+    /// The table of this ARN, in the region that it names. Makes no call.
+    pub fn new(config: &SdkConfig, table_arn: &str) -> Self {
+        let fields: Vec<&str> = table_arn.split(':').collect();
+        let builder = aws_sdk_dynamodb::config::Builder::from(config);
+        let builder = match fields.get(3) {
+            Some(region) => builder.region(Region::new((*region).to_owned())),
+            None => builder,
+        };
+        let table = table_arn.rsplit('/').next().unwrap_or(table_arn).to_owned();
+        Self { client: Client::from_conf(builder.build()), table }
+    }
+
+    /// The claim on a batch as it is now.
+    ///
+    /// # Errors
+    /// The table does not answer, or the item is not understood.
+    pub async fn read(&self, batch: &str) -> Result<Claim, ClaimError> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .key("batch_id", AttributeValue::S(batch.to_owned()))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| self.failed("read", batch, &error))?;
+        let item = answer.item.unwrap_or_default();
+        let epoch = |name: &str| match item.get(name) {
+            None => Ok(None),
+            Some(value) => {
+                value.as_n().ok().and_then(|n| n.parse().ok()).map(Some).ok_or_else(|| {
+                    let message = format!("`{name}` is no epoch");
+                    let (batch, table) = (batch.to_owned(), self.table.clone());
+                    ClaimError { doing: "read", batch, table, message }
+                })
+            }
+        };
+        Ok(Claim { holder: epoch("epoch")?, ended: epoch("ended")?.unwrap_or(0) })
+    }
+
+    /// Says that the run of `epoch` has ended, unless the run of another epoch holds the claim. The
+    /// same again does no harm.
+    ///
+    /// # Errors
+    /// As [`Claims::read`].
+    pub async fn end(&self, batch: &str, epoch: u32) -> Result<EndOutcome, ClaimError> {
+        let answer = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key("batch_id", AttributeValue::S(batch.to_owned()))
+            .update_expression("SET #ended = :epoch")
+            .condition_expression(
+                "(attribute_not_exists(#holder) OR #epoch = :epoch OR #epoch <= #ended) \
+                 AND (attribute_not_exists(#ended) OR #ended < :epoch)",
+            )
+            .expression_attribute_names("#holder", "holder")
+            .expression_attribute_names("#epoch", "epoch")
+            .expression_attribute_names("#ended", "ended")
+            .expression_attribute_values(":epoch", AttributeValue::N(epoch.to_string()))
+            .send()
+            .await;
+        match answer {
+            Ok(_) => Ok(EndOutcome::Ended),
+            // What stands in the way is the core's to say.
+            Err(error) if error.code() == Some("ConditionalCheckFailedException") => {
+                Ok(self.read(batch).await?.ended(epoch).1)
+            }
+            Err(error) => Err(self.failed("end", batch, &error)),
+        }
+    }
+
+    fn failed<E, R>(&self, doing: &'static str, batch: &str, error: &SdkError<E, R>) -> ClaimError
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+        R: std::fmt::Debug,
+    {
+        let (code, message) = told(error);
+        let (batch, table) = (batch.to_owned(), self.table.clone());
+        ClaimError { doing, batch, table, message: format!("{code}: {message}") }
+    }
+}

@@ -1,0 +1,287 @@
+//! The ledger: the DynamoDB table that remembers arrivals and batches.
+//!
+//! | item | `pk` | `sk` | holds |
+//! |---|---|---|---|
+//! | arrival | `object#s3://BUCKET/KEY` | `ROUTE HASH` | the batch that an object version is in |
+//! | head | `head#ROUTE#HASH` | `head` | the batch of a group that is open |
+//! | batch | `batch#ID` | `batch` | [`Batch`] as JSON, and what the indexes need |
+//! | chunk | `chunk#ID#N` | `chunk` | some members of a batch |
+//! | slot | `slot#ACCOUNT/REGION/JOB` | `slot` | [`Slot`] as JSON |
+//!
+//! Indexes, all of keys only: `due` (shard, time), `awaits` (what a batch waits for), `routes` (route,
+//! time). They may be behind; what they lead to is read again from the table, consistently.
+//!
+//! A batch is written on condition that its revision is the one that was read. An item of a newer
+//! schema version is left alone: [`LedgerError::Newer`].
+
+mod item;
+mod record;
+mod search;
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
+use landfall_core::batch::{Batch, Chunk, Member, Slot};
+use landfall_core::moment::Time;
+
+pub use record::{Draft, Recorded};
+pub use search::{Found, Waiting};
+
+use crate::told::told;
+
+/// How long an arrival is remembered, and a chunk kept. They are never written again: to set their
+/// time to live when the batch is done would cost as much as to write them. No event is repeated after
+/// so long; SQS keeps a message for 14 days.
+const ARRIVALS_KEPT: Duration = Duration::from_secs(400 * 86_400);
+
+/// Why the ledger could not be read or written. Nothing that was there is lost by any of them.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum LedgerError {
+    #[error("failed to {doing} `{id}` in table `{table}`: {code}: {message}")]
+    Call { doing: &'static str, id: String, table: String, code: String, message: String },
+    #[error("failed to record arrivals of route `{route}` in time: others write to the same group")]
+    Contended { route: String },
+    #[error("failed to read `{id}`: it was written by a newer version of Landfall ({version})")]
+    Newer { id: String, version: u64 },
+    #[error("failed to read `{id}`: {problem}")]
+    Unreadable { id: String, problem: String },
+}
+
+impl LedgerError {
+    /// A stable identifier for logs and metrics.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Call { .. } => "ledger_failed",
+            Self::Contended { .. } => "ledger_contended",
+            Self::Newer { .. } => "ledger_newer",
+            Self::Unreadable { .. } => "ledger_unreadable",
+        }
+    }
+}
+
+/// The table.
+#[derive(Debug, Clone)]
+pub struct Ledger {
+    client: Client,
+    table: String,
+    /// How long a batch is kept after it is done.
+    retention: Duration,
+}
+
+impl Ledger {
+    /// The table of this name. Makes no call.
+    pub fn new(client: Client, table: String, retention: Duration) -> Self {
+        Self { client, table, retention }
+    }
+
+    /// A batch as it is now; `None` if there is none of this id.
+    ///
+    /// # Errors
+    /// The table does not answer, or the item is not understood.
+    pub async fn batch(&self, id: &str) -> Result<Option<Batch>, LedgerError> {
+        let (pk, sk) = item::batch_key(id);
+        match self.get(&pk, &sk).await? {
+            Some(found) => item::read_doc(&pk, &found).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The slot of a job; one that nobody wrote yet is empty.
+    ///
+    /// # Errors
+    /// As [`Ledger::batch`].
+    pub async fn slot(&self, job_key: &str) -> Result<Slot, LedgerError> {
+        let (pk, sk) = item::slot_key(job_key);
+        match self.get(&pk, &sk).await? {
+            Some(found) => item::read_doc(&pk, &found),
+            None => Ok(Slot::default()),
+        }
+    }
+
+    /// All members of a batch that is closed, in the order in which they were recorded.
+    ///
+    /// # Errors
+    /// As [`Ledger::batch`]; a chunk that is not there is an error too.
+    pub async fn members(&self, batch: &Batch) -> Result<Vec<Member>, LedgerError> {
+        let mut members = Vec::new();
+        for number in 0..batch.chunks {
+            let (pk, sk) = item::chunk_key(&batch.id, number);
+            let found = self.get(&pk, &sk).await?.ok_or_else(|| LedgerError::Unreadable {
+                id: pk.clone(),
+                problem: "it is not there".to_owned(),
+            })?;
+            members.extend(item::read_doc::<Chunk>(&pk, &found)?.members);
+        }
+        Ok(members)
+    }
+
+    /// Writes `batch` in the place of the revision that it has; returns it with the new one, or `None`
+    /// if the ledger has another by now.
+    ///
+    /// # Errors
+    /// The table does not answer: whether it was written is not known.
+    pub async fn write(&self, batch: Batch) -> Result<Option<Batch>, LedgerError> {
+        let written = Batch { revision: batch.revision + 1, ..batch };
+        let put = self.put_batch(&written)?;
+        let answer = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(put.item))
+            .set_condition_expression(put.condition_expression)
+            .set_expression_attribute_values(put.expression_attribute_values)
+            .send()
+            .await;
+        match answer {
+            Ok(_) => Ok(Some(written)),
+            // An attempt whose answer was lost may have written it: then it reads so.
+            Err(error) if error.code() == Some(REFUSED) => {
+                Ok(self.batch(&written.id).await?.filter(|found| *found == written))
+            }
+            Err(error) => Err(self.failed("write", &written.id, &error)),
+        }
+    }
+
+    /// Writes `batch` and takes it out of the slot of its job, in one.
+    ///
+    /// # Errors
+    /// As [`Ledger::write`].
+    pub async fn release(&self, batch: Batch) -> Result<Option<Batch>, LedgerError> {
+        loop {
+            let slot = self.slot(&batch.start.job_key()).await?;
+            if !slot.live.contains_key(&batch.id) {
+                return self.write(batch).await;
+            }
+            match self.write_with_slot(&batch, slot.without(&batch.id)).await? {
+                Held::Yes(written) => return Ok(Some(*written)),
+                Held::OtherBatch => return Ok(None),
+                // Another run of the job began or ended: the slot is read again.
+                Held::OtherSlot => pause().await,
+            }
+        }
+    }
+
+    /// Writes the step to `starting`, with the slot if there is one. Of several that try, one succeeds:
+    /// `None` is for all others, and for one that cannot tell.
+    ///
+    /// # Errors
+    /// As [`Ledger::write`].
+    pub async fn begin(
+        &self,
+        batch: Batch,
+        slot: Option<Slot>,
+    ) -> Result<Option<Batch>, LedgerError> {
+        let written = match slot {
+            Some(slot) => self.write_with_slot(&batch, slot).await?,
+            // In a transaction too: a repetition of the SDK's has the same token, so it is told that
+            // it succeeded. With `PutItem` it would be told that the condition does not hold.
+            None => self.transact(&batch, None).await?,
+        };
+        match written {
+            Held::Yes(batch) => Ok(Some(*batch)),
+            Held::OtherBatch | Held::OtherSlot => Ok(None),
+        }
+    }
+
+    async fn write_with_slot(&self, batch: &Batch, slot: Slot) -> Result<Held, LedgerError> {
+        let slot = Slot { revision: slot.revision + 1, ..slot };
+        let (pk, sk) = item::slot_key(&batch.start.job_key());
+        let put = self.put(item::doc(&pk, &sk, slot.v, slot.revision, &slot)?, slot.revision);
+        self.transact(batch, Some(put)).await
+    }
+
+    async fn transact(&self, batch: &Batch, slot: Option<Put>) -> Result<Held, LedgerError> {
+        let written = Batch { revision: batch.revision + 1, ..batch.clone() };
+        let puts = [Some(self.put_batch(&written)?), slot];
+        let items =
+            puts.into_iter().flatten().map(|put| TransactWriteItem::builder().put(put).build());
+        let mut conflicts = 0;
+        let items: Vec<TransactWriteItem> = items.collect();
+        loop {
+            let answer = self
+                .client
+                .transact_write_items()
+                .set_transact_items(Some(items.clone()))
+                .send()
+                .await;
+            let error = match answer {
+                Ok(_) => return Ok(Held::Yes(Box::new(written))),
+                Err(error) => error,
+            };
+            let reasons = item::reasons(&error);
+            if reasons.first().is_some_and(|reason| reason == item::REASON_REFUSED) {
+                return Ok(Held::OtherBatch);
+            }
+            if reasons.iter().any(|reason| reason == item::REASON_REFUSED) {
+                return Ok(Held::OtherSlot);
+            }
+            conflicts += 1;
+            if reasons.is_empty() || conflicts > 5 {
+                return Err(self.failed("write", &written.id, &error));
+            }
+            pause().await;
+        }
+    }
+
+    fn put_batch(&self, batch: &Batch) -> Result<Put, LedgerError> {
+        Ok(self.put(item::batch(batch, self.retention)?, batch.revision))
+    }
+
+    /// A put that holds if the item has the revision before this one.
+    fn put(&self, item: item::Item, revision: u64) -> Put {
+        let put = Put::builder().table_name(&self.table).set_item(Some(item));
+        let put = match revision {
+            1 => put.condition_expression("attribute_not_exists(pk)"),
+            _ => put
+                .condition_expression("revision = :before")
+                .expression_attribute_values(":before", item::number(revision - 1)),
+        };
+        // Table and item are set.
+        put.build().unwrap_or_else(|_| unreachable!("a put with all its parts"))
+    }
+
+    async fn get(&self, pk: &str, sk: &str) -> Result<Option<item::Item>, LedgerError> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .key("pk", AttributeValue::S(pk.to_owned()))
+            .key("sk", AttributeValue::S(sk.to_owned()))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| self.failed("read", pk, &error))?;
+        Ok(answer.item)
+    }
+
+    fn failed<E, R>(&self, doing: &'static str, id: &str, error: &SdkError<E, R>) -> LedgerError
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+        R: std::fmt::Debug,
+    {
+        let (code, message) = told(error);
+        LedgerError::Call { doing, id: id.to_owned(), table: self.table.clone(), code, message }
+    }
+}
+
+/// Whether a conditional write held.
+enum Held {
+    Yes(Box<Batch>),
+    OtherBatch,
+    OtherSlot,
+}
+
+const REFUSED: &str = "ConditionalCheckFailedException";
+
+/// A short while, of random length.
+async fn pause() {
+    tokio::time::sleep(Duration::from_millis(fastrand::u64(20..120))).await;
+}
+
+/// The time now, in the core's terms.
+pub fn now() -> Time {
+    let elapsed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    Time(u64::try_from(elapsed.unwrap_or_default().as_millis()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,262 @@
+//! Recording arrivals: each in exactly one batch of its route, however often it is told.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
+
+use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
+use landfall_core::batch::{Batch, Chunk, Closing, Member, Opening, SCHEMA_VERSION, Start, chunk};
+use landfall_core::moment::{Moment, Time};
+
+use super::item::{self, Item};
+use super::{ARRIVALS_KEPT, Ledger, LedgerError};
+
+/// The most items of a transaction.
+const MOST_ITEMS: usize = 100;
+
+/// The pause before a group that others write to is tried again; it grows, and is random.
+const FIRST_PAUSE: Duration = Duration::from_millis(25);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// Arrivals of one group of a route.
+#[derive(Debug)]
+pub struct Draft<'a> {
+    pub route: &'a str,
+    pub bucket: &'a str,
+    pub group: &'a BTreeMap<String, String>,
+    pub start: &'a Start,
+    pub closing: Closing,
+    pub members: &'a [Member],
+    pub markers: &'a [Member],
+}
+
+/// What became of them.
+#[derive(Debug, Default)]
+pub struct Recorded {
+    /// The batches that took them, as they were written last.
+    pub batches: Vec<Batch>,
+    /// Arrivals that were in the ledger already.
+    pub duplicates: usize,
+}
+
+impl Ledger {
+    /// Records the arrivals of `draft`. `id` gives the id of a batch that a member opens. When it
+    /// returns, each arrival is in the ledger, by this call or by one before it.
+    ///
+    /// # Errors
+    /// Not all are, and none is lost: to record them again is harmless. [`LedgerError::Contended`] if
+    /// the time until `deadline` did not suffice.
+    pub async fn record(
+        &self,
+        draft: &Draft<'_>,
+        id: impl Fn(&Member) -> String,
+        moment: impl Fn() -> Moment,
+        deadline: SystemTime,
+    ) -> Result<Recorded, LedgerError> {
+        let mut rest: Vec<&Member> = draft.members.iter().collect();
+        let mut markers: Vec<&Member> = draft.markers.iter().collect();
+        let mut recorded = Recorded::default();
+        let mut open: Option<Batch> = None;
+        let mut pause = FIRST_PAUSE;
+        while let Some(first) = rest.first().or(markers.first()) {
+            let head = match (&open, draft.closing.is_at_once()) {
+                (Some(_), _) | (None, true) => None,
+                (None, false) => {
+                    let head = self.head(draft).await?;
+                    open = head.open.clone();
+                    Some(head)
+                }
+            };
+            let moment = moment();
+            let base = match open.take() {
+                Some(batch) => batch,
+                None => draft.opening(id(first)).batch(&moment),
+            };
+            let attempt = Attempt::new(draft, &base, &rest, &markers, &moment);
+            let items =
+                self.items(draft, &attempt, head.filter(|_| base.revision == 0), moment.now)?;
+            let answer =
+                self.client.transact_write_items().set_transact_items(Some(items)).send().await;
+            let error = match answer {
+                Ok(_) => {
+                    rest.drain(..attempt.members);
+                    markers.drain(..attempt.markers);
+                    recorded.note(&attempt.batch);
+                    open = Some(attempt.batch).filter(item::is_open);
+                    pause = FIRST_PAUSE;
+                    continue;
+                }
+                Err(error) => error,
+            };
+            let reasons = item::reasons(&error);
+            if reasons.is_empty() {
+                return Err(self.failed("record arrivals of", draft.route, &error));
+            }
+            let is_known = |at: usize| reasons.get(at).is_some_and(|r| r == item::REASON_REFUSED);
+            let claims = attempt.members + attempt.markers;
+            let known = (0..claims).filter(|at| is_known(*at)).count();
+            if known > 0 {
+                // Told before: they are in a batch, this one or another.
+                recorded.duplicates += known;
+                let mut at = 0..;
+                rest.retain(|_| !at.next().is_some_and(|at| at < attempt.members && is_known(at)));
+                let mut at = attempt.members..;
+                markers.retain(|_| !at.next().is_some_and(|at| at < claims && is_known(at)));
+                // What one invocation brings goes on in its own batch, which nobody else writes to.
+                open = Some(base).filter(|b| b.revision > 0 && draft.closing.is_at_once());
+                continue;
+            }
+            // Others write to the same batch, or it was closed: look again.
+            let others_closed_it = (claims..reasons.len()).any(is_known);
+            open = Some(base).filter(|batch| {
+                draft.closing.is_at_once() && batch.revision > 0 && !others_closed_it
+            });
+            let left = deadline.duration_since(SystemTime::now()).unwrap_or_default();
+            let wait = pause.mul_f64(0.5 + fastrand::f64());
+            if left < wait {
+                return Err(LedgerError::Contended { route: draft.route.to_owned() });
+            }
+            tokio::time::sleep(wait).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+        // The last of what one invocation brought were repetitions: nothing more comes.
+        if let Some(batch) = open.filter(|_| draft.closing.is_at_once()) {
+            let whole = batch.with(0, false, true, &moment());
+            if let Some(whole) = self.write(whole).await? {
+                recorded.note(&whole);
+            }
+        }
+        Ok(recorded)
+    }
+
+    /// The group's head, and the batch that it names if that takes members still.
+    async fn head(&self, draft: &Draft<'_>) -> Result<Head, LedgerError> {
+        let (pk, sk) = item::head_key(draft.route, draft.group.iter());
+        let Some(found) = self.get(&pk, &sk).await? else {
+            return Ok(Head { pk, sk, names: None, open: None });
+        };
+        let names = found.get("batch").and_then(|value| value.as_s().ok()).cloned();
+        let batch = match &names {
+            Some(id) => self.batch(id).await?,
+            None => None,
+        };
+        let open = batch.filter(|batch| item::is_open(batch) && batch.room() > 0);
+        Ok(Head { pk, sk, names, open })
+    }
+
+    /// The items of one transaction: the arrivals, the batch, its chunk, and the head if it opens.
+    fn items(
+        &self,
+        draft: &Draft<'_>,
+        attempt: &Attempt<'_>,
+        head: Option<Head>,
+        now: Time,
+    ) -> Result<Vec<TransactWriteItem>, LedgerError> {
+        let batch = &attempt.batch;
+        let put = |item: Item| Put::builder().table_name(&self.table).set_item(Some(item));
+        let absent = |item: Item| put(item).condition_expression("attribute_not_exists(pk)");
+        let built = |put: aws_sdk_dynamodb::types::builders::PutBuilder| {
+            // Table and item are set.
+            let put = put.build().unwrap_or_else(|_| unreachable!("a put with all its parts"));
+            TransactWriteItem::builder().put(put).build()
+        };
+        let mut items: Vec<TransactWriteItem> = attempt
+            .arrivals
+            .iter()
+            .map(|member| {
+                let pk = item::object_key(draft.bucket, &member.key);
+                let sk = member.arrival_key(draft.route);
+                built(absent(item::arrival(&pk, &sk, &batch.id, now, ARRIVALS_KEPT)))
+            })
+            .collect();
+        items.push(TransactWriteItem::builder().put(self.put_batch(batch)?).build());
+        if let Some(number) = attempt.chunk_number {
+            let (pk, sk) = item::chunk_key(&batch.id, number);
+            let members = attempt.arrivals[..attempt.members].iter().map(|m| (*m).clone());
+            let chunk = Chunk { v: SCHEMA_VERSION, members: members.collect() };
+            let mut item = item::doc(&pk, &sk, SCHEMA_VERSION, 1, &chunk)?;
+            item.insert("expires".to_owned(), item::number((now + ARRIVALS_KEPT).seconds()));
+            items.push(built(absent(item)));
+        }
+        if let Some(Head { pk, sk, names, .. }) = head {
+            let item = Item::from([
+                ("pk".to_owned(), item::text(pk)),
+                ("sk".to_owned(), item::text(sk)),
+                ("v".to_owned(), item::number(SCHEMA_VERSION.into())),
+                ("batch".to_owned(), item::text(&batch.id)),
+                // Without it a group has no open batch, so the next arrival opens one.
+                ("expires".to_owned(), item::number((now + ARRIVALS_KEPT).seconds())),
+            ]);
+            items.push(built(match names {
+                Some(names) => put(item)
+                    // `batch` is a word of DynamoDB's own.
+                    .condition_expression("#batch = :names")
+                    .expression_attribute_names("#batch", "batch")
+                    .expression_attribute_values(":names", item::text(names)),
+                None => absent(item),
+            }));
+        }
+        Ok(items)
+    }
+}
+
+impl Draft<'_> {
+    fn opening(&self, id: String) -> Opening<'_> {
+        let Self { route, bucket, group, start, closing, .. } = *self;
+        Opening { id, route, bucket, group, start, closing }
+    }
+}
+
+impl Recorded {
+    fn note(&mut self, batch: &Batch) {
+        match self.batches.iter_mut().find(|known| known.id == batch.id) {
+            Some(known) => *known = batch.clone(),
+            None => self.batches.push(batch.clone()),
+        }
+    }
+}
+
+/// What names the open batch of a group.
+struct Head {
+    pk: String,
+    sk: String,
+    names: Option<String>,
+    open: Option<Batch>,
+}
+
+/// What one transaction is to record.
+struct Attempt<'a> {
+    /// Members, then markers.
+    arrivals: Vec<&'a Member>,
+    members: usize,
+    markers: usize,
+    chunk_number: Option<u32>,
+    /// The batch afterwards.
+    batch: Batch,
+}
+
+impl<'a> Attempt<'a> {
+    fn new(
+        draft: &Draft<'_>,
+        base: &Batch,
+        rest: &[&'a Member],
+        markers: &[&'a Member],
+        moment: &Moment,
+    ) -> Self {
+        let opens = base.revision == 0;
+        let room = match draft.closing.is_at_once() {
+            true => usize::MAX,
+            false => usize::try_from(base.room()).unwrap_or(usize::MAX),
+        };
+        let members = chunk(rest, opens).min(room);
+        // The batch, its chunk and the head are written too.
+        let left = (MOST_ITEMS - 3).saturating_sub(members);
+        let is_last = members == rest.len();
+        let with_markers = if is_last { markers.len().min(left) } else { 0 };
+        let is_whole = is_last && with_markers == markers.len();
+        let batch = base.with(members, with_markers > 0, is_whole, moment);
+        let arrivals = rest[..members].iter().chain(&markers[..with_markers]).copied().collect();
+        let chunk_number = (members > 0).then_some(base.chunks);
+        let batch = Batch { revision: base.revision + 1, ..batch };
+        Self { arrivals, members, markers: with_markers, chunk_number, batch }
+    }
+}

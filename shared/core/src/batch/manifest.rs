@@ -1,0 +1,163 @@
+//! The manifest of a batch: what its job reads.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Batch, Member, arguments, own_arguments};
+use crate::arrivals::{EventTime, compare_sequencers};
+use crate::plan::RefusalReason;
+use crate::template::Template;
+
+/// What all runs of a batch are given.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Prepared {
+    /// Distinct objects.
+    pub objects: u64,
+    /// `None` if an event did not tell.
+    pub bytes: Option<u64>,
+    /// Its S3 URI.
+    pub manifest: String,
+    pub arguments: BTreeMap<String, String>,
+}
+
+/// Why a batch has no manifest, or no arguments.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unprepared {
+    /// Trying again may help.
+    #[error("{0}")]
+    NotNow(String),
+    #[error("{0}")]
+    Refused(RefusalReason),
+}
+
+/// The distinct objects of a batch, in the order of their keys.
+#[derive(Debug)]
+pub struct Manifest {
+    members: Vec<Member>,
+}
+
+/// The form of Amazon Redshift's COPY manifest, with what pins the object beside it.
+#[derive(Serialize)]
+struct Entry<'a> {
+    url: String,
+    mandatory: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    meta: Option<Meta>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    etag: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Meta {
+    content_length: u64,
+}
+
+impl Manifest {
+    /// Of several versions of a key the newest by sequencer stands for all; where a sequencer is
+    /// missing nothing tells which is newer, and each stands for itself.
+    pub fn of(members: Vec<Member>) -> Self {
+        let mut by_key: BTreeMap<String, Vec<Member>> = BTreeMap::new();
+        for member in members {
+            by_key.entry(member.key.clone()).or_default().push(member);
+        }
+        Self { members: by_key.into_values().flat_map(newest).collect() }
+    }
+
+    pub fn objects(&self) -> u64 {
+        self.members.len() as u64
+    }
+
+    /// `None` if an event did not tell the size of an object.
+    pub fn bytes(&self) -> Option<u64> {
+        self.members.iter().try_fold(0_u64, |sum, member| sum.checked_add(member.size?))
+    }
+
+    /// JSON in ASCII, so that no layer between here and the job can change a key's encoding.
+    pub fn json(&self, bucket: &str) -> String {
+        let mut json = String::with_capacity(64 + self.members.len() * 200);
+        json.push_str("{\"entries\":[");
+        for (index, member) in self.members.iter().enumerate() {
+            json.push_str(if index == 0 { "\n" } else { ",\n" });
+            let entry = Entry {
+                url: format!("s3://{bucket}/{}", member.key),
+                mandatory: true,
+                meta: member.size.map(|content_length| Meta { content_length }),
+                version_id: member.version_id.as_deref(),
+                etag: member.etag.as_deref(),
+            };
+            push_ascii(&mut json, &entry);
+        }
+        json.push_str("\n]}\n");
+        json
+    }
+
+    /// What the runs of `batch` are given, with the manifest at `uri`.
+    ///
+    /// # Errors
+    /// An argument cannot be filled in.
+    pub fn prepared(
+        &self,
+        batch: &Batch,
+        uri: &str,
+        reader_role_arn: &str,
+        claims_table_arn: &str,
+    ) -> Result<Prepared, RefusalReason> {
+        let templates = batch.start.arguments.iter().map(|(name, text)| {
+            // It was a template when it was written.
+            let template = Template::parse(text).map_err(|_| RefusalReason::UnknownValue {
+                argument: name.clone(),
+                value: text.clone(),
+            });
+            template.map(|template| (name.clone(), template))
+        });
+        let templates = templates.collect::<Result<_, _>>()?;
+        let times = self.members.iter().filter_map(|m| EventTime::parse(m.event_time.as_deref()?));
+        let latest = times.max();
+        let mut arguments = arguments(&templates, |name| match name {
+            "batch_id" => Some(batch.id.clone()),
+            "count" => Some(self.objects().to_string()),
+            "bytes" => self.bytes().map(|bytes| bytes.to_string()),
+            "event_time" => latest.map(|time| time.to_string()),
+            known => batch.start.values.get(known).cloned(),
+        })?;
+        arguments.extend(own_arguments(&batch.id, uri, reader_role_arn, claims_table_arn));
+        Ok(Prepared {
+            objects: self.objects(),
+            bytes: self.bytes(),
+            manifest: uri.to_owned(),
+            arguments,
+        })
+    }
+}
+
+fn newest(versions: Vec<Member>) -> Vec<Member> {
+    let sequencers: Option<Vec<String>> = versions.iter().map(|m| m.sequencer.clone()).collect();
+    let Some(sequencers) = sequencers else {
+        return versions;
+    };
+    let newest = (0..versions.len())
+        .max_by(|one, other| compare_sequencers(&sequencers[*one], &sequencers[*other]));
+    versions.into_iter().enumerate().filter(|(at, _)| Some(*at) == newest).map(|(_, m)| m).collect()
+}
+
+fn push_ascii(out: &mut String, value: &impl Serialize) {
+    // Strings, numbers and structs of them always serialise.
+    let json = serde_json::to_string(value).unwrap_or_default();
+    if json.is_ascii() {
+        return out.push_str(&json);
+    }
+    for c in json.chars() {
+        if c.is_ascii() {
+            out.push(c);
+        } else {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                // Writing to a string cannot fail.
+                let _ = write!(out, "\\u{unit:04x}");
+            }
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! A model of everything around [`next`](super::next), for a model checker to walk through.
+//!
+//! `worker` is what the functions do, one call at a time: take a message, record its arrivals, carry
+//! out what `next` says. `glue` is the jobs' side: runs that are hidden for a while, claim, succeed
+//! and fail. `clock` lets time go by; `progress` asks whether the end can always be reached; `checks`
+//! holds the tests. This file has the state, the guards and the properties.
+//!
+//! What is shared with production is every decision: `next`, `Batch::with`, `Claim`, `Slot`. What is
+//! the model's own is that a conditional write is atomic, and that whoever decides takes the time
+//! before the call whose answer is decided on.
+//!
+//! Small on purpose: a batch or two, two workers, a clock of minutes, and a bounded number of each
+//! misfortune. A guard is taken away in what is around `next`, never by a switch in it.
+
+mod checks;
+mod clock;
+mod glue;
+mod progress;
+mod properties;
+mod recording;
+mod worker;
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use stateright::{Model, Property};
+
+use self::glue::{How, Run};
+use self::worker::Worker;
+use super::{Batch, Claim, Closing, Slot, State as BatchState};
+
+/// Each can be taken away alone, to see what it is for.
+#[derive(Clone, Copy, Debug)]
+pub struct Guards {
+    /// `starting` is written before the call.
+    pub write_ahead: bool,
+    /// A write holds only if the ledger has what was decided on.
+    pub revision: bool,
+    /// Nobody else looks for a run before its caller is certainly gone.
+    pub lease: bool,
+    /// For so long a run that is not seen may still be there.
+    pub reconciliation: bool,
+    /// Nothing between `next` and Glue makes a call again.
+    pub one_attempt: bool,
+    pub ack_after_record: bool,
+    /// The claims of arrivals and their batch are written together.
+    pub one_transaction: bool,
+    /// A run asks for the claim before any effect.
+    pub claim: bool,
+    /// A batch's outcome is that of the run that holds the claim.
+    pub outcome_by_holder: bool,
+    /// Only a run that has ended is said to have ended.
+    pub ended_once_final: bool,
+    /// The slot changes with the batch.
+    pub slot_with_batch: bool,
+    /// The time that is decided with was taken before the look.
+    pub time_before_look: bool,
+}
+
+impl Guards {
+    pub const ALL: Self = Self {
+        write_ahead: true,
+        revision: true,
+        lease: true,
+        reconciliation: true,
+        one_attempt: true,
+        ack_after_record: true,
+        one_transaction: true,
+        claim: true,
+        outcome_by_holder: true,
+        ended_once_final: true,
+        slot_with_batch: true,
+        time_before_look: true,
+    };
+}
+
+/// How often each misfortune can happen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Budget {
+    pub crashes: u8,
+    /// Messages that are delivered once more.
+    pub duplicates: u8,
+    /// Calls of `StartJobRun` whose answer is lost, with or without effect.
+    pub ambiguous: u8,
+    /// Calls that are refused for now.
+    pub refusals: u8,
+    /// Runs that fail.
+    pub failures: u8,
+    /// Searches that fail.
+    pub unclear: u8,
+    /// Events that arrive: all others are lost, and what they tell is found when it is due.
+    pub events: u8,
+    /// Parked batches that somebody returns.
+    pub returns: u8,
+}
+
+#[derive(Clone, Debug)]
+pub struct World {
+    pub guards: Guards,
+    /// The arrivals that each message brings.
+    pub messages: Vec<Vec<usize>>,
+    pub closing: Closing,
+    /// Whether the story begins when all is recorded, each arrival in a batch of its own.
+    pub recorded: bool,
+    /// Whether it goes on when a batch is closed.
+    pub starts: bool,
+    pub max_concurrent_runs: Option<u32>,
+    /// For how many minutes after its call a run may stay hidden; `None`: for ever.
+    pub hidden: Option<u8>,
+    /// In minutes, as `next` is told.
+    pub reconciliation: u8,
+    /// For how many minutes an invocation may live.
+    pub time_out: u8,
+    pub budget: Budget,
+}
+
+/// Without guards there can be ever more of them.
+const MANY: usize = 5;
+
+/// A batch in the ledger, and what is known of it elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Item {
+    pub batch: Arc<Batch>,
+    /// The arrivals in its chunks.
+    pub members: Vec<usize>,
+    pub claim: Claim,
+    /// Runs that did their work to the end.
+    pub effects: u8,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct State {
+    /// For each message its copies that are to be delivered.
+    pub queue: Vec<u8>,
+    /// For each arrival whether the ledger holds its claim.
+    pub claimed: Vec<bool>,
+    /// The batch that the group's head names.
+    pub head: Option<usize>,
+    pub batches: Vec<Item>,
+    pub slot: Arc<Slot>,
+    pub runs: Vec<Run>,
+    pub workers: [Option<Worker>; 2],
+    pub budget: Budget,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// A worker takes a message.
+    Take {
+        message: usize,
+    },
+    Duplicate {
+        message: usize,
+    },
+    /// The minute's tick finds a batch that is due.
+    Look {
+        batch: usize,
+    },
+    /// An event tells that a run has ended, once or again.
+    Event {
+        batch: usize,
+    },
+    Step {
+        worker: usize,
+        how: How,
+    },
+    Crash {
+        worker: usize,
+    },
+    /// A run becomes visible.
+    Appear {
+        run: usize,
+    },
+    /// Somebody returns a batch that is parked.
+    Return {
+        batch: usize,
+    },
+    /// A run asks for the claim.
+    Claim {
+        run: usize,
+    },
+    End {
+        run: usize,
+        well: bool,
+    },
+    /// A minute goes by.
+    Minute,
+}
+
+impl Model for World {
+    type State = State;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<State> {
+        let arrivals = self.messages.iter().flatten().max().map_or(0, |last| last + 1);
+        let batches: Vec<Item> = match self.recorded {
+            true => (0..arrivals).map(|arrival| self.item(arrival)).collect(),
+            false => Vec::new(),
+        };
+        vec![State {
+            queue: vec![u8::from(!self.recorded); self.messages.len()],
+            claimed: vec![self.recorded; arrivals],
+            head: None,
+            batches,
+            slot: Arc::default(),
+            runs: Vec::new(),
+            workers: [None, None],
+            budget: self.budget,
+        }]
+    }
+
+    fn actions(&self, state: &State, actions: &mut Vec<Action>) {
+        if state.workers.iter().any(Option::is_none) {
+            let waiting = (0..state.queue.len()).filter(|message| state.queue[*message] > 0);
+            actions.extend(waiting.map(|message| Action::Take { message }));
+            for batch in 0..state.batches.len() {
+                let it = &state.batches[batch].batch;
+                if self.waits(it) && it.due().is_some_and(|due| due <= clock::NOW) {
+                    actions.push(Action::Look { batch });
+                } else if state.budget.events > 0 && state.is_told_of(batch) {
+                    actions.push(Action::Event { batch });
+                }
+            }
+        }
+        if state.budget.duplicates > 0 {
+            let delivered = (0..state.queue.len()).filter(|message| state.queue[*message] == 0);
+            actions.extend(delivered.map(|message| Action::Duplicate { message }));
+        }
+        if state.budget.returns > 0 {
+            let parked = (0..state.batches.len()).filter(|at| state.batches[*at].is_parked());
+            actions.extend(parked.map(|batch| Action::Return { batch }));
+        }
+        for worker in 0..state.workers.len() {
+            self.worker_actions(state, worker, actions);
+        }
+        self.run_actions(state, actions);
+        if self.may_go_by(state) {
+            actions.push(Action::Minute);
+        }
+    }
+
+    fn next_state(&self, last: &State, action: Action) -> Option<State> {
+        let mut state = last.clone();
+        match action {
+            Action::Take { message } => self.take(&mut state, message),
+            Action::Duplicate { message } => {
+                state.budget.duplicates -= 1;
+                state.queue[message] += 1;
+            }
+            Action::Look { batch } => self.look(&mut state, batch, false),
+            Action::Event { batch } => {
+                state.budget.events -= 1;
+                self.look(&mut state, batch, true);
+            }
+            Action::Step { worker, how } => self.step(&mut state, worker, how),
+            Action::Crash { worker } => state.crash(self, worker),
+            Action::Appear { run } => state.runs[run].appear(),
+            Action::Return { batch } => self.give_back(&mut state, batch),
+            Action::Claim { run } => self.claim(&mut state, run),
+            Action::End { run, well } => state.end(run, well),
+            Action::Minute => self.minute(&mut state),
+        }
+        self.give_up(&mut state);
+        state.order_workers();
+        (state != *last).then_some(state)
+    }
+
+    fn within_boundary(&self, state: &State) -> bool {
+        state.runs.len() <= MANY
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        properties::properties()
+    }
+}
+
+impl World {
+    /// Whether something is still to be done about a batch.
+    pub fn waits(&self, batch: &Batch) -> bool {
+        batch.due().is_some() && (self.starts || matches!(batch.state, BatchState::Open { .. }))
+    }
+
+    /// Nobody is at work, nothing is to be delivered, and nothing is due any more.
+    pub fn is_at_rest(&self, state: &State) -> bool {
+        state.workers.iter().all(Option::is_none)
+            && state.queue.iter().all(|copies| *copies == 0)
+            && state.runs.iter().all(|run| !run.is_live())
+            && state.batches.iter().all(|it| !self.waits(&it.batch))
+    }
+
+    fn is_served(&self, state: &State) -> bool {
+        self.is_at_rest(state)
+            && state.claimed.iter().all(|claimed| *claimed)
+            && state.batches.iter().all(|it| !self.starts || it.has_succeeded())
+    }
+}
+
+impl Item {
+    fn is_parked(&self) -> bool {
+        matches!(self.batch.state, BatchState::Parked { .. })
+    }
+
+    fn has_succeeded(&self) -> bool {
+        matches!(self.batch.state, BatchState::Succeeded { .. })
+    }
+}
+
+impl State {
+    fn is_to_be_delivered(&self, messages: &[Vec<usize>], arrival: usize) -> bool {
+        (0..messages.len()).any(|message| {
+            messages[message].contains(&arrival)
+                && (self.queue[message] > 0
+                    || self.workers.iter().flatten().any(|it| it.message == Some(message)))
+        })
+    }
+
+    /// Whether an event can tell what this batch waits for.
+    fn is_told_of(&self, batch: usize) -> bool {
+        let ended = |run: usize| self.runs.get(run).is_some_and(|run| !run.is_live());
+        match &self.batches[batch].batch.state {
+            BatchState::Started { run_id, .. } => ended(glue::index(run_id)),
+            BatchState::Sealed { waits_for_slot: true, .. } => (0..self.runs.len()).any(ended),
+            _ => false,
+        }
+    }
+
+    /// Two states that differ in who is who are the same.
+    fn order_workers(&mut self) {
+        let hash = |worker: &Worker| {
+            let mut hasher = DefaultHasher::new();
+            worker.hash(&mut hasher);
+            hasher.finish()
+        };
+        let is_unordered = match &self.workers {
+            [Some(one), Some(other)] => hash(one) > hash(other),
+            [one, other] => one.is_none() && other.is_some(),
+        };
+        if is_unordered {
+            self.workers.swap(0, 1);
+        }
+    }
+}

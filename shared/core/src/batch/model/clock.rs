@@ -1,0 +1,128 @@
+//! Time: the clock stands still and what is written moves into the past, so that what only grows
+//! does not make two states of one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::worker::Stage;
+use super::{State, World};
+use crate::batch::{Batch, State as BatchState, Step};
+use crate::moment::{Moment, Time};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// It is always this late.
+pub const NOW: Time = Time(1_000 * 60_000);
+
+impl World {
+    pub fn reconciliation(&self) -> Duration {
+        match self.guards.reconciliation {
+            true => MINUTE * u32::from(self.reconciliation),
+            false => Duration::ZERO,
+        }
+    }
+
+    /// The moment of a worker that began so many minutes ago.
+    pub fn moment(&self, age: u8) -> Moment {
+        let left = match self.guards.lease {
+            // The error of the clocks is the one minute more.
+            true => MINUTE * u32::from(self.time_out + 1 - age),
+            false => Duration::ZERO,
+        };
+        Moment { now: NOW, lease: NOW + left, jitter: 0 }
+    }
+
+    /// Time stands still if there is nothing that could come of it. An invocation that is at its
+    /// time-out goes on in its last minute, or is cut off.
+    pub fn may_go_by(&self, state: &State) -> bool {
+        let waits = state.batches.iter().any(|it| self.waits(&it.batch))
+            || state.runs.iter().any(|run| run.hidden && self.hidden.is_some());
+        waits && state.workers.iter().flatten().all(|it| it.age < self.time_out)
+    }
+
+    pub fn minute(&self, state: &mut State) {
+        for it in &mut state.batches {
+            it.batch = self.older(&it.batch);
+        }
+        for worker in state.workers.iter_mut().flatten() {
+            worker.age += 1;
+            match &mut worker.stage {
+                Stage::Drive { local, step, .. } => {
+                    *local = self.older(local);
+                    if let Step::Write { batch, .. } | Step::Begin { batch, .. } = step {
+                        **batch = Batch::clone(&self.older(batch));
+                    }
+                }
+                Stage::Record { written, .. } => *written = self.older(written),
+                Stage::Known | Stage::Claim { .. } => {}
+            }
+        }
+        for run in state.runs.iter_mut().filter(|run| run.hidden) {
+            if let Some(longest) = self.hidden {
+                run.age += 1;
+                if run.age >= longest {
+                    run.appear();
+                }
+            }
+        }
+    }
+
+    /// The batch, a minute later.
+    fn older(&self, batch: &Batch) -> Arc<Batch> {
+        let mut batch = batch.clone();
+        let earlier = |time: &mut Time| *time = *time - MINUTE;
+        match &mut batch.state {
+            BatchState::Open { closes_at } => earlier(closes_at),
+            BatchState::Sealed { due, .. } => earlier(due),
+            BatchState::Starting { t0, lease, look_at } => {
+                [t0, lease, look_at].into_iter().for_each(earlier);
+            }
+            BatchState::Started { since, look_at, .. }
+            | BatchState::Failed { since, look_at, .. } => {
+                [since, look_at].into_iter().for_each(earlier);
+            }
+            BatchState::Succeeded { .. } | BatchState::Parked { .. } | BatchState::Empty => {}
+        }
+        if let Some(first) = &mut batch.first_arrival_at {
+            earlier(first);
+        }
+        if let Some(last) = &mut batch.last_arrival_at {
+            earlier(last);
+        }
+        Arc::new(self.same(batch))
+    }
+
+    /// The batch without what makes no difference to what becomes of it.
+    pub fn same(&self, mut batch: Batch) -> Batch {
+        batch.history.clear();
+        batch.deferrals = 0;
+        batch.opened_at = Time(0);
+        if !matches!(batch.state, BatchState::Open { .. }) {
+            (batch.first_arrival_at, batch.last_arrival_at) = (None, None);
+        }
+        // What was long ago is all the same.
+        let oldest = NOW - MINUTE * u32::from(2 * self.reconciliation + self.time_out + 2);
+        let long_ago = |time: &mut Time| *time = (*time).max(oldest);
+        let past = |time: &mut Time| *time = (*time).max(NOW);
+        match &mut batch.state {
+            BatchState::Open { closes_at } => {
+                past(closes_at);
+                batch.first_arrival_at.iter_mut().for_each(long_ago);
+                batch.last_arrival_at.iter_mut().for_each(long_ago);
+            }
+            BatchState::Sealed { due, .. } => past(due),
+            BatchState::Starting { t0, lease, look_at } => {
+                [t0, lease].into_iter().for_each(long_ago);
+                past(look_at);
+            }
+            BatchState::Started { since, look_at, .. }
+            | BatchState::Failed { since, look_at, .. } => {
+                long_ago(since);
+                past(look_at);
+            }
+            BatchState::Parked { message, .. } => message.clear(),
+            _ => {}
+        }
+        batch
+    }
+}

@@ -1,0 +1,110 @@
+//! What must never be, and what must happen somewhere for a check to mean something.
+
+use stateright::Property;
+
+use super::glue::{Phase, Run};
+use super::worker::Stage;
+use super::{Item, MANY, State, World};
+use crate::batch::State as BatchState;
+
+pub const KEPT: &str = "an arrival is in a batch, or still to be delivered";
+pub const ONE_BATCH: &str = "an arrival is in one batch";
+pub const ONE_START: &str = "a run is started when all before it have ended, and failed";
+pub const ONE_EFFECT: &str = "a batch has one effect";
+pub const TRUTHFUL: &str = "a batch that succeeded had its effect";
+pub const LIMITED: &str = "a job has no more runs than its limit";
+pub const SERVED: &str = "at rest, every batch succeeded";
+pub const FEW: &str = "the runs are few";
+pub const DONE: &str = "all is served";
+pub const CRASHED: &str = "all is served in spite of crashes";
+pub const FOUND: &str = "a run is found that nobody told of";
+pub const NOT_STARTED: &str = "a start that had no effect is made again";
+pub const RETRIED: &str = "a run fails and another one succeeds";
+pub const LOSER: &str = "a run loses the claim";
+pub const PARKED: &str = "a batch is parked";
+pub const RETURNED: &str = "a batch succeeds that was returned";
+pub const DUPLICATE: &str = "a duplicate is dropped";
+pub const TOGETHER: &str = "messages share a batch";
+pub const FOLLOW_UP: &str = "what comes after the close is in another batch";
+pub const WAITED: &str = "a batch waits for a slot";
+
+pub fn properties() -> Vec<Property<World>> {
+    fn any_run(state: &State, is: impl Fn(&Run) -> bool) -> bool {
+        state.runs.iter().any(is)
+    }
+    vec![
+        Property::always(KEPT, |world: &World, state: &State| {
+            (0..state.claimed.len()).all(|arrival| {
+                state.batches.iter().any(|it| it.members.contains(&arrival))
+                    || state.is_to_be_delivered(&world.messages, arrival)
+            })
+        }),
+        Property::always(ONE_BATCH, |_, state: &State| {
+            (0..state.claimed.len()).all(|arrival| {
+                let members = state.batches.iter().flat_map(|it| &it.members);
+                members.filter(|member| **member == arrival).count() <= 1
+            })
+        }),
+        Property::always(ONE_START, |world: &World, state: &State| {
+            world.hidden.is_none()
+                || (0..state.batches.len()).all(|batch| {
+                    let runs = state.runs.iter().filter(|run| run.batch == batch);
+                    runs.filter(|run| run.phase != Phase::Failed).count() <= 1
+                })
+        }),
+        Property::always(ONE_EFFECT, |_, state: &State| {
+            state.batches.iter().all(|it| it.effects <= 1)
+        }),
+        Property::always(TRUTHFUL, |_, state: &State| {
+            state.batches.iter().all(|it| it.effects > 0 || !it.has_succeeded())
+        }),
+        Property::always(LIMITED, |world: &World, state: &State| {
+            let live = state.runs.iter().filter(|run| run.is_live()).count();
+            world.max_concurrent_runs.is_none_or(|most| live as u32 <= most)
+        }),
+        Property::always(SERVED, |world: &World, state: &State| {
+            !world.is_at_rest(state) || world.is_served(state)
+        }),
+        Property::always(FEW, |_, state: &State| state.runs.len() < MANY),
+        Property::sometimes(DONE, |world: &World, state: &State| world.is_served(state)),
+        Property::sometimes(CRASHED, |world: &World, state: &State| {
+            world.is_served(state) && state.budget.crashes < world.budget.crashes
+        }),
+        Property::sometimes(FOUND, |world: &World, state: &State| {
+            world.budget.ambiguous > state.budget.ambiguous
+                && world.is_served(state)
+                && state.batches.iter().all(|it| it.batch.epoch == 1)
+        }),
+        Property::sometimes(NOT_STARTED, |world: &World, state: &State| {
+            world.is_served(state)
+                && state.batches.iter().any(|it| it.batch.epoch as usize > state.runs.len())
+        }),
+        Property::sometimes(RETRIED, |world: &World, state: &State| {
+            world.is_served(state) && any_run(state, |run| run.phase == Phase::Failed)
+        }),
+        Property::sometimes(LOSER, |_, state: &State| {
+            any_run(state, |run| run.phase == Phase::Lost)
+        }),
+        Property::sometimes(PARKED, |world: &World, state: &State| {
+            world.is_at_rest(state) && state.batches.iter().any(Item::is_parked)
+        }),
+        Property::sometimes(RETURNED, |world: &World, state: &State| {
+            world.is_served(state) && state.budget.returns < world.budget.returns
+        }),
+        Property::sometimes(DUPLICATE, |_, state: &State| {
+            state.workers.iter().flatten().any(|it| it.stage == Stage::Known)
+        }),
+        Property::sometimes(TOGETHER, |_, state: &State| {
+            state.batches.iter().any(|it| it.members.len() > 1)
+        }),
+        Property::sometimes(FOLLOW_UP, |_, state: &State| {
+            state.head.is_some() && state.batches.len() > 1
+        }),
+        Property::sometimes(WAITED, |_, state: &State| {
+            state
+                .batches
+                .iter()
+                .any(|it| matches!(it.batch.state, BatchState::Sealed { waits_for_slot: true, .. }))
+        }),
+    ]
+}

@@ -1,0 +1,90 @@
+//! How what a message brings gets into the ledger.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::worker::{Stage, Worker};
+use super::{Item, State, World};
+use crate::batch::{Batch, Claim, Opening, RunState, Seen, Start, State as BatchState};
+use crate::moment::Moment;
+
+impl World {
+    fn opening(&self, arrival: usize, moment: &Moment) -> Batch {
+        let start = Start {
+            target: String::new(),
+            account: String::new(),
+            region: String::new(),
+            starter_role_arn: String::new(),
+            job: String::new(),
+            arguments: BTreeMap::new(),
+            values: BTreeMap::new(),
+            max_concurrent_runs: self.max_concurrent_runs,
+            max_runs_per_hour: None,
+            attempts: 3,
+            retry_states: vec![RunState::Failed],
+        };
+        let id = arrival.to_string();
+        let group = &BTreeMap::new();
+        let closing = self.closing;
+        Opening { id, route: "", bucket: "", group, start: &start, closing }.batch(moment)
+    }
+
+    /// A batch of one arrival, closed.
+    pub fn item(&self, arrival: usize) -> Item {
+        let moment = self.moment(0);
+        let batch = self.opening(arrival, &moment).with(1, false, true, &moment);
+        let (batch, claim) = (Arc::new(self.same(batch)), Claim::default());
+        Item { batch, members: vec![arrival], claim, effects: 0 }
+    }
+
+    pub fn take(&self, state: &mut State, message: usize) {
+        state.queue[message] -= 1;
+        let mut worker = Worker { message: Some(message), own: None, age: 0, stage: Stage::Known };
+        worker.stage = self.read(state, &worker);
+        state.employ(worker);
+    }
+
+    /// What the arrivals of a message still need.
+    pub fn read(&self, state: &State, worker: &Worker) -> Stage {
+        let moment = self.moment(worker.age);
+        let message = worker.message.map_or(&[][..], |message| &self.messages[message]);
+        let mut new = message.iter().filter(|arrival| !state.claimed[**arrival]);
+        let Some(&arrival) = new.next() else {
+            return match worker.own {
+                Some(own) => self.drive(state, own, Seen::Nothing, worker.age),
+                None => Stage::Known,
+            };
+        };
+        let is_last = new.next().is_none();
+        let into = if self.closing.is_at_once() { worker.own } else { state.head };
+        let is_open = |it: &Item| matches!(it.batch.state, BatchState::Open { .. });
+        let into = into.filter(|batch| is_open(&state.batches[*batch]));
+        let batch = match into {
+            Some(batch) => Batch::clone(&state.batches[batch].batch),
+            None => self.opening(arrival, &moment),
+        };
+        let written = Arc::new(self.same(batch.with(1, false, is_last, &moment)));
+        Stage::Record { arrival, is_last, into, fresh: true, written }
+    }
+
+    pub fn record(
+        &self,
+        state: &mut State,
+        arrival: usize,
+        into: Option<usize>,
+        written: Arc<Batch>,
+    ) -> usize {
+        state.claimed[arrival] |= self.guards.one_transaction;
+        let batch = into.unwrap_or(state.batches.len());
+        match into {
+            Some(batch) => state.write(batch, written),
+            None => {
+                state.head = Some(batch).filter(|_| !self.closing.is_at_once());
+                let (members, claim) = (Vec::new(), Claim::default());
+                state.batches.push(Item { batch: written, members, claim, effects: 0 });
+            }
+        }
+        state.batches[batch].members.push(arrival);
+        batch
+    }
+}

@@ -1,0 +1,340 @@
+//! The functions: what an invocation does, one call at a time, around the real [`next`].
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::clock::NOW;
+use super::glue::{How, Phase, index};
+use super::{Action, State, World};
+use crate::batch::{
+    Batch, Claim, FoundRun, Lookup, Prepared, RunState, Seen, Settings, StartOutcome,
+    State as BatchState, Step, next,
+};
+use crate::moment::{Moment, Time};
+
+/// What is done next.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// One transaction: the claim of an arrival, and the batch with it.
+    Record { arrival: usize, is_last: bool, into: Option<usize>, fresh: bool, written: Arc<Batch> },
+    /// The claim alone, where it is not written with the batch.
+    Claim { arrival: usize, batch: usize },
+    /// All arrivals of the message are in batches already.
+    Known,
+    /// `fresh`: the ledger still has what was decided on.
+    Drive { batch: usize, local: Arc<Batch>, fresh: bool, slot_fresh: bool, step: Step },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Worker {
+    /// That it acknowledges at its end; the monitor has none.
+    pub message: Option<usize>,
+    /// The batch that it opened for what it brings.
+    pub own: Option<usize>,
+    /// In minutes.
+    pub age: u8,
+    pub stage: Stage,
+}
+
+impl World {
+    pub fn give_back(&self, state: &mut State, batch: usize) {
+        state.budget.returns -= 1;
+        if let Some(returned) = state.batches[batch].batch.returned(NOW) {
+            state.write(batch, Arc::new(self.same(returned)));
+        }
+    }
+
+    pub fn look(&self, state: &mut State, batch: usize, wake: bool) {
+        let seen = if wake { Seen::Wake } else { Seen::Nothing };
+        let stage = self.drive(state, batch, seen, 0);
+        let rests = matches!(stage, Stage::Drive { step: Step::Rest, .. });
+        if !rests {
+            state.employ(Worker { message: None, own: None, age: 0, stage });
+        }
+    }
+
+    /// What is to be done about a batch that was just read.
+    pub fn drive(&self, state: &State, batch: usize, seen: Seen, age: u8) -> Stage {
+        let local = state.batches[batch].batch.clone();
+        self.decide(batch, local, seen, &self.moment(age))
+    }
+
+    fn decide(&self, batch: usize, local: Arc<Batch>, seen: Seen, moment: &Moment) -> Stage {
+        let settings = Settings { reconciliation: self.reconciliation() };
+        let (mut local, mut seen) = (local, seen);
+        let step = loop {
+            if !self.waits(&local) {
+                break Step::Rest;
+            }
+            match next(&local, &seen, moment, &settings) {
+                Step::Prepare => seen = Seen::Prepared(Ok(prepared())),
+                Step::Assume(batch) => {
+                    local = Arc::new(self.same(*batch));
+                    // It was due, or awake, and still is.
+                    seen = Seen::Wake;
+                }
+                Step::Write { batch, releases } => {
+                    break Step::Write { batch: Box::new(self.same(*batch)), releases };
+                }
+                Step::Begin { batch, slot } => {
+                    break Step::Begin { batch: Box::new(self.same(*batch)), slot };
+                }
+                // All there is was begun since then.
+                Step::Lookup { .. } => break Step::Lookup { since: Time(0) },
+                step => break step,
+            }
+        };
+        Stage::Drive { batch, local, fresh: true, slot_fresh: true, step }
+    }
+
+    pub fn worker_actions(&self, state: &State, worker: usize, actions: &mut Vec<Action>) {
+        let Some(it) = &state.workers[worker] else { return };
+        actions.push(Action::Step { worker, how: How::Well });
+        if let Stage::Drive { step, .. } = &it.stage {
+            let budget = state.budget;
+            let more = match step {
+                Step::Start => [
+                    (budget.refusals, How::Refused),
+                    (budget.ambiguous, How::LostWithEffect),
+                    (budget.ambiguous, How::LostWithout),
+                ]
+                .to_vec(),
+                Step::Lookup { .. } => vec![(budget.unclear, How::Unclear)],
+                _ => Vec::new(),
+            };
+            let more = more.into_iter().filter(|(left, _)| *left > 0);
+            actions.extend(more.map(|(_, how)| Action::Step { worker, how }));
+        }
+        if state.budget.crashes > 0 {
+            actions.push(Action::Crash { worker });
+        }
+    }
+
+    pub fn step(&self, state: &mut State, worker: usize, how: How) {
+        let Some(mut it) = state.workers[worker].take() else { return };
+        let stage = match it.stage.clone() {
+            Stage::Record { arrival, is_last, into, fresh, written } => {
+                let is_free = !state.claimed[arrival];
+                let is_head = self.closing.is_at_once()
+                    || into == state.head.filter(|head| state.is_open(*head));
+                if !(is_free && is_head && (fresh || !self.guards.revision)) {
+                    Some(self.read(state, &it))
+                } else {
+                    let batch = self.record(state, arrival, into, written);
+                    it.own = Some(batch);
+                    Some(match (self.guards.one_transaction, is_last) {
+                        (false, _) => Stage::Claim { arrival, batch },
+                        (true, false) => self.read(state, &it),
+                        (true, true) => self.drive(state, batch, Seen::Nothing, it.age),
+                    })
+                }
+            }
+            Stage::Claim { arrival, batch: _ } => {
+                state.claimed[arrival] = true;
+                Some(self.read(state, &it))
+            }
+            Stage::Known => None,
+            Stage::Drive { step: Step::Rest, .. } => None,
+            Stage::Drive { .. } => self.call(state, &it, how),
+        };
+        let stage = stage.filter(|stage| {
+            // A message is still to be acknowledged.
+            it.message.is_some() || !matches!(stage, Stage::Drive { step: Step::Rest, .. })
+        });
+        state.workers[worker] = stage.map(|stage| Worker { stage, ..it });
+    }
+
+    /// Carries out the step of a worker; `None` if it has lost against another.
+    fn call(&self, state: &mut State, it: &Worker, how: How) -> Option<Stage> {
+        let Stage::Drive { batch, local, fresh, slot_fresh, step } = &it.stage else { return None };
+        let (index_of, batch, moment) = (index, *batch, self.moment(it.age));
+        let holds = *fresh || !self.guards.revision;
+        let rest = Stage::Drive {
+            batch,
+            local: local.clone(),
+            fresh: true,
+            slot_fresh: true,
+            step: Step::Rest,
+        };
+        let (local, seen) = match step.clone() {
+            Step::Write { batch: written, releases } if holds => {
+                let written = Arc::new(*written);
+                state.write(batch, written.clone());
+                if releases {
+                    state.slot_write(state.slot.without(&written.id));
+                }
+                (written, Seen::Nothing)
+            }
+            Step::Begin { batch: written, .. } if !self.guards.write_ahead => {
+                (Arc::new(*written), Seen::Begun)
+            }
+            Step::Begin { batch: written, slot }
+                if holds && (*slot_fresh || slot.is_none() || !self.guards.slot_with_batch) =>
+            {
+                let written = Arc::new(*written);
+                state.write(batch, written.clone());
+                slot.into_iter().for_each(|slot| state.slot_write(slot));
+                (written, Seen::Begun)
+            }
+            Step::Write { .. } | Step::Begin { .. } => return Some(rest),
+            Step::ReadSlot => (local.clone(), Seen::Slot((*state.slot).clone())),
+            Step::Start => {
+                let outcome = self.start(state, batch, local.epoch, how);
+                (local.clone(), Seen::Start(outcome))
+            }
+            Step::Lookup { .. } => (local.clone(), Seen::Lookup(state.search(batch, how))),
+            Step::Follow { run_id } => {
+                let run = state.runs[index_of(&run_id)];
+                let seen = match run.phase {
+                    _ if run.hidden => None,
+                    Phase::Succeeded | Phase::Lost => Some(RunState::Succeeded),
+                    Phase::Failed => Some(RunState::Failed),
+                    _ if !self.guards.ended_once_final => Some(RunState::Failed),
+                    Phase::Begun | Phase::Holds => Some(RunState::Running),
+                };
+                (local.clone(), Seen::Run(seen))
+            }
+            Step::ReadClaim { run_state } => {
+                let mut claim = state.batches[batch].claim;
+                if !self.guards.outcome_by_holder
+                    && let BatchState::Started { epoch, .. } = local.state
+                {
+                    claim = Claim { holder: Some(epoch), ended: 0 };
+                }
+                (local.clone(), Seen::Claim { run_state, claim })
+            }
+            Step::EndClaim { epoch } => {
+                let (claim, outcome) = state.batches[batch].claim.ended(epoch);
+                state.batches[batch].claim = claim;
+                (local.clone(), Seen::ClaimEnded(outcome))
+            }
+            Step::Rest | Step::Prepare | Step::Assume(_) => return Some(rest),
+        };
+        let late = match (&seen, self.guards.time_before_look) {
+            (Seen::Lookup(_), false) => Duration::from_secs(60),
+            _ => Duration::ZERO,
+        };
+        let decided = self.decide(batch, local, seen, &Moment { now: moment.now + late, ..moment });
+        // What was read before a call may be out of date after it.
+        Some(match decided {
+            Stage::Drive { batch, local, step: next, .. } => Stage::Drive {
+                batch,
+                local,
+                fresh: *fresh,
+                slot_fresh: *slot_fresh || matches!(step, Step::ReadSlot),
+                step: next,
+            },
+            stage => stage,
+        })
+    }
+
+    fn start(&self, state: &mut State, batch: usize, epoch: u32, how: How) -> StartOutcome {
+        let lost = StartOutcome::Unknown(String::new());
+        match how {
+            How::Refused => {
+                state.budget.refusals -= 1;
+                let (code, message) = (String::new(), String::new());
+                StartOutcome::NotNow { code, message, waits_for_slot: false }
+            }
+            How::LostWithEffect => {
+                state.budget.ambiguous -= 1;
+                self.begin(state, batch, epoch);
+                match self.guards.one_attempt {
+                    true => lost,
+                    false => StartOutcome::Started(self.begin(state, batch, epoch)),
+                }
+            }
+            How::LostWithout => {
+                state.budget.ambiguous -= 1;
+                lost
+            }
+            How::Well | How::Unclear => StartOutcome::Started(self.begin(state, batch, epoch)),
+        }
+    }
+
+    /// What others have decided on is out of date. One whose next write cannot hold, and that has
+    /// nothing to do before it but look, has no effect any more.
+    pub fn give_up(&self, state: &mut State) {
+        if !(self.guards.revision && self.guards.write_ahead && self.guards.slot_with_batch) {
+            return;
+        }
+        for worker in &mut state.workers {
+            let Some(Worker { message, stage, .. }) = worker else { continue };
+            if let Stage::Drive { batch, local, fresh: fresh @ false, step, .. } = stage
+                && !matches!(step, Step::Start | Step::EndClaim { .. })
+            {
+                *local = state.batches[*batch].batch.clone();
+                (*fresh, *step) = (true, Step::Rest);
+                if message.is_none() {
+                    *worker = None;
+                }
+            }
+        }
+    }
+
+    /// Whether the message of a worker that dies comes again.
+    pub fn comes_again(&self) -> bool {
+        self.guards.ack_after_record
+    }
+}
+
+fn prepared() -> Prepared {
+    let (manifest, arguments) = (String::new(), BTreeMap::new());
+    Prepared { objects: 1, bytes: None, manifest, arguments }
+}
+
+impl State {
+    pub fn employ(&mut self, worker: Worker) {
+        if let Some(idle) = self.workers.iter_mut().find(|it| it.is_none()) {
+            *idle = Some(worker);
+        }
+    }
+
+    pub fn is_open(&self, batch: usize) -> bool {
+        matches!(self.batches[batch].batch.state, BatchState::Open { .. })
+    }
+
+    /// What others have decided is out of date. Whoever writes is not among the workers meanwhile.
+    pub fn write(&mut self, batch: usize, written: Arc<Batch>) {
+        self.batches[batch].batch = written;
+        for worker in self.workers.iter_mut().flatten() {
+            match &mut worker.stage {
+                Stage::Drive { batch: other, fresh, .. } if *other == batch => *fresh = false,
+                Stage::Record { into: Some(other), fresh, .. } if *other == batch => {
+                    *fresh = false;
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn slot_write(&mut self, slot: crate::batch::Slot) {
+        self.slot = Arc::new(slot);
+        for worker in self.workers.iter_mut().flatten() {
+            if let Stage::Drive { slot_fresh, .. } = &mut worker.stage {
+                *slot_fresh = false;
+            }
+        }
+    }
+
+    fn search(&mut self, batch: usize, how: How) -> Lookup {
+        if how == How::Unclear {
+            self.budget.unclear -= 1;
+            return Lookup::Unclear(String::new());
+        }
+        let seen =
+            self.runs.iter().enumerate().filter(|(_, run)| run.batch == batch && !run.hidden);
+        let found = seen.map(|(at, run)| FoundRun { epoch: run.epoch, run_id: at.to_string() });
+        Lookup::Complete(found.collect())
+    }
+
+    pub fn crash(&mut self, world: &World, worker: usize) {
+        self.budget.crashes -= 1;
+        if let Some(Worker { message: Some(message), .. }) = self.workers[worker].take()
+            && world.comes_again()
+        {
+            self.queue[message] += 1;
+        }
+    }
+}

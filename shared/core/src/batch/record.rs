@@ -1,0 +1,216 @@
+//! How arrivals become members of a batch, and when a batch closes.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{Batch, SCHEMA_VERSION, Start, State};
+use crate::arrivals::Arrival;
+use crate::moment::{Moment, Time};
+
+/// The most arrivals of one transaction: DynamoDB admits 100 items, and a chunk and the batch are
+/// written with them. What opens a batch writes its group's head too.
+const MOST_ARRIVALS: usize = 98;
+
+/// The most bytes of a chunk: DynamoDB admits 400 KB in an item and 4 MB in a transaction.
+const MOST_CHUNK_BYTES: usize = 250_000;
+
+/// When a batch closes, whichever comes first. With none of them: at once.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Closing {
+    /// So long after its first arrival.
+    pub window_secs: Option<u64>,
+    /// When nothing has arrived for so long.
+    pub quiet_secs: Option<u64>,
+    /// So long after the marker or the first member, whichever came later.
+    pub settle_secs: u64,
+    pub max_objects: Option<u64>,
+}
+
+impl Closing {
+    /// Whether a batch is what one invocation brought.
+    pub fn is_at_once(&self) -> bool {
+        self.window_secs.is_none() && self.quiet_secs.is_none()
+    }
+}
+
+/// One object version in a batch. Its bucket is the batch's.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Member {
+    pub key: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version_id: Option<String>,
+    /// Without quotes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etag: Option<String>,
+    /// In bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sequencer: Option<String>,
+    /// RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_time: Option<String>,
+}
+
+impl From<&Arrival> for Member {
+    fn from(arrival: &Arrival) -> Self {
+        Self {
+            key: arrival.key.clone(),
+            version_id: arrival.version_id.clone(),
+            etag: arrival.etag.clone(),
+            size: arrival.size,
+            sequencer: arrival.sequencer.clone(),
+            event_time: arrival.event_time.map(|time| time.to_string()),
+        }
+    }
+}
+
+impl Member {
+    /// What makes two events of one key tell of the same object version: its version id, else its
+    /// sequencer, else how it looks.
+    pub fn identity(&self) -> String {
+        match (&self.version_id, &self.sequencer) {
+            (Some(version), _) => format!("version {version}"),
+            (None, Some(sequencer)) => format!("sequencer {sequencer}"),
+            (None, None) => {
+                format!("look {:?} {:?} {:?}", self.etag, self.size, self.event_time)
+            }
+        }
+    }
+
+    /// The sort key of its arrival's item: 32 hexadecimal digits behind the route's name. An object
+    /// has an item for each route and version.
+    pub fn arrival_key(&self, route: &str) -> String {
+        format!("{route} {}", super::hex(&Sha256::digest(self.identity())[..16]))
+    }
+}
+
+/// An item of the ledger: some members of a batch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chunk {
+    pub v: u32,
+    pub members: Vec<Member>,
+}
+
+/// What a batch is opened with.
+#[derive(Debug, Clone)]
+pub struct Opening<'a> {
+    pub id: String,
+    pub route: &'a str,
+    pub bucket: &'a str,
+    pub group: &'a BTreeMap<String, String>,
+    pub start: &'a Start,
+    pub closing: Closing,
+}
+
+impl Opening<'_> {
+    /// A batch without members, before its first write.
+    pub fn batch(&self, moment: &Moment) -> Batch {
+        let now = moment.now;
+        let mut batch = Batch {
+            v: SCHEMA_VERSION,
+            id: self.id.clone(),
+            route: self.route.to_owned(),
+            bucket: self.bucket.to_owned(),
+            group: self.group.clone(),
+            start: self.start.clone(),
+            closing: self.closing,
+            state: State::Open { closes_at: moment.lease },
+            epoch: 0,
+            failures: 0,
+            deferrals: 0,
+            opened_at: now,
+            first_arrival_at: None,
+            last_arrival_at: None,
+            marker_at: None,
+            members: 0,
+            chunks: 0,
+            prepared: None,
+            runs: Vec::new(),
+            holds_slot: false,
+            history: Vec::new(),
+            revision: 0,
+            unknown: BTreeMap::new(),
+        };
+        batch.told(now, "opened", "");
+        batch
+    }
+}
+
+/// How many of `members` one transaction can record; one at least.
+pub fn chunk(members: &[&Member], opens: bool) -> usize {
+    let most = if opens { MOST_ARRIVALS - 1 } else { MOST_ARRIVALS };
+    let mut bytes = 0;
+    let fitting = members.iter().take(most).take_while(|member| {
+        // A control character takes six bytes in JSON.
+        let text = |text: &Option<String>| text.as_deref().map_or(0, |text| text.len() * 6);
+        let key: usize = member.key.bytes().map(|b| if b < 0x20 { 6 } else { 2 }).sum();
+        bytes += key + text(&member.version_id) + text(&member.etag) + 200;
+        bytes <= MOST_CHUNK_BYTES
+    });
+    fitting.count().max(1).min(members.len())
+}
+
+impl Batch {
+    /// How many more members it takes before it closes.
+    pub fn room(&self) -> u64 {
+        self.closing.max_objects.map_or(u64::MAX, |most| most.saturating_sub(self.members))
+    }
+
+    /// The batch with so many members more, in a chunk of their own; `marker` if the group's marker
+    /// came with them. `is_whole` closes what takes members from one invocation only.
+    #[must_use]
+    pub fn with(&self, members: usize, marker: bool, is_whole: bool, moment: &Moment) -> Self {
+        let now = moment.now;
+        let mut batch = self.clone();
+        if members > 0 {
+            batch.first_arrival_at.get_or_insert(now);
+            batch.last_arrival_at = Some(now);
+            batch.members += members as u64;
+            batch.chunks += 1;
+        }
+        if marker {
+            batch.marker_at = Some(now);
+            batch.told(now, "marker", "");
+        }
+        let is_complete = match batch.closing.is_at_once() {
+            true => is_whole,
+            false => batch.room() == 0,
+        };
+        if is_complete && batch.members > 0 {
+            batch.sealed(now)
+        } else {
+            let closes_at = batch.closes_at(moment);
+            Self { state: State::Open { closes_at }, ..batch }
+        }
+    }
+
+    /// When it closes by what is known; not before the invocation that brings it is over, where it
+    /// takes members from that one only.
+    fn closes_at(&self, moment: &Moment) -> Time {
+        let Closing { window_secs, quiet_secs, settle_secs, .. } = self.closing;
+        let after = |time: Time, secs: u64| time + Duration::from_secs(secs);
+        let first = self.first_arrival_at.unwrap_or(self.opened_at);
+        let last = self.last_arrival_at.unwrap_or(self.opened_at);
+        let by_marker = match (self.marker_at, self.first_arrival_at) {
+            (Some(marker), Some(first)) => Some(after(marker.max(first), settle_secs)),
+            _ => None,
+        };
+        let ends = [
+            window_secs.map(|secs| after(first, secs)),
+            quiet_secs.map(|secs| after(last, secs)),
+            by_marker,
+        ];
+        ends.into_iter().flatten().min().unwrap_or(moment.lease)
+    }
+
+    /// Takes no more members; to be started now.
+    pub(super) fn sealed(self, now: Time) -> Self {
+        let detail = format!("{} members", self.members);
+        let due = State::Sealed { due: now, waits_for_slot: false };
+        self.into_state(due, now, "sealed", &detail)
+    }
+}

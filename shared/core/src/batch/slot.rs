@@ -1,0 +1,92 @@
+//! The slot of a job: how many runs it has, and how many were started within the hour.
+//!
+//! It changes in the same transaction as the batch, so that no two workers overshoot.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{SCHEMA_VERSION, Start};
+use crate::moment::Time;
+
+const MINUTE_MS: u64 = 60_000;
+const HOUR_MINUTES: u64 = 60;
+
+/// What the ledger keeps of a job that has limits.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Slot {
+    pub v: u32,
+    /// The batches that have a run, or may have.
+    pub live: BTreeMap<String, u32>,
+    /// Starts, by the minute since 1970; an hour of them.
+    pub starts: BTreeMap<u64, u32>,
+    /// Counts the writes; 0 is an item that is not there yet.
+    pub revision: u64,
+    #[serde(flatten)]
+    pub unknown: BTreeMap<String, serde_json::Value>,
+}
+
+/// Why a run may not be started now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Full {
+    /// The end of a run changes that.
+    Concurrent,
+    /// This time changes that.
+    Hourly(Time),
+}
+
+impl Default for Slot {
+    fn default() -> Self {
+        Self {
+            v: SCHEMA_VERSION,
+            live: BTreeMap::new(),
+            starts: BTreeMap::new(),
+            revision: 0,
+            unknown: BTreeMap::new(),
+        }
+    }
+}
+
+impl Slot {
+    /// The slot with a run of this batch in it.
+    ///
+    /// # Errors
+    /// A limit is reached.
+    pub fn admit(&self, batch: &str, epoch: u32, start: &Start, now: Time) -> Result<Self, Full> {
+        let mut slot = self.clone();
+        let minute = now.0 / MINUTE_MS;
+        slot.starts.retain(|at, _| at + HOUR_MINUTES > minute);
+        if let Some(most) = start.max_runs_per_hour {
+            let begun: u64 = slot.starts.values().map(|count| u64::from(*count)).sum();
+            if begun >= u64::from(most)
+                && let Some((first, _)) = slot.starts.first_key_value()
+            {
+                return Err(Full::Hourly(Time((first + HOUR_MINUTES) * MINUTE_MS)));
+            }
+            *slot.starts.entry(minute).or_default() += 1;
+        }
+        if let Some(most) = start.max_concurrent_runs {
+            let others = slot.live.keys().filter(|id| *id != batch).count();
+            if u64::try_from(others).unwrap_or(u64::MAX) >= u64::from(most) {
+                return Err(Full::Concurrent);
+            }
+            slot.live.insert(batch.to_owned(), epoch);
+        }
+        Ok(slot)
+    }
+
+    /// The slot without this batch.
+    #[must_use]
+    pub fn without(&self, batch: &str) -> Self {
+        let mut slot = self.clone();
+        slot.live.remove(batch);
+        slot
+    }
+}
+
+impl Start {
+    /// Whether a run must be counted before it is started.
+    pub fn has_limits(&self) -> bool {
+        self.max_concurrent_runs.is_some() || self.max_runs_per_hour.is_some()
+    }
+}

@@ -1,0 +1,72 @@
+//! Time as an argument: the core reads no clock.
+
+use std::fmt;
+use std::ops::{Add, Sub};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// A point in time, in milliseconds since 1970 in UTC.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Time(pub u64);
+
+impl Time {
+    /// How long after `earlier` it is; zero if it is before.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+
+    /// In whole seconds since 1970, as DynamoDB's time to live wants it.
+    pub fn seconds(self) -> u64 {
+        self.0 / 1000
+    }
+}
+
+impl Add<Duration> for Time {
+    type Output = Self;
+    fn add(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
+    }
+}
+
+impl Sub<Duration> for Time {
+    type Output = Self;
+    fn sub(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
+    }
+}
+
+/// RFC 3339 in UTC, to the second: `2026-01-31T23:59:59Z`.
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = i64::try_from(self.seconds()).unwrap_or(i64::MAX);
+        let text = OffsetDateTime::from_unix_timestamp(seconds)
+            .ok()
+            .and_then(|time| time.format(&Rfc3339).ok());
+        f.write_str(text.as_deref().unwrap_or("a time beyond the calendar"))
+    }
+}
+
+/// What a decision may know of the moment it is made in.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    pub now: Time,
+    /// When whoever asks is certainly gone, its clock's error included: after its time-out.
+    pub lease: Time,
+    /// From 0 to 999: spreads what would otherwise be tried again at the same time.
+    pub jitter: u16,
+}
+
+impl Moment {
+    /// `now` and from three quarters of `duration` to all of it.
+    pub fn after(&self, duration: Duration) -> Time {
+        let spread = duration.as_millis() / 4 * u128::from(self.jitter.min(999)) / 1000;
+        let spread = Duration::from_millis(u64::try_from(spread).unwrap_or(0));
+        self.now + duration - spread
+    }
+}

@@ -1,0 +1,404 @@
+//! The ledger and the claims on the emulated DynamoDB: many writers at once, and calls that fail.
+//!
+//! The emulator never cancels a transaction for a conflict, and its indexes are never behind.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result, ensure};
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, AttributeValue, BillingMode, GlobalSecondaryIndex, KeySchemaElement,
+    KeyType, Projection, ProjectionType, ScalarAttributeType,
+};
+use aws_smithy_http_client::Builder;
+use futures_util::future::try_join_all;
+use landfall_aws::claims::Claims;
+use landfall_aws::ledger::{Draft, Ledger, now};
+use landfall_core::batch::{
+    Batch, Claim, Closing, EndOutcome, Member, Prepared, RunState, Seen, Settings, Start, State,
+    Step, next,
+};
+use landfall_core::moment::Moment;
+use landfall_tests::proxy::{Fault, Kind, Proxy};
+use landfall_tests::{DATA, REGION};
+
+use crate::stage::Stage;
+
+const KINDS: [Kind; 6] = [
+    Kind::Before500,
+    Kind::After500,
+    Kind::ResetAfter,
+    Kind::Hang,
+    Kind::HangAfter,
+    Kind::Throttle,
+];
+
+/// What the others write to at the same time does not end before this.
+const PLENTY: Duration = Duration::from_secs(60);
+
+pub fn arrivals_told_many_times_at_once_are_each_in_exactly_one_batch(stage: &Stage) -> Result<()> {
+    stage.cloud.wait(async {
+        let desk = Desk::new(stage, "landfall-crowded").await?;
+        let members = members(400);
+        let windowed = Closing { window_secs: Some(3600), ..Closing::default() };
+        let full = Closing { max_objects: Some(150), ..windowed };
+        for (route, closing) in
+            [("at-once", Closing::default()), ("windowed", windowed), ("full", full)]
+        {
+            // Three that begin in different places, each told everything.
+            let tellers = [0, 130, 270].map(|first| {
+                let mut told = members.clone();
+                told.rotate_left(first);
+                let desk = &desk;
+                async move { desk.record(route, closing, &told).await }
+            });
+            try_join_all(tellers).await?;
+            let batches = desk.in_one_batch_each(route, &members).await?;
+            match route {
+                "windowed" => ensure!(batches.len() == 1, "{} batches", batches.len()),
+                "full" => ensure!(batches.values().all(|members| members.len() <= 150)),
+                _ => {}
+            }
+        }
+        Ok(())
+    })
+}
+
+pub fn a_call_that_fails_while_arrivals_are_recorded_loses_and_doubles_none(
+    stage: &Stage,
+) -> Result<()> {
+    stage.cloud.wait(async {
+        let members = members(200);
+        let windowed = Closing { window_secs: Some(3600), ..Closing::default() };
+        for (name, closing) in [("at-once", Closing::default()), ("windowed", windowed)] {
+            let plain = Desk::new(stage, &format!("landfall-faultless-{name}")).await?;
+            plain.record(name, closing, &members).await?;
+            let calls = plain.proxy.calls().len();
+            ensure!(calls >= 3, "200 arrivals take {calls} calls");
+            let cases = (1..=calls).flat_map(|call| KINDS.map(|kind| (call, kind)));
+            try_join_all(cases.map(async |(call, kind)| {
+                let table = format!("landfall-{name}-{call}-{kind:?}").to_lowercase();
+                let desk = Desk::new(stage, &table).await?;
+                desk.proxy.plan(vec![Fault::at_call(call, kind)]);
+                // It may fail; then the same is told again, as SQS does.
+                if desk.record(name, closing, &members).await.is_err() {
+                    desk.record(name, closing, &members).await?;
+                }
+                let again = desk.record(name, closing, &members).await?;
+                ensure!(again == members.len(), "{table}: {again} of 200 were known");
+                desk.in_one_batch_each(name, &members).await.context(table)
+            }))
+            .await?;
+        }
+        Ok(())
+    })
+}
+
+pub fn of_many_that_begin_a_batch_one_does_and_limits_hold_whoever_begins(
+    stage: &Stage,
+) -> Result<()> {
+    stage.cloud.wait(async {
+        let desk = Desk::new(stage, "landfall-beginners").await?;
+        let settings = Settings { reconciliation: Duration::from_secs(900) };
+        let closing = Closing { max_objects: Some(1), ..Closing::default() };
+        for member in members(12) {
+            desk.record("limited", closing, &[member]).await?;
+        }
+        let due = desk.ledger.due(now()).await?.0;
+        ensure!(due.len() == 12, "{} batches are due", due.len());
+        // Each batch four times, all at once: two runs at a time are admitted.
+        let begin = async |id: String| -> Result<Option<Batch>> {
+            loop {
+                let batch = prepared(desk.batch(&id).await?);
+                let slot = desk.ledger.slot(&batch.start.job_key()).await?;
+                match next(&batch, &Seen::Slot(slot), &moment(), &settings) {
+                    Step::Begin { batch, slot } => match desk.ledger.begin(*batch, slot).await? {
+                        Some(begun) => return Ok(Some(begun)),
+                        // The slot or the batch is another by now.
+                        None => continue,
+                    },
+                    _ => return Ok(None),
+                }
+            }
+        };
+        let ids = due.iter().cycle().take(48).map(|waiting| begin(waiting.id.clone()));
+        let begun: Vec<Batch> = try_join_all(ids).await?.into_iter().flatten().collect();
+        let distinct: BTreeSet<&str> = begun.iter().map(|batch| batch.id.as_str()).collect();
+        ensure!(begun.len() == 2 && distinct.len() == 2, "{} began: {distinct:?}", begun.len());
+
+        // The end of a run frees its slot, and those that wait are found.
+        let ended = begun.into_iter().next().context("none began")?;
+        let job_key = ended.start.job_key();
+        let run_id = "jr_1".to_owned();
+        let state =
+            State::Started { epoch: 1, run_id: run_id.clone(), since: now(), look_at: now() };
+        let run = landfall_core::batch::Run { epoch: 1, run_id, state: None };
+        let started = Batch { state, runs: vec![run], ..ended };
+        let started = desk.ledger.write(started).await?.context("it was not written")?;
+        let claim = Claim { holder: Some(1), ended: 0 };
+        let seen = Seen::Claim { run_state: RunState::Succeeded, claim };
+        let Step::Write { batch, releases: true } = next(&started, &seen, &moment(), &settings)
+        else {
+            anyhow::bail!("a run that succeeded does not release its slot");
+        };
+        desk.ledger.release(*batch).await?.context("it was not released")?;
+        let slot = desk.ledger.slot(&job_key).await?;
+        ensure!(slot.live.len() == 1, "{} hold the slot", slot.live.len());
+        Ok(())
+    })
+}
+
+pub fn an_item_of_a_newer_version_is_left_alone_and_what_it_adds_survives(
+    stage: &Stage,
+) -> Result<()> {
+    stage.cloud.wait(async {
+        let desk = Desk::new(stage, "landfall-newer").await?;
+        desk.record("rolling", Closing::default(), &members(1)).await?;
+        let id = desk.ledger.due(now()).await?.0[0].id.clone();
+        // A newer release that only adds keeps the version number.
+        let mut document = serde_json::to_value(desk.batch(&id).await?)?;
+        document["priority"] = serde_json::json!({ "of": "a later release" });
+        desk.overwrite(&id, 1, &document.to_string()).await?;
+        let batch = desk.batch(&id).await?;
+        let written = desk.ledger.write(batch).await?.context("it was not written")?;
+        ensure!(written.unknown["priority"]["of"] == "a later release");
+        let kept = serde_json::to_value(desk.batch(&id).await?)?;
+        ensure!(kept["priority"]["of"] == "a later release", "{kept}");
+        // One that changes more raises it.
+        desk.overwrite(&id, 2, "{}").await?;
+        let error = desk.ledger.batch(&id).await.expect_err("it is newer");
+        ensure!(error.code() == "ledger_newer", "{error}");
+        Ok(())
+    })
+}
+
+pub fn a_claim_changes_hands_only_after_its_holder_has_ended(stage: &Stage) -> Result<()> {
+    stage.cloud.wait(async {
+        let desk = Desk::new(stage, "landfall-claimed").await?;
+        let arn = format!("arn:aws:dynamodb:{REGION}:{DATA}:table/landfall-claimed-claims");
+        let claims = Claims::new(&desk.config, &arn);
+        ensure!(claims.read("b").await? == Claim::default());
+        desk.claim("b", 1).await?;
+        ensure!(claims.read("b").await? == Claim { holder: Some(1), ended: 0 });
+        // Of another epoch's run nothing can be said while this one lives.
+        ensure!(claims.end("b", 2).await? == EndOutcome::HeldBy(1));
+        ensure!(claims.end("b", 1).await? == EndOutcome::Ended);
+        ensure!(claims.end("b", 1).await? == EndOutcome::Ended, "the same again is refused");
+        ensure!(claims.read("b").await?.live().is_none());
+        // A run that ended before it claimed leaves no holder behind.
+        ensure!(claims.end("c", 3).await? == EndOutcome::Ended);
+        ensure!(claims.read("c").await? == Claim { holder: None, ended: 3 });
+        Ok(())
+    })
+}
+
+/// A ledger of its own, behind a proxy that can fail.
+struct Desk {
+    table: String,
+    proxy: Proxy,
+    config: SdkConfig,
+    client: Client,
+    ledger: Ledger,
+}
+
+impl Desk {
+    async fn new(stage: &Stage, table: &str) -> Result<Desk> {
+        let proxy = Proxy::start(&stage.cloud.emulator.endpoint())?;
+        let config = config(&proxy.endpoint());
+        let client = Client::new(&self::config(&stage.cloud.emulator.endpoint()));
+        make_table(&client, table, &[("pk", "sk", None), ("due_shard", "due_at", Some("due"))])
+            .await?;
+        make_claims(&client, &format!("{table}-claims")).await?;
+        let ledger = Ledger::new(Client::new(&config), table.to_owned(), Duration::from_secs(60));
+        Ok(Desk { table: table.to_owned(), proxy, config, client, ledger })
+    }
+
+    /// How many were known before.
+    async fn record(&self, route: &str, closing: Closing, members: &[Member]) -> Result<usize> {
+        let (group, start) = (BTreeMap::new(), start());
+        let draft = Draft {
+            route,
+            bucket: "acme",
+            group: &group,
+            start: &start,
+            closing,
+            members,
+            markers: &[],
+        };
+        let id = |first: &Member| first.arrival_key(route).replace(' ', "-");
+        let deadline = SystemTime::now() + PLENTY;
+        Ok(self.ledger.record(&draft, id, moment, deadline).await?.duplicates)
+    }
+
+    async fn batch(&self, id: &str) -> Result<Batch> {
+        self.ledger.batch(id).await?.with_context(|| format!("there is no batch `{id}`"))
+    }
+
+    /// The members of each batch, after what was told was found in exactly one of them, and as the
+    /// ledger says.
+    async fn in_one_batch_each(
+        &self,
+        route: &str,
+        members: &[Member],
+    ) -> Result<BTreeMap<String, Vec<String>>> {
+        let mut told_in = BTreeMap::new();
+        for member in members {
+            let found = self.ledger.find("acme", &member.key).await?;
+            let of_route: Vec<_> = found.iter().filter(|found| found.route == route).collect();
+            ensure!(of_route.len() == 1, "`{}` is in {} batches", member.key, of_route.len());
+            told_in.insert(member.key.clone(), of_route[0].batch.clone());
+        }
+        let mut batches: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for id in told_in.values().collect::<BTreeSet<_>>() {
+            let batch = self.batch(id).await?;
+            let held = self.ledger.members(&batch).await?;
+            ensure!(held.len() as u64 == batch.members, "`{id}` miscounts its members");
+            batches.insert(id.clone(), held.into_iter().map(|member| member.key).collect());
+        }
+        let held: Vec<(&String, &String)> =
+            batches.iter().flat_map(|(id, keys)| keys.iter().map(move |key| (key, id))).collect();
+        ensure!(held.len() == members.len(), "{} of {} are held", held.len(), members.len());
+        for (key, id) in held {
+            ensure!(told_in.get(key) == Some(id), "`{key}` is not where its arrival says");
+        }
+        Ok(batches)
+    }
+
+    async fn overwrite(&self, id: &str, version: u32, document: &str) -> Result<()> {
+        self.client
+            .update_item()
+            .table_name(&self.table)
+            .key("pk", AttributeValue::S(format!("batch#{id}")))
+            .key("sk", AttributeValue::S("batch".to_owned()))
+            .update_expression("SET doc = :doc, v = :v")
+            .expression_attribute_values(":doc", AttributeValue::S(document.to_owned()))
+            .expression_attribute_values(":v", AttributeValue::N(version.to_string()))
+            .send()
+            .await?;
+        Ok(())
+    }
+
+    /// As a run of this epoch does that is the first.
+    async fn claim(&self, batch: &str, epoch: u32) -> Result<()> {
+        self.client
+            .put_item()
+            .table_name(format!("{}-claims", self.table))
+            .item("batch_id", AttributeValue::S(batch.to_owned()))
+            .item("holder", AttributeValue::S(format!("{epoch}#nonce")))
+            .item("epoch", AttributeValue::N(epoch.to_string()))
+            .send()
+            .await?;
+        Ok(())
+    }
+}
+
+fn members(number: usize) -> Vec<Member> {
+    let member = |n: usize| Member {
+        key: format!("orders/{n:04} ü+%.csv"),
+        version_id: None,
+        etag: Some("e".to_owned()),
+        size: Some(1),
+        sequencer: Some(format!("{n:04X}")),
+        event_time: None,
+    };
+    (0..number).map(member).collect()
+}
+
+fn start() -> Start {
+    Start {
+        target: "analytics".to_owned(),
+        account: "222222222222".to_owned(),
+        region: REGION.to_owned(),
+        starter_role_arn: "arn:aws:iam::222222222222:role/landfall/landfall-starter".to_owned(),
+        job: "orders".to_owned(),
+        arguments: BTreeMap::new(),
+        values: BTreeMap::new(),
+        max_concurrent_runs: Some(2),
+        max_runs_per_hour: None,
+        attempts: 1,
+        retry_states: Vec::new(),
+    }
+}
+
+fn prepared(batch: Batch) -> Batch {
+    let manifest = "s3://landfall-manifests/m.json".to_owned();
+    let prepared = Prepared { objects: 1, bytes: None, manifest, arguments: BTreeMap::new() };
+    Batch { prepared: Some(prepared), ..batch }
+}
+
+fn moment() -> Moment {
+    Moment { now: now(), lease: now() + PLENTY, jitter: 0 }
+}
+
+fn config(endpoint: &str) -> SdkConfig {
+    let credentials = Credentials::new(DATA, "any", None, None, "ledger");
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new(REGION))
+        .endpoint_url(endpoint)
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .http_client(Builder::new().pool_max_idle_per_host(0).build_http())
+        .timeout_config(
+            TimeoutConfig::builder()
+                .operation_attempt_timeout(Duration::from_secs(4))
+                .operation_timeout(Duration::from_secs(12))
+                .build(),
+        )
+        .build()
+}
+
+/// The table's own keys have no name; the others are indexes.
+async fn make_table(
+    client: &Client,
+    table: &str,
+    keys: &[(&str, &str, Option<&str>)],
+) -> Result<()> {
+    let mut make = client.create_table().table_name(table).billing_mode(BillingMode::PayPerRequest);
+    for (hash, range, index) in keys {
+        let numeric =
+            if *range == "due_at" { ScalarAttributeType::N } else { ScalarAttributeType::S };
+        make = make
+            .attribute_definitions(attribute(hash, ScalarAttributeType::S)?)
+            .attribute_definitions(attribute(range, numeric)?);
+        let schema = [element(hash, KeyType::Hash)?, element(range, KeyType::Range)?];
+        make = match index {
+            None => make.set_key_schema(Some(schema.to_vec())),
+            Some(index) => make.global_secondary_indexes(
+                GlobalSecondaryIndex::builder()
+                    .index_name(*index)
+                    .set_key_schema(Some(schema.to_vec()))
+                    .projection(
+                        Projection::builder().projection_type(ProjectionType::KeysOnly).build(),
+                    )
+                    .build()?,
+            ),
+        };
+    }
+    make.send().await?;
+    Ok(())
+}
+
+async fn make_claims(client: &Client, table: &str) -> Result<()> {
+    client
+        .create_table()
+        .table_name(table)
+        .billing_mode(BillingMode::PayPerRequest)
+        .attribute_definitions(attribute("batch_id", ScalarAttributeType::S)?)
+        .key_schema(element("batch_id", KeyType::Hash)?)
+        .send()
+        .await?;
+    Ok(())
+}
+
+fn attribute(name: &str, kind: ScalarAttributeType) -> Result<AttributeDefinition> {
+    Ok(AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build()?)
+}
+
+fn element(name: &str, kind: KeyType) -> Result<KeySchemaElement> {
+    Ok(KeySchemaElement::builder().attribute_name(name).key_type(kind).build()?)
+}
