@@ -173,14 +173,14 @@ async fn remove(
     Ok(())
 }
 
-/// The keys of the routed buckets, if it is a reader and none were given.
+/// The keys of the routed buckets and of that of the manifests, if it is a reader and none were given.
 async fn find_keys(config: &SdkConfig, spec: &Spec) -> Result<BTreeSet<String>, Failure> {
-    let Purpose::Read { buckets, keys: None } = &spec.purpose else {
+    let Purpose::Read { buckets, manifests, keys: None, .. } = &spec.purpose else {
         return Ok(BTreeSet::new());
     };
     let s3 = aws_sdk_s3::Client::new(config);
     let kms = aws_sdk_kms::Client::new(config);
-    let buckets = buckets.keys().map(String::as_str);
+    let buckets = buckets.keys().chain(manifests).map(String::as_str);
     Ok(kms::keys_of_buckets(&s3, &kms, buckets, &spec.identity.account).await?)
 }
 

@@ -123,7 +123,16 @@ pub fn no_role_exceeds_the_boundary_whatever_its_policies_say(stage: &Stage) -> 
         "Principal": { "AWS": format!("arn:aws:iam::{ANALYTICS}:root") }, "Action": "sts:AssumeRole" }] });
     let admin = format!("arn:aws:iam::{ANALYTICS}:role/admin");
     let reader = format!("arn:aws:iam::{DATA}:role/landfall/landfall-reader");
+    let table = |name: &str| format!("arn:aws:dynamodb:{REGION}:{ANALYTICS}:table/{name}");
     agree(vec![
+        (true, may("s3:GetObject", "arn:aws:s3:::landfall-manifests/manifests/x")),
+        (true, may("dynamodb:GetItem", &table("landfall-claims"))),
+        (true, may("dynamodb:UpdateItem", &table("landfall-x-claims"))),
+        (false, may("dynamodb:PutItem", &table("landfall-claims"))),
+        (false, may("dynamodb:Scan", &table("landfall-claims"))),
+        (false, may("dynamodb:UpdateItem", &table("landfall-ledger"))),
+        (false, may("dynamodb:UpdateItem", &table("landfall-provisioner"))),
+        (false, may("dynamodb:UpdateItem", &table("other-claims"))),
         (true, may("s3:GetObject", "arn:aws:s3:::acme-analytics/x")),
         (true, may("glue:StartJobRun", &format!("arn:aws:glue:{REGION}:{ANALYTICS}:job/x"))),
         (true, may("sts:AssumeRole", &reader).owned_by(DATA).resource_policy(open.clone())),

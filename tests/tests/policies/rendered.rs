@@ -16,6 +16,9 @@ use serde_json::{Value, json};
 use super::{allow, judge, role, trust};
 
 const EXTERNAL_ID: &str = "the-right-one";
+const MONITOR: &str = "landfall-monitor";
+const MANIFESTS: &str = "landfall-manifests";
+const CLAIMS: &str = "arn:aws:dynamodb:us-east-1:111111111111:table/landfall-claims";
 const KEY: &str = "arn:aws:kms:us-east-1:111111111111:key/ours";
 
 /// What a request is, whether it must be allowed, and the request.
@@ -50,12 +53,13 @@ impl Rendered {
                 starter.split_once(":role").expect("a role").1.rsplit_once('/').expect("a path");
             let extra = json!({
                 "RoleName": name, "Path": format!("{path}/"), "ExternalId": EXTERNAL_ID,
-                "TrustedRoleArns": [role(DATA, "landfall-trigger")],
+                "TrustedRoleArns": [role(DATA, "landfall-trigger"), role(DATA, MONITOR)],
             });
             rendered.add(Kind::Starter, &target.account, extra, starter.clone());
             let extra = json!({
                 "RoleName": "landfall-reader", "KmsKeyArns": [KEY],
                 "TrustedRoleArns": [job_role(&target.account)],
+                "ManifestsBucketName": MANIFESTS, "ClaimsTableArn": CLAIMS,
             });
             rendered.add(Kind::Reader, DATA, extra, target.account.clone());
             let readers = json!({ "RoleName": "landfall-job", "ReaderRoleArns": [READER] });
@@ -169,6 +173,7 @@ fn starter(starter: &Role, route: &Route, target: &Target) -> Vec<Expected> {
     let policy = starter.trust.document().value().clone();
     let trigger = role(DATA, "landfall-trigger");
     let mut list = assumed(&starter.arn, &policy, &trigger, Some(EXTERNAL_ID));
+    list.extend(assumed(&starter.arn, &policy, &role(DATA, MONITOR), Some(EXTERNAL_ID)));
     let job = |region: &str, account: &str, name: &str| {
         format!("arn:aws:glue:{region}:{account}:job/{name}")
     };
@@ -183,6 +188,8 @@ fn starter(starter: &Role, route: &Route, target: &Target) -> Vec<Expected> {
     let longer = job(region, account, &format!("{}-else", route.job));
     list.extend(expected(vec![
         ("start its job", true, may("glue:StartJobRun", &own)),
+        ("look at its job", true, may("glue:GetJob", &own)),
+        ("look at another job", false, may("glue:GetJob", &longer)),
         ("look up a run", true, may("glue:GetJobRun", &own)),
         ("look up its runs", true, may("glue:GetJobRuns", &own)),
         ("start a job whose name begins so", false, may("glue:StartJobRun", &longer)),
@@ -301,9 +308,41 @@ fn reader(reader: &Role, rendered: &Rendered, route: &Route, target: &Target) ->
             ),
         ),
     ]));
+    list.extend(expected(manifests_and_claims(&may)));
     // A key cannot be empty.
     list.retain(|(what, ..)| what != "read without the last letter" || !shorter.is_empty());
     list
+}
+
+fn manifests_and_claims(
+    may: &impl Fn(&str, &str) -> Request,
+) -> Vec<(&'static str, bool, Request)> {
+    let get = |key: &str| may("s3:GetObject", &format!("arn:aws:s3:::{key}"));
+    let manifest = format!("arn:aws:s3:::{MANIFESTS}/manifests/orders/1.json");
+    vec![
+        ("read a manifest", true, may("s3:GetObject", &manifest)),
+        (
+            "read a manifest over plain HTTP",
+            false,
+            may("s3:GetObject", &manifest).with("aws:SecureTransport", "false"),
+        ),
+        ("write a manifest", false, may("s3:PutObject", &manifest)),
+        ("read beside the manifests", false, get("landfall-manifests/manifests-2/1.json")),
+        ("read a manifest elsewhere", false, get("landfall-manifests-2/manifests/1.json")),
+        ("list manifests", false, may("s3:ListBucket", "arn:aws:s3:::landfall-manifests")),
+        ("look at a claim", true, may("dynamodb:GetItem", CLAIMS)),
+        ("claim", true, may("dynamodb:UpdateItem", CLAIMS)),
+        ("put a claim", false, may("dynamodb:PutItem", CLAIMS)),
+        ("delete a claim", false, may("dynamodb:DeleteItem", CLAIMS)),
+        ("scan the claims", false, may("dynamodb:Scan", CLAIMS)),
+        ("query the claims", false, may("dynamodb:Query", CLAIMS)),
+        ("claim in another table", false, may("dynamodb:UpdateItem", &format!("{CLAIMS}-2"))),
+        (
+            "claim in another region",
+            false,
+            may("dynamodb:UpdateItem", &CLAIMS.replace("us-east-1", "us-west-2")),
+        ),
+    ]
 }
 
 fn job(job: &Role, reader: &Role, target: &Target) -> Vec<Expected> {
@@ -424,6 +463,9 @@ fn the_matrix_finds_policies_that_are_too_wide() {
     for (from, to) in [
         ("weather/city=*", "weather/*"),
         (r#""s3:GetObjectVersion""#, r#""s3:PutObject""#),
+        ("/manifests/*", "/*"),
+        ("table/landfall-claims", "table/*"),
+        (r#""dynamodb:UpdateItem""#, r#""dynamodb:*""#),
         (r#""aws:SecureTransport":["false"]"#, r#""aws:SecureTransport":["none"]"#),
     ] {
         let wide = widened(find(Kind::Reader), from, to);

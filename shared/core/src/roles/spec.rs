@@ -1,5 +1,6 @@
 //! The properties of a role's custom resource, valid; and the role that follows from them.
 
+mod permissions;
 mod read;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,7 +9,6 @@ use serde_json::Value;
 
 use super::{Kind, Owner, Role, Trust};
 use crate::arn::{RoleArn, is_role_name};
-use crate::policy::{Document, Statement, admissible, literal};
 use crate::secret::Secret;
 
 /// IAM's quotas for a role, in characters that are not white space: its trust policy (the default is
@@ -88,9 +88,15 @@ impl Identity {
 pub enum Purpose {
     /// To start jobs: their ARNs.
     Start { jobs: BTreeSet<String> },
-    /// To read objects: the prefixes of each bucket, none within another. `keys` are the KMS keys if
-    /// they were given, else they are to be found from the buckets' default encryption.
-    Read { buckets: BTreeMap<String, BTreeSet<String>>, keys: Option<BTreeSet<String>> },
+    /// To read objects: the prefixes of each bucket, none within another; the manifests in a bucket of
+    /// Landfall's own; and to claim batches in a table, which is named by its ARN. `keys` are the KMS
+    /// keys if they were given, else they are to be found from the buckets' default encryption.
+    Read {
+        buckets: BTreeMap<String, BTreeSet<String>>,
+        manifests: Option<String>,
+        claims: Option<String>,
+        keys: Option<BTreeSet<String>>,
+    },
     /// To run jobs that read through these roles.
     Run { readers: BTreeSet<String> },
 }
@@ -157,7 +163,7 @@ impl Spec {
             path: self.path.clone(),
             description: self.description.clone(),
             trust: self.trust.clone(),
-            permissions: self.permissions(keys),
+            permissions: permissions::of(self, self.keys(keys)),
             permissions_boundary: self.permissions_boundary.clone(),
             max_session_secs: self.max_session_secs,
             tags,
@@ -188,90 +194,5 @@ impl Spec {
             Purpose::Read { keys: Some(keys), .. } => keys,
             _ => found,
         }
-    }
-
-    fn permissions(&self, found: &BTreeSet<String>) -> Document {
-        let Home { partition, region, .. } = &self.home;
-        match &self.purpose {
-            Purpose::Start { jobs } => Document::new([Statement::allow(
-                "StartAndLookUpRuns",
-                ["glue:GetJobRun", "glue:GetJobRuns", "glue:StartJobRun"],
-            )
-            .on(jobs.iter().cloned())]),
-            Purpose::Read { buckets, .. } => {
-                Document::new(reading(partition, buckets, self.keys(found)))
-            }
-            Purpose::Run { readers } => Document::new([
-                Statement::allow("BecomeTheReader", ["sts:AssumeRole"])
-                    .on(readers.iter().map(|arn| literal(arn))),
-                Statement::allow(
-                    "Log",
-                    ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"],
-                )
-                .on([format!(
-                    "arn:{partition}:logs:{region}:{}:log-group:/aws-glue/*",
-                    self.identity.account
-                )]),
-            ]),
-        }
-    }
-}
-
-fn reading(
-    partition: &str,
-    buckets: &BTreeMap<String, BTreeSet<String>>,
-    keys: &BTreeSet<String>,
-) -> Vec<Statement> {
-    let objects = buckets.iter().flat_map(|(bucket, prefixes)| {
-        prefixes.iter().map(move |prefix| {
-            format!("arn:{partition}:s3:::{bucket}/{}*", literal(admissible(prefix)))
-        })
-    });
-    let mut statements = vec![
-        Statement::allow("ReadRouted", ["s3:GetObject", "s3:GetObjectVersion"]).on(objects),
-        // What reads with this role reads over TLS, whatever the bucket's own policy says.
-        Statement::deny("DenyWithoutTls", ["s3:*"]).on(["*".to_owned()]).when(
-            "Bool",
-            "aws:SecureTransport",
-            ["false".to_owned()],
-        ),
-    ];
-    for (index, (bucket, prefixes)) in buckets.iter().enumerate() {
-        let list = Statement::allow(
-            &format!("ListRouted{index}"),
-            ["s3:ListBucket", "s3:ListBucketVersions"],
-        )
-        .on([format!("arn:{partition}:s3:::{bucket}")]);
-        statements.push(match prefixes.contains("") {
-            true => list,
-            false => list.when(
-                "StringLike",
-                "s3:prefix",
-                prefixes.iter().map(|prefix| format!("{}*", literal(admissible(prefix)))),
-            ),
-        });
-    }
-    if !keys.is_empty() {
-        // For objects of S3 only, not for whatever else was encrypted with the key.
-        let through_s3 = format!("s3.*.{}", dns_suffix(partition));
-        statements.push(
-            Statement::allow("Decrypt", ["kms:Decrypt"]).on(keys.iter().cloned()).when(
-                "StringLike",
-                "kms:ViaService",
-                [through_s3],
-            ),
-        );
-    }
-    statements
-}
-
-/// The end of the names of a partition's endpoints.
-fn dns_suffix(partition: &str) -> &'static str {
-    match partition {
-        "aws-cn" => "amazonaws.com.cn",
-        "aws-iso" => "c2s.ic.gov",
-        "aws-iso-b" => "sc2s.sgov.gov",
-        "aws-eusc" => "amazonaws.eu",
-        _ => "amazonaws.com",
     }
 }
