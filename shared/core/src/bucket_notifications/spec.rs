@@ -13,12 +13,7 @@ use crate::properties;
 use crate::routes::resolve;
 use crate::routes::written::RoutesFile;
 
-const LISTS: [&[&str]; 4] = [
-    &["BucketNames"],
-    &["Routes", "routes"],
-    &["Routes", "routes", "batch", "by"],
-    &["Routes", "routes", "start", "retry", "states"],
-];
+const LISTS: [&[&str]; 1] = [&["BucketNames"]];
 
 /// `Custom::LandfallBucketNotifications`, in the data account: the buckets of the routes announce what
 /// lands in them, beside whatever else they announce.

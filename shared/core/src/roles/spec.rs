@@ -83,16 +83,36 @@ impl Identity {
     }
 }
 
+/// What a reader reads of a bucket.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reach {
+    /// What begins so.
+    Prefix(String),
+    /// One key.
+    Key(String),
+}
+
+impl Reach {
+    /// Whether `other` is within it.
+    pub fn holds(&self, other: &Self) -> bool {
+        let (Self::Prefix(text) | Self::Key(text)) = other;
+        match self {
+            Self::Prefix(prefix) => text.starts_with(prefix),
+            Self::Key(_) => self == other,
+        }
+    }
+}
+
 /// What a role is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Purpose {
     /// To start jobs: their ARNs.
     Start { jobs: BTreeSet<String> },
-    /// To read objects: the prefixes of each bucket, none within another; the manifests in a bucket of
+    /// To read objects: what of each bucket, none within another; the manifests in a bucket of
     /// Landfall's own; and to claim batches in a table, which is named by its ARN. `keys` are the KMS
     /// keys if they were given, else they are to be found from the buckets' default encryption.
     Read {
-        buckets: BTreeMap<String, BTreeSet<String>>,
+        buckets: BTreeMap<String, BTreeSet<Reach>>,
         manifests: Option<String>,
         claims: Option<String>,
         keys: Option<BTreeSet<String>>,

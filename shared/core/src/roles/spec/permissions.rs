@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Home, Purpose, Spec};
-use crate::policy::{Document, Statement, admissible, literal};
+use super::{Home, Purpose, Reach, Spec};
+use crate::policy::{Document, Statement, literal};
 
 /// The permissions policy of a role. `keys` are the ARNs of the KMS keys that a reader decrypts with.
 pub fn of(spec: &Spec, keys: &BTreeSet<String>) -> Document {
@@ -43,13 +43,11 @@ pub fn of(spec: &Spec, keys: &BTreeSet<String>) -> Document {
 
 fn reading(
     partition: &str,
-    buckets: &BTreeMap<String, BTreeSet<String>>,
+    buckets: &BTreeMap<String, BTreeSet<Reach>>,
     keys: &BTreeSet<String>,
 ) -> Vec<Statement> {
-    let objects = buckets.iter().flat_map(|(bucket, prefixes)| {
-        prefixes.iter().map(move |prefix| {
-            format!("arn:{partition}:s3:::{bucket}/{}*", literal(admissible(prefix)))
-        })
+    let objects = buckets.iter().flat_map(|(bucket, reaches)| {
+        reaches.iter().map(move |reach| format!("arn:{partition}:s3:::{bucket}/{}", pattern(reach)))
     });
     let mut statements = vec![
         Statement::allow("ReadRouted", ["s3:GetObject", "s3:GetObjectVersion"]).on(objects),
@@ -60,19 +58,16 @@ fn reading(
             ["false".to_owned()],
         ),
     ];
-    for (index, (bucket, prefixes)) in buckets.iter().enumerate() {
+    for (index, (bucket, reaches)) in buckets.iter().enumerate() {
         let list = Statement::allow(
             &format!("ListRouted{index}"),
             ["s3:ListBucket", "s3:ListBucketVersions"],
         )
         .on([format!("arn:{partition}:s3:::{bucket}")]);
-        statements.push(match prefixes.contains("") {
+        let is_all = reaches.contains(&Reach::Prefix(String::new()));
+        statements.push(match is_all {
             true => list,
-            false => list.when(
-                "StringLike",
-                "s3:prefix",
-                prefixes.iter().map(|prefix| format!("{}*", literal(admissible(prefix)))),
-            ),
+            false => list.when("StringLike", "s3:prefix", reaches.iter().map(pattern)),
         });
     }
     if !keys.is_empty() {
@@ -87,6 +82,13 @@ fn reading(
         );
     }
     statements
+}
+
+fn pattern(reach: &Reach) -> String {
+    match reach {
+        Reach::Prefix(prefix) => format!("{}*", literal(prefix)),
+        Reach::Key(key) => literal(key),
+    }
 }
 
 /// The end of the names of a partition's endpoints.

@@ -23,14 +23,7 @@ use crate::secret::Secret;
 /// A role has 50 tags at most.
 const MAX_TAGS: usize = 50 - OWNER_TAGS.len();
 
-const LISTS: [&[&str]; 6] = [
-    &["TrustedRoleArns"],
-    &["KmsKeyArns"],
-    &["ReaderRoleArns"],
-    &["Routes", "routes"],
-    &["Routes", "routes", "batch", "by"],
-    &["Routes", "routes", "start", "retry", "states"],
-];
+const LISTS: [&[&str]; 3] = [&["TrustedRoleArns"], &["KmsKeyArns"], &["ReaderRoleArns"]];
 
 pub fn read(kind: Kind, properties: &Value, home: &Home) -> Result<Spec, Vec<String>> {
     match kind {
@@ -181,6 +174,11 @@ fn tags_fit(tags: &BTreeMap<String, String>, at: &mut At<'_>) {
             format!("there are {} tags", tags.len()),
             "a role has 50, 3 of them are Landfall's",
         );
+    }
+    let mut seen = BTreeSet::new();
+    for name in tags.keys().filter(|name| !seen.insert(name.to_lowercase())) {
+        at.key(name)
+            .error("another tag has this name, in upper or lower case", "IAM takes both for one");
     }
     let is_text = |text: &str| {
         text.chars().all(|c| c.is_alphanumeric() || c == ' ' || "_.:/=+-@".contains(c))

@@ -7,7 +7,7 @@ use crate::arn::RoleArn;
 use crate::at::At;
 use crate::policy::{admissible, literal};
 use crate::roles::Trust;
-use crate::roles::spec::Purpose;
+use crate::roles::spec::{Purpose, Reach};
 use crate::roles::written::{JobRole, ReaderRole, StarterRole};
 use crate::routes::resolve::is_bucket;
 use crate::routes::{Route, Routes, Target};
@@ -79,7 +79,7 @@ pub fn reader(written: &ReaderRole, setting: &Setting<'_>, at: &mut At<'_>) -> O
     let claims = claims(written.claims_table_arn.as_deref(), setting, at);
     let routes = routes(written.routes.as_ref(), at)?;
     let (account, arns) = trusted?;
-    let mut buckets: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut buckets: BTreeMap<String, BTreeSet<Reach>> = BTreeMap::new();
     let mut notes = Vec::new();
     let theirs = |route: &&Route| target_of(&routes, route).is_some_and(|t| t.account == account);
     for route in routes.routes.iter().filter(theirs) {
@@ -91,7 +91,9 @@ pub fn reader(written: &ReaderRole, setting: &Setting<'_>, at: &mut At<'_>) -> O
                 route.name
             ));
         }
-        buckets.entry(route.bucket.clone()).or_default().insert(kept.to_owned());
+        let is_whole = kept == prefix && route.key.is_literal();
+        let reach = if is_whole { Reach::Key } else { Reach::Prefix }(kept.to_owned());
+        buckets.entry(route.bucket.clone()).or_default().insert(reach);
     }
     if buckets.is_empty() {
         at.key("Routes").error(
@@ -103,10 +105,9 @@ pub fn reader(written: &ReaderRole, setting: &Setting<'_>, at: &mut At<'_>) -> O
         at.key("ManifestsBucketName")
             .error("a route is about this bucket", "manifests have a bucket of their own");
     }
-    for prefixes in buckets.values_mut() {
-        let all = prefixes.clone();
-        prefixes
-            .retain(|own| !all.iter().any(|other| own != other && own.starts_with(other.as_str())));
+    for reaches in buckets.values_mut() {
+        let all = reaches.clone();
+        reaches.retain(|own| !all.iter().any(|other| own != other && other.holds(own)));
     }
     let partition = setting.home.partition.clone();
     let keys = written.kms_key_arns.as_ref().map(|keys| keys.iter().cloned().collect());
