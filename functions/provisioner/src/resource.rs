@@ -31,11 +31,13 @@ pub struct Failure {
     /// A stable identifier for logs and metrics.
     pub code: &'static str,
     pub reason: String,
+    /// Whether another request is at work, which will have ended by the time of the next delivery.
+    pub is_busy: bool,
 }
 
 impl Failure {
     pub fn new(code: &'static str, reason: impl Into<String>) -> Self {
-        Self { code, reason: reason.into() }
+        Self { code, reason: reason.into(), is_busy: false }
     }
 }
 
@@ -123,6 +125,7 @@ impl<'a> Resource<'a> {
             return Ok(BTreeMap::new());
         }
         let spec = Spec::read(self.kind, self.properties, self.home)?;
+        spec.trusts_within(&context.settings.trusted_accounts)?;
         let found = find_keys(&config, &spec).await?;
         let role = spec.role(owner, &found)?;
         for note in &spec.notes {

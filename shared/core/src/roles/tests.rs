@@ -453,6 +453,23 @@ fn no_problem_and_no_debug_repeats_the_external_id() {
 }
 
 #[test]
+fn trust_in_another_account_than_those_admitted_is_refused() {
+    let home = Home::of_stack(STACK).expect("a stack's id");
+    let spec = Spec::read(Kind::Starter, &starter(), &home).expect("valid properties");
+    let within = |accounts: &[&str]| {
+        let accounts = accounts.iter().map(|account| (*account).to_owned()).collect();
+        spec.trusts_within(&accounts)
+    };
+    assert_eq!(within(&[]), Ok(()));
+    assert_eq!(within(&["111111111111", "333333333333"]), Ok(()));
+    let refused = within(&["333333333333", "444444444444"]).expect_err("refused");
+    expect![
+        "the trust of role `landfall-starter` names account `111111111111`, and the provisioner was told to trust `333333333333`, `444444444444` only: name it in `TrustedAccountIds` of the provisioner's stack, or mend `TrustedRoleArns`"
+    ]
+    .assert_eq(&refused.to_string());
+}
+
+#[test]
 fn two_external_ids_are_admitted_while_one_is_changed() {
     let mut properties = starter();
     properties["PreviousExternalId"] = json!("the-old-one");
