@@ -83,8 +83,12 @@ impl LocalCloud {
 
     fn deploy_provisioners(&self) -> Result<()> {
         // The emulator takes the responses itself, instead of CloudFormation's buckets, and a role is
-        // usable there at once.
-        let parameters = [("AdmitLoopbackResponseUrl", "true"), ("PropagationSeconds", "0")];
+        // usable there at once. It tells of a resource only once it is made.
+        let parameters = [
+            ("AdmitLoopbackResponseUrl", "true"),
+            ("PropagationSeconds", "0"),
+            ("CheckRequests", "stack"),
+        ];
         for (account, artifacts) in
             [(&self.data, DATA_ARTIFACTS), (&self.analytics, ANALYTICS_ARTIFACTS)]
         {

@@ -109,7 +109,7 @@ async fn each_difference_is_told_as_the_step_that_removes_it() {
           in account 222222222222, for target `analytics`
           set permissions boundary `arn:aws:iam::222222222222:policy/landfall-boundary`
           detach policy `arn:aws:iam::aws:policy/AdministratorAccess`
-          set inline policy `landfall` to {"Statement":[{"Action":["glue:GetJobRun","glue:GetJobRuns","glue:StartJobRun"],"Effect":"Allow","Resource":["arn:aws:glue:eu-west-1:222222222222:job/audit","arn:aws:glue:eu-west-1:222222222222:job/items","arn:aws:glue:eu-west-1:222222222222:job/orders-to-parquet"],"Sid":"StartAndLookUpRuns"}],"Version":"2012-10-17"}
+          set inline policy `landfall` to {"Statement":[{"Action":["glue:GetJob","glue:GetJobRun","glue:GetJobRuns","glue:StartJobRun"],"Effect":"Allow","Resource":["arn:aws:glue:eu-west-1:222222222222:job/audit","arn:aws:glue:eu-west-1:222222222222:job/items","arn:aws:glue:eu-west-1:222222222222:job/orders-to-parquet"],"Sid":"StartAndLookUpRuns"}],"Version":"2012-10-17"}
           remove tags `team`
 
         job role arn:aws:iam::222222222222:role/landfall/landfall-job

@@ -5,6 +5,7 @@
 //! decide (`landfall_core::lifecycle`) → remember the decision → carry it out → remember the answer
 //! and unlock → send the answer. It may come late, twice, or be cut off between any two stations.
 
+mod asked;
 mod notifications;
 mod protocol;
 mod resource;
@@ -27,7 +28,7 @@ use tokio::time::{Instant, timeout_at};
 use notifications::Notifications;
 pub use protocol::{Envelope, Request, RequestType, Response, ResponseUrl, SendError, Status};
 use resource::{Failure, Resource};
-pub use settings::{Settings, SettingsError};
+pub use settings::{Check, Settings, SettingsError};
 
 /// Kept for sending the answer; a quarter of the time if that is less.
 const TO_SEND: Duration = Duration::from_secs(10);
@@ -37,6 +38,15 @@ const TO_RECORD: Duration = Duration::from_secs(5);
 
 /// How far the clocks of two machines of Lambda's may be apart.
 const CLOCK_SKEW: Duration = Duration::from_secs(5);
+
+/// A request that was issued longer ago, or so far in the future, has no effect. Events are dropped after
+/// ten minutes, so none of CloudFormation's is; one that pretends to be of next year would make all that
+/// come after it seem late.
+const ISSUED_WITHIN: Duration = Duration::from_secs(15 * 60);
+
+/// For so long Lambda is certain to deliver an event again: it does so twice, after one minute and after
+/// two more, and the last one waits for the lock until 285 seconds after the request was issued at least.
+const DELIVERED_AGAIN: Duration = Duration::from_secs(240);
 
 /// What an invocation borrows.
 #[derive(Debug)]
@@ -103,13 +113,16 @@ impl<'a> Subject<'a> {
     }
 }
 
-/// Why an invocation fails, so that Lambda delivers the event again: the answer did not arrive.
+/// Why an invocation fails, so that Lambda delivers the event again: the answer did not arrive, or it is
+/// too early for one.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(transparent)]
     Unreadable(#[from] protocol::Unreadable),
     #[error("failed to answer request `{request_id}` of `{logical_id}`: {source}")]
     NotSent { request_id: String, logical_id: String, source: SendError },
+    #[error("failed to serve request `{request_id}` of `{logical_id}` yet: {reason}")]
+    Busy { request_id: String, logical_id: String, reason: String },
 }
 
 impl Error {
@@ -118,6 +131,7 @@ impl Error {
         match self {
             Self::Unreadable(_) => "request_unreadable",
             Self::NotSent { source, .. } => source.code(),
+            Self::Busy { .. } => "resource_locked",
         }
     }
 }
@@ -175,7 +189,11 @@ pub async fn handle(context: &Context, event: LambdaEvent<Box<RawValue>>) -> Res
     );
     let work = AssertUnwindSafe(respond(context, &request, deadlines)).catch_unwind();
     let response = match timeout_at(deadlines.record, work).await {
-        Ok(Ok(response)) => response,
+        Ok(Ok(Ok(response))) => response,
+        Ok(Ok(Err(error))) => {
+            tracing::warn!(code = error.code(), %error, "to be delivered again");
+            return Err(error);
+        }
         Ok(Err(_)) => failed(&request.envelope, "the provisioner panicked; its log says where"),
         Err(_) => {
             failed(&request.envelope, "there was not enough time; the log tells how far it got")
@@ -198,10 +216,11 @@ async fn send(
 ) -> Result<(), Error> {
     let body = response.body(envelope);
     let url = &envelope.response_url;
-    let admit_loopback = context.settings.admit_loopback;
+    let settings = &context.settings;
     // What is left at the end is for Lambda itself.
     let deadline = deadlines.end - (deadlines.end - deadlines.record) / 10;
-    url.send(&context.http, &body, deadline, admit_loopback).await.map_err(|source| {
+    let sent = url.send(&context.http, &body, deadline, settings.admit_loopback, settings.region());
+    sent.await.map_err(|source| {
         let error = Error::NotSent {
             request_id: envelope.request_id.clone(),
             logical_id: envelope.logical_id.clone(),
@@ -227,24 +246,38 @@ fn failed(envelope: &Envelope, reason: &str) -> Response {
 }
 
 /// What to answer, after everything that the request asks for has been done.
-async fn respond(context: &Context, request: &Request, deadlines: Deadlines) -> Response {
+///
+/// # Errors
+/// Another request is at work on the same, and this one will be delivered again.
+async fn respond(
+    context: &Context,
+    request: &Request,
+    deadlines: Deadlines,
+) -> Result<Response, Error> {
     let Envelope { stack_id, request_id, logical_id, physical_id, response_url } =
         &request.envelope;
     let refused = |reason: &str| failed(&request.envelope, reason);
-    if response_url.check(context.settings.admit_loopback).is_err() {
+    let settings = &context.settings;
+    if response_url.check(settings.admit_loopback, settings.region()).is_err() {
         // Nothing is done for who cannot be CloudFormation; sending will refuse the URL too.
-        return refused("the response URL is not CloudFormation's");
+        return Ok(refused("the response URL is not CloudFormation's"));
     }
-    let Some(home) = Home::of_stack(stack_id).filter(|home| context.settings.is_of(home)) else {
-        return refused("the stack is not of this function's account and region");
+    if response_url
+        .issued_at()
+        .is_some_and(|issued| apart(issued, SystemTime::now()) > ISSUED_WITHIN)
+    {
+        return Ok(refused("the request was issued too long ago, or is of the future"));
+    }
+    let Some(home) = Home::of_stack(stack_id).filter(|home| settings.is_of(home)) else {
+        return Ok(refused("the stack is not of this function's account and region"));
     };
     let subject = match Subject::of(request, &home) {
         Ok(subject) => subject,
         // What was never made needs no removal.
         Err(_) if request.request_type == RequestType::Delete => {
-            return Response { status: Status::Success, reason: String::new(), ..refused("") };
+            return Ok(Response { status: Status::Success, reason: String::new(), ..refused("") });
         }
-        Err(failure) => return refused(&failure.reason),
+        Err(failure) => return Ok(refused(&failure.reason)),
     };
     let own_id = match (request.request_type, physical_id) {
         (RequestType::Delete, Some(id)) => id.clone(),
@@ -257,7 +290,10 @@ async fn respond(context: &Context, request: &Request, deadlines: Deadlines) -> 
         Ok(held) => held,
         Err(error) => {
             tracing::error!(code = error.code(), %error, "no lock");
-            return of_own_id(refused(&error.to_string()));
+            return match error.is_locked() && is_delivered_again(response_url) {
+                true => Err(busy(&request.envelope, error.to_string())),
+                false => Ok(of_own_id(refused(&error.to_string()))),
+            };
         }
     };
     let decision = decide(
@@ -280,19 +316,28 @@ async fn respond(context: &Context, request: &Request, deadlines: Deadlines) -> 
         other => {
             let memory = held.memory.clone();
             unlock(held, memory, deadlines.record).await;
-            return match other {
+            return Ok(match other {
                 Decision::Replay(answer) => serde_json::from_str(&answer).unwrap_or_else(|_| {
                     of_own_id(refused("the answer that was given before cannot be read"))
                 }),
                 Decision::Gone => of_own_id(refused("the resource was deleted by a later request")),
                 _ => of_own_id(refused("a later request took the place of this one")),
-            };
+            });
         }
     };
+    let cloudformation = aws_sdk_cloudformation::Client::new(&context.config);
+    if let Err(failure) =
+        asked::check(&cloudformation, settings.check, request, deadlines.work).await
+    {
+        tracing::error!(code = failure.code, reason = failure.reason, "nothing begun");
+        let memory = held.memory.clone();
+        unlock(held, memory, deadlines.record).await;
+        return Ok(of_own_id(refused(&failure.reason)));
+    }
     if let Err(error) = held.save(memory.clone(), deadlines.work).await {
         // The lease ends by itself; whether the memory was written is not known.
         tracing::error!(code = error.code(), %error, "nothing begun");
-        return of_own_id(refused(&error.to_string()));
+        return Ok(of_own_id(refused(&error.to_string())));
     }
     let owner = Owner {
         stack_id: stack_id.clone(),
@@ -305,12 +350,18 @@ async fn respond(context: &Context, request: &Request, deadlines: Deadlines) -> 
         Ok(Err(_)) => Err(Failure::new("panicked", "the provisioner panicked; its log says where")),
         // A call may still be on its way: the lock is kept until its lease ends.
         Err(_) => {
-            return of_own_id(refused("there was not enough time; the log tells how far it got"));
+            let reason = "there was not enough time; the log tells how far it got";
+            return Ok(of_own_id(refused(reason)));
         }
     };
     let response = match outcome {
         Ok(data) => {
             Response { status: Status::Success, reason: String::new(), physical_id: own_id, data }
+        }
+        // No answer is remembered: the next delivery does the same work again.
+        Err(failure) if failure.is_busy && is_delivered_again(response_url) => {
+            unlock(held, memory, deadlines.record).await;
+            return Err(busy(&request.envelope, failure.reason));
         }
         Err(failure) => {
             tracing::error!(code = failure.code, reason = failure.reason, "not done");
@@ -322,7 +373,21 @@ async fn respond(context: &Context, request: &Request, deadlines: Deadlines) -> 
         memory.answered(request_id, &answer);
     }
     unlock(held, memory, deadlines.record).await;
-    response
+    Ok(response)
+}
+
+fn busy(envelope: &Envelope, reason: String) -> Error {
+    let Envelope { request_id, logical_id, .. } = envelope.clone();
+    Error::Busy { request_id, logical_id, reason }
+}
+
+/// Whether it is certain, by the time at which the request was issued.
+fn is_delivered_again(url: &ResponseUrl) -> bool {
+    url.issued_at().is_some_and(|issued| apart(issued, SystemTime::now()) < DELIVERED_AGAIN)
+}
+
+fn apart(one: SystemTime, other: SystemTime) -> Duration {
+    one.duration_since(other).or_else(|_| other.duration_since(one)).unwrap_or_default()
 }
 
 /// Without the record a repetition does the same again, with the same result; without the unlocking

@@ -47,28 +47,29 @@ impl<'a> Notifications<'a> {
         let s3 = context.s3();
         let token = token(owner);
         let spec = match Spec::read(self.properties) {
-            Ok(spec) => spec,
-            // With such properties nothing was ever put.
-            Err(_) if is_removal => return Ok(BTreeMap::new()),
+            _ if is_removal => None,
+            Ok(spec) => Some(spec),
             Err(problems) => {
                 let reason = format!("the properties cannot be used: {}", problems.join("; "));
                 return Err(Failure::new("properties_invalid", reason));
             }
         };
-        let before = self.old_properties.and_then(|old| Spec::read(old).ok());
-        let before = before.iter().flat_map(|before| before.buckets.keys());
-        let is_kept = |bucket: &String| !is_removal && spec.buckets.contains_key(bucket);
-        let left = before.chain(spec.buckets.keys()).filter(|bucket| !is_kept(bucket));
-        for bucket in left {
+        let is_kept =
+            |bucket: &String| spec.as_ref().is_some_and(|spec| spec.buckets.contains_key(bucket));
+        // What is to go is told by names alone: properties that another version wrote, or that are
+        // wrong otherwise, must not leave rules behind.
+        let mut left = Spec::buckets_of(self.properties);
+        left.extend(self.old_properties.map(Spec::buckets_of).unwrap_or_default());
+        for bucket in left.iter().filter(|bucket| !is_kept(bucket)) {
             let held = lock(context, bucket, deadlines).await?;
             let removed =
                 s3_notifications::remove(&s3, bucket, self.account, &token, deadlines.work).await;
             unlock(held, deadlines).await;
             tracing::info!(bucket, outcome = ?removed.map_err(failure)?, "rules removed");
         }
-        if is_removal {
+        let Some(spec) = spec else {
             return Ok(BTreeMap::new());
-        }
+        };
         for bucket in spec.buckets.keys() {
             let Some(desired) = spec.desired(bucket, &token) else { continue };
             let held = lock(context, bucket, deadlines).await?;
@@ -104,7 +105,10 @@ async fn lock(
 ) -> Result<landfall_aws::lifecycle_table::Held, Failure> {
     let id = format!("bucket/{bucket}");
     let held = context.table.lock(&id, deadlines.lease, deadlines.work);
-    held.await.map_err(|error| Failure::new(error.code(), error.to_string()))
+    held.await.map_err(|error| Failure {
+        is_busy: error.is_locked(),
+        ..Failure::new(error.code(), error.to_string())
+    })
 }
 
 async fn unlock(held: landfall_aws::lifecycle_table::Held, deadlines: Deadlines) {

@@ -31,11 +31,13 @@ pub struct Failure {
     /// A stable identifier for logs and metrics.
     pub code: &'static str,
     pub reason: String,
+    /// Whether another request is at work, which will have ended by the time of the next delivery.
+    pub is_busy: bool,
 }
 
 impl Failure {
     pub fn new(code: &'static str, reason: impl Into<String>) -> Self {
-        Self { code, reason: reason.into() }
+        Self { code, reason: reason.into(), is_busy: false }
     }
 }
 
@@ -123,6 +125,7 @@ impl<'a> Resource<'a> {
             return Ok(BTreeMap::new());
         }
         let spec = Spec::read(self.kind, self.properties, self.home)?;
+        spec.trusts_within(&context.settings.trusted_accounts)?;
         let found = find_keys(&config, &spec).await?;
         let role = spec.role(owner, &found)?;
         for note in &spec.notes {
@@ -173,14 +176,14 @@ async fn remove(
     Ok(())
 }
 
-/// The keys of the routed buckets, if it is a reader and none were given.
+/// The keys of the routed buckets and of that of the manifests, if it is a reader and none were given.
 async fn find_keys(config: &SdkConfig, spec: &Spec) -> Result<BTreeSet<String>, Failure> {
-    let Purpose::Read { buckets, keys: None } = &spec.purpose else {
+    let Purpose::Read { buckets, manifests, keys: None, .. } = &spec.purpose else {
         return Ok(BTreeSet::new());
     };
     let s3 = aws_sdk_s3::Client::new(config);
     let kms = aws_sdk_kms::Client::new(config);
-    let buckets = buckets.keys().map(String::as_str);
+    let buckets = buckets.keys().chain(manifests).map(String::as_str);
     Ok(kms::keys_of_buckets(&s3, &kms, buckets, &spec.identity.account).await?)
 }
 

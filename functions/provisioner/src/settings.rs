@@ -1,7 +1,9 @@
 //! What the function is told by its environment.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use landfall_core::arn::is_account;
 use landfall_core::roles::Home;
 
 /// CloudFormation itself waits about as long for a role of its own.
@@ -18,6 +20,21 @@ pub struct Settings {
     pub propagation: Duration,
     /// Where the function is, if Lambda told: requests of other accounts' stacks are refused.
     pub account_and_region: Option<(String, String)>,
+    /// The accounts whose roles may be trusted; any if there are none.
+    pub trusted_accounts: BTreeSet<String>,
+    /// What of CloudFormation is asked before anything is done.
+    pub check: Check,
+}
+
+/// How far it is checked that CloudFormation waits for what a request asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Check {
+    /// The stack is being changed, and the resource in it.
+    Resource,
+    /// The stack is being changed. For an emulated AWS that does not tell of resources in time.
+    Stack,
+    /// Nothing is asked. The environment cannot say so.
+    Nothing,
 }
 
 /// Why the function cannot work at all.
@@ -29,6 +46,10 @@ pub enum SettingsError {
     BadPropagation,
     #[error("failed to use `LANDFALL_ADMIT_LOOPBACK_RESPONSE_URL`: it is neither true nor false")]
     BadSwitch,
+    #[error("failed to use `LANDFALL_TRUSTED_ACCOUNT_IDS`: it is no list of account ids")]
+    BadAccounts,
+    #[error("failed to use `LANDFALL_CHECK_REQUESTS`: it is neither resource nor stack")]
+    BadCheck,
 }
 
 impl SettingsError {
@@ -38,13 +59,17 @@ impl SettingsError {
             Self::NoTable => "table_missing",
             Self::BadPropagation => "propagation_malformed",
             Self::BadSwitch => "switch_malformed",
+            Self::BadAccounts => "accounts_malformed",
+            Self::BadCheck => "check_malformed",
         }
     }
 }
 
 impl Settings {
     /// Reads `LANDFALL_TABLE`, `LANDFALL_PROPAGATION_SECONDS` (default: 15),
-    /// `LANDFALL_ADMIT_LOOPBACK_RESPONSE_URL` (default: false), `LANDFALL_ACCOUNT_ID` and Lambda's own `AWS_REGION`.
+    /// `LANDFALL_ADMIT_LOOPBACK_RESPONSE_URL` (default: false), `LANDFALL_TRUSTED_ACCOUNT_IDS` (commas
+    /// between them; default: any), `LANDFALL_CHECK_REQUESTS` (default: resource), `LANDFALL_ACCOUNT_ID`
+    /// and Lambda's own `AWS_REGION`.
     ///
     /// # Errors
     /// What is missing or malformed first.
@@ -60,12 +85,30 @@ impl Settings {
                 Duration::from_secs(text.parse().map_err(|_| SettingsError::BadPropagation)?)
             }
         };
+        let trusted_accounts: BTreeSet<String> = variable("LANDFALL_TRUSTED_ACCOUNT_IDS")
+            .map(|text| text.split(',').map(|id| id.trim().to_owned()).collect())
+            .unwrap_or_default();
+        if !trusted_accounts.iter().all(|id| is_account(id)) {
+            return Err(SettingsError::BadAccounts);
+        }
+        let check = match variable("LANDFALL_CHECK_REQUESTS").as_deref() {
+            None | Some("resource") => Check::Resource,
+            Some("stack") => Check::Stack,
+            Some(_) => return Err(SettingsError::BadCheck),
+        };
         Ok(Self {
+            trusted_accounts,
+            check,
             propagation,
             table: variable("LANDFALL_TABLE").ok_or(SettingsError::NoTable)?,
             admit_loopback,
             account_and_region: variable("LANDFALL_ACCOUNT_ID").zip(variable("AWS_REGION")),
         })
+    }
+
+    /// The function's own region, if Lambda told.
+    pub fn region(&self) -> Option<&str> {
+        self.account_and_region.as_ref().map(|(_, region)| region.as_str())
     }
 
     /// Whether a stack at `home` may ask.
@@ -74,5 +117,41 @@ impl Settings {
             (account, region) == (&home.account, &home.region)
         };
         self.account_and_region.as_ref().is_none_or(is_own)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(given: &[(&str, &str)]) -> Result<Settings, &'static str> {
+        let variable = |name: &str| {
+            let all = given.iter().chain(&[("LANDFALL_TABLE", "t")]);
+            all.clone().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+        };
+        Settings::from_env(variable).map_err(|error| error.code())
+    }
+
+    #[test]
+    fn what_is_not_said_is_as_strict_as_can_be() {
+        let settings = read(&[]).expect("settings");
+        assert_eq!(settings.check, Check::Resource);
+        assert!(!settings.admit_loopback && settings.trusted_accounts.is_empty());
+    }
+
+    #[test]
+    fn settings_that_cannot_be_read_are_refused() {
+        let ids = "LANDFALL_TRUSTED_ACCOUNT_IDS";
+        let settings = read(&[(ids, "222222222222,333333333333")]).expect("settings");
+        assert_eq!(settings.trusted_accounts.len(), 2);
+        for (name, value, code) in [
+            (ids, "2", "accounts_malformed"),
+            ("LANDFALL_CHECK_REQUESTS", "nothing", "check_malformed"),
+            ("LANDFALL_ADMIT_LOOPBACK_RESPONSE_URL", "yes", "switch_malformed"),
+            ("LANDFALL_PROPAGATION_SECONDS", "-1", "propagation_malformed"),
+            ("LANDFALL_TABLE", "", "table_missing"),
+        ] {
+            assert_eq!(read(&[(name, value)]).map(|_| ()), Err(code), "{name}");
+        }
     }
 }

@@ -134,7 +134,7 @@ pub async fn read(s3: &Client, bucket: &str, account: &str) -> Result<Configurat
 /// Puts the notification configuration of `bucket`, which must be `account`'s. Idempotent.
 ///
 /// S3 sends an `s3:TestEvent` to destinations, and refuses the whole if it may not write to one of
-/// them, other people's included. The call is made once: a repetition by the SDK would overwrite what
+/// them, other people's included, unless `is_removal`: then it does not look. The call is made once: a repetition by the SDK would overwrite what
 /// somebody wrote meanwhile.
 ///
 /// # Errors
@@ -144,6 +144,7 @@ pub async fn write(
     bucket: &str,
     account: &str,
     configuration: &Configuration,
+    is_removal: bool,
 ) -> Result<(), Error> {
     let configuration = wire::to_sdk(configuration)
         .map_err(|what| Error::Unknown { bucket: bucket.to_owned(), what })?;
@@ -151,6 +152,7 @@ pub async fn write(
         .bucket(bucket)
         .expected_bucket_owner(account)
         .notification_configuration(configuration)
+        .set_skip_destination_validation(is_removal.then_some(true))
         .customize()
         .config_override(aws_sdk_s3::config::Builder::new().retry_config(RetryConfig::disabled()))
         .send()
@@ -176,11 +178,12 @@ pub async fn converge(
         merge(current, desired)
             .map_err(|conflict| Error::Conflict { bucket: bucket.to_owned(), conflict })
     };
-    Bucket { s3, name: bucket, account }.settle(next, deadline).await
+    Bucket { s3, name: bucket, account, is_removal: false }.settle(next, deadline).await
 }
 
 /// Removes `owner`'s rules from `bucket`, which must be `account`'s, as [`converge`] adds them; a
-/// bucket that does not exist has none. Idempotent. EventBridge stays switched on.
+/// bucket that does not exist has none. Idempotent. EventBridge stays switched on. A queue that is
+/// gone, ours or somebody else's, does not hinder it.
 ///
 /// # Errors
 /// See [`Error`].
@@ -192,7 +195,7 @@ pub async fn remove(
     deadline: Instant,
 ) -> Result<Outcome, Error> {
     let next = |current: &Configuration| Ok(without(current, owner));
-    match (Bucket { s3, name: bucket, account }).settle(next, deadline).await {
+    match (Bucket { s3, name: bucket, account, is_removal: true }).settle(next, deadline).await {
         Err(Error::Refused { refusal: Refusal::NoSuchBucket, .. }) => Ok(Outcome::Unchanged),
         outcome => outcome,
     }
@@ -202,6 +205,7 @@ struct Bucket<'a> {
     s3: &'a Client,
     name: &'a str,
     account: &'a str,
+    is_removal: bool,
 }
 
 impl Bucket<'_> {
@@ -237,7 +241,7 @@ impl Bucket<'_> {
         if !self.read().await?.is_equivalent(&before) {
             return Err(Error::Contended { bucket: self.name.to_owned() });
         }
-        write(self.s3, self.name, self.account, &wanted).await?;
+        write(self.s3, self.name, self.account, &wanted, self.is_removal).await?;
         *outcome = Outcome::Changed;
         for pause in READ_BACK_PAUSES_MS.map(Duration::from_millis) {
             let after = self.read().await?;

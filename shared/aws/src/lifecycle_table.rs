@@ -43,6 +43,11 @@ impl TableError {
             Self::Call { .. } => "table_failed",
         }
     }
+
+    /// Whether another holds the lock, and will have left it once its lease has ended.
+    pub fn is_locked(&self) -> bool {
+        matches!(self, Self::Locked { .. })
+    }
 }
 
 /// The table, and who asks.

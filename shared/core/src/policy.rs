@@ -51,6 +51,12 @@ impl Document {
         Self(value)
     }
 
+    /// Whether it is `other` with values of conditions left out: it then admits no more than that.
+    /// Where it cannot be told, it is not.
+    pub fn is_part_of(&self, other: &Self) -> bool {
+        is_part(&self.0, &other.0, false)
+    }
+
     fn sorted(&self) -> Value {
         let mut value = self.0.clone();
         if let Some(Value::Array(statements)) = value.get_mut("Statement") {
@@ -72,6 +78,28 @@ impl Eq for Document {}
 impl fmt::Debug for Document {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.without_external_ids().to_json())
+    }
+}
+
+fn is_part(one: &Value, other: &Value, is_condition: bool) -> bool {
+    match (one, other) {
+        (Value::Object(one), Value::Object(other)) => {
+            one.len() == other.len()
+                && one.iter().all(|(key, value)| {
+                    // An operator that denies admits more with fewer values.
+                    let is_plain = |operator: &str| !operator.contains("Not");
+                    let below = key == "Condition" || (is_condition && is_plain(key));
+                    other.get(key).is_some_and(|other| is_part(value, other, below))
+                })
+        }
+        (Value::Array(one), Value::Array(other)) if is_condition && !one.is_empty() => {
+            one.iter().all(|value| other.contains(value))
+        }
+        (Value::Array(one), Value::Array(other)) => {
+            one.len() == other.len()
+                && one.iter().zip(other).all(|(one, other)| is_part(one, other, false))
+        }
+        _ => one == other,
     }
 }
 
@@ -239,6 +267,28 @@ mod tests {
         let one = Document::new([allow("A"), allow("B")]);
         assert_eq!(one, Document::new([allow("B"), allow("A")]));
         assert_ne!(one, Document::new([allow("A")]));
+    }
+
+    #[test]
+    fn a_part_of_a_document_has_fewer_values_of_conditions_and_differs_in_nothing_else() {
+        let document = |operator, values: &[&str], action| {
+            let statement = Statement::allow("A", [action]).by("AWS", "x");
+            let values = values.iter().map(|value| (*value).to_owned());
+            Document::new([statement.when(operator, "aws:PrincipalArn", values)])
+        };
+        let plain = |values| document("ArnEquals", values, "sts:AssumeRole");
+        assert!(plain(&["a"]).is_part_of(&plain(&["a", "b"])));
+        assert!(plain(&["a"]).is_part_of(&plain(&["a"])));
+        for (one, other) in [
+            (plain(&["a", "b"]), plain(&["a"])),
+            (plain(&["a"]), plain(&["b"])),
+            (plain(&[]), plain(&["a"])),
+            (plain(&["a"]), document("ArnLike", &["a", "b"], "sts:AssumeRole")),
+            (plain(&["a"]), document("ArnEquals", &["a", "b"], "sts:*")),
+            (document("ArnNotEquals", &["a"], "x"), document("ArnNotEquals", &["a", "b"], "x")),
+        ] {
+            assert!(!one.is_part_of(&other), "{one:?} {other:?}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::problem::{Place, Problem};
+use crate::routes;
 use crate::typed::{self, Lists};
 use crate::yaml::{Content, Entry, Node};
 
@@ -27,7 +28,7 @@ pub struct Read<T> {
     pub problems: Vec<Problem>,
 }
 
-/// Reads `properties`; `lists` are all the lists that the type has.
+/// Reads `properties`; `lists` are all the lists that the type has beside those of its `Routes`.
 pub fn read<T: DeserializeOwned + JsonSchema>(properties: &Value, lists: &Lists<'_>) -> Read<T> {
     let mut properties = properties.clone();
     if let Value::Object(map) = &mut properties {
@@ -37,7 +38,10 @@ pub fn read<T: DeserializeOwned + JsonSchema>(properties: &Value, lists: &Lists<
     let root_schema = schema.as_value();
     from_text(&mut properties, root_schema, root_schema, 0);
     let mut root = tree(&properties, &mut 0, 0);
-    let (written, problems) = typed::read(&mut root, lists);
+    let below_routes = routes::LISTS.map(|list| [&["Routes"], list].concat());
+    let lists: Vec<&[&str]> =
+        lists.iter().copied().chain(below_routes.iter().map(Vec::as_slice)).collect();
+    let (written, problems) = typed::read(&mut root, &lists);
     Read { written, root, problems }
 }
 

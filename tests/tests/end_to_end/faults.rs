@@ -14,7 +14,7 @@ use futures_util::future::try_join_all;
 use lambda_runtime::LambdaEvent;
 use landfall_aws::config::connector;
 use landfall_aws::iam::observe;
-use landfall_provisioner::{Context, Settings, handle};
+use landfall_provisioner::{Check, Context, Settings, handle};
 use landfall_tests::proxy::{At, Fault, Kind, Proxy};
 use landfall_tests::{ANALYTICS, REGION};
 use serde_json::value::RawValue;
@@ -41,14 +41,14 @@ const CALLS: usize = 10;
 #[derive(Clone, Copy)]
 pub struct Time {
     invocation: Duration,
-    call: Duration,
+    pub call: Duration,
 }
 
 /// Where all goes well in the end: other tests, and at worst a compiler, run beside it.
 pub const PLENTY: Time = Time { invocation: Duration::from_secs(60), call: Duration::from_secs(5) };
 
 /// Where nothing goes well, and the end is to be seen.
-const LITTLE: Time =
+pub const LITTLE: Time =
     Time { invocation: Duration::from_secs(20), call: Duration::from_millis(1_500) };
 
 pub fn a_call_that_fails_once_fails_no_request(stage: &Stage) -> Result<()> {
@@ -95,7 +95,7 @@ pub fn a_call_that_fails_once_fails_no_notification(stage: &Stage) -> Result<()>
 }
 
 /// A queue that buckets may send to.
-async fn queue(stage: &Stage) -> Result<String> {
+pub async fn queue(stage: &Stage) -> Result<String> {
     let arn = format!("arn:aws:sqs:{REGION}:{ANALYTICS}:faults");
     let policy = json!({ "Version": "2012-10-17", "Statement": [{
         "Effect": "Allow", "Principal": { "Service": "s3.amazonaws.com" },
@@ -189,15 +189,15 @@ pub struct Life {
     name: String,
     pub proxy: Proxy,
     pub sink: MockServer,
-    context: Context,
+    pub context: Context,
     invocation: Duration,
     resource_type: &'static str,
-    properties: Value,
+    pub properties: Value,
 }
 
 impl Life {
     /// A bucket of this name, and the notifications of it.
-    async fn notified(stage: &Stage, bucket: &str, queue: &str) -> Result<Life> {
+    pub async fn notified(stage: &Stage, bucket: &str, queue: &str) -> Result<Life> {
         stage.cloud.analytics.s3.create_bucket().bucket(bucket).send().await?;
         let mut life = Life::new(stage, bucket, PLENTY).await?;
         life.resource_type = "Custom::LandfallBucketNotifications";
@@ -207,11 +207,14 @@ impl Life {
         Ok(life)
     }
 
+    /// How many rules the bucket has.
+    pub async fn rules(&self, stage: &Stage) -> Result<usize> {
+        let get = stage.cloud.analytics.s3.get_bucket_notification_configuration();
+        Ok(get.bucket(&self.name).send().await?.queue_configurations().len())
+    }
+
     async fn is_notified(&self, stage: &Stage) -> Result<()> {
-        let rules = async || {
-            let get = stage.cloud.analytics.s3.get_bucket_notification_configuration();
-            anyhow::Ok(get.bucket(&self.name).send().await?.queue_configurations().len())
-        };
+        let rules = async || self.rules(stage).await;
         let answer = self.answer("made", "Create", None).await?;
         ensure!(answer["Status"] == "SUCCESS", "{answer}");
         ensure!(rules().await? == 1, "the bucket has {} rules", rules().await?);
@@ -272,16 +275,20 @@ impl Life {
     }
 
     /// Serves a request, and returns the last answer to it.
-    async fn answer(&self, id: &str, kind: &str, physical_id: Option<&str>) -> Result<Value> {
-        let request = self.request(id, kind, physical_id);
-        self.handle(&request).await.context("the function failed")?;
+    pub async fn answer(&self, id: &str, kind: &str, physical_id: Option<&str>) -> Result<Value> {
+        self.answer_to(id, &self.request(id, kind, physical_id)).await
+    }
+
+    /// The same, of a request whose id this is.
+    pub async fn answer_to(&self, id: &str, request: &Value) -> Result<Value> {
+        self.handle(request).await.context("the function failed")?;
         let received = self.sink.received_requests().await.unwrap_or_default();
         let of_it = |r: &&wiremock::Request| r.url.path() == format!("/{id}");
         let last = received.iter().rev().find(of_it).context("no answer came")?;
         Ok(serde_json::from_slice(&last.body)?)
     }
 
-    async fn is_made(&self, stage: &Stage) -> Result<()> {
+    pub async fn is_made(&self, stage: &Stage) -> Result<()> {
         let answer = self.answer("made", "Create", None).await?;
         ensure!(answer["Status"] == "SUCCESS", "{answer}");
         let role = observe(&stage.cloud.analytics.iam, &self.name).await?;
@@ -290,7 +297,7 @@ impl Life {
         Ok(())
     }
 
-    async fn is_removed(&self, stage: &Stage) -> Result<()> {
+    pub async fn is_removed(&self, stage: &Stage) -> Result<()> {
         let made = self.answer("made", "Create", None).await?;
         let id = made["PhysicalResourceId"].as_str().context("no id")?;
         let answer = self.answer("removed", "Delete", Some(id)).await?;
@@ -306,17 +313,22 @@ impl Life {
     }
 }
 
-fn context(proxy: &Proxy, time: Time) -> Context {
-    let settings = Settings {
+pub fn settings() -> Settings {
+    Settings {
         table: "landfall-provisioner".to_owned(),
         propagation: Duration::ZERO,
         admit_loopback: true,
         account_and_region: None,
-    };
-    Context::new(settings, config(proxy, time.call), connector())
+        trusted_accounts: Default::default(),
+        check: Check::Nothing,
+    }
 }
 
-fn config(proxy: &Proxy, call: Duration) -> SdkConfig {
+fn context(proxy: &Proxy, time: Time) -> Context {
+    Context::new(settings(), config(proxy, time.call), connector())
+}
+
+pub fn config(proxy: &Proxy, call: Duration) -> SdkConfig {
     let credentials = Credentials::new(ANALYTICS, "hushhush", None, None, "faults");
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())

@@ -1,5 +1,5 @@
 //! Roles as custom resources: the deployed provisioner under CloudFormation, in all that a stack goes
-//! through, and under requests that come late or twice.
+//! through, and under requests that are none of CloudFormation's.
 
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ fn failing_template(properties: &Value) -> String {
     json!({ "Resources": { "Role": role, "Failing": failing } }).to_string()
 }
 
-async fn role(stage: &Stage, name: &str) -> Result<Option<Observed>> {
+pub async fn role(stage: &Stage, name: &str) -> Result<Option<Observed>> {
     Ok(observe(&stage.cloud.analytics.iam, name).await?)
 }
 
@@ -59,7 +59,7 @@ async fn role_that_is_there(stage: &Stage, name: &str) -> Result<Observed> {
     role(stage, name).await?.with_context(|| format!("there is no role `{name}`"))
 }
 
-async fn assert_starts(stage: &Stage, name: &str, job: &str) -> Result<()> {
+pub async fn assert_starts(stage: &Stage, name: &str, job: &str) -> Result<()> {
     let role = role_that_is_there(stage, name).await?;
     let policies = format!("{:?}", role.policies);
     ensure!(policies.contains(&format!("job/{job}\"")), "role `{name}` may do {policies}");
@@ -208,39 +208,6 @@ pub fn a_role_of_somebody_else_is_never_touched(stage: &Stage) -> Result<()> {
     })
 }
 
-pub fn a_request_that_comes_late_or_twice_does_no_harm(stage: &Stage) -> Result<()> {
-    let name = "landfall-late";
-    stage.cloud.wait(async {
-        let sink = Sink::start().await;
-        let own = properties(name, "one");
-        let changed = properties(name, "two");
-
-        let create = sink.request("create", "Create", &own, None);
-        let made = sink.answer_to(stage, &create).await?;
-        ensure!(made["Status"] == "SUCCESS", "{made}");
-        ensure!(made["Data"]["Arn"].as_str().is_some_and(|arn| arn.ends_with(name)), "{made}");
-        let id = made["PhysicalResourceId"].as_str().context("no id")?;
-        ensure!(sink.answer_to(stage, &create).await? == made, "a replay is answered otherwise");
-
-        let update = sink.request("update", "Update", &changed, Some(id));
-        ensure!(sink.answer_to(stage, &update).await?["Status"] == "SUCCESS", "not updated");
-        // The Create once more: what came after it stays.
-        sink.answer_to(stage, &create).await?;
-        assert_starts(stage, name, "two").await?;
-
-        let delete = sink.request("delete", "Delete", &changed, Some(id));
-        for _ in 0..2 {
-            ensure!(sink.answer_to(stage, &delete).await?["Status"] == "SUCCESS", "not deleted");
-            ensure!(role(stage, name).await?.is_none(), "the role is still there");
-        }
-        for late in [&create, &update, &delete] {
-            sink.answer_to(stage, late).await?;
-            ensure!(role(stage, name).await?.is_none(), "a late request brought the role back");
-        }
-        Ok(())
-    })
-}
-
 pub fn what_is_no_request_is_answered_or_refused(stage: &Stage) -> Result<()> {
     stage.cloud.wait(async {
         let sink = Sink::start().await;
@@ -270,6 +237,42 @@ pub fn what_is_no_request_is_answered_or_refused(stage: &Stage) -> Result<()> {
         astray["ResponseURL"] = json!("https://evil.example/steal");
         invoke(stage, &astray)?;
         ensure!(role(stage, "landfall-nonsense").await?.is_none(), "a role was made");
+        Ok(())
+    })
+}
+
+/// Who may invoke the function by their own rights can name any stack; one that CloudFormation does not
+/// change at this moment is not spoken for.
+pub fn who_speaks_for_a_stack_that_asks_for_nothing_is_refused(stage: &Stage) -> Result<()> {
+    let name = "landfall-spoken-for";
+    let stacks = &stage.cloud.analytics.stacks;
+    stage.cloud.wait(async {
+        let own = properties(name, "one");
+        stacks.create("spoken-for", &template(&own)).await?.expect("CREATE_COMPLETE")?;
+        let before = role_that_is_there(stage, name).await?;
+        let id = before.tags.get("landfall:physical-id").context("no physical id")?;
+        let sink = Sink::start().await;
+        let stack = stacks.id("spoken-for").await?;
+        let changed = properties(name, "two");
+        for (what, kind, physical_id, stack) in [
+            ("updated", "Update", Some(id.as_str()), stack.as_str()),
+            ("deleted", "Delete", Some(id.as_str()), stack.as_str()),
+            ("made", "Create", None, stack.as_str()),
+            ("of-nobody", "Create", None, &stack.replace("spoken-for", "never-there")),
+        ] {
+            let mut request = sink.request(what, kind, &changed, physical_id);
+            request["StackId"] = json!(stack);
+            let answer = sink.answer_to(stage, &request).await?;
+            let reason = answer["Reason"].as_str().unwrap_or_default();
+            ensure!(
+                answer["Status"] == "FAILED" && reason.contains("does not wait"),
+                "{what}: {answer}"
+            );
+        }
+        let after = role_that_is_there(stage, name).await?;
+        ensure!(before == after, "the role was {before:?}, and is {after:?}");
+        stacks.delete("spoken-for").await?.expect("DELETE_COMPLETE")?;
+        ensure!(role(stage, name).await?.is_none(), "the role outlived its stack");
         Ok(())
     })
 }

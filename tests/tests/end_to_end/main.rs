@@ -11,6 +11,7 @@ mod ledger;
 mod lifecycle;
 mod notifications;
 mod provisioner_policy;
+mod requests;
 mod scope;
 mod secrets;
 mod stage;
@@ -70,7 +71,7 @@ fn main() -> ExitCode {
         lifecycle::a_failed_update_restores_the_role_exactly,
         lifecycle::a_role_that_somebody_deleted_does_not_hinder_update_and_deletion,
         lifecycle::a_role_of_somebody_else_is_never_touched,
-        lifecycle::a_request_that_comes_late_or_twice_does_no_harm,
+        lifecycle::who_speaks_for_a_stack_that_asks_for_nothing_is_refused,
         lifecycle::the_key_of_a_buckets_default_encryption_is_found_and_its_policy_looked_at,
         lifecycle::a_stack_of_one_account_makes_a_role_in_another,
         lifecycle::what_is_no_request_is_answered_or_refused,
@@ -78,6 +79,12 @@ fn main() -> ExitCode {
         faults::a_call_that_fails_once_fails_no_notification,
         faults::a_call_that_always_fails_is_answered_in_time_and_a_repetition_converges,
         faults::an_answer_that_does_not_arrive_is_sent_again,
+        requests::a_request_that_comes_late_or_twice_does_no_harm,
+        requests::a_late_cleanup_leaves_the_rules_of_the_id_that_stands,
+        requests::rules_are_removed_whatever_else_the_properties_say,
+        requests::a_request_that_meets_a_lock_is_left_for_the_next_delivery,
+        requests::a_request_of_another_time_has_no_effect,
+        requests::a_role_that_would_trust_another_account_is_refused,
         secrets::no_line_of_the_provisioners_log_shows_a_secret,
         provisioner_policy::the_provisioner_makes_bounded_roles_below_its_path_and_does_nothing_else,
         provisioner_policy::nobody_but_cloudformation_of_the_account_is_let_in_to_invoke_the_provisioner,

@@ -25,7 +25,13 @@ pub fn the_provisioner_makes_bounded_roles_below_its_path_and_does_nothing_else(
     };
     let own = role("landfall/landfall-x");
     let mut list = Vec::new();
-    for action in ["iam:CreateRole", "iam:PutRolePolicy", "iam:PutRolePermissionsBoundary"] {
+    for action in [
+        "iam:CreateRole",
+        "iam:PutRolePolicy",
+        "iam:PutRolePermissionsBoundary",
+        "iam:DeleteRolePolicy",
+        "iam:DetachRolePolicy",
+    ] {
         list.extend([
             (true, bounded(action, &own, BOUNDARY)),
             (false, may(action, &own)),
@@ -33,6 +39,7 @@ pub fn the_provisioner_makes_bounded_roles_below_its_path_and_does_nothing_else(
             (false, bounded(action, &role("landfall-x"), BOUNDARY)),
             (false, bounded(action, &role("team/landfall-x"), BOUNDARY)),
             (false, bounded(action, &role("landfall/admin"), BOUNDARY)),
+            (false, bounded(action, &role("landfall/landfall-x/admin"), BOUNDARY)),
             (false, bounded(action, &own.replace(ANALYTICS, DATA), BOUNDARY)),
         ]);
     }
@@ -41,8 +48,10 @@ pub fn the_provisioner_makes_bounded_roles_below_its_path_and_does_nothing_else(
             (true, may(action, &own)),
             (false, may(action, &role("landfall-provisioner"))),
             (false, may(action, &role("landfall/admin"))),
+            (false, may(action, &role("landfall/landfall-x/admin"))),
         ]);
     }
+    let stack = |id: &str| format!("arn:aws:cloudformation:{REGION}:{ANALYTICS}:stack/{id}");
     let bucket = "arn:aws:s3:::acme-landing";
     let of = |account: &str| {
         may("s3:PutBucketNotification", bucket)
@@ -71,6 +80,9 @@ pub fn the_provisioner_makes_bounded_roles_below_its_path_and_does_nothing_else(
                 &format!("arn:aws:dynamodb:{REGION}:{ANALYTICS}:table/landfall-provisioner"),
             ),
         ),
+        (true, may("cloudformation:DescribeStacks", &stack("landfall/1"))),
+        (true, may("cloudformation:DescribeStackResource", &stack("landfall/1"))),
+        (false, may("cloudformation:UpdateStack", &stack("landfall/1"))),
         (true, of(ANALYTICS)),
         (false, of(DATA)),
         (false, may("s3:PutBucketPolicy", bucket)),
@@ -123,7 +135,16 @@ pub fn no_role_exceeds_the_boundary_whatever_its_policies_say(stage: &Stage) -> 
         "Principal": { "AWS": format!("arn:aws:iam::{ANALYTICS}:root") }, "Action": "sts:AssumeRole" }] });
     let admin = format!("arn:aws:iam::{ANALYTICS}:role/admin");
     let reader = format!("arn:aws:iam::{DATA}:role/landfall/landfall-reader");
+    let table = |name: &str| format!("arn:aws:dynamodb:{REGION}:{ANALYTICS}:table/{name}");
     agree(vec![
+        (true, may("s3:GetObject", "arn:aws:s3:::landfall-manifests/manifests/x")),
+        (true, may("dynamodb:GetItem", &table("landfall-claims"))),
+        (true, may("dynamodb:UpdateItem", &table("landfall-x-claims"))),
+        (false, may("dynamodb:PutItem", &table("landfall-claims"))),
+        (false, may("dynamodb:Scan", &table("landfall-claims"))),
+        (false, may("dynamodb:UpdateItem", &table("landfall-ledger"))),
+        (false, may("dynamodb:UpdateItem", &table("landfall-provisioner"))),
+        (false, may("dynamodb:UpdateItem", &table("other-claims"))),
         (true, may("s3:GetObject", "arn:aws:s3:::acme-analytics/x")),
         (true, may("glue:StartJobRun", &format!("arn:aws:glue:{REGION}:{ANALYTICS}:job/x"))),
         (true, may("sts:AssumeRole", &reader).owned_by(DATA).resource_policy(open.clone())),

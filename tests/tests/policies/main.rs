@@ -1,5 +1,6 @@
 //! What the judge of policies says, held to what AWS documents: later tests rest on it.
 
+mod matrix;
 mod rendered;
 
 use std::sync::OnceLock;

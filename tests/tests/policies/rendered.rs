@@ -4,22 +4,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use landfall_core::arn::RoleArn;
-use landfall_core::policy::admissible;
+use expect_test::expect_file;
 use landfall_core::roles::{Home, Kind, Owner, Role, Spec};
-use landfall_core::routes::{Route, Routes, Target};
+use landfall_core::routes::{Routes, Target};
 use landfall_core::yaml;
 use landfall_tests::judge::Request;
 use landfall_tests::{DATA, REGION, root};
 use serde_json::{Value, json};
 
-use super::{allow, judge, role, trust};
+use super::matrix::{Expected, assumed, job, reader, starter};
+use super::{judge, role};
 
-const EXTERNAL_ID: &str = "the-right-one";
-const KEY: &str = "arn:aws:kms:us-east-1:111111111111:key/ours";
-
-/// What a request is, whether it must be allowed, and the request.
-type Expected = (String, bool, Request);
+pub const EXTERNAL_ID: &str = "the-right-one";
+pub const MONITOR: &str = "landfall-monitor";
+pub const MANIFESTS: &str = "landfall-manifests";
+pub const CLAIMS: &str = "arn:aws:dynamodb:us-east-1:111111111111:table/landfall-claims";
+pub const KEY: &str = "arn:aws:kms:us-east-1:111111111111:key/ours";
 
 fn files() -> [std::path::PathBuf; 3] {
     ["infra/routes.yaml", "tests/fixtures/routes.yaml", "tests/fixtures/policies/awkward.yaml"]
@@ -27,8 +27,8 @@ fn files() -> [std::path::PathBuf; 3] {
 }
 
 /// A routes file, with all the roles that the stacks ask for.
-struct Rendered {
-    routes: Routes,
+pub struct Rendered {
+    pub routes: Routes,
     text: Value,
     roles: BTreeMap<(Kind, String), Role>,
 }
@@ -50,12 +50,13 @@ impl Rendered {
                 starter.split_once(":role").expect("a role").1.rsplit_once('/').expect("a path");
             let extra = json!({
                 "RoleName": name, "Path": format!("{path}/"), "ExternalId": EXTERNAL_ID,
-                "TrustedRoleArns": [role(DATA, "landfall-trigger")],
+                "TrustedRoleArns": [role(DATA, "landfall-trigger"), role(DATA, MONITOR)],
             });
             rendered.add(Kind::Starter, &target.account, extra, starter.clone());
             let extra = json!({
                 "RoleName": "landfall-reader", "KmsKeyArns": [KEY],
                 "TrustedRoleArns": [job_role(&target.account)],
+                "ManifestsBucketName": MANIFESTS, "ClaimsTableArn": CLAIMS,
             });
             rendered.add(Kind::Reader, DATA, extra, target.account.clone());
             let readers = json!({ "RoleName": "landfall-job", "ReaderRoleArns": [READER] });
@@ -107,243 +108,8 @@ impl Rendered {
 
 const READER: &str = "arn:aws:iam::111111111111:role/landfall/landfall-reader";
 
-fn job_role(account: &str) -> String {
+pub fn job_role(account: &str) -> String {
     role(account, "landfall/landfall-job")
-}
-
-fn expected(list: Vec<(&str, bool, Request)>) -> Vec<Expected> {
-    list.into_iter().map(|(what, allowed, request)| (what.to_owned(), allowed, request)).collect()
-}
-
-/// Who may assume a role that trusts `trusted`.
-fn assumed(role_arn: &str, policy: &Value, trusted: &str, id: Option<&str>) -> Vec<Expected> {
-    let account = RoleArn::parse(trusted).expect("a role").account;
-    let own = RoleArn::parse(role_arn).expect("a role").account;
-    let asks = |principal: &str, action: &str, id: Option<&str>| {
-        let request = Request::by_role(principal, action, role_arn)
-            .owned_by(own)
-            .identity(allow(action, "*"))
-            .resource_policy(policy.clone());
-        match id {
-            Some(id) => request.with("sts:ExternalId", id),
-            None => request,
-        }
-    };
-    let assume = "sts:AssumeRole";
-    let beside = format!("{trusted}-2");
-    let elsewhere = trusted.replace(":role/", ":role/elsewhere/");
-    let foreign = trusted.replace(account, "999999999999");
-    let root = Request::by(&format!("arn:aws:iam::{account}:root"), assume, role_arn)
-        .owned_by(own)
-        .resource_policy(policy.clone());
-    let root = match id {
-        Some(id) => root.with("sts:ExternalId", id),
-        None => root,
-    };
-    let mut list = expected(vec![
-        ("the trusted role", true, asks(trusted, assume, id)),
-        ("a role beside it", false, asks(&beside, assume, id)),
-        ("a role of the name at another path", false, asks(&elsewhere, assume, id)),
-        ("a role of the name in another account", false, asks(&foreign, assume, id)),
-        ("the account's root", false, root),
-        ("session tags", false, asks(trusted, "sts:TagSession", None)),
-        ("a source identity", false, asks(trusted, "sts:SetSourceIdentity", None)),
-        (
-            "a service",
-            false,
-            Request::by_service("glue.amazonaws.com", assume, role_arn)
-                .owned_by(own)
-                .resource_policy(policy.clone()),
-        ),
-    ]);
-    if id.is_some() {
-        list.extend(expected(vec![
-            ("a wrong external ID", false, asks(trusted, assume, Some("the-wrong-one"))),
-            ("no external ID", false, asks(trusted, assume, None)),
-        ]));
-    }
-    list
-}
-
-fn starter(starter: &Role, route: &Route, target: &Target) -> Vec<Expected> {
-    let policy = starter.trust.document().value().clone();
-    let trigger = role(DATA, "landfall-trigger");
-    let mut list = assumed(&starter.arn, &policy, &trigger, Some(EXTERNAL_ID));
-    let job = |region: &str, account: &str, name: &str| {
-        format!("arn:aws:glue:{region}:{account}:job/{name}")
-    };
-    let may = |action: &str, resource: &str| {
-        Request::by_role(&starter.arn, action, resource)
-            .owned_by(&target.account)
-            .identity(starter.permissions.value().clone())
-    };
-    let (region, account) = (target.region.as_str(), target.account.as_str());
-    let open = trust(json!({ "AWS": format!("arn:aws:iam::{account}:root") }), json!({}));
-    let own = job(region, account, &route.job);
-    let longer = job(region, account, &format!("{}-else", route.job));
-    list.extend(expected(vec![
-        ("start its job", true, may("glue:StartJobRun", &own)),
-        ("look up a run", true, may("glue:GetJobRun", &own)),
-        ("look up its runs", true, may("glue:GetJobRuns", &own)),
-        ("start a job whose name begins so", false, may("glue:StartJobRun", &longer)),
-        (
-            "start it in another region",
-            false,
-            may("glue:StartJobRun", &job("eu-north-1", account, &route.job)),
-        ),
-        (
-            "start it in another account",
-            false,
-            may("glue:StartJobRun", &job(region, "999999999999", &route.job)),
-        ),
-        ("change its job", false, may("glue:UpdateJob", &own)),
-        ("stop a run", false, may("glue:BatchStopJobRun", &own)),
-        ("pass the job role", false, may("iam:PassRole", &job_role(account))),
-        (
-            "become the job role",
-            false,
-            may("sts:AssumeRole", &job_role(account)).resource_policy(open),
-        ),
-        ("read an object", false, may("s3:GetObject", "arn:aws:s3:::acme-analytics/x")),
-    ]));
-    list
-}
-
-fn reader(reader: &Role, rendered: &Rendered, route: &Route, target: &Target) -> Vec<Expected> {
-    let policy = reader.trust.document().value().clone();
-    let mut list = assumed(&reader.arn, &policy, &job_role(&target.account), None);
-    // What the routes to this account take of the bucket, as far as a policy can say it.
-    let prefixes: Vec<String> = rendered
-        .routes
-        .routes
-        .iter()
-        .filter(|other| other.bucket == route.bucket)
-        .filter(|other| rendered.routes.targets[&other.target].account == target.account)
-        .map(|other| admissible(&other.key.literal_ends().0).to_owned())
-        .collect();
-    let is_routed = |key: &str| prefixes.iter().any(|prefix| key.starts_with(prefix.as_str()));
-    let may = |action: &str, resource: &str| {
-        Request::by_role(&reader.arn, action, resource)
-            .owned_by(DATA)
-            .identity(reader.permissions.value().clone())
-    };
-    let object = |bucket: &str, key: &str| format!("arn:aws:s3:::{bucket}/{key}");
-    let prefix = admissible(&route.key.literal_ends().0).to_owned();
-    let inside = object(&route.bucket, &format!("{prefix}x.csv"));
-    let shorter: String = prefix.chars().take(prefix.chars().count().saturating_sub(1)).collect();
-    let beside = format!("{shorter}~x.csv");
-    let matched = prefix.replace(['*', '?'], "q").replace("${aws:username}", "landfall-reader");
-    let key_policy = json!({ "Version": "2012-10-17", "Statement": [{ "Effect": "Allow",
-        "Principal": { "AWS": format!("arn:aws:iam::{DATA}:root") }, "Action": "kms:*", "Resource": "*" }] });
-    let decrypt = |key: &str, via: Option<&str>| {
-        let request = may("kms:Decrypt", key).resource_policy(key_policy.clone());
-        match via {
-            Some(service) => request.with("kms:ViaService", service),
-            None => request,
-        }
-    };
-    list.extend(expected(vec![
-        ("read below the prefix", true, may("s3:GetObject", &inside)),
-        ("read a version below it", true, may("s3:GetObjectVersion", &inside)),
-        (
-            "read over plain HTTP",
-            false,
-            may("s3:GetObject", &inside).with("aws:SecureTransport", "false"),
-        ),
-        ("write", false, may("s3:PutObject", &inside)),
-        ("delete", false, may("s3:DeleteObject", &inside)),
-        ("read another bucket", false, may("s3:GetObject", &object("acme-elsewhere", "x"))),
-        (
-            "read beside the prefix",
-            is_routed(&beside),
-            may("s3:GetObject", &object(&route.bucket, &beside)),
-        ),
-        (
-            "read without the last letter",
-            is_routed(&shorter),
-            may("s3:GetObject", &object(&route.bucket, &shorter)),
-        ),
-        (
-            "read what a pattern would match",
-            is_routed(&format!("{matched}x")),
-            may("s3:GetObject", &object(&route.bucket, &format!("{matched}x"))),
-        ),
-        (
-            "list the prefix",
-            true,
-            may("s3:ListBucket", &format!("arn:aws:s3:::{}", route.bucket))
-                .with("s3:prefix", prefix.as_str()),
-        ),
-        (
-            "list beside the prefix",
-            is_routed(&beside),
-            may("s3:ListBucket", &format!("arn:aws:s3:::{}", route.bucket))
-                .with("s3:prefix", beside.as_str()),
-        ),
-        (
-            "list all",
-            is_routed(""),
-            may("s3:ListBucket", &format!("arn:aws:s3:::{}", route.bucket)),
-        ),
-        ("decrypt through S3", true, decrypt(KEY, Some("s3.us-east-1.amazonaws.com"))),
-        ("decrypt itself", false, decrypt(KEY, None)),
-        (
-            "decrypt through another service",
-            false,
-            decrypt(KEY, Some("sqs.us-east-1.amazonaws.com")),
-        ),
-        (
-            "decrypt with another key",
-            false,
-            decrypt(
-                "arn:aws:kms:us-east-1:111111111111:key/theirs",
-                Some("s3.us-east-1.amazonaws.com"),
-            ),
-        ),
-    ]));
-    // A key cannot be empty.
-    list.retain(|(what, ..)| what != "read without the last letter" || !shorter.is_empty());
-    list
-}
-
-fn job(job: &Role, reader: &Role, target: &Target) -> Vec<Expected> {
-    let account = target.account.as_str();
-    let policy = job.trust.document().value().clone();
-    let by = |service: &str| {
-        Request::by_service(service, "sts:AssumeRole", &job.arn)
-            .owned_by(account)
-            .resource_policy(policy.clone())
-    };
-    let may = |action: &str, resource: &str| {
-        Request::by_role(&job.arn, action, resource).identity(job.permissions.value().clone())
-    };
-    let open = trust(json!({ "AWS": format!("arn:aws:iam::{account}:root") }), json!({}));
-    let log =
-        |group: &str| format!("arn:aws:logs:{REGION}:{account}:log-group:{group}:log-stream:run");
-    let root = Request::by(&format!("arn:aws:iam::{account}:root"), "sts:AssumeRole", &job.arn);
-    expected(vec![
-        ("Glue runs it", true, by("glue.amazonaws.com")),
-        ("Lambda does not", false, by("lambda.amazonaws.com")),
-        ("root does not", false, root.owned_by(account).resource_policy(policy.clone())),
-        (
-            "become the reader",
-            true,
-            may("sts:AssumeRole", &reader.arn)
-                .resource_policy(reader.trust.document().value().clone()),
-        ),
-        (
-            "become another role",
-            false,
-            may("sts:AssumeRole", &format!("{}-2", reader.arn)).resource_policy(open),
-        ),
-        ("log", true, may("logs:PutLogEvents", &log("/aws-glue/python-jobs/output"))),
-        ("log elsewhere", false, may("logs:PutLogEvents", &log("/aws/lambda/x"))),
-        (
-            "start a job",
-            false,
-            may("glue:StartJobRun", &format!("arn:aws:glue:{REGION}:{account}:job/x")),
-        ),
-    ])
 }
 
 /// All requests on which the judge and the matrix do not agree.
@@ -368,6 +134,24 @@ fn every_route_is_allowed_what_it_needs_and_nothing_beside_it() {
         println!("{}: {} requests", file.display(), matrix.len());
         let wrong = deviations(&matrix);
         assert!(wrong.is_empty(), "{}:\n{}", file.display(), wrong.join("\n"));
+    }
+}
+
+/// A change of what any role may do is seen in a diff of these files.
+#[test]
+fn the_documents_of_every_routes_file_are_as_committed() {
+    for file in files() {
+        let rendered = Rendered::of(&file);
+        let mut text = String::new();
+        for role in rendered.roles.values() {
+            let trust = role.trust.document().without_external_ids();
+            let permissions = role.permissions.value();
+            let (arn, trust) = (&role.arn, trust.value());
+            text.push_str(&format!("{arn}\ntrust {trust:#}\npermissions {permissions:#}\n\n"));
+        }
+        let name = file.strip_prefix(root()).expect("a file of ours").to_string_lossy();
+        let name = name.replace('/', "-").replace(".yaml", ".txt");
+        expect_file![root().join("tests/fixtures/policies/rendered").join(name)].assert_eq(&text);
     }
 }
 
@@ -424,6 +208,9 @@ fn the_matrix_finds_policies_that_are_too_wide() {
     for (from, to) in [
         ("weather/city=*", "weather/*"),
         (r#""s3:GetObjectVersion""#, r#""s3:PutObject""#),
+        ("/manifests/*", "/*"),
+        ("table/landfall-claims", "table/*"),
+        (r#""dynamodb:UpdateItem""#, r#""dynamodb:*""#),
         (r#""aws:SecureTransport":["false"]"#, r#""aws:SecureTransport":["none"]"#),
     ] {
         let wide = widened(find(Kind::Reader), from, to);

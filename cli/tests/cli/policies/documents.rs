@@ -57,6 +57,7 @@ fn the_policies_of_the_example_routes_are_those_of_three_roles() {
               "Statement": [
                 {
                   "Action": [
+                    "glue:GetJob",
                     "glue:GetJobRun",
                     "glue:GetJobRuns",
                     "glue:StartJobRun"

@@ -1,7 +1,7 @@
 //! Where a response goes, and how it gets there.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use aws_smithy_runtime_api::client::http::{HttpConnector, SharedHttpConnector};
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
@@ -16,6 +16,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// The endings of S3's names in the partitions.
 const AWS_SUFFIXES: [&str; 5] =
     ["amazonaws.com", "amazonaws.com.cn", "amazonaws.eu", "c2s.ic.gov", "sc2s.sgov.gov"];
+
+/// From 1 March of the year 0.
+const DAYS_BEFORE_1970: u64 = 719_468;
 
 /// CloudFormation's buckets for responses begin with this, and go on with the region.
 const BUCKET: &str = "cloudformation-custom-resource-response-";
@@ -72,13 +75,33 @@ impl ResponseUrl {
         format!("{day}{time}").parse().ok().filter(|_| is_date)
     }
 
-    /// Whether it leads to CloudFormation; `admit_loopback` lets it lead to this machine too, which
+    /// The same as a time, if there is such a day.
+    pub fn issued_at(&self) -> Option<SystemTime> {
+        let digits = self.issued()?;
+        let field = |unit: u64, size: u64| digits / unit % size;
+        let (year, month, day) =
+            (field(10_000_000_000, 10_000), field(100_000_000, 100), field(1_000_000, 100));
+        let (hour, minute, second) = (field(10_000, 100), field(100, 100), field(1, 100));
+        let is_day = year >= 1970 && (1..=12).contains(&month) && (1..=31).contains(&day);
+        if !is_day || hour > 23 || minute > 59 || second > 60 {
+            return None;
+        }
+        // Years begin in March here, so that a leap day ends one.
+        let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+        let days =
+            365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1;
+        let days = days.checked_sub(DAYS_BEFORE_1970)?;
+        let seconds = days * 86_400 + hour * 3_600 + minute * 60 + second;
+        Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
+    }
+
+    /// Whether it leads to CloudFormation, in `region` if that is known; `admit_loopback` lets it lead to this machine too, which
     /// serves an emulated AWS and nothing else.
     ///
     /// # Errors
     /// It leads elsewhere: an event that somebody made up could otherwise have the response, which
     /// names roles, sent to whom they like.
-    pub fn check(&self, admit_loopback: bool) -> Result<(), UrlError> {
+    pub fn check(&self, admit_loopback: bool, region: Option<&str>) -> Result<(), UrlError> {
         let (scheme, rest) = self.0.split_once("://").ok_or(UrlError)?;
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at(end);
@@ -90,7 +113,9 @@ impl ResponseUrl {
             return Ok(());
         }
         let host = authority.strip_suffix(":443").unwrap_or(authority).to_ascii_lowercase();
-        match scheme == "https" && (is_bucket_host(&host) || is_bucket_path(&host, path)) {
+        match scheme == "https"
+            && (is_bucket_host(&host, region) || is_bucket_path(&host, path, region))
+        {
             true => Ok(()),
             false => Err(UrlError),
         }
@@ -107,8 +132,9 @@ impl ResponseUrl {
         body: &str,
         deadline: Instant,
         admit_loopback: bool,
+        region: Option<&str>,
     ) -> Result<(), SendError> {
-        self.check(admit_loopback)?;
+        self.check(admit_loopback, region)?;
         let mut pause = FIRST_PAUSE;
         let mut attempts = 0;
         let mut last = String::from("there was no time for one");
@@ -160,30 +186,35 @@ fn is_loopback(authority: &str) -> bool {
 }
 
 /// `cloudformation-custom-resource-response-useast1.s3[.-region].amazonaws.com`.
-fn is_bucket_host(host: &str) -> bool {
+fn is_bucket_host(host: &str, own: Option<&str>) -> bool {
     host.strip_prefix(BUCKET)
         .and_then(|rest| rest.split_once('.'))
-        .is_some_and(|(region, service)| is_region(region) && is_s3(service))
+        .is_some_and(|(region, service)| is_region(region, own) && is_s3(service, own))
 }
 
 /// The same with the bucket in the path.
-fn is_bucket_path(host: &str, path: &str) -> bool {
+fn is_bucket_path(host: &str, path: &str, own: Option<&str>) -> bool {
     path.strip_prefix('/')
         .and_then(|path| path.strip_prefix(BUCKET))
         .and_then(|rest| rest.split_once('/'))
-        .is_some_and(|(region, _)| is_region(region) && is_s3(host))
+        .is_some_and(|(region, _)| is_region(region, own) && is_s3(host, own))
 }
 
-fn is_region(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+/// A region as the bucket's name has it, without its dashes: the function's own, which is the stack's.
+fn is_region(text: &str, own: Option<&str>) -> bool {
+    !text.is_empty()
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+        && own.is_none_or(|own| own.replace('-', "") == text)
 }
 
 /// `s3`, `s3-region`, `s3.region` or `s3.dualstack.region`, before a partition's ending.
-fn is_s3(host: &str) -> bool {
+fn is_s3(host: &str, own: Option<&str>) -> bool {
     AWS_SUFFIXES.iter().any(|suffix| {
         let service = host.strip_suffix(suffix).and_then(|rest| rest.strip_suffix('.'));
         let is_label = |label: &str| {
-            !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            !label.is_empty()
+                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+                && own.is_none_or(|own| own == label)
         };
         service.is_some_and(|service| match service.split_once('.') {
             None => service == "s3" || service.strip_prefix("s3-").is_some_and(is_label),
@@ -204,7 +235,7 @@ mod tests {
     use super::*;
 
     fn is_admitted(url: &str, admit_loopback: bool) -> bool {
-        ResponseUrl::new(url.to_owned()).check(admit_loopback).is_ok()
+        ResponseUrl::new(url.to_owned()).check(admit_loopback, None).is_ok()
     }
 
     #[test]
@@ -237,6 +268,49 @@ mod tests {
             "http://127.0.0.1:4566/x".to_owned(),
         ] {
             assert!(!is_admitted(&url, false), "{url}");
+        }
+    }
+
+    #[test]
+    fn responses_go_to_buckets_of_the_functions_own_region() {
+        const B: &str = "cloudformation-custom-resource-response-";
+        let is_own = |url: String| ResponseUrl::new(url).check(false, Some("eu-west-1")).is_ok();
+        for url in [
+            format!("https://{B}euwest1.s3.amazonaws.com/x"),
+            format!("https://{B}euwest1.s3.eu-west-1.amazonaws.com/x"),
+            format!("https://{B}euwest1.s3.dualstack.eu-west-1.amazonaws.com/x"),
+            format!("https://s3-eu-west-1.amazonaws.com/{B}euwest1/x"),
+        ] {
+            assert!(is_own(url.clone()), "{url}");
+        }
+        for url in [
+            format!("https://{B}useast1.s3.amazonaws.com/x"),
+            format!("https://{B}euwest1.s3.us-east-1.amazonaws.com/x"),
+            format!("https://s3.eu-west-1.amazonaws.com/{B}useast1/x"),
+        ] {
+            assert!(!is_own(url.clone()), "{url}");
+        }
+    }
+
+    #[test]
+    fn the_time_of_issue_is_read_to_the_second() {
+        let at = |date: &str| {
+            let url = ResponseUrl::new(format!("https://b/k?X-Amz-Date={date}"));
+            let since = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).ok();
+            url.issued_at().and_then(since).map(|time| time.as_secs())
+        };
+        assert_eq!(at("19700101T000000Z"), Some(0));
+        assert_eq!(at("20240229T120000Z"), Some(1_709_208_000));
+        assert_eq!(at("20261231T235959Z"), Some(1_798_761_599));
+        assert_eq!(at("20270101T000000Z"), Some(1_798_761_600));
+        for date in [
+            "20261301T000000Z",
+            "20260001T000000Z",
+            "20260101T240000Z",
+            "19690101T000000Z",
+            "20260101T006000Z",
+        ] {
+            assert_eq!(at(date), None, "{date}");
         }
     }
 

@@ -10,15 +10,10 @@ use super::{Desired, Destination, Filters};
 use crate::at::At;
 use crate::problem::Problem;
 use crate::properties;
-use crate::routes::resolve;
+use crate::routes::resolve::{self, is_bucket};
 use crate::routes::written::RoutesFile;
 
-const LISTS: [&[&str]; 4] = [
-    &["BucketNames"],
-    &["Routes", "routes"],
-    &["Routes", "routes", "batch", "by"],
-    &["Routes", "routes", "start", "retry", "states"],
-];
+const LISTS: [&[&str]; 1] = [&["BucketNames"]];
 
 /// `Custom::LandfallBucketNotifications`, in the data account: the buckets of the routes announce what
 /// lands in them, beside whatever else they announce.
@@ -63,6 +58,19 @@ impl Spec {
             Some(spec) => Ok(spec),
             None => Err(problems.iter().map(|p| properties::describe(&root, p)).collect()),
         }
+    }
+
+    /// Just the buckets that properties name, be they wrong otherwise or of another version: what was
+    /// put there must be found and removed.
+    pub fn buckets_of(properties: &Value) -> BTreeSet<String> {
+        let routes = properties["Routes"]["routes"].as_array();
+        let of_routes = routes.into_iter().flatten().map(|route| &route["bucket"]);
+        let names: Vec<&Value> = match properties["BucketNames"].as_array() {
+            Some(names) => names.iter().collect(),
+            None => of_routes.collect(),
+        };
+        let names = names.into_iter().filter_map(Value::as_str).filter(|name| is_bucket(name));
+        names.map(str::to_owned).collect()
     }
 
     /// What one of the buckets is to have; `owner` is part of the ids of its rules.
@@ -145,6 +153,24 @@ pub fn json_schema() -> String {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn the_buckets_of_properties_are_told_whatever_else_is_wrong_with_them() {
+        let told =
+            |properties: Value| Spec::buckets_of(&properties).into_iter().collect::<Vec<_>>();
+        let mut old = properties();
+        old["Version"] = json!("9");
+        old["Routes"]["version"] = json!("9");
+        old["Routes"]["routes"][0]["bucket"] = json!("acme-first");
+        old["Routes"]["routes"][0]["fifo"] = json!([["x"]]);
+        old["QueueArn"] = Value::Null;
+        assert!(told(old.clone()).contains(&"acme-first".to_owned()));
+        old["BucketNames"] = json!(["acme-only", 7, "no bucket", "acme-only"]);
+        assert_eq!(told(old), ["acme-only"]);
+        for nothing in [json!(null), json!([]), json!({ "Routes": "x", "BucketNames": "x" })] {
+            assert_eq!(told(nothing), Vec::<String>::new());
+        }
+    }
+
     use expect_test::expect;
     use serde_json::json;
 

@@ -3,6 +3,11 @@
 use super::{Part, Pattern, Segment};
 
 impl Pattern {
+    /// Whether it matches one key and no other.
+    pub fn is_literal(&self) -> bool {
+        self.segments.iter().all(|segment| segment.literal().is_some())
+    }
+
     /// The literal text that every matching key begins with, and the one that it ends with.
     ///
     /// The two share no character of any key: without a wildcard the first is everything and the

@@ -82,7 +82,8 @@ impl Conflict {
 /// The steps that make `observed` what `desired` says; none if it is already.
 ///
 /// A role that another replacement of the same resource left is taken over. The boundary comes before
-/// any policy, so that no policy is ever without it; what narrows comes before what widens.
+/// any policy, so that no policy is ever without it; what the role may do comes before who is trusted
+/// with it, unless the trust only narrows.
 ///
 /// # Errors
 /// A role of that name is somebody else's, or has another path.
@@ -107,7 +108,9 @@ pub fn diff(desired: &Role, observed: Option<&Observed>) -> Result<Vec<Step>, Co
     let missing: BTreeMap<String, String> = desired
         .tags
         .iter()
-        .filter(|(name, value)| observed.tags.get(*name) != Some(value))
+        .filter(|(name, value)| {
+            !observed.tags.iter().any(|tag| is_same(tag.0, name) && tag.1 == *value)
+        })
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
     if !missing.is_empty() {
@@ -124,12 +127,15 @@ pub fn diff(desired: &Role, observed: Option<&Observed>) -> Result<Vec<Step>, Co
         steps.extend(others.cloned().map(Step::DeletePolicy));
     }
     let trust = desired.trust.document();
-    if observed.trust.as_ref() != Some(&trust) {
-        steps.push(Step::UpdateTrust(trust));
-    }
-    if observed.policies.get(POLICY_NAME).and_then(Option::as_ref) != Some(&desired.permissions) {
-        steps.push(policy());
-    }
+    let is_narrowing = observed.trust.as_ref().is_some_and(|before| trust.is_part_of(before));
+    let is_trusted = observed.trust.as_ref() == Some(&trust);
+    let trust = (!is_trusted).then_some(Step::UpdateTrust(trust));
+    let may = observed.policies.get(POLICY_NAME).and_then(Option::as_ref);
+    let policy = (may != Some(&desired.permissions)).then(policy);
+    // Who is trusted from now on never has what the role could do until now; who no longer is never
+    // has what it can do from now on.
+    let pair = if is_narrowing { [trust, policy] } else { [policy, trust] };
+    steps.extend(pair.into_iter().flatten());
     if (observed.max_session_secs, &observed.description)
         != (desired.max_session_secs, &desired.description)
     {
@@ -141,7 +147,9 @@ pub fn diff(desired: &Role, observed: Option<&Observed>) -> Result<Vec<Step>, Co
     let extra: BTreeSet<String> = observed
         .tags
         .keys()
-        .filter(|name| !desired.tags.contains_key(*name) && !name.starts_with("aws:"))
+        .filter(|name| {
+            !desired.tags.keys().any(|own| is_same(own, name)) && !name.starts_with("aws:")
+        })
         .cloned()
         .collect();
     if !extra.is_empty() {
@@ -151,6 +159,11 @@ pub fn diff(desired: &Role, observed: Option<&Observed>) -> Result<Vec<Step>, Co
         steps.push(Step::DeleteBoundary);
     }
     Ok(steps)
+}
+
+/// IAM takes names of tags that differ in case only for one.
+fn is_same(name: &str, other: &str) -> bool {
+    name.to_lowercase() == other.to_lowercase()
 }
 
 fn check(desired: &Role, observed: &Observed) -> Result<(), Conflict> {

@@ -1,5 +1,6 @@
 //! The properties of a role's custom resource, valid; and the role that follows from them.
 
+mod permissions;
 mod read;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,7 +9,6 @@ use serde_json::Value;
 
 use super::{Kind, Owner, Role, Trust};
 use crate::arn::{RoleArn, is_role_name};
-use crate::policy::{Document, Statement, admissible, literal};
 use crate::secret::Secret;
 
 /// IAM's quotas for a role, in characters that are not white space: its trust policy (the default is
@@ -83,14 +83,40 @@ impl Identity {
     }
 }
 
+/// What a reader reads of a bucket.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reach {
+    /// What begins so.
+    Prefix(String),
+    /// One key.
+    Key(String),
+}
+
+impl Reach {
+    /// Whether `other` is within it.
+    pub fn holds(&self, other: &Self) -> bool {
+        let (Self::Prefix(text) | Self::Key(text)) = other;
+        match self {
+            Self::Prefix(prefix) => text.starts_with(prefix),
+            Self::Key(_) => self == other,
+        }
+    }
+}
+
 /// What a role is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Purpose {
     /// To start jobs: their ARNs.
     Start { jobs: BTreeSet<String> },
-    /// To read objects: the prefixes of each bucket, none within another. `keys` are the KMS keys if
-    /// they were given, else they are to be found from the buckets' default encryption.
-    Read { buckets: BTreeMap<String, BTreeSet<String>>, keys: Option<BTreeSet<String>> },
+    /// To read objects: what of each bucket, none within another; the manifests in a bucket of
+    /// Landfall's own; and to claim batches in a table, which is named by its ARN. `keys` are the KMS
+    /// keys if they were given, else they are to be found from the buckets' default encryption.
+    Read {
+        buckets: BTreeMap<String, BTreeSet<Reach>>,
+        manifests: Option<String>,
+        claims: Option<String>,
+        keys: Option<BTreeSet<String>>,
+    },
     /// To run jobs that read through these roles.
     Run { readers: BTreeSet<String> },
 }
@@ -118,9 +144,19 @@ pub enum SpecError {
     #[error("the properties cannot be used: {}", .0.join("; "))]
     Properties(Vec<String>),
     #[error(
+        "the trust of role `{role}` names account `{account}`, and the provisioner was told to trust \
+         `{}` only: name it in `TrustedAccountIds` of the provisioner's stack, or mend `TrustedRoleArns`",
+        join(admitted)
+    )]
+    Untrusted { role: String, account: String, admitted: BTreeSet<String> },
+    #[error(
         "the {document} policy of role `{role}` has {chars} characters, IAM admits {most}: {hint}"
     )]
     TooLarge { role: String, document: &'static str, chars: usize, most: usize, hint: &'static str },
+}
+
+fn join(accounts: &BTreeSet<String>) -> String {
+    accounts.iter().map(String::as_str).collect::<Vec<_>>().join("`, `")
 }
 
 impl SpecError {
@@ -128,6 +164,7 @@ impl SpecError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Properties(_) => "properties_invalid",
+            Self::Untrusted { .. } => "account_not_trusted",
             Self::TooLarge { .. } => "policy_too_large",
         }
     }
@@ -157,7 +194,7 @@ impl Spec {
             path: self.path.clone(),
             description: self.description.clone(),
             trust: self.trust.clone(),
-            permissions: self.permissions(keys),
+            permissions: permissions::of(self, self.keys(keys)),
             permissions_boundary: self.permissions_boundary.clone(),
             max_session_secs: self.max_session_secs,
             tags,
@@ -182,96 +219,32 @@ impl Spec {
         Ok(role)
     }
 
+    /// Refuses a trust beyond `accounts` and the role's own; any is admitted if there are none.
+    ///
+    /// # Errors
+    /// The role trusts roles of another account.
+    pub fn trusts_within(&self, accounts: &BTreeSet<String>) -> Result<(), SpecError> {
+        match &self.trust {
+            Trust::Roles { account, .. }
+                if !accounts.is_empty()
+                    && !accounts.contains(account)
+                    && *account != self.identity.account =>
+            {
+                Err(SpecError::Untrusted {
+                    role: self.identity.name.clone(),
+                    account: account.clone(),
+                    admitted: accounts.clone(),
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The KMS keys that were given, or those in `found`.
     pub fn keys<'a>(&'a self, found: &'a BTreeSet<String>) -> &'a BTreeSet<String> {
         match &self.purpose {
             Purpose::Read { keys: Some(keys), .. } => keys,
             _ => found,
         }
-    }
-
-    fn permissions(&self, found: &BTreeSet<String>) -> Document {
-        let Home { partition, region, .. } = &self.home;
-        match &self.purpose {
-            Purpose::Start { jobs } => Document::new([Statement::allow(
-                "StartAndLookUpRuns",
-                ["glue:GetJobRun", "glue:GetJobRuns", "glue:StartJobRun"],
-            )
-            .on(jobs.iter().cloned())]),
-            Purpose::Read { buckets, .. } => {
-                Document::new(reading(partition, buckets, self.keys(found)))
-            }
-            Purpose::Run { readers } => Document::new([
-                Statement::allow("BecomeTheReader", ["sts:AssumeRole"])
-                    .on(readers.iter().map(|arn| literal(arn))),
-                Statement::allow(
-                    "Log",
-                    ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"],
-                )
-                .on([format!(
-                    "arn:{partition}:logs:{region}:{}:log-group:/aws-glue/*",
-                    self.identity.account
-                )]),
-            ]),
-        }
-    }
-}
-
-fn reading(
-    partition: &str,
-    buckets: &BTreeMap<String, BTreeSet<String>>,
-    keys: &BTreeSet<String>,
-) -> Vec<Statement> {
-    let objects = buckets.iter().flat_map(|(bucket, prefixes)| {
-        prefixes.iter().map(move |prefix| {
-            format!("arn:{partition}:s3:::{bucket}/{}*", literal(admissible(prefix)))
-        })
-    });
-    let mut statements = vec![
-        Statement::allow("ReadRouted", ["s3:GetObject", "s3:GetObjectVersion"]).on(objects),
-        // What reads with this role reads over TLS, whatever the bucket's own policy says.
-        Statement::deny("DenyWithoutTls", ["s3:*"]).on(["*".to_owned()]).when(
-            "Bool",
-            "aws:SecureTransport",
-            ["false".to_owned()],
-        ),
-    ];
-    for (index, (bucket, prefixes)) in buckets.iter().enumerate() {
-        let list = Statement::allow(
-            &format!("ListRouted{index}"),
-            ["s3:ListBucket", "s3:ListBucketVersions"],
-        )
-        .on([format!("arn:{partition}:s3:::{bucket}")]);
-        statements.push(match prefixes.contains("") {
-            true => list,
-            false => list.when(
-                "StringLike",
-                "s3:prefix",
-                prefixes.iter().map(|prefix| format!("{}*", literal(admissible(prefix)))),
-            ),
-        });
-    }
-    if !keys.is_empty() {
-        // For objects of S3 only, not for whatever else was encrypted with the key.
-        let through_s3 = format!("s3.*.{}", dns_suffix(partition));
-        statements.push(
-            Statement::allow("Decrypt", ["kms:Decrypt"]).on(keys.iter().cloned()).when(
-                "StringLike",
-                "kms:ViaService",
-                [through_s3],
-            ),
-        );
-    }
-    statements
-}
-
-/// The end of the names of a partition's endpoints.
-fn dns_suffix(partition: &str) -> &'static str {
-    match partition {
-        "aws-cn" => "amazonaws.com.cn",
-        "aws-iso" => "c2s.ic.gov",
-        "aws-iso-b" => "sc2s.sgov.gov",
-        "aws-eusc" => "amazonaws.eu",
-        _ => "amazonaws.com",
     }
 }

@@ -116,6 +116,12 @@ properties! {
         /// The ARNs of the KMS keys that objects are encrypted with. Default: those of the buckets'
         /// default encryption.
         kms_key_arns: Option<Vec<String>>,
+        /// The bucket of the manifests, which is Landfall's own and no route's: what stands below
+        /// `manifests/` can be read. None if empty.
+        manifests_bucket_name: Option<String>,
+        /// The ARN of the table in which jobs claim their batches; its items can be got and updated.
+        /// None if empty.
+        claims_table_arn: Option<String>,
     }
 }
 

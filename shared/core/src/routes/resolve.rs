@@ -5,6 +5,7 @@ mod batch;
 mod routes;
 mod targets;
 
+pub use routes::is_bucket;
 pub use targets::is_external_id;
 
 use super::{Routes, written};

@@ -1,5 +1,7 @@
 //! As written → valid: each check reports and goes on, so that one mistake does not hide another.
 
+mod kinds;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
@@ -9,33 +11,25 @@ use serde_json::Value;
 use super::{Home, Identity, Purpose, Spec};
 use crate::arn::{RoleArn, is_role_name};
 use crate::at::At;
-use crate::policy::{admissible, literal};
 use crate::problem::Problem;
 use crate::properties;
 use crate::roles::written::{Common, DEFAULT_PATH, JobRole, ReaderRole, StarterRole};
 use crate::roles::{Kind, OWNER_TAGS, Trust};
+use crate::routes::Routes;
 use crate::routes::resolve::{self, is_external_id};
 use crate::routes::written::RoutesFile;
-use crate::routes::{Route, Routes, Target};
 use crate::secret::Secret;
 
 /// A role has 50 tags at most.
 const MAX_TAGS: usize = 50 - OWNER_TAGS.len();
 
-const LISTS: [&[&str]; 6] = [
-    &["TrustedRoleArns"],
-    &["KmsKeyArns"],
-    &["ReaderRoleArns"],
-    &["Routes", "routes"],
-    &["Routes", "routes", "batch", "by"],
-    &["Routes", "routes", "start", "retry", "states"],
-];
+const LISTS: [&[&str]; 3] = [&["TrustedRoleArns"], &["KmsKeyArns"], &["ReaderRoleArns"]];
 
 pub fn read(kind: Kind, properties: &Value, home: &Home) -> Result<Spec, Vec<String>> {
     match kind {
-        Kind::Starter => with(properties, home, starter),
-        Kind::Reader => with(properties, home, reader),
-        Kind::Job => with(properties, home, job),
+        Kind::Starter => with(properties, home, kinds::starter),
+        Kind::Reader => with(properties, home, kinds::reader),
+        Kind::Job => with(properties, home, kinds::job),
     }
 }
 
@@ -181,6 +175,11 @@ fn tags_fit(tags: &BTreeMap<String, String>, at: &mut At<'_>) {
             "a role has 50, 3 of them are Landfall's",
         );
     }
+    let mut seen = BTreeSet::new();
+    for name in tags.keys().filter(|name| !seen.insert(name.to_lowercase())) {
+        at.key(name)
+            .error("another tag has this name, in upper or lower case", "IAM takes both for one");
+    }
     let is_text = |text: &str| {
         text.chars().all(|c| c.is_alphanumeric() || c == ' ' || "_.:/=+-@".contains(c))
     };
@@ -271,112 +270,4 @@ fn routes(written: Option<&RoutesFile>, at: &mut At<'_>) -> Option<Routes> {
         return None;
     };
     Some(resolve::resolve(written, at.key("Routes")))
-}
-
-fn target_of<'a>(routes: &'a Routes, route: &Route) -> Option<&'a Target> {
-    routes.targets.get(&route.target)
-}
-
-fn starter(written: &StarterRole, setting: &Setting<'_>, at: &mut At<'_>) -> Option<Own> {
-    let trusted = roles("TrustedRoleArns", written.trusted_role_arns.as_ref(), at);
-    let external_ids =
-        external_ids(written.external_id.as_ref(), written.previous_external_id.as_ref(), at);
-    if written.external_id.as_ref().is_none_or(|id| id.expose().is_empty()) {
-        at.missing("ExternalId");
-    }
-    let routes = routes(written.routes.as_ref(), at)?;
-    let own = setting.arn.as_ref()?;
-    let mut jobs = BTreeSet::new();
-    let mut others = BTreeSet::new();
-    for route in &routes.routes {
-        let Some(target) = target_of(&routes, route) else { continue };
-        if target.starter_role_arn != *own {
-            others.insert(target.starter_role_arn.as_str());
-            continue;
-        }
-        if admissible(&route.job) != route.job {
-            at.key("Routes").error(
-                format!("job `{}` has a name that no policy can hold", route.job.escape_debug()),
-                "policies hold the characters U+0020 to U+00FF: rename the job",
-            );
-        }
-        let Target { account, region, .. } = target;
-        let partition = &setting.home.partition;
-        jobs.insert(format!("arn:{partition}:glue:{region}:{account}:job/{}", literal(&route.job)));
-    }
-    if jobs.is_empty() {
-        let others: Vec<&str> = others.into_iter().collect();
-        at.key("Routes").error(
-            format!("no route starts a job with role `{own}`"),
-            format!("the targets' starter roles are `{}`", others.join("`, `")),
-        );
-    }
-    let (account, arns) = trusted?;
-    let partition = setting.home.partition.clone();
-    Some(Own {
-        trust: Trust::Roles { partition, account, arns, external_ids },
-        purpose: Purpose::Start { jobs },
-        notes: Vec::new(),
-    })
-}
-
-fn reader(written: &ReaderRole, setting: &Setting<'_>, at: &mut At<'_>) -> Option<Own> {
-    let trusted = roles("TrustedRoleArns", written.trusted_role_arns.as_ref(), at);
-    let external_ids =
-        external_ids(written.external_id.as_ref(), written.previous_external_id.as_ref(), at);
-    for (index, arn) in written.kms_key_arns.iter().flatten().enumerate() {
-        if !(arn.starts_with("arn:")
-            && arn.contains(":kms:")
-            && arn.contains(":key/")
-            && !arn.contains(['*', '?']))
-        {
-            at.key("KmsKeyArns").index(index).error(
-                "this is not the ARN of a KMS key",
-                "it looks like arn:aws:kms:eu-west-1:111111111111:key/1234…; an alias will not do",
-            );
-        }
-    }
-    let routes = routes(written.routes.as_ref(), at)?;
-    let (account, arns) = trusted?;
-    let mut buckets: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    let mut notes = Vec::new();
-    let theirs = |route: &&Route| target_of(&routes, route).is_some_and(|t| t.account == account);
-    for route in routes.routes.iter().filter(theirs) {
-        let (prefix, _) = route.key.literal_ends();
-        let kept = admissible(&prefix);
-        if kept != prefix {
-            notes.push(format!(
-                "route `{}`: policies hold no character above U+00FF, so the role may read below `{kept}`",
-                route.name
-            ));
-        }
-        buckets.entry(route.bucket.clone()).or_default().insert(kept.to_owned());
-    }
-    if buckets.is_empty() {
-        at.key("Routes").error(
-            format!("no route has a target in account `{account}`, which the trusted roles are of"),
-            "is `account` of the target, or `TrustedRoleArns`, another?",
-        );
-    }
-    for prefixes in buckets.values_mut() {
-        let all = prefixes.clone();
-        prefixes
-            .retain(|own| !all.iter().any(|other| own != other && own.starts_with(other.as_str())));
-    }
-    let partition = setting.home.partition.clone();
-    let keys = written.kms_key_arns.as_ref().map(|keys| keys.iter().cloned().collect());
-    Some(Own {
-        trust: Trust::Roles { partition, account, arns, external_ids },
-        purpose: Purpose::Read { buckets, keys },
-        notes,
-    })
-}
-
-fn job(written: &JobRole, _: &Setting<'_>, at: &mut At<'_>) -> Option<Own> {
-    let (_, readers) = roles("ReaderRoleArns", written.reader_role_arns.as_ref(), at)?;
-    Some(Own {
-        trust: Trust::Service("glue.amazonaws.com"),
-        purpose: Purpose::Run { readers },
-        notes: Vec::new(),
-    })
 }

@@ -30,7 +30,11 @@ fn after(role: &Role, observed: Option<Observed>, steps: &[Step]) -> Option<Obse
         (Step::Delete, Some(role)) if role.policies.is_empty() && role.attached.is_empty() => None,
         (step, Some(mut role)) => {
             match step.clone() {
-                Step::Tag(tags) => role.tags.extend(tags),
+                Step::Tag(tags) => {
+                    role.tags
+                        .retain(|name, _| !tags.keys().any(|own| own.eq_ignore_ascii_case(name)));
+                    role.tags.extend(tags);
+                }
                 Step::PutBoundary(arn) => role.permissions_boundary = Some(arn),
                 Step::Detach(arn) => assert!(role.attached.remove(&arn)),
                 Step::DeletePolicy(name) => assert!(role.policies.remove(&name).is_some()),
@@ -42,7 +46,9 @@ fn after(role: &Role, observed: Option<Observed>, steps: &[Step]) -> Option<Obse
                     role.description = description;
                     role.max_session_secs = max_session_secs;
                 }
-                Step::Untag(names) => role.tags.retain(|name, _| !names.contains(name)),
+                Step::Untag(names) => role
+                    .tags
+                    .retain(|name, _| !names.iter().any(|gone| gone.eq_ignore_ascii_case(name))),
                 Step::DeleteBoundary => role.permissions_boundary = None,
                 Step::Create(_) | Step::Delete => panic!("{step:?} of a role that is there"),
             }
@@ -72,11 +78,13 @@ prop_compose! {
             Just(None), Just(Some("other".to_owned())), Just(desired().permissions_boundary)],
         owned in prop_oneof![Just(None), Just(Some("Role-1")), Just(Some("Role-0"))],
         other_tags in proptest::collection::btree_map("(aws:)?[a-z]{1,3}", "[a-z]{0,2}", 0..3),
+        team in proptest::option::of(("team|Team|TEAM", "[ab]")),
         policies in proptest::collection::btree_map(
             prop_oneof![Just("landfall".to_owned()), Just("extra".to_owned())], document(), 0..3),
         attached in proptest::collection::btree_set("arn:[a-z]", 0..3),
     ) -> Observed {
         let mut tags = other_tags;
+        tags.extend(team);
         if let Some(physical_id) = owned {
             tags.extend(Owner { physical_id: physical_id.to_owned(), ..owner(STACK) }.tags());
         }
@@ -99,6 +107,7 @@ proptest! {
         if !has_boundary {
             desired.permissions_boundary = None;
         }
+        desired.tags.insert("Team".to_owned(), "a".to_owned());
         match diff(&desired, observed.as_ref()) {
             Ok(steps) => {
                 let now = after(&desired, observed, &steps);
@@ -157,6 +166,40 @@ fn what_a_replacement_took_over_is_not_removed_with_what_it_replaced() {
     assert!(matches!(taken.as_slice(), [Step::Tag(_)]), "{taken:?}");
     let now = after(&new, made, &taken);
     assert_eq!(removal(&owner(STACK), |id| id == "Role-1", now.as_ref()), Vec::new());
+}
+
+#[test]
+fn the_policy_comes_before_the_trust_unless_the_trust_only_narrows() {
+    let observed = |trusted: &[&str]| {
+        let mut properties = starter();
+        properties["TrustedRoleArns"] = json!(trusted);
+        properties["Routes"]["routes"].as_array_mut().expect("routes").truncate(1);
+        let before = role(Kind::Starter, &properties, STACK, &[]).expect("a role");
+        after(&before, None, &diff(&before, None).expect("steps"))
+    };
+    let order = |trusted: &[&str]| {
+        let steps = diff(&desired(), observed(trusted).as_ref()).expect("steps");
+        steps.iter().map(Step::operation).collect::<Vec<_>>()
+    };
+    let own = "arn:aws:iam::111111111111:role/landfall-trigger";
+    let other = "arn:aws:iam::111111111111:role/other";
+    assert_eq!(order(&[own, other]), ["UpdateAssumeRolePolicy", "PutRolePolicy"]);
+    assert_eq!(order(&[other]), ["PutRolePolicy", "UpdateAssumeRolePolicy"]);
+    assert_eq!(order(&[own]), ["PutRolePolicy"]);
+}
+
+#[test]
+fn a_tag_whose_name_differs_in_case_only_is_the_same_tag() {
+    let mut desired = desired();
+    desired.tags.insert("Team".to_owned(), "data".to_owned());
+    let steps = diff(&desired, None).expect("steps");
+    let mut observed = after(&desired, None, &steps).expect("a role");
+    observed.tags.remove("Team");
+    observed.tags.insert("team".to_owned(), "data".to_owned());
+    assert_eq!(diff(&desired, Some(&observed)), Ok(Vec::new()));
+    observed.tags.insert("team".to_owned(), "other".to_owned());
+    let steps = diff(&desired, Some(&observed)).expect("steps");
+    assert!(matches!(steps.as_slice(), [Step::Tag(_)]), "{steps:?}");
 }
 
 #[test]

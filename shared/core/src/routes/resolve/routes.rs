@@ -218,7 +218,8 @@ fn condition(written: Option<&written::Where>, at: &mut At<'_>) -> Condition {
     }
 }
 
-fn is_bucket(text: &str) -> bool {
+/// Whether `text` can be a bucket's name.
+pub fn is_bucket(text: &str) -> bool {
     let is_edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     (3..=63).contains(&text.len())
         && text.starts_with(is_edge)

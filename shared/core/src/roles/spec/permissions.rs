@@ -1,0 +1,103 @@
+//! What a role may do, as a policy: it follows from what the role is for.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Home, Purpose, Reach, Spec};
+use crate::policy::{Document, Statement, literal};
+
+/// The permissions policy of a role. `keys` are the ARNs of the KMS keys that a reader decrypts with.
+pub fn of(spec: &Spec, keys: &BTreeSet<String>) -> Document {
+    let Home { partition, region, .. } = &spec.home;
+    match &spec.purpose {
+        Purpose::Start { jobs } => Document::new([Statement::allow(
+            "StartAndLookUpRuns",
+            ["glue:GetJob", "glue:GetJobRun", "glue:GetJobRuns", "glue:StartJobRun"],
+        )
+        .on(jobs.iter().cloned())]),
+        Purpose::Read { buckets, manifests, claims, .. } => {
+            let mut statements = reading(partition, buckets, keys);
+            statements.extend(manifests.iter().map(|bucket| {
+                Statement::allow("ReadManifests", ["s3:GetObject"])
+                    .on([format!("arn:{partition}:s3:::{}/manifests/*", literal(bucket))])
+            }));
+            statements.extend(claims.iter().map(|table| {
+                Statement::allow("Claim", ["dynamodb:GetItem", "dynamodb:UpdateItem"])
+                    .on([literal(table)])
+            }));
+            Document::new(statements)
+        }
+        Purpose::Run { readers } => Document::new([
+            Statement::allow("BecomeTheReader", ["sts:AssumeRole"])
+                .on(readers.iter().map(|arn| literal(arn))),
+            Statement::allow(
+                "Log",
+                ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"],
+            )
+            .on([format!(
+                "arn:{partition}:logs:{region}:{}:log-group:/aws-glue/*",
+                spec.identity.account
+            )]),
+        ]),
+    }
+}
+
+fn reading(
+    partition: &str,
+    buckets: &BTreeMap<String, BTreeSet<Reach>>,
+    keys: &BTreeSet<String>,
+) -> Vec<Statement> {
+    let objects = buckets.iter().flat_map(|(bucket, reaches)| {
+        reaches.iter().map(move |reach| format!("arn:{partition}:s3:::{bucket}/{}", pattern(reach)))
+    });
+    let mut statements = vec![
+        Statement::allow("ReadRouted", ["s3:GetObject", "s3:GetObjectVersion"]).on(objects),
+        // What reads with this role reads over TLS, whatever the bucket's own policy says.
+        Statement::deny("DenyWithoutTls", ["s3:*"]).on(["*".to_owned()]).when(
+            "Bool",
+            "aws:SecureTransport",
+            ["false".to_owned()],
+        ),
+    ];
+    for (index, (bucket, reaches)) in buckets.iter().enumerate() {
+        let list = Statement::allow(
+            &format!("ListRouted{index}"),
+            ["s3:ListBucket", "s3:ListBucketVersions"],
+        )
+        .on([format!("arn:{partition}:s3:::{bucket}")]);
+        let is_all = reaches.contains(&Reach::Prefix(String::new()));
+        statements.push(match is_all {
+            true => list,
+            false => list.when("StringLike", "s3:prefix", reaches.iter().map(pattern)),
+        });
+    }
+    if !keys.is_empty() {
+        // For objects of S3 only, not for whatever else was encrypted with the key.
+        let through_s3 = format!("s3.*.{}", dns_suffix(partition));
+        statements.push(
+            Statement::allow("Decrypt", ["kms:Decrypt"]).on(keys.iter().cloned()).when(
+                "StringLike",
+                "kms:ViaService",
+                [through_s3],
+            ),
+        );
+    }
+    statements
+}
+
+fn pattern(reach: &Reach) -> String {
+    match reach {
+        Reach::Prefix(prefix) => format!("{}*", literal(prefix)),
+        Reach::Key(key) => literal(key),
+    }
+}
+
+/// The end of the names of a partition's endpoints.
+fn dns_suffix(partition: &str) -> &'static str {
+    match partition {
+        "aws-cn" => "amazonaws.com.cn",
+        "aws-iso" => "c2s.ic.gov",
+        "aws-iso-b" => "sc2s.sgov.gov",
+        "aws-eusc" => "amazonaws.eu",
+        _ => "amazonaws.com",
+    }
+}

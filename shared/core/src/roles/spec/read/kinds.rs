@@ -1,0 +1,180 @@
+//! What each kind of role trusts, and what it is for.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Own, Setting, external_ids, roles, routes};
+use crate::arn::RoleArn;
+use crate::at::At;
+use crate::policy::{admissible, literal};
+use crate::roles::Trust;
+use crate::roles::spec::{Purpose, Reach};
+use crate::roles::written::{JobRole, ReaderRole, StarterRole};
+use crate::routes::resolve::is_bucket;
+use crate::routes::{Route, Routes, Target};
+
+fn target_of<'a>(routes: &'a Routes, route: &Route) -> Option<&'a Target> {
+    routes.targets.get(&route.target)
+}
+
+pub fn starter(written: &StarterRole, setting: &Setting<'_>, at: &mut At<'_>) -> Option<Own> {
+    let trusted = roles("TrustedRoleArns", written.trusted_role_arns.as_ref(), at);
+    let external_ids =
+        external_ids(written.external_id.as_ref(), written.previous_external_id.as_ref(), at);
+    if written.external_id.as_ref().is_none_or(|id| id.expose().is_empty()) {
+        at.missing("ExternalId");
+    }
+    let routes = routes(written.routes.as_ref(), at)?;
+    let own = setting.arn.as_ref()?;
+    let mut jobs = BTreeSet::new();
+    let mut others = BTreeSet::new();
+    for route in &routes.routes {
+        let Some(target) = target_of(&routes, route) else { continue };
+        if target.starter_role_arn != *own {
+            others.insert(target.starter_role_arn.as_str());
+            continue;
+        }
+        if admissible(&route.job) != route.job {
+            at.key("Routes").error(
+                format!("job `{}` has a name that no policy can hold", route.job.escape_debug()),
+                "policies hold the characters U+0020 to U+00FF: rename the job",
+            );
+        }
+        let Target { account, region, .. } = target;
+        let partition = &setting.home.partition;
+        jobs.insert(format!("arn:{partition}:glue:{region}:{account}:job/{}", literal(&route.job)));
+    }
+    if jobs.is_empty() {
+        let others: Vec<&str> = others.into_iter().collect();
+        at.key("Routes").error(
+            format!("no route starts a job with role `{own}`"),
+            format!("the targets' starter roles are `{}`", others.join("`, `")),
+        );
+    }
+    let (account, arns) = trusted?;
+    let partition = setting.home.partition.clone();
+    Some(Own {
+        trust: Trust::Roles { partition, account, arns, external_ids },
+        purpose: Purpose::Start { jobs },
+        notes: Vec::new(),
+    })
+}
+
+pub fn reader(written: &ReaderRole, setting: &Setting<'_>, at: &mut At<'_>) -> Option<Own> {
+    let trusted = roles("TrustedRoleArns", written.trusted_role_arns.as_ref(), at);
+    let external_ids =
+        external_ids(written.external_id.as_ref(), written.previous_external_id.as_ref(), at);
+    for (index, arn) in written.kms_key_arns.iter().flatten().enumerate() {
+        if !(arn.starts_with("arn:")
+            && arn.contains(":kms:")
+            && arn.contains(":key/")
+            && !arn.contains(['*', '?']))
+        {
+            at.key("KmsKeyArns").index(index).error(
+                "this is not the ARN of a KMS key",
+                "it looks like arn:aws:kms:eu-west-1:111111111111:key/1234…; an alias will not do",
+            );
+        }
+    }
+    let manifests = manifests(written.manifests_bucket_name.as_deref(), at);
+    let claims = claims(written.claims_table_arn.as_deref(), setting, at);
+    let routes = routes(written.routes.as_ref(), at)?;
+    let (account, arns) = trusted?;
+    let mut buckets: BTreeMap<String, BTreeSet<Reach>> = BTreeMap::new();
+    let mut notes = Vec::new();
+    let theirs = |route: &&Route| target_of(&routes, route).is_some_and(|t| t.account == account);
+    for route in routes.routes.iter().filter(theirs) {
+        let (prefix, _) = route.key.literal_ends();
+        let kept = admissible(&prefix);
+        if kept != prefix {
+            notes.push(format!(
+                "route `{}`: policies hold no character above U+00FF, so the role may read below `{kept}`",
+                route.name
+            ));
+        }
+        let is_whole = kept == prefix && route.key.is_literal();
+        let reach = if is_whole { Reach::Key } else { Reach::Prefix }(kept.to_owned());
+        buckets.entry(route.bucket.clone()).or_default().insert(reach);
+    }
+    if buckets.is_empty() {
+        at.key("Routes").error(
+            format!("no route has a target in account `{account}`, which the trusted roles are of"),
+            "is `account` of the target, or `TrustedRoleArns`, another?",
+        );
+    }
+    if manifests.as_ref().is_some_and(|own| routes.routes.iter().any(|r| r.bucket == *own)) {
+        at.key("ManifestsBucketName")
+            .error("a route is about this bucket", "manifests have a bucket of their own");
+    }
+    for reaches in buckets.values_mut() {
+        let all = reaches.clone();
+        reaches.retain(|own| !all.iter().any(|other| own != other && other.holds(own)));
+    }
+    let partition = setting.home.partition.clone();
+    let keys = written.kms_key_arns.as_ref().map(|keys| keys.iter().cloned().collect());
+    Some(Own {
+        trust: Trust::Roles { partition, account, arns, external_ids },
+        purpose: Purpose::Read { buckets, manifests, claims, keys },
+        notes,
+    })
+}
+
+pub fn job(written: &JobRole, _: &Setting<'_>, at: &mut At<'_>) -> Option<Own> {
+    let (_, readers) = roles("ReaderRoleArns", written.reader_role_arns.as_ref(), at)?;
+    Some(Own {
+        trust: Trust::Service("glue.amazonaws.com"),
+        purpose: Purpose::Run { readers },
+        notes: Vec::new(),
+    })
+}
+
+fn manifests(name: Option<&str>, at: &mut At<'_>) -> Option<String> {
+    // An empty parameter of a template means that there is none.
+    let name = name.filter(|name| !name.is_empty())?;
+    if !is_bucket(name) {
+        at.key("ManifestsBucketName").error(
+            format!("`{}` is not a bucket's name", name.escape_debug()),
+            "a name has 3 to 63 lower-case letters, digits, `.` and `-`",
+        );
+    }
+    Some(name.to_owned())
+}
+
+/// The table is of the role's own account: a claim is what keeps two runs of one batch apart, and who
+/// owns the data keeps it.
+fn claims(arn: Option<&str>, setting: &Setting<'_>, at: &mut At<'_>) -> Option<String> {
+    let arn = arn.filter(|arn| !arn.is_empty())?;
+    let fields: Vec<&str> = arn.splitn(6, ':').collect();
+    let table = match fields[..] {
+        ["arn", partition, "dynamodb", region, account, resource]
+            if !region.is_empty() && region.bytes().all(is_of_region) =>
+        {
+            let name = resource.strip_prefix("table/").filter(|name| is_table_name(name));
+            name.map(|_| (partition, account))
+        }
+        _ => None,
+    };
+    let own = setting.arn.as_deref().and_then(RoleArn::parse);
+    match (table, own) {
+        (None, _) => at.key("ClaimsTableArn").error(
+            "this is not the ARN of a table",
+            "it looks like arn:aws:dynamodb:eu-west-1:111111111111:table/landfall-claims",
+        ),
+        (Some(table), Some(own)) if table != (own.partition, own.account) => {
+            at.key("ClaimsTableArn").error(
+                format!("the table is of account `{}`", table.1.escape_debug()),
+                format!("it belongs to the role's own, `{}`", own.account),
+            );
+        }
+        _ => {}
+    }
+    Some(arn.to_owned())
+}
+
+fn is_of_region(byte: u8) -> bool {
+    byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-'
+}
+
+fn is_table_name(text: &str) -> bool {
+    (3..=255).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
+}
