@@ -182,8 +182,8 @@ def reader_session(batch: Batch, external_id: str | None = None) -> boto3.sessio
 
     The role is assumed when the first request needs it, with the job's own credentials, and again
     before an hour is over, so a job may run longer than a session lasts. Clients made from the
-    session raise ReaderRoleError when that fails. A session may be shared by threads as far as
-    boto3 allows; clients may.
+    session raise ReaderRoleError when that fails; the functions here tell it as the reason of their
+    own errors. A session may be shared by threads as far as boto3 allows; clients may.
     """
     if external_id is not None and not _EXTERNAL_ID.fullmatch(external_id):
         # The value stays out of the message: it is a shared secret of two accounts.
@@ -247,8 +247,7 @@ def inputs(batch: Batch, session: boto3.session.Session) -> tuple[Input, ...]:
     """The objects of the batch, in the manifest's order; `session` is the reader's.
 
     The manifest is held in memory as a whole while it is read: for 100,000 objects about 130 MB, or
-    400 MB if every key is as long as can be.
-    Raises ManifestError, which names the manifest.
+    400 MB if every key is as long as can be. Raises ManifestError, which names the manifest.
     """
     what = f"failed to read manifest `{printable(batch.manifest)}`"
     bucket, key = _bucket_and_key(batch.manifest)

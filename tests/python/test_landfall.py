@@ -399,18 +399,25 @@ def test_a_refused_read_names_the_object_and_the_code() -> None:
     assert str(error) == "failed to read `s3://b/in/a\\n.csv`: AccessDenied"
 
 
-def test_a_read_without_an_answer_names_the_object_and_what_happened(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (ReadTimeoutError(endpoint_url="https://s3"), "ReadTimeoutError"),
+        (landfall.ReaderRoleError("failed to assume role `r`"), "failed to assume role `r`"),
+    ],
+)
+def test_a_read_without_an_answer_names_the_object_and_the_reason(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, why: str
 ) -> None:
     s3 = boto3.client("s3", region_name=REGION)
 
-    def time_out(**request: Any) -> None:
-        raise ReadTimeoutError(endpoint_url="https://s3")
+    def fail(**request: Any) -> None:
+        raise error
 
-    monkeypatch.setattr(s3, "get_object", time_out)
+    monkeypatch.setattr(s3, "get_object", fail)
     with pytest.raises(landfall.InputError) as raised:
         landfall.open_input(s3, landfall.Input("b", "k"))
-    assert str(raised.value) == "failed to read `s3://b/k`: ReadTimeoutError"
+    assert str(raised.value) == f"failed to read `s3://b/k`: {why}"
 
 
 def test_an_object_of_another_size_has_changed() -> None:

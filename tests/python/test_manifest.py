@@ -52,7 +52,7 @@ def refused(session: Session) -> str:
     with pytest.raises(landfall.ManifestError) as raised:
         landfall.inputs(batch(), session)
     what, _, why = str(raised.value).partition(": ")
-    assert what == f"failed to read manifest `{MANIFEST.partition(': ')[0]}`"
+    assert what == f"failed to read manifest `{MANIFEST}`"
     return why
 
 
