@@ -7,9 +7,10 @@ role, so neither account needs a bucket policy for the other. Its own arguments:
     --partition-by COLUMN            the column that becomes the Hive partition, `COLUMN=value/`
     --constants NAME[,NAME…]         optional: those arguments of the job become columns
 
-An object is named by its partition, the batch and the input's place in the batch. Running a batch
-again therefore replaces its own files and never doubles a row. It is not atomic: when an input is
-bad, the files of the inputs before it are already written, and are replaced by the next attempt.
+It claims the batch first, and leaves it to the run that holds it. That keeps two runs apart, but a
+run that fails halfway has written some of its files. So an object is named by its partition, the
+batch and the input's place in the batch: the batch's next run replaces these files, and never
+doubles a row.
 Each CSV is held in memory as a whole.
 """
 
@@ -39,18 +40,23 @@ class JobError(RuntimeError):
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Convert the batch, then print one line of JSON that says what was done."""
+    """Convert the batch if it is ours; print one line of JSON that says what was done."""
     batch = landfall.arguments(argv)
+    reader = landfall.reader_session(batch)
+    if not landfall.claim(batch, reader):
+        print(json.dumps({"batch_id": batch.batch_id, "claimed": False}), flush=True)
+        return
     bucket, prefix = output_of(batch.arguments)
     partition_by = batch.arguments.get("partition-by", "")
     if not partition_by:
         raise JobError("failed to start: `--partition-by` is missing")
     constants = constants_of(batch.arguments)
 
-    source = landfall.reader_session(batch).client("s3")
+    inputs = landfall.inputs(batch, reader)
+    source = reader.client("s3")
     target = boto3.client("s3")
     rows_read = rows_written = files_written = 0
-    for index, item in enumerate(batch.inputs):
+    for index, item in enumerate(inputs):
         with landfall.open_input(source, item) as body:
             data = body.read()
         table = read_csv(data, landfall.printable(item.url), partition_by, constants)
@@ -62,7 +68,7 @@ def main(argv: list[str] | None = None) -> None:
             files_written += 1
     summary = {
         "batch_id": batch.batch_id,
-        "inputs": len(batch.inputs),
+        "inputs": len(inputs),
         "rows_read": rows_read,
         "rows_written": rows_written,
         "files_written": files_written,

@@ -9,7 +9,7 @@ from pathlib import Path
 import hypothesis.configuration
 import pytest
 
-from emulator import LAUNCHER, Emulator, running
+from emulator import LAUNCHER, REGION, Emulator, running
 
 scratch = tempfile.TemporaryDirectory(prefix="landfall-tests-", ignore_cleanup_errors=True)
 
@@ -22,6 +22,24 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure() -> None:
     scratch.cleanup()
+
+
+@pytest.fixture(autouse=True)
+def _in_a_region_and_with_no_credentials_of_this_machine(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    nowhere = tmp_path_factory.getbasetemp() / "nowhere"
+    for name, value in {
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_ACCESS_KEY_ID": "AKIAOFTHEJOB",
+        "AWS_SECRET_ACCESS_KEY": "secret-of-the-job",
+        "AWS_CONFIG_FILE": str(nowhere),
+        "AWS_SHARED_CREDENTIALS_FILE": str(nowhere),
+    }.items():
+        monkeypatch.setenv(name, value)
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL"):
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture(scope="session")

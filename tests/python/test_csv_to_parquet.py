@@ -18,18 +18,25 @@ from hypothesis import strategies as st
 
 import csv_to_parquet
 import landfall
+from job_side import READER, TABLE
 
-ROLE = "arn:aws:iam::111111111111:role/landfall-reader"
 WEATHER = b"date,temp,weather\n2026-01-01,1.5,rain\n2026-01-02,2.5,sun\n2026-01-03,3.5,rain\n"
 
 
 class Store:
-    """The buckets of both accounts, as far as the job asks for them."""
+    """The buckets of both accounts, and the claims, as far as the job asks for them."""
 
     def __init__(self) -> None:
         self.objects: dict[tuple[str, str], bytes] = {}
+        self.claimed: list[str] = []
+        self.held_by_another = False
+
+    def claim(self, batch: landfall.Batch, session: Any) -> bool:
+        self.claimed.append(batch.batch_id)
+        return not self.held_by_another
 
     def get_object(self, Bucket: str, Key: str) -> dict[str, Any]:
+        assert self.claimed, "read before the batch was claimed"
         content = self.objects[Bucket, Key]
         return {"Body": io.BytesIO(content), "ContentLength": len(content)}
 
@@ -54,28 +61,35 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Store:
             assert service == "s3"
             return store
 
-    monkeypatch.setenv("AWS_REGION", "eu-west-1")
     monkeypatch.setattr(landfall, "reader_session", lambda batch: Session())
+    monkeypatch.setattr(landfall, "claim", store.claim)
     monkeypatch.setattr(boto3, "client", lambda service: store)
     return store
 
 
-def argv(keys: list[str], *own: str, batch_id: str = "weather-1") -> list[str]:
+def run(store: Store, keys: list[str], *own: str, batch_id: str = "weather-1") -> None:
+    """Run the job on a batch of objects of the bucket `landing`."""
     entries = [{"url": f"s3://landing/{key}", "mandatory": True} for key in keys]
-    return [
-        "script.py",
-        *("--landfall-batch-id", batch_id),
-        *("--landfall-reader-role", ROLE),
-        *("--landfall-inputs", json.dumps({"entries": entries})),
-        *(own or ("--output", "s3://lake/weather/", "--partition-by", "weather")),
-    ]
+    manifest = f"manifests/{batch_id}.json"
+    store.objects["landfall", manifest] = json.dumps({"entries": entries}).encode()
+    csv_to_parquet.main(
+        [
+            "script.py",
+            *("--landfall-batch-id", batch_id),
+            *("--landfall-epoch", "1"),
+            *("--landfall-manifest", f"s3://landfall/{manifest}"),
+            *("--landfall-reader-role", READER),
+            *("--landfall-claims-table", TABLE),
+            *(own or ("--output", "s3://lake/weather/", "--partition-by", "weather")),
+        ]
+    )
 
 
 def convert(store: Store, capsys: pytest.CaptureFixture[str], *own: str, **named: bytes) -> Any:
     """Run the job on the objects `named`; returns its summary."""
     for key, content in named.items():
         store.objects["landing", key] = content
-    csv_to_parquet.main(argv(list(named), *own))
+    run(store, list(named), *own)
     (line,) = capsys.readouterr().out.splitlines()
     return json.loads(line)
 
@@ -110,8 +124,20 @@ def test_running_a_batch_again_replaces_its_own_files_only(
     once = store.files()
     convert(store, capsys, a=WEATHER)
     assert store.files() == once
-    csv_to_parquet.main(argv(["a"], batch_id="weather-2"))
+    run(store, ["a"], batch_id="weather-2")
     assert len(store.files()) == 2 * len(once)
+
+
+def test_a_batch_that_another_run_holds_is_left_without_a_trace(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store.held_by_another = True
+    # Nor are the job's own arguments judged: that is for the run that holds the batch.
+    for own in ((), ("--output", "lake")):
+        summary = convert(store, capsys, *own, a=b"not,the\nexpected,columns\n")
+        assert summary == {"batch_id": "weather-1", "claimed": False}
+    assert store.claimed == ["weather-1", "weather-1"]
+    assert store.files() == {}
 
 
 def test_the_demos_data_set_keeps_every_row(

@@ -9,12 +9,13 @@ from typing import Any
 
 import pyarrow.parquet
 import pytest
-from test_landfall import AWKWARD_KEYS
 
 from emulator import ANALYTICS, DATA, GLUE, REGION, Emulator, Job, job, role, trust
+from job_side import AWKWARD_KEYS
 
 SOURCES = Path(__file__).parents[2] / "infra" / "glue"
-LANDING, LAKE = "example-landing", "example-lake"
+LANDING, LAKE, MANIFESTS = "example-landing", "example-lake", "example-landfall"
+CLAIMS = "example-claims"
 ROWS = b"temp,weather\n1,rain\n2,sun\n"
 
 
@@ -32,10 +33,17 @@ def policy(*statements: tuple[str, str]) -> str:
 
 @pytest.fixture(scope="module")
 def converter(launched: Emulator) -> Job:
-    for account, bucket in (DATA, LANDING), (ANALYTICS, LAKE):
+    for account, bucket in (DATA, LANDING), (DATA, MANIFESTS), (ANALYTICS, LAKE):
         launched.client("s3", account).create_bucket(
             Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION}
         )
+    launched.client("dynamodb", DATA).create_table(
+        TableName=CLAIMS,
+        KeySchema=[{"AttributeName": "batch_id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "batch_id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    table = f"arn:aws:dynamodb:{REGION}:{DATA}:table/{CLAIMS}"
     reader = f"arn:aws:iam::{DATA}:role/example-reader"
     job_role = role(
         launched,
@@ -57,7 +65,11 @@ def converter(launched: Emulator) -> Job:
             Principal={"AWS": f"arn:aws:iam::{ANALYTICS}:root"},
             Condition={"ArnEquals": {"aws:PrincipalArn": job_role}},
         ),
-        policy(("s3:GetObject*", f"arn:aws:s3:::{LANDING}/in/*")),
+        policy(
+            ("s3:GetObject*", f"arn:aws:s3:::{LANDING}/in/*"),
+            ("s3:GetObject", f"arn:aws:s3:::{MANIFESTS}/manifests/*"),
+            ("dynamodb:UpdateItem", table),
+        ),
     )
     found = job(
         launched,
@@ -66,7 +78,9 @@ def converter(launched: Emulator) -> Job:
         Role=job_role,
         DefaultArguments={
             "--extra-py-files": "s3://scripts-of-jobs/example/landfall.py",
+            "--landfall-epoch": "1",
             "--landfall-reader-role": reader,
+            "--landfall-claims-table": table,
             "--output": f"s3://{LAKE}/out/",
             "--partition-by": "weather",
         },
@@ -79,13 +93,34 @@ def converter(launched: Emulator) -> Job:
     return found
 
 
-def start(converter: Job, batch_id: str, *entries: dict[str, Any]) -> dict[str, Any]:
-    return converter.run(
-        **{
-            "landfall-batch-id": batch_id,
-            "landfall-inputs": json.dumps({"entries": entries}),
-        }
+def start(
+    converter: Job, batch_id: str, *entries: dict[str, Any], **changed: str
+) -> dict[str, Any]:
+    """A run of the job for a batch of these objects, with arguments changed."""
+    key = f"manifests/{batch_id}.json"
+    manifest = json.dumps({"entries": entries}).encode()
+    s3 = converter.emulator.client("s3", DATA)
+    s3.put_object(Bucket=MANIFESTS, Key=key, Body=manifest)
+    own = {"batch_id": batch_id, "manifest": f"s3://{MANIFESTS}/{key}", **changed}
+    named = {f"landfall-{name.replace('_', '-')}": value for name, value in own.items()}
+    return converter.run(**named)
+
+
+def end(converter: Job, batch_id: str, epoch: int) -> None:
+    """What the monitor notes when the runs of an epoch have ended."""
+    converter.emulator.client("dynamodb", DATA).update_item(
+        TableName=CLAIMS,
+        Key={"batch_id": {"S": batch_id}},
+        UpdateExpression="SET ended = :epoch",
+        ExpressionAttributeValues={":epoch": {"N": str(epoch)}},
     )
+
+
+def outputs(converter: Job, batch_id: str) -> set[str]:
+    """The keys of the files that a batch's runs wrote."""
+    s3 = converter.emulator.client("s3", ANALYTICS)
+    found = s3.list_objects_v2(Bucket=LAKE, Prefix="out/").get("Contents", [])
+    return {one["Key"] for one in found if f"/{batch_id}-" in one["Key"]}
 
 
 def put(converter: Job, key: str, rows: bytes = ROWS) -> dict[str, Any]:
@@ -121,6 +156,44 @@ def test_the_job_reads_as_the_reader_and_writes_as_itself_whatever_the_keys(
     assert pyarrow.parquet.ParquetFile(io.BytesIO(body)).read().to_pylist() == [{"temp": 2}]
 
 
+def test_of_two_runs_of_a_batch_the_second_succeeds_without_effect(converter: Job) -> None:
+    entry = put(converter, "in/once.csv")
+    assert start(converter, "once", entry)["JobRunState"] == "SUCCEEDED"
+    written = outputs(converter, "once")
+    assert len(written) == 2
+    s3 = converter.emulator.client("s3", ANALYTICS)
+    for key in written:
+        s3.delete_object(Bucket=LAKE, Key=key)
+    for epoch in ("1", "2"):
+        run = start(converter, "once", entry, epoch=epoch)
+        assert run["JobRunState"] == "SUCCEEDED"
+        assert json.loads(converter.logged(run)[-1]) == {"batch_id": "once", "claimed": False}
+    assert outputs(converter, "once") == set()
+
+
+def test_the_run_after_a_failed_one_does_the_batch_from_the_beginning(converter: Job) -> None:
+    good, bad = put(converter, "in/good.csv"), put(converter, "in/bad.csv", b"temp\n1\n")
+    assert start(converter, "retried", good, bad)["JobRunState"] == "FAILED"
+    halfway = outputs(converter, "retried")
+    assert len(halfway) == 2
+    end(converter, "retried", 1)
+    mended = put(converter, "in/bad.csv", ROWS)
+    run = start(converter, "retried", good, mended, epoch="2")
+    assert run["JobRunState"] == "SUCCEEDED", run
+    assert json.loads(converter.logged(run)[-1])["rows_written"] == 4
+    assert halfway < outputs(converter, "retried")
+    assert len(outputs(converter, "retried")) == 4
+
+
+def test_a_manifest_that_is_not_there_fails_the_run_and_is_named(converter: Job) -> None:
+    missing = f"s3://{MANIFESTS}/manifests/other.json"
+    run = start(converter, "listless", manifest=missing)
+    assert run["JobRunState"] == "FAILED"
+    assert run["ErrorMessage"].startswith(
+        f"landfall.ManifestError: failed to read manifest `{missing}`: "
+    )
+
+
 def test_an_object_overwritten_since_it_arrived_fails_the_run(converter: Job) -> None:
     entry = put(converter, "in/changing.csv")
     put(converter, "in/changing.csv", ROWS.replace(b"sun", b"fog"))
@@ -142,15 +215,10 @@ def test_the_job_cannot_read_outside_the_readers_prefixes(converter: Job) -> Non
 
 def test_a_job_that_may_not_become_the_reader_fails_and_says_so(converter: Job) -> None:
     other = f"arn:aws:iam::{DATA}:role/other-reader"
-    run = converter.run(
-        **{
-            "landfall-batch-id": "refused",
-            "landfall-reader-role": other,
-            "landfall-inputs": json.dumps({"entries": [put(converter, "in/a.csv")]}),
-        }
-    )
+    run = start(converter, "refused", put(converter, "in/a.csv"), reader_role=other)
     assert run["JobRunState"] == "FAILED"
     assert run["ErrorMessage"] == (
-        f"landfall.ReaderRoleError: failed to assume role `{other}` as `landfall-refused`: "
-        "AccessDenied"
+        "landfall.ClaimError: failed to claim batch `refused` in table "
+        f"`arn:aws:dynamodb:{REGION}:{DATA}:table/{CLAIMS}`: "
+        f"failed to assume role `{other}` as `landfall-refused`: AccessDenied"
     )

@@ -4,75 +4,34 @@ from __future__ import annotations
 
 import datetime as dt
 import io
-import json
 import logging
-from dataclasses import asdict
 from typing import Any
 
 import boto3
 import botocore.session
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ReadTimeoutError
 from botocore.response import StreamingBody
 from botocore.stub import Stubber
 from hypothesis import given
 from hypothesis import strategies as st
 
 import landfall
-
-ROLE = "arn:aws:iam::111111111111:role/landfall/landfall-reader"
-REGION = "eu-west-1"
-AWKWARD_KEYS = [
-    "in/a b.csv",
-    "in/a+b%2Bc%20d%.csv",
-    "dt=2026-01-01/x=y==.csv",
-    "what?version=1#part&amp;",
-    "//leading//and/./../dots",
-    "Zürich/東京/🌧️/\u202e.csv",
-    "quote\"back\\slash'tick`.csv",
-    "line\nbreak\ttab\x7f",
-    "--landfall-batch-id",
-    "s3://bucket/key",
-    "k" * 1024,
-]
+from job_side import AWKWARD_KEYS, MANIFEST, READER, REGION, TABLE, batch
 
 
-@pytest.fixture(autouse=True)
-def _in_a_region_and_with_no_credentials_of_this_machine(
-    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    nowhere = tmp_path_factory.getbasetemp() / "nowhere"
-    for name, value in {
-        "AWS_REGION": REGION,
-        "AWS_DEFAULT_REGION": REGION,
-        "AWS_ACCESS_KEY_ID": "AKIAOFTHEJOB",
-        "AWS_SECRET_ACCESS_KEY": "secret-of-the-job",
-        "AWS_CONFIG_FILE": str(nowhere),
-        "AWS_SHARED_CREDENTIALS_FILE": str(nowhere),
-    }.items():
-        monkeypatch.setenv(name, value)
-    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL"):
-        monkeypatch.delenv(name, raising=False)
-
-
-def entry(key: str = "in/a.csv", **more: Any) -> dict[str, Any]:
-    return {"url": f"s3://acme-landing/{key}", "mandatory": True, **more}
-
-
-def words(*entries: dict[str, Any], **changed: str | None) -> list[str]:
+def words(**changed: str | None) -> list[str]:
     """A command line as Glue makes it, with Landfall's arguments changed or (None) left out."""
     own = {
         "batch-id": "orders-1",
-        "reader-role": ROLE,
-        "inputs": json.dumps({"entries": list(entries) or [entry()]}),
+        "epoch": "2",
+        "manifest": MANIFEST,
+        "reader-role": READER,
+        "claims-table": TABLE,
     }
     own.update({name.replace("_", "-"): value for name, value in changed.items()})
     pairs = [(f"--landfall-{name}", value) for name, value in own.items() if value is not None]
     return ["script.py", *(word for pair in pairs for word in pair)]
-
-
-def batch(batch_id: str = "orders-1") -> landfall.Batch:
-    return landfall.Batch(batch_id, ROLE, REGION, (landfall.Input("b", "k"),), {})
 
 
 def problems(argv: list[str]) -> list[str]:
@@ -86,40 +45,71 @@ def problems(argv: list[str]) -> list[str]:
 
 
 def test_the_batch_is_what_landfall_passed() -> None:
-    found = landfall.arguments(
-        [
-            *words(
-                entry("in/a.csv", meta={"content_length": 7}, version_id="v1", etag="e1"),
-                entry("in/b.csv"),
-            ),
-            "--dt",
-            "2026-01-01",
-        ]
-    )
-    assert found == landfall.Batch(
+    assert landfall.arguments([*words(), "--dt", "2026-01-01"]) == landfall.Batch(
         batch_id="orders-1",
-        reader_role=ROLE,
-        region=REGION,
-        inputs=(
-            landfall.Input("acme-landing", "in/a.csv", 7, "v1", "e1"),
-            landfall.Input("acme-landing", "in/b.csv", None, None, None),
-        ),
+        epoch=2,
+        manifest="s3://acme-landfall/manifests/orders-1.json",
+        claims_table="arn:aws:dynamodb:eu-west-1:111111111111:table/landfall-claims",
+        reader_role="arn:aws:iam::111111111111:role/landfall/landfall-reader",
+        region="eu-west-1",
         arguments={"dt": "2026-01-01"},
     )
-    assert found.inputs[0].url == "s3://acme-landing/in/a.csv"
 
 
-@pytest.mark.parametrize("key", AWKWARD_KEYS)
-def test_awkward_keys_arrive_exactly(key: str) -> None:
-    (found,) = landfall.arguments(words(entry(key))).inputs
-    assert (found.bucket, found.key) == ("acme-landing", key)
-    assert found.url == f"s3://acme-landing/{key}"
+def test_inputs_that_are_passed_themselves_are_read_and_have_nothing_to_claim() -> None:
+    given = '{"entries": [{"url": "s3://acme-landing/in/a?b.csv", "mandatory": true}]}'
+    old = words(epoch=None, manifest=None, claims_table=None, inputs=given)
+    found = landfall.arguments(old)
+    session = boto3.session.Session()  # Without credentials: nothing is asked for.
+    assert landfall.claim(found, session)
+    assert landfall.inputs(found, session) == (landfall.Input("acme-landing", "in/a?b.csv"),)
+    assert problems([*old[:-1], '{"entries": [{}]}']) == [
+        "`--landfall-inputs`: entry 0: `url` is not `s3://bucket/key`"
+    ]
 
 
-@given(st.text(min_size=1, max_size=256))
-def test_any_key_arrives_exactly(key: str) -> None:
-    (found,) = landfall.arguments(words(entry(key))).inputs
-    assert found.key == key
+def test_a_manifest_counts_more_than_inputs_beside_it() -> None:
+    assert landfall.arguments(words(inputs="not JSON")).given is None
+
+
+@pytest.mark.parametrize("epoch", ["1", "9999999999"])
+def test_an_epoch_is_a_whole_number_from_one(epoch: str) -> None:
+    assert landfall.arguments(words(epoch=epoch)).epoch == int(epoch)
+
+
+@pytest.mark.parametrize(
+    "epoch", ["0", "-1", "+1", "01", "1.0", "1e3", " 1", "1\n", "\u0661", "9" * 20]
+)
+def test_what_is_not_quite_an_epoch_is_refused(epoch: str) -> None:
+    assert problems(words(epoch=epoch)) == ["`--landfall-epoch` is not a whole number from 1"]
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "landfall-claims",
+        f"{TABLE}/index/by-run",
+        f"{TABLE}\n",
+        TABLE.replace("111111111111", ""),
+        TABLE.replace("dynamodb", "s3"),
+        TABLE.replace("eu-west-1", "eu/west"),
+    ],
+)
+def test_what_is_not_quite_a_tables_arn_is_refused(table: str) -> None:
+    assert problems(words(claims_table=table)) == [
+        "`--landfall-claims-table` is not the ARN of a table"
+    ]
+
+
+def test_a_claims_table_of_another_account_than_the_readers_is_refused() -> None:
+    assert problems(words(claims_table=TABLE.replace("111111111111", "222222222222"))) == [
+        "`--landfall-claims-table` is not in the account of the reader role"
+    ]
+
+
+@pytest.mark.parametrize("manifest", ["s3://", "s3://b", "s3://b/", "s3:///k", "b/k", "http://b/k"])
+def test_what_is_not_quite_a_manifests_place_is_refused(manifest: str) -> None:
+    assert problems(words(manifest=manifest)) == ["`--landfall-manifest` is not `s3://bucket/key`"]
 
 
 @given(
@@ -152,26 +142,6 @@ def test_no_command_line_does_anything_but_give_a_batch_or_an_argument_error(
         landfall.arguments(argv)
 
 
-@given(
-    st.recursive(
-        st.none() | st.booleans() | st.integers() | st.text(max_size=9),
-        lambda inner: (
-            st.lists(inner, max_size=3)
-            | st.dictionaries(
-                st.sampled_from(["url", "meta", "content_length", "version_id", "etag"]), inner
-            )
-        ),
-    )
-)
-def test_no_manifest_does_anything_but_give_inputs_or_an_argument_error(value: Any) -> None:
-    for manifest in (value, {"entries": value}, {"entries": [value]}):
-        try:
-            found = landfall.arguments(words(inputs=json.dumps(manifest)))
-        except landfall.ArgumentError:
-            continue
-        assert found.inputs
-
-
 def test_what_glue_adds_does_not_get_in_the_way() -> None:
     script, *own = words()
     argv = [script, "true", "--job-bookmark-option", "job-bookmark-disable", "--flag", *own]
@@ -190,62 +160,33 @@ def test_an_abbreviated_name_is_another_argument() -> None:
 
 
 def test_an_argument_of_a_later_landfall_is_not_the_routes() -> None:
-    found = landfall.arguments([*words(), "--landfall-epoch", "3"])
+    found = landfall.arguments([*words(), "--landfall-later", "3"])
     assert found.arguments == {}
-
-
-def test_unknown_fields_of_a_manifest_are_left_alone() -> None:
-    (found,) = landfall.arguments(words(entry(later=1, meta={"record_count": 1}))).inputs
-    assert found == landfall.Input("acme-landing", "in/a.csv")
-
-
-def test_a_quoted_etag_is_the_same_etag() -> None:
-    (found,) = landfall.arguments(words(entry(etag='"abc"'))).inputs
-    assert found.etag == "abc"
 
 
 def test_every_problem_is_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_REGION")
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     argv = words(
-        entry(meta={"content_length": -1}),
-        {"url": "https://acme-landing/in/a.csv"},
-        {"url": "s3://acme-landing/"},
-        entry("k" * 1025),
-        entry(version_id=7, etag=""),
         batch_id=None,
+        epoch="first",
+        manifest="manifests/orders-1.json",
         reader_role="landfall-reader",
+        claims_table="",
     )
     assert problems(argv) == [
         "`--landfall-batch-id` is missing",
+        "`--landfall-epoch` is not a whole number from 1",
+        "`--landfall-manifest` is not `s3://bucket/key`",
         "`--landfall-reader-role` is not the ARN of a role",
-        "`--landfall-inputs` entry 0: `meta.content_length` is not a number of bytes",
-        "`--landfall-inputs` entry 1: `url` is not `s3://bucket/key`",
-        "`--landfall-inputs` entry 2: `url` is not `s3://bucket/key`",
-        "`--landfall-inputs` entry 3: `url` has no valid object key",
-        "`--landfall-inputs` entry 4: `version_id` is not a text",
-        "`--landfall-inputs` entry 4: `etag` is not a text",
+        "`--landfall-claims-table` is empty",
         "no region: `AWS_REGION` and `AWS_DEFAULT_REGION` are not set",
     ]
 
 
-@pytest.mark.parametrize(
-    ("manifest", "problem"),
-    [
-        ("", "`--landfall-inputs` is empty"),
-        ("[" * 100_000, "`--landfall-inputs` is not JSON"),
-        ("{'entries': []}", "`--landfall-inputs` is not JSON"),
-        ("[]", "`--landfall-inputs` has no `entries`"),
-        ('{"entries": []}', "`--landfall-inputs` has no `entries`"),
-        ('{"entries": [null]}', "`--landfall-inputs` entry 0 is not an object"),
-        (
-            '{"entries": [{"url": "s3://b/\\ud800"}]}',
-            "`--landfall-inputs` entry 0: `url` has no valid object key",
-        ),
-    ],
-)
-def test_an_ill_formed_manifest_is_one_clear_problem(manifest: str, problem: str) -> None:
-    assert problems(words(inputs=manifest)) == [problem]
+def test_a_command_line_without_a_batch_says_all_that_is_missing() -> None:
+    names = ("batch-id", "epoch", "manifest", "reader-role", "claims-table")
+    assert problems(["script.py"]) == [f"`--landfall-{name}` is missing" for name in names]
 
 
 def test_an_argument_given_twice_is_refused() -> None:
@@ -287,7 +228,7 @@ class Sts:
         def call(**request: Any) -> Any:
             self.calls += 1
             expected = {
-                "RoleArn": ROLE,
+                "RoleArn": READER,
                 "RoleSessionName": "landfall-orders-1",
                 "DurationSeconds": 3600,
                 **asked,
@@ -363,7 +304,7 @@ def test_a_refused_role_is_one_clear_error(
     with pytest.raises(landfall.ReaderRoleError) as raised:
         session.client("s3").list_buckets()
     assert str(raised.value) == (
-        f"failed to assume role `{ROLE}` as `landfall-orders-1`: AccessDenied"
+        f"failed to assume role `{READER}` as `landfall-orders-1`: AccessDenied"
     )
     assert isinstance(raised.value.__cause__, ClientError)
     assert "shared-secret" not in caplog.text
@@ -474,6 +415,27 @@ def test_a_refused_read_names_the_object_and_the_code() -> None:
     assert str(error) == "failed to read `s3://b/in/a\\n.csv`: AccessDenied"
 
 
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (ReadTimeoutError(endpoint_url="https://s3"), "ReadTimeoutError"),
+        (landfall.ReaderRoleError("failed to assume role `r`"), "failed to assume role `r`"),
+    ],
+)
+def test_a_read_without_an_answer_names_the_object_and_the_reason(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, why: str
+) -> None:
+    s3 = boto3.client("s3", region_name=REGION)
+
+    def fail(**request: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(s3, "get_object", fail)
+    with pytest.raises(landfall.InputError) as raised:
+        landfall.open_input(s3, landfall.Input("b", "k"))
+    assert str(raised.value) == f"failed to read `s3://b/k`: {why}"
+
+
 def test_an_object_of_another_size_has_changed() -> None:
     with pytest.raises(landfall.InputChanged, match="it has 4 bytes, and had 5 when it arrived"):
         read(landfall.Input("b", "k", 5), {})
@@ -481,6 +443,5 @@ def test_an_object_of_another_size_has_changed() -> None:
 
 def test_a_batch_is_a_value() -> None:
     assert batch() == batch()
-    assert asdict(batch().inputs[0])["key"] == "k"
     with pytest.raises(AttributeError):
         batch().batch_id = "other"  # type: ignore[misc]

@@ -1,0 +1,237 @@
+"""The job's own side: the batch's manifest, and the inputs that it lists."""
+
+from __future__ import annotations
+
+import io
+import json
+import resource
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError, IncompleteReadError
+from botocore.response import StreamingBody
+from botocore.stub import Stubber
+from hypothesis import given
+from hypothesis import strategies as st
+from urllib3.exceptions import ProtocolError
+
+import landfall
+from job_side import AWKWARD_KEYS, MANIFEST, batch, entry
+
+
+class Session:
+    """The reader's session, in which S3 has one object, or has an error for who asks for it."""
+
+    def __init__(self, body: Any, error: str = "") -> None:
+        self.s3 = boto3.client("s3", region_name="eu-west-1")
+        stub = Stubber(self.s3)
+        if error:
+            stub.add_client_error("get_object", error, "words of S3")
+        else:
+            asked = {"Bucket": "acme-landfall", "Key": "manifests/orders-1.json"}
+            stub.add_response("get_object", {"Body": body}, asked)
+        stub.activate()
+
+    def client(self, service: str) -> Any:
+        assert service == "s3"
+        return self.s3
+
+
+def inputs_of(manifest: Any) -> tuple[landfall.Input, ...]:
+    """What a manifest lists, given as it stands in S3 or as what its JSON says."""
+    text = manifest if isinstance(manifest, bytes) else json.dumps(manifest).encode()
+    return landfall.inputs(batch(), Session(StreamingBody(io.BytesIO(text), len(text))))
+
+
+def refused(session: Session) -> str:
+    with pytest.raises(landfall.ManifestError) as raised:
+        landfall.inputs(batch(), session)
+    what, _, why = str(raised.value).partition(": ")
+    assert what == f"failed to read manifest `{MANIFEST}`"
+    return why
+
+
+def problem_of(text: bytes) -> str:
+    return refused(Session(StreamingBody(io.BytesIO(text), len(text))))
+
+
+def test_the_inputs_are_what_the_manifest_lists_in_its_order() -> None:
+    entries = [
+        entry("in/b.csv", meta={"content_length": 7}, version_id="v1", etag="e1"),
+        entry("in/a.csv"),
+    ]
+    found = inputs_of({"entries": entries})
+    assert found == (
+        landfall.Input("acme-landing", "in/b.csv", 7, "v1", "e1"),
+        landfall.Input("acme-landing", "in/a.csv", None, None, None),
+    )
+    assert found[0].url == "s3://acme-landing/in/b.csv"
+    assert asdict(found[0])["key"] == "in/b.csv"
+
+
+@pytest.mark.parametrize("key", AWKWARD_KEYS)
+@pytest.mark.parametrize("ascii_only", [True, False])
+def test_awkward_keys_arrive_exactly(key: str, ascii_only: bool) -> None:
+    text = json.dumps({"entries": [entry(key)]}, ensure_ascii=ascii_only)
+    (found,) = inputs_of(text.encode())
+    assert (found.bucket, found.key) == ("acme-landing", key)
+    assert found.url == f"s3://acme-landing/{key}"
+
+
+@given(st.text(min_size=1, max_size=256))
+def test_any_key_arrives_exactly(key: str) -> None:
+    (found,) = inputs_of({"entries": [entry(key)]})
+    assert found.key == key
+
+
+def test_unknown_fields_of_a_manifest_are_left_alone() -> None:
+    (found,) = inputs_of({"entries": [entry(later=1, meta={"record_count": 1})], "later": 2})
+    assert found == landfall.Input("acme-landing", "in/a.csv")
+
+
+def test_a_quoted_etag_is_the_same_etag() -> None:
+    (found,) = inputs_of({"entries": [entry(etag='"abc"')]})
+    assert found.etag == "abc"
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=9),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(["url", "meta", "content_length", "version_id", "etag"]), inner
+            )
+        ),
+    )
+)
+def test_no_manifest_does_anything_but_give_inputs_or_a_manifest_error(value: Any) -> None:
+    for manifest in (value, {"entries": value}, {"entries": [value]}):
+        try:
+            found = inputs_of(manifest)
+        except landfall.ManifestError:
+            continue
+        assert found
+
+
+def test_every_problem_of_a_manifest_is_reported_at_once() -> None:
+    entries = [
+        entry(meta={"content_length": -1}),
+        {"url": "https://acme-landing/in/a.csv"},
+        {"url": "s3://acme-landing/"},
+        entry("k" * 1025),
+        entry(version_id=7, etag=""),
+        entry(meta=[]),
+    ]
+    assert problem_of(json.dumps({"entries": entries}).encode()) == (
+        "entry 0: `meta.content_length` is not a number of bytes; "
+        "entry 1: `url` is not `s3://bucket/key`; "
+        "entry 2: `url` is not `s3://bucket/key`; "
+        "entry 3: `url` has no valid object key; "
+        "entry 4: `version_id` is not a text; "
+        "entry 4: `etag` is not a text; "
+        "entry 5: `meta.content_length` is not a number of bytes"
+    )
+
+
+def test_a_manifest_that_is_wrong_throughout_shows_ten_problems_and_counts_the_rest() -> None:
+    shown = problem_of(json.dumps({"entries": [None] * 1000}).encode())
+    assert shown == "; ".join(
+        [*(f"entry {i} is not an object" for i in range(10)), "and 990 more"],
+    )
+    assert problem_of(json.dumps({"entries": [None] * 10}).encode()).endswith(
+        "entry 9 is not an object"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (b"", "not JSON"),
+        (b"[" * 100_000, "not JSON"),
+        (b"{'entries': []}", "not JSON"),
+        (b'{"entries": [{"url": "s3://b/\xff"}]}', "not JSON"),
+        (b'{"entries": [{"url": "s3://b/k"}', "not JSON"),
+        (b"[]", "no `entries`"),
+        (b'{"entries": []}', "no `entries`"),
+        (b'{"entries": {"url": "s3://b/k"}}', "no `entries`"),
+        (b'{"entries": [null]}', "entry 0 is not an object"),
+        (b'{"entries": [{"url": "s3://b/\\ud800"}]}', "entry 0: `url` has no valid object key"),
+    ],
+)
+def test_an_ill_formed_manifest_is_one_clear_problem(text: bytes, problem: str) -> None:
+    assert problem_of(text) == problem
+
+
+@pytest.mark.parametrize("code", ["NoSuchKey", "AccessDenied", "SlowDown"])
+def test_a_refused_manifest_is_an_error_that_names_the_code(code: str) -> None:
+    with pytest.raises(landfall.ManifestError) as raised:
+        landfall.inputs(batch(), Session(None, code))
+    assert str(raised.value) == f"failed to read manifest `{MANIFEST}`: {code}"
+    assert isinstance(raised.value.__cause__, ClientError)
+
+
+def test_a_manifest_that_breaks_off_is_an_error_and_never_a_shorter_list() -> None:
+    text = json.dumps({"entries": [entry()]}).encode()
+    with pytest.raises(landfall.ManifestError) as raised:
+        landfall.inputs(batch(), Session(StreamingBody(io.BytesIO(text), len(text) + 1)))
+    assert isinstance(raised.value.__cause__, IncompleteReadError)
+
+
+def test_a_connection_that_breaks_under_an_older_botocore_is_the_same_error() -> None:
+    class Broken(io.BytesIO):
+        def read(self, *_: Any) -> bytes:
+            raise ProtocolError("connection broken")
+
+    assert refused(Session(Broken())) == "ProtocolError"
+
+
+def test_a_reader_role_that_cannot_be_assumed_is_told_as_the_reason() -> None:
+    class Refusing:
+        def client(self, service: str) -> Any:
+            raise landfall.ReaderRoleError("failed to assume role `r` as `s`: AccessDenied")
+
+    assert refused(Refusing()) == "failed to assume role `r` as `s`: AccessDenied"
+
+
+# The smallest Python shell has 1 GB; a manifest and its process must do with less.
+LARGE = """
+import io, json, sys
+import landfall
+
+entries = [
+    {"url": f"s3://acme-landing/{n:06}".ljust(1024 + 18, "k"), "mandatory": True,
+     "meta": {"content_length": n}, "version_id": "v" * 32, "etag": "e" * 32}
+    for n in range(100)
+]
+one = [json.dumps(entry).encode() for entry in entries]
+text = b'{"entries": [' + b",".join(one * 1000) + b"]}"
+
+class Session:
+    def client(self, service):
+        return self
+    def get_object(self, **request):
+        return {"Body": io.BytesIO(text)}
+
+batch = landfall.Batch("orders-1", 1, "s3://b/k", "", "", "eu-west-1", {})
+print(len(landfall.inputs(batch, Session())))
+"""
+
+
+def test_a_manifest_of_100_000_longest_keys_fits_into_the_smallest_python_shell() -> None:
+    limit = 900 * 2**20
+    done = subprocess.run(
+        [sys.executable, "-c", LARGE],
+        cwd=Path(landfall.__file__).parent,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("100000\n", "")
