@@ -1,4 +1,6 @@
-//! Starting Glue job runs.
+//! Starting Glue job runs, and looking at them.
+
+mod runs;
 
 use std::collections::BTreeMap;
 
@@ -11,11 +13,14 @@ use aws_sdk_glue::operation::start_job_run::StartJobRunError;
 use aws_smithy_runtime_api::client::result::DispatchFailure;
 
 use crate::assumed_role::{AssumeError, AssumedRole};
+pub use runs::LookError;
 
 /// Glue in an analytics account.
 #[derive(Debug, Clone)]
 pub struct Glue {
     client: Client,
+    /// The same for calls that may be repeated.
+    reader: Client,
     role: AssumedRole,
     account: String,
 }
@@ -72,16 +77,16 @@ impl StartError {
 }
 
 impl Glue {
-    /// A client that makes every call once: `StartJobRun` has no idempotency token, so a retry of
+    /// A client that starts a run with one call: `StartJobRun` has no idempotency token, so a retry of
     /// the SDK's could start a second run.
     pub fn new(config: &SdkConfig, account: &str, region: &str, role: AssumedRole) -> Self {
         let config = aws_sdk_glue::config::Builder::from(config)
             .region(Region::new(region.to_owned()))
             // Each call brings its own credentials: see `start_job_run`.
-            .identity_cache(IdentityCache::no_cache())
-            .retry_config(RetryConfig::disabled())
-            .build();
-        Self { client: Client::from_conf(config), role, account: account.to_owned() }
+            .identity_cache(IdentityCache::no_cache());
+        let reader = Client::from_conf(config.clone().build());
+        let client = Client::from_conf(config.retry_config(RetryConfig::disabled()).build());
+        Self { client, reader, role, account: account.to_owned() }
     }
 
     /// Assumes the role, unless there are credentials already.
@@ -157,12 +162,7 @@ fn refusal(error: &SdkError<StartJobRunError>) -> Option<Refusal> {
                 Some(Refusal::Throttled)
             }
             Some("AccessDeniedException" | "AccessDenied") => Some(Refusal::AccessDenied),
-            Some(
-                "UnrecognizedClientException"
-                | "InvalidClientTokenId"
-                | "ExpiredTokenException"
-                | "ExpiredToken",
-            ) => Some(Refusal::Session),
+            Some(code) if is_session(code) => Some(Refusal::Session),
             Some("EntityNotFoundException") => Some(Refusal::NoSuchJob),
             Some("InvalidInputException" | "ValidationException") => Some(Refusal::InvalidInput),
             Some("OperationTimeoutException" | "InternalServiceException") => None,
@@ -171,6 +171,17 @@ fn refusal(error: &SdkError<StartJobRunError>) -> Option<Refusal> {
         },
         _ => None,
     }
+}
+
+/// Whether AWS refuses the session itself: it expired, or its role was deleted.
+fn is_session(code: &str) -> bool {
+    matches!(
+        code,
+        "UnrecognizedClientException"
+            | "InvalidClientTokenId"
+            | "ExpiredTokenException"
+            | "ExpiredToken"
+    )
 }
 
 fn is_connect_failure(failure: &DispatchFailure) -> bool {
