@@ -289,3 +289,5 @@ fn backoff(deferrals: u32) -> Duration {
 
 #[cfg(test)]
 mod model;
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! How arrivals become members of a batch, and when a batch closes.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -141,10 +142,11 @@ impl Opening<'_> {
 }
 
 /// How many of `members` one transaction can record; one at least.
-pub fn chunk(members: &[&Member], opens: bool) -> usize {
+pub fn chunk<M: Borrow<Member>>(members: &[M], opens: bool) -> usize {
     let most = if opens { MOST_ARRIVALS - 1 } else { MOST_ARRIVALS };
     let mut bytes = 0;
     let fitting = members.iter().take(most).take_while(|member| {
+        let member = (*member).borrow();
         // A control character takes six bytes in JSON.
         let text = |text: &Option<String>| text.as_deref().map_or(0, |text| text.len() * 6);
         let key: usize = member.key.bytes().map(|b| if b < 0x20 { 6 } else { 2 }).sum();

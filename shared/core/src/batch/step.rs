@@ -60,7 +60,8 @@ fn sealed(batch: &Batch, seen: &Seen, moment: &Moment, is_due: bool) -> Step {
     };
     match seen {
         Seen::Nothing if !is_due => Step::Rest,
-        Seen::Nothing | Seen::Wake if batch.prepared.is_none() => Step::Prepare,
+        // A run is never started without what it is to be given.
+        Seen::Nothing | Seen::Wake | Seen::Slot(_) if batch.prepared.is_none() => Step::Prepare,
         Seen::Nothing | Seen::Wake => go_on(batch),
         // Written with the step to `starting`: to prepare again would give the same.
         Seen::Prepared(Ok(prepared)) => {

@@ -1,0 +1,72 @@
+//! The claim, and the slot.
+
+use super::*;
+
+#[test]
+fn a_claim_is_the_first_ones_until_its_run_is_said_to_have_ended() {
+    let claim = Claim::default().taken(2).expect("free");
+    assert_eq!(claim.live(), Some(2));
+    for epoch in [1, 2, 3] {
+        assert_eq!(claim.taken(epoch), None, "{epoch}");
+    }
+    let (claim, outcome) = claim.ended(2);
+    assert_eq!((claim.live(), outcome), (None, EndOutcome::Ended));
+    assert_eq!(claim.taken(2), None, "it has ended");
+    assert_eq!(claim.taken(1), None, "those before have ended with it");
+    assert_eq!(claim.taken(3).and_then(|claim| claim.live()), Some(3));
+}
+
+#[test]
+fn a_run_that_ends_without_the_claim_leaves_it_to_its_holder() {
+    let claim = Claim::default().taken(1).expect("free");
+    assert_eq!(claim.ended(2), (claim, EndOutcome::HeldBy(1)));
+}
+
+#[test]
+fn to_say_twice_that_a_run_has_ended_changes_nothing_more() {
+    let (once, _) = Claim::default().ended(2);
+    assert_eq!(once.ended(2), (once, EndOutcome::Ended));
+    assert_eq!(once.ended(1), (once, EndOutcome::Ended), "and nothing comes back");
+}
+
+#[test]
+fn a_slot_admits_as_many_batches_as_its_limit_and_one_of_them_again() {
+    let start = Start { max_concurrent_runs: Some(2), ..start() };
+    let slot = Slot::default().admit("a", 1, &start, NOW).expect("free");
+    let slot = slot.admit("b", 1, &start, NOW).expect("free");
+    assert_eq!(slot.admit("c", 1, &start, NOW), Err(Full::Concurrent));
+    let again = slot.admit("a", 2, &start, NOW).expect("it is in already");
+    assert_eq!(again.live, BTreeMap::from([("a".to_owned(), 2), ("b".to_owned(), 1)]));
+    assert!(again.without("b").admit("c", 1, &start, NOW).is_ok());
+}
+
+#[test]
+fn an_hour_admits_as_many_starts_as_its_limit_and_says_when_the_next() {
+    let start = Start { max_runs_per_hour: Some(2), ..start() };
+    let slot = Slot::default().admit("a", 1, &start, NOW).expect("free");
+    let slot = slot.admit("b", 1, &start, NOW + secs(600)).expect("free");
+    let Err(Full::Hourly(until)) = slot.admit("c", 1, &start, NOW + secs(700)) else {
+        panic!("full");
+    };
+    // Counted by the minute: the first one's minute has to be an hour ago.
+    assert!(until > NOW + secs(3_540) && until <= NOW + secs(3_600), "{until}");
+    assert!(slot.admit("c", 1, &start, Time(until.0 - 1)).is_err());
+    let slot = slot.admit("c", 1, &start, until).expect("an hour later");
+    assert_eq!(slot.starts.values().sum::<u32>(), 2, "what is over an hour old is forgotten");
+    assert_eq!(slot.live, BTreeMap::new(), "no limit on those at a time");
+}
+
+#[test]
+fn a_slot_that_refuses_has_not_counted_a_start() {
+    let start = Start { max_concurrent_runs: Some(1), max_runs_per_hour: Some(2), ..start() };
+    let slot = Slot::default().admit("a", 1, &start, NOW).expect("free");
+    assert_eq!(slot.admit("b", 1, &start, NOW), Err(Full::Concurrent));
+    assert!(slot.without("a").admit("b", 1, &start, NOW).is_ok());
+}
+
+#[test]
+fn a_job_is_found_by_its_account_and_region_too() {
+    assert_eq!(start().job_key(), "222222222222/eu-west-1/orders");
+    assert!(!start().has_limits());
+    assert!(Start { max_runs_per_hour: Some(1), ..start() }.has_limits());
+}

@@ -1,0 +1,252 @@
+//! A run that is followed, and whose outcome counts.
+
+use expect_test::expect;
+
+use super::*;
+
+fn claim_of(holder: Option<u32>) -> Claim {
+    Claim { holder, ended: 0 }
+}
+
+fn ended(run_state: RunState, holder: Option<u32>) -> Seen {
+    Seen::Claim { run_state, claim: claim_of(holder) }
+}
+
+fn started() -> Batch {
+    super::super::started(&with_limits(Some(1), None))
+}
+
+/// The second run is followed, and the first is known if `is_known`.
+fn second(is_known: bool) -> Batch {
+    let batch = Batch { runs: Vec::new(), ..super::super::starting(&sealed()) };
+    let batch = Batch { epoch: 2, ..batch };
+    let runs = [1, 2].map(|epoch| FoundRun { epoch, run_id: format!("jr_{epoch}") });
+    let runs = if is_known { runs.to_vec() } else { runs[1..].to_vec() };
+    written(&batch, &Seen::Lookup(Lookup::Complete(runs)), 0)
+}
+
+#[test]
+fn a_run_is_looked_at_when_it_is_due_or_an_event_tells() {
+    let batch = started();
+    check(&batch, &Seen::Nothing, 59, expect!["Rest"]);
+    check(&batch, &Seen::Nothing, 60, expect![[r#"Follow { run_id: "jr_1" }"#]]);
+    check(&batch, &Seen::Wake, 1, expect![[r#"Follow { run_id: "jr_1" }"#]]);
+}
+
+#[test]
+fn the_longer_a_run_lasts_the_less_often_it_is_looked_at() {
+    let pause = |after: u64, state: RunState| {
+        let batch = written(&started(), &Seen::Run(Some(state)), after);
+        batch.due().expect("it is followed").since(NOW + secs(after)).as_secs()
+    };
+    assert_eq!(pause(60, RunState::Starting), 60);
+    assert_eq!(pause(600, RunState::Running), 150);
+    assert_eq!(pause(86_400, RunState::Stopping), 300);
+    assert_eq!(pause(60, RunState::Other("HIBERNATING".to_owned())), 60, "taken for live");
+}
+
+#[test]
+fn the_end_of_a_run_is_no_outcome_before_the_claim_is_read() {
+    let batch = started();
+    let ends = [RunState::Succeeded, RunState::Failed, RunState::Timeout, RunState::Stopped];
+    for run_state in ends {
+        let seen = Seen::Run(Some(run_state.clone()));
+        assert_eq!(next(&batch, &seen, &moment(60), &SETTINGS), Step::ReadClaim { run_state });
+    }
+}
+
+#[test]
+fn a_run_that_holds_the_claim_and_succeeds_is_the_batchs_success() {
+    check(
+        &started(),
+        &ended(RunState::Succeeded, Some(1)),
+        60,
+        expect![[r#"
+        write and release {"name":"succeeded","run_id":"jr_1"}
+        succeeded: jr_1"#]],
+    );
+}
+
+#[test]
+fn a_run_that_succeeds_and_never_claimed_is_parked() {
+    check(
+        &started(),
+        &ended(RunState::Succeeded, None),
+        60,
+        expect![[r#"
+            write and release {"message":"run `jr_1` succeeded and had not claimed the batch","name":"parked","why":"not_claimed"}
+            parked: not_claimed: run `jr_1` succeeded and had not claimed the batch"#]],
+    );
+}
+
+#[test]
+fn a_run_that_lost_the_claim_leaves_the_outcome_to_its_holder() {
+    for run_state in [RunState::Succeeded, RunState::Failed] {
+        let batch = written(&second(true), &ended(run_state, Some(1)), 60);
+        let State::Started { epoch: 1, run_id, .. } = &batch.state else {
+            panic!("{:?}", batch.state)
+        };
+        assert_eq!(run_id, "jr_1");
+    }
+}
+
+#[test]
+fn a_holder_that_is_not_known_is_searched_and_parked_if_it_is_never_seen() {
+    let batch = second(false);
+    check(
+        &batch,
+        &ended(RunState::Succeeded, Some(1)),
+        60,
+        expect!["Lookup { since: Time(999999700000) }"],
+    );
+    let runs = |epochs: &[u32]| {
+        let run = |epoch: &u32| FoundRun { epoch: *epoch, run_id: format!("jr_{epoch}") };
+        Seen::Lookup(Lookup::Complete(epochs.iter().map(run).collect()))
+    };
+    check(
+        &batch,
+        &runs(&[2, 1]),
+        60,
+        expect![[r#"
+            write {"epoch":1,"look_at":"+120s","name":"started","run_id":"jr_1","since":"+60s"}
+            started: jr_1"#]],
+    );
+    check(
+        &batch,
+        &runs(&[2]),
+        60,
+        expect![[r#"
+            write {"epoch":2,"look_at":"+120s","name":"started","run_id":"jr_2","since":"+0s"}
+            not_seen: the run that holds the claim is not seen"#]],
+    );
+    check(
+        &batch,
+        &runs(&[2]),
+        1_800,
+        expect![[r#"
+            write {"message":"the run that holds the claim is not seen","name":"parked","why":"outcome_unknown"}
+            parked: outcome_unknown: the run that holds the claim is not seen"#]],
+    );
+}
+
+/// Else two runs that are known, and neither of which holds the claim, would take turns for ever.
+#[test]
+fn a_run_that_is_known_is_not_taken_for_the_holder_that_is_searched() {
+    let batch = Batch { epoch: 3, ..second(true) };
+    let run = |epoch| FoundRun { epoch, run_id: format!("jr_{epoch}") };
+    let seen = Seen::Lookup(Lookup::Complete(vec![run(1), run(2)]));
+    check(
+        &batch,
+        &seen,
+        60,
+        expect![[r#"
+            write {"epoch":2,"look_at":"+120s","name":"started","run_id":"jr_2","since":"+0s"}
+            not_seen: the run that holds the claim is not seen"#]],
+    );
+}
+
+#[test]
+fn a_run_that_glue_does_not_know_is_waited_for_and_in_the_end_parked() {
+    check(
+        &started(),
+        &Seen::Run(None),
+        60,
+        expect![[r#"
+            write {"epoch":1,"look_at":"+120s","name":"started","run_id":"jr_1","since":"+0s"}
+            not_seen: Glue does not know the run yet"#]],
+    );
+    check(
+        &started(),
+        &Seen::Run(None),
+        1_800,
+        expect![[r#"
+            write and release {"message":"Glue does not know run `jr_1`","name":"parked","why":"run_vanished"}
+            parked: run_vanished: Glue does not know run `jr_1`"#]],
+    );
+}
+
+#[test]
+fn a_call_that_fails_is_made_again() {
+    let failed = Seen::Failed("the starter role cannot be assumed".to_owned());
+    check(
+        &started(),
+        &failed,
+        60,
+        expect![[r#"
+            write {"epoch":1,"look_at":"+120s","name":"started","run_id":"jr_1","since":"+0s"}
+            not_seen: the starter role cannot be assumed"#]],
+    );
+}
+
+fn failed() -> Batch {
+    written(&started(), &ended(RunState::Failed, Some(1)), 60)
+}
+
+#[test]
+fn a_run_that_fails_gives_its_slot_back_and_its_claim_is_ended_before_the_next() {
+    check(
+        &started(),
+        &ended(RunState::Failed, Some(1)),
+        60,
+        expect![[r#"
+            write and release {"epoch":1,"look_at":"+60s","name":"failed","run_id":"jr_1","run_state":"FAILED","since":"+60s"}
+            failed: run jr_1 is FAILED"#]],
+    );
+    check(&failed(), &Seen::Nothing, 60, expect!["EndClaim { epoch: 1 }"]);
+    check(
+        &failed(),
+        &Seen::ClaimEnded(EndOutcome::Ended),
+        60,
+        expect![[r#"
+            write {"due":"+120s","name":"sealed","waits_for_slot":false}
+            retried: run `jr_1` is FAILED"#]],
+    );
+    check(
+        &failed(),
+        &Seen::Failed("throttled".to_owned()),
+        60,
+        expect![[r#"
+            write {"epoch":1,"look_at":"+120s","name":"failed","run_id":"jr_1","run_state":"FAILED","since":"+60s"}
+            claim_not_ended: throttled"#]],
+    );
+}
+
+#[test]
+fn a_run_that_fails_while_another_holds_the_claim_is_not_retried() {
+    let batch = Batch { start: start(), ..second(true) };
+    let batch = written(&batch, &ended(RunState::Failed, None), 60);
+    check(
+        &batch,
+        &Seen::ClaimEnded(EndOutcome::HeldBy(1)),
+        60,
+        expect![[r#"
+            write {"epoch":1,"look_at":"+120s","name":"started","run_id":"jr_1","since":"+60s"}
+            started: jr_1"#]],
+    );
+}
+
+#[test]
+fn attempts_are_counted_and_parked_when_they_are_exhausted() {
+    let batch = Batch { failures: 2, ..failed() };
+    check(
+        &batch,
+        &Seen::ClaimEnded(EndOutcome::Ended),
+        60,
+        expect![[r#"
+            write {"message":"run `jr_1` is FAILED","name":"parked","why":"attempts_exhausted"}
+            parked: attempts_exhausted: run `jr_1` is FAILED"#]],
+    );
+}
+
+#[test]
+fn a_state_that_is_not_to_be_retried_is_parked() {
+    let batch = written(&started(), &ended(RunState::Stopped, Some(1)), 60);
+    check(
+        &batch,
+        &Seen::ClaimEnded(EndOutcome::Ended),
+        60,
+        expect![[r#"
+            write {"message":"run `jr_1` is STOPPED","name":"parked","why":"state_not_retried"}
+            parked: state_not_retried: run `jr_1` is STOPPED"#]],
+    );
+}
