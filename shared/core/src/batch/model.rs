@@ -1,31 +1,34 @@
 //! A model of everything around [`next`](super::next), for a model checker to walk through.
 //!
-//! `worker` is what the functions do, one call at a time: take a message, record its arrivals, carry
-//! out what `next` says. `glue` is the jobs' side: runs that are hidden for a while, claim, succeed
-//! and fail. `clock` lets time go by; `progress` asks whether the end can always be reached; `checks`
-//! holds the tests. This file has the state, the guards and the properties.
+//! `recording` and `worker` are what the functions do, one call at a time: take a message, record its
+//! arrivals, carry out what `next` says. `glue` is the jobs' side: runs that are hidden for a while,
+//! claim, succeed and fail. `clock` lets time go by. `properties` says what must never be, and
+//! `progress` asks whether the end can always be reached; `checks` holds the tests. This file has the
+//! state and the guards.
 //!
-//! What is shared with production is every decision: `next`, `Batch::with`, `Claim`, `Slot`. What is
-//! the model's own is that a conditional write is atomic, and that whoever decides takes the time
-//! before the call whose answer is decided on.
+//! What is shared with production is every decision: `next`, `Batch::with`, `Batch::returned`,
+//! `Claim`, `Slot`. What is the model's own is that a conditional write is atomic, and that whoever
+//! decides takes the time before the call whose answer is decided on.
 //!
 //! Small on purpose: a batch or two, two workers, a clock of minutes, and a bounded number of each
-//! misfortune. A guard is taken away in what is around `next`, never by a switch in it.
+//! misfortune. Left out are markers, the starts of an hour, runs too old for a search, and jobs that
+//! never claim. A guard is taken away in what is around `next`, never by a switch in it.
 
 mod checks;
 mod clock;
 mod glue;
+mod kept;
 mod progress;
 mod properties;
 mod recording;
 mod worker;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
 
 use stateright::{Model, Property};
 
 use self::glue::{How, Run};
+use self::kept::Kept;
 use self::worker::Worker;
 use super::{Batch, Claim, Closing, Slot, State as BatchState};
 
@@ -120,7 +123,7 @@ const MANY: usize = 5;
 /// A batch in the ledger, and what is known of it elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Item {
-    pub batch: Arc<Batch>,
+    pub batch: Kept<Batch>,
     /// The arrivals in its chunks.
     pub members: Vec<usize>,
     pub claim: Claim,
@@ -137,7 +140,7 @@ pub struct State {
     /// The batch that the group's head names.
     pub head: Option<usize>,
     pub batches: Vec<Item>,
-    pub slot: Arc<Slot>,
+    pub slot: Kept<Slot>,
     pub runs: Vec<Run>,
     pub workers: [Option<Worker>; 2],
     pub budget: Budget,
@@ -202,7 +205,7 @@ impl Model for World {
             claimed: vec![self.recorded; arrivals],
             head: None,
             batches,
-            slot: Arc::default(),
+            slot: Slot::default().into(),
             runs: Vec::new(),
             workers: [None, None],
             budget: self.budget,

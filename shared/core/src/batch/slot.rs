@@ -55,13 +55,14 @@ impl Slot {
     pub fn admit(&self, batch: &str, epoch: u32, start: &Start, now: Time) -> Result<Self, Full> {
         let mut slot = self.clone();
         let minute = now.0 / MINUTE_MS;
-        slot.starts.retain(|at, _| at + HOUR_MINUTES > minute);
+        slot.starts.retain(|at, _| at.saturating_add(HOUR_MINUTES) > minute);
         if let Some(most) = start.max_runs_per_hour {
             let begun: u64 = slot.starts.values().map(|count| u64::from(*count)).sum();
             if begun >= u64::from(most)
                 && let Some((first, _)) = slot.starts.first_key_value()
             {
-                return Err(Full::Hourly(Time((first + HOUR_MINUTES) * MINUTE_MS)));
+                let until = first.saturating_add(HOUR_MINUTES).saturating_mul(MINUTE_MS);
+                return Err(Full::Hourly(Time(until)));
             }
             *slot.starts.entry(minute).or_default() += 1;
         }

@@ -1,9 +1,9 @@
 //! Time: the clock stands still and what is written moves into the past, so that what only grows
 //! does not make two states of one.
 
-use std::sync::Arc;
 use std::time::Duration;
 
+use super::kept::Kept;
 use super::worker::Stage;
 use super::{State, World};
 use crate::batch::{Batch, State as BatchState, Step};
@@ -49,8 +49,10 @@ impl World {
             match &mut worker.stage {
                 Stage::Drive { local, step, .. } => {
                     *local = self.older(local);
-                    if let Step::Write { batch, .. } | Step::Begin { batch, .. } = step {
+                    let mut later = Step::clone(step);
+                    if let Step::Write { batch, .. } | Step::Begin { batch, .. } = &mut later {
                         **batch = Batch::clone(&self.older(batch));
+                        *step = later.into();
                     }
                 }
                 Stage::Record { written, .. } => *written = self.older(written),
@@ -68,7 +70,7 @@ impl World {
     }
 
     /// The batch, a minute later.
-    fn older(&self, batch: &Batch) -> Arc<Batch> {
+    fn older(&self, batch: &Batch) -> Kept<Batch> {
         let mut batch = batch.clone();
         let earlier = |time: &mut Time| *time = *time - MINUTE;
         match &mut batch.state {
@@ -89,11 +91,11 @@ impl World {
         if let Some(last) = &mut batch.last_arrival_at {
             earlier(last);
         }
-        Arc::new(self.same(batch))
+        self.same(batch)
     }
 
     /// The batch without what makes no difference to what becomes of it.
-    pub fn same(&self, mut batch: Batch) -> Batch {
+    pub fn same(&self, mut batch: Batch) -> Kept<Batch> {
         batch.history.clear();
         batch.deferrals = 0;
         batch.opened_at = Time(0);
@@ -123,6 +125,6 @@ impl World {
             BatchState::Parked { message, .. } => message.clear(),
             _ => {}
         }
-        batch
+        batch.into()
     }
 }

@@ -1,8 +1,8 @@
 //! How what a message brings gets into the ledger.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
+use super::kept::Kept;
 use super::worker::{Stage, Worker};
 use super::{Item, State, World};
 use crate::batch::{Batch, Claim, Opening, RunState, Seen, Start, State as BatchState};
@@ -33,7 +33,7 @@ impl World {
     pub fn item(&self, arrival: usize) -> Item {
         let moment = self.moment(0);
         let batch = self.opening(arrival, &moment).with(1, false, true, &moment);
-        let (batch, claim) = (Arc::new(self.same(batch)), Claim::default());
+        let (batch, claim) = (self.same(batch), Claim::default());
         Item { batch, members: vec![arrival], claim, effects: 0 }
     }
 
@@ -63,7 +63,7 @@ impl World {
             Some(batch) => Batch::clone(&state.batches[batch].batch),
             None => self.opening(arrival, &moment),
         };
-        let written = Arc::new(self.same(batch.with(1, false, is_last, &moment)));
+        let written = self.same(batch.with(1, false, is_last, &moment));
         Stage::Record { arrival, is_last, into, fresh: true, written }
     }
 
@@ -72,7 +72,7 @@ impl World {
         state: &mut State,
         arrival: usize,
         into: Option<usize>,
-        written: Arc<Batch>,
+        written: Kept<Batch>,
     ) -> usize {
         state.claimed[arrival] |= self.guards.one_transaction;
         let batch = into.unwrap_or(state.batches.len());

@@ -1,11 +1,11 @@
 //! The functions: what an invocation does, one call at a time, around the real [`next`].
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::clock::NOW;
 use super::glue::{How, Phase, index};
+use super::kept::Kept;
 use super::{Action, State, World};
 use crate::batch::{
     Batch, Claim, FoundRun, Lookup, Prepared, RunState, Seen, Settings, StartOutcome,
@@ -17,13 +17,13 @@ use crate::moment::{Moment, Time};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Stage {
     /// One transaction: the claim of an arrival, and the batch with it.
-    Record { arrival: usize, is_last: bool, into: Option<usize>, fresh: bool, written: Arc<Batch> },
+    Record { arrival: usize, is_last: bool, into: Option<usize>, fresh: bool, written: Kept<Batch> },
     /// The claim alone, where it is not written with the batch.
     Claim { arrival: usize, batch: usize },
     /// All arrivals of the message are in batches already.
     Known,
     /// `fresh`: the ledger still has what was decided on.
-    Drive { batch: usize, local: Arc<Batch>, fresh: bool, slot_fresh: bool, step: Step },
+    Drive { batch: usize, local: Kept<Batch>, fresh: bool, slot_fresh: bool, step: Kept<Step> },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -37,19 +37,25 @@ pub struct Worker {
     pub stage: Stage,
 }
 
+impl Stage {
+    /// Nothing is left to do but to acknowledge.
+    fn rests(&self) -> bool {
+        matches!(self, Self::Drive { step, .. } if **step == Step::Rest)
+    }
+}
+
 impl World {
     pub fn give_back(&self, state: &mut State, batch: usize) {
         state.budget.returns -= 1;
         if let Some(returned) = state.batches[batch].batch.returned(NOW) {
-            state.write(batch, Arc::new(self.same(returned)));
+            state.write(batch, self.same(returned));
         }
     }
 
     pub fn look(&self, state: &mut State, batch: usize, wake: bool) {
         let seen = if wake { Seen::Wake } else { Seen::Nothing };
         let stage = self.drive(state, batch, seen, 0);
-        let rests = matches!(stage, Stage::Drive { step: Step::Rest, .. });
-        if !rests {
+        if !stage.rests() {
             state.employ(Worker { message: None, own: None, age: 0, stage });
         }
     }
@@ -60,7 +66,7 @@ impl World {
         self.decide(batch, local, seen, &self.moment(age))
     }
 
-    fn decide(&self, batch: usize, local: Arc<Batch>, seen: Seen, moment: &Moment) -> Stage {
+    fn decide(&self, batch: usize, local: Kept<Batch>, seen: Seen, moment: &Moment) -> Stage {
         let settings = Settings { reconciliation: self.reconciliation() };
         let (mut local, mut seen) = (local, seen);
         let step = loop {
@@ -70,22 +76,25 @@ impl World {
             match next(&local, &seen, moment, &settings) {
                 Step::Prepare => seen = Seen::Prepared(Ok(prepared())),
                 Step::Assume(batch) => {
-                    local = Arc::new(self.same(*batch));
+                    local = self.same(*batch);
                     // It was due, or awake, and still is.
                     seen = Seen::Wake;
                 }
                 Step::Write { batch, releases } => {
-                    break Step::Write { batch: Box::new(self.same(*batch)), releases };
+                    break Step::Write {
+                        batch: Box::new(Batch::clone(&self.same(*batch))),
+                        releases,
+                    };
                 }
                 Step::Begin { batch, slot } => {
-                    break Step::Begin { batch: Box::new(self.same(*batch)), slot };
+                    break Step::Begin { batch: Box::new(Batch::clone(&self.same(*batch))), slot };
                 }
                 // All there is was begun since then.
                 Step::Lookup { .. } => break Step::Lookup { since: Time(0) },
                 step => break step,
             }
         };
-        Stage::Drive { batch, local, fresh: true, slot_fresh: true, step }
+        Stage::Drive { batch, local, fresh: true, slot_fresh: true, step: step.into() }
     }
 
     pub fn worker_actions(&self, state: &State, worker: usize, actions: &mut Vec<Action>) {
@@ -93,7 +102,7 @@ impl World {
         actions.push(Action::Step { worker, how: How::Well });
         if let Stage::Drive { step, .. } = &it.stage {
             let budget = state.budget;
-            let more = match step {
+            let more = match **step {
                 Step::Start => [
                     (budget.refusals, How::Refused),
                     (budget.ambiguous, How::LostWithEffect),
@@ -135,12 +144,12 @@ impl World {
                 Some(self.read(state, &it))
             }
             Stage::Known => None,
-            Stage::Drive { step: Step::Rest, .. } => None,
+            stage if stage.rests() => None,
             Stage::Drive { .. } => self.call(state, &it, how),
         };
         let stage = stage.filter(|stage| {
             // A message is still to be acknowledged.
-            it.message.is_some() || !matches!(stage, Stage::Drive { step: Step::Rest, .. })
+            it.message.is_some() || !stage.rests()
         });
         state.workers[worker] = stage.map(|stage| Worker { stage, ..it });
     }
@@ -155,11 +164,11 @@ impl World {
             local: local.clone(),
             fresh: true,
             slot_fresh: true,
-            step: Step::Rest,
+            step: Step::Rest.into(),
         };
-        let (local, seen) = match step.clone() {
+        let (local, seen) = match Step::clone(step) {
             Step::Write { batch: written, releases } if holds => {
-                let written = Arc::new(*written);
+                let written = Kept::from(*written);
                 state.write(batch, written.clone());
                 if releases {
                     state.slot_write(state.slot.without(&written.id));
@@ -167,12 +176,12 @@ impl World {
                 (written, Seen::Nothing)
             }
             Step::Begin { batch: written, .. } if !self.guards.write_ahead => {
-                (Arc::new(*written), Seen::Begun)
+                (Kept::from(*written), Seen::Begun)
             }
             Step::Begin { batch: written, slot }
                 if holds && (*slot_fresh || slot.is_none() || !self.guards.slot_with_batch) =>
             {
-                let written = Arc::new(*written);
+                let written = Kept::from(*written);
                 state.write(batch, written.clone());
                 slot.into_iter().for_each(|slot| state.slot_write(slot));
                 (written, Seen::Begun)
@@ -222,7 +231,7 @@ impl World {
                 batch,
                 local,
                 fresh: *fresh,
-                slot_fresh: *slot_fresh || matches!(step, Step::ReadSlot),
+                slot_fresh: *slot_fresh || matches!(**step, Step::ReadSlot),
                 step: next,
             },
             stage => stage,
@@ -262,10 +271,10 @@ impl World {
         for worker in &mut state.workers {
             let Some(Worker { message, stage, .. }) = worker else { continue };
             if let Stage::Drive { batch, local, fresh: fresh @ false, step, .. } = stage
-                && !matches!(step, Step::Start | Step::EndClaim { .. })
+                && !matches!(**step, Step::Start | Step::EndClaim { .. })
             {
                 *local = state.batches[*batch].batch.clone();
-                (*fresh, *step) = (true, Step::Rest);
+                (*fresh, *step) = (true, Step::Rest.into());
                 if message.is_none() {
                     *worker = None;
                 }
@@ -296,7 +305,7 @@ impl State {
     }
 
     /// What others have decided is out of date. Whoever writes is not among the workers meanwhile.
-    pub fn write(&mut self, batch: usize, written: Arc<Batch>) {
+    pub fn write(&mut self, batch: usize, written: Kept<Batch>) {
         self.batches[batch].batch = written;
         for worker in self.workers.iter_mut().flatten() {
             match &mut worker.stage {
@@ -310,7 +319,7 @@ impl State {
     }
 
     fn slot_write(&mut self, slot: crate::batch::Slot) {
-        self.slot = Arc::new(slot);
+        self.slot = slot.into();
         for worker in self.workers.iter_mut().flatten() {
             if let Stage::Drive { slot_fresh, .. } = &mut worker.stage {
                 *slot_fresh = false;
