@@ -9,7 +9,7 @@ from pathlib import Path
 import hypothesis.configuration
 import pytest
 
-from emulator import LAUNCHER, REGION, Emulator, running
+from emulator import LAUNCHER, PLAIN, REGION, Emulator, running
 
 scratch = tempfile.TemporaryDirectory(prefix="landfall-tests-", ignore_cleanup_errors=True)
 
@@ -46,4 +46,11 @@ def _in_a_region_and_with_no_credentials_of_this_machine(
 def launched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
     """The emulator with the launcher's corrections; tests share it, under names of their own."""
     with running(LAUNCHER, tmp_path_factory.mktemp("launched")) as emulator:
+        yield emulator
+
+
+@pytest.fixture(scope="session")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    """The emulator as it comes."""
+    with running(PLAIN, tmp_path_factory.mktemp("plain")) as emulator:
         yield emulator

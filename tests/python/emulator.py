@@ -150,7 +150,9 @@ class Job:
 
         def ended() -> dict[str, Any] | None:
             found = glue.get_job_run(JobName=self.name, RunId=run_id)["JobRun"]
-            return found if found["JobRunState"] not in ("STARTING", "RUNNING") else None
+            return (
+                found if found["JobRunState"] not in ("STARTING", "RUNNING", "STOPPING") else None
+            )
 
         return wait_until(ended)
 
@@ -158,6 +160,16 @@ class Job:
         named = {f"--{name}": value for name, value in arguments.items()}
         glue = self.emulator.client("glue", ANALYTICS)
         return glue.start_job_run(JobName=self.name, Arguments=named)["JobRunId"]
+
+    def state(self, run_id: str) -> str:
+        glue = self.emulator.client("glue", ANALYTICS)
+        return glue.get_job_run(JobName=self.name, RunId=run_id)["JobRun"]["JobRunState"]
+
+    def stop(self, run_id: str) -> list[str]:
+        """Ask for the run's end; returns the codes of what went wrong."""
+        glue = self.emulator.client("glue", ANALYTICS)
+        answer = glue.batch_stop_job_run(JobName=self.name, JobRunIds=[run_id])
+        return [error["ErrorDetail"]["ErrorCode"] for error in answer["Errors"]]
 
     def logged(self, run: dict[str, Any], kind: str = "output") -> list[str]:
         logs = self.emulator.client("logs", ANALYTICS)

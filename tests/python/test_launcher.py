@@ -5,53 +5,25 @@ from __future__ import annotations
 import ast
 import contextlib
 import json
-import os
-import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 from botocore.exceptions import ClientError
 
 from emulator import (
     ANALYTICS,
     DATA,
-    GLUE,
-    JOB_POLICY,
     LAUNCHER,
     PLAIN,
     REGION,
     Emulator,
     allow,
-    job,
     role,
     running,
     trust,
-    wait_until,
 )
-
-REPORT = """
-import json, os, sys
-import boto3
-try:
-    who = boto3.client("sts").get_caller_identity()["Arn"]
-except Exception as error:
-    who = str(error)
-report = {"argv": sys.argv[1:], "who": who, "region": os.environ.get("AWS_REGION"),
-          "environment": sorted(os.environ), "folder": os.getcwd()}
-with open(REPORT_FILE, "w") as file:
-    json.dump(report, file)
-print(json.dumps(report))
-"""
-
-
-@pytest.fixture(scope="module")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
-    with running(PLAIN, tmp_path_factory.mktemp("plain")) as emulator:
-        yield emulator
-
 
 # aws:PrincipalArn
 
@@ -260,175 +232,3 @@ def test_the_plain_emulator_still_takes_text_for_a_number() -> None:
 def test_a_concurrency_that_came_as_text_is_a_number() -> None:
     assert concurrency("5", corrected=True) == 5
     assert concurrency(7, corrected=True) == 7
-
-
-# AllocatedCapacity
-
-
-def capacity(emulator: Emulator) -> object:
-    run = job(emulator, "small", "", MaxCapacity=0.0625).run()
-    return run["AllocatedCapacity"]
-
-
-def test_the_plain_emulator_still_allocates_a_fraction(plain: Emulator) -> None:
-    assert capacity(plain) == 0.0625
-
-
-def test_a_capacity_is_a_whole_number(launched: Emulator) -> None:
-    assert capacity(launched) == 0
-    assert isinstance(capacity_of_all(launched), int)
-
-
-def capacity_of_all(emulator: Emulator) -> object:
-    runs = emulator.client("glue", ANALYTICS).get_job_runs(JobName="small")["JobRuns"]
-    return runs[0]["AllocatedCapacity"]
-
-
-# Python shell runs
-
-
-def report_script(emulator: Emulator) -> tuple[Path, str]:
-    file = emulator.folder / "report.json"
-    file.unlink(missing_ok=True)
-    return file, f"REPORT_FILE = {str(file)!r}\n{REPORT}"
-
-
-def test_the_plain_emulator_still_runs_a_script_without_argv_role_and_region(
-    plain: Emulator,
-) -> None:
-    file, script = report_script(plain)
-    job(plain, "report", script).run(one="1")
-    report = json.loads(file.read_text())
-    assert report["argv"] == []
-    assert "assumed-role/job/" not in report["who"]
-    assert report["region"] is None
-
-
-def test_a_script_runs_with_its_arguments_the_role_and_the_region(launched: Emulator) -> None:
-    _, script = report_script(launched)
-    reporter = job(
-        launched,
-        "report",
-        script,
-        DefaultArguments={"--default": "kept", "--one": "replaced"},
-        NonOverridableArguments={"--pinned": "pinned"},
-    )
-    run = reporter.run(one='{"a": "b c"}', two="--three é", pinned="overridden")
-    assert (run["JobRunState"], run.get("ErrorMessage", "")) == ("SUCCEEDED", "")
-    report = json.loads("".join(reporter.logged(run)))
-    given = dict(zip(report["argv"][::2], report["argv"][1::2], strict=True))
-    assert given == {
-        "--default": "kept",
-        "--one": '{"a": "b c"}',
-        "--two": "--three é",
-        "--pinned": "pinned",
-    }
-    assert report["who"] == (f"arn:aws:sts::{ANALYTICS}:assumed-role/job/GlueJobRunnerSession")
-    assert report["region"] == REGION
-    assert "A_SECRET_OF_THE_SERVER" not in report["environment"]
-    assert not Path(report["folder"]).exists()
-
-
-def test_extra_py_files_can_be_imported(launched: Emulator) -> None:
-    importing = job(launched, "importing", "import extra_one\nprint(extra_one.VALUE)")
-    launched.client("s3", ANALYTICS).put_object(
-        Bucket="scripts-of-jobs", Key="lib/extra_one.py", Body=b"VALUE = 42\n"
-    )
-    run = importing.run(**{"extra-py-files": "s3://scripts-of-jobs/lib/extra_one.py"})
-    assert run["JobRunState"] == "SUCCEEDED", run
-    assert importing.logged(run) == ["42"]
-
-
-def test_a_failing_script_fails_its_run_with_its_last_word(launched: Emulator) -> None:
-    failing = job(launched, "failing", "print('before')\nraise ValueError('no such thing')")
-    run = failing.run()
-    assert (run["JobRunState"], run["ErrorMessage"]) == ("FAILED", "ValueError: no such thing")
-    assert failing.logged(run) == ["before"]
-    assert failing.logged(run, "error")[-1] == "ValueError: no such thing"
-
-
-def test_a_job_role_that_does_not_trust_glue_fails_the_run(launched: Emulator) -> None:
-    trusted = trust(Principal={"Service": "lambda.amazonaws.com"})
-    untrusting = role(launched, ANALYTICS, "untrusting", trusted, JOB_POLICY)
-    run = job(launched, "untrusted", "print()", Role=untrusting).run()
-    assert run["JobRunState"] == "FAILED"
-    assert "does not admit glue.amazonaws.com" in run["ErrorMessage"]
-
-
-def test_a_trust_policy_may_limit_glue_to_an_account(launched: Emulator) -> None:
-    states = {}
-    for account in (ANALYTICS, DATA):
-        trusted = trust(
-            Principal={"Service": "glue.amazonaws.com"},
-            Condition={"StringEquals": {"aws:SourceAccount": account}},
-        )
-        limited = role(launched, ANALYTICS, f"limited-{account}", trusted, JOB_POLICY)
-        states[account] = job(launched, f"limited-{account}", "print()", Role=limited).run()
-    assert states[ANALYTICS]["JobRunState"] == "SUCCEEDED"
-    assert states[DATA]["JobRunState"] == "FAILED"
-
-
-def test_a_script_that_the_job_role_may_not_read_fails_the_run(launched: Emulator) -> None:
-    blind = role(launched, ANALYTICS, "blind", GLUE, allow("logs:*"))
-    run = job(launched, "blind", "print()", Role=blind).run()
-    assert run["JobRunState"] == "FAILED"
-    assert "failed to fetch `s3://scripts-of-jobs/glue/blind.py`" in run["ErrorMessage"]
-
-
-def test_a_script_that_is_not_there_fails_the_run(launched: Emulator) -> None:
-    missing = job(launched, "missing", "print()")
-    launched.client("s3", ANALYTICS).delete_object(Bucket="scripts-of-jobs", Key="glue/missing.py")
-    assert missing.run()["JobRunState"] == "FAILED"
-
-
-def test_a_role_that_may_not_log_loses_its_logs_and_not_its_run(launched: Emulator) -> None:
-    silent = role(launched, ANALYTICS, "silent", GLUE, allow("s3:GetObject"))
-    run = job(launched, "silent", "print('unheard')", Role=silent).run()
-    assert run["JobRunState"] == "SUCCEEDED"
-
-
-def test_a_flood_of_runs_does_not_become_a_flood_of_scripts(
-    launched: Emulator, tmp_path: Path
-) -> None:
-    script = (
-        "import os, pathlib, time\n"
-        f"folder = pathlib.Path({str(tmp_path)!r})\n"
-        "(folder / str(os.getpid())).touch()\n"
-        "time.sleep(0.2)\n"
-        "print(len(list(folder.iterdir())))\n"
-        "(folder / str(os.getpid())).unlink()\n"
-    )
-    crowd = job(launched, "crowd", script)
-    runs = [crowd.wait(run) for run in [crowd.start() for _ in range(6)]]
-    assert [run["JobRunState"] for run in runs] == ["SUCCEEDED"] * 6
-    assert {line for run in runs for line in crowd.logged(run)} <= {"1", "2"}
-
-
-@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGKILL])
-def test_scripts_end_with_the_server(tmp_path: Path, signal_number: int) -> None:
-    pid_file = tmp_path / "pid"
-    script = (
-        "import os, pathlib, time\n"
-        f"pathlib.Path({str(tmp_path / 'new')!r}).write_text(str(os.getpid()))\n"
-        f"os.rename({str(tmp_path / 'new')!r}, {str(pid_file)!r})\n"
-        "time.sleep(600)\n"
-    )
-    with running(LAUNCHER, tmp_path) as emulator:
-        job(emulator, "endless", script).start()
-        wait_until(pid_file.exists)
-        pid = int(pid_file.read_text())
-        assert alive(pid)
-        emulator.process.send_signal(signal_number)
-        emulator.process.wait(timeout=20)
-        wait_until(lambda: not alive(pid))
-    if signal_number == signal.SIGTERM:
-        assert list(tmp_path.glob("glue-python-scripts-*")) == []
-
-
-def alive(pid: int) -> bool:
-    """Whether a process runs: one that has ended and was not yet collected does not."""
-    try:
-        os.kill(pid, 0)
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (ProcessLookupError, FileNotFoundError):
-        return False

@@ -127,6 +127,8 @@ impl LocalCloud {
             ("DataAccountId", DATA),
             ("ExternalId", EXTERNAL_ID),
             ("ArtifactBucketName", ANALYTICS_ARTIFACTS),
+            // Tests side by side share the job; what a limit does is the matter of jobs of their own.
+            ("MaxConcurrentRuns", "1000"),
         ];
         cli.deploy("landfall", "analytics-account.yaml", ANALYTICS_ARTIFACTS, &parameters)
     }

@@ -1,0 +1,44 @@
+"""What the corrections of the emulator share."""
+
+from __future__ import annotations
+
+import json
+from types import ModuleType
+from typing import Any
+
+from ministack.core import iam_evaluator
+from ministack.core.responses import get_region
+
+
+def replace(module: ModuleType, name: str, function: Any) -> Any:
+    """Put `function` in the place of the module's own, and return that one."""
+    original = getattr(module, name)  # An emulator that lost this function is an error.
+    setattr(module, name, function)
+    return original
+
+
+def trusts_service(role: dict, service: str, account: str, source: str) -> bool:
+    """Whether the role's trust policy admits a service that acts for `source`, an ARN of `account`.
+
+    Of the policy only what names the service counts. The emulator cannot be asked: to it, any
+    trusted service is the root of the account.
+    """
+    policy = json.loads(role["AssumeRolePolicyDocument"])
+    statements = policy["Statement"]
+    statements = [statements] if isinstance(statements, dict) else statements
+    its = [
+        statement
+        for statement in statements
+        if iam_evaluator._service_principal_matches(statement.get("Principal"), service)
+    ]
+    root = f"arn:aws:iam::{account}:root"
+    context = iam_evaluator.EvalContext(
+        principal_arn=root,
+        principal_type="Root",
+        principal_account=account,
+        action="sts:AssumeRole",
+        resource_arn=role["Arn"],
+        region=get_region(),
+        service_context={"aws:sourceaccount": account, "aws:sourcearn": source},
+    )
+    return iam_evaluator.evaluate_trust_policy({**policy, "Statement": its}, root, context)

@@ -1,0 +1,150 @@
+"""Glue's job runs as its API shows them: ids, arguments, limits, lists, and their being stopped."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import threading
+from typing import Any
+
+from ministack.services import glue
+from ministack.services.cloudformation import provisioners
+
+import glue_scripts
+from corrections import replace
+
+LIVE = ("STARTING", "RUNNING", "STOPPING", "WAITING")
+PAGE = 200
+"""The most runs of a page, and how many there are if nobody says."""
+
+
+def correct_ids_of_runs() -> None:
+    """Make run ids what they are in Glue; the emulator's are UUIDs.
+
+    It makes the ids of workflow runs with the same function, which nothing here uses.
+    """
+    replace(glue, "new_uuid", lambda: f"jr_{secrets.token_hex(32)}")
+
+
+def correct_arguments_of_runs() -> None:
+    """Show of a run's arguments those that it was started with, as Glue does.
+
+    The emulator adds the job's defaults, among which a missing argument would not be seen.
+    """
+
+    def start(request: dict) -> tuple:
+        answer = original(request)
+        if (started := json.loads(answer[2]).get("JobRunId")) is not None:
+            for run in glue._job_runs[request["JobName"]]:
+                if run["Id"] == started:
+                    run["Arguments"] = dict(request.get("Arguments") or {})
+        return answer
+
+    original = replace(glue, "_start_job_run", start)
+
+
+def correct_concurrent_runs() -> None:
+    """Refuse a run beyond the job's `MaxConcurrentRuns`, which is 1 if nothing is said.
+
+    The emulator forgets the setting, whether the API or CloudFormation makes it, and refuses none.
+    """
+    starting = threading.Lock()
+    default = {"MaxConcurrentRuns": 1}
+
+    def remembering(change: Any) -> Any:
+        def changed(request: dict) -> tuple:
+            answer = change(request)
+            job = glue._jobs.get(request.get("Name") or request.get("JobName"))
+            if answer[0] == 200 and job is not None:
+                settings = request.get("JobUpdate", request).get("ExecutionProperty")
+                settings = settings or job.get("ExecutionProperty") or default
+                # CloudFormation makes a number of a parameter's text, and the emulator does not.
+                limit = int(settings["MaxConcurrentRuns"])
+                job["ExecutionProperty"] = {"MaxConcurrentRuns": limit}
+            return answer
+
+        return changed
+
+    def start(request: dict) -> tuple:
+        name = request.get("JobName")
+        with starting:
+            job = glue._jobs.get(name) or {}
+            limit = job.get("ExecutionProperty", default)["MaxConcurrentRuns"]
+            runs = glue._job_runs.get(name) or []
+            if sum(run["JobRunState"] in LIVE for run in runs) >= limit:
+                message = f"Concurrent runs exceeded for {name}"
+                return glue.error_response_json("ConcurrentRunsExceededException", message, 400)
+            return original(request)
+
+    for name in ("_create_job", "_update_job"):
+        replace(glue, name, remembering(getattr(glue, name)))
+    provisioners._GLUE_JOB_DEFAULTS["ExecutionProperty"] = default
+    original = replace(glue, "_start_job_run", start)
+
+
+def correct_lists_of_runs() -> None:
+    """List the runs of a job newest first and in pages, and those of no job not at all.
+
+    The emulator lists all of them, oldest first.
+    """
+
+    def list_runs(request: dict) -> tuple:
+        name, size = request.get("JobName"), int(request.get("MaxResults") or PAGE)
+        if name not in glue._jobs:
+            message = f"Job {name} not found"
+            return glue.error_response_json("EntityNotFoundException", message, 400)
+        runs = list(reversed(glue._job_runs.get(name) or []))
+        ids = [run["Id"] for run in runs]
+        token = request.get("NextToken")
+        if not 1 <= size <= PAGE or (token and token not in ids):
+            return glue.error_response_json("InvalidInputException", "no such page", 400)
+        # After the last run of the page before: runs that have begun since shift nothing.
+        start = ids.index(token) + 1 if token else 0
+        page = runs[start : start + size]
+        more = {"NextToken": page[-1]["Id"]} if start + size < len(runs) else {}
+        return glue.json_response({"JobRuns": page, **more})
+
+    replace(glue, "_get_job_runs", list_runs)
+
+
+def correct_allocated_capacity() -> None:
+    """Make `AllocatedCapacity` of a job run an integer, as Glue's model has it.
+
+    SDKs with types refuse the fraction that the emulator takes from a job's `MaxCapacity`.
+    """
+
+    def corrected(answer: Any) -> Any:
+        def whole(request: dict) -> Any:
+            for run in glue._job_runs.get(request.get("JobName"), []):
+                run["AllocatedCapacity"] = int(run["AllocatedCapacity"] or 0)
+            return answer(request)
+
+        return whole
+
+    for name in ("_get_job_run", "_get_job_runs"):
+        replace(glue, name, corrected(getattr(glue, name)))
+
+
+def correct_stopped_runs() -> None:
+    """Make a stopped run end STOPPED, and its script with it.
+
+    The emulator lets the script run on, and its end then replaces the state.
+    """
+
+    def stop(request: dict) -> tuple:
+        name = request.get("JobName")
+        runs = {run["Id"]: run for run in glue._job_runs.get(name) or []}
+        stopped, errors = [], []
+        for run_id in request.get("JobRunIds", []):
+            named = {"JobName": name, "JobRunId": run_id}
+            if (run := runs.get(run_id)) is None:
+                detail = {"ErrorCode": "EntityNotFoundException", "ErrorMessage": "no such run"}
+            elif not glue_scripts.stop(run):
+                detail = {"ErrorCode": "InvalidInputException", "ErrorMessage": "it is not live"}
+            else:
+                stopped.append(named)
+                continue
+            errors.append({**named, "ErrorDetail": detail})
+        return glue.json_response({"SuccessfulSubmissions": stopped, "Errors": errors})
+
+    replace(glue, "_batch_stop_job_run", stop)
