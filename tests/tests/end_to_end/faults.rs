@@ -241,7 +241,7 @@ impl Life {
         })
     }
 
-    fn give(&mut self, time: Time) {
+    pub fn give(&mut self, time: Time) {
         self.context = context(&self.proxy, time);
         self.invocation = time.invocation;
     }

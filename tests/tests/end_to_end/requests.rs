@@ -89,7 +89,7 @@ pub fn rules_are_removed_whatever_else_the_properties_say(stage: &Stage) -> Resu
 pub fn a_request_that_meets_a_lock_is_left_for_the_next_delivery(stage: &Stage) -> Result<()> {
     let name = "landfall-locked";
     stage.cloud.wait(async {
-        let life = Life::new(stage, name, LITTLE).await?;
+        let mut life = Life::new(stage, name, LITTLE).await?;
         let client = aws_sdk_dynamodb::Client::new(&faults::config(&life.proxy, PLENTY.call));
         let stack = format!("arn:aws:cloudformation:{REGION}:{ANALYTICS}:stack/{name}/1");
         let table = Table::new(client, "landfall-provisioner".to_owned());
@@ -110,6 +110,8 @@ pub fn a_request_that_meets_a_lock_is_left_for_the_next_delivery(stage: &Stage) 
 
         let memory = held.memory.clone();
         held.release(memory, Instant::now() + PLENTY.call).await?;
+        // Nothing is waited for any more.
+        life.give(PLENTY);
         let answer = life.answer_to("early", &early).await?;
         ensure!(answer["Status"] == "SUCCESS", "{answer}");
         let deleted =
