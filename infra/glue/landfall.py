@@ -123,8 +123,8 @@ class Batch:
     inputs, `claims_table` the ARN of the table in which the batch is claimed, `reader_role` the ARN
     of the role that may use both and read the inputs, `region` the job's own region. `arguments`
     are the job's other arguments without their leading dashes: the route's, the job's defaults, and
-    what Glue adds for itself. `given` is the manifest itself where it was passed in place of its
-    address: see `arguments`.
+    what Glue adds for itself. `given` are the inputs where they were passed themselves: see
+    `arguments`.
     """
 
     batch_id: str
@@ -134,7 +134,7 @@ class Batch:
     reader_role: str
     region: str
     arguments: Mapping[str, str]
-    given: str | None = None
+    given: tuple[Input, ...] | None = None
 
 
 def arguments(argv: Sequence[str] | None = None) -> Batch:
@@ -158,10 +158,10 @@ def arguments(argv: Sequence[str] | None = None) -> Batch:
         return own.get(name, "")
 
     batch_id = required("--landfall-batch-id")
-    given = None if "--landfall-manifest" in own else own.get("--landfall-inputs")
-    if given is not None:
+    given: tuple[Input, ...] | None = None
+    if "--landfall-manifest" not in own and "--landfall-inputs" in own:
         found: list[str] = []
-        _inputs(given.encode("utf-8", "surrogatepass"), found)
+        given = _inputs(own["--landfall-inputs"].encode("utf-8", "surrogatepass"), found)
         problems.extend(f"`--landfall-inputs`: {problem}" for problem in found[:_MAX_PROBLEMS])
     epoch = required("--landfall-epoch") if given is None else "1"
     if epoch and not _EPOCH.fullmatch(epoch):
@@ -268,7 +268,7 @@ def inputs(batch: Batch, session: boto3.session.Session) -> tuple[Input, ...]:
     """
     what = f"failed to read manifest `{printable(batch.manifest)}`"
     if batch.given is not None:
-        return _inputs(batch.given.encode("utf-8", "surrogatepass"), [])
+        return batch.given
     bucket, key = _bucket_and_key(batch.manifest)
     try:
         # The body's own `with` would give the raw stream, without botocore's check of its length.

@@ -51,6 +51,15 @@ pub enum Kind {
 }
 
 impl Kind {
+    pub const ALL: [Kind; 6] = [
+        Kind::Before500,
+        Kind::After500,
+        Kind::ResetAfter,
+        Kind::Hang,
+        Kind::HangAfter,
+        Kind::Throttle,
+    ];
+
     fn forwards(self) -> bool {
         matches!(self, Kind::After500 | Kind::ResetAfter | Kind::HangAfter)
     }

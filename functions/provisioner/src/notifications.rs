@@ -46,13 +46,12 @@ impl<'a> Notifications<'a> {
     ) -> Result<BTreeMap<String, String>, Failure> {
         let s3 = context.s3();
         let token = token(owner);
-        let spec = match Spec::read(self.properties) {
-            _ if is_removal => None,
-            Ok(spec) => Some(spec),
-            Err(problems) => {
+        let spec = match is_removal {
+            true => None,
+            false => Some(Spec::read(self.properties).map_err(|problems| {
                 let reason = format!("the properties cannot be used: {}", problems.join("; "));
-                return Err(Failure::new("properties_invalid", reason));
-            }
+                Failure::new("properties_invalid", reason)
+            })?),
         };
         let is_kept =
             |bucket: &String| spec.as_ref().is_some_and(|spec| spec.buckets.contains_key(bucket));

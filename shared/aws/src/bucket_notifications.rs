@@ -134,8 +134,8 @@ pub async fn read(s3: &Client, bucket: &str, account: &str) -> Result<Configurat
 /// Puts the notification configuration of `bucket`, which must be `account`'s. Idempotent.
 ///
 /// S3 sends an `s3:TestEvent` to destinations, and refuses the whole if it may not write to one of
-/// them, other people's included, unless `is_removal`: then it does not look. The call is made once: a repetition by the SDK would overwrite what
-/// somebody wrote meanwhile.
+/// them, other people's included, unless `is_removal`: then it does not look. The call is made once: a
+/// repetition by the SDK would overwrite what somebody wrote meanwhile.
 ///
 /// # Errors
 /// Refused; without an answer it may have had its effect.

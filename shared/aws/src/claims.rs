@@ -8,6 +8,7 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::AttributeValue;
 use landfall_core::batch::{Claim, EndOutcome};
 
+use crate::dynamodb::is_refused;
 use crate::told::told;
 
 /// Why a claim could not be read or ended.
@@ -93,9 +94,7 @@ impl Claims {
         match answer {
             Ok(_) => Ok(EndOutcome::Ended),
             // What stands in the way is the core's to say.
-            Err(error) if error.code() == Some("ConditionalCheckFailedException") => {
-                Ok(self.read(batch).await?.ended(epoch).1)
-            }
+            Err(error) if is_refused(&error) => Ok(self.read(batch).await?.ended(epoch).1),
             Err(error) => Err(self.failed("end", batch, &error)),
         }
     }

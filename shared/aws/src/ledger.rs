@@ -23,18 +23,23 @@ use std::time::Duration;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use landfall_core::batch::{Batch, Chunk, Member, Slot};
 use landfall_core::moment::Time;
 
 pub use record::{Draft, Recorded};
 pub use search::{Found, Waiting};
 
+use crate::dynamodb::{is_refused, milliseconds, number};
 use crate::told::told;
 
 /// How long an arrival is remembered, and a chunk kept. They are never written again: to set their
 /// time to live when the batch is done would cost as much as to write them. No event is repeated after
 /// so long; SQS keeps a message for 14 days.
 const ARRIVALS_KEPT: Duration = Duration::from_secs(400 * 86_400);
+
+/// Reads that are under way at a time.
+const CONCURRENT_READS: usize = 16;
 
 /// Why the ledger could not be read or written. Nothing that was there is lost by any of them.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -105,16 +110,16 @@ impl Ledger {
     /// # Errors
     /// As [`Ledger::batch`]; a chunk that is not there is an error too.
     pub async fn members(&self, batch: &Batch) -> Result<Vec<Member>, LedgerError> {
-        let mut members = Vec::new();
-        for number in 0..batch.chunks {
+        let chunks = stream::iter(0..batch.chunks).map(async |number| {
             let (pk, sk) = item::chunk_key(&batch.id, number);
             let found = self.get(&pk, &sk).await?.ok_or_else(|| LedgerError::Unreadable {
                 id: pk.clone(),
                 problem: "it is not there".to_owned(),
             })?;
-            members.extend(item::read_doc::<Chunk>(&pk, &found)?.members);
-        }
-        Ok(members)
+            item::read_doc::<Chunk>(&pk, &found)
+        });
+        let chunks: Vec<Chunk> = chunks.buffered(CONCURRENT_READS).try_collect().await?;
+        Ok(chunks.into_iter().flat_map(|chunk| chunk.members).collect())
     }
 
     /// Writes `batch` in the place of the revision that it has; returns it with the new one, or `None`
@@ -137,7 +142,7 @@ impl Ledger {
         match answer {
             Ok(_) => Ok(Some(written)),
             // An attempt whose answer was lost may have written it: then it reads so.
-            Err(error) if error.code() == Some(REFUSED) => {
+            Err(error) if is_refused(&error) => {
                 Ok(self.batch(&written.id).await?.filter(|found| *found == written))
             }
             Err(error) => Err(self.failed("write", &written.id, &error)),
@@ -236,7 +241,7 @@ impl Ledger {
             1 => put.condition_expression("attribute_not_exists(pk)"),
             _ => put
                 .condition_expression("revision = :before")
-                .expression_attribute_values(":before", item::number(revision - 1)),
+                .expression_attribute_values(":before", number(revision - 1)),
         };
         // Table and item are set.
         put.build().unwrap_or_else(|_| unreachable!("a put with all its parts"))
@@ -273,8 +278,6 @@ enum Held {
     OtherSlot,
 }
 
-const REFUSED: &str = "ConditionalCheckFailedException";
-
 /// A short while, of random length.
 async fn pause() {
     tokio::time::sleep(Duration::from_millis(fastrand::u64(20..120))).await;
@@ -282,6 +285,5 @@ async fn pause() {
 
 /// The time now, in the core's terms.
 pub fn now() -> Time {
-    let elapsed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    Time(u64::try_from(elapsed.unwrap_or_default().as_millis()).unwrap_or(u64::MAX))
+    Time(milliseconds(std::time::SystemTime::now()))
 }

@@ -4,6 +4,7 @@ pub mod assumed_role;
 pub mod bucket_notifications;
 pub mod claims;
 pub mod config;
+mod dynamodb;
 pub mod glue;
 pub mod iam;
 pub mod kms;

@@ -6,7 +6,7 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
@@ -14,6 +14,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use landfall_core::lifecycle::Memory;
 use tokio::time::{Instant, sleep};
 
+use crate::dynamodb::{is_refused, milliseconds, milliseconds_of, number};
 use crate::told::told;
 
 /// The pause before a lock that is held is asked for again; it grows.
@@ -225,10 +226,6 @@ impl Held {
     }
 }
 
-fn is_refused<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
-    error.code() == Some("ConditionalCheckFailedException")
-}
-
 /// Whether trying again cannot help.
 fn is_definite<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
     matches!(
@@ -239,16 +236,4 @@ fn is_definite<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
 
 fn unreadable(id: &str, problem: &str) -> TableError {
     TableError::Unreadable { id: id.to_owned(), problem: problem.to_owned() }
-}
-
-fn milliseconds(time: SystemTime) -> u64 {
-    milliseconds_of(time.duration_since(UNIX_EPOCH).unwrap_or_default())
-}
-
-fn milliseconds_of(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn number(value: u64) -> AttributeValue {
-    AttributeValue::N(value.to_string())
 }

@@ -21,8 +21,9 @@ mod step;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-pub use arguments::{arguments, own_arguments};
+pub use arguments::{arguments, fill, own_arguments};
 pub use claim::{Claim, EndOutcome};
+pub(crate) use manifest::{Input, ascii_json};
 pub use manifest::{Manifest, Prepared, Unprepared};
 pub use record::{Chunk, Closing, Member, Opening, chunk};
 pub use seen::{FoundRun, Lookup, RunState, Seen, Settings, StartOutcome, Step, Why};
@@ -207,6 +208,11 @@ fn is_once(times: &u32) -> bool {
 }
 
 impl Batch {
+    /// Whether it may still take members.
+    pub fn is_open(&self) -> bool {
+        matches!(self.state, State::Open { .. })
+    }
+
     /// When somebody has to look at it; `None` if nothing is to be done.
     pub fn due(&self) -> Option<Time> {
         match &self.state {
@@ -275,7 +281,7 @@ pub fn run_ended(start: &Start, run_id: &str) -> String {
 }
 
 /// Hexadecimal digits, two a byte.
-pub(crate) fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -25,15 +25,6 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 use crate::lifecycle::properties;
 use crate::stage::Stage;
 
-const KINDS: [Kind; 6] = [
-    Kind::Before500,
-    Kind::After500,
-    Kind::ResetAfter,
-    Kind::Hang,
-    Kind::HangAfter,
-    Kind::Throttle,
-];
-
 /// What a whole creation calls; the test says so if it is no longer true.
 const CALLS: usize = 10;
 
@@ -58,7 +49,7 @@ pub fn a_call_that_fails_once_fails_no_request(stage: &Stage) -> Result<()> {
         let calls = plain.proxy.calls();
         ensure!(calls.len() == CALLS, "a creation makes {} calls: {calls:?}", calls.len());
         plain.is_removed(stage).await?;
-        for kind in KINDS {
+        for kind in Kind::ALL {
             try_join_all((1..=CALLS).map(async |call| {
                 let name = format!("landfall-fault-{kind:?}-{call}").to_lowercase();
                 let life = Life::new(stage, &name, PLENTY).await?;
@@ -80,7 +71,7 @@ pub fn a_call_that_fails_once_fails_no_notification(stage: &Stage) -> Result<()>
         plain.is_notified(stage).await?;
         let calls = plain.proxy.calls().len();
         ensure!(plain.proxy.calls().iter().any(|c| c.operation.contains("PUT")), "no put");
-        for kind in KINDS {
+        for kind in Kind::ALL {
             try_join_all((1..=calls).map(async |call| {
                 let name = format!("acme-fault-{kind:?}-{call}").to_lowercase();
                 let life = Life::notified(stage, &name, &queue).await?;
@@ -325,15 +316,16 @@ pub fn settings() -> Settings {
 }
 
 fn context(proxy: &Proxy, time: Time) -> Context {
-    Context::new(settings(), config(proxy, time.call), connector())
+    Context::new(settings(), config(proxy.endpoint(), ANALYTICS, time.call), connector())
 }
 
-pub fn config(proxy: &Proxy, call: Duration) -> SdkConfig {
-    let credentials = Credentials::new(ANALYTICS, "hushhush", None, None, "faults");
+/// Root of `account`, whose calls may take so long, and each attempt half of it.
+pub fn config(endpoint: String, account: &str, call: Duration) -> SdkConfig {
+    let credentials = Credentials::new(account, "hushhush", None, None, "faults");
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(REGION))
-        .endpoint_url(proxy.endpoint())
+        .endpoint_url(endpoint)
         .credentials_provider(SharedCredentialsProvider::new(credentials))
         .http_client(Builder::new().pool_max_idle_per_host(0).build_http())
         .timeout_config(

@@ -6,16 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
-use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_credential_types::Credentials;
-use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, GlobalSecondaryIndex, KeySchemaElement,
     KeyType, Projection, ProjectionType, ScalarAttributeType,
 };
-use aws_smithy_http_client::Builder;
 use futures_util::future::try_join_all;
 use landfall_aws::claims::Claims;
 use landfall_aws::ledger::{Draft, Ledger, now};
@@ -27,16 +23,11 @@ use landfall_core::moment::Moment;
 use landfall_tests::proxy::{Fault, Kind, Proxy};
 use landfall_tests::{DATA, REGION};
 
+use crate::faults;
 use crate::stage::Stage;
 
-const KINDS: [Kind; 6] = [
-    Kind::Before500,
-    Kind::After500,
-    Kind::ResetAfter,
-    Kind::Hang,
-    Kind::HangAfter,
-    Kind::Throttle,
-];
+/// What a call may take, its repetitions included.
+const A_CALL: Duration = Duration::from_secs(12);
 
 /// What the others write to at the same time does not end before this.
 const PLENTY: Duration = Duration::from_secs(60);
@@ -80,7 +71,7 @@ pub fn a_call_that_fails_while_arrivals_are_recorded_loses_and_doubles_none(
             plain.record(name, closing, &members).await?;
             let calls = plain.proxy.calls().len();
             ensure!(calls >= 3, "200 arrivals take {calls} calls");
-            let cases = (1..=calls).flat_map(|call| KINDS.map(|kind| (call, kind)));
+            let cases = (1..=calls).flat_map(|call| Kind::ALL.map(|kind| (call, kind)));
             try_join_all(cases.map(async |(call, kind)| {
                 let table = format!("landfall-{name}-{call}-{kind:?}").to_lowercase();
                 let desk = Desk::new(stage, &table).await?;
@@ -209,8 +200,8 @@ struct Desk {
 impl Desk {
     async fn new(stage: &Stage, table: &str) -> Result<Desk> {
         let proxy = Proxy::start(&stage.cloud.emulator.endpoint())?;
-        let config = config(&proxy.endpoint());
-        let client = Client::new(&self::config(&stage.cloud.emulator.endpoint()));
+        let config = faults::config(proxy.endpoint(), DATA, A_CALL);
+        let client = Client::new(&faults::config(stage.cloud.emulator.endpoint(), DATA, A_CALL));
         make_table(&client, table, &[("pk", "sk", None), ("due_shard", "due_at", Some("due"))])
             .await?;
         make_claims(&client, &format!("{table}-claims")).await?;
@@ -333,23 +324,6 @@ fn prepared(batch: Batch) -> Batch {
 
 fn moment() -> Moment {
     Moment { now: now(), lease: now() + PLENTY, jitter: 0 }
-}
-
-fn config(endpoint: &str) -> SdkConfig {
-    let credentials = Credentials::new(DATA, "any", None, None, "ledger");
-    SdkConfig::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::new(REGION))
-        .endpoint_url(endpoint)
-        .credentials_provider(SharedCredentialsProvider::new(credentials))
-        .http_client(Builder::new().pool_max_idle_per_host(0).build_http())
-        .timeout_config(
-            TimeoutConfig::builder()
-                .operation_attempt_timeout(Duration::from_secs(4))
-                .operation_timeout(Duration::from_secs(12))
-                .build(),
-        )
-        .build()
 }
 
 /// The table's own keys have no name; the others are indexes.

@@ -90,7 +90,11 @@ pub fn a_request_that_meets_a_lock_is_left_for_the_next_delivery(stage: &Stage) 
     let name = "landfall-locked";
     stage.cloud.wait(async {
         let mut life = Life::new(stage, name, LITTLE).await?;
-        let client = aws_sdk_dynamodb::Client::new(&faults::config(&life.proxy, PLENTY.call));
+        let client = aws_sdk_dynamodb::Client::new(&faults::config(
+            life.proxy.endpoint(),
+            ANALYTICS,
+            PLENTY.call,
+        ));
         let stack = format!("arn:aws:cloudformation:{REGION}:{ANALYTICS}:stack/{name}/1");
         let table = Table::new(client, "landfall-provisioner".to_owned());
         // Somebody was cut off, and holds it until the lease ends.
@@ -147,7 +151,7 @@ pub fn a_role_that_would_trust_another_account_is_refused(stage: &Stage) -> Resu
             trusted_accounts: BTreeSet::from([account.to_owned()]),
             ..faults::settings()
         };
-        let config = faults::config(&life.proxy, PLENTY.call);
+        let config = faults::config(life.proxy.endpoint(), ANALYTICS, PLENTY.call);
         life.context = Context::new(only("333333333333"), config.clone(), connector());
         let answer = life.answer("refused", "Create", None).await?;
         let reason = answer["Reason"].as_str().unwrap_or_default();

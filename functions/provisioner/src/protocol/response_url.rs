@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use aws_smithy_runtime_api::client::http::{HttpConnector, SharedHttpConnector};
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use time::{Date, Month};
 use tokio::time::{Instant, sleep, timeout_at};
 
 /// One attempt takes no longer.
@@ -16,9 +17,6 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// The endings of S3's names in the partitions.
 const AWS_SUFFIXES: [&str; 5] =
     ["amazonaws.com", "amazonaws.com.cn", "amazonaws.eu", "c2s.ic.gov", "sc2s.sgov.gov"];
-
-/// From 1 March of the year 0.
-const DAYS_BEFORE_1970: u64 = 719_468;
 
 /// CloudFormation's buckets for responses begin with this, and go on with the region.
 const BUCKET: &str = "cloudformation-custom-resource-response-";
@@ -82,21 +80,15 @@ impl ResponseUrl {
         let (year, month, day) =
             (field(10_000_000_000, 10_000), field(100_000_000, 100), field(1_000_000, 100));
         let (hour, minute, second) = (field(10_000, 100), field(100, 100), field(1, 100));
-        let is_day = year >= 1970 && (1..=12).contains(&month) && (1..=31).contains(&day);
-        if !is_day || hour > 23 || minute > 59 || second > 60 {
-            return None;
-        }
-        // Years begin in March here, so that a leap day ends one.
-        let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-        let days =
-            365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1;
-        let days = days.checked_sub(DAYS_BEFORE_1970)?;
-        let seconds = days * 86_400 + hour * 3_600 + minute * 60 + second;
-        Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
+        let byte = |number: u64| u8::try_from(number).ok();
+        let month = Month::try_from(byte(month)?).ok()?;
+        let day = Date::from_calendar_date(i32::try_from(year).ok()?, month, byte(day)?).ok()?;
+        let time = day.with_hms(byte(hour)?, byte(minute)?, byte(second)?).ok()?;
+        (year >= 1970).then(|| time.assume_utc().into())
     }
 
-    /// Whether it leads to CloudFormation, in `region` if that is known; `admit_loopback` lets it lead to this machine too, which
-    /// serves an emulated AWS and nothing else.
+    /// Whether it leads to CloudFormation, in `region` if that is known; `admit_loopback` lets it lead
+    /// to this machine too, which serves an emulated AWS and nothing else.
     ///
     /// # Errors
     /// It leads elsewhere: an event that somebody made up could otherwise have the response, which

@@ -6,13 +6,14 @@ use std::time::Duration;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::AttributeValue;
-use landfall_core::batch::{Batch, SCHEMA_VERSION, State};
+use landfall_core::batch::{Batch, SCHEMA_VERSION, hex};
 use landfall_core::moment::Time;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
 use super::LedgerError;
+use crate::dynamodb::number;
 
 pub type Item = HashMap<String, AttributeValue>;
 
@@ -48,16 +49,11 @@ pub fn head_key<'g>(
         hash.update((text.len() as u64).to_be_bytes());
         hash.update(text);
     }
-    let digits: String = hash.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect();
-    (format!("head#{route}#{digits}"), "head".to_owned())
+    (format!("head#{route}#{}", hex(&hash.finalize()[..16])), "head".to_owned())
 }
 
 pub fn text(value: impl Into<String>) -> AttributeValue {
     AttributeValue::S(value.into())
-}
-
-pub fn number(value: u64) -> AttributeValue {
-    AttributeValue::N(value.to_string())
 }
 
 /// An item that holds a document.
@@ -105,7 +101,7 @@ pub fn batch(batch: &Batch, retention: Duration) -> Result<Item, LedgerError> {
     Ok(item)
 }
 
-/// Whether somebody still has to do something about a batch is in one of these.
+/// The partition of the index in which a batch stands while it is due at some time.
 pub fn due_shard(id: &str) -> String {
     let sum = id.bytes().fold(0_u8, u8::wrapping_add);
     shard(sum % DUE_SHARDS)
@@ -159,9 +155,4 @@ pub fn reasons<R>(error: &SdkError<TransactWriteItemsError, R>) -> Vec<String> {
         }
         _ => Vec::new(),
     }
-}
-
-/// Whether a batch may still take members.
-pub fn is_open(batch: &Batch) -> bool {
-    matches!(batch.state, State::Open { .. })
 }

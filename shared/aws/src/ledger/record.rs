@@ -9,6 +9,7 @@ use landfall_core::moment::{Moment, Time};
 
 use super::item::{self, Item};
 use super::{ARRIVALS_KEPT, Ledger, LedgerError};
+use crate::dynamodb::number;
 
 /// The most items of a transaction.
 const MOST_ITEMS: usize = 100;
@@ -81,7 +82,7 @@ impl Ledger {
                     rest.drain(..attempt.members);
                     markers.drain(..attempt.markers);
                     recorded.note(&attempt.batch);
-                    open = Some(attempt.batch).filter(item::is_open);
+                    open = Some(attempt.batch).filter(Batch::is_open);
                     pause = FIRST_PAUSE;
                     continue;
                 }
@@ -94,6 +95,13 @@ impl Ledger {
             let is_known = |at: usize| reasons.get(at).is_some_and(|r| r == item::REASON_REFUSED);
             let claims = attempt.members + attempt.markers;
             let known = (0..claims).filter(|at| is_known(*at)).count();
+            // What one invocation brings goes on in its own batch, which nobody else writes to, and so
+            // does what met repetitions alone. Else others write to the batch, or it was closed: it is
+            // looked at again.
+            let is_as_read = !(claims..reasons.len()).any(is_known);
+            open = Some(base).filter(|batch| {
+                batch.revision > 0 && is_as_read && (known > 0 || draft.closing.is_at_once())
+            });
             if known > 0 {
                 // Told before: they are in a batch, this one or another.
                 recorded.duplicates += known;
@@ -101,15 +109,8 @@ impl Ledger {
                 rest.retain(|_| !at.next().is_some_and(|at| at < attempt.members && is_known(at)));
                 let mut at = attempt.members..;
                 markers.retain(|_| !at.next().is_some_and(|at| at < claims && is_known(at)));
-                // What one invocation brings goes on in its own batch, which nobody else writes to.
-                open = Some(base).filter(|b| b.revision > 0 && draft.closing.is_at_once());
                 continue;
             }
-            // Others write to the same batch, or it was closed: look again.
-            let others_closed_it = (claims..reasons.len()).any(is_known);
-            open = Some(base).filter(|batch| {
-                draft.closing.is_at_once() && batch.revision > 0 && !others_closed_it
-            });
             let left = deadline.duration_since(SystemTime::now()).unwrap_or_default();
             let wait = pause.mul_f64(0.5 + fastrand::f64());
             if left < wait {
@@ -139,7 +140,7 @@ impl Ledger {
             Some(id) => self.batch(id).await?,
             None => None,
         };
-        let open = batch.filter(|batch| item::is_open(batch) && batch.room() > 0);
+        let open = batch.filter(|batch| batch.is_open() && batch.room() > 0);
         Ok(Head { pk, sk, names, open })
     }
 
@@ -169,22 +170,22 @@ impl Ledger {
             })
             .collect();
         items.push(TransactWriteItem::builder().put(self.put_batch(batch)?).build());
-        if let Some(number) = attempt.chunk_number {
-            let (pk, sk) = item::chunk_key(&batch.id, number);
+        if let Some(chunk_number) = attempt.chunk_number {
+            let (pk, sk) = item::chunk_key(&batch.id, chunk_number);
             let members = attempt.arrivals[..attempt.members].iter().map(|m| (*m).clone());
             let chunk = Chunk { v: SCHEMA_VERSION, members: members.collect() };
             let mut item = item::doc(&pk, &sk, SCHEMA_VERSION, 1, &chunk)?;
-            item.insert("expires".to_owned(), item::number((now + ARRIVALS_KEPT).seconds()));
+            item.insert("expires".to_owned(), number((now + ARRIVALS_KEPT).seconds()));
             items.push(built(absent(item)));
         }
         if let Some(Head { pk, sk, names, .. }) = head {
             let item = Item::from([
                 ("pk".to_owned(), item::text(pk)),
                 ("sk".to_owned(), item::text(sk)),
-                ("v".to_owned(), item::number(SCHEMA_VERSION.into())),
+                ("v".to_owned(), number(SCHEMA_VERSION.into())),
                 ("batch".to_owned(), item::text(&batch.id)),
                 // Without it a group has no open batch, so the next arrival opens one.
-                ("expires".to_owned(), item::number((now + ARRIVALS_KEPT).seconds())),
+                ("expires".to_owned(), number((now + ARRIVALS_KEPT).seconds())),
             ]);
             items.push(built(match names {
                 Some(names) => put(item)

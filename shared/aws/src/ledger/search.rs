@@ -2,11 +2,13 @@
 //! object.
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use futures_util::{StreamExt, TryStreamExt, stream};
 use landfall_core::batch::Batch;
 use landfall_core::moment::Time;
 
 use super::item::{self, Item};
-use super::{Ledger, LedgerError};
+use super::{CONCURRENT_READS, Ledger, LedgerError};
+use crate::dynamodb::number;
 
 /// The most ids that are read of one shard at a time.
 const PAGE: i32 = 1000;
@@ -36,15 +38,15 @@ impl Ledger {
     pub async fn due(&self, now: Time) -> Result<(Vec<Waiting>, bool), LedgerError> {
         let mut found = Vec::new();
         let mut more = false;
-        for number in 0..item::DUE_SHARDS {
+        for shard in 0..item::DUE_SHARDS {
             let answer = self
                 .client
                 .query()
                 .table_name(&self.table)
                 .index_name("due")
                 .key_condition_expression("due_shard = :shard AND due_at <= :now")
-                .expression_attribute_values(":shard", item::text(item::shard(number)))
-                .expression_attribute_values(":now", item::number(now.0))
+                .expression_attribute_values(":shard", item::text(item::shard(shard)))
+                .expression_attribute_values(":now", number(now.0))
                 .limit(PAGE)
                 .send()
                 .await
@@ -98,7 +100,7 @@ impl Ledger {
                         .index_name("routes")
                         .key_condition_expression("route = :route AND created_at >= :since")
                         .expression_attribute_values(":route", item::text(route))
-                        .expression_attribute_values(":since", item::number(since.0))
+                        .expression_attribute_values(":since", number(since.0))
                         .scan_index_forward(false)
                         .set_exclusive_start_key(from);
                     let answer =
@@ -112,16 +114,17 @@ impl Ledger {
                         .table_name(&self.table)
                         .index_name("routes")
                         .filter_expression("created_at >= :since")
-                        .expression_attribute_values(":since", item::number(since.0))
+                        .expression_attribute_values(":since", number(since.0))
                         .set_exclusive_start_key(from);
                     let answer =
                         scan.send().await.map_err(|e| self.failed("search", "routes", &e))?;
                     (answer.items.unwrap_or_default(), answer.last_evaluated_key)
                 }
             };
-            for found in items.iter().filter_map(|found| waiting(found, "created_at")) {
-                batches.extend(self.batch(&found.id).await?);
-            }
+            let found = items.iter().filter_map(|found| waiting(found, "created_at"));
+            let read = stream::iter(found).map(async |found| self.batch(&found.id).await);
+            let page: Vec<_> = read.buffered(CONCURRENT_READS).try_collect().await?;
+            batches.extend(page.into_iter().flatten());
             from = next;
             if from.is_none() {
                 return Ok(batches);

@@ -8,11 +8,27 @@ use crate::template::Template;
 /// Glue admits 260 KB of arguments to a run, names and values together; Landfall's own are short.
 const MAX_BYTES: usize = 250_000;
 
-/// Fills the templates in.
+/// Fills the templates in, and refuses what is too long for a run.
+///
+/// # Errors
+/// As [`fill`].
+pub fn arguments(
+    templates: &BTreeMap<String, Template>,
+    value: impl Fn(&str) -> Option<String>,
+) -> Result<BTreeMap<String, String>, RefusalReason> {
+    let arguments = fill(templates, value)?;
+    let bytes = arguments.iter().map(|(name, value)| name.len() + value.len()).sum();
+    match bytes > MAX_BYTES {
+        true => Err(RefusalReason::ArgumentsTooLong { bytes, limit: MAX_BYTES }),
+        false => Ok(arguments),
+    }
+}
+
+/// Fills the templates in, however long that gets.
 ///
 /// # Errors
 /// A value is not known, or is one that a job would misread.
-pub fn arguments(
+pub fn fill(
     templates: &BTreeMap<String, Template>,
     value: impl Fn(&str) -> Option<String>,
 ) -> Result<BTreeMap<String, String>, RefusalReason> {
@@ -30,11 +46,7 @@ pub fn arguments(
         }
         arguments.insert(name.clone(), value);
     }
-    let bytes = arguments.iter().map(|(name, value)| name.len() + value.len()).sum();
-    match bytes > MAX_BYTES {
-        true => Err(RefusalReason::ArgumentsTooLong { bytes, limit: MAX_BYTES }),
-        false => Ok(arguments),
-    }
+    Ok(arguments)
 }
 
 /// What Landfall itself tells a job about a batch, the epoch apart.

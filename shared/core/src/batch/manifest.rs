@@ -1,7 +1,6 @@
 //! The manifest of a batch: what its job reads.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
 use serde::{Deserialize, Serialize};
 
@@ -38,9 +37,9 @@ pub struct Manifest {
     members: Vec<Member>,
 }
 
-/// The form of Amazon Redshift's COPY manifest, with what pins the object beside it.
+/// An object in the form of Amazon Redshift's COPY manifest, with what pins it beside it.
 #[derive(Serialize)]
-struct Entry<'a> {
+pub(crate) struct Input<'a> {
     url: String,
     mandatory: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -54,6 +53,19 @@ struct Entry<'a> {
 #[derive(Serialize)]
 struct Meta {
     content_length: u64,
+}
+
+impl<'a> Input<'a> {
+    /// `size` in bytes; `etag` without quotes.
+    pub fn new(
+        url: String,
+        size: Option<u64>,
+        version_id: Option<&'a str>,
+        etag: Option<&'a str>,
+    ) -> Self {
+        let meta = size.map(|content_length| Meta { content_length });
+        Self { url, mandatory: true, meta, version_id, etag }
+    }
 }
 
 impl Manifest {
@@ -76,20 +88,15 @@ impl Manifest {
         self.members.iter().try_fold(0_u64, |sum, member| sum.checked_add(member.size?))
     }
 
-    /// JSON in ASCII, so that no layer between here and the job can change a key's encoding.
+    /// The manifest itself, see [`ascii_json`].
     pub fn json(&self, bucket: &str) -> String {
         let mut json = String::with_capacity(64 + self.members.len() * 200);
         json.push_str("{\"entries\":[");
         for (index, member) in self.members.iter().enumerate() {
             json.push_str(if index == 0 { "\n" } else { ",\n" });
-            let entry = Entry {
-                url: format!("s3://{bucket}/{}", member.key),
-                mandatory: true,
-                meta: member.size.map(|content_length| Meta { content_length }),
-                version_id: member.version_id.as_deref(),
-                etag: member.etag.as_deref(),
-            };
-            push_ascii(&mut json, &entry);
+            let url = format!("s3://{bucket}/{}", member.key);
+            let (version_id, etag) = (member.version_id.as_deref(), member.etag.as_deref());
+            json.push_str(&ascii_json(&Input::new(url, member.size, version_id, etag)));
         }
         json.push_str("\n]}\n");
         json
@@ -144,20 +151,23 @@ fn newest(versions: Vec<Member>) -> Vec<Member> {
     versions.into_iter().enumerate().filter(|(at, _)| Some(*at) == newest).map(|(_, m)| m).collect()
 }
 
-fn push_ascii(out: &mut String, value: &impl Serialize) {
+/// JSON in ASCII, so that no layer between here and the job can change a key's encoding.
+pub(crate) fn ascii_json(value: &impl Serialize) -> String {
     // Strings, numbers and structs of them always serialise.
     let json = serde_json::to_string(value).unwrap_or_default();
     if json.is_ascii() {
-        return out.push_str(&json);
+        return json;
     }
+    let mut ascii = String::with_capacity(json.len());
     for c in json.chars() {
         if c.is_ascii() {
-            out.push(c);
+            ascii.push(c);
         } else {
-            for unit in c.encode_utf16(&mut [0; 2]) {
-                // Writing to a string cannot fail.
-                let _ = write!(out, "\\u{unit:04x}");
+            let mut units = [0; 2];
+            for unit in c.encode_utf16(&mut units) {
+                ascii.push_str(&format!("\\u{unit:04x}"));
             }
         }
     }
+    ascii
 }

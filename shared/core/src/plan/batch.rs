@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::{JobRunRequest, Plan, Refusal, RefusalReason, Settings, value};
 use crate::arrivals::{Arrival, EventTime, compare_sequencers};
+use crate::batch::{Input, ascii_json, fill, hex};
 use crate::routes::{Route, Verdict};
 
 /// The most bytes of `--landfall-inputs`. Linux admits 131,072 bytes for one argument of a process,
@@ -20,23 +21,6 @@ const MAX_ARGUMENTS_BYTES: usize = 260_000;
 #[derive(Serialize)]
 struct Inputs<'a> {
     entries: &'a [Input<'a>],
-}
-
-#[derive(Serialize)]
-struct Input<'a> {
-    url: String,
-    mandatory: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    meta: Option<Meta>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    version_id: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    etag: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-struct Meta {
-    content_length: u64,
 }
 
 /// An object of a group, with all arrivals that speak of it.
@@ -161,20 +145,7 @@ fn request(
         "event_time" => latest.map(|time| time.to_string()),
         capture => value(&captures, capture).map(str::to_owned),
     };
-    let mut arguments = BTreeMap::new();
-    for (name, template) in &route.arguments {
-        let value = template.fill(built_in).map_err(|value| RefusalReason::UnknownValue {
-            argument: name.clone(),
-            value: value.to_owned(),
-        })?;
-        if value.starts_with('-') {
-            return Err(RefusalReason::LeadingDash { argument: name.clone() });
-        }
-        if value.contains('\0') {
-            return Err(RefusalReason::Nul { argument: name.clone() });
-        }
-        arguments.insert(name.clone(), value);
-    }
+    let mut arguments = fill(&route.arguments, built_in)?;
     let entries: Vec<Input<'_>> = batch.iter().map(|member| input(member.arrival)).collect();
     arguments.insert("--landfall-batch-id".to_owned(), batch_id.clone());
     arguments.insert("--landfall-inputs".to_owned(), ascii_json(&Inputs { entries: &entries }));
@@ -202,13 +173,8 @@ fn request(
 }
 
 fn input(arrival: &Arrival) -> Input<'_> {
-    Input {
-        url: arrival.uri(),
-        mandatory: true,
-        meta: arrival.size.map(|content_length| Meta { content_length }),
-        version_id: arrival.version_id.as_deref(),
-        etag: arrival.etag.as_deref(),
-    }
+    let (version_id, etag) = (arrival.version_id.as_deref(), arrival.etag.as_deref());
+    Input::new(arrival.uri(), arrival.size, version_id, etag)
 }
 
 /// 32 hexadecimal digits that depend on the route, the group and the object versions in it.
@@ -233,26 +199,5 @@ fn batch_id(route: &Route, group: &BTreeMap<String, String>, batch: &[Member<'_>
             Identity::Look(etag, size, time) => add(&format!("look {etag:?} {size:?} {time:?}")),
         }
     }
-    hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// JSON in ASCII, so that no layer between here and the job can change a key's encoding.
-fn ascii_json(value: &impl Serialize) -> String {
-    // Strings, numbers and structs of them always serialise.
-    let json = serde_json::to_string(value).unwrap_or_default();
-    if json.is_ascii() {
-        return json;
-    }
-    let mut ascii = String::with_capacity(json.len());
-    for c in json.chars() {
-        if c.is_ascii() {
-            ascii.push(c);
-        } else {
-            let mut units = [0; 2];
-            for unit in c.encode_utf16(&mut units) {
-                ascii.push_str(&format!("\\u{unit:04x}"));
-            }
-        }
-    }
-    ascii
+    hex(&hash.finalize()[..16])
 }
