@@ -6,7 +6,6 @@ use std::ffi::OsString;
 use std::io::IsTerminal;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use landfall_core::arn::RoleArn;
 use landfall_core::arrivals::EventTime;
 
 use self::roles::{DiffArgs, PoliciesArgs};
@@ -117,9 +116,6 @@ pub struct ExplainArgs {
     /// When the object was created, as RFC 3339: 2026-01-31T23:59:59Z.
     #[arg(long, value_name = "TIME", value_parser = event_time)]
     pub event_time: Option<EventTime>,
-    /// The role that jobs read through, which the trigger takes from its environment.
-    #[arg(long, value_name = "ARN", value_parser = role_arn)]
-    pub reader_role: Option<String>,
     /// Print one JSON document.
     #[arg(long)]
     pub json: bool,
@@ -156,12 +152,5 @@ impl Color {
             Self::Never => false,
             Self::Auto => stream.is_terminal() && !is_set("NO_COLOR") && !is_dumb(),
         }
-    }
-}
-
-fn role_arn(text: &str) -> Result<String, &'static str> {
-    match RoleArn::parse(text) {
-        Some(_) => Ok(text.to_owned()),
-        None => Err("not the ARN of a role: arn:aws:iam::111111111111:role/landfall-reader"),
     }
 }

@@ -94,14 +94,16 @@ fn asked_for(stacks: &[Stack], account: Option<Account>) -> Vec<(Kind, &Stack)> 
 
 /// What the resource of the template has for properties.
 fn properties(kind: Kind, stack: &Stack, file: &Value, args: &RolesArgs) -> Value {
-    let Stack { partition, account, name_prefix, data_account, data_name_prefix, .. } = stack;
+    let Stack { partition, account, region, name_prefix, data_account, data_name_prefix, .. } =
+        stack;
+    let of_function =
+        |name: &str| format!("arn:{partition}:iam::{data_account}:role/{data_name_prefix}-{name}");
     match kind {
         Kind::Starter => json!({
             "Version": "1",
             "RoleName": format!("{name_prefix}-starter"),
             "Routes": file,
-            "TrustedRoleArns":
-                [format!("arn:{partition}:iam::{data_account}:role/{data_name_prefix}-trigger")],
+            "TrustedRoleArns": [of_function("trigger"), of_function("monitor")],
             "ExternalId": "not-known-here",
         }),
         Kind::Job => json!({
@@ -111,12 +113,17 @@ fn properties(kind: Kind, stack: &Stack, file: &Value, args: &RolesArgs) -> Valu
                 [format!("arn:{partition}:iam::{data_account}:role/landfall/{data_name_prefix}-reader")],
         }),
         Kind::Reader => {
+            let region = args.data_region.as_ref().unwrap_or(region);
+            let table = format!("table/{data_name_prefix}-claims");
             let mut properties = json!({
                 "Version": "1",
                 "RoleName": format!("{data_name_prefix}-reader"),
                 "Routes": file,
                 "TrustedRoleArns":
                     [format!("arn:{partition}:iam::{account}:role/landfall/{name_prefix}-job")],
+                "ManifestsBucketName":
+                    format!("{data_name_prefix}-manifests-{data_account}-{region}"),
+                "ClaimsTableArn": format!("arn:{partition}:dynamodb:{region}:{data_account}:{table}"),
             });
             if !args.kms_key_arn.is_empty() {
                 properties["KmsKeyArns"] = json!(args.kms_key_arn);

@@ -9,7 +9,7 @@ use std::io;
 
 use anyhow::{Context, bail};
 use landfall_core::arrivals::{Arrival, ArrivalError, Ignored, Intake, Message};
-use landfall_core::plan::{Plan, RefusalReason, Settings, plan, plan_messages};
+use landfall_core::plan::{Plan, RefusalReason, plan, plan_messages};
 use landfall_core::routes::Routes;
 use serde_json::value::RawValue;
 
@@ -37,9 +37,18 @@ struct Explanation<'a> {
     routes: &'a Routes,
     subject: &'a Subject,
     plan: Plan,
-    /// Arguments that the trigger adds from its environment, which is not known here.
-    from_environment: Vec<&'static str>,
+    /// Arguments that Landfall adds, from what is not known here.
+    added: &'static [&'static str],
 }
+
+/// What every job gets beside its route's arguments.
+const ADDED: [&str; 5] = [
+    "--landfall-batch-id",
+    "--landfall-epoch",
+    "--landfall-manifest",
+    "--landfall-reader-role",
+    "--landfall-claims-table",
+];
 
 /// Explains what `args` ask about.
 pub fn run(args: &ExplainArgs, color: Color) -> Output {
@@ -57,16 +66,8 @@ fn explain(args: &ExplainArgs, color: Color) -> anyhow::Result<Output> {
         let name = input::display_name(&args.routes);
         return Ok(problems::refusal(&name, &text, &parsed, color.applies_to(&io::stderr())));
     };
-    let settings = Settings { reader_role_arn: args.reader_role.clone() };
-    let explanation = Explanation {
-        routes,
-        subject: &subject,
-        plan: plan_of(routes, &subject, &settings),
-        from_environment: match args.reader_role {
-            Some(_) => Vec::new(),
-            None => vec!["--landfall-reader-role"],
-        },
-    };
+    let explanation =
+        Explanation { routes, subject: &subject, plan: plan_of(routes, &subject), added: &ADDED };
     let mut output = Output::success(match args.json {
         true => document::print(&explanation),
         false => words::print(&explanation),
@@ -82,13 +83,13 @@ fn explain(args: &ExplainArgs, color: Color) -> anyhow::Result<Output> {
 
 /// The trigger's own plan. A URI does not tell what an event does: what is refused for that alone
 /// would not be by the trigger, and hides nothing else.
-fn plan_of(routes: &Routes, subject: &Subject, settings: &Settings) -> Plan {
-    let of_each = plan(routes, &subject.arrivals, settings);
+fn plan_of(routes: &Routes, subject: &Subject) -> Plan {
+    let of_each = plan(routes, &subject.arrivals);
     let is_unknown = |reason: &RefusalReason| matches!(reason, RefusalReason::UnknownValue { .. });
     if subject.is_uri && of_each.refusals.iter().all(|refusal| is_unknown(&refusal.reason)) {
         return of_each;
     }
-    plan_messages(routes, &subject.arrivals, &subject.message_of, settings)
+    plan_messages(routes, &subject.arrivals, &subject.message_of)
 }
 
 fn subject(args: &ExplainArgs) -> anyhow::Result<Subject> {

@@ -12,6 +12,7 @@ pub mod emulator;
 pub mod interrupt;
 pub mod judge;
 pub mod keeper;
+pub mod lambda;
 pub mod node;
 pub mod package;
 pub mod progress;

@@ -1,7 +1,8 @@
 //! Building the functions and laying out what is deployed, as `make package` does.
 //!
 //! The layout is what the templates' relative paths expect:
-//! the three templates, `routes.yaml`, `trigger/{bootstrap,routes.yaml}`, `provisioner/bootstrap`, `glue/*.py`.
+//! the three templates, `routes.yaml`, `{trigger,monitor}/{bootstrap,routes.yaml}`, `provisioner/bootstrap`,
+//! `glue/*.py`.
 
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -14,7 +15,9 @@ use crate::command::run;
 use crate::python::Python;
 use crate::{root, target_dir};
 
-const FUNCTIONS: [&str; 2] = ["trigger", "provisioner"];
+const FUNCTIONS: [&str; 3] = ["trigger", "monitor", "provisioner"];
+/// Those of them that carry the routes; the stacks hand them to the provisioner.
+const WITH_ROUTES: [&str; 2] = ["trigger", "monitor"];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Profile {
@@ -37,8 +40,9 @@ pub fn package(python: &Python, profile: Profile, routes: &Path, stage: &Path) -
         fs::set_permissions(binary, Permissions::from_mode(0o755))
             .context("failed to make the functions executable for everybody")?;
     }
-    // The trigger carries the routes; the stacks hand them to the provisioner.
-    copy(routes, &stage.join("trigger/routes.yaml"))?;
+    for function in WITH_ROUTES {
+        copy(routes, &stage.join(function).join("routes.yaml"))?;
+    }
     copy(routes, &stage.join("routes.yaml"))?;
     let glue = stage.join("glue");
     fs::create_dir_all(&glue)?;

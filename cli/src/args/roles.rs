@@ -84,6 +84,9 @@ pub struct RolesArgs {
     /// The region of the analytics account's stack. Default: that of the target.
     #[arg(long, value_name = "REGION", value_parser = region)]
     pub region: Option<String>,
+    /// The region of the data account's stack. Default: that of the analytics account's.
+    #[arg(long, value_name = "REGION", value_parser = region)]
+    pub data_region: Option<String>,
     /// A KMS key that objects are encrypted with; as often as there are keys.
     #[arg(long, value_name = "ARN")]
     pub kms_key_arn: Vec<String>,

@@ -18,7 +18,7 @@ struct Document<'a> {
     ignored: Ignored,
     plan: &'a Plan,
     /// Arguments that every job gets beside those in the plan.
-    arguments_from_environment: &'a [&'static str],
+    arguments_added: &'a [&'static str],
 }
 
 #[derive(Serialize)]
@@ -47,6 +47,7 @@ struct RouteEntry<'a> {
 #[serde(tag = "verdict", rename_all = "snake_case")]
 enum VerdictEntry<'a> {
     Matches { captures: BTreeMap<&'a str, &'a str> },
+    Marker { captures: BTreeMap<&'a str, &'a str> },
     OtherKey { pattern: String },
     DirectoryMarker,
     TooSmall { bytes: u64, min_bytes: u64 },
@@ -62,7 +63,7 @@ struct UnreadableEntry<'a> {
 
 /// The document, with a line end.
 pub fn print(explanation: &Explanation<'_>) -> String {
-    let Explanation { routes, subject, plan, from_environment } = explanation;
+    let Explanation { routes, subject, plan, added } = explanation;
     let arrivals = subject.arrivals.iter().zip(&subject.message_ids);
     let unreadable = subject.unreadable.iter();
     let document = Document {
@@ -78,7 +79,7 @@ pub fn print(explanation: &Explanation<'_>) -> String {
             .collect(),
         ignored: subject.ignored,
         plan,
-        arguments_from_environment: from_environment,
+        arguments_added: added,
     };
     output::json(&document)
 }
@@ -110,6 +111,9 @@ fn route_entry<'a>(route: &'a Route, arrival: &'a Arrival) -> Option<RouteEntry<
         Verdict::OtherBucket => return None,
         Verdict::Matches(captures) => {
             VerdictEntry::Matches { captures: captures.into_iter().collect() }
+        }
+        Verdict::Marker(captures) => {
+            VerdictEntry::Marker { captures: captures.into_iter().collect() }
         }
         Verdict::OtherKey => VerdictEntry::OtherKey { pattern: route.key.to_string() },
         Verdict::DirectoryMarker => VerdictEntry::DirectoryMarker,

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::{self, Write};
 
 use landfall_core::arrivals::{Arrival, Ignored};
+use landfall_core::batch::Closing;
 use landfall_core::plan::{JobRunRequest, RefusalReason, printable};
 use landfall_core::problem::did_you_mean;
 use landfall_core::routes::{Route, Verdict};
@@ -96,7 +97,7 @@ fn write_arrival(
     let mut is_taken = false;
     for route in &of_bucket {
         let verdict = route.judge(arrival);
-        is_taken |= matches!(verdict, Verdict::Matches(_));
+        is_taken |= matches!(verdict, Verdict::Matches(_) | Verdict::Marker(_));
         writeln!(out, "  {}: {}", route.name, in_words(route, &verdict))?;
     }
     if of_bucket.is_empty() {
@@ -140,6 +141,7 @@ fn in_words(route: &Route, verdict: &Verdict<'_>) -> String {
                 .collect();
             format!("matches, {}", captures.join(", "))
         }
+        Verdict::Marker(_) => "the marker of its folder".to_owned(),
         Verdict::OtherBucket => "another bucket".to_owned(),
         Verdict::OtherKey => {
             format!("the key does not fit `{}`", printable(&route.key.to_string()))
@@ -172,17 +174,45 @@ fn write_request(
         writeln!(out, "  group {name} = `{}`", shown(value))?;
     }
     for (name, value) in &request.arguments {
-        let note = match name.as_str() {
-            // The id follows from version and sequencer, which no URI tells.
-            "--landfall-batch-id" if explanation.subject.is_uri => " (an event gives another)",
-            _ => "",
-        };
-        writeln!(out, "  {} {}{note}", printable(name), shown(value))?;
+        writeln!(out, "  {} {}", printable(name), shown(value))?;
     }
-    for name in &explanation.from_environment {
-        writeln!(out, "  {name} (from the trigger's environment)")?;
+    writeln!(out, "  and from Landfall {}", explanation.added.join(", "))?;
+    writeln!(out, "  started {}", when(request))
+}
+
+/// When a batch closes, and its run is started.
+fn when(request: &JobRunRequest) -> String {
+    let Closing { window_secs, quiet_secs, settle_secs, max_objects } = request.closing;
+    if request.closing.is_at_once() {
+        return "at once".to_owned();
     }
-    Ok(())
+    let mut ends = Vec::new();
+    if let Some(secs) = window_secs {
+        ends.push(format!("{} after the first arrival of its batch", period(secs)));
+    }
+    if let Some(secs) = quiet_secs {
+        ends.push(format!("when nothing has arrived for {}", period(secs)));
+    }
+    if let Some(most) = max_objects {
+        ends.push(format!(
+            "with {}",
+            counted(usize::try_from(most).unwrap_or(usize::MAX), "object")
+        ));
+    }
+    if !request.markers.is_empty() {
+        ends.push(format!("{} after this marker", period(settle_secs)));
+    }
+    match ends.as_slice() {
+        [one] => one.clone(),
+        _ => format!("as soon as one is true: {}", ends.join("; ")),
+    }
+}
+
+/// As it stands in a routes file.
+fn period(secs: u64) -> String {
+    let units = [(86_400, "d"), (3_600, "h"), (60, "m")];
+    let whole = units.iter().find(|(unit, _)| secs >= *unit && secs % unit == 0);
+    whole.map_or_else(|| format!("{secs}s"), |(unit, name)| format!("{}{name}", secs / unit))
 }
 
 fn bytes(count: u64) -> String {

@@ -196,16 +196,16 @@ async fn a_role_without_owner_tags_is_told_with_all_else_that_differs() {
     check(
         &nothing,
         expect![[r#"
-        reader role arn:aws:iam::111111111111:role/landfall/landfall-reader
-          in account 111111111111, for target `analytics`
-          create the role at path `/landfall/`
-          set inline policy `landfall` to {"Statement":[{"Action":["s3:GetObject","s3:GetObjectVersion"],"Effect":"Allow","Resource":["arn:aws:s3:::acme-items/*","arn:aws:s3:::acme-landing/*"],"Sid":"ReadRouted"},{"Action":["s3:*"],"Condition":{"Bool":{"aws:SecureTransport":["false"]}},"Effect":"Deny","Resource":["*"],"Sid":"DenyWithoutTls"},{"Action":["s3:ListBucket","s3:ListBucketVersions"],"Effect":"Allow","Resource":["arn:aws:s3:::acme-items"],"Sid":"ListRouted0"},{"Action":["s3:ListBucket","s3:ListBucketVersions"],"Effect":"Allow","Resource":["arn:aws:s3:::acme-landing"],"Sid":"ListRouted1"}],"Version":"2012-10-17"}
-          note: IAM does not say for which account the credentials are: is it 111111111111?
+            reader role arn:aws:iam::111111111111:role/landfall/landfall-reader
+              in account 111111111111, for target `analytics`
+              create the role at path `/landfall/`
+              set inline policy `landfall` to {"Statement":[{"Action":["s3:GetObject","s3:GetObjectVersion"],"Effect":"Allow","Resource":["arn:aws:s3:::acme-items/*","arn:aws:s3:::acme-landing/*"],"Sid":"ReadRouted"},{"Action":["s3:*"],"Condition":{"Bool":{"aws:SecureTransport":["false"]}},"Effect":"Deny","Resource":["*"],"Sid":"DenyWithoutTls"},{"Action":["s3:ListBucket","s3:ListBucketVersions"],"Effect":"Allow","Resource":["arn:aws:s3:::acme-items"],"Sid":"ListRouted0"},{"Action":["s3:ListBucket","s3:ListBucketVersions"],"Effect":"Allow","Resource":["arn:aws:s3:::acme-landing"],"Sid":"ListRouted1"},{"Action":["s3:GetObject"],"Effect":"Allow","Resource":["arn:aws:s3:::landfall-manifests-111111111111-eu-west-1/manifests/*"],"Sid":"ReadManifests"},{"Action":["dynamodb:GetItem","dynamodb:UpdateItem"],"Effect":"Allow","Resource":["arn:aws:dynamodb:eu-west-1:111111111111:table/landfall-claims"],"Sid":"Claim"}],"Version":"2012-10-17"}
+              note: IAM does not say for which account the credentials are: is it 111111111111?
 
-        note: no KMS key is given (--kms-key-arn): the reader role decrypts nothing
-        --- stderr
-        --- status 1
-    "#]],
+            note: no KMS key is given (--kms-key-arn): the reader role decrypts nothing
+            --- stderr
+            --- status 1
+        "#]],
     );
 }
 

@@ -60,15 +60,13 @@ fn an_event_is_explained_message_by_message() {
             start job `orders-to-parquet` in `analytics` (account 222222222222, eu-west-1) by route `orders`: 1 object, 512 bytes
               group dt = `2026-01-31`
               --dt 2026-01-31
-              --landfall-batch-id 899bfd94d19c4ed05147d6815125b225
-              --landfall-inputs {"entries":[{"url":"s3://acme-landing/orders/dt=2026-01-31/a b.csv","mandatory":true,"meta":{"content_length":512},"version_id":"v1","etag":"e1"}]}
-              --landfall-reader-role (from the trigger's environment)
+              and from Landfall --landfall-batch-id, --landfall-epoch, --landfall-manifest, --landfall-reader-role, --landfall-claims-table
+              started at once
 
             start job `audit` in `analytics` (account 222222222222, eu-west-1) by route `audit`: 1 object, 512 bytes
               --at 2026-01-31T23:59:59.999Z
-              --landfall-batch-id 0ab0579fdd8c6b40e17f621acbf6db9d
-              --landfall-inputs {"entries":[{"url":"s3://acme-landing/orders/dt=2026-01-31/a b.csv","mandatory":true,"meta":{"content_length":512},"version_id":"v1","etag":"e1"}]}
-              --landfall-reader-role (from the trigger's environment)
+              and from Landfall --landfall-batch-id, --landfall-epoch, --landfall-manifest, --landfall-reader-role, --landfall-claims-table
+              started at once
 
             2 job runs would be started
             --- stderr
@@ -90,9 +88,8 @@ fn an_event_that_is_read_whole_exits_with_0_and_one_without_arrivals_with_3() {
 
             start job `audit` in `analytics` (account 222222222222, eu-west-1) by route `audit`: 1 object, 512 bytes
               --at 2026-01-31T23:59:59.999Z
-              --landfall-batch-id 901bccbc10b655a940d52b3ddf1b518b
-              --landfall-inputs {"entries":[{"url":"s3://acme-landing/x","mandatory":true,"meta":{"content_length":512},"version_id":"v1","etag":"e1"}]}
-              --landfall-reader-role (from the trigger's environment)
+              and from Landfall --landfall-batch-id, --landfall-epoch, --landfall-manifest, --landfall-reader-role, --landfall-claims-table
+              started at once
 
             1 job run would be started
             --- stderr
@@ -167,7 +164,10 @@ fn the_json_document_says_the_same() {
             }],
             "ignored": { "test_events": 1, "other_events": 1 },
             "plan": { "requests": null, "refusals": [], "unmatched": [] },
-            "arguments_from_environment": ["--landfall-reader-role"],
+            "arguments_added": [
+                "--landfall-batch-id", "--landfall-epoch", "--landfall-manifest",
+                "--landfall-reader-role", "--landfall-claims-table",
+            ],
         })
     );
     assert_eq!(requests[0]["route"], "orders");

@@ -30,8 +30,6 @@ fn an_object_that_matches_is_shown_with_what_it_starts() {
             "v1",
             "--event-time",
             "2026-01-31T23:59:59Z",
-            "--reader-role",
-            "arn:aws:iam::111111111111:role/landfall-reader",
             "s3://acme-landing/orders/dt=2026-01-31/a.csv",
         ],
         expect![[r#"
@@ -43,15 +41,13 @@ fn an_object_that_matches_is_shown_with_what_it_starts() {
             start job `orders-to-parquet` in `analytics` (account 222222222222, eu-west-1) by route `orders`: 1 object, 12 bytes
               group dt = `2026-01-31`
               --dt 2026-01-31
-              --landfall-batch-id 9cf2c21e8d764bf136b4c3b5f9a546ff (an event gives another)
-              --landfall-inputs {"entries":[{"url":"s3://acme-landing/orders/dt=2026-01-31/a.csv","mandatory":true,"meta":{"content_length":12},"version_id":"v1"}]}
-              --landfall-reader-role arn:aws:iam::111111111111:role/landfall-reader
+              and from Landfall --landfall-batch-id, --landfall-epoch, --landfall-manifest, --landfall-reader-role, --landfall-claims-table
+              started at once
 
             start job `audit` in `analytics` (account 222222222222, eu-west-1) by route `audit`: 1 object, 12 bytes
               --at 2026-01-31T23:59:59Z
-              --landfall-batch-id 4424bcc4c2c3a78f104205e1378b0415 (an event gives another)
-              --landfall-inputs {"entries":[{"url":"s3://acme-landing/orders/dt=2026-01-31/a.csv","mandatory":true,"meta":{"content_length":12},"version_id":"v1"}]}
-              --landfall-reader-role arn:aws:iam::111111111111:role/landfall-reader
+              and from Landfall --landfall-batch-id, --landfall-epoch, --landfall-manifest, --landfall-reader-role, --landfall-claims-table
+              started at once
 
             2 job runs would be started
             --- stderr
@@ -73,9 +69,8 @@ fn what_a_uri_does_not_tell_is_said() {
             start job `orders-to-parquet` in `analytics` (account 222222222222, eu-west-1) by route `orders`: 1 object, size not known
               group dt = `2026-01-31`
               --dt 2026-01-31
-              --landfall-batch-id 56c9b971e6d48deed03c0aa51e97950d (an event gives another)
-              --landfall-inputs {"entries":[{"url":"s3://acme-landing/orders/dt=2026-01-31/a.csv","mandatory":true}]}
-              --landfall-reader-role (from the trigger's environment)
+              and from Landfall --landfall-batch-id, --landfall-epoch, --landfall-manifest, --landfall-reader-role, --landfall-claims-table
+              started at once
 
             route `audit` cannot start anything for s3://acme-landing/orders/dt=2026-01-31/a.csv: the event does not tell the `event_time` that `--at` needs [argument_unknown_value]
               an event tells it: try --event-time 2026-01-31T23:59:59Z
@@ -173,19 +168,18 @@ fn a_key_is_taken_as_it_is_written() {
     check(
         &["s3://acme-items/%41+b"],
         expect![[r#"
-        s3://acme-items/%41+b (size not known)
-          items: matches
-          2 more routes, of other buckets
+            s3://acme-items/%41+b (size not known)
+              items: matches
+              2 more routes, of other buckets
 
-        start job `items` in `analytics` (account 222222222222, eu-west-1) by route `items`: 1 object, size not known
-          --landfall-batch-id e8ca3dbea3c021f0a2b46c3d336289ab (an event gives another)
-          --landfall-inputs {"entries":[{"url":"s3://acme-items/%41+b","mandatory":true}]}
-          --landfall-reader-role (from the trigger's environment)
+            start job `items` in `analytics` (account 222222222222, eu-west-1) by route `items`: 1 object, size not known
+              and from Landfall --landfall-batch-id, --landfall-epoch, --landfall-manifest, --landfall-reader-role, --landfall-claims-table
+              started at once
 
-        1 job run would be started
-        --- stderr
-        --- status 0
-    "#]],
+            1 job run would be started
+            --- stderr
+            --- status 0
+        "#]],
     );
     check_verdicts(
         &["s3://acme-landing//x"],
@@ -210,9 +204,8 @@ fn control_characters_in_a_key_are_escaped() {
               2 more routes, of other buckets
 
             start job `items` in `analytics` (account 222222222222, eu-west-1) by route `items`: 1 object, size not known
-              --landfall-batch-id 5d1c16b0b016559044931bd4b5904da4 (an event gives another)
-              --landfall-inputs {"entries":[{"url":"s3://acme-items/\u001b[2J\u009b2J\n","mandatory":true}]}
-              --landfall-reader-role (from the trigger's environment)
+              and from Landfall --landfall-batch-id, --landfall-epoch, --landfall-manifest, --landfall-reader-role, --landfall-claims-table
+              started at once
 
             1 job run would be started
             --- stderr

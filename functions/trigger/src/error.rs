@@ -1,7 +1,7 @@
 //! Why an invocation fails as a whole.
 
 use lambda_runtime::Diagnostic;
-use landfall_aws::glue::StartError;
+use landfall_aws::ledger::LedgerError;
 use landfall_core::arrivals::ArrivalError;
 use landfall_core::plan::Refusal;
 
@@ -13,9 +13,9 @@ pub enum Error {
     #[error("failed to ask route `{}` for a run: {}", .0.route, .0.reason)]
     Refused(Refusal),
     #[error(transparent)]
-    Start(#[from] StartError),
-    #[error("failed to start job `{job}`: less time is left than a start may take")]
-    OutOfTime { job: String },
+    Ledger(#[from] LedgerError),
+    #[error("failed to record arrivals of route `{route}`: less time is left than a call may take")]
+    OutOfTime { route: String },
 }
 
 impl Error {
@@ -24,7 +24,7 @@ impl Error {
         match self {
             Self::Arrival(error) => error.code(),
             Self::Refused(refusal) => refusal.reason.code(),
-            Self::Start(error) => error.code(),
+            Self::Ledger(error) => error.code(),
             Self::OutOfTime { .. } => "out_of_time",
         }
     }
@@ -33,8 +33,7 @@ impl Error {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Arrival(_) | Self::Refused(_) => false,
-            Self::Start(error) => error.is_retryable(),
-            Self::OutOfTime { .. } => true,
+            Self::Ledger(_) | Self::OutOfTime { .. } => true,
         }
     }
 

@@ -1,50 +1,44 @@
-//! The trigger: S3 events in whatever envelope → job runs in the analytics accounts.
+//! The trigger: S3 events in whatever envelope → batches in the ledger → job runs in the analytics
+//! accounts.
 //!
 //! Takes an SQS batch of any size, or S3's or EventBridge's event directly. A message is
-//! acknowledged when every run that it asks for has been started; one that cannot be read, or for
-//! which a run could not be started, is left in the queue, and its siblings are not.
+//! acknowledged once the ledger holds every arrival in it; one that cannot be read, or that could not
+//! be recorded, is left in the queue, and its siblings are not. What is not started here, whatever the
+//! reason, is in the ledger, and the monitor starts it.
 //!
-//! A handler reads like its sentence: take the event apart, plan, start, answer.
+//! A handler reads like its sentence: take the event apart, plan, record, start, answer.
 
 mod error;
 mod metrics;
-mod settings;
-mod start;
+mod record;
 mod work;
 
 use aws_config::SdkConfig;
 use aws_lambda_events::sqs::SqsBatchResponse;
 use lambda_runtime::LambdaEvent;
-use landfall_aws::telemetry::Metrics;
+use landfall_aws::advance::{self, Clients};
+use landfall_aws::settings::Settings;
+use landfall_aws::telemetry::{Metrics, report_failures};
 use landfall_core::arrivals::{Ignored, Intake};
-use landfall_core::plan;
 use landfall_core::routes::Routes;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 pub use error::Error;
-pub use settings::{Settings, SettingsError};
-use start::Targets;
 use work::Work;
 
-/// What an invocation borrows: the routes, and a client for each target.
+/// What an invocation borrows: the routes, and the clients.
 #[derive(Debug)]
 pub struct Context {
     routes: Routes,
-    plan_settings: plan::Settings,
-    targets: Targets,
+    clients: Clients,
     metrics: Metrics,
 }
 
 impl Context {
     /// Builds the clients once; makes no call.
     pub fn new(settings: Settings, config: &SdkConfig, metrics: Metrics) -> Self {
-        Self {
-            targets: Targets::new(&settings, config),
-            plan_settings: plan::Settings { reader_role_arn: Some(settings.reader_role_arn) },
-            routes: settings.routes,
-            metrics,
-        }
+        Self { clients: Clients::new(&settings, config), routes: settings.routes, metrics }
     }
 }
 
@@ -61,37 +55,47 @@ pub enum Response {
 /// What became of a direct invocation.
 #[derive(Debug, Serialize)]
 pub struct Summary {
-    pub started: Vec<StartedRun>,
+    /// The batches that took its arrivals.
+    pub batches: Vec<RecordedBatch>,
+    /// Arrivals that the ledger knew already.
+    pub duplicates: usize,
     pub ignored: Ignored,
     /// Objects that no route takes.
     pub unmatched: usize,
 }
 
-/// A job run that was started.
+/// A batch as the invocation leaves it.
 #[derive(Debug, Serialize)]
-pub struct StartedRun {
+pub struct RecordedBatch {
     pub route: String,
     pub batch_id: String,
-    pub job_run_id: String,
+    pub state: &'static str,
+    /// Of the run that was started for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job_run_id: Option<String>,
 }
 
 /// Handles one invocation.
 ///
 /// # Errors
-/// The event is none that is known, or a direct invocation did not start all it asks for; Lambda
-/// then delivers it again. Messages of a queue fail one by one in the response instead.
+/// The event is none that is known, or a direct invocation could not be recorded; Lambda then delivers
+/// it again. Messages of a queue fail one by one in the response instead.
 pub async fn handle(
     context: &Context,
     event: LambdaEvent<Box<RawValue>>,
 ) -> Result<Response, Error> {
+    let Context { routes, clients, metrics } = context;
     let intake = Intake::read(&event.payload).map_err(Error::from).inspect_err(|error| {
         error.log();
-        metrics::report_failures(&context.metrics, [error]);
+        report_failures(metrics, [error.code()]);
     })?;
+    let deadline = event.context.deadline();
     let mut work = Work::new(intake);
-    let plan = work.plan(&context.routes, &context.plan_settings);
-    let outcomes = start::all(&context.targets, &plan.requests, event.context.deadline()).await;
-    let failed = work.failed(&plan, &outcomes);
-    metrics::report(&context.metrics, &work, &plan, &outcomes, failed.len());
-    work.respond(plan, outcomes, &failed)
+    let plan = work.plan(routes);
+    let recorded = record::all(clients, &plan.requests, deadline).await;
+    let failed = work.failed(&plan, &recorded);
+    metrics::report(metrics, &work, &plan, &recorded, failed.len());
+    let advanced = record::start(clients, &recorded, deadline).await;
+    advance::report(metrics, &advanced);
+    work.respond(&plan, recorded, &advanced, &failed)
 }

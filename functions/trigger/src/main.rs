@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use lambda_runtime::{LambdaEvent, service_fn};
 use landfall_aws::config;
+use landfall_aws::settings::{Settings, SettingsError};
 use landfall_aws::telemetry::{self, Metrics};
-use landfall_trigger::{Context, Settings, SettingsError, handle};
+use landfall_trigger::{Context, handle};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {

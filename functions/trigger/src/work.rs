@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse};
+use landfall_aws::advance::Advanced;
 use landfall_core::arrivals::{Arrival, Ignored, Intake};
 use landfall_core::plan::{self, JobRunRequest, Plan};
 use landfall_core::routes::Routes;
 
-use crate::start::Outcome;
-use crate::{Error, Response, StartedRun, Summary};
+use crate::record::Outcome;
+use crate::{Error, RecordedBatch, Response, Summary};
 
 pub struct Work {
     /// SQS's ids of the messages; none where the function was invoked directly.
@@ -55,8 +56,8 @@ impl Work {
     }
 
     /// What to start. A message of which anything is refused has failed.
-    pub fn plan(&mut self, routes: &Routes, settings: &plan::Settings) -> Plan {
-        let plan = plan::plan_messages(routes, &self.arrivals, &self.message_of, settings);
+    pub fn plan(&mut self, routes: &Routes) -> Plan {
+        let plan = plan::plan_messages(routes, &self.arrivals, &self.message_of);
         for refusal in &plan.refusals {
             let message = self.message_of[refusal.arrival];
             let message_id = self.ids[message].as_deref();
@@ -71,32 +72,20 @@ impl Work {
         plan
     }
 
-    /// The messages of which anything was not done; logs which run it was.
-    pub fn failed(&self, plan: &Plan, outcomes: &[Outcome]) -> BTreeSet<usize> {
+    /// The messages of which anything was not recorded.
+    pub fn failed(&self, plan: &Plan, recorded: &[Outcome]) -> BTreeSet<usize> {
         let mut failed: BTreeSet<usize> = self.failures.keys().copied().collect();
-        for (request, outcome) in plan.requests.iter().zip(outcomes) {
-            let JobRunRequest { batch_id, route, arrivals, .. } = request;
+        for (request, recorded) in plan.requests.iter().zip(recorded) {
+            let JobRunRequest { route, arrivals, .. } = request;
             for &arrival in arrivals {
                 let Arrival { bucket, key, .. } = &self.arrivals[arrival];
                 let message = self.message_of[arrival];
                 let message_id = self.ids[message].as_deref();
-                match outcome {
-                    Ok(job_run_id) => {
-                        tracing::info!(
-                            message_id, bucket, key, route, batch_id, job_run_id, "served"
-                        );
-                    }
+                match recorded {
+                    Ok(_) => tracing::debug!(message_id, bucket, key, route, "recorded"),
                     Err(error) => {
                         let code = error.code();
-                        tracing::warn!(
-                            code,
-                            message_id,
-                            bucket,
-                            key,
-                            route,
-                            batch_id,
-                            "message goes back"
-                        );
+                        tracing::warn!(code, message_id, bucket, key, route, "message goes back");
                         failed.insert(message);
                     }
                 }
@@ -108,23 +97,32 @@ impl Work {
     /// The function's answer.
     ///
     /// # Errors
-    /// A direct invocation of which anything was not done.
+    /// A direct invocation of which anything was not recorded.
     pub fn respond(
         mut self,
-        plan: Plan,
-        outcomes: Vec<Outcome>,
+        plan: &Plan,
+        recorded: Vec<Outcome>,
+        advanced: &[Advanced],
         failed: &BTreeSet<usize>,
     ) -> Result<Response, Error> {
         if let [None] = self.ids[..] {
             if let Some((_, error)) = self.failures.pop_first() {
                 return Err(error);
             }
-            let started = plan.requests.into_iter().zip(outcomes).map(|(request, outcome)| {
-                let (route, batch_id) = (request.route, request.batch_id);
-                outcome.map(|job_run_id| StartedRun { route, batch_id, job_run_id })
+            let recorded = recorded.into_iter().collect::<Result<Vec<_>, _>>()?;
+            let duplicates = recorded.iter().map(|recorded| recorded.duplicates).sum();
+            let advanced = advanced.iter().map(|advanced| &advanced.batch);
+            let open = recorded.iter().flat_map(|recorded| &recorded.batches);
+            let batches = advanced.chain(open.filter(|batch| batch.is_open()));
+            let batches = batches.map(|batch| RecordedBatch {
+                route: batch.route.clone(),
+                batch_id: batch.id.clone(),
+                state: batch.state.name(),
+                job_run_id: batch.runs.last().map(|run| run.run_id.clone()),
             });
             return Ok(Response::Direct(Summary {
-                started: started.collect::<Result<_, _>>()?,
+                batches: batches.collect(),
+                duplicates,
                 ignored: self.ignored,
                 unmatched: plan.unmatched.len(),
             }));

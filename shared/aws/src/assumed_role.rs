@@ -19,6 +19,9 @@ const REFRESH_BEFORE: Duration = Duration::from_secs(5 * 60);
 /// After a refresh that failed, the credentials at hand are used for so long before the next.
 const RETRY_AFTER: Duration = Duration::from_secs(60);
 
+/// A refusal holds for so long: of many that ask for a role side by side, one calls.
+const REFUSED_FOR: Duration = Duration::from_secs(10);
+
 /// How a role is assumed.
 #[derive(Debug, Clone)]
 pub struct Assumption {
@@ -58,7 +61,14 @@ struct Shared {
     sts: aws_sdk_sts::Client,
     assumption: Assumption,
     /// Held while the role is assumed, so that many callers make one call.
-    current: Mutex<Option<Current>>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    current: Option<Current>,
+    /// The last refusal, and until when it holds.
+    refused: Option<(AssumeError, SystemTime)>,
 }
 
 struct Current {
@@ -70,7 +80,7 @@ struct Current {
 impl AssumedRole {
     /// Makes no call yet.
     pub fn new(sts: aws_sdk_sts::Client, assumption: Assumption) -> Self {
-        Self { shared: Arc::new(Shared { sts, assumption, current: Mutex::new(None) }) }
+        Self { shared: Arc::new(Shared { sts, assumption, state: Mutex::default() }) }
     }
 
     /// Credentials with time left; assumes the role if there are none.
@@ -78,10 +88,14 @@ impl AssumedRole {
     /// # Errors
     /// The role cannot be assumed, and no credentials are left that are still valid.
     pub async fn credentials(&self) -> Result<Credentials, AssumeError> {
-        let mut current = self.shared.current.lock().await;
+        let mut state = self.shared.state.lock().await;
+        let State { current, refused } = &mut *state;
         let now = SystemTime::now();
         if let Some(current) = current.as_ref().filter(|current| now < current.refresh_at) {
             return Ok(current.credentials.clone());
+        }
+        if let Some((error, _)) = refused.as_ref().filter(|(_, until)| now < *until) {
+            return Err(error.clone());
         }
         match assume(&self.shared.sts, &self.shared.assumption).await {
             Ok(credentials) => {
@@ -96,7 +110,10 @@ impl AssumedRole {
                     current.refresh_at = expiry(&current.credentials).min(now + RETRY_AFTER);
                     Ok(current.credentials.clone())
                 }
-                None => Err(error),
+                None => {
+                    *refused = Some((error.clone(), now + REFUSED_FOR));
+                    Err(error)
+                }
             },
         }
     }
@@ -104,12 +121,13 @@ impl AssumedRole {
     /// Drops `refused`, if nobody has replaced it yet, so that the next call assumes the role anew:
     /// a role that was deleted and created again refuses the sessions of the old one.
     pub async fn forget(&self, refused: &Credentials) {
-        let mut current = self.shared.current.lock().await;
-        if current
+        let mut state = self.shared.state.lock().await;
+        if state
+            .current
             .as_ref()
             .is_some_and(|c| c.credentials.access_key_id() == refused.access_key_id())
         {
-            *current = None;
+            state.current = None;
         }
     }
 }

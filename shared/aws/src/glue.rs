@@ -13,6 +13,7 @@ use aws_sdk_glue::operation::start_job_run::StartJobRunError;
 use aws_smithy_runtime_api::client::result::DispatchFailure;
 
 use crate::assumed_role::{AssumeError, AssumedRole};
+use crate::config::single_use;
 pub use runs::LookError;
 
 /// Glue in an analytics account.
@@ -85,7 +86,8 @@ impl Glue {
             // Each call brings its own credentials: see `start_job_run`.
             .identity_cache(IdentityCache::no_cache());
         let reader = Client::from_conf(config.clone().build());
-        let client = Client::from_conf(config.retry_config(RetryConfig::disabled()).build());
+        let once = config.retry_config(RetryConfig::disabled()).http_client(single_use());
+        let client = Client::from_conf(once.build());
         Self { client, reader, role, account: account.to_owned() }
     }
 

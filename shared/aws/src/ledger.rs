@@ -168,25 +168,17 @@ impl Ledger {
         }
     }
 
-    /// Writes the step to `starting`, with the slot if there is one. Of several that try, one succeeds:
-    /// `None` is for all others, and for one that cannot tell.
+    /// Writes the step to `starting`, with the slot if there is one. Of several that try, one
+    /// succeeds.
     ///
     /// # Errors
     /// As [`Ledger::write`].
-    pub async fn begin(
-        &self,
-        batch: Batch,
-        slot: Option<Slot>,
-    ) -> Result<Option<Batch>, LedgerError> {
-        let written = match slot {
-            Some(slot) => self.write_with_slot(&batch, slot).await?,
+    pub async fn begin(&self, batch: Batch, slot: Option<Slot>) -> Result<Held, LedgerError> {
+        match slot {
+            Some(slot) => self.write_with_slot(&batch, slot).await,
             // In a transaction too: a repetition of the SDK's has the same token, so it is told that
             // it succeeded. With `PutItem` it would be told that the condition does not hold.
-            None => self.transact(&batch, None).await?,
-        };
-        match written {
-            Held::Yes(batch) => Ok(Some(*batch)),
-            Held::OtherBatch | Held::OtherSlot => Ok(None),
+            None => self.transact(&batch, None).await,
         }
     }
 
@@ -272,14 +264,18 @@ impl Ledger {
 }
 
 /// Whether a conditional write held.
-enum Held {
+#[derive(Debug)]
+pub enum Held {
+    /// The batch as it is now.
     Yes(Box<Batch>),
+    /// Somebody else has written the batch.
     OtherBatch,
+    /// Another run of the job began or ended: the slot is to be read again.
     OtherSlot,
 }
 
 /// A short while, of random length.
-async fn pause() {
+pub(crate) async fn pause() {
     tokio::time::sleep(Duration::from_millis(fastrand::u64(20..120))).await;
 }
 

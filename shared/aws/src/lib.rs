@@ -1,5 +1,6 @@
 //! What talks to AWS: thin edges around concrete SDK clients. Decisions are in `landfall-core`.
 
+pub mod advance;
 pub mod assumed_role;
 pub mod bucket_notifications;
 pub mod claims;
@@ -10,5 +11,7 @@ pub mod iam;
 pub mod kms;
 pub mod ledger;
 pub mod lifecycle_table;
+pub mod settings;
+pub mod targets;
 pub mod telemetry;
 mod told;

@@ -1,12 +1,15 @@
 //! Logs as JSON lines and metrics as CloudWatch EMF, both on standard output, where Lambda takes
 //! them from.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Write;
 use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
 
 use metrique_writer::Entry;
 use metrique_writer::format::Format;
+use metrique_writer::unit::AsCount;
 use metrique_writer_format_emf::Emf;
 use tracing::Subscriber;
 use tracing_subscriber::Layer;
@@ -82,5 +85,26 @@ impl Metrics {
 impl fmt::Debug for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+#[derive(Entry)]
+#[entry(rename_all = "PascalCase")]
+struct OfCode<'e> {
+    #[entry(timestamp)]
+    timestamp: SystemTime,
+    code: &'e str,
+    failures: AsCount<u64>,
+}
+
+/// Writes how often each code occurs.
+pub fn report_failures<'e>(metrics: &Metrics, codes: impl IntoIterator<Item = &'e str>) {
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    for code in codes {
+        *counts.entry(code).or_default() += 1;
+    }
+    for (code, failures) in counts {
+        let of_code = OfCode { timestamp: SystemTime::now(), code, failures: failures.into() };
+        metrics.emit(&of_code, &["Code"]);
     }
 }

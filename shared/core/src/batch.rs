@@ -21,9 +21,8 @@ mod step;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-pub use arguments::{arguments, fill, own_arguments};
+pub use arguments::{Own, arguments};
 pub use claim::{Claim, EndOutcome};
-pub(crate) use manifest::{Input, ascii_json};
 pub use manifest::{Manifest, Prepared, Unprepared};
 pub use record::{Chunk, Closing, Member, Opening, chunk};
 pub use seen::{FoundRun, Lookup, RunState, Seen, Settings, StartOutcome, Step, Why};
@@ -277,7 +276,12 @@ pub fn slot_freed(start: &Start) -> String {
 
 /// See [`Batch::awaits`].
 pub fn run_ended(start: &Start, run_id: &str) -> String {
-    format!("run {}/{run_id}", start.job_key())
+    run_key(&start.account, &start.region, &start.job, run_id)
+}
+
+/// The same of a run that is known by its place alone.
+pub(crate) fn run_key(account: &str, region: &str, job: &str, run_id: &str) -> String {
+    format!("run {account}/{region}/{job}/{run_id}")
 }
 
 /// Hexadecimal digits, two a byte.

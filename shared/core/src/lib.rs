@@ -22,6 +22,7 @@ pub mod properties;
 pub mod roles;
 pub mod router;
 pub mod routes;
+pub mod run_events;
 pub mod secret;
 pub mod template;
 pub mod typed;

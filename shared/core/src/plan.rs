@@ -1,27 +1,23 @@
-//! Arrivals → groups → job run requests: a pure function, and a plan that can be printed.
+//! Arrivals → groups → requests: a pure function, and a plan that can be printed.
 //!
 //! The plan leaves whoever carries it out nothing to choose. It depends on the *set* of arrivals
-//! only, not on their order: the same set gives the same batch ids.
+//! only, not on their order: the same set gives the same batch ids. What the ledger knows already, a
+//! repetition or a batch that is open, is not looked at here.
 
 mod batch;
 mod display;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use batch::batch_id;
 pub use display::printable;
 use serde::Serialize;
 
 use crate::arrivals::Arrival;
+use crate::batch::{Closing, Member, Start};
 use crate::routes::{Routes, Verdict};
 
-/// What Landfall itself tells every job.
-#[derive(Debug, Clone, Default)]
-pub struct Settings {
-    /// The role in the data account that the job reads through.
-    pub reader_role_arn: Option<String>,
-}
-
-/// What is to be started for some arrivals.
+/// What some arrivals ask for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Plan {
     /// In the order of the routes, then of the group keys.
@@ -32,7 +28,7 @@ pub struct Plan {
     pub unmatched: Vec<usize>,
 }
 
-/// One job run to start.
+/// A batch that arrivals form, or that they add to: one job run is started for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct JobRunRequest {
     pub batch_id: String,
@@ -42,7 +38,7 @@ pub struct JobRunRequest {
     pub job: String,
     /// The values of the captures that the route groups by.
     pub group: BTreeMap<String, String>,
-    /// For `StartJobRun`; names begin with `--`.
+    /// The route's own for `StartJobRun`, if it closes with these arrivals; names begin with `--`.
     pub arguments: BTreeMap<String, String>,
     /// The number of objects the job is to read.
     pub objects: usize,
@@ -50,6 +46,17 @@ pub struct JobRunRequest {
     pub bytes: Option<u64>,
     /// The arrivals that this run serves, by index: duplicates and overwritten versions too.
     pub arrivals: Vec<usize>,
+    /// The object versions, sorted by key.
+    #[serde(skip)]
+    pub members: Vec<Member>,
+    /// Versions of the group's marker.
+    #[serde(skip)]
+    pub markers: Vec<Member>,
+    #[serde(skip)]
+    pub bucket: String,
+    #[serde(skip)]
+    pub start: Start,
+    pub closing: Closing,
 }
 
 /// Why no run can be asked for an arrival.
@@ -60,7 +67,7 @@ pub struct Refusal {
     pub reason: RefusalReason,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, thiserror::Error)]
 #[serde(rename_all = "snake_case")]
 pub enum RefusalReason {
     #[error("the value of `{argument}` would begin with `-`, which the job would take for a name")]
@@ -87,25 +94,20 @@ impl RefusalReason {
 
 /// Decides what to start. Every arrival that a route takes is in exactly one request or refusal of
 /// that route.
-pub fn plan(routes: &Routes, arrivals: &[Arrival], settings: &Settings) -> Plan {
-    plan_some(routes, arrivals, 0..arrivals.len(), settings)
+pub fn plan(routes: &Routes, arrivals: &[Arrival]) -> Plan {
+    plan_some(routes, arrivals, 0..arrivals.len())
 }
 
 /// Decides what to start for arrivals that came in messages; `message_of` tells each arrival's.
 ///
 /// A message is the unit: one of which anything is refused starts nothing, since it is delivered
 /// again, and its other runs would start again each time. Such messages have refusals only.
-pub fn plan_messages(
-    routes: &Routes,
-    arrivals: &[Arrival],
-    message_of: &[usize],
-    settings: &Settings,
-) -> Plan {
+pub fn plan_messages(routes: &Routes, arrivals: &[Arrival], message_of: &[usize]) -> Plan {
     let mut refusals: Vec<Refusal> = Vec::new();
     let mut refused: BTreeSet<usize> = BTreeSet::new();
     loop {
         let rest = (0..arrivals.len()).filter(|arrival| !refused.contains(&message_of[*arrival]));
-        let plan = plan_some(routes, arrivals, rest, settings);
+        let plan = plan_some(routes, arrivals, rest);
         if plan.refusals.is_empty() {
             return Plan { refusals, ..plan };
         }
@@ -114,34 +116,42 @@ pub fn plan_messages(
     }
 }
 
-fn plan_some(
-    routes: &Routes,
-    arrivals: &[Arrival],
-    indices: impl Iterator<Item = usize>,
-    settings: &Settings,
-) -> Plan {
-    let mut groups: BTreeMap<(usize, Vec<&str>), Vec<usize>> = BTreeMap::new();
+fn plan_some(routes: &Routes, arrivals: &[Arrival], indices: impl Iterator<Item = usize>) -> Plan {
+    let mut groups: BTreeMap<(usize, Vec<&str>), Group> = BTreeMap::new();
     let mut unmatched = Vec::new();
     for index in indices {
         let arrival = &arrivals[index];
         let mut is_taken = false;
         for route_index in routes.find(&arrival.bucket, &arrival.key) {
             let route = &routes.routes[route_index];
-            if let Verdict::Matches(captures) = route.judge(arrival) {
-                is_taken = true;
-                let group = route.by.iter().filter_map(|name| value(&captures, name)).collect();
-                groups.entry((route_index, group)).or_default().push(index);
-            }
+            let (captures, is_marker) = match route.judge(arrival) {
+                Verdict::Matches(captures) => (captures, false),
+                Verdict::Marker(captures) => (captures, true),
+                _ => continue,
+            };
+            is_taken = true;
+            let key = route.by.iter().filter_map(|name| value(&captures, name)).collect();
+            let group = groups.entry((route_index, key)).or_default();
+            if is_marker { &mut group.markers } else { &mut group.members }.push(index);
         }
         if !is_taken {
             unmatched.push(index);
         }
     }
     let mut plan = Plan { requests: Vec::new(), refusals: Vec::new(), unmatched };
-    for ((route, _), members) in &groups {
-        batch::requests(&routes.routes[*route], arrivals, members, settings, &mut plan);
+    for ((route, _), Group { members, markers }) in &groups {
+        let route = &routes.routes[*route];
+        let group = batch::Group { route, target: &routes.targets[&route.target], arrivals };
+        group.requests(members, markers, &mut plan);
     }
     plan
+}
+
+/// Arrivals of one group of a route.
+#[derive(Default)]
+struct Group {
+    members: Vec<usize>,
+    markers: Vec<usize>,
 }
 
 fn value<'a>(captures: &[(&str, &'a str)], name: &str) -> Option<&'a str> {

@@ -14,7 +14,7 @@ use aws_sdk_dynamodb::types::{
 };
 use futures_util::future::try_join_all;
 use landfall_aws::claims::Claims;
-use landfall_aws::ledger::{Draft, Ledger, now};
+use landfall_aws::ledger::{Draft, Held, Ledger, now};
 use landfall_core::batch::{
     Batch, Claim, Closing, EndOutcome, Member, Prepared, RunState, Seen, Settings, Start, State,
     Step, next,
@@ -109,9 +109,8 @@ pub fn of_many_that_begin_a_batch_one_does_and_limits_hold_whoever_begins(
                 let slot = desk.ledger.slot(&batch.start.job_key()).await?;
                 match next(&batch, &Seen::Slot(slot), &moment(), &settings) {
                     Step::Begin { batch, slot } => match desk.ledger.begin(*batch, slot).await? {
-                        Some(begun) => return Ok(Some(begun)),
-                        // The slot or the batch is another by now.
-                        None => continue,
+                        Held::Yes(begun) => return Ok(Some(*begun)),
+                        Held::OtherBatch | Held::OtherSlot => continue,
                     },
                     _ => return Ok(None),
                 }

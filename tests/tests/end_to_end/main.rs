@@ -3,6 +3,8 @@
 //!
 //! What the emulator cannot show is stated where it matters, and in SEMANTICS.md.
 
+mod access;
+mod caller;
 mod crowd;
 mod delivered;
 mod denied;
@@ -61,9 +63,11 @@ fn main() -> ExitCode {
         denied::a_role_that_is_not_trusted_starts_nothing_and_the_message_ends_in_the_dlq,
         denied::a_starter_role_that_the_trigger_may_not_assume_starts_nothing,
         denied::the_trigger_cannot_start_a_job_that_the_starter_role_does_not_name,
-        trust::the_starter_role_admits_the_trigger_with_the_external_id_and_nobody_else,
+        trust::the_starter_role_admits_trigger_and_monitor_with_the_external_id_and_nobody_else,
         trust::the_reader_role_admits_the_job_role_and_nobody_else,
         trust::trust_holds_before_the_trusted_role_exists_and_after_it_is_created_again,
+        access::trigger_and_monitor_keep_the_ledger_and_only_the_monitor_reaches_the_claims,
+        access::only_the_rule_of_the_analytics_account_sends_to_the_queue_of_runs,
         scope::the_job_reads_nothing_outside_the_routed_prefix,
         lifecycle::a_role_is_created_updated_replaced_and_deleted_with_its_stack,
         lifecycle::a_failed_create_leaves_no_role,

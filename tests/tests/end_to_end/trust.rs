@@ -1,28 +1,28 @@
 //! Whom the deployed roles trust, asked of STS by each who might try.
 
-use std::process::Command;
-
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, ensure};
 use landfall_tests::aws_cli::AwsCli;
-use landfall_tests::cloud::{ANALYTICS_ARTIFACTS, EXTERNAL_ID, LocalCloud};
-use landfall_tests::command::run;
-use landfall_tests::emulator::surroundings;
+use landfall_tests::cloud::{ANALYTICS_ARTIFACTS, EXTERNAL_ID};
 use landfall_tests::{ANALYTICS, DATA};
 use serde_json::{Value, json};
 
+use crate::caller::{Caller, role};
 use crate::stage::Stage;
 
-pub fn the_starter_role_admits_the_trigger_with_the_external_id_and_nobody_else(
+pub fn the_starter_role_admits_trigger_and_monitor_with_the_external_id_and_nobody_else(
     stage: &Stage,
 ) -> Result<()> {
     let cloud = &stage.cloud;
     let data = &cloud.data.cli;
     let starter = format!("arn:aws:iam::{ANALYTICS}:role/landfall/landfall-starter");
-    // The emulator lets root be whoever a service may be: so this is the trigger as Lambda runs it.
-    let trigger = Caller::of(cloud, data, &role(DATA, "landfall-trigger"))?;
-    ensure!(trigger.may_assume(&starter, Some(EXTERNAL_ID))?, "the trigger is refused");
-    ensure!(!trigger.may_assume(&starter, Some("another"))?, "a wrong external ID is admitted");
-    ensure!(!trigger.may_assume(&starter, None)?, "no external ID is admitted");
+    for name in ["landfall-trigger", "landfall-monitor"] {
+        // The emulator lets root be whoever a service may be: so this is the function as Lambda runs it.
+        let function = Caller::of(cloud, data, &role(DATA, name))?;
+        ensure!(function.may_assume(&starter, Some(EXTERNAL_ID))?, "`{name}` is refused");
+        let admits_another = function.may_assume(&starter, Some("another"))?;
+        ensure!(!admits_another, "a wrong external ID is admitted of `{name}`");
+        ensure!(!function.may_assume(&starter, None)?, "no external ID is admitted of `{name}`");
+    }
 
     create_role(data, "trust-bystander", DATA)?;
     let bystander = Caller::of(cloud, data, &role(DATA, "trust-bystander"))?;
@@ -30,7 +30,7 @@ pub fn the_starter_role_admits_the_trigger_with_the_external_id_and_nobody_else(
     let open = role(ANALYTICS, "trust-open");
     ensure!(bystander.may_assume(&open, None)?, "its own policy, not trust, stops the bystander");
     ensure!(!bystander.may_assume(&starter, Some(EXTERNAL_ID))?, "another role is admitted");
-    let root = Caller { cloud, cli: data, session: None };
+    let root = Caller::root(cloud, data);
     ensure!(!root.may_assume(&starter, Some(EXTERNAL_ID))?, "the account's root is admitted");
     Ok(())
 }
@@ -48,7 +48,7 @@ pub fn the_reader_role_admits_the_job_role_and_nobody_else(stage: &Stage) -> Res
     let open = role(DATA, "trust-readable");
     ensure!(neighbour.may_assume(&open, None)?, "its own policy, not trust, stops the neighbour");
     ensure!(!neighbour.may_assume(&reader, None)?, "another role is admitted");
-    let root = Caller { cloud, cli: analytics, session: None };
+    let root = Caller::root(cloud, analytics);
     ensure!(!root.may_assume(&reader, None)?, "the account's root is admitted");
     Ok(())
 }
@@ -81,10 +81,6 @@ pub fn trust_holds_before_the_trusted_role_exists_and_after_it_is_created_again(
     Ok(())
 }
 
-fn role(account: &str, name: &str) -> String {
-    format!("arn:aws:iam::{account}:role/{name}")
-}
-
 /// A role that `trusted`, an account, may assume, and that may itself assume whatever trusts it.
 fn create_role(cli: &AwsCli, name: &str, trusted: &str) -> Result<()> {
     let policy =
@@ -100,49 +96,4 @@ fn create_role(cli: &AwsCli, name: &str, trusted: &str) -> Result<()> {
     let put = ["iam", "put-role-policy", "--policy-name", "all", "--policy-document", &may];
     cli.run([&put[..], &name].concat())?;
     Ok(())
-}
-
-/// Who asks STS: a session of a role, or an account's root.
-struct Caller<'a> {
-    cloud: &'a LocalCloud,
-    cli: &'a AwsCli,
-    session: Option<Value>,
-}
-
-impl<'a> Caller<'a> {
-    /// A session of `role`, which the account's root may assume.
-    fn of(cloud: &'a LocalCloud, cli: &'a AwsCli, role: &str) -> Result<Self> {
-        let root = Self { cloud, cli, session: None };
-        let answer = root.assume(role, None).context("the stage could not be set")?;
-        let answer: Value = serde_json::from_str(&answer).context("STS answered no JSON")?;
-        Ok(Self { session: Some(answer["Credentials"].clone()), ..root })
-    }
-
-    fn may_assume(&self, role: &str, external_id: Option<&str>) -> Result<bool> {
-        match self.assume(role, external_id) {
-            Ok(_) => Ok(true),
-            Err(error) if format!("{error:#}").contains("(AccessDenied)") => Ok(false),
-            Err(error) => bail!(error),
-        }
-    }
-
-    fn assume(&self, role: &str, external_id: Option<&str>) -> Result<String> {
-        let mut command = Command::new(self.cloud.python.program("aws"));
-        command
-            .args(["sts", "assume-role", "--role-session-name", "trust", "--role-arn", role])
-            .args(external_id.into_iter().flat_map(|id| ["--external-id", id]))
-            .env_clear()
-            .envs(surroundings(&self.cloud.python, self.cloud.emulator.folder()))
-            .envs(self.cli.variables());
-        if let Some(session) = &self.session {
-            for (variable, field) in [
-                ("AWS_ACCESS_KEY_ID", "AccessKeyId"),
-                ("AWS_SECRET_ACCESS_KEY", "SecretAccessKey"),
-                ("AWS_SESSION_TOKEN", "SessionToken"),
-            ] {
-                command.env(variable, session[field].as_str().context("no such credential")?);
-            }
-        }
-        run(&mut command, &format!("assume `{role}`"))
-    }
 }

@@ -19,195 +19,217 @@ fn the_policies_of_the_example_routes_are_those_of_three_roles() {
     example(
         &[],
         expect![[r#"
-        starter role arn:aws:iam::222222222222:role/landfall/landfall-starter
-          in account 222222222222, for target `analytics`
-          permissions boundary arn:aws:iam::222222222222:policy/landfall-boundary
-          trust policy
-            {
-              "Statement": [
+            starter role arn:aws:iam::222222222222:role/landfall/landfall-starter
+              in account 222222222222, for target `analytics`
+              permissions boundary arn:aws:iam::222222222222:policy/landfall-boundary
+              trust policy
                 {
-                  "Action": [
-                    "sts:AssumeRole"
+                  "Statement": [
+                    {
+                      "Action": [
+                        "sts:AssumeRole"
+                      ],
+                      "Condition": {
+                        "ArnEquals": {
+                          "aws:PrincipalArn": [
+                            "arn:aws:iam::111111111111:role/landfall-monitor",
+                            "arn:aws:iam::111111111111:role/landfall-trigger"
+                          ]
+                        },
+                        "StringEquals": {
+                          "sts:ExternalId": [
+                            "…"
+                          ]
+                        }
+                      },
+                      "Effect": "Allow",
+                      "Principal": {
+                        "AWS": [
+                          "arn:aws:iam::111111111111:root"
+                        ]
+                      },
+                      "Sid": "TheseRolesOnly"
+                    }
                   ],
-                  "Condition": {
-                    "ArnEquals": {
-                      "aws:PrincipalArn": [
-                        "arn:aws:iam::111111111111:role/landfall-trigger"
-                      ]
+                  "Version": "2012-10-17"
+                }
+              permissions policy
+                {
+                  "Statement": [
+                    {
+                      "Action": [
+                        "glue:GetJob",
+                        "glue:GetJobRun",
+                        "glue:GetJobRuns",
+                        "glue:StartJobRun"
+                      ],
+                      "Effect": "Allow",
+                      "Resource": [
+                        "arn:aws:glue:us-east-1:222222222222:job/csv-to-parquet"
+                      ],
+                      "Sid": "StartAndLookUpRuns"
+                    }
+                  ],
+                  "Version": "2012-10-17"
+                }
+
+            job role arn:aws:iam::222222222222:role/landfall/landfall-job
+              in account 222222222222, for target `analytics`
+              permissions boundary arn:aws:iam::222222222222:policy/landfall-boundary
+              trust policy
+                {
+                  "Statement": [
+                    {
+                      "Action": [
+                        "sts:AssumeRole"
+                      ],
+                      "Effect": "Allow",
+                      "Principal": {
+                        "Service": [
+                          "glue.amazonaws.com"
+                        ]
+                      },
+                      "Sid": "ServiceOnly"
+                    }
+                  ],
+                  "Version": "2012-10-17"
+                }
+              permissions policy
+                {
+                  "Statement": [
+                    {
+                      "Action": [
+                        "sts:AssumeRole"
+                      ],
+                      "Effect": "Allow",
+                      "Resource": [
+                        "arn:aws:iam::111111111111:role/landfall/landfall-reader"
+                      ],
+                      "Sid": "BecomeTheReader"
                     },
-                    "StringEquals": {
-                      "sts:ExternalId": [
-                        "…"
-                      ]
+                    {
+                      "Action": [
+                        "logs:CreateLogGroup",
+                        "logs:CreateLogStream",
+                        "logs:PutLogEvents"
+                      ],
+                      "Effect": "Allow",
+                      "Resource": [
+                        "arn:aws:logs:us-east-1:222222222222:log-group:/aws-glue/*"
+                      ],
+                      "Sid": "Log"
                     }
-                  },
-                  "Effect": "Allow",
-                  "Principal": {
-                    "AWS": [
-                      "arn:aws:iam::111111111111:root"
-                    ]
-                  },
-                  "Sid": "TheseRolesOnly"
-                }
-              ],
-              "Version": "2012-10-17"
-            }
-          permissions policy
-            {
-              "Statement": [
-                {
-                  "Action": [
-                    "glue:GetJob",
-                    "glue:GetJobRun",
-                    "glue:GetJobRuns",
-                    "glue:StartJobRun"
                   ],
-                  "Effect": "Allow",
-                  "Resource": [
-                    "arn:aws:glue:us-east-1:222222222222:job/csv-to-parquet"
-                  ],
-                  "Sid": "StartAndLookUpRuns"
+                  "Version": "2012-10-17"
                 }
-              ],
-              "Version": "2012-10-17"
-            }
 
-        job role arn:aws:iam::222222222222:role/landfall/landfall-job
-          in account 222222222222, for target `analytics`
-          permissions boundary arn:aws:iam::222222222222:policy/landfall-boundary
-          trust policy
-            {
-              "Statement": [
+            reader role arn:aws:iam::111111111111:role/landfall/landfall-reader
+              in account 111111111111, for target `analytics`
+              permissions boundary arn:aws:iam::111111111111:policy/landfall-boundary
+              trust policy
                 {
-                  "Action": [
-                    "sts:AssumeRole"
+                  "Statement": [
+                    {
+                      "Action": [
+                        "sts:AssumeRole"
+                      ],
+                      "Condition": {
+                        "ArnEquals": {
+                          "aws:PrincipalArn": [
+                            "arn:aws:iam::222222222222:role/landfall/landfall-job"
+                          ]
+                        }
+                      },
+                      "Effect": "Allow",
+                      "Principal": {
+                        "AWS": [
+                          "arn:aws:iam::222222222222:root"
+                        ]
+                      },
+                      "Sid": "TheseRolesOnly"
+                    }
                   ],
-                  "Effect": "Allow",
-                  "Principal": {
-                    "Service": [
-                      "glue.amazonaws.com"
-                    ]
-                  },
-                  "Sid": "ServiceOnly"
+                  "Version": "2012-10-17"
                 }
-              ],
-              "Version": "2012-10-17"
-            }
-          permissions policy
-            {
-              "Statement": [
+              permissions policy
                 {
-                  "Action": [
-                    "sts:AssumeRole"
+                  "Statement": [
+                    {
+                      "Action": [
+                        "s3:GetObject",
+                        "s3:GetObjectVersion"
+                      ],
+                      "Effect": "Allow",
+                      "Resource": [
+                        "arn:aws:s3:::acme-landing/weather/city=*"
+                      ],
+                      "Sid": "ReadRouted"
+                    },
+                    {
+                      "Action": [
+                        "s3:*"
+                      ],
+                      "Condition": {
+                        "Bool": {
+                          "aws:SecureTransport": [
+                            "false"
+                          ]
+                        }
+                      },
+                      "Effect": "Deny",
+                      "Resource": [
+                        "*"
+                      ],
+                      "Sid": "DenyWithoutTls"
+                    },
+                    {
+                      "Action": [
+                        "s3:ListBucket",
+                        "s3:ListBucketVersions"
+                      ],
+                      "Condition": {
+                        "StringLike": {
+                          "s3:prefix": [
+                            "weather/city=*"
+                          ]
+                        }
+                      },
+                      "Effect": "Allow",
+                      "Resource": [
+                        "arn:aws:s3:::acme-landing"
+                      ],
+                      "Sid": "ListRouted0"
+                    },
+                    {
+                      "Action": [
+                        "s3:GetObject"
+                      ],
+                      "Effect": "Allow",
+                      "Resource": [
+                        "arn:aws:s3:::landfall-manifests-111111111111-us-east-1/manifests/*"
+                      ],
+                      "Sid": "ReadManifests"
+                    },
+                    {
+                      "Action": [
+                        "dynamodb:GetItem",
+                        "dynamodb:UpdateItem"
+                      ],
+                      "Effect": "Allow",
+                      "Resource": [
+                        "arn:aws:dynamodb:us-east-1:111111111111:table/landfall-claims"
+                      ],
+                      "Sid": "Claim"
+                    }
                   ],
-                  "Effect": "Allow",
-                  "Resource": [
-                    "arn:aws:iam::111111111111:role/landfall/landfall-reader"
-                  ],
-                  "Sid": "BecomeTheReader"
-                },
-                {
-                  "Action": [
-                    "logs:CreateLogGroup",
-                    "logs:CreateLogStream",
-                    "logs:PutLogEvents"
-                  ],
-                  "Effect": "Allow",
-                  "Resource": [
-                    "arn:aws:logs:us-east-1:222222222222:log-group:/aws-glue/*"
-                  ],
-                  "Sid": "Log"
+                  "Version": "2012-10-17"
                 }
-              ],
-              "Version": "2012-10-17"
-            }
 
-        reader role arn:aws:iam::111111111111:role/landfall/landfall-reader
-          in account 111111111111, for target `analytics`
-          permissions boundary arn:aws:iam::111111111111:policy/landfall-boundary
-          trust policy
-            {
-              "Statement": [
-                {
-                  "Action": [
-                    "sts:AssumeRole"
-                  ],
-                  "Condition": {
-                    "ArnEquals": {
-                      "aws:PrincipalArn": [
-                        "arn:aws:iam::222222222222:role/landfall/landfall-job"
-                      ]
-                    }
-                  },
-                  "Effect": "Allow",
-                  "Principal": {
-                    "AWS": [
-                      "arn:aws:iam::222222222222:root"
-                    ]
-                  },
-                  "Sid": "TheseRolesOnly"
-                }
-              ],
-              "Version": "2012-10-17"
-            }
-          permissions policy
-            {
-              "Statement": [
-                {
-                  "Action": [
-                    "s3:GetObject",
-                    "s3:GetObjectVersion"
-                  ],
-                  "Effect": "Allow",
-                  "Resource": [
-                    "arn:aws:s3:::acme-landing/weather/city=*"
-                  ],
-                  "Sid": "ReadRouted"
-                },
-                {
-                  "Action": [
-                    "s3:*"
-                  ],
-                  "Condition": {
-                    "Bool": {
-                      "aws:SecureTransport": [
-                        "false"
-                      ]
-                    }
-                  },
-                  "Effect": "Deny",
-                  "Resource": [
-                    "*"
-                  ],
-                  "Sid": "DenyWithoutTls"
-                },
-                {
-                  "Action": [
-                    "s3:ListBucket",
-                    "s3:ListBucketVersions"
-                  ],
-                  "Condition": {
-                    "StringLike": {
-                      "s3:prefix": [
-                        "weather/city=*"
-                      ]
-                    }
-                  },
-                  "Effect": "Allow",
-                  "Resource": [
-                    "arn:aws:s3:::acme-landing"
-                  ],
-                  "Sid": "ListRouted0"
-                }
-              ],
-              "Version": "2012-10-17"
-            }
-
-        note: `…` stands for external IDs, which are never printed
-        note: no KMS key is given (--kms-key-arn): the reader role decrypts nothing
-        --- stderr
-        --- status 0
-    "#]],
+            note: `…` stands for external IDs, which are never printed
+            note: no KMS key is given (--kms-key-arn): the reader role decrypts nothing
+            --- stderr
+            --- status 0
+        "#]],
     );
 }
 
@@ -216,101 +238,122 @@ fn the_policies_are_printed_as_one_json_object() {
     example(
         &["--format", "json", "--account", "data"],
         expect![[r#"
-        {
-          "roles": [
             {
-              "kind": "reader",
-              "account": "111111111111",
-              "targets": [
-                "analytics"
+              "roles": [
+                {
+                  "kind": "reader",
+                  "account": "111111111111",
+                  "targets": [
+                    "analytics"
+                  ],
+                  "arn": "arn:aws:iam::111111111111:role/landfall/landfall-reader",
+                  "permissions_boundary": "arn:aws:iam::111111111111:policy/landfall-boundary",
+                  "trust_policy": {
+                    "Statement": [
+                      {
+                        "Action": [
+                          "sts:AssumeRole"
+                        ],
+                        "Condition": {
+                          "ArnEquals": {
+                            "aws:PrincipalArn": [
+                              "arn:aws:iam::222222222222:role/landfall/landfall-job"
+                            ]
+                          }
+                        },
+                        "Effect": "Allow",
+                        "Principal": {
+                          "AWS": [
+                            "arn:aws:iam::222222222222:root"
+                          ]
+                        },
+                        "Sid": "TheseRolesOnly"
+                      }
+                    ],
+                    "Version": "2012-10-17"
+                  },
+                  "permissions_policy": {
+                    "Statement": [
+                      {
+                        "Action": [
+                          "s3:GetObject",
+                          "s3:GetObjectVersion"
+                        ],
+                        "Effect": "Allow",
+                        "Resource": [
+                          "arn:aws:s3:::acme-landing/weather/city=*"
+                        ],
+                        "Sid": "ReadRouted"
+                      },
+                      {
+                        "Action": [
+                          "s3:*"
+                        ],
+                        "Condition": {
+                          "Bool": {
+                            "aws:SecureTransport": [
+                              "false"
+                            ]
+                          }
+                        },
+                        "Effect": "Deny",
+                        "Resource": [
+                          "*"
+                        ],
+                        "Sid": "DenyWithoutTls"
+                      },
+                      {
+                        "Action": [
+                          "s3:ListBucket",
+                          "s3:ListBucketVersions"
+                        ],
+                        "Condition": {
+                          "StringLike": {
+                            "s3:prefix": [
+                              "weather/city=*"
+                            ]
+                          }
+                        },
+                        "Effect": "Allow",
+                        "Resource": [
+                          "arn:aws:s3:::acme-landing"
+                        ],
+                        "Sid": "ListRouted0"
+                      },
+                      {
+                        "Action": [
+                          "s3:GetObject"
+                        ],
+                        "Effect": "Allow",
+                        "Resource": [
+                          "arn:aws:s3:::landfall-manifests-111111111111-us-east-1/manifests/*"
+                        ],
+                        "Sid": "ReadManifests"
+                      },
+                      {
+                        "Action": [
+                          "dynamodb:GetItem",
+                          "dynamodb:UpdateItem"
+                        ],
+                        "Effect": "Allow",
+                        "Resource": [
+                          "arn:aws:dynamodb:us-east-1:111111111111:table/landfall-claims"
+                        ],
+                        "Sid": "Claim"
+                      }
+                    ],
+                    "Version": "2012-10-17"
+                  },
+                  "notes": []
+                }
               ],
-              "arn": "arn:aws:iam::111111111111:role/landfall/landfall-reader",
-              "permissions_boundary": "arn:aws:iam::111111111111:policy/landfall-boundary",
-              "trust_policy": {
-                "Statement": [
-                  {
-                    "Action": [
-                      "sts:AssumeRole"
-                    ],
-                    "Condition": {
-                      "ArnEquals": {
-                        "aws:PrincipalArn": [
-                          "arn:aws:iam::222222222222:role/landfall/landfall-job"
-                        ]
-                      }
-                    },
-                    "Effect": "Allow",
-                    "Principal": {
-                      "AWS": [
-                        "arn:aws:iam::222222222222:root"
-                      ]
-                    },
-                    "Sid": "TheseRolesOnly"
-                  }
-                ],
-                "Version": "2012-10-17"
-              },
-              "permissions_policy": {
-                "Statement": [
-                  {
-                    "Action": [
-                      "s3:GetObject",
-                      "s3:GetObjectVersion"
-                    ],
-                    "Effect": "Allow",
-                    "Resource": [
-                      "arn:aws:s3:::acme-landing/weather/city=*"
-                    ],
-                    "Sid": "ReadRouted"
-                  },
-                  {
-                    "Action": [
-                      "s3:*"
-                    ],
-                    "Condition": {
-                      "Bool": {
-                        "aws:SecureTransport": [
-                          "false"
-                        ]
-                      }
-                    },
-                    "Effect": "Deny",
-                    "Resource": [
-                      "*"
-                    ],
-                    "Sid": "DenyWithoutTls"
-                  },
-                  {
-                    "Action": [
-                      "s3:ListBucket",
-                      "s3:ListBucketVersions"
-                    ],
-                    "Condition": {
-                      "StringLike": {
-                        "s3:prefix": [
-                          "weather/city=*"
-                        ]
-                      }
-                    },
-                    "Effect": "Allow",
-                    "Resource": [
-                      "arn:aws:s3:::acme-landing"
-                    ],
-                    "Sid": "ListRouted0"
-                  }
-                ],
-                "Version": "2012-10-17"
-              },
-              "notes": []
+              "notes": [
+                "no KMS key is given (--kms-key-arn): the reader role decrypts nothing"
+              ]
             }
-          ],
-          "notes": [
-            "no KMS key is given (--kms-key-arn): the reader role decrypts nothing"
-          ]
-        }
-        --- stderr
-        --- status 0
-    "#]],
+            --- stderr
+            --- status 0
+        "#]],
     );
     let routes = fs::read_to_string(infra("routes.yaml")).expect("the example");
     let document = policies(&routes, &["--format", "json"]).stdout;
@@ -357,6 +400,8 @@ fn roles_are_composed_as_the_templates_compose_them() {
                 "ExternalId",
                 "PreviousExternalId",
                 "KmsKeyArns",
+                "ManifestsBucketName",
+                "ClaimsTableArn",
             ];
             let of_properties =
                 |line: &&str| line.starts_with("      ") && !line.starts_with("       ");

@@ -19,6 +19,9 @@ const PAGE: i32 = 200;
 /// The most pages that one search reads. Then it is unclear what is behind them.
 const MOST_PAGES: usize = 50;
 
+/// What Glue calls what it does not know.
+const NO_SUCH: &str = "EntityNotFoundException";
+
 /// Why runs or jobs could not be looked at.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("failed to {doing} job `{job}` in account `{account}`: {code}: {message}")]
@@ -95,22 +98,26 @@ impl Glue {
                 let state = answer.job_run.and_then(|run| run.job_run_state);
                 Ok(state.map(|state| RunState::parse(state.as_str())))
             }
-            Err(error) if error.code == "EntityNotFoundException" => Ok(None),
+            Err(error) if error.code == NO_SUCH => Ok(None),
             Err(error) => Err(error),
         }
     }
 
     /// How often Glue itself repeats a run that fails; more than 0 would race Landfall's own retries.
+    /// `None` if there is no such job.
     ///
     /// # Errors
-    /// It cannot be asked for; a job that is not there is an error too.
-    pub async fn max_retries(&self, job: &str) -> Result<i32, LookError> {
+    /// It cannot be asked for.
+    pub async fn max_retries(&self, job: &str) -> Result<Option<i32>, LookError> {
         let asked = Asked { doing: "look at", job, glue: self };
         let (credentials, own) = asked.session().await?;
         let answer =
             self.reader.get_job().job_name(job).customize().config_override(own).send().await;
-        let answer = asked.answered(answer, &credentials).await?;
-        Ok(answer.job.map_or(0, |job| job.max_retries))
+        match asked.answered(answer, &credentials).await {
+            Ok(answer) => Ok(Some(answer.job.map_or(0, |job| job.max_retries))),
+            Err(error) if error.code == NO_SUCH => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }
 

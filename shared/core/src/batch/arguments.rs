@@ -8,31 +8,16 @@ use crate::template::Template;
 /// Glue admits 260 KB of arguments to a run, names and values together; Landfall's own are short.
 const MAX_BYTES: usize = 250_000;
 
-/// Fills the templates in, and refuses what is too long for a run.
+/// Fills the templates in.
 ///
 /// # Errors
-/// As [`fill`].
+/// A value is not known, is one that a job would misread, or all are too long for a run.
 pub fn arguments(
     templates: &BTreeMap<String, Template>,
     value: impl Fn(&str) -> Option<String>,
 ) -> Result<BTreeMap<String, String>, RefusalReason> {
-    let arguments = fill(templates, value)?;
-    let bytes = arguments.iter().map(|(name, value)| name.len() + value.len()).sum();
-    match bytes > MAX_BYTES {
-        true => Err(RefusalReason::ArgumentsTooLong { bytes, limit: MAX_BYTES }),
-        false => Ok(arguments),
-    }
-}
-
-/// Fills the templates in, however long that gets.
-///
-/// # Errors
-/// A value is not known, or is one that a job would misread.
-pub fn fill(
-    templates: &BTreeMap<String, Template>,
-    value: impl Fn(&str) -> Option<String>,
-) -> Result<BTreeMap<String, String>, RefusalReason> {
     let mut arguments = BTreeMap::new();
+    let mut bytes = 0;
     for (name, template) in templates {
         let value = template.fill(&value).map_err(|value| RefusalReason::UnknownValue {
             argument: name.clone(),
@@ -44,23 +29,44 @@ pub fn fill(
         if value.contains('\0') {
             return Err(RefusalReason::Nul { argument: name.clone() });
         }
+        bytes += name.len() + value.len();
         arguments.insert(name.clone(), value);
     }
-    Ok(arguments)
+    match bytes > MAX_BYTES {
+        true => Err(RefusalReason::ArgumentsTooLong { bytes, limit: MAX_BYTES }),
+        false => Ok(arguments),
+    }
 }
 
-/// What Landfall itself tells a job about a batch, the epoch apart.
-pub fn own_arguments(
-    batch_id: &str,
-    manifest: &str,
-    reader_role_arn: &str,
-    claims_table_arn: &str,
-) -> [(String, String); 4] {
-    [
-        ("--landfall-batch-id", batch_id),
-        ("--landfall-manifest", manifest),
-        ("--landfall-reader-role", reader_role_arn),
-        ("--landfall-claims-table", claims_table_arn),
-    ]
-    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+/// Landfall's own resources in the data account, of which every job is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Own {
+    /// The role that the job reads through.
+    pub reader_role_arn: String,
+    pub claims_table_arn: String,
+    /// The bucket of the manifests.
+    pub manifests_bucket: String,
+}
+
+impl Own {
+    /// The object key of a batch's manifest.
+    pub fn manifest_key(route: &str, batch_id: &str) -> String {
+        format!("manifests/{route}/{batch_id}.json")
+    }
+
+    /// Where the manifest of a batch is.
+    pub fn manifest_uri(&self, route: &str, batch_id: &str) -> String {
+        format!("s3://{}/{}", self.manifests_bucket, Self::manifest_key(route, batch_id))
+    }
+
+    /// What a job is told of a batch beside its route's arguments, the epoch apart.
+    pub fn arguments(&self, route: &str, batch_id: &str) -> [(String, String); 4] {
+        [
+            ("--landfall-batch-id", batch_id),
+            ("--landfall-manifest", &self.manifest_uri(route, batch_id)),
+            ("--landfall-reader-role", &self.reader_role_arn),
+            ("--landfall-claims-table", &self.claims_table_arn),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    }
 }

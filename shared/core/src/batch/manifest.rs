@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Batch, Member, arguments, own_arguments};
+use super::{Batch, Member, Own, arguments};
 use crate::arrivals::{EventTime, compare_sequencers};
 use crate::plan::RefusalReason;
 use crate::template::Template;
@@ -39,7 +39,7 @@ pub struct Manifest {
 
 /// An object in the form of Amazon Redshift's COPY manifest, with what pins it beside it.
 #[derive(Serialize)]
-pub(crate) struct Input<'a> {
+struct Input<'a> {
     url: String,
     mandatory: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -57,7 +57,7 @@ struct Meta {
 
 impl<'a> Input<'a> {
     /// `size` in bytes; `etag` without quotes.
-    pub fn new(
+    fn new(
         url: String,
         size: Option<u64>,
         version_id: Option<&'a str>,
@@ -102,17 +102,11 @@ impl Manifest {
         json
     }
 
-    /// What the runs of `batch` are given, with the manifest at `uri`.
+    /// What the runs of `batch` are given.
     ///
     /// # Errors
     /// An argument cannot be filled in.
-    pub fn prepared(
-        &self,
-        batch: &Batch,
-        uri: &str,
-        reader_role_arn: &str,
-        claims_table_arn: &str,
-    ) -> Result<Prepared, RefusalReason> {
+    pub fn prepared(&self, batch: &Batch, own: &Own) -> Result<Prepared, RefusalReason> {
         let templates = batch.start.arguments.iter().map(|(name, text)| {
             // It was a template when it was written.
             let template = Template::parse(text).map_err(|_| RefusalReason::UnknownValue {
@@ -131,11 +125,11 @@ impl Manifest {
             "event_time" => latest.map(|time| time.to_string()),
             known => batch.start.values.get(known).cloned(),
         })?;
-        arguments.extend(own_arguments(&batch.id, uri, reader_role_arn, claims_table_arn));
+        arguments.extend(own.arguments(&batch.route, &batch.id));
         Ok(Prepared {
             objects: self.objects(),
             bytes: self.bytes(),
-            manifest: uri.to_owned(),
+            manifest: own.manifest_uri(&batch.route, &batch.id),
             arguments,
         })
     }
@@ -152,7 +146,7 @@ fn newest(versions: Vec<Member>) -> Vec<Member> {
 }
 
 /// JSON in ASCII, so that no layer between here and the job can change a key's encoding.
-pub(crate) fn ascii_json(value: &impl Serialize) -> String {
+fn ascii_json(value: &impl Serialize) -> String {
     // Strings, numbers and structs of them always serialise.
     let json = serde_json::to_string(value).unwrap_or_default();
     if json.is_ascii() {

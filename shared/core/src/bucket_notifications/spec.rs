@@ -134,7 +134,11 @@ fn resolve(written: &Written, mut at: At<'_>) -> Option<Spec> {
     };
     let buckets = all.into_iter().filter(|bucket| is_meant(bucket)).map(|bucket| {
         let keys = routes.routes.iter().filter(|route| route.bucket == bucket);
-        let keys = keys.map(|route| (route.name.as_str(), &route.key));
+        // A marker closes a batch only if it is told of.
+        let keys = keys.flat_map(|route| {
+            let name = route.name.as_str();
+            [Some(&route.key), route.marker.as_ref()].into_iter().flatten().map(move |k| (name, k))
+        });
         (bucket.to_owned(), Filters::of(keys))
     });
     Some(Spec { buckets: buckets.collect(), destination: destination? })

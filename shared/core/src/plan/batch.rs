@@ -1,203 +1,175 @@
-//! One group of one route → its batches, and the arguments of their runs.
+//! One group of one route → what is asked of the ledger, and the arguments of the runs.
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::{JobRunRequest, Plan, Refusal, RefusalReason, Settings, value};
-use crate::arrivals::{Arrival, EventTime, compare_sequencers};
-use crate::batch::{Input, ascii_json, fill, hex};
-use crate::routes::{Route, Verdict};
+use super::{JobRunRequest, Plan, Refusal, RefusalReason, value};
+use crate::arrivals::Arrival;
+use crate::batch::{Manifest, Member, arguments};
+use crate::routes::{Route, Target, Verdict};
 
-/// The most bytes of `--landfall-inputs`. Linux admits 131,072 bytes for one argument of a process,
-/// its name and the final zero included, which is what a Python shell job becomes.
-const MAX_INPUTS_BYTES: usize = 120_000;
+/// An object of a group: its versions, each with all arrivals that speak of it.
+type Versions<'a> = BTreeMap<String, (&'a Arrival, Vec<usize>)>;
 
-/// Glue admits 260 KB of arguments to a run, names and values together.
-const MAX_ARGUMENTS_BYTES: usize = 260_000;
-
-/// The objects that a job is to read, in the form of Amazon Redshift's COPY manifest.
-#[derive(Serialize)]
-struct Inputs<'a> {
-    entries: &'a [Input<'a>],
+/// A group of a route, and what it is planned with.
+pub struct Group<'a> {
+    pub route: &'a Route,
+    pub target: &'a Target,
+    pub arrivals: &'a [Arrival],
 }
 
-/// An object of a group, with all arrivals that speak of it.
-struct Member<'a> {
-    /// The one that the job reads: the newest where that can be told.
-    arrival: &'a Arrival,
-    indices: Vec<usize>,
-}
+impl Group<'_> {
+    /// Adds its requests and refusals to `plan`. `markers` are arrivals of its marker.
+    pub fn requests(&self, members: &[usize], markers: &[usize], plan: &mut Plan) {
+        let Self { route, arrivals, .. } = *self;
+        let mut objects: Vec<Versions<'_>> = objects(arrivals, members);
+        let markers = objects_of(arrivals, markers);
+        let most = route.closing.max_objects.and_then(|most| usize::try_from(most).ok());
+        // A marker closes the group as it is; it goes with the last of it.
+        loop {
+            let rest = match most {
+                Some(most) if most < objects.len() => objects.split_off(most),
+                _ => Vec::new(),
+            };
+            let is_last = rest.is_empty();
+            let markers = if is_last { &markers } else { &Versions::new() };
+            match self.request(&objects, markers) {
+                Ok(request) => plan.requests.push(request),
+                Err(reason) => {
+                    let versions = objects.iter().flatten().chain(markers);
+                    plan.refusals.extend(versions.flat_map(|(_, (_, indices))| indices).map(
+                        |&arrival| Refusal {
+                            arrival,
+                            route: route.name.clone(),
+                            reason: reason.clone(),
+                        },
+                    ));
+                }
+            }
+            if is_last {
+                return;
+            }
+            objects = rest;
+        }
+    }
 
-/// Adds the requests and refusals of one group to `plan`.
-pub fn requests(
-    route: &Route,
-    arrivals: &[Arrival],
-    indices: &[usize],
-    settings: &Settings,
-    plan: &mut Plan,
-) {
-    let mut rest = members(arrivals, indices).into_iter().peekable();
-    let most = route.max_objects.unwrap_or(usize::MAX);
-    while rest.peek().is_some() {
-        let mut batch: Vec<Member<'_>> = Vec::new();
-        let mut inputs_bytes = r#"{"entries":[]}"#.len();
-        while let Some(member) = rest.next_if(|member| {
-            let bytes = ascii_json(&input(member.arrival)).len() + ",".len();
-            let fits = batch.is_empty()
-                || (batch.len() < most && inputs_bytes + bytes <= MAX_INPUTS_BYTES);
-            inputs_bytes += bytes;
-            fits
-        }) {
-            batch.push(member);
+    /// What `objects` and `markers` ask for.
+    fn request(
+        &self,
+        objects: &[Versions<'_>],
+        markers: &Versions<'_>,
+    ) -> Result<JobRunRequest, RefusalReason> {
+        let Self { route, target, .. } = *self;
+        let members_of = |versions: &Versions<'_>| -> Vec<Member> {
+            versions.values().map(|(arrival, _)| Member::from(*arrival)).collect()
+        };
+        let members: Vec<Member> = objects.iter().flat_map(members_of).collect();
+        let marker_members = members_of(markers);
+        // A group is never empty, and all of it matches.
+        let first = objects.iter().chain([markers]).find_map(|versions| versions.values().next());
+        let first = first.map(|(arrival, _)| *arrival);
+        let captures = match first.map(|arrival| route.judge(arrival)) {
+            Some(Verdict::Matches(captures) | Verdict::Marker(captures)) => captures,
+            _ => Vec::new(),
+        };
+        let group: BTreeMap<String, String> = route
+            .by
+            .iter()
+            .filter_map(|name| Some((name.clone(), value(&captures, name)?.to_owned())))
+            .collect();
+        let mut values = group.clone();
+        values.insert("bucket".to_owned(), route.bucket.clone());
+        if let (Some(1), Some(first)) = (route.closing.max_objects, first) {
+            values.insert("key".to_owned(), first.key.clone());
+            values.insert("object_uri".to_owned(), first.uri());
+            values.extend(captures.iter().map(|(name, value)| ((*name).into(), (*value).into())));
         }
-        match request(route, &batch, settings) {
-            Ok(request) => plan.requests.push(request),
-            Err(reason) => plan.refusals.extend(
-                batch.iter().flat_map(|member| &member.indices).map(|&arrival| Refusal {
-                    arrival,
-                    route: route.name.clone(),
-                    reason: reason.clone(),
-                }),
-            ),
-        }
+        let opens = members.first().or(marker_members.first());
+        let batch_id = opens
+            .map(|first| batch_id(&route.name, &route.bucket, &group, first))
+            .unwrap_or_default();
+        let manifest = Manifest::of(members.clone());
+        let latest =
+            objects.iter().flatten().filter_map(|(_, (arrival, _))| arrival.event_time).max();
+        let bytes = manifest.bytes();
+        let arguments = match members.is_empty() {
+            // What a marker says is known once the objects are.
+            true => BTreeMap::new(),
+            false => arguments(&route.arguments, |name| match name {
+                "batch_id" => Some(batch_id.clone()),
+                "count" => Some(manifest.objects().to_string()),
+                "bytes" => bytes.map(|bytes| bytes.to_string()),
+                "event_time" => latest.map(|time| time.to_string()),
+                known => values.get(known).cloned(),
+            })?,
+        };
+        let versions = objects.iter().chain([markers]).flatten();
+        let mut arrivals: Vec<usize> =
+            versions.flat_map(|(_, (_, indices))| indices.clone()).collect();
+        arrivals.sort_unstable();
+        Ok(JobRunRequest {
+            batch_id,
+            route: route.name.clone(),
+            target: route.target.clone(),
+            job: route.job.clone(),
+            group,
+            arguments,
+            objects: usize::try_from(manifest.objects()).unwrap_or(usize::MAX),
+            bytes,
+            arrivals,
+            members,
+            markers: marker_members,
+            bucket: route.bucket.clone(),
+            start: route.start(target, values),
+            closing: route.closing,
+        })
     }
 }
 
-/// The distinct objects, sorted by key. Of several versions of a key the newest by sequencer stands
-/// for all; where a sequencer is missing nothing tells which is newer, and each stands for itself.
-fn members<'a>(arrivals: &'a [Arrival], indices: &[usize]) -> Vec<Member<'a>> {
-    let mut by_key: BTreeMap<&str, Vec<Member<'a>>> = BTreeMap::new();
+/// The distinct objects, sorted by key.
+fn objects<'a>(arrivals: &'a [Arrival], indices: &[usize]) -> Vec<Versions<'a>> {
+    let mut by_key: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for &index in indices {
+        by_key.entry(&arrivals[index].key).or_default().push(index);
+    }
+    by_key.values().map(|indices| objects_of(arrivals, indices)).collect()
+}
+
+fn objects_of<'a>(arrivals: &'a [Arrival], indices: &[usize]) -> Versions<'a> {
+    let mut versions = Versions::new();
     for &index in indices {
         let arrival = &arrivals[index];
-        let versions = by_key.entry(&arrival.key).or_default();
-        match versions.iter_mut().find(|member| identity(member.arrival) == identity(arrival)) {
-            Some(member) => {
-                member.arrival = member.arrival.max(arrival);
-                member.indices.push(index);
-            }
-            None => versions.push(Member { arrival, indices: vec![index] }),
-        }
+        let identity = format!("{}\0{}", arrival.key, Member::from(arrival).identity());
+        let (known, indices) = versions.entry(identity).or_insert((arrival, Vec::new()));
+        // Of two that tell of the same version, the same one whatever their order.
+        *known = (*known).max(arrival);
+        indices.push(index);
     }
-    by_key.into_values().flat_map(newest).collect()
+    versions
 }
 
-fn newest(mut versions: Vec<Member<'_>>) -> Vec<Member<'_>> {
-    // By identity first, so that neither order nor choice depends on the order of arrival.
-    versions.sort_by_key(|member| identity(member.arrival));
-    let sequencer = |member: &Member<'_>| member.arrival.sequencer.clone();
-    let Some(sequencers) = versions.iter().map(sequencer).collect::<Option<Vec<_>>>() else {
-        return versions;
-    };
-    let by_sequencer =
-        |one: &usize, other: &usize| compare_sequencers(&sequencers[*one], &sequencers[*other]);
-    let Some(newest) = (0..versions.len()).max_by(by_sequencer) else {
-        return versions;
-    };
-    let mut indices: Vec<usize> = versions.iter().flat_map(|m| m.indices.iter().copied()).collect();
-    indices.sort_unstable();
-    vec![Member { arrival: versions[newest].arrival, indices }]
-}
-
-/// What makes two events of one key tell of the same object version.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-enum Identity<'a> {
-    Version(&'a str),
-    Sequencer(&'a str),
-    Look(Option<&'a str>, Option<u64>, Option<EventTime>),
-}
-
-fn identity(arrival: &Arrival) -> Identity<'_> {
-    match (&arrival.version_id, &arrival.sequencer) {
-        (Some(version), _) => Identity::Version(version),
-        (None, Some(sequencer)) => Identity::Sequencer(sequencer),
-        (None, None) => Identity::Look(arrival.etag.as_deref(), arrival.size, arrival.event_time),
-    }
-}
-
-fn request(
-    route: &Route,
-    batch: &[Member<'_>],
-    settings: &Settings,
-) -> Result<JobRunRequest, RefusalReason> {
-    // A batch is never empty, and all its members match.
-    let first = batch[0].arrival;
-    let captures = match route.judge(first) {
-        Verdict::Matches(captures) => captures,
-        _ => Vec::new(),
-    };
-    let group: BTreeMap<String, String> = route
-        .by
-        .iter()
-        .filter_map(|name| Some((name.clone(), value(&captures, name)?.to_owned())))
-        .collect();
-    let batch_id = batch_id(route, &group, batch);
-    let bytes = batch.iter().try_fold(0_u64, |sum, member| sum.checked_add(member.arrival.size?));
-    let latest = batch.iter().filter_map(|member| member.arrival.event_time).max();
-    let built_in = |name: &str| match name {
-        "bucket" => Some(route.bucket.clone()),
-        "key" => Some(first.key.clone()),
-        "object_uri" => Some(first.uri()),
-        "batch_id" => Some(batch_id.clone()),
-        "count" => Some(batch.len().to_string()),
-        "bytes" => bytes.map(|bytes| bytes.to_string()),
-        "event_time" => latest.map(|time| time.to_string()),
-        capture => value(&captures, capture).map(str::to_owned),
-    };
-    let mut arguments = fill(&route.arguments, built_in)?;
-    let entries: Vec<Input<'_>> = batch.iter().map(|member| input(member.arrival)).collect();
-    arguments.insert("--landfall-batch-id".to_owned(), batch_id.clone());
-    arguments.insert("--landfall-inputs".to_owned(), ascii_json(&Inputs { entries: &entries }));
-    if let Some(role) = &settings.reader_role_arn {
-        arguments.insert("--landfall-reader-role".to_owned(), role.clone());
-    }
-    let length = arguments.iter().map(|(name, value)| name.len() + value.len()).sum();
-    if length > MAX_ARGUMENTS_BYTES {
-        return Err(RefusalReason::ArgumentsTooLong { bytes: length, limit: MAX_ARGUMENTS_BYTES });
-    }
-    let mut arrivals: Vec<usize> =
-        batch.iter().flat_map(|member| member.indices.iter().copied()).collect();
-    arrivals.sort_unstable();
-    Ok(JobRunRequest {
-        batch_id,
-        route: route.name.clone(),
-        target: route.target.clone(),
-        job: route.job.clone(),
-        group,
-        arguments,
-        objects: batch.len(),
-        bytes,
-        arrivals,
-    })
-}
-
-fn input(arrival: &Arrival) -> Input<'_> {
-    let (version_id, etag) = (arrival.version_id.as_deref(), arrival.etag.as_deref());
-    Input::new(arrival.uri(), arrival.size, version_id, etag)
-}
-
-/// 32 hexadecimal digits that depend on the route, the group and the object versions in it.
-fn batch_id(route: &Route, group: &BTreeMap<String, String>, batch: &[Member<'_>]) -> String {
+/// 32 hexadecimal digits that depend on the route, the group, and the object version that opens the
+/// batch, which is in no other batch of the route.
+pub fn batch_id(
+    route: &str,
+    bucket: &str,
+    group: &BTreeMap<String, String>,
+    first: &Member,
+) -> String {
     let mut hash = Sha256::new();
     let mut add = |text: &str| {
         // With its length before it, no text can pass for two others.
         hash.update((text.len() as u64).to_be_bytes());
         hash.update(text.as_bytes());
     };
-    add(&route.name);
-    add(&route.bucket);
+    add(route);
+    add(bucket);
     for (name, value) in group {
         add(name);
         add(value);
     }
-    for member in batch {
-        add(&member.arrival.key);
-        match identity(member.arrival) {
-            Identity::Version(version) => add(&format!("version {version}")),
-            Identity::Sequencer(sequencer) => add(&format!("sequencer {sequencer}")),
-            Identity::Look(etag, size, time) => add(&format!("look {etag:?} {size:?} {time:?}")),
-        }
-    }
-    hex(&hash.finalize()[..16])
+    add(&first.key);
+    add(&first.identity());
+    crate::batch::hex(&hash.finalize()[..16])
 }

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::arrivals::EventTime;
 use crate::arrivals::tests::arrival;
+use crate::batch::Manifest;
 
 const ROUTES: &str = r#"version: 1
 targets:
@@ -27,6 +28,11 @@ routes:
     key: "pairs/**"
     batch: { max_objects: 2 }
     start: { target: analytics, job: pairs }
+  - name: days
+    bucket: landing
+    key: "days/d={d}/{f}"
+    batch: { by: [d], marker: _SUCCESS, window: 1h, max_objects: 2 }
+    start: { target: analytics, job: days, arguments: { "--count": "{count}" } }
   - name: timed
     bucket: timed
     key: "**"
@@ -47,8 +53,7 @@ fn routes() -> Routes {
 }
 
 fn plan_of(arrivals: &[Arrival]) -> Plan {
-    let role = "arn:aws:iam::111111111111:role/landfall-reader".to_owned();
-    plan(&routes(), arrivals, &Settings { reader_role_arn: Some(role) })
+    plan(&routes(), arrivals)
 }
 
 fn versioned(key: &str, sequencer: &str) -> Arrival {
@@ -67,18 +72,13 @@ fn a_plan_reads_like_what_will_happen() {
         start job `orders` in `analytics` by route `orders`: 1 object, 42 bytes
           group dt = 2026-01-31
           --dt 2026-01-31
-          --landfall-batch-id 1e17a595466bba23a61bc4eaa9448ddf
-          --landfall-inputs {"entries":[{"url":"s3://landing/orders/dt=2026-01-31/\u00fc.csv","mandatory":true,"meta":{"content_length":42},"version_id":"v","etag":"e"}]}
-          --landfall-reader-role arn:aws:iam::111111111111:role/landfall-reader
           --n 1 of 42 bytes
         start job `each` in `analytics` by route `each`: 1 object, 42 bytes
-          --landfall-batch-id c71da216d8a57939fda7168af36f1ba0
-          --landfall-inputs {"entries":[{"url":"s3://landing/orders/dt=2026-01-31/\u00fc.csv","mandatory":true,"meta":{"content_length":42},"version_id":"v","etag":"e"}]}
-          --landfall-reader-role arn:aws:iam::111111111111:role/landfall-reader
           --name ü
           --uri s3://landing/orders/dt=2026-01-31/ü.csv
         1 arrival matches no route
-    "#]].assert_eq(&plan_of(&[full, arrival("landing", "notes.txt")]).to_string());
+    "#]]
+    .assert_eq(&plan_of(&[full, arrival("landing", "notes.txt")]).to_string());
 }
 
 #[test]
@@ -106,14 +106,9 @@ fn an_overwritten_object_is_read_once_in_its_newest_version() {
     let newer = Arrival { etag: Some("new".to_owned()), ..versioned("pairs/a", "02") };
     let plan = plan_of(&[newer, versioned("pairs/a", "0100")]);
     assert_eq!((plan.requests[0].objects, &plan.requests[0].arrivals), (1, &vec![0, 1]));
-    assert!(plan.requests[0].arguments["--landfall-inputs"].contains("\"etag\":\"new\""));
-}
-
-#[test]
-fn what_cannot_be_told_apart_by_time_is_all_read() {
-    let other = Arrival { etag: Some("other".to_owned()), ..arrival("landing", "pairs/a") };
-    let plan = plan_of(&[arrival("landing", "pairs/a"), other]);
-    assert_eq!(plan.requests[0].objects, 2);
+    assert_eq!(plan.requests[0].members.len(), 2, "both versions are served");
+    let manifest = Manifest::of(plan.requests[0].members.clone()).json("landing");
+    assert!(manifest.contains("\"etag\":\"new\""), "{manifest}");
 }
 
 #[test]
@@ -126,27 +121,47 @@ fn a_batch_has_at_most_max_objects() {
 }
 
 #[test]
-fn a_group_too_long_for_the_arguments_of_a_run_is_split() {
+fn a_group_of_any_size_is_one_request() {
     let arrivals: Vec<Arrival> =
         (0..500).map(|n| arrival("landing", &format!("orders/dt=1/{n:0>1000}.csv"))).collect();
     let plan = plan_of(&arrivals);
-    let orders: Vec<_> = plan.requests.iter().filter(|r| r.route == "orders").collect();
-    assert!(orders.len() > 1);
-    assert_eq!(orders.iter().map(|r| r.objects).sum::<usize>(), 500);
-    for request in orders {
-        assert!(request.arguments["--landfall-inputs"].len() <= 120_000);
-    }
+    let sizes = plan.requests.iter().filter(|r| r.route == "orders").map(|r| r.objects);
+    assert_eq!(sizes.collect::<Vec<_>>(), [500]);
 }
 
 #[test]
-fn inputs_are_ascii_and_give_the_key_back() {
-    let key = "pairs/ü 𝄞 \"q\" \\ % + = \n.csv";
-    let plan = plan_of(&[arrival("landing", key)]);
-    let request = plan.requests.iter().find(|request| request.route == "pairs").unwrap();
-    let inputs = &request.arguments["--landfall-inputs"];
-    assert!(inputs.is_ascii());
-    let inputs: serde_json::Value = serde_json::from_str(inputs).unwrap();
-    assert_eq!(inputs["entries"][0]["url"], format!("s3://landing/{key}"));
+fn a_marker_is_no_member_and_goes_with_the_group_of_its_folder() {
+    let marker = Arrival { size: Some(0), ..arrival("landing", "days/d=1/_SUCCESS") };
+    let plan = plan_of(&[
+        arrival("landing", "days/d=1/a"),
+        marker.clone(),
+        arrival("landing", "days/d=2/a"),
+        marker,
+    ]);
+    let days: Vec<_> = plan
+        .requests
+        .iter()
+        .map(|r| (r.group["d"].as_str(), r.objects, r.markers.len(), r.arrivals.clone()))
+        .collect();
+    assert_eq!(days, [("1", 1, 1, vec![0, 1, 3]), ("2", 1, 0, vec![2])]);
+}
+
+#[test]
+fn a_marker_alone_is_asked_for_too() {
+    let plan = plan_of(&[arrival("landing", "days/d=1/_SUCCESS")]);
+    let request = &plan.requests[0];
+    assert_eq!((request.objects, request.markers.len(), &request.arrivals), (0, 1, &vec![0]));
+    assert!(!request.arguments.contains_key("--count"), "nothing is known of its objects yet");
+}
+
+#[test]
+fn a_marker_goes_with_the_last_of_a_group_that_is_split() {
+    let mut arrivals: Vec<Arrival> =
+        (0..3).map(|n| arrival("landing", &format!("days/d=1/{n}"))).collect();
+    arrivals.push(arrival("landing", "days/d=1/_SUCCESS"));
+    let plan = plan_of(&arrivals);
+    let shape: Vec<_> = plan.requests.iter().map(|r| (r.objects, r.markers.len())).collect();
+    assert_eq!(shape, [(2, 0), (1, 1)]);
 }
 
 #[test]
@@ -161,7 +176,7 @@ fn a_value_that_would_begin_with_a_dash_is_refused_and_its_siblings_go_on() {
 fn a_message_of_which_anything_is_refused_starts_nothing_and_other_messages_do() {
     let arrivals =
         ["orders/dt=1/a.csv", "x/-rf.csv", "orders/dt=1/b.csv"].map(|key| arrival("landing", key));
-    let plan = plan_messages(&routes(), &arrivals, &[0, 0, 1], &Settings::default());
+    let plan = plan_messages(&routes(), &arrivals, &[0, 0, 1]);
     let refused: Vec<usize> = plan.refusals.iter().map(|refusal| refusal.arrival).collect();
     assert_eq!(refused, [1]);
     assert!(plan.requests.iter().all(|request| request.arrivals == [2]));
@@ -207,8 +222,13 @@ fn directory_markers_and_empty_objects_are_left_out() {
 }
 
 fn any_arrivals() -> impl Strategy<Value = Vec<Arrival>> {
-    let key =
-        prop_oneof!["orders/dt=[12]/[abc]\\.csv", "pairs/[abcd]", "x/-?[ab]\\.csv", "[a-c/]{1,6}",];
+    let key = prop_oneof![
+        "orders/dt=[12]/[abc]\\.csv",
+        "pairs/[abcd]",
+        "days/d=[12]/([ab]|_SUCCESS)",
+        "x/-?[ab]\\.csv",
+        "[a-c/]{1,6}",
+    ];
     let any = (
         key,
         0..3u64,
@@ -228,11 +248,9 @@ fn any_arrivals() -> impl Strategy<Value = Vec<Arrival>> {
 }
 
 /// The plan without what depends on positions.
-fn essence(plan: &Plan) -> Vec<(String, BTreeMap<String, String>)> {
-    let mut essence: Vec<_> =
-        plan.requests.iter().map(|r| (r.batch_id.clone(), r.arguments.clone())).collect();
-    essence.sort();
-    essence
+fn essence(plan: &Plan) -> BTreeMap<String, (BTreeMap<String, String>, Vec<Member>)> {
+    let requests = plan.requests.iter();
+    requests.map(|r| (r.batch_id.clone(), (r.arguments.clone(), r.members.clone()))).collect()
 }
 
 proptest! {
@@ -269,7 +287,10 @@ proptest! {
         let plan = plan_of(&arrivals);
         for route in &routes.routes {
             let mut expected: Vec<usize> = (0..arrivals.len())
-                .filter(|index| matches!(route.judge(&arrivals[*index]), Verdict::Matches(_)))
+                .filter(|index| matches!(
+                    route.judge(&arrivals[*index]),
+                    Verdict::Matches(_) | Verdict::Marker(_)
+                ))
                 .collect();
             let started = plan.requests.iter().filter(|r| r.route == route.name).flat_map(|r| r.arrivals.clone());
             let refused = plan.refusals.iter().filter(|r| r.route == route.name).map(|r| r.arrival);

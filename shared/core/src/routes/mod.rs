@@ -15,6 +15,7 @@ pub use written::json_schema;
 
 use crate::arrivals::Arrival;
 use crate::at::At;
+use crate::batch::{Closing, RunState, Start};
 use crate::pattern::Pattern;
 use crate::problem::Problem;
 use crate::router::Router;
@@ -37,6 +38,9 @@ pub struct Routes {
     /// In the order of the file.
     pub routes: Vec<Route>,
     router: Router,
+    markers: Router,
+    /// For each pattern in `markers` its route.
+    with_marker: Vec<usize>,
 }
 
 /// An analytics account and the way into it.
@@ -68,13 +72,33 @@ pub struct Route {
     pub condition: Condition,
     /// Captures whose values make up the group key.
     pub by: Vec<String>,
-    /// The most objects of one batch.
-    pub max_objects: Option<usize>,
+    /// When its batches close.
+    pub closing: Closing,
+    /// Where a group's marker is: its keys are no members.
+    pub marker: Option<Pattern>,
     /// A key of [`Routes::targets`].
     pub target: String,
     pub job: String,
     /// By name, which begins with `--`.
     pub arguments: BTreeMap<String, Template>,
+    pub limits: Limits,
+    pub retry: Retry,
+}
+
+/// How many runs of a job there may be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Limits {
+    pub max_concurrent_runs: Option<u32>,
+    pub max_runs_per_hour: Option<u32>,
+}
+
+/// What happens when a run does not succeed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retry {
+    /// The most runs, the first included.
+    pub attempts: u32,
+    /// After which another is started.
+    pub states: Vec<RunState>,
 }
 
 /// What an object must be like beside its key.
@@ -90,6 +114,8 @@ pub struct Condition {
 pub enum Verdict<'a> {
     /// Yes; the captures in the order of the pattern.
     Matches(Vec<(&'a str, &'a str)>),
+    /// It is the marker of a group; the captures of its folder.
+    Marker(Vec<(&'a str, &'a str)>),
     OtherBucket,
     OtherKey,
     DirectoryMarker,
@@ -139,20 +165,57 @@ impl Routes {
 
     fn new(targets: BTreeMap<String, Target>, routes: Vec<Route>) -> Self {
         let router = Router::new(routes.iter().map(|route| (route.bucket.as_str(), &route.key)));
-        Self { targets, routes, router }
+        let with_marker: Vec<usize> =
+            (0..routes.len()).filter(|index| routes[*index].marker.is_some()).collect();
+        let patterns = with_marker.iter().filter_map(|index| {
+            let route = &routes[*index];
+            Some((route.bucket.as_str(), route.marker.as_ref()?))
+        });
+        let markers = Router::new(patterns);
+        Self { targets, routes, router, markers, with_marker }
     }
 
-    /// The indices of the routes whose bucket and key match; their conditions are not looked at.
+    /// The indices of the routes that take this key or have it for a marker, ascending; their
+    /// conditions are not looked at.
     pub fn find(&self, bucket: &str, key: &str) -> Vec<usize> {
-        self.router.find(bucket, key)
+        let mut found = self.router.find(bucket, key);
+        let markers = self.markers.find(bucket, key);
+        if !markers.is_empty() {
+            found.extend(markers.into_iter().map(|index| self.with_marker[index]));
+            found.sort_unstable();
+            found.dedup();
+        }
+        found
     }
 }
 
 impl Route {
+    /// What a batch of this route starts; `values` are what its arguments are filled with.
+    pub fn start(&self, target: &Target, values: BTreeMap<String, String>) -> Start {
+        let arguments = self.arguments.iter();
+        Start {
+            target: target.name.clone(),
+            account: target.account.clone(),
+            region: target.region.clone(),
+            starter_role_arn: target.starter_role_arn.clone(),
+            job: self.job.clone(),
+            arguments: arguments.map(|(name, text)| (name.clone(), text.to_string())).collect(),
+            values,
+            max_concurrent_runs: self.limits.max_concurrent_runs,
+            max_runs_per_hour: self.limits.max_runs_per_hour,
+            attempts: self.retry.attempts,
+            retry_states: self.retry.states.clone(),
+        }
+    }
+
     /// Whether this route takes `arrival`.
     pub fn judge<'a>(&'a self, arrival: &'a Arrival) -> Verdict<'a> {
         if self.bucket != arrival.bucket {
             return Verdict::OtherBucket;
+        }
+        if let Some(folder) = self.marker.as_ref().and_then(|marker| marker.captures(&arrival.key))
+        {
+            return Verdict::Marker(folder);
         }
         let Some(captures) = self.key.captures(&arrival.key) else {
             return Verdict::OtherKey;

@@ -25,16 +25,6 @@ pub fn resolve(written: &written::RoutesFile, mut at: At<'_>) -> Routes {
     Routes::new(targets, routes)
 }
 
-/// Says of settings that are read and checked, and have no effect yet, that this is so.
-fn not_applied_yet(section: &str, settings: &[(&str, bool)], at: &mut At<'_>) {
-    for (field, _) in settings.iter().filter(|(_, is_set)| *is_set) {
-        at.key(field).warning(
-            format!("`{section}.{field}` has no effect in this version"),
-            "what one invocation brings is started at once; Glue's own limits hold",
-        );
-    }
-}
-
 const ROUTE_NAME: &str = "a name has 1 to 64 lower-case letters, digits and `-`";
 
 fn is_route_name(text: &str) -> bool {

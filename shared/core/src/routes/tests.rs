@@ -1,3 +1,5 @@
+mod batch;
+
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
 
@@ -85,7 +87,7 @@ routes:
             17:25: error: `min_bytes` is not a whole number, 0 or more (write digits only: 1000)
             18:19: error: the key has no capture `day` (`by` names captures of the key: {name})
             18:33: error: `5 minutes` is not a length of time (a number and s, m, h or d: 90s, 5m, 1h, 1d)
-            19:63: error: `{object_uri}` differs between the objects of a batch (set `batch.max_objects: 1`; the job gets all objects in `--landfall-inputs`)
+            19:63: error: `{object_uri}` differs between the objects of a batch (set `batch.max_objects: 1`; the job gets all objects in its manifest)
             19:86: error: `{fiel}` is not known here (did you mean `file`?)
         "#]],
     );
@@ -246,60 +248,6 @@ fn arguments_that_glue_interprets_are_guarded() {
             17:188: error: `--landfall`: arguments that begin with `--landfall` are Landfall's own (choose another name)
             17:244: error: `--python-modules-installer-option` may not be set from the object's key or size (Glue acts on it, so who uploads could choose what runs: give it a fixed value)
         "#]],
-    );
-}
-
-#[test]
-fn values_that_differ_in_a_batch_need_batches_of_one() {
-    check_with(
-        r#""--dt": "{dt}""#,
-        r#""--uri": "{object_uri}", "--file": "{file}""#,
-        expect![[r#"
-            17:29: error: `{object_uri}` differs between the objects of a batch (set `batch.max_objects: 1`; the job gets all objects in `--landfall-inputs`)
-            17:55: error: `{file}` differs between the objects of a batch (add `file` to `batch.by`, or set `batch.max_objects: 1`)
-        "#]],
-    );
-    check_with(
-        "batch: { by: [dt] }\n    start:\n      target: analytics\n      job: orders-to-parquet\n      arguments: { \"--dt\": \"{dt}\" }",
-        "batch: { max_objects: 1 }\n    start:\n      target: analytics\n      job: orders-to-parquet\n      arguments: { \"--f\": \"{file}{key}\" }",
-        expect![[""]],
-    );
-}
-
-#[test]
-fn batch_settings_are_checked_and_what_has_no_effect_yet_is_said() {
-    check_with(
-        "batch: { by: [dt] }",
-        "batch: { by: [dt, file], window: 8d, marker: a/b, settle: 5, max_objects: 0 }",
-        expect![[r#"
-            13:23: error: with a marker, `by` cannot use `file` (a marker speaks for a folder: use captures before the last `/` only)
-            13:30: warning: `batch.window` has no effect in this version (what one invocation brings is started at once; Glue's own limits hold)
-            13:38: error: `window` is longer than 7 days (at most 7d)
-            13:42: warning: `batch.marker` has no effect in this version (what one invocation brings is started at once; Glue's own limits hold)
-            13:50: error: `a/b` is not a marker's name (the name alone: _SUCCESS)
-            13:63: error: `settle` is not a length of time such as `5m`
-            13:79: error: `max_objects` is out of range (from 1 to 100,000)
-        "#]],
-    );
-    check_with(
-        "batch: { by: [dt] }",
-        "batch: { by: [dt], marker: _SUCCESS }",
-        expect![[r#"
-        13:24: warning: `batch.marker` has no effect in this version (what one invocation brings is started at once; Glue's own limits hold)
-        13:32: error: a marker needs `window` or `quiet` (otherwise a batch whose marker never comes would wait for ever)
-    "#]],
-    );
-}
-
-#[test]
-fn limits_of_one_job_must_agree() {
-    let second = "  - { name: more, bucket: acme-landing, key: \"more/*\", start: { target: analytics, job: orders-to-parquet, max_concurrent_runs: 2 } }\n";
-    check(
-        &format!("{VALID}{second}"),
-        expect![[r#"
-        18:89: error: routes `orders` and `more` set different limits for job `orders-to-parquet` (the limits are the job's: give both routes the same)
-        18:108: warning: `start.max_concurrent_runs` has no effect in this version (what one invocation brings is started at once; Glue's own limits hold)
-    "#]],
     );
 }
 

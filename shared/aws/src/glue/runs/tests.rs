@@ -202,5 +202,5 @@ async fn retries_of_glues_own_are_seen() {
     let aws = Aws::start().await;
     let job = json!({ "Job": { "Name": "orders", "MaxRetries": 2 } });
     aws.answers("GetJob", json!({ "JobName": "orders" }), 200, &job).await;
-    assert_eq!(aws.glue.max_retries("orders").await.expect("seen"), 2);
+    assert_eq!(aws.glue.max_retries("orders").await.expect("seen"), Some(2));
 }

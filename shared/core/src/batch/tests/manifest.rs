@@ -56,6 +56,14 @@ fn what_cannot_be_told_apart_by_time_is_all_read() {
     assert_eq!(Manifest::of(members).members_of("a"), ["one", "other"]);
 }
 
+fn own() -> Own {
+    Own {
+        reader_role_arn: "arn:reader".to_owned(),
+        claims_table_arn: "arn:claims".to_owned(),
+        manifests_bucket: "manifests".to_owned(),
+    }
+}
+
 impl Manifest {
     /// The ETags of a key's versions.
     fn members_of(&self, key: &str) -> Vec<String> {
@@ -77,17 +85,17 @@ fn what_the_runs_are_given_is_filled_in_from_batch_and_members() {
     let late =
         Member { event_time: Some("2026-01-31T00:00:01Z".to_owned()), ..member("b", None, "e") };
     let manifest = Manifest::of(vec![late, early]);
-    let prepared = manifest.prepared(&batch, "s3://m/k", "arn:reader", "arn:claims");
+    let prepared = manifest.prepared(&batch, &own());
     expect![[r#"
         {
           "objects": 2,
           "bytes": 2,
-          "manifest": "s3://m/k",
+          "manifest": "s3://manifests/manifests/orders/0123456789abcdef0123456789abcdef.json",
           "arguments": {
             "--all": "2026-01-31 landing 0123456789abcdef0123456789abcdef 2 2 2026-01-31T00:00:01Z",
             "--landfall-batch-id": "0123456789abcdef0123456789abcdef",
             "--landfall-claims-table": "arn:claims",
-            "--landfall-manifest": "s3://m/k",
+            "--landfall-manifest": "s3://manifests/manifests/orders/0123456789abcdef0123456789abcdef.json",
             "--landfall-reader-role": "arn:reader"
           }
         }"#]]
@@ -99,7 +107,7 @@ fn what_a_member_does_not_tell_is_refused_and_not_taken_for_zero() {
     let mut batch = sealed();
     batch.start.arguments = BTreeMap::from([("--n".to_owned(), "{bytes}".to_owned())]);
     let unknown = Member { size: None, ..member("a", None, "e") };
-    let refused = Manifest::of(vec![unknown]).prepared(&batch, "", "", "");
+    let refused = Manifest::of(vec![unknown]).prepared(&batch, &own());
     let (argument, value) = ("--n".to_owned(), "bytes".to_owned());
     let reason = crate::plan::RefusalReason::UnknownValue { argument, value };
     assert_eq!(refused, Err(reason));

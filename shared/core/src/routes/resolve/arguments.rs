@@ -13,11 +13,10 @@ use crate::template::{BUILT_INS, Template, TemplateError};
 const INTERNAL: [&str; 5] = ["--conf", "--debug", "--mode", "--JOB_NAME", "--JOB_RUN_ID"];
 
 /// What Landfall tells a job.
-const OWN: [&str; 6] = [
+const OWN: [&str; 5] = [
     "--landfall-batch-id",
     "--landfall-claims-table",
     "--landfall-epoch",
-    "--landfall-inputs",
     "--landfall-manifest",
     "--landfall-reader-role",
 ];
@@ -70,7 +69,7 @@ pub fn resolve(
     start: &written::Start,
     key: Option<&Pattern>,
     by: &[String],
-    max_objects: Option<usize>,
+    max_objects: Option<u64>,
     at: &mut At<'_>,
 ) -> BTreeMap<String, Template> {
     let mut resolved = BTreeMap::new();
@@ -142,7 +141,7 @@ fn check_names(
     template: &Template,
     pattern: &Pattern,
     by: &[String],
-    max_objects: Option<usize>,
+    max_objects: Option<u64>,
     at: &mut At<'_>,
 ) {
     let captures: Vec<&str> = pattern.capture_names().collect();
@@ -164,8 +163,7 @@ fn check_names(
             let hint = if is_capture {
                 format!("add `{name}` to `batch.by`, or set `batch.max_objects: 1`")
             } else {
-                "set `batch.max_objects: 1`; the job gets all objects in `--landfall-inputs`"
-                    .to_owned()
+                "set `batch.max_objects: 1`; the job gets all objects in its manifest".to_owned()
             };
             at.error(format!("`{{{name}}}` differs between the objects of a batch"), hint);
         }

@@ -1,17 +1,21 @@
 //! When a batch closes and what happens to its runs.
 
-use super::not_applied_yet;
 use crate::at::At;
+use crate::batch::{Closing, RunState};
 use crate::pattern::Pattern;
 use crate::problem::did_you_mean;
-use crate::routes::written;
+use crate::routes::{Limits, Retry, written};
 
-/// The group key and the most objects of a batch.
-pub fn resolve(
-    written: &written::Batch,
-    key: Option<&Pattern>,
-    at: &mut At<'_>,
-) -> (Vec<String>, Option<usize>) {
+/// What makes a batch.
+#[derive(Default)]
+pub struct Resolved {
+    pub by: Vec<String>,
+    pub closing: Closing,
+    pub marker: Option<Pattern>,
+}
+
+/// The group key, and when a batch closes.
+pub fn resolve(written: &written::Batch, key: Option<&Pattern>, at: &mut At<'_>) -> Resolved {
     let by = written.by.clone().unwrap_or_default();
     if let Some(pattern) = key {
         let captures: Vec<&str> = pattern.capture_names().collect();
@@ -58,17 +62,24 @@ pub fn resolve(
     if written.settle.is_some() && written.marker.is_none() {
         at.key("settle").error("`settle` without `marker`", "it is the wait after the marker");
     }
-    not_applied_yet(
-        "batch",
-        &[
-            ("window", lasts(&written.window)),
-            ("quiet", written.quiet.is_some()),
-            ("marker", written.marker.is_some()),
-        ],
-        at,
-    );
-    let max_objects = written.max_objects.and_then(|most| usize::try_from(most).ok());
-    (by, max_objects)
+    let seconds = |period: &Option<written::Period>| {
+        period.as_ref().and_then(written::Period::seconds).filter(|seconds| *seconds > 0)
+    };
+    let closing = Closing {
+        window_secs: seconds(&written.window),
+        quiet_secs: seconds(&written.quiet),
+        settle_secs: seconds(&written.settle).unwrap_or(0),
+        max_objects: written.max_objects,
+    };
+    Resolved { by, closing, marker: marker(written, key) }
+}
+
+/// The marker's name in the folder of the keys.
+fn marker(written: &written::Batch, key: Option<&Pattern>) -> Option<Pattern> {
+    let (name, key) = (written.marker.as_ref()?, key?.to_string());
+    let folder = key.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
+    // A name that is not one has been reported.
+    Pattern::parse(&format!("{folder}{name}")).ok()
 }
 
 fn check_period(field: &str, period: Option<&written::Period>, at: &mut At<'_>) {
@@ -86,8 +97,25 @@ fn check_period(field: &str, period: Option<&written::Period>, at: &mut At<'_>) 
     }
 }
 
-/// The limits and the retries of a job.
-pub fn check_start(start: &written::Start, at: &mut At<'_>) {
+/// The limits and the retries of a job. Without `retry` a run is not repeated.
+pub fn start(start: &written::Start, at: &mut At<'_>) -> (Limits, Retry) {
+    check_start(start, at);
+    let limits = Limits {
+        max_concurrent_runs: start.max_concurrent_runs,
+        max_runs_per_hour: start.max_runs_per_hour,
+    };
+    let states = start.retry.as_ref().and_then(|retry| retry.states.as_ref());
+    let retry = Retry {
+        attempts: start.retry.as_ref().and_then(|retry| retry.attempts).unwrap_or(1),
+        states: match states {
+            Some(states) => states.iter().map(|state| RunState::parse(state)).collect(),
+            None => vec![RunState::Failed, RunState::Timeout, RunState::Error],
+        },
+    };
+    (limits, retry)
+}
+
+fn check_start(start: &written::Start, at: &mut At<'_>) {
     const STATES: [&str; 5] = ["FAILED", "TIMEOUT", "ERROR", "STOPPED", "EXPIRED"];
     for (field, limit) in [
         ("max_concurrent_runs", start.max_concurrent_runs),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{ROUTE_NAME, arguments, batch, is_route_name, not_applied_yet};
+use super::{ROUTE_NAME, arguments, batch, is_route_name};
 use crate::at::At;
 use crate::pattern::Pattern;
 use crate::problem::did_you_mean;
@@ -113,9 +113,9 @@ fn route(written: &written::Route, targets: &[&str], at: &mut At<'_>) -> Option<
     });
     let key = key(written, at);
     let condition = condition(written.condition.as_ref(), &mut at.key("where"));
-    let (by, max_objects) = match &written.batch {
+    let batch = match &written.batch {
         Some(batch) => batch::resolve(batch, key.as_ref(), &mut at.key("batch")),
-        None => (Vec::new(), None),
+        None => batch::Resolved::default(),
     };
     let Some(start) = &written.start else {
         at.missing("start");
@@ -140,28 +140,23 @@ fn route(written: &written::Route, targets: &[&str], at: &mut At<'_>) -> Option<
             )
         })
     });
+    let max_objects = batch.closing.max_objects;
     let arguments =
-        arguments::resolve(start, key.as_ref(), &by, max_objects, &mut at.key("arguments"));
-    not_applied_yet(
-        "start",
-        &[
-            ("max_concurrent_runs", start.max_concurrent_runs.is_some()),
-            ("max_runs_per_hour", start.max_runs_per_hour.is_some()),
-            ("retry", start.retry.is_some()),
-        ],
-        &mut at,
-    );
-    batch::check_start(start, &mut at);
+        arguments::resolve(start, key.as_ref(), &batch.by, max_objects, &mut at.key("arguments"));
+    let (limits, retry) = batch::start(start, &mut at);
     Some(Route {
         name: name?.to_owned(),
         bucket: bucket?.to_owned(),
         key: key?,
         condition,
-        by,
-        max_objects,
+        by: batch.by,
+        closing: batch.closing,
+        marker: batch.marker,
         target: target?.to_owned(),
         job: job?.to_owned(),
         arguments,
+        limits,
+        retry,
     })
 }
 

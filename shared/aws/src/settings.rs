@@ -1,22 +1,36 @@
-//! What the function is told by its environment, and the routes beside its binary.
+//! What trigger and monitor are told by their environment, and the routes beside their binaries.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use landfall_aws::assumed_role::session_name;
 use landfall_core::arn::RoleArn;
+use landfall_core::batch::Own;
 use landfall_core::problem::Problem;
 use landfall_core::routes::{ExternalId, Routes, is_external_id};
 use landfall_core::secret::Secret;
 
-/// The settings of the trigger.
+use crate::assumed_role::session_name;
+
+/// How long the ledger keeps a batch that is done, and how long Glue may hide a run.
+const RETENTION_DAYS: u64 = 30;
+const RECONCILIATION_SECONDS: u64 = 900;
+
+/// The settings of both functions: what one can do to a batch, the other can.
 #[derive(Debug)]
 pub struct Settings {
     pub routes: Routes,
     /// By target.
     pub external_ids: BTreeMap<String, Secret>,
-    /// Passed to the jobs.
-    pub reader_role_arn: String,
+    /// Told to the jobs.
+    pub own: Own,
+    /// The account of these.
+    pub account: String,
+    pub ledger_table: String,
+    /// How long the ledger keeps a batch that is done.
+    pub retention: Duration,
+    /// How long Glue may hide a run that was started.
+    pub reconciliation: Duration,
     pub source_identity: Option<String>,
     pub session_name: String,
 }
@@ -45,6 +59,10 @@ pub enum SettingsError {
          and `_+=,.@-`"
     )]
     BadSourceIdentity,
+    #[error("failed to learn {what}: environment variable `{variable}` is not set")]
+    Missing { variable: &'static str, what: &'static str },
+    #[error("failed to use environment variable `{variable}`: it is not {expected}")]
+    Malformed { variable: &'static str, expected: &'static str },
 }
 
 impl SettingsError {
@@ -57,6 +75,8 @@ impl SettingsError {
             Self::BadExternalId { .. } => "external_id_malformed",
             Self::BadReaderRole => "reader_role_malformed",
             Self::BadSourceIdentity => "source_identity_malformed",
+            Self::Missing { .. } => "setting_missing",
+            Self::Malformed { .. } => "setting_malformed",
         }
     }
 
@@ -77,8 +97,10 @@ impl SettingsError {
 
 impl Settings {
     /// Reads `LANDFALL_ROUTES`, a path (default: `routes.yaml` beside the binary, which is
-    /// `LAMBDA_TASK_ROOT`), `LANDFALL_READER_ROLE_ARN`, `LANDFALL_SOURCE_IDENTITY`, the variables
-    /// that the routes name, and Lambda's own. An empty variable counts as one that is not set.
+    /// `LAMBDA_TASK_ROOT`), `LANDFALL_READER_ROLE_ARN`, `LANDFALL_LEDGER_TABLE`,
+    /// `LANDFALL_CLAIMS_TABLE_ARN`, `LANDFALL_MANIFESTS_BUCKET`, `LANDFALL_RETENTION_DAYS`,
+    /// `LANDFALL_RECONCILIATION_SECONDS`, `LANDFALL_SOURCE_IDENTITY`, the variables that the routes
+    /// name, and Lambda's own. An empty variable counts as one that is not set.
     ///
     /// # Errors
     /// All that is wrong, together.
@@ -95,14 +117,41 @@ impl Settings {
             Some(routes) => external_ids(routes, variable, &mut errors),
             None => BTreeMap::new(),
         };
+        let mut required = |name: &'static str, what: &'static str| {
+            let value = variable(name);
+            if value.is_none() {
+                errors.push(SettingsError::Missing { variable: name, what });
+            }
+            value.unwrap_or_default()
+        };
+        let ledger_table = required("LANDFALL_LEDGER_TABLE", "the table of the ledger");
+        let claims_table_arn = required("LANDFALL_CLAIMS_TABLE_ARN", "the table of the claims");
+        let manifests_bucket = required("LANDFALL_MANIFESTS_BUCKET", "the bucket of the manifests");
+        let is_table = |arn: &str| arn.starts_with("arn:") && arn.contains(":table/");
+        if !claims_table_arn.is_empty() && !is_table(&claims_table_arn) {
+            let variable = "LANDFALL_CLAIMS_TABLE_ARN";
+            errors.push(SettingsError::Malformed { variable, expected: "the ARN of a table" });
+        }
+        let mut number = |name: &'static str, default: u64, most: u64| match variable(name) {
+            None => default,
+            Some(text) => {
+                text.parse().ok().filter(|n| (1..=most).contains(n)).unwrap_or_else(|| {
+                    let expected = "a whole number, 1 or more, and not beyond all bounds";
+                    errors.push(SettingsError::Malformed { variable: name, expected });
+                    default
+                })
+            }
+        };
+        let days = number("LANDFALL_RETENTION_DAYS", RETENTION_DAYS, 36_500);
+        let seconds = number("LANDFALL_RECONCILIATION_SECONDS", RECONCILIATION_SECONDS, 7 * 86_400);
         let reader_role_arn = variable("LANDFALL_READER_ROLE_ARN").unwrap_or_default();
         let function = variable("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default();
-        let session_name = match RoleArn::parse(&reader_role_arn) {
-            // The reader role is in the account that the function is in.
-            Some(reader) => session_name(&[&function, reader.account]),
+        // The reader role is in the account that the function is in.
+        let account = match RoleArn::parse(&reader_role_arn) {
+            Some(reader) => reader.account.to_owned(),
             None => {
                 errors.push(SettingsError::BadReaderRole);
-                session_name(&[&function])
+                String::new()
             }
         };
         let source_identity = variable("LANDFALL_SOURCE_IDENTITY");
@@ -110,9 +159,17 @@ impl Settings {
             errors.push(SettingsError::BadSourceIdentity);
         }
         match routes {
-            Some(routes) if errors.is_empty() => {
-                Ok(Self { routes, external_ids, reader_role_arn, source_identity, session_name })
-            }
+            Some(routes) if errors.is_empty() => Ok(Self {
+                routes,
+                external_ids,
+                own: Own { reader_role_arn, claims_table_arn, manifests_bucket },
+                session_name: session_name(&[&function, &account]),
+                account,
+                ledger_table,
+                retention: Duration::from_secs(days * 86_400),
+                reconciliation: Duration::from_secs(seconds),
+                source_identity,
+            }),
             _ => Err(errors),
         }
     }

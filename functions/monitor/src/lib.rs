@@ -1,0 +1,156 @@
+//! The monitor: follows job runs, starts what is due, recovers what was cut off.
+//!
+//! Two things invoke it: events of runs' ends, through a queue, and a tick every minute that does all
+//! of it, so that no event is needed. What is done about a batch, the core decides, as for the trigger;
+//! several invocations at once do no harm.
+
+mod error;
+mod metrics;
+mod wake;
+
+use std::time::SystemTime;
+
+use aws_config::SdkConfig;
+use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse};
+use futures_util::{StreamExt, stream};
+use lambda_runtime::LambdaEvent;
+use landfall_aws::advance::{self, Advanced, Clients, End, START_MAY_TAKE, has_time};
+use landfall_aws::ledger::{Waiting, now};
+use landfall_aws::settings::Settings;
+use landfall_aws::telemetry::{Metrics, report_failures};
+use landfall_core::batch::Seen;
+use landfall_core::run_events::{RunMessage, Wakeup};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+pub use error::Error;
+
+/// Batches that are advanced at a time.
+const CONCURRENT: usize = 8;
+
+/// What an invocation borrows.
+#[derive(Debug)]
+pub struct Context {
+    clients: Clients,
+    metrics: Metrics,
+}
+
+impl Context {
+    /// Builds the clients once; makes no call.
+    pub fn new(settings: &Settings, config: &SdkConfig, metrics: Metrics) -> Self {
+        Self { clients: Clients::new(settings, config), metrics }
+    }
+}
+
+/// What the function answers.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Response {
+    /// To SQS: the messages to deliver again.
+    Sqs(SqsBatchResponse),
+    Tick(Ticked),
+}
+
+/// What became of a tick.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Ticked {
+    /// Batches that were due when it began, of those that it read.
+    pub due: usize,
+    /// Of these, how many are left to the next.
+    pub left: usize,
+    /// Whether more are due than one tick reads.
+    pub more: bool,
+    pub oldest_due_seconds: u64,
+}
+
+/// Handles one invocation.
+///
+/// # Errors
+/// The event is none that is known, or nobody could look at what is due. Messages of the queue fail one
+/// by one in the response instead.
+pub async fn handle(
+    context: &Context,
+    event: LambdaEvent<Box<RawValue>>,
+) -> Result<Response, Error> {
+    let deadline = event.context.deadline();
+    let answer = match Wakeup::read(&event.payload) {
+        Ok(Wakeup::Tick) => tick(context, deadline).await.map(Response::Tick),
+        Ok(Wakeup::Runs(messages)) => Ok(Response::Sqs(runs(context, messages, deadline).await)),
+        Err(error) => Err(error.into()),
+    };
+    answer.inspect_err(|error| {
+        error.log();
+        report_failures(&context.metrics, [error.code()]);
+    })
+}
+
+/// Takes all that is due as far as it goes, the most overdue first.
+async fn tick(context: &Context, deadline: SystemTime) -> Result<Ticked, Error> {
+    let Context { clients, metrics } = context;
+    let began = now();
+    let (due, more) = clients.ledger.due(began).await?;
+    let oldest = due.first().map_or(0, |waiting| began.since(waiting.at).as_secs());
+    // What there is no time for is still due.
+    let taken = due.iter().take_while(|_| has_time(deadline, START_MAY_TAKE));
+    let batches = taken.map(async |Waiting { id, .. }| {
+        wake::batch(clients, id, &Seen::Nothing, deadline).await.inspect_err(|error| {
+            tracing::error!(code = error.code(), batch_id = id, %error, "batch not advanced");
+        })
+    });
+    let outcomes: Vec<_> = stream::iter(batches).buffer_unordered(CONCURRENT).collect().await;
+    let left = due.len() - outcomes.iter().filter(|outcome| is_done(outcome)).count();
+    let ticked = Ticked { due: due.len(), left, more, oldest_due_seconds: oldest };
+    report_failures(metrics, outcomes.iter().filter_map(|o| o.as_ref().err()).map(Error::code));
+    let advanced: Vec<Advanced> = outcomes.into_iter().flatten().flatten().collect();
+    metrics::report(metrics, &ticked);
+    advance::report(metrics, &advanced);
+    if ticked.due > 0 {
+        tracing::info!(due = ticked.due, left, more, oldest_due_seconds = oldest, "tick");
+    }
+    Ok(ticked)
+}
+
+/// Looks at the batches whose runs have ended.
+async fn runs(
+    context: &Context,
+    messages: Vec<RunMessage>,
+    deadline: SystemTime,
+) -> SqsBatchResponse {
+    let Context { clients, metrics } = context;
+    let outcomes = stream::iter(messages).map(async |RunMessage { id, content }| {
+        let outcome = match content {
+            Ok(Some(run)) => wake::run(clients, &run, deadline).await,
+            Ok(None) => Ok(Vec::new()),
+            Err(error) => Err(Error::from(error)),
+        };
+        if let Err(error) = &outcome {
+            tracing::error!(code = error.code(), message_id = id, %error, "message goes back");
+        }
+        (id, outcome)
+    });
+    let outcomes: Vec<_> = outcomes.buffer_unordered(CONCURRENT).collect().await;
+    let mut response = SqsBatchResponse::default();
+    let mut all = Vec::new();
+    for (id, outcome) in outcomes {
+        if !is_done(&outcome) {
+            let mut failure = BatchItemFailure::default();
+            failure.item_identifier = id;
+            // One id twice would make Lambda fail the whole batch.
+            if !response.batch_item_failures.contains(&failure) {
+                response.batch_item_failures.push(failure);
+            }
+        }
+        match outcome {
+            Ok(advanced) => all.extend(advanced),
+            Err(error) => report_failures(metrics, [error.code()]),
+        }
+    }
+    advance::report(metrics, &all);
+    response
+}
+
+/// Whether nothing of it is left to be done now.
+fn is_done(outcome: &Result<Vec<Advanced>, Error>) -> bool {
+    let is_left = |advanced: &Advanced| matches!(advanced.end, End::OutOfTime | End::Failed(_));
+    outcome.as_ref().is_ok_and(|advanced| !advanced.iter().any(is_left))
+}

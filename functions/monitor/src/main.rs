@@ -1,0 +1,35 @@
+//! The monitor Lambda: see the library beside this file.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use lambda_runtime::{LambdaEvent, service_fn};
+use landfall_aws::config;
+use landfall_aws::settings::{Settings, SettingsError};
+use landfall_aws::telemetry::{self, Metrics};
+use landfall_monitor::{Context, handle};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    telemetry::init();
+    let settings = match Settings::from_env(|name| std::env::var(name).ok()) {
+        Ok(settings) => settings,
+        Err(errors) => {
+            errors.iter().for_each(SettingsError::log);
+            return ExitCode::FAILURE;
+        }
+    };
+    let config = config::loader().load().await;
+    let context = Arc::new(Context::new(&settings, &config, Metrics::new(std::io::stdout())));
+    let run = lambda_runtime::run(service_fn(move |event: LambdaEvent<_>| {
+        let context = Arc::clone(&context);
+        async move { handle(&context, event).await }
+    }));
+    match run.await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(code = "runtime_failed", error, "the Lambda runtime ended");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! What a tick reports as metrics. The names are stable: README lists them.
+
+use std::time::SystemTime;
+
+use landfall_aws::telemetry::Metrics;
+use metrique_writer::Entry;
+use metrique_writer::unit::{AsCount, AsSeconds};
+
+use crate::Ticked;
+
+#[derive(Entry)]
+#[entry(rename_all = "PascalCase")]
+struct Tick {
+    #[entry(timestamp)]
+    timestamp: SystemTime,
+    batches_due: AsCount<u64>,
+    batches_left: AsCount<u64>,
+    oldest_due_seconds: AsSeconds<u64>,
+}
+
+/// Writes the metrics of one tick.
+pub fn report(metrics: &Metrics, ticked: &Ticked) {
+    let tick = Tick {
+        timestamp: SystemTime::now(),
+        batches_due: (ticked.due as u64).into(),
+        batches_left: (ticked.left as u64).into(),
+        oldest_due_seconds: ticked.oldest_due_seconds.into(),
+    };
+    metrics.emit(&tick, &[]);
+}

@@ -1,0 +1,79 @@
+//! Records what arrived in the ledger, then starts what that completed.
+
+use std::time::SystemTime;
+
+use futures_util::{StreamExt, stream};
+use landfall_aws::advance::{Advanced, Clients, advance, has_time, moment};
+use landfall_aws::config::CALL_TIMEOUT;
+use landfall_aws::ledger::{Draft, Recorded};
+use landfall_core::batch::{Batch, Seen};
+use landfall_core::plan::{JobRunRequest, batch_id};
+
+use crate::Error;
+
+/// What the ledger took, or why not all of it.
+pub type Outcome = Result<Recorded, Error>;
+
+/// Groups that are recorded at a time, and batches that are advanced.
+const CONCURRENT_RECORDS: usize = 16;
+const CONCURRENT_STARTS: usize = 8;
+
+/// Records each request; outcomes are in the order of the requests. What could not be answered for
+/// before `deadline` is not begun.
+pub async fn all(
+    clients: &Clients,
+    requests: &[JobRunRequest],
+    deadline: SystemTime,
+) -> Vec<Outcome> {
+    // Parts of one open batch follow each other: the marker comes last. What closes at once is
+    // nobody else's.
+    let parts = requests.chunk_by(|one, next| {
+        !one.closing.is_at_once() && one.route == next.route && one.group == next.group
+    });
+    let recorded = stream::iter(parts).map(async |parts| {
+        let mut outcomes = Vec::new();
+        for request in parts {
+            outcomes.push(one(clients, request, deadline).await);
+        }
+        outcomes
+    });
+    recorded.buffered(CONCURRENT_RECORDS).concat().await
+}
+
+async fn one(clients: &Clients, request: &JobRunRequest, deadline: SystemTime) -> Outcome {
+    let JobRunRequest { route, bucket, group, start, closing, members, markers, .. } = request;
+    if !has_time(deadline, CALL_TIMEOUT) {
+        return Err(Error::OutOfTime { route: route.clone() });
+    }
+    let closing = *closing;
+    let draft = Draft { route, bucket, group, start, closing, members, markers };
+    let id = |first: &_| batch_id(route, bucket, group, first);
+    let recorded =
+        clients.ledger.record(&draft, id, || moment(deadline), deadline - CALL_TIMEOUT).await;
+    let Recorded { batches, duplicates } = match &recorded {
+        Ok(recorded) => recorded,
+        Err(error) => {
+            let code = error.code();
+            tracing::error!(code, route, ?group, %error, "arrivals not recorded");
+            return Err(error.clone().into());
+        }
+    };
+    for Batch { id: batch_id, state, members, .. } in batches {
+        let state = state.name();
+        tracing::info!(route, ?group, batch_id, state, members, "arrivals recorded");
+    }
+    if *duplicates > 0 {
+        tracing::info!(route, ?group, duplicates, "arrivals were known");
+    }
+    recorded.map_err(Error::from)
+}
+
+/// Takes all batches that are closed as far as they go now. What there is no time for is due, and the
+/// monitor's.
+pub async fn start(clients: &Clients, recorded: &[Outcome], deadline: SystemTime) -> Vec<Advanced> {
+    let closed = recorded.iter().flatten().flat_map(|recorded| &recorded.batches);
+    let closed = closed.filter(|batch| !batch.is_open());
+    let advanced =
+        stream::iter(closed).map(|batch| advance(clients, batch.clone(), Seen::Nothing, deadline));
+    advanced.buffered(CONCURRENT_STARTS).collect().await
+}

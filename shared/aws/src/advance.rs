@@ -1,0 +1,364 @@
+//! Carrying out what [`next`] decides about a batch, until it decides to rest.
+//!
+//! Chooses nothing: each step is one write or call, and its outcome is the next thing that is seen.
+//! Whoever is killed between two steps leaves a batch that somebody else takes up when it is due.
+
+mod report;
+
+use std::time::{Duration, SystemTime};
+
+use aws_config::SdkConfig;
+use landfall_core::batch::{
+    Batch, Manifest, Own, Prepared, Seen, Settings as Bounds, StartOutcome, State, Step,
+    Unprepared, Why, next,
+};
+use landfall_core::moment::{Moment, Time};
+
+use crate::claims::Claims;
+use crate::config::CALL_TIMEOUT;
+use crate::dynamodb::milliseconds;
+use crate::glue::{Refusal, StartError};
+use crate::ledger::{Held, Ledger, LedgerError, now, pause};
+use crate::settings::Settings;
+use crate::targets::Targets;
+use crate::told::told;
+
+pub use report::report;
+
+/// What a start may take once it is written ahead: that write, and the call.
+pub const START_MAY_TAKE: Duration = CALL_TIMEOUT.saturating_mul(2);
+
+/// So long after its time-out a function is certainly gone, and other clocks say so too.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(10);
+
+/// The history's words for a start that is put off.
+const PUT_OFF: [&str; 2] = ["deferred", "waits_for_slot"];
+
+/// What steps are carried out with.
+#[derive(Debug)]
+pub struct Clients {
+    pub ledger: Ledger,
+    claims: Claims,
+    s3: aws_sdk_s3::Client,
+    targets: Targets,
+    own: Own,
+    account: String,
+    bounds: Bounds,
+}
+
+/// What became of a batch.
+#[derive(Debug)]
+pub struct Advanced {
+    /// As it was read or written last.
+    pub batch: Batch,
+    /// What was written, in order.
+    pub told: Vec<Told>,
+    pub end: End,
+}
+
+/// One write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// The history's word.
+    pub what: String,
+    /// Why, where it is not as it should be: a stable identifier.
+    pub code: Option<String>,
+}
+
+/// Why no more was done.
+#[derive(Debug)]
+pub enum End {
+    /// Nothing is to be done until it is due.
+    Rests,
+    /// Somebody else has written it meanwhile, and goes on with it.
+    Overtaken,
+    /// Less time was left than the next step may take. It is still due.
+    OutOfTime,
+    /// The ledger could not be read or written. It is still due.
+    Failed(LedgerError),
+}
+
+impl Advanced {
+    /// Whether a run of it was seen to end, so that another of its job may begin.
+    pub fn has_ended_a_run(&self) -> bool {
+        const ENDS: [&str; 2] = ["succeeded", "failed"];
+        self.told.iter().any(|told| ENDS.contains(&told.what.as_str()))
+    }
+}
+
+impl Clients {
+    /// Makes no call.
+    pub fn new(settings: &Settings, config: &SdkConfig) -> Self {
+        let dynamodb = aws_sdk_dynamodb::Client::new(config);
+        Self {
+            ledger: Ledger::new(dynamodb, settings.ledger_table.clone(), settings.retention),
+            claims: Claims::new(config, &settings.own.claims_table_arn),
+            s3: aws_sdk_s3::Client::new(config),
+            targets: Targets::new(settings, config),
+            own: settings.own.clone(),
+            account: settings.account.clone(),
+            bounds: Bounds { reconciliation: settings.reconciliation },
+        }
+    }
+}
+
+/// The moment of an invocation that ends at `deadline`.
+pub fn moment(deadline: SystemTime) -> Moment {
+    let lease = Time(milliseconds(deadline + CLOCKS_DIFFER));
+    Moment { now: now(), lease, jitter: fastrand::u16(0..1000) }
+}
+
+/// Whether a call, or several, that may take so long can be finished before `deadline`.
+pub fn has_time(deadline: SystemTime, needed: Duration) -> bool {
+    deadline.duration_since(SystemTime::now()).is_ok_and(|left| left >= needed)
+}
+
+/// Takes a batch as far as it goes now. `batch` was just read or written, `seen` is what is known
+/// beside it. What could be cut off by `deadline` is not begun.
+pub async fn advance(
+    clients: &Clients,
+    batch: Batch,
+    seen: Seen,
+    deadline: SystemTime,
+) -> Advanced {
+    let mut work = Work { clients, batch, told: Vec::new(), code: None };
+    let end = work.run(seen, deadline).await;
+    if let End::Failed(error) = &end {
+        let Batch { id: batch_id, route, .. } = &work.batch;
+        tracing::error!(code = error.code(), batch_id, route, %error, "batch not advanced");
+    }
+    Advanced { batch: work.batch, told: work.told, end }
+}
+
+struct Work<'c> {
+    clients: &'c Clients,
+    batch: Batch,
+    told: Vec<Told>,
+    /// What the last call that was not as it should be is known by.
+    code: Option<String>,
+}
+
+impl Work<'_> {
+    async fn run(&mut self, mut seen: Seen, deadline: SystemTime) -> End {
+        let mut at = moment(deadline);
+        loop {
+            let step = next(&self.batch, &seen, &at, &self.clients.bounds);
+            // Before the call: what appears while it is made has not been missed by it.
+            at = moment(deadline);
+            let carried_out = match step {
+                Step::Rest => return End::Rests,
+                Step::Begin { .. } if !has_time(deadline, START_MAY_TAKE) => return End::OutOfTime,
+                // What was learned is written, and what was written ahead is done, however late it is.
+                Step::Write { batch, releases } => self.write(*batch, releases).await,
+                Step::Assume(batch) => {
+                    self.batch = *batch;
+                    Ok(Seen::Wake)
+                }
+                Step::Begin { batch, slot } => {
+                    match self.clients.targets.ready(&batch.start).await {
+                        // That took of the time too.
+                        Ok(()) if !has_time(deadline, START_MAY_TAKE) => return End::OutOfTime,
+                        Ok(()) => {
+                            let held = self.clients.ledger.begin(*batch, slot).await;
+                            self.begun(held).await
+                        }
+                        Err(error) => Ok(self.not_now(error.code(), &error)),
+                    }
+                }
+                Step::Start => Ok(self.start().await),
+                _ if !has_time(deadline, CALL_TIMEOUT) => return End::OutOfTime,
+                step => self.call(step).await,
+            };
+            seen = match carried_out {
+                Ok(seen) => seen,
+                Err(end) => return end,
+            };
+        }
+    }
+
+    async fn write(&mut self, batch: Batch, releases: bool) -> Result<Seen, End> {
+        let ledger = &self.clients.ledger;
+        let written = match releases {
+            true => ledger.release(batch).await,
+            false => ledger.write(batch).await,
+        };
+        match written.map_err(End::Failed)? {
+            Some(batch) => {
+                self.is_written(batch);
+                Ok(Seen::Nothing)
+            }
+            None => Err(End::Overtaken),
+        }
+    }
+
+    async fn begun(&mut self, held: Result<Held, LedgerError>) -> Result<Seen, End> {
+        match held.map_err(End::Failed)? {
+            Held::Yes(batch) => {
+                self.is_written(*batch);
+                Ok(Seen::Begun)
+            }
+            Held::OtherBatch => Err(End::Overtaken),
+            Held::OtherSlot => {
+                pause().await;
+                Ok(Seen::Wake)
+            }
+        }
+    }
+
+    /// Calls that write nothing to the ledger.
+    async fn call(&mut self, step: Step) -> Result<Seen, End> {
+        let Clients { ledger, claims, targets, .. } = self.clients;
+        let id = &self.batch.id;
+        let start = &self.batch.start;
+        let failed = |error: &dyn std::fmt::Display| Seen::Failed(error.to_string());
+        Ok(match step {
+            Step::Prepare => self.prepare().await.unwrap_or_else(|unprepared| {
+                let code = match &unprepared {
+                    Unprepared::NotNow(_) => "manifest_not_written",
+                    Unprepared::Refused(reason) => reason.code(),
+                };
+                self.code = Some(code.to_owned());
+                Seen::Prepared(Err(unprepared))
+            }),
+            Step::ReadSlot => Seen::Slot(ledger.slot(&start.job_key()).await.map_err(End::Failed)?),
+            Step::Lookup { since } => {
+                Seen::Lookup(targets.glue(start).find_runs(&start.job, id, since).await)
+            }
+            Step::Follow { run_id } => {
+                match targets.glue(start).run_state(&start.job, &run_id).await {
+                    Ok(state) => Seen::Run(state),
+                    Err(error) => failed(&error),
+                }
+            }
+            Step::ReadClaim { run_state } => match claims.read(id).await {
+                Ok(claim) => Seen::Claim { run_state, claim },
+                Err(error) => failed(&error),
+            },
+            Step::EndClaim { epoch } => match claims.end(id, epoch).await {
+                Ok(outcome) => Seen::ClaimEnded(outcome),
+                Err(error) => failed(&error),
+            },
+            Step::Rest
+            | Step::Write { .. }
+            | Step::Assume(_)
+            | Step::Begin { .. }
+            | Step::Start => unreachable!("carried out elsewhere"),
+        })
+    }
+
+    /// Writes the manifest, and fills the arguments in. Again gives the same.
+    async fn prepare(&self) -> Result<Seen, Unprepared> {
+        let Clients { ledger, s3, own, account, .. } = self.clients;
+        let batch = &self.batch;
+        let members = ledger.members(batch).await;
+        let members = members.map_err(|error| Unprepared::NotNow(error.to_string()))?;
+        let manifest = Manifest::of(members);
+        let uri = own.manifest_uri(&batch.route, &batch.id);
+        let prepared: Prepared = manifest.prepared(batch, own).map_err(Unprepared::Refused)?;
+        s3.put_object()
+            .bucket(&own.manifests_bucket)
+            .key(Own::manifest_key(&batch.route, &batch.id))
+            .expected_bucket_owner(account)
+            .content_type("application/json")
+            .body(manifest.json(&batch.bucket).into_bytes().into())
+            .send()
+            .await
+            .map_err(|error| {
+                let (code, message) = told(&error);
+                Unprepared::NotNow(format!("failed to write `{uri}`: {code}: {message}"))
+            })?;
+        Ok(Seen::Prepared(Ok(prepared)))
+    }
+
+    async fn start(&mut self) -> Seen {
+        let Batch { start, prepared, epoch, .. } = &self.batch;
+        let mut arguments =
+            prepared.as_ref().map(|prepared| prepared.arguments.clone()).unwrap_or_default();
+        arguments.insert("--landfall-epoch".to_owned(), epoch.to_string());
+        let glue = self.clients.targets.glue(start);
+        let outcome = match glue.start_job_run(&start.job, &arguments).await {
+            Ok(run_id) => StartOutcome::Started(run_id),
+            Err(error) => {
+                self.code = Some(error.code().to_owned());
+                outcome(&error)
+            }
+        };
+        Seen::Start(outcome)
+    }
+
+    fn not_now(&mut self, code: &str, error: &dyn std::fmt::Display) -> Seen {
+        self.code = Some(code.to_owned());
+        Seen::Prepared(Err(Unprepared::NotNow(format!("{code}: {error}"))))
+    }
+
+    /// Notes and logs what the ledger has now.
+    fn is_written(&mut self, batch: Batch) {
+        let entries = |batch: &Batch| batch.history.iter().map(|e| u64::from(e.times)).sum::<u64>();
+        let is_told = entries(&batch) != entries(&self.batch)
+            || batch.history.last() != self.batch.history.last();
+        if let Some(entry) = batch.history.last().filter(|_| is_told) {
+            let code = self.code.take().or_else(|| match &batch.state {
+                State::Parked { why, .. } => Some(why.code().to_owned()),
+                // A limit of the route's own.
+                State::Sealed { .. } if PUT_OFF.contains(&entry.what.as_str()) => {
+                    Some(entry.detail.clone())
+                }
+                _ => None,
+            });
+            let Batch { id, route, start, epoch, state, .. } = &batch;
+            let (what, detail, job) = (&entry.what, &entry.detail, &start.job);
+            let state = state.name();
+            match &batch.state {
+                State::Parked { .. } | State::Failed { .. } => tracing::error!(
+                    code,
+                    batch_id = id,
+                    route,
+                    job,
+                    epoch,
+                    state,
+                    detail,
+                    "batch {what}"
+                ),
+                _ if code.is_some() => tracing::warn!(
+                    code,
+                    batch_id = id,
+                    route,
+                    job,
+                    epoch,
+                    state,
+                    detail,
+                    "batch {what}"
+                ),
+                _ => {
+                    tracing::info!(batch_id = id, route, job, epoch, state, detail, "batch {what}")
+                }
+            }
+            self.told.push(Told { what: entry.what.clone(), code });
+        }
+        self.batch = batch;
+    }
+}
+
+/// What an attempt to start that gave no run id means.
+fn outcome(error: &StartError) -> StartOutcome {
+    let message = error.to_string();
+    let not_now = |waits_for_slot: bool| StartOutcome::NotNow {
+        code: error.code().to_owned(),
+        message: message.clone(),
+        waits_for_slot,
+    };
+    match error {
+        StartError::Unknown { .. } => StartOutcome::Unknown(message),
+        StartError::Assume(_) => not_now(false),
+        StartError::Refused { refusal, .. } => match refusal {
+            Refusal::NoSuchJob => StartOutcome::Never { why: Why::NoSuchJob, message },
+            Refusal::InvalidInput => StartOutcome::Never { why: Why::InvalidInput, message },
+            Refusal::ConcurrentRuns => not_now(true),
+            Refusal::ResourceLimit
+            | Refusal::Throttled
+            | Refusal::AccessDenied
+            | Refusal::Session
+            | Refusal::Other => not_now(false),
+        },
+    }
+}

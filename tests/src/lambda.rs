@@ -1,0 +1,214 @@
+//! A compiled function as Lambda runs it: a process of its own that asks the Runtime API for work.
+//!
+//! It gives a function one event at a time and takes what it answers. It knows no time-out: who wants
+//! one kills the function.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::convert::Infallible;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, bail};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, server};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::sync::{Notify, oneshot};
+
+/// How a function is told when its time is up.
+const DEADLINE: &str = "Lambda-Runtime-Deadline-Ms";
+
+/// What a function made of an event.
+#[derive(Debug)]
+pub enum Answer {
+    Response(Value),
+    Error(Value),
+    /// It ended, or was killed, before it answered.
+    None,
+}
+
+/// A running function. Dropping it ends it.
+pub struct Function {
+    child: Mutex<Child>,
+    desk: Arc<Desk>,
+    stop: Option<oneshot::Sender<Infallible>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Desk {
+    state: Mutex<State>,
+    has_work: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    /// Events with their deadlines, by request id.
+    waiting: VecDeque<(u64, Value, SystemTime)>,
+    answers: BTreeMap<u64, oneshot::Sender<Answer>>,
+    number: u64,
+}
+
+impl Function {
+    /// Starts `binary` with these variables and nothing else of the environment; what it logs goes to
+    /// `log`.
+    pub fn start(
+        binary: &Path,
+        variables: &BTreeMap<String, String>,
+        log: Stdio,
+    ) -> Result<Function> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("failed to listen")?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (stop, stopped) = oneshot::channel::<Infallible>();
+        let desk = Arc::new(Desk::default());
+        let shared = Arc::clone(&desk);
+        let thread = thread::spawn(move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    _ = stopped => {}
+                    _ = serve(listener, shared) => {}
+                }
+            });
+        });
+        let name = binary.file_name().unwrap_or_default().to_string_lossy();
+        let child = Command::new(binary)
+            .env_clear()
+            .env("AWS_LAMBDA_RUNTIME_API", address.to_string())
+            .env("AWS_LAMBDA_FUNCTION_NAME", format!("landfall-{name}"))
+            .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
+            .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
+            .envs(variables)
+            .stdout(log)
+            .spawn()
+            .with_context(|| format!("failed to start `{}`", binary.display()))?;
+        let (child, stop) = (Mutex::new(child), Some(stop));
+        Ok(Function { child, desk, stop, thread: Some(thread) })
+    }
+
+    /// Gives it an event, of which it has so long, and waits for what it answers.
+    pub async fn invoke(&self, event: Value, left: Duration) -> Result<Answer> {
+        let (sender, answer) = oneshot::channel();
+        {
+            let mut state = self.desk.state();
+            state.number += 1;
+            let id = state.number;
+            state.waiting.push_back((id, event, SystemTime::now() + left));
+            state.answers.insert(id, sender);
+        }
+        self.desk.has_work.notify_one();
+        tokio::pin!(answer);
+        loop {
+            tokio::select! {
+                answered = &mut answer => return Ok(answered.unwrap_or(Answer::None)),
+                () = tokio::time::sleep(Duration::from_millis(20)) => {
+                    if self.has_ended()? {
+                        return Ok(answer.try_recv().unwrap_or(Answer::None));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Ends it at once, as a crash does.
+    pub fn kill(&self) -> Result<()> {
+        let mut child = self.child();
+        child.kill().context("failed to kill the function")?;
+        child.wait().context("failed to wait for the function")?;
+        Ok(())
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child().id()
+    }
+
+    fn has_ended(&self) -> Result<bool> {
+        Ok(self.child().try_wait().context("failed to look at the function")?.is_some())
+    }
+
+    fn child(&self) -> MutexGuard<'_, Child> {
+        self.child.lock().expect("nobody panics with the child in hand")
+    }
+}
+
+impl Drop for Function {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        self.kill().ok();
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            thread.join().ok();
+        }
+    }
+}
+
+impl Desk {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("nobody panics with the state in hand")
+    }
+
+    async fn next(&self) -> (u64, Value, SystemTime) {
+        loop {
+            if let Some(found) = self.state().waiting.pop_front() {
+                return found;
+            }
+            self.has_work.notified().await;
+        }
+    }
+}
+
+async fn serve(listener: TcpListener, desk: Arc<Desk>) -> Result<()> {
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    loop {
+        let (stream, _) = listener.accept().await?;
+        let desk = Arc::clone(&desk);
+        tokio::spawn(async move {
+            let answer = service_fn(|request| handle(request, &desk));
+            // A function that is killed breaks its connection.
+            server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), answer)
+                .await
+                .ok();
+        });
+    }
+}
+
+async fn handle(request: Request<Incoming>, desk: &Desk) -> Result<Response<Full<Bytes>>> {
+    let (parts, body) = request.into_parts();
+    let body = body.collect().await?.to_bytes();
+    let path: Vec<&str> = parts.uri.path().trim_matches('/').split('/').collect();
+    match (parts.method, path.as_slice()) {
+        (Method::GET, [_, "runtime", "invocation", "next"]) => {
+            let (id, event, deadline) = desk.next().await;
+            let deadline = deadline.duration_since(UNIX_EPOCH)?.as_millis();
+            Ok(Response::builder()
+                .header("Lambda-Runtime-Aws-Request-Id", id)
+                .header(DEADLINE, deadline.to_string())
+                .header(
+                    "Lambda-Runtime-Invoked-Function-Arn",
+                    "arn:aws:lambda:us-east-1:111111111111:function:local",
+                )
+                .body(Full::from(event.to_string()))?)
+        }
+        (Method::POST, [_, "runtime", "invocation", id, what]) => {
+            let value = serde_json::from_slice(&body).context("the answer is no JSON")?;
+            let answer = match *what {
+                "response" => Answer::Response(value),
+                _ => Answer::Error(value),
+            };
+            if let Some(sender) = desk.state().answers.remove(&id.parse()?) {
+                // Who asked may be gone.
+                sender.send(answer).ok();
+            }
+            Ok(Response::builder().status(202).body(Full::default())?)
+        }
+        (method, _) => bail!("the Runtime API knows no {method} {}", parts.uri.path()),
+    }
+}

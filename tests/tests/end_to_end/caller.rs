@@ -1,0 +1,74 @@
+//! Who calls AWS: a session of a role, for which policies count, or an account's root, for whom none does.
+
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use landfall_tests::aws_cli::AwsCli;
+use landfall_tests::cloud::LocalCloud;
+use landfall_tests::command::run;
+use landfall_tests::emulator::surroundings;
+use serde_json::Value;
+
+pub struct Caller<'a> {
+    cloud: &'a LocalCloud,
+    cli: &'a AwsCli,
+    session: Option<Value>,
+}
+
+impl<'a> Caller<'a> {
+    pub fn root(cloud: &'a LocalCloud, cli: &'a AwsCli) -> Self {
+        Self { cloud, cli, session: None }
+    }
+
+    /// A session of `role`, which the account's root may assume.
+    pub fn of(cloud: &'a LocalCloud, cli: &'a AwsCli, role: &str) -> Result<Self> {
+        let root = Self::root(cloud, cli);
+        let answer = root.run(&assume(role, None)).context("the stage could not be set")?;
+        let answer: Value = serde_json::from_str(&answer).context("STS answered no JSON")?;
+        Ok(Self { session: Some(answer["Credentials"].clone()), ..root })
+    }
+
+    pub fn may_assume(&self, role: &str, external_id: Option<&str>) -> Result<bool> {
+        self.may(&assume(role, external_id))
+    }
+
+    /// Whether `aws …` is allowed; an error if it fails for another reason.
+    pub fn may(&self, arguments: &[&str]) -> Result<bool> {
+        match self.run(arguments) {
+            Ok(_) => Ok(true),
+            Err(error) if format!("{error:#}").contains("(AccessDenied") => Ok(false),
+            Err(error) => bail!(error),
+        }
+    }
+
+    fn run(&self, arguments: &[&str]) -> Result<String> {
+        let mut command = Command::new(self.cloud.python.program("aws"));
+        command
+            .args(arguments)
+            // Of SQS, the command line does not take it from the environment.
+            .args(["--endpoint-url", &self.cloud.emulator.endpoint()])
+            .env_clear()
+            .envs(surroundings(&self.cloud.python, self.cloud.emulator.folder()))
+            .envs(self.cli.variables());
+        if let Some(session) = &self.session {
+            for (variable, field) in [
+                ("AWS_ACCESS_KEY_ID", "AccessKeyId"),
+                ("AWS_SECRET_ACCESS_KEY", "SecretAccessKey"),
+                ("AWS_SESSION_TOKEN", "SessionToken"),
+            ] {
+                command.env(variable, session[field].as_str().context("no such credential")?);
+            }
+        }
+        run(&mut command, &format!("run `aws {}`", arguments.join(" ")))
+    }
+}
+
+pub fn role(account: &str, name: &str) -> String {
+    format!("arn:aws:iam::{account}:role/{name}")
+}
+
+fn assume<'s>(role: &'s str, external_id: Option<&'s str>) -> Vec<&'s str> {
+    let assume = ["sts", "assume-role", "--role-session-name", "trust", "--role-arn", role];
+    let id = external_id.into_iter().flat_map(|id| ["--external-id", id]);
+    assume.into_iter().chain(id).collect()
+}
