@@ -33,6 +33,8 @@ pub struct Setup {
     pub routes_of_policies: Option<String>,
     /// Parameters of the data account's stack beyond the necessary.
     pub data_parameters: Vec<(&'static str, &'static str)>,
+    /// The same of the analytics account's.
+    pub analytics_parameters: Vec<(&'static str, &'static str)>,
 }
 
 /// Both accounts, deployed. Dropping it tears everything down.
@@ -77,7 +79,7 @@ impl LocalCloud {
         };
         step("deploying the provisioner in both accounts", || cloud.deploy_provisioners())?;
         step("deploying the data account", || cloud.deploy_data(setup))?;
-        step("deploying the analytics account", || cloud.deploy_analytics())?;
+        step("deploying the analytics account", || cloud.deploy_analytics(setup))?;
         Ok(cloud)
     }
 
@@ -118,11 +120,11 @@ impl LocalCloud {
         cli.deploy("landfall", "data-account.yaml", DATA_ARTIFACTS, &parameters)
     }
 
-    fn deploy_analytics(&self) -> Result<()> {
+    fn deploy_analytics(&self, setup: &Setup) -> Result<()> {
         let cli = &self.analytics.cli;
         let library = format!("s3://{ANALYTICS_ARTIFACTS}/{ARTIFACT_PREFIX}/landfall.py");
         cli.upload(Path::new("glue/landfall.py"), &library)?;
-        let parameters = [
+        let mut parameters = vec![
             ("OutputBucketName", OUTPUT_BUCKET),
             ("DataAccountId", DATA),
             ("ExternalId", EXTERNAL_ID),
@@ -130,6 +132,7 @@ impl LocalCloud {
             // Tests side by side share the job; what a limit does is the matter of jobs of their own.
             ("MaxConcurrentRuns", "1000"),
         ];
+        parameters.extend(&setup.analytics_parameters);
         cli.deploy("landfall", "analytics-account.yaml", ANALYTICS_ARTIFACTS, &parameters)
     }
 
@@ -161,17 +164,22 @@ impl LocalCloud {
         self.analytics.cli.log_lines("/aws-glue/python-jobs/output", run.id())
     }
 
-    /// Where to look when something did not happen: what the trigger logged, and the emulator.
+    /// Where to look when something did not happen: what the functions logged, and the emulator.
     pub fn hints(&self) -> String {
-        let mut trigger = self.data.cli.log_lines("/aws/lambda/landfall-trigger", None);
-        trigger.drain(..trigger.len().saturating_sub(20));
+        let logged = |function: &str| {
+            let mut lines =
+                self.data.cli.log_lines(&format!("/aws/lambda/landfall-{function}"), None);
+            lines.drain(..lines.len().saturating_sub(20));
+            if lines.is_empty() { "(none)".to_owned() } else { lines.join("\n") }
+        };
         let emulator = self.emulator.log();
         // Its poller's own copies of the functions' output would only repeat what is above.
         let emulator: Vec<_> = emulator.lines().filter(|line| line.contains("] ")).collect();
         let emulator = crate::command::last_lines(&emulator.join("\n"), 20);
         format!(
-            "The trigger's last log lines:\n{}\n\nThe emulator's last log lines:\n{emulator}",
-            if trigger.is_empty() { "(none)".to_owned() } else { trigger.join("\n") },
+            "The trigger's last log lines:\n{}\n\nThe monitor's:\n{}\n\nThe emulator's:\n{emulator}",
+            logged("trigger"),
+            logged("monitor"),
         )
     }
 

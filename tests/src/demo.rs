@@ -27,6 +27,7 @@ pub fn run(keep: bool) -> Result<()> {
         routes: root().join("infra/routes.yaml"),
         routes_of_policies: None,
         data_parameters: vec![],
+        analytics_parameters: vec![],
     })?;
     let shown = show(&cloud);
     if shown.is_err() {

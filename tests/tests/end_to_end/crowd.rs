@@ -11,7 +11,7 @@ use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::stage::{SOON, Stage, inputs};
+use crate::stage::{SOON, Stage};
 
 const UPLOADS: usize = 2_000;
 const AT_ONCE: usize = 16;
@@ -90,7 +90,7 @@ async fn given(stage: &Stage, job: &str) -> Result<(BTreeSet<String>, usize)> {
     let runs = stage.cloud.runs(job).await?;
     let mut urls = BTreeSet::new();
     for run in &runs {
-        urls.extend(inputs(run)?);
+        urls.extend(stage.inputs(run).await?);
     }
     Ok((urls, runs.len()))
 }

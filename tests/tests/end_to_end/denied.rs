@@ -1,27 +1,25 @@
-//! What IAM refuses starts nothing, and is kept: the message ends in the dead-letter queue intact.
+//! What IAM refuses starts nothing, and is kept: the batch waits in the ledger, and starts once the
+//! refusal is mended.
+
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use landfall_core::batch::State;
+use landfall_tests::DATA;
 use landfall_tests::cloud::LANDING_BUCKET;
-use serde_json::Value;
+use serde_json::json;
 
-use crate::stage::{Stage, csv};
+use crate::stage::{SOON, Stage, csv};
 
-pub fn a_wrong_external_id_starts_nothing_and_the_message_ends_in_the_dlq(
-    stage: &Stage,
-) -> Result<()> {
+/// A tick a minute, and the pause before another attempt, which has grown by then.
+const ONCE_MENDED: Duration = Duration::from_secs(400);
+
+pub fn a_wrong_external_id_starts_nothing_and_the_batch_waits(stage: &Stage) -> Result<()> {
     refused(stage, "wrong-id", "assume_role_denied")
 }
 
-pub fn a_missing_external_id_starts_nothing_and_the_message_ends_in_the_dlq(
-    stage: &Stage,
-) -> Result<()> {
+pub fn a_missing_external_id_starts_nothing_and_the_batch_waits(stage: &Stage) -> Result<()> {
     refused(stage, "missing-id", "assume_role_denied")
-}
-
-pub fn a_role_that_is_not_trusted_starts_nothing_and_the_message_ends_in_the_dlq(
-    stage: &Stage,
-) -> Result<()> {
-    refused(stage, "untrusted", "assume_role_denied")
 }
 
 pub fn a_starter_role_that_the_trigger_may_not_assume_starts_nothing(stage: &Stage) -> Result<()> {
@@ -31,37 +29,58 @@ pub fn a_starter_role_that_the_trigger_may_not_assume_starts_nothing(stage: &Sta
 pub fn the_trigger_cannot_start_a_job_that_the_starter_role_does_not_name(
     stage: &Stage,
 ) -> Result<()> {
-    refused(stage, "other-job", "start_access_denied")
+    // Nor look at it, which comes first.
+    refused(stage, "other-job", "job_not_seen")
+}
+
+pub fn what_waits_for_a_role_that_is_not_trusted_starts_once_the_role_is_repaired(
+    stage: &Stage,
+) -> Result<()> {
+    refused(stage, "untrusted", "assume_role_denied")?;
+    let trusted =
+        ["trigger", "monitor"].map(|name| format!("arn:aws:iam::{DATA}:role/landfall-{name}"));
+    let trust = json!({ "Version": "2012-10-17", "Statement": [{
+        "Effect": "Allow", "Action": "sts:AssumeRole",
+        "Principal": { "AWS": format!("arn:aws:iam::{DATA}:root") },
+        "Condition": { "ArnEquals": { "aws:PrincipalArn": trusted } } }] });
+    let trust = trust.to_string();
+    let update = ["iam", "update-assume-role-policy", "--role-name", "stranger-starter"];
+    let document = ["--policy-document", &trust];
+    stage.cloud.analytics.cli.run([&update[..], &document].concat())?;
+    stage.cloud.wait(async {
+        let is_started =
+            |state: &State| !matches!(state, State::Sealed { .. } | State::Starting { .. });
+        let batch = stage
+            .batch_of("untrusted", &key("untrusted"), ONCE_MENDED, |batch| is_started(&batch.state))
+            .await?;
+        ensure!(batch.runs.len() == 1, "not one run: {batch:?}");
+        ensure!(batch.runs[0].epoch == 1, "started more than once: {batch:?}");
+        Ok(())
+    })
+}
+
+fn key(why: &str) -> String {
+    format!("in/denied/{why}/sales.csv")
 }
 
 /// Each of these routes differs from one that works in one thing (see `fixtures/routes.yaml`).
 fn refused(stage: &Stage, why: &str, code: &str) -> Result<()> {
-    let key = format!("in/denied/{why}/sales.csv");
+    let key = key(why);
     stage.cloud.wait(async {
         stage.upload(&key, csv(3)).await?;
-        let head = stage.cloud.data.s3.head_object().bucket(LANDING_BUCKET).key(&key);
-        let version = head.send().await.context("failed to look at the object")?;
-        let letter = stage.dead_letter(&format!("for `{key}`"), |body| body.contains(&key)).await?;
-
-        let letter: Value = serde_json::from_str(&letter).context("the message is not JSON")?;
-        let records = letter["Records"].as_array().context("the message has no records")?;
-        ensure!(records.len() == 1, "the message has {} records", records.len());
-        let s3 = &records[0]["s3"];
-        ensure!(s3["bucket"]["name"] == LANDING_BUCKET, "another bucket: {s3}");
-        ensure!(s3["object"]["key"] == key.as_str(), "another key: {s3}");
-        ensure!(s3["object"]["size"] == csv(3).len(), "another size: {s3}");
-        ensure!(
-            s3["object"]["versionId"].as_str() == version.version_id(),
-            "another version: {s3}"
-        );
-        ensure!(s3["object"]["sequencer"].is_string(), "no sequencer: {s3}");
-
+        let waits = |state: &State| matches!(state, State::Sealed { .. });
+        let batch = stage
+            .batch_of(why, &key, SOON, |batch| waits(&batch.state) && batch.deferrals > 0)
+            .await?;
+        // Not for another reason than the one that this is about.
+        let last = batch.history.last().context("no history")?;
+        ensure!(last.what == "deferred", "the batch is not deferred: {last:?}");
+        ensure!(last.detail.starts_with(&format!("{code}: ")), "another reason: {last:?}");
+        let members = stage.ledger.members(&batch).await?;
+        ensure!(members.len() == 1 && members[0].key == key, "other members: {members:?}");
+        ensure!(members[0].size == Some(csv(3).len() as u64), "another size: {members:?}");
+        let dead = stage.dead_letters().await?;
+        ensure!(!dead.iter().any(|body| body.contains(&key)), "the message is a dead letter");
         stage.assert_not_started(&format!("s3://{LANDING_BUCKET}/{key}")).await
-    })?;
-    // Not for another reason than the one that this is about.
-    let lines = stage.cloud.data.cli.log_lines("/aws/lambda/landfall-trigger", None);
-    let logged = |line: &Value| line["route"] == why && line["code"] == code;
-    let said = lines.iter().filter_map(|line| serde_json::from_str(line).ok()).any(|l| logged(&l));
-    ensure!(said, "the trigger did not log code `{code}` for route `{why}`");
-    Ok(())
+    })
 }

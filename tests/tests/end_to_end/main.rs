@@ -4,6 +4,7 @@
 //! What the emulator cannot show is stated where it matters, and in SEMANTICS.md.
 
 mod access;
+mod batches;
 mod caller;
 mod crowd;
 mod delivered;
@@ -58,9 +59,9 @@ fn main() -> ExitCode {
         delivered::an_eventbridge_event_that_invokes_the_trigger_starts_the_job,
         delivered::a_notification_that_invokes_the_trigger_starts_the_job,
         delivered::keys_with_any_characters_arrive_at_the_job_exactly,
-        denied::a_wrong_external_id_starts_nothing_and_the_message_ends_in_the_dlq,
-        denied::a_missing_external_id_starts_nothing_and_the_message_ends_in_the_dlq,
-        denied::a_role_that_is_not_trusted_starts_nothing_and_the_message_ends_in_the_dlq,
+        denied::a_wrong_external_id_starts_nothing_and_the_batch_waits,
+        denied::a_missing_external_id_starts_nothing_and_the_batch_waits,
+        denied::what_waits_for_a_role_that_is_not_trusted_starts_once_the_role_is_repaired,
         denied::a_starter_role_that_the_trigger_may_not_assume_starts_nothing,
         denied::the_trigger_cannot_start_a_job_that_the_starter_role_does_not_name,
         trust::the_starter_role_admits_trigger_and_monitor_with_the_external_id_and_nobody_else,
@@ -99,6 +100,13 @@ fn main() -> ExitCode {
         ledger::of_many_that_begin_a_batch_one_does_and_limits_hold_whoever_begins,
         ledger::an_item_of_a_newer_version_is_left_alone_and_what_it_adds_survives,
         ledger::a_claim_changes_hands_only_after_its_holder_has_ended,
+        batches::a_window_closes_what_came_while_it_was_open,
+        batches::quiet_closes_a_batch_to_which_nothing_came,
+        batches::max_objects_closes_a_batch_that_is_full,
+        batches::a_marker_closes_its_folder_and_what_comes_late_forms_a_follow_up,
+        batches::a_job_that_runs_once_at_a_time_drains_twenty_batches_without_a_dead_letter,
+        batches::a_flood_against_max_runs_per_hour_waits_and_loses_nothing,
+        batches::a_run_that_fails_is_followed_by_one_more_and_then_parked_and_returned,
         crowd::one_malformed_message_among_many_fails_alone,
         crowd::every_one_of_2000_uploads_reaches_a_run,
         teardown::a_local_cloud_that_is_interrupted_leaves_nothing_behind,

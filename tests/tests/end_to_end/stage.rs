@@ -1,11 +1,14 @@
 //! What the tests share: the local cloud with its extras, and how to look at runs and dead letters.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::sync::Mutex as Locked;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use aws_sdk_glue::types::{JobRun, JobRunState};
+use landfall_aws::ledger::Ledger;
+use landfall_core::batch::Batch;
 use landfall_tests::cloud::{
     ANALYTICS_ARTIFACTS, DATA_ARTIFACTS, EXTERNAL_ID, LANDING_BUCKET, LocalCloud, Setup, has_ended,
     wait_until,
@@ -14,16 +17,24 @@ use landfall_tests::{ANALYTICS, DATA, progress, root};
 use serde_json::Value;
 use tokio::sync::Mutex;
 
+use crate::faults;
+
 /// Generous: other tests and, at worst, a compiler run beside it.
 pub const SOON: Duration = Duration::from_secs(120);
 
+/// What a call of the tests' own may take.
+const A_CALL: Duration = Duration::from_secs(20);
+
 /// Every job that a route of the tests, or a mistake, could start.
-const JOBS: [&str; 5] = ["csv-to-parquet", "crowd", "flood", "forbidden", "probe"];
+const JOBS: [&str; 6] = ["csv-to-parquet", "claims", "crowd", "flood", "forbidden", "probe"];
 
 pub struct Stage {
     pub cloud: LocalCloud,
     /// All messages that were found in the dead-letter queue; several tests look for theirs.
     dead: Mutex<BTreeSet<String>>,
+    pub ledger: Ledger,
+    /// The URLs in manifests, which never change.
+    manifests: Locked<BTreeMap<String, Vec<String>>>,
 }
 
 impl Stage {
@@ -41,8 +52,12 @@ impl Stage {
             // Short, so that what cannot be served is in the dead-letter queue in seconds. AWS
             // would refuse a queue that hides messages for less than the function's timeout.
             data_parameters: vec![("VisibilityTimeoutSeconds", "6"), ("MaxReceiveCount", "3")],
+            analytics_parameters: vec![(
+                "OtherJobNames",
+                "claims,crowd,flood,hourly,one-at-a-time",
+            )],
         })?;
-        for name in ["data-extras.yaml", "analytics-extras.yaml", "probe.py"] {
+        for name in ["data-extras.yaml", "analytics-extras.yaml", "probe.py", "claims.py"] {
             let text = fs::read_to_string(fixtures.join(name))
                 .with_context(|| format!("failed to read the fixture `{name}`"))?;
             cloud.stage(name, &text)?;
@@ -54,7 +69,10 @@ impl Stage {
             let parameters = [("AnalyticsAccountId", ANALYTICS)];
             cloud.data.cli.deploy("extras", "data-extras.yaml", DATA_ARTIFACTS, &parameters)
         })?;
-        Ok(Stage { cloud, dead: Mutex::default() })
+        let config = faults::config(cloud.emulator.endpoint(), DATA, A_CALL);
+        let client = aws_sdk_dynamodb::Client::new(&config);
+        let ledger = Ledger::new(client, "landfall-ledger".to_owned(), Duration::from_secs(86_400));
+        Ok(Stage { cloud, dead: Mutex::default(), ledger, manifests: Locked::default() })
     }
 
     /// Uploads to the landing bucket.
@@ -67,7 +85,7 @@ impl Stage {
         let what = format!("no run of job `{job}` with `{url}` ended");
         wait_until(&what, SOON, async || {
             for run in self.cloud.runs(job).await? {
-                if has_ended(&run) && inputs(&run)?.iter().any(|input| input == url) {
+                if has_ended(&run) && self.inputs(&run).await?.iter().any(|input| input == url) {
                     return Ok(Some(run));
                 }
             }
@@ -80,10 +98,67 @@ impl Stage {
     pub async fn assert_not_started(&self, url: &str) -> Result<()> {
         for job in JOBS {
             for run in self.cloud.runs(job).await? {
-                let given = inputs(&run)?.iter().any(|input| input == url);
+                let given = self.inputs(&run).await?.iter().any(|input| input == url);
                 ensure!(!given, "run `{:?}` of job `{job}` was given `{url}`", run.id());
             }
         }
+        Ok(())
+    }
+
+    /// The URLs that a run was given, from its manifest; none for a run that is not Landfall's.
+    pub async fn inputs(&self, run: &JobRun) -> Result<Vec<String>> {
+        let Some(uri) = run.arguments().and_then(|arguments| arguments.get("--landfall-manifest"))
+        else {
+            return Ok(Vec::new());
+        };
+        let known = self.manifests.lock().expect("nobody panics with it").get(uri).cloned();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let (bucket, key) = uri
+            .strip_prefix("s3://")
+            .and_then(|rest| rest.split_once('/'))
+            .with_context(|| format!("`{uri}` names no object"))?;
+        let object = self.cloud.data.s3.get_object().bucket(bucket).key(key).send().await;
+        let body = object.with_context(|| format!("failed to read `{uri}`"))?.body;
+        let manifest: Value = serde_json::from_slice(&body.collect().await?.into_bytes())
+            .with_context(|| format!("`{uri}` is no JSON"))?;
+        let entries = manifest["entries"].as_array().context("a manifest has no entries")?;
+        let url = |entry: &Value| entry["url"].as_str().map(str::to_owned).context("no URL");
+        let urls = entries.iter().map(url).collect::<Result<Vec<String>>>()?;
+        self.manifests.lock().expect("nobody panics with it").insert(uri.clone(), urls.clone());
+        Ok(urls)
+    }
+
+    /// The batch of a route that an object is in, once it is as `wanted`.
+    pub async fn batch_of(
+        &self,
+        route: &str,
+        key: &str,
+        limit: Duration,
+        wanted: impl Fn(&Batch) -> bool,
+    ) -> Result<Batch> {
+        let last = Locked::new(None);
+        let found = wait_until("the batch is not as it should be", limit, async || {
+            let found = self.ledger.find(LANDING_BUCKET, key).await?;
+            let Some(found) = found.into_iter().find(|found| found.route == route) else {
+                return Ok(None);
+            };
+            let batch = self.ledger.batch(&found.batch).await?;
+            *last.lock().expect("nobody panics with it") = batch.clone();
+            Ok(batch.filter(|batch| wanted(batch)))
+        });
+        found.await.with_context(|| format!("route `{route}`, key `{key}`, last seen: {last:?}"))
+    }
+
+    /// One tick of the monitor, beside those of every minute.
+    pub fn tick(&self) -> Result<()> {
+        let payload = r#"{"source":"aws.events","detail-type":"Scheduled Event","detail":{}}"#;
+        let out = self.cloud.emulator.folder().join("tmp/tick.json").display().to_string();
+        let invoke = ["lambda", "invoke", "--function-name", "landfall-monitor"];
+        let raw = ["--cli-binary-format", "raw-in-base64-out", "--payload", payload, &out];
+        let said = self.cloud.data.cli.run([&invoke[..], &raw].concat())?;
+        ensure!(!said.contains("FunctionError"), "the tick failed: {said}");
         Ok(())
     }
 
@@ -121,19 +196,6 @@ impl Stage {
         let found = found.with_context(|| format!("failed to find the queue `{name}`"))?;
         found.queue_url().map(str::to_owned).context("the queue has no URL")
     }
-}
-
-/// The URLs that the trigger gave a run.
-pub fn inputs(run: &JobRun) -> Result<Vec<String>> {
-    let Some(text) = run.arguments().and_then(|arguments| arguments.get("--landfall-inputs"))
-    else {
-        return Ok(Vec::new());
-    };
-    let value: Value = serde_json::from_str(text)
-        .with_context(|| format!("failed to read the inputs of a run: `{text}`"))?;
-    let entries = value["entries"].as_array().context("the inputs of a run have no entries")?;
-    let url = |entry: &Value| entry["url"].as_str().map(str::to_owned).context("no URL");
-    entries.iter().map(url).collect()
 }
 
 pub fn assert_succeeded(run: &JobRun) -> Result<()> {
