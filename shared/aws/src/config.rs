@@ -17,10 +17,18 @@ pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// No connection outlives its request: Lambda freezes a process between invocations, and a request
 /// that is sent on a connection that died meanwhile has an ambiguous outcome.
 pub fn loader() -> ConfigLoader {
-    let http = Builder::new()
-        .pool_max_idle_per_host(0)
-        .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
-        .build_https();
+    with_http(Builder::new().pool_max_idle_per_host(0))
+}
+
+/// The same with connections that are used again, for a process that is never frozen: the command
+/// line, which reads many items in a row.
+pub fn loader_with_pool() -> ConfigLoader {
+    with_http(Builder::new())
+}
+
+fn with_http(http: Builder) -> ConfigLoader {
+    let tls = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring);
+    let http = http.tls_provider(tls).build_https();
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(3))
         .operation_timeout(CALL_TIMEOUT)
