@@ -10,9 +10,7 @@ use landfall_core::routes::{Route, Verdict};
 
 use super::Explanation;
 use crate::problems::counted;
-
-/// A value that is longer is cut; `--json` has all of it.
-const MAX_SHOWN_CHARS: usize = 1_000;
+use crate::words::{bytes, shown};
 
 /// The most buckets that are named in a hint.
 const MAX_BUCKETS: usize = 8;
@@ -183,21 +181,6 @@ fn write_request(
         writeln!(out, "  {name} (from the trigger's environment)")?;
     }
     Ok(())
-}
-
-fn bytes(count: u64) -> String {
-    if count == 1 { "1 byte".to_owned() } else { format!("{count} bytes") }
-}
-
-/// The value escaped, and cut if it is long.
-fn shown(value: &str) -> String {
-    match value.char_indices().nth(MAX_SHOWN_CHARS) {
-        None => printable(value),
-        Some((at, _)) => {
-            let length = value.chars().count();
-            format!("{}… ({length} characters, --json shows all)", printable(&value[..at]))
-        }
-    }
 }
 
 /// The first `%XX` of a key.
