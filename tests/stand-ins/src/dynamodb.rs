@@ -1,0 +1,179 @@
+//! DynamoDB: the calls, and the tables that they read and write.
+//!
+//! Not there: streams, local indexes, projections other than of keys, what lies within a value, binary
+//! keys, `DescribeTable` and its kind, and the end of an item's time to live.
+
+mod expression;
+mod search;
+mod table;
+mod update;
+pub(crate) mod value;
+mod words;
+mod write;
+
+use std::collections::HashMap;
+
+use serde_json::{Map, Value, json};
+
+pub use self::table::Table;
+use self::table::{Rows, read_units};
+use crate::server::Answer;
+
+/// What a call was refused with.
+#[derive(Debug)]
+struct Refused {
+    code: &'static str,
+    message: String,
+    /// What the answer holds besides.
+    more: Map<String, Value>,
+}
+
+impl Refused {
+    fn new(code: &'static str, message: impl Into<String>) -> Refused {
+        Refused { code, message: message.into(), more: Map::new() }
+    }
+
+    fn invalid(message: String) -> Refused {
+        Refused::new("ValidationException", message)
+    }
+
+    fn answer(self) -> Answer {
+        let space = match self.code {
+            "ValidationException" => "com.amazon.coral.validate",
+            _ => "com.amazonaws.dynamodb.v20120810",
+        };
+        let mut body =
+            json!({ "__type": format!("{space}#{}", self.code), "message": self.message });
+        if let Some(body) = body.as_object_mut() {
+            body.extend(self.more);
+        }
+        Answer::json(400, &body)
+    }
+}
+
+/// Units as AWS counts them: see `Usage`.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Units {
+    pub write_units: f64,
+    pub index_write_units: f64,
+    pub read_units: f64,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct DynamoDb {
+    tables: Vec<Rows>,
+    names: HashMap<String, usize>,
+    /// Of transactions that succeeded: a hash of what was asked for, and the bytes of the items.
+    tokens: HashMap<String, (u64, usize)>,
+    pub(crate) usage: Units,
+}
+
+impl DynamoDb {
+    pub(crate) fn new(tables: Vec<Table>) -> DynamoDb {
+        let names = tables.iter().enumerate().map(|(at, table)| (table.name.clone(), at)).collect();
+        let tables = tables.into_iter().map(Rows::new).collect();
+        DynamoDb { tables, names, ..DynamoDb::default() }
+    }
+
+    pub(crate) fn serve(&mut self, operation: &str, body: &Value) -> Answer {
+        let answer = match operation {
+            "GetItem" => self.get(body),
+            "BatchGetItem" => self.batch_get(body),
+            "PutItem" => self.write("Put", body),
+            "UpdateItem" => self.write("Update", body),
+            "DeleteItem" => self.write("Delete", body),
+            "TransactWriteItems" => self.transact(body),
+            "Query" => self.query(body),
+            "Scan" => self.scan(body),
+            _ => Err(Refused::new("UnknownOperationException", "the stand-in does not know it")),
+        };
+        match answer {
+            Ok(body) => Answer::json(200, &body),
+            Err(refused) => refused.answer(),
+        }
+    }
+
+    /// The answer to a transaction that met another one.
+    pub(crate) fn conflict(body: &Value) -> Answer {
+        write::conflict(body).answer()
+    }
+
+    /// All items of a table, in the order of their keys.
+    pub(crate) fn items(&self, table: &str) -> Option<Vec<Value>> {
+        let rows = self.tables[*self.names.get(table)?].rows.values();
+        Some(rows.map(|row| row.item.clone().into()).collect())
+    }
+
+    /// One item, by the texts of its key.
+    pub(crate) fn item(&self, table: &str, key: &[&str]) -> Option<Value> {
+        let key: value::Key =
+            key.iter().map(|part| value::Scalar::Text((*part).to_owned())).collect();
+        let row = self.tables[*self.names.get(table)?].rows.get(&key)?;
+        Some(row.item.clone().into())
+    }
+
+    /// The table that a request names, by name or by ARN.
+    fn find(&self, body: &Value) -> Result<usize, Refused> {
+        self.find_name(body["TableName"].as_str().unwrap_or_default())
+    }
+
+    fn find_name(&self, name: &str) -> Result<usize, Refused> {
+        let name = name.rsplit('/').next().unwrap_or(name);
+        self.names.get(name).copied().ok_or_else(|| {
+            Refused::new("ResourceNotFoundException", "Requested resource not found")
+        })
+    }
+
+    fn get(&mut self, body: &Value) -> Result<Value, Refused> {
+        let table = self.find(body)?;
+        match self.read(table, &body["Key"], body)? {
+            Some(item) => Ok(json!({ "Item": item })),
+            None => Ok(json!({})),
+        }
+    }
+
+    fn batch_get(&mut self, body: &Value) -> Result<Value, Refused> {
+        let nothing = Map::new();
+        let asked = body["RequestItems"].as_object().unwrap_or(&nothing);
+        let keys = |asked: &Value| asked["Keys"].as_array().cloned().unwrap_or_default();
+        let all: usize = asked.values().map(|asked| keys(asked).len()).sum();
+        if !(1..=100).contains(&all) {
+            return Err(Refused::invalid(
+                "Too many items requested for the BatchGetItem call".into(),
+            ));
+        }
+        let mut responses = Map::new();
+        for (name, asked) in asked {
+            let table = self.find_name(name)?;
+            let keys = keys(asked);
+            if (1..keys.len()).any(|at| keys[..at].contains(&keys[at])) {
+                return Err(Refused::invalid(
+                    "Provided list of item keys contains duplicates".into(),
+                ));
+            }
+            let mut items = Vec::new();
+            for key in &keys {
+                items.extend(self.read(table, key, asked)?);
+            }
+            responses.insert(name.clone(), items.into());
+        }
+        Ok(json!({ "Responses": responses, "UnprocessedKeys": {} }))
+    }
+
+    /// An item, with the attributes that `options` asks for.
+    fn read(
+        &mut self,
+        table: usize,
+        key: &Value,
+        options: &Value,
+    ) -> Result<Option<Value>, Refused> {
+        let key = self.tables[table].table.exact_key(key)?;
+        let names = words::Names::read(options)?;
+        let projection = search::Projection::read(options, &names)?;
+        names.finish()?;
+        let row = self.tables[table].rows.get(&key);
+        let share = if options["ConsistentRead"] == true { 1.0 } else { 0.5 };
+        self.usage.read_units += share * read_units(row.map_or(0, |row| row.size));
+        Ok(row.map(|row| projection.of(&row.item).into()))
+    }
+}

@@ -1,0 +1,157 @@
+//! Glue: jobs, and the runs that were started of them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+
+use crate::server::Answer;
+
+/// The most runs of a page.
+const MOST_RUNS: u64 = 200;
+
+/// A job run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run {
+    /// `jr_` and a number in hexadecimal digits, the first is `jr_1`.
+    pub id: String,
+    pub job: String,
+    /// `RUNNING` until a test says otherwise.
+    pub state: String,
+    pub arguments: BTreeMap<String, String>,
+    pub started_at: SystemTime,
+    /// When its state became one that ends a run.
+    pub ended_at: Option<SystemTime>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Glue {
+    /// With how often Glue repeats a run of each. Empty: all jobs exist.
+    pub(crate) jobs: BTreeMap<String, i32>,
+    /// Of each job, in the order in which they were started.
+    runs: HashMap<String, Vec<Run>>,
+    /// The job of a run, and the run's place.
+    places: HashMap<String, (String, usize)>,
+}
+
+impl Glue {
+    pub(crate) fn serve(&mut self, operation: &str, body: &Value) -> Answer {
+        let answer = match operation {
+            "StartJobRun" => self.start(body),
+            "GetJobRuns" => self.list(body),
+            "GetJobRun" => self.get(body),
+            "GetJob" => self.job(body),
+            _ => Err(("UnknownOperationException", "the stand-in does not know it")),
+        };
+        match answer {
+            Ok(body) => Answer::json(200, &body),
+            Err((code, message)) => Answer::error("glue", 400, code, message),
+        }
+    }
+
+    pub(crate) fn runs_of(&self, job: &str) -> &[Run] {
+        self.runs.get(job).map_or(&[], Vec::as_slice)
+    }
+
+    pub(crate) fn set_state(&mut self, run_id: &str, state: &str) -> bool {
+        let Some((job, place)) = self.places.get(run_id) else { return false };
+        let Some(run) = self.runs.get_mut(job).and_then(|runs| runs.get_mut(*place)) else {
+            return false;
+        };
+        let goes_on = matches!(state, "STARTING" | "RUNNING" | "STOPPING" | "WAITING");
+        run.ended_at = (!goes_on).then(SystemTime::now);
+        state.clone_into(&mut run.state);
+        true
+    }
+
+    fn known(&self, name: &Value) -> Result<String, Refused> {
+        let name = name.as_str().filter(|name| !name.is_empty()).ok_or(INVALID)?;
+        match self.jobs.is_empty() || self.jobs.contains_key(name) {
+            true => Ok(name.to_owned()),
+            false => Err(NOT_FOUND),
+        }
+    }
+
+    fn start(&mut self, body: &Value) -> Result<Value, Refused> {
+        let job = self.known(&body["JobName"])?;
+        let id = format!("jr_{:x}", self.places.len() + 1);
+        let arguments = body["Arguments"].as_object().into_iter().flatten();
+        let arguments = arguments
+            .map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
+            .collect::<Option<_>>()
+            .ok_or(INVALID)?;
+        let runs = self.runs.entry(job.clone()).or_default();
+        self.places.insert(id.clone(), (job.clone(), runs.len()));
+        runs.push(Run {
+            id: id.clone(),
+            job,
+            state: "RUNNING".to_owned(),
+            arguments,
+            started_at: SystemTime::now(),
+            ended_at: None,
+        });
+        Ok(json!({ "JobRunId": id }))
+    }
+
+    /// The newest first. A token is how many runs are behind the page, so that runs that are started
+    /// meanwhile move nothing.
+    fn list(&self, body: &Value) -> Result<Value, Refused> {
+        let job = self.known(&body["JobName"])?;
+        let runs = self.runs_of(&job);
+        let most = body["MaxResults"].as_u64().unwrap_or(MOST_RUNS);
+        if !(1..=MOST_RUNS).contains(&most) {
+            return Err(INVALID);
+        }
+        let end = match body["NextToken"].as_str() {
+            Some(token) => token.parse().ok().filter(|end| *end <= runs.len()).ok_or(INVALID)?,
+            None => runs.len(),
+        };
+        let begin = end.saturating_sub(usize::try_from(most).unwrap_or(usize::MAX));
+        let page: Vec<Value> = runs[begin..end].iter().rev().map(Run::wire).collect();
+        Ok(match begin {
+            0 => json!({ "JobRuns": page }),
+            _ => json!({ "JobRuns": page, "NextToken": begin.to_string() }),
+        })
+    }
+
+    fn get(&self, body: &Value) -> Result<Value, Refused> {
+        let job = self.known(&body["JobName"])?;
+        let place = body["RunId"].as_str().and_then(|id| self.places.get(id));
+        let (_, place) = place.filter(|(of, _)| *of == job).ok_or(NOT_FOUND)?;
+        Ok(json!({ "JobRun": self.runs_of(&job)[*place].wire() }))
+    }
+
+    fn job(&self, body: &Value) -> Result<Value, Refused> {
+        let name = self.known(&body["JobName"])?;
+        let retries = self.jobs.get(&name).copied().unwrap_or(0);
+        Ok(json!({ "Job": { "Name": name, "MaxRetries": retries } }))
+    }
+}
+
+type Refused = (&'static str, &'static str);
+
+const INVALID: Refused = ("InvalidInputException", "the request is not valid");
+const NOT_FOUND: Refused = ("EntityNotFoundException", "there is no such job or run");
+
+impl Run {
+    fn wire(&self) -> Value {
+        let seconds = |time: SystemTime| {
+            let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+            // To the millisecond, as Glue tells it.
+            since.as_millis() as f64 / 1_000.0
+        };
+        let mut run = json!({
+            "Id": self.id,
+            "Attempt": 0,
+            "JobName": self.job,
+            "JobRunState": self.state,
+            "Arguments": self.arguments,
+            "StartedOn": seconds(self.started_at),
+            "LastModifiedOn": seconds(self.ended_at.unwrap_or(self.started_at)),
+        });
+        if let Some(ended) = self.ended_at {
+            run["CompletedOn"] = seconds(ended).into();
+        }
+        run
+    }
+}

@@ -1,0 +1,192 @@
+//! Stand-ins for what Landfall calls on AWS: DynamoDB, STS, Glue and S3, in memory, on one HTTP server
+//! that speaks their protocols.
+//!
+//! Clients are the SDK's own, with [`StandIn::endpoint`] for their endpoint URL. What a call means is in
+//! `dynamodb`, `sts`, `glue` and `s3`; how it comes and what a test makes of it, in `server`. Signatures
+//! are not looked at, accounts and regions are not told apart, and nothing limits how often a call may
+//! be made: an answer of that kind is a test's to ask for, with [`StandIn::answer`].
+
+mod dynamodb;
+mod glue;
+mod s3;
+mod server;
+mod sts;
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::net::{Ipv4Addr, TcpListener};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::oneshot;
+
+pub use dynamodb::Table;
+pub use glue::Run;
+pub use server::{Act, Call};
+use server::{Shared, State};
+pub use sts::Sts;
+
+/// Answers on a thread of its own until it is dropped.
+pub struct StandIn {
+    endpoint: String,
+    shared: Arc<Shared>,
+    stop: Option<oneshot::Sender<Infallible>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What was consumed since the start, or since [`StandIn::clear_calls`].
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Usage {
+    /// One for each KB of an item that was begun, of the larger of before and after; two in a
+    /// transaction; with those of indexes.
+    pub write_units: f64,
+    /// Those of indexes alone: one for each place in an index that was taken or left. Not doubled in a
+    /// transaction, in which the indexes take no part.
+    pub index_write_units: f64,
+    /// One for each 4 KB that were begun, half of that where the read was eventually consistent.
+    pub read_units: f64,
+    /// How often each operation was called.
+    pub calls: BTreeMap<String, u64>,
+}
+
+impl StandIn {
+    /// With these tables, all empty. Needs no runtime.
+    ///
+    /// # Panics
+    /// There is no port or no thread to have.
+    pub fn start(tables: Vec<Table>) -> StandIn {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        listener.set_nonblocking(true).expect("a socket that does not block");
+        let endpoint = format!("http://{}", listener.local_addr().expect("its own address"));
+        let shared = Arc::new(Shared { state: Mutex::new(State::new(tables)) });
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        let (stop, stopped) = oneshot::channel::<Infallible>();
+        let served = Arc::clone(&shared);
+        let thread = thread::spawn(move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    _ = stopped => {}
+                    () = server::serve(listener, served) => {}
+                }
+            });
+        });
+        StandIn { endpoint, shared, stop: Some(stop), thread: Some(thread) }
+    }
+
+    /// Such as `http://127.0.0.1:40123`.
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// All calls, in the order in which they came.
+    pub fn calls(&self) -> Vec<Call> {
+        self.shared.lock().calls.iter().map(|call| Call::clone(call)).collect()
+    }
+
+    /// The bodies of the calls of one operation.
+    pub fn calls_of(&self, operation: &str) -> Vec<Value> {
+        let state = self.shared.lock();
+        let calls = state.calls.iter().filter(|call| call.operation == operation);
+        calls.map(|call| call.body.clone()).collect()
+    }
+
+    /// Forgets the calls, and what they consumed.
+    pub fn clear_calls(&self) {
+        let mut state = self.shared.lock();
+        state.calls.clear();
+        state.counts.clear();
+        state.dynamodb.usage = dynamodb::Units::default();
+    }
+
+    /// Whether calls are remembered, as they are from the start. They are counted in any case.
+    pub fn remember_calls(&self, remember: bool) {
+        self.shared.lock().remembers = remember;
+    }
+
+    pub fn usage(&self) -> Usage {
+        let state = self.shared.lock();
+        let units = state.dynamodb.usage;
+        let calls = state.counts.iter().map(|(name, count)| (name.clone(), *count));
+        Usage {
+            write_units: units.write_units + units.index_write_units,
+            index_write_units: units.index_write_units,
+            read_units: units.read_units,
+            calls: calls.collect(),
+        }
+    }
+
+    /// What becomes of the calls of an operation (`StartJobRun`) from now on, counted from 0. A second
+    /// rule for the operation takes the place of the first. A rule must not ask the stand-in anything
+    /// while it holds what another thread waits for.
+    pub fn answer(
+        &self,
+        operation: &str,
+        rule: impl Fn(&Call, usize) -> Act + Send + Sync + 'static,
+    ) {
+        self.shared.lock().rules.insert(operation.to_owned(), (Arc::new(rule), 0));
+    }
+
+    /// Ends all rules.
+    pub fn clear_rules(&self) {
+        self.shared.lock().rules.clear();
+    }
+
+    /// How long every answer takes from now on, at the least.
+    pub fn latency(&self, latency: Duration) {
+        self.shared.lock().latency = latency;
+    }
+
+    /// What STS does from now on.
+    pub fn sts(&self, sts: Sts) {
+        self.shared.lock().sts.behaviour = sts;
+    }
+
+    /// Names a job of Glue, and how often Glue itself would repeat a run of it. While none is named, all
+    /// exist.
+    pub fn job(&self, name: &str, max_retries: i32) {
+        self.shared.lock().glue.jobs.insert(name.to_owned(), max_retries);
+    }
+
+    /// The runs of a job, in the order in which they were started.
+    pub fn runs(&self, job: &str) -> Vec<Run> {
+        self.shared.lock().glue.runs_of(job).to_vec()
+    }
+
+    /// Sets the state of a run, which is `RUNNING` before; tells whether there is one of this id.
+    pub fn set_run_state(&self, run_id: &str, state: &str) -> bool {
+        self.shared.lock().glue.set_state(run_id, state)
+    }
+
+    /// What was put under a key.
+    pub fn object(&self, bucket: &str, key: &str) -> Option<Vec<u8>> {
+        self.shared.lock().s3.object(bucket, key).map(|content| content.to_vec())
+    }
+
+    /// The keys in a bucket, sorted.
+    pub fn objects(&self, bucket: &str) -> Vec<String> {
+        self.shared.lock().s3.keys(bucket)
+    }
+
+    /// An item by the texts of its key, its values as on the wire: `{"pk": {"S": "…"}}`.
+    pub fn item(&self, table: &str, key: &[&str]) -> Option<Value> {
+        self.shared.lock().dynamodb.item(table, key)
+    }
+
+    /// All items of a table, in the order of their keys; none where there is no such table.
+    pub fn items(&self, table: &str) -> Vec<Value> {
+        self.shared.lock().dynamodb.items(table).unwrap_or_default()
+    }
+}
+
+impl Drop for StandIn {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // It panicked, or it is done; either way it is gone.
+            thread.join().ok();
+        }
+    }
+}

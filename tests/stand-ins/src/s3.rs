@@ -1,0 +1,116 @@
+//! S3: objects that are put and got, whole, by path-style addresses.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use hyper::body::Bytes;
+use hyper::http::request::Parts;
+use percent_encoding::percent_decode_str;
+use serde_json::json;
+
+use crate::server::{Answer, Call};
+
+#[derive(Debug, Default)]
+pub(crate) struct S3 {
+    /// By bucket and key.
+    objects: BTreeMap<(String, String), Bytes>,
+}
+
+impl S3 {
+    pub(crate) fn object(&self, bucket: &str, key: &str) -> Option<&Bytes> {
+        self.objects.get(&(bucket.to_owned(), key.to_owned()))
+    }
+
+    pub(crate) fn keys(&self, bucket: &str) -> Vec<String> {
+        let from = self.objects.range((bucket.to_owned(), String::new())..);
+        from.take_while(|((of, _), _)| of == bucket).map(|((_, key), _)| key.clone()).collect()
+    }
+
+    pub(crate) fn serve(&mut self, call: &Call, content: Bytes) -> Answer {
+        let member = |name: &str| call.body[name].as_str().unwrap_or_default();
+        let (bucket, key) = (member("Bucket"), member("Key"));
+        let error = |status, code| Answer::error("s3", status, code, "as S3 says it");
+        match call.operation.as_str() {
+            "PutObject" => {
+                let is_there = self.object(bucket, key).is_some();
+                if is_there && call.body["IfNoneMatch"] == "*" {
+                    return error(412, "PreconditionFailed");
+                }
+                let mut answer = Answer::new(200, "application/xml", Bytes::new());
+                answer.etag = Some(etag(&content));
+                self.objects.insert((bucket.to_owned(), key.to_owned()), content);
+                answer
+            }
+            "GetObject" => match self.object(bucket, key) {
+                Some(content) => {
+                    let mut answer = Answer::new(200, "application/octet-stream", content.clone());
+                    answer.etag = Some(etag(content));
+                    answer
+                }
+                None => error(404, "NoSuchKey"),
+            },
+            _ => error(501, "NotImplemented"),
+        }
+    }
+}
+
+/// Not S3's, but as good: it changes with the content.
+fn etag(content: &[u8]) -> String {
+    let mut hasher = DefaultHasher::new();
+    content.hash(&mut hasher);
+    format!("\"{:032x}\"", hasher.finish())
+}
+
+/// Which call it is, and the content that it brings.
+pub(crate) fn identify(parts: &Parts, content: Bytes) -> (Call, Bytes) {
+    let path = parts.uri.path().trim_start_matches('/');
+    let (bucket, key) = path.split_once('/').unwrap_or((path, ""));
+    let decoded = |text| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let mut body = json!({ "Bucket": decoded(bucket), "Key": decoded(key) });
+    // Other calls have a parameter that tells them apart: `?uploads`.
+    let is_plain = parts
+        .uri
+        .query()
+        .is_none_or(|query| query.split('&').all(|parameter| parameter.starts_with("x-id=")));
+    let operation = match parts.method.as_str() {
+        "PUT" if is_plain && !key.is_empty() => "PutObject".to_owned(),
+        "GET" if is_plain && !key.is_empty() => "GetObject".to_owned(),
+        _ => format!("{} {}", parts.method, parts.uri),
+    };
+    let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
+    if let Some(condition) = header("if-none-match") {
+        body["IfNoneMatch"] = condition.into();
+    }
+    let is_chunked = header("content-encoding").is_some_and(|value| value.contains("aws-chunked"))
+        || header("x-amz-content-sha256").is_some_and(|value| value.starts_with("STREAMING-"));
+    let content = if is_chunked { unchunked(&content) } else { content };
+    (Call { service: "s3", operation, body }, content)
+}
+
+/// The content of `aws-chunked`: each chunk has its length before it, and what is behind the last,
+/// empty one is about the content.
+fn unchunked(mut rest: &[u8]) -> Bytes {
+    let mut content = Vec::with_capacity(rest.len());
+    while let Some(end) = rest.windows(2).position(|pair| pair == b"\r\n") {
+        let head = String::from_utf8_lossy(&rest[..end]);
+        let length = head.split(';').next().unwrap_or_default();
+        let Ok(length @ 1..) = usize::from_str_radix(length.trim(), 16) else { break };
+        let Some(chunk) = rest.get(end + 2..end + 2 + length) else { break };
+        content.extend_from_slice(chunk);
+        rest = rest.get(end + 2 + length + 2..).unwrap_or_default();
+    }
+    content.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_are_put_together_without_what_is_said_about_them() {
+        let signed =
+            b"3;chunk-signature=aa\r\na\r\n\r\n2\r\nbc\r\n0\r\nx-amz-checksum-crc32:AA==\r\n\r\n";
+        assert_eq!(unchunked(signed), "a\r\nbc");
+        assert_eq!(unchunked(b"0\r\n\r\n"), "");
+    }
+}
