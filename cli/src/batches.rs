@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::args::batches::BatchesArgs;
 use crate::ledger::connect;
-use crate::output::{self, Output, Status};
+use crate::output::{self, Output};
 use crate::words::Align::{Left as L, Right as R};
 use crate::words::{moment, table};
 use crate::{aws, state};
@@ -33,9 +33,10 @@ pub fn run(args: &BatchesArgs) -> Output {
             args.state.is_empty() || args.state.iter().any(|name| name.names(&batch.state))
         };
         let listing = connection.ledger.batches(&wanted, is_wanted).await;
-        listing.map_err(|error| connection.explained(error))
+        let listing = listing.map_err(|error| connection.explained(error))?;
+        Ok((listing, connection))
     });
-    let listing = match listing {
+    let (listing, connection) = match listing {
         Ok(listing) => listing,
         Err(error) => return error.into(),
     };
@@ -43,9 +44,8 @@ pub fn run(args: &BatchesArgs) -> Output {
         true => document(&listing, since),
         false => text(&listing, since, now),
     });
-    for error in &listing.unreadable {
-        output.stderr.push_str(&format!("error: {}\n", printable(&error.to_string())));
-        output.worsen(Status::Unusable);
+    for error in listing.unreadable {
+        output.error(&connection.explained(error));
     }
     output
 }

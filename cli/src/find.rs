@@ -65,7 +65,8 @@ pub fn run(args: &FindArgs) -> Output {
         let uri = printable(&args.uri);
         output.stderr = format!(
             "table `{table}`, region `{region}`, knows nothing of {uri}\n\
-             to see whether a route takes it: landfall explain --routes routes.yaml '{uri}'\n"
+             to see whether a route takes it: landfall explain --routes routes.yaml {}\n",
+            in_shell(&uri)
         );
         output.worsen(Status::Nothing);
     }
@@ -143,6 +144,11 @@ fn role(found: &Found, members: &[Member]) -> Role {
         }
         Some(member) => Role::Replaced(member.clone()),
     }
+}
+
+/// As an argument of a command, for shells to take it as it is.
+fn in_shell(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 fn text(versions: &Versions, now: Time) -> String {

@@ -81,8 +81,8 @@ pub fn in_words(batch: &Batch, now: Time) -> Vec<String> {
                 last_seen(batch, run_id)
             ),
             format!(
-                "When it ends, Glue tells; else it is looked at again at {}.",
-                moment(*look_at, now)
+                "When it ends, Glue tells; else it is looked at again {}.",
+                next_look(*look_at, now)
             ),
         ],
         State::Failed { epoch, run_id, run_state, since, .. } => {
@@ -131,6 +131,12 @@ fn open(batch: &Batch, closes_at: Time, now: Time) -> Vec<String> {
             moment(closes_at, now)
         )];
     }
+    if closes_at <= now {
+        let ended = moment(closes_at, now);
+        return vec![format!(
+            "It took objects until {ended}; the monitor closes it within a minute."
+        )];
+    }
     let sooner = match batch.closing.max_objects {
         Some(most) => format!(", or until it has {most}"),
         None => String::new(),
@@ -145,7 +151,10 @@ fn rules(batch: &Batch) -> String {
     let rules = [
         window_secs.map(|window| format!("{} after the first object", secs(window))),
         quiet_secs.map(|quiet| format!("when none has come for {}", secs(quiet))),
-        batch.marker_at.map(|_| format!("{} after the marker, which has come", secs(settle_secs))),
+        batch.marker_at.map(|_| match settle_secs {
+            0 => "when its marker has come, which it has".to_owned(),
+            settle => format!("{} after its marker, which has come", secs(settle)),
+        }),
     ];
     let rules: Vec<String> = rules.into_iter().flatten().collect();
     match rules.len() {
@@ -182,8 +191,8 @@ fn starting(batch: &Batch, (t0, lease, look_at): (Time, Time, Time), now: Time) 
     vec![
         format!("A run (epoch {epoch}) was to be started at {begun}; whether it was is not known."),
         format!(
-            "The monitor looks for it in Glue at {}. Until it is certain, no other is started.",
-            moment(look_at, now)
+            "The monitor looks for it in Glue {}. Until it is certain, no other is started.",
+            next_look(look_at, now)
         ),
     ]
 }
@@ -219,6 +228,14 @@ fn parked(batch: &Batch, why: Why, message: &str, now: Time) -> Vec<String> {
     }
     sentences.push(format!("To return it, when the cause is removed: landfall retry {}", batch.id));
     sentences
+}
+
+/// The monitor looks every minute at what is due.
+fn next_look(at: Time, now: Time) -> String {
+    match at <= now {
+        true => "within a minute".to_owned(),
+        false => format!("at {}", moment(at, now)),
+    }
 }
 
 /// What was last seen of a run.

@@ -100,10 +100,10 @@ pub struct RetryArgs {
     #[arg(long)]
     pub all_parked: bool,
     /// With --all-parked: only those of this route.
-    #[arg(long, value_name = "NAME", requires = "all_parked")]
+    #[arg(long, value_name = "NAME", conflicts_with = "ids")]
     pub route: Option<String>,
     /// Do not ask.
-    #[arg(long, requires = "all_parked")]
+    #[arg(long)]
     pub yes: bool,
     #[command(flatten)]
     pub ledger: LedgerArgs,

@@ -41,7 +41,17 @@ struct Document<'a> {
     runs: Vec<RunEntry<'a>>,
     history: Vec<HistoryEntry<'a>>,
     /// `null` if they could not be read.
-    members: Option<&'a [Member]>,
+    members: Option<Vec<MemberEntry<'a>>>,
+}
+
+#[derive(Serialize)]
+struct MemberEntry<'a> {
+    key: &'a str,
+    version_id: Option<&'a str>,
+    etag: Option<&'a str>,
+    size: Option<u64>,
+    sequencer: Option<&'a str>,
+    event_time: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -92,13 +102,24 @@ pub fn print(told: &Told) -> String {
         epoch: batch.epoch,
         runs: batch.runs.iter().map(run).collect(),
         history: batch.history.iter().map(history).collect(),
-        members: members.as_deref(),
+        members: members.as_ref().map(|members| members.iter().map(member).collect()),
     })
 }
 
 fn run(run: &Run) -> RunEntry<'_> {
     let last_seen = run.state.as_ref().map(|state| state.as_str());
     RunEntry { epoch: run.epoch, run_id: &run.run_id, last_seen }
+}
+
+fn member(member: &Member) -> MemberEntry<'_> {
+    MemberEntry {
+        key: &member.key,
+        version_id: member.version_id.as_deref(),
+        etag: member.etag.as_deref(),
+        size: member.size,
+        sequencer: member.sequencer.as_deref(),
+        event_time: member.event_time.as_deref(),
+    }
 }
 
 fn history(entry: &Entry) -> HistoryEntry<'_> {

@@ -32,7 +32,7 @@ fn an_open_batch_says_until_when_it_takes_objects() {
         expect![[r#"
             closes 2026-02-01T00:00:30Z
             It takes objects until 2026-02-01T00:00:30Z (in 20 seconds), or until it has 1000.
-            It closes 5 minutes after the first object, or when none has come for 60 seconds, or 30 seconds after the marker, which has come; whichever is first.
+            It closes 5 minutes after the first object, or when none has come for 60 seconds, or 30 seconds after its marker, which has come; whichever is first.
         "#]],
     );
     check(
