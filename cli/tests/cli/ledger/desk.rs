@@ -1,6 +1,8 @@
 //! A ledger in memory, filled through the library, and `landfall` beside it.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write;
 use std::process::{Output, Stdio};
 use std::time::{Duration, SystemTime};
 
@@ -14,6 +16,7 @@ use landfall_core::batch::{
 use landfall_core::moment::{Moment, Time};
 use landfall_core::plan::RefusalReason;
 use landfall_stand_ins::{StandIn, Table};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use tempfile::TempDir;
 
 use crate::{Shown, command};
@@ -111,9 +114,27 @@ impl Desk {
     /// What `landfall` shows, with the ledger as its environment tells; how long ago something was is
     /// left out, since the clock is the real one.
     pub fn landfall(&self, args: &[&str]) -> Shown {
+        run(args, &self.environment())
+    }
+
+    /// The same with this typed at a terminal.
+    pub fn landfall_at_terminal(&self, args: &[&str], typed: &str) -> Shown {
+        let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+        grantpt(&terminal).and_then(|()| unlockpt(&terminal)).expect("a terminal to use");
+        let path = ptsname(&terminal, Vec::new()).expect("a name");
+        let path = path.to_str().expect("UTF-8").to_owned();
+        let stdin = File::options().read(true).write(true).open(path).expect("its other side");
+        File::from(terminal.try_clone().expect("a terminal"))
+            .write_all(typed.as_bytes())
+            .expect("typed text");
+        // `terminal` is open until it has ended: else what it reads from is gone.
+        run_with(args, &self.environment(), stdin.into())
+    }
+
+    fn environment(&self) -> Vec<(&str, &str)> {
         let endpoint = [("AWS_ENDPOINT_URL", self.stand_in.endpoint())];
         let region = [("AWS_REGION", "eu-west-1")];
-        run(args, &[&endpoint[..], &region, &CREDENTIALS].concat())
+        [&endpoint[..], &region, &CREDENTIALS].concat()
     }
 }
 
@@ -122,10 +143,14 @@ pub const CREDENTIALS: [(&str, &str); 2] =
 
 /// Runs `landfall` with nothing but this in its environment.
 pub fn run(args: &[&str], environment: &[(&str, &str)]) -> Shown {
+    run_with(args, environment, Stdio::null())
+}
+
+fn run_with(args: &[&str], environment: &[(&str, &str)], stdin: Stdio) -> Shown {
     let folder = TempDir::new().expect("a temporary folder");
     let mut command = command(folder.path(), args);
     command.env_clear().env("AWS_EC2_METADATA_DISABLED", "true").env("HOME", folder.path());
-    command.envs(environment.iter().copied()).stdin(Stdio::null());
+    command.envs(environment.iter().copied()).stdin(stdin);
     let Output { stdout, stderr, status } = command.output().expect("an ended landfall");
     let text = |bytes| without_ages(&String::from_utf8(bytes).expect("UTF-8"));
     let status = status.code().expect("an exit status");

@@ -155,3 +155,35 @@ async fn all_that_are_parked_are_returned_only_by_who_says_so() {
     "#]]
     .assert_eq(&desk.landfall(&all).all());
 }
+
+#[tokio::test]
+async fn somebody_at_a_terminal_is_asked_and_only_a_yes_is_consent() {
+    let desk = Desk::new();
+    desk.parked(1, "orders", 0).await;
+    desk.parked(2, "orders", 60).await;
+    let state = async || desk.ledger.batch(&id(1)).await.expect("a ledger").expect("it").state;
+    let ask = |answer| desk.landfall_at_terminal(&["retry", "--all-parked"], answer);
+    expect![[r#"
+        --- stderr
+        OPENED                ROUTE   GROUP          STATE   OBJECTS  RUN, OR WAITS FOR  ID
+        2026-01-31T12:01:00Z  orders  dt=2026-01-31  parked        1  argument_refused   00000000000000000000000000000002
+        2026-01-31T12:00:00Z  orders  dt=2026-01-31  parked        1  argument_refused   00000000000000000000000000000001
+        return these 2 batches? [y/N] nothing is returned
+        --- status 1
+    "#]].assert_eq(&ask("n\n").all());
+    for answer in ["\n", "yep\n", "\u{4}"] {
+        assert_eq!(ask(answer).status, 1, "{answer:?}");
+    }
+    assert_eq!(state().await.name(), "parked");
+    expect![[r#"
+        batch `00000000000000000000000000000002` of route `orders` is returned
+        batch `00000000000000000000000000000001` of route `orders` is returned
+        the monitor starts them within a minute, as far as their jobs' limits admit
+        --- stderr
+        OPENED                ROUTE   GROUP          STATE   OBJECTS  RUN, OR WAITS FOR  ID
+        2026-01-31T12:01:00Z  orders  dt=2026-01-31  parked        1  argument_refused   00000000000000000000000000000002
+        2026-01-31T12:00:00Z  orders  dt=2026-01-31  parked        1  argument_refused   00000000000000000000000000000001
+        return these 2 batches? [y/N] --- status 0
+    "#]].assert_eq(&ask("y\n").all());
+    assert_eq!(state().await.name(), "sealed");
+}
