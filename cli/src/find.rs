@@ -61,10 +61,10 @@ pub fn run(args: &FindArgs) -> Output {
     };
     let mut output = Output::default();
     if versions.versions.is_empty() {
-        let Connection { table, region, .. } = connection;
+        let place = connection.place();
         let uri = printable(&args.uri);
         output.stderr = format!(
-            "table `{table}`, region `{region}`, knows nothing of {uri}\n\
+            "{place}, knows nothing of {uri}\n\
              to see whether a route takes it: landfall explain --routes routes.yaml {}\n",
             in_shell(&uri)
         );

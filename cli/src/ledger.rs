@@ -7,6 +7,7 @@ use anyhow::{Context, anyhow};
 use aws_config::Region;
 use landfall_aws::config;
 use landfall_aws::ledger::{Ledger, LedgerError};
+use landfall_core::plan::printable;
 
 use crate::args::batches::LedgerArgs;
 use crate::aws;
@@ -17,8 +18,8 @@ const RETENTION: Duration = Duration::from_secs(30 * 86_400);
 /// The ledger, and where it is.
 pub struct Connection {
     pub ledger: Ledger,
-    pub table: String,
-    pub region: String,
+    table: String,
+    region: String,
 }
 
 /// The ledger that `args` mean. Whether it is there is seen by the first call.
@@ -52,10 +53,14 @@ impl Connection {
         }
     }
 
+    /// Where the ledger is, as it can be printed.
+    pub fn place(&self) -> String {
+        printable(&format!("table `{}`, region `{}`", self.table, self.region))
+    }
+
     /// There is no batch of this id.
     pub fn no_batch(&self, id: &str) -> String {
-        let Self { table, region, .. } = self;
-        format!("there is no batch `{id}` in table `{table}`, region `{region}`")
+        format!("there is no batch `{id}` in {}", self.place())
     }
 }
 

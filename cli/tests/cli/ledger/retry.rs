@@ -95,6 +95,11 @@ async fn a_batch_that_was_changed_meanwhile_is_left_as_it_is() {
         error: batch `00000000000000000000000000000001` was changed by somebody else meanwhile, and is not returned: `landfall batch 00000000000000000000000000000001` tells how it stands
         --- status 1
     "#]].assert_eq(&desk.landfall(&["retry", &id(1)]).all());
+    // The first is the one that parked it.
+    let put = &desk.stand_in.calls_of("PutItem")[1..];
+    assert_eq!(put.len(), 1);
+    assert_eq!(put[0]["ConditionExpression"], "revision = :before");
+    assert_eq!(put[0]["ExpressionAttributeValues"][":before"]["N"], before.revision.to_string());
     assert_eq!(desk.ledger.batch(&id(1)).await.expect("a ledger"), Some(before));
     desk.stand_in
         .answer("PutItem", |_, _| Act::Fail { status: 400, code: "AccessDeniedException" });
