@@ -1,5 +1,6 @@
 //! The arguments as they are written; `--help` is made from the docstrings here.
 
+pub mod batches;
 pub mod roles;
 
 use std::ffi::OsString;
@@ -8,6 +9,7 @@ use std::io::IsTerminal;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use landfall_core::arrivals::EventTime;
 
+use self::batches::{BatchArgs, BatchesArgs, FindArgs, RetryArgs};
 use self::roles::{DiffArgs, PoliciesArgs};
 
 /// Landfall starts AWS Glue jobs in one account when data lands in a bucket of another.
@@ -17,6 +19,8 @@ use self::roles::{DiffArgs, PoliciesArgs};
   landfall check infra/routes.yaml
   landfall explain --routes infra/routes.yaml s3://acme-landing/orders/dt=2026-01-31/a.csv
   landfall policies --routes infra/routes.yaml --data-account 111111111111
+  landfall find s3://acme-landing/orders/dt=2026-01-31/a.csv
+  landfall batches --state parked --since 7d
   landfall schema > routes.schema.json")]
 pub struct Cli {
     #[command(subcommand)]
@@ -39,6 +43,10 @@ pub enum Command {
     Explain(ExplainArgs),
     Policies(PoliciesArgs),
     Diff(DiffArgs),
+    Batches(BatchesArgs),
+    Batch(BatchArgs),
+    Retry(RetryArgs),
+    Find(FindArgs),
     /// Print the JSON Schema of a routes file, or of a role's properties, for editors to complete and
     /// check it.
     #[command(after_help = "Examples:

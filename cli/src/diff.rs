@@ -6,10 +6,8 @@ mod compare;
 
 use std::collections::BTreeSet;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 use aws_config::Region;
-use aws_credential_types::provider::ProvideCredentials;
-use aws_credential_types::provider::error::CredentialsError;
 use landfall_aws::{config, iam};
 use landfall_core::arn::RoleArn;
 use landfall_core::plan::printable;
@@ -22,7 +20,7 @@ use crate::args::roles::{DiffArgs, RolesFormat};
 use crate::desired::stacks::quoted;
 use crate::desired::{self, Composed, Desired};
 use crate::output::{self, Output, Status};
-use crate::policies;
+use crate::{aws, policies};
 
 /// A role, and what came of looking at it.
 type Looked<'a> = (&'a Desired, anyhow::Result<Comparison>);
@@ -73,9 +71,7 @@ fn look(roles: &[Desired]) -> anyhow::Result<Vec<Looked<'_>>> {
     let Some(region) = roles.first().map(|desired| desired.region.clone()) else {
         return Ok(Vec::new());
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let observed =
-        runtime.context("failed to start a runtime")?.block_on(observe(roles, region))?;
+    let observed = aws::wait(observe(roles, region))?;
     // IAM names its account in the ARNs of what there is; of a role that is not there it says nothing.
     let is_account_known = observed.iter().any(|observed| matches!(observed, Ok(Some(_))));
     let compare = |(desired, observed): (_, anyhow::Result<Option<Observed>>)| {
@@ -93,9 +89,7 @@ async fn observe(
     roles: &[Desired],
     region: String,
 ) -> anyhow::Result<Vec<anyhow::Result<Option<Observed>>>> {
-    let config = config::loader().region(Region::new(region)).load().await;
-    let credentials = config.credentials_provider().context(NO_CREDENTIALS)?;
-    credentials.provide_credentials().await.map_err(no_credentials)?;
+    let config = aws::load(config::loader().region(Region::new(region))).await?;
     let client = aws_sdk_iam::Client::new(&config);
     let mut all = Vec::new();
     for desired in roles {
@@ -107,19 +101,6 @@ async fn observe(
         all.push(observed.with_context(of));
     }
     Ok(all)
-}
-
-const NO_CREDENTIALS: &str = "found no credentials";
-
-/// With what was tried, in one line.
-fn no_credentials(error: CredentialsError) -> anyhow::Error {
-    let tried = format!("{:#}", anyhow::Error::new(error));
-    let tried: Vec<&str> = tried.lines().map(str::trim).collect();
-    anyhow!(
-        "{NO_CREDENTIALS}; with SSO, or a profile that runs a process, do first: \
-         eval \"$(aws configure export-credentials --format env)\" ({})",
-        tried.join("; ")
-    )
 }
 
 fn is_of_account(observed: &Observed, account: &str) -> anyhow::Result<()> {

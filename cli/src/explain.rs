@@ -7,7 +7,7 @@ mod words;
 
 use std::io;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use landfall_core::arrivals::{Arrival, ArrivalError, Ignored, Intake, Message};
 use landfall_core::plan::{Plan, RefusalReason, plan, plan_messages};
 use landfall_core::routes::Routes;
@@ -94,10 +94,8 @@ fn plan_of(routes: &Routes, subject: &Subject) -> Plan {
 
 fn subject(args: &ExplainArgs) -> anyhow::Result<Subject> {
     let text = args.subject.to_string_lossy();
-    if let Some((scheme, _)) = text.split_once("://")
-        && scheme != "s3"
-    {
-        bail!("`{text}` is no s3:// URI: write s3://bucket/key");
+    if text.contains("://") && !text.starts_with("s3://") {
+        input::object(&text)?;
     }
     if let Some(uri) = args.subject.to_str().filter(|text| text.starts_with("s3://")) {
         return Ok(Subject {
@@ -115,13 +113,9 @@ fn subject(args: &ExplainArgs) -> anyhow::Result<Subject> {
     Ok(take_apart(text.trim_start_matches('\u{feff}')))
 }
 
-/// The object that a URI names, as it is written: nothing is URL-decoded.
+/// The object that a URI names.
 fn arrival(uri: &str, args: &ExplainArgs) -> anyhow::Result<Arrival> {
-    let (bucket, key) = uri
-        .strip_prefix("s3://")
-        .and_then(|rest| rest.split_once('/'))
-        .filter(|(bucket, key)| !bucket.is_empty() && !key.is_empty())
-        .with_context(|| format!("`{uri}` names no object: write s3://bucket/key"))?;
+    let (bucket, key) = input::object(uri)?;
     Ok(Arrival {
         bucket: bucket.to_owned(),
         key: key.to_owned(),

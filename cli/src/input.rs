@@ -1,8 +1,8 @@
-//! Reads what a command is asked about: a file, or standard input as `-`.
+//! Reads what a command is asked about: a file, or standard input as `-`; an object's URI; an answer.
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, IsTerminal, Read, Write};
 
 use anyhow::{Context, bail};
 use landfall_core::plan::printable;
@@ -44,4 +44,28 @@ fn read_bytes(path: &OsStr) -> io::Result<Vec<u8>> {
         File::open(path)?.take(most).read_to_end(&mut bytes)?;
     }
     Ok(bytes)
+}
+
+/// Bucket and key of the object that a URI names, as it is written: nothing is URL-decoded.
+pub fn object(uri: &str) -> anyhow::Result<(&str, &str)> {
+    let Some(rest) = uri.strip_prefix("s3://") else {
+        bail!("`{uri}` is no s3:// URI: write s3://bucket/key");
+    };
+    rest.split_once('/')
+        .filter(|(bucket, key)| !bucket.is_empty() && !key.is_empty())
+        .with_context(|| format!("`{uri}` names no object: write s3://bucket/key"))
+}
+
+/// Whether somebody is there to be asked.
+pub fn is_asked() -> bool {
+    io::stdin().is_terminal()
+}
+
+/// Asks on standard error; only `y` and `yes` are consent.
+pub fn is_confirmed(question: &str) -> anyhow::Result<bool> {
+    eprint!("{question} [y/N] ");
+    io::stderr().flush().context("failed to ask")?;
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer).context("failed to read the answer")?;
+    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }

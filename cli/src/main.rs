@@ -1,18 +1,29 @@
-//! `landfall`, the operator's command line: `check`, `explain`, `policies`, `diff`, `schema`.
+//! `landfall`, the operator's command line.
 //!
 //! Every command is a function from arguments to an [`output::Output`], printed here. The command
-//! line reads files and standard input; `diff` alone calls AWS, and only reads.
+//! line reads files and standard input. `diff` calls AWS, and so do `batches`, `batch` and `find`, which
+//! read the ledger; `retry` alone writes.
 
 mod args;
+mod aws;
+mod batch;
+mod batches;
 mod check;
 mod desired;
 mod diff;
 mod explain;
+mod find;
+#[cfg(test)]
+mod fixtures;
 mod input;
+mod ledger;
 mod mask;
 mod output;
 mod policies;
 mod problems;
+mod retry;
+mod state;
+mod words;
 
 use std::process::ExitCode;
 
@@ -30,6 +41,10 @@ fn main() -> ExitCode {
         Command::Explain(args) => explain::run(args, cli.color),
         Command::Policies(args) => policies::run(args, cli.color),
         Command::Diff(args) => diff::run(args, cli.color),
+        Command::Batches(args) => batches::run(args),
+        Command::Batch(args) => batch::run(args),
+        Command::Retry(args) => retry::run(args),
+        Command::Find(args) => find::run(args),
         Command::Schema { subject } => Output::success(schema(*subject)),
     };
     output.print()

@@ -120,7 +120,8 @@ fn account_id(text: &str) -> Result<String, &'static str> {
     }
 }
 
-fn region(text: &str) -> Result<String, &'static str> {
+/// What has the form of a region's name.
+pub fn region(text: &str) -> Result<String, &'static str> {
     let is_part = |part: &str| {
         !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
     };

@@ -11,9 +11,7 @@ use landfall_core::routes::{Route, Verdict};
 
 use super::Explanation;
 use crate::problems::counted;
-
-/// A value that is longer is cut; `--json` has all of it.
-const MAX_SHOWN_CHARS: usize = 1_000;
+use crate::words::{bytes, shown};
 
 /// The most buckets that are named in a hint.
 const MAX_BUCKETS: usize = 8;
@@ -213,21 +211,6 @@ fn period(secs: u64) -> String {
     let units = [(86_400, "d"), (3_600, "h"), (60, "m")];
     let whole = units.iter().find(|(unit, _)| secs >= *unit && secs % unit == 0);
     whole.map_or_else(|| format!("{secs}s"), |(unit, name)| format!("{}{name}", secs / unit))
-}
-
-fn bytes(count: u64) -> String {
-    if count == 1 { "1 byte".to_owned() } else { format!("{count} bytes") }
-}
-
-/// The value escaped, and cut if it is long.
-fn shown(value: &str) -> String {
-    match value.char_indices().nth(MAX_SHOWN_CHARS) {
-        None => printable(value),
-        Some((at, _)) => {
-            let length = value.chars().count();
-            format!("{}… ({length} characters, --json shows all)", printable(&value[..at]))
-        }
-    }
 }
 
 /// The first `%XX` of a key.

@@ -4,6 +4,7 @@ mod check;
 mod diff;
 mod event;
 mod explain;
+mod ledger;
 mod policies;
 mod secrets;
 
@@ -130,6 +131,10 @@ fn version_and_help_are_printed_to_standard_output() {
         &["explain", "--help"],
         &["policies", "--help"],
         &["diff", "--help"],
+        &["batches", "--help"],
+        &["batch", "--help"],
+        &["retry", "--help"],
+        &["find", "--help"],
         &["schema", "--help"],
     ] {
         let help = landfall(&[], command);

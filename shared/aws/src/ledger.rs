@@ -28,7 +28,7 @@ use landfall_core::batch::{Batch, Chunk, Member, Slot};
 use landfall_core::moment::Time;
 
 pub use record::{Draft, Recorded};
-pub use search::{Found, Waiting};
+pub use search::{Found, Left, Listing, Waiting, Wanted};
 
 use crate::dynamodb::{is_refused, milliseconds, number};
 use crate::told::told;
@@ -110,16 +110,38 @@ impl Ledger {
     /// # Errors
     /// As [`Ledger::batch`]; a chunk that is not there is an error too.
     pub async fn members(&self, batch: &Batch) -> Result<Vec<Member>, LedgerError> {
-        let chunks = stream::iter(0..batch.chunks).map(async |number| {
-            let (pk, sk) = item::chunk_key(&batch.id, number);
-            let found = self.get(&pk, &sk).await?.ok_or_else(|| LedgerError::Unreadable {
-                id: pk.clone(),
-                problem: "it is not there".to_owned(),
-            })?;
-            item::read_doc::<Chunk>(&pk, &found)
-        });
+        let chunks = stream::iter(0..batch.chunks).map(|number| self.chunk(&batch.id, number));
         let chunks: Vec<Chunk> = chunks.buffered(CONCURRENT_READS).try_collect().await?;
         Ok(chunks.into_iter().flat_map(|chunk| chunk.members).collect())
+    }
+
+    /// The first members of a batch, `most` at most.
+    ///
+    /// # Errors
+    /// As [`Ledger::members`].
+    pub async fn first_members(
+        &self,
+        batch: &Batch,
+        most: usize,
+    ) -> Result<Vec<Member>, LedgerError> {
+        let mut members = Vec::new();
+        for number in 0..batch.chunks {
+            if members.len() >= most {
+                break;
+            }
+            members.extend(self.chunk(&batch.id, number).await?.members);
+        }
+        members.truncate(most);
+        Ok(members)
+    }
+
+    async fn chunk(&self, batch: &str, number: u32) -> Result<Chunk, LedgerError> {
+        let (pk, sk) = item::chunk_key(batch, number);
+        let found = self.get(&pk, &sk).await?.ok_or_else(|| LedgerError::Unreadable {
+            id: pk.clone(),
+            problem: "it is not there".to_owned(),
+        })?;
+        item::read_doc(&pk, &found)
     }
 
     /// Writes `batch` in the place of the revision that it has; returns it with the new one, or `None`

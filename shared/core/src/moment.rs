@@ -16,6 +16,12 @@ use time::format_description::well_known::Rfc3339;
 pub struct Time(pub u64);
 
 impl Time {
+    /// Parses RFC 3339; `None` if it is something else, or before 1970.
+    pub fn parse(text: &str) -> Option<Self> {
+        let nanoseconds = OffsetDateTime::parse(text, &Rfc3339).ok()?.unix_timestamp_nanos();
+        u64::try_from(nanoseconds / 1_000_000).ok().map(Self)
+    }
+
     /// How long after `earlier` it is; zero if it is before.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))

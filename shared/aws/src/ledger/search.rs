@@ -2,7 +2,7 @@
 //! object.
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, stream};
 use landfall_core::batch::Batch;
 use landfall_core::moment::Time;
 
@@ -13,18 +13,58 @@ use crate::dynamodb::number;
 /// The most ids that are read of one shard at a time.
 const PAGE: i32 = 1000;
 
-/// A batch that waits, by its id.
+/// The most pages of an index that are read without an order, of 1 MB each: about 8,000 batches.
+const MOST_SCANS: usize = 200;
+
+/// A batch by its id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waiting {
     pub id: String,
-    /// Since when, or for when it is due.
+    /// Since when it waits or is there, or for when it is due.
     pub at: Time,
+}
+
+/// Which batches are looked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// Of this route; of all without it.
+    pub route: Option<&'a str>,
+    /// Opened then or later.
+    pub since: Time,
+    /// The most that are given.
+    pub limit: usize,
+    /// The most that are read to find them.
+    pub most_read: usize,
+}
+
+/// Batches that were looked for.
+#[derive(Debug)]
+pub struct Listing {
+    /// The newest first.
+    pub batches: Vec<Batch>,
+    /// Those that are in the ledger and are not understood.
+    pub unreadable: Vec<LedgerError>,
+    pub left: Left,
+}
+
+/// What a listing does not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Left {
+    None,
+    /// There are older ones.
+    Older,
+    /// Older ones were not looked at.
+    Unread,
+    /// The index is too large to be read whole: any can be missing.
+    Any,
 }
 
 /// An object version in the ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
     pub route: String,
+    /// Which version, see [`Member::arrival_key`](landfall_core::batch::Member::arrival_key).
+    pub arrival_key: String,
     pub batch: String,
     pub recorded_at: Time,
 }
@@ -78,58 +118,111 @@ impl Ledger {
         Ok(found.map(|waiting| waiting.id).collect())
     }
 
-    /// The batches of a route, or of all, that were opened since then; the newest first where it is of
-    /// one route.
+    /// The batches that are wanted, the newest first.
+    ///
+    /// The index of a route is read from its newest entry on. There is none over all routes: its entries
+    /// are read in any order and sorted here, so that the batches themselves, which are many times
+    /// larger, are read from the newest on as well.
     ///
     /// # Errors
-    /// The table does not answer.
+    /// The table does not answer. A batch that is not understood is none: it hides no other.
     pub async fn batches(
         &self,
-        route: Option<&str>,
-        since: Time,
-    ) -> Result<Vec<Batch>, LedgerError> {
-        let mut batches = Vec::new();
-        let mut from: Option<Item> = None;
+        wanted: &Wanted<'_>,
+        is_wanted: impl Fn(&Batch) -> bool,
+    ) -> Result<Listing, LedgerError> {
+        let mut listing = Listing { batches: Vec::new(), unreadable: Vec::new(), left: Left::None };
+        let (mut ids, mut next) = match wanted.route {
+            Some(route) => self.opened_of(route, wanted.since, None).await?,
+            None => {
+                let (ids, is_whole) = self.opened(wanted.since).await?;
+                if !is_whole {
+                    listing.left = Left::Any;
+                }
+                (ids, None)
+            }
+        };
+        let mut read = 0;
         loop {
-            let (items, next) = match route {
-                Some(route) => {
-                    let query = self
-                        .client
-                        .query()
-                        .table_name(&self.table)
-                        .index_name("routes")
-                        .key_condition_expression("route = :route AND created_at >= :since")
-                        .expression_attribute_values(":route", item::text(route))
-                        .expression_attribute_values(":since", number(since.0))
-                        .scan_index_forward(false)
-                        .set_exclusive_start_key(from);
-                    let answer =
-                        query.send().await.map_err(|e| self.failed("search", route, &e))?;
-                    (answer.items.unwrap_or_default(), answer.last_evaluated_key)
+            let mut batches = stream::iter(ids)
+                .map(async |id: Waiting| self.batch(&id.id).await)
+                .buffered(CONCURRENT_READS);
+            while let Some(batch) = batches.next().await {
+                if read == wanted.most_read {
+                    listing.left = listing.left.max(Left::Unread);
+                    return Ok(listing);
                 }
-                None => {
-                    let scan = self
-                        .client
-                        .scan()
-                        .table_name(&self.table)
-                        .index_name("routes")
-                        .filter_expression("created_at >= :since")
-                        .expression_attribute_values(":since", number(since.0))
-                        .set_exclusive_start_key(from);
-                    let answer =
-                        scan.send().await.map_err(|e| self.failed("search", "routes", &e))?;
-                    (answer.items.unwrap_or_default(), answer.last_evaluated_key)
+                read += 1;
+                match batch {
+                    Ok(Some(batch)) if is_wanted(&batch) => {
+                        if listing.batches.len() == wanted.limit {
+                            listing.left = listing.left.max(Left::Older);
+                            return Ok(listing);
+                        }
+                        listing.batches.push(batch);
+                    }
+                    Ok(_) => {}
+                    Err(error @ LedgerError::Call { .. }) => return Err(error),
+                    Err(error) => listing.unreadable.push(error),
                 }
+            }
+            let (Some(route), Some(from)) = (wanted.route, next) else {
+                return Ok(listing);
             };
-            let found = items.iter().filter_map(|found| waiting(found, "created_at"));
-            let read = stream::iter(found).map(async |found| self.batch(&found.id).await);
-            let page: Vec<_> = read.buffered(CONCURRENT_READS).try_collect().await?;
-            batches.extend(page.into_iter().flatten());
-            from = next;
+            (ids, next) = self.opened_of(route, wanted.since, Some(from)).await?;
+        }
+    }
+
+    /// A page of the batches of a route, the newest first, and where the next begins.
+    async fn opened_of(
+        &self,
+        route: &str,
+        since: Time,
+        from: Option<Item>,
+    ) -> Result<(Vec<Waiting>, Option<Item>), LedgerError> {
+        let answer = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name("routes")
+            .key_condition_expression("route = :route AND created_at >= :since")
+            .expression_attribute_values(":route", item::text(route))
+            .expression_attribute_values(":since", number(since.0))
+            .scan_index_forward(false)
+            .limit(PAGE)
+            .set_exclusive_start_key(from)
+            .send()
+            .await
+            .map_err(|error| self.failed("search", route, &error))?;
+        let found = answer.items().iter().filter_map(|found| waiting(found, "created_at"));
+        Ok((found.collect(), answer.last_evaluated_key))
+    }
+
+    /// The batches of all routes, the newest first; the second value is whether these are all.
+    async fn opened(&self, since: Time) -> Result<(Vec<Waiting>, bool), LedgerError> {
+        let mut found = Vec::new();
+        let mut from: Option<Item> = None;
+        for _ in 0..MOST_SCANS {
+            let answer = self
+                .client
+                .scan()
+                .table_name(&self.table)
+                .index_name("routes")
+                .filter_expression("created_at >= :since")
+                .expression_attribute_values(":since", number(since.0))
+                .set_exclusive_start_key(from)
+                .send()
+                .await
+                .map_err(|error| self.failed("search", "routes", &error))?;
+            found.extend(answer.items().iter().filter_map(|found| waiting(found, "created_at")));
+            from = answer.last_evaluated_key;
             if from.is_none() {
-                return Ok(batches);
+                break;
             }
         }
+        // What was opened in the same millisecond has an order too.
+        found.sort_by(|one, other| (other.at, &other.id).cmp(&(one.at, &one.id)));
+        Ok((found, from.is_none()))
     }
 
     /// What the ledger knows of an object: its versions, by route.
@@ -153,9 +246,10 @@ impl Ledger {
                 .await
                 .map_err(|error| self.failed("search", &pk, &error))?;
             found.extend(answer.items().iter().filter_map(|item| {
-                let route = item.get("sk")?.as_s().ok()?.split(' ').next()?.to_owned();
+                let arrival_key = item.get("sk")?.as_s().ok()?.clone();
+                let route = arrival_key.split(' ').next()?.to_owned();
                 let batch = item.get("batch")?.as_s().ok()?.clone();
-                Some(Found { route, batch, recorded_at: time(item, "at")? })
+                Some(Found { route, arrival_key, batch, recorded_at: time(item, "at")? })
             }));
             from = answer.last_evaluated_key;
             if from.is_none() {

@@ -79,6 +79,11 @@ impl Manifest {
         Self { members: by_key.into_values().flat_map(newest).collect() }
     }
 
+    /// Whether a run reads this version; else another of the same key stands for it.
+    pub fn includes(&self, member: &Member) -> bool {
+        self.members.contains(member)
+    }
+
     pub fn objects(&self) -> u64 {
         self.members.len() as u64
     }

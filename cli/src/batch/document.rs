@@ -1,0 +1,132 @@
+//! A batch as one JSON document. The form that others rely on is fixed here; the ledger's own may
+//! change.
+
+use std::collections::BTreeMap;
+
+use landfall_core::batch::{Entry, Member, Run};
+use landfall_core::moment::Time;
+use serde::Serialize;
+
+use super::Told;
+use crate::{output, state};
+
+#[derive(Serialize)]
+struct Document<'a> {
+    id: &'a str,
+    state: &'static str,
+    run_id: Option<&'a str>,
+    /// When somebody looks at it next.
+    due_at: Option<String>,
+    parked_for: Option<&'static str>,
+    parked_message: Option<&'a str>,
+    route: &'a str,
+    bucket: &'a str,
+    group: &'a BTreeMap<String, String>,
+    target: &'a str,
+    account: &'a str,
+    region: &'a str,
+    job: &'a str,
+    opened_at: String,
+    first_arrival_at: Option<String>,
+    last_arrival_at: Option<String>,
+    marker_at: Option<String>,
+    arrivals: u64,
+    objects: Option<u64>,
+    bytes: Option<u64>,
+    manifest: Option<&'a str>,
+    arguments: Option<&'a BTreeMap<String, String>>,
+    attempts: u32,
+    failures: u32,
+    epoch: u32,
+    runs: Vec<RunEntry<'a>>,
+    history: Vec<HistoryEntry<'a>>,
+    /// `null` if they could not be read.
+    members: Option<Vec<MemberEntry<'a>>>,
+}
+
+#[derive(Serialize)]
+struct MemberEntry<'a> {
+    key: &'a str,
+    version_id: Option<&'a str>,
+    etag: Option<&'a str>,
+    size: Option<u64>,
+    sequencer: Option<&'a str>,
+    event_time: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct RunEntry<'a> {
+    epoch: u32,
+    run_id: &'a str,
+    last_seen: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct HistoryEntry<'a> {
+    at: String,
+    what: &'a str,
+    detail: &'a str,
+    times: u32,
+}
+
+/// The document, with a line end.
+pub fn print(told: &Told) -> String {
+    let Told { batch, members } = told;
+    let text = |time: Option<Time>| time.map(|time| time.to_string());
+    let prepared = batch.prepared.as_ref();
+    output::json(&Document {
+        id: &batch.id,
+        state: batch.state.name(),
+        run_id: state::run_id(&batch.state),
+        due_at: text(batch.due()),
+        parked_for: state::parked_for(&batch.state),
+        parked_message: state::parked_message(&batch.state),
+        route: &batch.route,
+        bucket: &batch.bucket,
+        group: &batch.group,
+        target: &batch.start.target,
+        account: &batch.start.account,
+        region: &batch.start.region,
+        job: &batch.start.job,
+        opened_at: batch.opened_at.to_string(),
+        first_arrival_at: text(batch.first_arrival_at),
+        last_arrival_at: text(batch.last_arrival_at),
+        marker_at: text(batch.marker_at),
+        arrivals: batch.members,
+        objects: prepared.map(|prepared| prepared.objects),
+        bytes: prepared.and_then(|prepared| prepared.bytes),
+        manifest: prepared.map(|prepared| prepared.manifest.as_str()),
+        arguments: prepared.map(|prepared| &prepared.arguments),
+        attempts: batch.start.attempts,
+        failures: batch.failures,
+        epoch: batch.epoch,
+        runs: batch.runs.iter().map(run).collect(),
+        history: batch.history.iter().map(history).collect(),
+        members: members.as_ref().map(|members| members.iter().map(member).collect()),
+    })
+}
+
+fn run(run: &Run) -> RunEntry<'_> {
+    let last_seen = run.state.as_ref().map(|state| state.as_str());
+    RunEntry { epoch: run.epoch, run_id: &run.run_id, last_seen }
+}
+
+fn member(member: &Member) -> MemberEntry<'_> {
+    MemberEntry {
+        key: &member.key,
+        version_id: member.version_id.as_deref(),
+        etag: member.etag.as_deref(),
+        size: member.size,
+        sequencer: member.sequencer.as_deref(),
+        event_time: member.event_time.as_deref(),
+    }
+}
+
+fn history(entry: &Entry) -> HistoryEntry<'_> {
+    HistoryEntry {
+        at: entry.at.to_string(),
+        what: &entry.what,
+        detail: &entry.detail,
+        times: entry.times,
+    }
+}

@@ -1,0 +1,134 @@
+//! A batch in words. What comes from outside is escaped.
+
+use std::fmt::{self, Write};
+
+use landfall_core::batch::{Batch, Member};
+use landfall_core::moment::Time;
+use landfall_core::plan::printable;
+
+use super::Told;
+use crate::batches::group;
+use crate::problems::counted;
+use crate::state;
+use crate::words::Align::Left as L;
+use crate::words::{bytes, moment, shown, table};
+
+/// The batch, line by line.
+pub fn print(told: &Told, now: Time) -> String {
+    let mut out = String::new();
+    // Writing to a string cannot fail.
+    let _ = write(&mut out, told, now);
+    out
+}
+
+fn write(out: &mut String, told: &Told, now: Time) -> fmt::Result {
+    let batch = &told.batch;
+    writeln!(out, "batch {} {}", printable(&batch.id), state::standing(&batch.state))?;
+    for sentence in state::in_words(batch, now) {
+        writeln!(out, "  {sentence}")?;
+    }
+    writeln!(out)?;
+    write_facts(out, batch, now)?;
+    write_runs(out, batch)?;
+    if let Some(prepared) = &batch.prepared {
+        writeln!(out, "\narguments, beside the run's epoch")?;
+        for (name, value) in &prepared.arguments {
+            writeln!(out, "  {} {}", printable(name), shown(value))?;
+        }
+    }
+    write_history(out, batch)?;
+    write_members(out, told)
+}
+
+fn write_facts(out: &mut String, batch: &Batch, now: Time) -> fmt::Result {
+    let start = &batch.start;
+    let place =
+        printable(&format!("target {}, account {}, {}", start.target, start.account, start.region));
+    writeln!(out, "route     {}", printable(&batch.route))?;
+    writeln!(out, "bucket    {}", printable(&batch.bucket))?;
+    writeln!(out, "group     {}", group(batch))?;
+    writeln!(out, "job       {} ({place})", printable(&start.job))?;
+    writeln!(out, "opened    {}", moment(batch.opened_at, now))?;
+    if let Some(last) = batch.last_arrival_at {
+        writeln!(out, "arrivals  {}, the last {}", batch.members, moment(last, now))?;
+    }
+    if let Some(marker) = batch.marker_at {
+        writeln!(out, "marker    {}", moment(marker, now))?;
+    }
+    match &batch.prepared {
+        Some(prepared) => {
+            let size = prepared.bytes.map_or("size not known".to_owned(), bytes);
+            writeln!(out, "objects   {}, {size}", prepared.objects)?;
+            writeln!(out, "manifest  {}", printable(&prepared.manifest))?;
+        }
+        None => writeln!(out, "manifest  not written yet")?,
+    }
+    let failures = match batch.failures {
+        0 => "none failed".to_owned(),
+        failures => format!("{failures} failed"),
+    };
+    let most =
+        if start.attempts == 1 { "1 attempt" } else { &format!("{} attempts", start.attempts) };
+    writeln!(out, "attempts  {most} at most, {failures}")
+}
+
+fn write_runs(out: &mut String, batch: &Batch) -> fmt::Result {
+    if batch.runs.is_empty() {
+        return writeln!(out, "\nno run is known");
+    }
+    writeln!(out, "\nruns")?;
+    let rows: Vec<_> = batch
+        .runs
+        .iter()
+        .map(|run| {
+            let state = run.state.as_ref().map_or("not seen yet", |state| state.as_str());
+            [format!("  {}", run.epoch), printable(&run.run_id), printable(state)]
+        })
+        .collect();
+    out.write_str(&table([("  EPOCH", L), ("RUN", L), ("LAST SEEN", L)], &rows))
+}
+
+fn write_history(out: &mut String, batch: &Batch) -> fmt::Result {
+    writeln!(out, "\nhistory")?;
+    for entry in &batch.history {
+        write!(out, "  {}  {}", entry.at, printable(&entry.what))?;
+        if entry.times > 1 {
+            write!(out, ", {} times in a row, this the last", entry.times)?;
+        }
+        match entry.detail.is_empty() {
+            true => writeln!(out)?,
+            false => writeln!(out, ": {}", shown(&entry.detail))?,
+        }
+    }
+    Ok(())
+}
+
+fn write_members(out: &mut String, told: &Told) -> fmt::Result {
+    let Told { batch, members } = told;
+    let Some(members) = members else {
+        return writeln!(out, "\nmembers: not known");
+    };
+    let count = members.len() as u64;
+    let all = counted(usize::try_from(batch.members).unwrap_or(usize::MAX), "member");
+    match batch.members.checked_sub(count) {
+        Some(more) if more > 0 => writeln!(out, "\n{all}, the first {count}")?,
+        _ => writeln!(out, "\n{all}")?,
+    }
+    for member in members {
+        writeln!(out, "  {}", in_words(&batch.bucket, member))?;
+    }
+    match batch.members.checked_sub(count) {
+        Some(more) if more > 0 => writeln!(out, "  … and {more} more: --members prints all"),
+        _ => Ok(()),
+    }
+}
+
+fn in_words(bucket: &str, member: &Member) -> String {
+    let mut about = vec![member.size.map_or("size not known".to_owned(), bytes)];
+    about.extend(member.version_id.iter().map(|version| format!("version {}", printable(version))));
+    about.extend(member.event_time.iter().map(|time| format!("created {}", printable(time))));
+    format!("{} ({})", printable(&format!("s3://{bucket}/{}", member.key)), about.join(", "))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,110 @@
+use expect_test::{Expect, expect};
+use landfall_core::batch::{RunState, Seen, StartOutcome};
+
+use super::*;
+use crate::fixtures::{self as made, NOW, secs};
+
+#[track_caller]
+fn check(batch: Batch, members: Option<Vec<Member>>, expected: Expect) {
+    expected.assert_eq(&print(&Told { batch, members }, NOW + secs(400)));
+}
+
+#[test]
+fn a_batch_is_told_with_its_runs_history_and_members() {
+    let members = ["orders/dt=2026-01-31/a.csv", "orders/\u{1b}[2J.csv"].map(made::member);
+    check(
+        made::given_up(RunState::Timeout),
+        Some(members.to_vec()),
+        expect![[r#"
+            batch 899bfd94d19c4ed05147d6815125b225 is parked
+              It is parked since 2026-02-01T00:05:01Z (99 seconds ago): its run failed in a way that the route does not retry [state_not_retried].
+              What was said: run `jr_1` is TIMEOUT.
+              No run is started until somebody returns it.
+              To return it, when the cause is removed: landfall retry 899bfd94d19c4ed05147d6815125b225
+
+            route     orders
+            bucket    acme-landing
+            group     dt=2026-01-31
+            job       orders-to-parquet (target analytics, account 222222222222, eu-west-1)
+            opened    2026-02-01T00:00:00Z (6 minutes ago)
+            arrivals  3, the last 2026-02-01T00:00:00Z (6 minutes ago)
+            objects   2, 1024 bytes
+            manifest  s3://manifests/orders/899bfd94d19c4ed05147d6815125b225.json
+            attempts  2 attempts at most, 1 failed
+
+            runs
+              EPOCH  RUN   LAST SEEN
+              1      jr_1  TIMEOUT
+
+            arguments, beside the run's epoch
+              --dt 2026-01-31
+              --landfall-batch-id 899bfd94d19c4ed05147d6815125b225
+
+            history
+              2026-02-01T00:00:00Z  opened
+              2026-02-01T00:00:00Z  sealed: 3 members
+              2026-02-01T00:00:01Z  starting: epoch 1
+              2026-02-01T00:00:02Z  started: jr_1
+              2026-02-01T00:05:00Z  failed: run jr_1 is TIMEOUT
+              2026-02-01T00:05:01Z  parked: state_not_retried: run `jr_1` is TIMEOUT
+
+            3 members, the first 2
+              s3://acme-landing/orders/dt=2026-01-31/a.csv (512 bytes, version v1, created 2026-01-31T23:59:59.5Z)
+              s3://acme-landing/orders/\u{1b}[2J.csv (512 bytes, version v1, created 2026-01-31T23:59:59.5Z)
+              … and 1 more: --members prints all
+        "#]],
+    );
+}
+
+#[test]
+fn what_is_not_known_of_a_batch_is_said() {
+    check(
+        made::sealed(),
+        None,
+        expect![[r#"
+            batch 899bfd94d19c4ed05147d6815125b225 is sealed
+              It is due: the monitor starts a run within a minute.
+              Somebody should have looked at it 6 minutes ago: is the monitor running? See its alarms and its log.
+
+            route     orders
+            bucket    acme-landing
+            group     dt=2026-01-31
+            job       orders-to-parquet (target analytics, account 222222222222, eu-west-1)
+            opened    2026-02-01T00:00:00Z (6 minutes ago)
+            arrivals  3, the last 2026-02-01T00:00:00Z (6 minutes ago)
+            manifest  not written yet
+            attempts  2 attempts at most, none failed
+
+            no run is known
+
+            history
+              2026-02-01T00:00:00Z  opened
+              2026-02-01T00:00:00Z  sealed: 3 members
+
+            members: not known
+        "#]],
+    );
+}
+
+#[test]
+fn what_happened_many_times_in_a_row_is_one_line() {
+    let not_now = || StartOutcome::NotNow {
+        code: "ThrottlingException".to_owned(),
+        message: "Rate exceeded".to_owned(),
+        waits_for_slot: false,
+    };
+    let mut batch = made::seen(&made::starting(), Seen::Start(not_now()), 2);
+    if let Some(last) = batch.history.last_mut() {
+        last.times = 7;
+    }
+    let mut out = String::new();
+    write_history(&mut out, &batch).expect("a string");
+    expect![[r#"
+
+        history
+          2026-02-01T00:00:00Z  opened
+          2026-02-01T00:00:00Z  sealed: 3 members
+          2026-02-01T00:00:01Z  starting: epoch 1
+          2026-02-01T00:00:02Z  deferred, 7 times in a row, this the last: ThrottlingException: Rate exceeded
+    "#]].assert_eq(&out);
+}

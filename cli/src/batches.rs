@@ -1,0 +1,182 @@
+//! `landfall batches`: where the batches stand, the newest first.
+
+use std::collections::BTreeMap;
+
+use landfall_aws::ledger::{Left, Listing, Wanted, now};
+use landfall_core::batch::Batch;
+use landfall_core::moment::Time;
+use landfall_core::plan::printable;
+use serde::Serialize;
+
+use crate::args::batches::BatchesArgs;
+use crate::ledger::connect;
+use crate::output::{self, Output};
+use crate::words::Align::{Left as L, Right as R};
+use crate::words::{moment, table};
+use crate::{aws, state};
+
+/// The most batches that are read to find those that are asked for.
+const MOST_READ: usize = 20_000;
+
+/// A group's longer values are cut; `--json` and `landfall batch` have all of them.
+const MAX_GROUP_CHARS: usize = 48;
+
+/// Lists what `args` ask for.
+pub fn run(args: &BatchesArgs) -> Output {
+    let now = now();
+    let since = args.since.time(now);
+    let listing = aws::wait(async {
+        let connection = connect(&args.ledger).await?;
+        let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
+        let wanted = Wanted { route: args.route.as_deref(), since, limit, most_read: MOST_READ };
+        let is_wanted = |batch: &Batch| {
+            args.state.is_empty() || args.state.iter().any(|name| name.names(&batch.state))
+        };
+        let listing = connection.ledger.batches(&wanted, is_wanted).await;
+        let listing = listing.map_err(|error| connection.explained(error))?;
+        Ok((listing, connection))
+    });
+    let (listing, connection) = match listing {
+        Ok(listing) => listing,
+        Err(error) => return error.into(),
+    };
+    let mut output = Output::success(match args.ledger.json {
+        true => document(&listing, since),
+        false => text(&listing, since, now),
+    });
+    for error in listing.unreadable {
+        output.error(&connection.explained(error));
+    }
+    output
+}
+
+/// The list, and what it does not have.
+fn text(listing: &Listing, since: Time, now: Time) -> String {
+    let Listing { batches, left, .. } = listing;
+    let mut out = match batches.is_empty() {
+        true => String::new(),
+        false => rows(batches, now) + "\n",
+    };
+    let since = moment(since, now);
+    let counts: Vec<String> =
+        by_state(batches).iter().map(|(state, count)| format!("{count} {state}")).collect();
+    out.push_str(&match batches.len() {
+        0 => format!("no such batch was opened since {since}\n"),
+        1 => format!("1 batch opened since {since}: {}\n", counts.join(", ")),
+        more => format!("{more} batches opened since {since}: {}\n", counts.join(", ")),
+    });
+    out.push_str(match left {
+        Left::None => "",
+        Left::Older => "there are more, all older: raise --limit, or choose by --route or --state\n",
+        Left::Unread => {
+            "older ones were not looked at, for there are too many: choose by --route, or a later --since\n"
+        }
+        Left::Any => "not all could be looked at, for there are too many: choose by --route\n",
+    });
+    out
+}
+
+/// A row for each batch, under headings.
+pub fn rows(batches: &[Batch], now: Time) -> String {
+    let rows: Vec<_> = batches.iter().map(|batch| row(batch, now)).collect();
+    let columns = [
+        ("OPENED", L),
+        ("ROUTE", L),
+        ("GROUP", L),
+        ("STATE", L),
+        ("OBJECTS", R),
+        ("RUN, OR WAITS FOR", L),
+        ("ID", L),
+    ];
+    table(columns, &rows)
+}
+
+fn row(batch: &Batch, now: Time) -> [String; 7] {
+    [
+        batch.opened_at.to_string(),
+        printable(&batch.route),
+        cut(&group(batch)),
+        batch.state.name().to_owned(),
+        batch.members.to_string(),
+        state::in_short(&batch.state, now),
+        printable(&batch.id),
+    ]
+}
+
+/// `dt=2026-01-31`; `-` for the one group of a route that has no others.
+pub fn group(batch: &Batch) -> String {
+    let values = batch.group.iter().map(|(name, value)| format!("{name}={}", printable(value)));
+    match batch.group.is_empty() {
+        true => "-".to_owned(),
+        false => values.collect::<Vec<_>>().join(","),
+    }
+}
+
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(MAX_GROUP_CHARS) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text.to_owned(),
+    }
+}
+
+fn by_state(batches: &[Batch]) -> BTreeMap<&'static str, usize> {
+    batches.iter().fold(BTreeMap::new(), |mut counts, batch| {
+        *counts.entry(batch.state.name()).or_default() += 1;
+        counts
+    })
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    since: String,
+    batches: Vec<Entry<'a>>,
+    counts: BTreeMap<&'static str, usize>,
+    /// What is not listed: `none`, `older`, `unread` or `any`.
+    left: &'static str,
+}
+
+/// A batch in a list.
+#[derive(Serialize)]
+pub struct Entry<'a> {
+    id: &'a str,
+    opened_at: String,
+    route: &'a str,
+    group: &'a BTreeMap<String, String>,
+    state: &'static str,
+    arrivals: u64,
+    run_id: Option<&'a str>,
+    due_at: Option<String>,
+    parked_for: Option<&'static str>,
+}
+
+fn document(listing: &Listing, since: Time) -> String {
+    let Listing { batches, left, .. } = listing;
+    output::json(&Document {
+        since: since.to_string(),
+        batches: batches.iter().map(entry).collect(),
+        counts: by_state(batches),
+        left: match left {
+            Left::None => "none",
+            Left::Older => "older",
+            Left::Unread => "unread",
+            Left::Any => "any",
+        },
+    })
+}
+
+fn entry(batch: &Batch) -> Entry<'_> {
+    Entry {
+        id: &batch.id,
+        opened_at: batch.opened_at.to_string(),
+        route: &batch.route,
+        group: &batch.group,
+        state: batch.state.name(),
+        arrivals: batch.members,
+        run_id: state::run_id(&batch.state),
+        due_at: batch.due().map(|due| due.to_string()),
+        parked_for: state::parked_for(&batch.state),
+    }
+}
+
+#[cfg(test)]
+mod tests;

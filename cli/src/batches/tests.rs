@@ -1,0 +1,137 @@
+use expect_test::{Expect, expect};
+use landfall_core::batch::{RunState, Why};
+
+use super::*;
+use crate::fixtures::{self as made, NOW, secs};
+
+#[track_caller]
+fn check(batches: Vec<Batch>, left: Left, expected: Expect) {
+    let listing = Listing { batches, unreadable: Vec::new(), left };
+    expected.assert_eq(&text(&listing, NOW - secs(86_400), NOW + secs(400)));
+}
+
+#[test]
+fn batches_stand_in_a_table_with_counts_by_state_below() {
+    let other = Batch {
+        route: "a-route-with-a-long-name".to_owned(),
+        group: BTreeMap::new(),
+        members: 12_345,
+        ..made::parked(Why::NoSuchJob, "orders")
+    };
+    let odd = BTreeMap::from([
+        ("dt".to_owned(), "\u{1b}[2J".to_owned()),
+        ("file".to_owned(), "ü".repeat(60)),
+    ]);
+    let batches = vec![
+        made::sealed(),
+        made::starting(),
+        made::started(),
+        made::ended(RunState::Succeeded),
+        other,
+        Batch { group: odd, ..made::ended(RunState::Succeeded) },
+    ];
+    check(
+        batches,
+        Left::None,
+        expect![[r#"
+        OPENED                ROUTE                     GROUP                                              STATE      OBJECTS  RUN, OR WAITS FOR                    ID
+        2026-02-01T00:00:00Z  orders                    dt=2026-01-31                                      sealed           3  the monitor                          899bfd94d19c4ed05147d6815125b225
+        2026-02-01T00:00:00Z  orders                    dt=2026-01-31                                      starting         3  starting since 2026-02-01T00:00:01Z  899bfd94d19c4ed05147d6815125b225
+        2026-02-01T00:00:00Z  orders                    dt=2026-01-31                                      started          3  jr_1                                 899bfd94d19c4ed05147d6815125b225
+        2026-02-01T00:00:00Z  orders                    dt=2026-01-31                                      succeeded        3  jr_1                                 899bfd94d19c4ed05147d6815125b225
+        2026-02-01T00:00:00Z  a-route-with-a-long-name  -                                                  parked       12345  no_such_job                          899bfd94d19c4ed05147d6815125b225
+        2026-02-01T00:00:00Z  orders                    dt=\u{1b}[2J,file=üüüüüüüüüüüüüüüüüüüüüüüüüüüüüü…  succeeded        3  jr_1                                 899bfd94d19c4ed05147d6815125b225
+
+        6 batches opened since 2026-01-31T00:00:00Z (24 hours ago): 1 parked, 1 sealed, 1 started, 1 starting, 2 succeeded
+    "#]],
+    );
+}
+
+#[test]
+fn a_list_says_what_it_does_not_have() {
+    check(
+        Vec::new(),
+        Left::None,
+        expect![[r#"
+        no such batch was opened since 2026-01-31T00:00:00Z (24 hours ago)
+    "#]],
+    );
+    check(
+        vec![made::sealed()],
+        Left::Older,
+        expect![[r#"
+        OPENED                ROUTE   GROUP          STATE   OBJECTS  RUN, OR WAITS FOR  ID
+        2026-02-01T00:00:00Z  orders  dt=2026-01-31  sealed        3  the monitor        899bfd94d19c4ed05147d6815125b225
+
+        1 batch opened since 2026-01-31T00:00:00Z (24 hours ago): 1 sealed
+        there are more, all older: raise --limit, or choose by --route or --state
+    "#]],
+    );
+    check(
+        vec![made::sealed()],
+        Left::Unread,
+        expect![[r#"
+        OPENED                ROUTE   GROUP          STATE   OBJECTS  RUN, OR WAITS FOR  ID
+        2026-02-01T00:00:00Z  orders  dt=2026-01-31  sealed        3  the monitor        899bfd94d19c4ed05147d6815125b225
+
+        1 batch opened since 2026-01-31T00:00:00Z (24 hours ago): 1 sealed
+        older ones were not looked at, for there are too many: choose by --route, or a later --since
+    "#]],
+    );
+    check(
+        vec![made::sealed()],
+        Left::Any,
+        expect![[r#"
+        OPENED                ROUTE   GROUP          STATE   OBJECTS  RUN, OR WAITS FOR  ID
+        2026-02-01T00:00:00Z  orders  dt=2026-01-31  sealed        3  the monitor        899bfd94d19c4ed05147d6815125b225
+
+        1 batch opened since 2026-01-31T00:00:00Z (24 hours ago): 1 sealed
+        not all could be looked at, for there are too many: choose by --route
+    "#]],
+    );
+}
+
+#[test]
+fn a_list_is_a_document_too() {
+    let batches = vec![made::started(), made::parked(Why::NoSuchJob, "orders")];
+    let listing = Listing { batches, unreadable: Vec::new(), left: Left::Older };
+    expect![[r#"
+        {
+          "since": "2026-02-01T00:00:00Z",
+          "batches": [
+            {
+              "id": "899bfd94d19c4ed05147d6815125b225",
+              "opened_at": "2026-02-01T00:00:00Z",
+              "route": "orders",
+              "group": {
+                "dt": "2026-01-31"
+              },
+              "state": "started",
+              "arrivals": 3,
+              "run_id": "jr_1",
+              "due_at": "2026-02-01T00:01:02Z",
+              "parked_for": null
+            },
+            {
+              "id": "899bfd94d19c4ed05147d6815125b225",
+              "opened_at": "2026-02-01T00:00:00Z",
+              "route": "orders",
+              "group": {
+                "dt": "2026-01-31"
+              },
+              "state": "parked",
+              "arrivals": 3,
+              "run_id": null,
+              "due_at": null,
+              "parked_for": "no_such_job"
+            }
+          ],
+          "counts": {
+            "parked": 1,
+            "started": 1
+          },
+          "left": "older"
+        }
+    "#]]
+    .assert_eq(&document(&listing, NOW));
+}

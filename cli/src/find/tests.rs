@@ -1,0 +1,94 @@
+use expect_test::{Expect, expect};
+use landfall_core::batch::{RunState, Why};
+
+use super::*;
+use crate::fixtures::{self as made, ID, NOW, secs};
+
+fn found(member: &Member, before: u64) -> Found {
+    Found {
+        route: "orders".to_owned(),
+        arrival_key: member.arrival_key("orders"),
+        batch: ID.to_owned(),
+        recorded_at: NOW - secs(before),
+    }
+}
+
+fn version(batch: Option<Batch>, role: Role, problem: Option<&str>) -> Version {
+    let found = found(&made::member("a.csv"), 60);
+    Version { found, batch, role, problem: problem.map(str::to_owned) }
+}
+
+#[track_caller]
+fn check(versions: Vec<Version>, more: usize, expected: Expect) {
+    let uri = "s3://acme-landing/a\u{1b}.csv".to_owned();
+    expected.assert_eq(&text(&Versions { uri, versions, more }, NOW + secs(400)));
+}
+
+#[test]
+fn each_version_is_told_with_what_became_of_its_batch() {
+    let member = made::member("a.csv");
+    check(
+        vec![
+            version(Some(made::ended(RunState::Succeeded)), Role::Member(member.clone()), None),
+            version(Some(made::parked(Why::NoSuchJob, "orders")), Role::Replaced(member), None),
+            version(Some(made::sealed()), Role::Marker, None),
+        ],
+        0,
+        expect![[r#"
+            s3://acme-landing/a\u{1b}.csv
+
+            route `orders` took it 2026-01-31T23:59:00Z (7 minutes ago), version v1, 512 bytes
+              into batch 899bfd94d19c4ed05147d6815125b225, which has succeeded
+              Run `jr_1` succeeded 2026-02-01T00:05:00Z (100 seconds ago).
+
+            route `orders` took it 2026-01-31T23:59:00Z (7 minutes ago), version v1, 512 bytes
+              into batch 899bfd94d19c4ed05147d6815125b225, which is parked
+              A newer version came into the same batch: runs read that one in its place.
+              It is parked since 2026-02-01T00:00:02Z (6 minutes ago): there is no such job [no_such_job].
+              What was said: orders.
+              No run is started until somebody returns it.
+              To return it, when the cause is removed: landfall retry 899bfd94d19c4ed05147d6815125b225
+
+            route `orders` took it 2026-01-31T23:59:00Z (7 minutes ago)
+              into batch 899bfd94d19c4ed05147d6815125b225, which is sealed
+              It is the group's marker: it closes the batch, and no run reads it.
+              It is due: the monitor starts a run within a minute.
+              Somebody should have looked at it 6 minutes ago: is the monitor running? See its alarms and its log.
+        "#]],
+    );
+}
+
+#[test]
+fn a_batch_that_is_forgotten_is_not_one_that_cannot_be_read() {
+    check(
+        vec![
+            version(None, Role::NotKnown, None),
+            version(None, Role::NotKnown, Some("it was written by a newer version of Landfall")),
+        ],
+        3,
+        expect![[r#"
+            s3://acme-landing/a\u{1b}.csv
+
+            route `orders` took it 2026-01-31T23:59:00Z (7 minutes ago)
+              into batch 899bfd94d19c4ed05147d6815125b225, which was done: the ledger has forgotten it
+
+            route `orders` took it 2026-01-31T23:59:00Z (7 minutes ago)
+              into batch 899bfd94d19c4ed05147d6815125b225, which cannot be read
+
+            … and 3 older arrivals: raise --limit
+        "#]],
+    );
+}
+
+#[test]
+fn of_several_versions_in_a_batch_the_newest_is_read() {
+    let with = |sequencer: &str| Member {
+        version_id: None,
+        sequencer: Some(sequencer.to_owned()),
+        ..made::member("a.csv")
+    };
+    let members = [with("01"), with("02")];
+    assert_eq!(role(&found(&members[0], 0), &members), Role::Replaced(members[0].clone()));
+    assert_eq!(role(&found(&members[1], 0), &members), Role::Member(members[1].clone()));
+    assert_eq!(role(&found(&with("03"), 0), &members), Role::Marker);
+}

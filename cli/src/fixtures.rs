@@ -1,0 +1,123 @@
+//! Batches for tests, made by the core's own steps.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use landfall_core::batch::{
+    Batch, Claim, Closing, EndOutcome, Lookup, Member, Opening, Prepared, RunState, Seen, Settings,
+    Start, StartOutcome, Step, Why, next,
+};
+use landfall_core::moment::{Moment, Time};
+
+/// 2026-02-01T00:00:00Z.
+pub const NOW: Time = Time(1_769_904_000_000);
+
+pub const ID: &str = "899bfd94d19c4ed05147d6815125b225";
+
+pub fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+/// So many seconds after [`NOW`].
+pub fn moment(after: u64) -> Moment {
+    let now = NOW + secs(after);
+    Moment { now, lease: now + secs(120), jitter: 0 }
+}
+
+fn start() -> Start {
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    Start {
+        target: "analytics".to_owned(),
+        account: "222222222222".to_owned(),
+        region: "eu-west-1".to_owned(),
+        starter_role_arn: "arn:aws:iam::222222222222:role/landfall-starter".to_owned(),
+        job: "orders-to-parquet".to_owned(),
+        arguments: BTreeMap::from([pair("--dt", "{dt}")]),
+        values: BTreeMap::from([pair("dt", "2026-01-31")]),
+        max_concurrent_runs: Some(1),
+        max_runs_per_hour: None,
+        attempts: 2,
+        retry_states: vec![RunState::Failed],
+    }
+}
+
+pub fn member(key: &str) -> Member {
+    Member {
+        key: key.to_owned(),
+        version_id: Some("v1".to_owned()),
+        etag: None,
+        size: Some(512),
+        sequencer: None,
+        event_time: Some("2026-01-31T23:59:59.5Z".to_owned()),
+    }
+}
+
+/// Without members, before it is written.
+pub fn opened(closing: Closing) -> Batch {
+    let group = &BTreeMap::from([("dt".to_owned(), "2026-01-31".to_owned())]);
+    let (bucket, start) = ("acme-landing", &start());
+    let opening = Opening { id: ID.to_owned(), route: "orders", bucket, group, start, closing };
+    opening.batch(&moment(0))
+}
+
+/// Three members, due at [`NOW`].
+pub fn sealed() -> Batch {
+    opened(Closing::default()).with(3, false, true, &moment(0))
+}
+
+pub fn starting() -> Batch {
+    let batch = Batch { prepared: Some(prepared()), ..sealed() };
+    match step(&batch, Seen::Slot(Default::default()), 1) {
+        Step::Begin { batch, .. } => *batch,
+        step => panic!("{step:?}"),
+    }
+}
+
+pub fn started() -> Batch {
+    let outcome = StartOutcome::Started("jr_1".to_owned());
+    seen(&starting(), Seen::Start(outcome), 2)
+}
+
+pub fn parked(why: Why, message: &str) -> Batch {
+    let outcome = StartOutcome::Never { why, message: message.to_owned() };
+    seen(&starting(), Seen::Start(outcome), 2)
+}
+
+/// Its run was seen in this state.
+pub fn ended(run_state: RunState) -> Batch {
+    let claim = Claim { holder: Some(1), ..Claim::default() };
+    seen(&started(), Seen::Claim { run_state, claim }, 300)
+}
+
+/// Its claim is ended after that.
+pub fn given_up(run_state: RunState) -> Batch {
+    seen(&ended(run_state), Seen::ClaimEnded(EndOutcome::Ended), 301)
+}
+
+/// Nobody knows whether its run was started.
+pub fn in_doubt() -> Batch {
+    seen(&starting(), Seen::Lookup(Lookup::Complete(Vec::new())), 180)
+}
+
+/// What is written of `batch` by the core, so many seconds after [`NOW`].
+#[track_caller]
+pub fn seen(batch: &Batch, seen: Seen, after: u64) -> Batch {
+    match step(batch, seen, after) {
+        Step::Write { batch, .. } => *batch,
+        step => panic!("{step:?}"),
+    }
+}
+
+fn step(batch: &Batch, seen: Seen, after: u64) -> Step {
+    next(batch, &seen, &moment(after), &Settings { reconciliation: secs(900) })
+}
+
+fn prepared() -> Prepared {
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    Prepared {
+        objects: 2,
+        bytes: Some(1024),
+        manifest: format!("s3://manifests/orders/{ID}.json"),
+        arguments: BTreeMap::from([pair("--dt", "2026-01-31"), pair("--landfall-batch-id", ID)]),
+    }
+}

@@ -1,0 +1,184 @@
+//! `landfall retry`: parked batches back to sealed, due at once. The only command that writes.
+//!
+//! A batch is written on condition that it is still as it was read, so nothing that somebody else did
+//! meanwhile is undone.
+
+use anyhow::bail;
+use landfall_aws::ledger::{Left, Wanted, now};
+use landfall_core::batch::{Batch, State};
+use landfall_core::moment::Time;
+use landfall_core::plan::printable;
+use serde::Serialize;
+
+use crate::args::batches::RetryArgs;
+use crate::ledger::{Connection, connect};
+use crate::output::{self, Output, Status};
+use crate::{aws, batches, input, state};
+
+/// What became of a batch that was to be returned.
+#[derive(Debug, PartialEq, Eq)]
+enum Outcome {
+    Returned {
+        route: String,
+    },
+    /// How it stands instead.
+    NotParked(&'static str),
+    NotFound,
+    /// Somebody else wrote it after it was read.
+    Changed,
+    /// Whether it was written is not known.
+    Failed(String),
+}
+
+/// Returns the batches that `args` name.
+pub fn run(args: &RetryArgs) -> Output {
+    if args.all_parked && !args.yes && !input::is_asked() {
+        return anyhow::anyhow!(
+            "--all-parked asks before it returns them, and standard input is no terminal: add --yes"
+        )
+        .into();
+    }
+    let returned = aws::wait(async {
+        let connection = connect(&args.ledger).await?;
+        let ids = match args.all_parked {
+            false => args.ids.clone(),
+            true => match chosen(&connection, args).await? {
+                Some(ids) => ids,
+                None => return Ok(None),
+            },
+        };
+        let mut outcomes = Vec::new();
+        for id in ids {
+            let outcome = give_back(&connection, &id, now()).await;
+            outcomes.push((id, outcome));
+        }
+        Ok(Some((outcomes, connection)))
+    });
+    match returned {
+        Ok(Some((outcomes, connection))) => told(&outcomes, &connection, args.ledger.json),
+        Ok(None) => {
+            let stderr = "nothing is returned\n".to_owned();
+            Output { stderr, status: Status::Problems, ..Output::default() }
+        }
+        Err(error) => error.into(),
+    }
+}
+
+/// The batches that are parked, if they are to be returned.
+async fn chosen(connection: &Connection, args: &RetryArgs) -> anyhow::Result<Option<Vec<String>>> {
+    let route = args.route.as_deref();
+    // All are looked at, however long that takes: nobody is left out who is parked for long.
+    let wanted = Wanted { route, since: Time(0), limit: usize::MAX, most_read: usize::MAX };
+    let is_parked = |batch: &Batch| matches!(batch.state, State::Parked { .. });
+    let listing = connection.ledger.batches(&wanted, is_parked).await;
+    let listing = listing.map_err(|error| connection.explained(error))?;
+    for error in &listing.unreadable {
+        eprintln!("note: {}", printable(&error.to_string()));
+    }
+    if listing.left != Left::None {
+        bail!("there are too many batches to find all that are parked: choose by --route");
+    }
+    if !args.yes && !listing.batches.is_empty() {
+        eprint!("{}", batches::rows(&listing.batches, now()));
+        let question = match listing.batches.len() {
+            1 => "return this batch?".to_owned(),
+            more => format!("return these {more} batches?"),
+        };
+        if !input::is_confirmed(&question)? {
+            return Ok(None);
+        }
+    }
+    Ok(Some(listing.batches.into_iter().map(|batch| batch.id).collect()))
+}
+
+async fn give_back(connection: &Connection, id: &str, now: Time) -> Outcome {
+    let failed = |error| Outcome::Failed(format!("{:#}", connection.explained(error)));
+    let batch = match connection.ledger.batch(id).await {
+        Ok(Some(batch)) => batch,
+        Ok(None) => return Outcome::NotFound,
+        Err(error) => return failed(error),
+    };
+    let Some(returned) = batch.returned(now) else {
+        return Outcome::NotParked(state::standing(&batch.state));
+    };
+    match connection.ledger.write(returned).await {
+        Ok(Some(batch)) => Outcome::Returned { route: batch.route },
+        Ok(None) => Outcome::Changed,
+        Err(error) => failed(error),
+    }
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    batches: Vec<Entry<'a>>,
+}
+
+#[derive(Serialize)]
+struct Entry<'a> {
+    id: &'a str,
+    /// `returned`, `not_parked`, `not_found`, `changed` or `failed`.
+    outcome: &'static str,
+    message: String,
+}
+
+/// Each batch by itself: one that is not returned hides no other.
+fn told(outcomes: &[(String, Outcome)], connection: &Connection, is_json: bool) -> Output {
+    let mut output = Output::default();
+    let mut entries = Vec::new();
+    for (id, outcome) in outcomes {
+        let message = printable(&in_words(id, outcome, connection));
+        match outcome {
+            Outcome::Returned { .. } if is_json => {}
+            Outcome::Returned { .. } => output.stdout.push_str(&format!("{message}\n")),
+            _ => output.stderr.push_str(&format!("error: {message}\n")),
+        }
+        output.worsen(match outcome {
+            Outcome::Returned { .. } => Status::Success,
+            Outcome::NotParked(_) | Outcome::NotFound | Outcome::Changed => Status::Problems,
+            Outcome::Failed(_) => Status::Unusable,
+        });
+        entries.push(Entry { id, outcome: outcome.code(), message });
+    }
+    if is_json {
+        output.stdout = output::json(&Document { batches: entries });
+        return output;
+    }
+    let is_returned = |outcome: &&(String, Outcome)| matches!(outcome.1, Outcome::Returned { .. });
+    output.stdout.push_str(match outcomes.iter().filter(is_returned).count() {
+        0 if outcomes.is_empty() => "no batch is parked\n",
+        0 => "",
+        1 => "the monitor starts it within a minute\n",
+        _ => "the monitor starts them within a minute, as far as their jobs' limits admit\n",
+    });
+    output
+}
+
+fn in_words(id: &str, outcome: &Outcome, connection: &Connection) -> String {
+    match outcome {
+        Outcome::Returned { route } => format!("batch `{id}` of route `{route}` is returned"),
+        Outcome::NotParked(standing) => {
+            format!("batch `{id}` {standing}: only one that is parked can be returned")
+        }
+        Outcome::NotFound => connection.no_batch(id),
+        Outcome::Changed => format!(
+            "batch `{id}` was changed by somebody else meanwhile, and is not returned: \
+             `landfall batch {id}` tells how it stands"
+        ),
+        Outcome::Failed(error) => format!(
+            "batch `{id}`: {error}; `landfall batch {id}` tells whether it was returned all the same"
+        ),
+    }
+}
+
+impl Outcome {
+    /// A stable identifier.
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Returned { .. } => "returned",
+            Self::NotParked(_) => "not_parked",
+            Self::NotFound => "not_found",
+            Self::Changed => "changed",
+            Self::Failed(_) => "failed",
+        }
+    }
+}

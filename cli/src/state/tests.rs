@@ -1,0 +1,246 @@
+use expect_test::{Expect, expect};
+use landfall_core::batch::{RunState, Seen, StartOutcome};
+
+use super::*;
+use crate::fixtures::{self as made, NOW, secs};
+
+/// The batch so many seconds after [`NOW`]: the cell of the table, then the sentences.
+#[track_caller]
+fn check(batch: &Batch, after: u64, expected: Expect) {
+    let now = NOW + secs(after);
+    let words = in_words(batch, now).join("\n");
+    expected.assert_eq(&format!("{}\n{words}\n", in_short(&batch.state, now)));
+}
+
+#[test]
+fn an_open_batch_says_until_when_it_takes_objects() {
+    let windowed = Closing { window_secs: Some(300), ..Closing::default() };
+    check(
+        &made::opened(windowed).with(1, false, false, &made::moment(0)),
+        60,
+        expect![[r#"
+            closes 2026-02-01T00:05:00Z
+            It takes objects until 2026-02-01T00:05:00Z (in 4 minutes).
+            It closes 5 minutes after the first object.
+        "#]],
+    );
+    let all =
+        Closing { quiet_secs: Some(60), settle_secs: 30, max_objects: Some(1000), ..windowed };
+    check(
+        &made::opened(all).with(1, true, false, &made::moment(0)),
+        10,
+        expect![[r#"
+            closes 2026-02-01T00:00:30Z
+            It takes objects until 2026-02-01T00:00:30Z (in 20 seconds), or until it has 1000.
+            It closes 5 minutes after the first object, or when none has come for 60 seconds, or 30 seconds after its marker, which has come; whichever is first.
+        "#]],
+    );
+    check(
+        &made::opened(Closing::default()).with(1, false, false, &made::moment(0)),
+        10,
+        expect![[r#"
+            closes 2026-02-01T00:02:00Z
+            One invocation of the trigger is recording its objects; if that was cut off, the monitor closes it at 2026-02-01T00:02:00Z (in 110 seconds).
+        "#]],
+    );
+}
+
+#[test]
+fn a_sealed_batch_says_what_it_waits_for() {
+    check(
+        &made::sealed(),
+        10,
+        expect![[r#"
+        the monitor
+        It is due: the monitor starts a run within a minute.
+    "#]],
+    );
+    let later = |waits_for_slot| {
+        let (code, message) = ("ThrottlingException".to_owned(), "Rate exceeded.".to_owned());
+        Seen::Start(StartOutcome::NotNow { code, message, waits_for_slot })
+    };
+    check(
+        &made::seen(&made::starting(), later(false), 2),
+        10,
+        expect![[r#"
+            2026-02-01T00:00:32Z
+            A run is started at 2026-02-01T00:00:32Z (in 22 seconds).
+            Why not before: ThrottlingException: Rate exceeded.
+        "#]],
+    );
+    check(
+        &made::seen(&made::starting(), later(true), 2),
+        10,
+        expect![[r#"
+        a run to end, or 2026-02-01T00:00:32Z
+        It waits until a run of job `orders-to-parquet` ends, or until 2026-02-01T00:00:32Z (in 22 seconds).
+        Why: ThrottlingException: Rate exceeded.
+    "#]],
+    );
+    check(
+        &made::given_up(RunState::Failed),
+        302,
+        expect![[r#"
+            2026-02-01T00:06:01Z
+            A run is started at 2026-02-01T00:06:01Z (in 59 seconds).
+            Why not before: run `jr_1` is FAILED.
+        "#]],
+    );
+}
+
+#[test]
+fn a_batch_that_is_starting_says_whether_that_is_in_doubt() {
+    check(
+        &made::starting(),
+        10,
+        expect![[r#"
+        starting since 2026-02-01T00:00:01Z
+        A run (epoch 1) is being started since 2026-02-01T00:00:01Z (9 seconds ago); whoever does it has until 2026-02-01T00:02:01Z (in 111 seconds).
+    "#]],
+    );
+    check(
+        &made::in_doubt(),
+        200,
+        expect![[r#"
+            starting since 2026-02-01T00:00:01Z
+            A run (epoch 1) was to be started at 2026-02-01T00:00:01Z (3 minutes ago); whether it was is not known.
+            The monitor looks for it in Glue at 2026-02-01T00:04:00Z (in 40 seconds). Until it is certain, no other is started.
+        "#]],
+    );
+}
+
+#[test]
+fn a_batch_with_a_run_names_it() {
+    check(
+        &made::started(),
+        10,
+        expect![[r#"
+            jr_1
+            Run `jr_1` (epoch 1) is followed since 2026-02-01T00:00:02Z (8 seconds ago).
+            When it ends, Glue tells; else it is looked at again at 2026-02-01T00:01:02Z (in 52 seconds).
+        "#]],
+    );
+    check(
+        &made::seen(&made::started(), Seen::Run(Some(RunState::Running)), 62),
+        80,
+        expect![[r#"
+            jr_1
+            Run `jr_1` (epoch 1) is followed since 2026-02-01T00:00:02Z (78 seconds ago), last seen RUNNING.
+            When it ends, Glue tells; else it is looked at again at 2026-02-01T00:02:02Z (in 42 seconds).
+        "#]],
+    );
+    check(
+        &made::ended(RunState::Succeeded),
+        4000,
+        expect![[r#"
+        jr_1
+        Run `jr_1` succeeded 2026-02-01T00:05:00Z (61 minutes ago).
+    "#]],
+    );
+    check(
+        &made::ended(RunState::Failed),
+        300,
+        expect![[r#"
+        jr_1
+        Run `jr_1` (epoch 1) ended as FAILED 2026-02-01T00:05:00Z (now).
+        Its claim is being ended; then another is started.
+    "#]],
+    );
+    check(
+        &made::ended(RunState::Timeout),
+        300,
+        expect![[r#"
+        jr_1
+        Run `jr_1` (epoch 1) ended as TIMEOUT 2026-02-01T00:05:00Z (now).
+        Its claim is being ended; the route does not retry after that, so the batch will be parked.
+    "#]],
+    );
+}
+
+#[test]
+fn a_parked_batch_says_why_and_how_it_is_returned() {
+    check(
+        &made::parked(Why::NoSuchJob, "EntityNotFoundException: orders\u{1b}[2J"),
+        7200,
+        expect![[r#"
+            no_such_job
+            It is parked since 2026-02-01T00:00:02Z (119 minutes ago): there is no such job [no_such_job].
+            What was said: EntityNotFoundException: orders\u{1b}[2J.
+            No run is started until somebody returns it.
+            To return it, when the cause is removed: landfall retry 899bfd94d19c4ed05147d6815125b225
+        "#]],
+    );
+    check(
+        &made::given_up(RunState::Timeout),
+        400,
+        expect![[r#"
+        state_not_retried
+        It is parked since 2026-02-01T00:05:01Z (99 seconds ago): its run failed in a way that the route does not retry [state_not_retried].
+        What was said: run `jr_1` is TIMEOUT.
+        No run is started until somebody returns it.
+        To return it, when the cause is removed: landfall retry 899bfd94d19c4ed05147d6815125b225
+    "#]],
+    );
+    let again = Batch { failures: 1, ..made::started() };
+    let claim = landfall_core::batch::Claim { holder: Some(1), ..Default::default() };
+    let failed = made::seen(&again, Seen::Claim { run_state: RunState::Failed, claim }, 300);
+    let ended = landfall_core::batch::EndOutcome::Ended;
+    check(
+        &made::seen(&failed, Seen::ClaimEnded(ended), 301),
+        400,
+        expect![[r#"
+        attempts_exhausted
+        It is parked since 2026-02-01T00:05:01Z (99 seconds ago): all 2 attempts failed [attempts_exhausted].
+        What was said: run `jr_1` is FAILED.
+        No run is started until somebody returns it.
+        To return it, when the cause is removed: landfall retry 899bfd94d19c4ed05147d6815125b225
+    "#]],
+    );
+    check(
+        &made::parked(Why::OutcomeUnknown, "timed out"),
+        400,
+        expect![[r#"
+            outcome_unknown
+            It is parked since 2026-02-01T00:00:02Z (6 minutes ago): whether a run was started could not be learned [outcome_unknown].
+            What was said: timed out.
+            No run is started until somebody returns it.
+            Look first in Glue whether a run with `--landfall-batch-id 899bfd94d19c4ed05147d6815125b225` did the work; if so, leave the batch parked.
+            To return it, when the cause is removed: landfall retry 899bfd94d19c4ed05147d6815125b225
+        "#]],
+    );
+}
+
+#[test]
+fn a_batch_of_a_marker_alone_says_so() {
+    let batch = made::opened(Closing { window_secs: Some(300), ..Closing::default() });
+    let marked = batch.with(0, true, false, &made::moment(0));
+    check(
+        &made::seen(&marked, Seen::Nothing, 300),
+        310,
+        expect![[r#"
+        -
+        It was closed without objects: only the group's marker came. No run is started.
+    "#]],
+    );
+}
+
+#[test]
+fn what_nobody_has_looked_at_for_long_is_told() {
+    check(
+        &made::sealed(),
+        180,
+        expect![[r#"
+        the monitor
+        It is due: the monitor starts a run within a minute.
+    "#]],
+    );
+    check(
+        &made::sealed(),
+        181,
+        expect![[r#"
+        the monitor
+        It is due: the monitor starts a run within a minute.
+        Somebody should have looked at it 3 minutes ago: is the monitor running? See its alarms and its log.
+    "#]],
+    );
+}

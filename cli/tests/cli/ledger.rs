@@ -1,0 +1,86 @@
+//! `landfall batches`, `batch`, `retry` and `find`, against a ledger in memory.
+
+mod batches;
+mod desk;
+mod find;
+mod retry;
+
+use expect_test::expect;
+
+use self::desk::{CREDENTIALS, Desk, id, member, run};
+
+#[test]
+fn a_ledger_that_cannot_be_read_is_told_with_table_region_and_what_may_help() {
+    let desk = Desk::new();
+    let shown = desk.landfall(&["batches", "--table", "other", "--region", "eu-west-2"]);
+    expect![[r#"
+        --- stderr
+        error: failed to search `routes` in table `other`: ResourceNotFoundException: Requested resource not found (region `eu-west-2`; the account of these credentials has no such table there: name another with --table or LANDFALL_LEDGER_TABLE, another region with --region)
+        --- status 2
+    "#]].assert_eq(&shown.all());
+    let refuse = |code| {
+        desk.stand_in
+            .answer("GetItem", move |_, _| landfall_stand_ins::Act::Fail { status: 400, code });
+        desk.landfall(&["batch", &id(1)]).all()
+    };
+    expect![[r#"
+        --- stderr
+        error: failed to read `batch#00000000000000000000000000000001` in table `landfall-ledger`: AccessDeniedException: as the test asks (region `eu-west-1`; are the credentials for the data account? --help says what they need)
+        --- status 2
+    "#]].assert_eq(&refuse("AccessDeniedException"));
+    expect![[r#"
+        --- stderr
+        error: failed to read `batch#00000000000000000000000000000001` in table `landfall-ledger`: ExpiredTokenException: as the test asks (region `eu-west-1`; the credentials are not valid, or not any more: get new ones)
+        --- status 2
+    "#]].assert_eq(&refuse("ExpiredTokenException"));
+}
+
+#[tokio::test]
+async fn the_table_is_named_by_an_option_or_the_environment() {
+    let desk = Desk::new();
+    desk.sealed(1, "orders", 0, &[member("a.csv")]).await;
+    let place = [("AWS_ENDPOINT_URL", desk.stand_in.endpoint()), ("AWS_REGION", "eu-west-1")];
+    let environment = [&place[..], &CREDENTIALS, &[("LANDFALL_LEDGER_TABLE", "other")]].concat();
+    let find = ["find", "s3://acme-landing/a.csv"];
+    let shown = run(&find, &environment);
+    assert!(shown.stderr.contains("in table `other`"), "{}", shown.all());
+    let named = [&find[..], &["--table", "landfall-ledger"]].concat();
+    assert_eq!(run(&named, &environment).status, 0);
+}
+
+#[test]
+fn without_credentials_or_a_region_nothing_is_asked() {
+    let shown = run(&["batches"], &CREDENTIALS);
+    expect![[r#"
+        --- stderr
+        error: no region is known: give that of the data account's stack with --region, or set AWS_REGION
+        --- status 2
+    "#]].assert_eq(&shown.all());
+    let shown = run(&["find", "s3://b/k"], &[("AWS_REGION", "eu-west-1")]);
+    assert!(shown.stderr.contains("aws configure export-credentials --format env"));
+    assert_eq!((shown.status, shown.stdout.as_str()), (2, ""));
+}
+
+#[test]
+fn what_is_written_wrong_is_told_before_anything_is_asked() {
+    for (args, message) in [
+        (&["batch", "899bfd"][..], "32 hexadecimal digits"),
+        (&["retry", "899bfd"], "32 hexadecimal digits"),
+        (&["retry"], "<ID>"),
+        (&["retry", "--route", "orders"], "<ID>"),
+        (&["retry", "--route", "orders", &id(1)], "cannot be used with"),
+        (&["retry", "--all-parked", &id(1)], "cannot be used with"),
+        (&["batches", "--state", "parkd"], "a similar value exists: 'parked'"),
+        (&["batches", "--since", "yesterday"], "a length of time (90s, 5m, 24h, 7d)"),
+        (&["batches", "--limit", "0"], "1..=10000"),
+        (&["batches", "--table", ""], "--table"),
+        (&["batches", "--region", "ireland"], "a region looks like eu-west-1"),
+        (&["find", "acme-landing/a.csv"], "write s3://bucket/key"),
+        (&["find", "https://acme-landing/a.csv"], "write s3://bucket/key"),
+        (&["find", "s3://acme-landing"], "names no object"),
+    ] {
+        let shown = run(args, &[]);
+        assert!(shown.stderr.contains(message), "{args:?}: {}", shown.all());
+        assert_eq!((shown.status, shown.stdout.as_str()), (2, ""), "{args:?}");
+    }
+}

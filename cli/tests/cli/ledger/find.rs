@@ -1,0 +1,132 @@
+use expect_test::expect;
+use landfall_core::batch::{Closing, Member};
+
+use super::desk::{Desk, member};
+
+#[tokio::test]
+async fn an_object_is_found_with_every_version_and_what_became_of_it() {
+    let desk = Desk::new();
+    let of =
+        |version: &str| Member { version_id: Some(version.to_owned()), ..member("a\u{1b}.csv") };
+    desk.sealed(1, "orders", 0, &[of("v1"), member("b.csv")]).await;
+    desk.sealed(2, "audit", 30, &[of("v1")]).await;
+    desk.sealed(3, "orders", 60, &[of("v2")]).await;
+    let find = ["find", "s3://acme-landing/a\u{1b}.csv"];
+    expect![[r#"
+        s3://acme-landing/a\u{1b}.csv
+
+        route `orders` took it 2026-01-31T12:01:00Z (long ago), version v2, 512 bytes
+          into batch 00000000000000000000000000000003, which is sealed
+          It is due: the monitor starts a run within a minute.
+          Somebody should have looked at it long ago: is the monitor running? See its alarms and its log.
+
+        route `audit` took it 2026-01-31T12:00:30Z (long ago), version v1, 512 bytes
+          into batch 00000000000000000000000000000002, which is sealed
+          It is due: the monitor starts a run within a minute.
+          Somebody should have looked at it long ago: is the monitor running? See its alarms and its log.
+
+        route `orders` took it 2026-01-31T12:00:00Z (long ago), version v1, 512 bytes
+          into batch 00000000000000000000000000000001, which is sealed
+          It is due: the monitor starts a run within a minute.
+          Somebody should have looked at it long ago: is the monitor running? See its alarms and its log.
+        --- stderr
+        --- status 0
+    "#]].assert_eq(&desk.landfall(&find).all());
+    expect![[r#"
+        s3://acme-landing/a\u{1b}.csv
+
+        route `orders` took it 2026-01-31T12:01:00Z (long ago), version v2, 512 bytes
+          into batch 00000000000000000000000000000003, which is sealed
+          It is due: the monitor starts a run within a minute.
+          Somebody should have looked at it long ago: is the monitor running? See its alarms and its log.
+
+        … and 2 older arrivals: raise --limit
+        --- stderr
+        --- status 0
+    "#]].assert_eq(&desk.landfall(&[&find[..], &["--limit", "1"]].concat()).all());
+    expect![[r#"
+        {
+          "uri": "s3://acme-landing/a\u001b.csv",
+          "arrivals": [
+            {
+              "route": "orders",
+              "recorded_at": "2026-01-31T12:01:00Z",
+              "version_id": "v2",
+              "size": 512,
+              "role": "member",
+              "batch": "00000000000000000000000000000003",
+              "state": "sealed",
+              "run_id": null,
+              "parked_for": null
+            }
+          ],
+          "more": 2
+        }
+        --- stderr
+        --- status 0
+    "#]]
+    .assert_eq(&desk.landfall(&[&find[..], &["--limit", "1", "--json"]].concat()).all());
+}
+
+#[tokio::test]
+async fn a_replaced_version_and_a_marker_are_no_inputs() {
+    let desk = Desk::new();
+    let at = |sequencer: &str| Member {
+        version_id: None,
+        sequencer: Some(sequencer.to_owned()),
+        ..member("a.csv")
+    };
+    let closing = Closing { window_secs: Some(300), ..Closing::default() };
+    let members = [at("01"), at("02")];
+    desk.recorded(1, "orders", 0, &members, &[member("_SUCCESS")], closing).await;
+    expect![[r#"
+        s3://acme-landing/a.csv
+
+        route `orders` took it 2026-01-31T12:00:00Z (long ago), 512 bytes
+          into batch 00000000000000000000000000000001, which is open
+          It took objects until 2026-01-31T12:00:00Z (long ago); the monitor closes it within a minute.
+          Somebody should have looked at it long ago: is the monitor running? See its alarms and its log.
+
+        route `orders` took it 2026-01-31T12:00:00Z (long ago), 512 bytes
+          into batch 00000000000000000000000000000001, which is open
+          A newer version came into the same batch: runs read that one in its place.
+          It took objects until 2026-01-31T12:00:00Z (long ago); the monitor closes it within a minute.
+          Somebody should have looked at it long ago: is the monitor running? See its alarms and its log.
+        --- stderr
+        --- status 0
+    "#]].assert_eq(&desk.landfall(&["find", "s3://acme-landing/a.csv"]).all());
+    expect![[r#"
+        s3://acme-landing/_SUCCESS
+
+        route `orders` took it 2026-01-31T12:00:00Z (long ago)
+          into batch 00000000000000000000000000000001, which is open
+          It is the group's marker: it closes the batch, and no run reads it.
+          It took objects until 2026-01-31T12:00:00Z (long ago); the monitor closes it within a minute.
+          Somebody should have looked at it long ago: is the monitor running? See its alarms and its log.
+        --- stderr
+        --- status 0
+    "#]].assert_eq(&desk.landfall(&["find", "s3://acme-landing/_SUCCESS"]).all());
+}
+
+#[tokio::test]
+async fn of_an_object_that_never_arrived_nothing_is_known() {
+    let desk = Desk::new();
+    desk.sealed(1, "orders", 0, &[member("a.csv")]).await;
+    expect![[r#"
+        --- stderr
+        table `landfall-ledger`, region `eu-west-1`, knows nothing of s3://acme-landing/a
+        to see whether a route takes it: landfall explain --routes routes.yaml 's3://acme-landing/a'
+        --- status 3
+    "#]]
+    .assert_eq(&desk.landfall(&["find", "s3://acme-landing/a"]).all());
+    let shown = desk.landfall(&["find", "--json", "s3://acme-landing/a"]);
+    assert_eq!(shown.status, 3, "{}", shown.all());
+    expect![[r#"
+        {
+          "uri": "s3://acme-landing/a",
+          "arrivals": [],
+          "more": 0
+        }
+    "#]]
+    .assert_eq(&shown.stdout);
+}

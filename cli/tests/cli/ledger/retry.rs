@@ -1,0 +1,194 @@
+use expect_test::expect;
+use landfall_aws::ledger::now;
+use landfall_stand_ins::Act;
+
+use super::desk::{Desk, id, member};
+
+#[tokio::test]
+async fn a_parked_batch_is_returned_and_due_at_once() {
+    let desk = Desk::new();
+    desk.parked(1, "orders", 0).await;
+    assert_eq!(desk.ledger.due(now()).await.expect("a ledger").0, []);
+    expect![[r#"
+        batch 00000000000000000000000000000001 is parked
+          It is parked since 2026-01-31T12:00:01Z (long ago): an argument of the run cannot be given [argument_refused].
+          What was said: the value of `--dt` would begin with `-`, which the job would take for a name.
+          No run is started until somebody returns it.
+          To return it, when the cause is removed: landfall retry 00000000000000000000000000000001
+
+        route     orders
+        bucket    acme-landing
+        group     dt=2026-01-31
+        job       orders-to-parquet (target analytics, account 222222222222, eu-west-1)
+        opened    2026-01-31T12:00:00Z (long ago)
+        arrivals  1, the last 2026-01-31T12:00:00Z (long ago)
+        manifest  not written yet
+        attempts  3 attempts at most, none failed
+
+        no run is known
+
+        history
+          2026-01-31T12:00:00Z  opened
+          2026-01-31T12:00:00Z  sealed: 1 members
+          2026-01-31T12:00:01Z  parked: argument_refused: the value of `--dt` would begin with `-`, which the job would take for a name
+
+        1 member
+          s3://acme-landing/orders/1.csv (512 bytes, version v1)
+        --- stderr
+        --- status 0
+    "#]].assert_eq(&desk.landfall(&["batch", &id(1)]).all());
+    expect![[r#"
+        batch `00000000000000000000000000000001` of route `orders` is returned
+        the monitor starts it within a minute
+        --- stderr
+        --- status 0
+    "#]]
+    .assert_eq(&desk.landfall(&["retry", &id(1)]).all());
+    let due = desk.ledger.due(now()).await.expect("a ledger").0;
+    assert_eq!(due.iter().map(|waiting| waiting.id.as_str()).collect::<Vec<_>>(), [id(1)]);
+    let batch = desk.ledger.batch(&id(1)).await.expect("a ledger").expect("a batch");
+    assert_eq!((batch.state.name(), batch.failures), ("sealed", 0));
+}
+
+#[tokio::test]
+async fn what_is_not_parked_is_not_returned_and_hides_nothing_that_is() {
+    let desk = Desk::new();
+    desk.parked(1, "orders", 0).await;
+    desk.sealed(2, "orders", 0, &[member("2.csv")]).await;
+    let ids = [id(2), id(3), id(1)];
+    let args = [&["retry"][..], &[&ids[0], &ids[1], &ids[2]]].concat();
+    expect![[r#"
+        batch `00000000000000000000000000000001` of route `orders` is returned
+        the monitor starts it within a minute
+        --- stderr
+        error: batch `00000000000000000000000000000002` is sealed: only one that is parked can be returned
+        error: there is no batch `00000000000000000000000000000003` in table `landfall-ledger`, region `eu-west-1`
+        --- status 1
+    "#]].assert_eq(&desk.landfall(&args).all());
+    // Now it is sealed too.
+    expect![[r#"
+        {
+          "batches": [
+            {
+              "id": "00000000000000000000000000000001",
+              "outcome": "not_parked",
+              "message": "batch `00000000000000000000000000000001` is sealed: only one that is parked can be returned"
+            }
+          ]
+        }
+        --- stderr
+        error: batch `00000000000000000000000000000001` is sealed: only one that is parked can be returned
+        --- status 1
+    "#]].assert_eq(&desk.landfall(&["retry", "--json", &id(1)]).all());
+}
+
+#[tokio::test]
+async fn a_batch_that_was_changed_meanwhile_is_left_as_it_is() {
+    let desk = Desk::new();
+    let before = desk.parked(1, "orders", 0).await;
+    desk.stand_in.answer("PutItem", |_, _| Act::Fail {
+        status: 400,
+        code: "ConditionalCheckFailedException",
+    });
+    expect![[r#"
+        --- stderr
+        error: batch `00000000000000000000000000000001` was changed by somebody else meanwhile, and is not returned: `landfall batch 00000000000000000000000000000001` tells how it stands
+        --- status 1
+    "#]].assert_eq(&desk.landfall(&["retry", &id(1)]).all());
+    // The first is the one that parked it.
+    let put = &desk.stand_in.calls_of("PutItem")[1..];
+    assert_eq!(put.len(), 1);
+    assert_eq!(put[0]["ConditionExpression"], "revision = :before");
+    assert_eq!(put[0]["ExpressionAttributeValues"][":before"]["N"], before.revision.to_string());
+    assert_eq!(desk.ledger.batch(&id(1)).await.expect("a ledger"), Some(before));
+    desk.stand_in
+        .answer("PutItem", |_, _| Act::Fail { status: 400, code: "AccessDeniedException" });
+    expect![[r#"
+        --- stderr
+        error: batch `00000000000000000000000000000001`: failed to write `00000000000000000000000000000001` in table `landfall-ledger`: AccessDeniedException: as the test asks (region `eu-west-1`; are the credentials for the data account? --help says what they need); `landfall batch 00000000000000000000000000000001` tells whether it was returned all the same
+        --- status 2
+    "#]].assert_eq(&desk.landfall(&["retry", &id(1)]).all());
+}
+
+#[tokio::test]
+async fn a_return_whose_answer_was_lost_is_told_as_done() {
+    let desk = Desk::new();
+    desk.parked(1, "orders", 0).await;
+    desk.stand_in.answer("PutItem", |_, call| match call {
+        0 => Act::ServeThenFail { status: 500, code: "InternalServerError" },
+        _ => Act::Serve,
+    });
+    let shown = desk.landfall(&["retry", &id(1)]);
+    assert!(shown.stdout.contains("is returned"), "{}", shown.all());
+    assert_eq!(shown.status, 0, "{}", shown.all());
+}
+
+#[tokio::test]
+async fn all_that_are_parked_are_returned_only_by_who_says_so() {
+    let desk = Desk::new();
+    desk.parked(1, "orders", 0).await;
+    desk.parked(2, "orders", 60).await;
+    desk.parked(3, "audit", 90).await;
+    desk.sealed(4, "orders", 95, &[member("4.csv")]).await;
+    desk.stand_in.clear_calls();
+    expect![[r#"
+        --- stderr
+        error: --all-parked asks before it returns them, and standard input is no terminal: add --yes
+        --- status 2
+    "#]].assert_eq(&desk.landfall(&["retry", "--all-parked"]).all());
+    assert_eq!(desk.stand_in.calls().len(), 0);
+    let all = ["retry", "--all-parked", "--yes"];
+    expect![[r#"
+        batch `00000000000000000000000000000002` of route `orders` is returned
+        batch `00000000000000000000000000000001` of route `orders` is returned
+        the monitor starts them within a minute, as far as their jobs' limits admit
+        --- stderr
+        --- status 0
+    "#]]
+    .assert_eq(&desk.landfall(&[&all[..], &["--route", "orders"]].concat()).all());
+    expect![[r#"
+        batch `00000000000000000000000000000003` of route `audit` is returned
+        the monitor starts it within a minute
+        --- stderr
+        --- status 0
+    "#]]
+    .assert_eq(&desk.landfall(&all).all());
+    expect![[r#"
+        no batch is parked
+        --- stderr
+        --- status 0
+    "#]]
+    .assert_eq(&desk.landfall(&all).all());
+}
+
+#[tokio::test]
+async fn somebody_at_a_terminal_is_asked_and_only_a_yes_is_consent() {
+    let desk = Desk::new();
+    desk.parked(1, "orders", 0).await;
+    desk.parked(2, "orders", 60).await;
+    let state = async || desk.ledger.batch(&id(1)).await.expect("a ledger").expect("it").state;
+    let ask = |answer| desk.landfall_at_terminal(&["retry", "--all-parked"], answer);
+    expect![[r#"
+        --- stderr
+        OPENED                ROUTE   GROUP          STATE   OBJECTS  RUN, OR WAITS FOR  ID
+        2026-01-31T12:01:00Z  orders  dt=2026-01-31  parked        1  argument_refused   00000000000000000000000000000002
+        2026-01-31T12:00:00Z  orders  dt=2026-01-31  parked        1  argument_refused   00000000000000000000000000000001
+        return these 2 batches? [y/N] nothing is returned
+        --- status 1
+    "#]].assert_eq(&ask("n\n").all());
+    for answer in ["\n", "yep\n", "\u{4}"] {
+        assert_eq!(ask(answer).status, 1, "{answer:?}");
+    }
+    assert_eq!(state().await.name(), "parked");
+    expect![[r#"
+        batch `00000000000000000000000000000002` of route `orders` is returned
+        batch `00000000000000000000000000000001` of route `orders` is returned
+        the monitor starts them within a minute, as far as their jobs' limits admit
+        --- stderr
+        OPENED                ROUTE   GROUP          STATE   OBJECTS  RUN, OR WAITS FOR  ID
+        2026-01-31T12:01:00Z  orders  dt=2026-01-31  parked        1  argument_refused   00000000000000000000000000000002
+        2026-01-31T12:00:00Z  orders  dt=2026-01-31  parked        1  argument_refused   00000000000000000000000000000001
+        return these 2 batches? [y/N] --- status 0
+    "#]].assert_eq(&ask("y\n").all());
+    assert_eq!(state().await.name(), "sealed");
+}

@@ -1,0 +1,18 @@
+//! The stand-ins, spoken to by the SDK's own clients.
+
+mod dynamodb;
+mod others;
+
+use aws_config::{Region, SdkConfig};
+use aws_credential_types::Credentials;
+use landfall_stand_ins::StandIn;
+
+/// The configuration of the functions, with the stand-in for AWS.
+async fn config(aws: &StandIn) -> SdkConfig {
+    landfall_aws::config::loader()
+        .endpoint_url(aws.endpoint())
+        .region(Region::new("eu-west-1"))
+        .credentials_provider(Credentials::for_tests())
+        .load()
+        .await
+}
