@@ -119,8 +119,7 @@ impl StandIn {
     }
 
     /// What becomes of the calls of an operation (`StartJobRun`) from now on, counted from 0. A second
-    /// rule for the operation takes the place of the first. A rule must not ask the stand-in anything
-    /// while it holds what another thread waits for.
+    /// rule for the operation takes the place of the first.
     pub fn answer(
         &self,
         operation: &str,

@@ -1,7 +1,9 @@
 //! The stand-ins, spoken to by the SDK's own clients.
 
 mod dynamodb;
+mod landfall;
 mod others;
+mod transactions;
 
 use aws_config::{Region, SdkConfig};
 use aws_credential_types::Credentials;

@@ -1,0 +1,95 @@
+//! Landfall's own tables, as its own code reads and writes them.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
+
+use landfall_aws::claims::Claims;
+use landfall_aws::ledger::{Draft, Ledger, now};
+use landfall_core::batch::{Claim, Closing, EndOutcome, Member, Start};
+use landfall_core::moment::{Moment, Time};
+
+use crate::config;
+use crate::dynamodb::{CLAIMS, LEDGER, start};
+
+fn member(number: usize) -> Member {
+    Member {
+        key: format!("orders/{number}"),
+        version_id: None,
+        etag: None,
+        size: Some(1),
+        sequencer: Some(format!("{number:08}")),
+        event_time: None,
+    }
+}
+
+#[tokio::test]
+async fn arrivals_are_recorded_once_and_their_batch_is_found_and_written() {
+    let (aws, client) = start().await;
+    let ledger = Ledger::new(client, LEDGER.to_owned(), Duration::from_secs(60));
+    let members: Vec<Member> = (0..250).map(member).collect();
+    let (group, start) = (BTreeMap::new(), a_start());
+    let draft = Draft {
+        route: "orders",
+        bucket: "landing",
+        group: &group,
+        start: &start,
+        closing: Closing::default(),
+        members: &members,
+        markers: &[],
+    };
+    let moment = || Moment { now: now(), lease: now() + Duration::from_secs(60), jitter: 0 };
+    let deadline = SystemTime::now() + Duration::from_secs(60);
+    let id = |_: &Member| "one".to_owned();
+    let recorded = ledger.record(&draft, id, moment, deadline).await.expect("recorded");
+    assert_eq!((recorded.batches.len(), recorded.duplicates), (1, 0));
+    let id = |_: &Member| "two".to_owned();
+    let again = ledger.record(&draft, id, moment, deadline).await.expect("recorded");
+    assert_eq!((again.batches.len(), again.duplicates), (0, 250));
+
+    let batch = ledger.batch("one").await.expect("read").expect("a batch");
+    let mut found = ledger.members(&batch).await.expect("read");
+    found.sort_by(|one, other| one.sequencer.cmp(&other.sequencer));
+    assert_eq!(found, members);
+    let (due, more) = ledger.due(now() + Duration::from_secs(3_600)).await.expect("found");
+    assert_eq!((due[0].id.as_str(), due.len(), more), ("one", 1, false));
+    for route in [Some("orders"), None] {
+        let batches = ledger.batches(route, Time(0)).await.expect("found");
+        assert_eq!(batches, [batch.clone()]);
+    }
+    assert_eq!(ledger.find("landing", "orders/7").await.expect("found")[0].batch, "one");
+    assert!(ledger.awaiting("capacity", 10).await.expect("found").is_empty());
+
+    let slot = ledger.slot(&batch.start.job_key()).await.expect("read");
+    let begun = ledger.begin(batch.clone(), Some(slot)).await.expect("written");
+    assert_eq!(begun.expect("the first").revision, batch.revision + 1);
+    assert_eq!(ledger.begin(batch, None).await.expect("written"), None, "the second");
+    assert_eq!(aws.items(LEDGER).len(), 250 + 3 + 1 + 1, "arrivals, chunks, batch, slot");
+}
+
+#[tokio::test]
+async fn claims_are_read_and_ended() {
+    let (aws, _) = start().await;
+    let arn = format!("arn:aws:dynamodb:eu-west-1:222222222222:table/{CLAIMS}");
+    let claims = Claims::new(&config(&aws).await, &arn);
+    assert_eq!(claims.read("b").await.expect("read"), Claim { holder: None, ended: 0 });
+    for _ in 0..2 {
+        assert_eq!(claims.end("b", 3).await.expect("ended"), EndOutcome::Ended);
+    }
+    assert_eq!(claims.read("b").await.expect("read"), Claim { holder: None, ended: 3 });
+}
+
+fn a_start() -> Start {
+    Start {
+        target: "analytics".to_owned(),
+        account: "222222222222".to_owned(),
+        region: "eu-west-1".to_owned(),
+        starter_role_arn: "arn:aws:iam::222222222222:role/landfall-starter".to_owned(),
+        job: "orders".to_owned(),
+        arguments: BTreeMap::new(),
+        values: BTreeMap::new(),
+        max_concurrent_runs: Some(1),
+        max_runs_per_hour: None,
+        attempts: 1,
+        retry_states: Vec::new(),
+    }
+}
