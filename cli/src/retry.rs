@@ -3,9 +3,8 @@
 //! A batch is written on condition that it is still as it was read, so nothing that somebody else did
 //! meanwhile is undone.
 
-use anyhow::bail;
-use landfall_aws::ledger::{Left, Wanted, now};
-use landfall_core::batch::{Batch, State};
+use landfall_aws::ledger::{LedgerError, now};
+use landfall_core::batch::{PARKED, State};
 use landfall_core::moment::Time;
 use landfall_core::plan::printable;
 use serde::Serialize;
@@ -14,6 +13,9 @@ use crate::args::batches::RetryArgs;
 use crate::ledger::{Connection, connect};
 use crate::output::{self, Output, Status};
 use crate::{aws, batches, input, state};
+
+/// The most batches that are returned at a time.
+const MOST_PARKED: i32 = 1_000;
 
 /// What became of a batch that was to be returned.
 #[derive(Debug, PartialEq, Eq)]
@@ -66,21 +68,28 @@ pub fn run(args: &RetryArgs) -> Output {
 
 /// The batches that are parked, if they are to be returned.
 async fn chosen(connection: &Connection, args: &RetryArgs) -> anyhow::Result<Option<Vec<String>>> {
-    let route = args.route.as_deref();
-    // All are looked at, however long that takes: nobody is left out who is parked for long.
-    let wanted = Wanted { route, since: Time(0), limit: usize::MAX, most_read: usize::MAX };
-    let is_parked = |batch: &Batch| matches!(batch.state, State::Parked { .. });
-    let listing = connection.ledger.batches(&wanted, is_parked).await;
-    let listing = listing.map_err(|error| connection.explained(error))?;
-    for error in &listing.unreadable {
-        eprintln!("note: {}", printable(&error.to_string()));
+    let explained = |error| connection.explained(error);
+    let ids = connection.ledger.awaiting(PARKED, MOST_PARKED).await.map_err(explained)?;
+    if ids.len() == usize::try_from(MOST_PARKED).unwrap_or(usize::MAX) {
+        eprintln!("note: there may be more than these {MOST_PARKED}: ask again afterwards");
     }
-    if listing.left != Left::None {
-        bail!("there are too many batches to find all that are parked: choose by --route");
+    let mut parked = Vec::new();
+    for id in ids {
+        match connection.ledger.batch(&id).await {
+            // The index may be behind.
+            Ok(Some(batch)) if matches!(batch.state, State::Parked { .. }) => parked.push(batch),
+            Ok(_) => {}
+            Err(error @ LedgerError::Call { .. }) => return Err(explained(error)),
+            // It hides no other.
+            Err(error) => eprintln!("note: {}", printable(&error.to_string())),
+        }
     }
-    if !args.yes && !listing.batches.is_empty() {
-        eprint!("{}", batches::rows(&listing.batches, now()));
-        let question = match listing.batches.len() {
+    parked.retain(|batch| args.route.as_ref().is_none_or(|route| *route == batch.route));
+    // The newest first, as `batches` has them.
+    parked.reverse();
+    if !args.yes && !parked.is_empty() {
+        eprint!("{}", batches::rows(&parked, now()));
+        let question = match parked.len() {
             1 => "return this batch?".to_owned(),
             more => format!("return these {more} batches?"),
         };
@@ -88,7 +97,7 @@ async fn chosen(connection: &Connection, args: &RetryArgs) -> anyhow::Result<Opt
             return Ok(None);
         }
     }
-    Ok(Some(listing.batches.into_iter().map(|batch| batch.id).collect()))
+    Ok(Some(parked.into_iter().map(|batch| batch.id).collect()))
 }
 
 async fn give_back(connection: &Connection, id: &str, now: Time) -> Outcome {

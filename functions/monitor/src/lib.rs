@@ -18,7 +18,7 @@ use landfall_aws::advance::{self, Advanced, Clients, End, START_MAY_TAKE, has_ti
 use landfall_aws::ledger::{Waiting, now};
 use landfall_aws::settings::Settings;
 use landfall_aws::telemetry::{Metrics, report_failures};
-use landfall_core::batch::Seen;
+use landfall_core::batch::{PARKED, Seen};
 use landfall_core::run_events::{RunMessage, Wakeup};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -27,6 +27,9 @@ pub use error::Error;
 
 /// Batches that are advanced at a time.
 const CONCURRENT: usize = 8;
+
+/// The most parked batches that a tick counts.
+const MOST_PARKED: i32 = 1_000;
 
 /// What an invocation borrows.
 #[derive(Debug)]
@@ -61,6 +64,8 @@ pub struct Ticked {
     /// Whether more are due than one tick reads.
     pub more: bool,
     pub oldest_due_seconds: u64,
+    /// Batches that wait for somebody to return them, of those that it counts.
+    pub parked: usize,
 }
 
 /// Handles one invocation.
@@ -99,13 +104,14 @@ async fn tick(context: &Context, deadline: SystemTime) -> Result<Ticked, Error> 
     });
     let outcomes: Vec<_> = stream::iter(batches).buffer_unordered(CONCURRENT).collect().await;
     let left = due.len() - outcomes.iter().filter(|outcome| is_done(outcome)).count();
-    let ticked = Ticked { due: due.len(), left, more, oldest_due_seconds: oldest };
+    let parked = clients.ledger.awaiting(PARKED, MOST_PARKED).await?.len();
+    let ticked = Ticked { due: due.len(), left, more, oldest_due_seconds: oldest, parked };
     report_failures(metrics, outcomes.iter().filter_map(|o| o.as_ref().err()).map(Error::code));
     let advanced: Vec<Advanced> = outcomes.into_iter().flatten().flatten().collect();
     metrics::report(metrics, &ticked);
     advance::report(metrics, &advanced);
-    if ticked.due > 0 {
-        tracing::info!(due = ticked.due, left, more, oldest_due_seconds = oldest, "tick");
+    if !due.is_empty() {
+        tracing::info!(due = due.len(), left, more, oldest_due_seconds = oldest, parked, "tick");
     }
     Ok(ticked)
 }

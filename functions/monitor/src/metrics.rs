@@ -16,6 +16,7 @@ struct Tick {
     batches_due: AsCount<u64>,
     batches_left: AsCount<u64>,
     oldest_due_seconds: AsSeconds<u64>,
+    batches_parked: AsCount<u64>,
 }
 
 /// Writes the metrics of one tick.
@@ -25,6 +26,7 @@ pub fn report(metrics: &Metrics, ticked: &Ticked) {
         batches_due: (ticked.due as u64).into(),
         batches_left: (ticked.left as u64).into(),
         oldest_due_seconds: ticked.oldest_due_seconds.into(),
+        batches_parked: (ticked.parked as u64).into(),
     };
     metrics.emit(&tick, &[]);
 }

@@ -237,7 +237,7 @@ impl Ledger {
                 return Ok(Held::OtherSlot);
             }
             conflicts += 1;
-            if reasons.is_empty() || conflicts > 5 {
+            if reasons.is_empty() || item::is_hopeless(&reasons) || conflicts > 5 {
                 return Err(self.failed("write", &written.id, &error));
             }
             pause().await;

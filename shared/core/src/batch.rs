@@ -224,11 +224,13 @@ impl Batch {
         }
     }
 
-    /// What may wake it before it is due: the end of a run, or of any run of its job.
+    /// What may wake it before it is due: the end of a run, or of any run of its job; or that it waits
+    /// for somebody to return it.
     pub fn awaits(&self) -> Option<String> {
         match &self.state {
             State::Sealed { waits_for_slot: true, .. } => Some(slot_freed(&self.start)),
             State::Started { run_id, .. } => Some(run_ended(&self.start, run_id)),
+            State::Parked { .. } => Some(PARKED.to_owned()),
             _ => None,
         }
     }
@@ -268,6 +270,9 @@ impl Batch {
         }
     }
 }
+
+/// What all parked batches wait for, see [`Batch::awaits`].
+pub const PARKED: &str = "parked";
 
 /// See [`Batch::awaits`].
 pub fn slot_freed(start: &Start) -> String {

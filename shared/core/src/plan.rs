@@ -76,7 +76,7 @@ pub enum RefusalReason {
     Nul { argument: String },
     #[error("the event does not tell the `{value}` that `{argument}` needs")]
     UnknownValue { argument: String, value: String },
-    #[error("the arguments have {bytes} bytes, Glue admits {limit}")]
+    #[error("the arguments have {bytes} bytes, a run is given {limit} at most")]
     ArgumentsTooLong { bytes: usize, limit: usize },
 }
 

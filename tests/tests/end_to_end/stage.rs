@@ -151,17 +151,6 @@ impl Stage {
         found.await.with_context(|| format!("route `{route}`, key `{key}`, last seen: {last:?}"))
     }
 
-    /// One tick of the monitor, beside those of every minute.
-    pub fn tick(&self) -> Result<()> {
-        let payload = r#"{"source":"aws.events","detail-type":"Scheduled Event","detail":{}}"#;
-        let out = self.cloud.emulator.folder().join("tmp/tick.json").display().to_string();
-        let invoke = ["lambda", "invoke", "--function-name", "landfall-monitor"];
-        let raw = ["--cli-binary-format", "raw-in-base64-out", "--payload", payload, &out];
-        let said = self.cloud.data.cli.run([&invoke[..], &raw].concat())?;
-        ensure!(!said.contains("FunctionError"), "the tick failed: {said}");
-        Ok(())
-    }
-
     /// A dead letter that `wanted` accepts.
     pub async fn dead_letter(&self, what: &str, wanted: impl Fn(&str) -> bool) -> Result<String> {
         wait_until(&format!("no dead letter {what}"), SOON, async || {

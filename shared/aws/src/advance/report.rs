@@ -15,7 +15,6 @@ struct Counts {
     put_off: u64,
     succeeded: u64,
     failed: u64,
-    parked: u64,
     objects_started: u64,
     bytes_started: u64,
 }
@@ -34,14 +33,6 @@ struct OfRoute<'e> {
     bytes_started: AsBytes<u64>,
 }
 
-#[derive(Entry)]
-#[entry(rename_all = "PascalCase")]
-struct OfAll {
-    #[entry(timestamp)]
-    timestamp: SystemTime,
-    batches_parked: AsCount<u64>,
-}
-
 /// Writes the metrics of what one invocation did to batches.
 pub fn report(metrics: &Metrics, advanced: &[Advanced]) {
     let timestamp = SystemTime::now();
@@ -58,15 +49,10 @@ pub fn report(metrics: &Metrics, advanced: &[Advanced]) {
                 }
                 "succeeded" => counts.succeeded += 1,
                 "failed" => counts.failed += 1,
-                "parked" => counts.parked += 1,
                 what if PUT_OFF.contains(&what) => counts.put_off += 1,
                 _ => {}
             }
         }
-    }
-    if !advanced.is_empty() {
-        let batches_parked = routes.values().map(|counts| counts.parked).sum::<u64>().into();
-        metrics.emit(&OfAll { timestamp, batches_parked }, &[]);
     }
     for (route, counts) in routes {
         let of_route = OfRoute {

@@ -20,6 +20,15 @@ pub type Item = HashMap<String, AttributeValue>;
 /// A condition did not hold.
 pub const REASON_REFUSED: &str = "ConditionalCheckFailed";
 
+/// Why a transaction is cancelled that may succeed as it is, a moment later.
+const REASONS_TO_WAIT: [&str; 4] =
+    ["None", "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"];
+
+/// Whether any of these will not go away by itself: an item that is too large, and the like.
+pub fn is_hopeless(reasons: &[String]) -> bool {
+    reasons.iter().any(|r| r != REASON_REFUSED && !REASONS_TO_WAIT.contains(&r.as_str()))
+}
+
 /// How many partitions the index of due batches has: each takes about 1,000 writes a second.
 pub const DUE_SHARDS: u8 = 4;
 

@@ -89,7 +89,7 @@ impl Ledger {
                 Err(error) => error,
             };
             let reasons = item::reasons(&error);
-            if reasons.is_empty() {
+            if reasons.is_empty() || item::is_hopeless(&reasons) {
                 return Err(self.failed("record arrivals of", draft.route, &error));
             }
             let is_known = |at: usize| reasons.get(at).is_some_and(|r| r == item::REASON_REFUSED);

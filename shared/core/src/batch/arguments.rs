@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use crate::plan::RefusalReason;
 use crate::template::Template;
 
-/// Glue admits 260 KB of arguments to a run, names and values together; Landfall's own are short.
-const MAX_BYTES: usize = 250_000;
+/// Names and values together. Glue admits 260 KB to a run, but a batch carries its templates too, and
+/// DynamoDB admits 400 KB to an item.
+const MAX_BYTES: usize = 100_000;
 
 /// Fills the templates in.
 ///

@@ -209,4 +209,7 @@ fn what_wakes_a_batch_is_the_end_of_its_run_or_a_slot_that_gets_free() {
     let waits = Batch { state: State::Sealed { due: NOW, waits_for_slot: true }, ..sealed() };
     assert_eq!(waits.awaits(), Some("slot 222222222222/eu-west-1/orders".to_owned()));
     assert_eq!((sealed().awaits(), starting(&sealed()).awaits()), (None, None));
+    let why = Why::NoSuchJob;
+    let parked = Batch { state: State::Parked { why, message: String::new() }, ..sealed() };
+    assert_eq!(parked.awaits().as_deref(), Some(PARKED));
 }
