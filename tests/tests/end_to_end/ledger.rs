@@ -326,15 +326,17 @@ fn moment() -> Moment {
 }
 
 /// The table's own keys have no name; the others are indexes.
-async fn make_table(
+pub async fn make_table(
     client: &Client,
     table: &str,
     keys: &[(&str, &str, Option<&str>)],
 ) -> Result<()> {
     let mut make = client.create_table().table_name(table).billing_mode(BillingMode::PayPerRequest);
     for (hash, range, index) in keys {
-        let numeric =
-            if *range == "due_at" { ScalarAttributeType::N } else { ScalarAttributeType::S };
+        let numeric = match *range {
+            "sk" => ScalarAttributeType::S,
+            _ => ScalarAttributeType::N,
+        };
         make = make
             .attribute_definitions(attribute(hash, ScalarAttributeType::S)?)
             .attribute_definitions(attribute(range, numeric)?);
@@ -356,7 +358,7 @@ async fn make_table(
     Ok(())
 }
 
-async fn make_claims(client: &Client, table: &str) -> Result<()> {
+pub async fn make_claims(client: &Client, table: &str) -> Result<()> {
     client
         .create_table()
         .table_name(table)

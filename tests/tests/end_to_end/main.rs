@@ -14,6 +14,7 @@ mod ledger;
 mod lifecycle;
 mod notifications;
 mod provisioner_policy;
+mod recovery;
 mod requests;
 mod scope;
 mod secrets;
@@ -107,6 +108,10 @@ fn main() -> ExitCode {
         batches::a_job_that_runs_once_at_a_time_drains_twenty_batches_without_a_dead_letter,
         batches::a_flood_against_max_runs_per_hour_waits_and_loses_nothing,
         batches::a_run_that_fails_is_followed_by_one_more_and_then_parked_and_returned,
+        recovery::a_trigger_whose_calls_fail_or_that_is_killed_loses_nothing_and_starts_once,
+        recovery::a_monitor_whose_calls_fail_or_that_is_killed_while_it_starts_starts_once,
+        recovery::a_monitor_whose_calls_fail_or_that_is_killed_while_it_follows_learns_the_outcome,
+        recovery::three_triggers_of_which_two_are_killed_put_each_object_into_one_batch,
         crowd::one_malformed_message_among_many_fails_alone,
         crowd::every_one_of_2000_uploads_reaches_a_run,
         teardown::a_local_cloud_that_is_interrupted_leaves_nothing_behind,

@@ -1,0 +1,251 @@
+//! Functions beside Lambda: as roles, through a proxy, with a ledger and claims of their own.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::AttributeValue;
+use landfall_aws::ledger::Ledger;
+use landfall_core::batch::Batch;
+use landfall_tests::cloud::EXTERNAL_ID;
+use landfall_tests::lambda::Function;
+use landfall_tests::proxy::{Call, Fault, Proxy};
+use landfall_tests::{ANALYTICS, DATA, REGION};
+use serde_json::{Value, json};
+
+use crate::stage::Stage;
+use crate::{faults, ledger};
+
+/// Its runs succeed at once, and claim nothing: the tests do.
+pub const JOB: &str = "recovery";
+
+/// What lands in each case, of one group.
+const KEYS: [&str; 3] = ["a", "b", "c d"];
+
+const BUCKET: &str = "acme-recovery";
+
+/// What a call may take.
+const A_CALL: Duration = Duration::from_secs(20);
+
+/// What all cases of a test share.
+pub struct Ground<'s> {
+    stage: &'s Stage,
+    /// Of the functions' role.
+    session: Value,
+    folder: PathBuf,
+}
+
+/// A ledger of its own.
+pub struct Plot<'g> {
+    ground: &'g Ground<'g>,
+    table: String,
+    pub proxy: Proxy,
+    pub ledger: Ledger,
+    client: Client,
+    /// How often `StartJobRun` was sent under plans that are over, and whether one of them met it.
+    sent: AtomicUsize,
+    is_start_struck: AtomicBool,
+}
+
+/// A session of a role of the data account, for a process.
+pub fn session(stage: &Stage, role: &str) -> Result<Value> {
+    let arn = format!("arn:aws:iam::{DATA}:role/{role}");
+    let assume = ["sts", "assume-role", "--role-session-name", "recovery", "--role-arn", &arn];
+    Ok(stage.cloud.data.cli.json(assume)?["Credentials"].take())
+}
+
+/// What every process is given: `session`, and where AWS is.
+pub fn surroundings(session: &Value, endpoint: String) -> Result<BTreeMap<String, String>> {
+    let mut variables = BTreeMap::from([
+        ("AWS_REGION".to_owned(), REGION.to_owned()),
+        ("AWS_ENDPOINT_URL".to_owned(), endpoint),
+        ("LANDFALL_EXTERNAL_ID".to_owned(), EXTERNAL_ID.to_owned()),
+    ]);
+    for (variable, field) in [
+        ("AWS_ACCESS_KEY_ID", "AccessKeyId"),
+        ("AWS_SECRET_ACCESS_KEY", "SecretAccessKey"),
+        ("AWS_SESSION_TOKEN", "SessionToken"),
+    ] {
+        let value = session[field].as_str().context("no such credential")?;
+        variables.insert(variable.to_owned(), value.to_owned());
+    }
+    Ok(variables)
+}
+
+/// The binary as it was packaged.
+pub fn binary(stage: &Stage, function: &str) -> PathBuf {
+    stage.cloud.emulator.folder().join("stage").join(function).join("bootstrap")
+}
+
+impl<'s> Ground<'s> {
+    pub fn new(stage: &'s Stage, name: &str) -> Result<Ground<'s>> {
+        let folder = stage.cloud.emulator.folder().join("tmp").join(name);
+        fs::create_dir_all(&folder)?;
+        let routes = json!({
+            "version": 1,
+            "targets": { "analytics": {
+                "account": ANALYTICS, "region": REGION, "starter_role": "recovery-starter",
+                "external_id": "${LANDFALL_EXTERNAL_ID}" } },
+            "routes": [{ "name": "recovery", "bucket": BUCKET, "key": "{plot}/{file}",
+                "start": { "target": "analytics", "job": JOB } }],
+        });
+        fs::write(folder.join("routes.yaml"), routes.to_string())?;
+        Ok(Ground { stage, session: session(stage, "recovery-function")?, folder })
+    }
+
+    pub async fn plot(&self, name: &str) -> Result<Plot<'_>> {
+        let table = format!("recovery-{name}").to_lowercase();
+        let emulator = self.stage.cloud.emulator.endpoint();
+        let client = Client::new(&faults::config(emulator.clone(), DATA, A_CALL));
+        let keys = [
+            ("pk", "sk", None),
+            ("due_shard", "due_at", Some("due")),
+            ("awaits", "awaits_since", Some("awaits")),
+        ];
+        ledger::make_table(&client, &table, &keys).await?;
+        ledger::make_claims(&client, &format!("{table}-claims")).await?;
+        let ledger = Ledger::new(client.clone(), table.clone(), Duration::from_secs(86_400));
+        Ok(Plot {
+            ground: self,
+            table,
+            proxy: Proxy::start(&emulator)?,
+            ledger,
+            client,
+            sent: AtomicUsize::new(0),
+            is_start_struck: AtomicBool::new(false),
+        })
+    }
+}
+
+impl Plot<'_> {
+    /// A process of its own, whose calls go through the proxy.
+    pub fn function(&self, name: &str) -> Result<Function> {
+        let Ground { stage, session, folder } = self.ground;
+        let mut variables = surroundings(session, self.proxy.endpoint())?;
+        let claims = format!("arn:aws:dynamodb:{REGION}:{DATA}:table/{}-claims", self.table);
+        variables.extend(
+            [
+                ("LAMBDA_TASK_ROOT", folder.display().to_string().as_str()),
+                ("LANDFALL_READER_ROLE_ARN", &format!("arn:aws:iam::{DATA}:role/recovery-reader")),
+                ("LANDFALL_LEDGER_TABLE", &self.table),
+                ("LANDFALL_CLAIMS_TABLE_ARN", &claims),
+                ("LANDFALL_MANIFESTS_BUCKET", BUCKET),
+                ("LANDFALL_RECONCILIATION_SECONDS", "1"),
+            ]
+            .map(|(name, value)| (name.to_owned(), value.to_owned())),
+        );
+        let log = File::options().create(true).append(true).open(self.log())?;
+        Function::start(&binary(stage, name), &variables, log.into())
+    }
+
+    fn log(&self) -> PathBuf {
+        self.ground.folder.join(format!("{}.log", self.table))
+    }
+
+    /// What the functions said last.
+    pub fn said(&self) -> String {
+        let text = fs::read_to_string(self.log()).unwrap_or_default();
+        landfall_tests::command::last_lines(&text, 12)
+    }
+
+    /// A batch's id follows from them, so each plot has others.
+    fn keys(&self) -> [String; 3] {
+        KEYS.map(|key| format!("{}/{key}", self.table))
+    }
+
+    /// What SQS delivers.
+    pub fn messages(&self) -> Value {
+        let records = self.keys().into_iter().enumerate().map(|(number, key)| {
+            json!({ "messageId": format!("m{number}"), "eventSource": "aws:sqs",
+                "body": notification(BUCKET, &key.replace(' ', "+"), number).to_string() })
+        });
+        json!({ "Records": records.collect::<Vec<_>>() })
+    }
+
+    /// The batches that hold what landed, of which each is in exactly one; none if not all are in.
+    pub async fn batches(&self) -> Result<Vec<Batch>> {
+        let mut ids = BTreeSet::new();
+        for key in self.keys() {
+            let found = self.ledger.find(BUCKET, &key).await?;
+            ensure!(found.len() <= 1, "`{key}` is in {} batches", found.len());
+            match found.into_iter().next() {
+                Some(found) => ids.insert(found.batch),
+                None => return Ok(Vec::new()),
+            };
+        }
+        let mut batches = Vec::new();
+        let mut members = 0;
+        for id in ids {
+            let batch = self.ledger.batch(&id).await?.with_context(|| format!("no `{id}`"))?;
+            members += self.ledger.members(&batch).await?.len();
+            batches.push(batch);
+        }
+        ensure!(members == KEYS.len(), "{members} members of {}", KEYS.len());
+        Ok(batches)
+    }
+
+    /// How many runs there are of a batch.
+    pub async fn runs_of(&self, batch: &Batch) -> Result<usize> {
+        let runs = self.ground.stage.cloud.runs(JOB).await?;
+        let id = |run: &aws_sdk_glue::types::JobRun| {
+            run.arguments().and_then(|arguments| arguments.get("--landfall-batch-id").cloned())
+        };
+        Ok(runs.iter().filter(|run| id(run).as_ref() == Some(&batch.id)).count())
+    }
+
+    pub fn begin_plan(&self, faults: Vec<Fault>) {
+        self.sent.fetch_add(starts(&self.proxy.calls()), Ordering::Relaxed);
+        self.proxy.plan(faults);
+    }
+
+    /// Ends the plan, which was for this call.
+    pub fn end_plan(&self, call: usize) -> Result<()> {
+        let calls = self.proxy.calls();
+        let struck = calls.get(call - 1).context("the call was never made")?;
+        self.is_start_struck.fetch_or(struck.operation == START, Ordering::Relaxed);
+        self.begin_plan(vec![]);
+        Ok(())
+    }
+
+    /// How often `StartJobRun` was sent; nothing if what came of the first was not clear.
+    pub fn clear_starts(&self) -> Option<usize> {
+        let sent = self.sent.load(Ordering::Relaxed) + starts(&self.proxy.calls());
+        (!self.is_start_struck.load(Ordering::Relaxed)).then_some(sent)
+    }
+
+    /// As the run of this epoch does.
+    pub async fn claim(&self, batch: &Batch) -> Result<()> {
+        self.client
+            .put_item()
+            .table_name(format!("{}-claims", self.table))
+            .item("batch_id", AttributeValue::S(batch.id.clone()))
+            .item("holder", AttributeValue::S(format!("{}#nonce", batch.epoch)))
+            .item("epoch", AttributeValue::N(batch.epoch.to_string()))
+            .send()
+            .await?;
+        Ok(())
+    }
+}
+
+const START: &str = "glue:StartJobRun";
+
+fn starts(calls: &[Call]) -> usize {
+    calls.iter().filter(|call| call.operation == START).count()
+}
+
+/// S3's event for an object; `key` is encoded already.
+pub fn notification(bucket: &str, key: &str, number: usize) -> Value {
+    json!({ "Records": [{
+        "eventVersion": "2.1", "eventSource": "aws:s3", "awsRegion": REGION,
+        "eventTime": "2026-01-31T12:00:00.000Z", "eventName": "ObjectCreated:Put",
+        "s3": {
+            "bucket": { "name": bucket },
+            "object": { "key": key, "size": 18, "eTag": "0123456789abcdef0123456789abcdef",
+                "sequencer": format!("{number:016X}") },
+        },
+    }] })
+}
