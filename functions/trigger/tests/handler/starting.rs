@@ -1,0 +1,202 @@
+//! What is started, with what, and what becomes of what Glue refuses.
+
+use std::collections::BTreeSet;
+
+use landfall_core::batch::State;
+use landfall_stand_ins::Act;
+use serde_json::{Value, json};
+
+use crate::stage::{
+    CLAIMS_TABLE, READER_ROLE, Stage, arrivals, history, messages, record, record_of,
+};
+
+const NONE: [&str; 0] = [];
+
+#[tokio::test]
+async fn one_run_is_started_for_each_group_and_all_messages_are_acknowledged() {
+    let stage = Stage::new().await;
+    let event = arrivals(&["orders/1/a", "orders/2/a", "orders/1/b", "other"]);
+    assert_eq!(stage.failures(&event).await, NONE);
+    let mut starts = stage.starts();
+    starts.sort_by_key(|start| start["Arguments"]["--day"].to_string());
+    assert_eq!(starts.len(), 2);
+    assert_eq!(stage.assumptions().len(), 1, "runs that start together share the role");
+    assert_eq!(starts[0]["JobName"], "orders");
+    assert_eq!(starts[0]["Arguments"]["--day"], "1");
+    assert_eq!(stage.inputs(&starts[0]), ["s3://landing/orders/1/a", "s3://landing/orders/1/b"]);
+    assert_eq!(stage.inputs(&starts[1]), ["s3://landing/orders/2/a"]);
+}
+
+#[tokio::test]
+async fn the_manifest_in_s3_is_the_one_that_the_job_is_told_of() {
+    let stage = Stage::new().await;
+    let record = json!({
+        "eventVersion": "2.1", "eventSource": "aws:s3", "eventName": "ObjectCreated:Put",
+        "eventTime": "2026-01-31T00:00:00.000Z",
+        "s3": { "bucket": { "name": "landing" }, "object": {
+            "key": "orders/1/a+%C3%A9", "size": 42, "versionId": "v1", "eTag": "0123", "sequencer": "01",
+        } }
+    });
+    let event = messages(&[json!({ "Records": [record] }).to_string()]);
+    assert_eq!(stage.failures(&event).await, NONE);
+    let batch = stage.batch().await;
+    let key = format!("manifests/orders/{}.json", batch.id);
+    let expected = json!({
+        "--day": "1",
+        "--landfall-batch-id": batch.id,
+        "--landfall-epoch": "1",
+        "--landfall-manifest": format!("s3://manifests/{key}"),
+        "--landfall-reader-role": READER_ROLE,
+        "--landfall-claims-table": CLAIMS_TABLE,
+    });
+    assert_eq!(stage.starts(), [json!({ "JobName": "orders", "Arguments": expected })]);
+    let manifest = stage.aws.object("manifests", &key).expect("the manifest is there");
+    let manifest: Value = serde_json::from_slice(&manifest).expect("JSON");
+    let entry = json!({
+        "url": "s3://landing/orders/1/a é", "mandatory": true, "meta": { "content_length": 42 },
+        "version_id": "v1", "etag": "0123",
+    });
+    assert_eq!(manifest, json!({ "entries": [entry] }));
+}
+
+#[tokio::test]
+async fn the_manifest_is_written_before_the_start_which_is_written_ahead() {
+    let stage = Stage::new().await;
+    assert_eq!(stage.failures(&arrivals(&["orders/1/a"])).await, NONE);
+    let calls: Vec<String> = stage.aws.calls().into_iter().map(|call| call.operation).collect();
+    let expected = [
+        "TransactWriteItems",
+        "GetItem",
+        "PutObject",
+        "AssumeRole",
+        "GetJob",
+        "TransactWriteItems",
+        "StartJobRun",
+        "PutItem",
+    ];
+    assert_eq!(calls, expected);
+    let batch = stage.batch().await;
+    assert_eq!(history(&batch), ["opened", "sealed", "starting", "started"]);
+}
+
+#[tokio::test]
+async fn an_object_that_was_overwritten_is_in_the_manifest_once_and_is_started_anew_afterwards() {
+    let stage = Stage::new().await;
+    let versions = ["03", "01", "02"].map(|sequencer| record_of("orders/1/a", sequencer));
+    let event = json!({ "Records": versions });
+    assert_eq!(stage.failures(&messages(&[event.to_string()])).await, NONE);
+    assert_eq!(stage.inputs(&stage.starts()[0]), ["s3://landing/orders/1/a"]);
+    assert_eq!(stage.batch().await.members, 3);
+    let later = json!({ "Records": [record_of("orders/1/a", "04")] });
+    assert_eq!(stage.failures(&messages(&[later.to_string()])).await, NONE);
+    let runs = stage.aws.runs("orders");
+    let ids: BTreeSet<&str> =
+        runs.iter().map(|run| run.arguments["--landfall-batch-id"].as_str()).collect();
+    assert_eq!((runs.len(), ids.len()), (2, 2));
+}
+
+/// What a batch becomes for an answer of Glue's to the start.
+struct Case {
+    answer: Act,
+    state: &'static str,
+    what: &'static str,
+    code: &'static str,
+}
+
+fn refused(code: &'static str) -> Act {
+    Act::Fail { status: 400, code }
+}
+
+#[tokio::test]
+async fn start_job_run_is_sent_once_whatever_glue_answers() {
+    let case = |answer, state, what, code| Case { answer, state, what, code };
+    let put_off = |glue, code| case(refused(glue), "sealed", "deferred", code);
+    let parked = |glue, code| case(refused(glue), "parked", "parked", code);
+    let unknown =
+        |answer| case(answer, "starting", "outcome_not_known_yet", "start_outcome_unknown");
+    let said_nothing = Act::Answer { status: 200, body: "{}".to_owned() };
+    for Case { answer, state, what, code } in [
+        case(
+            refused("ConcurrentRunsExceededException"),
+            "sealed",
+            "waits_for_slot",
+            "start_concurrent_runs_exceeded",
+        ),
+        put_off("ResourceNumberLimitExceededException", "start_resource_limit_exceeded"),
+        put_off("ThrottlingException", "start_throttled"),
+        put_off("AccessDeniedException", "start_access_denied"),
+        put_off("NeverSeenException", "start_failed"),
+        parked("EntityNotFoundException", "start_no_such_job"),
+        parked("InvalidInputException", "start_invalid_input"),
+        unknown(refused("OperationTimeoutException")),
+        unknown(Act::Fail { status: 500, code: "InternalServiceException" }),
+        unknown(Act::Fail { status: 503, code: "NeverSeenException" }),
+        unknown(Act::ServeThenFail { status: 500, code: "InternalServiceException" }),
+        unknown(Act::Drop),
+        unknown(Act::DropAfter),
+        unknown(said_nothing),
+    ] {
+        let stage = Stage::new().await;
+        let given = answer.clone();
+        stage.aws.answer("StartJobRun", move |_, _| given.clone());
+        let event = arrivals(&["orders/1/a"]);
+        assert_eq!(stage.failures(&event).await, NONE, "{answer:?}");
+        // It is known, so it starts nothing again.
+        assert_eq!(stage.failures(&event).await, NONE, "{answer:?}");
+        assert_eq!(stage.starts().len(), 1, "{answer:?}");
+        let batch = stage.batch().await;
+        let last = batch.history.last().expect("a history");
+        assert_eq!((batch.state.name(), last.what.as_str()), (state, what), "{answer:?}");
+        assert!(last.detail.contains("`orders` in account `222222222222`"), "{last:?}");
+        assert_eq!(stage.codes(), [(code.to_owned(), 1)].into(), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_glue_refuses_waits_in_the_ledger_and_no_message_goes_back() {
+    let stage = Stage::new().await;
+    stage.aws.answer("StartJobRun", |call, _| match call.body["JobName"] == "named" {
+        true => refused("ConcurrentRunsExceededException"),
+        false => Act::Serve,
+    });
+    let event = arrivals(&["orders/1/a", "named/x", "orders/1/b"]);
+    assert_eq!(stage.failures(&event).await, NONE);
+    assert_eq!(stage.aws.runs("orders").len(), 1);
+    let batches = stage.batches().await;
+    let named = batches.iter().find(|batch| batch.route == "named").expect("it is there");
+    assert!(matches!(named.state, State::Sealed { waits_for_slot: true, .. }), "{named:?}");
+    let slot = "slot 222222222222/eu-west-1/named";
+    assert_eq!(stage.ledger.awaiting(slot, 10).await.expect("the ledger"), [named.id.clone()]);
+}
+
+#[tokio::test]
+async fn a_batch_whose_manifest_cannot_be_written_is_not_started() {
+    let stage = Stage::new().await;
+    stage.aws.answer("PutObject", |_, _| Act::Fail { status: 403, code: "AccessDenied" });
+    assert_eq!(stage.failures(&arrivals(&["orders/1/a"])).await, NONE);
+    assert_eq!(stage.starts().len(), 0);
+    assert_eq!(history(&stage.batch().await), ["opened", "sealed", "deferred"]);
+    assert_eq!(stage.codes(), [("manifest_not_written".to_owned(), 1)].into());
+}
+
+#[tokio::test]
+async fn a_job_that_glue_itself_would_repeat_is_not_started() {
+    let stage = Stage::new().await;
+    stage.aws.job("orders", 1);
+    assert_eq!(stage.failures(&arrivals(&["orders/1/a"])).await, NONE);
+    assert_eq!(stage.starts().len(), 0);
+    let batch = stage.batch().await;
+    assert_eq!((batch.state.name(), batch.epoch), ("sealed", 0));
+    assert_eq!(stage.codes(), [("job_repeats_by_itself".to_owned(), 1)].into());
+}
+
+#[tokio::test]
+async fn whether_a_job_is_repeated_by_glue_is_asked_once_a_process() {
+    let stage = Stage::new().await;
+    for key in ["orders/1/a", "orders/2/a", "named/x"] {
+        let event = json!({ "Records": [record(key)] });
+        assert_eq!(stage.failures(&messages(&[event.to_string()])).await, NONE);
+    }
+    let asked: Vec<Value> = stage.aws.calls_of("GetJob");
+    assert_eq!(asked, [json!({ "JobName": "orders" }), json!({ "JobName": "named" })]);
+}
