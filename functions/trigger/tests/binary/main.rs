@@ -2,11 +2,12 @@
 
 mod tls;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
+use landfall_stand_ins::{StandIn, Table};
 use serde_json::{Value, json};
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
@@ -31,7 +32,7 @@ impl Drop for Function {
     }
 }
 
-/// What the function answers to one message, if AWS is at `aws` and trusts are in `bundle`.
+/// What the function answers to one message, if AWS is at `aws` and who it trusts is in `bundle`.
 async fn answer(aws: &tls::Server, bundle: &str) -> Value {
     let runtime = MockServer::start().await;
     let is_served = AtomicBool::new(false);
@@ -58,6 +59,12 @@ async fn answer(aws: &tls::Server, bundle: &str) -> Value {
         ("AWS_ENDPOINT_URL", aws.url()),
         ("SSL_CERT_FILE", folder.path().join("bundle.pem").display().to_string()),
         ("LAMBDA_TASK_ROOT", folder.path().display().to_string()),
+        ("LANDFALL_LEDGER_TABLE", "ledger".to_owned()),
+        (
+            "LANDFALL_CLAIMS_TABLE_ARN",
+            "arn:aws:dynamodb:eu-west-1:111111111111:table/claims".to_owned(),
+        ),
+        ("LANDFALL_MANIFESTS_BUCKET", "manifests".to_owned()),
         ("LANDFALL_READER_ROLE_ARN", "arn:aws:iam::111111111111:role/landfall-reader".to_owned()),
         ("EXTERNAL_ID", "external-id".to_owned()),
     ]);
@@ -103,16 +110,20 @@ fn invocation() -> ResponseTemplate {
 
 #[tokio::test]
 async fn the_function_speaks_to_aws_over_tls() {
-    let aws = tls::Server::start();
-    assert_eq!(answer(&aws, aws.certificate()).await, json!({ "batchItemFailures": [] }));
-    assert_eq!(aws.served(), ["AssumeRole", "StartJobRun"]);
+    let aws = StandIn::start(vec![Table::ledger("ledger")]);
+    let front = tls::Server::start(aws.endpoint());
+    assert_eq!(answer(&front, front.certificate()).await, json!({ "batchItemFailures": [] }));
+    let called: BTreeSet<&str> = aws.calls().iter().map(|call| call.service).collect();
+    assert_eq!(called, ["dynamodb", "glue", "s3", "sts"].into());
+    assert_eq!(aws.runs("all").len(), 1);
 }
 
 #[tokio::test]
 async fn the_function_speaks_to_nobody_whose_certificate_it_does_not_know() {
-    let aws = tls::Server::start();
-    let another = tls::Server::start();
+    let aws = StandIn::start(vec![Table::ledger("ledger")]);
+    let front = tls::Server::start(aws.endpoint());
+    let another = tls::Server::start(aws.endpoint());
     let failures = json!({ "batchItemFailures": [{ "itemIdentifier": "m0" }] });
-    assert_eq!(answer(&aws, another.certificate()).await, failures);
-    assert_eq!(aws.served(), [""; 0]);
+    assert_eq!(answer(&front, another.certificate()).await, failures);
+    assert_eq!(aws.calls(), []);
 }

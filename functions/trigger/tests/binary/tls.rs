@@ -1,8 +1,8 @@
-//! STS and Glue behind TLS, with a certificate of its own.
+//! AWS behind TLS, with a certificate of its own: what comes goes on to the stand-ins.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::thread;
 
 use rustls::pki_types::PrivateKeyDer;
@@ -11,13 +11,13 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 pub struct Server {
     port: u16,
     certificate: String,
-    served: Arc<Mutex<Vec<&'static str>>>,
 }
 
 impl Server {
-    pub fn start() -> Self {
+    /// In front of what answers at `endpoint`.
+    pub fn start(endpoint: &str) -> Self {
         let own =
-            rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+            rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
         let key = PrivateKeyDer::try_from(own.signing_key.serialize_der()).expect("a key");
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ServerConfig::builder_with_provider(provider)
@@ -29,45 +29,49 @@ impl Server {
         let config = Arc::new(config);
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("a port").port();
-        let served = Arc::new(Mutex::new(Vec::new()));
-        let log = Arc::clone(&served);
+        let behind = endpoint.strip_prefix("http://").expect("plain HTTP").to_owned();
         // Ends with the process: it waits for the next connection until then.
         thread::spawn(move || {
             for connection in listener.incoming().flatten() {
+                let (config, behind) = (Arc::clone(&config), behind.clone());
                 // Who does not trust us hangs up: that is what one test is about.
-                let _ = serve(connection, Arc::clone(&config), &log);
+                thread::spawn(move || relay(connection, config, &behind).ok());
             }
         });
-        Self { port, certificate: own.cert.pem(), served }
+        Self { port, certificate: own.cert.pem() }
     }
 
+    /// By its address, so that S3's buckets are part of the path.
     pub fn url(&self) -> String {
-        format!("https://localhost:{}", self.port)
+        format!("https://127.0.0.1:{}", self.port)
     }
 
     pub fn certificate(&self) -> &str {
         &self.certificate
     }
+}
 
-    /// The operations that were asked for, in their order.
-    pub fn served(&self) -> Vec<&'static str> {
-        self.served.lock().expect("not poisoned").clone()
+/// Requests of one connection and their answers, one after the other, until either side ends it.
+fn relay(front: TcpStream, config: Arc<ServerConfig>, behind: &str) -> std::io::Result<()> {
+    let session = ServerConnection::new(config).map_err(std::io::Error::other)?;
+    let mut front = BufReader::new(StreamOwned::new(session, front));
+    let mut behind = BufReader::new(TcpStream::connect(behind)?);
+    loop {
+        copy(&mut front, behind.get_mut())?;
+        copy(&mut behind, front.get_mut())?;
     }
 }
 
-/// One request of one connection.
-fn serve(
-    connection: TcpStream,
-    config: Arc<ServerConfig>,
-    log: &Mutex<Vec<&'static str>>,
-) -> std::io::Result<()> {
-    let session = ServerConnection::new(config).map_err(std::io::Error::other)?;
-    let mut stream = BufReader::new(StreamOwned::new(session, connection));
+/// Copies one message of HTTP, which says how long it is.
+fn copy(from: &mut impl BufRead, to: &mut impl Write) -> std::io::Result<()> {
+    let mut message = Vec::new();
     let mut length = 0;
     loop {
-        let mut line = String::new();
-        stream.read_line(&mut line)?;
-        let line = line.to_ascii_lowercase();
+        let begin = message.len();
+        if from.read_until(b'\n', &mut message)? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        let line = String::from_utf8_lossy(&message[begin..]).to_ascii_lowercase();
         if let Some(value) = line.strip_prefix("content-length:") {
             length = value.trim().parse().map_err(std::io::Error::other)?;
         }
@@ -75,24 +79,7 @@ fn serve(
             break;
         }
     }
-    let mut body = vec![0; length];
-    stream.read_exact(&mut body)?;
-    let (operation, answer) = match String::from_utf8_lossy(&body).contains("Action=AssumeRole") {
-        true => ("AssumeRole", ASSUMED),
-        false => ("StartJobRun", r#"{"JobRunId":"jr_1"}"#),
-    };
-    log.lock().expect("not poisoned").push(operation);
-    let length = answer.len();
-    let stream = stream.get_mut();
-    write!(
-        stream,
-        "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{answer}"
-    )?;
-    stream.flush()
+    from.take(length).read_to_end(&mut message)?;
+    to.write_all(&message)?;
+    to.flush()
 }
-
-const ASSUMED: &str = "<AssumeRoleResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">\
-    <AssumeRoleResult><Credentials><AccessKeyId>ASIAOTHER</AccessKeyId>\
-    <SecretAccessKey>secret</SecretAccessKey><SessionToken>token</SessionToken>\
-    <Expiration>2999-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleResult>\
-    </AssumeRoleResponse>";
