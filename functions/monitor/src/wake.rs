@@ -32,7 +32,7 @@ pub async fn batch(
     };
     let advanced = advance(clients, batch, seen.clone(), deadline).await;
     let mut all = Vec::new();
-    if advanced.has_ended_a_run() {
+    if advanced.has_freed_a_slot() {
         hand_on(clients, &advanced.batch.start, deadline, &mut all).await?;
     }
     all.push(advanced);

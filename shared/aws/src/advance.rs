@@ -79,10 +79,14 @@ pub enum End {
 }
 
 impl Advanced {
-    /// Whether a run of it was seen to end, so that another of its job may begin.
-    pub fn has_ended_a_run(&self) -> bool {
-        const ENDS: [&str; 2] = ["succeeded", "failed"];
-        self.told.iter().any(|told| ENDS.contains(&told.what.as_str()))
+    /// Whether it gave back what it held of its job's slot, so that another may begin.
+    pub fn has_freed_a_slot(&self) -> bool {
+        self.told.iter().any(|told| match told.what.as_str() {
+            "succeeded" | "failed" => true,
+            // Whatever became of its run; one that was never begun held nothing.
+            "parked" => self.batch.epoch > 0,
+            _ => false,
+        })
     }
 }
 
