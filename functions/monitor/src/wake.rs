@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use landfall_aws::advance::{Advanced, Clients, advance};
+use landfall_aws::advance::{Advanced, Clients, End, advance};
 use landfall_core::batch::{Batch, Seen, Start, State, slot_freed};
 use landfall_core::run_events::RunEvent;
 
@@ -75,10 +75,12 @@ async fn hand_on(
             continue;
         };
         let advanced = advance(clients, waiting, Seen::Wake, deadline).await;
-        let is_left = matches!(advanced.batch.state, State::Parked { .. });
+        // Parked, it needs no slot; overtaken, it may have taken another's.
+        let leaves_it = matches!(advanced.batch.state, State::Parked { .. })
+            || matches!(advanced.end, End::Overtaken);
         all.push(advanced);
         // It took the slot, or there is none after all.
-        if !is_left {
+        if !leaves_it {
             return Ok(());
         }
     }
