@@ -1,0 +1,67 @@
+//! Batches that are open when their time comes.
+
+use landfall_stand_ins::Act;
+
+use crate::stage::{LEFT, Stage, history};
+
+#[tokio::test]
+async fn an_open_batch_whose_time_has_come_is_closed_and_started() {
+    let stage = Stage::new().await;
+    stage.arrive(&["marked/1/a", "marked/1/b"]).await;
+    let ticked = stage.tick().await;
+    assert_eq!((ticked.due, stage.starts()), (0, 0), "its time has not come");
+    let batch = stage.make_due(stage.batch().await).await;
+    let ticked = stage.tick().await;
+    assert_eq!((ticked.due, ticked.left, ticked.more), (1, 0, false));
+    let run = stage.run("marked");
+    assert_eq!(run.arguments["--landfall-batch-id"], batch.id);
+    let batch = stage.again(&batch).await;
+    assert_eq!(history(&batch), ["opened", "sealed", "starting", "started"]);
+    assert_eq!(batch.prepared.expect("it has a manifest").objects, 2);
+}
+
+#[tokio::test]
+async fn what_arrives_after_the_close_opens_the_next_batch() {
+    let stage = Stage::new().await;
+    stage.arrive(&["marked/1/a", "marked/1/_SUCCESS"]).await;
+    let first = stage.make_due(stage.batch().await).await;
+    stage.tick().await;
+    stage.arrive(&["marked/1/a", "marked/1/b"]).await;
+    let batches = stage.batches().await;
+    assert_eq!(batches.len(), 2);
+    assert_eq!((batches[0].id.as_str(), batches[0].members), (first.id.as_str(), 1));
+    assert_eq!((batches[1].state.name(), batches[1].members), ("open", 1));
+    assert_eq!(stage.starts(), 1);
+}
+
+#[tokio::test]
+async fn a_marker_alone_closes_a_batch_for_which_nothing_is_started() {
+    let stage = Stage::new().await;
+    stage.arrive(&["marked/1/_SUCCESS"]).await;
+    let batch = stage.make_due(stage.batch().await).await;
+    assert_eq!(stage.tick().await.due, 1);
+    assert_eq!(stage.again(&batch).await.state.name(), "empty");
+    assert_eq!((stage.tick().await.due, stage.starts()), (0, 0));
+}
+
+#[tokio::test]
+async fn what_an_invocation_recorded_before_it_died_is_started_and_the_rest_forms_another_batch() {
+    let stage = Stage::new().await;
+    let keys: Vec<String> = (100..250).map(|n| format!("orders/1/{n}")).collect();
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    // Its first transaction takes effect; what comes after it never arrives.
+    stage.aws.answer("TransactWriteItems", |_, number| match number {
+        0 => Act::Serve,
+        _ => Act::Fail { status: 400, code: "AccessDeniedException" },
+    });
+    assert!(stage.try_arrive(&keys, LEFT).await.is_err());
+    stage.aws.clear_rules();
+    let first = stage.make_due(stage.batch().await).await;
+    assert_eq!((first.state.name(), first.members, stage.starts()), ("open", 97, 0));
+    stage.tick().await;
+    assert_eq!(stage.again(&first).await.state.name(), "started");
+    // Its event is delivered again.
+    stage.arrive(&keys).await;
+    let members: Vec<u64> = stage.batches().await.iter().map(|batch| batch.members).collect();
+    assert_eq!((members, stage.starts()), (vec![97, 53], 2));
+}

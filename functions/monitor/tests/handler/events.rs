@@ -1,0 +1,97 @@
+//! Messages that tell of runs' ends.
+
+use landfall_stand_ins::Act;
+use serde_json::json;
+
+use crate::stage::{LEFT, NOT_ENOUGH, Stage, ended};
+
+const NONE: [&str; 0] = [];
+
+#[tokio::test]
+async fn an_event_for_a_run_that_no_batch_follows_is_acknowledged() {
+    let stage = Stage::new().await;
+    stage.arrive(&["orders/x/a"]).await;
+    let before = stage.batch().await;
+    let events =
+        [ended("orders", "jr_other"), ended("other", "jr_1"), json!({ "source": "aws.s3" })];
+    assert_eq!(stage.messages(&events, LEFT).await, NONE);
+    assert_eq!(stage.batch().await, before);
+}
+
+#[tokio::test]
+async fn a_malformed_event_fails_its_message_alone() {
+    let stage = Stage::new().await;
+    stage.arrive(&["orders/x/a"]).await;
+    stage.end(&stage.run("orders"), "SUCCEEDED").await;
+    let mut without = ended("orders", "jr_1");
+    without["detail"].as_object_mut().expect("an object").remove("jobRunId");
+    let events = [json!("{"), ended("orders", "jr_1"), without];
+    assert_eq!(stage.messages(&events, LEFT).await, ["m0", "m2"]);
+    assert_eq!(stage.batch().await.state.name(), "succeeded");
+    let codes = [("event_malformed".to_owned(), 1), ("event_not_json".to_owned(), 1)];
+    assert_eq!(stage.codes(), codes.into());
+}
+
+#[tokio::test]
+async fn an_event_that_comes_many_times_at_once_ends_its_batch_once() {
+    let stage = Stage::new().await;
+    stage.arrive(&["single/1"]).await;
+    stage.arrive(&["single/2"]).await;
+    let run = stage.aws.runs("single").remove(0);
+    stage.end(&run, "SUCCEEDED").await;
+    let (thrice, once) = ([&run, &run, &run], [&run]);
+    let (one, other) = tokio::join!(stage.told(&thrice), stage.told(&once));
+    assert_eq!([one, other].concat(), NONE);
+    assert_eq!(stage.told(&[&run]).await, NONE);
+    let states: Vec<&str> = stage.batches().await.iter().map(|b| b.state.name()).collect();
+    assert_eq!((states, stage.starts()), (vec!["succeeded", "started"], 2));
+    let succeeded: u64 =
+        stage.metrics().iter().filter_map(|line| line["JobRunsSucceeded"].as_u64()).sum();
+    assert_eq!(succeeded, 1);
+}
+
+#[tokio::test]
+async fn an_event_that_comes_before_its_run_has_ended_changes_nothing_that_counts() {
+    let stage = Stage::new().await;
+    stage.arrive(&["orders/x/a"]).await;
+    assert_eq!(stage.told(&[&stage.run("orders")]).await, NONE);
+    assert_eq!(stage.batch().await.state.name(), "started");
+    stage.end(&stage.run("orders"), "SUCCEEDED").await;
+    assert_eq!(stage.told(&[&stage.run("orders")]).await, NONE);
+    assert_eq!(stage.batch().await.state.name(), "succeeded");
+}
+
+#[tokio::test]
+async fn messages_go_back_if_the_ledger_cannot_be_read_or_written() {
+    for operation in ["Query", "GetItem", "PutItem"] {
+        let stage = Stage::new().await;
+        stage.arrive(&["orders/x/a"]).await;
+        let run = stage.run("orders");
+        stage.end(&run, "SUCCEEDED").await;
+        stage.aws.answer(operation, |call, _| match call.body["TableName"] == "ledger" {
+            true => Act::Fail { status: 400, code: "AccessDeniedException" },
+            false => Act::Serve,
+        });
+        let events = [ended("orders", "jr_1"), json!({ "source": "aws.s3" })];
+        assert_eq!(stage.messages(&events, LEFT).await, ["m0"], "{operation}");
+        assert_eq!(stage.codes(), [("ledger_failed".to_owned(), 1)].into(), "{operation}");
+        stage.aws.clear_rules();
+        assert_eq!(stage.told(&[&run]).await, NONE);
+        assert_eq!(stage.batch().await.state.name(), "succeeded", "{operation}");
+    }
+}
+
+#[tokio::test]
+async fn a_message_for_which_there_is_no_time_goes_back() {
+    let stage = Stage::new().await;
+    stage.arrive(&["orders/x/a"]).await;
+    let run = stage.run("orders");
+    stage.end(&run, "SUCCEEDED").await;
+    // Enough to look at the run, too little to start what waits.
+    let event = [ended("orders", "jr_1")];
+    let short = std::time::Duration::from_secs(5);
+    assert_eq!(stage.messages(&event, short).await, ["m0"]);
+    assert_eq!(stage.batch().await.state.name(), "started");
+    assert_eq!(stage.messages(&event, NOT_ENOUGH).await, NONE);
+    assert_eq!(stage.batch().await.state.name(), "succeeded");
+}

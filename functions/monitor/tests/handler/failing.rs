@@ -1,0 +1,128 @@
+//! What is in the way of a batch, and what is not.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use landfall_core::batch::State;
+use landfall_stand_ins::{Act, Sts};
+
+use crate::stage::{LEDGER, LEFT, Stage, history, past, text, tick};
+
+#[tokio::test]
+async fn a_ledger_that_cannot_be_read_fails_the_tick() {
+    let stage = Stage::new().await;
+    let act = Act::Fail { status: 400, code: "AccessDeniedException" };
+    stage.aws.answer("Query", move |_, _| act.clone());
+    let error = stage.invoke(&tick(), LEFT).await.expect_err("nobody looked");
+    assert_eq!(error.code(), "ledger_failed");
+    assert_eq!(stage.codes(), [("ledger_failed".to_owned(), 1)].into());
+}
+
+#[tokio::test]
+async fn an_event_of_no_known_kind_fails_with_a_stable_code() {
+    let stage = Stage::new().await;
+    let event = serde_json::json!({ "hello": "world" });
+    let error = stage.invoke(&event, LEFT).await.expect_err("it is unknown");
+    assert_eq!(lambda_runtime::Diagnostic::from(error).error_type, "event_unknown_envelope");
+    assert_eq!(stage.aws.calls(), []);
+}
+
+#[tokio::test]
+async fn a_batch_whose_role_cannot_be_assumed_is_deferred_and_started_once_it_can_be() {
+    let mut stage = Stage::new().await;
+    stage.aws.sts(Sts::Denies);
+    for key in ["orders/1/a", "orders/2/a"] {
+        stage.record(&[key]).await;
+    }
+    assert_eq!(stage.tick().await.due, 2);
+    assert_eq!((stage.aws.calls_of("AssumeRole").len(), stage.starts()), (1, 0));
+    assert_eq!(stage.codes(), [("assume_role_denied".to_owned(), 2)].into());
+    stage.aws.sts(Sts::Grants);
+    // A process takes a refusal for granted for some seconds.
+    stage.renew_monitor();
+    for batch in stage.batches().await {
+        assert_eq!(history(&batch), ["opened", "sealed", "deferred"]);
+        let State::Sealed { due, .. } = batch.state else { panic!("{batch:?}") };
+        assert!(due > past(0), "not at once");
+        stage.make_due(batch).await;
+    }
+    assert_eq!((stage.tick().await.due, stage.starts()), (2, 2));
+}
+
+#[tokio::test]
+async fn the_longer_a_batch_is_deferred_the_later_it_is_tried_again() {
+    let mut stage = Stage::new().await;
+    stage.aws.sts(Sts::Denies);
+    stage.record(&["orders/1/a"]).await;
+    let mut pauses = Vec::new();
+    for _ in 0..8 {
+        stage.make_due(stage.batch().await).await;
+        stage.renew_monitor();
+        assert_eq!(stage.tick().await.due, 1);
+        let batch = stage.batch().await;
+        pauses.push(batch.due().expect("it waits").since(past(0)).as_secs());
+    }
+    // Half a minute, doubled each time, less a quarter at most; a quarter of an hour in the end.
+    assert!((20..=30).contains(&pauses[0]), "{pauses:?}");
+    assert!((600..=900).contains(&pauses[7]), "{pauses:?}");
+    let batch = stage.batch().await;
+    assert_eq!((batch.deferrals, batch.history.last().expect("a history").times), (8, 8));
+}
+
+#[tokio::test]
+async fn a_job_that_glue_itself_would_repeat_is_not_started_until_it_does_not() {
+    let stage = Stage::new().await;
+    stage.aws.job("orders", 1);
+    stage.record(&["orders/1/a"]).await;
+    assert_eq!(stage.tick().await.due, 1);
+    assert_eq!((stage.batch().await.state.name(), stage.starts()), ("sealed", 0));
+    assert_eq!(stage.codes(), [("job_repeats_by_itself".to_owned(), 1)].into());
+    stage.aws.job("orders", 0);
+    stage.make_due(stage.batch().await).await;
+    assert_eq!((stage.tick().await.due, stage.starts()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_batch_of_a_newer_version_is_left_alone_and_does_not_hinder_others() {
+    let stage = Stage::new().await;
+    stage.record(&["orders/1/a", "orders/2/a"]).await;
+    let [newer, other] = &stage.batches().await[..] else { panic!("there are two") };
+    let key = [format!("batch#{}", newer.id), "batch".to_owned()];
+    stage
+        .dynamodb()
+        .update_item()
+        .table_name(LEDGER)
+        .key("pk", text(&key[0]))
+        .key("sk", text(&key[1]))
+        .update_expression("SET v = :v")
+        .expression_attribute_values(":v", AttributeValue::N("2".to_owned()))
+        .send()
+        .await
+        .expect("written");
+    let item = || stage.aws.item(LEDGER, &[&key[0], &key[1]]).expect("it is there");
+    let before = item();
+    let ticked = stage.tick().await;
+    assert_eq!((ticked.due, ticked.left), (2, 1));
+    assert_eq!(item(), before);
+    assert_eq!(stage.codes(), [("ledger_newer".to_owned(), 1)].into());
+    assert_eq!((stage.again(other).await.state.name(), stage.starts()), ("started", 1));
+}
+
+#[tokio::test]
+async fn a_batch_that_cannot_be_written_is_left_and_does_not_hinder_others() {
+    let stage = Stage::new().await;
+    stage.record(&["orders/1/a", "orders/2/a"]).await;
+    let [failing, other] = &stage.batches().await[..] else { panic!("there are two") };
+    let id = failing.id.clone();
+    stage.aws.answer("TransactWriteItems", move |call, _| {
+        match call.body.to_string().contains(&id) {
+            true => Act::Fail { status: 400, code: "AccessDeniedException" },
+            false => Act::Serve,
+        }
+    });
+    let ticked = stage.tick().await;
+    assert_eq!((ticked.due, ticked.left, stage.starts()), (2, 1, 1));
+    assert_eq!(stage.again(other).await.state.name(), "started");
+    assert_eq!(stage.again(failing).await, *failing);
+    stage.aws.clear_rules();
+    let ticked = stage.tick().await;
+    assert_eq!((ticked.due, ticked.left, stage.starts()), (1, 0, 2));
+}

@@ -1,0 +1,167 @@
+//! What waits for a run's end, or for the hour to pass.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use landfall_aws::ledger::now;
+use landfall_core::batch::{Slot, State};
+use landfall_stand_ins::Act;
+
+use crate::stage::{LEDGER, Stage, text};
+
+const NONE: [&str; 0] = [];
+
+#[tokio::test]
+async fn a_run_that_ends_releases_its_slot_and_starts_the_oldest_batch_that_waits() {
+    // However a run ends, its slot is free.
+    for (state, batch_is) in
+        [("SUCCEEDED", "succeeded"), ("FAILED", "parked"), ("STOPPED", "parked")]
+    {
+        for by_event in [true, false] {
+            let stage = Stage::new().await;
+            for key in ["single/3", "single/1", "single/2"] {
+                stage.arrive(&[key]).await;
+            }
+            let run = stage.run("single");
+            stage.end(&run, state).await;
+            let [first, ..] = &stage.batches().await[..] else { panic!("they are there") };
+            if by_event {
+                assert_eq!(stage.told(&[&run]).await, NONE);
+            } else {
+                stage.make_due(first.clone()).await;
+                assert_eq!(stage.tick().await.due, 1);
+            }
+            let batches = stage.batches().await;
+            let states: Vec<&str> = batches.iter().map(|batch| batch.state.name()).collect();
+            assert_eq!(states, [batch_is, "started", "sealed"], "{state}");
+            assert_eq!((stage.live("single").await, stage.running("single").len()), (1, 1));
+            assert_eq!((batches[0].holds_slot, batches[1].holds_slot), (false, true));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_parks_its_batch_starts_one_that_waits() {
+    let stage = Stage::new().await;
+    stage.arrive(&["single/1"]).await;
+    stage.arrive(&["single/2"]).await;
+    let run = stage.run("single");
+    // It had not claimed its batch.
+    assert!(stage.aws.set_run_state(&run.id, "SUCCEEDED"));
+    assert_eq!(stage.told(&[&run]).await, NONE);
+    let states: Vec<&str> = stage.batches().await.iter().map(|b| b.state.name()).collect();
+    assert_eq!(states, ["parked", "started"]);
+}
+
+#[tokio::test]
+async fn as_many_batches_begin_as_runs_end_at_once() {
+    let stage = Stage::new().await;
+    for n in 0..6 {
+        stage.arrive(&[&format!("double/{n}")]).await;
+    }
+    for ended in [2, 4] {
+        let running = stage.running("double");
+        assert_eq!(running.len(), 2);
+        for run in &running {
+            stage.end(run, "SUCCEEDED").await;
+        }
+        assert_eq!(stage.told(&[&running[0], &running[1]]).await, NONE);
+        let states: Vec<&str> = stage.batches().await.iter().map(|b| b.state.name()).collect();
+        let count = |state: &str| states.iter().filter(|s| **s == state).count();
+        let counts = (count("succeeded"), count("started"), count("sealed"));
+        assert_eq!(counts, (ended, 2, 4 - ended), "{states:?}");
+    }
+}
+
+#[tokio::test]
+async fn runs_that_end_at_once_each_start_a_batch_even_if_both_choose_the_same() {
+    let stage = Stage::new().await;
+    let full = Act::Fail { status: 400, code: "ConcurrentRunsExceededException" };
+    stage.aws.answer("StartJobRun", move |_, number| match number {
+        2 | 3 => full.clone(),
+        _ => Act::Serve,
+    });
+    // No limit of the route's own keeps the two apart: it is Glue that had no room.
+    for n in 0..4 {
+        stage.arrive(&[&format!("orders/{n}/a")]).await;
+    }
+    let running = stage.running("orders");
+    assert_eq!(running.len(), 2);
+    for run in &running {
+        stage.end(run, "SUCCEEDED").await;
+    }
+    assert_eq!(stage.told(&[&running[0], &running[1]]).await, NONE);
+    let states: Vec<&str> = stage.batches().await.iter().map(|b| b.state.name()).collect();
+    assert_eq!(states, ["succeeded", "succeeded", "started", "started"]);
+}
+
+#[tokio::test]
+async fn thirty_batches_of_a_job_with_one_slot_run_one_after_another_by_events_alone() {
+    const BATCHES: usize = 30;
+    let stage = Stage::new().await;
+    let keys: Vec<String> = (0..BATCHES).map(|n| format!("single/{n}")).collect();
+    stage.arrive(&keys.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    for done in 0..BATCHES {
+        let running = stage.running("single");
+        assert_eq!((running.len(), stage.starts()), (1, done + 1));
+        stage.end(&running[0], "SUCCEEDED").await;
+        assert_eq!(stage.told(&[&running[0]]).await, NONE);
+    }
+    let batches = stage.batches().await;
+    assert_eq!(batches.len(), BATCHES);
+    assert!(batches.iter().all(|batch| batch.state.name() == "succeeded"), "{batches:?}");
+    assert_eq!((stage.starts(), stage.live("single").await), (BATCHES, 0));
+}
+
+#[tokio::test]
+async fn max_runs_per_hour_defers_the_rest_until_the_hour_has_passed() {
+    let stage = Stage::new().await;
+    for n in 0..4 {
+        stage.arrive(&[&format!("hourly/{n}")]).await;
+    }
+    let waiting = async || {
+        let batches = stage.batches().await.into_iter();
+        batches.filter(|batch| batch.state.name() == "sealed").collect::<Vec<_>>()
+    };
+    for _ in 0..2 {
+        let rest = waiting().await;
+        assert_eq!((rest.len(), stage.starts()), (2, 2));
+        for batch in rest {
+            assert!(batch.due() > Some(now() + std::time::Duration::from_secs(3_000)), "{batch:?}");
+            let last = batch.history.last().expect("a history");
+            assert_eq!(
+                (last.what.as_str(), last.detail.as_str()),
+                ("deferred", "max_runs_per_hour")
+            );
+            let State::Sealed { waits_for_slot: false, .. } = batch.state else {
+                panic!("no end of a run helps: {batch:?}")
+            };
+            // Who looks too early puts it off again.
+            stage.make_due(batch).await;
+        }
+        assert_eq!(stage.tick().await.due, 2);
+    }
+    an_hour_passes(&stage, "222222222222/eu-west-1/hourly").await;
+    for batch in waiting().await {
+        stage.make_due(batch).await;
+    }
+    assert_eq!((stage.tick().await.due, stage.starts()), (2, 4));
+    assert_eq!(waiting().await, []);
+}
+
+/// For a slot's count of starts.
+async fn an_hour_passes(stage: &Stage, job_key: &str) {
+    let slot = stage.ledger.slot(job_key).await.expect("the ledger");
+    let starts = slot.starts.iter().map(|(minute, count)| (minute - 60, *count)).collect();
+    let slot = Slot { starts, ..slot };
+    stage
+        .dynamodb()
+        .put_item()
+        .table_name(LEDGER)
+        .item("pk", text(&format!("slot#{job_key}")))
+        .item("sk", text("slot"))
+        .item("v", AttributeValue::N(slot.v.to_string()))
+        .item("revision", AttributeValue::N(slot.revision.to_string()))
+        .item("doc", text(&serde_json::to_string(&slot).expect("JSON")))
+        .send()
+        .await
+        .expect("written");
+}

@@ -1,0 +1,12 @@
+//! The handler against stand-ins for DynamoDB, S3, STS and Glue. What it finds in the ledger, the
+//! trigger's handler has recorded; where time is to have passed, the batch is written anew with
+//! earlier times.
+
+mod closing;
+mod events;
+mod failing;
+mod limits;
+mod outcomes;
+mod recovery;
+mod stage;
+mod ticks;

@@ -1,0 +1,174 @@
+//! What a run's end means for its batch.
+
+use landfall_aws::ledger::now;
+use landfall_core::batch::{State, Why};
+use landfall_core::moment::Time;
+
+use crate::stage::{Stage, history};
+
+const NONE: [&str; 0] = [];
+
+/// How the monitor learns of a run's end.
+const BY_EVENT: [bool; 2] = [true, false];
+
+/// The run of the batch's last start has ended so, and the monitor learns of it.
+async fn ends(stage: &Stage, state: &str, by_event: bool) {
+    let running = stage.running("retried");
+    stage.end(&running[0], state).await;
+    learns(stage, by_event).await;
+}
+
+async fn learns(stage: &Stage, by_event: bool) {
+    let batch = stage.batch().await;
+    let State::Started { run_id, .. } = &batch.state else { panic!("{batch:?}") };
+    if by_event {
+        let runs = stage.aws.runs(&batch.start.job);
+        let run = runs.iter().find(|run| run.id == *run_id).expect("it is there");
+        assert_eq!(stage.told(&[run]).await, NONE);
+    } else {
+        stage.make_due(batch).await;
+        assert_eq!(stage.tick().await.due, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_batch_whose_run_succeeds_with_the_claim_has_succeeded() {
+    for by_event in BY_EVENT {
+        let stage = Stage::new().await;
+        stage.arrive(&["retried/x"]).await;
+        ends(&stage, "SUCCEEDED", by_event).await;
+        let batch = stage.batch().await;
+        assert_eq!(batch.state, State::Succeeded { run_id: "jr_1".to_owned() });
+        assert_eq!((stage.tick().await.due, stage.starts()), (0, 1));
+        let item = stage.aws.item("ledger", &[&format!("batch#{}", batch.id), "batch"]);
+        assert!(item.expect("it is there")["expires"].is_object(), "it is kept for some time");
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_succeeded_without_the_claim_parks_its_batch() {
+    for by_event in BY_EVENT {
+        let stage = Stage::new().await;
+        stage.arrive(&["retried/x"]).await;
+        assert!(stage.aws.set_run_state("jr_1", "SUCCEEDED"));
+        learns(&stage, by_event).await;
+        let batch = stage.batch().await;
+        assert!(matches!(batch.state, State::Parked { why: Why::NotClaimed, .. }), "{batch:?}");
+        assert_eq!(stage.codes(), [("not_claimed".to_owned(), 1)].into());
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_goes_on_is_looked_at_again_later() {
+    let stage = Stage::new().await;
+    stage.arrive(&["retried/x"]).await;
+    let before = stage.make_due(stage.batch().await).await;
+    assert_eq!(stage.tick().await.due, 1);
+    let batch = stage.batch().await;
+    assert_eq!((batch.state.name(), history(&batch)), ("started", history(&before)));
+    assert!(batch.due() > Some(now()), "{batch:?}");
+}
+
+#[tokio::test]
+async fn a_failed_run_is_retried_as_often_as_the_route_says_then_parked_and_started_when_returned()
+{
+    for by_event in BY_EVENT {
+        let stage = Stage::new().await;
+        stage.arrive(&["retried/x"]).await;
+        ends(&stage, "FAILED", by_event).await;
+        let batch = stage.batch().await;
+        assert_eq!((batch.state.name(), batch.failures), ("sealed", 1));
+        assert!(batch.due() > Some(now()), "not at once: {batch:?}");
+        stage.make_due(batch).await;
+        assert_eq!((stage.tick().await.due, stage.starts()), (1, 2));
+        assert_eq!(stage.running("retried")[0].arguments["--landfall-epoch"], "2");
+        ends(&stage, "FAILED", by_event).await;
+        let batch = stage.batch().await;
+        let State::Parked { why: Why::AttemptsExhausted, message } = &batch.state else {
+            panic!("{batch:?}")
+        };
+        assert_eq!(message, "run `jr_2` is FAILED");
+        assert_eq!(stage.codes(), [("attempts_exhausted".to_owned(), 1)].into());
+        assert_eq!((stage.tick().await.due, stage.starts()), (0, 2), "nobody returned it");
+        stage.write(batch.returned(now()).expect("it is parked")).await;
+        assert_eq!((stage.tick().await.due, stage.starts()), (1, 3));
+        ends(&stage, "SUCCEEDED", by_event).await;
+        let batch = stage.batch().await;
+        assert_eq!(batch.state, State::Succeeded { run_id: "jr_3".to_owned() });
+        let expected = [
+            "opened",
+            "sealed",
+            "starting",
+            "started",
+            "failed",
+            "retried",
+            "starting",
+            "started",
+            "failed",
+            "parked",
+            "returned",
+            "starting",
+            "started",
+            "succeeded",
+        ];
+        assert_eq!(history(&batch), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_ends_as_the_route_does_not_retry_parks_its_batch() {
+    for state in ["TIMEOUT", "STOPPED", "ERROR", "EXPIRED"] {
+        let stage = Stage::new().await;
+        stage.arrive(&["retried/x"]).await;
+        ends(&stage, state, true).await;
+        let batch = stage.batch().await;
+        let is_parked = matches!(batch.state, State::Parked { why: Why::StateNotRetried, .. });
+        assert!(is_parked, "{batch:?}");
+        assert_eq!((stage.tick().await.due, stage.starts()), (0, 1), "{state}");
+    }
+}
+
+#[tokio::test]
+async fn the_run_after_one_that_failed_with_the_claim_can_claim_the_batch() {
+    let stage = Stage::new().await;
+    stage.arrive(&["retried/x"]).await;
+    stage.claim(&stage.run("retried")).await;
+    ends(&stage, "FAILED", true).await;
+    let batch = stage.batch().await;
+    let claim = stage.aws.item("claims", &[&batch.id]).expect("it is there");
+    assert_eq!((&claim["epoch"]["N"], &claim["ended"]["N"]), (&"1".into(), &"1".into()));
+    stage.make_due(batch).await;
+    stage.tick().await;
+    // Which claims it: else this fails.
+    ends(&stage, "SUCCEEDED", true).await;
+    assert_eq!(stage.batch().await.state.name(), "succeeded");
+}
+
+#[tokio::test]
+async fn a_run_that_lost_the_claim_leaves_the_outcome_to_the_run_that_holds_it() {
+    let stage = Stage::new().await;
+    stage.arrive(&["retried/x"]).await;
+    let first = stage.run("retried");
+    // Nobody sees the first run for too long, so a second is started.
+    stage.aws.answer("GetJobRuns", |_, _| landfall_stand_ins::Act::Answer {
+        status: 200,
+        body: r#"{"JobRuns":[]}"#.to_owned(),
+    });
+    let batch = stage.batch().await;
+    let starting = State::Starting { t0: Time(0), lease: Time(1), look_at: Time(1) };
+    stage.write(landfall_core::batch::Batch { state: starting, runs: Vec::new(), ..batch }).await;
+    stage.tick().await;
+    stage.aws.clear_rules();
+    let second = stage.running("retried").remove(1);
+    assert_eq!(second.arguments["--landfall-epoch"], "2");
+    // The first has the claim, so the second leaves without effect.
+    stage.claim(&first).await;
+    assert!(stage.aws.set_run_state(&second.id, "SUCCEEDED"));
+    assert_eq!(stage.told(&[&second]).await, NONE);
+    let batch = stage.batch().await;
+    assert!(matches!(&batch.state, State::Started { epoch: 1, .. }), "{batch:?}");
+    assert!(stage.aws.set_run_state(&first.id, "SUCCEEDED"));
+    assert_eq!(stage.told(&[&first]).await, NONE);
+    assert_eq!(stage.batch().await.state, State::Succeeded { run_id: first.id });
+    assert_eq!(stage.starts(), 2);
+}

@@ -1,0 +1,356 @@
+//! Trigger and monitor with stand-ins for all that they call.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use aws_config::{Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_sdk_dynamodb::types::AttributeValue;
+use lambda_runtime::{Context as LambdaContext, LambdaEvent};
+use landfall_aws::advance::Clients;
+use landfall_aws::ledger::{Ledger, now};
+use landfall_aws::settings::Settings;
+use landfall_aws::telemetry::Metrics;
+use landfall_core::batch::{Batch, State};
+use landfall_core::moment::Time;
+use landfall_monitor::{Context, Error, Response, Ticked};
+use landfall_stand_ins::{Run, StandIn, Table};
+use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Value, json};
+
+pub const LEDGER: &str = "ledger";
+const CLAIMS: &str = "claims";
+
+/// What an invocation has left by default.
+pub const LEFT: Duration = Duration::from_secs(60);
+
+/// Too little for a start, and enough for anything else.
+pub const NOT_ENOUGH: Duration = Duration::from_secs(15);
+
+/// How long Glue may hide a run that was started.
+pub const WINDOW: Duration = Duration::from_secs(900);
+
+const ROUTES: &str = r#"version: 1
+targets:
+  analytics: { account: "222222222222", region: eu-west-1, starter_role: landfall-starter }
+routes:
+  - name: orders
+    bucket: landing
+    key: "orders/{name}/*"
+    batch: { by: [name] }
+    start: { target: analytics, job: orders }
+  - name: single
+    bucket: landing
+    key: "single/{name}"
+    batch: { by: [name] }
+    start: { target: analytics, job: single, max_concurrent_runs: 1 }
+  - name: double
+    bucket: landing
+    key: "double/{name}"
+    batch: { by: [name] }
+    start: { target: analytics, job: double, max_concurrent_runs: 2 }
+  - name: hourly
+    bucket: landing
+    key: "hourly/{name}"
+    batch: { by: [name] }
+    start: { target: analytics, job: hourly, max_runs_per_hour: 2 }
+  - name: retried
+    bucket: landing
+    key: "retried/{name}"
+    batch: { by: [name] }
+    start: { target: analytics, job: retried, retry: { attempts: 2, states: [FAILED] } }
+  - name: marked
+    bucket: landing
+    key: "marked/{name}/*"
+    batch: { by: [name], window: 1h, marker: _SUCCESS, settle: 30s }
+    start: { target: analytics, job: marked }
+"#;
+
+fn settings() -> Settings {
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    std::fs::write(file.path(), ROUTES).expect("writable");
+    let path = file.path().to_str().expect("a path in UTF-8").to_owned();
+    let variables = [
+        ("LANDFALL_ROUTES", path.as_str()),
+        ("LANDFALL_READER_ROLE_ARN", "arn:aws:iam::111111111111:role/landfall-reader"),
+        ("LANDFALL_LEDGER_TABLE", LEDGER),
+        ("LANDFALL_CLAIMS_TABLE_ARN", "arn:aws:dynamodb:eu-west-1:111111111111:table/claims"),
+        ("LANDFALL_MANIFESTS_BUCKET", "manifests"),
+        ("AWS_LAMBDA_FUNCTION_NAME", "landfall-monitor"),
+    ];
+    let find = |name: &str| {
+        variables.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned())
+    };
+    Settings::from_env(find).expect("settings")
+}
+
+pub struct Stage {
+    pub aws: StandIn,
+    pub ledger: Ledger,
+    config: SdkConfig,
+    trigger: landfall_trigger::Context,
+    monitor: Context,
+    output: Buffer,
+}
+
+impl Stage {
+    pub async fn new() -> Self {
+        let aws = StandIn::start(vec![Table::ledger(LEDGER), Table::claims(CLAIMS)]);
+        let config = landfall_aws::config::loader()
+            .endpoint_url(aws.endpoint())
+            .region(Region::new("eu-west-1"))
+            .credentials_provider(Credentials::for_tests())
+            .load()
+            .await;
+        let output = Buffer::default();
+        let trigger =
+            landfall_trigger::Context::new(settings(), &config, Metrics::new(std::io::sink()));
+        let monitor = Context::new(&settings(), &config, Metrics::new(output.clone()));
+        let ledger = Clients::new(&settings(), &config).ledger;
+        Self { aws, ledger, config, trigger, monitor, output }
+    }
+
+    /// The monitor in a new process: it remembers nothing.
+    pub fn renew_monitor(&mut self) {
+        self.monitor = Context::new(&settings(), &self.config, Metrics::new(self.output.clone()));
+    }
+
+    /// The trigger is told of these objects, and starts what it can.
+    pub async fn arrive(&self, keys: &[&str]) {
+        self.try_arrive(keys, LEFT).await.expect("recorded");
+    }
+
+    /// The trigger records these objects, and has no time to start anything.
+    pub async fn record(&self, keys: &[&str]) {
+        self.try_arrive(keys, NOT_ENOUGH).await.expect("recorded");
+    }
+
+    pub async fn try_arrive(
+        &self,
+        keys: &[&str],
+        left: Duration,
+    ) -> Result<landfall_trigger::Response, landfall_trigger::Error> {
+        let records = keys.iter().map(|key| {
+            json!({
+                "eventVersion": "2.1", "eventSource": "aws:s3", "eventName": "ObjectCreated:Put",
+                "eventTime": "2026-01-31T00:00:00.000Z",
+                "s3": {
+                    "bucket": { "name": "landing" },
+                    "object": { "key": key, "size": 1, "sequencer": "01" },
+                },
+            })
+        });
+        let event = json!({ "Records": records.collect::<Vec<_>>() });
+        landfall_trigger::handle(&self.trigger, invocation(&event, left)).await
+    }
+
+    pub async fn invoke(&self, event: &Value, left: Duration) -> Result<Response, Error> {
+        landfall_monitor::handle(&self.monitor, invocation(event, left)).await
+    }
+
+    pub async fn tick(&self) -> Ticked {
+        self.tick_with(LEFT).await
+    }
+
+    pub async fn tick_with(&self, left: Duration) -> Ticked {
+        match self.invoke(&tick(), left).await.expect("an answer") {
+            Response::Tick(ticked) => ticked,
+            Response::Sqs(response) => panic!("not the answer to a tick: {response:?}"),
+        }
+    }
+
+    /// The monitor is told that these runs have ended; the ids of the messages to deliver again.
+    pub async fn told(&self, runs: &[&Run]) -> Vec<String> {
+        let bodies: Vec<Value> = runs.iter().map(|run| ended(&run.job, &run.id)).collect();
+        self.messages(&bodies, LEFT).await
+    }
+
+    /// With `m0`, `m1`, … for the messages' ids.
+    pub async fn messages(&self, bodies: &[Value], left: Duration) -> Vec<String> {
+        let records = bodies.iter().enumerate().map(|(n, body)| {
+            let body = body.as_str().map_or_else(|| body.to_string(), str::to_owned);
+            json!({ "messageId": format!("m{n}"), "eventSource": "aws:sqs", "body": body })
+        });
+        let event = json!({ "Records": records.collect::<Vec<_>>() });
+        match self.invoke(&event, left).await.expect("an answer") {
+            Response::Sqs(response) => {
+                let failures = response.batch_item_failures.into_iter();
+                let mut ids: Vec<String> = failures.map(|f| f.item_identifier).collect();
+                ids.sort_unstable();
+                ids
+            }
+            Response::Tick(ticked) => panic!("not an answer to SQS: {ticked:?}"),
+        }
+    }
+
+    /// All batches, the oldest first.
+    pub async fn batches(&self) -> Vec<Batch> {
+        let mut batches = self.ledger.batches(None, Time(0)).await.expect("the ledger");
+        batches.sort_by_key(|batch| batch.opened_at);
+        batches
+    }
+
+    /// The batch, where there is one.
+    pub async fn batch(&self) -> Batch {
+        let mut batches = self.batches().await;
+        assert_eq!(batches.len(), 1, "{batches:?}");
+        batches.remove(0)
+    }
+
+    /// As it is now.
+    pub async fn again(&self, batch: &Batch) -> Batch {
+        self.ledger.batch(&batch.id).await.expect("the ledger").expect("it is there")
+    }
+
+    /// Writes a batch as if its time had come a moment ago.
+    pub async fn make_due(&self, batch: Batch) -> Batch {
+        let state = due_at(batch.state.clone(), past(1));
+        self.write(Batch { state, ..batch }).await
+    }
+
+    pub async fn write(&self, batch: Batch) -> Batch {
+        self.ledger.write(batch).await.expect("the ledger").expect("nobody else writes it")
+    }
+
+    /// A run ends so. One that succeeds has claimed its batch before, as the jobs do.
+    pub async fn end(&self, run: &Run, state: &str) {
+        if state == "SUCCEEDED" {
+            self.claim(run).await;
+        }
+        assert!(self.aws.set_run_state(&run.id, state), "{run:?}");
+    }
+
+    /// A run claims its batch.
+    pub async fn claim(&self, run: &Run) {
+        let epoch = &run.arguments["--landfall-epoch"];
+        self.dynamodb()
+            .update_item()
+            .table_name(CLAIMS)
+            .key("batch_id", text(&run.arguments["--landfall-batch-id"]))
+            .update_expression("SET #holder = :holder, #epoch = :epoch")
+            .condition_expression("attribute_not_exists(#holder) OR #epoch <= #ended")
+            .expression_attribute_names("#holder", "holder")
+            .expression_attribute_names("#epoch", "epoch")
+            .expression_attribute_names("#ended", "ended")
+            .expression_attribute_values(":holder", text(&format!("{epoch}-nonce")))
+            .expression_attribute_values(":epoch", AttributeValue::N(epoch.clone()))
+            .send()
+            .await
+            .expect("the claim is free");
+    }
+
+    pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
+        aws_sdk_dynamodb::Client::new(&self.config)
+    }
+
+    /// The only run of a job.
+    pub fn run(&self, job: &str) -> Run {
+        let mut runs = self.aws.runs(job);
+        assert_eq!(runs.len(), 1, "{runs:?}");
+        runs.remove(0)
+    }
+
+    /// The runs of a job that have not ended.
+    pub fn running(&self, job: &str) -> Vec<Run> {
+        self.aws.runs(job).into_iter().filter(|run| run.ended_at.is_none()).collect()
+    }
+
+    /// How many batches hold the slot of a job.
+    pub async fn live(&self, job: &str) -> usize {
+        let slot = self.ledger.slot(&format!("222222222222/eu-west-1/{job}")).await;
+        slot.expect("the ledger").live.len()
+    }
+
+    /// How often Glue was asked to start a run.
+    pub fn starts(&self) -> usize {
+        self.aws.calls_of("StartJobRun").len()
+    }
+
+    /// What the monitor reported as metrics, line by line.
+    pub fn metrics(&self) -> Vec<Value> {
+        self.output.text().lines().map(|l| serde_json::from_str(l).expect("JSON")).collect()
+    }
+
+    /// How often each code was reported.
+    pub fn codes(&self) -> BTreeMap<String, u64> {
+        let mut codes = BTreeMap::new();
+        for line in self.metrics() {
+            if let (Some(code), Some(count)) = (line["Code"].as_str(), line["Failures"].as_u64()) {
+                *codes.entry(code.to_owned()).or_default() += count;
+            }
+        }
+        codes
+    }
+}
+
+pub fn text(text: &str) -> AttributeValue {
+    AttributeValue::S(text.to_owned())
+}
+
+fn invocation(event: &Value, left: Duration) -> LambdaEvent<Box<RawValue>> {
+    let mut lambda = LambdaContext::default();
+    let deadline = SystemTime::now() + left;
+    let since_epoch = deadline.duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
+    lambda.deadline = u64::try_from(since_epoch.as_millis()).expect("not too far away");
+    LambdaEvent::new(to_raw_value(event).expect("JSON"), lambda)
+}
+
+pub fn tick() -> Value {
+    json!({ "source": "aws.events", "detail-type": "Scheduled Event", "detail": {} })
+}
+
+/// EventBridge's event of a run's end.
+pub fn ended(job: &str, run_id: &str) -> Value {
+    json!({
+        "version": "0", "source": "aws.glue", "detail-type": "Glue Job State Change",
+        "account": "222222222222", "region": "eu-west-1",
+        "detail": { "jobName": job, "jobRunId": run_id, "state": "SUCCEEDED", "severity": "INFO" },
+    })
+}
+
+/// So many seconds ago.
+pub fn past(secs: u64) -> Time {
+    now() - Duration::from_secs(secs)
+}
+
+fn due_at(state: State, at: Time) -> State {
+    match state {
+        State::Open { .. } => State::Open { closes_at: at },
+        State::Sealed { waits_for_slot, .. } => State::Sealed { due: at, waits_for_slot },
+        State::Starting { t0, lease, .. } => State::Starting { t0, lease, look_at: at },
+        State::Started { epoch, run_id, since, .. } => {
+            State::Started { epoch, run_id, since, look_at: at }
+        }
+        State::Failed { epoch, run_id, run_state, since, .. } => {
+            State::Failed { epoch, run_id, run_state, since, look_at: at }
+        }
+        state => panic!("{state:?} is never due"),
+    }
+}
+
+/// What happened to a batch, by the history's words.
+pub fn history(batch: &Batch) -> Vec<&str> {
+    batch.history.iter().map(|entry| entry.what.as_str()).collect()
+}
+
+/// A buffer that the test keeps a handle of.
+#[derive(Clone, Default)]
+struct Buffer(Arc<Mutex<Vec<u8>>>);
+
+impl Buffer {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().expect("not poisoned").clone()).expect("UTF-8")
+    }
+}
+
+impl Write for Buffer {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("not poisoned").write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
