@@ -136,11 +136,12 @@ async fn calls_of(
 ) -> Result<usize> {
     let plot = ground.plot(&format!("{name}-faultless")).await?;
     let event = event(&plot).await?;
-    plot.proxy.plan(vec![]);
+    plot.begin_plan(vec![]);
     let answer = plot.function(function)?.invoke(event, LEFT).await?;
     ensure!(matches!(answer, Answer::Response(_)), "it fails without a fault: {answer:?}");
+    let calls = plot.proxy.calls().len();
     is_started_once(&plot).await?;
-    Ok(plot.proxy.calls().len())
+    Ok(calls)
 }
 
 /// Each mishap at each call, each in a ledger of its own.

@@ -9,7 +9,7 @@ use aws_config::{Region, SdkConfig};
 use aws_credential_types::Credentials;
 use lambda_runtime::{Context as LambdaContext, LambdaEvent};
 use landfall_aws::advance::Clients;
-use landfall_aws::ledger::{Ledger, now};
+use landfall_aws::ledger::{Ledger, Wanted, now};
 use landfall_aws::settings::Settings;
 use landfall_aws::telemetry::Metrics;
 use landfall_core::batch::Batch;
@@ -142,7 +142,8 @@ impl Stage {
 
     /// All batches, the oldest first.
     pub async fn batches(&self) -> Vec<Batch> {
-        let mut batches = self.ledger.batches(None, Time(0)).await.expect("the ledger");
+        let wanted = Wanted { route: None, since: Time(0), limit: 1_000, most_read: 1_000 };
+        let mut batches = self.ledger.batches(&wanted, |_| true).await.expect("the ledger").batches;
         batches.sort_by_key(|batch| batch.opened_at);
         batches
     }

@@ -77,8 +77,6 @@ async fn metrics_tell_what_became_of_messages_routes_and_failures() {
           by [[]]: {"Arrivals in Count", "ArrivalsKnown in Count", "ArrivalsUnmatched in Count", "EventsIgnored in Count", "Messages in Count", "MessagesFailed in Count"}
         {"Code":"event_not_json","Failures":1}
           by [["Code"]]: {"Failures in Count"}
-        {"BatchesParked":0}
-          by [[]]: {"BatchesParked in Count"}
         {"BytesStarted":0,"JobRunsFailed":0,"JobRunsNotStarted":1,"JobRunsStarted":0,"JobRunsSucceeded":0,"ObjectsStarted":0,"Route":"named"}
           by [["Route"]]: {"BytesStarted in Bytes", "JobRunsFailed in Count", "JobRunsNotStarted in Count", "JobRunsStarted in Count", "JobRunsSucceeded in Count", "ObjectsStarted in Count"}
         {"BytesStarted":2,"JobRunsFailed":0,"JobRunsNotStarted":0,"JobRunsStarted":1,"JobRunsSucceeded":0,"ObjectsStarted":2,"Route":"orders"}

@@ -9,7 +9,7 @@ use metrique_writer::unit::{AsBytes, AsCount};
 use super::{Advanced, End, PUT_OFF, Told};
 use crate::telemetry::{Metrics, report_failures};
 
-#[derive(Default)]
+#[derive(Default, PartialEq)]
 struct Counts {
     started: u64,
     put_off: u64,
@@ -54,7 +54,7 @@ pub fn report(metrics: &Metrics, advanced: &[Advanced]) {
             }
         }
     }
-    for (route, counts) in routes {
+    for (route, counts) in routes.into_iter().filter(|(_, counts)| *counts != Counts::default()) {
         let of_route = OfRoute {
             timestamp,
             route,
