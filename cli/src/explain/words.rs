@@ -209,7 +209,7 @@ fn when(request: &JobRunRequest) -> String {
 /// As it stands in a routes file.
 fn period(secs: u64) -> String {
     let units = [(86_400, "d"), (3_600, "h"), (60, "m")];
-    let whole = units.iter().find(|(unit, _)| secs >= *unit && secs % unit == 0);
+    let whole = units.iter().find(|(unit, _)| secs >= *unit && secs.is_multiple_of(*unit));
     whole.map_or_else(|| format!("{secs}s"), |(unit, name)| format!("{}{name}", secs / unit))
 }
 
