@@ -126,7 +126,7 @@ async fn a_direct_invocation_tells_its_batches() {
     let keys = ["orders/1/a", "windowed/1/a", "other"];
     let records = keys.map(record);
     let event = json!({ "Records": records });
-    let answer = serde_json::to_value(&stage.invoke(&event).await.expect("an answer"));
+    let answer = serde_json::to_value(stage.invoke(&event).await.expect("an answer"));
     let batches = stage.batches().await;
     let id = |route: &str| batches.iter().find(|b| b.route == route).expect(route).id.clone();
     let expected = json!({
@@ -142,7 +142,7 @@ async fn a_direct_invocation_tells_its_batches() {
         "unmatched": 1,
     });
     assert_eq!(answer.expect("JSON"), expected);
-    let again = serde_json::to_value(&stage.invoke(&event).await.expect("an answer"));
+    let again = serde_json::to_value(stage.invoke(&event).await.expect("an answer"));
     let again = again.expect("JSON");
     assert_eq!((&again["batches"], &again["duplicates"]), (&json!([]), &json!(2)));
 }

@@ -166,7 +166,8 @@ async fn what_glue_refuses_waits_in_the_ledger_and_no_message_goes_back() {
     let named = batches.iter().find(|batch| batch.route == "named").expect("it is there");
     assert!(matches!(named.state, State::Sealed { waits_for_slot: true, .. }), "{named:?}");
     let slot = "slot 222222222222/eu-west-1/named";
-    assert_eq!(stage.ledger.awaiting(slot, 10).await.expect("the ledger"), [named.id.clone()]);
+    let waiting = stage.ledger.awaiting(slot, 10).await.expect("the ledger");
+    assert_eq!(waiting, std::slice::from_ref(&named.id));
 }
 
 #[tokio::test]
