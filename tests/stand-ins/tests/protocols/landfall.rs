@@ -55,7 +55,7 @@ async fn arrivals_are_recorded_once_and_their_batch_is_found_and_written() {
     for route in [Some("orders"), None] {
         let wanted = Wanted { route, since: Time(0), limit: 10, most_read: 10 };
         let listing = ledger.batches(&wanted, |_| true).await.expect("found");
-        assert_eq!(listing.batches, [batch.clone()]);
+        assert_eq!(listing.batches, std::slice::from_ref(&batch));
     }
     assert_eq!(ledger.find("landing", "orders/7").await.expect("found")[0].batch, "one");
     assert!(ledger.awaiting("capacity", 10).await.expect("found").is_empty());
