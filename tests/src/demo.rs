@@ -14,6 +14,8 @@ use crate::{ANALYTICS, DATA, REGION, root};
 const KEY: &str = "weather/city=seattle/seattle-weather.csv";
 const TIME_TO_START: Duration = Duration::from_secs(60);
 const TIME_TO_END: Duration = Duration::from_secs(120);
+/// Should the event not come, the monitor asks within a few minutes.
+const TIME_TO_TELL: Duration = Duration::from_secs(300);
 
 pub fn run(keep: bool) -> Result<()> {
     println!(
@@ -84,7 +86,17 @@ fn show(cloud: &LocalCloud) -> Result<()> {
         ensure!(counted == days, "the file holds {days} rows, but {what} {counted}");
     }
 
-    println!("\nRead back from the Parquet files: {rows} rows, as many as the file holds.\n");
+    println!("\nRead back from the Parquet files: {rows} rows, as many as the file holds.");
+
+    println!(
+        "\nThe end of the run is told to the monitor. What became of the file? `landfall find` says:\n"
+    );
+    let found =
+        cloud.wait(wait_until("the ledger tells no outcome", TIME_TO_TELL, async || {
+            let found = find(cloud)?;
+            Ok(found.contains("succeeded").then_some(found))
+        }))?;
+    println!("{}", found.trim_end().lines().map(|line| format!("  {line}\n")).collect::<String>());
     table(&[
         ("object", format!("s3://{LANDING_BUCKET}/{KEY}")),
         ("route", "weather".to_owned()),
@@ -94,6 +106,18 @@ fn show(cloud: &LocalCloud) -> Result<()> {
         ("upload to start", format!("{:.2} s", to_start.as_secs_f64())),
     ]);
     Ok(())
+}
+
+/// The operator's question, with the command line that was built beside this program.
+fn find(cloud: &LocalCloud) -> Result<String> {
+    let program = std::env::current_exe()?.with_file_name("landfall");
+    let mut command = std::process::Command::new(program);
+    command
+        .args(["find", &format!("s3://{LANDING_BUCKET}/{KEY}")])
+        .env_clear()
+        .env("AWS_REGION", REGION)
+        .envs(cloud.data.cli.variables());
+    crate::command::run(&mut command, "ask `landfall find`")
 }
 
 fn data_set(python: &Python) -> Result<PathBuf> {
@@ -165,13 +189,15 @@ fn stay(cloud: &LocalCloud) -> Result<()> {
          export AWS_ACCESS_KEY_ID={DATA}        # be the data account\n  \
          aws s3 cp some.csv s3://{LANDING_BUCKET}/weather/city=paris/some.csv\n  \
          aws sqs list-queues\n  \
-         aws logs filter-log-events --log-group-name /aws/lambda/landfall-trigger\n\n  \
+         aws logs filter-log-events --log-group-name /aws/lambda/landfall-trigger\n  \
+         {} batches                   # what the ledger knows\n\n  \
          export AWS_ACCESS_KEY_ID={ANALYTICS}        # be the analytics account\n  \
          aws glue get-job-runs --job-name {JOB}\n  \
          aws s3 ls --recursive s3://{OUTPUT_BUCKET}/\n\n\
          The access key id names the account, whose root you then are: root passes IAM by, the trigger and the job do not.\n\
          The emulator's log is {}",
         aws.display(),
+        std::env::current_exe().unwrap_or_default().with_file_name("landfall").display(),
         cloud.emulator.log_file().display(),
     );
     while !cloud.emulator.has_ended() {
