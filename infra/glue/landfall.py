@@ -123,8 +123,7 @@ class Batch:
     inputs, `claims_table` the ARN of the table in which the batch is claimed, `reader_role` the ARN
     of the role that may use both and read the inputs, `region` the job's own region. `arguments`
     are the job's other arguments without their leading dashes: the route's, the job's defaults, and
-    what Glue adds for itself. `given` are the inputs where they were passed themselves: see
-    `arguments`.
+    what Glue adds for itself.
     """
 
     batch_id: str
@@ -134,15 +133,10 @@ class Batch:
     reader_role: str
     region: str
     arguments: Mapping[str, str]
-    given: tuple[Input, ...] | None = None
 
 
 def arguments(argv: Sequence[str] | None = None) -> Batch:
     """Read the batch from the job's command line (`sys.argv` by default, its first word ignored).
-
-    A trigger that keeps no ledger passes the inputs themselves (`--landfall-inputs`), and neither
-    epoch, manifest nor claims table: such a batch has nothing to claim. The job's script and the
-    trigger are deployed apart, so both forms are read.
 
     Raises ArgumentError, which names everything that is missing or ill-formed at once.
     """
@@ -158,22 +152,17 @@ def arguments(argv: Sequence[str] | None = None) -> Batch:
         return own.get(name, "")
 
     batch_id = required("--landfall-batch-id")
-    given: tuple[Input, ...] | None = None
-    if "--landfall-manifest" not in own and "--landfall-inputs" in own:
-        found: list[str] = []
-        given = _inputs(own["--landfall-inputs"].encode("utf-8", "surrogatepass"), found)
-        problems.extend(f"`--landfall-inputs`: {problem}" for problem in found[:_MAX_PROBLEMS])
-    epoch = required("--landfall-epoch") if given is None else "1"
+    epoch = required("--landfall-epoch")
     if epoch and not _EPOCH.fullmatch(epoch):
         problems.append("`--landfall-epoch` is not a whole number from 1")
-    manifest = required("--landfall-manifest") if given is None else ""
+    manifest = required("--landfall-manifest")
     if manifest and not all(_bucket_and_key(manifest)):
         problems.append("`--landfall-manifest` is not `s3://bucket/key`")
     reader_role = required("--landfall-reader-role")
     role_arn = _ROLE_ARN.fullmatch(reader_role)
     if reader_role and not role_arn:
         problems.append("`--landfall-reader-role` is not the ARN of a role")
-    claims_table = required("--landfall-claims-table") if given is None else ""
+    claims_table = required("--landfall-claims-table")
     table_arn = _TABLE_ARN.fullmatch(claims_table)
     if claims_table and not table_arn:
         problems.append("`--landfall-claims-table` is not the ARN of a table")
@@ -185,9 +174,7 @@ def arguments(argv: Sequence[str] | None = None) -> Batch:
         problems.append("no region: `AWS_REGION` and `AWS_DEFAULT_REGION` are not set")
     if problems:
         raise ArgumentError(problems)
-    return Batch(
-        batch_id, int(epoch), manifest, claims_table, reader_role, str(region), others, given
-    )
+    return Batch(batch_id, int(epoch), manifest, claims_table, reader_role, str(region), others)
 
 
 def reader_session(batch: Batch, external_id: str | None = None) -> boto3.session.Session:
@@ -226,12 +213,8 @@ def claim(batch: Batch, session: boto3.session.Session) -> bool:
     a claim outlive its process: a script that is started again with the same arguments gets False,
     which is why the job's own MaxRetries must be 0.
 
-    A batch that was passed with its inputs (see `arguments`) is not claimed: always True.
-
     Raises ClaimError when there is no answer, or the role or the table refuses.
     """
-    if batch.given is not None:
-        return True
     what = f"failed to claim batch `{printable(batch.batch_id)}` in table `{batch.claims_table}`"
     found = _TABLE_ARN.fullmatch(batch.claims_table)
     if not found:
@@ -267,8 +250,6 @@ def inputs(batch: Batch, session: boto3.session.Session) -> tuple[Input, ...]:
     400 MB if every key is as long as can be. Raises ManifestError, which names the manifest.
     """
     what = f"failed to read manifest `{printable(batch.manifest)}`"
-    if batch.given is not None:
-        return batch.given
     bucket, key = _bucket_and_key(batch.manifest)
     try:
         # The body's own `with` would give the raw stream, without botocore's check of its length.

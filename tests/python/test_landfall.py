@@ -56,22 +56,6 @@ def test_the_batch_is_what_landfall_passed() -> None:
     )
 
 
-def test_inputs_that_are_passed_themselves_are_read_and_have_nothing_to_claim() -> None:
-    given = '{"entries": [{"url": "s3://acme-landing/in/a?b.csv", "mandatory": true}]}'
-    old = words(epoch=None, manifest=None, claims_table=None, inputs=given)
-    found = landfall.arguments(old)
-    session = boto3.session.Session()  # Without credentials: nothing is asked for.
-    assert landfall.claim(found, session)
-    assert landfall.inputs(found, session) == (landfall.Input("acme-landing", "in/a?b.csv"),)
-    assert problems([*old[:-1], '{"entries": [{}]}']) == [
-        "`--landfall-inputs`: entry 0: `url` is not `s3://bucket/key`"
-    ]
-
-
-def test_a_manifest_counts_more_than_inputs_beside_it() -> None:
-    assert landfall.arguments(words(inputs="not JSON")).given is None
-
-
 @pytest.mark.parametrize("epoch", ["1", "9999999999"])
 def test_an_epoch_is_a_whole_number_from_one(epoch: str) -> None:
     assert landfall.arguments(words(epoch=epoch)).epoch == int(epoch)
