@@ -34,6 +34,18 @@ test: tools python-tool node-tool results format lint purity build schema cargo-
 .PHONY: check
 check: tools results format lint purity build schema cargo-tests semantics ## What needs neither Python nor the local cloud
 
+# Counts do not depend on how the functions are built; times and memory are worth reading with RELEASE=1.
+# That takes a quarter of an hour the first time, on two cores; the bench itself takes two minutes.
+.PHONY: bench
+bench: build ## What arrivals cost: calls, units, time, memory; RELEASE=1 measures optimised functions
+	$(call say,what arrivals cost)
+	@$(if $(MEASURES_RELEASE),cargo build --release $(RELEASED))
+	@cargo bench --workspace --bench ledger --profile dev -- $(if $(MEASURES_RELEASE),'$(CARGO_TARGET_DIR)/$(HOST)/release')
+
+MEASURES_RELEASE = $(filter-out 0,$(RELEASE))
+# The packages that `make package` builds, so that both share what they compile.
+RELEASED := $(foreach function,trigger monitor provisioner,--package landfall-$(function)) --bin trigger --bin monitor
+
 .PHONY: package
 package: python-tool build ## Build for this machine, optimised, and lay out what is deployed; ROUTES=file
 	$(call say,packaging into target/package)

@@ -1,0 +1,126 @@
+//! A tick of the monitor over batches whose runs go on: each is looked at once, and rests.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use aws_credential_types::Credentials;
+use aws_sdk_dynamodb::config::Region;
+use aws_smithy_http_client::Builder;
+use landfall_aws::ledger::{Ledger, now};
+use landfall_core::batch::State;
+use landfall_core::moment::Time;
+use landfall_stand_ins::Usage;
+use landfall_tests::REGION;
+use serde_json::{Value, json};
+
+use crate::report::Report;
+use crate::stage::{AT_ONCE, LEDGER, Stage, event};
+
+const DUE: [usize; 4] = [0, 10, 100, 1_000];
+
+/// Each in a column of its own.
+const OPERATIONS: [&str; 5] = ["Query", "GetItem", "AssumeRole", "GetJobRun", "PutItem"];
+/// The partitions of the index of what is due.
+const SHARDS: u64 = 4;
+
+/// One tick, in a process of its own.
+pub async fn measure(functions: &Path, report: &mut Report) -> Result<()> {
+    let mut counted = Vec::new();
+    for due in DUE {
+        let usage = tick(functions, due).await?;
+        judge(report, due, &usage);
+        counted.push((due, usage));
+    }
+    print(report, &counted);
+    Ok(())
+}
+
+async fn tick(functions: &Path, due: usize) -> Result<Usage> {
+    let stage = Stage::new(functions)?;
+    if due > 0 {
+        let trigger = stage.start("trigger")?;
+        stage.arrive(&trigger, event(AT_ONCE, 0, due, due)).await?;
+    }
+    let made = make_due(stage.aws.endpoint()).await?;
+    ensure!(made == due, "{made} batches follow a run, not {due}");
+    stage.aws.clear_calls();
+    let monitor = stage.start("monitor")?;
+    let tick = json!({ "source": "aws.events", "detail-type": "Scheduled Event", "detail": {} });
+    let answer = stage.invoke("monitor", &monitor, tick).await?;
+    ensure!(answer["due"] == due && answer["left"] == 0, "the monitor answered {answer}");
+    Ok(stage.aws.usage())
+}
+
+/// Lets all batches be due whose runs are followed: the trigger left them due in a minute.
+async fn make_due(endpoint: &str) -> Result<usize> {
+    let config = aws_sdk_dynamodb::Config::builder()
+        .region(Region::new(REGION))
+        .endpoint_url(endpoint)
+        .credentials_provider(Credentials::new("any", "any", None, None, "bench"))
+        .http_client(Builder::new().build_http())
+        .build();
+    let client = aws_sdk_dynamodb::Client::from_conf(config);
+    let ledger = Ledger::new(client, LEDGER.to_owned(), Duration::from_secs(86_400));
+    let mut made = 0;
+    for mut batch in ledger.batches(None, Time(0)).await? {
+        let State::Started { look_at, .. } = &mut batch.state else { continue };
+        *look_at = now() - Duration::from_secs(1);
+        ledger.write(batch).await?.context("nobody else writes it")?;
+        made += 1;
+    }
+    Ok(made)
+}
+
+fn print(report: &mut Report, counted: &[(usize, Usage)]) {
+    let columns = [
+        &["due"],
+        &OPERATIONS[..],
+        &["others", "calls a batch", "read units", "read units a batch", "write units a batch"],
+    ];
+    let rows = counted.iter().map(|(due, usage)| {
+        let known = OPERATIONS.map(|operation| of(usage, operation));
+        let all: u64 = usage.calls.values().sum();
+        let each = |number: f64| match due {
+            0 => Value::Null,
+            _ => (number / *due as f64).into(),
+        };
+        let mut row: Vec<Value> = vec![(*due).into()];
+        row.extend(known.map(Value::from));
+        row.extend([
+            (all - known.iter().sum::<u64>()).into(),
+            each(all as f64),
+            usage.read_units.into(),
+            each(usage.read_units),
+            each(usage.write_units),
+        ]);
+        row
+    });
+    report.table(
+        "A tick of the monitor over batches whose runs go on",
+        &columns.concat(),
+        &rows.collect::<Vec<_>>(),
+    );
+}
+
+fn judge(report: &mut Report, due: usize, usage: &Usage) {
+    let each = due as u64;
+    let expected = [
+        ("Query", SHARDS),
+        ("GetItem", each),
+        ("GetJobRun", each),
+        ("PutItem", each),
+        ("StartJobRun", 0),
+        ("AssumeRole", u64::from(due > 0)),
+    ];
+    for (operation, expected) in expected {
+        let found = of(usage, operation);
+        report.check(found == expected, || {
+            format!("a tick over {due} batches calls {operation} {expected} times: {found}")
+        });
+    }
+}
+
+fn of(usage: &Usage, operation: &str) -> u64 {
+    usage.calls.get(operation).copied().unwrap_or(0)
+}

@@ -1,0 +1,171 @@
+//! What is measured: the functions in processes of their own, and AWS in memory beside them.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use landfall_stand_ins::{StandIn, Table};
+use landfall_tests::lambda::{Answer, Function};
+use landfall_tests::{ANALYTICS, DATA, REGION};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// Whose objects are started as they come, a group at a time.
+pub const AT_ONCE: &str = "at-once";
+/// Whose objects wait for an hour.
+pub const WINDOW: &str = "window";
+pub const JOB: &str = "job";
+pub const LEDGER: &str = "ledger";
+
+/// The function's time is no matter here.
+const LEFT: Duration = Duration::from_secs(600);
+
+/// AWS without anything in it, and what the functions are told.
+pub struct Stage {
+    pub aws: StandIn,
+    folder: TempDir,
+    functions: PathBuf,
+}
+
+impl Stage {
+    pub fn new(functions: &Path) -> Result<Stage> {
+        let folder = tempfile::tempdir().context("failed to make a folder")?;
+        fs::write(folder.path().join("routes.yaml"), routes())?;
+        let aws = StandIn::start(vec![Table::ledger(LEDGER), Table::claims("claims")]);
+        // They are counted all the same.
+        aws.remember_calls(false);
+        Ok(Stage { aws, folder, functions: functions.to_owned() })
+    }
+
+    /// A new process of a function.
+    pub fn start(&self, name: &str) -> Result<Function> {
+        let variables = [
+            ("AWS_REGION", REGION.to_owned()),
+            ("AWS_ACCESS_KEY_ID", "ASIAEXAMPLE".to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", "secret".to_owned()),
+            ("AWS_SESSION_TOKEN", "token".to_owned()),
+            ("AWS_ENDPOINT_URL", self.aws.endpoint().to_owned()),
+            ("LAMBDA_TASK_ROOT", self.folder.path().display().to_string()),
+            ("LANDFALL_LEDGER_TABLE", LEDGER.to_owned()),
+            ("LANDFALL_CLAIMS_TABLE_ARN", format!("arn:aws:dynamodb:{REGION}:{DATA}:table/claims")),
+            ("LANDFALL_MANIFESTS_BUCKET", "acme-manifests".to_owned()),
+            ("LANDFALL_READER_ROLE_ARN", format!("arn:aws:iam::{DATA}:role/landfall/reader")),
+            ("EXTERNAL_ID", "external-id".to_owned()),
+        ];
+        let variables: BTreeMap<String, String> =
+            variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let log = File::create(self.log(name)).context("failed to create a log")?;
+        Function::start(&self.functions.join(name), &variables, log.into())
+    }
+
+    /// What the function answers; it must not be an error.
+    pub async fn invoke(&self, name: &str, function: &Function, event: Value) -> Result<Value> {
+        match function.invoke(event, LEFT).await? {
+            Answer::Response(answer) => Ok(answer),
+            other => {
+                let log = fs::read_to_string(self.log(name)).unwrap_or_default();
+                bail!("the {name} answered {other:?}; it logged\n{log}");
+            }
+        }
+    }
+
+    /// Gives the trigger arrivals, each in a message, all of which it must take.
+    pub async fn arrive(&self, trigger: &Function, event: Value) -> Result<()> {
+        let answer = self.invoke("trigger", trigger, event).await?;
+        if answer != json!({ "batchItemFailures": [] }) {
+            let log = fs::read_to_string(self.log("trigger")).unwrap_or_default();
+            bail!("the trigger answered {answer}; it logged\n{log}");
+        }
+        Ok(())
+    }
+
+    fn log(&self, name: &str) -> PathBuf {
+        self.folder.path().join(format!("{name}.log"))
+    }
+}
+
+fn routes() -> String {
+    let route = |name: &str, closing: &str| {
+        format!(
+            r#"  - name: {name}
+    bucket: {name}
+    key: "sales/city={{city}}/{{file}}.csv"
+    batch: {{ by: [city]{closing} }}
+    start: {{ target: analytics, job: {JOB}, arguments: {{ "--city": "{{city}}" }} }}
+"#
+        )
+    };
+    format!(
+        r#"version: 1
+targets:
+  analytics:
+    account: "{ANALYTICS}"
+    region: {REGION}
+    starter_role: landfall/starter
+    external_id: ${{EXTERNAL_ID}}
+routes:
+{}{}"#,
+        route(AT_ONCE, ""),
+        route(WINDOW, ", window: 1h"),
+    )
+}
+
+/// An event of SQS with so many arrivals in `groups` groups, a message each, as S3 writes them.
+/// `round` tells arrivals of one event from those of another.
+pub fn event(bucket: &str, round: usize, arrivals: usize, groups: usize) -> Value {
+    let message = |number: usize| {
+        let city = number % groups;
+        let key = format!("sales/city%3D{city:05}/part-{round:05}-{number:06}.csv");
+        json!({
+            "messageId": format!("11111111-2222-3333-4444-{number:012}"),
+            "receiptHandle": "AQEB".repeat(90),
+            "body": notification(bucket, &key, number).to_string(),
+            "attributes": {
+                "ApproximateReceiveCount": "1",
+                "SentTimestamp": "1767225600000",
+                "SenderId": "AROAEXAMPLEEXAMPLE:S3-PROD-END",
+                "ApproximateFirstReceiveTimestamp": "1767225600001",
+            },
+            "messageAttributes": {},
+            "md5OfBody": "0123456789abcdef0123456789abcdef",
+            "eventSource": "aws:sqs",
+            "eventSourceARN": format!("arn:aws:sqs:{REGION}:{DATA}:landfall-events"),
+            "awsRegion": REGION,
+        })
+    };
+    json!({ "Records": (0..arrivals).map(message).collect::<Vec<_>>() })
+}
+
+fn notification(bucket: &str, key: &str, number: usize) -> Value {
+    json!({ "Records": [{
+        "eventVersion": "2.1",
+        "eventSource": "aws:s3",
+        "awsRegion": REGION,
+        "eventTime": "2026-01-01T00:00:00.000Z",
+        "eventName": "ObjectCreated:Put",
+        "userIdentity": { "principalId": "AWS:AROAEXAMPLEEXAMPLE:writer" },
+        "requestParameters": { "sourceIPAddress": "10.0.0.1" },
+        "responseElements": {
+            "x-amz-request-id": "0123456789ABCDEF",
+            "x-amz-id-2": "abcdefghijklmnopqrstuvwxyz/0123456789/ABCDEFGHIJKLMNOPQRSTUVWXYZ",
+        },
+        "s3": {
+            "s3SchemaVersion": "1.0",
+            "configurationId": "landfall",
+            "bucket": {
+                "name": bucket,
+                "ownerIdentity": { "principalId": "A1EXAMPLE" },
+                "arn": format!("arn:aws:s3:::{bucket}"),
+            },
+            "object": {
+                "key": key,
+                "size": 1_048_576 + number,
+                "eTag": "d41d8cd98f00b204e9800998ecf8427e",
+                "versionId": "096fKKXTRTtl3on89fVO.nfljtsv6qko",
+                "sequencer": format!("0055AED6DCD9{number:08X}"),
+            },
+        },
+    }]})
+}
