@@ -22,6 +22,8 @@ const DOUBLED_FROM: usize = 1_250;
 
 struct Measured {
     arrivals: usize,
+    /// As Lambda counts it: 6 MB are the most.
+    event_bytes: usize,
     /// Of an invocation, on average.
     cpu: Duration,
     /// That in the middle.
@@ -64,6 +66,7 @@ async fn of_size(
     let idle_kb = memory_kb(id)?;
     let before = cpu_time(id)?;
     let mut walls = Vec::new();
+    let event_bytes = event(AT_ONCE, 1, arrivals, 1).to_string().len();
     for round in 1..=repetitions {
         let event = event(AT_ONCE, round, arrivals, 1);
         let began = Instant::now();
@@ -77,13 +80,14 @@ async fn of_size(
     });
     walls.sort_unstable();
     let wall = walls[walls.len() / 2];
-    Ok(Measured { arrivals, cpu, wall, idle_kb, peak_kb: peak_kb(id)? })
+    Ok(Measured { arrivals, event_bytes, cpu, wall, idle_kb, peak_kb: peak_kb(id)? })
 }
 
 fn print(report: &mut Report, measured: &[Measured]) {
     let reference = measured.iter().find(|one| one.arrivals == REFERENCE);
     let columns = [
         "arrivals",
+        "event MB",
         "CPU ms",
         "wall ms",
         "CPU an object, 100 = 1",
@@ -99,12 +103,13 @@ fn print(report: &mut Report, measured: &[Measured]) {
         };
         vec![
             one.arrivals.into(),
+            megabytes(one.event_bytes as f64 / 1_024.0),
             milliseconds(one.cpu),
             milliseconds(one.wall),
             compared(|one| one.cpu),
             compared(|one| one.wall),
-            megabytes(one.idle_kb),
-            megabytes(one.above_kb()),
+            megabytes(one.idle_kb as f64),
+            megabytes(one.above_kb() as f64),
             (one.above_kb() as f64 / one.arrivals as f64).into(),
         ]
     });
@@ -135,6 +140,6 @@ fn milliseconds(time: Duration) -> Value {
     (time.as_secs_f64() * 1_000.0).into()
 }
 
-fn megabytes(kb: u64) -> Value {
-    (kb as f64 / 1_024.0).into()
+fn megabytes(kb: f64) -> Value {
+    (kb / 1_024.0).into()
 }
