@@ -35,7 +35,7 @@ test: tools python-tool node-tool results format lint purity build schema cargo-
 check: tools results format lint purity build schema cargo-tests semantics ## What needs neither Python nor the local cloud
 
 # Counts do not depend on how the functions are built; times and memory are worth reading with RELEASE=1,
-# whose first build takes about 20 minutes on two cores. The bench itself takes a minute or two.
+# whose first build takes about 20 minutes on two cores. The bench itself takes up to three minutes.
 .PHONY: bench
 bench: build ## What arrivals cost: calls, units, time, memory; RELEASE=1 measures optimised functions
 	$(call say,what arrivals cost)
