@@ -22,6 +22,8 @@ pub struct Targets {
     session_name: String,
     source_identity: Option<String>,
     known: Mutex<Known>,
+    /// Held while a job is looked at, so that many batches of it make one call.
+    looking: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug, Default)]
@@ -75,6 +77,7 @@ impl Targets {
             session_name: settings.session_name.clone(),
             source_identity: settings.source_identity.clone(),
             known: Mutex::default(),
+            looking: tokio::sync::Mutex::default(),
         }
     }
 
@@ -112,6 +115,10 @@ impl Targets {
         let glue = self.glue(start);
         glue.prepare().await?;
         let key = start.job_key();
+        if self.known().ready.contains(&key) {
+            return Ok(());
+        }
+        let _looking = self.looking.lock().await;
         if self.known().ready.contains(&key) {
             return Ok(());
         }

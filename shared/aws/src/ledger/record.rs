@@ -243,12 +243,13 @@ impl<'a> Attempt<'a> {
         markers: &[&'a Member],
         moment: &Moment,
     ) -> Self {
-        let opens = base.revision == 0;
+        // What opens a batch that others may add to names it in the group's head.
+        let has_head = base.revision == 0 && !draft.closing.is_at_once();
         let room = match draft.closing.is_at_once() {
             true => usize::MAX,
             false => usize::try_from(base.room()).unwrap_or(usize::MAX),
         };
-        let members = chunk(rest, opens).min(room);
+        let members = chunk(rest, has_head).min(room);
         // The batch, its chunk and the head are written too.
         let left = (MOST_ITEMS - 3).saturating_sub(members);
         let is_last = members == rest.len();

@@ -12,7 +12,7 @@ use crate::arrivals::Arrival;
 use crate::moment::{Moment, Time};
 
 /// The most arrivals of one transaction: DynamoDB admits 100 items, and a chunk and the batch are
-/// written with them. What opens a batch writes its group's head too.
+/// written with them, and sometimes a group's head.
 const MOST_ARRIVALS: usize = 98;
 
 /// The most bytes of a chunk: DynamoDB admits 400 KB in an item and 4 MB in a transaction.
@@ -141,9 +141,10 @@ impl Opening<'_> {
     }
 }
 
-/// How many of `members` one transaction can record; one at least.
-pub fn chunk<M: Borrow<Member>>(members: &[M], opens: bool) -> usize {
-    let most = if opens { MOST_ARRIVALS - 1 } else { MOST_ARRIVALS };
+/// How many of `members` one transaction can record; one at least. `has_head`: it writes the group's
+/// head too.
+pub fn chunk<M: Borrow<Member>>(members: &[M], has_head: bool) -> usize {
+    let most = if has_head { MOST_ARRIVALS - 1 } else { MOST_ARRIVALS };
     let mut bytes = 0;
     let fitting = members.iter().take(most).take_while(|member| {
         let member = (*member).borrow();
