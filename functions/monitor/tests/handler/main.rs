@@ -5,6 +5,7 @@
 mod closing;
 mod events;
 mod failing;
+mod faults;
 mod limits;
 mod outcomes;
 mod recovery;

@@ -89,9 +89,11 @@ async fn a_failed_run_is_retried_as_often_as_the_route_says_then_parked_and_star
         };
         assert_eq!(message, "run `jr_2` is FAILED");
         assert_eq!(stage.codes(), [("attempts_exhausted".to_owned(), 1)].into());
-        assert_eq!((stage.tick().await.due, stage.starts()), (0, 2), "nobody returned it");
+        let ticked = stage.tick().await;
+        assert_eq!((ticked.due, ticked.parked, stage.starts()), (0, 1, 2), "nobody returned it");
         stage.write(batch.returned(now()).expect("it is parked")).await;
-        assert_eq!((stage.tick().await.due, stage.starts()), (1, 3));
+        let ticked = stage.tick().await;
+        assert_eq!((ticked.due, ticked.parked, stage.starts()), (1, 0, 3));
         ends(&stage, "SUCCEEDED", by_event).await;
         let batch = stage.batch().await;
         assert_eq!(batch.state, State::Succeeded { run_id: "jr_3".to_owned() });

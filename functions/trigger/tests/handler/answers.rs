@@ -40,6 +40,21 @@ async fn messages_go_back_if_the_ledger_cannot_record_what_they_tell() {
 }
 
 #[tokio::test]
+async fn a_recording_that_can_never_succeed_is_not_tried_again() {
+    let stage = Stage::new().await;
+    let cancelled = json!({
+        "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
+        "Message": "Transaction cancelled",
+        "CancellationReasons": [{ "Code": "None" }, { "Code": "ValidationError" }],
+    });
+    let act = Act::Answer { status: 400, body: cancelled.to_string() };
+    stage.aws.answer("TransactWriteItems", move |_, _| act.clone());
+    assert_eq!(stage.failures(&arrivals(&["orders/1/a"])).await, ["m0"]);
+    assert_eq!(stage.aws.calls_of("TransactWriteItems").len(), 1);
+    assert_eq!(stage.codes(), [("ledger_failed".to_owned(), 1)].into());
+}
+
+#[tokio::test]
 async fn a_group_that_cannot_be_recorded_does_not_hinder_the_others() {
     let stage = Stage::new().await;
     stage.aws.answer("TransactWriteItems", |call, _| match call.body.to_string() {

@@ -1,0 +1,124 @@
+//! One call of AWS fails, or is the last that a function makes, whichever it is: from the arrival to
+//! the end of its run.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures_util::future::join_all;
+use landfall_core::batch::{Batch, State};
+use landfall_stand_ins::Act;
+use tokio::sync::Notify;
+
+use crate::stage::{LEFT, Stage, WINDOW, past, tick};
+
+/// All that trigger and monitor call on this way.
+const OPERATIONS: [&str; 10] = [
+    "AssumeRole",
+    "GetItem",
+    "GetJob",
+    "GetJobRun",
+    "GetJobRuns",
+    "PutItem",
+    "PutObject",
+    "Query",
+    "StartJobRun",
+    "TransactWriteItems",
+];
+
+/// More rounds than any way to the end takes.
+const MOST_ROUNDS: usize = 10;
+
+/// A number that no call has.
+const NEVER: usize = usize::MAX;
+
+/// An object arrives, and is told of until it is recorded; then it ticks, and time passes, until its
+/// batch is done. `act` befalls the call of the number `fails`; who would wait for an answer for ever
+/// is killed. Returns how many calls there were.
+async fn way(act: &Act, fails: usize) -> usize {
+    let mut stage = Stage::new().await;
+    let calls = Arc::new(AtomicUsize::new(0));
+    let killed = Arc::new(Notify::new());
+    let befalls = |stage: &Stage| {
+        for operation in OPERATIONS {
+            let (calls, killed, act) = (Arc::clone(&calls), Arc::clone(&killed), act.clone());
+            stage.aws.answer(operation, move |_, _| {
+                if calls.fetch_add(1, Ordering::Relaxed) != fails {
+                    return Act::Serve;
+                }
+                if matches!(act, Act::Hang | Act::ServeThenHang) {
+                    killed.notify_one();
+                }
+                act.clone()
+            });
+        }
+    };
+    for round in 0.. {
+        assert!(round < MOST_ROUNDS, "{act:?} at {fails}: not recorded");
+        befalls(&stage);
+        let is_recorded = tokio::select! {
+            answer = stage.try_arrive(&["single/x"], LEFT) => answer.is_ok(),
+            () = killed.notified() => false,
+        };
+        stage.aws.clear_rules();
+        if is_recorded {
+            break;
+        }
+    }
+    for round in 0.. {
+        let batch = stage.batch().await;
+        if batch.state.is_final() {
+            break;
+        }
+        assert!(round < MOST_ROUNDS, "{act:?} at {fails}: not done: {batch:?}");
+        for run in stage.running("single") {
+            stage.end(&run, "SUCCEEDED").await;
+        }
+        let batch = stage.make_due(batch).await;
+        if let State::Starting { look_at, .. } = batch.state {
+            let lease = past(WINDOW.as_secs() + 1);
+            let state = State::Starting { t0: lease, lease, look_at };
+            stage.write(Batch { state, ..batch }).await;
+        }
+        if round >= 2 {
+            // A process takes a refused role for granted for some seconds.
+            stage.renew_monitor();
+        }
+        befalls(&stage);
+        let event = tick();
+        // One that fails is followed by another.
+        tokio::select! {
+            _ = stage.invoke(&event, LEFT) => {}
+            () = killed.notified() => {}
+        }
+        stage.aws.clear_rules();
+    }
+    assert_eq!(stage.aws.runs("single").len(), 1, "{act:?} at {fails}");
+    assert_eq!(stage.batch().await.state.name(), "succeeded", "{act:?} at {fails}");
+    assert_eq!(stage.live("single").await, 0, "{act:?} at {fails}");
+    calls.load(Ordering::Relaxed)
+}
+
+async fn each_call(acts: &[Act]) {
+    for act in acts {
+        let calls = way(act, NEVER).await;
+        assert!(calls > 15, "{calls}");
+        join_all((0..calls).map(|fails| way(act, fails))).await;
+    }
+}
+
+#[tokio::test]
+async fn one_call_that_fails_anywhere_loses_nothing_and_starts_nothing_twice() {
+    each_call(&[
+        Act::Fail { status: 400, code: "AccessDeniedException" },
+        Act::Fail { status: 500, code: "InternalServerError" },
+        Act::ServeThenFail { status: 500, code: "InternalServerError" },
+        Act::Conflict,
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn a_function_that_is_killed_at_any_call_loses_nothing_and_starts_nothing_twice() {
+    // Before the call takes effect, and afterwards.
+    each_call(&[Act::Hang, Act::ServeThenHang]).await;
+}
