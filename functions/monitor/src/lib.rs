@@ -14,7 +14,7 @@ use aws_config::SdkConfig;
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse};
 use futures_util::{StreamExt, stream};
 use lambda_runtime::LambdaEvent;
-use landfall_aws::advance::{self, Advanced, Clients, End, START_MAY_TAKE, has_time};
+use landfall_aws::advance::{self, Advanced, Clients, START_MAY_TAKE, has_time};
 use landfall_aws::ledger::{Waiting, now};
 use landfall_aws::settings::Settings;
 use landfall_aws::telemetry::{Metrics, report_failures};
@@ -24,6 +24,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 pub use error::Error;
+use wake::Woken;
 
 /// Batches that are advanced at a time.
 const CONCURRENT: usize = 8;
@@ -98,16 +99,19 @@ async fn tick(context: &Context, deadline: SystemTime) -> Result<Ticked, Error> 
     // What there is no time for is still due.
     let taken = due.iter().take_while(|_| has_time(deadline, START_MAY_TAKE));
     let batches = taken.map(async |Waiting { id, .. }| {
-        wake::batch(clients, id, &Seen::Nothing, deadline).await.inspect_err(|error| {
+        let woken = wake::batch(clients, id, &Seen::Nothing, deadline).await;
+        if let Some(error) = &woken.error {
             tracing::error!(code = error.code(), batch_id = id, %error, "batch not advanced");
-        })
+        }
+        woken
     });
-    let outcomes: Vec<_> = stream::iter(batches).buffer_unordered(CONCURRENT).collect().await;
-    let left = due.len() - outcomes.iter().filter(|outcome| is_done(outcome)).count();
+    let outcomes: Vec<Woken> = stream::iter(batches).buffer_unordered(CONCURRENT).collect().await;
+    let left = due.len() - outcomes.iter().filter(|woken| woken.is_done()).count();
     let parked = clients.ledger.awaiting(PARKED, MOST_PARKED).await?.len();
     let ticked = Ticked { due: due.len(), left, more, oldest_due_seconds: oldest, parked };
-    report_failures(metrics, outcomes.iter().filter_map(|o| o.as_ref().err()).map(Error::code));
-    let advanced: Vec<Advanced> = outcomes.into_iter().flatten().flatten().collect();
+    let errors = outcomes.iter().filter_map(|woken| woken.error.as_ref());
+    report_failures(metrics, errors.map(Error::code));
+    let advanced: Vec<Advanced> = outcomes.into_iter().flat_map(|woken| woken.advanced).collect();
     metrics::report(metrics, &ticked);
     advance::report(metrics, &advanced);
     if !due.is_empty() {
@@ -124,21 +128,21 @@ async fn runs(
 ) -> SqsBatchResponse {
     let Context { clients, metrics } = context;
     let outcomes = stream::iter(messages).map(async |RunMessage { id, content }| {
-        let outcome = match content {
+        let woken = match content {
             Ok(Some(run)) => wake::run(clients, &run, deadline).await,
-            Ok(None) => Ok(Vec::new()),
-            Err(error) => Err(Error::from(error)),
+            Ok(None) => Woken::default(),
+            Err(error) => Woken { error: Some(error.into()), ..Woken::default() },
         };
-        if let Err(error) = &outcome {
+        if let Some(error) = &woken.error {
             tracing::error!(code = error.code(), message_id = id, %error, "message goes back");
         }
-        (id, outcome)
+        (id, woken)
     });
     let outcomes: Vec<_> = outcomes.buffer_unordered(CONCURRENT).collect().await;
     let mut response = SqsBatchResponse::default();
     let mut all = Vec::new();
-    for (id, outcome) in outcomes {
-        if !is_done(&outcome) {
+    for (id, woken) in outcomes {
+        if !woken.is_done() {
             let mut failure = BatchItemFailure::default();
             failure.item_identifier = id;
             // One id twice would make Lambda fail the whole batch.
@@ -146,17 +150,9 @@ async fn runs(
                 response.batch_item_failures.push(failure);
             }
         }
-        match outcome {
-            Ok(advanced) => all.extend(advanced),
-            Err(error) => report_failures(metrics, [error.code()]),
-        }
+        report_failures(metrics, woken.error.iter().map(Error::code));
+        all.extend(woken.advanced);
     }
     advance::report(metrics, &all);
     response
-}
-
-/// Whether nothing of it is left to be done now.
-fn is_done(outcome: &Result<Vec<Advanced>, Error>) -> bool {
-    let is_left = |advanced: &Advanced| matches!(advanced.end, End::OutOfTime | End::Failed(_));
-    outcome.as_ref().is_ok_and(|advanced| !advanced.iter().any(is_left))
 }

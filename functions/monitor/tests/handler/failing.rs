@@ -126,3 +126,29 @@ async fn a_batch_that_cannot_be_written_is_left_and_does_not_hinder_others() {
     let ticked = stage.tick().await;
     assert_eq!((ticked.due, ticked.left, stage.starts()), (1, 0, 2));
 }
+
+#[tokio::test]
+async fn what_became_of_a_batch_is_told_even_if_nobody_can_be_woken_afterwards() {
+    for by_event in [true, false] {
+        let stage = Stage::new().await;
+        stage.arrive(&["single/1"]).await;
+        stage.arrive(&["single/2"]).await;
+        let run = stage.run("single");
+        stage.end(&run, "SUCCEEDED").await;
+        let first = stage.make_due(stage.batches().await.remove(0)).await;
+        stage.aws.answer("Query", |call, _| match call.body.to_string().contains("slot ") {
+            true => Act::Fail { status: 400, code: "AccessDeniedException" },
+            false => Act::Serve,
+        });
+        if by_event {
+            assert_eq!(stage.told(&[&run]).await, ["m0"]);
+        } else {
+            let ticked = stage.tick().await;
+            assert_eq!((ticked.due, ticked.left), (1, 1));
+        }
+        assert_eq!(stage.again(&first).await.state.name(), "succeeded");
+        let succeeded: u64 =
+            stage.metrics().iter().filter_map(|line| line["JobRunsSucceeded"].as_u64()).sum();
+        assert_eq!((succeeded, stage.codes()), (1, [("ledger_failed".to_owned(), 1)].into()));
+    }
+}
