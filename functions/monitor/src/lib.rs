@@ -107,13 +107,13 @@ async fn tick(context: &Context, deadline: SystemTime) -> Result<Ticked, Error> 
     });
     let outcomes: Vec<Woken> = stream::iter(batches).buffer_unordered(CONCURRENT).collect().await;
     let left = due.len() - outcomes.iter().filter(|woken| woken.is_done()).count();
-    let parked = clients.ledger.awaiting(PARKED, MOST_PARKED).await?.len();
-    let ticked = Ticked { due: due.len(), left, more, oldest_due_seconds: oldest, parked };
     let errors = outcomes.iter().filter_map(|woken| woken.error.as_ref());
     report_failures(metrics, errors.map(Error::code));
     let advanced: Vec<Advanced> = outcomes.into_iter().flat_map(|woken| woken.advanced).collect();
-    metrics::report(metrics, &ticked);
     advance::report(metrics, &advanced);
+    let parked = clients.ledger.awaiting(PARKED, MOST_PARKED).await?.len();
+    let ticked = Ticked { due: due.len(), left, more, oldest_due_seconds: oldest, parked };
+    metrics::report(metrics, &ticked);
     if !due.is_empty() {
         tracing::info!(due = due.len(), left, more, oldest_due_seconds = oldest, parked, "tick");
     }

@@ -152,3 +152,18 @@ async fn what_became_of_a_batch_is_told_even_if_nobody_can_be_woken_afterwards()
         assert_eq!((succeeded, stage.codes()), (1, [("ledger_failed".to_owned(), 1)].into()));
     }
 }
+
+#[tokio::test]
+async fn what_a_tick_did_is_told_even_if_what_is_parked_cannot_be_counted() {
+    let stage = Stage::new().await;
+    stage.record(&["orders/1/a"]).await;
+    stage.aws.answer("Query", |call, _| match call.body["IndexName"] == "awaits" {
+        true => Act::Fail { status: 400, code: "AccessDeniedException" },
+        false => Act::Serve,
+    });
+    let error = stage.invoke(&tick(), LEFT).await.expect_err("not all was looked at");
+    assert_eq!((error.code(), stage.starts()), ("ledger_failed", 1));
+    let started: u64 =
+        stage.metrics().iter().filter_map(|line| line["JobRunsStarted"].as_u64()).sum();
+    assert_eq!(started, 1);
+}

@@ -85,12 +85,12 @@ async fn metrics_tell_what_was_due_and_what_became_of_it() {
         told.push_str(&format!("  by {}: {units:?}\n", metrics[0]["Dimensions"]));
     }
     expect![[r#"
-        {"BatchesDue":2,"BatchesLeft":0,"BatchesParked":0,"OldestDueSeconds":null}
-          by [[]]: {"BatchesDue in Count", "BatchesLeft in Count", "BatchesParked in Count", "OldestDueSeconds in Seconds"}
         {"BytesStarted":2,"JobRunsFailed":0,"JobRunsNotStarted":0,"JobRunsStarted":1,"JobRunsSucceeded":0,"ObjectsStarted":2,"Route":"orders"}
           by [["Route"]]: {"BytesStarted in Bytes", "JobRunsFailed in Count", "JobRunsNotStarted in Count", "JobRunsStarted in Count", "JobRunsSucceeded in Count", "ObjectsStarted in Count"}
         {"BytesStarted":1,"JobRunsFailed":0,"JobRunsNotStarted":0,"JobRunsStarted":1,"JobRunsSucceeded":0,"ObjectsStarted":1,"Route":"single"}
           by [["Route"]]: {"BytesStarted in Bytes", "JobRunsFailed in Count", "JobRunsNotStarted in Count", "JobRunsStarted in Count", "JobRunsSucceeded in Count", "ObjectsStarted in Count"}
+        {"BatchesDue":2,"BatchesLeft":0,"BatchesParked":0,"OldestDueSeconds":null}
+          by [[]]: {"BatchesDue in Count", "BatchesLeft in Count", "BatchesParked in Count", "OldestDueSeconds in Seconds"}
         {"BytesStarted":0,"JobRunsFailed":1,"JobRunsNotStarted":0,"JobRunsStarted":0,"JobRunsSucceeded":0,"ObjectsStarted":0,"Route":"orders"}
           by [["Route"]]: {"BytesStarted in Bytes", "JobRunsFailed in Count", "JobRunsNotStarted in Count", "JobRunsStarted in Count", "JobRunsSucceeded in Count", "ObjectsStarted in Count"}
         {"Code":"attempts_exhausted","Failures":1}
