@@ -1,5 +1,7 @@
 //! Trigger and monitor with stand-ins for all that they call.
 
+mod environment;
+
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::{Arc, Mutex};
@@ -11,7 +13,6 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use lambda_runtime::{Context as LambdaContext, LambdaEvent};
 use landfall_aws::advance::Clients;
 use landfall_aws::ledger::{Ledger, Wanted, now};
-use landfall_aws::settings::Settings;
 use landfall_aws::telemetry::Metrics;
 use landfall_core::batch::{Batch, State};
 use landfall_core::moment::Time;
@@ -19,6 +20,8 @@ use landfall_monitor::{Context, Error, Response, Ticked};
 use landfall_stand_ins::{Run, StandIn, Table};
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
+
+use self::environment::settings;
 
 pub const LEDGER: &str = "ledger";
 const CLAIMS: &str = "claims";
@@ -31,60 +34,6 @@ pub const NOT_ENOUGH: Duration = Duration::from_secs(15);
 
 /// How long Glue may hide a run that was started.
 pub const WINDOW: Duration = Duration::from_secs(900);
-
-const ROUTES: &str = r#"version: 1
-targets:
-  analytics: { account: "222222222222", region: eu-west-1, starter_role: landfall-starter }
-routes:
-  - name: orders
-    bucket: landing
-    key: "orders/{name}/*"
-    batch: { by: [name] }
-    start: { target: analytics, job: orders }
-  - name: single
-    bucket: landing
-    key: "single/{name}"
-    batch: { by: [name] }
-    start: { target: analytics, job: single, max_concurrent_runs: 1 }
-  - name: double
-    bucket: landing
-    key: "double/{name}"
-    batch: { by: [name] }
-    start: { target: analytics, job: double, max_concurrent_runs: 2 }
-  - name: hourly
-    bucket: landing
-    key: "hourly/{name}"
-    batch: { by: [name] }
-    start: { target: analytics, job: hourly, max_runs_per_hour: 2 }
-  - name: retried
-    bucket: landing
-    key: "retried/{name}"
-    batch: { by: [name] }
-    start: { target: analytics, job: retried, retry: { attempts: 2, states: [FAILED] } }
-  - name: marked
-    bucket: landing
-    key: "marked/{name}/*"
-    batch: { by: [name], window: 1h, marker: _SUCCESS, settle: 30s }
-    start: { target: analytics, job: marked }
-"#;
-
-fn settings() -> Settings {
-    let file = tempfile::NamedTempFile::new().expect("a temporary file");
-    std::fs::write(file.path(), ROUTES).expect("writable");
-    let path = file.path().to_str().expect("a path in UTF-8").to_owned();
-    let variables = [
-        ("LANDFALL_ROUTES", path.as_str()),
-        ("LANDFALL_READER_ROLE_ARN", "arn:aws:iam::111111111111:role/landfall-reader"),
-        ("LANDFALL_LEDGER_TABLE", LEDGER),
-        ("LANDFALL_CLAIMS_TABLE_ARN", "arn:aws:dynamodb:eu-west-1:111111111111:table/claims"),
-        ("LANDFALL_MANIFESTS_BUCKET", "manifests"),
-        ("AWS_LAMBDA_FUNCTION_NAME", "landfall-monitor"),
-    ];
-    let find = |name: &str| {
-        variables.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned())
-    };
-    Settings::from_env(find).expect("settings")
-}
 
 pub struct Stage {
     pub aws: StandIn,

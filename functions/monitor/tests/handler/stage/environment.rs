@@ -1,0 +1,59 @@
+//! What both functions are told by their environment.
+
+use landfall_aws::settings::Settings;
+
+use super::LEDGER;
+
+const ROUTES: &str = r#"version: 1
+targets:
+  analytics: { account: "222222222222", region: eu-west-1, starter_role: landfall-starter }
+routes:
+  - name: orders
+    bucket: landing
+    key: "orders/{name}/*"
+    batch: { by: [name] }
+    start: { target: analytics, job: orders }
+  - name: single
+    bucket: landing
+    key: "single/{name}"
+    batch: { by: [name] }
+    start: { target: analytics, job: single, max_concurrent_runs: 1 }
+  - name: double
+    bucket: landing
+    key: "double/{name}"
+    batch: { by: [name] }
+    start: { target: analytics, job: double, max_concurrent_runs: 2 }
+  - name: hourly
+    bucket: landing
+    key: "hourly/{name}"
+    batch: { by: [name] }
+    start: { target: analytics, job: hourly, max_runs_per_hour: 2 }
+  - name: retried
+    bucket: landing
+    key: "retried/{name}"
+    batch: { by: [name] }
+    start: { target: analytics, job: retried, retry: { attempts: 2, states: [FAILED] } }
+  - name: marked
+    bucket: landing
+    key: "marked/{name}/*"
+    batch: { by: [name], window: 1h, marker: _SUCCESS, settle: 30s }
+    start: { target: analytics, job: marked }
+"#;
+
+pub fn settings() -> Settings {
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    std::fs::write(file.path(), ROUTES).expect("writable");
+    let path = file.path().to_str().expect("a path in UTF-8").to_owned();
+    let variables = [
+        ("LANDFALL_ROUTES", path.as_str()),
+        ("LANDFALL_READER_ROLE_ARN", "arn:aws:iam::111111111111:role/landfall-reader"),
+        ("LANDFALL_LEDGER_TABLE", LEDGER),
+        ("LANDFALL_CLAIMS_TABLE_ARN", "arn:aws:dynamodb:eu-west-1:111111111111:table/claims"),
+        ("LANDFALL_MANIFESTS_BUCKET", "manifests"),
+        ("AWS_LAMBDA_FUNCTION_NAME", "landfall-monitor"),
+    ];
+    let find = |name: &str| {
+        variables.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned())
+    };
+    Settings::from_env(find).expect("settings")
+}
