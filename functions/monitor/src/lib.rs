@@ -14,7 +14,8 @@ use aws_config::SdkConfig;
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse};
 use futures_util::{StreamExt, stream};
 use lambda_runtime::LambdaEvent;
-use landfall_aws::advance::{self, Advanced, Clients, START_MAY_TAKE, has_time};
+use landfall_aws::advance::{self, Advanced, Clients, START_MAY_TAKE};
+use landfall_aws::config::has_time;
 use landfall_aws::ledger::{Waiting, now};
 use landfall_aws::settings::Settings;
 use landfall_aws::telemetry::{Metrics, report_failures};
@@ -37,12 +38,18 @@ const MOST_PARKED: i32 = 1_000;
 pub struct Context {
     clients: Clients,
     metrics: Metrics,
+    /// The function's name.
+    function: String,
 }
 
 impl Context {
     /// Builds the clients once; makes no call.
     pub fn new(settings: &Settings, config: &SdkConfig, metrics: Metrics) -> Self {
-        Self { clients: Clients::new(settings, config), metrics }
+        Self {
+            clients: Clients::new(settings, config),
+            metrics,
+            function: settings.function.clone(),
+        }
     }
 }
 
@@ -65,6 +72,8 @@ pub struct Ticked {
     /// Whether more are due than one tick reads.
     pub more: bool,
     pub oldest_due_seconds: u64,
+    /// Of those that it looked at, how many get no further, time and again.
+    pub stuck: usize,
     /// Batches that wait for somebody to return them, of those that it counts.
     pub parked: usize,
 }
@@ -92,7 +101,7 @@ pub async fn handle(
 
 /// Takes all that is due as far as it goes, the most overdue first.
 async fn tick(context: &Context, deadline: SystemTime) -> Result<Ticked, Error> {
-    let Context { clients, metrics } = context;
+    let Context { clients, metrics, function } = context;
     let began = now();
     let (due, more) = clients.ledger.due(began).await?;
     let oldest = due.first().map_or(0, |waiting| began.since(waiting.at).as_secs());
@@ -111,11 +120,13 @@ async fn tick(context: &Context, deadline: SystemTime) -> Result<Ticked, Error> 
     report_failures(metrics, errors.map(Error::code));
     let advanced: Vec<Advanced> = outcomes.into_iter().flat_map(|woken| woken.advanced).collect();
     advance::report(metrics, &advanced);
+    let stuck = advanced.iter().filter(|advanced| advanced.batch.is_stuck()).count();
     let parked = clients.ledger.awaiting(PARKED, MOST_PARKED).await?.len();
-    let ticked = Ticked { due: due.len(), left, more, oldest_due_seconds: oldest, parked };
-    metrics::report(metrics, &ticked);
-    if !due.is_empty() {
-        tracing::info!(due = due.len(), left, more, oldest_due_seconds = oldest, parked, "tick");
+    let due = due.len();
+    let ticked = Ticked { due, left, more, oldest_due_seconds: oldest, stuck, parked };
+    metrics::report(metrics, function, &ticked);
+    if due > 0 {
+        tracing::info!(due, left, more, oldest_due_seconds = oldest, stuck, parked, "tick");
     }
     Ok(ticked)
 }
@@ -126,7 +137,7 @@ async fn runs(
     messages: Vec<RunMessage>,
     deadline: SystemTime,
 ) -> SqsBatchResponse {
-    let Context { clients, metrics } = context;
+    let Context { clients, metrics, .. } = context;
     let outcomes = stream::iter(messages).map(async |RunMessage { id, content }| {
         let woken = match content {
             Ok(Some(run)) => wake::run(clients, &run, deadline).await,

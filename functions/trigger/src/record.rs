@@ -3,8 +3,8 @@
 use std::time::SystemTime;
 
 use futures_util::{StreamExt, stream};
-use landfall_aws::advance::{Advanced, Clients, advance, has_time, moment};
-use landfall_aws::config::CALL_TIMEOUT;
+use landfall_aws::advance::{Advanced, Clients, advance, moment};
+use landfall_aws::config::{CALL_TIMEOUT, has_time};
 use landfall_aws::ledger::{Draft, Recorded};
 use landfall_core::batch::{Batch, Seen};
 use landfall_core::plan::{JobRunRequest, batch_id};

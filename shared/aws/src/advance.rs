@@ -9,13 +9,14 @@ use std::time::{Duration, SystemTime};
 
 use aws_config::SdkConfig;
 use landfall_core::batch::{
-    Batch, Manifest, Own, Prepared, Seen, Settings as Bounds, StartOutcome, State, Step,
+    Batch, Lookup, Manifest, Own, Prepared, Seen, Settings as Bounds, StartOutcome, State, Step,
     Unprepared, Why, next,
 };
 use landfall_core::moment::{Moment, Time};
+use tokio::sync::Mutex;
 
 use crate::claims::Claims;
-use crate::config::CALL_TIMEOUT;
+use crate::config::{CALL_TIMEOUT, has_time, timeouts, with_short_attempts};
 use crate::dynamodb::milliseconds;
 use crate::glue::{Refusal, StartError};
 use crate::ledger::{Held, Ledger, LedgerError, now, pause};
@@ -31,6 +32,9 @@ pub const START_MAY_TAKE: Duration = CALL_TIMEOUT.saturating_mul(2);
 /// So long after its time-out a function is certainly gone, and other clocks say so too.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(10);
 
+/// A batch of more is prepared alone.
+const MANY_MEMBERS: u64 = 10_000;
+
 /// The history's words for a start that is put off.
 const PUT_OFF: [&str; 2] = ["deferred", "waits_for_slot"];
 
@@ -44,6 +48,8 @@ pub struct Clients {
     own: Own,
     account: String,
     bounds: Bounds,
+    /// Held while a large batch is in memory.
+    preparing: Mutex<()>,
 }
 
 /// What became of a batch.
@@ -93,15 +99,18 @@ impl Advanced {
 impl Clients {
     /// Makes no call.
     pub fn new(settings: &Settings, config: &SdkConfig) -> Self {
+        let s3 = aws_sdk_s3::config::Builder::from(config).timeout_config(timeouts().build());
+        let config = &with_short_attempts(config);
         let dynamodb = aws_sdk_dynamodb::Client::new(config);
         Self {
             ledger: Ledger::new(dynamodb, settings.ledger_table.clone(), settings.retention),
             claims: Claims::new(config, &settings.own.claims_table_arn),
-            s3: aws_sdk_s3::Client::new(config),
+            s3: aws_sdk_s3::Client::from_conf(s3.build()),
             targets: Targets::new(settings, config),
             own: settings.own.clone(),
             account: settings.account.clone(),
             bounds: Bounds { reconciliation: settings.reconciliation },
+            preparing: Mutex::default(),
         }
     }
 }
@@ -110,11 +119,6 @@ impl Clients {
 pub fn moment(deadline: SystemTime) -> Moment {
     let lease = Time(milliseconds(deadline + CLOCKS_DIFFER));
     Moment { now: now(), lease, jitter: fastrand::u16(0..1000) }
-}
-
-/// Whether a call, or several, that may take so long can be finished before `deadline`.
-pub fn has_time(deadline: SystemTime, needed: Duration) -> bool {
-    deadline.duration_since(SystemTime::now()).is_ok_and(|left| left >= needed)
 }
 
 /// Takes a batch as far as it goes now. `batch` was just read or written, `seen` is what is known
@@ -171,7 +175,7 @@ impl Work<'_> {
                 }
                 Step::Start => Ok(self.start().await),
                 _ if !has_time(deadline, CALL_TIMEOUT) => return End::OutOfTime,
-                step => self.call(step).await,
+                step => self.call(step, deadline).await,
             };
             seen = match carried_out {
                 Ok(seen) => seen,
@@ -210,11 +214,14 @@ impl Work<'_> {
     }
 
     /// Calls that write nothing to the ledger.
-    async fn call(&mut self, step: Step) -> Result<Seen, End> {
+    async fn call(&mut self, step: Step, deadline: SystemTime) -> Result<Seen, End> {
         let Clients { ledger, claims, targets, .. } = self.clients;
         let id = &self.batch.id;
         let start = &self.batch.start;
-        let failed = |error: &dyn std::fmt::Display| Seen::Failed(error.to_string());
+        let mut failed = |code: &str, error: &dyn std::fmt::Display| {
+            self.code = Some(code.to_owned());
+            Seen::Failed(error.to_string())
+        };
         Ok(match step {
             Step::Prepare => self.prepare().await.unwrap_or_else(|unprepared| {
                 let code = match &unprepared {
@@ -226,21 +233,26 @@ impl Work<'_> {
             }),
             Step::ReadSlot => Seen::Slot(ledger.slot(&start.job_key()).await.map_err(End::Failed)?),
             Step::Lookup { since } => {
-                Seen::Lookup(targets.glue(start).find_runs(&start.job, id, since).await)
+                let glue = targets.glue(start);
+                let lookup = glue.find_runs(&start.job, id, since, deadline).await;
+                if matches!(lookup, Lookup::Unclear(_)) {
+                    self.code = Some("runs_not_clear".to_owned());
+                }
+                Seen::Lookup(lookup)
             }
             Step::Follow { run_id } => {
                 match targets.glue(start).run_state(&start.job, &run_id).await {
                     Ok(state) => Seen::Run(state),
-                    Err(error) => failed(&error),
+                    Err(error) => failed("run_not_seen", &error),
                 }
             }
             Step::ReadClaim { run_state } => match claims.read(id).await {
                 Ok(claim) => Seen::Claim { run_state, claim },
-                Err(error) => failed(&error),
+                Err(error) => failed("claim_not_seen", &error),
             },
             Step::EndClaim { epoch } => match claims.end(id, epoch).await {
                 Ok(outcome) => Seen::ClaimEnded(outcome),
-                Err(error) => failed(&error),
+                Err(error) => failed("claim_not_ended", &error),
             },
             Step::Rest
             | Step::Write { .. }
@@ -252,8 +264,13 @@ impl Work<'_> {
 
     /// Writes the manifest, and fills the arguments in. Again gives the same.
     async fn prepare(&self) -> Result<Seen, Unprepared> {
-        let Clients { ledger, s3, own, account, .. } = self.clients;
+        let Clients { ledger, s3, own, account, preparing, .. } = self.clients;
         let batch = &self.batch;
+        // A function has room for one large batch at a time.
+        let _alone = match batch.members > MANY_MEMBERS {
+            true => Some(preparing.lock().await),
+            false => None,
+        };
         let members = ledger.members(batch).await;
         let members = members.map_err(|error| Unprepared::NotNow(error.to_string()))?;
         let manifest = Manifest::of(members);
@@ -301,14 +318,15 @@ impl Work<'_> {
         let is_told = entries(&batch) != entries(&self.batch)
             || batch.history.last() != self.batch.history.last();
         if let Some(entry) = batch.history.last().filter(|_| is_told) {
-            let code = self.code.take().or_else(|| match &batch.state {
+            let known = self.code.take();
+            let code = match &batch.state {
                 State::Parked { why, .. } => Some(why.code().to_owned()),
-                // A limit of the route's own.
+                // Else it is a limit of the route's own.
                 State::Sealed { .. } if PUT_OFF.contains(&entry.what.as_str()) => {
-                    Some(entry.detail.clone())
+                    known.or_else(|| Some(entry.detail.clone()))
                 }
-                _ => None,
-            });
+                _ => known,
+            };
             let Batch { id, route, start, epoch, state, .. } = &batch;
             let (what, detail, job) = (&entry.what, &entry.detail, &start.job);
             let state = state.name();

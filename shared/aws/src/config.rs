@@ -1,9 +1,9 @@
 //! The SDK's configuration, shared by all clients of a process.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, ConfigLoader};
+use aws_config::timeout::{TimeoutConfig, TimeoutConfigBuilder};
+use aws_config::{BehaviorVersion, ConfigLoader, SdkConfig};
 use aws_smithy_http_client::{Builder, Connector, tls};
 use aws_smithy_runtime_api::client::http::{SharedHttpClient, SharedHttpConnector};
 
@@ -11,18 +11,32 @@ use aws_smithy_runtime_api::client::http::{SharedHttpClient, SharedHttpConnector
 /// here; shorter than a function's time-out by far.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a connection may idle: within an invocation, not from one to the next.
+/// How long one attempt of a call may take that may be repeated: on a connection that died while the
+/// process was frozen nothing ever answers.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// How long a connection may idle, as far as the clock runs while Lambda freezes the process.
 const IDLE: Duration = Duration::from_secs(15);
 
 /// A loader that takes region, endpoints and credentials from the environment, as Lambda sets them,
 /// with one HTTP client for all services.
 pub fn loader() -> ConfigLoader {
     let http = Builder::new().pool_idle_timeout(IDLE).tls_provider(tls()).build_https();
-    let timeouts = TimeoutConfig::builder()
-        .connect_timeout(Duration::from_secs(3))
-        .operation_timeout(CALL_TIMEOUT)
-        .build();
-    aws_config::defaults(BehaviorVersion::latest()).http_client(http).timeout_config(timeouts)
+    aws_config::defaults(BehaviorVersion::latest())
+        .http_client(http)
+        .timeout_config(timeouts().build())
+}
+
+/// The same for calls that are short and may be repeated: an attempt without an answer is given up in
+/// time for another.
+pub fn with_short_attempts(config: &SdkConfig) -> SdkConfig {
+    let timeouts = timeouts().operation_attempt_timeout(ATTEMPT_TIMEOUT).build();
+    config.to_builder().timeout_config(timeouts).build()
+}
+
+/// For a call that takes its time, and for one that must not be repeated.
+pub fn timeouts() -> TimeoutConfigBuilder {
+    TimeoutConfig::builder().connect_timeout(Duration::from_secs(3)).operation_timeout(CALL_TIMEOUT)
 }
 
 /// For calls that must not be repeated: no connection outlives its request. Lambda freezes a process
@@ -34,6 +48,11 @@ pub fn single_use() -> SharedHttpClient {
 
 fn tls() -> tls::Provider {
     tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring)
+}
+
+/// Whether a call, or several, that may take so long can be finished before `deadline`.
+pub fn has_time(deadline: SystemTime, needed: Duration) -> bool {
+    deadline.duration_since(SystemTime::now()).is_ok_and(|left| left >= needed)
 }
 
 /// What sends a request that is no call of AWS's API: a presigned URL.

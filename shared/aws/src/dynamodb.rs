@@ -10,6 +10,11 @@ pub fn is_refused<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
     error.code() == Some("ConditionalCheckFailedException")
 }
 
+/// Whether a write met a transaction that is under way.
+pub fn is_conflict<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
+    error.code() == Some("TransactionConflictException")
+}
+
 pub fn number(value: u64) -> AttributeValue {
     AttributeValue::N(value.to_string())
 }

@@ -13,7 +13,7 @@ use aws_sdk_glue::operation::start_job_run::StartJobRunError;
 use aws_smithy_runtime_api::client::result::DispatchFailure;
 
 use crate::assumed_role::{AssumeError, AssumedRole};
-use crate::config::single_use;
+use crate::config::{single_use, timeouts};
 pub use runs::LookError;
 
 /// Glue in an analytics account.
@@ -86,7 +86,10 @@ impl Glue {
             // Each call brings its own credentials: see `start_job_run`.
             .identity_cache(IdentityCache::no_cache());
         let reader = Client::from_conf(config.clone().build());
-        let once = config.retry_config(RetryConfig::disabled()).http_client(single_use());
+        let once = config
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(timeouts().build())
+            .http_client(single_use());
         let client = Client::from_conf(once.build());
         Self { client, reader, role, account: account.to_owned() }
     }

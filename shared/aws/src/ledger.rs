@@ -30,13 +30,16 @@ use landfall_core::moment::Time;
 pub use record::{Draft, Recorded};
 pub use search::{Found, Left, Listing, Waiting, Wanted};
 
-use crate::dynamodb::{is_refused, milliseconds, number};
+use crate::dynamodb::{is_conflict, is_refused, milliseconds, number};
 use crate::told::told;
 
 /// How long an arrival is remembered, and a chunk kept. They are never written again: to set their
 /// time to live when the batch is done would cost as much as to write them. No event is repeated after
 /// so long; SQS keeps a message for 14 days.
 const ARRIVALS_KEPT: Duration = Duration::from_secs(400 * 86_400);
+
+/// How often a write is tried again that met another.
+const MOST_CONFLICTS: u32 = 5;
 
 /// Reads that are under way at a time.
 const CONCURRENT_READS: usize = 16;
@@ -151,23 +154,31 @@ impl Ledger {
     /// The table does not answer: whether it was written is not known.
     pub async fn write(&self, batch: Batch) -> Result<Option<Batch>, LedgerError> {
         let written = Batch { revision: batch.revision + 1, ..batch };
-        let put = self.put_batch(&written)?;
-        let answer = self
-            .client
-            .put_item()
-            .table_name(&self.table)
-            .set_item(Some(put.item))
-            .set_condition_expression(put.condition_expression)
-            .set_expression_attribute_values(put.expression_attribute_values)
-            .send()
-            .await;
-        match answer {
-            Ok(_) => Ok(Some(written)),
-            // An attempt whose answer was lost may have written it: then it reads so.
-            Err(error) if is_refused(&error) => {
-                Ok(self.batch(&written.id).await?.filter(|found| *found == written))
+        let mut conflicts = 0;
+        loop {
+            let put = self.put_batch(&written)?;
+            let answer = self
+                .client
+                .put_item()
+                .table_name(&self.table)
+                .set_item(Some(put.item))
+                .set_condition_expression(put.condition_expression)
+                .set_expression_attribute_values(put.expression_attribute_values)
+                .send()
+                .await;
+            match answer {
+                Ok(_) => return Ok(Some(written)),
+                // An attempt whose answer was lost may have written it: then it reads so.
+                Err(error) if is_refused(&error) => {
+                    return Ok(self.batch(&written.id).await?.filter(|found| *found == written));
+                }
+                // It met a transaction of somebody else's, which may yet come to nothing.
+                Err(error) if is_conflict(&error) && conflicts < MOST_CONFLICTS => {
+                    conflicts += 1;
+                    pause().await;
+                }
+                Err(error) => return Err(self.failed("write", &written.id, &error)),
             }
-            Err(error) => Err(self.failed("write", &written.id, &error)),
         }
     }
 
@@ -178,10 +189,11 @@ impl Ledger {
     pub async fn release(&self, batch: Batch) -> Result<Option<Batch>, LedgerError> {
         loop {
             let slot = self.slot(&batch.start.job_key()).await?;
-            if !slot.live.contains_key(&batch.id) {
+            let without = slot.without(&batch);
+            if without == slot {
                 return self.write(batch).await;
             }
-            match self.write_with_slot(&batch, slot.without(&batch.id)).await? {
+            match self.write_with_slot(&batch, without).await? {
                 Held::Yes(written) => return Ok(Some(*written)),
                 Held::OtherBatch => return Ok(None),
                 // Another run of the job began or ended: the slot is read again.
@@ -218,10 +230,13 @@ impl Ledger {
             puts.into_iter().flatten().map(|put| TransactWriteItem::builder().put(put).build());
         let mut conflicts = 0;
         let items: Vec<TransactWriteItem> = items.collect();
+        // One for all attempts: what took effect without an answer is told so to the next.
+        let token = format!("{:032x}", fastrand::u128(..));
         loop {
             let answer = self
                 .client
                 .transact_write_items()
+                .client_request_token(&token)
                 .set_transact_items(Some(items.clone()))
                 .send()
                 .await;
@@ -237,7 +252,7 @@ impl Ledger {
                 return Ok(Held::OtherSlot);
             }
             conflicts += 1;
-            if reasons.is_empty() || item::is_hopeless(&reasons) || conflicts > 5 {
+            if reasons.is_empty() || item::is_hopeless(&reasons) || conflicts > MOST_CONFLICTS {
                 return Err(self.failed("write", &written.id, &error));
             }
             pause().await;

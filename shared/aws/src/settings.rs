@@ -16,7 +16,7 @@ use crate::assumed_role::session_name;
 const RETENTION_DAYS: u64 = 30;
 const RECONCILIATION_SECONDS: u64 = 900;
 
-/// The settings of both functions: what one can do to a batch, the other can.
+/// The settings of both functions: both start batches, and only the monitor follows their runs.
 #[derive(Debug)]
 pub struct Settings {
     pub routes: Routes,
@@ -24,6 +24,8 @@ pub struct Settings {
     pub external_ids: BTreeMap<String, Secret>,
     /// Told to the jobs.
     pub own: Own,
+    /// The function's name.
+    pub function: String,
     /// The account of these.
     pub account: String,
     pub ledger_table: String,
@@ -164,6 +166,7 @@ impl Settings {
                 external_ids,
                 own: Own { reader_role_arn, claims_table_arn, manifests_bucket },
                 session_name: session_name(&[&function, &account]),
+                function,
                 account,
                 ledger_table,
                 retention: Duration::from_secs(days * 86_400),

@@ -1,15 +1,21 @@
 //! Where jobs run: a Glue client for each target that batches name.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use aws_config::SdkConfig;
 use landfall_core::batch::Start;
+use landfall_core::routes::Target;
 use landfall_core::secret::Secret;
 
 use crate::assumed_role::{AssumeError, AssumedRole, Assumption};
 use crate::glue::{Glue, LookError};
 use crate::settings::Settings;
+
+/// An answer that was so long in coming is not waited for by each batch anew, for a while.
+const SLOW: Duration = Duration::from_secs(1);
+const REMEMBERED_FOR: Duration = Duration::from_secs(10);
 
 /// The ways into the analytics accounts. A batch carries its target with it, so one that the routes
 /// name no more, or that has moved since, is still reached.
@@ -17,13 +23,13 @@ use crate::settings::Settings;
 pub struct Targets {
     config: SdkConfig,
     sts: aws_sdk_sts::Client,
-    /// By the target's name, and by its starter role.
+    /// As the routes have them.
+    targets: BTreeMap<String, Target>,
+    /// By the target's name.
     external_ids: BTreeMap<String, Secret>,
     session_name: String,
     source_identity: Option<String>,
     known: Mutex<Known>,
-    /// Held while a job is looked at, so that many batches of it make one call.
-    looking: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug, Default)]
@@ -32,8 +38,17 @@ struct Known {
     roles: BTreeMap<(String, String), AssumedRole>,
     /// By target, role and region.
     clients: BTreeMap<(String, String, String), Glue>,
-    /// Jobs that leave retries to Landfall, by their keys.
-    ready: BTreeSet<String>,
+    /// What was seen of a job, by its key. Held while it is looked at: many batches make one call.
+    jobs: BTreeMap<String, Arc<tokio::sync::Mutex<Job>>>,
+}
+
+#[derive(Debug, Default)]
+enum Job {
+    #[default]
+    Unseen,
+    /// It leaves retries to Landfall.
+    Ready,
+    NotReady(NotReady, Instant),
 }
 
 /// Why no run of a job can be started now.
@@ -64,20 +79,14 @@ impl NotReady {
 impl Targets {
     /// Makes no call.
     pub fn new(settings: &Settings, config: &SdkConfig) -> Self {
-        let mut external_ids = settings.external_ids.clone();
-        for target in settings.routes.targets.values() {
-            if let Some(secret) = settings.external_ids.get(&target.name) {
-                external_ids.insert(target.starter_role_arn.clone(), secret.clone());
-            }
-        }
         Self {
             config: config.clone(),
             sts: aws_sdk_sts::Client::new(config),
-            external_ids,
+            targets: settings.routes.targets.clone(),
+            external_ids: settings.external_ids.clone(),
             session_name: settings.session_name.clone(),
             source_identity: settings.source_identity.clone(),
             known: Mutex::default(),
-            looking: tokio::sync::Mutex::default(),
         }
     }
 
@@ -85,25 +94,29 @@ impl Targets {
     pub fn glue(&self, start: &Start) -> Glue {
         let Start { target, account, region, starter_role_arn, .. } = start;
         let Known { roles, clients, .. } = &mut *self.known();
-        let mut role = || {
-            let known = (target.clone(), starter_role_arn.clone());
-            let role = roles.entry(known).or_insert_with(|| {
-                let id = self.external_ids.get(target);
-                let assumption = Assumption {
-                    role_arn: starter_role_arn.clone(),
-                    external_id: id.or_else(|| self.external_ids.get(starter_role_arn)).cloned(),
-                    session_name: self.session_name.clone(),
-                    source_identity: self.source_identity.clone(),
-                };
-                AssumedRole::new(self.sts.clone(), assumption)
-            });
-            role.clone()
-        };
+        let role = roles.entry((target.clone(), starter_role_arn.clone())).or_insert_with(|| {
+            let assumption = Assumption {
+                role_arn: starter_role_arn.clone(),
+                external_id: self.external_id(target, starter_role_arn),
+                session_name: self.session_name.clone(),
+                source_identity: self.source_identity.clone(),
+            };
+            AssumedRole::new(self.sts.clone(), assumption)
+        });
         let client = (target.clone(), starter_role_arn.clone(), region.clone());
         let client = clients
             .entry(client)
-            .or_insert_with(|| Glue::new(&self.config, account, region, role()));
+            .or_insert_with(|| Glue::new(&self.config, account, region, role.clone()));
         client.clone()
+    }
+
+    /// That of the target, if it still leads to this role; of another that does, if none of its name
+    /// does. One role's is never shown to another.
+    fn external_id(&self, target: &str, role_arn: &str) -> Option<Secret> {
+        let leads_there = |target: &&Target| target.starter_role_arn == role_arn;
+        let own = self.targets.get(target).filter(leads_there);
+        let target = own.or_else(|| self.targets.values().find(leads_there))?;
+        self.external_ids.get(&target.name).cloned()
     }
 
     /// Whether a run may be started: the role can be assumed, and Glue does not repeat runs of the
@@ -114,26 +127,31 @@ impl Targets {
     pub async fn ready(&self, start: &Start) -> Result<(), NotReady> {
         let glue = self.glue(start);
         glue.prepare().await?;
-        let key = start.job_key();
-        if self.known().ready.contains(&key) {
-            return Ok(());
+        let job = Arc::clone(self.known().jobs.entry(start.job_key()).or_default());
+        let mut job = job.lock().await;
+        match &*job {
+            Job::Ready => return Ok(()),
+            Job::NotReady(why, at) if at.elapsed() < REMEMBERED_FOR => return Err(why.clone()),
+            Job::Unseen | Job::NotReady(..) => {}
         }
-        let _looking = self.looking.lock().await;
-        if self.known().ready.contains(&key) {
-            return Ok(());
-        }
-        match glue.max_retries(&start.job).await? {
-            None => Ok(()),
-            Some(0) => {
-                self.known().ready.insert(key);
-                Ok(())
+        let asked = Instant::now();
+        let why = match glue.max_retries(&start.job).await {
+            Ok(None) => return Ok(()),
+            Ok(Some(0)) => {
+                *job = Job::Ready;
+                return Ok(());
             }
-            Some(retries) => Err(NotReady::Retries {
+            Ok(Some(retries)) => NotReady::Retries {
                 job: start.job.clone(),
                 account: start.account.clone(),
                 retries,
-            }),
+            },
+            Err(error) => NotReady::Look(error),
+        };
+        if asked.elapsed() > SLOW {
+            *job = Job::NotReady(why.clone(), Instant::now());
         }
+        Err(why)
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {

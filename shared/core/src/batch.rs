@@ -21,7 +21,8 @@ mod step;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-pub use arguments::{Own, arguments};
+pub use arguments::Own;
+use arguments::arguments;
 pub use claim::{Claim, EndOutcome};
 pub use manifest::{Manifest, Prepared, Unprepared};
 pub use record::{Chunk, Closing, Member, Opening, chunk};
@@ -233,6 +234,32 @@ impl Batch {
             State::Parked { .. } => Some(PARKED.to_owned()),
             _ => None,
         }
+    }
+
+    /// When the start was written ahead that has just been refused for certain.
+    fn refused_start(&self) -> Option<Time> {
+        const REFUSED: [&str; 3] = ["deferred", "waits_for_slot", "parked"];
+        match self.history.as_slice() {
+            [.., begun, last]
+                if begun.what == "starting" && REFUSED.contains(&last.what.as_str()) =>
+            {
+                Some(begun.at)
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether it gets no further, time and again, and not for a limit of its job: somebody should look.
+    pub fn is_stuck(&self) -> bool {
+        const MANY: u32 = 5;
+        const NO_FURTHER: [&str; 4] =
+            ["deferred", "not_seen", "claim_not_ended", "outcome_not_known_yet"];
+        let is_one = |entry: &&Entry| {
+            NO_FURTHER.contains(&entry.what.as_str()) && entry.detail != "max_runs_per_hour"
+        };
+        // A start that is refused each time is written ahead each time.
+        let last = self.history.iter().rev().filter(|entry| entry.what != "starting");
+        last.take_while(is_one).map(|entry| entry.times).sum::<u32>() >= MANY
     }
 
     /// A parked batch as somebody returns it; `None` if it is in another state.

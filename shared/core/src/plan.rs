@@ -31,6 +31,7 @@ pub struct Plan {
 /// A batch that arrivals form, or that they add to: one job run is started for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct JobRunRequest {
+    /// Of the batch, if it opens with these arrivals; one that is open keeps its own.
     pub batch_id: String,
     pub route: String,
     /// The name of a target.

@@ -57,11 +57,11 @@ async fn what_an_invocation_recorded_before_it_died_is_started_and_the_rest_form
     assert!(stage.try_arrive(&keys, LEFT).await.is_err());
     stage.aws.clear_rules();
     let first = stage.make_due(stage.batch().await).await;
-    assert_eq!((first.state.name(), first.members, stage.starts()), ("open", 97, 0));
+    assert_eq!((first.state.name(), first.members, stage.starts()), ("open", 98, 0));
     stage.tick().await;
     assert_eq!(stage.again(&first).await.state.name(), "started");
     // Its event is delivered again.
     stage.arrive(&keys).await;
     let members: Vec<u64> = stage.batches().await.iter().map(|batch| batch.members).collect();
-    assert_eq!((members, stage.starts()), (vec![97, 53], 2));
+    assert_eq!((members, stage.starts()), (vec![98, 52], 2));
 }

@@ -89,15 +89,15 @@ async fn metrics_tell_what_was_due_and_what_became_of_it() {
           by [["Route"]]: {"BytesStarted in Bytes", "JobRunsFailed in Count", "JobRunsNotStarted in Count", "JobRunsStarted in Count", "JobRunsSucceeded in Count", "ObjectsStarted in Count"}
         {"BytesStarted":1,"JobRunsFailed":0,"JobRunsNotStarted":0,"JobRunsStarted":1,"JobRunsSucceeded":0,"ObjectsStarted":1,"Route":"single"}
           by [["Route"]]: {"BytesStarted in Bytes", "JobRunsFailed in Count", "JobRunsNotStarted in Count", "JobRunsStarted in Count", "JobRunsSucceeded in Count", "ObjectsStarted in Count"}
-        {"BatchesDue":2,"BatchesLeft":0,"BatchesParked":0,"OldestDueSeconds":null}
-          by [[]]: {"BatchesDue in Count", "BatchesLeft in Count", "BatchesParked in Count", "OldestDueSeconds in Seconds"}
+        {"BatchesDue":2,"BatchesLeft":0,"BatchesParked":0,"BatchesStuck":0,"FunctionName":"landfall-monitor","OldestDueSeconds":null}
+          by [["FunctionName"]]: {"BatchesDue in Count", "BatchesLeft in Count", "BatchesParked in Count", "BatchesStuck in Count", "OldestDueSeconds in Seconds"}
         {"BytesStarted":0,"JobRunsFailed":1,"JobRunsNotStarted":0,"JobRunsStarted":0,"JobRunsSucceeded":0,"ObjectsStarted":0,"Route":"orders"}
           by [["Route"]]: {"BytesStarted in Bytes", "JobRunsFailed in Count", "JobRunsNotStarted in Count", "JobRunsStarted in Count", "JobRunsSucceeded in Count", "ObjectsStarted in Count"}
         {"Code":"attempts_exhausted","Failures":1}
           by [["Code"]]: {"Failures in Count"}
         {"Code":"not_claimed","Failures":1}
           by [["Code"]]: {"Failures in Count"}
-        {"BatchesDue":0,"BatchesLeft":0,"BatchesParked":2,"OldestDueSeconds":null}
-          by [[]]: {"BatchesDue in Count", "BatchesLeft in Count", "BatchesParked in Count", "OldestDueSeconds in Seconds"}
+        {"BatchesDue":0,"BatchesLeft":0,"BatchesParked":2,"BatchesStuck":0,"FunctionName":"landfall-monitor","OldestDueSeconds":null}
+          by [["FunctionName"]]: {"BatchesDue in Count", "BatchesLeft in Count", "BatchesParked in Count", "BatchesStuck in Count", "OldestDueSeconds in Seconds"}
     "#]].assert_eq(&told);
 }

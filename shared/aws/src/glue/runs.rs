@@ -2,6 +2,8 @@
 //!
 //! Reads are harmless to repeat, so the SDK repeats them.
 
+use std::time::SystemTime;
+
 use aws_credential_types::Credentials;
 use aws_sdk_glue::config::Builder;
 use aws_sdk_glue::error::{ProvideErrorMetadata, SdkError};
@@ -12,6 +14,7 @@ use landfall_core::batch::{FoundRun, Lookup, RunState};
 use landfall_core::moment::Time;
 
 use super::Glue;
+use crate::config::{CALL_TIMEOUT, has_time};
 
 /// The most runs that Glue lists at a time.
 const PAGE: i32 = 200;
@@ -37,13 +40,22 @@ impl Glue {
     /// All runs of `job` that were started since then for this batch, whatever their state.
     ///
     /// Glue cannot search: runs are paged through, of which it lists the newest first. A search is only
-    /// complete if each run of that time tells its arguments; an error, and more pages than are read,
-    /// leave it unclear.
-    pub async fn find_runs(&self, job: &str, batch_id: &str, since: Time) -> Lookup {
+    /// complete if each run of that time tells its arguments; an error, and more pages than are read
+    /// until `deadline`, leave it unclear.
+    pub async fn find_runs(
+        &self,
+        job: &str,
+        batch_id: &str,
+        since: Time,
+        deadline: SystemTime,
+    ) -> Lookup {
         let mut found = Vec::new();
         let mut silent: Option<String> = None;
         let mut token = None;
         for _ in 0..MOST_PAGES {
+            if !has_time(deadline, CALL_TIMEOUT) {
+                break;
+            }
             let page = match self.page(job, token.take()).await {
                 Ok(page) => page,
                 Err(error) => return Lookup::Unclear(error.to_string()),

@@ -140,7 +140,10 @@ impl Ledger {
             Some(id) => self.batch(id).await?,
             None => None,
         };
-        let open = batch.filter(|batch| batch.is_open() && batch.room() > 0);
+        // A route may have moved to another bucket: a batch is of one.
+        let takes =
+            |batch: &Batch| batch.is_open() && batch.room() > 0 && batch.bucket == draft.bucket;
+        let open = batch.filter(takes);
         Ok(Head { pk, sk, names, open })
     }
 

@@ -13,7 +13,7 @@ const MAX_BYTES: usize = 100_000;
 ///
 /// # Errors
 /// A value is not known, is one that a job would misread, or all are too long for a run.
-pub fn arguments(
+pub(super) fn arguments(
     templates: &BTreeMap<String, Template>,
     value: impl Fn(&str) -> Option<String>,
 ) -> Result<BTreeMap<String, String>, RefusalReason> {

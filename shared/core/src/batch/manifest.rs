@@ -107,6 +107,27 @@ impl Manifest {
         json
     }
 
+    /// A route's arguments, for a batch of these objects. `values` are what is known of all of them.
+    ///
+    /// # Errors
+    /// An argument cannot be filled in.
+    pub fn arguments(
+        &self,
+        templates: &BTreeMap<String, Template>,
+        batch_id: &str,
+        values: &BTreeMap<String, String>,
+    ) -> Result<BTreeMap<String, String>, RefusalReason> {
+        let times = self.members.iter().filter_map(|m| EventTime::parse(m.event_time.as_deref()?));
+        let latest = times.max();
+        arguments(templates, |name| match name {
+            "batch_id" => Some(batch_id.to_owned()),
+            "count" => Some(self.objects().to_string()),
+            "bytes" => self.bytes().map(|bytes| bytes.to_string()),
+            "event_time" => latest.map(|time| time.to_string()),
+            known => values.get(known).cloned(),
+        })
+    }
+
     /// What the runs of `batch` are given.
     ///
     /// # Errors
@@ -121,15 +142,7 @@ impl Manifest {
             template.map(|template| (name.clone(), template))
         });
         let templates = templates.collect::<Result<_, _>>()?;
-        let times = self.members.iter().filter_map(|m| EventTime::parse(m.event_time.as_deref()?));
-        let latest = times.max();
-        let mut arguments = arguments(&templates, |name| match name {
-            "batch_id" => Some(batch.id.clone()),
-            "count" => Some(self.objects().to_string()),
-            "bytes" => self.bytes().map(|bytes| bytes.to_string()),
-            "event_time" => latest.map(|time| time.to_string()),
-            known => batch.start.values.get(known).cloned(),
-        })?;
+        let mut arguments = self.arguments(&templates, &batch.id, &batch.start.values)?;
         arguments.extend(own.arguments(&batch.route, &batch.id));
         Ok(Prepared {
             objects: self.objects(),

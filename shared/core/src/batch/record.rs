@@ -15,6 +15,12 @@ use crate::moment::{Moment, Time};
 /// written with them, and sometimes a group's head.
 const MOST_ARRIVALS: usize = 98;
 
+/// The most members of a batch, whatever its route says: its manifest is made in memory.
+const MOST_MEMBERS: u64 = 100_000;
+
+/// The longest that a batch is open, however often something arrives.
+const LONGEST_OPEN: Duration = Duration::from_secs(7 * 86_400);
+
 /// The most bytes of a chunk: DynamoDB admits 400 KB in an item and 4 MB in a transaction.
 const MOST_CHUNK_BYTES: usize = 250_000;
 
@@ -160,7 +166,8 @@ pub fn chunk<M: Borrow<Member>>(members: &[M], has_head: bool) -> usize {
 impl Batch {
     /// How many more members it takes before it closes.
     pub fn room(&self) -> u64 {
-        self.closing.max_objects.map_or(u64::MAX, |most| most.saturating_sub(self.members))
+        let most = self.closing.max_objects.unwrap_or(MOST_MEMBERS).min(MOST_MEMBERS);
+        most.saturating_sub(self.members)
     }
 
     /// The batch with so many members more, in a chunk of their own; `marker` if the group's marker
@@ -207,7 +214,10 @@ impl Batch {
             quiet_secs.map(|secs| after(last, secs)),
             by_marker,
         ];
-        ends.into_iter().flatten().min().unwrap_or(moment.lease)
+        match ends.into_iter().flatten().min() {
+            Some(end) => end.min(first + LONGEST_OPEN),
+            None => moment.lease,
+        }
     }
 
     /// Takes no more members; to be started now.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{SCHEMA_VERSION, Start};
+use super::{Batch, SCHEMA_VERSION, Start};
 use crate::moment::Time;
 
 const MINUTE_MS: u64 = 60_000;
@@ -76,11 +76,17 @@ impl Slot {
         Ok(slot)
     }
 
-    /// The slot without this batch.
+    /// The slot without this batch, as it is after the step that takes it out. A start that was refused
+    /// does not count.
     #[must_use]
-    pub fn without(&self, batch: &str) -> Self {
+    pub fn without(&self, batch: &Batch) -> Self {
         let mut slot = self.clone();
-        slot.live.remove(batch);
+        slot.live.remove(&batch.id);
+        if let Some(begun) = batch.refused_start() {
+            let minute = begun.0 / MINUTE_MS;
+            slot.starts.entry(minute).and_modify(|count| *count = count.saturating_sub(1));
+            slot.starts.retain(|_, count| *count > 0);
+        }
         slot
     }
 }

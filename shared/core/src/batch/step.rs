@@ -126,7 +126,10 @@ fn starting(
     };
     match seen {
         Seen::Begun => Step::Start,
-        Seen::Start(StartOutcome::Started(run_id)) => follow(batch, batch.epoch, run_id, moment),
+        Seen::Start(StartOutcome::Started(run_id)) => {
+            let run = FoundRun { epoch: batch.epoch, run_id: run_id.clone() };
+            follow(batch, &run, &[], moment)
+        }
         Seen::Start(StartOutcome::NotNow { code, message, waits_for_slot }) => {
             let what = if *waits_for_slot { "waits_for_slot" } else { "deferred" };
             defer(batch, moment, (what, &format!("{code}: {message}")), now)
@@ -136,7 +139,7 @@ fn starting(
         Seen::Nothing | Seen::Wake if !is_due || now < lease => Step::Rest,
         Seen::Nothing | Seen::Wake => Step::Lookup { since: t0 - CLOCK_SKEW },
         Seen::Lookup(Lookup::Complete(found)) => match newest(found, |run| !batch.has_ended(run)) {
-            Some(run) => follow(&batch.with_runs(found), run.epoch, &run.run_id, moment),
+            Some(run) => follow(batch, run, found, moment),
             None if missed(1) => {
                 let state = State::Sealed { due: now, waits_for_slot: false };
                 release(batch.clone().into_state(state, now, "not_started", "no run was found"))
@@ -155,13 +158,15 @@ fn starting(
     }
 }
 
-fn follow(batch: &Batch, epoch: u32, run_id: &str, moment: &Moment) -> Step {
-    let now = moment.now;
-    let found = [FoundRun { epoch, run_id: run_id.to_owned() }];
+/// Follow `run`, one of the batch's; `found` are others that were found with it.
+fn follow(batch: &Batch, run: &FoundRun, found: &[FoundRun], moment: &Moment) -> Step {
+    let (now, run_id) = (moment.now, run.run_id.clone());
+    let is_known = batch.runs.iter().any(|known| known.run_id == run.run_id);
+    let what = if is_known { "followed" } else { "started" };
     let look_at = moment.after(FOLLOW_FIRST);
-    let state = State::Started { epoch, run_id: run_id.to_owned(), since: now, look_at };
-    let batch = Batch { deferrals: 0, ..batch.with_runs(&found) };
-    write(batch.into_state(state, now, "started", run_id))
+    let batch = batch.with_runs(found).with_runs(std::slice::from_ref(run));
+    let state = State::Started { epoch: run.epoch, run_id, since: now, look_at };
+    write(Batch { deferrals: 0, ..batch }.into_state(state, now, what, &run.run_id))
 }
 
 fn started(
@@ -235,7 +240,10 @@ fn started(
 /// Follow the run that holds the claim, or look for it.
 fn find_holder(batch: &Batch, holder: u32, moment: &Moment) -> Step {
     match batch.run_of(holder) {
-        Some(run) => follow(batch, holder, &run.run_id.clone(), moment),
+        Some(run) => {
+            let run = FoundRun { epoch: holder, run_id: run.run_id.clone() };
+            follow(batch, &run, &[], moment)
+        }
         None => Step::Lookup { since: batch.opened_at - CLOCK_SKEW },
     }
 }
@@ -247,7 +255,7 @@ fn holder_found<'a>(batch: &Batch, lookup: &'a Lookup, moment: &Moment) -> Resul
         Lookup::Complete(found) => {
             let run = newest(found, |run| batch.run_of(run.epoch).is_none())
                 .ok_or("the run that holds the claim is not seen")?;
-            Ok(follow(&batch.with_runs(found), run.epoch, &run.run_id, moment))
+            Ok(follow(batch, run, found, moment))
         }
     }
 }

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::{JobRunRequest, Plan, Refusal, RefusalReason, value};
 use crate::arrivals::Arrival;
-use crate::batch::{Manifest, Member, arguments};
+use crate::batch::{Manifest, Member};
 use crate::routes::{Route, Target, Verdict};
 
 /// An object of a group: its versions, each with all arrivals that speak of it.
@@ -90,19 +90,10 @@ impl Group<'_> {
             .map(|first| batch_id(&route.name, &route.bucket, &group, first))
             .unwrap_or_default();
         let manifest = Manifest::of(members.clone());
-        let latest =
-            objects.iter().flatten().filter_map(|(_, (arrival, _))| arrival.event_time).max();
-        let bytes = manifest.bytes();
         let arguments = match members.is_empty() {
             // What a marker says is known once the objects are.
             true => BTreeMap::new(),
-            false => arguments(&route.arguments, |name| match name {
-                "batch_id" => Some(batch_id.clone()),
-                "count" => Some(manifest.objects().to_string()),
-                "bytes" => bytes.map(|bytes| bytes.to_string()),
-                "event_time" => latest.map(|time| time.to_string()),
-                known => values.get(known).cloned(),
-            })?,
+            false => manifest.arguments(&route.arguments, &batch_id, &values)?,
         };
         let versions = objects.iter().chain([markers]).flatten();
         let mut arrivals: Vec<usize> =
@@ -116,7 +107,7 @@ impl Group<'_> {
             group,
             arguments,
             objects: usize::try_from(manifest.objects()).unwrap_or(usize::MAX),
-            bytes,
+            bytes: manifest.bytes(),
             arrivals,
             members,
             markers: marker_members,

@@ -82,7 +82,7 @@ impl Aws {
     }
 
     async fn found(&self) -> Lookup {
-        self.glue.find_runs("orders", BATCH, Time(SINCE * 1000)).await
+        self.glue.find_runs("orders", BATCH, Time(SINCE * 1000), in_a_minute()).await
     }
 
     async fn pages_read(&self) -> usize {
@@ -203,4 +203,8 @@ async fn retries_of_glues_own_are_seen() {
     let job = json!({ "Job": { "Name": "orders", "MaxRetries": 2 } });
     aws.answers("GetJob", json!({ "JobName": "orders" }), 200, &job).await;
     assert_eq!(aws.glue.max_retries("orders").await.expect("seen"), Some(2));
+}
+
+fn in_a_minute() -> SystemTime {
+    SystemTime::now() + Duration::from_secs(60)
 }

@@ -171,7 +171,7 @@ impl World {
                 let written = Kept::from(*written);
                 state.write(batch, written.clone());
                 if releases {
-                    state.slot_write(state.slot.without(&written.id));
+                    state.slot_write(state.slot.without(&written));
                 }
                 (written, Seen::Nothing)
             }

@@ -37,7 +37,9 @@ fn a_slot_admits_as_many_batches_as_its_limit_and_one_of_them_again() {
     assert_eq!(slot.admit("c", 1, &start, NOW), Err(Full::Concurrent));
     let again = slot.admit("a", 2, &start, NOW).expect("it is in already");
     assert_eq!(again.live, BTreeMap::from([("a".to_owned(), 2), ("b".to_owned(), 1)]));
-    assert!(again.without("b").admit("c", 1, &start, NOW).is_ok());
+    assert!(
+        again.without(&Batch { id: "b".to_owned(), ..sealed() }).admit("c", 1, &start, NOW).is_ok()
+    );
 }
 
 #[test]
@@ -61,7 +63,9 @@ fn a_slot_that_refuses_has_not_counted_a_start() {
     let start = Start { max_concurrent_runs: Some(1), max_runs_per_hour: Some(2), ..start() };
     let slot = Slot::default().admit("a", 1, &start, NOW).expect("free");
     assert_eq!(slot.admit("b", 1, &start, NOW), Err(Full::Concurrent));
-    assert!(slot.without("a").admit("b", 1, &start, NOW).is_ok());
+    assert!(
+        slot.without(&Batch { id: "a".to_owned(), ..sealed() }).admit("b", 1, &start, NOW).is_ok()
+    );
 }
 
 #[test]
@@ -69,4 +73,39 @@ fn a_job_is_found_by_its_account_and_region_too() {
     assert_eq!(start().job_key(), "222222222222/eu-west-1/orders");
     assert!(!start().has_limits());
     assert!(Start { max_runs_per_hour: Some(1), ..start() }.has_limits());
+}
+
+fn refused(code: &str, waits_for_slot: bool) -> Seen {
+    let (code, message) = (code.to_owned(), "no".to_owned());
+    Seen::Start(StartOutcome::NotNow { code, message, waits_for_slot })
+}
+
+#[test]
+fn a_start_that_was_refused_does_not_count_against_the_hour() {
+    let batch = starting(&with_limits(None, Some(1)));
+    let slot = Slot::default().admit(&batch.id, 1, &batch.start, NOW).expect("free");
+    let admits = |slot: Slot| slot.admit("other", 1, &batch.start, NOW).is_ok();
+    assert!(!admits(slot.clone()));
+    let refused = written(&batch, &refused("start_concurrent_runs_exceeded", true), 0);
+    assert!(admits(slot.without(&refused)));
+    // One of which it is not known does.
+    let unknown = Seen::Start(StartOutcome::Unknown("reset".to_owned()));
+    assert!(!admits(slot.without(&written(&batch, &unknown, 0))));
+}
+
+#[test]
+fn a_batch_that_gets_no_further_time_and_again_is_stuck_and_one_that_waits_for_its_turn_is_not() {
+    let put_off = |waits_for_slot: bool| {
+        (0..5).fold(sealed(), |batch, _| {
+            written(&starting(&batch), &refused("start_access_denied", waits_for_slot), 0)
+        })
+    };
+    assert!(put_off(false).is_stuck());
+    assert!(!put_off(true).is_stuck(), "the end of a run is what it waits for");
+    assert!(!sealed().is_stuck());
+    let not_seen = (0..5).fold(started(&sealed()), |batch, number| {
+        let failed = Seen::Failed(format!("request {number}"));
+        written(&batch, &failed, 0)
+    });
+    assert!(not_seen.is_stuck(), "whatever the errors say");
 }

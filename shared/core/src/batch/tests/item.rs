@@ -178,7 +178,10 @@ fn what_a_newer_version_has_added_is_kept_through_a_step() {
     let slot = serde_json::json!({ "v": 1, "live": {}, "starts": {}, "revision": 7, "new": true });
     let slot: Slot = serde_json::from_value(slot).expect("a slot");
     let limited = Start { max_concurrent_runs: Some(1), ..start() };
-    let slot = slot.admit("b", 1, &limited, NOW).expect("free").without("b");
+    let slot = slot
+        .admit("b", 1, &limited, NOW)
+        .expect("free")
+        .without(&Batch { id: "b".to_owned(), ..sealed() });
     assert_eq!(serde_json::to_value(slot).expect("it serialises")["new"], true);
 }
 

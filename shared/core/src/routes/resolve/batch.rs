@@ -59,6 +59,12 @@ pub fn resolve(written: &written::Batch, key: Option<&Pattern>, at: &mut At<'_>)
         at.key("marker")
             .error(format!("`{marker}` is not a marker's name"), "the name alone: _SUCCESS");
     }
+    if written.marker.is_some() && written.max_objects == Some(1) {
+        at.key("max_objects").error(
+            "`max_objects: 1` with a marker",
+            "a batch of one object is closed by that object: leave one of the two out",
+        );
+    }
     if written.settle.is_some() && written.marker.is_none() {
         at.key("settle").error("`settle` without `marker`", "it is the wait after the marker");
     }

@@ -221,7 +221,7 @@ fn a_run_that_fails_while_another_holds_the_claim_is_not_retried() {
         60,
         expect![[r#"
             write {"epoch":1,"look_at":"+120s","name":"started","run_id":"jr_1","since":"+60s"}
-            started: jr_1"#]],
+            followed: jr_1"#]],
     );
 }
 
