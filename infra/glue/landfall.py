@@ -26,6 +26,7 @@ import os
 import re
 import secrets
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -54,6 +55,10 @@ _EXTERNAL_ID = re.compile(r"[\w+=,.@:/-]{2,1224}", re.ASCII)
 
 _NONCE = secrets.token_hex(16)
 # Tells this process from any other that was started with the same arguments.
+
+_CLAIM_KEPT_SECONDS = 400 * 86_400
+# As long as the ledger remembers arrivals (ARRIVALS_KEPT): a claim that expires is that of a batch
+# whose arrivals are forgotten by then. The table's time to live takes it.
 
 _MAX_PROBLEMS = 10  # A manifest that is wrong throughout must not flood the log.
 
@@ -225,15 +230,18 @@ def claim(batch: Batch, session: boto3.session.Session) -> bool:
         session.client("dynamodb", region_name=region).update_item(
             TableName=table,
             Key={"batch_id": {"S": batch.batch_id}},
-            UpdateExpression="SET #holder = :mine, #epoch = :epoch, #claimed_at = :now",
+            UpdateExpression=(
+                "SET #holder = :mine, #epoch = :epoch, #claimed_at = :now, #expires = :expires"
+            ),
             ConditionExpression=_FREE_OR_MINE,
             ExpressionAttributeNames={
-                f"#{name}": name for name in ("holder", "epoch", "claimed_at", "ended")
+                f"#{name}": name for name in ("holder", "epoch", "claimed_at", "ended", "expires")
             },
             ExpressionAttributeValues={
                 ":mine": {"S": f"{batch.epoch}#{_NONCE}"},
                 ":epoch": {"N": str(batch.epoch)},
                 ":now": {"S": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")},
+                ":expires": {"N": str(int(time.time()) + _CLAIM_KEPT_SECONDS)},
             },
         )
     except _FAILURES as error:

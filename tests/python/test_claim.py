@@ -9,9 +9,10 @@ import os
 import re
 import secrets
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import boto3
@@ -110,10 +111,25 @@ def claims(table: Claims, monkeypatch: pytest.MonkeyPatch) -> Claims:
 def test_the_first_to_claim_a_batch_holds_it(claims: Claims) -> None:
     assert claims.claim("first", 3)
     item = claims.item("first")
-    assert set(item) == {"batch_id", "holder", "epoch", "claimed_at"}
+    assert set(item) == {"batch_id", "holder", "epoch", "claimed_at", "expires"}
     assert re.fullmatch(r"3#[0-9a-f]{32}", item["holder"]["S"])
     assert item["epoch"] == {"N": "3"}
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", item["claimed_at"]["S"])
+
+
+def test_a_claim_is_kept_as_long_as_the_ledger_remembers_arrivals_and_not_for_ever(
+    claims: Claims, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = int(time.time())
+    assert claims.claim("kept")
+    expires = int(claims.item("kept")["expires"]["N"])
+    assert before <= expires - 400 * 86_400 <= time.time()
+    # The next that claims it keeps it for longer.
+    claims.end("kept", 1)
+    later = time.time() + 1_000
+    monkeypatch.setattr(landfall, "time", SimpleNamespace(time=lambda: later))
+    assert claims.claim("kept", 2)
+    assert claims.item("kept")["expires"] == {"N": str(int(later) + 400 * 86_400)}
 
 
 def test_a_second_process_of_the_same_epoch_loses_and_changes_nothing(claims: Claims) -> None:

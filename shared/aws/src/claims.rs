@@ -1,5 +1,7 @@
 //! The claims table, from the monitor's side; the jobs' side is `landfall.py`. An item a batch:
-//! `batch_id`, `holder` (the epoch and a nonce of the process), `epoch` of the holder, `ended`.
+//! `batch_id`, `holder` (the epoch and a nonce of the process), `epoch` of the holder, `ended`,
+//! `expires`. Both sides set when it expires each time they write it: `ARRIVALS_KEPT` from then on,
+//! so a claim that expires is that of a batch whose arrivals are forgotten.
 
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
@@ -8,7 +10,8 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::AttributeValue;
 use landfall_core::batch::{Claim, EndOutcome};
 
-use crate::dynamodb::is_refused;
+use crate::dynamodb::{is_refused, number};
+use crate::ledger::{ARRIVALS_KEPT, now};
 use crate::told::told;
 
 /// Why a claim could not be read or ended.
@@ -80,7 +83,7 @@ impl Claims {
             .update_item()
             .table_name(&self.table)
             .key("batch_id", AttributeValue::S(batch.to_owned()))
-            .update_expression("SET #ended = :epoch")
+            .update_expression("SET #ended = :epoch, #expires = :expires")
             .condition_expression(
                 "(attribute_not_exists(#holder) OR #epoch = :epoch OR #epoch <= #ended) \
                  AND (attribute_not_exists(#ended) OR #ended < :epoch)",
@@ -88,7 +91,9 @@ impl Claims {
             .expression_attribute_names("#holder", "holder")
             .expression_attribute_names("#epoch", "epoch")
             .expression_attribute_names("#ended", "ended")
-            .expression_attribute_values(":epoch", AttributeValue::N(epoch.to_string()))
+            .expression_attribute_names("#expires", "expires")
+            .expression_attribute_values(":epoch", number(epoch.into()))
+            .expression_attribute_values(":expires", number((now() + ARRIVALS_KEPT).seconds()))
             .send()
             .await;
         match answer {

@@ -80,6 +80,19 @@ async fn claims_are_read_and_ended() {
     assert_eq!(claims.read("b").await.expect("read"), Claim { holder: None, ended: 3 });
 }
 
+#[tokio::test]
+async fn a_claim_that_is_ended_is_kept_as_long_as_arrivals_and_not_for_ever() {
+    let (aws, _) = start().await;
+    let arn = format!("arn:aws:dynamodb:eu-west-1:222222222222:table/{CLAIMS}");
+    let claims = Claims::new(&config(&aws).await, &arn);
+    let kept = Duration::from_secs(400 * 86_400);
+    let from = (now() + kept).seconds();
+    assert_eq!(claims.end("b", 1).await.expect("ended"), EndOutcome::Ended);
+    let item = aws.item(CLAIMS, &["b"]).expect("it is there");
+    let expires: u64 = item["expires"]["N"].as_str().expect("a number").parse().expect("seconds");
+    assert!((from..=(now() + kept).seconds()).contains(&expires), "{expires}");
+}
+
 fn a_start() -> Start {
     Start {
         target: "analytics".to_owned(),
