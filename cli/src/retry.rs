@@ -3,8 +3,7 @@
 //! A batch is written on condition that it is still as it was read, so nothing that somebody else did
 //! meanwhile is undone.
 
-use landfall_aws::ledger::{LedgerError, now};
-use landfall_core::batch::{PARKED, State};
+use landfall_aws::ledger::{Left, now};
 use landfall_core::moment::Time;
 use landfall_core::plan::printable;
 use serde::Serialize;
@@ -13,9 +12,6 @@ use crate::args::batches::RetryArgs;
 use crate::ledger::{Connection, connect};
 use crate::output::{self, Output, Status};
 use crate::{aws, batches, input, state};
-
-/// The most batches that are returned at a time.
-const MOST_PARKED: i32 = 1_000;
 
 /// What became of a batch that was to be returned.
 #[derive(Debug, PartialEq, Eq)]
@@ -68,25 +64,18 @@ pub fn run(args: &RetryArgs) -> Output {
 
 /// The batches that are parked, if they are to be returned.
 async fn chosen(connection: &Connection, args: &RetryArgs) -> anyhow::Result<Option<Vec<String>>> {
-    let explained = |error| connection.explained(error);
-    let ids = connection.ledger.awaiting(PARKED, MOST_PARKED).await.map_err(explained)?;
-    if ids.len() == usize::try_from(MOST_PARKED).unwrap_or(usize::MAX) {
-        eprintln!("note: there may be more than these {MOST_PARKED}: ask again afterwards");
+    let parked = connection.ledger.parked(args.route.as_deref()).await;
+    let parked = parked.map_err(|error| connection.explained(error))?;
+    for error in parked.unreadable {
+        eprintln!("note: {}", printable(&error.to_string()));
     }
-    let mut parked = Vec::new();
-    for id in ids {
-        match connection.ledger.batch(&id).await {
-            // The index may be behind.
-            Ok(Some(batch)) if matches!(batch.state, State::Parked { .. }) => parked.push(batch),
-            Ok(_) => {}
-            Err(error @ LedgerError::Call { .. }) => return Err(explained(error)),
-            // It hides no other.
-            Err(error) => eprintln!("note: {}", printable(&error.to_string())),
-        }
+    if parked.left != Left::None {
+        eprintln!(
+            "note: older ones were not looked at, for there are too many: ask again when these are \
+             returned"
+        );
     }
-    parked.retain(|batch| args.route.as_ref().is_none_or(|route| *route == batch.route));
-    // The newest first, as `batches` has them.
-    parked.reverse();
+    let parked = parked.batches;
     if !args.yes && !parked.is_empty() {
         eprint!("{}", batches::rows(&parked, now()));
         let question = match parked.len() {
@@ -154,7 +143,7 @@ fn told(outcomes: &[(String, Outcome)], connection: &Connection, is_json: bool) 
     }
     let is_returned = |outcome: &&(String, Outcome)| matches!(outcome.1, Outcome::Returned { .. });
     output.stdout.push_str(match outcomes.iter().filter(is_returned).count() {
-        0 if outcomes.is_empty() => "no batch is parked\n",
+        0 if outcomes.is_empty() => "no parked batch was found\n",
         0 => "",
         1 => "the monitor starts it within a minute\n",
         _ => "the monitor starts them within a minute, as far as their jobs' limits admit\n",

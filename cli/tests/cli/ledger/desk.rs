@@ -91,6 +91,17 @@ impl Desk {
         self.advanced(batch, after, [Seen::Prepared(Err(refused))]).await
     }
 
+    /// As many others like a batch that is parked, from this number on, each opened a second before the
+    /// one after it; the last a second before that batch.
+    pub async fn others_like(&self, parked: &Batch, numbers: std::ops::Range<u64>) {
+        let end = numbers.end;
+        for number in numbers {
+            let opened_at = parked.opened_at - Duration::from_secs(end - number);
+            let other = Batch { id: id(number), revision: 0, opened_at, ..parked.clone() };
+            self.ledger.write(other).await.expect("a ledger").expect("a batch");
+        }
+    }
+
     /// The batch after all of this was seen of it, each a second after the one before.
     pub async fn advanced(
         &self,

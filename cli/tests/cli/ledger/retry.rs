@@ -1,6 +1,8 @@
 use expect_test::expect;
-use landfall_aws::ledger::now;
+use landfall_aws::ledger::{Left, now};
+use landfall_core::batch::Batch;
 use landfall_stand_ins::Act;
+use serde_json::{Value, json};
 
 use super::desk::{Desk, id, member};
 
@@ -154,7 +156,7 @@ async fn all_that_are_parked_are_returned_only_by_who_says_so() {
     "#]]
     .assert_eq(&desk.landfall(&all).all());
     expect![[r#"
-        no batch is parked
+        no parked batch was found
         --- stderr
         --- status 0
     "#]]
@@ -191,4 +193,97 @@ async fn somebody_at_a_terminal_is_asked_and_only_a_yes_is_consent() {
         return these 2 batches? [y/N] --- status 0
     "#]].assert_eq(&ask("y\n").all());
     assert_eq!(state().await.name(), "sealed");
+}
+
+#[tokio::test]
+async fn all_that_are_parked_of_a_route_are_found_behind_any_number_of_others() {
+    let desk = Desk::new();
+    desk.parked(1, "orders", 0).await;
+    let others = desk.parked(2_000, "audit", 2_000).await;
+    desk.others_like(&others, 1_000..2_000).await;
+    desk.parked(3, "orders", 3_000).await;
+    let orders = ["retry", "--all-parked", "--yes", "--route", "orders"];
+    expect![[r#"
+        batch `00000000000000000000000000000003` of route `orders` is returned
+        batch `00000000000000000000000000000001` of route `orders` is returned
+        the monitor starts them within a minute, as far as their jobs' limits admit
+        --- stderr
+        --- status 0
+    "#]]
+    .assert_eq(&desk.landfall(&orders).all());
+    // All others are parked still, more of them than a page of the index has.
+    let left = desk.ledger.parked(None).await.expect("a ledger");
+    assert_eq!((left.batches.len(), left.left), (1_001, Left::None));
+    assert!(left.batches.iter().all(|batch| batch.route == "audit"));
+}
+
+#[tokio::test]
+async fn a_parked_batch_that_a_newer_version_wrote_hides_no_other() {
+    let desk = Desk::new();
+    desk.parked(1, "orders", 0).await;
+    let newer = desk.parked(2, "orders", 1).await;
+    desk.ledger.write(Batch { v: 2, ..newer }).await.expect("a ledger").expect("a batch");
+    expect![[r#"
+        batch `00000000000000000000000000000001` of route `orders` is returned
+        the monitor starts it within a minute
+        --- stderr
+        note: failed to read `batch#00000000000000000000000000000002`: it was written by a newer version of Landfall (2)
+        --- status 0
+    "#]]
+    .assert_eq(&desk.landfall(&["retry", "--all-parked", "--yes"]).all());
+}
+
+#[tokio::test]
+async fn an_index_that_is_behind_returns_nothing_that_is_not_parked() {
+    let desk = Desk::new();
+    desk.parked(1, "orders", 0).await;
+    desk.sealed(2, "orders", 60, &[member("2.csv")]).await;
+    desk.stand_in.answer("Query", |call, _| {
+        assert_eq!(call.body["IndexName"], "awaits");
+        Act::Answer { status: 200, body: entries([2, 1], None).to_string() }
+    });
+    expect![[r#"
+        batch `00000000000000000000000000000001` of route `orders` is returned
+        the monitor starts it within a minute
+        --- stderr
+        --- status 0
+    "#]]
+    .assert_eq(&desk.landfall(&["retry", "--all-parked", "--yes"]).all());
+}
+
+#[tokio::test]
+async fn more_parked_batches_than_are_looked_at_are_told_of() {
+    let desk = Desk::new();
+    desk.parked(1, "orders", 0).await;
+    // An index without an end.
+    desk.stand_in.answer("Query", |_, call| {
+        let ids: &[u64] = if call == 0 { &[1] } else { &[] };
+        Act::Answer { status: 200, body: entries(ids.iter().copied(), Some(1)).to_string() }
+    });
+    expect![[r#"
+        batch `00000000000000000000000000000001` of route `orders` is returned
+        the monitor starts it within a minute
+        --- stderr
+        note: older ones were not looked at, for there are too many: ask again when these are returned
+        --- status 0
+    "#]]
+    .assert_eq(&desk.landfall(&["retry", "--all-parked", "--yes"]).all());
+    assert_eq!(desk.stand_in.calls_of("Query").len(), 10);
+}
+
+/// What the index `awaits` answers.
+fn entries(ids: impl IntoIterator<Item = u64>, last: Option<u64>) -> Value {
+    let entry = |number| {
+        json!({
+            "pk": { "S": format!("batch#{}", id(number)) },
+            "sk": { "S": "batch" },
+            "awaits": { "S": "parked" },
+            "awaits_since": { "N": "1" },
+        })
+    };
+    let items: Vec<Value> = ids.into_iter().map(entry).collect();
+    match last.map(entry) {
+        Some(last) => json!({ "Items": items, "LastEvaluatedKey": last }),
+        None => json!({ "Items": items }),
+    }
 }

@@ -3,7 +3,7 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::{StreamExt, stream};
-use landfall_core::batch::Batch;
+use landfall_core::batch::{Batch, PARKED, State};
 use landfall_core::moment::Time;
 
 use super::item::{self, Item};
@@ -15,6 +15,9 @@ const PAGE: i32 = 1000;
 
 /// The most pages of an index that are read without an order, of 1 MB each: about 8,000 batches.
 const MOST_SCANS: usize = 200;
+
+/// The most pages of parked batches that are read, the newest: 10,000 batches.
+const MOST_PARKED_PAGES: usize = 10;
 
 /// A batch by its id.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -173,6 +176,63 @@ impl Ledger {
         }
     }
 
+    /// The batches that are parked, of this route or of all, the newest first. Of more than 10,000, which
+    /// are counted over all routes, the older ones are not looked at: [`Left::Unread`].
+    ///
+    /// # Errors
+    /// As [`Ledger::batches`].
+    pub async fn parked(&self, route: Option<&str>) -> Result<Listing, LedgerError> {
+        let (ids, is_whole) = self.all_parked().await?;
+        let left = if is_whole { Left::None } else { Left::Unread };
+        let mut listing = Listing { batches: Vec::new(), unreadable: Vec::new(), left };
+        // The index may be behind.
+        let is_wanted = |batch: &Batch| {
+            matches!(batch.state, State::Parked { .. })
+                && route.is_none_or(|route| *route == batch.route)
+        };
+        let mut batches = stream::iter(ids)
+            .map(async |id: Waiting| self.batch(&id.id).await)
+            .buffered(CONCURRENT_READS);
+        while let Some(batch) = batches.next().await {
+            match batch {
+                Ok(Some(batch)) if is_wanted(&batch) => listing.batches.push(batch),
+                Ok(_) => {}
+                Err(error @ LedgerError::Call { .. }) => return Err(error),
+                Err(error) => listing.unreadable.push(error),
+            }
+        }
+        Ok(listing)
+    }
+
+    /// What the index has of parked batches, the newest first; the second value is whether these are
+    /// all.
+    async fn all_parked(&self) -> Result<(Vec<Waiting>, bool), LedgerError> {
+        let mut found = Vec::new();
+        let mut from: Option<Item> = None;
+        for _ in 0..MOST_PARKED_PAGES {
+            let answer = self
+                .client
+                .query()
+                .table_name(&self.table)
+                .index_name("awaits")
+                .key_condition_expression("awaits = :awaits")
+                .expression_attribute_values(":awaits", item::text(PARKED))
+                .scan_index_forward(false)
+                .limit(PAGE)
+                .set_exclusive_start_key(from)
+                .send()
+                .await
+                .map_err(|error| self.failed("search", PARKED, &error))?;
+            found.extend(answer.items().iter().filter_map(|found| waiting(found, "awaits_since")));
+            from = answer.last_evaluated_key;
+            if from.is_none() {
+                break;
+            }
+        }
+        newest_first(&mut found);
+        Ok((found, from.is_none()))
+    }
+
     /// A page of the batches of a route, the newest first, and where the next begins.
     async fn opened_of(
         &self,
@@ -220,8 +280,7 @@ impl Ledger {
                 break;
             }
         }
-        // What was opened in the same millisecond has an order too.
-        found.sort_by(|one, other| (other.at, &other.id).cmp(&(one.at, &one.id)));
+        newest_first(&mut found);
         Ok((found, from.is_none()))
     }
 
@@ -258,6 +317,11 @@ impl Ledger {
             }
         }
     }
+}
+
+/// What was opened in the same millisecond has an order too.
+fn newest_first(found: &mut [Waiting]) {
+    found.sort_by(|one, other| (other.at, &other.id).cmp(&(one.at, &one.id)));
 }
 
 fn waiting(item: &Item, at: &str) -> Option<Waiting> {
