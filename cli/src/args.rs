@@ -20,7 +20,7 @@ use self::roles::{DiffArgs, PoliciesArgs};
   landfall explain --routes infra/routes.yaml s3://acme-landing/orders/dt=2026-01-31/a.csv
   landfall policies --routes infra/routes.yaml --data-account 111111111111
   landfall find s3://acme-landing/orders/dt=2026-01-31/a.csv
-  landfall batches --state parked --since 7d
+  landfall batches --state parked
   landfall schema > routes.schema.json")]
 pub struct Cli {
     #[command(subcommand)]

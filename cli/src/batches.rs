@@ -24,15 +24,21 @@ const MAX_GROUP_CHARS: usize = 48;
 /// Lists what `args` ask for.
 pub fn run(args: &BatchesArgs) -> Output {
     let now = now();
-    let since = args.since.time(now);
+    let since = args.since(now);
     let listing = aws::wait(async {
         let connection = connect(&args.ledger).await?;
         let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
-        let wanted = Wanted { route: args.route.as_deref(), since, limit, most_read: MOST_READ };
+        let route = args.route.as_deref();
         let is_wanted = |batch: &Batch| {
             args.state.is_empty() || args.state.iter().any(|name| name.names(&batch.state))
         };
-        let listing = connection.ledger.batches(&wanted, is_wanted).await;
+        let listing = match since {
+            Some(since) => {
+                let wanted = Wanted { route, since, limit, most_read: MOST_READ };
+                connection.ledger.batches(&wanted, is_wanted).await
+            }
+            None => connection.ledger.parked(route).await.map(|listing| first(listing, limit)),
+        };
         let listing = listing.map_err(|error| connection.explained(error))?;
         Ok((listing, connection))
     });
@@ -50,30 +56,56 @@ pub fn run(args: &BatchesArgs) -> Output {
     output
 }
 
-/// The list, and what it does not have.
-fn text(listing: &Listing, since: Time, now: Time) -> String {
+/// The newest of a list, so many at most.
+fn first(mut listing: Listing, limit: usize) -> Listing {
+    if listing.batches.len() > limit {
+        listing.batches.truncate(limit);
+        listing.left = Left::Older;
+    }
+    listing
+}
+
+/// The list, and what it does not have. Without `since`, it is that of the parked batches.
+fn text(listing: &Listing, since: Option<Time>, now: Time) -> String {
     let Listing { batches, left, .. } = listing;
     let mut out = match batches.is_empty() {
         true => String::new(),
         false => rows(batches, now) + "\n",
     };
-    let since = moment(since, now);
+    out.push_str(&match since {
+        Some(since) => counted(batches, &moment(since, now)),
+        None => match batches.len() {
+            0 => "no such batch is parked\n".to_owned(),
+            1 => "1 parked batch, however old\n".to_owned(),
+            more => format!("{more} parked batches, however old\n"),
+        },
+    });
+    out.push_str(match (left, since) {
+        (Left::None, _) => "",
+        (Left::Older, Some(_)) => {
+            "there are more, all older: raise --limit, or choose by --route or --state\n"
+        }
+        (Left::Older, None) => "there are more, all older: raise --limit, or choose by --route\n",
+        (Left::Unread, Some(_)) => {
+            "older ones were not looked at, for there are too many: choose by --route, or a later --since\n"
+        }
+        (Left::Unread, None) => {
+            "older ones were not looked at, for there are too many: choose by --route together with --since\n"
+        }
+        (Left::Any, _) => "not all could be looked at, for there are too many: choose by --route\n",
+    });
+    out
+}
+
+/// How many there are of each state, since then.
+fn counted(batches: &[Batch], since: &str) -> String {
     let counts: Vec<String> =
         by_state(batches).iter().map(|(state, count)| format!("{count} {state}")).collect();
-    out.push_str(&match batches.len() {
+    match batches.len() {
         0 => format!("no such batch was opened since {since}\n"),
         1 => format!("1 batch opened since {since}: {}\n", counts.join(", ")),
         more => format!("{more} batches opened since {since}: {}\n", counts.join(", ")),
-    });
-    out.push_str(match left {
-        Left::None => "",
-        Left::Older => "there are more, all older: raise --limit, or choose by --route or --state\n",
-        Left::Unread => {
-            "older ones were not looked at, for there are too many: choose by --route, or a later --since\n"
-        }
-        Left::Any => "not all could be looked at, for there are too many: choose by --route\n",
-    });
-    out
+    }
 }
 
 /// A row for each batch, under headings.
@@ -128,7 +160,8 @@ fn by_state(batches: &[Batch]) -> BTreeMap<&'static str, usize> {
 
 #[derive(Serialize)]
 struct Document<'a> {
-    since: String,
+    /// Null where the list is that of all parked batches.
+    since: Option<String>,
     batches: Vec<Entry<'a>>,
     counts: BTreeMap<&'static str, usize>,
     /// What is not listed: `none`, `older`, `unread` or `any`.
@@ -149,10 +182,10 @@ pub struct Entry<'a> {
     parked_for: Option<&'static str>,
 }
 
-fn document(listing: &Listing, since: Time) -> String {
+fn document(listing: &Listing, since: Option<Time>) -> String {
     let Listing { batches, left, .. } = listing;
     output::json(&Document {
-        since: since.to_string(),
+        since: since.map(|since| since.to_string()),
         batches: batches.iter().map(entry).collect(),
         counts: by_state(batches),
         left: match left {

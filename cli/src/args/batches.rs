@@ -9,6 +9,9 @@ use landfall_core::moment::Time;
 
 use super::roles::region;
 
+/// How far back `batches` looks if it is not told.
+const A_DAY: Duration = Duration::from_secs(86_400);
+
 /// Which ledger, and how it is printed.
 #[derive(Args)]
 pub struct LedgerArgs {
@@ -33,7 +36,7 @@ pub struct LedgerArgs {
 #[derive(Args)]
 #[command(after_help = "Examples:
   landfall batches
-  landfall batches --state parked --since 7d
+  landfall batches --state parked
   landfall batches --route orders --since 2026-01-31T00:00:00Z --json
 
 It looks with your own credentials for the data account, found as `diff` finds them, which need
@@ -47,9 +50,10 @@ pub struct BatchesArgs {
     /// Only batches in this state; several may be given.
     #[arg(long, value_enum, value_name = "STATE", value_delimiter = ',')]
     pub state: Vec<StateName>,
-    /// Only batches opened since then: so long ago (90s, 5m, 24h, 7d), or a time as RFC 3339.
-    #[arg(long, value_name = "AGO|TIME", value_parser = since, default_value = "24h")]
-    pub since: Since,
+    /// Only batches opened since then: so long ago (90s, 5m, 24h, 7d), or a time as RFC 3339. Default:
+    /// 24h; with `--state parked` and no other state, however old they are.
+    #[arg(long, value_name = "AGO|TIME", value_parser = since)]
+    pub since: Option<Since>,
     /// The most that are listed.
     #[arg(long, value_name = "COUNT", default_value_t = 100)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=10_000))]
@@ -129,6 +133,19 @@ pub struct FindArgs {
     pub limit: u32,
     #[command(flatten)]
     pub ledger: LedgerArgs,
+}
+
+impl BatchesArgs {
+    /// From when on, asked at `now`; without it, whenever they were opened. Nobody is to miss a batch that
+    /// is parked: it waits for somebody, however long.
+    pub fn since(&self, now: Time) -> Option<Time> {
+        let is_parked = |name: &StateName| *name == StateName::Parked;
+        match self.since {
+            Some(since) => Some(since.time(now)),
+            None if !self.state.is_empty() && self.state.iter().all(is_parked) => None,
+            None => Some(now - A_DAY),
+        }
+    }
 }
 
 /// The states of a batch, by the names that the ledger has for them.

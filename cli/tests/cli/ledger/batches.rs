@@ -75,6 +75,73 @@ async fn batches_are_listed_the_newest_first() {
 }
 
 #[tokio::test]
+async fn parked_batches_are_listed_however_old_they_are() {
+    let desk = Desk::new();
+    desk.parked(1, "orders", 0).await;
+    desk.sealed(2, "audit", 60, &[member("audit/1.csv")]).await;
+    desk.parked(3, "audit", 90).await;
+    let parked = ["batches", "--state", "parked"];
+    let listed = |options: &[&str]| desk.landfall(&[&parked[..], options].concat()).all();
+    expect![[r#"
+        OPENED                ROUTE   GROUP          STATE   OBJECTS  RUN, OR WAITS FOR  ID
+        2026-01-31T12:01:30Z  audit   dt=2026-01-31  parked        1  argument_refused   00000000000000000000000000000003
+        2026-01-31T12:00:00Z  orders  dt=2026-01-31  parked        1  argument_refused   00000000000000000000000000000001
+
+        2 parked batches, however old
+        --- stderr
+        --- status 0
+    "#]]
+    .assert_eq(&listed(&[]));
+    expect![[r#"
+        OPENED                ROUTE  GROUP          STATE   OBJECTS  RUN, OR WAITS FOR  ID
+        2026-01-31T12:01:30Z  audit  dt=2026-01-31  parked        1  argument_refused   00000000000000000000000000000003
+
+        1 parked batch, however old
+        there are more, all older: raise --limit, or choose by --route
+        --- stderr
+        --- status 0
+    "#]]
+    .assert_eq(&listed(&["--limit", "1"]));
+    expect![[r#"
+        {
+          "since": null,
+          "batches": [
+            {
+              "id": "00000000000000000000000000000001",
+              "opened_at": "2026-01-31T12:00:00Z",
+              "route": "orders",
+              "group": {
+                "dt": "2026-01-31"
+              },
+              "state": "parked",
+              "arrivals": 1,
+              "run_id": null,
+              "due_at": null,
+              "parked_for": "argument_refused"
+            }
+          ],
+          "counts": {
+            "parked": 1
+          },
+          "left": "none"
+        }
+        --- stderr
+        --- status 0
+    "#]]
+    .assert_eq(&listed(&["--route", "orders", "--json"]));
+    expect![[r#"
+        no such batch is parked
+        --- stderr
+        --- status 0
+    "#]]
+    .assert_eq(&listed(&["--route", "other"]));
+    // With a time, and with another state too, as any list.
+    let none = "no such batch was opened since";
+    assert!(listed(&["--since", "24h"]).starts_with(none));
+    assert!(listed(&["--state", "sealed"]).starts_with(none));
+}
+
+#[tokio::test]
 async fn a_list_ends_at_its_limit_and_says_so() {
     let desk = Desk::new();
     for number in 0..40 {
@@ -127,6 +194,19 @@ async fn a_list_that_would_take_too_many_reads_says_what_was_not_looked_at() {
         --- status 0
     "#]]
     .assert_eq(&desk.landfall(&[&["batches"][..], &SINCE].concat()).all());
+    desk.stand_in.answer("Query", |call, _| {
+        let key = json!({ "pk": { "S": "a" }, "sk": { "S": "a" } });
+        let answer = json!({ "Items": [], "LastEvaluatedKey": key });
+        assert_eq!(call.body["IndexName"], "awaits");
+        Act::Answer { status: 200, body: answer.to_string() }
+    });
+    expect![[r#"
+        no such batch is parked
+        older ones were not looked at, for there are too many: choose by --route together with --since
+        --- stderr
+        --- status 0
+    "#]]
+    .assert_eq(&desk.landfall(&["batches", "--state", "parked"]).all());
 }
 
 #[tokio::test]
