@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import resource
 import subprocess
 import sys
+import textwrap
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -58,6 +60,17 @@ def refused(session: Session) -> str:
 
 def problem_of(text: bytes) -> str:
     return refused(Session(StreamingBody(io.BytesIO(text), len(text))))
+
+
+def test_a_manifest_as_the_functions_write_it_is_read() -> None:
+    # What the functions' own test expects of them; the literal is indented, a manifest is not.
+    source = Path(__file__).parents[2] / "shared/core/src/batch/tests/manifest.rs"
+    literals = re.findall(r'r#"(.*?)"#', source.read_text("utf-8"), re.DOTALL)
+    [written] = [literal for literal in literals if '{"entries":[' in literal]
+    assert inputs_of(textwrap.dedent(written).lstrip("\n").encode()) == (
+        landfall.Input("landing", "orders/a.csv", None, None, None),
+        landfall.Input("landing", "orders/ü.csv", 42, "v", "e"),
+    )
 
 
 def test_the_inputs_are_what_the_manifest_lists_in_its_order() -> None:
