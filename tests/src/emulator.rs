@@ -28,20 +28,11 @@ pub struct Emulator {
 impl Emulator {
     /// Starts one on a free port, with IAM on, and waits until it answers.
     pub fn start(python: &Python) -> Result<Emulator> {
-        let mut problem = None;
-        for _ in 0..ATTEMPTS {
-            match Emulator::attempt(python) {
-                Ok(emulator) => return Ok(emulator),
-                // Another program may have taken the port between our asking and its use.
-                Err(error) => problem = Some(error),
-            }
-        }
-        Err(problem.expect("at least one attempt was made"))
+        on_a_free_port(|port| Emulator::attempt(python, port))
     }
 
-    fn attempt(python: &Python) -> Result<Emulator> {
+    fn attempt(python: &Python, port: u16) -> Result<Emulator> {
         let folder = tempfile::Builder::new().prefix("landfall-").tempdir()?;
-        let port = free_port()?;
         let path = folder.path();
         for name in ["home", "tmp", "stage"] {
             fs::create_dir(path.join(name))?;
@@ -60,16 +51,9 @@ impl Emulator {
             .env("SFTP_ENABLED", "0")
             // Functions inherit the emulator's environment: this is how they find it.
             .env("AWS_ENDPOINT_URL", endpoint(port));
-        let keeper = keeper::start(&command, path, &path.join("emulator.log"))?;
-        let emulator = Emulator { keeper, port, folder };
-        let deadline = Instant::now() + TIME_TO_START;
-        while !answers(port) {
-            if keeper::has_ended(keeper) || Instant::now() > deadline {
-                let said = last_lines(&emulator.log(), 30);
-                bail!("failed to start the emulator on port {port}; its log ends:\n{said}");
-            }
-            thread::sleep(Duration::from_millis(50));
-        }
+        let log = path.join("emulator.log");
+        let emulator = Emulator { keeper: keeper::start(&command, path, &log)?, port, folder };
+        wait_until_it_answers(emulator.keeper, port, "/_ministack/health", &log)?;
         Ok(emulator)
     }
 
@@ -87,9 +71,7 @@ impl Emulator {
     }
 
     pub fn log(&self) -> String {
-        fs::read(self.log_file())
-            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-            .unwrap_or_default()
+        read(&self.log_file())
     }
 
     pub fn has_ended(&self) -> bool {
@@ -115,8 +97,37 @@ pub fn surroundings(python: &Python, folder: &Path) -> [(&'static str, String); 
     ]
 }
 
-fn endpoint(port: u16) -> String {
+pub(crate) fn endpoint(port: u16) -> String {
     format!("http://127.0.0.1:{port}")
+}
+
+/// Another program may take a port between our asking for a free one and its use.
+pub(crate) fn on_a_free_port<T>(attempt: impl Fn(u16) -> Result<T>) -> Result<T> {
+    let mut problem = None;
+    for _ in 0..ATTEMPTS {
+        match free_port().and_then(&attempt) {
+            Ok(started) => return Ok(started),
+            Err(error) => problem = Some(error),
+        }
+    }
+    Err(problem.expect("at least one attempt was made"))
+}
+
+/// Waits until what this keeper keeps answers requests for `path`.
+pub(crate) fn wait_until_it_answers(keeper: u32, port: u16, path: &str, log: &Path) -> Result<()> {
+    let deadline = Instant::now() + TIME_TO_START;
+    while !answers(port, path) {
+        if keeper::has_ended(keeper) || Instant::now() > deadline {
+            let said = last_lines(&read(log), 30);
+            bail!("failed to start the emulator on port {port}; its log ends:\n{said}");
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
+}
+
+fn read(log: &Path) -> String {
+    fs::read(log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
 }
 
 fn free_port() -> Result<u16> {
@@ -125,14 +136,14 @@ fn free_port() -> Result<u16> {
     Ok(listener.local_addr()?.port())
 }
 
-fn answers(port: u16) -> bool {
+fn answers(port: u16, path: &str) -> bool {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let ask = || -> std::io::Result<String> {
         let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
         stream.set_read_timeout(Some(Duration::from_secs(2)))?;
-        stream.write_all(
-            b"GET /_ministack/health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n",
-        )?;
+        let request =
+            format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes())?;
         let mut answer = [0; 64];
         let length = stream.read(&mut answer)?;
         Ok(String::from_utf8_lossy(&answer[..length]).into_owned())

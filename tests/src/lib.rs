@@ -13,6 +13,7 @@ pub mod interrupt;
 pub mod judge;
 pub mod keeper;
 pub mod lambda;
+pub mod moto;
 pub mod node;
 pub mod package;
 pub mod progress;

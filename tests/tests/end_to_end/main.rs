@@ -4,6 +4,7 @@
 //! What the emulator cannot show is stated where it matters, and in SEMANTICS.md.
 
 mod access;
+mod another_glue;
 mod batches;
 mod caller;
 mod crowd;
@@ -108,6 +109,7 @@ fn main() -> ExitCode {
         batches::a_job_that_runs_once_at_a_time_drains_twenty_batches_without_a_dead_letter,
         batches::a_flood_against_max_runs_per_hour_waits_and_loses_nothing,
         batches::a_run_that_fails_is_followed_by_one_more_and_then_parked_and_returned,
+        another_glue::a_job_at_its_limit_in_another_implementation_of_glue_makes_batches_wait_until_a_run_ends,
         recovery::a_trigger_whose_calls_fail_or_that_is_killed_loses_nothing_and_starts_once,
         recovery::a_monitor_whose_calls_fail_or_that_is_killed_while_it_starts_starts_once,
         recovery::a_monitor_whose_calls_fail_or_that_is_killed_while_it_follows_learns_the_outcome,

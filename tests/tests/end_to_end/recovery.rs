@@ -4,7 +4,7 @@
 //! They run beside Lambda, as roles with the policies that the templates give, against tables of their
 //! own, through a proxy. Whatever happens: each arrival is in one batch, and each batch has one run.
 
-mod ground;
+pub mod ground;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::process::Stdio;
@@ -27,7 +27,7 @@ use crate::stage::Stage;
 
 /// What an invocation is given: a call that hangs takes ten seconds of it, and a start is not begun
 /// with less than twenty left.
-const LEFT: Duration = Duration::from_secs(45);
+pub const LEFT: Duration = Duration::from_secs(45);
 
 /// Enough to record, and too little for a start.
 const NO_TIME_TO_START: Duration = Duration::from_secs(19);
@@ -203,7 +203,7 @@ async fn struck(
 }
 
 /// All that was delivered need not be delivered again.
-fn is_acknowledged(answer: &Answer) -> Result<()> {
+pub fn is_acknowledged(answer: &Answer) -> Result<()> {
     match answer {
         Answer::Response(response) if response["batchItemFailures"] == json!([]) => Ok(()),
         other => bail!("not acknowledged: {other:?}"),
@@ -238,7 +238,7 @@ async fn is_started_once(plot: &Plot<'_>) -> Result<()> {
     Ok(())
 }
 
-fn tick() -> Value {
+pub fn tick() -> Value {
     json!({ "source": "aws.events", "detail-type": "Scheduled Event", "detail": {} })
 }
 

@@ -124,6 +124,11 @@ impl<'s> Ground<'s> {
 impl Plot<'_> {
     /// A process of its own, whose calls go through the proxy.
     pub fn function(&self, name: &str) -> Result<Function> {
+        self.function_with(name, &[])
+    }
+
+    /// With these variables in its environment beside the usual ones.
+    pub fn function_with(&self, name: &str, extra: &[(&str, &str)]) -> Result<Function> {
         let Ground { stage, session, folder } = self.ground;
         let mut variables = surroundings(session, self.proxy.endpoint())?;
         let claims = format!("arn:aws:dynamodb:{REGION}:{DATA}:table/{}-claims", self.table);
@@ -138,6 +143,7 @@ impl Plot<'_> {
             ]
             .map(|(name, value)| (name.to_owned(), value.to_owned())),
         );
+        variables.extend(extra.iter().map(|(name, value)| ((*name).into(), (*value).into())));
         let log = File::options().create(true).append(true).open(self.log())?;
         Function::start(&binary(stage, name), &variables, log.into())
     }

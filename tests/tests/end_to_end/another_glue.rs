@@ -1,0 +1,207 @@
+//! The compiled trigger and monitor with an implementation of Glue that is not ours and keeps
+//! `MaxConcurrentRuns`, which the emulator does not. All else they find at the emulator.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use aws_sdk_glue::types::{ExecutionProperty, JobCommand, JobRun, JobRunState};
+use landfall_aws::ledger::now;
+use landfall_core::batch::{Batch, State};
+use landfall_tests::cloud::wait_until;
+use landfall_tests::lambda::{Answer, Function};
+use landfall_tests::moto::Moto;
+use landfall_tests::proxy::Proxy;
+use landfall_tests::{ANALYTICS, REGION};
+use serde_json::{Value, json};
+
+use crate::faults;
+use crate::recovery::ground::{Ground, JOB, Plot};
+use crate::recovery::{LEFT, is_acknowledged, tick};
+use crate::stage::Stage;
+
+/// What a call may take.
+const A_CALL: Duration = Duration::from_secs(20);
+
+/// How often a run is looked at in each of its states, `STARTING` and `RUNNING`: more often than the
+/// functions look, so that it ends when the test wants it to.
+const LOOKS: usize = 20;
+
+/// For that many looks, on a machine that is busy.
+const ENDED: Duration = Duration::from_secs(60);
+
+pub fn a_job_at_its_limit_in_another_implementation_of_glue_makes_batches_wait_until_a_run_ends(
+    stage: &Stage,
+) -> Result<()> {
+    let moto = Moto::start(&stage.cloud.python)?;
+    let ground = Ground::new(stage, "another-glue")?;
+    stage.cloud.wait(async {
+        let plot = ground.plot("another-glue").await?;
+        let glue = Glue::with_job(&moto).await?;
+        let endpoint = glue.proxy.endpoint();
+        let function =
+            |name: &str| plot.function_with(name, &[("AWS_ENDPOINT_URL_GLUE", &endpoint)]);
+        let (trigger, monitor) = (function("trigger")?, function("monitor")?);
+        one_after_the_other(&plot, &glue, &trigger, &monitor)
+            .await
+            .with_context(|| format!("logged:\n{}", plot.said()))
+    })
+}
+
+async fn one_after_the_other(
+    plot: &Plot<'_>,
+    glue: &Glue,
+    trigger: &Function,
+    monitor: &Function,
+) -> Result<()> {
+    let messages = plot.messages();
+    let messages = messages["Records"].as_array().context("no messages")?;
+    for message in messages {
+        let answer = trigger.invoke(json!({ "Records": [message] }), LEFT).await?;
+        is_acknowledged(&answer)?;
+    }
+    let batches = progress(plot, &["started", "waits", "waits"]).await?;
+    ensure!(glue.starts() == [200, 400, 400], "{:?}", glue.starts());
+    for batch in &batches[1..] {
+        let entry = batch.history.last().context("no history")?;
+        let is_refused = entry.what == "waits_for_slot"
+            && entry.detail.starts_with("start_concurrent_runs_exceeded: ")
+            && entry.detail.contains("ConcurrentRunsExceededException");
+        ensure!(is_refused, "{batch:?}");
+    }
+
+    // They are due again, and the run has not ended.
+    for mut batch in batches {
+        if let State::Sealed { due, .. } = &mut batch.state {
+            *due = now();
+            plot.ledger.write(batch).await?.context("somebody else wrote it")?;
+        }
+    }
+    let answer = monitor.invoke(tick(), LEFT).await?;
+    ensure!(matches!(&answer, Answer::Response(ticked) if ticked["due"] == 2), "{answer:?}");
+    progress(plot, &["started", "waits", "waits"]).await?;
+    ensure!(glue.starts() == [200, 400, 400, 400, 400], "{:?}", glue.starts());
+
+    let mut runs = Vec::new();
+    for after in [
+        ["succeeded", "started", "waits"],
+        ["succeeded", "succeeded", "started"],
+        ["succeeded", "succeeded", "succeeded"],
+    ] {
+        let batches = plot.batches().await?;
+        let of_run = |batch: &Batch| match &batch.state {
+            State::Started { run_id, .. } => Some(run_id.clone()),
+            _ => None,
+        };
+        let mut started = batches.iter().filter_map(|batch| Some((batch, of_run(batch)?)));
+        let (batch, run) = started.next().context("no batch is started")?;
+        plot.claim(batch).await?;
+        glue.end(&run).await?;
+        is_acknowledged(&monitor.invoke(ended(&run), LEFT).await?)?;
+        progress(plot, &after).await.with_context(|| format!("after the end of `{run}`"))?;
+        runs.push(run);
+    }
+    // Each end started one, and nothing more was tried.
+    ensure!(glue.starts() == [200, 400, 400, 400, 400, 200, 200], "{:?}", glue.starts());
+
+    let known: BTreeMap<String, String> = glue.runs().await?;
+    let expected = plot.batches().await?.into_iter().map(|batch| {
+        let [run] = &batch.runs[..] else { bail!("not one run: {batch:?}") };
+        Ok((run.run_id.clone(), batch.id))
+    });
+    let expected: BTreeMap<String, String> = expected.collect::<Result<_>>()?;
+    ensure!(known == expected && known.len() == 3, "{known:?}\n{expected:?}");
+    ensure!(runs.iter().all(|run| known.contains_key(run)), "{runs:?}");
+    Ok(())
+}
+
+/// The batches, the oldest first, which are as they should be.
+async fn progress(plot: &Plot<'_>, wanted: &[&str]) -> Result<Vec<Batch>> {
+    let mut batches = plot.batches().await?;
+    batches.sort_by_key(|batch| batch.opened_at);
+    let states = batches.iter().map(|batch| match &batch.state {
+        State::Sealed { waits_for_slot: true, .. } => "waits",
+        state => state.name(),
+    });
+    let states: Vec<&str> = states.collect();
+    ensure!(states == wanted, "{states:?}: {batches:?}");
+    Ok(batches)
+}
+
+/// The event of a run's end, as SQS delivers it.
+fn ended(run: &str) -> Value {
+    let event = json!({
+        "version": "0", "source": "aws.glue", "detail-type": "Glue Job State Change",
+        "account": ANALYTICS, "region": REGION,
+        "detail": { "jobName": JOB, "jobRunId": run, "state": "SUCCEEDED", "severity": "INFO" },
+    });
+    json!({ "Records": [
+        { "messageId": run, "eventSource": "aws:sqs", "body": event.to_string() },
+    ] })
+}
+
+/// The other implementation, with one job.
+struct Glue {
+    /// What the functions reach it through.
+    proxy: Proxy,
+    client: aws_sdk_glue::Client,
+}
+
+impl Glue {
+    async fn with_job(moto: &Moto) -> Result<Glue> {
+        let config = faults::config(moto.endpoint(), ANALYTICS, A_CALL);
+        let glue = Glue {
+            proxy: Proxy::start(&moto.endpoint())?,
+            client: aws_sdk_glue::Client::new(&config),
+        };
+        let transition = json!({ "progression": "manual", "times": LOOKS });
+        moto.set_transition("glue::job_run", &transition)?;
+        glue.client
+            .create_job()
+            .name(JOB)
+            .role(format!("arn:aws:iam::{ANALYTICS}:role/any"))
+            .command(JobCommand::builder().name("glueetl").script_location("s3://any/any").build())
+            .execution_property(ExecutionProperty::builder().max_concurrent_runs(1).build())
+            .max_retries(0)
+            .send()
+            .await
+            .context("failed to create the job")?;
+        Ok(glue)
+    }
+
+    /// What each `StartJobRun` of the functions was answered.
+    fn starts(&self) -> Vec<u16> {
+        let calls = self.proxy.calls().into_iter();
+        let starts = calls.filter(|call| call.operation == "glue:StartJobRun");
+        starts.map(|call| call.answered.unwrap_or_default()).collect()
+    }
+
+    /// Looks at a run until it has ended, which makes it end.
+    async fn end(&self, run: &str) -> Result<()> {
+        wait_until("the run does not end", ENDED, async || {
+            for _ in 0..=LOOKS {
+                let request = self.client.get_job_run().job_name(JOB).run_id(run);
+                let answer = request.send().await.context("failed to look at the run")?;
+                let state = answer.job_run.and_then(|run| run.job_run_state);
+                if state == Some(JobRunState::Succeeded) {
+                    return Ok(Some(()));
+                }
+            }
+            Ok(None)
+        })
+        .await
+    }
+
+    /// The batches of all runs, by their ids.
+    async fn runs(&self) -> Result<BTreeMap<String, String>> {
+        let answer = self.client.get_job_runs().job_name(JOB).send().await;
+        let answer = answer.context("failed to list the runs")?;
+        ensure!(answer.next_token().is_none(), "there are more runs than are listed");
+        let batch = |run: &JobRun| {
+            let id = run.arguments()?.get("--landfall-batch-id")?;
+            Some((run.id()?.to_owned(), id.clone()))
+        };
+        let runs = answer.job_runs().iter().map(|run| batch(run).context("a run of no batch"));
+        runs.collect()
+    }
+}
