@@ -3,6 +3,7 @@
 //! earlier times.
 
 mod closing;
+mod crowd;
 mod events;
 mod failing;
 mod faults;
