@@ -1,5 +1,5 @@
-//! Another implementation of AWS, for what the emulator does not keep: how many runs of a Glue job there
-//! may be at a time. It checks no permission.
+//! Another implementation of AWS, for what the emulator has from us only: how many runs of a Glue job
+//! there may be at a time. It checks no permission.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};

@@ -1,5 +1,5 @@
-//! The compiled trigger and monitor with an implementation of Glue that is not ours and keeps
-//! `MaxConcurrentRuns`, which the emulator does not. All else they find at the emulator.
+//! The compiled trigger and monitor with an implementation of Glue in which `MaxConcurrentRuns` is not
+//! our addition, as it is in the emulator's. All else they find at the emulator.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
