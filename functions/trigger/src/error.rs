@@ -29,14 +29,6 @@ impl Error {
         }
     }
 
-    /// Whether the same event can succeed later without anybody changing anything.
-    pub fn is_retryable(&self) -> bool {
-        match self {
-            Self::Arrival(_) | Self::Refused(_) => false,
-            Self::Ledger(_) | Self::OutOfTime { .. } => true,
-        }
-    }
-
     /// Writes it to the log as the reason why the whole invocation fails.
     pub fn log(&self) {
         tracing::error!(code = self.code(), error = %self, "invocation failed");

@@ -70,11 +70,6 @@ impl StartError {
             },
         }
     }
-
-    /// Whether the same request can succeed later without anybody changing it.
-    pub fn is_retryable(&self) -> bool {
-        !matches!(self, Self::Refused { refusal: Refusal::NoSuchJob | Refusal::InvalidInput, .. })
-    }
 }
 
 impl Glue {
