@@ -38,10 +38,10 @@ pub fn run(args: &RetryArgs) -> Output {
     }
     let returned = aws::wait(async {
         let connection = connect(&args.ledger).await?;
-        let ids = match args.all_parked {
-            false => args.ids.clone(),
+        let Chosen { ids, are_all } = match args.all_parked {
+            false => Chosen { ids: args.ids.clone(), are_all: true },
             true => match chosen(&connection, args).await? {
-                Some(ids) => ids,
+                Some(chosen) => chosen,
                 None => return Ok(None),
             },
         };
@@ -50,10 +50,16 @@ pub fn run(args: &RetryArgs) -> Output {
             let outcome = give_back(&connection, &id, now()).await;
             outcomes.push((id, outcome));
         }
-        Ok(Some((outcomes, connection)))
+        Ok(Some((outcomes, are_all, connection)))
     });
     match returned {
-        Ok(Some((outcomes, connection))) => told(&outcomes, &connection, args.ledger.json),
+        Ok(Some((outcomes, are_all, connection))) => {
+            let mut output = told(&outcomes, &connection, args.ledger.json);
+            if !are_all {
+                output.worsen(Status::Problems);
+            }
+            output
+        }
         Ok(None) => {
             let stderr = "nothing is returned\n".to_owned();
             Output { stderr, status: Status::Problems, ..Output::default() }
@@ -62,10 +68,18 @@ pub fn run(args: &RetryArgs) -> Output {
     }
 }
 
+/// What is to be returned.
+struct Chosen {
+    ids: Vec<String>,
+    /// Of those that were asked for: none was unreadable, and none was not looked at.
+    are_all: bool,
+}
+
 /// The batches that are parked, if they are to be returned.
-async fn chosen(connection: &Connection, args: &RetryArgs) -> anyhow::Result<Option<Vec<String>>> {
+async fn chosen(connection: &Connection, args: &RetryArgs) -> anyhow::Result<Option<Chosen>> {
     let parked = connection.ledger.parked(args.route.as_deref()).await;
     let parked = parked.map_err(|error| connection.explained(error))?;
+    let are_all = parked.unreadable.is_empty() && parked.left == Left::None;
     for error in parked.unreadable {
         eprintln!("note: {}", printable(&error.to_string()));
     }
@@ -86,7 +100,8 @@ async fn chosen(connection: &Connection, args: &RetryArgs) -> anyhow::Result<Opt
             return Ok(None);
         }
     }
-    Ok(Some(parked.into_iter().map(|batch| batch.id).collect()))
+    let ids = parked.into_iter().map(|batch| batch.id).collect();
+    Ok(Some(Chosen { ids, are_all }))
 }
 
 async fn give_back(connection: &Connection, id: &str, now: Time) -> Outcome {

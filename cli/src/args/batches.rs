@@ -93,8 +93,9 @@ Remove first what the batch was parked for: `landfall batch ID` tells it. The mo
 batch within a minute. It needs dynamodb:GetItem and dynamodb:PutItem on the ledger's table;
 --all-parked needs what `batches` needs too.
 
-Exit status: 0 all are returned, 1 one was not: it is not parked, or another one by now, or you said
-no; 2 wrong usage, or a ledger that cannot be read or written.")]
+Exit status: 0 all are returned, 1 one was not: it is not parked, or another one by now, or one of
+--all-parked was not understood or not looked at, or you said no; 2 wrong usage, or a ledger that cannot
+be read or written.")]
 pub struct RetryArgs {
     /// The batches' ids.
     #[arg(value_name = "ID", value_parser = batch_id)]

@@ -228,7 +228,7 @@ async fn a_parked_batch_that_a_newer_version_wrote_hides_no_other() {
         the monitor starts it within a minute
         --- stderr
         note: failed to read `batch#00000000000000000000000000000002`: it was written by a newer version of Landfall (2)
-        --- status 0
+        --- status 1
     "#]]
     .assert_eq(&desk.landfall(&["retry", "--all-parked", "--yes"]).all());
 }
@@ -265,7 +265,7 @@ async fn more_parked_batches_than_are_looked_at_are_told_of() {
         the monitor starts it within a minute
         --- stderr
         note: older ones were not looked at, for there are too many: ask again when these are returned
-        --- status 0
+        --- status 1
     "#]]
     .assert_eq(&desk.landfall(&["retry", "--all-parked", "--yes"]).all());
     assert_eq!(desk.stand_in.calls_of("Query").len(), 10);
