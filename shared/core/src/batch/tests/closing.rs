@@ -45,6 +45,33 @@ fn what_is_full_is_closed_at_once_and_due() {
 }
 
 #[test]
+fn a_batch_takes_100_000_members_at_most_whatever_its_route_says() {
+    for max_objects in [None, Some(100_001)] {
+        let batch = opened(Closing { max_objects, ..WINDOW });
+        assert_eq!(batch.room(), 100_000);
+        let batch = batch.with(99_999, false, true, &moment(0));
+        assert_eq!((closes_at(&batch), batch.room()), (300, 1));
+        let batch = batch.with(1, false, true, &moment(7));
+        assert_eq!(batch.state, State::Sealed { due: NOW + secs(7), waits_for_slot: false });
+        assert_eq!(batch.room(), 0);
+    }
+}
+
+#[test]
+fn a_group_that_is_never_quiet_closes_its_batch_after_seven_days() {
+    const HOUR: u64 = 3_600;
+    const WEEK: u64 = 7 * 24 * HOUR;
+    let closing = Closing { window_secs: None, quiet_secs: Some(2 * HOUR), ..WINDOW };
+    let mut batch = opened(closing);
+    for arrives in (0..WEEK).step_by(HOUR as usize) {
+        batch = batch.with(1, false, true, &moment(arrives));
+        assert_eq!(closes_at(&batch), WEEK.min(arrives + 2 * HOUR));
+    }
+    assert_eq!(next(&batch, &Seen::Nothing, &moment(WEEK - 1), &SETTINGS), Step::Rest);
+    assert_eq!(written(&batch, &Seen::Nothing, WEEK).state.name(), "sealed");
+}
+
+#[test]
 fn what_one_invocation_brings_is_closed_when_it_is_whole_and_else_after_its_lease() {
     let batch = opened(Closing::default()).with(98, false, false, &moment(0));
     assert_eq!(closes_at(&batch), 120, "the invocation is gone by then");

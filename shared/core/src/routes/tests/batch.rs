@@ -39,6 +39,13 @@ fn batch_settings_are_checked() {
             13:32: error: a marker needs `window` or `quiet` (otherwise a batch whose marker never comes would wait for ever)
         "#]],
     );
+    check_with(
+        "batch: { by: [dt] }",
+        "batch: { by: [dt], window: 5m, marker: _SUCCESS, max_objects: 1 }",
+        expect![[r#"
+            13:67: error: `max_objects: 1` with a marker (a batch of one object is closed by that object: leave one of the two out)
+        "#]],
+    );
 }
 
 #[test]
