@@ -82,7 +82,13 @@ impl Aws {
     }
 
     async fn found(&self) -> Lookup {
-        self.glue.find_runs("orders", BATCH, Time(SINCE * 1000), in_a_minute()).await
+        self.found_within(Duration::from_secs(60)).await
+    }
+
+    /// With so much time left.
+    async fn found_within(&self, left: Duration) -> Lookup {
+        let deadline = SystemTime::now() + left;
+        self.glue.find_runs("orders", BATCH, Time(SINCE * 1000), deadline).await
     }
 
     async fn pages_read(&self) -> usize {
@@ -181,6 +187,33 @@ async fn a_search_through_more_runs_than_are_read_is_unclear() {
 }
 
 #[tokio::test]
+async fn a_search_for_which_no_time_is_left_is_unclear_and_asks_nothing() {
+    let aws = Aws::start().await;
+    aws.lists(&[vec![run("jr_ours", 5, "RUNNING", &of_batch(BATCH, "1"))]]).await;
+    let found = aws.found_within(CALL_TIMEOUT - Duration::from_secs(1)).await;
+    assert!(matches!(found, Lookup::Unclear(_)), "{found:?}");
+    let requests = aws.server.received_requests().await.expect("recorded");
+    assert_eq!(requests.len(), 0, "the role is not assumed either");
+    // While there is time, it finds it.
+    assert_eq!(aws.found().await, complete(&[("jr_ours", 1)]));
+}
+
+#[tokio::test]
+async fn a_search_ends_with_the_last_page_that_there_is_time_for() {
+    let aws = Aws::start().await;
+    let endless = json!({ "JobRuns": others(500, 2), "NextToken": "more" }).to_string();
+    let slack = Duration::from_millis(1_000);
+    let answer = ResponseTemplate::new(200).set_delay(slack + Duration::from_millis(100));
+    Mock::given(header("x-amz-target", "AWSGlue.GetJobRuns"))
+        .respond_with(answer.set_body_raw(endless, "application/x-amz-json-1.1"))
+        .mount(&aws.server)
+        .await;
+    let found = aws.found_within(CALL_TIMEOUT + slack).await;
+    assert!(matches!(found, Lookup::Unclear(_)), "{found:?}");
+    assert_eq!(aws.pages_read().await, 1);
+}
+
+#[tokio::test]
 async fn a_run_that_glue_does_not_know_is_told_from_one_that_cannot_be_looked_at() {
     let aws = Aws::start().await;
     let failure = |code: &str| json!({ "__type": code, "Message": "as asked" });
@@ -203,8 +236,4 @@ async fn retries_of_glues_own_are_seen() {
     let job = json!({ "Job": { "Name": "orders", "MaxRetries": 2 } });
     aws.answers("GetJob", json!({ "JobName": "orders" }), 200, &job).await;
     assert_eq!(aws.glue.max_retries("orders").await.expect("seen"), Some(2));
-}
-
-fn in_a_minute() -> SystemTime {
-    SystemTime::now() + Duration::from_secs(60)
 }
