@@ -3,6 +3,7 @@
 mod answers;
 mod crowd;
 mod environment;
+mod moved;
 mod repeated;
 mod roles;
 mod stage;

@@ -63,8 +63,12 @@ routes:
 "#;
 
 pub fn settings(extra: &[(&str, &str)]) -> Settings {
+    settings_of(ROUTES, extra)
+}
+
+fn settings_of(routes: &str, extra: &[(&str, &str)]) -> Settings {
     let file = tempfile::NamedTempFile::new().expect("a temporary file");
-    std::fs::write(file.path(), ROUTES).expect("writable");
+    std::fs::write(file.path(), routes).expect("writable");
     let path = file.path().to_str().expect("a path in UTF-8").to_owned();
     let variables = [
         ("LANDFALL_ROUTES", path.as_str()),
@@ -109,6 +113,12 @@ impl Stage {
         let context = Context::new(settings(extra), &config, Metrics::new(output.clone()));
         let ledger = Clients::new(&settings(extra), &config).ledger;
         Self { aws, config, context, ledger, output }
+    }
+
+    /// The function in a new process, with these routes.
+    pub fn renew(&mut self, routes: &str) {
+        let metrics = Metrics::new(self.output.clone());
+        self.context = Context::new(settings_of(routes, &[]), &self.config, metrics);
     }
 
     pub async fn invoke(&self, event: &Value) -> Result<Response, Error> {
