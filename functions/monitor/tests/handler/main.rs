@@ -11,4 +11,5 @@ mod limits;
 mod outcomes;
 mod recovery;
 mod stage;
+mod targets;
 mod ticks;

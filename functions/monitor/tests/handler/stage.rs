@@ -21,7 +21,8 @@ use landfall_stand_ins::{Run, StandIn, Table};
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
-use self::environment::settings;
+pub use self::environment::{EXTERNAL_ID, OTHER_EXTERNAL_ID};
+use self::environment::{settings, settings_of};
 
 pub const LEDGER: &str = "ledger";
 const CLAIMS: &str = "claims";
@@ -64,6 +65,14 @@ impl Stage {
     /// The monitor in a new process: it remembers nothing.
     pub fn renew_monitor(&mut self) {
         self.monitor = Context::new(&settings(), &self.config, Metrics::new(self.output.clone()));
+    }
+
+    /// Both functions in new processes, with these routes.
+    pub fn reroute(&mut self, routes: &str) {
+        let (settings, config) = (settings_of(routes), &self.config);
+        self.monitor = Context::new(&settings, config, Metrics::new(self.output.clone()));
+        let metrics = Metrics::new(std::io::sink());
+        self.trigger = landfall_trigger::Context::new(settings, config, metrics);
     }
 
     /// The trigger is told of these objects, and starts what it can.
@@ -221,6 +230,11 @@ impl Stage {
     /// What the monitor reported as metrics, line by line.
     pub fn metrics(&self) -> Vec<Value> {
         self.output.text().lines().map(|l| serde_json::from_str(l).expect("JSON")).collect()
+    }
+
+    /// The sum of a metric over all lines.
+    pub fn sum(&self, metric: &str) -> u64 {
+        self.metrics().iter().filter_map(|line| line[metric].as_u64()).sum()
     }
 
     /// How often each code was reported.

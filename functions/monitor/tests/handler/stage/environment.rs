@@ -4,6 +4,10 @@ use landfall_aws::settings::Settings;
 
 use super::LEDGER;
 
+/// Marked, so that they can be told apart in what is sent.
+pub const EXTERNAL_ID: &str = "external-id-7f3a";
+pub const OTHER_EXTERNAL_ID: &str = "external-id-c5d1";
+
 const ROUTES: &str = r#"version: 1
 targets:
   analytics: { account: "222222222222", region: eu-west-1, starter_role: landfall-starter }
@@ -41,11 +45,17 @@ routes:
 "#;
 
 pub fn settings() -> Settings {
+    settings_of(ROUTES)
+}
+
+pub fn settings_of(routes: &str) -> Settings {
     let file = tempfile::NamedTempFile::new().expect("a temporary file");
-    std::fs::write(file.path(), ROUTES).expect("writable");
+    std::fs::write(file.path(), routes).expect("writable");
     let path = file.path().to_str().expect("a path in UTF-8").to_owned();
     let variables = [
         ("LANDFALL_ROUTES", path.as_str()),
+        ("EXTERNAL_ID", EXTERNAL_ID),
+        ("OTHER_EXTERNAL_ID", OTHER_EXTERNAL_ID),
         ("LANDFALL_READER_ROLE_ARN", "arn:aws:iam::111111111111:role/landfall-reader"),
         ("LANDFALL_LEDGER_TABLE", LEDGER),
         ("LANDFALL_CLAIMS_TABLE_ARN", "arn:aws:dynamodb:eu-west-1:111111111111:table/claims"),

@@ -1,0 +1,82 @@
+//! What the routes say of targets by the time a batch is started.
+
+use serde_json::{Value, json};
+
+use crate::stage::{EXTERNAL_ID, OTHER_EXTERNAL_ID, Stage};
+
+const STARTER: &str = "arn:aws:iam::222222222222:role/landfall-starter";
+const OTHER_STARTER: &str = "arn:aws:iam::222222222222:role/other-starter";
+
+/// A target, as the routes write it.
+fn target(name: &str, role: &str, external_id: &str) -> String {
+    format!(
+        "  {name}: {{ account: \"222222222222\", region: eu-west-1, starter_role: {role}{external_id} }}\n"
+    )
+}
+
+const SHOWS: &str = r#", external_id: "${EXTERNAL_ID}""#;
+const SHOWS_OTHER: &str = r#", external_id: "${OTHER_EXTERNAL_ID}""#;
+
+/// With a route to each of the targets that `to` names.
+fn routes(targets: &[String], to: &[&str]) -> String {
+    let routes = to.iter().map(|target| {
+        let start = format!("{{ target: {target}, job: {target} }}");
+        format!("  - {{ name: {target}, bucket: landing, key: \"{target}/*\", start: {start} }}\n")
+    });
+    let routes: String = routes.collect();
+    format!("version: 1\ntargets:\n{}routes:\n{routes}", targets.concat())
+}
+
+/// What each `AssumeRole` told: the role, and the external ID if there was one.
+fn assumed(stage: &Stage) -> Vec<(Value, Value)> {
+    let calls = stage.aws.calls_of("AssumeRole");
+    calls.iter().map(|call| (call["RoleArn"].clone(), call["ExternalId"].clone())).collect()
+}
+
+#[tokio::test]
+async fn a_target_without_an_external_id_is_not_given_that_of_another_of_the_same_role() {
+    let mut stage = Stage::new().await;
+    let targets = [
+        target("bare", "landfall-starter", ""),
+        target("after", "landfall-starter", SHOWS),
+        target("zeta", "landfall-starter", SHOWS_OTHER),
+    ];
+    stage.reroute(&routes(&targets, &["bare", "zeta"]));
+    stage.record(&["bare/a"]).await;
+    assert_eq!((stage.tick().await.due, stage.starts()), (1, 1));
+    assert_eq!(assumed(&stage), [(json!(STARTER), Value::Null)]);
+    // Each target has its own.
+    stage.record(&["zeta/a"]).await;
+    assert_eq!((stage.tick().await.due, stage.starts()), (1, 2));
+    assert_eq!(assumed(&stage)[1..], [(json!(STARTER), json!(OTHER_EXTERNAL_ID))]);
+}
+
+#[tokio::test]
+async fn a_batch_whose_target_moved_to_another_role_does_not_show_the_new_ones_external_id() {
+    let mut stage = Stage::new().await;
+    let before = target("analytics", "landfall-starter", SHOWS);
+    stage.reroute(&routes(&[before], &["analytics"]));
+    stage.record(&["analytics/a"]).await;
+    let after = target("analytics", "other-starter", SHOWS_OTHER);
+    stage.reroute(&routes(&[after], &["analytics"]));
+    assert_eq!((stage.tick().await.due, stage.starts()), (1, 1));
+    assert_eq!(assumed(&stage), [(json!(STARTER), Value::Null)]);
+    // What arrives now is the new role's.
+    stage.arrive(&["analytics/b"]).await;
+    assert_eq!(assumed(&stage)[1..], [(json!(OTHER_STARTER), json!(OTHER_EXTERNAL_ID))]);
+}
+
+#[tokio::test]
+async fn a_batch_whose_target_was_renamed_is_started_with_the_external_id_of_the_same_role() {
+    let mut stage = Stage::new().await;
+    let before = target("analytics", "landfall-starter", SHOWS);
+    stage.reroute(&routes(&[before], &["analytics"]));
+    stage.record(&["analytics/a"]).await;
+    let after = [
+        target("another", "other-starter", SHOWS_OTHER),
+        target("renamed", "landfall-starter", SHOWS),
+    ];
+    stage.reroute(&routes(&after, &["another", "renamed"]));
+    assert_eq!((stage.tick().await.due, stage.starts()), (1, 1));
+    assert_eq!(assumed(&stage), [(json!(STARTER), json!(EXTERNAL_ID))]);
+}
