@@ -21,6 +21,42 @@ async fn an_open_batch_whose_time_has_come_is_closed_and_started() {
 }
 
 #[tokio::test]
+async fn a_write_that_meets_a_transaction_is_tried_again_and_holds() {
+    let stage = Stage::new().await;
+    stage.arrive(&["marked/1/a"]).await;
+    let batch = stage.make_due(stage.batch().await).await;
+    stage.aws.clear_calls();
+    // Each write of the batch meets two.
+    stage.aws.answer("PutItem", |_, number| match number % 3 {
+        0 | 1 => Act::Conflict,
+        _ => Act::Serve,
+    });
+    let ticked = stage.tick().await;
+    assert_eq!((ticked.due, ticked.left, stage.starts()), (1, 0, 1));
+    let batch = stage.again(&batch).await;
+    assert_eq!(history(&batch), ["opened", "sealed", "starting", "started"]);
+    assert_eq!(stage.codes(), [].into());
+    let tries = stage.aws.calls_of("PutItem").len();
+    assert!(tries >= 6 && tries % 3 == 0, "sealed and started, each in three: {tries}");
+}
+
+#[tokio::test]
+async fn a_write_that_always_meets_transactions_is_given_up_and_its_batch_is_still_due() {
+    let stage = Stage::new().await;
+    stage.arrive(&["marked/1/a"]).await;
+    let batch = stage.make_due(stage.batch().await).await;
+    stage.aws.clear_calls();
+    stage.aws.answer("PutItem", |_, _| Act::Conflict);
+    let ticked = stage.tick().await;
+    assert_eq!((ticked.due, ticked.left, stage.starts()), (1, 1, 0));
+    assert_eq!(stage.aws.calls_of("PutItem").len(), 6);
+    assert_eq!(stage.codes(), [("ledger_failed".to_owned(), 1)].into());
+    assert_eq!(stage.again(&batch).await, batch);
+    stage.aws.clear_rules();
+    assert_eq!((stage.tick().await.left, stage.starts()), (0, 1));
+}
+
+#[tokio::test]
 async fn what_arrives_after_the_close_opens_the_next_batch() {
     let stage = Stage::new().await;
     stage.arrive(&["marked/1/a", "marked/1/_SUCCESS"]).await;
