@@ -147,6 +147,33 @@ async fn max_runs_per_hour_defers_the_rest_until_the_hour_has_passed() {
     assert_eq!(waiting().await, []);
 }
 
+#[tokio::test]
+async fn a_start_that_glue_refuses_does_not_count_against_the_hour() {
+    let stage = Stage::new().await;
+    let full = Act::Fail { status: 400, code: "ConcurrentRunsExceededException" };
+    stage.aws.answer("StartJobRun", move |_, number| match number {
+        0..3 => full.clone(),
+        _ => Act::Serve,
+    });
+    // More refusals than the two starts that the hour admits.
+    stage.arrive(&["hourly/1"]).await;
+    for asked in 2..=4 {
+        let batch = stage.make_due(stage.batch().await).await;
+        let last = batch.history.last().map(|entry| entry.what.as_str());
+        assert_eq!((batch.state.name(), last), ("sealed", Some("waits_for_slot")));
+        assert_eq!((stage.tick().await.due, stage.starts()), (1, asked));
+    }
+    assert_eq!(stage.batch().await.state.name(), "started");
+    // What was started counts.
+    for n in 2..4 {
+        stage.arrive(&[&format!("hourly/{n}")]).await;
+    }
+    let batches = stage.batches().await;
+    let states: Vec<&str> = batches.iter().map(|batch| batch.state.name()).collect();
+    assert_eq!((states, stage.starts()), (vec!["started", "started", "sealed"], 5));
+    assert_eq!(batches[2].history.last().expect("a history").detail, "max_runs_per_hour");
+}
+
 /// For a slot's count of starts.
 async fn an_hour_passes(stage: &Stage, job_key: &str) {
     let slot = stage.ledger.slot(job_key).await.expect("the ledger");
