@@ -48,6 +48,41 @@ async fn a_batch_whose_role_cannot_be_assumed_is_deferred_and_started_once_it_ca
 }
 
 #[tokio::test]
+async fn a_batch_that_gets_no_further_for_the_fifth_time_is_stuck_and_one_that_waits_its_turn_is_not()
+ {
+    let mut stage = Stage::new().await;
+    // The last of each waits for a limit of its job.
+    for key in ["single/1", "single/2", "hourly/1", "hourly/2", "hourly/3"] {
+        stage.arrive(&[key]).await;
+    }
+    stage.record(&["orders/1/a"]).await;
+    stage.aws.sts(Sts::Denies);
+    for times in 1..=6 {
+        for batch in stage.batches().await {
+            if batch.state.name() == "sealed" {
+                stage.make_due(batch).await;
+            }
+        }
+        stage.renew_monitor();
+        let ticked = stage.tick().await;
+        assert_eq!((ticked.due, ticked.stuck), (3, usize::from(times >= 5)), "{times}");
+    }
+    let told = stage.metrics();
+    let told: Vec<u64> = told.iter().filter_map(|line| line["BatchesStuck"].as_u64()).collect();
+    assert_eq!(told, [0, 0, 0, 0, 1, 1]);
+    // It is not stuck any more once it gets further.
+    stage.aws.sts(Sts::Grants);
+    for batch in stage.batches().await {
+        if batch.route == "orders" {
+            stage.make_due(batch).await;
+        }
+    }
+    stage.renew_monitor();
+    let ticked = stage.tick().await;
+    assert_eq!((ticked.due, ticked.stuck, stage.aws.runs("orders").len()), (1, 0, 1));
+}
+
+#[tokio::test]
 async fn the_longer_a_batch_is_deferred_the_later_it_is_tried_again() {
     let mut stage = Stage::new().await;
     stage.aws.sts(Sts::Denies);
