@@ -1,8 +1,9 @@
 //! What a run's end means for its batch.
 
 use landfall_aws::ledger::now;
-use landfall_core::batch::{State, Why};
+use landfall_core::batch::{Batch, State, Why};
 use landfall_core::moment::Time;
+use landfall_stand_ins::{Act, Run};
 
 use crate::stage::{Stage, history};
 
@@ -149,20 +150,7 @@ async fn the_run_after_one_that_failed_with_the_claim_can_claim_the_batch() {
 #[tokio::test]
 async fn a_run_that_lost_the_claim_leaves_the_outcome_to_the_run_that_holds_it() {
     let stage = Stage::new().await;
-    stage.arrive(&["retried/x"]).await;
-    let first = stage.run("retried");
-    // Nobody sees the first run for too long, so a second is started.
-    stage.aws.answer("GetJobRuns", |_, _| landfall_stand_ins::Act::Answer {
-        status: 200,
-        body: r#"{"JobRuns":[]}"#.to_owned(),
-    });
-    let batch = stage.batch().await;
-    let starting = State::Starting { t0: Time(0), lease: Time(1), look_at: Time(1) };
-    stage.write(landfall_core::batch::Batch { state: starting, runs: Vec::new(), ..batch }).await;
-    stage.tick().await;
-    stage.aws.clear_rules();
-    let second = stage.running("retried").remove(1);
-    assert_eq!(second.arguments["--landfall-epoch"], "2");
+    let [first, second] = a_second_is_started(&stage, false).await;
     // The first has the claim, so the second leaves without effect.
     stage.claim(&first).await;
     assert!(stage.aws.set_run_state(&second.id, "SUCCEEDED"));
@@ -173,4 +161,42 @@ async fn a_run_that_lost_the_claim_leaves_the_outcome_to_the_run_that_holds_it()
     assert_eq!(stage.told(&[&first]).await, NONE);
     assert_eq!(stage.batch().await.state, State::Succeeded { run_id: first.id });
     assert_eq!(stage.starts(), 2);
+}
+
+#[tokio::test]
+async fn a_run_that_is_followed_again_for_its_claim_is_not_counted_as_started_twice() {
+    let stage = Stage::new().await;
+    let [first, second] = a_second_is_started(&stage, true).await;
+    stage.claim(&first).await;
+    assert!(stage.aws.set_run_state(&second.id, "SUCCEEDED"));
+    assert_eq!(stage.told(&[&second]).await, NONE);
+    let batch = stage.batch().await;
+    assert!(matches!(&batch.state, State::Started { epoch: 1, .. }), "{batch:?}");
+    let last = batch.history.last().expect("a history");
+    assert_eq!((last.what.as_str(), &last.detail), ("followed", &first.id));
+    // The second; it was the trigger that started the first.
+    assert_eq!(stage.sum("JobRunsStarted"), 1);
+    assert!(stage.aws.set_run_state(&first.id, "SUCCEEDED"));
+    assert_eq!(stage.told(&[&first]).await, NONE);
+    assert_eq!((stage.sum("JobRunsStarted"), stage.sum("JobRunsSucceeded")), (1, 1));
+}
+
+/// Nobody sees the run of a batch for too long, so a second is started. `is_known`: the ledger has the
+/// first all the same.
+async fn a_second_is_started(stage: &Stage, is_known: bool) -> [Run; 2] {
+    stage.arrive(&["retried/x"]).await;
+    let first = stage.run("retried");
+    stage.aws.answer("GetJobRuns", |_, _| Act::Answer {
+        status: 200,
+        body: r#"{"JobRuns":[]}"#.to_owned(),
+    });
+    let batch = stage.batch().await;
+    let state = State::Starting { t0: Time(0), lease: Time(1), look_at: Time(1) };
+    let runs = if is_known { batch.runs.clone() } else { Vec::new() };
+    stage.write(Batch { state, runs, ..batch }).await;
+    stage.tick().await;
+    stage.aws.clear_rules();
+    let second = stage.running("retried").remove(1);
+    assert_eq!(second.arguments["--landfall-epoch"], "2");
+    [first, second]
 }
