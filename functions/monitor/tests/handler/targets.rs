@@ -80,3 +80,21 @@ async fn a_batch_whose_target_was_renamed_is_started_with_the_external_id_of_the
     assert_eq!((stage.tick().await.due, stage.starts()), (1, 1));
     assert_eq!(assumed(&stage), [(json!(STARTER), json!(EXTERNAL_ID))]);
 }
+
+#[tokio::test]
+async fn an_open_batch_whose_route_was_removed_is_closed_and_started_as_it_was() {
+    let mut stage = Stage::new().await;
+    let starter = [target("analytics", "landfall-starter", SHOWS)];
+    let windowed = routes(&starter, &["analytics"])
+        .replace("key: \"analytics/*\",", "key: \"analytics/*\", batch: { window: 1h },");
+    stage.reroute(&windowed);
+    stage.arrive(&["analytics/a"]).await;
+    let open = stage.make_due(stage.batch().await).await;
+    assert_eq!(open.state.name(), "open");
+    // The file has other routes by now.
+    let other = [target("another", "other-starter", SHOWS_OTHER), starter[0].clone()];
+    stage.reroute(&routes(&other, &["another"]));
+    assert_eq!((stage.tick().await.due, stage.starts()), (1, 1));
+    assert_eq!(stage.again(&open).await.state.name(), "started");
+    assert_eq!(stage.run("analytics").arguments["--landfall-batch-id"], open.id);
+}
