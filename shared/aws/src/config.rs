@@ -36,7 +36,11 @@ pub fn with_short_attempts(config: &SdkConfig) -> SdkConfig {
 
 /// For a call that takes its time, and for one that must not be repeated.
 pub fn timeouts() -> TimeoutConfigBuilder {
-    TimeoutConfig::builder().connect_timeout(Duration::from_secs(3)).operation_timeout(CALL_TIMEOUT)
+    TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(3))
+        .operation_timeout(CALL_TIMEOUT)
+        // Said, so that a client does not take it from the configuration that it is made from.
+        .disable_operation_attempt_timeout()
 }
 
 /// For calls that must not be repeated: no connection outlives its request. Lambda freezes a process

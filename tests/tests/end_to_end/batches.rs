@@ -10,8 +10,9 @@ use landfall_tests::cloud::LANDING_BUCKET;
 
 use crate::stage::{Stage, csv};
 
-/// A batch that is closed by time waits for a tick, which comes every minute; its run takes a while.
-const A_FEW_TICKS: Duration = Duration::from_secs(300);
+/// A batch that is closed by time waits for a tick, which comes every minute; its run takes a while, and
+/// so does finding out about a start that was not answered.
+const A_FEW_TICKS: Duration = Duration::from_secs(600);
 
 pub fn a_window_closes_what_came_while_it_was_open(stage: &Stage) -> Result<()> {
     stage.cloud.wait(async {

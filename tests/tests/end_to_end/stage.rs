@@ -51,7 +51,12 @@ impl Stage {
             routes,
             // Short, so that what cannot be served is in the dead-letter queue in seconds. AWS
             // would refuse a queue that hides messages for less than the function's timeout.
-            data_parameters: vec![("VisibilityTimeoutSeconds", "6"), ("MaxReceiveCount", "3")],
+            // A machine that is busy may let a start go unanswered, which is then waited for.
+            data_parameters: vec![
+                ("VisibilityTimeoutSeconds", "6"),
+                ("MaxReceiveCount", "3"),
+                ("ReconciliationSeconds", "60"),
+            ],
             analytics_parameters: vec![(
                 "OtherJobNames",
                 "claims,crowd,flood,hourly,one-at-a-time",

@@ -1,6 +1,7 @@
 //! What is started, with what, and what becomes of what Glue refuses.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use landfall_core::batch::State;
 use landfall_stand_ins::Act;
@@ -200,4 +201,17 @@ async fn whether_a_job_is_repeated_by_glue_is_asked_once_a_process() {
     }
     let asked: Vec<Value> = stage.aws.calls_of("GetJob");
     assert_eq!(asked, [json!({ "JobName": "orders" }), json!({ "JobName": "named" })]);
+}
+
+#[tokio::test]
+async fn a_start_that_is_slow_to_be_answered_is_waited_for() {
+    let stage = Stage::new().await;
+    stage.aws.answer("StartJobRun", |_, _| {
+        // Longer than an attempt of a call may take that can be repeated.
+        std::thread::sleep(Duration::from_secs(5));
+        Act::Serve
+    });
+    assert_eq!(stage.failures(&arrivals(&["orders/1/a"])).await, NONE);
+    assert_eq!(stage.batch().await.state.name(), "started");
+    assert_eq!(stage.starts().len(), 1);
 }
