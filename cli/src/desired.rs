@@ -96,12 +96,15 @@ fn asked_for(stacks: &[Stack], account: Option<Account>) -> Vec<(Kind, &Stack)> 
 fn properties(kind: Kind, stack: &Stack, file: &Value, args: &RolesArgs) -> Value {
     let Stack { partition, account, region, name_prefix, data_account, data_name_prefix, .. } =
         stack;
-    let of_function =
-        |name: &str| format!("arn:{partition}:iam::{data_account}:role/{data_name_prefix}-{name}");
+    let (functions, path) = (&args.role_path, &args.provisioned_role_path);
+    let of_function = |name: &str| {
+        format!("arn:{partition}:iam::{data_account}:role{functions}{data_name_prefix}-{name}")
+    };
     match kind {
         Kind::Starter => json!({
             "Version": "1",
             "RoleName": format!("{name_prefix}-starter"),
+            "Path": path,
             "Routes": file,
             "TrustedRoleArns": [of_function("trigger"), of_function("monitor")],
             "ExternalId": "not-known-here",
@@ -109,18 +112,20 @@ fn properties(kind: Kind, stack: &Stack, file: &Value, args: &RolesArgs) -> Valu
         Kind::Job => json!({
             "Version": "1",
             "RoleName": format!("{name_prefix}-job"),
+            "Path": path,
             "ReaderRoleArns":
-                [format!("arn:{partition}:iam::{data_account}:role/landfall/{data_name_prefix}-reader")],
+                [format!("arn:{partition}:iam::{data_account}:role{path}{data_name_prefix}-reader-{account}")],
         }),
         Kind::Reader => {
             let region = args.data_region.as_ref().unwrap_or(region);
             let table = format!("table/{data_name_prefix}-claims");
             let mut properties = json!({
                 "Version": "1",
-                "RoleName": format!("{data_name_prefix}-reader"),
+                "RoleName": format!("{data_name_prefix}-reader-{account}"),
+            "Path": path,
                 "Routes": file,
                 "TrustedRoleArns":
-                    [format!("arn:{partition}:iam::{account}:role/landfall/{name_prefix}-job")],
+                    [format!("arn:{partition}:iam::{account}:role{path}{name_prefix}-job")],
                 "ManifestsBucketName":
                     format!("{data_name_prefix}-manifests-{data_account}-{region}"),
                 "ClaimsTableArn": format!("arn:{partition}:dynamodb:{region}:{data_account}:{table}"),
@@ -223,10 +228,11 @@ fn notes(roles: &[Desired], stacks: &[Stack], args: &RolesArgs) -> Vec<String> {
             "no KMS key is given (--kms-key-arn): the reader role decrypts nothing".to_owned(),
         );
     }
-    if readers.count() > 1 {
+    let accounts: BTreeSet<&str> = stacks.iter().map(|stack| stack.account.as_str()).collect();
+    if readers.count() > accounts.len() {
         let targets: Vec<String> = stacks.iter().map(|stack| quoted(&stack.targets)).collect();
         notes.push(format!(
-            "the data account's stack serves one stack of the analytics accounts, here are {} ({}): each needs \
+            "the data account's stack serves one stack of an analytics account, here are {} ({}): each needs \
              one with a NamePrefix of its own; ask for them with --target and --data-name-prefix",
             stacks.len(),
             targets.join("; ")

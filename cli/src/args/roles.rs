@@ -4,6 +4,7 @@ use std::ffi::OsString;
 
 use clap::{Args, ValueEnum};
 use landfall_core::arn::is_account;
+use landfall_core::roles::DEFAULT_PATH;
 
 /// Print the policies of the roles that the provisioner makes from a routes file.
 #[derive(Args)]
@@ -77,6 +78,12 @@ pub struct RolesArgs {
     /// The NamePrefix of the provisioner's stacks, whose boundary the roles have.
     #[arg(long, value_name = "PREFIX", value_parser = name_prefix, default_value = "landfall")]
     pub provisioner_name_prefix: String,
+    /// The stacks' RolePath: that of trigger and monitor.
+    #[arg(long, value_name = "PATH", value_parser = role_path, default_value = "/")]
+    pub role_path: String,
+    /// The stacks' ProvisionedRolePath: that of the roles.
+    #[arg(long, value_name = "PATH", value_parser = role_path, default_value = DEFAULT_PATH)]
+    pub provisioned_role_path: String,
     /// The roles' permissions boundary in its account, if the provisioner was given one; once for
     /// each account.
     #[arg(long, value_name = "ARN", value_parser = boundary)]
@@ -141,6 +148,16 @@ fn name_prefix(text: &str) -> Result<String, &'static str> {
         false => {
             Err("a NamePrefix is a letter, then at most 30 letters, digits and `-`, all lower-case")
         }
+    }
+}
+
+/// As the templates' `AllowedPattern` has it.
+fn role_path(text: &str) -> Result<String, &'static str> {
+    let is_fine = |b: u8| b.is_ascii_alphanumeric() || b"/_+=,.@-".contains(&b);
+    let is_path = text.starts_with('/') && text.ends_with('/') && !text.contains("//");
+    match is_path && text.bytes().all(is_fine) {
+        true => Ok(text.to_owned()),
+        false => Err("a path begins and ends with `/`: /landfall/"),
     }
 }
 

@@ -4,7 +4,6 @@
 use anyhow::{Context, bail};
 use landfall_core::arn::RoleArn;
 use landfall_core::problem::did_you_mean;
-use landfall_core::roles::DEFAULT_PATH;
 use landfall_core::routes::{ExternalId, Routes, Target};
 
 use crate::args::roles::{Account, RolesArgs};
@@ -38,7 +37,8 @@ pub fn find(
         let arn = RoleArn::parse(&target.starter_role_arn)
             .context("the starter role of a target has no ARN")?;
         let name_prefix = args.analytics_name_prefix.as_ref().or(args.name_prefix.as_ref());
-        let name_prefix = name_prefix.map_or_else(|| prefix_of(arn.name), String::as_str);
+        let name_prefix = name_prefix
+            .map_or_else(|| prefix_of(arn.name, &args.provisioned_role_path), String::as_str);
         let known = stacks
             .iter_mut()
             .find(|(s, _)| s.account == target.account && s.name_prefix == name_prefix);
@@ -92,8 +92,8 @@ fn targets<'a>(routes: &'a Routes, name: Option<&str>) -> anyhow::Result<Vec<&'a
 
 /// The NamePrefix of the stack whose starter role has this name, its path before it. The stack of a
 /// role that no NamePrefix gives is taken for one with the default, which then says what is wrong.
-fn prefix_of(role: &str) -> &str {
-    let name = role.strip_prefix(DEFAULT_PATH.trim_start_matches('/'));
+fn prefix_of<'r>(role: &'r str, path: &str) -> &'r str {
+    let name = role.strip_prefix(path.trim_start_matches('/'));
     let prefix = name.and_then(|name| name.strip_suffix("-starter"));
     prefix.filter(|prefix| !prefix.is_empty()).unwrap_or(DEFAULT_PREFIX)
 }

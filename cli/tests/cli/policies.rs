@@ -59,11 +59,11 @@ fn what_the_routes_do_not_tell_is_given_by_options() {
     for part in [
         "starter role arn:aws:iam::333333333333:role/landfall/acme-starter\n",
         "job role arn:aws:iam::333333333333:role/landfall/acme-job\n",
-        "reader role arn:aws:iam::111111111111:role/landfall/landing-reader\n",
+        "reader role arn:aws:iam::111111111111:role/landfall/landing-reader-333333333333\n",
         "permissions boundary arn:aws:iam::333333333333:policy/ours\n",
         "permissions boundary arn:aws:iam::111111111111:policy/land-boundary\n",
         "\"arn:aws:iam::111111111111:role/landing-trigger\"",
-        "\"arn:aws:iam::111111111111:role/landfall/landing-reader\"",
+        "\"arn:aws:iam::111111111111:role/landfall/landing-reader-333333333333\"",
         "\"arn:aws:iam::333333333333:role/landfall/acme-job\"",
         "\"arn:aws:glue:eu-west-2:333333333333:job/items\"",
         "\"arn:aws:logs:eu-west-3:333333333333:log-group:/aws-glue/*\"",
@@ -84,14 +84,14 @@ fn without_a_target_the_roles_of_all_targets_are_printed() {
         job role arn:aws:iam::222222222222:role/landfall/landfall-job
         starter role arn:aws:iam::333333333333:role/landfall/acme-starter
         job role arn:aws:iam::333333333333:role/landfall/acme-job
-        reader role arn:aws:iam::111111111111:role/landfall/landfall-reader
-        reader role arn:aws:iam::111111111111:role/landfall/landfall-reader
+        reader role arn:aws:iam::111111111111:role/landfall/landfall-reader-222222222222
+        reader role arn:aws:iam::111111111111:role/landfall/landfall-reader-333333333333
         note: `…` stands for external IDs, which are never printed
         note: no KMS key is given (--kms-key-arn): the reader role decrypts nothing
-        note: the data account's stack serves one stack of the analytics accounts, here are 2 (`analytics`; `second`): each needs one with a NamePrefix of its own; ask for them with --target and --data-name-prefix
         --- stderr
         --- status 0
-    "#]].assert_eq(&outline(&policies(&text, &[])));
+    "#]]
+    .assert_eq(&outline(&policies(&text, &[])));
     // Both stacks are in one account: no other way tells them apart.
     let text = with_second_target("222222222222", "landfall/acme-starter");
     expect![[r#"

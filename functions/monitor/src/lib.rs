@@ -5,7 +5,6 @@
 //! several invocations at once do no harm.
 
 mod error;
-mod metrics;
 mod wake;
 
 use std::time::SystemTime;
@@ -17,9 +16,10 @@ use lambda_runtime::LambdaEvent;
 use landfall_aws::advance::{self, Advanced, Clients, START_MAY_TAKE};
 use landfall_aws::config::has_time;
 use landfall_aws::ledger::{Waiting, now};
+use landfall_aws::metrics::{self, Metrics};
 use landfall_aws::settings::Settings;
-use landfall_aws::telemetry::{Metrics, report_failures};
-use landfall_core::batch::{PARKED, Seen};
+use landfall_core::batch::{Batch, PARKED, Seen};
+use landfall_core::moment::Time;
 use landfall_core::run_events::{RunMessage, Wakeup};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -38,18 +38,12 @@ const MOST_PARKED: i32 = 1_000;
 pub struct Context {
     clients: Clients,
     metrics: Metrics,
-    /// The function's name.
-    function: String,
 }
 
 impl Context {
     /// Builds the clients once; makes no call.
     pub fn new(settings: &Settings, config: &SdkConfig, metrics: Metrics) -> Self {
-        Self {
-            clients: Clients::new(settings, config),
-            metrics,
-            function: settings.function.clone(),
-        }
+        Self { clients: Clients::new(settings, config), metrics }
     }
 }
 
@@ -74,8 +68,27 @@ pub struct Ticked {
     pub oldest_due_seconds: u64,
     /// Of those that it looked at, how many get no further, time and again.
     pub stuck: usize,
+    /// How long the oldest of them has waited for its start.
+    pub oldest_waiting_seconds: u64,
+    /// The same of those that no limit of their job holds up.
+    pub oldest_blocked_seconds: u64,
     /// Batches that wait for somebody to return them, of those that it counts.
     pub parked: usize,
+}
+
+impl Ticked {
+    fn metrics(&self) -> metrics::Tick {
+        let count = |number: usize| (number as u64).into();
+        metrics::Tick {
+            batches_due: count(self.due),
+            batches_left: count(self.left),
+            batches_stuck: count(self.stuck),
+            batches_parked: count(self.parked),
+            oldest_due_seconds: self.oldest_due_seconds.into(),
+            oldest_waiting_seconds: self.oldest_waiting_seconds.into(),
+            oldest_blocked_seconds: self.oldest_blocked_seconds.into(),
+        }
+    }
 }
 
 /// Handles one invocation.
@@ -95,13 +108,13 @@ pub async fn handle(
     };
     answer.inspect_err(|error| {
         error.log();
-        report_failures(&context.metrics, [error.code()]);
+        context.metrics.failures([error.code()]);
     })
 }
 
 /// Takes all that is due as far as it goes, the most overdue first.
 async fn tick(context: &Context, deadline: SystemTime) -> Result<Ticked, Error> {
-    let Context { clients, metrics, function } = context;
+    let Context { clients, metrics } = context;
     let began = now();
     let (due, more) = clients.ledger.due(began).await?;
     let oldest = due.first().map_or(0, |waiting| began.since(waiting.at).as_secs());
@@ -117,15 +130,28 @@ async fn tick(context: &Context, deadline: SystemTime) -> Result<Ticked, Error> 
     let outcomes: Vec<Woken> = stream::iter(batches).buffer_unordered(CONCURRENT).collect().await;
     let left = due.len() - outcomes.iter().filter(|woken| woken.is_done()).count();
     let errors = outcomes.iter().filter_map(|woken| woken.error.as_ref());
-    report_failures(metrics, errors.map(Error::code));
+    metrics.failures(errors.map(Error::code));
     let advanced: Vec<Advanced> = outcomes.into_iter().flat_map(|woken| woken.advanced).collect();
     advance::report(metrics, &advanced);
     let stuck = advanced.iter().filter(|advanced| advanced.batch.is_stuck()).count();
     let parked = clients.ledger.awaiting(PARKED, MOST_PARKED).await?.len();
-    let due = due.len();
-    let ticked = Ticked { due, left, more, oldest_due_seconds: oldest, stuck, parked };
-    metrics::report(metrics, function, &ticked);
-    if due > 0 {
+    let age = |since: fn(&Batch) -> Option<Time>| {
+        let all = advanced.iter().filter_map(|advanced| since(&advanced.batch));
+        all.min().map_or(0, |oldest| now().since(oldest).as_secs())
+    };
+    let ticked = Ticked {
+        due: due.len(),
+        left,
+        more,
+        oldest_due_seconds: oldest,
+        stuck,
+        oldest_waiting_seconds: age(Batch::waiting_since),
+        oldest_blocked_seconds: age(Batch::blocked_since),
+        parked,
+    };
+    metrics.tick(&ticked.metrics());
+    if ticked.due > 0 {
+        let Ticked { due, left, more, stuck, parked, .. } = ticked;
         tracing::info!(due, left, more, oldest_due_seconds = oldest, stuck, parked, "tick");
     }
     Ok(ticked)
@@ -137,7 +163,7 @@ async fn runs(
     messages: Vec<RunMessage>,
     deadline: SystemTime,
 ) -> SqsBatchResponse {
-    let Context { clients, metrics, .. } = context;
+    let Context { clients, metrics } = context;
     let outcomes = stream::iter(messages).map(async |RunMessage { id, content }| {
         let woken = match content {
             Ok(Some(run)) => wake::run(clients, &run, deadline).await,
@@ -161,7 +187,7 @@ async fn runs(
                 response.batch_item_failures.push(failure);
             }
         }
-        report_failures(metrics, woken.error.iter().map(Error::code));
+        metrics.failures(woken.error.iter().map(Error::code));
         all.extend(woken.advanced);
     }
     advance::report(metrics, &all);

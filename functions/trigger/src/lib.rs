@@ -17,8 +17,8 @@ use aws_config::SdkConfig;
 use aws_lambda_events::sqs::SqsBatchResponse;
 use lambda_runtime::LambdaEvent;
 use landfall_aws::advance::{self, Clients};
+use landfall_aws::metrics::Metrics;
 use landfall_aws::settings::Settings;
-use landfall_aws::telemetry::{Metrics, report_failures};
 use landfall_core::arrivals::{Ignored, Intake};
 use landfall_core::routes::Routes;
 use serde::Serialize;
@@ -87,7 +87,7 @@ pub async fn handle(
     let Context { routes, clients, metrics } = context;
     let intake = Intake::read(&event.payload).map_err(Error::from).inspect_err(|error| {
         error.log();
-        report_failures(metrics, [error.code()]);
+        metrics.failures([error.code()]);
     })?;
     let deadline = event.context.deadline();
     let mut work = Work::new(intake);

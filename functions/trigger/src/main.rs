@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use lambda_runtime::{LambdaEvent, service_fn};
 use landfall_aws::config;
+use landfall_aws::metrics::Metrics;
 use landfall_aws::settings::{Settings, SettingsError};
-use landfall_aws::telemetry::{self, Metrics};
+use landfall_aws::telemetry;
 use landfall_trigger::{Context, handle};
 
 #[tokio::main(flavor = "current_thread")]
@@ -20,7 +21,8 @@ async fn main() -> ExitCode {
         }
     };
     let config = config::loader().load().await;
-    let context = Arc::new(Context::new(settings, &config, Metrics::new(std::io::stdout())));
+    let metrics = Metrics::new(std::io::stdout(), &settings.ledger_table);
+    let context = Arc::new(Context::new(settings, &config, metrics));
     let run = lambda_runtime::run(service_fn(move |event: LambdaEvent<_>| {
         let context = Arc::clone(&context);
         async move { handle(&context, event).await }

@@ -63,12 +63,15 @@ pub struct Advanced {
 }
 
 /// One write.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Told {
     /// The history's word.
     pub what: String,
+    pub at: Time,
     /// Why, where it is not as it should be: a stable identifier.
     pub code: Option<String>,
+    /// What Glue bills for, of the run whose end this is.
+    pub dpu_seconds: Option<f64>,
 }
 
 /// Why no more was done.
@@ -129,7 +132,7 @@ pub async fn advance(
     seen: Seen,
     deadline: SystemTime,
 ) -> Advanced {
-    let mut work = Work { clients, batch, told: Vec::new(), code: None };
+    let mut work = Work { clients, batch, told: Vec::new(), code: None, dpu_seconds: None };
     let end = work.run(seen, deadline).await;
     if let End::Failed(error) = &end {
         let Batch { id: batch_id, route, .. } = &work.batch;
@@ -144,6 +147,8 @@ struct Work<'c> {
     told: Vec<Told>,
     /// What the last call that was not as it should be is known by.
     code: Option<String>,
+    /// Of the run that was seen to have ended.
+    dpu_seconds: Option<f64>,
 }
 
 impl Work<'_> {
@@ -240,12 +245,13 @@ impl Work<'_> {
                 }
                 Seen::Lookup(lookup)
             }
-            Step::Follow { run_id } => {
-                match targets.glue(start).run_state(&start.job, &run_id).await {
-                    Ok(state) => Seen::Run(state),
-                    Err(error) => failed("run_not_seen", &error),
+            Step::Follow { run_id } => match targets.glue(start).run(&start.job, &run_id).await {
+                Ok(run) => {
+                    self.dpu_seconds = run.as_ref().and_then(|run| run.dpu_seconds);
+                    Seen::Run(run.map(|run| run.state))
                 }
-            }
+                Err(error) => failed("run_not_seen", &error),
+            },
             Step::ReadClaim { run_state } => match claims.read(id).await {
                 Ok(claim) => Seen::Claim { run_state, claim },
                 Err(error) => failed("claim_not_seen", &error),
@@ -355,7 +361,8 @@ impl Work<'_> {
                     tracing::info!(batch_id = id, route, job, epoch, state, detail, "batch {what}")
                 }
             }
-            self.told.push(Told { what: entry.what.clone(), code });
+            let dpu_seconds = self.dpu_seconds.take();
+            self.told.push(Told { what: entry.what.clone(), at: entry.at, code, dpu_seconds });
         }
         self.batch = batch;
     }

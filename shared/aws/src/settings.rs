@@ -24,8 +24,6 @@ pub struct Settings {
     pub external_ids: BTreeMap<String, Secret>,
     /// Told to the jobs.
     pub own: Own,
-    /// The function's name.
-    pub function: String,
     /// The account of these.
     pub account: String,
     pub ledger_table: String,
@@ -99,7 +97,8 @@ impl SettingsError {
 
 impl Settings {
     /// Reads `LANDFALL_ROUTES`, a path (default: `routes.yaml` beside the binary, which is
-    /// `LAMBDA_TASK_ROOT`), `LANDFALL_READER_ROLE_ARN`, `LANDFALL_LEDGER_TABLE`,
+    /// `LAMBDA_TASK_ROOT`), `LANDFALL_READER_ROLE_ARN` (in which `{account}` stands for a target's),
+    /// `LANDFALL_LEDGER_TABLE`,
     /// `LANDFALL_CLAIMS_TABLE_ARN`, `LANDFALL_MANIFESTS_BUCKET`, `LANDFALL_RETENTION_DAYS`,
     /// `LANDFALL_RECONCILIATION_SECONDS`, `LANDFALL_SOURCE_IDENTITY`, the variables that the routes
     /// name, and Lambda's own. An empty variable counts as one that is not set.
@@ -149,7 +148,8 @@ impl Settings {
         let reader_role_arn = variable("LANDFALL_READER_ROLE_ARN").unwrap_or_default();
         let function = variable("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default();
         // The reader role is in the account that the function is in.
-        let account = match RoleArn::parse(&reader_role_arn) {
+        let any_reader = reader_role_arn.replace("{account}", "0");
+        let account = match RoleArn::parse(&any_reader) {
             Some(reader) => reader.account.to_owned(),
             None => {
                 errors.push(SettingsError::BadReaderRole);
@@ -166,7 +166,6 @@ impl Settings {
                 external_ids,
                 own: Own { reader_role_arn, claims_table_arn, manifests_bucket },
                 session_name: session_name(&[&function, &account]),
-                function,
                 account,
                 ledger_table,
                 retention: Duration::from_secs(days * 86_400),

@@ -17,6 +17,7 @@ mod record;
 mod seen;
 mod slot;
 mod step;
+mod waiting;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -247,19 +248,6 @@ impl Batch {
             }
             _ => None,
         }
-    }
-
-    /// Whether it gets no further, time and again, and not for a limit of its job: somebody should look.
-    pub fn is_stuck(&self) -> bool {
-        const MANY: u32 = 5;
-        const NO_FURTHER: [&str; 4] =
-            ["deferred", "not_seen", "claim_not_ended", "outcome_not_known_yet"];
-        let is_one = |entry: &&Entry| {
-            NO_FURTHER.contains(&entry.what.as_str()) && entry.detail != "max_runs_per_hour"
-        };
-        // A start that is refused each time is written ahead each time.
-        let last = self.history.iter().rev().filter(|entry| entry.what != "starting");
-        last.take_while(is_one).map(|entry| entry.times).sum::<u32>() >= MANY
     }
 
     /// A parked batch as somebody returns it; `None` if it is in another state.

@@ -134,7 +134,7 @@ pub fn no_role_exceeds_the_boundary_whatever_its_policies_say(stage: &Stage) -> 
     let open = json!({ "Version": "2012-10-17", "Statement": [{ "Effect": "Allow",
         "Principal": { "AWS": format!("arn:aws:iam::{ANALYTICS}:root") }, "Action": "sts:AssumeRole" }] });
     let admin = format!("arn:aws:iam::{ANALYTICS}:role/admin");
-    let reader = format!("arn:aws:iam::{DATA}:role/landfall/landfall-reader");
+    let reader = format!("arn:aws:iam::{DATA}:role/landfall/landfall-reader-{ANALYTICS}");
     let table = |name: &str| format!("arn:aws:dynamodb:{REGION}:{ANALYTICS}:table/{name}");
     agree(vec![
         (true, may("s3:GetObject", "arn:aws:s3:::landfall-manifests/manifests/x")),

@@ -19,7 +19,7 @@ use landfall_core::batch::{Batch, State};
 use landfall_tests::cloud::{LANDING_BUCKET, has_ended, wait_until};
 use landfall_tests::lambda::{Answer, Function};
 use landfall_tests::proxy::{Fault, Kind};
-use landfall_tests::{DATA, REGION};
+use landfall_tests::{ANALYTICS, DATA, REGION};
 use serde_json::{Value, json};
 
 use self::ground::{Ground, Plot, binary, notification, session, surroundings};
@@ -260,7 +260,7 @@ pub fn three_triggers_of_which_two_are_killed_put_each_object_into_one_batch(
             ("LAMBDA_TASK_ROOT", root.display().to_string()),
             (
                 "LANDFALL_READER_ROLE_ARN",
-                format!("arn:aws:iam::{DATA}:role/landfall/landfall-reader"),
+                format!("arn:aws:iam::{DATA}:role/landfall/landfall-reader-{ANALYTICS}"),
             ),
             ("LANDFALL_LEDGER_TABLE", "landfall-ledger".to_owned()),
             (

@@ -1,8 +1,8 @@
 //! What the job can reach in the data account, tried by a job that runs with the job role.
 
 use anyhow::{Context, Result, ensure};
-use landfall_tests::DATA;
 use landfall_tests::cloud::{DATA_ARTIFACTS, LANDING_BUCKET, has_ended, wait_until};
+use landfall_tests::{ANALYTICS, DATA};
 use serde_json::json;
 
 use crate::stage::{SOON, Stage, assert_succeeded};
@@ -47,7 +47,7 @@ pub fn the_job_reads_nothing_outside_the_routed_prefix(stage: &Stage) -> Result<
                 ("--attempts".to_owned(), json!(wanted).to_string()),
                 (
                     "--reader-role".to_owned(),
-                    format!("arn:aws:iam::{DATA}:role/landfall/landfall-reader"),
+                    format!("arn:aws:iam::{DATA}:role/landfall/landfall-reader-{ANALYTICS}"),
                 ),
             ]
             .into(),

@@ -38,7 +38,7 @@ pub fn the_starter_role_admits_trigger_and_monitor_with_the_external_id_and_nobo
 pub fn the_reader_role_admits_the_job_role_and_nobody_else(stage: &Stage) -> Result<()> {
     let cloud = &stage.cloud;
     let analytics = &cloud.analytics.cli;
-    let reader = format!("arn:aws:iam::{DATA}:role/landfall/landfall-reader");
+    let reader = format!("arn:aws:iam::{DATA}:role/landfall/landfall-reader-{ANALYTICS}");
     let job = Caller::of(cloud, analytics, &role(ANALYTICS, "landfall/landfall-job"))?;
     ensure!(job.may_assume(&reader, None)?, "the job role is refused");
 

@@ -103,7 +103,7 @@ fn the_policies_of_the_example_routes_are_those_of_three_roles() {
                       ],
                       "Effect": "Allow",
                       "Resource": [
-                        "arn:aws:iam::111111111111:role/landfall/landfall-reader"
+                        "arn:aws:iam::111111111111:role/landfall/landfall-reader-222222222222"
                       ],
                       "Sid": "BecomeTheReader"
                     },
@@ -123,7 +123,7 @@ fn the_policies_of_the_example_routes_are_those_of_three_roles() {
                   "Version": "2012-10-17"
                 }
 
-            reader role arn:aws:iam::111111111111:role/landfall/landfall-reader
+            reader role arn:aws:iam::111111111111:role/landfall/landfall-reader-222222222222
               in account 111111111111, for target `analytics`
               permissions boundary arn:aws:iam::111111111111:policy/landfall-boundary
               trust policy
@@ -246,7 +246,7 @@ fn the_policies_are_printed_as_one_json_object() {
                   "targets": [
                     "analytics"
                   ],
-                  "arn": "arn:aws:iam::111111111111:role/landfall/landfall-reader",
+                  "arn": "arn:aws:iam::111111111111:role/landfall/landfall-reader-222222222222",
                   "permissions_boundary": "arn:aws:iam::111111111111:policy/landfall-boundary",
                   "trust_policy": {
                     "Statement": [
@@ -381,6 +381,9 @@ fn roles_are_composed_as_the_templates_compose_them() {
                 ("${AWS::AccountId}", account),
                 ("${AnalyticsAccountId}", "222222222222"),
                 ("${DataAccountId}", "111111111111"),
+                (",${OtherJobRoleArns}", ""),
+                ("${RolePath}", "/"),
+                ("${ProvisionedRolePath}", "/landfall/"),
                 ("${NamePrefix}", "landfall"),
                 ("${DataNamePrefix}", "landfall"),
                 ("${AnalyticsNamePrefix}", "landfall"),
@@ -394,6 +397,7 @@ fn roles_are_composed_as_the_templates_compose_them() {
                 "Version",
                 "PermissionsBoundary",
                 "RoleName",
+                "Path",
                 "Routes",
                 "TrustedRoleArns",
                 "ReaderRoleArns",

@@ -13,7 +13,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use lambda_runtime::{Context as LambdaContext, LambdaEvent};
 use landfall_aws::advance::Clients;
 use landfall_aws::ledger::{Ledger, Wanted, now};
-use landfall_aws::telemetry::Metrics;
+use landfall_aws::metrics::Metrics;
 use landfall_core::batch::{Batch, State};
 use landfall_core::moment::Time;
 use landfall_monitor::{Context, Error, Response, Ticked};
@@ -55,23 +55,27 @@ impl Stage {
             .load()
             .await;
         let output = Buffer::default();
-        let trigger =
-            landfall_trigger::Context::new(settings(), &config, Metrics::new(std::io::sink()));
-        let monitor = Context::new(&settings(), &config, Metrics::new(output.clone()));
+        let trigger = landfall_trigger::Context::new(
+            settings(),
+            &config,
+            Metrics::new(std::io::sink(), LEDGER),
+        );
+        let monitor = Context::new(&settings(), &config, Metrics::new(output.clone(), LEDGER));
         let ledger = Clients::new(&settings(), &config).ledger;
         Self { aws, ledger, config, trigger, monitor, output }
     }
 
     /// The monitor in a new process: it remembers nothing.
     pub fn renew_monitor(&mut self) {
-        self.monitor = Context::new(&settings(), &self.config, Metrics::new(self.output.clone()));
+        self.monitor =
+            Context::new(&settings(), &self.config, Metrics::new(self.output.clone(), LEDGER));
     }
 
     /// Both functions in new processes, with these routes.
     pub fn reroute(&mut self, routes: &str) {
         let (settings, config) = (settings_of(routes), &self.config);
-        self.monitor = Context::new(&settings, config, Metrics::new(self.output.clone()));
-        let metrics = Metrics::new(std::io::sink());
+        self.monitor = Context::new(&settings, config, Metrics::new(self.output.clone(), LEDGER));
+        let metrics = Metrics::new(std::io::sink(), LEDGER);
         self.trigger = landfall_trigger::Context::new(settings, config, metrics);
     }
 

@@ -10,8 +10,8 @@ use aws_credential_types::Credentials;
 use lambda_runtime::{Context as LambdaContext, LambdaEvent};
 use landfall_aws::advance::Clients;
 use landfall_aws::ledger::{Ledger, Wanted, now};
+use landfall_aws::metrics::Metrics;
 use landfall_aws::settings::Settings;
-use landfall_aws::telemetry::Metrics;
 use landfall_core::batch::Batch;
 use landfall_core::moment::Time;
 use landfall_stand_ins::{StandIn, Table};
@@ -110,14 +110,14 @@ impl Stage {
             .load()
             .await;
         let output = Buffer::default();
-        let context = Context::new(settings(extra), &config, Metrics::new(output.clone()));
+        let context = Context::new(settings(extra), &config, Metrics::new(output.clone(), LEDGER));
         let ledger = Clients::new(&settings(extra), &config).ledger;
         Self { aws, config, context, ledger, output }
     }
 
     /// The function in a new process, with these routes.
     pub fn renew(&mut self, routes: &str) {
-        let metrics = Metrics::new(self.output.clone());
+        let metrics = Metrics::new(self.output.clone(), LEDGER);
         self.context = Context::new(settings_of(routes, &[]), &self.config, metrics);
     }
 

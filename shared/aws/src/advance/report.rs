@@ -1,72 +1,38 @@
-//! What became of batches, as metrics. The names are stable: README lists them.
+//! What became of batches, as metrics.
 
 use std::collections::BTreeMap;
-use std::time::SystemTime;
-
-use metrique_writer::Entry;
-use metrique_writer::unit::{AsBytes, AsCount};
 
 use super::{Advanced, End, PUT_OFF, Told};
-use crate::telemetry::{Metrics, report_failures};
-
-#[derive(Default, PartialEq)]
-struct Counts {
-    started: u64,
-    put_off: u64,
-    succeeded: u64,
-    failed: u64,
-    objects_started: u64,
-    bytes_started: u64,
-}
-
-#[derive(Entry)]
-#[entry(rename_all = "PascalCase")]
-struct OfRoute<'e> {
-    #[entry(timestamp)]
-    timestamp: SystemTime,
-    route: &'e str,
-    job_runs_started: AsCount<u64>,
-    job_runs_not_started: AsCount<u64>,
-    job_runs_succeeded: AsCount<u64>,
-    job_runs_failed: AsCount<u64>,
-    objects_started: AsCount<u64>,
-    bytes_started: AsBytes<u64>,
-}
+use crate::metrics::{Metrics, OfRoute};
 
 /// Writes the metrics of what one invocation did to batches.
 pub fn report(metrics: &Metrics, advanced: &[Advanced]) {
-    let timestamp = SystemTime::now();
-    let mut routes: BTreeMap<&str, Counts> = BTreeMap::new();
+    let mut routes: BTreeMap<&str, OfRoute> = BTreeMap::new();
     for Advanced { batch, told, .. } in advanced {
-        let counts = routes.entry(&batch.route).or_default();
-        for Told { what, .. } in told {
+        let of = routes.entry(&batch.route).or_default();
+        for Told { what, at, dpu_seconds, .. } in told {
+            let first_arrival = batch.first_arrival_at.unwrap_or(batch.opened_at);
+            let seconds = at.since(first_arrival).as_secs_f64();
             match what.as_str() {
                 "started" => {
-                    counts.started += 1;
+                    of.started += 1;
+                    of.seconds_to_start.push(seconds);
                     let prepared = batch.prepared.as_ref();
-                    counts.objects_started += prepared.map_or(0, |prepared| prepared.objects);
-                    counts.bytes_started += prepared.and_then(|p| p.bytes).unwrap_or(0);
+                    of.objects_started += prepared.map_or(0, |prepared| prepared.objects);
+                    of.bytes_started += prepared.and_then(|p| p.bytes).unwrap_or(0);
                 }
-                "succeeded" => counts.succeeded += 1,
-                "failed" => counts.failed += 1,
-                what if PUT_OFF.contains(&what) => counts.put_off += 1,
+                "succeeded" => {
+                    of.succeeded += 1;
+                    of.seconds_to_success.push(seconds);
+                }
+                "failed" => of.failed += 1,
+                what if PUT_OFF.contains(&what) => of.put_off += 1,
                 _ => {}
             }
+            of.dpu_seconds.extend(dpu_seconds);
         }
     }
-    for (route, counts) in routes.into_iter().filter(|(_, counts)| *counts != Counts::default()) {
-        let of_route = OfRoute {
-            timestamp,
-            route,
-            job_runs_started: counts.started.into(),
-            job_runs_not_started: counts.put_off.into(),
-            job_runs_succeeded: counts.succeeded.into(),
-            job_runs_failed: counts.failed.into(),
-            objects_started: counts.objects_started.into(),
-            bytes_started: counts.bytes_started.into(),
-        };
-        metrics.emit(&of_route, &["Route"]);
-    }
+    metrics.routes(&routes);
     let codes = advanced.iter().flat_map(|advanced| {
         let failed = match &advanced.end {
             End::Failed(error) => Some(error.code()),
@@ -74,5 +40,5 @@ pub fn report(metrics: &Metrics, advanced: &[Advanced]) {
         };
         advanced.told.iter().filter_map(|told| told.code.as_deref()).chain(failed)
     });
-    report_failures(metrics, codes);
+    metrics.failures(codes);
 }

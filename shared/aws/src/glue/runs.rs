@@ -22,6 +22,9 @@ const PAGE: i32 = 200;
 /// The most pages that one search reads. Then it is unclear what is behind them.
 const MOST_PAGES: usize = 50;
 
+/// What Glue bills at least, in seconds.
+const LEAST_BILLED: i32 = 60;
+
 /// What Glue calls what it does not know.
 const NO_SUCH: &str = "EntityNotFoundException";
 
@@ -34,6 +37,25 @@ pub struct LookError {
     account: String,
     code: String,
     message: String,
+}
+
+/// A run as Glue shows it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunSeen {
+    pub state: RunState,
+    /// What Glue bills for, in seconds of one DPU, once the run has ended: Glue's own figure where it
+    /// has one (of Flex and of auto scaling), else the time of execution, a minute at least, by the capacity.
+    pub dpu_seconds: Option<f64>,
+}
+
+impl RunSeen {
+    fn of(run: &JobRun) -> Option<Self> {
+        let state = RunState::parse(run.job_run_state()?.as_str());
+        let has_ended = state == RunState::Succeeded || state.is_failure();
+        let billed = |capacity: f64| f64::from(run.execution_time().max(LEAST_BILLED)) * capacity;
+        let dpu_seconds = run.dpu_seconds().or_else(|| run.max_capacity().map(billed));
+        Some(Self { state, dpu_seconds: dpu_seconds.filter(|_| has_ended) })
+    }
 }
 
 impl Glue {
@@ -96,20 +118,17 @@ impl Glue {
         asked.answered(answer, &credentials).await
     }
 
-    /// The state of a run; `None` if Glue does not know it.
+    /// A run as it stands; `None` if Glue does not know it.
     ///
     /// # Errors
     /// It cannot be asked for.
-    pub async fn run_state(&self, job: &str, run_id: &str) -> Result<Option<RunState>, LookError> {
+    pub async fn run(&self, job: &str, run_id: &str) -> Result<Option<RunSeen>, LookError> {
         let asked = Asked { doing: "look at a run of", job, glue: self };
         let (credentials, own) = asked.session().await?;
         let request = self.reader.get_job_run().job_name(job).run_id(run_id);
         let answer = request.customize().config_override(own).send().await;
         match asked.answered(answer, &credentials).await {
-            Ok(answer) => {
-                let state = answer.job_run.and_then(|run| run.job_run_state);
-                Ok(state.map(|state| RunState::parse(state.as_str())))
-            }
+            Ok(answer) => Ok(answer.job_run.as_ref().and_then(RunSeen::of)),
             Err(error) if error.code == NO_SUCH => Ok(None),
             Err(error) => Err(error),
         }

@@ -42,7 +42,8 @@ pub(super) fn arguments(
 /// Landfall's own resources in the data account, of which every job is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Own {
-    /// The role that the job reads through.
+    /// The role that the job reads through; `{account}` in it stands for the job's account, of which
+    /// each has its own.
     pub reader_role_arn: String,
     pub claims_table_arn: String,
     /// The bucket of the manifests.
@@ -61,11 +62,11 @@ impl Own {
     }
 
     /// What a job is told of a batch beside its route's arguments, the epoch apart.
-    pub fn arguments(&self, route: &str, batch_id: &str) -> [(String, String); 4] {
+    pub fn arguments(&self, route: &str, batch_id: &str, account: &str) -> [(String, String); 4] {
         [
             ("--landfall-batch-id", batch_id),
             ("--landfall-manifest", &self.manifest_uri(route, batch_id)),
-            ("--landfall-reader-role", &self.reader_role_arn),
+            ("--landfall-reader-role", &self.reader_role_arn.replace("{account}", account)),
             ("--landfall-claims-table", &self.claims_table_arn),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))

@@ -143,7 +143,7 @@ impl Manifest {
         });
         let templates = templates.collect::<Result<_, _>>()?;
         let mut arguments = self.arguments(&templates, &batch.id, &batch.start.values)?;
-        arguments.extend(own.arguments(&batch.route, &batch.id));
+        arguments.extend(own.arguments(&batch.route, &batch.id, &batch.start.account));
         Ok(Prepared {
             objects: self.objects(),
             bytes: self.bytes(),

@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 use wiremock::matchers::{body_partial_json, body_string_contains, header};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
+use aws_sdk_glue::types::JobRunState;
+
 use super::*;
 use crate::assumed_role::{AssumedRole, Assumption};
 
@@ -224,9 +226,10 @@ async fn a_run_that_glue_does_not_know_is_told_from_one_that_cannot_be_looked_at
     }
     let waiting = json!({ "JobRun": { "Id": "jr_1", "JobRunState": "WAITING" } });
     aws.answers("GetJobRun", json!({ "RunId": "jr_1" }), 200, &waiting).await;
-    assert_eq!(aws.glue.run_state("orders", "jr_1").await.expect("seen"), Some(RunState::Waiting));
-    assert_eq!(aws.glue.run_state("orders", "jr_gone").await.expect("an answer"), None);
-    let error = aws.glue.run_state("orders", "jr_x").await.expect_err("denied");
+    let waiting = RunSeen { state: RunState::Waiting, dpu_seconds: None };
+    assert_eq!(aws.glue.run("orders", "jr_1").await.expect("seen"), Some(waiting));
+    assert_eq!(aws.glue.run("orders", "jr_gone").await.expect("an answer"), None);
+    let error = aws.glue.run("orders", "jr_x").await.expect_err("denied");
     assert!(error.to_string().contains("look at a run of job `orders`"), "{error}");
 }
 
@@ -236,4 +239,19 @@ async fn retries_of_glues_own_are_seen() {
     let job = json!({ "Job": { "Name": "orders", "MaxRetries": 2 } });
     aws.answers("GetJob", json!({ "JobName": "orders" }), 200, &job).await;
     assert_eq!(aws.glue.max_retries("orders").await.expect("seen"), Some(2));
+}
+
+#[test]
+fn a_run_that_ended_is_billed_by_glues_own_figure_else_by_time_and_capacity_for_a_minute_at_least()
+{
+    let run = |state: JobRunState, seconds: i32| {
+        JobRun::builder().job_run_state(state).execution_time(seconds).max_capacity(2.0)
+    };
+    let billed = |run: aws_sdk_glue::types::builders::JobRunBuilder| {
+        RunSeen::of(&run.build()).expect("a state").dpu_seconds
+    };
+    assert_eq!(billed(run(JobRunState::Succeeded, 90)), Some(180.0));
+    assert_eq!(billed(run(JobRunState::Failed, 5)), Some(120.0));
+    assert_eq!(billed(run(JobRunState::Succeeded, 90).dpu_seconds(33.5)), Some(33.5));
+    assert_eq!(billed(run(JobRunState::Running, 90)), None);
 }

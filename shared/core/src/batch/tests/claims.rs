@@ -109,3 +109,20 @@ fn a_batch_that_gets_no_further_time_and_again_is_stuck_and_one_that_waits_for_i
     });
     assert!(not_seen.is_stuck(), "whatever the errors say");
 }
+
+#[test]
+fn a_wait_is_as_old_as_its_beginning_and_blocked_only_by_what_is_no_limit() {
+    let later = |batch: &Batch, code: &str, waits_for_slot: bool| {
+        written(&starting(batch), &refused(code, waits_for_slot), 0)
+    };
+    let fresh = sealed();
+    let begun = fresh.waiting_since();
+    assert_eq!(begun, fresh.history.iter().find(|e| e.what == "sealed").map(|e| e.at));
+    assert_eq!(fresh.blocked_since(), None, "nothing was in its way yet");
+    let denied = later(&later(&fresh, "start_access_denied", false), "start_throttled", false);
+    assert_eq!((denied.waiting_since(), denied.blocked_since()), (begun, begun));
+    let limited = later(&fresh, "start_concurrent_runs_exceeded", true);
+    assert_eq!((limited.waiting_since(), limited.blocked_since()), (begun, None));
+    let running = started(&fresh);
+    assert_eq!((running.waiting_since(), running.blocked_since()), (None, None));
+}
