@@ -60,7 +60,7 @@ clean: ## Remove what was built, the Python environment included
 	find infra tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: requirements
-requirements: ## Resolve tests/requirements.in again
+requirements: ## Resolve the Python requirements again
 	$(call say,resolving the Python requirements)
 	@set -euo pipefail; work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; \
 	python3 -m venv "$$work/venv"; "$$work/venv/bin/pip" install --quiet pip-tools; \
@@ -70,6 +70,13 @@ requirements: ## Resolve tests/requirements.in again
 	  $(foreach package,$(LEFT_OUT),--unsafe-package $(package)) \
 	  --output-file "$$work/requirements.txt" tests/requirements.in; \
 	{ cat "$$work/head"; echo; sed '/^# WARNING/,$$d' "$$work/requirements.txt"; } > tests/requirements.txt
+	$(call say,resolving the requirements of the scanners)
+	@set -euo pipefail; work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; \
+	python3 -m venv "$$work/venv"; "$$work/venv/bin/pip" install --quiet uv; cd tests/scanners; \
+	sed -n '/^#/p;/^$$/q' requirements.txt > "$$work/head"; \
+	"$$work/venv/bin/uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	  --upgrade --override overrides.txt --output-file "$$work/requirements.txt" requirements.in; \
+	{ cat "$$work/head"; echo; cat "$$work/requirements.txt"; } > requirements.txt
 
 # What no service of the local cloud that is used here imports; pandas of vega_datasets; zig of cargo-lambda.
 LEFT_OUT := asyncssh docker duckdb graphql-core numpy pandas psycopg2-binary pymysql ziglang
@@ -163,11 +170,26 @@ pytest:
 	@set -euo pipefail; "$(VENV)/bin/python" -m pytest tests/python 2>&1 | tee -i '$(RESULTS)/pytest.txt'
 
 .PHONY: templates
-templates:
+templates: node-tool ## The templates alone, by every scanner
 	$(call say,the templates: cfn-lint)
-	@"$(VENV)/bin/cfn-lint" infra/provisioner.yaml infra/data-account.yaml infra/analytics-account.yaml
+	@"$(VENV)/bin/cfn-lint" $(TEMPLATES)
 	@# Their aliases are resolved by packaging.
 	@"$(VENV)/bin/cfn-lint" --ignore-checks W1100 W1101 -- tests/fixtures/*-extras.yaml
+	@echo "cfn-lint: nothing found in $(words $(TEMPLATES)) templates and the tests' own"
+	$(call say,the templates: sam validate --lint)
+	@set -euo pipefail; scanners=$$($(LOCAL_CLOUD) scanners); home=$$(mktemp -d); trap 'rm -rf "$$home"' EXIT; \
+	for template in $(TEMPLATES); do \
+	  env -i PATH="$$PATH" HOME="$$home" LANG=C.UTF-8 SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 \
+	    "$$scanners/bin/sam" validate --lint --template "$$template"; \
+	done
+	$(call say,the templates: checkov)
+	@set -euo pipefail; scanners=$$($(LOCAL_CLOUD) scanners); \
+	"$(VENV)/bin/python" tests/python/scan.py checkov "$$scanners/bin/checkov" $(TEMPLATES)
+	$(call say,the templates: cfn-guard)
+	@set -euo pipefail; node=$$($(LOCAL_CLOUD) node); \
+	"$(VENV)/bin/python" tests/python/scan.py cfn-guard "$$node" $(TEMPLATES)
+
+TEMPLATES := $(wildcard infra/*-account.yaml) infra/provisioner.yaml
 
 .PHONY: semantics
 semantics:

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use landfall_tests::package::{Profile, package};
-use landfall_tests::{demo, interrupt, keeper, python, root};
+use landfall_tests::{demo, interrupt, keeper, node, python, root};
 
 #[derive(Parser)]
 #[command(about = "An emulated AWS with two accounts, and Landfall deployed into it")]
@@ -25,6 +25,10 @@ enum Task {
     },
     /// Set up the Python environment, and print where it is
     Python,
+    /// Set up the Python environment of the scanners of templates, and print where it is
+    Scanners,
+    /// Set up Node's packages, and print where they are
+    Node,
     /// Build the functions for this machine, optimised, and lay out what is deployed
     Package {
         folder: PathBuf,
@@ -49,6 +53,14 @@ fn run(task: Task) -> Result<()> {
         Task::Demo { keep } => demo::run(keep),
         Task::Python => {
             println!("{}", python::environment()?.folder().display());
+            Ok(())
+        }
+        Task::Scanners => {
+            println!("{}", python::scanners()?.folder().display());
+            Ok(())
+        }
+        Task::Node => {
+            println!("{}", node::environment()?.folder().display());
             Ok(())
         }
         Task::Package { folder, routes } => {

@@ -1,4 +1,4 @@
-//! Node's packages: the IAM engine that judges policies.
+//! Node's packages: the IAM engine that judges policies, and cfn-guard with its rules.
 //!
 //! Every package is pinned and checked against its hash by `npm ci`, which runs no script of theirs.
 //! The packages are kept between runs, in the target folder, under a name that changes with the lock
@@ -24,6 +24,10 @@ pub struct Node {
 }
 
 impl Node {
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// A script of ours, to be run where the packages are.
     pub fn script(&self, name: &str) -> Command {
         let mut command = clean("node");
@@ -82,7 +86,7 @@ fn demand_tools() -> Result<()> {
     let major = printed.as_deref().and_then(major_of);
     if !has_npm || major.is_none_or(|major| major < OLDEST) {
         bail!(
-            "Node.js {OLDEST} or newer, with npm, is needed to judge policies; get it from \
+            "Node.js {OLDEST} or newer, with npm, is needed to judge policies and templates; get it from \
              https://nodejs.org, or with `brew install node`"
         );
     }

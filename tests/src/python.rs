@@ -1,6 +1,7 @@
-//! The Python environment: the emulator, the aws command line, cargo-lambda and the linters.
+//! The Python environments: the emulator, the aws command line, cargo-lambda and the linters in one;
+//! in another the scanners of templates, whose pins contradict those of the first.
 //!
-//! Every package is pinned and checked against its hash. The environment is kept between runs, in
+//! Every package is pinned and checked against its hash. An environment is kept between runs, in
 //! the target folder, under a name that changes with the requirements and with Python's version.
 
 use std::env;
@@ -42,7 +43,16 @@ impl Python {
 
 /// The environment, set up if there is none for these requirements yet.
 pub fn environment() -> Result<Python> {
-    let requirements = root().join("tests/requirements.txt");
+    set_up_once("tests/requirements.txt", "setting up Python's packages (once)")
+}
+
+/// The scanners' environment, the same way.
+pub fn scanners() -> Result<Python> {
+    set_up_once("tests/scanners/requirements.txt", "setting up the scanners of templates (once)")
+}
+
+fn set_up_once(requirements: &str, doing: &str) -> Result<Python> {
+    let requirements = root().join(requirements);
     let text = fs::read_to_string(&requirements)
         .with_context(|| format!("failed to read `{}`", requirements.display()))?;
     let (interpreter, version) = find_interpreter()?;
@@ -63,9 +73,7 @@ pub fn environment() -> Result<Python> {
             fs::remove_dir_all(&folder)
                 .with_context(|| format!("failed to remove `{}`", folder.display()))?;
         }
-        progress::step("setting up Python's packages (once)", || {
-            set_up(&interpreter, &folder, &requirements)
-        })?;
+        progress::step(doing, || set_up(&interpreter, &folder, &requirements))?;
         File::create(&whole).context("failed to mark the Python environment as whole")?;
     }
     Ok(Python { folder })
@@ -77,7 +85,9 @@ fn set_up(interpreter: &Path, folder: &Path, requirements: &Path) -> Result<()> 
     run(&mut venv, "create the Python environment")?;
     let mut install = clean(folder.join("bin/python"));
     install
+        // Most of what is installed is never imported, and need not be compiled.
         .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"])
+        .arg("--no-compile")
         .args(["--no-deps", "--require-hashes", "--only-binary", ":all:", "-r"])
         .arg(requirements);
     run(&mut install, "install the Python packages")?;

@@ -1,0 +1,152 @@
+"""Scans the templates with checkov and cfn-guard: a finding is mended, or waived in writing.
+
+    python tests/python/scan.py checkov PROGRAM TEMPLATE…
+    python tests/python/scan.py cfn-guard FOLDER-OF-NODE-PACKAGES TEMPLATE…
+
+A waiver (`tests/scanners/{checkov,cfn-guard}.yaml`) names the check, the resources of a template
+and the reason. One that nothing is found for any more is an error as well.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from expand import expanded
+
+SCANNERS = Path(__file__).resolve().parents[1] / "scanners"
+GUARD = Path("node_modules/@cdklabs/cdk-validator-cfnguard")
+# What our own rules let through, and what not.
+TESTED = "landfall_tests.yaml"
+
+
+@dataclass(frozen=True, order=True)
+class Finding:
+    check: str
+    template: str
+    resource: str
+
+    def __str__(self) -> str:
+        return f"{self.check}: `{self.resource}` of {self.template}"
+
+
+def main(scanner: str, program: str, *templates: str) -> int:
+    scan = {"checkov": checkov, "cfn-guard": cfn_guard}[scanner]
+    passed, found = scan(Path(program), [Path(template) for template in templates])
+    waivers = read_waivers(SCANNERS / f"{scanner}.yaml")
+    problems = judged(found, waivers)
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    if problems:
+        print(f"{scanner}: {len(problems)} problems", file=sys.stderr)
+        return 1
+    print(f"{scanner}: {passed} checks passed, {len(found)} findings waived with their reasons")
+    return 0
+
+
+def judged(found: set[Finding], waivers: dict[Finding, str]) -> list[str]:
+    """What is wrong: findings without a waiver, and waivers without a finding."""
+    open_ones = [f"found, and not waived: {finding}" for finding in sorted(found - waivers.keys())]
+    stale = [f"waived, and not found: {finding}" for finding in sorted(waivers.keys() - found)]
+    return open_ones + stale
+
+
+def read_waivers(file: Path) -> dict[Finding, str]:
+    waivers: dict[Finding, str] = {}
+    for waiver in yaml.safe_load(file.read_text()):
+        check, reason = waiver["check"], waiver["reason"].strip()
+        if not reason:
+            raise ValueError(f"the waiver of `{check}` has no reason")
+        for template, resources in waiver["resources"].items():
+            for resource in resources:
+                finding = Finding(check, template, resource)
+                if finding in waivers:
+                    raise ValueError(f"waived twice: {finding}")
+                waivers[finding] = reason
+    return waivers
+
+
+def checkov(program: Path, templates: list[Path]) -> tuple[int, set[Finding]]:
+    with tempfile.TemporaryDirectory() as home:
+        arguments = ["--skip-download", "--framework", "cloudformation", "--output", "json"]
+        for template in templates:
+            arguments += ["--file", str(template)]
+        report = json.loads(run([str(program), *arguments], home, (0, 1)))
+    if report["summary"]["parsing_errors"]:
+        raise ValueError("checkov could not read every template")
+    names = {Path(file.name).stem for file in templates}
+    found = {
+        Finding(
+            check["check_id"], Path(check["file_path"]).stem, check["resource"].rsplit(".", 1)[1]
+        )
+        for check in report["results"]["failed_checks"]
+    }
+    read = {Path(check["file_path"]).stem for check in report["results"]["passed_checks"]}
+    if read != names:
+        raise ValueError(f"checkov checked nothing of {names - read}")
+    return report["summary"]["passed"], found
+
+
+def cfn_guard(packages: Path, templates: list[Path]) -> tuple[int, set[Finding]]:
+    given = yaml.safe_load((SCANNERS / "parameters.yaml").read_text())
+    guard = packages / GUARD
+    with tempfile.TemporaryDirectory() as folder:
+        for template in templates:
+            text = json.dumps(expanded(template, given))
+            (Path(folder) / f"{template.stem}.json").write_text(text)
+        own = SCANNERS / "landfall.guard"
+        test = ["test", "--rules-file", str(own), "--test-data", str(own.with_name(TESTED))]
+        run([str(guard / program_of_this_machine()), *test], folder, (0,))
+        rules = [str(guard / "rules/control-tower/cfn-guard"), str(own)]
+        command = [str(guard / program_of_this_machine()), "validate", "--structured"]
+        command += ["--show-summary", "none", "--output-format", "json", "--data", folder]
+        # 19 is what it exits with when a rule is broken.
+        reports = json.loads(run([*command, "--rules", *rules], folder, (0, 19)))
+    if {Path(report["name"]).stem for report in reports} != {file.stem for file in templates}:
+        raise ValueError("cfn-guard did not check every template")
+    passed = sum(len(report["compliant"]) for report in reports)
+    found = {
+        Finding(broken["Rule"]["name"], Path(report["name"]).stem, resource)
+        for report in reports
+        for broken in report["not_compliant"]
+        for resource in resources_of(broken)
+    }
+    return passed, found
+
+
+def resources_of(broken: dict[str, Any]) -> set[str]:
+    """The resources that a broken rule names; at least one."""
+    named = set(re.findall(r"/Resources/(\w+)", json.dumps(broken)))
+    if not named:
+        raise ValueError(f"rule `{broken['Rule']['name']}` is broken by no resource")
+    return named
+
+
+def program_of_this_machine() -> Path:
+    system = {"Linux": "ubuntu", "Darwin": "macos"}[platform.system()]
+    machine = {"arm64": "aarch64"}.get(platform.machine(), platform.machine())
+    return Path("bin") / system / machine / "cfn-guard"
+
+
+def run(command: list[str], home: str, accepted: tuple[int, ...]) -> str:
+    """What a program printed; it sees neither credentials nor settings of this machine."""
+    environment = {"PATH": os.environ["PATH"], "HOME": home, "LANG": "C.UTF-8"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode not in accepted:
+        said = (done.stderr or done.stdout)[-2000:]
+        raise ValueError(f"`{command[0]}` ended with {done.returncode}: {said}")
+    return done.stdout
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

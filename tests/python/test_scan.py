@@ -1,0 +1,94 @@
+"""What the scans of the templates take for a problem, and what a template becomes for them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from expand import expanded
+from scan import Finding, judged, read_waivers, resources_of
+
+FOUND = Finding("CKV_1", "data-account", "Queue")
+
+
+def test_a_finding_without_a_waiver_and_a_waiver_without_a_finding_are_problems() -> None:
+    other = Finding("CKV_1", "data-account", "Topic")
+    assert judged({FOUND}, {FOUND: "why"}) == []
+    assert judged(set(), {}) == []
+    assert judged({FOUND}, {}) == ["found, and not waived: CKV_1: `Queue` of data-account"]
+    assert judged({FOUND}, {FOUND: "why", other: "why"}) == [
+        "waived, and not found: CKV_1: `Topic` of data-account"
+    ]
+
+
+def waivers(folder: Path, *written: dict[str, Any]) -> dict[Finding, str]:
+    file = folder / "waivers.yaml"
+    file.write_text(yaml.safe_dump(list(written)))
+    return read_waivers(file)
+
+
+WAIVER = {"check": "CKV_1", "resources": {"data-account": ["Queue"]}, "reason": "why"}
+
+
+def test_a_waiver_has_a_reason_and_stands_once(tmp_path: Path) -> None:
+    assert waivers(tmp_path, WAIVER) == {FOUND: "why"}
+    with pytest.raises(ValueError, match="has no reason"):
+        waivers(tmp_path, {**WAIVER, "reason": " "})
+    with pytest.raises(ValueError, match="waived twice"):
+        waivers(tmp_path, WAIVER, WAIVER)
+
+
+def test_a_broken_rule_names_its_resources() -> None:
+    rule = {"name": "r", "checks": [{"path": "/Resources/A/Properties"}, {"at": "/Resources/B"}]}
+    assert resources_of({"Rule": rule}) == {"A", "B"}
+    with pytest.raises(ValueError, match="broken by no resource"):
+        resources_of({"Rule": {"name": "r"}})
+
+
+TEMPLATE = """
+Transform: AWS::Serverless-2016-10-31
+Parameters:
+  Key: { Type: String, Default: "" }
+  Days: { Type: Number, Default: 7 }
+  Name: { Type: String }
+Conditions:
+  HasKey: !Not [!Equals [!Ref Key, ""]]
+Resources:
+  Function:
+    Type: AWS::Serverless::Function
+    Properties: { CodeUri: x/, Runtime: provided.al2023, Handler: bootstrap, Role: arn }
+  Topic:
+    Type: AWS::SNS::Topic
+    Condition: HasKey
+  Logs:
+    Type: AWS::Logs::LogGroup
+    Properties:
+      LogGroupName: !Ref Name
+      RetentionInDays: !Ref Days
+      KmsKeyId: !If [HasKey, !Ref Key, !Ref AWS::NoValue]
+      Tags: [!If [HasKey, { Key: a, Value: !Ref AWS::Region }, !Ref AWS::NoValue]]
+"""
+
+
+def test_a_template_is_expanded_as_its_parameters_have_it(tmp_path: Path) -> None:
+    file = tmp_path / "template.yaml"
+    file.write_text(TEMPLATE)
+    resources = expanded(file, {"Another": 1})["Resources"]
+    assert resources["Function"]["Type"] == "AWS::Lambda::Function"
+    assert resources["Logs"]["Properties"] == {
+        "LogGroupName": {"Ref": "Name"},
+        "RetentionInDays": 7,
+        "Tags": [],
+    }
+    assert "Topic" not in resources
+    resources = expanded(file, {"Key": "arn", "Days": 30})["Resources"]
+    assert resources["Logs"]["Properties"] == {
+        "LogGroupName": {"Ref": "Name"},
+        "RetentionInDays": 30,
+        "KmsKeyId": "arn",
+        "Tags": [{"Key": "a", "Value": "us-east-1"}],
+    }
+    assert resources["Topic"]["Type"] == "AWS::SNS::Topic"
