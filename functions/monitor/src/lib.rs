@@ -133,6 +133,7 @@ async fn tick(context: &Context, deadline: SystemTime) -> Result<Ticked, Error> 
     metrics.failures(errors.map(Error::code));
     let advanced: Vec<Advanced> = outcomes.into_iter().flat_map(|woken| woken.advanced).collect();
     advance::report(metrics, &advanced);
+    advance::tell_lineage(clients, metrics, &advanced, deadline).await;
     let stuck = advanced.iter().filter(|advanced| advanced.batch.is_stuck()).count();
     let parked = clients.ledger.awaiting(PARKED, MOST_PARKED).await?.len();
     let age = |since: fn(&Batch) -> Option<Time>| {
@@ -191,5 +192,6 @@ async fn runs(
         all.extend(woken.advanced);
     }
     advance::report(metrics, &all);
+    advance::tell_lineage(clients, metrics, &all, deadline).await;
     response
 }

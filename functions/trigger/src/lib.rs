@@ -97,5 +97,6 @@ pub async fn handle(
     metrics::report(metrics, &work, &plan, &recorded, failed.len());
     let advanced = record::start(clients, &recorded, deadline).await;
     advance::report(metrics, &advanced);
+    advance::tell_lineage(clients, metrics, &advanced, deadline).await;
     work.respond(&plan, recorded, &advanced, &failed)
 }

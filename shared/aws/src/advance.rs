@@ -3,6 +3,7 @@
 //! Chooses nothing: each step is one write or call, and its outcome is the next thing that is seen.
 //! Whoever is killed between two steps leaves a batch that somebody else takes up when it is due.
 
+mod lineage;
 mod report;
 
 use std::time::{Duration, SystemTime};
@@ -12,6 +13,7 @@ use landfall_core::batch::{
     Batch, Lookup, Manifest, Own, Prepared, Seen, Settings as Bounds, StartOutcome, State, Step,
     Unprepared, Why, next,
 };
+use landfall_core::lineage::{RunEvent, events};
 use landfall_core::moment::{Moment, Time};
 use tokio::sync::Mutex;
 
@@ -20,10 +22,12 @@ use crate::config::{CALL_TIMEOUT, has_time, timeouts, with_short_attempts};
 use crate::dynamodb::milliseconds;
 use crate::glue::{Refusal, StartError};
 use crate::ledger::{Held, Ledger, LedgerError, now, pause};
+use crate::lineage::Lineage;
 use crate::settings::Settings;
 use crate::targets::Targets;
 use crate::told::told;
 
+pub use lineage::tell_lineage;
 pub use report::report;
 
 /// What a start may take once it is written ahead: that write, and the call.
@@ -48,6 +52,7 @@ pub struct Clients {
     own: Own,
     account: String,
     bounds: Bounds,
+    lineage: Option<Lineage>,
     /// Held while a large batch is in memory.
     preparing: Mutex<()>,
 }
@@ -59,6 +64,8 @@ pub struct Advanced {
     pub batch: Batch,
     /// What was written, in order.
     pub told: Vec<Told>,
+    /// What that says of runs, if lineage is told.
+    lineage: Vec<RunEvent>,
     pub end: End,
 }
 
@@ -113,6 +120,7 @@ impl Clients {
             own: settings.own.clone(),
             account: settings.account.clone(),
             bounds: Bounds { reconciliation: settings.reconciliation },
+            lineage: settings.lineage.as_ref().map(|to| Lineage::new(to, config)),
             preparing: Mutex::default(),
         }
     }
@@ -132,19 +140,28 @@ pub async fn advance(
     seen: Seen,
     deadline: SystemTime,
 ) -> Advanced {
-    let mut work = Work { clients, batch, told: Vec::new(), code: None, dpu_seconds: None };
+    let mut work = Work {
+        clients,
+        batch,
+        told: Vec::new(),
+        lineage: Vec::new(),
+        code: None,
+        dpu_seconds: None,
+    };
     let end = work.run(seen, deadline).await;
     if let End::Failed(error) = &end {
         let Batch { id: batch_id, route, .. } = &work.batch;
         tracing::error!(code = error.code(), batch_id, route, %error, "batch not advanced");
     }
-    Advanced { batch: work.batch, told: work.told, end }
+    let Work { batch, told, lineage, .. } = work;
+    Advanced { batch, told, lineage, end }
 }
 
 struct Work<'c> {
     clients: &'c Clients,
     batch: Batch,
     told: Vec<Told>,
+    lineage: Vec<RunEvent>,
     /// What the last call that was not as it should be is known by.
     code: Option<String>,
     /// Of the run that was seen to have ended.
@@ -363,6 +380,9 @@ impl Work<'_> {
             }
             let dpu_seconds = self.dpu_seconds.take();
             self.told.push(Told { what: entry.what.clone(), at: entry.at, code, dpu_seconds });
+        }
+        if self.clients.lineage.is_some() {
+            self.lineage.extend(events(&self.batch, &batch));
         }
         self.batch = batch;
     }

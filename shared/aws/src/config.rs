@@ -64,3 +64,9 @@ pub fn connector() -> SharedHttpConnector {
     let connector = Connector::builder().pool_max_idle_per_host(0).tls_provider(tls()).build();
     SharedHttpConnector::new(connector)
 }
+
+/// The same, with connections that serve several requests. For what may be sent again.
+pub fn pooled_connector() -> SharedHttpConnector {
+    let connector = Connector::builder().pool_idle_timeout(IDLE).tls_provider(tls()).build();
+    SharedHttpConnector::new(connector)
+}

@@ -11,6 +11,7 @@ pub mod iam;
 pub mod kms;
 pub mod ledger;
 pub mod lifecycle_table;
+pub mod lineage;
 pub mod metrics;
 pub mod settings;
 pub mod targets;

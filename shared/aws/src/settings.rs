@@ -11,6 +11,7 @@ use landfall_core::routes::{ExternalId, Routes, is_external_id};
 use landfall_core::secret::Secret;
 
 use crate::assumed_role::session_name;
+use crate::lineage::Destination;
 
 /// How long the ledger keeps a batch that is done, and how long Glue may hide a run.
 const RETENTION_DAYS: u64 = 30;
@@ -33,6 +34,8 @@ pub struct Settings {
     pub reconciliation: Duration,
     pub source_identity: Option<String>,
     pub session_name: String,
+    /// Where lineage goes; nowhere by default.
+    pub lineage: Option<Destination>,
 }
 
 /// Why the function cannot work at all.
@@ -100,8 +103,9 @@ impl Settings {
     /// `LAMBDA_TASK_ROOT`), `LANDFALL_READER_ROLE_ARN` (in which `{account}` stands for a target's),
     /// `LANDFALL_LEDGER_TABLE`,
     /// `LANDFALL_CLAIMS_TABLE_ARN`, `LANDFALL_MANIFESTS_BUCKET`, `LANDFALL_RETENTION_DAYS`,
-    /// `LANDFALL_RECONCILIATION_SECONDS`, `LANDFALL_SOURCE_IDENTITY`, the variables that the routes
-    /// name, and Lambda's own. An empty variable counts as one that is not set.
+    /// `LANDFALL_RECONCILIATION_SECONDS`, `LANDFALL_SOURCE_IDENTITY`, those of [`Destination`], the
+    /// variables that the routes name, and Lambda's own. An empty variable counts as one that is not
+    /// set.
     ///
     /// # Errors
     /// All that is wrong, together.
@@ -160,6 +164,10 @@ impl Settings {
         if source_identity.as_ref().is_some_and(|name| !is_source_identity(name)) {
             errors.push(SettingsError::BadSourceIdentity);
         }
+        let lineage = Destination::read(variable).unwrap_or_else(|(variable, expected)| {
+            errors.push(SettingsError::Malformed { variable, expected });
+            None
+        });
         match routes {
             Some(routes) if errors.is_empty() => Ok(Self {
                 routes,
@@ -171,6 +179,7 @@ impl Settings {
                 retention: Duration::from_secs(days * 86_400),
                 reconciliation: Duration::from_secs(seconds),
                 source_identity,
+                lineage,
             }),
             _ => Err(errors),
         }

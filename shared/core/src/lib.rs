@@ -13,6 +13,7 @@ pub mod batch;
 pub mod bucket_notifications;
 pub mod key_policy;
 pub mod lifecycle;
+pub mod lineage;
 pub mod moment;
 pub mod pattern;
 pub mod plan;

@@ -1,12 +1,13 @@
-//! Stand-ins for what Landfall calls on AWS: DynamoDB, STS, Glue and S3, in memory, on one HTTP server
-//! that speaks their protocols.
+//! Stand-ins for what Landfall calls on AWS: DynamoDB, STS, Glue, S3 and EventBridge, in memory, on one
+//! HTTP server that speaks their protocols.
 //!
 //! Clients are the SDK's own, with [`StandIn::endpoint`] for their endpoint URL. What a call means is in
-//! `dynamodb`, `sts`, `glue` and `s3`; how it comes and what a test makes of it, in `server`. Signatures
+//! `dynamodb`, `sts`, `glue`, `s3` and `events`; how it comes and what a test makes of it, in `server`. Signatures
 //! are not looked at, accounts and regions are not told apart, and nothing limits how often a call may
 //! be made: an answer of that kind is a test's to ask for, with [`StandIn::answer`].
 
 mod dynamodb;
+mod events;
 mod glue;
 mod s3;
 mod server;

@@ -24,7 +24,7 @@ use crate::sts::StsState;
 /// A call, as it came.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Call {
-    /// `dynamodb`, `glue`, `sts` or `s3`.
+    /// `dynamodb`, `glue`, `events`, `sts` or `s3`.
     pub service: &'static str,
     /// `StartJobRun`; of S3 `PutObject` and `GetObject`.
     pub operation: String,
@@ -115,6 +115,7 @@ impl State {
             "dynamodb" => self.dynamodb.serve(&call.operation, &call.body),
             "glue" => self.glue.serve(&call.operation, &call.body),
             "sts" => self.sts.serve(&call.operation, &call.body),
+            "events" => crate::events::serve(&call.operation, &call.body),
             _ => self.s3.serve(call, content),
         }
     }
@@ -254,7 +255,11 @@ fn never(never: Infallible) -> Answer {
 fn identify(parts: &Parts, content: Bytes) -> (Call, Bytes) {
     let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
     if let Some((service, operation)) = header("x-amz-target").and_then(|t| t.split_once('.')) {
-        let service = if service.starts_with("DynamoDB") { "dynamodb" } else { "glue" };
+        let service = match service {
+            "AWSEvents" => "events",
+            service if service.starts_with("DynamoDB") => "dynamodb",
+            _ => "glue",
+        };
         let body = serde_json::from_slice(&content).unwrap_or(Value::Null);
         return (Call { service, operation: operation.to_owned(), body }, Bytes::new());
     }

@@ -8,6 +8,7 @@ mod events;
 mod failing;
 mod faults;
 mod limits;
+mod lineage;
 mod outcomes;
 mod recovery;
 mod stage;

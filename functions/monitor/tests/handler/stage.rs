@@ -22,7 +22,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
 pub use self::environment::{EXTERNAL_ID, OTHER_EXTERNAL_ID};
-use self::environment::{settings, settings_of};
+use self::environment::{settings, settings_of, settings_with};
 
 pub const LEDGER: &str = "ledger";
 const CLAIMS: &str = "claims";
@@ -43,10 +43,16 @@ pub struct Stage {
     trigger: landfall_trigger::Context,
     monitor: Context,
     output: Buffer,
+    output_of_trigger: Buffer,
 }
 
 impl Stage {
     pub async fn new() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// With these variables in both functions' environments beside the usual ones.
+    pub async fn with(extra: &[(&str, &str)]) -> Self {
         let aws = StandIn::start(vec![Table::ledger(LEDGER), Table::claims(CLAIMS)]);
         let config = landfall_aws::config::loader()
             .endpoint_url(aws.endpoint())
@@ -54,15 +60,13 @@ impl Stage {
             .credentials_provider(Credentials::for_tests())
             .load()
             .await;
-        let output = Buffer::default();
-        let trigger = landfall_trigger::Context::new(
-            settings(),
-            &config,
-            Metrics::new(std::io::sink(), LEDGER),
-        );
+        let (output, output_of_trigger) = (Buffer::default(), Buffer::default());
+        let settings = || settings_with(extra);
+        let metrics = Metrics::new(output_of_trigger.clone(), LEDGER);
+        let trigger = landfall_trigger::Context::new(settings(), &config, metrics);
         let monitor = Context::new(&settings(), &config, Metrics::new(output.clone(), LEDGER));
         let ledger = Clients::new(&settings(), &config).ledger;
-        Self { aws, ledger, config, trigger, monitor, output }
+        Self { aws, ledger, config, trigger, monitor, output, output_of_trigger }
     }
 
     /// The monitor in a new process: it remembers nothing.
@@ -233,7 +237,7 @@ impl Stage {
 
     /// What the monitor reported as metrics, line by line.
     pub fn metrics(&self) -> Vec<Value> {
-        self.output.text().lines().map(|l| serde_json::from_str(l).expect("JSON")).collect()
+        lines(&self.output)
     }
 
     /// The sum of a metric over all lines.
@@ -241,16 +245,28 @@ impl Stage {
         self.metrics().iter().filter_map(|line| line[metric].as_u64()).sum()
     }
 
-    /// How often each code was reported.
+    /// How often the monitor reported each code.
     pub fn codes(&self) -> BTreeMap<String, u64> {
-        let mut codes = BTreeMap::new();
-        for line in self.metrics() {
-            if let (Some(code), Some(count)) = (line["Code"].as_str(), line["Failures"].as_u64()) {
-                *codes.entry(code.to_owned()).or_default() += count;
-            }
-        }
-        codes
+        codes(&self.output)
     }
+
+    pub fn codes_of_trigger(&self) -> BTreeMap<String, u64> {
+        codes(&self.output_of_trigger)
+    }
+}
+
+fn codes(output: &Buffer) -> BTreeMap<String, u64> {
+    let mut codes = BTreeMap::new();
+    for line in lines(output) {
+        if let (Some(code), Some(count)) = (line["Code"].as_str(), line["Failures"].as_u64()) {
+            *codes.entry(code.to_owned()).or_default() += count;
+        }
+    }
+    codes
+}
+
+fn lines(output: &Buffer) -> Vec<Value> {
+    output.text().lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
 
 pub fn text(text: &str) -> AttributeValue {

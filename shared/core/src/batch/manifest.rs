@@ -84,6 +84,11 @@ impl Manifest {
         self.members.contains(member)
     }
 
+    /// In the order of their keys.
+    pub(crate) fn members(&self) -> &[Member] {
+        &self.members
+    }
+
     pub fn objects(&self) -> u64 {
         self.members.len() as u64
     }

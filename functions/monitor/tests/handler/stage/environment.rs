@@ -49,6 +49,15 @@ pub fn settings() -> Settings {
 }
 
 pub fn settings_of(routes: &str) -> Settings {
+    read(routes, &[])
+}
+
+/// With these variables beside the usual ones.
+pub fn settings_with(extra: &[(&str, &str)]) -> Settings {
+    read(ROUTES, extra)
+}
+
+fn read(routes: &str, extra: &[(&str, &str)]) -> Settings {
     let file = tempfile::NamedTempFile::new().expect("a temporary file");
     std::fs::write(file.path(), routes).expect("writable");
     let path = file.path().to_str().expect("a path in UTF-8").to_owned();
@@ -63,7 +72,8 @@ pub fn settings_of(routes: &str) -> Settings {
         ("AWS_LAMBDA_FUNCTION_NAME", "landfall-monitor"),
     ];
     let find = |name: &str| {
-        variables.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned())
+        let all = extra.iter().chain(&variables);
+        all.copied().find(|(n, _)| *n == name).map(|(_, value)| value.to_owned())
     };
     Settings::from_env(find).expect("settings")
 }

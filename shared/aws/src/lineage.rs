@@ -1,0 +1,259 @@
+//! Where lineage goes: an HTTP endpoint, or an event bus. What is told, the core says
+//! (`landfall_core::lineage`); when, `advance` does.
+
+use std::time::Duration;
+
+use aws_config::SdkConfig;
+use aws_sdk_eventbridge::types::PutEventsRequestEntry;
+use aws_smithy_runtime_api::client::http::{HttpConnector, SharedHttpConnector};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use landfall_core::secret::Secret;
+use tokio::time::timeout;
+use url::{Host, Url};
+
+use crate::config::pooled_connector;
+use crate::ledger::LedgerError;
+use crate::told::told;
+
+/// What one event may take.
+const ATTEMPT: Duration = Duration::from_millis(1_500);
+
+/// In the envelope of an event on a bus.
+const SOURCE: &str = "landfall";
+const DETAIL_TYPE: &str = "OpenLineage RunEvent";
+
+/// Where lineage is to go, as the environment says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destination {
+    /// Each event is the body of a `POST`.
+    Http {
+        /// It may hold what only few are to know.
+        url: Secret,
+        host: String,
+        /// Sent as a bearer token.
+        api_key: Option<Secret>,
+    },
+    /// Name or ARN of a bus of EventBridge's; each event is the detail of one.
+    Bus(String),
+}
+
+/// Why lineage was not told. It is lost, and nothing else is.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum LineageError {
+    #[error("failed to send lineage to `{to}`: {reason}")]
+    NotSent { to: String, reason: String },
+    #[error("failed to send lineage to `{to}`: it was refused: {reason}")]
+    Refused { to: String, reason: String },
+    #[error("failed to send lineage in time")]
+    OutOfTime,
+    #[error("failed to send lineage: {0}")]
+    Members(LedgerError),
+}
+
+impl LineageError {
+    /// A stable identifier for logs and metrics.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotSent { .. } => "lineage_not_sent",
+            Self::Refused { .. } => "lineage_refused",
+            Self::OutOfTime => "lineage_out_of_time",
+            Self::Members(_) => "lineage_members_not_read",
+        }
+    }
+}
+
+/// A variable that does not say where lineage is to go, and what it should be.
+pub(crate) type Malformed = (&'static str, &'static str);
+
+impl Destination {
+    /// From `LANDFALL_LINEAGE_URL` and `LANDFALL_LINEAGE_API_KEY`, or `LANDFALL_LINEAGE_BUS`; `None` if
+    /// there is neither. `LANDFALL_ADMIT_LOOPBACK_LINEAGE_URL` (default: false) lets the URL lead to this
+    /// machine without TLS.
+    pub(crate) fn read(
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Option<Self>, Malformed> {
+        const URL: &str = "LANDFALL_LINEAGE_URL";
+        const KEY: &str = "LANDFALL_LINEAGE_API_KEY";
+        const BUS: &str = "LANDFALL_LINEAGE_BUS";
+        const SWITCH: &str = "LANDFALL_ADMIT_LOOPBACK_LINEAGE_URL";
+        let admit_loopback = match variable(SWITCH).map(|text| text.parse()) {
+            None => false,
+            Some(Ok(switch)) => switch,
+            Some(Err(_)) => return Err((SWITCH, "true or false")),
+        };
+        let is_token = |text: &str| text.bytes().all(|b| b.is_ascii_graphic());
+        let api_key = variable(KEY);
+        if !api_key.as_deref().is_none_or(is_token) {
+            return Err((KEY, "a token of printable ASCII characters"));
+        }
+        match (variable(URL), variable(BUS)) {
+            (None, None) if api_key.is_some() => {
+                Err((KEY, "beside `LANDFALL_LINEAGE_URL`, without which it has no use"))
+            }
+            (None, None) => Ok(None),
+            (Some(_), Some(_)) => {
+                Err((BUS, "alone: lineage goes to a URL or to a bus, not to both"))
+            }
+            (Some(url), None) => {
+                let host = endpoint_host(&url, admit_loopback)
+                    .ok_or((URL, "an https URL without a user name, a password and a fragment"))?;
+                let api_key = api_key.map(Secret::new);
+                Ok(Some(Self::Http { url: Secret::new(url), host, api_key }))
+            }
+            (None, Some(_)) if api_key.is_some() => {
+                Err((KEY, "beside `LANDFALL_LINEAGE_URL`; a bus takes the function's role"))
+            }
+            (None, Some(bus)) => {
+                let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"/._-:".contains(&b);
+                match bus.len() <= 1_600 && bus.bytes().all(is_plain) {
+                    true => Ok(Some(Self::Bus(bus))),
+                    false => Err((BUS, "the name or the ARN of an event bus")),
+                }
+            }
+        }
+    }
+}
+
+/// The host of a URL that lineage may be sent to.
+fn endpoint_host(text: &str, admit_loopback: bool) -> Option<String> {
+    let url = Url::parse(text).ok()?;
+    let is_loopback = match url.host()? {
+        Host::Domain(name) => name == "localhost",
+        Host::Ipv4(address) => address.is_loopback(),
+        Host::Ipv6(address) => address.is_loopback(),
+    };
+    let is_secure =
+        url.scheme() == "https" || (url.scheme() == "http" && is_loopback && admit_loopback);
+    let is_bare = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
+    // Spaces and line ends are what the parser drops and the client does not.
+    let is_printable = text.bytes().all(|b| b.is_ascii_graphic());
+    url.host_str().filter(|_| is_secure && is_bare && is_printable).map(str::to_owned)
+}
+
+/// The way there.
+#[derive(Debug)]
+pub struct Lineage {
+    way: Way,
+}
+
+#[derive(Debug)]
+enum Way {
+    Http { http: SharedHttpConnector, url: Secret, host: String, api_key: Option<Secret> },
+    Bus { client: aws_sdk_eventbridge::Client, bus: String },
+}
+
+impl Lineage {
+    /// Makes no call.
+    pub fn new(destination: &Destination, config: &SdkConfig) -> Self {
+        let way = match destination.clone() {
+            Destination::Http { url, host, api_key } => {
+                Way::Http { http: pooled_connector(), url, host, api_key }
+            }
+            Destination::Bus(bus) => {
+                Way::Bus { client: aws_sdk_eventbridge::Client::new(config), bus }
+            }
+        };
+        Self { way }
+    }
+
+    /// Sends an event. Again does no harm: a receiver knows it by its run and time.
+    ///
+    /// # Errors
+    /// It did not arrive, or is not known to have.
+    pub async fn send(&self, event: String) -> Result<(), LineageError> {
+        let sent = async {
+            match &self.way {
+                Way::Http { http, url, host, api_key } => {
+                    post(http, url, host, api_key.as_ref(), event).await
+                }
+                Way::Bus { client, bus } => put(client, bus, event).await,
+            }
+        };
+        timeout(ATTEMPT, sent).await.unwrap_or_else(|_| Err(self.not_sent("no answer")))
+    }
+
+    fn not_sent(&self, reason: &str) -> LineageError {
+        let (Way::Http { host: to, .. } | Way::Bus { bus: to, .. }) = &self.way;
+        LineageError::NotSent { to: to.clone(), reason: reason.to_owned() }
+    }
+}
+
+async fn post(
+    http: &SharedHttpConnector,
+    url: &Secret,
+    host: &str,
+    api_key: Option<&Secret>,
+    event: String,
+) -> Result<(), LineageError> {
+    let not_sent = |reason: &str| {
+        let (to, reason) = (host.to_owned(), reason.to_owned());
+        LineageError::NotSent { to, reason }
+    };
+    let request = || {
+        let mut request = HttpRequest::new(event.clone().into());
+        request.set_method("POST").ok()?;
+        request.set_uri(url.expose()).ok()?;
+        let headers = request.headers_mut();
+        headers.try_insert("content-type", "application/json").ok()?;
+        if let Some(key) = api_key {
+            headers.try_insert("authorization", format!("Bearer {}", key.expose())).ok()?;
+        }
+        Some(request)
+    };
+    let mut is_first = true;
+    loop {
+        let request = request().ok_or_else(|| not_sent("the URL or the key cannot be used"))?;
+        match http.call(request).await {
+            Ok(response) => {
+                let status = response.status();
+                return match status.is_success() {
+                    true => Ok(()),
+                    false => Err(LineageError::Refused {
+                        to: host.to_owned(),
+                        reason: format!("status {}", status.as_u16()),
+                    }),
+                };
+            }
+            // A connection that died while the process was frozen.
+            Err(error) if error.is_io() && is_first => is_first = false,
+            // The error's own words may repeat the URL.
+            Err(error) if error.is_timeout() => return Err(not_sent("a time-out")),
+            Err(error) if error.is_io() => return Err(not_sent("no connection")),
+            Err(_) => return Err(not_sent("a broken exchange")),
+        }
+    }
+}
+
+async fn put(
+    client: &aws_sdk_eventbridge::Client,
+    bus: &str,
+    event: String,
+) -> Result<(), LineageError> {
+    let entry = PutEventsRequestEntry::builder()
+        .event_bus_name(bus)
+        .source(SOURCE)
+        .detail_type(DETAIL_TYPE)
+        .detail(event)
+        .build();
+    let answer = client.put_events().entries(entry).send().await;
+    let refused = |reason: String| LineageError::Refused { to: bus.to_owned(), reason };
+    match answer {
+        Ok(answer) if answer.failed_entry_count() == 0 => Ok(()),
+        Ok(answer) => {
+            let code = answer.entries().iter().find_map(|entry| entry.error_code());
+            Err(refused(code.unwrap_or("no reason").to_owned()))
+        }
+        Err(error) => {
+            let is_refusal = error.as_service_error().is_some();
+            let (code, message) = told(&error);
+            let reason = format!("{code}: {message}");
+            Err(match is_refusal {
+                true => refused(reason),
+                false => LineageError::NotSent { to: bus.to_owned(), reason },
+            })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,38 @@
+//! EventBridge: `PutEvents`, as far as a caller sees it. What is put is among the calls, and goes nowhere;
+//! every bus exists.
+
+use serde_json::{Value, json};
+
+use crate::server::Answer;
+
+/// The most bytes of all entries of a call.
+const MOST_BYTES: usize = 262_144;
+
+pub(crate) fn serve(operation: &str, body: &Value) -> Answer {
+    if operation != "PutEvents" {
+        let message = format!("{operation} is left out");
+        return Answer::error("events", 400, "UnknownOperationException", &message);
+    }
+    let entries = body["Entries"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let text = |entry: &Value, name: &str| entry[name].as_str().unwrap_or_default().to_owned();
+    let bytes = |entry: &Value| {
+        ["Source", "DetailType", "Detail"].iter().map(|name| text(entry, name).len()).sum::<usize>()
+    };
+    if entries.is_empty()
+        || entries.len() > 10
+        || entries.iter().map(bytes).sum::<usize>() >= MOST_BYTES
+    {
+        let message = "1 to 10 entries of less than 256 KB in all";
+        return Answer::error("events", 400, "ValidationException", message);
+    }
+    let put = entries.iter().enumerate().map(|(number, entry)| {
+        match serde_json::from_str::<Value>(&text(entry, "Detail")) {
+            Ok(Value::Object(_)) => json!({ "EventId": format!("event-{number}") }),
+            _ => json!({ "ErrorCode": "MalformedDetail", "ErrorMessage": "Detail is malformed." }),
+        }
+    });
+    let put: Vec<Value> = put.collect();
+    let failed = put.iter().filter(|entry| entry["ErrorCode"].is_string()).count();
+    let answer = json!({ "FailedEntryCount": failed, "Entries": put });
+    Answer::json(200, &answer)
+}
