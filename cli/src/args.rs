@@ -1,6 +1,7 @@
 //! The arguments as they are written; `--help` is made from the docstrings here.
 
 pub mod batches;
+pub mod deploy;
 pub mod roles;
 
 use std::ffi::OsString;
@@ -10,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use landfall_core::arrivals::EventTime;
 
 use self::batches::{BatchArgs, BatchesArgs, FindArgs, RetryArgs};
+use self::deploy::{DeployArgs, DestroyArgs};
 use self::roles::{DiffArgs, PoliciesArgs};
 
 /// Landfall starts AWS Glue jobs in one account when data lands in a bucket of another.
@@ -19,6 +21,7 @@ use self::roles::{DiffArgs, PoliciesArgs};
   landfall check infra/routes.yaml
   landfall explain --routes infra/routes.yaml s3://acme-landing/orders/dt=2026-01-31/a.csv
   landfall policies --routes infra/routes.yaml --data-account 111111111111
+  landfall deploy infra/routes.yaml --data-profile acme-data --analytics-profile acme-lake --dry-run
   landfall find s3://acme-landing/orders/dt=2026-01-31/a.csv
   landfall batches --state parked
   landfall schema > routes.schema.json")]
@@ -43,6 +46,8 @@ pub enum Command {
     Explain(ExplainArgs),
     Policies(PoliciesArgs),
     Diff(DiffArgs),
+    Deploy(DeployArgs),
+    Destroy(DestroyArgs),
     Batches(BatchesArgs),
     Batch(BatchArgs),
     Retry(RetryArgs),

@@ -2,14 +2,17 @@
 //!
 //! Every command is a function from arguments to an [`output::Output`], printed here. The command
 //! line reads files and standard input. `diff` calls AWS, and so do `batches`, `batch` and `find`, which
-//! read the ledger; `retry` alone writes.
+//! read the ledger. `retry` writes there, `deploy` and `destroy` change stacks; these say what they do as
+//! they do it.
 
 mod args;
 mod aws;
 mod batch;
 mod batches;
 mod check;
+mod deploy;
 mod desired;
+mod destroy;
 mod diff;
 mod explain;
 mod find;
@@ -41,6 +44,8 @@ fn main() -> ExitCode {
         Command::Explain(args) => explain::run(args, cli.color),
         Command::Policies(args) => policies::run(args, cli.color),
         Command::Diff(args) => diff::run(args, cli.color),
+        Command::Deploy(args) => deploy::run(args, cli.color),
+        Command::Destroy(args) => destroy::run(args, cli.color),
         Command::Batches(args) => batches::run(args),
         Command::Batch(args) => batch::run(args),
         Command::Retry(args) => retry::run(args),

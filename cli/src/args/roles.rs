@@ -139,7 +139,7 @@ pub fn region(text: &str) -> Result<String, &'static str> {
 }
 
 /// As the templates' `AllowedPattern` has it.
-fn name_prefix(text: &str) -> Result<String, &'static str> {
+pub fn name_prefix(text: &str) -> Result<String, &'static str> {
     let is_fine = text.len() <= 31
         && text.starts_with(|c: char| c.is_ascii_lowercase())
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');

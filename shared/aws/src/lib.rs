@@ -16,4 +16,4 @@ pub mod metrics;
 pub mod settings;
 pub mod targets;
 pub mod telemetry;
-mod told;
+pub mod told;

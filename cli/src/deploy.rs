@@ -1,0 +1,396 @@
+//! `landfall deploy`: both accounts from a routes file, by change sets that are shown before they are made.
+//!
+//! What is done in which order with which parameters is decided by [`plan`]; here it is carried out.
+
+pub mod account;
+pub mod change;
+mod external_id;
+mod package;
+pub mod plan;
+pub mod stack;
+pub mod target;
+pub mod template;
+pub mod words;
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, bail};
+use landfall_core::plan::printable;
+
+use self::account::{Account, Accounts};
+use self::package::{Artifact, LIBRARY, Package};
+use self::plan::{ExternalId, Facts, Known, KnownStacks, Side, Step, Value};
+use self::stack::{Observed, Prepared, Request, Standing, TemplateAt};
+use self::target::Meant;
+use self::template::Template;
+pub use self::words::{say, show};
+use crate::args::Color;
+use crate::args::deploy::{Architecture, DeployArgs, TemplateName};
+use crate::output::{Output, Status};
+use crate::aws;
+
+/// The template of the artifacts bucket, which is deployed before there is anything to upload to.
+const ARTIFACTS: &str = include_str!("../../infra/artifacts.yaml");
+const ARTIFACTS_STACK: &str = "landfall-artifacts";
+
+/// How it went.
+pub enum Done {
+    All,
+    /// Somebody did not agree.
+    Declined,
+    /// A stack failed: what there is to say of it.
+    Failed(String),
+}
+
+/// Deploys, or says what would be deployed.
+pub fn run(args: &DeployArgs, color: Color) -> Output {
+    let meant = match target::find(&args.place, color) {
+        Ok(meant) => meant,
+        Err(output) => return output,
+    };
+    let done = match can_begin(args) {
+        Ok(()) => aws::wait(deploy(args, &meant)),
+        Err(error) => Err(error),
+    };
+    let dry_run = if args.dry_run { "nothing was changed\n" } else { "deployed\n" };
+    told(done, dry_run)
+}
+
+/// How a command ends.
+pub fn told(done: anyhow::Result<Done>, success: &str) -> Output {
+    let (stderr, status) = match done {
+        Ok(Done::All) => (success.to_owned(), Status::Success),
+        Ok(Done::Declined) => ("not agreed to: nothing more is done\n".to_owned(), Status::Problems),
+        Ok(Done::Failed(why)) => (format!("error: {why}\n"), Status::Problems),
+        Err(error) => return error.into(),
+    };
+    Output { stderr, status, ..Output::default() }
+}
+
+fn can_begin(args: &DeployArgs) -> anyhow::Result<()> {
+    if args.dry_run { Ok(()) } else { words::can_ask(args.yes, "landfall deploy") }
+}
+
+async fn deploy(args: &DeployArgs, meant: &Meant) -> anyhow::Result<Done> {
+    let accounts = Accounts::find(&args.place, &meant.account, &meant.region).await?;
+    let mut package = match &args.package {
+        Some(folder) => Package::read(folder, args.architecture)?,
+        None => Package::build(args.architecture.unwrap_or(Architecture::Arm64))?,
+    };
+    package.set_routes(&meant.text);
+    let deployment = Deployment { args, meant, accounts, package };
+    deployment.run().await
+}
+
+struct Deployment<'a> {
+    args: &'a DeployArgs,
+    meant: &'a Meant,
+    accounts: Accounts,
+    package: Package,
+}
+
+impl Deployment<'_> {
+    async fn run(&self) -> anyhow::Result<Done> {
+        // All that can be wrong is found before anything is changed.
+        let templates = self.templates()?;
+        let observed = self.observed().await?;
+        let steps = self.steps(&templates, &observed)?;
+        for side in Side::BOTH {
+            match self.artifacts(side).await? {
+                Done::All => {}
+                other => return Ok(other),
+            }
+        }
+        for step in &steps {
+            let template = templates.get(&step.template).context("a template is missing")?;
+            match self.step(step, template).await? {
+                Done::All => {}
+                other => return Ok(other),
+            }
+        }
+        Ok(Done::All)
+    }
+
+    fn templates(&self) -> anyhow::Result<BTreeMap<TemplateName, Template>> {
+        let mut templates = BTreeMap::new();
+        for name in [TemplateName::Provisioner, TemplateName::Analytics, TemplateName::Data] {
+            let of = || format!("failed to read the {} template", name.name());
+            let template = Template::read(self.package.template(name)?).with_context(of)?;
+            for path in template.local_paths() {
+                self.package.artifact(path).with_context(of)?;
+            }
+            templates.insert(name, template);
+        }
+        Ok(templates)
+    }
+
+    async fn observed(&self) -> anyhow::Result<BTreeMap<(Side, TemplateName), Observed>> {
+        let mut observed = BTreeMap::new();
+        for (side, name, stack) in plan::stacks(&self.args.place.name_prefix, self.args.order) {
+            if let Some(found) = self.accounts.of(side).stacks.find(&stack).await? {
+                can_change(&stack, &found)?;
+                observed.insert((side, name), found);
+            }
+        }
+        Ok(observed)
+    }
+
+    fn steps(
+        &self,
+        templates: &BTreeMap<TemplateName, Template>,
+        observed: &BTreeMap<(Side, TemplateName), Observed>,
+    ) -> anyhow::Result<Vec<Step>> {
+        let is_there = |(_, stack): &(_, &Observed)| {
+            Standing::of(Some(&stack.status)) == Standing::Updatable
+        };
+        let known: KnownStacks = observed
+            .iter()
+            .filter(is_there)
+            .map(|(key, stack)| (*key, Known { parameters: stack.parameters.clone() }))
+            .collect();
+        let external_id = self.external_id(&known)?;
+        let prefix = self.key_prefix();
+        let facts = Facts {
+            prefix: self.args.place.name_prefix.clone(),
+            data_account: self.accounts.data.id.clone(),
+            analytics_account: self.accounts.analytics.id.clone(),
+            buckets: self.meant.buckets.clone(),
+            jobs: self.meant.jobs.clone(),
+            architecture: self.package.architecture.name(),
+            artifacts: (
+                self.bucket(Side::Analytics),
+                prefix.clone(),
+                self.package.artifact(LIBRARY)?.key(&prefix),
+            ),
+        };
+        let given = &self.args.parameters;
+        let steps = plan::steps(&facts, templates, given, &known, &external_id, self.args.order);
+        steps.map_err(|problems| match &problems[..] {
+            [problem] => anyhow::anyhow!("{problem}"),
+            problems => anyhow::anyhow!("parameters are missing or wrong:\n  {}", problems.join("\n  ")),
+        })
+    }
+
+    fn external_id(&self, known: &KnownStacks) -> anyhow::Result<ExternalId> {
+        let wish = external_id::Wish {
+            written: self.meant.external_id.as_ref(),
+            rotate: self.args.rotate_external_id,
+            has_data_stack: known.contains_key(&(Side::Data, TemplateName::Data)),
+            has_analytics_stack: known.contains_key(&(Side::Analytics, TemplateName::Analytics)),
+        };
+        external_id::choose(&wish, |name| std::env::var(name).ok())
+    }
+
+    /// What the keys of all that is uploaded begin with.
+    fn key_prefix(&self) -> String {
+        format!("{}/", self.args.place.name_prefix)
+    }
+
+    fn bucket(&self, side: Side) -> String {
+        let given = match side {
+            Side::Data => &self.args.data_artifacts,
+            Side::Analytics => &self.args.analytics_artifacts,
+        };
+        given.clone().unwrap_or_else(|| self.accounts.of(side).default_artifacts())
+    }
+
+    /// The bucket to upload to. One that is there already is taken as it is, unless its stack is, too.
+    async fn artifacts(&self, side: Side) -> anyhow::Result<Done> {
+        let account = self.accounts.of(side);
+        let bucket = self.bucket(side);
+        let is_default = bucket == account.default_artifacts();
+        let found = account.stacks.find(ARTIFACTS_STACK).await?;
+        if let Some(found) = &found {
+            can_change(ARTIFACTS_STACK, found)?;
+        }
+        let is_made_here = is_default
+            && (found.is_some() || !account.has_bucket(&bucket).await?);
+        if !is_made_here {
+            if !account.has_bucket(&bucket).await? {
+                bail!("there is no bucket `{bucket}` in {}", account.stacks.place);
+            }
+            return Ok(Done::All);
+        }
+        let parameters = BTreeMap::from([("BucketName".to_owned(), Value::Text(bucket))]);
+        let wanted = Wanted {
+            stack: ARTIFACTS_STACK,
+            purpose: None,
+            template: &Template::read(ARTIFACTS)?,
+            parameters: &parameters,
+        };
+        self.make(account, &wanted, Some(TemplateAt::Body(ARTIFACTS.to_owned()))).await
+    }
+
+    async fn step(&self, step: &Step, template: &Template) -> anyhow::Result<Done> {
+        let account = self.accounts.of(step.side);
+        let Step { stack, parameters, purpose, .. } = step;
+        let wanted = Wanted { stack, purpose: *purpose, template, parameters };
+        let bucket = self.bucket(step.side);
+        // A dry run makes no bucket.
+        if self.args.dry_run && !account.has_bucket(&bucket).await? {
+            return self.make(account, &wanted, None).await;
+        }
+        let template = self.uploaded(account, &bucket, step, template).await?;
+        self.make(account, &wanted, Some(template)).await
+    }
+
+    /// The template with all that it names, uploaded.
+    async fn uploaded(
+        &self,
+        account: &Account,
+        bucket: &str,
+        step: &Step,
+        template: &Template,
+    ) -> anyhow::Result<TemplateAt> {
+        let prefix = self.key_prefix();
+        let mut uris = BTreeMap::new();
+        for path in template.local_paths() {
+            let artifact = self.package.artifact(path)?;
+            let key = account.upload(bucket, &prefix, &artifact).await?;
+            uris.insert(path.to_owned(), format!("s3://{bucket}/{key}"));
+        }
+        if step.template == TemplateName::Analytics {
+            account.upload(bucket, &prefix, &self.package.artifact(LIBRARY)?).await?;
+        }
+        let text = template.rewritten(&uris)?;
+        let artifact = Artifact::new(package::file_of(step.template), text.into_bytes());
+        let key = account.upload(bucket, &prefix, &artifact).await?;
+        Ok(account.template_at(bucket, &key))
+    }
+
+    /// Makes a stack what it is to be, or shows what that would change.
+    async fn make(
+        &self,
+        account: &Account,
+        wanted: &Wanted<'_>,
+        template: Option<TemplateAt>,
+    ) -> anyhow::Result<Done> {
+        let Wanted { stack, .. } = wanted;
+        let found = account.stacks.find(stack).await?;
+        let standing = Standing::of(found.as_ref().map(|found| found.status.as_str()));
+        let is_update = standing == Standing::Updatable;
+        if let Some(found) = &found {
+            can_change(stack, found)?;
+        }
+        say(&wanted.heading(account));
+        if self.args.dry_run && !is_update {
+            show(&wanted.creation(account));
+            if standing == Standing::FailedFirst {
+                say("what a failed creation left would be deleted first");
+            }
+            return Ok(Done::All);
+        }
+        let Some(template) = template else {
+            show(&format!("{}: not known what would change\n\n", wanted.heading(account)));
+            say("the dry run could not compare it: there is no artifacts bucket to upload to yet");
+            return Ok(Done::All);
+        };
+        if let (Standing::FailedFirst, Some(found)) = (&standing, &found) {
+            let question = format!("its first creation failed ({}): delete what it left?", found.status);
+            if !words::is_agreed(self.args.yes, &question)? {
+                return Ok(Done::Declined);
+            }
+            match delete(account, stack, found).await? {
+                Done::All => {}
+                other => return Ok(other),
+            }
+        }
+        let Wanted { parameters, .. } = wanted;
+        let request = Request { stack, template, parameters, tags: &self.args.tags, is_update };
+        let Some(prepared) = account.stacks.prepare(&request).await? else {
+            say("  no change");
+            return Ok(Done::All);
+        };
+        let changes = change::shown(&prepared.changes);
+        show(&format!("{}\n{changes}\n", wanted.heading(account)));
+        if self.args.dry_run {
+            account.stacks.discard(&prepared.change_set, &prepared.stack_id).await?;
+            return Ok(Done::All);
+        }
+        let agreed = words::is_agreed(self.args.yes, "make this change?");
+        if !matches!(agreed, Ok(true)) {
+            account.stacks.discard(&prepared.change_set, &prepared.stack_id).await?;
+            return agreed.map(|_| Done::Declined);
+        }
+        execute(account, stack, &prepared).await
+    }
+}
+
+/// A stack as it is to be.
+struct Wanted<'a> {
+    stack: &'a str,
+    purpose: Option<&'static str>,
+    template: &'a Template,
+    parameters: &'a BTreeMap<String, Value>,
+}
+
+impl Wanted<'_> {
+    fn heading(&self, account: &Account) -> String {
+        let purpose = self.purpose.map(|purpose| format!(": {purpose}")).unwrap_or_default();
+        let side = account.side.name();
+        format!("stack {} in the {side} ({}, {}){purpose}", self.stack, account.id, account.region)
+    }
+
+    /// What creating it would make, as the template alone tells.
+    fn creation(&self, account: &Account) -> String {
+        let mut text = format!("{} would be created\n", self.heading(account));
+        for (name, value) in self.parameters {
+            text.push_str(&format!("  {name} = {value}\n"));
+        }
+        let changes: Vec<change::Change> = self
+            .template
+            .resources
+            .iter()
+            .map(|resource| change::Change {
+                action: "Add".to_owned(),
+                logical_id: resource.logical_id.clone(),
+                kind: match &resource.condition {
+                    Some(condition) => format!("{} (if {condition})", resource.kind),
+                    None => resource.kind.clone(),
+                },
+                replacement: change::Replacement::None,
+                is_retained: false,
+            })
+            .collect();
+        text + &change::shown(&changes) + "\n"
+    }
+}
+
+/// # Errors
+/// Nothing can be done with the stack as it stands.
+fn can_change(stack: &str, found: &Observed) -> anyhow::Result<()> {
+    match Standing::of(Some(&found.status)) {
+        Standing::Absent | Standing::Updatable | Standing::FailedFirst => Ok(()),
+        Standing::Busy => {
+            bail!("stack `{stack}` is being changed ({}): wait until that has ended", found.status)
+        }
+        Standing::Broken(hint) => bail!("stack `{stack}` is {}: {hint}", found.status),
+    }
+}
+
+async fn execute(account: &Account, stack: &str, prepared: &Prepared) -> anyhow::Result<Done> {
+    let mark = account.stacks.mark(&prepared.stack_id).await?;
+    account.stacks.execute(prepared).await?;
+    let ended = account.stacks.follow(&prepared.stack_id, mark).await?;
+    match ended.status.as_str() {
+        "CREATE_COMPLETE" | "UPDATE_COMPLETE" => Ok(Done::All),
+        status => Ok(Done::Failed(failure(account, stack, status, ended.failure))),
+    }
+}
+
+/// Deletes a stack, following it.
+pub async fn delete(account: &Account, stack: &str, found: &Observed) -> anyhow::Result<Done> {
+    let mark = account.stacks.mark(&found.id).await?;
+    account.stacks.start_deletion(&found.id).await?;
+    let ended = account.stacks.follow(&found.id, mark).await?;
+    match ended.status.as_str() {
+        "DELETE_COMPLETE" => Ok(Done::All),
+        status => Ok(Done::Failed(failure(account, stack, status, ended.failure))),
+    }
+}
+
+fn failure(account: &Account, stack: &str, status: &str, why: Option<String>) -> String {
+    let place = &account.stacks.place;
+    let why = why.unwrap_or_else(|| "its events name no reason".to_owned());
+    printable(&format!("stack `{stack}` in {place} is {status}: {why}"))
+}

@@ -1,0 +1,138 @@
+//! Where the external ID comes from. It is never printed.
+
+use anyhow::{Context, bail, ensure};
+use landfall_core::routes::{self, is_external_id};
+use landfall_core::secret::Secret;
+
+use super::plan::ExternalId;
+use super::say;
+
+/// What the templates call it.
+const DEFAULT_VARIABLE: &str = "LANDFALL_EXTERNAL_ID";
+const PREVIOUS_VARIABLE: &str = "LANDFALL_PREVIOUS_EXTERNAL_ID";
+
+/// What is asked of it, and what is there.
+pub struct Wish<'a> {
+    /// As the routes' target has it.
+    pub written: Option<&'a routes::ExternalId>,
+    pub rotate: bool,
+    pub has_data_stack: bool,
+    pub has_analytics_stack: bool,
+}
+
+/// What both stacks get.
+pub fn choose(
+    wish: &Wish<'_>,
+    variable: impl Fn(&str) -> Option<String>,
+) -> anyhow::Result<ExternalId> {
+    let given = match wish.written {
+        Some(routes::ExternalId::Literal(literal)) => Some(literal.clone()),
+        Some(routes::ExternalId::Variable(name)) => read(name, &variable)?,
+        None => read(DEFAULT_VARIABLE, &variable)?,
+    };
+    if wish.rotate {
+        ensure!(
+            wish.has_data_stack && wish.has_analytics_stack,
+            "--rotate-external-id changes the external ID of both stacks, which are not there yet"
+        );
+        let Some(previous) = read(PREVIOUS_VARIABLE, &variable)? else {
+            bail!(
+                "--rotate-external-id needs the external ID before in {PREVIOUS_VARIABLE}: CloudFormation \
+                 tells nobody; the trigger's configuration in the data account has it \
+                 (Environment.Variables.LANDFALL_EXTERNAL_ID)"
+            );
+        };
+        let new = match given {
+            Some(given) => given,
+            None => random()?,
+        };
+        ensure!(new != previous, "the new external ID is the one before");
+        return Ok(ExternalId::Rotated { new, previous });
+    }
+    match (given, wish.has_data_stack, wish.has_analytics_stack) {
+        (Some(given), ..) => Ok(ExternalId::New(given)),
+        (None, true, true) => Ok(ExternalId::Kept),
+        (None, false, false) => Ok(ExternalId::New(random()?)),
+        (None, ..) => {
+            say("only one of the two stacks is there: both get a new external ID");
+            Ok(ExternalId::New(random()?))
+        }
+    }
+}
+
+fn read(
+    name: &str,
+    variable: &impl Fn(&str) -> Option<String>,
+) -> anyhow::Result<Option<Secret>> {
+    let Some(text) = variable(name).filter(|text| !text.is_empty()) else { return Ok(None) };
+    ensure!(is_external_id(&text), "{name} holds no external ID: 2 to 1,224 letters, digits and `+=,.@:/_-`");
+    Ok(Some(Secret::new(text)))
+}
+
+/// 128 bits that nobody can guess, as hexadecimal digits.
+fn random() -> anyhow::Result<Secret> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| anyhow::anyhow!("{error}"))
+        .context("failed to make an external ID: the system has no randomness")?;
+    Ok(Secret::new(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chosen(
+        rotate: bool,
+        stacks: (bool, bool),
+        variables: &[(&str, &str)],
+    ) -> anyhow::Result<ExternalId> {
+        let written = routes::ExternalId::Variable("ITS_ID".to_owned());
+        let wish = Wish {
+            written: Some(&written),
+            rotate,
+            has_data_stack: stacks.0,
+            has_analytics_stack: stacks.1,
+        };
+        let value = |name: &str| {
+            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+        };
+        choose(&wish, value)
+    }
+
+    #[test]
+    fn the_environment_comes_before_what_is_there_and_that_before_a_random_one() -> anyhow::Result<()> {
+        let set = [("ITS_ID", "given-1")];
+        let ExternalId::New(id) = chosen(false, (true, true), &set)? else { panic!("not taken") };
+        assert_eq!(id.expose(), "given-1");
+        assert!(matches!(chosen(false, (true, true), &[("ITS_ID", "")])?, ExternalId::Kept));
+        for stacks in [(false, false), (true, false), (false, true)] {
+            let random = || -> anyhow::Result<Secret> {
+                let ExternalId::New(id) = chosen(false, stacks, &[])? else { panic!("not made") };
+                Ok(id)
+            };
+            let (one, other) = (random()?, random()?);
+            assert!(one != other && one.expose().len() == 32 && is_external_id(one.expose()));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_rotation_needs_both_stacks_and_the_one_before() -> anyhow::Result<()> {
+        let before = ("LANDFALL_PREVIOUS_EXTERNAL_ID", "before-1");
+        assert!(chosen(true, (true, false), &[before]).is_err());
+        assert!(chosen(true, (true, true), &[]).is_err());
+        assert!(chosen(true, (true, true), &[before, ("ITS_ID", "before-1")]).is_err());
+        let rotated = chosen(true, (true, true), &[before, ("ITS_ID", "after-1")])?;
+        let ExternalId::Rotated { new, previous } = rotated else { panic!("not rotated") };
+        assert_eq!((new.expose(), previous.expose()), ("after-1", "before-1"));
+        Ok(())
+    }
+
+    #[test]
+    fn an_external_id_that_is_none_is_refused_and_not_shown() {
+        let error = chosen(false, (true, true), &[("ITS_ID", "a secret")]).expect_err("a space");
+        let told = format!("{error:#}");
+        assert!(told.contains("ITS_ID") && !told.contains("a secret"), "{told}");
+    }
+}

@@ -1,0 +1,311 @@
+//! What is deployed: templates, functions and scripts, from a folder or built from the checkout; packed so
+//! that the same files make the same bytes.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{Cursor, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, bail, ensure};
+use landfall_core::plan::printable;
+use sha2::{Digest, Sha256};
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, DateTime, ZipWriter};
+
+use super::say;
+use crate::args::deploy::{Architecture, TemplateName};
+
+const FUNCTIONS: [&str; 3] = ["trigger", "monitor", "provisioner"];
+/// Those of them that carry the routes.
+const WITH_ROUTES: [&str; 2] = ["trigger", "monitor"];
+const SCRIPTS: [&str; 2] = ["landfall.py", "csv_to_parquet.py"];
+const BINARY: &str = "bootstrap";
+pub const ROUTES: &str = "routes.yaml";
+/// What jobs import; its key ends with its name, and nothing else may stand there.
+pub const LIBRARY: &str = "glue/landfall.py";
+
+/// The files of a deployment, by the paths that the templates name them by.
+pub struct Package {
+    files: BTreeMap<String, Vec<u8>>,
+    pub architecture: Architecture,
+}
+
+/// Something to upload, named by its content.
+#[derive(Clone)]
+pub struct Artifact {
+    /// What it is called below its hash.
+    pub name: String,
+    pub bytes: Vec<u8>,
+    hash: String,
+}
+
+impl Artifact {
+    pub fn new(name: impl Into<String>, bytes: Vec<u8>) -> Self {
+        let hash = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        Self { name: name.into(), bytes, hash }
+    }
+
+    /// Its key below `prefix`, which ends with a slash.
+    pub fn key(&self, prefix: &str) -> String {
+        format!("{prefix}{}/{}", self.hash, self.name)
+    }
+}
+
+/// Of which file a template is.
+pub fn file_of(template: TemplateName) -> &'static str {
+    match template {
+        TemplateName::Provisioner => "provisioner.yaml",
+        TemplateName::Analytics => "analytics-account.yaml",
+        TemplateName::Data => "data-account.yaml",
+    }
+}
+
+impl Package {
+    /// A folder that `make package` laid out.
+    pub fn read(folder: &Path, wanted: Option<Architecture>) -> anyhow::Result<Self> {
+        let mut files = BTreeMap::new();
+        let mut take = |path: String| -> anyhow::Result<()> {
+            let file = folder.join(&path);
+            let what = || format!("failed to read `{}`: is that a package?", shown(&file));
+            files.insert(path, fs::read(&file).with_context(what)?);
+            Ok(())
+        };
+        take(ROUTES.to_owned())?;
+        for template in [TemplateName::Provisioner, TemplateName::Analytics, TemplateName::Data] {
+            take(file_of(template).to_owned())?;
+        }
+        for function in FUNCTIONS {
+            take(format!("{function}/{BINARY}"))?;
+        }
+        for function in WITH_ROUTES {
+            take(format!("{function}/{ROUTES}"))?;
+        }
+        for script in SCRIPTS {
+            take(format!("glue/{script}"))?;
+        }
+        Self::of(files, wanted)
+    }
+
+    /// Built from the checkout that the current folder lies in.
+    pub fn build(architecture: Architecture) -> anyhow::Result<Self> {
+        let root = checkout()?;
+        let folder = root.join("target/deploy").join(architecture.name());
+        say(&format!("building the functions for {} with cargo-lambda", architecture.name()));
+        let mut command = Command::new("cargo");
+        command.args(["lambda", "build", "--release"]);
+        if architecture == Architecture::Arm64 {
+            command.arg("--arm64");
+        }
+        for function in FUNCTIONS {
+            command.args(["--package", &format!("landfall-{function}"), "--bin", function]);
+        }
+        command.arg("--lambda-dir").arg(&folder).current_dir(&root).stdin(Stdio::null());
+        // What it prints is progress, and standard output is for results.
+        let status = command.stdout(std::io::stderr()).status();
+        let status = status.context("failed to run `cargo lambda build`")?;
+        ensure!(
+            status.success(),
+            "failed to build the functions: `cargo lambda build` ended with {status} (is cargo-lambda \
+             there? `pip install cargo-lambda` brings it; or give a folder of `make package` with --package)"
+        );
+        let infra = root.join("infra");
+        let mut files = BTreeMap::new();
+        let mut take = |path: String, from: PathBuf| -> anyhow::Result<()> {
+            let what = || format!("failed to read `{}`", shown(&from));
+            files.insert(path, fs::read(&from).with_context(what)?);
+            Ok(())
+        };
+        for template in [TemplateName::Provisioner, TemplateName::Analytics, TemplateName::Data] {
+            let name = file_of(template);
+            take(name.to_owned(), infra.join(name))?;
+        }
+        for function in FUNCTIONS {
+            take(format!("{function}/{BINARY}"), folder.join(function).join(BINARY))?;
+        }
+        for script in SCRIPTS {
+            take(format!("glue/{script}"), infra.join("glue").join(script))?;
+        }
+        Self::of(files, Some(architecture))
+    }
+
+    /// The files, once it is known what they were built for.
+    fn of(
+        files: BTreeMap<String, Vec<u8>>,
+        wanted: Option<Architecture>,
+    ) -> anyhow::Result<Self> {
+        let mut found = None;
+        for function in FUNCTIONS {
+            let path = format!("{function}/{BINARY}");
+            let binary = files.get(&path).map(Vec::as_slice).unwrap_or_default();
+            let built = built_for(binary)
+                .with_context(|| format!("`{path}` is no program for Lambda on arm64 or x86_64"))?;
+            let before = *found.get_or_insert(built);
+            ensure!(
+                before == built,
+                "`{path}` was built for {}, another function for {}",
+                built.name(),
+                before.name()
+            );
+        }
+        let architecture = found.context("there is no function")?;
+        if let Some(wanted) = wanted {
+            ensure!(
+                wanted == architecture,
+                "the functions are built for {}, not for {}",
+                architecture.name(),
+                wanted.name()
+            );
+        }
+        Ok(Self { files, architecture })
+    }
+
+    /// Takes `routes` for those of the stacks; and for the functions' too, unless they are those that
+    /// were packaged, beside which the functions' own stand.
+    pub fn set_routes(&mut self, routes: &str) {
+        let packaged = self.files.get(ROUTES).map(Vec::as_slice);
+        if packaged == Some(routes.as_bytes()) {
+            return;
+        }
+        if packaged.is_some() {
+            say("the routes are not those of the package: the functions get these, too");
+        }
+        self.files.insert(ROUTES.to_owned(), routes.into());
+        for function in WITH_ROUTES {
+            self.files.insert(format!("{function}/{ROUTES}"), routes.into());
+        }
+    }
+
+    /// The text of a template.
+    pub fn template(&self, template: TemplateName) -> anyhow::Result<&str> {
+        let name = file_of(template);
+        let bytes = self.files.get(name).with_context(|| format!("there is no `{name}`"))?;
+        std::str::from_utf8(bytes).with_context(|| format!("`{name}` is not UTF-8"))
+    }
+
+    /// What a path of a template stands for: a file as it is, a folder packed.
+    pub fn artifact(&self, path: &str) -> anyhow::Result<Artifact> {
+        if let Some(bytes) = self.files.get(path) {
+            let name = path.rsplit('/').next().unwrap_or(path);
+            return Ok(Artifact::new(name, bytes.clone()));
+        }
+        let folder = path.trim_start_matches("./").trim_end_matches('/');
+        let inside = format!("{folder}/");
+        let files: Vec<(&str, &[u8])> = self
+            .files
+            .iter()
+            .filter_map(|(path, bytes)| Some((path.strip_prefix(&inside)?, bytes.as_slice())))
+            .collect();
+        if files.is_empty() {
+            bail!("a template names the local path `{path}`, which is nothing of the package");
+        }
+        let packed = pack(&files).with_context(|| format!("failed to pack `{folder}`"))?;
+        Ok(Artifact::new(format!("{folder}.zip"), packed))
+    }
+}
+
+/// The files in their order, with one time and fixed modes.
+fn pack(files: &[(&str, &[u8])]) -> anyhow::Result<Vec<u8>> {
+    let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, bytes) in files {
+        let mode = if *name == BINARY { 0o755 } else { 0o644 };
+        let options = SimpleFileOptions::default()
+            .compression_method(CompressionMethod::Deflated)
+            .last_modified_time(DateTime::default())
+            .unix_permissions(mode);
+        archive.start_file(*name, options)?;
+        archive.write_all(bytes)?;
+    }
+    Ok(archive.finish()?.into_inner())
+}
+
+/// What an ELF file says that it is for.
+fn built_for(binary: &[u8]) -> Option<Architecture> {
+    let is_elf = binary.get(..6)? == b"\x7fELF\x02\x01";
+    match (is_elf, binary.get(18..20)?) {
+        (true, [0x3e, 0]) => Some(Architecture::X86_64),
+        (true, [0xb7, 0]) => Some(Architecture::Arm64),
+        _ => None,
+    }
+}
+
+fn checkout() -> anyhow::Result<PathBuf> {
+    let here = std::env::current_dir().context("failed to find the current folder")?;
+    let is_root = |folder: &&Path| {
+        folder.join("Cargo.lock").exists() && folder.join("infra/data-account.yaml").exists()
+    };
+    here.ancestors().find(is_root).map(Path::to_owned).context(
+        "the current folder lies in no checkout of Landfall to build from: give a folder of `make \
+         package` with --package",
+    )
+}
+
+fn shown(path: &Path) -> String {
+    printable(&path.to_string_lossy())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn elf(machine: u8) -> Vec<u8> {
+        let mut bytes = b"\x7fELF\x02\x01\x01".to_vec();
+        bytes.resize(64, 0);
+        bytes[18] = machine;
+        bytes
+    }
+
+    fn package(machine: u8) -> anyhow::Result<Package> {
+        let mut files: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+        for function in FUNCTIONS {
+            files.insert(format!("{function}/{BINARY}"), elf(machine));
+        }
+        files.insert("trigger/routes.yaml".to_owned(), b"of the trigger".to_vec());
+        files.insert(ROUTES.to_owned(), b"packaged".to_vec());
+        Package::of(files, None)
+    }
+
+    #[test]
+    fn the_same_files_make_the_same_bytes_and_other_routes_others() -> anyhow::Result<()> {
+        let mut package = package(0x3e)?;
+        let first = package.artifact("trigger/")?;
+        assert_eq!(first.bytes, package.artifact("./trigger")?.bytes);
+        package.set_routes("packaged");
+        assert_eq!(first.hash, package.artifact("trigger/")?.hash, "routes that were packaged");
+        package.set_routes("changed");
+        assert_ne!(first.hash, package.artifact("trigger/")?.hash);
+        assert_eq!(package.artifact(ROUTES)?.bytes, b"changed");
+        Ok(())
+    }
+
+    #[test]
+    fn a_packed_function_can_be_run_by_lambda() -> anyhow::Result<()> {
+        let packed = package(0xb7)?.artifact("trigger/")?;
+        let mut archive = zip::ZipArchive::new(Cursor::new(packed.bytes))?;
+        let names: Vec<String> = archive.file_names().map(str::to_owned).collect();
+        assert_eq!(names, ["bootstrap", "routes.yaml"]);
+        let mode = |file: zip::read::ZipFile<'_, _>| file.unix_mode().map(|mode| mode & 0o777);
+        assert_eq!(mode(archive.by_name("bootstrap")?), Some(0o755));
+        assert_eq!(mode(archive.by_name("routes.yaml")?), Some(0o644));
+        Ok(())
+    }
+
+    #[test]
+    fn what_functions_are_built_for_is_read_from_them() -> anyhow::Result<()> {
+        assert_eq!(package(0x3e)?.architecture, Architecture::X86_64);
+        assert_eq!(package(0xb7)?.architecture, Architecture::Arm64);
+        assert!(package(0x28).is_err(), "32 bits are no architecture of Lambda's");
+        assert!(Package::of(BTreeMap::new(), None).is_err());
+        let files = package(0x3e)?.files;
+        assert!(Package::of(files, Some(Architecture::Arm64)).is_err(), "another than is wanted");
+        Ok(())
+    }
+
+    #[test]
+    fn a_path_that_is_nothing_of_the_package_is_an_error() -> anyhow::Result<()> {
+        for path in ["elsewhere/", "", "/", "..", "trig"] {
+            assert!(package(0x3e)?.artifact(path).is_err(), "`{path}`");
+        }
+        Ok(())
+    }
+}

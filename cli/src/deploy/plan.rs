@@ -1,0 +1,308 @@
+//! Which stacks are deployed in which order with which parameters. Pure: routes, options and the stacks as
+//! they stand in, steps out; carrying them out chooses nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use landfall_core::plan::printable;
+use landfall_core::problem::did_you_mean;
+use landfall_core::secret::Secret;
+
+use super::template::Template;
+use crate::args::deploy::{GivenParameter, Order, TemplateName};
+
+/// One of the two accounts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Side {
+    Data,
+    Analytics,
+}
+
+impl Side {
+    pub const BOTH: [Self; 2] = [Self::Data, Self::Analytics];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Data => "data account",
+            Self::Analytics => "analytics account",
+        }
+    }
+}
+
+/// What the parameters follow from.
+#[derive(Debug)]
+pub struct Facts {
+    pub prefix: String,
+    pub data_account: String,
+    pub analytics_account: String,
+    /// The buckets that the routes name.
+    pub buckets: BTreeSet<String>,
+    /// The jobs that the routes start in the analytics account.
+    pub jobs: BTreeSet<String>,
+    pub architecture: &'static str,
+    /// Where the analytics account's job loads from: bucket, prefix, and the library's key.
+    pub artifacts: (String, String, String),
+}
+
+/// What becomes of the external ID.
+#[derive(Debug)]
+pub enum ExternalId {
+    /// The stacks keep theirs.
+    Kept,
+    /// Both stacks get this one.
+    New(Secret),
+    /// Both get the new one, and the one before is admitted while they differ.
+    Rotated { new: Secret, previous: Secret },
+}
+
+/// A stack as it stands, as far as it can be updated.
+#[derive(Debug, Default, Clone)]
+pub struct Known {
+    /// The parameters' values, of a secret one asterisks.
+    pub parameters: BTreeMap<String, String>,
+}
+
+/// The value that a parameter gets. A `Debug` shows no secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Value {
+    Text(String),
+    Secret(Secret),
+    /// What it was.
+    Previous,
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(&printable(text)),
+            Self::Secret(_) => f.write_str("(not shown)"),
+            Self::Previous => f.write_str("(as it is)"),
+        }
+    }
+}
+
+/// A stack to be created or updated.
+#[derive(Debug)]
+pub struct Step {
+    pub side: Side,
+    pub template: TemplateName,
+    pub stack: String,
+    pub parameters: BTreeMap<String, Value>,
+    /// What it is for, where one stack is deployed twice.
+    pub purpose: Option<&'static str>,
+}
+
+/// The name of a stack.
+pub fn stack_name(prefix: &str, template: TemplateName) -> String {
+    match template {
+        TemplateName::Provisioner => format!("{prefix}-provisioner"),
+        TemplateName::Analytics | TemplateName::Data => prefix.to_owned(),
+    }
+}
+
+/// All stacks that there can be, in the order in which they are deployed.
+pub fn stacks(prefix: &str, order: Order) -> Vec<(Side, TemplateName, String)> {
+    let mut stacks = vec![
+        (Side::Data, TemplateName::Provisioner),
+        (Side::Analytics, TemplateName::Provisioner),
+        (Side::Analytics, TemplateName::Analytics),
+        (Side::Data, TemplateName::Data),
+    ];
+    if order == Order::DataFirst {
+        stacks.swap(2, 3);
+    }
+    let named = |(side, template)| (side, template, stack_name(prefix, template));
+    stacks.into_iter().map(named).collect()
+}
+
+/// What is known of the stacks that are there.
+pub type KnownStacks = BTreeMap<(Side, TemplateName), Known>;
+
+/// What is to be done, in order.
+///
+/// # Errors
+/// All that is missing or wrong, a line each.
+pub fn steps(
+    facts: &Facts,
+    templates: &BTreeMap<TemplateName, Template>,
+    given: &[GivenParameter],
+    known: &KnownStacks,
+    external_id: &ExternalId,
+    order: Order,
+) -> Result<Vec<Step>, Vec<String>> {
+    let mut problems = unknown(templates, given);
+    let mut steps = Vec::new();
+    // While the external ID changes, the analytics account must admit both first.
+    let order = match external_id {
+        ExternalId::Rotated { .. } => Order::AnalyticsFirst,
+        _ => order,
+    };
+    for (side, name, stack) in stacks(&facts.prefix, order) {
+        let Some(template) = templates.get(&name) else { continue };
+        let known = known.get(&(side, name));
+        let derived = derived(name, facts, given, template, known, external_id);
+        match parameters(name, template, &derived, given, known) {
+            Ok(parameters) => {
+                steps.push(Step { side, template: name, stack, parameters, purpose: None });
+            }
+            // Both provisioners want the same.
+            Err(missing) => problems.extend(missing),
+        }
+    }
+    problems.sort();
+    problems.dedup();
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    if let ExternalId::Rotated { .. } = external_id {
+        rotate(&mut steps, facts, templates);
+    }
+    Ok(steps)
+}
+
+/// Lets the analytics account admit the new external ID alone, once the data account presents it.
+fn rotate(
+    steps: &mut Vec<Step>,
+    facts: &Facts,
+    templates: &BTreeMap<TemplateName, Template>,
+) {
+    for step in steps.iter_mut() {
+        step.purpose = match step.template {
+            TemplateName::Provisioner => None,
+            TemplateName::Analytics => Some("admits both external IDs"),
+            TemplateName::Data => Some("presents the new external ID"),
+        };
+    }
+    let names = templates.get(&TemplateName::Analytics).map(|template| template.parameters.keys());
+    let mut parameters: BTreeMap<String, Value> =
+        names.into_iter().flatten().map(|name| (name.clone(), Value::Previous)).collect();
+    parameters.insert("PreviousExternalId".to_owned(), Value::Text(String::new()));
+    steps.push(Step {
+        side: Side::Analytics,
+        template: TemplateName::Analytics,
+        stack: stack_name(&facts.prefix, TemplateName::Analytics),
+        parameters,
+        purpose: Some("admits the new external ID alone"),
+    });
+}
+
+/// What follows from the facts. A template need not have all of it.
+fn derived(
+    name: TemplateName,
+    facts: &Facts,
+    given: &[GivenParameter],
+    template: &Template,
+    known: Option<&Known>,
+    external_id: &ExternalId,
+) -> BTreeMap<&'static str, Value> {
+    let text = |text: &str| Value::Text(text.to_owned());
+    let listed = |names: &BTreeSet<String>| {
+        Value::Text(names.iter().map(String::as_str).collect::<Vec<_>>().join(","))
+    };
+    let mut derived = BTreeMap::from([
+        ("NamePrefix", text(&facts.prefix)),
+        ("ProvisionerNamePrefix", text(&facts.prefix)),
+        ("Architecture", text(facts.architecture)),
+    ]);
+    match name {
+        TemplateName::Provisioner => return derived,
+        TemplateName::Data => {
+            derived.insert("AnalyticsAccountId", text(&facts.analytics_account));
+            derived.insert("AnalyticsNamePrefix", text(&facts.prefix));
+            derived.insert("LandingBucketNames", listed(&facts.buckets));
+        }
+        TemplateName::Analytics => {
+            let (bucket, prefix, library) = &facts.artifacts;
+            derived.insert("DataAccountId", text(&facts.data_account));
+            derived.insert("DataNamePrefix", text(&facts.prefix));
+            derived.insert("ArtifactBucketName", text(bucket));
+            derived.insert("ArtifactPrefix", text(prefix));
+            derived.insert("LibraryKey", text(library));
+            let job = will_be("JobName", name, template, given, known);
+            let others = facts.jobs.iter().filter(|other| Some(*other) != job.as_ref());
+            derived.insert("OtherJobNames", listed(&others.cloned().collect()));
+        }
+    }
+    match external_id {
+        ExternalId::Kept => {}
+        ExternalId::New(new) => {
+            derived.insert("ExternalId", Value::Secret(new.clone()));
+        }
+        ExternalId::Rotated { new, previous } => {
+            derived.insert("ExternalId", Value::Secret(new.clone()));
+            derived.insert("PreviousExternalId", Value::Secret(previous.clone()));
+        }
+    }
+    derived
+}
+
+/// The value that a parameter will have that nothing follows for.
+fn will_be(
+    parameter: &str,
+    name: TemplateName,
+    template: &Template,
+    given: &[GivenParameter],
+    known: Option<&Known>,
+) -> Option<String> {
+    let is_it = |one: &&GivenParameter| one.template == name && one.name == parameter;
+    let given = given.iter().rev().find(is_it).map(|one| one.value.clone());
+    let before = || known?.parameters.get(parameter).cloned();
+    let default = || template.parameters.get(parameter)?.default.clone();
+    given.or_else(before).or_else(default)
+}
+
+/// What is given wins over what is derived, and that over what was there.
+fn parameters(
+    name: TemplateName,
+    template: &Template,
+    derived: &BTreeMap<&'static str, Value>,
+    given: &[GivenParameter],
+    known: Option<&Known>,
+) -> Result<BTreeMap<String, Value>, Vec<String>> {
+    let mut parameters = BTreeMap::new();
+    let mut missing = Vec::new();
+    for (parameter, about) in &template.parameters {
+        let is_it = |one: &&GivenParameter| one.template == name && one.name == *parameter;
+        let value = match given.iter().rev().find(is_it) {
+            Some(one) if about.is_secret => Some(Value::Secret(Secret::new(&one.value))),
+            Some(one) => Some(Value::Text(one.value.clone())),
+            None => derived.get(parameter.as_str()).cloned().or_else(|| {
+                known?.parameters.contains_key(parameter).then_some(Value::Previous)
+            }),
+        };
+        match value {
+            Some(value) => {
+                parameters.insert(parameter.clone(), value);
+            }
+            None if about.default.is_some() => {}
+            None => missing.push(format!(
+                "the {} template needs a value: --parameter {}:{parameter}=…",
+                name.name(),
+                name.name()
+            )),
+        }
+    }
+    if missing.is_empty() { Ok(parameters) } else { Err(missing) }
+}
+
+/// Parameters that were given and that the templates do not have.
+fn unknown(templates: &BTreeMap<TemplateName, Template>, given: &[GivenParameter]) -> Vec<String> {
+    let mut problems = Vec::new();
+    for GivenParameter { template, name, .. } in given {
+        let Some(known) = templates.get(template).map(|template| &template.parameters) else {
+            continue;
+        };
+        if known.contains_key(name) {
+            continue;
+        }
+        let names: Vec<&str> = known.keys().map(String::as_str).collect();
+        let hint = did_you_mean(name, names.iter().copied())
+            .unwrap_or_else(|| format!("it has {}", names.join(", ")));
+        let of = template.name();
+        problems.push(format!("the {of} template has no parameter `{}`; {hint}", printable(name)));
+    }
+    problems
+}
+
+#[cfg(test)]
+mod tests;

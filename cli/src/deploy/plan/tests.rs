@@ -1,0 +1,192 @@
+use expect_test::{Expect, expect};
+
+use super::*;
+
+const PROVISIONER: &str = "Parameters: { NamePrefix: { Default: landfall }, Architecture: { Default: arm64 }, PropagationSeconds: { Default: 15 } }\nResources: {}";
+const ANALYTICS: &str = "
+Parameters:
+  NamePrefix: { Default: landfall }
+  DataAccountId: {}
+  ExternalId: { NoEcho: true }
+  PreviousExternalId: { NoEcho: true, Default: '' }
+  JobName: { Default: csv-to-parquet }
+  OtherJobNames: { Default: '' }
+  OutputBucketName: {}
+  ArtifactBucketName: {}
+  LibraryKey: { Default: landfall/landfall.py }
+Resources: {}";
+const DATA: &str = "
+Parameters:
+  LandingBucketNames: {}
+  AnalyticsAccountId: {}
+  ExternalId: { NoEcho: true }
+  LogLevel: { Default: INFO }
+Resources: {}";
+
+fn templates() -> BTreeMap<TemplateName, Template> {
+    [
+        (TemplateName::Provisioner, PROVISIONER),
+        (TemplateName::Analytics, ANALYTICS),
+        (TemplateName::Data, DATA),
+    ]
+    .map(|(name, text)| (name, Template::read(text).expect("a template")))
+    .into()
+}
+
+fn facts() -> Facts {
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    Facts {
+        prefix: "landfall".to_owned(),
+        data_account: "111111111111".to_owned(),
+        analytics_account: "222222222222".to_owned(),
+        buckets: names(&["acme-landing", "acme-items"]),
+        jobs: names(&["orders", "csv-to-parquet", "items"]),
+        architecture: "arm64",
+        artifacts: ("bucket".to_owned(), "landfall/".to_owned(), "landfall/x/landfall.py".to_owned()),
+    }
+}
+
+fn given(all: &[(TemplateName, &str, &str)]) -> Vec<GivenParameter> {
+    let one = |(template, name, value): &(TemplateName, &str, &str)| GivenParameter {
+        template: *template,
+        name: (*name).to_owned(),
+        value: (*value).to_owned(),
+    };
+    all.iter().map(one).collect()
+}
+
+fn known(all: &[(Side, TemplateName, &[(&str, &str)])]) -> KnownStacks {
+    let of = |parameters: &[(&str, &str)]| Known {
+        parameters: parameters.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+    };
+    all.iter().map(|(side, name, parameters)| ((*side, *name), of(parameters))).collect()
+}
+
+#[track_caller]
+fn check(
+    given: &[GivenParameter],
+    known: &KnownStacks,
+    external_id: &ExternalId,
+    order: Order,
+    expected: &Expect,
+) {
+    let planned = match steps(&facts(), &templates(), given, known, external_id, order) {
+        Err(problems) => problems.join("\n") + "\n",
+        Ok(steps) => steps.iter().map(shown).collect(),
+    };
+    assert!(!planned.contains("hunter2"), "a secret is shown: {planned}");
+    expected.assert_eq(&planned);
+}
+
+fn shown(step: &Step) -> String {
+    let purpose = step.purpose.map(|purpose| format!(" ({purpose})")).unwrap_or_default();
+    let head = format!("{} in the {}{purpose}\n", step.stack, step.side.name());
+    let lines = step.parameters.iter().map(|(name, value)| format!("  {name}: {value}\n"));
+    head + &lines.collect::<String>()
+}
+
+const OUTPUT: (TemplateName, &str, &str) = (TemplateName::Analytics, "OutputBucketName", "out");
+
+fn new() -> ExternalId {
+    ExternalId::New(Secret::new("hunter2"))
+}
+
+#[test]
+fn new_stacks_get_what_follows_from_the_routes_and_defaults_for_the_rest() {
+    check(&given(&[OUTPUT]), &known(&[]), &new(), Order::AnalyticsFirst, &expect![[r#"
+        landfall-provisioner in the data account
+          Architecture: arm64
+          NamePrefix: landfall
+        landfall-provisioner in the analytics account
+          Architecture: arm64
+          NamePrefix: landfall
+        landfall in the analytics account
+          ArtifactBucketName: bucket
+          DataAccountId: 111111111111
+          ExternalId: (not shown)
+          LibraryKey: landfall/x/landfall.py
+          NamePrefix: landfall
+          OtherJobNames: items,orders
+          OutputBucketName: out
+        landfall in the data account
+          AnalyticsAccountId: 222222222222
+          ExternalId: (not shown)
+          LandingBucketNames: acme-items,acme-landing
+    "#]]);
+}
+
+#[test]
+fn a_stack_keeps_what_is_not_given_again_and_what_is_no_parameter_any_more_is_not_sent() {
+    let analytics: &[(&str, &str)] = &[
+        ("OutputBucketName", "out"),
+        ("ExternalId", "****"),
+        ("JobName", "orders"),
+        ("GoneParameter", "x"),
+    ];
+    let data: &[(&str, &str)] = &[("ExternalId", "****"), ("LogLevel", "DEBUG")];
+    let known = known(&[
+        (Side::Analytics, TemplateName::Analytics, analytics),
+        (Side::Data, TemplateName::Data, data),
+    ]);
+    check(&[], &known, &ExternalId::Kept, Order::DataFirst, &expect![[r#"
+        landfall-provisioner in the data account
+          Architecture: arm64
+          NamePrefix: landfall
+        landfall-provisioner in the analytics account
+          Architecture: arm64
+          NamePrefix: landfall
+        landfall in the data account
+          AnalyticsAccountId: 222222222222
+          ExternalId: (as it is)
+          LandingBucketNames: acme-items,acme-landing
+          LogLevel: (as it is)
+        landfall in the analytics account
+          ArtifactBucketName: bucket
+          DataAccountId: 111111111111
+          ExternalId: (as it is)
+          JobName: (as it is)
+          LibraryKey: landfall/x/landfall.py
+          NamePrefix: landfall
+          OtherJobNames: csv-to-parquet,items
+          OutputBucketName: (as it is)
+    "#]]);
+}
+
+#[test]
+fn all_that_is_missing_or_unknown_is_told_at_once() {
+    let wrong = [
+        (TemplateName::Data, "LogLevl", "DEBUG"),
+        (TemplateName::Provisioner, "Nonsense", "1"),
+    ];
+    check(&given(&wrong), &known(&[]), &new(), Order::AnalyticsFirst, &expect![[r#"
+        the analytics template needs a value: --parameter analytics:OutputBucketName=…
+        the data template has no parameter `LogLevl`; did you mean `LogLevel`?
+        the provisioner template has no parameter `Nonsense`; it has Architecture, NamePrefix, PropagationSeconds
+    "#]]);
+}
+
+#[test]
+fn a_new_external_id_is_admitted_beside_the_old_one_before_it_is_presented() {
+    let all: &[(&str, &str)] = &[("ExternalId", "****"), ("OutputBucketName", "out")];
+    let known = known(&[
+        (Side::Analytics, TemplateName::Analytics, all),
+        (Side::Data, TemplateName::Data, all),
+    ]);
+    let [new, previous] = ["hunter2-new", "hunter2-old"].map(Secret::new);
+    let rotated = ExternalId::Rotated { new, previous };
+    let steps = steps(&facts(), &templates(), &[], &known, &rotated, Order::DataFirst);
+    let steps = steps.expect("nothing is missing");
+    let ids = |step: &Step| {
+        let ids = step.parameters.iter().filter(|(name, _)| name.ends_with("ExternalId"));
+        let ids = ids.map(|(name, value)| format!(" {name}={value}")).collect::<String>();
+        format!("{}: {}{ids}\n", step.side.name(), step.purpose.unwrap_or_default())
+    };
+    expect![[r#"
+        data account: 
+        analytics account: 
+        analytics account: admits both external IDs ExternalId=(not shown) PreviousExternalId=(not shown)
+        data account: presents the new external ID ExternalId=(not shown)
+        analytics account: admits the new external ID alone ExternalId=(as it is) PreviousExternalId=
+    "#]]
+    .assert_eq(&steps.iter().map(ids).collect::<String>());
+}

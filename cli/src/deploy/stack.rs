@@ -1,0 +1,346 @@
+//! Stacks of one account and region: looked at, changed by change sets, followed, deleted.
+
+pub mod events;
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, bail};
+use aws_sdk_cloudformation::Client;
+use aws_sdk_cloudformation::operation::describe_change_set::DescribeChangeSetOutput;
+use aws_sdk_cloudformation::types::{
+    Capability, ChangeAction, ChangeSetStatus, ChangeSetType, Parameter, PolicyAction,
+    Replacement as Replaced, Stack, Tag, TemplateStage,
+};
+use landfall_aws::told::told;
+use landfall_core::plan::printable;
+
+use self::events::Pace;
+use super::change::{Change, Replacement};
+use super::plan::Value;
+
+/// The stacks of an account in a region.
+pub struct Stacks {
+    pub client: Client,
+    /// `account `1…`, region `…``.
+    pub place: String,
+}
+
+/// A stack as CloudFormation has it.
+#[derive(Debug, Clone)]
+pub struct Observed {
+    pub id: String,
+    pub status: String,
+    pub parameters: BTreeMap<String, String>,
+    pub is_protected: bool,
+}
+
+/// What can be done with a stack.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// A change set makes it; a change set that was never executed is no hindrance.
+    Absent,
+    Updatable,
+    /// Its first creation failed: it can only be deleted.
+    FailedFirst,
+    /// Something is under way.
+    Busy,
+    /// Somebody has to look at it first; with what helps.
+    Broken(&'static str),
+}
+
+impl Standing {
+    pub fn of(status: Option<&str>) -> Self {
+        match status {
+            None | Some("REVIEW_IN_PROGRESS" | "DELETE_COMPLETE") => Self::Absent,
+            Some("ROLLBACK_COMPLETE" | "ROLLBACK_FAILED" | "CREATE_FAILED") => Self::FailedFirst,
+            Some("DELETE_FAILED") => Self::Broken(
+                "its deletion failed: see its events for what stands in the way, and delete it again",
+            ),
+            Some("UPDATE_ROLLBACK_FAILED") => Self::Broken(
+                "an update could not be taken back: `aws cloudformation continue-update-rollback` does, \
+                 once its reason is mended",
+            ),
+            Some(status) if status.ends_with("_IN_PROGRESS") => Self::Busy,
+            Some(_) => Self::Updatable,
+        }
+    }
+}
+
+/// What a stack is to become.
+pub struct Request<'a> {
+    pub stack: &'a str,
+    pub template: TemplateAt,
+    pub parameters: &'a BTreeMap<String, Value>,
+    pub tags: &'a [(String, String)],
+    /// It is there, and is updated.
+    pub is_update: bool,
+}
+
+/// Where the template is: one of more than 51,200 bytes can only be uploaded.
+pub enum TemplateAt {
+    Body(String),
+    Url(String),
+}
+
+/// A change set that can be executed.
+pub struct Prepared {
+    pub change_set: String,
+    pub stack_id: String,
+    pub changes: Vec<Change>,
+}
+
+impl Stacks {
+    /// The stack of this name or id, if there is one.
+    pub async fn find(&self, stack: &str) -> anyhow::Result<Option<Observed>> {
+        match self.client.describe_stacks().stack_name(stack).send().await {
+            Ok(found) => Ok(found.stacks().first().map(observed)),
+            Err(error) => {
+                let (code, message) = told(&error);
+                if code == "ValidationError" && message.contains("does not exist") {
+                    return Ok(None);
+                }
+                Err(self.failed(&format!("look at stack `{stack}`"), &code, &message))
+            }
+        }
+    }
+
+    /// A change set, or none if nothing is to be changed.
+    pub async fn prepare(&self, request: &Request<'_>) -> anyhow::Result<Option<Prepared>> {
+        let Request { stack, parameters, tags, is_update, .. } = request;
+        let mut create = self
+            .client
+            .create_change_set()
+            .stack_name(*stack)
+            .change_set_name(change_set_name()?)
+            .change_set_type(if *is_update { ChangeSetType::Update } else { ChangeSetType::Create })
+            .capabilities(Capability::CapabilityNamedIam)
+            .capabilities(Capability::CapabilityAutoExpand)
+            // Tables, queues and buckets that an earlier stack left are taken in again.
+            .import_existing_resources(true)
+            .set_parameters(Some(parameters.iter().map(parameter).collect()));
+        create = match &request.template {
+            TemplateAt::Body(text) => create.template_body(text),
+            TemplateAt::Url(url) => create.template_url(url),
+        };
+        if !tags.is_empty() {
+            let tag = |(key, value): &(String, String)| Tag::builder().key(key).value(value).build();
+            create = create.set_tags(Some(tags.iter().map(tag).collect()));
+        }
+        let created = create.send().await.map_err(|error| {
+            let (code, message) = told(&error);
+            self.failed(
+                &format!("prepare a change of stack `{stack}`"),
+                &code,
+                &without_secrets(&message, parameters),
+            )
+        })?;
+        let change_set = created.id().context("a change set has no id")?.to_owned();
+        let stack_id = created.stack_id().context("a change set has no stack")?.to_owned();
+        let described = self.described(&change_set).await?;
+        if described.status() == Some(&ChangeSetStatus::CreateComplete) {
+            let changes = self.changes(&change_set, described).await?;
+            return Ok(Some(Prepared { change_set, stack_id, changes }));
+        }
+        self.discard(&change_set, &stack_id).await?;
+        let reason = described.status_reason().unwrap_or("no reason is given");
+        if says_that_nothing_changes(reason) {
+            return Ok(None);
+        }
+        let reason = without_secrets(reason, parameters);
+        bail!("failed to prepare a change of stack `{stack}` in {}: {}", self.place, printable(&reason))
+    }
+
+    /// A change set once it is made, or cannot be.
+    async fn described(&self, change_set: &str) -> anyhow::Result<DescribeChangeSetOutput> {
+        let mut pace = Pace::default();
+        loop {
+            let described = self.client.describe_change_set().change_set_name(change_set);
+            let described = described.send().await.map_err(|error| {
+                let (code, message) = told(&error);
+                self.failed(&format!("look at change set `{change_set}`"), &code, &message)
+            })?;
+            use ChangeSetStatus::{CreateInProgress, CreatePending};
+            match described.status() {
+                Some(CreatePending | CreateInProgress) | None => pace.wait().await,
+                Some(_) => return Ok(described),
+            }
+        }
+    }
+
+    async fn changes(
+        &self,
+        change_set: &str,
+        first: DescribeChangeSetOutput,
+    ) -> anyhow::Result<Vec<Change>> {
+        let mut changes: Vec<Change> = first.changes().iter().filter_map(change).collect();
+        let mut next = first.next_token().map(str::to_owned);
+        while let Some(token) = next {
+            let page = self.client.describe_change_set().change_set_name(change_set);
+            let page = page.next_token(token).send().await.map_err(|error| {
+                let (code, message) = told(&error);
+                self.failed(&format!("look at change set `{change_set}`"), &code, &message)
+            })?;
+            changes.extend(page.changes().iter().filter_map(change));
+            next = page.next_token().map(str::to_owned);
+        }
+        Ok(changes)
+    }
+
+    /// Deletes a change set, and the stack that is nothing but one.
+    pub async fn discard(&self, change_set: &str, stack_id: &str) -> anyhow::Result<()> {
+        let delete = self.client.delete_change_set().change_set_name(change_set);
+        delete.stack_name(stack_id).send().await.map_err(|error| {
+            let (code, message) = told(&error);
+            self.failed(&format!("delete change set `{change_set}`"), &code, &message)
+        })?;
+        let stack = self.find(stack_id).await?;
+        if stack.is_some_and(|stack| stack.status == "REVIEW_IN_PROGRESS") {
+            self.start_deletion(stack_id).await?;
+        }
+        Ok(())
+    }
+
+    /// Begins to carry a change set out.
+    pub async fn execute(&self, prepared: &Prepared) -> anyhow::Result<()> {
+        let execute = self.client.execute_change_set().change_set_name(&prepared.change_set);
+        execute.send().await.map_err(|error| {
+            let (code, message) = told(&error);
+            self.failed(&format!("execute change set `{}`", prepared.change_set), &code, &message)
+        })?;
+        Ok(())
+    }
+
+    /// Begins to delete a stack.
+    pub async fn start_deletion(&self, stack_id: &str) -> anyhow::Result<()> {
+        self.client.delete_stack().stack_name(stack_id).send().await.map_err(|error| {
+            let (code, message) = told(&error);
+            self.failed(&format!("delete stack `{stack_id}`"), &code, &message)
+        })?;
+        Ok(())
+    }
+
+    /// The template that a stack was deployed with, as it was uploaded.
+    pub async fn template(&self, stack: &str) -> anyhow::Result<String> {
+        let get = self.client.get_template().stack_name(stack);
+        let got = get.template_stage(TemplateStage::Original).send().await.map_err(|error| {
+            let (code, message) = told(&error);
+            self.failed(&format!("read the template of stack `{stack}`"), &code, &message)
+        })?;
+        got.template_body().map(str::to_owned).context("a stack has no template")
+    }
+
+    /// The physical ids of a stack's resources, by their logical ids.
+    pub async fn physical_ids(&self, stack: &str) -> anyhow::Result<BTreeMap<String, String>> {
+        let mut pages = self.client.list_stack_resources().stack_name(stack).into_paginator().send();
+        let mut ids = BTreeMap::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| {
+                let (code, message) = told(&error);
+                self.failed(&format!("list the resources of stack `{stack}`"), &code, &message)
+            })?;
+            for resource in page.stack_resource_summaries() {
+                let logical = resource.logical_resource_id().unwrap_or_default();
+                let physical = resource.physical_resource_id().unwrap_or_default();
+                ids.insert(logical.to_owned(), physical.to_owned());
+            }
+        }
+        Ok(ids)
+    }
+
+    fn failed(&self, doing: &str, code: &str, message: &str) -> anyhow::Error {
+        anyhow::anyhow!("failed to {doing} in {}: {code}: {}", self.place, printable(message))
+    }
+}
+
+fn observed(stack: &Stack) -> Observed {
+    let value = |parameter: &Parameter| {
+        let [key, value] = [parameter.parameter_key(), parameter.parameter_value()];
+        (key.unwrap_or_default().to_owned(), value.unwrap_or_default().to_owned())
+    };
+    Observed {
+        id: stack.stack_id().unwrap_or_default().to_owned(),
+        status: stack.stack_status().map_or("", |status| status.as_str()).to_owned(),
+        parameters: stack.parameters().iter().map(value).collect(),
+        is_protected: stack.enable_termination_protection().unwrap_or_default(),
+    }
+}
+
+fn parameter((name, value): (&String, &Value)) -> Parameter {
+    let parameter = Parameter::builder().parameter_key(name);
+    match value {
+        Value::Text(text) => parameter.parameter_value(text),
+        Value::Secret(secret) => parameter.parameter_value(secret.expose()),
+        Value::Previous => parameter.use_previous_value(true),
+    }
+    .build()
+}
+
+fn change(change: &aws_sdk_cloudformation::types::Change) -> Option<Change> {
+    let change = change.resource_change()?;
+    let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+    Some(Change {
+        action: change.action().map_or("", ChangeAction::as_str).to_owned(),
+        logical_id: text(change.logical_resource_id()),
+        kind: text(change.resource_type()),
+        replacement: match change.replacement() {
+            Some(Replaced::True) => Replacement::Yes,
+            Some(Replaced::False) => Replacement::No,
+            Some(_) => Replacement::Maybe,
+            None => Replacement::None,
+        },
+        is_retained: change.policy_action() == Some(&PolicyAction::Retain),
+    })
+}
+
+/// CloudFormation calls a change set without changes a failure.
+fn says_that_nothing_changes(reason: &str) -> bool {
+    reason.contains("didn't contain changes") || reason.contains("No updates are to be performed")
+}
+
+/// What an error says may repeat what it was told.
+fn without_secrets(message: &str, parameters: &BTreeMap<String, Value>) -> String {
+    let secrets = parameters.values().filter_map(|value| match value {
+        Value::Secret(secret) if !secret.expose().is_empty() => Some(secret.expose()),
+        _ => None,
+    });
+    secrets.fold(message.to_owned(), |message, secret| message.replace(secret, "…"))
+}
+
+fn change_set_name() -> anyhow::Result<String> {
+    let number = getrandom::u64().map_err(|error| anyhow::anyhow!("{error}"));
+    Ok(format!("landfall-{:016x}", number.context("failed to name a change set")?))
+}
+
+#[cfg(test)]
+mod tests {
+    use landfall_core::secret::Secret;
+
+    use super::*;
+
+    #[test]
+    fn what_can_be_done_with_a_stack_follows_from_its_status() {
+        for (status, standing) in [
+            (None, Standing::Absent),
+            (Some("REVIEW_IN_PROGRESS"), Standing::Absent),
+            (Some("ROLLBACK_COMPLETE"), Standing::FailedFirst),
+            (Some("CREATE_IN_PROGRESS"), Standing::Busy),
+            (Some("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"), Standing::Busy),
+            (Some("UPDATE_ROLLBACK_COMPLETE"), Standing::Updatable),
+            (Some("CREATE_COMPLETE"), Standing::Updatable),
+        ] {
+            assert_eq!(Standing::of(status), standing, "{status:?}");
+        }
+        assert!(matches!(Standing::of(Some("UPDATE_ROLLBACK_FAILED")), Standing::Broken(_)));
+        assert!(matches!(Standing::of(Some("DELETE_FAILED")), Standing::Broken(_)));
+    }
+
+    #[test]
+    fn no_secret_comes_back_in_an_error() {
+        let parameters = BTreeMap::from([
+            ("ExternalId".to_owned(), Value::Secret(Secret::new("hunter2"))),
+            ("Empty".to_owned(), Value::Secret(Secret::new(""))),
+        ]);
+        let told = without_secrets("value 'hunter2' is not allowed", &parameters);
+        assert_eq!(told, "value '…' is not allowed");
+    }
+}

@@ -1,0 +1,209 @@
+//! Following a stack: its events as they come, and how it ends.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use anyhow::Context;
+use aws_sdk_cloudformation::types::StackEvent;
+use landfall_aws::told::told;
+use landfall_core::plan::printable;
+
+use super::Stacks;
+use crate::deploy::say;
+
+/// Ever less often, up to every other second.
+pub struct Pace(Duration);
+
+const SLOWEST: Duration = Duration::from_secs(2);
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self(Duration::from_millis(50))
+    }
+}
+
+impl Pace {
+    pub async fn wait(&mut self) {
+        tokio::time::sleep(self.0).await;
+        self.0 = (self.0 * 5 / 4).min(SLOWEST);
+    }
+}
+
+/// One event of a stack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    pub id: String,
+    /// `12:34:56`.
+    pub time: String,
+    pub status: String,
+    pub logical_id: String,
+    pub kind: String,
+    pub reason: String,
+    /// It is about the stack as a whole.
+    pub is_stacks: bool,
+}
+
+/// How what was done to a stack ended.
+#[derive(Debug)]
+pub struct Ended {
+    pub status: String,
+    /// What failed first, and why.
+    pub failure: Option<String>,
+}
+
+/// Where a stack's events stood before something was begun.
+pub struct Mark(BTreeSet<String>);
+
+impl Stacks {
+    /// Where the events stand now.
+    pub async fn mark(&self, stack_id: &str) -> anyhow::Result<Mark> {
+        let events = self.events(stack_id, &BTreeSet::new()).await?;
+        Ok(Mark(events.into_iter().map(|event| event.id).collect()))
+    }
+
+    /// Tells what happens in the stack from `mark` on until nothing moves any more.
+    pub async fn follow(&self, stack_id: &str, mark: Mark) -> anyhow::Result<Ended> {
+        let mut known = mark.0;
+        let mut told = Told::default();
+        let mut pace = Pace::default();
+        loop {
+            let stack = self.find(stack_id).await?;
+            let status = stack.map_or_else(|| "DELETE_COMPLETE".to_owned(), |stack| stack.status);
+            for event in self.events(stack_id, &known).await? {
+                if let Some(line) = told.add(&event) {
+                    say(&line);
+                }
+                known.insert(event.id);
+            }
+            // Right after the beginning the status can still be the one before.
+            if told.has_ended && !status.ends_with("_IN_PROGRESS") {
+                return Ok(Ended { status, failure: told.failure });
+            }
+            pace.wait().await;
+        }
+    }
+
+    /// The events that are not `known`, oldest first.
+    async fn events(&self, stack: &str, known: &BTreeSet<String>) -> anyhow::Result<Vec<Event>> {
+        let mut events = Vec::new();
+        let mut next: Option<String> = None;
+        loop {
+            let page = self.client.describe_stack_events().stack_name(stack);
+            let page = page.set_next_token(next).send().await.map_err(|error| {
+                let (code, message) = told(&error);
+                self.failed(&format!("read the events of stack `{stack}`"), &code, &message)
+            })?;
+            for event in page.stack_events() {
+                let event = read(event).context("an event of a stack has no id")?;
+                if known.contains(&event.id) {
+                    events.reverse();
+                    return Ok(events);
+                }
+                events.push(event);
+            }
+            next = page.next_token().map(str::to_owned);
+            if next.is_none() {
+                events.reverse();
+                return Ok(events);
+            }
+        }
+    }
+}
+
+fn read(event: &StackEvent) -> Option<Event> {
+    use aws_sdk_cloudformation::primitives::DateTimeFormat;
+    let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+    let time = event.timestamp().and_then(|time| time.fmt(DateTimeFormat::DateTime).ok());
+    Some(Event {
+        id: event.event_id()?.to_owned(),
+        time: time.and_then(|time| time.get(11..19).map(str::to_owned)).unwrap_or_default(),
+        status: event.resource_status().map_or("", |status| status.as_str()).to_owned(),
+        logical_id: text(event.logical_resource_id()),
+        kind: text(event.resource_type()),
+        reason: text(event.resource_status_reason()),
+        is_stacks: event.physical_resource_id().is_some()
+            && event.physical_resource_id() == event.stack_id(),
+    })
+}
+
+/// What was told of a stack. Pure.
+#[derive(Default)]
+struct Told {
+    lines: BTreeSet<(String, String)>,
+    failure: Option<String>,
+    has_ended: bool,
+}
+
+impl Told {
+    /// What there is to tell, if it is anything new.
+    fn add(&mut self, event: &Event) -> Option<String> {
+        let Event { time, status, logical_id, kind, reason, .. } = event;
+        if event.is_stacks {
+            self.has_ended = !status.ends_with("_IN_PROGRESS");
+        }
+        let is_failure = status.ends_with("_FAILED");
+        // What is given up because of another's failure is no reason.
+        if is_failure && self.failure.is_none() && !reason.ends_with("cancelled") {
+            let of = printable(&format!("{logical_id} ({kind}) {status}: {reason}"));
+            self.failure = Some(of);
+        }
+        // A resource is told to be in progress twice, before and after it has an id.
+        if !self.lines.insert((logical_id.clone(), status.clone())) && !is_failure {
+            return None;
+        }
+        let why = if is_failure || status.contains("ROLLBACK") { reason.as_str() } else { "" };
+        let line = format!("  {time} {status:<20} {logical_id} {kind}  {why}");
+        Some(printable(line.trim_end()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::*;
+
+    fn event(status: &str, logical_id: &str, reason: &str) -> Event {
+        Event {
+            id: format!("{logical_id}{status}{reason}"),
+            time: "12:34:56".to_owned(),
+            status: status.to_owned(),
+            logical_id: logical_id.to_owned(),
+            kind: "AWS::SQS::Queue".to_owned(),
+            reason: reason.to_owned(),
+            is_stacks: logical_id == "landfall",
+        }
+    }
+
+    #[test]
+    fn events_are_told_once_and_the_first_failure_is_the_reason() {
+        let mut told = Told::default();
+        let lines: Vec<String> = [
+            event("UPDATE_IN_PROGRESS", "landfall", "User Initiated"),
+            event("CREATE_IN_PROGRESS", "Queue", ""),
+            event("CREATE_IN_PROGRESS", "Queue", "Resource creation Initiated"),
+            event("CREATE_FAILED", "Other", "Resource creation cancelled"),
+            event("CREATE_FAILED", "Queue", "it exists\u{1b}[2J"),
+            event("CREATE_FAILED", "Third", "later"),
+            event("UPDATE_ROLLBACK_IN_PROGRESS", "landfall", "failed: [Queue]"),
+        ]
+        .iter()
+        .filter_map(|event| told.add(event))
+        .map(|line| line + "\n")
+        .collect();
+        expect![[r#"
+              12:34:56 UPDATE_IN_PROGRESS   landfall AWS::SQS::Queue
+              12:34:56 CREATE_IN_PROGRESS   Queue AWS::SQS::Queue
+              12:34:56 CREATE_FAILED        Other AWS::SQS::Queue  Resource creation cancelled
+              12:34:56 CREATE_FAILED        Queue AWS::SQS::Queue  it exists\u{1b}[2J
+              12:34:56 CREATE_FAILED        Third AWS::SQS::Queue  later
+              12:34:56 UPDATE_ROLLBACK_IN_PROGRESS landfall AWS::SQS::Queue  failed: [Queue]
+        "#]]
+        .assert_eq(&lines.concat());
+        assert!(!told.has_ended);
+        told.add(&event("UPDATE_ROLLBACK_COMPLETE", "landfall", ""));
+        assert!(told.has_ended);
+        let failure = told.failure.expect("something failed");
+        assert!(failure.starts_with("Queue ") && failure.contains("it exists"), "{failure}");
+    }
+}

@@ -1,0 +1,129 @@
+//! Which analytics account the routes lead to, and what they need there.
+
+use std::collections::BTreeSet;
+use std::io;
+
+use anyhow::bail;
+use landfall_core::problem::did_you_mean;
+use landfall_core::routes::{ExternalId, Routes, Target};
+
+use crate::args::Color;
+use crate::args::deploy::PlaceArgs;
+use crate::desired::stacks::quoted;
+use crate::output::Output;
+use crate::{input, problems};
+
+/// What the routes say of the stacks.
+pub struct Meant {
+    /// The routes file as it is.
+    pub text: String,
+    pub account: String,
+    pub region: String,
+    pub external_id: Option<ExternalId>,
+    /// All that the routes name.
+    pub buckets: BTreeSet<String>,
+    /// Those that are started with the target's starter role.
+    pub jobs: BTreeSet<String>,
+}
+
+/// Reads the routes.
+///
+/// # Errors
+/// What there is to print instead.
+pub fn find(args: &PlaceArgs, color: Color) -> Result<Meant, Output> {
+    let text = input::read(&args.routes)?;
+    let parsed = Routes::parse(&text);
+    let Some(routes) = &parsed.routes else {
+        let name = input::display_name(&args.routes);
+        return Err(problems::refusal(&name, &text, &parsed, color.applies_to(&io::stderr())));
+    };
+    Ok(meant(routes, args.target.as_deref(), text.clone())?)
+}
+
+fn meant(routes: &Routes, target: Option<&str>, text: String) -> anyhow::Result<Meant> {
+    let target = choose(routes, target)?;
+    let is_its = |name: &String| {
+        routes.targets.get(name).is_some_and(|other| other.starter_role_arn == target.starter_role_arn)
+    };
+    let its = routes.routes.iter().filter(|route| is_its(&route.target));
+    Ok(Meant {
+        text,
+        account: target.account.clone(),
+        region: target.region.clone(),
+        external_id: target.external_id.clone(),
+        buckets: routes.routes.iter().map(|route| route.bucket.clone()).collect(),
+        jobs: its.map(|route| route.job.clone()).collect(),
+    })
+}
+
+/// The target of this name, or the one that all routes lead to.
+fn choose<'a>(routes: &'a Routes, name: Option<&str>) -> anyhow::Result<&'a Target> {
+    if let Some(name) = name {
+        return match routes.targets.get(name) {
+            Some(target) => Ok(target),
+            None => {
+                let hint = did_you_mean(name, routes.targets.keys().map(String::as_str));
+                let hint = hint.unwrap_or_else(|| format!("there are {}", quoted(routes.targets.keys())));
+                bail!("there is no target `{name}`; {hint}")
+            }
+        };
+    }
+    let used: BTreeSet<&String> = routes.routes.iter().map(|route| &route.target).collect();
+    let targets: Vec<&Target> = used.iter().filter_map(|name| routes.targets.get(*name)).collect();
+    match targets[..] {
+        [] => bail!("no route starts anything, so there is nothing to deploy for"),
+        [target] => Ok(target),
+        [first, ..] => {
+            let is_same = |other: &&Target| {
+                other.starter_role_arn == first.starter_role_arn && other.region == first.region
+            };
+            if targets.iter().all(is_same) {
+                return Ok(first);
+            }
+            bail!(
+                "the routes lead to several stacks, by targets {}: name one with --target",
+                quoted(used.into_iter())
+            )
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROUTES: &str = r#"version: 1
+targets:
+  one: { account: "222222222222", region: eu-west-1, starter_role: landfall/landfall-starter, external_id: "${ONE}" }
+  same: { account: "222222222222", region: eu-west-1, starter_role: landfall/landfall-starter, external_id: "${ONE}" }
+  other: { account: "333333333333", region: eu-west-1, starter_role: landfall/landfall-starter, external_id: "${ONE}" }
+routes:
+  - { name: a, bucket: acme-a, key: "a/*", start: { target: one, job: job-a } }
+  - { name: b, bucket: acme-b, key: "b/*", start: { target: same, job: job-b } }
+  - { name: c, bucket: acme-a, key: "c/*", start: { target: other, job: job-c } }
+"#;
+
+    fn found(text: &str, target: Option<&str>) -> anyhow::Result<Meant> {
+        let routes = Routes::parse(text).routes.expect("the routes are valid");
+        meant(&routes, target, text.to_owned())
+    }
+
+    #[test]
+    fn jobs_are_those_of_the_targets_starter_role_and_buckets_those_of_all_routes() -> anyhow::Result<()> {
+        let meant = found(ROUTES, Some("same"))?;
+        let listed = |names: &BTreeSet<String>| names.iter().cloned().collect::<Vec<_>>().join(",");
+        assert_eq!((listed(&meant.jobs), listed(&meant.buckets)), ("job-a,job-b".into(), "acme-a,acme-b".into()));
+        assert_eq!((meant.account.as_str(), meant.region.as_str()), ("222222222222", "eu-west-1"));
+        Ok(())
+    }
+
+    #[test]
+    fn several_stacks_ask_for_a_target_and_several_targets_of_one_do_not() {
+        let error = found(ROUTES, None).err().expect("two accounts").to_string();
+        assert!(error.contains("--target") && error.contains("`other`"), "{error}");
+        let error = found(ROUTES, Some("on")).err().expect("no such target").to_string();
+        assert!(error.contains("did you mean"), "{error}");
+        let one_stack = ROUTES.replace("target: other", "target: same");
+        assert!(found(&one_stack, None).is_ok());
+    }
+}

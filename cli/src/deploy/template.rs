@@ -1,0 +1,176 @@
+//! What a template says of itself, and its local paths rewritten to where they were uploaded.
+//!
+//! Pure. All that is not rewritten stays byte for byte.
+
+mod tree;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use anyhow::{Context, bail, ensure};
+
+use self::tree::{Node, Scalar};
+
+/// A template, as far as it is looked into.
+#[derive(Debug)]
+pub struct Template {
+    pub text: String,
+    pub parameters: BTreeMap<String, Parameter>,
+    /// In the order of the text.
+    pub resources: Vec<Resource>,
+    paths: Vec<LocalPath>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parameter {
+    pub default: Option<String>,
+    /// CloudFormation shows no value of it, and nor do we.
+    pub is_secret: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resource {
+    pub logical_id: String,
+    pub kind: String,
+    /// It stays when its stack is deleted.
+    pub is_retained: bool,
+    /// It is made if this condition holds.
+    pub condition: Option<String>,
+}
+
+#[derive(Debug)]
+struct LocalPath {
+    path: String,
+    place: Range<usize>,
+    /// `Trigger.CodeUri`, for errors.
+    property: String,
+}
+
+/// The properties that packaging tools take for local paths, and whether they are rewritten here.
+const PATHS: [(&str, &[&str], bool); 11] = [
+    ("AWS::Serverless::Function", &["CodeUri"], true),
+    ("AWS::Glue::Job", &["Command", "ScriptLocation"], true),
+    ("AWS::Serverless::LayerVersion", &["ContentUri"], false),
+    ("AWS::Serverless::Application", &["Location"], false),
+    ("AWS::Serverless::Api", &["DefinitionUri"], false),
+    ("AWS::Serverless::HttpApi", &["DefinitionUri"], false),
+    ("AWS::Serverless::StateMachine", &["DefinitionUri"], false),
+    ("AWS::Lambda::Function", &["Code"], false),
+    ("AWS::Lambda::LayerVersion", &["Content"], false),
+    ("AWS::CloudFormation::Stack", &["TemplateURL"], false),
+    ("AWS::StepFunctions::StateMachine", &["DefinitionS3Location"], false),
+];
+
+impl Template {
+    pub fn read(text: &str) -> anyhow::Result<Self> {
+        let root = tree::read(text)?;
+        let mut template = Self {
+            text: text.to_owned(),
+            parameters: parameters(&root),
+            resources: Vec::new(),
+            paths: Vec::new(),
+        };
+        let resources = root.get("Resources").context("it has no resources")?;
+        for (logical_id, resource) in resources.entries() {
+            // A transform that makes resources has no type, and is looked into below.
+            let Some(kind) = resource.get("Type").and_then(Node::text) else { continue };
+            let text = |key| resource.get(key).and_then(Node::text);
+            template.resources.push(Resource {
+                logical_id: logical_id.clone(),
+                kind: kind.to_owned(),
+                is_retained: matches!(
+                    text("DeletionPolicy"),
+                    Some("Retain" | "RetainExceptOnCreate")
+                ),
+                condition: text("Condition").map(str::to_owned),
+            });
+            template.paths_of(logical_id, kind, resource)?;
+        }
+        template.includes_of(&root, "template")?;
+        Ok(template)
+    }
+
+    fn paths_of(&mut self, logical_id: &str, kind: &str, resource: &Node) -> anyhow::Result<()> {
+        for (_, property, is_known) in PATHS.iter().filter(|(of, ..)| *of == kind) {
+            let value = resource.get("Properties").and_then(|all| all.at(property));
+            let Some(Node::Scalar(scalar)) = value else { continue };
+            let property = format!("{logical_id}.{}", property.join("."));
+            if !is_local(scalar) {
+                continue;
+            }
+            ensure!(is_known, "`{property}` is a local path, which is not packaged here");
+            self.add_path(scalar, property)?;
+        }
+        Ok(())
+    }
+
+    fn includes_of(&mut self, node: &Node, name: &str) -> anyhow::Result<()> {
+        if let Some(transform) = node.get("Fn::Transform")
+            && transform.get("Name").and_then(Node::text) == Some("AWS::Include")
+            && let Some(Node::Scalar(scalar)) = transform.at(&["Parameters", "Location"])
+            && is_local(scalar)
+        {
+            self.add_path(scalar, format!("{name}.Location of AWS::Include"))?;
+        }
+        match node {
+            Node::Map(entries) => {
+                for (key, value) in entries {
+                    self.includes_of(value, key)?;
+                }
+            }
+            Node::Sequence(items) => {
+                for item in items {
+                    self.includes_of(item, name)?;
+                }
+            }
+            Node::Scalar(_) | Node::Other => {}
+        }
+        Ok(())
+    }
+
+    fn add_path(&mut self, scalar: &Scalar, property: String) -> anyhow::Result<()> {
+        let stands = self.text.get(scalar.place.clone()).map(|text| text.trim_matches(['"', '\'']));
+        ensure!(
+            scalar.is_flow && stands == Some(scalar.value.as_str()),
+            "`{property}` cannot be rewritten: write the path plainly, on one line"
+        );
+        let (path, place) = (scalar.value.clone(), scalar.place.clone());
+        self.paths.push(LocalPath { path, place, property });
+        Ok(())
+    }
+
+    /// The local paths, as they are written.
+    pub fn local_paths(&self) -> impl Iterator<Item = &str> {
+        self.paths.iter().map(|path| path.path.as_str())
+    }
+
+    /// The text with each local path replaced by what `uploaded` has for it.
+    pub fn rewritten(&self, uploaded: &BTreeMap<String, String>) -> anyhow::Result<String> {
+        let mut text = self.text.clone();
+        let mut paths: Vec<&LocalPath> = self.paths.iter().collect();
+        paths.sort_by_key(|path| std::cmp::Reverse(path.place.start));
+        for LocalPath { path, place, property } in paths {
+            let Some(uri) = uploaded.get(path) else {
+                bail!("`{property}` is `{path}`, which is nothing of the package");
+            };
+            text.replace_range(place.clone(), uri);
+        }
+        Ok(text)
+    }
+}
+
+fn is_local(scalar: &Scalar) -> bool {
+    scalar.tag.is_none() && !scalar.value.contains("://")
+}
+
+fn parameters(root: &Node) -> BTreeMap<String, Parameter> {
+    let all = root.get("Parameters").map(Node::entries).unwrap_or_default();
+    let parameter = |node: &Node| Parameter {
+        default: node.get("Default").and_then(Node::text).map(str::to_owned),
+        is_secret: node.get("NoEcho").and_then(Node::text) == Some("true"),
+    };
+    all.iter().map(|(name, node)| (name.clone(), parameter(node))).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,109 @@
+use expect_test::expect;
+
+use super::*;
+
+const TEMPLATE: &str = r#"# über
+Transform: AWS::Serverless-2016-10-31
+Parameters:
+  Name: { Type: String, Default: "" }
+  Key: { Type: String, NoEcho: true }
+Resources:
+  Trigger:
+    Type: AWS::Serverless::Function
+    Properties:
+      CodeUri: trigger/   # the functïon
+      Name: !Sub ${Name}-trigger
+  Job:
+    Type: AWS::Glue::Job
+    Properties: { Command: { ScriptLocation: "glue/csv_to_parquet.py" } }
+  Remote:
+    Type: AWS::Serverless::Function
+    Properties: { CodeUri: s3://there/already.zip }
+  Role:
+    Type: Custom::Role
+    Condition: Wanted
+    DeletionPolicy: RetainExceptOnCreate
+    Properties:
+      Routes:
+        Fn::Transform:
+          Name: AWS::Include
+          Parameters:
+            Location: routes.yaml
+"#;
+
+fn uploaded(paths: &[&str]) -> BTreeMap<String, String> {
+    paths.iter().map(|path| ((*path).to_owned(), format!("s3://bucket/{path}"))).collect()
+}
+
+#[test]
+fn local_paths_are_replaced_and_all_else_stays_byte_for_byte() -> anyhow::Result<()> {
+    let template = Template::read(TEMPLATE)?;
+    let paths = ["trigger/", "glue/csv_to_parquet.py", "routes.yaml"];
+    let rewritten = template.rewritten(&uploaded(&paths))?;
+    let expected = TEMPLATE
+        .replace("CodeUri: trigger/", "CodeUri: s3://bucket/trigger/")
+        .replace("\"glue/csv_to_parquet.py\"", "s3://bucket/glue/csv_to_parquet.py")
+        .replace("Location: routes.yaml", "Location: s3://bucket/routes.yaml");
+    assert_eq!(rewritten, expected);
+    Ok(())
+}
+
+#[test]
+fn a_path_that_is_nothing_of_the_package_is_an_error() -> anyhow::Result<()> {
+    let template = Template::read(TEMPLATE)?;
+    let error = template.rewritten(&uploaded(&["trigger/", "routes.yaml"])).expect_err("unknown");
+    expect!["`Job.Command.ScriptLocation` is `glue/csv_to_parquet.py`, which is nothing of the package"]
+        .assert_eq(&error.to_string());
+    Ok(())
+}
+
+#[test]
+fn a_local_path_that_is_not_packaged_is_an_error() {
+    let text = "Resources: { L: { Type: AWS::Serverless::LayerVersion, Properties: { ContentUri: layer/ } } }";
+    let error = Template::read(text).expect_err("not packaged");
+    expect!["`L.ContentUri` is a local path, which is not packaged here"].assert_eq(&error.to_string());
+}
+
+#[test]
+fn parameters_and_resources_are_found() -> anyhow::Result<()> {
+    let template = Template::read(TEMPLATE)?;
+    let parameters: Vec<_> = template.parameters.iter().collect();
+    expect![[r#"
+        [("Key", Parameter { default: None, is_secret: true }), ("Name", Parameter { default: Some(""), is_secret: false })]"#]]
+    .assert_eq(&format!("{parameters:?}"));
+    let role = template.resources.last().expect("there are resources");
+    assert!(role.is_retained && role.condition.as_deref() == Some("Wanted"));
+    assert_eq!(template.resources.len(), 4);
+    Ok(())
+}
+
+#[test]
+fn every_template_of_the_checkout_is_read() -> anyhow::Result<()> {
+    let infra = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../infra");
+    let mut found = Vec::new();
+    for name in ["artifacts", "provisioner", "analytics-account", "data-account"] {
+        let text = std::fs::read_to_string(infra.join(format!("{name}.yaml")))?;
+        let template = Template::read(&text)?;
+        found.extend(template.local_paths().map(|path| format!("{name}: {path}\n")));
+        assert!(template.parameters.len() > 1 || name == "artifacts", "{name}");
+    }
+    found.sort();
+    found.dedup();
+    expect![[r#"
+        analytics-account: glue/csv_to_parquet.py
+        analytics-account: routes.yaml
+        data-account: monitor/
+        data-account: routes.yaml
+        data-account: trigger/
+        provisioner: provisioner/
+    "#]]
+    .assert_eq(&found.concat());
+    Ok(())
+}
+
+#[test]
+fn no_text_makes_reading_panic() {
+    for text in ["", "a", "a: [", "- {a: b", "&a [*a]", "Resources: 1", "? [a]\n: b", "%", "\u{feff}a: b", "a: |"] {
+        let _ = Template::read(text);
+    }
+}
