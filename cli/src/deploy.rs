@@ -26,8 +26,8 @@ use self::template::Template;
 pub use self::words::{say, show};
 use crate::args::Color;
 use crate::args::deploy::{Architecture, DeployArgs, TemplateName};
-use crate::output::{Output, Status};
 use crate::aws;
+use crate::output::{Output, Status};
 
 /// The template of the artifacts bucket, which is deployed before there is anything to upload to.
 const ARTIFACTS: &str = include_str!("../../infra/artifacts.yaml");
@@ -60,7 +60,9 @@ pub fn run(args: &DeployArgs, color: Color) -> Output {
 pub fn told(done: anyhow::Result<Done>, success: &str) -> Output {
     let (stderr, status) = match done {
         Ok(Done::All) => (success.to_owned(), Status::Success),
-        Ok(Done::Declined) => ("not agreed to: nothing more is done\n".to_owned(), Status::Problems),
+        Ok(Done::Declined) => {
+            ("not agreed to: nothing more is done\n".to_owned(), Status::Problems)
+        }
         Ok(Done::Failed(why)) => (format!("error: {why}\n"), Status::Problems),
         Err(error) => return error.into(),
     };
@@ -140,9 +142,8 @@ impl Deployment<'_> {
         templates: &BTreeMap<TemplateName, Template>,
         observed: &BTreeMap<(Side, TemplateName), Observed>,
     ) -> anyhow::Result<Vec<Step>> {
-        let is_there = |(_, stack): &(_, &Observed)| {
-            Standing::of(Some(&stack.status)) == Standing::Updatable
-        };
+        let is_there =
+            |(_, stack): &(_, &Observed)| Standing::of(Some(&stack.status)) == Standing::Updatable;
         let known: KnownStacks = observed
             .iter()
             .filter(is_there)
@@ -167,7 +168,9 @@ impl Deployment<'_> {
         let steps = plan::steps(&facts, templates, given, &known, &external_id, self.args.order);
         steps.map_err(|problems| match &problems[..] {
             [problem] => anyhow::anyhow!("{problem}"),
-            problems => anyhow::anyhow!("parameters are missing or wrong:\n  {}", problems.join("\n  ")),
+            problems => {
+                anyhow::anyhow!("parameters are missing or wrong:\n  {}", problems.join("\n  "))
+            }
         })
     }
 
@@ -203,8 +206,7 @@ impl Deployment<'_> {
         if let Some(found) = &found {
             can_change(ARTIFACTS_STACK, found)?;
         }
-        let is_made_here = is_default
-            && (found.is_some() || !account.has_bucket(&bucket).await?);
+        let is_made_here = is_default && (found.is_some() || !account.has_bucket(&bucket).await?);
         if !is_made_here {
             if !account.has_bucket(&bucket).await? {
                 bail!("there is no bucket `{bucket}` in {}", account.stacks.place);
@@ -286,7 +288,8 @@ impl Deployment<'_> {
             return Ok(Done::All);
         };
         if let (Standing::FailedFirst, Some(found)) = (&standing, &found) {
-            let question = format!("its first creation failed ({}): delete what it left?", found.status);
+            let question =
+                format!("its first creation failed ({}): delete what it left?", found.status);
             if !words::is_agreed(self.args.yes, &question)? {
                 return Ok(Done::Declined);
             }

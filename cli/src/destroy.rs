@@ -106,7 +106,9 @@ async fn left_by(doomed: &Doomed<'_>) -> anyhow::Result<Vec<Left>> {
 
 fn can_delete(stack: &str, found: &Observed) -> anyhow::Result<()> {
     if found.is_protected {
-        bail!("stack `{stack}` is protected from deletion: turn its termination protection off first");
+        bail!(
+            "stack `{stack}` is protected from deletion: turn its termination protection off first"
+        );
     }
     match Standing::of(Some(&found.status)) {
         Standing::Busy => {

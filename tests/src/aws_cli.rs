@@ -13,7 +13,7 @@ use crate::command::run;
 use crate::emulator::surroundings;
 use crate::python::Python;
 
-/// Where the artifacts of a stack go in its account's artifact bucket.
+/// Where the artifacts of a stack go in its account's artifact bucket, below which jobs may read.
 pub const ARTIFACT_PREFIX: &str = "landfall";
 
 /// The longest that a stack may take.

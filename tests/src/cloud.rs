@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -11,8 +12,9 @@ use aws_sdk_glue::types::{JobRun, JobRunState};
 use aws_smithy_http_client::Builder;
 use tokio::runtime::Runtime;
 
-use crate::aws_cli::{ARTIFACT_PREFIX, AwsCli};
-use crate::emulator::Emulator;
+use crate::aws_cli::AwsCli;
+use crate::command::{beside_us, run};
+use crate::emulator::{Emulator, surroundings};
 use crate::package::{Profile, package};
 use crate::progress::step;
 use crate::python::{self, Python};
@@ -21,20 +23,32 @@ use crate::{ANALYTICS, DATA, REGION};
 
 pub const LANDING_BUCKET: &str = "acme-landing";
 pub const OUTPUT_BUCKET: &str = "acme-analytics";
-pub const DATA_ARTIFACTS: &str = "acme-data-artifacts";
-pub const ANALYTICS_ARTIFACTS: &str = "acme-analytics-artifacts";
+/// The buckets that `landfall deploy` makes and uploads to.
+pub const DATA_ARTIFACTS: &str = "landfall-artifacts-111111111111-us-east-1";
+pub const ANALYTICS_ARTIFACTS: &str = "landfall-artifacts-222222222222-us-east-1";
 pub const JOB: &str = "csv-to-parquet";
 pub const EXTERNAL_ID: &str = "local-cloud-7f3a";
+
+/// The emulator takes the provisioner's responses itself, instead of CloudFormation's buckets, and a role
+/// is usable there at once. It tells of a resource only once it is made.
+pub const FOR_AN_EMULATOR: [&str; 5] = [
+    "provisioner:AdmitLoopbackResponseUrl=true",
+    "provisioner:PropagationSeconds=0",
+    "provisioner:CheckRequests=stack",
+    "analytics:OutputBucketName=acme-analytics",
+    // Tests side by side share the job; what a limit does is the matter of jobs of their own.
+    "analytics:MaxConcurrentRuns=1000",
+];
 
 /// What differs between the demo and the tests.
 pub struct Setup {
     pub routes: PathBuf,
     /// The routes that the roles follow from, if they are not the trigger's yet.
     pub routes_of_policies: Option<String>,
-    /// Parameters of the data account's stack beyond the necessary.
-    pub data_parameters: Vec<(&'static str, &'static str)>,
-    /// The same of the analytics account's.
-    pub analytics_parameters: Vec<(&'static str, &'static str)>,
+    /// Parameters of the stacks beyond the necessary, as `landfall deploy` takes them.
+    pub parameters: Vec<&'static str>,
+    /// The target whose stacks are meant, if there are several.
+    pub target: Option<&'static str>,
 }
 
 /// Both accounts, deployed. Dropping it tears everything down.
@@ -65,6 +79,9 @@ impl LocalCloud {
         if let Some(text) = &setup.routes_of_policies {
             fs::write(stage.join("routes.yaml"), text).context("failed to stage the routes")?;
         }
+        let profiles = format!("{}{}", profile("data", DATA), profile("analytics", ANALYTICS));
+        fs::write(emulator.folder().join("profiles"), profiles)
+            .context("failed to write profiles")?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -77,63 +94,42 @@ impl LocalCloud {
             python,
             runtime,
         };
-        step("deploying the provisioner in both accounts", || cloud.deploy_provisioners())?;
-        step("deploying the data account", || cloud.deploy_data(setup))?;
-        step("deploying the analytics account", || cloud.deploy_analytics(setup))?;
+        step("deploying both accounts with `landfall deploy`", || cloud.deploy(setup))?;
         Ok(cloud)
     }
 
-    fn deploy_provisioners(&self) -> Result<()> {
-        // The emulator takes the responses itself, instead of CloudFormation's buckets, and a role is
-        // usable there at once. It tells of a resource only once it is made.
-        let parameters = [
-            ("AdmitLoopbackResponseUrl", "true"),
-            ("PropagationSeconds", "0"),
-            ("CheckRequests", "stack"),
-        ];
-        for (account, artifacts) in
-            [(&self.data, DATA_ARTIFACTS), (&self.analytics, ANALYTICS_ARTIFACTS)]
-        {
-            account.cli.make_bucket(artifacts)?;
-            account.cli.deploy(
-                "landfall-provisioner",
-                "provisioner.yaml",
-                artifacts,
-                &parameters,
-            )?;
-        }
-        Ok(())
-    }
-
-    fn deploy_data(&self, setup: &Setup) -> Result<()> {
+    /// As users do, with the command line that was built beside this program.
+    fn deploy(&self, setup: &Setup) -> Result<()> {
         let cli = &self.data.cli;
         cli.make_bucket(LANDING_BUCKET)?;
         let versioned = ["s3api", "put-bucket-versioning", "--bucket", LANDING_BUCKET];
         let status = ["--versioning-configuration", "Status=Enabled"];
         cli.run([&versioned[..], &status].concat())?;
-        let mut parameters = vec![
-            ("LandingBucketNames", LANDING_BUCKET),
-            ("AnalyticsAccountId", ANALYTICS),
-            ("ExternalId", EXTERNAL_ID),
-        ];
-        parameters.extend(&setup.data_parameters);
-        cli.deploy("landfall", "data-account.yaml", DATA_ARTIFACTS, &parameters)
+        let mut landfall = self.landfall("deploy")?;
+        landfall.args(["stage/routes.yaml", "--package", "stage", "--yes"]);
+        if let Some(target) = setup.target {
+            landfall.args(["--target", target]);
+        }
+        for parameter in FOR_AN_EMULATOR.iter().chain(&setup.parameters) {
+            landfall.args(["--parameter", parameter]);
+        }
+        run(&mut landfall, "deploy both accounts")?;
+        Ok(())
     }
 
-    fn deploy_analytics(&self, setup: &Setup) -> Result<()> {
-        let cli = &self.analytics.cli;
-        let library = format!("s3://{ANALYTICS_ARTIFACTS}/{ARTIFACT_PREFIX}/landfall.py");
-        cli.upload(Path::new("glue/landfall.py"), &library)?;
-        let mut parameters = vec![
-            ("OutputBucketName", OUTPUT_BUCKET),
-            ("DataAccountId", DATA),
-            ("ExternalId", EXTERNAL_ID),
-            ("ArtifactBucketName", ANALYTICS_ARTIFACTS),
-            // Tests side by side share the job; what a limit does is the matter of jobs of their own.
-            ("MaxConcurrentRuns", "1000"),
-        ];
-        parameters.extend(&setup.analytics_parameters);
-        cli.deploy("landfall", "analytics-account.yaml", ANALYTICS_ARTIFACTS, &parameters)
+    /// `landfall` with a command that takes both accounts' profiles, in the emulator's folder.
+    pub fn landfall(&self, command: &str) -> Result<Command> {
+        let folder = self.emulator.folder();
+        let mut landfall = Command::new(beside_us("landfall")?);
+        landfall
+            .args([command, "--data-profile", "data", "--analytics-profile", "analytics"])
+            .current_dir(folder)
+            .env_clear()
+            .envs(surroundings(&self.python, folder))
+            .env("AWS_CONFIG_FILE", folder.join("profiles"))
+            .env("AWS_ENDPOINT_URL", self.emulator.endpoint())
+            .env("LANDFALL_EXTERNAL_ID", EXTERNAL_ID);
+        Ok(landfall)
     }
 
     /// Runs a future to its end on the cloud's own runtime, to which its connections belong.
@@ -242,6 +238,11 @@ pub fn s3(emulator: &Emulator, credentials: Credentials) -> aws_sdk_s3::Client {
             .force_path_style(true)
             .build(),
     )
+}
+
+/// A profile of an account's root.
+fn profile(name: &str, account: &str) -> String {
+    format!("[profile {name}]\naws_access_key_id = {account}\naws_secret_access_key = any\n")
 }
 
 /// Whether the run will change no more.

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -31,6 +32,15 @@ pub fn run(command: &mut Command, doing: &str) -> Result<String> {
         bail!("failed to {doing}: {} ended with {}\n{said}", name_of(command), output.status);
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// A program that was built beside this one.
+pub fn beside_us(program: &str) -> Result<PathBuf> {
+    let us = std::env::current_exe().context("failed to find this program")?;
+    // A test's program lies one folder deeper.
+    let found = us.ancestors().skip(1).take(2).map(|folder| folder.join(program));
+    let found = found.into_iter().find(|path| path.exists());
+    found.with_context(|| format!("`{program}` is not built: do `cargo build --workspace` first"))
 }
 
 /// The program and its first argument, which says enough: later ones may be secret.

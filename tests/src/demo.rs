@@ -28,8 +28,8 @@ pub fn run(keep: bool) -> Result<()> {
     let cloud = LocalCloud::start(&Setup {
         routes: root().join("infra/routes.yaml"),
         routes_of_policies: None,
-        data_parameters: vec![],
-        analytics_parameters: vec![],
+        parameters: vec![],
+        target: None,
     })?;
     let shown = show(&cloud);
     if shown.is_err() {
@@ -110,8 +110,7 @@ fn show(cloud: &LocalCloud) -> Result<()> {
 
 /// The operator's question, with the command line that was built beside this program.
 fn find(cloud: &LocalCloud) -> Result<String> {
-    let program = std::env::current_exe()?.with_file_name("landfall");
-    let mut command = std::process::Command::new(program);
+    let mut command = std::process::Command::new(crate::command::beside_us("landfall")?);
     command
         .args(["find", &format!("s3://{LANDING_BUCKET}/{KEY}")])
         .env_clear()

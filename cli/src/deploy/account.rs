@@ -49,10 +49,15 @@ impl Accounts {
     }
 
     /// Both accounts, once it is clear that they are those that are meant.
-    pub async fn find(args: &PlaceArgs, target_account: &str, target_region: &str) -> anyhow::Result<Self> {
+    pub async fn find(
+        args: &PlaceArgs,
+        target_account: &str,
+        target_region: &str,
+    ) -> anyhow::Result<Self> {
         let region = args.region.as_deref().unwrap_or(target_region);
         let data_region = args.data_region.as_deref().unwrap_or(region);
-        let analytics = Account::load(Side::Analytics, args.analytics_profile.as_deref(), region).await?;
+        let analytics =
+            Account::load(Side::Analytics, args.analytics_profile.as_deref(), region).await?;
         ensure!(
             analytics.id == target_account,
             "the credentials for the analytics account ({}) are of account `{}`, the routes' target is \
@@ -125,7 +130,12 @@ impl Account {
     }
 
     /// Uploads what is not there yet, and returns its key.
-    pub async fn upload(&self, bucket: &str, prefix: &str, artifact: &Artifact) -> anyhow::Result<String> {
+    pub async fn upload(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        artifact: &Artifact,
+    ) -> anyhow::Result<String> {
         let key = artifact.key(prefix);
         let head = self.s3.head_object().bucket(bucket).key(&key).expected_bucket_owner(&self.id);
         match head.send().await {
@@ -152,7 +162,11 @@ impl Account {
     }
 
     fn failed(&self, doing: &str, (code, message): (String, String)) -> anyhow::Error {
-        anyhow::anyhow!("failed to {doing} in {}: {code}: {}", self.stacks.place, printable(&message))
+        anyhow::anyhow!(
+            "failed to {doing} in {}: {code}: {}",
+            self.stacks.place,
+            printable(&message)
+        )
     }
 }
 
@@ -175,7 +189,8 @@ async fn credentials(profile: Option<&str>, region: &str) -> anyhow::Result<SdkC
         provider = provider.with_http_client(client);
     }
     let provider = ProfileFileCredentialsProvider::builder().configure(&provider);
-    let loader = loader.profile_name(profile).credentials_provider(provider.profile_name(profile).build());
+    let loader =
+        loader.profile_name(profile).credentials_provider(provider.profile_name(profile).build());
     match aws::load(loader).await {
         Ok(config) => Ok(config),
         Err(error) => {
@@ -197,7 +212,8 @@ struct Exported {
 
 /// What the aws command line has for a profile that signs in by itself: with SSO, or by a process.
 fn exported(profile: &str) -> anyhow::Result<Credentials> {
-    let arguments = ["configure", "export-credentials", "--format", "process", "--profile", profile];
+    let arguments =
+        ["configure", "export-credentials", "--format", "process", "--profile", profile];
     let ran = Command::new("aws").args(arguments).output();
     let ran = ran.context("`aws configure export-credentials` could not be run")?;
     if !ran.status.success() {

@@ -40,7 +40,8 @@ fn row(change: &Change) -> [String; 4] {
         (Replacement::None, "Remove") => "DELETED",
         (Replacement::None, _) => "",
     };
-    let [action, id, kind] = [&change.action, &change.logical_id, &change.kind].map(|text| printable(text));
+    let [action, id, kind] =
+        [&change.action, &change.logical_id, &change.kind].map(|text| printable(text));
     [action, id, kind, replacement.to_owned()]
 }
 

@@ -60,12 +60,12 @@ pub fn choose(
     }
 }
 
-fn read(
-    name: &str,
-    variable: &impl Fn(&str) -> Option<String>,
-) -> anyhow::Result<Option<Secret>> {
+fn read(name: &str, variable: &impl Fn(&str) -> Option<String>) -> anyhow::Result<Option<Secret>> {
     let Some(text) = variable(name).filter(|text| !text.is_empty()) else { return Ok(None) };
-    ensure!(is_external_id(&text), "{name} holds no external ID: 2 to 1,224 letters, digits and `+=,.@:/_-`");
+    ensure!(
+        is_external_id(&text),
+        "{name} holds no external ID: 2 to 1,224 letters, digits and `+=,.@:/_-`"
+    );
     Ok(Some(Secret::new(text)))
 }
 
@@ -101,7 +101,8 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_comes_before_what_is_there_and_that_before_a_random_one() -> anyhow::Result<()> {
+    fn the_environment_comes_before_what_is_there_and_that_before_a_random_one()
+    -> anyhow::Result<()> {
         let set = [("ITS_ID", "given-1")];
         let ExternalId::New(id) = chosen(false, (true, true), &set)? else { panic!("not taken") };
         assert_eq!(id.expose(), "given-1");

@@ -130,10 +130,7 @@ impl Package {
     }
 
     /// The files, once it is known what they were built for.
-    fn of(
-        files: BTreeMap<String, Vec<u8>>,
-        wanted: Option<Architecture>,
-    ) -> anyhow::Result<Self> {
+    fn of(files: BTreeMap<String, Vec<u8>>, wanted: Option<Architecture>) -> anyhow::Result<Self> {
         let mut found = None;
         for function in FUNCTIONS {
             let path = format!("{function}/{BINARY}");

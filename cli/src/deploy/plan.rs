@@ -161,11 +161,7 @@ pub fn steps(
 }
 
 /// Lets the analytics account admit the new external ID alone, once the data account presents it.
-fn rotate(
-    steps: &mut Vec<Step>,
-    facts: &Facts,
-    templates: &BTreeMap<TemplateName, Template>,
-) {
+fn rotate(steps: &mut Vec<Step>, facts: &Facts, templates: &BTreeMap<TemplateName, Template>) {
     for step in steps.iter_mut() {
         step.purpose = match step.template {
             TemplateName::Provisioner => None,
@@ -266,9 +262,10 @@ fn parameters(
         let value = match given.iter().rev().find(is_it) {
             Some(one) if about.is_secret => Some(Value::Secret(Secret::new(&one.value))),
             Some(one) => Some(Value::Text(one.value.clone())),
-            None => derived.get(parameter.as_str()).cloned().or_else(|| {
-                known?.parameters.contains_key(parameter).then_some(Value::Previous)
-            }),
+            None => derived
+                .get(parameter.as_str())
+                .cloned()
+                .or_else(|| known?.parameters.contains_key(parameter).then_some(Value::Previous)),
         };
         match value {
             Some(value) => {

@@ -123,7 +123,8 @@ impl Stacks {
             TemplateAt::Url(url) => create.template_url(url),
         };
         if !tags.is_empty() {
-            let tag = |(key, value): &(String, String)| Tag::builder().key(key).value(value).build();
+            let tag =
+                |(key, value): &(String, String)| Tag::builder().key(key).value(value).build();
             create = create.set_tags(Some(tags.iter().map(tag).collect()));
         }
         let created = create.send().await.map_err(|error| {
@@ -147,7 +148,11 @@ impl Stacks {
             return Ok(None);
         }
         let reason = without_secrets(reason, parameters);
-        bail!("failed to prepare a change of stack `{stack}` in {}: {}", self.place, printable(&reason))
+        bail!(
+            "failed to prepare a change of stack `{stack}` in {}: {}",
+            self.place,
+            printable(&reason)
+        )
     }
 
     /// A change set once it is made, or cannot be.
@@ -231,7 +236,8 @@ impl Stacks {
 
     /// The physical ids of a stack's resources, by their logical ids.
     pub async fn physical_ids(&self, stack: &str) -> anyhow::Result<BTreeMap<String, String>> {
-        let mut pages = self.client.list_stack_resources().stack_name(stack).into_paginator().send();
+        let mut pages =
+            self.client.list_stack_resources().stack_name(stack).into_paginator().send();
         let mut ids = BTreeMap::new();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| {

@@ -43,7 +43,10 @@ pub fn find(args: &PlaceArgs, color: Color) -> Result<Meant, Output> {
 fn meant(routes: &Routes, target: Option<&str>, text: String) -> anyhow::Result<Meant> {
     let target = choose(routes, target)?;
     let is_its = |name: &String| {
-        routes.targets.get(name).is_some_and(|other| other.starter_role_arn == target.starter_role_arn)
+        routes
+            .targets
+            .get(name)
+            .is_some_and(|other| other.starter_role_arn == target.starter_role_arn)
     };
     let its = routes.routes.iter().filter(|route| is_its(&route.target));
     Ok(Meant {
@@ -63,7 +66,8 @@ fn choose<'a>(routes: &'a Routes, name: Option<&str>) -> anyhow::Result<&'a Targ
             Some(target) => Ok(target),
             None => {
                 let hint = did_you_mean(name, routes.targets.keys().map(String::as_str));
-                let hint = hint.unwrap_or_else(|| format!("there are {}", quoted(routes.targets.keys())));
+                let hint =
+                    hint.unwrap_or_else(|| format!("there are {}", quoted(routes.targets.keys())));
                 bail!("there is no target `{name}`; {hint}")
             }
         };
@@ -109,10 +113,14 @@ routes:
     }
 
     #[test]
-    fn jobs_are_those_of_the_targets_starter_role_and_buckets_those_of_all_routes() -> anyhow::Result<()> {
+    fn jobs_are_those_of_the_targets_starter_role_and_buckets_those_of_all_routes()
+    -> anyhow::Result<()> {
         let meant = found(ROUTES, Some("same"))?;
         let listed = |names: &BTreeSet<String>| names.iter().cloned().collect::<Vec<_>>().join(",");
-        assert_eq!((listed(&meant.jobs), listed(&meant.buckets)), ("job-a,job-b".into(), "acme-a,acme-b".into()));
+        assert_eq!(
+            (listed(&meant.jobs), listed(&meant.buckets)),
+            ("job-a,job-b".into(), "acme-a,acme-b".into())
+        );
         assert_eq!((meant.account.as_str(), meant.region.as_str()), ("222222222222", "eu-west-1"));
         Ok(())
     }

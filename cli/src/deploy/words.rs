@@ -25,7 +25,9 @@ pub fn can_ask(yes: bool, what: &str) -> anyhow::Result<()> {
     if yes || input::is_asked() {
         return Ok(());
     }
-    anyhow::bail!("`{what}` asks before it changes anything, and standard input is no terminal: add --yes")
+    anyhow::bail!(
+        "`{what}` asks before it changes anything, and standard input is no terminal: add --yes"
+    )
 }
 
 /// Consent, asked for unless it was given before.

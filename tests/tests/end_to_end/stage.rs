@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::path::Path;
 use std::sync::Mutex as Locked;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use anyhow::{Context, Result, ensure};
 use aws_sdk_glue::types::{JobRun, JobRunState};
 use landfall_aws::ledger::Ledger;
 use landfall_core::batch::Batch;
+use landfall_tests::aws_cli::ARTIFACT_PREFIX;
 use landfall_tests::cloud::{
     ANALYTICS_ARTIFACTS, DATA_ARTIFACTS, EXTERNAL_ID, LANDING_BUCKET, LocalCloud, Setup, has_ended,
     wait_until,
@@ -52,15 +54,14 @@ impl Stage {
             // Short, so that what cannot be served is in the dead-letter queue in seconds. AWS
             // would refuse a queue that hides messages for less than the function's timeout.
             // A machine that is busy may let a start go unanswered, which is then waited for.
-            data_parameters: vec![
-                ("VisibilityTimeoutSeconds", "6"),
-                ("MaxReceiveCount", "3"),
-                ("ReconciliationSeconds", "60"),
+            parameters: vec![
+                "data:VisibilityTimeoutSeconds=6",
+                "data:MaxReceiveCount=3",
+                "data:ReconciliationSeconds=60",
+                // The others that the routes name are there for events that tests tell themselves.
+                "data:LandingBucketNames=acme-landing",
             ],
-            analytics_parameters: vec![(
-                "OtherJobNames",
-                "claims,crowd,flood,hourly,one-at-a-time",
-            )],
+            target: Some("analytics"),
         })?;
         for name in ["data-extras.yaml", "analytics-extras.yaml", "probe.py", "claims.py"] {
             let text = fs::read_to_string(fixtures.join(name))
@@ -68,6 +69,8 @@ impl Stage {
             cloud.stage(name, &text)?;
         }
         progress::step("deploying what the tests add", || {
+            let library = format!("s3://{ANALYTICS_ARTIFACTS}/{ARTIFACT_PREFIX}/landfall.py");
+            cloud.analytics.cli.upload(Path::new("glue/landfall.py"), &library)?;
             let parameters = [("DataAccountId", DATA), ("ExternalId", EXTERNAL_ID)];
             let cli = &cloud.analytics.cli;
             cli.deploy("extras", "analytics-extras.yaml", ANALYTICS_ARTIFACTS, &parameters)?;

@@ -42,7 +42,11 @@ fn facts() -> Facts {
         buckets: names(&["acme-landing", "acme-items"]),
         jobs: names(&["orders", "csv-to-parquet", "items"]),
         architecture: "arm64",
-        artifacts: ("bucket".to_owned(), "landfall/".to_owned(), "landfall/x/landfall.py".to_owned()),
+        artifacts: (
+            "bucket".to_owned(),
+            "landfall/".to_owned(),
+            "landfall/x/landfall.py".to_owned(),
+        ),
     }
 }
 
@@ -93,7 +97,12 @@ fn new() -> ExternalId {
 
 #[test]
 fn new_stacks_get_what_follows_from_the_routes_and_defaults_for_the_rest() {
-    check(&given(&[OUTPUT]), &known(&[]), &new(), Order::AnalyticsFirst, &expect![[r#"
+    check(
+        &given(&[OUTPUT]),
+        &known(&[]),
+        &new(),
+        Order::AnalyticsFirst,
+        &expect![[r#"
         landfall-provisioner in the data account
           Architecture: arm64
           NamePrefix: landfall
@@ -112,7 +121,8 @@ fn new_stacks_get_what_follows_from_the_routes_and_defaults_for_the_rest() {
           AnalyticsAccountId: 222222222222
           ExternalId: (not shown)
           LandingBucketNames: acme-items,acme-landing
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -128,7 +138,12 @@ fn a_stack_keeps_what_is_not_given_again_and_what_is_no_parameter_any_more_is_no
         (Side::Analytics, TemplateName::Analytics, analytics),
         (Side::Data, TemplateName::Data, data),
     ]);
-    check(&[], &known, &ExternalId::Kept, Order::DataFirst, &expect![[r#"
+    check(
+        &[],
+        &known,
+        &ExternalId::Kept,
+        Order::DataFirst,
+        &expect![[r#"
         landfall-provisioner in the data account
           Architecture: arm64
           NamePrefix: landfall
@@ -149,20 +164,25 @@ fn a_stack_keeps_what_is_not_given_again_and_what_is_no_parameter_any_more_is_no
           NamePrefix: landfall
           OtherJobNames: csv-to-parquet,items
           OutputBucketName: (as it is)
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn all_that_is_missing_or_unknown_is_told_at_once() {
-    let wrong = [
-        (TemplateName::Data, "LogLevl", "DEBUG"),
-        (TemplateName::Provisioner, "Nonsense", "1"),
-    ];
-    check(&given(&wrong), &known(&[]), &new(), Order::AnalyticsFirst, &expect![[r#"
+    let wrong =
+        [(TemplateName::Data, "LogLevl", "DEBUG"), (TemplateName::Provisioner, "Nonsense", "1")];
+    check(
+        &given(&wrong),
+        &known(&[]),
+        &new(),
+        Order::AnalyticsFirst,
+        &expect![[r#"
         the analytics template needs a value: --parameter analytics:OutputBucketName=…
         the data template has no parameter `LogLevl`; did you mean `LogLevel`?
         the provisioner template has no parameter `Nonsense`; it has Architecture, NamePrefix, PropagationSeconds
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

@@ -189,15 +189,15 @@ mod tests {
         ]
         .iter()
         .filter_map(|event| told.add(event))
-        .map(|line| line + "\n")
+        .map(|line| format!("|{line}\n"))
         .collect();
         expect![[r#"
-              12:34:56 UPDATE_IN_PROGRESS   landfall AWS::SQS::Queue
-              12:34:56 CREATE_IN_PROGRESS   Queue AWS::SQS::Queue
-              12:34:56 CREATE_FAILED        Other AWS::SQS::Queue  Resource creation cancelled
-              12:34:56 CREATE_FAILED        Queue AWS::SQS::Queue  it exists\u{1b}[2J
-              12:34:56 CREATE_FAILED        Third AWS::SQS::Queue  later
-              12:34:56 UPDATE_ROLLBACK_IN_PROGRESS landfall AWS::SQS::Queue  failed: [Queue]
+            |  12:34:56 UPDATE_IN_PROGRESS   landfall AWS::SQS::Queue
+            |  12:34:56 CREATE_IN_PROGRESS   Queue AWS::SQS::Queue
+            |  12:34:56 CREATE_FAILED        Other AWS::SQS::Queue  Resource creation cancelled
+            |  12:34:56 CREATE_FAILED        Queue AWS::SQS::Queue  it exists\u{1b}[2J
+            |  12:34:56 CREATE_FAILED        Third AWS::SQS::Queue  later
+            |  12:34:56 UPDATE_ROLLBACK_IN_PROGRESS landfall AWS::SQS::Queue  failed: [Queue]
         "#]]
         .assert_eq(&lines.concat());
         assert!(!told.has_ended);

@@ -52,8 +52,10 @@ fn local_paths_are_replaced_and_all_else_stays_byte_for_byte() -> anyhow::Result
 fn a_path_that_is_nothing_of_the_package_is_an_error() -> anyhow::Result<()> {
     let template = Template::read(TEMPLATE)?;
     let error = template.rewritten(&uploaded(&["trigger/", "routes.yaml"])).expect_err("unknown");
-    expect!["`Job.Command.ScriptLocation` is `glue/csv_to_parquet.py`, which is nothing of the package"]
-        .assert_eq(&error.to_string());
+    expect![
+        "`Job.Command.ScriptLocation` is `glue/csv_to_parquet.py`, which is nothing of the package"
+    ]
+    .assert_eq(&error.to_string());
     Ok(())
 }
 
@@ -61,7 +63,8 @@ fn a_path_that_is_nothing_of_the_package_is_an_error() -> anyhow::Result<()> {
 fn a_local_path_that_is_not_packaged_is_an_error() {
     let text = "Resources: { L: { Type: AWS::Serverless::LayerVersion, Properties: { ContentUri: layer/ } } }";
     let error = Template::read(text).expect_err("not packaged");
-    expect!["`L.ContentUri` is a local path, which is not packaged here"].assert_eq(&error.to_string());
+    expect!["`L.ContentUri` is a local path, which is not packaged here"]
+        .assert_eq(&error.to_string());
 }
 
 #[test]
@@ -103,7 +106,18 @@ fn every_template_of_the_checkout_is_read() -> anyhow::Result<()> {
 
 #[test]
 fn no_text_makes_reading_panic() {
-    for text in ["", "a", "a: [", "- {a: b", "&a [*a]", "Resources: 1", "? [a]\n: b", "%", "\u{feff}a: b", "a: |"] {
+    for text in [
+        "",
+        "a",
+        "a: [",
+        "- {a: b",
+        "&a [*a]",
+        "Resources: 1",
+        "? [a]\n: b",
+        "%",
+        "\u{feff}a: b",
+        "a: |",
+    ] {
         let _ = Template::read(text);
     }
 }

@@ -62,7 +62,7 @@ impl Node {
 pub fn read(text: &str) -> anyhow::Result<Node> {
     let offsets: Vec<usize> =
         text.char_indices().map(|(at, _)| at).chain(std::iter::once(text.len())).collect();
-    let mut reader = Reader { parser: Parser::new_from_str(text), offsets };
+    let mut reader = Reader { parser: Parser::new_from_str(text), text, offsets };
     loop {
         match reader.next()? {
             (Event::StreamStart | Event::DocumentStart(_) | Event::Nothing, _) => {}
@@ -74,6 +74,7 @@ pub fn read(text: &str) -> anyhow::Result<Node> {
 
 struct Reader<'a> {
     parser: Parser<'a, saphyr_parser::StrInput<'a>>,
+    text: &'a str,
     /// The bytes that characters begin at.
     offsets: Vec<usize>,
 }
@@ -92,7 +93,7 @@ impl<'a> Reader<'a> {
             Event::Scalar(value, style, _, tag) => Ok(Node::Scalar(Scalar {
                 value: value.into_owned(),
                 tag: tag.map(|tag| name(&tag)),
-                place: self.offset(span.start.index())..self.offset(span.end.index()),
+                place: self.place(span),
                 is_flow: !matches!(style, ScalarStyle::Literal | ScalarStyle::Folded)
                     && span.start.line() == span.end.line(),
             })),
@@ -125,6 +126,13 @@ impl<'a> Reader<'a> {
             Event::Alias(_) => Ok(Node::Other),
             _ => bail!("it is no YAML: something stands where a value should"),
         }
+    }
+
+    /// The parser's span of a scalar in quotes takes in the spaces after it.
+    fn place(&self, span: Span) -> Range<usize> {
+        let (start, end) = (self.offset(span.start.index()), self.offset(span.end.index()));
+        let text = self.text.get(start..end).unwrap_or_default();
+        start..start + text.trim_end().len()
     }
 
     fn offset(&self, index: usize) -> usize {
