@@ -33,6 +33,13 @@ use crate::output::{Output, Status};
 const ARTIFACTS: &str = include_str!("../../infra/artifacts.yaml");
 const ARTIFACTS_STACK: &str = "landfall-artifacts";
 
+/// What a dry run ends with.
+const NOTHING_CHANGED: &str = "\
+nothing was changed. Of a stack that is not there the template alone was looked at: not what its transforms \
+add, whether names are taken, or whether the credentials suffice; and each change set was made as the stacks \
+stand, without the changes before it
+";
+
 /// How it went.
 pub enum Done {
     All,
@@ -52,8 +59,7 @@ pub fn run(args: &DeployArgs, color: Color) -> Output {
         Ok(()) => aws::wait(deploy(args, &meant)),
         Err(error) => Err(error),
     };
-    let dry_run = if args.dry_run { "nothing was changed\n" } else { "deployed\n" };
-    told(done, dry_run)
+    told(done, if args.dry_run { NOTHING_CHANGED } else { "deployed\n" })
 }
 
 /// How a command ends.
@@ -142,8 +148,7 @@ impl Deployment<'_> {
         templates: &BTreeMap<TemplateName, Template>,
         observed: &BTreeMap<(Side, TemplateName), Observed>,
     ) -> anyhow::Result<Vec<Step>> {
-        let is_there =
-            |(_, stack): &(_, &Observed)| Standing::of(Some(&stack.status)) == Standing::Updatable;
+        let is_there = |(_, stack): &(_, &Observed)| stack.standing() == Standing::Updatable;
         let known: KnownStacks = observed
             .iter()
             .filter(is_there)
@@ -213,14 +218,17 @@ impl Deployment<'_> {
             }
             return Ok(Done::All);
         }
+        let template = Template::read(ARTIFACTS)?;
+        let values = BTreeMap::from([("BucketName".to_owned(), bucket.clone())]);
+        let text = template.rewritten(&BTreeMap::new(), &values)?;
         let parameters = BTreeMap::from([("BucketName".to_owned(), Value::Text(bucket))]);
         let wanted = Wanted {
             stack: ARTIFACTS_STACK,
             purpose: None,
-            template: &Template::read(ARTIFACTS)?,
+            template: &template,
             parameters: &parameters,
         };
-        self.make(account, &wanted, Some(TemplateAt::Body(ARTIFACTS.to_owned()))).await
+        self.make(account, &wanted, Some(TemplateAt::Body(text))).await
     }
 
     async fn step(&self, step: &Step, template: &Template) -> anyhow::Result<Done> {
@@ -228,9 +236,13 @@ impl Deployment<'_> {
         let Step { stack, parameters, purpose, .. } = step;
         let wanted = Wanted { stack, purpose: *purpose, template, parameters };
         let bucket = self.bucket(step.side);
-        // A dry run makes no bucket.
-        if self.args.dry_run && !account.has_bucket(&bucket).await? {
-            return self.make(account, &wanted, None).await;
+        // A dry run makes no bucket, and uploads for nothing but a change set.
+        if self.args.dry_run {
+            let found = account.stacks.find(stack).await?;
+            let is_there = found.is_some_and(|found| found.standing() == Standing::Updatable);
+            if !is_there || !account.has_bucket(&bucket).await? {
+                return self.make(account, &wanted, None).await;
+            }
         }
         let template = self.uploaded(account, &bucket, step, template).await?;
         self.make(account, &wanted, Some(template)).await
@@ -252,9 +264,13 @@ impl Deployment<'_> {
             uris.insert(path.to_owned(), format!("s3://{bucket}/{key}"));
         }
         if step.template == TemplateName::Analytics {
-            account.upload(bucket, &prefix, &self.package.artifact(LIBRARY)?).await?;
+            let library = self.package.artifact(LIBRARY)?;
+            account.upload(bucket, &prefix, &library).await?;
         }
-        let text = template.rewritten(&uris)?;
+        let mut values = step.values.clone();
+        values.insert("AWS::AccountId".to_owned(), account.id.clone());
+        values.insert("AWS::Region".to_owned(), account.region.clone());
+        let text = template.rewritten(&uris, &values)?;
         let artifact = Artifact::new(package::file_of(step.template), text.into_bytes());
         let key = account.upload(bucket, &prefix, &artifact).await?;
         Ok(account.template_at(bucket, &key))
@@ -269,27 +285,29 @@ impl Deployment<'_> {
     ) -> anyhow::Result<Done> {
         let Wanted { stack, .. } = wanted;
         let found = account.stacks.find(stack).await?;
-        let standing = Standing::of(found.as_ref().map(|found| found.status.as_str()));
+        let standing = found.as_ref().map_or(Standing::Absent, Observed::standing);
         let is_update = standing == Standing::Updatable;
         if let Some(found) = &found {
             can_change(stack, found)?;
         }
-        say(&wanted.heading(account));
+        let heading = wanted.heading(account);
         if self.args.dry_run && !is_update {
             show(&wanted.creation(account));
             if standing == Standing::FailedFirst {
-                say("what a failed creation left would be deleted first");
+                show("what its failed first creation left would be deleted before that\n\n");
             }
             return Ok(Done::All);
         }
         let Some(template) = template else {
-            show(&format!("{}: not known what would change\n\n", wanted.heading(account)));
-            say("the dry run could not compare it: there is no artifacts bucket to upload to yet");
+            show(&format!(
+                "{heading}: what would change is not known, since there is no artifacts bucket to upload to yet\n\n"
+            ));
             return Ok(Done::All);
         };
         if let (Standing::FailedFirst, Some(found)) = (&standing, &found) {
+            let status = &found.status;
             let question =
-                format!("its first creation failed ({}): delete what it left?", found.status);
+                format!("{heading}: its first creation failed ({status}): delete what it left?");
             if !words::is_agreed(self.args.yes, &question)? {
                 return Ok(Done::Declined);
             }
@@ -301,11 +319,11 @@ impl Deployment<'_> {
         let Wanted { parameters, .. } = wanted;
         let request = Request { stack, template, parameters, tags: &self.args.tags, is_update };
         let Some(prepared) = account.stacks.prepare(&request).await? else {
-            say("  no change");
+            show(&format!("{heading}: no change\n\n"));
             return Ok(Done::All);
         };
         let changes = change::shown(&prepared.changes);
-        show(&format!("{}\n{changes}\n", wanted.heading(account)));
+        show(&format!("{heading}\n{changes}\n"));
         if self.args.dry_run {
             account.stacks.discard(&prepared.change_set, &prepared.stack_id).await?;
             return Ok(Done::All);
@@ -362,7 +380,7 @@ impl Wanted<'_> {
 /// # Errors
 /// Nothing can be done with the stack as it stands.
 fn can_change(stack: &str, found: &Observed) -> anyhow::Result<()> {
-    match Standing::of(Some(&found.status)) {
+    match found.standing() {
         Standing::Absent | Standing::Updatable | Standing::FailedFirst => Ok(()),
         Standing::Busy => {
             bail!("stack `{stack}` is being changed ({}): wait until that has ended", found.status)
@@ -377,7 +395,15 @@ async fn execute(account: &Account, stack: &str, prepared: &Prepared) -> anyhow:
     let ended = account.stacks.follow(&prepared.stack_id, mark).await?;
     match ended.status.as_str() {
         "CREATE_COMPLETE" | "UPDATE_COMPLETE" => Ok(Done::All),
-        status => Ok(Done::Failed(failure(account, stack, status, ended.failure))),
+        status => {
+            let mut why = ended.failure.unwrap_or_default();
+            // The events only hint at what was found wrong before anything was begun.
+            if why.contains("DescribeEvents") {
+                let found = account.stacks.validation_errors(&prepared.stack_id, None).await?;
+                why = format!("{why} {}", found.join("; "));
+            }
+            Ok(Done::Failed(failure(account, stack, status, Some(why))))
+        }
     }
 }
 
@@ -394,6 +420,7 @@ pub async fn delete(account: &Account, stack: &str, found: &Observed) -> anyhow:
 
 fn failure(account: &Account, stack: &str, status: &str, why: Option<String>) -> String {
     let place = &account.stacks.place;
+    let why = why.filter(|why| !why.is_empty());
     let why = why.unwrap_or_else(|| "its events name no reason".to_owned());
     printable(&format!("stack `{stack}` in {place} is {status}: {why}"))
 }

@@ -87,7 +87,7 @@ async fn destroy(args: &DestroyArgs, meant: &Meant) -> anyhow::Result<Done> {
 async fn left_by(doomed: &Doomed<'_>) -> anyhow::Result<Vec<Left>> {
     let Doomed { account, stack, observed } = doomed;
     // A stack that is nothing but a change set has no template yet.
-    if Standing::of(Some(&observed.status)) == Standing::Absent {
+    if observed.standing() == Standing::Absent {
         return Ok(Vec::new());
     }
     let template = Template::read(&account.stacks.template(stack).await?)?;
@@ -110,7 +110,7 @@ fn can_delete(stack: &str, found: &Observed) -> anyhow::Result<()> {
             "stack `{stack}` is protected from deletion: turn its termination protection off first"
         );
     }
-    match Standing::of(Some(&found.status)) {
+    match found.standing() {
         Standing::Busy => {
             bail!("stack `{stack}` is being changed ({}): wait until that has ended", found.status)
         }

@@ -1,11 +1,13 @@
 //! What is deployed: templates, functions and scripts, from a folder or built from the checkout; packed so
 //! that the same files make the same bytes.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::rc::Rc;
 
 use anyhow::{Context, bail, ensure};
 use landfall_core::plan::printable;
@@ -29,10 +31,11 @@ pub const LIBRARY: &str = "glue/landfall.py";
 pub struct Package {
     files: BTreeMap<String, Vec<u8>>,
     pub architecture: Architecture,
+    /// What was packed already: several stacks want the same.
+    packed: RefCell<BTreeMap<String, Rc<Artifact>>>,
 }
 
 /// Something to upload, named by its content.
-#[derive(Clone)]
 pub struct Artifact {
     /// What it is called below its hash.
     pub name: String,
@@ -154,7 +157,7 @@ impl Package {
                 wanted.name()
             );
         }
-        Ok(Self { files, architecture })
+        Ok(Self { files, architecture, packed: RefCell::default() })
     }
 
     /// Takes `routes` for those of the stacks; and for the functions' too, unless they are those that
@@ -167,6 +170,7 @@ impl Package {
         if packaged.is_some() {
             say("the routes are not those of the package: the functions get these, too");
         }
+        self.packed.borrow_mut().clear();
         self.files.insert(ROUTES.to_owned(), routes.into());
         for function in WITH_ROUTES {
             self.files.insert(format!("{function}/{ROUTES}"), routes.into());
@@ -181,7 +185,16 @@ impl Package {
     }
 
     /// What a path of a template stands for: a file as it is, a folder packed.
-    pub fn artifact(&self, path: &str) -> anyhow::Result<Artifact> {
+    pub fn artifact(&self, path: &str) -> anyhow::Result<Rc<Artifact>> {
+        if let Some(packed) = self.packed.borrow().get(path) {
+            return Ok(packed.clone());
+        }
+        let artifact = Rc::new(self.made(path)?);
+        self.packed.borrow_mut().insert(path.to_owned(), artifact.clone());
+        Ok(artifact)
+    }
+
+    fn made(&self, path: &str) -> anyhow::Result<Artifact> {
         if let Some(bytes) = self.files.get(path) {
             let name = path.rsplit('/').next().unwrap_or(path);
             return Ok(Artifact::new(name, bytes.clone()));
@@ -278,7 +291,7 @@ mod tests {
     #[test]
     fn a_packed_function_can_be_run_by_lambda() -> anyhow::Result<()> {
         let packed = package(0xb7)?.artifact("trigger/")?;
-        let mut archive = zip::ZipArchive::new(Cursor::new(packed.bytes))?;
+        let mut archive = zip::ZipArchive::new(Cursor::new(packed.bytes.as_slice()))?;
         let names: Vec<String> = archive.file_names().map(str::to_owned).collect();
         assert_eq!(names, ["bootstrap", "routes.yaml"]);
         let mode = |file: zip::read::ZipFile<'_, _>| file.unix_mode().map(|mode| mode & 0o777);

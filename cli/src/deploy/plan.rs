@@ -8,7 +8,7 @@ use landfall_core::plan::printable;
 use landfall_core::problem::did_you_mean;
 use landfall_core::secret::Secret;
 
-use super::template::Template;
+use super::template::{Parameter, Template};
 use crate::args::deploy::{GivenParameter, Order, TemplateName};
 
 /// One of the two accounts.
@@ -88,6 +88,8 @@ pub struct Step {
     pub template: TemplateName,
     pub stack: String,
     pub parameters: BTreeMap<String, Value>,
+    /// What the parameters come to, as far as it is known and no secret.
+    pub values: BTreeMap<String, String>,
     /// What it is for, where one stack is deployed twice.
     pub purpose: Option<&'static str>,
 }
@@ -143,7 +145,8 @@ pub fn steps(
         let derived = derived(name, facts, given, template, known, external_id);
         match parameters(name, template, &derived, given, known) {
             Ok(parameters) => {
-                steps.push(Step { side, template: name, stack, parameters, purpose: None });
+                let values = values(template, &parameters, known);
+                steps.push(Step { side, template: name, stack, parameters, values, purpose: None });
             }
             // Both provisioners want the same.
             Err(missing) => problems.extend(missing),
@@ -169,6 +172,8 @@ fn rotate(steps: &mut Vec<Step>, facts: &Facts, templates: &BTreeMap<TemplateNam
             TemplateName::Data => Some("presents the new external ID"),
         };
     }
+    let is_its = |step: &&Step| step.template == TemplateName::Analytics;
+    let values = steps.iter().find(is_its).map(|step| step.values.clone()).unwrap_or_default();
     let names = templates.get(&TemplateName::Analytics).map(|template| template.parameters.keys());
     let mut parameters: BTreeMap<String, Value> =
         names.into_iter().flatten().map(|name| (name.clone(), Value::Previous)).collect();
@@ -178,6 +183,7 @@ fn rotate(steps: &mut Vec<Step>, facts: &Facts, templates: &BTreeMap<TemplateNam
         template: TemplateName::Analytics,
         stack: stack_name(&facts.prefix, TemplateName::Analytics),
         parameters,
+        values,
         purpose: Some("admits the new external ID alone"),
     });
 }
@@ -280,6 +286,24 @@ fn parameters(
         }
     }
     if missing.is_empty() { Ok(parameters) } else { Err(missing) }
+}
+
+fn values(
+    template: &Template,
+    parameters: &BTreeMap<String, Value>,
+    known: Option<&Known>,
+) -> BTreeMap<String, String> {
+    let value = |(name, about): (&String, &Parameter)| {
+        let value = match parameters.get(name) {
+            _ if about.is_secret => None,
+            Some(Value::Text(text)) => Some(text),
+            Some(Value::Secret(_)) => None,
+            Some(Value::Previous) => known.and_then(|known| known.parameters.get(name)),
+            None => about.default.as_ref(),
+        };
+        Some((name.clone(), value?.clone()))
+    };
+    template.parameters.iter().filter_map(value).collect()
 }
 
 /// Parameters that were given and that the templates do not have.

@@ -8,8 +8,8 @@ use anyhow::{Context, bail};
 use aws_sdk_cloudformation::Client;
 use aws_sdk_cloudformation::operation::describe_change_set::DescribeChangeSetOutput;
 use aws_sdk_cloudformation::types::{
-    Capability, ChangeAction, ChangeSetStatus, ChangeSetType, Parameter, PolicyAction,
-    Replacement as Replaced, Stack, Tag, TemplateStage,
+    Capability, ChangeAction, ChangeSetStatus, ChangeSetType, OperationEvent, Parameter,
+    PolicyAction, Replacement as Replaced, Stack, Tag, TemplateStage,
 };
 use landfall_aws::told::told;
 use landfall_core::plan::printable;
@@ -32,6 +32,12 @@ pub struct Observed {
     pub status: String,
     pub parameters: BTreeMap<String, String>,
     pub is_protected: bool,
+}
+
+impl Observed {
+    pub fn standing(&self) -> Standing {
+        Standing::of(Some(&self.status))
+    }
 }
 
 /// What can be done with a stack.
@@ -142,12 +148,16 @@ impl Stacks {
             let changes = self.changes(&change_set, described).await?;
             return Ok(Some(Prepared { change_set, stack_id, changes }));
         }
+        let mut reason = described.status_reason().unwrap_or("no reason is given").to_owned();
+        if reason.contains("DescribeEvents") {
+            let found = self.validation_errors(&stack_id, Some(&change_set)).await?;
+            reason = format!("{reason} {}", found.join("; "));
+        }
         self.discard(&change_set, &stack_id).await?;
-        let reason = described.status_reason().unwrap_or("no reason is given");
-        if says_that_nothing_changes(reason) {
+        if says_that_nothing_changes(&reason) {
             return Ok(None);
         }
-        let reason = without_secrets(reason, parameters);
+        let reason = without_secrets(&reason, parameters);
         bail!(
             "failed to prepare a change of stack `{stack}` in {}: {}",
             self.place,
@@ -251,6 +261,25 @@ impl Stacks {
             }
         }
         Ok(ids)
+    }
+
+    /// What CloudFormation found wrong before it began, a line each.
+    pub async fn validation_errors(
+        &self,
+        stack_id: &str,
+        change_set: Option<&str>,
+    ) -> anyhow::Result<Vec<String>> {
+        let describe = self.client.describe_events().stack_name(stack_id);
+        let describe = describe.set_change_set_name(change_set.map(str::to_owned));
+        let found = describe.send().await.map_err(|error| {
+            let (code, message) = told(&error);
+            self.failed(&format!("read the events of stack `{stack_id}`"), &code, &message)
+        })?;
+        let line = |event: &OperationEvent| {
+            let why = event.validation_status_reason()?;
+            Some(format!("{}: {why}", event.logical_resource_id().unwrap_or_default()))
+        };
+        Ok(found.operation_events().iter().filter_map(line).collect())
     }
 
     fn failed(&self, doing: &str, code: &str, message: &str) -> anyhow::Error {

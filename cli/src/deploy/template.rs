@@ -19,6 +19,7 @@ pub struct Template {
     /// In the order of the text.
     pub resources: Vec<Resource>,
     paths: Vec<LocalPath>,
+    names: Vec<ComposedName>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +47,22 @@ struct LocalPath {
     property: String,
 }
 
+/// The name of a resource that is retained, which its parameters make up.
+#[derive(Debug)]
+struct ComposedName {
+    /// The bytes that hold it, its tag included.
+    place: Range<usize>,
+    /// With each `${…}` of a `!Sub`.
+    text: String,
+}
+
+/// The properties that name what can be retained, where a name is all that tells it.
+const NAMES: [(&str, &str); 3] = [
+    ("AWS::DynamoDB::Table", "TableName"),
+    ("AWS::S3::Bucket", "BucketName"),
+    ("AWS::Logs::LogGroup", "LogGroupName"),
+];
+
 /// The properties that packaging tools take for local paths, and whether they are rewritten here.
 const PATHS: [(&str, &[&str], bool); 11] = [
     ("AWS::Serverless::Function", &["CodeUri"], true),
@@ -69,6 +86,7 @@ impl Template {
             parameters: parameters(&root),
             resources: Vec::new(),
             paths: Vec::new(),
+            names: Vec::new(),
         };
         let resources = root.get("Resources").context("it has no resources")?;
         for (logical_id, resource) in resources.entries() {
@@ -85,6 +103,9 @@ impl Template {
                 condition: text("Condition").map(str::to_owned),
             });
             template.paths_of(logical_id, kind, resource)?;
+            if template.resources.last().is_some_and(|resource| resource.is_retained) {
+                template.name_of(kind, resource);
+            }
         }
         template.includes_of(&root, "template")?;
         Ok(template)
@@ -102,6 +123,20 @@ impl Template {
             self.add_path(scalar, property)?;
         }
         Ok(())
+    }
+
+    fn name_of(&mut self, kind: &str, resource: &Node) {
+        let Some((_, property)) = NAMES.iter().find(|(of, _)| *of == kind) else { return };
+        let Some(Node::Scalar(scalar)) = resource.at(&["Properties", property]) else { return };
+        let text = match scalar.tag.as_deref() {
+            Some("Sub") => scalar.value.clone(),
+            Some("Ref") => format!("${{{}}}", scalar.value),
+            _ => return,
+        };
+        let stands = self.text.get(scalar.place.clone()).unwrap_or_default();
+        if scalar.is_flow && stands.starts_with('!') {
+            self.names.push(ComposedName { place: scalar.place.clone(), text });
+        }
     }
 
     fn includes_of(&mut self, node: &Node, name: &str) -> anyhow::Result<()> {
@@ -144,19 +179,46 @@ impl Template {
         self.paths.iter().map(|path| path.path.as_str())
     }
 
-    /// The text with each local path replaced by what `uploaded` has for it.
-    pub fn rewritten(&self, uploaded: &BTreeMap<String, String>) -> anyhow::Result<String> {
-        let mut text = self.text.clone();
-        let mut paths: Vec<&LocalPath> = self.paths.iter().collect();
-        paths.sort_by_key(|path| std::cmp::Reverse(path.place.start));
-        for LocalPath { path, place, property } in paths {
+    /// The text with each local path replaced by what `uploaded` has for it, and the name of what is
+    /// retained by what `values` make of it. CloudFormation takes in what an earlier stack left only where
+    /// its name is written out.
+    pub fn rewritten(
+        &self,
+        uploaded: &BTreeMap<String, String>,
+        values: &BTreeMap<String, String>,
+    ) -> anyhow::Result<String> {
+        let mut edits: Vec<(Range<usize>, String)> = Vec::new();
+        for LocalPath { path, place, property } in &self.paths {
             let Some(uri) = uploaded.get(path) else {
                 bail!("`{property}` is `{path}`, which is nothing of the package");
             };
-            text.replace_range(place.clone(), uri);
+            edits.push((place.clone(), uri.clone()));
+        }
+        for ComposedName { place, text } in &self.names {
+            if let Some(name) = composed(text, values) {
+                edits.push((place.clone(), format!("\"{name}\"")));
+            }
+        }
+        edits.sort_by_key(|(place, _)| std::cmp::Reverse(place.start));
+        let mut text = self.text.clone();
+        for (place, with) in edits {
+            text.replace_range(place, &with);
         }
         Ok(text)
     }
+}
+
+/// The text with each `${…}` filled in, if all can be and the whole can be a name.
+fn composed(text: &str, values: &BTreeMap<String, String>) -> Option<String> {
+    let mut parts = text.split("${");
+    let mut whole = parts.next()?.to_owned();
+    for part in parts {
+        let (name, rest) = part.split_once('}')?;
+        whole.push_str(values.get(name)?);
+        whole.push_str(rest);
+    }
+    let is_name = whole.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./".contains(&b));
+    (is_name && !whole.is_empty()).then_some(whole)
 }
 
 fn is_local(scalar: &Scalar) -> bool {

@@ -39,7 +39,7 @@ fn uploaded(paths: &[&str]) -> BTreeMap<String, String> {
 fn local_paths_are_replaced_and_all_else_stays_byte_for_byte() -> anyhow::Result<()> {
     let template = Template::read(TEMPLATE)?;
     let paths = ["trigger/", "glue/csv_to_parquet.py", "routes.yaml"];
-    let rewritten = template.rewritten(&uploaded(&paths))?;
+    let rewritten = template.rewritten(&uploaded(&paths), &BTreeMap::new())?;
     let expected = TEMPLATE
         .replace("CodeUri: trigger/", "CodeUri: s3://bucket/trigger/")
         .replace("\"glue/csv_to_parquet.py\"", "s3://bucket/glue/csv_to_parquet.py")
@@ -51,7 +51,9 @@ fn local_paths_are_replaced_and_all_else_stays_byte_for_byte() -> anyhow::Result
 #[test]
 fn a_path_that_is_nothing_of_the_package_is_an_error() -> anyhow::Result<()> {
     let template = Template::read(TEMPLATE)?;
-    let error = template.rewritten(&uploaded(&["trigger/", "routes.yaml"])).expect_err("unknown");
+    let error = template
+        .rewritten(&uploaded(&["trigger/", "routes.yaml"]), &BTreeMap::new())
+        .expect_err("unknown");
     expect![
         "`Job.Command.ScriptLocation` is `glue/csv_to_parquet.py`, which is nothing of the package"
     ]
@@ -120,4 +122,38 @@ fn no_text_makes_reading_panic() {
     ] {
         let _ = Template::read(text);
     }
+}
+
+#[test]
+fn the_names_of_what_is_retained_are_written_out() -> anyhow::Result<()> {
+    let text = "Resources:
+  Kept:
+    Type: AWS::DynamoDB::Table
+    DeletionPolicy: Retain
+    Properties: { TableName: !Sub '${NamePrefix}-ledger-${AWS::AccountId}', Other: !Ref NamePrefix }
+  Bucket:
+    Type: AWS::S3::Bucket
+    DeletionPolicy: RetainExceptOnCreate
+    Properties:
+      BucketName: !Ref  Given # it
+  Unknown:
+    Type: AWS::S3::Bucket
+    DeletionPolicy: Retain
+    Properties: { BucketName: !Sub '${Missing}-x' }
+  Goes:
+    Type: AWS::S3::Bucket
+    Properties: { BucketName: !Ref Given }
+";
+    let values =
+        [("NamePrefix", "landfall"), ("AWS::AccountId", "111111111111"), ("Given", "acme")];
+    let values = values.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let rewritten = Template::read(text)?.rewritten(&BTreeMap::new(), &values)?;
+    let expected = text
+        .replace(
+            "!Sub '${NamePrefix}-ledger-${AWS::AccountId}'",
+            "\"landfall-ledger-111111111111\"",
+        )
+        .replace("!Ref  Given #", "\"acme\" #");
+    assert_eq!(rewritten, expected);
+    Ok(())
 }

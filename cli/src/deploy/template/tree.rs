@@ -25,7 +25,7 @@ pub struct Scalar {
     pub value: String,
     /// `Sub` of `!Sub`.
     pub tag: Option<String>,
-    /// The bytes that hold the value, its quotes included and its tag not.
+    /// The bytes that hold the value, its tag and its quotes included.
     pub place: Range<usize>,
     /// Whether it stands on one line, plain or in quotes.
     pub is_flow: bool,
