@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from types import ModuleType
 from typing import Any
 
 from ministack.core import iam_evaluator
 from ministack.core.responses import get_region
+
+MINUTE = float(os.environ.get("LOCAL_CLOUD_MINUTE_SECONDS") or 60)
+"""How many seconds a minute of schedules and alarms lasts."""
 
 
 def replace(module: ModuleType, name: str, function: Any) -> Any:

@@ -55,7 +55,7 @@ class Emulator:
 
 
 @contextlib.contextmanager
-def running(command: list[str], folder: Path) -> Iterator[Emulator]:
+def running(command: list[str], folder: Path, **variables: str) -> Iterator[Emulator]:
     """The emulator with IAM on, a clean environment, and all its files in `folder`."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -72,6 +72,7 @@ def running(command: list[str], folder: Path) -> Iterator[Emulator]:
         "AWS_ENDPOINT_URL": url,
         "IOT_MTLS_ENABLED": "0",
         "A_SECRET_OF_THE_SERVER": "1",
+        **variables,
     }
     log = folder / "emulator.log"
     with log.open("wb") as output:

@@ -1,4 +1,4 @@
-"""How Glue tells that job runs have ended: through EventBridge, to queues of other accounts too."""
+"""How Glue tells that job runs have ended, and to which queues EventBridge delivers."""
 
 from __future__ import annotations
 
@@ -94,6 +94,26 @@ def correct_queues_of_other_accounts() -> None:
 
     original_invoke = replace(eventbridge, "_invoke_target", invoke)
     original_is_reached = replace(eventbridge, "_target_matches_request_scope", is_reached)
+
+
+def correct_policies_of_queues() -> None:
+    """Deliver to a queue of the rule's own account only what the queue's policy admits.
+
+    EventBridge comes as itself, for the rule, where the target has no role; the emulator does not
+    ask the policy.
+    """
+
+    def invoke(target: dict, event: dict, rule: dict, *rest: Any) -> None:
+        arn, account = target.get("Arn", ""), get_account_id()
+        is_of_the_account = arn.startswith("arn:aws:sqs:") and arn.split(":")[4] == account
+        if is_of_the_account and not target.get("RoleArn"):
+            service = "events.amazonaws.com"
+            if not sqs.queue_policy_allows(arn, service, rule["Arn"], account):
+                logger.warning("`%s` does not reach `%s`: the queue's policy", rule["Arn"], arn)
+                return
+        original(target, event, rule, *rest)
+
+    original = replace(eventbridge, "_invoke_target", invoke)
 
 
 def refusal_of(role_arn: str, rule_arn: str, queue_arn: str) -> str | None:

@@ -4,8 +4,10 @@
 
 takes the environment of the `ministack` command (`AUTH`, `GATEWAY_PORT`, `BIND_HOST`,
 `MINISTACK_REGION`, `AWS_ENDPOINT_URL`); `AWS_ENDPOINT_URL` must be the emulator's own address, for
-that is what job scripts get. Each correction is a function with its reason, below or in the modules
-`glue_…` beside this file; the tests fail when the emulator no longer needs it.
+that is what job scripts get. With `LOCAL_CLOUD_MINUTE_SECONDS` a minute of schedules and alarms is
+shorter. Each correction is a function with its reason, below or in the modules `alarms`, `glue_…`,
+`metrics` and `resource_types` beside this file; the tests fail when the emulator no longer needs
+it.
 """
 
 from __future__ import annotations
@@ -19,8 +21,13 @@ from ministack.core import iam_actions, iam_evaluator
 from ministack.services import iam, lambda_svc
 from ministack.services.cloudformation import custom_resource, stacks
 
+from alarms import correct_alarms, correct_length_of_minutes
 from corrections import replace
-from glue_events import correct_queues_of_other_accounts, correct_state_changes
+from glue_events import (
+    correct_policies_of_queues,
+    correct_queues_of_other_accounts,
+    correct_state_changes,
+)
 from glue_runs import (
     correct_allocated_capacity,
     correct_arguments_of_runs,
@@ -30,6 +37,8 @@ from glue_runs import (
     correct_stopped_runs,
 )
 from glue_scripts import correct_python_shell_runs
+from metrics import correct_metrics_in_logs, correct_metrics_of_functions
+from resource_types import correct_resource_types
 
 # The parameters of the call to IAM that is being judged.
 IAM_PARAMETERS: ContextVar[dict] = ContextVar("IAM_PARAMETERS")
@@ -52,6 +61,12 @@ def main() -> None:
     correct_stopped_runs()
     correct_state_changes()
     correct_queues_of_other_accounts()
+    correct_policies_of_queues()
+    correct_metrics_in_logs()
+    correct_metrics_of_functions()
+    correct_alarms()
+    correct_length_of_minutes()
+    correct_resource_types()
     app.main()
 
 

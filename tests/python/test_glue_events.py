@@ -126,8 +126,12 @@ def is_delivered(emulator: Emulator) -> bool:
     """Whether an event of one's own reaches a queue of another account, before one's own queue."""
     way = Way(emulator, "delivered")
     same = emulator.client("sqs", ANALYTICS)
-    queue = same.create_queue(QueueName="delivered")["QueueUrl"]
-    own = {"Id": "z-own", "Arn": f"arn:aws:sqs:{REGION}:{ANALYTICS}:delivered"}
+    arn = f"arn:aws:sqs:{REGION}:{ANALYTICS}:delivered"
+    policy = json.loads(allow("sqs:SendMessage", arn))
+    policy["Statement"][0]["Principal"] = {"Service": "events.amazonaws.com"}
+    attributes = {"Policy": json.dumps(policy)}
+    queue = same.create_queue(QueueName="delivered", Attributes=attributes)["QueueUrl"]
+    own = {"Id": "z-own", "Arn": arn}
     way.events.put_rule(Name="delivered", EventPattern=json.dumps({"source": ["ours"]}))
     way.events.put_targets(Rule="delivered", Targets=[own])
     entry = {"Source": "ours", "DetailType": "any", "Detail": "{}"}

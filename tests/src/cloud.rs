@@ -49,6 +49,8 @@ pub struct Setup {
     pub parameters: Vec<&'static str>,
     /// The target whose stacks are meant, if there are several.
     pub target: Option<&'static str>,
+    /// How long a minute of schedules and alarms lasts, if not as long as one.
+    pub minute: Option<Duration>,
 }
 
 /// Both accounts, deployed. Dropping it tears everything down.
@@ -73,7 +75,7 @@ pub struct Account {
 impl LocalCloud {
     pub fn start(setup: &Setup) -> Result<LocalCloud> {
         let python = python::environment()?;
-        let emulator = step("starting the local cloud", || Emulator::start(&python))?;
+        let emulator = step("starting the local cloud", || Emulator::start(&python, setup.minute))?;
         let stage = emulator.folder().join("stage");
         step("building the functions", || package(&python, Profile::Debug, &setup.routes, &stage))?;
         if let Some(text) = &setup.routes_of_policies {

@@ -30,6 +30,7 @@ pub fn run(keep: bool) -> Result<()> {
         routes_of_policies: None,
         parameters: vec![],
         target: None,
+        minute: None,
     })?;
     let shown = show(&cloud);
     if shown.is_err() {

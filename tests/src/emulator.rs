@@ -26,12 +26,13 @@ pub struct Emulator {
 }
 
 impl Emulator {
-    /// Starts one on a free port, with IAM on, and waits until it answers.
-    pub fn start(python: &Python) -> Result<Emulator> {
-        on_a_free_port(|port| Emulator::attempt(python, port))
+    /// Starts one on a free port, with IAM on, and waits until it answers. A minute of its schedules
+    /// and alarms may be shorter than one.
+    pub fn start(python: &Python, minute: Option<Duration>) -> Result<Emulator> {
+        on_a_free_port(|port| Emulator::attempt(python, minute, port))
     }
 
-    fn attempt(python: &Python, port: u16) -> Result<Emulator> {
+    fn attempt(python: &Python, minute: Option<Duration>, port: u16) -> Result<Emulator> {
         let folder = tempfile::Builder::new().prefix("landfall-").tempdir()?;
         let path = folder.path();
         for name in ["home", "tmp", "stage"] {
@@ -51,6 +52,9 @@ impl Emulator {
             .env("SFTP_ENABLED", "0")
             // Functions inherit the emulator's environment: this is how they find it.
             .env("AWS_ENDPOINT_URL", endpoint(port));
+        if let Some(minute) = minute {
+            command.env("LOCAL_CLOUD_MINUTE_SECONDS", minute.as_secs_f64().to_string());
+        }
         let log = path.join("emulator.log");
         let emulator = Emulator { keeper: keeper::start(&command, path, &log)?, port, folder };
         wait_until_it_answers(emulator.keeper, port, "/_ministack/health", &log)?;

@@ -62,6 +62,7 @@ impl Stage {
                 "data:LandingBucketNames=acme-landing",
             ],
             target: Some("analytics"),
+            minute: None,
         })?;
         for name in ["data-extras.yaml", "analytics-extras.yaml", "probe.py", "claims.py"] {
             let text = fs::read_to_string(fixtures.join(name))

@@ -1,0 +1,73 @@
+"""Types of resources that CloudFormation makes and the emulator does not know."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import jsonschema
+from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
+from ministack.core.responses import get_account_id, get_region, new_uuid
+from ministack.services.cloudformation import provisioners
+
+# Each with the property that names it, if one does, and with its ARN, if it has one.
+TYPES: dict[str, tuple[str | None, str | None]] = {
+    "AWS::AccessAnalyzer::Analyzer": (None, "access-analyzer:{region}:{account}:analyzer/{id}"),
+    "AWS::CloudTrail::Trail": ("TrailName", "cloudtrail:{region}:{account}:trail/{id}"),
+    "AWS::CloudWatch::AnomalyDetector": (None, None),
+    "AWS::Events::EventBusPolicy": ("StatementId", None),
+    "AWS::Logs::QueryDefinition": (None, None),
+}
+
+
+def correct_resource_types() -> None:
+    """Take what only watches or informs, checked against its schema, without any effect.
+
+    The emulator refuses a template that has one of these. Nothing of Landfall's works by them: a
+    trail records, an analyzer reports, a detector learns, a query is kept; and a bus's policy is
+    not asked, for only the account's own buckets and rules send to it here.
+    """
+    for name, (identifier, arn) in TYPES.items():
+        # The emulator that learns one of them should keep it.
+        if name in provisioners._RESOURCE_HANDLERS:
+            raise RuntimeError(f"the emulator knows `{name}` by now")
+        provisioners._RESOURCE_HANDLERS[name] = handlers(name, identifier, arn)
+
+
+def handlers(type_name: str, identifier: str | None, arn: str | None) -> dict[str, Any]:
+    def made(physical_id: str, properties: dict) -> tuple[str, dict]:
+        schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", type_name).schema
+        problems = [error.message for error in validator(schema).iter_errors(properties)]
+        if problems:
+            raise ValueError(f"{type_name}: {'; '.join(problems)}")
+        attributes = {"Id": physical_id}
+        if arn:
+            place = {"region": get_region(), "account": get_account_id(), "id": physical_id}
+            attributes["Arn"] = f"arn:aws:{arn.format(**place)}"
+        return (attributes["Arn"] if type_name.endswith("Analyzer") else physical_id), attributes
+
+    def create(logical_id: str, properties: dict, stack_name: str) -> tuple[str, dict]:
+        named = properties.get(identifier) if identifier else None
+        return made(named or f"{stack_name}-{logical_id}-{new_uuid()[:8]}", properties)
+
+    def update(physical_id: str, _: dict, properties: dict, __: str) -> tuple[str, dict]:
+        return made(physical_id.rsplit("/", 1)[-1], properties)
+
+    return {"create": create, "update": update, "delete": lambda physical_id, properties: None}
+
+
+def validator(schema: dict) -> jsonschema.Draft7Validator:
+    """By which numbers and booleans may be text, as the values of parameters are."""
+
+    def is_text(pattern: str) -> Any:
+        return lambda value: isinstance(value, str) and re.fullmatch(pattern, value) is not None
+
+    checker = jsonschema.Draft7Validator.TYPE_CHECKER
+    texts = {"boolean": "true|false", "integer": r"-?\d+", "number": r"-?\d+(\.\d+)?"}
+    for name, pattern in texts.items():
+        kept, text = checker._type_checkers[name], is_text(pattern)
+        checker = checker.redefine(
+            name, lambda c, value, kept=kept, text=text: kept(c, value) or text(value)
+        )
+    kind = jsonschema.validators.extend(jsonschema.Draft7Validator, type_checker=checker)
+    return kind(schema)
