@@ -22,6 +22,7 @@ mod secrets;
 mod stage;
 mod teardown;
 mod trust;
+mod variants;
 
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
@@ -53,7 +54,7 @@ fn main() -> ExitCode {
             vec![$(trial(stringify!($test), $module::$test, &shared)),+]
         };
     }
-    let trials = trials![
+    let mut trials = trials![
         delivered::an_upload_starts_the_job_which_writes_every_row,
         delivered::an_event_wrapped_by_sns_starts_the_job,
         delivered::an_event_of_raw_sns_delivery_starts_the_job,
@@ -120,6 +121,7 @@ fn main() -> ExitCode {
         teardown::a_local_cloud_whose_terminal_is_closed_leaves_nothing_behind,
         teardown::a_local_cloud_that_is_killed_leaves_nothing_behind,
     ];
+    trials.extend(variants::trials());
     let conclusion = libtest_mimic::run(&arguments, trials);
     if conclusion.has_failed()
         && let Some(Ok(stage)) = shared.get()

@@ -1,0 +1,326 @@
+//! A deployment with what the others leave out: EventBridge as transport, a key of its own for all that is
+//! kept, a landing bucket that the stack creates, paths and a boundary for the roles, a bus before the queue
+//! of runs, a topic for alarms.
+//!
+//! The emulator asks no key's policy, and few policies of queues, buses and topics: as they are deployed, the
+//! IAM engine judges them.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use landfall_aws::ledger::Ledger;
+use landfall_core::batch::State;
+use landfall_tests::cloud::{LANDING_BUCKET, LocalCloud, Setup, wait_until};
+use landfall_tests::judge::{Judge, Request};
+use landfall_tests::{ANALYTICS, DATA, REGION, node, root};
+use libtest_mimic::{Failed, Trial};
+use serde_json::Value;
+
+use crate::faults;
+use crate::stage::{SOON, csv};
+
+const CREATED_BUCKET: &str = "acme-created";
+const SENDER: &str = "arn:aws:iam::222222222222:role/acme/landfall-job-state-events";
+
+const PARAMETERS: [&str; 13] = [
+    "data:Transport=EventBridge",
+    "data:EncryptionKey=create",
+    "data:CreateLandingBucket=acme-created",
+    "data:AlarmEmail=nobody@example.com",
+    "data:RunsBus=true",
+    "data:RolePath=/acme/",
+    "data:ProvisionedRolePath=/acme/made/",
+    "data:FunctionBoundaryArn=arn:aws:iam::aws:policy/AdministratorAccess",
+    "analytics:RolePath=/acme/",
+    "analytics:ProvisionedRolePath=/acme/made/",
+    "analytics:FunctionBoundaryArn=arn:aws:iam::aws:policy/AdministratorAccess",
+    "provisioner:RolePath=/acme/",
+    "provisioner:ProvisionedRolePath=/acme/made/",
+];
+
+type Shared = Arc<OnceLock<Result<LocalCloud, String>>>;
+
+pub fn trials() -> Vec<Trial> {
+    let shared = Shared::default();
+    let trial = |name: &str, run: fn(&LocalCloud) -> Result<()>| {
+        let shared = Arc::clone(&shared);
+        Trial::test(name, move || {
+            let cloud = shared.get_or_init(|| deploy().map_err(|error| format!("{error:#}")));
+            let cloud = cloud.as_ref().map_err(|error| format!("not deployed: {error}"))?;
+            run(cloud).map_err(|error| {
+                Failed::from(format!("{error:#}\n{}", cloud.hints()))
+            })
+        })
+    };
+    vec![
+        trial(
+            "by_eventbridge_with_a_key_and_paths_of_ones_own_each_object_reaches_its_run",
+            each_object_reaches_its_run,
+        ),
+        trial(
+            "the_policies_of_queues_bus_key_buckets_and_topic_let_in_whom_they_name_and_nobody_else",
+            policies_let_in_whom_they_name,
+        ),
+    ]
+}
+
+fn deploy() -> Result<LocalCloud> {
+    LocalCloud::start(&Setup {
+        routes: root().join("tests/fixtures/variant-routes.yaml"),
+        routes_of_policies: None,
+        parameters: PARAMETERS.to_vec(),
+        target: None,
+        minute: None,
+    })
+}
+
+fn each_object_reaches_its_run(cloud: &LocalCloud) -> Result<()> {
+    let config = faults::config(cloud.emulator.endpoint(), DATA, Duration::from_secs(20));
+    let client = aws_sdk_dynamodb::Client::new(&config);
+    let ledger = Ledger::new(client, "landfall-ledger".to_owned(), Duration::from_secs(86_400));
+    // EventBridge tells keys as they are, so this one must not be decoded.
+    let key = "in/50%25 +ä.csv";
+    cloud.wait(async {
+        for bucket in [LANDING_BUCKET, CREATED_BUCKET] {
+            cloud.put(bucket, key, csv(3)).await?;
+        }
+        for bucket in [LANDING_BUCKET, CREATED_BUCKET] {
+            wait_until(&format!("no run succeeded for `{bucket}`"), SOON, async || {
+                let found = ledger.find(bucket, key).await?;
+                ensure!(found.len() <= 1, "an object is in one batch");
+                let Some(found) = found.into_iter().next() else { return Ok(None) };
+                let batch = ledger.batch(&found.batch).await?.context("the batch is gone")?;
+                ensure!(!matches!(batch.state, State::Parked { .. }), "parked: {batch:?}");
+                Ok(matches!(batch.state, State::Succeeded { .. }).then_some(()))
+            })
+            .await?;
+        }
+        let versioning = cloud.data.s3.get_bucket_versioning().bucket(CREATED_BUCKET);
+        let status = versioning.send().await?.status;
+        ensure!(status.is_some_and(|status| status.as_str() == "Enabled"), "not versioned");
+        Ok(())
+    })
+}
+
+fn policies_let_in_whom_they_name(cloud: &LocalCloud) -> Result<()> {
+    let deployed = Deployed { cloud };
+    let requests: Vec<(bool, Request)> = [
+        deployed.queues()?,
+        deployed.bus()?,
+        deployed.key()?,
+        deployed.buckets()?,
+        deployed.topic()?,
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let asked: Vec<Request> = requests.iter().map(|(_, request)| request.clone()).collect();
+    let verdicts = Judge::new(&node::environment()?).ask(&asked)?;
+    let wrong: Vec<String> = requests
+        .iter()
+        .zip(verdicts)
+        .filter(|((expected, _), verdict)| *expected != verdict.allowed)
+        .map(|((_, request), verdict)| format!("{request:?}: {verdict:?}"))
+        .collect();
+    ensure!(requests.iter().any(|(expected, _)| *expected) && requests.len() > 40);
+    ensure!(wrong.is_empty(), "judged otherwise:\n{}", wrong.join("\n"));
+    Ok(())
+}
+
+/// The policies of resources, as they are deployed.
+struct Deployed<'c> {
+    cloud: &'c LocalCloud,
+}
+
+impl Deployed<'_> {
+    fn json(&self, arguments: &[&str]) -> Result<Value> {
+        self.cloud.data.cli.json(arguments)
+    }
+
+    fn queues(&self) -> Result<Vec<(bool, Request)>> {
+        let sends = |policy: &Value, queue: &str, request: fn(&str, &str, &str) -> Request, by: &str| {
+            let arn = format!("arn:aws:sqs:{REGION}:{DATA}:{queue}");
+            request(by, "sqs:SendMessage", &arn).resource_policy(policy.clone())
+        };
+        let policy = |queue: &str| -> Result<Value> {
+            let url = self.json(&["sqs", "get-queue-url", "--queue-name", queue])?;
+            let url = url["QueueUrl"].as_str().context("a queue has a URL")?.to_owned();
+            let names = ["--attribute-names", "Policy"];
+            let found =
+                self.json(&[&["sqs", "get-queue-attributes", "--queue-url", &url][..], &names].concat())?;
+            Ok(found["Attributes"]["Policy"].clone())
+        };
+        let rule = |name: &str| format!("arn:aws:events:{REGION}:{DATA}:rule/{name}");
+        let arrivals = policy("landfall-arrivals")?;
+        let bucket = |bucket: &str, account: &str| {
+            sends(&arrivals, "landfall-arrivals", Request::by_service, "s3.amazonaws.com")
+                .with("aws:SourceArn", format!("arn:aws:s3:::{bucket}"))
+                .with("aws:SourceAccount", account)
+        };
+        let by_rule = |policy: &Value, queue: &str, name: &str| {
+            sends(policy, queue, Request::by_service, "events.amazonaws.com")
+                .with("aws:SourceArn", rule(name))
+        };
+        let runs = policy("landfall-runs")?;
+        let allowed = serde_json::json!({ "Version": "2012-10-17", "Statement":
+            [{ "Effect": "Allow", "Action": "sqs:*", "Resource": "*" }] });
+        let by_role = |role: &str| {
+            sends(&runs, "landfall-runs", Request::by_role, role).identity(allowed.clone())
+        };
+        let mut list = vec![
+            (true, bucket("acme-landing", DATA)),
+            (true, bucket(CREATED_BUCKET, DATA)),
+            (false, bucket("other", DATA)),
+            // Somebody else has taken the name of a bucket that was deleted.
+            (false, bucket("acme-landing", ANALYTICS)),
+            (true, by_rule(&arrivals, "landfall-arrivals", "landfall-arrivals")),
+            (false, by_rule(&arrivals, "landfall-arrivals", "other")),
+            (true, by_rule(&runs, "landfall-runs", "landfall-runs/landfall-runs")),
+            (false, by_rule(&runs, "landfall-runs", "landfall-runs")),
+            (true, by_role(SENDER)),
+            (false, by_role(&SENDER.replace("/acme/", "/"))),
+            (false, by_role(&SENDER.replace(ANALYTICS, "333333333333"))),
+        ];
+        // Who may use a queue by his own rights, may not without TLS; and nobody else's queue has a policy.
+        let own = format!("arn:aws:iam::{DATA}:role/admin");
+        for queue in
+            ["landfall-arrivals", "landfall-runs", "landfall-arrivals-dlq", "landfall-runs-dlq"]
+        {
+            let policy = policy(queue)?;
+            let request =
+                sends(&policy, queue, Request::by_role, &own).identity(allowed.clone());
+            list.push((true, request.clone()));
+            list.push((false, request.with("aws:SecureTransport", "false")));
+            let stranger = sends(&policy, queue, Request::by_role, "arn:aws:iam::333333333333:role/x");
+            list.push((false, stranger.identity(allowed.clone())));
+        }
+        Ok(list)
+    }
+
+    fn bus(&self) -> Result<Vec<(bool, Request)>> {
+        let found = self.json(&["events", "describe-event-bus", "--name", "landfall-runs"])?;
+        let policy = found["Policy"].clone();
+        let arn = format!("arn:aws:events:{REGION}:{DATA}:event-bus/landfall-runs");
+        let allowed = serde_json::json!({ "Version": "2012-10-17", "Statement":
+            [{ "Effect": "Allow", "Action": "events:PutEvents", "Resource": "*" }] });
+        let puts = |role: &str| {
+            Request::by_role(role, "events:PutEvents", &arn)
+                .identity(allowed.clone())
+                .resource_policy(policy.clone())
+        };
+        Ok(vec![
+            (true, puts(SENDER)),
+            (false, puts(&SENDER.replace("job-state-events", "other"))),
+            (false, puts(&SENDER.replace(ANALYTICS, "333333333333"))),
+        ])
+    }
+
+    fn key(&self) -> Result<Vec<(bool, Request)>> {
+        let aliases = self.json(&["kms", "list-aliases"])?;
+        let aliases = aliases["Aliases"].as_array().context("aliases")?;
+        let alias = aliases.iter().find(|alias| alias["AliasName"] == "alias/landfall");
+        let id = alias.and_then(|alias| alias["TargetKeyId"].as_str()).context("no alias")?;
+        let name = ["--key-id", id, "--policy-name", "default"];
+        let found = self.json(&[&["kms", "get-key-policy"][..], &name].concat())?;
+        let policy = found["Policy"].clone();
+        let arn = format!("arn:aws:kms:{REGION}:{DATA}:key/{id}");
+        let service = |service: &str, action: &str, source: &str, account: &str| {
+            Request::by_service(service, action, &arn)
+                .resource_policy(policy.clone())
+                .with("aws:SourceArn", source)
+                .with("aws:SourceAccount", account)
+        };
+        let bucket = "arn:aws:s3:::acme-landing";
+        let rule = format!("arn:aws:events:{REGION}:{DATA}:rule/landfall-arrivals");
+        let alarm = format!("arn:aws:cloudwatch:{REGION}:{DATA}:alarm:landfall-oldest-due");
+        let other_alarm = alarm.replace("landfall", "other");
+        let mut list = Vec::new();
+        for action in ["kms:GenerateDataKey", "kms:Decrypt"] {
+            list.extend([
+                (true, service("s3.amazonaws.com", action, bucket, DATA)),
+                (false, service("s3.amazonaws.com", action, "arn:aws:s3:::other", DATA)),
+                (false, service("s3.amazonaws.com", action, bucket, ANALYTICS)),
+                (true, service("events.amazonaws.com", action, &rule, DATA)),
+                (false, service("events.amazonaws.com", action, &format!("{rule}-2"), DATA)),
+                (true, service("cloudwatch.amazonaws.com", action, &alarm, DATA)),
+                (false, service("cloudwatch.amazonaws.com", action, &other_alarm, DATA)),
+                (false, service("glue.amazonaws.com", action, bucket, DATA)),
+            ]);
+        }
+        let own = |role: &str, service: &str, account: &str| {
+            Request::by_role(role, "kms:Decrypt", &arn)
+                .resource_policy(policy.clone())
+                .with("kms:CallerAccount", account)
+                .with("kms:ViaService", format!("{service}.{REGION}.amazonaws.com"))
+        };
+        let trigger = format!("arn:aws:iam::{DATA}:role/acme/landfall-trigger");
+        let reader = format!("arn:aws:iam::{DATA}:role/acme/made/landfall-reader-{ANALYTICS}");
+        for (role, via) in
+            [(&trigger, "sqs"), (&trigger, "dynamodb"), (&reader, "s3"), (&reader, "dynamodb")]
+        {
+            list.push((true, own(role, via, DATA)));
+        }
+        let job = format!("arn:aws:iam::{ANALYTICS}:role/acme/made/landfall-job");
+        let allowed = serde_json::json!({ "Version": "2012-10-17", "Statement":
+            [{ "Effect": "Allow", "Action": "kms:*", "Resource": "*" }] });
+        list.extend([
+            (false, own(&trigger, "ec2", DATA)),
+            (true, own(SENDER, "sqs", ANALYTICS).identity(allowed.clone())),
+            (false, own(SENDER, "s3", ANALYTICS).identity(allowed.clone())),
+            (false, own(&job, "s3", ANALYTICS).identity(allowed.clone())),
+            (false, own(&job, "sqs", ANALYTICS).identity(allowed)),
+        ]);
+        let logs = |group: &str| {
+            let group = format!("arn:aws:logs:{REGION}:{DATA}:log-group:{group}");
+            Request::by_service(&format!("logs.{REGION}.amazonaws.com"), "kms:GenerateDataKey", &arn)
+                .resource_policy(policy.clone())
+                .with("kms:EncryptionContext:aws:logs:arn", group)
+        };
+        list.extend([
+            (true, logs("/aws/lambda/landfall-trigger")),
+            (false, logs("/aws/lambda/other")),
+        ]);
+        Ok(list)
+    }
+
+    fn buckets(&self) -> Result<Vec<(bool, Request)>> {
+        let manifests = format!("landfall-manifests-{DATA}-{REGION}");
+        let allowed = serde_json::json!({ "Version": "2012-10-17", "Statement":
+            [{ "Effect": "Allow", "Action": "s3:*", "Resource": "*" }] });
+        let mut list = Vec::new();
+        for bucket in [manifests.as_str(), CREATED_BUCKET] {
+            let found = self.json(&["s3api", "get-bucket-policy", "--bucket", bucket])?;
+            let gets = |role: &str| {
+                Request::by_role(role, "s3:GetObject", &format!("arn:aws:s3:::{bucket}/x"))
+                    .owned_by(DATA)
+                    .identity(allowed.clone())
+                    .resource_policy(found["Policy"].clone())
+            };
+            let own = gets(&format!("arn:aws:iam::{DATA}:role/admin"));
+            list.extend([
+                (true, own.clone()),
+                (false, own.with("aws:SecureTransport", "false")),
+                (false, gets(&format!("arn:aws:iam::{ANALYTICS}:role/admin"))),
+            ]);
+        }
+        Ok(list)
+    }
+
+    fn topic(&self) -> Result<Vec<(bool, Request)>> {
+        let arn = format!("arn:aws:sns:{REGION}:{DATA}:landfall-alarms");
+        let found = self.json(&["sns", "get-topic-attributes", "--topic-arn", &arn])?;
+        let policy = found["Attributes"]["Policy"].clone();
+        let publishes = |alarm: &str| {
+            Request::by_service("cloudwatch.amazonaws.com", "sns:Publish", &arn)
+                .resource_policy(policy.clone())
+                .with("aws:SourceArn", format!("arn:aws:cloudwatch:{REGION}:{DATA}:alarm:{alarm}"))
+                .with("aws:SourceAccount", DATA)
+        };
+        Ok(vec![
+            (true, publishes("landfall-oldest-due")),
+            (false, publishes("other")),
+            (false, publishes("landfall-oldest-due").with("aws:SourceAccount", ANALYTICS)),
+        ])
+    }
+}
