@@ -20,7 +20,7 @@ use landfall_aws::metrics::{self, Metrics};
 use landfall_aws::settings::Settings;
 use landfall_core::batch::{Batch, PARKED, Seen};
 use landfall_core::moment::Time;
-use landfall_core::run_events::{RunMessage, Wakeup};
+use landfall_core::run_events::{RunEvent, RunMessage, Wakeup};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -167,7 +167,34 @@ async fn runs(
     let Context { clients, metrics } = context;
     let outcomes = stream::iter(messages).map(async |RunMessage { id, content }| {
         let woken = match content {
-            Ok(Some(run)) => wake::run(clients, &run, deadline).await,
+            Ok(Some(run)) => {
+                let woken = wake::run(clients, &run, deadline).await;
+                let RunEvent { job, run_id: job_run_id, .. } = &run;
+                match (woken.advanced.first(), &woken.error) {
+                    (Some(advanced), _) => {
+                        let Batch { id: batch_id, route, .. } = &advanced.batch;
+                        tracing::info!(
+                            message_id = id,
+                            job,
+                            job_run_id,
+                            batch_id,
+                            route,
+                            "run ended"
+                        );
+                    }
+                    (None, None) => {
+                        tracing::info!(
+                            message_id = id,
+                            job,
+                            job_run_id,
+                            "no batch follows the run"
+                        );
+                    }
+                    // Logged below.
+                    (None, Some(_)) => {}
+                }
+                woken
+            }
             Ok(None) => Woken::default(),
             Err(error) => Woken { error: Some(error.into()), ..Woken::default() },
         };

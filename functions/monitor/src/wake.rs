@@ -50,10 +50,6 @@ async fn take_up_of(
     all: &mut Vec<Advanced>,
 ) -> Result<(), Error> {
     let ids = clients.ledger.awaiting(&run.awaited(), MOST_CANDIDATES).await?;
-    let RunEvent { job, run_id, .. } = run;
-    if ids.is_empty() {
-        tracing::info!(job, job_run_id = run_id, "no batch follows the run");
-    }
     for id in ids {
         take_up(clients, &id, &Seen::Wake, deadline, all).await?;
     }

@@ -92,7 +92,7 @@ pub async fn handle(
     let deadline = event.context.deadline();
     let mut work = Work::new(intake);
     let plan = work.plan(routes);
-    let recorded = record::all(clients, &plan.requests, deadline).await;
+    let recorded = record::all(clients, &work, &plan.requests, deadline).await;
     let failed = work.failed(&plan, &recorded);
     metrics::report(metrics, &work, &plan, &recorded, failed.len());
     let advanced = record::start(clients, &recorded, deadline).await;

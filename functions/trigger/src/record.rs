@@ -10,6 +10,7 @@ use landfall_core::batch::{Batch, Seen};
 use landfall_core::plan::{JobRunRequest, batch_id};
 
 use crate::Error;
+use crate::work::Work;
 
 /// What the ledger took, or why not all of it.
 pub type Outcome = Result<Recorded, Error>;
@@ -22,6 +23,7 @@ const CONCURRENT_STARTS: usize = 8;
 /// before `deadline` is not begun.
 pub async fn all(
     clients: &Clients,
+    work: &Work,
     requests: &[JobRunRequest],
     deadline: SystemTime,
 ) -> Vec<Outcome> {
@@ -33,14 +35,19 @@ pub async fn all(
     let recorded = stream::iter(parts).map(async |parts| {
         let mut outcomes = Vec::new();
         for request in parts {
-            outcomes.push(one(clients, request, deadline).await);
+            outcomes.push(one(clients, work, request, deadline).await);
         }
         outcomes
     });
     recorded.buffered(CONCURRENT_RECORDS).concat().await
 }
 
-async fn one(clients: &Clients, request: &JobRunRequest, deadline: SystemTime) -> Outcome {
+async fn one(
+    clients: &Clients,
+    work: &Work,
+    request: &JobRunRequest,
+    deadline: SystemTime,
+) -> Outcome {
     let JobRunRequest { route, bucket, group, start, closing, members, markers, .. } = request;
     if !has_time(deadline, CALL_TIMEOUT) {
         return Err(Error::OutOfTime { route: route.clone() });
@@ -50,20 +57,32 @@ async fn one(clients: &Clients, request: &JobRunRequest, deadline: SystemTime) -
     let id = |first: &_| batch_id(route, bucket, group, first);
     let recorded =
         clients.ledger.record(&draft, id, || moment(deadline), deadline - CALL_TIMEOUT).await;
+    let (messages, message_ids) = work.messages_of(request);
     let Recorded { batches, duplicates } = match &recorded {
         Ok(recorded) => recorded,
         Err(error) => {
             let code = error.code();
-            tracing::error!(code, route, ?group, %error, "arrivals not recorded");
+            tracing::error!(
+                code, route, ?group, messages, message_ids, %error, "arrivals not recorded"
+            );
             return Err(error.clone().into());
         }
     };
     for Batch { id: batch_id, state, members, .. } in batches {
         let state = state.name();
-        tracing::info!(route, ?group, batch_id, state, members, "arrivals recorded");
+        tracing::info!(
+            route,
+            ?group,
+            batch_id,
+            state,
+            members,
+            messages,
+            message_ids,
+            "arrivals recorded"
+        );
     }
     if *duplicates > 0 {
-        tracing::info!(route, ?group, duplicates, "arrivals were known");
+        tracing::info!(route, ?group, duplicates, messages, message_ids, "arrivals were known");
     }
     recorded.map_err(Error::from)
 }

@@ -66,10 +66,22 @@ impl Work {
             tracing::error!(code, route, bucket, key, message_id, %reason, "message goes back");
             self.failures.entry(message).or_insert(Error::Refused(refusal.clone()));
         }
-        for Arrival { bucket, key, size, .. } in plan.unmatched.iter().map(|i| &self.arrivals[*i]) {
-            tracing::debug!(bucket, key, size, "no route takes the object");
+        for &arrival in &plan.unmatched {
+            let message_id = self.ids[self.message_of[arrival]].as_deref();
+            let Arrival { bucket, key, version_id, size, .. } = &self.arrivals[arrival];
+            tracing::debug!(message_id, bucket, key, version_id, size, "no route takes the object");
         }
         plan
+    }
+
+    /// How many messages brought what a request takes, and the ids of the first of them, spaces between
+    /// them: a log line has room for so many. All are logged one by one at level `DEBUG`.
+    pub fn messages_of(&self, request: &JobRunRequest) -> (usize, String) {
+        const MOST: usize = 10;
+        let messages = request.arrivals.iter().map(|arrival| self.message_of[*arrival]);
+        let messages: BTreeSet<usize> = messages.collect();
+        let ids = messages.iter().filter_map(|message| self.ids[*message].as_deref());
+        (messages.len(), ids.take(MOST).collect::<Vec<_>>().join(" "))
     }
 
     /// The messages of which anything was not recorded.
@@ -77,15 +89,29 @@ impl Work {
         let mut failed: BTreeSet<usize> = self.failures.keys().copied().collect();
         for (request, recorded) in plan.requests.iter().zip(recorded) {
             let JobRunRequest { route, arrivals, .. } = request;
+            // One, but for what fills a batch and begins the next.
+            let batch_ids = recorded.iter().flat_map(|recorded| &recorded.batches);
+            let batch_ids: Vec<&str> = batch_ids.map(|batch| batch.id.as_str()).collect();
+            let batch_ids = batch_ids.join(" ");
             for &arrival in arrivals {
-                let Arrival { bucket, key, .. } = &self.arrivals[arrival];
+                let Arrival { bucket, key, version_id, .. } = &self.arrivals[arrival];
                 let message = self.message_of[arrival];
                 let message_id = self.ids[message].as_deref();
                 match recorded {
-                    Ok(_) => tracing::debug!(message_id, bucket, key, route, "recorded"),
+                    Ok(_) => tracing::debug!(
+                        message_id, bucket, key, version_id, route, batch_ids, "recorded"
+                    ),
                     Err(error) => {
                         let code = error.code();
-                        tracing::warn!(code, message_id, bucket, key, route, "message goes back");
+                        tracing::warn!(
+                            code,
+                            message_id,
+                            bucket,
+                            key,
+                            version_id,
+                            route,
+                            "message goes back"
+                        );
                         failed.insert(message);
                     }
                 }

@@ -4,6 +4,7 @@
 //! Whoever is killed between two steps leaves a batch that somebody else takes up when it is due.
 
 mod lineage;
+mod log;
 mod report;
 
 use std::time::{Duration, SystemTime};
@@ -150,8 +151,7 @@ pub async fn advance(
     };
     let end = work.run(seen, deadline).await;
     if let End::Failed(error) = &end {
-        let Batch { id: batch_id, route, .. } = &work.batch;
-        tracing::error!(code = error.code(), batch_id, route, %error, "batch not advanced");
+        log::failed(&work.batch, error);
     }
     let Work { batch, told, lineage, .. } = work;
     Advanced { batch, told, lineage, end }
@@ -350,34 +350,7 @@ impl Work<'_> {
                 }
                 _ => known,
             };
-            let Batch { id, route, start, epoch, state, .. } = &batch;
-            let (what, detail, job) = (&entry.what, &entry.detail, &start.job);
-            let state = state.name();
-            match &batch.state {
-                State::Parked { .. } | State::Failed { .. } => tracing::error!(
-                    code,
-                    batch_id = id,
-                    route,
-                    job,
-                    epoch,
-                    state,
-                    detail,
-                    "batch {what}"
-                ),
-                _ if code.is_some() => tracing::warn!(
-                    code,
-                    batch_id = id,
-                    route,
-                    job,
-                    epoch,
-                    state,
-                    detail,
-                    "batch {what}"
-                ),
-                _ => {
-                    tracing::info!(batch_id = id, route, job, epoch, state, detail, "batch {what}")
-                }
-            }
+            log::written(&batch, entry, code.as_deref());
             let dpu_seconds = self.dpu_seconds.take();
             self.told.push(Told { what: entry.what.clone(), at: entry.at, code, dpu_seconds });
         }

@@ -15,8 +15,8 @@ const NONE: [&str; 0] = [];
 const PATH: &str = "/api/v1/lineage";
 
 /// Marked, so that they can be searched for in what is printed.
-const KEY: &str = "api-key-b2c4";
-const TOKEN: &str = "token-9e1d";
+pub const KEY: &str = "api-key-b2c4";
+pub const TOKEN: &str = "token-9e1d";
 
 /// An endpoint that answers so.
 async fn endpoint(answer: ResponseTemplate) -> MockServer {
@@ -26,7 +26,7 @@ async fn endpoint(answer: ResponseTemplate) -> MockServer {
     server
 }
 
-async fn told_to(server: &str) -> Stage {
+pub async fn told_to(server: &str) -> Stage {
     let url = format!("{server}{PATH}?token={TOKEN}");
     Stage::with(&[
         ("LANDFALL_LINEAGE_URL", &url),

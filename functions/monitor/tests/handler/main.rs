@@ -9,6 +9,7 @@ mod failing;
 mod faults;
 mod limits;
 mod lineage;
+mod log;
 mod outcomes;
 mod recovery;
 mod stage;

@@ -93,21 +93,20 @@ impl Stage {
         self.try_arrive(keys, NOT_ENOUGH).await.expect("recorded");
     }
 
+    /// The trigger is told of an object by a message of SQS's.
+    pub async fn arrive_in_message(&self, message_id: &str, key: &str) {
+        let body = json!({ "Records": [created(key)] }).to_string();
+        let message = json!({ "messageId": message_id, "eventSource": "aws:sqs", "body": body });
+        let event = invocation(&json!({ "Records": [message] }), LEFT);
+        landfall_trigger::handle(&self.trigger, event).await.expect("an answer");
+    }
+
     pub async fn try_arrive(
         &self,
         keys: &[&str],
         left: Duration,
     ) -> Result<landfall_trigger::Response, landfall_trigger::Error> {
-        let records = keys.iter().map(|key| {
-            json!({
-                "eventVersion": "2.1", "eventSource": "aws:s3", "eventName": "ObjectCreated:Put",
-                "eventTime": "2026-01-31T00:00:00.000Z",
-                "s3": {
-                    "bucket": { "name": "landing" },
-                    "object": { "key": key, "size": 1, "sequencer": "01" },
-                },
-            })
-        });
+        let records = keys.iter().map(|key| created(key));
         let event = json!({ "Records": records.collect::<Vec<_>>() });
         landfall_trigger::handle(&self.trigger, invocation(&event, left)).await
     }
@@ -269,6 +268,17 @@ fn lines(output: &Buffer) -> Vec<Value> {
     output.text().lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
 
+fn created(key: &str) -> Value {
+    json!({
+        "eventVersion": "2.1", "eventSource": "aws:s3", "eventName": "ObjectCreated:Put",
+        "eventTime": "2026-01-31T00:00:00.000Z",
+        "s3": {
+            "bucket": { "name": "landing" },
+            "object": { "key": key, "size": 1, "sequencer": "01" },
+        },
+    })
+}
+
 pub fn text(text: &str) -> AttributeValue {
     AttributeValue::S(text.to_owned())
 }
@@ -321,10 +331,10 @@ pub fn history(batch: &Batch) -> Vec<&str> {
 
 /// A buffer that the test keeps a handle of.
 #[derive(Clone, Default)]
-struct Buffer(Arc<Mutex<Vec<u8>>>);
+pub struct Buffer(Arc<Mutex<Vec<u8>>>);
 
 impl Buffer {
-    fn text(&self) -> String {
+    pub fn text(&self) -> String {
         String::from_utf8(self.0.lock().expect("not poisoned").clone()).expect("UTF-8")
     }
 }

@@ -3,7 +3,7 @@
 mod tls;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -32,8 +32,14 @@ impl Drop for Function {
     }
 }
 
-/// What the function answers to one message, if AWS is at `aws` and who it trusts is in `bundle`.
-async fn answer(aws: &tls::Server, bundle: &str) -> Value {
+/// What the function answers to one message, and what it logs until then.
+struct Answered {
+    body: Value,
+    log: Vec<Value>,
+}
+
+/// If AWS is at `aws` and who it trusts is in `bundle`.
+async fn answer(aws: &tls::Server, bundle: &str) -> Answered {
     let runtime = MockServer::start().await;
     let is_served = AtomicBool::new(false);
     Mock::given(method("GET"))
@@ -68,10 +74,11 @@ async fn answer(aws: &tls::Server, bundle: &str) -> Value {
         ("LANDFALL_READER_ROLE_ARN", "arn:aws:iam::111111111111:role/landfall-reader".to_owned()),
         ("EXTERNAL_ID", "external-id".to_owned()),
     ]);
+    let output = folder.path().join("output");
     let child = Command::new(env!("CARGO_BIN_EXE_trigger"))
         .env_clear()
         .envs(variables)
-        .stdout(Stdio::null())
+        .stdout(std::fs::File::create(&output).expect("writable"))
         .spawn()
         .expect("the function starts");
     let _function = Function(child);
@@ -81,7 +88,11 @@ async fn answer(aws: &tls::Server, bundle: &str) -> Value {
         let posted = requests.iter().find(|request| request.method.as_str() == "POST");
         if let Some(request) = posted {
             assert!(request.url.path().ends_with("/invocation/1/response"), "{}", request.url);
-            return request.body_json().expect("JSON");
+            let output = std::fs::read_to_string(&output).expect("UTF-8");
+            let lines = output.lines().map(|l| serde_json::from_str(l).expect("JSON"));
+            // The others are metrics.
+            let log = lines.filter(|line: &Value| line["level"].is_string()).collect();
+            return Answered { body: request.body_json().expect("JSON"), log };
         }
         assert!(Instant::now() < deadline, "no answer");
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -112,7 +123,8 @@ fn invocation() -> ResponseTemplate {
 async fn the_function_speaks_to_aws_over_tls() {
     let aws = StandIn::start(vec![Table::ledger("ledger")]);
     let front = tls::Server::start(aws.endpoint());
-    assert_eq!(answer(&front, front.certificate()).await, json!({ "batchItemFailures": [] }));
+    let answered = answer(&front, front.certificate()).await;
+    assert_eq!(answered.body, json!({ "batchItemFailures": [] }));
     let called: BTreeSet<&str> = aws.calls().iter().map(|call| call.service).collect();
     assert_eq!(called, ["dynamodb", "glue", "s3", "sts"].into());
     assert_eq!(aws.runs("all").len(), 1);
@@ -124,6 +136,18 @@ async fn the_function_speaks_to_nobody_whose_certificate_it_does_not_know() {
     let front = tls::Server::start(aws.endpoint());
     let another = tls::Server::start(aws.endpoint());
     let failures = json!({ "batchItemFailures": [{ "itemIdentifier": "m0" }] });
-    assert_eq!(answer(&front, another.certificate()).await, failures);
+    assert_eq!(answer(&front, another.certificate()).await.body, failures);
     assert_eq!(aws.calls(), []);
+}
+
+#[tokio::test]
+async fn each_line_of_the_log_tells_its_invocation() {
+    let aws = StandIn::start(vec![Table::ledger("ledger")]);
+    let front = tls::Server::start(aws.endpoint());
+    let log = answer(&front, front.certificate()).await.log;
+    let told: Vec<&str> = log.iter().filter_map(|line| line["message"].as_str()).collect();
+    assert_eq!(told, ["arrivals recorded", "batch starting", "batch started"]);
+    for line in &log {
+        assert_eq!(line["span"]["requestId"], "1", "{line}");
+    }
 }

@@ -46,8 +46,9 @@ pub async fn tell_lineage(
     let sent: Vec<_> = sent.buffer_unordered(CONCURRENT_BATCHES).collect().await;
     let failed: Vec<_> = sent.into_iter().filter_map(Result::err).collect();
     for (Advanced { batch, .. }, error) in &failed {
-        let (code, batch_id, route) = (error.code(), &batch.id, &batch.route);
-        tracing::warn!(code, batch_id, route, %error, "lineage not told");
+        let (code, batch_id, route, epoch) = (error.code(), &batch.id, &batch.route, batch.epoch);
+        let job = &batch.start.job;
+        tracing::warn!(code, batch_id, route, job, epoch, %error, "lineage not told");
     }
     metrics.failures(failed.iter().map(|(_, error)| error.code()));
 }

@@ -1,0 +1,90 @@
+//! What is logged: an object can be followed through it, and it shows no secret.
+
+use std::sync::OnceLock;
+
+use landfall_aws::telemetry::subscriber;
+use serde_json::{Value, json};
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::lineage::{KEY, TOKEN, told_to};
+use crate::stage::{Buffer, LEFT, Stage, ended};
+
+/// What all tests log from the first call on: a subscriber of one thread would race with the other
+/// threads' caches.
+fn log() -> &'static Buffer {
+    static LOG: OnceLock<Buffer> = OnceLock::new();
+    LOG.get_or_init(|| {
+        let output = Buffer::default();
+        let writer = output.clone();
+        let everything = subscriber(LevelFilter::DEBUG, move || writer.clone());
+        tracing::subscriber::set_global_default(everything).expect("nobody else sets one");
+        output
+    })
+}
+
+/// The lines in which a field is, or has among others, this.
+fn lines(field: &str, value: &str) -> Vec<Value> {
+    let text = log().text();
+    let lines = text
+        .lines()
+        .filter(|line| line.contains(value))
+        .map(|line| serde_json::from_str(line).expect("JSON"));
+    let has = |line: &Value| {
+        line[field].as_str().is_some_and(|text| text.split(' ').any(|word| word == value))
+    };
+    lines.filter(has).collect()
+}
+
+fn told(lines: &[Value]) -> Vec<&str> {
+    lines.iter().map(|line| line["message"].as_str().expect("a message")).collect()
+}
+
+#[tokio::test]
+async fn an_object_can_be_followed_in_the_log_from_its_message_to_the_end_of_its_run() {
+    log();
+    let stage = Stage::new().await;
+    // Other tests have no such message, and no such batch.
+    stage.arrive_in_message("message-4d1e", "orders/followed/a").await;
+    let recorded = lines("message_ids", "message-4d1e");
+    assert_eq!(told(&recorded), ["arrivals recorded"]);
+    assert_eq!((&recorded[0]["level"], &recorded[0]["route"]), (&json!("INFO"), &json!("orders")));
+    let batch_id = recorded[0]["batch_id"].as_str().expect("a batch");
+    let object = lines("message_id", "message-4d1e");
+    assert_eq!(
+        (&object[0]["key"], &object[0]["batch_ids"]),
+        (&json!("orders/followed/a"), &json!(batch_id))
+    );
+
+    let run = stage.run("orders");
+    stage.end(&run, "SUCCEEDED").await;
+    let body = ended("orders", &run.id).to_string();
+    let message = json!({ "messageId": "message-7c2a", "eventSource": "aws:sqs", "body": body });
+    stage.invoke(&json!({ "Records": [message] }), LEFT).await.expect("an answer");
+    let of_batch = lines("batch_id", batch_id);
+    let expected =
+        ["arrivals recorded", "batch starting", "batch started", "batch succeeded", "run ended"];
+    assert_eq!(told(&of_batch), expected);
+    for line in &of_batch[2..] {
+        let ids = (&line["job_run_id"], &line["job"], &line["route"]);
+        assert_eq!(ids, (&json!(run.id), &json!("orders"), &json!("orders")), "{line}");
+    }
+    assert!(of_batch[1..4].iter().all(|line| line["epoch"] == 1), "{of_batch:?}");
+    assert_eq!(of_batch[4]["message_id"], "message-7c2a");
+}
+
+#[tokio::test]
+async fn the_log_tells_that_lineage_was_lost_and_neither_where_to_nor_with_which_key() {
+    log();
+    let server = wiremock::MockServer::start().await;
+    let stage = told_to(&server.uri()).await;
+    stage.arrive_in_message("message-0b9f", "orders/untold/a").await;
+    let recorded = lines("message_ids", "message-0b9f");
+    let of_batch = lines("batch_id", recorded[0]["batch_id"].as_str().expect("a batch"));
+    let lost = of_batch.last().expect("lines");
+    let told = (&lost["message"], &lost["code"], &lost["level"]);
+    assert_eq!(told, (&json!("lineage not told"), &json!("lineage_refused"), &json!("WARN")));
+    let error = lost["error"].as_str().expect("an error");
+    assert_eq!(error, "failed to send lineage to `127.0.0.1`: it was refused: status 404");
+    let log = log().text();
+    assert!(!log.contains(KEY) && !log.contains(TOKEN));
+}

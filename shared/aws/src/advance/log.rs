@@ -1,0 +1,55 @@
+//! What is logged of a batch: always the ids by which it is found again.
+
+use landfall_core::batch::{Batch, Entry, State};
+
+use crate::ledger::LedgerError;
+
+/// Logs what the ledger has now; `code` says what is not as it should be.
+pub(super) fn written(batch: &Batch, entry: &Entry, code: Option<&str>) {
+    let Batch { id: batch_id, route, start, epoch, state, .. } = batch;
+    let (what, detail, job, job_run_id) = (&entry.what, &entry.detail, &start.job, run_id(batch));
+    let epoch = *epoch;
+    // A level is part of where a line is made, so each has its own.
+    macro_rules! line {
+        ($level:ident) => {
+            tracing::$level!(
+                code,
+                batch_id,
+                route,
+                job,
+                epoch,
+                job_run_id,
+                state = state.name(),
+                detail,
+                "batch {what}"
+            )
+        };
+    }
+    match state {
+        State::Parked { .. } | State::Failed { .. } => line!(error),
+        _ if code.is_some() => line!(warn),
+        _ => line!(info),
+    }
+}
+
+/// Logs why a batch gets no further.
+pub(super) fn failed(batch: &Batch, error: &LedgerError) {
+    let Batch { id: batch_id, route, start, epoch, state, .. } = batch;
+    let (code, job, job_run_id) = (error.code(), &start.job, run_id(batch));
+    let (epoch, state) = (*epoch, state.name());
+    tracing::error!(
+        code, batch_id, route, job, epoch, job_run_id, state, %error, "batch not advanced"
+    );
+}
+
+/// The run that its state tells of.
+fn run_id(batch: &Batch) -> Option<&str> {
+    match &batch.state {
+        State::Started { run_id, .. }
+        | State::Failed { run_id, .. }
+        | State::Succeeded { run_id } => Some(run_id),
+        // It ended, and its batch with it.
+        State::Parked { .. } => batch.runs.last().map(|run| run.run_id.as_str()),
+        _ => None,
+    }
+}
