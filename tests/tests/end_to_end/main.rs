@@ -4,6 +4,7 @@
 //! What the emulator cannot show is stated where it matters, and in SEMANTICS.md.
 
 mod access;
+mod alarms;
 mod another_glue;
 mod batches;
 mod caller;
@@ -121,6 +122,7 @@ fn main() -> ExitCode {
         teardown::a_local_cloud_whose_terminal_is_closed_leaves_nothing_behind,
         teardown::a_local_cloud_that_is_killed_leaves_nothing_behind,
     ];
+    trials.extend(alarms::trials());
     trials.extend(variants::trials());
     let conclusion = libtest_mimic::run(&arguments, trials);
     if conclusion.has_failed()

@@ -1,0 +1,231 @@
+//! The templates' alarms: each is set off by the fault that it is for, tells its topic, and is quiet
+//! again once the fault is mended. They have a deployment of their own, since other tests cause the
+//! same faults, and shorter minutes: of schedules and of alarms alike.
+//!
+//! What an alarm does is the emulator's, as CloudWatch documents it; which metric, statistic, threshold
+//! and treatment of missing data it is judged by, is the template's.
+
+mod ground;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::sync::{Arc, OnceLock, RwLock};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use landfall_aws::ledger::now;
+use landfall_core::batch::{Batch, State};
+use landfall_tests::ANALYTICS;
+use landfall_tests::root;
+use libtest_mimic::{Failed, Trial};
+
+use self::ground::{Ground, SOON};
+use crate::stage::csv;
+
+/// An alarm that the local cloud can set off.
+struct Driven {
+    /// Its name, without the stack's prefix.
+    alarm: &'static str,
+    /// Whether the fault takes away what other faults need.
+    alone: bool,
+    /// Causes the fault.
+    cause: fn(&Ground) -> Result<()>,
+    /// Done again and again until the alarm is heard.
+    insist: fn(&Ground) -> Result<()>,
+    mend: fn(&Ground) -> Result<()>,
+}
+
+/// Every alarm of the templates is here or in [`OUT_OF_REACH`].
+const DRIVEN: [Driven; 8] = [
+    Driven {
+        alarm: "arrivals-dlq",
+        alone: false,
+        cause: |ground| ground.send("landfall-arrivals", "no notification"),
+        insist: nothing,
+        mend: |ground| ground.purge("landfall-arrivals-dlq"),
+    },
+    Driven {
+        alarm: "runs-dlq",
+        alone: false,
+        cause: |ground| ground.send("landfall-runs", "no event of a run"),
+        insist: nothing,
+        mend: |ground| ground.purge("landfall-runs-dlq"),
+    },
+    Driven {
+        alarm: "batches-parked",
+        alone: false,
+        cause: |ground| ground.upload("in/parked/a.csv", csv(1)),
+        insist: nothing,
+        mend: make_the_job_and_return_the_batch,
+    },
+    Driven {
+        alarm: "oldest-due",
+        alone: true,
+        cause: leave_a_batch_due_without_ticks,
+        insist: nothing,
+        mend: nothing,
+    },
+    Driven {
+        alarm: "batches-stuck",
+        alone: true,
+        cause: |ground| {
+            ground.trust_of_the_starter("Deny")?;
+            ground.upload("in/stuck/a.csv", csv(1))
+        },
+        insist: skip_the_pause,
+        mend: |ground| {
+            ground.trust_of_the_starter("Allow")?;
+            skip_the_pause(ground)
+        },
+    },
+    Driven {
+        alarm: "monitor-errors",
+        alone: true,
+        cause: |ground| ground.set("landfall-monitor", "LANDFALL_RETENTION_DAYS", "for ever"),
+        insist: nothing,
+        mend: |ground| ground.set("landfall-monitor", "LANDFALL_RETENTION_DAYS", "30"),
+    },
+    Driven {
+        alarm: "monitor-silent",
+        alone: true,
+        cause: |ground| ground.schedule("disable-rule"),
+        insist: nothing,
+        mend: |ground| ground.schedule("enable-rule"),
+    },
+    Driven {
+        alarm: "trigger-errors",
+        alone: true,
+        cause: |ground| {
+            ground.set("landfall-trigger", "LANDFALL_RETENTION_DAYS", "for ever")?;
+            ground.send("landfall-arrivals", "whatever")
+        },
+        insist: nothing,
+        mend: |ground| {
+            ground.set("landfall-trigger", "LANDFALL_RETENTION_DAYS", "30")?;
+            ground.purge("landfall-arrivals")?;
+            ground.purge("landfall-arrivals-dlq")
+        },
+    },
+];
+
+/// Alarms that the local cloud cannot set off, and why.
+const OUT_OF_REACH: [(&str, &str); 0] = [];
+
+fn nothing(_: &Ground) -> Result<()> {
+    Ok(())
+}
+
+fn make_the_job_and_return_the_batch(ground: &Ground) -> Result<()> {
+    let role = format!("arn:aws:iam::{ANALYTICS}:role/landfall/landfall-job");
+    let command = "Name=glueetl,ScriptLocation=s3://acme-analytics/none.py";
+    let job = ["glue", "create-job", "--name", "not-yet-there", "--role", &role];
+    ground.cloud.analytics.cli.run([&job[..], &["--command", command]].concat())?;
+    let batch = ground.batch_of("in/parked/a.csv")?;
+    let returned = batch.returned(now()).context("the batch is not parked")?;
+    ground.cloud.wait(async {
+        ground.ledger.write(returned).await?.context("somebody else wrote the batch")?;
+        Ok(())
+    })
+}
+
+fn leave_a_batch_due_without_ticks(ground: &Ground) -> Result<()> {
+    ground.schedule("disable-rule")?;
+    ground.upload("in/due/a.csv", csv(1))?;
+    let batch = ground.batch_of("in/due/a.csv")?;
+    ensure!(matches!(batch.state, State::Open { .. }), "not open: {batch:?}");
+    // As if no tick had come for that long.
+    let state = State::Open { closes_at: now() - Duration::from_secs(1000) };
+    ground.write(Batch { state, ..batch })?;
+    ground.schedule("enable-rule")
+}
+
+/// What was put off is due at once: an attempt after the other would take a quarter of an hour.
+fn skip_the_pause(ground: &Ground) -> Result<()> {
+    let batch = ground.batch_of("in/stuck/a.csv")?;
+    match batch.state {
+        State::Sealed { due, waits_for_slot } if due > now() => {
+            ground.write(Batch { state: State::Sealed { due: now(), waits_for_slot }, ..batch })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Started by the first test of an alarm. A fault that takes away what others need holds it alone.
+type Shared = Arc<OnceLock<Result<RwLock<Ground>, String>>>;
+
+/// A test for each alarm, and one that none is forgotten.
+pub fn trials() -> Vec<Trial> {
+    let shared = Shared::default();
+    let mut trials: Vec<Trial> = DRIVEN
+        .iter()
+        .map(|driven| {
+            let shared = shared.clone();
+            let name = format!("the_alarm_{}_tells_of_its_fault", driven.alarm.replace('-', "_"));
+            Trial::test(name, move || {
+                let ground = shared.get_or_init(|| {
+                    Ground::lay().map(RwLock::new).map_err(|error| format!("{error:#}"))
+                });
+                let ground =
+                    ground.as_ref().map_err(|error| format!("nothing is deployed: {error}"))?;
+                follow(driven, ground).map_err(|error| Failed::from(format!("{error:#}")))
+            })
+        })
+        .collect();
+    trials.push(Trial::test("every_alarm_of_the_templates_is_set_off_or_out_of_reach", || {
+        every_alarm_is_listed().map_err(|error| Failed::from(format!("{error:#}")))
+    }));
+    trials
+}
+
+fn follow(driven: &Driven, ground: &RwLock<Ground>) -> Result<()> {
+    // What one test left behind does not make the others fail for another reason than their own.
+    if driven.alone {
+        hears(driven, &*ground.write().unwrap_or_else(|poisoned| poisoned.into_inner()))
+    } else {
+        hears(driven, &*ground.read().unwrap_or_else(|poisoned| poisoned.into_inner()))
+    }
+}
+
+fn hears(driven: &Driven, ground: &Ground) -> Result<()> {
+    let Driven { alarm, cause, insist, mend, .. } = driven;
+    let name = format!("landfall-{alarm}");
+    ground.until(&name, "OK").context("before the fault")?;
+    let before = ground.cloud.wait(ground.times_heard(&name))?;
+    let heard = cause(ground).context("the fault is not caused").and_then(|()| {
+        let deadline = Instant::now() + SOON;
+        while ground.cloud.wait(ground.times_heard(&name))? == before {
+            ensure!(Instant::now() < deadline, "its topic hears nothing");
+            insist(ground).context("the fault does not last")?;
+            thread::sleep(Duration::from_millis(500));
+        }
+        Ok(())
+    });
+    let mended = mend(ground).context("the fault is not mended");
+    heard.with_context(|| ground.told(&name)).and(mended)?;
+    ground.until(&name, "OK").context("after the fault was mended")
+}
+
+fn every_alarm_is_listed() -> Result<()> {
+    let mut named = BTreeSet::new();
+    let mut alarms = 0;
+    for entry in fs::read_dir(root().join("infra")).context("failed to list the templates")? {
+        let path = entry?.path();
+        if path.extension().is_none_or(|extension| extension != "yaml") {
+            continue;
+        }
+        let text = fs::read_to_string(&path).context("failed to read a template")?;
+        alarms += text.matches("Type: AWS::CloudWatch::Alarm\n").count();
+        let names = text.split("AlarmName: !Sub ${NamePrefix}-").skip(1);
+        named.extend(
+            names.filter_map(|rest| rest.lines().next().map(|name| name.trim().to_owned())),
+        );
+    }
+    ensure!(alarms > 0 && named.len() == alarms, "{alarms} alarms, by name {named:?}");
+    let driven = DRIVEN.iter().map(|driven| driven.alarm);
+    let listed: Vec<&str> = driven.chain(OUT_OF_REACH.iter().map(|(alarm, _)| *alarm)).collect();
+    let once: BTreeSet<String> = listed.iter().map(|&alarm| alarm.to_owned()).collect();
+    ensure!(once.len() == listed.len(), "an alarm is listed twice: {listed:?}");
+    ensure!(once == named, "in the templates: {named:?}, listed: {once:?}");
+    Ok(())
+}

@@ -1,0 +1,195 @@
+//! The deployment in which alarms are set off, what can be broken in it, and what its topic hears.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use aws_sdk_sqs::types::QueueAttributeName;
+use landfall_aws::ledger::Ledger;
+use landfall_core::batch::Batch;
+use landfall_tests::cloud::{LANDING_BUCKET, LocalCloud, Setup, wait_until};
+use landfall_tests::{DATA, REGION, progress, root};
+use serde_json::{Value, json};
+use tokio::sync::Mutex;
+
+use crate::faults;
+
+/// How long a minute of schedules and alarms lasts.
+const MINUTE: Duration = Duration::from_secs(3);
+
+/// What an alarm may take: the longest looks back for an hour. Other tests run beside it.
+pub const SOON: Duration = Duration::from_secs(300);
+
+const A_CALL: Duration = Duration::from_secs(20);
+
+pub struct Ground {
+    pub cloud: LocalCloud,
+    pub ledger: Ledger,
+    heard: Mutex<BTreeMap<String, usize>>,
+}
+
+impl Ground {
+    pub fn lay() -> Result<Ground> {
+        eprintln!("\ndeploying what alarms are set off in");
+        let topic = format!("arn:aws:sns:{REGION}:{DATA}:alarms");
+        let cloud = LocalCloud::start(&Setup {
+            routes: root().join("tests/fixtures/alarm-routes.yaml"),
+            routes_of_policies: None,
+            data_parameters: vec![
+                ("AlarmTopicArn", "arn:aws:sns:us-east-1:111111111111:alarms"),
+                ("VisibilityTimeoutSeconds", "6"),
+                ("RunsVisibilityTimeoutSeconds", "6"),
+                ("MaxReceiveCount", "3"),
+            ],
+            analytics_parameters: vec![("OtherJobNames", "not-yet-there")],
+            minute: Some(MINUTE),
+        })?;
+        progress::step("making the topic of the alarms", || {
+            let queue = format!("arn:aws:sqs:{REGION}:{DATA}:alarms");
+            let policy = json!({ "Version": "2012-10-17", "Statement": [{
+                "Effect": "Allow", "Action": "sqs:SendMessage", "Resource": queue,
+                "Principal": { "Service": "sns.amazonaws.com" },
+                "Condition": { "ArnEquals": { "aws:SourceArn": topic } } }] });
+            let create = cloud.data.sqs.create_queue().queue_name("alarms");
+            let create = create.attributes(QueueAttributeName::Policy, policy.to_string());
+            cloud.wait(create.send()).context("failed to create the queue of the topic")?;
+            let cli = &cloud.data.cli;
+            cli.run(["sns", "create-topic", "--name", "alarms"])?;
+            let subscribe = ["sns", "subscribe", "--topic-arn", &topic, "--protocol", "sqs"];
+            let raw = ["--attributes", "RawMessageDelivery=true"];
+            cli.run([&subscribe[..], &["--notification-endpoint", &queue], &raw].concat())
+        })?;
+        let config = faults::config(cloud.emulator.endpoint(), DATA, A_CALL);
+        let client = aws_sdk_dynamodb::Client::new(&config);
+        let ledger = Ledger::new(client, "landfall-ledger".to_owned(), Duration::from_secs(86_400));
+        Ok(Ground { cloud, ledger, heard: Mutex::default() })
+    }
+
+    /// How often the topic was told until now that an alarm went off.
+    pub async fn times_heard(&self, alarm: &str) -> Result<usize> {
+        let mut heard = self.heard.lock().await;
+        let sqs = &self.cloud.data.sqs;
+        let url = self.url("alarms");
+        let received = sqs.receive_message().queue_url(&url).max_number_of_messages(10);
+        for message in received.send().await.context("failed to listen")?.messages() {
+            let told: Value = serde_json::from_str(message.body().unwrap_or_default())?;
+            if told["NewStateValue"] == "ALARM" {
+                let name = told["AlarmName"].as_str().context("an alarm without a name")?;
+                *heard.entry(name.to_owned()).or_default() += 1;
+            }
+            let handle = message.receipt_handle().unwrap_or_default();
+            let delete = sqs.delete_message().queue_url(&url).receipt_handle(handle);
+            delete.send().await.context("failed to delete what was heard")?;
+        }
+        Ok(heard.get(alarm).copied().unwrap_or_default())
+    }
+
+    /// Waits until the alarm is in a state.
+    pub fn until(&self, alarm: &str, state: &str) -> Result<()> {
+        self.cloud.wait(wait_until(&format!("`{alarm}` is not {state}"), SOON, async || {
+            let found = self.look(alarm)?;
+            // Asking is a program of its own each time.
+            tokio::time::sleep(MINUTE / 2).await;
+            Ok((found["StateValue"] == state).then_some(()))
+        }))?;
+        Ok(())
+    }
+
+    fn look(&self, alarm: &str) -> Result<Value> {
+        let describe = ["cloudwatch", "describe-alarms", "--alarm-names", alarm];
+        let found = self.cloud.data.cli.json(describe)?;
+        match found["MetricAlarms"].as_array().map(Vec::as_slice) {
+            Some([found]) => Ok(found.clone()),
+            _ => bail!("there is no alarm `{alarm}`"),
+        }
+    }
+
+    /// How an alarm stands and why, and what the functions said last.
+    pub fn told(&self, alarm: &str) -> String {
+        let why = self.look(alarm).map_or_else(
+            |error| format!("unknown: {error:#}"),
+            |found| format!("{}: {}", found["StateValue"], found["StateReason"]),
+        );
+        format!("the alarm is {why}\n{}", self.cloud.hints())
+    }
+
+    fn url(&self, queue: &str) -> String {
+        format!("{}/{DATA}/{queue}", self.cloud.emulator.endpoint())
+    }
+
+    pub fn send(&self, queue: &str, body: &str) -> Result<()> {
+        let send = self.cloud.data.sqs.send_message().queue_url(self.url(queue));
+        let sent = self.cloud.wait(send.message_body(body).send());
+        sent.with_context(|| format!("failed to send to `{queue}`"))?;
+        Ok(())
+    }
+
+    pub fn purge(&self, queue: &str) -> Result<()> {
+        let purge = self.cloud.data.sqs.purge_queue().queue_url(self.url(queue));
+        let purged = self.cloud.wait(purge.send());
+        purged.with_context(|| format!("failed to purge `{queue}`"))?;
+        Ok(())
+    }
+
+    pub fn upload(&self, key: &str, body: String) -> Result<()> {
+        self.cloud.wait(self.cloud.put(LANDING_BUCKET, key, body))
+    }
+
+    /// The batch of an object, once there is one.
+    pub fn batch_of(&self, key: &str) -> Result<Batch> {
+        self.cloud.wait(wait_until(&format!("no batch of `{key}`"), SOON, async || {
+            match self.ledger.find(LANDING_BUCKET, key).await?.first() {
+                Some(found) => Ok(self.ledger.batch(&found.batch).await?),
+                None => Ok(None),
+            }
+        }))
+    }
+
+    /// Writes a batch; nothing if a function wrote it meanwhile.
+    pub fn write(&self, batch: Batch) -> Result<()> {
+        self.cloud.wait(self.ledger.write(batch))?;
+        Ok(())
+    }
+
+    /// Sets a variable of a function, which begins anew with it.
+    pub fn set(&self, function: &str, name: &str, value: &str) -> Result<()> {
+        let cli = &self.cloud.data.cli;
+        let get = ["lambda", "get-function-configuration", "--function-name", function];
+        let mut variables = cli.json(get)?["Environment"].take();
+        variables["Variables"][name] = value.into();
+        let variables = variables.to_string();
+        let update = ["lambda", "update-function-configuration", "--function-name", function];
+        cli.run([&update[..], &["--environment", &variables]].concat())?;
+        Ok(())
+    }
+
+    /// `disable-rule` or `enable-rule` with the schedule of the monitor.
+    pub fn schedule(&self, command: &str) -> Result<()> {
+        let cli = &self.cloud.data.cli;
+        let found = cli.json(["events", "list-rules"])?;
+        let rules = found["Rules"].as_array().context("no rules")?;
+        let ticks = rules.iter().find(|rule| rule["ScheduleExpression"] == "rate(1 minute)");
+        let name = ticks.and_then(|rule| rule["Name"].as_str()).context("no schedule")?;
+        cli.run(["events", command, "--name", name])?;
+        Ok(())
+    }
+
+    /// Lets the trust policy of the starter role allow or deny; the functions begin anew, since the
+    /// credentials that they hold would be good for an hour.
+    pub fn trust_of_the_starter(&self, effect: &str) -> Result<()> {
+        let cli = &self.cloud.analytics.cli;
+        let role = ["--role-name", "landfall-starter"];
+        let found = cli.json([&["iam", "get-role"][..], &role].concat())?;
+        let mut trust = found["Role"]["AssumeRolePolicyDocument"].clone();
+        for statement in trust["Statement"].as_array_mut().context("no statements")? {
+            statement["Effect"] = effect.into();
+        }
+        let trust = trust.to_string();
+        let update = ["iam", "update-assume-role-policy", "--policy-document", &trust];
+        cli.run([&update[..], &role].concat())?;
+        for function in ["landfall-trigger", "landfall-monitor"] {
+            self.set(function, "LANDFALL_BEGUN_ANEW_FOR", effect)?;
+        }
+        Ok(())
+    }
+}
