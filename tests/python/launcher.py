@@ -19,7 +19,7 @@ from typing import Any
 from ministack import app
 from ministack.core import iam_actions, iam_evaluator
 from ministack.services import iam, lambda_svc
-from ministack.services.cloudformation import custom_resource, stacks
+from ministack.services.cloudformation import changesets, custom_resource, stacks
 
 from alarms import correct_alarms, correct_length_of_minutes
 from corrections import replace
@@ -42,6 +42,8 @@ from resource_types import correct_resource_types
 
 # The parameters of the call to IAM that is being judged.
 IAM_PARAMETERS: ContextVar[dict] = ContextVar("IAM_PARAMETERS")
+# What the change set that is being executed takes in, by logical id.
+IMPORTS: ContextVar[dict] = ContextVar("IMPORTS")
 
 
 def main() -> None:
@@ -52,6 +54,7 @@ def main() -> None:
     correct_secure_transport()
     correct_maximum_concurrency()
     correct_failed_creates()
+    correct_imported_buckets()
     correct_ids_of_runs()
     correct_arguments_of_runs()
     correct_concurrent_runs()
@@ -210,6 +213,25 @@ def correct_failed_creates() -> None:
     original_invoke = replace(custom_resource, "invoke_custom_resource", invoke)
     original_deliver = replace(custom_resource, "deliver_response", deliver)
     original_roll_back = replace(stacks, "_roll_back_operation", roll_back)
+
+
+def correct_imported_buckets() -> None:
+    """Let a change set take in a bucket that is there, as it says that it will.
+
+    The emulator prepares that, and then finds the bucket's name taken.
+    """
+
+    async def deploy(*rest: Any, imports: dict | None = None, **more: Any) -> None:
+        IMPORTS.set(imports or {})
+        await original_deploy(*rest, imports=imports, **more)
+
+    def errors(*rest: Any) -> list[tuple]:
+        found = original_errors(*rest)
+        taken = "NAME_CONFLICT_VALIDATION"
+        return [error for error in found if error[2] != taken or error[0] not in IMPORTS.get({})]
+
+    original_deploy = replace(changesets, "_deploy_stack_async", deploy)
+    original_errors = replace(stacks, "_validation_errors", errors)
 
 
 if __name__ == "__main__":

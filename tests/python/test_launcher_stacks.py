@@ -8,7 +8,18 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from emulator import DATA, LAUNCHER, PLAIN, Emulator, allow, role, running, trust, wait_until
+from emulator import (
+    DATA,
+    LAUNCHER,
+    PLAIN,
+    REGION,
+    Emulator,
+    allow,
+    role,
+    running,
+    trust,
+    wait_until,
+)
 
 # Answers as the property `Answers` says for each request type, and writes down what it was asked.
 FUNCTION = """
@@ -103,3 +114,37 @@ def test_a_failed_create_of_an_update_is_deleted_and_no_more(tmp_path: Path) -> 
         assert stack.deploy(update=True, Good={}, Bad={}) == "UPDATE_COMPLETE"
     bad = [("Create", "Bad", None), ("Delete", "Bad", "half-made")]
     assert stack.asked() == [("Create", "Good", None), *bad * 3, ("Create", "Bad", None)]
+
+
+def take_in_a_bucket(emulator: Emulator) -> str:
+    """The status of a stack whose change set takes in a bucket that is there."""
+    where = {"LocationConstraint": REGION}
+    buckets = emulator.client("s3", DATA)
+    buckets.create_bucket(Bucket="acme-left", CreateBucketConfiguration=where)
+    client = emulator.client("cloudformation", DATA)
+    bucket = {"Type": "AWS::S3::Bucket", "DeletionPolicy": "Retain"}
+    bucket["Properties"] = {"BucketName": "acme-left"}
+    client.create_change_set(
+        StackName="taking-in",
+        ChangeSetName="takes-in",
+        ChangeSetType="CREATE",
+        ImportExistingResources=True,
+        TemplateBody=json.dumps({"Resources": {"Bucket": bucket}}),
+    )
+    described = client.describe_change_set(StackName="taking-in", ChangeSetName="takes-in")
+    assert [change["ResourceChange"]["Action"] for change in described["Changes"]] == ["Import"]
+    client.execute_change_set(StackName="taking-in", ChangeSetName="takes-in")
+
+    def settled() -> str | None:
+        status = client.describe_stacks(StackName="taking-in")["Stacks"][0]["StackStatus"]
+        return None if status.endswith("_IN_PROGRESS") else status
+
+    return wait_until(settled)
+
+
+def test_the_plain_emulator_still_takes_in_no_bucket(plain: Emulator) -> None:
+    assert take_in_a_bucket(plain) == "ROLLBACK_COMPLETE"
+
+
+def test_a_bucket_that_is_there_is_taken_in(launched: Emulator) -> None:
+    assert take_in_a_bucket(launched) == "CREATE_COMPLETE"
