@@ -48,9 +48,7 @@ pub fn trials() -> Vec<Trial> {
         Trial::test(name, move || {
             let cloud = shared.get_or_init(|| deploy().map_err(|error| format!("{error:#}")));
             let cloud = cloud.as_ref().map_err(|error| format!("not deployed: {error}"))?;
-            run(cloud).map_err(|error| {
-                Failed::from(format!("{error:#}\n{}", cloud.hints()))
-            })
+            run(cloud).map_err(|error| Failed::from(format!("{error:#}\n{}", cloud.hints())))
         })
     };
     vec![
@@ -139,16 +137,18 @@ impl Deployed<'_> {
     }
 
     fn queues(&self) -> Result<Vec<(bool, Request)>> {
-        let sends = |policy: &Value, queue: &str, request: fn(&str, &str, &str) -> Request, by: &str| {
-            let arn = format!("arn:aws:sqs:{REGION}:{DATA}:{queue}");
-            request(by, "sqs:SendMessage", &arn).resource_policy(policy.clone())
-        };
+        let sends =
+            |policy: &Value, queue: &str, request: fn(&str, &str, &str) -> Request, by: &str| {
+                let arn = format!("arn:aws:sqs:{REGION}:{DATA}:{queue}");
+                request(by, "sqs:SendMessage", &arn).resource_policy(policy.clone())
+            };
         let policy = |queue: &str| -> Result<Value> {
             let url = self.json(&["sqs", "get-queue-url", "--queue-name", queue])?;
             let url = url["QueueUrl"].as_str().context("a queue has a URL")?.to_owned();
             let names = ["--attribute-names", "Policy"];
-            let found =
-                self.json(&[&["sqs", "get-queue-attributes", "--queue-url", &url][..], &names].concat())?;
+            let found = self.json(
+                &[&["sqs", "get-queue-attributes", "--queue-url", &url][..], &names].concat(),
+            )?;
             Ok(found["Attributes"]["Policy"].clone())
         };
         let rule = |name: &str| format!("arn:aws:events:{REGION}:{DATA}:rule/{name}");
@@ -188,11 +188,11 @@ impl Deployed<'_> {
             ["landfall-arrivals", "landfall-runs", "landfall-arrivals-dlq", "landfall-runs-dlq"]
         {
             let policy = policy(queue)?;
-            let request =
-                sends(&policy, queue, Request::by_role, &own).identity(allowed.clone());
+            let request = sends(&policy, queue, Request::by_role, &own).identity(allowed.clone());
             list.push((true, request.clone()));
             list.push((false, request.with("aws:SecureTransport", "false")));
-            let stranger = sends(&policy, queue, Request::by_role, "arn:aws:iam::333333333333:role/x");
+            let stranger =
+                sends(&policy, queue, Request::by_role, "arn:aws:iam::333333333333:role/x");
             list.push((false, stranger.identity(allowed.clone())));
         }
         Ok(list)
@@ -273,9 +273,13 @@ impl Deployed<'_> {
         ]);
         let logs = |group: &str| {
             let group = format!("arn:aws:logs:{REGION}:{DATA}:log-group:{group}");
-            Request::by_service(&format!("logs.{REGION}.amazonaws.com"), "kms:GenerateDataKey", &arn)
-                .resource_policy(policy.clone())
-                .with("kms:EncryptionContext:aws:logs:arn", group)
+            Request::by_service(
+                &format!("logs.{REGION}.amazonaws.com"),
+                "kms:GenerateDataKey",
+                &arn,
+            )
+            .resource_policy(policy.clone())
+            .with("kms:EncryptionContext:aws:logs:arn", group)
         };
         list.extend([
             (true, logs("/aws/lambda/landfall-trigger")),

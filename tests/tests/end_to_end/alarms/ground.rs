@@ -35,13 +35,13 @@ impl Ground {
         let cloud = LocalCloud::start(&Setup {
             routes: root().join("tests/fixtures/alarm-routes.yaml"),
             routes_of_policies: None,
-            data_parameters: vec![
-                ("AlarmTopicArn", "arn:aws:sns:us-east-1:111111111111:alarms"),
-                ("VisibilityTimeoutSeconds", "6"),
-                ("RunsVisibilityTimeoutSeconds", "6"),
-                ("MaxReceiveCount", "3"),
+            parameters: vec![
+                "data:AlarmTopicArn=arn:aws:sns:us-east-1:111111111111:alarms",
+                "data:VisibilityTimeoutSeconds=6",
+                "data:RunsVisibilityTimeoutSeconds=6",
+                "data:MaxReceiveCount=3",
             ],
-            analytics_parameters: vec![("OtherJobNames", "not-yet-there")],
+            target: None,
             minute: Some(MINUTE),
         })?;
         progress::step("making the topic of the alarms", || {
@@ -161,6 +161,35 @@ impl Ground {
         let update = ["lambda", "update-function-configuration", "--function-name", function];
         cli.run([&update[..], &["--environment", &variables]].concat())?;
         Ok(())
+    }
+
+    /// Reserves so much concurrency for a function, or none in particular.
+    pub fn reserve(&self, function: &str, concurrency: Option<u32>) -> Result<()> {
+        let name = ["--function-name", function];
+        let cli = &self.cloud.data.cli;
+        match concurrency.map(|concurrency| concurrency.to_string()) {
+            Some(number) => cli.run(
+                [
+                    &["lambda", "put-function-concurrency"][..],
+                    &name,
+                    &["--reserved-concurrent-executions", &number],
+                ]
+                .concat(),
+            ),
+            None => cli.run([&["lambda", "delete-function-concurrency"][..], &name].concat()),
+        }?;
+        Ok(())
+    }
+
+    /// Invokes a function that is throttled.
+    pub fn invoke(&self, function: &str) -> Result<()> {
+        let invoke =
+            ["lambda", "invoke", "--function-name", function, "--payload", "{}", "/dev/null"];
+        let refused = self.cloud.data.cli.run(invoke).err().map(|error| format!("{error:#}"));
+        match refused {
+            Some(why) if why.contains("TooManyRequests") => Ok(()),
+            other => bail!("it was not throttled: {other:?}"),
+        }
     }
 
     /// `disable-rule` or `enable-rule` with the schedule of the monitor.
