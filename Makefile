@@ -170,7 +170,7 @@ pytest:
 	@set -euo pipefail; "$(VENV)/bin/python" -m pytest tests/python 2>&1 | tee -i '$(RESULTS)/pytest.txt'
 
 .PHONY: templates
-templates: node-tool ## The templates alone, by every scanner
+templates: python-tool node-tool build ## The templates alone, by every scanner
 	$(call say,the templates: cfn-lint)
 	@"$(VENV)/bin/cfn-lint" $(TEMPLATES)
 	@# Their aliases are resolved by packaging.

@@ -11,6 +11,9 @@ from ministack.services import cloudwatch, cloudwatch_logs, lambda_svc, sqs
 
 from corrections import replace
 
+# Namespace, name, dimensions, unit, values and time.
+Metric = tuple[str, str, dict[str, str], str, list[float], float]
+
 # What Landfall's alarms and dashboards look at.
 OF_QUEUES = {
     "ApproximateNumberOfMessagesVisible": "ApproximateNumberOfMessages",
@@ -36,20 +39,22 @@ def correct_metrics_in_logs() -> None:
     original = replace(cloudwatch_logs, "_append_log_events", append)
 
 
-def embedded(line: str) -> Iterator[tuple[str, str, dict[str, str], str, list[float], float]]:
+def embedded(line: str) -> list[Metric]:
     """The metrics of a line, once for each set of dimensions; nothing of a line that has none.
 
     What contradicts the specification of the format is left out, as CloudWatch does.
     """
     if '"_aws"' not in line:
-        return
+        return []
     try:
-        entry = json.loads(line)
-        directives = entry["_aws"]["CloudWatchMetrics"]
-        moment = entry["_aws"]["Timestamp"] / 1000
-    except (ValueError, KeyError, TypeError):
-        return
-    for directive in directives:
+        return list(specified(json.loads(line)))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return []
+
+
+def specified(entry: dict) -> Iterator[Metric]:
+    moment = entry["_aws"]["Timestamp"] / 1000
+    for directive in entry["_aws"]["CloudWatchMetrics"]:
         for names in directive.get("Dimensions") or [[]]:
             dimensions = {name: entry.get(name) for name in names}
             if not all(isinstance(value, str) for value in dimensions.values()):

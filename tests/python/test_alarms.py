@@ -75,7 +75,8 @@ def test_the_plain_emulator_still_takes_no_metric_from_a_log(plain: Emulator) ->
 def test_metrics_are_taken_from_lines_of_logs(quick: Emulator) -> None:
     log(quick, **embedded("Taken", [1, 4], Of="a"))
     log(quick, **embedded("NoNumber", "1", Of="a"))
-    log(quick, Left=1, _aws={"CloudWatchMetrics": "none"})
+    log(quick, Left=1, _aws={"CloudWatchMetrics": "none", "Timestamp": 1})
+    log(quick, Left=1, _aws="none")
     log(quick, **(embedded("NoDimension", 1, Of="a") | {"Of": 7}))
     assert listed(quick) == {("Taken", '[{"Name": "Of", "Value": "a"}]')}
     statistics = quick.client("cloudwatch", DATA).get_metric_statistics(
@@ -350,44 +351,69 @@ def test_the_plain_emulator_still_misses_the_errors_of_asynchronous_invocations(
     assert invocations(plain) == {"Invocations": 2.0, "Errors": 1.0}
 
 
-def invocations(emulator: Emulator) -> dict[str, float]:
-    """What is measured once a function failed, invoked in either way."""
+def function(emulator: Emulator, name: str, source: str) -> None:
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as content:
-        content.writestr("index.py", "def handler(event, context):\n    raise ValueError('no')\n")
-    client = emulator.client("lambda", DATA)
+        content.writestr("index.py", f"def handler(event, context):\n    {source}\n")
     trusted = trust(Principal={"Service": "lambda.amazonaws.com"})
-    client.create_function(
-        FunctionName="fails",
+    emulator.client("lambda", DATA).create_function(
+        FunctionName=name,
         Runtime="python3.11",
         Handler="index.handler",
-        Role=role(emulator, DATA, "fails", trusted, allow("logs:*")),
+        Role=role(emulator, DATA, name, trusted, allow("logs:*")),
         Code={"ZipFile": archive.getvalue()},
     )
+
+
+def sums(emulator: Emulator, name: str, *metrics: str) -> dict[str, float]:
+    found = {}
+    for metric in metrics:
+        data = emulator.client("cloudwatch", DATA).get_metric_statistics(
+            Namespace="AWS/Lambda",
+            MetricName=metric,
+            Dimensions=[{"Name": "FunctionName", "Value": name}],
+            StartTime=time.time() - 600,
+            EndTime=time.time() + 60,
+            Period=3600,
+            Statistics=["Sum"],
+        )["Datapoints"]
+        found[metric] = sum(datum["Sum"] for datum in data)
+    return found
+
+
+def invocations(emulator: Emulator) -> dict[str, float]:
+    """What is measured once a function failed, invoked in either way."""
+    function(emulator, "fails", "raise ValueError('no')")
+    client, logs = emulator.client("lambda", DATA), emulator.client("logs", DATA)
     client.put_function_event_invoke_config(FunctionName="fails", MaximumRetryAttempts=0)
     client.invoke(FunctionName="fails", Payload=b"{}")
     client.invoke(FunctionName="fails", Payload=b"{}", InvocationType="Event")
-    cloudwatch, logs = emulator.client("cloudwatch", DATA), emulator.client("logs", DATA)
 
     def both_have_ended() -> bool:
         found = logs.filter_log_events(logGroupName="/aws/lambda/fails", filterPattern="REPORT")
         return len(found["events"]) == 2
 
+    def measured() -> dict[str, float] | None:
+        found = sums(emulator, "fails", "Invocations", "Errors")
+        return found if found["Invocations"] >= 2 else None
+
     wait_until(both_have_ended)
+    return wait_until(measured)
 
-    def sums() -> dict[str, float]:
-        found = {}
-        for name in ("Invocations", "Errors"):
-            data = cloudwatch.get_metric_statistics(
-                Namespace="AWS/Lambda",
-                MetricName=name,
-                Dimensions=[{"Name": "FunctionName", "Value": "fails"}],
-                StartTime=time.time() - 600,
-                EndTime=time.time() + 60,
-                Period=3600,
-                Statistics=["Sum"],
-            )["Datapoints"]
-            found[name] = sum(datum["Sum"] for datum in data)
-        return found
 
-    return wait_until(lambda: (found := sums())["Invocations"] >= 2 and found)
+def throttled(emulator: Emulator) -> dict[str, float]:
+    """What is measured once a function without any concurrency was invoked."""
+    function(emulator, "throttled", "return 1")
+    client = emulator.client("lambda", DATA)
+    client.put_function_concurrency(FunctionName="throttled", ReservedConcurrentExecutions=0)
+    with pytest.raises(client.exceptions.TooManyRequestsException):
+        client.invoke(FunctionName="throttled", Payload=b"{}")
+    return sums(emulator, "throttled", "Invocations", "Throttles")
+
+
+def test_the_plain_emulator_still_counts_a_throttled_invocation_twice(plain: Emulator) -> None:
+    assert throttled(plain) == {"Invocations": 2.0, "Throttles": 2.0}
+
+
+def test_a_throttled_invocation_is_a_throttle_and_no_invocation(quick: Emulator) -> None:
+    assert throttled(quick) == {"Invocations": 0.0, "Throttles": 1.0}

@@ -9,7 +9,7 @@ mod ground;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::sync::{Arc, OnceLock, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -23,137 +23,97 @@ use libtest_mimic::{Failed, Trial};
 use self::ground::{Ground, SOON};
 use crate::stage::csv;
 
-/// An alarm that the local cloud can set off.
+/// Alarms that the local cloud can set off, by a fault that they have in common.
 struct Driven {
-    /// Its name, without the stack's prefix.
-    alarm: &'static str,
-    /// Whether the fault takes away what other faults need.
-    alone: bool,
+    /// Their names, without the stack's prefix.
+    alarms: &'static [&'static str],
     /// Causes the fault.
     cause: fn(&Ground) -> Result<()>,
-    /// Done again and again until the alarm is heard.
+    /// Done again and again until the alarms are heard.
     insist: fn(&Ground) -> Result<()>,
     mend: fn(&Ground) -> Result<()>,
 }
 
 /// Every alarm of the templates is here or in [`OUT_OF_REACH`].
-const DRIVEN: [Driven; 13] = [
+const DRIVEN: [Driven; 9] = [
     Driven {
-        alarm: "arrivals-dlq",
-        alone: false,
+        alarms: &["arrivals-dlq"],
         cause: |ground| ground.send("landfall-arrivals", "no notification"),
         insist: nothing,
         mend: |ground| ground.purge("landfall-arrivals-dlq"),
     },
     Driven {
-        alarm: "runs-dlq",
-        alone: false,
+        alarms: &["runs-dlq"],
         cause: |ground| ground.send("landfall-runs", "no event of a run"),
         insist: nothing,
         mend: |ground| ground.purge("landfall-runs-dlq"),
     },
     Driven {
-        alarm: "batches-parked",
-        alone: false,
+        alarms: &["batches-parked"],
         cause: |ground| ground.upload("in/parked/a.csv", csv(1)),
         insist: nothing,
         mend: make_the_job_and_return_the_batch,
     },
     Driven {
-        alarm: "oldest-due",
-        alone: true,
+        alarms: &["oldest-due"],
         cause: leave_a_batch_due_without_ticks,
         insist: nothing,
         mend: nothing,
     },
     Driven {
-        alarm: "start-blocked",
-        alone: true,
+        alarms: &["start-blocked", "oldest-waiting", "assume-role-denied"],
         cause: |ground| {
             ground.trust_of_the_starter("Deny")?;
             ground.upload("in/blocked/a.csv", csv(1))
         },
-        insist: |ground| has_waited(ground, "in/blocked/a.csv", 3_600),
+        insist: |ground| has_waited(ground, "in/blocked/a.csv", 5 * 3_600),
         mend: |ground| {
             ground.trust_of_the_starter("Allow")?;
             has_waited(ground, "in/blocked/a.csv", 0)
         },
     },
     Driven {
-        alarm: "oldest-waiting",
-        alone: true,
-        cause: |ground| {
-            ground.trust_of_the_starter("Deny")?;
-            ground.upload("in/waiting/a.csv", csv(1))
-        },
-        insist: |ground| has_waited(ground, "in/waiting/a.csv", 5 * 3_600),
-        mend: |ground| {
-            ground.trust_of_the_starter("Allow")?;
-            has_waited(ground, "in/waiting/a.csv", 0)
-        },
-    },
-    Driven {
-        alarm: "assume-role-denied",
-        alone: true,
-        cause: |ground| {
-            ground.trust_of_the_starter("Deny")?;
-            ground.upload("in/denied/a.csv", csv(1))
-        },
-        insist: nothing,
-        mend: |ground| {
-            ground.trust_of_the_starter("Allow")?;
-            has_waited(ground, "in/denied/a.csv", 0)
-        },
-    },
-    Driven {
-        alarm: "job-runs-failed",
-        alone: true,
+        alarms: &["job-runs-failed"],
         // Its job fails on a file without the column that it partitions by.
         cause: |ground| ground.upload("in/failing/a.csv", "day\n1\n".to_owned()),
         insist: nothing,
         mend: settle_the_batch_that_failed,
     },
     Driven {
-        alarm: "trigger-throttles",
-        alone: true,
-        cause: |ground| ground.reserve("landfall-trigger", Some(0)),
-        insist: |ground| ground.invoke("landfall-trigger"),
-        mend: |ground| ground.reserve("landfall-trigger", None),
-    },
-    Driven {
-        alarm: "monitor-throttles",
-        alone: true,
-        cause: |ground| ground.reserve("landfall-monitor", Some(0)),
-        insist: |ground| ground.invoke("landfall-monitor"),
-        mend: |ground| ground.reserve("landfall-monitor", None),
-    },
-    Driven {
-        alarm: "monitor-errors",
-        alone: true,
-        cause: |ground| ground.set("landfall-monitor", "LANDFALL_RETENTION_DAYS", "for ever"),
-        insist: nothing,
-        mend: |ground| ground.set("landfall-monitor", "LANDFALL_RETENTION_DAYS", "30"),
-    },
-    Driven {
-        alarm: "monitor-silent",
-        alone: true,
-        cause: |ground| ground.schedule("disable-rule"),
-        insist: nothing,
-        mend: |ground| ground.schedule("enable-rule"),
-    },
-    Driven {
-        alarm: "trigger-errors",
-        alone: true,
+        alarms: &["trigger-throttles", "monitor-throttles"],
         cause: |ground| {
+            ground.reserve("landfall-trigger", Some(0))?;
+            ground.reserve("landfall-monitor", Some(0))
+        },
+        insist: |ground| {
+            ground.invoke("landfall-trigger")?;
+            ground.invoke("landfall-monitor")
+        },
+        mend: |ground| {
+            ground.reserve("landfall-trigger", None)?;
+            ground.reserve("landfall-monitor", None)
+        },
+    },
+    Driven {
+        alarms: &["trigger-errors", "monitor-errors"],
+        cause: |ground| {
+            ground.set("landfall-monitor", "LANDFALL_RETENTION_DAYS", "for ever")?;
             ground.set("landfall-trigger", "LANDFALL_RETENTION_DAYS", "for ever")?;
             ground.send("landfall-arrivals", "whatever")
         },
         insist: nothing,
         mend: |ground| {
+            ground.set("landfall-monitor", "LANDFALL_RETENTION_DAYS", "30")?;
             ground.set("landfall-trigger", "LANDFALL_RETENTION_DAYS", "30")?;
             ground.purge("landfall-arrivals")?;
             ground.purge("landfall-arrivals-dlq")
         },
+    },
+    Driven {
+        alarms: &["monitor-silent"],
+        cause: |ground| ground.schedule("disable-rule"),
+        insist: nothing,
+        mend: |ground| ground.schedule("enable-rule"),
     },
 ];
 
@@ -219,8 +179,9 @@ fn settle_the_batch_that_failed(ground: &Ground) -> Result<()> {
     ground.write(Batch { state: State::Empty, ..batch })
 }
 
-/// Started by the first test of an alarm. A fault that takes away what others need holds it alone.
-type Shared = Arc<OnceLock<Result<RwLock<Ground>, String>>>;
+/// Started by the first test of an alarm. One fault at a time: it may take away what another needs, and
+/// an alarm that follows the metric of another would go off by that one's fault.
+type Shared = Arc<OnceLock<Result<Mutex<Ground>, String>>>;
 
 /// A test for each alarm, and one that none is forgotten.
 pub fn trials() -> Vec<Trial> {
@@ -229,14 +190,17 @@ pub fn trials() -> Vec<Trial> {
         .iter()
         .map(|driven| {
             let shared = shared.clone();
-            let name = format!("the_alarm_{}_tells_of_its_fault", driven.alarm.replace('-', "_"));
+            let names = driven.alarms.join("_and_").replace('-', "_");
+            let name = format!("the_alarm_{names}_tells_of_its_fault");
             Trial::test(name, move || {
                 let ground = shared.get_or_init(|| {
-                    Ground::lay().map(RwLock::new).map_err(|error| format!("{error:#}"))
+                    Ground::lay().map(Mutex::new).map_err(|error| format!("{error:#}"))
                 });
                 let ground =
                     ground.as_ref().map_err(|error| format!("nothing is deployed: {error}"))?;
-                follow(driven, ground).map_err(|error| Failed::from(format!("{error:#}")))
+                // A test that panicked does not make the others fail for another reason than their own.
+                let ground = ground.lock().unwrap_or_else(PoisonError::into_inner);
+                hears(driven, &ground).map_err(|error| Failed::from(format!("{error:#}")))
             })
         })
         .collect();
@@ -246,32 +210,32 @@ pub fn trials() -> Vec<Trial> {
     trials
 }
 
-fn follow(driven: &Driven, ground: &RwLock<Ground>) -> Result<()> {
-    // What one test left behind does not make the others fail for another reason than their own.
-    if driven.alone {
-        hears(driven, &*ground.write().unwrap_or_else(|poisoned| poisoned.into_inner()))
-    } else {
-        hears(driven, &*ground.read().unwrap_or_else(|poisoned| poisoned.into_inner()))
-    }
-}
-
 fn hears(driven: &Driven, ground: &Ground) -> Result<()> {
-    let Driven { alarm, cause, insist, mend, .. } = driven;
-    let name = format!("landfall-{alarm}");
-    ground.until(&name, "OK").context("before the fault")?;
-    let before = ground.cloud.wait(ground.times_heard(&name))?;
+    let Driven { alarms, cause, insist, mend } = driven;
+    let names: Vec<String> = alarms.iter().map(|alarm| format!("landfall-{alarm}")).collect();
+    let mut silent = Vec::new();
+    for name in &names {
+        ground.until(name, "OK").context("before the fault")?;
+        silent.push((name, ground.cloud.wait(ground.times_heard(name))?));
+    }
     let heard = cause(ground).context("the fault is not caused").and_then(|()| {
         let deadline = Instant::now() + SOON;
-        while ground.cloud.wait(ground.times_heard(&name))? == before {
-            ensure!(Instant::now() < deadline, "its topic hears nothing");
+        while let Some((name, before)) = silent.last() {
+            if ground.cloud.wait(ground.times_heard(name))? > *before {
+                silent.pop();
+                continue;
+            }
+            ensure!(Instant::now() < deadline, "the topic hears nothing of `{name}`");
             insist(ground).context("the fault does not last")?;
             thread::sleep(Duration::from_millis(500));
         }
         Ok(())
     });
+    let told = || names.iter().map(|name| ground.told(name)).collect::<Vec<_>>().join("\n");
+    let heard = heard.with_context(told);
     let mended = mend(ground).context("the fault is not mended");
-    heard.with_context(|| ground.told(&name)).and(mended)?;
-    ground.until(&name, "OK").context("after the fault was mended")
+    heard.and(mended)?;
+    names.iter().try_for_each(|name| ground.until(name, "OK").context("after the fault was mended"))
 }
 
 fn every_alarm_is_listed() -> Result<()> {
@@ -290,7 +254,7 @@ fn every_alarm_is_listed() -> Result<()> {
         );
     }
     ensure!(alarms > 0 && named.len() == alarms, "{alarms} alarms, by name {named:?}");
-    let driven = DRIVEN.iter().map(|driven| driven.alarm);
+    let driven = DRIVEN.iter().flat_map(|driven| driven.alarms.iter().copied());
     let listed: Vec<&str> = driven.chain(OUT_OF_REACH.iter().map(|(alarm, _)| *alarm)).collect();
     let once: BTreeSet<String> = listed.iter().map(|&alarm| alarm.to_owned()).collect();
     ensure!(once.len() == listed.len(), "an alarm is listed twice: {listed:?}");

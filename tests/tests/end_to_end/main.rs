@@ -34,8 +34,9 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 use crate::stage::Stage;
 
-/// Tests mostly wait for the local cloud, so there is no harm in more of them than cores.
-const SIDE_BY_SIDE: usize = 16;
+/// Tests mostly wait for the local cloud, so there is no harm in more of them than cores. Of those of
+/// the alarms most wait for each other.
+const SIDE_BY_SIDE: usize = 24;
 
 /// Started by the first test that runs.
 type Shared = Arc<OnceLock<Result<Stage, String>>>;
@@ -55,7 +56,7 @@ fn main() -> ExitCode {
             vec![$(trial(stringify!($test), $module::$test, &shared)),+]
         };
     }
-    let mut trials = trials![
+    let of_one_stage = trials![
         delivered::an_upload_starts_the_job_which_writes_every_row,
         delivered::an_event_wrapped_by_sns_starts_the_job,
         delivered::an_event_of_raw_sns_delivery_starts_the_job,
@@ -122,8 +123,9 @@ fn main() -> ExitCode {
         teardown::a_local_cloud_whose_terminal_is_closed_leaves_nothing_behind,
         teardown::a_local_cloud_that_is_killed_leaves_nothing_behind,
     ];
-    trials.extend(alarms::trials());
-    trials.extend(variants::trials());
+    // What takes longest begins first.
+    let trials = [alarms::trials(), variants::trials(), of_one_stage];
+    let trials = trials.into_iter().flatten().collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
     if conclusion.has_failed()
         && let Some(Ok(stage)) = shared.get()

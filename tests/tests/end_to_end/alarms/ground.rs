@@ -17,7 +17,7 @@ use crate::faults;
 /// How long a minute of schedules and alarms lasts.
 const MINUTE: Duration = Duration::from_secs(3);
 
-/// What an alarm may take: the longest looks back for an hour. Other tests run beside it.
+/// What an alarm may take: the longest looks back for twenty such minutes. Other tests run beside it.
 pub const SOON: Duration = Duration::from_secs(300);
 
 const A_CALL: Duration = Duration::from_secs(20);
