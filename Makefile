@@ -181,7 +181,7 @@ templates: python-tool node-tool build ## The templates alone, by every scanner
 	for template in $(TEMPLATES); do \
 	  env -i PATH="$$PATH" HOME="$$home" LANG=C.UTF-8 SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 \
 	    "$$scanners/bin/sam" validate --lint --template "$$template"; \
-	done
+	done; echo "sam validate: $(words $(TEMPLATES)) templates are valid"
 	$(call say,the templates: checkov)
 	@set -euo pipefail; scanners=$$($(LOCAL_CLOUD) scanners); \
 	"$(VENV)/bin/python" tests/python/scan.py checkov "$$scanners/bin/checkov" $(TEMPLATES)
