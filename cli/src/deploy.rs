@@ -5,6 +5,7 @@
 pub mod account;
 pub mod change;
 mod external_id;
+mod make;
 mod package;
 pub mod plan;
 pub mod stack;
@@ -15,12 +16,13 @@ pub mod words;
 use std::collections::BTreeMap;
 
 use anyhow::{Context, bail};
-use landfall_core::plan::printable;
 
 use self::account::{Account, Accounts};
+pub use self::make::delete;
+use self::make::{Wanted, make};
 use self::package::{Artifact, LIBRARY, Package};
 use self::plan::{ExternalId, Facts, Known, KnownStacks, Side, Step, Value};
-use self::stack::{Observed, Prepared, Request, Standing, TemplateAt};
+use self::stack::{Observed, Standing, TemplateAt};
 use self::target::Meant;
 use self::template::Template;
 pub use self::words::{say, show};
@@ -228,7 +230,7 @@ impl Deployment<'_> {
             template: &template,
             parameters: &parameters,
         };
-        self.make(account, &wanted, Some(TemplateAt::Body(text))).await
+        make(self.args, account, &wanted, Some(TemplateAt::Body(text))).await
     }
 
     async fn step(&self, step: &Step, template: &Template) -> anyhow::Result<Done> {
@@ -241,11 +243,11 @@ impl Deployment<'_> {
             let found = account.stacks.find(stack).await?;
             let is_there = found.is_some_and(|found| found.standing() == Standing::Updatable);
             if !is_there || !account.has_bucket(&bucket).await? {
-                return self.make(account, &wanted, None).await;
+                return make(self.args, account, &wanted, None).await;
             }
         }
         let template = self.uploaded(account, &bucket, step, template).await?;
-        self.make(account, &wanted, Some(template)).await
+        make(self.args, account, &wanted, Some(template)).await
     }
 
     /// The template with all that it names, uploaded.
@@ -275,106 +277,6 @@ impl Deployment<'_> {
         let key = account.upload(bucket, &prefix, &artifact).await?;
         Ok(account.template_at(bucket, &key))
     }
-
-    /// Makes a stack what it is to be, or shows what that would change.
-    async fn make(
-        &self,
-        account: &Account,
-        wanted: &Wanted<'_>,
-        template: Option<TemplateAt>,
-    ) -> anyhow::Result<Done> {
-        let Wanted { stack, .. } = wanted;
-        let found = account.stacks.find(stack).await?;
-        let standing = found.as_ref().map_or(Standing::Absent, Observed::standing);
-        let is_update = standing == Standing::Updatable;
-        if let Some(found) = &found {
-            can_change(stack, found)?;
-        }
-        let heading = wanted.heading(account);
-        if self.args.dry_run && !is_update {
-            show(&wanted.creation(account));
-            if standing == Standing::FailedFirst {
-                show("what its failed first creation left would be deleted before that\n\n");
-            }
-            return Ok(Done::All);
-        }
-        let Some(template) = template else {
-            show(&format!(
-                "{heading}: what would change is not known, since there is no artifacts bucket to upload to yet\n\n"
-            ));
-            return Ok(Done::All);
-        };
-        if let (Standing::FailedFirst, Some(found)) = (&standing, &found) {
-            let status = &found.status;
-            let question =
-                format!("{heading}: its first creation failed ({status}): delete what it left?");
-            if !words::is_agreed(self.args.yes, &question)? {
-                return Ok(Done::Declined);
-            }
-            match delete(account, stack, found).await? {
-                Done::All => {}
-                other => return Ok(other),
-            }
-        }
-        let Wanted { parameters, .. } = wanted;
-        let request = Request { stack, template, parameters, tags: &self.args.tags, is_update };
-        let Some(prepared) = account.stacks.prepare(&request).await? else {
-            show(&format!("{heading}: no change\n\n"));
-            return Ok(Done::All);
-        };
-        let changes = change::shown(&prepared.changes);
-        show(&format!("{heading}\n{changes}\n"));
-        if self.args.dry_run {
-            account.stacks.discard(&prepared.change_set, &prepared.stack_id).await?;
-            return Ok(Done::All);
-        }
-        let agreed = words::is_agreed(self.args.yes, "make this change?");
-        if !matches!(agreed, Ok(true)) {
-            account.stacks.discard(&prepared.change_set, &prepared.stack_id).await?;
-            return agreed.map(|_| Done::Declined);
-        }
-        execute(account, stack, &prepared).await
-    }
-}
-
-/// A stack as it is to be.
-struct Wanted<'a> {
-    stack: &'a str,
-    purpose: Option<&'static str>,
-    template: &'a Template,
-    parameters: &'a BTreeMap<String, Value>,
-}
-
-impl Wanted<'_> {
-    fn heading(&self, account: &Account) -> String {
-        let purpose = self.purpose.map(|purpose| format!(": {purpose}")).unwrap_or_default();
-        let side = account.side.name();
-        format!("stack {} in the {side} ({}, {}){purpose}", self.stack, account.id, account.region)
-    }
-
-    /// What creating it would make, as the template alone tells.
-    fn creation(&self, account: &Account) -> String {
-        let mut text = format!("{} would be created\n", self.heading(account));
-        for (name, value) in self.parameters {
-            text.push_str(&format!("  {name} = {value}\n"));
-        }
-        let changes: Vec<change::Change> = self
-            .template
-            .resources
-            .iter()
-            .map(|resource| change::Change {
-                action: "Add".to_owned(),
-                logical_id: resource.logical_id.clone(),
-                kind: match &resource.condition {
-                    Some(condition) => format!("{} (if {condition})", resource.kind),
-                    None => resource.kind.clone(),
-                },
-                replacement: change::Replacement::None,
-                is_retained: false,
-            })
-            .collect();
-        text + &change::shown(&changes) + "\n"
-    }
 }
 
 /// # Errors
@@ -387,40 +289,4 @@ fn can_change(stack: &str, found: &Observed) -> anyhow::Result<()> {
         }
         Standing::Broken(hint) => bail!("stack `{stack}` is {}: {hint}", found.status),
     }
-}
-
-async fn execute(account: &Account, stack: &str, prepared: &Prepared) -> anyhow::Result<Done> {
-    let mark = account.stacks.mark(&prepared.stack_id).await?;
-    account.stacks.execute(prepared).await?;
-    let ended = account.stacks.follow(&prepared.stack_id, mark).await?;
-    match ended.status.as_str() {
-        "CREATE_COMPLETE" | "UPDATE_COMPLETE" => Ok(Done::All),
-        status => {
-            let mut why = ended.failure.unwrap_or_default();
-            // The events only hint at what was found wrong before anything was begun.
-            if why.contains("DescribeEvents") {
-                let found = account.stacks.validation_errors(&prepared.stack_id, None).await?;
-                why = format!("{why} {}", found.join("; "));
-            }
-            Ok(Done::Failed(failure(account, stack, status, Some(why))))
-        }
-    }
-}
-
-/// Deletes a stack, following it.
-pub async fn delete(account: &Account, stack: &str, found: &Observed) -> anyhow::Result<Done> {
-    let mark = account.stacks.mark(&found.id).await?;
-    account.stacks.start_deletion(&found.id).await?;
-    let ended = account.stacks.follow(&found.id, mark).await?;
-    match ended.status.as_str() {
-        "DELETE_COMPLETE" => Ok(Done::All),
-        status => Ok(Done::Failed(failure(account, stack, status, ended.failure))),
-    }
-}
-
-fn failure(account: &Account, stack: &str, status: &str, why: Option<String>) -> String {
-    let place = &account.stacks.place;
-    let why = why.filter(|why| !why.is_empty());
-    let why = why.unwrap_or_else(|| "its events name no reason".to_owned());
-    printable(&format!("stack `{stack}` in {place} is {status}: {why}"))
 }

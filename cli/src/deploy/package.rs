@@ -97,13 +97,21 @@ impl Package {
         say(&format!("building the functions for {} with cargo-lambda", architecture.name()));
         let mut command = Command::new("cargo");
         command.args(["lambda", "build", "--release"]);
-        if architecture == Architecture::Arm64 {
-            command.arg("--arm64");
-        }
+        command.arg(match architecture {
+            Architecture::Arm64 => "--arm64",
+            Architecture::X86_64 => "--x86-64",
+        });
         for function in FUNCTIONS {
             command.args(["--package", &format!("landfall-{function}"), "--bin", function]);
         }
         command.arg("--lambda-dir").arg(&folder).current_dir(&root).stdin(Stdio::null());
+        // Cargo sets these for what it runs, us perhaps included; a build inside must not see them.
+        for (name, _) in std::env::vars_os() {
+            let text = name.to_string_lossy();
+            if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+                command.env_remove(&name);
+            }
+        }
         // What it prints is progress, and standard output is for results.
         let status = command.stdout(std::io::stderr()).status();
         let status = status.context("failed to run `cargo lambda build`")?;

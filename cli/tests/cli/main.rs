@@ -1,6 +1,7 @@
 //! The built `landfall` as its users meet it: files and arguments in, text and exit status out.
 
 mod check;
+mod deploy;
 mod diff;
 mod event;
 mod explain;

@@ -59,7 +59,9 @@ fn given(all: &[(TemplateName, &str, &str)]) -> Vec<GivenParameter> {
     all.iter().map(one).collect()
 }
 
-fn known(all: &[(Side, TemplateName, &[(&str, &str)])]) -> KnownStacks {
+type Stack<'a> = (Side, TemplateName, &'a [(&'a str, &'a str)]);
+
+fn known(all: &[Stack<'_>]) -> KnownStacks {
     let of = |parameters: &[(&str, &str)]| Known {
         parameters: parameters.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
     };

@@ -63,6 +63,11 @@ impl Stacks {
 
     /// Tells what happens in the stack from `mark` on until nothing moves any more.
     pub async fn follow(&self, stack_id: &str, mark: Mark) -> anyhow::Result<Ended> {
+        let ended = self.followed(stack_id, mark).await;
+        ended.with_context(|| format!("lost sight of stack `{stack_id}`, which goes on by itself"))
+    }
+
+    async fn followed(&self, stack_id: &str, mark: Mark) -> anyhow::Result<Ended> {
         let mut known = mark.0;
         let mut told = Told::default();
         let mut pace = Pace::default();

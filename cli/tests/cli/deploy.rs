@@ -1,0 +1,64 @@
+//! `landfall deploy` and `landfall destroy`, as far as they come without AWS; the rest is shown end to end.
+
+use expect_test::{Expect, expect};
+
+use crate::{ROUTES, landfall};
+
+#[track_caller]
+fn check(routes: &str, args: &[&str], expected: Expect) {
+    expected.assert_eq(&landfall(&[("routes.yaml", routes)], args).all());
+}
+
+#[test]
+fn nobody_to_ask_and_no_yes_is_an_error_that_says_so() {
+    check(
+        ROUTES,
+        &["deploy", "routes.yaml"],
+        expect![[r#"
+        --- stderr
+        error: `landfall deploy` asks before it changes anything, and standard input is no terminal: add --yes
+        --- status 2
+    "#]],
+    );
+    check(
+        ROUTES,
+        &["destroy", "routes.yaml"],
+        expect![[r#"
+        --- stderr
+        error: `landfall destroy` asks before it changes anything, and standard input is no terminal: add --yes
+        --- status 2
+    "#]],
+    );
+}
+
+#[test]
+fn routes_that_have_errors_are_told_as_check_tells_them() {
+    let broken = ROUTES.replace("target: analytics, job: items", "target: elsewhere, job: items");
+    for command in ["deploy", "destroy"] {
+        let shown = landfall(&[("routes.yaml", &broken)], &[command, "routes.yaml", "--yes"]);
+        let checked = landfall(&[("routes.yaml", &broken)], &["check", "routes.yaml"]);
+        assert_eq!(shown.status, 1, "{}", shown.all());
+        assert_eq!(shown.stderr, checked.stdout + &checked.stderr);
+    }
+}
+
+#[test]
+fn a_parameter_or_a_tag_that_is_none_is_wrong_usage() {
+    for option in [
+        ["--parameter", "LogLevel=DEBUG"],
+        ["--parameter", "elsewhere:LogLevel=DEBUG"],
+        ["--parameter", "data:LogLevel"],
+        ["--parameter", "data:=x"],
+        ["--tag", "team"],
+        ["--tag", "=x"],
+        ["--name-prefix", "Landfall"],
+        ["--region", "here"],
+    ] {
+        let shown = landfall(
+            &[("routes.yaml", ROUTES)],
+            &[&["deploy", "routes.yaml"][..], &option].concat(),
+        );
+        assert_eq!(shown.status, 2, "{option:?}: {}", shown.all());
+        assert!(shown.stderr.contains(option[0]), "{option:?}: {}", shown.all());
+    }
+}
