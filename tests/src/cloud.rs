@@ -121,10 +121,17 @@ impl LocalCloud {
 
     /// `landfall` with a command that takes both accounts' profiles, in the emulator's folder.
     pub fn landfall(&self, command: &str) -> Result<Command> {
+        let mut landfall = self.landfall_without_profiles(command)?;
+        landfall.args(["--data-profile", "data", "--analytics-profile", "analytics"]);
+        Ok(landfall)
+    }
+
+    /// The same without the profiles, which are `data` and `analytics`.
+    pub fn landfall_without_profiles(&self, command: &str) -> Result<Command> {
         let folder = self.emulator.folder();
         let mut landfall = Command::new(beside_us("landfall")?);
         landfall
-            .args([command, "--data-profile", "data", "--analytics-profile", "analytics"])
+            .arg(command)
             .current_dir(folder)
             .env_clear()
             .envs(surroundings(&self.python, folder))

@@ -11,6 +11,7 @@ mod caller;
 mod crowd;
 mod delivered;
 mod denied;
+mod deploy;
 mod faults;
 mod ledger;
 mod lifecycle;
@@ -119,6 +120,14 @@ fn main() -> ExitCode {
         recovery::three_triggers_of_which_two_are_killed_put_each_object_into_one_batch,
         crowd::one_malformed_message_among_many_fails_alone,
         crowd::every_one_of_2000_uploads_reaches_a_run,
+        deploy::a_dry_run_leaves_nothing_behind,
+        deploy::a_change_that_is_declined_leaves_nothing_behind,
+        deploy::the_same_again_changes_nothing_and_changed_routes_change_what_follows_from_them,
+        deploy::a_change_that_fails_is_taken_back_and_what_failed_first_is_told,
+        deploy::a_first_creation_that_fails_leaves_nothing_in_the_way_of_the_next,
+        deploy::what_destroy_says_stays_does_and_is_taken_in_again,
+        deploy::an_external_id_is_changed_while_both_are_admitted,
+        deploy::credentials_of_another_account_than_the_routes_name_are_refused,
         teardown::a_local_cloud_that_is_interrupted_leaves_nothing_behind,
         teardown::a_local_cloud_whose_terminal_is_closed_leaves_nothing_behind,
         teardown::a_local_cloud_that_is_killed_leaves_nothing_behind,
