@@ -35,6 +35,10 @@ pub struct Facts {
     pub prefix: String,
     pub data_account: String,
     pub analytics_account: String,
+    /// Further accounts that the routes start jobs in.
+    pub other_accounts: BTreeSet<String>,
+    pub data_region: String,
+    pub analytics_region: String,
     /// The buckets that the routes name.
     pub buckets: BTreeSet<String>,
     /// The jobs that the routes start in the analytics account.
@@ -212,11 +216,18 @@ fn derived(
             derived.insert("AnalyticsAccountId", text(&facts.analytics_account));
             derived.insert("AnalyticsNamePrefix", text(&facts.prefix));
             derived.insert("LandingBucketNames", listed(&facts.buckets));
+            derived.insert("OtherAnalyticsAccountIds", listed(&facts.other_accounts));
+            if facts.data_region != facts.analytics_region {
+                derived.insert("RunsBus", text("true"));
+            }
         }
         TemplateName::Analytics => {
             let (bucket, prefix, library) = &facts.artifacts;
             derived.insert("DataAccountId", text(&facts.data_account));
             derived.insert("DataNamePrefix", text(&facts.prefix));
+            if facts.data_region != facts.analytics_region {
+                derived.insert("DataRegion", text(&facts.data_region));
+            }
             derived.insert("ArtifactBucketName", text(bucket));
             derived.insert("ArtifactPrefix", text(prefix));
             derived.insert("LibraryKey", text(library));

@@ -20,6 +20,8 @@ pub struct Meant {
     pub account: String,
     pub region: String,
     pub external_id: Option<ExternalId>,
+    /// Further accounts that routes start jobs in.
+    pub other_accounts: BTreeSet<String>,
     /// All that the routes name.
     pub buckets: BTreeSet<String>,
     /// Those that are started with the target's starter role.
@@ -49,7 +51,10 @@ fn meant(routes: &Routes, target: Option<&str>, text: String) -> anyhow::Result<
             .is_some_and(|other| other.starter_role_arn == target.starter_role_arn)
     };
     let its = routes.routes.iter().filter(|route| is_its(&route.target));
+    let used = routes.routes.iter().filter_map(|route| routes.targets.get(&route.target));
+    let others = used.map(|other| other.account.clone()).filter(|other| *other != target.account);
     Ok(Meant {
+        other_accounts: others.collect(),
         text,
         account: target.account.clone(),
         region: target.region.clone(),
@@ -122,6 +127,7 @@ routes:
             ("job-a,job-b".into(), "acme-a,acme-b".into())
         );
         assert_eq!((meant.account.as_str(), meant.region.as_str()), ("222222222222", "eu-west-1"));
+        assert_eq!(listed(&meant.other_accounts), "333333333333");
         Ok(())
     }
 

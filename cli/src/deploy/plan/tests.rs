@@ -7,6 +7,7 @@ const ANALYTICS: &str = "
 Parameters:
   NamePrefix: { Default: landfall }
   DataAccountId: {}
+  DataRegion: { Default: '' }
   ExternalId: { NoEcho: true }
   PreviousExternalId: { NoEcho: true, Default: '' }
   JobName: { Default: csv-to-parquet }
@@ -19,6 +20,8 @@ const DATA: &str = "
 Parameters:
   LandingBucketNames: {}
   AnalyticsAccountId: {}
+  OtherAnalyticsAccountIds: { Default: '' }
+  RunsBus: { Default: 'false' }
   ExternalId: { NoEcho: true }
   LogLevel: { Default: INFO }
 Resources: {}";
@@ -39,6 +42,9 @@ fn facts() -> Facts {
         prefix: "landfall".to_owned(),
         data_account: "111111111111".to_owned(),
         analytics_account: "222222222222".to_owned(),
+        other_accounts: names(&["333333333333"]),
+        data_region: "eu-west-1".to_owned(),
+        analytics_region: "eu-central-1".to_owned(),
         buckets: names(&["acme-landing", "acme-items"]),
         jobs: names(&["orders", "csv-to-parquet", "items"]),
         architecture: "arm64",
@@ -114,6 +120,7 @@ fn new_stacks_get_what_follows_from_the_routes_and_defaults_for_the_rest() {
         landfall in the analytics account
           ArtifactBucketName: bucket
           DataAccountId: 111111111111
+          DataRegion: eu-west-1
           ExternalId: (not shown)
           LibraryKey: landfall/x/landfall.py
           NamePrefix: landfall
@@ -123,6 +130,8 @@ fn new_stacks_get_what_follows_from_the_routes_and_defaults_for_the_rest() {
           AnalyticsAccountId: 222222222222
           ExternalId: (not shown)
           LandingBucketNames: acme-items,acme-landing
+          OtherAnalyticsAccountIds: 333333333333
+          RunsBus: true
     "#]],
     );
 }
@@ -157,9 +166,12 @@ fn a_stack_keeps_what_is_not_given_again_and_what_is_no_parameter_any_more_is_no
           ExternalId: (as it is)
           LandingBucketNames: acme-items,acme-landing
           LogLevel: (as it is)
+          OtherAnalyticsAccountIds: 333333333333
+          RunsBus: true
         landfall in the analytics account
           ArtifactBucketName: bucket
           DataAccountId: 111111111111
+          DataRegion: eu-west-1
           ExternalId: (as it is)
           JobName: (as it is)
           LibraryKey: landfall/x/landfall.py
