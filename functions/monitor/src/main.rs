@@ -8,11 +8,12 @@ use landfall_aws::config;
 use landfall_aws::metrics::Metrics;
 use landfall_aws::settings::{Settings, SettingsError};
 use landfall_aws::telemetry;
+use landfall_aws::traces::{Invocation, within};
 use landfall_monitor::{Context, handle};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    telemetry::init();
+    let traces = Arc::new(telemetry::init_with_traces());
     let settings = match Settings::from_env(|name| std::env::var(name).ok()) {
         Ok(settings) => settings,
         Err(errors) => {
@@ -24,8 +25,14 @@ async fn main() -> ExitCode {
     let metrics = Metrics::new(std::io::stdout(), &settings.ledger_table);
     let context = Arc::new(Context::new(&settings, &config, metrics));
     let run = lambda_runtime::run(service_fn(move |event: LambdaEvent<_>| {
-        let context = Arc::clone(&context);
-        async move { handle(&context, event).await }
+        let (context, traces) = (Arc::clone(&context), Arc::clone(&traces));
+        let deadline = event.context.deadline();
+        let (request_id, trace) =
+            (event.context.request_id.clone(), event.context.xray_trace_id.clone());
+        async move {
+            let invocation = || Invocation { request_id, trace, deadline };
+            within(traces.as_ref().as_ref(), invocation, handle(&context, event)).await
+        }
     }));
     match run.await {
         Ok(()) => ExitCode::SUCCESS,

@@ -6,8 +6,10 @@ use futures_util::{StreamExt, stream};
 use landfall_aws::advance::{Advanced, Clients, advance, moment};
 use landfall_aws::config::{CALL_TIMEOUT, has_time};
 use landfall_aws::ledger::{Draft, Recorded};
+use landfall_aws::traces;
 use landfall_core::batch::{Batch, Seen};
 use landfall_core::plan::{JobRunRequest, batch_id};
+use tracing::Instrument;
 
 use crate::Error;
 use crate::work::Work;
@@ -55,8 +57,9 @@ async fn one(
     let closing = *closing;
     let draft = Draft { route, bucket, group, start, closing, members, markers };
     let id = |first: &_| batch_id(route, bucket, group, first);
-    let recorded =
-        clients.ledger.record(&draft, id, || moment(deadline), deadline - CALL_TIMEOUT).await;
+    let span = tracing::info_span!(target: traces::TARGET, "record", route);
+    let recorded = clients.ledger.record(&draft, id, || moment(deadline), deadline - CALL_TIMEOUT);
+    let recorded = recorded.instrument(span).await;
     let (messages, message_ids) = work.messages_of(request);
     let Recorded { batches, duplicates } = match &recorded {
         Ok(recorded) => recorded,

@@ -17,6 +17,7 @@ use landfall_core::batch::{
 use landfall_core::lineage::{RunEvent, events};
 use landfall_core::moment::{Moment, Time};
 use tokio::sync::Mutex;
+use tracing::Instrument;
 
 use crate::claims::Claims;
 use crate::config::{CALL_TIMEOUT, has_time, timeouts, with_short_attempts};
@@ -27,6 +28,7 @@ use crate::lineage::Lineage;
 use crate::settings::Settings;
 use crate::targets::Targets;
 use crate::told::told;
+use crate::traces;
 
 pub use lineage::tell_lineage;
 pub use report::report;
@@ -149,7 +151,9 @@ pub async fn advance(
         code: None,
         dpu_seconds: None,
     };
-    let end = work.run(seen, deadline).await;
+    let (batch_id, route, job) = (&work.batch.id, &work.batch.route, &work.batch.start.job);
+    let span = tracing::info_span!(target: traces::TARGET, "advance", batch_id, route, job);
+    let end = work.run(seen, deadline).instrument(span).await;
     if let End::Failed(error) = &end {
         log::failed(&work.batch, error);
     }

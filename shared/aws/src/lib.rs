@@ -17,3 +17,4 @@ pub mod settings;
 pub mod targets;
 pub mod telemetry;
 pub mod told;
+pub mod traces;

@@ -46,7 +46,7 @@ pub enum LineageError {
     Refused { to: String, reason: String },
     #[error("failed to send lineage in time")]
     OutOfTime,
-    #[error("failed to send lineage: {0}")]
+    #[error("failed to send the inputs of a run: {0}")]
     Members(LedgerError),
 }
 

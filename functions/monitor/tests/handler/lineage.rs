@@ -121,6 +121,26 @@ async fn many_objects_are_told_in_several_events_of_one_run_each_once() {
     assert_eq!(stage.codes_of_trigger(), [].into());
 }
 
+#[tokio::test]
+async fn a_run_whose_inputs_cannot_be_read_is_told_of_without_them() {
+    let server = endpoint(ResponseTemplate::new(201)).await;
+    let stage = told_to(&server.uri()).await;
+    stage.arrive(&["orders/1/a"]).await;
+    let run = stage.run("orders");
+    stage.end(&run, "SUCCEEDED").await;
+    stage.aws.answer("GetItem", |call, _| {
+        let key = call.body["Key"]["pk"]["S"].as_str();
+        match key.is_some_and(|key| key.starts_with("chunk#")) {
+            true => Act::Fail { status: 400, code: "AccessDeniedException" },
+            false => Act::Serve,
+        }
+    });
+    assert_eq!(stage.told(&[&run]).await, NONE);
+    let complete = received(&server).await.remove(1);
+    assert_eq!((&complete["eventType"], names(&complete)), (&json!("COMPLETE"), Vec::new()));
+    assert_eq!(stage.codes(), [("lineage_members_not_read".to_owned(), 1)].into());
+}
+
 /// Whoever learns of the start, it is the same run.
 #[tokio::test]
 async fn a_run_that_is_found_later_is_told_as_if_it_had_been_known_at_once() {

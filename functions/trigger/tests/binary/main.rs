@@ -1,6 +1,7 @@
 //! The compiled function as Lambda runs it: its Runtime API over HTTP, AWS over TLS.
 
 mod tls;
+mod traces;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Child, Command};
@@ -40,6 +41,11 @@ struct Answered {
 
 /// If AWS is at `aws` and who it trusts is in `bundle`.
 async fn answer(aws: &tls::Server, bundle: &str) -> Answered {
+    answer_with(aws, bundle, &[]).await
+}
+
+/// With these variables in its environment beside the usual ones.
+async fn answer_with(aws: &tls::Server, bundle: &str, extra: &[(&str, &str)]) -> Answered {
     let runtime = MockServer::start().await;
     let is_served = AtomicBool::new(false);
     Mock::given(method("GET"))
@@ -78,6 +84,7 @@ async fn answer(aws: &tls::Server, bundle: &str) -> Answered {
     let child = Command::new(env!("CARGO_BIN_EXE_trigger"))
         .env_clear()
         .envs(variables)
+        .envs(extra.iter().copied())
         .stdout(std::fs::File::create(&output).expect("writable"))
         .spawn()
         .expect("the function starts");
@@ -112,6 +119,7 @@ fn invocation() -> ResponseTemplate {
     ResponseTemplate::new(200)
         .insert_header("Lambda-Runtime-Aws-Request-Id", "1")
         .insert_header("Lambda-Runtime-Deadline-Ms", deadline.to_string())
+        .insert_header("Lambda-Runtime-Trace-Id", traces::HEADER)
         .insert_header(
             "Lambda-Runtime-Invoked-Function-Arn",
             "arn:aws:lambda:eu-west-1:1:function:f",

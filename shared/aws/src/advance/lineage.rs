@@ -7,11 +7,13 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use landfall_core::batch::Manifest;
 use landfall_core::lineage::RunEvent;
 use tokio::time::{Instant, timeout_at};
+use tracing::Instrument;
 
 use super::{Advanced, Clients, MANY_MEMBERS};
 use crate::config::{CALL_TIMEOUT, has_time};
 use crate::lineage::{Lineage, LineageError};
 use crate::metrics::Metrics;
+use crate::traces;
 
 /// What all lineage of an invocation may take.
 const MAY_TAKE: Duration = Duration::from_secs(3);
@@ -43,7 +45,8 @@ pub async fn tell_lineage(
         };
         sent.unwrap_or(Err(LineageError::OutOfTime)).map_err(|error| (advanced, error))
     });
-    let sent: Vec<_> = sent.buffer_unordered(CONCURRENT_BATCHES).collect().await;
+    let span = tracing::info_span!(target: traces::TARGET, "tell lineage");
+    let sent: Vec<_> = sent.buffer_unordered(CONCURRENT_BATCHES).collect().instrument(span).await;
     let failed: Vec<_> = sent.into_iter().filter_map(Result::err).collect();
     for (Advanced { batch, .. }, error) in &failed {
         let (code, batch_id, route, epoch) = (error.code(), &batch.id, &batch.route, batch.epoch);
@@ -64,26 +67,27 @@ async fn batch(
         true => Some(clients.preparing.lock().await),
         false => None,
     };
-    let mut manifest: Option<Manifest> = None;
+    // A run's end repeats what it read where one read tells it: its start may have been lost.
+    let takes_inputs = |event: &RunEvent| event.is_start() || batch.chunks <= 1;
+    let (manifest, unread) = match advanced.lineage.iter().any(takes_inputs) {
+        false => (None, None),
+        true => match clients.ledger.members(batch).await {
+            Ok(members) => (Some(Manifest::of(members)), None),
+            // The run is told of all the same.
+            Err(error) => (None, Some(error)),
+        },
+    };
     for event in &advanced.lineage {
-        // A run's end repeats what it read where one read tells it: its start may have been lost.
-        if !event.is_start() && batch.chunks > 1 {
+        let Some(manifest) = manifest.as_ref().filter(|_| takes_inputs(event)) else {
             lineage.send(event.json()).await?;
             continue;
-        }
-        let manifest = match &mut manifest {
-            Some(manifest) => manifest,
-            none => {
-                let members = clients.ledger.members(batch).await;
-                none.insert(Manifest::of(members.map_err(LineageError::Members)?))
-            }
         };
         let mut pieces = event.clone().with_inputs(&batch.bucket, manifest);
         let first = pieces.next().map(|piece| piece.json()).unwrap_or_default();
         lineage.send(first).await?;
         // In whatever order: they add up.
-        let rest = stream::iter(pieces).map(|piece: RunEvent| lineage.send(piece.json()));
+        let rest = stream::iter(pieces).map(|piece| lineage.send(piece.json()));
         rest.buffer_unordered(CONCURRENT_EVENTS).try_collect::<()>().await?;
     }
-    Ok(())
+    unread.map_or(Ok(()), |error| Err(LineageError::Members(error)))
 }

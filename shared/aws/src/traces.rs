@@ -1,0 +1,300 @@
+//! Spans of an invocation, for an OpenTelemetry collector: what is recorded and advanced, and each call of
+//! AWS's, below the segment that Lambda itself writes. Off unless the environment says otherwise; then no
+//! span is made.
+//!
+//! They are kept while an invocation lasts and sent before its answer: Lambda freezes what would send
+//! them later. What cannot be sent soon is lost.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use aws_smithy_runtime_api::client::http::{HttpConnector, SharedHttpConnector};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use opentelemetry::trace::{
+    SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState, TracerProvider,
+};
+use opentelemetry_http::{Bytes, HttpClient, HttpError};
+use opentelemetry_otlp::{Protocol, RetryPolicy, WithExportConfig, WithHttpConfig};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::trace::{
+    Sampler, SdkTracerProvider, Span, SpanData, SpanExporter, SpanProcessor,
+};
+use tokio::time::timeout;
+use tracing::Instrument;
+use tracing::level_filters::LevelFilter;
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::registry::LookupSpan;
+
+use crate::config::{has_time, pooled_connector};
+
+/// The target of spans: the log takes none of them.
+pub const TARGET: &str = "landfall_span";
+
+/// What sending may take, and what is left for the answer.
+const MAY_TAKE: Duration = Duration::from_secs(1);
+const SPARE: Duration = Duration::from_secs(1);
+
+/// The most spans of an invocation.
+const MOST_SPANS: usize = 4_000;
+
+/// Where spans go.
+#[derive(Debug)]
+pub struct Traces {
+    provider: SdkTracerProvider,
+    exporter: opentelemetry_otlp::SpanExporter,
+    ended: Ended,
+}
+
+/// Why there are no spans though there should be.
+#[derive(Debug, thiserror::Error)]
+pub enum TracesError {
+    #[error("failed to use environment variable `LANDFALL_TRACING`: it is not `otlp`")]
+    Unknown,
+    #[error(
+        "failed to set tracing up: an environment variable `OTEL_EXPORTER_OTLP_…` is malformed"
+    )]
+    Exporter,
+}
+
+impl TracesError {
+    /// A stable identifier for logs and metrics.
+    pub fn code(&self) -> &'static str {
+        "tracing_malformed"
+    }
+}
+
+/// What a trace is told of an invocation.
+#[derive(Debug)]
+pub struct Invocation {
+    pub request_id: String,
+    /// X-Ray's header, as Lambda hands it on.
+    pub trace: Option<String>,
+    pub deadline: SystemTime,
+}
+
+impl Traces {
+    /// As `LANDFALL_TRACING` says: nothing by default; `otlp`, and spans go to the collector that
+    /// OpenTelemetry's own variables name, by default to one on this machine, as Lambda's extensions are.
+    ///
+    /// # Errors
+    /// It says something else.
+    pub fn from_env(
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Option<Self>, TracesError> {
+        match variable("LANDFALL_TRACING").as_deref() {
+            None | Some("") => return Ok(None),
+            Some("otlp") => {}
+            Some(_) => return Err(TracesError::Unknown),
+        }
+        let function = variable("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default();
+        let resource = Resource::builder().with_service_name(function).build();
+        let mut exporter = opentelemetry_otlp::SpanExporter::builder()
+            .with_http()
+            .with_http_client(Client(pooled_connector()))
+            .with_protocol(Protocol::HttpBinary)
+            .with_timeout(MAY_TAKE)
+            // It would sleep between two attempts, and the function with it.
+            .with_retry_policy(RetryPolicy::disabled())
+            .build()
+            .map_err(|_| TracesError::Exporter)?;
+        exporter.set_resource(&resource);
+        let ended = Ended::default();
+        let provider = SdkTracerProvider::builder()
+            .with_span_processor(ended.clone())
+            // X-Ray decides for Lambda, and Lambda for us.
+            .with_sampler(Sampler::ParentBased(Box::new(Sampler::AlwaysOn)))
+            .with_resource(resource)
+            .build();
+        Ok(Some(Self { provider, exporter, ended }))
+    }
+
+    /// Takes up our spans, and those of the SDK's calls, which tell service and operation and no more.
+    pub(crate) fn layer<S>(&self) -> impl Layer<S> + Send + Sync + use<S>
+    where
+        S: tracing::Subscriber + for<'s> LookupSpan<'s> + Send + Sync,
+    {
+        let is_ours = |target: &str| target == TARGET || target.starts_with("aws_sdk_");
+        let spans = filter_fn(move |data| data.is_span() && is_ours(data.target()));
+        tracing_opentelemetry::layer()
+            .with_tracer(self.provider.tracer("landfall"))
+            .with_location(false)
+            .with_threads(false)
+            .with_tracked_inactivity(false)
+            .with_filter(spans.with_max_level_hint(LevelFilter::DEBUG))
+    }
+
+    /// Does the work of an invocation within a span of its own, and sends what that gave.
+    async fn trace<F: Future>(&self, invocation: Invocation, work: F) -> F::Output {
+        let Invocation { request_id, trace, deadline } = invocation;
+        let span =
+            tracing::info_span!(target: TARGET, "invocation", faas.invocation_id = request_id);
+        if let Some(parent) = trace.as_deref().and_then(parent) {
+            let context = opentelemetry::Context::new().with_remote_span_context(parent);
+            // It fails only where our layer is not installed: then there is no span either.
+            span.set_parent(context).ok();
+        }
+        let output = work.instrument(span).await;
+        self.send(deadline).await;
+        output
+    }
+
+    async fn send(&self, deadline: SystemTime) {
+        let (spans, lost) = self.ended.take();
+        if spans.is_empty() {
+            return;
+        }
+        let count = spans.len();
+        let reason = match has_time(deadline, MAY_TAKE + SPARE) {
+            false => Some("little time is left"),
+            true => match timeout(MAY_TAKE, self.exporter.export(spans)).await {
+                Ok(Ok(())) => None,
+                // Its own words may repeat the URL.
+                Ok(Err(_)) => Some("the collector did not take them"),
+                Err(_) => Some("the collector did not answer"),
+            },
+        };
+        if let Some(reason) = reason {
+            tracing::warn!(code = "traces_not_sent", spans = count, reason, "spans are lost");
+        }
+        if lost > 0 {
+            tracing::warn!(code = "traces_not_sent", spans = lost, "spans are lost: too many");
+        }
+    }
+}
+
+/// Does the work of an invocation, in a span if spans are asked for.
+pub async fn within<F: Future>(
+    traces: Option<&Traces>,
+    invocation: impl FnOnce() -> Invocation,
+    work: F,
+) -> F::Output {
+    // The compiler lays nested futures out in one, and gives up where they are too many.
+    let work = Box::pin(work);
+    match traces {
+        Some(traces) => traces.trace(invocation(), work).await,
+        None => work.await,
+    }
+}
+
+/// The span of `Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1`: X-Ray writes
+/// a trace's id in three parts.
+fn parent(header: &str) -> Option<SpanContext> {
+    let field = |name: &str| {
+        header.split(';').find_map(|field| field.trim().strip_prefix(name)?.strip_prefix('='))
+    };
+    let id = field("Root")?.strip_prefix("1-")?.replace('-', "");
+    let trace = TraceId::from_hex(&id).ok().filter(|_| id.len() == 32)?;
+    let span = SpanId::from_hex(field("Parent")?).ok()?;
+    let flags = match field("Sampled") {
+        Some("1") => TraceFlags::SAMPLED,
+        _ => TraceFlags::default(),
+    };
+    let parent = SpanContext::new(trace, span, flags, true, TraceState::default());
+    parent.is_valid().then_some(parent)
+}
+
+/// The spans that have ended, until they are sent.
+#[derive(Debug, Clone, Default)]
+struct Ended(Arc<Mutex<Kept>>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    spans: Vec<SpanData>,
+    /// How many there was no room for.
+    lost: usize,
+}
+
+impl Ended {
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self) -> (Vec<SpanData>, usize) {
+        let Kept { spans, lost } = std::mem::take(&mut *self.kept());
+        (spans, lost)
+    }
+}
+
+impl SpanProcessor for Ended {
+    fn on_start(&self, _: &mut Span, _: &opentelemetry::Context) {}
+
+    fn on_end(&self, span: SpanData) {
+        let mut kept = self.kept();
+        // The invocation's own comes last, and the others hang on it.
+        let is_root = span.name == "invocation";
+        match kept.spans.len() < MOST_SPANS || is_root {
+            true => kept.spans.push(span),
+            false => kept.lost += 1,
+        }
+    }
+
+    /// Nothing is sent outside of an invocation.
+    fn force_flush(&self) -> OTelSdkResult {
+        Ok(())
+    }
+
+    fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
+        Ok(())
+    }
+}
+
+/// The SDK's HTTP client, as OpenTelemetry wants one.
+#[derive(Debug)]
+struct Client(SharedHttpConnector);
+
+#[async_trait]
+impl HttpClient for Client {
+    async fn send_bytes(
+        &self,
+        request: http::Request<Bytes>,
+    ) -> Result<http::Response<Bytes>, HttpError> {
+        let request = HttpRequest::try_from(request.map(Into::into))?;
+        let response = self.0.call(request).await?;
+        // What it says beside its status changes nothing.
+        Ok(http::Response::builder().status(response.status().as_u16()).body(Bytes::new())?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_of_x_rays_is_read_and_nothing_else_is() {
+        let header = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
+        let span = parent(header).expect("a span");
+        assert_eq!(span.trace_id().to_string(), "5759e988bd862e3fe1be46a994272793");
+        assert_eq!(span.span_id().to_string(), "53995c3f42cd8ad8");
+        assert!(span.is_sampled() && span.is_remote());
+        let unsampled = header.replace("Sampled=1", "Sampled=0; Lineage=a87bd80c:1");
+        assert!(parent(&unsampled).is_some_and(|span| !span.is_sampled()));
+        for header in [
+            "",
+            "Root=1-5759e988-bd862e3fe1be46a994272793",
+            "Root=1-5759e988-bd862e3fe1be46a99427279;Parent=53995c3f42cd8ad8",
+            "Root=1-00000000-000000000000000000000000;Parent=53995c3f42cd8ad8",
+            "Root=1-5759e988-bd862e3fe1be46a99427279é;Parent=53995c3f42cd8ad8",
+            "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=",
+            "Root=2-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1",
+        ] {
+            assert!(parent(header).is_none(), "{header}");
+        }
+    }
+
+    #[test]
+    fn there_are_no_spans_unless_the_environment_asks_for_them() {
+        let read = |value: Option<&str>| {
+            let traces = Traces::from_env(|name| {
+                value.filter(|_| name == "LANDFALL_TRACING").map(str::to_owned)
+            });
+            traces.map(|traces| traces.is_some()).map_err(|error| error.code())
+        };
+        assert_eq!((read(None), read(Some(""))), (Ok(false), Ok(false)));
+        assert_eq!(read(Some("otlp")), Ok(true));
+        assert_eq!(read(Some("xray")), Err("tracing_malformed"));
+    }
+}
