@@ -1,7 +1,7 @@
 //! Building the functions and laying out what is deployed, as `make package` does.
 //!
 //! The layout is what the templates' relative paths expect:
-//! the three templates, `routes.yaml`, `{trigger,monitor}/{bootstrap,routes.yaml}`, `provisioner/bootstrap`,
+//! the templates that refer to them, `routes.yaml`, `{trigger,monitor}/{bootstrap,routes.yaml}`, `provisioner/bootstrap`,
 //! `glue/*.py`.
 
 use std::fs::{self, File, Permissions};
@@ -32,7 +32,9 @@ pub fn package(python: &Python, profile: Profile, routes: &Path, stage: &Path) -
     let stage = &std::path::absolute(stage).context("failed to find the stage")?;
     build(python, profile, stage)?;
     let infra = root().join("infra");
-    for template in ["provisioner.yaml", "data-account.yaml", "analytics-account.yaml"] {
+    for template in
+        ["provisioner.yaml", "data-account.yaml", "analytics-account.yaml", "target.yaml"]
+    {
         copy(&infra.join(template), &stage.join(template))?;
     }
     for function in FUNCTIONS {

@@ -200,17 +200,22 @@ pub fn trials() -> Vec<Trial> {
                     ground.as_ref().map_err(|error| format!("nothing is deployed: {error}"))?;
                 // A test that panicked does not make the others fail for another reason than their own.
                 let ground = ground.lock().unwrap_or_else(PoisonError::into_inner);
-                hears(driven, &ground).map_err(|error| Failed::from(format!("{error:#}")))
+                each_alarm_tells_of_its_fault_and_is_quiet_once_it_is_mended(driven, &ground)
+                    .map_err(|error| Failed::from(format!("{error:#}")))
             })
         })
         .collect();
     trials.push(Trial::test("every_alarm_of_the_templates_is_set_off_or_out_of_reach", || {
-        every_alarm_is_listed().map_err(|error| Failed::from(format!("{error:#}")))
+        every_alarm_of_the_templates_is_set_off_or_out_of_reach()
+            .map_err(|error| Failed::from(format!("{error:#}")))
     }));
     trials
 }
 
-fn hears(driven: &Driven, ground: &Ground) -> Result<()> {
+fn each_alarm_tells_of_its_fault_and_is_quiet_once_it_is_mended(
+    driven: &Driven,
+    ground: &Ground,
+) -> Result<()> {
     let Driven { alarms, cause, insist, mend } = driven;
     let names: Vec<String> = alarms.iter().map(|alarm| format!("landfall-{alarm}")).collect();
     let mut silent = Vec::new();
@@ -238,7 +243,7 @@ fn hears(driven: &Driven, ground: &Ground) -> Result<()> {
     names.iter().try_for_each(|name| ground.until(name, "OK").context("after the fault was mended"))
 }
 
-fn every_alarm_is_listed() -> Result<()> {
+fn every_alarm_of_the_templates_is_set_off_or_out_of_reach() -> Result<()> {
     let mut named = BTreeSet::new();
     let mut alarms = 0;
     for entry in fs::read_dir(root().join("infra")).context("failed to list the templates")? {

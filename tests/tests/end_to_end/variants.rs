@@ -52,15 +52,12 @@ pub fn trials() -> Vec<Trial> {
             run(cloud).map_err(|error| Failed::from(format!("{error:#}\n{}", cloud.hints())))
         })
     };
-    vec![
-        trial(
-            "by_eventbridge_with_a_key_and_paths_of_ones_own_each_object_reaches_its_run",
-            each_object_reaches_its_run,
-        ),
-        trial(
-            "the_policies_of_queues_key_buckets_and_topic_let_in_whom_they_name_and_nobody_else",
-            policies_let_in_whom_they_name,
-        ),
+    macro_rules! trials {
+        ($($test:ident),+ $(,)?) => { vec![$(trial(stringify!($test), $test)),+] };
+    }
+    trials![
+        by_eventbridge_with_a_key_and_paths_of_ones_own_each_object_reaches_its_run,
+        the_policies_of_queues_key_buckets_and_topic_let_in_whom_they_name_and_nobody_else,
     ]
 }
 
@@ -74,7 +71,9 @@ fn deploy() -> Result<LocalCloud> {
     })
 }
 
-fn each_object_reaches_its_run(cloud: &LocalCloud) -> Result<()> {
+fn by_eventbridge_with_a_key_and_paths_of_ones_own_each_object_reaches_its_run(
+    cloud: &LocalCloud,
+) -> Result<()> {
     let config = faults::config(cloud.emulator.endpoint(), DATA, Duration::from_secs(20));
     let client = aws_sdk_dynamodb::Client::new(&config);
     let ledger = Ledger::new(client, "landfall-ledger".to_owned(), Duration::from_secs(86_400));
@@ -102,7 +101,9 @@ fn each_object_reaches_its_run(cloud: &LocalCloud) -> Result<()> {
     })
 }
 
-fn policies_let_in_whom_they_name(cloud: &LocalCloud) -> Result<()> {
+fn the_policies_of_queues_key_buckets_and_topic_let_in_whom_they_name_and_nobody_else(
+    cloud: &LocalCloud,
+) -> Result<()> {
     let deployed = Deployed { cloud };
     let requests: Vec<(bool, Request)> =
         [deployed.queues()?, deployed.key()?, deployed.buckets()?, deployed.topic()?]
