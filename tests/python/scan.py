@@ -26,6 +26,8 @@ from expand import expanded
 
 SCANNERS = Path(__file__).resolve().parents[1] / "scanners"
 GUARD = Path("node_modules/@cdklabs/cdk-validator-cfnguard")
+# Checkov has no check for a stack set, of which there is nothing else in its template.
+UNKNOWN_TO_CHECKOV = {"stack-set"}
 # What our own rules let through, and what not.
 TESTED = "landfall_tests.yaml"
 
@@ -92,7 +94,7 @@ def checkov(program: Path, templates: list[Path]) -> tuple[int, set[Finding]]:
         for check in report["results"]["failed_checks"]
     }
     read = {Path(check["file_path"]).stem for check in report["results"]["passed_checks"]}
-    if read != names:
+    if read != names - UNKNOWN_TO_CHECKOV:
         raise ValueError(f"checkov checked nothing of {names - read}")
     return report["summary"]["passed"], found
 
