@@ -4,6 +4,7 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, ensure};
 use landfall_tests::cloud::{ANALYTICS_ARTIFACTS, DATA_ARTIFACTS};
@@ -12,6 +13,10 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::Value;
 
 use crate::stage::Stage;
+
+/// All deployments of an account share the stack of what is uploaded, and one that finds it being changed
+/// says so and ends.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// A deployment of a test's own.
 struct Deployment<'a> {
@@ -88,6 +93,7 @@ impl<'a> Deployment<'a> {
     }
 
     fn run(&self, what: &str, add: impl FnOnce(&mut std::process::Command)) -> Result<Shown> {
+        let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let mut command = self.stage.cloud.landfall(what)?;
         command.arg(self.routes()).args(["--name-prefix", self.prefix]);
         command.env_remove("LANDFALL_EXTERNAL_ID").stdin(std::process::Stdio::null());

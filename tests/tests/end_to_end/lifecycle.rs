@@ -21,7 +21,7 @@ const SERVICE_TOKEN: &str = "arn:aws:lambda:us-east-1:222222222222:function:land
 pub fn properties(name: &str, job: &str) -> Value {
     json!({
         "ServiceToken": SERVICE_TOKEN,
-        "ServiceTimeout": 60,
+        "ServiceTimeout": 150,
         "RoleName": name,
         "PermissionsBoundary": format!("arn:aws:iam::{ANALYTICS}:policy/landfall-boundary"),
         "TrustedRoleArns": [format!("arn:aws:iam::{DATA}:role/{name}-trigger")],
@@ -46,7 +46,7 @@ fn failing_template(properties: &Value) -> String {
     let role = json!({ "Type": "Custom::LandfallStarterRole", "Properties": properties });
     let failing = json!({
         "Type": "Custom::LandfallNothing", "DependsOn": "Role",
-        "Properties": { "ServiceToken": SERVICE_TOKEN, "ServiceTimeout": 60 },
+        "Properties": { "ServiceToken": SERVICE_TOKEN, "ServiceTimeout": 150 },
     });
     json!({ "Resources": { "Role": role, "Failing": failing } }).to_string()
 }
@@ -397,7 +397,7 @@ impl Sink {
         self.server.reset().await;
         Mock::given(any()).respond_with(ResponseTemplate::new(200)).mount(&self.server).await;
         invoke(stage, request)?;
-        wait_until("no answer came", Duration::from_secs(60), async || {
+        wait_until("no answer came", Duration::from_secs(150), async || {
             let received = self.server.received_requests().await.unwrap_or_default();
             let Some(last) = received.last() else { return Ok(None) };
             if last.body.len() > 4096 {

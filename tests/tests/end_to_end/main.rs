@@ -37,7 +37,7 @@ use crate::stage::Stage;
 
 /// Tests mostly wait for the local cloud, so there is no harm in more of them than cores. Of those of
 /// the alarms most wait for each other.
-const SIDE_BY_SIDE: usize = 24;
+const SIDE_BY_SIDE: usize = 18;
 
 /// Started by the first test that runs.
 type Shared = Arc<OnceLock<Result<Stage, String>>>;
