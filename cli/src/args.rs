@@ -7,6 +7,7 @@ pub mod roles;
 use std::ffi::OsString;
 use std::io::IsTerminal;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use landfall_core::arrivals::EventTime;
 
@@ -166,4 +167,13 @@ impl Color {
             Self::Auto => stream.is_terminal() && !is_set("NO_COLOR") && !is_dumb(),
         }
     }
+}
+
+/// A usage error that does not repeat the value of a parameter, which may be a secret.
+pub fn without_values(mut error: clap::Error) -> clap::Error {
+    let argument = error.get(ContextKind::InvalidArg).map(ToString::to_string);
+    if argument.is_some_and(|argument| argument.starts_with("--parameter")) {
+        error.insert(ContextKind::InvalidValue, ContextValue::String("…".to_owned()));
+    }
+    error
 }

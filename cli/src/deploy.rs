@@ -57,6 +57,9 @@ pub fn run(args: &DeployArgs, color: Color) -> Output {
         Ok(meant) => meant,
         Err(output) => return output,
     };
+    if let Some(problem) = &meant.external_id_problem {
+        return anyhow::anyhow!("{problem}").into();
+    }
     let done = match can_begin(args) {
         Ok(()) => aws::wait(deploy(args, &meant)),
         Err(error) => Err(error),
@@ -139,6 +142,7 @@ impl Deployment<'_> {
         for (side, name, stack) in plan::stacks(&self.args.place.name_prefix, self.args.order) {
             if let Some(found) = self.accounts.of(side).stacks.find(&stack).await? {
                 can_change(&stack, &found)?;
+                self.accounts.is_meant(name, &stack, &found)?;
                 observed.insert((side, name), found);
             }
         }
@@ -226,7 +230,11 @@ impl Deployment<'_> {
         let template = Template::read(ARTIFACTS)?;
         let values = BTreeMap::from([("BucketName".to_owned(), bucket.clone())]);
         let text = template.rewritten(&BTreeMap::new(), &values)?;
-        let parameters = BTreeMap::from([("BucketName".to_owned(), Value::Text(bucket))]);
+        let before = found.iter().flat_map(|found| found.parameters.keys());
+        let before = before.filter(|name| template.parameters.contains_key(*name));
+        let mut parameters: BTreeMap<String, Value> =
+            before.map(|name| (name.clone(), Value::Previous)).collect();
+        parameters.insert("BucketName".to_owned(), Value::Text(bucket));
         let wanted = Wanted {
             stack: ARTIFACTS_STACK,
             purpose: None,

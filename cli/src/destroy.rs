@@ -49,9 +49,10 @@ async fn destroy(args: &DestroyArgs, meant: &Meant) -> anyhow::Result<Done> {
         TemplateName::Analytics => (1, *side),
         TemplateName::Provisioner => (2, *side),
     });
-    for (side, _, stack) in stacks {
+    for (side, name, stack) in stacks {
         let account = accounts.of(side);
         let Some(observed) = account.stacks.find(&stack).await? else { continue };
+        accounts.is_meant(name, &stack, &observed)?;
         can_delete(&stack, &observed)?;
         doomed.push(Doomed { account, stack, observed });
     }

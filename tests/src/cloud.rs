@@ -171,9 +171,9 @@ impl LocalCloud {
 
     /// Where to look when something did not happen: what the functions logged, and the emulator.
     pub fn hints(&self) -> String {
-        let logged = |function: &str| {
-            let mut lines =
-                self.data.cli.log_lines(&format!("/aws/lambda/landfall-{function}"), None);
+        let logged = |account: &Account, function: &str| {
+            let group = format!("/aws/lambda/landfall-{function}");
+            let mut lines = account.cli.log_lines(&group, None);
             lines.drain(..lines.len().saturating_sub(20));
             if lines.is_empty() { "(none)".to_owned() } else { lines.join("\n") }
         };
@@ -182,9 +182,11 @@ impl LocalCloud {
         let emulator: Vec<_> = emulator.lines().filter(|line| line.contains("] ")).collect();
         let emulator = crate::command::last_lines(&emulator.join("\n"), 20);
         format!(
-            "The trigger's last log lines:\n{}\n\nThe monitor's:\n{}\n\nThe emulator's:\n{emulator}",
-            logged("trigger"),
-            logged("monitor"),
+            "The trigger's last log lines:\n{}\n\nThe monitor's:\n{}\n\nThe provisioner's:\n{}\n\n\
+             The emulator's:\n{emulator}",
+            logged(&self.data, "trigger"),
+            logged(&self.data, "monitor"),
+            logged(&self.analytics, "provisioner"),
         )
     }
 

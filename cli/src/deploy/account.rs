@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::provider_config::ProviderConfig;
+use aws_config::retry::RetryConfig;
 use aws_config::{Region, SdkConfig};
 use aws_credential_types::Credentials;
 use landfall_aws::config;
@@ -15,14 +16,16 @@ use serde::Deserialize;
 
 use super::package::Artifact;
 use super::plan::Side;
-use super::stack::{Stacks, TemplateAt};
-use crate::args::deploy::PlaceArgs;
+use super::stack::{Observed, Stacks, Standing, TemplateAt};
+use crate::args::deploy::{PlaceArgs, TemplateName};
 use crate::aws;
 
 /// What a function of some megabytes may take to upload.
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(900);
 /// A change set of many changes takes CloudFormation its time to tell.
-const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+const CALL_TIMEOUT: Duration = Duration::from_secs(120);
+/// Many look at stacks at once, and CloudFormation throttles early.
+const ATTEMPTS: u32 = 8;
 
 pub struct Account {
     pub side: Side,
@@ -75,6 +78,42 @@ impl Accounts {
         );
         Ok(Self { data, analytics })
     }
+
+    /// # Errors
+    /// The stack has the name, and is another: none of Landfall's, or that of another account.
+    pub fn is_meant(
+        &self,
+        template: TemplateName,
+        stack: &str,
+        found: &Observed,
+    ) -> anyhow::Result<()> {
+        // What is nothing but a change set has no template yet.
+        if found.standing() == Standing::Absent {
+            return Ok(());
+        }
+        let (description, other) = match template {
+            TemplateName::Provisioner => ("Landfall, in either account: the provisioner", None),
+            TemplateName::Analytics => {
+                ("Landfall, analytics account:", Some(("DataAccountId", &self.data.id)))
+            }
+            TemplateName::Data => {
+                ("Landfall, data account:", Some(("AnalyticsAccountId", &self.analytics.id)))
+            }
+        };
+        ensure!(
+            found.description.starts_with(description),
+            "stack `{stack}` is none of Landfall's {} stacks: choose another --name-prefix",
+            template.name()
+        );
+        let Some((parameter, id)) = other else { return Ok(()) };
+        if let Some(its) = found.parameters.get(parameter).filter(|its| *its != id) {
+            bail!(
+                "stack `{stack}` has the {parameter} `{its}`, and these credentials are of account \
+                 `{id}`: choose another --name-prefix"
+            );
+        }
+        Ok(())
+    }
 }
 
 impl Account {
@@ -82,7 +121,12 @@ impl Account {
         let of = || format!("failed to reach the {} ({})", side.name(), whose(profile));
         let config = credentials(profile, region).await.with_context(of)?;
         let timeouts = |limit| config::timeouts().operation_timeout(limit).build();
-        let config = config.to_builder().timeout_config(timeouts(CALL_TIMEOUT)).build();
+        let retries = RetryConfig::standard().with_max_attempts(ATTEMPTS);
+        let config = config
+            .to_builder()
+            .timeout_config(timeouts(CALL_TIMEOUT))
+            .retry_config(retries)
+            .build();
         let identity = aws_sdk_sts::Client::new(&config).get_caller_identity().send().await;
         let identity = identity.map_err(|error| {
             let (code, message) = told(&error);

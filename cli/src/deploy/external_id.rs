@@ -8,7 +8,7 @@ use super::plan::ExternalId;
 use super::say;
 
 /// What the templates call it.
-const DEFAULT_VARIABLE: &str = "LANDFALL_EXTERNAL_ID";
+pub const DEFAULT_VARIABLE: &str = "LANDFALL_EXTERNAL_ID";
 const PREVIOUS_VARIABLE: &str = "LANDFALL_PREVIOUS_EXTERNAL_ID";
 
 /// What is asked of it, and what is there.

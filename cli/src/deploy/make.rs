@@ -8,7 +8,7 @@ use super::account::Account;
 use super::plan::Value;
 use super::stack::{Observed, Prepared, Request, Standing, TemplateAt};
 use super::template::Template;
-use super::words::{self, show};
+use super::words::{self, say, show};
 use super::{Done, can_change, change};
 use crate::args::deploy::DeployArgs;
 
@@ -93,7 +93,11 @@ pub async fn make(
         }
     }
     let Wanted { parameters, .. } = wanted;
-    let request = Request { stack, template, parameters, tags: &args.tags, is_update };
+    // One tag that is given takes no other away.
+    let mut tags = found.as_ref().map(|found| found.tags.clone()).unwrap_or_default();
+    tags.extend(args.tags.clone());
+    let is_new = found.is_none() || standing == Standing::FailedFirst;
+    let request = Request { stack, template, parameters, tags: &tags, is_update, is_new };
     let Some(prepared) = account.stacks.prepare(&request).await? else {
         show(&format!("{heading}: no change\n\n"));
         return Ok(Done::All);
@@ -101,12 +105,12 @@ pub async fn make(
     let changes = change::shown(&prepared.changes);
     show(&format!("{heading}\n{changes}\n"));
     if args.dry_run {
-        account.stacks.discard(&prepared.change_set, &prepared.stack_id).await?;
+        account.stacks.discard(&prepared).await;
         return Ok(Done::All);
     }
     let agreed = words::is_agreed(args.yes, "make this change?");
     if !matches!(agreed, Ok(true)) {
-        account.stacks.discard(&prepared.change_set, &prepared.stack_id).await?;
+        account.stacks.discard(&prepared).await;
         return agreed.map(|_| Done::Declined);
     }
     execute(account, stack, &prepared).await
@@ -117,7 +121,13 @@ async fn execute(account: &Account, stack: &str, prepared: &Prepared) -> anyhow:
     account.stacks.execute(prepared).await?;
     let ended = account.stacks.follow(&prepared.stack_id, mark).await?;
     match ended.status.as_str() {
-        "CREATE_COMPLETE" | "UPDATE_COMPLETE" => Ok(Done::All),
+        "CREATE_COMPLETE" | "UPDATE_COMPLETE" => {
+            // Of what was replaced or removed; nobody tries again.
+            if let Some(failure) = ended.failure {
+                say(&format!("warning: left behind: {failure}"));
+            }
+            Ok(Done::All)
+        }
         status => {
             let mut why = ended.failure.unwrap_or_default();
             // The events only hint at what was found wrong before anything was begun.

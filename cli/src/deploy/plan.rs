@@ -98,6 +98,9 @@ pub struct Step {
     pub purpose: Option<&'static str>,
 }
 
+const NO_OUTPUT_BUCKET: &str = "the example job needs a bucket to write to: --parameter \
+     analytics:OutputBucketName=…; or leave the job out: --parameter analytics:ExampleJob=false";
+
 /// The name of a stack.
 pub fn stack_name(prefix: &str, template: TemplateName) -> String {
     match template {
@@ -150,6 +153,12 @@ pub fn steps(
         match parameters(name, template, &derived, given, known) {
             Ok(parameters) => {
                 let values = values(template, &parameters, known);
+                let is = |parameter: &str, value: &str| {
+                    values.get(parameter).is_some_and(|it| it == value)
+                };
+                if is("ExampleJob", "true") && is("OutputBucketName", "") {
+                    problems.push(NO_OUTPUT_BUCKET.to_owned());
+                }
                 steps.push(Step { side, template: name, stack, parameters, values, purpose: None });
             }
             // Both provisioners want the same.
@@ -161,8 +170,20 @@ pub fn steps(
     if !problems.is_empty() {
         return Err(problems);
     }
-    if let ExternalId::Rotated { .. } = external_id {
-        rotate(&mut steps, facts, templates);
+    let is_there = |side, name| known.contains_key(&(side, name));
+    match external_id {
+        ExternalId::Rotated { .. } => rotate(&mut steps, facts, templates),
+        // No change set shows it.
+        ExternalId::New(_)
+            if is_there(Side::Data, TemplateName::Data)
+                || is_there(Side::Analytics, TemplateName::Analytics) =>
+        {
+            let presents = |step: &&mut Step| step.template != TemplateName::Provisioner;
+            for step in steps.iter_mut().filter(presents) {
+                step.purpose = Some("sets the external ID");
+            }
+        }
+        _ => {}
     }
     Ok(steps)
 }
@@ -225,13 +246,23 @@ fn derived(
             let (bucket, prefix, library) = &facts.artifacts;
             derived.insert("DataAccountId", text(&facts.data_account));
             derived.insert("DataNamePrefix", text(&facts.prefix));
-            if facts.data_region != facts.analytics_region {
-                derived.insert("DataRegion", text(&facts.data_region));
-            }
+            let is_elsewhere = facts.data_region != facts.analytics_region;
+            derived.insert("DataRegion", text(if is_elsewhere { &facts.data_region } else { "" }));
             derived.insert("ArtifactBucketName", text(bucket));
             derived.insert("ArtifactPrefix", text(prefix));
             derived.insert("LibraryKey", text(library));
-            let job = will_be("JobName", name, template, given, known);
+            let will_be = |parameter| will_be(parameter, name, template, given, known);
+            let job = will_be("JobName");
+            // Nobody needs an example of a job that no route starts.
+            let starts_example = job.as_ref().is_some_and(|job| facts.jobs.contains(job));
+            let is_made = match known {
+                None if !starts_example && !is_given("ExampleJob", name, given) => {
+                    derived.insert("ExampleJob", text("false"));
+                    false
+                }
+                _ => will_be("ExampleJob").is_none_or(|made| made == "true"),
+            };
+            let job = job.filter(|_| is_made);
             let others = facts.jobs.iter().filter(|other| Some(*other) != job.as_ref());
             derived.insert("OtherJobNames", listed(&others.cloned().collect()));
         }
@@ -247,6 +278,10 @@ fn derived(
         }
     }
     derived
+}
+
+fn is_given(parameter: &str, name: TemplateName, given: &[GivenParameter]) -> bool {
+    given.iter().any(|one| one.template == name && one.name == parameter)
 }
 
 /// The value that a parameter will have that nothing follows for.

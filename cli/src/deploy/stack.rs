@@ -17,6 +17,7 @@ use landfall_core::plan::printable;
 use self::events::Pace;
 use super::change::{Change, Replacement};
 use super::plan::Value;
+use super::say;
 
 /// The stacks of an account in a region.
 pub struct Stacks {
@@ -32,6 +33,9 @@ pub struct Observed {
     pub status: String,
     pub parameters: BTreeMap<String, String>,
     pub is_protected: bool,
+    /// The template's.
+    pub description: String,
+    pub tags: BTreeMap<String, String>,
 }
 
 impl Observed {
@@ -77,9 +81,11 @@ pub struct Request<'a> {
     pub stack: &'a str,
     pub template: TemplateAt,
     pub parameters: &'a BTreeMap<String, Value>,
-    pub tags: &'a [(String, String)],
+    pub tags: &'a BTreeMap<String, String>,
     /// It is there, and is updated.
     pub is_update: bool,
+    /// There is nothing of that name, not even somebody's change set.
+    pub is_new: bool,
 }
 
 /// Where the template is: one of more than 51,200 bytes can only be uploaded.
@@ -92,6 +98,8 @@ pub enum TemplateAt {
 pub struct Prepared {
     pub change_set: String,
     pub stack_id: String,
+    /// The stack is nothing but this change set.
+    pub is_all: bool,
     pub changes: Vec<Change>,
 }
 
@@ -113,11 +121,14 @@ impl Stacks {
     /// A change set, or none if nothing is to be changed.
     pub async fn prepare(&self, request: &Request<'_>) -> anyhow::Result<Option<Prepared>> {
         let Request { stack, parameters, tags, is_update, .. } = request;
+        let name = token()?;
         let mut create = self
             .client
             .create_change_set()
             .stack_name(*stack)
-            .change_set_name(change_set_name()?)
+            .change_set_name(&name)
+            // Else a repetition, of a call whose answer was lost, finds the name taken.
+            .client_token(&name)
             .change_set_type(if *is_update { ChangeSetType::Update } else { ChangeSetType::Create })
             .capabilities(Capability::CapabilityNamedIam)
             .capabilities(Capability::CapabilityAutoExpand)
@@ -130,7 +141,7 @@ impl Stacks {
         };
         if !tags.is_empty() {
             let tag =
-                |(key, value): &(String, String)| Tag::builder().key(key).value(value).build();
+                |(key, value): (&String, &String)| Tag::builder().key(key).value(value).build();
             create = create.set_tags(Some(tags.iter().map(tag).collect()));
         }
         let created = create.send().await.map_err(|error| {
@@ -146,14 +157,16 @@ impl Stacks {
         let described = self.described(&change_set).await?;
         if described.status() == Some(&ChangeSetStatus::CreateComplete) {
             let changes = self.changes(&change_set, described).await?;
-            return Ok(Some(Prepared { change_set, stack_id, changes }));
+            let is_all = request.is_new;
+            return Ok(Some(Prepared { change_set, stack_id, is_all, changes }));
         }
         let mut reason = described.status_reason().unwrap_or("no reason is given").to_owned();
         if reason.contains("DescribeEvents") {
             let found = self.validation_errors(&stack_id, Some(&change_set)).await?;
             reason = format!("{reason} {}", found.join("; "));
         }
-        self.discard(&change_set, &stack_id).await?;
+        let is_all = request.is_new;
+        self.discard(&Prepared { change_set, stack_id, is_all, changes: Vec::new() }).await;
         if says_that_nothing_changes(&reason) {
             return Ok(None);
         }
@@ -201,13 +214,24 @@ impl Stacks {
         Ok(changes)
     }
 
-    /// Deletes a change set, and the stack that is nothing but one.
-    pub async fn discard(&self, change_set: &str, stack_id: &str) -> anyhow::Result<()> {
+    /// Deletes a change set, and the stack that is nothing but it. If it cannot, it says so: what
+    /// comes of the command does not depend on it.
+    pub async fn discard(&self, prepared: &Prepared) {
+        if let Err(error) = self.discarded(prepared).await {
+            say(&format!("warning: {error:#}"));
+        }
+    }
+
+    async fn discarded(&self, prepared: &Prepared) -> anyhow::Result<()> {
+        let Prepared { change_set, stack_id, is_all, .. } = prepared;
         let delete = self.client.delete_change_set().change_set_name(change_set);
         delete.stack_name(stack_id).send().await.map_err(|error| {
             let (code, message) = told(&error);
             self.failed(&format!("delete change set `{change_set}`"), &code, &message)
         })?;
+        if !is_all {
+            return Ok(());
+        }
         let stack = self.find(stack_id).await?;
         if stack.is_some_and(|stack| stack.status == "REVIEW_IN_PROGRESS") {
             self.start_deletion(stack_id).await?;
@@ -218,6 +242,7 @@ impl Stacks {
     /// Begins to carry a change set out.
     pub async fn execute(&self, prepared: &Prepared) -> anyhow::Result<()> {
         let execute = self.client.execute_change_set().change_set_name(&prepared.change_set);
+        let execute = execute.client_request_token(token()?);
         execute.send().await.map_err(|error| {
             let (code, message) = told(&error);
             self.failed(&format!("execute change set `{}`", prepared.change_set), &code, &message)
@@ -227,7 +252,8 @@ impl Stacks {
 
     /// Begins to delete a stack.
     pub async fn start_deletion(&self, stack_id: &str) -> anyhow::Result<()> {
-        self.client.delete_stack().stack_name(stack_id).send().await.map_err(|error| {
+        let delete = self.client.delete_stack().stack_name(stack_id);
+        delete.client_request_token(token()?).send().await.map_err(|error| {
             let (code, message) = told(&error);
             self.failed(&format!("delete stack `{stack_id}`"), &code, &message)
         })?;
@@ -277,7 +303,8 @@ impl Stacks {
         })?;
         let line = |event: &OperationEvent| {
             let why = event.validation_status_reason()?;
-            Some(format!("{}: {why}", event.logical_resource_id().unwrap_or_default()))
+            let id = event.logical_resource_id().unwrap_or_default();
+            Some(format!("{id}: {}", events::harmless(why)))
         };
         Ok(found.operation_events().iter().filter_map(line).collect())
     }
@@ -297,7 +324,15 @@ fn observed(stack: &Stack) -> Observed {
         status: stack.stack_status().map_or("", |status| status.as_str()).to_owned(),
         parameters: stack.parameters().iter().map(value).collect(),
         is_protected: stack.enable_termination_protection().unwrap_or_default(),
+        description: stack.description().unwrap_or_default().to_owned(),
+        tags: stack.tags().iter().filter_map(tag).collect(),
     }
+}
+
+/// A tag that is not AWS's own.
+fn tag(tag: &Tag) -> Option<(String, String)> {
+    let is_own = tag.key()?.starts_with("aws:");
+    (!is_own).then_some((tag.key()?.to_owned(), tag.value()?.to_owned()))
 }
 
 fn parameter((name, value): (&String, &Value)) -> Parameter {
@@ -338,10 +373,17 @@ fn without_secrets(message: &str, parameters: &BTreeMap<String, Value>) -> Strin
         Value::Secret(secret) if !secret.expose().is_empty() => Some(secret.expose()),
         _ => None,
     });
-    secrets.fold(message.to_owned(), |message, secret| message.replace(secret, "…"))
+    let mut secrets: Vec<&str> = secrets.collect();
+    // One may begin with another.
+    secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+    secrets.iter().fold(message.to_owned(), |message, secret| {
+        let in_json = serde_json::Value::from(*secret).to_string();
+        message.replace(in_json.trim_matches('"'), "…").replace(secret, "…")
+    })
 }
 
-fn change_set_name() -> anyhow::Result<String> {
+/// A name for a change set, or for a call that may be repeated.
+fn token() -> anyhow::Result<String> {
     let number = getrandom::u64().map_err(|error| anyhow::anyhow!("{error}"));
     Ok(format!("landfall-{:016x}", number.context("failed to name a change set")?))
 }
@@ -374,8 +416,11 @@ mod tests {
         let parameters = BTreeMap::from([
             ("ExternalId".to_owned(), Value::Secret(Secret::new("hunter2"))),
             ("Empty".to_owned(), Value::Secret(Secret::new(""))),
+            ("Longer".to_owned(), Value::Secret(Secret::new("hunter23\""))),
         ]);
         let told = without_secrets("value 'hunter2' is not allowed", &parameters);
         assert_eq!(told, "value '…' is not allowed");
+        let told = without_secrets(r#"{"x":"hunter23\""}, hunter23""#, &parameters);
+        assert_eq!(told, r#"{"x":"…"}, …"#);
     }
 }

@@ -3,12 +3,15 @@
 use std::collections::BTreeSet;
 use std::io;
 
-use anyhow::bail;
+use anyhow::{bail, ensure};
+use landfall_core::arn::RoleArn;
 use landfall_core::problem::did_you_mean;
 use landfall_core::routes::{ExternalId, Routes, Target};
 
 use crate::args::Color;
 use crate::args::deploy::PlaceArgs;
+use crate::deploy::external_id::DEFAULT_VARIABLE;
+use crate::deploy::say;
 use crate::desired::stacks::quoted;
 use crate::output::Output;
 use crate::{input, problems};
@@ -20,6 +23,8 @@ pub struct Meant {
     pub account: String,
     pub region: String,
     pub external_id: Option<ExternalId>,
+    /// Why the functions would not present it, if they would not.
+    pub external_id_problem: Option<String>,
     /// Further accounts that routes start jobs in.
     pub other_accounts: BTreeSet<String>,
     /// All that the routes name.
@@ -39,11 +44,28 @@ pub fn find(args: &PlaceArgs, color: Color) -> Result<Meant, Output> {
         let name = input::display_name(&args.routes);
         return Err(problems::refusal(&name, &text, &parsed, color.applies_to(&io::stderr())));
     };
-    Ok(meant(routes, args.target.as_deref(), text.clone())?)
+    for problem in &parsed.problems {
+        say(&format!("{}:{problem}", input::display_name(&args.routes)));
+    }
+    Ok(meant(routes, args.target.as_deref(), &args.name_prefix, text.clone())?)
 }
 
-fn meant(routes: &Routes, target: Option<&str>, text: String) -> anyhow::Result<Meant> {
+fn meant(
+    routes: &Routes,
+    target: Option<&str>,
+    prefix: &str,
+    text: String,
+) -> anyhow::Result<Meant> {
     let target = choose(routes, target)?;
+    // Else it would be the stacks of other routes.
+    let role = RoleArn::parse(&target.starter_role_arn);
+    let role = role.map_or("", |role| role.name.rsplit('/').next().unwrap_or_default());
+    ensure!(
+        role == format!("{prefix}-starter"),
+        "target `{}` has the starter role `{role}`, and stacks of --name-prefix {prefix} make \
+         `{prefix}-starter`",
+        target.name
+    );
     let is_its = |name: &String| {
         routes
             .targets
@@ -59,9 +81,25 @@ fn meant(routes: &Routes, target: Option<&str>, text: String) -> anyhow::Result<
         account: target.account.clone(),
         region: target.region.clone(),
         external_id: target.external_id.clone(),
+        external_id_problem: external_id_problem(target),
         buckets: routes.routes.iter().map(|route| route.bucket.clone()).collect(),
         jobs: its.map(|route| route.job.clone()).collect(),
     })
+}
+
+/// The functions know one variable, and starter roles always demand an external ID.
+fn external_id_problem(target: &Target) -> Option<String> {
+    let Target { name, external_id, .. } = target;
+    let what = match external_id {
+        Some(ExternalId::Literal(_)) => return None,
+        Some(ExternalId::Variable(variable)) if variable == DEFAULT_VARIABLE => return None,
+        Some(ExternalId::Variable(variable)) => format!("the functions know no `{variable}`"),
+        None => "the starter role demands one".to_owned(),
+    };
+    Some(format!(
+        "target `{name}` would not present its external ID: {what}; write external_id: \
+         ${{{DEFAULT_VARIABLE}}}"
+    ))
 }
 
 /// The target of this name, or the one that all routes lead to.
@@ -114,7 +152,7 @@ routes:
 
     fn found(text: &str, target: Option<&str>) -> anyhow::Result<Meant> {
         let routes = Routes::parse(text).routes.expect("the routes are valid");
-        meant(&routes, target, text.to_owned())
+        meant(&routes, target, "landfall", text.to_owned())
     }
 
     #[test]
@@ -129,6 +167,20 @@ routes:
         assert_eq!((meant.account.as_str(), meant.region.as_str()), ("222222222222", "eu-west-1"));
         assert_eq!(listed(&meant.other_accounts), "333333333333");
         Ok(())
+    }
+
+    #[test]
+    fn stacks_of_other_routes_are_not_meant_and_an_id_that_nobody_presents_is_told() {
+        let routes = Routes::parse(ROUTES).routes.expect("the routes are valid");
+        let error = meant(&routes, Some("one"), "billing", String::new()).err();
+        let error = error.expect("another prefix").to_string();
+        assert!(error.contains("`billing-starter`"), "{error}");
+        let problem = |text: &str| found(text, Some("one")).expect("meant").external_id_problem;
+        let unknown = problem(ROUTES).expect("a variable that no function has");
+        assert!(unknown.contains("`ONE`") && unknown.contains("${LANDFALL_EXTERNAL_ID}"));
+        assert_eq!(problem(&ROUTES.replace("${ONE}", "${LANDFALL_EXTERNAL_ID}")), None);
+        let none = ROUTES.replace(", external_id: \"${ONE}\"", "");
+        assert!(problem(&none).expect("no ID").contains("demands"));
     }
 
     #[test]

@@ -224,3 +224,37 @@ fn a_new_external_id_is_admitted_beside_the_old_one_before_it_is_presented() {
     "#]]
     .assert_eq(&steps.iter().map(ids).collect::<String>());
 }
+
+/// The steps for routes that start these jobs, with an analytics template that has an example job.
+fn example(
+    jobs: &[&str],
+    given: &[GivenParameter],
+) -> Result<BTreeMap<String, String>, Vec<String>> {
+    let text = ANALYTICS.replace(
+        "OutputBucketName: {}",
+        "OutputBucketName: { Default: '' }\n  ExampleJob: { Default: 'true' }",
+    );
+    let mut templates = templates();
+    let template = Template::read(&text).expect("a template");
+    templates.insert(TemplateName::Analytics, template);
+    let facts = Facts { jobs: jobs.iter().map(|job| (*job).to_owned()).collect(), ..facts() };
+    let new = ExternalId::New(Secret::new("hushhush"));
+    let known = KnownStacks::new();
+    let steps = steps(&facts, &templates, given, &known, &new, Order::AnalyticsFirst)?;
+    let its = |step: &Step| step.template == TemplateName::Analytics;
+    Ok(steps.into_iter().find(its).expect("the analytics account's").values)
+}
+
+#[test]
+fn the_example_job_is_made_if_a_route_starts_it_and_then_needs_a_bucket() {
+    let values = example(&["orders"], &[]).expect("steps");
+    assert_eq!((&*values["ExampleJob"], &*values["OtherJobNames"]), ("false", "orders"));
+    let problems = example(&["orders", "csv-to-parquet"], &[]).expect_err("no bucket");
+    assert_eq!(problems, [NO_OUTPUT_BUCKET]);
+    let bucket = given(&[(TemplateName::Analytics, "OutputBucketName", "acme-lake")]);
+    let values = example(&["orders", "csv-to-parquet"], &bucket).expect("steps");
+    assert_eq!((&*values["ExampleJob"], &*values["OtherJobNames"]), ("true", "orders"));
+    let left_out = given(&[(TemplateName::Analytics, "ExampleJob", "false")]);
+    let values = example(&["orders", "csv-to-parquet"], &left_out).expect("steps");
+    assert_eq!(&*values["OtherJobNames"], "csv-to-parquet,orders");
+}

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Context;
+use aws_sdk_cloudformation::operation::describe_stack_events::DescribeStackEventsOutput;
 use aws_sdk_cloudformation::types::StackEvent;
 use landfall_aws::told::told;
 use landfall_core::plan::printable;
@@ -57,8 +58,9 @@ pub struct Mark(BTreeSet<String>);
 impl Stacks {
     /// Where the events stand now.
     pub async fn mark(&self, stack_id: &str) -> anyhow::Result<Mark> {
-        let events = self.events(stack_id, &BTreeSet::new()).await?;
-        Ok(Mark(events.into_iter().map(|event| event.id).collect()))
+        let page = self.page(stack_id, None).await?;
+        let ids = page.stack_events().iter().filter_map(|event| event.event_id());
+        Ok(Mark(ids.map(str::to_owned).collect()))
     }
 
     /// Tells what happens in the stack from `mark` on until nothing moves any more.
@@ -74,18 +76,38 @@ impl Stacks {
         loop {
             let stack = self.find(stack_id).await?;
             let status = stack.map_or_else(|| "DELETE_COMPLETE".to_owned(), |stack| stack.status);
-            for event in self.events(stack_id, &known).await? {
+            let events = match self.events(stack_id, &known).await {
+                // Of a stack that is gone there may be none any more.
+                Err(_) if status == "DELETE_COMPLETE" => Vec::new(),
+                events => events?,
+            };
+            for event in events {
                 if let Some(line) = told.add(&event) {
                     say(&line);
                 }
                 known.insert(event.id);
             }
-            // Right after the beginning the status can still be the one before.
-            if told.has_ended && !status.ends_with("_IN_PROGRESS") {
+            if status == "DELETE_COMPLETE" {
                 return Ok(Ended { status, failure: told.failure });
+            }
+            // The status can still be the one before; the events are those since.
+            if let Some(ended) = told.ended.take_if(|_| !status.ends_with("_IN_PROGRESS")) {
+                return Ok(Ended { status: ended, failure: told.failure });
             }
             pace.wait().await;
         }
+    }
+
+    async fn page(
+        &self,
+        stack: &str,
+        next: Option<String>,
+    ) -> anyhow::Result<DescribeStackEventsOutput> {
+        let page = self.client.describe_stack_events().stack_name(stack);
+        page.set_next_token(next).send().await.map_err(|error| {
+            let (code, message) = told(&error);
+            self.failed(&format!("read the events of stack `{stack}`"), &code, &message)
+        })
     }
 
     /// The events that are not `known`, oldest first.
@@ -93,11 +115,7 @@ impl Stacks {
         let mut events = Vec::new();
         let mut next: Option<String> = None;
         loop {
-            let page = self.client.describe_stack_events().stack_name(stack);
-            let page = page.set_next_token(next).send().await.map_err(|error| {
-                let (code, message) = told(&error);
-                self.failed(&format!("read the events of stack `{stack}`"), &code, &message)
-            })?;
+            let page = self.page(stack, next).await?;
             for event in page.stack_events() {
                 let event = read(event).context("an event of a stack has no id")?;
                 if known.contains(&event.id) {
@@ -125,10 +143,15 @@ fn read(event: &StackEvent) -> Option<Event> {
         status: event.resource_status().map_or("", |status| status.as_str()).to_owned(),
         logical_id: text(event.logical_resource_id()),
         kind: text(event.resource_type()),
-        reason: text(event.resource_status_reason()),
+        reason: harmless(event.resource_status_reason().unwrap_or_default()).to_owned(),
         is_stacks: event.physical_resource_id().is_some()
             && event.physical_resource_id() == event.stack_id(),
     })
+}
+
+/// A reason without what it repeats: Lambda shows all variables of a function where they are too long.
+pub fn harmless(reason: &str) -> &str {
+    reason.split("String measured").next().unwrap_or_default()
 }
 
 /// What was told of a stack. Pure.
@@ -136,7 +159,8 @@ fn read(event: &StackEvent) -> Option<Event> {
 struct Told {
     lines: BTreeSet<(String, String)>,
     failure: Option<String>,
-    has_ended: bool,
+    /// How, by the last event of the stack itself.
+    ended: Option<String>,
 }
 
 impl Told {
@@ -144,7 +168,7 @@ impl Told {
     fn add(&mut self, event: &Event) -> Option<String> {
         let Event { time, status, logical_id, kind, reason, .. } = event;
         if event.is_stacks {
-            self.has_ended = !status.ends_with("_IN_PROGRESS");
+            self.ended = (!status.ends_with("_IN_PROGRESS")).then(|| status.clone());
         }
         let is_failure = status.ends_with("_FAILED");
         // What is given up because of another's failure is no reason.
@@ -205,9 +229,10 @@ mod tests {
             |  12:34:56 UPDATE_ROLLBACK_IN_PROGRESS landfall AWS::SQS::Queue  failed: [Queue]
         "#]]
         .assert_eq(&lines.concat());
-        assert!(!told.has_ended);
+        assert_eq!(told.ended, None);
         told.add(&event("UPDATE_ROLLBACK_COMPLETE", "landfall", ""));
-        assert!(told.has_ended);
+        assert_eq!(told.ended.as_deref(), Some("UPDATE_ROLLBACK_COMPLETE"));
+        assert_eq!(harmless("over 4KB. String measured: {\"X\":\"hush\"}"), "over 4KB. ");
         let failure = told.failure.expect("something failed");
         assert!(failure.starts_with("Queue ") && failure.contains("it exists"), "{failure}");
     }
