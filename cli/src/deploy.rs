@@ -142,7 +142,7 @@ impl Deployment<'_> {
         for (side, name, stack) in plan::stacks(&self.args.place.name_prefix, self.args.order) {
             if let Some(found) = self.accounts.of(side).stacks.find(&stack).await? {
                 can_change(&stack, &found)?;
-                self.accounts.is_meant(name, &stack, &found)?;
+                self.accounts.is_meant(side, name, &stack, &found).await?;
                 observed.insert((side, name), found);
             }
         }

@@ -52,7 +52,7 @@ async fn destroy(args: &DestroyArgs, meant: &Meant) -> anyhow::Result<Done> {
     for (side, name, stack) in stacks {
         let account = accounts.of(side);
         let Some(observed) = account.stacks.find(&stack).await? else { continue };
-        accounts.is_meant(name, &stack, &observed)?;
+        accounts.is_meant(side, name, &stack, &observed).await?;
         can_delete(&stack, &observed)?;
         doomed.push(Doomed { account, stack, observed });
     }

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 use aws_credential_types::Credentials;
 use aws_sdk_cloudformation::config::Region;
 use aws_sdk_cloudformation::error::DisplayErrorContext;
+use aws_sdk_cloudformation::types::{Capability, Parameter};
 use aws_sdk_cloudformation::{Client, Config};
 use aws_smithy_http_client::Builder;
 
@@ -59,6 +60,24 @@ impl Stacks {
 
     pub async fn update(&self, name: &str, template: &str) -> Result<Outcome> {
         let update = self.client.update_stack().stack_name(name).template_body(template);
+        update.send().await.with_context(|| format!("failed to update stack `{name}`"))?;
+        self.settled(name).await
+    }
+
+    /// Gives one parameter another value; all else stays as it was deployed.
+    pub async fn set(&self, name: &str, parameter: &str, value: &str) -> Result<Outcome> {
+        let found = self.client.describe_stacks().stack_name(name).send().await?;
+        let stack = found.stacks().first().with_context(|| format!("no stack `{name}`"))?;
+        let others = stack.parameters().iter().filter_map(|parameter| parameter.parameter_key());
+        let others = others
+            .filter(|key| *key != parameter)
+            .map(|key| Parameter::builder().parameter_key(key).use_previous_value(true).build());
+        let its = Parameter::builder().parameter_key(parameter).parameter_value(value).build();
+        let update = self.client.update_stack().stack_name(name).use_previous_template(true);
+        let update = update
+            .capabilities(Capability::CapabilityNamedIam)
+            .capabilities(Capability::CapabilityAutoExpand)
+            .set_parameters(Some(others.chain([its]).collect()));
         update.send().await.with_context(|| format!("failed to update stack `{name}`"))?;
         self.settled(name).await
     }

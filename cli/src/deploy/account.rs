@@ -81,8 +81,9 @@ impl Accounts {
 
     /// # Errors
     /// The stack has the name, and is another: none of Landfall's, or that of another account.
-    pub fn is_meant(
+    pub async fn is_meant(
         &self,
+        side: Side,
         template: TemplateName,
         stack: &str,
         found: &Observed,
@@ -100,8 +101,12 @@ impl Accounts {
                 ("Landfall, data account:", Some(("AnalyticsAccountId", &self.analytics.id)))
             }
         };
+        let is_ours = match found.description.as_str() {
+            "" => self.of(side).stacks.template(stack).await?.contains(description),
+            its => its.starts_with(description),
+        };
         ensure!(
-            found.description.starts_with(description),
+            is_ours,
             "stack `{stack}` is none of Landfall's {} stacks: choose another --name-prefix",
             template.name()
         );

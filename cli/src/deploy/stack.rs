@@ -378,7 +378,8 @@ fn without_secrets(message: &str, parameters: &BTreeMap<String, Value>) -> Strin
     secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
     secrets.iter().fold(message.to_owned(), |message, secret| {
         let in_json = serde_json::Value::from(*secret).to_string();
-        message.replace(in_json.trim_matches('"'), "…").replace(secret, "…")
+        let in_json = in_json.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+        message.replace(in_json.unwrap_or(secret), "…").replace(secret, "…")
     })
 }
 

@@ -37,7 +37,7 @@ struct Driven {
 /// Every alarm of the templates is here or in [`OUT_OF_REACH`].
 const DRIVEN: [Driven; 9] = [
     Driven {
-        alarms: &["arrivals-dlq"],
+        alarms: &["arrivals-dlq", "messages-failed"],
         cause: |ground| ground.send("landfall-arrivals", "no notification"),
         insist: nothing,
         mend: |ground| ground.purge("landfall-arrivals-dlq"),
@@ -118,7 +118,8 @@ const DRIVEN: [Driven; 9] = [
 ];
 
 /// Alarms that the local cloud cannot set off, and why.
-const OUT_OF_REACH: [(&str, &str); 3] = [
+const OUT_OF_REACH: [(&str, &str); 4] = [
+    ("rule-dlq", "the emulator models no dead-letter queue of a rule"),
     ("arrivals-late", "a message would have to wait for a quarter of an hour, by the clock"),
     ("unusual-bytes", "what is usual, CloudWatch learns in weeks; the emulator has no such model"),
     ("unusual-runs", "the same"),

@@ -175,7 +175,9 @@ pub fn a_dry_run_leaves_nothing_behind(stage: &Stage) -> Result<()> {
     command.args(["stage/routes.yaml", "--package", "stage", "--target", "analytics", "--dry-run"]);
     command.args(["--parameter", "data:LogLevel=DEBUG"]);
     command.args(["--parameter", "data:LandingBucketNames=acme-landing"]);
+    let alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let ran = command.output()?;
+    drop(alone);
     let told = String::from_utf8_lossy(&ran.stdout).into_owned();
     ensure!(ran.status.success(), "{told}{}", String::from_utf8_lossy(&ran.stderr));
     ensure!(told.contains("Modify  Trigger "), "the change is not told: {told}");
@@ -386,7 +388,12 @@ pub fn credentials_of_another_account_than_the_routes_name_are_refused(
             "--data-profile" => ["--analytics-profile", "analytics"],
             _ => ["--data-profile", "data"],
         };
-        command.arg(deployment.routes()).args([option, profile]).args(other).arg("--yes");
+        command
+            .arg(deployment.routes())
+            .args(["--name-prefix", "astray"])
+            .args([option, profile])
+            .args(other)
+            .arg("--yes");
         let ran = command.output()?;
         let told = String::from_utf8_lossy(&ran.stderr);
         ensure!(
