@@ -180,6 +180,7 @@ fn table(rows: &[(&str, String)]) {
 fn stay(cloud: &LocalCloud) -> Result<()> {
     let aws = cloud.python.program("aws");
     let endpoint = cloud.emulator.endpoint();
+    let landfall = std::env::current_exe().unwrap_or_default().with_file_name("landfall");
     println!(
         "\nThe local cloud stays, until Ctrl-C. In another terminal:\n\n  \
          export AWS_ENDPOINT_URL={endpoint} AWS_REGION={REGION} AWS_DEFAULT_REGION={REGION}\n  \
@@ -193,11 +194,17 @@ fn stay(cloud: &LocalCloud) -> Result<()> {
          {} batches                   # what the ledger knows\n\n  \
          export AWS_ACCESS_KEY_ID={ANALYTICS}        # be the analytics account\n  \
          aws glue get-job-runs --job-name {JOB}\n  \
-         aws s3 ls --recursive s3://{OUTPUT_BUCKET}/\n\n\
+         aws s3 ls --recursive s3://{OUTPUT_BUCKET}/\n\n  \
+         # Change the routes, and see what a deployment would change:\n  \
+         AWS_CONFIG_FILE={} {} deploy infra/routes.yaml \\\n    \
+         --data-profile data --analytics-profile analytics --package {} --dry-run\n\n\
          The access key id names the account, whose root you then are: root passes IAM by, the trigger and the job do not.\n\
          The emulator's log is {}",
         aws.display(),
-        std::env::current_exe().unwrap_or_default().with_file_name("landfall").display(),
+        landfall.display(),
+        cloud.emulator.folder().join("profiles").display(),
+        landfall.display(),
+        cloud.emulator.folder().join("stage").display(),
         cloud.emulator.log_file().display(),
     );
     while !cloud.emulator.has_ended() {

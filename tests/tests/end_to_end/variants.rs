@@ -10,17 +10,20 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use aws_sdk_sqs::types::QueueAttributeName;
+use landfall_aws::iam::observe;
 use landfall_aws::ledger::Ledger;
 use landfall_core::batch::State;
+use landfall_core::roles::Observed;
 use landfall_tests::cloud::{LANDING_BUCKET, LocalCloud, Setup, wait_until};
 use landfall_tests::judge::{Judge, Request};
 use landfall_tests::{ANALYTICS, DATA, REGION, node, root};
 use libtest_mimic::{Failed, Trial};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::faults;
 use crate::stage::{SOON, csv};
 
+const FURTHER: &str = "333333333333";
 const CREATED_BUCKET: &str = "acme-created";
 const SENDER: &str = "arn:aws:iam::222222222222:role/acme/landfall-job-state-events";
 
@@ -57,6 +60,7 @@ pub fn trials() -> Vec<Trial> {
     }
     trials![
         by_eventbridge_with_a_key_and_paths_of_ones_own_each_object_reaches_its_run,
+        a_further_analytics_account_gets_a_reader_role_that_reads_what_its_routes_take,
         the_policies_of_queues_key_buckets_and_topic_let_in_whom_they_name_and_nobody_else,
     ]
 }
@@ -66,7 +70,7 @@ fn deploy() -> Result<LocalCloud> {
         routes: root().join("tests/fixtures/variant-routes.yaml"),
         routes_of_policies: None,
         parameters: PARAMETERS.to_vec(),
-        target: None,
+        target: Some("analytics"),
         minute: None,
     })
 }
@@ -110,6 +114,11 @@ fn the_policies_of_queues_key_buckets_and_topic_let_in_whom_they_name_and_nobody
             .into_iter()
             .flatten()
             .collect();
+    ensure!(requests.iter().any(|(expected, _)| *expected) && requests.len() > 40);
+    judged_as_expected(&requests)
+}
+
+fn judged_as_expected(requests: &[(bool, Request)]) -> Result<()> {
     let asked: Vec<Request> = requests.iter().map(|(_, request)| request.clone()).collect();
     let verdicts = Judge::new(&node::environment()?).ask(&asked)?;
     let wrong: Vec<String> = requests
@@ -118,9 +127,56 @@ fn the_policies_of_queues_key_buckets_and_topic_let_in_whom_they_name_and_nobody
         .filter(|((expected, _), verdict)| *expected != verdict.allowed)
         .map(|((_, request), verdict)| format!("{request:?}: {verdict:?}"))
         .collect();
-    ensure!(requests.iter().any(|(expected, _)| *expected) && requests.len() > 40);
     ensure!(wrong.is_empty(), "judged otherwise:\n{}", wrong.join("\n"));
     Ok(())
+}
+
+fn a_further_analytics_account_gets_a_reader_role_that_reads_what_its_routes_take(
+    cloud: &LocalCloud,
+) -> Result<()> {
+    let cli = &cloud.data.cli;
+    cli.make_bucket("acme-further-artifacts")?;
+    let parameters = [("AnalyticsAccountId", FURTHER), ("ProvisionedRolePath", "/acme/made/")];
+    cli.deploy("landfall-further", "target.yaml", "acme-further-artifacts", &parameters)?;
+    let role = |name: &str| format!("arn:aws:iam::{DATA}:role/acme/{name}");
+    let job = format!("arn:aws:iam::{FURTHER}:role/acme/made/landfall-job");
+    let starter = format!("arn:aws:iam::{FURTHER}:role/acme/made/landfall-starter");
+    let reader = format!("landfall-reader-{FURTHER}");
+    let reader_arn = role(&format!("made/{reader}"));
+    let found =
+        cloud.wait(observe(&cloud.data.iam, &reader))?.context("there is no reader role")?;
+    let trust = found.trust.as_ref().context("no trust policy")?.to_json();
+    let mut requests = Vec::new();
+    let policies = |role: &Observed| -> Vec<Value> {
+        role.policies.values().flatten().map(|policy| policy.to_json().into()).collect()
+    };
+    for (key, may) in [("further/a.csv", true), ("in/a.csv", false)] {
+        let object = format!("arn:aws:s3:::{LANDING_BUCKET}/{key}");
+        let mut get = Request::by_role(&reader_arn, "s3:GetObject", &object).owned_by(DATA);
+        for policy in policies(&found) {
+            get = get.identity(policy);
+        }
+        requests.push((may, get));
+    }
+    let allowed = json!({ "Version": "2012-10-17", "Statement":
+        [{ "Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "*" }] });
+    for (who, may) in [(job.as_str(), true), (&job.replace(FURTHER, ANALYTICS), false)] {
+        let assume = Request::by_role(who, "sts:AssumeRole", &reader_arn);
+        let assume = assume.identity(allowed.clone()).resource_policy(trust.clone());
+        requests.push((may, assume));
+    }
+    let admits_all = json!({ "Version": "2012-10-17", "Statement": [{ "Effect": "Allow",
+        "Action": "sts:AssumeRole", "Principal": { "AWS": format!("arn:aws:iam::{DATA}:root") } }] });
+    for function in ["landfall-trigger", "landfall-monitor"] {
+        let own = cloud.wait(observe(&cloud.data.iam, function))?.context("no function's role")?;
+        let mut assume = Request::by_role(&role(function), "sts:AssumeRole", &starter)
+            .resource_policy(admits_all.clone());
+        for policy in policies(&own) {
+            assume = assume.identity(policy);
+        }
+        requests.push((true, assume));
+    }
+    judged_as_expected(&requests)
 }
 
 /// The policies of resources, as they are deployed.
@@ -159,7 +215,7 @@ impl Deployed<'_> {
                 .with("aws:SourceArn", rule(name))
         };
         let runs = policy("landfall-runs")?;
-        let allowed = serde_json::json!({ "Version": "2012-10-17", "Statement":
+        let allowed = json!({ "Version": "2012-10-17", "Statement":
             [{ "Effect": "Allow", "Action": "sqs:*", "Resource": "*" }] });
         let by_role = |role: &str| {
             sends(&runs, "landfall-runs", Request::by_role, role).identity(allowed.clone())
@@ -240,7 +296,7 @@ impl Deployed<'_> {
             list.push((true, own(role, via, DATA)));
         }
         let job = format!("arn:aws:iam::{ANALYTICS}:role/acme/made/landfall-job");
-        let allowed = serde_json::json!({ "Version": "2012-10-17", "Statement":
+        let allowed = json!({ "Version": "2012-10-17", "Statement":
             [{ "Effect": "Allow", "Action": "kms:*", "Resource": "*" }] });
         list.extend([
             (false, own(&trigger, "ec2", DATA)),
@@ -254,7 +310,7 @@ impl Deployed<'_> {
 
     fn buckets(&self) -> Result<Vec<(bool, Request)>> {
         let manifests = format!("landfall-manifests-{DATA}-{REGION}");
-        let allowed = serde_json::json!({ "Version": "2012-10-17", "Statement":
+        let allowed = json!({ "Version": "2012-10-17", "Statement":
             [{ "Effect": "Allow", "Action": "s3:*", "Resource": "*" }] });
         let mut list = Vec::new();
         for bucket in [manifests.as_str(), CREATED_BUCKET] {
