@@ -23,11 +23,5 @@ async fn main() -> ExitCode {
         let context = Arc::clone(&context);
         async move { handle(&context, event).await }
     }));
-    match run.await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!(code = "runtime_failed", error, "the Lambda runtime ended");
-            ExitCode::FAILURE
-        }
-    }
+    telemetry::exit_code(run.await)
 }

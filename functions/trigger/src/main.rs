@@ -8,7 +8,7 @@ use landfall_aws::config;
 use landfall_aws::metrics::Metrics;
 use landfall_aws::settings::{Settings, SettingsError};
 use landfall_aws::telemetry;
-use landfall_aws::traces::{Invocation, within};
+use landfall_aws::traces::within;
 use landfall_trigger::{Context, handle};
 
 #[tokio::main(flavor = "current_thread")]
@@ -26,19 +26,13 @@ async fn main() -> ExitCode {
     let context = Arc::new(Context::new(settings, &config, metrics));
     let run = lambda_runtime::run(service_fn(move |event: LambdaEvent<_>| {
         let (context, traces) = (Arc::clone(&context), Arc::clone(&traces));
-        let deadline = event.context.deadline();
-        let (request_id, trace) =
-            (event.context.request_id.clone(), event.context.xray_trace_id.clone());
         async move {
-            let invocation = || Invocation { request_id, trace, deadline };
-            within(traces.as_ref().as_ref(), invocation, handle(&context, event)).await
+            let lambda = &event.context;
+            let (id, trace) = (&lambda.request_id, lambda.xray_trace_id.as_deref());
+            let traces = (*traces).as_ref();
+            let span = traces.map(|traces| traces.invocation(id, trace, lambda.deadline()));
+            within(span, handle(&context, event)).await
         }
     }));
-    match run.await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!(code = "runtime_failed", error, "the Lambda runtime ended");
-            ExitCode::FAILURE
-        }
-    }
+    telemetry::exit_code(run.await)
 }

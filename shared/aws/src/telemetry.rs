@@ -1,5 +1,8 @@
 //! Logs as JSON lines on standard output, where Lambda takes them from.
 
+use std::error::Error;
+use std::process::ExitCode;
+
 use tracing::Subscriber;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -33,6 +36,17 @@ pub fn init_with_traces() -> Option<Traces> {
             lines.init();
             tracing::error!(code = error.code(), %error, "no spans are sent");
             None
+        }
+    }
+}
+
+/// How a function's process ends, once Lambda's runtime has.
+pub fn exit_code(ended: Result<(), Box<dyn Error + Send + Sync>>) -> ExitCode {
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(code = "runtime_failed", error, "the Lambda runtime ended");
+            ExitCode::FAILURE
         }
     }
 }

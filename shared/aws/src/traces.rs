@@ -67,13 +67,12 @@ impl TracesError {
     }
 }
 
-/// What a trace is told of an invocation.
+/// An invocation that spans are made of.
 #[derive(Debug)]
-pub struct Invocation {
-    pub request_id: String,
-    /// X-Ray's header, as Lambda hands it on.
-    pub trace: Option<String>,
-    pub deadline: SystemTime,
+pub struct Invocation<'t> {
+    traces: &'t Traces,
+    span: tracing::Span,
+    deadline: SystemTime,
 }
 
 impl Traces {
@@ -127,19 +126,21 @@ impl Traces {
             .with_filter(spans.with_max_level_hint(LevelFilter::DEBUG))
     }
 
-    /// Does the work of an invocation within a span of its own, and sends what that gave.
-    async fn trace<F: Future>(&self, invocation: Invocation, work: F) -> F::Output {
-        let Invocation { request_id, trace, deadline } = invocation;
+    /// The span of an invocation, below Lambda's own. `header` is X-Ray's, as Lambda hands it on.
+    pub fn invocation(
+        &self,
+        request_id: &str,
+        header: Option<&str>,
+        deadline: SystemTime,
+    ) -> Invocation<'_> {
         let span =
             tracing::info_span!(target: TARGET, "invocation", faas.invocation_id = request_id);
-        if let Some(parent) = trace.as_deref().and_then(parent) {
+        if let Some(parent) = header.and_then(parent) {
             let context = opentelemetry::Context::new().with_remote_span_context(parent);
             // It fails only where our layer is not installed: then there is no span either.
             span.set_parent(context).ok();
         }
-        let output = work.instrument(span).await;
-        self.send(deadline).await;
-        output
+        Invocation { traces: self, span, deadline }
     }
 
     async fn send(&self, deadline: SystemTime) {
@@ -166,18 +167,16 @@ impl Traces {
     }
 }
 
-/// Does the work of an invocation, in a span if spans are asked for.
-pub async fn within<F: Future>(
-    traces: Option<&Traces>,
-    invocation: impl FnOnce() -> Invocation,
-    work: F,
-) -> F::Output {
+/// Does the work of an invocation, in its span if there is one, and sends what that gave.
+pub async fn within<F: Future>(invocation: Option<Invocation<'_>>, work: F) -> F::Output {
     // The compiler lays nested futures out in one, and gives up where they are too many.
     let work = Box::pin(work);
-    match traces {
-        Some(traces) => traces.trace(invocation(), work).await,
-        None => work.await,
-    }
+    let Some(Invocation { traces, span, deadline }) = invocation else {
+        return work.await;
+    };
+    let output = work.instrument(span).await;
+    traces.send(deadline).await;
+    output
 }
 
 /// The span of `Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1`: X-Ray writes
