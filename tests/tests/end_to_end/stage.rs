@@ -78,9 +78,7 @@ impl Stage {
             let parameters = [("AnalyticsAccountId", ANALYTICS)];
             cloud.data.cli.deploy("extras", "data-extras.yaml", DATA_ARTIFACTS, &parameters)
         })?;
-        let config = faults::config(cloud.emulator.endpoint(), DATA, A_CALL);
-        let client = aws_sdk_dynamodb::Client::new(&config);
-        let ledger = Ledger::new(client, "landfall-ledger".to_owned(), Duration::from_secs(86_400));
+        let ledger = ledger(&cloud);
         Ok(Stage { cloud, dead: Mutex::default(), ledger, manifests: Locked::default() })
     }
 
@@ -194,6 +192,13 @@ impl Stage {
         let found = found.with_context(|| format!("failed to find the queue `{name}`"))?;
         found.queue_url().map(str::to_owned).context("the queue has no URL")
     }
+}
+
+/// The ledger of a deployment, as the data account's root sees it.
+pub fn ledger(cloud: &LocalCloud) -> Ledger {
+    let config = faults::config(cloud.emulator.endpoint(), DATA, A_CALL);
+    let client = aws_sdk_dynamodb::Client::new(&config);
+    Ledger::new(client, "landfall-ledger".to_owned(), Duration::from_secs(86_400))
 }
 
 pub fn assert_succeeded(run: &JobRun) -> Result<()> {

@@ -6,12 +6,10 @@
 //! them. The bus's policy the emulator does not keep. The engine does not know the encryption context by which the key lets in the logs.
 
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use aws_sdk_sqs::types::QueueAttributeName;
 use landfall_aws::iam::observe;
-use landfall_aws::ledger::Ledger;
 use landfall_core::batch::State;
 use landfall_core::roles::Observed;
 use landfall_tests::cloud::{LANDING_BUCKET, LocalCloud, Setup, wait_until};
@@ -20,8 +18,7 @@ use landfall_tests::{ANALYTICS, DATA, REGION, node, root};
 use libtest_mimic::{Failed, Trial};
 use serde_json::{Value, json};
 
-use crate::faults;
-use crate::stage::{SOON, csv};
+use crate::stage::{SOON, csv, ledger};
 
 const FURTHER: &str = "333333333333";
 const CREATED_BUCKET: &str = "acme-created";
@@ -78,9 +75,7 @@ fn deploy() -> Result<LocalCloud> {
 fn by_eventbridge_with_a_key_and_paths_of_ones_own_each_object_reaches_its_run(
     cloud: &LocalCloud,
 ) -> Result<()> {
-    let config = faults::config(cloud.emulator.endpoint(), DATA, Duration::from_secs(20));
-    let client = aws_sdk_dynamodb::Client::new(&config);
-    let ledger = Ledger::new(client, "landfall-ledger".to_owned(), Duration::from_secs(86_400));
+    let ledger = ledger(cloud);
     // EventBridge tells keys as they are, so this one must not be decoded.
     let key = "in/50%25 +ä.csv";
     cloud.wait(async {

@@ -12,15 +12,13 @@ use landfall_tests::{DATA, REGION, progress, root};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
-use crate::faults;
+use crate::stage::ledger;
 
 /// How long a minute of schedules and alarms lasts.
 const MINUTE: Duration = Duration::from_secs(3);
 
 /// What an alarm may take: the longest looks back for twenty such minutes. Other tests run beside it.
 pub const SOON: Duration = Duration::from_secs(300);
-
-const A_CALL: Duration = Duration::from_secs(20);
 
 pub struct Ground {
     pub cloud: LocalCloud,
@@ -59,9 +57,7 @@ impl Ground {
             let raw = ["--attributes", "RawMessageDelivery=true"];
             cli.run([&subscribe[..], &["--notification-endpoint", &queue], &raw].concat())
         })?;
-        let config = faults::config(cloud.emulator.endpoint(), DATA, A_CALL);
-        let client = aws_sdk_dynamodb::Client::new(&config);
-        let ledger = Ledger::new(client, "landfall-ledger".to_owned(), Duration::from_secs(86_400));
+        let ledger = ledger(&cloud);
         Ok(Ground { cloud, ledger, heard: Mutex::default() })
     }
 
