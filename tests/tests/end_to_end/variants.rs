@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 use crate::stage::{SOON, csv, ledger};
 
 const FURTHER: &str = "333333333333";
+const STRANGER: &str = "444444444444";
 const CREATED_BUCKET: &str = "acme-created";
 const SENDER: &str = "arn:aws:iam::222222222222:role/acme/landfall-job-state-events";
 
@@ -227,7 +228,8 @@ impl Deployed<'_> {
             (false, by_rule(&runs, "landfall-runs", "landfall-runs")),
             (true, by_role(SENDER)),
             (false, by_role(&SENDER.replace("/acme/", "/"))),
-            (false, by_role(&SENDER.replace(ANALYTICS, "333333333333"))),
+            (true, by_role(&SENDER.replace(ANALYTICS, FURTHER))),
+            (false, by_role(&SENDER.replace(ANALYTICS, STRANGER))),
         ];
         // Who may use a queue by his own rights, may not without TLS; and nobody else's queue has a policy.
         let own = format!("arn:aws:iam::{DATA}:role/admin");
@@ -238,8 +240,8 @@ impl Deployed<'_> {
             let request = sends(&policy, queue, Request::by_role, &own).identity(allowed.clone());
             list.push((true, request.clone()));
             list.push((false, request.with("aws:SecureTransport", "false")));
-            let stranger =
-                sends(&policy, queue, Request::by_role, "arn:aws:iam::333333333333:role/x");
+            let stranger = format!("arn:aws:iam::{STRANGER}:role/x");
+            let stranger = sends(&policy, queue, Request::by_role, &stranger);
             list.push((false, stranger.identity(allowed.clone())));
         }
         Ok(list)
