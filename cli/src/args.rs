@@ -6,6 +6,7 @@ pub mod roles;
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
+use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -53,6 +54,7 @@ pub enum Command {
     Batch(BatchArgs),
     Retry(RetryArgs),
     Find(FindArgs),
+    Wheel(WheelArgs),
     /// Print the JSON Schema of a routes file, or of a role's properties, for editors to complete and
     /// check it.
     #[command(after_help = "Examples:
@@ -137,6 +139,19 @@ pub struct ExplainArgs {
 
 fn event_time(text: &str) -> Result<EventTime, &'static str> {
     EventTime::parse(text).ok_or("not a time as RFC 3339 writes it: 2026-01-31T23:59:59Z")
+}
+
+/// Write the Python library of Glue jobs, as the wheel of this version; print its path.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  aws s3 cp $(landfall wheel) s3://acme-artifacts/landfall/
+  pip install $(landfall wheel /tmp)
+
+A Glue job takes it with --additional-python-modules, a Python shell job with --extra-py-files.")]
+pub struct WheelArgs {
+    /// The folder to write it to.
+    #[arg(default_value = ".", value_name = "FOLDER")]
+    pub folder: PathBuf,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, ValueEnum)]

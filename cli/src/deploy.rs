@@ -20,7 +20,7 @@ use anyhow::{Context, bail};
 use self::account::{Account, Accounts};
 pub use self::make::delete;
 use self::make::{Wanted, make};
-use self::package::{Artifact, LIBRARY, Package};
+use self::package::{Artifact, Package};
 use self::plan::{ExternalId, Facts, Known, KnownStacks, Side, Step, Value};
 use self::stack::{Observed, Standing, TemplateAt};
 use self::target::Meant;
@@ -175,7 +175,7 @@ impl Deployment<'_> {
             artifacts: (
                 self.bucket(Side::Analytics),
                 prefix.clone(),
-                self.package.artifact(LIBRARY)?.key(&prefix),
+                self.package.library()?.key(&prefix),
             ),
         };
         let given = &self.args.parameters;
@@ -277,7 +277,7 @@ impl Deployment<'_> {
             uris.insert(path.to_owned(), format!("s3://{bucket}/{key}"));
         }
         if step.template == TemplateName::Analytics {
-            let library = self.package.artifact(LIBRARY)?;
+            let library = self.package.library()?;
             account.upload(bucket, &prefix, &library).await?;
         }
         let mut values = step.values.clone();

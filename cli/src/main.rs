@@ -26,6 +26,7 @@ mod policies;
 mod problems;
 mod retry;
 mod state;
+mod wheel;
 mod words;
 
 use std::process::ExitCode;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
         Command::Batch(args) => batch::run(args),
         Command::Retry(args) => retry::run(args),
         Command::Find(args) => find::run(args),
+        Command::Wheel(args) => wheel::run(args),
         Command::Schema { subject } => Output::success(schema(*subject)),
     };
     output.print()

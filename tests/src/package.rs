@@ -2,7 +2,7 @@
 //!
 //! The layout is what the templates' relative paths expect:
 //! the templates that refer to them, `routes.yaml`, `{trigger,monitor}/{bootstrap,routes.yaml}`, `provisioner/bootstrap`,
-//! `glue/*.py`.
+//! `glue/landfall-VERSION-py3-none-any.whl`, `glue/jobs/*.py`.
 
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -15,6 +15,8 @@ use crate::command::run;
 use crate::python::Python;
 use crate::{root, target_dir};
 
+/// The jobs' library in a package.
+pub const LIBRARY: &str = concat!("glue/landfall-", env!("CARGO_PKG_VERSION"), "-py3-none-any.whl");
 const FUNCTIONS: [&str; 3] = ["trigger", "monitor", "provisioner"];
 /// Those of them that carry the routes; the stacks hand them to the provisioner.
 const WITH_ROUTES: [&str; 2] = ["trigger", "monitor"];
@@ -47,10 +49,15 @@ pub fn package(python: &Python, profile: Profile, routes: &Path, stage: &Path) -
     }
     copy(routes, &stage.join("routes.yaml"))?;
     let glue = stage.join("glue");
-    fs::create_dir_all(&glue)?;
-    for script in ["landfall.py", "csv_to_parquet.py"] {
-        copy(&infra.join("glue").join(script), &glue.join(script))?;
+    fs::create_dir_all(glue.join("jobs"))?;
+    for job in fs::read_dir(infra.join("glue/jobs")).context("failed to list the jobs")? {
+        let job = job?;
+        if job.path().extension().is_some_and(|extension| extension == "py") {
+            copy(&job.path(), &glue.join("jobs").join(job.file_name()))?;
+        }
     }
+    let landfall = target_dir().join(host()?).join("debug/landfall");
+    run(Command::new(landfall).arg("wheel").arg(&glue), "write the wheel of the jobs' library")?;
     Ok(())
 }
 

@@ -17,15 +17,14 @@ use zip::{CompressionMethod, DateTime, ZipWriter};
 
 use super::say;
 use crate::args::deploy::{Architecture, TemplateName};
+use crate::wheel;
 
 const FUNCTIONS: [&str; 3] = ["trigger", "monitor", "provisioner"];
 /// Those of them that carry the routes.
 const WITH_ROUTES: [&str; 2] = ["trigger", "monitor"];
-const SCRIPTS: [&str; 2] = ["landfall.py", "csv_to_parquet.py"];
+const SCRIPT: &str = "glue/jobs/csv_to_parquet.py";
 const BINARY: &str = "bootstrap";
 pub const ROUTES: &str = "routes.yaml";
-/// What jobs import; its key ends with its name, and nothing else may stand there.
-pub const LIBRARY: &str = "glue/landfall.py";
 
 /// The files of a deployment, by the paths that the templates name them by.
 pub struct Package {
@@ -84,9 +83,8 @@ impl Package {
         for function in WITH_ROUTES {
             take(format!("{function}/{ROUTES}"))?;
         }
-        for script in SCRIPTS {
-            take(format!("glue/{script}"))?;
-        }
+        take(SCRIPT.to_owned())?;
+        take(library())?;
         Self::of(files, wanted)
     }
 
@@ -134,9 +132,8 @@ impl Package {
         for function in FUNCTIONS {
             take(format!("{function}/{BINARY}"), folder.join(function).join(BINARY))?;
         }
-        for script in SCRIPTS {
-            take(format!("glue/{script}"), infra.join("glue").join(script))?;
-        }
+        take(SCRIPT.to_owned(), infra.join(SCRIPT))?;
+        files.insert(library(), wheel::bytes()?);
         Self::of(files, Some(architecture))
     }
 
@@ -192,6 +189,11 @@ impl Package {
         std::str::from_utf8(bytes).with_context(|| format!("`{name}` is not UTF-8"))
     }
 
+    /// What jobs import; its key ends with its name, by which pip knows what it is.
+    pub fn library(&self) -> anyhow::Result<Rc<Artifact>> {
+        self.artifact(&library())
+    }
+
     /// What a path of a template stands for: a file as it is, a folder packed.
     pub fn artifact(&self, path: &str) -> anyhow::Result<Rc<Artifact>> {
         if let Some(packed) = self.packed.borrow().get(path) {
@@ -220,6 +222,10 @@ impl Package {
         let packed = pack(&files).with_context(|| format!("failed to pack `{folder}`"))?;
         Ok(Artifact::new(format!("{folder}.zip"), packed))
     }
+}
+
+fn library() -> String {
+    format!("glue/{}", wheel::NAME)
 }
 
 /// The files in their order, with one time and fixed modes.

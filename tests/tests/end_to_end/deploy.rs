@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, ensure};
 use landfall_tests::cloud::{ANALYTICS_ARTIFACTS, DATA_ARTIFACTS};
+use landfall_tests::package::LIBRARY;
 use landfall_tests::{ANALYTICS, DATA};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::Value;
@@ -130,7 +131,7 @@ impl<'a> Deployment<'a> {
 /// The package of the stage with functions that are never run but one: the others would only be packed
 /// and uploaded again and again.
 fn small_package(stage: &Path, package: &Path) -> Result<()> {
-    for name in ["trigger", "monitor", "provisioner", "glue"] {
+    for name in ["trigger", "monitor", "provisioner", "glue/jobs"] {
         fs::create_dir_all(package.join(name))?;
     }
     for file in [
@@ -141,8 +142,8 @@ fn small_package(stage: &Path, package: &Path) -> Result<()> {
         "trigger/routes.yaml",
         "monitor/routes.yaml",
         "provisioner/bootstrap",
-        "glue/landfall.py",
-        "glue/csv_to_parquet.py",
+        LIBRARY,
+        "glue/jobs/csv_to_parquet.py",
     ] {
         let copied = fs::copy(stage.join(file), package.join(file));
         copied.with_context(|| format!("failed to copy `{file}`"))?;

@@ -15,6 +15,7 @@ use landfall_tests::cloud::{
     ANALYTICS_ARTIFACTS, DATA_ARTIFACTS, EXTERNAL_ID, LANDING_BUCKET, LocalCloud, Setup, has_ended,
     wait_until,
 };
+use landfall_tests::package::LIBRARY;
 use landfall_tests::{ANALYTICS, DATA, progress, root};
 use serde_json::Value;
 use tokio::sync::Mutex;
@@ -70,8 +71,8 @@ impl Stage {
             cloud.stage(name, &text)?;
         }
         progress::step("deploying what the tests add", || {
-            let library = format!("s3://{ANALYTICS_ARTIFACTS}/{ARTIFACT_PREFIX}/landfall.py");
-            cloud.analytics.cli.upload(Path::new("glue/landfall.py"), &library)?;
+            let library = format!("s3://{ANALYTICS_ARTIFACTS}/{ARTIFACT_PREFIX}/landfall.whl");
+            cloud.analytics.cli.upload(Path::new(LIBRARY), &library)?;
             let parameters = [("DataAccountId", DATA), ("ExternalId", EXTERNAL_ID)];
             let cli = &cloud.analytics.cli;
             cli.deploy("extras", "analytics-extras.yaml", ANALYTICS_ARTIFACTS, &parameters)?;

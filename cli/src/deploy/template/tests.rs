@@ -15,7 +15,7 @@ Resources:
       Name: !Sub ${Name}-trigger
   Job:
     Type: AWS::Glue::Job
-    Properties: { Command: { ScriptLocation: "glue/csv_to_parquet.py" } }
+    Properties: { Command: { ScriptLocation: "glue/jobs/csv_to_parquet.py" } }
   Remote:
     Type: AWS::Serverless::Function
     Properties: { CodeUri: s3://there/already.zip }
@@ -38,11 +38,11 @@ fn uploaded(paths: &[&str]) -> BTreeMap<String, String> {
 #[test]
 fn local_paths_are_replaced_and_all_else_stays_byte_for_byte() -> anyhow::Result<()> {
     let template = Template::read(TEMPLATE)?;
-    let paths = ["trigger/", "glue/csv_to_parquet.py", "routes.yaml"];
+    let paths = ["trigger/", "glue/jobs/csv_to_parquet.py", "routes.yaml"];
     let rewritten = template.rewritten(&uploaded(&paths), &BTreeMap::new())?;
     let expected = TEMPLATE
         .replace("CodeUri: trigger/", "CodeUri: s3://bucket/trigger/")
-        .replace("\"glue/csv_to_parquet.py\"", "s3://bucket/glue/csv_to_parquet.py")
+        .replace("\"glue/jobs/csv_to_parquet.py\"", "s3://bucket/glue/jobs/csv_to_parquet.py")
         .replace("Location: routes.yaml", "Location: s3://bucket/routes.yaml");
     assert_eq!(rewritten, expected);
     Ok(())
@@ -55,7 +55,7 @@ fn a_path_that_is_nothing_of_the_package_is_an_error() -> anyhow::Result<()> {
         .rewritten(&uploaded(&["trigger/", "routes.yaml"]), &BTreeMap::new())
         .expect_err("unknown");
     expect![
-        "`Job.Command.ScriptLocation` is `glue/csv_to_parquet.py`, which is nothing of the package"
+        "`Job.Command.ScriptLocation` is `glue/jobs/csv_to_parquet.py`, which is nothing of the package"
     ]
     .assert_eq(&error.to_string());
     Ok(())
@@ -96,7 +96,7 @@ fn every_template_of_the_checkout_is_read() -> anyhow::Result<()> {
     found.sort();
     found.dedup();
     expect![[r#"
-        analytics-account: glue/csv_to_parquet.py
+        analytics-account: glue/jobs/csv_to_parquet.py
         analytics-account: routes.yaml
         data-account: monitor/
         data-account: routes.yaml

@@ -1,0 +1,118 @@
+//! `landfall wheel`: the jobs' Python library, as a wheel. It is within this program, so that it is of its
+//! version wherever it is asked for.
+
+use std::fs;
+use std::io::{Cursor, Write};
+use std::path::Path;
+
+use anyhow::Context;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest, Sha256};
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, DateTime, ZipWriter};
+
+use crate::args::WheelArgs;
+use crate::output::Output;
+
+/// Its file's name, which tells pip what it is.
+pub const NAME: &str = concat!("landfall-", env!("CARGO_PKG_VERSION"), "-py3-none-any.whl");
+
+macro_rules! modules {
+    ($($name:literal),+ $(,)?) => {
+        [$(($name, include_str!(concat!("../../infra/glue/landfall/", $name)))),+]
+    };
+}
+
+const MODULES: [(&str, &str); 2] = modules!["__init__.py", "py.typed"];
+
+const METADATA: &str = concat!(
+    "Metadata-Version: 2.1\n",
+    "Name: landfall\n",
+    "Version: ",
+    env!("CARGO_PKG_VERSION"),
+    "\n",
+    "Summary: The side of a Glue job that Landfall starts: its batch, and the role to read it with.\n",
+    "License: ",
+    env!("CARGO_PKG_LICENSE"),
+    "\n",
+    // Without `Requires-Dist`: boto3 is there, and a job has no network to fetch another from.
+    "Requires-Python: >=3.9\n",
+);
+
+const WHEEL: &str =
+    "Wheel-Version: 1.0\nGenerator: landfall\nRoot-Is-Purelib: true\nTag: py3-none-any\n";
+
+pub fn run(args: &WheelArgs) -> Output {
+    match write(&args.folder) {
+        Ok(path) => Output::success(format!("{path}\n")),
+        Err(error) => {
+            let mut output = Output::default();
+            output.error(&error);
+            output
+        }
+    }
+}
+
+fn write(folder: &Path) -> anyhow::Result<String> {
+    let path = folder.join(NAME);
+    fs::write(&path, bytes()?).with_context(|| format!("failed to write `{}`", path.display()))?;
+    Ok(path.display().to_string())
+}
+
+/// The wheel, as the specification of the binary distribution format asks; the same bytes each time.
+pub fn bytes() -> anyhow::Result<Vec<u8>> {
+    let about = |name: &str| {
+        format!(concat!("landfall-", env!("CARGO_PKG_VERSION"), ".dist-info/{}"), name)
+    };
+    let mut files: Vec<(String, &str)> =
+        MODULES.iter().map(|(name, text)| (format!("landfall/{name}"), *text)).collect();
+    files.push((about("METADATA"), METADATA));
+    files.push((about("WHEEL"), WHEEL));
+    let mut record: String = files
+        .iter()
+        .map(|(name, text)| {
+            let hash = URL_SAFE_NO_PAD.encode(Sha256::digest(text));
+            format!("{name},sha256={hash},{}\n", text.len())
+        })
+        .collect();
+    record.push_str(&format!("{},,\n", about("RECORD")));
+    files.push((about("RECORD"), &record));
+
+    let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
+    let options = SimpleFileOptions::default()
+        .compression_method(CompressionMethod::Deflated)
+        .last_modified_time(DateTime::default())
+        .unix_permissions(0o644);
+    for (name, text) in files {
+        archive.start_file(name, options).context("failed to pack the wheel")?;
+        archive.write_all(text.as_bytes()).context("failed to pack the wheel")?;
+    }
+    Ok(archive.finish().context("failed to pack the wheel")?.into_inner())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_file_of_the_library_is_in_the_wheel() -> anyhow::Result<()> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../infra/glue/landfall");
+        let mut found = BTreeSet::new();
+        for entry in fs::read_dir(folder)? {
+            found.insert(entry?.file_name().to_string_lossy().into_owned());
+        }
+        found.remove("__pycache__");
+        assert_eq!(found, MODULES.iter().map(|(name, _)| (*name).to_owned()).collect());
+        assert_eq!(bytes()?, bytes()?, "the same files make the same bytes");
+        Ok(())
+    }
+
+    #[test]
+    fn the_template_looks_for_the_wheel_of_this_version() {
+        let template = include_str!("../../infra/analytics-account.yaml");
+        assert!(template.contains(&format!("Default: landfall/{NAME}\n")));
+    }
+}
