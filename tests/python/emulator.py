@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,6 +129,15 @@ def role(
     if policy:
         iam.put_role_policy(RoleName=name, PolicyName="all", PolicyDocument=policy)
     return iam.get_role(RoleName=name)["Role"]["Arn"]
+
+
+def zipped(package: Path, archive: Path) -> Path:
+    """A package's folder as an archive that can be imported, as a wheel can."""
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in sorted(package.rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                file.write(path, path.relative_to(package.parent))
+    return archive
 
 
 GLUE = trust(Principal={"Service": "glue.amazonaws.com"})

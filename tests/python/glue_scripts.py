@@ -140,7 +140,7 @@ def execute(
     extra = [url.strip() for url in arguments.pop("--extra-py-files", "").split(",")]
     script = fetch(job["Command"]["ScriptLocation"], folder, credentials)
     modules = [fetch(url, folder / "extra", credentials) for url in extra if url]
-    # A plain module is imported from its folder, an archive as itself.
+    # A plain module is imported from its folder, an archive (wheel, egg, zip) as itself.
     paths = {str(m.parent if m.suffix == ".py" else m) for m in modules}
     words = [word for name, value in arguments.items() for word in (name, str(value))]
     work = folder / "work"

@@ -23,6 +23,7 @@ from emulator import (
     running,
     trust,
     wait_until,
+    zipped,
 )
 
 REPORT = """
@@ -90,6 +91,24 @@ def test_extra_py_files_can_be_imported(launched: Emulator) -> None:
     run = importing.run(**{"extra-py-files": "s3://scripts-of-jobs/lib/extra_one.py"})
     assert run["JobRunState"] == "SUCCEEDED", run
     assert importing.logged(run) == ["42"]
+
+
+@pytest.mark.parametrize("name", ["one-0-py3-none-any.whl", "one.zip", "one.egg"])
+def test_an_archive_of_extra_py_files_can_be_imported(
+    launched: Emulator, tmp_path: Path, name: str
+) -> None:
+    package = tmp_path / "packaged_one"
+    package.mkdir()
+    (package / "__init__.py").write_text("from packaged_one._value import VALUE\n")
+    (package / "_value.py").write_text("VALUE = 43\n")
+    archive = zipped(package, tmp_path / name)
+    importing = job(launched, f"importing-{name}", "import packaged_one\nprint(packaged_one.VALUE)")
+    launched.client("s3", ANALYTICS).put_object(
+        Bucket="scripts-of-jobs", Key=f"lib/{name}", Body=archive.read_bytes()
+    )
+    run = importing.run(**{"extra-py-files": f"s3://scripts-of-jobs/lib/{name}"})
+    assert run["JobRunState"] == "SUCCEEDED", run
+    assert importing.logged(run) == ["43"]
 
 
 def test_a_failing_script_fails_its_run_with_its_last_word(launched: Emulator) -> None:
