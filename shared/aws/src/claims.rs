@@ -1,4 +1,4 @@
-//! The claims table, from the monitor's side; the jobs' side is `landfall.py`. An item a batch:
+//! The claims table, from the monitor's side; the jobs' side is `landfall/_claim.py`. An item a batch:
 //! `batch_id`, `holder` (the epoch and a nonce of the process), `epoch` of the holder, `ended`,
 //! `expires`. Both sides set when it expires each time they write it: `ARRIVALS_KEPT` from then on,
 //! so a claim that expires is that of a batch whose arrivals are forgotten.

@@ -35,7 +35,7 @@ use crate::told::told;
 
 /// How long an arrival is remembered, and a chunk kept. They are never written again: to set their
 /// time to live when the batch is done would cost as much as to write them. No event is repeated after
-/// so long; SQS keeps a message for 14 days. A claim is kept as long, here and in `landfall.py`.
+/// so long; SQS keeps a message for 14 days. A claim is kept as long, here and in `landfall/_claim.py`.
 pub(crate) const ARRIVALS_KEPT: Duration = Duration::from_secs(400 * 86_400);
 
 /// How often a write is tried again that met another.

@@ -1,6 +1,6 @@
 //! The claim: which of the runs of a batch may have effects.
 //!
-//! A job claims its batch before any effect (`landfall.py`, the same conditions as here). At any time
+//! A job claims its batch before any effect (`landfall/_claim.py`, the same conditions as here). At any time
 //! one run at most holds the claim. It can change hands only when the monitor has seen the run that
 //! holds it end, and said so.
 
