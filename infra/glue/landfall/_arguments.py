@@ -1,0 +1,125 @@
+"""The job's arguments, from the command line as Glue makes it.
+
+`awsglue`'s `getResolvedOptions` reads the same words and is not called. It takes a value that
+begins with `-` for a name, an abbreviated name for the whole, and of a name given twice the last;
+its dashes become underscores, and which names there are must be known beforehand. For all other
+command lines this gives the same values.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import boto3
+
+from landfall._errors import ArgumentError
+from landfall._objects import bucket_and_key
+
+RESERVED = "--landfall-"
+"""Landfall's own arguments begin with this; a route cannot set one."""
+
+ROLE_ARN = re.compile(r"arn:(aws[a-z-]*):iam::([0-9]{12}):role/[\x21-\x7e]+")
+TABLE_ARN = re.compile(
+    r"arn:aws[a-z-]*:dynamodb:([a-z0-9-]+):([0-9]{12}):table/([\w.-]{3,255})", re.ASCII
+)
+_EPOCH = re.compile(r"[1-9][0-9]{0,18}")
+_EXTERNAL_ID = re.compile(r"[\w+=,.@:/-]{2,1224}", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """What this job run was started for.
+
+    `epoch` counts the batch's starts, from 1. `manifest` is the `s3://bucket/key` that lists the
+    objects, `claims_table` the ARN of the table in which the batch is claimed, `reader_role` the
+    ARN of the role that may use both and read the objects, `region` the job's own region. `scope`
+    is `batch` where a session is to reach this batch only. `arguments` are the job's other
+    arguments without their leading dashes: the route's, the job's defaults, and what Glue adds for
+    itself.
+    """
+
+    batch_id: str
+    epoch: int
+    manifest: str
+    claims_table: str
+    reader_role: str
+    region: str
+    scope: str | None
+    arguments: Mapping[str, str]
+
+
+def read(argv: Sequence[str], external_id: str | None = None) -> Arguments:
+    """The arguments of a command line, whose first word is the script's name.
+
+    Raises ArgumentError, which names everything that is missing or ill-formed at once.
+    """
+    problems: list[str] = []
+    own, others = _pairs(list(argv)[1:], problems)
+
+    def required(name: str) -> str:
+        if name not in own:
+            problems.append(f"`{name}` is missing")
+        elif not own[name]:
+            problems.append(f"`{name}` is empty")
+        return own.get(name, "")
+
+    batch_id = required("--landfall-batch-id")
+    epoch = required("--landfall-epoch")
+    if epoch and not _EPOCH.fullmatch(epoch):
+        problems.append("`--landfall-epoch` is not a whole number from 1")
+    manifest = required("--landfall-manifest")
+    if manifest and not all(bucket_and_key(manifest)):
+        problems.append("`--landfall-manifest` is not `s3://bucket/key`")
+    reader_role = required("--landfall-reader-role")
+    role_arn = ROLE_ARN.fullmatch(reader_role)
+    if reader_role and not role_arn:
+        problems.append("`--landfall-reader-role` is not the ARN of a role")
+    claims_table = required("--landfall-claims-table")
+    table_arn = TABLE_ARN.fullmatch(claims_table)
+    if claims_table and not table_arn:
+        problems.append("`--landfall-claims-table` is not the ARN of a table")
+    elif role_arn and table_arn and role_arn[2] != table_arn[2]:
+        # Asked for by its name, another table would be found: one that nobody else looks at.
+        problems.append("`--landfall-claims-table` is not in the account of the reader role")
+    scope = own.get("--landfall-scope")
+    if scope not in (None, "batch"):
+        # A narrower scope of a later Landfall must not be taken for none.
+        problems.append("`--landfall-scope` is not `batch`")
+    region = os.environ.get("AWS_REGION") or boto3.session.Session().region_name
+    if not region:
+        problems.append("no region: `AWS_REGION` and `AWS_DEFAULT_REGION` are not set")
+    if external_id is not None and not _EXTERNAL_ID.fullmatch(external_id):
+        # The value stays out of the message: it is a shared secret of two accounts.
+        problems.append("the external ID is not one")
+    if problems:
+        raise ArgumentError(problems)
+    return Arguments(
+        batch_id, int(epoch), manifest, claims_table, reader_role, str(region), scope, others
+    )
+
+
+def _pairs(words: list[str], problems: list[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Landfall's arguments, with dashes, and all others, without.
+
+    Glue passes `--name value`, and a value may look like anything, a name included. Only
+    Landfall's own names are never taken for a value, so a flag without one cannot hide them.
+    """
+    own: dict[str, str] = {}
+    others: dict[str, str] = {}
+    rest = iter(range(len(words)))
+    for at in rest:
+        name, equals, value = words[at].partition("=")
+        if not name.startswith("--") or len(name) < 3:
+            continue  # Glue for Spark puts a bare word in front.
+        if not equals and at + 1 < len(words) and not words[at + 1].startswith(RESERVED):
+            value = words[next(rest)]
+        if not name.startswith(RESERVED):
+            others[name[2:]] = value
+        elif name in own:
+            problems.append(f"`{name}` is given twice")
+        else:
+            own[name] = value
+    return own, others

@@ -1,0 +1,138 @@
+"""What can go wrong, and how it is told: operation, identifiers, AWS's code; no secret, no data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from botocore.exceptions import BotoCoreError, ClientError
+from urllib3.exceptions import HTTPError
+
+
+class LandfallError(Exception):
+    """All errors of this package derive from it."""
+
+
+class ArgumentError(LandfallError, ValueError):
+    """The job's arguments are not what Landfall passes. `problems` lists all that is wrong."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = list(problems)
+        super().__init__("failed to read the job's arguments: " + "; ".join(self.problems))
+
+
+class EndpointError(LandfallError):
+    """A request would have left this machine without TLS. It was not sent."""
+
+
+class ReaderRoleError(LandfallError):
+    """The reader role could not be assumed; the cause says why."""
+
+
+class ClaimError(LandfallError):
+    """Whether this process holds the batch is unknown; the cause says why.
+
+    Let the run fail: the batch's next run can claim it.
+    """
+
+
+class ClaimedElsewhere(SystemExit):
+    """Another run does this batch's work. Not an error: the script ends here, successfully.
+
+    It is raised where the `with` block would begin, which is therefore never entered.
+    """
+
+    def __init__(self, batch_id: str) -> None:
+        super().__init__(0)
+        self.batch_id = batch_id
+
+    def __str__(self) -> str:
+        return f"batch `{printable(self.batch_id)}` is done by another run"
+
+
+class ManifestError(LandfallError):
+    """The batch's manifest could not be read, or is not one."""
+
+
+class ObjectError(LandfallError):
+    """An object of the batch could not be read; the cause says why."""
+
+
+class ObjectChanged(ObjectError):
+    """The object is no longer the one that arrived: it was overwritten or deleted."""
+
+
+class PathError(LandfallError):
+    """Spark cannot read some of the batch's keys; `keys` lists them."""
+
+    def __init__(self, message: str, keys: Sequence[str] = ()) -> None:
+        self.keys = list(keys)
+        super().__init__(message)
+
+
+class SparkError(LandfallError):
+    """Spark cannot be made to read the batch as the reader role."""
+
+
+FAILURES = (BotoCoreError, ClientError, ReaderRoleError, EndpointError, HTTPError)
+"""What asking AWS can raise. Older botocore lets urllib3's errors through while a body is read."""
+
+
+def code(error: Exception) -> str:
+    """What AWS calls the error; empty if it is not AWS that says so."""
+    response = getattr(error, "response", None) or {}
+    return str(response.get("Error", {}).get("Code", ""))
+
+
+def reason(error: Exception) -> str:
+    """Its code, not its message: of AssumeRole's, that could repeat the external ID."""
+    if isinstance(error, LandfallError):
+        return str(error)  # All that Glue shows of a failed run is the last error's message.
+    return code(error) or type(error).__name__
+
+
+def refusal(error: Exception, role: str, action: str) -> str:
+    """The reason, and of a refusal also who lacks which grant, as far as AWS says so.
+
+    Of AWS's message that is the action, a key's ARN and the kind of policy, and nothing else.
+    """
+    why = reason(error)
+    if code(error) not in ("AccessDenied", "AccessDeniedException"):
+        return why
+    found = _DENIED.search(str(getattr(error, "response", {}).get("Error", {}).get("Message", "")))
+    if not found:
+        # A policy that is not of the role's account is not named, and older messages name none.
+        return (
+            f"{why}: role `{role}` needs `{action}`, and `kms:Decrypt` if a key of KMS encrypts it"
+        )
+    denied = f"`{found['action']}`" + _on(found["resource"])
+    verb = "denies" if found["deny"] else "does not allow"
+    whose = _WHOSE.get(found["deny"] or found["lacks"] or "")
+    if found["action"].startswith("kms:") and whose == "the bucket's policy":
+        whose = "the key's policy"
+    return f"{why}: {whose or 'a policy'} {verb} {denied} for role `{role}`"
+
+
+_DENIED = re.compile(
+    r"is not authorized to perform: (?P<action>[a-z0-9-]{1,40}:[A-Za-z]{1,80})"
+    r'(?: on resource: "?(?P<resource>[^"\s]+)"?)?'
+    r"(?:.*? because no (?P<lacks>[a-z -]{1,40}) allows| with an explicit deny in an? "
+    r"(?P<deny>[a-z -]{1,40}))",
+    re.DOTALL,
+)
+_KEY = re.compile(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+")
+_WHOSE = {
+    "identity-based policy": "the role's own policy",
+    "resource-based policy": "the bucket's policy",
+    "session policy": "the session's policy",
+    "permissions boundary": "the role's permissions boundary",
+}
+
+
+def _on(resource: str | None) -> str:
+    return f" with key `{resource}`" if resource and _KEY.fullmatch(resource) else ""
+
+
+def printable(text: str) -> str:
+    """`text` on one line: keys are data, and what cannot be printed is escaped."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

@@ -1,0 +1,122 @@
+"""A batch as a filesystem of fsspec. It alone imports fsspec, which is imported when it is used."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from fsspec import AbstractFileSystem
+from fsspec.spec import AbstractBufferedFile
+
+from landfall._errors import printable
+from landfall._objects import Object, read_range, size_of
+
+if TYPE_CHECKING:
+    from landfall._batch import Batch
+
+Entry = dict[str, Any]
+
+
+class BatchFileSystem(AbstractFileSystem):  # type: ignore[misc]
+    """The batch's objects, each as it was when it arrived, and nothing else. It cannot be written.
+
+    A path is `bucket/key`, the key as it is; `s3://` may stand before it. What lies before a `/` of
+    a key is a directory, as far as objects of the batch lie in it.
+    """
+
+    protocol = "s3"
+    cachable = False
+    root_marker = ""
+
+    def __init__(self, batch: Batch) -> None:
+        super().__init__()
+        self._s3 = batch._s3
+        self._role = batch.reader_role
+        self._objects = {f"{one.bucket}/{one.key}": one for one in batch.objects}
+        self._sorted = sorted(self._objects)
+
+    @classmethod
+    def _strip_protocol(cls, path: str | list[str]) -> Any:
+        """Nothing but the protocol: to S3, slashes at an end or in a row are part of the key."""
+        if isinstance(path, list):
+            return [cls._strip_protocol(one) for one in path]
+        path = str(path)
+        return path[len("s3://") :] if path.startswith("s3://") else path
+
+    def info(self, path: str, **_: Any) -> Entry:
+        path = self._strip_protocol(path)
+        if (found := self._objects.get(path)) is not None:
+            return self._file(path, size_of(self._s3, self._role, found))
+        if not path or next(self._below(path), None) is not None:
+            return _directory(path.rstrip("/"))
+        raise FileNotFoundError(f"`{printable(path)}` is no object of the batch")
+
+    def ls(self, path: str, detail: bool = True, **_: Any) -> list[Entry] | list[str]:
+        path = self._strip_protocol(path)
+        found: dict[str, Entry] = {}
+        if path in self._objects:
+            found[path] = self.info(path)
+        else:
+            start = len(path.rstrip("/")) + 1 if path else 0
+            for below in self._below(path):
+                name, slash, _rest = below[start:].partition("/")
+                child = below[:start] + name
+                if slash and child not in found:
+                    found[child] = _directory(child)
+                elif not slash:
+                    found[child] = self.info(child)
+        if path and not found:
+            raise FileNotFoundError(f"`{printable(path)}` is no object of the batch")
+        return list(found.values()) if detail else list(found)
+
+    def _open(self, path: str, mode: str = "rb", **options: Any) -> BatchFile:
+        if mode != "rb":
+            _read_only()
+        details = self.info(path)
+        if details["type"] != "file":
+            raise FileNotFoundError(f"`{printable(path)}` is no object of the batch")
+        return BatchFile(self, details["name"], mode, size=details["size"], **options)
+
+    def _below(self, path: str) -> Iterator[str]:
+        """The paths of the objects in a directory, at any depth."""
+        prefix = f"{path.rstrip('/')}/" if path else ""
+        for at in range(bisect_left(self._sorted, prefix), len(self._sorted)):
+            if not self._sorted[at].startswith(prefix):
+                return
+            yield self._sorted[at]
+
+    def _file(self, path: str, size: int) -> Entry:
+        one = self._objects[path]
+        return {
+            "name": path,
+            "type": "file",
+            "size": size,
+            "VersionId": one.version_id,
+            "ETag": one.etag,
+        }
+
+    def _rm(self, path: str) -> NoReturn:
+        _read_only()
+
+    def cp_file(self, path1: str, path2: str, **_: Any) -> NoReturn:
+        _read_only()
+
+    def mkdir(self, path: str, create_parents: bool = True, **_: Any) -> NoReturn:
+        _read_only()
+
+
+class BatchFile(AbstractBufferedFile):  # type: ignore[misc]
+    """An object, read by ranges; every one of them is of the object that arrived."""
+
+    def _fetch_range(self, start: int, end: int) -> bytes:
+        item: Object = self.fs._objects[self.path]
+        return read_range(self.fs._s3, self.fs._role, item, start, end)
+
+
+def _directory(path: str) -> Entry:
+    return {"name": path, "type": "directory", "size": 0}
+
+
+def _read_only() -> NoReturn:
+    raise PermissionError("a batch can be read, and not be written")

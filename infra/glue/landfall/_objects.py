@@ -1,0 +1,105 @@
+"""The objects of a batch, and reading one as it was when it arrived."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from botocore.response import StreamingBody
+
+from landfall._errors import FAILURES, ObjectChanged, ObjectError, code, printable, refusal
+
+
+class Object(NamedTuple):
+    """One object of the batch, as it was when it arrived.
+
+    `key` is exact: what S3 calls the object, with nothing encoded. `size` is in bytes. `size`,
+    `version_id` and `etag` (without quotes) are None where the event did not tell.
+    """
+
+    bucket: str
+    key: str
+    size: int | None = None
+    version_id: str | None = None
+    etag: str | None = None
+
+    @property
+    def url(self) -> str:
+        """`s3://bucket/key`, the key as it is. Not a URL to parse: the key may hold `?` or `#`."""
+        return f"s3://{self.bucket}/{self.key}"
+
+
+def bucket_and_key(url: str) -> tuple[str, str]:
+    """Both empty where it is not `s3://…`. The key is what follows the bucket, untouched: a URL
+    parser would cut it at `?` or `#`."""
+    if not url.startswith("s3://"):
+        return "", ""
+    bucket, _, key = url[len("s3://") :].partition("/")
+    return bucket, key
+
+
+def open_object(s3: Any, role: str, item: Object) -> StreamingBody:
+    """The object's bytes, as a stream to read once and close; `s3` is a client of `role`.
+
+    A versioned object is read by its version. Any other is read only while it is still the one
+    that arrived (its ETag, else its size), so new data is never taken for old: ObjectChanged.
+    Anything else that goes wrong is an ObjectError with its cause.
+    """
+    answer = _ask(s3.get_object, role, item)
+    _same_size(item, answer["ContentLength"], answer["Body"])
+    body: StreamingBody = answer["Body"]
+    return body
+
+
+def read_range(s3: Any, role: str, item: Object, start: int, end: int) -> bytes:
+    """The bytes from `start` up to `end`, with what `open_object` guarantees."""
+    answer = _ask(s3.get_object, role, item, Range=f"bytes={start}-{end - 1}")
+    _same_size(item, int(answer["ContentRange"].rpartition("/")[2]), answer["Body"])
+    try:
+        content: bytes = answer["Body"].read()
+    except FAILURES as error:
+        raise ObjectError(f"{_what(item)}: {refusal(error, role, _ACTION)}") from error
+    return content
+
+
+def size_of(s3: Any, role: str, item: Object) -> int:
+    """Its size, asked for where the event did not tell."""
+    if item.size is not None:
+        return item.size
+    return int(_ask(s3.head_object, role, item)["ContentLength"])
+
+
+_ACTION = "s3:GetObject"
+
+
+def _what(item: Object) -> str:
+    return f"failed to read `{printable(item.url)}`"
+
+
+def _ask(operation: Any, role: str, item: Object, **more: str) -> dict[str, Any]:
+    request = {"Bucket": item.bucket, "Key": item.key, **more}
+    if item.version_id:
+        request["VersionId"] = item.version_id
+    # "null" is the version of an object that is overwritten in place, so it pins nothing.
+    if item.etag and item.version_id in (None, "", "null"):
+        request["IfMatch"] = f'"{item.etag}"'
+    what = _what(item)
+    try:
+        answer: dict[str, Any] = operation(**request)
+    except FAILURES as error:
+        if code(error) in ("PreconditionFailed", "412"):
+            raise ObjectChanged(f"{what}: it was overwritten since it arrived") from error
+        if code(error) in ("NoSuchKey", "NoSuchVersion", "404"):
+            raise ObjectChanged(f"{what}: it was deleted since it arrived") from error
+        if code(error) in ("InvalidRange", "416"):
+            raise ObjectChanged(f"{what}: it has become shorter since it arrived") from error
+        action = "s3:GetObjectVersion" if item.version_id else _ACTION
+        raise ObjectError(f"{what}: {refusal(error, role, action)}") from error
+    return answer
+
+
+def _same_size(item: Object, found: int, body: Any) -> None:
+    if item.size is not None and found != item.size:
+        body.close()
+        raise ObjectChanged(
+            f"{_what(item)}: it has {found} bytes, and had {item.size} when it arrived"
+        )
