@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import landfall
+from landfall._arguments import Arguments
 
 REGION = "eu-west-1"
 READER = "arn:aws:iam::111111111111:role/landfall/landfall-reader"
@@ -25,16 +25,33 @@ AWKWARD_KEYS = [
 ]
 
 
-def batch(batch_id: str = "orders-1", epoch: int = 1, **changed: Any) -> landfall.Batch:
+def arguments(batch_id: str = "orders-1", epoch: int = 1, **changed: Any) -> Arguments:
+    """What a batch is named by."""
     named = {
         "manifest": MANIFEST,
         "claims_table": TABLE,
         "reader_role": READER,
         "region": REGION,
+        "scope": None,
         "arguments": {},
         **changed,
     }
-    return landfall.Batch(batch_id, epoch, **named)
+    return Arguments(batch_id, epoch, **named)
+
+
+def command_line(one: Arguments) -> list[str]:
+    """As Glue makes it of the arguments with which Landfall starts a run."""
+    own = {
+        "batch-id": one.batch_id,
+        "epoch": str(one.epoch),
+        "manifest": one.manifest,
+        "reader-role": one.reader_role,
+        "claims-table": one.claims_table,
+    }
+    if one.scope:
+        own["scope"] = one.scope
+    named = {**{f"landfall-{name}": value for name, value in own.items()}, **one.arguments}
+    return ["script.py", *(word for pair in named.items() for word in (f"--{pair[0]}", pair[1]))]
 
 
 def entry(key: str = "in/a.csv", **more: Any) -> dict[str, Any]:

@@ -6,19 +6,21 @@ takes the environment of the `ministack` command (`AUTH`, `GATEWAY_PORT`, `BIND_
 `MINISTACK_REGION`, `AWS_ENDPOINT_URL`); `AWS_ENDPOINT_URL` must be the emulator's own address, for
 that is what job scripts get. With `LOCAL_CLOUD_MINUTE_SECONDS` a minute of schedules and alarms is
 shorter. Each correction is a function with its reason, below or in the modules `alarms`, `glue_…`,
-`metrics` and `resource_types` beside this file; the tests fail when the emulator no longer needs
-it.
+`kms_reads`, `metrics` and `resource_types` beside this file; the tests fail when the emulator no
+longer needs it.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from contextvars import ContextVar
 from typing import Any
 
+from kms_reads import correct_double_encryption, correct_encrypted_reads
 from ministack import app
 from ministack.core import iam_actions, iam_evaluator
-from ministack.services import iam, lambda_svc
+from ministack.services import dynamodb, iam, lambda_svc
 from ministack.services.cloudformation import changesets, custom_resource, stacks
 
 from alarms import correct_alarms, correct_length_of_minutes
@@ -51,7 +53,9 @@ def main() -> None:
     correct_paths_of_roles()
     correct_boundary_condition()
     correct_wildcards()
+    correct_literal_wildcards()
     correct_secure_transport()
+    correct_leading_keys()
     correct_maximum_concurrency()
     correct_failed_creates()
     correct_imported_buckets()
@@ -69,6 +73,8 @@ def main() -> None:
     correct_metrics_of_functions()
     correct_alarms()
     correct_length_of_minutes()
+    correct_double_encryption()
+    correct_encrypted_reads()
     correct_resource_types()
     app.main()
 
@@ -152,6 +158,22 @@ def correct_wildcards() -> None:
     original = replace(iam_evaluator, "_fnmatch_compile", compile_pattern)
 
 
+def correct_literal_wildcards() -> None:
+    """Make the variables `${*}`, `${?}` and `${$}` of a policy the characters, as IAM does.
+
+    The emulator takes what lies between the braces for a wildcard, and the braces for themselves.
+    """
+
+    def compile_pattern(pattern: str, ignore_case: bool) -> re.Pattern[str]:
+        regex = original(pattern, ignore_case)
+        text = regex.pattern
+        for wildcard, character in ((".*", "*"), (".", "?"), (r"\$", "$")):
+            text = text.replace(rf"\$\{{{wildcard}\}}", re.escape(character))
+        return re.compile(text, regex.flags)
+
+    original = replace(iam_evaluator, "_fnmatch_compile", compile_pattern)
+
+
 def correct_secure_transport() -> None:
     """Make `aws:SecureTransport` true.
 
@@ -159,6 +181,28 @@ def correct_secure_transport() -> None:
     should. This stands for a proxy in front of it that ends TLS.
     """
     original = replace(app, "pin_request_origin", lambda address, _: original(address, True))
+
+
+def correct_leading_keys() -> None:
+    """Give `dynamodb:LeadingKeys`, the partition keys that a call on one item names.
+
+    AWS documents it for these calls among others; the emulator never has it.
+    """
+
+    def context(body: bytes) -> dict:
+        found = original(body)
+        try:
+            request = json.loads(body or b"{}")
+            name = request["TableName"].rsplit("/", 1)[-1]
+            keys = dynamodb._tables[name]["KeySchema"]
+            item = request.get("Key") or request["Item"]
+            leading = next(key["AttributeName"] for key in keys if key["KeyType"] == "HASH")
+            [value] = item[leading].values()
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return found
+        return {**found, "dynamodb:LeadingKeys": [value]}
+
+    original = replace(iam_actions, "dynamodb_service_context", context)
 
 
 def correct_maximum_concurrency() -> None:

@@ -24,20 +24,26 @@ from hypothesis import strategies as st
 
 import landfall
 from emulator import ANALYTICS, DATA, GLUE, REGION, Emulator, allow, role, trust
-from job_side import batch
+from job_side import arguments
+from landfall import _claim, _reader
+from landfall._arguments import Arguments
 
 NAME = "claims-of-jobs"
 TABLE = f"arn:aws:dynamodb:{REGION}:{DATA}:table/{NAME}"
 
 
 def process() -> ModuleType:
-    """The job's side as another process has it: with a nonce of its own."""
-    spec = importlib.util.spec_from_file_location("landfall", landfall.__file__)
+    """The module of claims as another process has it: with a nonce of its own."""
+    spec = importlib.util.spec_from_file_location("landfall._claim", _claim.__file__)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def session_of(one: Arguments) -> boto3.session.Session:
+    return _reader.session(one.reader_role, one.batch_id, one.region)
 
 
 class Claims:
@@ -58,16 +64,16 @@ class Claims:
         )
         return role(self.emulator, DATA, name, trusted, policy)
 
-    def batch(self, batch_id: str, epoch: int = 1, **changed: Any) -> landfall.Batch:
+    def batch(self, batch_id: str, epoch: int = 1, **changed: Any) -> Arguments:
         named = {"claims_table": TABLE, "reader_role": self.reader, **changed}
-        return batch(batch_id, epoch, **named)
+        return arguments(batch_id, epoch, **named)
 
     def claim(
-        self, batch_id: str, epoch: int = 1, side: ModuleType = landfall, **changed: Any
+        self, batch_id: str, epoch: int = 1, side: ModuleType = _claim, **changed: Any
     ) -> bool:
         """What a process of the batch's run of that epoch is told."""
         one = self.batch(batch_id, epoch, **changed)
-        return side.claim(one, side.reader_session(one))
+        return side.claim(one, session_of(one))
 
     def end(self, batch_id: str, epoch: int) -> None:
         """What the monitor does once all runs up to that epoch have ended."""
@@ -127,7 +133,7 @@ def test_a_claim_is_kept_as_long_as_the_ledger_remembers_arrivals_and_not_for_ev
     # The next that claims it keeps it for longer.
     claims.end("kept", 1)
     later = time.time() + 1_000
-    monkeypatch.setattr(landfall, "time", SimpleNamespace(time=lambda: later))
+    monkeypatch.setattr(_claim, "time", SimpleNamespace(time=lambda: later))
     assert claims.claim("kept", 2)
     assert claims.item("kept")["expires"] == {"N": str(int(later) + 400 * 86_400)}
 
@@ -207,7 +213,7 @@ class Ready:
 
 @pytest.fixture
 def ready(claims: Claims) -> Ready:
-    return Ready(landfall.reader_session(claims.batch("ready")))
+    return Ready(session_of(claims.batch("ready")))
 
 
 OTHER = process()
@@ -224,7 +230,7 @@ def test_whatever_happens_one_live_run_at_most_holds_a_batch_and_a_free_one_is_g
     claims: Claims, ready: Ready, steps: list[tuple[str, int, int]]
 ) -> None:
     name = secrets.token_hex(8)
-    sides = landfall, OTHER
+    sides = _claim, OTHER
     holders: set[tuple[int, int]] = set()
     ended = 0
     for step, epoch, side in steps:
@@ -241,7 +247,7 @@ def test_whatever_happens_one_live_run_at_most_holds_a_batch_and_a_free_one_is_g
 
 def test_of_sixteen_that_claim_at_once_exactly_one_gets_the_batch(claims: Claims) -> None:
     count = 16
-    session = landfall.reader_session(claims.batch("crowd"))
+    session = session_of(claims.batch("crowd"))
     sides = [(process(), Ready(session)) for _ in range(count)]
     barrier = threading.Barrier(count)
 
@@ -275,8 +281,8 @@ class Losing:
 def losing(claims: Claims) -> Iterator[Any]:
     made: list[Losing] = []
 
-    def session(one: landfall.Batch, count: int) -> tuple[boto3.session.Session, Losing]:
-        found = landfall.reader_session(one)
+    def session(one: Arguments, count: int) -> tuple[boto3.session.Session, Losing]:
+        found = session_of(one)
         made.append(Losing(found, count))
         return found, made[-1]
 
@@ -290,7 +296,7 @@ def test_a_lost_answer_is_asked_for_again_and_the_holder_is_told_so(
 ) -> None:
     one = claims.batch("lost-answer")
     session, wire = losing(one, 1)
-    assert landfall.claim(one, session)
+    assert _claim.claim(one, session)
     assert wire.sent == 2
     assert not claims.claim("lost-answer", side=process())
 
@@ -299,7 +305,7 @@ def test_a_loser_whose_answer_is_lost_stays_one(claims: Claims, losing: Any) -> 
     assert claims.claim("lost-refusal", side=process())
     one = claims.batch("lost-refusal")
     session, wire = losing(one, 1)
-    assert not landfall.claim(one, session)
+    assert not _claim.claim(one, session)
     assert wire.sent == 2
 
 
@@ -310,10 +316,10 @@ def test_without_any_answer_the_claim_is_unknown_and_later_found_held(
     one = claims.batch("silence")
     session, wire = losing(one, 2)
     with pytest.raises(landfall.ClaimError, match=r": ConnectionClosedError$"):
-        landfall.claim(one, session)
+        _claim.claim(one, session)
     assert wire.sent == 2
     assert not claims.claim("silence", side=process())
-    assert landfall.claim(one, session)
+    assert _claim.claim(one, session)
 
 
 def refused(claims: Claims, **changed: Any) -> landfall.ClaimError:

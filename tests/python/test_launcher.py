@@ -212,6 +212,74 @@ def test_what_asks_for_tls_is_let_through(launched: Emulator) -> None:
     assert may_read_with_tls_only(launched)
 
 
+# ${*}
+
+
+def literal_matches(key: str, *, corrected: bool) -> object:
+    """Whether the evaluator takes the key for one of a policy's resource with such variables."""
+    return value_of(
+        "from ministack.core import iam_evaluator",
+        "launcher.correct_literal_wildcards()" if corrected else "",
+        f"iam_evaluator.fnmatch_iam_cs({key!r}, 'in/a${{*}}b${{?}}c${{$}}d*')",
+    )
+
+
+def test_the_plain_emulator_still_takes_a_variable_for_a_wildcard() -> None:
+    assert literal_matches("in/a*b?c$d.csv", corrected=False) is False
+    assert literal_matches("in/a${x}b${y}c${$}d.csv", corrected=False) is True
+
+
+def test_a_variable_of_a_wildcard_is_the_character() -> None:
+    assert literal_matches("in/a*b?c$d.csv", corrected=True) is True
+    assert literal_matches("in/axb?c$d.csv", corrected=True) is False
+    assert literal_matches("in/a*bxc$d.csv", corrected=True) is False
+    assert literal_matches("in/a${x}b${y}c${$}d.csv", corrected=True) is False
+
+
+# dynamodb:LeadingKeys
+
+
+def items_within_reach(emulator: Emulator) -> dict[str, bool]:
+    """Which items a role gets that may get those of one partition key."""
+    dynamodb = emulator.client("dynamodb", DATA)
+    with contextlib.suppress(dynamodb.exceptions.ResourceInUseException):
+        dynamodb.create_table(
+            TableName="leading",
+            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+    statement = {
+        "Effect": "Allow",
+        "Action": "dynamodb:GetItem",
+        "Resource": "*",
+        "Condition": {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": "mine"}},
+    }
+    root = {"AWS": f"arn:aws:iam::{DATA}:root"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    role(emulator, DATA, "leading-reader", trust(Principal=root), policy)
+    reader = emulator.client("dynamodb", DATA, **emulator.session_of(DATA, "leading-reader"))
+    reached = {}
+    for item in "mine", "other":
+        try:
+            reader.get_item(TableName="leading", Key={"id": {"S": item}})
+            reached[item] = True
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "AccessDeniedException":
+                raise
+            reached[item] = False
+    return reached
+
+
+def test_the_plain_emulator_still_knows_no_leading_keys(plain: Emulator) -> None:
+    # Of no keys, all are as the condition says.
+    assert items_within_reach(plain) == {"mine": True, "other": True}
+
+
+def test_a_policy_can_admit_the_items_of_a_partition_key(launched: Emulator) -> None:
+    assert items_within_reach(launched) == {"mine": True, "other": False}
+
+
 # MaximumConcurrency
 
 

@@ -1,9 +1,9 @@
 """The job's arguments, from the command line as Glue makes it.
 
-`awsglue`'s `getResolvedOptions` reads the same words and is not called. It takes a value that
-begins with `-` for a name, an abbreviated name for the whole, and of a name given twice the last;
-its dashes become underscores, and which names there are must be known beforehand. For all other
-command lines this gives the same values.
+`awsglue`'s `getResolvedOptions` reads the same words and is not called. It must be told all names
+beforehand, turns their dashes into underscores, lets the beginning of a name stand for the name, so
+that one which is missing is not missed, and fails on a value that begins with `-`. What it reads
+without these traps is read the same here.
 """
 
 from __future__ import annotations

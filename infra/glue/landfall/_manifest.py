@@ -23,7 +23,7 @@ def read(session: boto3.session.Session, role: str, manifest: str) -> tuple[Obje
     """The objects of the batch, in the manifest's order; `session` is of `role`.
 
     Of the text no more than a chunk is in memory: what 100,000 objects take is what they take
-    themselves, 50 MB, or 160 MB if every key is as long as can be. Raises ManifestError, which
+    themselves, 40 MB, or 140 MB if every key is as long as can be. Raises ManifestError, which
     names the manifest.
     """
     what = f"failed to read manifest `{printable(manifest)}`"

@@ -1,0 +1,140 @@
+"""A batch in the emulator: two accounts, with IAM on, and this process as one of the job's role."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+import landfall
+from emulator import ANALYTICS, DATA, GLUE, REGION, Emulator, allow, role, trust
+from job_side import arguments, command_line
+from landfall._arguments import Arguments
+
+Statement = tuple[list[str] | str, str]
+
+
+def policy(*statements: Statement) -> str:
+    return json.dumps(
+        {
+            "Version": "2012-10-17",
+            "Statement": [
+                {"Effect": "Allow", "Action": action, "Resource": resource}
+                for action, resource in statements
+            ],
+        }
+    )
+
+
+class Stage:
+    """Buckets of landed objects and of manifests, a table of claims, and roles, named after it."""
+
+    def __init__(self, emulator: Emulator, name: str, external_id: str = "") -> None:
+        self.emulator = emulator
+        self.name = name
+        self.landing, self.manifests = f"{name}-landing", f"{name}-landfall"
+        self.s3 = emulator.client("s3", DATA)
+        for bucket in self.landing, self.manifests:
+            self.s3.create_bucket(
+                Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION}
+            )
+        self.dynamodb = emulator.client("dynamodb", DATA)
+        self.dynamodb.create_table(
+            TableName=name,
+            KeySchema=[{"AttributeName": "batch_id", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "batch_id", "AttributeType": "S"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        self.table = f"arn:aws:dynamodb:{REGION}:{DATA}:table/{name}"
+        assume = allow("sts:AssumeRole", f"arn:aws:iam::{DATA}:role/*")
+        self.job = role(emulator, ANALYTICS, f"{name}-job", GLUE, assume)
+        condition: dict[str, Any] = {"ArnEquals": {"aws:PrincipalArn": self.job}}
+        if external_id:
+            condition["StringEquals"] = {"sts:ExternalId": external_id}
+        trusted = trust(Principal={"AWS": f"arn:aws:iam::{ANALYTICS}:root"}, Condition=condition)
+        self.reader = role(emulator, DATA, f"{name}-reader", trusted)
+        self.permit()
+
+    def permit(self, *more: Statement, reads: str = "in/*") -> None:
+        """What the reader role may do, besides `more`."""
+        read = ["s3:GetObject", "s3:GetObjectVersion"]
+        document = policy(
+            (read, f"arn:aws:s3:::{self.landing}/{reads}"),
+            ("s3:GetObject", f"arn:aws:s3:::{self.manifests}/manifests/*"),
+            (["dynamodb:GetItem", "dynamodb:UpdateItem"], self.table),
+            *more,
+        )
+        self.emulator.client("iam", DATA).put_role_policy(
+            RoleName=f"{self.name}-reader", PolicyName="all", PolicyDocument=document
+        )
+
+    def put(self, key: str, content: bytes = b"rows", **more: Any) -> dict[str, Any]:
+        """Upload an object; returns what a manifest says of it."""
+        answer = self.s3.put_object(Bucket=self.landing, Key=key, Body=content, **more)
+        found = {
+            "url": f"s3://{self.landing}/{key}",
+            "mandatory": True,
+            "meta": {"content_length": len(content)},
+            "etag": answer["ETag"].strip('"'),
+        }
+        return {**found, **({"version_id": answer["VersionId"]} if "VersionId" in answer else {})}
+
+    def arguments(
+        self, batch_id: str, entries: Iterable[dict[str, Any]] = (), epoch: int = 1, **more: Any
+    ) -> Arguments:
+        """Those of a run for a batch of these objects, whose manifest is written."""
+        key = f"manifests/{batch_id}.json"
+        manifest = json.dumps({"entries": list(entries)}).encode()
+        self.s3.put_object(Bucket=self.manifests, Key=key, Body=manifest)
+        named = {
+            "manifest": f"s3://{self.manifests}/{key}",
+            "claims_table": self.table,
+            "reader_role": self.reader,
+            **more,
+        }
+        return arguments(batch_id, epoch, **named)
+
+    def batch(
+        self,
+        batch_id: str,
+        entries: Iterable[dict[str, Any]] = (),
+        external_id: str | None = None,
+        **more: Any,
+    ) -> landfall.Batch:
+        argv = command_line(self.arguments(batch_id, entries, **more))
+        return landfall.batch(argv, external_id=external_id)
+
+    def item(self, batch_id: str) -> dict[str, Any]:
+        """What the claim says, attribute by attribute."""
+        key = {"batch_id": {"S": batch_id}}
+        found = self.dynamodb.get_item(TableName=self.name, Key=key, ConsistentRead=True)
+        return {name: next(iter(value.values())) for name, value in found["Item"].items()}
+
+    def end(self, batch_id: str, epoch: int) -> None:
+        """What the monitor notes when the runs of an epoch have ended."""
+        self.dynamodb.update_item(
+            TableName=self.name,
+            Key={"batch_id": {"S": batch_id}},
+            UpdateExpression="SET ended = :epoch",
+            ExpressionAttributeValues={":epoch": {"N": str(epoch)}},
+        )
+
+    def environment(self) -> dict[str, str]:
+        """What Glue gives to a process of the job: its role's session."""
+        session = self.emulator.session_of(ANALYTICS, f"{self.name}-job")
+        variables = {name.upper(): value for name, value in session.items()}
+        return {"AWS_ENDPOINT_URL": self.emulator.url, "AWS_REGION": REGION, **variables}
+
+    def act_as_job(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name, value in self.environment().items():
+            monkeypatch.setenv(name, value)
+
+
+def code_of(error: BaseException | None) -> str:
+    """What AWS called it."""
+    with contextlib.suppress(AttributeError):
+        return error.response["Error"]["Code"]  # type: ignore[union-attr]
+    return ""

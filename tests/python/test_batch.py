@@ -1,0 +1,334 @@
+"""`with landfall.batch()`: claimed on entering, recorded on leaving, between two accounts."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from staging import Stage
+
+import landfall
+from emulator import DATA, Emulator
+from job_side import AWKWARD_KEYS, command_line
+from landfall import _claim
+
+PACKAGES = Path(landfall.__file__).parents[1]
+TRACES = {"batch_id", "holder", "epoch", "claimed_at", "expires"}
+
+
+@pytest.fixture(scope="module")
+def staged(launched: Emulator) -> Stage:
+    return Stage(launched, "batches")
+
+
+@pytest.fixture
+def stage(staged: Stage, monkeypatch: pytest.MonkeyPatch) -> Stage:
+    staged.permit()
+    staged.act_as_job(monkeypatch)
+    return staged
+
+
+def test_the_body_has_what_landfall_passed_and_reads_every_object(stage: Stage) -> None:
+    keys = [f"in/{key}"[:1024] for key in AWKWARD_KEYS]
+    entries = [stage.put(key, key.encode()) for key in keys]
+    with stage.batch("awkward", entries, epoch=3, arguments={"dt": "2026-01-01"}) as batch:
+        assert (batch.batch_id, batch.epoch, batch.scope) == ("awkward", 3, None)
+        assert batch.arguments == {"dt": "2026-01-01"}
+        assert [one.key for one in batch.objects] == keys
+        for one in batch.objects:
+            with batch.open(one) as body:
+                assert body.read() == one.key.encode()
+
+
+def test_the_session_acts_as_the_reader(stage: Stage) -> None:
+    with stage.batch("session", [stage.put("in/a")]) as batch:
+        who = batch.session.client("sts").get_caller_identity()["Arn"]
+    assert who.endswith("assumed-role/batches-reader/landfall-session")
+
+
+def test_nothing_can_be_read_before_the_batch_is_claimed(stage: Stage) -> None:
+    batch = stage.batch("eager", [stage.put("in/a")])
+    attempts: list[Callable[[], Any]] = [
+        lambda: batch.objects,
+        lambda: batch.session,
+        lambda: batch.paths,
+        batch.filesystem,
+        lambda: batch.spark(None),
+        lambda: batch.open(landfall.Object(stage.landing, "in/a")),
+    ]
+    for attempt in attempts:
+        with pytest.raises(landfall.LandfallError, match=r"use `with landfall\.batch"):
+            attempt()
+
+
+# The outcome
+
+
+def test_that_the_body_succeeded_is_recorded(stage: Stage) -> None:
+    with stage.batch("succeeds", [stage.put("in/a")]):
+        assert set(stage.item("succeeds")) == TRACES
+    item = stage.item("succeeds")
+    assert set(item) == {*TRACES, "outcome", "outcome_at"}
+    assert item["outcome"] == "succeeded"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", item["outcome_at"])
+
+
+def test_of_a_failure_the_errors_name_is_recorded_and_not_its_message(stage: Stage) -> None:
+    with pytest.raises(ZeroDivisionError), stage.batch("fails"):
+        raise ZeroDivisionError("row 3 holds a secret")
+    item = stage.item("fails")
+    assert set(item) == {*TRACES, "outcome", "outcome_at", "error"}
+    assert (item["outcome"], item["error"]) == ("failed", "ZeroDivisionError")
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (SystemExit(), "succeeded"),
+        (SystemExit(0), "succeeded"),
+        (SystemExit(3), "failed"),
+        (SystemExit("no more disk"), "failed"),
+        (KeyboardInterrupt(), "failed"),
+    ],
+)
+def test_an_exit_of_the_body_counts_as_its_code_says(
+    stage: Stage, error: BaseException, outcome: str
+) -> None:
+    batch_id = f"exits-{error!r}".replace(" ", "")
+    with pytest.raises(type(error)), stage.batch(batch_id):
+        raise error
+    assert stage.item(batch_id)["outcome"] == outcome
+
+
+def test_the_next_claim_takes_the_outcome_of_the_last_away(stage: Stage) -> None:
+    with pytest.raises(ValueError, match="x"), stage.batch("again"):
+        raise ValueError("x")
+    stage.end("again", 1)
+    with stage.batch("again", epoch=2):
+        assert set(stage.item("again")) == {*TRACES, "ended"}
+    assert stage.item("again")["outcome"] == "succeeded"
+
+
+def taken_over(stage: Stage, batch_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process claims the batch, whose epoch was said to have ended."""
+    stage.end(batch_id, 1)
+    with monkeypatch.context() as other:
+        other.setattr(_claim, "_NONCE", "another process")
+        with stage.batch(batch_id, epoch=2):
+            pass
+
+
+def test_who_does_not_hold_the_batch_any_more_records_nothing_and_is_warned(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.warns(UserWarning, match="`lost` in table .*: another run has claimed it since"):
+        before = lose(stage, "lost", monkeypatch)
+    assert stage.item("lost") == before
+
+
+def lose(stage: Stage, batch_id: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Enter the batch, and lose it in the body; returns what its claim then says."""
+    with stage.batch(batch_id):
+        taken_over(stage, batch_id, monkeypatch)
+        return stage.item(batch_id)
+
+
+def test_a_warning_never_takes_the_place_of_the_bodys_own_error(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        with stage.batch("lost-too"):
+            taken_over(stage, "lost-too", monkeypatch)
+            raise ZeroDivisionError
+
+    # Warnings are errors in these tests.
+    with pytest.raises(ZeroDivisionError):
+        fail()
+
+
+def test_an_outcome_that_cannot_be_recorded_does_not_fail_the_run(stage: Stage) -> None:
+    with (
+        pytest.warns(UserWarning, match="failed to record the outcome of batch `mute`"),
+        stage.batch("mute"),
+    ):
+        stage.emulator.client("iam", DATA).delete_role_policy(
+            RoleName="batches-reader", PolicyName="all"
+        )
+    assert set(stage.item("mute")) == TRACES
+
+
+# Claimed elsewhere
+
+SCRIPT = """
+import landfall
+
+print("before", flush=True)
+with landfall.batch() as batch:
+    print("body", flush=True)
+    for item in batch.objects:
+        print(batch.open(item).read().decode())
+print("after")
+"""
+
+
+def run(stage: Stage, script: str, argv: list[str]) -> subprocess.CompletedProcess[str]:
+    """The script in a process of its own, as Glue starts it."""
+    return subprocess.run(
+        [sys.executable, "-c", script, *argv[1:]],
+        env={**stage.environment(), "PYTHONPATH": str(PACKAGES)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_a_run_that_loses_the_claim_never_enters_the_body_and_succeeds(stage: Stage) -> None:
+    argv = command_line(stage.arguments("race", [stage.put("in/race", b"content")]))
+    first, second = (run(stage, SCRIPT, argv) for _ in range(2))
+    assert (first.returncode, first.stdout) == (0, "before\nbody\ncontent\nafter\n"), first.stderr
+    held = stage.item("race")
+    assert (second.returncode, second.stdout, second.stderr) == (0, "before\n", "")
+    assert stage.item("race") == held
+    assert held["outcome"] == "succeeded"
+
+
+def test_who_wants_to_go_on_without_the_batch_can(stage: Stage) -> None:
+    with stage.batch("elsewhere"):
+        pass
+    stage.end("elsewhere", 1)
+    with (
+        pytest.raises(landfall.ClaimedElsewhere, match="`elsewhere` is done by another run"),
+        stage.batch("elsewhere"),
+    ):
+        raise AssertionError("the body is entered")
+
+
+def test_a_run_that_cannot_claim_fails_and_says_why(stage: Stage) -> None:
+    argv = command_line(stage.arguments("refused", reader_role=f"{stage.reader}-absent"))
+    ended = run(stage, SCRIPT, argv)
+    assert (ended.returncode, ended.stdout) == (1, "before\n")
+    assert ended.stderr.splitlines()[-1] == (
+        f"landfall.ClaimError: failed to claim batch `refused` in table `{stage.table}`: "
+        f"failed to assume role `{stage.reader}-absent` as `landfall-refused`: AccessDenied"
+    )
+
+
+# Credentials
+
+
+def test_a_batch_that_lasts_longer_than_a_session_goes_on(stage: Stage) -> None:
+    entries = [stage.put(f"in/long-{n}") for n in range(3)]
+    with stage.batch("long", entries) as batch:
+        keys, credentials = [], batch.session.get_credentials()
+        for one in batch.objects:
+            assert batch.open(one).read() == b"rows"
+            keys.append(credentials.access_key)
+            # As if an hour were over.
+            credentials._expiry_time = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=1)
+    assert len(set(keys)) == 3
+    assert stage.item("long")["outcome"] == "succeeded"
+
+
+def test_a_role_that_asks_for_an_external_id_gets_it_and_nobody_sees_it(
+    launched: Emulator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    secret = "an-external-" + "id-of-two"  # Tracebacks quote these lines.
+    stage = Stage(launched, "external", secret)
+    stage.act_as_job(monkeypatch)
+    entries = [stage.put("in/a")]
+    with stage.batch("external-1", entries, external_id=secret) as batch:
+        assert batch.open(batch.objects[0]).read() == b"rows"
+    shown = repr(batch)
+    for wrong in None, secret + "-not":
+        with (
+            pytest.raises(landfall.ClaimError) as raised,
+            stage.batch("external-2", entries, external_id=wrong),
+        ):
+            raise AssertionError("the body is entered")
+        shown += "".join(traceback.format_exception(raised.value))
+    assert "AccessDenied" in shown
+    assert secret not in shown + caplog.text
+
+
+# `scope: batch`
+
+
+def code_of(read: Callable[[], Any]) -> str:
+    with pytest.raises(ClientError) as raised:
+        read()
+    return str(raised.value.response["Error"]["Code"])
+
+
+def test_under_scope_batch_other_objects_and_batches_are_out_of_reach(stage: Stage) -> None:
+    stage.permit(("s3:ListBucket", f"arn:aws:s3:::{stage.landing}"))
+    mine = [stage.put(f"in/scope/{key}") for key in ("a*.csv", "what?.csv", "Zürich/$.csv")]
+    other = stage.put("in/scope/aaa.csv")
+    stage.arguments("scoped-other", [other])
+    place = {"Bucket": stage.landing, "Key": "in/scope/aaa.csv"}
+    with stage.batch("wide", mine) as batch:
+        batch.session.client("s3").get_object(**place)
+    with stage.batch("scoped", mine, scope="batch") as batch:
+        assert batch.scope == "batch"
+        for one in batch.objects:
+            assert batch.open(one).read() == b"rows"
+        s3 = batch.session.client("s3")
+        assert code_of(lambda: s3.get_object(**place)) == "AccessDenied"
+        manifest = {"Bucket": stage.manifests, "Key": "manifests/scoped-other.json"}
+        assert code_of(lambda: s3.get_object(**manifest)) == "AccessDenied"
+        assert s3.list_objects_v2(Bucket=stage.landing, Prefix="in/scope/")["KeyCount"] == 4
+        assert code_of(lambda: s3.list_objects_v2(Bucket=stage.landing)) == "AccessDenied"
+        claim = {"TableName": stage.name, "Key": {"batch_id": {"S": "scoped"}}}
+        dynamodb = batch.session.client("dynamodb")
+        assert code_of(lambda: dynamodb.get_item(**claim)) == "AccessDeniedException"
+        with pytest.raises(landfall.ObjectError, match="AccessDenied"):
+            batch.open(landfall.Object(**{name.lower(): text for name, text in place.items()}))
+
+
+def test_under_scope_batch_the_claim_of_another_batch_is_out_of_reach(stage: Stage) -> None:
+    batch = stage.batch("scoped-claim", [stage.put("in/a")], scope="batch")
+    with batch:
+        dynamodb = batch._control.client("dynamodb")
+        key = {"batch_id": {"S": "scoped-claim"}}
+        assert "Item" in dynamodb.get_item(TableName=stage.name, Key=key)
+        other = {"batch_id": {"S": "scoped-claim-2"}}
+        refused = code_of(lambda: dynamodb.get_item(TableName=stage.name, Key=other))
+        assert refused == "AccessDeniedException"
+        s3 = batch._control.client("s3")
+        assert code_of(lambda: s3.get_object(Bucket=stage.landing, Key="in/a")) == "AccessDenied"
+    assert stage.item("scoped-claim")["outcome"] == "succeeded"
+
+
+def test_a_thousand_objects_are_read_in_a_scope_of_prefixes(stage: Stage) -> None:
+    entries = [stage.put(f"in/many/dt=2026-01-{n % 28:02}/{n:04}") for n in range(1000)]
+    outside = stage.put("in/manx/a")
+    with stage.batch("many", entries, scope="batch") as batch:
+        for one in batch.objects[::100]:
+            assert batch.open(one).read() == b"rows"
+        s3 = batch.session.client("s3")
+        key = outside["url"].split("/", 3)[3]
+        assert code_of(lambda: s3.get_object(Bucket=stage.landing, Key=key)) == "AccessDenied"
+
+
+def test_a_refused_read_names_the_role_the_object_and_the_grant(stage: Stage) -> None:
+    with stage.batch("outside", [stage.put("elsewhere/a.csv")]) as batch:
+        with pytest.raises(landfall.ObjectError) as raised:
+            batch.open(batch.objects[0])
+        assert str(raised.value) == (
+            f"failed to read `s3://{stage.landing}/elsewhere/a.csv`: AccessDenied: "
+            f"the role's own policy does not allow `s3:GetObject` for role `{stage.reader}`"
+        )
+
+
+def test_clients_of_the_session_are_boto3s_own(stage: Stage) -> None:
+    with stage.batch("typed") as batch:
+        assert isinstance(batch.session, boto3.session.Session)

@@ -1,0 +1,189 @@
+"""The job's own side: reading the objects of a batch as they were when they arrived."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError, ReadTimeoutError
+from botocore.response import StreamingBody
+from botocore.stub import Stubber
+
+import landfall
+from job_side import AWKWARD_KEYS, READER, REGION
+from landfall import _objects
+
+
+def read(item: landfall.Object, expected: dict[str, Any], content: bytes = b"rows") -> bytes:
+    """What `open_object` gives for an object that S3 has, if it asks S3 for just `expected`."""
+    s3 = boto3.client("s3", region_name=REGION)
+    with Stubber(s3) as stub:
+        answer = {
+            "Body": StreamingBody(io.BytesIO(content), len(content)),
+            "ContentLength": len(content),
+        }
+        stub.add_response(
+            "get_object", answer, {"Bucket": item.bucket, "Key": item.key, **expected}
+        )
+        with _objects.open_object(s3, READER, item) as body:
+            return body.read()
+
+
+def refused(
+    item: landfall.Object, code: str, status: int, message: str = "words of S3"
+) -> landfall.ObjectError:
+    s3 = boto3.client("s3", region_name=REGION)
+    with Stubber(s3) as stub:
+        stub.add_client_error("get_object", code, message, status)
+        with pytest.raises(landfall.ObjectError) as raised:
+            _objects.open_object(s3, READER, item)
+    assert isinstance(raised.value.__cause__, ClientError)
+    return raised.value
+
+
+def test_a_versioned_object_is_read_by_its_version() -> None:
+    item = landfall.Object("b", "k", 4, "v1", "e1")
+    assert read(item, {"VersionId": "v1"}) == b"rows"
+
+
+def test_an_unversioned_object_is_read_only_if_it_is_the_one_that_arrived() -> None:
+    item = landfall.Object("b", "k", 4, None, "e1")
+    assert read(item, {"IfMatch": '"e1"'}) == b"rows"
+
+
+def test_a_null_version_is_overwritten_in_place_and_so_compared() -> None:
+    item = landfall.Object("b", "k", 4, "null", "e1")
+    assert read(item, {"VersionId": "null", "IfMatch": '"e1"'}) == b"rows"
+
+
+def test_an_object_of_which_nothing_is_known_is_read_as_it_is() -> None:
+    assert read(landfall.Object("b", "k"), {}) == b"rows"
+
+
+@pytest.mark.parametrize("key", AWKWARD_KEYS)
+def test_awkward_keys_are_asked_for_exactly(key: str) -> None:
+    assert read(landfall.Object("b", key), {}) == b"rows"
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "why"),
+    [
+        ("PreconditionFailed", 412, "overwritten"),
+        ("NoSuchKey", 404, "deleted"),
+        ("NoSuchVersion", 404, "deleted"),
+    ],
+)
+def test_an_object_that_changed_is_an_error_of_its_own(code: str, status: int, why: str) -> None:
+    error = refused(landfall.Object("b", "in/a.csv", 4, None, "e1"), code, status)
+    assert isinstance(error, landfall.ObjectChanged)
+    assert str(error) == f"failed to read `s3://b/in/a.csv`: it was {why} since it arrived"
+
+
+WHO = "arn:aws:sts::111111111111:assumed-role/landfall-reader/landfall-orders-1"
+KEY = "arn:aws:kms:eu-west-1:333333333333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+DECRYPT = f"User: {WHO} is not authorized to perform: kms:Decrypt on resource: {KEY} "
+READ = f"User: {WHO} is not authorized to perform: s3:GetObject on resource: "
+
+
+@pytest.mark.parametrize(
+    ("message", "why"),
+    [
+        (
+            DECRYPT + "because no identity-based policy allows the kms:Decrypt action",
+            f"the role's own policy does not allow `kms:Decrypt` with key `{KEY}`",
+        ),
+        (
+            DECRYPT + "because no resource-based policy allows the kms:Decrypt action",
+            f"the key's policy does not allow `kms:Decrypt` with key `{KEY}`",
+        ),
+        (
+            DECRYPT + "because no session policy allows the kms:Decrypt action",
+            f"the session's policy does not allow `kms:Decrypt` with key `{KEY}`",
+        ),
+        (
+            DECRYPT + "with an explicit deny in a resource-based policy",
+            f"the key's policy denies `kms:Decrypt` with key `{KEY}`",
+        ),
+        (
+            READ + '"arn:aws:s3:::b/in/a b.csv" because no identity-based policy allows the '
+            "s3:GetObject action",
+            "the role's own policy does not allow `s3:GetObject`",
+        ),
+        (
+            READ + '"arn:aws:s3:::b/in/a.csv" because no resource-based policy allows the '
+            "s3:GetObject action",
+            "the bucket's policy does not allow `s3:GetObject`",
+        ),
+        (
+            READ + '"arn:aws:s3:::b/k" with an explicit deny in a permissions boundary',
+            "the role's permissions boundary denies `s3:GetObject`",
+        ),
+        (
+            READ + '"arn:aws:s3:::b/k" with an explicit deny in a service control policy',
+            "a policy denies `s3:GetObject`",
+        ),
+    ],
+)
+def test_a_refused_read_says_which_policy_lacks_which_grant(message: str, why: str) -> None:
+    error = refused(landfall.Object("b", "in/a\n.csv"), "AccessDenied", 403, message)
+    assert not isinstance(error, landfall.ObjectChanged)
+    assert str(error) == (
+        f"failed to read `s3://b/in/a\\n.csv`: AccessDenied: {why} for role `{READER}`"
+    )
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Access Denied",
+        "",
+        "secret words of S3",
+        f"User: {WHO} is not authorized to perform: secret words because no reason",
+    ],
+)
+def test_a_refused_read_that_s3_does_not_explain_says_what_the_role_needs(message: str) -> None:
+    versioned = landfall.Object("b", "k", version_id="v1")
+    for item, action in (landfall.Object("b", "k"), "GetObject"), (versioned, "GetObjectVersion"):
+        assert str(refused(item, "AccessDenied", 403, message)) == (
+            f"failed to read `s3://b/k`: AccessDenied: role `{READER}` needs `s3:{action}`, "
+            "and `kms:Decrypt` if a key of KMS encrypts it"
+        )
+
+
+def test_of_an_odd_message_nothing_is_told_but_what_is_known() -> None:
+    message = (
+        "User: x is not authorized to perform: kms:Decrypt on resource: secret-words "
+        "because no unheard-of policy allows it"
+    )
+    assert str(refused(landfall.Object("b", "k"), "AccessDenied", 403, message)) == (
+        "failed to read `s3://b/k`: AccessDenied: "
+        f"a policy does not allow `kms:Decrypt` for role `{READER}`"
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (ReadTimeoutError(endpoint_url="https://s3"), "ReadTimeoutError"),
+        (landfall.ReaderRoleError("failed to assume role `r`"), "failed to assume role `r`"),
+    ],
+)
+def test_a_read_without_an_answer_names_the_object_and_the_reason(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, why: str
+) -> None:
+    s3 = boto3.client("s3", region_name=REGION)
+
+    def fail(**request: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(s3, "get_object", fail)
+    with pytest.raises(landfall.ObjectError) as raised:
+        _objects.open_object(s3, READER, landfall.Object("b", "k"))
+    assert str(raised.value) == f"failed to read `s3://b/k`: {why}"
+
+
+def test_an_object_of_another_size_has_changed() -> None:
+    with pytest.raises(landfall.ObjectChanged, match="it has 4 bytes, and had 5 when it arrived"):
+        read(landfall.Object("b", "k", 5), {})
