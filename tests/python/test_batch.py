@@ -14,12 +14,12 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-from staging import Stage
 
 import landfall
 from emulator import DATA, Emulator
 from job_side import AWKWARD_KEYS, command_line
 from landfall import _claim
+from staging import Stage
 
 PACKAGES = Path(landfall.__file__).parents[1]
 TRACES = {"batch_id", "holder", "epoch", "claimed_at", "expires"}

@@ -13,12 +13,14 @@ import boto3
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
+from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
 
 import csv_to_parquet
 import landfall
 from job_side import READER, TABLE
+from landfall import _reader
 
 WEATHER = b"date,temp,weather\n2026-01-01,1.5,rain\n2026-01-02,2.5,sun\n2026-01-03,3.5,rain\n"
 
@@ -28,15 +30,17 @@ class Store:
 
     def __init__(self) -> None:
         self.objects: dict[tuple[str, str], bytes] = {}
-        self.claimed: list[str] = []
+        self.conditions: list[str] = []
         self.held_by_another = False
 
-    def claim(self, batch: landfall.Batch, session: Any) -> bool:
-        self.claimed.append(batch.batch_id)
-        return not self.held_by_another
+    def update_item(self, ConditionExpression: str, **_: Any) -> None:
+        self.conditions.append(ConditionExpression)
+        if self.held_by_another:
+            code = "ConditionalCheckFailedException"
+            raise ClientError({"Error": {"Code": code, "Message": ""}}, "UpdateItem")
 
     def get_object(self, Bucket: str, Key: str) -> dict[str, Any]:
-        assert self.claimed, "read before the batch was claimed"
+        assert self.conditions, "read before the batch was claimed"
         content = self.objects[Bucket, Key]
         return {"Body": io.BytesIO(content), "ContentLength": len(content)}
 
@@ -57,12 +61,11 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Store:
     store = Store()
 
     class Session:
-        def client(self, service: str) -> Store:
-            assert service == "s3"
+        def client(self, service: str, region_name: str = "") -> Store:
+            assert service in ("s3", "dynamodb")
             return store
 
-    monkeypatch.setattr(landfall, "reader_session", lambda batch: Session())
-    monkeypatch.setattr(landfall, "claim", store.claim)
+    monkeypatch.setattr(_reader, "session", lambda *_: Session())
     monkeypatch.setattr(boto3, "client", lambda service: store)
     return store
 
@@ -134,9 +137,9 @@ def test_a_batch_that_another_run_holds_is_left_without_a_trace(
     store.held_by_another = True
     # Nor are the job's own arguments judged: that is for the run that holds the batch.
     for own in ((), ("--output", "lake")):
-        summary = convert(store, capsys, *own, a=b"not,the\nexpected,columns\n")
-        assert summary == {"batch_id": "weather-1", "claimed": False}
-    assert store.claimed == ["weather-1", "weather-1"]
+        with pytest.raises(landfall.ClaimedElsewhere):
+            convert(store, capsys, *own, a=b"not,the\nexpected,columns\n")
+    assert capsys.readouterr().out == ""
     assert store.files() == {}
 
 

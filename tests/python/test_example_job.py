@@ -10,8 +10,9 @@ from typing import Any
 import pyarrow.parquet
 import pytest
 
-from emulator import ANALYTICS, DATA, GLUE, REGION, Emulator, Job, job, role, trust
+from emulator import ANALYTICS, DATA, GLUE, REGION, Emulator, Job, job, role, trust, zipped
 from job_side import AWKWARD_KEYS
+from staging import policy
 
 SOURCES = Path(__file__).parents[2] / "infra" / "glue"
 LANDING, LAKE, MANIFESTS = "example-landing", "example-lake", "example-landfall"
@@ -19,20 +20,8 @@ CLAIMS = "example-claims"
 ROWS = b"temp,weather\n1,rain\n2,sun\n"
 
 
-def policy(*statements: tuple[str, str]) -> str:
-    return json.dumps(
-        {
-            "Version": "2012-10-17",
-            "Statement": [
-                {"Effect": "Allow", "Action": action, "Resource": resource}
-                for action, resource in statements
-            ],
-        }
-    )
-
-
 @pytest.fixture(scope="module")
-def converter(launched: Emulator) -> Job:
+def converter(launched: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Job:
     for account, bucket in (DATA, LANDING), (DATA, MANIFESTS), (ANALYTICS, LAKE):
         launched.client("s3", account).create_bucket(
             Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION}
@@ -74,10 +63,10 @@ def converter(launched: Emulator) -> Job:
     found = job(
         launched,
         "example",
-        (SOURCES / "csv_to_parquet.py").read_text(),
+        (SOURCES / "jobs" / "csv_to_parquet.py").read_text(),
         Role=job_role,
         DefaultArguments={
-            "--extra-py-files": "s3://scripts-of-jobs/example/landfall.py",
+            "--extra-py-files": "s3://scripts-of-jobs/example/landfall-0-py3-none-any.whl",
             "--landfall-epoch": "1",
             "--landfall-reader-role": reader,
             "--landfall-claims-table": table,
@@ -85,10 +74,11 @@ def converter(launched: Emulator) -> Job:
             "--partition-by": "weather",
         },
     )
+    wheel = tmp_path_factory.mktemp("wheel") / "landfall-0-py3-none-any.whl"
     launched.client("s3", ANALYTICS).put_object(
         Bucket="scripts-of-jobs",
-        Key="example/landfall.py",
-        Body=(SOURCES / "landfall.py").read_bytes(),
+        Key=f"example/{wheel.name}",
+        Body=zipped(SOURCES / "landfall", wheel).read_bytes(),
     )
     return found
 
@@ -167,22 +157,48 @@ def test_of_two_runs_of_a_batch_the_second_succeeds_without_effect(converter: Jo
     for epoch in ("1", "2"):
         run = start(converter, "once", entry, epoch=epoch)
         assert run["JobRunState"] == "SUCCEEDED"
-        assert json.loads(converter.logged(run)[-1]) == {"batch_id": "once", "claimed": False}
     assert outputs(converter, "once") == set()
 
 
-def test_the_run_after_a_failed_one_does_the_batch_from_the_beginning(converter: Job) -> None:
-    good, bad = put(converter, "in/good.csv"), put(converter, "in/bad.csv", b"temp\n1\n")
-    assert start(converter, "retried", good, bad)["JobRunState"] == "FAILED"
-    halfway = outputs(converter, "retried")
-    assert len(halfway) == 2
+def rows(converter: Job, batch_id: str) -> list[int]:
+    """What a batch's files hold, in order."""
+    s3 = converter.emulator.client("s3", ANALYTICS)
+    found: list[int] = []
+    for key in outputs(converter, batch_id):
+        body = s3.get_object(Bucket=LAKE, Key=key)["Body"].read()
+        found += pyarrow.parquet.ParquetFile(io.BytesIO(body)).read().column("temp").to_pylist()
+    return sorted(found)
+
+
+def outcome(converter: Job, batch_id: str) -> str:
+    dynamodb = converter.emulator.client("dynamodb", DATA)
+    key = {"batch_id": {"S": batch_id}}
+    return dynamodb.get_item(TableName=CLAIMS, Key=key)["Item"]["outcome"]["S"]
+
+
+def test_a_batch_whose_run_fails_halfway_and_is_retried_writes_each_row_once(
+    converter: Job,
+) -> None:
+    entries = [
+        put(converter, "in/1.csv", b"temp,weather\n1,rain\n2,sun\n"),
+        put(converter, "in/2.csv", b"temp,weather\n3,rain\n4,fog\n"),
+    ]
+    # The second was cut off when the first run came to it.
+    put(converter, "in/2.csv", b"temp,weather\n3,rain\n")
+    run = start(converter, "retried", *entries)
+    assert run["JobRunState"] == "FAILED"
+    assert run["ErrorMessage"].startswith("landfall.ObjectChanged: ")
+    assert rows(converter, "retried") == [1, 2]
+    assert outcome(converter, "retried") == "failed"
+    # Until the monitor has noted that run's end, no other gets the batch.
+    assert start(converter, "retried", *entries, epoch="2")["JobRunState"] == "SUCCEEDED"
+    assert rows(converter, "retried") == [1, 2]
     end(converter, "retried", 1)
-    mended = put(converter, "in/bad.csv", ROWS)
-    run = start(converter, "retried", good, mended, epoch="2")
+    put(converter, "in/2.csv", b"temp,weather\n3,rain\n4,fog\n")
+    run = start(converter, "retried", *entries, epoch="3")
     assert run["JobRunState"] == "SUCCEEDED", run
-    assert json.loads(converter.logged(run)[-1])["rows_written"] == 4
-    assert halfway < outputs(converter, "retried")
-    assert len(outputs(converter, "retried")) == 4
+    assert rows(converter, "retried") == [1, 2, 3, 4]
+    assert outcome(converter, "retried") == "succeeded"
 
 
 def test_a_manifest_that_is_not_there_fails_the_run_and_is_named(converter: Job) -> None:
@@ -200,7 +216,7 @@ def test_an_object_overwritten_since_it_arrived_fails_the_run(converter: Job) ->
     run = start(converter, "changed", entry)
     assert run["JobRunState"] == "FAILED"
     assert run["ErrorMessage"] == (
-        f"landfall.InputChanged: failed to read `s3://{LANDING}/in/changing.csv`: "
+        f"landfall.ObjectChanged: failed to read `s3://{LANDING}/in/changing.csv`: "
         "it was overwritten since it arrived"
     )
 
@@ -209,7 +225,9 @@ def test_the_job_cannot_read_outside_the_readers_prefixes(converter: Job) -> Non
     run = start(converter, "outside", put(converter, "elsewhere/a.csv"))
     assert run["JobRunState"] == "FAILED"
     assert run["ErrorMessage"] == (
-        f"landfall.InputError: failed to read `s3://{LANDING}/elsewhere/a.csv`: AccessDenied"
+        f"landfall.ObjectError: failed to read `s3://{LANDING}/elsewhere/a.csv`: AccessDenied: "
+        "the role's own policy does not allow `s3:GetObject` for role "
+        f"`arn:aws:iam::{DATA}:role/example-reader`"
     )
 
 

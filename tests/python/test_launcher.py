@@ -280,6 +280,27 @@ def test_a_policy_can_admit_the_items_of_a_partition_key(launched: Emulator) -> 
     assert items_within_reach(launched) == {"mine": True, "other": False}
 
 
+# Ranges
+
+
+def range_of_a_version(emulator: Emulator) -> bytes:
+    s3 = emulator.client("s3", DATA)
+    bucket = "ranges"
+    s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    version = s3.put_object(Bucket=bucket, Key="key", Body=b"0123456789")["VersionId"]
+    asked = {"Bucket": bucket, "Key": "key", "VersionId": version, "Range": "bytes=2-4"}
+    return s3.get_object(**asked)["Body"].read()
+
+
+def test_the_plain_emulator_still_gives_all_of_a_version(plain: Emulator) -> None:
+    assert range_of_a_version(plain) == b"0123456789"
+
+
+def test_of_a_version_the_range_is_given(launched: Emulator) -> None:
+    assert range_of_a_version(launched) == b"234"
+
+
 # MaximumConcurrency
 
 

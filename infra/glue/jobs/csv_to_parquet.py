@@ -1,16 +1,16 @@
 """An example of a job that Landfall starts: the batch's CSV files become partitioned Parquet.
 
-A Glue Python shell job. It reads each input through the reader role, and writes with the job's own
+A Glue Python shell job. It reads each object through the reader role, and writes with the job's own
 role, so neither account needs a bucket policy for the other. Its own arguments:
 
     --output s3://bucket/prefix/     where to write, in the analytics account
     --partition-by COLUMN            the column that becomes the Hive partition, `COLUMN=value/`
     --constants NAME[,NAME…]         optional: those arguments of the job become columns
 
-It claims the batch first, and leaves it to the run that holds it. That keeps two runs apart, but a
-run that fails halfway has written some of its files. So an object is named by its partition, the
-batch and the input's place in the batch: the batch's next run replaces these files, and never
-doubles a row.
+Entering the batch claims it, or ends the script where another run does the work. That keeps two
+runs apart, but a run that fails halfway has written some of its files. So a file is named by its
+partition, the batch and the object's place in the batch: the batch's next run replaces these files,
+and never doubles a row.
 Each CSV is held in memory as a whole.
 """
 
@@ -41,23 +41,22 @@ class JobError(RuntimeError):
 
 def main(argv: list[str] | None = None) -> None:
     """Convert the batch if it is ours; print one line of JSON that says what was done."""
-    batch = landfall.arguments(argv)
-    reader = landfall.reader_session(batch)
-    if not landfall.claim(batch, reader):
-        print(json.dumps({"batch_id": batch.batch_id, "claimed": False}), flush=True)
-        return
+    with landfall.batch(argv) as batch:
+        print(json.dumps(convert(batch)), flush=True)
+
+
+def convert(batch: landfall.Batch) -> dict[str, Any]:
+    """Write the batch's files; returns what was done."""
     bucket, prefix = output_of(batch.arguments)
     partition_by = batch.arguments.get("partition-by", "")
     if not partition_by:
         raise JobError("failed to start: `--partition-by` is missing")
     constants = constants_of(batch.arguments)
 
-    inputs = landfall.inputs(batch, reader)
-    source = reader.client("s3")
     target = boto3.client("s3")
     rows_read = rows_written = files_written = 0
-    for index, item in enumerate(inputs):
-        with landfall.open_input(source, item) as body:
+    for index, item in enumerate(batch.objects):
+        with batch.open(item) as body:
             data = body.read()
         table = read_csv(data, landfall.printable(item.url), partition_by, constants)
         rows_read += table.num_rows
@@ -66,15 +65,14 @@ def main(argv: list[str] | None = None) -> None:
             target.put_object(Bucket=bucket, Key=key, Body=to_parquet(part))
             rows_written += part.num_rows
             files_written += 1
-    summary = {
+    return {
         "batch_id": batch.batch_id,
-        "inputs": len(inputs),
+        "inputs": len(batch.objects),
         "rows_read": rows_read,
         "rows_written": rows_written,
         "files_written": files_written,
         "output": f"s3://{bucket}/{prefix}",
     }
-    print(json.dumps(summary), flush=True)
 
 
 def output_of(arguments: Mapping[str, str]) -> tuple[str, str]:
