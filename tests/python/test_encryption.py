@@ -9,9 +9,14 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from s3_encryption import S3EncryptionClient, S3EncryptionClientConfig
+from s3_encryption.exceptions import S3EncryptionClientError
+from s3_encryption.materials.kms_keyring import KmsKeyring
 
+import decrypt
 import landfall
 from emulator import ANALYTICS, DATA, REGION, Emulator, role, trust
+from job_side import command_line
 from staging import Stage, policy
 
 SSE_S3, SSE_KMS, DSSE = "AES256", "aws:kms", "aws:kms:dsse"
@@ -146,6 +151,50 @@ def test_an_encrypted_manifest_is_read_with_the_grant_and_without_it_named(stage
             with pytest.raises(landfall.ManifestError, match=outcome) as raised:
                 _ = batch.objects
             assert f"`kms:Decrypt` with key `{one.arn}`" in str(raised.value)
+
+
+# Client-side encryption
+
+
+def test_what_was_encrypted_before_it_was_uploaded_is_decrypted_by_the_example(
+    stage: Stage,
+) -> None:
+    one = key(stage.emulator, DATA)
+    writer = S3EncryptionClient(
+        stage.emulator.client("s3", DATA),
+        S3EncryptionClientConfig(keyring=KmsKeyring(one.kms, one.arn)),
+    )
+    answer = writer.put_object(Bucket=stage.landing, Key="in/sealed", Body=b"secret rows")
+    entry = {"url": f"s3://{stage.landing}/in/sealed", "etag": answer["ETag"].strip('"')}
+    stored = stage.s3.get_object(Bucket=stage.landing, Key="in/sealed")["Body"].read()
+    assert b"secret rows" not in stored
+    lake = stage.emulator.client("s3", ANALYTICS)
+    lake.create_bucket(Bucket="decrypted", CreateBucketConfiguration={"LocationConstraint": REGION})
+    stage.emulator.client("iam", ANALYTICS).put_role_policy(
+        RoleName="encrypted-job",
+        PolicyName="output",
+        PolicyDocument=policy(("s3:PutObject", "arn:aws:s3:::decrypted/*")),
+    )
+    own = {"key": one.arn, "output": "s3://decrypted/out/"}
+
+    def run(batch_id: str) -> None:
+        decrypt.main(command_line(stage.arguments(batch_id, [entry], arguments=own, scope="batch")))
+
+    stage.permit(("kms:Decrypt", one.arn))
+    one.admit(f"arn:aws:iam::{DATA}:root")
+    run("sealed-1")
+    written = lake.get_object(Bucket="decrypted", Key="out/sealed-1-00000")
+    assert written["Body"].read() == b"secret rows"
+    assert stage.item("sealed-1")["outcome"] == "succeeded"
+
+    stage.permit()
+    with pytest.raises(S3EncryptionClientError, match="AccessDenied"):
+        run("sealed-2")
+    stage.permit(("kms:Decrypt", one.arn))
+    stage.put("in/sealed", b"other rows")
+    with pytest.raises(S3EncryptionClientError, match="PreconditionFailed"):
+        run("sealed-3")
+    assert stage.item("sealed-3")["error"] == "S3EncryptionClientError"
 
 
 # That the emulator still needs the correction

@@ -27,6 +27,21 @@ class Object(NamedTuple):
         """`s3://bucket/key`, the key as it is. Not a URL to parse: the key may hold `?` or `#`."""
         return f"s3://{self.bucket}/{self.key}"
 
+    @property
+    def request(self) -> dict[str, str]:
+        """The parameters by which S3's GetObject and HeadObject give what arrived, or refuse.
+
+        For clients of your own: `s3.get_object(**item.request)`. A versioned object is asked for by
+        its version, any other by its ETag, and one of which neither is known as it is now.
+        """
+        found = {"Bucket": self.bucket, "Key": self.key}
+        if self.version_id:
+            found["VersionId"] = self.version_id
+        # "null" is the version of an object that is overwritten in place, so it pins nothing.
+        if self.etag and self.version_id in (None, "", "null"):
+            found["IfMatch"] = f'"{self.etag}"'
+        return found
+
 
 def bucket_and_key(url: str) -> tuple[str, str]:
     """Both empty where it is not `s3://…`. The key is what follows the bucket, untouched: a URL
@@ -76,15 +91,9 @@ def _what(item: Object) -> str:
 
 
 def _ask(operation: Any, role: str, item: Object, **more: str) -> dict[str, Any]:
-    request = {"Bucket": item.bucket, "Key": item.key, **more}
-    if item.version_id:
-        request["VersionId"] = item.version_id
-    # "null" is the version of an object that is overwritten in place, so it pins nothing.
-    if item.etag and item.version_id in (None, "", "null"):
-        request["IfMatch"] = f'"{item.etag}"'
     what = _what(item)
     try:
-        answer: dict[str, Any] = operation(**request)
+        answer: dict[str, Any] = operation(**item.request, **more)
     except FAILURES as error:
         if code(error) in ("PreconditionFailed", "412"):
             raise ObjectChanged(f"{what}: it was overwritten since it arrived") from error

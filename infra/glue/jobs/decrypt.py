@@ -1,0 +1,44 @@
+"""An example of a job for objects that were encrypted before they were uploaded.
+
+It writes them decrypted, one file an object, named by the batch and the object's place in it. Needs
+Python 3.10 (Glue 4.0 and later) and `amazon-s3-encryption-client-python`. Its own arguments:
+
+    --key ARN                        the key of KMS under which the objects' own keys are encrypted
+    --output s3://bucket/prefix/     where to write, in the analytics account
+
+The reader role needs `kms:Decrypt` on that key, and the key's policy must admit the role.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+import boto3
+from s3_encryption import S3EncryptionClient, S3EncryptionClientConfig
+from s3_encryption.materials.kms_keyring import KmsKeyring
+
+import landfall
+
+
+def main(argv: list[str] | None = None) -> None:
+    with landfall.batch(argv) as batch:
+        bucket, _, prefix = batch.arguments["output"][len("s3://") :].partition("/")
+        source, target = decrypting(batch), boto3.client("s3")
+        for index, item in enumerate(batch.objects):
+            # The whole is decrypted before a byte is given: what was tampered with is an error.
+            content = source.get_object(**item.request)["Body"].read()
+            name = f"{quote(batch.batch_id, safe='')}-{index:05}"
+            target.put_object(Bucket=bucket, Key=f"{prefix}{name}", Body=content)
+
+
+def decrypting(batch: landfall.Batch) -> Any:
+    """A client of S3 as the reader role, which decrypts what it gets."""
+    key = batch.arguments["key"]
+    kms = batch.session.client("kms", region_name=key.split(":")[3])
+    config = S3EncryptionClientConfig(keyring=KmsKeyring(kms, key))
+    return S3EncryptionClient(batch.session.client("s3"), config)
+
+
+if __name__ == "__main__":
+    main()
