@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use landfall_core::batch::{
-    Batch, Claim, Closing, EndOutcome, Lookup, Member, Opening, Prepared, RunState, Seen, Settings,
-    Start, StartOutcome, Step, Why, next,
+    Batch, Claim, Closing, EndOutcome, Lookup, Member, Opening, Prepared, RunState, Scope, Seen,
+    Settings, Start, StartOutcome, Step, Why, next,
 };
 use landfall_core::moment::{Moment, Time};
 
@@ -38,6 +38,7 @@ fn start() -> Start {
         max_runs_per_hour: None,
         attempts: 2,
         retry_states: vec![RunState::Failed],
+        scope: Scope::Job,
     }
 }
 

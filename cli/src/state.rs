@@ -203,6 +203,7 @@ fn parked(batch: &Batch, why: Why, message: &str, now: Time) -> Vec<String> {
         Why::NoSuchJob => "there is no such job".to_owned(),
         Why::InvalidInput => "Glue refuses what the run would be started with".to_owned(),
         Why::ArgumentRefused => "an argument of the run cannot be given".to_owned(),
+        Why::ScopeNotKept => "its runs cannot be held to the scope of the route".to_owned(),
         Why::AttemptsExhausted if attempts == 1 => "the only attempt failed".to_owned(),
         Why::AttemptsExhausted => format!("all {attempts} attempts failed"),
         Why::StateNotRetried => "its run failed in a way that the route does not retry".to_owned(),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::{self, Write};
 
 use landfall_core::arrivals::{Arrival, Ignored};
-use landfall_core::batch::Closing;
+use landfall_core::batch::{Closing, Scope};
 use landfall_core::plan::{JobRunRequest, RefusalReason, printable};
 use landfall_core::problem::did_you_mean;
 use landfall_core::routes::{Route, Verdict};
@@ -174,7 +174,13 @@ fn write_request(
     for (name, value) in &request.arguments {
         writeln!(out, "  {} {}", printable(name), shown(value))?;
     }
-    writeln!(out, "  and from Landfall {}", explanation.added.join(", "))?;
+    write!(out, "  and from Landfall {}", explanation.added.join(", "))?;
+    if request.scope == Scope::Batch {
+        writeln!(out, ", --landfall-scope batch")?;
+        writeln!(out, "  with scope `batch`: the run can become no role but the reader")?;
+    } else {
+        writeln!(out)?;
+    }
     writeln!(out, "  started {}", when(request))
 }
 

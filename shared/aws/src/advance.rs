@@ -253,6 +253,7 @@ impl Work<'_> {
                 let code = match &unprepared {
                     Unprepared::NotNow(_) => "manifest_not_written",
                     Unprepared::Refused(reason) => reason.code(),
+                    Unprepared::Scope(_) => Why::ScopeNotKept.code(),
                 };
                 self.code = Some(code.to_owned());
                 Seen::Prepared(Err(unprepared))
@@ -302,7 +303,7 @@ impl Work<'_> {
         let members = members.map_err(|error| Unprepared::NotNow(error.to_string()))?;
         let manifest = Manifest::of(members);
         let uri = own.manifest_uri(&batch.route, &batch.id);
-        let prepared: Prepared = manifest.prepared(batch, own).map_err(Unprepared::Refused)?;
+        let prepared: Prepared = manifest.prepared(batch, own)?;
         s3.put_object()
             .bucket(&own.manifests_bucket)
             .key(Own::manifest_key(&batch.route, &batch.id))
@@ -323,8 +324,16 @@ impl Work<'_> {
         let mut arguments =
             prepared.as_ref().map(|prepared| prepared.arguments.clone()).unwrap_or_default();
         arguments.insert("--landfall-epoch".to_owned(), epoch.to_string());
+        let policy = match self.batch.session_policy() {
+            Ok(policy) => policy,
+            // It was found when the batch was prepared: a run is never started wider.
+            Err(error) => {
+                let (why, message) = (Why::ScopeNotKept, error.to_string());
+                return Seen::Start(StartOutcome::Never { why, message });
+            }
+        };
         let glue = self.clients.targets.glue(start);
-        let outcome = match glue.start_job_run(&start.job, &arguments).await {
+        let outcome = match glue.start_job_run(&start.job, &arguments, policy.as_deref()).await {
             Ok(run_id) => StartOutcome::Started(run_id),
             Err(error) => {
                 self.code = Some(error.code().to_owned());

@@ -97,7 +97,8 @@ impl Glue {
         self.role.credentials().await.map(|_| ())
     }
 
-    /// Starts `job` once; returns the job run's id. Not idempotent.
+    /// Starts `job` once; returns the job run's id. Not idempotent. `session_policy` takes away of what
+    /// the job's role may, for this run.
     ///
     /// # Errors
     /// See [`StartError`]; only `Unknown` can have started a run.
@@ -105,6 +106,7 @@ impl Glue {
         &self,
         job: &str,
         arguments: &BTreeMap<String, String>,
+        session_policy: Option<&str>,
     ) -> Result<String, StartError> {
         // Not by the call itself: a role that cannot be assumed is to be told from a call that failed,
         // and assuming it must not take of the call's time.
@@ -116,6 +118,7 @@ impl Glue {
             .start_job_run()
             .job_name(job)
             .set_arguments(Some(arguments))
+            .set_execution_role_session_policy(session_policy.map(str::to_owned))
             .customize()
             .config_override(own)
             .send()
@@ -133,12 +136,15 @@ impl Glue {
             }
             Err(error) => error,
         };
-        let message = describe(&error);
+        let mut message = describe(&error);
         let Some(refusal) = refusal(&error) else {
             return Err(unknown(message));
         };
         if refusal == Refusal::Session {
             self.role.forget(&credentials).await;
+        }
+        if refusal == Refusal::InvalidInput && session_policy.is_some() {
+            message.push_str(" (a session policy was given with it, for `scope: batch`)");
         }
         Err(StartError::Refused {
             job: job.to_owned(),

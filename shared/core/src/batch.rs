@@ -14,6 +14,7 @@ mod arguments;
 mod claim;
 mod manifest;
 mod record;
+mod scope;
 mod seen;
 mod slot;
 mod step;
@@ -23,10 +24,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub use arguments::Own;
-use arguments::arguments;
 pub use claim::{Claim, EndOutcome};
 pub use manifest::{Manifest, Prepared, Unprepared};
 pub use record::{Chunk, Closing, Member, Opening, chunk};
+pub use scope::{Scope, ScopeError};
 pub use seen::{FoundRun, Lookup, RunState, Seen, Settings, StartOutcome, Step, Why};
 use serde::{Deserialize, Serialize};
 pub use slot::{Full, Slot};
@@ -34,8 +35,15 @@ pub use step::next;
 
 use crate::moment::Time;
 
-/// The version of the items that this code writes. What is newer is left alone.
+/// The version of the items that this code writes, batches apart that need a newer one.
 pub const SCHEMA_VERSION: u32 = 1;
+
+/// The version of batches with a [`Scope`] of their own. What knows of none would start them with all
+/// that the job's role may, so it leaves them alone.
+const SCOPED_VERSION: u32 = 2;
+
+/// The newest version that this code understands. What is newer is left alone.
+pub const NEWEST_VERSION: u32 = SCOPED_VERSION;
 
 /// The most entries of a history; the first is kept, and of the others the last.
 const MOST_ENTRIES: usize = 40;
@@ -101,9 +109,20 @@ pub struct Start {
     pub attempts: u32,
     /// The states of a run after which another is started.
     pub retry_states: Vec<RunState>,
+    /// How much of the job role's permissions its runs have.
+    #[serde(default, skip_serializing_if = "Scope::is_job")]
+    pub scope: Scope,
 }
 
 impl Start {
+    /// The version that the item of a batch with this start has at least.
+    fn version(&self) -> u32 {
+        match self.scope {
+            Scope::Job => SCHEMA_VERSION,
+            Scope::Batch => SCOPED_VERSION,
+        }
+    }
+
     /// The job's place, by which batches that start the same one find its slot.
     pub fn job_key(&self) -> String {
         format!("{}/{}/{}", self.account, self.region, self.job)
@@ -223,6 +242,17 @@ impl Batch {
             | State::Started { look_at, .. }
             | State::Failed { look_at, .. } => Some(*look_at),
             State::Succeeded { .. } | State::Parked { .. } | State::Empty => None,
+        }
+    }
+
+    /// The session policy that its runs are started with, if any.
+    ///
+    /// # Errors
+    /// It has none that keeps its scope: no run may be started.
+    pub fn session_policy(&self) -> Result<Option<String>, ScopeError> {
+        match &self.prepared {
+            Some(prepared) => prepared.session_policy(self.start.scope),
+            None => self.start.scope.session_policy(""),
         }
     }
 

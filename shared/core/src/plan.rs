@@ -14,7 +14,7 @@ pub use display::printable;
 use serde::Serialize;
 
 use crate::arrivals::Arrival;
-use crate::batch::{Closing, Member, Start};
+use crate::batch::{Closing, Member, Scope, Start};
 use crate::routes::{Routes, Verdict};
 
 /// What some arrivals ask for.
@@ -57,6 +57,8 @@ pub struct JobRunRequest {
     pub bucket: String,
     #[serde(skip)]
     pub start: Start,
+    /// How much of the job role's permissions the run has.
+    pub scope: Scope,
     pub closing: Closing,
 }
 

@@ -10,6 +10,9 @@ use crate::server::Answer;
 /// The most runs of a page.
 const MOST_RUNS: u64 = 200;
 
+/// The most characters of a session policy.
+const MOST_POLICY: usize = 2_048;
+
 /// A job run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Run {
@@ -19,6 +22,8 @@ pub struct Run {
     /// `RUNNING` until a test says otherwise.
     pub state: String,
     pub arguments: BTreeMap<String, String>,
+    /// `ExecutionRoleSessionPolicy`, kept and not applied.
+    pub session_policy: Option<String>,
     pub started_at: SystemTime,
     /// When its state became one that ends a run.
     pub ended_at: Option<SystemTime>,
@@ -80,6 +85,13 @@ impl Glue {
             .map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
             .collect::<Option<_>>()
             .ok_or(INVALID)?;
+        let session_policy = match &body["ExecutionRoleSessionPolicy"] {
+            Value::Null => None,
+            Value::String(policy) if (2..=MOST_POLICY).contains(&policy.chars().count()) => {
+                Some(policy.clone())
+            }
+            _ => return Err(INVALID),
+        };
         let runs = self.runs.entry(job.clone()).or_default();
         self.places.insert(id.clone(), (job.clone(), runs.len()));
         runs.push(Run {
@@ -87,6 +99,7 @@ impl Glue {
             job,
             state: "RUNNING".to_owned(),
             arguments,
+            session_policy,
             started_at: SystemTime::now(),
             ended_at: None,
         });
@@ -149,6 +162,9 @@ impl Run {
             "StartedOn": seconds(self.started_at),
             "LastModifiedOn": seconds(self.ended_at.unwrap_or(self.started_at)),
         });
+        if let Some(policy) = &self.session_policy {
+            run["ExecutionRoleSessionPolicy"] = policy.as_str().into();
+        }
         if let Some(ended) = self.ended_at {
             run["CompletedOn"] = seconds(ended).into();
         }

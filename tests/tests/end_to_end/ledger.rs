@@ -16,8 +16,8 @@ use futures_util::future::try_join_all;
 use landfall_aws::claims::Claims;
 use landfall_aws::ledger::{Draft, Held, Ledger, now};
 use landfall_core::batch::{
-    Batch, Claim, Closing, EndOutcome, Member, Prepared, RunState, Seen, Settings, Start, State,
-    Step, next,
+    Batch, Claim, Closing, EndOutcome, Member, NEWEST_VERSION, Prepared, RunState, Scope, Seen,
+    Settings, Start, State, Step, next,
 };
 use landfall_core::moment::Moment;
 use landfall_tests::proxy::{Fault, Kind, Proxy};
@@ -160,7 +160,7 @@ pub fn an_item_of_a_newer_version_is_left_alone_and_what_it_adds_survives(
         let kept = serde_json::to_value(desk.batch(&id).await?)?;
         ensure!(kept["priority"]["of"] == "a later release", "{kept}");
         // One that changes more raises it.
-        desk.overwrite(&id, 2, "{}").await?;
+        desk.overwrite(&id, NEWEST_VERSION + 1, "{}").await?;
         let error = desk.ledger.batch(&id).await.expect_err("it is newer");
         ensure!(error.code() == "ledger_newer", "{error}");
         Ok(())
@@ -312,6 +312,7 @@ fn start() -> Start {
         max_runs_per_hour: None,
         attempts: 1,
         retry_states: Vec::new(),
+        scope: Scope::Job,
     }
 }
 

@@ -1,6 +1,6 @@
 use expect_test::expect;
 use landfall_aws::ledger::{Left, Wanted};
-use landfall_core::batch::{Batch, Prepared, RunState, Seen, StartOutcome};
+use landfall_core::batch::{Batch, NEWEST_VERSION, Prepared, RunState, Seen, StartOutcome};
 use landfall_core::moment::Time;
 use landfall_stand_ins::Act;
 use serde_json::{Value, json};
@@ -214,19 +214,23 @@ async fn a_batch_that_a_newer_version_wrote_hides_no_other() {
     let desk = Desk::new();
     desk.sealed(1, "orders", 0, &[member("1.csv")]).await;
     let newer = desk.sealed(2, "orders", 1, &[member("2.csv")]).await;
-    desk.ledger.write(Batch { v: 2, ..newer }).await.expect("a ledger").expect("a batch");
+    desk.ledger
+        .write(Batch { v: NEWEST_VERSION + 1, ..newer })
+        .await
+        .expect("a ledger")
+        .expect("a batch");
     expect![[r#"
         OPENED                ROUTE   GROUP          STATE   OBJECTS  RUN, OR WAITS FOR  ID
         2026-01-31T12:00:00Z  orders  dt=2026-01-31  sealed        1  the monitor        00000000000000000000000000000001
 
         1 batch opened since 2026-01-31T00:00:00Z (long ago): 1 sealed
         --- stderr
-        error: failed to read `batch#00000000000000000000000000000002`: it was written by a newer version of Landfall (2) (region `eu-west-1`; a newer `landfall` reads it)
+        error: failed to read `batch#00000000000000000000000000000002`: it was written by a newer version of Landfall (3) (region `eu-west-1`; a newer `landfall` reads it)
         --- status 2
     "#]].assert_eq(&desk.landfall(&[&["batches"][..], &SINCE].concat()).all());
     expect![[r#"
         --- stderr
-        error: failed to read `batch#00000000000000000000000000000002`: it was written by a newer version of Landfall (2) (region `eu-west-1`; a newer `landfall` reads it)
+        error: failed to read `batch#00000000000000000000000000000002`: it was written by a newer version of Landfall (3) (region `eu-west-1`; a newer `landfall` reads it)
         --- status 2
     "#]].assert_eq(&desk.landfall(&["batch", &id(2)]).all());
     expect![[r#"
@@ -235,7 +239,7 @@ async fn a_batch_that_a_newer_version_wrote_hides_no_other() {
         route `orders` took it 2026-01-31T12:00:01Z (long ago)
           into batch 00000000000000000000000000000002, which cannot be read
         --- stderr
-        error: failed to read `batch#00000000000000000000000000000002`: it was written by a newer version of Landfall (2) (region `eu-west-1`; a newer `landfall` reads it)
+        error: failed to read `batch#00000000000000000000000000000002`: it was written by a newer version of Landfall (3) (region `eu-west-1`; a newer `landfall` reads it)
         --- status 2
     "#]].assert_eq(&desk.landfall(&["find", "s3://acme-landing/2.csv"]).all());
 }

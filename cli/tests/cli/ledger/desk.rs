@@ -11,7 +11,7 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use landfall_aws::ledger::{Draft, Held, Ledger};
 use landfall_core::batch::{
-    Batch, Closing, Member, RunState, Seen, Settings, Start, Step, Unprepared, next,
+    Batch, Closing, Member, RunState, Scope, Seen, Settings, Start, Step, Unprepared, next,
 };
 use landfall_core::moment::{Moment, Time};
 use landfall_core::plan::RefusalReason;
@@ -208,5 +208,6 @@ fn start() -> Start {
         max_runs_per_hour: None,
         attempts: 3,
         retry_states: vec![RunState::Failed],
+        scope: Scope::Job,
     }
 }

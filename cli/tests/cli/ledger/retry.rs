@@ -1,6 +1,6 @@
 use expect_test::expect;
 use landfall_aws::ledger::{Left, now};
-use landfall_core::batch::Batch;
+use landfall_core::batch::{Batch, NEWEST_VERSION};
 use landfall_stand_ins::Act;
 use serde_json::{Value, json};
 
@@ -222,12 +222,16 @@ async fn a_parked_batch_that_a_newer_version_wrote_hides_no_other() {
     let desk = Desk::new();
     desk.parked(1, "orders", 0).await;
     let newer = desk.parked(2, "orders", 1).await;
-    desk.ledger.write(Batch { v: 2, ..newer }).await.expect("a ledger").expect("a batch");
+    desk.ledger
+        .write(Batch { v: NEWEST_VERSION + 1, ..newer })
+        .await
+        .expect("a ledger")
+        .expect("a batch");
     expect![[r#"
         batch `00000000000000000000000000000001` of route `orders` is returned
         the monitor starts it within a minute
         --- stderr
-        note: failed to read `batch#00000000000000000000000000000002`: it was written by a newer version of Landfall (2)
+        note: failed to read `batch#00000000000000000000000000000002`: it was written by a newer version of Landfall (3)
         --- status 1
     "#]]
     .assert_eq(&desk.landfall(&["retry", "--all-parked", "--yes"]).all());

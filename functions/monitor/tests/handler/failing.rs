@@ -1,7 +1,7 @@
 //! What is in the way of a batch, and what is not.
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use landfall_core::batch::State;
+use landfall_core::batch::{NEWEST_VERSION, State};
 use landfall_stand_ins::{Act, Sts};
 
 use crate::stage::{LEDGER, LEFT, Stage, history, past, text, tick};
@@ -128,7 +128,7 @@ async fn a_batch_of_a_newer_version_is_left_alone_and_does_not_hinder_others() {
         .key("pk", text(&key[0]))
         .key("sk", text(&key[1]))
         .update_expression("SET v = :v")
-        .expression_attribute_values(":v", AttributeValue::N("2".to_owned()))
+        .expression_attribute_values(":v", AttributeValue::N((NEWEST_VERSION + 1).to_string()))
         .send()
         .await
         .expect("written");

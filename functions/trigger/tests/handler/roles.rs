@@ -104,6 +104,6 @@ async fn a_start_that_never_left_is_known_not_to_have_happened() {
     let role = AssumedRole::new(aws_sdk_sts::Client::new(&stage.config), assumption);
     let config = stage.config.to_builder().endpoint_url(format!("http://{closed}")).build();
     let glue = landfall_aws::glue::Glue::new(&config, "222222222222", "eu-west-1", role);
-    let error = glue.start_job_run("orders", &BTreeMap::new()).await.unwrap_err();
+    let error = glue.start_job_run("orders", &BTreeMap::new(), None).await.unwrap_err();
     assert_eq!(error.code(), "start_failed", "{error}");
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::AttributeValue;
-use landfall_core::batch::{Batch, SCHEMA_VERSION, hex};
+use landfall_core::batch::{Batch, NEWEST_VERSION, SCHEMA_VERSION, hex};
 use landfall_core::moment::Time;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -125,7 +125,7 @@ pub fn read_doc<D: DeserializeOwned>(pk: &str, item: &Item) -> Result<D, LedgerE
     let unreadable = |problem: String| LedgerError::Unreadable { id: pk.to_owned(), problem };
     let version = item.get("v").and_then(|value| value.as_n().ok()?.parse::<u64>().ok());
     match version {
-        Some(version) if version > u64::from(SCHEMA_VERSION) => {
+        Some(version) if version > u64::from(NEWEST_VERSION) => {
             return Err(LedgerError::Newer { id: pk.to_owned(), version });
         }
         Some(_) => {}

@@ -9,6 +9,15 @@ use crate::template::Template;
 /// DynamoDB admits 400 KB to an item.
 const MAX_BYTES: usize = 100_000;
 
+/// The argument that names the role that a job reads through.
+pub(super) const READER_ROLE: &str = "--landfall-reader-role";
+
+/// The argument that names the table of claims.
+pub(super) const CLAIMS_TABLE: &str = "--landfall-claims-table";
+
+/// The argument that tells a job of its scope, where it has one of its own.
+pub(super) const SCOPE: &str = "--landfall-scope";
+
 /// Fills the templates in.
 ///
 /// # Errors
@@ -66,8 +75,8 @@ impl Own {
         [
             ("--landfall-batch-id", batch_id),
             ("--landfall-manifest", &self.manifest_uri(route, batch_id)),
-            ("--landfall-reader-role", &self.reader_role_arn.replace("{account}", account)),
-            ("--landfall-claims-table", &self.claims_table_arn),
+            (READER_ROLE, &self.reader_role_arn.replace("{account}", account)),
+            (CLAIMS_TABLE, &self.claims_table_arn),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
     }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Batch, Member, Own, arguments};
+use super::arguments::{CLAIMS_TABLE, READER_ROLE, SCOPE, arguments};
+use super::{Batch, Member, Own, Scope, ScopeError};
 use crate::arrivals::{EventTime, compare_sequencers};
 use crate::plan::RefusalReason;
 use crate::template::Template;
@@ -21,6 +22,19 @@ pub struct Prepared {
     pub arguments: BTreeMap<String, String>,
 }
 
+impl Prepared {
+    /// The table in which its runs claim the batch.
+    pub fn claims_table_arn(&self) -> Option<&str> {
+        self.arguments.get(CLAIMS_TABLE).map(String::as_str)
+    }
+
+    /// What runs of this scope are started with, see [`Scope::session_policy`].
+    pub(super) fn session_policy(&self, scope: Scope) -> Result<Option<String>, ScopeError> {
+        let reader_role = self.arguments.get(READER_ROLE);
+        scope.session_policy(reader_role.map_or("", String::as_str))
+    }
+}
+
 /// Why a batch has no manifest, or no arguments.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unprepared {
@@ -29,6 +43,8 @@ pub enum Unprepared {
     NotNow(String),
     #[error("{0}")]
     Refused(RefusalReason),
+    #[error(transparent)]
+    Scope(#[from] ScopeError),
 }
 
 /// The distinct objects of a batch, in the order of their keys.
@@ -136,8 +152,8 @@ impl Manifest {
     /// What the runs of `batch` are given.
     ///
     /// # Errors
-    /// An argument cannot be filled in.
-    pub fn prepared(&self, batch: &Batch, own: &Own) -> Result<Prepared, RefusalReason> {
+    /// An argument cannot be filled in, or its scope not be kept.
+    pub fn prepared(&self, batch: &Batch, own: &Own) -> Result<Prepared, Unprepared> {
         let templates = batch.start.arguments.iter().map(|(name, text)| {
             // It was a template when it was written.
             let template = Template::parse(text).map_err(|_| RefusalReason::UnknownValue {
@@ -146,15 +162,22 @@ impl Manifest {
             });
             template.map(|template| (name.clone(), template))
         });
-        let templates = templates.collect::<Result<_, _>>()?;
-        let mut arguments = self.arguments(&templates, &batch.id, &batch.start.values)?;
+        let templates = templates.collect::<Result<_, _>>().map_err(Unprepared::Refused)?;
+        let arguments = self.arguments(&templates, &batch.id, &batch.start.values);
+        let mut arguments = arguments.map_err(Unprepared::Refused)?;
         arguments.extend(own.arguments(&batch.route, &batch.id, &batch.start.account));
-        Ok(Prepared {
+        let scope = batch.start.scope;
+        if scope != Scope::Job {
+            arguments.insert(SCOPE.to_owned(), scope.as_str().to_owned());
+        }
+        let prepared = Prepared {
             objects: self.objects(),
             bytes: self.bytes(),
             manifest: own.manifest_uri(&batch.route, &batch.id),
             arguments,
-        })
+        };
+        prepared.session_policy(scope)?;
+        Ok(prepared)
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Batch, SCHEMA_VERSION, Start, State};
+use super::{Batch, Start, State};
 use crate::arrivals::Arrival;
 use crate::moment::{Moment, Time};
 
@@ -118,7 +118,7 @@ impl Opening<'_> {
     pub fn batch(&self, moment: &Moment) -> Batch {
         let now = moment.now;
         let mut batch = Batch {
-            v: SCHEMA_VERSION,
+            v: self.start.version(),
             id: self.id.clone(),
             route: self.route.to_owned(),
             bucket: self.bucket.to_owned(),

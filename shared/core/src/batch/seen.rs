@@ -107,6 +107,8 @@ pub enum Why {
     InvalidInput,
     /// An argument cannot be given.
     ArgumentRefused,
+    /// Its runs cannot be held to it.
+    ScopeNotKept,
     AttemptsExhausted,
     StateNotRetried,
     /// Whether a run was started could not be learned.
@@ -126,6 +128,7 @@ impl Why {
             Self::NoSuchJob => "no_such_job",
             Self::InvalidInput => "invalid_input",
             Self::ArgumentRefused => "argument_refused",
+            Self::ScopeNotKept => "scope_not_kept",
             Self::AttemptsExhausted => "attempts_exhausted",
             Self::StateNotRetried => "state_not_retried",
             Self::OutcomeUnknown => "outcome_unknown",

@@ -71,6 +71,9 @@ fn sealed(batch: &Batch, seen: &Seen, moment: &Moment, is_due: bool) -> Step {
         Seen::Prepared(Err(Unprepared::Refused(reason))) => {
             park(batch, Why::ArgumentRefused, &reason.to_string(), moment.now)
         }
+        Seen::Prepared(Err(Unprepared::Scope(error))) => {
+            park(batch, Why::ScopeNotKept, &error.to_string(), moment.now)
+        }
         Seen::Prepared(Err(Unprepared::NotNow(message))) => {
             defer(batch, moment, ("deferred", message), moment.now)
         }

@@ -5,6 +5,7 @@ mod closing;
 mod item;
 mod manifest;
 mod recording;
+mod scope;
 mod steps;
 
 use std::collections::BTreeMap;
@@ -40,6 +41,7 @@ fn start() -> Start {
         max_runs_per_hour: None,
         attempts: 3,
         retry_states: vec![RunState::Failed, RunState::Timeout],
+        scope: Scope::Job,
     }
 }
 

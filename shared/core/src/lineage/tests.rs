@@ -7,8 +7,8 @@ use expect_test::{ExpectFile, expect_file};
 
 use super::*;
 use crate::batch::{
-    Claim, Closing, EndOutcome, FoundRun, Lookup, Member, Opening, Prepared, Seen, Settings, Start,
-    StartOutcome, Step, Why, next,
+    Claim, Closing, EndOutcome, FoundRun, Lookup, Member, Opening, Prepared, Scope, Seen, Settings,
+    Start, StartOutcome, Step, Why, next,
 };
 use crate::moment::Moment;
 
@@ -34,6 +34,7 @@ fn sealed(members: usize) -> Batch {
         max_runs_per_hour: None,
         attempts: 3,
         retry_states: vec![RunState::Failed],
+        scope: Scope::Job,
     };
     let id = "0123456789abcdef0123456789abcdef".to_owned();
     let closing = Closing::default();

@@ -113,6 +113,7 @@ impl Group<'_> {
             markers: marker_members,
             bucket: route.bucket.clone(),
             start: route.start(target, values),
+            scope: route.scope,
             closing: route.closing,
         })
     }

@@ -15,7 +15,7 @@ pub use written::json_schema;
 
 use crate::arrivals::Arrival;
 use crate::at::At;
-use crate::batch::{Closing, RunState, Start};
+use crate::batch::{Closing, RunState, Scope, Start};
 use crate::pattern::Pattern;
 use crate::problem::Problem;
 use crate::router::Router;
@@ -83,6 +83,7 @@ pub struct Route {
     pub arguments: BTreeMap<String, Template>,
     pub limits: Limits,
     pub retry: Retry,
+    pub scope: Scope,
 }
 
 /// How many runs of a job there may be.
@@ -205,6 +206,7 @@ impl Route {
             max_runs_per_hour: self.limits.max_runs_per_hour,
             attempts: self.retry.attempts,
             retry_states: self.retry.states.clone(),
+            scope: self.scope,
         }
     }
 

@@ -124,6 +124,11 @@ pub struct Start {
     pub max_runs_per_hour: Option<u32>,
     /// What to do when a run does not succeed.
     pub retry: Option<Retry>,
+    /// What a run may do. `job`, the default: all that the job's role may. `batch`: it can become no
+    /// other role than the one that reads its batch, and the job's library narrows that to the
+    /// batch's objects, manifest and claim.
+    #[schemars(extend("enum" = ["job", "batch"]))]
+    pub scope: Option<String>,
 }
 
 /// What to do when a run does not succeed.

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use landfall_aws::claims::Claims;
 use landfall_aws::ledger::{Draft, Held, Ledger, Wanted, now};
-use landfall_core::batch::{Claim, Closing, EndOutcome, Member, Start};
+use landfall_core::batch::{Claim, Closing, EndOutcome, Member, Scope, Start};
 use landfall_core::moment::{Moment, Time};
 
 use crate::config;
@@ -106,5 +106,6 @@ fn a_start() -> Start {
         max_runs_per_hour: None,
         attempts: 1,
         retry_states: Vec::new(),
+        scope: Scope::Job,
     }
 }

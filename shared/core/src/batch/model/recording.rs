@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::kept::Kept;
 use super::worker::{Stage, Worker};
 use super::{Item, State, World};
-use crate::batch::{Batch, Claim, Opening, RunState, Seen, Start, State as BatchState};
+use crate::batch::{Batch, Claim, Opening, RunState, Scope, Seen, Start, State as BatchState};
 use crate::moment::Moment;
 
 impl World {
@@ -22,6 +22,7 @@ impl World {
             max_runs_per_hour: None,
             attempts: 3,
             retry_states: vec![RunState::Failed],
+            scope: Scope::Job,
         };
         let id = arrival.to_string();
         let group = &BTreeMap::new();

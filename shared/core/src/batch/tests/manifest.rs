@@ -110,5 +110,5 @@ fn what_a_member_does_not_tell_is_refused_and_not_taken_for_zero() {
     let refused = Manifest::of(vec![unknown]).prepared(&batch, &own());
     let (argument, value) = ("--n".to_owned(), "bytes".to_owned());
     let reason = crate::plan::RefusalReason::UnknownValue { argument, value };
-    assert_eq!(refused, Err(reason));
+    assert_eq!(refused, Err(Unprepared::Refused(reason)));
 }

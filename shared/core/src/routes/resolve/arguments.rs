@@ -13,12 +13,13 @@ use crate::template::{BUILT_INS, Template, TemplateError};
 const INTERNAL: [&str; 5] = ["--conf", "--debug", "--mode", "--JOB_NAME", "--JOB_RUN_ID"];
 
 /// What Landfall tells a job.
-const OWN: [&str; 5] = [
+const OWN: [&str; 6] = [
     "--landfall-batch-id",
     "--landfall-claims-table",
     "--landfall-epoch",
     "--landfall-manifest",
     "--landfall-reader-role",
+    "--landfall-scope",
 ];
 
 /// Arguments that Glue interprets: whoever names an object must not choose the code that reads it,

@@ -1,7 +1,7 @@
 //! When a batch closes and what happens to its runs.
 
 use crate::at::At;
-use crate::batch::{Closing, RunState};
+use crate::batch::{Closing, RunState, Scope};
 use crate::pattern::Pattern;
 use crate::problem::did_you_mean;
 use crate::routes::{Limits, Retry, written};
@@ -119,6 +119,23 @@ pub fn start(start: &written::Start, at: &mut At<'_>) -> (Limits, Retry) {
         },
     };
     (limits, retry)
+}
+
+/// How much of the job role's permissions a run has.
+pub fn scope(start: &written::Start, at: &mut At<'_>) -> Scope {
+    const SCOPES: [Scope; 2] = [Scope::Job, Scope::Batch];
+    let Some(word) = &start.scope else {
+        return Scope::default();
+    };
+    Scope::parse(word).unwrap_or_else(|| {
+        let hint = did_you_mean(word, SCOPES.map(Scope::as_str)).unwrap_or_else(|| {
+            "`job`: all that the job's role may; `batch`: no other role than the reader's"
+                .to_owned()
+        });
+        at.key("scope").error(format!("`{word}` is not a scope"), hint);
+        // Never used: a file with an error is refused.
+        Scope::default()
+    })
 }
 
 fn check_start(start: &written::Start, at: &mut At<'_>) {

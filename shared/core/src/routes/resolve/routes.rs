@@ -144,6 +144,7 @@ fn route(written: &written::Route, targets: &[&str], at: &mut At<'_>) -> Option<
     let arguments =
         arguments::resolve(start, key.as_ref(), &batch.by, max_objects, &mut at.key("arguments"));
     let (limits, retry) = batch::start(start, &mut at);
+    let scope = batch::scope(start, &mut at);
     Some(Route {
         name: name?.to_owned(),
         bucket: bucket?.to_owned(),
@@ -157,6 +158,7 @@ fn route(written: &written::Route, targets: &[&str], at: &mut At<'_>) -> Option<
         arguments,
         limits,
         retry,
+        scope,
     })
 }
 

@@ -49,6 +49,44 @@ fn batch_settings_are_checked() {
 }
 
 #[test]
+fn a_scope_is_checked_and_resolved() {
+    let scoped = |scope: &str| format!("job: orders-to-parquet\n      scope: {scope}");
+    check_with(
+        "job: orders-to-parquet",
+        &scoped("bach"),
+        expect![[r#"
+            17:14: error: `bach` is not a scope (did you mean `batch`?)
+        "#]],
+    );
+    check_with(
+        "job: orders-to-parquet",
+        &scoped("prefix"),
+        expect![[r#"
+            17:14: error: `prefix` is not a scope (`job`: all that the job's role may; `batch`: no other role than the reader's)
+        "#]],
+    );
+    for (scope, resolved) in [("job", Scope::Job), ("batch", Scope::Batch)] {
+        let text = VALID.replace("job: orders-to-parquet", &scoped(scope));
+        let parsed = Routes::parse(&text);
+        let routes = parsed.routes.unwrap_or_else(|| panic!("{:?}", parsed.problems));
+        assert_eq!(routes.routes[0].scope, resolved);
+        let start = routes.routes[0].start(&routes.targets["analytics"], BTreeMap::new());
+        assert_eq!(start.scope, resolved);
+    }
+    assert_eq!(Routes::parse(VALID).routes.expect("valid").routes[0].scope, Scope::Job);
+}
+
+#[test]
+fn two_routes_of_one_job_may_have_different_scopes() {
+    let other = "  - name: audit\n    bucket: acme-landing\n    key: \"audit/{file}.csv\"\n    \
+                 start: { target: analytics, job: orders-to-parquet, scope: batch }\n";
+    let parsed = Routes::parse(&format!("{}\n{other}", VALID.trim_end()));
+    let routes = parsed.routes.unwrap_or_else(|| panic!("{:?}", parsed.problems));
+    let scopes: Vec<Scope> = routes.routes.iter().map(|route| route.scope).collect();
+    assert_eq!(scopes, [Scope::Job, Scope::Batch]);
+}
+
+#[test]
 fn when_a_batch_closes_and_how_its_job_is_limited_and_retried_is_resolved() {
     let text = VALID
         .replace(
