@@ -3,12 +3,14 @@
 mod document;
 mod words;
 
+use landfall_aws::claims::{ClaimError, Outcome};
 use landfall_aws::ledger::now;
 use landfall_core::batch::{Batch, Member};
+use landfall_core::plan::printable;
 
 use crate::args::batches::BatchArgs;
 use crate::aws;
-use crate::ledger::connect;
+use crate::ledger::{Connection, connect};
 use crate::output::{Output, Status};
 
 /// The most members that are told of without `--members`.
@@ -18,6 +20,8 @@ const FIRST: usize = 20;
 struct Told {
     batch: Batch,
     members: Option<Vec<Member>>,
+    /// What the job said; `None` if it said nothing, or that is not known.
+    outcome: Option<Outcome>,
 }
 
 /// Tells of the batch that `args` name.
@@ -39,7 +43,14 @@ pub fn run(args: &BatchArgs) -> Output {
         };
         // What is known of the batch is told all the same.
         let members = members.map_err(|error| output.error(&connection.explained(error))).ok();
-        Ok(Some(Told { batch, members }))
+        let outcome = outcome(&connection, &batch).await.unwrap_or_else(|error| {
+            // Whoever may read the ledger need not be allowed to read claims, and nothing hangs on it.
+            let note =
+                printable(&format!("what the job said of its outcome is not known: {error}"));
+            output.stderr.push_str(&format!("note: {note}\n"));
+            None
+        });
+        Ok(Some(Told { batch, members, outcome }))
     });
     match told {
         Ok(Some(told)) => {
@@ -51,5 +62,15 @@ pub fn run(args: &BatchArgs) -> Output {
         }
         Ok(None) => output,
         Err(error) => error.into(),
+    }
+}
+
+/// What the run that holds the claim said. A batch without runs has nobody to say anything.
+async fn outcome(connection: &Connection, batch: &Batch) -> Result<Option<Outcome>, ClaimError> {
+    match batch.prepared.as_ref().and_then(|prepared| prepared.claims_table_arn()) {
+        Some(table_arn) if !batch.runs.is_empty() => {
+            connection.claims(table_arn).outcome(&batch.id).await
+        }
+        _ => Ok(None),
     }
 }

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use aws_config::Region;
+use aws_config::{Region, SdkConfig};
+use landfall_aws::claims::Claims;
 use landfall_aws::config;
 use landfall_aws::ledger::{Ledger, LedgerError};
 use landfall_core::plan::printable;
@@ -18,6 +19,7 @@ const RETENTION: Duration = Duration::from_secs(30 * 86_400);
 /// The ledger, and where it is.
 pub struct Connection {
     pub ledger: Ledger,
+    config: SdkConfig,
     table: String,
     region: String,
 }
@@ -35,10 +37,16 @@ pub async fn connect(args: &LedgerArgs) -> anyhow::Result<Connection> {
     )?;
     let client = aws_sdk_dynamodb::Client::new(&config);
     let table = args.table.clone();
-    Ok(Connection { ledger: Ledger::new(client, table.clone(), RETENTION), table, region })
+    let ledger = Ledger::new(client, table.clone(), RETENTION);
+    Ok(Connection { ledger, config, table, region })
 }
 
 impl Connection {
+    /// The claims in the table of this ARN.
+    pub fn claims(&self, table_arn: &str) -> Claims {
+        Claims::new(&self.config, table_arn)
+    }
+
     /// The error of a call, with what may help.
     pub fn explained(&self, error: LedgerError) -> anyhow::Error {
         let place = format!("region `{}`", self.region);

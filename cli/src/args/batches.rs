@@ -68,7 +68,8 @@ pub struct BatchesArgs {
   landfall batch 899bfd94d19c4ed05147d6815125b225
   landfall batch --members 899bfd94d19c4ed05147d6815125b225
 
-It needs dynamodb:GetItem on the ledger's table.
+It needs dynamodb:GetItem on the ledger's table, and for what the job said of its outcome on that of the
+claims.
 
 Exit status: 0 the batch is told of, 3 there is none of this id, 2 wrong usage, or a ledger that
 cannot be read.")]

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use landfall_aws::claims::Outcome;
 use landfall_core::batch::{Entry, Member, Run};
 use landfall_core::moment::Time;
 use serde::Serialize;
@@ -26,6 +27,7 @@ struct Document<'a> {
     account: &'a str,
     region: &'a str,
     job: &'a str,
+    scope: &'static str,
     opened_at: String,
     first_arrival_at: Option<String>,
     last_arrival_at: Option<String>,
@@ -39,6 +41,9 @@ struct Document<'a> {
     failures: u32,
     epoch: u32,
     runs: Vec<RunEntry<'a>>,
+    /// What the job's library said of the outcome; absent if it said nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    job_outcome: Option<OutcomeEntry<'a>>,
     history: Vec<HistoryEntry<'a>>,
     /// `null` if they could not be read.
     members: Option<Vec<MemberEntry<'a>>>,
@@ -52,6 +57,16 @@ struct MemberEntry<'a> {
     size: Option<u64>,
     sequencer: Option<&'a str>,
     event_time: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct OutcomeEntry<'a> {
+    /// Of the run that said it.
+    epoch: Option<u32>,
+    outcome: &'a str,
+    at: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -71,7 +86,7 @@ struct HistoryEntry<'a> {
 
 /// The document, with a line end.
 pub fn print(told: &Told) -> String {
-    let Told { batch, members } = told;
+    let Told { batch, members, outcome } = told;
     let text = |time: Option<Time>| time.map(|time| time.to_string());
     let prepared = batch.prepared.as_ref();
     output::json(&Document {
@@ -88,6 +103,7 @@ pub fn print(told: &Told) -> String {
         account: &batch.start.account,
         region: &batch.start.region,
         job: &batch.start.job,
+        scope: batch.start.scope.as_str(),
         opened_at: batch.opened_at.to_string(),
         first_arrival_at: text(batch.first_arrival_at),
         last_arrival_at: text(batch.last_arrival_at),
@@ -101,6 +117,7 @@ pub fn print(told: &Told) -> String {
         failures: batch.failures,
         epoch: batch.epoch,
         runs: batch.runs.iter().map(run).collect(),
+        job_outcome: outcome.as_ref().map(job_outcome),
         history: batch.history.iter().map(history).collect(),
         members: members.as_ref().map(|members| members.iter().map(member).collect()),
     })
@@ -109,6 +126,15 @@ pub fn print(told: &Told) -> String {
 fn run(run: &Run) -> RunEntry<'_> {
     let last_seen = run.state.as_ref().map(|state| state.as_str());
     RunEntry { epoch: run.epoch, run_id: &run.run_id, last_seen }
+}
+
+fn job_outcome(said: &Outcome) -> OutcomeEntry<'_> {
+    OutcomeEntry {
+        epoch: said.epoch,
+        outcome: &said.outcome,
+        at: said.at.as_deref(),
+        error: said.error.as_deref(),
+    }
 }
 
 fn member(member: &Member) -> MemberEntry<'_> {

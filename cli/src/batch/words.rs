@@ -2,7 +2,8 @@
 
 use std::fmt::{self, Write};
 
-use landfall_core::batch::{Batch, Member};
+use landfall_aws::claims::Outcome;
+use landfall_core::batch::{Batch, Member, Scope};
 use landfall_core::moment::Time;
 use landfall_core::plan::printable;
 
@@ -30,6 +31,9 @@ fn write(out: &mut String, told: &Told, now: Time) -> fmt::Result {
     writeln!(out)?;
     write_facts(out, batch, now)?;
     write_runs(out, batch)?;
+    if let Some(said) = &told.outcome {
+        writeln!(out, "{}", job_outcome(said))?;
+    }
     if let Some(prepared) = &batch.prepared {
         writeln!(out, "\narguments, beside the run's epoch")?;
         for (name, value) in &prepared.arguments {
@@ -48,6 +52,9 @@ fn write_facts(out: &mut String, batch: &Batch, now: Time) -> fmt::Result {
     writeln!(out, "bucket    {}", printable(&batch.bucket))?;
     writeln!(out, "group     {}", group(batch))?;
     writeln!(out, "job       {} ({place})", printable(&start.job))?;
+    if start.scope == Scope::Batch {
+        writeln!(out, "scope     batch: a run can become no role but the reader")?;
+    }
     writeln!(out, "opened    {}", moment(batch.opened_at, now))?;
     if let Some(last) = batch.last_arrival_at {
         writeln!(out, "arrivals  {}, the last {}", batch.members, moment(last, now))?;
@@ -88,6 +95,14 @@ fn write_runs(out: &mut String, batch: &Batch) -> fmt::Result {
     out.write_str(&table([("  EPOCH", L), ("RUN", L), ("LAST SEEN", L)], &rows))
 }
 
+/// Under the runs: what one of them said, whatever Glue calls it.
+fn job_outcome(said: &Outcome) -> String {
+    let run = said.epoch.map_or("a run".to_owned(), |epoch| format!("the run of epoch {epoch}"));
+    let at = said.at.as_ref().map_or(String::new(), |at| format!(" at {}", printable(at)));
+    let error = said.error.as_ref().map_or(String::new(), |e| format!(", with {}", printable(e)));
+    format!("  {run} says{at}: {}{error}", printable(&said.outcome))
+}
+
 fn write_history(out: &mut String, batch: &Batch) -> fmt::Result {
     writeln!(out, "\nhistory")?;
     for entry in &batch.history {
@@ -104,7 +119,7 @@ fn write_history(out: &mut String, batch: &Batch) -> fmt::Result {
 }
 
 fn write_members(out: &mut String, told: &Told) -> fmt::Result {
-    let Told { batch, members } = told;
+    let Told { batch, members, .. } = told;
     let Some(members) = members else {
         return writeln!(out, "\nmembers: not known");
     };

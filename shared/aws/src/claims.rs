@@ -1,7 +1,10 @@
 //! The claims table, from the monitor's side; the jobs' side is `landfall/_claim.py`. An item a batch:
 //! `batch_id`, `holder` (the epoch and a nonce of the process), `epoch` of the holder, `ended`,
-//! `expires`. Both sides set when it expires each time they write it: `ARRIVALS_KEPT` from then on,
+//! `expires`; and for people, when the job's library has left the batch, `outcome`, `outcome_at` and
+//! `error`, by which nothing is decided. Both sides set when it expires each time they write it: `ARRIVALS_KEPT` from then on,
 //! so a claim that expires is that of a batch whose arrivals are forgotten.
+
+use std::collections::HashMap;
 
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
@@ -22,6 +25,19 @@ pub struct ClaimError {
     batch: String,
     table: String,
     message: String,
+}
+
+/// What the run that holds the claim said of its own outcome.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// Of that run.
+    pub epoch: Option<u32>,
+    /// `succeeded` or `failed`, in the words of the job's library.
+    pub outcome: String,
+    /// RFC 3339.
+    pub at: Option<String>,
+    /// The name of an exception's type.
+    pub error: Option<String>,
 }
 
 /// The table of claims.
@@ -49,6 +65,32 @@ impl Claims {
     /// # Errors
     /// The table does not answer, or the item is not understood.
     pub async fn read(&self, batch: &str) -> Result<Claim, ClaimError> {
+        let item = self.item(batch).await?;
+        let ended = self.epoch(batch, &item, "ended")?.unwrap_or(0);
+        Ok(Claim { holder: self.epoch(batch, &item, "epoch")?, ended })
+    }
+
+    /// What the job said when it was done with a batch; `None` if it has said nothing.
+    ///
+    /// # Errors
+    /// As [`Claims::read`].
+    pub async fn outcome(&self, batch: &str) -> Result<Option<Outcome>, ClaimError> {
+        let item = self.item(batch).await?;
+        let text = |name: &'static str| match item.get(name) {
+            None => Ok(None),
+            Some(value) => match value.as_s() {
+                Ok(text) => Ok(Some(text.clone())),
+                Err(_) => Err(self.not_understood(batch, format!("`{name}` is no text"))),
+            },
+        };
+        let Some(outcome) = text("outcome")? else {
+            return Ok(None);
+        };
+        let epoch = self.epoch(batch, &item, "epoch")?;
+        Ok(Some(Outcome { epoch, outcome, at: text("outcome_at")?, error: text("error")? }))
+    }
+
+    async fn item(&self, batch: &str) -> Result<HashMap<String, AttributeValue>, ClaimError> {
         let answer = self
             .client
             .get_item()
@@ -58,18 +100,25 @@ impl Claims {
             .send()
             .await
             .map_err(|error| self.failed("read", batch, &error))?;
-        let item = answer.item.unwrap_or_default();
-        let epoch = |name: &str| match item.get(name) {
-            None => Ok(None),
-            Some(value) => {
-                value.as_n().ok().and_then(|n| n.parse().ok()).map(Some).ok_or_else(|| {
-                    let message = format!("`{name}` is no epoch");
-                    let (batch, table) = (batch.to_owned(), self.table.clone());
-                    ClaimError { doing: "read", batch, table, message }
-                })
-            }
+        Ok(answer.item.unwrap_or_default())
+    }
+
+    fn epoch(
+        &self,
+        batch: &str,
+        item: &HashMap<String, AttributeValue>,
+        name: &str,
+    ) -> Result<Option<u32>, ClaimError> {
+        let Some(value) = item.get(name) else {
+            return Ok(None);
         };
-        Ok(Claim { holder: epoch("epoch")?, ended: epoch("ended")?.unwrap_or(0) })
+        let number = value.as_n().ok().and_then(|number| number.parse().ok());
+        number.map(Some).ok_or_else(|| self.not_understood(batch, format!("`{name}` is no epoch")))
+    }
+
+    fn not_understood(&self, batch: &str, message: String) -> ClaimError {
+        let (batch, table) = (batch.to_owned(), self.table.clone());
+        ClaimError { doing: "read", batch, table, message }
     }
 
     /// Says that the run of `epoch` has ended, unless the run of another epoch holds the claim. The

@@ -6,7 +6,8 @@ use crate::fixtures::{self as made, NOW, secs};
 
 #[track_caller]
 fn check(batch: Batch, members: Option<Vec<Member>>, expected: Expect) {
-    expected.assert_eq(&print(&Told { batch, members }, NOW + secs(400)));
+    let told = Told { batch, members, outcome: None };
+    expected.assert_eq(&print(&told, NOW + secs(400)));
 }
 
 #[test]
@@ -83,6 +84,38 @@ fn what_is_not_known_of_a_batch_is_said() {
 
             members: not known
         "#]],
+    );
+}
+
+#[test]
+fn what_a_job_said_of_its_outcome_is_told_and_escaped() {
+    let said = |at: Option<&str>, outcome: &str, error: Option<&str>, epoch| Outcome {
+        epoch,
+        outcome: outcome.to_owned(),
+        at: at.map(str::to_owned),
+        error: error.map(str::to_owned),
+    };
+    let at = Some("2026-02-01T00:04:59Z");
+    let lines = [
+        said(at, "succeeded", None, Some(2)),
+        said(at, "failed", Some("Value\u{1b}[2JError"), Some(1)),
+        said(None, "bored", None, None),
+    ];
+    expect![[r#"
+          the run of epoch 2 says at 2026-02-01T00:04:59Z: succeeded
+          the run of epoch 1 says at 2026-02-01T00:04:59Z: failed, with Value\u{1b}[2JError
+          a run says: bored"#]]
+    .assert_eq(&lines.iter().map(job_outcome).collect::<Vec<_>>().join("\n"));
+}
+
+#[test]
+fn the_scope_of_a_batch_is_told() {
+    let mut batch = made::started();
+    batch.start.scope = Scope::Batch;
+    let told = print(&Told { batch, members: None, outcome: None }, NOW + secs(400));
+    assert!(
+        told.contains("\nscope     batch: a run can become no role but the reader\n"),
+        "{told}"
     );
 }
 

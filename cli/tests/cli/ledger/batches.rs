@@ -300,6 +300,7 @@ async fn a_batch_is_told_with_all_that_is_known() {
           "account": "222222222222",
           "region": "eu-west-1",
           "job": "orders-to-parquet",
+          "scope": "job",
           "opened_at": "2026-01-31T12:00:00Z",
           "first_arrival_at": "2026-01-31T12:00:00Z",
           "last_arrival_at": "2026-01-31T12:00:00Z",
