@@ -57,6 +57,22 @@ fn an_object_that_matches_is_shown_with_what_it_starts() {
 }
 
 #[test]
+fn the_scope_of_a_run_is_told() {
+    let routes = ROUTES.replace("job: orders-to-parquet,", "job: orders-to-parquet, scope: batch,");
+    assert_ne!(routes, ROUTES);
+    let args = ["explain", "--routes", "f", "s3://acme-landing/orders/dt=2026-01-31/a.csv"];
+    let shown = landfall(&[("f", &routes)], &args);
+    let lines = shown.stdout.lines().filter(|line| line.contains("scope"));
+    let lines: Vec<&str> = lines.map(str::trim).collect();
+    expect![[r#"
+        and from Landfall --landfall-batch-id, --landfall-epoch, --landfall-manifest, --landfall-reader-role, --landfall-claims-table, --landfall-scope batch
+        with scope `batch`: the run can become no role but the reader"#]].assert_eq(&lines.join("\n"));
+    let shown = landfall(&[("f", &routes)], &[&args[..], &["--json"]].concat());
+    let document: Value = serde_json::from_str(&shown.stdout).expect("JSON");
+    assert_eq!(document["plan"]["requests"][0]["scope"], "batch");
+}
+
+#[test]
 fn what_a_uri_does_not_tell_is_said() {
     check(
         &["s3://acme-landing/orders/dt=2026-01-31/a.csv"],

@@ -105,7 +105,13 @@ fn what_a_job_said_of_its_outcome_is_told_and_escaped() {
           the run of epoch 2 says at 2026-02-01T00:04:59Z: succeeded
           the run of epoch 1 says at 2026-02-01T00:04:59Z: failed, with Value\u{1b}[2JError
           a run says: bored"#]]
-    .assert_eq(&lines.iter().map(job_outcome).collect::<Vec<_>>().join("\n"));
+    .assert_eq(
+        &lines
+            .iter()
+            .map(|said| job_outcome(said).trim().to_owned())
+            .collect::<Vec<_>>()
+            .join("\n"),
+    );
 }
 
 #[test]

@@ -26,6 +26,7 @@ pub const NOON: Time = Time(1_769_860_800_000);
 
 pub struct Desk {
     pub stand_in: StandIn,
+    pub client: aws_sdk_dynamodb::Client,
     pub ledger: Ledger,
 }
 
@@ -46,7 +47,10 @@ pub fn member(key: &str) -> Member {
 
 impl Desk {
     pub fn new() -> Self {
-        let stand_in = StandIn::start(vec![Table::ledger("landfall-ledger")]);
+        let stand_in = StandIn::start(vec![
+            Table::ledger("landfall-ledger"),
+            Table::claims("landfall-claims"),
+        ]);
         let credentials = Credentials::new("id", "key", None, None, "test");
         let config = SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
@@ -56,8 +60,9 @@ impl Desk {
             .http_client(aws_smithy_http_client::Builder::new().build_http())
             .build();
         let client = aws_sdk_dynamodb::Client::new(&config);
-        let ledger = Ledger::new(client, "landfall-ledger".to_owned(), Duration::from_secs(86_400));
-        Self { stand_in, ledger }
+        let ledger =
+            Ledger::new(client.clone(), "landfall-ledger".to_owned(), Duration::from_secs(86_400));
+        Self { stand_in, client, ledger }
     }
 
     /// What an invocation brought so many seconds after noon, as a batch of its own; sealed.

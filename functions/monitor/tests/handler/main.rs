@@ -12,6 +12,7 @@ mod lineage;
 mod log;
 mod outcomes;
 mod recovery;
+mod scope;
 mod stage;
 mod targets;
 mod ticks;

@@ -6,6 +6,7 @@ mod environment;
 mod moved;
 mod repeated;
 mod roles;
+mod scope;
 mod stage;
 mod starting;
 mod telemetry;

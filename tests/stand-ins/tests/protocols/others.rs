@@ -64,6 +64,25 @@ async fn runs_are_listed_the_newest_first_and_keep_their_place_while_others_star
 }
 
 #[tokio::test]
+async fn the_session_policy_of_a_run_is_kept_and_one_that_is_too_long_refused() {
+    let aws = StandIn::start(vec![]);
+    let glue = aws_sdk_glue::Client::new(&config(&aws).await);
+    let start = async |policy: &str| {
+        let call = glue.start_job_run().job_name("orders").execution_role_session_policy(policy);
+        call.send().await
+    };
+    let id = start("{}").await.expect("started").job_run_id.expect("an id");
+    let run = glue.get_job_run().job_name("orders").run_id(id).send().await.expect("a run").job_run;
+    let kept = run.expect("a run").execution_role_session_policy;
+    assert_eq!(kept.as_deref(), Some("{}"));
+    for policy in ["{", &"x".repeat(2_049)] {
+        let error = start(policy).await.unwrap_err();
+        assert_eq!(error.code(), Some("InvalidInputException"));
+    }
+    assert_eq!(aws.runs("orders").len(), 1);
+}
+
+#[tokio::test]
 async fn a_run_is_in_the_state_that_the_test_sets() {
     let aws = StandIn::start(vec![]);
     let glue = aws_sdk_glue::Client::new(&config(&aws).await);
