@@ -7,6 +7,7 @@ import secrets
 import threading
 from typing import Any
 
+from ministack.core.iam_evaluator import validate_policy_document
 from ministack.services import glue
 from ministack.services.cloudformation import provisioners
 
@@ -16,6 +17,8 @@ from corrections import replace
 LIVE = ("STARTING", "RUNNING", "STOPPING", "WAITING")
 PAGE = 200
 """The most runs of a page, and how many there are if nobody says."""
+SESSION_POLICY = 2048
+"""The most characters of a session policy."""
 
 
 def correct_ids_of_runs() -> None:
@@ -38,6 +41,36 @@ def correct_arguments_of_runs() -> None:
             for run in glue._job_runs[request["JobName"]]:
                 if run["Id"] == started:
                     run["Arguments"] = dict(request.get("Arguments") or {})
+        return answer
+
+    original = replace(glue, "_start_job_run", start)
+
+
+def correct_session_policies_of_runs() -> None:
+    """Keep the `ExecutionRoleSessionPolicy` of a run, show it, and let it narrow the job's role.
+
+    The emulator forgets it. One that STS would not take is refused here; when Glue notices is not
+    documented.
+    """
+
+    def start(request: dict) -> tuple:
+        if (policy := request.get("ExecutionRoleSessionPolicy")) is None:
+            return original(request)
+        problem = validate_policy_document(policy)
+        if not 2 <= len(policy) <= SESSION_POLICY:
+            problem = f"The session policy has {len(policy)} characters"
+        if problem:
+            return glue.error_response_json("InvalidInputException", problem, 400)
+        # The thread of the run takes the context over when it is made.
+        token = glue_scripts.session_policy.set(policy)
+        try:
+            answer = original(request)
+        finally:
+            glue_scripts.session_policy.reset(token)
+        if (started := json.loads(answer[2]).get("JobRunId")) is not None:
+            for run in glue._job_runs[request["JobName"]]:
+                if run["Id"] == started:
+                    run["ExecutionRoleSessionPolicy"] = policy
         return answer
 
     original = replace(glue, "_start_job_run", start)

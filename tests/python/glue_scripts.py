@@ -25,6 +25,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,8 @@ live: dict[str, subprocess.Popen[bytes]] = {}
 stopping: set[str] = set()
 ends = threading.Lock()
 """Held where a run ends or is stopped: it is one of the two."""
+session_policy: ContextVar[str] = ContextVar("session_policy", default="")
+"""Of the run that is started, and then, in its own thread, of the run."""
 scratch = Path(tempfile.gettempdir()) / f"glue-python-scripts-{os.getpid()}"
 clients_lock = threading.Lock()
 clients = botocore.session.Session()
@@ -190,7 +193,10 @@ def execute(
 
 
 def job_role_credentials(job: dict) -> dict[str, str]:
-    """A session of the job's role, as Glue would get it: its trust policy must agree."""
+    """A session of the job's role, as Glue would get it: its trust policy must agree.
+
+    What the run's session policy does not allow, the session may not.
+    """
     account = get_account_id()
     name = job["Role"].rsplit("/", 1)[-1]
     role = iam._roles.get_scoped(account, None, name)
@@ -210,6 +216,8 @@ def job_role_credentials(job: dict) -> dict[str, str]:
         "PrincipalType": "AssumedRole",
         "Expiration": time.time() + SESSION_SECONDS,
     }
+    if policy := session_policy.get():
+        session["SessionPolicies"] = {"Policy": policy, "PolicyArns": []}
     sts.register_session(key, session)
     return {"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret, "AWS_SESSION_TOKEN": token}
 

@@ -35,6 +35,7 @@ from glue_runs import (
     correct_concurrent_runs,
     correct_ids_of_runs,
     correct_lists_of_runs,
+    correct_session_policies_of_runs,
     correct_stopped_runs,
 )
 from glue_scripts import correct_python_shell_runs
@@ -62,6 +63,7 @@ def main() -> None:
     correct_imported_buckets()
     correct_ids_of_runs()
     correct_arguments_of_runs()
+    correct_session_policies_of_runs()
     correct_concurrent_runs()
     correct_lists_of_runs()
     correct_allocated_capacity()
