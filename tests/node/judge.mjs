@@ -21,6 +21,9 @@ const engine = load('@cloud-copilot/iam-simulate')
 // Stands for a literal `*` of a resource's name, which the engine would take for a wildcard.
 const STAR = '\uf02a'
 
+// Stands for an end of line in one: policies hold none, and the engine's wildcards would stop at it.
+const LINE_END = '\uf00a'
+
 const OPERATORS = new Set(
   [
     ...['Equals', 'NotEquals', 'EqualsIgnoreCase', 'NotEqualsIgnoreCase', 'Like', 'NotLike'].map((o) => `String${o}`),
@@ -55,7 +58,7 @@ async function judge(request) {
     request: {
       principal,
       action,
-      resource: { resource: resource === '*' ? resource : resource.replaceAll('*', STAR), accountId: owner },
+      resource: { resource: resource === '*' ? resource : literal(resource), accountId: owner },
       contextVariables: { ...surroundings(principal, role, owner), ...request.context }
     },
     identityPolicies: named(identity),
@@ -83,6 +86,11 @@ async function judge(request) {
   const reasons = allowed ? engine.getGrantReasons : engine.getDenialReasons
   const because = reasons(found.result.analysis).map(inWords).join('; ')
   return { allowed, because: because || (allowed ? 'allowed' : 'no statement allows it') }
+}
+
+/** A resource's name as the engine takes it for itself. */
+function literal(resource) {
+  return resource.replaceAll('*', STAR).replaceAll(/[\n\r\u2028\u2029]/g, LINE_END)
 }
 
 /** What AWS itself puts into the context of a request. */

@@ -2,6 +2,7 @@
 
 mod matrix;
 mod rendered;
+mod scope;
 
 use std::sync::OnceLock;
 
@@ -203,6 +204,8 @@ fn an_escaped_star_means_itself() {
         ("wildcard, star", true, get("a*c", "a*c")),
         ("letter, star", false, get("axc", "a*c")),
         ("prefix", true, get("in/*", "in/+ ü/x")),
+        ("prefix, with an end of line behind it", true, get("in/*", "in/a\nb")),
+        ("letter, end of line", false, get("a c", "a\nc")),
         ("sibling of a prefix", false, get("in/*", "inside/x")),
     ]);
 }

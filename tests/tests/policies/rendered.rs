@@ -113,7 +113,7 @@ pub fn job_role(account: &str) -> String {
 }
 
 /// All requests on which the judge and the matrix do not agree.
-fn deviations(matrix: &[Expected]) -> Vec<String> {
+pub fn deviations(matrix: &[Expected]) -> Vec<String> {
     let requests: Vec<Request> = matrix.iter().map(|(_, _, request)| request.clone()).collect();
     let verdicts = judge().ask(&requests).expect("every request can be judged");
     let wrong = matrix
