@@ -24,7 +24,19 @@ macro_rules! modules {
     };
 }
 
-const MODULES: [(&str, &str); 2] = modules!["__init__.py", "py.typed"];
+const MODULES: [(&str, &str); 11] = modules![
+    "__init__.py",
+    "_arguments.py",
+    "_batch.py",
+    "_claim.py",
+    "_errors.py",
+    "_filesystem.py",
+    "_manifest.py",
+    "_objects.py",
+    "_policy.py",
+    "_reader.py",
+    "py.typed",
+];
 
 const METADATA: &str = concat!(
     "Metadata-Version: 2.1\n",
