@@ -76,6 +76,7 @@ fn main() -> ExitCode {
         access::trigger_and_monitor_keep_the_ledger_and_only_the_monitor_reaches_the_claims,
         access::only_the_rule_of_the_analytics_account_sends_to_the_queue_of_runs,
         scope::the_job_reads_nothing_outside_the_routed_prefix,
+        scope::a_run_of_scope_batch_becomes_no_other_role_and_its_session_reads_no_other_object,
         lifecycle::a_role_is_created_updated_replaced_and_deleted_with_its_stack,
         lifecycle::a_failed_create_leaves_no_role,
         lifecycle::a_role_that_the_provisioner_may_not_make_fails_the_stack_with_the_reason,

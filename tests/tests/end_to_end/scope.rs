@@ -1,11 +1,17 @@
 //! What the job can reach in the data account, tried by a job that runs with the job role.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result, ensure};
+use landfall_aws::claims::Claims;
+use landfall_core::batch::{Batch, State};
 use landfall_tests::cloud::{DATA_ARTIFACTS, LANDING_BUCKET, has_ended, wait_until};
-use landfall_tests::{ANALYTICS, DATA};
+use landfall_tests::{ANALYTICS, DATA, REGION};
+use serde::Deserialize;
 use serde_json::json;
 
-use crate::stage::{SOON, Stage, assert_succeeded};
+use crate::faults;
+use crate::stage::{A_CALL, SOON, Stage, assert_succeeded, csv};
 
 pub fn the_job_reads_nothing_outside_the_routed_prefix(stage: &Stage) -> Result<()> {
     let allowed = "ok";
@@ -72,4 +78,62 @@ pub fn the_job_reads_nothing_outside_the_routed_prefix(stage: &Stage) -> Result<
         );
     }
     Ok(())
+}
+
+/// What a run of `fixtures/scoped.py` prints.
+#[derive(Debug, Deserialize)]
+struct Tried {
+    scope: Option<String>,
+    outcomes: BTreeMap<String, String>,
+}
+
+/// Two routes of one job, which tries the same for each.
+pub fn a_run_of_scope_batch_becomes_no_other_role_and_its_session_reads_no_other_object(
+    stage: &Stage,
+) -> Result<()> {
+    let denied = "AccessDenied";
+    let expected = [
+        ("the batch's objects", "ok"),
+        ("its output", "ok"),
+        ("another role", denied),
+        ("an object of another batch", denied),
+        ("the manifest, with the objects' session", denied),
+        // What the library narrows is a guard against mistakes: SEMANTICS says so.
+        ("an object of another batch, past the library", "ok"),
+    ];
+    stage.cloud.wait(async {
+        for route in ["scoped", "unscoped"] {
+            let has_scope = route == "scoped";
+            let key = |name: &str| format!("in/{route}/{name}.csv");
+            let done = |batch: &Batch| matches!(batch.state, State::Succeeded { .. });
+            // A batch of its own, before the one that this is about.
+            stage.upload(&key("beside"), csv(2)).await?;
+            stage.batch_of(route, &key("beside"), SOON, done).await?;
+            stage.upload(&key("mine"), csv(3)).await?;
+            let run =
+                stage.run_of("scoped", &format!("s3://{LANDING_BUCKET}/{}", key("mine"))).await?;
+            assert_succeeded(&run)?;
+            let policy = run.execution_role_session_policy();
+            ensure!(policy.is_some() == has_scope, "{route}: session policy {policy:?}");
+            let printed = stage.cloud.printed_by(&run).pop().context("the job printed nothing")?;
+            let tried: Tried = serde_json::from_str(&printed)
+                .with_context(|| format!("failed to read what the job printed: `{printed}`"))?;
+            ensure!(tried.scope.is_some() == has_scope, "{route}: {tried:?}");
+            for (attempt, outcome) in expected {
+                let outcome = if has_scope { outcome } else { "ok" };
+                let found = tried.outcomes.get(attempt).map(String::as_str);
+                ensure!(found == Some(outcome), "{route}: {attempt}: {found:?}, not {outcome}");
+            }
+            ensure!(tried.outcomes.len() == expected.len(), "{route}: {tried:?}");
+            // What the library said of it is read by the library that reads claims.
+            let batch = stage.batch_of(route, &key("mine"), SOON, done).await?;
+            let config = faults::config(stage.cloud.emulator.endpoint(), DATA, A_CALL);
+            let table = format!("arn:aws:dynamodb:{REGION}:{DATA}:table/landfall-claims");
+            let said = Claims::new(&config, &table).outcome(&batch.id).await?;
+            let said = said.context("the job said nothing of its outcome")?;
+            ensure!(said.outcome == "succeeded" && said.epoch == Some(1), "{route}: {said:?}");
+            ensure!(said.at.is_some() && said.error.is_none(), "{route}: {said:?}");
+        }
+        Ok(())
+    })
 }

@@ -26,10 +26,11 @@ use crate::faults;
 pub const SOON: Duration = Duration::from_secs(120);
 
 /// What a call of the tests' own may take.
-const A_CALL: Duration = Duration::from_secs(20);
+pub const A_CALL: Duration = Duration::from_secs(20);
 
 /// Every job that a route of the tests, or a mistake, could start.
-const JOBS: [&str; 6] = ["csv-to-parquet", "claims", "crowd", "flood", "forbidden", "probe"];
+const JOBS: [&str; 7] =
+    ["csv-to-parquet", "claims", "crowd", "flood", "forbidden", "probe", "scoped"];
 
 pub struct Stage {
     pub cloud: LocalCloud,
@@ -65,7 +66,8 @@ impl Stage {
             target: Some("analytics"),
             minute: None,
         })?;
-        for name in ["data-extras.yaml", "analytics-extras.yaml", "probe.py", "claims.py"] {
+        let scripts = ["probe.py", "claims.py", "scoped.py"];
+        for name in ["data-extras.yaml", "analytics-extras.yaml"].iter().chain(&scripts) {
             let text = fs::read_to_string(fixtures.join(name))
                 .with_context(|| format!("failed to read the fixture `{name}`"))?;
             cloud.stage(name, &text)?;
