@@ -90,6 +90,7 @@ fn asked() -> Vec<(&'static str, bool, Request)> {
             by_job("sts:AssumeRole", &role(ANALYTICS, "admin"))
                 .resource_policy(trust(json!({ "AWS": session }), json!({}))),
         ),
+        ("become root", false, by_job("sts:AssumeRoot", &format!("arn:aws:iam::{ANALYTICS}:root"))),
         // Whoever grants a job these lets it reach what has no such policy: the documentation says so.
         ("start another job", true, by_job("glue:StartJobRun", &job)),
         ("pass a role on", true, by_job("iam:PassRole", &role(ANALYTICS, "admin"))),
