@@ -3,6 +3,7 @@
 mod batches;
 mod desk;
 mod find;
+mod outcome;
 mod retry;
 
 use expect_test::expect;

@@ -1,4 +1,3 @@
-use aws_sdk_dynamodb::types::AttributeValue;
 use expect_test::expect;
 use landfall_aws::ledger::{Left, Wanted};
 use landfall_core::batch::{Batch, NEWEST_VERSION, Prepared, RunState, Seen, StartOutcome};
@@ -11,7 +10,7 @@ use super::desk::{Desk, id, member};
 const SINCE: [&str; 2] = ["--since", "2026-01-31T00:00:00Z"];
 
 /// That its run was started, and is seen to run.
-fn a_run() -> [Seen; 4] {
+pub fn a_run() -> [Seen; 4] {
     let prepared = Prepared {
         objects: 1,
         bytes: Some(512),
@@ -364,73 +363,6 @@ async fn a_batch_is_told_with_all_that_is_known() {
         --- status 0
     "#]]
     .assert_eq(&desk.landfall(&["batch", "--json", &id(1)]).all());
-}
-
-/// What its run said of its outcome, in the claims that the run was told of.
-#[tokio::test]
-async fn a_batch_is_told_with_what_its_job_said_of_the_outcome() {
-    let desk = Desk::new();
-    let batch = desk.sealed(1, "orders", 0, &[member("orders/1.csv")]).await;
-    let [Seen::Prepared(Ok(mut prepared)), rest @ ..] = a_run() else { panic!("it is prepared") };
-    let arn = "arn:aws:dynamodb:eu-west-1:111111111111:table/landfall-claims";
-    prepared.arguments.insert("--landfall-claims-table".to_owned(), arn.to_owned());
-    desk.advanced(batch, 0, [Seen::Prepared(Ok(prepared))].into_iter().chain(rest)).await;
-    let lines = |shown: &str| -> String {
-        let runs = shown.split_once("\nruns\n").expect("runs").1;
-        let table = runs.split_once("\n\n").expect("what follows").0;
-        table.lines().map(str::trim).collect::<Vec<_>>().join("\n")
-    };
-    let said = |options: &[&str]| desk.landfall(&[&["batch"][..], options, &[&id(1)]].concat());
-    // There is no claim yet.
-    expect![[r#"
-          EPOCH  RUN   LAST SEEN
-          1      jr_1  RUNNING"#]]
-    .assert_eq(&lines(&said(&[]).stdout));
-    let document: Value = serde_json::from_str(&said(&["--json"]).stdout).expect("JSON");
-    assert_eq!(document.get("job_outcome"), None);
-    let put = async |pairs: &[(&str, AttributeValue)]| {
-        let item = pairs.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-        let put = desk.client.put_item().table_name("landfall-claims").set_item(Some(item));
-        put.send().await.expect("a claim");
-    };
-    let text = |text: &str| AttributeValue::S(text.to_owned());
-    let mut claim = vec![
-        ("batch_id", text(&id(1))),
-        ("holder", text("1-nonce")),
-        ("epoch", AttributeValue::N("1".to_owned())),
-        ("outcome", text("failed")),
-        ("outcome_at", text("2026-01-31T12:04:59Z")),
-        ("error", text("ValueError")),
-    ];
-    put(&claim).await;
-    expect![[r#"
-          EPOCH  RUN   LAST SEEN
-          1      jr_1  RUNNING
-          the run of epoch 1 says at 2026-01-31T12:04:59Z: failed, with ValueError"#]]
-    .assert_eq(&lines(&said(&[]).stdout));
-    let document: Value = serde_json::from_str(&said(&["--json"]).stdout).expect("JSON");
-    let expected = json!({
-        "epoch": 1, "outcome": "failed", "at": "2026-01-31T12:04:59Z", "error": "ValueError",
-    });
-    assert_eq!(document["job_outcome"], expected);
-    assert_eq!(document["state"], "started", "nothing is decided by it");
-    // What is not understood, and what may not be read, hides nothing else.
-    claim[3].1 = AttributeValue::N("1".to_owned());
-    put(&claim).await;
-    let shown = said(&[]);
-    expect![[r#"
-        note: what the job said of its outcome is not known: failed to read the claim on batch `00000000000000000000000000000001` in table `landfall-claims`: `outcome` is no text
-    "#]].assert_eq(&shown.stderr);
-    assert_eq!((shown.status, lines(&shown.stdout).contains("says")), (0, false));
-    desk.stand_in.answer("GetItem", |call, _| match call.body["TableName"] == "landfall-claims" {
-        true => Act::Fail { status: 400, code: "AccessDeniedException" },
-        false => Act::Serve,
-    });
-    let shown = said(&[]);
-    assert_eq!(shown.status, 0);
-    let note = "note: what the job said of its outcome is not known: ";
-    assert!(shown.stderr.starts_with(note), "{}", shown.stderr);
-    assert!(shown.stderr.contains("AccessDeniedException"), "{}", shown.stderr);
 }
 
 #[tokio::test]
