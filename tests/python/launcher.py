@@ -54,7 +54,6 @@ def main() -> None:
     correct_paths_of_roles()
     correct_boundary_condition()
     correct_wildcards()
-    correct_literal_wildcards()
     correct_secure_transport()
     correct_leading_keys()
     correct_ranges_of_versions()
@@ -157,22 +156,6 @@ def correct_wildcards() -> None:
     def compile_pattern(pattern: str, ignore_case: bool) -> re.Pattern[str]:
         regex = original(pattern, ignore_case)
         return re.compile(regex.pattern.removesuffix("$") + r"\Z", regex.flags | re.DOTALL)
-
-    original = replace(iam_evaluator, "_fnmatch_compile", compile_pattern)
-
-
-def correct_literal_wildcards() -> None:
-    """Make the variables `${*}`, `${?}` and `${$}` of a policy the characters, as IAM does.
-
-    The emulator takes what lies between the braces for a wildcard, and the braces for themselves.
-    """
-
-    def compile_pattern(pattern: str, ignore_case: bool) -> re.Pattern[str]:
-        regex = original(pattern, ignore_case)
-        text = regex.pattern
-        for wildcard, character in ((".*", "*"), (".", "?"), (r"\$", "$")):
-            text = text.replace(rf"\$\{{{wildcard}\}}", re.escape(character))
-        return re.compile(text, regex.flags)
 
     original = replace(iam_evaluator, "_fnmatch_compile", compile_pattern)
 

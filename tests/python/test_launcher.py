@@ -212,30 +212,6 @@ def test_what_asks_for_tls_is_let_through(launched: Emulator) -> None:
     assert may_read_with_tls_only(launched)
 
 
-# ${*}
-
-
-def literal_matches(key: str, *, corrected: bool) -> object:
-    """Whether the evaluator takes the key for one of a policy's resource with such variables."""
-    return value_of(
-        "from ministack.core import iam_evaluator",
-        "launcher.correct_literal_wildcards()" if corrected else "",
-        f"iam_evaluator.fnmatch_iam_cs({key!r}, 'in/a${{*}}b${{?}}c${{$}}d*')",
-    )
-
-
-def test_the_plain_emulator_still_takes_a_variable_for_a_wildcard() -> None:
-    assert literal_matches("in/a*b?c$d.csv", corrected=False) is False
-    assert literal_matches("in/a${x}b${y}c${$}d.csv", corrected=False) is True
-
-
-def test_a_variable_of_a_wildcard_is_the_character() -> None:
-    assert literal_matches("in/a*b?c$d.csv", corrected=True) is True
-    assert literal_matches("in/axb?c$d.csv", corrected=True) is False
-    assert literal_matches("in/a*bxc$d.csv", corrected=True) is False
-    assert literal_matches("in/a${x}b${y}c${$}d.csv", corrected=True) is False
-
-
 # dynamodb:LeadingKeys
 
 
