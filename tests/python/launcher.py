@@ -151,11 +151,16 @@ def parameter(parameters: dict, name: str) -> str:
 
 
 def correct_wildcards() -> None:
-    """Make `*` and `?` of a policy match line breaks, which keys may hold, as all else."""
+    """Make `*` and `?` of a policy match line breaks, which keys may hold, as all else; and
+    `${*}`, `${?}` and `${$}` the characters that they stand for."""
+    variables = {r"\$\{.*\}": r"\*", r"\$\{.\}": r"\?", r"\$\{\$\}": r"\$"}
 
     def compile_pattern(pattern: str, ignore_case: bool) -> re.Pattern[str]:
         regex = original(pattern, ignore_case)
-        return re.compile(regex.pattern.removesuffix("$") + r"\Z", regex.flags | re.DOTALL)
+        text = regex.pattern.removesuffix("$")
+        for written, meant in variables.items():
+            text = text.replace(written, meant)
+        return re.compile(text + r"\Z", regex.flags | re.DOTALL)
 
     original = replace(iam_evaluator, "_fnmatch_compile", compile_pattern)
 

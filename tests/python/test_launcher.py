@@ -172,6 +172,18 @@ def test_a_wildcard_matches_a_line_break_and_no_more_than_it_should() -> None:
     assert matches("b\na", "a*", corrected=True) is False
 
 
+def test_the_plain_emulator_still_takes_a_variable_for_its_letters() -> None:
+    assert matches("a*b", "a${*}b", corrected=False) is False
+
+
+def test_a_variable_is_the_character_that_it_stands_for() -> None:
+    for character in "*?$":
+        pattern = f"a${{{character}}}b"
+        assert matches(f"a{character}b", pattern, corrected=True) is True, pattern
+        assert matches("axb", pattern, corrected=True) is False, pattern
+        assert matches(pattern, pattern, corrected=True) is False, pattern
+
+
 # aws:SecureTransport
 
 
