@@ -176,9 +176,8 @@ def outcome(converter: Job, batch_id: str) -> str:
     return dynamodb.get_item(TableName=CLAIMS, Key=key)["Item"]["outcome"]["S"]
 
 
-def test_a_batch_whose_run_fails_halfway_and_is_retried_writes_each_row_once(
-    converter: Job,
-) -> None:
+def test_the_run_after_a_failed_one_does_the_batch_from_the_beginning(converter: Job) -> None:
+    """So that each row is written once, and none twice."""
     entries = [
         put(converter, "in/1.csv", b"temp,weather\n1,rain\n2,sun\n"),
         put(converter, "in/2.csv", b"temp,weather\n3,rain\n4,fog\n"),

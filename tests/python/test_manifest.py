@@ -311,5 +311,5 @@ def test_of_a_manifest_of_100_000_objects_only_the_objects_are_in_memory(
 def test_a_manifest_that_the_role_may_not_read_says_who_needs_what() -> None:
     assert refused(Session(None, "AccessDenied")) == (
         f"AccessDenied: role `{READER}` needs `s3:GetObject`, "
-        "and `kms:Decrypt` if a key of KMS encrypts it"
+        "and `kms:Decrypt` if a key of KMS encrypts it; or it is not there"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from typing import Any
 
 import boto3
@@ -134,6 +135,16 @@ def test_a_refused_read_says_which_policy_lacks_which_grant(message: str, why: s
     )
 
 
+def test_an_object_that_is_gone_is_told_so_to_who_may_not_list() -> None:
+    message = (
+        f'User: {WHO} is not authorized to perform: s3:ListBucket on resource: "arn:aws:s3:::b" '
+        "because no session policy allows the s3:ListBucket action"
+    )
+    error = refused(landfall.Object("b", "k"), "AccessDenied", 403, message)
+    assert isinstance(error, landfall.ObjectChanged)
+    assert str(error) == "failed to read `s3://b/k`: it was deleted since it arrived"
+
+
 @pytest.mark.parametrize(
     "message",
     [
@@ -148,7 +159,7 @@ def test_a_refused_read_that_s3_does_not_explain_says_what_the_role_needs(messag
     for item, action in (landfall.Object("b", "k"), "GetObject"), (versioned, "GetObjectVersion"):
         assert str(refused(item, "AccessDenied", 403, message)) == (
             f"failed to read `s3://b/k`: AccessDenied: role `{READER}` needs `s3:{action}`, "
-            "and `kms:Decrypt` if a key of KMS encrypts it"
+            "and `kms:Decrypt` if a key of KMS encrypts it; or it is not there"
         )
 
 
@@ -187,3 +198,42 @@ def test_a_read_without_an_answer_names_the_object_and_the_reason(
 def test_an_object_of_another_size_has_changed() -> None:
     with pytest.raises(landfall.ObjectChanged, match="it has 4 bytes, and had 5 when it arrived"):
         read(landfall.Object("b", "k", 5), {})
+
+
+def cut_off(read: Callable[[landfall.Body], Any]) -> None:
+    """Read an object whose connection ends two bytes before its end."""
+    s3 = boto3.client("s3", region_name=REGION)
+    with Stubber(s3) as stub:
+        answer = {"Body": StreamingBody(io.BytesIO(b"1\n2\n"), 6), "ContentLength": 6}
+        stub.add_response("get_object", answer, {"Bucket": "b", "Key": "k"})
+        with _objects.open_object(s3, READER, landfall.Object("b", "k", 6)) as body:
+            read(body)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda body: body.read(),
+        lambda body: [body.read(3), body.read(3), body.read(3)],
+        lambda body: list(body.iter_lines()),
+        lambda body: list(body.iter_chunks(2)),
+        lambda body: list(body),
+        lambda body: body.readlines(),
+        lambda body: [body.readinto(bytearray(4)), body.readinto(bytearray(4))],
+    ],
+)
+def test_an_object_that_breaks_off_is_an_error_and_never_a_shorter_one(
+    read: Callable[[landfall.Body], Any],
+) -> None:
+    with pytest.raises(landfall.ObjectError) as raised:
+        cut_off(read)
+    assert str(raised.value) == "failed to read `s3://b/k`: IncompleteReadError"
+
+
+def test_lines_of_an_object_are_those_that_it_has() -> None:
+    s3 = boto3.client("s3", region_name=REGION)
+    with Stubber(s3) as stub:
+        answer = {"Body": StreamingBody(io.BytesIO(b"1\n2"), 3), "ContentLength": 3}
+        stub.add_response("get_object", answer, {"Bucket": "b", "Key": "k"})
+        with _objects.open_object(s3, READER, landfall.Object("b", "k")) as body:
+            assert body.readlines() == [b"1\n", b"2"]

@@ -31,11 +31,12 @@ from landfall._errors import (
     SparkError,
     printable,
 )
-from landfall._objects import Object
+from landfall._objects import Body, Object
 
 __all__ = [
     "ArgumentError",
     "Batch",
+    "Body",
     "ClaimError",
     "ClaimedElsewhere",
     "EndpointError",

@@ -9,11 +9,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import boto3
-from botocore.response import StreamingBody
 
 from landfall import _arguments, _claim, _manifest, _objects, _policy, _reader
 from landfall._errors import ClaimedElsewhere, ClaimError, LandfallError, printable
-from landfall._objects import Object
+from landfall._objects import Body, Object
 
 if TYPE_CHECKING:
     from landfall._filesystem import BatchFileSystem
@@ -94,7 +93,7 @@ class Batch(_arguments.Arguments):
         self._entered()
         return self._reader
 
-    def open(self, item: Object) -> StreamingBody:
+    def open(self, item: Object) -> Body:
         """The object's bytes, as a stream to read once and close. It may be called in threads.
 
         A versioned object is read by its version. Any other is read only while it is still the one

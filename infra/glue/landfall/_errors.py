@@ -99,11 +99,12 @@ def refusal(error: Exception, role: str, action: str) -> str:
     why = reason(error)
     if code(error) not in ("AccessDenied", "AccessDeniedException"):
         return why
-    found = _DENIED.search(str(getattr(error, "response", {}).get("Error", {}).get("Message", "")))
+    found = _denied(error)
     if not found:
-        # A policy that is not of the role's account is not named, and older messages name none.
+        # Older messages name nothing; and who may not list is not told that an object is gone.
         return (
-            f"{why}: role `{role}` needs `{action}`, and `kms:Decrypt` if a key of KMS encrypts it"
+            f"{why}: role `{role}` needs `{action}`, "
+            "and `kms:Decrypt` if a key of KMS encrypts it; or it is not there"
         )
     denied = f"`{found['action']}`" + _on(found["resource"])
     verb = "denies" if found["deny"] else "does not allow"
@@ -111,6 +112,20 @@ def refusal(error: Exception, role: str, action: str) -> str:
     if found["action"].startswith("kms:") and whose == "the bucket's policy":
         whose = "the key's policy"
     return f"{why}: {whose or 'a policy'} {verb} {denied} for role `{role}`"
+
+
+def is_gone(error: Exception) -> bool:
+    """Whether S3 says of an object that there is none, to who may list and to who may not."""
+    if code(error) in ("NoSuchKey", "NoSuchVersion", "404"):
+        return True
+    # Of an object that is there, only the right to read it is asked for.
+    found = _denied(error) if code(error) == "AccessDenied" else None
+    return found is not None and found["action"].startswith("s3:ListBucket")
+
+
+def _denied(error: Exception) -> re.Match[str] | None:
+    response = getattr(error, "response", None) or {}
+    return _DENIED.search(str(response.get("Error", {}).get("Message", "")))
 
 
 _DENIED = re.compile(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from botocore.response import StreamingBody
 
-from landfall._errors import FAILURES, ObjectChanged, ObjectError, code, printable, refusal
+from landfall._errors import FAILURES, ObjectChanged, ObjectError, code, is_gone, printable, refusal
 
 
 class Object(NamedTuple):
@@ -43,6 +45,38 @@ class Object(NamedTuple):
         return found
 
 
+class Body(StreamingBody):  # type: ignore[misc]
+    """The bytes of an object, as a stream to read once and close.
+
+    As botocore's own, of which it is one, with two differences. `with` gives the stream itself: the
+    raw one, which newer botocore gives, can end silently where the connection does, and older gives
+    none. And what goes wrong while it is read is an ObjectError that names the object.
+    """
+
+    def __init__(self, body: Any, item: Object, role: str) -> None:
+        super().__init__(body, None)  # That one knows its length, and checks it.
+        self._told = (item, role)
+
+    def __enter__(self) -> Body:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def read(self, amt: int | None = None) -> bytes:
+        with _naming(*self._told):
+            found: bytes = super().read(amt)
+        return found
+
+    def readinto(self, b: Any) -> int:
+        found = self.read(len(b))
+        b[: len(found)] = found
+        return len(found)
+
+    def readlines(self, hint: int = -1) -> list[bytes]:
+        return list(self.iter_lines(keepends=True))
+
+
 def bucket_and_key(url: str) -> tuple[str, str]:
     """Both empty where it is not `s3://…`. The key is what follows the bucket, untouched: a URL
     parser would cut it at `?` or `#`."""
@@ -52,7 +86,7 @@ def bucket_and_key(url: str) -> tuple[str, str]:
     return bucket, key
 
 
-def open_object(s3: Any, role: str, item: Object) -> StreamingBody:
+def open_object(s3: Any, role: str, item: Object) -> Body:
     """The object's bytes, as a stream to read once and close; `s3` is a client of `role`.
 
     A versioned object is read by its version. Any other is read only while it is still the one
@@ -61,19 +95,15 @@ def open_object(s3: Any, role: str, item: Object) -> StreamingBody:
     """
     answer = _ask(s3.get_object, role, item)
     _same_size(item, answer["ContentLength"], answer["Body"])
-    body: StreamingBody = answer["Body"]
-    return body
+    return Body(answer["Body"], item, role)
 
 
 def read_range(s3: Any, role: str, item: Object, start: int, end: int) -> bytes:
     """The bytes from `start` up to `end`, with what `open_object` guarantees."""
     answer = _ask(s3.get_object, role, item, Range=f"bytes={start}-{end - 1}")
     _same_size(item, int(answer["ContentRange"].rpartition("/")[2]), answer["Body"])
-    try:
-        content: bytes = answer["Body"].read()
-    except FAILURES as error:
-        raise ObjectError(f"{_what(item)}: {refusal(error, role, _ACTION)}") from error
-    return content
+    with Body(answer["Body"], item, role) as body:
+        return body.read()
 
 
 def size_of(s3: Any, role: str, item: Object) -> int:
@@ -90,6 +120,14 @@ def _what(item: Object) -> str:
     return f"failed to read `{printable(item.url)}`"
 
 
+@contextmanager
+def _naming(item: Object, role: str) -> Iterator[None]:
+    try:
+        yield
+    except FAILURES as error:
+        raise ObjectError(f"{_what(item)}: {refusal(error, role, _ACTION)}") from error
+
+
 def _ask(operation: Any, role: str, item: Object, **more: str) -> dict[str, Any]:
     what = _what(item)
     try:
@@ -97,7 +135,7 @@ def _ask(operation: Any, role: str, item: Object, **more: str) -> dict[str, Any]
     except FAILURES as error:
         if code(error) in ("PreconditionFailed", "412"):
             raise ObjectChanged(f"{what}: it was overwritten since it arrived") from error
-        if code(error) in ("NoSuchKey", "NoSuchVersion", "404"):
+        if is_gone(error):
             raise ObjectChanged(f"{what}: it was deleted since it arrived") from error
         if code(error) in ("InvalidRange", "416"):
             raise ObjectChanged(f"{what}: it has become shorter since it arrived") from error

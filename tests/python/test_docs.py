@@ -1,0 +1,116 @@
+"""What docs/jobs.md tells authors of jobs: its scripts run, and its table has every error."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from s3_encryption import S3EncryptionClient, S3EncryptionClientConfig
+from s3_encryption.materials.kms_keyring import KmsKeyring
+
+import landfall
+from emulator import ANALYTICS, DATA, REGION, Emulator
+from job_side import command_line
+from staging import Stage, policy
+
+PAGE = (Path(__file__).parents[2] / "docs" / "jobs.md").read_text("utf-8")
+
+
+def section(heading: str) -> str:
+    found = re.search(
+        rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", PAGE, re.DOTALL | re.MULTILINE
+    )
+    assert found is not None
+    return found[1]
+
+
+def script(heading: str) -> str:
+    """The one script of a section."""
+    [found] = re.findall(r"^```python\n(.*?)^```", section(heading), re.DOTALL | re.MULTILINE)
+    return found
+
+
+@pytest.fixture(scope="module")
+def staged(launched: Emulator) -> Stage:
+    stage = Stage(launched, "documented")
+    launched.client("s3", ANALYTICS).create_bucket(
+        Bucket="documented-lake", CreateBucketConfiguration={"LocationConstraint": REGION}
+    )
+    launched.client("iam", ANALYTICS).put_role_policy(
+        RoleName="documented-job",
+        PolicyName="output",
+        PolicyDocument=policy(("s3:PutObject", "arn:aws:s3:::documented-lake/*")),
+    )
+    return stage
+
+
+@pytest.fixture
+def stage(staged: Stage, monkeypatch: pytest.MonkeyPatch) -> Stage:
+    staged.act_as_job(monkeypatch)
+    return staged
+
+
+def run(
+    stage: Stage,
+    monkeypatch: pytest.MonkeyPatch,
+    text: str,
+    batch_id: str,
+    entries: list[dict[str, Any]],
+    **own: str,
+) -> dict[str, Any]:
+    """Run a script as the job does; returns its names at the end."""
+    argv = command_line(stage.arguments(batch_id, entries, arguments=own))
+    monkeypatch.setattr(sys, "argv", argv)
+    names: dict[str, Any] = {"__name__": "__main__"}
+    exec(compile(text, "docs/jobs.md", "exec"), names)
+    assert stage.item(batch_id)["outcome"] == "succeeded"
+    return names
+
+
+def test_the_first_script_counts_lines_once_however_often_it_runs(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = script("From nothing to a working job")
+    assert len([line for line in text.splitlines() if line]) <= 11
+    entries = [stage.put("in/a.csv", b"1\n2\n"), stage.put("in/b.csv", b"3\n")]
+    for epoch in 1, 2:
+        run(stage, monkeypatch, text, f"first-{epoch}", entries, output="s3://documented-lake/n/")
+    lake = stage.emulator.client("s3", ANALYTICS)
+    body = lake.get_object(Bucket="documented-lake", Key="n/first-2.json")["Body"].read()
+    assert json.loads(body) == {"objects": 2, "lines": 3}
+
+
+def test_the_script_with_a_filesystem_reads_all_objects(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries = [stage.put(f"in/{n}.csv", b"n\n%d\n" % n) for n in range(3)]
+    names = run(stage, monkeypatch, script("What a batch offers"), "files", entries)
+    assert names["table"].column("n").to_pylist() == [0, 1, 2]
+
+
+def test_the_script_with_client_side_encryption_decrypts(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kms = stage.emulator.client("kms", DATA)
+    key = kms.create_key()["KeyMetadata"]["Arn"]
+    writer = S3EncryptionClient(
+        stage.emulator.client("s3", DATA),
+        S3EncryptionClientConfig(keyring=KmsKeyring(kms, key)),
+    )
+    writer.put_object(Bucket=stage.landing, Key="in/sealed", Body=b"rows")
+    stage.permit(("kms:Decrypt", key))
+    entries = [{"url": f"s3://{stage.landing}/in/sealed"}]
+    names = run(stage, monkeypatch, script("Encryption"), "sealed", entries, key=key)
+    assert names["rows"] == b"rows"
+
+
+def test_the_table_of_what_can_go_wrong_has_every_error() -> None:
+    table = section("What can go wrong")
+    for name in landfall.__all__:
+        found = getattr(landfall, name)
+        if isinstance(found, type) and issubclass(found, BaseException):
+            assert f"`{name}" in table, name
