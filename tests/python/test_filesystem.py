@@ -178,6 +178,15 @@ def test_of_an_object_of_which_nothing_is_known_the_size_is_asked_for(stage: Sta
         assert files.cat_file(entry["url"]) == b"four"
 
 
+def test_a_size_that_may_not_be_asked_for_is_an_error_that_says_so(stage: Stage) -> None:
+    entry = {"url": stage.put("elsewhere/unknown")["url"], "mandatory": True}
+    with stage.batch("hidden", [entry]) as batch:
+        files = batch.filesystem()
+        # To HEAD, S3 gives no reason.
+        with pytest.raises(landfall.ObjectError, match=r": 403: role .* needs `s3:GetObject`"):
+            files.info(entry["url"])
+
+
 def test_a_versioned_object_is_read_by_its_version(launched: Emulator, stage: Stage) -> None:
     versioned = "files-versioned"
     stage.s3.create_bucket(

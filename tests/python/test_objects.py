@@ -100,6 +100,11 @@ READ = f"User: {WHO} is not authorized to perform: s3:GetObject on resource: "
             f"the key's policy does not allow `kms:Decrypt` with key `{KEY}`",
         ),
         (
+            DECRYPT + "because the resource does not exist in this Region, no resource-based "
+            "policies allow access, or a resource-based policy explicitly denies access",
+            f"the key's policy does not allow `kms:Decrypt` with key `{KEY}`",
+        ),
+        (
             DECRYPT + "because no session policy allows the kms:Decrypt action",
             f"the session's policy does not allow `kms:Decrypt` with key `{KEY}`",
         ),

@@ -97,7 +97,7 @@ def refusal(error: Exception, role: str, action: str) -> str:
     Of AWS's message that is the action, a key's ARN and the kind of policy, and nothing else.
     """
     why = reason(error)
-    if code(error) not in ("AccessDenied", "AccessDeniedException"):
+    if code(error) not in ("AccessDenied", "AccessDeniedException", "403"):
         return why
     found = _denied(error)
     if not found:
@@ -108,7 +108,9 @@ def refusal(error: Exception, role: str, action: str) -> str:
         )
     denied = f"`{found['action']}`" + _on(found["resource"])
     verb = "denies" if found["deny"] else "does not allow"
-    whose = _WHOSE.get(found["deny"] or found["lacks"] or "")
+    # Of a key of another account KMS tells less: it may also be of another region.
+    kind = found["deny"] or found["lacks"] or "resource-based policy"
+    whose = _WHOSE.get(kind)
     if found["action"].startswith("kms:") and whose == "the bucket's policy":
         whose = "the key's policy"
     return f"{why}: {whose or 'a policy'} {verb} {denied} for role `{role}`"
@@ -131,8 +133,9 @@ def _denied(error: Exception) -> re.Match[str] | None:
 _DENIED = re.compile(
     r"is not authorized to perform: (?P<action>[a-z0-9-]{1,40}:[A-Za-z]{1,80})"
     r'(?: on resource: "?(?P<resource>[^"\s]+)"?)?'
-    r"(?:.*? because no (?P<lacks>[a-z -]{1,40}) allows| with an explicit deny in an? "
-    r"(?P<deny>[a-z -]{1,40}))",
+    r"(?:.*? because no (?P<lacks>[a-z -]{1,40}) allows"
+    r"|.*? because the resource does not exist in this Region, no resource-based policies allow"
+    r"| with an explicit deny in an? (?P<deny>[a-z -]{1,40}))",
     re.DOTALL,
 )
 _KEY = re.compile(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+")
