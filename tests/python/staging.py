@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Iterable
 from typing import Any
 
+import boto3
 import pytest
 
 import landfall
@@ -131,10 +131,5 @@ class Stage:
     def act_as_job(self, monkeypatch: pytest.MonkeyPatch) -> None:
         for name, value in self.environment().items():
             monkeypatch.setenv(name, value)
-
-
-def code_of(error: BaseException | None) -> str:
-    """What AWS called it."""
-    with contextlib.suppress(AttributeError):
-        return error.response["Error"]["Code"]  # type: ignore[union-attr]
-    return ""
+        # What `boto3.client` uses keeps the credentials of an earlier test.
+        monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
