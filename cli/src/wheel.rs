@@ -24,7 +24,7 @@ macro_rules! modules {
     };
 }
 
-const MODULES: [(&str, &str); 11] = modules![
+const MODULES: [(&str, &str); 12] = modules![
     "__init__.py",
     "_arguments.py",
     "_batch.py",
@@ -35,6 +35,7 @@ const MODULES: [(&str, &str); 11] = modules![
     "_objects.py",
     "_policy.py",
     "_reader.py",
+    "_spark.py",
     "py.typed",
 ];
 

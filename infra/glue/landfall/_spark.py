@@ -1,0 +1,301 @@
+"""Spark: the paths of a batch, and S3A's settings by which it reads them as the reader role.
+
+All is set on the batch's own bucket (`fs.s3a.bucket.NAME.…`), so that the job's other buckets keep
+the job's role, and in the Hadoop configuration, which Spark sends to executors with every read.
+What a version needs is asked of the running JVM: which AWS SDK S3A's provider of assumed roles is
+made for, and whether it knows external IDs. The session's refresh is that provider's own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import botocore.session
+
+from landfall import _policy, _reader
+from landfall._errors import PathError, SparkError, printable
+from landfall._objects import Object
+
+if TYPE_CHECKING:
+    from landfall._batch import Batch
+
+_GLOB = re.compile(r"[\\*?\[\]{}]")  # What Spark takes for a pattern; `\` makes it mean itself.
+_NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+_SHOWN = 10  # Keys of one error's message.
+
+_S3A = "org.apache.hadoop.fs.s3a"
+_ASSUMED_ROLE = f"{_S3A}.auth.AssumedRoleCredentialProvider"
+_EXTERNAL_ID = "fs.s3a.assumed.role.external.id"
+
+_SDK_V2 = "software.amazon.awssdk.auth.credentials"
+# What finds the job's own credentials: in the environment, else where containers and instances do.
+_OWN_V1 = (
+    "com.amazonaws.auth.EnvironmentVariableCredentialsProvider",
+    "com.amazonaws.auth.EC2ContainerCredentialsProviderWrapper",
+)
+_OWN_V2 = (
+    f"{_SDK_V2}.EnvironmentVariableCredentialsProvider",
+    f"{_S3A}.auth.IAMInstanceCredentialsProvider",
+)
+
+
+def paths(objects: Sequence[Object]) -> list[str]:
+    """What `spark.read` takes for `objects`: `s3a://bucket/key`, patterns escaped.
+
+    Raises PathError, which names the keys that Spark would read as another object, skip without a
+    word, or not find. Nothing is read of the others then: part of a batch is not the batch.
+    """
+    refused = []
+    names = {(one.bucket, one.key) for one in objects}
+    folders = {(bucket, key[: at.start()]) for bucket, key in names for at in re.finditer("/", key)}
+    for one in objects:
+        why = _unreadable(one.key)
+        if not why and (one.bucket, one.key) in folders:
+            why = "it is also a folder of another object's key, which Spark would read instead"
+        if why:
+            refused.append((one.key, why))
+    if refused:
+        shown = "; ".join(f"`{printable(key)}`: {why}" for key, why in refused[:_SHOWN])
+        more = f"; and {len(refused) - _SHOWN} more" if len(refused) > _SHOWN else ""
+        raise PathError(
+            f"failed to name the batch's objects to Spark: {shown}{more}; "
+            "read these with `batch.open` or `batch.filesystem()`",
+            [key for key, _ in refused],
+        )
+    return [f"s3a://{one.bucket}/{_GLOB.sub(_escaped, one.key)}" for one in objects]
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return f"\\{found[0]}"
+
+
+def _unreadable(key: str) -> str:
+    """Why Spark cannot read the object of this key; empty if it can.
+
+    Found by trying them with Spark 3.5 and S3A, as `make spark` does again.
+    """
+    segments = key.split("/")
+    name = segments[-1]
+    if key.endswith("/"):
+        return "it ends with `/`, which is a folder to Hadoop"
+    if "" in segments:
+        return "it has an empty segment, which Hadoop removes"
+    if "." in segments or ".." in segments:
+        return "it has a segment `.` or `..`, which Hadoop resolves"
+    if name.startswith("."):
+        return "its name begins with `.`, which is hidden to Spark"
+    if name.startswith("_") and "=" not in name:
+        return "its name begins with `_`, which is hidden to Spark"
+    if name.endswith("._COPYING_"):
+        return "its name ends with `._COPYING_`, which is hidden to Spark"
+    if name.endswith("_$folder$"):
+        return "its name ends with `_$folder$`, which is a folder to S3A"
+    if "_spark_metadata" in segments:
+        return "it has a segment `_spark_metadata`, which is hidden to Spark"
+    if ":" in key and _GLOB.search(key):
+        return r"it has `:` and one of `*?[]{}\`, which Hadoop cannot take together"
+    if _NOT_XML.search(key):
+        return "it has a character that XML cannot hold, and S3's lists are XML"
+    return ""
+
+
+def configure(spark: Any, batch: Batch) -> Any:
+    """Let `spark` read the batch's bucket as the reader role, refreshed by S3A; returns `spark`.
+
+    To be called before anything reads the bucket through S3A. The role is assumed here once, so
+    what is refused is told here. Where `scope` is `batch`, the sessions are narrowed to it.
+
+    What the job or the platform has set stays, for all buckets or this one: the STS endpoint
+    (`fs.s3a.assumed.role.sts.endpoint` with its `.region`), and what finds the job's own
+    credentials (`fs.s3a.assumed.role.credentials.provider`; without it what was chosen as
+    `fs.s3a.aws.credentials.provider`). An external ID becomes part of the Hadoop configuration,
+    which Spark's event log and UI may show: add it to `spark.redaction.regex`.
+
+    Raises SparkError where the role could not be used, or would not be.
+    """
+    from py4j.protocol import Py4JError, Py4JJavaError  # It comes with Spark.
+
+    jvm, context = getattr(spark, "_jvm", None), getattr(spark, "_jsc", None)
+    if jvm is None or context is None:
+        raise SparkError(
+            f"{_what(batch)}: this is no SparkSession with a JVM of its own; "
+            "Spark Connect keeps its configuration to itself"
+        )
+    conf = context.hadoopConfiguration()
+    try:
+        is_v2 = _is_sdk_v2(conf, batch)
+        knows_external_id = batch._external_id is not None and _knows_external_id(conf)
+    except Py4JJavaError as error:
+        name = _java_name(error)
+        raise SparkError(f"{_what(batch)}: S3A is not whole: {name}") from error
+    if batch._external_id is not None and not knows_external_id:
+        version = jvm.org.apache.hadoop.util.VersionInfo.getVersion()
+        raise SparkError(
+            f"{_what(batch)}: S3A of Hadoop {version} cannot send an external ID, which needs "
+            "HADOOP-19201 (3.4.2); let the role's trust policy name the job role and ask for no "
+            "external ID, or read with `batch.open` or `batch.filesystem()`"
+        )
+    for bucket in sorted({one.bucket for one in batch.objects}):
+        settings = _settings(conf, batch, bucket, is_v2)
+        narrow = _narrowed(batch, [one for one in batch.objects if one.bucket == bucket])
+        try:
+            _apply(jvm, conf, batch, bucket, settings, narrow)
+        except Py4JError as error:
+            # STS can repeat what it was sent, and a traceback shows the cause's message.
+            shared = batch._external_id
+            hidden = shared is not None and shared in str(error)
+            raise SparkError(f"{_what(batch, bucket)}: {_reason(error)}") from (
+                None if hidden else error
+            )
+    return spark
+
+
+def _apply(
+    jvm: Any,
+    conf: Any,
+    batch: Batch,
+    bucket: str,
+    settings: dict[str, str],
+    narrow: list[Callable[[], str]],
+) -> None:
+    from py4j.protocol import Py4JJavaError
+
+    for at, policy in enumerate(narrow):
+        settings = {**settings, "assumed.role.policy": policy()}
+        for name, value in settings.items():
+            conf.set(f"fs.s3a.bucket.{bucket}.{name}", value)
+        try:
+            found = jvm.org.apache.hadoop.fs.FileSystem.get(
+                jvm.java.net.URI(f"s3a://{bucket}/"), conf
+            )
+            break
+        except Py4JJavaError as error:
+            # STS also limits a packed form of the text, whose size only STS knows.
+            if at + 1 == len(narrow) or "PackedPolicyTooLarge" not in str(error):
+                raise
+    if found.getClass().getName() != f"{_S3A}.S3AFileSystem":
+        raise SparkError(
+            f"{_what(batch, bucket)}: `s3a://` is `{found.getClass().getName()}`, not S3A"
+        )
+    # Hadoop keeps a file system as it was first made, here and in each executor.
+    its = found.getConf()
+    if any((its.get(f"fs.s3a.{name}") or "") != value for name, value in settings.items()):
+        raise SparkError(
+            f"{_what(batch, bucket)}: it was read through S3A before, with other settings, which "
+            "Hadoop keeps; call `batch.spark(spark)` before anything else uses the bucket"
+        )
+
+
+def _settings(conf: Any, batch: Batch, bucket: str, is_v2: bool) -> dict[str, str]:
+    """The settings of one bucket, without `fs.s3a.bucket.NAME.` and the policy."""
+
+    def given(name: str) -> str:
+        found = conf.get(f"fs.s3a.bucket.{bucket}.{name}") or conf.get(f"fs.s3a.{name}") or ""
+        return str(found).strip()
+
+    settings = {
+        "aws.credentials.provider": _ASSUMED_ROLE,
+        "assumed.role.arn": batch.reader_role,
+        "assumed.role.session.name": _reader.session_name(batch.batch_id),
+        "assumed.role.session.duration": f"{_reader.SESSION_SECONDS}s",
+    }
+    if batch._external_id is not None:
+        settings[_EXTERNAL_ID[len("fs.s3a.") :]] = batch._external_id
+    own = "assumed.role.credentials.provider"
+    if not conf.get(f"fs.s3a.bucket.{bucket}.{own}") and not _is_set(conf, f"fs.s3a.{own}"):
+        # What reads the job's own buckets has the job's own credentials, where somebody chose it.
+        chosen = "fs.s3a.aws.credentials.provider"
+        providers = str(conf.get(chosen)) if _is_set(conf, chosen) else ""
+        if not providers or _ASSUMED_ROLE in providers:
+            providers = ",".join(_OWN_V2 if is_v2 else _OWN_V1)
+        settings[own] = providers
+    endpoint = given("assumed.role.sts.endpoint")
+    if not endpoint:
+        endpoint = _sts_endpoint(batch.region)
+        host = urlsplit(endpoint).netloc
+        # S3A of SDK v2 puts `https://` before whatever it is given.
+        settings["assumed.role.sts.endpoint"] = host if is_v2 else endpoint
+        settings["assumed.role.sts.endpoint.region"] = batch.region
+    without_tls = given("connection.ssl.enabled").lower() == "false"
+    for url in given("endpoint"), endpoint:
+        scheme, _, host = url.rpartition("://")
+        if (scheme == "http" or (without_tls and not scheme)) and not _is_loopback(host):
+            raise SparkError(
+                f"{_what(batch, bucket)}: `{host or 'S3'}` would be asked without TLS; remove "
+                "`fs.s3a.connection.ssl.enabled` or the endpoint's `http://`"
+            )
+    return settings
+
+
+def _is_set(conf: Any, name: str) -> bool:
+    """Whether the platform or the job has set it, and not Hadoop's own defaults alone."""
+    sources = conf.getPropertySources(name) or []
+    return bool(conf.get(name)) and any(str(one) != "core-default.xml" for one in sources)
+
+
+def _narrowed(batch: Batch, objects: Sequence[Object]) -> list[Callable[[], str]]:
+    """The session policy's text, and what to try where STS finds it too large."""
+    if not batch.scope:
+        return [lambda: ""]
+    partition = batch.reader_role.split(":")[1]
+    most = _policy.MAX_CHARACTERS
+    return [
+        lambda: _policy.objects_policy(partition, objects, most),
+        lambda: _policy.objects_policy(partition, objects, most // 2),
+    ]
+
+
+def _is_sdk_v2(conf: Any, batch: Batch) -> bool:
+    """Whether S3A's provider of assumed roles is made for version 2 of the AWS SDK."""
+    provider = conf.getClassByNameOrNull(_ASSUMED_ROLE)
+    if provider is None:
+        raise SparkError(
+            f"{_what(batch)}: there is no S3A; the job needs `hadoop-aws` and the AWS SDK on its "
+            "class path, as Glue 3.0 and later have them"
+        )
+    interface = conf.getClassByNameOrNull(f"{_SDK_V2}.AwsCredentialsProvider")
+    return interface is not None and bool(interface.isAssignableFrom(provider))
+
+
+def _knows_external_id(conf: Any) -> bool:
+    constants = conf.getClassByNameOrNull(f"{_S3A}.Constants")
+    return constants is not None and any(
+        field.getType().getName() == "java.lang.String" and field.get(None) == _EXTERNAL_ID
+        for field in constants.getFields()
+    )
+
+
+def _sts_endpoint(region: str) -> str:
+    """The region's own, in the region's partition: the global one is a region far away."""
+    core = botocore.session.Session()
+    core.set_config_variable("sts_regional_endpoints", "regional")
+    return str(core.create_client("sts", region_name=region).meta.endpoint_url)
+
+
+def _is_loopback(host: str) -> bool:
+    name = urlsplit(f"//{host}").hostname or ""
+    return re.fullmatch(r"localhost|127(\.[0-9]{1,3}){3}|::1", name) is not None
+
+
+def _reason(error: Exception) -> str:
+    """The Java exceptions' names, and AWS's code where they say it; not their messages."""
+    java = getattr(error, "java_exception", None)
+    names: list[str] = []
+    while java is not None and len(names) < 5:
+        name = java.getClass().getSimpleName()
+        found = re.search(r"Error Code: (\w+)", str(java.getMessage()))
+        names.append(f"{name} ({found[1]})" if found else name)
+        java = java.getCause()
+    return " by ".join(dict.fromkeys(names)) or type(error).__name__
+
+
+def _java_name(error: Any) -> str:
+    return str(error.java_exception.getClass().getName())
+
+
+def _what(batch: Batch, bucket: str = "") -> str:
+    what = f"bucket `{bucket}`" if bucket else f"batch `{printable(batch.batch_id)}`"
+    return f"failed to let Spark read {what} as role `{batch.reader_role}`"
