@@ -12,6 +12,7 @@ from ministack.core import iam_evaluator
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import eventbridge, glue, iam, sqs
 
+import glue_spark
 from corrections import replace, trusts_service
 
 WITHOUT_EVENT = "--local-cloud-without-event"
@@ -35,13 +36,13 @@ def correct_state_changes() -> None:
     """Tell EventBridge of a run's end, once the API shows it, as Glue does.
 
     The emulator never does.
-    So that all runs end in one place, a Spark job's go the way of scripts; they
-    still run nothing.
+    So that all runs end in one place, a Spark job's go the way of scripts. Without
+    a Spark to run them with, they still run nothing.
     """
 
     def execute(run: dict, job: dict, arguments: dict[str, str], script: str) -> None:
         is_told = arguments.pop(WITHOUT_EVENT, None) is None
-        if is_spark_job(job):
+        if is_spark_job(job) and not glue_spark.HOME:
             run["CompletedOn"] = int(time.time())
             run["JobRunState"] = "SUCCEEDED"
         else:

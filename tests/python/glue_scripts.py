@@ -1,13 +1,14 @@
-"""Glue's Python shell runs: the script, with its arguments and the job's role, and what it prints.
+"""Glue's runs: the script, with its arguments and the job's role, and what it prints.
 
 What a run prints is found where Glue puts it: CloudWatch Logs of the job's account and region, log
-groups `/aws-glue/python-jobs/output` and `/aws-glue/python-jobs/error`, the log stream named by the
-run id. It is written with the job role, which needs the permission, before the run reaches its last
-state.
+groups `/aws-glue/python-jobs/output` and `/aws-glue/python-jobs/error` (`/aws-glue/jobs/…` of Spark
+jobs), the log stream named by the run id. It is written with the job role, which needs the
+permission, before the run reaches its last state.
 
-Scripts run with this interpreter and its packages, at most `MAX_SCRIPTS` at once (other runs are
-RUNNING, and wait). They, and their temporary directories, go when the server ends; a server that is
-killed outright takes the scripts along (on Linux) but leaves the directories in `TMPDIR`.
+Python shell scripts run with this interpreter and its packages, those of Spark jobs as `glue_spark`
+says; at most `MAX_SCRIPTS` at once (other runs are RUNNING, and wait). They, and their temporary
+directories, go when the server ends; a server that is killed outright takes the scripts along (on
+Linux) but leaves the directories in `TMPDIR`.
 """
 
 from __future__ import annotations
@@ -35,12 +36,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import glue, iam, sts
 
+import glue_spark
 from corrections import replace, trusts_service
 
 MAX_SCRIPTS = 2
 """How many scripts run at once: each is a Python of its own, and a flood would starve all."""
 
-LOG_GROUP = "/aws-glue/python-jobs"
+LOG_GROUP, SPARK_LOG_GROUP = "/aws-glue/python-jobs", "/aws-glue/jobs"
 SESSION_NAME = "GlueJobRunnerSession"
 SESSION_SECONDS = 12 * 3600
 
@@ -140,16 +142,23 @@ def execute(
     """Fetch, run, log: the run's last state and its error message."""
     # Glue lets a job pin arguments against whoever starts it.
     arguments = {**arguments, **job.get("NonOverridableArguments", {})}
-    extra = [url.strip() for url in arguments.pop("--extra-py-files", "").split(",")]
+    extra = listed(arguments.pop("--extra-py-files", ""))
+    extra += wheels(arguments.pop("--additional-python-modules", ""))
     script = fetch(job["Command"]["ScriptLocation"], folder, credentials)
-    modules = [fetch(url, folder / "extra", credentials) for url in extra if url]
+    modules = [fetch(url, folder / "extra", credentials) for url in extra]
     # A plain module is imported from its folder, an archive (wheel, egg, zip) as itself.
     paths = {str(m.parent if m.suffix == ".py" else m) for m in modules}
     words = [word for name, value in arguments.items() for word in (name, str(value))]
     work = folder / "work"
     work.mkdir()
+    interpreter, group, environment = sys.executable, LOG_GROUP, {}
+    if glue_spark.is_spark_job(job):
+        interpreter, group = glue_spark.interpreter(), SPARK_LOG_GROUP
+        words = [*glue_spark.arguments(run), *words]
+        endpoint = os.environ["AWS_ENDPOINT_URL"]
+        environment = glue_spark.environment(folder, endpoint, get_region())
     process = subprocess.Popen(
-        [sys.executable, "-ISc", DIE_WITH_SERVER, str(os.getpid()), str(script), *words],
+        [interpreter, "-ISc", DIE_WITH_SERVER, str(os.getpid()), str(script), *words],
         cwd=work,
         env={
             "PATH": os.environ.get("PATH", os.defpath),
@@ -162,6 +171,7 @@ def execute(
             "AWS_REGION": get_region(),
             "AWS_DEFAULT_REGION": get_region(),
             "AWS_EC2_METADATA_DISABLED": "true",
+            **environment,
             **credentials,
         },
         stdin=subprocess.DEVNULL,
@@ -182,8 +192,8 @@ def execute(
     finally:
         del live[run["Id"]]
     stdout, stderr = (text.decode(errors="replace") for text in output)
-    log(run["Id"], "output", stdout, credentials)
-    log(run["Id"], "error", stderr, credentials)
+    log(run["Id"], f"{group}/output", stdout, credentials)
+    log(run["Id"], f"{group}/error", stderr, credentials)
     if timed_out:
         return "TIMEOUT", "the run exceeded the job's timeout"
     if process.returncode == 0:
@@ -222,6 +232,19 @@ def job_role_credentials(job: dict) -> dict[str, str]:
     return {"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret, "AWS_SESSION_TOKEN": token}
 
 
+def listed(argument: str) -> list[str]:
+    return [one.strip() for one in argument.split(",") if one.strip()]
+
+
+def wheels(argument: str) -> list[str]:
+    """Of `--additional-python-modules` the wheels in S3, which are what needs no package index."""
+    found = listed(argument)
+    others = [one for one in found if not (one.startswith("s3://") and one.endswith(".whl"))]
+    if others:
+        raise RunError(f"failed to install `{others[0]}`: it is no wheel in S3")
+    return found
+
+
 def fetch(url: str, folder: Path, credentials: dict[str, str]) -> Path:
     """Copy an object into `folder` with the job's role, as Glue does."""
     bucket, _, key = url.removeprefix("s3://").partition("/")
@@ -238,7 +261,7 @@ def fetch(url: str, folder: Path, credentials: dict[str, str]) -> Path:
     return path
 
 
-def log(run_id: str, kind: str, text: str, credentials: dict[str, str]) -> None:
+def log(run_id: str, name: str, text: str, credentials: dict[str, str]) -> None:
     """Put what a script printed into CloudWatch Logs, an event a line.
 
     A role that may not do that loses its logs and not its run, as in Glue.
@@ -246,7 +269,7 @@ def log(run_id: str, kind: str, text: str, credentials: dict[str, str]) -> None:
     lines = [line for line in text.splitlines() if line]
     if not lines:
         return
-    group = {"logGroupName": f"{LOG_GROUP}/{kind}"}
+    group = {"logGroupName": name}
     stream = {**group, "logStreamName": run_id}
     now = int(time.time() * 1000)
     logs = client("logs", credentials)
@@ -260,7 +283,7 @@ def log(run_id: str, kind: str, text: str, credentials: dict[str, str]) -> None:
                 **stream, logEvents=[{"timestamp": now, "message": line} for line in batch]
             )
     except (BotoCoreError, ClientError) as error:
-        logger.warning("failed to log %s of run `%s`: %s", kind, run_id, error)
+        logger.warning("failed to log to `%s` for run `%s`: %s", name, run_id, error)
 
 
 def client(service: str, credentials: dict[str, str]) -> Any:

@@ -5,9 +5,10 @@
 takes the environment of the `ministack` command (`AUTH`, `GATEWAY_PORT`, `BIND_HOST`,
 `MINISTACK_REGION`, `AWS_ENDPOINT_URL`); `AWS_ENDPOINT_URL` must be the emulator's own address, for
 that is what job scripts get. With `LOCAL_CLOUD_MINUTE_SECONDS` a minute of schedules and alarms is
-shorter. Each correction is a function with its reason, below or in the modules `alarms`, `glue_…`,
-`kms_reads`, `metrics` and `resource_types` beside this file; the tests fail when the emulator no
-longer needs it.
+shorter, with `LOCAL_CLOUD_SHORT_SESSIONS=ROLE=SECONDS` that role's sessions are; with
+`LOCAL_CLOUD_SPARK` Spark jobs run (see `glue_spark`). Each correction is a function with its
+reason, below or in the modules `alarms`, `glue_…`, `kms_reads`, `metrics`, `resource_types` and
+`short_sessions` beside this file; the tests fail when the emulator no longer needs it.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ from glue_scripts import correct_python_shell_runs
 from kms_reads import correct_double_encryption, correct_encrypted_reads
 from metrics import correct_metrics_in_logs, correct_metrics_of_functions
 from resource_types import correct_resource_types
+from short_sessions import correct_length_of_sessions
 
 # The parameters of the call to IAM that is being judged.
 IAM_PARAMETERS: ContextVar[dict] = ContextVar("IAM_PARAMETERS")
@@ -78,6 +80,7 @@ def main() -> None:
     correct_double_encryption()
     correct_encrypted_reads()
     correct_resource_types()
+    correct_length_of_sessions()
     app.main()
 
 

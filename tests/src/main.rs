@@ -27,6 +27,8 @@ enum Task {
     Python,
     /// Set up the Python environment of the scanners of templates, and print where it is
     Scanners,
+    /// Set up the Python environment of Spark, and print where it is
+    Spark,
     /// Set up Node's packages, and print where they are
     Node,
     /// Build the functions for this machine, optimised, and lay out what is deployed
@@ -57,6 +59,10 @@ fn run(task: Task) -> Result<()> {
         }
         Task::Scanners => {
             println!("{}", python::scanners()?.folder().display());
+            Ok(())
+        }
+        Task::Spark => {
+            println!("{}", python::spark()?.folder().display());
             Ok(())
         }
         Task::Node => {

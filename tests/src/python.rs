@@ -1,5 +1,5 @@
 //! The Python environments: the emulator, the aws command line, cargo-lambda and the linters in one;
-//! in another the scanners of templates, whose pins contradict those of the first.
+//! in another the scanners of templates, whose pins contradict those of the first; in a third, Spark.
 //!
 //! Every package is pinned and checked against its hash. An environment is kept between runs, in
 //! the target folder, under a name that changes with the requirements and with Python's version.
@@ -15,6 +15,8 @@ use sha2::{Digest, Sha256};
 
 use crate::command::run;
 use crate::{progress, root, target_dir};
+
+mod spark;
 
 /// What `PYTHON` names goes before them; then the version that the requirements were resolved with.
 const NAMES: [&str; 5] = ["python3.11", "python3.12", "python3.13", "python3.14", "python3"];
@@ -43,21 +45,38 @@ impl Python {
 
 /// The environment, set up if there is none for these requirements yet.
 pub fn environment() -> Result<Python> {
-    set_up_once("tests/requirements.txt", "setting up Python's packages (once)")
+    set_up_once(&["tests/requirements.txt"], "setting up Python's packages (once)", set_up)
 }
 
 /// The scanners' environment, the same way.
 pub fn scanners() -> Result<Python> {
-    set_up_once("tests/scanners/requirements.txt", "setting up the scanners of templates (once)")
+    let requirements = ["tests/scanners/requirements.txt"];
+    set_up_once(&requirements, "setting up the scanners of templates (once)", set_up)
 }
 
-fn set_up_once(requirements: &str, doing: &str) -> Result<Python> {
-    let requirements = root().join(requirements);
-    let text = fs::read_to_string(&requirements)
-        .with_context(|| format!("failed to read `{}`", requirements.display()))?;
+/// Spark's, with S3A among its jars.
+pub fn spark() -> Result<Python> {
+    let requirements =
+        ["tests/spark/requirements.txt", "tests/spark/pyspark.txt", "tests/spark/jars.txt"];
+    set_up_once(&requirements, "setting up Spark (once; 500 MB)", spark::set_up)
+}
+
+/// Makes the environment that is kept for these files, unless there is one.
+fn set_up_once(
+    requirements: &[&str],
+    doing: &str,
+    set_up: impl FnOnce(&Path, &Path, &[PathBuf]) -> Result<()>,
+) -> Result<Python> {
+    let requirements: Vec<PathBuf> = requirements.iter().map(|file| root().join(file)).collect();
     let (interpreter, version) = find_interpreter()?;
-    let digest = Sha256::digest(format!("{version}\n{text}"));
-    let digest: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let mut digest = Sha256::new_with_prefix(format!("{version}\n"));
+    for file in &requirements {
+        let text =
+            fs::read(file).with_context(|| format!("failed to read `{}`", file.display()))?;
+        digest.update(text);
+    }
+    let digest: String =
+        digest.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     let parent = target_dir().join("python");
     fs::create_dir_all(&parent)
         .with_context(|| format!("failed to create `{}`", parent.display()))?;
@@ -79,19 +98,26 @@ fn set_up_once(requirements: &str, doing: &str) -> Result<Python> {
     Ok(Python { folder })
 }
 
-fn set_up(interpreter: &Path, folder: &Path, requirements: &Path) -> Result<()> {
+fn set_up(interpreter: &Path, folder: &Path, requirements: &[PathBuf]) -> Result<()> {
     let mut venv = clean(interpreter);
     venv.args(["-m", "venv"]).arg(folder);
     run(&mut venv, "create the Python environment")?;
-    let mut install = clean(folder.join("bin/python"));
-    install
+    for file in requirements {
         // Most of what is installed is never imported, and need not be compiled.
-        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"])
-        .arg("--no-compile")
-        .args(["--no-deps", "--require-hashes", "--only-binary", ":all:", "-r"])
-        .arg(requirements);
-    run(&mut install, "install the Python packages")?;
+        let mut install = pip(folder, "install", file);
+        install.args(["--no-compile", "--only-binary", ":all:"]);
+        run(&mut install, "install the Python packages")?;
+    }
     Ok(())
+}
+
+/// `pip` of an environment, for exactly what `requirements` lists.
+fn pip(folder: &Path, command: &str, requirements: &Path) -> Command {
+    let mut pip = clean(folder.join("bin/python"));
+    pip.args(["-m", "pip", command, "--quiet", "--disable-pip-version-check", "--no-input"])
+        .args(["--no-deps", "--require-hashes", "-r"])
+        .arg(requirements);
+    pip
 }
 
 fn find_interpreter() -> Result<(PathBuf, String)> {
