@@ -46,6 +46,12 @@ MEASURES_RELEASE = $(filter-out 0,$(RELEASE))
 # The packages that `make package` builds, so that both share what they compile.
 RELEASED := $(foreach function,trigger monitor provisioner,--package landfall-$(function)) --bin trigger --bin monitor
 
+.PHONY: spark
+spark: python-tool build ## Jobs in real Spark on the local cloud; needs Java, and 500 MB of downloads once; ONLY=part of a name
+	$(call say,jobs in real Spark on the local cloud)
+	@mkdir -p '$(RESULTS)-spark'
+	@set -euo pipefail; cargo test --workspace --test spark -- $(ONLY) 2>&1 | tee -i '$(RESULTS)-spark/spark.txt'
+
 .PHONY: package
 package: python-tool build ## Build for this machine, optimised, and lay out what is deployed; ROUTES=file
 	$(call say,packaging into target/package)
@@ -70,12 +76,16 @@ requirements: ## Resolve the Python requirements again
 	  $(foreach package,$(LEFT_OUT),--unsafe-package $(package)) \
 	  --output-file "$$work/requirements.txt" tests/requirements.in; \
 	{ cat "$$work/head"; echo; sed '/^# WARNING/,$$d' "$$work/requirements.txt"; } > tests/requirements.txt
-	$(call say,resolving the requirements of the scanners)
+	$(call say,resolving the requirements of the scanners and of what runs Spark)
 	@set -euo pipefail; work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; \
 	python3 -m venv "$$work/venv"; "$$work/venv/bin/pip" install --quiet uv; cd tests/scanners; \
 	sed -n '/^#/p;/^$$/q' requirements.txt > "$$work/head"; \
 	"$$work/venv/bin/uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	  --upgrade --override overrides.txt --output-file "$$work/requirements.txt" requirements.in; \
+	{ cat "$$work/head"; echo; cat "$$work/requirements.txt"; } > requirements.txt; \
+	cd ../spark; sed -n '/^#/p;/^$$/q' requirements.txt > "$$work/head"; \
+	"$$work/venv/bin/uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	  --upgrade --output-file "$$work/requirements.txt" requirements.in; \
 	{ cat "$$work/head"; echo; cat "$$work/requirements.txt"; } > requirements.txt
 
 # What no service of the local cloud that is used here imports; pandas of vega_datasets; zig of cargo-lambda.
@@ -121,7 +131,7 @@ format:
 lint:
 	$(call say,lints: clippy)
 	@cargo clippy --workspace --all-targets --quiet -- -D warnings
-	@cargo clippy --workspace --test end_to_end --test policies --quiet -- -D warnings
+	@cargo clippy --workspace --test end_to_end --test policies --test spark --quiet -- -D warnings
 
 .PHONY: purity
 purity:

@@ -198,8 +198,16 @@ def execute(
         return "TIMEOUT", "the run exceeded the job's timeout"
     if process.returncode == 0:
         return "SUCCEEDED", ""
-    lines = stderr.strip().splitlines() or [f"the script ended with {process.returncode}"]
-    return "FAILED", lines[-1][:2000]
+    return "FAILED", last_words(stderr) or f"the script ended with {process.returncode}"
+
+
+def last_words(stderr: str) -> str:
+    """The last exception that a script printed, else its last line: Spark says much on leaving."""
+    _, traceback, after = stderr.rpartition("Traceback (most recent call last):\n")
+    lines = after.strip().splitlines()
+    if traceback:
+        lines = [line for line in after.splitlines() if line and not line[0].isspace()][:1]
+    return lines[-1][:2000] if lines else ""
 
 
 def job_role_credentials(job: dict) -> dict[str, str]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -204,3 +207,27 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (ProcessLookupError, FileNotFoundError):
         return False
+
+
+@pytest.mark.parametrize(
+    ("printed", "words"),
+    [
+        ("", ""),
+        ("one\ntwo\n", "two"),
+        ('Traceback (most recent call last):\n  File "a.py"\nError: why\n', "Error: why"),
+        (
+            "Traceback (most recent call last):\n  x\nCause: deep\n\nThe above …\n\n"
+            "Traceback (most recent call last):\n  y\nError: why\n\tat java.Thread\nWARN bye\n",
+            "Error: why",
+        ),
+    ],
+)
+def test_what_a_run_failed_of_is_the_last_exception_even_if_more_is_printed_after_it(
+    printed: str, words: str
+) -> None:
+    program = f"import glue_scripts; print(repr(glue_scripts.last_words({printed!r})))"
+    folder = Path(LAUNCHER[1]).parent
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=True
+    )
+    assert ast.literal_eval(done.stdout) == words

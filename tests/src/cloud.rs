@@ -74,8 +74,14 @@ pub struct Account {
 
 impl LocalCloud {
     pub fn start(setup: &Setup) -> Result<LocalCloud> {
+        LocalCloud::start_with(setup, &[])
+    }
+
+    /// The same with variables for the launcher, which says what it knows.
+    pub fn start_with(setup: &Setup, variables: &[(&str, String)]) -> Result<LocalCloud> {
         let python = python::environment()?;
-        let emulator = step("starting the local cloud", || Emulator::start(&python, setup.minute))?;
+        let emulator =
+            step("starting the local cloud", || Emulator::start(&python, setup.minute, variables))?;
         let stage = emulator.folder().join("stage");
         step("building the functions", || package(&python, Profile::Debug, &setup.routes, &stage))?;
         if let Some(text) = &setup.routes_of_policies {
@@ -164,9 +170,14 @@ impl LocalCloud {
         Ok(runs)
     }
 
-    /// What the run printed.
+    /// What the run printed, of a Python shell job.
     pub fn printed_by(&self, run: &JobRun) -> Vec<String> {
         self.analytics.cli.log_lines("/aws-glue/python-jobs/output", run.id())
+    }
+
+    /// What the run printed, of a Spark job: `output` or `error`.
+    pub fn printed_by_spark(&self, kind: &str, run_id: &str) -> Vec<String> {
+        self.analytics.cli.log_lines(&format!("/aws-glue/jobs/{kind}"), Some(run_id))
     }
 
     /// Where to look when something did not happen: what the functions logged, and the emulator.

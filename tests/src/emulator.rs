@@ -27,12 +27,21 @@ pub struct Emulator {
 
 impl Emulator {
     /// Starts one on a free port, with IAM on, and waits until it answers. A minute of its schedules
-    /// and alarms may be shorter than one.
-    pub fn start(python: &Python, minute: Option<Duration>) -> Result<Emulator> {
-        on_a_free_port(|port| Emulator::attempt(python, minute, port))
+    /// and alarms may be shorter than one; `more` are variables that the launcher knows.
+    pub fn start(
+        python: &Python,
+        minute: Option<Duration>,
+        more: &[(&str, String)],
+    ) -> Result<Emulator> {
+        on_a_free_port(|port| Emulator::attempt(python, minute, more, port))
     }
 
-    fn attempt(python: &Python, minute: Option<Duration>, port: u16) -> Result<Emulator> {
+    fn attempt(
+        python: &Python,
+        minute: Option<Duration>,
+        more: &[(&str, String)],
+        port: u16,
+    ) -> Result<Emulator> {
         let folder = tempfile::Builder::new().prefix("landfall-").tempdir()?;
         let path = folder.path();
         for name in ["home", "tmp", "stage"] {
@@ -51,7 +60,8 @@ impl Emulator {
             .env("IOT_MTLS_ENABLED", "0")
             .env("SFTP_ENABLED", "0")
             // Functions inherit the emulator's environment: this is how they find it.
-            .env("AWS_ENDPOINT_URL", endpoint(port));
+            .env("AWS_ENDPOINT_URL", endpoint(port))
+            .envs(more.iter().map(|(name, value)| (name, value)));
         if let Some(minute) = minute {
             command.env("LOCAL_CLOUD_MINUTE_SECONDS", minute.as_secs_f64().to_string());
         }

@@ -1,0 +1,62 @@
+"""Reads one object, and the next when the session it read the first with has expired."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import boto3
+from botocore.exceptions import ClientError
+from pyspark.sql import SparkSession
+
+import landfall
+
+
+def refused(session: boto3.session.Session, item: landfall.Object) -> str:
+    try:
+        session.client("s3").get_object(Bucket=item.bucket, Key=item.key)["Body"].read()
+    except ClientError as error:
+        return error.response["Error"]["Code"]
+    return ""
+
+
+with landfall.batch() as batch:
+    spark = batch.spark(SparkSession.builder.getOrCreate())
+    counted = [spark.read.option("header", True).csv(batch.paths[0]).count()]
+    # Taken after Spark's, of the same role, this expires after Spark's.
+    taken = batch.session.get_credentials().get_frozen_credentials()
+    static = boto3.session.Session(taken.access_key, taken.secret_key, taken.token)
+    waited = time.monotonic()
+    codes = [refused(static, batch.objects[0])]
+    while codes[-1] == "" and time.monotonic() < waited + 120:
+        time.sleep(1)
+        codes.append(refused(static, batch.objects[0]))
+    counted += [spark.read.option("header", True).csv(path).count() for path in batch.paths[1:]]
+
+    # The same with a session that nobody refreshes: what the reads above would have met.
+    conf = spark._jsc.hadoopConfiguration()
+    prefix = f"fs.s3a.bucket.{batch.objects[0].bucket}."
+    conf.set(
+        f"{prefix}aws.credentials.provider",
+        "org.apache.hadoop.fs.s3a.TemporaryAWSCredentialsProvider",
+    )
+    for name, value in zip(("access.key", "secret.key", "session.token"), taken, strict=False):
+        conf.set(prefix + name, value)
+    path = spark._jvm.org.apache.hadoop.fs.Path(batch.paths[0])
+    new = spark._jvm.org.apache.hadoop.fs.FileSystem.newInstance(path.toUri(), conf)
+    try:
+        new.listStatus(path)
+        unrefreshed = ""
+    except Exception as error:
+        unrefreshed = str(error)
+    print(
+        json.dumps(
+            {
+                "first": codes[0],
+                "last": codes[-1],
+                "counted": counted,
+                "unrefreshed": "Error Code: ExpiredToken" in unrefreshed,
+            }
+        ),
+        flush=True,
+    )

@@ -1,0 +1,171 @@
+//! Real Spark, started by the trigger through the ledger as Glue would start it, on the local cloud with IAM on:
+//! `make spark`. A driver and two executors a run, each a process of its own.
+//!
+//! Spark is 3.5 with Hadoop 3.3 and S3A of the AWS SDK's version 1, as in Glue 4.0; of Glue itself nothing is here.
+
+mod keys;
+mod stage;
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::sync::{Arc, OnceLock};
+
+use anyhow::{Context, Result, ensure};
+use landfall_core::batch::RunState;
+use landfall_tests::cloud::LANDING_BUCKET;
+use landfall_tests::{interrupt, keeper};
+use libtest_mimic::{Arguments, Failed, Trial};
+use serde_json::json;
+
+use crate::stage::{Stage, csv};
+
+type Shared = Arc<OnceLock<Result<Stage, String>>>;
+
+fn main() -> ExitCode {
+    keeper::run_if_asked();
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(8);
+    if let Err(error) = interrupt::handle() {
+        eprintln!("error: {error:#}");
+        return ExitCode::FAILURE;
+    }
+    let shared = Shared::default();
+    macro_rules! trials {
+        ($($test:path),+ $(,)?) => { vec![$(trial(stringify!($test), $test, &shared)),+] };
+    }
+    let trials = trials![
+        keys::spark_reads_every_key_that_is_named_to_it_and_none_that_is_refused,
+        a_batch_is_read_as_the_reader_and_written_once_however_often_it_is_started,
+        a_run_that_fails_halfway_is_followed_by_one_that_replaces_what_it_wrote,
+        a_job_outlives_its_session,
+        what_is_not_the_batchs_is_refused,
+    ];
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    if conclusion.has_failed()
+        && let Some(Ok(stage)) = shared.get()
+    {
+        eprintln!("{}", stage.cloud.hints());
+    }
+    // This is the last owner: the tests are gone. Here the local cloud is torn down.
+    drop(shared);
+    conclusion.exit_code()
+}
+
+fn trial(name: &str, run: fn(&Stage) -> Result<()>, shared: &Shared) -> Trial {
+    let shared = shared.clone();
+    Trial::test(name, move || {
+        let stage = shared.get_or_init(|| Stage::set().map_err(|error| format!("{error:#}")));
+        let stage = stage.as_ref().map_err(|error| format!("the stage is not set: {error}"))?;
+        run(stage).map_err(|error| Failed::from(format!("{error:#}")))
+    })
+}
+
+fn a_batch_is_read_as_the_reader_and_written_once_however_often_it_is_started(
+    stage: &Stage,
+) -> Result<()> {
+    let folder = "in/orders/once";
+    let keys = [("a b", 30), ("[x]{1}*", 300), ("50%25+ä", 3000)]
+        .map(|(name, rows)| (format!("{folder}/{name}.csv"), rows));
+    stage.cloud.wait(async {
+        for (key, rows) in &keys {
+            stage.upload(key, csv(*rows)).await?;
+        }
+        // Of the same folder, and not the batch's: it has no part in it.
+        stage.upload(&format!("{folder}/notes.txt"), "day,weather\n1000000,snow\n").await?;
+        stage.upload(&format!("{folder}/_SUCCESS"), "").await?;
+        // As soon as it runs, it is started again: by a trigger that is not ours, or after a lost answer.
+        let batch = stage.batch_of("orders", &keys[0].0, |batch| !batch.runs.is_empty()).await?;
+        let first = batch.runs[0].run_id.clone();
+        let second = stage.start_again("csv-to-parquet-spark", &first).await?;
+        let batch = stage.succeeded("orders", &keys[0].0).await?;
+        ensure!(batch.runs.len() == 1, "the ledger knows {} runs", batch.runs.len());
+        ensure!(batch.members == 3, "{} objects", batch.members);
+        let expected = sums(&keys.each_ref().map(|(_, rows)| *rows));
+        let runs = stage.ended("csv-to-parquet-spark", &[&first, &second]).await?;
+        for run in &runs {
+            stage.ensure_succeeded(run)?;
+        }
+        let printed: Vec<_> = [&first, &second].map(|run| stage.printed(run)).concat();
+        ensure!(printed.len() == 1, "not one of two runs did the work: {printed:?}");
+        ensure!(printed[0]["objects"] == 3 && printed[0]["rows_written"] == 3330, "{printed:?}");
+        let output = stage.output("parquet/orders/once/")?;
+        ensure!(output["batches"] == json!([batch.id]), "{output:#}");
+        ensure!(output["rows"] == expected.0 && output["sum"] == expected.1, "{output:#}");
+        ensure!(output["weather"] == json!(expected.2), "{output:#}");
+
+        // And once more, after it is done.
+        let third = stage.start_again("csv-to-parquet-spark", &first).await?;
+        let runs = stage.ended("csv-to-parquet-spark", &[&third]).await?;
+        stage.ensure_succeeded(&runs[0])?;
+        ensure!(stage.printed(&third).is_empty(), "it did the work again");
+        ensure!(stage.output("parquet/orders/once/")? == output, "the output has changed");
+        Ok(())
+    })
+}
+
+fn a_run_that_fails_halfway_is_followed_by_one_that_replaces_what_it_wrote(
+    stage: &Stage,
+) -> Result<()> {
+    let key = "in/retried/a.csv";
+    stage.cloud.wait(async {
+        stage.upload(key, csv(600)).await?;
+        let batch = stage.succeeded("retried", key).await?;
+        let states: Vec<_> = batch.runs.iter().map(|run| run.state.clone()).collect();
+        ensure!(states == [Some(RunState::Failed), Some(RunState::Succeeded)], "{states:?}");
+        let failed = stage.ended("fails-halfway", &[&batch.runs[0].run_id]).await?;
+        let message = failed[0].error_message().unwrap_or_default();
+        ensure!(message == "RuntimeError: failed halfway", "it failed otherwise: {message}");
+        let output = stage.output("parquet/retried/")?;
+        let (rows, sum, weather) = sums(&[600]);
+        ensure!(output["rows"] == rows && output["sum"] == sum, "{output:#}");
+        ensure!(output["weather"] == json!(weather), "{output:#}");
+        Ok(())
+    })
+}
+
+fn a_job_outlives_its_session(stage: &Stage) -> Result<()> {
+    let keys = ["in/long/a.csv", "in/long/b.csv"];
+    stage.cloud.wait(async {
+        for (key, rows) in keys.iter().zip([5, 50]) {
+            stage.upload(key, csv(rows)).await?;
+        }
+        stage.upload("in/long/_SUCCESS", "").await?;
+        let batch = stage.succeeded("long", keys[0]).await?;
+        let printed = stage.printed(&batch.runs[0].run_id);
+        let report = printed.first().context("it printed nothing")?;
+        ensure!(report["first"] == "" && report["last"] == "ExpiredToken", "{report}");
+        let mut counted: Vec<_> =
+            report["counted"].as_array().context("no counts")?.iter().map(|n| n.as_u64()).collect();
+        counted.sort();
+        ensure!(counted == [Some(5), Some(50)], "{report}");
+        ensure!(report["unrefreshed"] == true, "an expired session could still be used: {report}");
+        Ok(())
+    })
+}
+
+fn what_is_not_the_batchs_is_refused(stage: &Stage) -> Result<()> {
+    stage.cloud.wait(async {
+        stage.cloud.put(LANDING_BUCKET, "private/secret.csv", csv(1)).await?;
+        // The reader role reads what is routed, so also what other batches hold; of the folder above
+        // it may not even know whether it is an object.
+        let report = stage.reached("reach").await?;
+        ensure!(report["batch"] == "5 rows" && report["other"] == "9 rows", "{report}");
+        ensure!(report["folder"] == "403" && report["bucket"] == "403", "{report}");
+        // Where what is read is read: in processes of their own.
+        ensure!(report["master"] == "local-cluster[2,1,1024]", "{report}");
+        // Held to its batch, a run reads nothing else.
+        let report = stage.reached("narrow").await?;
+        ensure!(report["batch"] == "5 rows", "{report}");
+        for place in ["other", "folder", "bucket"] {
+            ensure!(report[place] == "403", "{report}");
+        }
+        Ok(())
+    })
+}
+
+/// Rows, the sum of `day`, and rows by `weather` of CSV files with so many rows.
+fn sums(files: &[usize]) -> (usize, usize, BTreeMap<&'static str, usize>) {
+    let sun = files.iter().map(|rows| rows.div_ceil(3)).sum::<usize>();
+    let rain = files.iter().sum::<usize>() - sun;
+    (sun + rain, sun + 2 * rain, BTreeMap::from([("rain", rain), ("sun", sun)]))
+}
