@@ -172,9 +172,9 @@ python-lint:
 	$(call say,lints: ruff)
 	@"$(VENV)/bin/ruff" check $(RUFF)
 	@"$(VENV)/bin/ruff" format --check $(RUFF)
-	$(call say,the types of the library for jobs: mypy; that Python 3.9 has all that it uses: vermin)
+	$(call say,the types of the library for jobs: mypy; that Python 3.7 has all that it uses: vermin)
 	@"$(VENV)/bin/mypy" --config-file tests/python/pyproject.toml --cache-dir /dev/null infra/glue/landfall
-	@"$(VENV)/bin/vermin" --target=3.9- --violations --no-tips infra/glue
+	@"$(VENV)/bin/vermin" --target=3.7- --violations --no-tips infra/glue
 
 .PHONY: pytest
 pytest:

@@ -50,7 +50,7 @@ const METADATA: &str = concat!(
     env!("CARGO_PKG_LICENSE"),
     "\n",
     // Without `Requires-Dist`: boto3 is there, and a job has no network to fetch another from.
-    "Requires-Python: >=3.9\n",
+    "Requires-Python: >=3.7\n",
 );
 
 const WHEEL: &str =

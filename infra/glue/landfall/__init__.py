@@ -12,8 +12,9 @@ account that owns them:
                 rows = body.read()
                 ...
 
-It runs on Glue's Python shell (Python 3.9) and in Spark drivers, and needs boto3 only. It writes
-nothing but the claim, and never prints or logs; it warns where the outcome could not be recorded.
+It runs on Glue's Python shell (Python 3.9) and in Spark drivers (3.7 of Glue 3.0 and later), and
+needs boto3 only. It writes nothing but the claim, and never prints or logs; it warns where the
+outcome could not be recorded.
 """
 
 from landfall._batch import Batch, batch

@@ -15,7 +15,7 @@ from landfall._objects import Object, read_range, size_of
 if TYPE_CHECKING:
     from landfall._batch import Batch
 
-Entry = dict[str, Any]
+    Entry = dict[str, Any]
 
 
 class BatchFileSystem(AbstractFileSystem):  # type: ignore[misc]
@@ -46,7 +46,8 @@ class BatchFileSystem(AbstractFileSystem):  # type: ignore[misc]
 
     def info(self, path: str, **_: Any) -> Entry:
         path = self._strip_protocol(path)
-        if (found := self._objects.get(path)) is not None:
+        found = self._objects.get(path)
+        if found is not None:
             return self._file(path, size_of(self._s3, self._role, found))
         if not path or next(self._below(path), None) is not None:
             return _directory(path.rstrip("/"))

@@ -36,7 +36,8 @@ def read(session: boto3.session.Session, role: str, manifest: str) -> tuple[Obje
             for at, entry in enumerate(_entries(body.read)):
                 # One bucket for all: its name is held once.
                 last = objects[-1].bucket if objects else ""
-                if (found := _object(entry, f"entry {at}", last, problems)) is not None:
+                found = _object(entry, f"entry {at}", last, problems)
+                if found is not None:
                     objects.append(found)
     except FAILURES as error:
         raise ManifestError(f"{what}: {refusal(error, role, 's3:GetObject')}") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import boto3
@@ -19,8 +19,9 @@ from landfall._policy import MAX_CHARACTERS
 SESSION_SECONDS = 3600
 """AWS caps the session of a role that another role assumes at one hour."""
 
-Policy = Callable[[int], str]
-"""A session policy of at most that many characters."""
+if TYPE_CHECKING:
+    Policy = Callable[[int], str]
+    """A session policy of at most that many characters."""
 
 
 def session(
