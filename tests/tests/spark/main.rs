@@ -39,6 +39,7 @@ fn main() -> ExitCode {
         a_run_that_fails_halfway_is_followed_by_one_that_replaces_what_it_wrote,
         a_job_outlives_its_session,
         what_is_not_the_batchs_is_refused,
+        a_route_without_a_wildcard_is_read_like_any_other,
     ];
     let conclusion = libtest_mimic::run(&arguments, trials);
     if conclusion.has_failed()
@@ -159,6 +160,18 @@ fn what_is_not_the_batchs_is_refused(stage: &Stage) -> Result<()> {
         for place in ["other", "folder", "bucket"] {
             ensure!(report[place] == "403", "{report}");
         }
+        Ok(())
+    })
+}
+
+fn a_route_without_a_wildcard_is_read_like_any_other(stage: &Stage) -> Result<()> {
+    let key = "in/single.csv";
+    stage.cloud.wait(async {
+        stage.upload(key, csv(9)).await?;
+        let batch = stage.succeeded("single", key).await?;
+        let printed = stage.printed(&batch.runs[0].run_id);
+        let report = printed.first().context("it printed nothing")?;
+        ensure!(report["rows_written"] == 9, "{report}");
         Ok(())
     })
 }

@@ -67,7 +67,7 @@ fn reading(
         let is_all = reaches.contains(&Reach::Prefix(String::new()));
         statements.push(match is_all {
             true => list,
-            false => list.when("StringLike", "s3:prefix", reaches.iter().map(pattern)),
+            false => list.when("StringLike", "s3:prefix", reaches.iter().flat_map(listed)),
         });
     }
     if !keys.is_empty() {
@@ -82,6 +82,14 @@ fn reading(
         );
     }
     statements
+}
+
+/// What may be listed. Spark looks below a key before it reads it: for all it knows, it is a folder.
+fn listed(reach: &Reach) -> Vec<String> {
+    match reach {
+        Reach::Prefix(_) => vec![pattern(reach)],
+        Reach::Key(_) => vec![pattern(reach), format!("{}/", pattern(reach))],
+    }
 }
 
 fn pattern(reach: &Reach) -> String {

@@ -16,7 +16,7 @@ fn a_route_without_a_wildcard_lets_the_reader_read_that_key_and_no_other() {
     let statements = &role.permissions.value()["Statement"];
     expect![[r#"
         ["arn:aws:s3:::acme-landing/one/ke${?}.csv","arn:aws:s3:::acme-landing/two/*","arn:aws:s3:::acme-raw/dé/*"]
-        {"StringLike":{"s3:prefix":["one/ke${?}.csv","two/*"]}}"#]]
+        {"StringLike":{"s3:prefix":["one/ke${?}.csv","one/ke${?}.csv/","two/*"]}}"#]]
     .assert_eq(&format!("{}\n{}", statements[0]["Resource"], statements[2]["Condition"]));
 }
 
