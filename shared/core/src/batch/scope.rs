@@ -33,6 +33,9 @@ pub enum ScopeError {
 }
 
 impl Scope {
+    /// All that there are.
+    pub const ALL: [Self; 2] = [Self::Job, Self::Batch];
+
     /// In routes and arguments.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -43,7 +46,7 @@ impl Scope {
 
     /// From a word of the routes.
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Job, Self::Batch].into_iter().find(|scope| scope.as_str() == word)
+        Self::ALL.into_iter().find(|scope| scope.as_str() == word)
     }
 
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]

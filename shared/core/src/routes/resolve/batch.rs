@@ -123,12 +123,11 @@ pub fn start(start: &written::Start, at: &mut At<'_>) -> (Limits, Retry) {
 
 /// How much of the job role's permissions a run has.
 pub fn scope(start: &written::Start, at: &mut At<'_>) -> Scope {
-    const SCOPES: [Scope; 2] = [Scope::Job, Scope::Batch];
     let Some(word) = &start.scope else {
         return Scope::default();
     };
     Scope::parse(word).unwrap_or_else(|| {
-        let hint = did_you_mean(word, SCOPES.map(Scope::as_str)).unwrap_or_else(|| {
+        let hint = did_you_mean(word, Scope::ALL.map(Scope::as_str)).unwrap_or_else(|| {
             "`job`: all that the job's role may; `batch`: no other role than the reader's"
                 .to_owned()
         });
