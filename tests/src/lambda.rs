@@ -18,11 +18,15 @@ use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, server};
 use hyper_util::rt::TokioIo;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::sync::{Notify, oneshot};
 
 /// How a function is told when its time is up.
 const DEADLINE: &str = "Lambda-Runtime-Deadline-Ms";
+
+/// How often it is looked at whether the process lives still.
+const LOOKS_EVERY: Duration = Duration::from_millis(20);
 
 /// What a function made of an event.
 #[derive(Debug)]
@@ -45,12 +49,15 @@ pub struct Function {
 struct Desk {
     state: Mutex<State>,
     has_work: Notify,
+    is_ready: Notify,
 }
 
 #[derive(Default)]
 struct State {
     /// Events with their deadlines, by request id.
     waiting: VecDeque<(u64, Value, SystemTime)>,
+    /// It has asked for work.
+    is_ready: bool,
     answers: BTreeMap<u64, oneshot::Sender<Answer>>,
     number: u64,
 }
@@ -60,6 +67,17 @@ impl Function {
     /// `log`.
     pub fn start(
         binary: &Path,
+        variables: &BTreeMap<String, String>,
+        log: Stdio,
+    ) -> Result<Function> {
+        let name = binary.file_name().unwrap_or_default().to_string_lossy();
+        Self::run(Command::new(binary), &format!("landfall-{name}"), variables, log)
+    }
+
+    /// The same with a command of any kind.
+    pub fn run(
+        mut command: Command,
+        name: &str,
         variables: &BTreeMap<String, String>,
         log: Stdio,
     ) -> Result<Function> {
@@ -78,17 +96,16 @@ impl Function {
                 }
             });
         });
-        let name = binary.file_name().unwrap_or_default().to_string_lossy();
-        let child = Command::new(binary)
+        let child = command
             .env_clear()
             .env("AWS_LAMBDA_RUNTIME_API", address.to_string())
-            .env("AWS_LAMBDA_FUNCTION_NAME", format!("landfall-{name}"))
+            .env("AWS_LAMBDA_FUNCTION_NAME", name)
             .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
             .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
             .envs(variables)
             .stdout(log)
             .spawn()
-            .with_context(|| format!("failed to start `{}`", binary.display()))?;
+            .with_context(|| format!("failed to start `{}`", command.get_program().display()))?;
         let (child, stop) = (Mutex::new(child), Some(stop));
         Ok(Function { child, desk, stop, thread: Some(thread) })
     }
@@ -108,13 +125,41 @@ impl Function {
         loop {
             tokio::select! {
                 answered = &mut answer => return Ok(answered.unwrap_or(Answer::None)),
-                () = tokio::time::sleep(Duration::from_millis(20)) => {
+                () = tokio::time::sleep(LOOKS_EVERY) => {
                     if self.has_ended()? {
                         return Ok(answer.try_recv().unwrap_or(Answer::None));
                     }
                 }
             }
         }
+    }
+
+    /// Waits until it asks for its first event; tells whether it lived so long.
+    pub async fn wait_until_ready(&self) -> Result<bool> {
+        loop {
+            let asks = self.desk.is_ready.notified();
+            if self.desk.state().is_ready {
+                return Ok(true);
+            }
+            tokio::select! {
+                () = asks => {}
+                () = tokio::time::sleep(LOOKS_EVERY) => {
+                    if self.has_ended()? {
+                        return Ok(false);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Asks it to end, and waits until it has.
+    pub fn terminate(&self) -> Result<()> {
+        let mut child = self.child();
+        let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+        let id = id.context("the function has no process id")?;
+        kill_process(id, Signal::TERM).context("failed to terminate the function")?;
+        child.wait().context("failed to wait for the function")?;
+        Ok(())
     }
 
     /// Ends it at once, as a crash does.
@@ -186,6 +231,8 @@ async fn handle(request: Request<Incoming>, desk: &Desk) -> Result<Response<Full
     let path: Vec<&str> = parts.uri.path().trim_matches('/').split('/').collect();
     match (parts.method, path.as_slice()) {
         (Method::GET, [_, "runtime", "invocation", "next"]) => {
+            desk.state().is_ready = true;
+            desk.is_ready.notify_waiters();
             let (id, event, deadline) = desk.next().await;
             let deadline = deadline.duration_since(UNIX_EPOCH)?.as_millis();
             Ok(Response::builder()

@@ -1,5 +1,5 @@
 //! The Python environments: the emulator, the aws command line, cargo-lambda and the linters in one;
-//! in another the scanners of templates, whose pins contradict those of the first; in a third, Spark.
+//! in others the scanners of templates, whose pins contradict those of the first, Spark, and the bench's peer.
 //!
 //! Every package is pinned and checked against its hash. An environment is kept between runs, in
 //! the target folder, under a name that changes with the requirements and with Python's version.
@@ -59,6 +59,12 @@ pub fn spark() -> Result<Python> {
     let requirements =
         ["tests/spark/requirements.txt", "tests/spark/pyspark.txt", "tests/spark/jars.txt"];
     set_up_once(&requirements, "setting up Spark (once; 500 MB)", spark::set_up)
+}
+
+/// That of the peer that `make bench` compares the functions with.
+pub fn peer() -> Result<Python> {
+    let requirements = ["tests/benches/peer/requirements.txt"];
+    set_up_once(&requirements, "setting up the bench's peer (once)", set_up)
 }
 
 /// Makes the environment that is kept for these files, unless there is one.

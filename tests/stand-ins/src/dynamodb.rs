@@ -104,6 +104,15 @@ impl DynamoDb {
         Some(rows.map(|row| row.item.clone().into()).collect())
     }
 
+    /// How many items have a first part of the key that begins so.
+    pub(crate) fn count(&self, table: &str, prefix: &str) -> Option<usize> {
+        let keys = self.tables[*self.names.get(table)?].rows.keys();
+        let begins = |key: &&value::Key| {
+            matches!(key.first(), Some(value::Scalar::Text(text)) if text.starts_with(prefix))
+        };
+        Some(keys.filter(begins).count())
+    }
+
     /// One item, by the texts of its key.
     pub(crate) fn item(&self, table: &str, key: &[&str]) -> Option<Value> {
         let key: value::Key =

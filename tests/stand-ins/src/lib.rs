@@ -12,6 +12,7 @@ mod glue;
 mod s3;
 mod server;
 mod sts;
+pub mod tls;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -173,6 +174,11 @@ impl StandIn {
     /// An item by the texts of its key, its values as on the wire: `{"pk": {"S": "…"}}`.
     pub fn item(&self, table: &str, key: &[&str]) -> Option<Value> {
         self.shared.lock().dynamodb.item(table, key)
+    }
+
+    /// How many items of a table have a first part of their key that begins so.
+    pub fn count(&self, table: &str, prefix: &str) -> usize {
+        self.shared.lock().dynamodb.count(table, prefix).unwrap_or_default()
     }
 
     /// All items of a table, in the order of their keys; none where there is no such table.

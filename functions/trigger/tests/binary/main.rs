@@ -1,6 +1,5 @@
 //! The compiled function as Lambda runs it: its Runtime API over HTTP, AWS over TLS.
 
-mod tls;
 mod traces;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,7 +7,7 @@ use std::process::{Child, Command};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use landfall_stand_ins::{StandIn, Table};
+use landfall_stand_ins::{StandIn, Table, tls};
 use serde_json::{Value, json};
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};

@@ -8,10 +8,9 @@ use serde_json::Value;
 
 use crate::process::{cpu_time, forget_peak, memory_kb, peak_kb};
 use crate::report::Report;
-use crate::stage::{AT_ONCE, Stage, WINDOW, event};
+use crate::stage::{AT_ONCE, Stage, event};
 
-/// Arrivals of an invocation, and how often it is repeated: Linux tells times in hundredths of a
-/// second.
+/// Arrivals of an invocation, and how often it is repeated.
 const SIZES: [(usize, usize); 7] =
     [(1, 300), (100, 60), (1_000, 10), (1_250, 8), (2_500, 6), (5_000, 4), (10_000, 4)];
 
@@ -48,34 +47,6 @@ pub async fn measure(functions: &Path, report: &mut Report) -> Result<()> {
         measured.push(of_size(functions, report, arrivals, repetitions).await?);
     }
     print(report, &measured);
-    largest(functions, report).await
-}
-
-/// The memory of the process that starts a batch as large as any may be. It is full, so the last
-/// invocation starts it.
-async fn largest(functions: &Path, report: &mut Report) -> Result<()> {
-    const INVOCATIONS: usize = 25;
-    const EACH: usize = 4_000;
-    const FUNCTIONS_HAVE_MB: f64 = 512.0;
-    let stage = Stage::new(functions)?;
-    let trigger = stage.start("trigger")?;
-    for round in 0..INVOCATIONS {
-        stage.arrive(&trigger, event(WINDOW, round, EACH, 1)).await?;
-    }
-    let started = stage.aws.usage().calls.get("StartJobRun").copied().unwrap_or(0);
-    report.check(started == 1, || format!("a batch that is full is started once: {started}"));
-    let peak = peak_kb(trigger.id())? as f64;
-    report
-        .check(peak < FUNCTIONS_HAVE_MB * 1_024.0, || format!("{peak} KB are more than there are"));
-    report.table(
-        "The largest batch: what it takes to record its last objects and to start it",
-        &["objects", "peak MB", "of the functions' 512 MB"],
-        &[vec![
-            (INVOCATIONS * EACH).into(),
-            megabytes(peak),
-            (peak / 1_024.0 / FUNCTIONS_HAVE_MB).into(),
-        ]],
-    );
     Ok(())
 }
 

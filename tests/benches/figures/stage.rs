@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -25,6 +26,10 @@ const LEFT: Duration = Duration::from_secs(600);
 /// AWS without anything in it, and what the functions are told.
 pub struct Stage {
     pub aws: StandIn,
+    /// Where the functions find it.
+    pub endpoint: String,
+    /// What else they are told.
+    pub variables: BTreeMap<String, String>,
     folder: TempDir,
     functions: PathBuf,
 }
@@ -36,28 +41,44 @@ impl Stage {
         let aws = StandIn::start(vec![Table::ledger(LEDGER), Table::claims("claims")]);
         // They are counted all the same.
         aws.remember_calls(false);
-        Ok(Stage { aws, folder, functions: functions.to_owned() })
+        let endpoint = aws.endpoint().to_owned();
+        let functions = functions.to_owned();
+        Ok(Stage { aws, endpoint, variables: BTreeMap::new(), folder, functions })
     }
 
     /// A new process of a function.
     pub fn start(&self, name: &str) -> Result<Function> {
+        self.run(Command::new(self.binary(name)), name)
+    }
+
+    /// The file of a function.
+    pub fn binary(&self, name: &str) -> PathBuf {
+        self.functions.join(name)
+    }
+
+    /// A function by a command of its own.
+    pub fn run(&self, command: Command, name: &str) -> Result<Function> {
         let variables = [
             ("AWS_REGION", REGION.to_owned()),
+            ("AWS_DEFAULT_REGION", REGION.to_owned()),
             ("AWS_ACCESS_KEY_ID", "ASIAEXAMPLE".to_owned()),
             ("AWS_SECRET_ACCESS_KEY", "secret".to_owned()),
             ("AWS_SESSION_TOKEN", "token".to_owned()),
-            ("AWS_ENDPOINT_URL", self.aws.endpoint().to_owned()),
+            ("AWS_ENDPOINT_URL", self.endpoint.clone()),
             ("LAMBDA_TASK_ROOT", self.folder.path().display().to_string()),
             ("LANDFALL_LEDGER_TABLE", LEDGER.to_owned()),
             ("LANDFALL_CLAIMS_TABLE_ARN", format!("arn:aws:dynamodb:{REGION}:{DATA}:table/claims")),
             ("LANDFALL_MANIFESTS_BUCKET", "acme-manifests".to_owned()),
             ("LANDFALL_READER_ROLE_ARN", format!("arn:aws:iam::{DATA}:role/landfall/reader")),
             ("EXTERNAL_ID", "external-id".to_owned()),
+            // The peer's.
+            ("ANALYTICS_ACCOUNT", ANALYTICS.to_owned()),
         ];
-        let variables: BTreeMap<String, String> =
+        let mut variables: BTreeMap<String, String> =
             variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        variables.extend(self.variables.clone());
         let log = File::create(self.log(name)).context("failed to create a log")?;
-        Function::start(&self.functions.join(name), &variables, log.into())
+        Function::run(command, &format!("landfall-{name}"), &variables, log.into())
     }
 
     /// What the function answers; it must not be an error.
@@ -79,6 +100,11 @@ impl Stage {
             bail!("the trigger answered {answer}; it logged\n{log}");
         }
         Ok(())
+    }
+
+    /// A folder for what is measured.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     fn log(&self, name: &str) -> PathBuf {

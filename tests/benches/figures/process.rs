@@ -5,22 +5,21 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-/// Linux tells the time of a process in hundredths of a second, whatever its own clock is.
-const TICK: Duration = Duration::from_millis(10);
-
-/// The time that it spent on a processor so far, in the kernel too.
+/// The time that its threads spent on a processor so far, in the kernel too. What a thread spent that has
+/// ended is not in it.
 pub fn cpu_time(id: u32) -> Result<Duration> {
-    let text = read(id, "stat")?;
-    // The name of the program stands in parentheses, and may hold anything.
-    let fields = text.rsplit(')').next().unwrap_or_default();
-    let ticks: u32 = fields
-        .split_whitespace()
-        .skip(11)
-        .take(2)
-        .map(|field| field.parse::<u32>())
-        .sum::<Result<_, _>>()
-        .with_context(|| format!("failed to understand the time of process {id}"))?;
-    Ok(TICK * ticks)
+    let threads = format!("/proc/{id}/task");
+    let threads = fs::read_dir(&threads).with_context(|| format!("failed to read `{threads}`"))?;
+    let mut nanoseconds = 0;
+    for thread in threads {
+        let file = thread?.path().join("schedstat");
+        let text = fs::read_to_string(&file);
+        let text = text.with_context(|| format!("failed to read `{}`", file.display()))?;
+        let first = text.split_whitespace().next().and_then(|number| number.parse::<u64>().ok());
+        nanoseconds +=
+            first.with_context(|| format!("failed to understand `{}`", file.display()))?;
+    }
+    Ok(Duration::from_nanos(nanoseconds))
 }
 
 /// Its memory now, in KB.

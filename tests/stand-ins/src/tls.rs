@@ -8,6 +8,7 @@ use std::thread;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
+/// Listens until the process ends.
 pub struct Server {
     port: u16,
     certificate: String,
@@ -15,6 +16,9 @@ pub struct Server {
 
 impl Server {
     /// In front of what answers at `endpoint`.
+    ///
+    /// # Panics
+    /// There is no port to have.
     pub fn start(endpoint: &str) -> Self {
         let own =
             rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
@@ -46,6 +50,7 @@ impl Server {
         format!("https://127.0.0.1:{}", self.port)
     }
 
+    /// As PEM: who is to connect must trust it.
     pub fn certificate(&self) -> &str {
         &self.certificate
     }

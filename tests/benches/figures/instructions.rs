@@ -1,0 +1,60 @@
+//! Instructions of a process, counted by valgrind: the same on a machine that is busy. Those of the kernel
+//! are not in it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+/// Counts the instructions of one process.
+pub struct Counter {
+    file: PathBuf,
+}
+
+impl Counter {
+    /// That notes the count in `folder`.
+    pub fn new(folder: &Path) -> Self {
+        Self { file: folder.join("callgrind.out") }
+    }
+
+    /// The command that runs `command` and counts.
+    pub fn wrap(&self, command: &Command) -> Command {
+        let mut wrapped = Command::new("valgrind");
+        wrapped
+            .args(["--quiet", "--tool=callgrind"])
+            .arg(format!("--callgrind-out-file={}", self.file.display()))
+            .arg(command.get_program())
+            .args(command.get_args());
+        if let Some(folder) = command.get_current_dir() {
+            wrapped.current_dir(folder);
+        }
+        wrapped
+    }
+
+    /// What was counted, once the process has ended.
+    pub fn counted(&self) -> Result<u64> {
+        let text = std::fs::read_to_string(&self.file)
+            .with_context(|| format!("failed to read `{}`", self.file.display()))?;
+        let totals = text.lines().find_map(|line| line.strip_prefix("totals: "));
+        totals
+            .and_then(|totals| totals.trim().parse().ok())
+            .with_context(|| format!("`{}` tells no total", self.file.display()))
+    }
+
+    /// Runs `command` to its end, and returns its instructions and what it printed.
+    pub fn run(&self, command: &Command) -> Result<(u64, String)> {
+        let output = self.wrap(command).output().context("failed to run valgrind")?;
+        ensure!(
+            output.status.success(),
+            "{} failed: {}",
+            command.get_program().display(),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok((self.counted()?, String::from_utf8_lossy(&output.stdout).into_owned()))
+    }
+}
+
+/// Whether there is a valgrind.
+pub fn is_there() -> bool {
+    Command::new("valgrind").arg("--version").output().is_ok_and(|output| output.status.success())
+}

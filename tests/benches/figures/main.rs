@@ -1,0 +1,111 @@
+//! What Landfall takes: calls and units of AWS, time, memory, instructions, sizes and money; beside it a floor and
+//! a peer.
+//!
+//! The compiled functions run as on Lambda, against AWS in memory. Counts and instructions do not depend on the
+//! machine, and are judged; so are ratios of CPU and memory, side by side in one run. It fails where one is not
+//! as it should be. Wall times are printed, and nobody judges them.
+//!
+//! `make bench` gives the folder of the functions, and the parts to measure.
+
+//mod cost;
+mod counts;
+mod instructions;
+mod memory;
+mod million;
+mod monitor;
+mod parsing;
+mod process;
+mod report;
+mod sizes;
+mod stage;
+mod starts;
+mod times;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, ensure};
+use clap::{Parser, ValueEnum};
+use landfall_tests::target_dir;
+
+use crate::report::Report;
+
+#[derive(Parser)]
+struct Arguments {
+    /// The folder of the functions; without it, those that were built beside this program.
+    #[arg(long)]
+    functions: Option<PathBuf>,
+    /// Given by cargo.
+    #[arg(long, hide = true)]
+    bench: bool,
+    /// All by default.
+    parts: Vec<Part>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Calls and units of trigger and monitor.
+    Counts,
+    /// Starts and events of the trigger, beside a floor and peers.
+    Starts,
+    /// Instructions of reading, routing and grouping.
+    Parsing,
+    /// The memory of the largest events and batches.
+    Memory,
+    /// CPU and memory of events of all sizes.
+    Times,
+    /// A million arrivals.
+    Million,
+    /// Sizes of the packages.
+    Sizes,
+    /// Dollars for a million objects.
+    Cost,
+}
+
+fn main() -> Result<ExitCode> {
+    let arguments = Arguments::parse();
+    let functions = match arguments.functions {
+        Some(folder) => folder,
+        None => beside_us()?,
+    };
+    let parts = match arguments.parts.as_slice() {
+        [] => Part::value_variants(),
+        parts => parts,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut report = Report::default();
+    println!("functions of {}", functions.display());
+    for part in parts {
+        runtime.block_on(measure(*part, &functions, &mut report))?;
+    }
+    let file = target_dir().join("results-bench").join("figures.jsonl");
+    report.write(&file)?;
+    println!("\nas JSON lines: {}", file.display());
+    Ok(report.verdict())
+}
+
+async fn measure(part: Part, functions: &Path, report: &mut Report) -> Result<()> {
+    if matches!(part, Part::Starts | Part::Parsing | Part::Million) {
+        ensure!(instructions::is_there(), "valgrind is missing; get it with `apt-get install valgrind`");
+    }
+    match part {
+        Part::Counts => {
+            counts::measure(functions, report).await?;
+            monitor::measure(functions, report).await
+        }
+        Part::Starts => starts::measure(functions, report).await,
+        Part::Parsing => parsing::measure(functions, report),
+        Part::Memory => memory::measure(functions, report).await,
+        Part::Times => times::measure(functions, report).await,
+        Part::Million => million::measure(functions, report).await,
+        Part::Sizes => sizes::measure(functions, report),
+        Part::Cost => Ok(()),
+    }
+}
+
+/// Where cargo puts the functions of the profile that this program was built with.
+fn beside_us() -> Result<PathBuf> {
+    let us = std::env::current_exe().context("failed to find this program")?;
+    let folder = us.parent().and_then(Path::parent).context("this program is not in `deps`")?;
+    Ok(folder.to_owned())
+}

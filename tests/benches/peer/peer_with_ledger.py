@@ -1,0 +1,106 @@
+"""The same, with a ledger: for a batch it makes the calls that Landfall makes, and promises about as much.
+
+Arrivals are recorded in transactions that refuse what was recorded before, the start is written ahead within the
+limits of the job, and the run gets a manifest. `make bench` compares what an invocation takes.
+"""
+
+import hashlib
+import json
+import os
+import time
+from collections import defaultdict
+
+import boto3
+from aws_lambda_powertools.utilities.batch.exceptions import BatchProcessingError
+from boto3.dynamodb.types import TypeSerializer
+from peer import arrivals, glue, logger, processor
+
+TABLE = os.environ["LANDFALL_LEDGER_TABLE"]
+BUCKET = os.environ["LANDFALL_MANIFESTS_BUCKET"]
+MOST = 98
+
+dynamodb = boto3.client("dynamodb")
+s3 = boto3.client("s3")
+serialize = TypeSerializer().serialize
+_checked = set()
+
+
+def put(condition=None, **item):
+    values = {name: serialize(value) for name, value in item.items()}
+    operation = {"TableName": TABLE, "Item": values}
+    if condition:
+        operation["ConditionExpression"] = condition
+    return {"Put": operation}
+
+
+def record(batch, city, members):
+    """Writes arrivals down, each once; returns those that are new."""
+    new = []
+    for number, at in enumerate(range(0, len(members), MOST)):
+        part = members[at : at + MOST]
+        items = [
+            put("attribute_not_exists(pk)", pk=f"object#{uri}", sk="at-once", v=1, batch=batch)
+            for uri, _ in part
+        ]
+        chunk = json.dumps([uri for uri, _ in part])
+        items.append(put(pk=f"chunk#{batch}#{number}", sk="chunk", v=1, doc=chunk))
+        items.append(batch_item(batch, "sealed", city, at + len(part)))
+        try:
+            dynamodb.transact_write_items(TransactItems=items)
+            new += part
+        except dynamodb.exceptions.TransactionCanceledException as error:
+            reasons = error.response["CancellationReasons"]
+            known = [reason["Code"] == "ConditionalCheckFailed" for reason in reasons]
+            fresh = [member for member, is_known in zip(part, known) if not is_known]
+            new += record(f"{batch}-{number}", city, fresh) if fresh and any(known) else []
+    return new
+
+
+def batch_item(batch, state, city, objects, **more):
+    doc = json.dumps({"id": batch, "state": state, "city": city, "objects": objects, "at": time.time()} | more)
+    return put(pk=f"batch#{batch}", sk="batch", v=1, revision=1, state=state, doc=doc)
+
+
+def start(batch, city, members):
+    if "job" not in _checked:
+        if glue().get_job(JobName="job")["Job"].get("MaxRetries", 0):
+            raise RuntimeError("Glue repeats runs of the job by itself")
+        _checked.add("job")
+    entries = [{"url": uri, "mandatory": True} for uri, _ in members]
+    manifest = f"manifests/{batch}.json"
+    s3.put_object(
+        Bucket=BUCKET, Key=manifest, Body=json.dumps({"entries": entries}), ContentType="application/json"
+    )
+    dynamodb.get_item(
+        TableName=TABLE, Key={"pk": {"S": f"chunk#{batch}#0"}, "sk": {"S": "chunk"}}, ConsistentRead=True
+    )
+    dynamodb.transact_write_items(TransactItems=[batch_item(batch, "starting", city, len(members))])
+    arguments = {"--city": city, "--manifest": f"s3://{BUCKET}/{manifest}", "--batch": batch}
+    run = glue().start_job_run(JobName="job", Arguments=arguments)["JobRunId"]
+    dynamodb.put_item(**batch_item(batch, "started", city, len(members), run=run)["Put"])
+    logger.info("run started", city=city, objects=len(members), run=run, batch=batch)
+
+
+def handler(event, context):
+    try:
+        with processor(records=event["Records"], handler=arrivals):
+            processed = processor.process()
+    except BatchProcessingError:
+        logger.exception("no message could be read")
+        raise
+    response = processor.response()
+    groups = defaultdict(list)
+    for status, found, message in processed:
+        if status == "success":
+            for city, uri in found:
+                groups[city].append((uri, message["messageId"]))
+    for city, members in groups.items():
+        batch = hashlib.sha256(f"{city}\0{members[0][0]}".encode()).hexdigest()[:32]
+        try:
+            if new := record(batch, city, members):
+                start(batch, city, new)
+        except Exception:
+            logger.exception("failed to start a run", city=city)
+            ids = {message for _, message in members}
+            response["batchItemFailures"] += [{"itemIdentifier": id} for id in ids]
+    return response
