@@ -86,8 +86,7 @@ impl Stage {
         match function.invoke(event, LEFT).await? {
             Answer::Response(answer) => Ok(answer),
             other => {
-                let log = fs::read_to_string(self.log(name)).unwrap_or_default();
-                bail!("the {name} answered {other:?}; it logged\n{log}");
+                bail!("the {name} answered {other:?}; it logged\n{}", self.logged(name));
             }
         }
     }
@@ -96,8 +95,7 @@ impl Stage {
     pub async fn arrive(&self, trigger: &Function, event: Value) -> Result<()> {
         let answer = self.invoke("trigger", trigger, event).await?;
         if answer != json!({ "batchItemFailures": [] }) {
-            let log = fs::read_to_string(self.log("trigger")).unwrap_or_default();
-            bail!("the trigger answered {answer}; it logged\n{log}");
+            bail!("the trigger answered {answer}; it logged\n{}", self.logged("trigger"));
         }
         Ok(())
     }
@@ -105,6 +103,11 @@ impl Stage {
     /// A folder for what is measured.
     pub fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// What a function has logged.
+    pub fn logged(&self, name: &str) -> String {
+        fs::read_to_string(self.log(name)).unwrap_or_default()
     }
 
     fn log(&self, name: &str) -> PathBuf {

@@ -94,12 +94,14 @@ impl Program {
     }
 
     async fn answer(self, stage: &Stage, function: &Function, round: usize) -> Result<()> {
-        let answer = stage.invoke("function", function, event(AT_ONCE, round, 1, 1)).await?;
+        let answer = stage.invoke("function", function, event(AT_ONCE, round, 1, 1)).await;
+        let answer = answer.with_context(|| format!("{} failed", self.title()))?;
         let expected = match self {
             Self::Hello => Value::from("hello"),
             _ => json!({ "batchItemFailures": [] }),
         };
-        ensure!(answer == expected, "{} answered {answer}", self.title());
+        let title = self.title();
+        ensure!(answer == expected, "{title} answered {answer}:\n{}", stage.logged("function"));
         Ok(())
     }
 }

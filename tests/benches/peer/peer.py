@@ -30,7 +30,7 @@ _expires = datetime.min.replace(tzinfo=UTC)
 def glue():
     """The client in the analytics account; the role is assumed again shortly before its session ends."""
     global _glue, _expires
-    if datetime.now(UTC) > _expires - timedelta(minutes=5):
+    if datetime.now(UTC) + timedelta(minutes=5) > _expires:
         session = sts.assume_role(
             RoleArn=ROLE, RoleSessionName="peer", ExternalId=os.environ["EXTERNAL_ID"]
         )["Credentials"]
