@@ -34,17 +34,21 @@ test: tools python-tool node-tool results format lint purity build schema cargo-
 .PHONY: check
 check: tools results format lint purity build schema cargo-tests semantics ## What needs neither Python nor the local cloud
 
-# Counts do not depend on how the functions are built; times and memory are worth reading with RELEASE=1,
-# whose first build takes about 20 minutes on two cores. The bench itself takes up to three minutes.
+# The functions are measured as they are deployed, beside a floor and peers: their first build takes about
+# 20 minutes on two cores, the bench itself about as long. `make bench ONLY="counts cost"` measures functions that are
+# built anyway, in a minute: counts do not depend on how they are built.
 .PHONY: bench
-bench: build ## What arrivals cost: calls, units, time, memory; RELEASE=1 measures optimised functions
-	$(call say,what arrivals cost)
-	@$(if $(MEASURES_RELEASE),cargo build --release $(RELEASED))
-	@cargo bench --workspace --bench ledger --profile dev -- $(if $(MEASURES_RELEASE),'$(CARGO_TARGET_DIR)/$(HOST)/release')
+bench: python-tool build ## What Landfall takes: calls, units, CPU, memory, money; ONLY="parts of it"
+	$(call say,what Landfall takes)
+	@$(if $(OPTIMISED),cargo build --release $(RELEASED) $(BESIDE))
+	@cargo bench --workspace --bench figures --profile dev -- $(ONLY) \
+	  $(if $(OPTIMISED),--functions '$(CARGO_TARGET_DIR)/$(HOST)/release')
 
-MEASURES_RELEASE = $(filter-out 0,$(RELEASE))
+OPTIMISED = $(if $(ONLY),$(filter-out counts cost,$(ONLY)),yes)
 # The packages that `make package` builds, so that both share what they compile.
-RELEASED := $(foreach function,trigger monitor provisioner,--package landfall-$(function)) --bin trigger --bin monitor
+RELEASED := $(foreach function,trigger monitor provisioner,--package landfall-$(function) --bin $(function))
+# What they are compared with.
+BESIDE := --package landfall-floor --bin hello --bin parsing
 
 .PHONY: spark
 spark: python-tool build ## Jobs in real Spark on the local cloud; needs Java, and 500 MB of downloads once; ONLY=part of a name
@@ -84,6 +88,13 @@ requirements: ## Resolve the Python requirements again
 	  --upgrade --override overrides.txt --output-file "$$work/requirements.txt" requirements.in; \
 	{ cat "$$work/head"; echo; cat "$$work/requirements.txt"; } > requirements.txt; \
 	cd ../spark; sed -n '/^#/p;/^$$/q' requirements.txt > "$$work/head"; \
+	"$$work/venv/bin/uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	  --upgrade --output-file "$$work/requirements.txt" requirements.in; \
+	{ cat "$$work/head"; echo; cat "$$work/requirements.txt"; } > requirements.txt
+	$(call say,resolving the requirements of the bench's peer)
+	@set -euo pipefail; work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; \
+	python3 -m venv "$$work/venv"; "$$work/venv/bin/pip" install --quiet uv; cd tests/benches/peer; \
+	sed -n '/^#/p;/^$$/q' requirements.txt > "$$work/head"; \
 	"$$work/venv/bin/uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	  --upgrade --output-file "$$work/requirements.txt" requirements.in; \
 	{ cat "$$work/head"; echo; cat "$$work/requirements.txt"; } > requirements.txt

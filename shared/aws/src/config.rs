@@ -2,10 +2,12 @@
 
 use std::time::{Duration, SystemTime};
 
+use aws_config::environment::EnvironmentVariableCredentialsProvider;
 use aws_config::timeout::{TimeoutConfig, TimeoutConfigBuilder};
 use aws_config::{BehaviorVersion, ConfigLoader, SdkConfig};
-use aws_smithy_http_client::{Builder, Connector, tls};
 use aws_smithy_runtime_api::client::http::{SharedHttpClient, SharedHttpConnector};
+
+use crate::http_client::{Connections, client, connector_of};
 
 /// The most that one call may take, its retries included. Longer than AWS takes for any call made
 /// here; shorter than a function's time-out by far.
@@ -15,16 +17,18 @@ pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// process was frozen nothing ever answers.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// How long a connection may idle, as far as the clock runs while Lambda freezes the process.
-const IDLE: Duration = Duration::from_secs(15);
-
 /// A loader that takes region, endpoints and credentials from the environment, as Lambda sets them,
 /// with one HTTP client for all services.
 pub fn loader() -> ConfigLoader {
-    let http = Builder::new().pool_idle_timeout(IDLE).tls_provider(tls()).build_https();
     aws_config::defaults(BehaviorVersion::latest())
-        .http_client(http)
+        .http_client(client(Connections::Kept))
         .timeout_config(timeouts().build())
+}
+
+/// The same for a function: Lambda hands credentials over in the environment and nowhere else. To look for them
+/// in all places that the SDK knows would build more clients than a function has.
+pub fn of_function() -> ConfigLoader {
+    loader().credentials_provider(EnvironmentVariableCredentialsProvider::new())
 }
 
 /// The same for calls that are short and may be repeated: an attempt without an answer is given up in
@@ -47,11 +51,7 @@ pub fn timeouts() -> TimeoutConfigBuilder {
 /// between invocations, and a request that is sent on a connection that died meanwhile has an
 /// ambiguous outcome.
 pub fn single_use() -> SharedHttpClient {
-    Builder::new().pool_max_idle_per_host(0).tls_provider(tls()).build_https()
-}
-
-fn tls() -> tls::Provider {
-    tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring)
+    client(Connections::SingleUse)
 }
 
 /// Whether a call, or several, that may take so long can be finished before `deadline`.
@@ -61,12 +61,10 @@ pub fn has_time(deadline: SystemTime, needed: Duration) -> bool {
 
 /// What sends a request that is no call of AWS's API: a presigned URL.
 pub fn connector() -> SharedHttpConnector {
-    let connector = Connector::builder().pool_max_idle_per_host(0).tls_provider(tls()).build();
-    SharedHttpConnector::new(connector)
+    connector_of(Connections::SingleUse)
 }
 
 /// The same, with connections that serve several requests. For what may be sent again.
 pub fn pooled_connector() -> SharedHttpConnector {
-    let connector = Connector::builder().pool_idle_timeout(IDLE).tls_provider(tls()).build();
-    SharedHttpConnector::new(connector)
+    connector_of(Connections::Kept)
 }

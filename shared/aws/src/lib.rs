@@ -7,6 +7,7 @@ pub mod claims;
 pub mod config;
 mod dynamodb;
 pub mod glue;
+mod http_client;
 pub mod iam;
 pub mod kms;
 pub mod ledger;

@@ -26,7 +26,7 @@ use std::time::Duration;
 pub use arguments::Own;
 pub use claim::{Claim, EndOutcome};
 pub use manifest::{Manifest, Prepared, Unprepared};
-pub use record::{Chunk, Closing, Member, Opening, chunk};
+pub use record::{Chunk, Closing, Identity, Member, Opening, chunk};
 pub use scope::{Scope, ScopeError};
 pub use seen::{FoundRun, Lookup, RunState, Seen, Settings, StartOutcome, Step, Why};
 use serde::{Deserialize, Serialize};

@@ -206,7 +206,7 @@ impl Manifest {
     /// The objects as OpenLineage names them: `s3://BUCKET` is the namespace, the key the name.
     fn inputs<'m>(&'m self, bucket: &str) -> impl Iterator<Item = Input> + use<'m> {
         let namespace = format!("s3://{bucket}");
-        self.members().iter().map(move |member| {
+        self.members().map(move |member| {
             let version = member.version_id.clone();
             let version = version.map(|dataset_version| DatasetVersion { dataset_version });
             let size = member.size.map(|size| InputStatistics { size, file_count: 1 });

@@ -179,7 +179,7 @@ impl Pattern {
         let mut captures = Vec::new();
         for (segment, k) in self.segments.iter().zip(taken) {
             if let Segment::Parts(parts) = segment {
-                captures.extend(segment_captures(parts, key[k])?);
+                segment_captures(parts, key[k], &mut captures)?;
             }
         }
         Some(captures)
@@ -211,29 +211,32 @@ pub fn matches(parts: &[Part], segment: &str) -> bool {
         [] => segment.is_empty(),
         [Part::Literal(literal)] => literal == segment,
         [Part::Star] => true,
-        _ => wildcard_ranges(parts, segment).is_some(),
+        _ => wildcard_ranges(parts, segment, |_| {}).is_some(),
     }
 }
 
 fn segment_captures<'p, 'k>(
     parts: &'p [Part],
     segment: &'k str,
-) -> Option<Vec<(&'p str, &'k str)>> {
-    let ranges = wildcard_ranges(parts, segment)?;
-    let wildcards = parts.iter().filter(|part| !matches!(part, Part::Literal(_)));
-    let captures = wildcards.zip(ranges).filter_map(|(part, range)| match part {
-        Part::Capture(name) => Some((name.as_str(), &segment[range])),
-        _ => None,
-    });
-    Some(captures.collect())
+    captures: &mut Vec<(&'p str, &'k str)>,
+) -> Option<()> {
+    let mut wildcards = parts.iter().filter(|part| !matches!(part, Part::Literal(_)));
+    wildcard_ranges(parts, segment, |range| {
+        if let Some(Part::Capture(name)) = wildcards.next() {
+            captures.push((name.as_str(), &segment[range]));
+        }
+    })
 }
 
-/// What each wildcard of `parts` takes of `segment`; `None` if it does not match.
+/// Gives `take` what each wildcard of `parts` takes of `segment`; `None` if it does not match.
 ///
 /// Putting each literal as far to the left as it goes leaves the most room for those behind it, so
 /// the leftmost placement succeeds whenever any does.
-fn wildcard_ranges(parts: &[Part], segment: &str) -> Option<Vec<Range<usize>>> {
-    let mut ranges = Vec::new();
+fn wildcard_ranges(
+    parts: &[Part],
+    segment: &str,
+    mut take: impl FnMut(Range<usize>),
+) -> Option<()> {
     let mut at = 0;
     let mut rest = parts;
     if let Some((Part::Literal(prefix), behind)) = rest.split_first() {
@@ -257,19 +260,19 @@ fn wildcard_ranges(parts: &[Part], segment: &str) -> Option<Vec<Range<usize>>> {
             rest = behind;
             wildcard
         }
-        None => return (at == end).then_some(ranges),
+        None => return (at == end).then_some(()),
     };
     while let [Part::Literal(literal), next, behind @ ..] = rest {
         let from = at + least(wildcard, &segment[at..end])?;
         let found = from + segment[from..end].find(literal.as_str())?;
-        ranges.push(at..found);
+        take(at..found);
         at = found + literal.len();
         wildcard = next;
         rest = behind;
     }
     least(wildcard, &segment[at..end])?;
-    ranges.push(at..end);
-    Some(ranges)
+    take(at..end);
+    Some(())
 }
 
 /// The length in bytes of the shortest key that segments match.

@@ -122,10 +122,11 @@ pub fn plan_messages(routes: &Routes, arrivals: &[Arrival], message_of: &[usize]
 fn plan_some(routes: &Routes, arrivals: &[Arrival], indices: impl Iterator<Item = usize>) -> Plan {
     let mut groups: BTreeMap<(usize, Vec<&str>), Group> = BTreeMap::new();
     let mut unmatched = Vec::new();
+    let mut finder = routes.finder();
     for index in indices {
         let arrival = &arrivals[index];
         let mut is_taken = false;
-        for route_index in routes.find(&arrival.bucket, &arrival.key) {
+        for route_index in finder.find(&arrival.bucket, &arrival.key) {
             let route = &routes.routes[route_index];
             let (captures, is_marker) = match route.judge(arrival) {
                 Verdict::Matches(captures) => (captures, false),

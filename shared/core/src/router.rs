@@ -53,9 +53,25 @@ impl Router {
         router
     }
 
+    /// To look keys up with.
+    pub fn finder(&self) -> Finder<'_> {
+        Finder { router: self, active: Active::default(), next: Active::default() }
+    }
+}
+
+/// Looks up one key after another, with what it needs for that at hand.
+#[derive(Debug)]
+pub struct Finder<'r> {
+    router: &'r Router,
+    active: Active,
+    next: Active,
+}
+
+impl Finder<'_> {
     /// The indices of all matching routes, ascending.
-    pub fn find(&self, bucket: &str, key: &str) -> Vec<usize> {
-        let mut found = self.buckets.get(bucket).map_or_else(Vec::new, |trie| trie.find(key));
+    pub fn find(&mut self, bucket: &str, key: &str) -> Vec<usize> {
+        let Some(trie) = self.router.buckets.get(bucket) else { return Vec::new() };
+        let mut found = trie.find(key, &mut self.active, &mut self.next);
         found.sort_unstable();
         found
     }
@@ -87,27 +103,31 @@ impl Trie {
         next
     }
 
-    fn find(&self, key: &str) -> Vec<usize> {
-        let mut active = Active { nodes: Vec::new(), is_in: vec![false; self.nodes.len()] };
-        let mut next = active.clone();
-        self.enter(0, &mut active);
+    /// `active` and `next` are empty before and after.
+    fn find(&self, key: &str, active: &mut Active, next: &mut Active) -> Vec<usize> {
+        active.make_room(self.nodes.len());
+        next.make_room(self.nodes.len());
+        self.enter(0, active);
         for segment in key.split('/') {
             for &at in &active.nodes {
                 let node = &self.nodes[at];
                 if node.stays {
-                    self.enter(at, &mut next);
+                    self.enter(at, next);
                 }
                 if let Some(&below) = node.literals.get(segment) {
-                    self.enter(below, &mut next);
+                    self.enter(below, next);
                 }
                 for below in node.matching_shapes(segment) {
-                    self.enter(below, &mut next);
+                    self.enter(below, next);
                 }
             }
             active.clear();
-            std::mem::swap(&mut active, &mut next);
+            std::mem::swap(active, next);
         }
-        active.nodes.iter().flat_map(|&at| self.nodes[at].routes.iter().copied()).collect()
+        let found = active.nodes.iter().flat_map(|&at| self.nodes[at].routes.iter().copied());
+        let found = found.collect();
+        active.clear();
+        found
     }
 
     /// A `**` matches no segment too, so entering a node enters the one behind its `**`.
@@ -122,13 +142,19 @@ impl Trie {
 }
 
 /// A set of nodes.
-#[derive(Clone)]
+#[derive(Debug, Default)]
 struct Active {
     nodes: Vec<usize>,
     is_in: Vec<bool>,
 }
 
 impl Active {
+    fn make_room(&mut self, nodes: usize) {
+        if self.is_in.len() < nodes {
+            self.is_in.resize(nodes, false);
+        }
+    }
+
     fn clear(&mut self) {
         for at in self.nodes.drain(..) {
             self.is_in[at] = false;
@@ -190,9 +216,9 @@ mod tests {
     fn a_key_finds_every_route_that_matches_it() {
         let router =
             router(&["orders/{dt}/*.csv", "**", "orders/{day}/a.csv", "items/**", "orders/*/*"]);
-        assert_eq!(router.find("landing", "orders/1/a.csv"), [0, 1, 2, 4]);
-        assert_eq!(router.find("landing", "items/x/y"), [1, 3]);
-        assert_eq!(router.find("elsewhere", "items/x/y"), [0usize; 0]);
+        assert_eq!(router.finder().find("landing", "orders/1/a.csv"), [0, 1, 2, 4]);
+        assert_eq!(router.finder().find("landing", "items/x/y"), [1, 3]);
+        assert_eq!(router.finder().find("elsewhere", "items/x/y"), [0usize; 0]);
     }
 
     #[test]
@@ -204,7 +230,7 @@ mod tests {
         assert_eq!(trie.nodes.len(), 3 + 500);
         let folder = &trie.nodes[2];
         assert_eq!(folder.lengths.len(), 3, "table_7_, table_42_ and table_123_");
-        assert_eq!(router.find("landing", "acme/in/table_42_x.csv"), [42]);
+        assert_eq!(router.finder().find("landing", "acme/in/table_42_x.csv"), [42]);
     }
 
     #[test]
@@ -213,7 +239,7 @@ mod tests {
         let router = router(&patterns.iter().map(String::as_str).collect::<Vec<_>>());
         let folder = &router.buckets["landing"].nodes[1];
         assert_eq!((folder.shapes.len(), folder.lengths.len()), (500, 3));
-        assert_eq!(router.find("landing", "in/2026-01-31_table42.csv"), [42]);
+        assert_eq!(router.finder().find("landing", "in/2026-01-31_table42.csv"), [42]);
     }
 
     #[test]
@@ -222,7 +248,7 @@ mod tests {
             .map(|n| format!("{}z{n}", "**/a/*/".repeat(crate::pattern::MOST_DOUBLE_STARS)))
             .collect();
         let router = router(&patterns.iter().map(String::as_str).collect::<Vec<_>>());
-        assert_eq!(router.find("landing", &"a/".repeat(512)), [0usize; 0]);
+        assert_eq!(router.finder().find("landing", &"a/".repeat(512)), [0usize; 0]);
     }
 
     fn any_pattern() -> impl Strategy<Value = String> {
@@ -246,7 +272,7 @@ mod tests {
             let expected: Vec<usize> = (0..patterns.len())
                 .filter(|i| patterns[*i].captures(&key).is_some())
                 .collect();
-            prop_assert_eq!(router.find("b", &key), expected, "{:?} on {}", texts, key);
+            prop_assert_eq!(router.finder().find("b", &key), expected, "{:?} on {}", texts, key);
         }
     }
 }

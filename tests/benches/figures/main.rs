@@ -7,7 +7,7 @@
 //!
 //! `make bench` gives the folder of the functions, and the parts to measure.
 
-//mod cost;
+mod cost;
 mod counts;
 mod instructions;
 mod memory;
@@ -86,7 +86,10 @@ fn main() -> Result<ExitCode> {
 
 async fn measure(part: Part, functions: &Path, report: &mut Report) -> Result<()> {
     if matches!(part, Part::Starts | Part::Parsing | Part::Million) {
-        ensure!(instructions::is_there(), "valgrind is missing; get it with `apt-get install valgrind`");
+        ensure!(
+            instructions::is_there(),
+            "valgrind is missing; get it with `apt-get install valgrind`"
+        );
     }
     match part {
         Part::Counts => {
@@ -99,7 +102,7 @@ async fn measure(part: Part, functions: &Path, report: &mut Report) -> Result<()
         Part::Times => times::measure(functions, report).await,
         Part::Million => million::measure(functions, report).await,
         Part::Sizes => sizes::measure(functions, report),
-        Part::Cost => Ok(()),
+        Part::Cost => cost::measure(functions, report).await,
     }
 }
 

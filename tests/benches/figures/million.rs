@@ -76,8 +76,7 @@ async fn instructions(stage: &Stage, from_round: usize) -> Result<f64> {
     let mut counted = [0; 2];
     for (at, count) in counted.iter_mut().enumerate() {
         let counter = Counter::new(stage.folder());
-        let trigger =
-            stage.run(counter.wrap(&Command::new(stage.binary("trigger"))), "trigger")?;
+        let trigger = stage.run(counter.wrap(&Command::new(stage.binary("trigger"))), "trigger")?;
         stage.arrive(&trigger, event(AT_ONCE, from_round + at, EACH, EACH / PER_GROUP)).await?;
         if at == 1 {
             let more = event(AT_ONCE, from_round + 2, EACH, EACH / PER_GROUP);

@@ -11,6 +11,7 @@ use landfall_aws::ledger::{Ledger, now};
 use landfall_core::batch::State;
 use landfall_stand_ins::{StandIn, Usage};
 use landfall_tests::REGION;
+use landfall_tests::lambda::Function;
 use serde_json::{Value, json};
 
 use crate::report::Report;
@@ -27,7 +28,7 @@ const QUERIES: u64 = 5;
 pub async fn measure(functions: &Path, report: &mut Report) -> Result<()> {
     let mut counted = Vec::new();
     for due in DUE {
-        let usage = tick(functions, due).await?;
+        let usage = over(functions, due).await?;
         judge(report, due, &usage);
         counted.push((due, usage));
     }
@@ -35,7 +36,7 @@ pub async fn measure(functions: &Path, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-async fn tick(functions: &Path, due: usize) -> Result<Usage> {
+async fn over(functions: &Path, due: usize) -> Result<Usage> {
     let stage = Stage::new(functions)?;
     if due > 0 {
         let trigger = stage.start("trigger")?;
@@ -45,14 +46,19 @@ async fn tick(functions: &Path, due: usize) -> Result<Usage> {
     ensure!(made == due, "{made} batches follow a run, not {due}");
     stage.aws.clear_calls();
     let monitor = stage.start("monitor")?;
-    let tick = json!({ "source": "aws.events", "detail-type": "Scheduled Event", "detail": {} });
-    let answer = stage.invoke("monitor", &monitor, tick).await?;
+    let answer = tick(&stage, &monitor).await?;
     ensure!(answer["due"] == due && answer["left"] == 0, "the monitor answered {answer}");
     Ok(stage.aws.usage())
 }
 
+/// What the monitor answers to a tick.
+pub async fn tick(stage: &Stage, monitor: &Function) -> Result<Value> {
+    let tick = json!({ "source": "aws.events", "detail-type": "Scheduled Event", "detail": {} });
+    stage.invoke("monitor", monitor, tick).await
+}
+
 /// Lets all batches be due whose runs are followed: the trigger left them due in a minute.
-async fn make_due(aws: &StandIn) -> Result<usize> {
+pub async fn make_due(aws: &StandIn) -> Result<usize> {
     let config = aws_sdk_dynamodb::Config::builder()
         .region(Region::new(REGION))
         .endpoint_url(aws.endpoint())

@@ -44,7 +44,11 @@ pub fn measure(functions: &Path, report: &mut Report) -> Result<()> {
                 let mut command = Command::new(stage.binary("parsing"));
                 command.arg(what).arg(&event_file).arg(&file);
                 let (instructions, printed) = Counter::new(stage.folder()).run(&command)?;
-                let expected = if what == "nothing" { String::new() } else { format!("{arrivals} arrivals\n") };
+                let expected = if what == "nothing" {
+                    String::new()
+                } else {
+                    format!("{arrivals} arrivals\n")
+                };
                 ensure!(printed == expected, "`parsing {what}` printed `{printed}`");
                 Ok(instructions)
             };
@@ -78,9 +82,8 @@ fn print(report: &mut Report, counted: &[Counted]) {
 
 fn judge(report: &mut Report, counted: &[Counted]) {
     let most = ARRIVALS[ARRIVALS.len() - 1];
-    let of = |routes: usize| {
-        counted.iter().find(|one| one.arrivals == most && one.routes == routes)
-    };
+    let of =
+        |routes: usize| counted.iter().find(|one| one.arrivals == most && one.routes == routes);
     let (Some(ten), Some(many)) = (of(10), of(500)) else {
         report.check(false, || "nothing was counted".to_owned());
         return;

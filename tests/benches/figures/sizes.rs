@@ -35,8 +35,10 @@ pub fn measure(functions: &Path, report: &mut Report) -> Result<()> {
     let packages = python::peer()?.folder().join("lib");
     let mut files = Vec::new();
     collect(&packages, &mut files)?;
-    let contents: Vec<(String, Vec<u8>)> =
-        files.into_iter().map(|file| Ok((file.clone(), fs::read(&file)?))).collect::<Result<_>>()?;
+    let contents: Vec<(String, Vec<u8>)> = files
+        .into_iter()
+        .map(|file| Ok((file.clone(), fs::read(&file)?)))
+        .collect::<Result<_>>()?;
     let borrowed: Vec<(&str, &[u8])> =
         contents.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
     let whole: usize = borrowed.iter().map(|(_, bytes)| bytes.len()).sum();

@@ -39,13 +39,8 @@ pub enum Program {
     PeerWithLedger,
 }
 
-const PROGRAMS: [Program; 5] = [
-    Program::Hello,
-    Program::Trigger,
-    Program::TriggerTls,
-    Program::Peer,
-    Program::PeerWithLedger,
-];
+const PROGRAMS: [Program; 5] =
+    [Program::Hello, Program::Trigger, Program::TriggerTls, Program::Peer, Program::PeerWithLedger];
 
 impl Program {
     fn title(self) -> &'static str {
@@ -66,9 +61,7 @@ impl Program {
             let bundle = stage.folder().join("bundle.pem");
             std::fs::write(&bundle, system + server.certificate())?;
             stage.endpoint = server.url();
-            stage
-                .variables
-                .insert("SSL_CERT_FILE".to_owned(), bundle.display().to_string());
+            stage.variables.insert("SSL_CERT_FILE".to_owned(), bundle.display().to_string());
         }
         Ok(stage)
     }
@@ -219,7 +212,10 @@ fn print_starts(
         median(found.map_or(&[][..], |(_, measured)| measured), figure)
     };
     let instructions = |program: Program| {
-        counted.iter().find(|(found, ..)| *found == program).map_or(f64::NAN, |(_, first, _)| *first)
+        counted
+            .iter()
+            .find(|(found, ..)| *found == program)
+            .map_or(f64::NAN, |(_, first, _)| *first)
     };
     let cpu = |start: &Start| start.cpu.as_secs_f64() * 1e3;
     let floor = (of(Program::Hello, cpu), instructions(Program::Hello));
@@ -241,7 +237,9 @@ fn print_starts(
         ]
     });
     report.table(
-        &format!("A cold start with its first event, an arrival that starts a run; medians of {STARTS}"),
+        &format!(
+            "A cold start with its first event, an arrival that starts a run; medians of {STARTS}"
+        ),
         &[
             "",
             "wall ms until it asks",
@@ -269,11 +267,7 @@ fn print_starts(
     }
 }
 
-fn print_events(
-    report: &mut Report,
-    events: &[(Program, Warm)],
-    counted: &[(Program, f64, f64)],
-) {
+fn print_events(report: &mut Report, events: &[(Program, Warm)], counted: &[(Program, f64, f64)]) {
     let of = |program: Program| events.iter().find(|(found, _)| *found == program);
     let peer = of(Program::PeerWithLedger).map_or(f64::NAN, |(_, warm)| warm.cpu.as_secs_f64());
     let rows: Vec<Vec<Value>> = events

@@ -1,14 +1,15 @@
-"""A Lambda that starts Glue jobs in another account for objects that land here, as it is usually written.
+"""A Lambda that starts Glue jobs in another account for objects that land here, as is usual.
 
-The peer of `make bench`: it does less than Landfall does. It remembers nothing, so what is delivered twice is
-started twice; it writes no manifest, it looks at no limit, and its one route is compiled in. Clients, and the
-session of the assumed role, are kept between invocations.
+The peer of `make bench`: it does less than Landfall does. It remembers nothing, so what is
+delivered twice is started twice; it writes no manifest, it looks at no limit, and its one route is
+compiled in. Clients, and the session of the assumed role, are kept between invocations.
 """
 
 import os
 import re
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from urllib.parse import unquote_plus
 
 import boto3
@@ -27,8 +28,8 @@ _glue = None
 _expires = datetime.min.replace(tzinfo=UTC)
 
 
-def glue():
-    """The client in the analytics account; the role is assumed again shortly before its session ends."""
+def glue() -> Any:
+    """The client in the analytics account; its role is assumed anew before the session ends."""
     global _glue, _expires
     if datetime.now(UTC) + timedelta(minutes=5) > _expires:
         session = sts.assume_role(
@@ -44,7 +45,7 @@ def glue():
     return _glue
 
 
-def arrivals(record: SQSRecord):
+def arrivals(record: SQSRecord) -> list[tuple[str, str]]:
     """The objects that a message tells of, by what they are grouped by."""
     found = []
     for s3 in record.decoded_nested_s3_event.records:
@@ -54,7 +55,7 @@ def arrivals(record: SQSRecord):
     return found
 
 
-def handler(event, context):
+def handler(event: dict, _context: object) -> dict:
     try:
         with processor(records=event["Records"], handler=arrivals):
             processed = processor.process()

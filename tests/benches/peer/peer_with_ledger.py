@@ -1,7 +1,7 @@
-"""The same, with a ledger: for a batch it makes the calls that Landfall makes, and promises about as much.
+"""The same, with a ledger: for a batch it makes the calls that Landfall makes.
 
-Arrivals are recorded in transactions that refuse what was recorded before, the start is written ahead within the
-limits of the job, and the run gets a manifest. `make bench` compares what an invocation takes.
+Arrivals are recorded in transactions that refuse what was recorded before, the start is written
+ahead, and the run gets a manifest. `make bench` compares what an invocation takes.
 """
 
 import hashlib
@@ -9,6 +9,7 @@ import json
 import os
 import time
 from collections import defaultdict
+from typing import Any
 
 import boto3
 from aws_lambda_powertools.utilities.batch.exceptions import BatchProcessingError
@@ -25,7 +26,7 @@ serialize = TypeSerializer().serialize
 _checked = set()
 
 
-def put(condition=None, **item):
+def put(condition: str | None = None, **item: Any) -> dict:
     values = {name: serialize(value) for name, value in item.items()}
     operation = {"TableName": TABLE, "Item": values}
     if condition:
@@ -33,7 +34,7 @@ def put(condition=None, **item):
     return {"Put": operation}
 
 
-def record(batch, city, members):
+def record(batch: str, city: str, members: list) -> list:
     """Writes arrivals down, each once; returns those that are new."""
     new = []
     for number, at in enumerate(range(0, len(members), MOST)):
@@ -51,29 +52,28 @@ def record(batch, city, members):
         except dynamodb.exceptions.TransactionCanceledException as error:
             reasons = error.response["CancellationReasons"]
             known = [reason["Code"] == "ConditionalCheckFailed" for reason in reasons]
-            fresh = [member for member, is_known in zip(part, known) if not is_known]
+            fresh = [member for member, is_known in zip(part, known, strict=False) if not is_known]
             new += record(f"{batch}-{number}", city, fresh) if fresh and any(known) else []
     return new
 
 
-def batch_item(batch, state, city, objects, **more):
-    doc = json.dumps({"id": batch, "state": state, "city": city, "objects": objects, "at": time.time()} | more)
+def batch_item(batch: str, state: str, city: str, objects: int, **more: Any) -> dict:
+    known = {"id": batch, "state": state, "city": city, "objects": objects, "at": time.time()}
+    doc = json.dumps(known | more)
     return put(pk=f"batch#{batch}", sk="batch", v=1, revision=1, state=state, doc=doc)
 
 
-def start(batch, city, members):
+def start(batch: str, city: str, members: list) -> None:
     if "job" not in _checked:
         if glue().get_job(JobName="job")["Job"].get("MaxRetries", 0):
             raise RuntimeError("Glue repeats runs of the job by itself")
         _checked.add("job")
     entries = [{"url": uri, "mandatory": True} for uri, _ in members]
     manifest = f"manifests/{batch}.json"
-    s3.put_object(
-        Bucket=BUCKET, Key=manifest, Body=json.dumps({"entries": entries}), ContentType="application/json"
-    )
-    dynamodb.get_item(
-        TableName=TABLE, Key={"pk": {"S": f"chunk#{batch}#0"}, "sk": {"S": "chunk"}}, ConsistentRead=True
-    )
+    body = json.dumps({"entries": entries})
+    s3.put_object(Bucket=BUCKET, Key=manifest, Body=body, ContentType="application/json")
+    chunk = {"pk": {"S": f"chunk#{batch}#0"}, "sk": {"S": "chunk"}}
+    dynamodb.get_item(TableName=TABLE, Key=chunk, ConsistentRead=True)
     dynamodb.transact_write_items(TransactItems=[batch_item(batch, "starting", city, len(members))])
     arguments = {"--city": city, "--manifest": f"s3://{BUCKET}/{manifest}", "--batch": batch}
     run = glue().start_job_run(JobName="job", Arguments=arguments)["JobRunId"]
@@ -81,7 +81,7 @@ def start(batch, city, members):
     logger.info("run started", city=city, objects=len(members), run=run, batch=batch)
 
 
-def handler(event, context):
+def handler(event: dict, _context: object) -> dict:
     try:
         with processor(records=event["Records"], handler=arrivals):
             processed = processor.process()

@@ -107,9 +107,7 @@ impl DynamoDb {
     /// How many items have a first part of the key that begins so.
     pub(crate) fn count(&self, table: &str, prefix: &str) -> Option<usize> {
         let keys = self.tables[*self.names.get(table)?].rows.keys();
-        let begins = |key: &&value::Key| {
-            matches!(key.first(), Some(value::Scalar::Text(text)) if text.starts_with(prefix))
-        };
+        let begins = |key: &&value::Key| matches!(key.first(), Some(value::Scalar::Text(text)) if text.starts_with(prefix));
         Some(keys.filter(begins).count())
     }
 

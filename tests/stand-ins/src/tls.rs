@@ -58,6 +58,8 @@ impl Server {
 
 /// Requests of one connection and their answers, one after the other, until either side ends it.
 fn relay(front: TcpStream, config: Arc<ServerConfig>, behind: &str) -> std::io::Result<()> {
+    // Else an answer in two parts waits for what the other side has to say to the first.
+    front.set_nodelay(true)?;
     let session = ServerConnection::new(config).map_err(std::io::Error::other)?;
     let mut front = BufReader::new(StreamOwned::new(session, front));
     let mut behind = BufReader::new(TcpStream::connect(behind)?);

@@ -1,13 +1,50 @@
 //! Takes envelopes off: Lambda's event for SQS, an SNS notification in a message, or none.
+//!
+//! What is as it nearly always is, is read in one pass. Whatever is not is read again with care: in layers that
+//! stay text until each is read by itself, so that one ill-typed field does not fail a whole batch. Both give the
+//! same, where the first gives anything.
 
-use serde::Deserialize;
+use std::borrow::Cow;
+
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::notification::Payload;
+use super::notification::{self, Payload};
 use super::{ArrivalError, Content, Message};
 
-/// The outermost layer. Its records stay text until each is read by itself, so that one ill-typed
-/// field does not fail a whole batch.
+/// An event in which every record is a well-formed message of SQS.
+#[derive(Deserialize)]
+struct SqsEvent {
+    #[serde(rename = "Records")]
+    records: Vec<Whole>,
+}
+
+/// A message, read where it stands: no more than one body is unescaped at a time.
+struct Whole(Message);
+
+impl<'de> Deserialize<'de> for Whole {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Record<'a> {
+            message_id: String,
+            #[serde(borrow)]
+            body: Cow<'a, str>,
+            #[serde(borrow)]
+            event_source: Cow<'a, str>,
+        }
+        let record = Record::deserialize(deserializer)?;
+        if record.event_source != SQS {
+            return Err(serde::de::Error::custom("not a message of SQS"));
+        }
+        let content = body_content(&record.body);
+        Ok(Self(Message { id: Some(record.message_id), content }))
+    }
+}
+
+const SQS: &str = "aws:sqs";
+
+/// The outermost layer, with care.
 #[derive(Deserialize)]
 struct Outer<'a> {
     #[serde(borrow, rename = "Records")]
@@ -38,6 +75,20 @@ struct SnsNotification {
 }
 
 pub fn read(event: &str) -> Result<Vec<Message>, ArrivalError> {
+    match whole(event) {
+        Some(messages) => Ok(messages),
+        None => with_care(event),
+    }
+}
+
+/// The messages of an event, read in one pass; `None` for whatever is to be read with care.
+pub fn whole(event: &str) -> Option<Vec<Message>> {
+    let SqsEvent { records } = serde_json::from_str(event).ok()?;
+    let messages: Vec<Message> = records.into_iter().map(|Whole(message)| message).collect();
+    (!messages.is_empty()).then_some(messages)
+}
+
+pub fn with_care(event: &str) -> Result<Vec<Message>, ArrivalError> {
     let outer: Outer<'_> = parse(event)?;
     match outer.records {
         Some(records) if is_sqs(&records) => records.into_iter().map(sqs_message).collect(),
@@ -48,7 +99,7 @@ pub fn read(event: &str) -> Result<Vec<Message>, ArrivalError> {
 fn is_sqs(records: &[&RawValue]) -> bool {
     records.iter().any(|record| {
         serde_json::from_str::<AnyRecord>(record.get())
-            .is_ok_and(|record| record.event_source.as_deref() == Some("aws:sqs"))
+            .is_ok_and(|record| record.event_source.as_deref() == Some(SQS))
     })
 }
 
@@ -69,6 +120,9 @@ fn sqs_message(record: &RawValue) -> Result<Message, ArrivalError> {
 }
 
 fn body_content(body: &str) -> Result<Content, ArrivalError> {
+    if let Some(content) = notification::whole(body) {
+        return content;
+    }
     let payload = Payload::parse(body)?;
     if !payload.is_sns() {
         return payload.content();

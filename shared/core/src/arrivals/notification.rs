@@ -4,7 +4,6 @@
 
 use std::borrow::Cow;
 
-use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -35,38 +34,66 @@ pub struct Payload<'a> {
     time: Option<String>,
 }
 
+/// A notification and nothing else, all of whose records are well-formed.
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Record<'a> {
-    event_source: Option<String>,
-    event_version: Option<String>,
-    event_name: Option<String>,
-    event_time: Option<String>,
+#[serde(deny_unknown_fields)]
+struct Whole<'a> {
+    #[serde(borrow, rename = "Records")]
+    records: Vec<Record<'a, Entity<'a>>>,
+}
+
+/// `S`: what it tells of the object, read or still text.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", bound(deserialize = "S: Deserialize<'de>"))]
+struct Record<'a, S> {
     #[serde(borrow)]
-    s3: Option<&'a RawValue>,
+    event_source: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    event_version: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    event_name: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    event_time: Option<Cow<'a, str>>,
+    s3: Option<S>,
 }
 
 #[derive(Deserialize)]
-struct Entity {
-    bucket: Option<Bucket>,
-    object: Option<Object>,
+struct Entity<'a> {
+    #[serde(borrow)]
+    bucket: Option<Bucket<'a>>,
+    #[serde(borrow)]
+    object: Option<Object<'a>>,
 }
 
 #[derive(Deserialize)]
-struct Bucket {
-    name: Option<String>,
+struct Bucket<'a> {
+    #[serde(borrow)]
+    name: Option<Cow<'a, str>>,
 }
 
 /// Notifications write `eTag` and `versionId`, EventBridge `etag` and `version-id`.
 #[derive(Deserialize)]
-struct Object {
-    key: Option<String>,
+struct Object<'a> {
+    #[serde(borrow)]
+    key: Option<Cow<'a, str>>,
     size: Option<u64>,
-    #[serde(alias = "eTag")]
-    etag: Option<String>,
-    #[serde(rename = "version-id", alias = "versionId")]
-    version_id: Option<String>,
-    sequencer: Option<String>,
+    #[serde(borrow, alias = "eTag")]
+    etag: Option<Cow<'a, str>>,
+    #[serde(borrow, rename = "version-id", alias = "versionId")]
+    version_id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    sequencer: Option<Cow<'a, str>>,
+}
+
+/// What a notification tells, read in one pass; `None` for whatever is to be read with care.
+pub fn whole(text: &str) -> Option<Result<Content, ArrivalError>> {
+    let Whole { records } = serde_json::from_str(text).ok()?;
+    let mut content = Content::default();
+    let read = records.into_iter().try_for_each(|record| {
+        content.add(notified(record, Ok)?);
+        Ok(())
+    });
+    Some(read.map(|()| content))
 }
 
 impl<'a> Payload<'a> {
@@ -83,10 +110,8 @@ impl<'a> Payload<'a> {
         match self {
             Self { records: Some(records), .. } => {
                 for record in records {
-                    match notified(record)? {
-                        Some(arrival) => content.arrivals.push(arrival),
-                        None => content.ignored.other_events += 1,
-                    }
+                    let record: Record<'_, &RawValue> = parse(record.get())?;
+                    content.add(notified(record, |s3| parse(s3.get()))?);
                 }
             }
             Self { event: Some(event), .. } if event.get() == "\"s3:TestEvent\"" => {
@@ -113,9 +138,20 @@ impl<'a> Payload<'a> {
     }
 }
 
+impl Content {
+    fn add(&mut self, told: Option<Arrival>) {
+        match told {
+            Some(arrival) => self.arrivals.push(arrival),
+            None => self.ignored.other_events += 1,
+        }
+    }
+}
+
 /// A record of an event notification; `None` if it tells of anything but a created object.
-fn notified(record: &RawValue) -> Result<Option<Arrival>, ArrivalError> {
-    let record: Record<'_> = parse(record.get())?;
+fn notified<'a, S>(
+    record: Record<'a, S>,
+    entity: impl FnOnce(S) -> Result<Entity<'a>, ArrivalError>,
+) -> Result<Option<Arrival>, ArrivalError> {
     if record.event_source.as_deref().is_some_and(|source| source != "aws:s3") {
         return Err(ArrivalError::UnknownEnvelope);
     }
@@ -129,19 +165,17 @@ fn notified(record: &RawValue) -> Result<Option<Arrival>, ArrivalError> {
     if !name.strip_prefix("s3:").unwrap_or(&name).starts_with("ObjectCreated:") {
         return Ok(None);
     }
-    let entity = parse(record.s3.ok_or(ArrivalError::Missing("s3"))?.get())?;
+    let entity = entity(record.s3.ok_or(ArrivalError::Missing("s3"))?)?;
     arrival(entity, record.event_time.as_deref(), decode_key).map(Some)
 }
 
 fn arrival(
-    entity: Entity,
+    entity: Entity<'_>,
     event_time: Option<&str>,
     decode: impl Fn(&str) -> Result<Cow<'_, str>, ArrivalError>,
 ) -> Result<Arrival, ArrivalError> {
-    let bucket = entity.bucket.and_then(|bucket| bucket.name).unwrap_or_default();
-    if bucket.is_empty() {
-        return Err(ArrivalError::Missing("bucket.name"));
-    }
+    let bucket = entity.bucket.and_then(|bucket| bucket.name).filter(|name| !name.is_empty());
+    let bucket = bucket.ok_or(ArrivalError::Missing("bucket.name"))?;
     let object = entity.object.ok_or(ArrivalError::Missing("object"))?;
     let key =
         object.key.filter(|key| !key.is_empty()).ok_or(ArrivalError::Missing("object.key"))?;
@@ -156,13 +190,16 @@ fn arrival(
     if key.len() > LONGEST_KEY {
         return Err(ArrivalError::KeyTooLong(key.len()));
     }
+    let told = |text: Option<Cow<'_, str>>| {
+        text.filter(|text| !text.is_empty()).map(|text| text.into_owned())
+    };
     Ok(Arrival {
         key,
-        bucket,
+        bucket: bucket.into_owned(),
         size: object.size,
-        etag: object.etag.filter(|etag| !etag.is_empty()),
-        version_id: object.version_id.filter(|id| !id.is_empty() && id != "null"),
-        sequencer: object.sequencer.filter(|sequencer| !sequencer.is_empty()),
+        etag: told(object.etag),
+        version_id: told(object.version_id).filter(|id| id != "null"),
+        sequencer: told(object.sequencer),
         event_time,
     })
 }
@@ -171,15 +208,27 @@ fn arrival(
 /// another way is refused: a guess could start a job on another object.
 fn decode_key(encoded: &str) -> Result<Cow<'_, str>, ArrivalError> {
     let bad = || ArrivalError::BadKey(cut(encoded));
-    let mut escapes = encoded.split('%');
-    escapes.next();
-    let is_escape = |text: &str| {
-        text.as_bytes().get(..2).is_some_and(|two| two.iter().all(u8::is_ascii_hexdigit))
-    };
-    if !escapes.all(is_escape) {
-        return Err(bad());
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let mut decoded = Vec::with_capacity(encoded.len());
+    let mut rest = encoded.as_bytes();
+    loop {
+        rest = match rest {
+            [] => break,
+            [b'+', behind @ ..] => {
+                decoded.push(b' ');
+                behind
+            }
+            [b'%', high, low, behind @ ..] => {
+                let (high, low) = (digit(*high).ok_or_else(bad)?, digit(*low).ok_or_else(bad)?);
+                decoded.push(high << 4 | low);
+                behind
+            }
+            [b'%', ..] => return Err(bad()),
+            [byte, behind @ ..] => {
+                decoded.push(*byte);
+                behind
+            }
+        };
     }
-    let spaced = encoded.replace('+', " ");
-    let decoded = percent_decode_str(&spaced).decode_utf8().map_err(|_| bad())?;
-    Ok(Cow::Owned(decoded.into_owned()))
+    String::from_utf8(decoded).map(Cow::Owned).map_err(|_| bad())
 }

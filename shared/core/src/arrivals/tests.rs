@@ -322,4 +322,69 @@ proptest! {
             let _ = Intake::read(&raw);
         }
     }
+
+    #[test]
+    fn what_is_read_in_one_pass_is_what_is_read_with_care(
+        record in mutated(record("a%20b")),
+        beside in mutated(json!({ "Records": null, "Type": null, "source": null })),
+        message in mutated(json!({ "messageId": "m", "body": "b", "eventSource": "aws:sqs", "x": 1 })),
+    ) {
+        let mut body = beside;
+        body["Records"] = json!([record, record]);
+        for body in [body.clone(), json!({ "Records": body["Records"] })] {
+            let body = body.to_string();
+            if let Some(content) = notification::whole(&body) {
+                let with_care = notification::Payload::parse(&body).and_then(|p| p.content());
+                prop_assert_eq!(content, with_care);
+            }
+            let mut message = message.clone();
+            if message["body"].is_string() {
+                message["body"] = body.into();
+            }
+            let event = json!({ "Records": [message] }).to_string();
+            if let Some(messages) = envelope::whole(&event) {
+                prop_assert_eq!(Ok(messages), envelope::with_care(&event));
+            }
+        }
+    }
+}
+
+/// The object with some of what is in it left out, or of another type.
+fn mutated(object: serde_json::Value) -> impl Strategy<Value = serde_json::Value> {
+    let values = prop_oneof![
+        20 => Just(None),
+        1 => Just(Some(json!(null))),
+        1 => Just(Some(json!(7))),
+        1 => Just(Some(json!(""))),
+        1 => Just(Some(json!("null"))),
+        1 => Just(Some(json!({}))),
+        1 => Just(Some(json!("2.9"))),
+        1 => Just(Some(json!("s3:ObjectRemoved:Delete"))),
+    ];
+    let leaves = leaves(&object);
+    prop::collection::vec((values, prop::bool::weighted(0.1)), leaves.len()).prop_map(move |all| {
+        let mut object = object.clone();
+        for (pointer, (value, is_left_out)) in leaves.iter().zip(all) {
+            let (parent, name) = pointer.rsplit_once('/').expect("a pointer");
+            let parent = object.pointer_mut(parent).and_then(|parent| parent.as_object_mut());
+            let Some(parent) = parent else { continue };
+            if is_left_out {
+                parent.remove(name);
+            } else if let Some(value) = value {
+                parent.insert(name.to_owned(), value);
+            }
+        }
+        object
+    })
+}
+
+/// Pointers to all that is in an object, the innermost first.
+fn leaves(object: &serde_json::Value) -> Vec<String> {
+    let Some(object) = object.as_object() else { return Vec::new() };
+    let mut all = Vec::new();
+    for (name, value) in object {
+        all.extend(leaves(value).into_iter().map(|below| format!("/{name}{below}")));
+        all.push(format!("/{name}"));
+    }
+    all
 }

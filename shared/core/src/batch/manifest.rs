@@ -1,5 +1,6 @@
 //! The manifest of a batch: what its job reads.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -47,10 +48,10 @@ pub enum Unprepared {
     Scope(#[from] ScopeError),
 }
 
-/// The distinct objects of a batch, in the order of their keys.
+/// The distinct objects of a batch, in the order of their keys. `M`: members, or references to them.
 #[derive(Debug)]
-pub struct Manifest {
-    members: Vec<Member>,
+pub struct Manifest<M = Member> {
+    members: Vec<M>,
 }
 
 /// An object in the form of Amazon Redshift's COPY manifest, with what pins it beside it.
@@ -84,25 +85,29 @@ impl<'a> Input<'a> {
     }
 }
 
-impl Manifest {
+impl<M: Borrow<Member>> Manifest<M> {
     /// Of several versions of a key the newest by sequencer stands for all; where a sequencer is
     /// missing nothing tells which is newer, and each stands for itself.
-    pub fn of(members: Vec<Member>) -> Self {
-        let mut by_key: BTreeMap<String, Vec<Member>> = BTreeMap::new();
-        for member in members {
-            by_key.entry(member.key.clone()).or_default().push(member);
+    pub fn of(mut members: Vec<M>) -> Self {
+        members.sort_by(|one, other| one.borrow().key.cmp(&other.borrow().key));
+        let mut stands = Vec::with_capacity(members.len());
+        for versions in members.chunk_by(|one, other| one.borrow().key == other.borrow().key) {
+            let newest = newest(versions);
+            stands.extend((0..versions.len()).map(|at| newest.is_none_or(|newest| newest == at)));
         }
-        Self { members: by_key.into_values().flat_map(newest).collect() }
+        let mut stands = stands.into_iter();
+        members.retain(|_| stands.next() == Some(true));
+        Self { members }
     }
 
     /// Whether a run reads this version; else another of the same key stands for it.
     pub fn includes(&self, member: &Member) -> bool {
-        self.members.contains(member)
+        self.members().any(|one| one == member)
     }
 
     /// In the order of their keys.
-    pub(crate) fn members(&self) -> &[Member] {
-        &self.members
+    pub(crate) fn members(&self) -> impl Iterator<Item = &Member> {
+        self.members.iter().map(Borrow::borrow)
     }
 
     pub fn objects(&self) -> u64 {
@@ -111,14 +116,14 @@ impl Manifest {
 
     /// `None` if an event did not tell the size of an object.
     pub fn bytes(&self) -> Option<u64> {
-        self.members.iter().try_fold(0_u64, |sum, member| sum.checked_add(member.size?))
+        self.members().try_fold(0_u64, |sum, member| sum.checked_add(member.size?))
     }
 
     /// The manifest itself, see [`ascii_json`].
     pub fn json(&self, bucket: &str) -> String {
         let mut json = String::with_capacity(64 + self.members.len() * 200);
         json.push_str("{\"entries\":[");
-        for (index, member) in self.members.iter().enumerate() {
+        for (index, member) in self.members().enumerate() {
             json.push_str(if index == 0 { "\n" } else { ",\n" });
             let url = format!("s3://{bucket}/{}", member.key);
             let (version_id, etag) = (member.version_id.as_deref(), member.etag.as_deref());
@@ -138,13 +143,12 @@ impl Manifest {
         batch_id: &str,
         values: &BTreeMap<String, String>,
     ) -> Result<BTreeMap<String, String>, RefusalReason> {
-        let times = self.members.iter().filter_map(|m| EventTime::parse(m.event_time.as_deref()?));
-        let latest = times.max();
+        let times = || self.members().filter_map(|m| EventTime::parse(m.event_time.as_deref()?));
         arguments(templates, |name| match name {
             "batch_id" => Some(batch_id.to_owned()),
             "count" => Some(self.objects().to_string()),
             "bytes" => self.bytes().map(|bytes| bytes.to_string()),
-            "event_time" => latest.map(|time| time.to_string()),
+            "event_time" => times().max().map(|time| time.to_string()),
             known => values.get(known).cloned(),
         })
     }
@@ -181,14 +185,13 @@ impl Manifest {
     }
 }
 
-fn newest(versions: Vec<Member>) -> Vec<Member> {
-    let sequencers: Option<Vec<String>> = versions.iter().map(|m| m.sequencer.clone()).collect();
-    let Some(sequencers) = sequencers else {
-        return versions;
-    };
-    let newest = (0..versions.len())
-        .max_by(|one, other| compare_sequencers(&sequencers[*one], &sequencers[*other]));
-    versions.into_iter().enumerate().filter(|(at, _)| Some(*at) == newest).map(|(_, m)| m).collect()
+/// Which of the versions of a key is the newest, where all tell their sequencers.
+fn newest<M: Borrow<Member>>(versions: &[M]) -> Option<usize> {
+    let sequencers = versions.iter().map(|version| version.borrow().sequencer.as_deref());
+    let sequencers: Vec<&str> = sequencers.collect::<Option<_>>()?;
+    let by_age =
+        |one: &usize, other: &usize| compare_sequencers(sequencers[*one], sequencers[*other]);
+    (0..versions.len()).max_by(by_age)
 }
 
 /// JSON in ASCII, so that no layer between here and the job can change a key's encoding.

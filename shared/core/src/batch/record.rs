@@ -2,6 +2,7 @@
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -79,19 +80,57 @@ impl Member {
     /// What makes two events of one key tell of the same object version: its version id, else its
     /// sequencer, else how it looks.
     pub fn identity(&self) -> String {
-        match (&self.version_id, &self.sequencer) {
-            (Some(version), _) => format!("version {version}"),
-            (None, Some(sequencer)) => format!("sequencer {sequencer}"),
-            (None, None) => {
-                format!("look {:?} {:?} {:?}", self.etag, self.size, self.event_time)
-            }
-        }
+        let Self { version_id, sequencer, etag, size, event_time, .. } = self;
+        let look = || (etag.as_deref(), *size, event_time.clone());
+        Identity::new(version_id.as_deref(), sequencer.as_deref(), look).to_string()
     }
 
     /// The sort key of its arrival's item: 32 hexadecimal digits behind the route's name. An object
     /// has an item for each route and version.
     pub fn arrival_key(&self, route: &str) -> String {
         format!("{route} {}", super::hex(&Sha256::digest(self.identity())[..16]))
+    }
+}
+
+/// What [`Member::identity`] writes. In the order of what is written.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Identity<'a> {
+    Look(String),
+    Sequencer(&'a str),
+    Version(&'a str),
+}
+
+impl<'a> Identity<'a> {
+    fn new(
+        version_id: Option<&'a str>,
+        sequencer: Option<&'a str>,
+        look: impl FnOnce() -> (Option<&'a str>, Option<u64>, Option<String>),
+    ) -> Self {
+        match (version_id, sequencer) {
+            (Some(version), _) => Self::Version(version),
+            (None, Some(sequencer)) => Self::Sequencer(sequencer),
+            (None, None) => {
+                let (etag, size, event_time) = look();
+                Self::Look(format!("{etag:?} {size:?} {event_time:?}"))
+            }
+        }
+    }
+
+    /// That of the member that an arrival becomes.
+    pub fn of(arrival: &'a Arrival) -> Self {
+        let Arrival { version_id, sequencer, etag, size, event_time, .. } = arrival;
+        let look = || (etag.as_deref(), *size, event_time.map(|time| time.to_string()));
+        Self::new(version_id.as_deref(), sequencer.as_deref(), look)
+    }
+}
+
+impl fmt::Display for Identity<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Look(look) => write!(f, "look {look}"),
+            Self::Sequencer(sequencer) => write!(f, "sequencer {sequencer}"),
+            Self::Version(version) => write!(f, "version {version}"),
+        }
     }
 }
 

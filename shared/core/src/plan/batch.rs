@@ -6,11 +6,15 @@ use sha2::{Digest, Sha256};
 
 use super::{JobRunRequest, Plan, Refusal, RefusalReason, value};
 use crate::arrivals::Arrival;
-use crate::batch::{Manifest, Member};
+use crate::batch::{Identity, Manifest, Member};
 use crate::routes::{Route, Target, Verdict};
 
-/// An object of a group: its versions, each with all arrivals that speak of it.
-type Versions<'a> = BTreeMap<String, (&'a Arrival, Vec<usize>)>;
+/// An object version of a group.
+struct Version<'a> {
+    arrival: &'a Arrival,
+    /// All arrivals that speak of it.
+    arrivals: Vec<usize>,
+}
 
 /// A group of a route, and what it is planned with.
 pub struct Group<'a> {
@@ -23,22 +27,21 @@ impl Group<'_> {
     /// Adds its requests and refusals to `plan`. `markers` are arrivals of its marker.
     pub fn requests(&self, members: &[usize], markers: &[usize], plan: &mut Plan) {
         let Self { route, arrivals, .. } = *self;
-        let mut objects: Vec<Versions<'_>> = objects(arrivals, members);
-        let markers = objects_of(arrivals, markers);
+        let versions = versions_of(arrivals, members);
+        let markers = versions_of(arrivals, markers);
         let most = route.closing.max_objects.and_then(|most| usize::try_from(most).ok());
         // A marker closes the group as it is; it goes with the last of it.
+        let mut rest = versions.as_slice();
         loop {
-            let rest = match most {
-                Some(most) if most < objects.len() => objects.split_off(most),
-                _ => Vec::new(),
-            };
+            let (versions, behind) = rest.split_at(end_of(rest, most));
+            rest = behind;
             let is_last = rest.is_empty();
-            let markers = if is_last { &markers } else { &Versions::new() };
-            match self.request(&objects, markers) {
+            let markers = if is_last { markers.as_slice() } else { &[] };
+            match self.request(versions, markers) {
                 Ok(request) => plan.requests.push(request),
                 Err(reason) => {
-                    let versions = objects.iter().flatten().chain(markers);
-                    plan.refusals.extend(versions.flat_map(|(_, (_, indices))| indices).map(
+                    let versions = versions.iter().chain(markers);
+                    plan.refusals.extend(versions.flat_map(|version| &version.arrivals).map(
                         |&arrival| Refusal {
                             arrival,
                             route: route.name.clone(),
@@ -50,25 +53,21 @@ impl Group<'_> {
             if is_last {
                 return;
             }
-            objects = rest;
         }
     }
 
-    /// What `objects` and `markers` ask for.
+    /// What `versions` and `markers` ask for.
     fn request(
         &self,
-        objects: &[Versions<'_>],
-        markers: &Versions<'_>,
+        versions: &[Version<'_>],
+        markers: &[Version<'_>],
     ) -> Result<JobRunRequest, RefusalReason> {
         let Self { route, target, .. } = *self;
-        let members_of = |versions: &Versions<'_>| -> Vec<Member> {
-            versions.values().map(|(arrival, _)| Member::from(*arrival)).collect()
-        };
-        let members: Vec<Member> = objects.iter().flat_map(members_of).collect();
-        let marker_members = members_of(markers);
+        let member = |version: &Version<'_>| Member::from(version.arrival);
+        let members: Vec<Member> = versions.iter().map(member).collect();
+        let marker_members: Vec<Member> = markers.iter().map(member).collect();
         // A group is never empty, and all of it matches.
-        let first = objects.iter().chain([markers]).find_map(|versions| versions.values().next());
-        let first = first.map(|(arrival, _)| *arrival);
+        let first = versions.iter().chain(markers).next().map(|version| version.arrival);
         let captures = match first.map(|arrival| route.judge(arrival)) {
             Some(Verdict::Matches(captures) | Verdict::Marker(captures)) => captures,
             _ => Vec::new(),
@@ -89,15 +88,17 @@ impl Group<'_> {
         let batch_id = opens
             .map(|first| batch_id(&route.name, &route.bucket, &group, first))
             .unwrap_or_default();
-        let manifest = Manifest::of(members.clone());
+        let manifest = Manifest::of(members.iter().collect());
         let arguments = match members.is_empty() {
             // What a marker says is known once the objects are.
             true => BTreeMap::new(),
             false => manifest.arguments(&route.arguments, &batch_id, &values)?,
         };
-        let versions = objects.iter().chain([markers]).flatten();
+        let objects = usize::try_from(manifest.objects()).unwrap_or(usize::MAX);
+        let bytes = manifest.bytes();
+        let versions = versions.iter().chain(markers);
         let mut arrivals: Vec<usize> =
-            versions.flat_map(|(_, (_, indices))| indices.clone()).collect();
+            versions.flat_map(|version| version.arrivals.iter().copied()).collect();
         arrivals.sort_unstable();
         Ok(JobRunRequest {
             batch_id,
@@ -106,8 +107,8 @@ impl Group<'_> {
             job: route.job.clone(),
             group,
             arguments,
-            objects: usize::try_from(manifest.objects()).unwrap_or(usize::MAX),
-            bytes: manifest.bytes(),
+            objects,
+            bytes,
             arrivals,
             members,
             markers: marker_members,
@@ -119,26 +120,26 @@ impl Group<'_> {
     }
 }
 
-/// The distinct objects, sorted by key.
-fn objects<'a>(arrivals: &'a [Arrival], indices: &[usize]) -> Vec<Versions<'a>> {
-    let mut by_key: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-    for &index in indices {
-        by_key.entry(&arrivals[index].key).or_default().push(index);
-    }
-    by_key.values().map(|indices| objects_of(arrivals, indices)).collect()
+/// The distinct object versions, those of one key together, sorted by key.
+fn versions_of<'a>(arrivals: &'a [Arrival], indices: &[usize]) -> Vec<Version<'a>> {
+    let named = |&index: &usize| (&arrivals[index].key, Identity::of(&arrivals[index]), index);
+    let mut named: Vec<(&String, Identity<'_>, usize)> = indices.iter().map(named).collect();
+    named.sort();
+    let same = named.chunk_by(|one, other| (one.0, &one.1) == (other.0, &other.1));
+    let version = |same: &[(&String, Identity<'_>, usize)]| {
+        let arrivals_of: Vec<usize> = same.iter().map(|(_, _, index)| *index).collect();
+        // Of two that tell of the same version, the same one whatever their order.
+        let arrival = arrivals_of.iter().map(|index| &arrivals[*index]).max()?;
+        Some(Version { arrival, arrivals: arrivals_of })
+    };
+    same.filter_map(version).collect()
 }
 
-fn objects_of<'a>(arrivals: &'a [Arrival], indices: &[usize]) -> Versions<'a> {
-    let mut versions = Versions::new();
-    for &index in indices {
-        let arrival = &arrivals[index];
-        let identity = format!("{}\0{}", arrival.key, Member::from(arrival).identity());
-        let (known, indices) = versions.entry(identity).or_insert((arrival, Vec::new()));
-        // Of two that tell of the same version, the same one whatever their order.
-        *known = (*known).max(arrival);
-        indices.push(index);
-    }
-    versions
+/// How many of `versions`, sorted by key, are of the first `most` objects.
+fn end_of(versions: &[Version<'_>], most: Option<usize>) -> usize {
+    let Some(most) = most else { return versions.len() };
+    let objects = versions.chunk_by(|one, other| one.arrival.key == other.arrival.key);
+    objects.take(most).map(<[_]>::len).sum()
 }
 
 /// 32 hexadecimal digits that depend on the route, the group, and the object version that opens the

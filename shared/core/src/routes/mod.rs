@@ -18,7 +18,7 @@ use crate::at::At;
 use crate::batch::{Closing, RunState, Scope, Start};
 use crate::pattern::Pattern;
 use crate::problem::Problem;
-use crate::router::Router;
+use crate::router::{self, Router};
 use crate::secret::Secret;
 use crate::template::Template;
 use crate::{typed, yaml};
@@ -176,13 +176,29 @@ impl Routes {
         Self { targets, routes, router, markers, with_marker }
     }
 
+    /// To look keys up with.
+    pub fn finder(&self) -> Finder<'_> {
+        Finder { routes: self, keys: self.router.finder(), markers: self.markers.finder() }
+    }
+}
+
+/// Looks up which routes may take an object.
+#[derive(Debug)]
+pub struct Finder<'r> {
+    routes: &'r Routes,
+    keys: router::Finder<'r>,
+    markers: router::Finder<'r>,
+}
+
+impl Finder<'_> {
     /// The indices of the routes that take this key or have it for a marker, ascending; their
     /// conditions are not looked at.
-    pub fn find(&self, bucket: &str, key: &str) -> Vec<usize> {
-        let mut found = self.router.find(bucket, key);
+    pub fn find(&mut self, bucket: &str, key: &str) -> Vec<usize> {
+        let mut found = self.keys.find(bucket, key);
         let markers = self.markers.find(bucket, key);
         if !markers.is_empty() {
-            found.extend(markers.into_iter().map(|index| self.with_marker[index]));
+            let with_marker = &self.routes.with_marker;
+            found.extend(markers.into_iter().map(|index| with_marker[index]));
             found.sort_unstable();
             found.dedup();
         }

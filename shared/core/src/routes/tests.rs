@@ -47,7 +47,7 @@ fn a_valid_file_has_no_problems_and_is_resolved() {
     let target = &routes.targets["analytics"];
     assert_eq!(target.starter_role_arn, "arn:aws:iam::222222222222:role/landfall-starter");
     assert_eq!(target.external_id, Some(ExternalId::Variable("LANDFALL_EXTERNAL_ID".to_owned())));
-    assert_eq!(routes.find("acme-landing", "orders/dt=1/a.csv"), [0]);
+    assert_eq!(routes.finder().find("acme-landing", "orders/dt=1/a.csv"), [0]);
 }
 
 #[test]

@@ -127,7 +127,7 @@ fn a_marker_is_found_and_judged_as_one_whatever_its_size() {
     let text = VALID.replace("by: [dt]", "by: [dt], window: 5m, marker: _SUCCESS.csv");
     let routes = Routes::parse(&text).routes.expect("valid");
     let key = "orders/dt=1/_SUCCESS.csv";
-    assert_eq!(routes.find("acme-landing", key), [0]);
+    assert_eq!(routes.finder().find("acme-landing", key), [0]);
     let marker = crate::arrivals::Arrival {
         size: Some(0),
         ..crate::arrivals::tests::arrival("acme-landing", key)

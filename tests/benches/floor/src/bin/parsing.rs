@@ -20,7 +20,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err("give nothing, lean or whole, a file with an event, and one with routes".into());
     };
     let event = RawValue::from_string(fs::read_to_string(event)?)?;
-    let routes = Routes::parse(&fs::read_to_string(routes)?).routes.ok_or("the routes have errors")?;
+    let routes =
+        Routes::parse(&fs::read_to_string(routes)?).routes.ok_or("the routes have errors")?;
     match what.as_str() {
         "nothing" => {}
         "lean" => {
