@@ -71,7 +71,7 @@ async fn take_up(
         );
         return Ok(());
     };
-    let advanced = advance(clients, batch, seen.clone(), deadline).await;
+    let advanced = advance(clients, batch, None, seen.clone(), deadline).await;
     let freed = advanced.has_freed_a_slot().then(|| slot_freed(&advanced.batch.start));
     all.push(advanced);
     match freed {
@@ -93,7 +93,7 @@ async fn hand_on(
         let Some(waiting) = clients.ledger.batch(&id).await?.filter(waits) else {
             continue;
         };
-        let advanced = advance(clients, waiting, Seen::Wake, deadline).await;
+        let advanced = advance(clients, waiting, None, Seen::Wake, deadline).await;
         // Parked, it needs no slot; overtaken, it may have taken another's.
         let leaves_it = matches!(advanced.batch.state, State::Parked { .. })
             || matches!(advanced.end, End::Overtaken);

@@ -95,7 +95,7 @@ pub async fn handle(
     let recorded = record::all(clients, &work, &plan.requests, deadline).await;
     let failed = work.failed(&plan, &recorded);
     metrics::report(metrics, &work, &plan, &recorded, failed.len());
-    let advanced = record::start(clients, &recorded, deadline).await;
+    let advanced = record::start(clients, &plan.requests, &recorded, deadline).await;
     advance::report(metrics, &advanced);
     advance::tell_lineage(clients, metrics, &advanced, deadline).await;
     work.respond(&plan, recorded, &advanced, &failed)

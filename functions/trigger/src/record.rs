@@ -7,7 +7,7 @@ use landfall_aws::advance::{Advanced, Clients, advance, moment};
 use landfall_aws::config::{CALL_TIMEOUT, has_time};
 use landfall_aws::ledger::{Draft, Recorded};
 use landfall_aws::traces;
-use landfall_core::batch::{Batch, Seen};
+use landfall_core::batch::{Batch, Member, Seen};
 use landfall_core::plan::{JobRunRequest, batch_id};
 use tracing::Instrument;
 
@@ -92,10 +92,32 @@ async fn one(
 
 /// Takes all batches that are closed as far as they go now. What there is no time for is due, and the
 /// monitor's.
-pub async fn start(clients: &Clients, recorded: &[Outcome], deadline: SystemTime) -> Vec<Advanced> {
-    let closed = recorded.iter().flatten().flat_map(|recorded| &recorded.batches);
-    let closed = closed.filter(|batch| !batch.is_open());
-    let advanced =
-        stream::iter(closed).map(|batch| advance(clients, batch.clone(), Seen::Nothing, deadline));
+pub async fn start(
+    clients: &Clients,
+    requests: &[JobRunRequest],
+    recorded: &[Outcome],
+    deadline: SystemTime,
+) -> Vec<Advanced> {
+    let recorded = requests.iter().zip(recorded);
+    let recorded =
+        recorded.filter_map(|(request, outcome)| Some((request, outcome.as_ref().ok()?)));
+    let closed = recorded.flat_map(|(request, recorded)| {
+        let closed = recorded.batches.iter().filter(|batch| !batch.is_open());
+        closed.map(move |batch| (batch.clone(), members_at_hand(request, recorded, batch)))
+    });
+    let advanced = stream::iter(closed)
+        .map(|(batch, members)| advance(clients, batch, members, Seen::Nothing, deadline));
     advanced.buffered(CONCURRENT_STARTS).collect().await
+}
+
+/// The members of a batch, if all of them came with this request.
+fn members_at_hand<'r>(
+    request: &'r JobRunRequest,
+    recorded: &Recorded,
+    batch: &Batch,
+) -> Option<&'r [Member]> {
+    let is_all = recorded.duplicates == 0
+        && recorded.batches.len() == 1
+        && usize::try_from(batch.members) == Ok(request.members.len());
+    is_all.then_some(&request.members)
 }

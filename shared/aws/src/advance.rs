@@ -11,8 +11,8 @@ use std::time::{Duration, SystemTime};
 
 use aws_config::SdkConfig;
 use landfall_core::batch::{
-    Batch, Lookup, Manifest, Own, Prepared, Seen, Settings as Bounds, StartOutcome, State, Step,
-    Unprepared, Why, next,
+    Batch, Lookup, Manifest, Member, Own, Prepared, Seen, Settings as Bounds, StartOutcome, State,
+    Step, Unprepared, Why, next,
 };
 use landfall_core::lineage::{RunEvent, events};
 use landfall_core::moment::{Moment, Time};
@@ -136,15 +136,18 @@ pub fn moment(deadline: SystemTime) -> Moment {
 }
 
 /// Takes a batch as far as it goes now. `batch` was just read or written, `seen` is what is known
-/// beside it. What could be cut off by `deadline` is not begun.
+/// beside it; `members` are all of its own, where they need not be read. What could be cut off by
+/// `deadline` is not begun.
 pub async fn advance(
     clients: &Clients,
     batch: Batch,
+    members: Option<&[Member]>,
     seen: Seen,
     deadline: SystemTime,
 ) -> Advanced {
     let mut work = Work {
         clients,
+        members,
         batch,
         told: Vec::new(),
         lineage: Vec::new(),
@@ -163,6 +166,8 @@ pub async fn advance(
 
 struct Work<'c> {
     clients: &'c Clients,
+    /// Of the batch, if they need not be read.
+    members: Option<&'c [Member]>,
     batch: Batch,
     told: Vec<Told>,
     lineage: Vec<RunEvent>,
@@ -299,9 +304,12 @@ impl Work<'_> {
             true => Some(preparing.lock().await),
             false => None,
         };
-        let members = ledger.members(batch).await;
-        let members = members.map_err(|error| Unprepared::NotNow(error.to_string()))?;
-        let manifest = Manifest::of(members);
+        let read = match self.members {
+            Some(_) => Ok(Vec::new()),
+            None => ledger.members(batch).await,
+        };
+        let read = read.map_err(|error| Unprepared::NotNow(error.to_string()))?;
+        let manifest = Manifest::of(self.members.unwrap_or(&read).iter().collect());
         let uri = own.manifest_uri(&batch.route, &batch.id);
         let prepared: Prepared = manifest.prepared(batch, own)?;
         s3.put_object()

@@ -67,7 +67,6 @@ async fn the_manifest_is_written_before_the_start_which_is_written_ahead() {
     let calls: Vec<String> = stage.aws.calls().into_iter().map(|call| call.operation).collect();
     let expected = [
         "TransactWriteItems",
-        "GetItem",
         "PutObject",
         "AssumeRole",
         "GetJob",
