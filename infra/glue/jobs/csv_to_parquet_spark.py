@@ -56,7 +56,9 @@ def convert(batch: landfall.Batch, spark: SparkSession) -> None:
         raise JobError(f"failed to partition the batch: there is no column `{partition_by}`")
     if FOLDER in rows.columns:
         raise JobError(f"failed to partition the batch: it has a column `{FOLDER}` already")
-    rows.write.partitionBy(partition_by).mode("overwrite").parquet(target)
+    # Else the job's `--conf` could say `dynamic`, and partitions of an earlier run would stay.
+    writer = rows.write.mode("overwrite").option("partitionOverwriteMode", "static")
+    writer.partitionBy(partition_by).parquet(target)
     summary = {
         "batch_id": batch.batch_id,
         "objects": len(batch.objects),
