@@ -37,6 +37,7 @@ fn main() -> ExitCode {
         keys::spark_reads_every_key_that_is_named_to_it_and_none_that_is_refused,
         a_batch_is_read_as_the_reader_and_written_once_however_often_it_is_started,
         a_run_that_fails_halfway_is_followed_by_one_that_replaces_what_it_wrote,
+        a_row_that_does_not_fit_fails_the_run_and_is_told_to_nobody,
         a_job_outlives_its_session,
         what_is_not_the_batchs_is_refused,
         a_route_without_a_wildcard_is_read_like_any_other,
@@ -120,6 +121,34 @@ fn a_run_that_fails_halfway_is_followed_by_one_that_replaces_what_it_wrote(
         let (rows, sum, weather) = sums(&[600]);
         ensure!(output["rows"] == rows && output["sum"] == sum, "{output:#}");
         ensure!(output["weather"] == json!(weather), "{output:#}");
+        Ok(())
+    })
+}
+
+fn a_row_that_does_not_fit_fails_the_run_and_is_told_to_nobody(stage: &Stage) -> Result<()> {
+    let secrets = ["4711-secret", "4712-secret"];
+    // Of the wrong type; and a row that is too short.
+    let bodies = [format!("{},rain\n", secrets[0]), format!("{}\n", secrets[1])];
+    stage.cloud.wait(async {
+        for (name, row) in ["a", "b"].iter().zip(bodies) {
+            stage.upload(&format!("in/unfit/{name}.csv"), csv(4) + &row).await?;
+        }
+        stage.upload("in/unfit/_SUCCESS", "").await?;
+        let batch =
+            stage.batch_of("unfit", "in/unfit/a.csv", |batch| !batch.runs.is_empty()).await?;
+        let id = &batch.runs[0].run_id;
+        let run = &stage.ended("csv-to-parquet-spark", &[id]).await?[0];
+        let message = run.error_message().unwrap_or_default();
+        let expected = format!("JobError: failed to convert batch `{}`: ", batch.id);
+        ensure!(message.starts_with(&expected), "it failed otherwise: {message}");
+        let said = stage.cloud.printed_by_spark("error", id).join("\n");
+        ensure!(said.contains("TaskSetManager: Lost task"), "Spark's own log is not in it: {said}");
+        for secret in secrets {
+            ensure!(
+                !message.contains(secret) && !said.contains(secret),
+                "a row is in the log: {said}"
+            );
+        }
         Ok(())
     })
 }
