@@ -1,4 +1,5 @@
-"""Reads one object, and the next when the session it read the first with has expired."""
+"""Reads one object, and the next when the session it read the first with has expired; so it does
+with a stream that it opened before."""
 
 from __future__ import annotations
 
@@ -22,7 +23,11 @@ def refused(session: boto3.session.Session, item: landfall.Object) -> str:
 
 with landfall.batch() as batch:
     spark = batch.spark(SparkSession.builder.getOrCreate())
+    jvm, conf = spark._jvm, spark._jsc.hadoopConfiguration()
+    path = jvm.org.apache.hadoop.fs.Path(batch.paths[0])
     counted = [spark.read.option("header", True).csv(batch.paths[0]).count()]
+    stream = path.getFileSystem(conf).open(path)
+    first = stream.read()
     # Taken after Spark's, of the same role, this expires after Spark's.
     taken = batch.session.get_credentials().get_frozen_credentials()
     static = boto3.session.Session(taken.access_key, taken.secret_key, taken.token)
@@ -31,10 +36,11 @@ with landfall.batch() as batch:
     while codes[-1] == "" and time.monotonic() < waited + 120:
         time.sleep(1)
         codes.append(refused(static, batch.objects[0]))
-    counted += [spark.read.option("header", True).csv(path).count() for path in batch.paths[1:]]
+    counted += [spark.read.option("header", True).csv(other).count() for other in batch.paths[1:]]
+    stream.seek(0)  # For what lies behind it, a stream asks S3 anew.
+    whole = jvm.org.apache.commons.io.IOUtils.toString(stream, "UTF-8")
 
     # The same with a session that nobody refreshes: what the reads above would have met.
-    conf = spark._jsc.hadoopConfiguration()
     prefix = f"fs.s3a.bucket.{batch.objects[0].bucket}."
     conf.set(
         f"{prefix}aws.credentials.provider",
@@ -42,8 +48,7 @@ with landfall.batch() as batch:
     )
     for name, value in zip(("access.key", "secret.key", "session.token"), taken, strict=False):
         conf.set(prefix + name, value)
-    path = spark._jvm.org.apache.hadoop.fs.Path(batch.paths[0])
-    new = spark._jvm.org.apache.hadoop.fs.FileSystem.newInstance(path.toUri(), conf)
+    new = jvm.org.apache.hadoop.fs.FileSystem.newInstance(path.toUri(), conf)
     try:
         new.listStatus(path)
         unrefreshed = ""
@@ -55,6 +60,7 @@ with landfall.batch() as batch:
                 "first": codes[0],
                 "last": codes[-1],
                 "counted": counted,
+                "stream": [chr(first), whole],
                 "unrefreshed": "Error Code: ExpiredToken" in unrefreshed,
             }
         ),

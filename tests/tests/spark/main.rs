@@ -168,6 +168,10 @@ fn a_job_outlives_its_session(stage: &Stage) -> Result<()> {
             report["counted"].as_array().context("no counts")?.iter().map(|n| n.as_u64()).collect();
         counted.sort();
         ensure!(counted == [Some(5), Some(50)], "{report}");
+        // The stream is the first object's.
+        let rows = report["counted"][0].as_u64().context("no number")?;
+        let read = json!(["d", csv(rows.try_into()?)]);
+        ensure!(report["stream"] == read, "the open stream did not go on: {report}");
         ensure!(report["unrefreshed"] == true, "an expired session could still be used: {report}");
         Ok(())
     })
