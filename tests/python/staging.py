@@ -58,8 +58,8 @@ class Stage:
         self.reader = role(emulator, DATA, f"{name}-reader", trusted)
         self.permit()
 
-    def permit(self, *more: Statement, reads: str = "in/*") -> None:
-        """What the reader role may do, besides `more`."""
+    def permit(self, *more: Statement, reads: str = "in/*", key: str = "") -> None:
+        """What the reader role may do, besides `more`; with `key` as the provisioner grants it."""
         read = ["s3:GetObject", "s3:GetObjectVersion"]
         document = policy(
             (read, f"arn:aws:s3:::{self.landing}/{reads}"),
@@ -67,6 +67,12 @@ class Stage:
             (["dynamodb:GetItem", "dynamodb:UpdateItem"], self.table),
             *more,
         )
+        if key:
+            through_s3 = {"StringLike": {"kms:ViaService": "s3.*.amazonaws.com"}}
+            decrypt = json.loads(policy(("kms:Decrypt", key)))["Statement"][0]
+            found = json.loads(document)
+            found["Statement"].append({**decrypt, "Condition": through_s3})
+            document = json.dumps(found)
         self.emulator.client("iam", DATA).put_role_policy(
             RoleName=f"{self.name}-reader", PolicyName="all", PolicyDocument=document
         )

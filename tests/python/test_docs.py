@@ -102,7 +102,19 @@ def test_the_script_with_client_side_encryption_decrypts(
         S3EncryptionClientConfig(keyring=KmsKeyring(kms, key)),
     )
     writer.put_object(Bucket=stage.landing, Key="in/sealed", Body=b"rows")
-    stage.permit(("kms:Decrypt", key))
+    stage.permit(key=key)
+    admit = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Principal": {"AWS": stage.reader},
+                "Action": "kms:Decrypt",
+                "Resource": "*",
+            }
+        ],
+    }
+    kms.put_key_policy(KeyId=key, PolicyName="default", Policy=json.dumps(admit))
     entries = [{"url": f"s3://{stage.landing}/in/sealed"}]
     names = run(stage, monkeypatch, script("Encryption"), "sealed", entries, key=key)
     assert names["rows"] == b"rows"

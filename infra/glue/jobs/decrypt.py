@@ -6,7 +6,9 @@ Python 3.10 (Glue 4.0 and later) and `amazon-s3-encryption-client-python`. Its o
     --key ARN                        the key of KMS under which the objects' own keys are encrypted
     --output s3://bucket/prefix/     where to write, in the analytics account
 
-The reader role needs `kms:Decrypt` on that key, and the key's policy must admit the role.
+The key must be one of the data account, and its own policy must name the reader role as a principal
+that may `kms:Decrypt`. What Landfall grants to the role is for S3's calls to KMS only, not for the
+client's; and what is added to the role by hand, Landfall takes away again.
 """
 
 from __future__ import annotations
