@@ -19,6 +19,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError
 from botocore.httpsession import URLLib3Session
+from botocore.stub import Stubber
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -336,11 +337,34 @@ def test_a_reader_that_may_not_claim_is_an_error_and_no_loser(
     reader = claims.role("blind-reader", allow("dynamodb:GetItem", TABLE))
     error = refused(claims, reader_role=reader)
     assert str(error) == (
-        f"failed to claim batch `refused` in table `{TABLE}`: AccessDeniedException"
+        f"failed to claim batch `refused` in table `{TABLE}`: AccessDeniedException: the role's "
+        f"own policy does not allow `dynamodb:UpdateItem` for role `{reader}`"
     )
     assert isinstance(error.__cause__, ClientError)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
         assert os.environ[name] not in str(error) + caplog.text
+
+
+def test_a_key_of_the_table_that_the_reader_may_not_use_is_named(
+    claims: Claims, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = f"arn:aws:kms:{REGION}:{DATA}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+    one = claims.batch("sealed")
+    session = session_of(one)
+    dynamodb = session.client("dynamodb", region_name=REGION)
+    message = (
+        f"User: {one.reader_role} is not authorized to perform: kms:Decrypt on resource: {key} "
+        "because no resource-based policy allows the kms:Decrypt action"
+    )
+    with Stubber(dynamodb) as stub:
+        stub.add_client_error("update_item", "AccessDeniedException", message, 400)
+        monkeypatch.setattr(session, "client", lambda *_, **__: dynamodb)
+        with pytest.raises(landfall.ClaimError) as raised:
+            _claim.claim(one, session)
+    assert str(raised.value).endswith(
+        f": AccessDeniedException: the key's policy does not allow `kms:Decrypt` with key `{key}` "
+        f"for role `{one.reader_role}`"
+    )
 
 
 def test_a_table_that_is_not_there_is_an_error_and_no_loser(claims: Claims) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import boto3
 
 from landfall._arguments import TABLE_ARN, Arguments
-from landfall._errors import FAILURES, ClaimError, code, printable, reason
+from landfall._errors import FAILURES, ClaimError, code, printable, refusal
 
 _NONCE = secrets.token_hex(16)
 # Tells this process from any other that was started with the same arguments.
@@ -132,5 +132,6 @@ def _update(
     except FAILURES as error:
         if code(error) == "ConditionalCheckFailedException":
             return False
-        raise ClaimError(f"{what}: {reason(error)}") from error
+        why = refusal(error, batch.reader_role, "dynamodb:UpdateItem")
+        raise ClaimError(f"{what}: {why}") from error
     return True
