@@ -128,7 +128,7 @@ READ = f"User: {WHO} is not authorized to perform: s3:GetObject on resource: "
         ),
         (
             READ + '"arn:aws:s3:::b/k" with an explicit deny in a service control policy',
-            "a policy denies `s3:GetObject`",
+            "a service control policy denies `s3:GetObject`",
         ),
     ],
 )
@@ -138,6 +138,69 @@ def test_a_refused_read_says_which_policy_lacks_which_grant(message: str, why: s
     assert str(error) == (
         f"failed to read `s3://b/in/a\\n.csv`: AccessDenied: {why} for role `{READER}`"
     )
+
+
+# As AWS documents them: "Troubleshoot access denied (403 Forbidden) errors in Amazon S3", and in
+# the user guide of IAM "Troubleshoot access denied error messages".
+MARY = "User: arn:aws:iam::123456789012:user/MaryMajor is not authorized to perform: s3:GetObject "
+ON = 'on resource: "arn:aws:s3:::amzn-s3-demo-bucket1/object-name" '
+DENY = "with an explicit deny in "
+POLICY = "arn:aws:iam::123456789012:policy/DenyPolicy"
+DOCUMENTED = {
+    MARY + ON + DENY + "a resource control policy": "a resource control policy denies",
+    MARY + "because no service control policy allows the s3:GetObject action": (
+        "a service control policy does not allow"
+    ),
+    MARY + DENY + "a service control policy": "a service control policy denies",
+    MARY + "because no VPC endpoint policy allows the s3:GetObject action": (
+        "the VPC endpoint's policy does not allow"
+    ),
+    MARY + ON + DENY + "a VPC endpoint policy": "the VPC endpoint's policy denies",
+    MARY + ON + "because no permissions boundary allows the s3:GetObject action": (
+        "the role's permissions boundary does not allow"
+    ),
+    MARY + DENY + "a permissions boundary": "the role's permissions boundary denies",
+    MARY + "because no session policy allows the s3:GetObject action": (
+        "the session's policy does not allow"
+    ),
+    MARY + ON + DENY + "a session policy": "the session's policy denies",
+    MARY + "because no resource-based policy allows the s3:GetObject action": (
+        "the bucket's policy does not allow"
+    ),
+    MARY + ON + DENY + "a resource-based policy": "the bucket's policy denies",
+    MARY + "because no identity-based policy allows the s3:GetObject action": (
+        "the role's own policy does not allow"
+    ),
+    MARY + ON + DENY + "an identity-based policy": "the role's own policy denies",
+    MARY + ON + DENY + f"a service control policy: {POLICY}": "a service control policy denies",
+    # A key is quoted as it is.
+    MARY + ON.replace("object-name", "a b") + DENY + "a session policy": (
+        "the session's policy denies"
+    ),
+}
+
+
+@pytest.mark.parametrize(("message", "why"), DOCUMENTED.items())
+def test_a_refusal_as_aws_documents_it_is_understood(message: str, why: str) -> None:
+    assert str(refused(landfall.Object("b", "k"), "AccessDenied", 403, message)) == (
+        f"failed to read `s3://b/k`: AccessDenied: {why} `s3:GetObject` for role `{READER}`"
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("KMS.DisabledException", f"{KEY} is disabled."),
+        ("KMS.KMSInvalidStateException", f"{KEY} is pending deletion."),
+        ("KMS.NotFoundException", f"Key '{KEY}' does not exist"),
+    ],
+)
+def test_a_key_that_cannot_be_used_is_named(code: str, message: str) -> None:
+    one = landfall.Object("b", "k")
+    assert (
+        str(refused(one, code, 400, message)) == f"failed to read `s3://b/k`: {code}: key `{KEY}`"
+    )
+    assert str(refused(one, code, 400, "secret words")) == f"failed to read `s3://b/k`: {code}"
 
 
 def test_an_object_that_is_gone_is_told_so_to_who_may_not_list() -> None:
@@ -233,6 +296,16 @@ def test_an_object_that_breaks_off_is_an_error_and_never_a_shorter_one(
     with pytest.raises(landfall.ObjectError) as raised:
         cut_off(read)
     assert str(raised.value) == "failed to read `s3://b/k`: IncompleteReadError"
+
+
+def test_ios_own_readers_take_an_object() -> None:
+    s3 = boto3.client("s3", region_name=REGION)
+    with Stubber(s3) as stub:
+        answer = {"Body": StreamingBody(io.BytesIO("ü\n2".encode()), 4), "ContentLength": 4}
+        stub.add_response("get_object", answer, {"Bucket": "b", "Key": "k"})
+        with _objects.open_object(s3, READER, landfall.Object("b", "k")) as body:
+            lines = io.TextIOWrapper(io.BufferedReader(body), encoding="utf-8")
+            assert list(lines) == ["ü\n", "2"]
 
 
 def test_lines_of_an_object_are_those_that_it_has() -> None:

@@ -97,6 +97,9 @@ def refusal(error: Exception, role: str, action: str) -> str:
     Of AWS's message that is the action, a key's ARN and the kind of policy, and nothing else.
     """
     why = reason(error)
+    if code(error).startswith("KMS."):
+        key = _KEY.search(_message(error))
+        return f"{why}: key `{key[0]}`" if key else why
     if code(error) not in ("AccessDenied", "AccessDeniedException", "403"):
         return why
     found = _denied(error)
@@ -110,10 +113,11 @@ def refusal(error: Exception, role: str, action: str) -> str:
     verb = "denies" if found["deny"] else "does not allow"
     # Of a key of another account KMS tells less: it may also be of another region.
     kind = found["deny"] or found["lacks"] or "resource-based policy"
-    whose = _WHOSE.get(kind)
-    if found["action"].startswith("kms:") and whose == "the bucket's policy":
-        whose = "the key's policy"
-    return f"{why}: {whose or 'a policy'} {verb} {denied} for role `{role}`"
+    whose = _WHOSE.get(kind, "a policy")
+    if kind == "resource-based policy":
+        service = found["action"].partition(":")[0]
+        whose = f"the {_RESOURCES.get(service, 'resource')}'s policy"
+    return f"{why}: {whose} {verb} {denied} for role `{role}`"
 
 
 def is_gone(error: Exception) -> bool:
@@ -126,25 +130,32 @@ def is_gone(error: Exception) -> bool:
 
 
 def _denied(error: Exception) -> re.Match[str] | None:
+    return _DENIED.search(_message(error))
+
+
+def _message(error: Exception) -> str:
     response = getattr(error, "response", None) or {}
-    return _DENIED.search(str(response.get("Error", {}).get("Message", "")))
+    return str(response.get("Error", {}).get("Message", ""))
 
 
 _DENIED = re.compile(
     r"is not authorized to perform: (?P<action>[a-z0-9-]{1,40}:[A-Za-z]{1,80})"
     r'(?: on resource: "?(?P<resource>[^"\s]+)"?)?'
-    r"(?:.*? because no (?P<lacks>[a-z -]{1,40}) allows"
+    r"(?:.*? because no (?P<lacks>[A-Za-z -]{1,40}) allows"
     r"|.*? because the resource does not exist in this Region, no resource-based policies allow"
-    r"| with an explicit deny in an? (?P<deny>[a-z -]{1,40}))",
+    r"|.*? with an explicit deny in an? (?P<deny>[A-Za-z -]{1,40}))",
     re.DOTALL,
 )
 _KEY = re.compile(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+")
 _WHOSE = {
     "identity-based policy": "the role's own policy",
-    "resource-based policy": "the bucket's policy",
     "session policy": "the session's policy",
     "permissions boundary": "the role's permissions boundary",
+    "service control policy": "a service control policy",
+    "resource control policy": "a resource control policy",
+    "VPC endpoint policy": "the VPC endpoint's policy",
 }
+_RESOURCES = {"s3": "bucket", "kms": "key", "dynamodb": "table"}
 
 
 def _on(resource: str | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import IOBase
 from typing import Any, NamedTuple
 
 from botocore.response import StreamingBody
@@ -45,12 +46,13 @@ class Object(NamedTuple):
         return found
 
 
-class Body(StreamingBody):  # type: ignore[misc]
+class Body(StreamingBody, IOBase):  # type: ignore[misc]
     """The bytes of an object, as a stream to read once and close.
 
-    As botocore's own, of which it is one, with two differences. `with` gives the stream itself: the
-    raw one, which newer botocore gives, can end silently where the connection does, and older gives
-    none. And what goes wrong while it is read is an ObjectError that names the object.
+    As botocore's own, of which it is one, with three differences. `with` gives the stream itself:
+    the raw one, which newer botocore gives, can end silently where the connection does, and older
+    gives none. What goes wrong while it is read is an ObjectError that names the object. And `io`'s
+    wrappers take it, as they take that of newer botocore.
     """
 
     def __init__(self, body: Any, item: Object, role: str) -> None:
@@ -67,6 +69,9 @@ class Body(StreamingBody):  # type: ignore[misc]
         with _naming(*self._told):
             found: bytes = super().read(amt)
         return found
+
+    def readable(self) -> bool:
+        return True
 
     def readinto(self, b: Any) -> int:
         found = self.read(len(b))
@@ -100,6 +105,8 @@ def open_object(s3: Any, role: str, item: Object) -> Body:
 
 def read_range(s3: Any, role: str, item: Object, start: int, end: int) -> bytes:
     """The bytes from `start` up to `end`, with what `open_object` guarantees."""
+    if end <= start:
+        return b""  # No range of HTTP is empty.
     answer = _ask(s3.get_object, role, item, Range=f"bytes={start}-{end - 1}")
     _same_size(item, int(answer["ContentRange"].rpartition("/")[2]), answer["Body"])
     with Body(answer["Body"], item, role) as body:
