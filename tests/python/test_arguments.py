@@ -147,9 +147,16 @@ def test_a_scope_is_batch_or_not_there() -> None:
     assert problems(words(scope="")) == ["`--landfall-scope` is not `batch`"]
 
 
-def test_every_problem_is_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_region_of_the_job_the_tables_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    argv = words(claims_table=TABLE.replace("eu-west-1", "us-west-2"))
+    assert _arguments.read(argv).region == "eu-west-1"
     monkeypatch.delenv("AWS_REGION")
+    assert _arguments.read(argv).region == "eu-west-1"
     monkeypatch.delenv("AWS_DEFAULT_REGION")
+    assert _arguments.read(argv).region == "us-west-2"
+
+
+def test_every_problem_is_reported_at_once() -> None:
     argv = words(
         batch_id=None,
         epoch="first",
@@ -163,7 +170,6 @@ def test_every_problem_is_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> N
         "`--landfall-manifest` is not `s3://bucket/key`",
         "`--landfall-reader-role` is not the ARN of a role",
         "`--landfall-claims-table` is empty",
-        "no region: `AWS_REGION` and `AWS_DEFAULT_REGION` are not set",
     ]
 
 
@@ -204,6 +210,27 @@ TRAPS = {
     "two dashes as a value": (["--separator", "--"], {"separator": "--"}, False),
     # argparse takes the beginning of a name for the name, if no other begins so.
     "an abbreviation": (["--outp", "a", "--output", "b"], {"outp": "a", "output": "b"}, False),
+    # Glue's own switches can be set without a value.
+    "a switch of Glue without a value": (
+        ["--enable-metrics", "--output", "s3://o/p"],
+        {"enable-metrics": "", "output": "s3://o/p"},
+        False,
+    ),
+    "a switch of Glue with an empty value": (
+        ["--enable-metrics", "", "--output", "s3://o/p"],
+        {"enable-metrics": "", "output": "s3://o/p"},
+        False,
+    ),
+    "a switch of Glue with a value": (
+        ["--enable-continuous-cloudwatch-log", "true", "--output", "s3://o/p"],
+        {"enable-continuous-cloudwatch-log": "true", "output": "s3://o/p"},
+        False,
+    ),
+    "two switches of Glue": (
+        ["--enable-glue-datacatalog", "--enable-spark-ui", "--note", "--force"],
+        {"enable-glue-datacatalog": "", "enable-spark-ui": "", "note": "--force"},
+        False,
+    ),
     # getResolvedOptions knows the names that it is told, and of these turns dashes.
     "a dash in a name": (["--partition-by", "dt"], {"partition-by": "dt"}, False),
     "a name that nobody expects": (["--new", "1"], {"new": "1"}, False),

@@ -25,6 +25,16 @@ ROLE_ARN = re.compile(r"arn:(aws[a-z-]*):iam::([0-9]{12}):role/[\x21-\x7e]+")
 TABLE_ARN = re.compile(
     r"arn:aws[a-z-]*:dynamodb:([a-z0-9-]+):([0-9]{12}):table/([\w.-]{3,255})", re.ASCII
 )
+_SWITCHES = frozenset(
+    f"--enable-{name}"
+    for name in (
+        # Of these two AWS says that no value is needed; the others are `true` or `false`.
+        *("glue-datacatalog", "metrics"),
+        *("auto-scaling", "continuous-cloudwatch-log", "continuous-log-filter", "job-insights"),
+        *("observability-metrics", "rename-algorithm-v2", "s3-parquet-optimized-committer"),
+        "spark-ui",
+    )
+)
 _EPOCH = re.compile(r"[1-9][0-9]{0,18}")
 _EXTERNAL_ID = re.compile(r"[\w+=,.@:/-]{2,1224}", re.ASCII)
 
@@ -35,10 +45,10 @@ class Arguments:
 
     `epoch` counts the batch's starts, from 1. `manifest` is the `s3://bucket/key` that lists the
     objects, `claims_table` the ARN of the table in which the batch is claimed, `reader_role` the
-    ARN of the role that may use both and read the objects, `region` the job's own region. `scope`
-    is `batch` where a session is to reach this batch only. `arguments` are the job's other
-    arguments without their leading dashes: the route's, the job's defaults, and what Glue adds for
-    itself.
+    ARN of the role that may use both and read the objects, `region` the job's own region, or the
+    table's where the job's is not told. `scope` is `batch` where a session is to reach this batch
+    only. `arguments` are the job's other arguments without their leading dashes: the route's, the
+    job's defaults, and what Glue adds for itself.
     """
 
     batch_id: str
@@ -88,24 +98,24 @@ def read(argv: Sequence[str], external_id: str | None = None) -> Arguments:
     if scope not in (None, "batch"):
         # A narrower scope of a later Landfall must not be taken for none.
         problems.append("`--landfall-scope` is not `batch`")
-    region = os.environ.get("AWS_REGION") or boto3.session.Session().region_name
-    if not region:
-        problems.append("no region: `AWS_REGION` and `AWS_DEFAULT_REGION` are not set")
     if external_id is not None and not _EXTERNAL_ID.fullmatch(external_id):
         # The value stays out of the message: it is a shared secret of two accounts.
         problems.append("the external ID is not one")
-    if problems:
+    if problems or not table_arn:
         raise ArgumentError(problems)
+    # STS answers in any region, and S3 tells which one is a bucket's: the table's will do.
+    region = os.environ.get("AWS_REGION") or boto3.session.Session().region_name or table_arn[1]
     return Arguments(
-        batch_id, int(epoch), manifest, claims_table, reader_role, str(region), scope, others
+        batch_id, int(epoch), manifest, claims_table, reader_role, region, scope, others
     )
 
 
 def _pairs(words: list[str], problems: list[str]) -> tuple[dict[str, str], dict[str, str]]:
     """Landfall's arguments, with dashes, and all others, without.
 
-    Glue passes `--name value`, and a value may look like anything, a name included. Only
-    Landfall's own names are never taken for a value, so a flag without one cannot hide them.
+    Glue passes `--name value`, and a value may look like anything, a name included. Two things are
+    never taken for a value: Landfall's own names, so a flag without one cannot hide them; and after
+    one of Glue's own switches, which can be set without a value, anything that begins with `--`.
     """
     own: dict[str, str] = {}
     others: dict[str, str] = {}
@@ -114,7 +124,8 @@ def _pairs(words: list[str], problems: list[str]) -> tuple[dict[str, str], dict[
         name, equals, value = words[at].partition("=")
         if not name.startswith("--") or len(name) < 3:
             continue  # Glue for Spark puts a bare word in front.
-        if not equals and at + 1 < len(words) and not words[at + 1].startswith(RESERVED):
+        never = "--" if name in _SWITCHES else RESERVED
+        if not equals and at + 1 < len(words) and not words[at + 1].startswith(never):
             value = words[next(rest)]
         if not name.startswith(RESERVED):
             others[name[2:]] = value
