@@ -139,11 +139,25 @@ def test_nothing_can_be_written(stage: Stage) -> None:
             lambda: files.cp_file(path, f"{path}-2"),
             lambda: files.mv(path, f"{path}-2"),
             lambda: files.mkdir(f"{stage.landing}/new"),
+            lambda: files.makedirs(f"{stage.landing}/new"),
+            lambda: files.makedirs(f"{stage.landing}/in", exist_ok=True),
+            lambda: files.rmdir(f"{stage.landing}/in"),
             lambda: files.pipe_file(path, b""),
             lambda: files.touch(path),
         ):
             with pytest.raises(PermissionError, match="can be read, and not be written"):
                 attempt()
+
+
+@pytest.mark.parametrize(
+    "cache", ["all", "bytes", "first", "mmap", "none", "readahead", "blockcache", "background"]
+)
+def test_an_empty_object_is_read_whatever_the_cache(stage: Stage, cache: str) -> None:
+    with (
+        stage.batch(f"empty-{cache}", [stage.put("in/empty", b"")]) as batch,
+        batch.filesystem().open(batch.objects[0].url, cache_type=cache) as file,
+    ):
+        assert file.read() == b""
 
 
 def test_an_object_that_was_overwritten_is_not_read_by_any_range(stage: Stage) -> None:

@@ -106,6 +106,12 @@ class BatchFileSystem(AbstractFileSystem):  # type: ignore[misc]
     def mkdir(self, path: str, create_parents: bool = True, **_: Any) -> NoReturn:
         _read_only()
 
+    def makedirs(self, path: str, exist_ok: bool = False) -> NoReturn:
+        _read_only()
+
+    def rmdir(self, path: str) -> NoReturn:
+        _read_only()
+
 
 class BatchFile(AbstractBufferedFile):  # type: ignore[misc]
     """An object, read by ranges; every one of them is of the object that arrived."""
