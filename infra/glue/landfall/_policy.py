@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
+from heapq import heapify, heappop, heappush
 from typing import Any
 
 from landfall._objects import Object, bucket_and_key
@@ -16,14 +17,7 @@ from landfall._objects import Object, bucket_and_key
 MAX_CHARACTERS = 2048
 """What STS takes as the text of a session policy."""
 
-_READ = [
-    "s3:GetObject",
-    "s3:GetObjectVersion",
-    "s3:GetObjectTagging",
-    "s3:GetObjectVersionTagging",
-    "s3:GetObjectAttributes",
-    "s3:GetObjectVersionAttributes",
-]
+_READ = ["s3:GetObject", "s3:GetObjectVersion"]
 _LISTED = 256  # Characters of the prefix that may be listed: the objects need the rest.
 _ADMISSIBLE = re.compile("[\x20-\xff]*")  # Of a policy's text; what IAM's API says of it.
 
@@ -31,10 +25,10 @@ _ADMISSIBLE = re.compile("[\x20-\xff]*")  # Of a policy's text; what IAM's API s
 def objects_policy(partition: str, objects: Sequence[Object], budget: int = MAX_CHARACTERS) -> str:
     """Reading exactly `objects`; where their keys do not fit, the narrowest prefixes that do.
 
-    Prefixes are widened from the deepest of the tree upwards, at worst to what all keys begin with,
-    and never beyond a bucket. A key is cut before the first character that policies cannot hold.
-    Listing is allowed below what all keys begin with. Raises ValueError where `budget` is too small
-    for the buckets' names.
+    Prefixes are as deep in the tree as there is room for, at worst what all keys begin with, and
+    never beyond a bucket; none covers another. A key is cut before the first character that
+    policies cannot hold. Listing is allowed below what all keys begin with. Raises ValueError where
+    `budget` is too small for the buckets' names.
     """
     buckets = sorted({one.bucket for one in objects})
     keys = [one.key for one in objects]
@@ -117,35 +111,51 @@ def _resources(keys: set[tuple[str, str]], room: int, overhead: int) -> list[str
             if is_prefix and leaves and leaves[-1][:2] == (bucket, text):
                 leaves.pop()
             leaves.append((bucket, text, is_prefix))
-    taken = [overhead + _size(_resource(*leaf)) for leaf in leaves]
-    total = sum(taken) - 1
-    if total <= room:
-        return [_resource(*leaf) for leaf in leaves]
-    # Neighbours that have most in common are one prefix first. Whatever is one already has at least
-    # as much in common, so the prefix of both is what these two share.
-    shared = [
-        _shared(leaves[at][1], leaves[at + 1][1]) if leaves[at][0] == leaves[at + 1][0] else -1
-        for at in range(len(leaves) - 1)
-    ]
-    first = list(range(len(leaves)))  # Of the group that ends here.
-    last = list(range(len(leaves)))  # Of the group that begins here.
-    groups: dict[int, tuple[str, str, bool]] = dict(enumerate(leaves))
-    for at in sorted(range(len(shared)), key=lambda at: -shared[at]):
-        if total <= room or shared[at] < 0:
-            break
-        begin, end = first[at], last[at + 1]
-        total -= taken[begin] + taken[at + 1]
-        del groups[at + 1]
-        first[end], last[begin] = begin, end
-        groups[begin] = (leaves[at][0], leaves[at][1][: shared[at]], True)
-        taken[begin] = overhead + _size(_resource(*groups[begin]))
-        total += taken[begin]
-    found = [groups[begin] for begin in sorted(groups)]
+
+    def resource(lo: int, hi: int) -> str:
+        """What covers the leaves from `lo` up to `hi`: in this order, the two at its ends tell."""
+        bucket, text, is_prefix = leaves[lo]
+        if hi - lo == 1:
+            return _resource(bucket, text, is_prefix)
+        return _resource(bucket, _prefix(text, leaves[hi - 1][1]), True)
+
+    def taken(lo: int, hi: int) -> int:
+        return overhead + _size(resource(lo, hi))
+
+    # From what all keys of a bucket begin with downwards: a prefix gives way to all that lie below
+    # it, the shortest first, as long as there is room. So none is below another.
+    edges = [at for at in range(1, len(leaves)) if leaves[at - 1][0] != leaves[at][0]]
+    found = list(zip([0, *edges], [*edges, len(leaves)])) if leaves else []
+    total = sum(taken(*one) for one in found) - 1
     if total > room:
-        # One a bucket is left: even a single key can be too long.
+        # Even a single key can be too long.
         each = room // len(found) - overhead
-        found = [(bucket, _cut(text, each - len(bucket) - 2), True) for bucket, text, _ in found]
-    return [_resource(*group) for group in found]
+        ends = [(leaves[lo][0], _prefix(leaves[lo][1], leaves[hi - 1][1])) for lo, hi in found]
+        return [
+            _resource(bucket, _cut(text, each - len(bucket) - 2), True) for bucket, text in ends
+        ]
+    shared = [_shared(one[1], other[1]) for one, other in zip(leaves, leaves[1:])]
+    wide = [(min(shared[lo : hi - 1]), lo, hi) for lo, hi in found if hi - lo > 1]
+    chosen = set(found)
+    heapify(wide)
+    while wide:
+        length, lo, hi = heappop(wide)
+        below: list[tuple[int, int]] = []
+        more, begin = total - taken(lo, hi), lo
+        for at in range(lo + 1, hi + 1):
+            if at == hi or shared[at - 1] == length:
+                below.append((begin, at))
+                more, begin = more + taken(begin, at), at
+                if more > room:
+                    break
+        else:
+            total = more
+            chosen.remove((lo, hi))
+            chosen.update(below)
+            for lo, hi in below:
+                if hi - lo > 1:
+                    heappush(wide, (min(shared[lo : hi - 1]), lo, hi))
+    return [resource(*one) for one in sorted(chosen)]
 
 
 def _shared(one: str, other: str) -> int:
@@ -155,6 +165,10 @@ def _shared(one: str, other: str) -> int:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if one[:middle] == other[:middle] else (low, middle - 1)
     return low
+
+
+def _prefix(one: str, other: str) -> str:
+    return one[: _shared(one, other)]
 
 
 def _resource(bucket: str, text: str, is_prefix: bool) -> str:
