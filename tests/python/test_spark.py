@@ -278,7 +278,7 @@ def test_an_external_id_that_sts_repeats_is_not_told() -> None:
 def test_a_narrowed_session_gets_the_batchs_policy_and_a_shorter_one_where_it_is_too_large() -> (
     None
 ):
-    objects = tuple(Object("acme-landing", f"in/{n}/{'x' * 90}.csv") for n in range(100))
+    objects = tuple(Object("acme-landing", f"in/{n:03}.csv") for n in range(200))
     session = Session(Conf(classes(V1)), failures=("… PackedPolicyTooLarge …",))
     _spark.configure(session, batch(scope="batch", objects=objects))
     first, second = (len(tried["assumed.role.policy"]) for tried in session.tried)
