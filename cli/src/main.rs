@@ -5,6 +5,7 @@
 //! read the ledger. `retry` writes there, `deploy` and `destroy` change stacks; these say what they do as
 //! they do it.
 
+mod archive;
 mod args;
 mod aws;
 mod batch;

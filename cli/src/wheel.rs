@@ -2,16 +2,14 @@
 //! version wherever it is asked for.
 
 use std::fs;
-use std::io::{Cursor, Write};
 use std::path::Path;
 
 use anyhow::Context;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
-use zip::write::SimpleFileOptions;
-use zip::{CompressionMethod, DateTime, ZipWriter};
 
+use crate::archive::pack;
 use crate::args::WheelArgs;
 use crate::output::Output;
 
@@ -59,11 +57,7 @@ const WHEEL: &str =
 pub fn run(args: &WheelArgs) -> Output {
     match write(&args.folder) {
         Ok(path) => Output::success(format!("{path}\n")),
-        Err(error) => {
-            let mut output = Output::default();
-            output.error(&error);
-            output
-        }
+        Err(error) => error.into(),
     }
 }
 
@@ -92,16 +86,9 @@ pub fn bytes() -> anyhow::Result<Vec<u8>> {
     record.push_str(&format!("{},,\n", about("RECORD")));
     files.push((about("RECORD"), &record));
 
-    let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
-    let options = SimpleFileOptions::default()
-        .compression_method(CompressionMethod::Deflated)
-        .last_modified_time(DateTime::default())
-        .unix_permissions(0o644);
-    for (name, text) in files {
-        archive.start_file(name, options).context("failed to pack the wheel")?;
-        archive.write_all(text.as_bytes()).context("failed to pack the wheel")?;
-    }
-    Ok(archive.finish().context("failed to pack the wheel")?.into_inner())
+    let files: Vec<(&str, &[u8])> =
+        files.iter().map(|(name, text)| (name.as_str(), text.as_bytes())).collect();
+    pack(&files).context("failed to pack the wheel")
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::rc::Rc;
@@ -12,10 +11,9 @@ use std::rc::Rc;
 use anyhow::{Context, bail, ensure};
 use landfall_core::plan::printable;
 use sha2::{Digest, Sha256};
-use zip::write::SimpleFileOptions;
-use zip::{CompressionMethod, DateTime, ZipWriter};
 
 use super::say;
+use crate::archive::{BINARY, pack};
 use crate::args::deploy::{Architecture, TemplateName};
 use crate::wheel;
 
@@ -23,7 +21,6 @@ const FUNCTIONS: [&str; 3] = ["trigger", "monitor", "provisioner"];
 /// Those of them that carry the routes.
 const WITH_ROUTES: [&str; 2] = ["trigger", "monitor"];
 const SCRIPT: &str = "glue/jobs/csv_to_parquet.py";
-const BINARY: &str = "bootstrap";
 pub const ROUTES: &str = "routes.yaml";
 
 /// The files of a deployment, by the paths that the templates name them by.
@@ -228,21 +225,6 @@ fn library() -> String {
     format!("glue/{}", wheel::NAME)
 }
 
-/// The files in their order, with one time and fixed modes.
-fn pack(files: &[(&str, &[u8])]) -> anyhow::Result<Vec<u8>> {
-    let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
-    for (name, bytes) in files {
-        let mode = if *name == BINARY { 0o755 } else { 0o644 };
-        let options = SimpleFileOptions::default()
-            .compression_method(CompressionMethod::Deflated)
-            .last_modified_time(DateTime::default())
-            .unix_permissions(mode);
-        archive.start_file(*name, options)?;
-        archive.write_all(bytes)?;
-    }
-    Ok(archive.finish()?.into_inner())
-}
-
 /// What an ELF file says that it is for.
 fn built_for(binary: &[u8]) -> Option<Architecture> {
     let is_elf = binary.get(..6)? == b"\x7fELF\x02\x01";
@@ -270,6 +252,8 @@ fn shown(path: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Cursor;
+
     use super::*;
 
     fn elf(machine: u8) -> Vec<u8> {

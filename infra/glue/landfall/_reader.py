@@ -115,10 +115,7 @@ class _ReaderRole(botocore.credentials.CredentialProvider):  # type: ignore[misc
 
     def _assume(self, policies: list[str]) -> dict[str, Any]:
         if self._sts is None:
-            core = _guarded(botocore.session.Session())
-            # Older botocore would ask the global endpoint, which is a region far away.
-            core.set_config_variable("sts_regional_endpoints", "regional")
-            self._sts = core.create_client("sts", region_name=self._region)
+            self._sts = sts(self._region)
         narrowed = {"Policy": policies[-1]} if policies else {}
         try:
             found: dict[str, Any] = self._sts.assume_role(**self._request, **narrowed)
@@ -131,6 +128,19 @@ class _ReaderRole(botocore.credentials.CredentialProvider):  # type: ignore[misc
         return credentials
 
 
+def sts(region: str) -> Any:
+    """A client of the region's own STS, in the region's partition."""
+    core = _guarded(botocore.session.Session())
+    # Older botocore would ask the global endpoint, which is a region far away.
+    core.set_config_variable("sts_regional_endpoints", "regional")
+    return core.create_client("sts", region_name=region)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host's name, without a port, is this machine."""
+    return re.fullmatch(r"localhost|127(\.[0-9]{1,3}){3}|::1", host) is not None
+
+
 def _guarded(core: botocore.session.Session) -> botocore.session.Session:
     """Let no request of its clients leave this machine without TLS."""
     core.register("before-call", _refuse_without_tls)
@@ -139,7 +149,5 @@ def _guarded(core: botocore.session.Session) -> botocore.session.Session:
 
 def _refuse_without_tls(params: dict[str, Any], **_: Any) -> None:
     url = urlsplit(params["url"])
-    if url.scheme == "http" and not re.fullmatch(
-        r"localhost|127(\.[0-9]{1,3}){3}|::1", url.hostname or ""
-    ):
+    if url.scheme == "http" and not is_loopback(url.hostname or ""):
         raise EndpointError(f"failed to send a request to `{url.hostname}`: it is not HTTPS")

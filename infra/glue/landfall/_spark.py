@@ -13,8 +13,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import botocore.session
-
 from landfall import _policy, _reader
 from landfall._errors import PathError, SparkError, printable
 from landfall._objects import Object
@@ -214,7 +212,7 @@ def _settings(conf: Any, batch: Batch, bucket: str, is_v2: bool) -> dict[str, st
         settings[own] = providers
     endpoint = given("assumed.role.sts.endpoint")
     if not endpoint:
-        endpoint = _sts_endpoint(batch.region)
+        endpoint = str(_reader.sts(batch.region).meta.endpoint_url)
         host = urlsplit(endpoint).netloc
         # S3A of SDK v2 puts `https://` before whatever it is given.
         settings["assumed.role.sts.endpoint"] = host if is_v2 else endpoint
@@ -222,7 +220,8 @@ def _settings(conf: Any, batch: Batch, bucket: str, is_v2: bool) -> dict[str, st
     without_tls = given("connection.ssl.enabled").lower() == "false"
     for url in given("endpoint"), endpoint:
         scheme, _, host = url.rpartition("://")
-        if (scheme == "http" or (without_tls and not scheme)) and not _is_loopback(host):
+        name = urlsplit(f"//{host}").hostname or ""
+        if (scheme == "http" or (without_tls and not scheme)) and not _reader.is_loopback(name):
             raise SparkError(
                 f"{_what(batch, bucket)}: `{host or 'S3'}` would be asked without TLS; remove "
                 "`fs.s3a.connection.ssl.enabled` or the endpoint's `http://`"
@@ -266,18 +265,6 @@ def _knows_external_id(conf: Any) -> bool:
         field.getType().getName() == "java.lang.String" and field.get(None) == _EXTERNAL_ID
         for field in constants.getFields()
     )
-
-
-def _sts_endpoint(region: str) -> str:
-    """The region's own, in the region's partition: the global one is a region far away."""
-    core = botocore.session.Session()
-    core.set_config_variable("sts_regional_endpoints", "regional")
-    return str(core.create_client("sts", region_name=region).meta.endpoint_url)
-
-
-def _is_loopback(host: str) -> bool:
-    name = urlsplit(f"//{host}").hostname or ""
-    return re.fullmatch(r"localhost|127(\.[0-9]{1,3}){3}|::1", name) is not None
 
 
 def _reason(error: Exception) -> str:

@@ -208,15 +208,20 @@ fn arn(bucket: &str, key: &str) -> String {
     format!("arn:aws:s3:::{bucket}/{key}")
 }
 
+/// A request of the reader's session that was begun with this policy.
+fn narrowed(reader: &Role, policy: &str, action: &str, resource: &str) -> Request {
+    Request::by_role(&reader.arn, action, resource)
+        .owned_by(DATA)
+        .identity(reader.permissions.value().clone())
+        .session(policy)
+}
+
 #[test]
 fn a_reader_that_is_narrowed_to_a_batch_reads_its_objects_and_nothing_beside_them() {
     for case in cases() {
         let reader = case.reader();
         let may = |action: &str, resource: &str| {
-            Request::by_role(&reader.arn, action, resource)
-                .owned_by(DATA)
-                .identity(reader.permissions.value().clone())
-                .session(case.objects_policy.clone())
+            narrowed(&reader, &case.objects_policy, action, resource)
         };
         let get = |key: &str| may("s3:GetObject", &arn(&case.bucket, key));
         let list = |prefix: &str| {
@@ -258,10 +263,7 @@ fn a_reader_that_is_narrowed_to_a_claim_reaches_it_and_its_manifest_and_no_other
     for case in cases() {
         let reader = case.reader();
         let may = |action: &str, resource: &str| {
-            Request::by_role(&reader.arn, action, resource)
-                .owned_by(DATA)
-                .identity(reader.permissions.value().clone())
-                .session(case.control_policy.clone())
+            narrowed(&reader, &case.control_policy, action, resource)
         };
         let claim = |action: &str, table: &str, batch: &str| {
             may(action, table).with("dynamodb:LeadingKeys", json!([batch]))
