@@ -19,6 +19,7 @@ pub mod package;
 pub mod progress;
 pub mod proxy;
 pub mod python;
+pub mod shared;
 pub mod stacks;
 
 use std::env;

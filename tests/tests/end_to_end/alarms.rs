@@ -9,7 +9,7 @@ mod ground;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,7 @@ use anyhow::{Context, Result, ensure};
 use landfall_aws::ledger::now;
 use landfall_core::batch::{Batch, State};
 use landfall_tests::cloud::{LANDING_BUCKET, wait_until};
+use landfall_tests::shared::Shared;
 use landfall_tests::{ANALYTICS, root};
 use libtest_mimic::{Failed, Trial};
 
@@ -180,29 +181,21 @@ fn settle_the_batch_that_failed(ground: &Ground) -> Result<()> {
     ground.write(Batch { state: State::Empty, ..batch })
 }
 
-/// Started by the first test of an alarm. One fault at a time: it may take away what another needs, and
-/// an alarm that follows the metric of another would go off by that one's fault.
-type Shared = Arc<OnceLock<Result<Mutex<Ground>, String>>>;
-
 /// A test for each alarm, and one that none is forgotten.
 pub fn trials() -> Vec<Trial> {
-    let shared = Shared::default();
+    // One fault at a time: it may take away what another needs, and an alarm that follows the metric of
+    // another would go off by that one's fault.
+    let shared: Shared<Mutex<Ground>> = Shared::default();
     let mut trials: Vec<Trial> = DRIVEN
         .iter()
         .map(|driven| {
-            let shared = shared.clone();
             let names = driven.alarms.join("_and_").replace('-', "_");
             let name = format!("the_alarm_{names}_tells_of_its_fault");
-            Trial::test(name, move || {
-                let ground = shared.get_or_init(|| {
-                    Ground::lay().map(Mutex::new).map_err(|error| format!("{error:#}"))
-                });
-                let ground =
-                    ground.as_ref().map_err(|error| format!("nothing is deployed: {error}"))?;
+            let lay = || Ground::lay().map(Mutex::new);
+            shared.trial(&name, lay, move |ground| {
                 // A test that panicked does not make the others fail for another reason than their own.
                 let ground = ground.lock().unwrap_or_else(PoisonError::into_inner);
                 each_alarm_tells_of_its_fault_and_is_quiet_once_it_is_mended(driven, &ground)
-                    .map_err(|error| Failed::from(format!("{error:#}")))
             })
         })
         .collect();

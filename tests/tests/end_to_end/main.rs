@@ -27,20 +27,16 @@ mod trust;
 mod variants;
 
 use std::process::ExitCode;
-use std::sync::{Arc, OnceLock};
 
-use anyhow::Result;
+use landfall_tests::shared::Shared;
 use landfall_tests::{interrupt, keeper};
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::Arguments;
 
 use crate::stage::Stage;
 
 /// Tests mostly wait for the local cloud, so there is no harm in more of them than cores. Of those of
 /// the alarms most wait for each other.
 const SIDE_BY_SIDE: usize = 18;
-
-/// Started by the first test that runs.
-type Shared = Arc<OnceLock<Result<Stage, String>>>;
 
 fn main() -> ExitCode {
     keeper::run_if_asked();
@@ -50,11 +46,11 @@ fn main() -> ExitCode {
         eprintln!("error: {error:#}");
         return ExitCode::FAILURE;
     }
-    let shared = Shared::default();
+    let shared: Shared<Stage> = Shared::default();
     /// Trials of test functions, by their names.
     macro_rules! trials {
         ($($module:ident::$test:ident),+ $(,)?) => {
-            vec![$(trial(stringify!($test), $module::$test, &shared)),+]
+            vec![$(shared.trial(stringify!($test), Stage::set, $module::$test)),+]
         };
     }
     let of_one_stage = trials![
@@ -137,21 +133,5 @@ fn main() -> ExitCode {
     let trials = [alarms::trials(), variants::trials(), of_one_stage];
     let trials = trials.into_iter().flatten().collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
-    if conclusion.has_failed()
-        && let Some(Ok(stage)) = shared.get()
-    {
-        eprintln!("{}", stage.cloud.hints());
-    }
-    // This is the last owner: the tests are gone. Here the local cloud is torn down.
-    drop(shared);
-    conclusion.exit_code()
-}
-
-fn trial(name: &str, run: fn(&Stage) -> Result<()>, shared: &Shared) -> Trial {
-    let shared = shared.clone();
-    Trial::test(name, move || {
-        let stage = shared.get_or_init(|| Stage::set().map_err(|error| format!("{error:#}")));
-        let stage = stage.as_ref().map_err(|error| format!("the stage is not set: {error}"))?;
-        run(stage).map_err(|error| Failed::from(format!("{error:#}")))
-    })
+    shared.conclude(&conclusion, |stage| stage.cloud.hints())
 }

@@ -5,17 +5,16 @@
 //! The emulator asks no key's policy, and few of queues and topics: as they are deployed, the IAM engine judges
 //! them. The bus's policy the emulator does not keep. The engine does not know the encryption context by which the key lets in the logs.
 
-use std::sync::{Arc, OnceLock};
-
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use aws_sdk_sqs::types::QueueAttributeName;
 use landfall_aws::iam::observe;
 use landfall_core::batch::State;
 use landfall_core::roles::Observed;
 use landfall_tests::cloud::{LANDING_BUCKET, LocalCloud, Setup, wait_until};
 use landfall_tests::judge::{Judge, Request};
+use landfall_tests::shared::Shared;
 use landfall_tests::{ANALYTICS, DATA, REGION, node, root};
-use libtest_mimic::{Failed, Trial};
+use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
 use crate::stage::{SOON, csv, ledger};
@@ -41,16 +40,11 @@ const PARAMETERS: [&str; 13] = [
     "provisioner:ProvisionedRolePath=/acme/made/",
 ];
 
-type Shared = Arc<OnceLock<Result<LocalCloud, String>>>;
-
 pub fn trials() -> Vec<Trial> {
-    let shared = Shared::default();
+    let shared: Shared<LocalCloud> = Shared::default();
     let trial = |name: &str, run: fn(&LocalCloud) -> Result<()>| {
-        let shared = Arc::clone(&shared);
-        Trial::test(name, move || {
-            let cloud = shared.get_or_init(|| deploy().map_err(|error| format!("{error:#}")));
-            let cloud = cloud.as_ref().map_err(|error| format!("not deployed: {error}"))?;
-            run(cloud).map_err(|error| Failed::from(format!("{error:#}\n{}", cloud.hints())))
+        shared.trial(name, deploy, move |cloud| {
+            run(cloud).map_err(|error| anyhow!("{error:#}\n{}", cloud.hints()))
         })
     };
     macro_rules! trials {

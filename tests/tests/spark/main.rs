@@ -8,18 +8,16 @@ mod stage;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
-use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, Result, ensure};
 use landfall_core::batch::RunState;
 use landfall_tests::cloud::LANDING_BUCKET;
+use landfall_tests::shared::Shared;
 use landfall_tests::{interrupt, keeper};
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::Arguments;
 use serde_json::json;
 
 use crate::stage::{Stage, csv};
-
-type Shared = Arc<OnceLock<Result<Stage, String>>>;
 
 fn main() -> ExitCode {
     keeper::run_if_asked();
@@ -29,9 +27,9 @@ fn main() -> ExitCode {
         eprintln!("error: {error:#}");
         return ExitCode::FAILURE;
     }
-    let shared = Shared::default();
+    let shared: Shared<Stage> = Shared::default();
     macro_rules! trials {
-        ($($test:path),+ $(,)?) => { vec![$(trial(stringify!($test), $test, &shared)),+] };
+        ($($test:path),+ $(,)?) => { vec![$(shared.trial(stringify!($test), Stage::set, $test)),+] };
     }
     let trials = trials![
         keys::spark_reads_every_key_that_is_named_to_it_and_none_that_is_refused,
@@ -43,23 +41,7 @@ fn main() -> ExitCode {
         a_route_without_a_wildcard_is_read_like_any_other,
     ];
     let conclusion = libtest_mimic::run(&arguments, trials);
-    if conclusion.has_failed()
-        && let Some(Ok(stage)) = shared.get()
-    {
-        eprintln!("{}", stage.cloud.hints());
-    }
-    // This is the last owner: the tests are gone. Here the local cloud is torn down.
-    drop(shared);
-    conclusion.exit_code()
-}
-
-fn trial(name: &str, run: fn(&Stage) -> Result<()>, shared: &Shared) -> Trial {
-    let shared = shared.clone();
-    Trial::test(name, move || {
-        let stage = shared.get_or_init(|| Stage::set().map_err(|error| format!("{error:#}")));
-        let stage = stage.as_ref().map_err(|error| format!("the stage is not set: {error}"))?;
-        run(stage).map_err(|error| Failed::from(format!("{error:#}")))
-    })
+    shared.conclude(&conclusion, |stage| stage.cloud.hints())
 }
 
 fn a_batch_is_read_as_the_reader_and_written_once_however_often_it_is_started(
