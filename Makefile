@@ -48,7 +48,7 @@ OPTIMISED = $(if $(ONLY),$(filter-out counts cost,$(ONLY)),yes)
 # The packages that `make package` builds, so that both share what they compile.
 RELEASED := $(foreach function,trigger monitor provisioner,--package landfall-$(function) --bin $(function))
 # What they are compared with.
-BESIDE := --package landfall-floor --bin hello --bin parsing
+BESIDE := --package landfall-floor --bin hello --bin calls --bin parsing
 
 .PHONY: spark
 spark: python-tool build ## Jobs in real Spark on the local cloud; needs Java, and 500 MB of downloads once; ONLY=part of a name

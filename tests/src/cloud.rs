@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use aws_credential_types::Credentials;
 use aws_sdk_glue::types::{JobRun, JobRunState};
-use aws_smithy_http_client::Builder;
+use landfall_aws::config::http_client;
 use tokio::runtime::Runtime;
 
 use crate::aws_cli::AwsCli;
@@ -225,7 +225,7 @@ impl Account {
                     .region(aws_sdk_sqs::config::Region::new(REGION))
                     .endpoint_url(emulator.endpoint())
                     .credentials_provider(credentials.clone())
-                    .http_client(Builder::new().build_http())
+                    .http_client(http_client())
                     .build(),
             ),
             iam: aws_sdk_iam::Client::from_conf(
@@ -233,7 +233,7 @@ impl Account {
                     .region(aws_sdk_iam::config::Region::new(REGION))
                     .endpoint_url(emulator.endpoint())
                     .credentials_provider(credentials.clone())
-                    .http_client(Builder::new().build_http())
+                    .http_client(http_client())
                     .build(),
             ),
             stacks: Stacks::new(emulator, credentials.clone()),
@@ -242,7 +242,7 @@ impl Account {
                     .region(aws_sdk_glue::config::Region::new(REGION))
                     .endpoint_url(emulator.endpoint())
                     .credentials_provider(credentials)
-                    .http_client(Builder::new().build_http())
+                    .http_client(http_client())
                     .build(),
             ),
         }
@@ -256,7 +256,7 @@ pub fn s3(emulator: &Emulator, credentials: Credentials) -> aws_sdk_s3::Client {
             .region(aws_sdk_s3::config::Region::new(REGION))
             .endpoint_url(emulator.endpoint())
             .credentials_provider(credentials)
-            .http_client(Builder::new().build_http())
+            .http_client(http_client())
             .force_path_style(true)
             .build(),
     )

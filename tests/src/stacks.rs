@@ -8,7 +8,7 @@ use aws_sdk_cloudformation::config::Region;
 use aws_sdk_cloudformation::error::DisplayErrorContext;
 use aws_sdk_cloudformation::types::{Capability, Parameter};
 use aws_sdk_cloudformation::{Client, Config};
-use aws_smithy_http_client::Builder;
+use landfall_aws::config::http_client;
 
 use crate::REGION;
 use crate::emulator::Emulator;
@@ -47,7 +47,7 @@ impl Stacks {
             .region(Region::new(REGION))
             .endpoint_url(emulator.endpoint())
             .credentials_provider(credentials)
-            .http_client(Builder::new().build_http())
+            .http_client(http_client())
             .build();
         Stacks { client: Client::from_conf(config) }
     }

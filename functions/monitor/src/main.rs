@@ -21,7 +21,7 @@ async fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let config = config::of_function().load().await;
+    let config = config::of_function();
     let metrics = Metrics::new(std::io::stdout(), &settings.ledger_table);
     let context = Arc::new(Context::new(&settings, &config, metrics));
     let run = lambda_runtime::run(service_fn(move |event: LambdaEvent<_>| {

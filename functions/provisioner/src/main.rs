@@ -17,7 +17,7 @@ async fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let config = config::of_function().load().await;
+    let config = config::of_function();
     let context = Arc::new(Context::new(settings, config, config::connector()));
     let run = lambda_runtime::run(service_fn(move |event: LambdaEvent<_>| {
         let context = Arc::clone(&context);

@@ -3,9 +3,13 @@
 use std::time::{Duration, SystemTime};
 
 use aws_config::environment::EnvironmentVariableCredentialsProvider;
+use aws_config::identity::IdentityCache;
+use aws_config::retry::RetryConfig;
 use aws_config::timeout::{TimeoutConfig, TimeoutConfigBuilder};
-use aws_config::{BehaviorVersion, ConfigLoader, SdkConfig};
+use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_runtime_api::client::http::{SharedHttpClient, SharedHttpConnector};
+use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 
 use crate::http_client::{Connections, client, connector_of};
 
@@ -17,18 +21,56 @@ pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// process was frozen nothing ever answers.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(4);
 
+/// What sends the calls of all clients of a process.
+pub fn http_client() -> SharedHttpClient {
+    client(Connections::Kept)
+}
+
 /// A loader that takes region, endpoints and credentials from the environment, as Lambda sets them,
 /// with one HTTP client for all services.
 pub fn loader() -> ConfigLoader {
     aws_config::defaults(BehaviorVersion::latest())
-        .http_client(client(Connections::Kept))
+        .http_client(http_client())
         .timeout_config(timeouts().build())
 }
 
-/// The same for a function: Lambda hands credentials over in the environment and nowhere else. To look for them
-/// in all places that the SDK knows would build more clients than a function has.
-pub fn of_function() -> ConfigLoader {
-    loader().credentials_provider(EnvironmentVariableCredentialsProvider::new())
+/// The same for a function, to which Lambda tells all in the environment: region, credentials, and whether other
+/// endpoints are meant, in the variables that all SDKs know. No file is looked for: the code that searches all
+/// places that the SDK knows is as large as half of Glue's, and takes its time at each start.
+pub fn of_function() -> SdkConfig {
+    let is_set =
+        |name: &str| variable(name).is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .http_client(http_client())
+        .timeout_config(timeouts().build())
+        .retry_config(RetryConfig::standard())
+        .identity_cache(IdentityCache::lazy().build())
+        .credentials_provider(SharedCredentialsProvider::new(
+            EnvironmentVariableCredentialsProvider::new(),
+        ))
+        .region(variable("AWS_REGION").map(Region::new))
+        .use_fips(is_set("AWS_USE_FIPS_ENDPOINT"))
+        .use_dual_stack(is_set("AWS_USE_DUALSTACK_ENDPOINT"))
+        .service_config(OfService)
+        .build()
+}
+
+/// Settings of one service: `AWS_ENDPOINT_URL_GLUE` and its like, which
+/// [all SDKs know](https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html), before what is set for
+/// all services.
+#[derive(Debug)]
+struct OfService;
+
+impl LoadServiceConfig for OfService {
+    fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
+        let service = key.service_id().to_ascii_uppercase().replace(' ', "_");
+        variable(&format!("{}_{service}", key.env())).or_else(|| variable(key.env()))
+    }
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// The same for calls that are short and may be repeated: an attempt without an answer is given up in

@@ -1,19 +1,44 @@
-//! What sends requests. Certificates are loaded with the first request that goes over TLS, once: the SDK's own
-//! client loads them when it is built, and parses them anew for each service.
+//! What sends requests: hyper, as the SDK's own client drives it, over HTTP/1.1 alone, which is what AWS's APIs are
+//! called with here. HTTP/2 would be a tenth of a function's size.
+//!
+//! Certificates are loaded with the first connection that goes over TLS, once in a process. A function trusts
+//! Mozilla's, which are compiled in, as boto3 brings its own: to read the system's bundle of 140 takes as much CPU as
+//! all else that a start does. What runs elsewhere, or is told where they are, reads them.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::error::Error;
+use std::iter::successors;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use aws_smithy_http_client::{Connector, ConnectorBuilder, tls};
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::connection::{CaptureSmithyConnection, ConnectionMetadata};
 use aws_smithy_runtime_api::client::connector_metadata::ConnectorMetadata;
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
     SharedHttpConnector,
 };
-use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::retry::ErrorKind;
+use http::Uri;
+use http::uri::Scheme;
+use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::{self, CaptureConnection, capture_connection};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustls_native_certs::{load_certs_from_paths, load_native_certs};
+use tokio::net::TcpStream;
+use tokio::sync::OnceCell;
+use tokio::time::error::Elapsed;
+use tokio::time::timeout;
+use tower_service::Service;
 
 /// What becomes of a connection when its request is answered.
 #[derive(Debug, Clone, Copy)]
@@ -34,14 +59,16 @@ pub fn client(connections: Connections) -> SharedHttpClient {
 
 /// For requests that are no call of AWS's API.
 pub fn connector_of(connections: Connections) -> SharedHttpConnector {
-    SharedHttpConnector::new(OnDemand::new(connections, HttpConnectorSettings::default()))
+    SharedHttpConnector::new(Connector::new(connections, [None, None]))
 }
+
+/// For connecting and for reading.
+type Timeouts = [Option<Duration>; 2];
 
 #[derive(Debug)]
 struct Client {
     connections: Connections,
-    /// By their time-outs, for connecting and for reading.
-    connectors: Mutex<HashMap<[Option<Duration>; 2], SharedHttpConnector>>,
+    connectors: Mutex<HashMap<Timeouts, SharedHttpConnector>>,
 }
 
 impl HttpClient for Client {
@@ -52,7 +79,7 @@ impl HttpClient for Client {
     ) -> SharedHttpConnector {
         let mut connectors = self.connectors.lock().unwrap_or_else(PoisonError::into_inner);
         let timeouts = [settings.connect_timeout(), settings.read_timeout()];
-        let made = || SharedHttpConnector::new(OnDemand::new(self.connections, settings.clone()));
+        let made = || SharedHttpConnector::new(Connector::new(self.connections, timeouts));
         connectors.entry(timeouts).or_insert_with(made).clone()
     }
 
@@ -62,64 +89,158 @@ impl HttpClient for Client {
     }
 }
 
-/// Two connectors, each made for the first request that it takes.
 #[derive(Debug)]
-struct OnDemand {
-    connections: Connections,
-    settings: HttpConnectorSettings,
-    plain: OnceLock<Connector>,
-    tls: OnceLock<Connector>,
+struct Connector {
+    http: legacy::Client<Connect, SdkBody>,
+    read_timeout: Option<Duration>,
 }
 
-impl OnDemand {
-    fn new(connections: Connections, settings: HttpConnectorSettings) -> Self {
-        Self { connections, settings, plain: OnceLock::new(), tls: OnceLock::new() }
-    }
-
-    fn builder(&self) -> ConnectorBuilder {
-        let builder = Connector::builder().connector_settings(self.settings.clone());
-        match self.connections {
-            Connections::Kept => builder.pool_idle_timeout(IDLE),
+impl Connector {
+    fn new(connections: Connections, [connect_timeout, read_timeout]: Timeouts) -> Self {
+        let mut tcp = connect::HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        let mut builder = legacy::Client::builder(TokioExecutor::new());
+        match connections {
+            Connections::Kept => builder.pool_idle_timeout(IDLE).pool_timer(TokioTimer::new()),
             Connections::SingleUse => builder.pool_max_idle_per_host(0),
-        }
+        };
+        let http = builder.build(Connect { tcp, timeout: connect_timeout });
+        Self { http, read_timeout }
     }
 }
 
-impl HttpConnector for OnDemand {
+impl HttpConnector for Connector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let connector = match request.uri().starts_with("http://") {
-            true => self.plain.get_or_init(|| self.builder().build_http()),
-            false => self.tls.get_or_init(|| {
-                let ring = tls::rustls_provider::CryptoMode::Ring;
-                self.builder().tls_provider(tls::Provider::Rustls(ring)).build()
-            }),
+        let mut request = match request.try_into_http1x() {
+            Ok(request) => request,
+            Err(error) => {
+                return HttpConnectorFuture::ready(Err(ConnectorError::user(error.into())));
+            }
         };
-        connector.call(request)
+        // So that the SDK can have a connection closed that it finds to be bad.
+        let captured = capture_connection(&mut request);
+        if let Some(of_sdk) = request.extensions().get::<CaptureSmithyConnection>() {
+            of_sdk.set_connection_retriever(move || metadata(&captured));
+        }
+        let answer = self.http.request(request);
+        let limit = self.read_timeout;
+        HttpConnectorFuture::new(async move {
+            let answer = match limit {
+                Some(limit) => timeout(limit, answer)
+                    .await
+                    .map_err(|elapsed| ConnectorError::timeout(elapsed.into()))?,
+                None => answer.await,
+            };
+            let answer = answer.map_err(failed)?.map(SdkBody::from_body_1_x);
+            HttpResponse::try_from(answer)
+                .map_err(|error| ConnectorError::other(error.into(), None))
+        })
     }
+}
+
+fn metadata(captured: &CaptureConnection) -> Option<ConnectionMetadata> {
+    let is_proxied = captured.connection_metadata().as_ref()?.is_proxied();
+    let captured = captured.clone();
+    let poison = move || {
+        if let Some(connection) = captured.connection_metadata().as_ref() {
+            connection.poison();
+        }
+    };
+    Some(ConnectionMetadata::builder().proxied(is_proxied).poison_fn(poison).build())
+}
+
+/// What the SDK is to make of a request that failed: whether it is repeated.
+fn failed(error: legacy::Error) -> ConnectorError {
+    let chain = || successors(Some(&error as &(dyn Error + 'static)), |&error| error.source());
+    let of_hyper = chain().find_map(|error| error.downcast_ref::<hyper::Error>());
+    let is_io = || chain().any(|error| error.is::<std::io::Error>());
+    let kind = match of_hyper {
+        _ if chain().any(|error| error.is::<Elapsed>()) => ConnectorError::timeout,
+        Some(hyper) if hyper.is_timeout() => ConnectorError::timeout,
+        Some(hyper) if hyper.is_user() => ConnectorError::user,
+        // The answer broke off.
+        Some(hyper) if hyper.is_incomplete_message() => {
+            |error| ConnectorError::other(error, Some(ErrorKind::TransientError))
+        }
+        Some(hyper) if hyper.is_closed() || hyper.is_canceled() => ConnectorError::io,
+        _ if error.is_connect() || is_io() => ConnectorError::io,
+        _ => |error| ConnectorError::other(error, None),
+    };
+    kind(error.into())
+}
+
+/// Connects, over TLS where the address says so.
+#[derive(Debug, Clone)]
+struct Connect {
+    tcp: connect::HttpConnector,
+    timeout: Option<Duration>,
+}
+
+type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
+
+impl Service<Uri> for Connect {
+    type Response = Stream;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Stream, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.tcp.poll_ready(context).map_err(BoxError::from)
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let Self { mut tcp, timeout: limit } = self.clone();
+        let connected = async move {
+            if uri.scheme() == Some(&Scheme::HTTP) {
+                return Ok(MaybeHttpsStream::Http(tcp.call(uri).await?));
+            }
+            HttpsConnector::from((tcp, tls().await?)).call(uri).await
+        };
+        Box::pin(async move {
+            match limit {
+                Some(limit) => timeout(limit, connected).await?,
+                None => connected.await,
+            }
+        })
+    }
+}
+
+/// How TLS is spoken, and whom it trusts: the same for all connections of the process.
+async fn tls() -> Result<Arc<rustls::ClientConfig>, BoxError> {
+    static TLS: OnceCell<Arc<rustls::ClientConfig>> = OnceCell::const_new();
+    let made = || async {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(trusted()?)
+            .with_no_client_auth();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Arc::new(config))
+    };
+    TLS.get_or_try_init(made).await.cloned()
+}
+
+/// Those of a bundle that the environment names; else a function's own, and elsewhere the system's.
+fn trusted() -> Result<rustls::RootCertStore, BoxError> {
+    let named = |name: &str| std::env::var_os(name).filter(|path| !path.is_empty());
+    let bundle = named("AWS_CA_BUNDLE").or_else(|| named("SSL_CERT_FILE")).map(PathBuf::from);
+    let found = match &bundle {
+        Some(bundle) => load_certs_from_paths(Some(bundle), None),
+        None if named("AWS_LAMBDA_FUNCTION_NAME").is_some() => {
+            return Ok(webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect());
+        }
+        None => load_native_certs(),
+    };
+    let mut roots = rustls::RootCertStore::empty();
+    let (added, _) = roots.add_parsable_certificates(found.certs);
+    if added > 0 {
+        return Ok(roots);
+    }
+    let of =
+        bundle.map_or_else(|| "this system".to_owned(), |path| format!("`{}`", path.display()));
+    let why = found.errors.first().map(|error| format!(": {error}")).unwrap_or_default();
+    Err(format!("found no certificate to trust in {of}{why}").into())
 }
 
 #[cfg(test)]
-mod tests {
-    use wiremock::{Mock, MockServer, ResponseTemplate, matchers};
-
-    use super::*;
-
-    #[tokio::test]
-    async fn no_certificate_is_loaded_before_a_request_goes_over_tls() {
-        let server = MockServer::start().await;
-        Mock::given(matchers::any()).respond_with(ResponseTemplate::new(204)).mount(&server).await;
-        for connections in [Connections::Kept, Connections::SingleUse] {
-            let connector = OnDemand::new(connections, HttpConnectorSettings::default());
-            assert!(connector.plain.get().is_none() && connector.tls.get().is_none());
-            let mut request = HttpRequest::empty();
-            request.set_uri(server.uri()).expect("a URI");
-            let answer = connector.call(request).await.expect("an answer");
-            assert_eq!(answer.status().as_u16(), 204);
-            assert!(connector.tls.get().is_none());
-            let mut request = HttpRequest::empty();
-            request.set_uri(server.uri().replace("http:", "https:")).expect("a URI");
-            connector.call(request).await.expect_err("nobody speaks TLS there");
-            assert!(connector.tls.get().is_some());
-        }
-    }
-}
+mod tests;

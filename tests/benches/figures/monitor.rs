@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use aws_credential_types::Credentials;
 use aws_sdk_dynamodb::config::Region;
-use aws_smithy_http_client::Builder;
+use landfall_aws::config::http_client;
 use landfall_aws::ledger::{Ledger, now};
 use landfall_core::batch::State;
 use landfall_stand_ins::{StandIn, Usage};
@@ -63,7 +63,7 @@ pub async fn make_due(aws: &StandIn) -> Result<usize> {
         .region(Region::new(REGION))
         .endpoint_url(aws.endpoint())
         .credentials_provider(Credentials::new("any", "any", None, None, "bench"))
-        .http_client(Builder::new().build_http())
+        .http_client(http_client())
         .build();
     let client = aws_sdk_dynamodb::Client::from_conf(config);
     let ledger = Ledger::new(client, LEDGER.to_owned(), Duration::from_secs(86_400));

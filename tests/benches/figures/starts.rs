@@ -35,6 +35,8 @@ const EVENT_INSTRUCTIONS: f64 = 3.8;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Program {
     Hello,
+    /// The SDK's calls, as the trigger makes them, and nothing else.
+    Calls,
     Trigger,
     /// The trigger, and AWS behind TLS.
     TriggerTls,
@@ -42,13 +44,20 @@ pub enum Program {
     PeerWithLedger,
 }
 
-const PROGRAMS: [Program; 5] =
-    [Program::Hello, Program::Trigger, Program::TriggerTls, Program::Peer, Program::PeerWithLedger];
+const PROGRAMS: [Program; 6] = [
+    Program::Hello,
+    Program::Calls,
+    Program::Trigger,
+    Program::TriggerTls,
+    Program::Peer,
+    Program::PeerWithLedger,
+];
 
 impl Program {
     fn title(self) -> &'static str {
         match self {
             Self::Hello => "hello, world",
+            Self::Calls => "calls alone",
             Self::Trigger => "trigger",
             Self::TriggerTls => "trigger, TLS",
             Self::Peer => "Python",
@@ -72,6 +81,7 @@ impl Program {
     fn command(self, stage: &Stage) -> Result<Command> {
         let handler = match self {
             Self::Hello => return Ok(Command::new(stage.binary("hello"))),
+            Self::Calls => return Ok(Command::new(stage.binary("calls"))),
             Self::Trigger | Self::TriggerTls => return Ok(Command::new(stage.binary("trigger"))),
             Self::Peer => "peer.handler",
             Self::PeerWithLedger => "peer_with_ledger.handler",

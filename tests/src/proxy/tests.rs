@@ -5,7 +5,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_iam::error::ProvideErrorMetadata;
 use aws_sdk_s3::config::{Region, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_sdk_s3::types::NotificationConfiguration;
-use aws_smithy_http_client::Builder;
+use landfall_aws::config::http_client;
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
@@ -34,7 +34,7 @@ macro_rules! client {
             .region(Region::new("us-east-1"))
             .endpoint_url($proxy.endpoint())
             .credentials_provider(Credentials::new("id", "secret", None, None, "test"))
-            .http_client(Builder::new().build_http())
+            .http_client(http_client())
             .retry_config(RetryConfig::disabled())
             .timeout_config(
                 TimeoutConfig::builder().operation_timeout(Duration::from_millis(500)).build(),

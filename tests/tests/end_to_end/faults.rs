@@ -9,10 +9,9 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_sqs::types::QueueAttributeName;
-use aws_smithy_http_client::Builder;
 use futures_util::future::try_join_all;
 use lambda_runtime::LambdaEvent;
-use landfall_aws::config::connector;
+use landfall_aws::config::{connector, single_use};
 use landfall_aws::iam::observe;
 use landfall_provisioner::{Check, Context, Settings, handle};
 use landfall_tests::proxy::{At, Fault, Kind, Proxy};
@@ -327,7 +326,7 @@ pub fn config(endpoint: String, account: &str, call: Duration) -> SdkConfig {
         .region(Region::new(REGION))
         .endpoint_url(endpoint)
         .credentials_provider(SharedCredentialsProvider::new(credentials))
-        .http_client(Builder::new().pool_max_idle_per_host(0).build_http())
+        .http_client(single_use())
         .timeout_config(
             TimeoutConfig::builder()
                 .operation_attempt_timeout(call / 2)

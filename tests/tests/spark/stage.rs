@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_glue::types::{JobRun, JobRunState};
-use aws_smithy_http_client::Builder;
+use landfall_aws::config::http_client;
 use landfall_aws::ledger::Ledger;
 use landfall_core::batch::{Batch, Run, State};
 use landfall_tests::aws_cli::ARTIFACT_PREFIX;
@@ -198,7 +198,7 @@ fn ledger(cloud: &LocalCloud) -> Ledger {
         .region(aws_config::Region::new(REGION))
         .endpoint_url(cloud.emulator.endpoint())
         .credentials_provider(SharedCredentialsProvider::new(credentials))
-        .http_client(Builder::new().build_http())
+        .http_client(http_client())
         .build();
     let client = aws_sdk_dynamodb::Client::new(&config);
     Ledger::new(client, "landfall-ledger".to_owned(), Duration::from_secs(86_400))

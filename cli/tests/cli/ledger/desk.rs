@@ -57,7 +57,7 @@ impl Desk {
             .region(Region::new("eu-west-1"))
             .endpoint_url(stand_in.endpoint())
             .credentials_provider(SharedCredentialsProvider::new(credentials))
-            .http_client(aws_smithy_http_client::Builder::new().build_http())
+            .http_client(landfall_aws::config::http_client())
             .build();
         let client = aws_sdk_dynamodb::Client::new(&config);
         let ledger =

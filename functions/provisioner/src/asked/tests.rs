@@ -57,7 +57,7 @@ impl Cloud {
 fn client(endpoint: &str) -> Client {
     let config = aws_sdk_cloudformation::Config::builder()
         .behavior_version(BehaviorVersion::latest())
-        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .http_client(landfall_aws::config::http_client())
         .endpoint_url(endpoint)
         .region(Region::new("eu-west-1"))
         .credentials_provider(Credentials::for_tests())

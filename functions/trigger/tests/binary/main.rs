@@ -144,7 +144,25 @@ async fn the_function_speaks_to_nobody_whose_certificate_it_does_not_know() {
     let another = tls::Server::start(aws.endpoint());
     let failures = json!({ "batchItemFailures": [{ "itemIdentifier": "m0" }] });
     assert_eq!(answer(&front, another.certificate()).await.body, failures);
+    // By those that are compiled in.
+    let answered = answer_with(&front, front.certificate(), &[("SSL_CERT_FILE", "")]).await;
+    assert_eq!(answered.body, failures);
+    assert!(json!(answered.log).to_string().contains("UnknownIssuer"), "{:?}", answered.log);
     assert_eq!(aws.calls(), []);
+}
+
+#[tokio::test]
+async fn the_file_of_certificates_that_is_asked_for_is_the_one_that_is_read_and_named() {
+    let aws = StandIn::start(vec![Table::ledger("ledger")]);
+    let front = tls::Server::start(aws.endpoint());
+    let nowhere = ("AWS_CA_BUNDLE", "/nowhere/bundle.pem");
+    let answered = answer_with(&front, front.certificate(), &[nowhere]).await;
+    assert_eq!(answered.body, json!({ "batchItemFailures": [{ "itemIdentifier": "m0" }] }));
+    assert!(json!(answered.log).to_string().contains(nowhere.1), "{:?}", answered.log);
+    // Not before a call goes over TLS.
+    let plain = ("AWS_ENDPOINT_URL", aws.endpoint());
+    let answered = answer_with(&front, front.certificate(), &[nowhere, plain]).await;
+    assert_eq!(answered.body, json!({ "batchItemFailures": [] }));
 }
 
 #[tokio::test]

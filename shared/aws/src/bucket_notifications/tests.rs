@@ -112,7 +112,7 @@ impl Bucket {
     fn s3(&self) -> Client {
         let config = aws_sdk_s3::Config::builder()
             .behavior_version(BehaviorVersion::latest())
-            .http_client(aws_smithy_http_client::Builder::new().build_http())
+            .http_client(crate::config::http_client())
             .endpoint_url(self.server.uri())
             .force_path_style(true)
             .region(Region::new("eu-west-1"))

@@ -1,0 +1,110 @@
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::time::Instant;
+
+use super::*;
+
+/// What a server does with each connection.
+type Server = fn(std::net::TcpStream);
+
+/// Serves so, and returns the address and how many connections there were.
+fn serve(server: Server) -> (String, Arc<Mutex<usize>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let uri = format!("http://{}", listener.local_addr().expect("an address"));
+    let connections = Arc::new(Mutex::new(0));
+    let counted = Arc::clone(&connections);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            *counted.lock().expect("not poisoned") += 1;
+            let stream = stream.expect("a connection");
+            std::thread::spawn(move || server(stream));
+        }
+    });
+    (uri, connections)
+}
+
+/// Answers each request, as long as there are any.
+fn answering(mut stream: std::net::TcpStream) {
+    let mut buffer = [0; 4096];
+    while stream.read(&mut buffer).is_ok_and(|read| read > 0) {
+        if stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").is_err() {
+            return;
+        }
+    }
+}
+
+async fn send(connector: &Connector, uri: &str) -> Result<String, ConnectorError> {
+    let mut request = HttpRequest::new(SdkBody::from("body"));
+    request.set_uri(uri).expect("a URI");
+    request.set_method("POST").expect("a method");
+    let answer = connector.call(request).await?;
+    let body = http_body_util::BodyExt::collect(answer.into_body()).await.expect("a body");
+    Ok(String::from_utf8(body.to_bytes().to_vec()).expect("UTF-8"))
+}
+
+const NO_LIMITS: Timeouts = [None, None];
+
+#[tokio::test]
+async fn connections_are_kept_or_used_once() {
+    for (connections, expected) in [(Connections::Kept, 1), (Connections::SingleUse, 3)] {
+        let (uri, made) = serve(answering);
+        let connector = Connector::new(connections, NO_LIMITS);
+        for _ in 0..3 {
+            assert_eq!(send(&connector, &uri).await.expect("an answer"), "ok");
+        }
+        assert_eq!(*made.lock().expect("not poisoned"), expected, "{connections:?}");
+    }
+}
+
+#[tokio::test]
+async fn who_cannot_be_reached_is_told_from_who_breaks_off() {
+    let connector = Connector::new(Connections::Kept, NO_LIMITS);
+    let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    let refused = send(&connector, &format!("http://{}", port.expect("a port"))).await;
+    let refused = refused.expect_err("nobody listens");
+    assert!(refused.is_io(), "{refused:?}");
+    let unknown = send(&connector, "http://landfall.invalid").await.expect_err("no such host");
+    assert!(unknown.is_io(), "{unknown:?}");
+    // It reads the request, and closes.
+    let (uri, _) = serve(|mut stream| drop(stream.read(&mut [0; 4096])));
+    let broken = send(&connector, &uri).await.expect_err("no answer");
+    assert!(
+        broken.is_other() && broken.as_other() == Some(ErrorKind::TransientError),
+        "{broken:?}"
+    );
+}
+
+#[tokio::test]
+async fn what_takes_longer_than_it_may_is_a_timeout() {
+    let short = Some(Duration::from_millis(50));
+    let (silent, _) = serve(|stream| {
+        std::thread::sleep(Duration::from_secs(60));
+        drop(stream);
+    });
+    let began = Instant::now();
+    let reading = Connector::new(Connections::Kept, [None, short]);
+    let error = send(&reading, &silent).await.expect_err("no answer");
+    assert!(error.is_timeout(), "{error:?}");
+    // A handshake that nobody answers is part of connecting.
+    let connecting = Connector::new(Connections::SingleUse, [short, None]);
+    let error = send(&connecting, &silent.replace("http:", "https:")).await;
+    let error = error.expect_err("no handshake");
+    assert!(error.is_timeout(), "{error:?}");
+    assert!(began.elapsed() < Duration::from_secs(30));
+}
+
+#[tokio::test]
+async fn a_connection_that_the_sdk_finds_bad_serves_no_other_request() {
+    let (uri, made) = serve(answering);
+    let connector = Connector::new(Connections::Kept, NO_LIMITS);
+    for expected in [1, 2] {
+        let captured = CaptureSmithyConnection::new();
+        let mut request = HttpRequest::new(SdkBody::from("body"));
+        request.set_uri(uri.as_str()).expect("a URI");
+        request.add_extension(captured.clone());
+        let answer = connector.call(request).await.expect("an answer");
+        captured.get().expect("a connection").poison();
+        http_body_util::BodyExt::collect(answer.into_body()).await.expect("a body");
+        assert_eq!(*made.lock().expect("not poisoned"), expected);
+    }
+}
