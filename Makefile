@@ -38,11 +38,11 @@ check: tools results format lint purity build schema cargo-tests semantics ## Wh
 # 20 minutes on two cores, the bench itself about as long. `make bench ONLY="counts cost"` measures functions that are
 # built anyway, in a minute: counts do not depend on how they are built.
 .PHONY: bench
-bench: python-tool build ## What Landfall takes: calls, units, CPU, memory, money; ONLY="parts of it"
+bench: python-tool build ## What Landfall takes: calls, units, CPU, memory, money; ONLY="parts of it" LATENCY=ms
 	$(call say,what Landfall takes)
 	@$(if $(OPTIMISED),cargo build --release $(RELEASED) $(BESIDE))
 	@cargo bench --workspace --bench figures --profile dev -- $(ONLY) \
-	  $(if $(OPTIMISED),--functions '$(CARGO_TARGET_DIR)/$(HOST)/release')
+	  $(if $(LATENCY),--latency $(LATENCY)) $(if $(OPTIMISED),--functions '$(CARGO_TARGET_DIR)/$(HOST)/release')
 
 OPTIMISED = $(if $(ONLY),$(filter-out counts cost,$(ONLY)),yes)
 # The packages that `make package` builds, so that both share what they compile.

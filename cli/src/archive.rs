@@ -15,6 +15,7 @@ pub fn pack(files: &[(&str, &[u8])]) -> anyhow::Result<Vec<u8>> {
         let mode = if *name == BINARY { 0o755 } else { 0o644 };
         let options = SimpleFileOptions::default()
             .compression_method(CompressionMethod::Deflated)
+            .compression_level(Some(9))
             .last_modified_time(DateTime::default())
             .unix_permissions(mode);
         archive.start_file(*name, options)?;

@@ -5,12 +5,13 @@
 //! so a claim that expires is that of a batch whose arrivals are forgotten.
 
 use std::collections::HashMap;
+use std::sync::OnceLock;
 
 use aws_config::SdkConfig;
-use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::Region;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::{Client, Config};
 use landfall_core::batch::{Claim, EndOutcome};
 
 use crate::dynamodb::{is_refused, number};
@@ -43,7 +44,9 @@ pub struct Outcome {
 /// The table of claims.
 #[derive(Debug, Clone)]
 pub struct Claims {
-    client: Client,
+    /// Made for the first call: who only starts runs makes none.
+    client: OnceLock<Client>,
+    config: Config,
     table: String,
 }
 
@@ -57,7 +60,11 @@ impl Claims {
             None => builder,
         };
         let table = table_arn.rsplit('/').next().unwrap_or(table_arn).to_owned();
-        Self { client: Client::from_conf(builder.build()), table }
+        Self { client: OnceLock::new(), config: builder.build(), table }
+    }
+
+    fn client(&self) -> &Client {
+        self.client.get_or_init(|| Client::from_conf(self.config.clone()))
     }
 
     /// The claim on a batch as it is now.
@@ -92,7 +99,7 @@ impl Claims {
 
     async fn item(&self, batch: &str) -> Result<HashMap<String, AttributeValue>, ClaimError> {
         let answer = self
-            .client
+            .client()
             .get_item()
             .table_name(&self.table)
             .key("batch_id", AttributeValue::S(batch.to_owned()))
@@ -128,7 +135,7 @@ impl Claims {
     /// As [`Claims::read`].
     pub async fn end(&self, batch: &str, epoch: u32) -> Result<EndOutcome, ClaimError> {
         let answer = self
-            .client
+            .client()
             .update_item()
             .table_name(&self.table)
             .key("batch_id", AttributeValue::S(batch.to_owned()))

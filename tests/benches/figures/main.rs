@@ -23,18 +23,23 @@ mod times;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, ValueEnum};
 use landfall_tests::target_dir;
 
 use crate::report::Report;
+use crate::starts::Setting;
 
 #[derive(Parser)]
 struct Arguments {
     /// The folder of the functions; without it, those that were built beside this program.
     #[arg(long)]
     functions: Option<PathBuf>,
+    /// How many milliseconds AWS takes to answer a call, in `starts`.
+    #[arg(long, default_value_t = 0)]
+    latency: u64,
     /// Given by cargo.
     #[arg(long, hide = true)]
     bench: bool,
@@ -76,7 +81,9 @@ fn main() -> Result<ExitCode> {
     let mut report = Report::default();
     println!("functions of {}", functions.display());
     for part in parts {
-        runtime.block_on(measure(*part, &functions, &mut report))?;
+        let latency = Duration::from_millis(arguments.latency);
+        let setting = Setting { functions: &functions, latency };
+        runtime.block_on(measure(*part, setting, &mut report))?;
     }
     let file = target_dir().join("results-bench").join("figures.jsonl");
     report.write(&file)?;
@@ -84,7 +91,8 @@ fn main() -> Result<ExitCode> {
     Ok(report.verdict())
 }
 
-async fn measure(part: Part, functions: &Path, report: &mut Report) -> Result<()> {
+async fn measure(part: Part, setting: Setting<'_>, report: &mut Report) -> Result<()> {
+    let functions = setting.functions;
     if matches!(part, Part::Starts | Part::Parsing | Part::Million) {
         ensure!(
             instructions::is_there(),
@@ -96,7 +104,7 @@ async fn measure(part: Part, functions: &Path, report: &mut Report) -> Result<()
             counts::measure(functions, report).await?;
             monitor::measure(functions, report).await
         }
-        Part::Starts => starts::measure(functions, report).await,
+        Part::Starts => starts::measure(setting, report).await,
         Part::Parsing => parsing::measure(functions, report),
         Part::Memory => memory::measure(functions, report).await,
         Part::Times => times::measure(functions, report).await,

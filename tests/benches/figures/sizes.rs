@@ -67,11 +67,11 @@ fn collect(folder: &Path, files: &mut Vec<String>) -> Result<()> {
     Ok(())
 }
 
-/// How many bytes the files have, packed.
+/// How many bytes the files have, packed as `landfall deploy` packs them.
 fn packed(files: &[(&str, &[u8])]) -> Result<usize> {
     let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
     for (name, bytes) in files {
-        archive.start_file(*name, SimpleFileOptions::default())?;
+        archive.start_file(*name, SimpleFileOptions::default().compression_level(Some(9)))?;
         archive.write_all(bytes)?;
     }
     Ok(archive.finish()?.into_inner().len())
