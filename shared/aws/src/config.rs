@@ -26,20 +26,17 @@ pub fn http_client() -> SharedHttpClient {
     client(Connections::Kept)
 }
 
-/// A loader that takes region, endpoints and credentials from the environment, as Lambda sets them,
-/// with one HTTP client for all services.
+/// A loader that takes region, endpoints and credentials from where all tools find them, with one HTTP client for all
+/// services.
 pub fn loader() -> ConfigLoader {
     aws_config::defaults(BehaviorVersion::latest())
         .http_client(http_client())
         .timeout_config(timeouts().build())
 }
 
-/// The same for a function, to which Lambda tells all in the environment: region, credentials, and whether other
-/// endpoints are meant, in the variables that all SDKs know. No file is looked for: the code that searches all
-/// places that the SDK knows is as large as half of Glue's, and takes its time at each start.
+/// The configuration of a function, to which Lambda tells all in the environment: region, credentials, and which endpoints
+/// are meant, in the variables that all SDKs know. Nothing else is looked for: the search takes its time at each start.
 pub fn of_function() -> SdkConfig {
-    let is_set =
-        |name: &str| variable(name).is_some_and(|value| value.eq_ignore_ascii_case("true"));
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .http_client(http_client())
@@ -50,30 +47,13 @@ pub fn of_function() -> SdkConfig {
             EnvironmentVariableCredentialsProvider::new(),
         ))
         .region(variable("AWS_REGION").map(Region::new))
-        .use_fips(is_set("AWS_USE_FIPS_ENDPOINT"))
-        .use_dual_stack(is_set("AWS_USE_DUALSTACK_ENDPOINT"))
+        .use_fips(is_true("AWS_USE_FIPS_ENDPOINT"))
+        .use_dual_stack(is_true("AWS_USE_DUALSTACK_ENDPOINT"))
         .service_config(OfService)
         .build()
 }
 
-/// Settings of one service: `AWS_ENDPOINT_URL_GLUE` and its like, which
-/// [all SDKs know](https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html), before what is set for
-/// all services.
-#[derive(Debug)]
-struct OfService;
-
-impl LoadServiceConfig for OfService {
-    fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
-        let service = key.service_id().to_ascii_uppercase().replace(' ', "_");
-        variable(&format!("{}_{service}", key.env())).or_else(|| variable(key.env()))
-    }
-}
-
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
-}
-
-/// The same for calls that are short and may be repeated: an attempt without an answer is given up in
+/// A configuration for calls that are short and may be repeated: an attempt without an answer is given up in
 /// time for another.
 pub fn with_short_attempts(config: &SdkConfig) -> SdkConfig {
     let timeouts = timeouts().operation_attempt_timeout(ATTEMPT_TIMEOUT).build();
@@ -109,4 +89,28 @@ pub fn connector() -> SharedHttpConnector {
 /// The same, with connections that serve several requests. For what may be sent again.
 pub fn pooled_connector() -> SharedHttpConnector {
     connector_of(Connections::Kept)
+}
+
+/// Settings of one service: `AWS_ENDPOINT_URL_GLUE` and its like, which
+/// [all SDKs know](https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html), before what is set for
+/// all services.
+#[derive(Debug)]
+struct OfService;
+
+impl LoadServiceConfig for OfService {
+    fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
+        if key.env() == "AWS_ENDPOINT_URL" && is_true("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS") {
+            return None;
+        }
+        let service = key.service_id().to_ascii_uppercase().replace(' ', "_");
+        variable(&format!("{}_{service}", key.env())).or_else(|| variable(key.env()))
+    }
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn is_true(name: &str) -> bool {
+    variable(name).is_some_and(|value| value.eq_ignore_ascii_case("true"))
 }

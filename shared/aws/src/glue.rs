@@ -10,10 +10,10 @@ use aws_sdk_glue::Client;
 use aws_sdk_glue::config::{IdentityCache, Region};
 use aws_sdk_glue::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_glue::operation::start_job_run::StartJobRunError;
-use aws_smithy_runtime_api::client::result::DispatchFailure;
 
 use crate::assumed_role::{AssumeError, AssumedRole};
 use crate::config::{single_use, timeouts};
+use crate::http_client::has_not_connected;
 pub use runs::LookError;
 
 /// Glue in an analytics account.
@@ -160,7 +160,11 @@ fn refusal(error: &SdkError<StartJobRunError>) -> Option<Refusal> {
     match error {
         SdkError::ConstructionFailure(_) => Some(Refusal::Other),
         // No connection, no request. A connection that broke later may have carried it.
-        SdkError::DispatchFailure(failure) if is_connect_failure(failure) => Some(Refusal::Other),
+        SdkError::DispatchFailure(failure)
+            if failure.as_connector_error().is_some_and(has_not_connected) =>
+        {
+            Some(Refusal::Other)
+        }
         SdkError::ServiceError(service) => match service.err().code() {
             Some("ConcurrentRunsExceededException") => Some(Refusal::ConcurrentRuns),
             Some("ResourceNumberLimitExceededException") => Some(Refusal::ResourceLimit),
@@ -188,17 +192,6 @@ fn is_session(code: &str) -> bool {
             | "ExpiredTokenException"
             | "ExpiredToken"
     )
-}
-
-fn is_connect_failure(failure: &DispatchFailure) -> bool {
-    let mut source = failure.as_connector_error().and_then(std::error::Error::source);
-    while let Some(error) = source {
-        if let Some(error) = error.downcast_ref::<hyper_util::client::legacy::Error>() {
-            return error.is_connect();
-        }
-        source = error.source();
-    }
-    false
 }
 
 fn describe(error: &SdkError<StartJobRunError>) -> String {

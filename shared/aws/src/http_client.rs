@@ -1,9 +1,9 @@
 //! What sends requests: hyper, as the SDK's own client drives it, over HTTP/1.1 alone, which is what AWS's APIs are
 //! called with here. HTTP/2 would be a tenth of a function's size.
 //!
-//! Certificates are loaded with the first connection that goes over TLS, once in a process. A function trusts
-//! Mozilla's, which are compiled in, as boto3 brings its own: to read the system's bundle of 140 takes as much CPU as
-//! all else that a start does. What runs elsewhere, or is told where they are, reads them.
+//! Certificates are loaded with the first connection that goes over TLS, and kept. A function trusts Mozilla's, which
+//! are compiled in, as boto3 brings its own: to read the system's bundle of 140 takes more instructions than all else that
+//! a start does. What runs elsewhere, or is told of a file, reads them.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -36,7 +36,6 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls_native_certs::{load_certs_from_paths, load_native_certs};
 use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
-use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 use tower_service::Service;
 
@@ -103,7 +102,9 @@ impl Connector {
         let mut builder = legacy::Client::builder(TokioExecutor::new());
         match connections {
             Connections::Kept => builder.pool_idle_timeout(IDLE).pool_timer(TokioTimer::new()),
-            Connections::SingleUse => builder.pool_max_idle_per_host(0),
+            Connections::SingleUse => {
+                builder.pool_max_idle_per_host(0).retry_canceled_requests(false)
+            }
         };
         let http = builder.build(Connect { tcp, timeout: connect_timeout });
         Self { http, read_timeout }
@@ -126,12 +127,8 @@ impl HttpConnector for Connector {
         let answer = self.http.request(request);
         let limit = self.read_timeout;
         HttpConnectorFuture::new(async move {
-            let answer = match limit {
-                Some(limit) => timeout(limit, answer)
-                    .await
-                    .map_err(|elapsed| ConnectorError::timeout(elapsed.into()))?,
-                None => answer.await,
-            };
+            let answer = within(limit, "the answer", answer).await;
+            let answer = answer.map_err(|late| ConnectorError::timeout(late.into()))?;
             let answer = answer.map_err(failed)?.map(SdkBody::from_body_1_x);
             HttpResponse::try_from(answer)
                 .map_err(|error| ConnectorError::other(error.into(), None))
@@ -156,7 +153,7 @@ fn failed(error: legacy::Error) -> ConnectorError {
     let of_hyper = chain().find_map(|error| error.downcast_ref::<hyper::Error>());
     let is_io = || chain().any(|error| error.is::<std::io::Error>());
     let kind = match of_hyper {
-        _ if chain().any(|error| error.is::<Elapsed>()) => ConnectorError::timeout,
+        _ if chain().any(|error| error.is::<Late>()) => ConnectorError::timeout,
         Some(hyper) if hyper.is_timeout() => ConnectorError::timeout,
         Some(hyper) if hyper.is_user() => ConnectorError::user,
         // The answer broke off.
@@ -168,6 +165,32 @@ fn failed(error: legacy::Error) -> ConnectorError {
         _ => |error| ConnectorError::other(error, None),
     };
     kind(error.into())
+}
+
+/// Whether no connection was made for a request that failed: then nobody has got it.
+pub fn has_not_connected(error: &ConnectorError) -> bool {
+    successors(error.source(), |&error| error.source())
+        .find_map(|error| error.downcast_ref::<legacy::Error>())
+        .is_some_and(legacy::Error::is_connect)
+}
+
+/// Something took longer than it may.
+#[derive(Debug, thiserror::Error)]
+#[error("{what} took longer than {} ms", .limit.as_millis())]
+struct Late {
+    what: &'static str,
+    limit: Duration,
+}
+
+async fn within<F: Future>(
+    limit: Option<Duration>,
+    what: &'static str,
+    work: F,
+) -> Result<F::Output, Late> {
+    match limit {
+        Some(limit) => timeout(limit, work).await.map_err(|_| Late { what, limit }),
+        None => Ok(work.await),
+    }
 }
 
 /// Connects, over TLS where the address says so.
@@ -196,12 +219,7 @@ impl Service<Uri> for Connect {
             }
             HttpsConnector::from((tcp, tls().await?)).call(uri).await
         };
-        Box::pin(async move {
-            match limit {
-                Some(limit) => timeout(limit, connected).await?,
-                None => connected.await,
-            }
-        })
+        Box::pin(async move { within(limit, "to connect", connected).await? })
     }
 }
 
@@ -232,14 +250,17 @@ fn trusted() -> Result<rustls::RootCertStore, BoxError> {
         None => load_native_certs(),
     };
     let mut roots = rustls::RootCertStore::empty();
-    let (added, _) = roots.add_parsable_certificates(found.certs);
-    if added > 0 {
-        return Ok(roots);
-    }
-    let of =
-        bundle.map_or_else(|| "this system".to_owned(), |path| format!("`{}`", path.display()));
+    let (added, ignored) = roots.add_parsable_certificates(found.certs);
+    let of = bundle.map_or("this system".to_owned(), |path| format!("`{}`", path.display()));
     let why = found.errors.first().map(|error| format!(": {error}")).unwrap_or_default();
-    Err(format!("found no certificate to trust in {of}{why}").into())
+    if added == 0 {
+        return Err(format!("found no certificate to trust in {of}{why}").into());
+    }
+    if !why.is_empty() || ignored > 0 {
+        let errors = found.errors.len();
+        tracing::warn!(added, ignored, errors, "not every certificate of {of} is understood{why}");
+    }
+    Ok(roots)
 }
 
 #[cfg(test)]
