@@ -24,8 +24,8 @@ struct Trie {
 #[derive(Debug, Clone, Default)]
 struct Node {
     literals: BTreeMap<String, usize>,
-    /// Segments with wildcards, by the literals that they begin and end with.
-    shapes: BTreeMap<Ends, Vec<(Vec<Part>, usize)>>,
+    /// Segments with wildcards, by the literals that they begin with, and that they end with.
+    shapes: BTreeMap<String, BTreeMap<String, Vec<(Vec<Part>, usize)>>>,
     /// The lengths of the keys of `shapes`.
     lengths: Vec<(usize, usize)>,
     /// The node behind a `**`; it stays where it is for any segment.
@@ -34,9 +34,6 @@ struct Node {
     /// The routes whose pattern ends here.
     routes: Vec<usize>,
 }
-
-/// The literals that a segment begins and ends with.
-type Ends = (String, String);
 
 impl Router {
     /// An index of `patterns`: (bucket, key pattern); a route's index is its position.
@@ -175,12 +172,12 @@ impl Node {
             Some(Part::Literal(text)) => text.clone(),
             _ => String::new(),
         };
-        let ends = (literal(nameless.first()), literal(nameless.last()));
-        let lengths = (ends.0.len(), ends.1.len());
+        let (prefix, suffix) = (literal(nameless.first()), literal(nameless.last()));
+        let lengths = (prefix.len(), suffix.len());
         if !self.lengths.contains(&lengths) {
             self.lengths.push(lengths);
         }
-        let shapes = self.shapes.entry(ends).or_default();
+        let shapes = self.shapes.entry(prefix).or_default().entry(suffix).or_default();
         match shapes.iter().find(|(shape, _)| *shape == nameless) {
             Some((_, below)) => *below,
             None => {
@@ -193,9 +190,7 @@ impl Node {
     fn matching_shapes(&self, segment: &str) -> impl Iterator<Item = usize> {
         let candidates = self.lengths.iter().filter_map(move |(prefix, suffix)| {
             let suffix_start = segment.len().checked_sub(*suffix)?;
-            let ends =
-                (segment.get(..*prefix)?.to_owned(), segment.get(suffix_start..)?.to_owned());
-            self.shapes.get(&ends)
+            self.shapes.get(segment.get(..*prefix)?)?.get(segment.get(suffix_start..)?)
         });
         candidates.flatten().filter(move |(shape, _)| matches(shape, segment)).map(|(_, at)| *at)
     }
