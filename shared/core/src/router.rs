@@ -24,8 +24,8 @@ struct Trie {
 #[derive(Debug, Clone, Default)]
 struct Node {
     literals: BTreeMap<String, usize>,
-    /// Segments with wildcards, by the literals that they begin with, and that they end with.
-    shapes: BTreeMap<String, BTreeMap<String, Vec<(Vec<Part>, usize)>>>,
+    /// Segments with wildcards, by the literal that they begin with, and by that they end with.
+    shapes: BTreeMap<String, BTreeMap<String, Vec<Shape>>>,
     /// The lengths of the keys of `shapes`.
     lengths: Vec<(usize, usize)>,
     /// The node behind a `**`; it stays where it is for any segment.
@@ -34,6 +34,9 @@ struct Node {
     /// The routes whose pattern ends here.
     routes: Vec<usize>,
 }
+
+/// A segment with wildcards, and the node that it leads to.
+type Shape = (Vec<Part>, usize);
 
 impl Router {
     /// An index of `patterns`: (bucket, key pattern); a route's index is its position.
@@ -233,7 +236,7 @@ mod tests {
         let patterns: Vec<String> = (0..500).map(|n| format!("in/{{date}}_table{n}.csv")).collect();
         let router = router(&patterns.iter().map(String::as_str).collect::<Vec<_>>());
         let folder = &router.buckets["landing"].nodes[1];
-        assert_eq!((folder.shapes.len(), folder.lengths.len()), (500, 3));
+        assert_eq!((folder.shapes[""].len(), folder.lengths.len()), (500, 3));
         assert_eq!(router.finder().find("landing", "in/2026-01-31_table42.csv"), [42]);
     }
 
