@@ -295,7 +295,8 @@ fn print_starts(
         let to_peer = trigger / of(peer, cpu);
         report.check(to_peer <= START_TO_PEER, || {
             let title = peer.title();
-            format!("a start takes 1/45 of the CPU of `{title}` at most: 1/{:.0}", 1.0 / to_peer)
+            let (most, is) = (1.0 / START_TO_PEER, 1.0 / to_peer);
+            format!("a start takes 1/{most:.0} of the CPU of `{title}` at most: 1/{is:.0}")
         });
     }
     let millions = instructions(Program::Trigger) / 1e6;

@@ -1,5 +1,6 @@
 //! The least function that calls AWS as the trigger does for one arrival: seven calls of the SDK's for its first event,
-//! five for a further one, with items and arguments as large, over connections that are kept. It reads no event, knows no route, and decides nothing.
+//! five for a further one, with items and arguments as large, over connections that are kept. It reads no event, knows
+//! no route, and decides nothing.
 
 use aws_config::{Region, SdkConfig};
 use aws_credential_types::Credentials;
