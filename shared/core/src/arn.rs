@@ -1,4 +1,7 @@
-//! ARNs of IAM roles, and the names in them.
+//! ARNs of what Landfall is told of, each kind with a parser of its own, and the names in them.
+//!
+//! A parser takes exactly what names one resource: no wildcard, no policy variable, no alias. What it
+//! takes can stand in a policy as it is.
 
 /// `arn:partition:iam::account:role/path/name`, taken apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,26 +16,148 @@ pub struct RoleArn<'a> {
 impl<'a> RoleArn<'a> {
     /// Takes an ARN apart; `None` if it is not that of a role.
     pub fn parse(text: &'a str) -> Option<Self> {
-        let fields: Vec<&str> = text.splitn(6, ':').collect();
-        let ["arn", partition, "iam", "", account, resource] = fields[..] else {
+        let [partition, "iam", "", account, resource] = fields(text)? else {
             return None;
         };
         let name = resource.strip_prefix("role/")?;
-        let is_fine = partition.starts_with("aws") && is_account(account) && is_role_name(name);
+        (is_account(account) && is_role_name(name)).then_some(Self { partition, account, name })
+    }
+}
+
+/// `arn:partition:iam::account:policy/path/name`, taken apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PolicyArn<'a> {
+    pub partition: &'a str,
+    /// 12 digits, or `aws` for a policy that every account has.
+    pub account: &'a str,
+    /// With its path, without a slash before it.
+    pub name: &'a str,
+}
+
+impl<'a> PolicyArn<'a> {
+    /// Takes an ARN apart; `None` if it is not that of a managed policy.
+    pub fn parse(text: &'a str) -> Option<Self> {
+        let [partition, "iam", "", account, resource] = fields(text)? else {
+            return None;
+        };
+        let name = resource.strip_prefix("policy/")?;
+        let is_fine = (account == "aws" || is_account(account)) && is_below_path(name, 128);
         is_fine.then_some(Self { partition, account, name })
     }
+}
+
+/// Defines the ARN of a kind of resource that lies in a region and has a name.
+macro_rules! regional {
+    ($(#[$about:meta])* $kind:ident, $service:literal, $prefix:literal, $is_name:expr) => {
+        $(#[$about])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub struct $kind<'a> {
+            pub partition: &'a str,
+            pub region: &'a str,
+            /// 12 digits.
+            pub account: &'a str,
+            pub name: &'a str,
+        }
+
+        impl<'a> $kind<'a> {
+            /// Takes an ARN apart; `None` if it is not that of such a resource.
+            pub fn parse(text: &'a str) -> Option<Self> {
+                let [partition, $service, region, account, resource] = fields(text)? else {
+                    return None;
+                };
+                let name = resource.strip_prefix($prefix)?;
+                let is_name: fn(&str) -> bool = $is_name;
+                let is_fine = is_region(region) && is_account(account) && is_name(name);
+                is_fine.then_some(Self { partition, region, account, name })
+            }
+        }
+    };
+}
+
+regional! {
+    /// `arn:partition:kms:region:account:key/name`: a KMS key, by its id and by no alias.
+    KeyArn, "kms", "key/", |name| is_of(name, 1, 256, b"-")
+}
+
+regional! {
+    /// `arn:partition:sqs:region:account:name`: a queue.
+    QueueArn, "sqs", "", |name| is_of(name.strip_suffix(".fifo").unwrap_or(name), 1, 80, b"-_")
+}
+
+regional! {
+    /// `arn:partition:sns:region:account:name`: a topic.
+    TopicArn, "sns", "", |name| is_of(name.strip_suffix(".fifo").unwrap_or(name), 1, 256, b"-_")
+}
+
+regional! {
+    /// `arn:partition:events:region:account:event-bus/name`: an event bus.
+    BusArn, "events", "event-bus/", is_bus_name
+}
+
+regional! {
+    /// `arn:partition:dynamodb:region:account:table/name`: a table, and nothing of it alone.
+    TableArn, "dynamodb", "table/", |name| is_of(name, 3, 255, b"-_.")
+}
+
+/// The five fields behind `arn:`, of which the last may hold colons.
+fn fields(text: &str) -> Option<[&str; 5]> {
+    let fields: Vec<&str> = text.splitn(6, ':').collect();
+    let ["arn", partition, service, region, account, resource] = fields[..] else {
+        return None;
+    };
+    is_partition(partition).then_some([partition, service, region, account, resource])
+}
+
+/// Returns `true` for `aws`, `aws-cn` and their like.
+fn is_partition(text: &str) -> bool {
+    let words = text.strip_prefix("aws-");
+    text == "aws"
+        || words.is_some_and(|words| {
+            words.split('-').all(|word| is_word(word, |b| b.is_ascii_lowercase()))
+        })
+}
+
+/// Returns `true` for what has the form of a region's name, such as `eu-west-1`.
+pub fn is_region(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('-').collect();
+    let (number, words) = parts.split_last().unwrap_or((&"", &[]));
+    words.len() >= 2
+        && words.iter().all(|word| is_word(word, |b| b.is_ascii_lowercase()))
+        && is_word(number, |b| b.is_ascii_digit())
+}
+
+fn is_word(text: &str, is_fine: impl Fn(u8) -> bool) -> bool {
+    !text.is_empty() && text.bytes().all(is_fine)
+}
+
+/// Returns `true` for the name of an event bus: EventBridge admits 1 to 256 letters, digits and `/._-`.
+pub fn is_bus_name(text: &str) -> bool {
+    is_of(text, 1, 256, b"/._-")
+}
+
+/// Returns `true` for `least` to `most` letters, digits and characters of `others`.
+fn is_of(text: &str, least: usize, most: usize, others: &[u8]) -> bool {
+    (least..=most).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || others.contains(&b))
 }
 
 /// Whether `text` can be a role's name, its path before it: IAM admits 1 to 64 of
 /// `[\w+=,.@-]`, and paths of printable ASCII between slashes, of 512 characters at most. A path with
 /// `*` or `?` is refused: a condition on `aws:PrincipalArn` would take it for a pattern.
 pub fn is_role_name(text: &str) -> bool {
-    let (path, name) = text.rsplit_once('/').unwrap_or(("", text));
-    let is_name = (1..=64).contains(&name.len())
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+=,.@-".contains(&b));
+    is_below_path(text, 64)
+}
+
+/// Returns `true` for a name of at most so many characters as IAM admits them, its path before it.
+fn is_below_path(text: &str, most: usize) -> bool {
     let is_segment =
         |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_graphic() && !b"*?".contains(&b));
-    is_name && path.len() <= 510 && (path.is_empty() || path.split('/').all(is_segment))
+    let (path, name) = match text.rsplit_once('/') {
+        Some((path, name)) => (Some(path), name),
+        None => (None, text),
+    };
+    is_of(name, 1, most, b"_+=,.@-")
+        && path.is_none_or(|path| path.len() <= 510 && path.split('/').all(is_segment))
 }
 
 /// Whether `text` is an account id.
@@ -62,10 +187,99 @@ mod tests {
             "arn:aws:sts::222222222222:assumed-role/x/y",
             "arn:zzz:iam::222222222222:role/x",
             "arn:aws:iam::222222222222:role/a//b",
+            "arn:aws:iam::222222222222:role//b",
+            "arn:awsx:iam::222222222222:role/b",
             "arn:aws:iam::222222222222:role/*",
             "arn:aws:iam::222222222222:role/team?/x",
         ] {
             assert_eq!(RoleArn::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn arns_of_what_lies_in_a_region_are_taken_apart() {
+        assert_eq!(
+            KeyArn::parse("arn:aws-us-gov:kms:us-gov-west-1:111111111111:key/mrk-0aF"),
+            Some(KeyArn {
+                partition: "aws-us-gov",
+                region: "us-gov-west-1",
+                account: "111111111111",
+                name: "mrk-0aF"
+            })
+        );
+        let names = [
+            QueueArn::parse("arn:aws:sqs:eu-west-1:111111111111:a_b.fifo").map(|arn| arn.name),
+            TopicArn::parse("arn:aws:sns:eu-west-1:111111111111:a-b").map(|arn| arn.name),
+            BusArn::parse("arn:aws:events:eu-west-1:111111111111:event-bus/aws.partner/x/y")
+                .map(|arn| arn.name),
+            TableArn::parse("arn:aws:dynamodb:eu-west-1:111111111111:table/a.b-c")
+                .map(|arn| arn.name),
+            PolicyArn::parse("arn:aws:iam::aws:policy/service-role/Some+Policy")
+                .map(|arn| arn.name),
+        ];
+        let all = ["a_b.fifo", "a-b", "aws.partner/x/y", "a.b-c", "service-role/Some+Policy"];
+        assert_eq!(names, all.map(Some));
+    }
+
+    #[test]
+    fn what_names_no_single_resource_has_no_arn() {
+        let fields = ["arn:aws:", ":eu-west-1:111111111111:"];
+        let is_read = |service: &str, text: &str| match service {
+            "kms" => KeyArn::parse(text).is_some(),
+            "sqs" => QueueArn::parse(text).is_some(),
+            "sns" => TopicArn::parse(text).is_some(),
+            "events" => BusArn::parse(text).is_some(),
+            "dynamodb" => TableArn::parse(text).is_some(),
+            _ => PolicyArn::parse(text).is_some(),
+        };
+        for (service, resource) in [
+            ("kms", "key/k"),
+            ("sqs", "queue"),
+            ("sns", "topic"),
+            ("events", "event-bus/bus"),
+            ("dynamodb", "table/table"),
+        ] {
+            let fine = [fields[0], service, fields[1], resource].concat();
+            assert!(is_read(service, &fine), "{fine}");
+            let (most, long) = (fine.len() - resource.len(), "x".repeat(257));
+            for wrong in [
+                fine.replace("arn:", ""),
+                fine.replace("aws", "aws-"),
+                fine.replace("aws", "awsx"),
+                fine.replace(service, "other"),
+                fine.replace("eu-west-1", ""),
+                fine.replace("eu-west-1", "*"),
+                fine.replace("eu-west-1", "eu-${aws:x}-1"),
+                fine.replace("111111111111", ""),
+                fine.replace("111111111111", "11111111111a"),
+                fine.replace("111111111111", "*"),
+                fine[..most].to_owned(),
+                format!("{fine}*"),
+                format!("{fine}?"),
+                format!("{fine}${{aws:PrincipalTag/k}}"),
+                format!("{fine} "),
+                format!("{fine}\u{e9}"),
+                format!("{fine}:x"),
+                format!("{fine}{long}"),
+            ] {
+                assert!(!is_read(service, &wrong), "{wrong}");
+            }
+        }
+        for wrong in [
+            "arn:aws:kms:eu-west-1:111111111111:alias/k",
+            "arn:aws:kms:eu-west-1:111111111111:key/k/k",
+            "arn:aws:kms:eu-west-1:111111111111:key/",
+            "arn:aws:dynamodb:eu-west-1:111111111111:table/claims/index/x",
+            "arn:aws:iam::111111111111:policy/",
+            "arn:aws:iam::111111111111:policy/a*",
+            "arn:aws:iam::111111111111:policy/*/a",
+            "arn:aws:iam::111111111111:policy//a",
+            "arn:aws:iam:eu-west-1:111111111111:policy/a",
+            "arn:aws:iam::other:policy/a",
+            "arn:aws:iam::111111111111:role/a",
+        ] {
+            let service = wrong.split(':').nth(2).expect("a service");
+            assert!(!is_read(service, wrong), "{wrong}");
         }
     }
 }

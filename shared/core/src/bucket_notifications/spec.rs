@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Desired, Destination, Filters};
+use crate::arn::QueueArn;
 use crate::at::At;
 use crate::problem::Problem;
 use crate::properties;
@@ -98,7 +99,9 @@ fn resolve(written: &Written, mut at: At<'_>) -> Option<Spec> {
     }
     let destination = match (written.queue_arn.as_deref(), written.event_bridge.unwrap_or(false)) {
         (None | Some(""), true) => Some(Destination::EventBridge),
-        (Some(arn), false) if is_queue(arn) => Some(Destination::Queue(arn.to_owned())),
+        (Some(arn), false) if QueueArn::parse(arn).is_some() => {
+            Some(Destination::Queue(arn.to_owned()))
+        }
         (Some(arn), false) if !arn.is_empty() => {
             at.key("QueueArn").error(
                 "this is not the ARN of a queue",
@@ -142,11 +145,6 @@ fn resolve(written: &Written, mut at: At<'_>) -> Option<Spec> {
         (bucket.to_owned(), Filters::of(keys))
     });
     Some(Spec { buckets: buckets.collect(), destination: destination? })
-}
-
-fn is_queue(arn: &str) -> bool {
-    let fields: Vec<&str> = arn.split(':').collect();
-    matches!(fields[..], ["arn", _, "sqs", _, account, name] if crate::arn::is_account(account) && !name.is_empty())
 }
 
 /// The JSON Schema of the properties.

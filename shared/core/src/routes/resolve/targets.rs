@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{ROUTE_NAME, is_route_name};
-use crate::arn::{RoleArn, is_account, is_role_name};
+use crate::arn::{RoleArn, is_account, is_region, is_role_name};
 use crate::at::At;
 use crate::problem::Problem;
 use crate::routes::{ExternalId, Target, written};
@@ -130,15 +130,6 @@ fn external_id(text: &str, at: &mut At<'_>) -> Option<ExternalId> {
 pub fn is_external_id(text: &str) -> bool {
     (2..=1224).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+=,.@:/-".contains(&b))
-}
-
-fn is_region(text: &str) -> bool {
-    let parts: Vec<&str> = text.split('-').collect();
-    let (number, words) = parts.split_last().unwrap_or((&"", &[]));
-    words.len() >= 2
-        && words.iter().all(|w| !w.is_empty() && w.bytes().all(|b| b.is_ascii_lowercase()))
-        && !number.is_empty()
-        && number.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// The partition of a region, by the prefixes that AWS documents.
