@@ -56,7 +56,7 @@ async fn one(
     }
     let closing = *closing;
     let draft = Draft { route, bucket, group, start, closing, members, markers };
-    let id = |first: &_| batch_id(route, bucket, group, first);
+    let id = |first: &_| batch_id(&start.account, route, bucket, group, first);
     let span = tracing::info_span!(target: traces::TARGET, "record", route);
     let recorded = clients.ledger.record(&draft, id, || moment(deadline), deadline - CALL_TIMEOUT);
     let recorded = recorded.instrument(span).await;

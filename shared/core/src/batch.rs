@@ -12,6 +12,7 @@
 
 mod arguments;
 mod claim;
+mod id;
 mod manifest;
 mod record;
 mod scope;
@@ -25,6 +26,7 @@ use std::time::Duration;
 
 pub use arguments::Own;
 pub use claim::{Claim, EndOutcome};
+pub use id::{BatchId, HASH_CHARS};
 pub use manifest::{Manifest, Prepared, Unprepared};
 pub use record::{Chunk, Closing, Identity, Member, Opening, chunk};
 pub use scope::{Scope, ScopeError};
@@ -52,7 +54,7 @@ const MOST_ENTRIES: usize = 40;
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Batch {
     pub v: u32,
-    /// 32 hexadecimal digits.
+    /// See [`BatchId`].
     pub id: String,
     pub route: String,
     pub bucket: String,
@@ -278,6 +280,14 @@ impl Batch {
             }
             _ => None,
         }
+    }
+
+    /// Whether its runs need what reader roles are granted for batches of the version before: its id names no
+    /// account, or its manifest lies where that version wrote it.
+    pub fn is_former(&self) -> bool {
+        let key = Own::manifest_key(&self.route, &self.id);
+        let is_elsewhere = |prepared: &Prepared| !prepared.manifest.ends_with(&format!("/{key}"));
+        BatchId::account_of(&self.id).is_none() || self.prepared.as_ref().is_some_and(is_elsewhere)
     }
 
     /// A parked batch as somebody returns it; `None` if it is in another state.

@@ -7,6 +7,7 @@ mod crowd;
 mod events;
 mod failing;
 mod faults;
+mod former;
 mod limits;
 mod lineage;
 mod log;

@@ -21,7 +21,7 @@ use landfall_stand_ins::{Run, StandIn, Table};
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
-pub use self::environment::{EXTERNAL_ID, OTHER_EXTERNAL_ID};
+pub use self::environment::{EXTERNAL_ID, OTHER_EXTERNAL_ID, ROUTES};
 use self::environment::{settings, settings_of, settings_with};
 
 pub const LEDGER: &str = "ledger";
@@ -268,7 +268,8 @@ fn lines(output: &Buffer) -> Vec<Value> {
     output.text().lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
 
-fn created(key: &str) -> Value {
+/// S3's record of an object's creation.
+pub fn created(key: &str) -> Value {
     json!({
         "eventVersion": "2.1", "eventSource": "aws:s3", "eventName": "ObjectCreated:Put",
         "eventTime": "2026-01-31T00:00:00.000Z",

@@ -41,7 +41,7 @@ async fn the_manifest_in_s3_is_the_one_that_the_job_is_told_of() {
     let event = messages(&[json!({ "Records": [record] }).to_string()]);
     assert_eq!(stage.failures(&event).await, NONE);
     let batch = stage.batch().await;
-    let key = format!("manifests/orders/{}.json", batch.id);
+    let key = format!("manifests/222222222222/orders/{}.json", batch.id);
     let expected = json!({
         "--day": "1",
         "--landfall-batch-id": batch.id,

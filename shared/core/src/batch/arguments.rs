@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::BatchId;
 use crate::plan::RefusalReason;
 use crate::template::Template;
 
@@ -60,9 +61,13 @@ pub struct Own {
 }
 
 impl Own {
-    /// The object key of a batch's manifest.
+    /// The object key of a batch's manifest: below the account that the id names. That of a batch of the
+    /// version before, whose id names none, is what it was.
     pub fn manifest_key(route: &str, batch_id: &str) -> String {
-        format!("manifests/{route}/{batch_id}.json")
+        match BatchId::account_of(batch_id) {
+            Some(account) => format!("manifests/{account}/{route}/{batch_id}.json"),
+            None => format!("manifests/{route}/{batch_id}.json"),
+        }
     }
 
     /// Where the manifest of a batch is.

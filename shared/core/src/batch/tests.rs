@@ -2,6 +2,7 @@
 
 mod claims;
 mod closing;
+mod id;
 mod item;
 mod manifest;
 mod recording;

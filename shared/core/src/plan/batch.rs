@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::{JobRunRequest, Plan, Refusal, RefusalReason, value};
 use crate::arrivals::Arrival;
-use crate::batch::{Identity, Manifest, Member};
+use crate::batch::{BatchId, HASH_CHARS, Identity, Manifest, Member};
 use crate::routes::{Route, Target, Verdict};
 
 /// An object version of a group.
@@ -86,7 +86,7 @@ impl Group<'_> {
         }
         let opens = members.first().or(marker_members.first());
         let batch_id = opens
-            .map(|first| batch_id(&route.name, &route.bucket, &group, first))
+            .map(|first| batch_id(&target.account, &route.name, &route.bucket, &group, first))
             .unwrap_or_default();
         let manifest = Manifest::of(members.iter().collect());
         let arguments = match members.is_empty() {
@@ -142,9 +142,10 @@ fn end_of(versions: &[Version<'_>], most: Option<usize>) -> usize {
     objects.take(most).map(<[_]>::len).sum()
 }
 
-/// 32 hexadecimal digits that depend on the route, the group, and the object version that opens the
-/// batch, which is in no other batch of the route.
+/// The account, and a hash of the route, the group, and the object version that opens the batch, which is
+/// in no other batch of the route. See [`BatchId`].
 pub fn batch_id(
+    account: &str,
     route: &str,
     bucket: &str,
     group: &BTreeMap<String, String>,
@@ -164,5 +165,6 @@ pub fn batch_id(
     }
     add(&first.key);
     add(&first.identity());
-    crate::batch::hex(&hash.finalize()[..16])
+    let hash = crate::batch::hex(&hash.finalize()[..HASH_CHARS / 2]);
+    BatchId { account: Some(account), hash: &hash }.to_string()
 }

@@ -8,7 +8,7 @@ use super::LEDGER;
 pub const EXTERNAL_ID: &str = "external-id-7f3a";
 pub const OTHER_EXTERNAL_ID: &str = "external-id-c5d1";
 
-const ROUTES: &str = r#"version: 1
+pub const ROUTES: &str = r#"version: 1
 targets:
   analytics: { account: "222222222222", region: eu-west-1, starter_role: landfall-starter }
 routes:
