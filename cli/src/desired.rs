@@ -129,6 +129,7 @@ fn properties(kind: Kind, stack: &Stack, file: &Value, args: &RolesArgs) -> Valu
                 "ManifestsBucketName":
                     format!("{data_name_prefix}-manifests-{data_account}-{region}"),
                 "ClaimsTableArn": format!("arn:{partition}:dynamodb:{region}:{data_account}:{table}"),
+                "AdmitsFormerBatches": args.admits_former_batches.to_string(),
             });
             if !args.kms_key_arn.is_empty() {
                 properties["KmsKeyArns"] = json!(args.kms_key_arn);

@@ -97,6 +97,10 @@ pub struct RolesArgs {
     /// A KMS key that objects are encrypted with; as often as there are keys.
     #[arg(long, value_name = "ARN")]
     pub kms_key_arn: Vec<String>,
+    /// The data account's stacks have AdmitsFormerBatches=true: reader roles reach batches of the version before
+    /// too.
+    #[arg(long)]
+    pub admits_former_batches: bool,
     /// How it is printed.
     #[arg(long, value_enum, default_value_t)]
     pub format: RolesFormat,

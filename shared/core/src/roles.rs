@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sha2::{Digest, Sha256};
 
 pub use diff::{Conflict, New, Step, diff, removal};
-pub use spec::{Assumption, Home, Identity, Purpose, Reach, Spec, SpecError};
+pub use spec::{Assumption, Batches, Home, Identity, Purpose, Reach, Spec, SpecError};
 pub use written::{DEFAULT_PATH, json_schema};
 
 use crate::policy::{Document, Statement, literal};

@@ -100,6 +100,13 @@ pub fn a_run_of_scope_batch_becomes_no_other_role_and_its_session_reads_no_other
         ("the manifest, with the objects' session", denied),
         // What the library narrows is a guard against mistakes: SEMANTICS says so.
         ("an object of another batch, past the library", "ok"),
+        ("a claim of its account's, past the library", "ok"),
+    ];
+    // What is another account's no session of the reader reaches, whatever the scope.
+    let of_others = [
+        "a claim of another account's, past the library",
+        "a claim of the version before, past the library",
+        "a manifest of another account's, past the library",
     ];
     stage.cloud.wait(async {
         for route in ["scoped", "unscoped"] {
@@ -124,7 +131,13 @@ pub fn a_run_of_scope_batch_becomes_no_other_role_and_its_session_reads_no_other
                 let found = tried.outcomes.get(attempt).map(String::as_str);
                 ensure!(found == Some(outcome), "{route}: {attempt}: {found:?}, not {outcome}");
             }
-            ensure!(tried.outcomes.len() == expected.len(), "{route}: {tried:?}");
+            for attempt in of_others {
+                let found = tried.outcomes.get(attempt).map(String::as_str);
+                let is_denied = found.is_some_and(|code| code.starts_with("AccessDenied"));
+                ensure!(is_denied, "{route}: {attempt}: {found:?}");
+            }
+            let attempts = expected.len() + of_others.len();
+            ensure!(tried.outcomes.len() == attempts, "{route}: {tried:?}");
             // What the library said of it is read by the library that reads claims.
             let batch = stage.batch_of(route, &key("mine"), SOON, done).await?;
             let config = faults::config(stage.cloud.emulator.endpoint(), DATA, A_CALL);

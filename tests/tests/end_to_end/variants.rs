@@ -126,7 +126,11 @@ fn a_further_analytics_account_gets_a_reader_role_that_reads_what_its_routes_tak
 ) -> Result<()> {
     let cli = &cloud.data.cli;
     cli.make_bucket("acme-further-artifacts")?;
-    let parameters = [("AnalyticsAccountId", FURTHER), ("ProvisionedRolePath", "/acme/made/")];
+    let parameters = [
+        ("AnalyticsAccountId", FURTHER),
+        ("ProvisionedRolePath", "/acme/made/"),
+        ("AdmitsFormerBatches", "false"),
+    ];
     cli.deploy("landfall-further", "target.yaml", "acme-further-artifacts", &parameters)?;
     let role = |name: &str| format!("arn:aws:iam::{DATA}:role/acme/{name}");
     let job = format!("arn:aws:iam::{FURTHER}:role/acme/made/landfall-job");
@@ -148,6 +152,15 @@ fn a_further_analytics_account_gets_a_reader_role_that_reads_what_its_routes_tak
         }
         requests.push((may, get));
     }
+    for account in [ANALYTICS, FURTHER] {
+        let name = format!("landfall-reader-{account}");
+        let found = cloud.wait(observe(&cloud.data.iam, &name))?.context("there is no reader")?;
+        let policies = policies(&found);
+        let arn = role(&format!("made/{name}"));
+        for batch in [ANALYTICS, FURTHER, STRANGER] {
+            requests.extend(of_batches(&arn, &policies, batch).map(|r| (batch == account, r)));
+        }
+    }
     let allowed = json!({ "Version": "2012-10-17", "Statement":
         [{ "Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "*" }] });
     for (who, may) in [(job.as_str(), true), (&job.replace(FURTHER, ANALYTICS), false)] {
@@ -167,6 +180,20 @@ fn a_further_analytics_account_gets_a_reader_role_that_reads_what_its_routes_tak
         requests.push((true, assume));
     }
     judged_as_expected(&requests)
+}
+
+/// What a job does with a batch of `account`: reads its manifest, claims it, looks at the claim.
+fn of_batches(reader: &str, policies: &[Value], account: &str) -> [Request; 3] {
+    let id = format!("{account}-899bfd94d19c4ed05147d6815125b225");
+    let bucket = format!("landfall-manifests-{DATA}-{REGION}");
+    let manifest = format!("arn:aws:s3:::{bucket}/manifests/{account}/further/{id}.json");
+    let claims = format!("arn:aws:dynamodb:{REGION}:{DATA}:table/landfall-claims");
+    let by = |action: &str, resource: &str| {
+        let request = Request::by_role(reader, action, resource).owned_by(DATA);
+        policies.iter().fold(request, |request, policy| request.identity(policy.clone()))
+    };
+    let item = |action: &str| by(action, &claims).with("dynamodb:LeadingKeys", json!([id]));
+    [by("s3:GetObject", &manifest), item("dynamodb:UpdateItem"), item("dynamodb:GetItem")]
 }
 
 /// The policies of resources, as they are deployed.

@@ -221,19 +221,65 @@ pub fn reader(reader: &Role, rendered: &Rendered, route: &Route, target: &Target
             ),
         ),
     ]));
-    list.extend(expected(manifests_and_claims(&may)));
+    list.extend(manifests_and_claims(&may, &target.account));
     // A key cannot be empty.
     list.retain(|(what, ..)| what != "read without the last letter" || !shorter.is_empty());
     list
 }
 
-fn manifests_and_claims(
+/// The hash of a batch id; all of it in the version before.
+const HASH: &str = "899bfd94d19c4ed05147d6815125b225";
+
+/// An account that some routes lead to, or none.
+const OTHER: &str = "444444444444";
+
+/// A manifest and a claim, and whose they are.
+pub struct OfBatch {
+    pub what: &'static str,
+    pub manifest: String,
+    pub claim: String,
+}
+
+/// Batches of a reader's own account, of another, and of the version before, which do not say whose they are.
+pub fn batches(account: &str) -> [OfBatch; 5] {
+    let of = |what, manifest: String, claim: String| OfBatch { what, manifest, claim };
+    let [own, other] = [account, OTHER].map(|account| format!("{account}-{HASH}"));
+    [
+        of("of its account", format!("manifests/{account}/orders/{own}.json"), own.clone()),
+        of("of another account", format!("manifests/{OTHER}/orders/{other}.json"), other.clone()),
+        of("of the version before", format!("manifests/orders/{HASH}.json"), HASH.to_owned()),
+        // Its route is called like the account.
+        of("of such a route", format!("manifests/{account}/{HASH}.json"), HASH.to_owned()),
+        of("of another's such route", format!("manifests/{OTHER}/{account}/{other}.json"), other),
+    ]
+}
+
+/// The requests of a job for a batch, and whether they must be allowed.
+pub fn of_batch(
     may: &impl Fn(&str, &str) -> Request,
-) -> Vec<(&'static str, bool, Request)> {
-    let get = |key: &str| may("s3:GetObject", &format!("arn:aws:s3:::{key}"));
-    let manifest = format!("arn:aws:s3:::{MANIFESTS}/manifests/orders/1.json");
+    batch: &OfBatch,
+    allowed: bool,
+) -> Vec<Expected> {
+    let OfBatch { what, manifest, claim } = batch;
+    let item = |action: &str| may(action, CLAIMS).with("dynamodb:LeadingKeys", json!([claim]));
+    let manifest = may("s3:GetObject", &format!("arn:aws:s3:::{MANIFESTS}/{manifest}"));
     vec![
-        ("read a manifest", true, may("s3:GetObject", &manifest)),
+        (format!("read a manifest {what}"), allowed, manifest),
+        (format!("look at a claim {what}"), allowed, item("dynamodb:GetItem")),
+        (format!("claim a batch {what}"), allowed, item("dynamodb:UpdateItem")),
+    ]
+}
+
+fn manifests_and_claims(may: &impl Fn(&str, &str) -> Request, account: &str) -> Vec<Expected> {
+    let get = |key: &str| may("s3:GetObject", &format!("arn:aws:s3:::{key}"));
+    let batches = batches(account);
+    let OfBatch { manifest, claim, .. } = &batches[0];
+    let manifest = format!("arn:aws:s3:::{MANIFESTS}/{manifest}");
+    let item = |action: &str, table: &str, keys: &[&str]| {
+        may(action, table).with("dynamodb:LeadingKeys", json!(keys))
+    };
+    let of_others = format!("{OTHER}-{HASH}");
+    let mut list = expected(vec![
         (
             "read a manifest over plain HTTP",
             false,
@@ -243,19 +289,33 @@ fn manifests_and_claims(
         ("read beside the manifests", false, get("landfall-manifests/manifests-2/1.json")),
         ("read a manifest elsewhere", false, get("landfall-manifests-2/manifests/1.json")),
         ("list manifests", false, may("s3:ListBucket", "arn:aws:s3:::landfall-manifests")),
-        ("look at a claim", true, may("dynamodb:GetItem", CLAIMS)),
-        ("claim", true, may("dynamodb:UpdateItem", CLAIMS)),
-        ("put a claim", false, may("dynamodb:PutItem", CLAIMS)),
-        ("delete a claim", false, may("dynamodb:DeleteItem", CLAIMS)),
+        ("claim what names no key", false, may("dynamodb:UpdateItem", CLAIMS)),
+        ("look at what names no key", false, may("dynamodb:GetItem", CLAIMS)),
+        ("claim with no key", false, item("dynamodb:UpdateItem", CLAIMS, &[])),
+        (
+            "claim one of its own and another's",
+            false,
+            item("dynamodb:UpdateItem", CLAIMS, &[claim, &of_others]),
+        ),
+        ("put a claim", false, item("dynamodb:PutItem", CLAIMS, &[claim])),
+        ("delete a claim", false, item("dynamodb:DeleteItem", CLAIMS, &[claim])),
         ("scan the claims", false, may("dynamodb:Scan", CLAIMS)),
-        ("query the claims", false, may("dynamodb:Query", CLAIMS)),
-        ("claim in another table", false, may("dynamodb:UpdateItem", &format!("{CLAIMS}-2"))),
+        ("query the claims", false, item("dynamodb:Query", CLAIMS, &[claim])),
+        (
+            "claim in another table",
+            false,
+            item("dynamodb:UpdateItem", &format!("{CLAIMS}-2"), &[claim]),
+        ),
         (
             "claim in another region",
             false,
-            may("dynamodb:UpdateItem", &CLAIMS.replace("us-east-1", "us-west-2")),
+            item("dynamodb:UpdateItem", &CLAIMS.replace("us-east-1", "us-west-2"), &[claim]),
         ),
-    ]
+    ]);
+    for (index, batch) in batches.iter().enumerate() {
+        list.extend(of_batch(may, batch, index == 0));
+    }
+    list
 }
 
 pub fn job(job: &Role, reader: &Role, target: &Target) -> Vec<Expected> {

@@ -9,10 +9,10 @@ use landfall_core::roles::{Home, Kind, Owner, Role, Spec};
 use landfall_core::routes::{Routes, Target};
 use landfall_core::yaml;
 use landfall_tests::judge::Request;
-use landfall_tests::{DATA, REGION, root};
+use landfall_tests::{ANALYTICS, DATA, REGION, root};
 use serde_json::{Value, json};
 
-use super::matrix::{Expected, assumed, job, reader, starter};
+use super::matrix::{Expected, assumed, batches, job, of_batch, reader, starter};
 use super::{judge, role};
 
 pub const EXTERNAL_ID: &str = "the-right-one";
@@ -57,6 +57,7 @@ impl Rendered {
                 "RoleName": "landfall-reader", "KmsKeyArns": [KEY],
                 "TrustedRoleArns": [job_role(&target.account)],
                 "ManifestsBucketName": MANIFESTS, "ClaimsTableArn": CLAIMS,
+                "AdmitsFormerBatches": "false",
             });
             rendered.add(Kind::Reader, DATA, extra, target.account.clone());
             let readers = json!({ "RoleName": "landfall-job", "ReaderRoleArns": [READER] });
@@ -173,6 +174,60 @@ fn both_external_ids_are_admitted_during_a_rotation_and_no_third() {
     }
 }
 
+/// A reader of the analytics account's, as its properties say of former batches.
+fn reader_that_admits(former_batches: Option<&str>) -> Role {
+    let text = fs::read_to_string(&files()[0]).expect("the routes");
+    let mut properties = json!({
+        "RoleName": "landfall-reader", "TrustedRoleArns": [job_role(ANALYTICS)],
+        "ManifestsBucketName": MANIFESTS, "ClaimsTableArn": CLAIMS,
+        "Routes": yaml::read(&text).0.expect("YAML").to_value(),
+    });
+    if let Some(admits) = former_batches {
+        properties["AdmitsFormerBatches"] = json!(admits);
+    }
+    let home =
+        Home { partition: "aws".to_owned(), account: DATA.to_owned(), region: REGION.to_owned() };
+    let [stack_id, logical_id, physical_id] = ["stack", "Role", "Role-1"].map(str::to_owned);
+    let spec = Spec::read(Kind::Reader, &properties, &home).expect("valid properties");
+    let owner = Owner { stack_id, logical_id, physical_id };
+    spec.role(&owner, &BTreeSet::new()).expect("a role")
+}
+
+#[test]
+fn a_reader_reaches_the_batches_of_its_account_and_former_ones_only_where_it_is_told_to() {
+    // Those of its account, of another, of the version before, of it with such a route, of another's.
+    for (admits, expected) in [
+        (Some("false"), [true, false, false, false, false]),
+        (Some("true"), [true, false, true, true, false]),
+        // What the version before granted, and a rollback to it gives back.
+        (None, [true; 5]),
+    ] {
+        let role = reader_that_admits(admits);
+        let may = |action: &str, resource: &str| {
+            Request::by_role(&role.arn, action, resource)
+                .owned_by(DATA)
+                .identity(role.permissions.value().clone())
+        };
+        let mut matrix: Vec<Expected> = batches(ANALYTICS)
+            .iter()
+            .zip(expected)
+            .flat_map(|(batch, allowed)| of_batch(&may, batch, allowed))
+            .collect();
+        // A monitor of the version before wrote the manifest of a batch of this one.
+        let [own, other, ..] = batches(ANALYTICS);
+        for (batch, is_own) in [(own, true), (other, false)] {
+            let key = format!("{MANIFESTS}/manifests/orders/{}.json", batch.claim);
+            let get = may("s3:GetObject", &format!("arn:aws:s3:::{key}"));
+            let allowed = admits.is_none() || (is_own && admits == Some("true"));
+            matrix.push((format!("{key} written by a former monitor"), allowed, get));
+        }
+        let unnamed = may("dynamodb:UpdateItem", CLAIMS);
+        matrix.push(("claim what names no key".to_owned(), admits.is_none(), unnamed));
+        let wrong = deviations(&matrix);
+        assert!(wrong.is_empty(), "{admits:?}:\n{}", wrong.join("\n"));
+    }
+}
+
 /// The matrix is worth something only if it sees what is wrong.
 #[test]
 fn the_matrix_finds_policies_that_are_too_wide() {
@@ -208,7 +263,13 @@ fn the_matrix_finds_policies_that_are_too_wide() {
     for (from, to) in [
         ("weather/city=*", "weather/*"),
         (r#""s3:GetObjectVersion""#, r#""s3:PutObject""#),
-        ("/manifests/*", "/*"),
+        ("/manifests/222222222222/*/222222222222-*", "/*"),
+        ("/manifests/222222222222/*/222222222222-*", "/manifests/*"),
+        (r#"["222222222222-*"]"#, r#"["*-*"]"#),
+        (
+            r#""Null":{"dynamodb:LeadingKeys":["false"]}"#,
+            r#""Null":{"aws:PrincipalArn":["false"]}"#,
+        ),
         ("table/landfall-claims", "table/*"),
         (r#""dynamodb:UpdateItem""#, r#""dynamodb:*""#),
         (r#""aws:SecureTransport":["false"]"#, r#""aws:SecureTransport":["none"]"#),

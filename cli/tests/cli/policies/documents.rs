@@ -206,7 +206,7 @@ fn the_policies_of_the_example_routes_are_those_of_three_roles() {
                       ],
                       "Effect": "Allow",
                       "Resource": [
-                        "arn:aws:s3:::landfall-manifests-111111111111-us-east-1/manifests/*"
+                        "arn:aws:s3:::landfall-manifests-111111111111-us-east-1/manifests/222222222222/*/222222222222-*"
                       ],
                       "Sid": "ReadManifests"
                     },
@@ -215,6 +215,18 @@ fn the_policies_of_the_example_routes_are_those_of_three_roles() {
                         "dynamodb:GetItem",
                         "dynamodb:UpdateItem"
                       ],
+                      "Condition": {
+                        "ForAllValues:StringLike": {
+                          "dynamodb:LeadingKeys": [
+                            "222222222222-*"
+                          ]
+                        },
+                        "Null": {
+                          "dynamodb:LeadingKeys": [
+                            "false"
+                          ]
+                        }
+                      },
                       "Effect": "Allow",
                       "Resource": [
                         "arn:aws:dynamodb:us-east-1:111111111111:table/landfall-claims"
@@ -326,7 +338,7 @@ fn the_policies_are_printed_as_one_json_object() {
                         ],
                         "Effect": "Allow",
                         "Resource": [
-                          "arn:aws:s3:::landfall-manifests-111111111111-us-east-1/manifests/*"
+                          "arn:aws:s3:::landfall-manifests-111111111111-us-east-1/manifests/222222222222/*/222222222222-*"
                         ],
                         "Sid": "ReadManifests"
                       },
@@ -335,6 +347,18 @@ fn the_policies_are_printed_as_one_json_object() {
                           "dynamodb:GetItem",
                           "dynamodb:UpdateItem"
                         ],
+                        "Condition": {
+                          "ForAllValues:StringLike": {
+                            "dynamodb:LeadingKeys": [
+                              "222222222222-*"
+                            ]
+                          },
+                          "Null": {
+                            "dynamodb:LeadingKeys": [
+                              "false"
+                            ]
+                          }
+                        },
                         "Effect": "Allow",
                         "Resource": [
                           "arn:aws:dynamodb:us-east-1:111111111111:table/landfall-claims"
@@ -406,6 +430,7 @@ fn roles_are_composed_as_the_templates_compose_them() {
                 "KmsKeyArns",
                 "ManifestsBucketName",
                 "ClaimsTableArn",
+                "AdmitsFormerBatches",
             ];
             let of_properties =
                 |line: &&str| line.starts_with("      ") && !line.starts_with("       ");

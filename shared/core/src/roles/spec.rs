@@ -103,16 +103,31 @@ impl Reach {
     }
 }
 
+/// The batches whose manifests a reader reads, and which it claims.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Batches {
+    /// Those of its account.
+    Own,
+    /// And those of the version before, whose ids name no account: whoever's they are.
+    OwnAndFormer,
+    /// All. What the version before granted, and a role whose properties do not say still has: the
+    /// inverse update of a rollback gives back what was there.
+    All,
+}
+
 /// What a role is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Purpose {
     /// To start jobs: their ARNs.
     Start { jobs: BTreeSet<String> },
     /// To read objects: what of each bucket, none within another; the manifests in a bucket of
-    /// Landfall's own; and to claim batches in a table, which is named by its ARN. `keys` are the KMS
-    /// keys if they were given, else they are to be found from the buckets' default encryption.
+    /// Landfall's own; and to claim batches in a table, which is named by its ARN. `account` is that of
+    /// the jobs, `batches` whose manifests and claims these are. `keys` are the KMS keys if they were
+    /// given, else they are to be found from the buckets' default encryption.
     Read {
+        account: String,
         buckets: BTreeMap<String, BTreeSet<Reach>>,
+        batches: Batches,
         manifests: Option<String>,
         claims: Option<String>,
         keys: Option<BTreeSet<String>>,

@@ -116,12 +116,16 @@ properties! {
         /// The ARNs of the KMS keys that objects are encrypted with. Default: those of the buckets'
         /// default encryption.
         kms_key_arns: Option<Vec<String>>,
-        /// The bucket of the manifests, which is Landfall's own and no route's: what stands below
-        /// `manifests/` can be read. None if empty.
+        /// The bucket of the manifests, which is Landfall's own and no route's: those of the trusted
+        /// roles' account can be read. None if empty.
         manifests_bucket_name: Option<String>,
-        /// The ARN of the table in which jobs claim their batches; its items can be got and updated.
-        /// None if empty.
+        /// The ARN of the table in which jobs claim their batches; the items of the trusted roles'
+        /// account can be got and updated. None if empty.
         claims_table_arn: Option<String>,
+        /// Whether the role also reaches batches of the version before, whose ids name no account:
+        /// `true` as long as there are any in flight, `false` afterwards. Without it, the role reaches
+        /// every batch of every account, as it did in that version.
+        admits_former_batches: Option<bool>,
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Home, Purpose, Reach, Spec};
+use super::{Batches, Home, Purpose, Reach, Spec};
+use crate::batch::HASH_CHARS;
 use crate::policy::{Document, Statement, literal};
 
 /// The permissions policy of a role. `keys` are the ARNs of the KMS keys that a reader decrypts with.
@@ -14,16 +15,14 @@ pub fn of(spec: &Spec, keys: &BTreeSet<String>) -> Document {
             ["glue:GetJob", "glue:GetJobRun", "glue:GetJobRuns", "glue:StartJobRun"],
         )
         .on(jobs.iter().cloned())]),
-        Purpose::Read { buckets, manifests, claims, .. } => {
+        Purpose::Read { account, buckets, batches, manifests, claims, .. } => {
             let mut statements = reading(partition, buckets, keys);
             statements.extend(manifests.iter().map(|bucket| {
+                let keys = manifest_keys(*batches, account).into_iter();
                 Statement::allow("ReadManifests", ["s3:GetObject"])
-                    .on([format!("arn:{partition}:s3:::{}/manifests/*", literal(bucket))])
+                    .on(keys.map(|key| format!("arn:{partition}:s3:::{}/{key}", literal(bucket))))
             }));
-            statements.extend(claims.iter().map(|table| {
-                Statement::allow("Claim", ["dynamodb:GetItem", "dynamodb:UpdateItem"])
-                    .on([literal(table)])
-            }));
+            statements.extend(claims.iter().map(|table| claiming(*batches, account, table)));
             Document::new(statements)
         }
         Purpose::Run { readers } => Document::new([
@@ -39,6 +38,44 @@ pub fn of(spec: &Spec, keys: &BTreeSet<String>) -> Document {
             )]),
         ]),
     }
+}
+
+/// Keys of manifests, as patterns (see [`crate::batch::Own::manifest_key`]).
+fn manifest_keys(batches: Batches, account: &str) -> Vec<String> {
+    let own = format!("manifests/{account}/*/{account}-*");
+    // The last of a key is the id. One of the version before has no account and no dash before its hash, so
+    // what is another account's does not fit, whatever a route is called.
+    let hash = "?".repeat(HASH_CHARS);
+    match batches {
+        Batches::Own => vec![own],
+        Batches::OwnAndFormer => vec![
+            own,
+            format!("manifests/*/{hash}.json"),
+            // What a function of the version before wrote for a batch of this one, while both were there.
+            format!("manifests/*/{account}-{hash}.json"),
+        ],
+        Batches::All => vec!["manifests/*".to_owned()],
+    }
+}
+
+/// Claims are items whose key is the batch's id.
+fn claiming(batches: Batches, account: &str, table: &str) -> Statement {
+    const LEADING_KEYS: &str = "dynamodb:LeadingKeys";
+    let claim =
+        Statement::allow("Claim", ["dynamodb:GetItem", "dynamodb:UpdateItem"]).on([literal(table)]);
+    let own = format!("{account}-*");
+    let ids = match batches {
+        Batches::All => return claim,
+        Batches::Own => vec![own],
+        // An id of the version before is a hash alone, which is shorter than one with an account.
+        Batches::OwnAndFormer => vec![own, "?".repeat(HASH_CHARS)],
+    };
+    // `ForAllValues` holds for a request without the key too.
+    claim.when("ForAllValues:StringLike", LEADING_KEYS, ids).when(
+        "Null",
+        LEADING_KEYS,
+        ["false".to_owned()],
+    )
 }
 
 fn reading(

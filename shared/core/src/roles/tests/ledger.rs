@@ -4,30 +4,66 @@ use expect_test::expect;
 use serde_json::{Value, json};
 
 use super::{DATA_STACK, STACK, reader, role, starter};
-use crate::roles::Kind;
+use crate::roles::{Home, Kind, Spec};
 
-#[test]
-fn the_reader_role_reads_manifests_and_claims_batches_where_it_is_told_to() {
+fn with_ledger() -> Value {
     let mut properties = reader();
     properties["ManifestsBucketName"] = json!("landfall-manifests");
     properties["ClaimsTableArn"] =
         json!("arn:aws:dynamodb:eu-west-1:111111111111:table/landfall-claims");
-    let document = role(Kind::Reader, &properties, DATA_STACK, &[]).expect("a role").permissions;
+    properties
+}
+
+/// What a reader may do with manifests and claims.
+fn of_the_ledger(properties: &Value) -> String {
+    let document = role(Kind::Reader, properties, DATA_STACK, &[]).expect("a role").permissions;
     let statements = document.value()["Statement"].as_array().cloned().unwrap_or_default();
-    let added = statements
-        .iter()
-        .filter(|s| ["ReadManifests", "Claim"].iter().any(|sid| s["Sid"] == *sid))
-        .map(Value::to_string)
-        .collect::<Vec<_>>();
+    let is_one = |s: &&Value| ["ReadManifests", "Claim"].iter().any(|sid| s["Sid"] == *sid);
+    statements.iter().filter(is_one).map(Value::to_string).collect::<Vec<_>>().join("\n")
+}
+
+fn notes(properties: &Value) -> Vec<String> {
+    let home = Home::of_stack(DATA_STACK).expect("a stack's id");
+    let notes = Spec::read(Kind::Reader, properties, &home).expect("valid properties").notes;
+    notes.into_iter().filter(|note| note.contains("AdmitsFormerBatches")).collect()
+}
+
+#[test]
+fn the_reader_role_reads_manifests_and_claims_batches_of_its_account_where_it_is_told_to() {
+    let mut properties = with_ledger();
+    properties["AdmitsFormerBatches"] = json!("false");
     expect![[r#"
-        {"Action":["s3:GetObject"],"Effect":"Allow","Resource":["arn:aws:s3:::landfall-manifests/manifests/*"],"Sid":"ReadManifests"}
-        {"Action":["dynamodb:GetItem","dynamodb:UpdateItem"],"Effect":"Allow","Resource":["arn:aws:dynamodb:eu-west-1:111111111111:table/landfall-claims"],"Sid":"Claim"}"#]].assert_eq(&added.join("\n"));
+        {"Action":["s3:GetObject"],"Effect":"Allow","Resource":["arn:aws:s3:::landfall-manifests/manifests/222222222222/*/222222222222-*"],"Sid":"ReadManifests"}
+        {"Action":["dynamodb:GetItem","dynamodb:UpdateItem"],"Condition":{"ForAllValues:StringLike":{"dynamodb:LeadingKeys":["222222222222-*"]},"Null":{"dynamodb:LeadingKeys":["false"]}},"Effect":"Allow","Resource":["arn:aws:dynamodb:eu-west-1:111111111111:table/landfall-claims"],"Sid":"Claim"}"#]].assert_eq(&of_the_ledger(&properties));
+    assert_eq!(notes(&properties), [""; 0]);
+    properties["TrustedRoleArns"] = json!(["arn:aws:iam::333333333333:role/landfall/landfall-job"]);
+    let other = of_the_ledger(&properties);
+    assert!(other.contains("333333333333-*") && !other.contains("222222222222"), "{other}");
     properties["ManifestsBucketName"] = json!("");
     properties["ClaimsTableArn"] = json!("");
-    assert_eq!(
-        role(Kind::Reader, &properties, DATA_STACK, &[]),
-        role(Kind::Reader, &reader(), DATA_STACK, &[])
-    );
+    assert_eq!(of_the_ledger(&properties), "");
+}
+
+#[test]
+fn a_reader_that_admits_former_batches_reaches_ids_without_an_account_and_no_other_accounts() {
+    let mut properties = with_ledger();
+    properties["AdmitsFormerBatches"] = json!("true");
+    expect![[r#"
+        {"Action":["s3:GetObject"],"Effect":"Allow","Resource":["arn:aws:s3:::landfall-manifests/manifests/*/222222222222-????????????????????????????????.json","arn:aws:s3:::landfall-manifests/manifests/*/????????????????????????????????.json","arn:aws:s3:::landfall-manifests/manifests/222222222222/*/222222222222-*"],"Sid":"ReadManifests"}
+        {"Action":["dynamodb:GetItem","dynamodb:UpdateItem"],"Condition":{"ForAllValues:StringLike":{"dynamodb:LeadingKeys":["222222222222-*","????????????????????????????????"]},"Null":{"dynamodb:LeadingKeys":["false"]}},"Effect":"Allow","Resource":["arn:aws:dynamodb:eu-west-1:111111111111:table/landfall-claims"],"Sid":"Claim"}"#]].assert_eq(&of_the_ledger(&properties));
+    assert_eq!(notes(&properties).len(), 1);
+}
+
+/// What the version before asked for, and what an inverse update asks for again.
+#[test]
+fn a_reader_of_the_version_before_keeps_the_policy_that_it_had() {
+    let properties = with_ledger();
+    expect![[r#"
+        {"Action":["s3:GetObject"],"Effect":"Allow","Resource":["arn:aws:s3:::landfall-manifests/manifests/*"],"Sid":"ReadManifests"}
+        {"Action":["dynamodb:GetItem","dynamodb:UpdateItem"],"Effect":"Allow","Resource":["arn:aws:dynamodb:eu-west-1:111111111111:table/landfall-claims"],"Sid":"Claim"}"#]].assert_eq(&of_the_ledger(&properties));
+    assert_eq!(notes(&properties).len(), 1);
+    // Without manifests and claims there is nothing to say.
+    assert_eq!(notes(&reader()), [""; 0]);
 }
 
 #[test]
@@ -46,6 +82,7 @@ fn what_is_no_bucket_and_no_table_of_the_account_is_refused() {
         ("ClaimsTableArn", "arn:aws:dynamodb:*:111111111111:table/landfall-claims"),
         ("ClaimsTableArn", "arn:aws:dynamodb:eu-west-1:111111111111:table/landfall-claims/index/x"),
         ("ClaimsTableArn", "arn:aws:dynamodb:eu-west-1:333333333333:table/landfall-claims"),
+        ("AdmitsFormerBatches", "maybe"),
     ]
     .map(|(field, value)| refused(field, value))
     .into();
@@ -56,7 +93,8 @@ fn what_is_no_bucket_and_no_table_of_the_account_is_refused() {
         ClaimsTableArn: this is not the ARN of a table (it looks like arn:aws:dynamodb:eu-west-1:111111111111:table/landfall-claims)
         ClaimsTableArn: this is not the ARN of a table (it looks like arn:aws:dynamodb:eu-west-1:111111111111:table/landfall-claims)
         ClaimsTableArn: this is not the ARN of a table (it looks like arn:aws:dynamodb:eu-west-1:111111111111:table/landfall-claims)
-        ClaimsTableArn: the table is of account `333333333333` (it belongs to the role's own, `111111111111`)"#]].assert_eq(&all.join("\n"));
+        ClaimsTableArn: the table is of account `333333333333` (it belongs to the role's own, `111111111111`)
+        the properties: `AdmitsFormerBatches` is not a boolean (write true or false)"#]].assert_eq(&all.join("\n"));
 }
 
 #[test]

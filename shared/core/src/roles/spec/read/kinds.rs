@@ -7,7 +7,7 @@ use crate::arn::RoleArn;
 use crate::at::At;
 use crate::policy::{admissible, literal};
 use crate::roles::Trust;
-use crate::roles::spec::{Purpose, Reach};
+use crate::roles::spec::{Batches, Purpose, Reach};
 use crate::roles::written::{JobRole, ReaderRole, StarterRole};
 use crate::routes::resolve::is_bucket;
 use crate::routes::{Route, Routes, Target};
@@ -109,11 +109,19 @@ pub fn reader(written: &ReaderRole, setting: &Setting<'_>, at: &mut At<'_>) -> O
         let all = reaches.clone();
         reaches.retain(|own| !all.iter().any(|other| own != other && other.holds(own)));
     }
+    let batches = match written.admits_former_batches {
+        Some(false) => Batches::Own,
+        Some(true) => Batches::OwnAndFormer,
+        None => Batches::All,
+    };
+    if manifests.is_some() || claims.is_some() {
+        notes.extend(wider(batches).map(str::to_owned));
+    }
     let partition = setting.home.partition.clone();
     let keys = written.kms_key_arns.as_ref().map(|keys| keys.iter().cloned().collect());
     Some(Own {
-        trust: Trust::Roles { partition, account, arns, external_ids },
-        purpose: Purpose::Read { buckets, manifests, claims, keys },
+        trust: Trust::Roles { partition, account: account.clone(), arns, external_ids },
+        purpose: Purpose::Read { account, buckets, batches, manifests, claims, keys },
         notes,
     })
 }
@@ -125,6 +133,21 @@ pub fn job(written: &JobRole, _: &Setting<'_>, at: &mut At<'_>) -> Option<Own> {
         purpose: Purpose::Run { readers },
         notes: Vec::new(),
     })
+}
+
+/// What is wider than the batches of the role's account, in words.
+fn wider(batches: Batches) -> Option<&'static str> {
+    match batches {
+        Batches::Own => None,
+        Batches::OwnAndFormer => Some(
+            "batches of the version before are admitted, whichever analytics account they are for: once \
+             `landfall batches --former` lists none, set `AdmitsFormerBatches` to `false`",
+        ),
+        Batches::All => Some(
+            "`AdmitsFormerBatches` is not given: the role may read the manifests and change the claims of \
+             every analytics account",
+        ),
+    }
 }
 
 fn manifests(name: Option<&str>, at: &mut At<'_>) -> Option<String> {
