@@ -8,7 +8,7 @@ use landfall_core::moment::Time;
 use landfall_core::plan::printable;
 use serde::Serialize;
 
-use crate::args::batches::BatchesArgs;
+use crate::args::batches::{Asked, BatchesArgs};
 use crate::ledger::connect;
 use crate::output::{self, Output};
 use crate::words::Align::{Left as L, Right as R};
@@ -24,7 +24,7 @@ const MAX_GROUP_CHARS: usize = 48;
 /// Lists what `args` ask for.
 pub fn run(args: &BatchesArgs) -> Output {
     let now = now();
-    let since = args.since(now);
+    let asked = args.asked(now);
     let listing = aws::wait(async {
         let connection = connect(&args.ledger).await?;
         let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
@@ -32,12 +32,18 @@ pub fn run(args: &BatchesArgs) -> Output {
         let is_wanted = |batch: &Batch| {
             args.state.is_empty() || args.state.iter().any(|name| name.names(&batch.state))
         };
-        let listing = match since {
-            Some(since) => {
+        let is_former = |batch: &Batch| {
+            batch.is_former() && route.is_none_or(|route| *route == batch.route) && is_wanted(batch)
+        };
+        let first = |listing| first(listing, limit);
+        let ledger = &connection.ledger;
+        let listing = match asked {
+            Asked::Since(since) => {
                 let wanted = Wanted { route, since, limit, most_read: MOST_READ };
-                connection.ledger.batches(&wanted, is_wanted).await
+                ledger.batches(&wanted, is_wanted).await
             }
-            None => connection.ledger.parked(route).await.map(|listing| first(listing, limit)),
+            Asked::Parked => ledger.parked(route).await.map(first),
+            Asked::Former => ledger.unfinished(is_former).await.map(first),
         };
         let listing = listing.map_err(|error| connection.explained(error))?;
         Ok((listing, connection))
@@ -47,8 +53,8 @@ pub fn run(args: &BatchesArgs) -> Output {
         Err(error) => return error.into(),
     };
     let mut output = Output::success(match args.ledger.json {
-        true => document(&listing, since),
-        false => text(&listing, since, now),
+        true => document(&listing, asked),
+        false => text(&listing, asked, now),
     });
     for error in listing.unreadable {
         output.error(&connection.explained(error));
@@ -60,37 +66,48 @@ pub fn run(args: &BatchesArgs) -> Output {
 fn first(mut listing: Listing, limit: usize) -> Listing {
     if listing.batches.len() > limit {
         listing.batches.truncate(limit);
-        listing.left = Left::Older;
+        listing.left = listing.left.max(Left::Older);
     }
     listing
 }
 
-/// The list, and what it does not have. Without `since`, it is that of the parked batches.
-fn text(listing: &Listing, since: Option<Time>, now: Time) -> String {
+/// The list, and what it does not have.
+fn text(listing: &Listing, asked: Asked, now: Time) -> String {
     let Listing { batches, left, .. } = listing;
     let mut out = match batches.is_empty() {
         true => String::new(),
         false => rows(batches, now) + "\n",
     };
-    out.push_str(&match since {
-        Some(since) => counted(batches, &moment(since, now)),
-        None => match batches.len() {
+    out.push_str(&match asked {
+        Asked::Since(since) => counted(batches, &moment(since, now)),
+        Asked::Parked => match batches.len() {
             0 => "no such batch is parked\n".to_owned(),
             1 => "1 parked batch, however old\n".to_owned(),
             more => format!("{more} parked batches, however old\n"),
         },
+        Asked::Former => match batches.len() {
+            0 => "no such batch of the version before is unfinished\n".to_owned(),
+            1 => "1 unfinished batch of the version before\n".to_owned(),
+            more => format!("{more} unfinished batches of the version before\n"),
+        },
     });
-    out.push_str(match (left, since) {
+    out.push_str(match (left, asked) {
         (Left::None, _) => "",
-        (Left::Older, Some(_)) => {
+        (Left::Older, Asked::Since(_) | Asked::Former) => {
             "there are more, all older: raise --limit, or choose by --route or --state\n"
         }
-        (Left::Older, None) => "there are more, all older: raise --limit, or choose by --route\n",
-        (Left::Unread, Some(_)) => {
+        (Left::Older, Asked::Parked) => {
+            "there are more, all older: raise --limit, or choose by --route\n"
+        }
+        (Left::Unread, Asked::Since(_) | Asked::Former) => {
             "older ones were not looked at, for there are too many: choose by --route, or a later --since\n"
         }
-        (Left::Unread, None) => {
+        (Left::Unread, Asked::Parked) => {
             "older ones were not looked at, for there are too many: choose by --route together with --since\n"
+        }
+        // To choose by a route leaves out what is read, not what is looked through.
+        (Left::Any, Asked::Former) => {
+            "not all could be looked at, for too many batches are unfinished: ask again later\n"
         }
         (Left::Any, _) => "not all could be looked at, for there are too many: choose by --route\n",
     });
@@ -160,7 +177,7 @@ fn by_state(batches: &[Batch]) -> BTreeMap<&'static str, usize> {
 
 #[derive(Serialize)]
 struct Document<'a> {
-    /// Null where the list is that of all parked batches.
+    /// Null where the list is that of all parked batches, or of all of the version before.
     since: Option<String>,
     batches: Vec<Entry<'a>>,
     counts: BTreeMap<&'static str, usize>,
@@ -182,8 +199,12 @@ pub struct Entry<'a> {
     parked_for: Option<&'static str>,
 }
 
-fn document(listing: &Listing, since: Option<Time>) -> String {
+fn document(listing: &Listing, asked: Asked) -> String {
     let Listing { batches, left, .. } = listing;
+    let since = match asked {
+        Asked::Since(since) => Some(since),
+        Asked::Parked | Asked::Former => None,
+    };
     output::json(&Document {
         since: since.map(|since| since.to_string()),
         batches: batches.iter().map(entry).collect(),

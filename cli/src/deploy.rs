@@ -107,7 +107,8 @@ impl Deployment<'_> {
         // All that can be wrong is found before anything is changed.
         let templates = self.templates()?;
         let observed = self.observed().await?;
-        let steps = self.steps(&templates, &observed)?;
+        let has_former_batches = self.has_former_batches(&observed).await;
+        let steps = self.steps(&templates, &observed, has_former_batches)?;
         for side in Side::BOTH {
             match self.artifacts(side).await? {
                 Done::All => {}
@@ -121,7 +122,25 @@ impl Deployment<'_> {
                 other => return Ok(other),
             }
         }
+        if !self.args.dry_run && steps.iter().any(Step::admits_former_batches) {
+            say(&former_batches(&self.ledger_table()));
+        }
         Ok(Done::All)
+    }
+
+    fn ledger_table(&self) -> String {
+        format!("{}-ledger", self.args.place.name_prefix)
+    }
+
+    /// Whether a new data account's stack takes in batches of the version before, with the ledger of a stack
+    /// that is gone.
+    async fn has_former_batches(
+        &self,
+        observed: &BTreeMap<(Side, TemplateName), Observed>,
+    ) -> bool {
+        let stack = observed.get(&(Side::Data, TemplateName::Data));
+        let is_new = stack.is_none_or(|stack| stack.standing() != Standing::Updatable);
+        is_new && self.accounts.data.has_former_batches(&self.ledger_table()).await
     }
 
     fn templates(&self) -> anyhow::Result<BTreeMap<TemplateName, Template>> {
@@ -153,6 +172,7 @@ impl Deployment<'_> {
         &self,
         templates: &BTreeMap<TemplateName, Template>,
         observed: &BTreeMap<(Side, TemplateName), Observed>,
+        has_former_batches: bool,
     ) -> anyhow::Result<Vec<Step>> {
         let is_there = |(_, stack): &(_, &Observed)| stack.standing() == Standing::Updatable;
         let known: KnownStacks = observed
@@ -170,6 +190,7 @@ impl Deployment<'_> {
             data_region: self.accounts.data.region.clone(),
             analytics_region: self.accounts.analytics.region.clone(),
             buckets: self.meant.buckets.clone(),
+            has_former_batches,
             jobs: self.meant.jobs.clone(),
             architecture: self.package.architecture.name(),
             artifacts: (
@@ -288,6 +309,15 @@ impl Deployment<'_> {
         let key = account.upload(bucket, &prefix, &artifact).await?;
         Ok(account.template_at(bucket, &key))
     }
+}
+
+/// What is left to do after an upgrade.
+fn former_batches(table: &str) -> String {
+    format!(
+        "note: the reader roles still reach batches of the version before, whichever analytics account they are \
+         for. Once `landfall batches --former --table {table}` lists none, run this command again with \
+         --parameter data:AdmitsFormerBatches=false, and update stacks of target.yaml with the same value."
+    )
 }
 
 /// # Errors

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum};
-use landfall_core::batch::State;
+use landfall_core::batch::{BatchId, State};
 use landfall_core::moment::Time;
 
 use super::roles::region;
@@ -37,6 +37,7 @@ pub struct LedgerArgs {
 #[command(after_help = "Examples:
   landfall batches
   landfall batches --state parked
+  landfall batches --former
   landfall batches --route orders --since 2026-01-31T00:00:00Z --json
 
 It looks with your own credentials for the data account, found as `diff` finds them, which need
@@ -54,6 +55,10 @@ pub struct BatchesArgs {
     /// 24h; with `--state parked` and no other state, however old they are.
     #[arg(long, value_name = "AGO|TIME", value_parser = since)]
     pub since: Option<Since>,
+    /// Only batches of the version before that are not done, however old. Reader roles reach them as long as
+    /// the stacks' AdmitsFormerBatches is true.
+    #[arg(long, conflicts_with = "since")]
+    pub former: bool,
     /// The most that are listed.
     #[arg(long, value_name = "COUNT", default_value_t = 100)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=10_000))]
@@ -65,8 +70,8 @@ pub struct BatchesArgs {
 /// Tell all that is known of a batch: what it waits for, its runs, what happened to it.
 #[derive(Args)]
 #[command(after_help = "Examples:
-  landfall batch 899bfd94d19c4ed05147d6815125b225
-  landfall batch --members 899bfd94d19c4ed05147d6815125b225
+  landfall batch 222222222222-899bfd94d19c4ed05147d6815125b225
+  landfall batch --members 222222222222-899bfd94d19c4ed05147d6815125b225
 
 It needs dynamodb:GetItem on the ledger's table, and for what the job said of its outcome on that of the
 claims.
@@ -74,7 +79,7 @@ claims.
 Exit status: 0 the batch is told of, 3 there is none of this id, 2 wrong usage, or a ledger that
 cannot be read.")]
 pub struct BatchArgs {
-    /// The batch's id, as `batches` and `find` print it: 32 hexadecimal digits.
+    /// The batch's id, as `batches` and `find` print it.
     #[arg(value_name = "ID", value_parser = batch_id)]
     pub id: String,
     /// Print all members, not just the first 20.
@@ -87,7 +92,7 @@ pub struct BatchArgs {
 /// Return parked batches: each is started again, with all its attempts.
 #[derive(Args)]
 #[command(after_help = "Examples:
-  landfall retry 899bfd94d19c4ed05147d6815125b225
+  landfall retry 222222222222-899bfd94d19c4ed05147d6815125b225
   landfall retry --all-parked --route orders
 
 Remove first what the batch was parked for: `landfall batch ID` tells it. The monitor starts a returned
@@ -138,16 +143,28 @@ pub struct FindArgs {
 }
 
 impl BatchesArgs {
-    /// From when on, asked at `now`; without it, whenever they were opened. Nobody is to miss a batch that
-    /// is parked: it waits for somebody, however long.
-    pub fn since(&self, now: Time) -> Option<Time> {
+    /// What is asked for at `now`. Nobody is to miss a batch that is parked: it waits for somebody, however
+    /// long.
+    pub fn asked(&self, now: Time) -> Asked {
         let is_parked = |name: &StateName| *name == StateName::Parked;
         match self.since {
-            Some(since) => Some(since.time(now)),
-            None if !self.state.is_empty() && self.state.iter().all(is_parked) => None,
-            None => Some(now - A_DAY),
+            _ if self.former => Asked::Former,
+            Some(since) => Asked::Since(since.time(now)),
+            None if !self.state.is_empty() && self.state.iter().all(is_parked) => Asked::Parked,
+            None => Asked::Since(now - A_DAY),
         }
     }
+}
+
+/// Which batches a list is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// Those that were opened since then.
+    Since(Time),
+    /// All that are parked.
+    Parked,
+    /// All of the version before that are not done.
+    Former,
 }
 
 /// The states of a batch, by the names that the ledger has for them.
@@ -219,12 +236,12 @@ fn length(text: &str) -> Option<Duration> {
 }
 
 fn batch_id(text: &str) -> Result<String, &'static str> {
-    let is_digit = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-    match text.len() == 32 && text.bytes().all(is_digit) {
-        true => Ok(text.to_owned()),
-        false => {
-            Err("a batch id is 32 hexadecimal digits, in lower case; `landfall batches` lists them")
-        }
+    match BatchId::parse(text) {
+        Some(_) => Ok(text.to_owned()),
+        None => Err(
+            "a batch id is the analytics account's id, a dash, and 32 hexadecimal digits in lower case; \
+             `landfall batches` lists them",
+        ),
     }
 }
 
@@ -269,9 +286,16 @@ mod tests {
 
     #[test]
     fn a_batch_id_is_whole_and_in_lower_case() {
-        assert!(batch_id("899bfd94d19c4ed05147d6815125b225").is_ok());
-        for text in ["899bfd", "899BFD94D19C4ED05147D6815125B225", "", &"ä".repeat(16)] {
-            assert!(batch_id(text).is_err(), "{text}");
+        let hash = "899bfd94d19c4ed05147d6815125b225";
+        // The version before wrote the hash alone.
+        for text in [hash, &format!("222222222222-{hash}")] {
+            assert_eq!(batch_id(text).as_deref(), Ok(text));
+        }
+        let wrong = ["899bfd", "899BFD94D19C4ED05147D6815125B225", "", &"ä".repeat(16)];
+        let parts = ["2222-", "-", "222222222222-222222222222-", "222222222222"];
+        let wrong = wrong.map(str::to_owned).into_iter();
+        for text in wrong.chain(parts.map(|part| format!("{part}{hash}"))) {
+            assert!(batch_id(&text).is_err(), "{text}");
         }
     }
 }

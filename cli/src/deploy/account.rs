@@ -10,13 +10,16 @@ use aws_config::retry::RetryConfig;
 use aws_config::{Region, SdkConfig};
 use aws_credential_types::Credentials;
 use landfall_aws::config;
+use landfall_aws::ledger::{Ledger, LedgerError, Left, Listing};
 use landfall_aws::told::told;
+use landfall_core::batch::Batch;
 use landfall_core::plan::printable;
 use serde::Deserialize;
 
 use super::package::Artifact;
 use super::plan::Side;
 use super::stack::{Observed, Stacks, Standing, TemplateAt};
+use super::words::say;
 use crate::args::deploy::{PlaceArgs, TemplateName};
 use crate::aws;
 
@@ -33,6 +36,7 @@ pub struct Account {
     pub region: String,
     pub stacks: Stacks,
     s3: aws_sdk_s3::Client,
+    dynamodb: aws_sdk_dynamodb::Client,
     /// Where buckets are, if not at AWS.
     endpoint: Option<String>,
 }
@@ -154,6 +158,7 @@ impl Account {
             id,
             region: region.to_owned(),
             s3: aws_sdk_s3::Client::from_conf(s3),
+            dynamodb: aws_sdk_dynamodb::Client::new(&config),
             endpoint,
         })
     }
@@ -194,11 +199,31 @@ impl Account {
                 return Err(self.failed(&format!("look at `s3://{bucket}/{key}`"), told(&error)));
             }
         }
-        super::say(&format!("  uploading {} to s3://{bucket}/{key}", artifact.name));
+        say(&format!("  uploading {} to s3://{bucket}/{key}", artifact.name));
         let put = self.s3.put_object().bucket(bucket).key(&key).expected_bucket_owner(&self.id);
         let put = put.body(artifact.bytes.clone().into()).send().await;
         put.map_err(|error| self.failed(&format!("upload `s3://{bucket}/{key}`"), told(&error)))?;
         Ok(key)
+    }
+
+    /// Whether a ledger that a stack left here may have batches of the version before that are not done.
+    /// Where it cannot be read, it may.
+    pub async fn has_former_batches(&self, table: &str) -> bool {
+        // Nothing is written.
+        let ledger = Ledger::new(self.dynamodb.clone(), table.to_owned(), Duration::ZERO);
+        match ledger.unfinished(Batch::is_former).await {
+            Ok(Listing { batches, unreadable, left }) => {
+                !batches.is_empty() || !unreadable.is_empty() || left != Left::None
+            }
+            Err(LedgerError::Call { code, .. }) if code == "ResourceNotFoundException" => false,
+            Err(error) => {
+                say(&format!(
+                    "warning: {}; so it is taken to have batches of the version before",
+                    printable(&error.to_string())
+                ));
+                true
+            }
+        }
     }
 
     /// As CloudFormation takes it.

@@ -41,6 +41,8 @@ pub struct Facts {
     pub analytics_region: String,
     /// The buckets that the routes name.
     pub buckets: BTreeSet<String>,
+    /// Whether the ledger of a data account's stack that is gone may have batches of the version before.
+    pub has_former_batches: bool,
     /// The jobs that the routes start in the analytics account.
     pub jobs: BTreeSet<String>,
     pub architecture: &'static str,
@@ -75,6 +77,13 @@ pub enum Value {
     Previous,
 }
 
+impl Step {
+    /// Whether reader roles of this stack reach batches of the version before.
+    pub fn admits_former_batches(&self) -> bool {
+        self.values.get(ADMITS_FORMER).is_some_and(|value| value == "true")
+    }
+}
+
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -100,6 +109,9 @@ pub struct Step {
 
 const NO_OUTPUT_BUCKET: &str = "the example job needs a bucket to write to: --parameter \
      analytics:OutputBucketName=…; or leave the job out: --parameter analytics:ExampleJob=false";
+
+/// The data template's parameter by which reader roles reach batches of the version before.
+const ADMITS_FORMER: &str = "AdmitsFormerBatches";
 
 /// The name of a stack.
 pub fn stack_name(prefix: &str, template: TemplateName) -> String {
@@ -238,6 +250,14 @@ fn derived(
             derived.insert("AnalyticsNamePrefix", text(&facts.prefix));
             derived.insert("LandingBucketNames", listed(&facts.buckets));
             derived.insert("OtherAnalyticsAccountIds", listed(&facts.other_accounts));
+            // A stack that has a value keeps it: that no such batch is left, somebody has to see.
+            let admits = match known {
+                None => Some(facts.has_former_batches),
+                Some(known) => (!known.parameters.contains_key(ADMITS_FORMER)).then_some(true),
+            };
+            if let Some(admits) = admits {
+                derived.insert(ADMITS_FORMER, text(&admits.to_string()));
+            }
             if facts.data_region != facts.analytics_region {
                 derived.insert("RunsBus", text("true"));
             }

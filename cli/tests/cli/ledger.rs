@@ -3,6 +3,7 @@
 mod batches;
 mod desk;
 mod find;
+mod former;
 mod outcome;
 mod retry;
 

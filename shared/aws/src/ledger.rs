@@ -17,6 +17,7 @@
 mod item;
 mod record;
 mod search;
+mod unfinished;
 
 use std::time::Duration;
 

@@ -21,6 +21,7 @@ Parameters:
   LandingBucketNames: {}
   AnalyticsAccountId: {}
   OtherAnalyticsAccountIds: { Default: '' }
+  AdmitsFormerBatches: { Default: 'true' }
   RunsBus: { Default: 'false' }
   ExternalId: { NoEcho: true }
   LogLevel: { Default: INFO }
@@ -46,6 +47,7 @@ fn facts() -> Facts {
         data_region: "eu-west-1".to_owned(),
         analytics_region: "eu-central-1".to_owned(),
         buckets: names(&["acme-landing", "acme-items"]),
+        has_former_batches: false,
         jobs: names(&["orders", "csv-to-parquet", "items"]),
         architecture: "arm64",
         artifacts: (
@@ -127,6 +129,7 @@ fn new_stacks_get_what_follows_from_the_routes_and_defaults_for_the_rest() {
           OtherJobNames: items,orders
           OutputBucketName: out
         landfall in the data account
+          AdmitsFormerBatches: false
           AnalyticsAccountId: 222222222222
           ExternalId: (not shown)
           LandingBucketNames: acme-items,acme-landing
@@ -162,6 +165,7 @@ fn a_stack_keeps_what_is_not_given_again_and_what_is_no_parameter_any_more_is_no
           Architecture: arm64
           NamePrefix: landfall
         landfall in the data account
+          AdmitsFormerBatches: true
           AnalyticsAccountId: 222222222222
           ExternalId: (as it is)
           LandingBucketNames: acme-items,acme-landing
@@ -257,4 +261,36 @@ fn the_example_job_is_made_if_a_route_starts_it_and_then_needs_a_bucket() {
     let left_out = given(&[(TemplateName::Analytics, "ExampleJob", "false")]);
     let values = example(&["orders", "csv-to-parquet"], &left_out).expect("steps");
     assert_eq!(&*values["OtherJobNames"], "csv-to-parquet,orders");
+}
+
+/// What the data account's stack has for `AdmitsFormerBatches`, and whether that admits them.
+fn admitted(facts: &Facts, known: &KnownStacks, given: &[GivenParameter]) -> (String, bool) {
+    let given = [given, &self::given(&[OUTPUT])].concat();
+    let steps = steps(facts, &templates(), &given, known, &new(), Order::AnalyticsFirst);
+    let steps = steps.expect("nothing is missing");
+    let mut steps = steps.iter().filter(|step| step.template == TemplateName::Data);
+    let step = steps.next().expect("the data account's");
+    let value = step.parameters.get("AdmitsFormerBatches").map(ToString::to_string);
+    (value.unwrap_or_default(), step.admits_former_batches())
+}
+
+#[test]
+fn a_new_data_stack_admits_no_former_batches_and_one_of_the_version_before_does_until_it_is_told_not_to()
+ {
+    let of = |value: &str, admits| (value.to_owned(), admits);
+    let stack =
+        |parameters: &[(&str, &str)]| known(&[(Side::Data, TemplateName::Data, parameters)]);
+    let none = KnownStacks::new();
+    assert_eq!(admitted(&facts(), &none, &[]), of("false", false));
+    // The ledger of a stack that was deleted is taken in by the new one.
+    let taken_in = Facts { has_former_batches: true, ..facts() };
+    assert_eq!(admitted(&taken_in, &none, &[]), of("true", true));
+    assert_eq!(admitted(&facts(), &stack(&[("LogLevel", "DEBUG")]), &[]), of("true", true));
+    for (value, admits) in [("true", true), ("false", false)] {
+        let now = stack(&[("AdmitsFormerBatches", value)]);
+        assert_eq!(admitted(&facts(), &now, &[]), of("(as it is)", admits));
+    }
+    let told = given(&[(TemplateName::Data, "AdmitsFormerBatches", "false")]);
+    let admits = stack(&[("AdmitsFormerBatches", "true")]);
+    assert_eq!(admitted(&facts(), &admits, &told), of("false", false));
 }

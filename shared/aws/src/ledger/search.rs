@@ -11,7 +11,7 @@ use super::{CONCURRENT_READS, Ledger, LedgerError};
 use crate::dynamodb::number;
 
 /// The most ids that are read of one shard at a time.
-const PAGE: i32 = 1000;
+pub(super) const PAGE: i32 = 1000;
 
 /// The most pages of an index that are read without an order, of 1 MB each: about 8,000 batches.
 const MOST_SCANS: usize = 200;
@@ -184,29 +184,17 @@ impl Ledger {
     pub async fn parked(&self, route: Option<&str>) -> Result<Listing, LedgerError> {
         let (ids, is_whole) = self.all_parked().await?;
         let left = if is_whole { Left::None } else { Left::Unread };
-        let mut listing = Listing { batches: Vec::new(), unreadable: Vec::new(), left };
-        // The index may be behind.
         let is_wanted = |batch: &Batch| {
             matches!(batch.state, State::Parked { .. })
                 && route.is_none_or(|route| *route == batch.route)
         };
-        let mut batches = stream::iter(ids)
-            .map(async |id: Waiting| self.batch(&id.id).await)
-            .buffered(CONCURRENT_READS);
-        while let Some(batch) = batches.next().await {
-            match batch {
-                Ok(Some(batch)) if is_wanted(&batch) => listing.batches.push(batch),
-                Ok(_) => {}
-                Err(error @ LedgerError::Call { .. }) => return Err(error),
-                Err(error) => listing.unreadable.push(error),
-            }
-        }
-        Ok(listing)
+        let listing = self.read_all(ids, is_wanted).await?;
+        Ok(Listing { left, ..listing })
     }
 
     /// What the index has of parked batches, the newest first; the second value is whether these are
     /// all.
-    async fn all_parked(&self) -> Result<(Vec<Waiting>, bool), LedgerError> {
+    pub(super) async fn all_parked(&self) -> Result<(Vec<Waiting>, bool), LedgerError> {
         let mut found = Vec::new();
         let mut from: Option<Item> = None;
         for _ in 0..MOST_PARKED_PAGES {
@@ -320,11 +308,11 @@ impl Ledger {
 }
 
 /// What was opened in the same millisecond has an order too.
-fn newest_first(found: &mut [Waiting]) {
+pub(super) fn newest_first(found: &mut [Waiting]) {
     found.sort_by(|one, other| (other.at, &other.id).cmp(&(one.at, &one.id)));
 }
 
-fn waiting(item: &Item, at: &str) -> Option<Waiting> {
+pub(super) fn waiting(item: &Item, at: &str) -> Option<Waiting> {
     let id = item.get("pk")?.as_s().ok()?.strip_prefix("batch#")?.to_owned();
     Some(Waiting { id, at: time(item, at)? })
 }

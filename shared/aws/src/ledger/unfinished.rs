@@ -1,0 +1,95 @@
+//! All batches that are not done, however old.
+
+use std::collections::BTreeSet;
+
+use futures_util::{StreamExt, stream};
+use landfall_core::batch::Batch;
+
+use super::item::{self, Item};
+use super::search::{Left, Listing, PAGE, Waiting, newest_first, waiting};
+use super::{CONCURRENT_READS, Ledger, LedgerError};
+
+/// The most pages of a shard of due batches that are read: 10,000 batches.
+const MOST_PAGES: usize = 10;
+
+impl Ledger {
+    /// The batches that are wanted of those that are not done: they are due at some time, or parked. The
+    /// newest first. Of more than 10,000 in a shard, or parked, others are not looked at: [`Left::Any`].
+    ///
+    /// # Errors
+    /// The table does not answer. A batch that is not understood is none: it hides no other.
+    pub async fn unfinished(
+        &self,
+        is_wanted: impl Fn(&Batch) -> bool,
+    ) -> Result<Listing, LedgerError> {
+        let (mut ids, mut is_whole) = (Vec::new(), true);
+        for shard in 0..item::DUE_SHARDS {
+            is_whole &= self.due_at_any_time(shard, &mut ids).await?;
+        }
+        // What is parked meanwhile is found here.
+        let (parked, are_all) = self.all_parked().await?;
+        ids.extend(parked);
+        newest_first(&mut ids);
+        // One that was written between two looks can be in both.
+        let mut known = BTreeSet::new();
+        ids.retain(|waiting: &Waiting| known.insert(waiting.id.clone()));
+        let is_unfinished =
+            |batch: &Batch| (batch.due().is_some() || batch.awaits().is_some()) && is_wanted(batch);
+        let mut listing = self.read_all(ids, is_unfinished).await?;
+        listing
+            .batches
+            .sort_by(|one, other| (other.opened_at, &other.id).cmp(&(one.opened_at, &one.id)));
+        listing.left = if is_whole && are_all { Left::None } else { Left::Any };
+        Ok(listing)
+    }
+
+    /// Reads these batches, and keeps those that are wanted: the indexes that the ids are of may be behind.
+    pub(super) async fn read_all(
+        &self,
+        ids: Vec<Waiting>,
+        is_wanted: impl Fn(&Batch) -> bool,
+    ) -> Result<Listing, LedgerError> {
+        let mut listing = Listing { batches: Vec::new(), unreadable: Vec::new(), left: Left::None };
+        let mut batches = stream::iter(ids)
+            .map(async |id: Waiting| self.batch(&id.id).await)
+            .buffered(CONCURRENT_READS);
+        while let Some(batch) = batches.next().await {
+            match batch {
+                Ok(Some(batch)) if is_wanted(&batch) => listing.batches.push(batch),
+                Ok(_) => {}
+                Err(error @ LedgerError::Call { .. }) => return Err(error),
+                Err(error) => listing.unreadable.push(error),
+            }
+        }
+        Ok(listing)
+    }
+
+    /// Adds the batches of a shard; whether these are all.
+    async fn due_at_any_time(
+        &self,
+        shard: u8,
+        found: &mut Vec<Waiting>,
+    ) -> Result<bool, LedgerError> {
+        let mut from: Option<Item> = None;
+        for _ in 0..MOST_PAGES {
+            let answer = self
+                .client
+                .query()
+                .table_name(&self.table)
+                .index_name("due")
+                .key_condition_expression("due_shard = :shard")
+                .expression_attribute_values(":shard", item::text(item::shard(shard)))
+                .limit(PAGE)
+                .set_exclusive_start_key(from)
+                .send()
+                .await
+                .map_err(|error| self.failed("search", "due", &error))?;
+            found.extend(answer.items().iter().filter_map(|found| waiting(found, "due_at")));
+            from = answer.last_evaluated_key;
+            if from.is_none() {
+                break;
+            }
+        }
+        Ok(from.is_none())
+    }
+}
