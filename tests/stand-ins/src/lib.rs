@@ -1,14 +1,16 @@
-//! Stand-ins for what Landfall calls on AWS: DynamoDB, STS, Glue, S3 and EventBridge, in memory, on one
-//! HTTP server that speaks their protocols.
+//! Stand-ins for what Landfall calls on AWS: DynamoDB, STS, Glue, S3, EventBridge, CloudFormation and IAM,
+//! in memory, on one HTTP server that speaks their protocols.
 //!
 //! Clients are the SDK's own, with [`StandIn::endpoint`] for their endpoint URL. What a call means is in
-//! `dynamodb`, `sts`, `glue`, `s3` and `events`; how it comes and what a test makes of it, in `server`. Signatures
+//! `dynamodb`, `sts`, `glue`, `s3`, `events`, `cloudformation` and `iam`; how it comes and what a test makes of it, in `server`. Signatures
 //! are not looked at, accounts and regions are not told apart, and nothing limits how often a call may
 //! be made: an answer of that kind is a test's to ask for, with [`StandIn::answer`].
 
+mod cloudformation;
 mod dynamodb;
 mod events;
 mod glue;
+mod iam;
 mod s3;
 mod server;
 mod sts;
@@ -24,8 +26,10 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::sync::oneshot;
 
+pub use cloudformation::{Stack, StackResource};
 pub use dynamodb::Table;
 pub use glue::Run;
+pub use iam::IamRole;
 pub use server::{Act, Call};
 use server::{Shared, State};
 pub use sts::Sts;
@@ -143,6 +147,27 @@ impl StandIn {
     /// What STS does from now on.
     pub fn sts(&self, sts: Sts) {
         self.shared.lock().sts.behaviour = sts;
+    }
+
+    /// How CloudFormation reports a stack from now on.
+    pub fn stack(&self, id: &str, stack: Stack) {
+        self.shared.lock().cloudformation.stacks.insert(id.to_owned(), stack);
+    }
+
+    /// A role of IAM's.
+    pub fn role(&self, name: &str) -> Option<IamRole> {
+        self.shared.lock().iam.roles.get(name).cloned()
+    }
+
+    /// Puts a role into IAM, as it is there before.
+    pub fn put_role(&self, name: &str, role: IamRole) {
+        self.shared.lock().iam.roles.insert(name.to_owned(), role);
+    }
+
+    /// Puts an item into a table, as it is there before; tells whether there is such a table.
+    pub fn put_item(&self, table: &str, item: &Value) -> bool {
+        let body = serde_json::json!({ "TableName": table, "Item": item });
+        self.shared.lock().dynamodb.serve("PutItem", &body).status == 200
     }
 
     /// Names a job of Glue, and how often Glue itself would repeat a run of it. While none is named, all

@@ -16,15 +16,17 @@ use hyper::{Request, Response, StatusCode, server};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 
+use crate::cloudformation::CloudFormation;
 use crate::dynamodb::{DynamoDb, Table};
 use crate::glue::Glue;
+use crate::iam::Iam;
 use crate::s3::S3;
 use crate::sts::StsState;
 
 /// A call, as it came.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Call {
-    /// `dynamodb`, `glue`, `events`, `sts` or `s3`.
+    /// `cloudformation`, `dynamodb`, `events`, `glue`, `iam`, `s3` or `sts`.
     pub service: &'static str,
     /// `StartJobRun`; of S3 `PutObject` and `GetObject`.
     pub operation: String,
@@ -63,6 +65,8 @@ pub(crate) struct State {
     pub(crate) glue: Glue,
     pub(crate) s3: S3,
     pub(crate) sts: StsState,
+    pub(crate) cloudformation: CloudFormation,
+    pub(crate) iam: Iam,
     pub(crate) calls: Vec<Arc<Call>>,
     pub(crate) remembers: bool,
     pub(crate) counts: HashMap<String, u64>,
@@ -88,6 +92,8 @@ impl State {
             glue: Glue::default(),
             s3: S3::default(),
             sts: StsState::default(),
+            cloudformation: CloudFormation::default(),
+            iam: Iam::default(),
             calls: Vec::new(),
             remembers: true,
             counts: HashMap::new(),
@@ -115,6 +121,8 @@ impl State {
             "dynamodb" => self.dynamodb.serve(&call.operation, &call.body),
             "glue" => self.glue.serve(&call.operation, &call.body),
             "sts" => self.sts.serve(&call.operation, &call.body),
+            "cloudformation" => self.cloudformation.serve(&call.operation, &call.body),
+            "iam" => self.iam.serve(&call.operation, &call.body),
             "events" => crate::events::serve(&call.operation, &call.body),
             _ => self.s3.serve(call, content),
         }
@@ -139,6 +147,17 @@ impl Answer {
         Answer::new(status, "text/xml", body)
     }
 
+    /// What an operation of a query protocol returns.
+    pub(crate) fn result(operation: &str, result: &str) -> Answer {
+        Answer::xml(
+            200,
+            format!(
+                "<{operation}Response><{operation}Result>{result}</{operation}Result>\
+                 </{operation}Response>"
+            ),
+        )
+    }
+
     pub(crate) fn new(status: u16, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
         Answer { status, content_type, body: body.into(), etag: None }
     }
@@ -153,6 +172,10 @@ impl Answer {
                     "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error>\
                      <Type>Sender</Type>{xml}</Error></ErrorResponse>"
                 ),
+            ),
+            "query" | "cloudformation" | "iam" => Answer::xml(
+                status,
+                format!("<ErrorResponse><Error><Type>Sender</Type>{xml}</Error></ErrorResponse>"),
             ),
             "s3" => Answer::xml(status, format!("<Error>{xml}</Error>")),
             _ => Answer::json(status, &json!({ "__type": code, "message": message })),
@@ -235,7 +258,7 @@ async fn handle(
             return Err(Closed);
         }
         Act::Answer { status, body } => match call.service {
-            "sts" | "s3" => Answer::xml(status, body),
+            "sts" | "s3" | "cloudformation" | "iam" => Answer::xml(status, body),
             _ => Answer::new(status, "application/x-amz-json-1.0", body),
         },
         Act::Conflict if call.operation == "TransactWriteItems" => DynamoDb::conflict(&call.body),
@@ -270,7 +293,13 @@ fn identify(parts: &Parts, content: Bytes) -> (Call, Bytes) {
         let body: Value =
             form.into_iter().map(|(name, value)| (name, Value::from(value))).collect();
         let operation = body["Action"].as_str().unwrap_or_default().to_owned();
-        return (Call { service: "sts", operation, body }, Bytes::new());
+        // Each has kept its one version.
+        let service = match body["Version"].as_str() {
+            Some("2010-05-15") => "cloudformation",
+            Some("2010-05-08") => "iam",
+            _ => "sts",
+        };
+        return (Call { service, operation, body }, Bytes::new());
     }
     crate::s3::identify(parts, content)
 }

@@ -1,4 +1,4 @@
-//! STS: `AssumeRole`.
+//! STS: `AssumeRole`, and `GetCallerIdentity`, who is always the same.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -30,6 +30,13 @@ pub(crate) struct StsState {
 impl StsState {
     pub(crate) fn serve(&mut self, operation: &str, form: &Value) -> Answer {
         let error = |status, code, message: &str| Answer::error("sts", status, code, message);
+        if operation == "GetCallerIdentity" {
+            return Answer::result(
+                operation,
+                "<Arn>arn:aws:sts::111111111111:assumed-role/admin/ada</Arn><UserId>AROAX:ada</UserId>\
+                 <Account>111111111111</Account>",
+            );
+        }
         if operation != "AssumeRole" {
             return error(400, "InvalidAction", "the stand-in does not know it");
         }

@@ -1,0 +1,108 @@
+//! CloudFormation: what it tells of stacks, of their resources and of what happened to them. It changes
+//! nothing: a test says how things stand.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::server::Answer;
+
+/// How many events a page has.
+const PAGE: usize = 100;
+
+/// A resource of a stack, or an event of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StackResource {
+    pub logical_id: String,
+    /// None is told if it is empty.
+    pub physical_id: String,
+    /// `Custom::…`.
+    pub resource_type: String,
+    /// `CREATE_IN_PROGRESS` and the like.
+    pub status: String,
+}
+
+impl StackResource {
+    pub fn new(logical_id: &str, physical_id: &str, resource_type: &str, status: &str) -> Self {
+        let [logical_id, physical_id, resource_type, status] =
+            [logical_id, physical_id, resource_type, status].map(str::to_owned);
+        Self { logical_id, physical_id, resource_type, status }
+    }
+
+    fn xml(&self) -> String {
+        let Self { logical_id, physical_id, resource_type, status } = self;
+        let physical_id = match physical_id.is_empty() {
+            true => String::new(),
+            false => format!("<PhysicalResourceId>{physical_id}</PhysicalResourceId>"),
+        };
+        format!(
+            "<LogicalResourceId>{logical_id}</LogicalResourceId>{physical_id}\
+             <ResourceType>{resource_type}</ResourceType><ResourceStatus>{status}</ResourceStatus>"
+        )
+    }
+}
+
+/// A stack, as it is reported.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stack {
+    pub status: String,
+    pub resources: Vec<StackResource>,
+    /// The newest first.
+    pub events: Vec<StackResource>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct CloudFormation {
+    /// By their ids.
+    pub(crate) stacks: BTreeMap<String, Stack>,
+}
+
+impl CloudFormation {
+    pub(crate) fn serve(&self, operation: &str, form: &Value) -> Answer {
+        let text = |name: &str| form[name].as_str().unwrap_or_default();
+        let missing = |what: String| Answer::error("query", 400, "ValidationError", &what);
+        let id = text("StackName");
+        let Some(stack) = self.stacks.get(id) else {
+            return missing(format!("Stack with id {id} does not exist"));
+        };
+        let result = match operation {
+            "DescribeStacks" => format!(
+                "<Stacks><member><StackId>{id}</StackId><StackName>landfall</StackName>\
+                 <CreationTime>2026-01-31T12:00:00Z</CreationTime><StackStatus>{}</StackStatus>\
+                 </member></Stacks>",
+                stack.status
+            ),
+            "DescribeStackResource" => {
+                let logical_id = text("LogicalResourceId");
+                match stack.resources.iter().find(|it| it.logical_id == logical_id) {
+                    Some(it) => format!("<StackResourceDetail>{}</StackResourceDetail>", it.xml()),
+                    None => {
+                        let what = format!("Resource {logical_id} does not exist for stack {id}");
+                        return missing(what);
+                    }
+                }
+            }
+            "DescribeStackEvents" => {
+                let from = text("NextToken").parse().unwrap_or(0);
+                let events = stack.events.iter().skip(from).take(PAGE);
+                let members = events.map(|event| {
+                    format!("<member><StackId>{id}</StackId>{}</member>", event.xml())
+                });
+                let next = match from + PAGE < stack.events.len() {
+                    true => format!("<NextToken>{}</NextToken>", from + PAGE),
+                    false => String::new(),
+                };
+                format!("<StackEvents>{}</StackEvents>{next}", members.collect::<String>())
+            }
+            _ => {
+                return Answer::error(
+                    "query",
+                    400,
+                    "InvalidAction",
+                    "the stand-in does not know it",
+                );
+            }
+        };
+        Answer::result(operation, &result)
+    }
+}
