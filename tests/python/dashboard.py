@@ -34,9 +34,9 @@ COLOURS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728")
 COLUMN, ROW, GAP = 50, 30, 4
 
 
-def template() -> dict[str, Any]:
-    """The template, with its functions in their long form."""
-    found, problems = cfnlint.decode.decode(str(TEMPLATE))
+def template(path: Path = TEMPLATE) -> dict[str, Any]:
+    """A template, with its functions in their long form."""
+    found, problems = cfnlint.decode.decode(str(path))
     assert found is not None, problems
     return found
 

@@ -7,7 +7,7 @@ from itertools import combinations
 
 import pytest
 
-from dashboard import NAMES, ROOT, body, picture, template
+from dashboard import NAMES, ROOT, TEMPLATE, body, picture, template
 
 # The metrics of AWS's own that are used, with the dimension that each is asked by.
 OF_AWS = {
@@ -38,10 +38,11 @@ def exists(namespace: str, name: str, dimensions: tuple[str, ...]) -> bool:
 
 
 def alarms() -> dict[str, dict]:
-    """The alarms of the template by the ends of their names."""
+    """The alarms of the templates by the ends of their names."""
     found = [
         resource["Properties"]
-        for resource in template()["Resources"].values()
+        for path in (TEMPLATE, TEMPLATE.with_name("provisioner.yaml"))
+        for resource in template(path)["Resources"].values()
         if resource["Type"] == "AWS::CloudWatch::Alarm"
     ]
     return {alarm["AlarmName"]["Fn::Sub"].removeprefix("${NamePrefix}-"): alarm for alarm in found}

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use landfall_aws::bucket_notifications as s3_notifications;
 use landfall_core::bucket_notifications::Spec;
 use landfall_core::lifecycle;
+use landfall_core::limits::Named;
 use landfall_core::roles::{Home, Owner};
 use serde_json::Value;
 
@@ -19,7 +20,7 @@ use crate::{Context, Deadlines};
 pub struct Notifications<'a> {
     properties: &'a Value,
     old_properties: Option<&'a Value>,
-    account: &'a str,
+    home: &'a Home,
 }
 
 impl<'a> Notifications<'a> {
@@ -29,8 +30,45 @@ impl<'a> Notifications<'a> {
         Self {
             properties: &request.properties,
             old_properties: request.old_properties.as_ref(),
-            account: &home.account,
+            home,
         }
+    }
+
+    fn spec(&self) -> Result<Spec, Failure> {
+        Spec::read(self.properties).map_err(|problems| {
+            let reason = format!("the properties cannot be used: {}", problems.join("; "));
+            Failure::new("properties_invalid", reason)
+        })
+    }
+
+    /// The buckets, and the queue of elsewhere, that the properties name.
+    ///
+    /// # Errors
+    /// The properties are wrong.
+    pub fn names(&self) -> Result<Named, Failure> {
+        Ok(Named::by_notifications(&self.spec()?, self.home))
+    }
+
+    /// What this resource's rules name as they are: the buckets that have some, and the queues that these
+    /// tell. A bucket that cannot be looked at counts as one without.
+    pub async fn names_now(&self, context: &Context, owner: &Owner) -> Named {
+        let (s3, token) = (context.s3(), token(owner));
+        let mut buckets = Spec::buckets_of(self.properties);
+        buckets.extend(self.old_properties.map(Spec::buckets_of).unwrap_or_default());
+        let mut named = Named::default();
+        for bucket in buckets {
+            let read = s3_notifications::read(&s3, &bucket, &self.home.account).await;
+            let Ok(found) = read.inspect_err(|error| {
+                tracing::info!(code = error.code(), %error, "the rules before are not known");
+            }) else {
+                continue;
+            };
+            for (_, rule) in found.rules().filter(|(_, rule)| rule.is_of(&token)) {
+                named.insert_queue(&rule.arn, self.home);
+                named.buckets.insert(bucket.clone());
+            }
+        }
+        named
     }
 
     /// Does what was decided; returns what `Fn::GetAtt` gives.
@@ -48,10 +86,7 @@ impl<'a> Notifications<'a> {
         let token = token(owner);
         let spec = match is_removal {
             true => None,
-            false => Some(Spec::read(self.properties).map_err(|problems| {
-                let reason = format!("the properties cannot be used: {}", problems.join("; "));
-                Failure::new("properties_invalid", reason)
-            })?),
+            false => Some(self.spec()?),
         };
         let is_kept =
             |bucket: &String| spec.as_ref().is_some_and(|spec| spec.buckets.contains_key(bucket));
@@ -62,7 +97,8 @@ impl<'a> Notifications<'a> {
         for bucket in left.iter().filter(|bucket| !is_kept(bucket)) {
             let held = lock(context, bucket, deadlines).await?;
             let removed =
-                s3_notifications::remove(&s3, bucket, self.account, &token, deadlines.work).await;
+                s3_notifications::remove(&s3, bucket, &self.home.account, &token, deadlines.work)
+                    .await;
             unlock(held, deadlines).await;
             tracing::info!(bucket, outcome = ?removed.map_err(failure)?, "rules removed");
         }
@@ -72,9 +108,14 @@ impl<'a> Notifications<'a> {
         for bucket in spec.buckets.keys() {
             let Some(desired) = spec.desired(bucket, &token) else { continue };
             let held = lock(context, bucket, deadlines).await?;
-            let put =
-                s3_notifications::converge(&s3, bucket, self.account, &desired, deadlines.work)
-                    .await;
+            let put = s3_notifications::converge(
+                &s3,
+                bucket,
+                &self.home.account,
+                &desired,
+                deadlines.work,
+            )
+            .await;
             unlock(held, deadlines).await;
             tracing::info!(bucket, outcome = ?put.map_err(failure)?, "rules put");
         }

@@ -7,6 +7,7 @@
 
 mod response;
 mod response_url;
+mod signed;
 
 use std::fmt;
 
@@ -15,6 +16,7 @@ use serde_json::{Map, Value};
 
 pub use response::{Response, Status};
 pub use response_url::{ResponseUrl, SendError};
+pub use signed::Signed;
 
 /// What CloudFormation wants done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

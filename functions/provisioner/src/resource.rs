@@ -11,7 +11,8 @@ use landfall_aws::kms::{self, KmsError, Looked};
 use landfall_core::arn::RoleArn;
 use landfall_core::key_policy::statement;
 use landfall_core::lifecycle::Memory;
-use landfall_core::roles::{Home, Identity, Kind, Owner, Purpose, Role, Spec, SpecError};
+use landfall_core::limits::Named;
+use landfall_core::roles::{Home, Identity, Kind, Observed, Owner, Purpose, Role, Spec, SpecError};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
@@ -67,6 +68,7 @@ pub struct Resource<'a> {
     /// The role that the properties before an Update named, if it is another.
     before: Option<Identity>,
     properties: &'a Value,
+    old_properties: Option<&'a Value>,
     home: &'a Home,
     /// Whether an Update makes another role.
     pub is_replaced: bool,
@@ -103,7 +105,36 @@ impl<'a> Resource<'a> {
                 before.as_ref().is_some_and(|before| before.is_same_role(&identity))
             });
         let before = before.flatten().filter(|_| is_replaced);
-        Ok(Self { kind, identity, before, properties, home, is_replaced })
+        let old_properties = request.old_properties.as_ref();
+        Ok(Self { kind, identity, before, properties, old_properties, home, is_replaced })
+    }
+
+    /// What the properties say.
+    ///
+    /// # Errors
+    /// They are wrong.
+    pub fn spec(&self) -> Result<Spec, SpecError> {
+        Spec::read(self.kind, self.properties, self.home)
+    }
+
+    /// What the role of this resource names as it is in IAM, before an Update changes it; if there is no
+    /// such role, what the properties before the Update say. They count for nothing else: who pretends to
+    /// be CloudFormation writes them as they like.
+    ///
+    /// # Errors
+    /// IAM does not say.
+    pub async fn names_now(&self, context: &Context, owner: &Owner) -> Result<Named, Failure> {
+        let identity = self.before.as_ref().unwrap_or(&self.identity);
+        let client = aws_sdk_iam::Client::new(&config(context, identity).await?);
+        let observed = iam::observe(&client, &identity.name).await?;
+        let is_ours = |role: &Observed| {
+            Owner::of_tags(&role.tags).is_some_and(|its| its.is_same_resource(owner))
+        };
+        if let Some(role) = observed {
+            return Ok(if is_ours(&role) { Named::by_observed(&role) } else { Named::default() });
+        }
+        let old = self.old_properties.map(|old| Spec::read(self.kind, old, self.home));
+        Ok(old.and_then(Result::ok).map(|spec| Named::by_role(&spec)).unwrap_or_default())
     }
 
     /// Does what was decided; returns what `Fn::GetAtt` gives.
@@ -124,8 +155,7 @@ impl<'a> Resource<'a> {
             remove(&client, &self.identity, owner, memory, deadline).await?;
             return Ok(BTreeMap::new());
         }
-        let spec = Spec::read(self.kind, self.properties, self.home)?;
-        spec.trusts_within(&context.settings.trusted_accounts)?;
+        let spec = self.spec()?;
         let found = find_keys(&config, &spec).await?;
         let role = spec.role(owner, &found)?;
         for note in &spec.notes {

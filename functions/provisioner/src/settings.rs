@@ -1,15 +1,16 @@
 //! What the function is told by its environment.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use landfall_core::arn::is_account;
+use landfall_core::limits::Limits;
+use landfall_core::partition;
 use landfall_core::roles::Home;
 
 /// CloudFormation itself waits about as long for a role of its own.
 const PROPAGATION: Duration = Duration::from_secs(15);
 
-/// The settings of the provisioner.
+/// The settings of the provisioner. None is open for want of a value: what nobody said admits nothing.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The table of locks and memories.
@@ -18,10 +19,10 @@ pub struct Settings {
     pub admit_loopback: bool,
     /// How long a role that was created is given to become usable everywhere, before the answer.
     pub propagation: Duration,
-    /// Where the function is, if Lambda told: requests of other accounts' stacks are refused.
-    pub account_and_region: Option<(String, String)>,
-    /// The accounts whose roles may be trusted; any if there are none.
-    pub trusted_accounts: BTreeSet<String>,
+    /// Where the function is: requests of other accounts' and regions' stacks are refused.
+    pub home: Home,
+    /// What requests may name.
+    pub limits: Limits,
     /// What of CloudFormation is asked before anything is done.
     pub check: Check,
 }
@@ -46,8 +47,26 @@ pub enum SettingsError {
     BadPropagation,
     #[error("failed to use `LANDFALL_ADMIT_LOOPBACK_RESPONSE_URL`: it is neither true nor false")]
     BadSwitch,
-    #[error("failed to use `LANDFALL_TRUSTED_ACCOUNT_IDS`: it is no list of account ids")]
+    #[error(
+        "failed to learn where the function is: `LANDFALL_ACCOUNT_ID` is not set to an account's id"
+    )]
+    NoAccount,
+    #[error(
+        "failed to learn where the function is: `AWS_REGION` is not set to a region that is known"
+    )]
+    NoRegion,
+    #[error(
+        "failed to use `LANDFALL_TRUSTED_ACCOUNT_IDS`: it is neither `*` nor a list of account ids"
+    )]
     BadAccounts,
+    #[error(
+        "failed to use `LANDFALL_LANDING_BUCKETS`: it is neither `*` nor a list of buckets or their ARNs"
+    )]
+    BadBuckets,
+    #[error(
+        "failed to use `LANDFALL_NOTIFICATION_TARGETS`: it is neither `*` nor a list of queues' ARNs"
+    )]
+    BadTargets,
     #[error("failed to use `LANDFALL_CHECK_REQUESTS`: it is neither resource nor stack")]
     BadCheck,
 }
@@ -59,17 +78,22 @@ impl SettingsError {
             Self::NoTable => "table_missing",
             Self::BadPropagation => "propagation_malformed",
             Self::BadSwitch => "switch_malformed",
+            Self::NoAccount => "account_missing",
+            Self::NoRegion => "region_missing",
             Self::BadAccounts => "accounts_malformed",
+            Self::BadBuckets => "buckets_malformed",
+            Self::BadTargets => "targets_malformed",
             Self::BadCheck => "check_malformed",
         }
     }
 }
 
 impl Settings {
-    /// Reads `LANDFALL_TABLE`, `LANDFALL_PROPAGATION_SECONDS` (default: 15),
-    /// `LANDFALL_ADMIT_LOOPBACK_RESPONSE_URL` (default: false), `LANDFALL_TRUSTED_ACCOUNT_IDS` (commas
-    /// between them; default: any), `LANDFALL_CHECK_REQUESTS` (default: resource), `LANDFALL_ACCOUNT_ID`
-    /// and Lambda's own `AWS_REGION`.
+    /// Reads `LANDFALL_TABLE`, `LANDFALL_ACCOUNT_ID` and Lambda's own `AWS_REGION`, which must be set;
+    /// `LANDFALL_TRUSTED_ACCOUNT_IDS`, `LANDFALL_LANDING_BUCKETS` and `LANDFALL_NOTIFICATION_TARGETS` (commas
+    /// between them; `*` is any, by default none); `LANDFALL_PROPAGATION_SECONDS` (default: 15),
+    /// `LANDFALL_ADMIT_LOOPBACK_RESPONSE_URL` (default: false), `LANDFALL_CHECK_REQUESTS` (default:
+    /// resource). An empty variable counts as one that is not set.
     ///
     /// # Errors
     /// What is missing or malformed first.
@@ -85,49 +109,47 @@ impl Settings {
                 Duration::from_secs(text.parse().map_err(|_| SettingsError::BadPropagation)?)
             }
         };
-        let trusted_accounts: BTreeSet<String> = variable("LANDFALL_TRUSTED_ACCOUNT_IDS")
-            .map(|text| text.split(',').map(|id| id.trim().to_owned()).collect())
-            .unwrap_or_default();
-        if !trusted_accounts.iter().all(|id| is_account(id)) {
-            return Err(SettingsError::BadAccounts);
-        }
+        let list = |name: &str| variable(name).unwrap_or_default();
+        let limits = Limits::parse(
+            &list("LANDFALL_TRUSTED_ACCOUNT_IDS"),
+            &list("LANDFALL_LANDING_BUCKETS"),
+            &list("LANDFALL_NOTIFICATION_TARGETS"),
+        );
+        let limits = limits.map_err(|which| match which {
+            "accounts" => SettingsError::BadAccounts,
+            "buckets" => SettingsError::BadBuckets,
+            _ => SettingsError::BadTargets,
+        })?;
+        let account = variable("LANDFALL_ACCOUNT_ID").filter(|id| is_account(id));
+        let region = variable("AWS_REGION").ok_or(SettingsError::NoRegion)?;
+        let partition = partition::of_region(&region).ok_or(SettingsError::NoRegion)?;
+        let account = account.ok_or(SettingsError::NoAccount)?;
+        let home = Home { partition: partition.to_owned(), account, region };
         let check = match variable("LANDFALL_CHECK_REQUESTS").as_deref() {
             None | Some("resource") => Check::Resource,
             Some("stack") => Check::Stack,
             Some(_) => return Err(SettingsError::BadCheck),
         };
-        Ok(Self {
-            trusted_accounts,
-            check,
-            propagation,
-            table: variable("LANDFALL_TABLE").ok_or(SettingsError::NoTable)?,
-            admit_loopback,
-            account_and_region: variable("LANDFALL_ACCOUNT_ID").zip(variable("AWS_REGION")),
-        })
-    }
-
-    /// The function's own region, if Lambda told.
-    pub fn region(&self) -> Option<&str> {
-        self.account_and_region.as_ref().map(|(_, region)| region.as_str())
-    }
-
-    /// Whether a stack at `home` may ask.
-    pub fn is_of(&self, home: &Home) -> bool {
-        let is_own = |(account, region): &(String, String)| {
-            (account, region) == (&home.account, &home.region)
-        };
-        self.account_and_region.as_ref().is_none_or(is_own)
+        let table = variable("LANDFALL_TABLE").ok_or(SettingsError::NoTable)?;
+        Ok(Self { table, admit_loopback, propagation, home, limits, check })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use landfall_core::limits::Admitted;
+
     use super::*;
 
     fn read(given: &[(&str, &str)]) -> Result<Settings, &'static str> {
+        const NEEDED: [(&str, &str); 3] = [
+            ("LANDFALL_TABLE", "t"),
+            ("LANDFALL_ACCOUNT_ID", "111111111111"),
+            ("AWS_REGION", "eu-west-1"),
+        ];
         let variable = |name: &str| {
-            let all = given.iter().chain(&[("LANDFALL_TABLE", "t")]);
-            all.clone().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+            let mut all = given.iter().chain(&NEEDED);
+            all.find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
         };
         Settings::from_env(variable).map_err(|error| error.code())
     }
@@ -136,20 +158,32 @@ mod tests {
     fn what_is_not_said_is_as_strict_as_can_be() {
         let settings = read(&[]).expect("settings");
         assert_eq!(settings.check, Check::Resource);
-        assert!(!settings.admit_loopback && settings.trusted_accounts.is_empty());
+        assert!(!settings.admit_loopback);
+        let none = || Admitted::Only([].into());
+        let nothing = Limits { accounts: none(), buckets: none(), queues: none() };
+        assert_eq!(settings.limits, nothing);
+        let any = [
+            ("LANDFALL_TRUSTED_ACCOUNT_IDS", "*"),
+            ("LANDFALL_LANDING_BUCKETS", "*"),
+            ("LANDFALL_NOTIFICATION_TARGETS", "*"),
+        ];
+        assert_eq!(read(&any).expect("settings").limits, Limits::ANY);
     }
 
     #[test]
     fn settings_that_cannot_be_read_are_refused() {
-        let ids = "LANDFALL_TRUSTED_ACCOUNT_IDS";
-        let settings = read(&[(ids, "222222222222,333333333333")]).expect("settings");
-        assert_eq!(settings.trusted_accounts.len(), 2);
         for (name, value, code) in [
-            (ids, "2", "accounts_malformed"),
+            ("LANDFALL_TRUSTED_ACCOUNT_IDS", "2", "accounts_malformed"),
+            ("LANDFALL_LANDING_BUCKETS", "No_Bucket", "buckets_malformed"),
+            ("LANDFALL_NOTIFICATION_TARGETS", "q", "targets_malformed"),
             ("LANDFALL_CHECK_REQUESTS", "nothing", "check_malformed"),
             ("LANDFALL_ADMIT_LOOPBACK_RESPONSE_URL", "yes", "switch_malformed"),
             ("LANDFALL_PROPAGATION_SECONDS", "-1", "propagation_malformed"),
             ("LANDFALL_TABLE", "", "table_missing"),
+            ("LANDFALL_ACCOUNT_ID", "", "account_missing"),
+            ("LANDFALL_ACCOUNT_ID", "acme", "account_missing"),
+            ("AWS_REGION", "", "region_missing"),
+            ("AWS_REGION", "nowhere", "region_missing"),
         ] {
             assert_eq!(read(&[(name, value)]).map(|_| ()), Err(code), "{name}");
         }

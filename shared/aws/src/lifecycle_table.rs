@@ -3,15 +3,26 @@
 //! An item per resource: `id`, the lock (`holder`, `until` in milliseconds since 1970) and the
 //! memory as JSON. Whoever holds the lock reads and writes the memory; a lock whose time has passed
 //! belongs to nobody. What the memory means is `landfall_core::lifecycle`'s.
+//!
+//! DynamoDB deletes an item some time after `expires`, in seconds since 1970. An item has it from the lock
+//! on, while there is no memory, and then for as long as the memory says; what stands has none. Items of
+//! earlier versions have none either, and stay.
+//!
+//! Who unlocks a resource by hand (`landfall unlock`) leaves a record in `unlocked`. Whoever holds the lock
+//! next is told of it, and moves it to `unlocked_before`.
 
+use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
+use aws_sdk_dynamodb::operation::update_item::{UpdateItemError, UpdateItemOutput};
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
 use landfall_core::lifecycle::Memory;
+use landfall_core::moment::Time;
+use serde::{Serialize, Serializer};
 use tokio::time::{Instant, sleep};
 
 use crate::dynamodb::{is_refused, milliseconds, milliseconds_of, number};
@@ -20,6 +31,8 @@ use crate::told::told;
 /// The pause before a lock that is held is asked for again; it grows.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
+
+type Item = HashMap<String, AttributeValue>;
 
 /// Why a lock was not to be had, or a memory not kept.
 #[derive(Debug, thiserror::Error)]
@@ -62,15 +75,108 @@ pub struct Table {
 #[derive(Debug)]
 pub struct Held {
     pub memory: Memory,
+    /// Who unlocked the resource by hand since it was held the last time, as JSON.
+    pub unlocked: Option<String>,
     table: Table,
     id: String,
     holder: String,
+}
+
+/// An item as somebody finds it who is no provisioner.
+#[derive(Debug)]
+pub struct Kept {
+    pub memory: Memory,
+    /// Until when somebody holds the lock, if anybody does.
+    pub until: Option<Time>,
+    /// The memory as it is stored.
+    text: Option<String>,
+}
+
+impl Kept {
+    /// Whether somebody holds the lock at `now`.
+    pub fn is_held(&self, now: Time) -> bool {
+        self.until.is_some_and(|until| until >= now)
+    }
+}
+
+/// Who unlocks a resource by hand, when and why.
+#[derive(Debug, Clone, Serialize)]
+pub struct Unlocking {
+    /// Of STS: the ARN of a user or of a role's session.
+    pub by: String,
+    #[serde(serialize_with = "as_text")]
+    pub at: Time,
+    pub reason: String,
+}
+
+fn as_text<S: Serializer>(time: &Time, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(time)
 }
 
 impl Table {
     /// A table of this name.
     pub fn new(client: Client, name: String) -> Self {
         Self { client, name }
+    }
+
+    /// What is remembered of `id`, without its lock; nothing if there is no item.
+    ///
+    /// # Errors
+    /// The table does not answer, or the memory cannot be read.
+    pub async fn recall(&self, id: &str) -> Result<Memory, TableError> {
+        Ok(self.find(id).await?.map(|kept| kept.memory).unwrap_or_default())
+    }
+
+    /// The item of `id` without its lock, if there is one.
+    ///
+    /// # Errors
+    /// The table does not answer, or the memory cannot be read.
+    pub async fn find(&self, id: &str) -> Result<Option<Kept>, TableError> {
+        let get = self.client.get_item().table_name(&self.name).consistent_read(true);
+        let answer = get.key("id", AttributeValue::S(id.to_owned())).send().await;
+        let answer = answer.map_err(|error| self.failed("read", id, &error))?;
+        let Some(item) = answer.item else { return Ok(None) };
+        let until = item.get("until").and_then(|until| until.as_n().ok()?.parse().ok());
+        let text = item.get("memory").and_then(|memory| memory.as_s().ok().cloned());
+        let memory = self.memory(id, Some(&item))?;
+        Ok(Some(Kept { memory, until: until.map(Time), text }))
+    }
+
+    /// Makes a resource forget when its last request was issued, and leaves a record of who did that; tells
+    /// whether it was done. It is not if somebody holds the lock, or the memory is another than was found.
+    ///
+    /// # Errors
+    /// The table does not answer.
+    pub async fn unlock(
+        &self,
+        id: &str,
+        found: &Kept,
+        unlocking: &Unlocking,
+    ) -> Result<bool, TableError> {
+        let memory = to_json(id, &found.memory.unlocked())?;
+        let record = to_json(id, unlocking)?;
+        let is_free = "(attribute_not_exists(#holder) OR #until < :now)";
+        let update = self
+            .update(id)
+            .update_expression("SET memory = :memory, unlocked = :record REMOVE #holder, #until")
+            .expression_attribute_names("#holder", "holder")
+            .expression_attribute_names("#until", "until")
+            .expression_attribute_values(":memory", AttributeValue::S(memory))
+            .expression_attribute_values(":record", AttributeValue::S(record))
+            .expression_attribute_values(":now", number(milliseconds(SystemTime::now())));
+        let update = match &found.text {
+            Some(text) => update
+                .condition_expression(format!("memory = :found AND {is_free}"))
+                .expression_attribute_values(":found", AttributeValue::S(text.clone())),
+            None => {
+                update.condition_expression(format!("attribute_not_exists(memory) AND {is_free}"))
+            }
+        };
+        match update.send().await {
+            Ok(_) => Ok(true),
+            Err(error) if is_refused(&error) => Ok(false),
+            Err(error) => Err(self.failed("unlock", id, &error)),
+        }
     }
 
     /// Takes the lock of `id`, for `lease`, which must outlast whoever asks. Waits until `deadline`
@@ -88,36 +194,27 @@ impl Table {
         let holder = format!("{:016x}", RandomState::new().build_hasher().finish());
         // From now on, however often it is asked for.
         let until = milliseconds(SystemTime::now()) + milliseconds_of(lease);
+        // Only what has no memory gets an end with its lock: what stands must not end by a lock alone.
+        let mut has_memory = false;
         let mut pause = FIRST_PAUSE;
         loop {
-            let now = milliseconds(SystemTime::now());
-            let answer = self
-                .update(id)
-                .update_expression("SET #holder = :holder, #until = :until")
-                // One's own: an attempt whose answer was lost has succeeded.
-                .condition_expression(
-                    "attribute_not_exists(#holder) OR #until < :now OR #holder = :holder",
-                )
-                .expression_attribute_names("#holder", "holder")
-                .expression_attribute_names("#until", "until")
-                .expression_attribute_values(":holder", AttributeValue::S(holder.clone()))
-                .expression_attribute_values(":until", number(until))
-                .expression_attribute_values(":now", number(now))
-                .return_values(ReturnValue::AllNew)
-                .send()
-                .await;
+            let answer = self.try_to_lock(id, &holder, until, has_memory).await;
             let last = match answer {
                 Ok(answer) => {
-                    let memory =
-                        match answer.attributes.as_ref().and_then(|item| item.get("memory")) {
-                            None => Memory::default(),
-                            Some(AttributeValue::S(text)) => self.parse(id, text)?,
-                            Some(_) => return Err(unreadable(id, "it is no string")),
-                        };
+                    let item = answer.attributes.as_ref();
+                    let memory = self.memory(id, item)?;
+                    let unlocked = item.and_then(|item| item.get("unlocked")?.as_s().ok().cloned());
                     let (id, table) = (id.to_owned(), self.clone());
-                    return Ok(Held { memory, table, id, holder });
+                    return Ok(Held { memory, unlocked, table, id, holder });
                 }
-                Err(error) if is_refused(&error) => TableError::Locked { id: id.to_owned() },
+                Err(error) if is_refused(&error) => {
+                    let has = has_memory_in(&error);
+                    if has != has_memory {
+                        has_memory = has;
+                        continue;
+                    }
+                    TableError::Locked { id: id.to_owned() }
+                }
                 Err(error) if is_definite(&error) => return Err(self.failed("lock", id, &error)),
                 Err(error) => self.failed("lock", id, &error),
             };
@@ -126,6 +223,48 @@ impl Table {
             }
             sleep(pause).await;
             pause = (pause * 3 / 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    async fn try_to_lock(
+        &self,
+        id: &str,
+        holder: &str,
+        until: u64,
+        has_memory: bool,
+    ) -> Result<UpdateItemOutput, SdkError<UpdateItemError>> {
+        let now = milliseconds(SystemTime::now());
+        // One's own: an attempt whose answer was lost has succeeded.
+        let is_free = "(attribute_not_exists(#holder) OR #until < :now OR #holder = :holder)";
+        let update = match has_memory {
+            true => self
+                .update(id)
+                .update_expression("SET #holder = :holder, #until = :until")
+                .condition_expression(format!("attribute_exists(memory) AND {is_free}")),
+            false => self
+                .update(id)
+                .update_expression("SET #holder = :holder, #until = :until, #expires = :expires")
+                .condition_expression(format!("attribute_not_exists(memory) AND {is_free}"))
+                .expression_attribute_names("#expires", "expires")
+                .expression_attribute_values(":expires", expires(&Memory::default())),
+        };
+        update
+            .expression_attribute_names("#holder", "holder")
+            .expression_attribute_names("#until", "until")
+            .expression_attribute_values(":holder", AttributeValue::S(holder.to_owned()))
+            .expression_attribute_values(":until", number(until))
+            .expression_attribute_values(":now", number(now))
+            .return_values(ReturnValue::AllNew)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await
+    }
+
+    fn memory(&self, id: &str, item: Option<&Item>) -> Result<Memory, TableError> {
+        match item.and_then(|item| item.get("memory")) {
+            None => Ok(Memory::default()),
+            Some(AttributeValue::S(text)) => self.parse(id, text),
+            Some(_) => Err(unreadable(id, "it is no string")),
         }
     }
 
@@ -161,7 +300,7 @@ impl Held {
     /// The lock is another's by now, or the table does not answer until `deadline`.
     pub async fn save(&mut self, memory: Memory, deadline: Instant) -> Result<(), TableError> {
         self.memory = memory;
-        self.write("SET memory = :memory", deadline).await
+        self.write(false, deadline).await
     }
 
     /// Writes the memory and gives the lock back, in one.
@@ -170,14 +309,14 @@ impl Held {
     /// The lock is another's by now, or the table does not answer until `deadline`.
     pub async fn release(mut self, memory: Memory, deadline: Instant) -> Result<(), TableError> {
         self.memory = memory;
-        self.write("SET memory = :memory REMOVE #holder, #until", deadline).await
+        self.write(true, deadline).await
     }
 
     /// Writing the same again does no harm, so it is tried until it is known to have succeeded.
-    async fn write(&self, expression: &str, deadline: Instant) -> Result<(), TableError> {
+    async fn write(&self, is_last: bool, deadline: Instant) -> Result<(), TableError> {
         let mut pause = FIRST_PAUSE;
         loop {
-            let error = match self.try_to_write(expression).await {
+            let error = match self.try_to_write(is_last).await {
                 Err(error @ TableError::Call { is_definite: false, .. }) => error,
                 outcome => return outcome,
             };
@@ -189,21 +328,39 @@ impl Held {
         }
     }
 
-    async fn try_to_write(&self, expression: &str) -> Result<(), TableError> {
-        let text = serde_json::to_string(&self.memory)
-            .map_err(|error| unreadable(&self.id, &error.to_string()))?;
-        let update = self
+    async fn try_to_write(&self, is_last: bool) -> Result<(), TableError> {
+        let text = to_json(&self.id, &self.memory)?;
+        let (mut sets, mut removals) = (vec!["memory = :memory"], Vec::new());
+        let mut update = self
             .table
             .update(&self.id)
-            .update_expression(expression)
             .condition_expression("#holder = :holder")
             .expression_attribute_names("#holder", "holder")
+            .expression_attribute_names("#expires", "expires")
             .expression_attribute_values(":holder", AttributeValue::S(self.holder.clone()))
             .expression_attribute_values(":memory", AttributeValue::S(text.clone()));
-        let update = match expression.contains("#until") {
-            true => update.expression_attribute_names("#until", "until"),
-            false => update,
+        match self.memory.kept_for() {
+            None => removals.push("#expires"),
+            Some(_) => {
+                sets.push("#expires = :expires");
+                update = update.expression_attribute_values(":expires", expires(&self.memory));
+            }
+        }
+        if let Some(record) = &self.unlocked {
+            sets.push("unlocked_before = :record");
+            removals.push("unlocked");
+            let record = AttributeValue::S(record.clone());
+            update = update.expression_attribute_values(":record", record);
+        }
+        if is_last {
+            removals.extend(["#holder", "#until"]);
+            update = update.expression_attribute_names("#until", "until");
+        }
+        let removals = match removals.is_empty() {
+            true => String::new(),
+            false => format!(" REMOVE {}", removals.join(", ")),
         };
+        let update = update.update_expression(format!("SET {}{removals}", sets.join(", ")));
         match update.send().await {
             Ok(_) => Ok(()),
             // An attempt whose answer was lost may have written it: then it reads so.
@@ -226,12 +383,31 @@ impl Held {
     }
 }
 
+/// Whether the item that refused a lock has a memory.
+fn has_memory_in<R>(error: &SdkError<UpdateItemError, R>) -> bool {
+    let item = match error.as_service_error() {
+        Some(UpdateItemError::ConditionalCheckFailedException(refused)) => refused.item(),
+        _ => None,
+    };
+    item.is_some_and(|item| item.contains_key("memory"))
+}
+
+/// When an item ends that remembers this and nothing that stands.
+fn expires(memory: &Memory) -> AttributeValue {
+    let kept = memory.kept_for().unwrap_or_default();
+    number((milliseconds(SystemTime::now()) + milliseconds_of(kept)) / 1000)
+}
+
 /// Whether trying again cannot help.
 fn is_definite<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
     matches!(
         error.code(),
         Some("AccessDeniedException" | "ResourceNotFoundException" | "ValidationException")
     )
+}
+
+fn to_json(id: &str, value: &impl Serialize) -> Result<String, TableError> {
+    serde_json::to_string(value).map_err(|error| unreadable(id, &error.to_string()))
 }
 
 fn unreadable(id: &str, problem: &str) -> TableError {

@@ -2,7 +2,8 @@
 //! and a test holds it to this file; the dashboard and the alarms refer to nothing else.
 //!
 //! Each line is CloudWatch EMF on standard output, where Lambda takes it from. All have the dimension
-//! `Ledger`, the name of the ledger's table: what the functions of one deployment share.
+//! `Ledger`, the name of the ledger's table: what the functions of one deployment share. Those of the
+//! provisioner, which serves several, have the dimension `Provisioner` instead, the name of its table.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,7 +23,16 @@ pub const NAMESPACE: &str = "Landfall";
 /// Where metrics go, one line of EMF each. They are told apart from logs by their `_aws` field.
 pub struct Metrics {
     output: Mutex<Box<dyn Write + Send>>,
-    ledger: String,
+    whose: Whose,
+    /// The name of the table.
+    name: String,
+}
+
+/// Which dimension all lines of a function have.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    Ledger,
+    Provisioner,
 }
 
 /// What came into an invocation of the trigger.
@@ -97,19 +107,38 @@ struct CodeLine<'e> {
     failures: AsCount<u64>,
 }
 
+#[derive(Entry)]
+#[entry(rename_all = "PascalCase")]
+struct RefusedLine<'e> {
+    code: &'e str,
+    requests_refused: AsCount<u64>,
+}
+
 /// What every line has.
 #[derive(Entry)]
 #[entry(rename_all = "PascalCase")]
 struct Common<'e> {
     #[entry(timestamp)]
     timestamp: SystemTime,
-    ledger: &'e str,
+    ledger: Option<&'e str>,
+    provisioner: Option<&'e str>,
 }
 
 impl Metrics {
     /// To standard output in a function; to a buffer in a test. `ledger` is the name of its table.
     pub fn new(output: impl Write + Send + 'static, ledger: &str) -> Self {
-        Self { output: Mutex::new(Box::new(output)), ledger: ledger.to_owned() }
+        let output: Box<dyn Write + Send> = Box::new(output);
+        Self { output: Mutex::new(output), whose: Whose::Ledger, name: ledger.to_owned() }
+    }
+
+    /// The same for a provisioner; `table` is the name of its table.
+    pub fn of_provisioner(output: impl Write + Send + 'static, table: &str) -> Self {
+        Self { whose: Whose::Provisioner, ..Self::new(output, table) }
+    }
+
+    /// A request that CloudFormation did not send, or did not ask for, and why it was refused.
+    pub fn request_refused(&self, code: &str) {
+        self.emit(&RefusedLine { code, requests_refused: 1.into() }, &[&[], &["Code"]]);
     }
 
     /// Of one invocation of the trigger.
@@ -152,12 +181,21 @@ impl Metrics {
         }
     }
 
-    /// Writes `entry` by each set of dimensions, which name string fields of it, and by `Ledger`. A
+    /// Writes `entry` by each set of dimensions, which name string fields of it, and by whose it is. A
     /// failure is logged: metrics never fail an invocation.
     fn emit(&self, entry: &impl Entry, dimensions: &[&[&str]]) {
-        let common = Common { timestamp: SystemTime::now(), ledger: &self.ledger };
+        let name = |whose| (self.whose == whose).then_some(self.name.as_str());
+        let common = Common {
+            timestamp: SystemTime::now(),
+            ledger: name(Whose::Ledger),
+            provisioner: name(Whose::Provisioner),
+        };
+        let whose = match self.whose {
+            Whose::Ledger => "Ledger",
+            Whose::Provisioner => "Provisioner",
+        };
         let all = |set: &&[&str]| {
-            std::iter::once("Ledger").chain(set.iter().copied()).map(str::to_owned).collect()
+            std::iter::once(whose).chain(set.iter().copied()).map(str::to_owned).collect()
         };
         let dimensions = dimensions.iter().map(all).collect();
         let mut line = Vec::new();

@@ -19,19 +19,30 @@
 //! 4. In an update it also looks at the role that the *old* properties name, and deletes that
 //!    under the same rule. A replacement that CloudFormation cancelled is removed only there.
 //! 5. It records the answer in the write that releases the lock, and sends it afterwards.
+//! 6. It serves a request that does not say when it was issued only if CloudFormation confirms, under
+//!    the lock, that it waits for that very request.
+//! 7. It keeps the memory for as long as [`Memory::kept_for`] says.
 //!
 //! CloudFormation does not wait for an answer before it goes on: when another resource fails, it
 //! cancels a Create or an Update that is at work and sends the Delete or the inverse at once, the
 //! Delete with an id that it invents. No time-out of ours bounds that.
 //!
-//! Two limits. A cancelled request that is first handed over after its successor, and was issued in
-//! the same second or does not say when, cannot be told from a new one. If failed resources are
-//! preserved and two Creates in a row go wrong, an invented id can be read as the wrong one of them.
+//! Two limits. A cancelled request that is first handed over after its successor cannot be told from a
+//! new one if both were issued in the same second, or if only the successor has no date; CloudFormation's
+//! word alone stands against it there. If failed resources are preserved and two Creates in a row go
+//! wrong, an invented id can be read as the wrong one of them.
+
+mod issued;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+
+use crate::limits::Scope;
+
+pub use issued::Issued;
 
 /// The version of [`Memory`]'s shape that this code writes.
 pub const VERSION: u32 = 1;
@@ -58,9 +69,8 @@ pub struct Request<'a> {
     /// The id that the answer will carry: [`physical_id`] for a Create and for an Update that
     /// replaces, otherwise the same as `named`.
     pub physical_id: &'a str,
-    /// When CloudFormation issued the request, in seconds of any epoch, if that can be told. The
-    /// signature of the response URL tells it. Only the order among one resource's requests counts.
-    pub issued: Option<u64>,
+    /// When CloudFormation issued the request, if the signature of the response URL tells it.
+    pub issued: Option<Issued>,
 }
 
 /// What is remembered of one resource, stored as JSON. Unknown fields are ignored, missing ones
@@ -77,14 +87,19 @@ pub struct Memory {
     pub standing: Vec<Standing>,
     /// The physical ids that must not exist any more.
     pub gone: BTreeSet<String>,
+    /// What the resource was last admitted to name. Earlier versions did not remember it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scope: Option<Scope>,
 }
 
 /// The request that began last.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Latest {
     pub request_id: String,
-    #[serde(default)]
-    pub issued: Option<u64>,
+    /// The latest time of issue of all requests until then: one that does not say when it was issued
+    /// leaves it as it was, so that it neither overtakes a dated request nor lets an older one pass.
+    #[serde(default, deserialize_with = "issued::stored")]
+    pub issued: Option<Issued>,
     /// The answer, once there is one; opaque here.
     #[serde(default)]
     pub answer: Option<String>,
@@ -182,11 +197,43 @@ impl Default for Memory {
             requests: Vec::new(),
             standing: Vec::new(),
             gone: BTreeSet::new(),
+            scope: None,
         }
     }
 }
 
+/// How long what was refused before anything began is remembered: that is nothing but a lock.
+const KEPT_OF_NOTHING: Duration = Duration::from_secs(86_400);
+
+/// How long tombstones are remembered once nothing stands. A request that they guard against says when it
+/// was issued, and is refused after a quarter of an hour; or it does not, and CloudFormation is asked.
+const KEPT_OF_GONE: Duration = Duration::from_secs(30 * 86_400);
+
 impl Memory {
+    /// How long it must be kept from now on; `None` means for as long as something stands.
+    pub fn kept_for(&self) -> Option<Duration> {
+        match (self.standing.is_empty(), self.gone.is_empty()) {
+            (false, _) => None,
+            (true, false) => Some(KEPT_OF_GONE),
+            (true, true) => Some(KEPT_OF_NOTHING),
+        }
+    }
+
+    /// Returns `true` if this request began last and has no answer yet, so that it goes on.
+    pub fn goes_on(&self, request_id: &str) -> bool {
+        self.latest.as_ref().is_some_and(|latest| latest.request_id == request_id)
+    }
+
+    /// Forgets when the last request was issued, and nothing else: a request that comes next is not taken
+    /// for a late one because of it.
+    pub fn unlocked(&self) -> Self {
+        let mut memory = self.clone();
+        if let Some(latest) = &mut memory.latest {
+            latest.issued = None;
+        }
+        memory
+    }
+
     /// Records the answer of the request that began last. The answer of any other is not kept:
     /// CloudFormation waits for no more than one.
     pub fn answered(&mut self, request_id: &str, answer: &str) {
@@ -208,7 +255,7 @@ impl Memory {
 
     fn begin(&mut self, request: &Request) {
         self.version = VERSION;
-        if self.latest.as_ref().is_some_and(|latest| latest.request_id == request.request_id) {
+        if self.goes_on(request.request_id) {
             return;
         }
         self.requests.push(request.request_id.to_owned());
@@ -216,7 +263,7 @@ impl Memory {
         self.requests.drain(..surplus);
         self.latest = Some(Latest {
             request_id: request.request_id.to_owned(),
-            issued: request.issued,
+            issued: request.issued.max(self.latest.as_ref().and_then(|latest| latest.issued)),
             answer: None,
         });
     }

@@ -36,7 +36,7 @@ struct Driven {
 }
 
 /// Every alarm of the templates is here or in [`OUT_OF_REACH`].
-const DRIVEN: [Driven; 9] = [
+const DRIVEN: [Driven; 10] = [
     Driven {
         alarms: &["arrivals-dlq", "messages-failed"],
         cause: |ground| ground.send("landfall-arrivals", "no notification"),
@@ -109,6 +109,12 @@ const DRIVEN: [Driven; 9] = [
             ground.purge("landfall-arrivals")?;
             ground.purge("landfall-arrivals-dlq")
         },
+    },
+    Driven {
+        alarms: &["requests-refused"],
+        cause: Ground::speak_for_a_stack,
+        insist: nothing,
+        mend: nothing,
     },
     Driven {
         alarms: &["monitor-silent"],

@@ -13,6 +13,8 @@ use futures_util::future::try_join_all;
 use lambda_runtime::LambdaEvent;
 use landfall_aws::config::{connector, single_use};
 use landfall_aws::iam::observe;
+use landfall_core::limits::Limits;
+use landfall_core::roles::Home;
 use landfall_provisioner::{Check, Context, Settings, handle};
 use landfall_tests::proxy::{At, Fault, Kind, Proxy};
 use landfall_tests::{ANALYTICS, REGION};
@@ -25,7 +27,7 @@ use crate::lifecycle::properties;
 use crate::stage::Stage;
 
 /// What a whole creation calls; the test says so if it is no longer true.
-const CALLS: usize = 10;
+const CALLS: usize = 11;
 
 /// How long the function and each of its calls are given.
 #[derive(Clone, Copy)]
@@ -308,8 +310,12 @@ pub fn settings() -> Settings {
         table: "landfall-provisioner".to_owned(),
         propagation: Duration::ZERO,
         admit_loopback: true,
-        account_and_region: None,
-        trusted_accounts: Default::default(),
+        home: Home {
+            partition: "aws".to_owned(),
+            account: ANALYTICS.to_owned(),
+            region: REGION.to_owned(),
+        },
+        limits: Limits::ANY,
         check: Check::Nothing,
     }
 }

@@ -82,6 +82,7 @@ pub fn the_provisioner_makes_bounded_roles_below_its_path_and_does_nothing_else(
         ),
         (true, may("cloudformation:DescribeStacks", &stack("landfall/1"))),
         (true, may("cloudformation:DescribeStackResource", &stack("landfall/1"))),
+        (true, may("cloudformation:DescribeStackEvents", &stack("landfall/1"))),
         (false, may("cloudformation:UpdateStack", &stack("landfall/1"))),
         (true, of(ANALYTICS)),
         (false, of(DATA)),

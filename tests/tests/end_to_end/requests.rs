@@ -1,13 +1,13 @@
 //! Requests that come late, twice, too early or from nobody knows when. The function runs in this process,
 //! against the emulator; CloudFormation is not asked, since the stacks are invented.
 
-use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, ensure};
 use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 use landfall_aws::config::connector;
 use landfall_aws::lifecycle_table::Table;
+use landfall_core::limits::Limits;
 use landfall_provisioner::{Context, Settings};
 use landfall_tests::{ANALYTICS, DATA, REGION};
 use serde_json::{Value, json};
@@ -148,7 +148,7 @@ pub fn a_role_that_would_trust_another_account_is_refused(stage: &Stage) -> Resu
     stage.cloud.wait(async {
         let mut life = Life::new(stage, name, PLENTY).await?;
         let only = |account: &str| Settings {
-            trusted_accounts: BTreeSet::from([account.to_owned()]),
+            limits: Limits::parse(account, "*", "*").expect("an account"),
             ..faults::settings()
         };
         let config = faults::config(life.proxy.endpoint(), ANALYTICS, PLENTY.call);

@@ -7,14 +7,14 @@ use super::*;
 
 const STACK: &str = "arn:aws:cloudformation:eu-west-1:222222222222:stack/landfall/1";
 
-/// What CloudFormation says of the stack and of the resource.
+/// What CloudFormation says of the stack and of the resource, by its type, status and physical id.
 struct Cloud {
     stack: &'static str,
-    resource: Option<(&'static str, &'static str)>,
+    resource: Option<(&'static str, &'static str, &'static str)>,
 }
 
 impl Cloud {
-    /// The code of what `kind` is refused with, if it is.
+    /// The code of what `kind` is refused with, if it is; dated.
     async fn verdict(&self, check: Check, kind: &str) -> Option<&'static str> {
         let server = MockServer::start().await;
         let answer = |operation: &str, content: String| {
@@ -30,9 +30,10 @@ impl Cloud {
         );
         answer("DescribeStacks", stack).mount(&server).await;
         match self.resource {
-            Some((kind, status)) => {
+            Some((kind, status, id)) => {
                 let detail = format!(
-                    "<StackResourceDetail><LogicalResourceId>Role</LogicalResourceId><ResourceType>{kind}</ResourceType>\
+                    "<StackResourceDetail><LogicalResourceId>Role</LogicalResourceId><PhysicalResourceId>{id}\
+                     </PhysicalResourceId><ResourceType>{kind}</ResourceType>\
                      <ResourceStatus>{status}</ResourceStatus></StackResourceDetail>"
                 );
                 answer("DescribeStackResource", detail).mount(&server).await;
@@ -47,11 +48,23 @@ impl Cloud {
                     .await;
             }
         }
-        self::check(&client(&server.uri()), check, &request(kind), soon())
+        asked(&server, check, kind, Patience::ForTheBeginning, soon())
             .await
             .err()
             .map(|failure| failure.code)
     }
+}
+
+async fn asked(
+    server: &MockServer,
+    check: Check,
+    kind: &str,
+    patience: Patience,
+    deadline: Instant,
+) -> Result<Told, Failure> {
+    let (request, goes) = (request(kind), |id: &str| id == "Role-1");
+    let question = Question { request: &request, is_dated: true, goes: &goes };
+    self::check(&client(&server.uri()), check, &question, patience, deadline).await
 }
 
 fn client(endpoint: &str) -> Client {
@@ -84,32 +97,44 @@ const REFUSED: Option<&str> = Some("request_not_asked_for");
 
 #[tokio::test]
 async fn a_request_is_served_while_cloudformation_changes_the_resource_and_the_stack() {
+    let (own, other) = ("Role-1", "Role-2");
     for (kind, stack, resource) in [
-        ("Create", "CREATE_IN_PROGRESS", Some("CREATE_IN_PROGRESS")),
-        ("Create", "UPDATE_IN_PROGRESS", Some("CREATE_IN_PROGRESS")),
-        ("Update", "UPDATE_IN_PROGRESS", Some("UPDATE_IN_PROGRESS")),
-        ("Update", "UPDATE_ROLLBACK_IN_PROGRESS", Some("UPDATE_IN_PROGRESS")),
-        ("Delete", "DELETE_IN_PROGRESS", Some("DELETE_IN_PROGRESS")),
-        ("Delete", "ROLLBACK_IN_PROGRESS", Some("DELETE_IN_PROGRESS")),
-        ("Delete", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", Some("UPDATE_COMPLETE")),
+        ("Create", "CREATE_IN_PROGRESS", Some(("CREATE_IN_PROGRESS", ""))),
+        ("Create", "UPDATE_IN_PROGRESS", Some(("CREATE_IN_PROGRESS", ""))),
+        ("Update", "UPDATE_IN_PROGRESS", Some(("UPDATE_IN_PROGRESS", own))),
+        ("Update", "UPDATE_ROLLBACK_IN_PROGRESS", Some(("UPDATE_IN_PROGRESS", own))),
+        ("Update", "UPDATE_ROLLBACK_IN_PROGRESS", Some(("UPDATE_ROLLBACK_IN_PROGRESS", other))),
+        ("Delete", "DELETE_IN_PROGRESS", Some(("DELETE_IN_PROGRESS", own))),
+        ("Delete", "ROLLBACK_IN_PROGRESS", Some(("DELETE_IN_PROGRESS", ""))),
+        ("Delete", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", Some(("UPDATE_COMPLETE", other))),
+        ("Delete", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", Some(("DELETE_IN_PROGRESS", own))),
         ("Delete", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", None),
         ("Delete", "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS", None),
     ] {
-        let cloud = Cloud { stack, resource: resource.map(|status| (OURS, status)) };
+        let cloud = Cloud { stack, resource: resource.map(|(status, id)| (OURS, status, id)) };
         assert_eq!(cloud.verdict(Check::Resource, kind).await, None, "{kind} {stack} {resource:?}");
     }
 }
 
 #[tokio::test]
 async fn a_request_that_cloudformation_does_not_wait_for_is_refused() {
+    let (own, other) = ("Role-1", "Role-2");
     for (kind, stack, resource) in [
-        ("Create", "CREATE_COMPLETE", Some((OURS, "CREATE_COMPLETE"))),
+        ("Create", "CREATE_COMPLETE", Some((OURS, "CREATE_COMPLETE", own))),
         ("Create", "REVIEW_IN_PROGRESS", None),
         ("Create", "CREATE_IN_PROGRESS", None),
-        ("Create", "CREATE_IN_PROGRESS", Some(("AWS::IAM::Role", "CREATE_IN_PROGRESS"))),
-        ("Update", "UPDATE_IN_PROGRESS", Some((OURS, "UPDATE_COMPLETE"))),
-        ("Update", "UPDATE_COMPLETE", Some((OURS, "UPDATE_COMPLETE"))),
-        ("Delete", "UPDATE_COMPLETE", Some((OURS, "UPDATE_COMPLETE"))),
+        ("Create", "CREATE_IN_PROGRESS", Some(("AWS::IAM::Role", "CREATE_IN_PROGRESS", own))),
+        ("Create", "DELETE_IN_PROGRESS", Some((OURS, "DELETE_IN_PROGRESS", own))),
+        ("Update", "UPDATE_IN_PROGRESS", Some((OURS, "UPDATE_COMPLETE", own))),
+        ("Update", "UPDATE_COMPLETE", Some((OURS, "UPDATE_COMPLETE", own))),
+        ("Update", "DELETE_IN_PROGRESS", Some((OURS, "DELETE_IN_PROGRESS", own))),
+        ("Delete", "UPDATE_COMPLETE", Some((OURS, "UPDATE_COMPLETE", other))),
+        ("Delete", "UPDATE_IN_PROGRESS", Some((OURS, "UPDATE_COMPLETE", own))),
+        ("Delete", "UPDATE_IN_PROGRESS", Some((OURS, "DELETE_IN_PROGRESS", own))),
+        ("Delete", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", Some((OURS, "UPDATE_COMPLETE", own))),
+        ("Delete", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", Some((OURS, "UPDATE_COMPLETE", ""))),
+        ("Delete", "DELETE_IN_PROGRESS", Some((OURS, "DELETE_SKIPPED", own))),
+        ("Delete", "DELETE_IN_PROGRESS", Some(("AWS::IAM::Role", "DELETE_IN_PROGRESS", own))),
         ("Delete", "DELETE_COMPLETE", None),
     ] {
         let cloud = Cloud { stack, resource };
@@ -125,6 +150,9 @@ async fn a_request_that_cloudformation_does_not_wait_for_is_refused() {
 async fn where_resources_are_not_told_of_the_stack_decides() {
     let begun = Cloud { stack: "CREATE_IN_PROGRESS", resource: None };
     assert_eq!(begun.verdict(Check::Stack, "Create").await, None);
+    // The emulator deletes what was replaced while it updates.
+    let updating = Cloud { stack: "UPDATE_IN_PROGRESS", resource: None };
+    assert_eq!(updating.verdict(Check::Stack, "Delete").await, None);
     let ended = Cloud { stack: "CREATE_COMPLETE", resource: None };
     assert_eq!(ended.verdict(Check::Stack, "Create").await, REFUSED);
 }
@@ -140,10 +168,16 @@ async fn what_cloudformation_begins_to_tell_a_moment_later_is_waited_for() {
     };
     let any = || Mock::given(body_string_contains("Action=DescribeStacks&"));
     any().respond_with(stack("UPDATE_COMPLETE")).up_to_n_times(1).mount(&server).await;
-    any().respond_with(stack("UPDATE_IN_PROGRESS")).mount(&server).await;
-    let plenty = Instant::now() + PATIENCE;
-    let checked = check(&client(&server.uri()), Check::Stack, &request("Update"), plenty).await;
-    assert!(checked.is_ok(), "{checked:?}");
+    any().respond_with(stack("UPDATE_IN_PROGRESS")).up_to_n_times(1).mount(&server).await;
+    any().respond_with(stack("UPDATE_COMPLETE")).mount(&server).await;
+    let plenty = || Instant::now() + PATIENCE;
+    let first = asked(&server, Check::Stack, "Update", Patience::ForTheBeginning, plenty()).await;
+    assert!(first.is_ok(), "{first:?}");
+    // It told of it before: now it has ended, and that is final.
+    let begun = Instant::now();
+    let second = asked(&server, Check::Stack, "Update", Patience::ForAnAnswer, plenty()).await;
+    assert_eq!(second.err().map(|failure| failure.code), REFUSED);
+    assert!(begun.elapsed() < PATIENCE / 2, "it waited for {:?}", begun.elapsed());
 }
 
 #[tokio::test]
@@ -152,6 +186,8 @@ async fn a_cloudformation_that_does_not_answer_is_no_permission() {
     let denied = "<ErrorResponse><Error><Code>AccessDenied</Code><Message>no</Message></Error></ErrorResponse>";
     let answer = ResponseTemplate::new(403).set_body_string(denied);
     Mock::given(wiremock::matchers::any()).respond_with(answer).mount(&server).await;
-    let checked = check(&client(&server.uri()), Check::Resource, &request("Create"), soon()).await;
-    assert_eq!(checked.err().map(|failure| failure.code), Some("request_not_checked"));
+    for patience in [Patience::ForTheBeginning, Patience::ForAnAnswer] {
+        let asked = asked(&server, Check::Resource, "Create", patience, soon()).await;
+        assert_eq!(asked.err().map(|failure| failure.code), Some("request_not_checked"));
+    }
 }

@@ -1,11 +1,11 @@
 //! Where a response goes, and how it gets there.
 
 use std::fmt;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use aws_smithy_runtime_api::client::http::{HttpConnector, SharedHttpConnector};
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
-use time::{Date, Month};
+use landfall_core::partition;
 use tokio::time::{Instant, sleep, timeout_at};
 
 /// One attempt takes no longer.
@@ -13,10 +13,6 @@ const ATTEMPT: Duration = Duration::from_secs(5);
 
 /// The pause after the first attempt; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
-
-/// The endings of S3's names in the partitions.
-const AWS_SUFFIXES: [&str; 5] =
-    ["amazonaws.com", "amazonaws.com.cn", "amazonaws.eu", "c2s.ic.gov", "sc2s.sgov.gov"];
 
 /// CloudFormation's buckets for responses begin with this, and go on with the region.
 const BUCKET: &str = "cloudformation-custom-resource-response-";
@@ -63,37 +59,13 @@ impl ResponseUrl {
         &self.0
     }
 
-    /// When CloudFormation issued the request, if the URL's signature tells: the digits of its
-    /// `X-Amz-Date`, which only say which of two came first.
-    pub fn issued(&self) -> Option<u64> {
-        let (_, query) = self.0.split_once('?')?;
-        let date = query.split('&').find_map(|pair| pair.strip_prefix("X-Amz-Date="))?;
-        let (day, time) = date.strip_suffix('Z')?.split_once('T')?;
-        let is_date = day.len() == 8 && time.len() == 6;
-        format!("{day}{time}").parse().ok().filter(|_| is_date)
-    }
-
-    /// The same as a time, if there is such a day.
-    pub fn issued_at(&self) -> Option<SystemTime> {
-        let digits = self.issued()?;
-        let field = |unit: u64, size: u64| digits / unit % size;
-        let (year, month, day) =
-            (field(10_000_000_000, 10_000), field(100_000_000, 100), field(1_000_000, 100));
-        let (hour, minute, second) = (field(10_000, 100), field(100, 100), field(1, 100));
-        let byte = |number: u64| u8::try_from(number).ok();
-        let month = Month::try_from(byte(month)?).ok()?;
-        let day = Date::from_calendar_date(i32::try_from(year).ok()?, month, byte(day)?).ok()?;
-        let time = day.with_hms(byte(hour)?, byte(minute)?, byte(second)?).ok()?;
-        (year >= 1970).then(|| time.assume_utc().into())
-    }
-
-    /// Whether it leads to CloudFormation, in `region` if that is known; `admit_loopback` lets it lead
-    /// to this machine too, which serves an emulated AWS and nothing else.
+    /// Whether it leads to CloudFormation in `region`, by a name of that region's partition;
+    /// `admit_loopback` lets it lead to this machine too, which serves an emulated AWS and nothing else.
     ///
     /// # Errors
     /// It leads elsewhere: an event that somebody made up could otherwise have the response, which
     /// names roles, sent to whom they like.
-    pub fn check(&self, admit_loopback: bool, region: Option<&str>) -> Result<(), UrlError> {
+    pub fn check(&self, admit_loopback: bool, region: &str) -> Result<(), UrlError> {
         let (scheme, rest) = self.0.split_once("://").ok_or(UrlError)?;
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at(end);
@@ -104,10 +76,11 @@ impl ResponseUrl {
         if admit_loopback && scheme == "http" && is_loopback(authority) {
             return Ok(());
         }
+        let suffix =
+            partition::of_region(region).and_then(partition::dns_suffix).ok_or(UrlError)?;
+        let own = Own { region, suffix };
         let host = authority.strip_suffix(":443").unwrap_or(authority).to_ascii_lowercase();
-        match scheme == "https"
-            && (is_bucket_host(&host, region) || is_bucket_path(&host, path, region))
-        {
+        match scheme == "https" && (own.is_bucket_host(&host) || own.is_bucket_path(&host, path)) {
             true => Ok(()),
             false => Err(UrlError),
         }
@@ -124,7 +97,7 @@ impl ResponseUrl {
         body: &str,
         deadline: Instant,
         admit_loopback: bool,
-        region: Option<&str>,
+        region: &str,
     ) -> Result<(), SendError> {
         self.check(admit_loopback, region)?;
         let mut pause = FIRST_PAUSE;
@@ -177,43 +150,48 @@ fn is_loopback(authority: &str) -> bool {
     matches!(host, "127.0.0.1" | "localhost" | "[::1]")
 }
 
-/// `cloudformation-custom-resource-response-useast1.s3[.-region].amazonaws.com`.
-fn is_bucket_host(host: &str, own: Option<&str>) -> bool {
-    host.strip_prefix(BUCKET)
-        .and_then(|rest| rest.split_once('.'))
-        .is_some_and(|(region, service)| is_region(region, own) && is_s3(service, own))
+/// Where the function is, which is where its stacks are.
+struct Own<'a> {
+    region: &'a str,
+    /// The end of the names of its partition.
+    suffix: &'a str,
 }
 
-/// The same with the bucket in the path.
-fn is_bucket_path(host: &str, path: &str, own: Option<&str>) -> bool {
-    path.strip_prefix('/')
-        .and_then(|path| path.strip_prefix(BUCKET))
-        .and_then(|rest| rest.split_once('/'))
-        .is_some_and(|(region, _)| is_region(region, own) && is_s3(host, own))
-}
+impl Own<'_> {
+    /// `cloudformation-custom-resource-response-useast1.s3[.-region].amazonaws.com`.
+    fn is_bucket_host(&self, host: &str) -> bool {
+        host.strip_prefix(BUCKET)
+            .and_then(|rest| rest.split_once('.'))
+            .is_some_and(|(region, service)| self.is_bucket_of(region) && self.is_s3(service))
+    }
 
-/// A region as the bucket's name has it, without its dashes: the function's own, which is the stack's.
-fn is_region(text: &str, own: Option<&str>) -> bool {
-    !text.is_empty()
-        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
-        && own.is_none_or(|own| own.replace('-', "") == text)
-}
+    /// The same with the bucket in the path.
+    fn is_bucket_path(&self, host: &str, path: &str) -> bool {
+        path.strip_prefix('/')
+            .and_then(|path| path.strip_prefix(BUCKET))
+            .and_then(|rest| rest.split_once('/'))
+            .is_some_and(|(region, _)| self.is_bucket_of(region) && self.is_s3(host))
+    }
 
-/// `s3`, `s3-region`, `s3.region` or `s3.dualstack.region`, before a partition's ending.
-fn is_s3(host: &str, own: Option<&str>) -> bool {
-    AWS_SUFFIXES.iter().any(|suffix| {
-        let service = host.strip_suffix(suffix).and_then(|rest| rest.strip_suffix('.'));
-        let is_label = |label: &str| {
-            !label.is_empty()
-                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-                && own.is_none_or(|own| own == label)
-        };
+    /// A region as the bucket's name has it, without its dashes.
+    fn is_bucket_of(&self, text: &str) -> bool {
+        self.region.replace('-', "") == text
+    }
+
+    /// `s3`, `s3-region`, `s3.region` or `s3.dualstack.region`, before the partition's ending.
+    fn is_s3(&self, host: &str) -> bool {
+        let service = host.strip_suffix(self.suffix).and_then(|rest| rest.strip_suffix('.'));
         service.is_some_and(|service| match service.split_once('.') {
-            None => service == "s3" || service.strip_prefix("s3-").is_some_and(is_label),
-            Some(("s3", region)) => is_label(region.strip_prefix("dualstack.").unwrap_or(region)),
+            None => {
+                service == "s3"
+                    || service.strip_prefix("s3-").is_some_and(|label| label == self.region)
+            }
+            Some(("s3", region)) => {
+                region.strip_prefix("dualstack.").unwrap_or(region) == self.region
+            }
             Some(_) => false,
         })
-    })
+    }
 }
 
 impl fmt::Debug for ResponseUrl {
@@ -226,22 +204,32 @@ impl fmt::Debug for ResponseUrl {
 mod tests {
     use super::*;
 
-    fn is_admitted(url: &str, admit_loopback: bool) -> bool {
-        ResponseUrl::new(url.to_owned()).check(admit_loopback, None).is_ok()
+    const B: &str = "cloudformation-custom-resource-response-";
+
+    fn is_admitted(url: &str, admit_loopback: bool, region: &str) -> bool {
+        ResponseUrl::new(url.to_owned()).check(admit_loopback, region).is_ok()
     }
 
     #[test]
     fn responses_go_to_buckets_of_cloudformation_only() {
-        const B: &str = "cloudformation-custom-resource-response-";
-        for url in [
-            format!("https://{B}useast1.s3.amazonaws.com/arn%3Aaws%3A?X-Amz-Signature=x"),
-            format!("https://{B}useast2.s3.us-east-2.amazonaws.com/x"),
-            format!("https://{B}euwest1.s3-eu-west-1.amazonaws.com:443/x"),
-            format!("https://{B}cnnorth1.s3.cn-north-1.amazonaws.com.cn/x"),
-            format!("https://{B}eucentral1.s3.dualstack.eu-central-1.amazonaws.com/x"),
-            format!("https://s3.eu-south-1.amazonaws.com/{B}eusouth1/x"),
+        for (region, url) in [
+            (
+                "us-east-1",
+                format!("https://{B}useast1.s3.amazonaws.com/arn%3Aaws%3A?X-Amz-Signature=x"),
+            ),
+            ("us-east-2", format!("https://{B}useast2.s3.us-east-2.amazonaws.com/x")),
+            ("eu-west-1", format!("https://{B}euwest1.s3-eu-west-1.amazonaws.com:443/x")),
+            ("cn-north-1", format!("https://{B}cnnorth1.s3.cn-north-1.amazonaws.com.cn/x")),
+            ("us-gov-west-1", format!("https://{B}usgovwest1.s3.us-gov-west-1.amazonaws.com/x")),
+            ("us-iso-east-1", format!("https://{B}usisoeast1.s3.us-iso-east-1.c2s.ic.gov/x")),
+            ("eusc-de-east-1", format!("https://{B}euscdeeast1.s3.eusc-de-east-1.amazonaws.eu/x")),
+            (
+                "eu-central-1",
+                format!("https://{B}eucentral1.s3.dualstack.eu-central-1.amazonaws.com/x"),
+            ),
+            ("eu-south-1", format!("https://s3.eu-south-1.amazonaws.com/{B}eusouth1/x")),
         ] {
-            assert!(is_admitted(&url, false), "{url}");
+            assert!(is_admitted(&url, false, region), "{url}");
         }
         for url in [
             String::new(),
@@ -255,84 +243,63 @@ mod tests {
             format!("https://{B}useast1.s3.evil.com.amazonaws.com/x"),
             format!("https://{B}useast1.ec2.amazonaws.com/x"),
             format!("https://{B}useast1.s3.amazonaws.com:8443/x"),
+            format!("https://{B}useast1.s3amazonaws.com/x"),
             "https://acme.s3.amazonaws.com/x".to_owned(),
             "https://169.254.169.254/latest".to_owned(),
             "http://127.0.0.1:4566/x".to_owned(),
         ] {
-            assert!(!is_admitted(&url, false), "{url}");
+            assert!(!is_admitted(&url, false, "us-east-1"), "{url}");
         }
     }
 
     #[test]
     fn responses_go_to_buckets_of_the_functions_own_region() {
-        const B: &str = "cloudformation-custom-resource-response-";
-        let is_own = |url: String| ResponseUrl::new(url).check(false, Some("eu-west-1")).is_ok();
         for url in [
             format!("https://{B}euwest1.s3.amazonaws.com/x"),
             format!("https://{B}euwest1.s3.eu-west-1.amazonaws.com/x"),
             format!("https://{B}euwest1.s3.dualstack.eu-west-1.amazonaws.com/x"),
             format!("https://s3-eu-west-1.amazonaws.com/{B}euwest1/x"),
         ] {
-            assert!(is_own(url.clone()), "{url}");
+            assert!(is_admitted(&url, false, "eu-west-1"), "{url}");
+            // Where it is not known where the function is, nobody is answered.
+            assert!(!is_admitted(&url, false, ""), "{url}");
         }
         for url in [
             format!("https://{B}useast1.s3.amazonaws.com/x"),
             format!("https://{B}euwest1.s3.us-east-1.amazonaws.com/x"),
             format!("https://s3.eu-west-1.amazonaws.com/{B}useast1/x"),
         ] {
-            assert!(!is_own(url.clone()), "{url}");
+            assert!(!is_admitted(&url, false, "eu-west-1"), "{url}");
         }
     }
 
     #[test]
-    fn the_time_of_issue_is_read_to_the_second() {
-        let at = |date: &str| {
-            let url = ResponseUrl::new(format!("https://b/k?X-Amz-Date={date}"));
-            let since = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).ok();
-            url.issued_at().and_then(since).map(|time| time.as_secs())
-        };
-        assert_eq!(at("19700101T000000Z"), Some(0));
-        assert_eq!(at("20240229T120000Z"), Some(1_709_208_000));
-        assert_eq!(at("20261231T235959Z"), Some(1_798_761_599));
-        assert_eq!(at("20270101T000000Z"), Some(1_798_761_600));
-        for date in [
-            "20261301T000000Z",
-            "20260001T000000Z",
-            "20260101T240000Z",
-            "19690101T000000Z",
-            "20260101T006000Z",
-        ] {
-            assert_eq!(at(date), None, "{date}");
+    fn responses_go_to_names_of_the_functions_own_partition() {
+        for suffix in
+            ["amazonaws.com.cn", "amazonaws.eu", "c2s.ic.gov", "sc2s.sgov.gov", "cloud.adc-e.uk"]
+        {
+            for url in [
+                format!("https://{B}euwest1.s3.{suffix}/x"),
+                format!("https://{B}euwest1.s3.eu-west-1.{suffix}/x"),
+                format!("https://s3.eu-west-1.{suffix}/{B}euwest1/x"),
+            ] {
+                assert!(!is_admitted(&url, false, "eu-west-1"), "{url}");
+            }
         }
+        let own = format!("https://{B}cnnorth1.s3.cn-north-1.amazonaws.com/x");
+        assert!(!is_admitted(&own, false, "cn-north-1"), "{own}");
     }
 
     #[test]
     fn the_switch_admits_this_machine_and_no_other() {
         for url in ["http://127.0.0.1:4566/x", "http://localhost/x", "http://[::1]:80/x"] {
-            assert!(is_admitted(url, true), "{url}");
-            assert!(!is_admitted(url, false), "{url}");
+            assert!(is_admitted(url, true, "eu-west-1"), "{url}");
+            assert!(!is_admitted(url, false, "eu-west-1"), "{url}");
         }
         for url in
             ["http://10.0.0.1/x", "http://127.0.0.1.evil.example/x", "http://localhost@evil/x"]
         {
-            assert!(!is_admitted(url, true), "{url}");
-        }
-    }
-
-    #[test]
-    fn the_signature_tells_which_of_two_requests_came_first() {
-        let issued = |url: &str| ResponseUrl::new(url.to_owned()).issued();
-        let one =
-            issued("https://b/k?X-Amz-Algorithm=A&X-Amz-Date=20261231T235959Z&X-Amz-Expires=7200");
-        assert_eq!(one, Some(20_261_231_235_959));
-        assert!(one < issued("https://b/k?X-Amz-Date=20270101T000000Z"));
-        for url in [
-            "https://b/k",
-            "https://b/k?Expires=1",
-            "https://b/k?X-Amz-Date=+1T000000Z",
-            "http://x?X-Amz-Date=",
-        ] {
-            assert_eq!(issued(url), None, "{url}");
+            assert!(!is_admitted(url, true, "eu-west-1"), "{url}");
         }
     }
 

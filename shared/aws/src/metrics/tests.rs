@@ -50,6 +50,7 @@ fn everything() -> Vec<Value> {
     };
     metrics.routes(&BTreeMap::from([("orders", of_route), ("quiet", OfRoute::default())]));
     metrics.failures(["b", "a", "b"]);
+    Metrics::of_provisioner(output.clone(), "acme-provisioner").request_refused("c");
     let written = output.0.lock().expect("nobody panics with it");
     let text = std::str::from_utf8(&written).expect("UTF-8");
     text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
@@ -99,7 +100,16 @@ fn each_duration_is_an_observation_and_a_quiet_route_tells_nothing() {
     let [orders] = of_routes[..] else { panic!("one route has something to tell: {of_routes:?}") };
     assert_eq!(orders["SecondsToStart"]["Values"], serde_json::json!([1.5, 2]));
     assert_eq!(orders["Ledger"], "acme-ledger");
-    let failures: Vec<_> = lines.iter().filter(|line| line["Code"].is_string()).collect();
+    let failures: Vec<_> = lines.iter().filter(|line| line["Failures"].is_u64()).collect();
     assert_eq!(failures.len(), 2);
     assert_eq!((&failures[1]["Code"], &failures[1]["Failures"]), (&"b".into(), &2.into()));
+}
+
+#[test]
+fn a_line_tells_whose_it_is_by_one_dimension_and_no_other() {
+    for line in everything() {
+        let is_of = |whose: &str| line[whose].is_string();
+        assert!(is_of("Ledger") != is_of("Provisioner"), "{line}");
+        assert_eq!(is_of("Provisioner"), line["RequestsRefused"].is_u64(), "{line}");
+    }
 }

@@ -43,6 +43,10 @@ pub struct Guards {
     pub replay: bool,
     /// Requests say when they were issued.
     pub issue_order: bool,
+    /// One that does not is served only if CloudFormation waits for it.
+    pub confirmed: bool,
+    /// One that does not leaves the latest date remembered.
+    pub latest_date: bool,
     /// An id that nobody gave out stands for a cancelled Create.
     pub invented_ids: bool,
     /// What CloudFormation forgot is removed by the next Update.
@@ -62,6 +66,8 @@ impl Guards {
         superseded: true,
         replay: true,
         issue_order: true,
+        confirmed: true,
+        latest_date: true,
         invented_ids: true,
         forgotten_ids: true,
         tag_on_delete: true,
@@ -115,6 +121,27 @@ pub struct World {
     pub foreign: Option<usize>,
     /// Whether a request that is handled twice may be answered in two ways.
     pub answers_may_differ: bool,
+    /// Which requests do not say when they were issued, of all in the order of their issue.
+    pub undated: Undated,
+}
+
+/// Some requests have a date and others none, whatever the way in which their URLs are signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Undated {
+    None,
+    All,
+    /// This one alone.
+    Only(usize),
+}
+
+impl Undated {
+    pub fn holds(self, request: usize) -> bool {
+        match self {
+            Self::None => false,
+            Self::All => true,
+            Self::Only(one) => one == request,
+        }
+    }
 }
 
 /// Without guards a request can be refused and repeated for ever. With them that many never happen.

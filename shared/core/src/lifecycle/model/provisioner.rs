@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::{Action, FirstDelivery, Id, Issued, Lock, Role, State, World};
-use crate::lifecycle::{Decision, Memory, Request, RequestType, decide};
+use crate::lifecycle::{self, Decision, Memory, Request, RequestType, decide};
 
 /// What is done next. An invocation that superseded or refuses has no side effects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -63,6 +63,15 @@ impl World {
     pub fn take(&self, state: &mut State, worker: usize, request: usize) {
         Arc::make_mut(&mut state.requests[request]).copies -= 1;
         state.lock = Lock::Held { worker, dead: false };
+        if self.guards.confirmed
+            && self.undated.holds(request)
+            && state.stack.waits_for() != Some(request)
+        {
+            let memory = state.memory.clone();
+            state.workers[worker] =
+                Some(Worker { request, stage: Stage::Superseded, memory, ok: false });
+            return;
+        }
         let decision = self.decide(&state.memory, &state.requests[request], request);
         let (stage, memory, ok) = match decision {
             Decision::Superseded => (Stage::Superseded, None, false),
@@ -95,10 +104,21 @@ impl World {
         {
             memory.standing.clear();
         }
+        if !self.guards.latest_date
+            && let Some(latest) = &mut memory.latest
+            && latest
+                .request_id
+                .strip_prefix('r')
+                .and_then(|number| number.parse().ok())
+                .is_some_and(|number| self.undated.holds(number))
+        {
+            latest.issued = None;
+        }
         let second = match self.first_delivery {
             FirstDelivery::AnyTime => request as u64,
             FirstDelivery::InOrder | FirstDelivery::AnyTimeInOneSecond => 0,
         };
+        let date = lifecycle::Issued::of_digits(19_700_101_000_000 + second);
         let named = issued.named.map(text);
         decide(
             &memory,
@@ -107,7 +127,7 @@ impl World {
                 request_id: &format!("r{request}"),
                 named: named.as_deref(),
                 physical_id: &text(issued.target),
-                issued: self.guards.issue_order.then_some(second),
+                issued: date.filter(|_| self.guards.issue_order && !self.undated.holds(request)),
             },
         )
     }

@@ -1,0 +1,304 @@
+//! What a test stands on: a stack in CloudFormation, roles in IAM, the table, and the compiled function.
+
+use std::fs::File;
+use std::process::{Child, Command, ExitStatus};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use landfall_core::moment::Time;
+use landfall_stand_ins::{Stack, StackResource, StandIn, Table};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use wiremock::matchers::{method, path};
+use wiremock::{Mock, MockServer, Request, ResponseTemplate};
+
+pub const STACK: &str = "arn:aws:cloudformation:eu-west-1:111111111111:stack/landfall/1";
+pub const TABLE: &str = "landfall-provisioner";
+pub const ROLE: &str = "landfall-starter";
+pub const STARTER: &str = "Custom::LandfallStarterRole";
+
+/// The account whose roles may be trusted.
+pub const TRUSTED: &str = "222222222222";
+
+/// Where all goes well: other tests run beside it, and at worst a compiler.
+const PLENTY: Duration = Duration::from_secs(60);
+
+/// Where CloudFormation says no, which is waited for until a good half of this is over.
+const LITTLE: Duration = Duration::from_secs(6);
+
+const NEXT: &str = "/2018-06-01/runtime/invocation/next";
+
+pub struct Ground {
+    pub aws: StandIn,
+    /// Where responses go.
+    sink: MockServer,
+    variables: Vec<(&'static str, String)>,
+}
+
+/// A running function. Dropping it ends it.
+struct Function(Child);
+
+impl Drop for Function {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// What the function made of a request.
+#[derive(Debug)]
+pub struct Answered {
+    /// What CloudFormation was sent.
+    pub response: Option<Value>,
+    /// What Lambda was told, of an invocation that failed.
+    pub error: Option<Value>,
+    pub log: Vec<Value>,
+    /// The codes of the requests that it counted as refused.
+    pub counted: Vec<String>,
+}
+
+impl Answered {
+    #[track_caller]
+    pub fn response(&self) -> &Value {
+        self.response.as_ref().unwrap_or_else(|| panic!("no response: {self:#?}"))
+    }
+
+    /// The physical id, if it succeeded.
+    #[track_caller]
+    pub fn id(&self) -> String {
+        assert_eq!(self.response()["Status"], "SUCCESS", "{self:#?}");
+        self.response()["PhysicalResourceId"].as_str().expect("an id").to_owned()
+    }
+
+    /// Fails unless it was refused for a reason with these words.
+    #[track_caller]
+    pub fn is_refused(&self, reason: &str) {
+        let said = &self.response()["Reason"];
+        assert_eq!(self.response()["Status"], "FAILED", "{self:#?}");
+        assert!(said.as_str().is_some_and(|said| said.contains(reason)), "`{reason}`: {self:#?}");
+    }
+
+    pub fn logged(&self, code: &str) -> bool {
+        self.log.iter().any(|line| line["fields"]["code"] == code || line["code"] == code)
+    }
+}
+
+impl Ground {
+    pub async fn lay() -> Ground {
+        let sink = MockServer::start().await;
+        Mock::given(method("PUT")).respond_with(ResponseTemplate::new(200)).mount(&sink).await;
+        let aws = StandIn::start(vec![Table::new(TABLE, "id", None)]);
+        let variables = vec![
+            ("AWS_LAMBDA_FUNCTION_NAME", "landfall-provisioner".to_owned()),
+            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256".to_owned()),
+            ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST".to_owned()),
+            ("AWS_REGION", "eu-west-1".to_owned()),
+            ("AWS_ACCESS_KEY_ID", "ASIAEXAMPLE".to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", "secret".to_owned()),
+            ("AWS_ENDPOINT_URL", aws.endpoint().to_owned()),
+            ("LANDFALL_TABLE", TABLE.to_owned()),
+            ("LANDFALL_ACCOUNT_ID", "111111111111".to_owned()),
+            ("LANDFALL_PROPAGATION_SECONDS", "0".to_owned()),
+            ("LANDFALL_ADMIT_LOOPBACK_RESPONSE_URL", "true".to_owned()),
+            ("LANDFALL_TRUSTED_ACCOUNT_IDS", TRUSTED.to_owned()),
+            ("LANDFALL_LANDING_BUCKETS", "arn:aws:s3:::acme-landing".to_owned()),
+        ];
+        Ground { aws, sink, variables }
+    }
+
+    /// Gives a variable another value, or takes it away.
+    pub fn set(&mut self, name: &'static str, value: Option<&str>) {
+        self.variables.retain(|(known, _)| *known != name);
+        self.variables.extend(value.map(|value| (name, value.to_owned())));
+    }
+
+    /// How CloudFormation reports the stack and the one resource in it from now on.
+    pub fn stands(&self, stack: &str, physical_id: &str, resource: &str) {
+        self.stands_with_events(stack, physical_id, resource, vec![]);
+    }
+
+    /// The same with events, the newest first.
+    pub fn stands_with_events(
+        &self,
+        stack: &str,
+        physical_id: &str,
+        resource: &str,
+        events: Vec<StackResource>,
+    ) {
+        let resource = StackResource::new("Role", physical_id, STARTER, resource);
+        let stack = Stack { status: stack.to_owned(), resources: vec![resource], events };
+        self.aws.stack(STACK, stack);
+    }
+
+    /// A request that was issued just now.
+    pub fn request(&self, id: &str, kind: &str, physical_id: Option<&str>) -> Value {
+        self.dated(self.undated(id, kind, physical_id), 0)
+    }
+
+    /// The same with a URL that says nothing of time.
+    pub fn undated(&self, id: &str, kind: &str, physical_id: Option<&str>) -> Value {
+        let properties = properties(TRUSTED);
+        let mut request = json!({
+            "RequestType": kind, "RequestId": id, "StackId": STACK, "LogicalResourceId": "Role",
+            "ResponseURL": format!("{}/{id}", self.sink.uri()),
+            "ResourceType": STARTER, "ResourceProperties": properties,
+        });
+        if let Some(physical_id) = physical_id {
+            request["PhysicalResourceId"] = json!(physical_id);
+            request["OldResourceProperties"] = properties;
+        }
+        request
+    }
+
+    /// The request, as if it had been issued so many seconds from now.
+    pub fn dated(&self, request: Value, seconds: i64) -> Value {
+        with_query(request, &format!("X-Amz-Date={}", date(seconds)))
+    }
+
+    /// Makes the role, as CloudFormation does; returns its physical id.
+    pub async fn made(&self) -> String {
+        self.stands("CREATE_IN_PROGRESS", "", "CREATE_IN_PROGRESS");
+        let create = self.dated(self.undated("made", "Create", None), -10);
+        let id = self.serve(&create).await.id();
+        assert!(self.aws.role(ROLE).is_some(), "no role was made");
+        id
+    }
+
+    /// The item of the resource.
+    pub fn item(&self) -> Option<Value> {
+        self.aws.item(TABLE, &[&format!("{STACK}/Role")])
+    }
+
+    /// Whether the function called nothing of AWS since [`StandIn::clear_calls`] but these.
+    #[track_caller]
+    pub fn called_only(&self, operations: &[&str]) {
+        let calls: Vec<String> = self.aws.calls().into_iter().map(|call| call.operation).collect();
+        assert!(calls.iter().all(|call| operations.contains(&call.as_str())), "{calls:?}");
+    }
+
+    /// What the function makes of a request that is to be served.
+    pub async fn serve(&self, request: &Value) -> Answered {
+        self.invoke(request, PLENTY).await
+    }
+
+    /// What it makes of one that CloudFormation will not confirm.
+    pub async fn attack(&self, request: &Value) -> Answered {
+        self.invoke(request, LITTLE).await
+    }
+
+    async fn invoke(&self, request: &Value, left: Duration) -> Answered {
+        let runtime = MockServer::start().await;
+        let (event, is_served) = (request.clone(), AtomicBool::new(false));
+        Mock::given(method("GET"))
+            .and(path(NEXT))
+            .respond_with(move |_: &Request| match is_served.swap(true, Ordering::Relaxed) {
+                false => invocation(&event, left),
+                true => ResponseTemplate::new(200).set_delay(Duration::from_secs(600)),
+            })
+            .mount(&runtime)
+            .await;
+        Mock::given(method("POST")).respond_with(ResponseTemplate::new(202)).mount(&runtime).await;
+        let folder = TempDir::new().expect("a folder");
+        let _function = self.start(&folder, &runtime);
+        let deadline = Instant::now() + left + PLENTY;
+        let posted = loop {
+            let requests = runtime.received_requests().await.expect("recorded");
+            let mut posted = requests.into_iter().filter(|it| it.method.as_str() == "POST");
+            if let Some(posted) = posted.next() {
+                break posted;
+            }
+            assert!(Instant::now() < deadline, "no answer: {}", said(&folder));
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        };
+        let is_error = posted.url.path().ends_with("/error");
+        let id = request["RequestId"].as_str().unwrap_or_default();
+        let sent = self.sink.received_requests().await.unwrap_or_default();
+        let sent = sent.iter().rev().find(|it| it.url.path() == format!("/{id}"));
+        let lines: Vec<Value> =
+            said(&folder).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        let (metrics, log): (Vec<Value>, Vec<Value>) =
+            lines.into_iter().partition(|line| line["_aws"].is_object());
+        let counted = metrics.iter().filter(|line| line["RequestsRefused"] == 1);
+        Answered {
+            response: sent.map(|sent| serde_json::from_slice(&sent.body).expect("JSON")),
+            error: is_error.then(|| posted.body_json().expect("JSON")),
+            counted: counted.map(|line| line["Code"].as_str().expect("a code").into()).collect(),
+            log,
+        }
+    }
+
+    /// How the function ends that is not even able to ask for work, and what it said.
+    pub async fn ends(&self) -> (ExitStatus, String) {
+        let runtime = MockServer::start().await;
+        let folder = TempDir::new().expect("a folder");
+        let mut function = self.start(&folder, &runtime);
+        let status = function.0.wait().expect("it ends");
+        assert_eq!(runtime.received_requests().await.unwrap_or_default().len(), 0, "it asked");
+        (status, said(&folder))
+    }
+
+    fn start(&self, folder: &TempDir, runtime: &MockServer) -> Function {
+        let child = Command::new(env!("CARGO_BIN_EXE_provisioner"))
+            .env_clear()
+            .envs(self.variables.iter().map(|(name, value)| (*name, value.as_str())))
+            .env("AWS_LAMBDA_RUNTIME_API", runtime.address().to_string())
+            .stdout(File::create(folder.path().join("output")).expect("writable"))
+            .spawn()
+            .expect("the function starts");
+        Function(child)
+    }
+}
+
+fn said(folder: &TempDir) -> String {
+    std::fs::read_to_string(folder.path().join("output")).expect("UTF-8")
+}
+
+fn invocation(event: &Value, left: Duration) -> ResponseTemplate {
+    let deadline = SystemTime::now() + left;
+    let deadline = deadline.duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_millis();
+    ResponseTemplate::new(200)
+        .insert_header("Lambda-Runtime-Aws-Request-Id", "1")
+        .insert_header("Lambda-Runtime-Deadline-Ms", deadline.to_string())
+        .insert_header(
+            "Lambda-Runtime-Invoked-Function-Arn",
+            "arn:aws:lambda:eu-west-1:111111111111:function:landfall-provisioner",
+        )
+        .set_body_json(event)
+}
+
+/// The properties of a starter role that trusts a role of `account`.
+pub fn properties(account: &str) -> Value {
+    json!({
+        "ServiceToken": "arn:aws:lambda:eu-west-1:111111111111:function:landfall-provisioner",
+        "RoleName": ROLE,
+        "Routes": routes("acme-landing"),
+        "TrustedRoleArns": [format!("arn:aws:iam::{account}:role/landfall-trigger")],
+        "ExternalId": "sixteen-characters-and-more",
+    })
+}
+
+/// A routes file about one bucket.
+pub fn routes(bucket: &str) -> Value {
+    json!({
+        "version": "1",
+        "targets": { "here": { "account": "111111111111", "region": "eu-west-1",
+            "starter_role": format!("landfall/{ROLE}"), "external_id": "${LANDFALL_EXTERNAL_ID}" } },
+        "routes": [{ "name": "all", "bucket": bucket, "key": "in/{file}",
+            "start": { "target": "here", "job": "all" } }],
+    })
+}
+
+/// `YYYYMMDDThhmmssZ`, so many seconds from now.
+fn date(seconds: i64) -> String {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
+    let time = Time(now.as_secs().saturating_add_signed(seconds) * 1_000);
+    time.to_string().chars().filter(|c| !matches!(c, '-' | ':')).collect()
+}
+
+/// The request with a query in its response URL.
+pub fn with_query(mut request: Value, query: &str) -> Value {
+    let url = request["ResponseURL"].as_str().expect("a URL");
+    request["ResponseURL"] = json!(format!("{url}?{query}"));
+    request
+}

@@ -1,0 +1,9 @@
+//! The compiled provisioner under requests that are none of CloudFormation's, and under genuine ones beside
+//! them. Lambda's Runtime API, CloudFormation, DynamoDB and IAM are stand-ins, which tell what was asked of
+//! them.
+
+mod ground;
+mod limits;
+mod locks;
+mod removals;
+mod times;
