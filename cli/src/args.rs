@@ -3,6 +3,7 @@
 pub mod batches;
 pub mod deploy;
 pub mod roles;
+pub mod unlock;
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
@@ -15,6 +16,7 @@ use landfall_core::arrivals::EventTime;
 use self::batches::{BatchArgs, BatchesArgs, FindArgs, RetryArgs};
 use self::deploy::{DeployArgs, DestroyArgs};
 use self::roles::{DiffArgs, PoliciesArgs};
+use self::unlock::UnlockArgs;
 
 /// Landfall starts AWS Glue jobs in one account when data lands in a bucket of another.
 #[derive(Parser)]
@@ -54,6 +56,7 @@ pub enum Command {
     Batch(BatchArgs),
     Retry(RetryArgs),
     Find(FindArgs),
+    Unlock(UnlockArgs),
     Wheel(WheelArgs),
     /// Print the JSON Schema of a routes file, or of a role's properties, for editors to complete and
     /// check it.

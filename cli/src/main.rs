@@ -2,8 +2,8 @@
 //!
 //! Every command is a function from arguments to an [`output::Output`], printed here. The command
 //! line reads files and standard input. `diff` calls AWS, and so do `batches`, `batch` and `find`, which
-//! read the ledger. `retry` writes there, `deploy` and `destroy` change stacks; these say what they do as
-//! they do it.
+//! read the ledger. `retry` writes there, `unlock` to the provisioner's table, `deploy` and `destroy` change
+//! stacks; these say what they do as they do it.
 
 mod archive;
 mod args;
@@ -27,6 +27,7 @@ mod policies;
 mod problems;
 mod retry;
 mod state;
+mod unlock;
 mod wheel;
 mod words;
 
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
         Command::Batch(args) => batch::run(args),
         Command::Retry(args) => retry::run(args),
         Command::Find(args) => find::run(args),
+        Command::Unlock(args) => unlock::run(args),
         Command::Wheel(args) => wheel::run(args),
         Command::Schema { subject } => Output::success(schema(*subject)),
     };

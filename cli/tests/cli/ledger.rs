@@ -1,4 +1,4 @@
-//! `landfall batches`, `batch`, `retry` and `find`, against a ledger in memory.
+//! `landfall batches`, `batch`, `retry` and `find`, against a ledger in memory; `unlock` beside them.
 
 mod batches;
 mod desk;
@@ -6,6 +6,7 @@ mod find;
 mod former;
 mod outcome;
 mod retry;
+mod unlock;
 
 use expect_test::expect;
 

@@ -136,6 +136,7 @@ fn version_and_help_are_printed_to_standard_output() {
         &["batch", "--help"],
         &["retry", "--help"],
         &["find", "--help"],
+        &["unlock", "--help"],
         &["schema", "--help"],
     ] {
         let help = landfall(&[], command);

@@ -50,6 +50,7 @@ impl Desk {
         let stand_in = StandIn::start(vec![
             Table::ledger("landfall-ledger"),
             Table::claims("landfall-claims"),
+            Table::new("landfall-provisioner", "id", None),
         ]);
         let credentials = Credentials::new("id", "key", None, None, "test");
         let config = SdkConfig::builder()
