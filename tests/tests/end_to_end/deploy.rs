@@ -1,6 +1,8 @@
 //! `landfall deploy` and `landfall destroy`, as their users run them: deployments of the tests' own, under
 //! name prefixes of their own, beside the one that the stage was set with.
 
+mod former;
+
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -13,6 +15,7 @@ use landfall_tests::{ANALYTICS, DATA};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::Value;
 
+pub use self::former::a_new_stack_admits_former_batches_if_its_ledger_has_any_until_it_is_told_not_to;
 use crate::stage::Stage;
 
 /// All deployments of an account share the stack of what is uploaded, and one that finds it being changed

@@ -299,7 +299,8 @@ fn members(number: usize) -> Vec<Member> {
     (0..number).map(member).collect()
 }
 
-fn start() -> Start {
+/// A start that nobody makes.
+pub fn start() -> Start {
     Start {
         target: "analytics".to_owned(),
         account: "222222222222".to_owned(),

@@ -123,6 +123,7 @@ fn main() -> ExitCode {
         deploy::a_change_that_fails_is_taken_back_and_what_failed_first_is_told,
         deploy::a_first_creation_that_fails_leaves_nothing_in_the_way_of_the_next,
         deploy::what_destroy_says_stays_does_and_is_taken_in_again,
+        deploy::a_new_stack_admits_former_batches_if_its_ledger_has_any_until_it_is_told_not_to,
         deploy::an_external_id_is_changed_while_both_are_admitted,
         deploy::credentials_of_another_account_than_the_routes_name_are_refused,
         teardown::a_local_cloud_that_is_interrupted_leaves_nothing_behind,
