@@ -21,7 +21,8 @@ async fn main() -> ExitCode {
     let context = Arc::new(Context::new(settings, config, config::connector()));
     let run = lambda_runtime::run(service_fn(move |event: LambdaEvent<_>| {
         let context = Arc::clone(&context);
-        async move { handle(&context, event).await }
+        // On the heap: the compiler follows futures within futures to a depth, which a fresh build exceeds here.
+        Box::pin(async move { handle(&context, event).await })
     }));
     telemetry::exit_code(run.await)
 }
