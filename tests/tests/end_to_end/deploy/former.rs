@@ -65,7 +65,8 @@ fn write_former(stage: &Stage) -> Result<()> {
     let opening = Opening { id, route: "orders", bucket: "acme-former", group, start, closing };
     // The deployment has no functions that would take it up.
     let batch = opening.batch(&moment).with(1, false, false, &moment);
-    let written = stage.cloud.wait(async { Ok(ledger.write(batch).await?) })?;
-    written.context("the batch is there already")?;
-    Ok(())
+    stage.cloud.wait(async {
+        ledger.write(batch).await?.context("the batch is there already")?;
+        Ok(())
+    })
 }
