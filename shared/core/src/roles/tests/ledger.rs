@@ -1,9 +1,11 @@
 //! What the roles have for the ledger: manifests, claims, and a second function that starts jobs.
 
 use expect_test::expect;
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{DATA_STACK, STACK, reader, role, starter};
+use crate::batch::Own;
 use crate::roles::{Home, Kind, Spec};
 
 fn with_ledger() -> Value {
@@ -52,6 +54,48 @@ fn a_reader_that_admits_former_batches_reaches_ids_without_an_account_and_no_oth
         {"Action":["s3:GetObject"],"Effect":"Allow","Resource":["arn:aws:s3:::landfall-manifests/manifests/*/222222222222-????????????????????????????????.json","arn:aws:s3:::landfall-manifests/manifests/*/????????????????????????????????.json","arn:aws:s3:::landfall-manifests/manifests/222222222222/*/222222222222-*"],"Sid":"ReadManifests"}
         {"Action":["dynamodb:GetItem","dynamodb:UpdateItem"],"Condition":{"ForAllValues:StringLike":{"dynamodb:LeadingKeys":["222222222222-*","????????????????????????????????"]},"Null":{"dynamodb:LeadingKeys":["false"]}},"Effect":"Allow","Resource":["arn:aws:dynamodb:eu-west-1:111111111111:table/landfall-claims"],"Sid":"Claim"}"#]].assert_eq(&of_the_ledger(&properties));
     assert_eq!(notes(&properties).len(), 1);
+}
+
+/// Whether IAM's `pattern` fits: `*` is any text, slashes included, `?` one character.
+fn fits(pattern: &[u8], text: &[u8]) -> bool {
+    match (pattern.split_first(), text.split_first()) {
+        (None, None) => true,
+        (Some((b'*', rest)), _) => {
+            fits(rest, text) || text.split_first().is_some_and(|(_, text)| fits(pattern, text))
+        }
+        (Some((b'?', rest)), Some((_, text))) => fits(rest, text),
+        (Some((one, rest)), Some((other, text))) => one == other && fits(rest, text),
+        _ => false,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    /// A route may be called like an account, and a hash may look like one.
+    #[test]
+    fn no_manifest_of_another_account_fits_whatever_its_route_is_called(
+        route in "[a-z0-9][a-z0-9-]{0,20}|222222222222|333333333333|[0-9a-f]{32}",
+        hash in "[0-9a-f]{32}|222222222222[0-9a-f]{20}",
+    ) {
+        let of = |account: &str| Own::manifest_key(&route, &format!("{account}-{hash}"));
+        let former = Own::manifest_key(&route, &hash);
+        for (admits, has_former) in [("false", false), ("true", true)] {
+            let mut properties = with_ledger();
+            properties["AdmitsFormerBatches"] = json!(admits);
+            let document = role(Kind::Reader, &properties, DATA_STACK, &[]).expect("a role").permissions;
+            let statements = document.value()["Statement"].as_array().cloned().unwrap_or_default();
+            let read = statements.iter().find(|s| s["Sid"] == "ReadManifests").expect("a statement");
+            let patterns: Vec<&str> =
+                read["Resource"].as_array().expect("a list").iter().filter_map(Value::as_str).collect();
+            let may = |key: &str| {
+                let arn = format!("arn:aws:s3:::landfall-manifests/{key}");
+                patterns.iter().any(|pattern| fits(pattern.as_bytes(), arn.as_bytes()))
+            };
+            prop_assert!(may(&of("222222222222")));
+            prop_assert!(!may(&of("333333333333")));
+            prop_assert_eq!(may(&former), has_former);
+        }
+    }
 }
 
 /// What the version before asked for, and what an inverse update asks for again.
