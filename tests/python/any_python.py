@@ -83,7 +83,9 @@ class Aws(BaseHTTPRequestHandler):
         _, bucket, key = unquote(urlsplit(self.path).path).split("/", 2)
         content = json.dumps(MANIFEST).encode() if bucket == "manifests" else OBJECTS.get(key)
         span = self.headers.get("Range")
-        if content is None:
+        if self.headers.get("x-amz-expected-bucket-owner") != "111111111111":
+            self.answer(403, b"<Error><Code>AccessDenied</Code></Error>")
+        elif content is None:
             self.answer(404, b"<Error><Code>NoSuchKey</Code></Error>")
         elif span is None:
             self.answer(200, content, ETag='"e"')

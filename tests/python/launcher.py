@@ -58,6 +58,7 @@ def main() -> None:
     correct_wildcards()
     correct_secure_transport()
     correct_leading_keys()
+    correct_owners_of_buckets()
     correct_ranges_of_versions()
     correct_maximum_concurrency()
     correct_failed_creates()
@@ -197,6 +198,33 @@ def correct_leading_keys() -> None:
         return {**found, "dynamodb:LeadingKeys": [value]}
 
     original = replace(iam_actions, "dynamodb_service_context", context)
+
+
+def correct_owners_of_buckets() -> None:
+    """Make `aws:ResourceAccount` of a bucket its owner, and refuse one that is not of the owner
+    whom a request expects (`x-amz-expected-bucket-owner`).
+
+    The emulator takes who asks for the owner, and does not read the header.
+    """
+
+    def resolve(key: str, context: iam_evaluator.EvalContext) -> Any:
+        found = re.match(r"arn:aws[a-z-]*:s3:::([^/*?]+)", context.resource_arn)
+        owner = s3._bucket_owner_account(found[1]) if found else None
+        if owner and key.lower() in ("aws:resourceaccount", "s3:resourceaccount"):
+            return owner
+        return original_resolve(key, context)
+
+    def check(method: str, bucket: str, key: str, headers: dict, *rest: Any, **more: Any) -> Any:
+        expected, owner = (
+            headers.get("x-amz-expected-bucket-owner"),
+            s3._bucket_owner_account(bucket),
+        )
+        if expected and owner and owner != expected:
+            return s3._error("AccessDenied", "Access Denied", 403, f"/{bucket}")
+        return original_check(method, bucket, key, headers, *rest, **more)
+
+    original_resolve = replace(iam_evaluator, "_resolve_condition_key", resolve)
+    original_check = replace(s3, "_check_bucket_region", check)
 
 
 def correct_ranges_of_versions() -> None:

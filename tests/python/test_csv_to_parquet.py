@@ -32,6 +32,7 @@ class Store:
         self.objects: dict[tuple[str, str], bytes] = {}
         self.conditions: list[str] = []
         self.held_by_another = False
+        self.owners: set[str] = set()
 
     def update_item(self, ConditionExpression: str, **_: Any) -> None:
         self.conditions.append(ConditionExpression)
@@ -44,7 +45,10 @@ class Store:
         content = self.objects[Bucket, Key]
         return {"Body": io.BytesIO(content), "ContentLength": len(content)}
 
-    def put_object(self, Bucket: str, Key: str, Body: bytes) -> None:
+    def put_object(
+        self, Bucket: str, Key: str, Body: bytes, ExpectedBucketOwner: str = "anybody"
+    ) -> None:
+        self.owners.add(ExpectedBucketOwner)
         self.objects[Bucket, Key] = Body
 
     def files(self) -> dict[str, pa.Table]:
@@ -118,6 +122,16 @@ def test_each_partition_of_each_input_is_one_file(
     rain = files["weather/weather=rain/weather-1-00000.parquet"]
     assert rain.column_names == ["date", "temp"]
     assert rain.column("temp").to_pylist() == [1.5, 3.5]
+
+
+def test_the_output_is_written_to_a_bucket_of_the_owner_who_is_named(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = ("--output", "s3://lake/", "--partition-by", "weather")
+    convert(store, capsys, *own, a=WEATHER)
+    assert store.owners == {"anybody"}
+    convert(store, capsys, *own, "--output-owner", "222222222222", b=WEATHER)
+    assert store.owners == {"anybody", "222222222222"}
 
 
 def test_running_a_batch_again_replaces_its_own_files_only(
@@ -256,6 +270,10 @@ def test_a_bad_file_is_one_clear_error_that_names_it(
         (("--partition-by", "weather"), "`--output` is not `s3://bucket/prefix/`"),
         (("--output", "lake"), "`--output` is not `s3://bucket/prefix/`"),
         (("--output", "s3://lake/"), "`--partition-by` is missing"),
+        (
+            ("--output", "s3://lake/", "--partition-by", "weather", "--output-owner", "222"),
+            "`--output-owner` is not an account's 12 digits",
+        ),
         (
             ("--output", "s3://lake/", "--partition-by", "weather", "--constants", "city,dt"),
             "`--constants` names `--city`, `--dt`: not given",

@@ -268,6 +268,59 @@ def test_a_policy_can_admit_the_items_of_a_partition_key(launched: Emulator) -> 
     assert items_within_reach(launched) == {"mine": True, "other": False}
 
 
+# Owners of buckets
+
+
+def may_read_of(emulator: Emulator, **asked: str) -> dict[str, bool]:
+    """From whose bucket, which lets it in, a role of the data account reads: if its policy denies
+    all that is not of its account, or if it asks for that owner."""
+    root = {"AWS": f"arn:aws:iam::{DATA}:root"}
+    statements = [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}]
+    if not asked:
+        others = {"StringNotEquals": {"aws:ResourceAccount": DATA}}
+        deny = {"Effect": "Deny", "Action": "s3:*", "Resource": "*", "Condition": others}
+        statements.append(deny)
+    policy = json.dumps({"Version": "2012-10-17", "Statement": statements})
+    name = f"owner-{'asked' if asked else 'denied'}"
+    reader = role(emulator, DATA, name, trust(Principal=root), policy)
+    s3 = emulator.client("s3", DATA, **emulator.session_of(DATA, name))
+    read = {}
+    for account in DATA, ANALYTICS:
+        its = emulator.client("s3", account)
+        bucket = f"{name}-{account}"
+        its.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+        its.put_object(Bucket=bucket, Key="key", Body=b"")
+        statement = {
+            "Effect": "Allow",
+            "Principal": {"AWS": reader},
+            "Action": "s3:GetObject",
+            "Resource": f"arn:aws:s3:::{bucket}/*",
+        }
+        its.put_bucket_policy(
+            Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        )
+        try:
+            s3.get_object(Bucket=bucket, Key="key", **asked)
+            read[account] = True
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "AccessDenied":
+                raise
+            read[account] = False
+    return read
+
+
+def test_the_plain_emulator_still_knows_no_owner_of_a_bucket(plain: Emulator) -> None:
+    assert may_read_of(plain) == {DATA: True, ANALYTICS: True}
+    assert may_read_of(plain, ExpectedBucketOwner=DATA) == {DATA: True, ANALYTICS: True}
+
+
+def test_a_bucket_of_another_owner_is_denied_by_a_policy_and_refused_to_who_expects_one(
+    launched: Emulator,
+) -> None:
+    assert may_read_of(launched) == {DATA: True, ANALYTICS: False}
+    assert may_read_of(launched, ExpectedBucketOwner=DATA) == {DATA: True, ANALYTICS: False}
+
+
 # Ranges
 
 

@@ -103,6 +103,60 @@ def test_clients_of_the_reader_sign_with_the_reader_roles_credentials(
     assert sts.calls == 1
 
 
+class Sent(Exception):
+    """Nothing is sent: what would be is told."""
+
+
+def owner_that_is_expected(call: Callable[[Any], Any]) -> str | None:
+    """Whom a request of the reader's session expects to own the bucket."""
+    s3 = session().client("s3")
+    seen: list[str | None] = []
+
+    def stop(request: Any, **_: Any) -> None:
+        value = request.headers.get("x-amz-expected-bucket-owner")
+        seen.append(value.decode() if isinstance(value, bytes) else value)
+        raise Sent
+
+    s3.meta.events.register("before-send.s3", stop)
+    with pytest.raises(Sent):
+        call(s3)
+    return seen[0]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda s3: s3.get_object(Bucket="b", Key="k"),
+        lambda s3: s3.head_object(Bucket="b", Key="k"),
+        lambda s3: s3.list_objects_v2(Bucket="b"),
+        lambda s3: list(s3.get_paginator("list_object_versions").paginate(Bucket="b")),
+        lambda s3: s3.put_object(Bucket="b", Key="k", Body=b""),
+        lambda s3: s3.get_object(**landfall.Object("b", "k").request),
+    ],
+)
+def test_every_request_for_a_bucket_expects_it_to_be_of_the_readers_account(
+    monkeypatch: pytest.MonkeyPatch, call: Callable[[Any], Any]
+) -> None:
+    Sts(monkeypatch, dt.timedelta(hours=1))
+    assert owner_that_is_expected(call) == READER.split(":")[4]
+
+
+def test_who_expects_another_owner_is_not_contradicted(monkeypatch: pytest.MonkeyPatch) -> None:
+    Sts(monkeypatch, dt.timedelta(hours=1))
+    other = "999999999999"
+    assert other == owner_that_is_expected(
+        lambda s3: s3.get_object(Bucket="b", Key="k", ExpectedBucketOwner=other)
+    )
+    # No header, which who opens it would have to send.
+    url = session().client("s3").generate_presigned_url("get_object", {"Bucket": "b", "Key": "k"})
+    assert "expected-bucket-owner" not in url
+
+
+def test_a_call_that_names_no_bucket_is_sent_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    Sts(monkeypatch, dt.timedelta(hours=1))
+    assert owner_that_is_expected(lambda s3: s3.list_buckets()) is None
+
+
 def test_the_role_is_assumed_at_the_regions_own_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
     sts = Sts(monkeypatch, dt.timedelta(hours=1))
     session().get_credentials().get_frozen_credentials()

@@ -4,6 +4,7 @@ A Glue Python shell job. It reads each object through the reader role, and write
 role, so neither account needs a bucket policy for the other. Its own arguments:
 
     --output s3://bucket/prefix/     where to write, in the analytics account
+    --output-owner ACCOUNT           optional: the account that the bucket must be of
     --partition-by COLUMN            the column that becomes the Hive partition, `COLUMN=value/`
     --constants NAME[,NAME…]         optional: those arguments of the job become columns
 
@@ -53,6 +54,7 @@ def convert(batch: landfall.Batch) -> dict[str, Any]:
         raise JobError("failed to start: `--partition-by` is missing")
     constants = constants_of(batch.arguments)
 
+    owner = owner_of(batch.arguments)
     target = boto3.client("s3")
     rows_read = rows_written = files_written = 0
     for index, item in enumerate(batch.objects):
@@ -62,7 +64,7 @@ def convert(batch: landfall.Batch) -> dict[str, Any]:
         rows_read += table.num_rows
         for value, part in partitions(table, partition_by, landfall.printable(item.url)):
             key = f"{prefix}{partition_path(partition_by, value)}/{file_name(batch, index)}"
-            target.put_object(Bucket=bucket, Key=key, Body=to_parquet(part))
+            target.put_object(Bucket=bucket, Key=key, Body=to_parquet(part), **owner)
             rows_written += part.num_rows
             files_written += 1
     return {
@@ -82,6 +84,14 @@ def output_of(arguments: Mapping[str, str]) -> tuple[str, str]:
     if not url.startswith("s3://") or not bucket:
         raise JobError("failed to start: `--output` is not `s3://bucket/prefix/`")
     return bucket, prefix if not prefix or prefix.endswith("/") else f"{prefix}/"
+
+
+def owner_of(arguments: Mapping[str, str]) -> dict[str, str]:
+    """What S3 is to be told of `--output-owner`: it then refuses a bucket of anybody else's."""
+    account = arguments.get("output-owner", "")
+    if account and not (len(account) == 12 and account.isdecimal() and account.isascii()):
+        raise JobError("failed to start: `--output-owner` is not an account's 12 digits")
+    return {"ExpectedBucketOwner": account} if account else {}
 
 
 def constants_of(arguments: Mapping[str, str]) -> dict[str, str]:

@@ -38,13 +38,15 @@ def session(
     session raise ReaderRoleError when that fails; this package tells it as the reason of its own
     errors. A session may be shared by threads as far as boto3 allows; clients may.
 
-    No request of it leaves this machine without TLS: EndpointError.
+    No request of it leaves this machine without TLS: EndpointError. Of S3 each asks for a bucket of
+    the role's own account, and is refused by S3 (AccessDenied) if the bucket is another's.
     """
     provider = _ReaderRole(role, batch_id, region, external_id, policy)
     core = _guarded(botocore.session.Session())
     core.register_component(
         "credential_provider", botocore.credentials.CredentialResolver([provider])
     )
+    core.register("provide-client-params.s3", _OwnBuckets(role.split(":")[4]))
     return boto3.session.Session(botocore_session=core, region_name=region)
 
 
@@ -60,6 +62,23 @@ def session_name(batch_id: str) -> str:
         return name
     digest = hashlib.sha256(batch_id.encode("utf-8", "surrogatepass")).hexdigest()[:10]
     return f"{valid[:53]}-{digest}"
+
+
+class _OwnBuckets:
+    """Has S3 refuse a bucket that is not of `account`: the name of a deleted one is anybody's.
+
+    On every call that can say so, whoever makes it. Who asks for another owner gets what they ask.
+    A presigned URL is left alone: who opens it would have to send the owner as a header.
+    """
+
+    def __init__(self, account: str) -> None:
+        self._account = account
+
+    def __call__(self, params: dict[str, Any], model: Any, context: Any = None, **_: Any) -> None:
+        known = model.input_shape.members if model.input_shape else {}
+        is_url = bool((context or {}).get("is_presign_request"))
+        if "ExpectedBucketOwner" in known and not is_url:
+            params.setdefault("ExpectedBucketOwner", self._account)
 
 
 class _ReaderRole(botocore.credentials.CredentialProvider):  # type: ignore[misc]

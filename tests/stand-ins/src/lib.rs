@@ -1,8 +1,8 @@
-//! Stand-ins for what Landfall calls on AWS: DynamoDB, STS, Glue, S3, EventBridge, CloudFormation and IAM,
-//! in memory, on one HTTP server that speaks their protocols.
+//! Stand-ins for what Landfall calls on AWS: DynamoDB, STS, Glue, S3, EventBridge, CloudFormation, IAM and
+//! Secrets Manager, in memory, on one HTTP server that speaks their protocols.
 //!
 //! Clients are the SDK's own, with [`StandIn::endpoint`] for their endpoint URL. What a call means is in
-//! `dynamodb`, `sts`, `glue`, `s3`, `events`, `cloudformation` and `iam`; how it comes and what a test makes of it, in `server`. Signatures
+//! `dynamodb`, `sts`, `glue`, `s3`, `events`, `cloudformation`, `iam` and `secrets`; how it comes and what a test makes of it, in `server`. Signatures
 //! are not looked at, accounts and regions are not told apart, and nothing limits how often a call may
 //! be made: an answer of that kind is a test's to ask for, with [`StandIn::answer`].
 
@@ -12,6 +12,7 @@ mod events;
 mod glue;
 mod iam;
 mod s3;
+mod secrets;
 mod server;
 mod sts;
 pub mod tls;
@@ -189,6 +190,16 @@ impl StandIn {
     /// What was put under a key.
     pub fn object(&self, bucket: &str, key: &str) -> Option<Vec<u8>> {
         self.shared.lock().s3.object(bucket, key).map(|content| content.to_vec())
+    }
+
+    /// From now on all buckets are of this account, and S3 serves only who expects that.
+    pub fn own_buckets(&self, account: &str) {
+        self.shared.lock().s3.owner = Some(account.to_owned());
+    }
+
+    /// Gives a secret of Secrets Manager's another value.
+    pub fn set_secret(&self, arn: &str, value: &str) {
+        self.shared.lock().secrets.insert(arn.to_owned(), value.to_owned());
     }
 
     /// The keys in a bucket, sorted.

@@ -14,6 +14,8 @@ use crate::server::{Answer, Call};
 pub(crate) struct S3 {
     /// By bucket and key.
     objects: BTreeMap<(String, String), Bytes>,
+    /// The account that has all buckets, if that is looked at.
+    pub(crate) owner: Option<String>,
 }
 
 impl S3 {
@@ -30,6 +32,10 @@ impl S3 {
         let member = |name: &str| call.body[name].as_str().unwrap_or_default();
         let (bucket, key) = (member("Bucket"), member("Key"));
         let error = |status, code| Answer::error("s3", status, code, "as S3 says it");
+        // S3 serves who expects no owner. Whoever calls it here is to expect one.
+        if self.owner.as_deref().is_some_and(|owner| call.body["ExpectedBucketOwner"] != owner) {
+            return error(403, "AccessDenied");
+        }
         match call.operation.as_str() {
             "PutObject" => {
                 let is_there = self.object(bucket, key).is_some();
@@ -80,6 +86,9 @@ pub(crate) fn identify(parts: &Parts, content: Bytes) -> (Call, Bytes) {
     let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
     if let Some(condition) = header("if-none-match") {
         body["IfNoneMatch"] = condition.into();
+    }
+    if let Some(owner) = header("x-amz-expected-bucket-owner") {
+        body["ExpectedBucketOwner"] = owner.into();
     }
     let is_chunked = header("content-encoding").is_some_and(|value| value.contains("aws-chunked"))
         || header("x-amz-content-sha256").is_some_and(|value| value.starts_with("STREAMING-"));

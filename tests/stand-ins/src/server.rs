@@ -1,6 +1,6 @@
 //! The server: which call a request is, what a rule makes of it, and the answer on the wire.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
 use std::future::pending;
 use std::net::TcpListener;
@@ -26,11 +26,11 @@ use crate::sts::StsState;
 /// A call, as it came.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Call {
-    /// `cloudformation`, `dynamodb`, `events`, `glue`, `iam`, `s3` or `sts`.
+    /// `cloudformation`, `dynamodb`, `events`, `glue`, `iam`, `s3`, `secretsmanager` or `sts`.
     pub service: &'static str,
     /// `StartJobRun`; of S3 `PutObject` and `GetObject`.
     pub operation: String,
-    /// As it was sent; a form as an object of texts; of S3 `Bucket` and `Key`.
+    /// As it was sent; a form as an object of texts; of S3 `Bucket`, `Key` and what else was said of them.
     pub body: Value,
 }
 
@@ -67,6 +67,8 @@ pub(crate) struct State {
     pub(crate) sts: StsState,
     pub(crate) cloudformation: CloudFormation,
     pub(crate) iam: Iam,
+    /// The values of secrets, by ARN.
+    pub(crate) secrets: BTreeMap<String, String>,
     pub(crate) calls: Vec<Arc<Call>>,
     pub(crate) remembers: bool,
     pub(crate) counts: HashMap<String, u64>,
@@ -94,6 +96,7 @@ impl State {
             sts: StsState::default(),
             cloudformation: CloudFormation::default(),
             iam: Iam::default(),
+            secrets: BTreeMap::new(),
             calls: Vec::new(),
             remembers: true,
             counts: HashMap::new(),
@@ -124,6 +127,7 @@ impl State {
             "cloudformation" => self.cloudformation.serve(&call.operation, &call.body),
             "iam" => self.iam.serve(&call.operation, &call.body),
             "events" => crate::events::serve(&call.operation, &call.body),
+            "secretsmanager" => crate::secrets::serve(&self.secrets, &call.operation, &call.body),
             _ => self.s3.serve(call, content),
         }
     }
@@ -280,6 +284,7 @@ fn identify(parts: &Parts, content: Bytes) -> (Call, Bytes) {
     if let Some((service, operation)) = header("x-amz-target").and_then(|t| t.split_once('.')) {
         let service = match service {
             "AWSEvents" => "events",
+            "secretsmanager" => "secretsmanager",
             service if service.starts_with("DynamoDB") => "dynamodb",
             _ => "glue",
         };

@@ -138,6 +138,12 @@ pub fn reader(reader: &Role, rendered: &Rendered, route: &Route, target: &Target
             .owned_by(DATA)
             .identity(reader.permissions.value().clone())
     };
+    // The bucket's name is that of another account's, whose policy lets anybody in.
+    let squatted = |action: &str, resource: &str| {
+        let open = json!({ "Version": "2012-10-17", "Statement": [{ "Effect": "Allow",
+            "Principal": "*", "Action": "s3:*", "Resource": "*" }] });
+        may(action, resource).owned_by("999999999999").resource_policy(open)
+    };
     let object = |bucket: &str, key: &str| format!("arn:aws:s3:::{bucket}/{key}");
     let prefix = admissible(&route.key.literal_ends().0).to_owned();
     let inside = match route.key.is_literal() {
@@ -169,6 +175,14 @@ pub fn reader(reader: &Role, rendered: &Rendered, route: &Route, target: &Target
             "read over plain HTTP",
             false,
             may("s3:GetObject", &inside).with("aws:SecureTransport", "false"),
+        ),
+        ("read it if somebody else has the bucket", false, squatted("s3:GetObject", &inside)),
+        ("read a version of it there", false, squatted("s3:GetObjectVersion", &inside)),
+        (
+            "list it there",
+            false,
+            squatted("s3:ListBucket", &format!("arn:aws:s3:::{}", route.bucket))
+                .with("s3:prefix", prefix.as_str()),
         ),
         ("write", false, may("s3:PutObject", &inside)),
         ("delete", false, may("s3:DeleteObject", &inside)),
@@ -284,6 +298,13 @@ fn manifests_and_claims(may: &impl Fn(&str, &str) -> Request, account: &str) -> 
             "read a manifest over plain HTTP",
             false,
             may("s3:GetObject", &manifest).with("aws:SecureTransport", "false"),
+        ),
+        (
+            "read a manifest if somebody else has the bucket",
+            false,
+            may("s3:GetObject", &manifest).owned_by("999999999999").resource_policy(json!({
+                "Version": "2012-10-17", "Statement": [{ "Effect": "Allow", "Principal": "*",
+                    "Action": "s3:*", "Resource": "*" }] })),
         ),
         ("write a manifest", false, may("s3:PutObject", &manifest)),
         ("read beside the manifests", false, get("landfall-manifests/manifests-2/1.json")),

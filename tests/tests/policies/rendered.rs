@@ -273,6 +273,8 @@ fn the_matrix_finds_policies_that_are_too_wide() {
         ("table/landfall-claims", "table/*"),
         (r#""dynamodb:UpdateItem""#, r#""dynamodb:*""#),
         (r#""aws:SecureTransport":["false"]"#, r#""aws:SecureTransport":["none"]"#),
+        (r#""StringNotEquals""#, r#""StringEquals""#),
+        (r#""aws:ResourceAccount":["111111111111"]"#, r#""aws:ResourceAccount":["999999999999"]"#),
     ] {
         let wide = widened(find(Kind::Reader), from, to);
         assert!(!deviations(&reader(&wide, &rendered, route, target)).is_empty(), "{to}");

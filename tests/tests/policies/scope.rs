@@ -244,6 +244,7 @@ fn a_reader_that_is_narrowed_to_a_batch_reads_its_objects_and_nothing_beside_the
         let manifest = case.manifest.replacen("s3://", "arn:aws:s3:::", 1);
         for (what, allowed, request) in [
             ("read another route's bucket", false, may("s3:GetObject", &arn("acme-other", first))),
+            ("read it if somebody else has the bucket", false, get(first).owned_by("999999999999")),
             ("write", false, may("s3:PutObject", &arn(&case.bucket, first))),
             ("delete", false, may("s3:DeleteObject", &arn(&case.bucket, first))),
             ("read the manifest", false, may("s3:GetObject", &manifest)),

@@ -202,6 +202,23 @@ fn the_policies_of_the_example_routes_are_those_of_three_roles() {
                     },
                     {
                       "Action": [
+                        "s3:*"
+                      ],
+                      "Condition": {
+                        "StringNotEquals": {
+                          "aws:ResourceAccount": [
+                            "111111111111"
+                          ]
+                        }
+                      },
+                      "Effect": "Deny",
+                      "Resource": [
+                        "*"
+                      ],
+                      "Sid": "DenyBucketsOfOthers"
+                    },
+                    {
+                      "Action": [
                         "s3:GetObject"
                       ],
                       "Effect": "Allow",
@@ -331,6 +348,23 @@ fn the_policies_are_printed_as_one_json_object() {
                           "arn:aws:s3:::acme-landing"
                         ],
                         "Sid": "ListRouted0"
+                      },
+                      {
+                        "Action": [
+                          "s3:*"
+                        ],
+                        "Condition": {
+                          "StringNotEquals": {
+                            "aws:ResourceAccount": [
+                              "111111111111"
+                            ]
+                          }
+                        },
+                        "Effect": "Deny",
+                        "Resource": [
+                          "*"
+                        ],
+                        "Sid": "DenyBucketsOfOthers"
                       },
                       {
                         "Action": [

@@ -98,3 +98,19 @@ async fn an_open_batch_whose_route_was_removed_is_closed_and_started_as_it_was()
     assert_eq!(stage.again(&open).await.state.name(), "started");
     assert_eq!(stage.run("analytics").arguments["--landfall-batch-id"], open.id);
 }
+
+/// The name of a bucket that was deleted is anybody's.
+#[tokio::test]
+async fn no_manifest_is_put_into_a_bucket_of_somebody_else() {
+    let stage = Stage::new().await;
+    stage.aws.own_buckets("999999999999");
+    stage.arrive(&["orders/1/a"]).await;
+    assert_eq!(stage.starts(), 0);
+    assert_eq!(stage.aws.objects("manifests"), [] as [String; 0]);
+    let batch = stage.batch().await;
+    // It is the account of the reader role that is expected, and there the batch goes on.
+    stage.aws.own_buckets("111111111111");
+    stage.make_due(batch).await;
+    stage.tick().await;
+    assert_eq!((stage.starts(), stage.aws.objects("manifests").len()), (1, 1));
+}

@@ -157,121 +157,138 @@ fn the_reader_role_may_read_the_prefixes_of_the_routes_to_its_account_only() {
         DATA_STACK,
         &[key],
         expect![[r#"
-        arn:aws:iam::111111111111:role/landfall/landfall-reader
-        trust {
-          "Statement": [
-            {
-              "Action": [
-                "sts:AssumeRole"
-              ],
-              "Condition": {
-                "ArnEquals": {
-                  "aws:PrincipalArn": [
-                    "arn:aws:iam::222222222222:role/landfall/landfall-job"
-                  ]
+            arn:aws:iam::111111111111:role/landfall/landfall-reader
+            trust {
+              "Statement": [
+                {
+                  "Action": [
+                    "sts:AssumeRole"
+                  ],
+                  "Condition": {
+                    "ArnEquals": {
+                      "aws:PrincipalArn": [
+                        "arn:aws:iam::222222222222:role/landfall/landfall-job"
+                      ]
+                    }
+                  },
+                  "Effect": "Allow",
+                  "Principal": {
+                    "AWS": [
+                      "arn:aws:iam::222222222222:root"
+                    ]
+                  },
+                  "Sid": "TheseRolesOnly"
                 }
-              },
-              "Effect": "Allow",
-              "Principal": {
-                "AWS": [
-                  "arn:aws:iam::222222222222:root"
-                ]
-              },
-              "Sid": "TheseRolesOnly"
+              ],
+              "Version": "2012-10-17"
             }
-          ],
-          "Version": "2012-10-17"
-        }
-        permissions {
-          "Statement": [
-            {
-              "Action": [
-                "s3:GetObject",
-                "s3:GetObjectVersion"
-              ],
-              "Effect": "Allow",
-              "Resource": [
-                "arn:aws:s3:::acme-landing/orders/*",
-                "arn:aws:s3:::acme-landing/sta${?}s/${$}x/*",
-                "arn:aws:s3:::acme-raw/dé/*"
-              ],
-              "Sid": "ReadRouted"
-            },
-            {
-              "Action": [
-                "s3:*"
-              ],
-              "Condition": {
-                "Bool": {
-                  "aws:SecureTransport": [
-                    "false"
-                  ]
+            permissions {
+              "Statement": [
+                {
+                  "Action": [
+                    "s3:GetObject",
+                    "s3:GetObjectVersion"
+                  ],
+                  "Effect": "Allow",
+                  "Resource": [
+                    "arn:aws:s3:::acme-landing/orders/*",
+                    "arn:aws:s3:::acme-landing/sta${?}s/${$}x/*",
+                    "arn:aws:s3:::acme-raw/dé/*"
+                  ],
+                  "Sid": "ReadRouted"
+                },
+                {
+                  "Action": [
+                    "s3:*"
+                  ],
+                  "Condition": {
+                    "Bool": {
+                      "aws:SecureTransport": [
+                        "false"
+                      ]
+                    }
+                  },
+                  "Effect": "Deny",
+                  "Resource": [
+                    "*"
+                  ],
+                  "Sid": "DenyWithoutTls"
+                },
+                {
+                  "Action": [
+                    "s3:ListBucket",
+                    "s3:ListBucketVersions"
+                  ],
+                  "Condition": {
+                    "StringLike": {
+                      "s3:prefix": [
+                        "orders/*",
+                        "sta${?}s/${$}x/*"
+                      ]
+                    }
+                  },
+                  "Effect": "Allow",
+                  "Resource": [
+                    "arn:aws:s3:::acme-landing"
+                  ],
+                  "Sid": "ListRouted0"
+                },
+                {
+                  "Action": [
+                    "s3:ListBucket",
+                    "s3:ListBucketVersions"
+                  ],
+                  "Condition": {
+                    "StringLike": {
+                      "s3:prefix": [
+                        "dé/*"
+                      ]
+                    }
+                  },
+                  "Effect": "Allow",
+                  "Resource": [
+                    "arn:aws:s3:::acme-raw"
+                  ],
+                  "Sid": "ListRouted1"
+                },
+                {
+                  "Action": [
+                    "kms:Decrypt"
+                  ],
+                  "Condition": {
+                    "StringLike": {
+                      "kms:ViaService": [
+                        "s3.*.amazonaws.com"
+                      ]
+                    }
+                  },
+                  "Effect": "Allow",
+                  "Resource": [
+                    "arn:aws:kms:eu-west-1:111111111111:key/k"
+                  ],
+                  "Sid": "Decrypt"
+                },
+                {
+                  "Action": [
+                    "s3:*"
+                  ],
+                  "Condition": {
+                    "StringNotEquals": {
+                      "aws:ResourceAccount": [
+                        "111111111111"
+                      ]
+                    }
+                  },
+                  "Effect": "Deny",
+                  "Resource": [
+                    "*"
+                  ],
+                  "Sid": "DenyBucketsOfOthers"
                 }
-              },
-              "Effect": "Deny",
-              "Resource": [
-                "*"
               ],
-              "Sid": "DenyWithoutTls"
-            },
-            {
-              "Action": [
-                "s3:ListBucket",
-                "s3:ListBucketVersions"
-              ],
-              "Condition": {
-                "StringLike": {
-                  "s3:prefix": [
-                    "orders/*",
-                    "sta${?}s/${$}x/*"
-                  ]
-                }
-              },
-              "Effect": "Allow",
-              "Resource": [
-                "arn:aws:s3:::acme-landing"
-              ],
-              "Sid": "ListRouted0"
-            },
-            {
-              "Action": [
-                "s3:ListBucket",
-                "s3:ListBucketVersions"
-              ],
-              "Condition": {
-                "StringLike": {
-                  "s3:prefix": [
-                    "dé/*"
-                  ]
-                }
-              },
-              "Effect": "Allow",
-              "Resource": [
-                "arn:aws:s3:::acme-raw"
-              ],
-              "Sid": "ListRouted1"
-            },
-            {
-              "Action": [
-                "kms:Decrypt"
-              ],
-              "Condition": {
-                "StringLike": {
-                  "kms:ViaService": [
-                    "s3.*.amazonaws.com"
-                  ]
-                }
-              },
-              "Effect": "Allow",
-              "Resource": [
-                "arn:aws:kms:eu-west-1:111111111111:key/k"
-              ],
-              "Sid": "Decrypt"
+              "Version": "2012-10-17"
             }
-          ],
-          "Version": "2012-10-17"
-        }
-    "#]],
+        "#]],
     );
 }
 

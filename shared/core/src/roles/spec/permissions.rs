@@ -17,6 +17,7 @@ pub fn of(spec: &Spec, keys: &BTreeSet<String>) -> Document {
         .on(jobs.iter().cloned())]),
         Purpose::Read { account, buckets, batches, manifests, claims, .. } => {
             let mut statements = reading(partition, buckets, keys);
+            statements.push(in_own_buckets(&spec.identity.account));
             statements.extend(manifests.iter().map(|bucket| {
                 let keys = manifest_keys(*batches, account).into_iter();
                 Statement::allow("ReadManifests", ["s3:GetObject"])
@@ -119,6 +120,17 @@ fn reading(
         );
     }
     statements
+}
+
+/// Denies buckets that are another account's. The name of a bucket that was deleted, or that was never made,
+/// is anybody's to take: who takes it must not be believed. A denial holds for every statement that grants, and
+/// for sessions that are narrowed; to `StringNotEquals` a request that tells no account is one of another.
+fn in_own_buckets(account: &str) -> Statement {
+    Statement::deny("DenyBucketsOfOthers", ["s3:*"]).on(["*".to_owned()]).when(
+        "StringNotEquals",
+        "aws:ResourceAccount",
+        [account.to_owned()],
+    )
 }
 
 /// What may be listed. Spark looks below a key before it reads it: for all it knows, it is a folder.
