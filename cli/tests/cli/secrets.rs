@@ -30,6 +30,14 @@ fn the_value_is_shown_as_asterisks_where_it_stood() {
     let text = ROUTES.replace(PLACE, "    external_id: \"s3cr3t\" # not s3cr4t\n");
     let shown = landfall(&[("f", &text)], &["check", "f"]);
     expect![[r#"
+        warning: the external ID has fewer than 16 characters
+         --> f:7:5
+          |
+        7 |     external_id: "********************
+          |     ^^^^^^^^^^^
+          |
+          = help: it can be guessed: rotate it to a random one, as `landfall deploy --rotate-external-id` does
+
         warning: the external ID stands in the file, which is packaged with the function
          --> f:7:5
           |
@@ -39,7 +47,7 @@ fn the_value_is_shown_as_asterisks_where_it_stood() {
           = help: take it from the environment: ${LANDFALL_EXTERNAL_ID}
 
         --- stderr
-        f: 3 routes, 1 target, 1 warning
+        f: 3 routes, 1 target, 2 warnings
         --- status 0
     "#]]
     .assert_eq(&shown.all());

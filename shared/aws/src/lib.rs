@@ -14,6 +14,7 @@ pub mod ledger;
 pub mod lifecycle_table;
 pub mod lineage;
 pub mod metrics;
+pub mod secret_value;
 pub mod settings;
 pub mod targets;
 pub mod telemetry;

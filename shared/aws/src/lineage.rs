@@ -7,16 +7,22 @@ use aws_config::SdkConfig;
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use aws_smithy_runtime_api::client::http::{HttpConnector, SharedHttpConnector};
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use landfall_core::arn::SecretArn;
 use landfall_core::secret::Secret;
-use tokio::time::timeout;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout};
 use url::{Host, Url};
 
 use crate::config::pooled_connector;
 use crate::ledger::LedgerError;
+use crate::secret_value::{SecretError, SecretValue};
 use crate::told::told;
 
-/// What one event may take.
+/// What sending one event may take, and what reading the key may.
 const ATTEMPT: Duration = Duration::from_millis(1_500);
+
+/// How often the key is read anew at most, when the endpoint refuses it or it could not be read.
+const READ_ANEW: Duration = Duration::from_secs(60);
 
 /// In the envelope of an event on a bus.
 const SOURCE: &str = "landfall";
@@ -31,10 +37,19 @@ pub enum Destination {
         url: Secret,
         host: String,
         /// Sent as a bearer token.
-        api_key: Option<Secret>,
+        api_key: Option<ApiKey>,
     },
     /// Name or ARN of a bus of EventBridge's; each event is the detail of one.
     Bus(String),
+}
+
+/// What an endpoint knows its senders by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ApiKey {
+    /// Given in the environment, where whoever reads the function's configuration sees it.
+    Plain(Secret),
+    /// The ARN of a secret in Secrets Manager, whose text it is.
+    Secret(String),
 }
 
 /// Why lineage was not told. It is lost, and nothing else is.
@@ -44,6 +59,8 @@ pub enum LineageError {
     NotSent { to: String, reason: String },
     #[error("failed to send lineage to `{to}`: it was refused: {reason}")]
     Refused { to: String, reason: String },
+    #[error("failed to read the key for lineage: {0}")]
+    KeyNotRead(SecretError),
     #[error("failed to send lineage in time")]
     OutOfTime,
     #[error("failed to send the inputs of a run: {0}")]
@@ -56,6 +73,7 @@ impl LineageError {
         match self {
             Self::NotSent { .. } => "lineage_not_sent",
             Self::Refused { .. } => "lineage_refused",
+            Self::KeyNotRead(_) => "lineage_key_not_read",
             Self::OutOfTime => "lineage_out_of_time",
             Self::Members(_) => "lineage_members_not_read",
         }
@@ -66,14 +84,15 @@ impl LineageError {
 pub(crate) type Malformed = (&'static str, &'static str);
 
 impl Destination {
-    /// From `LANDFALL_LINEAGE_URL` and `LANDFALL_LINEAGE_API_KEY`, or `LANDFALL_LINEAGE_BUS`; `None` if
-    /// there is neither. `LANDFALL_ADMIT_LOOPBACK_LINEAGE_URL` (default: false) lets the URL lead to this
+    /// From `LANDFALL_LINEAGE_URL` and `LANDFALL_LINEAGE_API_KEY_ARN` (or, with a warning,
+    /// `LANDFALL_LINEAGE_API_KEY`), or `LANDFALL_LINEAGE_BUS`; `None` if there is neither. `LANDFALL_ADMIT_LOOPBACK_LINEAGE_URL` (default: false) lets the URL lead to this
     /// machine without TLS.
     pub(crate) fn read(
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Option<Self>, Malformed> {
         const URL: &str = "LANDFALL_LINEAGE_URL";
         const KEY: &str = "LANDFALL_LINEAGE_API_KEY";
+        const KEY_ARN: &str = "LANDFALL_LINEAGE_API_KEY_ARN";
         const BUS: &str = "LANDFALL_LINEAGE_BUS";
         const SWITCH: &str = "LANDFALL_ADMIT_LOOPBACK_LINEAGE_URL";
         let admit_loopback = match variable(SWITCH).map(|text| text.parse()) {
@@ -81,14 +100,20 @@ impl Destination {
             Some(Ok(switch)) => switch,
             Some(Err(_)) => return Err((SWITCH, "true or false")),
         };
-        let is_token = |text: &str| text.bytes().all(|b| b.is_ascii_graphic());
-        let api_key = variable(KEY);
-        if !api_key.as_deref().is_none_or(is_token) {
-            return Err((KEY, "a token of printable ASCII characters"));
-        }
+        let (name, api_key) = match (variable(KEY), variable(KEY_ARN)) {
+            (Some(_), Some(_)) => return Err((KEY, "set alone: the key is in the secret already")),
+            (Some(key), None) if !is_token(&key) => {
+                return Err((KEY, "a token of printable ASCII characters"));
+            }
+            (None, Some(arn)) if SecretArn::parse(&arn).is_none() => {
+                return Err((KEY_ARN, "the whole ARN of a secret in Secrets Manager"));
+            }
+            (Some(key), None) => (KEY, Some(ApiKey::Plain(Secret::new(key)))),
+            (None, arn) => (KEY_ARN, arn.map(ApiKey::Secret)),
+        };
         match (variable(URL), variable(BUS)) {
             (None, None) if api_key.is_some() => {
-                Err((KEY, "beside `LANDFALL_LINEAGE_URL`, without which it has no use"))
+                Err((name, "beside `LANDFALL_LINEAGE_URL`, without which it has no use"))
             }
             (None, None) => Ok(None),
             (Some(_), Some(_)) => {
@@ -97,11 +122,10 @@ impl Destination {
             (Some(url), None) => {
                 let host = endpoint_host(&url, admit_loopback)
                     .ok_or((URL, "an https URL without a user name, a password and a fragment"))?;
-                let api_key = api_key.map(Secret::new);
                 Ok(Some(Self::Http { url: Secret::new(url), host, api_key }))
             }
             (None, Some(_)) if api_key.is_some() => {
-                Err((KEY, "beside `LANDFALL_LINEAGE_URL`; a bus takes the function's role"))
+                Err((name, "beside `LANDFALL_LINEAGE_URL`; a bus takes the function's role"))
             }
             (None, Some(bus)) => {
                 let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"/._-:".contains(&b);
@@ -130,6 +154,11 @@ fn endpoint_host(text: &str, admit_loopback: bool) -> Option<String> {
     url.host_str().filter(|_| is_secure && is_bare && is_printable).map(str::to_owned)
 }
 
+/// Returns `true` for what a header can hold as a bearer token.
+fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic())
+}
+
 /// The way there.
 #[derive(Debug)]
 pub struct Lineage {
@@ -138,8 +167,66 @@ pub struct Lineage {
 
 #[derive(Debug)]
 enum Way {
-    Http { http: SharedHttpConnector, url: Secret, host: String, api_key: Option<Secret> },
+    Http { http: SharedHttpConnector, url: Secret, host: String, api_key: Option<Key> },
     Bus { client: aws_sdk_eventbridge::Client, bus: String },
+}
+
+#[derive(Debug)]
+enum Key {
+    Plain(Secret),
+    Kept(Kept),
+}
+
+/// A key that is read when it is first needed, and kept.
+#[derive(Debug)]
+struct Kept {
+    secret: SecretValue,
+    /// When it was last read, and what came of it.
+    read: Mutex<Option<(Instant, Result<Secret, SecretError>)>>,
+}
+
+impl Kept {
+    /// The key. One that could not be read is not asked for again at once.
+    async fn get(&self) -> Result<Secret, SecretError> {
+        let mut read = self.read.lock().await;
+        match &*read {
+            Some((_, Ok(key))) => Ok(key.clone()),
+            Some((at, Err(error))) if at.elapsed() < READ_ANEW => Err(error.clone()),
+            _ => self.read_into(&mut read).await,
+        }
+    }
+
+    /// Another key than the one that was refused, if there is one by now.
+    async fn instead_of(&self, refused: &Secret) -> Option<Secret> {
+        let mut read = self.read.lock().await;
+        let found = match &*read {
+            // Somebody else has read it meanwhile.
+            Some((_, Ok(key))) if key != refused => Ok(key.clone()),
+            Some((at, _)) if at.elapsed() < READ_ANEW => return None,
+            _ => self.read_into(&mut read).await,
+        };
+        found.ok().filter(|key| key != refused)
+    }
+
+    async fn read_into(
+        &self,
+        read: &mut Option<(Instant, Result<Secret, SecretError>)>,
+    ) -> Result<Secret, SecretError> {
+        let found = timeout(ATTEMPT, self.secret.read()).await;
+        let found =
+            found.unwrap_or_else(|_| Err(self.secret.failed("no answer"))).and_then(|key| {
+                // A text that was pasted or piped ends with a line break.
+                let text = key.expose().trim_end_matches(['\r', '\n']);
+                match is_token(text) {
+                    true => Ok(Secret::new(text)),
+                    false => {
+                        Err(self.secret.failed("it is no token of printable ASCII characters"))
+                    }
+                }
+            });
+        *read = Some((Instant::now(), found.clone()));
+        found
+    }
 }
 
 impl Lineage {
@@ -147,6 +234,13 @@ impl Lineage {
     pub fn new(destination: &Destination, config: &SdkConfig) -> Self {
         let way = match destination.clone() {
             Destination::Http { url, host, api_key } => {
+                let api_key = api_key.map(|key| match key {
+                    ApiKey::Plain(key) => Key::Plain(key),
+                    ApiKey::Secret(arn) => Key::Kept(Kept {
+                        secret: SecretValue::new(&arn, config),
+                        read: Mutex::new(None),
+                    }),
+                });
                 Way::Http { http: pooled_connector(), url, host, api_key }
             }
             Destination::Bus(bus) => {
@@ -161,30 +255,54 @@ impl Lineage {
     /// # Errors
     /// It did not arrive, or is not known to have.
     pub async fn send(&self, event: String) -> Result<(), LineageError> {
-        let sent = async {
-            match &self.way {
-                Way::Http { http, url, host, api_key } => {
-                    post(http, url, host, api_key.as_ref(), event).await
+        match &self.way {
+            Way::Bus { client, bus } => self.in_time(put(client, bus, event)).await,
+            Way::Http { http, url, host, api_key } => {
+                let key = match api_key {
+                    None => None,
+                    Some(Key::Plain(key)) => Some(key.clone()),
+                    Some(Key::Kept(kept)) => {
+                        Some(kept.get().await.map_err(LineageError::KeyNotRead)?)
+                    }
+                };
+                let post = |key, event| self.in_time(post(http, url, host, key, event));
+                let mut status = post(key.clone(), event.clone()).await?;
+                // The key was changed: its old value is refused from now on.
+                if let (401 | 403, Some(Key::Kept(kept)), Some(refused)) = (status, api_key, &key)
+                    && let Some(key) = kept.instead_of(refused).await
+                {
+                    status = post(Some(key), event).await?;
                 }
-                Way::Bus { client, bus } => put(client, bus, event).await,
+                match status {
+                    200..300 => Ok(()),
+                    _ => Err(LineageError::Refused {
+                        to: host.clone(),
+                        reason: format!("status {status}"),
+                    }),
+                }
             }
-        };
-        timeout(ATTEMPT, sent).await.unwrap_or_else(|_| Err(self.not_sent("no answer")))
+        }
     }
 
-    fn not_sent(&self, reason: &str) -> LineageError {
-        let (Way::Http { host: to, .. } | Way::Bus { bus: to, .. }) = &self.way;
-        LineageError::NotSent { to: to.clone(), reason: reason.to_owned() }
+    async fn in_time<T>(
+        &self,
+        sent: impl Future<Output = Result<T, LineageError>>,
+    ) -> Result<T, LineageError> {
+        timeout(ATTEMPT, sent).await.unwrap_or_else(|_| {
+            let (Way::Http { host: to, .. } | Way::Bus { bus: to, .. }) = &self.way;
+            Err(LineageError::NotSent { to: to.clone(), reason: "no answer".to_owned() })
+        })
     }
 }
 
+/// Posts an event; returns the status of the answer.
 async fn post(
     http: &SharedHttpConnector,
     url: &Secret,
     host: &str,
-    api_key: Option<&Secret>,
+    api_key: Option<Secret>,
     event: String,
-) -> Result<(), LineageError> {
+) -> Result<u16, LineageError> {
     let not_sent = |reason: &str| {
         let (to, reason) = (host.to_owned(), reason.to_owned());
         LineageError::NotSent { to, reason }
@@ -195,7 +313,7 @@ async fn post(
         request.set_uri(url.expose()).ok()?;
         let headers = request.headers_mut();
         headers.try_insert("content-type", "application/json").ok()?;
-        if let Some(key) = api_key {
+        if let Some(key) = &api_key {
             headers.try_insert("authorization", format!("Bearer {}", key.expose())).ok()?;
         }
         Some(request)
@@ -204,16 +322,7 @@ async fn post(
     loop {
         let request = request().ok_or_else(|| not_sent("the URL or the key cannot be used"))?;
         match http.call(request).await {
-            Ok(response) => {
-                let status = response.status();
-                return match status.is_success() {
-                    true => Ok(()),
-                    false => Err(LineageError::Refused {
-                        to: host.to_owned(),
-                        reason: format!("status {}", status.as_u16()),
-                    }),
-                };
-            }
+            Ok(response) => return Ok(response.status().as_u16()),
             // A connection that died while the process was frozen.
             Err(error) if error.is_io() && is_first => is_first = false,
             // The error's own words may repeat the URL.

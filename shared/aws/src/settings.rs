@@ -7,11 +7,13 @@ use std::time::Duration;
 use landfall_core::arn::RoleArn;
 use landfall_core::batch::Own;
 use landfall_core::problem::Problem;
-use landfall_core::routes::{ExternalId, Routes, is_external_id};
+use landfall_core::routes::{
+    ExternalId, NEW_EXTERNAL_ID_CHARS, Routes, is_external_id, is_short_external_id,
+};
 use landfall_core::secret::Secret;
 
 use crate::assumed_role::session_name;
-use crate::lineage::Destination;
+use crate::lineage::{ApiKey, Destination};
 
 /// How long the ledger keeps a batch that is done, and how long Glue may hide a run.
 const RETENTION_DAYS: u64 = 30;
@@ -168,6 +170,14 @@ impl Settings {
             errors.push(SettingsError::Malformed { variable, expected });
             None
         });
+        if let Some(Destination::Http { api_key: Some(ApiKey::Plain(_)), .. }) = &lineage {
+            tracing::warn!(
+                code = "lineage_api_key_in_environment",
+                "the key for lineage stands in `LANDFALL_LINEAGE_API_KEY`, where whoever reads the function's \
+                 configuration sees it; keep it in Secrets Manager, and name the secret in \
+                 `LANDFALL_LINEAGE_API_KEY_ARN`"
+            );
+        }
         match routes {
             Some(routes) if errors.is_empty() => Ok(Self {
                 routes,
@@ -232,6 +242,14 @@ fn external_ids(
                 }
             }
         };
+        if is_short_external_id(secret.expose()) {
+            tracing::warn!(
+                code = "external_id_short",
+                "the external ID of target `{}` has fewer than {NEW_EXTERNAL_ID_CHARS} characters and can be \
+                 guessed; rotate it",
+                target.name
+            );
+        }
         external_ids.insert(target.name.clone(), secret);
     }
     external_ids

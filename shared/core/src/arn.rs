@@ -99,6 +99,12 @@ regional! {
     TableArn, "dynamodb", "table/", |name| is_of(name, 3, 255, b"-_.")
 }
 
+regional! {
+    /// `arn:partition:secretsmanager:region:account:secret:name-suffix`: a secret, with the six characters
+    /// that Secrets Manager adds. Without them a policy that names the secret would not be about it.
+    SecretArn, "secretsmanager", "secret:", is_secret_name
+}
+
 /// The five fields behind `arn:`, of which the last may hold colons.
 fn fields(text: &str) -> Option<[&str; 5]> {
     let fields: Vec<&str> = text.splitn(6, ':').collect();
@@ -133,6 +139,12 @@ fn is_word(text: &str, is_fine: impl Fn(u8) -> bool) -> bool {
 /// Returns `true` for the name of an event bus: EventBridge admits 1 to 256 letters, digits and `/._-`.
 pub fn is_bus_name(text: &str) -> bool {
     is_of(text, 1, 256, b"/._-")
+}
+
+/// Returns `true` for 1 to 512 letters, digits and `/_+=.@-`, a dash, and six letters or digits.
+fn is_secret_name(text: &str) -> bool {
+    text.rsplit_once('-')
+        .is_some_and(|(name, suffix)| is_of(name, 1, 512, b"/_+=.@-") && is_of(suffix, 6, 6, b""))
 }
 
 /// Returns `true` for `least` to `most` letters, digits and characters of `others`.
@@ -193,6 +205,30 @@ mod tests {
             "arn:aws:iam::222222222222:role/team?/x",
         ] {
             assert_eq!(RoleArn::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_arn_of_a_secret_is_whole() {
+        let arn =
+            "arn:aws-cn:secretsmanager:cn-north-1:111111111111:secret:team/lineage-key-a1B2c3";
+        let expected = SecretArn {
+            partition: "aws-cn",
+            region: "cn-north-1",
+            account: "111111111111",
+            name: "team/lineage-key-a1B2c3",
+        };
+        assert_eq!(SecretArn::parse(arn), Some(expected));
+        for (from, to) in [
+            ("-a1B2c3", ""),
+            ("-a1B2c3", "-??????"),
+            ("-a1B2c3", "-*"),
+            ("team/", "${aws:x}"),
+            ("secretsmanager", "ssm"),
+            ("cn-north-1", ""),
+            ("111111111111", ""),
+        ] {
+            assert_eq!(SecretArn::parse(&arn.replace(from, to)), None, "{to}");
         }
     }
 

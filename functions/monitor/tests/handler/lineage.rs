@@ -18,6 +18,8 @@ const PATH: &str = "/api/v1/lineage";
 pub const KEY: &str = "api-key-b2c4";
 pub const TOKEN: &str = "token-9e1d";
 
+const SECRET: &str = "arn:aws:secretsmanager:eu-west-1:111111111111:secret:lineage-a1B2c3";
+
 /// An endpoint that answers so.
 async fn endpoint(answer: ResponseTemplate) -> MockServer {
     let server = MockServer::start().await;
@@ -290,4 +292,68 @@ async fn a_bus_that_refuses_an_event_harms_nothing() {
         assert_eq!(stage.batch().await.state.name(), "started");
         assert_eq!(stage.codes_of_trigger(), [("lineage_refused".to_owned(), 1)].into());
     }
+}
+
+/// Told to an endpoint that knows `knows`, with the key in a secret.
+async fn told_with_a_secret(server: &MockServer) -> Stage {
+    let url = format!("{}{PATH}", server.uri());
+    let variables = [
+        ("LANDFALL_LINEAGE_URL", url.as_str()),
+        ("LANDFALL_LINEAGE_API_KEY_ARN", SECRET),
+        ("LANDFALL_ADMIT_LOOPBACK_LINEAGE_URL", "true"),
+    ];
+    Stage::with(&variables).await
+}
+
+/// Takes an event from who shows this key, and refuses others.
+async fn knows(server: &MockServer, key: &str) {
+    server.reset().await;
+    let post = || Mock::given(method("POST")).and(path(PATH));
+    let shown = format!("Bearer {key}");
+    post()
+        .and(header("authorization", shown.as_str()))
+        .respond_with(ResponseTemplate::new(201))
+        .mount(server)
+        .await;
+    post().respond_with(ResponseTemplate::new(403)).with_priority(9).mount(server).await;
+}
+
+#[tokio::test]
+async fn the_key_for_lineage_is_read_once_when_it_is_first_needed() {
+    let server = MockServer::start().await;
+    knows(&server, KEY).await;
+    let stage = told_with_a_secret(&server).await;
+    // As `echo` writes it.
+    stage.aws.set_secret(SECRET, &format!("{KEY}\n"));
+    stage.tick().await;
+    assert_eq!(stage.aws.calls_of("GetSecretValue"), [] as [Value; 0], "nothing is to be told");
+    for key in ["orders/1/a", "orders/2/a", "orders/3/a"] {
+        stage.arrive(&[key]).await;
+    }
+    assert_eq!(received(&server).await.len(), 3);
+    assert_eq!(stage.aws.calls_of("GetSecretValue"), [json!({ "SecretId": SECRET })]);
+    assert_eq!(stage.codes_of_trigger(), [].into());
+}
+
+#[tokio::test]
+async fn a_key_for_lineage_that_cannot_be_read_harms_nothing_and_is_not_asked_for_at_once_again() {
+    let server = MockServer::start().await;
+    knows(&server, KEY).await;
+    for (act, value) in [
+        (Act::Fail { status: 400, code: "AccessDeniedException" }, KEY),
+        (Act::Answer { status: 200, body: json!({ "SecretBinary": "a2V5" }).to_string() }, KEY),
+        (Act::Serve, "no token"),
+        (Act::Hang, KEY),
+    ] {
+        let stage = told_with_a_secret(&server).await;
+        stage.aws.set_secret(SECRET, value);
+        stage.aws.answer("GetSecretValue", move |_, _| act.clone());
+        for key in ["orders/1/a", "orders/2/a"] {
+            stage.arrive(&[key]).await;
+        }
+        assert_eq!(stage.starts(), 2);
+        assert_eq!(stage.codes_of_trigger(), [("lineage_key_not_read".to_owned(), 2)].into());
+        assert_eq!(stage.aws.calls_of("GetSecretValue").len(), 1);
+    }
+    assert_eq!(received(&server).await, Vec::<Value>::new(), "nothing is sent without the key");
 }

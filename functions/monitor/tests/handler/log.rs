@@ -88,3 +88,23 @@ async fn the_log_tells_that_lineage_was_lost_and_neither_where_to_nor_with_which
     let log = log().text();
     assert!(!log.contains(KEY) && !log.contains(TOKEN));
 }
+
+#[tokio::test]
+async fn what_can_be_guessed_or_read_is_warned_of_at_the_start_and_not_shown() {
+    log();
+    // With the key for lineage in the environment.
+    let mut stage = told_to("http://127.0.0.1:9").await;
+    let routes = r#"version: 1
+targets:
+  weak: { account: "222222222222", region: eu-west-1, starter_role: s, external_id: short-5b7e }
+routes:
+  - { name: one, bucket: landing, key: "one/*", start: { target: weak, job: one } }
+"#;
+    stage.reroute(routes);
+    for code in ["external_id_short", "lineage_api_key_in_environment"] {
+        let told = lines("code", code);
+        assert!(told.iter().any(|line| line["level"] == "WARN"), "{code}");
+    }
+    let text = log().text();
+    assert!(!text.contains("short-5b7e") && !text.contains(KEY));
+}

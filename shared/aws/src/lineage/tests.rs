@@ -1,7 +1,15 @@
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use serde_json::json;
+use wiremock::matchers::{header, header_exists, header_regex, method, path};
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
 use super::*;
 
 const URL: &str = "LANDFALL_LINEAGE_URL";
 const KEY: &str = "LANDFALL_LINEAGE_API_KEY";
+const KEY_ARN: &str = "LANDFALL_LINEAGE_API_KEY_ARN";
+const SECRET: &str = "arn:aws:secretsmanager:eu-west-1:111111111111:secret:lineage-a1B2c3";
 const BUS: &str = "LANDFALL_LINEAGE_BUS";
 const SWITCH: &str = "LANDFALL_ADMIT_LOOPBACK_LINEAGE_URL";
 
@@ -22,8 +30,13 @@ fn lineage_goes_nowhere_unless_the_environment_says_where() {
     let expected = Destination::Http {
         url: Secret::new(url),
         host: "marquez.example.com".to_owned(),
-        api_key: Some(Secret::new("k1")),
+        api_key: Some(ApiKey::Secret(SECRET.to_owned())),
     };
+    assert_eq!(read(&[(URL, url), (KEY_ARN, SECRET)]), Ok(Some(expected.clone())));
+    // As a version before had it.
+    let Destination::Http { url: address, host, .. } = expected else { panic!("no endpoint") };
+    let plain = Some(ApiKey::Plain(Secret::new("k1")));
+    let expected = Destination::Http { url: address, host, api_key: plain };
     assert_eq!(read(&[(URL, url), (KEY, "k1")]), Ok(Some(expected)));
 }
 
@@ -57,6 +70,12 @@ fn settings_of_lineage_that_contradict_each_other_are_refused() {
     assert_eq!(read(&[(KEY, "k")]), Err(KEY));
     assert_eq!(read(&[(BUS, "b"), (KEY, "k")]), Err(KEY));
     assert_eq!(read(&[(URL, url), (KEY, "k\nx: y")]), Err(KEY));
+    assert_eq!(read(&[(KEY_ARN, SECRET)]), Err(KEY_ARN));
+    assert_eq!(read(&[(BUS, "b"), (KEY_ARN, SECRET)]), Err(KEY_ARN));
+    assert_eq!(read(&[(URL, url), (KEY_ARN, SECRET), (KEY, "k")]), Err(KEY));
+    for arn in ["lineage", "arn:aws:secretsmanager:eu-west-1:111111111111:secret:lineage", "7f3a"] {
+        assert_eq!(read(&[(URL, url), (KEY_ARN, arn)]), Err(KEY_ARN), "{arn}");
+    }
     assert_eq!(read(&[(BUS, "a bus")]), Err(BUS));
     assert_eq!(read(&[(URL, url), (SWITCH, "yes")]), Err(SWITCH));
 }
@@ -68,4 +87,96 @@ fn neither_url_nor_key_is_shown() {
     let config = SdkConfig::builder().build();
     let shown = format!("{destination:?} {:?}", Lineage::new(&destination, &config));
     assert!(!shown.contains("7f3a") && shown.contains("example.com"), "{shown}");
+}
+
+/// A server that is the endpoint, which knows one key, and Secrets Manager, which has another or the same.
+async fn serve(server: &MockServer, knows: &str, has: &str) {
+    server.reset().await;
+    let shown = format!("Bearer {knows}");
+    let event = || Mock::given(method("POST")).and(path("/lineage"));
+    let knows = event().and(header("authorization", shown.as_str()));
+    knows.respond_with(ResponseTemplate::new(201)).mount(server).await;
+    event().respond_with(ResponseTemplate::new(401)).with_priority(9).mount(server).await;
+    let signed =
+        "AWS4-HMAC-SHA256 .*/eu-west-1/secretsmanager/aws4_request, SignedHeaders=content-type;";
+    let answer = ResponseTemplate::new(200).set_body_json(json!({ "SecretString": has }));
+    Mock::given(method("POST"))
+        .and(path("/"))
+        .and(header("x-amz-target", "secretsmanager.GetSecretValue"))
+        .and(header_regex("authorization", signed))
+        .and(header_exists("x-amz-date"))
+        .and(header("x-amz-security-token", "token"))
+        .respond_with(answer)
+        .mount(server)
+        .await;
+}
+
+/// The way to such a server, which reads its key.
+fn lineage_to(server: &MockServer) -> Lineage {
+    let url = format!("{}/lineage", server.uri());
+    let given = [(URL, url.as_str()), (KEY_ARN, SECRET), (SWITCH, "true")];
+    let destination = read(&given).expect("settings").expect("a destination");
+    let token = Some("token".to_owned());
+    let credentials = Credentials::new("AKID", "secret", token, None, "test");
+    let config = SdkConfig::builder()
+        .endpoint_url(server.uri())
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .build();
+    Lineage::new(&destination, &config)
+}
+
+/// As if the key had been read so long ago.
+async fn age(lineage: &Lineage, by: Duration) {
+    let Way::Http { api_key: Some(Key::Kept(kept)), .. } = &lineage.way else { panic!("no key") };
+    let mut read = kept.read.lock().await;
+    let (at, _) = read.as_mut().expect("it was read");
+    *at = at.checked_sub(by).expect("the machine runs for longer");
+}
+
+/// What was asked of the server: `/` for the key, else the key that was shown.
+async fn asked(server: &MockServer) -> Vec<String> {
+    let requests = server.received_requests().await.expect("they are kept");
+    let shown = requests.iter().map(|request| match request.url.path() {
+        "/" => "/".to_owned(),
+        _ => request.headers["authorization"].to_str().expect("a text").to_owned(),
+    });
+    shown.collect()
+}
+
+#[tokio::test]
+async fn a_key_that_was_changed_is_read_anew_once_it_is_refused() {
+    let server = MockServer::start().await;
+    serve(&server, "k1", "k1").await;
+    let lineage = lineage_to(&server);
+    assert!(lineage.send("{}".to_owned()).await.is_ok());
+    assert_eq!(asked(&server).await, ["/", "Bearer k1"]);
+    serve(&server, "k2", "k2").await;
+    // An endpoint that refuses all keys must not cost a call each time.
+    let refused = lineage.send("{}".to_owned()).await.expect_err("it is refused");
+    assert_eq!(refused.code(), "lineage_refused");
+    assert_eq!(asked(&server).await, ["Bearer k1"]);
+    age(&lineage, READ_ANEW).await;
+    assert!(lineage.send("{}".to_owned()).await.is_ok());
+    assert!(lineage.send("{}".to_owned()).await.is_ok());
+    assert_eq!(asked(&server).await[1..], ["Bearer k1", "/", "Bearer k2", "Bearer k2"]);
+    // One that is refused though it is the secret's is not sent again.
+    serve(&server, "k3", "k2").await;
+    age(&lineage, READ_ANEW).await;
+    assert!(lineage.send("{}".to_owned()).await.is_err());
+    assert_eq!(asked(&server).await, ["Bearer k2", "/"]);
+}
+
+#[tokio::test]
+async fn what_an_endpoint_or_a_secret_holds_is_not_told() {
+    let server = MockServer::start().await;
+    serve(&server, "k1", "what is no token: 7f3a").await;
+    let lineage = lineage_to(&server);
+    let error = lineage.send("{}".to_owned()).await.expect_err("it is no token");
+    let shown = format!("{error} {error:?} {lineage:?}");
+    assert!(error.code() == "lineage_key_not_read" && !shown.contains("7f3a"), "{shown}");
+    serve(&server, "k1", "k1").await;
+    age(&lineage, READ_ANEW).await;
+    assert!(lineage.send("{}".to_owned()).await.is_ok());
+    let shown = format!("{lineage:?}");
+    assert!(!shown.contains("k1"), "{shown}");
 }

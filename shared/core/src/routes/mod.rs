@@ -10,7 +10,7 @@ pub(crate) mod written;
 
 use std::collections::BTreeMap;
 
-pub use resolve::is_external_id;
+pub use resolve::{NEW_EXTERNAL_ID_CHARS, is_external_id, is_short_external_id};
 pub use written::json_schema;
 
 use crate::arrivals::Arrival;

@@ -6,7 +6,7 @@ mod routes;
 mod targets;
 
 pub use routes::is_bucket;
-pub use targets::is_external_id;
+pub use targets::{NEW_EXTERNAL_ID_CHARS, is_external_id, is_short_external_id};
 
 use super::{Routes, written};
 use crate::at::At;

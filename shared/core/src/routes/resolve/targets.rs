@@ -119,11 +119,26 @@ fn external_id(text: &str, at: &mut At<'_>) -> Option<ExternalId> {
         );
         return None;
     }
+    if is_short_external_id(text) {
+        at.warning(
+            format!("the external ID has fewer than {NEW_EXTERNAL_ID_CHARS} characters"),
+            "it can be guessed: rotate it to a random one, as `landfall deploy --rotate-external-id` does",
+        );
+    }
     at.warning(
         "the external ID stands in the file, which is packaged with the function",
         "take it from the environment: ${LANDFALL_EXTERNAL_ID}",
     );
     Some(ExternalId::Literal(Secret::new(text)))
+}
+
+/// How many characters an external ID has at least that is new. One that is deployed and shorter goes on
+/// working, with warnings.
+pub const NEW_EXTERNAL_ID_CHARS: usize = 16;
+
+/// Returns `true` for an external ID that is shorter than a new one may be.
+pub fn is_short_external_id(text: &str) -> bool {
+    text.len() < NEW_EXTERNAL_ID_CHARS
 }
 
 /// STS: 2 to 1,224 of `[\w+=,.@:\/-]`.

@@ -1,0 +1,54 @@
+"""Every grant on S3 says whose bucket it is about: the name of a deleted one is anybody's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from expand import expanded
+
+ROOT = Path(__file__).parents[2]
+GIVEN = yaml.safe_load((ROOT / "tests/scanners/parameters.yaml").read_text())
+TEMPLATES = sorted(path for path in (ROOT / "infra").glob("*.yaml") if path.stem != "routes")
+OWNERS = {"aws:ResourceAccount", "s3:ResourceAccount"}
+
+
+def grants(template: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The statements of roles that allow something of S3, with the name of each.
+
+    A boundary grants nothing, and a bucket's own policy is its owner's.
+    """
+    for name, resource in expanded(template, GIVEN)["Resources"].items():
+        own = resource.get("Properties", {})
+        documents = {
+            "AWS::IAM::Role": [policy["PolicyDocument"] for policy in own.get("Policies", [])],
+            "AWS::IAM::Policy": [own.get("PolicyDocument")],
+        }.get(resource["Type"], [])
+        for document in documents:
+            for statement in document["Statement"]:
+                actions = statement["Action"]
+                actions = [actions] if isinstance(actions, str) else actions
+                if statement["Effect"] == "Allow" and any(one.startswith("s3:") for one in actions):
+                    yield f"{template.stem}: {name}: {statement.get('Sid')}", statement
+
+
+def names_the_owner(statement: dict[str, Any]) -> bool:
+    conditions = statement.get("Condition", {})
+    return bool(OWNERS & conditions.get("StringEquals", {}).keys())
+
+
+def test_every_grant_on_s3_is_on_buckets_of_a_named_account() -> None:
+    found = dict(one for template in TEMPLATES for one in grants(template))
+    assert any(name.startswith("data-account: ") for name in found)
+    assert any(name.endswith(": LoadScriptAndLibrary") for name in found)
+    assert any(name.endswith(": WriteOutput") for name in found)
+    assert [name for name, statement in found.items() if not names_the_owner(statement)] == []
+
+
+@pytest.mark.parametrize("condition", [{}, {"StringNotEquals": {"aws:ResourceAccount": "1"}}])
+def test_a_grant_without_an_owner_is_found(condition: dict[str, Any]) -> None:
+    assert not names_the_owner({"Condition": condition})
