@@ -1,7 +1,7 @@
 //! Where the external ID comes from. It is never printed.
 
 use anyhow::{Context, bail, ensure};
-use landfall_core::routes::{self, is_external_id};
+use landfall_core::routes::{self, NEW_EXTERNAL_ID_CHARS, is_external_id, is_short_external_id};
 use landfall_core::secret::Secret;
 
 use super::plan::ExternalId;
@@ -47,7 +47,16 @@ pub fn choose(
             None => random()?,
         };
         ensure!(new != previous, "the new external ID is the one before");
+        ensure!(!is_short_external_id(new.expose()), too_short());
         return Ok(ExternalId::Rotated { new, previous });
+    }
+    if given.as_ref().is_some_and(|given| is_short_external_id(given.expose())) {
+        // Nobody tells which one is deployed. If it is another, the provisioner refuses this one.
+        ensure!(wish.has_data_stack && wish.has_analytics_stack, too_short());
+        say(&format!(
+            "warning: the external ID has fewer than {NEW_EXTERNAL_ID_CHARS} characters and can be guessed; \
+             --rotate-external-id gives both stacks a random one"
+        ));
     }
     match (given, wish.has_data_stack, wish.has_analytics_stack) {
         (Some(given), ..) => Ok(ExternalId::New(given)),
@@ -58,6 +67,13 @@ pub fn choose(
             Ok(ExternalId::New(random()?))
         }
     }
+}
+
+fn too_short() -> String {
+    format!(
+        "the external ID has fewer than {NEW_EXTERNAL_ID_CHARS} characters and can be guessed: leave it out, and a \
+         random one is made; or give a longer one (`openssl rand -hex 16`)"
+    )
 }
 
 fn read(name: &str, variable: &impl Fn(&str) -> Option<String>) -> anyhow::Result<Option<Secret>> {
@@ -103,9 +119,9 @@ mod tests {
     #[test]
     fn the_environment_comes_before_what_is_there_and_that_before_a_random_one()
     -> anyhow::Result<()> {
-        let set = [("ITS_ID", "given-1")];
+        let set = [("ITS_ID", "given-7f3a-0123456")];
         let ExternalId::New(id) = chosen(false, (true, true), &set)? else { panic!("not taken") };
-        assert_eq!(id.expose(), "given-1");
+        assert_eq!(id.expose(), "given-7f3a-0123456");
         assert!(matches!(chosen(false, (true, true), &[("ITS_ID", "")])?, ExternalId::Kept));
         for stacks in [(false, false), (true, false), (false, true)] {
             let random = || -> anyhow::Result<Secret> {
@@ -124,9 +140,26 @@ mod tests {
         assert!(chosen(true, (true, false), &[before]).is_err());
         assert!(chosen(true, (true, true), &[]).is_err());
         assert!(chosen(true, (true, true), &[before, ("ITS_ID", "before-1")]).is_err());
-        let rotated = chosen(true, (true, true), &[before, ("ITS_ID", "after-1")])?;
+        let rotated = chosen(true, (true, true), &[before, ("ITS_ID", "after-7f3a-0123456")])?;
         let ExternalId::Rotated { new, previous } = rotated else { panic!("not rotated") };
-        assert_eq!((new.expose(), previous.expose()), ("after-1", "before-1"));
+        assert_eq!((new.expose(), previous.expose()), ("after-7f3a-0123456", "before-1"));
+        Ok(())
+    }
+
+    #[test]
+    fn a_short_external_id_is_refused_unless_it_may_be_deployed_already() -> anyhow::Result<()> {
+        let short = ("ITS_ID", "fifteen-7f3a-xx");
+        for stacks in [(false, false), (true, false), (false, true)] {
+            let error = chosen(false, stacks, &[short]).expect_err("it is new");
+            let told = format!("{error:#}");
+            assert!(told.contains("openssl rand") && !told.contains("7f3a"), "{told}");
+        }
+        let before = ("LANDFALL_PREVIOUS_EXTERNAL_ID", "before-1");
+        assert!(chosen(true, (true, true), &[before, short]).is_err());
+        let ExternalId::New(id) = chosen(false, (true, true), &[short])? else {
+            panic!("not taken")
+        };
+        assert_eq!(id.expose(), short.1);
         Ok(())
     }
 

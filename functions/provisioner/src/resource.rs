@@ -12,7 +12,9 @@ use landfall_core::arn::RoleArn;
 use landfall_core::key_policy::statement;
 use landfall_core::lifecycle::Memory;
 use landfall_core::limits::Named;
+use landfall_core::roles::external_ids;
 use landfall_core::roles::{Home, Identity, Kind, Observed, Owner, Purpose, Role, Spec, SpecError};
+use landfall_core::routes::NEW_EXTERNAL_ID_CHARS;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
@@ -117,6 +119,21 @@ impl<'a> Resource<'a> {
         Spec::read(self.kind, self.properties, self.home)
     }
 
+    /// Refuses an external ID that can be guessed and that the properties before did not have.
+    ///
+    /// # Errors
+    /// There is such a one.
+    pub fn has_external_id_to_admit(&self) -> Result<(), Failure> {
+        if !external_ids::is_newly_short(self.properties, self.old_properties) {
+            return Ok(());
+        }
+        let reason = format!(
+            "`ExternalId` has fewer than {NEW_EXTERNAL_ID_CHARS} characters and can be guessed: give a random one \
+             (`openssl rand -hex 16`), to the other account's stack as well"
+        );
+        Err(Failure::new("external_id_too_short", reason))
+    }
+
     /// What the role of this resource names as it is in IAM, before an Update changes it; if there is no
     /// such role, what the properties before the Update say. They count for nothing else: who pretends to
     /// be CloudFormation writes them as they like.
@@ -174,6 +191,10 @@ impl<'a> Resource<'a> {
         }
         let mut data = role.attributes(&observed);
         let mut notes = spec.notes.clone();
+        for note in external_ids::notes(self.properties) {
+            tracing::warn!(code = "external_id_short", role = role.name, "{note}");
+            notes.push(note);
+        }
         if self.kind == Kind::Reader {
             let looked = look_at_keys(&config, spec.keys(&found), &role, deadline).await;
             notes.extend(looked.iter().filter_map(Looked::note));

@@ -233,6 +233,10 @@ impl<'a> Case<'a> {
     ) -> Result<Scope, Failure> {
         let wanted = self.subject.names()?;
         let is_update = self.request.request_type == RequestType::Update;
+        // A stack that goes back must get there, whatever it was.
+        if !(is_update && told.is_taken_back) {
+            self.subject.has_external_id_to_admit()?;
+        }
         let found = match &memory.scope {
             Some(scope) => scope.clone(),
             // An earlier version made it, and did not remember.

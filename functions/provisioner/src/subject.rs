@@ -44,6 +44,17 @@ impl<'a> Subject<'a> {
         }
     }
 
+    /// Refuses an external ID that can be guessed and that was not there before.
+    ///
+    /// # Errors
+    /// There is such a one.
+    pub fn has_external_id_to_admit(&self) -> Result<(), Failure> {
+        match self {
+            Self::Role(role) => role.has_external_id_to_admit(),
+            Self::Notifications(_) => Ok(()),
+        }
+    }
+
     /// What it names as it is, before an Update of which nothing is remembered.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::byte_stream::ByteStream;
 use aws_types::service_config::ServiceConfigKey;
 use landfall_core::arn::SecretArn;
+use landfall_core::partition::dns_suffix;
 use landfall_core::secret::Secret;
 use serde::Deserialize;
 use serde_json::json;
@@ -168,13 +169,9 @@ fn endpoint(arn: &SecretArn<'_>, config: &SdkConfig) -> Option<String> {
     }
     let is_set = |switch: Option<bool>| switch.unwrap_or(false);
     let suffix = match (arn.partition, is_set(config.use_dual_stack())) {
-        ("aws" | "aws-us-gov", false) => "amazonaws.com",
+        (partition, false) => dns_suffix(partition)?,
         ("aws" | "aws-us-gov", true) => "api.aws",
-        ("aws-cn", false) => "amazonaws.com.cn",
         ("aws-cn", true) => "api.amazonwebservices.com.cn",
-        ("aws-eusc", false) => "amazonaws.eu",
-        ("aws-iso", false) => "c2s.ic.gov",
-        ("aws-iso-b", false) => "sc2s.sgov.gov",
         _ => return None,
     };
     let fips = if is_set(config.use_fips()) { "-fips" } else { "" };

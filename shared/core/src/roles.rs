@@ -5,6 +5,7 @@
 //! steps in their order. Carrying them out (`landfall-aws`) chooses nothing.
 
 mod diff;
+pub mod external_ids;
 mod spec;
 mod written;
 

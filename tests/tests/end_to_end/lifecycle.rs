@@ -25,7 +25,7 @@ pub fn properties(name: &str, job: &str) -> Value {
         "RoleName": name,
         "PermissionsBoundary": format!("arn:aws:iam::{ANALYTICS}:policy/landfall-boundary"),
         "TrustedRoleArns": [format!("arn:aws:iam::{DATA}:role/{name}-trigger")],
-        "ExternalId": "lifecycle-7f3a",
+        "ExternalId": "lifecycle-7f3a-one",
         "Routes": {
             "version": 1,
             "targets": { "here": { "account": ANALYTICS, "region": REGION,
@@ -36,7 +36,7 @@ pub fn properties(name: &str, job: &str) -> Value {
     })
 }
 
-fn template(properties: &Value) -> String {
+pub fn template(properties: &Value) -> String {
     let role = json!({ "Type": "Custom::LandfallStarterRole", "Properties": properties });
     json!({ "Resources": { "Role": role } }).to_string()
 }
@@ -231,7 +231,7 @@ pub fn what_is_no_request_is_answered_or_refused(stage: &Stage) -> Result<()> {
             let answer = sink.answer_to(stage, request).await?;
             ensure!(answer["Status"] == "FAILED", "{request} was answered with {answer}");
             let reason = answer["Reason"].as_str().unwrap_or_default();
-            ensure!(!reason.is_empty() && !reason.contains("lifecycle-7f3a"), "{reason}");
+            ensure!(!reason.is_empty() && !reason.contains("lifecycle-7f3a-one"), "{reason}");
         }
         let mut astray = base;
         astray["ResponseURL"] = json!("https://evil.example/steal");

@@ -2,6 +2,7 @@
 //! them. Lambda's Runtime API, CloudFormation, DynamoDB and IAM are stand-ins, which tell what was asked of
 //! them.
 
+mod external_ids;
 mod ground;
 mod limits;
 mod locks;
