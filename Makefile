@@ -29,7 +29,7 @@ demo: python-tool build ## A file lands in one account, a job runs in the other;
 	@$(LOCAL_CLOUD) demo $(if $(filter-out 0,$(KEEP)),--keep)
 
 .PHONY: test
-test: tools python-tool node-tool results format lint purity build schema cargo-tests policies end-to-end python-lint pytest templates semantics summary ## Everything
+test: tools python-tool node-tool results format lint purity build deny schema cargo-tests policies end-to-end python-lint pytest templates semantics summary ## Everything
 
 .PHONY: check
 check: tools results format lint purity build schema cargo-tests semantics ## What needs neither Python nor the local cloud
@@ -40,8 +40,8 @@ check: tools results format lint purity build schema cargo-tests semantics ## Wh
 .PHONY: bench
 bench: python-tool build ## What Landfall takes: calls, units, CPU, memory, money; ONLY="parts of it" LATENCY=ms
 	$(call say,what Landfall takes)
-	@$(if $(OPTIMISED),cargo build --release $(RELEASED) $(BESIDE))
-	@cargo bench --workspace --bench figures --profile dev -- $(ONLY) \
+	@$(if $(OPTIMISED),cargo build --locked --release $(RELEASED) $(BESIDE))
+	@cargo bench --locked --workspace --bench figures --profile dev -- $(ONLY) \
 	  $(if $(LATENCY),--latency $(LATENCY)) $(if $(OPTIMISED),--functions '$(CARGO_TARGET_DIR)/$(HOST)/release')
 
 OPTIMISED = $(if $(ONLY),$(filter-out counts cost,$(ONLY)),yes)
@@ -54,7 +54,7 @@ BESIDE := --package landfall-floor --bin hello --bin calls --bin parsing
 spark: python-tool build ## Jobs in real Spark on the local cloud; needs Java, and 500 MB of downloads once; ONLY=part of a name
 	$(call say,jobs in real Spark on the local cloud)
 	@mkdir -p '$(RESULTS)-spark'
-	@set -euo pipefail; cargo test --workspace --test spark -- $(ONLY) 2>&1 | tee -i '$(RESULTS)-spark/spark.txt'
+	@set -euo pipefail; cargo test --locked --workspace --test spark -- $(ONLY) 2>&1 | tee -i '$(RESULTS)-spark/spark.txt'
 
 .PHONY: package
 package: python-tool build ## Build for this machine, optimised, and lay out what is deployed; ROUTES=file
@@ -131,7 +131,7 @@ results:
 .PHONY: build
 build: tools
 	$(call say,building)
-	@cargo build --workspace
+	@cargo build --locked --workspace
 
 .PHONY: format
 format:
@@ -141,14 +141,28 @@ format:
 .PHONY: lint
 lint:
 	$(call say,lints: clippy)
-	@cargo clippy --workspace --all-targets --quiet -- -D warnings
-	@cargo clippy --workspace --test end_to_end --test policies --test spark --quiet -- -D warnings
+	@cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
+	@cargo clippy --locked --workspace --test end_to_end --test policies --test spark --quiet -- -D warnings
 
 .PHONY: purity
 purity:
 	$(call say,the core does no I/O: it has no runtime and no AWS crate among its dependencies)
-	@set -euo pipefail; tree=$$(cargo tree --package landfall-core --edges normal --prefix none); \
+	@set -euo pipefail; tree=$$(cargo tree --locked --package landfall-core --edges normal --prefix none); \
 	! grep -E '^(aws|hyper|lambda|mio|reqwest|tokio)' <<< "$$tree"
+
+# The deployed crates and those of tests, by deny.toml; an exception that is not needed is an error.
+DENY = "$$($(LOCAL_CLOUD) scanners)/bin/cargo-deny" --locked --workspace check \
+  -D unmatched-skip -D unused-wrapper -D license-not-encountered -D advisory-not-detected
+
+.PHONY: deny
+deny: python-tool
+	$(call say,licences and sources of the crates and versions of which there are two: cargo-deny)
+	@set -euo pipefail; $(DENY) licenses bans sources
+
+.PHONY: advisories
+advisories: python-tool build ## Known vulnerabilities of the crates; fetches RustSec's database with git
+	$(call say,known vulnerabilities of the crates: cargo-deny)
+	@set -euo pipefail; $(DENY) advisories
 
 .PHONY: schema
 schema:
@@ -164,19 +178,19 @@ schema:
 cargo-tests:
 	$(call say,unit and property tests)
 	@mkdir -p '$(RESULTS)'
-	@set -euo pipefail; cargo test --workspace --no-fail-fast 2>&1 | tee -i '$(RESULTS)/unit.txt'
+	@set -euo pipefail; cargo test --locked --workspace --no-fail-fast 2>&1 | tee -i '$(RESULTS)/unit.txt'
 
 .PHONY: policies
 policies: node-tool
 	$(call say,policies judged by an independent IAM engine)
 	@mkdir -p '$(RESULTS)'
-	@set -euo pipefail; cargo test --workspace --test policies 2>&1 | tee -i '$(RESULTS)/policies.txt'
+	@set -euo pipefail; cargo test --locked --workspace --test policies 2>&1 | tee -i '$(RESULTS)/policies.txt'
 
 .PHONY: end-to-end
 end-to-end: python-tool node-tool build ## The end-to-end tests alone; ONLY=part of a name
 	$(call say,end to end on the local cloud)
 	@mkdir -p '$(RESULTS)'
-	@set -euo pipefail; cargo test --workspace --test end_to_end -- $(ONLY) 2>&1 | tee -i '$(RESULTS)/end-to-end.txt'
+	@set -euo pipefail; cargo test --locked --workspace --test end_to_end -- $(ONLY) 2>&1 | tee -i '$(RESULTS)/end-to-end.txt'
 
 .PHONY: python-lint
 python-lint:
@@ -212,6 +226,9 @@ templates: python-tool node-tool build ## The templates alone, by every scanner
 	$(call say,the templates: cfn-guard)
 	@set -euo pipefail; node=$$($(LOCAL_CLOUD) node); \
 	"$(VENV)/bin/python" tests/python/scan.py cfn-guard "$$node" $(TEMPLATES)
+	$(call say,policies of templates and of routes: parliament)
+	@set -euo pipefail; scanners=$$($(LOCAL_CLOUD) scanners); \
+	"$(VENV)/bin/python" tests/python/scan.py parliament "$$scanners/bin/parliament" $(TEMPLATES)
 
 TEMPLATES := $(filter-out infra/routes.yaml,$(wildcard infra/*.yaml))
 

@@ -42,17 +42,29 @@ def expanded(file: Path, given: dict[str, Any]) -> dict[str, Any]:
     if SAM in json.dumps(template.get("Transform", [])):
         os.environ.setdefault("AWS_DEFAULT_REGION", PSEUDO["AWS::Region"])
         template = transform(copy.deepcopy(template), {}, SimpleNamespace(load=dict))
-    parameters = template.get("Parameters", {})
-    defaults = {name: of["Default"] for name, of in parameters.items() if "Default" in of}
-    values = PSEUDO | defaults
-    values.update({name: value for name, value in given.items() if name in parameters})
-    resolver = Resolver(values, template.get("Conditions", {}))
+    resolver = Resolver(known(template, given), template.get("Conditions", {}))
     resources = {
         name: resolver.resolved(resource)
         for name, resource in template["Resources"].items()
         if resolver.holds(resource.get("Condition"))
     }
     return {"AWSTemplateFormatVersion": "2010-09-09", "Resources": resources}
+
+
+def values_of(file: Path, given: dict[str, Any]) -> dict[str, Any]:
+    """The values of the template's parameters that are known."""
+    decoded, problems = cfnlint.decode.decode(str(file))
+    if problems:
+        raise ValueError(f"failed to read `{file}`: {problems[0]}")
+    return known(json.loads(json.dumps(decoded, default=str)), given)
+
+
+def known(template: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    parameters = template.get("Parameters", {})
+    defaults = {name: of["Default"] for name, of in parameters.items() if "Default" in of}
+    values = PSEUDO | defaults
+    values.update({name: value for name, value in given.items() if name in parameters})
+    return values
 
 
 class Resolver:

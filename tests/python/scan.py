@@ -1,10 +1,14 @@
-"""Scans the templates with checkov and cfn-guard: a finding is mended, or waived in writing.
+"""Scans templates with checkov and cfn-guard, and policies with parliament.
 
     python tests/python/scan.py checkov PROGRAM TEMPLATE…
     python tests/python/scan.py cfn-guard FOLDER-OF-NODE-PACKAGES TEMPLATE…
+    python tests/python/scan.py parliament PROGRAM TEMPLATE…
 
-A waiver (`tests/scanners/{checkov,cfn-guard}.yaml`) names the check, the resources of a template
-and the reason. One that nothing is found for any more is an error as well.
+The last looks at the policies in the templates, and at those that the provisioner makes of routes.
+
+A finding is mended, or waived in writing. A waiver (`tests/scanners/{checkov,cfn-guard,
+parliament}.yaml`) names the check, the resources of a template and the reason. One that nothing is
+found for any more is an error as well.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ from typing import Any
 
 import yaml
 
+import policies
 from expand import expanded
 
 SCANNERS = Path(__file__).resolve().parents[1] / "scanners"
@@ -43,7 +48,7 @@ class Finding:
 
 
 def main(scanner: str, program: str, *templates: str) -> int:
-    scan = {"checkov": checkov, "cfn-guard": cfn_guard}[scanner]
+    scan = {"checkov": checkov, "cfn-guard": cfn_guard, "parliament": parliament}[scanner]
     passed, found = scan(Path(program), [Path(template) for template in templates])
     waivers = read_waivers(SCANNERS / f"{scanner}.yaml")
     problems = judged(found, waivers)
@@ -52,7 +57,8 @@ def main(scanner: str, program: str, *templates: str) -> int:
     if problems:
         print(f"{scanner}: {len(problems)} problems", file=sys.stderr)
         return 1
-    print(f"{scanner}: {passed} checks passed, {len(found)} findings waived with their reasons")
+    what = "policies judged" if scanner == "parliament" else "checks passed"
+    print(f"{scanner}: {passed} {what}, {len(found)} findings waived with their reasons")
     return 0
 
 
@@ -124,6 +130,28 @@ def cfn_guard(packages: Path, templates: list[Path]) -> tuple[int, set[Finding]]
         for resource in resources_of(broken)
     }
     return passed, found
+
+
+def parliament(program: Path, templates: list[Path]) -> tuple[int, set[Finding]]:
+    all_of_them = (
+        policies.of_templates(templates, policies.given_to_scanners()) | policies.of_routes()
+    )
+    if not {file for file, _ in all_of_them} > {"data-account", "provisioner", "infra-routes"}:
+        raise ValueError("the policies of templates or of routes are missing")
+    with tempfile.TemporaryDirectory() as folder:
+        places = {}
+        for number, (place, document) in enumerate(all_of_them.items()):
+            file = Path(folder) / f"{number}.json"
+            file.write_text(json.dumps(document))
+            places[str(file)] = place
+        command = [str(program), "--directory", folder, "--include_policy_extension", "json"]
+        # 1 is what it exits with when it finds something.
+        said = run([*command, "--include-community-auditors", "--json"], folder, (0, 1))
+    reports = [json.loads(line) for line in said.splitlines() if line.strip()]
+    found = {
+        Finding(report["issue"], *places[report["location"]["filepath"]]) for report in reports
+    }
+    return len(all_of_them), found
 
 
 def resources_of(broken: dict[str, Any]) -> set[str]:

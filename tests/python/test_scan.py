@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+import policies
 from expand import expanded
 from scan import Finding, judged, read_waivers, resources_of
 
@@ -92,3 +93,60 @@ def test_a_template_is_expanded_as_its_parameters_have_it(tmp_path: Path) -> Non
         "Tags": [{"Key": "a", "Value": "us-east-1"}],
     }
     assert resources["Topic"]["Type"] == "AWS::SNS::Topic"
+
+
+def test_policies_of_templates_are_judged_as_cloudformation_makes_them(tmp_path: Path) -> None:
+    file = tmp_path / "template.yaml"
+    file.write_text(
+        """
+Parameters:
+  Prefix: { Type: String, Default: acme }
+  Other: { Type: String }
+Resources:
+  Table: { Type: AWS::DynamoDB::Table }
+  Bucket: { Type: AWS::S3::Bucket }
+  Boundary: { Type: AWS::IAM::ManagedPolicy }
+  Role:
+    Type: AWS::IAM::Role
+    Properties:
+      Policies:
+        - PolicyName: one
+          PolicyDocument:
+            Version: "2012-10-17"
+            Statement:
+              - Effect: Allow
+                Action: dynamodb:GetItem
+                Resource: [!GetAtt Table.Arn, !Sub "${Table.Arn}/index/*"]
+        - PolicyName: two
+          PolicyDocument:
+            Version: "2012-10-17"
+            Statement:
+              - Effect: Allow
+                Action: s3:GetObject
+                Resource: !Sub
+                  - arn:${AWS::Partition}:s3:::${Bucket}/${Prefix}/${Other}/${Name}/${!aws:userid}
+                  - Name: !Join ["-", [a, !Ref Prefix]]
+                Condition: { Bool: { "aws:SecureTransport": ["true"] } }
+              - { Effect: Allow, Action: iam:CreateRole, Resource: !Ref Boundary }
+"""
+    )
+    [(place, document)] = policies.of_templates([file], {}).items()
+    assert place == ("template", "Role")
+    table = "arn:aws:dynamodb:us-east-1:111111111111:table/table"
+    assert [one["Resource"] for one in document["Statement"]] == [
+        [table, f"{table}/index/*"],
+        "arn:aws:s3:::bucket/acme/any-other/a-acme/${aws:userid}",
+        "arn:aws:iam::111111111111:policy/boundary",
+    ]
+    assert document["Statement"][1]["Condition"] == {"Bool": {"aws:SecureTransport": "true"}}
+    file.write_text("Resources: { Role: { Type: AWS::SQS::Queue } }")
+    assert policies.of_templates([file], {}) == {}
+
+
+def test_every_role_of_the_routes_has_a_policy_to_judge() -> None:
+    names = {name for file, name in policies.of_routes() if file == "infra-routes"}
+    assert names == {
+        "landfall/landfall-job",
+        "landfall/landfall-reader",
+        "landfall/landfall-starter",
+    }

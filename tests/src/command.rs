@@ -40,7 +40,9 @@ pub fn beside_us(program: &str) -> Result<PathBuf> {
     // A test's program lies one folder deeper.
     let found = us.ancestors().skip(1).take(2).map(|folder| folder.join(program));
     let found = found.into_iter().find(|path| path.exists());
-    found.with_context(|| format!("`{program}` is not built: do `cargo build --workspace` first"))
+    found.with_context(|| {
+        format!("`{program}` is not built: do `cargo build --locked --workspace` first")
+    })
 }
 
 /// The program and its first argument, which says enough: later ones may be secret.

@@ -2,7 +2,7 @@
 //!
 //! The layout is what the templates' relative paths expect:
 //! the templates that refer to them, `routes.yaml`, `{trigger,monitor}/{bootstrap,routes.yaml}`, `provisioner/bootstrap`,
-//! `glue/landfall-VERSION-py3-none-any.whl`, `glue/jobs/*.py`.
+//! `glue/landfall-VERSION-py3-none-any.whl`, `glue/jobs/*.py`; and `landfall.cdx.json`, of what they consist.
 
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -58,6 +58,11 @@ pub fn package(python: &Python, profile: Profile, routes: &Path, stage: &Path) -
     }
     let landfall = target_dir().join(host()?).join("debug/landfall");
     run(Command::new(landfall).arg("wheel").arg(&glue), "write the wheel of the jobs' library")?;
+    if profile == Profile::Release {
+        let mut list = Command::new(python.program("python"));
+        list.arg(root().join("tests/python/sbom.py")).arg(stage).current_dir(root());
+        run(&mut list, "write the bill of materials")?;
+    }
     Ok(())
 }
 
@@ -68,7 +73,7 @@ fn build(python: &Python, profile: Profile, folder: &Path) -> Result<()> {
     lock.lock().context("failed to wait for another build of the functions")?;
     let mut command = Command::new(python.program("cargo-lambda"));
     command
-        .args(["lambda", "build", "--compiler", "cargo"])
+        .args(["lambda", "build", "--locked", "--compiler", "cargo"])
         .args(FUNCTIONS.iter().flat_map(|function| ["--bin", function]))
         .arg("--lambda-dir")
         .arg(folder)

@@ -91,7 +91,7 @@ impl Package {
         let folder = root.join("target/deploy").join(architecture.name());
         say(&format!("building the functions for {} with cargo-lambda", architecture.name()));
         let mut command = Command::new("cargo");
-        command.args(["lambda", "build", "--release"]);
+        command.args(["lambda", "build", "--locked", "--release"]);
         command.arg(match architecture {
             Architecture::Arm64 => "--arm64",
             Architecture::X86_64 => "--x86-64",

@@ -108,7 +108,8 @@ fn the_committed_schemas_are_those_that_schema_prints() {
     ] {
         let committed = fs::read_to_string(infra(file)).expect("the schema");
         let shown = landfall(&[], args);
-        let remedy = format!("run `cargo run --bin landfall -- {} > infra/{file}`", args.join(" "));
+        let remedy =
+            format!("run `cargo run --locked --bin landfall -- {} > infra/{file}`", args.join(" "));
         assert!(shown.stdout == committed, "infra/{file} is out of date: {remedy}");
         assert_eq!((shown.status, shown.stderr.as_str()), (0, ""));
     }

@@ -1,0 +1,172 @@
+"""Writes of what a package consists, as a bill of materials that CycloneDX 1.6 describes.
+
+    python tests/python/sbom.py FOLDER
+
+FOLDER is one that `make package` laid out; the bill is its `landfall.cdx.json`. It lists what is
+deployed: the functions with Rust's own library and the crates that are compiled into each, the
+wheel for jobs, and the example's script. Crates are as `cargo tree` resolves them for a function
+alone: without macros, which run while it is compiled, and without what only tests or the command
+line have. Of each file it has the hash, of each crate the one of `Cargo.lock`.
+
+The same package gives the same bill: its number follows from the content, and its time is
+`SOURCE_DATE_EPOCH`, or that of the commit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import subprocess
+import sys
+import tomllib
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cyclonedx.model import HashAlgorithm, HashType
+from cyclonedx.model.bom import Bom, BomMetaData
+from cyclonedx.model.component import Component, ComponentType
+from cyclonedx.model.license import LicenseExpression
+from cyclonedx.output.json import JsonV1Dot6
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+from packageurl import PackageURL
+
+ROOT = Path(__file__).resolve().parents[2]
+FUNCTIONS = ("trigger", "monitor", "provisioner")
+NAME = "landfall.cdx.json"
+OURS = "MIT OR Apache-2.0"
+
+
+def main(folder: Path) -> None:
+    (folder / NAME).write_text(bill(folder), encoding="utf-8")
+
+
+def bill(folder: Path) -> str:
+    """The bill of what lies in `folder`, which is valid. Raises ValueError if it is not."""
+    bom = Bom(metadata=BomMetaData(timestamp=when()))
+    version = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
+    whole = component("landfall", version, ComponentType.APPLICATION, license=OURS)
+    bom.metadata.component = whole
+    crates = Crates()
+    rust = component("rust", rust_version(), ComponentType.LIBRARY, license=OURS)
+    rust.purl = PackageURL("generic", None, "rust", rust.version)
+    bom.components.add(rust)
+    parts = []
+    for function in FUNCTIONS:
+        file = folder / function / "bootstrap"
+        part = component(f"landfall-{function}", version, ComponentType.APPLICATION, file, OURS)
+        bom.components.add(part)
+        for one, depends_on in crates.of(f"landfall-{function}").items():
+            its = [crates.component(name) for name in depends_on]
+            if one[0] == f"landfall-{function}":
+                bom.register_dependency(part, [rust, *its])
+            else:
+                bom.components.add(crates.component(one))
+                bom.register_dependency(crates.component(one), its)
+        parts.append(part)
+    [wheel] = (folder / "glue").glob("landfall-*.whl")
+    library = component("landfall", version, ComponentType.LIBRARY, wheel, OURS)
+    library.purl = PackageURL("pypi", None, "landfall", version)
+    parts.append(library)
+    for script in sorted((folder / "glue/jobs").glob("*.py")):
+        parts.append(component(script.name, version, ComponentType.FILE, script, OURS))
+    for part in parts:
+        bom.components.add(part)
+    bom.register_dependency(whole, parts)
+    told = sorted(f"{one.bom_ref} {sorted(map(str, one.hashes))}" for one in bom.components)
+    bom.serial_number = uuid.uuid5(uuid.NAMESPACE_URL, "\n".join(told))
+    text = JsonV1Dot6(bom).output_as_string(indent=2)
+    problem = JsonStrictValidator(SchemaVersion.V1_6).validate_str(text)
+    if problem:
+        raise ValueError(f"the bill of materials is not valid: {problem}")
+    return text + "\n"
+
+
+Crate = tuple[str, str]
+"""Name and version."""
+
+
+class Crates:
+    """What is compiled into the functions."""
+
+    def __init__(self) -> None:
+        locked = tomllib.loads((ROOT / "Cargo.lock").read_text())["package"]
+        self._checksums = {(one["name"], one["version"]): one.get("checksum") for one in locked}
+        self._licenses: dict[Crate, str] = {}
+        self._made: dict[Crate, Component] = {}
+
+    def of(self, package: str) -> dict[Crate, set[Crate]]:
+        """Each crate in `package`, itself among them, with those that it depends on."""
+        found: dict[Crate, set[Crate]] = {}
+        above: list[Crate] = []
+        for depth, crate, license in tree(package):
+            self._licenses[crate] = license
+            found.setdefault(crate, set())
+            del above[depth:]
+            if above:
+                found[above[-1]].add(crate)
+            above.append(crate)
+        return found
+
+    def component(self, crate: Crate) -> Component:
+        if crate not in self._made:
+            name, version = crate
+            made = component(name, version, ComponentType.LIBRARY, license=self._licenses[crate])
+            if checksum := self._checksums[crate]:
+                made.purl = PackageURL("cargo", None, name, version)
+                made.hashes = [HashType(alg=HashAlgorithm.SHA_256, content=checksum)]
+            self._made[crate] = made
+        return self._made[crate]
+
+
+def tree(package: str) -> Iterator[tuple[int, Crate, str]]:
+    """What `cargo tree` says, line by line: depth, crate, licence."""
+    command = ["cargo", "tree", "--locked", "--package", package, "--prefix", "depth"]
+    command += ["--edges", "normal,no-proc-macro", "--format", "|{p}|{l}|"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ValueError(f"`cargo tree` of {package} failed: {done.stderr[-2000:]}")
+    for line in done.stdout.splitlines():
+        depth, crate, license, _seen = line.split("|")
+        name, version = crate.split()[:2]
+        # Crates of long ago have a slash for what is `OR` by now.
+        yield int(depth), (name, version.removeprefix("v")), re.sub(r"\s*/\s*", " OR ", license)
+
+
+def rust_version() -> str:
+    """The compiler's, which brings the library."""
+    done = subprocess.run(["rustc", "--version"], capture_output=True, text=True, check=True)
+    return done.stdout.split()[1]
+
+
+def component(
+    name: str,
+    version: str,
+    kind: ComponentType,
+    file: Path | None = None,
+    license: str = "",
+) -> Component:
+    made = Component(
+        name=name, version=version, type=kind, bom_ref=f"{kind.value}/{name}@{version}"
+    )
+    made.licenses = [LicenseExpression(license)]
+    if file:
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        made.hashes = [HashType(alg=HashAlgorithm.SHA_256, content=digest)]
+    return made
+
+
+def when() -> datetime:
+    told = os.environ.get("SOURCE_DATE_EPOCH", "")
+    if not told:
+        command = ["git", "log", "-1", "--format=%ct"]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        told = done.stdout.strip()
+    return datetime.fromtimestamp(int(told), UTC) if told else datetime.now(UTC)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
