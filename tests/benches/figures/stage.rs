@@ -70,7 +70,7 @@ impl Stage {
             ("LANDFALL_CLAIMS_TABLE_ARN", format!("arn:aws:dynamodb:{REGION}:{DATA}:table/claims")),
             ("LANDFALL_MANIFESTS_BUCKET", "acme-manifests".to_owned()),
             ("LANDFALL_READER_ROLE_ARN", format!("arn:aws:iam::{DATA}:role/landfall/reader")),
-            ("EXTERNAL_ID", "external-id".to_owned()),
+            ("EXTERNAL_ID", "external-id-7f3a".to_owned()),
             // The peer's.
             ("ANALYTICS_ACCOUNT", ANALYTICS.to_owned()),
         ];

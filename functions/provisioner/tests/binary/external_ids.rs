@@ -28,6 +28,7 @@ async fn a_new_external_id_that_can_be_guessed_is_refused_before_any_effect() {
     assert!(!format!("{answered:?}").contains(SHORT), "{answered:#?}");
     assert_eq!(ground.aws.role(ROLE), None);
 
+    let ground = Ground::lay().await;
     let id = ground.made().await;
     ground.stands("UPDATE_IN_PROGRESS", &id, "UPDATE_IN_PROGRESS");
     for before in [LONG, OTHER] {

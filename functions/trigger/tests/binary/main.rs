@@ -77,7 +77,7 @@ async fn answer_with(aws: &tls::Server, bundle: &str, extra: &[(&str, &str)]) ->
         ),
         ("LANDFALL_MANIFESTS_BUCKET", "manifests".to_owned()),
         ("LANDFALL_READER_ROLE_ARN", "arn:aws:iam::111111111111:role/landfall-reader".to_owned()),
-        ("EXTERNAL_ID", "external-id".to_owned()),
+        ("EXTERNAL_ID", "external-id-7f3a".to_owned()),
     ]);
     let output = folder.path().join("output");
     let child = Command::new(env!("CARGO_BIN_EXE_trigger"))

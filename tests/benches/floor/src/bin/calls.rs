@@ -72,7 +72,8 @@ impl Clients {
     }
 
     async fn assume(&self) -> Result<aws_sdk_glue::Client, Error> {
-        let assume = self.sts.assume_role().role_session_name("calls").external_id("external-id");
+        let assume =
+            self.sts.assume_role().role_session_name("calls").external_id("external-id-7f3a");
         let assumed =
             assume.role_arn("arn:aws:iam::222222222222:role/landfall/starter").send().await?;
         let given = assumed.credentials.ok_or("STS gives no credentials")?;
