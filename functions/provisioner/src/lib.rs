@@ -139,7 +139,9 @@ pub async fn handle(context: &Context, event: LambdaEvent<Box<RawValue>>) -> Res
         request_type = ?request.request_type, resource_type = request.resource_type, stack_id,
         logical_id, request_id, "request"
     );
-    let work = AssertUnwindSafe(stations::respond(context, &request, deadlines)).catch_unwind();
+    // In a box: what the compiler lays out in one piece can be nested only so deep.
+    let work = Box::pin(stations::respond(context, &request, deadlines));
+    let work = AssertUnwindSafe(work).catch_unwind();
     let response = match timeout_at(deadlines.record, work).await {
         Ok(Ok(Ok(response))) => response,
         Ok(Ok(Err(error))) => {

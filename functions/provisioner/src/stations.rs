@@ -83,7 +83,7 @@ pub async fn respond(
             };
         }
     };
-    case.under_the_lock(context, held, deadlines).await
+    Box::pin(case.under_the_lock(context, held, deadlines)).await
 }
 
 impl<'a> Case<'a> {
@@ -192,7 +192,7 @@ impl<'a> Case<'a> {
             // What is removed may name anything.
             true => Ok(None),
             false => {
-                let admitted = self.admit(context, &held.memory, told, &owner);
+                let admitted = Box::pin(self.admit(context, &held.memory, told, &owner));
                 let late = || Failure::new("out_of_time", NO_TIME);
                 timeout_at(deadlines.work, admitted).await.unwrap_or_else(|_| Err(late())).map(Some)
             }
@@ -208,7 +208,7 @@ impl<'a> Case<'a> {
                 }
                 let effects =
                     self.subject.carry_out(context, &owner, &memory, is_removal, deadlines);
-                let effects = AssertUnwindSafe(effects).catch_unwind();
+                let effects = AssertUnwindSafe(Box::pin(effects)).catch_unwind();
                 match timeout_at(deadlines.work, effects).await {
                     Ok(Ok(outcome)) => outcome,
                     Ok(Err(_)) => Err(Failure::new(
