@@ -109,6 +109,9 @@ impl Deployment<'_> {
         let observed = self.observed().await?;
         let has_former_batches = self.has_former_batches(&observed).await;
         let steps = self.steps(&templates, &observed, has_former_batches)?;
+        for warning in steps.iter().flat_map(|step| &step.warnings) {
+            say(&format!("warning: {warning}"));
+        }
         for side in Side::BOTH {
             match self.artifacts(side).await? {
                 Done::All => {}
@@ -192,6 +195,8 @@ impl Deployment<'_> {
             buckets: self.meant.buckets.clone(),
             has_former_batches,
             jobs: self.meant.jobs.clone(),
+            job_arns: self.meant.job_arns.clone(),
+            partition: self.meant.partition.clone(),
             architecture: self.package.architecture.name(),
             artifacts: (
                 self.bucket(Side::Analytics),
@@ -200,7 +205,8 @@ impl Deployment<'_> {
             ),
         };
         let given = &self.args.parameters;
-        let steps = plan::steps(&facts, templates, given, &known, &external_id, self.args.order);
+        let DeployArgs { order, narrow_provisioner: narrow, .. } = *self.args;
+        let steps = plan::steps(&facts, templates, given, &known, &external_id, order, narrow);
         steps.map_err(|problems| match &problems[..] {
             [problem] => anyhow::anyhow!("{problem}"),
             problems => {
@@ -268,7 +274,7 @@ impl Deployment<'_> {
     async fn step(&self, step: &Step, template: &Template) -> anyhow::Result<Done> {
         let account = self.accounts.of(step.side);
         let Step { stack, parameters, purpose, .. } = step;
-        let wanted = Wanted { stack, purpose: *purpose, template, parameters };
+        let wanted = Wanted { stack, purpose: purpose.as_deref(), template, parameters };
         let bucket = self.bucket(step.side);
         // A dry run makes no bucket, and uploads for nothing but a change set.
         if self.args.dry_run {

@@ -28,6 +28,11 @@ The external ID is taken from the environment variable that the routes name for 
 get a random one. It is never printed. --rotate-external-id changes it while both stay usable; the one before
 is then taken from LANDFALL_PREVIOUS_EXTERNAL_ID.
 
+Each provisioner is told which accounts its roles may trust, which buckets data lands in and which jobs there
+are, as the routes have them. One provisioner can serve several stacks, so that is added to what it was told
+before. --narrow-provisioner takes away what these routes don't need, once all stacks are deployed: use it if
+no other stack relies on the provisioners.
+
 Credentials are taken from the profiles, or without from the environment: of the account that no profile
 is named for. A profile that needs SSO or a process is asked for by `aws configure export-credentials`.
 
@@ -60,6 +65,9 @@ pub struct DeployArgs {
     /// Give both stacks a new external ID, in three steps.
     #[arg(long)]
     pub rotate_external_id: bool,
+    /// At the end, hold both provisioners to what the routes need.
+    #[arg(long)]
+    pub narrow_provisioner: bool,
     /// Which of the two accounts comes first, after the provisioner.
     #[arg(long, value_enum, default_value_t)]
     pub order: Order,
@@ -173,7 +181,7 @@ pub struct GivenParameter {
 const PARAMETER: &str =
     "write STACK:NAME=VALUE, as data:LogLevel=DEBUG; STACK is data, analytics or provisioner";
 
-fn parameter(text: &str) -> Result<GivenParameter, &'static str> {
+pub fn parameter(text: &str) -> Result<GivenParameter, &'static str> {
     let (template, rest) = text.split_once(':').ok_or(PARAMETER)?;
     let (name, value) = rest.split_once('=').ok_or(PARAMETER)?;
     let template = match template {

@@ -15,7 +15,7 @@ use crate::args::deploy::DeployArgs;
 /// A stack as it is to be.
 pub struct Wanted<'a> {
     pub stack: &'a str,
-    pub purpose: Option<&'static str>,
+    pub purpose: Option<&'a str>,
     pub template: &'a Template,
     pub parameters: &'a BTreeMap<String, Value>,
 }

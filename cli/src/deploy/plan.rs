@@ -1,6 +1,9 @@
 //! Which stacks are deployed in which order with which parameters. Pure: routes, options and the stacks as
 //! they stand in, steps out; carrying them out chooses nothing.
 
+mod boundary;
+mod provisioner;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -45,6 +48,10 @@ pub struct Facts {
     pub has_former_batches: bool,
     /// The jobs that the routes start in the analytics account.
     pub jobs: BTreeSet<String>,
+    /// Those, and what routes to other starter roles of that account start, by ARN.
+    pub job_arns: BTreeSet<String>,
+    /// `aws`, `aws-cn` …, the same of both accounts.
+    pub partition: String,
     pub architecture: &'static str,
     /// Where the analytics account's job loads from: bucket, prefix, and the library's key.
     pub artifacts: (String, String, String),
@@ -103,8 +110,10 @@ pub struct Step {
     pub parameters: BTreeMap<String, Value>,
     /// What the parameters come to, as far as it is known and no secret.
     pub values: BTreeMap<String, String>,
-    /// What it is for, where one stack is deployed twice.
-    pub purpose: Option<&'static str>,
+    /// What it is for, where the name of the stack does not say it.
+    pub purpose: Option<String>,
+    /// What to think of before it is deployed.
+    pub warnings: Vec<String>,
 }
 
 const NO_OUTPUT_BUCKET: &str = "the example job needs a bucket to write to: --parameter \
@@ -139,7 +148,7 @@ pub fn stacks(prefix: &str, order: Order) -> Vec<(Side, TemplateName, String)> {
 /// What is known of the stacks that are there.
 pub type KnownStacks = BTreeMap<(Side, TemplateName), Known>;
 
-/// What is to be done, in order.
+/// What is to be done, in order. With `narrow` the provisioners are held to what the routes need, at the end.
 ///
 /// # Errors
 /// All that is missing or wrong, a line each.
@@ -150,6 +159,7 @@ pub fn steps(
     known: &KnownStacks,
     external_id: &ExternalId,
     order: Order,
+    narrow: bool,
 ) -> Result<Vec<Step>, Vec<String>> {
     let mut problems = unknown(templates, given);
     let mut steps = Vec::new();
@@ -161,7 +171,7 @@ pub fn steps(
     for (side, name, stack) in stacks(&facts.prefix, order) {
         let Some(template) = templates.get(&name) else { continue };
         let known = known.get(&(side, name));
-        let derived = derived(name, facts, given, template, known, external_id);
+        let derived = derived((side, name), facts, given, template, known, external_id);
         match parameters(name, template, &derived, given, known) {
             Ok(parameters) => {
                 let values = values(template, &parameters, known);
@@ -171,7 +181,31 @@ pub fn steps(
                 if is("ExampleJob", "true") && is("OutputBucketName", "") {
                     problems.push(NO_OUTPUT_BUCKET.to_owned());
                 }
-                steps.push(Step { side, template: name, stack, parameters, values, purpose: None });
+                let step = Step {
+                    side,
+                    template: name,
+                    stack,
+                    parameters,
+                    values,
+                    purpose: None,
+                    warnings: Vec::new(),
+                };
+                steps.push(match name {
+                    TemplateName::Provisioner => {
+                        let place = format!("stack `{}` in the {}", step.stack, side.name());
+                        problems.extend(provisioner::too_long(&place, &step.values));
+                        let step = provisioner::told(step, &place, facts, given, known, narrow);
+                        let is_given = is_given("BoundaryByAccount", name, given);
+                        match boundary::fitted(step, &place, facts, template, is_given, false) {
+                            Ok(step) => step,
+                            Err(problem) => {
+                                problems.push(problem);
+                                continue;
+                            }
+                        }
+                    }
+                    _ => step,
+                });
             }
             // Both provisioners want the same.
             Err(missing) => problems.extend(missing),
@@ -192,28 +226,40 @@ pub fn steps(
         {
             let presents = |step: &&mut Step| step.template != TemplateName::Provisioner;
             for step in steps.iter_mut().filter(presents) {
-                step.purpose = Some("sets the external ID");
+                step.purpose = Some("sets the external ID".to_owned());
             }
         }
         _ => {}
     }
+    if narrow {
+        let narrower: Vec<Step> = steps
+            .iter()
+            .filter_map(|step| provisioner::narrowed(step, facts, templates, given))
+            .collect();
+        steps.extend(narrower);
+    }
     Ok(steps)
+}
+
+/// All parameters as they are.
+fn all_previous(template: &Template) -> BTreeMap<String, Value> {
+    template.parameters.keys().map(|name| (name.clone(), Value::Previous)).collect()
 }
 
 /// Lets the analytics account admit the new external ID alone, once the data account presents it.
 fn rotate(steps: &mut Vec<Step>, facts: &Facts, templates: &BTreeMap<TemplateName, Template>) {
     for step in steps.iter_mut() {
-        step.purpose = match step.template {
-            TemplateName::Provisioner => None,
-            TemplateName::Analytics => Some("admits both external IDs"),
-            TemplateName::Data => Some("presents the new external ID"),
+        let purpose = match step.template {
+            TemplateName::Provisioner => continue,
+            TemplateName::Analytics => "admits both external IDs",
+            TemplateName::Data => "presents the new external ID",
         };
+        step.purpose = Some(purpose.to_owned());
     }
     let is_its = |step: &&Step| step.template == TemplateName::Analytics;
     let values = steps.iter().find(is_its).map(|step| step.values.clone()).unwrap_or_default();
-    let names = templates.get(&TemplateName::Analytics).map(|template| template.parameters.keys());
-    let mut parameters: BTreeMap<String, Value> =
-        names.into_iter().flatten().map(|name| (name.clone(), Value::Previous)).collect();
+    let template = templates.get(&TemplateName::Analytics);
+    let mut parameters = template.map(all_previous).unwrap_or_default();
     parameters.insert("PreviousExternalId".to_owned(), Value::Text(String::new()));
     steps.push(Step {
         side: Side::Analytics,
@@ -221,13 +267,14 @@ fn rotate(steps: &mut Vec<Step>, facts: &Facts, templates: &BTreeMap<TemplateNam
         stack: stack_name(&facts.prefix, TemplateName::Analytics),
         parameters,
         values,
-        purpose: Some("admits the new external ID alone"),
+        purpose: Some("admits the new external ID alone".to_owned()),
+        warnings: Vec::new(),
     });
 }
 
 /// What follows from the facts. A template need not have all of it.
 fn derived(
-    name: TemplateName,
+    (side, name): (Side, TemplateName),
     facts: &Facts,
     given: &[GivenParameter],
     template: &Template,
@@ -244,7 +291,11 @@ fn derived(
         ("Architecture", text(facts.architecture)),
     ]);
     match name {
-        TemplateName::Provisioner => return derived,
+        TemplateName::Provisioner => {
+            let told = provisioner::derived(side, facts, known);
+            derived.extend(told.into_iter().map(|(name, value)| (name, Value::Text(value))));
+            return derived;
+        }
         TemplateName::Data => {
             derived.insert("AnalyticsAccountId", text(&facts.analytics_account));
             derived.insert("AnalyticsNamePrefix", text(&facts.prefix));

@@ -6,7 +6,7 @@ use std::io;
 use anyhow::{bail, ensure};
 use landfall_core::arn::RoleArn;
 use landfall_core::problem::did_you_mean;
-use landfall_core::routes::{ExternalId, Routes, Target};
+use landfall_core::routes::{ExternalId, Route, Routes, Target};
 
 use crate::args::Color;
 use crate::args::deploy::PlaceArgs;
@@ -31,6 +31,9 @@ pub struct Meant {
     pub buckets: BTreeSet<String>,
     /// Those that are started with the target's starter role.
     pub jobs: BTreeSet<String>,
+    /// Those that are started in the target's account, with whichever role, by ARN.
+    pub job_arns: BTreeSet<String>,
+    pub partition: String,
 }
 
 /// Reads the routes.
@@ -58,8 +61,9 @@ fn meant(
 ) -> anyhow::Result<Meant> {
     let target = choose(routes, target)?;
     // Else it would be the stacks of other routes.
-    let role = RoleArn::parse(&target.starter_role_arn);
-    let role = role.map_or("", |role| role.name.rsplit('/').next().unwrap_or_default());
+    let arn = RoleArn::parse(&target.starter_role_arn);
+    let partition = arn.map_or("aws", |arn| arn.partition);
+    let role = arn.map_or("", |arn| arn.name.rsplit('/').next().unwrap_or_default());
     ensure!(
         role == format!("{prefix}-starter"),
         "target `{}` has the starter role `{role}`, and stacks of --name-prefix {prefix} make \
@@ -73,6 +77,11 @@ fn meant(
             .is_some_and(|other| other.starter_role_arn == target.starter_role_arn)
     };
     let its = routes.routes.iter().filter(|route| is_its(&route.target));
+    let job_arn = |route: &Route| {
+        let Target { account, region, .. } = routes.targets.get(&route.target)?;
+        (*account == target.account)
+            .then(|| format!("arn:{partition}:glue:{region}:{account}:job/{}", route.job))
+    };
     let used = routes.routes.iter().filter_map(|route| routes.targets.get(&route.target));
     let others = used.map(|other| other.account.clone()).filter(|other| *other != target.account);
     Ok(Meant {
@@ -84,6 +93,8 @@ fn meant(
         external_id_problem: external_id_problem(target),
         buckets: routes.routes.iter().map(|route| route.bucket.clone()).collect(),
         jobs: its.map(|route| route.job.clone()).collect(),
+        job_arns: routes.routes.iter().filter_map(job_arn).collect(),
+        partition: partition.to_owned(),
     })
 }
 
@@ -166,6 +177,8 @@ routes:
         );
         assert_eq!((meant.account.as_str(), meant.region.as_str()), ("222222222222", "eu-west-1"));
         assert_eq!(listed(&meant.other_accounts), "333333333333");
+        let of_the_account = "arn:aws:glue:eu-west-1:222222222222:job/job-a,arn:aws:glue:eu-west-1:222222222222:job/job-b";
+        assert_eq!(listed(&meant.job_arns), of_the_account);
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Pure. All that is not rewritten stays byte for byte.
 
+mod resolve;
 mod tree;
 
 use std::collections::BTreeMap;
@@ -9,6 +10,7 @@ use std::ops::Range;
 
 use anyhow::{Context, bail, ensure};
 
+use self::resolve::Resolver;
 use self::tree::{Node, Scalar};
 
 /// A template, as far as it is looked into.
@@ -177,6 +179,15 @@ impl Template {
     /// The local paths, as they are written.
     pub fn local_paths(&self) -> impl Iterator<Item = &str> {
         self.paths.iter().map(|path| path.path.as_str())
+    }
+
+    /// How many characters IAM counts in the document of a managed policy, which are those that are no white
+    /// space. `None` if there is no such policy, or if something in it is not known before it is made.
+    pub fn policy_chars(&self, policy: &str, values: &BTreeMap<String, String>) -> Option<usize> {
+        let root = tree::read(&self.text).ok()?;
+        let document = root.at(&["Resources", policy, "Properties", "PolicyDocument"])?;
+        let document = Resolver { conditions: root.get("Conditions"), values }.json(document)?;
+        Some(document.to_string().chars().filter(|c| !c.is_whitespace()).count())
     }
 
     /// The text with each local path replaced by what `uploaded` has for it, and the name of what is

@@ -23,24 +23,24 @@ use crate::stage::Stage;
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// A deployment of a test's own.
-struct Deployment<'a> {
+pub struct Deployment<'a> {
     stage: &'a Stage,
     prefix: &'static str,
-    package: PathBuf,
+    pub package: PathBuf,
     options: Vec<String>,
 }
 
 /// What a run showed.
 #[derive(Debug)]
-struct Shown {
+pub struct Shown {
     status: Option<i32>,
-    stdout: String,
-    stderr: String,
+    pub stdout: String,
+    pub stderr: String,
 }
 
 impl Shown {
     #[track_caller]
-    fn expect(self, status: i32) -> Result<Shown> {
+    pub fn expect(self, status: i32) -> Result<Shown> {
         let Shown { stdout, stderr, .. } = &self;
         let line = std::panic::Location::caller().line();
         ensure!(self.status == Some(status), "line {line}: {:?}\n{stdout}{stderr}", self.status);
@@ -48,13 +48,13 @@ impl Shown {
     }
 
     /// How many stacks were found as they should be.
-    fn unchanged(&self) -> usize {
-        self.stdout.matches("): no change\n").count()
+    pub fn unchanged(&self) -> usize {
+        self.stdout.matches(": no change\n").count()
     }
 }
 
 impl<'a> Deployment<'a> {
-    fn new(stage: &'a Stage, prefix: &'static str) -> Result<Deployment<'a>> {
+    pub fn new(stage: &'a Stage, prefix: &'static str) -> Result<Deployment<'a>> {
         let package = stage.cloud.emulator.folder().join(format!("package-{prefix}"));
         small_package(&stage.cloud.emulator.folder().join("stage"), &package)?;
         let deployment = Deployment { stage, prefix, package, options: Vec::new() };
@@ -90,7 +90,7 @@ impl<'a> Deployment<'a> {
     }
 
     /// Deploys with no external ID in the environment.
-    fn deploy(&self, more: &[&str]) -> Result<Shown> {
+    pub fn deploy(&self, more: &[&str]) -> Result<Shown> {
         self.run("deploy", |command| {
             command.arg("--package").arg(&self.package).args(&self.options).args(more);
         })

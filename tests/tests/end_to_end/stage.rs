@@ -32,6 +32,10 @@ pub const A_CALL: Duration = Duration::from_secs(20);
 const JOBS: [&str; 7] =
     ["csv-to-parquet", "claims", "crowd", "flood", "forbidden", "probe", "scoped"];
 
+/// Those of the routes, and of tests that have one of their own.
+const BUCKETS: &str = "provisioner:LandingBucketArns=arn:aws:s3:::acme-landing,arn:aws:s3:::acme-envelopes,\
+    arn:aws:s3:::acme-shared,arn:aws:s3:::acme-encrypted";
+
 pub struct Stage {
     pub cloud: LocalCloud,
     /// All messages that were found in the dead-letter queue; several tests look for theirs.
@@ -62,6 +66,9 @@ impl Stage {
                 "data:ReconciliationSeconds=60",
                 // The others that the routes name are there for events that tests tell themselves.
                 "data:LandingBucketNames=acme-landing",
+                // Tests deploy stacks of their own, which these provisioners serve too.
+                "provisioner:TrustedAccountIds=111111111111,222222222222",
+                BUCKETS,
             ],
             target: Some("analytics"),
             minute: None,

@@ -1,8 +1,10 @@
+mod provisioner;
+
 use expect_test::{Expect, expect};
 
 use super::*;
 
-const PROVISIONER: &str = "Parameters: { NamePrefix: { Default: landfall }, Architecture: { Default: arm64 }, PropagationSeconds: { Default: 15 } }\nResources: {}";
+const PROVISIONER: &str = "Parameters: { NamePrefix: { Default: landfall }, Architecture: { Default: arm64 }, PropagationSeconds: { Default: 15 }, TrustedAccountIds: {}, LandingBucketArns: {}, JobBucketArns: { Default: '*' }, JobArns: { Default: '*' } }\nResources: {}";
 const ANALYTICS: &str = "
 Parameters:
   NamePrefix: { Default: landfall }
@@ -49,6 +51,8 @@ fn facts() -> Facts {
         buckets: names(&["acme-landing", "acme-items"]),
         has_former_batches: false,
         jobs: names(&["orders", "csv-to-parquet", "items"]),
+        job_arns: names(&["arn:aws:glue:eu-central-1:222222222222:job/orders"]),
+        partition: "aws".to_owned(),
         architecture: "arm64",
         artifacts: (
             "bucket".to_owned(),
@@ -84,7 +88,7 @@ fn check(
     order: Order,
     expected: &Expect,
 ) {
-    let planned = match steps(&facts(), &templates(), given, known, external_id, order) {
+    let planned = match steps(&facts(), &templates(), given, known, external_id, order, false) {
         Err(problems) => problems.join("\n") + "\n",
         Ok(steps) => steps.iter().map(shown).collect(),
     };
@@ -93,8 +97,10 @@ fn check(
 }
 
 fn shown(step: &Step) -> String {
-    let purpose = step.purpose.map(|purpose| format!(" ({purpose})")).unwrap_or_default();
+    let purpose = step.purpose.as_ref().map(|purpose| format!(" ({purpose})")).unwrap_or_default();
+    let warnings = step.warnings.iter().map(|warning| format!("  warning: {warning}\n"));
     let head = format!("{} in the {}{purpose}\n", step.stack, step.side.name());
+    let head = head + &warnings.collect::<String>();
     let lines = step.parameters.iter().map(|(name, value)| format!("  {name}: {value}\n"));
     head + &lines.collect::<String>()
 }
@@ -113,29 +119,36 @@ fn new_stacks_get_what_follows_from_the_routes_and_defaults_for_the_rest() {
         &new(),
         Order::AnalyticsFirst,
         &expect![[r#"
-        landfall-provisioner in the data account
-          Architecture: arm64
-          NamePrefix: landfall
-        landfall-provisioner in the analytics account
-          Architecture: arm64
-          NamePrefix: landfall
-        landfall in the analytics account
-          ArtifactBucketName: bucket
-          DataAccountId: 111111111111
-          DataRegion: eu-west-1
-          ExternalId: (not shown)
-          LibraryKey: landfall/x/landfall-0.1.0-py3-none-any.whl
-          NamePrefix: landfall
-          OtherJobNames: items,orders
-          OutputBucketName: out
-        landfall in the data account
-          AdmitsFormerBatches: false
-          AnalyticsAccountId: 222222222222
-          ExternalId: (not shown)
-          LandingBucketNames: acme-items,acme-landing
-          OtherAnalyticsAccountIds: 333333333333
-          RunsBus: true
-    "#]],
+            landfall-provisioner in the data account (its roles may trust 222222222222, 333333333333; data lands in acme-items, acme-landing)
+              Architecture: arm64
+              JobArns: none
+              JobBucketArns: none
+              LandingBucketArns: arn:aws:s3:::acme-items,arn:aws:s3:::acme-landing
+              NamePrefix: landfall
+              TrustedAccountIds: 222222222222,333333333333
+            landfall-provisioner in the analytics account (its roles may trust 111111111111; data lands in no bucket)
+              Architecture: arm64
+              JobArns: arn:aws:glue:eu-central-1:222222222222:job/orders
+              LandingBucketArns: none
+              NamePrefix: landfall
+              TrustedAccountIds: 111111111111
+            landfall in the analytics account
+              ArtifactBucketName: bucket
+              DataAccountId: 111111111111
+              DataRegion: eu-west-1
+              ExternalId: (not shown)
+              LibraryKey: landfall/x/landfall-0.1.0-py3-none-any.whl
+              NamePrefix: landfall
+              OtherJobNames: items,orders
+              OutputBucketName: out
+            landfall in the data account
+              AdmitsFormerBatches: false
+              AnalyticsAccountId: 222222222222
+              ExternalId: (not shown)
+              LandingBucketNames: acme-items,acme-landing
+              OtherAnalyticsAccountIds: 333333333333
+              RunsBus: true
+        "#]],
     );
 }
 
@@ -158,31 +171,38 @@ fn a_stack_keeps_what_is_not_given_again_and_what_is_no_parameter_any_more_is_no
         &ExternalId::Kept,
         Order::DataFirst,
         &expect![[r#"
-        landfall-provisioner in the data account
-          Architecture: arm64
-          NamePrefix: landfall
-        landfall-provisioner in the analytics account
-          Architecture: arm64
-          NamePrefix: landfall
-        landfall in the data account
-          AdmitsFormerBatches: true
-          AnalyticsAccountId: 222222222222
-          ExternalId: (as it is)
-          LandingBucketNames: acme-items,acme-landing
-          LogLevel: (as it is)
-          OtherAnalyticsAccountIds: 333333333333
-          RunsBus: true
-        landfall in the analytics account
-          ArtifactBucketName: bucket
-          DataAccountId: 111111111111
-          DataRegion: eu-west-1
-          ExternalId: (as it is)
-          JobName: (as it is)
-          LibraryKey: landfall/x/landfall-0.1.0-py3-none-any.whl
-          NamePrefix: landfall
-          OtherJobNames: csv-to-parquet,items
-          OutputBucketName: (as it is)
-    "#]],
+            landfall-provisioner in the data account (its roles may trust 222222222222, 333333333333; data lands in acme-items, acme-landing)
+              Architecture: arm64
+              JobArns: none
+              JobBucketArns: none
+              LandingBucketArns: arn:aws:s3:::acme-items,arn:aws:s3:::acme-landing
+              NamePrefix: landfall
+              TrustedAccountIds: 222222222222,333333333333
+            landfall-provisioner in the analytics account (its roles may trust 111111111111; data lands in no bucket)
+              Architecture: arm64
+              JobArns: arn:aws:glue:eu-central-1:222222222222:job/orders
+              LandingBucketArns: none
+              NamePrefix: landfall
+              TrustedAccountIds: 111111111111
+            landfall in the data account
+              AdmitsFormerBatches: true
+              AnalyticsAccountId: 222222222222
+              ExternalId: (as it is)
+              LandingBucketNames: acme-items,acme-landing
+              LogLevel: (as it is)
+              OtherAnalyticsAccountIds: 333333333333
+              RunsBus: true
+            landfall in the analytics account
+              ArtifactBucketName: bucket
+              DataAccountId: 111111111111
+              DataRegion: eu-west-1
+              ExternalId: (as it is)
+              JobName: (as it is)
+              LibraryKey: landfall/x/landfall-0.1.0-py3-none-any.whl
+              NamePrefix: landfall
+              OtherJobNames: csv-to-parquet,items
+              OutputBucketName: (as it is)
+        "#]],
     );
 }
 
@@ -196,10 +216,10 @@ fn all_that_is_missing_or_unknown_is_told_at_once() {
         &new(),
         Order::AnalyticsFirst,
         &expect![[r#"
-        the analytics template needs a value: --parameter analytics:OutputBucketName=…
-        the data template has no parameter `LogLevl`; did you mean `LogLevel`?
-        the provisioner template has no parameter `Nonsense`; it has Architecture, NamePrefix, PropagationSeconds
-    "#]],
+            the analytics template needs a value: --parameter analytics:OutputBucketName=…
+            the data template has no parameter `LogLevl`; did you mean `LogLevel`?
+            the provisioner template has no parameter `Nonsense`; it has Architecture, JobArns, JobBucketArns, LandingBucketArns, NamePrefix, PropagationSeconds, TrustedAccountIds
+        "#]],
     );
 }
 
@@ -212,16 +232,16 @@ fn a_new_external_id_is_admitted_beside_the_old_one_before_it_is_presented() {
     ]);
     let [new, previous] = ["hunter2-new", "hunter2-old"].map(Secret::new);
     let rotated = ExternalId::Rotated { new, previous };
-    let steps = steps(&facts(), &templates(), &[], &known, &rotated, Order::DataFirst);
+    let steps = steps(&facts(), &templates(), &[], &known, &rotated, Order::DataFirst, false);
     let steps = steps.expect("nothing is missing");
     let ids = |step: &Step| {
         let ids = step.parameters.iter().filter(|(name, _)| name.ends_with("ExternalId"));
         let ids = ids.map(|(name, value)| format!(" {name}={value}")).collect::<String>();
-        format!("{}: {}{ids}\n", step.side.name(), step.purpose.unwrap_or_default())
+        format!("{}: {}{ids}\n", step.side.name(), step.purpose.clone().unwrap_or_default())
     };
     expect![[r#"
-        data account: 
-        analytics account: 
+        data account: its roles may trust 222222222222, 333333333333; data lands in acme-items, acme-landing
+        analytics account: its roles may trust 111111111111; data lands in no bucket
         analytics account: admits both external IDs ExternalId=(not shown) PreviousExternalId=(not shown)
         data account: presents the new external ID ExternalId=(not shown)
         analytics account: admits the new external ID alone ExternalId=(as it is) PreviousExternalId=
@@ -244,7 +264,7 @@ fn example(
     let facts = Facts { jobs: jobs.iter().map(|job| (*job).to_owned()).collect(), ..facts() };
     let new = ExternalId::New(Secret::new("hushhush"));
     let known = KnownStacks::new();
-    let steps = steps(&facts, &templates, given, &known, &new, Order::AnalyticsFirst)?;
+    let steps = steps(&facts, &templates, given, &known, &new, Order::AnalyticsFirst, false)?;
     let its = |step: &Step| step.template == TemplateName::Analytics;
     Ok(steps.into_iter().find(its).expect("the analytics account's").values)
 }

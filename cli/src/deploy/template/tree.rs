@@ -97,11 +97,13 @@ impl<'a> Reader<'a> {
                 is_flow: !matches!(style, ScalarStyle::Literal | ScalarStyle::Folded)
                     && span.start.line() == span.end.line(),
             })),
-            Event::SequenceStart(..) => {
+            Event::SequenceStart(_, tag) => {
                 let mut items = Vec::new();
                 loop {
                     match self.next()? {
-                        (Event::SequenceEnd, _) => return Ok(Node::Sequence(items)),
+                        (Event::SequenceEnd, _) => {
+                            return Ok(called(tag.as_deref(), Node::Sequence(items)));
+                        }
                         (event, span) => items.push(self.node(event, span, depth + 1)?),
                     }
                 }
@@ -142,4 +144,14 @@ impl<'a> Reader<'a> {
 
 fn name(tag: &Tag) -> String {
     tag.suffix.clone()
+}
+
+/// `!Join […]` is short for `Fn::Join: […]`.
+fn called(tag: Option<&Tag>, operands: Node) -> Node {
+    match tag {
+        Some(tag) if tag.handle == "!" => {
+            Node::Map(vec![(format!("Fn::{}", tag.suffix), operands)])
+        }
+        _ => operands,
+    }
 }

@@ -1,0 +1,85 @@
+//! Whether the boundary of a provisioner's roles can list what it admits: a managed policy is only so large.
+
+use std::collections::BTreeMap;
+
+use super::{Facts, Side, Step, Value};
+use crate::deploy::template::Template;
+
+/// IAM's quota for a managed policy, in characters that are no white space.
+const MAX_CHARS: usize = 6_144;
+const BY_ACCOUNT: &str = "BoundaryByAccount";
+const POLICY: &str = "Boundary";
+
+/// Lets the boundary go by the account if its lists are too long, unless somebody said what it does (`is_given`).
+/// A boundary that goes by the account stays so until `narrow`.
+///
+/// # Errors
+/// It is too large even then.
+pub fn fitted(
+    mut step: Step,
+    place: &str,
+    facts: &Facts,
+    template: &Template,
+    is_given: bool,
+    narrow: bool,
+) -> Result<Step, String> {
+    let is_own = step.values.get("PermissionsBoundaryArn").is_some_and(|arn| !arn.is_empty());
+    if is_own || !template.parameters.contains_key(BY_ACCOUNT) {
+        return Ok(step);
+    }
+    let chars = |by_account: &str| {
+        let mut values = with_pseudo_parameters(&step, facts);
+        values.insert(BY_ACCOUNT.to_owned(), by_account.to_owned());
+        template.policy_chars(POLICY, &values).unwrap_or_default()
+    };
+    let (listed, by_account) = (chars("false"), chars("true"));
+    let is_by_account = step.values.get(BY_ACCOUNT).is_some_and(|value| value == "true");
+    let will_be = match is_given {
+        true => is_by_account,
+        false => listed > MAX_CHARS || (is_by_account && !narrow),
+    };
+    let chars = if will_be { by_account } else { listed };
+    if chars > MAX_CHARS {
+        return Err(format!(
+            "the boundary of {place} has {chars} characters, and IAM takes {MAX_CHARS}: name fewer connections, \
+             streams and namespaces, or give one of your own with --parameter provisioner:PermissionsBoundaryArn=…"
+        ));
+    }
+    if will_be {
+        let why = match listed > MAX_CHARS {
+            true => format!(
+                "its lists would make it {listed} characters long, and IAM takes {MAX_CHARS}"
+            ),
+            false => "as it did before, though its lists would fit".to_owned(),
+        };
+        step.warnings.push(format!(
+            "the boundary of {place} goes by the account: {why}. It admits any bucket and job of the account, and \
+             any account's roles of Landfall; the roles' own policies stay as narrow as the routes."
+        ));
+    }
+    if will_be != is_by_account {
+        let value = will_be.to_string();
+        step.values.insert(BY_ACCOUNT.to_owned(), value.clone());
+        step.parameters.insert(BY_ACCOUNT.to_owned(), Value::Text(value));
+    }
+    Ok(step)
+}
+
+fn with_pseudo_parameters(step: &Step, facts: &Facts) -> BTreeMap<String, String> {
+    let (account, region) = match step.side {
+        Side::Data => (&facts.data_account, &facts.data_region),
+        Side::Analytics => (&facts.analytics_account, &facts.analytics_region),
+    };
+    // The longest there is, where it is not known.
+    let suffix = if facts.partition == "aws" { "amazonaws.com" } else { "amazonaws.com.cn" };
+    let mut values = step.values.clone();
+    for (name, value) in [
+        ("AWS::AccountId", account.as_str()),
+        ("AWS::Region", region),
+        ("AWS::Partition", &facts.partition),
+        ("AWS::URLSuffix", suffix),
+    ] {
+        values.insert(name.to_owned(), value.to_owned());
+    }
+    values
+}
