@@ -27,7 +27,9 @@ PSEUDO = {
 }
 
 
-def expanded(file: Path, given: dict[str, Any]) -> dict[str, Any]:
+def expanded(
+    file: Path, given: dict[str, Any], resolver: type[Resolver] | None = None
+) -> dict[str, Any]:
     """The template with the `given` values of its parameters, and defaults for the others.
 
     What only a stack knows stays as it is written: attributes, and parameters without a value.
@@ -42,11 +44,11 @@ def expanded(file: Path, given: dict[str, Any]) -> dict[str, Any]:
     if SAM in json.dumps(template.get("Transform", [])):
         os.environ.setdefault("AWS_DEFAULT_REGION", PSEUDO["AWS::Region"])
         template = transform(copy.deepcopy(template), {}, SimpleNamespace(load=dict))
-    resolver = Resolver(known(template, given), template.get("Conditions", {}))
+    made = (resolver or Resolver)(known(template, given), template.get("Conditions", {}))
     resources = {
-        name: resolver.resolved(resource)
+        name: made.resolved(resource)
         for name, resource in template["Resources"].items()
-        if resolver.holds(resource.get("Condition"))
+        if made.holds(resource.get("Condition"))
     }
     return {"AWSTemplateFormatVersion": "2010-09-09", "Resources": resources}
 

@@ -137,8 +137,9 @@ pub fn no_role_exceeds_the_boundary_whatever_its_policies_say(stage: &Stage) -> 
     let admin = format!("arn:aws:iam::{ANALYTICS}:role/admin");
     let reader = format!("arn:aws:iam::{DATA}:role/landfall/landfall-reader-{ANALYTICS}");
     let table = |name: &str| format!("arn:aws:dynamodb:{REGION}:{ANALYTICS}:table/{name}");
+    let glue = |what: &str| format!("arn:aws:glue:{REGION}:{ANALYTICS}:{what}");
     agree(vec![
-        (true, may("s3:GetObject", "arn:aws:s3:::landfall-manifests/manifests/x")),
+        (false, may("s3:GetObject", "arn:aws:s3:::hr-salaries/x").owned_by(DATA)),
         (true, may("dynamodb:GetItem", &table("landfall-claims"))),
         (true, may("dynamodb:UpdateItem", &table("landfall-x-claims"))),
         (false, may("dynamodb:PutItem", &table("landfall-claims"))),
@@ -147,8 +148,18 @@ pub fn no_role_exceeds_the_boundary_whatever_its_policies_say(stage: &Stage) -> 
         (false, may("dynamodb:UpdateItem", &table("landfall-provisioner"))),
         (false, may("dynamodb:UpdateItem", &table("other-claims"))),
         (true, may("s3:GetObject", "arn:aws:s3:::acme-analytics/x")),
-        (true, may("glue:StartJobRun", &format!("arn:aws:glue:{REGION}:{ANALYTICS}:job/x"))),
+        // Told by `landfall deploy`, which has it of the routes.
+        (true, may("glue:StartJobRun", &glue("job/csv-to-parquet"))),
+        (false, may("glue:StartJobRun", &glue("job/x"))),
+        (true, may("glue:GetTable", &glue("table/sales/orders"))),
+        (false, may("glue:PutResourcePolicy", &glue("catalog"))),
         (true, may("sts:AssumeRole", &reader).owned_by(DATA).resource_policy(open.clone())),
+        (
+            false,
+            may("sts:AssumeRole", &reader.replace(DATA, "999999999999"))
+                .owned_by("999999999999")
+                .resource_policy(open.clone()),
+        ),
         (false, may("sts:AssumeRole", &admin).resource_policy(open)),
         (false, may("iam:CreateRole", &admin)),
         (false, may("iam:PassRole", &admin)),

@@ -1,6 +1,7 @@
 //! What the judge of policies says, held to what AWS documents: later tests rest on it.
 
 mod matrix;
+mod provisioner;
 mod rendered;
 mod scope;
 

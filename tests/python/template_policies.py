@@ -1,0 +1,76 @@
+"""Prints the IAM policies of a template as IAM gets them, for each of several sets of parameters.
+
+    python tests/python/template_policies.py TEMPLATE < SETS
+
+`SETS` is a JSON array of objects: the values of parameters, and under `Logical.Attribute` what only
+a stack knows. Printed is a JSON array with an object for each: by logical id the document of a
+managed policy, or the only inline policy of a role.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from expand import Resolver, expanded
+
+
+def policies(file: Path, given: dict[str, str]) -> dict[str, Any]:
+    """The policies by logical id.
+
+    Raises ValueError if something in one of them stays unknown.
+    """
+    known = {name: value for name, value in given.items() if "." in name}
+
+    class Whole(Everything):
+        attributes = known
+
+    found = {}
+    for name, resource in expanded(file, given, Whole)["Resources"].items():
+        match resource["Type"]:
+            case "AWS::IAM::ManagedPolicy":
+                found[name] = resource["Properties"]["PolicyDocument"]
+            case "AWS::IAM::Role":
+                [policy] = resource["Properties"]["Policies"]
+                found[name] = policy["PolicyDocument"]
+    for name, document in found.items():
+        if left := re.search(r'"(Fn::\w+|Ref)"', json.dumps(document)):
+            raise ValueError(f"`{left.group(1)}` in the policy of `{name}` is not resolved")
+    return found
+
+
+class Everything(Resolver):
+    """Further functions of CloudFormation's, and attributes that are given."""
+
+    attributes: dict[str, str] = {}
+
+    def resolved(self, value: Any) -> Any:
+        if isinstance(value, dict) and len(value) == 1:
+            [(function, operand)] = value.items()
+            match function:
+                case "Ref" if operand in self.attributes:
+                    return self.attributes[operand]
+                case "Ref" if f"{operand}.Ref" in self.attributes:
+                    return self.attributes[f"{operand}.Ref"]
+                case "Fn::GetAtt" if ".".join(operand) in self.attributes:
+                    return self.attributes[".".join(operand)]
+                case "Fn::Split":
+                    delimiter, text = operand
+                    return self.resolved(text).split(delimiter)
+                case "Fn::Join":
+                    delimiter, items = operand
+                    return delimiter.join(self.resolved(items))
+                case "Fn::Sub":
+                    text, more = operand if isinstance(operand, list) else (operand, {})
+                    values = self.values | self.resolved(more)
+                    if all(name in values for name in re.findall(r"\${([^}]+)}", text)):
+                        return re.sub(r"\${([^}]+)}", lambda found: values[found[1]], text)
+                    return value
+        return super().resolved(value)
+
+
+if __name__ == "__main__":
+    print(json.dumps([policies(Path(sys.argv[1]), given) for given in json.load(sys.stdin)]))

@@ -1,0 +1,188 @@
+//! The provisioner's own policy and the boundary of what it makes, as `infra/provisioner.yaml` has them for
+//! several sets of parameters: what must be allowed, and what must not.
+
+mod boundary;
+mod own;
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use anyhow::{Context, Result, ensure};
+use landfall_tests::judge::Request;
+use landfall_tests::{ANALYTICS, DATA, REGION, python, root};
+use serde_json::{Value, json};
+
+use super::judge;
+
+/// The provisioner is judged in this account; it trusts the other one.
+pub const HERE: &str = DATA;
+pub const TRUSTED: &str = ANALYTICS;
+pub const FOREIGN: &str = "999999999999";
+
+/// The sets of parameters, in the order of the verdicts below: everything named; nothing named; everything named,
+/// in a boundary that goes by the account; a data account; an analytics account.
+const SETS: usize = 5;
+const NAMED: usize = 0;
+const ANY: usize = 1;
+const BY_ACCOUNT: usize = 2;
+
+/// What must be allowed with each set.
+pub type Verdicts = [bool; SETS];
+
+pub const ALWAYS: Verdicts = [true; SETS];
+pub const NEVER: Verdicts = [false; SETS];
+
+/// What a request is, with which sets it must be allowed, and the request without the policy.
+pub type Row = (&'static str, Verdicts, Request);
+
+fn sets() -> Value {
+    let named = json!({
+        "TrustedAccountIds": TRUSTED,
+        "LandingBucketArns": "arn:aws:s3:::acme-landing,arn:aws:s3:::acme-items",
+        "JobBucketArns": "arn:aws:s3:::acme-out,arn:aws:s3:::acme-assets",
+        "JobArns": format!("arn:aws:glue:{REGION}:{HERE}:job/orders"),
+        "ConnectionArns": format!("arn:aws:glue:{REGION}:{HERE}:connection/warehouse"),
+        "StreamArns": format!("arn:aws:kinesis:{REGION}:{HERE}:stream/clicks"),
+        "MetricNamespaces": "Glue,Acme",
+        "LakeFormationAccess": "true",
+        "NetworkInterfaces": "true",
+    });
+    let with = |set: &Value, more: Value| {
+        let mut set = set.clone();
+        let known = json!({
+            "Boundary.Ref": format!("arn:aws:iam::{HERE}:policy/landfall-boundary"),
+            "Table.Arn": format!("arn:aws:dynamodb:{REGION}:{HERE}:table/landfall-provisioner"),
+        });
+        for more in [more, known] {
+            let all = set.as_object_mut().expect("an object");
+            all.extend(more.as_object().expect("an object").clone());
+        }
+        set
+    };
+    let any = json!({ "TrustedAccountIds": "*", "LandingBucketArns": "*" });
+    let data = json!({
+        "TrustedAccountIds": TRUSTED, "LandingBucketArns": "arn:aws:s3:::acme-landing",
+        "JobBucketArns": "none", "JobArns": "none",
+    });
+    let analytics = json!({ "TrustedAccountIds": TRUSTED, "LandingBucketArns": "none" });
+    json!([
+        with(&named, json!({})),
+        with(&any, json!({})),
+        with(&named, json!({ "BoundaryByAccount": "true" })),
+        with(&data, json!({})),
+        with(&analytics, json!({})),
+    ])
+}
+
+/// The policies for each set, by logical id.
+fn policies() -> &'static [Value] {
+    static POLICIES: OnceLock<Vec<Value>> = OnceLock::new();
+    POLICIES.get_or_init(|| resolved(&sets()).expect("the template is resolved"))
+}
+
+fn resolved(sets: &Value) -> Result<Vec<Value>> {
+    let python = python::environment()?;
+    let mut child = Command::new(python.program("python"))
+        .arg(root().join("tests/python/template_policies.py"))
+        .arg(root().join("infra/provisioner.yaml"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("failed to start Python")?;
+    child.stdin.take().context("it listens")?.write_all(sets.to_string().as_bytes())?;
+    let output = child.wait_with_output()?;
+    ensure!(output.status.success(), "the template's policies are not known");
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
+
+/// What is judged otherwise than it must be, a line each. `given` puts a policy into a request.
+fn wrong(
+    rows: &[Row],
+    sets: &[usize],
+    documents: &[Value],
+    given: impl Fn(Request, &Value) -> Request,
+) -> Vec<String> {
+    let cases: Vec<_> =
+        sets.iter().flat_map(|set| rows.iter().map(move |row| (*set, row))).collect();
+    let requests: Vec<Request> = cases
+        .iter()
+        .map(|(set, (_, _, request))| given(request.clone(), &documents[*set]))
+        .collect();
+    let verdicts = judge().ask(&requests).expect("every request can be judged");
+    cases
+        .iter()
+        .zip(verdicts)
+        .filter(|((set, (_, expected, _)), verdict)| expected[*set] != verdict.allowed)
+        .map(|((set, (what, ..)), verdict)| {
+            format!("{what}, set {set}: allowed: {}, for {}", verdict.allowed, verdict.because)
+        })
+        .collect()
+}
+
+const EVERY_SET: [usize; SETS] = [0, 1, 2, 3, 4];
+
+fn documents(policy: &str) -> Vec<Value> {
+    policies().iter().map(|set| set[policy].clone()).collect()
+}
+
+/// The statement of a document.
+fn statement<'d>(document: &'d mut Value, sid: &str) -> &'d mut Value {
+    let statements = document["Statement"].as_array_mut().expect("statements");
+    let found = statements.iter_mut().find(|statement| statement["Sid"] == sid);
+    found.unwrap_or_else(|| panic!("there is no statement `{sid}`"))
+}
+
+fn without(document: &mut Value, sid: &str) {
+    let statements = document["Statement"].as_array_mut().expect("statements");
+    let before = statements.len();
+    statements.retain(|statement| statement["Sid"] != sid);
+    assert_eq!(statements.len() + 1, before, "there is no statement `{sid}`");
+}
+
+/// A change that makes a policy wider than it may be.
+type Widening = (&'static str, usize, fn(&mut Value));
+
+/// Each widening must be found by the rows.
+#[track_caller]
+fn finds(
+    rows: &[Row],
+    policy: &str,
+    widenings: &[Widening],
+    given: impl Fn(Request, &Value) -> Request,
+) {
+    for (what, set, widen) in widenings {
+        let mut documents = documents(policy);
+        widen(&mut documents[*set]);
+        let found = wrong(rows, &[*set], &documents, &given);
+        assert!(!found.is_empty(), "nothing is found: {what}");
+    }
+}
+
+#[test]
+fn the_boundary_admits_what_readers_starters_and_jobs_need_and_nothing_beside_it() {
+    let found = wrong(&boundary::rows(), &EVERY_SET, &documents("Boundary"), boundary::given);
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn the_provisioners_own_policy_admits_what_it_does_and_nothing_beside_it() {
+    let found = wrong(&own::rows(), &EVERY_SET, &documents("ProvisionerRole"), own::given);
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn the_matrix_finds_boundaries_and_own_policies_that_are_too_wide() {
+    finds(&boundary::rows(), "Boundary", &boundary::WIDENINGS, boundary::given);
+    finds(&own::rows(), "ProvisionerRole", &own::WIDENINGS, own::given);
+}
+
+/// The command line measures the boundary by its own reading of the template; its tests hold it to these figures.
+#[test]
+fn a_boundary_is_as_long_as_the_command_line_takes_it_to_be() {
+    let chars = |policy: &Value| {
+        policy["Boundary"].to_string().chars().filter(|c| !c.is_whitespace()).count()
+    };
+    let lengths: Vec<usize> = policies().iter().map(chars).collect();
+    assert_eq!(lengths, [4979, 3559, 4817, 1189, 3325]);
+}

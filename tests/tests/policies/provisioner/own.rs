@@ -1,0 +1,183 @@
+//! What the provisioner's own policy must admit, and what not.
+
+use landfall_tests::REGION;
+use landfall_tests::judge::Request;
+use serde_json::{Value, json};
+
+use super::{
+    ALWAYS, ANY, FOREIGN, HERE, NAMED, NEVER, Row, TRUSTED, Verdicts, Widening, statement, without,
+};
+
+const PROVISIONER: &str = "arn:aws:iam::111111111111:role/landfall-provisioner";
+const BOUNDARY: &str = "arn:aws:iam::111111111111:policy/landfall-boundary";
+
+pub fn given(request: Request, policy: &Value) -> Request {
+    request.identity(policy.clone())
+}
+
+fn may(action: &str, resource: &str) -> Request {
+    Request::by_role(PROVISIONER, action, resource).owned_by(HERE)
+}
+
+fn role(name: &str) -> String {
+    format!("arn:aws:iam::{HERE}:role/{name}")
+}
+
+pub fn rows() -> Vec<Row> {
+    [roles(), buckets(), others()].into_iter().flatten().collect()
+}
+
+fn roles() -> Vec<Row> {
+    let own = role("landfall/landfall-x");
+    let bounded = |action: &str, resource: &str, boundary: &str| {
+        may(action, resource).with("iam:PermissionsBoundary", boundary)
+    };
+    let mut rows = Vec::new();
+    for action in [
+        "iam:CreateRole",
+        "iam:PutRolePolicy",
+        "iam:PutRolePermissionsBoundary",
+        "iam:DeleteRolePolicy",
+        "iam:DetachRolePolicy",
+    ] {
+        let foreign = own.replace(HERE, FOREIGN);
+        rows.extend([
+            ("a role with the boundary", ALWAYS, bounded(action, &own, BOUNDARY)),
+            ("a role without a boundary", NEVER, may(action, &own)),
+            (
+                "a role with another boundary",
+                NEVER,
+                bounded(action, &own, "arn:aws:iam::aws:policy/X"),
+            ),
+            ("a role without the path", NEVER, bounded(action, &role("landfall-x"), BOUNDARY)),
+            ("a role of another path", NEVER, bounded(action, &role("team/landfall-x"), BOUNDARY)),
+            ("a role of another prefix", NEVER, bounded(action, &role("landfall/admin"), BOUNDARY)),
+            (
+                "a path that goes on",
+                NEVER,
+                bounded(action, &role("landfall/landfall-x/y"), BOUNDARY),
+            ),
+            (
+                "a role of another account",
+                NEVER,
+                bounded(action, &foreign, BOUNDARY).owned_by(FOREIGN),
+            ),
+        ]);
+    }
+    for action in ["iam:DeleteRole", "iam:UpdateAssumeRolePolicy", "iam:TagRole", "iam:UntagRole"] {
+        rows.extend([
+            ("to look after a role", ALWAYS, may(action, &own)),
+            ("to look after its own role", NEVER, may(action, &role("landfall-provisioner"))),
+            ("to look after another role", NEVER, may(action, &role("landfall/admin"))),
+            ("to look after one below", NEVER, may(action, &role("landfall/landfall-x/admin"))),
+        ]);
+    }
+    let open = json!({ "Version": "2012-10-17", "Statement": [{ "Effect": "Allow",
+        "Principal": { "AWS": format!("arn:aws:iam::{HERE}:root") }, "Action": "sts:AssumeRole" }] });
+    rows.extend([
+        ("to look for a role", ALWAYS, may("iam:GetRole", &role("landfall-x"))),
+        ("to pass a role", NEVER, may("iam:PassRole", &own)),
+        ("to take a boundary away", NEVER, may("iam:DeleteRolePermissionsBoundary", &own)),
+        ("to attach a policy", NEVER, bounded("iam:AttachRolePolicy", &own, BOUNDARY)),
+        ("to change the boundary", NEVER, may("iam:CreatePolicyVersion", BOUNDARY)),
+        ("to make a user", NEVER, may("iam:CreateUser", &format!("arn:aws:iam::{HERE}:user/x"))),
+        ("to become a role that it made", NEVER, may("sts:AssumeRole", &own).resource_policy(open)),
+    ]);
+    rows
+}
+
+fn buckets() -> Vec<Row> {
+    let s3 = |action: &str, bucket: &str, owner: &str| {
+        may(&format!("s3:{action}"), &format!("arn:aws:s3:::{bucket}"))
+            .owned_by(owner)
+            .with("s3:ResourceAccount", owner)
+    };
+    // With everything named, nothing named, by the account, in a data and in an analytics account.
+    let where_it_lands: Verdicts = [true, true, true, true, false];
+    let where_not_named: Verdicts = [false, true, false, false, false];
+    vec![
+        ("to announce", where_it_lands, s3("PutBucketNotification", "acme-landing", HERE)),
+        ("what is announced", ALWAYS, s3("GetBucketNotification", "acme-landing", HERE)),
+        ("what is announced elsewhere", ALWAYS, s3("GetBucketNotification", "hr-salaries", HERE)),
+        (
+            "what another account's announces",
+            NEVER,
+            s3("GetBucketNotification", "acme-landing", FOREIGN),
+        ),
+        (
+            "to announce elsewhere",
+            where_not_named,
+            s3("PutBucketNotification", "hr-salaries", HERE),
+        ),
+        (
+            "to announce of another account",
+            NEVER,
+            s3("PutBucketNotification", "acme-landing", FOREIGN),
+        ),
+        (
+            "how a bucket is encrypted",
+            ALWAYS,
+            s3("GetEncryptionConfiguration", "acme-landing", HERE),
+        ),
+        (
+            "how another account's is",
+            NEVER,
+            s3("GetEncryptionConfiguration", "acme-landing", FOREIGN),
+        ),
+        ("to encrypt otherwise", NEVER, s3("PutEncryptionConfiguration", "acme-landing", HERE)),
+        ("a bucket's policy", NEVER, s3("PutBucketPolicy", "acme-landing", HERE)),
+        ("what landed", NEVER, s3("GetObject", "acme-landing/x", HERE)),
+    ]
+}
+
+fn others() -> Vec<Row> {
+    let stack = format!("arn:aws:cloudformation:{REGION}:{HERE}:stack/landfall/1");
+    let table = |action: &str, name: &str| {
+        may(
+            &format!("dynamodb:{action}"),
+            &format!("arn:aws:dynamodb:{REGION}:{HERE}:table/{name}"),
+        )
+    };
+    let key = |action: &str, account: &str| {
+        let admits_all = json!({ "Version": "2012-10-17", "Statement": [{ "Effect": "Allow",
+            "Principal": { "AWS": format!("arn:aws:iam::{HERE}:root") }, "Action": "kms:*", "Resource": "*" }] });
+        may(&format!("kms:{action}"), &format!("arn:aws:kms:{REGION}:{account}:key/k"))
+            .owned_by(account)
+            .resource_policy(admits_all)
+    };
+    let function = format!("arn:aws:lambda:{REGION}:{HERE}:function:landfall-provisioner");
+    vec![
+        ("a stack", ALWAYS, may("cloudformation:DescribeStacks", &stack)),
+        ("a resource of a stack", ALWAYS, may("cloudformation:DescribeStackResource", &stack)),
+        (
+            "a stack of another account",
+            NEVER,
+            may("cloudformation:DescribeStacks", &stack.replace(HERE, FOREIGN)).owned_by(FOREIGN),
+        ),
+        ("to change a stack", NEVER, may("cloudformation:UpdateStack", &stack)),
+        ("what it remembers", ALWAYS, table("GetItem", "landfall-provisioner")),
+        ("to remember", ALWAYS, table("UpdateItem", "landfall-provisioner")),
+        ("to forget", NEVER, table("DeleteItem", "landfall-provisioner")),
+        ("another table", NEVER, table("GetItem", "landfall-ledger")),
+        ("which key it is", ALWAYS, key("DescribeKey", HERE)),
+        ("a key's policy", ALWAYS, key("GetKeyPolicy", HERE)),
+        ("to change a key's policy", NEVER, key("PutKeyPolicy", HERE)),
+        ("to decrypt", NEVER, key("Decrypt", HERE)),
+        ("a key of another account", NEVER, key("GetKeyPolicy", TRUSTED)),
+        ("its own code", NEVER, may("lambda:UpdateFunctionCode", &function)),
+    ]
+}
+
+pub const WIDENINGS: [Widening; 7] = [
+    ("any boundary", NAMED, |all| statement(all, "MakeBoundedRoles")["Condition"] = json!({})),
+    ("any role", NAMED, |all| statement(all, "LookAfterRoles")["Resource"] = json!("*")),
+    ("a path that goes on", NAMED, |all| without(all, "NotBelowThePath")),
+    ("any bucket", NAMED, |all| statement(all, "AddNotifications")["Resource"] = json!("*")),
+    ("whoever owns a bucket", ANY, |all| {
+        statement(all, "AddNotifications")["Condition"] = json!({})
+    }),
+    ("to pass roles", NAMED, |all| {
+        statement(all, "LookAfterRoles")["Action"] = json!(["iam:*"]);
+    }),
+    ("any key", NAMED, |all| statement(all, "LookAtKeys")["Resource"] = json!("*")),
+];
