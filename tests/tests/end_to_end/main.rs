@@ -24,6 +24,7 @@ mod secrets;
 mod stage;
 mod teardown;
 mod trust;
+mod upgrade;
 mod variants;
 
 use std::process::ExitCode;
@@ -126,6 +127,7 @@ fn main() -> ExitCode {
         deploy::a_new_stack_admits_former_batches_if_its_ledger_has_any_until_it_is_told_not_to,
         deploy::an_external_id_is_changed_while_both_are_admitted,
         deploy::credentials_of_another_account_than_the_routes_name_are_refused,
+        upgrade::stacks_of_the_version_before_keep_every_role_rule_and_notification,
         teardown::a_local_cloud_that_is_interrupted_leaves_nothing_behind,
         teardown::a_local_cloud_whose_terminal_is_closed_leaves_nothing_behind,
         teardown::a_local_cloud_that_is_killed_leaves_nothing_behind,

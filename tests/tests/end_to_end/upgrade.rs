@@ -1,0 +1,160 @@
+//! Stacks of the version before, updated by today's `landfall deploy`: what they made stays.
+//!
+//! The functions are today's from the beginning; what stands are the templates before, with their parameters and
+//! properties. `tests/fixtures/before` has those templates as they were.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use landfall_aws::iam::observe;
+use landfall_core::roles::Observed;
+use landfall_tests::cloud::{has_ended, wait_until};
+use landfall_tests::{ANALYTICS, DATA, root};
+use serde_json::Value;
+
+use crate::deploy::Deployment;
+use crate::stage::{SOON, Stage, assert_succeeded, csv};
+
+const PREFIX: &str = "upgraded";
+const JOB: &str = "upgraded-job";
+const BUCKET: &str = "acme-upgraded";
+
+/// What the function before took for "any" when it was not set. Today's serves nobody then, so the template before
+/// says it in today's words; its parameters stay as they were.
+const VARIABLE: (&str, &str) = (
+    "LANDFALL_TRUSTED_ACCOUNT_IDS: !Ref TrustedAccountIds",
+    "LANDFALL_TRUSTED_ACCOUNT_IDS: \"111111111111,222222222222\"\n          LANDFALL_LANDING_BUCKETS: \"*\"",
+);
+
+/// All that must stay.
+#[derive(Debug, PartialEq, Eq)]
+struct Standing {
+    /// What makes each role the same one to all who trust it: its unique id, its boundary, whom it trusts.
+    roles: BTreeMap<String, (String, Option<String>, Vec<Value>)>,
+    notifications: Value,
+    rules: Vec<String>,
+}
+
+pub fn stacks_of_the_version_before_keep_every_role_rule_and_notification(
+    stage: &Stage,
+) -> Result<()> {
+    let deployment = Deployment::new(stage, PREFIX)?;
+    real_functions(&stage.cloud.emulator.folder().join("stage"), &deployment.package)?;
+    let today = templates(&deployment.package)?;
+    put(&deployment.package, &before()?)?;
+    let unset = ["TrustedAccountIds=", "LandingBucketArns="].map(|it| format!("provisioner:{it}"));
+    let unset: Vec<&str> = unset.iter().flat_map(|it| ["--parameter", it.as_str()]).collect();
+    deployment.deploy(&[&["--yes"], &unset[..]].concat())?.expect(0)?;
+    let stood = standing(stage)?;
+    ensure!(stood.roles.len() == 3, "readers, starters and jobs have roles: {stood:?}");
+    let announced = stood.notifications["QueueConfigurations"].as_array().map(Vec::len);
+    ensure!(announced == Some(1) && !stood.rules.is_empty(), "what is announced? {stood:?}");
+
+    put(&deployment.package, &today)?;
+    // It fails once the provisioners are updated, and takes the data account's stack back with the properties before.
+    let nowhere = ["--yes", "--parameter", "data:LandingBucketNames=acme-nowhere"];
+    let failed = deployment.deploy(&nowhere)?.expect(1)?;
+    let last = failed.stderr.lines().last().unwrap_or_default();
+    ensure!(last.contains("UPDATE_ROLLBACK_COMPLETE"), "it was not taken back: {failed:?}");
+    ensure!(failed.stderr.contains("--narrow-provisioner"), "nobody is warned: {failed:?}");
+    ensure!(standing(stage)? == stood, "a failed update left {:?}, of {stood:?}", standing(stage)?);
+    for (account, name) in [(DATA, "TrustedAccountIds"), (ANALYTICS, "LandingBucketArns")] {
+        ensure!(told(stage, account, name)? == "*", "it was narrowed before all had succeeded");
+    }
+
+    let narrowed = deployment.deploy(&["--yes", "--narrow-provisioner"])?.expect(0)?;
+    ensure!(narrowed.stdout.contains("narrowed: its roles may trust"), "{narrowed:?}");
+    ensure!(standing(stage)? == stood, "the update left {:?}, of {stood:?}", standing(stage)?);
+    for (account, trusted, buckets) in
+        [(DATA, ANALYTICS, "arn:aws:s3:::acme-upgraded"), (ANALYTICS, DATA, "none")]
+    {
+        ensure!(told(stage, account, "TrustedAccountIds")? == trusted);
+        ensure!(told(stage, account, "LandingBucketArns")? == buckets);
+    }
+    let again = deployment.deploy(&["--yes", "--narrow-provisioner"])?.expect(0)?;
+    ensure!(again.unchanged() == 6, "the same again changes something: {again:?}");
+
+    let key = format!("{JOB}/a.csv");
+    stage.cloud.wait(async {
+        stage.cloud.put(BUCKET, &key, csv(3)).await?;
+        let run = wait_until("no run of the updated stacks ended", SOON, async || {
+            Ok(stage.cloud.runs(JOB).await?.into_iter().find(has_ended))
+        });
+        let run = run.await?;
+        assert_succeeded(&run)
+    })
+}
+
+/// `Deployment` packs functions that are never run; these are.
+fn real_functions(stage: &Path, package: &Path) -> Result<()> {
+    for function in ["trigger", "monitor"] {
+        let file = Path::new(function).join("bootstrap");
+        let copied = fs::copy(stage.join(&file), package.join(&file));
+        copied.with_context(|| format!("failed to copy the {function}"))?;
+    }
+    Ok(())
+}
+
+const TEMPLATES: [&str; 3] = ["provisioner.yaml", "data-account.yaml", "analytics-account.yaml"];
+
+fn templates(folder: &Path) -> Result<BTreeMap<&'static str, String>> {
+    let read = |name: &'static str| {
+        let text = fs::read_to_string(folder.join(name));
+        Ok((name, text.with_context(|| format!("failed to read `{name}`"))?))
+    };
+    TEMPLATES.into_iter().map(read).collect()
+}
+
+fn before() -> Result<BTreeMap<&'static str, String>> {
+    let mut before = templates(&root().join("tests/fixtures/before"))?;
+    let (was, is) = VARIABLE;
+    let provisioner = before.get_mut("provisioner.yaml").context("there is no provisioner")?;
+    ensure!(provisioner.contains(was), "the template before says nothing of whom it trusts");
+    *provisioner = provisioner.replace(was, is);
+    Ok(before)
+}
+
+fn put(package: &Path, templates: &BTreeMap<&str, String>) -> Result<()> {
+    for (name, text) in templates {
+        fs::write(package.join(name), text).with_context(|| format!("failed to write `{name}`"))?;
+    }
+    Ok(())
+}
+
+fn standing(stage: &Stage) -> Result<Standing> {
+    let cloud = &stage.cloud;
+    let mut roles = BTreeMap::new();
+    for (account, name) in [
+        (&cloud.data, format!("{PREFIX}-reader-{ANALYTICS}")),
+        (&cloud.analytics, format!("{PREFIX}-starter")),
+        (&cloud.analytics, format!("{PREFIX}-job")),
+    ] {
+        let found = cloud.wait(observe(&account.iam, &name))?;
+        let Observed { role_id, permissions_boundary, trust, .. } =
+            found.with_context(|| format!("role `{name}` is gone"))?;
+        let trust = trust.context("a role trusts nobody")?.value().clone();
+        let statements = trust["Statement"].as_array().context("no statements")?;
+        let principals = statements.iter().map(|statement| statement["Principal"].clone());
+        roles.insert(name, (role_id, permissions_boundary, principals.collect()));
+    }
+    let get = ["s3api", "get-bucket-notification-configuration", "--bucket", BUCKET];
+    let list = ["events", "list-rules", "--name-prefix", PREFIX];
+    let found = cloud.analytics.cli.json(list)?;
+    let rules = found["Rules"].as_array().context("no rules")?;
+    let rules = rules.iter().filter_map(|rule| rule["Name"].as_str().map(str::to_owned));
+    Ok(Standing { roles, notifications: cloud.data.cli.json(get)?, rules: rules.collect() })
+}
+
+/// The value of a parameter of an account's provisioner.
+fn told(stage: &Stage, account: &str, parameter: &str) -> Result<String> {
+    let cloud = &stage.cloud;
+    let cli = if account == DATA { &cloud.data.cli } else { &cloud.analytics.cli };
+    let stack = format!("{PREFIX}-provisioner");
+    let found = cli.json(["cloudformation", "describe-stacks", "--stack-name", &stack])?;
+    let parameters = found["Stacks"][0]["Parameters"].as_array().context("no parameters")?;
+    let its = parameters.iter().find(|one| one["ParameterKey"] == parameter);
+    let value = its.and_then(|one| one["ParameterValue"].as_str());
+    value.map(str::to_owned).with_context(|| format!("it has no `{parameter}`"))
+}
