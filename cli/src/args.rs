@@ -14,7 +14,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use landfall_core::arrivals::EventTime;
 
 use self::batches::{BatchArgs, BatchesArgs, FindArgs, RetryArgs};
-use self::deploy::{DeployArgs, DestroyArgs};
+use self::deploy::{DeployArgs, DestroyArgs, GivenParameter};
 use self::roles::{DiffArgs, PoliciesArgs};
 use self::unlock::UnlockArgs;
 
@@ -91,6 +91,7 @@ pub enum SchemaOf {
 #[command(after_help = "Examples:
   landfall check infra/routes.yaml
   landfall check --format short --deny-warnings infra/routes.yaml
+  landfall check infra/routes.yaml --parameter provisioner:TrustedAccountIds=222222222222
 
 Exit status: 0 no error, 1 errors (with --deny-warnings: or warnings), 2 wrong usage or a file
 that cannot be read. The value of an `external_id` is shown as asterisks.")]
@@ -104,6 +105,9 @@ pub struct CheckArgs {
     /// Let warnings count as errors.
     #[arg(long)]
     pub deny_warnings: bool,
+    /// A parameter that `landfall deploy` is given: what the provisioners are told must fit the routes.
+    #[arg(long = "parameter", value_name = "STACK:NAME=VALUE", value_parser = deploy::parameter)]
+    pub parameters: Vec<GivenParameter>,
 }
 
 /// Say which routes an object or an event matches, and what would be started.

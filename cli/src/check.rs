@@ -1,5 +1,7 @@
 //! `landfall check`: all problems of routes files.
 
+mod told;
+
 use std::io;
 
 use anyhow::anyhow;
@@ -29,6 +31,13 @@ pub fn run(args: &CheckArgs, color: Color) -> Output {
         let parsed = Routes::parse(&text);
         output.stdout.push_str(&problems::render(&name, &text, &parsed.problems, style));
         output.stderr.push_str(&format!("{name}: {}\n", problems::summary(&parsed)));
+        for remark in told::remarks(parsed.routes.as_ref(), &args.parameters) {
+            let severity = if remark.is_error { "error" } else { "warning" };
+            output.stdout.push_str(&format!("{severity}: {}\n", remark.text));
+            if remark.is_error || args.deny_warnings {
+                output.worsen(Status::Problems);
+            }
+        }
         let counts = |problem: &Problem| problem.is_error() || args.deny_warnings;
         if parsed.problems.iter().any(counts) {
             output.worsen(Status::Problems);

@@ -286,7 +286,7 @@ fn the_example_job_is_made_if_a_route_starts_it_and_then_needs_a_bucket() {
 /// What the data account's stack has for `AdmitsFormerBatches`, and whether that admits them.
 fn admitted(facts: &Facts, known: &KnownStacks, given: &[GivenParameter]) -> (String, bool) {
     let given = [given, &self::given(&[OUTPUT])].concat();
-    let steps = steps(facts, &templates(), &given, known, &new(), Order::AnalyticsFirst);
+    let steps = steps(facts, &templates(), &given, known, &new(), Order::AnalyticsFirst, false);
     let steps = steps.expect("nothing is missing");
     let mut steps = steps.iter().filter(|step| step.template == TemplateName::Data);
     let step = steps.next().expect("the data account's");
