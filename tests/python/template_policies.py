@@ -12,7 +12,9 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from expand import Resolver, expanded
@@ -45,7 +47,7 @@ def policies(file: Path, given: dict[str, str]) -> dict[str, Any]:
 class Everything(Resolver):
     """Further functions of CloudFormation's, and attributes that are given."""
 
-    attributes: dict[str, str] = {}
+    attributes: Mapping[str, str] = MappingProxyType({})
 
     def resolved(self, value: Any) -> Any:
         if isinstance(value, dict) and len(value) == 1:

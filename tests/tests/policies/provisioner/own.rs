@@ -148,6 +148,7 @@ fn others() -> Vec<Row> {
     let function = format!("arn:aws:lambda:{REGION}:{HERE}:function:landfall-provisioner");
     vec![
         ("a stack", ALWAYS, may("cloudformation:DescribeStacks", &stack)),
+        ("a stack's events", ALWAYS, may("cloudformation:DescribeStackEvents", &stack)),
         ("a resource of a stack", ALWAYS, may("cloudformation:DescribeStackResource", &stack)),
         (
             "a stack of another account",
