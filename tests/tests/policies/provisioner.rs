@@ -126,6 +126,13 @@ fn documents(policy: &str) -> Vec<Value> {
     policies().iter().map(|set| set[policy].clone()).collect()
 }
 
+/// The resource is of another account, which lets this one in: nothing but our policies stands in the way.
+pub fn of_a_friend(request: Request, account: &str, action: &str) -> Request {
+    let admits = json!({ "Version": "2012-10-17", "Statement": [{ "Effect": "Allow",
+        "Principal": { "AWS": format!("arn:aws:iam::{HERE}:root") }, "Action": action, "Resource": "*" }] });
+    request.owned_by(account).resource_policy(admits)
+}
+
 /// The statement of a document.
 fn statement<'d>(document: &'d mut Value, sid: &str) -> &'d mut Value {
     let statements = document["Statement"].as_array_mut().expect("statements");

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     ALWAYS, ANY, BY_ACCOUNT, FOREIGN, HERE, NAMED, NEVER, Row, TRUSTED, Verdicts, Widening,
-    statement, without,
+    of_a_friend, statement, without,
 };
 
 /// With everything named, nothing named, by the account, in a data and in an analytics account.
@@ -36,7 +36,10 @@ fn buckets() -> Vec<Row> {
     let s3 =
         |action: &str, name: &str| may(&format!("s3:{action}"), &format!("arn:aws:s3:::{name}"));
     let here = |action: &str, name: &str| s3(action, name).owned_by(HERE);
-    let theirs = |action: &str, name: &str| s3(action, name).owned_by(FOREIGN);
+    let lent = |action: &str, name: &str, account: &str| {
+        of_a_friend(s3(action, name), account, &format!("s3:{action}"))
+    };
+    let theirs = |action: &str, name: &str| lent(action, name, FOREIGN);
     let manifest = format!("landfall-manifests-{HERE}-{REGION}/manifests/{TRUSTED}/x");
     let transforms = format!("aws-glue-studio-transforms-510798373988-prod-{REGION}");
     let named = [true, true, true, true, true];
@@ -86,29 +89,24 @@ fn buckets() -> Vec<Row> {
         (
             "a transform of Glue Studio's",
             WHERE_JOBS_RUN,
-            s3("GetObject", &format!("{transforms}/gs_common.py")).owned_by("510798373988"),
+            lent("GetObject", &format!("{transforms}/gs_common.py"), "510798373988"),
         ),
-        (
-            "to write there",
-            NEVER,
-            s3("PutObject", &format!("{transforms}/x")).owned_by("510798373988"),
-        ),
+        ("to write there", NEVER, lent("PutObject", &format!("{transforms}/x"), "510798373988")),
     ];
     let elsewhere = transforms.replace(REGION, "eu-north-1");
     rows.push((
         "a transform of another region",
         NEVER,
-        s3("GetObject", &format!("{elsewhere}/gs_common.py")).owned_by("510798373988"),
+        lent("GetObject", &format!("{elsewhere}/gs_common.py"), "510798373988"),
     ));
     rows
 }
 
 fn tables_and_keys() -> Vec<Row> {
     let table = |action: &str, account: &str, region: &str, name: &str| {
-        may(
-            &format!("dynamodb:{action}"),
-            &format!("arn:aws:dynamodb:{region}:{account}:table/{name}"),
-        )
+        let action = format!("dynamodb:{action}");
+        let request = may(&action, &format!("arn:aws:dynamodb:{region}:{account}:table/{name}"));
+        if account == HERE { request } else { of_a_friend(request, account, &action) }
     };
     let own = |action: &str, name: &str| table(action, HERE, REGION, name);
     let key = |action: &str, account: &str| {
@@ -151,7 +149,9 @@ fn tables_and_keys() -> Vec<Row> {
 
 fn glue() -> Vec<Row> {
     let at = |action: &str, account: &str, region: &str, what: &str| {
-        may(&format!("glue:{action}"), &format!("arn:aws:glue:{region}:{account}:{what}"))
+        let action = format!("glue:{action}");
+        let request = may(&action, &format!("arn:aws:glue:{region}:{account}:{what}"));
+        if account == HERE { request } else { of_a_friend(request, account, &action) }
     };
     let own = |action: &str, what: &str| at(action, HERE, REGION, what);
     let any = |action: &str| may(&format!("glue:{action}"), "*");
@@ -221,7 +221,8 @@ fn glue() -> Vec<Row> {
 fn others() -> Vec<Row> {
     let logs = |account: &str, group: &str| {
         let stream = format!("arn:aws:logs:{REGION}:{account}:log-group:{group}:log-stream:s");
-        may("logs:PutLogEvents", &stream)
+        let request = may("logs:PutLogEvents", &stream);
+        if account == HERE { request } else { of_a_friend(request, account, "logs:PutLogEvents") }
     };
     let data = format!("arn:aws:cloudwatch:{REGION}:{HERE}:dataset/default");
     let metric = |namespace: &str| {

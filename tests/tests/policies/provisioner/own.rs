@@ -5,7 +5,8 @@ use landfall_tests::judge::Request;
 use serde_json::{Value, json};
 
 use super::{
-    ALWAYS, ANY, FOREIGN, HERE, NAMED, NEVER, Row, TRUSTED, Verdicts, Widening, statement, without,
+    ALWAYS, ANY, FOREIGN, HERE, NAMED, NEVER, Row, TRUSTED, Verdicts, Widening, of_a_friend,
+    statement, without,
 };
 
 const PROVISIONER: &str = "arn:aws:iam::111111111111:role/landfall-provisioner";
@@ -88,9 +89,10 @@ fn roles() -> Vec<Row> {
 
 fn buckets() -> Vec<Row> {
     let s3 = |action: &str, bucket: &str, owner: &str| {
-        may(&format!("s3:{action}"), &format!("arn:aws:s3:::{bucket}"))
-            .owned_by(owner)
-            .with("s3:ResourceAccount", owner)
+        let action = format!("s3:{action}");
+        let request = may(&action, &format!("arn:aws:s3:::{bucket}"));
+        let request = if owner == HERE { request } else { of_a_friend(request, owner, &action) };
+        request.with("s3:ResourceAccount", owner)
     };
     // With everything named, nothing named, by the account, in a data and in an analytics account.
     let where_it_lands: Verdicts = [true, true, true, true, false];
