@@ -28,7 +28,7 @@ pub fn run(args: &CheckArgs, color: Color) -> Output {
             }
         };
         let name = input::display_name(file);
-        let parsed = Routes::parse(&text);
+        let parsed = Routes::parse_to_deploy(&text);
         output.stdout.push_str(&problems::render(&name, &text, &parsed.problems, style));
         output.stderr.push_str(&format!("{name}: {}\n", problems::summary(&parsed)));
         for remark in told::remarks(parsed.routes.as_ref(), &args.parameters) {

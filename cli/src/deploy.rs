@@ -16,6 +16,7 @@ pub mod words;
 use std::collections::BTreeMap;
 
 use anyhow::{Context, bail};
+use landfall_core::routes::Routes;
 
 use self::account::{Account, Accounts};
 pub use self::make::delete;
@@ -53,7 +54,7 @@ pub enum Done {
 
 /// Deploys, or says what would be deployed.
 pub fn run(args: &DeployArgs, color: Color) -> Output {
-    let meant = match target::find(&args.place, color) {
+    let meant = match target::find(&args.place, Routes::parse_to_deploy, color) {
         Ok(meant) => meant,
         Err(output) => return output,
     };

@@ -161,6 +161,7 @@ fn desired(
         Err(error) => return Ok(Err(error)),
     };
     Ok(spec.role(&no_owner(), &BTreeSet::new()).map(|role| Desired {
+        notes: [spec.notes.as_slice(), &role.notes].concat(),
         kind,
         account: account.clone(),
         targets: stack.targets.clone(),
@@ -170,7 +171,6 @@ fn desired(
             Kind::Starter => stack.external_ids.clone(),
             Kind::Reader | Kind::Job => Vec::new(),
         },
-        notes: spec.notes,
     }))
 }
 

@@ -3,6 +3,7 @@
 mod left;
 
 use anyhow::bail;
+use landfall_core::routes::Routes;
 
 use self::left::Left;
 use crate::args::Color;
@@ -19,7 +20,7 @@ use crate::output::Output;
 
 /// Deletes, or says what would be deleted.
 pub fn run(args: &DestroyArgs, color: Color) -> Output {
-    let meant = match target::find(&args.place, color) {
+    let meant = match target::find(&args.place, Routes::parse, color) {
         Ok(meant) => meant,
         Err(output) => return output,
     };

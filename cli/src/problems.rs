@@ -111,7 +111,7 @@ mod tests {
         fn no_file_makes_rendering_panic(
             text in "(version: 1\n)?(targets:\n  a: \\{external_id: )?[a-z\\[\\]{}:,&*!|>'\"#%@` \n\r\tüß漢🦀\u{1b}\u{200d}\u{301}\u{202e}-]{0,60}",
         ) {
-            let problems = Routes::parse(&text).problems;
+            let problems = Routes::parse_to_deploy(&text).problems;
             for format in [Format::Full, Format::Short] {
                 for color in [true, false] {
                     render("f.yaml", &text, &problems, Style { format, color });

@@ -24,6 +24,11 @@ const STAR = '\uf02a'
 // Stands for an end of line in one: policies hold none, and the engine's wildcards would stop at it.
 const LINE_END = '\uf00a'
 
+// The engine knows no key that has a colon behind its service's, though the actions of KMS have some. This one of
+// theirs, which nobody uses, stands for it in policies and in requests.
+const CONTEXT = 'kms:EncryptionContext:aws:s3:arn'
+const FOR_CONTEXT = 'kms:RequestAlias'
+
 const OPERATORS = new Set(
   [
     ...['Equals', 'NotEquals', 'EqualsIgnoreCase', 'NotEqualsIgnoreCase', 'Like', 'NotLike'].map((o) => `String${o}`),
@@ -59,7 +64,7 @@ async function judge(request) {
       principal,
       action,
       resource: { resource: resource === '*' ? resource : literal(resource), accountId: owner },
-      contextVariables: { ...surroundings(principal, role, owner), ...request.context }
+      contextVariables: { ...surroundings(principal, role, owner), ...known(request.context ?? {}) }
     },
     identityPolicies: named(identity),
     serviceControlPolicies: [],
@@ -91,6 +96,16 @@ async function judge(request) {
 /** A resource's name as the engine takes it for itself. */
 function literal(resource) {
   return resource.replaceAll('*', STAR).replaceAll(/[\n\r\u2028\u2029]/g, LINE_END)
+}
+
+/** Keys by names that the engine knows. */
+function known(keys) {
+  const entries = Object.entries(keys)
+  if (entries.some(([key]) => key.toLowerCase() === FOR_CONTEXT.toLowerCase())) {
+    throw new Error(`\`${FOR_CONTEXT}\` stands for another key here`)
+  }
+  const name = (key) => (key.toLowerCase() === CONTEXT.toLowerCase() ? FOR_CONTEXT : key)
+  return Object.fromEntries(entries.map(([key, value]) => [name(key), value]))
 }
 
 /** What AWS itself puts into the context of a request. */
@@ -145,10 +160,11 @@ async function read(written, kind) {
       statement[element] = list(statement[element]).map((resource) => resource.replaceAll('${*}', STAR))
     }
     for (const [operator, keys] of Object.entries(statement.Condition ?? {})) {
+      statement.Condition[operator] = known(keys)
       if (!OPERATORS.has(operator.replace(/^(ForAllValues|ForAnyValue):/, ''))) {
         problems.push(`there is no operator \`${operator}\``)
       }
-      for (const key of Object.keys(keys)) {
+      for (const key of Object.keys(statement.Condition[operator])) {
         await engine.typeForContextKey(key).catch(() => problems.push(`there is no context key \`${key}\``))
       }
     }

@@ -54,9 +54,10 @@ def correct_encrypted_reads() -> None:
         caller = iam_evaluator.resolve_principal(
             extract_access_key_id(headers, query or {}), get_account_id()
         )
-        why = refusal(
-            caller, arn_of(told.get(KEY, "")), extract_access_key_id(headers, query or {})
-        )
+        # The emulator knows no bucket keys, with which the bucket's ARN would stand here.
+        of = f"arn:aws:s3:::{bucket}/{key}"
+        access_key = extract_access_key_id(headers, query or {})
+        why = refusal(caller, arn_of(told.get(KEY, "")), access_key, of)
         return s3._error("AccessDenied", why, 403) if why else answer
 
     original = replace(s3, "_get_object", get)
@@ -68,8 +69,8 @@ def arn_of(key: str) -> str:
     return f"arn:aws:kms:{get_region()}:{get_account_id()}:key/{key}"
 
 
-def refusal(caller: Any, key: str, access_key: str) -> str:
-    """Why the caller may not decrypt with the key, in AWS's words; empty if it may."""
+def refusal(caller: Any, key: str, access_key: str, of: str) -> str:
+    """Why the caller may not decrypt `of` with the key, in AWS's words; empty if it may."""
     _, _, _, region, owner, resource = key.split(":", 5)
     if caller.policies is None:
         return ""
@@ -84,6 +85,7 @@ def refusal(caller: Any, key: str, access_key: str) -> str:
         service_context={
             "kms:viaservice": f"s3.{region}.amazonaws.com",
             "kms:calleraccount": caller.account,
+            "kms:encryptioncontext:aws:s3:arn": of,
         },
         principal_keys=caller.keys,
     )

@@ -68,7 +68,12 @@ class Stage:
             *more,
         )
         if key:
-            through_s3 = {"StringLike": {"kms:ViaService": "s3.*.amazonaws.com"}}
+            landing, manifests = (f"arn:aws:s3:::{it}" for it in (self.landing, self.manifests))
+            objects = [landing, f"{landing}/{reads}", manifests, f"{manifests}/manifests/*"]
+            through_s3 = {
+                "StringEquals": {"kms:ViaService": f"s3.{REGION}.amazonaws.com"},
+                "StringLike": {"kms:EncryptionContext:aws:s3:arn": objects},
+            }
             decrypt = json.loads(policy(("kms:Decrypt", key)))["Statement"][0]
             found = json.loads(document)
             found["Statement"].append({**decrypt, "Condition": through_s3})

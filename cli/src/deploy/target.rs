@@ -6,7 +6,7 @@ use std::io;
 use anyhow::{bail, ensure};
 use landfall_core::arn::RoleArn;
 use landfall_core::problem::did_you_mean;
-use landfall_core::routes::{ExternalId, Route, Routes, Target};
+use landfall_core::routes::{ExternalId, Parsed, Route, Routes, Target};
 
 use crate::args::Color;
 use crate::args::deploy::PlaceArgs;
@@ -36,13 +36,13 @@ pub struct Meant {
     pub partition: String,
 }
 
-/// Reads the routes.
+/// Reads the routes with `parse`.
 ///
 /// # Errors
 /// What there is to print instead.
-pub fn find(args: &PlaceArgs, color: Color) -> Result<Meant, Output> {
+pub fn find(args: &PlaceArgs, parse: fn(&str) -> Parsed, color: Color) -> Result<Meant, Output> {
     let text = input::read(&args.routes)?;
-    let parsed = Routes::parse(&text);
+    let parsed = parse(&text);
     let Some(routes) = &parsed.routes else {
         let name = input::display_name(&args.routes);
         return Err(problems::refusal(&name, &text, &parsed, color.applies_to(&io::stderr())));

@@ -81,11 +81,28 @@ pub fn compare(
             desired.account
         ));
     }
+    comparison.notes.extend(observed.iter().flat_map(notes_on_policies));
     match diff(&role, observed.as_ref()) {
         Ok(steps) => comparison.differences.extend(steps.iter().map(ToString::to_string)),
         Err(conflict) => comparison.differences.push(conflict.to_string()),
     }
     comparison
+}
+
+/// What is to be known of policies that others gave a role.
+fn notes_on_policies(observed: &Observed) -> Vec<String> {
+    let left = observed.brakes().into_iter().map(|name| {
+        format!(
+            "policy `{name}` only denies: the provisioner leaves it alone until it deletes the role"
+        )
+    });
+    let unread = observed.unread().map(|arn| {
+        format!(
+            "policy `{arn}` cannot be read (iam:GetPolicy, iam:GetPolicyVersion): if it only denies, \
+             the provisioner leaves it alone"
+        )
+    });
+    left.chain(unread).collect()
 }
 
 fn copy_owner(from: &BTreeMap<String, String>, to: &mut BTreeMap<String, String>) {

@@ -99,6 +99,29 @@ fn the_short_format_has_one_line_for_each_problem() {
 }
 
 #[test]
+fn a_route_whose_reader_reads_all_of_a_bucket_is_shown_unless_it_says_so() {
+    let narrow = ROUTES.replace("    wide: true\n", "");
+    assert_ne!(narrow, ROUTES);
+    check(
+        &narrow.replace("key: \"*\"", "key: \"データ/{file}.csv\""),
+        &[],
+        expect![[r#"
+        error: the reader of route `items` can read `s3://acme-items/*`: a policy can't hold the rest of its key's beginning
+          --> routes.yaml:22:10
+           |
+        22 |     key: "データ/{file}.csv"
+           |          ^^^^^^^^^^^^^^^^^^^
+           |
+           = help: begin the key with text that a policy can hold (orders/…), or give these objects a bucket of their own; if all of the bucket may be read, write `wide: true`
+
+        --- stderr
+        routes.yaml: 1 error
+        --- status 1
+    "#]],
+    );
+}
+
+#[test]
 fn a_file_without_problems_is_summarised() {
     check(
         ROUTES,

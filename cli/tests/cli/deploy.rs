@@ -42,6 +42,21 @@ fn routes_that_have_errors_are_told_as_check_tells_them() {
     }
 }
 
+/// Nothing that stands is made to stay for it.
+#[test]
+fn a_route_that_is_wide_without_saying_so_is_not_deployed_and_can_be_destroyed() {
+    let narrow = ROUTES.replace("    wide: true\n", "");
+    let run = |args: &[&str]| landfall(&[("routes.yaml", &narrow)], args);
+    let shown = run(&["deploy", "routes.yaml", "--yes"]);
+    assert_eq!(shown.status, 1, "{}", shown.all());
+    assert_eq!(shown.stderr, {
+        let it = run(&["check", "routes.yaml"]);
+        it.stdout + &it.stderr
+    });
+    let shown = run(&["destroy", "routes.yaml"]);
+    assert!(shown.stderr.contains("add --yes"), "{}", shown.all());
+}
+
 #[test]
 fn a_parameter_or_a_tag_that_is_none_is_wrong_usage() {
     for option in [

@@ -124,6 +124,38 @@ async fn each_difference_is_told_as_the_step_that_removes_it() {
 }
 
 #[tokio::test]
+async fn a_policy_that_only_denies_is_told_and_is_no_difference() {
+    let mut iam = Iam::provisioned(&routes(), r#"["s3cr3t"]"#);
+    let starter = iam.role("landfall-starter");
+    let revoked = r#"{"Statement":[{"Effect":"Deny","Action":["*"],"Resource":["*"]}]}"#;
+    starter.others.push(("AWSRevokeOlderSessions", revoked));
+    starter.attached.push("arn:aws:iam::aws:policy/AWSDenyAll");
+    let noted = |shown: &Shown| {
+        let is_meant = |line: &&str| ["policy", "difference"].iter().any(|it| line.contains(it));
+        let lines: Vec<&str> = shown.stdout.lines().filter(is_meant).collect();
+        format!("{}\nstatus {}\n", lines.join("\n"), shown.status)
+    };
+    expect![[r#"
+          no difference
+          note: policy `AWSRevokeOlderSessions` only denies: the provisioner leaves it alone until it deletes the role
+          note: policy `arn:aws:iam::aws:policy/AWSDenyAll` only denies: the provisioner leaves it alone until it deletes the role
+          no difference
+        status 0
+    "#]]
+    .assert_eq(&noted(&diff(&iam, &routes(), Some("s3cr3t"), &ANALYTICS).await));
+    let hidden = "arn:aws:iam::222222222222:policy/Hidden";
+    iam.role("landfall-starter").attached = vec![hidden];
+    expect![[r#"
+          detach policy `arn:aws:iam::222222222222:policy/Hidden`
+          note: policy `AWSRevokeOlderSessions` only denies: the provisioner leaves it alone until it deletes the role
+          note: policy `arn:aws:iam::222222222222:policy/Hidden` cannot be read (iam:GetPolicy, iam:GetPolicyVersion): if it only denies, the provisioner leaves it alone
+          no difference
+        status 1
+    "#]]
+    .assert_eq(&noted(&diff(&iam, &routes(), Some("s3cr3t"), &ANALYTICS).await));
+}
+
+#[tokio::test]
 async fn an_external_id_that_is_not_known_is_not_compared_which_is_said() {
     let iam = Iam::provisioned(&routes(), r#"["s3cr3t","s3cr3t-2"]"#);
     let noted = |shown: &Shown| {

@@ -40,6 +40,7 @@ routes:
     bucket: acme-items
     key: "*"
     start: { target: analytics, job: items }
+    wide: true
 "#;
 
 /// What a run of `landfall` showed.

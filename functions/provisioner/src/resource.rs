@@ -6,7 +6,7 @@ use std::time::Duration;
 use aws_config::SdkConfig;
 use aws_sdk_iam::config::SharedCredentialsProvider;
 use landfall_aws::assumed_role::{AssumedRole, Assumption, session_name};
-use landfall_aws::iam::{self, IamError, Removal};
+use landfall_aws::iam::{self, Converged, IamError, Removal};
 use landfall_aws::kms::{self, KmsError, Looked};
 use landfall_core::arn::RoleArn;
 use landfall_core::key_policy::statement;
@@ -174,23 +174,25 @@ impl<'a> Resource<'a> {
         }
         let spec = self.spec()?;
         let found = find_keys(&config, &spec).await?;
-        let role = spec.role(owner, &found)?;
-        for note in &spec.notes {
+        let mut role = spec.role(owner, &found)?;
+        for note in spec.notes.iter().chain(&role.notes) {
             tracing::warn!(code = "wider_than_the_routes", role = role.name, "{note}");
         }
         // A replacement that was cancelled is named by nobody but the properties before.
         if let Some(before) = &self.before {
             let client = aws_sdk_iam::Client::new(&self::config(context, before).await?);
+            role.brakes = iam::brakes_to_carry(&client, &before.name, owner, deadline).await?;
             remove(&client, before, owner, memory, deadline).await?;
         }
-        let (observed, is_created) = iam::converge(&client, &role, deadline).await?;
-        if is_created {
+        let converged = iam::converge(&client, &role, deadline).await?;
+        if converged.is_created {
             // What comes next in the stack uses the role, a Glue job for one, and would be refused.
             let rest = deadline.saturating_duration_since(Instant::now()) / 2;
             sleep(context.settings.propagation.min(rest)).await;
         }
-        let mut data = role.attributes(&observed);
-        let mut notes = spec.notes.clone();
+        let mut data = role.attributes(&converged.observed);
+        let mut notes = [spec.notes.as_slice(), &role.notes].concat();
+        notes.extend(self.notes_on_policies(&role, &converged));
         for note in external_ids::notes(self.properties) {
             tracing::warn!(code = "external_id_short", role = role.name, "{note}");
             notes.push(note);
@@ -202,6 +204,33 @@ impl<'a> Resource<'a> {
         }
         data.insert("Notes".to_owned(), notes.join("\n"));
         Ok(data)
+    }
+}
+
+impl Resource<'_> {
+    /// What became of policies that others gave the role.
+    fn notes_on_policies(&self, role: &Role, converged: &Converged) -> Vec<String> {
+        let carried = role.brakes.keys().zip(self.before.iter().cycle()).map(|(name, before)| {
+            let before = &before.name;
+            format!("policy `{name}` only denies: it was taken along from role `{before}`")
+        });
+        let brakes = converged.observed.brakes();
+        let left = brakes.iter().map(|name| {
+            tracing::warn!(
+                code = "policy_left_alone",
+                role = role.name,
+                policy = name,
+                "it denies"
+            );
+            format!("policy `{name}` only denies: it is left alone, and goes with the role")
+        });
+        let unread = converged.unread.iter().map(|arn| {
+            format!(
+                "policy `{arn}` was detached, and could not be read: if it only denied, attach it \
+                 again, and let the provisioner call iam:GetPolicy and iam:GetPolicyVersion"
+            )
+        });
+        carried.chain(left).chain(unread).collect()
     }
 }
 

@@ -3,6 +3,8 @@
 //! What is to be done is decided by `landfall_core::roles`; here it is carried out, step by step, and
 //! repeated until IAM reads back what was asked for, since what IAM tells can be seconds old.
 
+mod managed;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -13,6 +15,7 @@ use landfall_core::policy::Document;
 use landfall_core::roles::{Conflict, Observed, Owner, Role, Step, diff, removal};
 use tokio::time::{Instant, sleep};
 
+use self::managed::{Managed, managed};
 use crate::told::told;
 
 /// The pause after the first round; it doubles.
@@ -109,10 +112,19 @@ pub async fn observe(iam: &Client, name: &str) -> Result<Option<Observed>, IamEr
     }
     let mut pages =
         iam.list_attached_role_policies().role_name(name).into_paginator().items().send();
-    let mut attached = BTreeSet::new();
+    let mut arns = Vec::new();
     while let Some(page) = pages.next().await {
         let page = page.map_err(|error| call("ListAttachedRolePolicies", name, &error))?;
-        attached.extend(page.policy_arn);
+        arns.extend(page.policy_arn);
+    }
+    let mut attached = BTreeMap::new();
+    for arn in arns {
+        match managed(iam, name, &arn).await? {
+            Managed::Read(document) => attached.insert(arn, document),
+            Managed::Denied => attached.insert(arn, None),
+            // Detached and deleted since it was listed.
+            Managed::Absent => continue,
+        };
     }
     Ok(Some(observed(role, policies, attached)))
 }
@@ -120,7 +132,7 @@ pub async fn observe(iam: &Client, name: &str) -> Result<Option<Observed>, IamEr
 fn observed(
     role: IamRole,
     policies: BTreeMap<String, Option<Document>>,
-    attached: BTreeSet<String>,
+    attached: BTreeMap<String, Option<Document>>,
 ) -> Observed {
     Observed {
         trust: role.assume_role_policy_document.as_deref().and_then(document),
@@ -143,8 +155,17 @@ fn document(text: &str) -> Option<Document> {
     Document::parse(&percent_encoding::percent_decode_str(text).decode_utf8().ok()?)
 }
 
-/// Makes the role what `desired` says, and waits until IAM reads it back so; tells whether it was
-/// created. Repeating it does no harm: a role that is right already costs the reading only.
+/// A role that is as it should be, and how it came to that.
+#[derive(Debug)]
+pub struct Converged {
+    pub observed: Observed,
+    pub is_created: bool,
+    /// Managed policies that were detached, and that could not be read: they may have granted or denied.
+    pub unread: BTreeSet<String>,
+}
+
+/// Makes the role what `desired` says, and waits until IAM reads it back so. Repeating it does no harm:
+/// a role that is right already costs the reading only.
 ///
 /// # Errors
 /// The role is somebody else's, IAM refuses for good, or `deadline` has come.
@@ -152,12 +173,25 @@ pub async fn converge(
     iam: &Client,
     desired: &Role,
     deadline: Instant,
-) -> Result<(Observed, bool), IamError> {
+) -> Result<Converged, IamError> {
     let name = desired.name.as_str();
+    let begun = Instant::now();
     let mut is_created = false;
+    let mut unread = BTreeSet::new();
     let round = async || {
         let observed = observe(iam, name).await?;
         let steps = diff(desired, observed.as_ref())?;
+        for step in &steps {
+            let Step::Detach(arn) = step else { continue };
+            if observed.as_ref().is_some_and(|role| role.unread().any(|other| other == arn)) {
+                // What only denies must not be detached because a permission is a moment late.
+                if begun.elapsed() < PATIENCE {
+                    return Err(not_read(name, arn));
+                }
+                tracing::warn!(code = "policy_not_read", role = name, arn, "detached unread");
+                unread.insert(arn.clone());
+            }
+        }
         is_created |= observed.is_none();
         match observed {
             Some(observed) if steps.is_empty() => Ok(Some(observed)),
@@ -165,7 +199,35 @@ pub async fn converge(
         }
     };
     let observed = until(name, deadline, round).await?;
-    Ok((observed, is_created))
+    Ok(Converged { observed, is_created, unread })
+}
+
+/// IAM does not let `arn` be read, and may once its own changes have taken effect.
+fn not_read(role: &str, arn: &str) -> IamError {
+    IamError::Call {
+        operation: "GetPolicy",
+        role: role.to_owned(),
+        code: "AccessDenied".to_owned(),
+        message: format!("policy `{arn}` cannot be read"),
+    }
+}
+
+/// What only denies among the policies of others that the role has, if it is `owner`'s resource: what a
+/// role that takes its place is to have.
+///
+/// # Errors
+/// IAM refuses for good, or `deadline` has come.
+pub async fn brakes_to_carry(
+    iam: &Client,
+    name: &str,
+    owner: &Owner,
+    deadline: Instant,
+) -> Result<BTreeMap<String, Document>, IamError> {
+    let observed = until(name, deadline, async || observe(iam, name).await.map(Some)).await?;
+    let is_its = |observed: &Observed| {
+        Owner::of_tags(&observed.tags).is_some_and(|theirs| owner.is_same_resource(&theirs))
+    };
+    Ok(observed.filter(is_its).map(|observed| observed.brakes_to_carry()).unwrap_or_default())
 }
 
 /// Removes the role, if it is the resource's and bears a physical id that is gone.

@@ -22,6 +22,7 @@ pub mod plan;
 pub mod policy;
 pub mod problem;
 pub mod properties;
+pub mod reach;
 pub mod roles;
 pub mod router;
 pub mod routes;

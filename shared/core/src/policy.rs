@@ -51,6 +51,14 @@ impl Document {
         Self(value)
     }
 
+    /// Returns `true` if every statement denies, and there is one. What cannot be told from a denial is
+    /// none: such a document takes away, and grants nothing to anybody.
+    pub fn only_denies(&self) -> bool {
+        let statements = self.0["Statement"].as_array();
+        let denies = |statement: &Value| statement["Effect"] == "Deny";
+        statements.is_some_and(|all| !all.is_empty() && all.iter().all(denies))
+    }
+
     /// Whether it is `other` with values of conditions left out: it then admits no more than that.
     /// Where it cannot be told, it is not.
     pub fn is_part_of(&self, other: &Self) -> bool {
@@ -267,6 +275,29 @@ mod tests {
         let one = Document::new([allow("A"), allow("B")]);
         assert_eq!(one, Document::new([allow("B"), allow("A")]));
         assert_ne!(one, Document::new([allow("A")]));
+    }
+
+    #[test]
+    fn a_document_only_denies_if_every_statement_does() {
+        let only_denies = |statements: &str| {
+            let text = format!(r#"{{"Version":"2012-10-17","Statement":{statements}}}"#);
+            Document::parse(&text).expect("JSON").only_denies()
+        };
+        let deny = r#"{"Effect":"Deny","Action":"*","Resource":"*"}"#;
+        assert!(only_denies(deny));
+        assert!(only_denies(&format!("[{deny},{deny}]")));
+        for other in [
+            "[]".to_owned(),
+            "null".to_owned(),
+            format!("[{deny},{}]", deny.replace("Deny", "Allow")),
+            format!("[{deny},7]"),
+            deny.replace("Deny", "deny"),
+            deny.replace("\"Effect\":\"Deny\",", ""),
+            format!("[[{deny}]]"),
+        ] {
+            assert!(!only_denies(&other), "{other}");
+        }
+        assert!(!Document::parse("{}").expect("JSON").only_denies());
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! follows from them and from nothing else; [`diff`] compares it with what was observed and returns
 //! steps in their order. Carrying them out (`landfall-aws`) chooses nothing.
 
+mod brakes;
 mod diff;
 pub mod external_ids;
 mod spec;
@@ -14,10 +15,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use sha2::{Digest, Sha256};
 
 pub use diff::{Conflict, New, Step, diff, removal};
-pub use spec::{Assumption, Batches, Home, Identity, Purpose, Reach, Spec, SpecError};
+pub use spec::{Assumption, Batches, Home, Identity, Purpose, Spec, SpecError};
 pub use written::{DEFAULT_PATH, json_schema};
 
 use crate::policy::{Document, Statement, literal};
+pub use crate::reach::Reach;
 use crate::secret::Secret;
 
 /// The name of the one inline policy that Landfall writes.
@@ -117,8 +119,13 @@ pub struct Role {
     pub max_session_secs: i32,
     /// Those that say whose it is among them.
     pub tags: BTreeMap<String, String>,
-    /// Whether it may have no other policies than ours. The job role's owner adds to it.
+    /// Whether it may have no policies of others that grant. The job role's owner adds to it.
     pub is_exclusive: bool,
+    /// Inline policies of others that only deny, by name: what a replacement takes along. Those that the
+    /// role has stay in any case.
+    pub brakes: BTreeMap<String, Document>,
+    /// What its policy had to leave wider than it should be, in words.
+    pub notes: Vec<String>,
 }
 
 impl Role {
@@ -160,8 +167,9 @@ pub struct Observed {
     pub tags: BTreeMap<String, String>,
     /// Inline policies by name; `None` for one that cannot be read as JSON.
     pub policies: BTreeMap<String, Option<Document>>,
-    /// ARNs of managed policies.
-    pub attached: BTreeSet<String>,
+    /// Managed policies by ARN, each in the version that is in force; `None` for one that could not be
+    /// read.
+    pub attached: BTreeMap<String, Option<Document>>,
 }
 
 #[cfg(test)]

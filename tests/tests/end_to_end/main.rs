@@ -7,6 +7,7 @@ mod access;
 mod alarms;
 mod another_glue;
 mod batches;
+mod brakes;
 mod caller;
 mod crowd;
 mod delivered;
@@ -94,6 +95,7 @@ fn main() -> ExitCode {
         requests::a_request_that_meets_a_lock_is_left_for_the_next_delivery,
         requests::a_request_of_another_time_has_no_effect,
         requests::a_role_that_would_trust_another_account_is_refused,
+        brakes::a_policy_that_only_denies_survives_updates_and_goes_along_with_a_replacement,
         secrets::no_line_of_the_provisioners_log_shows_a_secret,
         provisioner_policy::the_provisioner_makes_bounded_roles_below_its_path_and_does_nothing_else,
         provisioner_policy::nobody_but_cloudformation_of_the_account_is_let_in_to_invoke_the_provisioner,

@@ -232,6 +232,32 @@ fn a_key_needs_its_own_policy_to_admit_anyone() {
 }
 
 #[test]
+fn the_encryption_context_of_s3_is_judged() {
+    let key = format!("arn:aws:kms:us-east-1:{DATA}:key/k");
+    let context = "kms:EncryptionContext:aws:s3:arn";
+    let decrypt = |operator: &str| {
+        let trusted = json!({ "Effect": "Allow", "Principal": root_of(DATA), "Action": "kms:*", "Resource": "*" });
+        Request::by_role(&role(DATA, "reader"), "kms:Decrypt", &key)
+            .resource_policy(policy(trusted))
+            .identity(allow_if(
+                "kms:Decrypt",
+                &key,
+                json!({ operator: { context: "arn:aws:s3:::b/in/*" } }),
+            ))
+    };
+    let of = |object: &str| decrypt("StringLike").with(context, object);
+    check([
+        ("an object", true, of("arn:aws:s3:::b/in/x")),
+        ("beside it", false, of("arn:aws:s3:::b/x")),
+        ("no context", false, decrypt("StringLike")),
+        ("no context, if it exists", true, decrypt("StringLikeIfExists")),
+        ("denied", false, decrypt("StringNotLike").with(context, "arn:aws:s3:::b/in/x")),
+    ]);
+    let stand_in = decrypt("StringLike").with("kms:RequestAlias", "x");
+    assert!(refusal(stand_in).contains("stands for another key"));
+}
+
+#[test]
 fn a_service_is_admitted_where_it_is_named() {
     let glue = json!({ "Service": "glue.amazonaws.com" });
     let source = json!({ "StringEquals": { "aws:SourceAccount": ANALYTICS } });

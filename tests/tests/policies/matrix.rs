@@ -156,13 +156,24 @@ pub fn reader(reader: &Role, rendered: &Rendered, route: &Route, target: &Target
     let matched = prefix.replace(['*', '?'], "q").replace("${aws:username}", "landfall-reader");
     let key_policy = json!({ "Version": "2012-10-17", "Statement": [{ "Effect": "Allow",
         "Principal": { "AWS": format!("arn:aws:iam::{DATA}:root") }, "Action": "kms:*", "Resource": "*" }] });
-    let decrypt = |key: &str, via: Option<&str>| {
+    let decrypt = |key: &str, via: Option<&str>, of: Option<&str>| {
         let request = may("kms:Decrypt", key).resource_policy(key_policy.clone());
-        match via {
-            Some(service) => request.with("kms:ViaService", service),
-            None => request,
-        }
+        let request = via.into_iter().fold(request, |it, via| it.with("kms:ViaService", via));
+        of.into_iter().fold(request, |it, of| it.with("kms:EncryptionContext:aws:s3:arn", of))
     };
+    let s3 = Some("s3.us-east-1.amazonaws.com");
+    let bucket = format!("arn:aws:s3:::{}", route.bucket);
+    // As far as it is certain how S3 writes the key, it is told apart from what lies beside it.
+    let plain =
+        prefix.find(|c: char| !c.is_ascii_graphic()).map_or(prefix.as_str(), |at| &prefix[..at]);
+    let is_decrypted = |key: &str| {
+        reaches.iter().any(|(text, is_whole)| match text.find(|c: char| !c.is_ascii_graphic()) {
+            Some(end) => key.starts_with(&text[..end]),
+            None if *is_whole => key == text,
+            None => key.starts_with(text.as_str()),
+        })
+    };
+    let aside = format!("{}~x.csv", &plain[..plain.len().saturating_sub(1)]);
     list.extend(expected(vec![
         (
             "read what goes on behind it",
@@ -219,20 +230,49 @@ pub fn reader(reader: &Role, rendered: &Rendered, route: &Route, target: &Target
             is_routed(""),
             may("s3:ListBucket", &format!("arn:aws:s3:::{}", route.bucket)),
         ),
-        ("decrypt through S3", true, decrypt(KEY, Some("s3.us-east-1.amazonaws.com"))),
-        ("decrypt itself", false, decrypt(KEY, None)),
+        ("decrypt an object through S3", true, decrypt(KEY, s3, Some(&inside))),
+        ("decrypt through S3 with the bucket's key", true, decrypt(KEY, s3, Some(&bucket))),
+        (
+            "decrypt a manifest through S3",
+            true,
+            decrypt(KEY, s3, Some(&object(MANIFESTS, "manifests/orders/1.json"))),
+        ),
+        ("decrypt itself", false, decrypt(KEY, None, Some(&inside))),
+        ("decrypt what is no object", false, decrypt(KEY, s3, None)),
+        (
+            "decrypt an object beside the prefix",
+            is_decrypted(&aside),
+            decrypt(KEY, s3, Some(&object(&route.bucket, &aside))),
+        ),
+        (
+            "decrypt an object of another bucket",
+            false,
+            decrypt(KEY, s3, Some(&object("acme-elsewhere", "x"))),
+        ),
+        (
+            "decrypt an object of a bucket whose name begins so",
+            false,
+            decrypt(KEY, s3, Some(&format!("{bucket}-2"))),
+        ),
+        (
+            "decrypt beside the manifests",
+            false,
+            decrypt(KEY, s3, Some(&object(MANIFESTS, "elsewhere/1.json"))),
+        ),
         (
             "decrypt through another service",
             false,
-            decrypt(KEY, Some("sqs.us-east-1.amazonaws.com")),
+            decrypt(KEY, Some("sqs.us-east-1.amazonaws.com"), Some(&inside)),
+        ),
+        (
+            "decrypt through S3 in another region",
+            false,
+            decrypt(KEY, Some("s3.us-west-2.amazonaws.com"), Some(&inside)),
         ),
         (
             "decrypt with another key",
             false,
-            decrypt(
-                "arn:aws:kms:us-east-1:111111111111:key/theirs",
-                Some("s3.us-east-1.amazonaws.com"),
-            ),
+            decrypt("arn:aws:kms:us-east-1:111111111111:key/theirs", s3, Some(&inside)),
         ),
     ]));
     list.extend(manifests_and_claims(&may, &target.account));

@@ -275,6 +275,13 @@ fn the_matrix_finds_policies_that_are_too_wide() {
         (r#""aws:SecureTransport":["false"]"#, r#""aws:SecureTransport":["none"]"#),
         (r#""StringNotEquals""#, r#""StringEquals""#),
         (r#""aws:ResourceAccount":["111111111111"]"#, r#""aws:ResourceAccount":["999999999999"]"#),
+        ("s3.us-east-1.amazonaws.com", "s3.us-west-2.amazonaws.com"),
+        (r#""StringEquals":{"kms:ViaService"#, r#""StringEqualsIfExists":{"kms:ViaService"#),
+        (
+            r#""StringLike":{"kms:EncryptionContext"#,
+            r#""StringLikeIfExists":{"kms:EncryptionContext"#,
+        ),
+        (r#"landfall-manifests/manifests/*"]}}"#, r#"landfall-manifests/*"]}}"#),
     ] {
         let wide = widened(find(Kind::Reader), from, to);
         assert!(!deviations(&reader(&wide, &rendered, route, target)).is_empty(), "{to}");

@@ -18,6 +18,8 @@ pub struct Live {
     pub policy: String,
     pub tags: Vec<(&'static str, &'static str)>,
     pub attached: Vec<&'static str>,
+    /// What inline policies of others it has, by name.
+    pub others: Vec<(&'static str, &'static str)>,
 }
 
 /// Roles by name.
@@ -53,6 +55,7 @@ impl Iam {
                     ("aws:cloudformation:stack-name", "landfall"),
                 ],
                 attached: Vec::new(),
+                others: Vec::new(),
             };
             (live.arn.rsplit('/').next().expect("a name").to_owned(), live)
         };
@@ -86,20 +89,32 @@ impl Respond for Iam {
         if self.denied.contains(&name.as_str()) {
             return failed(403, "AccessDenied");
         }
+        if let Some(answer) = managed(&action, &field("PolicyArn")) {
+            return answer.unwrap_or_else(|| failed(403, "AccessDenied"));
+        }
         let Some(role) = self.roles.get(&name) else {
             return failed(404, "NoSuchEntity");
         };
         let result = match action.as_str() {
             "GetRole" => role.xml(&name),
             "ListRolePolicies" => {
-                "<PolicyNames><member>landfall</member></PolicyNames><IsTruncated>false</IsTruncated>"
-                    .to_owned()
+                let member = |(name, _): &(&str, &str)| format!("<member>{name}</member>");
+                let others: String = role.others.iter().map(member).collect();
+                format!(
+                    "<PolicyNames><member>landfall</member>{others}</PolicyNames>\
+                     <IsTruncated>false</IsTruncated>"
+                )
             }
-            "GetRolePolicy" => format!(
-                "<RoleName>{name}</RoleName><PolicyName>landfall</PolicyName>\
-                 <PolicyDocument>{}</PolicyDocument>",
-                escaped(&role.policy)
-            ),
+            "GetRolePolicy" => {
+                let policy = field("PolicyName");
+                let other = role.others.iter().find(|(name, _)| *name == policy);
+                let document = other.map_or(role.policy.as_str(), |(_, document)| document);
+                format!(
+                    "<RoleName>{name}</RoleName><PolicyName>{policy}</PolicyName>\
+                     <PolicyDocument>{}</PolicyDocument>",
+                    escaped(document)
+                )
+            }
             "ListAttachedRolePolicies" => {
                 let member = |arn: &&str| format!("<member><PolicyArn>{arn}</PolicyArn></member>");
                 let members: String = role.attached.iter().map(member).collect();
@@ -109,11 +124,32 @@ impl Respond for Iam {
             }
             other => panic!("`landfall diff` calls {other}"),
         };
-        ResponseTemplate::new(200).set_body_string(format!(
-            "<{action}Response xmlns=\"https://iam.amazonaws.com/doc/2010-05-08/\"><{action}Result>{result}\
-             </{action}Result></{action}Response>"
-        ))
+        answered(&action, &result)
     }
+}
+
+fn answered(action: &str, result: &str) -> ResponseTemplate {
+    ResponseTemplate::new(200).set_body_string(format!(
+        "<{action}Response xmlns=\"https://iam.amazonaws.com/doc/2010-05-08/\"><{action}Result>{result}\
+         </{action}Result></{action}Response>"
+    ))
+}
+
+/// What IAM says of a managed policy, if that is what it is asked about; nothing of one that may not be
+/// read.
+fn managed(action: &str, arn: &str) -> Option<Option<ResponseTemplate>> {
+    let effect = if arn.ends_with("AWSDenyAll") { "Deny" } else { "Allow" };
+    let result = match action {
+        "GetPolicy" => "<Policy><DefaultVersionId>v7</DefaultVersionId></Policy>".to_owned(),
+        "GetPolicyVersion" => format!(
+            "<PolicyVersion><VersionId>v7</VersionId><Document>{}</Document></PolicyVersion>",
+            escaped(&format!(
+                r#"{{"Statement":{{"Effect":"{effect}","Action":"*","Resource":"*"}}}}"#
+            ))
+        ),
+        _ => return None,
+    };
+    Some((!arn.contains("Hidden")).then(|| answered(action, &result)))
 }
 
 impl Live {

@@ -133,7 +133,7 @@ fn what_a_role_names_is_read_from_its_own_documents() {
         permissions_boundary: None,
         tags: [].into(),
         policies: [(POLICY_NAME.to_owned(), document(policy)), ("other".to_owned(), None)].into(),
-        attached: BTreeSet::new(),
+        attached: [].into(),
     };
     let named = Named::by_observed(&role);
     let expected =

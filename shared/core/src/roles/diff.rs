@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::{Observed, Owner, POLICY_NAME, Role};
+use super::{Observed, Owner, POLICY_NAME, Role, brakes};
 use crate::policy::Document;
 
 /// One call to IAM about one role.
@@ -83,7 +83,8 @@ impl Conflict {
 ///
 /// A role that another replacement of the same resource left is taken over. The boundary comes before
 /// any policy, so that no policy is ever without it; what the role may do comes before who is trusted
-/// with it, unless the trust only narrows.
+/// with it, unless the trust only narrows. Policies of others that only deny stay, and those that a
+/// replacement takes along are there before the role may do anything.
 ///
 /// # Errors
 /// A role of that name is somebody else's, or has another path.
@@ -92,17 +93,16 @@ pub fn diff(desired: &Role, observed: Option<&Observed>) -> Result<Vec<Step>, Co
     let policy =
         || Step::PutPolicy { name: POLICY_NAME.to_owned(), document: desired.permissions.clone() };
     let Some(observed) = observed else {
-        return Ok(vec![
-            Step::Create(Box::new(New {
-                path: desired.path.clone(),
-                description: desired.description.clone(),
-                trust: desired.trust.document(),
-                permissions_boundary: desired.permissions_boundary.clone(),
-                max_session_secs: desired.max_session_secs,
-                tags: desired.tags.clone(),
-            })),
-            policy(),
-        ]);
+        let create = Step::Create(Box::new(New {
+            path: desired.path.clone(),
+            description: desired.description.clone(),
+            trust: desired.trust.document(),
+            permissions_boundary: desired.permissions_boundary.clone(),
+            max_session_secs: desired.max_session_secs,
+            tags: desired.tags.clone(),
+        }));
+        let brakes = brakes::to_put(&desired.brakes, &BTreeMap::new());
+        return Ok([create].into_iter().chain(brakes::steps(&brakes)).chain([policy()]).collect());
     };
     check(desired, observed)?;
     let missing: BTreeMap<String, String> = desired
@@ -121,10 +121,14 @@ pub fn diff(desired: &Role, observed: Option<&Observed>) -> Result<Vec<Step>, Co
     {
         steps.push(Step::PutBoundary(boundary.clone()));
     }
+    let put = brakes::to_put(&desired.brakes, &observed.policies);
+    steps.extend(brakes::steps(&put));
     if desired.is_exclusive {
-        steps.extend(observed.attached.iter().cloned().map(Step::Detach));
-        let others = observed.policies.keys().filter(|name| *name != POLICY_NAME);
-        steps.extend(others.cloned().map(Step::DeletePolicy));
+        let (grants, _) = attached_by_effect(observed);
+        steps.extend(grants.map(Step::Detach));
+        let (others, _) = inline_by_effect(observed);
+        let is_foreign = |name: &String| name != POLICY_NAME && !put.contains_key(name);
+        steps.extend(others.filter(is_foreign).map(Step::DeletePolicy));
     }
     let trust = desired.trust.document();
     let is_narrowing = observed.trust.as_ref().is_some_and(|before| trust.is_part_of(before));
@@ -197,9 +201,39 @@ pub fn removal(
     let Some(observed) = observed.filter(is_to_go) else {
         return Vec::new();
     };
-    let detach = observed.attached.iter().cloned().map(Step::Detach);
-    let delete = observed.policies.keys().cloned().map(Step::DeletePolicy);
-    detach.chain(delete).chain([Step::Delete]).collect()
+    // What denies goes last: at no moment may the role do more than before.
+    let (attached_grants, attached_brakes) = attached_by_effect(observed);
+    let (grants, brakes) = inline_by_effect(observed);
+    let grants = attached_grants.map(Step::Detach).chain(grants.map(Step::DeletePolicy));
+    let brakes = attached_brakes.map(Step::Detach).chain(brakes.map(Step::DeletePolicy));
+    grants.chain(brakes).chain([Step::Delete]).collect()
+}
+
+/// The ARNs of the managed policies that may grant, and of those of others that only deny.
+fn attached_by_effect(
+    observed: &Observed,
+) -> (impl Iterator<Item = String>, impl Iterator<Item = String>) {
+    let is_brake = |document: &Option<Document>| brakes::is_attached_brake(document.as_ref());
+    by_effect(observed.attached.iter().map(move |(arn, it)| (arn.clone(), is_brake(it))))
+}
+
+/// The names of the inline policies that may grant, ours among them, and of those of others that only
+/// deny.
+fn inline_by_effect(
+    observed: &Observed,
+) -> (impl Iterator<Item = String>, impl Iterator<Item = String>) {
+    let is_brake =
+        |name: &str, document: &Option<Document>| brakes::is_brake(name, document.as_ref());
+    let all = observed.policies.iter();
+    by_effect(all.map(move |(name, it)| (name.clone(), is_brake(name, it))))
+}
+
+fn by_effect(
+    all: impl Iterator<Item = (String, bool)>,
+) -> (impl Iterator<Item = String>, impl Iterator<Item = String>) {
+    let (brakes, grants): (Vec<_>, Vec<_>) = all.partition(|(_, is_brake)| *is_brake);
+    let names = |all: Vec<(String, bool)>| all.into_iter().map(|(name, _)| name);
+    (names(grants), names(brakes))
 }
 
 impl Step {

@@ -1,5 +1,6 @@
 //! The properties of a role's custom resource, valid; and the role that follows from them.
 
+mod decrypt;
 mod permissions;
 mod read;
 
@@ -9,6 +10,7 @@ use serde_json::Value;
 
 use super::{Kind, Owner, Role, Trust};
 use crate::arn::{RoleArn, is_role_name};
+use crate::reach::Reach;
 use crate::secret::Secret;
 
 /// IAM's quotas for a role, in characters that are not white space: its trust policy (the default is
@@ -83,26 +85,6 @@ impl Identity {
     }
 }
 
-/// What a reader reads of a bucket.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Reach {
-    /// What begins so.
-    Prefix(String),
-    /// One key.
-    Key(String),
-}
-
-impl Reach {
-    /// Whether `other` is within it.
-    pub fn holds(&self, other: &Self) -> bool {
-        let (Self::Prefix(text) | Self::Key(text)) = other;
-        match self {
-            Self::Prefix(prefix) => text.starts_with(prefix),
-            Self::Key(_) => self == other,
-        }
-    }
-}
-
 /// The batches whose manifests a reader reads, and which it claims.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Batches {
@@ -150,6 +132,9 @@ pub struct Spec {
     pub purpose: Purpose,
     /// What is wider than the routes say, in words.
     pub notes: Vec<String>,
+    /// The buckets of which the role may read everything, though no route takes every key of it or says
+    /// `wide: true`; with a route of each.
+    pub unasked: BTreeMap<String, String>,
 }
 
 /// Why there is no role.
@@ -192,17 +177,21 @@ impl Spec {
         let Identity { account, name, .. } = &self.identity;
         let mut tags = self.tags.clone();
         tags.extend(owner.tags());
+        let (permissions, binding) =
+            permissions::fitting(self, self.keys(keys), MAX_PERMISSIONS_CHARS);
         let role = Role {
             arn: format!("arn:{}:iam::{account}:role{}{name}", self.home.partition, self.path),
             name: name.clone(),
             path: self.path.clone(),
             description: self.description.clone(),
             trust: self.trust.clone(),
-            permissions: permissions::of(self, self.keys(keys)),
+            permissions,
             permissions_boundary: self.permissions_boundary.clone(),
             max_session_secs: self.max_session_secs,
             tags,
             is_exclusive: !matches!(self.purpose, Purpose::Run { .. }),
+            brakes: BTreeMap::new(),
+            notes: binding.note().map(str::to_owned).into_iter().collect(),
         };
         let within = |document: &'static str, chars, most, hint| match chars <= most {
             true => Ok(()),

@@ -69,6 +69,8 @@ pub struct Route {
     pub name: String,
     pub bucket: String,
     pub key: Pattern,
+    /// Whether its reader may read more than the key's beginning.
+    pub wide: bool,
     pub condition: Condition,
     /// Captures whose values make up the group key.
     pub by: Vec<String>,
@@ -142,6 +144,16 @@ pub struct Parsed {
 impl Routes {
     /// Reads a routes file; reports all its problems together.
     pub fn parse(text: &str) -> Parsed {
+        Self::read(text, false)
+    }
+
+    /// Reads a routes file that is to be deployed: it must say so if a reader could read all of a bucket
+    /// whose keys its route does not all take.
+    pub fn parse_to_deploy(text: &str) -> Parsed {
+        Self::read(text, true)
+    }
+
+    fn read(text: &str, is_to_be_deployed: bool) -> Parsed {
         if text.len() > MAX_FILE_BYTES {
             let place = crate::problem::Place { line: 1, column: 1, bytes: 0..0 };
             let message =
@@ -152,7 +164,12 @@ impl Routes {
         let resolved = node.and_then(|mut node| {
             let (written, more) = typed::read(&mut node, &LISTS);
             problems.extend(more);
-            Some(resolve::resolve(&written?, At::new(&node, &mut problems)))
+            let written = written?;
+            let routes = resolve::resolve(&written, At::new(&node, &mut problems));
+            if is_to_be_deployed {
+                resolve::wide::report(&written, &mut At::new(&node, &mut problems));
+            }
+            Some(routes)
         });
         if resolved.is_none() && problems.is_empty() {
             let place = crate::problem::Place { line: 1, column: 1, bytes: 0..0 };

@@ -4,6 +4,7 @@ mod arguments;
 mod batch;
 mod routes;
 mod targets;
+pub mod wide;
 
 pub use routes::is_bucket;
 pub use targets::{NEW_EXTERNAL_ID_CHARS, is_external_id, is_short_external_id};

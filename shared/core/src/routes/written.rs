@@ -60,6 +60,10 @@ pub struct Route {
     /// `**` any number of segments.
     #[schemars(required, example = "orders/dt={dt}/{file}.csv")]
     pub key: Option<String>,
+    /// Says that the reader role may read more than the key's beginning. It is needed if that is all of
+    /// the bucket, because the key begins with a wildcard, or with characters that no policy can hold.
+    /// Default: false.
+    pub wide: Option<bool>,
     /// What else the object must be like.
     #[serde(rename = "where")]
     pub condition: Option<Where>,

@@ -2,12 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Batches, Home, Purpose, Reach, Spec};
+use super::decrypt::{self, Binding};
+use super::{Batches, Home, Purpose, Spec};
 use crate::batch::HASH_CHARS;
 use crate::policy::{Document, Statement, literal};
+use crate::reach::Reach;
 
-/// The permissions policy of a role. `keys` are the ARNs of the KMS keys that a reader decrypts with.
-pub fn of(spec: &Spec, keys: &BTreeSet<String>) -> Document {
+/// The permissions policy of a role, which has at most so many characters if it can. `keys` are the ARNs of
+/// the KMS keys that a reader decrypts with, as closely bound as fits.
+pub fn fitting(spec: &Spec, keys: &BTreeSet<String>, most: usize) -> (Document, Binding) {
+    let mut documents = Binding::ALL.map(|binding| (of(spec, keys, binding), binding)).into_iter();
+    let fits = |(document, _): &(Document, Binding)| document.counted_chars() <= most;
+    documents.find(fits).unwrap_or_else(|| (of(spec, keys, Binding::Objects), Binding::Objects))
+}
+
+fn of(spec: &Spec, keys: &BTreeSet<String>, binding: Binding) -> Document {
     let Home { partition, region, .. } = &spec.home;
     match &spec.purpose {
         Purpose::Start { jobs } => Document::new([Statement::allow(
@@ -16,7 +25,8 @@ pub fn of(spec: &Spec, keys: &BTreeSet<String>) -> Document {
         )
         .on(jobs.iter().cloned())]),
         Purpose::Read { account, buckets, batches, manifests, claims, .. } => {
-            let mut statements = reading(partition, buckets, keys);
+            let mut statements = reading(partition, buckets);
+            statements.extend(decrypt::statement(spec, keys, binding));
             statements.push(in_own_buckets(&spec.identity.account));
             statements.extend(manifests.iter().map(|bucket| {
                 let keys = manifest_keys(*batches, account).into_iter();
@@ -79,11 +89,7 @@ fn claiming(batches: Batches, account: &str, table: &str) -> Statement {
     )
 }
 
-fn reading(
-    partition: &str,
-    buckets: &BTreeMap<String, BTreeSet<Reach>>,
-    keys: &BTreeSet<String>,
-) -> Vec<Statement> {
+fn reading(partition: &str, buckets: &BTreeMap<String, BTreeSet<Reach>>) -> Vec<Statement> {
     let objects = buckets.iter().flat_map(|(bucket, reaches)| {
         reaches.iter().map(move |reach| format!("arn:{partition}:s3:::{bucket}/{}", pattern(reach)))
     });
@@ -108,17 +114,6 @@ fn reading(
             false => list.when("StringLike", "s3:prefix", reaches.iter().flat_map(listed)),
         });
     }
-    if !keys.is_empty() {
-        // For objects of S3 only, not for whatever else was encrypted with the key.
-        let through_s3 = format!("s3.*.{}", dns_suffix(partition));
-        statements.push(
-            Statement::allow("Decrypt", ["kms:Decrypt"]).on(keys.iter().cloned()).when(
-                "StringLike",
-                "kms:ViaService",
-                [through_s3],
-            ),
-        );
-    }
     statements
 }
 
@@ -141,20 +136,10 @@ fn listed(reach: &Reach) -> Vec<String> {
     }
 }
 
-fn pattern(reach: &Reach) -> String {
+/// What a policy calls that.
+pub(super) fn pattern(reach: &Reach) -> String {
     match reach {
         Reach::Prefix(prefix) => format!("{}*", literal(prefix)),
         Reach::Key(key) => literal(key),
-    }
-}
-
-/// The end of the names of a partition's endpoints.
-fn dns_suffix(partition: &str) -> &'static str {
-    match partition {
-        "aws-cn" => "amazonaws.com.cn",
-        "aws-iso" => "c2s.ic.gov",
-        "aws-iso-b" => "sc2s.sgov.gov",
-        "aws-eusc" => "amazonaws.eu",
-        _ => "amazonaws.com",
     }
 }

@@ -38,6 +38,7 @@ struct Own {
     trust: Trust,
     purpose: Purpose,
     notes: Vec<String>,
+    unasked: BTreeMap<String, String>,
 }
 
 /// What the parts of the properties see of each other.
@@ -69,7 +70,8 @@ fn with<T: DeserializeOwned + JsonSchema + HasCommon>(
             true => T::DESCRIPTION.to_owned(),
             false => spec.description,
         };
-        Some(Spec { description, trust: own.trust, purpose: own.purpose, notes: own.notes, ..spec })
+        let Own { trust, purpose, notes, unasked } = own;
+        Some(Spec { description, trust, purpose, notes, unasked, ..spec })
     });
     problems.retain(Problem::is_error);
     problems.sort_by_key(|problem| problem.place.bytes.start);
@@ -165,6 +167,7 @@ fn common(
         trust: Trust::Service(""),
         purpose: Purpose::Run { readers: BTreeSet::new() },
         notes: Vec::new(),
+        unasked: BTreeMap::new(),
     })
 }
 

@@ -24,7 +24,7 @@ fn after(role: &Role, observed: Option<Observed>, steps: &[Step]) -> Option<Obse
                 permissions_boundary,
                 tags,
                 policies: BTreeMap::new(),
-                attached: BTreeSet::new(),
+                attached: BTreeMap::new(),
             })
         }
         (Step::Delete, Some(role)) if role.policies.is_empty() && role.attached.is_empty() => None,
@@ -36,7 +36,7 @@ fn after(role: &Role, observed: Option<Observed>, steps: &[Step]) -> Option<Obse
                     role.tags.extend(tags);
                 }
                 Step::PutBoundary(arn) => role.permissions_boundary = Some(arn),
-                Step::Detach(arn) => assert!(role.attached.remove(&arn)),
+                Step::Detach(arn) => assert!(role.attached.remove(&arn).is_some()),
                 Step::DeletePolicy(name) => assert!(role.policies.remove(&name).is_some()),
                 Step::UpdateTrust(document) => role.trust = Some(document),
                 Step::PutPolicy { name, document } => {
@@ -65,7 +65,22 @@ fn document() -> impl Strategy<Value = Option<Document>> {
         Just(Some(own.trust.document())),
         Just(Some(own.permissions)),
         Just(Document::parse(r#"{"Statement":{"Effect":"Allow","Principal":{"AWS":"AROAX"}}}"#)),
+        brake().prop_map(Some),
     ]
+}
+
+fn brake() -> impl Strategy<Value = Document> {
+    prop_oneof![Just("*"), Just("s3:*")].prop_map(|action| {
+        Document::parse(&format!(r#"{{"Statement":{{"Effect":"Deny","Action":"{action}"}}}}"#))
+            .expect("JSON")
+    })
+}
+
+/// What denies among the policies of others, wherever it stands.
+fn brakes_of(observed: &Observed) -> BTreeSet<String> {
+    let inline = observed.policies.iter().filter(|(name, _)| *name != POLICY_NAME);
+    let all = inline.map(|(_, it)| it).chain(observed.attached.values());
+    all.flatten().filter(|it| it.only_denies()).map(Document::to_json).collect()
 }
 
 prop_compose! {
@@ -80,8 +95,10 @@ prop_compose! {
         other_tags in proptest::collection::btree_map("(aws:)?[a-z]{1,3}", "[a-z]{0,2}", 0..3),
         team in proptest::option::of(("team|Team|TEAM", "[ab]")),
         policies in proptest::collection::btree_map(
-            prop_oneof![Just("landfall".to_owned()), Just("extra".to_owned())], document(), 0..3),
-        attached in proptest::collection::btree_set("arn:[a-z]", 0..3),
+            prop_oneof![
+                Just("landfall".to_owned()), Just("extra".to_owned()), Just("brake".to_owned())],
+            document(), 0..4),
+        attached in proptest::collection::btree_map("arn:/(landfall|extra|x)", document(), 0..3),
     ) -> Observed {
         let mut tags = other_tags;
         tags.extend(team);
@@ -101,8 +118,10 @@ proptest! {
         observed in proptest::option::of(any_observed()),
         is_exclusive in any::<bool>(),
         has_boundary in any::<bool>(),
+        brakes in proptest::collection::btree_map("extra|brake|landfall", brake(), 0..3),
     ) {
         let mut desired = desired();
+        desired.brakes = brakes;
         desired.is_exclusive = is_exclusive;
         if !has_boundary {
             desired.permissions_boundary = None;
@@ -110,8 +129,15 @@ proptest! {
         desired.tags.insert("Team".to_owned(), "a".to_owned());
         match diff(&desired, observed.as_ref()) {
             Ok(steps) => {
-                let now = after(&desired, observed, &steps);
+                let now = after(&desired, observed.clone(), &steps);
                 prop_assert_eq!(diff(&desired, now.as_ref()), Ok(Vec::new()));
+                let now = now.expect("a role");
+                let mut brakes = observed.as_ref().map(brakes_of).unwrap_or_default();
+                brakes.extend(desired.brakes.values().map(Document::to_json));
+                prop_assert_eq!(brakes_of(&now), brakes);
+                let may_grant = |it: &Option<Document>| it.as_ref().is_none_or(|it| !it.only_denies());
+                let grants = now.policies.values().chain(now.attached.values()).filter(|it| may_grant(it));
+                prop_assert!(!is_exclusive || grants.count() == 1, "{now:?}");
             }
             Err(conflict) => {
                 prop_assert_eq!(conflict.code(), "role_not_ours");
@@ -134,6 +160,29 @@ proptest! {
     }
 
     #[test]
+    fn a_role_never_does_what_a_brake_denied_while_it_is_removed(observed in any_observed()) {
+        let steps = removal(&owner(STACK), |_| true, Some(&observed));
+        for end in 0..steps.len() {
+            let now = after(&desired(), Some(observed.clone()), &steps[..end]).expect("not yet");
+            let all = now.policies.values().chain(now.attached.values());
+            let grants = all.filter(|it| it.as_ref().is_none_or(|it| !it.only_denies())).count();
+            prop_assert!(grants == 0 || brakes_of(&now) == brakes_of(&observed));
+        }
+    }
+
+    #[test]
+    fn a_replacement_has_the_brakes_before_it_may_do_anything(observed in any_observed()) {
+        let mut desired = desired();
+        desired.brakes = observed.brakes_to_carry();
+        let steps = diff(&desired, None).expect("steps");
+        let own = steps.iter().position(
+            |step| matches!(step, Step::PutPolicy { name, .. } if name == POLICY_NAME));
+        let before = after(&desired, None, &steps[..own.expect("a policy")]).expect("a role");
+        prop_assert_eq!(brakes_of(&before), brakes_of(&observed));
+        prop_assert!(before.policies.values().flatten().all(Document::only_denies));
+    }
+
+    #[test]
     fn a_removal_leaves_nothing_of_ours_and_all_of_others(observed in any_observed()) {
         let is_ours = Owner::of_tags(&observed.tags) == Some(owner(STACK));
         let steps = removal(&owner(STACK), |id| id == "Role-1", Some(&observed));
@@ -141,6 +190,49 @@ proptest! {
         let now = after(&desired(), Some(observed.clone()), &steps);
         prop_assert_eq!(now, (!is_ours).then_some(observed));
     }
+}
+
+/// The document that IAM writes for "Revoke active sessions".
+fn revoked_at(time: &str) -> Document {
+    let statement = json!({ "Effect": "Deny", "Action": ["*"], "Resource": ["*"],
+        "Condition": { "DateLessThan": { "aws:TokenIssueTime": time } } });
+    Document::parse(&json!({ "Version": "2012-10-17", "Statement": [statement] }).to_string())
+        .expect("JSON")
+}
+
+#[test]
+fn sessions_that_somebody_revoked_stay_revoked() {
+    let name = "AWSRevokeOlderSessions";
+    let desired = desired();
+    let mut observed =
+        after(&desired, None, &diff(&desired, None).expect("steps")).expect("a role");
+    observed.policies.insert(name.to_owned(), Some(revoked_at("2026-11-01T00:00:00Z")));
+    observed.policies.insert("grants".to_owned(), Some(desired.permissions.clone()));
+    let deny_all = "arn:aws:iam::aws:policy/AWSDenyAll".to_owned();
+    observed.attached.insert(deny_all.clone(), Some(revoked_at("2027-01-01T00:00:00Z")));
+    observed.attached.insert("arn:aws:iam::aws:policy/ReadOnlyAccess".to_owned(), None);
+    let steps: Vec<String> =
+        diff(&desired, Some(&observed)).expect("steps").iter().map(Step::to_string).collect();
+    let removed = "detach policy `arn:aws:iam::aws:policy/ReadOnlyAccess`";
+    assert_eq!(steps, [removed, "delete inline policy `grants`"]);
+    assert_eq!(observed.brakes(), [name, &deny_all]);
+    assert_eq!(observed.unread().collect::<Vec<_>>(), ["arn:aws:iam::aws:policy/ReadOnlyAccess"]);
+}
+
+#[test]
+fn a_brake_that_is_taken_along_does_not_take_another_ones_place() {
+    let name = "AWSRevokeOlderSessions";
+    let (first, second) = (revoked_at("2026-11-01T00:00:00Z"), revoked_at("2026-12-01T00:00:00Z"));
+    let mut desired = desired();
+    let mut observed =
+        after(&desired, None, &diff(&desired, None).expect("steps")).expect("a role");
+    observed.policies.insert(name.to_owned(), Some(second.clone()));
+    desired.brakes.insert(name.to_owned(), first.clone());
+    let steps = diff(&desired, Some(&observed)).expect("steps");
+    let now = after(&desired, Some(observed), &steps).expect("a role");
+    assert_eq!(now.policies[name], Some(second));
+    assert_eq!(now.policies.values().filter(|it| it.as_ref() == Some(&first)).count(), 1);
+    assert_eq!(diff(&desired, Some(&now)), Ok(Vec::new()));
 }
 
 #[test]

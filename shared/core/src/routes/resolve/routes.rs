@@ -159,6 +159,7 @@ fn route(written: &written::Route, targets: &[&str], at: &mut At<'_>) -> Option<
         limits,
         retry,
         scope,
+        wide: written.wide.unwrap_or(false),
     })
 }
 

@@ -6,8 +6,9 @@ use super::{Own, Setting, external_ids, roles, routes};
 use crate::arn::RoleArn;
 use crate::at::At;
 use crate::policy::{admissible, literal};
+use crate::reach::{Reach, Widening};
 use crate::roles::Trust;
-use crate::roles::spec::{Batches, Purpose, Reach};
+use crate::roles::spec::{Batches, Purpose};
 use crate::roles::written::{JobRole, ReaderRole, StarterRole};
 use crate::routes::resolve::is_bucket;
 use crate::routes::{Route, Routes, Target};
@@ -56,6 +57,7 @@ pub fn starter(written: &StarterRole, setting: &Setting<'_>, at: &mut At<'_>) ->
         trust: Trust::Roles { partition, account, arns, external_ids },
         purpose: Purpose::Start { jobs },
         notes: Vec::new(),
+        unasked: BTreeMap::new(),
     })
 }
 
@@ -81,19 +83,20 @@ pub fn reader(written: &ReaderRole, setting: &Setting<'_>, at: &mut At<'_>) -> O
     let (account, arns) = trusted?;
     let mut buckets: BTreeMap<String, BTreeSet<Reach>> = BTreeMap::new();
     let mut notes = Vec::new();
+    let mut unasked = BTreeMap::new();
     let theirs = |route: &&Route| target_of(&routes, route).is_some_and(|t| t.account == account);
     for route in routes.routes.iter().filter(theirs) {
-        let (prefix, _) = route.key.literal_ends();
-        let kept = admissible(&prefix);
-        if kept != prefix {
+        if let Some(widening) = Widening::of(&route.key) {
+            let (name, uri) = (&route.name, widening.uri(&route.bucket));
             notes.push(format!(
-                "route `{}`: policies hold no character above U+00FF, so the role may read below `{kept}`",
-                route.name
+                "route `{name}`: the role may read `{uri}`, since {}",
+                widening.reason()
             ));
+            if widening.is_everything() && !route.wide {
+                unasked.insert(route.bucket.clone(), name.clone());
+            }
         }
-        let is_whole = kept == prefix && route.key.is_literal();
-        let reach = if is_whole { Reach::Key } else { Reach::Prefix }(kept.to_owned());
-        buckets.entry(route.bucket.clone()).or_default().insert(reach);
+        buckets.entry(route.bucket.clone()).or_default().insert(Reach::of(&route.key));
     }
     if buckets.is_empty() {
         at.key("Routes").error(
@@ -123,6 +126,7 @@ pub fn reader(written: &ReaderRole, setting: &Setting<'_>, at: &mut At<'_>) -> O
         trust: Trust::Roles { partition, account: account.clone(), arns, external_ids },
         purpose: Purpose::Read { account, buckets, batches, manifests, claims, keys },
         notes,
+        unasked,
     })
 }
 
@@ -132,6 +136,7 @@ pub fn job(written: &JobRole, _: &Setting<'_>, at: &mut At<'_>) -> Option<Own> {
         trust: Trust::Service("glue.amazonaws.com"),
         purpose: Purpose::Run { readers },
         notes: Vec::new(),
+        unasked: BTreeMap::new(),
     })
 }
 

@@ -1,0 +1,141 @@
+//! What the reader role of a route may read: as much of the key's beginning as a policy can hold, and so
+//! perhaps more than the route takes.
+
+use crate::pattern::{Part, Pattern, Segment};
+use crate::policy::admissible;
+
+/// What a reader reads of a bucket.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reach {
+    /// What begins so.
+    Prefix(String),
+    /// One key.
+    Key(String),
+}
+
+impl Reach {
+    /// What the reader of a route with this key reads.
+    pub fn of(key: &Pattern) -> Self {
+        let (prefix, _) = key.literal_ends();
+        let kept = admissible(&prefix);
+        let is_whole = kept == prefix && key.is_literal();
+        if is_whole { Self::Key(prefix) } else { Self::Prefix(kept.to_owned()) }
+    }
+
+    /// All of a bucket.
+    pub fn everything() -> Self {
+        Self::Prefix(String::new())
+    }
+
+    /// Whether `other` is within it.
+    pub fn holds(&self, other: &Self) -> bool {
+        let (Self::Prefix(text) | Self::Key(text)) = other;
+        match self {
+            Self::Prefix(prefix) => text.starts_with(prefix),
+            Self::Key(_) => self == other,
+        }
+    }
+}
+
+/// Why a reader reads more than a route's key says, and how much.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Widening {
+    /// All of the bucket, since the key begins with a wildcard and takes not every key.
+    NoBeginning,
+    /// What begins so, since a policy holds no more of the key's beginning; all of the bucket if it is
+    /// empty.
+    Cut(String),
+}
+
+impl Widening {
+    /// How the reader of a route with this key is wider than the key's literal beginning; `None` if it is
+    /// not.
+    pub fn of(key: &Pattern) -> Option<Self> {
+        let (prefix, _) = key.literal_ends();
+        let kept = admissible(&prefix);
+        if kept != prefix {
+            return Some(Self::Cut(kept.to_owned()));
+        }
+        (prefix.is_empty() && !takes_every_key(key)).then_some(Self::NoBeginning)
+    }
+
+    /// Whether it is all of the bucket.
+    pub fn is_everything(&self) -> bool {
+        matches!(self, Self::NoBeginning) || *self == Self::Cut(String::new())
+    }
+
+    /// What can be read, as a URI with a star at its end.
+    pub fn uri(&self, bucket: &str) -> String {
+        match self {
+            Self::NoBeginning => format!("s3://{bucket}/*"),
+            Self::Cut(kept) => format!("s3://{bucket}/{kept}*"),
+        }
+    }
+
+    /// Why it is so, as a sentence's part.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::NoBeginning => "its key begins with a wildcard",
+            Self::Cut(_) => "a policy can't hold the rest of its key's beginning",
+        }
+    }
+}
+
+/// `**` takes every key; `**/{name}` all but those that end with `/`, which are folders' markers.
+fn takes_every_key(key: &Pattern) -> bool {
+    let is_wildcard = |parts: &[Part]| matches!(parts, [Part::Star | Part::Capture(_)]);
+    matches!(key.segments(), [Segment::Any, Segment::Parts(parts)] if is_wildcard(parts))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn pattern(text: &str) -> Pattern {
+        Pattern::parse(text).expect("a pattern")
+    }
+
+    #[test]
+    fn a_key_that_policies_can_not_hold_widens_the_reach_to_what_they_can() {
+        let cut = |kept: &str| Some(Widening::Cut(kept.to_owned()));
+        for (key, reach, widening) in [
+            ("orders/{file}.csv", Reach::Prefix("orders/".to_owned()), None),
+            ("one/key.csv", Reach::Key("one/key.csv".to_owned()), None),
+            ("dé/{file}", Reach::Prefix("dé/".to_owned()), None),
+            ("dé/日本/{file}", Reach::Prefix("dé/".to_owned()), cut("dé/")),
+            ("dé/日本.csv", Reach::Prefix("dé/".to_owned()), cut("dé/")),
+            ("データ/{file}.csv", Reach::everything(), cut("")),
+            ("データ.csv", Reach::everything(), cut("")),
+            ("{file}.csv", Reach::everything(), Some(Widening::NoBeginning)),
+            ("**/{file}.csv", Reach::everything(), Some(Widening::NoBeginning)),
+            ("{file}", Reach::everything(), Some(Widening::NoBeginning)),
+            ("**", Reach::everything(), None),
+            ("**/*", Reach::everything(), None),
+            ("**/{file}", Reach::everything(), None),
+        ] {
+            assert_eq!(Reach::of(&pattern(key)), reach, "{key}");
+            assert_eq!(Widening::of(&pattern(key)), widening, "{key}");
+        }
+        assert_eq!(Widening::Cut("dé/".to_owned()).uri("b"), "s3://b/dé/*");
+        assert!(!Widening::Cut("dé/".to_owned()).is_everything());
+    }
+
+    proptest! {
+        #[test]
+        fn whoever_reads_all_of_a_bucket_takes_every_key_or_is_told_of(
+            key in "[*]{2}|([a日*/]|[{]a[}]){1,6}", tried in "[a日/.]{1,8}",
+        ) {
+            let Ok(key) = Pattern::parse(&key) else { return Ok(()) };
+            let is_everything = Reach::of(&key) == Reach::everything();
+            match Widening::of(&key) {
+                Some(widening) => prop_assert_eq!(widening.is_everything(), is_everything),
+                None if is_everything => {
+                    prop_assert!(key.captures(&tried).is_some() || tried.ends_with('/'));
+                }
+                None => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! What a reader decrypts: objects that it may read, through S3, where its keys are.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::permissions::pattern;
+use super::{Purpose, Spec};
+use crate::arn::KeyArn;
+use crate::partition::dns_suffix;
+use crate::policy::{Statement, literal};
+use crate::reach::Reach;
+
+/// Under which S3 asks KMS: the object's ARN, or with a bucket key that of the bucket.
+const CONTEXT: &str = "kms:EncryptionContext:aws:s3:arn";
+
+/// How closely the encryption context is bound. A policy has a quota, and roles that are near it must not
+/// fail to be updated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Binding {
+    /// To the buckets, and to the objects that can be read of them.
+    Objects,
+    /// To the buckets, and to any of their objects.
+    Buckets,
+    /// Not at all.
+    Nothing,
+}
+
+impl Binding {
+    /// From the closest to the widest.
+    pub const ALL: [Self; 3] = [Self::Objects, Self::Buckets, Self::Nothing];
+
+    /// What is wider than it should be, in words.
+    pub fn note(self) -> Option<&'static str> {
+        match self {
+            Self::Objects => None,
+            Self::Buckets => Some(
+                "the role may decrypt any object of its buckets that it may read by other means: the policy \
+                 would be too large if it named their prefixes twice",
+            ),
+            Self::Nothing => Some(
+                "the role may decrypt any object in S3 that it may read by other means: the policy would be \
+                 too large if it named the buckets twice",
+            ),
+        }
+    }
+}
+
+/// Allows to decrypt with `keys`; `None` if there are none.
+pub fn statement(spec: &Spec, keys: &BTreeSet<String>, binding: Binding) -> Option<Statement> {
+    let Purpose::Read { buckets, manifests, .. } = &spec.purpose else { return None };
+    if keys.is_empty() {
+        return None;
+    }
+    let partition = &spec.home.partition;
+    // S3 uses keys of the bucket's own region only, so a key says where its objects are.
+    let region = |key: &String| {
+        KeyArn::parse(key).map_or(spec.home.region.clone(), |arn| arn.region.to_owned())
+    };
+    let suffix = dns_suffix(partition).unwrap_or("amazonaws.com");
+    let through_s3 = keys.iter().map(|key| format!("s3.{}.{}", region(key), suffix));
+    let statement = Statement::allow("Decrypt", ["kms:Decrypt"])
+        .on(keys.iter().map(|key| literal(key)))
+        .when("StringEquals", "kms:ViaService", through_s3);
+    let contexts = contexts(partition, buckets, manifests.as_deref(), binding);
+    Some(match contexts.is_empty() {
+        true => statement,
+        false => statement.when("StringLike", CONTEXT, contexts),
+    })
+}
+
+fn contexts(
+    partition: &str,
+    buckets: &BTreeMap<String, BTreeSet<Reach>>,
+    manifests: Option<&str>,
+    binding: Binding,
+) -> Vec<String> {
+    let arn = |bucket: &str| format!("arn:{partition}:s3:::{bucket}");
+    let plain = |reaches: &BTreeSet<Reach>| {
+        let all: BTreeSet<Reach> = reaches.iter().map(plain).collect();
+        let is_held = |own: &Reach| all.iter().any(|other| other != own && other.holds(own));
+        all.iter().filter(|own| !is_held(own)).cloned().collect()
+    };
+    let all: Vec<(String, Vec<Reach>)> = buckets
+        .iter()
+        .map(|(bucket, reaches)| (bucket.clone(), plain(reaches)))
+        .chain(
+            manifests
+                .map(|bucket| (bucket.to_owned(), vec![Reach::Prefix("manifests/".to_owned())])),
+        )
+        .collect();
+    let of_bucket = |(bucket, reaches): &(String, Vec<Reach>)| {
+        let objects: Vec<String> = match binding {
+            Binding::Objects => {
+                reaches.iter().map(|it| format!("{}/{}", arn(bucket), pattern(it))).collect()
+            }
+            Binding::Buckets => vec![format!("{}/*", arn(bucket))],
+            Binding::Nothing => Vec::new(),
+        };
+        let own = (binding != Binding::Nothing).then(|| arn(bucket));
+        own.into_iter().chain(objects).collect::<Vec<_>>()
+    };
+    all.iter().flat_map(of_bucket).collect()
+}
+
+/// As much of the beginning as is ASCII without white space: how S3 writes other characters of a key into
+/// the context is not documented.
+fn plain(reach: &Reach) -> Reach {
+    let (Reach::Prefix(text) | Reach::Key(text)) = reach;
+    match text.find(|c: char| !c.is_ascii_graphic()) {
+        Some(end) => Reach::Prefix(text[..end].to_owned()),
+        None => reach.clone(),
+    }
+}
