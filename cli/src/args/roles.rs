@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use clap::{Args, ValueEnum};
-use landfall_core::arn::is_account;
+use landfall_core::arn::{PolicyArn, is_account, is_region};
 use landfall_core::roles::DEFAULT_PATH;
 
 /// Print the policies of the roles that the provisioner makes from a routes file.
@@ -34,7 +34,8 @@ pub struct PoliciesArgs {
   landfall diff --routes infra/routes.yaml --data-account 111111111111 --account data --format json
 
 It looks with your own credentials, which need iam:GetRole, iam:ListRolePolicies, iam:GetRolePolicy and
-iam:ListAttachedRolePolicies, and changes nothing. They are taken from the environment, or from a
+iam:ListAttachedRolePolicies, and iam:GetPolicy and iam:GetPolicyVersion for what is attached, and changes
+nothing. They are taken from the environment, or from a
 profile that holds keys. With SSO, or a profile that runs a process, do this first:
 
   eval \"$(aws configure export-credentials --format env)\"
@@ -133,10 +134,7 @@ fn account_id(text: &str) -> Result<String, &'static str> {
 
 /// What has the form of a region's name.
 pub fn region(text: &str) -> Result<String, &'static str> {
-    let is_part = |part: &str| {
-        !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
-    };
-    match text.split('-').count() >= 3 && text.split('-').all(is_part) {
+    match is_region(text) {
         true => Ok(text.to_owned()),
         false => Err("a region looks like eu-west-1"),
     }
@@ -176,12 +174,5 @@ fn boundary(text: &str) -> Result<String, &'static str> {
 
 /// The account of a managed policy, `aws` for one that every account has.
 pub fn account_of_policy(arn: &str) -> Option<&str> {
-    let fields: Vec<&str> = arn.splitn(6, ':').collect();
-    let ["arn", partition, "iam", "", account, resource] = fields[..] else {
-        return None;
-    };
-    let is_fine = partition.starts_with("aws")
-        && (account == "aws" || is_account(account))
-        && resource.strip_prefix("policy/").is_some_and(|name| !name.is_empty());
-    is_fine.then_some(account)
+    PolicyArn::parse(arn).map(|policy| policy.account)
 }

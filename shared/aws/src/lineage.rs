@@ -7,7 +7,7 @@ use aws_config::SdkConfig;
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use aws_smithy_runtime_api::client::http::{HttpConnector, SharedHttpConnector};
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
-use landfall_core::arn::SecretArn;
+use landfall_core::arn::{BusArn, SecretArn, is_bus_name};
 use landfall_core::secret::Secret;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
@@ -127,13 +127,10 @@ impl Destination {
             (None, Some(_)) if api_key.is_some() => {
                 Err((name, "beside `LANDFALL_LINEAGE_URL`; a bus takes the function's role"))
             }
-            (None, Some(bus)) => {
-                let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"/._-:".contains(&b);
-                match bus.len() <= 1_600 && bus.bytes().all(is_plain) {
-                    true => Ok(Some(Self::Bus(bus))),
-                    false => Err((BUS, "the name or the ARN of an event bus")),
-                }
-            }
+            (None, Some(bus)) => match is_bus_name(&bus) || BusArn::parse(&bus).is_some() {
+                true => Ok(Some(Self::Bus(bus))),
+                false => Err((BUS, "the name or the ARN of an event bus")),
+            },
         }
     }
 }

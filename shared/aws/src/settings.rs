@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use landfall_core::arn::RoleArn;
+use landfall_core::arn::{RoleArn, TableArn};
 use landfall_core::batch::Own;
 use landfall_core::problem::Problem;
 use landfall_core::routes::{
@@ -134,8 +134,7 @@ impl Settings {
         let ledger_table = required("LANDFALL_LEDGER_TABLE", "the table of the ledger");
         let claims_table_arn = required("LANDFALL_CLAIMS_TABLE_ARN", "the table of the claims");
         let manifests_bucket = required("LANDFALL_MANIFESTS_BUCKET", "the bucket of the manifests");
-        let is_table = |arn: &str| arn.starts_with("arn:") && arn.contains(":table/");
-        if !claims_table_arn.is_empty() && !is_table(&claims_table_arn) {
+        if !claims_table_arn.is_empty() && TableArn::parse(&claims_table_arn).is_none() {
             let variable = "LANDFALL_CLAIMS_TABLE_ARN";
             errors.push(SettingsError::Malformed { variable, expected: "the ARN of a table" });
         }
