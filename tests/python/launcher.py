@@ -55,6 +55,7 @@ def main() -> None:
     correct_principal_arn()
     correct_paths_of_roles()
     correct_boundary_condition()
+    correct_tags_of_roles()
     correct_wildcards()
     correct_secure_transport()
     correct_leading_keys()
@@ -144,6 +145,24 @@ def correct_boundary_condition() -> None:
         account, name = context.resource_arn.split(":")[4], context.resource_arn.rsplit("/", 1)[1]
         role = iam._roles.get_scoped(account, None, name) or {}
         return role.get("PermissionsBoundary") or None
+
+    original = replace(iam_evaluator, "_resolve_condition_key", resolve)
+
+
+def correct_tags_of_roles() -> None:
+    """Give `iam:ResourceTag/…`: the tags of the role that a call is about.
+
+    AWS documents it for the calls that change a role; the emulator never has it.
+    """
+    prefix = "iam:resourcetag/"
+
+    def resolve(key: str, context: iam_evaluator.EvalContext) -> Any:
+        if not key.lower().startswith(prefix):
+            return original(key, context)
+        account, name = context.resource_arn.split(":")[4], context.resource_arn.rsplit("/", 1)[1]
+        role = iam._roles.get_scoped(account, None, name) or {}
+        tags = {tag["Key"].lower(): tag["Value"] for tag in role.get("Tags", [])}
+        return tags.get(key.lower().removeprefix(prefix))
 
     original = replace(iam_evaluator, "_resolve_condition_key", resolve)
 

@@ -141,6 +141,55 @@ def test_a_policy_may_admit_one_path_and_one_boundary_only(tmp_path: Path) -> No
     assert [name for name, is_so in allowed.items() if is_so] == ["create", "write", "look"]
 
 
+# The tags of roles
+
+
+def what_may_be_done_to_roles(emulator: Emulator) -> dict[str, bool]:
+    """Changes of roles by who may change those only that bear one tag, and may not take it away."""
+    below = f"arn:aws:iam::{DATA}:role/*"
+    condition = {"StringLike": {"iam:ResourceTag/owner": "stack/*"}}
+    kept = {
+        "ForAllValues:StringNotEqualsIgnoreCase": {"aws:TagKeys": ["owner"]},
+        "Null": {"aws:TagKeys": "false"},
+    }
+    allowed = {"Effect": "Allow", "Resource": below, "Condition": condition}
+    policy = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {**allowed, "Action": ["iam:UpdateRole", "iam:TagRole"]},
+            {**allowed, "Action": "iam:UntagRole", "Condition": {**condition, **kept}},
+        ],
+    }
+    trusted = trust(Principal={"AWS": f"arn:aws:iam::{DATA}:root"})
+    role(emulator, DATA, "tagger", trusted, json.dumps(policy))
+    root = emulator.client("iam", DATA)
+    for name, owner in {"ours": "stack/1", "theirs": "other", "nobodys": None}.items():
+        tags = [{"Key": "team", "Value": "x"}]
+        tags += [{"Key": "Owner", "Value": owner}] if owner else []
+        root.create_role(RoleName=name, AssumeRolePolicyDocument=trusted, Tags=tags)
+    iam = emulator.client("iam", DATA, **emulator.session_of(DATA, "tagger"))
+    calls = {
+        f"update {name}": lambda name=name: iam.update_role(RoleName=name, Description="x")
+        for name in ["ours", "theirs", "nobodys"]
+    }
+    calls |= {
+        f"untag {key}": lambda key=key: iam.untag_role(RoleName="ours", TagKeys=key.split())
+        for key in ["team", "owner", "OWNER", "team owner"]
+    }
+    return {name: is_allowed(call) for name, call in calls.items()}
+
+
+def test_the_plain_emulator_still_knows_no_tags_of_roles(tmp_path: Path) -> None:
+    with running(PLAIN, tmp_path) as emulator:
+        assert not any(what_may_be_done_to_roles(emulator).values())
+
+
+def test_a_policy_may_admit_roles_that_bear_a_tag_only(tmp_path: Path) -> None:
+    with running(LAUNCHER, tmp_path) as emulator:
+        allowed = what_may_be_done_to_roles(emulator)
+    assert [name for name, is_so in allowed.items() if is_so] == ["update ours", "untag team"]
+
+
 def value_of(imports: str, correction: str, expression: str) -> object:
     """The value of an expression in a process of its own, with a correction or without."""
     program = f"{imports}\nimport launcher\n{correction}\nprint(repr({expression}))"

@@ -20,8 +20,14 @@ pub fn the_provisioner_makes_bounded_roles_below_its_path_and_does_nothing_else(
     let may = |action: &str, resource: &str| {
         Request::by_role(PROVISIONER, action, resource).owned_by(ANALYTICS).identity(policy.clone())
     };
+    let stack = |id: &str| format!("arn:aws:cloudformation:{REGION}:{ANALYTICS}:stack/{id}");
+    // As AWS tells of a role that a stack of the account has, or is to have.
+    let tagged = |action: &str, resource: &str, stack: &str| {
+        let kind = if action == "iam:CreateRole" { "aws:RequestTag" } else { "iam:ResourceTag" };
+        may(action, resource).with(&format!("{kind}/landfall:stack-id"), stack)
+    };
     let bounded = |action: &str, resource: &str, boundary: &str| {
-        may(action, resource).with("iam:PermissionsBoundary", boundary)
+        tagged(action, resource, &stack("landfall/1")).with("iam:PermissionsBoundary", boundary)
     };
     let own = role("landfall/landfall-x");
     let mut list = Vec::new();
@@ -34,7 +40,13 @@ pub fn the_provisioner_makes_bounded_roles_below_its_path_and_does_nothing_else(
     ] {
         list.extend([
             (true, bounded(action, &own, BOUNDARY)),
-            (false, may(action, &own)),
+            (false, tagged(action, &own, &stack("landfall/1"))),
+            (false, may(action, &own).with("iam:PermissionsBoundary", BOUNDARY)),
+            (
+                false,
+                tagged(action, &own, &stack("landfall/1").replace(ANALYTICS, DATA))
+                    .with("iam:PermissionsBoundary", BOUNDARY),
+            ),
             (false, bounded(action, &own, &BOUNDARY.replace("landfall-boundary", "other"))),
             (false, bounded(action, &role("landfall-x"), BOUNDARY)),
             (false, bounded(action, &role("team/landfall-x"), BOUNDARY)),
@@ -43,15 +55,52 @@ pub fn the_provisioner_makes_bounded_roles_below_its_path_and_does_nothing_else(
             (false, bounded(action, &own.replace(ANALYTICS, DATA), BOUNDARY)),
         ]);
     }
-    for action in ["iam:DeleteRole", "iam:UpdateAssumeRolePolicy", "iam:TagRole"] {
+    for action in [
+        "iam:DeleteRole",
+        "iam:UpdateAssumeRolePolicy",
+        "iam:UpdateRole",
+        "iam:TagRole",
+        "iam:UntagRole",
+    ] {
+        let owned = |resource: &str, stack: &str| {
+            let request = tagged(action, resource, stack);
+            let has_keys = action.contains("ag");
+            if has_keys { request.with("aws:TagKeys", json!(["team"])) } else { request }
+        };
+        let ours = stack("landfall/1");
         list.extend([
-            (true, may(action, &own)),
-            (false, may(action, &role("landfall-provisioner"))),
-            (false, may(action, &role("landfall/admin"))),
-            (false, may(action, &role("landfall/landfall-x/admin"))),
+            (true, owned(&own, &ours)),
+            // A role that nobody tagged, and one that a stack of elsewhere has.
+            (false, may(action, &own)),
+            (false, owned(&own, "another")),
+            (false, owned(&own, &ours.replace(ANALYTICS, DATA))),
+            (false, owned(&own, &ours.replace(REGION, "eu-north-1"))),
+            (false, owned(&own, &ours.replace("arn:aws:", "arn:aws-cn:"))),
+            (false, owned(&role("landfall-provisioner"), &ours)),
+            (false, owned(&role("landfall/admin"), &ours)),
+            (false, owned(&role("landfall/landfall-x/admin"), &ours)),
         ]);
     }
-    let stack = |id: &str| format!("arn:aws:cloudformation:{REGION}:{ANALYTICS}:stack/{id}");
+    let ours = stack("landfall/1");
+    let retag =
+        |to: &str| tagged("iam:TagRole", &own, &ours).with("aws:RequestTag/landfall:stack-id", to);
+    let new =
+        |stack: &str| may("iam:TagRole", &own).with("aws:RequestTag/landfall:stack-id", stack);
+    let untag = |keys: Value| tagged("iam:UntagRole", &own, &ours).with("aws:TagKeys", keys);
+    list.extend([
+        (true, retag(&stack("landfall/2"))),
+        (false, retag("nobody")),
+        // Within CreateRole: the role is not there.
+        (true, new(&ours)),
+        (false, new(&ours.replace(ANALYTICS, DATA))),
+        (true, untag(json!(["team"]))),
+        (false, untag(json!(["landfall:stack-id"]))),
+        (false, untag(json!(["team", "Landfall:Physical-Id"]))),
+        (false, tagged("iam:UntagRole", &own, &ours)),
+        (true, may("iam:GetPolicy", "arn:aws:iam::aws:policy/AWSDenyAll")),
+        (true, may("iam:GetPolicyVersion", BOUNDARY)),
+        (false, may("iam:DeletePolicy", BOUNDARY)),
+    ]);
     let bucket = "arn:aws:s3:::acme-landing";
     let of = |account: &str| {
         may("s3:PutBucketNotification", bucket)
