@@ -192,6 +192,7 @@ impl<'a> Resource<'a> {
         }
         let mut data = role.attributes(&converged.observed);
         let mut notes = [spec.notes.as_slice(), &role.notes].concat();
+        notes.extend(context.settings.limits.kept(&Named::by_role(&spec)));
         notes.extend(self.notes_on_policies(&role, &converged));
         for note in external_ids::notes(self.properties) {
             tracing::warn!(code = "external_id_short", role = role.name, "{note}");

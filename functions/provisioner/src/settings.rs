@@ -67,6 +67,8 @@ pub enum SettingsError {
         "failed to use `LANDFALL_NOTIFICATION_TARGETS`: it is neither `*` nor a list of queues' ARNs"
     )]
     BadTargets,
+    #[error("failed to use `LANDFALL_KEY_ACCOUNT_IDS`: it is no list of account ids")]
+    BadKeyAccounts,
     #[error("failed to use `LANDFALL_CHECK_REQUESTS`: it is neither resource nor stack")]
     BadCheck,
 }
@@ -83,6 +85,7 @@ impl SettingsError {
             Self::BadAccounts => "accounts_malformed",
             Self::BadBuckets => "buckets_malformed",
             Self::BadTargets => "targets_malformed",
+            Self::BadKeyAccounts => "key_accounts_malformed",
             Self::BadCheck => "check_malformed",
         }
     }
@@ -91,7 +94,8 @@ impl SettingsError {
 impl Settings {
     /// Reads `LANDFALL_TABLE`, `LANDFALL_ACCOUNT_ID` and Lambda's own `AWS_REGION`, which must be set;
     /// `LANDFALL_TRUSTED_ACCOUNT_IDS`, `LANDFALL_LANDING_BUCKETS` and `LANDFALL_NOTIFICATION_TARGETS` (commas
-    /// between them; `*` is any, by default none); `LANDFALL_PROPAGATION_SECONDS` (default: 15),
+    /// between them; `*` is any, by default none), `LANDFALL_KEY_ACCOUNT_IDS` (in which there is no `*`);
+    /// `LANDFALL_PROPAGATION_SECONDS` (default: 15),
     /// `LANDFALL_ADMIT_LOOPBACK_RESPONSE_URL` (default: false), `LANDFALL_CHECK_REQUESTS` (default:
     /// resource). An empty variable counts as one that is not set.
     ///
@@ -120,6 +124,8 @@ impl Settings {
             "buckets" => SettingsError::BadBuckets,
             _ => SettingsError::BadTargets,
         })?;
+        let limits = limits.with_keys_of(&list("LANDFALL_KEY_ACCOUNT_IDS"));
+        let limits = limits.ok_or(SettingsError::BadKeyAccounts)?;
         let account = variable("LANDFALL_ACCOUNT_ID").filter(|id| is_account(id));
         let region = variable("AWS_REGION").ok_or(SettingsError::NoRegion)?;
         let partition = partition::of_region(&region).ok_or(SettingsError::NoRegion)?;
@@ -137,6 +143,8 @@ impl Settings {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use landfall_core::limits::Admitted;
 
     use super::*;
@@ -160,7 +168,8 @@ mod tests {
         assert_eq!(settings.check, Check::Resource);
         assert!(!settings.admit_loopback);
         let none = || Admitted::Only([].into());
-        let nothing = Limits { accounts: none(), buckets: none(), queues: none() };
+        let key_accounts = BTreeSet::new();
+        let nothing = Limits { accounts: none(), buckets: none(), queues: none(), key_accounts };
         assert_eq!(settings.limits, nothing);
         let any = [
             ("LANDFALL_TRUSTED_ACCOUNT_IDS", "*"),

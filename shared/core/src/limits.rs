@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::arn::{QueueArn, RoleArn, is_account};
+use crate::arn::{KeyArn, QueueArn, RoleArn, is_account};
 use crate::bucket_notifications::{self, Destination};
 use crate::roles::{Home, Observed, POLICY_NAME, Purpose, Spec, Trust};
 use crate::routes::resolve::is_bucket;
@@ -33,6 +33,8 @@ pub struct Limits {
     pub buckets: Admitted,
     /// The queues of another account or region that can be told, by ARN.
     pub queues: Admitted,
+    /// The accounts, beside a role's own, of whose KMS keys it can be told by name.
+    pub key_accounts: BTreeSet<String>,
 }
 
 /// What the properties of a resource name.
@@ -47,6 +49,12 @@ pub struct Named {
     /// Queues of another account or region than the stack's.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub queues: BTreeSet<String>,
+    /// KMS keys of another account or partition than the role's own, and what is no key's ARN.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub keys: BTreeSet<String>,
+    /// Buckets that a reader reads all of, though no route asks for it.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub whole: BTreeSet<String>,
 }
 
 /// What a resource was admitted to name by the request that began last, and by the one before.
@@ -86,6 +94,16 @@ pub enum Outside {
          {admitted}: name it in `NotificationTargetArns` of the provisioner's stack, or mend `QueueArn`"
     )]
     Queue { arn: String, admitted: String },
+    #[error(
+        "`{arn}` is not a KMS key of the role's own account, and the provisioner was told of keys of \
+         {admitted}: name its account in `KeyAccountIds` of the provisioner's stack, or mend `KmsKeyArns`"
+    )]
+    Key { arn: String, admitted: String },
+    #[error(
+        "the role could read all of bucket `{bucket}`, and no route asks for it: begin the route's key with \
+         text that a policy can hold, or write `wide: true` in the route"
+    )]
+    Whole { bucket: String },
 }
 
 impl Outside {
@@ -95,6 +113,8 @@ impl Outside {
             Self::Account { .. } => "account_not_trusted",
             Self::Bucket { .. } => "bucket_not_admitted",
             Self::Queue { .. } => "queue_not_admitted",
+            Self::Key { .. } => "key_not_admitted",
+            Self::Whole { .. } => "bucket_read_wholly",
         }
     }
 }
@@ -142,8 +162,12 @@ impl Admitted {
 
 impl Limits {
     /// Everything. For tests, and for who opts out of each.
-    pub const ANY: Self =
-        Self { accounts: Admitted::Any, buckets: Admitted::Any, queues: Admitted::Any };
+    pub const ANY: Self = Self {
+        accounts: Admitted::Any,
+        buckets: Admitted::Any,
+        queues: Admitted::Any,
+        key_accounts: BTreeSet::new(),
+    };
 
     /// Reads the three lists as the function's environment has them.
     ///
@@ -156,7 +180,39 @@ impl Limits {
             accounts: Admitted::parse(accounts, account).ok_or("accounts")?,
             buckets: Admitted::parse(buckets, bucket_pattern).ok_or("buckets")?,
             queues: Admitted::parse(queues, queue).ok_or("queues")?,
+            key_accounts: BTreeSet::new(),
         })
+    }
+
+    /// Admits keys of these accounts, too: a list with commas, in which there is no `*`. `None` if it
+    /// cannot be read.
+    pub fn with_keys_of(self, accounts: &str) -> Option<Self> {
+        let account = |text: &str| is_account(text).then(|| text.to_owned());
+        match Admitted::parse(accounts, account)? {
+            Admitted::Only(key_accounts) => Some(Self { key_accounts, ..self }),
+            Admitted::Any => None,
+        }
+    }
+
+    /// What a role has that a new one would not get, in words.
+    pub fn kept(&self, named: &Named) -> Vec<String> {
+        let keys = named.keys.iter().filter(|arn| !self.admits_key(arn)).map(|arn| {
+            format!(
+                "the role may decrypt with `{arn}`, as it could before: a new role would be refused, unless \
+                 `KeyAccountIds` of the provisioner's stack names the key's account"
+            )
+        });
+        let whole = named.whole.iter().map(|bucket| {
+            format!(
+                "the role may read all of bucket `{bucket}`, as it could before: a new role would be \
+                 refused, unless the route says `wide: true`"
+            )
+        });
+        keys.chain(whole).collect()
+    }
+
+    fn admits_key(&self, arn: &str) -> bool {
+        KeyArn::parse(arn).is_some_and(|key| self.key_accounts.contains(key.account))
     }
 
     /// Refuses the first that is `named` and neither admitted nor among `also`.
@@ -180,6 +236,15 @@ impl Limits {
                 return Err(Outside::Queue { arn: arn.clone(), admitted: self.queues.in_words() });
             }
         }
+        for arn in &named.keys {
+            if !is_fine(self.admits_key(arn), &also.keys, arn) {
+                let admitted = Admitted::Only(self.key_accounts.clone()).in_words();
+                return Err(Outside::Key { arn: arn.clone(), admitted });
+            }
+        }
+        for bucket in named.whole.difference(&also.whole) {
+            return Err(Outside::Whole { bucket: bucket.clone() });
+        }
         Ok(())
     }
 }
@@ -197,7 +262,18 @@ impl Named {
             Purpose::Read { buckets, .. } => buckets.keys().cloned().collect(),
             _ => BTreeSet::new(),
         };
-        Self { accounts, buckets, queues: BTreeSet::new() }
+        let own = (spec.home.partition.as_str(), spec.identity.account.as_str());
+        let is_own = |arn: &&String| {
+            KeyArn::parse(arn).is_some_and(|key| (key.partition, key.account) == own)
+        };
+        let keys = match &spec.purpose {
+            Purpose::Read { keys: Some(keys), .. } => {
+                keys.iter().filter(|arn| !is_own(arn)).cloned().collect()
+            }
+            _ => BTreeSet::new(),
+        };
+        let whole = spec.unasked.keys().cloned().collect();
+        Self { accounts, buckets, queues: BTreeSet::new(), keys, whole }
     }
 
     /// What valid properties of notifications name, in a stack at `home`.
@@ -220,7 +296,9 @@ impl Named {
         }
     }
 
-    /// What a role of ours names as it is: the accounts of its trust, and the buckets of its policy.
+    /// What a role of ours names as it is: the accounts of its trust, and the buckets and keys of its
+    /// policy. What was told by name and what was found, what was asked for and what was not, are the same
+    /// there.
     pub fn by_observed(role: &Observed) -> Self {
         let own = RoleArn::parse(&role.arn).map(|arn| arn.account).unwrap_or_default();
         let trust = role.trust.as_ref().map(|trust| texts(trust.value(), &["Principal", "AWS"]));
@@ -229,18 +307,34 @@ impl Named {
             (is_account(account) && account != own).then(|| account.to_owned())
         });
         let policy = role.policies.get(POLICY_NAME).into_iter().flatten();
-        let buckets =
-            policy.flat_map(|policy| texts(policy.value(), &["Resource"])).filter_map(|arn| {
-                let name = arn.split_once(":s3:::")?.1.split('/').next()?;
-                is_bucket(name).then(|| name.to_owned())
-            });
-        Self { accounts: accounts.collect(), buckets: buckets.collect(), queues: BTreeSet::new() }
+        let resources: Vec<&str> =
+            policy.flat_map(|policy| texts(policy.value(), &["Resource"])).collect();
+        let in_s3 = |arn: &&str| Some(arn.split_once(":s3:::")?.1.to_owned());
+        let bucket = |name: &str| is_bucket(name).then(|| name.to_owned());
+        let is_key = |arn: &&&str| arn.split(':').nth(2) == Some("kms");
+        Self {
+            accounts: accounts.collect(),
+            buckets: resources
+                .iter()
+                .filter_map(in_s3)
+                .filter_map(|name| bucket(name.split('/').next()?))
+                .collect(),
+            queues: BTreeSet::new(),
+            keys: resources.iter().filter(is_key).map(|arn| (*arn).to_owned()).collect(),
+            whole: resources
+                .iter()
+                .filter_map(in_s3)
+                .filter_map(|name| bucket(name.strip_suffix("/*")?))
+                .collect(),
+        }
     }
 
     fn and(mut self, other: &Self) -> Self {
         self.accounts.extend(other.accounts.iter().cloned());
         self.buckets.extend(other.buckets.iter().cloned());
         self.queues.extend(other.queues.iter().cloned());
+        self.keys.extend(other.keys.iter().cloned());
+        self.whole.extend(other.whole.iter().cloned());
         self
     }
 }
@@ -258,7 +352,12 @@ impl Scope {
     pub fn admit(&self, limits: &Limits, wanted: Named, way: Way) -> Result<Self, Outside> {
         let also = match way {
             Way::Back => self.now.clone().and(&self.before),
-            Way::Forward | Way::Again => Named::default(),
+            // What nobody could ask for before these limits were there goes on until it is given up.
+            Way::Forward | Way::Again => Named {
+                keys: self.now.keys.clone(),
+                whole: self.now.whole.clone(),
+                ..Named::default()
+            },
         };
         limits.check(&wanted, &also)?;
         let before = match way {

@@ -8,3 +8,4 @@ mod limits;
 mod locks;
 mod removals;
 mod times;
+mod wide;

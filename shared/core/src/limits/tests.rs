@@ -114,6 +114,42 @@ fn the_way_back_admits_what_was_in_force_and_nothing_else() {
 }
 
 #[test]
+fn keys_of_others_and_whole_buckets_are_refused_unless_they_were_there_before() {
+    let limits = limits("", "", "").with_keys_of("333333333333").expect("a list");
+    let key = |account: &str| format!("arn:aws:kms:eu-west-1:{account}:key/k");
+    let (told, other) = (key("333333333333"), key("444444444444"));
+    let keys = |keys: &[&str]| Named { keys: set(keys), ..Named::default() };
+    let whole = |names: &[&str]| Named { whole: set(names), ..Named::default() };
+    let code = |scope: &Scope, wanted: Named, way: Way| {
+        scope.admit(&limits, wanted, way).map_or_else(|outside| outside.code(), |_| "admitted")
+    };
+    let new = Scope::default();
+    for (wanted, expected) in [
+        (keys(&[&told]), "admitted"),
+        (keys(&[&told, &other]), "key_not_admitted"),
+        (keys(&["arn:aws:kms:eu-west-1:333333333333:key/${aws:x}"]), "key_not_admitted"),
+        (keys(&["arn:aws:kms:eu-west-1:333333333333:alias/k"]), "key_not_admitted"),
+        (whole(&["acme-landing"]), "bucket_read_wholly"),
+    ] {
+        assert_eq!(code(&new, wanted.clone(), Way::Forward), expected, "{wanted:?}");
+        // Who takes an update back to what was never there gets no further.
+        assert_eq!(code(&new, wanted.clone(), Way::Back), expected, "{wanted:?}");
+        let found = Scope::found(wanted.clone());
+        for way in [Way::Forward, Way::Again, Way::Back] {
+            assert_eq!(code(&found, wanted.clone(), way), "admitted", "{wanted:?} {way:?}");
+        }
+        // Once it is given up, only the way back leads to it.
+        let given_up = found.admit(&limits, Named::default(), Way::Forward).expect("nothing");
+        assert_eq!(code(&given_up, wanted.clone(), Way::Forward), expected, "{wanted:?}");
+        assert_eq!(code(&given_up, wanted.clone(), Way::Back), "admitted", "{wanted:?}");
+        let kept = usize::from(expected != "admitted");
+        assert_eq!(limits.kept(&wanted).len(), kept, "{wanted:?}");
+    }
+    assert_eq!(Limits::ANY.with_keys_of("*"), None);
+    assert_eq!(Limits::ANY.with_keys_of("3"), None);
+}
+
+#[test]
 fn what_a_role_names_is_read_from_its_own_documents() {
     let document = |value: Value| Document::parse(&value.to_string());
     let trust = json!({ "Statement": [
