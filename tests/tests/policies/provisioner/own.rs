@@ -24,6 +24,16 @@ fn role(name: &str) -> String {
     format!("arn:aws:iam::{HERE}:role/{name}")
 }
 
+fn stack(account: &str) -> String {
+    format!("arn:aws:cloudformation:{REGION}:{account}:stack/landfall/1")
+}
+
+/// About a role that a stack has, or is to have.
+fn tagged(action: &str, resource: &str, stack: &str) -> Request {
+    let kind = if action == "iam:CreateRole" { "aws:RequestTag" } else { "iam:ResourceTag" };
+    may(action, resource).with(&format!("{kind}/landfall:stack-id"), stack)
+}
+
 pub fn rows() -> Vec<Row> {
     [roles(), buckets(), others()].into_iter().flatten().collect()
 }
@@ -31,7 +41,7 @@ pub fn rows() -> Vec<Row> {
 fn roles() -> Vec<Row> {
     let own = role("landfall/landfall-x");
     let bounded = |action: &str, resource: &str, boundary: &str| {
-        may(action, resource).with("iam:PermissionsBoundary", boundary)
+        tagged(action, resource, &stack(HERE)).with("iam:PermissionsBoundary", boundary)
     };
     let mut rows = Vec::new();
     for action in [
@@ -44,7 +54,17 @@ fn roles() -> Vec<Row> {
         let foreign = own.replace(HERE, FOREIGN);
         rows.extend([
             ("a role with the boundary", ALWAYS, bounded(action, &own, BOUNDARY)),
-            ("a role without a boundary", NEVER, may(action, &own)),
+            ("a role without a boundary", NEVER, tagged(action, &own, &stack(HERE))),
+            (
+                "a role of nobody's",
+                NEVER,
+                may(action, &own).with("iam:PermissionsBoundary", BOUNDARY),
+            ),
+            (
+                "a role of another account's stack",
+                NEVER,
+                tagged(action, &own, &stack(FOREIGN)).with("iam:PermissionsBoundary", BOUNDARY),
+            ),
             (
                 "a role with another boundary",
                 NEVER,
@@ -65,14 +85,47 @@ fn roles() -> Vec<Row> {
             ),
         ]);
     }
-    for action in ["iam:DeleteRole", "iam:UpdateAssumeRolePolicy", "iam:TagRole", "iam:UntagRole"] {
+    for action in [
+        "iam:DeleteRole",
+        "iam:UpdateRole",
+        "iam:UpdateAssumeRolePolicy",
+        "iam:TagRole",
+        "iam:UntagRole",
+    ] {
+        let look_after = |resource: &str, stack: &str| {
+            let request = tagged(action, resource, stack);
+            let has_keys = matches!(action, "iam:TagRole" | "iam:UntagRole");
+            if has_keys { request.with("aws:TagKeys", json!(["team"])) } else { request }
+        };
+        let ours = stack(HERE);
         rows.extend([
-            ("to look after a role", ALWAYS, may(action, &own)),
-            ("to look after its own role", NEVER, may(action, &role("landfall-provisioner"))),
-            ("to look after another role", NEVER, may(action, &role("landfall/admin"))),
-            ("to look after one below", NEVER, may(action, &role("landfall/landfall-x/admin"))),
+            ("to look after a role", ALWAYS, look_after(&own, &ours)),
+            ("to look after a role of nobody's", NEVER, may(action, &own)),
+            ("to look after another stack's", NEVER, look_after(&own, &stack(FOREIGN))),
+            ("to look after its own role", NEVER, look_after(&role("landfall-provisioner"), &ours)),
+            ("to look after another role", NEVER, look_after(&role("landfall/admin"), &ours)),
+            (
+                "to look after one below",
+                NEVER,
+                look_after(&role("landfall/landfall-x/admin"), &ours),
+            ),
         ]);
     }
+    let untag = |keys: Value| tagged("iam:UntagRole", &own, &stack(HERE)).with("aws:TagKeys", keys);
+    let new =
+        |stack: &str| may("iam:TagRole", &own).with("aws:RequestTag/landfall:stack-id", stack);
+    rows.extend([
+        ("to take the owner's tag away", NEVER, untag(json!(["team", "Landfall:Stack-Id"]))),
+        ("to take no tag away", NEVER, tagged("iam:UntagRole", &own, &stack(HERE))),
+        ("to tag a role within its creation", ALWAYS, new(&stack(HERE))),
+        ("to tag it as another account's", NEVER, new(&stack(FOREIGN))),
+        ("what an attached policy says", ALWAYS, may("iam:GetPolicyVersion", BOUNDARY)),
+        (
+            "what AWS's policies say",
+            ALWAYS,
+            may("iam:GetPolicy", "arn:aws:iam::aws:policy/AWSDenyAll"),
+        ),
+    ]);
     let open = json!({ "Version": "2012-10-17", "Statement": [{ "Effect": "Allow",
         "Principal": { "AWS": format!("arn:aws:iam::{HERE}:root") }, "Action": "sts:AssumeRole" }] });
     rows.extend([
@@ -171,7 +224,16 @@ fn others() -> Vec<Row> {
     ]
 }
 
-pub const WIDENINGS: [Widening; 7] = [
+pub const WIDENINGS: [Widening; 10] = [
+    ("roles of nobody's", NAMED, |all| statement(all, "LookAfterRoles")["Condition"] = json!({})),
+    ("the owner's tags", NAMED, |all| {
+        let conditions = statement(all, "UntagRoles")["Condition"].as_object_mut();
+        conditions.expect("conditions").remove("ForAllValues:StringNotEqualsIgnoreCase");
+    }),
+    ("no tags", NAMED, |all| {
+        let conditions = statement(all, "UntagRoles")["Condition"].as_object_mut();
+        conditions.expect("conditions").remove("Null");
+    }),
     ("any boundary", NAMED, |all| statement(all, "MakeBoundedRoles")["Condition"] = json!({})),
     ("any role", NAMED, |all| statement(all, "LookAfterRoles")["Resource"] = json!("*")),
     ("a path that goes on", NAMED, |all| without(all, "NotBelowThePath")),
