@@ -242,7 +242,7 @@ impl Limits {
                 return Err(Outside::Key { arn: arn.clone(), admitted });
             }
         }
-        for bucket in named.whole.difference(&also.whole) {
+        if let Some(bucket) = named.whole.difference(&also.whole).next() {
             return Err(Outside::Whole { bucket: bucket.clone() });
         }
         Ok(())
