@@ -171,7 +171,7 @@ enum Way {
 #[derive(Debug)]
 enum Key {
     Plain(Secret),
-    Kept(Kept),
+    Kept(Box<Kept>),
 }
 
 /// A key that is read when it is first needed, and kept.
@@ -233,10 +233,10 @@ impl Lineage {
             Destination::Http { url, host, api_key } => {
                 let api_key = api_key.map(|key| match key {
                     ApiKey::Plain(key) => Key::Plain(key),
-                    ApiKey::Secret(arn) => Key::Kept(Kept {
+                    ApiKey::Secret(arn) => Key::Kept(Box::new(Kept {
                         secret: SecretValue::new(&arn, config),
                         read: Mutex::new(None),
-                    }),
+                    })),
                 });
                 Way::Http { http: pooled_connector(), url, host, api_key }
             }

@@ -188,7 +188,7 @@ fn warnings(
 ) -> Vec<String> {
     // What the last step takes away, nobody has to think of.
     let wide = |name: &str| {
-        values.get(name).is_some_and(|value| value == "*") && !(narrow && !is_given(name))
+        values.get(name).is_some_and(|value| value == "*") && (!narrow || is_given(name))
     };
     let warning = |(name, admits): &(&str, &str)| {
         let why = match known.and_then(|known| known.parameters.get(*name)) {
