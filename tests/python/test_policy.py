@@ -183,7 +183,10 @@ def test_the_control_session_reaches_one_manifest_and_one_item() -> None:
             "Effect": "Allow",
             "Action": ["dynamodb:GetItem", "dynamodb:UpdateItem"],
             "Resource": TABLE,
-            "Condition": {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": "orders-${*}"}},
+            "Condition": {
+                "ForAllValues:StringLike": {"dynamodb:LeadingKeys": "orders-${*}"},
+                "Null": {"dynamodb:LeadingKeys": "false"},
+            },
         },
         {"Effect": "Allow", "Action": "kms:Decrypt", "Resource": "*"},
     ]

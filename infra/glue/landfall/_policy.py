@@ -72,7 +72,9 @@ def control_policy(
                 "Condition": {
                     "ForAllValues:StringLike": {
                         "dynamodb:LeadingKeys": _literal_or_prefix(batch_id, _LISTED)
-                    }
+                    },
+                    # `ForAllValues` holds for a request without the key too.
+                    "Null": {"dynamodb:LeadingKeys": "false"},
                 },
             },
             _DECRYPT,
