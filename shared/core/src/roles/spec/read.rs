@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{Home, Identity, Purpose, Spec};
-use crate::arn::{RoleArn, is_role_name};
+use crate::arn::{PolicyArn, RoleArn, is_role_name};
 use crate::at::At;
 use crate::problem::Problem;
 use crate::properties;
@@ -142,7 +142,7 @@ fn common(
             .error("IAM does not take this description", "it has at most 1,000 Latin-1 characters");
     }
     if let Some(boundary) = written.permissions_boundary
-        && !(boundary.starts_with("arn:") && boundary.contains(":policy/"))
+        && PolicyArn::parse(boundary).is_none()
     {
         at.key("PermissionsBoundary").error(
             "this is not the ARN of a managed policy",

@@ -99,3 +99,18 @@ fn a_reader_of_a_whole_bucket_must_have_been_asked_for() {
         route `unicode`: the role may read `s3://acme-raw/dé/*`, since a policy can't hold the rest of its key's beginning"#]].assert_eq(&read(["データ/{file}.csv", "dé/日本/{file}"], true));
     assert_eq!(read(["**", "**/{file}"], false).lines().next(), Some(""));
 }
+
+#[test]
+fn a_boundary_that_names_no_single_policy_is_refused() {
+    for boundary in [
+        "arn:aws:iam::111111111111:policy/*",
+        "arn:aws:iam::111111111111:policy/${aws:username}",
+        "arn:aws:iam::11111:policy/landfall-boundary",
+        "arn:anything:policy/x",
+    ] {
+        let mut properties = reader();
+        properties["PermissionsBoundary"] = json!(boundary);
+        let refused = role(Kind::Reader, &properties, DATA_STACK, &[]).expect_err(boundary);
+        assert!(refused.to_string().contains("PermissionsBoundary"), "{refused}");
+    }
+}
