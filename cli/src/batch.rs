@@ -4,7 +4,7 @@ mod document;
 mod words;
 
 use landfall_aws::claims::{ClaimError, Outcome};
-use landfall_aws::ledger::now;
+use landfall_aws::clock::now;
 use landfall_core::batch::{Batch, Member};
 use landfall_core::plan::printable;
 

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use landfall_aws::ledger::{Left, Listing, Wanted, now};
+use landfall_aws::clock::now;
+use landfall_aws::ledger::{Left, Listing, Wanted};
 use landfall_core::batch::Batch;
 use landfall_core::moment::Time;
 use landfall_core::plan::printable;

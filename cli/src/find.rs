@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write};
 
-use landfall_aws::ledger::{Found, Ledger, LedgerError, now};
+use landfall_aws::clock::now;
+use landfall_aws::ledger::{Found, Ledger, LedgerError};
 use landfall_core::batch::{Batch, Manifest, Member, State};
 use landfall_core::moment::Time;
 use landfall_core::plan::printable;

@@ -3,7 +3,8 @@
 //! A batch is written on condition that it is still as it was read, so nothing that somebody else did
 //! meanwhile is undone.
 
-use landfall_aws::ledger::{Left, now};
+use landfall_aws::clock::now;
+use landfall_aws::ledger::Left;
 use landfall_core::moment::Time;
 use landfall_core::plan::printable;
 use serde::Serialize;

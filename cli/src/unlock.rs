@@ -6,8 +6,8 @@
 
 use anyhow::{Context, anyhow};
 use aws_config::Region;
+use landfall_aws::clock::now;
 use landfall_aws::config;
-use landfall_aws::ledger::now;
 use landfall_aws::lifecycle_table::{Kept, Table, TableError, Unlocking};
 use landfall_aws::told::told;
 use landfall_core::lifecycle::Memory;

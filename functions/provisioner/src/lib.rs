@@ -21,6 +21,7 @@ use aws_config::SdkConfig;
 use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 use futures_util::FutureExt;
 use lambda_runtime::{Diagnostic, LambdaEvent};
+use landfall_aws::clock;
 use landfall_aws::lifecycle_table::Table;
 use landfall_aws::metrics::Metrics;
 use landfall_core::lifecycle;
@@ -104,7 +105,7 @@ struct Deadlines {
 
 impl Deadlines {
     fn new(deadline: SystemTime) -> Self {
-        let left = deadline.duration_since(SystemTime::now()).unwrap_or_default();
+        let left = clock::left(deadline);
         let end = Instant::now() + left;
         let to_send = TO_SEND.min(left / 4);
         let record = end - to_send;

@@ -10,7 +10,7 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use landfall_aws::ledger::now;
+use landfall_aws::clock::now;
 use landfall_aws::lifecycle_table::Held;
 use landfall_core::lifecycle::{self, Decision, Memory, decide};
 use landfall_core::limits::{Named, Scope, Way};

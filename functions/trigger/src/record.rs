@@ -3,8 +3,9 @@
 use std::time::SystemTime;
 
 use futures_util::{StreamExt, stream};
-use landfall_aws::advance::{Advanced, Clients, advance, moment};
-use landfall_aws::config::{CALL_TIMEOUT, has_time};
+use landfall_aws::advance::{Advanced, Clients, advance};
+use landfall_aws::clock::{has_time, moment};
+use landfall_aws::config::CALL_TIMEOUT;
 use landfall_aws::ledger::{Draft, Recorded};
 use landfall_aws::traces;
 use landfall_core::batch::{Batch, Member, Seen};

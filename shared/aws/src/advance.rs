@@ -15,15 +15,15 @@ use landfall_core::batch::{
     Step, Unprepared, Why, next,
 };
 use landfall_core::lineage::{RunEvent, events};
-use landfall_core::moment::{Moment, Time};
+use landfall_core::moment::Time;
 use tokio::sync::Mutex;
 use tracing::Instrument;
 
 use crate::claims::Claims;
-use crate::config::{CALL_TIMEOUT, has_time, timeouts, with_short_attempts};
-use crate::dynamodb::milliseconds;
+use crate::clock::{has_time, moment};
+use crate::config::{CALL_TIMEOUT, timeouts, with_short_attempts};
 use crate::glue::{Refusal, StartError};
-use crate::ledger::{Held, Ledger, LedgerError, now, pause};
+use crate::ledger::{Held, Ledger, LedgerError, pause};
 use crate::lineage::Lineage;
 use crate::settings::Settings;
 use crate::targets::Targets;
@@ -35,9 +35,6 @@ pub use report::report;
 
 /// What a start may take once it is written ahead: that write, and the call.
 pub const START_MAY_TAKE: Duration = CALL_TIMEOUT.saturating_mul(2);
-
-/// So long after its time-out a function is certainly gone, and other clocks say so too.
-const CLOCKS_DIFFER: Duration = Duration::from_secs(10);
 
 /// A batch of more is prepared alone.
 const MANY_MEMBERS: u64 = 10_000;
@@ -127,12 +124,6 @@ impl Clients {
             preparing: Mutex::default(),
         }
     }
-}
-
-/// The moment of an invocation that ends at `deadline`.
-pub fn moment(deadline: SystemTime) -> Moment {
-    let lease = Time(milliseconds(deadline + CLOCKS_DIFFER));
-    Moment { now: now(), lease, jitter: fastrand::u16(0..1000) }
 }
 
 /// Takes a batch as far as it goes now. `batch` was just read or written, `seen` is what is known

@@ -10,6 +10,8 @@ use aws_sdk_sts::operation::assume_role::AssumeRoleError;
 use landfall_core::secret::Secret;
 use tokio::sync::Mutex;
 
+use crate::clock::system_time;
+
 /// A role that is assumed with the credentials of a role admits one hour at most (role chaining).
 const SESSION_SECS: i32 = 3_600;
 
@@ -90,7 +92,7 @@ impl AssumedRole {
     pub async fn credentials(&self) -> Result<Credentials, AssumeError> {
         let mut state = self.shared.state.lock().await;
         let State { current, refused } = &mut *state;
-        let now = SystemTime::now();
+        let now = system_time();
         if let Some(current) = current.as_ref().filter(|current| now < current.refresh_at) {
             return Ok(current.credentials.clone());
         }

@@ -14,8 +14,9 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_dynamodb::{Client, Config};
 use landfall_core::batch::{Claim, EndOutcome};
 
+use crate::clock::now;
 use crate::dynamodb::{is_refused, number};
-use crate::ledger::{ARRIVALS_KEPT, now};
+use crate::ledger::ARRIVALS_KEPT;
 use crate::told::told;
 
 /// Why a claim could not be read or ended.

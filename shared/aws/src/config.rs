@@ -1,6 +1,6 @@
 //! The SDK's configuration, shared by all clients of a process.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use aws_config::environment::EnvironmentVariableCredentialsProvider;
 use aws_config::identity::IdentityCache;
@@ -11,7 +11,9 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_runtime_api::client::http::{SharedHttpClient, SharedHttpConnector};
 use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 
-use crate::http_client::{Connections, client, connector_of};
+use crate::http_client::{self, Alone};
+
+pub use crate::http_client::http_client;
 
 /// The most that one call may take, its retries included. Longer than AWS takes for any call made
 /// here; shorter than a function's time-out by far.
@@ -20,11 +22,6 @@ pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long one attempt of a call may take that may be repeated: on a connection that died while the
 /// process was frozen nothing ever answers.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(4);
-
-/// What sends the calls of all clients of a process.
-pub fn http_client() -> SharedHttpClient {
-    client(Connections::Kept)
-}
 
 /// A loader that takes region, endpoints and credentials from where all tools find them, with one HTTP client for all
 /// services.
@@ -72,23 +69,18 @@ pub fn timeouts() -> TimeoutConfigBuilder {
 /// For calls that must not be repeated: no connection outlives its request. Lambda freezes a process
 /// between invocations, and a request that is sent on a connection that died meanwhile has an
 /// ambiguous outcome.
-pub fn single_use() -> SharedHttpClient {
-    client(Connections::SingleUse)
-}
-
-/// Whether a call, or several, that may take so long can be finished before `deadline`.
-pub fn has_time(deadline: SystemTime, needed: Duration) -> bool {
-    deadline.duration_since(SystemTime::now()).is_ok_and(|left| left >= needed)
+pub fn single_use(config: &SdkConfig) -> SharedHttpClient {
+    SharedHttpClient::new(Alone { by: config.http_client().unwrap_or_else(http_client) })
 }
 
 /// What sends a request that is no call of AWS's API: a presigned URL.
 pub fn connector() -> SharedHttpConnector {
-    connector_of(Connections::SingleUse)
+    SharedHttpConnector::new(Alone { by: http_client::connector() })
 }
 
 /// The same, with connections that serve several requests. For what may be sent again.
 pub fn pooled_connector() -> SharedHttpConnector {
-    connector_of(Connections::Kept)
+    http_client::connector()
 }
 
 /// Settings of one service: `AWS_ENDPOINT_URL_GLUE` and its like, which

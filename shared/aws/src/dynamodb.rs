@@ -1,7 +1,5 @@
 //! What the tables have in common.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::AttributeValue;
 
@@ -17,13 +15,4 @@ pub fn is_conflict<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
 
 pub fn number(value: u64) -> AttributeValue {
     AttributeValue::N(value.to_string())
-}
-
-/// Since 1970.
-pub fn milliseconds(time: SystemTime) -> u64 {
-    milliseconds_of(time.duration_since(UNIX_EPOCH).unwrap_or_default())
-}
-
-pub fn milliseconds_of(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

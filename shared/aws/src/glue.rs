@@ -75,8 +75,8 @@ impl StartError {
 impl Glue {
     /// A client that starts a run with one call: `StartJobRun` has no idempotency token, so a retry of
     /// the SDK's could start a second run.
-    pub fn new(config: &SdkConfig, account: &str, region: &str, role: AssumedRole) -> Self {
-        let config = aws_sdk_glue::config::Builder::from(config)
+    pub fn new(sdk: &SdkConfig, account: &str, region: &str, role: AssumedRole) -> Self {
+        let config = aws_sdk_glue::config::Builder::from(sdk)
             .region(Region::new(region.to_owned()))
             // Each call brings its own credentials: see `start_job_run`.
             .identity_cache(IdentityCache::no_cache());
@@ -84,7 +84,7 @@ impl Glue {
         let once = config
             .retry_config(RetryConfig::disabled())
             .timeout_config(timeouts().build())
-            .http_client(single_use());
+            .http_client(single_use(sdk));
         let client = Client::from_conf(once.build());
         Self { client, reader, role, account: account.to_owned() }
     }

@@ -39,34 +39,55 @@ use tokio::sync::OnceCell;
 use tokio::time::timeout;
 use tower_service::Service;
 
-/// What becomes of a connection when its request is answered.
-#[derive(Debug, Clone, Copy)]
-pub enum Connections {
-    /// It serves the next, unless it idles for too long.
-    Kept,
-    /// None outlives its request.
-    SingleUse,
-}
-
 /// How long a connection may idle, as far as the clock runs while Lambda freezes the process.
 const IDLE: Duration = Duration::from_secs(15);
 
 /// For clients of AWS's services, which share what they share of their settings.
-pub fn client(connections: Connections) -> SharedHttpClient {
-    SharedHttpClient::new(Client { connections, connectors: Mutex::default() })
+pub fn http_client() -> SharedHttpClient {
+    SharedHttpClient::new(Client::default())
 }
 
 /// For requests that are no call of AWS's API.
-pub fn connector_of(connections: Connections) -> SharedHttpConnector {
-    SharedHttpConnector::new(Connector::new(connections, [None, None]))
+pub fn connector() -> SharedHttpConnector {
+    SharedHttpConnector::new(Connector::new([None, None]))
+}
+
+/// What sends each request on a connection of its own, and otherwise as `by` does.
+#[derive(Debug)]
+pub struct Alone<T> {
+    pub by: T,
+}
+
+/// In a request: its connection serves no other.
+#[derive(Debug, Clone, Copy)]
+struct IsAlone;
+
+impl HttpClient for Alone<SharedHttpClient> {
+    fn http_connector(
+        &self,
+        settings: &HttpConnectorSettings,
+        components: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        SharedHttpConnector::new(Alone { by: self.by.http_connector(settings, components) })
+    }
+
+    fn connector_metadata(&self) -> Option<ConnectorMetadata> {
+        self.by.connector_metadata()
+    }
+}
+
+impl HttpConnector for Alone<SharedHttpConnector> {
+    fn call(&self, mut request: HttpRequest) -> HttpConnectorFuture {
+        request.add_extension(IsAlone);
+        self.by.call(request)
+    }
 }
 
 /// For connecting and for reading.
 type Timeouts = [Option<Duration>; 2];
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Client {
-    connections: Connections,
     connectors: Mutex<HashMap<Timeouts, SharedHttpConnector>>,
 }
 
@@ -78,7 +99,7 @@ impl HttpClient for Client {
     ) -> SharedHttpConnector {
         let mut connectors = self.connectors.lock().unwrap_or_else(PoisonError::into_inner);
         let timeouts = [settings.connect_timeout(), settings.read_timeout()];
-        let made = || SharedHttpConnector::new(Connector::new(self.connections, timeouts));
+        let made = || SharedHttpConnector::new(Connector::new(timeouts));
         connectors.entry(timeouts).or_insert_with(made).clone()
     }
 
@@ -90,24 +111,25 @@ impl HttpClient for Client {
 
 #[derive(Debug)]
 struct Connector {
-    http: legacy::Client<Connect, SdkBody>,
+    /// A connection serves the next request too, unless it idles for too long.
+    kept: legacy::Client<Connect, SdkBody>,
+    /// None outlives its request.
+    alone: legacy::Client<Connect, SdkBody>,
     read_timeout: Option<Duration>,
 }
 
 impl Connector {
-    fn new(connections: Connections, [connect_timeout, read_timeout]: Timeouts) -> Self {
+    fn new([connect_timeout, read_timeout]: Timeouts) -> Self {
         let mut tcp = connect::HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
-        let mut builder = legacy::Client::builder(TokioExecutor::new());
-        match connections {
-            Connections::Kept => builder.pool_idle_timeout(IDLE).pool_timer(TokioTimer::new()),
-            Connections::SingleUse => {
-                builder.pool_max_idle_per_host(0).retry_canceled_requests(false)
-            }
-        };
-        let http = builder.build(Connect { tcp, timeout: connect_timeout });
-        Self { http, read_timeout }
+        let connect = Connect { tcp, timeout: connect_timeout };
+        let mut kept = legacy::Client::builder(TokioExecutor::new());
+        kept.pool_idle_timeout(IDLE).pool_timer(TokioTimer::new());
+        let mut alone = legacy::Client::builder(TokioExecutor::new());
+        alone.pool_max_idle_per_host(0).retry_canceled_requests(false);
+        let (kept, alone) = (kept.build(connect.clone()), alone.build(connect));
+        Self { kept, alone, read_timeout }
     }
 }
 
@@ -124,7 +146,9 @@ impl HttpConnector for Connector {
         if let Some(of_sdk) = request.extensions().get::<CaptureSmithyConnection>() {
             of_sdk.set_connection_retriever(move || metadata(&captured));
         }
-        let answer = self.http.request(request);
+        let is_alone = request.extensions().get::<IsAlone>().is_some();
+        let http = if is_alone { &self.alone } else { &self.kept };
+        let answer = http.request(request);
         let limit = self.read_timeout;
         HttpConnectorFuture::new(async move {
             let answer = within(limit, "the answer", answer).await;

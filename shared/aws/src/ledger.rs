@@ -26,12 +26,12 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use landfall_core::batch::{Batch, Chunk, Member, Slot};
-use landfall_core::moment::Time;
 
 pub use record::{Draft, Recorded};
 pub use search::{Found, Left, Listing, Waiting, Wanted};
 
-use crate::dynamodb::{is_conflict, is_refused, milliseconds, number};
+use crate::clock;
+use crate::dynamodb::{is_conflict, is_refused, number};
 use crate::told::told;
 
 /// How long an arrival is remembered, and a chunk kept. They are never written again: to set their
@@ -314,10 +314,5 @@ pub enum Held {
 
 /// A short while, of random length.
 pub(crate) async fn pause() {
-    tokio::time::sleep(Duration::from_millis(fastrand::u64(20..120))).await;
-}
-
-/// The time now, in the core's terms.
-pub fn now() -> Time {
-    Time(milliseconds(std::time::SystemTime::now()))
+    clock::sleep(Duration::from_millis(fastrand::u64(20..120))).await;
 }

@@ -4,6 +4,7 @@ pub mod advance;
 pub mod assumed_role;
 pub mod bucket_notifications;
 pub mod claims;
+pub mod clock;
 pub mod config;
 mod dynamodb;
 pub mod glue;

@@ -14,7 +14,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
@@ -25,7 +25,8 @@ use landfall_core::moment::Time;
 use serde::{Serialize, Serializer};
 use tokio::time::{Instant, sleep};
 
-use crate::dynamodb::{is_refused, milliseconds, milliseconds_of, number};
+use crate::clock::{milliseconds_of, now};
+use crate::dynamodb::{is_refused, number};
 use crate::told::told;
 
 /// The pause before a lock that is held is asked for again; it grows.
@@ -163,7 +164,7 @@ impl Table {
             .expression_attribute_names("#until", "until")
             .expression_attribute_values(":memory", AttributeValue::S(memory))
             .expression_attribute_values(":record", AttributeValue::S(record))
-            .expression_attribute_values(":now", number(milliseconds(SystemTime::now())));
+            .expression_attribute_values(":now", number(now().0));
         let update = match &found.text {
             Some(text) => update
                 .condition_expression(format!("memory = :found AND {is_free}"))
@@ -193,7 +194,7 @@ impl Table {
         // Nobody else's, an earlier invocation of the same event included.
         let holder = format!("{:016x}", RandomState::new().build_hasher().finish());
         // From now on, however often it is asked for.
-        let until = milliseconds(SystemTime::now()) + milliseconds_of(lease);
+        let until = now().0 + milliseconds_of(lease);
         // Only what has no memory gets an end with its lock: what stands must not end by a lock alone.
         let mut has_memory = false;
         let mut pause = FIRST_PAUSE;
@@ -233,7 +234,7 @@ impl Table {
         until: u64,
         has_memory: bool,
     ) -> Result<UpdateItemOutput, SdkError<UpdateItemError>> {
-        let now = milliseconds(SystemTime::now());
+        let now = now().0;
         // One's own: an attempt whose answer was lost has succeeded.
         let is_free = "(attribute_not_exists(#holder) OR #until < :now OR #holder = :holder)";
         let update = match has_memory {
@@ -395,7 +396,7 @@ fn has_memory_in<R>(error: &SdkError<UpdateItemError, R>) -> bool {
 /// When an item ends that remembers this and nothing that stands.
 fn expires(memory: &Memory) -> AttributeValue {
     let kept = memory.kept_for().unwrap_or_default();
-    number((milliseconds(SystemTime::now()) + milliseconds_of(kept)) / 1000)
+    number((now().0 + milliseconds_of(kept)) / 1000)
 }
 
 /// Whether trying again cannot help.

@@ -17,6 +17,8 @@ use metrique_writer::value::MetricFlags;
 use metrique_writer::{Entry, Observation, Value, ValueWriter};
 use metrique_writer_format_emf::Emf;
 
+use crate::clock::system_time;
+
 /// The namespace of all metrics.
 pub const NAMESPACE: &str = "Landfall";
 
@@ -186,7 +188,7 @@ impl Metrics {
     fn emit(&self, entry: &impl Entry, dimensions: &[&[&str]]) {
         let name = |whose| (self.whose == whose).then_some(self.name.as_str());
         let common = Common {
-            timestamp: SystemTime::now(),
+            timestamp: system_time(),
             ledger: name(Whose::Ledger),
             provisioner: name(Whose::Provisioner),
         };

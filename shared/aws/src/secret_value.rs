@@ -1,8 +1,6 @@
 //! A secret's value, from Secrets Manager: one signed request over what sends all others. A client of the
 //! SDK's for it would be a fifth of a function's limit of size, for one call.
 
-use std::time::SystemTime;
-
 use aws_config::SdkConfig;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
@@ -18,6 +16,7 @@ use serde::Deserialize;
 use serde_json::json;
 use url::{Host, Url};
 
+use crate::clock::system_time;
 use crate::config::pooled_connector;
 
 const TARGET: &str = "secretsmanager.GetSecretValue";
@@ -119,7 +118,7 @@ impl SecretValue {
                 .identity(&identity)
                 .region(&self.region)
                 .name("secretsmanager")
-                .time(SystemTime::now())
+                .time(system_time())
                 .settings(SigningSettings::default())
                 .build()
                 .ok()?

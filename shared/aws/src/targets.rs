@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, SystemTime};
 
 use aws_config::SdkConfig;
 use landfall_core::batch::Start;
@@ -10,6 +10,7 @@ use landfall_core::routes::Target;
 use landfall_core::secret::Secret;
 
 use crate::assumed_role::{AssumeError, AssumedRole, Assumption};
+use crate::clock::{has_passed, system_time};
 use crate::glue::{Glue, LookError};
 use crate::settings::Settings;
 
@@ -48,7 +49,7 @@ enum Job {
     Unseen,
     /// It leaves retries to Landfall.
     Ready,
-    NotReady(NotReady, Instant),
+    NotReady(NotReady, SystemTime),
 }
 
 /// Why no run of a job can be started now.
@@ -131,10 +132,10 @@ impl Targets {
         let mut job = job.lock().await;
         match &*job {
             Job::Ready => return Ok(()),
-            Job::NotReady(why, at) if at.elapsed() < REMEMBERED_FOR => return Err(why.clone()),
+            Job::NotReady(why, at) if !has_passed(*at, REMEMBERED_FOR) => return Err(why.clone()),
             Job::Unseen | Job::NotReady(..) => {}
         }
-        let asked = Instant::now();
+        let asked = system_time();
         let why = match glue.max_retries(&start.job).await {
             Ok(None) => return Ok(()),
             Ok(Some(0)) => {
@@ -148,8 +149,8 @@ impl Targets {
             },
             Err(error) => NotReady::Look(error),
         };
-        if asked.elapsed() > SLOW {
-            *job = Job::NotReady(why.clone(), Instant::now());
+        if has_passed(asked, SLOW) {
+            *job = Job::NotReady(why.clone(), system_time());
         }
         Err(why)
     }

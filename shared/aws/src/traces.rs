@@ -29,7 +29,8 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::config::{has_time, pooled_connector};
+use crate::clock::has_time;
+use crate::config::pooled_connector;
 
 /// The target of spans: the log takes none of them.
 pub const TARGET: &str = "landfall_span";

@@ -14,7 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use landfall_aws::ledger::now;
+use landfall_aws::clock::now;
 use landfall_core::batch::{Batch, State};
 use landfall_tests::cloud::{LANDING_BUCKET, wait_until};
 use landfall_tests::shared::Shared;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use aws_sdk_glue::types::{ExecutionProperty, JobCommand, JobRun, JobRunState};
-use landfall_aws::ledger::now;
+use landfall_aws::clock::now;
 use landfall_core::batch::{Batch, State};
 use landfall_tests::cloud::wait_until;
 use landfall_tests::lambda::{Answer, Function};

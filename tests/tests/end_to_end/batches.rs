@@ -171,7 +171,7 @@ pub fn a_run_that_fails_is_followed_by_one_more_and_then_parked_and_returned(
 
     // As `landfall retry` does. The third run is one that succeeds.
     stage.cloud.wait(async {
-        let returned = batch.returned(landfall_aws::ledger::now()).context("it is not returned")?;
+        let returned = batch.returned(landfall_aws::clock::now()).context("it is not returned")?;
         stage.ledger.write(returned).await?.context("somebody else wrote it")?;
         let batch = done(stage, "retried", key).await?;
         ensure!(batch.epoch == 3 && batch.runs.len() == 3, "{batch:?}");

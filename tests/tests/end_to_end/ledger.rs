@@ -14,7 +14,8 @@ use aws_sdk_dynamodb::types::{
 };
 use futures_util::future::try_join_all;
 use landfall_aws::claims::Claims;
-use landfall_aws::ledger::{Draft, Held, Ledger, now};
+use landfall_aws::clock::now;
+use landfall_aws::ledger::{Draft, Held, Ledger};
 use landfall_core::batch::{
     Batch, Claim, Closing, EndOutcome, Member, NEWEST_VERSION, Prepared, RunState, Scope, Seen,
     Settings, Start, State, Step, next,

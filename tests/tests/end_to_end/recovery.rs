@@ -14,7 +14,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use futures_util::future::try_join_all;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use landfall_aws::ledger::now;
+use landfall_aws::clock::now;
 use landfall_core::batch::{Batch, State};
 use landfall_tests::cloud::{LANDING_BUCKET, has_ended, wait_until};
 use landfall_tests::lambda::{Answer, Function};

@@ -1,5 +1,6 @@
 use expect_test::expect;
-use landfall_aws::ledger::{Left, now};
+use landfall_aws::clock::now;
+use landfall_aws::ledger::Left;
 use landfall_core::batch::{Batch, NEWEST_VERSION};
 use landfall_stand_ins::Act;
 use serde_json::{Value, json};

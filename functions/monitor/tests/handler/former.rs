@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
-use landfall_aws::advance::moment;
-use landfall_aws::ledger::{Draft, now};
+use landfall_aws::clock::moment;
+use landfall_aws::clock::now;
+use landfall_aws::ledger::Draft;
 use landfall_core::arrivals::Intake;
 use landfall_core::batch::{BatchId, State};
 use landfall_core::plan::{JobRunRequest, batch_id, plan};

@@ -1,7 +1,7 @@
 //! What waits for a run's end, or for the hour to pass.
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use landfall_aws::ledger::now;
+use landfall_aws::clock::now;
 use landfall_core::batch::{Slot, State};
 use landfall_stand_ins::Act;
 

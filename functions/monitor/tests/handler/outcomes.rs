@@ -1,6 +1,6 @@
 //! What a run's end means for its batch.
 
-use landfall_aws::ledger::now;
+use landfall_aws::clock::now;
 use landfall_core::batch::{Batch, State, Why};
 use landfall_core::moment::Time;
 use landfall_stand_ins::{Act, Run};

@@ -10,7 +10,8 @@ use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
 use super::{Advanced, Clients, MANY_MEMBERS};
-use crate::config::{CALL_TIMEOUT, has_time};
+use crate::clock::has_time;
+use crate::config::CALL_TIMEOUT;
 use crate::lineage::{Lineage, LineageError};
 use crate::metrics::Metrics;
 use crate::traces;

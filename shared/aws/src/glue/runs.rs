@@ -14,7 +14,8 @@ use landfall_core::batch::{FoundRun, Lookup, RunState};
 use landfall_core::moment::Time;
 
 use super::Glue;
-use crate::config::{CALL_TIMEOUT, has_time};
+use crate::clock::has_time;
+use crate::config::CALL_TIMEOUT;
 
 /// The most runs that Glue lists at a time.
 const PAGE: i32 = 200;

@@ -32,7 +32,7 @@ fn answering(mut stream: std::net::TcpStream) {
     }
 }
 
-async fn send(connector: &Connector, uri: &str) -> Result<String, ConnectorError> {
+async fn send(connector: &impl HttpConnector, uri: &str) -> Result<String, ConnectorError> {
     let mut request = HttpRequest::new(SdkBody::from("body"));
     request.set_uri(uri).expect("a URI");
     request.set_method("POST").expect("a method");
@@ -41,17 +41,16 @@ async fn send(connector: &Connector, uri: &str) -> Result<String, ConnectorError
     Ok(String::from_utf8(body.to_bytes().to_vec()).expect("UTF-8"))
 }
 
-const NO_LIMITS: Timeouts = [None, None];
-
 #[tokio::test]
 async fn connections_are_kept_or_used_once() {
-    for (connections, expected) in [(Connections::Kept, 1), (Connections::SingleUse, 3)] {
+    let kept = connector();
+    let alone = SharedHttpConnector::new(Alone { by: connector() });
+    for (connector, expected) in [(kept, 1), (alone, 3)] {
         let (uri, made) = serve(answering);
-        let connector = Connector::new(connections, NO_LIMITS);
         for _ in 0..3 {
             assert_eq!(send(&connector, &uri).await.expect("an answer"), "ok");
         }
-        assert_eq!(*made.lock().expect("not poisoned"), expected, "{connections:?}");
+        assert_eq!(*made.lock().expect("not poisoned"), expected);
     }
 }
 
@@ -65,7 +64,7 @@ fn nowhere() -> (std::net::TcpListener, String) {
 
 #[tokio::test]
 async fn who_cannot_be_reached_is_told_from_who_breaks_off() {
-    let connector = Connector::new(Connections::SingleUse, NO_LIMITS);
+    let connector = Alone { by: connector() };
     let (_taken, uri) = nowhere();
     let refused = send(&connector, &uri).await.expect_err("nobody listens");
     assert!(refused.is_io() && has_not_connected(&refused), "{refused:?}");
@@ -87,11 +86,11 @@ async fn what_takes_longer_than_it_may_is_a_timeout() {
         std::thread::sleep(Duration::from_secs(60));
         drop(stream);
     });
-    let reading = Connector::new(Connections::Kept, [None, short]);
+    let reading = Connector::new([None, short]);
     let error = send(&reading, &silent).await.expect_err("no answer");
     assert!(error.is_timeout() && !has_not_connected(&error), "{error:?}");
     // A handshake that nobody answers is part of connecting.
-    let connecting = Connector::new(Connections::SingleUse, [short, None]);
+    let connecting = Connector::new([short, None]);
     let error = send(&connecting, &silent.replace("http:", "https:")).await;
     let error = error.expect_err("no handshake");
     assert!(error.is_timeout() && has_not_connected(&error), "{error:?}");
@@ -101,7 +100,7 @@ async fn what_takes_longer_than_it_may_is_a_timeout() {
 #[tokio::test]
 async fn a_connection_that_the_sdk_finds_bad_serves_no_other_request() {
     let (uri, made) = serve(answering);
-    let connector = Connector::new(Connections::Kept, NO_LIMITS);
+    let connector = connector();
     for expected in [1, 2] {
         let captured = CaptureSmithyConnection::new();
         let mut request = HttpRequest::new(SdkBody::from("body"));

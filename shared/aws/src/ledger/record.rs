@@ -9,6 +9,7 @@ use landfall_core::moment::{Moment, Time};
 
 use super::item::{self, Item};
 use super::{ARRIVALS_KEPT, Ledger, LedgerError};
+use crate::clock;
 use crate::dynamodb::number;
 
 /// The most items of a transaction.
@@ -111,12 +112,12 @@ impl Ledger {
                 markers.retain(|_| !at.next().is_some_and(|at| at < claims && is_known(at)));
                 continue;
             }
-            let left = deadline.duration_since(SystemTime::now()).unwrap_or_default();
+            let left = clock::left(deadline);
             let wait = pause.mul_f64(0.5 + fastrand::f64());
             if left < wait {
                 return Err(LedgerError::Contended { route: draft.route.to_owned() });
             }
-            tokio::time::sleep(wait).await;
+            clock::sleep(wait).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
         // The last of what one invocation brought were repetitions: nothing more comes.

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use landfall_aws::claims::Claims;
-use landfall_aws::ledger::{Draft, Held, Ledger, Wanted, now};
+use landfall_aws::clock::now;
+use landfall_aws::ledger::{Draft, Held, Ledger, Wanted};
 use landfall_core::batch::{Claim, Closing, EndOutcome, Member, Scope, Start};
 use landfall_core::moment::{Moment, Time};
 

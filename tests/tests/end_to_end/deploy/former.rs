@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
-use landfall_aws::advance::moment;
+use landfall_aws::clock::moment;
 use landfall_aws::iam::observe;
 use landfall_aws::ledger::Ledger;
 use landfall_core::batch::{Closing, Opening};

@@ -1,0 +1,76 @@
+//! The clock of a process: what asks for the time, or waits, asks here.
+//!
+//! A simulation brings its own clock, and the code beneath runs in its time: see [`under`].
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use landfall_core::moment::{Moment, Time};
+
+/// So long after its time-out a function is certainly gone, and other clocks say so too.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(10);
+
+/// A clock that is not the system's.
+pub trait Clock: Send + Sync {
+    fn now(&self) -> SystemTime;
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+}
+
+tokio::task_local! {
+    static CLOCK: Arc<dyn Clock>;
+}
+
+/// Runs `future` by another clock than the system's.
+pub async fn under<F: Future>(clock: Arc<dyn Clock>, future: F) -> F::Output {
+    CLOCK.scope(clock, future).await
+}
+
+/// The time now, as the system tells it.
+pub fn system_time() -> SystemTime {
+    CLOCK.try_with(|clock| clock.now()).unwrap_or_else(|_| SystemTime::now())
+}
+
+/// The time now, in the core's terms.
+pub fn now() -> Time {
+    Time(milliseconds(system_time()))
+}
+
+/// The moment of an invocation that ends at `deadline`.
+pub fn moment(deadline: SystemTime) -> Moment {
+    let lease = Time(milliseconds(deadline + CLOCKS_DIFFER));
+    Moment { now: now(), lease, jitter: fastrand::u16(0..1000) }
+}
+
+/// Whether a call, or several, that may take so long can be finished before `deadline`.
+pub fn has_time(deadline: SystemTime, needed: Duration) -> bool {
+    left(deadline) >= needed
+}
+
+/// How long it is until `deadline`; zero if it has passed.
+pub fn left(deadline: SystemTime) -> Duration {
+    deadline.duration_since(system_time()).unwrap_or_default()
+}
+
+/// Whether it is so long since `time`.
+pub fn has_passed(time: SystemTime, duration: Duration) -> bool {
+    system_time().duration_since(time).is_ok_and(|since| since >= duration)
+}
+
+/// Waits.
+pub async fn sleep(duration: Duration) {
+    match CLOCK.try_with(|clock| clock.sleep(duration)) {
+        Ok(sleep) => sleep.await,
+        Err(_) => tokio::time::sleep(duration).await,
+    }
+}
+
+/// Since 1970.
+pub fn milliseconds(time: SystemTime) -> u64 {
+    milliseconds_of(time.duration_since(UNIX_EPOCH).unwrap_or_default())
+}
+
+pub fn milliseconds_of(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
