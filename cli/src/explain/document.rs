@@ -77,7 +77,7 @@ pub fn print(explanation: &Explanation<'_>) -> String {
                 error: error.to_string(),
             })
             .collect(),
-        ignored: subject.ignored,
+        ignored: subject.ignored.clone(),
         plan,
         arguments_added: added,
     };

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::{self, Write};
 
-use landfall_core::arrivals::{Arrival, Ignored};
+use landfall_core::arrivals::Arrival;
 use landfall_core::batch::{Closing, Scope};
 use landfall_core::plan::{JobRunRequest, RefusalReason, printable};
 use landfall_core::problem::did_you_mean;
@@ -32,12 +32,8 @@ fn write(out: &mut String, explanation: &Explanation<'_>) -> fmt::Result {
         }
         writeln!(out, "{} [{}]\n", printable(&error.to_string()), error.code())?;
     }
-    let Ignored { test_events, other_events } = subject.ignored;
-    if test_events + other_events > 0 {
-        writeln!(
-            out,
-            "ignored: {test_events} × test event, {other_events} × event that creates no object\n"
-        )?;
+    if subject.ignored.total() > 0 {
+        writeln!(out, "ignored: {}, which create no object\n", subject.ignored)?;
     }
     for (arrival, id) in subject.arrivals.iter().zip(&subject.message_ids) {
         write_arrival(out, explanation, arrival, id.as_deref())?;

@@ -50,7 +50,7 @@ fn an_event_is_explained_message_by_message() {
         expect![[r#"
             message `cut-off`: failed to read the event as JSON: it ends too early, line 1 column 40 [event_not_json]
 
-            ignored: 1 × test event, 1 × event that creates no object
+            ignored: 1 × ObjectRemoved, 1 × s3:TestEvent, which create no object
 
             s3://acme-landing/orders/dt=2026-01-31/a b.csv (512 bytes, version v1, in message `good`)
               orders: matches, dt = `2026-01-31`, file = `a b`
@@ -100,7 +100,7 @@ fn an_event_that_is_read_whole_exits_with_0_and_one_without_arrivals_with_3() {
         &notification("ObjectRemoved:Delete", "x"),
         &[],
         expect![[r#"
-            ignored: 0 × test event, 1 × event that creates no object
+            ignored: 1 × ObjectRemoved, which create no object
 
             nothing would be started
             --- stderr
@@ -162,7 +162,7 @@ fn the_json_document_says_the_same() {
                 "message_id": "cut-off", "code": "event_not_json",
                 "error": "failed to read the event as JSON: it ends too early, line 1 column 40",
             }],
-            "ignored": { "test_events": 1, "other_events": 1 },
+            "ignored": { "ObjectRemoved": 1, "s3:TestEvent": 1 },
             "plan": { "requests": null, "refusals": [], "unmatched": [] },
             "arguments_added": [
                 "--landfall-batch-id", "--landfall-epoch", "--landfall-manifest",

@@ -17,7 +17,7 @@ pub fn report(metrics: &Metrics, work: &Work, plan: &Plan, recorded: &[Outcome],
         arrivals: count(work.arrivals.len()),
         arrivals_unmatched: count(plan.unmatched.len()),
         arrivals_known: count(known),
-        events_ignored: (work.ignored.test_events + work.ignored.other_events).into(),
+        events_ignored: work.ignored.total().into(),
     });
     let not_recorded = recorded.iter().filter_map(|recorded| recorded.as_ref().err());
     metrics.failures(work.failures.values().chain(not_recorded).map(Error::code));

@@ -47,6 +47,9 @@ impl Work {
             }
             work.ids.push(message.id);
         }
+        if work.ignored.total() > 0 {
+            tracing::info!(ignored = %work.ignored, "events that create no object");
+        }
         work
     }
 

@@ -153,13 +153,30 @@ async fn a_direct_invocation_tells_its_batches() {
             { "route": "windowed", "batch_id": id("windowed"), "state": "open" },
         ],
         "duplicates": 0,
-        "ignored": { "test_events": 0, "other_events": 0 },
+        "ignored": {},
         "unmatched": 1,
     });
     assert_eq!(answer.expect("JSON"), expected);
     let again = serde_json::to_value(stage.invoke(&event).await.expect("an answer"));
     let again = again.expect("JSON");
     assert_eq!((&again["batches"], &again["duplicates"]), (&json!([]), &json!(2)));
+}
+
+#[tokio::test]
+async fn a_pipe_is_answered_like_a_queue_and_sns_like_who_invokes_directly() {
+    let stage = Stage::new().await;
+    let mut of_pipe = arrivals(&["orders/1/a", "orders/2/a"])["Records"].take();
+    of_pipe[0]["body"] = "not an event".into();
+    assert_eq!(stage.failures(&of_pipe).await, ["m0"]);
+    assert_eq!(stage.starts().len(), 1);
+    let notification = json!({ "Type": "Notification", "Message": body("orders/3/a") });
+    let of_sns = json!({ "Records": [{ "EventSource": "aws:sns", "Sns": notification }] });
+    let answer = serde_json::to_value(stage.invoke(&of_sns).await.expect("an answer"));
+    assert_eq!(answer.expect("JSON")["batches"][0]["state"], "started");
+    assert_eq!(stage.starts().len(), 2);
+    let unknown = json!({ "Records": [{ "EventSource": "aws:sns", "Sns": { "Message": "{}" } }] });
+    let error = stage.invoke(&unknown).await.unwrap_err();
+    assert_eq!(error.code(), "event_unknown_envelope");
 }
 
 #[tokio::test]

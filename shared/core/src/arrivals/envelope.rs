@@ -1,4 +1,5 @@
-//! Takes envelopes off: Lambda's event for SQS, an SNS notification in a message, or none.
+//! Takes envelopes off: Lambda's event for SQS or SNS, what an EventBridge pipe brings of SQS, an SNS notification in
+//! a message, or none.
 //!
 //! What is as it nearly always is, is read in one pass. Whatever is not is read again with care: in layers that
 //! stay text until each is read by itself, so that one ill-typed field does not fail a whole batch. Both give the
@@ -43,6 +44,7 @@ impl<'de> Deserialize<'de> for Whole {
 }
 
 const SQS: &str = "aws:sqs";
+const SNS: &str = "aws:sns";
 
 /// The outermost layer, with care.
 #[derive(Deserialize)]
@@ -63,11 +65,20 @@ struct SqsRecord {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct AnyRecord {
+    /// SNS begins its names with capitals.
+    #[serde(alias = "EventSource")]
     event_source: Option<String>,
     message_id: Option<serde_json::Value>,
 }
 
-/// An SNS notification in a queue without raw delivery.
+/// A message of SNS as Lambda delivers it.
+#[derive(Deserialize)]
+struct SnsRecord {
+    #[serde(rename = "Sns")]
+    notification: SnsNotification,
+}
+
+/// An SNS notification, in Lambda's event or in a queue without raw delivery.
 #[derive(Deserialize)]
 struct SnsNotification {
     #[serde(rename = "Message")]
@@ -89,18 +100,37 @@ pub fn whole(event: &str) -> Option<Vec<Message>> {
 }
 
 pub fn with_care(event: &str) -> Result<Vec<Message>, ArrivalError> {
-    let outer: Outer<'_> = parse(event)?;
-    match outer.records {
-        Some(records) if is_sqs(&records) => records.into_iter().map(sqs_message).collect(),
-        _ => Ok(vec![Message { id: None, content: Payload::parse(event)?.content() }]),
-    }
+    let records: Option<Vec<&RawValue>> = match event.starts_with('[') {
+        // Of a pipe: an array even of one message. It takes the answer that Lambda takes for SQS.
+        true => Some(parse(event)?),
+        false => parse::<Outer<'_>>(event)?.records,
+    };
+    let content = match records {
+        Some(records) if is_of(SQS, &records) => {
+            return records.into_iter().map(sqs_message).collect();
+        }
+        Some(records) if is_of(SNS, &records) => sns_content(&records),
+        Some(_) if event.starts_with('[') => Err(ArrivalError::UnknownEnvelope),
+        _ => Payload::parse(event)?.content(),
+    };
+    Ok(vec![Message { id: None, content }])
 }
 
-fn is_sqs(records: &[&RawValue]) -> bool {
+fn is_of(source: &str, records: &[&RawValue]) -> bool {
     records.iter().any(|record| {
         serde_json::from_str::<AnyRecord>(record.get())
-            .is_ok_and(|record| record.event_source.as_deref() == Some(SQS))
+            .is_ok_and(|record| record.event_source.as_deref() == Some(source))
     })
+}
+
+/// SNS has no queue that could keep one of them: all succeed, or the invocation fails.
+fn sns_content(records: &[&RawValue]) -> Result<Content, ArrivalError> {
+    let mut content = Content::default();
+    for record in records {
+        let SnsRecord { notification } = parse(record.get())?;
+        content += Payload::parse(&notification.message)?.content()?;
+    }
+    Ok(content)
 }
 
 /// Fails only if the message could not be failed alone: it has no id.
@@ -124,7 +154,7 @@ fn body_content(body: &str) -> Result<Content, ArrivalError> {
         return content;
     }
     let payload = Payload::parse(body)?;
-    if !payload.is_sns() {
+    if !payload.is_sns()? {
         return payload.content();
     }
     let notification: SnsNotification = parse(body)?;

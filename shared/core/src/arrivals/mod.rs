@@ -1,12 +1,14 @@
 //! Arrivals: whatever envelope an S3 event came in, one object that was created.
 //!
 //! [`Intake::read`] takes a function's whole event apart. A *message* is what is acknowledged or
-//! delivered again as a whole: one SQS message, or the whole event where the function is invoked
-//! directly. One that cannot be read fails alone and whole; its siblings go on.
+//! delivered again as a whole: one SQS message, or the whole event where S3, SNS or EventBridge invokes
+//! the function directly. One that cannot be read fails alone and whole; its siblings go on.
 
 mod envelope;
+mod events;
 mod notification;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
@@ -97,19 +99,45 @@ pub struct Content {
     pub ignored: Ignored,
 }
 
-/// Records that are none of our business, counted.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Ignored {
-    /// `s3:TestEvent`, which S3 sends when a notification is configured.
-    pub test_events: u64,
-    /// Deletions, restores, tagging and all else that creates no object.
-    pub other_events: u64,
+impl std::ops::AddAssign for Content {
+    fn add_assign(&mut self, other: Self) {
+        self.arrivals.extend(other.arrivals);
+        self.ignored += other.ignored;
+    }
+}
+
+/// Records that are known to tell of no created object, counted by S3's names: `s3:TestEvent`,
+/// `ObjectRemoved`, `Object Deleted`.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Ignored(BTreeMap<&'static str, u64>);
+
+impl Ignored {
+    fn add(&mut self, name: &'static str) {
+        *self.0.entry(name).or_default() += 1;
+    }
+
+    pub fn total(&self) -> u64 {
+        self.0.values().sum()
+    }
 }
 
 impl std::ops::AddAssign for Ignored {
     fn add_assign(&mut self, other: Self) {
-        self.test_events += other.test_events;
-        self.other_events += other.other_events;
+        for (name, count) in other.0 {
+            *self.0.entry(name).or_default() += count;
+        }
+    }
+}
+
+/// `2 × ObjectRemoved, 1 × s3:TestEvent`.
+impl fmt::Display for Ignored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, (name, count)) in self.0.iter().enumerate() {
+            let separator = if at == 0 { "" } else { ", " };
+            write!(f, "{separator}{count} × {name}")?;
+        }
+        Ok(())
     }
 }
 
@@ -122,6 +150,21 @@ pub enum ArrivalError {
     IllTyped,
     #[error("failed to read the event: it is not an event of S3 in any envelope known")]
     UnknownEnvelope,
+    #[error(
+        "failed to read the event: `{0}` is no event that S3 lists; a created object is told as \
+         `ObjectCreated:Put` and the like in a notification, and as `Object Created` by EventBridge"
+    )]
+    UnknownEvent(String),
+    #[error(
+        "failed to read the event: it is CloudTrail's record of the call `{0}`, which tells too little of the \
+         object; let the bucket send its events to EventBridge, and the rule match `Object Created`"
+    )]
+    OfCloudTrail(String),
+    #[error(
+        "failed to read the event: it is SNS's `{0}`, and no notification; confirm the subscription by the \
+         `SubscribeURL` in the message, or subscribe the queue from its own account"
+    )]
+    OfSubscription(&'static str),
     #[error("failed to read the event: version `{0}` of S3's event format is not known, 2.x is")]
     UnknownVersion(String),
     #[error("failed to read the event: `{0}` is missing")]
@@ -141,6 +184,9 @@ impl ArrivalError {
             Self::NotJson(_) => "event_not_json",
             Self::UnknownEnvelope => "event_unknown_envelope",
             Self::UnknownVersion(_) => "event_unknown_version",
+            Self::UnknownEvent(_) => "event_unknown_name",
+            Self::OfCloudTrail(_) => "event_of_cloudtrail",
+            Self::OfSubscription(_) => "event_of_subscription",
             Self::IllTyped | Self::Missing(_) | Self::BadField { .. } => "event_malformed",
             Self::BadKey(_) | Self::KeyTooLong(_) => "event_bad_key",
         }

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::envelope::parse;
+use super::events::{self, Tells};
 use super::{Arrival, ArrivalError, Content, EventTime, cut};
 
 /// Of an object's key, in bytes of UTF-8.
@@ -89,10 +90,7 @@ struct Object<'a> {
 pub fn whole(text: &str) -> Option<Result<Content, ArrivalError>> {
     let Whole { records } = serde_json::from_str(text).ok()?;
     let mut content = Content::default();
-    let read = records.into_iter().try_for_each(|record| {
-        content.add(notified(record, Ok)?);
-        Ok(())
-    });
+    let read = records.into_iter().try_for_each(|record| content.add(record, Ok));
     Some(read.map(|()| content))
 }
 
@@ -101,8 +99,21 @@ impl<'a> Payload<'a> {
         parse(text)
     }
 
-    pub fn is_sns(&self) -> bool {
-        self.sns_type.is_some_and(|kind| kind.get() == "\"Notification\"")
+    /// Whether it is SNS's envelope, and not what is in it.
+    ///
+    /// # Errors
+    /// It is SNS's, and envelops nothing.
+    pub fn is_sns(&self) -> Result<bool, ArrivalError> {
+        match self.sns_type.map(RawValue::get) {
+            Some("\"Notification\"") => Ok(true),
+            Some("\"SubscriptionConfirmation\"") => {
+                Err(ArrivalError::OfSubscription("SubscriptionConfirmation"))
+            }
+            Some("\"UnsubscribeConfirmation\"") => {
+                Err(ArrivalError::OfSubscription("UnsubscribeConfirmation"))
+            }
+            _ => Ok(false),
+        }
     }
 
     pub fn content(&self) -> Result<Content, ArrivalError> {
@@ -111,24 +122,35 @@ impl<'a> Payload<'a> {
             Self { records: Some(records), .. } => {
                 for record in records {
                     let record: Record<'_, &RawValue> = parse(record.get())?;
-                    content.add(notified(record, |s3| parse(s3.get()))?);
+                    content.add(record, |s3| parse(s3.get()))?;
                 }
             }
             Self { event: Some(event), .. } if event.get() == "\"s3:TestEvent\"" => {
-                content.ignored.test_events += 1;
+                content.ignored.add(events::TEST);
             }
             Self { source: Some(source), detail_type: Some(detail_type), .. }
                 if source == "aws.s3" =>
             {
-                if detail_type == "Object Created" {
-                    content.arrivals.push(self.object_created()?);
-                } else {
-                    content.ignored.other_events += 1;
+                match events::by_eventbridge(detail_type)? {
+                    Tells::OfCreation => content.arrivals.push(self.object_created()?),
+                    Tells::Of(name) => content.ignored.add(name),
+                    Tells::OfCall => return Err(ArrivalError::OfCloudTrail(self.call())),
                 }
             }
             _ => return Err(ArrivalError::UnknownEnvelope),
         }
         Ok(content)
+    }
+
+    /// The call that CloudTrail tells of, as far as it can be read.
+    fn call(&self) -> String {
+        #[derive(Deserialize)]
+        struct Detail<'a> {
+            #[serde(borrow, rename = "eventName")]
+            event_name: Cow<'a, str>,
+        }
+        let detail = self.detail.and_then(|detail| parse::<Detail<'_>>(detail.get()).ok());
+        detail.map_or_else(String::new, |detail| cut(&detail.event_name))
     }
 
     /// EventBridge's keys are not encoded.
@@ -139,34 +161,33 @@ impl<'a> Payload<'a> {
 }
 
 impl Content {
-    fn add(&mut self, told: Option<Arrival>) {
-        match told {
-            Some(arrival) => self.arrivals.push(arrival),
-            None => self.ignored.other_events += 1,
+    /// Adds a record of a notification, of which `entity` reads what it tells of the object.
+    fn add<'a, S>(
+        &mut self,
+        record: Record<'a, S>,
+        entity: impl FnOnce(S) -> Result<Entity<'a>, ArrivalError>,
+    ) -> Result<(), ArrivalError> {
+        if record.event_source.as_deref().is_some_and(|source| source != "aws:s3") {
+            return Err(ArrivalError::UnknownEnvelope);
         }
+        if let Some(version) = record.event_version
+            && version != "2"
+            && !version.starts_with("2.")
+        {
+            return Err(ArrivalError::UnknownVersion(cut(&version)));
+        }
+        let name = record.event_name.ok_or(ArrivalError::Missing("eventName"))?;
+        match events::notified(&name)? {
+            Tells::Of(name) => self.ignored.add(name),
+            // No notification tells of a call.
+            Tells::OfCall => return Err(ArrivalError::OfCloudTrail(cut(&name))),
+            Tells::OfCreation => {
+                let entity = entity(record.s3.ok_or(ArrivalError::Missing("s3"))?)?;
+                self.arrivals.push(arrival(entity, record.event_time.as_deref(), decode_key)?);
+            }
+        }
+        Ok(())
     }
-}
-
-/// A record of an event notification; `None` if it tells of anything but a created object.
-fn notified<'a, S>(
-    record: Record<'a, S>,
-    entity: impl FnOnce(S) -> Result<Entity<'a>, ArrivalError>,
-) -> Result<Option<Arrival>, ArrivalError> {
-    if record.event_source.as_deref().is_some_and(|source| source != "aws:s3") {
-        return Err(ArrivalError::UnknownEnvelope);
-    }
-    if let Some(version) = record.event_version
-        && version != "2"
-        && !version.starts_with("2.")
-    {
-        return Err(ArrivalError::UnknownVersion(cut(&version)));
-    }
-    let name = record.event_name.ok_or(ArrivalError::Missing("eventName"))?;
-    if !name.strip_prefix("s3:").unwrap_or(&name).starts_with("ObjectCreated:") {
-        return Ok(None);
-    }
-    let entity = entity(record.s3.ok_or(ArrivalError::Missing("s3"))?)?;
-    arrival(entity, record.event_time.as_deref(), decode_key).map(Some)
 }
 
 fn arrival(

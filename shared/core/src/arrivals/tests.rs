@@ -70,6 +70,22 @@ fn sqs(bodies: &[String]) -> String {
     json!({ "Records": records }).to_string()
 }
 
+/// As SNS invokes a function.
+fn of_sns(messages: &[String]) -> String {
+    let record = |message: &String| {
+        let notification: serde_json::Value = serde_json::from_str(&sns(message)).expect("JSON");
+        json!({ "EventSource": "aws:sns", "EventVersion": "1.0",
+            "EventSubscriptionArn": "arn:aws:sns:eu-west-1:111111111111:landed:1", "Sns": notification })
+    };
+    json!({ "Records": messages.iter().map(record).collect::<Vec<_>>() }).to_string()
+}
+
+/// As an EventBridge pipe brings messages of a queue.
+fn of_pipe(bodies: &[String]) -> String {
+    let event: serde_json::Value = serde_json::from_str(&sqs(bodies)).expect("JSON");
+    event["Records"].to_string()
+}
+
 fn read(event: &str) -> Result<Intake, ArrivalError> {
     let raw: Box<RawValue> = serde_json::from_str(event).expect("JSON");
     Intake::read(&raw)
@@ -107,6 +123,10 @@ fn every_envelope_gives_the_same_arrival() {
         (created.clone(), &without_millis),
         (sqs(std::slice::from_ref(&created)), &without_millis),
         (sqs(&[sns(&created)]), &without_millis),
+        (of_sns(&[notified.clone()]), &expected),
+        (of_sns(&[created.clone()]), &without_millis),
+        (of_pipe(&[notified.clone()]), &expected),
+        (of_pipe(&[sns(&notified)]), &expected),
     ] {
         let content = one(&event).expect(&event);
         assert_eq!(content.arrivals, std::slice::from_ref(expected), "{event}");
@@ -184,20 +204,131 @@ fn fields_that_are_not_read_may_have_any_type() {
     assert_eq!(keys(&event.to_string()), ["a"]);
 }
 
+fn named(name: &str) -> String {
+    notification("a").replace("ObjectCreated:Put", name)
+}
+
+fn typed(detail_type: &str) -> String {
+    object_created("a").replace("Object Created", detail_type)
+}
+
 #[test]
-fn test_events_are_acknowledged_and_other_events_counted() {
+fn what_is_known_to_create_nothing_is_counted_by_name() {
     let test =
         json!({ "Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "landing" }).to_string();
-    for event in [test.clone(), sqs(std::slice::from_ref(&test)), sqs(&[sns(&test)])] {
+    for event in
+        [test.clone(), sqs(std::slice::from_ref(&test)), sqs(&[sns(&test)]), of_sns(&[test])]
+    {
         let content = one(&event).unwrap();
-        assert_eq!((content.arrivals.len(), content.ignored.test_events), (0, 1));
+        assert_eq!(
+            (content.arrivals.len(), &*content.ignored.to_string()),
+            (0, "1 × s3:TestEvent")
+        );
     }
-    let mut removed = json!({ "Records": [record("a"), record("b")] });
-    removed["Records"][0]["eventName"] = "ObjectRemoved:Delete".into();
-    let content = one(&removed.to_string()).unwrap();
-    assert_eq!((content.arrivals.len(), content.ignored.other_events), (1, 1));
-    let deleted = object_created("a").replace("Object Created", "Object Deleted");
-    assert_eq!(one(&deleted).unwrap().ignored.other_events, 1);
+    for (name, counted) in [
+        ("ObjectRemoved:Delete", "1 × ObjectRemoved"),
+        ("s3:ObjectRemoved:DeleteMarkerCreated", "1 × ObjectRemoved"),
+        ("ObjectRestore:Completed", "1 × ObjectRestore"),
+        ("ObjectTagging:Put", "1 × ObjectTagging"),
+        ("ObjectAcl:Put", "1 × ObjectAcl"),
+        ("LifecycleExpiration:Delete", "1 × LifecycleExpiration"),
+        ("LifecycleTransition", "1 × LifecycleTransition"),
+        ("IntelligentTiering", "1 × IntelligentTiering"),
+        ("Replication:OperationMissedThreshold", "1 × Replication"),
+        ("ReducedRedundancyLostObject", "1 × ReducedRedundancyLostObject"),
+    ] {
+        assert_eq!(one(&named(name)).unwrap().ignored.to_string(), counted);
+    }
+    for kind in [
+        "Object Deleted",
+        "Object Restore Initiated",
+        "Object Restore Completed",
+        "Object Restore Expired",
+        "Object Storage Class Changed",
+        "Object Access Tier Changed",
+        "Object ACL Updated",
+        "Object Tags Added",
+        "Object Tags Deleted",
+    ] {
+        assert_eq!(one(&typed(kind)).unwrap().ignored.to_string(), format!("1 × {kind}"));
+    }
+    let mut both = json!({ "Records": [record("a"), record("b"), record("c")] });
+    both["Records"][0]["eventName"] = "ObjectRemoved:Delete".into();
+    both["Records"][1]["eventName"] = "ObjectRemoved:Delete".into();
+    let content = one(&of_sns(&[both.to_string(), both.to_string()])).unwrap();
+    assert_eq!((content.arrivals.len(), content.ignored.total()), (2, 4));
+}
+
+#[test]
+fn a_name_that_s3_does_not_list_goes_back_and_is_never_taken_for_nothing() {
+    for name in [
+        "ObjectCreated",
+        "ObjectCreated:",
+        "Object Created",
+        "objectcreated:put",
+        "OBJECTCREATED:PUT",
+        "s3:S3:ObjectCreated:Put",
+        "PutObject",
+        "CompleteMultipartUpload",
+        "objectRemoved:Delete",
+        "",
+    ] {
+        assert_eq!(one(&named(name)), Err(ArrivalError::UnknownEvent(name.to_owned())), "{name}");
+        let care = named(name).replace("{\"Records\"", "{\"x\":1,\"Records\"");
+        assert_eq!(one(&care), Err(ArrivalError::UnknownEvent(name.to_owned())), "{name}");
+    }
+    for kind in ["object created", "ObjectCreated", "Object Created ", "Async Copy Completion", ""]
+    {
+        assert_eq!(one(&typed(kind)), Err(ArrivalError::UnknownEvent(kind.to_owned())), "{kind}");
+    }
+    for name in ["Put", "Post", "Copy", "CompleteMultipartUpload"] {
+        assert_eq!(keys(&named(&format!("ObjectCreated:{name}"))), ["a"]);
+    }
+}
+
+#[test]
+fn a_record_of_cloudtrail_is_refused_by_name() {
+    for call in ["PutObject", "CompleteMultipartUpload", "CopyObject", "DeleteObject"] {
+        let event = json!({
+            "detail-type": "AWS API Call via CloudTrail", "source": "aws.s3",
+            "time": "2026-01-31T23:59:59Z",
+            "detail": { "eventSource": "s3.amazonaws.com", "eventName": call,
+                "requestParameters": { "bucketName": "landing", "key": "a" } },
+        });
+        let error = one(&sqs(&[event.to_string()])).expect_err(call);
+        assert_eq!(error.code(), "event_of_cloudtrail");
+        let text = error.to_string();
+        assert!(text.contains(call) && text.contains("Object Created"), "{text}");
+    }
+}
+
+#[test]
+fn what_sns_asks_of_a_subscriber_is_told_with_what_to_do() {
+    for kind in ["SubscriptionConfirmation", "UnsubscribeConfirmation"] {
+        let message = json!({ "Type": kind, "MessageId": "m", "Token": "t", "TopicArn": "t",
+            "Message": "You have chosen to subscribe", "SubscribeURL": "https://sns/?Token=t" });
+        let intake = read(&sqs(&[message.to_string(), notification("a")])).expect("an SQS event");
+        let error = intake.messages[0].content.as_ref().expect_err(kind);
+        assert_eq!(error.code(), "event_of_subscription");
+        assert!(error.to_string().contains("SubscribeURL"), "{error}");
+        assert!(intake.messages[1].content.is_ok());
+    }
+}
+
+#[test]
+fn messages_of_a_pipe_fail_one_by_one_and_those_of_sns_together() {
+    let (good, bad) = (notification("a"), "{}".to_owned());
+    let intake =
+        read(&of_pipe(&[good.clone(), bad.clone(), good.clone()])).expect("a pipe's event");
+    let ids: Vec<_> = intake.messages.iter().map(|message| message.id.as_deref()).collect();
+    assert_eq!(ids, [Some("m0"), Some("m1"), Some("m2")]);
+    let outcomes: Vec<bool> = intake.messages.iter().map(|m| m.content.is_ok()).collect();
+    assert_eq!(outcomes, [true, false, true]);
+    assert_eq!(one(&of_sns(&[good.clone(), bad])), Err(ArrivalError::UnknownEnvelope));
+    assert_eq!(keys(&of_sns(&[good.clone(), good])), ["a", "a"]);
+    for other in [r#"[{ "eventSource": "aws:kinesis" }]"#, "[]", r#"[{"x":1}]"#] {
+        assert_eq!(one(other), Err(ArrivalError::UnknownEnvelope), "{other}");
+    }
 }
 
 #[test]

@@ -1,0 +1,74 @@
+//! The names of S3's events: which tell of a created object, and which are known to tell of none.
+//!
+//! What is acknowledged as nothing is lost, so only names that S3 lists are, in S3's spelling. The lists
+//! are those of the S3 user guide: "Supported event types for SQS, SNS, and Lambda" and "Using EventBridge".
+
+use super::{ArrivalError, cut};
+
+/// The families of notifications that create no object; `ObjectRemoved:Delete` is of the first.
+const NO_CREATION: [&str; 9] = [
+    "ObjectRemoved",
+    "ObjectRestore",
+    "ObjectTagging",
+    "ObjectAcl",
+    "LifecycleExpiration",
+    "LifecycleTransition",
+    "IntelligentTiering",
+    "Replication",
+    "ReducedRedundancyLostObject",
+];
+
+/// The types of EventBridge's events that create no object.
+const NO_CREATION_BY_EVENTBRIDGE: [&str; 9] = [
+    "Object Deleted",
+    "Object Restore Initiated",
+    "Object Restore Completed",
+    "Object Restore Expired",
+    "Object Storage Class Changed",
+    "Object Access Tier Changed",
+    "Object ACL Updated",
+    "Object Tags Added",
+    "Object Tags Deleted",
+];
+
+/// What S3 sends when a notification is configured.
+pub const TEST: &str = "s3:TestEvent";
+
+/// What a name tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tells {
+    OfCreation,
+    /// Of none; by this name it is counted.
+    Of(&'static str),
+    /// Of a call of an API, in CloudTrail's words.
+    OfCall,
+}
+
+/// What the `eventName` of a notification tells.
+///
+/// # Errors
+/// S3 lists no such name.
+pub fn notified(name: &str) -> Result<Tells, ArrivalError> {
+    let listed = name.strip_prefix("s3:").unwrap_or(name);
+    let (family, kind) = listed.split_once(':').unwrap_or((listed, ""));
+    if family == "ObjectCreated" && !kind.is_empty() {
+        return Ok(Tells::OfCreation);
+    }
+    let known = NO_CREATION.iter().find(|known| **known == family);
+    known.map(|known| Tells::Of(known)).ok_or_else(|| ArrivalError::UnknownEvent(cut(name)))
+}
+
+/// What the `detail-type` of an event of EventBridge tells.
+///
+/// # Errors
+/// S3 lists no such type.
+pub fn by_eventbridge(detail_type: &str) -> Result<Tells, ArrivalError> {
+    if detail_type == "Object Created" {
+        return Ok(Tells::OfCreation);
+    }
+    if detail_type.ends_with(" via CloudTrail") {
+        return Ok(Tells::OfCall);
+    }
+    let known = NO_CREATION_BY_EVENTBRIDGE.iter().find(|known| **known == detail_type);
+    known.map(|known| Tells::Of(known)).ok_or_else(|| ArrivalError::UnknownEvent(cut(detail_type)))
+}
