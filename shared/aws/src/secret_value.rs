@@ -10,7 +10,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::byte_stream::ByteStream;
 use aws_types::service_config::ServiceConfigKey;
 use landfall_core::arn::SecretArn;
-use landfall_core::partition::dns_suffix;
+use landfall_core::partition::{dns_suffix, dual_stack_dns_suffix};
 use landfall_core::secret::Secret;
 use serde::Deserialize;
 use serde_json::json;
@@ -167,11 +167,9 @@ fn endpoint(arn: &SecretArn<'_>, config: &SdkConfig) -> Option<String> {
         return is_fine.then(|| url.to_string());
     }
     let is_set = |switch: Option<bool>| switch.unwrap_or(false);
-    let suffix = match (arn.partition, is_set(config.use_dual_stack())) {
-        (partition, false) => dns_suffix(partition)?,
-        ("aws" | "aws-us-gov", true) => "api.aws",
-        ("aws-cn", true) => "api.amazonwebservices.com.cn",
-        _ => return None,
+    let suffix = match is_set(config.use_dual_stack()) {
+        false => dns_suffix(arn.partition)?,
+        true => dual_stack_dns_suffix(arn.partition)?,
     };
     let fips = if is_set(config.use_fips()) { "-fips" } else { "" };
     Some(format!("https://secretsmanager{fips}.{}.{suffix}/", arn.region))

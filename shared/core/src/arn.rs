@@ -3,6 +3,8 @@
 //! A parser takes exactly what names one resource: no wildcard, no policy variable, no alias. What it
 //! takes can stand in a policy as it is.
 
+use crate::partition::dns_suffix;
+
 /// `arn:partition:iam::account:role/path/name`, taken apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RoleArn<'a> {
@@ -111,16 +113,7 @@ fn fields(text: &str) -> Option<[&str; 5]> {
     let ["arn", partition, service, region, account, resource] = fields[..] else {
         return None;
     };
-    is_partition(partition).then_some([partition, service, region, account, resource])
-}
-
-/// Returns `true` for `aws`, `aws-cn` and their like.
-fn is_partition(text: &str) -> bool {
-    let words = text.strip_prefix("aws-");
-    text == "aws"
-        || words.is_some_and(|words| {
-            words.split('-').all(|word| is_word(word, |b| b.is_ascii_lowercase()))
-        })
+    dns_suffix(partition).map(|_| [partition, service, region, account, resource])
 }
 
 /// Returns `true` for what has the form of a region's name, such as `eu-west-1`.

@@ -4,10 +4,13 @@
 //! Identity policies, boundaries, grants and the organisation's policies are not looked at. What is not
 //! understood is never taken for an admission or a refusal.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::arn::{RoleArn, is_account};
+use crate::partition::dns_suffix;
 use crate::policy::{Document, Statement, literal};
 
 const ACTION: &str = "kms:Decrypt";
@@ -140,16 +143,8 @@ impl<'a> Request<'a> {
     fn new(role: &'a RoleArn<'a>, key_arn: &'a str) -> Self {
         // Objects are encrypted with keys of their bucket's region.
         let region = key_arn.split(':').nth(3).unwrap_or_default();
-        let suffixes: &[&str] = match role.partition {
-            "aws" | "aws-us-gov" => &["amazonaws.com"],
-            _ => &[
-                "amazonaws.com",
-                "amazonaws.com.cn",
-                "amazonaws.eu",
-                "c2s.ic.gov",
-                "sc2s.sgov.gov",
-            ],
-        };
+        let suffixes = [Some("amazonaws.com"), dns_suffix(role.partition)];
+        let suffixes: BTreeSet<&str> = suffixes.into_iter().flatten().collect();
         let via = suffixes.iter().map(|suffix| format!("s3.{region}.{suffix}")).collect();
         Self { role, role_arn: arn_of(role), key_arn, via }
     }

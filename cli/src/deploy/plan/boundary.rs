@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use landfall_core::partition::dns_suffix;
+
 use super::{Facts, Side, Step, Value};
 use crate::deploy::template::Template;
 
@@ -71,7 +73,7 @@ fn with_pseudo_parameters(step: &Step, facts: &Facts) -> BTreeMap<String, String
         Side::Analytics => (&facts.analytics_account, &facts.analytics_region),
     };
     // The longest there is, where it is not known.
-    let suffix = if facts.partition == "aws" { "amazonaws.com" } else { "amazonaws.com.cn" };
+    let suffix = dns_suffix(&facts.partition).unwrap_or("amazonaws.com.cn");
     let mut values = step.values.clone();
     for (name, value) in [
         ("AWS::AccountId", account.as_str()),

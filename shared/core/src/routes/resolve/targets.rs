@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::{ROUTE_NAME, is_route_name};
-use crate::arn::{RoleArn, is_account, is_region, is_role_name};
+use crate::arn::{RoleArn, is_account, is_role_name};
 use crate::at::At;
+use crate::partition::of_region;
 use crate::problem::Problem;
 use crate::routes::{ExternalId, Target, written};
 use crate::secret::Secret;
@@ -36,7 +37,7 @@ fn target(name: &str, written: &written::Target, at: &mut At<'_>) -> Option<Targ
         })
     });
     let region = at.text("region", &written.region, |region| {
-        is_region(region).then_some(()).ok_or_else(|| {
+        of_region(region).map(|_| ()).ok_or_else(|| {
             (format!("`{region}` is not a region"), "a region looks like `eu-west-1`".to_owned())
         })
     });
@@ -51,6 +52,7 @@ fn target(name: &str, written: &written::Target, at: &mut At<'_>) -> Option<Targ
         );
     }
     let (account, region, role) = (account?, region?, role?);
+    let partition = of_region(region)?;
     Some(Target {
         name: name.to_owned(),
         account: account.to_owned(),
@@ -59,7 +61,7 @@ fn target(name: &str, written: &written::Target, at: &mut At<'_>) -> Option<Targ
             role.to_owned()
         } else {
             let role = role.trim_start_matches('/');
-            format!("arn:{}:iam::{account}:role/{role}", partition(region))
+            format!("arn:{partition}:iam::{account}:role/{role}")
         },
         external_id,
     })
@@ -91,7 +93,7 @@ fn role_problem(
             "the starter role and the jobs belong to one account".to_owned(),
         ));
     }
-    match region.map(partition).filter(|partition| *partition != arn.partition) {
+    match region.and_then(of_region).filter(|partition| *partition != arn.partition) {
         None => Ok(()),
         Some(partition) => Err((
             format!("the role is in partition `{}`, the region is not", arn.partition),
@@ -145,16 +147,4 @@ pub fn is_short_external_id(text: &str) -> bool {
 pub fn is_external_id(text: &str) -> bool {
     (2..=1224).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+=,.@:/-".contains(&b))
-}
-
-/// The partition of a region, by the prefixes that AWS documents.
-fn partition(region: &str) -> &'static str {
-    match region {
-        r if r.starts_with("cn-") => "aws-cn",
-        r if r.starts_with("us-gov-") => "aws-us-gov",
-        r if r.starts_with("us-isob-") => "aws-iso-b",
-        r if r.starts_with("us-iso-") => "aws-iso",
-        r if r.starts_with("eusc-") => "aws-eusc",
-        _ => "aws",
-    }
 }
