@@ -3,17 +3,29 @@
 //! The resource is never replaced: its rules are told by a token of the stack and the logical id.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use futures_util::{StreamExt, stream};
 use landfall_aws::bucket_notifications as s3_notifications;
-use landfall_core::bucket_notifications::Spec;
-use landfall_core::lifecycle;
+use landfall_aws::lifecycle_table::Held;
+use landfall_core::bucket_notifications::{Desired, Effect, Look, Spec, plan};
+use landfall_core::lifecycle::{self, Aim};
 use landfall_core::limits::Named;
 use landfall_core::roles::{Home, Owner};
 use serde_json::Value;
+use tokio::time::{Instant, timeout_at};
 
 use crate::protocol::Request;
 use crate::resource::Failure;
 use crate::{Context, Deadlines};
+
+/// The most that looking at buckets may take; a third of the time if that is less.
+const TO_LOOK: Duration = Duration::from_secs(20);
+
+/// The most that one bucket is tried for: what fails for longer does not mend itself.
+const MOST_TRIES: Duration = Duration::from_secs(30);
+
+const LOOKS_AT_A_TIME: usize = 16;
 
 /// The buckets that a request is about.
 #[derive(Debug)]
@@ -52,15 +64,11 @@ impl<'a> Notifications<'a> {
     /// What this resource's rules name as they are: the buckets that have some, and the queues that these
     /// tell. A bucket that cannot be looked at counts as one without.
     pub async fn names_now(&self, context: &Context, owner: &Owner) -> Named {
-        let (s3, token) = (context.s3(), token(owner));
-        let mut buckets = Spec::buckets_of(self.properties);
-        buckets.extend(self.old_properties.map(Spec::buckets_of).unwrap_or_default());
+        let token = token(owner);
         let mut named = Named::default();
-        for bucket in buckets {
-            let read = s3_notifications::read(&s3, &bucket, &self.home.account).await;
-            let Ok(found) = read.inspect_err(|error| {
-                tracing::info!(code = error.code(), %error, "the rules before are not known");
-            }) else {
+        for (bucket, look) in self.look(context, Instant::now() + TO_LOOK).await {
+            let Look::Found(found) = look else {
+                tracing::info!(bucket, ?look, "the rules before are not known");
                 continue;
             };
             for (_, rule) in found.rules().filter(|(_, rule)| rule.is_of(&token)) {
@@ -74,60 +82,103 @@ impl<'a> Notifications<'a> {
     /// Does what was decided; returns what `Fn::GetAtt` gives.
     ///
     /// # Errors
-    /// The properties are wrong, another rule overlaps, or S3 refuses.
+    /// The properties are wrong, a bucket cannot get its rule, or S3 fails.
     pub async fn carry_out(
         &self,
         context: &Context,
         owner: &Owner,
-        is_removal: bool,
+        aim: Aim,
         deadlines: Deadlines,
     ) -> Result<BTreeMap<String, String>, Failure> {
-        let s3 = context.s3();
         let token = token(owner);
-        let spec = match is_removal {
-            true => None,
-            false => Some(self.spec()?),
+        let spec = match aim {
+            Aim::Remove => None,
+            Aim::Converge | Aim::Restore => Some(self.spec()?),
         };
-        let is_kept =
-            |bucket: &String| spec.as_ref().is_some_and(|spec| spec.buckets.contains_key(bucket));
-        // What is to go is told by names alone: properties that another version wrote, or that are
-        // wrong otherwise, must not leave rules behind.
-        let mut left = Spec::buckets_of(self.properties);
-        left.extend(self.old_properties.map(Spec::buckets_of).unwrap_or_default());
-        for bucket in left.iter().filter(|bucket| !is_kept(bucket)) {
-            let held = lock(context, bucket, deadlines).await?;
-            let removed =
-                s3_notifications::remove(&s3, bucket, &self.home.account, &token, deadlines.work)
-                    .await;
-            unlock(held, deadlines).await;
-            tracing::info!(bucket, outcome = ?removed.map_err(failure)?, "rules removed");
+        let desired = spec.iter().flat_map(|spec| spec.all_desired(&token)).collect();
+        let left = deadlines.work.saturating_duration_since(Instant::now());
+        let looks = self.look(context, Instant::now() + TO_LOOK.min(left / 3)).await;
+        let plan = plan(aim, &desired, &looks)
+            .map_err(|hindrances| Failure::new("notifications_hindered", hindrances.join("; ")))?;
+        for note in &plan.notes {
+            tracing::warn!(code = "bucket_left_alone", "{note}");
+        }
+        let mut failures = Vec::new();
+        for effect in &plan.effects {
+            let Err(failure) = self.change(context, effect, &desired, &token, deadlines).await
+            else {
+                continue;
+            };
+            tracing::warn!(code = failure.code, reason = failure.reason, "not changed");
+            failures.push(failure);
+            if !aim.goes_on_after_a_failure() {
+                break;
+            }
+        }
+        if let Some(failure) = Failure::all(failures) {
+            return Err(failure);
         }
         let Some(spec) = spec else {
             return Ok(BTreeMap::new());
         };
-        for bucket in spec.buckets.keys() {
-            let Some(desired) = spec.desired(bucket, &token) else { continue };
-            let held = lock(context, bucket, deadlines).await?;
-            let put = s3_notifications::converge(
-                &s3,
-                bucket,
-                &self.home.account,
-                &desired,
-                deadlines.work,
-            )
-            .await;
-            unlock(held, deadlines).await;
-            tracing::info!(bucket, outcome = ?put.map_err(failure)?, "rules put");
-        }
-        let notes = spec.notes();
+        let mut notes = spec.notes();
         for note in &notes {
             tracing::info!(code = "wider_than_the_routes", "{note}");
         }
-        let buckets: Vec<&str> = spec.buckets.keys().map(String::as_str).collect();
+        notes.extend(plan.notes);
+        let is_put = |effect: &&Effect| matches!(effect, Effect::Put(_));
+        let buckets: Vec<&str> = plan.effects.iter().filter(is_put).map(Effect::bucket).collect();
         Ok(BTreeMap::from([
             ("Buckets".to_owned(), buckets.join(",")),
             ("Notes".to_owned(), notes.join("\n")),
         ]))
+    }
+
+    /// Looks at every bucket that the properties name, before an Update too. Names alone count: properties
+    /// that another version wrote, or that are wrong otherwise, must not leave rules behind.
+    async fn look(&self, context: &Context, deadline: Instant) -> BTreeMap<String, Look> {
+        let s3 = context.s3();
+        let mut buckets = Spec::buckets_of(self.properties);
+        buckets.extend(self.old_properties.map(Spec::buckets_of).unwrap_or_default());
+        let looks = buckets.into_iter().map(async |bucket| {
+            let look = s3_notifications::look(&s3, &bucket, &self.home.account, deadline).await;
+            (bucket, look)
+        });
+        stream::iter(looks).buffer_unordered(LOOKS_AT_A_TIME).collect().await
+    }
+
+    /// Changes one bucket, in half of the time that is left at most, or five sixths if somebody else's lock is
+    /// waited for: the others, and the answer, get theirs.
+    async fn change(
+        &self,
+        context: &Context,
+        effect: &Effect,
+        desired: &BTreeMap<String, Desired>,
+        token: &str,
+        deadlines: Deadlines,
+    ) -> Result<(), Failure> {
+        let (s3, bucket, account) = (context.s3(), effect.bucket(), &self.home.account);
+        let left = deadlines.work.saturating_duration_since(Instant::now());
+        let held = lock(context, bucket, deadlines, Instant::now() + left / 3).await?;
+        let tries = Instant::now() + MOST_TRIES.min(left / 3);
+        let change = async {
+            match effect {
+                Effect::Put(_) => {
+                    s3_notifications::converge(&s3, bucket, account, &desired[bucket], tries).await
+                }
+                Effect::Remove(_) => {
+                    s3_notifications::remove(&s3, bucket, account, token, tries).await
+                }
+            }
+        };
+        // A call may still be on its way then: the lock is kept until its lease ends.
+        let changed = timeout_at(tries + left / 6, change).await.map_err(|_| {
+            let reason = format!("S3 did not answer in time about bucket `{bucket}`");
+            Failure::new("notifications_out_of_time", reason)
+        })?;
+        unlock(held, deadlines).await;
+        tracing::info!(?effect, outcome = ?changed.map_err(failure)?, "rules changed");
+        Ok(())
     }
 }
 
@@ -142,16 +193,17 @@ async fn lock(
     context: &Context,
     bucket: &str,
     deadlines: Deadlines,
-) -> Result<landfall_aws::lifecycle_table::Held, Failure> {
+    deadline: Instant,
+) -> Result<Held, Failure> {
     let id = format!("bucket/{bucket}");
-    let held = context.table.lock(&id, deadlines.lease, deadlines.work);
+    let held = context.table.lock(&id, deadlines.lease, deadline);
     held.await.map_err(|error| Failure {
         is_busy: error.is_locked(),
         ..Failure::new(error.code(), error.to_string())
     })
 }
 
-async fn unlock(held: landfall_aws::lifecycle_table::Held, deadlines: Deadlines) {
+async fn unlock(held: Held, deadlines: Deadlines) {
     let memory = held.memory.clone();
     if let Err(error) = held.release(memory, deadlines.work).await {
         tracing::warn!(code = error.code(), %error, "the lock of the bucket is kept until its lease ends");

@@ -42,6 +42,15 @@ impl Failure {
     pub fn new(code: &'static str, reason: impl Into<String>) -> Self {
         Self { code, reason: reason.into(), is_busy: false }
     }
+
+    /// Several as one, by the code of the first; `None` if there is none.
+    pub fn all(failures: Vec<Self>) -> Option<Self> {
+        failures.into_iter().reduce(|all, next| Self {
+            reason: format!("{}; {}", all.reason, next.reason),
+            is_busy: all.is_busy || next.is_busy,
+            ..all
+        })
+    }
 }
 
 impl From<SpecError> for Failure {

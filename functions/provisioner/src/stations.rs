@@ -12,9 +12,10 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use landfall_aws::clock::now;
 use landfall_aws::lifecycle_table::Held;
-use landfall_core::lifecycle::{self, Decision, Memory, decide};
+use landfall_core::lifecycle::{self, Aim, Decision, Memory, decide};
 use landfall_core::limits::{Named, Scope, Way};
 use landfall_core::roles::Owner;
+use landfall_core::routes::refused;
 use tokio::time::{Instant, timeout_at};
 
 use crate::asked::{self, Patience, Question, Told};
@@ -188,11 +189,17 @@ impl<'a> Case<'a> {
             }
         };
         let owner = self.owner();
-        let admitted = match is_removal {
+        let is_update = self.request.request_type == RequestType::Update;
+        let aim = match is_removal {
+            true => Aim::Remove,
+            false if is_update && told.is_taken_back => Aim::Restore,
+            false => Aim::Converge,
+        };
+        let admitted = match aim {
             // What is removed may name anything.
-            true => Ok(None),
-            false => {
-                let admitted = Box::pin(self.admit(context, &held.memory, told, &owner));
+            Aim::Remove => Ok(None),
+            Aim::Converge | Aim::Restore => {
+                let admitted = Box::pin(self.admit(context, &held.memory, aim, &owner));
                 let late = || Failure::new("out_of_time", NO_TIME);
                 timeout_at(deadlines.work, admitted).await.unwrap_or_else(|_| Err(late())).map(Some)
             }
@@ -206,8 +213,7 @@ impl<'a> Case<'a> {
                     tracing::error!(code = error.code(), %error, "nothing begun");
                     return Ok(self.refused(error.to_string()));
                 }
-                let effects =
-                    self.subject.carry_out(context, &owner, &memory, is_removal, deadlines);
+                let effects = self.subject.carry_out(context, &owner, &memory, aim, deadlines);
                 let effects = AssertUnwindSafe(Box::pin(effects)).catch_unwind();
                 match timeout_at(deadlines.work, effects).await {
                     Ok(Ok(outcome)) => outcome,
@@ -228,14 +234,19 @@ impl<'a> Case<'a> {
         &self,
         context: &Context,
         memory: &Memory,
-        told: Told,
+        aim: Aim,
         owner: &Owner,
     ) -> Result<Scope, Failure> {
         let wanted = self.subject.names()?;
         let is_update = self.request.request_type == RequestType::Update;
         // A stack that goes back must get there, whatever it was.
-        if !(is_update && told.is_taken_back) {
+        if aim != Aim::Restore {
             self.subject.has_external_id_to_admit()?;
+            let refused = refused(&self.request.properties["Routes"]);
+            if !refused.is_empty() {
+                let reason = format!("the properties cannot be used: {}", refused.join("; "));
+                return Err(Failure::new("properties_invalid", reason));
+            }
         }
         let found = match &memory.scope {
             Some(scope) => scope.clone(),
@@ -244,7 +255,7 @@ impl<'a> Case<'a> {
             None => Scope::found(Named::default()),
         };
         let way = match () {
-            () if is_update && told.is_taken_back => Way::Back,
+            () if aim == Aim::Restore => Way::Back,
             () if memory.goes_on(&self.request.envelope.request_id) => Way::Again,
             () => Way::Forward,
         };

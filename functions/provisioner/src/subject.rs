@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use landfall_core::lifecycle::Memory;
+use landfall_core::lifecycle::{Aim, Memory};
 use landfall_core::limits::Named;
 use landfall_core::roles::{Home, Owner};
 
@@ -75,9 +75,10 @@ impl<'a> Subject<'a> {
         context: &Context,
         owner: &Owner,
         memory: &Memory,
-        is_removal: bool,
+        aim: Aim,
         deadlines: Deadlines,
     ) -> Result<BTreeMap<String, String>, Failure> {
+        let is_removal = aim == Aim::Remove;
         match self {
             Self::Role(role) => {
                 role.carry_out(context, owner, memory, is_removal, deadlines.work).await
@@ -87,7 +88,7 @@ impl<'a> Subject<'a> {
                 Ok(BTreeMap::new())
             }
             Self::Notifications(notifications) => {
-                notifications.carry_out(context, owner, is_removal, deadlines).await
+                notifications.carry_out(context, owner, aim, deadlines).await
             }
         }
     }

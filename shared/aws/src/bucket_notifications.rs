@@ -6,9 +6,11 @@
 //! writes after our put is noticed. Who writes between the two is overwritten, and nobody can tell.
 //!
 //! A configuration that the SDK does not know in full is refused: the put would drop what it does
-//! not know. `known` looks at the XML for that, `wire` translates.
+//! not know. `known` looks at the XML for that, `wire` translates. `look` says what is to be known before
+//! anything is changed.
 
 mod known;
+mod look;
 mod wire;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,6 +24,8 @@ use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::context::AfterDeserializationInterceptorContextRef;
 use landfall_core::bucket_notifications::{Configuration, Conflict, Desired, merge, without};
 use tokio::time::{Instant, sleep};
+
+pub use look::look;
 
 /// The waits between the readings after a put: S3 may answer with the old configuration for a while.
 const READ_BACK_PAUSES_MS: [u64; 5] = [200, 400, 800, 1_600, 3_200];
@@ -59,11 +63,13 @@ pub enum Error {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
     NoSuchBucket,
+    /// The bucket is in another region.
+    Elsewhere,
     /// Or the bucket is another account's: S3 tells neither from the other.
     AccessDenied,
     /// S3 may not write to the queue, or not yet: a queue's policy takes a while to be effective.
     Destination,
-    /// The request is wrong as it is, or went to the wrong region.
+    /// The request is wrong as it is.
     Invalid,
     Throttled,
     /// S3 failed, was busy with another put, or did not answer.
@@ -89,6 +95,7 @@ impl Error {
             Self::Unsettled { .. } => "notifications_unsettled",
             Self::Refused { refusal, .. } => match refusal {
                 Refusal::NoSuchBucket => "notifications_no_such_bucket",
+                Refusal::Elsewhere => "notifications_other_region",
                 Refusal::AccessDenied => "notifications_access_denied",
                 Refusal::Destination => "notifications_destination_refused",
                 Refusal::Invalid => "notifications_invalid",
@@ -105,7 +112,7 @@ impl Error {
             Self::Unknown { .. } | Self::Conflict { .. } => false,
             Self::Contended { .. } | Self::Unsettled { .. } => true,
             Self::Refused { refusal, .. } => {
-                !matches!(refusal, Refusal::NoSuchBucket | Refusal::Invalid)
+                !matches!(refusal, Refusal::NoSuchBucket | Refusal::Elsewhere | Refusal::Invalid)
             }
         }
     }
@@ -196,7 +203,9 @@ pub async fn remove(
 ) -> Result<Outcome, Error> {
     let next = |current: &Configuration| Ok(without(current, owner));
     match (Bucket { s3, name: bucket, account, is_removal: true }).settle(next, deadline).await {
-        Err(Error::Refused { refusal: Refusal::NoSuchBucket, .. }) => Ok(Outcome::Unchanged),
+        Err(Error::Refused { refusal: Refusal::NoSuchBucket | Refusal::Elsewhere, .. }) => {
+            Ok(Outcome::Unchanged)
+        }
         outcome => outcome,
     }
 }
@@ -300,6 +309,7 @@ where
     let (code, said) = (error.code(), error.message().unwrap_or("no message"));
     let refusal = match code {
         Some("NoSuchBucket") => Refusal::NoSuchBucket,
+        Some("PermanentRedirect") => Refusal::Elsewhere,
         Some("AccessDenied") => Refusal::AccessDenied,
         // S3 has one code for both, and only the message tells them apart.
         Some("InvalidArgument")

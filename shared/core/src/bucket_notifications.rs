@@ -2,12 +2,14 @@
 //!
 //! S3 keeps one configuration for a bucket, and a put replaces all of it. So what is put is what was
 //! read, with our entries exchanged: [`merge`] and [`without`] say what that is, and touch nobody
-//! else's. `filters` says which keys our routes need to hear of, `conflict` what S3 would refuse.
+//! else's. `filters` says which keys our routes need to hear of, `conflict` what S3 would refuse, `plan`
+//! which buckets are changed in which order.
 //!
 //! Reading and writing is not done here, and neither is waiting for S3 to agree.
 
 mod conflict;
 mod filters;
+mod plan;
 mod spec;
 
 use std::collections::BTreeSet;
@@ -16,6 +18,7 @@ use sha2::{Digest, Sha256};
 
 pub use conflict::{Conflict, Overlap};
 pub use filters::{Filter, Filters, Widening};
+pub use plan::{Effect, Look, Plan, plan};
 pub use spec::{Spec, json_schema};
 
 /// The events that our rules ask for.
@@ -121,13 +124,14 @@ impl Configuration {
 type Normal<'a> = (u8, Option<&'a str>, &'a str, BTreeSet<&'a str>, BTreeSet<(String, &'a str)>);
 
 impl Entry {
-    /// The prefix and suffix of its keys. A filter rule by another name is taken to admit all keys.
+    /// The prefix and suffix of its keys as S3 takes them: `orders%2F2026` is `orders/2026`. A filter rule by
+    /// another name is taken to admit all keys.
     pub fn filter(&self) -> Filter {
         let value = |name: &str| {
             let mut rules = self.filter_rules.iter();
             rules
                 .find(|rule| rule.name.eq_ignore_ascii_case(name))
-                .map_or_else(String::new, |rule| rule.value.clone())
+                .map_or_else(String::new, |rule| filters::decoded(&rule.value))
         };
         Filter { prefix: value("prefix"), suffix: value("suffix") }
     }

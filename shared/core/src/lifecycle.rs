@@ -134,6 +134,26 @@ pub enum Decision {
     Remove(Memory),
 }
 
+/// What a request comes down to, once CloudFormation has been asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Aim {
+    /// A Create, or an Update that goes forward.
+    Converge,
+    /// An Update while CloudFormation takes the stack's update back. A stack whose way back is barred can
+    /// go nowhere.
+    Restore,
+    /// A Delete.
+    Remove,
+}
+
+impl Aim {
+    /// Returns `true` if the effects behind one that failed are still to come. On the way forward they are
+    /// not: what comes last takes away what stood before.
+    pub fn goes_on_after_a_failure(self) -> bool {
+        self != Self::Converge
+    }
+}
+
 /// The physical id of what a Create, or an Update that replaces, makes:
 /// `{logical_id}-{16 hex digits}`. The same arguments give the same id.
 ///

@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::arn::{KeyArn, QueueArn, RoleArn, is_account};
 use crate::bucket_notifications::{self, Destination};
 use crate::roles::{Home, Observed, POLICY_NAME, Purpose, Spec, Trust};
-use crate::routes::resolve::is_bucket;
+use crate::routes::resolve::has_form_of_bucket;
 
 /// Any, or exactly these.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -310,7 +310,7 @@ impl Named {
         let resources: Vec<&str> =
             policy.flat_map(|policy| texts(policy.value(), &["Resource"])).collect();
         let in_s3 = |arn: &&str| Some(arn.split_once(":s3:::")?.1.to_owned());
-        let bucket = |name: &str| is_bucket(name).then(|| name.to_owned());
+        let bucket = |name: &str| has_form_of_bucket(name).then(|| name.to_owned());
         let is_key = |arn: &&&str| arn.split(':').nth(2) == Some("kms");
         Self {
             accounts: accounts.collect(),

@@ -78,6 +78,10 @@ impl PatternError {
             Self::Unclosed | Self::Unopened => {
                 "write `{{` and `}}` for braces that are part of the key"
             }
+            Self::BadName(name) if name.contains([',', '.']) => {
+                "there are no alternatives and no ranges: write a route for each, or `{name}` for any text; write \
+                 `{{` and `}}` for braces that are part of the key"
+            }
             Self::BadName(_) => {
                 "a name is lower-case letters, digits and `_`, and begins with a letter"
             }

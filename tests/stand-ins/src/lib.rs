@@ -197,6 +197,22 @@ impl StandIn {
         self.shared.lock().s3.owner = Some(account.to_owned());
     }
 
+    /// Makes a bucket that announces nothing, of this account. Whoever calls is of account `111111111111`.
+    pub fn make_bucket(&self, bucket: &str, account: &str) {
+        self.shared.lock().s3.buckets.make(bucket, account);
+    }
+
+    pub fn remove_bucket(&self, bucket: &str) {
+        self.shared.lock().s3.buckets.remove(bucket);
+    }
+
+    /// The notification configuration of a bucket that was made, as XML.
+    pub fn notifications(&self, bucket: &str) -> Option<String> {
+        let state = self.shared.lock();
+        let found = state.s3.buckets.configuration(bucket);
+        found.map(|found| String::from_utf8_lossy(found).into_owned())
+    }
+
     /// Gives a secret of Secrets Manager's another value.
     pub fn set_secret(&self, arn: &str, value: &str) {
         self.shared.lock().secrets.insert(arn.to_owned(), value.to_owned());

@@ -1,4 +1,6 @@
-//! S3: objects that are put and got, whole, by path-style addresses.
+//! S3: objects that are put and got, whole, by path-style addresses; and what buckets announce, in `buckets`.
+
+mod buckets;
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -8,6 +10,7 @@ use hyper::http::request::Parts;
 use percent_encoding::percent_decode_str;
 use serde_json::json;
 
+use self::buckets::Buckets;
 use crate::server::{Answer, Call};
 
 #[derive(Debug, Default)]
@@ -16,6 +19,7 @@ pub(crate) struct S3 {
     objects: BTreeMap<(String, String), Bytes>,
     /// The account that has all buckets, if that is looked at.
     pub(crate) owner: Option<String>,
+    pub(crate) buckets: Buckets,
 }
 
 impl S3 {
@@ -35,6 +39,9 @@ impl S3 {
         // S3 serves who expects no owner. Whoever calls it here is to expect one.
         if self.owner.as_deref().is_some_and(|owner| call.body["ExpectedBucketOwner"] != owner) {
             return error(403, "AccessDenied");
+        }
+        if let Some(answer) = self.buckets.serve(call, content.clone()) {
+            return answer;
         }
         match call.operation.as_str() {
             "PutObject" => {
@@ -78,7 +85,13 @@ pub(crate) fn identify(parts: &Parts, content: Bytes) -> (Call, Bytes) {
         .uri
         .query()
         .is_none_or(|query| query.split('&').all(|parameter| parameter.starts_with("x-id=")));
+    let is_about_notifications = parts.uri.query().is_some_and(|query| {
+        query.split('&').any(|it| it == "notification" || it == "notification=")
+    });
     let operation = match parts.method.as_str() {
+        "PUT" if is_about_notifications => "PutBucketNotificationConfiguration".to_owned(),
+        "GET" if is_about_notifications => "GetBucketNotificationConfiguration".to_owned(),
+        "GET" if bucket.is_empty() => "ListBuckets".to_owned(),
         "PUT" if is_plain && !key.is_empty() => "PutObject".to_owned(),
         "GET" if is_plain && !key.is_empty() => "GetObject".to_owned(),
         _ => format!("{} {}", parts.method, parts.uri),

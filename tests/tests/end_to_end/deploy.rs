@@ -75,6 +75,11 @@ impl<'a> Deployment<'a> {
 
     /// A route for each job.
     fn write_routes(&self, jobs: &[&str]) -> Result<()> {
+        self.write_routes_of(&format!("acme-{}", self.prefix), jobs)
+    }
+
+    /// The same, of objects that land in this bucket.
+    pub fn write_routes_of(&self, bucket: &str, jobs: &[&str]) -> Result<()> {
         let prefix = self.prefix;
         let mut text = format!(
             "version: 1\ntargets:\n  analytics: {{ account: \"{ANALYTICS}\", region: us-east-1, \
@@ -82,7 +87,7 @@ impl<'a> Deployment<'a> {
         );
         for job in jobs {
             text.push_str(&format!(
-                "  - {{ name: {job}, bucket: acme-{prefix}, key: \"{job}/{{file}}.csv\", start: {{ target: \
+                "  - {{ name: {job}, bucket: {bucket}, key: \"{job}/{{file}}.csv\", start: {{ target: \
                  analytics, job: {job} }} }}\n"
             ));
         }

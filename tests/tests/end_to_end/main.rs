@@ -16,6 +16,7 @@ mod deploy;
 mod faults;
 mod ledger;
 mod lifecycle;
+mod moved;
 mod notifications;
 mod provisioner_policy;
 mod recovery;
@@ -100,6 +101,7 @@ fn main() -> ExitCode {
         provisioner_policy::the_provisioner_makes_bounded_roles_below_its_path_and_does_nothing_else,
         provisioner_policy::nobody_but_cloudformation_of_the_account_is_let_in_to_invoke_the_provisioner,
         provisioner_policy::no_role_exceeds_the_boundary_whatever_its_policies_say,
+        moved::a_change_to_a_bucket_of_another_account_is_taken_back_and_silences_none,
         notifications::rules_of_others_survive_ours_in_every_change,
         ledger::arrivals_told_many_times_at_once_are_each_in_exactly_one_batch,
         ledger::a_call_that_fails_while_arrivals_are_recorded_loses_and_doubles_none,

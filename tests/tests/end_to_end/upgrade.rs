@@ -88,7 +88,7 @@ pub fn stacks_of_the_version_before_keep_every_role_rule_and_notification(
 }
 
 /// `Deployment` packs functions that are never run; these are.
-fn real_functions(stage: &Path, package: &Path) -> Result<()> {
+pub fn real_functions(stage: &Path, package: &Path) -> Result<()> {
     for function in ["trigger", "monitor"] {
         let file = Path::new(function).join("bootstrap");
         let copied = fs::copy(stage.join(&file), package.join(&file));

@@ -167,6 +167,8 @@ async fn notifications_to_a_queue_of_elsewhere_are_refused_before_any_effect() {
         assert!(ground.aws.calls().iter().any(|call| call.service == "s3"), "{request}");
     }
     // The lock of a bucket remembers nothing, and does not stay.
+    ground.aws.make_bucket("acme-landing", "111111111111");
+    ground.serve(&notifications(&ground, "made", "acme-landing", own)).await.id();
     let lock = ground.aws.item(TABLE, &["bucket/acme-landing"]).expect("the bucket's lock");
     assert!(lock.get("expires").is_some() && lock.get("holder").is_none(), "{lock}");
 }

@@ -119,6 +119,26 @@ fn is_safe(c: char) -> bool {
     c.is_ascii_alphanumeric() || "!-_.'()/".contains(c)
 }
 
+/// The value of a filter rule with each `%XX` decoded; what is no encoding stays. A `+` stays too: no filter of
+/// ours has one, or a space, so it decides nothing.
+pub fn decoded(value: &str) -> String {
+    let digit = |byte: Option<&u8>| byte.and_then(|byte| char::from(*byte).to_digit(16));
+    let bytes = value.as_bytes();
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let code = digit(bytes.get(at + 1)).zip(digit(bytes.get(at + 2)));
+        let code = code.and_then(|(high, low)| u8::try_from(high << 4 | low).ok());
+        let (byte, width) = match code.filter(|_| bytes[at] == b'%') {
+            Some(byte) => (byte, 3),
+            None => (bytes[at], 1),
+        };
+        decoded.push(byte);
+        at += width;
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
+}
+
 /// ``prefix `in/`, suffix `.csv` ``, or `all keys`.
 impl fmt::Display for Filter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

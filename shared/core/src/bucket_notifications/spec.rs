@@ -74,13 +74,14 @@ impl Spec {
         names.map(str::to_owned).collect()
     }
 
-    /// What one of the buckets is to have; `owner` is part of the ids of its rules.
-    pub fn desired(&self, bucket: &str, owner: &str) -> Option<Desired> {
-        Some(Desired {
+    /// What each bucket is to have; `owner` is part of the ids of its rules.
+    pub fn all_desired(&self, owner: &str) -> BTreeMap<String, Desired> {
+        let desired = |filters: &Filters| Desired {
             owner: owner.to_owned(),
             destination: self.destination.clone(),
-            filters: self.buckets.get(bucket)?.filters.clone(),
-        })
+            filters: filters.filters.clone(),
+        };
+        self.buckets.iter().map(|(bucket, filters)| (bucket.clone(), desired(filters))).collect()
     }
 
     /// What is announced beyond what the routes take, in words.

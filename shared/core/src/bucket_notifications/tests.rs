@@ -237,6 +237,20 @@ fn a_rule_in_the_way_is_named_with_both_filters_and_a_hint() {
 }
 
 #[test]
+fn filters_of_others_are_compared_decoded_and_put_back_as_they_were() {
+    let other =
+        |value: &str| with_function(entry("theirs", FUNCTION, &[EVENT], &[("Prefix", value)]));
+    for value in ["orders%2F2026", "orders%2f", "%6Frders/", "orders/%zz"] {
+        assert!(merge(&other(value), &desired(&[filter("orders/", "")])).is_err(), "{value}");
+    }
+    for value in ["orders%252F2026", "orders%20/", "orders%2", "%ff%fe"] {
+        let current = other(value);
+        let merged = merge(&current, &desired(&[filter("orders/", "")])).unwrap().unwrap();
+        assert_eq!(merged.functions, current.functions, "{value}");
+    }
+}
+
+#[test]
 fn a_foreign_rule_that_does_what_we_want_is_named_as_such() {
     let other = entry("by-hand", QUEUE, &[EVENT], &[("prefix", "in/")]);
     check_conflict(

@@ -10,6 +10,7 @@ pub(crate) mod written;
 
 use std::collections::BTreeMap;
 
+pub use resolve::deploy::refused;
 pub use resolve::{NEW_EXTERNAL_ID_CHARS, is_external_id, is_short_external_id};
 pub use written::json_schema;
 
@@ -147,8 +148,8 @@ impl Routes {
         Self::read(text, false)
     }
 
-    /// Reads a routes file that is to be deployed: it must say so if a reader could read all of a bucket
-    /// whose keys its route does not all take.
+    /// Reads a routes file that is to be deployed: it must name what can be, and say so if a reader could read
+    /// all of a bucket whose keys its route does not all take.
     pub fn parse_to_deploy(text: &str) -> Parsed {
         Self::read(text, true)
     }
@@ -167,7 +168,7 @@ impl Routes {
             let written = written?;
             let routes = resolve::resolve(&written, At::new(&node, &mut problems));
             if is_to_be_deployed {
-                resolve::wide::report(&written, &mut At::new(&node, &mut problems));
+                resolve::deploy::report(&written, &mut At::new(&node, &mut problems));
             }
             Some(routes)
         });

@@ -2,11 +2,13 @@
 
 mod arguments;
 mod batch;
+mod buckets;
+pub mod deploy;
 mod routes;
 mod targets;
-pub mod wide;
+mod wide;
 
-pub use routes::is_bucket;
+pub use buckets::{has_form_of_bucket, is_bucket};
 pub use targets::{NEW_EXTERNAL_ID_CHARS, is_external_id, is_short_external_id};
 
 use super::{Routes, written};

@@ -1,4 +1,5 @@
 mod batch;
+mod deploy;
 mod wide;
 
 use expect_test::{Expect, expect};

@@ -169,6 +169,8 @@ fn buckets() -> Vec<Row> {
             NEVER,
             s3("PutBucketNotification", "acme-landing", FOREIGN),
         ),
+        ("which buckets there are", ALWAYS, may("s3:ListAllMyBuckets", "*")),
+        ("what is in a bucket", NEVER, s3("ListBucket", "acme-landing", HERE)),
         (
             "how a bucket is encrypted",
             ALWAYS,

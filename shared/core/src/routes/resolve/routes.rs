@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::buckets::{BUCKET_NAME, has_form_of_bucket};
 use super::{ROUTE_NAME, arguments, batch, is_route_name};
 use crate::at::At;
 use crate::pattern::Pattern;
@@ -104,12 +105,9 @@ fn route(written: &written::Route, targets: &[&str], at: &mut At<'_>) -> Option<
             .ok_or_else(|| (format!("`{name}` is not a route's name"), ROUTE_NAME.to_owned()))
     });
     let bucket = at.text("bucket", &written.bucket, |bucket| {
-        is_bucket(bucket).then_some(()).ok_or_else(|| {
-            (
-                format!("`{bucket}` is not a bucket's name"),
-                "a name has 3 to 63 lower-case letters, digits, `-` and `.`".to_owned(),
-            )
-        })
+        has_form_of_bucket(bucket)
+            .then_some(())
+            .ok_or_else(|| (format!("`{bucket}` is not a bucket's name"), BUCKET_NAME.to_owned()))
     });
     let key = key(written, at);
     let condition = condition(written.condition.as_ref(), &mut at.key("where"));
@@ -214,13 +212,4 @@ fn condition(written: Option<&written::Where>, at: &mut At<'_>) -> Condition {
         max_bytes: written.max_bytes,
         directory_markers: written.directory_markers.unwrap_or(false),
     }
-}
-
-/// Whether `text` can be a bucket's name.
-pub fn is_bucket(text: &str) -> bool {
-    let is_edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    (3..=63).contains(&text.len())
-        && text.starts_with(is_edge)
-        && text.ends_with(is_edge)
-        && text.chars().all(|c| is_edge(c) || c == '-' || c == '.')
 }

@@ -1,5 +1,4 @@
-//! Whether who deploys a route knows how much its reader may read. The functions that serve the route ask
-//! none of this: it changes nothing for them, and the file of an earlier version must not stop them.
+//! Whether who deploys a route knows how much its reader may read.
 
 use crate::at::At;
 use crate::pattern::Pattern;

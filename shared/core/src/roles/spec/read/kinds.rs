@@ -10,7 +10,7 @@ use crate::reach::{Reach, Widening};
 use crate::roles::Trust;
 use crate::roles::spec::{Batches, Purpose};
 use crate::roles::written::{JobRole, ReaderRole, StarterRole};
-use crate::routes::resolve::is_bucket;
+use crate::routes::resolve::has_form_of_bucket;
 use crate::routes::{Route, Routes, Target};
 
 fn target_of<'a>(routes: &'a Routes, route: &Route) -> Option<&'a Target> {
@@ -158,7 +158,7 @@ fn wider(batches: Batches) -> Option<&'static str> {
 fn manifests(name: Option<&str>, at: &mut At<'_>) -> Option<String> {
     // An empty parameter of a template means that there is none.
     let name = name.filter(|name| !name.is_empty())?;
-    if !is_bucket(name) {
+    if !has_form_of_bucket(name) {
         at.key("ManifestsBucketName").error(
             format!("`{}` is not a bucket's name", name.escape_debug()),
             "a name has 3 to 63 lower-case letters, digits, `.` and `-`",

@@ -1,0 +1,75 @@
+//! A look at a bucket, before anything is changed: what it announces, or why nobody can tell.
+//!
+//! S3 refuses a bucket of another account in the words in which it refuses one of ours that a policy
+//! closes to us, and the second can have our rule. So the account's own list of buckets is asked
+//! whether the bucket is in it.
+
+use std::time::Duration;
+
+use aws_sdk_s3::Client;
+use aws_sdk_s3::error::DisplayErrorContext;
+use landfall_core::bucket_notifications::Look;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::{Error, Refusal, read};
+
+/// For so long a refusal is asked about again: a policy that was changed just now takes a while to be effective.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// The most that S3 lists in one answer.
+const MOST_LISTED: i32 = 10_000;
+
+/// Looks at `bucket`, which should be `account`'s, until `deadline` at the latest.
+pub async fn look(s3: &Client, bucket: &str, account: &str, deadline: Instant) -> Look {
+    let begun = Instant::now();
+    let mut look = Look::Failed("S3 did not answer in time".to_owned());
+    while let Ok(next) = timeout_at(deadline, once(s3, bucket, account)).await {
+        look = next;
+        let until = match look {
+            Look::Found(_) | Look::NotOurs(_) => break,
+            Look::Refused(_) => deadline.min(begun + PATIENCE),
+            Look::Failed(_) => deadline,
+        };
+        if Instant::now() + PAUSE >= until {
+            break;
+        }
+        sleep(PAUSE).await;
+    }
+    look
+}
+
+async fn once(s3: &Client, bucket: &str, account: &str) -> Look {
+    let error = match read(s3, bucket, account).await {
+        Ok(found) => return Look::Found(found),
+        Err(error) => error,
+    };
+    let Error::Refused { refusal, message, .. } = &error else {
+        return Look::Refused(error.to_string());
+    };
+    match refusal {
+        Refusal::NoSuchBucket => Look::NotOurs("there is no such bucket".to_owned()),
+        Refusal::Elsewhere => Look::NotOurs("it is in another region".to_owned()),
+        Refusal::AccessDenied => match is_own(s3, bucket).await {
+            Ok(false) => Look::NotOurs(format!("it is no bucket of account {account}")),
+            Ok(true) => Look::Refused(format!("{message}; the bucket is of account {account}")),
+            Err(why) => Look::Refused(format!(
+                "{message}; whether the bucket is of account {account} is not known: {why}"
+            )),
+        },
+        Refusal::Invalid | Refusal::Destination => Look::Refused(message.clone()),
+        Refusal::Throttled | Refusal::Other => Look::Failed(message.clone()),
+    }
+}
+
+/// Whether the account of who asks has the bucket.
+async fn is_own(s3: &Client, bucket: &str) -> Result<bool, String> {
+    let listed = s3.list_buckets().prefix(bucket).max_buckets(MOST_LISTED).send().await;
+    let listed = listed.map_err(|error| DisplayErrorContext(error).to_string())?;
+    let is_listed = listed.buckets().iter().any(|found| found.name() == Some(bucket));
+    match listed.continuation_token() {
+        Some(_) if !is_listed => Err("more buckets begin with its name than S3 lists".to_owned()),
+        _ => Ok(is_listed),
+    }
+}

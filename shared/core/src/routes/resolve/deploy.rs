@@ -1,0 +1,91 @@
+//! What is asked of routes that are to be deployed. The functions that serve them ask none of this: the file of
+//! an earlier version must not stop them.
+
+use serde_json::Value;
+
+use super::{buckets, wide};
+use crate::at::At;
+use crate::pattern::{Part, Pattern, Segment};
+use crate::routes::written;
+
+/// Reports what the routes name that cannot be, whose reader is wider than its key, and what a key says in the
+/// words of other patterns. What is wrong otherwise is reported elsewhere.
+pub fn report(written: &written::RoutesFile, at: &mut At<'_>) {
+    wide::report(written, at);
+    let mut at = at.key("routes");
+    for (index, route) in written.routes.iter().flatten().enumerate() {
+        let mut at = at.index(index);
+        if let Some(name) = &route.bucket {
+            let mut at = at.key("bucket");
+            match buckets::check(name) {
+                Ok(()) => buckets::warn(name, &mut at),
+                // Reported with the route.
+                Err(_) if !buckets::has_form_of_bucket(name) => {}
+                Err((message, hint)) => at.error(message, hint),
+            }
+        }
+        if let Some(job) = route.start.as_ref().and_then(|start| start.job.as_deref())
+            && let Err((message, hint)) = check_job(job)
+        {
+            at.key("start").key("job").error(message, hint);
+        }
+        let pattern = route.key.as_deref().and_then(|key| Pattern::parse(key).ok());
+        for text in pattern.iter().flat_map(literals_of_other_patterns) {
+            at.key("key").warning(
+                format!("`{text}` in the key stands for itself, as everything does but `*`, `**` and `{{name}}`"),
+                "write `*` for any text in one folder, or `{name}` to use it in the job's arguments; where \
+                 several texts are meant, write a route for each",
+            );
+        }
+    }
+}
+
+/// What routes of a custom resource's properties name that cannot be, each with its place.
+pub fn refused(routes: &Value) -> Vec<String> {
+    let mut refused = Vec::new();
+    for (index, route) in routes["routes"].as_array().into_iter().flatten().enumerate() {
+        let bucket = route["bucket"].as_str().map(buckets::check);
+        let job = route["start"]["job"].as_str().map(check_job);
+        for (field, checked) in [("bucket", bucket), ("start.job", job)] {
+            if let Some(Err((message, hint))) = checked {
+                refused.push(format!("Routes.routes[{index}].{field}: {message} ({hint})"));
+            }
+        }
+    }
+    refused
+}
+
+fn check_job(job: &str) -> Result<(), (String, String)> {
+    if !job.starts_with("arn:") {
+        return Ok(());
+    }
+    let hint = match job.split_once(":job/") {
+        Some((_, name)) => {
+            format!("write `{}`: the target says the account and the region", name.escape_debug())
+        }
+        None => "write the job's name".to_owned(),
+    };
+    Err((format!("`{}` is an ARN, and not a job's name", job.escape_debug()), hint))
+}
+
+/// What means more than itself in globs of a shell: `?`, `[0-9]`, `!(x)`.
+fn literals_of_other_patterns(pattern: &Pattern) -> Vec<String> {
+    let parts = pattern.segments().iter().flat_map(|segment| match segment {
+        Segment::Any => &[],
+        Segment::Parts(parts) => parts.as_slice(),
+    });
+    let mut found = Vec::new();
+    for part in parts {
+        let Part::Literal(text) = part else { continue };
+        if text.contains('?') {
+            found.push("?".to_owned());
+        }
+        for (open, close) in [("[", ']'), ("!(", ')'), ("@(", ')'), ("+(", ')')] {
+            let Some(at) = text.find(open) else { continue };
+            if let Some(length) = text[at..].find(close).filter(|length| *length > open.len()) {
+                found.push(text[at..=at + length].to_owned());
+            }
+        }
+    }
+    found
+}
