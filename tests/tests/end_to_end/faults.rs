@@ -327,17 +327,18 @@ fn context(proxy: &Proxy, time: Time) -> Context {
 /// Root of `account`, whose calls may take so long, and each attempt half of it.
 pub fn config(endpoint: String, account: &str, call: Duration) -> SdkConfig {
     let credentials = Credentials::new(account, "hushhush", None, None, "faults");
-    SdkConfig::builder()
+    let config = SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(REGION))
         .endpoint_url(endpoint)
         .credentials_provider(SharedCredentialsProvider::new(credentials))
-        .http_client(single_use())
         .timeout_config(
             TimeoutConfig::builder()
                 .operation_attempt_timeout(call / 2)
                 .operation_timeout(call)
                 .build(),
         )
-        .build()
+        .build();
+    let http = single_use(&config);
+    config.into_builder().http_client(http).build()
 }

@@ -207,6 +207,19 @@ async fn a_bucket_that_does_not_answer_is_named_in_time() {
 }
 
 #[tokio::test]
+async fn a_put_that_is_always_refused_is_told_in_time_with_its_bucket() {
+    let notified = Notified::of(LANDING).await;
+    notified.closes(RAW, "PutBucketNotificationConfiguration", 403, "AccessDenied");
+    let update = notified.update("denied", &[RAW], &[LANDING]);
+    let answered = notified.ground.attack(&update).await;
+    answered.is_refused("bucket `acme-raw`: AccessDenied");
+    // The bucket is free for the way back, which has nothing to do there.
+    let rollback = notified.way_back("back", &[LANDING], &[RAW]);
+    notified.ground.serve(&rollback).await.id();
+    assert!(notified.announces(LANDING) && !notified.announces(RAW));
+}
+
+#[tokio::test]
 async fn what_can_be_no_bucket_or_job_is_refused_before_any_call_and_is_taken_back() {
     const DIRECTORY: &str = "acme--use1-az4--x-s3";
     let mut notified = Notified::of(LANDING).await;
