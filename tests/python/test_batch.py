@@ -135,6 +135,37 @@ def test_who_does_not_hold_the_batch_any_more_records_nothing_and_is_warned(
     assert stage.item("lost") == before
 
 
+def test_a_run_that_is_over_ends_at_the_fence_without_effect_and_says_nothing_of_the_outcome(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    effects: list[str] = []
+
+    def outlive(batch_id: str, end: Callable[[], None]) -> None:
+        with stage.batch(batch_id) as batch:
+            batch.fence()
+            effects.append(batch_id)
+            end()
+            before.update(stage.item(batch_id))
+            batch.fence()
+            effects.append("too late")
+
+    for batch_id, end in (
+        ("over", lambda: stage.end("over", 1)),
+        ("taken-over", lambda: taken_over(stage, "taken-over", monkeypatch)),
+    ):
+        before: dict[str, Any] = {}
+        with pytest.raises(landfall.ClaimedElsewhere) as ended:
+            outlive(batch_id, end)
+        assert ended.value.code == 0
+        assert stage.item(batch_id) == before
+    assert effects == ["over", "taken-over"]
+
+
+def test_there_is_no_fence_before_the_batch_is_claimed(stage: Stage) -> None:
+    with pytest.raises(landfall.LandfallError, match="not claimed"):
+        stage.batch("unfenced").fence()
+
+
 def lose(stage: Stage, batch_id: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Enter the batch, and lose it in the body; returns what its claim then says."""
     with stage.batch(batch_id):

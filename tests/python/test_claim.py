@@ -76,6 +76,10 @@ class Claims:
         one = self.batch(batch_id, epoch, **changed)
         return side.claim(one, session_of(one))
 
+    def fence(self, batch_id: str, epoch: int = 1, side: ModuleType = _claim) -> bool:
+        one = self.batch(batch_id, epoch)
+        return side.fence(one, session_of(one))
+
     def end(self, batch_id: str, epoch: int) -> None:
         """What the monitor does once all runs up to that epoch have ended."""
         with contextlib.suppress(self.root.exceptions.ConditionalCheckFailedException):
@@ -144,6 +148,42 @@ def test_a_second_process_of_the_same_epoch_loses_and_changes_nothing(claims: Cl
     held = claims.item("twice")
     assert not claims.claim("twice", side=process())
     assert claims.item("twice") == held
+
+
+def test_the_fence_lets_the_holder_through_until_its_epoch_has_ended(claims: Claims) -> None:
+    assert claims.claim("fenced", 2)
+    claims.end("fenced", 1)
+    assert [claims.fence("fenced", 2) for _ in range(2)] == [True] * 2
+    held = claims.item("fenced")
+    claimed = {"batch_id", "holder", "epoch", "claimed_at", "expires"}
+    assert set(held) == {*claimed, "ended", "fenced_at"}
+    # Of another process, of another epoch, and of a batch that nobody claimed.
+    assert not claims.fence("fenced", 2, side=process())
+    assert not claims.fence("fenced", 3)
+    assert not claims.fence("unclaimed")
+    assert claims.item("fenced") == held
+    # Nobody else has claimed it yet, but anybody could.
+    claims.end("fenced", 2)
+    assert not claims.fence("fenced", 2)
+
+
+def test_the_fence_stops_a_holder_whose_batch_the_next_epoch_has(claims: Claims) -> None:
+    late = process()
+    assert claims.claim("fenced-off", side=late)
+    assert claims.fence("fenced-off", side=late)
+    claims.end("fenced-off", 1)
+    assert claims.claim("fenced-off", 2)
+    assert "fenced_at" not in claims.item("fenced-off")
+    assert not claims.fence("fenced-off", side=late)
+    assert claims.fence("fenced-off", 2)
+
+
+def test_a_fence_without_an_answer_lets_nobody_through(claims: Claims) -> None:
+    assert claims.claim("unanswered")
+    no = claims.role("fenceless-reader", allow("dynamodb:GetItem", TABLE))
+    one = claims.batch("unanswered", reader_role=no)
+    with pytest.raises(landfall.ClaimError, match="whether batch `unanswered` is still held"):
+        _claim.fence(one, session_of(one))
 
 
 def test_a_process_that_claims_again_still_holds_the_batch(claims: Claims) -> None:

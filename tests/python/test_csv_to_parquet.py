@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
+import sys
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -32,11 +33,13 @@ class Store:
         self.objects: dict[tuple[str, str], bytes] = {}
         self.conditions: list[str] = []
         self.held_by_another = False
+        self.over_after = sys.maxsize
+        """So many writes to the claim, the batch is another run's."""
         self.owners: set[str] = set()
 
     def update_item(self, ConditionExpression: str, **_: Any) -> None:
         self.conditions.append(ConditionExpression)
-        if self.held_by_another:
+        if self.held_by_another or len(self.conditions) > self.over_after:
             code = "ConditionalCheckFailedException"
             raise ClientError({"Error": {"Code": code, "Message": ""}}, "UpdateItem")
 
@@ -155,6 +158,16 @@ def test_a_batch_that_another_run_holds_is_left_without_a_trace(
             convert(store, capsys, *own, a=b"not,the\nexpected,columns\n")
     assert capsys.readouterr().out == ""
     assert store.files() == {}
+
+
+def test_a_run_that_is_over_for_landfall_writes_no_more(store: Store) -> None:
+    store.objects |= {("landing", key): WEATHER for key in "ab"}
+    store.over_after = 2  # Claimed, and let through once.
+    with pytest.raises(landfall.ClaimedElsewhere):
+        run(store, ["a", "b"])
+    files = store.files()
+    assert files
+    assert all(key.endswith("-00000.parquet") for key in files), "of the first object only"
 
 
 def test_the_demos_data_set_keeps_every_row(

@@ -63,6 +63,7 @@ def convert(batch: landfall.Batch, spark: SparkSession) -> None:
     fit = checked(rows, partition_by)
     # Else the job's `--conf` could say `dynamic`, and partitions of an earlier run would stay.
     writer = fit.write.mode("overwrite").option("partitionOverwriteMode", "static")
+    batch.fence()  # A run that is over for Landfall and goes on all the same replaces nothing.
     try:
         writer.partitionBy(partition_by).parquet(target)
     except Exception as error:

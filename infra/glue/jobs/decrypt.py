@@ -31,6 +31,7 @@ def main(argv: list[str] | None = None) -> None:
             # The whole is decrypted before a byte is given: what was tampered with is an error.
             content = source.get_object(**item.request)["Body"].read()
             name = f"{quote(batch.batch_id, safe='')}-{index:05}"
+            batch.fence()  # The last thing before the effect.
             target.put_object(Bucket=bucket, Key=f"{prefix}{name}", Body=content)
 
 

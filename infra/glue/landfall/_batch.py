@@ -35,6 +35,8 @@ class Batch(_arguments.Arguments):
     ClaimError when there is no answer. Where another run does the work ClaimedElsewhere is raised,
     which ends the script successfully: the body is never entered.
 
+    `fence`, right before the job's effects are seen, asks whether the batch is still its own.
+
     Leaving records in the claim whether the body succeeded. Where that fails there is a warning:
     the body's own exception, and the run's success, stay what they are.
     """
@@ -61,6 +63,8 @@ class Batch(_arguments.Arguments):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if isinstance(error, ClaimedElsewhere):
+            return  # From the fence: what becomes of the batch is another run's to say.
         # `sys.exit()` in the body is a success, as it is for Python.
         left = isinstance(error, SystemExit) and error.code in (None, 0)
         try:
@@ -71,6 +75,20 @@ class Batch(_arguments.Arguments):
             except Warning:  # Where warnings are errors.
                 if error is None:
                     raise
+
+    def fence(self) -> None:
+        """Call it right before the job commits: renames, loads, publishes what it has made.
+
+        Goes on if this run still holds the batch. If the monitor has seen the run end, as after a
+        time-out that its executors outlived, or another run holds the batch, ClaimedElsewhere is
+        raised, which ends the script successfully and without effect. Raises ClaimError when there
+        is no answer: then do not commit either.
+
+        Between the fence and the commit nothing is held, so let little time pass there.
+        """
+        self._entered()
+        if not _claim.fence(self, self._control):
+            raise ClaimedElsewhere(self.batch_id)
 
     @property
     def objects(self) -> tuple[Object, ...]:

@@ -27,6 +27,8 @@ _FREE_OR_MINE = (
 )
 # The second `#epoch` is the holder's: it has ended. Without `#ended`, that comparison is false.
 
+_STILL_MINE = "#holder = :mine AND (attribute_not_exists(#ended) OR #ended < :epoch)"
+
 
 def claim(batch: Arguments, session: boto3.session.Session) -> bool:
     """Claim the batch: True if this process holds it now, False if it must leave without effect.
@@ -50,18 +52,43 @@ def claim(batch: Arguments, session: boto3.session.Session) -> bool:
         what,
         UpdateExpression=(
             "SET #holder = :mine, #epoch = :epoch, #claimed_at = :now, #expires = :expires"
-            " REMOVE #outcome, #outcome_at, #error"
+            " REMOVE #fenced_at, #outcome, #outcome_at, #error"
         ),
         ConditionExpression=_FREE_OR_MINE,
         names=(
             *("holder", "epoch", "claimed_at", "ended", "expires"),
-            *("outcome", "outcome_at", "error"),
+            *("fenced_at", "outcome", "outcome_at", "error"),
         ),
         values={
             ":mine": {"S": _mine(batch)},
             ":epoch": {"N": str(batch.epoch)},
             ":now": {"S": _now()},
             ":expires": {"N": str(int(time.time()) + _CLAIM_KEPT_SECONDS)},
+        },
+    )
+
+
+def fence(batch: Arguments, session: boto3.session.Session) -> bool:
+    """Ask whether this process still holds the batch: False if it must have no effect any more.
+
+    Guaranteed: when the table answered, no other run could have claimed the batch yet. It is a
+    write, so it is ordered with the monitor's that ends an epoch. Not guaranteed: that this stays
+    so until the effects are there. To call it again is harmless.
+
+    Raises ClaimError when there is no answer, or the role or the table refuses.
+    """
+    return _update(
+        batch,
+        session,
+        f"failed to learn whether batch `{printable(batch.batch_id)}` is still held, "
+        f"in table `{batch.claims_table}`",
+        UpdateExpression="SET #fenced_at = :now",
+        ConditionExpression=_STILL_MINE,
+        names=("holder", "ended", "fenced_at"),
+        values={
+            ":mine": {"S": _mine(batch)},
+            ":epoch": {"N": str(batch.epoch)},
+            ":now": {"S": _now()},
         },
     )
 

@@ -39,7 +39,8 @@ class ClaimError(LandfallError):
 class ClaimedElsewhere(SystemExit):
     """Another run does this batch's work. Not an error: the script ends here, successfully.
 
-    It is raised where the `with` block would begin, which is therefore never entered.
+    It is raised where the `with` block would begin, which is therefore never entered, and by the
+    fence, before the block has had its effect.
     """
 
     def __init__(self, batch_id: str) -> None:
