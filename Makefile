@@ -180,6 +180,11 @@ cargo-tests:
 	@mkdir -p '$(RESULTS)'
 	@set -euo pipefail; cargo test --locked --workspace --no-fail-fast 2>&1 | tee -i '$(RESULTS)/unit.txt'
 
+.PHONY: simulate
+simulate: tools ## What takes longer than `make test` may: wider models
+	$(call say,wider models)
+	@cargo test --locked --package landfall-core --lib -- --ignored --nocapture
+
 .PHONY: policies
 policies: node-tool
 	$(call say,policies judged by an independent IAM engine)

@@ -110,7 +110,12 @@ pub fn seen(batch: &Batch, seen: Seen, after: u64) -> Batch {
 }
 
 fn step(batch: &Batch, seen: Seen, after: u64) -> Step {
-    next(batch, &seen, &moment(after), &Settings { reconciliation: secs(900) })
+    next(
+        batch,
+        &seen,
+        &moment(after),
+        &Settings { reconciliation: secs(900), manifests_kept: secs(90 * 86_400) },
+    )
 }
 
 fn prepared() -> Prepared {

@@ -73,7 +73,7 @@ pub fn in_words(batch: &Batch, now: Time) -> Vec<String> {
         State::Open { closes_at } => open(batch, *closes_at, now),
         State::Sealed { due, waits_for_slot } => sealed(batch, *due, *waits_for_slot, now),
         State::Starting { t0, lease, look_at } => starting(batch, (*t0, *lease, *look_at), now),
-        State::Started { epoch, run_id, since, look_at } => vec![
+        State::Started { epoch, run_id, since, look_at, .. } => vec![
             format!(
                 "Run `{}` (epoch {epoch}) is followed since {}{}.",
                 printable(run_id),

@@ -6,13 +6,14 @@
 mod lineage;
 mod log;
 mod report;
+mod start;
 
 use std::time::{Duration, SystemTime};
 
 use aws_config::SdkConfig;
 use landfall_core::batch::{
-    Batch, Lookup, Manifest, Member, Own, Prepared, Seen, Settings as Bounds, StartOutcome, State,
-    Step, Unprepared, Why, next,
+    Batch, Lookup, Manifest, Member, Own, Prepared, Seen, Settings as Bounds, State, Step,
+    Unprepared, Why, next,
 };
 use landfall_core::lineage::{RunEvent, events};
 use landfall_core::moment::Time;
@@ -21,8 +22,9 @@ use tracing::Instrument;
 
 use crate::claims::Claims;
 use crate::clock::{has_time, moment};
+use crate::clock_check::ClockCheck;
 use crate::config::{CALL_TIMEOUT, timeouts, with_short_attempts};
-use crate::glue::{Refusal, StartError};
+use crate::glue::Searched;
 use crate::ledger::{Held, Ledger, LedgerError, pause};
 use crate::lineage::Lineage;
 use crate::settings::Settings;
@@ -111,7 +113,10 @@ impl Clients {
     pub fn new(settings: &Settings, config: &SdkConfig) -> Self {
         let s3 = aws_sdk_s3::config::Builder::from(config).timeout_config(timeouts().build());
         let config = &with_short_attempts(config);
-        let dynamodb = aws_sdk_dynamodb::Client::new(config);
+        // Every invocation calls the ledger.
+        let dynamodb = aws_sdk_dynamodb::config::Builder::from(config);
+        let dynamodb = dynamodb.interceptor(ClockCheck::default()).build();
+        let dynamodb = aws_sdk_dynamodb::Client::from_conf(dynamodb);
         Self {
             ledger: Ledger::new(dynamodb, settings.ledger_table.clone(), settings.retention),
             claims: Claims::new(config, &settings.own.claims_table_arn),
@@ -119,7 +124,10 @@ impl Clients {
             targets: Targets::new(settings, config),
             own: settings.own.clone(),
             account: settings.account.clone(),
-            bounds: Bounds { reconciliation: settings.reconciliation },
+            bounds: Bounds {
+                reconciliation: settings.reconciliation,
+                manifests_kept: settings.manifests_kept,
+            },
             lineage: settings.lineage.as_ref().map(|to| Lineage::new(to, config)),
             preparing: Mutex::default(),
         }
@@ -144,6 +152,7 @@ pub async fn advance(
         lineage: Vec::new(),
         code: None,
         dpu_seconds: None,
+        searched_at: None,
     };
     let (batch_id, route, job) = (&work.batch.id, &work.batch.route, &work.batch.start.job);
     let span = tracing::info_span!(target: traces::TARGET, "advance", batch_id, route, job);
@@ -166,6 +175,8 @@ struct Work<'c> {
     code: Option<String>,
     /// Of the run that was seen to have ended.
     dpu_seconds: Option<f64>,
+    /// When the search began that was just made.
+    searched_at: Option<Time>,
 }
 
 impl Work<'_> {
@@ -179,7 +190,7 @@ impl Work<'_> {
                 Step::Rest => return End::Rests,
                 Step::Begin { .. } if !has_time(deadline, START_MAY_TAKE) => return End::OutOfTime,
                 // What was learned is written, and what was written ahead is done, however late it is.
-                Step::Write { batch, releases } => self.write(*batch, releases).await,
+                Step::Write { batch, counts } => self.write(*batch, counts).await,
                 Step::Assume(batch) => {
                     self.batch = *batch;
                     Ok(Seen::Wake)
@@ -203,13 +214,15 @@ impl Work<'_> {
                 Ok(seen) => seen,
                 Err(end) => return end,
             };
+            // A search may have begun before, for another batch.
+            at.now = self.searched_at.take().map_or(at.now, |began| at.now.min(began));
         }
     }
 
-    async fn write(&mut self, batch: Batch, releases: bool) -> Result<Seen, End> {
+    async fn write(&mut self, batch: Batch, counts: bool) -> Result<Seen, End> {
         let ledger = &self.clients.ledger;
-        let written = match releases {
-            true => ledger.release(batch).await,
+        let written = match counts {
+            true => ledger.write_counted(batch).await,
             false => ledger.write(batch).await,
         };
         match written.map_err(End::Failed)? {
@@ -255,12 +268,17 @@ impl Work<'_> {
                 Seen::Prepared(Err(unprepared))
             }),
             Step::ReadSlot => Seen::Slot(ledger.slot(&start.job_key()).await.map_err(End::Failed)?),
-            Step::Lookup { since } => {
+            Step::Lookup { since, not_before } => {
                 let glue = targets.glue(start);
-                let lookup = glue.find_runs(&start.job, id, since, deadline).await;
-                if matches!(lookup, Lookup::Unclear(_)) {
-                    self.code = Some("runs_not_clear".to_owned());
+                let from = (since, not_before);
+                let Searched { began, lookup } =
+                    glue.find_runs(&start.job, id, from, deadline).await;
+                match lookup {
+                    Lookup::Complete(_) => {}
+                    Lookup::Unclear(_) => self.code = Some("runs_not_clear".to_owned()),
+                    Lookup::Unanswered(_) => self.code = Some("runs_not_seen".to_owned()),
                 }
+                self.searched_at = Some(began);
                 Seen::Lookup(lookup)
             }
             Step::Follow { run_id } => match targets.glue(start).run(&start.job, &run_id).await {
@@ -318,30 +336,6 @@ impl Work<'_> {
         Ok(Seen::Prepared(Ok(prepared)))
     }
 
-    async fn start(&mut self) -> Seen {
-        let Batch { start, prepared, epoch, .. } = &self.batch;
-        let mut arguments =
-            prepared.as_ref().map(|prepared| prepared.arguments.clone()).unwrap_or_default();
-        arguments.insert("--landfall-epoch".to_owned(), epoch.to_string());
-        let policy = match self.batch.session_policy() {
-            Ok(policy) => policy,
-            // It was found when the batch was prepared: a run is never started wider.
-            Err(error) => {
-                let (why, message) = (Why::ScopeNotKept, error.to_string());
-                return Seen::Start(StartOutcome::Never { why, message });
-            }
-        };
-        let glue = self.clients.targets.glue(start);
-        let outcome = match glue.start_job_run(&start.job, &arguments, policy.as_deref()).await {
-            Ok(run_id) => StartOutcome::Started(run_id),
-            Err(error) => {
-                self.code = Some(error.code().to_owned());
-                outcome(&error)
-            }
-        };
-        Seen::Start(outcome)
-    }
-
     fn not_now(&mut self, code: &str, error: &dyn std::fmt::Display) -> Seen {
         self.code = Some(code.to_owned());
         Seen::Prepared(Err(Unprepared::NotNow(format!("{code}: {error}"))))
@@ -370,29 +364,5 @@ impl Work<'_> {
             self.lineage.extend(events(&self.batch, &batch));
         }
         self.batch = batch;
-    }
-}
-
-/// What an attempt to start that gave no run id means.
-fn outcome(error: &StartError) -> StartOutcome {
-    let message = error.to_string();
-    let not_now = |waits_for_slot: bool| StartOutcome::NotNow {
-        code: error.code().to_owned(),
-        message: message.clone(),
-        waits_for_slot,
-    };
-    match error {
-        StartError::Unknown { .. } => StartOutcome::Unknown(message),
-        StartError::Assume(_) => not_now(false),
-        StartError::Refused { refusal, .. } => match refusal {
-            Refusal::NoSuchJob => StartOutcome::Never { why: Why::NoSuchJob, message },
-            Refusal::InvalidInput => StartOutcome::Never { why: Why::InvalidInput, message },
-            Refusal::ConcurrentRuns => not_now(true),
-            Refusal::ResourceLimit
-            | Refusal::Throttled
-            | Refusal::AccessDenied
-            | Refusal::Session
-            | Refusal::Other => not_now(false),
-        },
     }
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use aws_credential_types::Credentials;
 use aws_sdk_sts::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_sts::operation::assume_role::AssumeRoleError;
+use landfall_core::batch::cut;
 use landfall_core::secret::Secret;
 use tokio::sync::Mutex;
 
@@ -187,7 +188,7 @@ fn refused(assumption: &Assumption, error: &SdkError<AssumeRoleError>) -> Assume
         Some(id) => message.replace(id.expose(), "…"),
         None => message,
     };
-    AssumeError { role_arn: assumption.role_arn.clone(), code, message }
+    AssumeError { role_arn: assumption.role_arn.clone(), code, message: cut(&message) }
 }
 
 impl fmt::Debug for AssumedRole {

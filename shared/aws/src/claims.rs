@@ -12,7 +12,7 @@ use aws_sdk_dynamodb::config::Region;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_dynamodb::{Client, Config};
-use landfall_core::batch::{Claim, EndOutcome};
+use landfall_core::batch::{Claim, EndOutcome, cut};
 
 use crate::clock::now;
 use crate::dynamodb::{is_refused, number};
@@ -87,7 +87,7 @@ impl Claims {
         let text = |name: &'static str| match item.get(name) {
             None => Ok(None),
             Some(value) => match value.as_s() {
-                Ok(text) => Ok(Some(text.clone())),
+                Ok(text) => Ok(Some(cut(text))),
                 Err(_) => Err(self.not_understood(batch, format!("`{name}` is no text"))),
             },
         };

@@ -1,6 +1,8 @@
 //! Starting Glue job runs, and looking at them.
 
+mod breaker;
 mod runs;
+mod search;
 
 use std::collections::BTreeMap;
 
@@ -8,13 +10,19 @@ use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
 use aws_sdk_glue::Client;
 use aws_sdk_glue::config::{IdentityCache, Region};
-use aws_sdk_glue::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_glue::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_glue::operation::start_job_run::StartJobRunError;
 
+use self::breaker::Breaker;
+pub use self::breaker::Quiet;
+pub use self::runs::LookError;
+pub use self::search::Searched;
+use self::search::Walks;
 use crate::assumed_role::{AssumeError, AssumedRole};
+use crate::clock::system_time;
 use crate::config::{single_use, timeouts};
 use crate::http_client::has_not_connected;
-pub use runs::LookError;
+use crate::told::told;
 
 /// Glue in an analytics account.
 #[derive(Debug, Clone)]
@@ -24,6 +32,8 @@ pub struct Glue {
     reader: Client,
     role: AssumedRole,
     account: String,
+    breaker: Breaker,
+    walks: Walks,
 }
 
 /// Why a job run was not started, or not known to be.
@@ -43,6 +53,8 @@ pub enum Refusal {
     ConcurrentRuns,
     ResourceLimit,
     Throttled,
+    /// Glue did not answer a moment ago, so it was not asked.
+    Quiet,
     AccessDenied,
     /// The session is not valid any more: it expired, or its role was deleted.
     Session,
@@ -62,6 +74,7 @@ impl StartError {
                 Refusal::ConcurrentRuns => "start_concurrent_runs_exceeded",
                 Refusal::ResourceLimit => "start_resource_limit_exceeded",
                 Refusal::Throttled => "start_throttled",
+                Refusal::Quiet => Quiet::CODE,
                 Refusal::AccessDenied => "start_access_denied",
                 Refusal::Session => "start_session_refused",
                 Refusal::NoSuchJob => "start_no_such_job",
@@ -86,7 +99,8 @@ impl Glue {
             .timeout_config(timeouts().build())
             .http_client(single_use(sdk));
         let client = Client::from_conf(once.build());
-        Self { client, reader, role, account: account.to_owned() }
+        let (breaker, walks) = (Breaker::default(), Walks::default());
+        Self { client, reader, role, account: account.to_owned(), breaker, walks }
     }
 
     /// Assumes the role, unless there are credentials already.
@@ -95,6 +109,14 @@ impl Glue {
     /// The role cannot be assumed: no start can succeed now.
     pub async fn prepare(&self) -> Result<(), AssumeError> {
         self.role.credentials().await.map(|_| ())
+    }
+
+    /// Whether Glue answers, as far as calls of the last moments tell. Makes no call.
+    ///
+    /// # Errors
+    /// It does not: a start would not be sent now.
+    pub fn answers(&self) -> Result<(), Quiet> {
+        self.breaker.check()
     }
 
     /// Starts `job` once; returns the job run's id. Not idempotent. `session_policy` takes away of what
@@ -111,6 +133,15 @@ impl Glue {
         // Not by the call itself: a role that cannot be assumed is to be told from a call that failed,
         // and assuming it must not take of the call's time.
         let credentials = self.role.credentials().await?;
+        let refused = |refusal, message| StartError::Refused {
+            job: job.to_owned(),
+            account: self.account.clone(),
+            refusal,
+            message,
+        };
+        // Another batch has found it out since this one was made ready.
+        self.answers().map_err(|quiet| refused(Refusal::Quiet, quiet.to_string()))?;
+        let began = system_time();
         let arguments = arguments.clone().into_iter().collect();
         let own = aws_sdk_glue::config::Builder::new().credentials_provider(credentials.clone());
         let answer = self
@@ -136,7 +167,8 @@ impl Glue {
             }
             Err(error) => error,
         };
-        let mut message = describe(&error);
+        let (code, mut message) = describe(&error);
+        self.breaker.failed(&self.account, &error, (&code, &message), began);
         let Some(refusal) = refusal(&error) else {
             return Err(unknown(message));
         };
@@ -146,12 +178,7 @@ impl Glue {
         if refusal == Refusal::InvalidInput && session_policy.is_some() {
             message.push_str(" (a session policy was given with it, for `scope: batch`)");
         }
-        Err(StartError::Refused {
-            job: job.to_owned(),
-            account: self.account.clone(),
-            refusal,
-            message,
-        })
+        Err(refused(refusal, message))
     }
 }
 
@@ -168,9 +195,7 @@ fn refusal(error: &SdkError<StartJobRunError>) -> Option<Refusal> {
         SdkError::ServiceError(service) => match service.err().code() {
             Some("ConcurrentRunsExceededException") => Some(Refusal::ConcurrentRuns),
             Some("ResourceNumberLimitExceededException") => Some(Refusal::ResourceLimit),
-            Some("ThrottlingException" | "Throttling" | "RequestLimitExceeded") => {
-                Some(Refusal::Throttled)
-            }
+            Some(code) if is_throttled(code) => Some(Refusal::Throttled),
             Some("AccessDeniedException" | "AccessDenied") => Some(Refusal::AccessDenied),
             Some(code) if is_session(code) => Some(Refusal::Session),
             Some("EntityNotFoundException") => Some(Refusal::NoSuchJob),
@@ -181,6 +206,10 @@ fn refusal(error: &SdkError<StartJobRunError>) -> Option<Refusal> {
         },
         _ => None,
     }
+}
+
+fn is_throttled(code: &str) -> bool {
+    matches!(code, "ThrottlingException" | "Throttling" | "RequestLimitExceeded")
 }
 
 /// Whether AWS refuses the session itself: it expired, or its role was deleted.
@@ -194,13 +223,14 @@ fn is_session(code: &str) -> bool {
     )
 }
 
-fn describe(error: &SdkError<StartJobRunError>) -> String {
+/// AWS's code, and what is told.
+fn describe(error: &SdkError<StartJobRunError>) -> (String, String) {
+    let (code, message) = told(error);
     match error.as_service_error() {
-        Some(service) => format!(
-            "{}: {}",
-            service.code().unwrap_or("unknown error"),
-            service.message().unwrap_or("no message")
-        ),
-        None => DisplayErrorContext(error).to_string(),
+        Some(_) => (code.clone(), format!("{code}: {message}")),
+        None => (code, message),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -183,18 +183,18 @@ impl Ledger {
         }
     }
 
-    /// Writes `batch` and takes it out of the slot of its job, in one.
+    /// Writes `batch` and changes the slot of its job with it ([`Slot::after`]), in one.
     ///
     /// # Errors
     /// As [`Ledger::write`].
-    pub async fn release(&self, batch: Batch) -> Result<Option<Batch>, LedgerError> {
+    pub async fn write_counted(&self, batch: Batch) -> Result<Option<Batch>, LedgerError> {
         loop {
             let slot = self.slot(&batch.start.job_key()).await?;
-            let without = slot.without(&batch);
-            if without == slot {
+            let after = slot.after(&batch);
+            if after == slot {
                 return self.write(batch).await;
             }
-            match self.write_with_slot(&batch, without).await? {
+            match self.write_with_slot(&batch, after).await? {
                 Held::Yes(written) => return Ok(Some(*written)),
                 Held::OtherBatch => return Ok(None),
                 // Another run of the job began or ended: the slot is read again.

@@ -5,6 +5,7 @@ pub mod assumed_role;
 pub mod bucket_notifications;
 pub mod claims;
 pub mod clock;
+mod clock_check;
 pub mod config;
 mod dynamodb;
 pub mod glue;

@@ -19,6 +19,9 @@ use crate::lineage::{ApiKey, Destination};
 const RETENTION_DAYS: u64 = 30;
 const RECONCILIATION_SECONDS: u64 = 900;
 
+/// After how many days a manifest expires.
+const MANIFEST_RETENTION_DAYS: u64 = 90;
+
 /// The settings of both functions: both start batches, and only the monitor follows their runs.
 #[derive(Debug)]
 pub struct Settings {
@@ -34,6 +37,8 @@ pub struct Settings {
     pub retention: Duration,
     /// How long Glue may hide a run that was started.
     pub reconciliation: Duration,
+    /// After so long a manifest expires.
+    pub manifests_kept: Duration,
     pub source_identity: Option<String>,
     pub session_name: String,
     /// Where lineage goes; nowhere by default.
@@ -105,7 +110,7 @@ impl Settings {
     /// `LAMBDA_TASK_ROOT`), `LANDFALL_READER_ROLE_ARN` (in which `{account}` stands for a target's),
     /// `LANDFALL_LEDGER_TABLE`,
     /// `LANDFALL_CLAIMS_TABLE_ARN`, `LANDFALL_MANIFESTS_BUCKET`, `LANDFALL_RETENTION_DAYS`,
-    /// `LANDFALL_RECONCILIATION_SECONDS`, `LANDFALL_SOURCE_IDENTITY`, those of [`Destination`], the
+    /// `LANDFALL_RECONCILIATION_SECONDS`, `LANDFALL_MANIFEST_RETENTION_DAYS`, `LANDFALL_SOURCE_IDENTITY`, those of [`Destination`], the
     /// variables that the routes name, and Lambda's own. An empty variable counts as one that is not
     /// set.
     ///
@@ -150,6 +155,8 @@ impl Settings {
         };
         let days = number("LANDFALL_RETENTION_DAYS", RETENTION_DAYS, 36_500);
         let seconds = number("LANDFALL_RECONCILIATION_SECONDS", RECONCILIATION_SECONDS, 7 * 86_400);
+        let manifest_days =
+            number("LANDFALL_MANIFEST_RETENTION_DAYS", MANIFEST_RETENTION_DAYS, 36_500);
         let reader_role_arn = variable("LANDFALL_READER_ROLE_ARN").unwrap_or_default();
         let function = variable("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default();
         // The reader role is in the account that the function is in.
@@ -187,6 +194,7 @@ impl Settings {
                 ledger_table,
                 retention: Duration::from_secs(days * 86_400),
                 reconciliation: Duration::from_secs(seconds),
+                manifests_kept: Duration::from_secs(manifest_days * 86_400),
                 source_identity,
                 lineage,
             }),

@@ -11,7 +11,7 @@ use landfall_core::secret::Secret;
 
 use crate::assumed_role::{AssumeError, AssumedRole, Assumption};
 use crate::clock::{has_passed, system_time};
-use crate::glue::{Glue, LookError};
+use crate::glue::{Glue, LookError, Quiet};
 use crate::settings::Settings;
 
 /// An answer that was so long in coming is not waited for by each batch anew, for a while.
@@ -58,6 +58,8 @@ pub enum NotReady {
     #[error(transparent)]
     Assume(#[from] AssumeError),
     #[error(transparent)]
+    Quiet(#[from] Quiet),
+    #[error(transparent)]
     Look(#[from] LookError),
     #[error(
         "job `{job}` in account `{account}` repeats a run that fails by itself: set its MaxRetries \
@@ -71,6 +73,7 @@ impl NotReady {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Assume(error) => error.code(),
+            Self::Quiet(_) => Quiet::CODE,
             Self::Look(_) => "job_not_seen",
             Self::Retries { .. } => "job_repeats_by_itself",
         }
@@ -128,6 +131,7 @@ impl Targets {
     pub async fn ready(&self, start: &Start) -> Result<(), NotReady> {
         let glue = self.glue(start);
         glue.prepare().await?;
+        glue.answers()?;
         let job = Arc::clone(self.known().jobs.entry(start.job_key()).or_default());
         let mut job = job.lock().await;
         match &*job {

@@ -12,6 +12,7 @@
 
 mod arguments;
 mod claim;
+mod fit;
 mod id;
 mod manifest;
 mod record;
@@ -26,6 +27,7 @@ use std::time::Duration;
 
 pub use arguments::Own;
 pub use claim::{Claim, EndOutcome};
+pub use fit::{MOST_TEXT_BYTES, cut};
 pub use id::{BatchId, HASH_CHARS};
 pub use manifest::{Manifest, Prepared, Unprepared};
 pub use record::{Chunk, Closing, Identity, Member, Opening, chunk};
@@ -80,6 +82,9 @@ pub struct Batch {
     pub chunks: u32,
     /// What its runs are given, once the members are all there.
     pub prepared: Option<Prepared>,
+    /// When its manifest was written at the earliest; not known of one of an earlier version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prepared_at: Option<Time>,
     /// All runs that are known, in the order in which they became known.
     pub runs: Vec<Run>,
     /// Whether it is counted in the job's [`Slot`].
@@ -156,6 +161,8 @@ pub enum State {
         run_id: String,
         since: Time,
         look_at: Time,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        missing: Option<Missing>,
     },
     /// A run ended without success; its claim is to be ended.
     Failed {
@@ -164,6 +171,8 @@ pub enum State {
         run_state: RunState,
         since: Time,
         look_at: Time,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        missing: Option<Missing>,
     },
     Succeeded {
         run_id: String,
@@ -175,6 +184,13 @@ pub enum State {
     },
     /// Closed without members: a marker alone.
     Empty,
+}
+
+/// Glue does not know the run that is looked for, and has not since then, whenever it answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Missing {
+    pub since: Time,
+    pub times: u32,
 }
 
 impl State {
@@ -269,9 +285,19 @@ impl Batch {
         }
     }
 
+    /// Whether its runs can be given what was prepared. A manifest expires, so one that has stood for half
+    /// of its time is written anew: the run may begin late.
+    fn is_prepared(&self, now: Time, settings: &Settings) -> bool {
+        let prepared_at = self.prepared_at.unwrap_or(self.opened_at);
+        self.prepared.is_some() && now < prepared_at + settings.manifests_kept / 2
+    }
+
     /// When the start was written ahead that has just been refused for certain.
     fn refused_start(&self) -> Option<Time> {
         const REFUSED: [&str; 3] = ["deferred", "waits_for_slot", "parked"];
+        if matches!(self.state, State::Parked { why: Why::OutcomeUnknown, .. }) {
+            return None;
+        }
         match self.history.as_slice() {
             [.., begun, last]
                 if begun.what == "starting" && REFUSED.contains(&last.what.as_str()) =>
@@ -308,17 +334,13 @@ impl Batch {
 
     /// Adds to the history; the same again counts.
     fn told(&mut self, at: Time, what: &str, detail: &str) {
+        let detail = cut(detail);
         match self.history.last_mut() {
             Some(last) if last.what == what && last.detail == detail => {
                 last.at = at;
                 last.times = last.times.saturating_add(1);
             }
-            _ => self.history.push(Entry {
-                at,
-                what: what.to_owned(),
-                detail: detail.to_owned(),
-                times: 1,
-            }),
+            _ => self.history.push(Entry { at, what: what.to_owned(), detail, times: 1 }),
         }
         if self.history.len() > MOST_ENTRIES {
             self.history.remove(1);

@@ -96,7 +96,10 @@ pub fn of_many_that_begin_a_batch_one_does_and_limits_hold_whoever_begins(
 ) -> Result<()> {
     stage.cloud.wait(async {
         let desk = Desk::new(stage, "landfall-beginners").await?;
-        let settings = Settings { reconciliation: Duration::from_secs(900) };
+        let settings = Settings {
+            reconciliation: Duration::from_secs(900),
+            manifests_kept: Duration::from_secs(90 * 86_400),
+        };
         let closing = Closing { max_objects: Some(1), ..Closing::default() };
         for member in members(12) {
             desk.record("limited", closing, &[member]).await?;
@@ -126,18 +129,23 @@ pub fn of_many_that_begin_a_batch_one_does_and_limits_hold_whoever_begins(
         let ended = begun.into_iter().next().context("none began")?;
         let job_key = ended.start.job_key();
         let run_id = "jr_1".to_owned();
-        let state =
-            State::Started { epoch: 1, run_id: run_id.clone(), since: now(), look_at: now() };
+        let state = State::Started {
+            epoch: 1,
+            run_id: run_id.clone(),
+            since: now(),
+            look_at: now(),
+            missing: None,
+        };
         let run = landfall_core::batch::Run { epoch: 1, run_id, state: None };
         let started = Batch { state, runs: vec![run], ..ended };
         let started = desk.ledger.write(started).await?.context("it was not written")?;
         let claim = Claim { holder: Some(1), ended: 0 };
         let seen = Seen::Claim { run_state: RunState::Succeeded, claim };
-        let Step::Write { batch, releases: true } = next(&started, &seen, &moment(), &settings)
+        let Step::Write { batch, counts: true } = next(&started, &seen, &moment(), &settings)
         else {
             anyhow::bail!("a run that succeeded does not release its slot");
         };
-        desk.ledger.release(*batch).await?.context("it was not released")?;
+        desk.ledger.write_counted(*batch).await?.context("it was not released")?;
         let slot = desk.ledger.slot(&job_key).await?;
         ensure!(slot.live.len() == 1, "{} hold the slot", slot.live.len());
         Ok(())

@@ -115,7 +115,10 @@ impl Desk {
         after: u64,
         seen: impl IntoIterator<Item = Seen>,
     ) -> Batch {
-        let settings = Settings { reconciliation: Duration::from_secs(900) };
+        let settings = Settings {
+            reconciliation: Duration::from_secs(900),
+            manifests_kept: Duration::from_secs(90 * 86_400),
+        };
         for (seconds, seen) in (after + 1..).zip(seen) {
             let written = match next(&batch, &seen, &moment(seconds), &settings) {
                 Step::Assume(batch) => Ok(Some(*batch)),

@@ -177,7 +177,7 @@ async fn a_start_that_glue_refuses_does_not_count_against_the_hour() {
 /// For a slot's count of starts.
 async fn an_hour_passes(stage: &Stage, job_key: &str) {
     let slot = stage.ledger.slot(job_key).await.expect("the ledger");
-    let starts = slot.starts.iter().map(|(minute, count)| (minute - 60, *count)).collect();
+    let starts = slot.starts.iter().map(|(minute, count)| (minute - 61, *count)).collect();
     let slot = Slot { starts, ..slot };
     stage
         .dynamodb()

@@ -1,7 +1,11 @@
 //! What is logged: an object can be followed through it, and it shows no secret.
 
-use std::sync::OnceLock;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime};
 
+use landfall_aws::clock::{self, Clock};
 use landfall_aws::telemetry::subscriber;
 use serde_json::{Value, json};
 use tracing_subscriber::filter::LevelFilter;
@@ -107,4 +111,32 @@ routes:
     }
     let text = log().text();
     assert!(!text.contains("short-5b7e") && !text.contains(KEY));
+}
+
+/// Ahead by so many seconds.
+struct Ahead(u64);
+
+impl Clock for Ahead {
+    fn now(&self) -> SystemTime {
+        SystemTime::now() + Duration::from_secs(self.0)
+    }
+
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(tokio::time::sleep(duration))
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_differs_from_awss_is_told_once() {
+    log();
+    // No other test has a clock of its own.
+    let off = || lines("code", "clock_off");
+    let stage = Stage::new().await;
+    clock::under(Arc::new(Ahead(2)), stage.tick()).await;
+    assert_eq!(off(), [] as [Value; 0]);
+    for _ in 0..2 {
+        clock::under(Arc::new(Ahead(3_600)), stage.tick()).await;
+    }
+    let [told] = &off()[..] else { panic!("{:?}", off()) };
+    assert!(told["seconds"].as_u64() > Some(3_590) && told["level"] == "WARN", "{told}");
 }

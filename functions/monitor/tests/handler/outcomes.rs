@@ -1,11 +1,10 @@
 //! What a run's end means for its batch.
 
 use landfall_aws::clock::now;
-use landfall_core::batch::{Batch, State, Why};
-use landfall_core::moment::Time;
+use landfall_core::batch::{Batch, RunState, State, Why};
 use landfall_stand_ins::{Act, Run};
 
-use crate::stage::{Stage, history};
+use crate::stage::{Stage, WINDOW, history, past};
 
 const NONE: [&str; 0] = [];
 
@@ -163,6 +162,34 @@ async fn a_run_that_lost_the_claim_leaves_the_outcome_to_the_run_that_holds_it()
     assert_eq!(stage.starts(), 2);
 }
 
+/// The second run fails and gives its slot back, then the first turns out to hold the claim.
+#[tokio::test]
+async fn a_run_that_holds_the_claim_is_counted_when_it_is_followed_beyond_the_limit_if_need_be() {
+    let stage = Stage::new().await;
+    stage.arrive(&["single/1"]).await;
+    stage.arrive(&["single/2"]).await;
+    let [batch, other] = &stage.batches().await[..] else { panic!("two") };
+    let run = stage.run("single");
+    stage.claim(&run).await;
+    let state = State::Failed {
+        epoch: 2,
+        run_id: "jr_second".to_owned(),
+        run_state: RunState::Failed,
+        since: past(1),
+        look_at: past(1),
+        missing: None,
+    };
+    let failed = Batch { state, epoch: 2, holds_slot: false, ..batch.clone() };
+    stage.ledger.write_counted(failed).await.expect("the ledger").expect("nobody else writes it");
+    assert_eq!(stage.live("single").await, 0);
+    // The other takes the free slot.
+    stage.make_due(other.clone()).await;
+    assert_eq!(stage.tick().await.due, 2);
+    let batch = stage.again(batch).await;
+    assert!(matches!(&batch.state, State::Started { epoch: 1, .. }) && batch.holds_slot);
+    assert_eq!(stage.live("single").await, stage.running("single").len());
+}
+
 #[tokio::test]
 async fn a_run_that_is_followed_again_for_its_claim_is_not_counted_as_started_twice() {
     let stage = Stage::new().await;
@@ -191,7 +218,8 @@ async fn a_second_is_started(stage: &Stage, is_known: bool) -> [Run; 2] {
         body: r#"{"JobRuns":[]}"#.to_owned(),
     });
     let batch = stage.batch().await;
-    let state = State::Starting { t0: Time(0), lease: Time(1), look_at: Time(1) };
+    let lease = past(WINDOW.as_secs() + 1);
+    let state = State::Starting { t0: lease, lease, look_at: lease };
     let runs = if is_known { batch.runs.clone() } else { Vec::new() };
     stage.write(Batch { state, runs, ..batch }).await;
     stage.tick().await;

@@ -316,11 +316,11 @@ fn due_at(state: State, at: Time) -> State {
         State::Open { .. } => State::Open { closes_at: at },
         State::Sealed { waits_for_slot, .. } => State::Sealed { due: at, waits_for_slot },
         State::Starting { t0, lease, .. } => State::Starting { t0, lease, look_at: at },
-        State::Started { epoch, run_id, since, .. } => {
-            State::Started { epoch, run_id, since, look_at: at }
+        State::Started { epoch, run_id, since, missing, .. } => {
+            State::Started { epoch, run_id, since, look_at: at, missing }
         }
-        State::Failed { epoch, run_id, run_state, since, .. } => {
-            State::Failed { epoch, run_id, run_state, since, look_at: at }
+        State::Failed { epoch, run_id, run_state, since, missing, .. } => {
+            State::Failed { epoch, run_id, run_state, since, look_at: at, missing }
         }
         state => panic!("{state:?} is never due"),
     }

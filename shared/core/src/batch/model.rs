@@ -3,14 +3,15 @@
 //! `recording` and `worker` are what the functions do, one call at a time: take a message, record its
 //! arrivals, carry out what `next` says. `glue` is the jobs' side: runs that are hidden for a while,
 //! claim, succeed and fail. `clock` lets time go by. `properties` says what must never be, and
-//! `progress` asks whether the end can always be reached; `checks` holds the tests. This file has the
+//! `progress` asks whether the end can always be reached; `checks` holds the tests, and `wide` those that take
+//! minutes. This file has the
 //! state and the guards.
 //!
 //! What is shared with production is every decision: `next`, `Batch::with`, `Batch::returned`,
 //! `Claim`, `Slot`. What is the model's own is that a conditional write is atomic, and that whoever
 //! decides takes the time before the call whose answer is decided on.
 //!
-//! Small on purpose: a batch or two, two workers, a clock of minutes, and a bounded number of each
+//! Small on purpose: a batch or two, two or three workers, a clock of minutes, and a bounded number of each
 //! misfortune. Left out are markers, the starts of an hour, runs too old for a search, and jobs that
 //! never claim. A guard is taken away in what is around `next`, never by a switch in it.
 
@@ -21,6 +22,7 @@ mod kept;
 mod progress;
 mod properties;
 mod recording;
+mod wide;
 mod worker;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -29,7 +31,7 @@ use stateright::{Model, Property};
 
 use self::glue::{How, Run};
 use self::kept::Kept;
-use self::worker::Worker;
+use self::worker::{Age, Worker};
 use super::{Batch, Claim, Closing, Slot, State as BatchState};
 
 /// Each can be taken away alone, to see what it is for.
@@ -56,8 +58,13 @@ pub struct Guards {
     pub ended_once_final: bool,
     /// The slot changes with the batch.
     pub slot_with_batch: bool,
-    /// The time that is decided with was taken before the look.
+    /// The time that is decided with was taken before the look. It is what makes a search serve several
+    /// batches: each decides with the time at which it began.
     pub time_before_look: bool,
+    /// A run that Glue does not know is missed for long before it counts as gone.
+    pub missed_over_time: bool,
+    /// A run that is followed is counted in its slot, if it was not any more.
+    pub counted_again: bool,
 }
 
 impl Guards {
@@ -74,6 +81,8 @@ impl Guards {
         ended_once_final: true,
         slot_with_batch: true,
         time_before_look: true,
+        missed_over_time: true,
+        counted_again: true,
     };
 }
 
@@ -89,8 +98,12 @@ pub struct Budget {
     pub refusals: u8,
     /// Runs that fail.
     pub failures: u8,
-    /// Searches that fail.
+    /// Searches from which nobody can tell.
     pub unclear: u8,
+    /// Searches without an answer.
+    pub unanswered: u8,
+    /// Looks at a run of which Glue says that it does not know it, once.
+    pub blips: u8,
     /// Events that arrive: all others are lost, and what they tell is found when it is due.
     pub events: u8,
     /// Parked batches that somebody returns.
@@ -114,6 +127,10 @@ pub struct World {
     pub reconciliation: u8,
     /// For how many minutes an invocation may live.
     pub time_out: u8,
+    /// How many invocations there may be at a time.
+    pub workers: usize,
+    /// How many minutes some of their clocks are ahead of the others. Leases allow for one.
+    pub skew: u8,
     pub budget: Budget,
 }
 
@@ -142,15 +159,16 @@ pub struct State {
     pub batches: Vec<Item>,
     pub slot: Kept<Slot>,
     pub runs: Vec<Run>,
-    pub workers: [Option<Worker>; 2],
+    pub workers: Vec<Option<Worker>>,
     pub budget: Budget,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// A worker takes a message.
+    /// A worker takes a message; `ahead` is its clock's, in minutes.
     Take {
         message: usize,
+        ahead: u8,
     },
     Duplicate {
         message: usize,
@@ -158,6 +176,7 @@ pub enum Action {
     /// The minute's tick finds a batch that is due.
     Look {
         batch: usize,
+        ahead: u8,
     },
     /// An event tells that a run has ended, once or again.
     Event {
@@ -207,23 +226,14 @@ impl Model for World {
             batches,
             slot: Slot::default().into(),
             runs: Vec::new(),
-            workers: [None, None],
+            workers: vec![None; self.workers],
             budget: self.budget,
         }]
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
         if state.workers.iter().any(Option::is_none) {
-            let waiting = (0..state.queue.len()).filter(|message| state.queue[*message] > 0);
-            actions.extend(waiting.map(|message| Action::Take { message }));
-            for batch in 0..state.batches.len() {
-                let it = &state.batches[batch].batch;
-                if self.waits(it) && it.due().is_some_and(|due| due <= clock::NOW) {
-                    actions.push(Action::Look { batch });
-                } else if state.budget.events > 0 && state.is_told_of(batch) {
-                    actions.push(Action::Event { batch });
-                }
-            }
+            self.invocations(state, actions);
         }
         if state.budget.duplicates > 0 {
             let delivered = (0..state.queue.len()).filter(|message| state.queue[*message] == 0);
@@ -245,15 +255,15 @@ impl Model for World {
     fn next_state(&self, last: &State, action: Action) -> Option<State> {
         let mut state = last.clone();
         match action {
-            Action::Take { message } => self.take(&mut state, message),
+            Action::Take { message, ahead } => self.take(&mut state, message, ahead),
             Action::Duplicate { message } => {
                 state.budget.duplicates -= 1;
                 state.queue[message] += 1;
             }
-            Action::Look { batch } => self.look(&mut state, batch, false),
+            Action::Look { batch, ahead } => self.look(&mut state, batch, false, ahead),
             Action::Event { batch } => {
                 state.budget.events -= 1;
-                self.look(&mut state, batch, true);
+                self.look(&mut state, batch, true, 0);
             }
             Action::Step { worker, how } => self.step(&mut state, worker, how),
             Action::Crash { worker } => state.crash(self, worker),
@@ -278,6 +288,24 @@ impl Model for World {
 }
 
 impl World {
+    /// What a worker that is free may be invoked for, whatever its clock.
+    fn invocations(&self, state: &State, actions: &mut Vec<Action>) {
+        let clocks = [0, self.skew];
+        for ahead in clocks.into_iter().take(if self.skew == 0 { 1 } else { 2 }) {
+            let waiting = (0..state.queue.len()).filter(|message| state.queue[*message] > 0);
+            actions.extend(waiting.map(|message| Action::Take { message, ahead }));
+            let now = self.moment(Age { minutes: 0, ahead }).now;
+            for batch in 0..state.batches.len() {
+                let it = &state.batches[batch].batch;
+                if self.waits(it) && it.due().is_some_and(|due| due <= now) {
+                    actions.push(Action::Look { batch, ahead });
+                } else if ahead == 0 && state.budget.events > 0 && state.is_told_of(batch) {
+                    actions.push(Action::Event { batch });
+                }
+            }
+        }
+    }
+
     /// Whether something is still to be done about a batch.
     pub fn waits(&self, batch: &Batch) -> bool {
         batch.due().is_some() && (self.starts || matches!(batch.state, BatchState::Open { .. }))
@@ -329,17 +357,10 @@ impl State {
 
     /// Two states that differ in who is who are the same.
     fn order_workers(&mut self) {
-        let hash = |worker: &Worker| {
+        self.workers.sort_by_cached_key(|worker| {
             let mut hasher = DefaultHasher::new();
             worker.hash(&mut hasher);
-            hasher.finish()
-        };
-        let is_unordered = match &self.workers {
-            [Some(one), Some(other)] => hash(one) > hash(other),
-            [one, other] => one.is_none() && other.is_some(),
-        };
-        if is_unordered {
-            self.workers.swap(0, 1);
-        }
+            (worker.is_none(), hasher.finish())
+        });
     }
 }

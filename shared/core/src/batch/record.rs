@@ -175,6 +175,7 @@ impl Opening<'_> {
             members: 0,
             chunks: 0,
             prepared: None,
+            prepared_at: None,
             runs: Vec::new(),
             holds_slot: false,
             history: Vec::new(),

@@ -4,14 +4,17 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Batch, Claim, EndOutcome, Prepared, Slot, Unprepared};
+use super::{Batch, Claim, EndOutcome, Prepared, Slot, Unprepared, cut};
 use crate::moment::Time;
 
-/// How long after a call a run may still become visible to those who look for it. It is counted
-/// from when the call can no more be made.
+/// What is decided by.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
+    /// How long after a call a run may still become visible to those who look for it. It is counted
+    /// from when the call can no more be made.
     pub reconciliation: Duration,
+    /// After so long a manifest expires.
+    pub manifests_kept: Duration,
 }
 
 /// A state of a job run, in Glue's words.
@@ -37,8 +40,8 @@ impl RunState {
     /// From Glue's word.
     pub fn parse(text: &str) -> Self {
         // A string always deserialises: what is not known is `Other`.
-        serde_json::from_value(serde_json::Value::from(text))
-            .unwrap_or_else(|_| Self::Other(text.to_owned()))
+        serde_json::from_value(serde_json::Value::from(cut(text)))
+            .unwrap_or_else(|_| Self::Other(cut(text)))
     }
 
     /// Glue's word.
@@ -76,8 +79,11 @@ pub struct FoundRun {
 pub enum Lookup {
     /// All that carry the batch's id, whatever their state; maybe none.
     Complete(Vec<FoundRun>),
-    /// An error, or a run that does not tell what it was started for.
+    /// Glue answered, and nobody can tell from it: a run does not say what it was started for, or there
+    /// are too many.
     Unclear(String),
+    /// Glue did not answer, or refused to. It says nothing of the runs.
+    Unanswered(String),
 }
 
 /// What came of `StartJobRun`.
@@ -169,8 +175,9 @@ pub enum Seen {
 pub enum Step {
     /// Nothing, until the batch is due.
     Rest,
-    /// Write this in the place of what was decided on. `releases`: and take it out of its slot.
-    Write { batch: Box<Batch>, releases: bool },
+    /// Write this in the place of what was decided on. `counts`: and change its slot with it, see
+    /// [`Slot::after`].
+    Write { batch: Box<Batch>, counts: bool },
     /// Go on with this; it need not be written yet.
     Assume(Box<Batch>),
     /// Read the members, write the manifest: [`Seen::Prepared`].
@@ -181,8 +188,9 @@ pub enum Step {
     Begin { batch: Box<Batch>, slot: Option<Slot> },
     /// Call `StartJobRun`, once: [`Seen::Start`].
     Start,
-    /// Search the runs begun since then: [`Seen::Lookup`].
-    Lookup { since: Time },
+    /// Search the runs begun since then: [`Seen::Lookup`]. A search that began at `not_before` or later
+    /// serves, if what it gave is decided on with the time at which it began.
+    Lookup { since: Time, not_before: Time },
     /// Ask for the state of this run: [`Seen::Run`].
     Follow { run_id: String },
     /// Read the claim: [`Seen::Claim`], with this state.

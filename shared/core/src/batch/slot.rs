@@ -10,7 +10,9 @@ use super::{Batch, SCHEMA_VERSION, Start};
 use crate::moment::Time;
 
 const MINUTE_MS: u64 = 60_000;
-const HOUR_MINUTES: u64 = 60;
+/// How long a minute's starts count. A start in its last moment is an hour old only when the minute after
+/// the hour is over.
+const COUNTED_MINUTES: u64 = 61;
 
 /// What the ledger keeps of a job that has limits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -18,7 +20,7 @@ pub struct Slot {
     pub v: u32,
     /// The batches that have a run, or may have.
     pub live: BTreeMap<String, u32>,
-    /// Starts, by the minute since 1970; an hour of them.
+    /// Starts, by the minute since 1970; an hour of them at least.
     pub starts: BTreeMap<u64, u32>,
     /// Counts the writes; 0 is an item that is not there yet.
     pub revision: u64,
@@ -55,13 +57,13 @@ impl Slot {
     pub fn admit(&self, batch: &str, epoch: u32, start: &Start, now: Time) -> Result<Self, Full> {
         let mut slot = self.clone();
         let minute = now.0 / MINUTE_MS;
-        slot.starts.retain(|at, _| at.saturating_add(HOUR_MINUTES) > minute);
+        slot.starts.retain(|at, _| at.saturating_add(COUNTED_MINUTES) > minute);
         if let Some(most) = start.max_runs_per_hour {
             let begun: u64 = slot.starts.values().map(|count| u64::from(*count)).sum();
             if begun >= u64::from(most)
                 && let Some((first, _)) = slot.starts.first_key_value()
             {
-                let until = first.saturating_add(HOUR_MINUTES).saturating_mul(MINUTE_MS);
+                let until = first.saturating_add(COUNTED_MINUTES).saturating_mul(MINUTE_MS);
                 return Err(Full::Hourly(Time(until)));
             }
             *slot.starts.entry(minute).or_default() += 1;
@@ -76,12 +78,15 @@ impl Slot {
         Ok(slot)
     }
 
-    /// The slot without this batch, as it is after the step that takes it out. A start that was refused
-    /// does not count.
+    /// The slot after a step that wrote this batch, which is in it or not any more. A start that was
+    /// refused does not count; a run that is there does, whatever the limit.
     #[must_use]
-    pub fn without(&self, batch: &Batch) -> Self {
+    pub fn after(&self, batch: &Batch) -> Self {
         let mut slot = self.clone();
-        slot.live.remove(&batch.id);
+        match batch.holds_slot && batch.start.max_concurrent_runs.is_some() {
+            true => slot.live.insert(batch.id.clone(), batch.epoch),
+            false => slot.live.remove(&batch.id),
+        };
         if let Some(begun) = batch.refused_start() {
             let minute = begun.0 / MINUTE_MS;
             slot.starts.entry(minute).and_modify(|count| *count = count.saturating_sub(1));

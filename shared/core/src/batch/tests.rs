@@ -2,11 +2,13 @@
 
 mod claims;
 mod closing;
+mod fit;
 mod id;
 mod item;
 mod manifest;
 mod recording;
 mod scope;
+mod slot;
 mod steps;
 
 use std::collections::BTreeMap;
@@ -17,7 +19,10 @@ use crate::moment::Moment;
 
 const NOW: Time = Time(1_000_000_000_000);
 
-const SETTINGS: Settings = Settings { reconciliation: Duration::from_secs(900) };
+const SETTINGS: Settings = Settings {
+    reconciliation: Duration::from_secs(900),
+    manifests_kept: Duration::from_secs(90 * 86_400),
+};
 
 fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)

@@ -52,7 +52,10 @@ fn sealed(members: usize) -> Batch {
 /// What is written when this is seen so many seconds after [`NOW`].
 #[track_caller]
 fn written(batch: &Batch, seen: &Seen, after: u64) -> Batch {
-    let settings = Settings { reconciliation: Duration::from_secs(900) };
+    let settings = Settings {
+        reconciliation: Duration::from_secs(900),
+        manifests_kept: Duration::from_secs(90 * 86_400),
+    };
     match next(batch, seen, &moment(after), &settings) {
         Step::Write { batch, .. } | Step::Begin { batch, .. } => *batch,
         step => panic!("{step:?}"),

@@ -7,8 +7,9 @@ use stateright::{Checker, HasDiscoveries, Model};
 
 use super::progress::dead_end;
 use super::properties::{
-    CRASHED, DONE, DUPLICATE, FEW, FOLLOW_UP, FOUND, KEPT, LIMITED, LOSER, NOT_STARTED, ONE_BATCH,
-    ONE_EFFECT, ONE_START, PARKED, RETRIED, RETURNED, SERVED, TOGETHER, TRUTHFUL, WAITED,
+    COUNTED, CRASHED, DONE, DUPLICATE, FEW, FOLLOW_UP, FOUND, KEPT, LIMITED, LOSER, NOT_STARTED,
+    ONE_BATCH, ONE_EFFECT, ONE_START, PARKED, RETRIED, RETURNED, SERVED, TOGETHER, TRUTHFUL,
+    WAITED,
 };
 use super::{Action, Budget, Guards, World};
 use crate::batch::Closing;
@@ -16,19 +17,21 @@ use crate::batch::Closing;
 /// A check that would generate more states than this has not seen everything, and fails.
 const LIMIT: usize = 3_000_000;
 
-const NONE: Budget = Budget {
+pub(super) const NONE: Budget = Budget {
     crashes: 0,
     duplicates: 0,
     ambiguous: 0,
     refusals: 0,
     failures: 0,
     unclear: 0,
+    unanswered: 0,
+    blips: 0,
     events: 0,
     returns: 0,
 };
 
 /// One message with one arrival, and runs that are visible in time.
-fn world(budget: Budget) -> World {
+pub(super) fn world(budget: Budget) -> World {
     World {
         guards: Guards::ALL,
         messages: vec![vec![0]],
@@ -39,27 +42,46 @@ fn world(budget: Budget) -> World {
         hidden: Some(2),
         reconciliation: 2,
         time_out: 1,
+        workers: 2,
+        skew: 0,
         budget,
     }
 }
 
+/// What must never be; that a batch is parked is the first.
+pub(super) const WRONG: [&str; 9] =
+    [SERVED, KEPT, ONE_BATCH, ONE_START, ONE_EFFECT, TRUTHFUL, LIMITED, COUNTED, FEW];
+
 /// Walks through all states, and asserts that nothing is wrong in any and each of `seen` happens.
 fn holds(world: World, seen: &[&'static str]) {
-    never(&world, &[KEPT, ONE_BATCH, ONE_START, ONE_EFFECT, TRUTHFUL, LIMITED, SERVED, FEW], seen);
+    never(&world, &WRONG, seen);
 }
 
 /// The same where a batch may be parked.
 fn holds_or_parks(world: World, seen: &[&'static str]) {
-    never(&world, &[KEPT, ONE_BATCH, ONE_START, ONE_EFFECT, TRUTHFUL, LIMITED, FEW], seen);
+    never(&world, &WRONG[1..], seen);
 }
 
 fn never(world: &World, wrong: &[&'static str], seen: &[&'static str]) {
+    never_within(LIMIT, world, wrong, seen);
+    if let Err(state) = dead_end(world, |state| world.is_at_rest(state)) {
+        panic!("no way leads to the end from here: {state:#?}");
+    }
+}
+
+/// The same of as many states, without asking whether the end can be reached.
+pub(super) fn never_within(
+    limit: usize,
+    world: &World,
+    wrong: &[&'static str],
+    seen: &[&'static str],
+) {
     let start = Instant::now();
-    let checker = world.clone().checker().target_state_count(LIMIT).spawn_bfs().join();
+    let checker = world.clone().checker().target_state_count(limit).spawn_bfs().join();
     let states = checker.state_count();
     let unique = checker.unique_state_count();
     println!("{}: {unique} unique of {states} states, {:?}", name(), start.elapsed());
-    assert!(states < LIMIT, "not all states were seen");
+    assert!(states < limit, "not all states were seen");
     for property in wrong {
         if let Some(path) = checker.discovery(property) {
             let last = path.last_state().clone();
@@ -68,9 +90,6 @@ fn never(world: &World, wrong: &[&'static str], seen: &[&'static str]) {
     }
     for property in seen {
         assert!(checker.discovery(property).is_some(), "never: {property}");
-    }
-    if let Err(state) = dead_end(world, |state| world.is_at_rest(state)) {
-        panic!("no way leads to the end from here: {state:#?}");
     }
 }
 
@@ -125,6 +144,18 @@ fn with_all_guards_a_batch_whose_attempts_are_exhausted_is_parked() {
 fn with_all_guards_a_search_that_fails_starts_nothing() {
     let budget = Budget { unclear: 2, ambiguous: 1, ..NONE };
     holds_or_parks(world(budget), &[DONE, FOUND, PARKED]);
+}
+
+#[test]
+fn with_all_guards_a_search_that_gets_no_answer_is_waited_for_and_nothing_is_parked() {
+    let budget = Budget { unanswered: 5, ambiguous: 1, ..NONE };
+    holds(world(budget), &[DONE, FOUND, NOT_STARTED]);
+}
+
+#[test]
+fn with_all_guards_a_run_that_glue_does_not_know_for_a_moment_is_followed_to_its_end() {
+    holds(quick(world(Budget { blips: 2, failures: 1, ..NONE })), &[DONE, RETRIED]);
+    holds(world(Budget { blips: 1, ..NONE }), &[DONE]);
 }
 
 /// Several starts are possible then, and one effect.
@@ -190,7 +221,7 @@ fn with_all_guards_a_batch_that_is_full_is_closed_and_the_next_begins() {
     holds(world, &[DONE, CRASHED, DUPLICATE, TOGETHER, FOLLOW_UP]);
 }
 
-fn with_limit(budget: Budget) -> World {
+pub(super) fn with_limit(budget: Budget) -> World {
     let (recorded, messages) = (true, vec![vec![0], vec![1]]);
     World { max_concurrent_runs: Some(1), recorded, messages, ..quick(world(budget)) }
 }
@@ -200,6 +231,18 @@ fn with_all_guards_two_batches_of_a_job_that_is_limited_run_one_after_the_other(
     holds(with_limit(Budget { events: 1, crashes: 1, ..NONE }), &[DONE, CRASHED, WAITED]);
     holds(with_limit(Budget { events: 1, failures: 1, ..NONE }), &[DONE, RETRIED, WAITED]);
     holds(with_limit(Budget { ambiguous: 1, ..NONE }), &[DONE, FOUND, WAITED]);
+}
+
+/// A run that Glue hides is not counted, and another begins: the limit is overshot, and never hidden.
+#[test]
+fn with_all_guards_a_run_that_is_found_to_hold_the_claim_is_counted_beyond_the_limit() {
+    let world = lost_holder();
+    never(&world, &[KEPT, ONE_BATCH, ONE_EFFECT, TRUTHFUL, COUNTED, FEW], &[DONE, LOSER]);
+}
+
+fn lost_holder() -> World {
+    let budget = Budget { ambiguous: 1, failures: 1, ..NONE };
+    World { hidden: None, messages: vec![vec![0]], ..with_limit(budget) }
 }
 
 /// Takes a guard away.
@@ -282,4 +325,28 @@ fn without_the_end_of_a_run_before_the_end_of_its_claim_there_are_two_effects() 
 #[test]
 fn without_the_slot_in_the_batchs_transaction_two_workers_overshoot_the_limit() {
     breaks(without(|guards| guards.slot_with_batch = false, with_limit(NONE)), LIMITED);
+}
+
+#[test]
+fn without_missing_a_run_over_time_one_that_goes_on_is_parked() {
+    let world = world(Budget { blips: 1, ..NONE });
+    breaks(without(|guards| guards.missed_over_time = false, world), SERVED);
+}
+
+#[test]
+fn without_counting_it_again_the_run_that_holds_the_claim_is_hidden_from_its_jobs_limit() {
+    breaks(without(|guards| guards.counted_again = false, lost_holder()), COUNTED);
+}
+
+/// Leases and windows allow for clocks that differ by a minute here.
+#[test]
+fn with_all_guards_clocks_that_differ_by_what_leases_allow_for_start_nothing_twice() {
+    let skewed = |budget: Budget| World { skew: 1, ..world(budget) };
+    holds(skewed(Budget { ambiguous: 1, ..NONE }), &[DONE, FOUND, NOT_STARTED]);
+    holds(skewed(Budget { crashes: 1, ..NONE }), &[DONE, CRASHED, NOT_STARTED]);
+}
+
+#[test]
+fn clocks_that_differ_by_more_than_leases_allow_for_start_a_second_run() {
+    breaks(World { skew: 2, ..world(Budget { crashes: 1, ..NONE }) }, ONE_START);
 }

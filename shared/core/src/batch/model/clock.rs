@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use super::kept::Kept;
-use super::worker::Stage;
+use super::worker::{Age, Stage};
 use super::{State, World};
-use crate::batch::{Batch, State as BatchState, Step};
+use crate::batch::{Batch, Missing, State as BatchState, Step};
 use crate::moment::{Moment, Time};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -22,14 +22,15 @@ impl World {
         }
     }
 
-    /// The moment of a worker that began so many minutes ago.
-    pub fn moment(&self, age: u8) -> Moment {
+    /// The moment of a worker of this age, by its own clock.
+    pub fn moment(&self, age: Age) -> Moment {
         let left = match self.guards.lease {
-            // The error of the clocks is the one minute more.
-            true => MINUTE * u32::from(self.time_out + 1 - age),
+            // What clocks may differ by is the one minute more.
+            true => MINUTE * u32::from(self.time_out + 1 - age.minutes),
             false => Duration::ZERO,
         };
-        Moment { now: NOW, lease: NOW + left, jitter: 0 }
+        let now = NOW + MINUTE * u32::from(age.ahead);
+        Moment { now, lease: now + left, jitter: 0 }
     }
 
     /// Time stands still if there is nothing that could come of it. An invocation that is at its
@@ -37,7 +38,7 @@ impl World {
     pub fn may_go_by(&self, state: &State) -> bool {
         let waits = state.batches.iter().any(|it| self.waits(&it.batch))
             || state.runs.iter().any(|run| run.hidden && self.hidden.is_some());
-        waits && state.workers.iter().flatten().all(|it| it.age < self.time_out)
+        waits && state.workers.iter().flatten().all(|it| it.age.minutes < self.time_out)
     }
 
     pub fn minute(&self, state: &mut State) {
@@ -45,7 +46,7 @@ impl World {
             it.batch = self.older(&it.batch);
         }
         for worker in state.workers.iter_mut().flatten() {
-            worker.age += 1;
+            worker.age.minutes += 1;
             match &mut worker.stage {
                 Stage::Drive { local, step, .. } => {
                     *local = self.older(local);
@@ -79,9 +80,10 @@ impl World {
             BatchState::Starting { t0, lease, look_at } => {
                 [t0, lease, look_at].into_iter().for_each(earlier);
             }
-            BatchState::Started { since, look_at, .. }
-            | BatchState::Failed { since, look_at, .. } => {
-                [since, look_at].into_iter().for_each(earlier);
+            BatchState::Started { since, look_at, missing, .. }
+            | BatchState::Failed { since, look_at, missing, .. } => {
+                let missed = missing.as_mut().map(|missing| &mut missing.since);
+                [since, look_at].into_iter().chain(missed).for_each(earlier);
             }
             BatchState::Succeeded { .. } | BatchState::Parked { .. } | BatchState::Empty => {}
         }
@@ -98,6 +100,7 @@ impl World {
     pub fn same(&self, mut batch: Batch) -> Kept<Batch> {
         batch.history.clear();
         batch.deferrals = 0;
+        batch.prepared_at = None;
         batch.opened_at = Time(0);
         if !matches!(batch.state, BatchState::Open { .. }) {
             (batch.first_arrival_at, batch.last_arrival_at) = (None, None);
@@ -117,9 +120,14 @@ impl World {
                 [t0, lease].into_iter().for_each(long_ago);
                 past(look_at);
             }
-            BatchState::Started { since, look_at, .. }
-            | BatchState::Failed { since, look_at, .. } => {
-                long_ago(since);
+            BatchState::Started { since, look_at, missing, .. }
+            | BatchState::Failed { since, look_at, missing, .. } => {
+                // By it only the pauses are told, and here each is a minute.
+                *since = NOW;
+                if let Some(Missing { since, times }) = missing {
+                    long_ago(since);
+                    *times = (*times).min(3);
+                }
                 past(look_at);
             }
             BatchState::Parked { message, .. } => message.clear(),

@@ -12,8 +12,12 @@ pub enum How {
     LostWithEffect,
     /// Nobody is told what it did: nothing.
     LostWithout,
-    /// A search fails.
+    /// A search gives what nobody can tell from.
     Unclear,
+    /// A search gets no answer.
+    Unanswered,
+    /// Glue says once that it does not know a run, which is there.
+    NotFound,
 }
 
 /// A call that takes effect late is one whose run is hidden and asks for its claim late.

@@ -13,6 +13,7 @@ pub const ONE_START: &str = "a run is started when all before it have ended, and
 pub const ONE_EFFECT: &str = "a batch has one effect";
 pub const TRUTHFUL: &str = "a batch that succeeded had its effect";
 pub const LIMITED: &str = "a job has no more runs than its limit";
+pub const COUNTED: &str = "a run that is followed is counted";
 pub const SERVED: &str = "at rest, every batch succeeded";
 pub const FEW: &str = "the runs are few";
 pub const DONE: &str = "all is served";
@@ -61,6 +62,13 @@ pub fn properties() -> Vec<Property<World>> {
         Property::always(LIMITED, |world: &World, state: &State| {
             let live = state.runs.iter().filter(|run| run.is_live()).count();
             world.max_concurrent_runs.is_none_or(|most| live as u32 <= most)
+        }),
+        Property::always(COUNTED, |world: &World, state: &State| {
+            world.max_concurrent_runs.is_none()
+                || state.batches.iter().all(|it| {
+                    !matches!(it.batch.state, BatchState::Started { .. })
+                        || (it.batch.holds_slot && state.slot.live.contains_key(&it.batch.id))
+                })
         }),
         Property::always(SERVED, |world: &World, state: &State| {
             !world.is_at_rest(state) || world.is_served(state)

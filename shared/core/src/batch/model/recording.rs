@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::kept::Kept;
-use super::worker::{Stage, Worker};
+use super::worker::{Age, Stage, Worker};
 use super::{Item, State, World};
 use crate::batch::{Batch, Claim, Opening, RunState, Scope, Seen, Start, State as BatchState};
 use crate::moment::Moment;
@@ -32,15 +32,16 @@ impl World {
 
     /// A batch of one arrival, closed.
     pub fn item(&self, arrival: usize) -> Item {
-        let moment = self.moment(0);
+        let moment = self.moment(Age::default());
         let batch = self.opening(arrival, &moment).with(1, false, true, &moment);
         let (batch, claim) = (self.same(batch), Claim::default());
         Item { batch, members: vec![arrival], claim, effects: 0 }
     }
 
-    pub fn take(&self, state: &mut State, message: usize) {
+    pub fn take(&self, state: &mut State, message: usize, ahead: u8) {
         state.queue[message] -= 1;
-        let mut worker = Worker { message: Some(message), own: None, age: 0, stage: Stage::Known };
+        let age = Age { minutes: 0, ahead };
+        let mut worker = Worker { message: Some(message), own: None, age, stage: Stage::Known };
         worker.stage = self.read(state, &worker);
         state.employ(worker);
     }

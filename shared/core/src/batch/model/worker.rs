@@ -8,7 +8,7 @@ use super::glue::{How, Phase, index};
 use super::kept::Kept;
 use super::{Action, State, World};
 use crate::batch::{
-    Batch, Claim, FoundRun, Lookup, Prepared, RunState, Seen, Settings, StartOutcome,
+    Batch, Claim, FoundRun, Lookup, Missing, Prepared, RunState, Seen, Settings, StartOutcome,
     State as BatchState, Step, next,
 };
 use crate::moment::{Moment, Time};
@@ -32,9 +32,16 @@ pub struct Worker {
     pub message: Option<usize>,
     /// The batch that it opened for what it brings.
     pub own: Option<usize>,
-    /// In minutes.
-    pub age: u8,
+    pub age: Age,
     pub stage: Stage,
+}
+
+/// Since a worker began, and what its clock says beside.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Age {
+    pub minutes: u8,
+    /// How many minutes its clock is ahead.
+    pub ahead: u8,
 }
 
 impl Stage {
@@ -52,26 +59,31 @@ impl World {
         }
     }
 
-    pub fn look(&self, state: &mut State, batch: usize, wake: bool) {
+    pub fn look(&self, state: &mut State, batch: usize, wake: bool, ahead: u8) {
+        let age = Age { minutes: 0, ahead };
         let seen = if wake { Seen::Wake } else { Seen::Nothing };
-        let stage = self.drive(state, batch, seen, 0);
+        let stage = self.drive(state, batch, seen, age);
         if !stage.rests() {
-            state.employ(Worker { message: None, own: None, age: 0, stage });
+            state.employ(Worker { message: None, own: None, age, stage });
         }
     }
 
     /// What is to be done about a batch that was just read.
-    pub fn drive(&self, state: &State, batch: usize, seen: Seen, age: u8) -> Stage {
+    pub fn drive(&self, state: &State, batch: usize, seen: Seen, age: Age) -> Stage {
         let local = state.batches[batch].batch.clone();
         self.decide(batch, local, seen, &self.moment(age))
     }
 
     fn decide(&self, batch: usize, local: Kept<Batch>, seen: Seen, moment: &Moment) -> Stage {
-        let settings = Settings { reconciliation: self.reconciliation() };
+        let settings =
+            Settings { reconciliation: self.reconciliation(), manifests_kept: Duration::MAX };
         let (mut local, mut seen) = (local, seen);
         let step = loop {
             if !self.waits(&local) {
                 break Step::Rest;
+            }
+            if let (Seen::Run(None), false) = (&seen, self.guards.missed_over_time) {
+                local = self.missed_for_long(&local);
             }
             match next(&local, &seen, moment, &settings) {
                 Step::Prepare => seen = Seen::Prepared(Ok(prepared())),
@@ -80,21 +92,36 @@ impl World {
                     // It was due, or awake, and still is.
                     seen = Seen::Wake;
                 }
-                Step::Write { batch, releases } => {
-                    break Step::Write {
-                        batch: Box::new(Batch::clone(&self.same(*batch))),
-                        releases,
-                    };
+                Step::Write { batch, counts } => {
+                    let batch = self.counted(*batch, counts);
+                    break Step::Write { batch: Box::new(Batch::clone(&batch)), counts };
                 }
                 Step::Begin { batch, slot } => {
                     break Step::Begin { batch: Box::new(Batch::clone(&self.same(*batch))), slot };
                 }
                 // All there is was begun since then.
-                Step::Lookup { .. } => break Step::Lookup { since: Time(0) },
+                Step::Lookup { .. } => {
+                    break Step::Lookup { since: Time(0), not_before: Time(0) };
+                }
                 step => break step,
             }
         };
         Stage::Drive { batch, local, fresh: true, slot_fresh: true, step: step.into() }
+    }
+
+    /// The batch that is written, counted or not.
+    fn counted(&self, batch: Batch, counts: bool) -> Kept<Batch> {
+        let holds_slot = batch.holds_slot && (self.guards.counted_again || !counts);
+        self.same(Batch { holds_slot, ..batch })
+    }
+
+    /// As if the run had been missed for as long as it can be.
+    fn missed_for_long(&self, batch: &Batch) -> Kept<Batch> {
+        let mut batch = batch.clone();
+        if let BatchState::Started { missing, .. } = &mut batch.state {
+            *missing = Some(Missing { since: Time(0), times: 3 });
+        }
+        self.same(batch)
     }
 
     pub fn worker_actions(&self, state: &State, worker: usize, actions: &mut Vec<Action>) {
@@ -109,7 +136,10 @@ impl World {
                     (budget.ambiguous, How::LostWithout),
                 ]
                 .to_vec(),
-                Step::Lookup { .. } => vec![(budget.unclear, How::Unclear)],
+                Step::Lookup { .. } => {
+                    vec![(budget.unclear, How::Unclear), (budget.unanswered, How::Unanswered)]
+                }
+                Step::Follow { .. } => vec![(budget.blips, How::NotFound)],
                 _ => Vec::new(),
             };
             let more = more.into_iter().filter(|(left, _)| *left > 0);
@@ -167,11 +197,11 @@ impl World {
             step: Step::Rest.into(),
         };
         let (local, seen) = match Step::clone(step) {
-            Step::Write { batch: written, releases } if holds => {
+            Step::Write { batch: written, counts } if holds => {
                 let written = Kept::from(*written);
                 state.write(batch, written.clone());
-                if releases {
-                    state.slot_write(state.slot.without(&written));
+                if counts {
+                    state.slot_write(state.slot.after(&written));
                 }
                 (written, Seen::Nothing)
             }
@@ -196,6 +226,10 @@ impl World {
             Step::Follow { run_id } => {
                 let run = state.runs[index_of(&run_id)];
                 let seen = match run.phase {
+                    _ if how == How::NotFound => {
+                        state.budget.blips -= 1;
+                        None
+                    }
                     _ if run.hidden => None,
                     Phase::Succeeded | Phase::Lost => Some(RunState::Succeeded),
                     Phase::Failed => Some(RunState::Failed),
@@ -258,7 +292,9 @@ impl World {
                 state.budget.ambiguous -= 1;
                 lost
             }
-            How::Well | How::Unclear => StartOutcome::Started(self.begin(state, batch, epoch)),
+            How::Well | How::Unclear | How::Unanswered | How::NotFound => {
+                StartOutcome::Started(self.begin(state, batch, epoch))
+            }
         }
     }
 
@@ -328,9 +364,16 @@ impl State {
     }
 
     fn search(&mut self, batch: usize, how: How) -> Lookup {
-        if how == How::Unclear {
-            self.budget.unclear -= 1;
-            return Lookup::Unclear(String::new());
+        match how {
+            How::Unclear => {
+                self.budget.unclear -= 1;
+                return Lookup::Unclear(String::new());
+            }
+            How::Unanswered => {
+                self.budget.unanswered -= 1;
+                return Lookup::Unanswered(String::new());
+            }
+            _ => {}
         }
         let seen =
             self.runs.iter().enumerate().filter(|(_, run)| run.batch == batch && !run.hidden);

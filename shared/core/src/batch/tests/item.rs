@@ -110,13 +110,14 @@ fn every_state_is_written_like_this_and_is_read_back() {
         State::Open { closes_at: NOW },
         State::Sealed { due: NOW, waits_for_slot: true },
         State::Starting { t0: NOW, lease: NOW, look_at: NOW },
-        State::Started { epoch: 1, run_id: run_id(), since: NOW, look_at: NOW },
+        State::Started { epoch: 1, run_id: run_id(), since: NOW, look_at: NOW, missing: None },
         State::Failed {
             epoch: 1,
             run_id: run_id(),
             run_state: RunState::Timeout,
             since: NOW,
             look_at: NOW,
+            missing: None,
         },
         State::Succeeded { run_id: run_id() },
         State::Parked { why: Why::AttemptsExhausted, message: "m".to_owned() },
@@ -181,7 +182,7 @@ fn what_a_newer_version_has_added_is_kept_through_a_step() {
     let slot = slot
         .admit("b", 1, &limited, NOW)
         .expect("free")
-        .without(&Batch { id: "b".to_owned(), ..sealed() });
+        .after(&Batch { id: "b".to_owned(), ..sealed() });
     assert_eq!(serde_json::to_value(slot).expect("it serialises")["new"], true);
 }
 

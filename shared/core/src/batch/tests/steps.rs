@@ -27,8 +27,9 @@ fn told(step: &Step) -> String {
         format!("{state}\n{}: {}", last.what, last.detail)
     };
     match step {
-        Step::Write { batch, releases: false } => format!("write {}", of(batch)),
-        Step::Write { batch, releases: true } => format!("write and release {}", of(batch)),
+        Step::Write { batch, counts: false } => format!("write {}", of(batch)),
+        Step::Write { batch, .. } if batch.holds_slot => format!("write and count {}", of(batch)),
+        Step::Write { batch, .. } => format!("write and release {}", of(batch)),
         Step::Begin { batch, slot } => format!(
             "begin {}\nslot {:?}",
             of(batch),
@@ -83,6 +84,35 @@ fn a_sealed_batch_is_prepared_once_and_then_begun() {
             starting: epoch 1
             slot None"#]],
     );
+}
+
+/// A manifest expires after 90 days here.
+#[test]
+fn what_was_prepared_long_ago_is_prepared_anew_before_a_start() {
+    let (day, parked) = (86_400, State::Parked { why: Why::NoSuchJob, message: String::new() });
+    let prepared_at = |batch: &Batch, after: u64| {
+        let seen = Seen::Prepared(Ok(prepared()));
+        match next(batch, &seen, &moment(after), &SETTINGS) {
+            Step::Assume(batch) => *batch,
+            step => panic!("{step:?}"),
+        }
+    };
+    let noted = prepared_at(&sealed(), 10 * day);
+    // One of the version before, whose manifest is as old as itself at most; and one that says so.
+    for (batch, from) in [(sealed(), 0), (noted, 10)] {
+        let returned = Batch { state: parked.clone(), ..batch };
+        for (after, is_old) in [(44, false), (45, true), (200, true)] {
+            let after = (from + after) * day;
+            let batch = returned.returned(NOW + secs(after)).expect("parked");
+            for seen in [Seen::Nothing, Seen::Wake] {
+                let step = next(&batch, &seen, &moment(after), &SETTINGS);
+                assert_eq!(step == Step::Prepare, is_old, "{after}: {step:?}");
+            }
+            let anew = prepared_at(&batch, after);
+            let step = next(&anew, &Seen::Wake, &moment(after), &SETTINGS);
+            assert!(matches!(step, Step::Begin { .. }), "{step:?}");
+        }
+    }
 }
 
 #[test]
@@ -156,7 +186,7 @@ fn a_batch_beyond_the_starts_of_an_hour_waits_for_the_next() {
         panic!()
     };
     let State::Sealed { due, waits_for_slot: false } = batch.state else { panic!() };
-    assert!(due > NOW + secs(3_540) && due <= NOW + secs(3_600), "{due}");
+    assert!(due >= NOW + secs(3_600) && due <= NOW + secs(3_660), "{due}");
 }
 
 #[test]

@@ -22,12 +22,20 @@ fn any_state() -> impl Strategy<Value = State> {
     (0..8u8, times, 0..4u32, any_run_state()).prop_map(
         |(which, (one, two, three), epoch, state)| {
             let run_id = format!("jr_{epoch}");
+            let missing = (epoch == 3).then_some(Missing { since: three, times: epoch });
             match which {
                 0 => State::Open { closes_at: one },
                 1 => State::Sealed { due: one, waits_for_slot: epoch == 1 },
                 2 => State::Starting { t0: one, lease: two, look_at: three },
-                3 => State::Started { epoch, run_id, since: one, look_at: two },
-                4 => State::Failed { epoch, run_id, run_state: state, since: one, look_at: two },
+                3 => State::Started { epoch, run_id, since: one, look_at: two, missing },
+                4 => State::Failed {
+                    epoch,
+                    run_id,
+                    run_state: state,
+                    since: one,
+                    look_at: two,
+                    missing,
+                },
                 5 => State::Succeeded { run_id },
                 6 => State::Parked { why: Why::Other, message: run_id },
                 _ => State::Empty,
@@ -70,7 +78,7 @@ fn any_seen() -> impl Strategy<Value = Seen> {
             let run = |epoch| FoundRun { epoch, run_id: format!("jr_{epoch}") };
             Lookup::Complete(epochs.into_iter().map(run).collect())
         });
-        prop_oneof![runs, text().prop_map(Lookup::Unclear)]
+        prop_oneof![runs, text().prop_map(Lookup::Unclear), text().prop_map(Lookup::Unanswered)]
     };
     let slot = (prop::collection::btree_map("[ab]", 0..3u32, 0..3), any_time()).prop_map(
         |(live, minute)| {
@@ -113,8 +121,8 @@ proptest! {
     ) {
         let moment = Moment { now, lease: now + secs(120), jitter };
         match next(&batch, &seen, &moment, &SETTINGS) {
-            Step::Write { batch: after, releases } => {
-                prop_assert_eq!(releases, batch.holds_slot && !after.holds_slot);
+            Step::Write { batch: after, counts } => {
+                prop_assert_eq!(counts, batch.holds_slot != after.holds_slot);
                 let is_over = after.state.is_final() || matches!(after.state, State::Parked { .. });
                 prop_assert_eq!(after.due().is_none(), is_over, "somebody looks again");
                 prop_assert!(!is_over || !after.holds_slot, "nobody would give it back");

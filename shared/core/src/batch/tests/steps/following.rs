@@ -97,7 +97,7 @@ fn a_holder_that_is_not_known_is_searched_and_parked_if_it_is_never_seen() {
         &batch,
         &ended(RunState::Succeeded, Some(1)),
         60,
-        expect!["Lookup { since: Time(999999700000) }"],
+        expect!["Lookup { since: Time(999999700000), not_before: Time(1000000060000) }"],
     );
     let runs = |epochs: &[u32]| {
         let run = |epoch: &u32| FoundRun { epoch: *epoch, run_id: format!("jr_{epoch}") };
@@ -116,17 +116,33 @@ fn a_holder_that_is_not_known_is_searched_and_parked_if_it_is_never_seen() {
         &runs(&[2]),
         60,
         expect![[r#"
-            write {"epoch":2,"look_at":"+120s","name":"started","run_id":"jr_2","since":"+0s"}
+            write {"epoch":2,"look_at":"+120s","missing":{"since":1000000060000,"times":1},"name":"started","run_id":"jr_2","since":"+0s"}
             not_seen: the run that holds the claim is not seen"#]],
     );
+    let batch = written(&batch, &runs(&[2]), 60);
+    let batch = written(&batch, &runs(&[2]), 1_859);
     check(
         &batch,
         &runs(&[2]),
-        1_800,
+        1_860,
         expect![[r#"
             write {"message":"the run that holds the claim is not seen","name":"parked","why":"outcome_unknown"}
             parked: outcome_unknown: the run that holds the claim is not seen"#]],
     );
+}
+
+#[test]
+fn a_holder_is_looked_for_as_long_as_glue_keeps_its_history_while_it_does_not_answer() {
+    let unanswered = Seen::Lookup(Lookup::Unanswered("throttled".to_owned()));
+    let day = 86_400;
+    let failed = written(&second(false), &ended(RunState::Failed, None), 60);
+    for batch in [second(false), failed] {
+        let waits = written(&batch, &unanswered, 88 * day);
+        assert!(waits.due() > Some(NOW + secs(88 * day)), "{waits:?}");
+        let parked = written(&waits, &unanswered, 89 * day);
+        let State::Parked { why, .. } = parked.state else { panic!("{parked:?}") };
+        assert_eq!(why, Why::OutcomeUnknown);
+    }
 }
 
 /// Else two runs that are known, and neither of which holds the claim, would take turns for ever.
@@ -140,29 +156,48 @@ fn a_run_that_is_known_is_not_taken_for_the_holder_that_is_searched() {
         &seen,
         60,
         expect![[r#"
-            write {"epoch":2,"look_at":"+120s","name":"started","run_id":"jr_2","since":"+0s"}
+            write {"epoch":2,"look_at":"+120s","missing":{"since":1000000060000,"times":1},"name":"started","run_id":"jr_2","since":"+0s"}
             not_seen: the run that holds the claim is not seen"#]],
     );
 }
 
+/// Glue's word after that long, of a run that was seen running a minute before.
+fn unknown_after(batch: &Batch, after: u64) -> Batch {
+    let batch = written(batch, &Seen::Run(Some(RunState::Running)), after - 60);
+    written(&batch, &Seen::Run(None), after)
+}
+
 #[test]
 fn a_run_that_glue_does_not_know_is_waited_for_and_in_the_end_parked() {
+    let batch = unknown_after(&started(), 7_200);
     check(
-        &started(),
+        &written(&started(), &Seen::Run(Some(RunState::Running)), 7_140),
         &Seen::Run(None),
-        60,
+        7_200,
         expect![[r#"
-            write {"epoch":1,"look_at":"+120s","name":"started","run_id":"jr_1","since":"+0s"}
-            not_seen: Glue does not know the run yet"#]],
+            write {"epoch":1,"look_at":"+7500s","missing":{"since":1000007200000,"times":1},"name":"started","run_id":"jr_1","since":"+0s"}
+            not_seen: Glue does not know the run"#]],
     );
+    let not_yet = written(&batch, &Seen::Run(None), 8_999);
     check(
-        &started(),
+        &not_yet,
         &Seen::Run(None),
-        1_800,
+        9_000,
         expect![[r#"
-            write and release {"message":"Glue does not know run `jr_1`","name":"parked","why":"run_vanished"}
-            parked: run_vanished: Glue does not know run `jr_1`"#]],
+        write and release {"message":"Glue does not know run `jr_1`","name":"parked","why":"run_vanished"}
+        parked: run_vanished: Glue does not know run `jr_1`"#]],
     );
+    let seen = written(&not_yet, &Seen::Run(Some(RunState::Running)), 9_000);
+    let State::Started { missing: None, .. } = seen.state else { panic!("{seen:?}") };
+}
+
+/// Without an answer, nobody knows whether it is there.
+#[test]
+fn a_run_that_cannot_be_looked_at_is_no_run_that_glue_does_not_know() {
+    let batch = unknown_after(&started(), 7_200);
+    let batch = written(&batch, &Seen::Failed("throttled".to_owned()), 100_000);
+    let State::Started { missing, .. } = batch.state else { panic!("{batch:?}") };
+    assert_eq!(missing, Some(Missing { since: NOW + secs(7_200), times: 1 }));
 }
 
 #[test]
@@ -249,4 +284,20 @@ fn a_state_that_is_not_to_be_retried_is_parked() {
             write {"message":"run `jr_1` is STOPPED","name":"parked","why":"state_not_retried"}
             parked: state_not_retried: run `jr_1` is STOPPED"#]],
     );
+}
+
+#[test]
+fn a_holder_that_is_followed_when_the_slot_was_given_back_takes_it_again_beyond_the_limit() {
+    let batch = Batch { start: with_limits(Some(1), None).start, ..second(true) };
+    let batch = written(&batch, &ended(RunState::Failed, None), 60);
+    assert!(!batch.holds_slot, "its run has ended");
+    let full = Slot::default().admit("other", 1, &batch.start, NOW).expect("free");
+    let seen = Seen::ClaimEnded(EndOutcome::HeldBy(1));
+    let Step::Write { batch, counts: true } = next(&batch, &seen, &moment(60), &SETTINGS) else {
+        panic!("not counted")
+    };
+    let slot = full.after(&batch);
+    assert_eq!(slot.live.keys().collect::<Vec<_>>(), [&batch.id, "other"]);
+    assert_eq!(slot.admit("third", 1, &batch.start, NOW), Err(Full::Concurrent));
+    assert_eq!(slot.starts, full.starts, "it is no start");
 }

@@ -66,7 +66,7 @@ fn a_call_ends_in_a_run_or_later_or_never_or_in_doubt() {
 fn after_the_lease_the_runs_are_searched_from_a_little_before_the_call() {
     let batch = super::super::starting(&sealed());
     let step = next(&batch, &Seen::Nothing, &moment(120), &SETTINGS);
-    assert_eq!(step, Step::Lookup { since: NOW - secs(300) });
+    assert_eq!(step, Step::Lookup { since: NOW - secs(300), not_before: NOW + secs(120) });
 }
 
 #[test]
@@ -137,19 +137,56 @@ fn what_is_unclear_is_looked_at_again_and_in_the_end_parked() {
     );
     check(
         &batch,
-        &Seen::Failed("throttled".to_owned()),
-        1_919,
-        expect![[r#"
-            write {"lease":"+120s","look_at":"+1979s","name":"starting","t0":"+0s"}
-            outcome_not_known_yet: throttled"#]],
-    );
-    check(
-        &batch,
         &unclear,
         1_920,
         expect![[r#"
             write and release {"message":"a run without arguments","name":"parked","why":"outcome_unknown"}
             parked: outcome_unknown: a run without arguments"#]],
+    );
+}
+
+#[test]
+fn a_search_without_an_answer_is_repeated_less_and_less_often_as_long_as_glue_keeps_its_history() {
+    let batch = super::super::starting(&with_limits(Some(1), None));
+    let unanswered = Seen::Lookup(Lookup::Unanswered("throttled".to_owned()));
+    let pause = |after: u64| {
+        let batch = written(&batch, &unanswered, after);
+        batch.due().expect("it waits").since(NOW + secs(after)).as_secs()
+    };
+    let day = 86_400;
+    assert_eq!([120, 1_920, 7_200, 30 * day, 89 * day - 1].map(pause), [60, 450, 900, 900, 900]);
+    let waits =
+        (0..5).fold(batch.clone(), |batch, n| written(&batch, &unanswered, 7_200 + n * 900));
+    assert!(waits.is_stuck() && waits.blocked_since().is_some(), "somebody is told");
+    check(
+        &batch,
+        &unanswered,
+        89 * day,
+        expect![[r#"
+        write and release {"message":"throttled","name":"parked","why":"outcome_unknown"}
+        parked: outcome_unknown: throttled"#]],
+    );
+}
+
+#[test]
+fn a_run_that_is_not_seen_where_glue_keeps_no_history_any_more_is_not_started_again() {
+    let batch = super::super::starting(&with_limits(Some(1), None));
+    let day = 86_400;
+    check(
+        &batch,
+        &found(&[]),
+        89 * day - 1,
+        expect![[r#"
+        write and release {"due":"+7689599s","name":"sealed","waits_for_slot":false}
+        not_started: no run was found"#]],
+    );
+    check(
+        &batch,
+        &found(&[]),
+        89 * day,
+        expect![[r#"
+        write and release {"message":"no run is seen, and Glue keeps no history of runs for so long","name":"parked","why":"outcome_unknown"}
+        parked: outcome_unknown: no run is seen, and Glue keeps no history of runs for so long"#]],
     );
 }
 

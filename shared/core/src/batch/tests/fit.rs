@@ -1,0 +1,85 @@
+//! What somebody else wrote is cut, and an item is never larger than one can be.
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// DynamoDB's limit, with the attributes of the indexes beside the document.
+const MOST_ITEM_BYTES: usize = 400_000 - 4_000;
+
+fn bytes(batch: &Batch) -> usize {
+    serde_json::to_string(batch).expect("it serialises").len()
+}
+
+fn with_arguments(bytes: usize) -> Batch {
+    let arguments = BTreeMap::from([("--a".to_owned(), "a".repeat(bytes))]);
+    let prepared = Some(Prepared { arguments: arguments.clone(), ..prepared() });
+    Batch { start: Start { arguments, ..start() }, prepared, ..sealed() }
+}
+
+fn refused(message: String) -> Seen {
+    let code = "start_failed".to_owned();
+    Seen::Start(StartOutcome::NotNow { code, message, waits_for_slot: false })
+}
+
+proptest! {
+    #[test]
+    fn a_text_is_cut_between_characters_and_a_short_one_is_kept(text in "[aü€𝄞]{0,3000}") {
+        let kept = cut(&text);
+        prop_assert!(kept.len() <= MOST_TEXT_BYTES);
+        match kept.strip_suffix('…') {
+            Some(beginning) => prop_assert!(text.starts_with(beginning) && kept.len() > 2_040),
+            None => prop_assert_eq!(kept, text),
+        }
+    }
+}
+
+#[test]
+fn what_glue_says_is_cut_wherever_a_batch_keeps_it() {
+    let long = || "\u{1}".repeat(52_000);
+    let batch = starting(&sealed());
+    let never = StartOutcome::Never { why: Why::InvalidInput, message: long() };
+    let batches = [
+        written(&batch, &refused(long()), 0),
+        written(&batch, &Seen::Start(never), 0),
+        written(&batch, &Seen::Start(StartOutcome::Unknown(long())), 0),
+        written(&batch, &Seen::Lookup(Lookup::Unanswered(long())), 120),
+        written(&started(&sealed()), &Seen::Run(Some(RunState::parse(&long()))), 60),
+        written(&started(&sealed()), &Seen::Failed(long()), 60),
+    ];
+    for batch in batches {
+        // In JSON, six bytes each, twice.
+        assert!(bytes(&batch) < 2_000 + 2 * 6 * MOST_TEXT_BYTES, "{batch:?}");
+    }
+}
+
+#[test]
+fn a_history_gives_way_before_an_item_is_too_large_and_then_what_can_be_prepared_anew() {
+    let long = |n: u32| format!("{n}{}", "\u{1}".repeat(52_000));
+    let put_off = |batch: Batch| {
+        (0..60).fold(batch, |batch, n| written(&starting(&batch), &refused(long(n)), 0))
+    };
+    for arguments in [10_000, 80_000] {
+        let batch = put_off(with_arguments(arguments));
+        assert!(bytes(&batch) < MOST_ITEM_BYTES, "{}", bytes(&batch));
+        assert!(batch.prepared.is_some());
+        assert_eq!(batch.history[0].what, "opened");
+        assert_eq!(batch.history.last().map(|last| last.what.as_str()), Some("deferred"));
+    }
+    let lost = Batch { state: started(&sealed()).state, ..with_arguments(195_000) };
+    let lost = written(&lost, &Seen::Failed(long(0)), 60);
+    assert!(bytes(&lost) < MOST_ITEM_BYTES && lost.prepared.is_none(), "{}", bytes(&lost));
+}
+
+/// Else it would be started, and what came of it could not be written.
+#[test]
+fn a_batch_that_would_be_too_large_to_write_what_comes_of_it_is_parked_and_not_started() {
+    let batch = with_arguments(180_000);
+    let Step::Write { batch: parked, .. } = next(&batch, &Seen::Wake, &moment(0), &SETTINGS) else {
+        panic!("it was begun")
+    };
+    let State::Parked { why: Why::ArgumentRefused, message } = &parked.state else {
+        panic!("{:?}", parked.state)
+    };
+    assert!(message.contains("400 KB") && bytes(&parked) < MOST_ITEM_BYTES, "{message}");
+}
