@@ -53,7 +53,9 @@ impl Connection {
         let hint = match &error {
             LedgerError::Call { code, .. } => hint(code),
             LedgerError::Newer { .. } => Some("a newer `landfall` reads it"),
-            LedgerError::Contended { .. } | LedgerError::Unreadable { .. } => None,
+            LedgerError::Contended { .. }
+            | LedgerError::OutOfTime { .. }
+            | LedgerError::Unreadable { .. } => None,
         };
         match hint {
             Some(hint) => anyhow!("{error} ({place}; {hint})"),

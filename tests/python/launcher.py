@@ -62,6 +62,7 @@ def main() -> None:
     correct_owners_of_buckets()
     correct_ranges_of_versions()
     correct_maximum_concurrency()
+    correct_batches_of_messages()
     correct_failed_creates()
     correct_imported_buckets()
     correct_ids_of_runs()
@@ -279,6 +280,19 @@ def correct_maximum_concurrency() -> None:
         return original(mapping, *rest)
 
     original = replace(lambda_svc, "_sqs_esm_concurrency", concurrency)
+
+
+def correct_batches_of_messages() -> None:
+    """Judge a batch of messages by the action of one, as SQS does: IAM knows none of a batch.
+
+    The emulator takes the name of the call for the action, and denies what a policy admits.
+    """
+
+    def action(service: str, *rest: Any) -> str | None:
+        found = original(service, *rest)
+        return found.removesuffix("Batch") if service == "sqs" and found else found
+
+    original = replace(iam_actions, "extract_iam_action", action)
 
 
 def correct_failed_creates() -> None:

@@ -411,3 +411,24 @@ def test_the_plain_emulator_still_takes_text_for_a_number() -> None:
 def test_a_concurrency_that_came_as_text_is_a_number() -> None:
     assert concurrency("5", corrected=True) == 5
     assert concurrency(7, corrected=True) == 7
+
+
+# batches of messages
+
+
+def action_of_a_batch(*, corrected: bool) -> object:
+    """What IAM is asked about when several messages are sent at once."""
+    target = {"x-amz-target": "AmazonSQS.SendMessageBatch"}
+    return value_of(
+        "from ministack.core import iam_actions",
+        "launcher.correct_batches_of_messages()" if corrected else "",
+        f"iam_actions.extract_iam_action('sqs', 'POST', '/', {target!r}, b'', {{}})",
+    )
+
+
+def test_the_plain_emulator_still_asks_iam_about_a_batch() -> None:
+    assert action_of_a_batch(corrected=False) == "sqs:SendMessageBatch"
+
+
+def test_a_batch_of_messages_is_judged_as_one_message_is() -> None:
+    assert action_of_a_batch(corrected=True) == "sqs:SendMessage"

@@ -22,6 +22,11 @@ impl Error {
         }
     }
 
+    /// Whether it is an item of the ledger that nobody here can make anything of.
+    pub fn is_of_item(&self) -> bool {
+        matches!(self, Self::Ledger(error) if error.is_of_item())
+    }
+
     /// Writes it to the log as the reason why the whole invocation fails.
     pub fn log(&self) {
         tracing::error!(code = self.code(), error = %self, "invocation failed");

@@ -1,10 +1,12 @@
 //! The monitor: follows job runs, starts what is due, recovers what was cut off.
 //!
-//! Two things invoke it: events of runs' ends, through a queue, and a tick every minute that does all
-//! of it, so that no event is needed. What is done about a batch, the core decides, as for the trigger;
-//! several invocations at once do no harm.
+//! Three things invoke it: events of runs' ends, through a queue; a tick every minute that does all of it, so that no
+//! event is needed; and, through another queue, what a tick or the trigger hands on, so that many work at a time. What is
+//! done about a batch, the core decides, as for the trigger; several invocations at once do no harm.
 
+mod due;
 mod error;
+mod tick;
 mod wake;
 
 use std::time::SystemTime;
@@ -13,37 +15,37 @@ use aws_config::SdkConfig;
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse};
 use futures_util::{StreamExt, stream};
 use lambda_runtime::LambdaEvent;
-use landfall_aws::advance::{self, Advanced, Clients, START_MAY_TAKE};
-use landfall_aws::clock::{has_time, now};
-use landfall_aws::ledger::Waiting;
-use landfall_aws::metrics::{self, Metrics};
+use landfall_aws::advance::{self, Clients};
+use landfall_aws::clock::now;
+use landfall_aws::metrics::Metrics;
 use landfall_aws::settings::Settings;
-use landfall_core::batch::{Batch, PARKED, Seen};
-use landfall_core::moment::Time;
-use landfall_core::run_events::{RunEvent, RunMessage, Wakeup};
+use landfall_aws::work_queue::WorkQueue;
+use landfall_core::batch::Batch;
+use landfall_core::run_events::{Hint, HintMessage, RunEvent, Wakeup};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use due::Taken;
 pub use error::Error;
+pub use tick::Ticked;
 use wake::Woken;
 
 /// Batches that are advanced at a time.
 const CONCURRENT: usize = 8;
 
-/// The most parked batches that a tick counts.
-const MOST_PARKED: i32 = 1_000;
-
 /// What an invocation borrows.
 #[derive(Debug)]
 pub struct Context {
     clients: Clients,
+    work: Option<WorkQueue>,
     metrics: Metrics,
 }
 
 impl Context {
     /// Builds the clients once; makes no call.
     pub fn new(settings: &Settings, config: &SdkConfig, metrics: Metrics) -> Self {
-        Self { clients: Clients::new(settings, config), metrics }
+        let work = WorkQueue::new(&settings.queues, config);
+        Self { clients: Clients::new(settings, config), work, metrics }
     }
 }
 
@@ -54,41 +56,6 @@ pub enum Response {
     /// To SQS: the messages to deliver again.
     Sqs(SqsBatchResponse),
     Tick(Ticked),
-}
-
-/// What became of a tick.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Ticked {
-    /// Batches that were due when it began, of those that it read.
-    pub due: usize,
-    /// Of these, how many are left to the next.
-    pub left: usize,
-    /// Whether more are due than one tick reads.
-    pub more: bool,
-    pub oldest_due_seconds: u64,
-    /// Of those that it looked at, how many get no further, time and again.
-    pub stuck: usize,
-    /// How long the oldest of them has waited for its start.
-    pub oldest_waiting_seconds: u64,
-    /// The same of those that no limit of their job holds up.
-    pub oldest_blocked_seconds: u64,
-    /// Batches that wait for somebody to return them, of those that it counts.
-    pub parked: usize,
-}
-
-impl Ticked {
-    fn metrics(&self) -> metrics::Tick {
-        let count = |number: usize| (number as u64).into();
-        metrics::Tick {
-            batches_due: count(self.due),
-            batches_left: count(self.left),
-            batches_stuck: count(self.stuck),
-            batches_parked: count(self.parked),
-            oldest_due_seconds: self.oldest_due_seconds.into(),
-            oldest_waiting_seconds: self.oldest_waiting_seconds.into(),
-            oldest_blocked_seconds: self.oldest_blocked_seconds.into(),
-        }
-    }
 }
 
 /// Handles one invocation.
@@ -102,8 +69,8 @@ pub async fn handle(
 ) -> Result<Response, Error> {
     let deadline = event.context.deadline();
     let answer = match Wakeup::read(&event.payload) {
-        Ok(Wakeup::Tick) => tick(context, deadline).await.map(Response::Tick),
-        Ok(Wakeup::Runs(messages)) => Ok(Response::Sqs(runs(context, messages, deadline).await)),
+        Ok(Wakeup::Tick) => tick::tick(context, deadline).await.map(Response::Tick),
+        Ok(Wakeup::Messages(all)) => Ok(Response::Sqs(messages(context, all, deadline).await)),
         Err(error) => Err(error.into()),
     };
     answer.inspect_err(|error| {
@@ -112,93 +79,24 @@ pub async fn handle(
     })
 }
 
-/// Takes all that is due as far as it goes, the most overdue first.
-async fn tick(context: &Context, deadline: SystemTime) -> Result<Ticked, Error> {
-    let Context { clients, metrics } = context;
-    let began = now();
-    let (due, more) = clients.ledger.due(began).await?;
-    let oldest = due.first().map_or(0, |waiting| began.since(waiting.at).as_secs());
-    // What there is no time for is still due.
-    let taken = due.iter().take_while(|_| has_time(deadline, START_MAY_TAKE));
-    let batches = taken.map(async |Waiting { id, .. }| {
-        let woken = wake::batch(clients, id, &Seen::Nothing, deadline).await;
-        if let Some(error) = &woken.error {
-            tracing::error!(code = error.code(), batch_id = id, %error, "batch not advanced");
-        }
-        woken
-    });
-    let outcomes: Vec<Woken> = stream::iter(batches).buffer_unordered(CONCURRENT).collect().await;
-    let left = due.len() - outcomes.iter().filter(|woken| woken.is_done()).count();
-    let errors = outcomes.iter().filter_map(|woken| woken.error.as_ref());
-    metrics.failures(errors.map(Error::code));
-    let advanced: Vec<Advanced> = outcomes.into_iter().flat_map(|woken| woken.advanced).collect();
-    advance::report(metrics, &advanced);
-    advance::tell_lineage(clients, metrics, &advanced, deadline).await;
-    let stuck = advanced.iter().filter(|advanced| advanced.batch.is_stuck()).count();
-    let parked = clients.ledger.awaiting(PARKED, MOST_PARKED).await?.len();
-    let age = |since: fn(&Batch) -> Option<Time>| {
-        let all = advanced.iter().filter_map(|advanced| since(&advanced.batch));
-        all.min().map_or(0, |oldest| now().since(oldest).as_secs())
-    };
-    let ticked = Ticked {
-        due: due.len(),
-        left,
-        more,
-        oldest_due_seconds: oldest,
-        stuck,
-        oldest_waiting_seconds: age(Batch::waiting_since),
-        oldest_blocked_seconds: age(Batch::blocked_since),
-        parked,
-    };
-    metrics.tick(&ticked.metrics());
-    if ticked.due > 0 {
-        let Ticked { due, left, more, stuck, parked, .. } = ticked;
-        tracing::info!(due, left, more, oldest_due_seconds = oldest, stuck, parked, "tick");
-    }
-    Ok(ticked)
-}
-
-/// Looks at the batches whose runs have ended.
-async fn runs(
+/// Looks at what messages say: at the batches whose runs have ended, and at those that are due.
+async fn messages(
     context: &Context,
-    messages: Vec<RunMessage>,
+    messages: Vec<HintMessage>,
     deadline: SystemTime,
 ) -> SqsBatchResponse {
-    let Context { clients, metrics } = context;
-    let outcomes = stream::iter(messages).map(async |RunMessage { id, content }| {
+    let Context { clients, metrics, .. } = context;
+    let outcomes = stream::iter(messages).map(async |HintMessage { id, content }| {
         let woken = match content {
-            Ok(Some(run)) => {
-                let woken = wake::run(clients, &run, deadline).await;
-                let RunEvent { job, run_id: job_run_id, .. } = &run;
-                match (woken.advanced.first(), &woken.error) {
-                    (Some(advanced), _) => {
-                        let Batch { id: batch_id, route, .. } = &advanced.batch;
-                        tracing::info!(
-                            message_id = id,
-                            job,
-                            job_run_id,
-                            batch_id,
-                            route,
-                            "run ended"
-                        );
-                    }
-                    (None, None) => {
-                        tracing::info!(
-                            message_id = id,
-                            job,
-                            job_run_id,
-                            "no batch follows the run"
-                        );
-                    }
-                    // Logged below.
-                    (None, Some(_)) => {}
-                }
-                woken
+            Ok(Some(Hint::Run(run))) => ended(clients, &id, &run, deadline).await,
+            Ok(Some(Hint::Due(ids))) => {
+                handed_on(context, &ids, deadline).await;
+                Woken::default()
             }
             Ok(None) => Woken::default(),
             Err(error) => Woken { error: Some(error.into()), ..Woken::default() },
         };
-        if let Some(error) = &woken.error {
+        if let Some(error) = woken.error.as_ref().filter(|_| !woken.is_done()) {
             tracing::error!(code = error.code(), message_id = id, %error, "message goes back");
         }
         (id, woken)
@@ -221,4 +119,44 @@ async fn runs(
     advance::report(metrics, &all);
     advance::tell_lineage(clients, metrics, &all, deadline).await;
     response
+}
+
+/// Looks at the batch whose run has ended.
+async fn ended(clients: &Clients, message_id: &str, run: &RunEvent, deadline: SystemTime) -> Woken {
+    let woken = wake::run(clients, run, deadline).await;
+    let RunEvent { job, run_id: job_run_id, .. } = run;
+    match (woken.advanced.first(), &woken.error) {
+        (Some(advanced), _) => {
+            let Batch { id: batch_id, route, .. } = &advanced.batch;
+            tracing::info!(message_id, job, job_run_id, batch_id, route, "run ended");
+        }
+        (None, None) => {
+            tracing::info!(message_id, job, job_run_id, "no batch follows the run");
+        }
+        (None, Some(error)) if error.is_of_item() => {
+            tracing::warn!(code = error.code(), message_id, %error, "batch left alone");
+        }
+        // Logged with its message.
+        (None, Some(_)) => {}
+    }
+    woken
+}
+
+/// Takes up those of these batches that are due. Whatever is not done of it is the tick's.
+async fn handed_on(context: &Context, ids: &[String], deadline: SystemTime) {
+    let Context { clients, metrics, .. } = context;
+    let now = now();
+    let taken = match clients.ledger.look(ids, deadline).await {
+        Ok(seen) => {
+            let due = seen.into_iter().filter(|due| due.at.is_some_and(|at| at <= now));
+            due::take_up(clients, due.collect(), deadline).await
+        }
+        Err(error) => {
+            tracing::error!(code = error.code(), %error, "batches not looked at");
+            Taken { errors: vec![error.into()], ..Taken::default() }
+        }
+    };
+    metrics.failures(taken.errors.iter().map(Error::code));
+    advance::report(metrics, &taken.advanced);
+    advance::tell_lineage(clients, metrics, &taken.advanced, deadline).await;
 }

@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use landfall_aws::advance::{Advanced, Clients, End, advance};
+use landfall_aws::ledger::{Class, Due};
 use landfall_core::batch::{Batch, Seen, State, slot_freed};
 use landfall_core::run_events::RunEvent;
 
@@ -10,7 +11,10 @@ use crate::Error;
 
 /// The most batches that are read to find one that takes a slot. The index may be behind, and others
 /// look at the same.
-const MOST_CANDIDATES: i32 = 10;
+const FEW_CANDIDATES: i32 = 10;
+
+/// The same where none of these does, as after a rollback: the oldest can be of a newer version.
+const MANY_CANDIDATES: i32 = 1_000;
 
 /// What came of taking batches up.
 #[derive(Debug, Default)]
@@ -21,10 +25,10 @@ pub struct Woken {
 }
 
 impl Woken {
-    /// Whether nothing of it is left to be done now.
+    /// Whether nothing of it is left to be done now. What nobody here can make anything of is not helped by trying again.
     pub fn is_done(&self) -> bool {
         let is_left = |advanced: &Advanced| matches!(advanced.end, End::OutOfTime | End::Failed(_));
-        self.error.is_none() && !self.advanced.iter().any(is_left)
+        self.error.as_ref().is_none_or(Error::is_of_item) && !self.advanced.iter().any(is_left)
     }
 }
 
@@ -49,7 +53,7 @@ async fn take_up_of(
     deadline: SystemTime,
     all: &mut Vec<Advanced>,
 ) -> Result<(), Error> {
-    let ids = clients.ledger.awaiting(&run.awaited(), MOST_CANDIDATES).await?;
+    let ids = clients.ledger.awaiting(&run.awaited(), FEW_CANDIDATES).await?;
     for id in ids {
         take_up(clients, &id, &Seen::Wake, deadline, all).await?;
     }
@@ -87,21 +91,42 @@ async fn hand_on(
     deadline: SystemTime,
     all: &mut Vec<Advanced>,
 ) -> Result<(), Error> {
-    for id in clients.ledger.awaiting(freed, MOST_CANDIDATES).await? {
+    let oldest = clients.ledger.awaiting(freed, FEW_CANDIDATES).await?;
+    let is_all = oldest.len() < FEW_CANDIDATES as usize;
+    if begin_one(clients, oldest, deadline, all).await? || is_all {
+        return Ok(());
+    }
+    // Those were of a newer version, or others have begun them by now.
+    let many = clients.ledger.awaiting(freed, MANY_CANDIDATES).await?;
+    let waits = |due: &Due| due.newer.is_none() && matches!(due.class, Class::Slot(_));
+    let many = clients.ledger.look(&many, deadline).await?.into_iter().filter(waits);
+    let many = many.take(FEW_CANDIDATES as usize).map(|due| due.id).collect();
+    begin_one(clients, many, deadline, all).await.map(|_| ())
+}
+
+/// Begins the first of these that takes the slot; whether one did, or there is none after all.
+async fn begin_one(
+    clients: &Clients,
+    ids: Vec<String>,
+    deadline: SystemTime,
+    all: &mut Vec<Advanced>,
+) -> Result<bool, Error> {
+    for id in ids {
         let waits =
             |batch: &Batch| matches!(batch.state, State::Sealed { waits_for_slot: true, .. });
-        let Some(waiting) = clients.ledger.batch(&id).await?.filter(waits) else {
-            continue;
+        let waiting = match clients.ledger.batch(&id).await {
+            Err(error) if error.is_of_item() => None,
+            batch => batch?.filter(waits),
         };
+        let Some(waiting) = waiting else { continue };
         let advanced = advance(clients, waiting, None, Seen::Wake, deadline).await;
         // Parked, it needs no slot; overtaken, it may have taken another's.
         let leaves_it = matches!(advanced.batch.state, State::Parked { .. })
             || matches!(advanced.end, End::Overtaken);
         all.push(advanced);
-        // It took the slot, or there is none after all.
         if !leaves_it {
-            return Ok(());
+            return Ok(true);
         }
     }
-    Ok(())
+    Ok(false)
 }

@@ -29,6 +29,15 @@ impl Error {
         }
     }
 
+    /// Whether the same may succeed later as it is.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Arrival(_) | Self::Refused(_) => false,
+            Self::Ledger(error) => error.is_passing(),
+            Self::OutOfTime { .. } => true,
+        }
+    }
+
     /// Writes it to the log as the reason why the whole invocation fails.
     pub fn log(&self) {
         tracing::error!(code = self.code(), error = %self, "invocation failed");

@@ -1,13 +1,14 @@
 //! Records what arrived in the ledger, then starts what that completed.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use futures_util::{StreamExt, stream};
-use landfall_aws::advance::{Advanced, Clients, advance};
-use landfall_aws::clock::{has_time, moment};
+use landfall_aws::advance::{Advanced, Clients, START_MAY_TAKE, advance};
+use landfall_aws::clock::{has_passed, has_time, moment, system_time};
 use landfall_aws::config::CALL_TIMEOUT;
 use landfall_aws::ledger::{Draft, Recorded};
 use landfall_aws::traces;
+use landfall_aws::work_queue::WorkQueue;
 use landfall_core::batch::{Batch, Member, Seen};
 use landfall_core::plan::{JobRunRequest, batch_id};
 use tracing::Instrument;
@@ -21,6 +22,9 @@ pub type Outcome = Result<Recorded, Error>;
 /// Groups that are recorded at a time, and batches that are advanced.
 const CONCURRENT_RECORDS: usize = 16;
 const CONCURRENT_STARTS: usize = 8;
+
+/// How long batches are begun where others can start the rest: messages are acknowledged afterwards only.
+const TO_START: Duration = Duration::from_secs(5);
 
 /// Records each request; outcomes are in the order of the requests. What could not be answered for
 /// before `deadline` is not begun.
@@ -91,14 +95,23 @@ async fn one(
     recorded.map_err(Error::from)
 }
 
+/// What became of the batches that are closed.
+#[derive(Debug, Default)]
+pub struct Started {
+    pub advanced: Vec<Advanced>,
+    /// Those that are handed on to the monitor.
+    pub left: Vec<Batch>,
+}
+
 /// Takes all batches that are closed as far as they go now. What there is no time for is due, and the
-/// monitor's.
+/// monitor's; it is woken for it if there is a queue for that.
 pub async fn start(
     clients: &Clients,
+    work: Option<&WorkQueue>,
     requests: &[JobRunRequest],
     recorded: &[Outcome],
     deadline: SystemTime,
-) -> Vec<Advanced> {
+) -> Started {
     let recorded = requests.iter().zip(recorded);
     let recorded =
         recorded.filter_map(|(request, outcome)| Some((request, outcome.as_ref().ok()?)));
@@ -106,9 +119,26 @@ pub async fn start(
         let closed = recorded.batches.iter().filter(|batch| !batch.is_open());
         closed.map(move |batch| (batch.clone(), members_at_hand(request, recorded, batch)))
     });
-    let advanced = stream::iter(closed)
-        .map(|(batch, members)| advance(clients, batch, members, Seen::Nothing, deadline));
-    advanced.buffered(CONCURRENT_STARTS).collect().await
+    let began = system_time();
+    let is_enough = || has_passed(began, TO_START) || !has_time(deadline, START_MAY_TAKE);
+    let outcomes =
+        stream::iter(closed).map(async |(batch, members)| match work.is_some() && is_enough() {
+            true => Err(batch),
+            false => Ok(advance(clients, batch, members, Seen::Nothing, deadline).await),
+        });
+    let mut outcomes = outcomes.buffered(CONCURRENT_STARTS);
+    let mut started = Started::default();
+    while let Some(outcome) = outcomes.next().await {
+        match outcome {
+            Ok(advanced) => started.advanced.push(advanced),
+            Err(batch) => started.left.push(batch),
+        }
+    }
+    if let Some(work) = work {
+        let ids: Vec<&str> = started.left.iter().map(|batch| batch.id.as_str()).collect();
+        work.send(&ids, deadline).await;
+    }
+    started
 }
 
 /// The members of a batch, if all of them came with this request.

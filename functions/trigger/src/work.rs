@@ -3,12 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse};
-use landfall_aws::advance::Advanced;
 use landfall_core::arrivals::{Arrival, Ignored, Intake};
 use landfall_core::plan::{self, JobRunRequest, Plan};
 use landfall_core::routes::Routes;
 
-use crate::record::Outcome;
+use crate::record::{Outcome, Started};
 use crate::{Error, RecordedBatch, Response, Summary};
 
 pub struct Work {
@@ -123,6 +122,31 @@ impl Work {
         failed
     }
 
+    /// The ids of those of the failed messages that nothing is wrong with: they may be recorded as they are.
+    pub fn waiting(
+        &self,
+        plan: &Plan,
+        recorded: &[Outcome],
+        failed: &BTreeSet<usize>,
+    ) -> BTreeSet<&str> {
+        let recorded = plan.requests.iter().zip(recorded);
+        let is_hopeless = |outcome: &Outcome| outcome.as_ref().is_err_and(|e| !e.is_passing());
+        let hopeless = recorded.filter(|(_, outcome)| is_hopeless(outcome));
+        let hopeless = hopeless.flat_map(|(request, _)| &request.arrivals);
+        let hopeless: BTreeSet<usize> = hopeless.map(|arrival| self.message_of[*arrival]).collect();
+        let waiting = failed
+            .iter()
+            .filter(|message| !self.failures.contains_key(message) && !hopeless.contains(message));
+        waiting.filter_map(|message| self.ids[*message].as_deref()).collect()
+    }
+
+    /// Takes these messages out of the failed ones.
+    pub fn acknowledge(&self, ids: &BTreeSet<String>, failed: &mut BTreeSet<usize>) {
+        failed.retain(|message| {
+            self.ids[*message].as_ref().is_none_or(|message_id| !ids.contains(message_id))
+        });
+    }
+
     /// The function's answer.
     ///
     /// # Errors
@@ -131,7 +155,7 @@ impl Work {
         mut self,
         plan: &Plan,
         recorded: Vec<Outcome>,
-        advanced: &[Advanced],
+        started: &Started,
         failed: &BTreeSet<usize>,
     ) -> Result<Response, Error> {
         if let [None] = self.ids[..] {
@@ -140,7 +164,8 @@ impl Work {
             }
             let recorded = recorded.into_iter().collect::<Result<Vec<_>, _>>()?;
             let duplicates = recorded.iter().map(|recorded| recorded.duplicates).sum();
-            let advanced = advanced.iter().map(|advanced| &advanced.batch);
+            let advanced = started.advanced.iter().map(|advanced| &advanced.batch);
+            let advanced = advanced.chain(&started.left);
             let open = recorded.iter().flat_map(|recorded| &recorded.batches);
             let batches = advanced.chain(open.filter(|batch| batch.is_open()));
             let batches = batches.map(|batch| RecordedBatch {

@@ -258,7 +258,7 @@ impl Work<'_> {
             Seen::Failed(error.to_string())
         };
         Ok(match step {
-            Step::Prepare => self.prepare().await.unwrap_or_else(|unprepared| {
+            Step::Prepare => self.prepare(deadline).await.unwrap_or_else(|unprepared| {
                 let code = match &unprepared {
                     Unprepared::NotNow(_) => "manifest_not_written",
                     Unprepared::Refused(reason) => reason.code(),
@@ -305,7 +305,7 @@ impl Work<'_> {
     }
 
     /// Writes the manifest, and fills the arguments in. Again gives the same.
-    async fn prepare(&self) -> Result<Seen, Unprepared> {
+    async fn prepare(&self, deadline: SystemTime) -> Result<Seen, Unprepared> {
         let Clients { ledger, s3, own, account, preparing, .. } = self.clients;
         let batch = &self.batch;
         // A function has room for one large batch at a time.
@@ -315,7 +315,7 @@ impl Work<'_> {
         };
         let read = match self.members {
             Some(_) => Ok(Vec::new()),
-            None => ledger.members(batch).await,
+            None => ledger.members_before(batch, deadline).await,
         };
         let read = read.map_err(|error| Unprepared::NotNow(error.to_string()))?;
         let manifest = Manifest::of(self.members.unwrap_or(&read).iter().collect());

@@ -14,6 +14,8 @@
 //! A batch is written on condition that its revision is the one that was read. An item of a newer
 //! schema version is left alone: [`LedgerError::Newer`].
 
+mod bulk;
+mod due;
 mod item;
 mod record;
 mod search;
@@ -24,9 +26,9 @@ use std::time::Duration;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
-use futures_util::{StreamExt, TryStreamExt, stream};
 use landfall_core::batch::{Batch, Chunk, Member, Slot};
 
+pub use due::{Class, Due};
 pub use record::{Draft, Recorded};
 pub use search::{Found, Left, Listing, Waiting, Wanted};
 
@@ -52,6 +54,8 @@ pub enum LedgerError {
     Call { doing: &'static str, id: String, table: String, code: String, message: String },
     #[error("failed to record arrivals of route `{route}` in time: others write to the same group")]
     Contended { route: String },
+    #[error("failed to read `{id}` and what belongs to it: less time is left than a call may take")]
+    OutOfTime { id: String },
     #[error("failed to read `{id}`: it was written by a newer version of Landfall ({version})")]
     Newer { id: String, version: u64 },
     #[error("failed to read `{id}`: {problem}")]
@@ -64,9 +68,25 @@ impl LedgerError {
         match self {
             Self::Call { .. } => "ledger_failed",
             Self::Contended { .. } => "ledger_contended",
+            Self::OutOfTime { .. } => "out_of_time",
             Self::Newer { .. } => "ledger_newer",
             Self::Unreadable { .. } => "ledger_unreadable",
         }
+    }
+
+    /// Whether the same may succeed later as it is: not what DynamoDB finds invalid, such as an item that is too large.
+    pub fn is_passing(&self) -> bool {
+        const HOPELESS: [&str; 2] = ["ValidationException", "TransactionCanceledException"];
+        match self {
+            Self::Call { code, .. } => !HOPELESS.contains(&code.as_str()),
+            Self::Contended { .. } | Self::OutOfTime { .. } => true,
+            Self::Newer { .. } | Self::Unreadable { .. } => false,
+        }
+    }
+
+    /// Whether it is the item itself that nobody here can make anything of, however often it is read.
+    pub fn is_of_item(&self) -> bool {
+        matches!(self, Self::Newer { .. } | Self::Unreadable { .. })
     }
 }
 
@@ -107,16 +127,6 @@ impl Ledger {
             Some(found) => item::read_doc(&pk, &found),
             None => Ok(Slot::default()),
         }
-    }
-
-    /// All members of a batch that is closed, in the order in which they were recorded.
-    ///
-    /// # Errors
-    /// As [`Ledger::batch`]; a chunk that is not there is an error too.
-    pub async fn members(&self, batch: &Batch) -> Result<Vec<Member>, LedgerError> {
-        let chunks = stream::iter(0..batch.chunks).map(|number| self.chunk(&batch.id, number));
-        let chunks: Vec<Chunk> = chunks.buffered(CONCURRENT_READS).try_collect().await?;
-        Ok(chunks.into_iter().flat_map(|chunk| chunk.members).collect())
     }
 
     /// The first members of a batch, `most` at most.

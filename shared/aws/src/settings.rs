@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use landfall_core::arn::{RoleArn, TableArn};
+use landfall_core::arn::{QueueArn, RoleArn, TableArn};
 use landfall_core::batch::Own;
 use landfall_core::problem::Problem;
 use landfall_core::routes::{
@@ -21,6 +21,10 @@ const RECONCILIATION_SECONDS: u64 = 900;
 
 /// After how many days a manifest expires.
 const MANIFEST_RETENTION_DAYS: u64 = 90;
+
+/// As SQS has it, and how many invocations of the monitor take up what is due beside the tick.
+const MAX_RECEIVE_COUNT: u64 = 10;
+const WORK_CONCURRENCY: u64 = 10;
 
 /// The settings of both functions: both start batches, and only the monitor follows their runs.
 #[derive(Debug)]
@@ -43,6 +47,20 @@ pub struct Settings {
     pub session_name: String,
     /// Where lineage goes; nowhere by default.
     pub lineage: Option<Destination>,
+    pub queues: Queues,
+}
+
+/// Queues that the functions send to. In an environment of the version before there are none.
+#[derive(Debug, Default)]
+pub struct Queues {
+    /// By ARN, the queue that arrivals come from, to which what waits is sent anew.
+    pub arrivals: Option<String>,
+    /// How often it delivers a message before that goes to the dead-letter queue.
+    pub max_receive_count: u64,
+    /// By ARN, the queue by which what is due is spread over invocations of the monitor.
+    pub work: Option<String>,
+    /// How many of these work at a time.
+    pub work_concurrency: u64,
 }
 
 /// Why the function cannot work at all.
@@ -110,7 +128,9 @@ impl Settings {
     /// `LAMBDA_TASK_ROOT`), `LANDFALL_READER_ROLE_ARN` (in which `{account}` stands for a target's),
     /// `LANDFALL_LEDGER_TABLE`,
     /// `LANDFALL_CLAIMS_TABLE_ARN`, `LANDFALL_MANIFESTS_BUCKET`, `LANDFALL_RETENTION_DAYS`,
-    /// `LANDFALL_RECONCILIATION_SECONDS`, `LANDFALL_MANIFEST_RETENTION_DAYS`, `LANDFALL_SOURCE_IDENTITY`, those of [`Destination`], the
+    /// `LANDFALL_RECONCILIATION_SECONDS`, `LANDFALL_MANIFEST_RETENTION_DAYS`, `LANDFALL_SOURCE_IDENTITY`,
+    /// `LANDFALL_ARRIVALS_QUEUE_ARN`, `LANDFALL_MAX_RECEIVE_COUNT`, `LANDFALL_WORK_QUEUE_ARN`,
+    /// `LANDFALL_WORK_CONCURRENCY`, those of [`Destination`], the
     /// variables that the routes name, and Lambda's own. An empty variable counts as one that is not
     /// set.
     ///
@@ -157,6 +177,21 @@ impl Settings {
         let seconds = number("LANDFALL_RECONCILIATION_SECONDS", RECONCILIATION_SECONDS, 7 * 86_400);
         let manifest_days =
             number("LANDFALL_MANIFEST_RETENTION_DAYS", MANIFEST_RETENTION_DAYS, 36_500);
+        let max_receive_count = number("LANDFALL_MAX_RECEIVE_COUNT", MAX_RECEIVE_COUNT, 1_000);
+        let work_concurrency = number("LANDFALL_WORK_CONCURRENCY", WORK_CONCURRENCY, 1_000);
+        let mut queue = |name: &'static str| {
+            let arn = variable(name);
+            if arn.as_ref().is_some_and(|arn| QueueArn::parse(arn).is_none()) {
+                errors.push(SettingsError::Malformed {
+                    variable: name,
+                    expected: "the ARN of a queue",
+                });
+            }
+            arn
+        };
+        let (arrivals, work) =
+            (queue("LANDFALL_ARRIVALS_QUEUE_ARN"), queue("LANDFALL_WORK_QUEUE_ARN"));
+        let queues = Queues { arrivals, max_receive_count, work, work_concurrency };
         let reader_role_arn = variable("LANDFALL_READER_ROLE_ARN").unwrap_or_default();
         let function = variable("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default();
         // The reader role is in the account that the function is in.
@@ -197,6 +232,7 @@ impl Settings {
                 manifests_kept: Duration::from_secs(manifest_days * 86_400),
                 source_identity,
                 lineage,
+                queues,
             }),
             _ => Err(errors),
         }

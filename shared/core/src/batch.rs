@@ -356,6 +356,11 @@ pub fn slot_freed(start: &Start) -> String {
     format!("slot {}", start.job_key())
 }
 
+/// The key of the job whose runs are waited for so, see [`slot_freed`].
+pub fn slot_job(awaits: &str) -> Option<&str> {
+    awaits.strip_prefix("slot ")
+}
+
 /// See [`Batch::awaits`].
 pub fn run_ended(start: &Start, run_id: &str) -> String {
     run_key(&start.account, &start.region, &start.job, run_id)

@@ -29,5 +29,6 @@ pub mod routes;
 pub mod run_events;
 pub mod secret;
 pub mod template;
+pub mod turns;
 pub mod typed;
 pub mod yaml;

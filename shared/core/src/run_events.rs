@@ -1,6 +1,6 @@
-//! What invokes the monitor: EventBridge's tick, or events of job runs' ends in SQS messages.
+//! What invokes the monitor: EventBridge's tick, or SQS messages, of the ends of job runs and of batches that are due.
 //!
-//! An event is a hint that it is worth looking; what became of a run, Glue is asked. EventBridge
+//! Both are hints that it is worth looking; what became of a run, Glue is asked, and what is due, the ledger. EventBridge
 //! delivers `Glue Job State Change` as best it can, in no order, and more than once.
 
 use serde::Deserialize;
@@ -11,16 +11,24 @@ use serde_json::value::RawValue;
 pub enum Wakeup {
     /// Look at what is due.
     Tick,
-    /// Look at these runs.
-    Runs(Vec<RunMessage>),
+    /// Look at what these say.
+    Messages(Vec<HintMessage>),
 }
 
 /// One SQS message, which is acknowledged or delivered again by itself.
 #[derive(Debug, PartialEq, Eq)]
-pub struct RunMessage {
+pub struct HintMessage {
     pub id: String,
     /// `None` for an event of another kind.
-    pub content: Result<Option<RunEvent>, RunEventError>,
+    pub content: Result<Option<Hint>, RunEventError>,
+}
+
+/// What is worth looking at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Hint {
+    Run(RunEvent),
+    /// Batches, by their ids.
+    Due(Vec<String>),
 }
 
 /// The end of a job run.
@@ -93,6 +101,18 @@ struct Event {
 struct Detail {
     job_name: Option<String>,
     job_run_id: Option<String>,
+    batch_ids: Option<Vec<String>>,
+}
+
+/// Landfall's own event, in EventBridge's envelope.
+const SOURCE: &str = "landfall";
+const BATCHES_DUE: &str = "Landfall Batches Due";
+
+/// The body of a message that says that these batches are due.
+pub fn batches_due(ids: &[&str]) -> String {
+    let detail = serde_json::json!({ "batchIds": ids });
+    serde_json::json!({ "source": SOURCE, "detail-type": BATCHES_DUE, "detail": detail })
+        .to_string()
 }
 
 impl Wakeup {
@@ -105,7 +125,7 @@ impl Wakeup {
             serde_json::from_str(event.get()).map_err(|_| RunEventError::UnknownEnvelope)?;
         match (outer.records, outer.detail_type.as_deref()) {
             (Some(records), _) => {
-                records.into_iter().map(message).collect::<Result<_, _>>().map(Self::Runs)
+                records.into_iter().map(message).collect::<Result<_, _>>().map(Self::Messages)
             }
             (None, Some("Scheduled Event")) => Ok(Self::Tick),
             (None, _) => Err(RunEventError::UnknownEnvelope),
@@ -113,31 +133,33 @@ impl Wakeup {
     }
 }
 
-fn message(record: &RawValue) -> Result<RunMessage, RunEventError> {
+fn message(record: &RawValue) -> Result<HintMessage, RunEventError> {
     let missing = || RunEventError::Malformed("messageId");
     let SqsRecord { message_id, body } =
         serde_json::from_str(record.get()).map_err(|_| missing())?;
-    let content = body.ok_or(RunEventError::Malformed("body")).and_then(|body| run_event(&body));
-    Ok(RunMessage { id: message_id.ok_or_else(missing)?, content })
+    let content = body.ok_or(RunEventError::Malformed("body")).and_then(|body| hint(&body));
+    Ok(HintMessage { id: message_id.ok_or_else(missing)?, content })
 }
 
-fn run_event(body: &str) -> Result<Option<RunEvent>, RunEventError> {
+fn hint(body: &str) -> Result<Option<Hint>, RunEventError> {
     let event: Event = serde_json::from_str(body).map_err(|error| match error.classify() {
         serde_json::error::Category::Data => RunEventError::Malformed("detail"),
         _ => RunEventError::NotJson,
     })?;
-    if event.source.as_deref() != Some("aws.glue")
-        || event.detail_type.as_deref() != Some("Glue Job State Change")
-    {
-        return Ok(None);
-    }
     let needed = |value: Option<String>, name| value.ok_or(RunEventError::Malformed(name));
-    Ok(Some(RunEvent {
-        account: needed(event.account, "account")?,
-        region: needed(event.region, "region")?,
-        job: needed(event.detail.job_name, "detail.jobName")?,
-        run_id: needed(event.detail.job_run_id, "detail.jobRunId")?,
-    }))
+    match (event.source.as_deref(), event.detail_type.as_deref()) {
+        (Some("aws.glue"), Some("Glue Job State Change")) => Ok(Some(Hint::Run(RunEvent {
+            account: needed(event.account, "account")?,
+            region: needed(event.region, "region")?,
+            job: needed(event.detail.job_name, "detail.jobName")?,
+            run_id: needed(event.detail.job_run_id, "detail.jobRunId")?,
+        }))),
+        (Some(SOURCE), Some(BATCHES_DUE)) => {
+            let ids = event.detail.batch_ids.ok_or(RunEventError::Malformed("detail.batchIds"))?;
+            Ok(Some(Hint::Due(ids)))
+        }
+        _ => Ok(None),
+    }
 }
 
 #[cfg(test)]
@@ -159,9 +181,9 @@ mod tests {
         })
     }
 
-    fn content(body: &str) -> Result<Option<RunEvent>, RunEventError> {
+    fn content(body: &str) -> Result<Option<Hint>, RunEventError> {
         match read(&json!({ "Records": [{ "messageId": "m", "body": body }] })).unwrap() {
-            Wakeup::Runs(mut messages) => messages.remove(0).content,
+            Wakeup::Messages(mut messages) => messages.remove(0).content,
             Wakeup::Tick => panic!("a tick"),
         }
     }
@@ -171,7 +193,7 @@ mod tests {
         let tick =
             json!({ "source": "aws.events", "detail-type": "Scheduled Event", "detail": {} });
         assert_eq!(read(&tick), Ok(Wakeup::Tick));
-        let run = content(&event().to_string()).unwrap().unwrap();
+        let Some(Hint::Run(run)) = content(&event().to_string()).unwrap() else { panic!("no run") };
         assert_eq!(run.awaited(), "run 222222222222/eu-west-1/orders/jr_1");
     }
 
@@ -182,6 +204,14 @@ mod tests {
             other[field] = json!(value);
             assert_eq!(content(&other.to_string()), Ok(None));
         }
+    }
+
+    #[test]
+    fn batches_that_are_handed_on_are_read_as_they_were_written() {
+        let due = content(&batches_due(&["a", "b \"c\""]));
+        assert_eq!(due, Ok(Some(Hint::Due(vec!["a".to_owned(), "b \"c\"".to_owned()]))));
+        let without = batches_due(&[]).replace("batchIds", "ids");
+        assert_eq!(content(&without), Err(RunEventError::Malformed("detail.batchIds")));
     }
 
     #[test]

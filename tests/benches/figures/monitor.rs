@@ -21,7 +21,8 @@ use crate::stage::{AT_ONCE, LEDGER, Stage, event};
 const DUE: [usize; 4] = [0, 10, 100, 1_000];
 
 /// Each in a column of its own.
-const OPERATIONS: [&str; 5] = ["Query", "GetItem", "AssumeRole", "GetJobRun", "PutItem"];
+const OPERATIONS: [&str; 6] =
+    ["Query", "BatchGetItem", "GetItem", "AssumeRole", "GetJobRun", "PutItem"];
 /// One for each partition of the index of what is due, and one for what is parked.
 const QUERIES: u64 = 5;
 
@@ -117,6 +118,8 @@ fn judge(report: &mut Report, due: usize, usage: &Usage) {
     let each = due as u64;
     let expected = [
         ("Query", QUERIES),
+        // Whose turn it is, a hundred at a time; then each as it is now.
+        ("BatchGetItem", each.div_ceil(100)),
         ("GetItem", each),
         ("GetJobRun", each),
         ("PutItem", each),

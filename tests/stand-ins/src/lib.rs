@@ -1,8 +1,8 @@
-//! Stand-ins for what Landfall calls on AWS: DynamoDB, STS, Glue, S3, EventBridge, CloudFormation, IAM and
+//! Stand-ins for what Landfall calls on AWS: DynamoDB, STS, Glue, S3, SQS, EventBridge, CloudFormation, IAM and
 //! Secrets Manager, in memory, on one HTTP server that speaks their protocols.
 //!
 //! Clients are the SDK's own, with [`StandIn::endpoint`] for their endpoint URL. What a call means is in
-//! `dynamodb`, `sts`, `glue`, `s3`, `events`, `cloudformation`, `iam` and `secrets`; how it comes and what a test makes of it, in `server`. Signatures
+//! `dynamodb`, `sts`, `glue`, `s3`, `sqs`, `events`, `cloudformation`, `iam` and `secrets`; how it comes and what a test makes of it, in `server`. Signatures
 //! are not looked at, accounts and regions are not told apart, and nothing limits how often a call may
 //! be made: an answer of that kind is a test's to ask for, with [`StandIn::answer`].
 
@@ -14,6 +14,7 @@ mod iam;
 mod s3;
 mod secrets;
 mod server;
+mod sqs;
 mod sts;
 pub mod tls;
 
@@ -211,6 +212,14 @@ impl StandIn {
         let state = self.shared.lock();
         let found = state.s3.buckets.configuration(bucket);
         found.map(|found| String::from_utf8_lossy(found).into_owned())
+    }
+
+    /// Takes what was sent to the queue of this name: the entries of `SendMessageBatch`.
+    pub fn take_messages(&self, queue: &str) -> Vec<Value> {
+        let mut state = self.shared.lock();
+        let is_its = |url: &String| url.rsplit('/').next() == Some(queue);
+        let url = state.messages.keys().find(|url| is_its(url)).cloned();
+        url.and_then(|url| state.messages.remove(&url)).unwrap_or_default()
     }
 
     /// Gives a secret of Secrets Manager's another value.

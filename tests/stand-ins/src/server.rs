@@ -26,7 +26,7 @@ use crate::sts::StsState;
 /// A call, as it came.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Call {
-    /// `cloudformation`, `dynamodb`, `events`, `glue`, `iam`, `s3`, `secretsmanager` or `sts`.
+    /// `cloudformation`, `dynamodb`, `events`, `glue`, `iam`, `s3`, `secretsmanager`, `sqs` or `sts`.
     pub service: &'static str,
     /// `StartJobRun`; of S3 `PutObject` and `GetObject`.
     pub operation: String,
@@ -43,6 +43,8 @@ pub enum Act {
     Fail { status: u16, code: &'static str },
     /// It takes effect, then an error is answered.
     ServeThenFail { status: u16, code: &'static str },
+    /// It takes effect, and is answered so much later.
+    ServeLate(Duration),
     /// It is never answered, without effect.
     Hang,
     /// It takes effect, and is never answered.
@@ -67,6 +69,8 @@ pub(crate) struct State {
     pub(crate) sts: StsState,
     pub(crate) cloudformation: CloudFormation,
     pub(crate) iam: Iam,
+    /// What was sent to queues, by URL.
+    pub(crate) messages: BTreeMap<String, Vec<Value>>,
     /// The values of secrets, by ARN.
     pub(crate) secrets: BTreeMap<String, String>,
     pub(crate) calls: Vec<Arc<Call>>,
@@ -96,6 +100,7 @@ impl State {
             sts: StsState::default(),
             cloudformation: CloudFormation::default(),
             iam: Iam::default(),
+            messages: BTreeMap::new(),
             secrets: BTreeMap::new(),
             calls: Vec::new(),
             remembers: true,
@@ -127,6 +132,7 @@ impl State {
             "cloudformation" => self.cloudformation.serve(&call.operation, &call.body),
             "iam" => self.iam.serve(&call.operation, &call.body),
             "events" => crate::events::serve(&call.operation, &call.body),
+            "sqs" => crate::sqs::serve(&mut self.messages, &call.operation, &call.body),
             "secretsmanager" => crate::secrets::serve(&self.secrets, &call.operation, &call.body),
             _ => self.s3.serve(call, content),
         }
@@ -251,6 +257,11 @@ async fn handle(
             served();
             failed(status, code)
         }
+        Act::ServeLate(by) => {
+            let answer = served();
+            tokio::time::sleep(by).await;
+            answer
+        }
         Act::Hang => never(pending().await),
         Act::ServeThenHang => {
             served();
@@ -284,6 +295,7 @@ fn identify(parts: &Parts, content: Bytes) -> (Call, Bytes) {
     if let Some((service, operation)) = header("x-amz-target").and_then(|t| t.split_once('.')) {
         let service = match service {
             "AWSEvents" => "events",
+            "AmazonSQS" => "sqs",
             "secretsmanager" => "secretsmanager",
             service if service.starts_with("DynamoDB") => "dynamodb",
             _ => "glue",

@@ -21,6 +21,7 @@ pub fn trigger_and_monitor_keep_the_ledger_and_only_the_monitor_reaches_the_clai
         r#"[{{"Put":{{"TableName":"landfall-ledger","Item":{ITEM}}}}},
             {{"Put":{{"TableName":"landfall-ledger","Item":{{"pk":{{"S":"access"}},"sk":{{"S":"other"}}}}}}}}]"#
     );
+    let some = format!(r#"{{"landfall-ledger":{{"Keys":[{ITEM}]}}}}"#);
     let bucket = format!("landfall-manifests-{DATA}-{REGION}");
     let bucket = ["--bucket", &bucket];
     let ledger = ["--table-name", "landfall-ledger"];
@@ -34,7 +35,8 @@ pub fn trigger_and_monitor_keep_the_ledger_and_only_the_monitor_reaches_the_clai
     let calls = [
         (both, [&["dynamodb", "put-item", "--item", ITEM][..], &ledger].concat()),
         (both, [&["dynamodb", "get-item"][..], &ledger, &key].concat()),
-        (neither, [&["dynamodb", "update-item"][..], &ledger, &key, &SET].concat()),
+        (both, vec!["dynamodb", "batch-get-item", "--request-items", &some]),
+        (monitor, [&["dynamodb", "update-item"][..], &ledger, &key, &SET].concat()),
         (both, vec!["dynamodb", "transact-write-items", "--transact-items", &transaction]),
         (monitor, [&["dynamodb", "query"][..], &ledger, &due, &WITH_HASH].concat()),
         (monitor, [&["dynamodb", "query"][..], &ledger, &awaits, &WITH_HASH].concat()),

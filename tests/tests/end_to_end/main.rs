@@ -28,6 +28,7 @@ mod teardown;
 mod trust;
 mod upgrade;
 mod variants;
+mod work;
 
 use std::process::ExitCode;
 
@@ -122,6 +123,7 @@ fn main() -> ExitCode {
         recovery::three_triggers_of_which_two_are_killed_put_each_object_into_one_batch,
         crowd::one_malformed_message_among_many_fails_alone,
         crowd::every_one_of_2000_uploads_reaches_a_run,
+        work::a_flood_is_spread_over_the_queue_of_work,
         deploy::a_dry_run_leaves_nothing_behind,
         deploy::a_change_that_is_declined_leaves_nothing_behind,
         deploy::the_same_again_changes_nothing_and_changed_routes_change_what_follows_from_them,

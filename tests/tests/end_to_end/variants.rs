@@ -254,9 +254,13 @@ impl Deployed<'_> {
         ];
         // Who may use a queue by his own rights, may not without TLS; and nobody else's queue has a policy.
         let own = format!("arn:aws:iam::{DATA}:role/admin");
-        for queue in
-            ["landfall-arrivals", "landfall-runs", "landfall-arrivals-dlq", "landfall-runs-dlq"]
-        {
+        for queue in [
+            "landfall-arrivals",
+            "landfall-runs",
+            "landfall-work",
+            "landfall-arrivals-dlq",
+            "landfall-runs-dlq",
+        ] {
             let policy = policy(queue)?;
             let request = sends(&policy, queue, Request::by_role, &own).identity(allowed.clone());
             list.push((true, request.clone()));

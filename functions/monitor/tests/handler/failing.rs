@@ -1,7 +1,9 @@
 //! What is in the way of a batch, and what is not.
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use landfall_aws::clock::now;
 use landfall_core::batch::{NEWEST_VERSION, State};
+use landfall_core::moment::Time;
 use landfall_stand_ins::{Act, Sts};
 
 use crate::stage::{LEDGER, LEFT, Stage, history, past, text, tick};
@@ -133,10 +135,15 @@ async fn a_batch_of_a_newer_version_is_left_alone_and_does_not_hinder_others() {
         .await
         .expect("written");
     let item = || stage.aws.item(LEDGER, &[&key[0], &key[1]]).expect("it is there");
-    let before = item();
+    let mut before = item();
     let ticked = stage.tick().await;
-    assert_eq!((ticked.due, ticked.left), (2, 1));
-    assert_eq!(item(), before);
+    assert_eq!((ticked.due, ticked.left, ticked.put_off), (2, 0, 1));
+    // It is looked at again after a quarter of an hour at most, and all else of it is as it was.
+    let after = item();
+    let due_at: u64 = after["due_at"]["N"].as_str().expect("a number").parse().expect("a number");
+    assert!((500..=900).contains(&Time(due_at).since(now()).as_secs()), "{due_at}");
+    before["due_at"] = after["due_at"].clone();
+    assert_eq!(after, before);
     assert_eq!(stage.codes(), [("ledger_newer".to_owned(), 1)].into());
     assert_eq!((stage.again(other).await.state.name(), stage.starts()), ("started", 1));
 }

@@ -130,12 +130,9 @@ async fn a_run_whose_inputs_cannot_be_read_is_told_of_without_them() {
     stage.arrive(&["orders/1/a"]).await;
     let run = stage.run("orders");
     stage.end(&run, "SUCCEEDED").await;
-    stage.aws.answer("GetItem", |call, _| {
-        let key = call.body["Key"]["pk"]["S"].as_str();
-        match key.is_some_and(|key| key.starts_with("chunk#")) {
-            true => Act::Fail { status: 400, code: "AccessDeniedException" },
-            false => Act::Serve,
-        }
+    stage.aws.answer("BatchGetItem", |_, _| Act::Fail {
+        status: 400,
+        code: "ResourceNotFoundException",
     });
     assert_eq!(stage.told(&[&run]).await, NONE);
     let complete = received(&server).await.remove(1);
@@ -251,7 +248,7 @@ async fn lineage_that_goes_nowhere_costs_no_call() {
     let mut expected = calls(&with);
     assert_eq!(expected.remove("PutEvents"), Some(1));
     // The chunk of the batch's members.
-    assert_eq!(expected.remove("GetItem"), Some(1));
+    assert_eq!(expected.remove("BatchGetItem"), Some(1));
     assert_eq!(calls(&without), expected);
 }
 

@@ -14,6 +14,8 @@ mod log;
 mod outcomes;
 mod recovery;
 mod scope;
+mod shared;
 mod stage;
 mod targets;
 mod ticks;
+mod turns;

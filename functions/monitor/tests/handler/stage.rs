@@ -102,6 +102,53 @@ impl Stage {
         landfall_trigger::handle(&self.trigger, event).await.expect("an answer");
     }
 
+    /// The trigger is told of each object by a message of its own; the ids of those to deliver again.
+    pub async fn arrive_in_messages(&self, keys: &[String]) -> Vec<String> {
+        let messages = keys.iter().enumerate().map(|(number, key)| {
+            let body = json!({ "Records": [created(key)] }).to_string();
+            json!({ "messageId": format!("m{number}"), "eventSource": "aws:sqs", "body": body })
+        });
+        let event = json!({ "Records": messages.collect::<Vec<_>>() });
+        let answer = landfall_trigger::handle(&self.trigger, invocation(&event, LEFT)).await;
+        match answer.expect("an answer") {
+            landfall_trigger::Response::Sqs(response) => {
+                let failures = response.batch_item_failures.into_iter();
+                failures.map(|failure| failure.item_identifier).collect()
+            }
+            landfall_trigger::Response::Direct(summary) => panic!("not to SQS: {summary:?}"),
+        }
+    }
+
+    /// Copies a batch and its first chunk as often, each under an id of its own, as if it was due for so many seconds.
+    /// The item of a copy is what `edit` makes of it.
+    pub fn copies(
+        &self,
+        batch: &Batch,
+        count: usize,
+        secs: u64,
+        edit: impl Fn(&mut Value),
+    ) -> Vec<String> {
+        let item = |pk: String, sk: &str| self.aws.item(LEDGER, &[&pk, sk]).expect("it is there");
+        let original = item(format!("batch#{}", batch.id), "batch");
+        let chunk = item(format!("chunk#{}#0", batch.id), "chunk");
+        let ids = (0..count).map(|number| format!("{}-{secs}-{number}", batch.id));
+        ids.inspect(|id| {
+            let mut copy = original.clone();
+            let doc = copy["doc"]["S"].as_str().expect("a document").replace(&batch.id, id);
+            let shard = id.bytes().fold(0_u8, u8::wrapping_add) % 4;
+            copy["pk"] = json!({ "S": format!("batch#{id}") });
+            copy["doc"] = json!({ "S": doc });
+            copy["due_shard"] = json!({ "S": format!("due#{shard}") });
+            copy["due_at"] = json!({ "N": past(secs).0.to_string() });
+            edit(&mut copy);
+            assert!(self.aws.put_item(LEDGER, &copy));
+            let mut copy = chunk.clone();
+            copy["pk"] = json!({ "S": format!("chunk#{id}#0") });
+            assert!(self.aws.put_item(LEDGER, &copy));
+        })
+        .collect()
+    }
+
     pub async fn try_arrive(
         &self,
         keys: &[&str],

@@ -138,7 +138,14 @@ impl Ledger {
         };
         let names = found.get("batch").and_then(|value| value.as_s().ok()).cloned();
         let batch = match &names {
-            Some(id) => self.batch(id).await?,
+            Some(id) => match self.batch(id).await {
+                // Nobody here can add to it, as after a rollback: the group goes on in a batch of its own.
+                Err(error @ (LedgerError::Newer { .. } | LedgerError::Unreadable { .. })) => {
+                    tracing::warn!(code = error.code(), batch_id = id, route = draft.route, %error, "batch left alone");
+                    None
+                }
+                batch => batch?,
+            },
             None => None,
         };
         // A route may have moved to another bucket: a batch is of one.

@@ -73,34 +73,6 @@ pub struct Found {
 }
 
 impl Ledger {
-    /// Batches that are due, the most overdue first; the second value is whether there are more than
-    /// were read.
-    ///
-    /// # Errors
-    /// The table does not answer.
-    pub async fn due(&self, now: Time) -> Result<(Vec<Waiting>, bool), LedgerError> {
-        let mut found = Vec::new();
-        let mut more = false;
-        for shard in 0..item::DUE_SHARDS {
-            let answer = self
-                .client
-                .query()
-                .table_name(&self.table)
-                .index_name("due")
-                .key_condition_expression("due_shard = :shard AND due_at <= :now")
-                .expression_attribute_values(":shard", item::text(item::shard(shard)))
-                .expression_attribute_values(":now", number(now.0))
-                .limit(PAGE)
-                .send()
-                .await
-                .map_err(|error| self.failed("search", "due", &error))?;
-            more |= answer.last_evaluated_key.is_some();
-            found.extend(answer.items().iter().filter_map(|found| waiting(found, "due_at")));
-        }
-        found.sort_by_key(|waiting| waiting.at);
-        Ok((found, more))
-    }
-
     /// Batches that wait for this, the oldest first, `most` at most.
     ///
     /// # Errors

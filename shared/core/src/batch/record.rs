@@ -19,6 +19,9 @@ const MOST_ARRIVALS: usize = 98;
 /// The most members of a batch, whatever its route says: its manifest is made in memory.
 const MOST_MEMBERS: u64 = 100_000;
 
+/// The most chunks of a batch: as many as one invocation reads again in good time.
+const MOST_CHUNKS: u32 = 25_000;
+
 /// The longest that a batch is open, however often something arrives.
 const LONGEST_OPEN: Duration = Duration::from_secs(7 * 86_400);
 
@@ -204,8 +207,11 @@ pub fn chunk<M: Borrow<Member>>(members: &[M], has_head: bool) -> usize {
 }
 
 impl Batch {
-    /// How many more members it takes before it closes.
+    /// How many more members it takes before it closes; one that was recorded in very many pieces takes none.
     pub fn room(&self) -> u64 {
+        if self.chunks >= MOST_CHUNKS {
+            return 0;
+        }
         let most = self.closing.max_objects.unwrap_or(MOST_MEMBERS).min(MOST_MEMBERS);
         most.saturating_sub(self.members)
     }

@@ -58,6 +58,18 @@ fn a_batch_takes_100_000_members_at_most_whatever_its_route_says() {
 }
 
 #[test]
+fn a_batch_that_was_recorded_in_very_many_pieces_is_closed() {
+    let batch = Batch { members: 24_999, chunks: 24_999, ..opened(WINDOW) };
+    assert!(batch.room() > 0);
+    let closed = batch.with(1, false, true, &moment(7));
+    assert_eq!(closed.state, State::Sealed { due: NOW + secs(7), waits_for_slot: false });
+    // The version before admitted more: nothing is added to such a batch, and its time closes it.
+    let former = Batch { members: 30_000, chunks: 30_000, ..batch };
+    assert_eq!(former.room(), 0);
+    assert_eq!(next(&former, &Seen::Nothing, &moment(1), &SETTINGS), Step::Rest);
+}
+
+#[test]
 fn a_group_that_is_never_quiet_closes_its_batch_after_seven_days() {
     const HOUR: u64 = 3_600;
     const WEEK: u64 = 7 * 24 * HOUR;

@@ -1,0 +1,131 @@
+//! Taking up what is due: in turns by route, so that none starves another, and what cannot be taken up now is put off.
+
+use std::collections::BTreeSet;
+use std::pin::pin;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use futures_util::{StreamExt, stream};
+use landfall_aws::advance::{Advanced, Clients, START_MAY_TAKE};
+use landfall_aws::clock::{has_time, left, sleep};
+use landfall_aws::config::CALL_TIMEOUT;
+use landfall_aws::ledger::{Class, Due, LedgerError};
+use landfall_core::batch::{Batch, Seen, State};
+use landfall_core::turns::in_turns;
+
+use crate::wake::{self, Woken};
+use crate::{CONCURRENT, Error};
+
+/// Batches that are put off at a time.
+const CONCURRENT_PUTS: usize = 32;
+
+/// So long before its time-out an invocation lets go of what is not done, to tell of the rest.
+const TO_TELL: Duration = Duration::from_secs(1);
+
+/// What came of taking batches up.
+#[derive(Debug, Default)]
+pub struct Taken {
+    pub advanced: Vec<Advanced>,
+    pub errors: Vec<Error>,
+    /// How many need nothing more now.
+    pub done: usize,
+    /// How many were put off: no run of their job may begin, or a newer version wrote them.
+    pub put_off: usize,
+}
+
+/// Takes these batches up, in turns; the first of each class first. What there is no time for is still due.
+pub async fn take_up(clients: &Clients, due: Vec<Due>, deadline: SystemTime) -> Taken {
+    let mut taken = Taken::default();
+    let (mut idle, due): (Vec<Due>, Vec<Due>) =
+        due.into_iter().partition(|due| due.newer.is_some());
+    leave_alone(&idle, &mut taken);
+    // Of what waits for a run of these jobs to end, nothing more is read.
+    let full = Mutex::new(BTreeSet::new());
+    let full = || full.lock().unwrap_or_else(PoisonError::into_inner);
+    let outcomes = stream::iter(in_turns(due, |due| due.class.clone())).map(async |due: Due| {
+        if !has_time(deadline, START_MAY_TAKE) {
+            return Outcome::Left;
+        }
+        if full().contains(&due.class) {
+            return Outcome::Idle(due);
+        }
+        let woken = wake::batch(clients, &due.id, &Seen::Nothing, deadline).await;
+        full().extend(woken.advanced.first().and_then(full_job));
+        Outcome::Woken(due, woken)
+    });
+    let outcomes = outcomes.buffer_unordered(CONCURRENT);
+    let mut outcomes = pin!(outcomes.take_until(sleep(left(deadline - TO_TELL))));
+    while let Some(outcome) = outcomes.next().await {
+        match outcome {
+            Outcome::Left => {}
+            Outcome::Idle(due) => idle.push(due),
+            Outcome::Woken(due, woken) => idle.extend(taken.note(due, woken)),
+        }
+    }
+    put_off(clients, &idle, deadline, &mut taken).await;
+    taken
+}
+
+/// What became of a batch.
+enum Outcome {
+    /// There was no time for it.
+    Left,
+    /// Its job has no room.
+    Idle(Due),
+    Woken(Due, Woken),
+}
+
+/// What waits as this batch does, if it waits for a run of its job to end.
+fn full_job(advanced: &Advanced) -> Option<Class> {
+    let Batch { state, start, .. } = &advanced.batch;
+    matches!(state, State::Sealed { waits_for_slot: true, .. })
+        .then(|| Class::Slot(start.job_key()))
+}
+
+fn leave_alone(newer: &[Due], taken: &mut Taken) {
+    if let Some(Due { id, .. }) = newer.first() {
+        let (code, batches) = ("ledger_newer", newer.len());
+        tracing::warn!(code, batch_id = id, batches, "batches of a newer version left alone");
+    }
+    let errors = newer.iter().filter_map(|Due { id, newer, .. }| {
+        Some(LedgerError::Newer { id: id.clone(), version: (*newer)? }.into())
+    });
+    taken.errors.extend(errors);
+}
+
+impl Taken {
+    /// Returns the batch if nobody here can take it up.
+    fn note(&mut self, due: Due, woken: Woken) -> Option<Due> {
+        let is_done = woken.is_done();
+        let Woken { advanced, error } = woken;
+        self.advanced.extend(advanced);
+        let Some(error) = error else {
+            self.done += usize::from(is_done);
+            return None;
+        };
+        let batch_id = &due.id;
+        tracing::error!(code = error.code(), batch_id, %error, "batch not advanced");
+        let idle = error.is_of_item().then_some(due);
+        self.errors.push(error);
+        idle
+    }
+}
+
+/// Puts batches off while there is time. The others are looked at again by the next tick.
+async fn put_off(clients: &Clients, idle: &[Due], deadline: SystemTime, taken: &mut Taken) {
+    let puts = stream::iter(idle).map(async |due: &Due| match has_time(deadline, CALL_TIMEOUT) {
+        true => clients.ledger.put_off(due).await,
+        false => Ok(false),
+    });
+    let mut puts = puts.buffer_unordered(CONCURRENT_PUTS);
+    while let Some(put) = puts.next().await {
+        match put {
+            Ok(is_put_off) => taken.put_off += usize::from(is_put_off),
+            Err(error) => {
+                tracing::error!(code = error.code(), %error, "batch not put off");
+                taken.errors.push(error.into());
+                return;
+            }
+        }
+    }
+}

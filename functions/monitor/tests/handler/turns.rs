@@ -1,0 +1,117 @@
+//! Whose turn it is where much is due: no route waits for another's crowd.
+
+use landfall_core::batch::{Batch, NEWEST_VERSION};
+use landfall_stand_ins::Act;
+use serde_json::{Value, json};
+
+use crate::stage::{LEDGER, Stage};
+
+const NONE: [&str; 0] = [];
+const LONG_AGO: u64 = 3_000;
+
+fn make_newer(item: &mut Value) {
+    item["v"] = json!({ "N": (NEWEST_VERSION + 1).to_string() });
+}
+
+fn keep(_: &mut Value) {}
+
+/// A batch that is due and waits for the run of another to end.
+async fn waiting(stage: &Stage) -> Batch {
+    stage.arrive(&["single/1"]).await;
+    stage.arrive(&["single/2"]).await;
+    let waiting = stage.batches().await.remove(1);
+    assert_eq!(waiting.history.last().map(|entry| entry.what.as_str()), Some("waits_for_slot"));
+    stage.make_due(waiting).await
+}
+
+#[tokio::test]
+async fn a_batch_behind_5000_of_a_newer_version_and_12000_that_wait_is_started_within_one_tick() {
+    let stage = Stage::new().await;
+    stage.aws.remember_calls(false);
+    let waiting = waiting(&stage).await;
+    stage.copies(&waiting, 12_000, LONG_AGO, keep);
+    stage.copies(&waiting, 5_000, LONG_AGO + 1, make_newer);
+    stage.record(&["orders/1/a"]).await;
+    // Not even if none of them can be put off.
+    stage.aws.answer("UpdateItem", |_, _| Act::Fail { status: 400, code: "AccessDeniedException" });
+    let ticked = stage.tick().await;
+    assert_eq!((ticked.due, ticked.more), (17_002, false));
+    assert_eq!(stage.aws.runs("orders").len(), 1);
+    assert_eq!(stage.codes()["ledger_newer"], 5_000);
+}
+
+#[tokio::test]
+async fn what_waits_for_a_full_job_is_put_off_unread_but_for_the_first_and_woken_by_its_end() {
+    const MANY: usize = 300;
+    let stage = Stage::new().await;
+    let waiting = waiting(&stage).await;
+    stage.copies(&waiting, MANY, LONG_AGO, keep);
+    stage.aws.clear_calls();
+    let ticked = stage.tick().await;
+    assert_eq!((ticked.due, ticked.left, stage.starts()), (MANY + 1, 0, 0));
+    // As many are read as are taken up at a time.
+    let read = stage.aws.calls_of("GetItem").len();
+    assert!((2..=16).contains(&read), "{read}");
+    assert!(ticked.put_off >= MANY - 8, "{ticked:?}");
+    assert_eq!(stage.tick().await.due, 0);
+    // The end of the run starts one, however far it was put off.
+    let run = stage.run("single");
+    stage.end(&run, "SUCCEEDED").await;
+    assert_eq!(stage.told(&[&run]).await, NONE);
+    assert_eq!(stage.running("single").len(), 1);
+}
+
+#[tokio::test]
+async fn a_slot_that_is_free_is_found_by_the_slow_look_though_nobody_told() {
+    let stage = Stage::new().await;
+    let waiting = waiting(&stage).await;
+    stage.copies(&waiting, 20, LONG_AGO, keep);
+    // It ends; nobody is told, and it is not yet time to ask.
+    let run = stage.run("single");
+    stage.end(&run, "SUCCEEDED").await;
+    let [running, ..] = &stage.batches().await[..] else { panic!("it is there") };
+    let running = stage.make_due(running.clone()).await;
+    stage.tick().await;
+    assert_eq!(stage.again(&running).await.state.name(), "succeeded");
+    assert_eq!(stage.running("single").len(), 1);
+}
+
+#[tokio::test]
+async fn a_slot_goes_to_the_oldest_that_is_understood_past_many_of_a_newer_version() {
+    let stage = Stage::new().await;
+    let waiting = waiting(&stage).await;
+    stage.copies(&waiting, 40, 0, |item| {
+        make_newer(item);
+        item["awaits_since"] = json!({ "N": "1" });
+    });
+    let run = stage.run("single");
+    stage.end(&run, "SUCCEEDED").await;
+    assert_eq!(stage.told(&[&run]).await, NONE);
+    assert_eq!(stage.again(&waiting).await.state.name(), "started");
+}
+
+#[tokio::test]
+async fn the_end_of_a_run_that_a_newer_version_follows_is_acknowledged_and_told() {
+    let stage = Stage::new().await;
+    stage.arrive(&["orders/1/a"]).await;
+    let run = stage.run("orders");
+    let key = [&*format!("batch#{}", stage.batch().await.id), "batch"];
+    let mut item = stage.aws.item(LEDGER, &key).expect("it is there");
+    make_newer(&mut item);
+    assert!(stage.aws.put_item(LEDGER, &item));
+    assert_eq!(stage.told(&[&run]).await, NONE);
+    assert_eq!(stage.codes(), [("ledger_newer".to_owned(), 1)].into());
+    assert_eq!(stage.aws.item(LEDGER, &key), Some(item));
+}
+
+#[tokio::test]
+async fn a_batch_that_cannot_be_read_is_put_off_and_told() {
+    let stage = Stage::new().await;
+    stage.record(&["orders/1/a"]).await;
+    let batch = stage.batch().await;
+    stage.copies(&batch, 3, LONG_AGO, |item| item["doc"] = json!({ "S": "{" }));
+    let ticked = stage.tick().await;
+    assert_eq!((ticked.due, ticked.left, ticked.put_off, stage.starts()), (4, 0, 3, 1));
+    assert_eq!(stage.codes(), [("ledger_unreadable".to_owned(), 3)].into());
+    assert_eq!(stage.tick().await.due, 0);
+}

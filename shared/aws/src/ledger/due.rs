@@ -1,0 +1,190 @@
+//! What is due: found, told apart by who shares the work, and put off in the index alone.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::time::{Duration, SystemTime};
+
+use futures_util::future::try_join_all;
+use futures_util::{StreamExt, stream};
+use landfall_core::batch::{NEWEST_VERSION, slot_job};
+use landfall_core::moment::Time;
+
+use super::bulk::{CONCURRENT_CALLS, Key, MOST_KEYS, PATIENCE, Read};
+use super::item::{self, Item};
+use super::search::{PAGE, Waiting, waiting};
+use super::{Ledger, LedgerError};
+use crate::clock::{has_time, now, system_time};
+use crate::config::CALL_TIMEOUT;
+use crate::dynamodb::{is_conflict, is_refused, number};
+
+/// The most pages that are read of a shard: 8,000 batches.
+const MOST_PAGES: usize = 8;
+
+/// What of a batch tells whose turn it is.
+const ATTRIBUTES: [&str; 6] = ["pk", "v", "revision", "due_at", "route", "awaits"];
+
+/// How long a batch is put off, in seconds: at random, so that many do not come back at once.
+const PUT_OFF: Range<u64> = 600..900;
+
+/// A batch that is due, or was a moment ago.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Due {
+    pub id: String,
+    /// `None` if it is not due at any time.
+    pub at: Option<Time>,
+    pub class: Class,
+    /// The version that wrote it, if nobody here understands it.
+    pub newer: Option<u64>,
+    /// `None` for an item that tells none.
+    revision: Option<u64>,
+}
+
+/// What a batch shares with others that are due.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// Its route.
+    Route(String),
+    /// It waits for a run of this job to end.
+    Slot(String),
+}
+
+impl Ledger {
+    /// Batches that are due, the most overdue first; the second value is whether there are more than were read.
+    ///
+    /// # Errors
+    /// The table does not answer.
+    pub async fn due(&self, now: Time) -> Result<(Vec<Waiting>, bool), LedgerError> {
+        self.due_before(now, system_time() + PATIENCE).await
+    }
+
+    /// The same; no further page is begun that could be cut off by `deadline`.
+    ///
+    /// # Errors
+    /// As [`Ledger::due`].
+    pub async fn due_before(
+        &self,
+        now: Time,
+        deadline: SystemTime,
+    ) -> Result<(Vec<Waiting>, bool), LedgerError> {
+        let shards = (0..item::DUE_SHARDS).map(|shard| self.due_of(shard, now, deadline));
+        let shards = try_join_all(shards).await?;
+        let more = shards.iter().any(|(_, more)| *more);
+        let mut found: Vec<Waiting> = shards.into_iter().flat_map(|(found, _)| found).collect();
+        found.sort_by_key(|waiting| waiting.at);
+        Ok((found, more))
+    }
+
+    async fn due_of(
+        &self,
+        shard: u8,
+        now: Time,
+        deadline: SystemTime,
+    ) -> Result<(Vec<Waiting>, bool), LedgerError> {
+        let mut found = Vec::new();
+        let mut from: Option<Item> = None;
+        for page in 0..MOST_PAGES {
+            if page > 0 && !has_time(deadline, CALL_TIMEOUT) {
+                break;
+            }
+            let answer = self
+                .client
+                .query()
+                .table_name(&self.table)
+                .index_name("due")
+                .key_condition_expression("due_shard = :shard AND due_at <= :now")
+                .expression_attribute_values(":shard", item::text(item::shard(shard)))
+                .expression_attribute_values(":now", number(now.0))
+                .limit(PAGE)
+                .set_exclusive_start_key(from)
+                .send()
+                .await
+                .map_err(|error| self.failed("search", "due", &error))?;
+            found.extend(answer.items().iter().filter_map(|found| waiting(found, "due_at")));
+            from = answer.last_evaluated_key;
+            if from.is_none() {
+                break;
+            }
+        }
+        Ok((found, from.is_some()))
+    }
+
+    /// Looks at these batches, in their order; not at those that are gone, nor at those for which the time until
+    /// `deadline` does not suffice.
+    ///
+    /// # Errors
+    /// The table does not answer.
+    pub async fn look(
+        &self,
+        ids: &[String],
+        deadline: SystemTime,
+    ) -> Result<Vec<Due>, LedgerError> {
+        // A batch that moves in the index while it is searched is found twice.
+        let mut known = BTreeSet::new();
+        let ids: Vec<&String> = ids.iter().filter(|id| known.insert(*id)).collect();
+        let calls = stream::iter(ids.chunks(MOST_KEYS)).map(async |ids| {
+            let keys: Vec<Key> = ids.iter().map(|id| item::batch_key(id)).collect();
+            match self.read_some(keys.clone(), Read::Attributes(&ATTRIBUTES), deadline).await {
+                Ok(mut found) => Ok(ids
+                    .iter()
+                    .zip(keys)
+                    .filter_map(|(id, (pk, _))| Some(due(id, &found.remove(&pk)?)))
+                    .collect()),
+                Err(LedgerError::OutOfTime { .. }) => Ok(Vec::new()),
+                Err(error) => Err(error),
+            }
+        });
+        let mut calls = calls.buffered(CONCURRENT_CALLS);
+        let mut all = Vec::with_capacity(ids.len());
+        while let Some(found) = calls.next().await {
+            all.extend(found?);
+        }
+        Ok(all)
+    }
+
+    /// Moves a batch in the index of what is due, by a quarter of an hour at most, and changes nothing else of it; `false`
+    /// if it is not as it was looked at any more.
+    ///
+    /// # Errors
+    /// The table does not answer.
+    pub async fn put_off(&self, due: &Due) -> Result<bool, LedgerError> {
+        let Some(at) = due.at else { return Ok(false) };
+        let until = now() + Duration::from_secs(fastrand::u64(PUT_OFF));
+        let (pk, sk) = item::batch_key(&due.id);
+        let call = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key("pk", item::text(pk))
+            .key("sk", item::text(sk))
+            .update_expression("SET due_at = :until")
+            .expression_attribute_values(":until", number(until.0))
+            .expression_attribute_values(":at", number(at.0));
+        let call = match due.revision {
+            Some(revision) => call
+                .condition_expression("due_at = :at AND revision = :revision")
+                .expression_attribute_values(":revision", number(revision)),
+            None => call.condition_expression("due_at = :at AND attribute_not_exists(revision)"),
+        };
+        match call.send().await {
+            Ok(_) => Ok(true),
+            Err(error) if is_refused(&error) || is_conflict(&error) => Ok(false),
+            Err(error) => Err(self.failed("put off", &due.id, &error)),
+        }
+    }
+}
+
+fn due(id: &str, item: &Item) -> Due {
+    let value = |name: &str| item.get(name)?.as_n().ok()?.parse::<u64>().ok();
+    let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok());
+    let class = match text("awaits").and_then(|awaits| slot_job(awaits)) {
+        Some(job) => Class::Slot(job.to_owned()),
+        None => Class::Route(text("route").cloned().unwrap_or_default()),
+    };
+    Due {
+        id: id.to_owned(),
+        at: value("due_at").map(Time),
+        class,
+        newer: value("v").filter(|version| *version > u64::from(NEWEST_VERSION)),
+        revision: value("revision"),
+    }
+}

@@ -1,0 +1,188 @@
+//! Calls of AWS's JSON protocols by one signed request each, over what sends all others. A client of the SDK's for a
+//! service would be a fifth of a function's limit of size, for one operation.
+
+use aws_config::SdkConfig;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
+use aws_sigv4::sign::v4;
+use aws_smithy_runtime_api::client::http::{HttpConnector, SharedHttpConnector};
+use aws_smithy_runtime_api::client::identity::Identity;
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_types::byte_stream::ByteStream;
+use aws_types::service_config::ServiceConfigKey;
+use landfall_core::partition::{dns_suffix, dual_stack_dns_suffix};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use url::{Host, Url};
+
+use crate::clock::system_time;
+use crate::config::pooled_connector;
+
+/// A service of AWS's.
+#[derive(Debug, Clone, Copy)]
+pub struct Service {
+    /// In the names of settings: `Secrets Manager`.
+    pub id: &'static str,
+    /// In endpoints and signatures.
+    pub name: &'static str,
+    /// The version of the protocol decides it.
+    pub content_type: &'static str,
+}
+
+/// A service in one region.
+#[derive(Debug)]
+pub struct SignedClient {
+    service: Service,
+    region: String,
+    /// `None` if there is none to trust.
+    endpoint: Option<String>,
+    credentials: Option<SharedCredentialsProvider>,
+    http: SharedHttpConnector,
+}
+
+#[derive(Deserialize)]
+struct Refusal {
+    #[serde(rename = "__type")]
+    code: String,
+}
+
+impl SignedClient {
+    /// Makes no call. `place` is the partition and the region; without one nothing is ever asked.
+    pub fn new(service: Service, place: Option<(&str, &str)>, config: &SdkConfig) -> Self {
+        Self {
+            service,
+            region: place.map(|(_, region)| region.to_owned()).unwrap_or_default(),
+            endpoint: place.and_then(|place| endpoint(service, place, config)),
+            credentials: config.credentials_provider(),
+            http: pooled_connector(),
+        }
+    }
+
+    /// With a slash at its end.
+    pub fn endpoint(&self) -> Option<&str> {
+        self.endpoint.as_deref()
+    }
+
+    /// Makes one call. It takes as long as it takes: the caller has a limit.
+    ///
+    /// # Errors
+    /// Why there is no answer, in words that repeat nothing that was answered but AWS's code.
+    pub async fn call<A: DeserializeOwned>(
+        &self,
+        target: &'static str,
+        body: &str,
+    ) -> Result<A, String> {
+        let endpoint = self.endpoint().ok_or("no endpoint that is to be trusted")?;
+        let credentials = self.credentials.as_ref().ok_or("no credentials")?;
+        let credentials = credentials.provide_credentials().await;
+        let identity = credentials.map_err(|_| "no credentials")?.into();
+        let mut is_first = true;
+        loop {
+            let request = self.request(endpoint, target, body, &identity);
+            match self.http.call(request.ok_or("the request cannot be signed")?).await {
+                Ok(response) => {
+                    let status = response.status();
+                    let body = ByteStream::new(response.into_body()).collect().await;
+                    let body = body.map_err(|_| "the answer broke off")?.into_bytes();
+                    if !status.is_success() {
+                        let refusal: Option<Refusal> = serde_json::from_slice(&body).ok();
+                        let status = || format!("status {}", status.as_u16());
+                        return Err(refusal.and_then(code_of).unwrap_or_else(status));
+                    }
+                    return serde_json::from_slice(&body)
+                        .map_err(|_| "the answer is not understood".to_owned());
+                }
+                // A connection that died while the process was frozen.
+                Err(error) if error.is_io() && is_first => is_first = false,
+                Err(error) if error.is_timeout() => return Err("a time-out".to_owned()),
+                Err(error) if error.is_io() => return Err("no connection".to_owned()),
+                Err(_) => return Err("a broken exchange".to_owned()),
+            }
+        }
+    }
+
+    fn request(
+        &self,
+        endpoint: &str,
+        target: &'static str,
+        body: &str,
+        identity: &Identity,
+    ) -> Option<HttpRequest> {
+        let headers = [("content-type", self.service.content_type), ("x-amz-target", target)];
+        let mut request = HttpRequest::new(body.into());
+        request.set_method("POST").ok()?;
+        request.set_uri(endpoint).ok()?;
+        let parameters = v4::SigningParams::builder()
+            .identity(identity)
+            .region(&self.region)
+            .name(self.service.name)
+            .time(system_time())
+            .settings(SigningSettings::default())
+            .build()
+            .ok()?
+            .into();
+        let body = SignableBody::Bytes(body.as_bytes());
+        let signable = SignableRequest::new("POST", endpoint, headers.into_iter(), body).ok()?;
+        let (signed, _) = sign(signable, &parameters).ok()?.into_parts();
+        for (name, value) in headers {
+            request.headers_mut().try_insert(name, value).ok()?;
+        }
+        for (name, value) in signed.headers() {
+            request.headers_mut().try_insert(name.to_owned(), value.to_owned()).ok()?;
+        }
+        Some(request)
+    }
+}
+
+/// AWS's code, without the namespace that can stand before it.
+fn code_of(refusal: Refusal) -> Option<String> {
+    let code = refusal.code.rsplit('#').next().unwrap_or_default();
+    let is_code = !code.is_empty() && code.bytes().all(|b| b.is_ascii_alphanumeric());
+    is_code.then(|| code.to_owned())
+}
+
+/// As the SDK finds it: one that is set for this service or for all, else the region's own. `None` if the first
+/// would be asked without TLS and is not on this machine, or if the partition is not known.
+fn endpoint(
+    service: Service,
+    (partition, region): (&str, &str),
+    config: &SdkConfig,
+) -> Option<String> {
+    let key = ServiceConfigKey::builder()
+        .service_id(service.id)
+        .env("AWS_ENDPOINT_URL")
+        .profile("endpoint_url")
+        .build()
+        .ok()?;
+    let of_service = config.service_config().and_then(|config| config.load_config(key));
+    if let Some(set) = of_service.or_else(|| config.endpoint_url().map(str::to_owned)) {
+        let url = Url::parse(&set).ok()?;
+        let is_loopback = match url.host()? {
+            Host::Domain(name) => name == "localhost",
+            Host::Ipv4(address) => address.is_loopback(),
+            Host::Ipv6(address) => address.is_loopback(),
+        };
+        let is_fine = url.scheme() == "https" || (url.scheme() == "http" && is_loopback);
+        return is_fine.then(|| url.to_string());
+    }
+    let is_set = |switch: Option<bool>| switch.unwrap_or(false);
+    let suffix = match is_set(config.use_dual_stack()) {
+        false => dns_suffix(partition)?,
+        true => dual_stack_dns_suffix(partition)?,
+    };
+    let fips = if is_set(config.use_fips()) { "-fips" } else { "" };
+    Some(format!("https://{}{fips}.{region}.{suffix}/", service.name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_refusal_the_code_is_told() {
+        let code = |text: &str| code_of(Refusal { code: text.to_owned() });
+        assert_eq!(code("AccessDeniedException").as_deref(), Some("AccessDeniedException"));
+        assert_eq!(code("com.amazonaws#Denied").as_deref(), Some("Denied"));
+        assert_eq!(code("what was sent: s3cr3t"), None);
+    }
+}

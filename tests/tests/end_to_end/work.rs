@@ -1,0 +1,95 @@
+//! What is due is spread over invocations of the monitor, by the queue that the template makes.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result, ensure};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use landfall_aws::clock::moment;
+use landfall_aws::ledger::Draft;
+use landfall_core::batch::{Closing, Member, Scope, Start, State};
+use landfall_tests::cloud::{LANDING_BUCKET, wait_until};
+use landfall_tests::{ANALYTICS, REGION};
+
+use crate::stage::{SOON, Stage};
+
+/// Of these a tick takes up a hundred itself. If one comes while they are recorded, two ticks take up two hundred.
+const FLOOD: usize = 300;
+const MESSAGES: usize = 4;
+
+const AT_ONCE: usize = 16;
+
+pub fn a_flood_is_spread_over_the_queue_of_work(stage: &Stage) -> Result<()> {
+    // An argument that nobody can fill in: who takes the batch up parks it, and Glue is left in peace.
+    let start = Start {
+        target: "analytics".to_owned(),
+        account: ANALYTICS.to_owned(),
+        region: REGION.to_owned(),
+        starter_role_arn: format!("arn:aws:iam::{ANALYTICS}:role/landfall/landfall-starter"),
+        job: "none".to_owned(),
+        arguments: BTreeMap::from([("--never".to_owned(), "{unknown}".to_owned())]),
+        values: BTreeMap::new(),
+        max_concurrent_runs: None,
+        max_runs_per_hour: None,
+        attempts: 1,
+        retry_states: Vec::new(),
+        scope: Scope::Job,
+    };
+    let before = taken_over(stage);
+    stage.cloud.wait(async {
+        let recorded = stream::iter(0..FLOOD).map(|number| record(stage, &start, number));
+        recorded.buffer_unordered(AT_ONCE).try_collect::<()>().await?;
+        wait_until("not every batch was taken up", SOON, async || {
+            let batches = stream::iter(0..FLOOD).map(async |number| {
+                let batch = stage.ledger.batch(&id(number)).await?;
+                Ok::<_, anyhow::Error>(batch.context("it was recorded")?.state)
+            });
+            let states: Vec<State> = batches.buffer_unordered(AT_ONCE).try_collect().await?;
+            let is_done = |state: &State| matches!(state, State::Parked { .. });
+            Ok(states.iter().all(is_done).then_some(()))
+        })
+        .await
+    })?;
+    let taken_over = taken_over(stage) - before;
+    ensure!(taken_over >= MESSAGES, "{taken_over} messages came out of the queue of work");
+    Ok(())
+}
+
+fn id(number: usize) -> String {
+    format!("{ANALYTICS}-{number:032x}")
+}
+
+/// As the trigger does it that then has no time for a start.
+async fn record(stage: &Stage, start: &Start, number: usize) -> Result<()> {
+    let member = Member {
+        key: format!("in/work/{number}"),
+        version_id: None,
+        etag: None,
+        size: Some(1),
+        sequencer: None,
+        event_time: None,
+    };
+    let draft = Draft {
+        route: "work",
+        bucket: LANDING_BUCKET,
+        group: &BTreeMap::new(),
+        start,
+        closing: Closing::default(),
+        members: &[member],
+        markers: &[],
+    };
+    let deadline = SystemTime::now() + Duration::from_secs(60);
+    stage.ledger.record(&draft, |_| id(number), || moment(deadline), deadline).await?;
+    Ok(())
+}
+
+/// How many messages of the queue the monitor was given, as the emulator tells it.
+fn taken_over(stage: &Stage) -> usize {
+    let log = stage.cloud.emulator.log();
+    let counts = log.lines().filter_map(|line| {
+        let (_, told) = line.split_once(" processed ")?;
+        let (count, queue) = told.split_once(" SQS messages from ")?;
+        queue.starts_with("landfall-work").then(|| count.parse::<usize>().ok())?
+    });
+    counts.sum()
+}
