@@ -1,5 +1,7 @@
 //! Whose turn it is where much is due: no route waits for another's crowd.
 
+use std::time::Duration;
+
 use landfall_core::batch::{Batch, NEWEST_VERSION};
 use landfall_stand_ins::Act;
 use serde_json::{Value, json};
@@ -38,6 +40,19 @@ async fn a_batch_behind_5000_of_a_newer_version_and_12000_that_wait_is_started_w
     assert_eq!((ticked.due, ticked.more), (17_002, false));
     assert_eq!(stage.aws.runs("orders").len(), 1);
     assert_eq!(stage.codes()["ledger_newer"], 5_000);
+}
+
+#[tokio::test]
+async fn a_route_of_which_much_is_due_leaves_others_their_turn_though_time_is_short() {
+    let stage = Stage::new().await;
+    stage.record(&["orders/1/a"]).await;
+    stage.copies(&stage.batch().await, 300, LONG_AGO, keep);
+    stage.record(&["retried/1"]).await;
+    stage.aws.answer("StartJobRun", |_, _| Act::ServeLate(Duration::from_secs(2)));
+    // A start needs 20 of these seconds.
+    let ticked = stage.tick_with(Duration::from_secs(26)).await;
+    assert!(ticked.left > 200, "{ticked:?}");
+    assert_eq!(stage.aws.runs("retried").len(), 1);
 }
 
 #[tokio::test]
