@@ -12,6 +12,8 @@ mod words;
 mod write;
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
 
@@ -90,6 +92,28 @@ impl DynamoDb {
         match answer {
             Ok(body) => Answer::json(200, &body),
             Err(refused) => refused.answer(),
+        }
+    }
+
+    pub(crate) fn show_indexes(&mut self) {
+        for table in &mut self.tables {
+            table.shown = Some(table.indexes.clone());
+        }
+    }
+
+    /// Takes away what has an `expires` before `time`.
+    pub(crate) fn expire(&mut self, time: SystemTime) {
+        let seconds = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let is_over = |row: &Arc<table::Row>| {
+            let expires =
+                row.item.get("expires").and_then(|value| value["N"].as_str()?.parse().ok());
+            expires.is_some_and(|expires: u64| expires < seconds)
+        };
+        for table in &mut self.tables {
+            let over = table.rows.iter().filter(|(_, row)| is_over(row));
+            for key in over.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
+                table.replace(&key, None);
+            }
         }
     }
 

@@ -40,9 +40,9 @@ pub(crate) struct Glue {
 }
 
 impl Glue {
-    pub(crate) fn serve(&mut self, operation: &str, body: &Value) -> Answer {
+    pub(crate) fn serve(&mut self, operation: &str, body: &Value, now: SystemTime) -> Answer {
         let answer = match operation {
-            "StartJobRun" => self.start(body),
+            "StartJobRun" => self.start(body, now),
             "GetJobRuns" => self.list(body),
             "GetJobRun" => self.get(body),
             "GetJob" => self.job(body),
@@ -58,13 +58,13 @@ impl Glue {
         self.runs.get(job).map_or(&[], Vec::as_slice)
     }
 
-    pub(crate) fn set_state(&mut self, run_id: &str, state: &str) -> bool {
+    pub(crate) fn set_state(&mut self, run_id: &str, state: &str, now: SystemTime) -> bool {
         let Some((job, place)) = self.places.get(run_id) else { return false };
         let Some(run) = self.runs.get_mut(job).and_then(|runs| runs.get_mut(*place)) else {
             return false;
         };
         let goes_on = matches!(state, "STARTING" | "RUNNING" | "STOPPING" | "WAITING");
-        run.ended_at = (!goes_on).then(SystemTime::now);
+        run.ended_at = (!goes_on).then_some(now);
         state.clone_into(&mut run.state);
         true
     }
@@ -77,7 +77,7 @@ impl Glue {
         }
     }
 
-    fn start(&mut self, body: &Value) -> Result<Value, Refused> {
+    fn start(&mut self, body: &Value, now: SystemTime) -> Result<Value, Refused> {
         let job = self.known(&body["JobName"])?;
         let id = format!("jr_{:x}", self.places.len() + 1);
         let arguments = body["Arguments"].as_object().into_iter().flatten();
@@ -100,7 +100,7 @@ impl Glue {
             state: "RUNNING".to_owned(),
             arguments,
             session_policy,
-            started_at: SystemTime::now(),
+            started_at: now,
             ended_at: None,
         });
         Ok(json!({ "JobRunId": id }))

@@ -23,17 +23,22 @@ use std::convert::Infallible;
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
+
+use hyper::Response;
+use hyper::body::Bytes;
+use hyper::http::request::Parts;
 
 use serde_json::Value;
 use tokio::sync::oneshot;
 
 pub use cloudformation::{Stack, StackResource};
+use dynamodb::DynamoDb;
 pub use dynamodb::Table;
 pub use glue::Run;
 pub use iam::IamRole;
 pub use server::{Act, Call};
-use server::{Shared, State};
+use server::{Answer, Shared, State};
 pub use sts::Sts;
 
 /// Answers on a thread of its own until it is dropped.
@@ -42,6 +47,40 @@ pub struct StandIn {
     shared: Arc<Shared>,
     stop: Option<oneshot::Sender<Infallible>>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// A request, taken apart.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub call: Call,
+    /// Of S3, what is put.
+    content: Bytes,
+}
+
+impl Request {
+    pub fn new(parts: &Parts, content: Bytes) -> Request {
+        let (call, content) = server::identify(parts, content);
+        Request { call, content }
+    }
+
+    /// A call of a service that speaks JSON, as its SDK would make it.
+    pub fn of(service: &'static str, operation: &str, body: Value) -> Request {
+        let call = Call { service, operation: operation.to_owned(), body };
+        Request { call, content: Bytes::new() }
+    }
+
+    /// A refusal of this request, in its service's words.
+    pub fn refused(&self, status: u16, code: &str) -> Response<Bytes> {
+        Answer::error(self.call.service, status, code, "as the test asks").response()
+    }
+
+    /// The answer where this write meets somebody else's transaction.
+    pub fn conflicted(&self) -> Response<Bytes> {
+        match self.call.operation.as_str() {
+            "TransactWriteItems" => DynamoDb::conflict(&self.call.body).response(),
+            _ => self.refused(400, "TransactionConflictException"),
+        }
+    }
 }
 
 /// What was consumed since the start, or since [`StandIn::clear_calls`].
@@ -82,6 +121,34 @@ impl StandIn {
             });
         });
         StandIn { endpoint, shared, stop: Some(stop), thread: Some(thread) }
+    }
+
+    /// With these tables, and without a server: [`StandIn::serve`] answers.
+    pub fn in_process(tables: Vec<Table>) -> StandIn {
+        let shared = Arc::new(Shared { state: Mutex::new(State::new(tables)) });
+        // No host has such a name (RFC 6761).
+        let endpoint = "http://stand-in.invalid".to_owned();
+        StandIn { endpoint, shared, stop: None, thread: None }
+    }
+
+    /// Lets a request take effect, and gives the answer. No rule is asked.
+    pub fn serve(&self, request: &Request) -> Response<Bytes> {
+        self.shared.lock().serve(&request.call, request.content.clone()).response()
+    }
+
+    /// The time from now on, until the next is told.
+    pub fn set_time(&self, time: SystemTime) {
+        self.shared.lock().time = Some(time);
+    }
+
+    /// Indexes of tables show what is there now, and nothing newer until this is called again.
+    pub fn show_indexes(&self) {
+        self.shared.lock().dynamodb.show_indexes();
+    }
+
+    /// Takes all items away whose time to live is over at `time`, as DynamoDB does sooner or later.
+    pub fn expire(&self, time: SystemTime) {
+        self.shared.lock().dynamodb.expire(time);
     }
 
     /// Such as `http://127.0.0.1:40123`.
@@ -185,7 +252,9 @@ impl StandIn {
 
     /// Sets the state of a run, which is `RUNNING` before; tells whether there is one of this id.
     pub fn set_run_state(&self, run_id: &str, state: &str) -> bool {
-        self.shared.lock().glue.set_state(run_id, state)
+        let mut state_of = self.shared.lock();
+        let now = state_of.time.unwrap_or_else(SystemTime::now);
+        state_of.glue.set_state(run_id, state, now)
     }
 
     /// What was put under a key.

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::future::pending;
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
@@ -79,6 +79,8 @@ pub(crate) struct State {
     /// For each operation; and how many calls the rule has seen.
     pub(crate) rules: HashMap<String, (Rule, usize)>,
     pub(crate) latency: Duration,
+    /// The time, where a test tells it.
+    pub(crate) time: Option<SystemTime>,
 }
 
 pub(crate) struct Shared {
@@ -107,6 +109,7 @@ impl State {
             counts: HashMap::new(),
             rules: HashMap::new(),
             latency: Duration::ZERO,
+            time: None,
         }
     }
 
@@ -124,11 +127,12 @@ impl State {
         Some((Arc::clone(rule), *seen - 1))
     }
 
-    fn serve(&mut self, call: &Call, content: Bytes) -> Answer {
+    pub(crate) fn serve(&mut self, call: &Call, content: Bytes) -> Answer {
+        let now = self.time.unwrap_or_else(SystemTime::now);
         match call.service {
             "dynamodb" => self.dynamodb.serve(&call.operation, &call.body),
-            "glue" => self.glue.serve(&call.operation, &call.body),
-            "sts" => self.sts.serve(&call.operation, &call.body),
+            "glue" => self.glue.serve(&call.operation, &call.body, now),
+            "sts" => self.sts.serve(&call.operation, &call.body, now),
             "cloudformation" => self.cloudformation.serve(&call.operation, &call.body),
             "iam" => self.iam.serve(&call.operation, &call.body),
             "events" => crate::events::serve(&call.operation, &call.body),
@@ -192,8 +196,8 @@ impl Answer {
         }
     }
 
-    fn response(self) -> Response<Full<Bytes>> {
-        let mut response = Response::new(Full::new(self.body));
+    pub(crate) fn response(self) -> Response<Bytes> {
+        let mut response = Response::new(self.body);
         *response.status_mut() =
             StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = response.headers_mut();
@@ -282,7 +286,7 @@ async fn handle(
     if !latency.is_zero() {
         tokio::time::sleep(latency).await;
     }
-    Ok(answer.response())
+    Ok(answer.response().map(Full::new))
 }
 
 fn never(never: Infallible) -> Answer {
@@ -290,7 +294,7 @@ fn never(never: Infallible) -> Answer {
 }
 
 /// Which call it is; of S3 with the content of the object.
-fn identify(parts: &Parts, content: Bytes) -> (Call, Bytes) {
+pub(crate) fn identify(parts: &Parts, content: Bytes) -> (Call, Bytes) {
     let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
     if let Some((service, operation)) = header("x-amz-target").and_then(|t| t.split_once('.')) {
         let service = match service {

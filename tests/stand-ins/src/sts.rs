@@ -28,7 +28,7 @@ pub(crate) struct StsState {
 }
 
 impl StsState {
-    pub(crate) fn serve(&mut self, operation: &str, form: &Value) -> Answer {
+    pub(crate) fn serve(&mut self, operation: &str, form: &Value, now: SystemTime) -> Answer {
         let error = |status, code, message: &str| Answer::error("sts", status, code, message);
         if operation == "GetCallerIdentity" {
             return Answer::result(
@@ -57,7 +57,7 @@ impl StsState {
                 return error(400, "ValidationError", &message);
             }
         };
-        let expiration = timestamp(SystemTime::now() + valid);
+        let expiration = timestamp(now + valid);
         Answer::xml(
             200,
             format!(

@@ -76,7 +76,8 @@ impl Rows {
         }
         let own = &self.table.indexes[number].key;
         let key = own.iter().map(String::as_str).chain(table).collect();
-        Ok(Source { rows: &self.indexes[number], key, own: own.len(), is_index: true })
+        let indexes = self.shown.as_ref().unwrap_or(&self.indexes);
+        Ok(Source { rows: &indexes[number], key, own: own.len(), is_index: true })
     }
 }
 

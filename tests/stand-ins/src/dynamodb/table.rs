@@ -129,12 +129,14 @@ pub(super) struct Rows {
     pub(super) rows: BTreeMap<Key, Arc<Row>>,
     /// One for each index of the table.
     pub(super) indexes: Vec<BTreeMap<Key, Arc<Row>>>,
+    /// What they showed when they were made to show nothing newer.
+    pub(super) shown: Option<Vec<BTreeMap<Key, Arc<Row>>>>,
 }
 
 impl Rows {
     pub(super) fn new(table: Table) -> Self {
         let indexes = table.indexes.iter().map(|_| BTreeMap::new()).collect();
-        Self { table, rows: BTreeMap::new(), indexes }
+        Self { table, rows: BTreeMap::new(), indexes, shown: None }
     }
 
     /// An item as it will stand in the table.

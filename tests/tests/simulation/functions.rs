@@ -1,0 +1,232 @@
+//! The functions: processes that Lambda makes, invokes and kills.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use aws_config::retry::RetryConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_sdk_glue::config::SharedAsyncSleep;
+use futures_util::future::{Either, select};
+use lambda_runtime::{Context as LambdaContext, LambdaEvent};
+use landfall_aws::clock::{Clock, under};
+use landfall_aws::metrics::Metrics;
+use landfall_aws::settings::Settings;
+use serde_json::value::to_raw_value;
+use serde_json::{Value, json};
+
+use crate::network::Network;
+use crate::queue::Queue;
+use crate::time::{MachineClock, spawn};
+use crate::world::{CLAIMS, LEDGER, World, beginning};
+
+/// Of both functions, as the template has it.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Invocations of one queue at a time.
+const CONCURRENT: usize = 3;
+
+const ROUTES: &str = r#"version: 1
+targets:
+  analytics: { account: "222222222222", region: REGION, starter_role: landfall-starter }
+routes:
+  - name: once
+    bucket: landing
+    key: "once/{day}/*"
+    batch: { by: [day] }
+    start: { target: analytics, job: once }
+  - name: windowed
+    bucket: landing
+    key: "windowed/{day}/*"
+    batch: { by: [day], window: 3m, quiet: 1m, max_objects: 4 }
+    start: { target: analytics, job: windowed }
+  - name: limited
+    bucket: landing
+    key: "limited/{name}"
+    batch: { by: [name] }
+    start:
+      target: analytics
+      job: limited
+      max_concurrent_runs: 2
+      retry: { attempts: 9, states: [FAILED, TIMEOUT] }
+  - name: hourly
+    bucket: landing
+    key: "hourly/{name}"
+    batch: { by: [name] }
+    start: { target: analytics, job: hourly, max_runs_per_hour: 4 }
+  - name: scoped
+    bucket: landing
+    key: "scoped/{name}"
+    batch: { by: [name] }
+    start: { target: analytics, job: scoped, scope: batch }
+"#;
+
+/// The limits that `ROUTES` sets.
+pub const MAX_CONCURRENT: usize = 2;
+pub const MAX_PER_HOUR: usize = 4;
+
+fn settings(region: &str) -> Settings {
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    std::fs::write(file.path(), ROUTES.replace("REGION", region)).expect("writable");
+    let claims = format!("arn:aws:dynamodb:{region}:111111111111:table/{CLAIMS}");
+    let find = |name: &str| {
+        Some(match name {
+            "LANDFALL_ROUTES" => file.path().to_str()?.to_owned(),
+            "LANDFALL_READER_ROLE_ARN" => "arn:aws:iam::111111111111:role/landfall-reader".into(),
+            "LANDFALL_LEDGER_TABLE" => LEDGER.to_owned(),
+            "LANDFALL_CLAIMS_TABLE_ARN" => claims.clone(),
+            "LANDFALL_MANIFESTS_BUCKET" => "manifests".to_owned(),
+            "AWS_LAMBDA_FUNCTION_NAME" => "landfall".to_owned(),
+            _ => return None,
+        })
+    };
+    Settings::from_env(find).expect("settings")
+}
+
+/// Which function.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Function {
+    Trigger,
+    Monitor,
+}
+
+enum Code {
+    Trigger(landfall_trigger::Context),
+    Monitor(landfall_monitor::Context),
+}
+
+/// A process, which serves one invocation at a time.
+struct Process {
+    code: Code,
+    clock: Arc<dyn Clock>,
+}
+
+impl Process {
+    fn new(world: &Arc<World>, function: Function) -> Self {
+        let region = &world.region;
+        let config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .http_client(Network(Arc::clone(world)))
+            .sleep_impl(SharedAsyncSleep::new(world.timeline.clone()))
+            .retry_config(RetryConfig::standard())
+            .timeout_config(landfall_aws::config::timeouts().build())
+            .credentials_provider(SharedCredentialsProvider::new(Credentials::for_tests()))
+            .region(Region::new(region.clone()))
+            .endpoint_url(world.aws.endpoint())
+            .build();
+        let metrics = Metrics::new(std::io::sink(), LEDGER);
+        let code = match function {
+            Function::Trigger => {
+                Code::Trigger(landfall_trigger::Context::new(settings(region), &config, metrics))
+            }
+            Function::Monitor => {
+                Code::Monitor(landfall_monitor::Context::new(&settings(region), &config, metrics))
+            }
+        };
+        let skew = u64::try_from(world.weather.skew.as_millis()).unwrap_or(0);
+        let began =
+            beginning() - world.weather.skew + Duration::from_millis(world.random(0..2 * skew + 1));
+        let clock = Arc::new(MachineClock { timeline: world.timeline.clone(), began });
+        Self { code, clock }
+    }
+
+    /// The answer as JSON; nothing if the invocation failed.
+    async fn invoke(&self, event: &Value) -> Option<Value> {
+        let deadline = self.clock.now() + TIMEOUT;
+        let event = LambdaEvent::new(to_raw_value(event).expect("JSON"), context(deadline));
+        let answer = match &self.code {
+            Code::Trigger(code) => {
+                let answer = landfall_trigger::handle(code, event).await;
+                answer.ok().map(|answer| serde_json::to_value(answer).expect("JSON"))
+            }
+            Code::Monitor(code) => {
+                let answer = landfall_monitor::handle(code, event).await;
+                answer.ok().map(|answer| serde_json::to_value(answer).expect("JSON"))
+            }
+        };
+        answer
+    }
+}
+
+fn context(deadline: SystemTime) -> LambdaContext {
+    let mut lambda = LambdaContext::default();
+    let since = deadline.duration_since(UNIX_EPOCH).unwrap_or_default();
+    lambda.deadline = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+    lambda
+}
+
+/// A function as Lambda runs it.
+pub struct Lambda {
+    function: Function,
+    idle: Mutex<Vec<Process>>,
+}
+
+impl Lambda {
+    pub fn new(function: Function) -> Arc<Self> {
+        Arc::new(Self { function, idle: Mutex::default() })
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Process>> {
+        self.idle.lock().expect("nobody panics with it in hand")
+    }
+
+    /// Invokes it. Nothing if it failed, was killed, or took too long.
+    pub async fn invoke(&self, world: &Arc<World>, event: &Value) -> Option<Value> {
+        world.state().invocations += 1;
+        let warm = self.idle().pop();
+        let process = warm.unwrap_or_else(|| Process::new(world, self.function));
+        let is_killed = !world.is_calm() && world.happens(world.weather.kills);
+        let killed_after = match is_killed {
+            true => Duration::from_millis(world.random(1..3_000)),
+            false => TIMEOUT,
+        };
+        let invocation = Box::pin(under(Arc::clone(&process.clock), process.invoke(event)));
+        let done = match select(invocation, world.timeline.sleep(killed_after)).await {
+            Either::Left((answer, _)) => Some(answer),
+            Either::Right(_) => None,
+        };
+        let answer = done?;
+        self.idle().push(process);
+        answer
+    }
+}
+
+/// Brings what is in a queue to a function.
+pub async fn poll(world: Arc<World>, queue: fn(&World) -> &Queue, lambda: Arc<Lambda>) {
+    let busy = Arc::new(Mutex::new(0_usize));
+    loop {
+        world.timeline.sleep(Duration::from_millis(world.random(200..2_000))).await;
+        if *busy.lock().expect("not poisoned") >= CONCURRENT {
+            continue;
+        }
+        let messages = queue(&world).receive(&world);
+        if messages.is_empty() {
+            continue;
+        }
+        *busy.lock().expect("not poisoned") += 1;
+        let (world, lambda, busy) = (Arc::clone(&world), Arc::clone(&lambda), Arc::clone(&busy));
+        spawn(async move {
+            let event = queue(&world).event(&messages);
+            if let Some(answer) = lambda.invoke(&world, &event).await {
+                let failures = answer["batchItemFailures"].as_array().cloned().unwrap_or_default();
+                let goes_back = |id: &str| failures.iter().any(|f| f["itemIdentifier"] == id);
+                let done = messages.iter().filter(|message| !goes_back(&message.id));
+                done.for_each(|message| queue(&world).delete(&message.id));
+            }
+            *busy.lock().expect("not poisoned") -= 1;
+        });
+    }
+}
+
+/// Ticks, every minute.
+pub async fn tick(world: Arc<World>, lambda: Arc<Lambda>) {
+    let event = json!({ "source": "aws.events", "detail-type": "Scheduled Event", "detail": {} });
+    loop {
+        world.timeline.sleep(Duration::from_secs(60)).await;
+        let (world, lambda, event) = (Arc::clone(&world), Arc::clone(&lambda), event.clone());
+        spawn(async move {
+            lambda.invoke(&world, &event).await;
+        });
+    }
+}

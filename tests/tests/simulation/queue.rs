@@ -1,0 +1,103 @@
+//! A queue of SQS: at least once, in no order, and away with what is received too often.
+
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::world::World;
+
+/// The most messages of an invocation.
+const MOST: usize = 10;
+
+pub struct Queue {
+    name: &'static str,
+    visibility: Duration,
+    max_receive_count: u32,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    made: u64,
+    messages: Vec<Message>,
+    dead: Vec<Message>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Message {
+    pub id: String,
+    pub body: String,
+    receive_count: u32,
+    visible_at: Duration,
+}
+
+impl Queue {
+    pub fn new(name: &'static str, visibility: Duration, max_receive_count: u32) -> Self {
+        Self { name, visibility, max_receive_count, state: Mutex::default() }
+    }
+
+    pub fn send(&self, world: &World, body: String) {
+        self.send_later(world, body, Duration::ZERO);
+    }
+
+    pub fn send_later(&self, world: &World, body: String, delay: Duration) {
+        let mut state = self.lock();
+        state.made += 1;
+        let id = format!("{}-{}", self.name, state.made);
+        let visible_at = world.timeline.elapsed() + delay;
+        state.messages.push(Message { id, body, receive_count: 0, visible_at });
+    }
+
+    /// What there is to receive now, of which each message is hidden for a while.
+    pub fn receive(&self, world: &World) -> Vec<Message> {
+        let now = world.timeline.elapsed();
+        let mut state = self.lock();
+        let is_dead =
+            |m: &Message| m.visible_at <= now && m.receive_count >= self.max_receive_count;
+        let (dead, rest) = std::mem::take(&mut state.messages).into_iter().partition(is_dead);
+        state.messages = rest;
+        let dead: Vec<Message> = dead;
+        state.dead.extend(dead);
+        let visible = state.messages.iter_mut().filter(|message| message.visible_at <= now);
+        let received = visible.take(MOST).map(|message| {
+            message.receive_count += 1;
+            message.visible_at = now + self.visibility;
+            message.clone()
+        });
+        received.collect()
+    }
+
+    pub fn delete(&self, id: &str) {
+        self.lock().messages.retain(|message| message.id != *id);
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.lock().messages.is_empty()
+    }
+
+    pub fn dead(&self) -> Vec<Message> {
+        self.lock().dead.clone()
+    }
+
+    /// The event that Lambda makes of these.
+    pub fn event(&self, messages: &[Message]) -> Value {
+        let records = messages.iter().map(|message| {
+            json!({
+                "messageId": message.id,
+                "receiptHandle": message.id,
+                "body": message.body,
+                "attributes": { "ApproximateReceiveCount": message.receive_count.to_string() },
+                "messageAttributes": {},
+                "eventSource": "aws:sqs",
+                "eventSourceARN": format!("arn:aws:sqs:eu-west-1:111111111111:{}", self.name),
+                "awsRegion": "eu-west-1",
+            })
+        });
+        json!({ "Records": records.collect::<Vec<_>>() })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("nobody panics with the queue in hand")
+    }
+}
