@@ -53,6 +53,8 @@ pub fn stacks_of_the_version_before_keep_every_role_rule_and_notification(
     ensure!(announced == Some(1) && !stood.rules.is_empty(), "what is announced? {stood:?}");
 
     put(&deployment.package, &today)?;
+    // Its batch is on its way while the stacks change and are taken back.
+    arrive(stage, "live")?;
     // It fails once the provisioners are updated, and takes the data account's stack back with the properties before.
     let nowhere = ["--yes", "--parameter", "data:LandingBucketNames=acme-nowhere"];
     let failed = deployment.deploy(&nowhere)?.expect(1)?;
@@ -60,6 +62,8 @@ pub fn stacks_of_the_version_before_keep_every_role_rule_and_notification(
     ensure!(last.contains("UPDATE_ROLLBACK_COMPLETE"), "it was not taken back: {failed:?}");
     ensure!(failed.stderr.contains("--narrow-provisioner"), "nobody is warned: {failed:?}");
     ensure!(standing(stage)? == stood, "a failed update left {:?}, of {stood:?}", standing(stage)?);
+    arrive(stage, "taken-back")?;
+    all_have_run(stage, 2)?;
     for (account, name) in [(DATA, "TrustedAccountIds"), (ANALYTICS, "LandingBucketArns")] {
         ensure!(told(stage, account, name)? == "*", "it was narrowed before all had succeeded");
     }
@@ -76,14 +80,24 @@ pub fn stacks_of_the_version_before_keep_every_role_rule_and_notification(
     let again = deployment.deploy(&["--yes", "--narrow-provisioner"])?.expect(0)?;
     ensure!(again.unchanged() == 6, "the same again changes something: {again:?}");
 
-    let key = format!("{JOB}/a.csv");
+    arrive(stage, "updated")?;
+    all_have_run(stage, 3)
+}
+
+fn arrive(stage: &Stage, name: &str) -> Result<()> {
+    stage.cloud.wait(stage.cloud.put(BUCKET, &format!("{JOB}/{name}.csv"), csv(3)))
+}
+
+/// Each of so many objects has had its run, and no other.
+fn all_have_run(stage: &Stage, objects: usize) -> Result<()> {
     stage.cloud.wait(async {
-        stage.cloud.put(BUCKET, &key, csv(3)).await?;
-        let run = wait_until("no run of the updated stacks ended", SOON, async || {
-            Ok(stage.cloud.runs(JOB).await?.into_iter().find(has_ended))
+        let runs = wait_until("not every object had its run", SOON, async || {
+            let runs = stage.cloud.runs(JOB).await?;
+            Ok((runs.len() >= objects && runs.iter().all(has_ended)).then_some(runs))
         });
-        let run = run.await?;
-        assert_succeeded(&run)
+        let runs = runs.await?;
+        ensure!(runs.len() == objects, "{} runs for {objects} objects: {runs:?}", runs.len());
+        runs.iter().try_for_each(assert_succeeded)
     })
 }
 

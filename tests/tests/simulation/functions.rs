@@ -76,6 +76,7 @@ fn settings(region: &str) -> Settings {
             "LANDFALL_READER_ROLE_ARN" => "arn:aws:iam::111111111111:role/landfall-reader".into(),
             "LANDFALL_LEDGER_TABLE" => LEDGER.to_owned(),
             "LANDFALL_CLAIMS_TABLE_ARN" => claims.clone(),
+            "LANDFALL_RETENTION_DAYS" => "1".to_owned(),
             "LANDFALL_MANIFESTS_BUCKET" => "manifests".to_owned(),
             "AWS_LAMBDA_FUNCTION_NAME" => "landfall".to_owned(),
             _ => return None,

@@ -11,13 +11,14 @@ mod queue;
 mod time;
 mod world;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use checks::{Ledger, violations};
 use functions::{Function, Lambda, poll, tick};
 use time::spawn;
-use world::{Weather, World, upgrade, upload};
+use world::{LEDGER, Weather, World, beginning, upgrade, upload};
 
 /// How many seeds `make test` takes.
 const SEEDS: u64 = 200;
@@ -55,10 +56,7 @@ fn simulate(seed: u64) -> Outcome {
 
 /// Whether all came to rest.
 async fn live(world: Arc<World>) -> bool {
-    let (trigger, monitor) = (Lambda::new(Function::Trigger), Lambda::new(Function::Monitor));
-    spawn(poll(Arc::clone(&world), |world| &world.arrivals, trigger));
-    spawn(poll(Arc::clone(&world), |world| &world.runs, Arc::clone(&monitor)));
-    spawn(tick(Arc::clone(&world), monitor));
+    begin(&world);
     if world.weather.upgrades {
         spawn(upgrade(Arc::clone(&world)));
     }
@@ -77,6 +75,14 @@ async fn live(world: Arc<World>) -> bool {
         }
     }
     false
+}
+
+/// Brings the functions up.
+fn begin(world: &Arc<World>) {
+    let (trigger, monitor) = (Lambda::new(Function::Trigger), Lambda::new(Function::Monitor));
+    spawn(poll(Arc::clone(world), |world| &world.arrivals, trigger));
+    spawn(poll(Arc::clone(world), |world| &world.runs, Arc::clone(&monitor)));
+    spawn(tick(Arc::clone(world), monitor));
 }
 
 /// Of the first half hour.
@@ -126,6 +132,50 @@ fn told(seed: u64) -> Option<String> {
         );
     }
     (!violations.is_empty()).then(|| format!("seed {seed}: {}", violations.join("\n  ")))
+}
+
+/// A week of a small load in changing weather.
+#[test]
+#[ignore = "takes minutes: `make simulate`"]
+fn a_week_leaves_neither_items_nor_memory_behind() {
+    fastrand::seed(1);
+    let world = World::new(1, |_| Weather { faults: 20, kills: 5, repeats: 20, ..Weather::calm() });
+    let sizes = world.timeline.clone().run(week(Arc::clone(&world)));
+    let (early, late) = (&sizes[1], sizes.last().expect("seven days"));
+    for (kind, count) in &late.items {
+        let before = early.items.get(kind).copied().unwrap_or_default();
+        // Arrivals and chunks are kept for 400 days; all else goes with its batch.
+        let is_kept = matches!(*kind, "object" | "chunk");
+        assert!(is_kept || *count <= before + 20, "`{kind}`: {count} after {before}: {sizes:?}");
+    }
+    assert!(late.memory < early.memory + 64 * 1024 * 1024, "{sizes:?}");
+}
+
+/// What there is after a day.
+#[derive(Debug)]
+struct Sizes {
+    items: BTreeMap<&'static str, usize>,
+    /// Of this process, which holds the stand-ins too, in bytes.
+    memory: usize,
+}
+
+async fn week(world: Arc<World>) -> Vec<Sizes> {
+    begin(&world);
+    let mut sizes = Vec::new();
+    for day in 0..7 {
+        for number in 0..96 {
+            world.timeline.sleep(Duration::from_secs(900)).await;
+            upload(&world, format!("once/{day}/{number}"));
+            world.aws.expire(beginning() + world.timeline.elapsed());
+        }
+        let kinds = ["object", "head", "batch", "chunk", "slot"];
+        let count = |kind| (kind, world.aws.count(LEDGER, &format!("{kind}#")));
+        let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+        let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok());
+        let memory = pages.unwrap_or(0_usize) * 4096;
+        sizes.push(Sizes { items: kinds.map(count).into(), memory });
+    }
+    sizes
 }
 
 #[test]

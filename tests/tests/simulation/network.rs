@@ -148,15 +148,6 @@ async fn travel(world: &Arc<World>, request: Request) -> Result<Response<Bytes>,
 }
 
 fn note(world: &World, request: &Request, fate: Fate) {
-    if std::env::var_os("TRACE").is_some() {
-        println!(
-            "{:?} {} {} {fate:?} {}",
-            world.timeline.elapsed(),
-            request.call.service,
-            request.call.operation,
-            request.call.body
-        );
-    }
     let mut state = world.state();
     let mut hash = DefaultHasher::new();
     let (at, what) = (world.timeline.elapsed(), &request.call);

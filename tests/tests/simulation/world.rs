@@ -79,6 +79,22 @@ impl Weather {
             calm_after,
         }
     }
+
+    /// In which nothing goes wrong but what is added to it.
+    pub fn calm() -> Self {
+        Self {
+            faults: 0,
+            kills: 0,
+            failing_runs: 0,
+            repeats: 0,
+            untold: 0,
+            skew: Duration::ZERO,
+            hides: Duration::ZERO,
+            outages: Vec::new(),
+            upgrades: false,
+            calm_after: Duration::MAX,
+        }
+    }
 }
 
 /// An object as it was uploaded.
