@@ -21,7 +21,7 @@ use time::spawn;
 use world::{LEDGER, Weather, World, beginning, upgrade, upload};
 
 /// How many seeds `make test` takes.
-const SEEDS: u64 = 200;
+const SEEDS: u64 = 100;
 
 /// What was begun in bad weather has ended so long after it.
 const COMES_TO_REST: Duration = Duration::from_secs(10 * 3_600);
