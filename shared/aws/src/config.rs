@@ -13,7 +13,7 @@ use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 
 use crate::http_client::{self, Alone};
 
-pub use crate::http_client::http_client;
+pub use crate::http_client::{http_client, instead};
 
 /// The most that one call may take, its retries included. Longer than AWS takes for any call made
 /// here; shorter than a function's time-out by far.

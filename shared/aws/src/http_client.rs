@@ -6,6 +6,7 @@
 //! a start does. What runs elsewhere, or is told of a file, reads them.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::error::Error;
 use std::iter::successors;
@@ -47,9 +48,19 @@ pub fn http_client() -> SharedHttpClient {
     SharedHttpClient::new(Client::default())
 }
 
-/// For requests that are no call of AWS's API.
+thread_local! {
+    static INSTEAD: RefCell<Option<SharedHttpConnector>> = const { RefCell::new(None) };
+}
+
+/// From now on this takes the place of every connector that this thread asks for: a simulation has no network.
+pub fn instead(connector: impl HttpConnector + 'static) {
+    INSTEAD.set(Some(SharedHttpConnector::new(connector)));
+}
+
+/// For requests that no client of the SDK's sends.
 pub fn connector() -> SharedHttpConnector {
-    SharedHttpConnector::new(Connector::new([None, None]))
+    let made = || SharedHttpConnector::new(Connector::new([None, None]));
+    INSTEAD.with_borrow(|instead| instead.clone().unwrap_or_else(made))
 }
 
 /// What sends each request on a connection of its own, and otherwise as `by` does.

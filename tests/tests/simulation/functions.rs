@@ -116,6 +116,7 @@ impl Process {
             .region(Region::new(region.clone()))
             .endpoint_url(world.aws.endpoint())
             .build();
+        landfall_aws::config::instead(Network(Arc::clone(world)));
         let metrics = Metrics::new(std::io::sink(), LEDGER);
         let code = match function {
             Function::Trigger => {
