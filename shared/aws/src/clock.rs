@@ -3,10 +3,11 @@
 //! A simulation brings its own clock, and the code beneath runs in its time: see [`under`].
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use futures_util::future::{Either, select};
 use landfall_core::moment::{Moment, Time};
 
 /// So long after its time-out a function is certainly gone, and other clocks say so too.
@@ -63,6 +64,14 @@ pub async fn sleep(duration: Duration) {
     match CLOCK.try_with(|clock| clock.sleep(duration)) {
         Ok(sleep) => sleep.await,
         Err(_) => tokio::time::sleep(duration).await,
+    }
+}
+
+/// What `future` gives, if it does within `limit`.
+pub async fn within<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
+    match select(pin!(future), pin!(sleep(limit))).await {
+        Either::Left((output, _)) => Some(output),
+        Either::Right(_) => None,
     }
 }
 

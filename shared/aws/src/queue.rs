@@ -8,7 +8,7 @@ use landfall_core::arn::QueueArn;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::clock::has_time;
+use crate::clock::{has_time, within};
 use crate::signed::{Service, SignedClient};
 
 const SQS: Service = Service { id: "SQS", name: "sqs", content_type: "application/x-amz-json-1.0" };
@@ -116,9 +116,8 @@ impl Queue {
         let entries: Vec<Value> = entries.collect();
         let body = json!({ "QueueUrl": self.url, "Entries": entries }).to_string();
         let call = self.client.call("AmazonSQS.SendMessageBatch", &body);
-        let answer: Result<Answer, String> = tokio::time::timeout(SEND_TIMEOUT, call)
-            .await
-            .unwrap_or_else(|_| Err("a time-out".to_owned()));
+        let answer: Result<Answer, String> =
+            within(SEND_TIMEOUT, call).await.unwrap_or_else(|| Err("a time-out".to_owned()));
         let none = |reason| (vec![false; messages.len()], Some(reason));
         let Answer { successful, failed } = match answer {
             Ok(answer) => answer,

@@ -17,7 +17,7 @@ use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
 
 use crate::network::Network;
-use crate::queue::Queue;
+use crate::queue::{Queue, arn};
 use crate::time::{MachineClock, spawn};
 use crate::world::{CLAIMS, LEDGER, World, beginning};
 
@@ -77,6 +77,8 @@ fn settings(region: &str) -> Settings {
             "LANDFALL_LEDGER_TABLE" => LEDGER.to_owned(),
             "LANDFALL_CLAIMS_TABLE_ARN" => claims.clone(),
             "LANDFALL_RETENTION_DAYS" => "1".to_owned(),
+            "LANDFALL_ARRIVALS_QUEUE_ARN" => arn(region, "arrivals"),
+            "LANDFALL_WORK_QUEUE_ARN" => arn(region, "work"),
             "LANDFALL_MANIFESTS_BUCKET" => "manifests".to_owned(),
             "AWS_LAMBDA_FUNCTION_NAME" => "landfall".to_owned(),
             _ => return None,
@@ -209,7 +211,7 @@ pub async fn poll(world: Arc<World>, queue: fn(&World) -> &Queue, lambda: Arc<La
         *busy.lock().expect("not poisoned") += 1;
         let (world, lambda, busy) = (Arc::clone(&world), Arc::clone(&lambda), Arc::clone(&busy));
         spawn(async move {
-            let event = queue(&world).event(&messages);
+            let event = queue(&world).event(&world.region, &messages);
             if let Some(answer) = lambda.invoke(&world, &event).await {
                 let failures = answer["batchItemFailures"].as_array().cloned().unwrap_or_default();
                 let goes_back = |id: &str| failures.iter().any(|f| f["itemIdentifier"] == id);

@@ -82,6 +82,7 @@ fn begin(world: &Arc<World>) {
     let (trigger, monitor) = (Lambda::new(Function::Trigger), Lambda::new(Function::Monitor));
     spawn(poll(Arc::clone(world), |world| &world.arrivals, trigger));
     spawn(poll(Arc::clone(world), |world| &world.runs, Arc::clone(&monitor)));
+    spawn(poll(Arc::clone(world), |world| &world.work, Arc::clone(&monitor)));
     spawn(tick(Arc::clone(world), monitor));
 }
 

@@ -164,6 +164,11 @@ fn effect(world: &Arc<World>, request: &Request) -> Response<Bytes> {
     }
     let answer = world.serve(request);
     match operation {
+        "SendMessageBatch" => {
+            for (name, queue) in [("arrivals", &world.arrivals), ("work", &world.work)] {
+                queue.send_entries(world, &world.aws.take_messages(name));
+            }
+        }
         "StartJobRun" if answer.status() == 200 => started(world, body, &answer),
         "GetJobRuns" | "GetJobRun" if answer.status() == 200 => {
             return without_hidden(world, request, answer);

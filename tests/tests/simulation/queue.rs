@@ -32,6 +32,10 @@ pub struct Message {
     visible_at: Duration,
 }
 
+pub fn arn(region: &str, name: &str) -> String {
+    format!("arn:aws:sqs:{region}:111111111111:{name}")
+}
+
 impl Queue {
     pub fn new(name: &'static str, visibility: Duration, max_receive_count: u32) -> Self {
         Self { name, visibility, max_receive_count, state: Mutex::default() }
@@ -41,7 +45,16 @@ impl Queue {
         self.send_later(world, body, Duration::ZERO);
     }
 
-    pub fn send_later(&self, world: &World, body: String, delay: Duration) {
+    /// What a function sends.
+    pub fn send_entries(&self, world: &World, entries: &[Value]) {
+        for entry in entries {
+            let body = entry["MessageBody"].as_str().expect("a body").to_owned();
+            let delay = Duration::from_secs(entry["DelaySeconds"].as_u64().unwrap_or_default());
+            self.send_later(world, body, delay);
+        }
+    }
+
+    fn send_later(&self, world: &World, body: String, delay: Duration) {
         let mut state = self.lock();
         state.made += 1;
         let id = format!("{}-{}", self.name, state.made);
@@ -81,7 +94,7 @@ impl Queue {
     }
 
     /// The event that Lambda makes of these.
-    pub fn event(&self, messages: &[Message]) -> Value {
+    pub fn event(&self, region: &str, messages: &[Message]) -> Value {
         let records = messages.iter().map(|message| {
             json!({
                 "messageId": message.id,
@@ -90,8 +103,8 @@ impl Queue {
                 "attributes": { "ApproximateReceiveCount": message.receive_count.to_string() },
                 "messageAttributes": {},
                 "eventSource": "aws:sqs",
-                "eventSourceARN": format!("arn:aws:sqs:eu-west-1:111111111111:{}", self.name),
-                "awsRegion": "eu-west-1",
+                "eventSourceARN": arn(region, self.name),
+                "awsRegion": region,
             })
         });
         json!({ "Records": records.collect::<Vec<_>>() })

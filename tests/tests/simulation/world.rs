@@ -127,6 +127,7 @@ pub struct World {
     pub region: String,
     pub arrivals: Queue,
     pub runs: Queue,
+    pub work: Queue,
     random: Mutex<Rng>,
     state: Mutex<State>,
 }
@@ -153,6 +154,7 @@ impl World {
             aws: StandIn::in_process(vec![Table::ledger(LEDGER), Table::claims(CLAIMS)]),
             arrivals: Queue::new("arrivals", minutes(6), 10),
             runs: Queue::new("runs", minutes(6), 10),
+            work: Queue::new("work", minutes(6), 1_000),
             timeline,
             weather,
             region: format!("eu-west-{}", WORLDS.fetch_add(1, Ordering::Relaxed)),
