@@ -181,9 +181,12 @@ cargo-tests:
 	@set -euo pipefail; cargo test --locked --workspace --no-fail-fast 2>&1 | tee -i '$(RESULTS)/unit.txt'
 
 .PHONY: simulate
-simulate: tools ## What takes longer than `make test` may: wider models
+simulate: tools ## What takes longer than `make test` may: wider models, SEEDS=2000 simulations FROM=1, a week of load
 	$(call say,wider models)
 	@cargo test --locked --package landfall-core --lib -- --ignored --nocapture
+	$(call say,trigger and monitor simulated)
+	@SEEDS=$(or $(SEEDS),2000) FROM=$(or $(FROM),1) \
+	  cargo test --locked --workspace --test simulation -- --include-ignored
 
 .PHONY: policies
 policies: node-tool
