@@ -27,7 +27,7 @@ use std::time::Duration;
 
 pub use arguments::Own;
 pub use claim::{Claim, EndOutcome};
-pub use fit::{MOST_TEXT_BYTES, cut};
+pub use fit::cut;
 pub use id::{BatchId, HASH_CHARS};
 pub use manifest::{Manifest, Prepared, Unprepared};
 pub use record::{Chunk, Closing, Identity, Member, Opening, chunk};

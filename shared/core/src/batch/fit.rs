@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use super::Batch;
 
 /// The most bytes that are kept of a text that somebody else wrote, as Glue's messages and IAM's.
-pub const MOST_TEXT_BYTES: usize = 2_048;
+pub(super) const MOST_TEXT_BYTES: usize = 2_048;
 
 /// DynamoDB admits 400 KB to an item, the attributes of the indexes included.
 const MOST_BYTES: usize = 380_000;

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::super::fit::MOST_TEXT_BYTES;
 use super::*;
 
 /// DynamoDB's limit, with the attributes of the indexes beside the document.
