@@ -95,8 +95,8 @@ pub enum Function {
 }
 
 enum Code {
-    Trigger(landfall_trigger::Context),
-    Monitor(landfall_monitor::Context),
+    Trigger(Box<landfall_trigger::Context>),
+    Monitor(Box<landfall_monitor::Context>),
 }
 
 /// A process, which serves one invocation at a time.
@@ -121,12 +121,16 @@ impl Process {
         landfall_aws::config::instead(Network(Arc::clone(world)));
         let metrics = Metrics::new(std::io::sink(), LEDGER);
         let code = match function {
-            Function::Trigger => {
-                Code::Trigger(landfall_trigger::Context::new(settings(region), &config, metrics))
-            }
-            Function::Monitor => {
-                Code::Monitor(landfall_monitor::Context::new(&settings(region), &config, metrics))
-            }
+            Function::Trigger => Code::Trigger(Box::new(landfall_trigger::Context::new(
+                settings(region),
+                &config,
+                metrics,
+            ))),
+            Function::Monitor => Code::Monitor(Box::new(landfall_monitor::Context::new(
+                &settings(region),
+                &config,
+                metrics,
+            ))),
         };
         let skew = u64::try_from(world.weather.skew.as_millis()).unwrap_or(0);
         let began =
@@ -139,7 +143,7 @@ impl Process {
     async fn invoke(&self, event: &Value) -> Option<Value> {
         let deadline = self.clock.now() + TIMEOUT;
         let event = LambdaEvent::new(to_raw_value(event).expect("JSON"), context(deadline));
-        let answer = match &self.code {
+        match &self.code {
             Code::Trigger(code) => {
                 let answer = landfall_trigger::handle(code, event).await;
                 answer.ok().map(|answer| serde_json::to_value(answer).expect("JSON"))
@@ -148,8 +152,7 @@ impl Process {
                 let answer = landfall_monitor::handle(code, event).await;
                 answer.ok().map(|answer| serde_json::to_value(answer).expect("JSON"))
             }
-        };
-        answer
+        }
     }
 }
 

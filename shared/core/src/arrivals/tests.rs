@@ -125,9 +125,9 @@ fn every_envelope_gives_the_same_arrival() {
         (created.clone(), &without_millis),
         (sqs(std::slice::from_ref(&created)), &without_millis),
         (sqs(&[sns(&created)]), &without_millis),
-        (of_sns(&[notified.clone()]), &expected),
-        (of_sns(&[created.clone()]), &without_millis),
-        (of_pipe(&[notified.clone()]), &expected),
+        (of_sns(std::slice::from_ref(&notified)), &expected),
+        (of_sns(std::slice::from_ref(&created)), &without_millis),
+        (of_pipe(std::slice::from_ref(&notified)), &expected),
         (of_pipe(&[sns(&notified)]), &expected),
     ] {
         let content = one(&event).expect(&event);
