@@ -48,6 +48,8 @@ pub struct Guards {
     /// Nothing between `next` and Glue makes a call again.
     pub one_attempt: bool,
     pub ack_after_record: bool,
+    /// A message that waits is sent anew before it was received too often.
+    pub sent_anew: bool,
     /// The claims of arrivals and their batch are written together.
     pub one_transaction: bool,
     /// A run asks for the claim before any effect.
@@ -75,6 +77,7 @@ impl Guards {
         reconciliation: true,
         one_attempt: true,
         ack_after_record: true,
+        sent_anew: true,
         one_transaction: true,
         claim: true,
         outcome_by_holder: true,
@@ -92,6 +95,8 @@ pub struct Budget {
     pub crashes: u8,
     /// Messages that are delivered once more.
     pub duplicates: u8,
+    /// Recordings that the ledger does not answer.
+    pub outages: u8,
     /// Calls of `StartJobRun` whose answer is lost, with or without effect.
     pub ambiguous: u8,
     /// Calls that are refused for now.
@@ -115,6 +120,8 @@ pub struct World {
     pub guards: Guards,
     /// The arrivals that each message brings.
     pub messages: Vec<Vec<usize>>,
+    /// How often a message is received before it goes to the dead-letter queue; `None`: as often as it comes.
+    pub max_receive_count: Option<u8>,
     pub closing: Closing,
     /// Whether the story begins when all is recorded, each arrival in a batch of its own.
     pub recorded: bool,
@@ -152,6 +159,8 @@ pub struct Item {
 pub struct State {
     /// For each message its copies that are to be delivered.
     pub queue: Vec<u8>,
+    /// For each message how often it was received since it was sent, where that counts.
+    pub received: Vec<u8>,
     /// For each arrival whether the ledger holds its claim.
     pub claimed: Vec<bool>,
     /// The batch that the group's head names.
@@ -221,6 +230,7 @@ impl Model for World {
         };
         vec![State {
             queue: vec![u8::from(!self.recorded); self.messages.len()],
+            received: vec![0; self.messages.len()],
             claimed: vec![self.recorded; arrivals],
             head: None,
             batches,

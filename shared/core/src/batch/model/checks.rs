@@ -20,6 +20,7 @@ const LIMIT: usize = 3_000_000;
 pub(super) const NONE: Budget = Budget {
     crashes: 0,
     duplicates: 0,
+    outages: 0,
     ambiguous: 0,
     refusals: 0,
     failures: 0,
@@ -35,6 +36,7 @@ pub(super) fn world(budget: Budget) -> World {
     World {
         guards: Guards::ALL,
         messages: vec![vec![0]],
+        max_receive_count: None,
         closing: Closing::default(),
         recorded: false,
         starts: true,
@@ -201,6 +203,17 @@ fn with_all_guards_messages_that_bring_the_same_record_it_once() {
     holds(world, &[DONE, CRASHED, DUPLICATE]);
 }
 
+/// An outage of the ledger that outlasts what SQS delivers a message for.
+fn outage() -> World {
+    let budget = Budget { crashes: 1, outages: 5, ..NONE };
+    World { max_receive_count: Some(4), starts: false, ..world(budget) }
+}
+
+#[test]
+fn with_all_guards_a_message_that_waits_for_the_ledger_never_goes_to_the_dead_letter_queue() {
+    holds(outage(), &[DONE, CRASHED]);
+}
+
 fn with_window(messages: &[&[usize]], budget: Budget) -> World {
     let closing = Closing { window_secs: Some(60), ..Closing::default() };
     World { closing, ..two_arrivals(messages, budget) }
@@ -298,6 +311,11 @@ fn without_the_one_attempt_of_a_call_there_are_two_runs_of_one_epoch() {
 fn without_the_ack_after_the_record_a_crash_loses_an_arrival() {
     let world = world(Budget { crashes: 1, ..NONE });
     breaks(without(|guards| guards.ack_after_record = false, world), KEPT);
+}
+
+#[test]
+fn without_sending_anew_what_waits_an_outage_takes_a_message_to_the_dead_letter_queue() {
+    breaks(without(|guards| guards.sent_anew = false, outage()), KEPT);
 }
 
 #[test]

@@ -12,6 +12,8 @@ pub enum How {
     LostWithEffect,
     /// Nobody is told what it did: nothing.
     LostWithout,
+    /// The ledger does not answer.
+    NotRecorded,
     /// A search gives what nobody can tell from.
     Unclear,
     /// A search gets no answer.

@@ -40,6 +40,13 @@ impl World {
 
     pub fn take(&self, state: &mut State, message: usize, ahead: u8) {
         state.queue[message] -= 1;
+        if let Some(most) = self.max_receive_count {
+            if state.received[message] == most {
+                // Into the dead-letter queue.
+                return;
+            }
+            state.received[message] += 1;
+        }
         let age = Age { minutes: 0, ahead };
         let mut worker = Worker { message: Some(message), own: None, age, stage: Stage::Known };
         worker.stage = self.read(state, &worker);
@@ -67,6 +74,17 @@ impl World {
         };
         let written = self.same(batch.with(1, false, is_last, &moment));
         Stage::Record { arrival, is_last, into, fresh: true, written }
+    }
+
+    /// The message of an invocation that could not record it goes back; often received, it is sent anew.
+    pub fn go_back(&self, state: &mut State, message: usize) {
+        state.budget.outages -= 1;
+        state.queue[message] += 1;
+        let is_often =
+            self.max_receive_count.is_some_and(|most| state.received[message] >= most.div_ceil(2));
+        if self.guards.sent_anew && is_often {
+            state.received[message] = 0;
+        }
     }
 
     pub fn record(

@@ -127,6 +127,9 @@ impl World {
     pub fn worker_actions(&self, state: &State, worker: usize, actions: &mut Vec<Action>) {
         let Some(it) = &state.workers[worker] else { return };
         actions.push(Action::Step { worker, how: How::Well });
+        if matches!(it.stage, Stage::Record { .. }) && state.budget.outages > 0 {
+            actions.push(Action::Step { worker, how: How::NotRecorded });
+        }
         if let Stage::Drive { step, .. } = &it.stage {
             let budget = state.budget;
             let more = match **step {
@@ -152,6 +155,9 @@ impl World {
 
     pub fn step(&self, state: &mut State, worker: usize, how: How) {
         let Some(mut it) = state.workers[worker].take() else { return };
+        if let (How::NotRecorded, Some(message)) = (how, it.message) {
+            return self.go_back(state, message);
+        }
         let stage = match it.stage.clone() {
             Stage::Record { arrival, is_last, into, fresh, written } => {
                 let is_free = !state.claimed[arrival];
@@ -292,7 +298,7 @@ impl World {
                 state.budget.ambiguous -= 1;
                 lost
             }
-            How::Well | How::Unclear | How::Unanswered | How::NotFound => {
+            How::Well | How::NotRecorded | How::Unclear | How::Unanswered | How::NotFound => {
                 StartOutcome::Started(self.begin(state, batch, epoch))
             }
         }
