@@ -8,26 +8,30 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use landfall_aws::clock::moment;
 use landfall_aws::ledger::Draft;
 use landfall_core::batch::{Closing, Member, Scope, Start, State};
+use landfall_core::moment::Moment;
 use landfall_tests::cloud::{LANDING_BUCKET, wait_until};
 use landfall_tests::{ANALYTICS, REGION};
 
 use crate::stage::{SOON, Stage};
 
-/// Of these a tick takes up a hundred itself. If one comes while they are recorded, two ticks take up two hundred.
-const FLOOD: usize = 300;
-const MESSAGES: usize = 4;
+/// Of these a tick takes up a hundred itself.
+const FLOOD: usize = 160;
+const MESSAGES: usize = 2;
+
+/// So much later all are due, at one moment: no tick sees a part of them.
+const LATER: Duration = Duration::from_secs(60);
 
 const AT_ONCE: usize = 16;
 
 pub fn a_flood_is_spread_over_the_queue_of_work(stage: &Stage) -> Result<()> {
-    // An argument that nobody can fill in: who takes the batch up parks it, and Glue is left in peace.
+    // Of a marker and nothing else: who takes such a batch up closes it, and Glue is left in peace.
     let start = Start {
         target: "analytics".to_owned(),
         account: ANALYTICS.to_owned(),
         region: REGION.to_owned(),
         starter_role_arn: format!("arn:aws:iam::{ANALYTICS}:role/landfall/landfall-starter"),
         job: "none".to_owned(),
-        arguments: BTreeMap::from([("--never".to_owned(), "{unknown}".to_owned())]),
+        arguments: BTreeMap::new(),
         values: BTreeMap::new(),
         max_concurrent_runs: None,
         max_runs_per_hour: None,
@@ -36,16 +40,17 @@ pub fn a_flood_is_spread_over_the_queue_of_work(stage: &Stage) -> Result<()> {
         scope: Scope::Job,
     };
     let before = taken_over(stage);
+    let moment = moment(SystemTime::now() + LATER);
     stage.cloud.wait(async {
-        let recorded = stream::iter(0..FLOOD).map(|number| record(stage, &start, number));
+        let recorded = stream::iter(0..FLOOD).map(|number| record(stage, &start, number, moment));
         recorded.buffer_unordered(AT_ONCE).try_collect::<()>().await?;
-        wait_until("not every batch was taken up", SOON, async || {
+        wait_until("not every batch was taken up", LATER + SOON, async || {
             let batches = stream::iter(0..FLOOD).map(async |number| {
                 let batch = stage.ledger.batch(&id(number)).await?;
                 Ok::<_, anyhow::Error>(batch.context("it was recorded")?.state)
             });
             let states: Vec<State> = batches.buffer_unordered(AT_ONCE).try_collect().await?;
-            let is_done = |state: &State| matches!(state, State::Parked { .. });
+            let is_done = |state: &State| matches!(state, State::Empty);
             Ok(states.iter().all(is_done).then_some(()))
         })
         .await
@@ -59,9 +64,9 @@ fn id(number: usize) -> String {
     format!("{ANALYTICS}-{number:032x}")
 }
 
-/// As the trigger does it that then has no time for a start.
-async fn record(stage: &Stage, start: &Start, number: usize) -> Result<()> {
-    let member = Member {
+/// As the trigger does it.
+async fn record(stage: &Stage, start: &Start, number: usize, moment: Moment) -> Result<()> {
+    let marker = Member {
         key: format!("in/work/{number}"),
         version_id: None,
         etag: None,
@@ -72,14 +77,14 @@ async fn record(stage: &Stage, start: &Start, number: usize) -> Result<()> {
     let draft = Draft {
         route: "work",
         bucket: LANDING_BUCKET,
-        group: &BTreeMap::new(),
+        group: &BTreeMap::from([("number".to_owned(), number.to_string())]),
         start,
-        closing: Closing::default(),
-        members: &[member],
-        markers: &[],
+        closing: Closing { window_secs: Some(LATER.as_secs()), ..Closing::default() },
+        members: &[],
+        markers: &[marker],
     };
-    let deadline = SystemTime::now() + Duration::from_secs(60);
-    stage.ledger.record(&draft, |_| id(number), || moment(deadline), deadline).await?;
+    let deadline = SystemTime::now() + LATER;
+    stage.ledger.record(&draft, |_| id(number), || moment, deadline).await?;
     Ok(())
 }
 
