@@ -44,7 +44,7 @@ fn starts_a_run(stage: &Stage, bucket: &str, number: usize) -> Result<()> {
     cloud.wait(async {
         cloud.put(bucket, &format!("{JOB}/{number}.csv"), csv(number)).await?;
         let what = format!("what landed in `{bucket}` had no run");
-        let runs = wait_until(&what, SOON, async || {
+        let runs = wait_until(&what, 2 * SOON, async || {
             let runs = cloud.runs(JOB).await?;
             Ok(Some(runs).filter(|runs| runs.len() >= number && runs.iter().all(has_ended)))
         });
