@@ -44,7 +44,7 @@ pub fn a_flood_is_spread_over_the_queue_of_work(stage: &Stage) -> Result<()> {
     stage.cloud.wait(async {
         let recorded = stream::iter(0..FLOOD).map(|number| record(stage, &start, number, moment));
         recorded.buffer_unordered(AT_ONCE).try_collect::<()>().await?;
-        wait_until("not every batch was taken up", LATER + 2 * SOON, async || {
+        wait_until("not every batch was taken up", LATER + 5 * SOON, async || {
             let batches = stream::iter(0..FLOOD).map(async |number| {
                 let batch = stage.ledger.batch(&id(number)).await?;
                 Ok::<_, anyhow::Error>(batch.context("it was recorded")?.state)
