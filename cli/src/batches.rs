@@ -17,7 +17,7 @@ use crate::words::{moment, table};
 use crate::{aws, state};
 
 /// The most batches that are read to find those that are asked for.
-const MOST_READ: usize = 20_000;
+const MAX_READ: usize = 20_000;
 
 /// A group's longer values are cut; `--json` and `landfall batch` have all of them.
 const MAX_GROUP_CHARS: usize = 48;
@@ -40,7 +40,7 @@ pub fn run(args: &BatchesArgs) -> Output {
         let ledger = &connection.ledger;
         let listing = match asked {
             Asked::Since(since) => {
-                let wanted = Wanted { route, since, limit, most_read: MOST_READ };
+                let wanted = Wanted { route, since, limit, most_read: MAX_READ };
                 ledger.batches(&wanted, is_wanted).await
             }
             Asked::Parked => ledger.parked(route).await.map(first),

@@ -56,12 +56,12 @@ fn stack_id(text: &str) -> Result<String, &'static str> {
 }
 
 /// The longest reason, in characters.
-const MOST_CHARS: usize = 500;
+const MAX_CHARS: usize = 500;
 
 fn reason(text: &str) -> Result<String, &'static str> {
     match text.trim() {
         "" => Err("say why"),
-        reason if reason.chars().count() > MOST_CHARS => Err("a reason has at most 500 characters"),
+        reason if reason.chars().count() > MAX_CHARS => Err("a reason has at most 500 characters"),
         reason => Ok(reason.to_owned()),
     }
 }

@@ -16,7 +16,7 @@ use crate::due::{self, Taken};
 use crate::{Context, Error};
 
 /// The most parked batches that a tick counts.
-const MOST_PARKED: i32 = 1_000;
+const MAX_PARKED: i32 = 1_000;
 
 /// So many batches a tick takes up itself before it hands any on.
 const OWN: usize = 100;
@@ -78,7 +78,7 @@ pub async fn tick(context: &Context, deadline: SystemTime) -> Result<Ticked, Err
     advance::report(metrics, &advanced);
     advance::tell_lineage(clients, metrics, &advanced, deadline).await;
     let stuck = advanced.iter().filter(|advanced| advanced.batch.is_stuck()).count();
-    let parked = clients.ledger.awaiting(PARKED, MOST_PARKED).await?.len();
+    let parked = clients.ledger.awaiting(PARKED, MAX_PARKED).await?.len();
     let age = |since: fn(&Batch) -> Option<Time>| {
         let all = advanced.iter().filter_map(|advanced| since(&advanced.batch));
         all.min().map_or(0, |oldest| now().since(oldest).as_secs())

@@ -31,7 +31,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// How many pages of a stack's events are read, the newest first; a page has 100. What is deleted now has
 /// its event among the newest.
-const MOST_PAGES: usize = 10;
+const MAX_PAGES: usize = 10;
 
 /// What a stack's status is while it is deleted, rolled back or cleaned up.
 const TAKES_AWAY: [&str; 6] = [
@@ -218,7 +218,7 @@ fn is_let_go(detail: &StackResourceDetail, question: &Question<'_>) -> Result<()
 async fn is_deleted_now(client: &Client, request: &Request) -> Result<(), No> {
     let envelope = &request.envelope;
     let mut token = None;
-    for _ in 0..MOST_PAGES {
+    for _ in 0..MAX_PAGES {
         let describe = client.describe_stack_events().stack_name(&envelope.stack_id);
         let page = describe.set_next_token(token).send().await.map_err(|error| refused(&error))?;
         let newest = page.stack_events().iter().find(|event| {

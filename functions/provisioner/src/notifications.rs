@@ -23,7 +23,7 @@ use crate::{Context, Deadlines};
 const TO_LOOK: Duration = Duration::from_secs(20);
 
 /// The most that one bucket is tried for: what fails for longer does not mend itself.
-const MOST_TRIES: Duration = Duration::from_secs(30);
+const MAX_TRIES: Duration = Duration::from_secs(30);
 
 const LOOKS_AT_A_TIME: usize = 16;
 
@@ -160,7 +160,7 @@ impl<'a> Notifications<'a> {
         let (s3, bucket, account) = (context.s3(), effect.bucket(), &self.home.account);
         let left = deadlines.work.saturating_duration_since(Instant::now());
         let held = lock(context, bucket, deadlines, Instant::now() + left / 3).await?;
-        let tries = Instant::now() + MOST_TRIES.min(left / 3);
+        let tries = Instant::now() + MAX_TRIES.min(left / 3);
         let change = async {
             match effect {
                 Effect::Put(_) => {

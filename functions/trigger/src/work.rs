@@ -79,11 +79,11 @@ impl Work {
     /// How many messages brought what a request takes, and the ids of the first of them, spaces between
     /// them: a log line has room for so many. All are logged one by one at level `DEBUG`.
     pub fn messages_of(&self, request: &JobRunRequest) -> (usize, String) {
-        const MOST: usize = 10;
+        const MAX: usize = 10;
         let messages = request.arrivals.iter().map(|arrival| self.message_of[*arrival]);
         let messages: BTreeSet<usize> = messages.collect();
         let ids = messages.iter().filter_map(|message| self.ids[*message].as_deref());
-        (messages.len(), ids.take(MOST).collect::<Vec<_>>().join(" "))
+        (messages.len(), ids.take(MAX).collect::<Vec<_>>().join(" "))
     }
 
     /// The messages of which anything was not recorded.

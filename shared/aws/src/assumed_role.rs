@@ -200,15 +200,15 @@ impl fmt::Debug for AssumedRole {
 /// A role session's name from parts such as a function's name and its account: STS admits 2 to 64
 /// of `[\w+=,.@-]`; other characters become `-`, and a name that is too long loses its middle.
 pub fn session_name(parts: &[&str]) -> String {
-    const MOST: usize = 64;
+    const MAX: usize = 64;
     let mut name: String = parts
         .join("@")
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() || "_+=,.@-".contains(c) { c } else { '-' })
         .collect();
-    if name.len() > MOST {
-        let end = name.split_off(name.len() - MOST / 2);
-        name.truncate(MOST - end.len() - 2);
+    if name.len() > MAX {
+        let end = name.split_off(name.len() - MAX / 2);
+        name.truncate(MAX - end.len() - 2);
         name.push_str("..");
         name.push_str(&end);
     }

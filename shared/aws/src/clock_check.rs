@@ -16,7 +16,7 @@ use aws_smithy_types::date_time::{DateTime, Format};
 use crate::clock::{milliseconds, system_time};
 
 /// Half of what two clocks may differ by: another one may be as far off the other way.
-const MOST_OFF: Duration = Duration::from_secs(5);
+const MAX_OFF: Duration = Duration::from_secs(5);
 
 /// How often it is told at most.
 const EVERY: Duration = Duration::from_secs(15 * 60);
@@ -70,7 +70,7 @@ impl Intercept for ClockCheck {
 impl ClockCheck {
     fn compare(&self, sent: SystemTime, received: SystemTime, date: SystemTime) {
         let off = off_by(sent, received, date);
-        if off <= MOST_OFF {
+        if off <= MAX_OFF {
             return;
         }
         let now = milliseconds(received);
@@ -80,7 +80,7 @@ impl ClockCheck {
                 code = "clock_off",
                 seconds = off.as_secs(),
                 "the clock differs from AWS's by more than {} seconds",
-                MOST_OFF.as_secs()
+                MAX_OFF.as_secs()
             );
         } else {
             self.told_at.store(told_at, Ordering::Relaxed);

@@ -42,7 +42,7 @@ use crate::told::told;
 pub(crate) const ARRIVALS_KEPT: Duration = Duration::from_secs(400 * 86_400);
 
 /// How often a write is tried again that met another.
-const MOST_CONFLICTS: u32 = 5;
+const MAX_CONFLICTS: u32 = 5;
 
 /// Reads that are under way at a time.
 const CONCURRENT_READS: usize = 16;
@@ -184,7 +184,7 @@ impl Ledger {
                     return Ok(self.batch(&written.id).await?.filter(|found| *found == written));
                 }
                 // It met a transaction of somebody else's, which may yet come to nothing.
-                Err(error) if is_conflict(&error) && conflicts < MOST_CONFLICTS => {
+                Err(error) if is_conflict(&error) && conflicts < MAX_CONFLICTS => {
                     conflicts += 1;
                     pause().await;
                 }
@@ -263,7 +263,7 @@ impl Ledger {
                 return Ok(Held::OtherSlot);
             }
             conflicts += 1;
-            if reasons.is_empty() || item::is_hopeless(&reasons) || conflicts > MOST_CONFLICTS {
+            if reasons.is_empty() || item::is_hopeless(&reasons) || conflicts > MAX_CONFLICTS {
                 return Err(self.failed("write", &written.id, &error));
             }
             pause().await;

@@ -14,8 +14,8 @@ use crate::signed::{Service, SignedClient};
 const SQS: Service = Service { id: "SQS", name: "sqs", content_type: "application/x-amz-json-1.0" };
 
 /// The most messages of a call, and the most bytes of them, of which SQS admits 262,144.
-const MOST_MESSAGES: usize = 10;
-const MOST_BYTES: usize = 200_000;
+const MAX_MESSAGES: usize = 10;
+const MAX_BYTES: usize = 200_000;
 
 /// Calls that are under way at a time.
 const CONCURRENT: usize = 8;
@@ -138,9 +138,9 @@ fn calls(messages: &[Message]) -> Vec<&[Message]> {
         let fits = |message: &&Message| {
             let attributes = Value::Object(message.attributes.clone()).to_string();
             bytes += message.body.len() + attributes.len();
-            bytes <= MOST_BYTES
+            bytes <= MAX_BYTES
         };
-        let fitting = rest.iter().take(MOST_MESSAGES).take_while(fits).count();
+        let fitting = rest.iter().take(MAX_MESSAGES).take_while(fits).count();
         let (call, others) = rest.split_at(fitting.max(1));
         calls.push(call);
         rest = others;

@@ -40,7 +40,7 @@ const MAY_TAKE: Duration = Duration::from_secs(1);
 const SPARE: Duration = Duration::from_secs(1);
 
 /// The most spans of an invocation.
-const MOST_SPANS: usize = 4_000;
+const MAX_SPANS: usize = 4_000;
 
 /// Where spans go.
 #[derive(Debug)]
@@ -226,7 +226,7 @@ impl SpanProcessor for Ended {
         let mut kept = self.kept();
         // The invocation's own comes last, and the others hang on it.
         let is_root = span.name == "invocation";
-        match kept.spans.len() < MOST_SPANS || is_root {
+        match kept.spans.len() < MAX_SPANS || is_root {
             true => kept.spans.push(span),
             false => kept.lost += 1,
         }

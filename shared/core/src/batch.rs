@@ -50,7 +50,7 @@ const SCOPED_VERSION: u32 = 2;
 pub const NEWEST_VERSION: u32 = SCOPED_VERSION;
 
 /// The most entries of a history; the first is kept, and of the others the last.
-const MOST_ENTRIES: usize = 40;
+const MAX_ENTRIES: usize = 40;
 
 /// A batch as the ledger keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -342,7 +342,7 @@ impl Batch {
             }
             _ => self.history.push(Entry { at, what: what.to_owned(), detail, times: 1 }),
         }
-        if self.history.len() > MOST_ENTRIES {
+        if self.history.len() > MAX_ENTRIES {
             self.history.remove(1);
         }
     }
@@ -380,8 +380,8 @@ pub fn hex(bytes: &[u8]) -> String {
 /// at most.
 fn backoff(deferrals: u32) -> Duration {
     const FIRST: Duration = Duration::from_secs(30);
-    const MOST: Duration = Duration::from_secs(15 * 60);
-    FIRST.saturating_mul(1 << deferrals.min(10)).min(MOST)
+    const MAX: Duration = Duration::from_secs(15 * 60);
+    FIRST.saturating_mul(1 << deferrals.min(10)).min(MAX)
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ pub use spec::{Spec, json_schema};
 pub const EVENT: &str = "s3:ObjectCreated:*";
 
 /// The most rules of one bucket: topics, queues and functions together (S3's limit, not adjustable).
-pub const MOST_RULES: usize = 100;
+pub const MAX_RULES: usize = 100;
 
 /// The notification configuration of a bucket.
 ///

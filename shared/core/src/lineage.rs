@@ -22,10 +22,10 @@ pub use event::{EventType, Input, RunEvent};
 
 /// The most bytes of an event with several inputs: EventBridge admits 256 KB to an entry, and puts the
 /// event into an envelope that is to fit into what comes after it.
-pub const MOST_BYTES: usize = 200_000;
+pub const MAX_BYTES: usize = 200_000;
 
 /// The most characters of an error's message.
-const MOST_MESSAGE: usize = 2_000;
+const MAX_MESSAGE: usize = 2_000;
 
 const SCHEMA: &str = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent";
 
@@ -107,7 +107,7 @@ fn event(
         manifest: prepared.as_ref().map(|prepared| prepared.manifest.clone()),
     };
     let error_message = message.map(|message| ErrorMessage {
-        message: message.chars().take(MOST_MESSAGE).collect(),
+        message: message.chars().take(MAX_MESSAGE).collect(),
         // Required; what a job is written in is not known here.
         programming_language: "unknown",
     });
@@ -173,7 +173,7 @@ impl RunEvent {
             while let Some(input) = inputs.peek() {
                 // With its comma.
                 bytes += length(input) + 1;
-                if bytes > MOST_BYTES && !event.inputs.is_empty() {
+                if bytes > MAX_BYTES && !event.inputs.is_empty() {
                     break;
                 }
                 event.inputs.extend(inputs.next());

@@ -58,14 +58,14 @@ pub enum PatternError {
     SharedDoubleStar,
     #[error("`**` follows `**`")]
     RepeatedDoubleStar,
-    #[error("`**` stands more than {MOST_DOUBLE_STARS} times")]
+    #[error("`**` stands more than {MAX_DOUBLE_STARS} times")]
     TooManyDoubleStars,
     #[error("the shortest key that could match has {0} bytes, S3 admits 1,024")]
     TooLong(usize),
 }
 
 /// The most `**` of a pattern: nobody needs more, and each multiplies the ways to match.
-pub const MOST_DOUBLE_STARS: usize = 4;
+pub const MAX_DOUBLE_STARS: usize = 4;
 
 /// The longest key, in bytes.
 const LONGEST_KEY: usize = 1024;
@@ -129,7 +129,7 @@ impl Pattern {
         if segments.last() == Some(&Segment::Any) {
             segments.push(Segment::Parts(vec![Part::Star]));
         }
-        if segments.iter().filter(|segment| **segment == Segment::Any).count() > MOST_DOUBLE_STARS {
+        if segments.iter().filter(|segment| **segment == Segment::Any).count() > MAX_DOUBLE_STARS {
             return Err(PatternError::TooManyDoubleStars);
         }
         let least = least_key_length(&segments);

@@ -23,7 +23,7 @@ const OPERATIONS: [&str; 7] = [
 ];
 
 /// The most arrivals of one transaction.
-const MOST_ARRIVALS: usize = 98;
+const MAX_ARRIVALS: usize = 98;
 /// Transactions of a group beyond those that are full: its last, and the one that is written ahead of
 /// the start.
 const PER_GROUP: usize = 2;
@@ -146,7 +146,7 @@ fn judge(report: &mut Report, shape: &Shape, counted: &[(usize, Usage)]) {
     for (arrivals, usage) in counted {
         let groups = groups(*arrivals);
         let started = if *bucket == WINDOW { 0 } else { groups };
-        let most = arrivals.div_ceil(MOST_ARRIVALS) + PER_GROUP * groups;
+        let most = arrivals.div_ceil(MAX_ARRIVALS) + PER_GROUP * groups;
         let transactions = of(usage, "TransactWriteItems");
         report.check(transactions <= most as u64, || {
             format!("{title}: {arrivals} arrivals take {most} transactions at most: {transactions}")

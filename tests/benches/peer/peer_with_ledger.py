@@ -18,7 +18,7 @@ from peer import arrivals, glue, logger, processor
 
 TABLE = os.environ["LANDFALL_LEDGER_TABLE"]
 BUCKET = os.environ["LANDFALL_MANIFESTS_BUCKET"]
-MOST = 98
+MAX = 98
 
 dynamodb = boto3.client("dynamodb")
 s3 = boto3.client("s3")
@@ -37,8 +37,8 @@ def put(condition: str | None = None, **item: Any) -> dict:
 def record(batch: str, city: str, members: list) -> list:
     """Writes arrivals down, each once; returns those that are new."""
     new = []
-    for number, at in enumerate(range(0, len(members), MOST)):
-        part = members[at : at + MOST]
+    for number, at in enumerate(range(0, len(members), MAX)):
+        part = members[at : at + MAX]
         items = [
             put("attribute_not_exists(pk)", pk=f"object#{uri}", sk="at-once", v=1, batch=batch)
             for uri, _ in part

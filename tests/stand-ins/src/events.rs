@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::server::Answer;
 
 /// The most bytes of all entries of a call.
-const MOST_BYTES: usize = 262_144;
+const MAX_BYTES: usize = 262_144;
 
 pub(crate) fn serve(operation: &str, body: &Value) -> Answer {
     if operation != "PutEvents" {
@@ -20,7 +20,7 @@ pub(crate) fn serve(operation: &str, body: &Value) -> Answer {
     };
     if entries.is_empty()
         || entries.len() > 10
-        || entries.iter().map(bytes).sum::<usize>() >= MOST_BYTES
+        || entries.iter().map(bytes).sum::<usize>() >= MAX_BYTES
     {
         let message = "1 to 10 entries of less than 256 KB in all";
         return Answer::error("events", 400, "ValidationException", message);

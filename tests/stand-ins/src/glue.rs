@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use crate::server::Answer;
 
 /// The most runs of a page.
-const MOST_RUNS: u64 = 200;
+const MAX_RUNS: u64 = 200;
 
 /// The most characters of a session policy.
-const MOST_POLICY: usize = 2_048;
+const MAX_POLICY: usize = 2_048;
 
 /// A job run.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,7 +87,7 @@ impl Glue {
             .ok_or(INVALID)?;
         let session_policy = match &body["ExecutionRoleSessionPolicy"] {
             Value::Null => None,
-            Value::String(policy) if (2..=MOST_POLICY).contains(&policy.chars().count()) => {
+            Value::String(policy) if (2..=MAX_POLICY).contains(&policy.chars().count()) => {
                 Some(policy.clone())
             }
             _ => return Err(INVALID),
@@ -111,8 +111,8 @@ impl Glue {
     fn list(&self, body: &Value) -> Result<Value, Refused> {
         let job = self.known(&body["JobName"])?;
         let runs = self.runs_of(&job);
-        let most = body["MaxResults"].as_u64().unwrap_or(MOST_RUNS);
-        if !(1..=MOST_RUNS).contains(&most) {
+        let most = body["MaxResults"].as_u64().unwrap_or(MAX_RUNS);
+        if !(1..=MAX_RUNS).contains(&most) {
             return Err(INVALID);
         }
         let end = match body["NextToken"].as_str() {

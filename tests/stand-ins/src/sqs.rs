@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::server::Answer;
 
-const MOST_BYTES: usize = 262_144;
+const MAX_BYTES: usize = 262_144;
 
 pub(crate) fn serve(
     messages: &mut BTreeMap<String, Vec<Value>>,
@@ -28,7 +28,7 @@ pub(crate) fn serve(
         0 => return error("EmptyBatchRequest"),
         11.. => return error("TooManyEntriesInBatchRequest"),
         _ if ids.len() != entries.len() => return error("BatchEntryIdsNotDistinct"),
-        _ if entries.iter().map(bytes).sum::<usize>() > MOST_BYTES => {
+        _ if entries.iter().map(bytes).sum::<usize>() > MAX_BYTES => {
             return error("BatchRequestTooLong");
         }
         _ => {}

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::world::World;
 
 /// The most messages of an invocation.
-const MOST: usize = 10;
+const MAX: usize = 10;
 
 pub struct Queue {
     name: &'static str,
@@ -73,7 +73,7 @@ impl Queue {
         let dead: Vec<Message> = dead;
         state.dead.extend(dead);
         let visible = state.messages.iter_mut().filter(|message| message.visible_at <= now);
-        let received = visible.take(MOST).map(|message| {
+        let received = visible.take(MAX).map(|message| {
             message.receive_count += 1;
             message.visible_at = now + self.visibility;
             message.clone()

@@ -26,7 +26,7 @@ const OPERATIONS: [&str; 10] = [
 ];
 
 /// More rounds than any way to the end takes.
-const MOST_ROUNDS: usize = 10;
+const MAX_ROUNDS: usize = 10;
 
 /// A number that no call has.
 const NEVER: usize = usize::MAX;
@@ -53,7 +53,7 @@ async fn way(act: &Act, fails: usize) -> usize {
         }
     };
     for round in 0.. {
-        assert!(round < MOST_ROUNDS, "{act:?} at {fails}: not recorded");
+        assert!(round < MAX_ROUNDS, "{act:?} at {fails}: not recorded");
         befalls(&stage);
         let is_recorded = tokio::select! {
             answer = stage.try_arrive(&["single/x"], LEFT) => answer.is_ok(),
@@ -69,7 +69,7 @@ async fn way(act: &Act, fails: usize) -> usize {
         if batch.state.is_final() {
             break;
         }
-        assert!(round < MOST_ROUNDS, "{act:?} at {fails}: not done: {batch:?}");
+        assert!(round < MAX_ROUNDS, "{act:?} at {fails}: not done: {batch:?}");
         for run in stage.running("single") {
             stage.end(&run, "SUCCEEDED").await;
         }

@@ -99,13 +99,13 @@ async fn a_message_that_names_what_is_not_due_or_not_there_costs_one_call_and_no
 async fn a_thousand_groups_are_acknowledged_though_glue_is_slow_and_the_monitor_starts_the_rest() {
     const GROUPS: usize = 1_000;
     // A start is begun for five seconds, eight at a time.
-    const MOST_BEGUN: usize = 8 * 3;
+    const MAX_BEGUN: usize = 8 * 3;
     let stage = stage().await;
     stage.aws.answer("StartJobRun", |_, _| Act::ServeLate(Duration::from_secs(2)));
     let keys: Vec<String> = (0..GROUPS).map(|n| format!("orders/{n}/a")).collect();
     assert_eq!(stage.arrive_in_messages(&keys).await, NONE);
     let begun = stage.starts();
-    assert!((1..=MOST_BEGUN).contains(&begun), "{begun}");
+    assert!((1..=MAX_BEGUN).contains(&begun), "{begun}");
     let bodies = bodies(&stage);
     let left = ids(&bodies);
     assert_eq!(left.len(), GROUPS - begun);

@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// The most that S3 lists in one answer.
-const MOST_LISTED: i32 = 10_000;
+const MAX_LISTED: i32 = 10_000;
 
 /// Looks at `bucket`, which should be `account`'s, until `deadline` at the latest.
 pub async fn look(s3: &Client, bucket: &str, account: &str, deadline: Instant) -> Look {
@@ -65,7 +65,7 @@ async fn once(s3: &Client, bucket: &str, account: &str) -> Look {
 
 /// Whether the account of who asks has the bucket.
 async fn is_own(s3: &Client, bucket: &str) -> Result<bool, String> {
-    let listed = s3.list_buckets().prefix(bucket).max_buckets(MOST_LISTED).send().await;
+    let listed = s3.list_buckets().prefix(bucket).max_buckets(MAX_LISTED).send().await;
     let listed = listed.map_err(|error| DisplayErrorContext(error).to_string())?;
     let is_listed = listed.buckets().iter().any(|found| found.name() == Some(bucket));
     match listed.continuation_token() {

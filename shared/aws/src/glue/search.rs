@@ -19,7 +19,7 @@ use crate::config::CALL_TIMEOUT;
 const PAGE: i32 = 200;
 
 /// The most pages of one walk. Then it is unclear what is behind them.
-pub(super) const MOST_PAGES: usize = 50;
+pub(super) const MAX_PAGES: usize = 50;
 
 /// For how long a walk is gone on with. Glue does not say how long its tokens are good for.
 const GONE_ON_WITH: Duration = Duration::from_secs(60);
@@ -120,7 +120,7 @@ impl Glue {
             if walk.is_at_its_end() {
                 break End::All;
             }
-            if number == MOST_PAGES {
+            if number == MAX_PAGES {
                 break End::TooMany;
             }
             if !has_time(deadline, CALL_TIMEOUT) {

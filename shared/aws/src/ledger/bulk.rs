@@ -14,7 +14,7 @@ use crate::clock::{has_time, sleep, system_time};
 use crate::config::CALL_TIMEOUT;
 
 /// The most items that one `BatchGetItem` reads.
-pub(super) const MOST_KEYS: usize = 100;
+pub(super) const MAX_KEYS: usize = 100;
 
 /// Calls that are under way at a time. Each answers with 16 MB at most.
 pub(super) const CONCURRENT_CALLS: usize = 8;
@@ -56,8 +56,8 @@ impl Ledger {
         batch: &Batch,
         deadline: SystemTime,
     ) -> Result<Vec<Member>, LedgerError> {
-        let groups = (0..batch.chunks).step_by(MOST_KEYS);
-        let groups = groups.map(|from| from..batch.chunks.min(from + MOST_KEYS as u32));
+        let groups = (0..batch.chunks).step_by(MAX_KEYS);
+        let groups = groups.map(|from| from..batch.chunks.min(from + MAX_KEYS as u32));
         let chunks = stream::iter(groups).map(async |numbers| {
             let keys: Vec<Key> = numbers.map(|number| item::chunk_key(&batch.id, number)).collect();
             let mut found = self.read_some(keys.clone(), Read::Whole, deadline).await?;
@@ -74,7 +74,7 @@ impl Ledger {
         Ok(chunks.into_iter().flat_map(|chunk| chunk.members).collect())
     }
 
-    /// The items of these keys that are there, by partition key; [`MOST_KEYS`] at most.
+    /// The items of these keys that are there, by partition key; [`MAX_KEYS`] at most.
     pub(super) async fn read_some(
         &self,
         keys: Vec<Key>,

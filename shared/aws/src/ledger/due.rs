@@ -9,7 +9,7 @@ use futures_util::{StreamExt, stream};
 use landfall_core::batch::{NEWEST_VERSION, slot_job};
 use landfall_core::moment::Time;
 
-use super::bulk::{CONCURRENT_CALLS, Key, MOST_KEYS, PATIENCE, Read};
+use super::bulk::{CONCURRENT_CALLS, Key, MAX_KEYS, PATIENCE, Read};
 use super::item::{self, Item};
 use super::search::{PAGE, Waiting, waiting};
 use super::{Ledger, LedgerError};
@@ -18,7 +18,7 @@ use crate::config::CALL_TIMEOUT;
 use crate::dynamodb::{is_conflict, is_refused, number};
 
 /// The most pages that are read of a shard: 8,000 batches.
-const MOST_PAGES: usize = 8;
+const MAX_PAGES: usize = 8;
 
 /// What of a batch tells whose turn it is.
 const ATTRIBUTES: [&str; 6] = ["pk", "v", "revision", "due_at", "route", "awaits"];
@@ -82,7 +82,7 @@ impl Ledger {
     ) -> Result<(Vec<Waiting>, bool), LedgerError> {
         let mut found = Vec::new();
         let mut from: Option<Item> = None;
-        for page in 0..MOST_PAGES {
+        for page in 0..MAX_PAGES {
             if page > 0 && !has_time(deadline, CALL_TIMEOUT) {
                 break;
             }
@@ -121,7 +121,7 @@ impl Ledger {
         // A batch that moves in the index while it is searched is found twice.
         let mut known = BTreeSet::new();
         let ids: Vec<&String> = ids.iter().filter(|id| known.insert(*id)).collect();
-        let calls = stream::iter(ids.chunks(MOST_KEYS)).map(async |ids| {
+        let calls = stream::iter(ids.chunks(MAX_KEYS)).map(async |ids| {
             let keys: Vec<Key> = ids.iter().map(|id| item::batch_key(id)).collect();
             match self.read_some(keys.clone(), Read::Attributes(&ATTRIBUTES), deadline).await {
                 Ok(mut found) => Ok(ids

@@ -13,7 +13,7 @@ use crate::clock;
 use crate::dynamodb::number;
 
 /// The most items of a transaction.
-const MOST_ITEMS: usize = 100;
+const MAX_ITEMS: usize = 100;
 
 /// The pause before a group that others write to is tried again; it grows, and is random.
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
@@ -262,7 +262,7 @@ impl<'a> Attempt<'a> {
         };
         let members = chunk(rest, has_head).min(room);
         // The batch, its chunk and the head are written too.
-        let left = (MOST_ITEMS - 3).saturating_sub(members);
+        let left = (MAX_ITEMS - 3).saturating_sub(members);
         let is_last = members == rest.len();
         let with_markers = if is_last { markers.len().min(left) } else { 0 };
         let is_whole = is_last && with_markers == markers.len();

@@ -14,10 +14,10 @@ use crate::dynamodb::number;
 pub(super) const PAGE: i32 = 1000;
 
 /// The most pages of an index that are read without an order, of 1 MB each: about 8,000 batches.
-const MOST_SCANS: usize = 200;
+const MAX_SCANS: usize = 200;
 
 /// The most pages of parked batches that are read, the newest: 10,000 batches.
-const MOST_PARKED_PAGES: usize = 10;
+const MAX_PARKED_PAGES: usize = 10;
 
 /// A batch by its id.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -169,7 +169,7 @@ impl Ledger {
     pub(super) async fn all_parked(&self) -> Result<(Vec<Waiting>, bool), LedgerError> {
         let mut found = Vec::new();
         let mut from: Option<Item> = None;
-        for _ in 0..MOST_PARKED_PAGES {
+        for _ in 0..MAX_PARKED_PAGES {
             let answer = self
                 .client
                 .query()
@@ -222,7 +222,7 @@ impl Ledger {
     async fn opened(&self, since: Time) -> Result<(Vec<Waiting>, bool), LedgerError> {
         let mut found = Vec::new();
         let mut from: Option<Item> = None;
-        for _ in 0..MOST_SCANS {
+        for _ in 0..MAX_SCANS {
             let answer = self
                 .client
                 .scan()

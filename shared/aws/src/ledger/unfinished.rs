@@ -10,7 +10,7 @@ use super::search::{Left, Listing, PAGE, Waiting, newest_first, waiting};
 use super::{CONCURRENT_READS, Ledger, LedgerError};
 
 /// The most pages of a shard of due batches that are read: 10,000 batches.
-const MOST_PAGES: usize = 10;
+const MAX_PAGES: usize = 10;
 
 impl Ledger {
     /// The batches that are wanted of those that are not done: they are due at some time, or parked. The
@@ -71,7 +71,7 @@ impl Ledger {
         found: &mut Vec<Waiting>,
     ) -> Result<bool, LedgerError> {
         let mut from: Option<Item> = None;
-        for _ in 0..MOST_PAGES {
+        for _ in 0..MAX_PAGES {
             let answer = self
                 .client
                 .query()

@@ -195,8 +195,8 @@ impl ArrivalError {
 
 /// The beginning of a text from a message, for an error: nobody chooses how long our log lines are.
 fn cut(text: &str) -> String {
-    const MOST_CHARS: usize = 80;
-    match text.char_indices().nth(MOST_CHARS) {
+    const MAX_CHARS: usize = 80;
+    match text.char_indices().nth(MAX_CHARS) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     }

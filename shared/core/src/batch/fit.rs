@@ -5,10 +5,10 @@ use std::io::{self, Write};
 use super::Batch;
 
 /// The most bytes that are kept of a text that somebody else wrote, as Glue's messages and IAM's.
-pub(super) const MOST_TEXT_BYTES: usize = 2_048;
+pub(super) const MAX_TEXT_BYTES: usize = 2_048;
 
 /// DynamoDB admits 400 KB to an item, the attributes of the indexes included.
-const MOST_BYTES: usize = 380_000;
+const MAX_BYTES: usize = 380_000;
 
 /// What is written after a start is longer than what was written before it.
 const OUTCOME_BYTES: usize = 30_000;
@@ -17,10 +17,10 @@ const OUTCOME_BYTES: usize = 30_000;
 /// would fill an item after a few of them.
 pub fn cut(text: &str) -> String {
     const ELLIPSIS: &str = "…";
-    if text.len() <= MOST_TEXT_BYTES {
+    if text.len() <= MAX_TEXT_BYTES {
         return text.to_owned();
     }
-    let end = text.floor_char_boundary(MOST_TEXT_BYTES - ELLIPSIS.len());
+    let end = text.floor_char_boundary(MAX_TEXT_BYTES - ELLIPSIS.len());
     format!("{}{ELLIPSIS}", &text[..end])
 }
 
@@ -28,11 +28,11 @@ impl Batch {
     /// As it can be written. What people miss least gives way first, then what can be prepared anew: no
     /// step that is to be written is too large to be.
     pub(super) fn fitting(self) -> Self {
-        if self.bytes() <= MOST_BYTES {
+        if self.bytes() <= MAX_BYTES {
             return self;
         }
         let batch = self.in_short();
-        match batch.bytes() <= MOST_BYTES {
+        match batch.bytes() <= MAX_BYTES {
             true => batch,
             false => Self { prepared: None, prepared_at: None, ..batch },
         }
@@ -41,7 +41,7 @@ impl Batch {
     /// The same before a start, which needs all that was prepared; `None` if there is no room for it and
     /// for what comes of the start.
     pub(super) fn fitting_to_start(self) -> Option<Self> {
-        let fits = |batch: &Self| batch.bytes() <= MOST_BYTES - OUTCOME_BYTES;
+        let fits = |batch: &Self| batch.bytes() <= MAX_BYTES - OUTCOME_BYTES;
         if fits(&self) {
             return Some(self);
         }

@@ -14,19 +14,19 @@ use crate::moment::{Moment, Time};
 
 /// The most arrivals of one transaction: DynamoDB admits 100 items, and a chunk and the batch are
 /// written with them, and sometimes a group's head.
-const MOST_ARRIVALS: usize = 98;
+const MAX_ARRIVALS: usize = 98;
 
 /// The most members of a batch, whatever its route says: its manifest is made in memory.
-const MOST_MEMBERS: u64 = 100_000;
+const MAX_MEMBERS: u64 = 100_000;
 
 /// The most chunks of a batch: as many as one invocation reads again in good time.
-const MOST_CHUNKS: u32 = 25_000;
+const MAX_CHUNKS: u32 = 25_000;
 
 /// The longest that a batch is open, however often something arrives.
 const LONGEST_OPEN: Duration = Duration::from_secs(7 * 86_400);
 
 /// The most bytes of a chunk: DynamoDB admits 400 KB in an item and 4 MB in a transaction.
-const MOST_CHUNK_BYTES: usize = 250_000;
+const MAX_CHUNK_BYTES: usize = 250_000;
 
 /// When a batch closes, whichever comes first. With none of them: at once.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -193,7 +193,7 @@ impl Opening<'_> {
 /// How many of `members` one transaction can record; one at least. `has_head`: it writes the group's
 /// head too.
 pub fn chunk<M: Borrow<Member>>(members: &[M], has_head: bool) -> usize {
-    let most = if has_head { MOST_ARRIVALS - 1 } else { MOST_ARRIVALS };
+    let most = if has_head { MAX_ARRIVALS - 1 } else { MAX_ARRIVALS };
     let mut bytes = 0;
     let fitting = members.iter().take(most).take_while(|member| {
         let member = (*member).borrow();
@@ -201,7 +201,7 @@ pub fn chunk<M: Borrow<Member>>(members: &[M], has_head: bool) -> usize {
         let text = |text: &Option<String>| text.as_deref().map_or(0, |text| text.len() * 6);
         let key: usize = member.key.bytes().map(|b| if b < 0x20 { 6 } else { 2 }).sum();
         bytes += key + text(&member.version_id) + text(&member.etag) + 200;
-        bytes <= MOST_CHUNK_BYTES
+        bytes <= MAX_CHUNK_BYTES
     });
     fitting.count().max(1).min(members.len())
 }
@@ -209,10 +209,10 @@ pub fn chunk<M: Borrow<Member>>(members: &[M], has_head: bool) -> usize {
 impl Batch {
     /// How many more members it takes before it closes; one that was recorded in very many pieces takes none.
     pub fn room(&self) -> u64 {
-        if self.chunks >= MOST_CHUNKS {
+        if self.chunks >= MAX_CHUNKS {
             return 0;
         }
-        let most = self.closing.max_objects.unwrap_or(MOST_MEMBERS).min(MOST_MEMBERS);
+        let most = self.closing.max_objects.unwrap_or(MAX_MEMBERS).min(MAX_MEMBERS);
         most.saturating_sub(self.members)
     }
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::{Configuration, EVENT, Entry, Filter, Kind, MOST_RULES};
+use super::{Configuration, EVENT, Entry, Filter, Kind, MAX_RULES};
 
 /// Why our rules cannot stand beside the others. Nothing but a change of either helps.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,7 +89,7 @@ pub fn check(
         return Err(Conflict::Overlaps(overlaps));
     }
     let (ours, others) = (filters.len(), others.rules().count());
-    if ours > 0 && ours + others > MOST_RULES {
+    if ours > 0 && ours + others > MAX_RULES {
         return Err(Conflict::TooManyRules { ours, others });
     }
     Ok(())
@@ -116,7 +116,7 @@ impl fmt::Display for Conflict {
             }
             Self::TooManyRules { ours, others } => write!(
                 f,
-                "a bucket has at most {MOST_RULES} notification rules: there are {others} \
+                "a bucket has at most {MAX_RULES} notification rules: there are {others} \
                  others, and the routes need {ours}"
             )?,
         }

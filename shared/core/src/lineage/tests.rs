@@ -206,9 +206,9 @@ fn inputs_are_told_in_pieces_that_fit_and_each_once() {
     let [starting, started] = started(&sealed(keys.len()), 1);
     let event = events(&starting, &started).remove(0);
     let pieces: Vec<RunEvent> = event.clone().with_inputs("landing", &manifest).collect();
-    assert!(pieces.iter().all(|piece| piece.json().len() <= MOST_BYTES));
+    assert!(pieces.iter().all(|piece| piece.json().len() <= MAX_BYTES));
     let fullest = pieces.iter().map(|piece| piece.json().len()).max();
-    assert!(fullest > Some(MOST_BYTES - 10_000), "{fullest:?}");
+    assert!(fullest > Some(MAX_BYTES - 10_000), "{fullest:?}");
     let rest = types(&pieces[1..]);
     assert!(pieces[0].is_start() && rest.iter().all(|t| *t == EventType::Running));
     let told = pieces.iter().flat_map(|piece| &piece.inputs).map(|input| &input.name);

@@ -13,7 +13,7 @@ use super::words::{Names, Reader};
 use super::{DynamoDb, Refused};
 
 /// The most bytes that one call reads.
-const MOST_BYTES: usize = 1024 * 1024;
+const MAX_BYTES: usize = 1024 * 1024;
 
 /// The attributes that are asked for; nothing asks for all.
 pub(super) struct Projection<'a>(Option<Vec<&'a str>>);
@@ -141,7 +141,7 @@ impl DynamoDb {
                     items.push(Value::from(projection.of(seen)));
                 }
             }
-            if scanned == limit || bytes > MOST_BYTES {
+            if scanned == limit || bytes > MAX_BYTES {
                 last = Some(only(seen, source.key.iter().copied()));
                 break;
             }

@@ -9,7 +9,7 @@ use super::Refused;
 use super::value::{Item, Key, Scalar, item_size, scalar};
 
 /// The most bytes of an item.
-const MOST_BYTES: usize = 400 * 1024;
+const MAX_BYTES: usize = 400 * 1024;
 
 /// What a table is called, its key, and its indexes. Attributes of keys are texts, unless
 /// [`Table::numbers`] names them.
@@ -142,7 +142,7 @@ impl Rows {
     /// An item as it will stand in the table.
     pub(super) fn row(&self, key: &Key, item: Item) -> Result<Row, Refused> {
         let size = item_size(&item).map_err(Refused::invalid)?;
-        if size > MOST_BYTES {
+        if size > MAX_BYTES {
             return Err(Refused::invalid("Item size has exceeded the maximum allowed size".into()));
         }
         let indexes = self.table.indexes.iter();

@@ -29,7 +29,7 @@ pub(crate) struct Number {
 }
 
 /// The digits that a number may have.
-const MOST_DIGITS: usize = 38;
+const MAX_DIGITS: usize = 38;
 
 impl Number {
     pub(crate) fn parse(text: &str) -> Option<Number> {
@@ -44,7 +44,7 @@ impl Number {
             return None;
         }
         let trimmed = all.trim_start_matches('0').trim_end_matches('0');
-        if trimmed.len() > MOST_DIGITS {
+        if trimmed.len() > MAX_DIGITS {
             return None;
         }
         let zeros = all.len() - all.trim_end_matches('0').len();

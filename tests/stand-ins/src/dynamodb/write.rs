@@ -15,8 +15,8 @@ use super::words::Names;
 use super::{DynamoDb, Refused};
 
 /// The most actions of a transaction, and the most bytes of its items.
-const MOST_ACTIONS: usize = 100;
-const MOST_BYTES: usize = 4 * 1024 * 1024;
+const MAX_ACTIONS: usize = 100;
+const MAX_BYTES: usize = 4 * 1024 * 1024;
 
 /// A write that was read and not yet judged.
 struct Write<'a> {
@@ -168,7 +168,7 @@ impl DynamoDb {
     pub(super) fn transact(&mut self, body: &Value) -> Result<Value, Refused> {
         let nothing = Vec::new();
         let actions = body["TransactItems"].as_array().unwrap_or(&nothing);
-        if !(1..=MOST_ACTIONS).contains(&actions.len()) {
+        if !(1..=MAX_ACTIONS).contains(&actions.len()) {
             return Err(Refused::invalid(
                 "1 validation error detected: Value at 'transactItems' failed to satisfy \
                  constraint: Member must have length less than or equal to 100 and greater than or \
@@ -213,7 +213,7 @@ impl DynamoDb {
             Err(Failure::Refused(_)) => 0,
         });
         let sizes: Vec<usize> = sizes.collect();
-        if sizes.iter().sum::<usize>() > MOST_BYTES {
+        if sizes.iter().sum::<usize>() > MAX_BYTES {
             return Err(Refused::invalid(
                 "Collection size of items in transaction exceeds the limit of 4 MB".to_owned(),
             ));

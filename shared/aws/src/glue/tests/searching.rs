@@ -5,7 +5,7 @@ use landfall_core::moment::Time;
 
 use super::*;
 use crate::config::CALL_TIMEOUT;
-use crate::glue::search::MOST_PAGES;
+use crate::glue::search::MAX_PAGES;
 
 impl Aws {
     async fn found(&self) -> Lookup {
@@ -115,7 +115,7 @@ async fn a_search_through_more_runs_than_are_read_is_unclear() {
     let endless = json!({ "JobRuns": others(500, 2), "NextToken": "more" });
     aws.answers("GetJobRuns", json!({}), 200, &endless).await;
     assert!(matches!(aws.found().await, Lookup::Unclear(_)));
-    assert_eq!(aws.pages_read().await, MOST_PAGES);
+    assert_eq!(aws.pages_read().await, MAX_PAGES);
 }
 
 #[tokio::test]

@@ -2,11 +2,11 @@
 
 use proptest::prelude::*;
 
-use super::super::fit::MOST_TEXT_BYTES;
+use super::super::fit::MAX_TEXT_BYTES;
 use super::*;
 
 /// DynamoDB's limit, with the attributes of the indexes beside the document.
-const MOST_ITEM_BYTES: usize = 400_000 - 4_000;
+const MAX_ITEM_BYTES: usize = 400_000 - 4_000;
 
 fn bytes(batch: &Batch) -> usize {
     serde_json::to_string(batch).expect("it serialises").len()
@@ -27,7 +27,7 @@ proptest! {
     #[test]
     fn a_text_is_cut_between_characters_and_a_short_one_is_kept(text in "[aü€𝄞]{0,3000}") {
         let kept = cut(&text);
-        prop_assert!(kept.len() <= MOST_TEXT_BYTES);
+        prop_assert!(kept.len() <= MAX_TEXT_BYTES);
         match kept.strip_suffix('…') {
             Some(beginning) => prop_assert!(text.starts_with(beginning) && kept.len() > 2_040),
             None => prop_assert_eq!(kept, text),
@@ -50,7 +50,7 @@ fn what_glue_says_is_cut_wherever_a_batch_keeps_it() {
     ];
     for batch in batches {
         // In JSON, six bytes each, twice.
-        assert!(bytes(&batch) < 2_000 + 2 * 6 * MOST_TEXT_BYTES, "{batch:?}");
+        assert!(bytes(&batch) < 2_000 + 2 * 6 * MAX_TEXT_BYTES, "{batch:?}");
     }
 }
 
@@ -62,14 +62,14 @@ fn a_history_gives_way_before_an_item_is_too_large_and_then_what_can_be_prepared
     };
     for arguments in [10_000, 80_000] {
         let batch = put_off(with_arguments(arguments));
-        assert!(bytes(&batch) < MOST_ITEM_BYTES, "{}", bytes(&batch));
+        assert!(bytes(&batch) < MAX_ITEM_BYTES, "{}", bytes(&batch));
         assert!(batch.prepared.is_some());
         assert_eq!(batch.history[0].what, "opened");
         assert_eq!(batch.history.last().map(|last| last.what.as_str()), Some("deferred"));
     }
     let lost = Batch { state: started(&sealed()).state, ..with_arguments(195_000) };
     let lost = written(&lost, &Seen::Failed(long(0)), 60);
-    assert!(bytes(&lost) < MOST_ITEM_BYTES && lost.prepared.is_none(), "{}", bytes(&lost));
+    assert!(bytes(&lost) < MAX_ITEM_BYTES && lost.prepared.is_none(), "{}", bytes(&lost));
 }
 
 /// Else it would be started, and what came of it could not be written.
@@ -82,5 +82,5 @@ fn a_batch_that_would_be_too_large_to_write_what_comes_of_it_is_parked_and_not_s
     let State::Parked { why: Why::ArgumentRefused, message } = &parked.state else {
         panic!("{:?}", parked.state)
     };
-    assert!(message.contains("400 KB") && bytes(&parked) < MOST_ITEM_BYTES, "{message}");
+    assert!(message.contains("400 KB") && bytes(&parked) < MAX_ITEM_BYTES, "{message}");
 }

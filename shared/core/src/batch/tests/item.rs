@@ -201,7 +201,7 @@ fn a_history_keeps_its_first_entry_and_the_last_ones_and_counts_repetitions() {
     for n in 0..500 {
         batch.told(NOW, "looked", &(n / 2).to_string());
     }
-    assert_eq!(batch.history.len(), MOST_ENTRIES);
+    assert_eq!(batch.history.len(), MAX_ENTRIES);
     let of = |at: usize| (batch.history[at].what.as_str(), batch.history[at].times);
     assert_eq!((of(0), of(1)), (("opened", 1), ("looked", 2)));
     assert_eq!(batch.history.last().map(|entry| entry.detail.as_str()), Some("249"));

@@ -17,7 +17,7 @@ fn a_transaction_takes_98_arrivals_and_one_less_with_the_head_of_a_group() {
 }
 
 /// DynamoDB admits 400 KB in an item.
-const MOST_ITEM_BYTES: usize = 400_000;
+const MAX_ITEM_BYTES: usize = 400_000;
 
 fn json_bytes(members: &[Member]) -> usize {
     let chunk = Chunk { v: SCHEMA_VERSION, members: members.to_vec() };
@@ -29,7 +29,7 @@ fn long_keys_of_control_characters_are_split_so_that_a_chunk_fits_an_item() {
     let members = vec![member(&"\u{1}".repeat(1024)); 98];
     let taken = chunk(&members, false);
     assert!((1..98).contains(&taken), "{taken}");
-    assert!(json_bytes(&members[..taken]) < MOST_ITEM_BYTES);
+    assert!(json_bytes(&members[..taken]) < MAX_ITEM_BYTES);
 }
 
 #[test]
@@ -51,7 +51,7 @@ proptest! {
         while !rest.is_empty() {
             let taken = chunk(rest, opens);
             prop_assert!(taken > 0 && taken <= 98 - usize::from(opens));
-            prop_assert!(json_bytes(&rest[..taken]) < MOST_ITEM_BYTES);
+            prop_assert!(json_bytes(&rest[..taken]) < MAX_ITEM_BYTES);
             rest = &rest[taken..];
         }
     }

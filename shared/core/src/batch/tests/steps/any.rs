@@ -128,7 +128,7 @@ proptest! {
                 prop_assert!(!is_over || !after.holds_slot, "nobody would give it back");
                 prop_assert_eq!((after.epoch, &after.id), (batch.epoch, &batch.id));
                 prop_assert!(after.runs.len() >= batch.runs.len());
-                prop_assert!(after.history.len() <= MOST_ENTRIES);
+                prop_assert!(after.history.len() <= MAX_ENTRIES);
                 let json = serde_json::to_string(&*after).expect("it serialises");
                 prop_assert_eq!(serde_json::from_str::<Batch>(&json).expect("a batch"), *after);
             }
