@@ -149,6 +149,9 @@ purity:
 	$(call say,the core does no I/O: it has no runtime and no AWS crate among its dependencies)
 	@set -euo pipefail; tree=$$(cargo tree --locked --package landfall-core --edges normal --prefix none); \
 	! grep -E '^(aws|hyper|lambda|mio|reqwest|tokio)' <<< "$$tree"
+	$(call say,trigger and monitor need neither IAM nor KMS: they have no client of either among their dependencies)
+	@set -euo pipefail; tree=$$(cargo tree --locked --package landfall-trigger --package landfall-monitor --edges normal --prefix none); \
+	! grep -E '^(aws-sdk-iam|aws-sdk-kms|landfall-provisioning) ' <<< "$$tree"
 
 # The deployed crates and those of tests, by deny.toml; an exception that is not needed is an error.
 DENY = "$$($(LOCAL_CLOUD) scanners)/bin/cargo-deny" --locked --workspace check \

@@ -8,10 +8,11 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, bail};
 use aws_config::Region;
-use landfall_aws::{config, iam};
+use landfall_aws::config;
 use landfall_core::arn::RoleArn;
 use landfall_core::plan::printable;
 use landfall_core::roles::Observed;
+use landfall_provisioning::iam;
 use serde::Serialize;
 
 use self::compare::{Comparison, ExternalIds, compare};

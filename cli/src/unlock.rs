@@ -1,6 +1,6 @@
 //! `landfall unlock`: the way out for a resource whose memory is wrong.
 //!
-//! What the memory becomes is the core's to say; `landfall_aws::lifecycle_table` writes it on condition that
+//! What the memory becomes is the core's to say; `landfall_provisioning::lifecycle_table` writes it on condition that
 //! nobody is at work and nothing has changed since it was read. Answers are not shown: they name roles, and
 //! are nobody's business here.
 
@@ -8,12 +8,12 @@ use anyhow::{Context, anyhow};
 use aws_config::Region;
 use landfall_aws::clock::now;
 use landfall_aws::config;
-use landfall_aws::lifecycle_table::{Kept, Table, TableError, Unlocking};
-use landfall_aws::told::told;
+use landfall_aws::sdk_error::sdk_error_parts;
 use landfall_core::lifecycle::Memory;
 use landfall_core::moment::Time;
 use landfall_core::plan::printable;
 use landfall_core::roles::Home;
+use landfall_provisioning::lifecycle_table::{Kept, Table, TableError, Unlocking};
 
 use crate::args::unlock::UnlockArgs;
 use crate::output::{Output, Status};
@@ -37,7 +37,7 @@ async fn unlock(args: &UnlockArgs) -> anyhow::Result<Output> {
     let place = printable(&format!("table `{}`, region `{region}`", args.table));
     let identity = aws_sdk_sts::Client::new(&config).get_caller_identity().send().await;
     let identity = identity.map_err(|error| {
-        let (code, message) = told(&error);
+        let (code, message) = sdk_error_parts(&error);
         anyhow!("failed to ask STS who it is: {code}: {message}")
     })?;
     let by = identity.arn().context("STS names nobody")?.to_owned();

@@ -11,7 +11,7 @@ use aws_config::{Region, SdkConfig};
 use aws_credential_types::Credentials;
 use landfall_aws::config;
 use landfall_aws::ledger::{Ledger, LedgerError, Left, Listing};
-use landfall_aws::told::told;
+use landfall_aws::sdk_error::sdk_error_parts;
 use landfall_core::batch::Batch;
 use landfall_core::plan::printable;
 use serde::Deserialize;
@@ -138,7 +138,7 @@ impl Account {
             .build();
         let identity = aws_sdk_sts::Client::new(&config).get_caller_identity().send().await;
         let identity = identity.map_err(|error| {
-            let (code, message) = told(&error);
+            let (code, message) = sdk_error_parts(&error);
             let message = printable(&message);
             anyhow::anyhow!("{}: failed to ask STS who it is: {code}: {message}", of())
         })?;
@@ -178,7 +178,7 @@ impl Account {
             }
             Err(error) => Err(self.failed(
                 &format!("look at bucket `{bucket}` (is it another account's?)"),
-                told(&error),
+                sdk_error_parts(&error),
             )),
         }
     }
@@ -196,13 +196,17 @@ impl Account {
             Ok(_) => return Ok(key),
             Err(error) if error.raw_response().is_some_and(|raw| raw.status().as_u16() == 404) => {}
             Err(error) => {
-                return Err(self.failed(&format!("look at `s3://{bucket}/{key}`"), told(&error)));
+                return Err(
+                    self.failed(&format!("look at `s3://{bucket}/{key}`"), sdk_error_parts(&error))
+                );
             }
         }
         say(&format!("  uploading {} to s3://{bucket}/{key}", artifact.name));
         let put = self.s3.put_object().bucket(bucket).key(&key).expected_bucket_owner(&self.id);
         let put = put.body(artifact.bytes.clone().into()).send().await;
-        put.map_err(|error| self.failed(&format!("upload `s3://{bucket}/{key}`"), told(&error)))?;
+        put.map_err(|error| {
+            self.failed(&format!("upload `s3://{bucket}/{key}`"), sdk_error_parts(&error))
+        })?;
         Ok(key)
     }
 

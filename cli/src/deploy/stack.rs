@@ -11,7 +11,7 @@ use aws_sdk_cloudformation::types::{
     Capability, ChangeAction, ChangeSetStatus, ChangeSetType, OperationEvent, Parameter,
     PolicyAction, Replacement as Replaced, Stack, Tag, TemplateStage,
 };
-use landfall_aws::told::told;
+use landfall_aws::sdk_error::sdk_error_parts;
 use landfall_core::plan::printable;
 
 use self::events::Pace;
@@ -109,7 +109,7 @@ impl Stacks {
         match self.client.describe_stacks().stack_name(stack).send().await {
             Ok(found) => Ok(found.stacks().first().map(observed)),
             Err(error) => {
-                let (code, message) = told(&error);
+                let (code, message) = sdk_error_parts(&error);
                 if code == "ValidationError" && message.contains("does not exist") {
                     return Ok(None);
                 }
@@ -145,7 +145,7 @@ impl Stacks {
             create = create.set_tags(Some(tags.iter().map(tag).collect()));
         }
         let created = create.send().await.map_err(|error| {
-            let (code, message) = told(&error);
+            let (code, message) = sdk_error_parts(&error);
             self.failed(
                 &format!("prepare a change of stack `{stack}`"),
                 &code,
@@ -184,7 +184,7 @@ impl Stacks {
         loop {
             let described = self.client.describe_change_set().change_set_name(change_set);
             let described = described.send().await.map_err(|error| {
-                let (code, message) = told(&error);
+                let (code, message) = sdk_error_parts(&error);
                 self.failed(&format!("look at change set `{change_set}`"), &code, &message)
             })?;
             use ChangeSetStatus::{CreateInProgress, CreatePending};
@@ -205,7 +205,7 @@ impl Stacks {
         while let Some(token) = next {
             let page = self.client.describe_change_set().change_set_name(change_set);
             let page = page.next_token(token).send().await.map_err(|error| {
-                let (code, message) = told(&error);
+                let (code, message) = sdk_error_parts(&error);
                 self.failed(&format!("look at change set `{change_set}`"), &code, &message)
             })?;
             changes.extend(page.changes().iter().filter_map(change));
@@ -226,7 +226,7 @@ impl Stacks {
         let Prepared { change_set, stack_id, is_all, .. } = prepared;
         let delete = self.client.delete_change_set().change_set_name(change_set);
         delete.stack_name(stack_id).send().await.map_err(|error| {
-            let (code, message) = told(&error);
+            let (code, message) = sdk_error_parts(&error);
             self.failed(&format!("delete change set `{change_set}`"), &code, &message)
         })?;
         if !is_all {
@@ -244,7 +244,7 @@ impl Stacks {
         let execute = self.client.execute_change_set().change_set_name(&prepared.change_set);
         let execute = execute.client_request_token(token()?);
         execute.send().await.map_err(|error| {
-            let (code, message) = told(&error);
+            let (code, message) = sdk_error_parts(&error);
             self.failed(&format!("execute change set `{}`", prepared.change_set), &code, &message)
         })?;
         Ok(())
@@ -254,7 +254,7 @@ impl Stacks {
     pub async fn start_deletion(&self, stack_id: &str) -> anyhow::Result<()> {
         let delete = self.client.delete_stack().stack_name(stack_id);
         delete.client_request_token(token()?).send().await.map_err(|error| {
-            let (code, message) = told(&error);
+            let (code, message) = sdk_error_parts(&error);
             self.failed(&format!("delete stack `{stack_id}`"), &code, &message)
         })?;
         Ok(())
@@ -264,7 +264,7 @@ impl Stacks {
     pub async fn template(&self, stack: &str) -> anyhow::Result<String> {
         let get = self.client.get_template().stack_name(stack);
         let got = get.template_stage(TemplateStage::Original).send().await.map_err(|error| {
-            let (code, message) = told(&error);
+            let (code, message) = sdk_error_parts(&error);
             self.failed(&format!("read the template of stack `{stack}`"), &code, &message)
         })?;
         got.template_body().map(str::to_owned).context("a stack has no template")
@@ -277,7 +277,7 @@ impl Stacks {
         let mut ids = BTreeMap::new();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| {
-                let (code, message) = told(&error);
+                let (code, message) = sdk_error_parts(&error);
                 self.failed(&format!("list the resources of stack `{stack}`"), &code, &message)
             })?;
             for resource in page.stack_resource_summaries() {
@@ -298,7 +298,7 @@ impl Stacks {
         let describe = self.client.describe_events().stack_name(stack_id);
         let describe = describe.set_change_set_name(change_set.map(str::to_owned));
         let found = describe.send().await.map_err(|error| {
-            let (code, message) = told(&error);
+            let (code, message) = sdk_error_parts(&error);
             self.failed(&format!("read the events of stack `{stack_id}`"), &code, &message)
         })?;
         let line = |event: &OperationEvent| {

@@ -22,9 +22,9 @@ use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 use futures_util::FutureExt;
 use lambda_runtime::{Diagnostic, LambdaEvent};
 use landfall_aws::clock;
-use landfall_aws::lifecycle_table::Table;
 use landfall_aws::metrics::Metrics;
 use landfall_core::lifecycle;
+use landfall_provisioning::lifecycle_table::Table;
 use serde_json::value::RawValue;
 use tokio::time::{Instant, timeout_at};
 

@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use landfall_aws::bucket_notifications as s3_notifications;
-use landfall_aws::lifecycle_table::Held;
 use landfall_core::bucket_notifications::{Desired, Effect, Look, Spec, plan};
 use landfall_core::lifecycle::{self, Aim};
 use landfall_core::limits::Named;
 use landfall_core::roles::{Home, Owner};
+use landfall_provisioning::bucket_notifications as s3_notifications;
+use landfall_provisioning::lifecycle_table::Held;
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 

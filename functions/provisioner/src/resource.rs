@@ -6,8 +6,6 @@ use std::time::Duration;
 use aws_config::SdkConfig;
 use aws_sdk_iam::config::SharedCredentialsProvider;
 use landfall_aws::assumed_role::{AssumedRole, Assumption, session_name};
-use landfall_aws::iam::{self, Converged, IamError, Removal};
-use landfall_aws::kms::{self, KmsError, Looked};
 use landfall_core::arn::RoleArn;
 use landfall_core::key_policy::statement;
 use landfall_core::lifecycle::Memory;
@@ -15,6 +13,8 @@ use landfall_core::limits::Named;
 use landfall_core::roles::external_ids;
 use landfall_core::roles::{Home, Identity, Kind, Observed, Owner, Purpose, Role, Spec, SpecError};
 use landfall_core::routes::NEW_EXTERNAL_ID_CHARS;
+use landfall_provisioning::iam::{self, Converged, IamError, Removal};
+use landfall_provisioning::kms::{self, KmsError, Looked};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 

@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use landfall_aws::clock::now;
-use landfall_aws::lifecycle_table::Held;
 use landfall_core::lifecycle::{self, Aim, Decision, Memory, decide};
 use landfall_core::limits::{Named, Scope, Way};
 use landfall_core::roles::Owner;
 use landfall_core::routes::refused;
+use landfall_provisioning::lifecycle_table::Held;
 use tokio::time::{Instant, timeout_at};
 
 use crate::asked::{self, Patience, Question, Told};

@@ -27,9 +27,9 @@ use crate::config::{CALL_TIMEOUT, timeouts, with_short_attempts};
 use crate::glue::Searched;
 use crate::ledger::{Held, Ledger, LedgerError, pause};
 use crate::lineage::Lineage;
+use crate::sdk_error::sdk_error_parts;
 use crate::settings::Settings;
 use crate::targets::Targets;
-use crate::told::told;
 use crate::traces;
 
 pub use lineage::tell_lineage;
@@ -330,7 +330,7 @@ impl Work<'_> {
             .send()
             .await
             .map_err(|error| {
-                let (code, message) = told(&error);
+                let (code, message) = sdk_error_parts(&error);
                 Unprepared::NotNow(format!("failed to write `{uri}`: {code}: {message}"))
             })?;
         Ok(Seen::Prepared(Ok(prepared)))

@@ -17,7 +17,7 @@ use landfall_core::batch::{Claim, EndOutcome, cut};
 use crate::clock::now;
 use crate::dynamodb::{is_refused, number};
 use crate::ledger::ARRIVALS_KEPT;
-use crate::told::told;
+use crate::sdk_error::sdk_error_parts;
 
 /// Why a claim could not be read or ended.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -166,7 +166,7 @@ impl Claims {
         E: ProvideErrorMetadata + std::error::Error + 'static,
         R: std::fmt::Debug,
     {
-        let (code, message) = told(error);
+        let (code, message) = sdk_error_parts(error);
         let (batch, table) = (batch.to_owned(), self.table.clone());
         ClaimError { doing, batch, table, message: format!("{code}: {message}") }
     }

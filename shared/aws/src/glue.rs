@@ -22,7 +22,7 @@ use crate::assumed_role::{AssumeError, AssumedRole};
 use crate::clock::system_time;
 use crate::config::{single_use, timeouts};
 use crate::http_client::has_not_connected;
-use crate::told::told;
+use crate::sdk_error::sdk_error_parts;
 
 /// Glue in an analytics account.
 #[derive(Debug, Clone)]
@@ -225,7 +225,7 @@ fn is_session(code: &str) -> bool {
 
 /// AWS's code, and what is told.
 fn describe(error: &SdkError<StartJobRunError>) -> (String, String) {
-    let (code, message) = told(error);
+    let (code, message) = sdk_error_parts(error);
     match error.as_service_error() {
         Some(_) => (code.clone(), format!("{code}: {message}")),
         None => (code, message),

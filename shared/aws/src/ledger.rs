@@ -34,7 +34,7 @@ pub use search::{Found, Left, Listing, Waiting, Wanted};
 
 use crate::clock;
 use crate::dynamodb::{is_conflict, is_refused, number};
-use crate::told::told;
+use crate::sdk_error::sdk_error_parts;
 
 /// How long an arrival is remembered, and a chunk kept. They are never written again: to set their
 /// time to live when the batch is done would cost as much as to write them. No event is repeated after
@@ -306,7 +306,7 @@ impl Ledger {
         E: ProvideErrorMetadata + std::error::Error + 'static,
         R: std::fmt::Debug,
     {
-        let (code, message) = told(error);
+        let (code, message) = sdk_error_parts(error);
         LedgerError::Call { doing, id: id.to_owned(), table: self.table.clone(), code, message }
     }
 }

@@ -2,26 +2,22 @@
 
 pub mod advance;
 pub mod assumed_role;
-pub mod bucket_notifications;
 pub mod claims;
 pub mod clock;
 mod clock_check;
 pub mod config;
-mod dynamodb;
+pub mod dynamodb;
 pub mod glue;
 mod http_client;
-pub mod iam;
-pub mod kms;
 pub mod ledger;
-pub mod lifecycle_table;
 pub mod lineage;
 pub mod metrics;
 pub mod queue;
+pub mod sdk_error;
 pub mod secret_value;
 pub mod settings;
 mod signed;
 pub mod targets;
 pub mod telemetry;
-pub mod told;
 pub mod traces;
 pub mod work_queue;

@@ -15,8 +15,8 @@ use url::{Host, Url};
 
 use crate::config::pooled_connector;
 use crate::ledger::LedgerError;
+use crate::sdk_error::sdk_error_parts;
 use crate::secret_value::{SecretError, SecretValue};
-use crate::told::told;
 
 /// What sending one event may take, and what reading the key may.
 const ATTEMPT: Duration = Duration::from_millis(1_500);
@@ -351,7 +351,7 @@ async fn put(
         }
         Err(error) => {
             let is_refusal = error.as_service_error().is_some();
-            let (code, message) = told(&error);
+            let (code, message) = sdk_error_parts(&error);
             let reason = format!("{code}: {message}");
             Err(match is_refusal {
                 true => refused(reason),

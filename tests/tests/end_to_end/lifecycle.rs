@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use aws_sdk_iam::types::Tag;
-use landfall_aws::iam::observe;
 use landfall_core::roles::Observed;
+use landfall_provisioning::iam::observe;
 use landfall_tests::cloud::wait_until;
 use landfall_tests::{ANALYTICS, DATA, REGION};
 use serde_json::{Value, json};

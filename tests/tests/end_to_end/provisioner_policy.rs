@@ -2,7 +2,7 @@
 //! see all that AWS sees.
 
 use anyhow::{Context, Result, ensure};
-use landfall_aws::iam::observe;
+use landfall_provisioning::iam::observe;
 use landfall_tests::judge::{Judge, Request};
 use landfall_tests::{ANALYTICS, DATA, REGION, node};
 use serde_json::{Value, json};

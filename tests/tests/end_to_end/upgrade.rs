@@ -8,8 +8,8 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use landfall_aws::iam::observe;
 use landfall_core::roles::Observed;
+use landfall_provisioning::iam::observe;
 use landfall_tests::cloud::{has_ended, wait_until};
 use landfall_tests::{ANALYTICS, DATA, root};
 use serde_json::Value;

@@ -7,9 +7,9 @@
 
 use anyhow::{Context, Result, anyhow, ensure};
 use aws_sdk_sqs::types::QueueAttributeName;
-use landfall_aws::iam::observe;
 use landfall_core::batch::State;
 use landfall_core::roles::Observed;
+use landfall_provisioning::iam::observe;
 use landfall_tests::cloud::{LANDING_BUCKET, LocalCloud, Setup, wait_until};
 use landfall_tests::judge::{Judge, Request};
 use landfall_tests::shared::Shared;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use aws_sdk_cloudformation::operation::describe_stack_events::DescribeStackEventsOutput;
 use aws_sdk_cloudformation::types::StackEvent;
-use landfall_aws::told::told;
+use landfall_aws::sdk_error::sdk_error_parts;
 use landfall_core::plan::printable;
 
 use super::Stacks;
@@ -105,7 +105,7 @@ impl Stacks {
     ) -> anyhow::Result<DescribeStackEventsOutput> {
         let page = self.client.describe_stack_events().stack_name(stack);
         page.set_next_token(next).send().await.map_err(|error| {
-            let (code, message) = told(&error);
+            let (code, message) = sdk_error_parts(&error);
             self.failed(&format!("read the events of stack `{stack}`"), &code, &message)
         })
     }

@@ -103,7 +103,7 @@ impl Glue {
             Ok(answer) => return Ok(answer),
             Err(error) => error,
         };
-        let (code, message) = crate::told::told(&error);
+        let (code, message) = crate::sdk_error::sdk_error_parts(&error);
         self.breaker.failed(&self.account, &error, (&code, &message), began);
         if super::is_session(&code) {
             self.role.forget(&credentials).await;

@@ -5,9 +5,9 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
 use landfall_aws::clock::moment;
-use landfall_aws::iam::observe;
 use landfall_aws::ledger::Ledger;
 use landfall_core::batch::{Closing, Opening};
+use landfall_provisioning::iam::observe;
 use landfall_tests::{ANALYTICS, DATA};
 
 use super::Deployment;

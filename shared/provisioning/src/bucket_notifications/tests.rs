@@ -114,7 +114,7 @@ impl Bucket {
     fn s3(&self) -> Client {
         let config = aws_sdk_s3::Config::builder()
             .behavior_version(BehaviorVersion::latest())
-            .http_client(crate::config::http_client())
+            .http_client(landfall_aws::config::http_client())
             .endpoint_url(self.server.uri())
             .force_path_style(true)
             .region(Region::new("eu-west-1"))

@@ -16,7 +16,7 @@ use landfall_core::roles::{Conflict, Observed, Owner, Role, Step, diff, removal}
 use tokio::time::{Instant, sleep};
 
 use self::managed::{Managed, managed};
-use crate::told::told;
+use landfall_aws::sdk_error::sdk_error_parts;
 
 /// The pause after the first round; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -401,6 +401,6 @@ where
     E: ProvideErrorMetadata + std::error::Error + 'static,
     R: std::fmt::Debug,
 {
-    let (code, message) = told(error);
+    let (code, message) = sdk_error_parts(error);
     IamError::Call { operation, role: role.to_owned(), code, message }
 }

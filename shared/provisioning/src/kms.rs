@@ -11,7 +11,7 @@ use landfall_core::arn::RoleArn;
 use landfall_core::key_policy::{Verdict, admits};
 use tokio::time::{Instant, timeout_at};
 
-use crate::told::told;
+use landfall_aws::sdk_error::sdk_error_parts;
 
 /// The alias of the key that AWS looks after for S3. Its policy admits who calls S3 from the account.
 const OWN_KEY_OF_S3: &str = "alias/aws/s3";
@@ -151,7 +151,7 @@ async fn named_keys(
                     Ok(Vec::new())
                 }
                 _ => {
-                    let (code, message) = told(&error);
+                    let (code, message) = sdk_error_parts(&error);
                     Err(KmsError::Bucket { bucket, owner: owner.to_owned(), code, message })
                 }
             };
@@ -183,7 +183,7 @@ async fn resolve(
     let metadata = match kms.describe_key().key_id(key).send().await {
         Ok(answer) => answer.key_metadata,
         Err(error) => {
-            let (code, message) = told(&error);
+            let (code, message) = sdk_error_parts(&error);
             // A key's policy may admit neither the account nor the provisioner, and yet the role.
             let is_arn_of_key =
                 key.starts_with("arn:") && resource.is_some_and(|r| r.starts_with("key/"));
@@ -243,7 +243,7 @@ async fn policy_of(kms: &aws_sdk_kms::Client, key: &str) -> Result<String, KmsEr
     let failed = |(code, message)| KmsError::Policy { key: key.to_owned(), code, message };
     // A key has one policy, of this name.
     let get = kms.get_key_policy().key_id(key).policy_name("default");
-    let answer = get.send().await.map_err(|error| failed(told(&error)))?;
+    let answer = get.send().await.map_err(|error| failed(sdk_error_parts(&error)))?;
     let missing = || failed(("unknown".to_owned(), "the answer has no policy".to_owned()));
     answer.policy.ok_or_else(missing)
 }

@@ -75,7 +75,7 @@ impl Aws {
 
     async fn config(&self) -> SdkConfig {
         let credentials = Credentials::new("id", "secret", None, None, "test");
-        crate::config::loader()
+        landfall_aws::config::loader()
             .endpoint_url(self.0.uri())
             .region(Region::new("eu-west-1"))
             .credentials_provider(credentials)

@@ -25,9 +25,9 @@ use landfall_core::moment::Time;
 use serde::{Serialize, Serializer};
 use tokio::time::{Instant, sleep};
 
-use crate::clock::{milliseconds_of, now};
-use crate::dynamodb::{is_refused, number};
-use crate::told::told;
+use landfall_aws::clock::{milliseconds_of, now};
+use landfall_aws::dynamodb::{is_refused, number};
+use landfall_aws::sdk_error::sdk_error_parts;
 
 /// The pause before a lock that is held is asked for again; it grows.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -285,7 +285,7 @@ impl Table {
         E: ProvideErrorMetadata + std::error::Error + 'static,
         R: std::fmt::Debug,
     {
-        let message = match (error.as_service_error(), told(error)) {
+        let message = match (error.as_service_error(), sdk_error_parts(error)) {
             (Some(_), (code, message)) => format!("{code}: {message}"),
             (None, (_, message)) => message,
         };
