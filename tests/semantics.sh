@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# SEMANTICS.md states promises in prose (paragraphs that begin in bold), and names their tests in tables headed
-# "| Promise | Tests |": does every section with promises name tests, and does each of these tests exist?
+# Checks that the tests that SEMANTICS.md names exist.
 #
-# In the column of tests, what stands in backticks is a name. Prose names no test: nothing there has five words or more
-# joined by underscores.
+# A promise is a paragraph that begins in bold. Its tests stand in a table with the header `| Promise | Tests |`, each in
+# backticks in the last column. The check fails if a section has promises and names no tests, if a row names none, if a
+# test doesn't exist, or if the prose names one: five words or more, joined by underscores.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# Prints `test NAME` for each name in the tables, and `problem TEXT` for what is wrong.
+# Prints `test NAME` for each name in the tables, and `problem TEXT` for each mistake.
 read_page() {
     awk '
         function close_section() { if (promises && !tests) print "problem " section ": promises without a table of tests" }
