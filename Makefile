@@ -15,7 +15,7 @@ LOCAL_CLOUD := $(DEBUG)/local-cloud
 RESULTS := $(CARGO_TARGET_DIR)/results
 # The Python environment's folder, which is set up where there is none yet.
 VENV = $$($(LOCAL_CLOUD) python)
-RUFF = --config tests/python/pyproject.toml --no-cache infra/glue tests
+RUFF = --no-cache conftest.py python tests
 
 say = @printf '\n\033[1m== %s\033[0m\n' "$(1)"
 need = command -v $(1) >/dev/null || { echo "$(1) is missing; get it $(2)" >&2; exit 1; }
@@ -66,8 +66,8 @@ package: python-tool build ## Build for this machine, optimised, and lay out wha
 .PHONY: clean
 clean: ## Remove what was built, the Python environment included
 	cargo clean
-	rm -rf target/package
-	find infra tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf target/package __pycache__
+	find python tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: requirements
 requirements: ## Resolve the Python requirements again
@@ -209,14 +209,14 @@ python-lint:
 	@"$(VENV)/bin/ruff" check $(RUFF)
 	@"$(VENV)/bin/ruff" format --check $(RUFF)
 	$(call say,the types of the library for jobs: mypy; that Python 3.7 has all that it uses: vermin)
-	@"$(VENV)/bin/mypy" --config-file tests/python/pyproject.toml --cache-dir /dev/null infra/glue/landfall
-	@"$(VENV)/bin/vermin" --target=3.7- --violations --no-tips infra/glue
+	@"$(VENV)/bin/mypy" --cache-dir /dev/null python/landfall
+	@"$(VENV)/bin/vermin" --target=3.7- --violations --no-tips python/landfall python/examples
 
 .PHONY: pytest
 pytest:
 	$(call say,the job's side: pytest)
 	@mkdir -p '$(RESULTS)'
-	@set -euo pipefail; "$(VENV)/bin/python" -m pytest tests/python 2>&1 | tee -i '$(RESULTS)/pytest.txt'
+	@set -euo pipefail; "$(VENV)/bin/python" -m pytest 2>&1 | tee -i '$(RESULTS)/pytest.txt'
 
 .PHONY: templates
 templates: python-tool node-tool build ## The templates alone, by every scanner

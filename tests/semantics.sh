@@ -32,8 +32,7 @@ read_page() {
 
 page=$(read_page)
 names=$(sed -n 's/^test //p' <<< "$page" | sort -u)
-folders=(functions shared cli tests)
-if [ -d python ]; then folders+=(python); fi
+folders=(functions shared cli python tests)
 tests=$(grep -rhoE --include='*.rs' --include='*.py' '(fn|def) [a-z0-9_]+' "${folders[@]}" |
     cut -d ' ' -f 2 | sort -u)
 problems=$(

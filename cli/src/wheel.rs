@@ -18,7 +18,7 @@ pub const NAME: &str = concat!("landfall-", env!("CARGO_PKG_VERSION"), "-py3-non
 
 macro_rules! modules {
     ($($name:literal),+ $(,)?) => {
-        [$(($name, include_str!(concat!("../../infra/glue/landfall/", $name)))),+]
+        [$(($name, include_str!(concat!("../../python/landfall/", $name)))),+]
     };
 }
 
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn every_file_of_the_library_is_in_the_wheel() -> anyhow::Result<()> {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../infra/glue/landfall");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../python/landfall");
         let mut found = BTreeSet::new();
         for entry in fs::read_dir(folder)? {
             found.insert(entry?.file_name().to_string_lossy().into_owned());

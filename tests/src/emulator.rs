@@ -49,7 +49,7 @@ impl Emulator {
         }
         let mut command = Command::new(python.program("python"));
         command
-            .arg(root().join("tests/python/launcher.py"))
+            .arg(root().join("tests/emulator/launcher.py"))
             .envs(surroundings(python, path))
             .env("TMPDIR", path.join("tmp"))
             .env("AUTH", "true")

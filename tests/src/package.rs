@@ -50,7 +50,7 @@ pub fn package(python: &Python, profile: Profile, routes: &Path, stage: &Path) -
     copy(routes, &stage.join("routes.yaml"))?;
     let glue = stage.join("glue");
     fs::create_dir_all(glue.join("jobs"))?;
-    for job in fs::read_dir(infra.join("glue/jobs")).context("failed to list the jobs")? {
+    for job in fs::read_dir(root().join("python/examples")).context("failed to list the jobs")? {
         let job = job?;
         if job.path().extension().is_some_and(|extension| extension == "py") {
             copy(&job.path(), &glue.join("jobs").join(job.file_name()))?;

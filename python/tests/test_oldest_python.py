@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-SOURCES = sorted((Path(__file__).parents[2] / "infra" / "glue").glob("*/*.py"))
+HERE = Path(__file__).parent
+FOLDERS = (HERE.parent / "landfall", HERE.parent / "examples")
+SOURCES = sorted(source for folder in FOLDERS for source in folder.glob("*.py"))
 BUILT_IN = {"dict", "frozenset", "list", "set", "tuple", "type"}
 GENERIC_SINCE_3_9 = BUILT_IN | set(collections.abc.__all__)
 

@@ -16,7 +16,7 @@ from job_side import AWKWARD_KEYS
 from landfall import Object
 from landfall._policy import MAX_CHARACTERS, control_policy, objects_policy
 
-FIXTURE = Path(__file__).parents[1] / "fixtures" / "session-policies.json"
+FIXTURE = Path(__file__).parents[2] / "tests" / "fixtures" / "session-policies.json"
 TABLE = "arn:aws:dynamodb:eu-west-1:111111111111:table/landfall-claims"
 READS = ["s3:GetObject", "s3:GetObjectVersion"]
 

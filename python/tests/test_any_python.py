@@ -21,7 +21,8 @@ import pytest
 import landfall
 
 HERE = Path(__file__).parent
-GLUE = Path(landfall.__file__).parents[1]
+LIBRARY = Path(landfall.__file__).parent
+EXAMPLES = LIBRARY.parent / "examples"
 MINORS = range(7, 15)
 
 # What all of them need besides, in the last versions that take Python 3.7.
@@ -103,7 +104,7 @@ def test_a_job_runs_in_any_python_that_the_library_is_for(minor: int, tmp_path: 
     if python is None:
         pytest.skip(f"there is no Python 3.{minor} on this machine")
     library = tmp_path / "library"
-    shutil.copytree(GLUE, library, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(LIBRARY, library / "landfall", ignore=shutil.ignore_patterns("__pycache__"))
     ended = subprocess.run(
         [python, "-B", "-S", str(HERE / "any_python.py")],
         env={
@@ -121,6 +122,6 @@ def test_a_job_runs_in_any_python_that_the_library_is_for(minor: int, tmp_path: 
     assert ended.returncode == 0, ended.stderr
     assert json.loads(ended.stdout) == [[3, minor], versions(minor)["boto3"]]
     # The jobs need more than is installed; that this Python takes their text is all that is asked.
-    for script in sorted((library / "jobs").glob("*.py")):
+    for script in sorted(EXAMPLES.glob("*.py")):
         code = "import sys; compile(open(sys.argv[1]).read(), sys.argv[1], 'exec')"
         subprocess.run([python, "-I", "-c", code, str(script)], check=True, timeout=60)

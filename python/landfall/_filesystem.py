@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from fsspec import AbstractFileSystem
@@ -13,8 +13,6 @@ from landfall._errors import printable
 from landfall._objects import Object, read_range, size_of
 
 if TYPE_CHECKING:
-    from landfall._batch import Batch
-
     Entry = dict[str, Any]
 
 
@@ -29,11 +27,12 @@ class BatchFileSystem(AbstractFileSystem):  # type: ignore[misc]
     cachable = False
     root_marker = ""
 
-    def __init__(self, batch: Batch) -> None:
+    # `list_objects` is a function, because fsspec makes text of every argument.
+    def __init__(self, s3: Any, role: str, list_objects: Callable[[], Sequence[Object]]) -> None:
         super().__init__()
-        self._s3 = batch._s3
-        self._role = batch.reader_role
-        self._objects = {f"{one.bucket}/{one.key}": one for one in batch.objects}
+        self._s3 = s3
+        self._role = role
+        self._objects = {f"{one.bucket}/{one.key}": one for one in list_objects()}
         self._sorted = sorted(self._objects)
 
     @classmethod

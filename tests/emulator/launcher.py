@@ -1,6 +1,6 @@
 """Starts the emulator `ministack` with a handful of corrections; everything else is as it comes.
 
-    python tests/python/launcher.py
+    python tests/emulator/launcher.py
 
 takes the environment of the `ministack` command (`AUTH`, `GATEWAY_PORT`, `BIND_HOST`,
 `MINISTACK_REGION`, `AWS_ENDPOINT_URL`); `AWS_ENDPOINT_URL` must be the emulator's own address, for

@@ -1,8 +1,8 @@
 """The session policies of named batches, for those that judge policies to read.
 
-    python tests/python/session_policies.py > tests/fixtures/session-policies.json
+    python python/tests/session_policies.py > tests/fixtures/session-policies.json
 
-renders them anew, with `infra/glue` on PYTHONPATH.
+renders them anew, with `python` on PYTHONPATH.
 """
 
 from __future__ import annotations

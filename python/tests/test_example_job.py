@@ -14,7 +14,7 @@ from emulator import ANALYTICS, DATA, GLUE, REGION, Emulator, Job, job, role, tr
 from job_side import AWKWARD_KEYS
 from staging import policy
 
-SOURCES = Path(__file__).parents[2] / "infra" / "glue"
+SOURCES = Path(__file__).parents[1]
 LANDING, LAKE, MANIFESTS = "example-landing", "example-lake", "example-landfall"
 CLAIMS = "example-claims"
 ROWS = b"temp,weather\n1,rain\n2,sun\n"
@@ -63,7 +63,7 @@ def converter(launched: Emulator, tmp_path_factory: pytest.TempPathFactory) -> J
     found = job(
         launched,
         "example",
-        (SOURCES / "jobs" / "csv_to_parquet.py").read_text(),
+        (SOURCES / "examples" / "csv_to_parquet.py").read_text(),
         Role=job_role,
         DefaultArguments={
             "--extra-py-files": "s3://scripts-of-jobs/example/landfall-0-py3-none-any.whl",

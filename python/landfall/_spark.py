@@ -10,15 +10,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from landfall import _policy, _reader
+from landfall._arguments import Arguments
 from landfall._errors import PathError, SparkError, printable
 from landfall._objects import Object
-
-if TYPE_CHECKING:
-    from landfall._batch import Batch
 
 _GLOB = re.compile(r"[\\*?\[\]{}]")  # What Spark takes for a pattern; `\` makes it mean itself.
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
@@ -100,11 +98,17 @@ def _unreadable(key: str) -> str:
     return ""
 
 
-def configure(spark: Any, batch: Batch) -> Any:
+def configure(
+    spark: Any,
+    batch: Arguments,
+    external_id: str | None,
+    objects: Callable[[], Sequence[Object]],
+) -> Any:
     """Let `spark` read the batch's bucket as the reader role, refreshed by S3A; returns `spark`.
 
-    To be called before anything reads the bucket through S3A. The role is assumed here once, so
-    what is refused is told here. Where `scope` is `batch`, the sessions are narrowed to it.
+    Call it before anything reads the bucket through S3A. It assumes the role once, so that a
+    refusal is raised here. `objects` returns the batch's objects, and is called only when Spark
+    can use them. Where `scope` is `batch`, the sessions are narrowed to it.
 
     What the job or the platform has set stays, for all buckets or this one: the STS endpoint
     (`fs.s3a.assumed.role.sts.endpoint` with its `.region`), and what finds the job's own
@@ -125,26 +129,26 @@ def configure(spark: Any, batch: Batch) -> Any:
     conf = context.hadoopConfiguration()
     try:
         is_v2 = _is_sdk_v2(conf, batch)
-        knows_external_id = batch._external_id is not None and _knows_external_id(conf)
+        knows_external_id = external_id is not None and _knows_external_id(conf)
     except Py4JJavaError as error:
         name = _java_name(error)
         raise SparkError(f"{_what(batch)}: S3A is not whole: {name}") from error
-    if batch._external_id is not None and not knows_external_id:
+    if external_id is not None and not knows_external_id:
         version = jvm.org.apache.hadoop.util.VersionInfo.getVersion()
         raise SparkError(
             f"{_what(batch)}: S3A of Hadoop {version} cannot send an external ID, which needs "
             "HADOOP-19201 (3.4.2); let the role's trust policy name the job role and ask for no "
             "external ID, or read with `batch.open` or `batch.filesystem()`"
         )
-    for bucket in sorted({one.bucket for one in batch.objects}):
-        settings = _settings(conf, batch, bucket, is_v2)
-        narrow = _narrowed(batch, [one for one in batch.objects if one.bucket == bucket])
+    listed = objects()
+    for bucket in sorted({one.bucket for one in listed}):
+        settings = _settings(conf, batch, external_id, bucket, is_v2)
+        narrow = _narrowed(batch, [one for one in listed if one.bucket == bucket])
         try:
             _apply(jvm, conf, batch, bucket, settings, narrow)
         except Py4JError as error:
             # STS can repeat what it was sent, and a traceback shows the cause's message.
-            shared = batch._external_id
-            hidden = shared is not None and shared in str(error)
+            hidden = external_id is not None and external_id in str(error)
             raise SparkError(f"{_what(batch, bucket)}: {_reason(error)}") from (
                 None if hidden else error
             )
@@ -154,7 +158,7 @@ def configure(spark: Any, batch: Batch) -> Any:
 def _apply(
     jvm: Any,
     conf: Any,
-    batch: Batch,
+    batch: Arguments,
     bucket: str,
     settings: dict[str, str],
     narrow: list[Callable[[], str]],
@@ -187,7 +191,9 @@ def _apply(
         )
 
 
-def _settings(conf: Any, batch: Batch, bucket: str, is_v2: bool) -> dict[str, str]:
+def _settings(
+    conf: Any, batch: Arguments, external_id: str | None, bucket: str, is_v2: bool
+) -> dict[str, str]:
     """The settings of one bucket, without `fs.s3a.bucket.NAME.` and the policy."""
 
     def given(name: str) -> str:
@@ -200,8 +206,8 @@ def _settings(conf: Any, batch: Batch, bucket: str, is_v2: bool) -> dict[str, st
         "assumed.role.session.name": _reader.session_name(batch.batch_id),
         "assumed.role.session.duration": f"{_reader.SESSION_SECONDS}s",
     }
-    if batch._external_id is not None:
-        settings[_EXTERNAL_ID[len("fs.s3a.") :]] = batch._external_id
+    if external_id is not None:
+        settings[_EXTERNAL_ID[len("fs.s3a.") :]] = external_id
     own = "assumed.role.credentials.provider"
     if not conf.get(f"fs.s3a.bucket.{bucket}.{own}") and not _is_set(conf, f"fs.s3a.{own}"):
         # What reads the job's own buckets has the job's own credentials, where somebody chose it.
@@ -235,7 +241,7 @@ def _is_set(conf: Any, name: str) -> bool:
     return bool(conf.get(name)) and any(str(one) != "core-default.xml" for one in sources)
 
 
-def _narrowed(batch: Batch, objects: Sequence[Object]) -> list[Callable[[], str]]:
+def _narrowed(batch: Arguments, objects: Sequence[Object]) -> list[Callable[[], str]]:
     """The session policy's text, and what to try where STS finds it too large."""
     if not batch.scope:
         return [lambda: ""]
@@ -247,7 +253,7 @@ def _narrowed(batch: Batch, objects: Sequence[Object]) -> list[Callable[[], str]
     ]
 
 
-def _is_sdk_v2(conf: Any, batch: Batch) -> bool:
+def _is_sdk_v2(conf: Any, batch: Arguments) -> bool:
     """Whether S3A's provider of assumed roles is made for version 2 of the AWS SDK."""
     provider = conf.getClassByNameOrNull(_ASSUMED_ROLE)
     if provider is None:
@@ -283,6 +289,6 @@ def _java_name(error: Any) -> str:
     return str(error.java_exception.getClass().getName())
 
 
-def _what(batch: Batch, bucket: str = "") -> str:
+def _what(batch: Arguments, bucket: str = "") -> str:
     what = f"bucket `{bucket}`" if bucket else f"batch `{printable(batch.batch_id)}`"
     return f"failed to let Spark read {what} as role `{batch.reader_role}`"

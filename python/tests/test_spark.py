@@ -187,10 +187,13 @@ def batch(**changed: Any) -> Any:
         "region": REGION,
         "scope": None,
         "objects": (Object("acme-landing", "in/a.csv"),),
-        "_external_id": None,
         **changed,
     }
     return SimpleNamespace(**named)
+
+
+def configure(session: Any, batch: Any, external_id: str | None = None) -> Any:
+    return _spark.configure(session, batch, external_id, lambda: batch.objects)
 
 
 @pytest.fixture(autouse=True)
@@ -204,7 +207,7 @@ def _py4j(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_batchs_bucket_is_read_as_the_reader_role_and_no_other_bucket_is() -> None:
     session = Session(Conf(classes(V1)))
-    assert _spark.configure(session, batch()) is session
+    assert configure(session, batch()) is session
     assert session.conf.of("acme-landing") == {
         "aws.credentials.provider": ASSUMED_ROLE,
         "assumed.role.arn": READER,
@@ -223,7 +226,7 @@ def test_the_batchs_bucket_is_read_as_the_reader_role_and_no_other_bucket_is() -
 
 def test_s3a_of_the_second_sdk_gets_its_own_providers_and_an_endpoint_without_scheme() -> None:
     session = Session(Conf(classes(V2)))
-    _spark.configure(session, batch(region="cn-north-1"))
+    configure(session, batch(region="cn-north-1"))
     found = session.conf.of("acme-landing")
     assert found["assumed.role.credentials.provider"] == (
         "software.amazon.awssdk.auth.credentials.EnvironmentVariableCredentialsProvider,"
@@ -237,7 +240,7 @@ def test_what_the_job_or_the_platform_chose_stays() -> None:
     conf = Conf(classes(V2))
     conf.set(endpoint, "vpce-1.sts.eu-west-1.vpce.amazonaws.com")
     conf.set(own, "com.example.Mine")
-    _spark.configure(Session(conf), batch())
+    configure(Session(conf), batch())
     found = conf.of("acme-landing")
     assert "assumed.role.sts.endpoint" not in found
     assert "assumed.role.sts.endpoint.region" not in found
@@ -245,24 +248,22 @@ def test_what_the_job_or_the_platform_chose_stays() -> None:
 
     conf = Conf(classes(V2))
     conf.set("fs.s3a.aws.credentials.provider", "com.example.OfThePlatform")
-    _spark.configure(Session(conf), batch())
+    configure(Session(conf), batch())
     found = conf.of("acme-landing")
     assert found["assumed.role.credentials.provider"] == "com.example.OfThePlatform"
     # A role is never assumed with itself.
     conf.set("fs.s3a.aws.credentials.provider", ASSUMED_ROLE)
-    _spark.configure(Session(conf), batch(objects=(Object("acme-raw", "a"),)))
+    configure(Session(conf), batch(objects=(Object("acme-raw", "a"),)))
     assert ASSUMED_ROLE not in conf.of("acme-raw")["assumed.role.credentials.provider"]
 
 
 def test_an_external_id_is_sent_where_s3a_knows_it_and_refused_where_not() -> None:
     conf = Conf(classes(V2, "fs.s3a.endpoint", EXTERNAL_ID))
-    _spark.configure(Session(conf), batch(_external_id="shared-9f2c"))
+    configure(Session(conf), batch(), "shared-9f2c")
     assert conf.of("acme-landing")["assumed.role.external.id"] == "shared-9f2c"
 
     with pytest.raises(SparkError, match=r"Hadoop 3\.4\.1 cannot send an external ID") as refused:
-        _spark.configure(
-            Session(Conf(classes(V2, "fs.s3a.endpoint"))), batch(_external_id="shared-9f2c")
-        )
+        configure(Session(Conf(classes(V2, "fs.s3a.endpoint"))), batch(), "shared-9f2c")
     assert "shared-9f2c" not in str(refused.value)
 
 
@@ -270,7 +271,7 @@ def test_an_external_id_that_sts_repeats_is_not_told() -> None:
     conf = Conf(classes(V2, EXTERNAL_ID))
     session = Session(conf, failures=("Value 'shared-9f2c' at 'externalId' (Error Code: Bad)",))
     with pytest.raises(SparkError, match=r"AccessDenied \(Bad\)") as refused:
-        _spark.configure(session, batch(_external_id="shared-9f2c"))
+        configure(session, batch(), "shared-9f2c")
     assert "shared-9f2c" not in str(refused.value)
     assert refused.value.__cause__ is None
 
@@ -280,7 +281,7 @@ def test_a_narrowed_session_gets_the_batchs_policy_and_a_shorter_one_where_it_is
 ):
     objects = tuple(Object("acme-landing", f"in/{n:03}.csv") for n in range(200))
     session = Session(Conf(classes(V1)), failures=("… PackedPolicyTooLarge …",))
-    _spark.configure(session, batch(scope="batch", objects=objects))
+    configure(session, batch(scope="batch", objects=objects))
     first, second = (len(tried["assumed.role.policy"]) for tried in session.tried)
     assert 1024 < first <= 2048
     assert 0 < second <= 1024
@@ -307,7 +308,7 @@ def test_what_would_be_asked_without_tls_is_refused(settings: dict[str, str]) ->
         conf.set(name, value)
     session = Session(conf)
     with pytest.raises(SparkError, match="without TLS"):
-        _spark.configure(session, batch())
+        configure(session, batch())
     assert session.tried == []
 
 
@@ -316,17 +317,17 @@ def test_this_machine_may_be_asked_without_tls() -> None:
     conf.set("fs.s3a.connection.ssl.enabled", "false")
     conf.set("fs.s3a.endpoint", "http://127.0.0.1:4566")
     conf.set("fs.s3a.assumed.role.sts.endpoint", "http://[::1]:4566")
-    _spark.configure(Session(conf), batch())
+    configure(Session(conf), batch())
 
 
 def test_a_bucket_that_was_read_before_with_other_settings_is_refused() -> None:
     kept = SimpleNamespace(get=lambda name: None)
     with pytest.raises(SparkError, match="it was read through S3A before"):
-        _spark.configure(Session(Conf(classes(V1)), kept=kept), batch())  # type: ignore[arg-type]
+        configure(Session(Conf(classes(V1)), kept=kept), batch())  # type: ignore[arg-type]
 
 
 def test_without_s3a_or_a_jvm_of_its_own_spark_is_refused() -> None:
     with pytest.raises(SparkError, match="there is no S3A"):
-        _spark.configure(Session(Conf([])), batch())
+        configure(Session(Conf([])), batch())
     with pytest.raises(SparkError, match="Spark Connect"):
-        _spark.configure(SimpleNamespace(), batch())
+        configure(SimpleNamespace(), batch())

@@ -138,14 +138,14 @@ class Batch(_arguments.Arguments):
                 "failed to make a filesystem: fsspec is not installed; "
                 "add it to the job's `--additional-python-modules`"
             ) from error
-        return BatchFileSystem(self)
+        return BatchFileSystem(self._s3, self.reader_role, lambda: self.objects)
 
     def spark(self, spark: Any) -> Any:
         """Let the SparkSession read the batch's bucket as the reader role; returns it."""
         self._entered()
         from landfall import _spark
 
-        return _spark.configure(spark, self)
+        return _spark.configure(spark, self, self._external_id, lambda: self.objects)
 
     @property
     def paths(self) -> Any:
