@@ -59,9 +59,9 @@ spark: python-tool build ## Jobs in real Spark on the local cloud; needs Java, a
 .PHONY: package
 package: python-tool build ## Build for this machine, optimised, and lay out what is deployed; ROUTES=file
 	$(call say,packaging into target/package)
-	@$(DEBUG)/landfall check $(or $(ROUTES),infra/routes.yaml)
-	@$(LOCAL_CLOUD) package target/package --routes $(or $(ROUTES),infra/routes.yaml)
-	@echo "deploy the templates in target/package as the README says"
+	@set -euo pipefail; venv=$(VENV); PATH="$$venv/bin:$$PATH" \
+	  $(DEBUG)/landfall package target/package --native --routes $(or $(ROUTES),infra/routes.yaml); \
+	"$$venv/bin/python" tests/python/sbom.py target/package
 
 .PHONY: clean
 clean: ## Remove what was built, the Python environment included

@@ -14,7 +14,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use landfall_core::arrivals::EventTime;
 
 use self::batches::{BatchArgs, BatchesArgs, FindArgs, RetryArgs};
-use self::deploy::{DeployArgs, DestroyArgs, GivenParameter};
+use self::deploy::{DeployArgs, DestroyArgs, GivenParameter, PackageArgs};
 use self::roles::{DiffArgs, PoliciesArgs};
 use self::unlock::UnlockArgs;
 
@@ -52,6 +52,7 @@ pub enum Command {
     Diff(DiffArgs),
     Deploy(DeployArgs),
     Destroy(DestroyArgs),
+    Package(PackageArgs),
     Batches(BatchesArgs),
     Batch(BatchArgs),
     Retry(RetryArgs),
@@ -142,6 +143,11 @@ pub struct ExplainArgs {
     /// Print one JSON document.
     #[arg(long)]
     pub json: bool,
+}
+
+/// The text if it `is_valid`; `why` not otherwise.
+fn accept(text: &str, is_valid: bool, why: &'static str) -> Result<String, &'static str> {
+    if is_valid { Ok(text.to_owned()) } else { Err(why) }
 }
 
 fn event_time(text: &str) -> Result<EventTime, &'static str> {

@@ -1,9 +1,18 @@
 //! Calls to AWS: the runtime that they are made in, and whose credentials they are made with.
 
-use anyhow::{Context, anyhow};
-use aws_config::{ConfigLoader, SdkConfig};
+use std::process::Command;
+
+use anyhow::{Context, anyhow, bail};
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
+use aws_config::{ConfigLoader, Region, SdkConfig};
+use aws_credential_types::Credentials;
 use aws_credential_types::provider::ProvideCredentials;
 use aws_credential_types::provider::error::CredentialsError;
+use landfall_aws::config;
+use serde::Deserialize;
+
+use crate::terminal::printable;
 
 const NO_CREDENTIALS: &str = "found no credentials";
 
@@ -30,4 +39,55 @@ fn no_credentials(error: CredentialsError) -> anyhow::Error {
          eval \"$(aws configure export-credentials --format env)\" ({})",
         tried.join("; ")
     )
+}
+
+/// The configuration of a profile, or of the environment.
+pub async fn of_profile(profile: Option<&str>, region: &str) -> anyhow::Result<SdkConfig> {
+    let region = Region::new(region.to_owned());
+    let loader = config::loader().region(region.clone());
+    let Some(profile) = profile else { return load(loader).await };
+    // Of the profile and nothing else: variables of the environment would come before it.
+    let base = config::loader().region(region.clone()).no_credentials().load().await;
+    let mut provider = ProviderConfig::default().with_region(Some(region));
+    if let Some(client) = base.http_client() {
+        provider = provider.with_http_client(client);
+    }
+    let provider = ProfileFileCredentialsProvider::builder().configure(&provider);
+    let loader =
+        loader.profile_name(profile).credentials_provider(provider.profile_name(profile).build());
+    match load(loader).await {
+        Ok(config) => Ok(config),
+        Err(error) => {
+            let exported = exported(profile);
+            let exported = exported.with_context(|| format!("{error:#}"))?;
+            let loader = config::loader().region(base.region().cloned()).profile_name(profile);
+            load(loader.credentials_provider(exported)).await
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Exported {
+    access_key_id: String,
+    secret_access_key: String,
+    session_token: Option<String>,
+}
+
+/// What the aws command line has for a profile that signs in by itself: with SSO, or by a process.
+fn exported(profile: &str) -> anyhow::Result<Credentials> {
+    let arguments =
+        ["configure", "export-credentials", "--format", "process", "--profile", profile];
+    let ran = Command::new("aws").args(arguments).output();
+    let ran = ran.context("`aws configure export-credentials` could not be run")?;
+    if !ran.status.success() {
+        let said = String::from_utf8_lossy(&ran.stderr);
+        bail!("`aws configure export-credentials` says: {}", printable(said.trim()));
+    }
+    // What cannot be read is not repeated: it holds a key.
+    let Ok(exported) = serde_json::from_slice::<Exported>(&ran.stdout) else {
+        bail!("`aws configure export-credentials` printed no credentials");
+    };
+    let Exported { access_key_id, secret_access_key, session_token } = exported;
+    Ok(Credentials::new(access_key_id, secret_access_key, session_token, None, "aws-cli"))
 }

@@ -1,23 +1,23 @@
 //! `landfall batch`: all that is known of a batch.
 
 mod document;
-mod words;
+mod text;
 
 use landfall_aws::claims::{ClaimError, Outcome};
 use landfall_aws::clock::now;
 use landfall_core::batch::{Batch, Member};
-use landfall_core::plan::printable;
 
 use crate::args::batches::BatchArgs;
 use crate::aws;
 use crate::ledger::{Connection, connect};
-use crate::output::{Output, Status};
+use crate::terminal::output::{Output, Status};
+use crate::terminal::printable;
 
 /// The most members that are told of without `--members`.
 const FIRST: usize = 20;
 
 /// A batch, with all of its members or the first of them; `None` if they could not be read.
-struct Told {
+struct BatchDetails {
     batch: Batch,
     members: Option<Vec<Member>>,
     /// What the job said; `None` if it said nothing, or that is not known.
@@ -27,7 +27,7 @@ struct Told {
 /// Tells of the batch that `args` name.
 pub fn run(args: &BatchArgs) -> Output {
     let mut output = Output::default();
-    let told = aws::wait(async {
+    let details = aws::wait(async {
         let connection = connect(&args.ledger).await?;
         let found = connection.ledger.batch(&args.id).await;
         let Some(batch) = found.map_err(|error| connection.explained(error))? else {
@@ -37,9 +37,10 @@ pub fn run(args: &BatchArgs) -> Output {
             output.worsen(Status::Nothing);
             return Ok(None);
         };
-        let members = match args.members {
-            true => connection.ledger.members(&batch).await,
-            false => connection.ledger.first_members(&batch, FIRST).await,
+        let members = if args.members {
+            connection.ledger.members(&batch).await
+        } else {
+            connection.ledger.first_members(&batch, FIRST).await
         };
         // What is known of the batch is told all the same.
         let members = members.map_err(|error| output.error(&connection.explained(error))).ok();
@@ -50,13 +51,14 @@ pub fn run(args: &BatchArgs) -> Output {
             output.stderr.push_str(&format!("note: {note}\n"));
             None
         });
-        Ok(Some(Told { batch, members, outcome }))
+        Ok(Some(BatchDetails { batch, members, outcome }))
     });
-    match told {
-        Ok(Some(told)) => {
-            output.stdout = match args.ledger.json {
-                true => document::print(&told),
-                false => words::print(&told, now()),
+    match details {
+        Ok(Some(details)) => {
+            output.stdout = if args.ledger.json {
+                document::print(&details)
+            } else {
+                text::print(&details, now())
             };
             output
         }

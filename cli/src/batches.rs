@@ -6,14 +6,15 @@ use landfall_aws::clock::now;
 use landfall_aws::ledger::{Left, Listing, Wanted};
 use landfall_core::batch::Batch;
 use landfall_core::moment::Time;
-use landfall_core::plan::printable;
 use serde::Serialize;
 
-use crate::args::batches::{Asked, BatchesArgs};
+use crate::args::batches::{BatchesArgs, Selection};
 use crate::ledger::connect;
-use crate::output::{self, Output};
-use crate::words::Align::{Left as L, Right as R};
-use crate::words::{moment, table};
+use crate::terminal::output::{self, Output};
+use crate::terminal::phrases::moment;
+use crate::terminal::printable;
+use crate::terminal::table::Align::{Left as L, Right as R};
+use crate::terminal::table::table;
 use crate::{aws, state};
 
 /// The most batches that are read to find those that are asked for.
@@ -25,7 +26,7 @@ const MAX_GROUP_CHARS: usize = 48;
 /// Lists what `args` ask for.
 pub fn run(args: &BatchesArgs) -> Output {
     let now = now();
-    let asked = args.asked(now);
+    let selection = args.selection(now);
     let listing = aws::wait(async {
         let connection = connect(&args.ledger).await?;
         let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
@@ -38,13 +39,13 @@ pub fn run(args: &BatchesArgs) -> Output {
         };
         let first = |listing| first(listing, limit);
         let ledger = &connection.ledger;
-        let listing = match asked {
-            Asked::Since(since) => {
+        let listing = match selection {
+            Selection::Since(since) => {
                 let wanted = Wanted { route, since, limit, most_read: MAX_READ };
                 ledger.batches(&wanted, is_wanted).await
             }
-            Asked::Parked => ledger.parked(route).await.map(first),
-            Asked::Former => ledger.unfinished(is_former).await.map(first),
+            Selection::Parked => ledger.parked(route).await.map(first),
+            Selection::Former => ledger.unfinished(is_former).await.map(first),
         };
         let listing = listing.map_err(|error| connection.explained(error))?;
         Ok((listing, connection))
@@ -53,9 +54,10 @@ pub fn run(args: &BatchesArgs) -> Output {
         Ok(listing) => listing,
         Err(error) => return error.into(),
     };
-    let mut output = Output::success(match args.ledger.json {
-        true => document(&listing, asked),
-        false => text(&listing, asked, now),
+    let mut output = Output::success(if args.ledger.json {
+        document(&listing, selection)
+    } else {
+        text(&listing, selection, now)
     });
     for error in listing.unreadable {
         output.error(&connection.explained(error));
@@ -73,41 +75,38 @@ fn first(mut listing: Listing, limit: usize) -> Listing {
 }
 
 /// The list, and what it does not have.
-fn text(listing: &Listing, asked: Asked, now: Time) -> String {
+fn text(listing: &Listing, selection: Selection, now: Time) -> String {
     let Listing { batches, left, .. } = listing;
-    let mut out = match batches.is_empty() {
-        true => String::new(),
-        false => rows(batches, now) + "\n",
-    };
-    out.push_str(&match asked {
-        Asked::Since(since) => counted(batches, &moment(since, now)),
-        Asked::Parked => match batches.len() {
+    let mut out = if batches.is_empty() { String::new() } else { rows(batches, now) + "\n" };
+    out.push_str(&match selection {
+        Selection::Since(since) => counted(batches, &moment(since, now)),
+        Selection::Parked => match batches.len() {
             0 => "no such batch is parked\n".to_owned(),
             1 => "1 parked batch, however old\n".to_owned(),
             more => format!("{more} parked batches, however old\n"),
         },
-        Asked::Former => match batches.len() {
+        Selection::Former => match batches.len() {
             0 => "no such batch of the version before is unfinished\n".to_owned(),
             1 => "1 unfinished batch of the version before\n".to_owned(),
             more => format!("{more} unfinished batches of the version before\n"),
         },
     });
-    out.push_str(match (left, asked) {
+    out.push_str(match (left, selection) {
         (Left::None, _) => "",
-        (Left::Older, Asked::Since(_) | Asked::Former) => {
+        (Left::Older, Selection::Since(_) | Selection::Former) => {
             "there are more, all older: raise --limit, or choose by --route or --state\n"
         }
-        (Left::Older, Asked::Parked) => {
+        (Left::Older, Selection::Parked) => {
             "there are more, all older: raise --limit, or choose by --route\n"
         }
-        (Left::Unread, Asked::Since(_) | Asked::Former) => {
+        (Left::Unread, Selection::Since(_) | Selection::Former) => {
             "older ones were not looked at, for there are too many: choose by --route, or a later --since\n"
         }
-        (Left::Unread, Asked::Parked) => {
+        (Left::Unread, Selection::Parked) => {
             "older ones were not looked at, for there are too many: choose by --route together with --since\n"
         }
         // To choose by a route leaves out what is read, not what is looked through.
-        (Left::Any, Asked::Former) => {
+        (Left::Any, Selection::Former) => {
             "not all could be looked at, for too many batches are unfinished: ask again later\n"
         }
         (Left::Any, _) => "not all could be looked at, for there are too many: choose by --route\n",
@@ -156,10 +155,7 @@ fn row(batch: &Batch, now: Time) -> [String; 7] {
 /// `dt=2026-01-31`; `-` for the one group of a route that has no others.
 pub fn group(batch: &Batch) -> String {
     let values = batch.group.iter().map(|(name, value)| format!("{name}={}", printable(value)));
-    match batch.group.is_empty() {
-        true => "-".to_owned(),
-        false => values.collect::<Vec<_>>().join(","),
-    }
+    if batch.group.is_empty() { "-".to_owned() } else { values.collect::<Vec<_>>().join(",") }
 }
 
 fn cut(text: &str) -> String {
@@ -177,10 +173,10 @@ fn by_state(batches: &[Batch]) -> BTreeMap<&'static str, usize> {
 }
 
 #[derive(Serialize)]
-struct Document<'a> {
+struct BatchList<'a> {
     /// Null where the list is that of all parked batches, or of all of the version before.
     since: Option<String>,
-    batches: Vec<Entry<'a>>,
+    batches: Vec<BatchEntry<'a>>,
     counts: BTreeMap<&'static str, usize>,
     /// What is not listed: `none`, `older`, `unread` or `any`.
     left: &'static str,
@@ -188,7 +184,7 @@ struct Document<'a> {
 
 /// A batch in a list.
 #[derive(Serialize)]
-pub struct Entry<'a> {
+pub struct BatchEntry<'a> {
     id: &'a str,
     opened_at: String,
     route: &'a str,
@@ -200,13 +196,13 @@ pub struct Entry<'a> {
     parked_for: Option<&'static str>,
 }
 
-fn document(listing: &Listing, asked: Asked) -> String {
+fn document(listing: &Listing, selection: Selection) -> String {
     let Listing { batches, left, .. } = listing;
-    let since = match asked {
-        Asked::Since(since) => Some(since),
-        Asked::Parked | Asked::Former => None,
+    let since = match selection {
+        Selection::Since(since) => Some(since),
+        Selection::Parked | Selection::Former => None,
     };
-    output::json(&Document {
+    output::json(&BatchList {
         since: since.map(|since| since.to_string()),
         batches: batches.iter().map(entry).collect(),
         counts: by_state(batches),
@@ -219,8 +215,8 @@ fn document(listing: &Listing, asked: Asked) -> String {
     })
 }
 
-fn entry(batch: &Batch) -> Entry<'_> {
-    Entry {
+fn entry(batch: &Batch) -> BatchEntry<'_> {
+    BatchEntry {
         id: &batch.id,
         opened_at: batch.opened_at.to_string(),
         route: &batch.route,

@@ -1,6 +1,6 @@
 //! `landfall check`: all problems of routes files.
 
-mod told;
+mod parameters;
 
 use std::io;
 
@@ -9,8 +9,9 @@ use landfall_core::problem::Problem;
 use landfall_core::routes::Routes;
 
 use crate::args::{CheckArgs, Color};
-use crate::output::{Output, Status};
-use crate::{input, problems};
+use crate::input;
+use crate::terminal::output::{Output, Status};
+use crate::terminal::problems;
 
 /// Checks each file; one that cannot be read does not hide the problems of the others.
 pub fn run(args: &CheckArgs, color: Color) -> Output {
@@ -31,7 +32,7 @@ pub fn run(args: &CheckArgs, color: Color) -> Output {
         let parsed = Routes::parse_to_deploy(&text);
         output.stdout.push_str(&problems::render(&name, &text, &parsed.problems, style));
         output.stderr.push_str(&format!("{name}: {}\n", problems::summary(&parsed)));
-        for remark in told::remarks(parsed.routes.as_ref(), &args.parameters) {
+        for remark in parameters::remarks(parsed.routes.as_ref(), &args.parameters) {
             let severity = if remark.is_error { "error" } else { "warning" };
             output.stdout.push_str(&format!("{severity}: {}\n", remark.text));
             if remark.is_error || args.deny_warnings {

@@ -1,36 +1,32 @@
 //! `landfall deploy`: both accounts from a routes file, by change sets that are shown before they are made.
 //!
-//! What is done in which order with which parameters is decided by [`plan`]; here it is carried out.
+//! [`plan`] decides what is done in which order with which parameters; here it is carried out.
 
-pub mod account;
-pub mod change;
+mod artifacts;
 mod external_id;
+mod former_batches;
 mod make;
-mod package;
-pub mod plan;
-pub mod stack;
-pub mod target;
-pub mod template;
-pub mod words;
+mod plan;
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, ensure};
 use landfall_core::routes::Routes;
 
-use self::account::{Account, Accounts};
-pub use self::make::delete;
 use self::make::{Wanted, make};
-use self::package::{Artifact, Package};
-use self::plan::{ExternalId, Facts, Known, KnownStacks, Side, Step, Value};
-use self::stack::{Observed, Standing, TemplateAt};
-use self::target::Meant;
-use self::template::Template;
-pub use self::words::{say, show};
+use self::plan::{ExternalId, Facts, Known, KnownStacks, Step};
+use crate::accounts::target::{self, DeploymentTarget};
+use crate::accounts::{Account, Accounts, Side, stacks};
 use crate::args::Color;
 use crate::args::deploy::{Architecture, DeployArgs, TemplateName};
 use crate::aws;
-use crate::output::{Output, Status};
+use crate::cloudformation::Value;
+use crate::cloudformation::stack::{Observed, Standing, TemplateAt};
+use crate::cloudformation::template::Template;
+use crate::package::{Artifact, Package, file_of};
+use crate::terminal::consent::can_ask;
+use crate::terminal::output::Output;
+use crate::terminal::progress::say;
 
 /// The template of the artifacts bucket, which is deployed before there is anything to upload to.
 const ARTIFACTS: &str = include_str!("../../infra/artifacts.yaml");
@@ -43,108 +39,66 @@ add, whether names are taken, or whether the credentials suffice; and each chang
 stand, without the changes before it
 ";
 
-/// How it went.
-pub enum Done {
-    All,
-    /// Somebody did not agree.
-    Declined,
-    /// A stack failed: what there is to say of it.
-    Failed(String),
-}
-
 /// Deploys, or says what would be deployed.
 pub fn run(args: &DeployArgs, color: Color) -> Output {
-    let meant = match target::find(&args.place, Routes::parse_to_deploy, color) {
-        Ok(meant) => meant,
-        Err(output) => return output,
-    };
-    if let Some(problem) = &meant.external_id_problem {
-        return anyhow::anyhow!("{problem}").into();
+    deploy(args, color).unwrap_or_else(|output| output)
+}
+
+/// # Errors
+/// What there is to print instead.
+fn deploy(args: &DeployArgs, color: Color) -> Result<Output, Output> {
+    let target = target::find(&args.place, Routes::parse_to_deploy, color)?;
+    if let Some(problem) = &target.external_id_problem {
+        return Err(anyhow!("{problem}").into());
     }
-    let done = match can_begin(args) {
-        Ok(()) => aws::wait(deploy(args, &meant)),
-        Err(error) => Err(error),
-    };
-    told(done, if args.dry_run { NOTHING_CHANGED } else { "deployed\n" })
-}
-
-/// How a command ends.
-pub fn told(done: anyhow::Result<Done>, success: &str) -> Output {
-    let (stderr, status) = match done {
-        Ok(Done::All) => (success.to_owned(), Status::Success),
-        Ok(Done::Declined) => {
-            ("not agreed to: nothing more is done\n".to_owned(), Status::Problems)
-        }
-        Ok(Done::Failed(why)) => (format!("error: {why}\n"), Status::Problems),
-        Err(error) => return error.into(),
-    };
-    Output { stderr, status, ..Output::default() }
-}
-
-fn can_begin(args: &DeployArgs) -> anyhow::Result<()> {
-    if args.dry_run { Ok(()) } else { words::can_ask(args.yes, "landfall deploy") }
-}
-
-async fn deploy(args: &DeployArgs, meant: &Meant) -> anyhow::Result<Done> {
-    let accounts = Accounts::find(&args.place, &meant.account, &meant.region).await?;
-    let mut package = match &args.package {
-        Some(folder) => Package::read(folder, args.architecture)?,
-        None => Package::build(args.architecture.unwrap_or(Architecture::Arm64))?,
-    };
-    package.set_routes(&meant.text);
-    let deployment = Deployment { args, meant, accounts, package };
-    deployment.run().await
+    can_ask(args.yes || args.dry_run, "`landfall deploy` asks before it changes anything")?;
+    aws::wait(async { Deployment::new(args, &target).await?.run().await })?;
+    Ok(Output::done(if args.dry_run { NOTHING_CHANGED } else { "deployed\n" }))
 }
 
 struct Deployment<'a> {
     args: &'a DeployArgs,
-    meant: &'a Meant,
+    target: &'a DeploymentTarget,
     accounts: Accounts,
     package: Package,
 }
 
-impl Deployment<'_> {
-    async fn run(&self) -> anyhow::Result<Done> {
+impl<'a> Deployment<'a> {
+    async fn new(args: &'a DeployArgs, target: &'a DeploymentTarget) -> anyhow::Result<Self> {
+        let accounts = Accounts::find(&args.place, &target.account, &target.region).await?;
+        let package = match &args.package {
+            Some(folder) => Package::read(folder, args.architecture)?.with_routes(&target.text),
+            None => {
+                let architecture = args.architecture.unwrap_or(Architecture::Arm64);
+                Package::build(architecture, &target.text)?
+            }
+        };
+        Ok(Self { args, target, accounts, package })
+    }
+
+    async fn run(&self) -> anyhow::Result<()> {
         // All that can be wrong is found before anything is changed.
         let templates = self.templates()?;
         let observed = self.observed().await?;
-        let has_former_batches = self.has_former_batches(&observed).await;
-        let steps = self.steps(&templates, &observed, has_former_batches)?;
+        let steps = self.steps(&templates, &observed).await?;
         for warning in steps.iter().flat_map(|step| &step.warnings) {
             say(&format!("warning: {warning}"));
         }
         for side in Side::BOTH {
-            match self.artifacts(side).await? {
-                Done::All => {}
-                other => return Ok(other),
-            }
+            self.artifacts(side).await?;
         }
         for step in &steps {
             let template = templates.get(&step.template).context("a template is missing")?;
-            match self.step(step, template).await? {
-                Done::All => {}
-                other => return Ok(other),
-            }
+            self.step(step, template).await?;
         }
         if !self.args.dry_run && steps.iter().any(Step::admits_former_batches) {
-            say(&former_batches(&self.ledger_table()));
+            say(&former_batches::note(&self.ledger_table()));
         }
-        Ok(Done::All)
+        Ok(())
     }
 
     fn ledger_table(&self) -> String {
         format!("{}-ledger", self.args.place.name_prefix)
-    }
-
-    /// Whether a new data account's stack takes in batches of the version before, with the ledger of a stack
-    /// that is gone.
-    async fn has_former_batches(
-        &self,
-        observed: &BTreeMap<(Side, TemplateName), Observed>,
-    ) -> bool {
-        let stack = observed.get(&(Side::Data, TemplateName::Data));
-        let is_new = stack.is_none_or(|stack| stack.standing() != Standing::Updatable);
-        is_new && self.accounts.data.has_former_batches(&self.ledger_table()).await
     }
 
     fn templates(&self) -> anyhow::Result<BTreeMap<TemplateName, Template>> {
@@ -162,21 +116,20 @@ impl Deployment<'_> {
 
     async fn observed(&self) -> anyhow::Result<BTreeMap<(Side, TemplateName), Observed>> {
         let mut observed = BTreeMap::new();
-        for (side, name, stack) in plan::stacks(&self.args.place.name_prefix, self.args.order) {
+        for (side, name, stack) in stacks(&self.args.place.name_prefix, self.args.order) {
             if let Some(found) = self.accounts.of(side).stacks.find(&stack).await? {
-                can_change(&stack, &found)?;
-                self.accounts.is_meant(side, name, &stack, &found).await?;
+                found.can_change(&stack)?;
+                self.accounts.check_owner(side, name, &stack, &found).await?;
                 observed.insert((side, name), found);
             }
         }
         Ok(observed)
     }
 
-    fn steps(
+    async fn steps(
         &self,
         templates: &BTreeMap<TemplateName, Template>,
         observed: &BTreeMap<(Side, TemplateName), Observed>,
-        has_former_batches: bool,
     ) -> anyhow::Result<Vec<Step>> {
         let is_there = |(_, stack): &(_, &Observed)| stack.standing() == Standing::Updatable;
         let known: KnownStacks = observed
@@ -184,20 +137,23 @@ impl Deployment<'_> {
             .filter(is_there)
             .map(|(key, stack)| (*key, Known { parameters: stack.parameters.clone() }))
             .collect();
+        // A new stack takes in the ledger of one that is gone.
+        let has_former_batches = !known.contains_key(&(Side::Data, TemplateName::Data))
+            && former_batches::may_be_in(&self.accounts.data, &self.ledger_table()).await;
         let external_id = self.external_id(&known)?;
         let prefix = self.key_prefix();
         let facts = Facts {
             prefix: self.args.place.name_prefix.clone(),
             data_account: self.accounts.data.id.clone(),
             analytics_account: self.accounts.analytics.id.clone(),
-            other_accounts: self.meant.other_accounts.clone(),
+            other_accounts: self.target.other_accounts.clone(),
             data_region: self.accounts.data.region.clone(),
             analytics_region: self.accounts.analytics.region.clone(),
-            buckets: self.meant.buckets.clone(),
+            buckets: self.target.buckets.clone(),
             has_former_batches,
-            jobs: self.meant.jobs.clone(),
-            job_arns: self.meant.job_arns.clone(),
-            partition: self.meant.partition.clone(),
+            jobs: self.target.jobs.clone(),
+            job_arns: self.target.job_arns.clone(),
+            partition: self.target.partition.clone(),
             architecture: self.package.architecture.name(),
             artifacts: (
                 self.bucket(Side::Analytics),
@@ -217,13 +173,13 @@ impl Deployment<'_> {
     }
 
     fn external_id(&self, known: &KnownStacks) -> anyhow::Result<ExternalId> {
-        let wish = external_id::Wish {
-            written: self.meant.external_id.as_ref(),
+        let situation = external_id::Situation {
+            written: self.target.external_id.as_ref(),
             rotate: self.args.rotate_external_id,
             has_data_stack: known.contains_key(&(Side::Data, TemplateName::Data)),
             has_analytics_stack: known.contains_key(&(Side::Analytics, TemplateName::Analytics)),
         };
-        external_id::choose(&wish, |name| std::env::var(name).ok())
+        external_id::choose(&situation, |name| std::env::var(name).ok())
     }
 
     /// What the keys of all that is uploaded begin with.
@@ -239,21 +195,20 @@ impl Deployment<'_> {
         given.clone().unwrap_or_else(|| self.accounts.of(side).default_artifacts())
     }
 
-    /// The bucket to upload to. One that is there already is taken as it is, unless its stack is, too.
-    async fn artifacts(&self, side: Side) -> anyhow::Result<Done> {
+    /// Makes the bucket to upload to. One that is there already is taken as it is, unless its stack is, too.
+    async fn artifacts(&self, side: Side) -> anyhow::Result<()> {
         let account = self.accounts.of(side);
         let bucket = self.bucket(side);
-        let is_default = bucket == account.default_artifacts();
         let found = account.stacks.find(ARTIFACTS_STACK).await?;
         if let Some(found) = &found {
-            can_change(ARTIFACTS_STACK, found)?;
+            found.can_change(ARTIFACTS_STACK)?;
         }
+        let is_default = bucket == account.default_artifacts();
         let is_made_here = is_default && (found.is_some() || !account.has_bucket(&bucket).await?);
         if !is_made_here {
-            if !account.has_bucket(&bucket).await? {
-                bail!("there is no bucket `{bucket}` in {}", account.stacks.place);
-            }
-            return Ok(Done::All);
+            let is_there = account.has_bucket(&bucket).await?;
+            ensure!(is_there, "there is no bucket `{bucket}` in {}", account.stacks.place);
+            return Ok(());
         }
         let template = Template::read(ARTIFACTS)?;
         let values = BTreeMap::from([("BucketName".to_owned(), bucket.clone())]);
@@ -272,21 +227,32 @@ impl Deployment<'_> {
         make(self.args, account, &wanted, Some(TemplateAt::Body(text))).await
     }
 
-    async fn step(&self, step: &Step, template: &Template) -> anyhow::Result<Done> {
+    async fn step(&self, step: &Step, template: &Template) -> anyhow::Result<()> {
         let account = self.accounts.of(step.side);
         let Step { stack, parameters, purpose, .. } = step;
         let wanted = Wanted { stack, purpose: purpose.as_deref(), template, parameters };
         let bucket = self.bucket(step.side);
-        // A dry run makes no bucket, and uploads for nothing but a change set.
-        if self.args.dry_run {
-            let found = account.stacks.find(stack).await?;
-            let is_there = found.is_some_and(|found| found.standing() == Standing::Updatable);
-            if !is_there || !account.has_bucket(&bucket).await? {
-                return make(self.args, account, &wanted, None).await;
-            }
+        let uploaded = if self.can_upload(account, stack, &bucket).await? {
+            Some(self.uploaded(account, &bucket, step, template).await?)
+        } else {
+            None
+        };
+        make(self.args, account, &wanted, uploaded).await
+    }
+
+    /// A dry run makes no bucket, and uploads for nothing but a change set.
+    async fn can_upload(
+        &self,
+        account: &Account,
+        stack: &str,
+        bucket: &str,
+    ) -> anyhow::Result<bool> {
+        if !self.args.dry_run {
+            return Ok(true);
         }
-        let template = self.uploaded(account, &bucket, step, template).await?;
-        make(self.args, account, &wanted, Some(template)).await
+        let found = account.stacks.find(stack).await?;
+        let is_there = found.is_some_and(|found| found.standing() == Standing::Updatable);
+        Ok(is_there && account.has_bucket(bucket).await?)
     }
 
     /// The template with all that it names, uploaded.
@@ -312,29 +278,8 @@ impl Deployment<'_> {
         values.insert("AWS::AccountId".to_owned(), account.id.clone());
         values.insert("AWS::Region".to_owned(), account.region.clone());
         let text = template.rewritten(&uris, &values)?;
-        let artifact = Artifact::new(package::file_of(step.template), text.into_bytes());
+        let artifact = Artifact::new(file_of(step.template), text.into_bytes());
         let key = account.upload(bucket, &prefix, &artifact).await?;
         Ok(account.template_at(bucket, &key))
-    }
-}
-
-/// What is left to do after an upgrade.
-fn former_batches(table: &str) -> String {
-    format!(
-        "note: the reader roles still reach batches of the version before, whichever analytics account they are \
-         for. Once `landfall batches --former --table {table}` lists none, run this command again with \
-         --parameter data:AdmitsFormerBatches=false, and update stacks of target.yaml with the same value."
-    )
-}
-
-/// # Errors
-/// Nothing can be done with the stack as it stands.
-fn can_change(stack: &str, found: &Observed) -> anyhow::Result<()> {
-    match found.standing() {
-        Standing::Absent | Standing::Updatable | Standing::FailedFirst => Ok(()),
-        Standing::Busy => {
-            bail!("stack `{stack}` is being changed ({}): wait until that has ended", found.status)
-        }
-        Standing::Broken(hint) => bail!("stack `{stack}` is {}: {hint}", found.status),
     }
 }

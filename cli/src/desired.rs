@@ -6,7 +6,6 @@
 pub mod stacks;
 
 use std::collections::BTreeSet;
-use std::io;
 
 use anyhow::bail;
 use landfall_core::roles::{Home, Kind, Owner, Role, Spec, SpecError};
@@ -14,11 +13,12 @@ use landfall_core::routes::{ExternalId, Routes};
 use landfall_core::yaml;
 use serde_json::{Value, json};
 
-use self::stacks::{Stack, quoted};
+use self::stacks::Stack;
 use crate::args::Color;
 use crate::args::roles::{Account, RolesArgs, account_of_policy};
-use crate::output::Output;
-use crate::{input, problems};
+use crate::terminal::output::Output;
+use crate::terminal::phrases::quoted;
+use crate::terminal::problems::read_routes;
 
 /// A role that a stack asks for.
 #[derive(Debug)]
@@ -56,18 +56,13 @@ pub fn compose(
     account: Option<Account>,
     color: Color,
 ) -> Result<Composed, Output> {
-    let text = input::read(&args.routes)?;
-    let parsed = Routes::parse(&text);
-    let Some(routes) = &parsed.routes else {
-        let name = input::display_name(&args.routes);
-        return Err(problems::refusal(&name, &text, &parsed, color.applies_to(&io::stderr())));
-    };
+    let (text, (routes, _)) = read_routes(&args.routes, Routes::parse, color)?;
     // The file as `AWS::Include` brings it.
     let file = yaml::read(&text).0.map_or(Value::Null, |node| node.to_value());
-    let stacks = stacks::find(routes, args, account)?;
+    let stacks = stacks::find(&routes, args, account)?;
     boundaries_belong(&stacks, args)?;
     let mut composed = Composed::default();
-    for (kind, stack) in asked_for(&stacks, account) {
+    for (kind, stack) in requested(&stacks, account) {
         match desired(kind, stack, &file, args)? {
             Ok(desired) => composed.roles.push(desired),
             Err(error) => composed.errors.extend(lines(kind, stack, &error)),
@@ -78,18 +73,18 @@ pub fn compose(
 }
 
 /// Each role with the analytics account's stack that it is for.
-fn asked_for(stacks: &[Stack], account: Option<Account>) -> Vec<(Kind, &Stack)> {
+fn requested(stacks: &[Stack], account: Option<Account>) -> Vec<(Kind, &Stack)> {
     let of = |kinds: &'static [Kind]| {
         stacks.iter().flat_map(move |stack| kinds.iter().map(move |kind| (*kind, stack)))
     };
-    let mut asked_for = Vec::new();
+    let mut requested = Vec::new();
     if account != Some(Account::Data) {
-        asked_for.extend(of(&[Kind::Starter, Kind::Job]));
+        requested.extend(of(&[Kind::Starter, Kind::Job]));
     }
     if account != Some(Account::Analytics) {
-        asked_for.extend(of(&[Kind::Reader]));
+        requested.extend(of(&[Kind::Reader]));
     }
-    asked_for
+    requested
 }
 
 /// What the resource of the template has for properties.

@@ -2,35 +2,32 @@
 
 mod left;
 
-use anyhow::bail;
 use landfall_core::routes::Routes;
 
 use self::left::Left;
+use crate::accounts::target::{self, DeploymentTarget};
+use crate::accounts::{Account, Accounts, stacks};
 use crate::args::Color;
 use crate::args::deploy::{DestroyArgs, Order, TemplateName};
 use crate::aws;
-use crate::deploy::account::{Account, Accounts};
-use crate::deploy::plan;
-use crate::deploy::stack::{Observed, Standing};
-use crate::deploy::target::{self, Meant};
-use crate::deploy::template::Template;
-use crate::deploy::words::{can_ask, is_agreed};
-use crate::deploy::{Done, delete, say, show, told};
-use crate::output::Output;
+use crate::cloudformation::stack::{Observed, Standing};
+use crate::cloudformation::template::Template;
+use crate::terminal::consent::{can_ask, confirm};
+use crate::terminal::output::Output;
+use crate::terminal::progress::{say, show};
 
 /// Deletes, or says what would be deleted.
 pub fn run(args: &DestroyArgs, color: Color) -> Output {
-    let meant = match target::find(&args.place, Routes::parse, color) {
-        Ok(meant) => meant,
-        Err(output) => return output,
-    };
-    if !args.dry_run
-        && let Err(error) = can_ask(args.yes, "landfall destroy")
-    {
-        return error.into();
-    }
-    let success = if args.dry_run { "nothing was deleted\n" } else { "the stacks are gone\n" };
-    told(aws::wait(destroy(args, &meant)), success)
+    checked(args, color).unwrap_or_else(|output| output)
+}
+
+/// # Errors
+/// What there is to print instead.
+fn checked(args: &DestroyArgs, color: Color) -> Result<Output, Output> {
+    let target = target::find(&args.place, Routes::parse, color)?;
+    can_ask(args.yes || args.dry_run, "`landfall destroy` asks before it changes anything")?;
+    aws::wait(destroy(args, &target))?;
+    Ok(Output::done(if args.dry_run { "nothing was deleted\n" } else { "the stacks are gone\n" }))
 }
 
 /// A stack that is there.
@@ -40,26 +37,26 @@ struct Doomed<'a> {
     observed: Observed,
 }
 
-async fn destroy(args: &DestroyArgs, meant: &Meant) -> anyhow::Result<Done> {
-    let accounts = Accounts::find(&args.place, &meant.account, &meant.region).await?;
+async fn destroy(args: &DestroyArgs, target: &DeploymentTarget) -> anyhow::Result<()> {
+    let accounts = Accounts::find(&args.place, &target.account, &target.region).await?;
     let mut doomed = Vec::new();
     // The data account's goes first, so that nothing is started while the other goes.
-    let mut stacks = plan::stacks(&args.place.name_prefix, Order::AnalyticsFirst);
-    stacks.sort_by_key(|(side, name, _)| match name {
+    let mut all = stacks(&args.place.name_prefix, Order::AnalyticsFirst);
+    all.sort_by_key(|(side, name, _)| match name {
         TemplateName::Data => (0, *side),
         TemplateName::Analytics => (1, *side),
         TemplateName::Provisioner => (2, *side),
     });
-    for (side, name, stack) in stacks {
+    for (side, name, stack) in all {
         let account = accounts.of(side);
         let Some(observed) = account.stacks.find(&stack).await? else { continue };
-        accounts.is_meant(side, name, &stack, &observed).await?;
-        can_delete(&stack, &observed)?;
+        accounts.check_owner(side, name, &stack, &observed).await?;
+        observed.can_delete(&stack)?;
         doomed.push(Doomed { account, stack, observed });
     }
     if doomed.is_empty() {
         say("there is no such stack");
-        return Ok(Done::All);
+        return Ok(());
     }
     let mut left = Vec::new();
     for one in &doomed {
@@ -70,19 +67,14 @@ async fn destroy(args: &DestroyArgs, meant: &Meant) -> anyhow::Result<Done> {
     }
     show(&left::shown(&left));
     if args.dry_run {
-        return Ok(Done::All);
+        return Ok(());
     }
-    if !is_agreed(args.yes, "delete these stacks?")? {
-        return Ok(Done::Declined);
-    }
+    confirm(args.yes, "delete these stacks?")?;
     for Doomed { account, stack, observed } in &doomed {
         say(&format!("deleting stack {stack} in {}", account.stacks.place));
-        match delete(account, stack, observed).await? {
-            Done::All => {}
-            other => return Ok(other),
-        }
+        account.stacks.delete(stack, &observed.id).await?;
     }
-    Ok(Done::All)
+    Ok(())
 }
 
 /// What outlives the stack.
@@ -104,18 +96,4 @@ async fn left_by(doomed: &Doomed<'_>) -> anyhow::Result<Vec<Left>> {
         })
     });
     Ok(left.collect())
-}
-
-fn can_delete(stack: &str, found: &Observed) -> anyhow::Result<()> {
-    if found.is_protected {
-        bail!(
-            "stack `{stack}` is protected from deletion: turn its termination protection off first"
-        );
-    }
-    match found.standing() {
-        Standing::Busy => {
-            bail!("stack `{stack}` is being changed ({}): wait until that has ended", found.status)
-        }
-        _ => Ok(()),
-    }
 }

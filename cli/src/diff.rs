@@ -10,7 +10,6 @@ use anyhow::{Context, bail};
 use aws_config::Region;
 use landfall_aws::config;
 use landfall_core::arn::RoleArn;
-use landfall_core::plan::printable;
 use landfall_core::roles::Observed;
 use landfall_provisioning::iam;
 use serde::Serialize;
@@ -18,13 +17,14 @@ use serde::Serialize;
 use self::compare::{Comparison, ExternalIds, compare};
 use crate::args::Color;
 use crate::args::roles::{DiffArgs, RolesFormat};
-use crate::desired::stacks::quoted;
 use crate::desired::{self, Composed, Desired};
-use crate::output::{self, Output, Status};
+use crate::terminal::output::{self, Output, Status};
+use crate::terminal::phrases::quoted;
+use crate::terminal::printable;
 use crate::{aws, policies};
 
-/// A role, and what came of looking at it.
-type Looked<'a> = (&'a Desired, anyhow::Result<Comparison>);
+/// A role as it should be, and how it compares with IAM, if that could be read.
+type ComparedRole<'a> = (&'a Desired, anyhow::Result<Comparison>);
 
 /// Looks at each role; a failure to look is no difference, and never none.
 pub fn run(args: &DiffArgs, color: Color) -> Output {
@@ -57,7 +57,7 @@ pub fn run(args: &DiffArgs, color: Color) -> Output {
     output
 }
 
-fn look(roles: &[Desired]) -> anyhow::Result<Vec<Looked<'_>>> {
+fn look(roles: &[Desired]) -> anyhow::Result<Vec<ComparedRole<'_>>> {
     let accounts: BTreeSet<&String> = roles.iter().map(|desired| &desired.account).collect();
     if accounts.len() > 1 {
         bail!(
@@ -115,7 +115,7 @@ fn is_of_account(observed: &Observed, account: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn text(looked: &[Looked<'_>], composed: &Composed) -> String {
+fn text(looked: &[ComparedRole<'_>], composed: &Composed) -> String {
     let mut text = String::new();
     for (desired, comparison) in looked {
         let arn = printable(&desired.role.arn);
@@ -141,7 +141,7 @@ fn text(looked: &[Looked<'_>], composed: &Composed) -> String {
 }
 
 #[derive(Serialize)]
-struct Document<'a> {
+struct RoleList<'a> {
     roles: Vec<RoleEntry<'a>>,
     notes: &'a [String],
 }
@@ -157,7 +157,7 @@ struct RoleEntry<'a> {
     notes: &'a [String],
 }
 
-fn json(looked: &[Looked<'_>], composed: &Composed) -> String {
+fn json(looked: &[ComparedRole<'_>], composed: &Composed) -> String {
     let roles = looked.iter().map(|(desired, comparison)| {
         let comparison = comparison.as_ref().ok();
         RoleEntry {
@@ -169,5 +169,5 @@ fn json(looked: &[Looked<'_>], composed: &Composed) -> String {
             notes: comparison.map(|comparison| comparison.notes.as_slice()).unwrap_or_default(),
         }
     });
-    output::json(&Document { roles: roles.collect(), notes: &composed.notes })
+    output::json(&RoleList { roles: roles.collect(), notes: &composed.notes })
 }

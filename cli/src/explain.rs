@@ -3,9 +3,7 @@
 //! Decides nothing itself: verdicts and plan are the core's, as the trigger carries them out.
 
 mod document;
-mod words;
-
-use std::io;
+mod text;
 
 use anyhow::bail;
 use landfall_core::arrivals::{Arrival, ArrivalError, Ignored, Intake, Message};
@@ -14,8 +12,9 @@ use landfall_core::routes::Routes;
 use serde_json::value::RawValue;
 
 use crate::args::{Color, ExplainArgs};
-use crate::output::{Output, Status};
-use crate::{input, problems};
+use crate::input;
+use crate::terminal::output::{Output, Status};
+use crate::terminal::problems::read_routes;
 
 /// What is asked about, taken apart.
 #[derive(Debug, Default)]
@@ -59,18 +58,21 @@ fn explain(args: &ExplainArgs, color: Color) -> anyhow::Result<Output> {
     if input::is_stdin(&args.routes) && input::is_stdin(&args.subject) {
         bail!("standard input (`-`) can be read only once");
     }
-    let text = input::read(&args.routes)?;
-    let subject = subject(args)?;
-    let parsed = Routes::parse(&text);
-    let Some(routes) = &parsed.routes else {
-        let name = input::display_name(&args.routes);
-        return Ok(problems::refusal(&name, &text, &parsed, color.applies_to(&io::stderr())));
+    let (_, (routes, _)) = match read_routes(&args.routes, Routes::parse, color) {
+        Ok(read) => read,
+        Err(output) => return Ok(output),
     };
-    let explanation =
-        Explanation { routes, subject: &subject, plan: plan_of(routes, &subject), added: &ADDED };
-    let mut output = Output::success(match args.json {
-        true => document::print(&explanation),
-        false => words::print(&explanation),
+    let subject = subject(args)?;
+    let explanation = Explanation {
+        routes: &routes,
+        subject: &subject,
+        plan: plan_of(&routes, &subject),
+        added: &ADDED,
+    };
+    let mut output = Output::success(if args.json {
+        document::print(&explanation)
+    } else {
+        text::print(&explanation)
     });
     if explanation.plan.requests.is_empty() {
         output.worsen(Status::Nothing);

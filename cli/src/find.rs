@@ -7,14 +7,13 @@ use landfall_aws::clock::now;
 use landfall_aws::ledger::{Found, Ledger, LedgerError};
 use landfall_core::batch::{Batch, Manifest, Member, State};
 use landfall_core::moment::Time;
-use landfall_core::plan::printable;
 use serde::Serialize;
 
 use crate::args::batches::FindArgs;
 use crate::ledger::{Connection, connect};
-use crate::output::{self, Output, Status};
-use crate::problems::counted;
-use crate::words::{bytes, moment};
+use crate::terminal::output::{self, Output, Status};
+use crate::terminal::phrases::{bytes, counted, moment};
+use crate::terminal::printable;
 use crate::{aws, input, state};
 
 /// All that is known of the object's versions, the newest first.
@@ -221,14 +220,14 @@ impl Role {
 }
 
 #[derive(Serialize)]
-struct Document<'a> {
+struct ArrivalList<'a> {
     uri: &'a str,
-    arrivals: Vec<Entry<'a>>,
+    arrivals: Vec<ArrivalEntry<'a>>,
     more: usize,
 }
 
 #[derive(Serialize)]
-struct Entry<'a> {
+struct ArrivalEntry<'a> {
     route: &'a str,
     recorded_at: String,
     version_id: Option<&'a str>,
@@ -243,17 +242,17 @@ struct Entry<'a> {
 }
 
 fn document(versions: &Versions) -> String {
-    output::json(&Document {
+    output::json(&ArrivalList {
         uri: &versions.uri,
         arrivals: versions.versions.iter().map(entry).collect(),
         more: versions.more,
     })
 }
 
-fn entry(Version { found, batch, role, .. }: &Version) -> Entry<'_> {
+fn entry(Version { found, batch, role, .. }: &Version) -> ArrivalEntry<'_> {
     let state = batch.as_ref().map(|batch| &batch.state);
     let member = role.member();
-    Entry {
+    ArrivalEntry {
         route: &found.route,
         recorded_at: found.recorded_at.to_string(),
         version_id: member.and_then(|member| member.version_id.as_deref()),

@@ -1,11 +1,12 @@
-//! Reads what a command is asked about: a file, or standard input as `-`; an object's URI; an answer.
+//! Reads what a command is asked about: a file, or standard input as `-`; an object's URI.
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, Read};
 
 use anyhow::{Context, bail};
-use landfall_core::plan::printable;
+
+use crate::terminal::printable;
 
 /// More is refused, so that a device or an endless pipe cannot fill the memory. The largest event of
 /// a function has 6 MB.
@@ -54,18 +55,4 @@ pub fn object(uri: &str) -> anyhow::Result<(&str, &str)> {
     rest.split_once('/')
         .filter(|(bucket, key)| !bucket.is_empty() && !key.is_empty())
         .with_context(|| format!("`{uri}` names no object: write s3://bucket/key"))
-}
-
-/// Whether somebody is there to be asked.
-pub fn is_asked() -> bool {
-    io::stdin().is_terminal()
-}
-
-/// Asks on standard error; only `y` and `yes` are consent.
-pub fn is_confirmed(question: &str) -> anyhow::Result<bool> {
-    eprint!("{question} [y/N] ");
-    io::stderr().flush().context("failed to ask")?;
-    let mut answer = String::new();
-    io::stdin().read_line(&mut answer).context("failed to read the answer")?;
-    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }

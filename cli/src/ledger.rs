@@ -8,10 +8,10 @@ use aws_config::{Region, SdkConfig};
 use landfall_aws::claims::Claims;
 use landfall_aws::config;
 use landfall_aws::ledger::{Ledger, LedgerError};
-use landfall_core::plan::printable;
 
 use crate::args::batches::LedgerArgs;
 use crate::aws;
+use crate::terminal::printable;
 
 /// How long a batch is kept after it is done. Nothing that is written from here is done.
 const RETENTION: Duration = Duration::from_secs(30 * 86_400);

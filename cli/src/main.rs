@@ -1,16 +1,18 @@
 //! `landfall`, the operator's command line.
 //!
-//! Every command is a function from arguments to an [`output::Output`], printed here. The command
+//! Every command is a function from arguments to an [`Output`], printed here. The command
 //! line reads files and standard input. `diff` calls AWS, and so do `batches`, `batch` and `find`, which
 //! read the ledger. `retry` writes there, `unlock` to the provisioner's table, `deploy` and `destroy` change
 //! stacks; these say what they do as they do it.
 
+mod accounts;
 mod archive;
 mod args;
 mod aws;
 mod batch;
 mod batches;
 mod check;
+mod cloudformation;
 mod deploy;
 mod desired;
 mod destroy;
@@ -21,15 +23,13 @@ mod find;
 mod fixtures;
 mod input;
 mod ledger;
-mod mask;
-mod output;
+mod package;
 mod policies;
-mod problems;
 mod retry;
 mod state;
+mod terminal;
 mod unlock;
 mod wheel;
-mod words;
 
 use std::process::ExitCode;
 
@@ -38,7 +38,7 @@ use landfall_core::roles::Kind;
 use landfall_core::{roles, routes};
 
 use crate::args::{Cli, Command, SchemaOf};
-use crate::output::Output;
+use crate::terminal::output::Output;
 
 fn main() -> ExitCode {
     let cli = Cli::try_parse().unwrap_or_else(|error| args::without_values(error).exit());
@@ -49,6 +49,7 @@ fn main() -> ExitCode {
         Command::Diff(args) => diff::run(args, cli.color),
         Command::Deploy(args) => deploy::run(args, cli.color),
         Command::Destroy(args) => destroy::run(args, cli.color),
+        Command::Package(args) => package::run(args, cli.color),
         Command::Batches(args) => batches::run(args),
         Command::Batch(args) => batch::run(args),
         Command::Retry(args) => retry::run(args),

@@ -1,6 +1,5 @@
 //! `landfall policies`: what the provisioner would write to IAM.
 
-use landfall_core::plan::printable;
 use landfall_core::policy::Document;
 use serde::Serialize;
 use serde_json::Value;
@@ -8,7 +7,9 @@ use serde_json::Value;
 use crate::args::Color;
 use crate::args::roles::{PoliciesArgs, RolesFormat};
 use crate::desired::{self, Composed, Desired};
-use crate::output::{self, Output, Status};
+use crate::terminal::output::{self, Output, Status};
+use crate::terminal::phrases::quoted;
+use crate::terminal::printable;
 
 /// Prints the roles; one that cannot be made does not hide the others.
 pub fn run(args: &PoliciesArgs, color: Color) -> Output {
@@ -47,7 +48,7 @@ fn text(composed: &Composed) -> String {
 
 /// `in account 222222222222, for target `analytics``.
 pub fn place(desired: &Desired) -> String {
-    let targets = desired::stacks::quoted(&desired.targets);
+    let targets = quoted(&desired.targets);
     format!("in account {}, for target {targets}", desired.account)
 }
 

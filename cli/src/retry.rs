@@ -6,13 +6,14 @@
 use landfall_aws::clock::now;
 use landfall_aws::ledger::Left;
 use landfall_core::moment::Time;
-use landfall_core::plan::printable;
 use serde::Serialize;
 
 use crate::args::batches::RetryArgs;
 use crate::ledger::{Connection, connect};
-use crate::output::{self, Output, Status};
-use crate::{aws, batches, input, state};
+use crate::terminal::consent::{can_ask, is_confirmed};
+use crate::terminal::output::{self, Output, Status};
+use crate::terminal::printable;
+use crate::{aws, batches, state};
 
 /// What became of a batch that was to be returned.
 #[derive(Debug, PartialEq, Eq)]
@@ -31,21 +32,18 @@ enum Outcome {
 
 /// Returns the batches that `args` name.
 pub fn run(args: &RetryArgs) -> Output {
-    if args.all_parked && !args.yes && !input::is_asked() {
-        return anyhow::anyhow!(
-            "--all-parked asks before it returns them, and standard input is no terminal: add --yes"
-        )
-        .into();
+    let is_silent = args.yes || !args.all_parked;
+    if let Err(error) = can_ask(is_silent, "--all-parked asks before it returns them") {
+        return error.into();
     }
     let returned = aws::wait(async {
         let connection = connect(&args.ledger).await?;
-        let Chosen { ids, are_all } = match args.all_parked {
-            false => Chosen { ids: args.ids.clone(), are_all: true },
-            true => match chosen(&connection, args).await? {
-                Some(chosen) => chosen,
-                None => return Ok(None),
-            },
+        let chosen = if args.all_parked {
+            chosen(&connection, args).await?
+        } else {
+            Some(Chosen { ids: args.ids.clone(), are_all: true })
         };
+        let Some(Chosen { ids, are_all }) = chosen else { return Ok(None) };
         let mut outcomes = Vec::new();
         for id in ids {
             let outcome = give_back(&connection, &id, now()).await;
@@ -55,7 +53,7 @@ pub fn run(args: &RetryArgs) -> Output {
     });
     match returned {
         Ok(Some((outcomes, are_all, connection))) => {
-            let mut output = told(&outcomes, &connection, args.ledger.json);
+            let mut output = report(&outcomes, &connection, args.ledger.json);
             if !are_all {
                 output.worsen(Status::Problems);
             }
@@ -97,7 +95,7 @@ async fn chosen(connection: &Connection, args: &RetryArgs) -> anyhow::Result<Opt
             1 => "return this batch?".to_owned(),
             more => format!("return these {more} batches?"),
         };
-        if !input::is_confirmed(&question)? {
+        if !is_confirmed(false, &question)? {
             return Ok(None);
         }
     }
@@ -123,12 +121,12 @@ async fn give_back(connection: &Connection, id: &str, now: Time) -> Outcome {
 }
 
 #[derive(Serialize)]
-struct Document<'a> {
-    batches: Vec<Entry<'a>>,
+struct OutcomeList<'a> {
+    batches: Vec<OutcomeEntry<'a>>,
 }
 
 #[derive(Serialize)]
-struct Entry<'a> {
+struct OutcomeEntry<'a> {
     id: &'a str,
     /// `returned`, `not_parked`, `not_found`, `changed` or `failed`.
     outcome: &'static str,
@@ -136,7 +134,7 @@ struct Entry<'a> {
 }
 
 /// Each batch by itself: one that is not returned hides no other.
-fn told(outcomes: &[(String, Outcome)], connection: &Connection, is_json: bool) -> Output {
+fn report(outcomes: &[(String, Outcome)], connection: &Connection, is_json: bool) -> Output {
     let mut output = Output::default();
     let mut entries = Vec::new();
     for (id, outcome) in outcomes {
@@ -151,10 +149,10 @@ fn told(outcomes: &[(String, Outcome)], connection: &Connection, is_json: bool) 
             Outcome::NotParked(_) | Outcome::NotFound | Outcome::Changed => Status::Problems,
             Outcome::Failed(_) => Status::Unusable,
         });
-        entries.push(Entry { id, outcome: outcome.code(), message });
+        entries.push(OutcomeEntry { id, outcome: outcome.code(), message });
     }
     if is_json {
-        output.stdout = output::json(&Document { batches: entries });
+        output.stdout = output::json(&OutcomeList { batches: entries });
         return output;
     }
     let is_returned = |outcome: &&(String, Outcome)| matches!(outcome.1, Outcome::Returned { .. });

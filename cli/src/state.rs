@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use landfall_core::batch::{Batch, Closing, State, Why};
 use landfall_core::moment::Time;
-use landfall_core::plan::printable;
 
-use crate::words::{length, moment, shown};
+use crate::terminal::escape::shown;
+use crate::terminal::phrases::{length, moment};
+use crate::terminal::printable;
 
 /// The monitor looks every minute: what is due for longer is not looked at.
 const GRACE: Duration = Duration::from_secs(180);
@@ -233,10 +234,7 @@ fn parked(batch: &Batch, why: Why, message: &str, now: Time) -> Vec<String> {
 
 /// The monitor looks every minute at what is due.
 fn next_look(at: Time, now: Time) -> String {
-    match at <= now {
-        true => "within a minute".to_owned(),
-        false => format!("at {}", moment(at, now)),
-    }
+    if at <= now { "within a minute".to_owned() } else { format!("at {}", moment(at, now)) }
 }
 
 /// What was last seen of a run.

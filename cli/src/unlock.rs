@@ -11,23 +11,20 @@ use landfall_aws::config;
 use landfall_aws::sdk_error::sdk_error_parts;
 use landfall_core::lifecycle::Memory;
 use landfall_core::moment::Time;
-use landfall_core::plan::printable;
 use landfall_core::roles::Home;
 use landfall_provisioning::lifecycle_table::{Kept, Table, TableError, Unlocking};
 
 use crate::args::unlock::UnlockArgs;
-use crate::output::{Output, Status};
-use crate::{aws, input, words};
+use crate::aws;
+use crate::terminal::consent::{can_ask, is_confirmed};
+use crate::terminal::output::{Output, Status};
+use crate::terminal::phrases::moment;
+use crate::terminal::printable;
 
 /// Unlocks the resource that `args` name.
 pub fn run(args: &UnlockArgs) -> Output {
-    if !args.yes && !input::is_asked() {
-        return anyhow!(
-            "unlock asks before it writes, and standard input is no terminal: add --yes"
-        )
-        .into();
-    }
-    aws::wait(unlock(args)).unwrap_or_else(Output::from)
+    let can_ask = can_ask(args.yes, "unlock asks before it writes");
+    can_ask.and_then(|()| aws::wait(unlock(args))).unwrap_or_else(Output::from)
 }
 
 async fn unlock(args: &UnlockArgs) -> anyhow::Result<Output> {
@@ -61,17 +58,17 @@ async fn unlock(args: &UnlockArgs) -> anyhow::Result<Output> {
     if kept.is_held(now) {
         return Ok(refused("a request is at work on it: wait until it has ended, and ask again"));
     }
-    if !args.yes && !input::is_confirmed("unlock this resource?")? {
+    if !is_confirmed(args.yes, "unlock this resource?")? {
         return Ok(refused("nothing is unlocked"));
     }
     let unlocking = Unlocking { by, at: now, reason: args.reason.clone() };
-    match table.unlock(&id, &kept, &unlocking).await.map_err(explained)? {
-        true => Ok(Output::success(format!(
-            "`{}` is unlocked: the next request of CloudFormation's counts, whenever it was issued\n",
-            printable(&args.logical_id)
-        ))),
-        false => Ok(refused("a request came meanwhile, and nothing is unlocked: ask again")),
+    if !table.unlock(&id, &kept, &unlocking).await.map_err(explained)? {
+        return Ok(refused("a request came meanwhile, and nothing is unlocked: ask again"));
     }
+    Ok(Output::success(format!(
+        "`{}` is unlocked: the next request of CloudFormation's counts, whenever it was issued\n",
+        printable(&args.logical_id)
+    )))
 }
 
 fn refused(why: &str) -> Output {
@@ -87,16 +84,14 @@ fn in_words(args: &UnlockArgs, kept: &Kept, now: Time) -> String {
         Some(latest) => {
             let issued = latest
                 .issued
-                .map_or("not known when".to_owned(), |issued| words::moment(issued.time(), now));
+                .map_or("not known when".to_owned(), |issued| moment(issued.time(), now));
             let answered = if latest.answer.is_some() { "answered" } else { "not answered" };
             format!("  last request  {}, issued {issued}, {answered}", latest.request_id)
         }
     });
     let stands: Vec<&str> = standing.iter().map(|it| it.physical_id.as_str()).collect();
-    lines.push(match stands.is_empty() {
-        true => "  stands        nothing".to_owned(),
-        false => format!("  stands        {}", stands.join(", ")),
-    });
+    let stands = if stands.is_empty() { "nothing".to_owned() } else { stands.join(", ") };
+    lines.push(format!("  stands        {stands}"));
     lines.push(format!("  gone for good {} physical ids", gone.len()));
     lines.push(match kept.until {
         Some(until) if kept.is_held(now) => format!("  lock          held until {until}"),

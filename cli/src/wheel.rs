@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::archive::pack;
 use crate::args::WheelArgs;
-use crate::output::Output;
+use crate::terminal::output::Output;
 
 /// Its file's name, which tells pip what it is.
 pub const NAME: &str = concat!("landfall-", env!("CARGO_PKG_VERSION"), "-py3-none-any.whl");

@@ -15,7 +15,7 @@ use tokio::runtime::Runtime;
 use crate::aws_cli::AwsCli;
 use crate::command::{beside_us, run};
 use crate::emulator::{Emulator, surroundings};
-use crate::package::{Profile, package};
+use crate::package::package;
 use crate::progress::step;
 use crate::python::{self, Python};
 use crate::stacks::Stacks;
@@ -83,7 +83,7 @@ impl LocalCloud {
         let emulator =
             step("starting the local cloud", || Emulator::start(&python, setup.minute, variables))?;
         let stage = emulator.folder().join("stage");
-        step("building the functions", || package(&python, Profile::Debug, &setup.routes, &stage))?;
+        step("building the functions", || package(&python, &setup.routes, &stage))?;
         if let Some(text) = &setup.routes_of_policies {
             fs::write(stage.join("routes.yaml"), text).context("failed to stage the routes")?;
         }

@@ -1,12 +1,10 @@
 //! `local-cloud`: the demo, and what the Makefile needs from the local cloud.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use landfall_tests::package::{Profile, package};
-use landfall_tests::{demo, interrupt, keeper, node, python, root};
+use landfall_tests::{demo, interrupt, keeper, node, python};
 
 #[derive(Parser)]
 #[command(about = "An emulated AWS with two accounts, and Landfall deployed into it")]
@@ -31,12 +29,6 @@ enum Task {
     Spark,
     /// Set up Node's packages, and print where they are
     Node,
-    /// Build the functions for this machine, optimised, and lay out what is deployed
-    Package {
-        folder: PathBuf,
-        #[arg(long, default_value = "infra/routes.yaml")]
-        routes: PathBuf,
-    },
 }
 
 fn main() -> ExitCode {
@@ -68,10 +60,6 @@ fn run(task: Task) -> Result<()> {
         Task::Node => {
             println!("{}", node::environment()?.folder().display());
             Ok(())
-        }
-        Task::Package { folder, routes } => {
-            std::fs::create_dir_all(&folder)?;
-            package(&python::environment()?, Profile::Release, &root().join(routes), &folder)
         }
     }
 }

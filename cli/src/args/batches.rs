@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use landfall_core::batch::{BatchId, State};
 use landfall_core::moment::Time;
 
+use super::accept;
 use super::roles::region;
 
 /// How far back `batches` looks if it is not told.
@@ -143,22 +144,21 @@ pub struct FindArgs {
 }
 
 impl BatchesArgs {
-    /// What is asked for at `now`. Nobody is to miss a batch that is parked: it waits for somebody, however
-    /// long.
-    pub fn asked(&self, now: Time) -> Asked {
+    /// What to list, asked at `now`. All parked batches by default, however old: each waits for somebody.
+    pub fn selection(&self, now: Time) -> Selection {
         let is_parked = |name: &StateName| *name == StateName::Parked;
         match self.since {
-            _ if self.former => Asked::Former,
-            Some(since) => Asked::Since(since.time(now)),
-            None if !self.state.is_empty() && self.state.iter().all(is_parked) => Asked::Parked,
-            None => Asked::Since(now - A_DAY),
+            _ if self.former => Selection::Former,
+            Some(since) => Selection::Since(since.time(now)),
+            None if !self.state.is_empty() && self.state.iter().all(is_parked) => Selection::Parked,
+            None => Selection::Since(now - A_DAY),
         }
     }
 }
 
 /// Which batches a list is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Asked {
+pub enum Selection {
     /// Those that were opened since then.
     Since(Time),
     /// All that are parked.
@@ -236,13 +236,9 @@ fn length(text: &str) -> Option<Duration> {
 }
 
 fn batch_id(text: &str) -> Result<String, &'static str> {
-    match BatchId::parse(text) {
-        Some(_) => Ok(text.to_owned()),
-        None => Err(
-            "a batch id is the analytics account's id, a dash, and 32 hexadecimal digits in lower case; \
-             `landfall batches` lists them",
-        ),
-    }
+    let why = "a batch id is the analytics account's id, a dash, and 32 hexadecimal digits in lower case; \
+               `landfall batches` lists them";
+    accept(text, BatchId::parse(text).is_some(), why)
 }
 
 #[cfg(test)]

@@ -79,6 +79,36 @@ pub struct DeployArgs {
     pub yes: bool,
 }
 
+/// Build what is deployed, and lay it out in a folder: for `deploy --package`, or to deploy with other tools.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  landfall package target/package
+  landfall package target/package --routes routes.yaml --architecture x86_64
+
+It builds the functions with cargo-lambda, from the checkout that the current folder lies in. The folder gets the
+templates, the functions with their routes, the example jobs and the library of jobs, each where the templates look
+for it: `sam deploy` and `aws cloudformation package` take it as it is.
+
+Exit status: 0 the folder is complete, 1 the routes file has errors, 2 wrong usage, or something could not be
+built, read or written.")]
+pub struct PackageArgs {
+    /// The folder to lay it out in.
+    #[arg(value_name = "FOLDER")]
+    pub folder: PathBuf,
+    /// The routes file; `-` is standard input.
+    #[arg(long, value_name = "FILE", default_value = "infra/routes.yaml")]
+    pub routes: OsString,
+    /// What the functions are built for.
+    #[arg(long, value_enum, default_value_t = Architecture::Arm64)]
+    pub architecture: Architecture,
+    /// Build for this machine, with its own linker.
+    #[arg(long, conflicts_with = "architecture")]
+    pub native: bool,
+    /// Do not optimise, as in tests.
+    #[arg(long, requires = "native", hide = true)]
+    pub debug: bool,
+}
+
 /// Delete the stacks that `deploy` made, in the reverse order.
 #[derive(Args)]
 #[command(after_help = "Examples:

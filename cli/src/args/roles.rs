@@ -6,6 +6,8 @@ use clap::{Args, ValueEnum};
 use landfall_core::arn::{PolicyArn, is_account, is_region};
 use landfall_core::roles::DEFAULT_PATH;
 
+use super::accept;
+
 /// Print the policies of the roles that the provisioner makes from a routes file.
 #[derive(Args)]
 #[command(after_help = "Examples:
@@ -126,18 +128,12 @@ pub enum RolesFormat {
 }
 
 fn account_id(text: &str) -> Result<String, &'static str> {
-    match is_account(text) {
-        true => Ok(text.to_owned()),
-        false => Err("an account id has 12 digits"),
-    }
+    accept(text, is_account(text), "an account id has 12 digits")
 }
 
 /// What has the form of a region's name.
 pub fn region(text: &str) -> Result<String, &'static str> {
-    match is_region(text) {
-        true => Ok(text.to_owned()),
-        false => Err("a region looks like eu-west-1"),
-    }
+    accept(text, is_region(text), "a region looks like eu-west-1")
 }
 
 /// As the templates' `AllowedPattern` has it.
@@ -145,31 +141,21 @@ pub fn name_prefix(text: &str) -> Result<String, &'static str> {
     let is_fine = text.len() <= 31
         && text.starts_with(|c: char| c.is_ascii_lowercase())
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-    match is_fine {
-        true => Ok(text.to_owned()),
-        false => {
-            Err("a NamePrefix is a letter, then at most 30 letters, digits and `-`, all lower-case")
-        }
-    }
+    let why = "a NamePrefix is a letter, then at most 30 letters, digits and `-`, all lower-case";
+    accept(text, is_fine, why)
 }
 
 /// As the templates' `AllowedPattern` has it.
 fn role_path(text: &str) -> Result<String, &'static str> {
     let is_fine = |b: u8| b.is_ascii_alphanumeric() || b"/_+=,.@-".contains(&b);
     let is_path = text.starts_with('/') && text.ends_with('/') && !text.contains("//");
-    match is_path && text.bytes().all(is_fine) {
-        true => Ok(text.to_owned()),
-        false => Err("a path begins and ends with `/`: /landfall/"),
-    }
+    let why = "a path begins and ends with `/`: /landfall/";
+    accept(text, is_path && text.bytes().all(is_fine), why)
 }
 
 fn boundary(text: &str) -> Result<String, &'static str> {
-    match account_of_policy(text) {
-        Some(_) => Ok(text.to_owned()),
-        None => Err(
-            "not the ARN of a managed policy: arn:aws:iam::111111111111:policy/landfall-boundary",
-        ),
-    }
+    let why = "not the ARN of a managed policy: arn:aws:iam::111111111111:policy/landfall-boundary";
+    accept(text, account_of_policy(text).is_some(), why)
 }
 
 /// The account of a managed policy, `aws` for one that every account has.

@@ -3,6 +3,7 @@
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
+use super::accept;
 use super::roles::region;
 
 /// Free a resource that the provisioner refuses to change, because it remembers a later request.
@@ -47,12 +48,8 @@ pub struct UnlockArgs {
 }
 
 fn stack_id(text: &str) -> Result<String, &'static str> {
-    match landfall_core::roles::Home::of_stack(text) {
-        Some(_) => Ok(text.to_owned()),
-        None => Err(
-            "a stack's id looks like arn:aws:cloudformation:eu-west-1:111111111111:stack/NAME/ID",
-        ),
-    }
+    let why = "a stack's id looks like arn:aws:cloudformation:eu-west-1:111111111111:stack/NAME/ID";
+    accept(text, landfall_core::roles::Home::of_stack(text).is_some(), why)
 }
 
 /// The longest reason, in characters.

@@ -8,11 +8,12 @@ use landfall_core::batch::{Entry, Member, Run};
 use landfall_core::moment::Time;
 use serde::Serialize;
 
-use super::Told;
-use crate::{output, state};
+use super::BatchDetails;
+use crate::state;
+use crate::terminal::output;
 
 #[derive(Serialize)]
-struct Document<'a> {
+struct BatchDocument<'a> {
     id: &'a str,
     state: &'static str,
     run_id: Option<&'a str>,
@@ -85,11 +86,11 @@ struct HistoryEntry<'a> {
 }
 
 /// The document, with a line end.
-pub fn print(told: &Told) -> String {
-    let Told { batch, members, outcome } = told;
+pub fn print(details: &BatchDetails) -> String {
+    let BatchDetails { batch, members, outcome } = details;
     let text = |time: Option<Time>| time.map(|time| time.to_string());
     let prepared = batch.prepared.as_ref();
-    output::json(&Document {
+    output::json(&BatchDocument {
         id: &batch.id,
         state: batch.state.name(),
         run_id: state::run_id(&batch.state),

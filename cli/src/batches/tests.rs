@@ -7,7 +7,7 @@ use crate::fixtures::{self as made, NOW, secs};
 #[track_caller]
 fn check(batches: Vec<Batch>, left: Left, expected: Expect) {
     let listing = Listing { batches, unreadable: Vec::new(), left };
-    expected.assert_eq(&text(&listing, Asked::Since(NOW - secs(86_400)), NOW + secs(400)));
+    expected.assert_eq(&text(&listing, Selection::Since(NOW - secs(86_400)), NOW + secs(400)));
 }
 
 #[test]
@@ -133,5 +133,5 @@ fn a_list_is_a_document_too() {
           "left": "older"
         }
     "#]]
-    .assert_eq(&document(&listing, Asked::Since(NOW)));
+    .assert_eq(&document(&listing, Selection::Since(NOW)));
 }

@@ -5,14 +5,13 @@ use landfall_core::routes::{self, NEW_EXTERNAL_ID_CHARS, is_external_id, is_shor
 use landfall_core::secret::Secret;
 
 use super::plan::ExternalId;
-use super::say;
+use crate::accounts::target::EXTERNAL_ID_VARIABLE;
+use crate::terminal::progress::say;
 
-/// What the templates call it.
-pub const DEFAULT_VARIABLE: &str = "LANDFALL_EXTERNAL_ID";
 const PREVIOUS_VARIABLE: &str = "LANDFALL_PREVIOUS_EXTERNAL_ID";
 
 /// What is asked of it, and what is there.
-pub struct Wish<'a> {
+pub struct Situation<'a> {
     /// As the routes' target has it.
     pub written: Option<&'a routes::ExternalId>,
     pub rotate: bool,
@@ -22,17 +21,17 @@ pub struct Wish<'a> {
 
 /// What both stacks get.
 pub fn choose(
-    wish: &Wish<'_>,
+    situation: &Situation<'_>,
     variable: impl Fn(&str) -> Option<String>,
 ) -> anyhow::Result<ExternalId> {
-    let given = match wish.written {
+    let given = match situation.written {
         Some(routes::ExternalId::Literal(literal)) => Some(literal.clone()),
         Some(routes::ExternalId::Variable(name)) => read(name, &variable)?,
-        None => read(DEFAULT_VARIABLE, &variable)?,
+        None => read(EXTERNAL_ID_VARIABLE, &variable)?,
     };
-    if wish.rotate {
+    if situation.rotate {
         ensure!(
-            wish.has_data_stack && wish.has_analytics_stack,
+            situation.has_data_stack && situation.has_analytics_stack,
             "--rotate-external-id changes the external ID of both stacks, which are not there yet"
         );
         let Some(previous) = read(PREVIOUS_VARIABLE, &variable)? else {
@@ -52,13 +51,13 @@ pub fn choose(
     }
     if given.as_ref().is_some_and(|given| is_short_external_id(given.expose())) {
         // Nobody tells which one is deployed. If it is another, the provisioner refuses this one.
-        ensure!(wish.has_data_stack && wish.has_analytics_stack, too_short());
+        ensure!(situation.has_data_stack && situation.has_analytics_stack, too_short());
         say(&format!(
             "warning: the external ID has fewer than {NEW_EXTERNAL_ID_CHARS} characters and can be guessed; \
              --rotate-external-id gives both stacks a random one"
         ));
     }
-    match (given, wish.has_data_stack, wish.has_analytics_stack) {
+    match (given, situation.has_data_stack, situation.has_analytics_stack) {
         (Some(given), ..) => Ok(ExternalId::New(given)),
         (None, true, true) => Ok(ExternalId::Kept),
         (None, false, false) => Ok(ExternalId::New(random()?)),
@@ -104,7 +103,7 @@ mod tests {
         variables: &[(&str, &str)],
     ) -> anyhow::Result<ExternalId> {
         let written = routes::ExternalId::Variable("ITS_ID".to_owned());
-        let wish = Wish {
+        let situation = Situation {
             written: Some(&written),
             rotate,
             has_data_stack: stacks.0,
@@ -113,7 +112,7 @@ mod tests {
         let value = |name: &str| {
             variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
         };
-        choose(&wish, value)
+        choose(&situation, value)
     }
 
     #[test]

@@ -2,15 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use landfall_core::plan::printable;
-
-use super::account::Account;
-use super::plan::Value;
-use super::stack::{Observed, Prepared, Request, Standing, TemplateAt};
-use super::template::Template;
-use super::words::{self, say, show};
-use super::{Done, can_change, change};
+use crate::accounts::Account;
 use crate::args::deploy::DeployArgs;
+use crate::cloudformation::stack::{Observed, Request, Standing, TemplateAt};
+use crate::cloudformation::template::Template;
+use crate::cloudformation::{Value, change};
+use crate::terminal::consent::confirm;
+use crate::terminal::progress::show;
 
 /// A stack as it is to be.
 pub struct Wanted<'a> {
@@ -53,46 +51,43 @@ impl Wanted<'_> {
 }
 
 /// Makes a stack what it is to be, or shows what that would change.
+///
+/// # Errors
+/// Among others, [`Stopped`](crate::terminal::consent::Stopped): somebody did not agree, or the stack failed.
 pub async fn make(
     args: &DeployArgs,
     account: &Account,
     wanted: &Wanted<'_>,
     template: Option<TemplateAt>,
-) -> anyhow::Result<Done> {
-    let Wanted { stack, .. } = wanted;
+) -> anyhow::Result<()> {
+    let Wanted { stack, parameters, .. } = *wanted;
     let found = account.stacks.find(stack).await?;
+    if let Some(found) = &found {
+        found.can_change(stack)?;
+    }
     let standing = found.as_ref().map_or(Standing::Absent, Observed::standing);
     let is_update = standing == Standing::Updatable;
-    if let Some(found) = &found {
-        can_change(stack, found)?;
-    }
     let heading = wanted.heading(account);
     if args.dry_run && !is_update {
         show(&wanted.creation(account));
         if standing == Standing::FailedFirst {
             show("what its failed first creation left would be deleted before that\n\n");
         }
-        return Ok(Done::All);
+        return Ok(());
     }
     let Some(template) = template else {
         show(&format!(
             "{heading}: what would change is not known, since there is no artifacts bucket to upload to yet\n\n"
         ));
-        return Ok(Done::All);
+        return Ok(());
     };
     if let (Standing::FailedFirst, Some(found)) = (&standing, &found) {
         let status = &found.status;
         let question =
             format!("{heading}: its first creation failed ({status}): delete what it left?");
-        if !words::is_agreed(args.yes, &question)? {
-            return Ok(Done::Declined);
-        }
-        match delete(account, stack, found).await? {
-            Done::All => {}
-            other => return Ok(other),
-        }
+        confirm(args.yes, &question)?;
+        account.stacks.delete(stack, &found.id).await?;
     }
-    let Wanted { parameters, .. } = wanted;
     // One tag that is given takes no other away.
     let mut tags = found.as_ref().map(|found| found.tags.clone()).unwrap_or_default();
     tags.extend(args.tags.clone());
@@ -100,60 +95,16 @@ pub async fn make(
     let request = Request { stack, template, parameters, tags: &tags, is_update, is_new };
     let Some(prepared) = account.stacks.prepare(&request).await? else {
         show(&format!("{heading}: no change\n\n"));
-        return Ok(Done::All);
+        return Ok(());
     };
-    let changes = change::shown(&prepared.changes);
-    show(&format!("{heading}\n{changes}\n"));
+    show(&format!("{heading}\n{}\n", change::shown(&prepared.changes)));
     if args.dry_run {
         account.stacks.discard(&prepared).await;
-        return Ok(Done::All);
+        return Ok(());
     }
-    let agreed = words::is_agreed(args.yes, "make this change?");
-    if !matches!(agreed, Ok(true)) {
+    if let Err(stopped) = confirm(args.yes, "make this change?") {
         account.stacks.discard(&prepared).await;
-        return agreed.map(|_| Done::Declined);
+        return Err(stopped);
     }
-    execute(account, stack, &prepared).await
-}
-
-async fn execute(account: &Account, stack: &str, prepared: &Prepared) -> anyhow::Result<Done> {
-    let mark = account.stacks.mark(&prepared.stack_id).await?;
-    account.stacks.execute(prepared).await?;
-    let ended = account.stacks.follow(&prepared.stack_id, mark).await?;
-    match ended.status.as_str() {
-        "CREATE_COMPLETE" | "UPDATE_COMPLETE" => {
-            // Of what was replaced or removed; nobody tries again.
-            if let Some(failure) = ended.failure {
-                say(&format!("warning: left behind: {failure}"));
-            }
-            Ok(Done::All)
-        }
-        status => {
-            let mut why = ended.failure.unwrap_or_default();
-            // The events only hint at what was found wrong before anything was begun.
-            if why.contains("DescribeEvents") {
-                let found = account.stacks.validation_errors(&prepared.stack_id, None).await?;
-                why = format!("{why} {}", found.join("; "));
-            }
-            Ok(Done::Failed(failure(account, stack, status, Some(why))))
-        }
-    }
-}
-
-/// Deletes a stack, following it.
-pub async fn delete(account: &Account, stack: &str, found: &Observed) -> anyhow::Result<Done> {
-    let mark = account.stacks.mark(&found.id).await?;
-    account.stacks.start_deletion(&found.id).await?;
-    let ended = account.stacks.follow(&found.id, mark).await?;
-    match ended.status.as_str() {
-        "DELETE_COMPLETE" => Ok(Done::All),
-        status => Ok(Done::Failed(failure(account, stack, status, ended.failure))),
-    }
-}
-
-fn failure(account: &Account, stack: &str, status: &str, why: Option<String>) -> String {
-    let place = &account.stacks.place;
-    let why = why.filter(|why| !why.is_empty());
-    let why = why.unwrap_or_else(|| "its events name no reason".to_owned());
-    printable(&format!("stack `{stack}` in {place} is {status}: {why}"))
+    account.stacks.execute(stack, &prepared).await
 }

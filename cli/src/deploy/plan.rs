@@ -5,32 +5,15 @@ mod boundary;
 mod provisioner;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
-use landfall_core::plan::printable;
 use landfall_core::problem::did_you_mean;
 use landfall_core::secret::Secret;
 
-use super::template::{Parameter, Template};
+use crate::accounts::{Side, stack_name, stacks};
 use crate::args::deploy::{GivenParameter, Order, TemplateName};
-
-/// One of the two accounts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Side {
-    Data,
-    Analytics,
-}
-
-impl Side {
-    pub const BOTH: [Self; 2] = [Self::Data, Self::Analytics];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Data => "data account",
-            Self::Analytics => "analytics account",
-        }
-    }
-}
+use crate::cloudformation::Value;
+use crate::cloudformation::template::{Parameter, Template};
+use crate::terminal::printable;
 
 /// What the parameters follow from.
 #[derive(Debug)]
@@ -75,29 +58,10 @@ pub struct Known {
     pub parameters: BTreeMap<String, String>,
 }
 
-/// The value that a parameter gets. A `Debug` shows no secret.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Value {
-    Text(String),
-    Secret(Secret),
-    /// What it was.
-    Previous,
-}
-
 impl Step {
     /// Whether reader roles of this stack reach batches of the version before.
     pub fn admits_former_batches(&self) -> bool {
         self.values.get(ADMITS_FORMER).is_some_and(|value| value == "true")
-    }
-}
-
-impl fmt::Display for Value {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Text(text) => f.write_str(&printable(text)),
-            Self::Secret(_) => f.write_str("(not shown)"),
-            Self::Previous => f.write_str("(as it is)"),
-        }
     }
 }
 
@@ -121,29 +85,6 @@ const NO_OUTPUT_BUCKET: &str = "the example job needs a bucket to write to: --pa
 
 /// The data template's parameter by which reader roles reach batches of the version before.
 const ADMITS_FORMER: &str = "AdmitsFormerBatches";
-
-/// The name of a stack.
-pub fn stack_name(prefix: &str, template: TemplateName) -> String {
-    match template {
-        TemplateName::Provisioner => format!("{prefix}-provisioner"),
-        TemplateName::Analytics | TemplateName::Data => prefix.to_owned(),
-    }
-}
-
-/// All stacks that there can be, in the order in which they are deployed.
-pub fn stacks(prefix: &str, order: Order) -> Vec<(Side, TemplateName, String)> {
-    let mut stacks = vec![
-        (Side::Data, TemplateName::Provisioner),
-        (Side::Analytics, TemplateName::Provisioner),
-        (Side::Analytics, TemplateName::Analytics),
-        (Side::Data, TemplateName::Data),
-    ];
-    if order == Order::DataFirst {
-        stacks.swap(2, 3);
-    }
-    let named = |(side, template)| (side, template, stack_name(prefix, template));
-    stacks.into_iter().map(named).collect()
-}
 
 /// What is known of the stacks that are there.
 pub type KnownStacks = BTreeMap<(Side, TemplateName), Known>;
@@ -194,7 +135,8 @@ pub fn steps(
                     TemplateName::Provisioner => {
                         let place = format!("stack `{}` in the {}", step.stack, side.name());
                         problems.extend(provisioner::too_long(&place, &step.values));
-                        let step = provisioner::told(step, &place, facts, given, known, narrow);
+                        let step =
+                            provisioner::described(step, &place, facts, given, known, narrow);
                         let is_given = is_given("BoundaryByAccount", name, given);
                         match boundary::fitted(step, &place, facts, template, is_given, false) {
                             Ok(step) => step,
@@ -292,8 +234,8 @@ fn derived(
     ]);
     match name {
         TemplateName::Provisioner => {
-            let told = provisioner::derived(side, facts, known);
-            derived.extend(told.into_iter().map(|(name, value)| (name, Value::Text(value))));
+            let lists = provisioner::derived(side, facts, known);
+            derived.extend(lists.into_iter().map(|(name, value)| (name, Value::Text(value))));
             return derived;
         }
         TemplateName::Data => {

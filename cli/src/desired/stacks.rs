@@ -7,6 +7,7 @@ use landfall_core::problem::did_you_mean;
 use landfall_core::routes::{ExternalId, Routes, Target};
 
 use crate::args::roles::{Account, RolesArgs};
+use crate::terminal::phrases::quoted;
 
 /// What the templates have for a NamePrefix, unless they are told otherwise.
 const DEFAULT_PREFIX: &str = "landfall";
@@ -96,10 +97,4 @@ fn prefix_of<'r>(role: &'r str, path: &str) -> &'r str {
     let name = role.strip_prefix(path.trim_start_matches('/'));
     let prefix = name.and_then(|name| name.strip_suffix("-starter"));
     prefix.filter(|prefix| !prefix.is_empty()).unwrap_or(DEFAULT_PREFIX)
-}
-
-/// The names between backticks.
-pub fn quoted<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
-    let names: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
-    names.join(", ")
 }

@@ -1,6 +1,6 @@
 //! What stays when stacks are deleted, and how each is removed by hand. Pure.
 
-use landfall_core::plan::printable;
+use crate::terminal::printable;
 
 /// A resource that its template retains.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use landfall_core::routes::{Route, Verdict};
 use serde::Serialize;
 
 use super::Explanation;
-use crate::output;
+use crate::terminal::output;
 
 #[derive(Serialize)]
 struct Document<'a> {

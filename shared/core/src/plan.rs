@@ -1,16 +1,14 @@
-//! Arrivals → groups → requests: a pure function, and a plan that can be printed.
+//! Arrivals → groups → requests: a pure function.
 //!
 //! The plan leaves whoever carries it out nothing to choose. It depends on the *set* of arrivals
 //! only, not on their order: the same set gives the same batch ids. What the ledger knows already, a
 //! repetition or a batch that is open, is not looked at here.
 
 mod batch;
-mod display;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use batch::batch_id;
-pub use display::printable;
 use serde::Serialize;
 
 use crate::arrivals::Arrival;

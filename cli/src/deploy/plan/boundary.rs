@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use landfall_core::partition::dns_suffix;
 
 use super::{Facts, Side, Step, Value};
-use crate::deploy::template::Template;
+use crate::cloudformation::template::Template;
 
 /// IAM's quota for a managed policy, in characters that are no white space.
 const MAX_CHARS: usize = 6_144;
@@ -36,10 +36,8 @@ pub fn fitted(
     };
     let (listed, by_account) = (chars("false"), chars("true"));
     let is_by_account = step.values.get(BY_ACCOUNT).is_some_and(|value| value == "true");
-    let will_be = match is_given {
-        true => is_by_account,
-        false => listed > MAX_CHARS || (is_by_account && !narrow),
-    };
+    let will_be =
+        if is_given { is_by_account } else { listed > MAX_CHARS || (is_by_account && !narrow) };
     let chars = if will_be { by_account } else { listed };
     if chars > MAX_CHARS {
         return Err(format!(
@@ -48,11 +46,10 @@ pub fn fitted(
         ));
     }
     if will_be {
-        let why = match listed > MAX_CHARS {
-            true => format!(
-                "its lists would make it {listed} characters long, and IAM takes {MAX_CHARS}"
-            ),
-            false => "as it did before, though its lists would fit".to_owned(),
+        let why = if listed > MAX_CHARS {
+            format!("its lists would make it {listed} characters long, and IAM takes {MAX_CHARS}")
+        } else {
+            "as it did before, though its lists would fit".to_owned()
         };
         step.warnings.push(format!(
             "the boundary of {place} goes by the account: {why}. It admits any bucket and job of the account, and \

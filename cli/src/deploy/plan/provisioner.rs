@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Facts, Known, Side, Step, Value, all_previous, boundary, is_given};
 use crate::args::deploy::{GivenParameter, TemplateName};
-use crate::deploy::template::Template;
+use crate::cloudformation::template::Template;
 
 /// The parameters that are lists, and what an asterisk in each admits.
 const LISTS: [(&str, &str); 4] = [
@@ -106,8 +106,8 @@ pub fn derived(side: Side, facts: &Facts, known: Option<&Known>) -> BTreeMap<&'s
     LISTS.iter().filter_map(value).collect()
 }
 
-/// A provisioner's step, with what it will serve.
-pub fn told(
+/// The provisioner's step, with its purpose and its warnings.
+pub fn described(
     step: Step,
     place: &str,
     facts: &Facts,
@@ -197,11 +197,12 @@ fn warnings(
             _ => "since the version before had no limit there",
         };
         let exact = exact.get(name).map(String::as_str).unwrap_or_default();
-        let remedy = match is_given(name) {
-            true => format!("Your routes need {exact}."),
-            false => format!(
+        let remedy = if is_given(name) {
+            format!("Your routes need {exact}.")
+        } else {
+            format!(
                 "`landfall deploy … --narrow-provisioner` sets it to {exact} once all stacks are deployed."
-            ),
+            )
         };
         format!("{place} has {name} = *, {why}: roles may {admits}. {remedy}")
     };

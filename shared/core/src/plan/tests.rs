@@ -1,3 +1,5 @@
+mod display;
+
 use std::collections::BTreeSet;
 
 use expect_test::expect;

@@ -2,16 +2,20 @@
 //!
 //! Only that one line of the file is ever shown, with external IDs masked.
 
+use std::ffi::OsStr;
+use std::io;
 use std::ops::Range;
 
+use super::phrases::counted;
+use super::printable;
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
-use landfall_core::plan::printable;
 use landfall_core::problem::Problem;
-use landfall_core::routes::Parsed;
+use landfall_core::routes::{Parsed, Routes};
 
-use crate::args::Format;
-use crate::mask::mask;
-use crate::output::{Output, Status};
+use super::mask::mask;
+use super::output::{Output, Status};
+use crate::args::{Color, Format};
+use crate::input;
 
 /// How problems are shown.
 #[derive(Clone, Copy)]
@@ -36,12 +40,25 @@ pub fn render(name: &str, text: &str, problems: &[Problem], style: Style) -> Str
         .collect()
 }
 
-/// What a command prints instead, if the file cannot be used.
-pub fn refusal(name: &str, text: &str, parsed: &Parsed, color: bool) -> Output {
-    let style = Style { format: Format::Full, color };
-    let mut stderr = render(name, text, &parsed.problems, style);
-    stderr.push_str(&format!("{name}: {}\n", summary(parsed)));
-    Output { stderr, status: Status::Problems, ..Output::default() }
+/// The text of a routes file, and what `parse` makes of it. Warnings are for the caller to show.
+///
+/// # Errors
+/// What there is to print instead, if the file cannot be used.
+pub fn read_routes(
+    file: &OsStr,
+    parse: fn(&str) -> Parsed,
+    color: Color,
+) -> Result<(String, (Routes, Vec<Problem>)), Output> {
+    let text = input::read(file)?;
+    let mut parsed = parse(&text);
+    if let Some(routes) = parsed.routes.take() {
+        return Ok((text, (routes, parsed.problems)));
+    }
+    let name = input::display_name(file);
+    let style = Style { format: Format::Full, color: color.applies_to(&io::stderr()) };
+    let mut stderr = render(&name, &text, &parsed.problems, style);
+    stderr.push_str(&format!("{name}: {}\n", summary(&parsed)));
+    Err(Output { stderr, status: Status::Problems, ..Output::default() })
 }
 
 /// `3 routes, 1 target, no problems`; of a file that cannot be used the problems only.
@@ -63,11 +80,6 @@ pub fn summary(parsed: &Parsed) -> String {
         parts.push("no problems".to_owned());
     }
     parts.join(", ")
-}
-
-/// `1 route`, `2 routes`.
-pub fn counted(count: usize, noun: &str) -> String {
-    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
 fn full(name: &str, text: &str, problem: &Problem, renderer: &Renderer) -> String {
@@ -101,7 +113,6 @@ fn line_of<'a>(text: &'a str, bytes: &Range<usize>) -> (&'a str, Range<usize>) {
 
 #[cfg(test)]
 mod tests {
-    use landfall_core::routes::Routes;
     use proptest::prelude::*;
 
     use super::*;

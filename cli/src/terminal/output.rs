@@ -5,6 +5,9 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
+use super::consent::Stopped;
+use super::printable;
+
 /// The whole of what a command prints, and how it exits.
 #[derive(Debug, Default)]
 pub struct Output {
@@ -32,9 +35,14 @@ impl Output {
         Self { stdout, ..Self::default() }
     }
 
+    /// Only a word on standard error that all went well.
+    pub fn done(stderr: &str) -> Self {
+        Self { stderr: stderr.to_owned(), ..Self::default() }
+    }
+
     /// Adds an error with its whole chain; the exit status gets no better by it.
     pub fn error(&mut self, error: &anyhow::Error) {
-        let chain = landfall_core::plan::printable(&format!("{error:#}"));
+        let chain = printable(&format!("{error:#}"));
         self.stderr.push_str(&format!("error: {chain}\n"));
         self.worsen(Status::Unusable);
     }
@@ -73,7 +81,17 @@ impl Output {
 impl From<anyhow::Error> for Output {
     fn from(error: anyhow::Error) -> Self {
         let mut output = Self::default();
-        output.error(&error);
+        match error.downcast_ref() {
+            Some(Stopped::Declined) => {
+                output.stderr = "Cancelled. Nothing else was changed.\n".to_owned();
+                output.status = Status::Problems;
+            }
+            Some(Stopped::Failed(why)) => {
+                output.stderr = format!("error: {why}\n");
+                output.status = Status::Problems;
+            }
+            None => output.error(&error),
+        }
         output
     }
 }
@@ -84,9 +102,10 @@ pub fn json(document: &impl Serialize) -> String {
     // Strings, numbers, lists and maps by strings always serialise.
     let json = serde_json::to_string_pretty(document).unwrap_or_default();
     let escaped = json.chars().fold(String::with_capacity(json.len()), |mut escaped, c| {
-        match c.is_control() && c != '\n' {
-            true => escaped.push_str(&format!("\\u{:04x}", u32::from(c))),
-            false => escaped.push(c),
+        if c.is_control() && c != '\n' {
+            escaped.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            escaped.push(c);
         }
         escaped
     });

@@ -1,5 +1,7 @@
-//! What is deployed: templates, functions and scripts, from a folder or built from the checkout; packed so
-//! that the same files make the same bytes.
+//! What is deployed: templates, functions, scripts and the library of jobs. It is laid out in a folder by the paths that
+//! the templates name, and packed so that the same files make the same bytes.
+//!
+//! This module alone knows which functions there are, and how they are built.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -9,19 +11,57 @@ use std::process::{Command, Stdio};
 use std::rc::Rc;
 
 use anyhow::{Context, bail, ensure};
-use landfall_core::plan::printable;
+use landfall_core::routes::Routes;
 use sha2::{Digest, Sha256};
 
-use super::say;
 use crate::archive::{BINARY, pack};
-use crate::args::deploy::{Architecture, TemplateName};
+use crate::args::Color;
+use crate::args::deploy::{Architecture, PackageArgs, TemplateName};
+use crate::terminal::output::Output;
+use crate::terminal::printable;
+use crate::terminal::problems::read_routes;
+use crate::terminal::progress::say;
 use crate::wheel;
 
 const FUNCTIONS: [&str; 3] = ["trigger", "monitor", "provisioner"];
 /// Those of them that carry the routes.
 const WITH_ROUTES: [&str; 2] = ["trigger", "monitor"];
+/// Where the templates look for the scripts of example jobs.
+const JOBS: &str = "glue/jobs";
 const SCRIPT: &str = "glue/jobs/csv_to_parquet.py";
-pub const ROUTES: &str = "routes.yaml";
+const ROUTES: &str = "routes.yaml";
+/// The templates that name files, and the one for further targets.
+const TEMPLATES: [&str; 4] =
+    ["provisioner.yaml", "analytics-account.yaml", "data-account.yaml", "target.yaml"];
+
+/// How the functions are built.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Build {
+    For(Architecture),
+    /// For this machine with its own linker: that of cargo-lambda, for others, is a download of 411 MB.
+    Native,
+    /// Not optimised either. It shares what is compiled with `cargo build --workspace`.
+    NativeDebug,
+}
+
+/// Lays out what is deployed.
+pub fn run(args: &PackageArgs, color: Color) -> Output {
+    laid_out(args, color).unwrap_or_else(|output| output)
+}
+
+/// # Errors
+/// What there is to print instead.
+fn laid_out(args: &PackageArgs, color: Color) -> Result<Output, Output> {
+    let (text, _) = read_routes(&args.routes, Routes::parse_to_deploy, color)?;
+    let build = match (args.native, args.debug) {
+        (true, true) => Build::NativeDebug,
+        (true, false) => Build::Native,
+        (false, _) => Build::For(args.architecture),
+    };
+    lay_out(&args.folder, build, &text)?;
+    let folder = shown(&args.folder);
+    Ok(Output::done(&format!("deploy the templates in {folder} as the README says\n")))
+}
 
 /// The files of a deployment, by the paths that the templates name them by.
 pub struct Package {
@@ -85,53 +125,11 @@ impl Package {
         Self::of(files, wanted)
     }
 
-    /// Built from the checkout that the current folder lies in.
-    pub fn build(architecture: Architecture) -> anyhow::Result<Self> {
-        let root = checkout()?;
-        let folder = root.join("target/deploy").join(architecture.name());
-        say(&format!("building the functions for {} with cargo-lambda", architecture.name()));
-        let mut command = Command::new("cargo");
-        command.args(["lambda", "build", "--locked", "--release"]);
-        command.arg(match architecture {
-            Architecture::Arm64 => "--arm64",
-            Architecture::X86_64 => "--x86-64",
-        });
-        for function in FUNCTIONS {
-            command.args(["--package", &format!("landfall-{function}"), "--bin", function]);
-        }
-        command.arg("--lambda-dir").arg(&folder).current_dir(&root).stdin(Stdio::null());
-        // Cargo sets these for what it runs, us perhaps included; a build inside must not see them.
-        for (name, _) in std::env::vars_os() {
-            let text = name.to_string_lossy();
-            if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
-                command.env_remove(&name);
-            }
-        }
-        // What it prints is progress, and standard output is for results.
-        let status = command.stdout(std::io::stderr()).status();
-        let status = status.context("failed to run `cargo lambda build`")?;
-        ensure!(
-            status.success(),
-            "failed to build the functions: `cargo lambda build` ended with {status} (is cargo-lambda \
-             there? `pip install cargo-lambda` brings it; or give a folder of `make package` with --package)"
-        );
-        let infra = root.join("infra");
-        let mut files = BTreeMap::new();
-        let mut take = |path: String, from: PathBuf| -> anyhow::Result<()> {
-            let what = || format!("failed to read `{}`", shown(&from));
-            files.insert(path, fs::read(&from).with_context(what)?);
-            Ok(())
-        };
-        for template in [TemplateName::Provisioner, TemplateName::Analytics, TemplateName::Data] {
-            let name = file_of(template);
-            take(name.to_owned(), infra.join(name))?;
-        }
-        for function in FUNCTIONS {
-            take(format!("{function}/{BINARY}"), folder.join(function).join(BINARY))?;
-        }
-        take(SCRIPT.to_owned(), infra.join(SCRIPT))?;
-        files.insert(library(), wheel::bytes()?);
-        Self::of(files, Some(architecture))
+    /// Builds it from the checkout that the current folder lies in.
+    pub fn build(architecture: Architecture, routes: &str) -> anyhow::Result<Self> {
+        let folder = checkout()?.join("target/deploy").join(architecture.name());
+        lay_out(&folder, Build::For(architecture), routes)?;
+        Self::read(&folder, Some(architecture))
     }
 
     /// The files, once it is known what they were built for.
@@ -164,19 +162,17 @@ impl Package {
 
     /// Takes `routes` for those of the stacks; and for the functions' too, unless they are those that
     /// were packaged, beside which the functions' own stand.
-    pub fn set_routes(&mut self, routes: &str) {
-        let packaged = self.files.get(ROUTES).map(Vec::as_slice);
-        if packaged == Some(routes.as_bytes()) {
-            return;
+    pub fn with_routes(mut self, routes: &str) -> Self {
+        if self.files.get(ROUTES).map(Vec::as_slice) == Some(routes.as_bytes()) {
+            return self;
         }
-        if packaged.is_some() {
-            say("the routes are not those of the package: the functions get these, too");
+        say("the routes are not those of the package: the functions get these, too");
+        let of_functions = WITH_ROUTES.map(|function| format!("{function}/{ROUTES}"));
+        for path in of_functions.into_iter().chain([ROUTES.to_owned()]) {
+            self.files.insert(path, routes.into());
         }
         self.packed.borrow_mut().clear();
-        self.files.insert(ROUTES.to_owned(), routes.into());
-        for function in WITH_ROUTES {
-            self.files.insert(format!("{function}/{ROUTES}"), routes.into());
-        }
+        self
     }
 
     /// The text of a template.
@@ -219,6 +215,93 @@ impl Package {
         let packed = pack(&files).with_context(|| format!("failed to pack `{folder}`"))?;
         Ok(Artifact::new(format!("{folder}.zip"), packed))
     }
+}
+
+/// Builds the functions from the checkout that the current folder lies in, and lays out in `folder` all that is
+/// deployed, with these routes.
+fn lay_out(folder: &Path, build: Build, routes: &str) -> anyhow::Result<()> {
+    let root = checkout()?;
+    let folder = &std::path::absolute(folder).context("failed to find the folder")?;
+    compile(&root, folder, build)?;
+    let put = |path: &str, mode, bytes: &[u8]| {
+        let file = folder.join(path);
+        let what = || format!("failed to write `{}`", shown(&file));
+        file.parent().map_or(Ok(()), fs::create_dir_all).with_context(what)?;
+        fs::write(&file, bytes).and_then(|()| set_mode(&file, mode)).with_context(what)
+    };
+    let read = |file: PathBuf| {
+        fs::read(&file).with_context(|| format!("failed to read `{}`", shown(&file)))
+    };
+    for function in FUNCTIONS {
+        let binary = format!("{function}/{BINARY}");
+        set_mode(&folder.join(&binary), 0o755)
+            .with_context(|| format!("failed to make `{binary}` executable for everybody"))?;
+    }
+    put(ROUTES, 0o644, routes.as_bytes())?;
+    for function in WITH_ROUTES {
+        put(&format!("{function}/{ROUTES}"), 0o644, routes.as_bytes())?;
+    }
+    for template in TEMPLATES {
+        put(template, 0o644, &read(root.join("infra").join(template))?)?;
+    }
+    for job in fs::read_dir(root.join("python/examples")).context("failed to list the examples")? {
+        let job = job.context("failed to list the examples")?.path();
+        if job.extension().is_some_and(|extension| extension == "py")
+            && let Some(name) = job.file_name()
+        {
+            put(&format!("{JOBS}/{}", name.to_string_lossy()), 0o644, &read(job.clone())?)?;
+        }
+    }
+    put(&library(), 0o644, &wheel::bytes()?)
+}
+
+fn compile(root: &Path, folder: &Path, build: Build) -> anyhow::Result<()> {
+    let mut command = Command::new("cargo");
+    command.args(["lambda", "build", "--locked", "--lambda-dir"]).arg(folder);
+    command.args(FUNCTIONS.iter().flat_map(|function| ["--bin", function]));
+    let (what, options): (&str, &[&str]) = match build {
+        Build::For(Architecture::Arm64) => ("arm64", &["--release", "--arm64"]),
+        Build::For(Architecture::X86_64) => ("x86_64", &["--release", "--x86-64"]),
+        Build::Native => ("this machine", &["--release", "--compiler", "cargo"]),
+        // With the features of the whole workspace, as every other debug build.
+        Build::NativeDebug => ("this machine", &["--workspace", "--compiler", "cargo"]),
+    };
+    command.args(options);
+    if build != Build::NativeDebug {
+        for function in FUNCTIONS {
+            command.args(["--package", &format!("landfall-{function}")]);
+        }
+    }
+    say(&format!("building the functions for {what} with cargo-lambda"));
+    // Cargo sets these for what it runs, us perhaps included; a build inside must not see them.
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&name);
+        }
+    }
+    // What it prints is progress, and standard output is for results.
+    command.current_dir(root).stdin(Stdio::null()).stdout(std::io::stderr());
+    let status = command.status().context("failed to run `cargo lambda build`")?;
+    ensure!(
+        status.success(),
+        "failed to build the functions: `cargo lambda build` ended with {status} (is cargo-lambda \
+         there? `pip install cargo-lambda` brings it; `landfall deploy` also takes a folder of `make package` \
+         with --package)"
+    );
+    Ok(())
+}
+
+/// Everybody may read what is packaged: Lambda's process is not the user that packages.
+#[cfg(unix)]
+fn set_mode(file: &Path, mode: u32) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(file, fs::Permissions::from_mode(mode))
+}
+
+#[cfg(not(unix))]
+fn set_mode(_: &Path, _: u32) -> std::io::Result<()> {
+    Ok(())
 }
 
 fn library() -> String {
@@ -275,12 +358,12 @@ mod tests {
 
     #[test]
     fn the_same_files_make_the_same_bytes_and_other_routes_others() -> anyhow::Result<()> {
-        let mut package = package(0x3e)?;
+        let package = package(0x3e)?;
         let first = package.artifact("trigger/")?;
         assert_eq!(first.bytes, package.artifact("./trigger")?.bytes);
-        package.set_routes("packaged");
+        let package = package.with_routes("packaged");
         assert_eq!(first.hash, package.artifact("trigger/")?.hash, "routes that were packaged");
-        package.set_routes("changed");
+        let package = package.with_routes("changed");
         assert_ne!(first.hash, package.artifact("trigger/")?.hash);
         assert_eq!(package.artifact(ROUTES)?.bytes, b"changed");
         Ok(())

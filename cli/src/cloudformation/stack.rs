@@ -1,10 +1,8 @@
-//! Stacks of one account and region: looked at, changed by change sets, followed, deleted.
-
-pub mod events;
+//! Stacks of one account and region: looked at, changed by change sets, deleted.
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use aws_sdk_cloudformation::Client;
 use aws_sdk_cloudformation::operation::describe_change_set::DescribeChangeSetOutput;
 use aws_sdk_cloudformation::types::{
@@ -12,12 +10,13 @@ use aws_sdk_cloudformation::types::{
     PolicyAction, Replacement as Replaced, Stack, Tag, TemplateStage,
 };
 use landfall_aws::sdk_error::sdk_error_parts;
-use landfall_core::plan::printable;
 
-use self::events::Pace;
+use super::Value;
 use super::change::{Change, Replacement};
-use super::plan::Value;
-use super::say;
+use super::events::{self, Pace};
+use crate::terminal::consent::Stopped;
+use crate::terminal::printable;
+use crate::terminal::progress::say;
 
 /// The stacks of an account in a region.
 pub struct Stacks {
@@ -41,6 +40,30 @@ pub struct Observed {
 impl Observed {
     pub fn standing(&self) -> Standing {
         Standing::of(Some(&self.status))
+    }
+
+    /// # Errors
+    /// Nothing can be done with the stack as it stands.
+    pub fn can_change(&self, stack: &str) -> anyhow::Result<()> {
+        match self.standing() {
+            Standing::Absent | Standing::Updatable | Standing::FailedFirst => Ok(()),
+            Standing::Broken(hint) => bail!("stack `{stack}` is {}: {hint}", self.status),
+            Standing::Busy => bail!(
+                "stack `{stack}` is being changed ({}): wait until that has ended",
+                self.status
+            ),
+        }
+    }
+
+    /// # Errors
+    /// The stack cannot be deleted as it stands.
+    pub fn can_delete(&self, stack: &str) -> anyhow::Result<()> {
+        ensure!(
+            !self.is_protected,
+            "stack `{stack}` is protected from deletion: turn its termination protection off first"
+        );
+        // Deleting is what a broken one may need.
+        if self.standing() == Standing::Busy { self.can_change(stack) } else { Ok(()) }
     }
 }
 
@@ -113,7 +136,7 @@ impl Stacks {
                 if code == "ValidationError" && message.contains("does not exist") {
                     return Ok(None);
                 }
-                Err(self.failed(&format!("look at stack `{stack}`"), &code, &message))
+                Err(self.failed(&format!("look at stack `{stack}`"), (code, message)))
             }
         }
     }
@@ -146,11 +169,8 @@ impl Stacks {
         }
         let created = create.send().await.map_err(|error| {
             let (code, message) = sdk_error_parts(&error);
-            self.failed(
-                &format!("prepare a change of stack `{stack}`"),
-                &code,
-                &without_secrets(&message, parameters),
-            )
+            let parts = (code, without_secrets(&message, parameters));
+            self.failed(&format!("prepare a change of stack `{stack}`"), parts)
         })?;
         let change_set = created.id().context("a change set has no id")?.to_owned();
         let stack_id = created.stack_id().context("a change set has no stack")?.to_owned();
@@ -184,8 +204,7 @@ impl Stacks {
         loop {
             let described = self.client.describe_change_set().change_set_name(change_set);
             let described = described.send().await.map_err(|error| {
-                let (code, message) = sdk_error_parts(&error);
-                self.failed(&format!("look at change set `{change_set}`"), &code, &message)
+                self.failed(&format!("look at change set `{change_set}`"), sdk_error_parts(&error))
             })?;
             use ChangeSetStatus::{CreateInProgress, CreatePending};
             match described.status() {
@@ -205,8 +224,7 @@ impl Stacks {
         while let Some(token) = next {
             let page = self.client.describe_change_set().change_set_name(change_set);
             let page = page.next_token(token).send().await.map_err(|error| {
-                let (code, message) = sdk_error_parts(&error);
-                self.failed(&format!("look at change set `{change_set}`"), &code, &message)
+                self.failed(&format!("look at change set `{change_set}`"), sdk_error_parts(&error))
             })?;
             changes.extend(page.changes().iter().filter_map(change));
             next = page.next_token().map(str::to_owned);
@@ -226,8 +244,7 @@ impl Stacks {
         let Prepared { change_set, stack_id, is_all, .. } = prepared;
         let delete = self.client.delete_change_set().change_set_name(change_set);
         delete.stack_name(stack_id).send().await.map_err(|error| {
-            let (code, message) = sdk_error_parts(&error);
-            self.failed(&format!("delete change set `{change_set}`"), &code, &message)
+            self.failed(&format!("delete change set `{change_set}`"), sdk_error_parts(&error))
         })?;
         if !is_all {
             return Ok(());
@@ -239,23 +256,60 @@ impl Stacks {
         Ok(())
     }
 
-    /// Begins to carry a change set out.
-    pub async fn execute(&self, prepared: &Prepared) -> anyhow::Result<()> {
+    /// Carries a change set out, following the stack.
+    ///
+    /// # Errors
+    /// [`Stopped::Failed`] if the stack could not be changed.
+    pub async fn execute(&self, stack: &str, prepared: &Prepared) -> anyhow::Result<()> {
+        let mark = self.mark(&prepared.stack_id).await?;
         let execute = self.client.execute_change_set().change_set_name(&prepared.change_set);
-        let execute = execute.client_request_token(token()?);
-        execute.send().await.map_err(|error| {
-            let (code, message) = sdk_error_parts(&error);
-            self.failed(&format!("execute change set `{}`", prepared.change_set), &code, &message)
+        let execute = execute.client_request_token(token()?).send().await;
+        execute.map_err(|error| {
+            let doing = format!("execute change set `{}`", prepared.change_set);
+            self.failed(&doing, sdk_error_parts(&error))
         })?;
-        Ok(())
+        let ended = self.follow(&prepared.stack_id, mark).await?;
+        if matches!(ended.status.as_str(), "CREATE_COMPLETE" | "UPDATE_COMPLETE") {
+            // Of what was replaced or removed; nobody tries again.
+            if let Some(failure) = ended.failure {
+                say(&format!("warning: left behind: {failure}"));
+            }
+            return Ok(());
+        }
+        let mut why = ended.failure.unwrap_or_default();
+        // The events only hint at what was found wrong before anything was begun.
+        if why.contains("DescribeEvents") {
+            let found = self.validation_errors(&prepared.stack_id, None).await?;
+            why = format!("{why} {}", found.join("; "));
+        }
+        Err(self.stopped(stack, &ended.status, &why))
+    }
+
+    /// Deletes a stack, following it.
+    ///
+    /// # Errors
+    /// [`Stopped::Failed`] if the stack could not be deleted.
+    pub async fn delete(&self, stack: &str, stack_id: &str) -> anyhow::Result<()> {
+        let mark = self.mark(stack_id).await?;
+        self.start_deletion(stack_id).await?;
+        let ended = self.follow(stack_id, mark).await?;
+        if ended.status == "DELETE_COMPLETE" {
+            return Ok(());
+        }
+        Err(self.stopped(stack, &ended.status, &ended.failure.unwrap_or_default()))
+    }
+
+    fn stopped(&self, stack: &str, status: &str, why: &str) -> anyhow::Error {
+        let why = if why.is_empty() { "its events name no reason" } else { why };
+        let place = &self.place;
+        Stopped::Failed(printable(&format!("stack `{stack}` in {place} is {status}: {why}"))).into()
     }
 
     /// Begins to delete a stack.
-    pub async fn start_deletion(&self, stack_id: &str) -> anyhow::Result<()> {
+    async fn start_deletion(&self, stack_id: &str) -> anyhow::Result<()> {
         let delete = self.client.delete_stack().stack_name(stack_id);
         delete.client_request_token(token()?).send().await.map_err(|error| {
-            let (code, message) = sdk_error_parts(&error);
-            self.failed(&format!("delete stack `{stack_id}`"), &code, &message)
+            self.failed(&format!("delete stack `{stack_id}`"), sdk_error_parts(&error))
         })?;
         Ok(())
     }
@@ -264,8 +318,7 @@ impl Stacks {
     pub async fn template(&self, stack: &str) -> anyhow::Result<String> {
         let get = self.client.get_template().stack_name(stack);
         let got = get.template_stage(TemplateStage::Original).send().await.map_err(|error| {
-            let (code, message) = sdk_error_parts(&error);
-            self.failed(&format!("read the template of stack `{stack}`"), &code, &message)
+            self.failed(&format!("read the template of stack `{stack}`"), sdk_error_parts(&error))
         })?;
         got.template_body().map(str::to_owned).context("a stack has no template")
     }
@@ -277,8 +330,10 @@ impl Stacks {
         let mut ids = BTreeMap::new();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| {
-                let (code, message) = sdk_error_parts(&error);
-                self.failed(&format!("list the resources of stack `{stack}`"), &code, &message)
+                self.failed(
+                    &format!("list the resources of stack `{stack}`"),
+                    sdk_error_parts(&error),
+                )
             })?;
             for resource in page.stack_resource_summaries() {
                 let logical = resource.logical_resource_id().unwrap_or_default();
@@ -290,7 +345,7 @@ impl Stacks {
     }
 
     /// What CloudFormation found wrong before it began, a line each.
-    pub async fn validation_errors(
+    async fn validation_errors(
         &self,
         stack_id: &str,
         change_set: Option<&str>,
@@ -298,8 +353,7 @@ impl Stacks {
         let describe = self.client.describe_events().stack_name(stack_id);
         let describe = describe.set_change_set_name(change_set.map(str::to_owned));
         let found = describe.send().await.map_err(|error| {
-            let (code, message) = sdk_error_parts(&error);
-            self.failed(&format!("read the events of stack `{stack_id}`"), &code, &message)
+            self.failed(&format!("read the events of stack `{stack_id}`"), sdk_error_parts(&error))
         })?;
         let line = |event: &OperationEvent| {
             let why = event.validation_status_reason()?;
@@ -309,8 +363,9 @@ impl Stacks {
         Ok(found.operation_events().iter().filter_map(line).collect())
     }
 
-    fn failed(&self, doing: &str, code: &str, message: &str) -> anyhow::Error {
-        anyhow::anyhow!("failed to {doing} in {}: {code}: {}", self.place, printable(message))
+    /// The error of a call, which says what it was to do.
+    pub fn failed(&self, doing: &str, (code, message): (String, String)) -> anyhow::Error {
+        anyhow::anyhow!("failed to {doing} in {}: {code}: {}", self.place, printable(&message))
     }
 }
 

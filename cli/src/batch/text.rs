@@ -5,25 +5,26 @@ use std::fmt::{self, Write};
 use landfall_aws::claims::Outcome;
 use landfall_core::batch::{Batch, Member, Scope};
 use landfall_core::moment::Time;
-use landfall_core::plan::printable;
 
-use super::Told;
+use super::BatchDetails;
 use crate::batches::group;
-use crate::problems::counted;
 use crate::state;
-use crate::words::Align::Left as L;
-use crate::words::{bytes, moment, shown, table};
+use crate::terminal::escape::shown;
+use crate::terminal::phrases::{bytes, counted, moment};
+use crate::terminal::printable;
+use crate::terminal::table::Align::Left as L;
+use crate::terminal::table::table;
 
 /// The batch, line by line.
-pub fn print(told: &Told, now: Time) -> String {
+pub fn print(details: &BatchDetails, now: Time) -> String {
     let mut out = String::new();
     // Writing to a string cannot fail.
-    let _ = write(&mut out, told, now);
+    let _ = write(&mut out, details, now);
     out
 }
 
-fn write(out: &mut String, told: &Told, now: Time) -> fmt::Result {
-    let batch = &told.batch;
+fn write(out: &mut String, details: &BatchDetails, now: Time) -> fmt::Result {
+    let batch = &details.batch;
     writeln!(out, "batch {} {}", printable(&batch.id), state::standing(&batch.state))?;
     for sentence in state::in_words(batch, now) {
         writeln!(out, "  {sentence}")?;
@@ -31,7 +32,7 @@ fn write(out: &mut String, told: &Told, now: Time) -> fmt::Result {
     writeln!(out)?;
     write_facts(out, batch, now)?;
     write_runs(out, batch)?;
-    if let Some(said) = &told.outcome {
+    if let Some(said) = &details.outcome {
         writeln!(out, "{}", job_outcome(said))?;
     }
     if let Some(prepared) = &batch.prepared {
@@ -41,7 +42,7 @@ fn write(out: &mut String, told: &Told, now: Time) -> fmt::Result {
         }
     }
     write_history(out, batch)?;
-    write_members(out, told)
+    write_members(out, details)
 }
 
 fn write_facts(out: &mut String, batch: &Batch, now: Time) -> fmt::Result {
@@ -110,16 +111,17 @@ fn write_history(out: &mut String, batch: &Batch) -> fmt::Result {
         if entry.times > 1 {
             write!(out, ", {} times in a row, this the last", entry.times)?;
         }
-        match entry.detail.is_empty() {
-            true => writeln!(out)?,
-            false => writeln!(out, ": {}", shown(&entry.detail))?,
+        if entry.detail.is_empty() {
+            writeln!(out)?;
+        } else {
+            writeln!(out, ": {}", shown(&entry.detail))?;
         }
     }
     Ok(())
 }
 
-fn write_members(out: &mut String, told: &Told) -> fmt::Result {
-    let Told { batch, members, .. } = told;
+fn write_members(out: &mut String, details: &BatchDetails) -> fmt::Result {
+    let BatchDetails { batch, members, .. } = details;
     let Some(members) = members else {
         return writeln!(out, "\nmembers: not known");
     };

@@ -5,13 +5,14 @@ use std::fmt::{self, Write};
 
 use landfall_core::arrivals::Arrival;
 use landfall_core::batch::{Closing, Scope};
-use landfall_core::plan::{JobRunRequest, RefusalReason, printable};
+use landfall_core::plan::{JobRunRequest, RefusalReason};
 use landfall_core::problem::did_you_mean;
 use landfall_core::routes::{Route, Verdict};
 
 use super::Explanation;
-use crate::problems::counted;
-use crate::words::{bytes, shown};
+use crate::terminal::escape::shown;
+use crate::terminal::phrases::{bytes, counted};
+use crate::terminal::printable;
 
 /// The most buckets that are named in a hint.
 const MAX_BUCKETS: usize = 8;

@@ -7,10 +7,10 @@ use anyhow::Context;
 use aws_sdk_cloudformation::operation::describe_stack_events::DescribeStackEventsOutput;
 use aws_sdk_cloudformation::types::StackEvent;
 use landfall_aws::sdk_error::sdk_error_parts;
-use landfall_core::plan::printable;
 
-use super::Stacks;
-use crate::deploy::say;
+use super::stack::Stacks;
+use crate::terminal::printable;
+use crate::terminal::progress::say;
 
 /// Ever less often, up to every other second.
 pub struct Pace(Duration);
@@ -57,21 +57,21 @@ pub struct Mark(BTreeSet<String>);
 
 impl Stacks {
     /// Where the events stand now.
-    pub async fn mark(&self, stack_id: &str) -> anyhow::Result<Mark> {
+    pub(super) async fn mark(&self, stack_id: &str) -> anyhow::Result<Mark> {
         let page = self.page(stack_id, None).await?;
         let ids = page.stack_events().iter().filter_map(|event| event.event_id());
         Ok(Mark(ids.map(str::to_owned).collect()))
     }
 
     /// Tells what happens in the stack from `mark` on until nothing moves any more.
-    pub async fn follow(&self, stack_id: &str, mark: Mark) -> anyhow::Result<Ended> {
+    pub(super) async fn follow(&self, stack_id: &str, mark: Mark) -> anyhow::Result<Ended> {
         let ended = self.followed(stack_id, mark).await;
         ended.with_context(|| format!("lost sight of stack `{stack_id}`, which goes on by itself"))
     }
 
     async fn followed(&self, stack_id: &str, mark: Mark) -> anyhow::Result<Ended> {
         let mut known = mark.0;
-        let mut told = Told::default();
+        let mut story = Story::default();
         let mut pace = Pace::default();
         loop {
             let stack = self.find(stack_id).await?;
@@ -82,17 +82,17 @@ impl Stacks {
                 events => events?,
             };
             for event in events {
-                if let Some(line) = told.add(&event) {
+                if let Some(line) = story.add(&event) {
                     say(&line);
                 }
                 known.insert(event.id);
             }
             if status == "DELETE_COMPLETE" {
-                return Ok(Ended { status, failure: told.failure });
+                return Ok(Ended { status, failure: story.failure });
             }
             // The status can still be the one before; the events are those since.
-            if let Some(ended) = told.ended.take_if(|_| !status.ends_with("_IN_PROGRESS")) {
-                return Ok(Ended { status: ended, failure: told.failure });
+            if let Some(ended) = story.ended.take_if(|_| !status.ends_with("_IN_PROGRESS")) {
+                return Ok(Ended { status: ended, failure: story.failure });
             }
             pace.wait().await;
         }
@@ -105,8 +105,7 @@ impl Stacks {
     ) -> anyhow::Result<DescribeStackEventsOutput> {
         let page = self.client.describe_stack_events().stack_name(stack);
         page.set_next_token(next).send().await.map_err(|error| {
-            let (code, message) = sdk_error_parts(&error);
-            self.failed(&format!("read the events of stack `{stack}`"), &code, &message)
+            self.failed(&format!("read the events of stack `{stack}`"), sdk_error_parts(&error))
         })
     }
 
@@ -154,16 +153,16 @@ pub fn harmless(reason: &str) -> &str {
     reason.split("String measured").next().unwrap_or_default()
 }
 
-/// What was told of a stack. Pure.
+/// What the events of a stack come to so far. Pure.
 #[derive(Default)]
-struct Told {
+struct Story {
     lines: BTreeSet<(String, String)>,
     failure: Option<String>,
     /// How, by the last event of the stack itself.
     ended: Option<String>,
 }
 
-impl Told {
+impl Story {
     /// What there is to tell, if it is anything new.
     fn add(&mut self, event: &Event) -> Option<String> {
         let Event { time, status, logical_id, kind, reason, .. } = event;
@@ -206,7 +205,7 @@ mod tests {
 
     #[test]
     fn events_are_told_once_and_the_first_failure_is_the_reason() {
-        let mut told = Told::default();
+        let mut story = Story::default();
         let lines: Vec<String> = [
             event("UPDATE_IN_PROGRESS", "landfall", "User Initiated"),
             event("CREATE_IN_PROGRESS", "Queue", ""),
@@ -217,7 +216,7 @@ mod tests {
             event("UPDATE_ROLLBACK_IN_PROGRESS", "landfall", "failed: [Queue]"),
         ]
         .iter()
-        .filter_map(|event| told.add(event))
+        .filter_map(|event| story.add(event))
         .map(|line| format!("|{line}\n"))
         .collect();
         expect![[r#"
@@ -229,11 +228,11 @@ mod tests {
             |  12:34:56 UPDATE_ROLLBACK_IN_PROGRESS landfall AWS::SQS::Queue  failed: [Queue]
         "#]]
         .assert_eq(&lines.concat());
-        assert_eq!(told.ended, None);
-        told.add(&event("UPDATE_ROLLBACK_COMPLETE", "landfall", ""));
-        assert_eq!(told.ended.as_deref(), Some("UPDATE_ROLLBACK_COMPLETE"));
+        assert_eq!(story.ended, None);
+        story.add(&event("UPDATE_ROLLBACK_COMPLETE", "landfall", ""));
+        assert_eq!(story.ended.as_deref(), Some("UPDATE_ROLLBACK_COMPLETE"));
         assert_eq!(harmless("over 4KB. String measured: {\"X\":\"hush\"}"), "over 4KB. ");
-        let failure = told.failure.expect("something failed");
+        let failure = story.failure.expect("something failed");
         assert!(failure.starts_with("Queue ") && failure.contains("it exists"), "{failure}");
     }
 }

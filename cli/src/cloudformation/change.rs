@@ -1,8 +1,7 @@
 //! A change set as it is shown: what becomes of which resource. Pure.
 
-use landfall_core::plan::printable;
-
-use crate::words::{Align, table};
+use crate::terminal::printable;
+use crate::terminal::table::{Align, table};
 
 /// One resource of a change set.
 #[derive(Debug, Clone, PartialEq, Eq)]

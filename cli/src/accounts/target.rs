@@ -1,7 +1,6 @@
 //! Which analytics account the routes lead to, and what they need there.
 
 use std::collections::BTreeSet;
-use std::io;
 
 use anyhow::{bail, ensure};
 use landfall_core::arn::RoleArn;
@@ -10,14 +9,17 @@ use landfall_core::routes::{ExternalId, Parsed, Route, Routes, Target};
 
 use crate::args::Color;
 use crate::args::deploy::PlaceArgs;
-use crate::deploy::external_id::DEFAULT_VARIABLE;
-use crate::deploy::say;
-use crate::desired::stacks::quoted;
-use crate::output::Output;
-use crate::{input, problems};
+use crate::input;
+use crate::terminal::output::Output;
+use crate::terminal::phrases::quoted;
+use crate::terminal::problems::read_routes;
+use crate::terminal::progress::say;
+
+/// What the external ID is called by the templates, and where it is looked for.
+pub const EXTERNAL_ID_VARIABLE: &str = "LANDFALL_EXTERNAL_ID";
 
 /// What the routes say of the stacks.
-pub struct Meant {
+pub struct DeploymentTarget {
     /// The routes file as it is.
     pub text: String,
     pub account: String,
@@ -40,25 +42,24 @@ pub struct Meant {
 ///
 /// # Errors
 /// What there is to print instead.
-pub fn find(args: &PlaceArgs, parse: fn(&str) -> Parsed, color: Color) -> Result<Meant, Output> {
-    let text = input::read(&args.routes)?;
-    let parsed = parse(&text);
-    let Some(routes) = &parsed.routes else {
-        let name = input::display_name(&args.routes);
-        return Err(problems::refusal(&name, &text, &parsed, color.applies_to(&io::stderr())));
-    };
-    for problem in &parsed.problems {
-        say(&format!("{}:{problem}", input::display_name(&args.routes)));
+pub fn find(
+    args: &PlaceArgs,
+    parse: fn(&str) -> Parsed,
+    color: Color,
+) -> Result<DeploymentTarget, Output> {
+    let (text, (routes, warnings)) = read_routes(&args.routes, parse, color)?;
+    for warning in &warnings {
+        say(&format!("{}:{warning}", input::display_name(&args.routes)));
     }
-    Ok(meant(routes, args.target.as_deref(), &args.name_prefix, text.clone())?)
+    Ok(of(&routes, args.target.as_deref(), &args.name_prefix, text)?)
 }
 
-fn meant(
+fn of(
     routes: &Routes,
     target: Option<&str>,
     prefix: &str,
     text: String,
-) -> anyhow::Result<Meant> {
+) -> anyhow::Result<DeploymentTarget> {
     let target = choose(routes, target)?;
     // Else it would be the stacks of other routes.
     let arn = RoleArn::parse(&target.starter_role_arn);
@@ -84,7 +85,7 @@ fn meant(
     };
     let used = routes.routes.iter().filter_map(|route| routes.targets.get(&route.target));
     let others = used.map(|other| other.account.clone()).filter(|other| *other != target.account);
-    Ok(Meant {
+    Ok(DeploymentTarget {
         other_accounts: others.collect(),
         text,
         account: target.account.clone(),
@@ -103,13 +104,13 @@ fn external_id_problem(target: &Target) -> Option<String> {
     let Target { name, external_id, .. } = target;
     let what = match external_id {
         Some(ExternalId::Literal(_)) => return None,
-        Some(ExternalId::Variable(variable)) if variable == DEFAULT_VARIABLE => return None,
+        Some(ExternalId::Variable(variable)) if variable == EXTERNAL_ID_VARIABLE => return None,
         Some(ExternalId::Variable(variable)) => format!("the functions know no `{variable}`"),
         None => "the starter role demands one".to_owned(),
     };
     Some(format!(
         "target `{name}` would not present its external ID: {what}; write external_id: \
-         ${{{DEFAULT_VARIABLE}}}"
+         ${{{EXTERNAL_ID_VARIABLE}}}"
     ))
 }
 
@@ -161,31 +162,31 @@ routes:
   - { name: c, bucket: acme-a, key: "c/*", start: { target: other, job: job-c } }
 "#;
 
-    fn found(text: &str, target: Option<&str>) -> anyhow::Result<Meant> {
+    fn found(text: &str, target: Option<&str>) -> anyhow::Result<DeploymentTarget> {
         let routes = Routes::parse(text).routes.expect("the routes are valid");
-        meant(&routes, target, "landfall", text.to_owned())
+        of(&routes, target, "landfall", text.to_owned())
     }
 
     #[test]
     fn jobs_are_those_of_the_targets_starter_role_and_buckets_those_of_all_routes()
     -> anyhow::Result<()> {
-        let meant = found(ROUTES, Some("same"))?;
+        let found = found(ROUTES, Some("same"))?;
         let listed = |names: &BTreeSet<String>| names.iter().cloned().collect::<Vec<_>>().join(",");
         assert_eq!(
-            (listed(&meant.jobs), listed(&meant.buckets)),
+            (listed(&found.jobs), listed(&found.buckets)),
             ("job-a,job-b".into(), "acme-a,acme-b".into())
         );
-        assert_eq!((meant.account.as_str(), meant.region.as_str()), ("222222222222", "eu-west-1"));
-        assert_eq!(listed(&meant.other_accounts), "333333333333");
+        assert_eq!((found.account.as_str(), found.region.as_str()), ("222222222222", "eu-west-1"));
+        assert_eq!(listed(&found.other_accounts), "333333333333");
         let of_the_account = "arn:aws:glue:eu-west-1:222222222222:job/job-a,arn:aws:glue:eu-west-1:222222222222:job/job-b";
-        assert_eq!(listed(&meant.job_arns), of_the_account);
+        assert_eq!(listed(&found.job_arns), of_the_account);
         Ok(())
     }
 
     #[test]
     fn stacks_of_other_routes_are_not_meant_and_an_id_that_nobody_presents_is_told() {
         let routes = Routes::parse(ROUTES).routes.expect("the routes are valid");
-        let error = meant(&routes, Some("one"), "billing", String::new()).err();
+        let error = of(&routes, Some("one"), "billing", String::new()).err();
         let error = error.expect("another prefix").to_string();
         assert!(error.contains("`billing-starter`"), "{error}");
         let problem = |text: &str| found(text, Some("one")).expect("meant").external_id_problem;

@@ -1,26 +1,23 @@
-//! Words that several commands have in common: sizes, lengths of time, and tables.
+//! Phrases that several commands share: counts, sizes, names, lengths of time and times.
 
 use std::time::Duration;
 
 use landfall_core::moment::Time;
-use landfall_core::plan::printable;
 
-/// A value that is longer is cut; `--json` has all of it.
-const MAX_SHOWN_CHARS: usize = 1_000;
-
+/// `1 byte`, `2 bytes`.
 pub fn bytes(count: u64) -> String {
     if count == 1 { "1 byte".to_owned() } else { format!("{count} bytes") }
 }
 
-/// The value escaped, and cut if it is long.
-pub fn shown(value: &str) -> String {
-    match value.char_indices().nth(MAX_SHOWN_CHARS) {
-        None => printable(value),
-        Some((at, _)) => {
-            let length = value.chars().count();
-            format!("{}… ({length} characters, --json shows all)", printable(&value[..at]))
-        }
-    }
+/// `1 route`, `2 routes`.
+pub fn counted(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
+/// The names between backticks.
+pub fn quoted<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
+    let names: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
+    names.join(", ")
 }
 
 /// A length of time in one unit, the one that says enough.
@@ -42,35 +39,6 @@ pub fn moment(time: Time, now: Time) -> String {
         (_, ago) if ago.as_secs() > 0 => format!("{time} ({} ago)", length(ago)),
         _ => format!("{time} (now)"),
     }
-}
-
-/// Where the cells of a column stand.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Align {
-    Left,
-    Right,
-}
-
-/// Rows under their headings, each column as wide as its widest cell; the last is left as it is.
-pub fn table<const N: usize>(columns: [(&str, Align); N], rows: &[[String; N]]) -> String {
-    let length = |text: &str| text.chars().count();
-    let width = |column: usize| rows.iter().map(move |row| length(&row[column])).max();
-    let widths: [usize; N] =
-        std::array::from_fn(|at| width(at).unwrap_or(0).max(length(columns[at].0)));
-    let heading = columns.map(|(name, _)| name.to_owned());
-    let mut out = String::new();
-    for row in std::iter::once(&heading).chain(rows) {
-        let cells = row.iter().zip(widths).zip(columns).map(|((cell, width), (_, align))| {
-            let pad = " ".repeat(width - length(cell));
-            match align {
-                Align::Left => format!("{cell}{pad}"),
-                Align::Right => format!("{pad}{cell}"),
-            }
-        });
-        out.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
-        out.push('\n');
-    }
-    out
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use crate::fixtures::{self as made, NOW, secs};
 
 #[track_caller]
 fn check(batch: Batch, members: Option<Vec<Member>>, expected: Expect) {
-    let told = Told { batch, members, outcome: None };
+    let told = BatchDetails { batch, members, outcome: None };
     expected.assert_eq(&print(&told, NOW + secs(400)));
 }
 
@@ -118,7 +118,7 @@ fn what_a_job_said_of_its_outcome_is_told_and_escaped() {
 fn the_scope_of_a_batch_is_told() {
     let mut batch = made::started();
     batch.start.scope = Scope::Batch;
-    let told = print(&Told { batch, members: None, outcome: None }, NOW + secs(400));
+    let told = print(&BatchDetails { batch, members: None, outcome: None }, NOW + secs(400));
     assert!(
         told.contains("\nscope     batch: a run can become no role but the reader\n"),
         "{told}"
