@@ -8,7 +8,7 @@ use anyhow::{Context, anyhow};
 use aws_config::Region;
 use landfall_aws::clock::now;
 use landfall_aws::config;
-use landfall_aws::sdk_error::sdk_error_parts;
+use landfall_aws::sdk_error::{chain, sdk_error_parts};
 use landfall_core::lifecycle::Memory;
 use landfall_core::moment::Time;
 use landfall_core::roles::Home;
@@ -47,7 +47,7 @@ async fn unlock(args: &UnlockArgs) -> anyhow::Result<Output> {
     }
     let table = Table::new(aws_sdk_dynamodb::Client::new(&config), args.table.clone());
     let id = format!("{}/{}", args.stack_id, args.logical_id);
-    let explained = |error: TableError| anyhow!("{error} ({place})");
+    let explained = |error: TableError| anyhow!("{} ({place})", chain(&error));
     let Some(kept) = table.find(&id).await.map_err(explained)? else {
         let what = printable(&args.logical_id);
         let stderr = format!("error: nothing is remembered of `{what}` of that stack in {place}\n");

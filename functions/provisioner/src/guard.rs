@@ -30,6 +30,7 @@ pub struct Passed {
 
 /// Why a request is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages describe the variants")]
 pub enum Refusal {
     /// Sending the answer will refuse the URL too.
     #[error("the response URL is not CloudFormation's")]

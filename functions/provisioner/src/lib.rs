@@ -1,76 +1,51 @@
 //! The provisioner: CloudFormation's requests for Landfall's roles and notifications → IAM and S3, and
 //! an answer on every path.
 //!
-//! A request is read, goes through its `stations`, and is answered. It may come late, twice, or be cut off
-//! between any two stations; or come from somebody who may invoke the function and is not CloudFormation.
+//! `handle` reads a request, `respond` does what it asks for, and `handle` sends the answer. A request may come
+//! late, twice, or be cut off at any moment; or come from somebody who may invoke the function and is not
+//! CloudFormation.
 
-mod asked;
+#![warn(missing_docs)]
+
+mod context;
+mod failure;
 mod guard;
 mod notifications;
 mod protocol;
-mod resource;
+mod respond;
+mod role;
 mod settings;
-mod stations;
+mod stack_check;
 mod subject;
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
-use std::time::{Duration, SystemTime};
 
-use aws_config::SdkConfig;
-use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 use futures_util::FutureExt;
 use lambda_runtime::{Diagnostic, LambdaEvent};
-use landfall_aws::clock;
-use landfall_aws::metrics::Metrics;
+use landfall_aws::sdk_error::chain;
 use landfall_core::lifecycle;
-use landfall_provisioning::lifecycle_table::Table;
 use serde_json::value::RawValue;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 
+use context::Deadlines;
+use failure::Failure;
+
+pub use context::Context;
 pub use protocol::{Envelope, Request, RequestType, Response, ResponseUrl, SendError, Status};
 pub use settings::{Check, Settings, SettingsError};
-
-/// Kept for sending the answer; a quarter of the time if that is less.
-const TO_SEND: Duration = Duration::from_secs(10);
-
-/// Kept for recording the answer before it is sent.
-const TO_RECORD: Duration = Duration::from_secs(5);
-
-/// What an invocation borrows.
-#[derive(Debug)]
-pub struct Context {
-    settings: Settings,
-    table: Table,
-    config: SdkConfig,
-    http: SharedHttpConnector,
-    metrics: Metrics,
-}
-
-impl Context {
-    /// Builds the clients once; makes no call.
-    pub fn new(settings: Settings, config: SdkConfig, http: SharedHttpConnector) -> Self {
-        let dynamodb = aws_sdk_dynamodb::Client::new(&config);
-        let table = Table::new(dynamodb, settings.table.clone());
-        let metrics = Metrics::of_provisioner(std::io::stdout(), &settings.table);
-        Self { settings, table, config, http, metrics }
-    }
-
-    fn s3(&self) -> aws_sdk_s3::Client {
-        aws_sdk_s3::Client::new(&self.config)
-    }
-}
 
 /// Why an invocation fails, so that Lambda delivers the event again: the answer did not arrive, or it is
 /// too early for one.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages describe the variants")]
 pub enum Error {
     #[error(transparent)]
     Unreadable(#[from] protocol::Unreadable),
-    #[error("failed to answer request `{request_id}` of `{logical_id}`: {source}")]
+    #[error("failed to answer request `{request_id}` of `{logical_id}`")]
     NotSent { request_id: String, logical_id: String, source: SendError },
-    #[error("failed to serve request `{request_id}` of `{logical_id}` yet: {reason}")]
-    Busy { request_id: String, logical_id: String, reason: String },
+    #[error("failed to serve request `{request_id}` of `{logical_id}` yet")]
+    Busy { request_id: String, logical_id: String, source: Box<Failure> },
 }
 
 impl Error {
@@ -86,35 +61,7 @@ impl Error {
 
 impl From<Error> for Diagnostic {
     fn from(error: Error) -> Self {
-        Self { error_type: error.code().to_owned(), error_message: error.to_string() }
-    }
-}
-
-/// The times at which an invocation must be done with its stations.
-#[derive(Debug, Clone, Copy)]
-struct Deadlines {
-    /// With the side effects.
-    work: Instant,
-    /// With the record of the answer.
-    record: Instant,
-    /// With all.
-    end: Instant,
-    /// For how long a lock must be held that outlasts the invocation.
-    lease: Duration,
-}
-
-impl Deadlines {
-    fn new(deadline: SystemTime) -> Self {
-        let left = clock::left(deadline);
-        let end = Instant::now() + left;
-        let to_send = TO_SEND.min(left / 4);
-        let record = end - to_send;
-        Self {
-            work: record - TO_RECORD.min(left / 8),
-            record,
-            end,
-            lease: left + guard::CLOCK_SKEW,
-        }
+        Self { error_type: error.code().to_owned(), error_message: chain(&error) }
     }
 }
 
@@ -141,18 +88,16 @@ pub async fn handle(context: &Context, event: LambdaEvent<Box<RawValue>>) -> Res
         logical_id, request_id, "request"
     );
     // In a box: what the compiler lays out in one piece can be nested only so deep.
-    let work = Box::pin(stations::respond(context, &request, deadlines));
+    let work = Box::pin(respond::respond(context, &request, deadlines));
     let work = AssertUnwindSafe(work).catch_unwind();
     let response = match timeout_at(deadlines.record, work).await {
         Ok(Ok(Ok(response))) => response,
         Ok(Ok(Err(error))) => {
-            tracing::warn!(code = error.code(), %error, "to be delivered again");
+            tracing::warn!(code = error.code(), error = chain(&error), "to be delivered again");
             return Err(error);
         }
-        Ok(Err(_)) => failed(&request.envelope, "the provisioner panicked; its log says where"),
-        Err(_) => {
-            failed(&request.envelope, "there was not enough time; the log tells how far it got")
-        }
+        Ok(Err(_)) => failed(&request.envelope, &Failure::Panicked.reason()),
+        Err(_) => failed(&request.envelope, &Failure::OutOfTime.reason()),
     };
     match response.status {
         Status::Success => tracing::info!(request_id, logical_id, "request served"),
@@ -182,7 +127,7 @@ async fn send(
             logical_id: envelope.logical_id.clone(),
             source,
         };
-        tracing::error!(code = error.code(), %error, "no answer");
+        tracing::error!(code = error.code(), error = chain(&error), "no answer");
         error
     })
 }

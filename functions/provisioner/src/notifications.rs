@@ -1,23 +1,24 @@
 //! `Custom::LandfallBucketNotifications`: Landfall's rules in the buckets of the routes.
 //!
-//! The resource is never replaced: its rules are told by a token of the stack and the logical id.
+//! The resource is never replaced: a token of the stack and the logical id marks its rules.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
+use landfall_aws::sdk_error::chain;
 use landfall_core::bucket_notifications::{Desired, Effect, Look, Spec, plan};
 use landfall_core::lifecycle::{self, Aim};
 use landfall_core::limits::Named;
-use landfall_core::roles::{Home, Owner};
+use landfall_core::roles::{Home, Owner, SpecError};
 use landfall_provisioning::bucket_notifications as s3_notifications;
 use landfall_provisioning::lifecycle_table::Held;
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
+use crate::context::{Context, Deadlines};
+use crate::failure::Failure;
 use crate::protocol::Request;
-use crate::resource::Failure;
-use crate::{Context, Deadlines};
 
 /// The most that looking at buckets may take; a third of the time if that is less.
 const TO_LOOK: Duration = Duration::from_secs(20);
@@ -47,10 +48,7 @@ impl<'a> Notifications<'a> {
     }
 
     fn spec(&self) -> Result<Spec, Failure> {
-        Spec::read(self.properties).map_err(|problems| {
-            let reason = format!("the properties cannot be used: {}", problems.join("; "));
-            Failure::new("properties_invalid", reason)
-        })
+        Ok(Spec::read(self.properties).map_err(SpecError::Properties)?)
     }
 
     /// The buckets, and the queue of elsewhere, that the properties name.
@@ -98,8 +96,7 @@ impl<'a> Notifications<'a> {
         let desired = spec.iter().flat_map(|spec| spec.all_desired(&token)).collect();
         let left = deadlines.work.saturating_duration_since(Instant::now());
         let looks = self.look(context, Instant::now() + TO_LOOK.min(left / 3)).await;
-        let plan = plan(aim, &desired, &looks)
-            .map_err(|hindrances| Failure::new("notifications_hindered", hindrances.join("; ")))?;
+        let plan = plan(aim, &desired, &looks).map_err(Failure::Hindered)?;
         for note in &plan.notes {
             tracing::warn!(code = "bucket_left_alone", "{note}");
         }
@@ -109,14 +106,14 @@ impl<'a> Notifications<'a> {
             else {
                 continue;
             };
-            tracing::warn!(code = failure.code, reason = failure.reason, "not changed");
+            tracing::warn!(code = failure.code(), reason = failure.reason(), "not changed");
             failures.push(failure);
             if !aim.goes_on_after_a_failure() {
                 break;
             }
         }
-        if let Some(failure) = Failure::all(failures) {
-            return Err(failure);
+        if !failures.is_empty() {
+            return Err(Failure::Several(failures));
         }
         let Some(spec) = spec else {
             return Ok(BTreeMap::new());
@@ -172,12 +169,10 @@ impl<'a> Notifications<'a> {
             }
         };
         // A call may still be on its way then: the lock is kept until its lease ends.
-        let changed = timeout_at(tries + left / 6, change).await.map_err(|_| {
-            let reason = format!("S3 did not answer in time about bucket `{bucket}`");
-            Failure::new("notifications_out_of_time", reason)
-        })?;
+        let changed = timeout_at(tries + left / 6, change).await;
+        let changed = changed.map_err(|_| Failure::BucketOutOfTime(bucket.to_owned()))?;
         unlock(held, deadlines).await;
-        tracing::info!(?effect, outcome = ?changed.map_err(failure)?, "rules changed");
+        tracing::info!(?effect, outcome = ?changed?, "rules changed");
         Ok(())
     }
 }
@@ -196,26 +191,13 @@ async fn lock(
     deadline: Instant,
 ) -> Result<Held, Failure> {
     let id = format!("bucket/{bucket}");
-    let held = context.table.lock(&id, deadlines.lease, deadline);
-    held.await.map_err(|error| Failure {
-        is_busy: error.is_locked(),
-        ..Failure::new(error.code(), error.to_string())
-    })
+    Ok(context.table.lock(&id, deadlines.lease, deadline).await?)
 }
 
 async fn unlock(held: Held, deadlines: Deadlines) {
     let memory = held.memory.clone();
     if let Err(error) = held.release(memory, deadlines.work).await {
-        tracing::warn!(code = error.code(), %error, "the lock of the bucket is kept until its lease ends");
+        let (code, error) = (error.code(), chain(&error));
+        tracing::warn!(code, error, "the lock of the bucket is kept until its lease ends");
     }
-}
-
-fn failure(error: s3_notifications::Error) -> Failure {
-    let mut reason = error.to_string();
-    let mut source = std::error::Error::source(&error);
-    while let Some(cause) = source {
-        reason.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
-    Failure::new(error.code(), reason)
 }

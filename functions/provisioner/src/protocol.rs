@@ -11,6 +11,7 @@ mod signed;
 
 use std::fmt;
 
+pub use landfall_core::lifecycle::RequestType;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -18,20 +19,16 @@ pub use response::{Response, Status};
 pub use response_url::{ResponseUrl, SendError};
 pub use signed::Signed;
 
-/// What CloudFormation wants done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RequestType {
-    Create,
-    Update,
-    Delete,
-}
-
 /// What an answer needs, whatever else is wrong with a request.
 #[derive(Debug, Clone)]
 pub struct Envelope {
+    /// Where the answer goes.
     pub response_url: ResponseUrl,
+    /// The ARN of the stack.
     pub stack_id: String,
+    /// The id that CloudFormation gives the request; a repetition has the same.
     pub request_id: String,
+    /// The name of the resource in the template.
     pub logical_id: String,
     /// Of an Update or a Delete.
     pub physical_id: Option<String>,
@@ -40,7 +37,9 @@ pub struct Envelope {
 /// A request; the shapes are those of CloudFormation's "custom resource request objects".
 #[derive(Clone)]
 pub struct Request {
+    /// What the answer needs.
     pub envelope: Envelope,
+    /// What CloudFormation asks for.
     pub request_type: RequestType,
     /// `Custom::…`.
     pub resource_type: String,
@@ -80,12 +79,13 @@ impl Request {
     /// # Errors
     /// Whatever is missing or ill-typed; with the envelope, if that much is there.
     pub fn read(event: &str) -> Result<Self, Unreadable> {
-        let nothing = |problem: &str| Unreadable { envelope: None, problem: problem.to_owned() };
-        let wire: Wire =
-            serde_json::from_str(event).map_err(|_| nothing("the event is no JSON object"))?;
+        let not_answerable =
+            |problem: &str| Unreadable { envelope: None, problem: problem.to_owned() };
+        let wire: Wire = serde_json::from_str(event)
+            .map_err(|_| not_answerable("the event is no JSON object"))?;
         let text = |value: &Value| value.as_str().filter(|s| !s.is_empty()).map(str::to_owned);
         let required = |value: &Value, name: &str| {
-            text(value).ok_or_else(|| nothing(&format!("`{name}` is missing")))
+            text(value).ok_or_else(|| not_answerable(&format!("`{name}` is missing")))
         };
         let envelope = Envelope {
             response_url: ResponseUrl::new(required(&wire.response_url, "ResponseURL")?),

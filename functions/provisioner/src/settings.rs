@@ -1,4 +1,4 @@
-//! What the function is told by its environment.
+//! The settings that the function reads from its environment.
 
 use std::time::Duration;
 
@@ -40,6 +40,7 @@ pub enum Check {
 
 /// Why the function cannot work at all.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages describe the variants")]
 pub enum SettingsError {
     #[error("failed to learn the table: `LANDFALL_TABLE` is not set")]
     NoTable,

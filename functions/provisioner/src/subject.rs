@@ -6,15 +6,16 @@ use landfall_core::lifecycle::{Aim, Memory};
 use landfall_core::limits::Named;
 use landfall_core::roles::{Home, Owner};
 
+use crate::context::{Context, Deadlines};
+use crate::failure::Failure;
 use crate::notifications::Notifications;
 use crate::protocol::Request;
-use crate::resource::{Failure, Resource};
-use crate::{Context, Deadlines};
+use crate::role::RoleResource;
 
 /// What a request is about.
 #[derive(Debug)]
 pub enum Subject<'a> {
-    Role(Resource<'a>),
+    Role(RoleResource<'a>),
     Notifications(Notifications<'a>),
 }
 
@@ -24,7 +25,7 @@ impl<'a> Subject<'a> {
     pub fn of(request: &'a Request, home: &'a Home) -> Result<Self, Failure> {
         match request.resource_type.as_str() {
             Notifications::TYPE => Ok(Self::Notifications(Notifications::of(request, home))),
-            _ => Resource::of(request, home).map(Self::Role),
+            _ => RoleResource::of(request, home).map(Self::Role),
         }
     }
 
@@ -48,9 +49,9 @@ impl<'a> Subject<'a> {
     ///
     /// # Errors
     /// There is such a one.
-    pub fn has_external_id_to_admit(&self) -> Result<(), Failure> {
+    pub fn check_external_id(&self) -> Result<(), Failure> {
         match self {
-            Self::Role(role) => role.has_external_id_to_admit(),
+            Self::Role(role) => role.check_external_id(),
             Self::Notifications(_) => Ok(()),
         }
     }

@@ -28,7 +28,9 @@ const REFUSED_FOR: Duration = Duration::from_secs(10);
 /// How a role is assumed.
 #[derive(Debug, Clone)]
 pub struct Assumption {
+    /// The role.
     pub role_arn: String,
+    /// What the trust policy asks for, if it does.
     pub external_id: Option<Secret>,
     /// Says where the session comes from, in the trusting account's CloudTrail: see [`session_name`].
     pub session_name: String,
@@ -41,6 +43,7 @@ pub struct Assumption {
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("failed to assume role `{role_arn}`: {message}")]
 pub struct AssumeError {
+    /// The role.
     pub role_arn: String,
     code: &'static str,
     /// What STS or the SDK said, without the external ID.

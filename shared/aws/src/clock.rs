@@ -15,7 +15,9 @@ const CLOCKS_DIFFER: Duration = Duration::from_secs(10);
 
 /// A clock that is not the system's.
 pub trait Clock: Send + Sync {
+    /// The time now.
     fn now(&self) -> SystemTime;
+    /// Ends after `duration`, in this clock's time.
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 }
 
@@ -80,6 +82,7 @@ pub fn milliseconds(time: SystemTime) -> u64 {
     milliseconds_of(time.duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
+/// A duration in whole milliseconds.
 pub fn milliseconds_of(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

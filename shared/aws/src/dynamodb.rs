@@ -1,4 +1,4 @@
-//! What the tables have in common.
+//! What the tables of the ledger, the claims and the resources have in common.
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -13,6 +13,7 @@ pub fn is_conflict<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
     error.code() == Some("TransactionConflictException")
 }
 
+/// A whole number, as an attribute has it.
 pub fn number(value: u64) -> AttributeValue {
     AttributeValue::N(value.to_string())
 }

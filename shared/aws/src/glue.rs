@@ -38,6 +38,7 @@ pub struct Glue {
 
 /// Why a job run was not started, or not known to be.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages describe the variants")]
 pub enum StartError {
     #[error(transparent)]
     Assume(#[from] AssumeError),
@@ -50,15 +51,21 @@ pub enum StartError {
 /// What Glue's refusal means: in each case no run was started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
+    /// As many runs of the job are under way as the job admits.
     ConcurrentRuns,
+    /// A quota of the account is used up.
     ResourceLimit,
+    /// Glue asks for fewer calls.
     Throttled,
     /// Glue did not answer a moment ago, so it was not asked.
     Quiet,
+    /// A policy denies the call.
     AccessDenied,
     /// The session is not valid any more: it expired, or its role was deleted.
     Session,
+    /// There is no job of this name.
     NoSuchJob,
+    /// Glue does not admit the arguments.
     InvalidInput,
     /// The request did not leave this process, or Glue named another reason.
     Other,

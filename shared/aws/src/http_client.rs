@@ -66,6 +66,7 @@ pub fn connector() -> SharedHttpConnector {
 /// What sends each request on a connection of its own, and otherwise as `by` does.
 #[derive(Debug)]
 pub struct Alone<T> {
+    /// What sends the request.
     pub by: T,
 }
 

@@ -35,6 +35,7 @@ pub enum Destination {
     Http {
         /// It may hold what only few are to know.
         url: Secret,
+        /// The host of the URL, which may be shown.
         host: String,
         /// Sent as a bearer token.
         api_key: Option<ApiKey>,
@@ -54,17 +55,18 @@ pub enum ApiKey {
 
 /// Why lineage was not told. It is lost, and nothing else is.
 #[derive(Debug, Clone, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages describe the variants")]
 pub enum LineageError {
     #[error("failed to send lineage to `{to}`: {reason}")]
     NotSent { to: String, reason: String },
     #[error("failed to send lineage to `{to}`: it was refused: {reason}")]
     Refused { to: String, reason: String },
-    #[error("failed to read the key for lineage: {0}")]
-    KeyNotRead(SecretError),
+    #[error("failed to read the key for lineage")]
+    KeyNotRead(#[source] SecretError),
     #[error("failed to send lineage in time")]
     OutOfTime,
-    #[error("failed to send the inputs of a run: {0}")]
-    Members(LedgerError),
+    #[error("failed to send the inputs of a run")]
+    Members(#[source] LedgerError),
 }
 
 impl LineageError {
@@ -127,10 +129,10 @@ impl Destination {
             (None, Some(_)) if api_key.is_some() => {
                 Err((name, "beside `LANDFALL_LINEAGE_URL`; a bus takes the function's role"))
             }
-            (None, Some(bus)) => match is_bus_name(&bus) || BusArn::parse(&bus).is_some() {
-                true => Ok(Some(Self::Bus(bus))),
-                false => Err((BUS, "the name or the ARN of an event bus")),
-            },
+            (None, Some(bus)) if is_bus_name(&bus) || BusArn::parse(&bus).is_some() => {
+                Ok(Some(Self::Bus(bus)))
+            }
+            (None, Some(_)) => Err((BUS, "the name or the ARN of an event bus")),
         }
     }
 }
@@ -214,11 +216,10 @@ impl Kept {
             found.unwrap_or_else(|_| Err(self.secret.failed("no answer"))).and_then(|key| {
                 // A text that was pasted or piped ends with a line break.
                 let text = key.expose().trim_end_matches(['\r', '\n']);
-                match is_token(text) {
-                    true => Ok(Secret::new(text)),
-                    false => {
-                        Err(self.secret.failed("it is no token of printable ASCII characters"))
-                    }
+                if is_token(text) {
+                    Ok(Secret::new(text))
+                } else {
+                    Err(self.secret.failed("it is no token of printable ASCII characters"))
                 }
             });
         *read = Some((Instant::now(), found.clone()));
@@ -350,12 +351,11 @@ async fn put(
             Err(refused(code.unwrap_or("no reason").to_owned()))
         }
         Err(error) => {
-            let is_refusal = error.as_service_error().is_some();
             let (code, message) = sdk_error_parts(&error);
             let reason = format!("{code}: {message}");
-            Err(match is_refusal {
-                true => refused(reason),
-                false => LineageError::NotSent { to: bus.to_owned(), reason },
+            Err(match error.as_service_error() {
+                Some(_) => refused(reason),
+                None => LineageError::NotSent { to: bus.to_owned(), reason },
             })
         }
     }

@@ -93,9 +93,10 @@ impl Queue {
         deadline: SystemTime,
     ) -> (Vec<bool>, Option<QueueError>) {
         let calls = stream::iter(calls(messages)).map(async |messages| {
-            match has_time(deadline, SEND_TIMEOUT) {
-                true => self.send_some(messages).await,
-                false => (vec![false; messages.len()], Some("no time is left".to_owned())),
+            if has_time(deadline, SEND_TIMEOUT) {
+                self.send_some(messages).await
+            } else {
+                (vec![false; messages.len()], Some("no time is left".to_owned()))
             }
         });
         let calls: Vec<(Vec<bool>, Option<String>)> = calls.buffered(CONCURRENT).collect().await;

@@ -25,7 +25,9 @@ pub struct SecretValue {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("failed to read secret `{arn}`: {reason}")]
 pub struct SecretError {
+    /// The ARN of the secret.
     pub arn: String,
+    /// The reason, in our words or as AWS's code.
     pub reason: String,
 }
 

@@ -65,6 +65,7 @@ pub struct Queues {
 
 /// Why the function cannot work at all.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages describe the variants")]
 pub enum SettingsError {
     #[error("failed to read routes from `{}`", path.display())]
     Unreadable { path: PathBuf, source: std::io::Error },

@@ -166,10 +166,8 @@ fn endpoint(
         return is_fine.then(|| url.to_string());
     }
     let is_set = |switch: Option<bool>| switch.unwrap_or(false);
-    let suffix = match is_set(config.use_dual_stack()) {
-        false => dns_suffix(partition)?,
-        true => dual_stack_dns_suffix(partition)?,
-    };
+    let is_dual_stack = is_set(config.use_dual_stack());
+    let suffix = if is_dual_stack { dual_stack_dns_suffix } else { dns_suffix }(partition)?;
     let fips = if is_set(config.use_fips()) { "-fips" } else { "" };
     Some(format!("https://{}{fips}.{region}.{suffix}/", service.name))
 }

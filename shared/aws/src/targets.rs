@@ -54,6 +54,7 @@ enum Job {
 
 /// Why no run of a job can be started now.
 #[derive(Debug, Clone, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages describe the variants")]
 pub enum NotReady {
     #[error(transparent)]
     Assume(#[from] AssumeError),

@@ -52,6 +52,7 @@ pub struct Traces {
 
 /// Why there are no spans though there should be.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages describe the variants")]
 pub enum TracesError {
     #[error("failed to use environment variable `LANDFALL_TRACING`: it is not `otlp`")]
     Unknown,
@@ -150,14 +151,15 @@ impl Traces {
             return;
         }
         let count = spans.len();
-        let reason = match has_time(deadline, MAY_TAKE + SPARE) {
-            false => Some("little time is left"),
-            true => match timeout(MAY_TAKE, self.exporter.export(spans)).await {
+        let reason = if has_time(deadline, MAY_TAKE + SPARE) {
+            match timeout(MAY_TAKE, self.exporter.export(spans)).await {
                 Ok(Ok(())) => None,
                 // Its own words may repeat the URL.
                 Ok(Err(_)) => Some("the collector did not take them"),
                 Err(_) => Some("the collector did not answer"),
-            },
+            }
+        } else {
+            Some("little time is left")
         };
         if let Some(reason) = reason {
             tracing::warn!(code = "traces_not_sent", spans = count, reason, "spans are lost");
@@ -226,9 +228,10 @@ impl SpanProcessor for Ended {
         let mut kept = self.kept();
         // The invocation's own comes last, and the others hang on it.
         let is_root = span.name == "invocation";
-        match kept.spans.len() < MAX_SPANS || is_root {
-            true => kept.spans.push(span),
-            false => kept.lost += 1,
+        if kept.spans.len() < MAX_SPANS || is_root {
+            kept.spans.push(span);
+        } else {
+            kept.lost += 1;
         }
     }
 

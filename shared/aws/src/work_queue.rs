@@ -20,6 +20,7 @@ const BATCHES: usize = 25;
 /// spare.
 const IN_A_MINUTE: usize = 200;
 
+/// The queue by which the monitor's invocations share what is due.
 #[derive(Debug)]
 pub struct WorkQueue {
     queue: Queue,

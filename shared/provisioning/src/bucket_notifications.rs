@@ -19,9 +19,10 @@ use std::time::Duration;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
-use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::context::AfterDeserializationInterceptorContextRef;
+use landfall_aws::sdk_error::AwsError;
 use landfall_core::bucket_notifications::{Configuration, Conflict, Desired, merge, without};
 use tokio::time::{Instant, sleep};
 
@@ -35,9 +36,10 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_
 
 /// Why a bucket's notification configuration is not as wanted.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages describe the variants")]
 pub enum Error {
-    #[error("failed to {operation} the notification configuration of bucket `{bucket}`: {message}")]
-    Refused { operation: &'static str, bucket: String, refusal: Refusal, message: String },
+    #[error("failed to {operation} the notification configuration of bucket `{bucket}`")]
+    Refused { operation: &'static str, bucket: String, refusal: Refusal, source: AwsError },
     /// Nothing was put.
     #[error(
         "failed to read the notification configuration of bucket `{bucket}`: it has {what}, which \
@@ -62,6 +64,7 @@ pub enum Error {
 /// What a failed call means. A put without an answer may have had an effect; it can be repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
+    /// There is no bucket of this name.
     NoSuchBucket,
     /// The bucket is in another region.
     Elsewhere,
@@ -71,6 +74,7 @@ pub enum Refusal {
     Destination,
     /// The request is wrong as it is.
     Invalid,
+    /// S3 asks for fewer calls.
     Throttled,
     /// S3 failed, was busy with another put, or did not answer.
     Other,
@@ -324,11 +328,8 @@ where
             _ => Refusal::Other,
         },
     };
-    let message = match code {
-        Some(code) => format!("{code}: {said}"),
-        None => DisplayErrorContext(error).to_string(),
-    };
-    Error::Refused { operation, bucket: bucket.to_owned(), refusal, message }
+    let source = AwsError::new(error);
+    Error::Refused { operation, bucket: bucket.to_owned(), refusal, source }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Roles in IAM: observed, and brought to what is desired or removed.
 //!
-//! What is to be done is decided by `landfall_core::roles`; here it is carried out, step by step, and
-//! repeated until IAM reads back what was asked for, since what IAM tells can be seconds old.
+//! `landfall_core::roles` decides what is to be done. This module carries it out, step by step, and repeats it
+//! until IAM reads back what was written, since what IAM answers can be seconds old.
 
 mod managed;
 
@@ -16,7 +16,7 @@ use landfall_core::roles::{Conflict, Observed, Owner, Role, Step, diff, removal}
 use tokio::time::{Instant, sleep};
 
 use self::managed::{Managed, managed};
-use landfall_aws::sdk_error::sdk_error_parts;
+use landfall_aws::sdk_error::{AwsError, chain};
 
 /// The pause after the first round; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -28,37 +28,42 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Why a role is not as it should be.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages describe the variants")]
 pub enum IamError {
-    #[error("failed to {operation} role `{role}`: {code}: {message}")]
+    #[error("failed to {operation} role `{role}`")]
     Call {
         /// IAM's own name of it.
         operation: &'static str,
         role: String,
-        /// IAM's code, or `unknown` if there was no answer.
-        code: String,
-        message: String,
+        source: AwsError,
     },
+    /// IAM does not let us read an attached policy.
+    #[error("failed to read policy `{arn}` of role `{role}`: IAM denies access")]
+    PolicyDenied { role: String, arn: String },
     #[error(transparent)]
     Conflict(#[from] Conflict),
-    #[error("failed to bring role `{role}` to rest in time: {last}")]
-    OutOfTime { role: String, last: String },
+    #[error("failed to bring role `{role}` to rest in time")]
+    OutOfTime { role: String, source: Box<IamError> },
+    #[error("IAM does not read back what was written")]
+    NotReadBack,
 }
 
 impl IamError {
     /// A stable identifier for logs and metrics.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Call { code, .. } if code == "AccessDenied" => "iam_access_denied",
+            Self::Call { source, .. } if source.code() == "AccessDenied" => "iam_access_denied",
             Self::Call { .. } => "iam_failed",
+            Self::PolicyDenied { .. } => "iam_access_denied",
             Self::Conflict(conflict) => conflict.code(),
-            Self::OutOfTime { .. } => "iam_out_of_time",
+            Self::OutOfTime { .. } | Self::NotReadBack => "iam_out_of_time",
         }
     }
 
     /// Whether trying again can help, `since` so long.
     fn is_retryable(&self, since: Duration) -> bool {
         match self {
-            Self::Call { code, .. } => match code.as_str() {
+            Self::Call { source, .. } => match source.code() {
                 "MalformedPolicyDocument"
                 | "InvalidInput"
                 | "ValidationError"
@@ -68,6 +73,7 @@ impl IamError {
                 "AccessDenied" | "InvalidClientTokenId" => since < PATIENCE,
                 _ => true,
             },
+            Self::PolicyDenied { .. } | Self::NotReadBack => true,
             Self::Conflict(_) | Self::OutOfTime { .. } => false,
         }
     }
@@ -76,6 +82,7 @@ impl IamError {
 /// What became of a removal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Removal {
+    /// The role was there, and is gone.
     Removed,
     /// There was none.
     Absent,
@@ -86,7 +93,7 @@ pub enum Removal {
 /// The role of this name, with all that is compared.
 ///
 /// # Errors
-/// IAM did not tell.
+/// IAM does not answer.
 pub async fn observe(iam: &Client, name: &str) -> Result<Option<Observed>, IamError> {
     let role = match iam.get_role().role_name(name).send().await {
         Ok(answer) => answer.role,
@@ -158,7 +165,9 @@ fn document(text: &str) -> Option<Document> {
 /// A role that is as it should be, and how it came to that.
 #[derive(Debug)]
 pub struct Converged {
+    /// The role as IAM reads it back.
     pub observed: Observed,
+    /// Whether the role did not exist before.
     pub is_created: bool,
     /// Managed policies that were detached, and that could not be read: they may have granted or denied.
     pub unread: BTreeSet<String>,
@@ -186,7 +195,7 @@ pub async fn converge(
             if observed.as_ref().is_some_and(|role| role.unread().any(|other| other == arn)) {
                 // What only denies must not be detached because a permission is a moment late.
                 if begun.elapsed() < PATIENCE {
-                    return Err(not_read(name, arn));
+                    return Err(IamError::PolicyDenied { role: name.to_owned(), arn: arn.clone() });
                 }
                 tracing::warn!(code = "policy_not_read", role = name, arn, "detached unread");
                 unread.insert(arn.clone());
@@ -200,16 +209,6 @@ pub async fn converge(
     };
     let observed = until(name, deadline, round).await?;
     Ok(Converged { observed, is_created, unread })
-}
-
-/// IAM does not let `arn` be read, and may once its own changes have taken effect.
-fn not_read(role: &str, arn: &str) -> IamError {
-    IamError::Call {
-        operation: "GetPolicy",
-        role: role.to_owned(),
-        code: "AccessDenied".to_owned(),
-        message: format!("policy `{arn}` cannot be read"),
-    }
 }
 
 /// What only denies among the policies of others that the role has, if it is `owner`'s resource: what a
@@ -270,15 +269,15 @@ async fn until<T>(
     loop {
         let last = match round().await {
             Ok(Some(done)) => return Ok(done),
-            Ok(None) => "IAM does not read back what was written".to_owned(),
+            Ok(None) => IamError::NotReadBack,
             Err(error) if error.is_retryable(begun.elapsed()) => {
-                tracing::info!(role, %error, "trying again");
-                error.to_string()
+                tracing::info!(role, error = chain(&error), "trying again");
+                error
             }
             Err(error) => return Err(error),
         };
         if Instant::now() + pause >= deadline {
-            return Err(IamError::OutOfTime { role: role.to_owned(), last });
+            return Err(IamError::OutOfTime { role: role.to_owned(), source: Box::new(last) });
         }
         sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
@@ -288,13 +287,13 @@ async fn until<T>(
 /// Carries out `steps` in their order.
 async fn apply(iam: &Client, role: &str, steps: &[Step]) -> Result<(), IamError> {
     for step in steps {
-        one(iam, role, step).await?;
+        apply_step(iam, role, step).await?;
         tracing::info!(role, operation = step.operation(), "{step}");
     }
     Ok(())
 }
 
-async fn one(iam: &Client, role: &str, step: &Step) -> Result<(), IamError> {
+async fn apply_step(iam: &Client, role: &str, step: &Step) -> Result<(), IamError> {
     let operation = step.operation();
     match step.clone() {
         Step::Create(new) => done(
@@ -362,8 +361,7 @@ fn tags(tags: BTreeMap<String, String>, role: &str) -> Result<Vec<Tag>, IamError
         Tag::builder().key(key).value(value).build().map_err(|error| IamError::Call {
             operation: "TagRole",
             role: role.to_owned(),
-            code: "unknown".to_owned(),
-            message: error.to_string(),
+            source: AwsError::unusable(error.to_string()),
         })
     };
     tags.into_iter().map(tag).collect()
@@ -401,6 +399,5 @@ where
     E: ProvideErrorMetadata + std::error::Error + 'static,
     R: std::fmt::Debug,
 {
-    let (code, message) = sdk_error_parts(error);
-    IamError::Call { operation, role: role.to_owned(), code, message }
+    IamError::Call { operation, role: role.to_owned(), source: AwsError::new(error) }
 }

@@ -1,7 +1,7 @@
 //! The KMS keys that buckets are encrypted with, and a look at their policies.
 //!
-//! Whether a policy admits a role is judged by `landfall_core::key_policy`. Nothing here changes a key:
-//! its policy belongs to who looks after it.
+//! `landfall_core::key_policy` judges whether a policy admits a role. Nothing here changes a key: its policy
+//! belongs to whoever looks after it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,45 +11,42 @@ use landfall_core::arn::RoleArn;
 use landfall_core::key_policy::{Verdict, admits};
 use tokio::time::{Instant, timeout_at};
 
-use landfall_aws::sdk_error::sdk_error_parts;
+use landfall_aws::sdk_error::{AwsError, chain};
 
 /// The alias of the key that AWS looks after for S3. Its policy admits who calls S3 from the account.
 const OWN_KEY_OF_S3: &str = "alias/aws/s3";
 
 /// Why the keys, or what a key's policy says, are not known.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages describe the variants")]
 pub enum KmsError {
     #[error(
-        "failed to find the KMS key of bucket `{bucket}`: GetBucketEncryption: {code}: {message}; is it a \
-         bucket of account `{owner}` in the stack's region? Else give `KmsKeyArns`, an empty list if there \
-         is no key"
+        "failed to find the KMS key of bucket `{bucket}` (unless it is a bucket of account `{owner}` in the \
+         stack's region, give `KmsKeyArns`, an empty list if there is no key): GetBucketEncryption"
     )]
     Bucket {
         bucket: String,
         /// The account that should own it.
         owner: String,
-        /// AWS's code, or `unknown` if there was no answer.
-        code: String,
-        message: String,
+        source: AwsError,
     },
     #[error(
-        "failed to find KMS key `{key}` of bucket `{bucket}`: DescribeKey: {code}: {message}; give \
-         `KmsKeyArns`, an empty list if the role is to use no key"
+        "failed to find KMS key `{key}` of bucket `{bucket}` (give `KmsKeyArns`, an empty list if the role \
+         is to use no key): DescribeKey"
     )]
     Key {
         bucket: String,
         /// As the bucket names it.
         key: String,
-        code: String,
-        message: String,
+        source: AwsError,
     },
     #[error(
         "KMS key `{key}` of bucket `{bucket}` cannot be used, its state is `{state}`: make it usable, or \
          give `KmsKeyArns`, an empty list if the role is to use no key"
     )]
     Unusable { bucket: String, key: String, state: String },
-    #[error("failed to look at the policy of KMS key `{key}`: GetKeyPolicy: {code}: {message}")]
-    Policy { key: String, code: String, message: String },
+    #[error("failed to look at the policy of KMS key `{key}`: GetKeyPolicy")]
+    Policy { key: String, source: AwsError },
     #[error("failed to look at the policy of KMS key `{key}`: there was no time left")]
     OutOfTime { key: String },
 }
@@ -66,16 +63,16 @@ impl KmsError {
     }
 }
 
-/// What was found out about a key.
+/// Whether the policy of a key admits a role.
 #[derive(Debug)]
-pub struct Looked {
-    /// Its ARN.
+pub struct KeyAdmission {
+    /// The ARN of the key.
     pub key: String,
     /// An error says nothing about the key: its policy was not seen.
     pub verdict: Result<Verdict, KmsError>,
 }
 
-impl Looked {
+impl KeyAdmission {
     /// Whether the policy is known not to admit the role.
     pub fn is_refusal(&self) -> bool {
         matches!(self.verdict, Ok(Verdict::NotAdmitted | Verdict::Denied(_)))
@@ -98,7 +95,8 @@ impl Looked {
                 why.join("; ")
             )),
             Err(error) => Some(format!(
-                "{error}; if it does not admit the role, have `KeyPolicyStatement` added to it"
+                "{}; if it does not admit the role, have `KeyPolicyStatement` added to it",
+                chain(error)
             )),
         }
     }
@@ -111,7 +109,7 @@ impl Looked {
 /// that does not let itself be described is taken as the bucket names it, if by ARN.
 ///
 /// # Errors
-/// A bucket does not tell, or a key is not found, not told or not usable.
+/// A bucket does not name its key, or a key is not found or not usable.
 pub async fn keys_of_buckets(
     s3: &aws_sdk_s3::Client,
     kms: &aws_sdk_kms::Client,
@@ -151,8 +149,8 @@ async fn named_keys(
                     Ok(Vec::new())
                 }
                 _ => {
-                    let (code, message) = sdk_error_parts(&error);
-                    Err(KmsError::Bucket { bucket, owner: owner.to_owned(), code, message })
+                    let (owner, source) = (owner.to_owned(), AwsError::new(&error));
+                    Err(KmsError::Bucket { bucket, owner, source })
                 }
             };
         }
@@ -174,28 +172,24 @@ async fn resolve(
     if resource == Some(OWN_KEY_OF_S3) {
         return Ok(None);
     }
-    let unknown = |code: &str, message: String| KmsError::Key {
-        bucket: bucket.to_owned(),
-        key: key.to_owned(),
-        code: code.to_owned(),
-        message,
-    };
+    let unknown = |source| KmsError::Key { bucket: bucket.to_owned(), key: key.to_owned(), source };
     let metadata = match kms.describe_key().key_id(key).send().await {
         Ok(answer) => answer.key_metadata,
         Err(error) => {
-            let (code, message) = sdk_error_parts(&error);
+            let error = AwsError::new(&error);
             // A key's policy may admit neither the account nor the provisioner, and yet the role.
             let is_arn_of_key =
                 key.starts_with("arn:") && resource.is_some_and(|r| r.starts_with("key/"));
-            if code == "AccessDeniedException" && is_arn_of_key {
+            if error.code() == "AccessDeniedException" && is_arn_of_key {
+                let message = error.message();
                 tracing::info!(key, bucket, message, "the key is taken as the bucket names it");
                 return Ok(Some(key.to_owned()));
             }
-            return Err(unknown(&code, message));
+            return Err(unknown(error));
         }
     };
     let Some(KeyMetadata { arn: Some(arn), key_state, key_manager, .. }) = metadata else {
-        return Err(unknown("unknown", "the answer has no ARN".to_owned()));
+        return Err(unknown(AwsError::unusable("the answer has no ARN")));
     };
     if key_manager == Some(KeyManagerType::Aws) {
         return Ok(None);
@@ -214,18 +208,18 @@ async fn resolve(
     }
 }
 
-/// What the policies of `keys` say of a role, all given by ARN: an entry for each, by `deadline`.
+/// Checks by `deadline` whether the policies of `keys` admit a role, all given by ARN: an entry for each.
 ///
 /// It fails no deployment. A key's policy can name a role only once it exists, and often somebody else
-/// looks after the key: what is missing is told, to be added later. KMS shows a policy to its own
-/// account only; what was not seen is told as not seen.
-pub async fn preflight(
+/// looks after the key: the notes say what is missing, to be added later. KMS shows a policy to its own
+/// account only; the notes say which policies were not seen.
+pub async fn check_admissions(
     kms: &aws_sdk_kms::Client,
     keys: &BTreeSet<String>,
     role_arn: &str,
     deadline: Instant,
-) -> Vec<Looked> {
-    let mut looked = Vec::new();
+) -> Vec<KeyAdmission> {
+    let mut admissions = Vec::new();
     let role = RoleArn::parse(role_arn);
     for key in keys {
         let policy = timeout_at(deadline, policy_of(kms, key)).await;
@@ -234,18 +228,17 @@ pub async fn preflight(
             Some(role) => admits(&policy, key, role),
             None => Verdict::CannotTell(vec![format!("`{role_arn}` is not the ARN of a role")]),
         });
-        looked.push(Looked { key: key.clone(), verdict });
+        admissions.push(KeyAdmission { key: key.clone(), verdict });
     }
-    looked
+    admissions
 }
 
 async fn policy_of(kms: &aws_sdk_kms::Client, key: &str) -> Result<String, KmsError> {
-    let failed = |(code, message)| KmsError::Policy { key: key.to_owned(), code, message };
+    let failed = |source| KmsError::Policy { key: key.to_owned(), source };
     // A key has one policy, of this name.
     let get = kms.get_key_policy().key_id(key).policy_name("default");
-    let answer = get.send().await.map_err(|error| failed(sdk_error_parts(&error)))?;
-    let missing = || failed(("unknown".to_owned(), "the answer has no policy".to_owned()));
-    answer.policy.ok_or_else(missing)
+    let answer = get.send().await.map_err(|error| failed(AwsError::new(&error)))?;
+    answer.policy.ok_or_else(|| failed(AwsError::unusable("the answer has no policy")))
 }
 
 #[cfg(test)]

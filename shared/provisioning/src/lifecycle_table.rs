@@ -27,7 +27,7 @@ use tokio::time::{Instant, sleep};
 
 use landfall_aws::clock::{milliseconds_of, now};
 use landfall_aws::dynamodb::{is_refused, number};
-use landfall_aws::sdk_error::sdk_error_parts;
+use landfall_aws::sdk_error::AwsError;
 
 /// The pause before a lock that is held is asked for again; it grows.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -37,15 +37,18 @@ type Item = HashMap<String, AttributeValue>;
 
 /// Why a lock was not to be had, or a memory not kept.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages describe the variants")]
 pub enum TableError {
     #[error("failed to lock `{id}` in time: another request holds it")]
     Locked { id: String },
     #[error("failed to keep the lock of `{id}`: its time has passed")]
     Lost { id: String },
-    #[error("failed to read the memory of `{id}`: {problem}")]
-    Unreadable { id: String, problem: String },
-    #[error("failed to {doing} `{id}` in table `{table}`: {message}")]
-    Call { doing: &'static str, id: String, table: String, message: String, is_definite: bool },
+    #[error("failed to read the memory of `{id}`")]
+    Unreadable { id: String, source: serde_json::Error },
+    #[error("failed to read the memory of `{id}`: it is no string")]
+    NoString { id: String },
+    #[error("failed to {doing} `{id}` in table `{table}`")]
+    Call { doing: &'static str, id: String, table: String, source: AwsError },
 }
 
 impl TableError {
@@ -54,14 +57,26 @@ impl TableError {
         match self {
             Self::Locked { .. } => "resource_locked",
             Self::Lost { .. } => "lock_lost",
-            Self::Unreadable { .. } => "memory_unreadable",
+            Self::Unreadable { .. } | Self::NoString { .. } => "memory_unreadable",
             Self::Call { .. } => "table_failed",
         }
     }
 
-    /// Whether another holds the lock, and will have left it once its lease has ended.
+    /// Whether another request holds the lock, and will have left it once its lease has ended.
     pub fn is_locked(&self) -> bool {
         matches!(self, Self::Locked { .. })
+    }
+
+    /// Whether the same call can succeed later without anybody changing anything.
+    fn is_retryable(&self) -> bool {
+        match self {
+            Self::Locked { .. } => true,
+            Self::Lost { .. } | Self::Unreadable { .. } | Self::NoString { .. } => false,
+            Self::Call { source, .. } => !matches!(
+                source.code(),
+                "AccessDeniedException" | "ResourceNotFoundException" | "ValidationException"
+            ),
+        }
     }
 }
 
@@ -75,6 +90,7 @@ pub struct Table {
 /// A lock that is held, with what was remembered when it was taken.
 #[derive(Debug)]
 pub struct Held {
+    /// What is remembered of the resource.
     pub memory: Memory,
     /// Who unlocked the resource by hand since it was held the last time, as JSON.
     pub unlocked: Option<String>,
@@ -86,6 +102,7 @@ pub struct Held {
 /// An item as somebody finds it who is no provisioner.
 #[derive(Debug)]
 pub struct Kept {
+    /// What is remembered of the resource.
     pub memory: Memory,
     /// Until when somebody holds the lock, if anybody does.
     pub until: Option<Time>,
@@ -106,7 +123,9 @@ pub struct Unlocking {
     /// Of STS: the ARN of a user or of a role's session.
     pub by: String,
     #[serde(serialize_with = "as_text")]
+    /// When.
     pub at: Time,
+    /// Why, in that person's words.
     pub reason: String,
 }
 
@@ -216,10 +235,9 @@ impl Table {
                     }
                     TableError::Locked { id: id.to_owned() }
                 }
-                Err(error) if is_definite(&error) => return Err(self.failed("lock", id, &error)),
                 Err(error) => self.failed("lock", id, &error),
             };
-            if Instant::now() + pause >= deadline {
+            if !last.is_retryable() || Instant::now() + pause >= deadline {
                 return Err(last);
             }
             sleep(pause).await;
@@ -237,17 +255,16 @@ impl Table {
         let now = now().0;
         // One's own: an attempt whose answer was lost has succeeded.
         let is_free = "(attribute_not_exists(#holder) OR #until < :now OR #holder = :holder)";
-        let update = match has_memory {
-            true => self
-                .update(id)
+        let update = if has_memory {
+            self.update(id)
                 .update_expression("SET #holder = :holder, #until = :until")
-                .condition_expression(format!("attribute_exists(memory) AND {is_free}")),
-            false => self
-                .update(id)
+                .condition_expression(format!("attribute_exists(memory) AND {is_free}"))
+        } else {
+            self.update(id)
                 .update_expression("SET #holder = :holder, #until = :until, #expires = :expires")
                 .condition_expression(format!("attribute_not_exists(memory) AND {is_free}"))
                 .expression_attribute_names("#expires", "expires")
-                .expression_attribute_values(":expires", expires(&Memory::default())),
+                .expression_attribute_values(":expires", expires(&Memory::default()))
         };
         update
             .expression_attribute_names("#holder", "holder")
@@ -264,13 +281,11 @@ impl Table {
     fn memory(&self, id: &str, item: Option<&Item>) -> Result<Memory, TableError> {
         match item.and_then(|item| item.get("memory")) {
             None => Ok(Memory::default()),
-            Some(AttributeValue::S(text)) => self.parse(id, text),
-            Some(_) => Err(unreadable(id, "it is no string")),
+            Some(AttributeValue::S(text)) => {
+                serde_json::from_str(text).map_err(|error| unreadable(id, error))
+            }
+            Some(_) => Err(TableError::NoString { id: id.to_owned() }),
         }
-    }
-
-    fn parse(&self, id: &str, text: &str) -> Result<Memory, TableError> {
-        serde_json::from_str(text).map_err(|error| unreadable(id, &error.to_string()))
     }
 
     fn update(
@@ -285,12 +300,8 @@ impl Table {
         E: ProvideErrorMetadata + std::error::Error + 'static,
         R: std::fmt::Debug,
     {
-        let message = match (error.as_service_error(), sdk_error_parts(error)) {
-            (Some(_), (code, message)) => format!("{code}: {message}"),
-            (None, (_, message)) => message,
-        };
         let (id, table) = (id.to_owned(), self.name.clone());
-        TableError::Call { doing, id, table, message, is_definite: is_definite(error) }
+        TableError::Call { doing, id, table, source: AwsError::new(error) }
     }
 }
 
@@ -318,7 +329,7 @@ impl Held {
         let mut pause = FIRST_PAUSE;
         loop {
             let error = match self.try_to_write(is_last).await {
-                Err(error @ TableError::Call { is_definite: false, .. }) => error,
+                Err(error) if error.is_retryable() => error,
                 outcome => return outcome,
             };
             if Instant::now() + pause >= deadline {
@@ -357,18 +368,18 @@ impl Held {
             removals.extend(["#holder", "#until"]);
             update = update.expression_attribute_names("#until", "until");
         }
-        let removals = match removals.is_empty() {
-            true => String::new(),
-            false => format!(" REMOVE {}", removals.join(", ")),
-        };
-        let update = update.update_expression(format!("SET {}{removals}", sets.join(", ")));
+        let mut expression = format!("SET {}", sets.join(", "));
+        if !removals.is_empty() {
+            expression.push_str(&format!(" REMOVE {}", removals.join(", ")));
+        }
+        let update = update.update_expression(expression);
         match update.send().await {
             Ok(_) => Ok(()),
             // An attempt whose answer was lost may have written it: then it reads so.
-            Err(error) if is_refused(&error) => match self.reads(&text).await? {
-                true => Ok(()),
-                false => Err(TableError::Lost { id: self.id.clone() }),
-            },
+            Err(error) if is_refused(&error) => {
+                let is_written = self.reads(&text).await?;
+                is_written.then_some(()).ok_or_else(|| TableError::Lost { id: self.id.clone() })
+            }
             Err(error) => Err(self.table.failed("write", &self.id, &error)),
         }
     }
@@ -399,18 +410,10 @@ fn expires(memory: &Memory) -> AttributeValue {
     number((now().0 + milliseconds_of(kept)) / 1000)
 }
 
-/// Whether trying again cannot help.
-fn is_definite<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
-    matches!(
-        error.code(),
-        Some("AccessDeniedException" | "ResourceNotFoundException" | "ValidationException")
-    )
-}
-
 fn to_json(id: &str, value: &impl Serialize) -> Result<String, TableError> {
-    serde_json::to_string(value).map_err(|error| unreadable(id, &error.to_string()))
+    serde_json::to_string(value).map_err(|error| unreadable(id, error))
 }
 
-fn unreadable(id: &str, problem: &str) -> TableError {
-    TableError::Unreadable { id: id.to_owned(), problem: problem.to_owned() }
+fn unreadable(id: &str, source: serde_json::Error) -> TableError {
+    TableError::Unreadable { id: id.to_owned(), source }
 }

@@ -13,19 +13,24 @@ pub const MAX_RESPONSE_BYTES: usize = 4_096;
 /// How much of a reason is kept at least when it has to be shortened.
 const LEAST_REASON_BYTES: usize = 256;
 
+/// How a request ends, in CloudFormation's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Status {
+    /// The resource is as the request asks for.
     Success,
+    /// It is not; CloudFormation takes the stack's update back.
     Failed,
 }
 
 /// What becomes of a request. It can be stored, and sent again as it was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Response {
+    /// Whether the request was served.
     pub status: Status,
     /// Why, of a failure; the whole of it belongs in the log.
     pub reason: String,
+    /// The id by which CloudFormation knows the resource from now on.
     pub physical_id: String,
     /// What `Fn::GetAtt` gives.
     pub data: BTreeMap<String, String>,

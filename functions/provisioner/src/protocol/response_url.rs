@@ -28,6 +28,7 @@ pub struct UrlError;
 
 /// Why a response did not arrive.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages describe the variants")]
 pub enum SendError {
     #[error(transparent)]
     Url(#[from] UrlError),
@@ -78,12 +79,10 @@ impl ResponseUrl {
         }
         let suffix =
             partition::of_region(region).and_then(partition::dns_suffix).ok_or(UrlError)?;
-        let own = Own { region, suffix };
+        let own = OwnRegion { region, suffix };
         let host = authority.strip_suffix(":443").unwrap_or(authority).to_ascii_lowercase();
-        match scheme == "https" && (own.is_bucket_host(&host) || own.is_bucket_path(&host, path)) {
-            true => Ok(()),
-            false => Err(UrlError),
-        }
+        let is_bucket = own.is_bucket_host(&host) || own.is_bucket_path(&host, path);
+        if scheme == "https" && is_bucket { Ok(()) } else { Err(UrlError) }
     }
 
     /// Sends `body`, again and again until it arrives, is refused for good, or `deadline` has come.
@@ -151,13 +150,13 @@ fn is_loopback(authority: &str) -> bool {
 }
 
 /// Where the function is, which is where its stacks are.
-struct Own<'a> {
+struct OwnRegion<'a> {
     region: &'a str,
     /// The end of the names of its partition.
     suffix: &'a str,
 }
 
-impl Own<'_> {
+impl OwnRegion<'_> {
     /// `cloudformation-custom-resource-response-useast1.s3[.-region].amazonaws.com`.
     fn is_bucket_host(&self, host: &str) -> bool {
         host.strip_prefix(BUCKET)

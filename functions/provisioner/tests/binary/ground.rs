@@ -192,9 +192,11 @@ impl Ground {
         let (event, is_served) = (request.clone(), AtomicBool::new(false));
         Mock::given(method("GET"))
             .and(path(NEXT))
-            .respond_with(move |_: &Request| match is_served.swap(true, Ordering::Relaxed) {
-                false => invocation(&event, left),
-                true => ResponseTemplate::new(200).set_delay(Duration::from_secs(600)),
+            .respond_with(move |_: &Request| {
+                if is_served.swap(true, Ordering::Relaxed) {
+                    return ResponseTemplate::new(200).set_delay(Duration::from_secs(600));
+                }
+                invocation(&event, left)
             })
             .mount(&runtime)
             .await;

@@ -99,9 +99,10 @@ async fn an_item_of_an_earlier_version_gets_no_end_by_a_lock_that_is_lost() {
     // The lock is taken, and then nothing more can be written.
     ground.aws.answer("UpdateItem", |call, _| {
         let expression = call.body["UpdateExpression"].as_str().unwrap_or_default();
-        match expression.contains("memory") {
-            true => Act::Fail { status: 400, code: "ValidationException" },
-            false => Act::Serve,
+        if expression.contains("memory") {
+            Act::Fail { status: 400, code: "ValidationException" }
+        } else {
+            Act::Serve
         }
     });
     ground.serve(&ground.request("cut-off", "Update", Some(&id))).await.is_refused("Validation");

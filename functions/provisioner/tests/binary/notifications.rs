@@ -77,9 +77,8 @@ impl Notified {
 
     /// What S3 answers about one bucket from now on.
     fn closes(&self, bucket: &'static str, operation: &str, status: u16, code: &'static str) {
-        self.ground.aws.answer(operation, move |call, _| match call.body["Bucket"] == bucket {
-            true => Act::Fail { status, code },
-            false => Act::Serve,
+        self.ground.aws.answer(operation, move |call, _| {
+            if call.body["Bucket"] == bucket { Act::Fail { status, code } } else { Act::Serve }
         });
     }
 }
@@ -159,9 +158,10 @@ async fn what_failed_behind_the_puts_is_put_back_by_the_way_back() {
     let notified = Notified::of(LANDING).await;
     // Everything but the removal succeeds, which may have had its effect.
     notified.ground.aws.answer("PutBucketNotificationConfiguration", |call, _| {
-        match call.body["Bucket"] == LANDING {
-            true => Act::ServeThenFail { status: 400, code: "InvalidArgument" },
-            false => Act::Serve,
+        if call.body["Bucket"] == LANDING {
+            Act::ServeThenFail { status: 400, code: "InvalidArgument" }
+        } else {
+            Act::Serve
         }
     });
     let update = notified.update("to", &[RAW], &[LANDING]);
@@ -196,10 +196,7 @@ async fn a_bucket_of_ours_that_is_closed_to_us_is_not_taken_for_anothers() {
 async fn a_bucket_that_does_not_answer_is_named_in_time() {
     let notified = Notified::of(LANDING).await;
     notified.ground.aws.answer("GetBucketNotificationConfiguration", |call, _| {
-        match call.body["Bucket"] == RAW {
-            true => Act::Hang,
-            false => Act::Serve,
-        }
+        if call.body["Bucket"] == RAW { Act::Hang } else { Act::Serve }
     });
     let update = notified.update("to", &[RAW], &[LANDING]);
     notified.ground.attack(&update).await.is_refused("acme-raw");

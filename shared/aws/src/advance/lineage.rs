@@ -14,6 +14,7 @@ use crate::clock::has_time;
 use crate::config::CALL_TIMEOUT;
 use crate::lineage::{Lineage, LineageError};
 use crate::metrics::Metrics;
+use crate::sdk_error::chain;
 use crate::traces;
 
 /// What all lineage of an invocation may take.
@@ -51,8 +52,8 @@ pub async fn tell_lineage(
     let failed: Vec<_> = sent.into_iter().filter_map(Result::err).collect();
     for (Advanced { batch, .. }, error) in &failed {
         let (code, batch_id, route, epoch) = (error.code(), &batch.id, &batch.route, batch.epoch);
-        let job = &batch.start.job;
-        tracing::warn!(code, batch_id, route, job, epoch, %error, "lineage not told");
+        let (job, error) = (&batch.start.job, chain(error));
+        tracing::warn!(code, batch_id, route, job, epoch, error, "lineage not told");
     }
     metrics.failures(failed.iter().map(|(_, error)| error.code()));
 }

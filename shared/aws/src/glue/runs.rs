@@ -31,6 +31,7 @@ pub struct LookError {
 /// A run as Glue shows it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunSeen {
+    /// The state that Glue reports.
     pub state: RunState,
     /// What Glue bills for, in seconds of one DPU, once the run has ended: Glue's own figure where it
     /// has one (of Flex and of auto scaling), else the time of execution, a minute at least, by the capacity.

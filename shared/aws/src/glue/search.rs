@@ -27,7 +27,9 @@ const GONE_ON_WITH: Duration = Duration::from_secs(60);
 /// What a search gave, and when its walk began: a run that appeared after that has not been missed by it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Searched {
+    /// When the walk began.
     pub began: Time,
+    /// What it gave.
     pub lookup: Lookup,
 }
 

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use aws_sdk_s3::Client;
-use aws_sdk_s3::error::DisplayErrorContext;
+use landfall_aws::sdk_error::{AwsError, chain};
 use landfall_core::bucket_notifications::Look;
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -45,28 +45,28 @@ async fn once(s3: &Client, bucket: &str, account: &str) -> Look {
         Ok(found) => return Look::Found(found),
         Err(error) => error,
     };
-    let Error::Refused { refusal, message, .. } = &error else {
-        return Look::Refused(error.to_string());
+    let Error::Refused { refusal, source, .. } = &error else {
+        return Look::Refused(chain(&error));
     };
     match refusal {
         Refusal::NoSuchBucket => Look::NotOurs("there is no such bucket".to_owned()),
         Refusal::Elsewhere => Look::NotOurs("it is in another region".to_owned()),
         Refusal::AccessDenied => match is_own(s3, bucket).await {
             Ok(false) => Look::NotOurs(format!("it is no bucket of account {account}")),
-            Ok(true) => Look::Refused(format!("{message}; the bucket is of account {account}")),
+            Ok(true) => Look::Refused(format!("{source}; the bucket is of account {account}")),
             Err(why) => Look::Refused(format!(
-                "{message}; whether the bucket is of account {account} is not known: {why}"
+                "{source}; whether the bucket is of account {account} is not known: {why}"
             )),
         },
-        Refusal::Invalid | Refusal::Destination => Look::Refused(message.clone()),
-        Refusal::Throttled | Refusal::Other => Look::Failed(message.clone()),
+        Refusal::Invalid | Refusal::Destination => Look::Refused(source.to_string()),
+        Refusal::Throttled | Refusal::Other => Look::Failed(source.to_string()),
     }
 }
 
 /// Whether the account of who asks has the bucket.
 async fn is_own(s3: &Client, bucket: &str) -> Result<bool, String> {
     let listed = s3.list_buckets().prefix(bucket).max_buckets(MAX_LISTED).send().await;
-    let listed = listed.map_err(|error| DisplayErrorContext(error).to_string())?;
+    let listed = listed.map_err(|error| AwsError::new(&error).to_string())?;
     let is_listed = listed.buckets().iter().any(|found| found.name() == Some(bucket));
     match listed.continuation_token() {
         Some(_) if !is_listed => Err("more buckets begin with its name than S3 lists".to_owned()),

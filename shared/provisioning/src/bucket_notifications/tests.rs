@@ -7,6 +7,7 @@ use std::time::Duration;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
 use expect_test::{Expect, expect};
+use landfall_aws::sdk_error::chain;
 use landfall_core::bucket_notifications::{Destination, Entry, Filter, FilterRule};
 use tokio::time::Instant;
 use wiremock::matchers::{header, method, query_param};
@@ -307,7 +308,7 @@ async fn a_configuration_that_s3_calls_invalid_is_put_once() {
     let refusals = VecDeque::from([(400, "InvalidArgument: ambiguously defined".to_owned())]);
     let bucket = Bucket::start(Script { refusals, ..script("") }).await;
     let error = bucket.converge().await.unwrap_err();
-    expect!["failed to put the notification configuration of bucket `landing`: InvalidArgument: ambiguously defined"].assert_eq(&error.to_string());
+    expect!["failed to put the notification configuration of bucket `landing`: InvalidArgument: ambiguously defined"].assert_eq(&chain(&error));
     assert_eq!((error.code(), error.is_retryable()), ("notifications_invalid", false));
     assert_eq!(bucket.puts().await.len(), 1);
 }

@@ -12,13 +12,14 @@ pub enum Managed {
     Read(Option<Document>),
     /// IAM does not let us read it.
     Denied,
+    /// There is no such policy.
     Absent,
 }
 
-/// Reads it.
+/// Reads a managed policy.
 ///
 /// # Errors
-/// IAM did not tell.
+/// IAM does not answer.
 pub async fn managed(iam: &Client, role: &str, arn: &str) -> Result<Managed, IamError> {
     let policy = match iam.get_policy().policy_arn(arn).send().await {
         Ok(answer) => answer.policy,

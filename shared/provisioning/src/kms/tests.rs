@@ -90,10 +90,10 @@ impl Aws {
         keys_of_buckets(&s3, &kms, buckets.iter().copied(), OWNER).await
     }
 
-    async fn look(&self, keys: &[&str], time: Duration) -> Vec<Looked> {
+    async fn admissions(&self, keys: &[&str], time: Duration) -> Vec<KeyAdmission> {
         let kms = aws_sdk_kms::Client::new(&self.config().await);
         let keys = keys.iter().map(|key| (*key).to_owned()).collect();
-        preflight(&kms, &keys, ROLE, Instant::now() + time).await
+        check_admissions(&kms, &keys, ROLE, Instant::now() + time).await
     }
 
     async fn calls(&self) -> usize {
@@ -196,7 +196,7 @@ async fn a_key_that_may_not_be_described_fails_unless_the_bucket_names_its_arn()
                 assert!(!is_fine, "{error}");
                 assert_eq!(error.code(), "kms_key_unknown");
                 assert!(error.to_string().contains(named), "{error}");
-                assert!(error.to_string().contains("AccessDeniedException: marked"), "{error}");
+                assert!(chain(&error).contains("AccessDeniedException: marked"), "{error}");
             }
         }
     }
@@ -216,18 +216,20 @@ async fn each_key_has_a_verdict_and_what_was_not_seen_is_never_fine() {
     aws.policy(&unclear, condition).await;
     aws.denies("GetKeyPolicy", FOREIGN).await;
 
-    let looked =
-        aws.look(&[&admits, &denies, &silent, &unclear, FOREIGN], Duration::from_secs(60)).await;
-    let [a, b, c, d, foreign] = &looked[..] else { panic!("{looked:?}") };
+    let admissions = aws
+        .admissions(&[&admits, &denies, &silent, &unclear, FOREIGN], Duration::from_secs(60))
+        .await;
+    let [a, b, c, d, foreign] = &admissions[..] else { panic!("{admissions:?}") };
     assert!(matches!(a.verdict, Ok(Verdict::Admitted(Grantee::Account))), "{a:?}");
     assert_eq!((a.note(), a.is_refusal()), (None, false));
     for (refused, words) in [(b, "`Keep`"), (c, "add `KeyPolicyStatement`")] {
         assert!(refused.is_refusal(), "{refused:?}");
         assert!(refused.note().is_some_and(|note| note.contains(words)), "{refused:?}");
     }
-    for (untold, words) in [(d, "aws:PrincipalOrgID"), (foreign, "AccessDeniedException: marked")] {
-        assert!(!untold.is_refusal(), "{untold:?}");
-        assert!(untold.note().is_some_and(|note| note.contains(words)), "{untold:?}");
+    for (unknown, words) in [(d, "aws:PrincipalOrgID"), (foreign, "AccessDeniedException: marked")]
+    {
+        assert!(!unknown.is_refusal(), "{unknown:?}");
+        assert!(unknown.note().is_some_and(|note| note.contains(words)), "{unknown:?}");
     }
     assert!(foreign.verdict.as_ref().is_err_and(|error| error.code() == "key_policy_not_seen"));
 }
@@ -237,10 +239,10 @@ async fn a_policy_that_does_not_come_in_time_is_not_seen() {
     let aws = Aws::start().await;
     let slow = ResponseTemplate::new(200).set_delay(Duration::from_secs(30));
     Mock::given(method("POST")).respond_with(slow).mount(&aws.0).await;
-    let looked = aws.look(&[FOREIGN, KEY], Duration::from_millis(50)).await;
-    assert_eq!(looked.len(), 2);
-    for looked in looked {
-        assert!(matches!(looked.verdict, Err(KmsError::OutOfTime { .. })), "{looked:?}");
-        assert!(looked.note().is_some());
+    let admissions = aws.admissions(&[FOREIGN, KEY], Duration::from_millis(50)).await;
+    assert_eq!(admissions.len(), 2);
+    for admission in admissions {
+        assert!(matches!(admission.verdict, Err(KmsError::OutOfTime { .. })), "{admission:?}");
+        assert!(admission.note().is_some());
     }
 }

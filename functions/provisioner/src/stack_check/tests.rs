@@ -48,22 +48,22 @@ impl Cloud {
                     .await;
             }
         }
-        asked(&server, check, kind, Patience::ForTheBeginning, soon())
+        ask(&server, check, kind, Patience::UntilItBegins, soon())
             .await
             .err()
-            .map(|failure| failure.code)
+            .map(|failure| failure.code())
     }
 }
 
-async fn asked(
+async fn ask(
     server: &MockServer,
     check: Check,
     kind: &str,
     patience: Patience,
     deadline: Instant,
-) -> Result<Told, Failure> {
-    let (request, goes) = (request(kind), |id: &str| id == "Role-1");
-    let question = Question { request: &request, is_dated: true, goes: &goes };
+) -> Result<StackState, Failure> {
+    let (request, is_deleted) = (request(kind), |id: &str| id == "Role-1");
+    let question = Question { request: &request, is_dated: true, is_deleted: &is_deleted };
     self::check(&client(&server.uri()), check, &question, patience, deadline).await
 }
 
@@ -171,12 +171,12 @@ async fn what_cloudformation_begins_to_tell_a_moment_later_is_waited_for() {
     any().respond_with(stack("UPDATE_IN_PROGRESS")).up_to_n_times(1).mount(&server).await;
     any().respond_with(stack("UPDATE_COMPLETE")).mount(&server).await;
     let plenty = || Instant::now() + PATIENCE;
-    let first = asked(&server, Check::Stack, "Update", Patience::ForTheBeginning, plenty()).await;
+    let first = ask(&server, Check::Stack, "Update", Patience::UntilItBegins, plenty()).await;
     assert!(first.is_ok(), "{first:?}");
     // It told of it before: now it has ended, and that is final.
     let begun = Instant::now();
-    let second = asked(&server, Check::Stack, "Update", Patience::ForAnAnswer, plenty()).await;
-    assert_eq!(second.err().map(|failure| failure.code), REFUSED);
+    let second = ask(&server, Check::Stack, "Update", Patience::ForAnAnswer, plenty()).await;
+    assert_eq!(second.err().map(|failure| failure.code()), REFUSED);
     assert!(begun.elapsed() < PATIENCE / 2, "it waited for {:?}", begun.elapsed());
 }
 
@@ -186,8 +186,8 @@ async fn a_cloudformation_that_does_not_answer_is_no_permission() {
     let denied = "<ErrorResponse><Error><Code>AccessDenied</Code><Message>no</Message></Error></ErrorResponse>";
     let answer = ResponseTemplate::new(403).set_body_string(denied);
     Mock::given(wiremock::matchers::any()).respond_with(answer).mount(&server).await;
-    for patience in [Patience::ForTheBeginning, Patience::ForAnAnswer] {
-        let asked = asked(&server, Check::Resource, "Create", patience, soon()).await;
-        assert_eq!(asked.err().map(|failure| failure.code), Some("request_not_checked"));
+    for patience in [Patience::UntilItBegins, Patience::ForAnAnswer] {
+        let answer = ask(&server, Check::Resource, "Create", patience, soon()).await;
+        assert_eq!(answer.err().map(|failure| failure.code()), Some("request_not_checked"));
     }
 }

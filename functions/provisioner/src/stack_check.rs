@@ -1,7 +1,7 @@
-//! Whether CloudFormation waits for what a request asks.
+//! Whether CloudFormation waits for what a request asks for.
 //!
-//! Who may invoke the function can send it anything, in the name of any stack. So CloudFormation is
-//! asked before the first effect.
+//! Whoever may invoke the function can send it anything, in the name of any stack. So the function asks
+//! CloudFormation before the first effect.
 //!
 //! - A Create or an Update is waited for only while the resource itself is created or updated.
 //! - A Delete is waited for only while the stack is deleted, rolled back or cleaned up; and what
@@ -14,18 +14,16 @@
 use std::time::Duration;
 
 use aws_sdk_cloudformation::Client;
-use aws_sdk_cloudformation::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_cloudformation::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_cloudformation::types::StackResourceDetail;
+use landfall_aws::sdk_error::AwsError;
 use tokio::time::{Instant, sleep};
 
+use crate::failure::Failure;
 use crate::protocol::{Request, RequestType};
-use crate::resource::Failure;
 use crate::settings::Check;
 
-/// The code of a failure that means a clear no.
-pub const NOT_ASKED_FOR: &str = "request_not_asked_for";
-
-/// How long CloudFormation is given to tell of what it has begun, and to answer at all.
+/// How long CloudFormation is given to report what it has begun, and to answer at all.
 const PATIENCE: Duration = Duration::from_secs(8);
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -33,8 +31,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// its event among the newest.
 const MAX_PAGES: usize = 10;
 
-/// What a stack's status is while it is deleted, rolled back or cleaned up.
-const TAKES_AWAY: [&str; 6] = [
+/// A stack's status while it is deleted, rolled back or cleaned up.
+const DELETING: [&str; 6] = [
     "DELETE_IN_PROGRESS",
     "ROLLBACK_IN_PROGRESS",
     "UPDATE_ROLLBACK_IN_PROGRESS",
@@ -43,69 +41,53 @@ const TAKES_AWAY: [&str; 6] = [
     "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS",
 ];
 
-/// What is asked about.
+/// A request that CloudFormation may wait for.
 pub struct Question<'a> {
+    /// The request.
     pub request: &'a Request,
     /// Whether the request says when it was issued.
     pub is_dated: bool,
-    /// Whether what bears a physical id would not be left standing.
-    pub goes: &'a dyn Fn(&str) -> bool,
+    /// Whether the request would delete what bears a physical id.
+    pub is_deleted: &'a dyn Fn(&str) -> bool,
 }
 
-/// How long a "no" is asked about again.
+/// How long the check repeats a question that CloudFormation answers with "no".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Patience {
-    /// CloudFormation may tell a moment late of what it has begun.
-    ForTheBeginning,
-    /// It told of it before. Only an answer is waited for.
+    /// CloudFormation may report a moment late what it has begun.
+    UntilItBegins,
+    /// CloudFormation reported it before: the check waits for an answer only.
     ForAnAnswer,
 }
 
-/// What CloudFormation told beside its yes.
+/// The state of a stack that waits for a request.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Told {
-    /// Whether the stack takes an update back.
-    pub is_taken_back: bool,
-}
-
-/// Why a request is not served.
-#[derive(Debug, PartialEq, Eq)]
-enum No {
-    Not(String),
-    Unknown(String),
+pub struct StackState {
+    /// Whether CloudFormation takes an update of the stack back.
+    pub is_rolling_back_update: bool,
 }
 
 /// Returns if CloudFormation waits for the answer to the request.
 ///
 /// # Errors
-/// It does not (`request_not_asked_for`), or does not say (`request_not_checked`).
+/// [`Failure::NotAwaited`], or [`Failure::NotChecked`] if CloudFormation does not say.
 pub async fn check(
     client: &Client,
     check: Check,
     question: &Question<'_>,
     patience: Patience,
     deadline: Instant,
-) -> Result<Told, Failure> {
+) -> Result<StackState, Failure> {
     let deadline = deadline.min(Instant::now() + PATIENCE);
     loop {
-        let said = match check {
-            Check::Nothing => return Ok(Told::default()),
-            Check::Stack => of_stack(client, question.request, is_at_work).await,
-            Check::Resource => of_resource(client, question).await,
+        let checked = match check {
+            Check::Nothing => return Ok(StackState::default()),
+            Check::Stack => check_stack(client, question.request, is_at_work).await,
+            Check::Resource => check_resource(client, question).await,
         };
-        let (failure, is_final) = match said {
-            Ok(told) => return Ok(told),
-            Err(No::Not(what)) => {
-                let reason = format!("CloudFormation does not wait for this request: {what}");
-                let failure = Failure::new(NOT_ASKED_FOR, reason);
-                (failure, patience == Patience::ForAnAnswer)
-            }
-            Err(No::Unknown(what)) => {
-                let reason =
-                    format!("failed to learn whether CloudFormation asks for this: {what}");
-                (Failure::new("request_not_checked", reason), false)
-            }
-        };
+        let Err(failure) = checked else { return checked };
+        let is_no = matches!(failure, Failure::NotAwaited(_));
+        let is_final = is_no && patience == Patience::ForAnAnswer;
         if is_final || Instant::now() + PAUSE >= deadline {
             return Err(failure);
         }
@@ -114,19 +96,19 @@ pub async fn check(
 }
 
 /// Asks about the stack, then the resource, then the event where nothing else tells.
-async fn of_resource(client: &Client, question: &Question<'_>) -> Result<Told, No> {
+async fn check_resource(client: &Client, question: &Question<'_>) -> Result<StackState, Failure> {
     let request = question.request;
     match request.request_type {
         RequestType::Create | RequestType::Update => {
-            let told = of_stack(client, request, is_at_work).await?;
+            let stack = check_stack(client, request, is_at_work).await?;
             let Some(detail) = detail(client, request).await? else {
-                return Err(No::Not("there is no such resource".to_owned()));
+                return Err(Failure::NotAwaited("there is no such resource".to_owned()));
             };
             is_changed(&detail, question)?;
-            Ok(told)
+            Ok(stack)
         }
         RequestType::Delete => {
-            let told = of_stack(client, request, |status| TAKES_AWAY.contains(&status)).await?;
+            let stack = check_stack(client, request, |status| DELETING.contains(&status)).await?;
             // What is not reported any more does not stand.
             if let Some(detail) = detail(client, request).await? {
                 is_let_go(&detail, question)?;
@@ -134,44 +116,50 @@ async fn of_resource(client: &Client, question: &Question<'_>) -> Result<Told, N
             if !question.is_dated {
                 is_deleted_now(client, request).await?;
             }
-            Ok(told)
+            Ok(stack)
         }
     }
 }
 
-async fn of_stack(
+async fn check_stack(
     client: &Client,
     request: &Request,
     is_fine: impl Fn(&str) -> bool,
-) -> Result<Told, No> {
+) -> Result<StackState, Failure> {
     let stack_id = &request.envelope.stack_id;
     let answer = client.describe_stacks().stack_name(stack_id).send().await;
     let answer = answer.map_err(|error| refused(&error))?;
     match answer.stacks().iter().find_map(|stack| stack.stack_status()) {
         Some(status) if is_fine(status.as_str()) => {
-            let is_taken_back = status.as_str() == "UPDATE_ROLLBACK_IN_PROGRESS";
-            Ok(Told { is_taken_back })
+            let is_rolling_back_update = status.as_str() == "UPDATE_ROLLBACK_IN_PROGRESS";
+            Ok(StackState { is_rolling_back_update })
         }
-        Some(status) => Err(No::Not(format!("the stack's status is {status}"))),
-        None => Err(No::Not("there is no such stack".to_owned())),
+        Some(status) => Err(Failure::NotAwaited(format!("the stack's status is {status}"))),
+        None => Err(Failure::NotAwaited("there is no such stack".to_owned())),
     }
 }
 
 /// What CloudFormation reports of the resource; nothing if it knows none of this name in the stack.
-async fn detail(client: &Client, request: &Request) -> Result<Option<StackResourceDetail>, No> {
+async fn detail(
+    client: &Client,
+    request: &Request,
+) -> Result<Option<StackResourceDetail>, Failure> {
     let envelope = &request.envelope;
     let describe = client.describe_stack_resource().stack_name(&envelope.stack_id);
     let detail = match describe.logical_resource_id(&envelope.logical_id).send().await {
         Ok(answer) => answer.stack_resource_detail,
         Err(error) => match refused(&error) {
-            // The stack was told of just now, so this is about the resource.
-            No::Not(_) => None,
-            no => return Err(no),
+            // CloudFormation knew the stack just now, so this is about the resource.
+            Failure::NotAwaited(_) => None,
+            failure => return Err(failure),
         },
     };
     let kind = detail.as_ref().and_then(StackResourceDetail::resource_type).unwrap_or_default();
     if detail.is_some() && kind != request.resource_type {
-        return Err(No::Not(format!("the resource is of type `{}`", kind.escape_debug())));
+        return Err(Failure::NotAwaited(format!(
+            "the resource is of type `{}`",
+            kind.escape_debug()
+        )));
     }
     Ok(detail)
 }
@@ -181,41 +169,39 @@ fn status(detail: &StackResourceDetail) -> &str {
 }
 
 /// Whether the resource is being created or updated, as the request says.
-fn is_changed(detail: &StackResourceDetail, question: &Question<'_>) -> Result<(), No> {
+fn is_changed(detail: &StackResourceDetail, question: &Question<'_>) -> Result<(), Failure> {
     let is_create = question.request.request_type == RequestType::Create;
     let status = status(detail);
-    let is_fine = match is_create {
-        true => status == "CREATE_IN_PROGRESS",
-        false => {
-            let is_another =
-                ["CREATE_", "DELETE_", "IMPORT_"].iter().any(|it| status.starts_with(it));
-            is_at_work(status) && !is_another
-        }
-    };
-    if !is_fine {
-        return Err(No::Not(format!("the resource's status is {status}")));
+    let is_another = ["CREATE_", "DELETE_", "IMPORT_"].iter().any(|it| status.starts_with(it));
+    let is_as_requested =
+        if is_create { status == "CREATE_IN_PROGRESS" } else { is_at_work(status) && !is_another };
+    if !is_as_requested {
+        return Err(Failure::NotAwaited(format!("the resource's status is {status}")));
     }
     let named = question.request.envelope.physical_id.as_deref();
     if !question.is_dated && !is_create && detail.physical_resource_id() != named {
-        return Err(No::Not("it changes another physical id, and the request has no date".into()));
+        return Err(Failure::NotAwaited(
+            "it changes another physical id, and the request has no date".into(),
+        ));
     }
     Ok(())
 }
 
 /// Whether what is reported as standing stays, or is being deleted itself. If no physical id is reported,
 /// nothing says that it is not the one.
-fn is_let_go(detail: &StackResourceDetail, question: &Question<'_>) -> Result<(), No> {
+fn is_let_go(detail: &StackResourceDetail, question: &Question<'_>) -> Result<(), Failure> {
     let status = status(detail);
     let standing = detail.physical_resource_id().filter(|id| !id.is_empty());
-    let would_go = standing.is_none_or(question.goes);
-    match would_go && !matches!(status, "DELETE_IN_PROGRESS" | "DELETE_COMPLETE") {
-        true => Err(No::Not(format!("what would be deleted stands, with status {status}"))),
-        false => Ok(()),
+    let is_deleted = standing.is_none_or(question.is_deleted);
+    if is_deleted && !matches!(status, "DELETE_IN_PROGRESS" | "DELETE_COMPLETE") {
+        let what = format!("what would be deleted stands, with status {status}");
+        return Err(Failure::NotAwaited(what));
     }
+    Ok(())
 }
 
 /// Whether the newest event of the physical id says that its deletion has begun.
-async fn is_deleted_now(client: &Client, request: &Request) -> Result<(), No> {
+async fn is_deleted_now(client: &Client, request: &Request) -> Result<(), Failure> {
     let envelope = &request.envelope;
     let mut token = None;
     for _ in 0..MAX_PAGES {
@@ -227,19 +213,21 @@ async fn is_deleted_now(client: &Client, request: &Request) -> Result<(), No> {
         });
         if let Some(event) = newest {
             let status = event.resource_status().map_or("none", |status| status.as_str());
-            return match status == "DELETE_IN_PROGRESS" {
-                true => Ok(()),
-                false => Err(No::Not(format!(
-                    "the last event of its physical id is {status}, and the request has no date"
-                ))),
-            };
+            if status == "DELETE_IN_PROGRESS" {
+                return Ok(());
+            }
+            return Err(Failure::NotAwaited(format!(
+                "the last event of its physical id is {status}, and the request has no date"
+            )));
         }
         token = page.next_token;
         if token.is_none() {
             break;
         }
     }
-    Err(No::Not("no event tells of its physical id, and the request has no date".to_owned()))
+    Err(Failure::NotAwaited(
+        "no event tells of its physical id, and the request has no date".to_owned(),
+    ))
 }
 
 /// A stack that waits for a change set to be carried out is under review, and nothing is done.
@@ -247,16 +235,17 @@ fn is_at_work(status: &str) -> bool {
     status.ends_with("_IN_PROGRESS") && status != "REVIEW_IN_PROGRESS"
 }
 
-fn refused<E, R>(error: &SdkError<E, R>) -> No
+fn refused<E, R>(error: &SdkError<E, R>) -> Failure
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
     R: std::fmt::Debug,
 {
-    match (error.code(), error.message()) {
+    match error.code() {
         // There is no other code for a stack, or a resource, that does not exist.
-        (Some("ValidationError"), message) => No::Not(message.unwrap_or_default().to_owned()),
-        (Some(code), message) => No::Unknown(format!("{code}: {}", message.unwrap_or_default())),
-        (None, _) => No::Unknown(DisplayErrorContext(error).to_string()),
+        Some("ValidationError") => {
+            Failure::NotAwaited(error.message().unwrap_or_default().to_owned())
+        }
+        _ => Failure::NotChecked(AwsError::new(error)),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The kinds of custom resource, and what a request for each comes down to.
+//! `Custom::LandfallStarterRole`, `…ReaderRole` and `…JobRole`: the role that a request is about.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -12,68 +12,25 @@ use landfall_core::lifecycle::Memory;
 use landfall_core::limits::Named;
 use landfall_core::roles::external_ids;
 use landfall_core::roles::{Home, Identity, Kind, Observed, Owner, Purpose, Role, Spec, SpecError};
-use landfall_core::routes::NEW_EXTERNAL_ID_CHARS;
-use landfall_provisioning::iam::{self, Converged, IamError, Removal};
-use landfall_provisioning::kms::{self, KmsError, Looked};
+use landfall_provisioning::iam::{self, Converged, Removal};
+use landfall_provisioning::kms::{self, KeyAdmission};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-use crate::Context;
+use crate::context::Context;
+use crate::failure::Failure;
 use crate::protocol::{Request, RequestType};
 
-/// The most that looking at key policies may take, and what is kept of the time after it.
-const TO_LOOK: Duration = Duration::from_secs(15);
-const AFTER_LOOK: Duration = Duration::from_secs(1);
+/// The most time that the check of key policies may take, and the time kept for what comes after it.
+const TO_CHECK_KEYS: Duration = Duration::from_secs(15);
+const AFTER_KEYS: Duration = Duration::from_secs(1);
 
-/// So long a role that can be assumed may still refuse (2 to 30 seconds are seen).
+/// For so long a role that can be assumed may still refuse (2 to 30 seconds have been seen).
 const PROPAGATION: Duration = Duration::from_secs(30);
-
-/// Why a request fails.
-#[derive(Debug)]
-pub struct Failure {
-    /// A stable identifier for logs and metrics.
-    pub code: &'static str,
-    pub reason: String,
-    /// Whether another request is at work, which will have ended by the time of the next delivery.
-    pub is_busy: bool,
-}
-
-impl Failure {
-    pub fn new(code: &'static str, reason: impl Into<String>) -> Self {
-        Self { code, reason: reason.into(), is_busy: false }
-    }
-
-    /// Several as one, by the code of the first; `None` if there is none.
-    pub fn all(failures: Vec<Self>) -> Option<Self> {
-        failures.into_iter().reduce(|all, next| Self {
-            reason: format!("{}; {}", all.reason, next.reason),
-            is_busy: all.is_busy || next.is_busy,
-            ..all
-        })
-    }
-}
-
-impl From<SpecError> for Failure {
-    fn from(error: SpecError) -> Self {
-        Self::new(error.code(), error.to_string())
-    }
-}
-
-impl From<IamError> for Failure {
-    fn from(error: IamError) -> Self {
-        Self::new(error.code(), error.to_string())
-    }
-}
-
-impl From<KmsError> for Failure {
-    fn from(error: KmsError) -> Self {
-        Self::new(error.code(), error.to_string())
-    }
-}
 
 /// A role that a request is about.
 #[derive(Debug)]
-pub struct Resource<'a> {
+pub struct RoleResource<'a> {
     kind: Kind,
     identity: Identity,
     /// The role that the properties before an Update named, if it is another.
@@ -85,7 +42,7 @@ pub struct Resource<'a> {
     pub is_replaced: bool,
 }
 
-impl<'a> Resource<'a> {
+impl<'a> RoleResource<'a> {
     /// # Errors
     /// The type is not known, or the properties do not tell which role they mean.
     pub fn of(request: &'a Request, home: &'a Home) -> Result<Self, Failure> {
@@ -93,22 +50,13 @@ impl<'a> Resource<'a> {
             "Custom::LandfallStarterRole" => Kind::Starter,
             "Custom::LandfallReaderRole" => Kind::Reader,
             "Custom::LandfallJobRole" => Kind::Job,
-            other => {
-                let reason = format!(
-                    "resource type `{other}` is not known; there are Custom::LandfallStarterRole, \
-                     Custom::LandfallReaderRole, Custom::LandfallJobRole and Custom::LandfallBucketNotifications"
-                );
-                return Err(Failure::new("resource_type_unknown", reason));
-            }
+            other => return Err(Failure::UnknownType(other.to_owned())),
         };
         let properties = &request.properties;
         let Some(identity) = Identity::read(properties, home) else {
             // Says all that is wrong, the name or the provisioning role among it.
-            let error = match Spec::read(kind, properties, home) {
-                Err(error) => error.into(),
-                Ok(_) => Failure::new("properties_invalid", "the properties name no role"),
-            };
-            return Err(error);
+            Spec::read(kind, properties, home)?;
+            return Err(SpecError::Properties(vec!["they name no role".to_owned()]).into());
         };
         let before = request.old_properties.as_ref().map(|old| Identity::read(old, home));
         let is_replaced = request.request_type == RequestType::Update
@@ -132,15 +80,11 @@ impl<'a> Resource<'a> {
     ///
     /// # Errors
     /// There is such a one.
-    pub fn has_external_id_to_admit(&self) -> Result<(), Failure> {
-        if !external_ids::is_newly_short(self.properties, self.old_properties) {
-            return Ok(());
+    pub fn check_external_id(&self) -> Result<(), Failure> {
+        if external_ids::is_newly_short(self.properties, self.old_properties) {
+            return Err(Failure::ShortExternalId);
         }
-        let reason = format!(
-            "`ExternalId` has fewer than {NEW_EXTERNAL_ID_CHARS} characters and can be guessed: give a random one \
-             (`openssl rand -hex 16`), to the other account's stack as well"
-        );
-        Err(Failure::new("external_id_too_short", reason))
+        Ok(())
     }
 
     /// What the role of this resource names as it is in IAM, before an Update changes it; if there is no
@@ -208,16 +152,16 @@ impl<'a> Resource<'a> {
             notes.push(note);
         }
         if self.kind == Kind::Reader {
-            let looked = look_at_keys(&config, spec.keys(&found), &role, deadline).await;
-            notes.extend(looked.iter().filter_map(Looked::note));
-            data.extend(key_attributes(&looked, &role));
+            let admissions = check_keys(&config, spec.keys(&found), &role, deadline).await;
+            notes.extend(admissions.iter().filter_map(KeyAdmission::note));
+            data.extend(key_attributes(&admissions, &role));
         }
         data.insert("Notes".to_owned(), notes.join("\n"));
         Ok(data)
     }
 }
 
-impl Resource<'_> {
+impl RoleResource<'_> {
     /// What became of policies that others gave the role.
     fn notes_on_policies(&self, role: &Role, converged: &Converged) -> Vec<String> {
         let carried = role.brakes.keys().zip(self.before.iter().cycle()).map(|(name, before)| {
@@ -277,34 +221,36 @@ async fn find_keys(config: &SdkConfig, spec: &Spec) -> Result<BTreeSet<String>, 
     Ok(kms::keys_of_buckets(&s3, &kms, buckets, &spec.identity.account).await?)
 }
 
-/// Looks whether the policies of `keys` admit `role`, and warns if one does not. It fails nothing: see
-/// [`kms::preflight`].
-async fn look_at_keys(
+/// Checks whether the policies of `keys` admit `role`, and warns if one does not. It fails nothing: see
+/// [`kms::check_admissions`].
+async fn check_keys(
     config: &SdkConfig,
     keys: &BTreeSet<String>,
     role: &Role,
     deadline: Instant,
-) -> Vec<Looked> {
+) -> Vec<KeyAdmission> {
     let kms = aws_sdk_kms::Client::new(config);
-    let deadline = (Instant::now() + TO_LOOK).min(deadline - AFTER_LOOK);
-    let looked = kms::preflight(&kms, keys, &role.arn, deadline).await;
-    for one in &looked {
-        let Some(note) = one.note() else { continue };
-        let code = match one.is_refusal() {
-            true => "key_policy_does_not_admit",
-            false => "key_policy_not_judged",
-        };
-        tracing::warn!(code, role = role.name, key = one.key, "{note}");
+    let deadline = (Instant::now() + TO_CHECK_KEYS).min(deadline - AFTER_KEYS);
+    let admissions = kms::check_admissions(&kms, keys, &role.arn, deadline).await;
+    for admission in &admissions {
+        let Some(note) = admission.note() else { continue };
+        let is_refusal = admission.is_refusal();
+        let code = if is_refusal { "key_policy_does_not_admit" } else { "key_policy_not_judged" };
+        tracing::warn!(code, role = role.name, key = admission.key, "{note}");
     }
-    looked
+    admissions
 }
 
 /// What `Fn::GetAtt` gives of a reader's keys: those whose policies do not admit it, those of which it
 /// is not known, and, unless all do, the statement to add. Each can be empty.
-fn key_attributes(looked: &[Looked], role: &Role) -> [(String, String); 3] {
-    let (refusing, unknown): (Vec<&Looked>, Vec<&Looked>) =
-        looked.iter().filter(|one| one.note().is_some()).partition(|one| one.is_refusal());
-    let arns = |keys: &[&Looked]| keys.iter().map(|one| &*one.key).collect::<Vec<_>>().join(",");
+fn key_attributes(admissions: &[KeyAdmission], role: &Role) -> [(String, String); 3] {
+    let (refusing, unknown): (Vec<&KeyAdmission>, Vec<&KeyAdmission>) = admissions
+        .iter()
+        .filter(|admission| admission.note().is_some())
+        .partition(|admission| admission.is_refusal());
+    let arns = |keys: &[&KeyAdmission]| {
+        keys.iter().map(|admission| &*admission.key).collect::<Vec<_>>().join(",")
+    };
     let to_add = match RoleArn::parse(&role.arn) {
         Some(arn) if !(refusing.is_empty() && unknown.is_empty()) => statement(&arn).to_string(),
         _ => String::new(),
@@ -339,7 +285,7 @@ async fn config(context: &Context, identity: &Identity) -> Result<SdkConfig, Fai
                 tracing::info!(code = error.code(), %error, "trying again");
                 sleep(Duration::from_secs(2)).await;
             }
-            Err(error) => return Err(Failure::new(error.code(), error.to_string())),
+            Err(error) => return Err(error.into()),
         }
     };
     let credentials = SharedCredentialsProvider::new(credentials);
