@@ -180,7 +180,11 @@ impl Function {
     }
 
     fn has_ended(&self) -> Result<bool> {
-        Ok(self.child().try_wait().context("failed to check whether the function has ended")?.is_some())
+        Ok(self
+            .child()
+            .try_wait()
+            .context("failed to check whether the function has ended")?
+            .is_some())
     }
 
     fn child(&self) -> MutexGuard<'_, Child> {

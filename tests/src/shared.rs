@@ -27,7 +27,9 @@ impl<S: Send + Sync + 'static> Shared<S> {
         let shared = Arc::clone(&self.0);
         Trial::test(name, move || {
             let found = shared.get_or_init(|| set().map_err(|error| format!("{error:#}")));
-            let found = found.as_ref().map_err(|error| format!("failed to set up what the tests share: {error}"))?;
+            let found = found
+                .as_ref()
+                .map_err(|error| format!("failed to set up what the tests share: {error}"))?;
             run(found).map_err(|error| Failed::from(format!("{error:#}")))
         })
     }
