@@ -1,9 +1,9 @@
-//! The templates' alarms: each is set off by the fault that it is for, tells its topic, and is quiet
-//! again once the fault is mended. They have a deployment of their own, since other tests cause the
-//! same faults, and shorter minutes: of schedules and of alarms alike.
+//! The templates' alarms. Each goes off because of the fault that it is for, notifies its topic,
+//! and returns to OK once the fault is repaired. They have a deployment of their own, because other
+//! tests cause the same faults. There the minutes of schedules and alarms are shorter.
 //!
-//! What an alarm does is the emulator's, as CloudWatch documents it; which metric, statistic, threshold
-//! and treatment of missing data it is judged by, is the template's.
+//! The emulator implements what an alarm does, as CloudWatch documents it. The metric, statistic,
+//! threshold and treatment of missing data come from the template.
 
 mod ground;
 
@@ -24,18 +24,18 @@ use libtest_mimic::{Failed, Trial};
 use self::ground::{Ground, SOON};
 use crate::stage::csv;
 
-/// Alarms that the local cloud can set off, by a fault that they have in common.
+/// Alarms that the local cloud can set off, with the fault that they have in common.
 struct Driven {
-    /// Their names, without the stack's prefix.
+    /// The alarms' names, without the stack's prefix.
     alarms: &'static [&'static str],
     /// Causes the fault.
     cause: fn(&Ground) -> Result<()>,
-    /// Done again and again until the alarms are heard.
+    /// Runs again and again until the topic hears of the alarms.
     insist: fn(&Ground) -> Result<()>,
     mend: fn(&Ground) -> Result<()>,
 }
 
-/// Every alarm of the templates is here or in [`OUT_OF_REACH`].
+/// The alarms that are tested. Every alarm of the templates is here or in [`OUT_OF_REACH`].
 const DRIVEN: [Driven; 10] = [
     Driven {
         alarms: &["arrivals-dlq", "messages-failed"],
@@ -75,7 +75,7 @@ const DRIVEN: [Driven; 10] = [
     },
     Driven {
         alarms: &["job-runs-failed"],
-        // Its job fails on a file without the column that it partitions by.
+        // The job fails on a file that lacks the column by which it partitions.
         cause: |ground| ground.upload("in/failing/a.csv", "day\n1\n".to_owned()),
         insist: nothing,
         mend: settle_the_batch_that_failed,
@@ -124,11 +124,11 @@ const DRIVEN: [Driven; 10] = [
     },
 ];
 
-/// Alarms that the local cloud cannot set off, and why.
+/// Alarms that the local cloud can't set off, and why.
 const OUT_OF_REACH: [(&str, &str); 4] = [
     ("rule-dlq", "the emulator models no dead-letter queue of a rule"),
-    ("arrivals-late", "a message would have to wait for a quarter of an hour, by the clock"),
-    ("unusual-bytes", "what is usual, CloudWatch learns in weeks; the emulator has no such model"),
+    ("arrivals-late", "a message would have to wait for 15 minutes of real time"),
+    ("unusual-bytes", "CloudWatch learns over weeks what is usual; the emulator has no such model"),
     ("unusual-runs", "the same"),
 ];
 
@@ -154,14 +154,14 @@ fn leave_a_batch_due_without_ticks(ground: &Ground) -> Result<()> {
     ground.upload("in/due/a.csv", csv(1))?;
     let batch = ground.batch_of("in/due/a.csv")?;
     ensure!(matches!(batch.state, State::Open { .. }), "not open: {batch:?}");
-    // As if no tick had come for that long.
+    // Act as if there had been no tick for that long.
     let state = State::Open { closes_at: now() - Duration::from_secs(1000) };
     ground.write(Batch { state, ..batch })?;
     ground.schedule("enable-rule")
 }
 
-/// What was put off is due at once, and has waited for so long: an attempt after the other would take
-/// hours.
+/// Makes a batch that was put off due at once, and makes it look as if it had waited this long.
+/// Real attempts would take hours.
 fn has_waited(ground: &Ground, key: &str, seconds: u64) -> Result<()> {
     let mut batch = ground.batch_of(key)?;
     let State::Sealed { due, waits_for_slot } = batch.state else { return Ok(()) };
@@ -175,7 +175,7 @@ fn has_waited(ground: &Ground, key: &str, seconds: u64) -> Result<()> {
     Ok(())
 }
 
-/// Nothing is started for it any more.
+/// Settles the batch so that nothing more is started for it.
 fn settle_the_batch_that_failed(ground: &Ground) -> Result<()> {
     let parked = wait_until("the batch is not parked", ground::SOON, async || {
         let found = ground.ledger.find(LANDING_BUCKET, "in/failing/a.csv").await?;
@@ -187,10 +187,10 @@ fn settle_the_batch_that_failed(ground: &Ground) -> Result<()> {
     ground.write(Batch { state: State::Empty, ..batch })
 }
 
-/// A test for each alarm, and one that none is forgotten.
+/// Returns a test for each alarm, and one that checks that the list is complete.
 pub fn trials() -> Vec<Trial> {
-    // One fault at a time: it may take away what another needs, and an alarm that follows the metric of
-    // another would go off by that one's fault.
+    // Cause one fault at a time. A fault may remove what another one needs, and an alarm on a
+    // metric of another fault would go off too.
     let shared: Shared<Mutex<Ground>> = Shared::default();
     let mut trials: Vec<Trial> = DRIVEN
         .iter()
@@ -199,7 +199,7 @@ pub fn trials() -> Vec<Trial> {
             let name = format!("the_alarm_{names}_tells_of_its_fault");
             let lay = || Ground::lay().map(Mutex::new);
             shared.trial(&name, lay, move |ground| {
-                // A test that panicked does not make the others fail for another reason than their own.
+                // If a test panicked, the others must not fail because of the poisoned lock.
                 let ground = ground.lock().unwrap_or_else(PoisonError::into_inner);
                 each_alarm_tells_of_its_fault_and_is_quiet_once_it_is_mended(driven, &ground)
             })
@@ -223,24 +223,26 @@ fn each_alarm_tells_of_its_fault_and_is_quiet_once_it_is_mended(
         ground.until(name, "OK").context("before the fault")?;
         silent.push((name, ground.cloud.wait(ground.times_heard(name))?));
     }
-    let heard = cause(ground).context("the fault is not caused").and_then(|()| {
+    let heard = cause(ground).context("failed to cause the fault").and_then(|()| {
         let deadline = Instant::now() + SOON;
         while let Some((name, before)) = silent.last() {
             if ground.cloud.wait(ground.times_heard(name))? > *before {
                 silent.pop();
                 continue;
             }
-            ensure!(Instant::now() < deadline, "the topic hears nothing of `{name}`");
-            insist(ground).context("the fault does not last")?;
+            ensure!(Instant::now() < deadline, "the topic was not notified of `{name}`");
+            insist(ground).context("failed to keep the fault up")?;
             thread::sleep(Duration::from_millis(500));
         }
         Ok(())
     });
     let told = || names.iter().map(|name| ground.told(name)).collect::<Vec<_>>().join("\n");
     let heard = heard.with_context(told);
-    let mended = mend(ground).context("the fault is not mended");
+    let mended = mend(ground).context("failed to repair the fault");
     heard.and(mended)?;
-    names.iter().try_for_each(|name| ground.until(name, "OK").context("after the fault was mended"))
+    names
+        .iter()
+        .try_for_each(|name| ground.until(name, "OK").context("after the fault was repaired"))
 }
 
 fn every_alarm_of_the_templates_is_set_off_or_out_of_reach() -> Result<()> {

@@ -1,5 +1,5 @@
-//! The compiled trigger and monitor with an implementation of Glue in which `MaxConcurrentRuns` is not
-//! our addition, as it is in the emulator's. All else they find at the emulator.
+//! The compiled trigger and monitor with an implementation of Glue that has `MaxConcurrentRuns` of
+//! its own. In the emulator, we added it. Everything else comes from the emulator.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,14 +20,14 @@ use crate::recovery::ground::{Ground, JOB, Plot};
 use crate::recovery::{LEFT, is_acknowledged, tick};
 use crate::stage::Stage;
 
-/// What a call may take.
+/// The time limit of a call.
 const A_CALL: Duration = Duration::from_secs(20);
 
-/// How often a run is looked at in each of its states, `STARTING` and `RUNNING`: more often than the
-/// functions look, so that it ends when the test wants it to.
+/// How often a run must be read in each of its states, `STARTING` and `RUNNING`, before it moves on.
+/// The functions read it less often, so the test decides when it ends.
 const LOOKS: usize = 20;
 
-/// For that many looks, on a machine that is busy.
+/// The time for that many reads on a busy machine.
 const ENDED: Duration = Duration::from_secs(60);
 
 pub fn a_job_at_its_limit_in_another_implementation_of_glue_makes_batches_wait_until_a_run_ends(
@@ -70,7 +70,7 @@ async fn one_after_the_other(
         ensure!(is_refused, "{batch:?}");
     }
 
-    // They are due again, and the run has not ended.
+    // Make them due again. The run has not ended.
     for mut batch in batches {
         if let State::Sealed { due, .. } = &mut batch.state {
             *due = now();
@@ -101,12 +101,12 @@ async fn one_after_the_other(
         progress(plot, &after).await.with_context(|| format!("after the end of `{run}`"))?;
         runs.push(run);
     }
-    // Each end started one, and nothing more was tried.
+    // Each end of a run started one batch, and nothing else was tried.
     ensure!(glue.starts() == [200, 400, 400, 400, 400, 200, 200], "{:?}", glue.starts());
 
     let known: BTreeMap<String, String> = glue.runs().await?;
     let expected = plot.batches().await?.into_iter().map(|batch| {
-        let [run] = &batch.runs[..] else { bail!("not one run: {batch:?}") };
+        let [run] = &batch.runs[..] else { bail!("not exactly one run: {batch:?}") };
         Ok((run.run_id.clone(), batch.id))
     });
     let expected: BTreeMap<String, String> = expected.collect::<Result<_>>()?;
@@ -115,7 +115,7 @@ async fn one_after_the_other(
     Ok(())
 }
 
-/// The batches, the oldest first, which are as they should be.
+/// Returns the batches, oldest first. Fails if their states differ from `wanted`.
 async fn progress(plot: &Plot<'_>, wanted: &[&str]) -> Result<Vec<Batch>> {
     let mut batches = plot.batches().await?;
     batches.sort_by_key(|batch| batch.opened_at);
@@ -128,7 +128,7 @@ async fn progress(plot: &Plot<'_>, wanted: &[&str]) -> Result<Vec<Batch>> {
     Ok(batches)
 }
 
-/// The event of a run's end, as SQS delivers it.
+/// Returns the event of a run's end, as SQS delivers it.
 fn ended(run: &str) -> Value {
     let event = json!({
         "version": "0", "source": "aws.glue", "detail-type": "Glue Job State Change",
@@ -140,9 +140,9 @@ fn ended(run: &str) -> Value {
     ] })
 }
 
-/// The other implementation, with one job.
+/// The other implementation of Glue, with one job.
 struct Glue {
-    /// What the functions reach it through.
+    /// The proxy through which the functions reach it.
     proxy: Proxy,
     client: aws_sdk_glue::Client,
 }
@@ -169,19 +169,19 @@ impl Glue {
         Ok(glue)
     }
 
-    /// What each `StartJobRun` of the functions was answered.
+    /// Returns the status of each `StartJobRun` that the functions sent.
     fn starts(&self) -> Vec<u16> {
         let calls = self.proxy.calls().into_iter();
         let starts = calls.filter(|call| call.operation == "glue:StartJobRun");
         starts.map(|call| call.answered.unwrap_or_default()).collect()
     }
 
-    /// Looks at a run until it has ended, which makes it end.
+    /// Reads a run until it has ended. Reading makes it end.
     async fn end(&self, run: &str) -> Result<()> {
         wait_until("the run does not end", ENDED, async || {
             for _ in 0..=LOOKS {
                 let request = self.client.get_job_run().job_name(JOB).run_id(run);
-                let answer = request.send().await.context("failed to look at the run")?;
+                let answer = request.send().await.context("failed to read the run")?;
                 let state = answer.job_run.and_then(|run| run.job_run_state);
                 if state == Some(JobRunState::Succeeded) {
                     return Ok(Some(()));
@@ -192,16 +192,16 @@ impl Glue {
         .await
     }
 
-    /// The batches of all runs, by their ids.
+    /// Returns the batch ID of each run, by run ID.
     async fn runs(&self) -> Result<BTreeMap<String, String>> {
         let answer = self.client.get_job_runs().job_name(JOB).send().await;
         let answer = answer.context("failed to list the runs")?;
-        ensure!(answer.next_token().is_none(), "there are more runs than are listed");
+        ensure!(answer.next_token().is_none(), "the list has further pages");
         let batch = |run: &JobRun| {
             let id = run.arguments()?.get("--landfall-batch-id")?;
             Some((run.id()?.to_owned(), id.clone()))
         };
-        let runs = answer.job_runs().iter().map(|run| batch(run).context("a run of no batch"));
+        let runs = answer.job_runs().iter().map(|run| batch(run).context("a run has no batch"));
         runs.collect()
     }
 }

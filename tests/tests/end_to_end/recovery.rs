@@ -1,8 +1,10 @@
-//! The compiled trigger and monitor while AWS fails and while they are killed: each call in turn fails,
-//! hangs or is throttled, before or after it took effect, and the process dies at each of them.
+//! The compiled trigger and monitor while AWS fails and while they are killed: each call in turn
+//! fails, hangs or is throttled, before or after it took effect, and the process dies at each of
+//! them.
 //!
-//! They run beside Lambda, as roles with the policies that the templates give, against tables of their
-//! own, through a proxy. Whatever happens: each arrival is in one batch, and each batch has one run.
+//! They run outside Lambda, as roles with the policies that the templates give, against tables of
+//! their own, through a proxy. Whatever happens, each arrival is in one batch, and each batch has
+//! one run.
 
 pub mod ground;
 
@@ -25,17 +27,18 @@ use serde_json::{Value, json};
 use self::ground::{Ground, Plot, binary, notification, session, surroundings};
 use crate::stage::Stage;
 
-/// What an invocation is given: a call that hangs takes ten seconds of it, and a start is not begun
-/// with less than twenty left.
+/// The time that an invocation has. A call that hangs takes ten seconds of it, and no start begins
+/// with less than twenty seconds left.
 pub const LEFT: Duration = Duration::from_secs(45);
 
-/// Enough to record, and too little for a start.
+/// Enough time to record arrivals, and too little to start a run.
 const NO_TIME_TO_START: Duration = Duration::from_secs(19);
 
-/// The lease of an invocation that was cut off, the pauses between looks, and a machine that is busy.
+/// The time for the lease of an invocation that was cut off and for the pauses between looks, on a
+/// busy machine.
 const RECOVERED: Duration = Duration::from_secs(400);
 
-/// Cases at a time.
+/// The number of cases that run at the same time.
 const SIDE_BY_SIDE: usize = 24;
 
 /// What happens at a call.
@@ -58,14 +61,14 @@ pub fn a_trigger_whose_calls_fail_or_that_is_killed_loses_nothing_and_starts_onc
 ) -> Result<()> {
     let ground = Ground::new(stage, "trigger")?;
     stage.cloud.wait(async {
-        // Record; write the manifest, assume, look at the job, begin, start, write.
+        // The calls are: record; write the manifest, assume, look at the job, begin, start, write.
         let calls =
             calls_of(&ground, "trigger", "trigger", async |plot: &Plot<'_>| Ok(plot.messages()))
                 .await?;
         ensure!(calls >= 7, "a trigger makes {calls} calls");
         each(&ground, "trigger", calls, async |plot: &Plot<'_>, call, mishap| {
             let first = struck(plot, "trigger", plot.messages(), call, mishap).await?;
-            // What SQS does with what was not acknowledged, and now and then with what was.
+            // SQS delivers again what was not acknowledged, and now and then what was.
             let again = plot.function("trigger")?.invoke(plot.messages(), LEFT).await?;
             is_acknowledged(&again).with_context(|| format!("first {first:?}"))?;
             is_started_once(plot).await
@@ -100,7 +103,8 @@ pub fn a_monitor_whose_calls_fail_or_that_is_killed_while_it_follows_learns_the_
 ) -> Result<()> {
     let ground = Ground::new(stage, "following")?;
     stage.cloud.wait(async {
-        // Started, claimed by its run, which has succeeded, and to be looked at now.
+        // The batch is started and claimed by its run, which has succeeded, and is due to be looked
+        // at.
         let followed = async |plot: &Plot<'_>| {
             let trigger = plot.function("trigger")?;
             is_acknowledged(&trigger.invoke(plot.messages(), LEFT).await?)?;
@@ -110,7 +114,7 @@ pub fn a_monitor_whose_calls_fail_or_that_is_killed_while_it_follows_learns_the_
                 if let State::Started { look_at, .. } = &mut batch.state {
                     *look_at = now();
                 }
-                plot.ledger.write(batch).await?.context("somebody else wrote it")?;
+                plot.ledger.write(batch).await?.context("another process wrote the batch")?;
             }
             Ok(tick())
         };
@@ -127,7 +131,7 @@ pub fn a_monitor_whose_calls_fail_or_that_is_killed_while_it_follows_learns_the_
     })
 }
 
-/// How many calls `function` makes where nothing fails.
+/// Returns the number of calls that `function` makes if nothing fails.
 async fn calls_of(
     ground: &Ground<'_>,
     name: &str,
@@ -138,13 +142,16 @@ async fn calls_of(
     let event = event(&plot).await?;
     plot.begin_plan(vec![]);
     let answer = plot.function(function)?.invoke(event, LEFT).await?;
-    ensure!(matches!(answer, Answer::Response(_)), "it fails without a fault: {answer:?}");
+    ensure!(
+        matches!(answer, Answer::Response(_)),
+        "`{function}` fails without a fault: {answer:?}"
+    );
     let calls = plot.proxy.calls().len();
     is_started_once(&plot).await?;
     Ok(calls)
 }
 
-/// Each mishap at each call, each in a ledger of its own.
+/// Tries each disruption at each call, each in a ledger of its own.
 async fn each(
     ground: &Ground<'_>,
     name: &str,
@@ -168,7 +175,7 @@ async fn each(
     Ok(())
 }
 
-/// Gives `event` to a new process that this happens to at this call.
+/// Gives `event` to a new process and disrupts this call.
 async fn struck(
     plot: &Plot<'_>,
     function: &str,
@@ -187,7 +194,7 @@ async fn struck(
                     let calls = plot.proxy.calls();
                     let made = calls.get(call - 1);
                     let has_effect = made.is_some_and(|call| call.upstream.is_some());
-                    // On a machine that is busy the function may have given it up, and asked again.
+                    // On a busy machine the function may have given up the call and retried it.
                     let is_over = kind == Kind::Hang || has_effect || calls.len() > call;
                     Ok((made.is_some() && is_over).then_some(()))
                 })
@@ -204,7 +211,7 @@ async fn struck(
     Ok(answer)
 }
 
-/// All that was delivered need not be delivered again.
+/// Fails unless everything that was delivered is acknowledged.
 pub fn is_acknowledged(answer: &Answer) -> Result<()> {
     match answer {
         Answer::Response(response) if response["batchItemFailures"] == json!([]) => Ok(()),
@@ -212,16 +219,16 @@ pub fn is_acknowledged(answer: &Answer) -> Result<()> {
     }
 }
 
-/// Ticks until all batches are as wanted.
+/// Ticks until all batches satisfy `is_wanted`.
 async fn recovered(plot: &Plot<'_>, is_wanted: impl Fn(&Batch) -> bool) -> Result<Vec<Batch>> {
     let monitor = plot.function("monitor")?;
-    wait_until("the batches do not become what they should", RECOVERED, async || {
+    wait_until("the batches do not reach the expected state", RECOVERED, async || {
         let batches = plot.batches().await?;
         if !batches.is_empty() && batches.iter().all(&is_wanted) {
             return Ok(Some(batches));
         }
         let answer = monitor.invoke(tick(), LEFT).await?;
-        // On a busy machine a call of a tick can take too long. The next tick goes on.
+        // On a busy machine a call of a tick can take too long. The next tick continues.
         let is_fine = match &answer {
             Answer::Response(_) => true,
             Answer::Error(error) => error["errorType"] == "ledger_failed",
@@ -233,7 +240,7 @@ async fn recovered(plot: &Plot<'_>, is_wanted: impl Fn(&Batch) -> bool) -> Resul
     .await
 }
 
-/// Every arrival is in one batch, and each batch gets one run.
+/// Fails unless every arrival is in one batch, and each batch gets one run.
 async fn is_started_once(plot: &Plot<'_>) -> Result<()> {
     let is_started =
         |batch: &Batch| matches!(batch.state, State::Started { .. } | State::Succeeded { .. });
@@ -250,8 +257,9 @@ pub fn tick() -> Value {
     json!({ "source": "aws.events", "detail-type": "Scheduled Event", "detail": {} })
 }
 
-/// Five thousand objects of fifty groups, every event twice and in no order, to three processes of the
-/// deployed trigger, of which two are killed. The deployed monitor closes the batches and follows the runs.
+/// Passes five thousand objects of fifty groups, every event twice and in no order, to three
+/// processes of the deployed trigger, of which two are killed. The deployed monitor closes the
+/// batches and follows the runs.
 pub fn three_triggers_of_which_two_are_killed_put_each_object_into_one_batch(
     stage: &Stage,
 ) -> Result<()> {
@@ -290,7 +298,8 @@ pub fn three_triggers_of_which_two_are_killed_put_each_object_into_one_batch(
         .collect::<Result<Vec<_>>>()?;
 
     stage.cloud.wait(async {
-        // One invocation, cut short after a while if it is to be; what is not acknowledged goes back.
+        // Make one invocation, and cut it short after a while if it is to be killed. What isn't
+        // acknowledged goes back to the queue.
         let serve = async |function: &Function,
                            objects: Vec<usize>,
                            dies: Option<Duration>|
@@ -324,7 +333,7 @@ pub fn three_triggers_of_which_two_are_killed_put_each_object_into_one_batch(
             }
             Ok(())
         };
-        // Two die in the midst of their first; the third serves the rest, theirs included.
+        // Two die during their first invocation. The third serves the rest, including theirs.
         let firsts = functions.iter().zip([None, Some(700), Some(1_400)]);
         try_join_all(firsts.map(async |(function, dies)| match next() {
             Some(objects) => serve(function, objects, dies.map(Duration::from_millis)).await,
@@ -368,7 +377,7 @@ pub fn three_triggers_of_which_two_are_killed_put_each_object_into_one_batch(
     })
 }
 
-/// The same in every run.
+/// Shuffles in the same way in every run.
 fn shuffle(items: &mut [usize]) {
     let mut state = 0x9E37_79B9_u64;
     for at in (1..items.len()).rev() {

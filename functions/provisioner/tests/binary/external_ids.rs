@@ -1,4 +1,5 @@
-//! External IDs that can be guessed: no new one gets in, and what has one already goes on.
+//! External IDs that can be guessed: the provisioner refuses new ones, and a resource that has one
+//! already keeps working.
 
 use serde_json::{Value, json};
 
@@ -54,7 +55,8 @@ async fn a_short_external_id_that_is_deployed_goes_on_with_a_note_and_is_gone_ba
         assert!(!format!("{answered:?}").contains(SHORT), "{answered:#?}");
     }
     assert!(ground.aws.role(ROLE).expect("a role").trust.contains(SHORT));
-    // One that is rotated to is admitted beside it, and told of until it is gone.
+    // A new ID is admitted beside the short one that it replaces, with a note until the short one
+    // is gone.
     let mut rotated = update(&ground, "rotated", &id, LONG, SHORT);
     rotated["ResourceProperties"]["PreviousExternalId"] = json!(SHORT);
     let answered = ground.serve(&rotated).await;

@@ -1,4 +1,4 @@
-//! What the function is told to serve, and what it is not told.
+//! What the function's configuration lets it serve, and what not.
 
 use landfall_stand_ins::IamRole;
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use crate::ground::{Ground, ROLE, STACK, TABLE, TRUSTED, properties, routes};
 
 const OUTSIDER: &str = "999999999999";
 
-/// Trusted by a role that an earlier version made, when any account was admitted.
+/// An account that is trusted by a role of an earlier version, when any account was admitted.
 const FORMER: &str = "888888888888";
 
 #[tokio::test]
@@ -38,7 +38,8 @@ async fn trust_in_an_account_that_nobody_admitted_is_refused_before_any_effect()
         answered.is_refused("TrustedAccountIds");
         assert!(answered.logged("account_not_trusted"), "{answered:#?}");
         assert_eq!(ground.aws.role(ROLE), None, "{admitted:?}");
-        // What was refused is answered the same again, and removed like anything else.
+        // A request that was refused gets the same answer again, and the resource is removed like
+        // any other.
         ground.serve(&create).await.is_refused("TrustedAccountIds");
         let id = answered.response()["PhysicalResourceId"].as_str().expect("an id").to_owned();
         ground.stands("ROLLBACK_IN_PROGRESS", &id, "DELETE_IN_PROGRESS");
@@ -49,7 +50,7 @@ async fn trust_in_an_account_that_nobody_admitted_is_refused_before_any_effect()
     ground.made().await;
 }
 
-/// A role as an earlier version made it: its memory knows no accounts.
+/// Makes a role as an earlier version did. The memory of such a role has no accounts.
 async fn of_earlier_version(ground: &Ground) -> String {
     let id = ground.made().await;
     let role = ground.aws.role(ROLE).expect("a role");
@@ -58,7 +59,7 @@ async fn of_earlier_version(ground: &Ground) -> String {
     let mut item = ground.item().expect("an item");
     let text = item["memory"]["S"].as_str().expect("a memory");
     let mut memory: Value = serde_json::from_str(text).expect("JSON");
-    memory.as_object_mut().expect("an object").remove("scope").expect("it is remembered now");
+    memory.as_object_mut().expect("an object").remove("scope").expect("the memory has a scope now");
     item["memory"]["S"] = json!(memory.to_string());
     assert!(ground.aws.put_item(TABLE, &item));
     id
@@ -71,7 +72,8 @@ async fn the_inverse_of_an_update_is_admitted_and_adds_nobody() {
     ground.stands("UPDATE_IN_PROGRESS", &id, "UPDATE_IN_PROGRESS");
     let trusts =
         |account: &str| ground.aws.role(ROLE).is_some_and(|role| role.trust.contains(account));
-    // To go on trusting whom nobody admits is refused, and so is its inverse not.
+    // An update that keeps trusting an account that nobody admits is refused, but the inverse of an
+    // update isn't.
     let update = |request: &str, account: &str, before: &str| {
         let mut update = ground.request(request, "Update", Some(&id));
         update["ResourceProperties"] = properties(account);
@@ -84,7 +86,7 @@ async fn the_inverse_of_an_update_is_admitted_and_adds_nobody() {
     ground.serve(&update("undone", FORMER, FORMER)).await.id();
     assert!(trusts(FORMER));
 
-    // An update that narrows the trust, with properties before that somebody made up.
+    // An update narrows the trust, with previous properties that somebody made up.
     ground.stands("UPDATE_IN_PROGRESS", &id, "UPDATE_IN_PROGRESS");
     ground.serve(&update("narrows", TRUSTED, OUTSIDER)).await.id();
     assert!(trusts(TRUSTED) && !trusts(FORMER));
@@ -158,7 +160,7 @@ async fn notifications_to_a_queue_of_elsewhere_are_refused_before_any_effect() {
     let create = notifications(&ground, "bucket", "hr-salaries", own);
     ground.serve(&create).await.is_refused("LandingBucketArns");
     assert!(ground.aws.calls().iter().all(|call| call.service != "s3"), "S3 was called");
-    // Those of the stack's own account, and those that are named, get as far as S3.
+    // Queues of the stack's own account, and those that are named, get as far as S3.
     ground.set("LANDFALL_NOTIFICATION_TARGETS", Some(&elsewhere));
     for (request, queue) in [("own", own), ("named", elsewhere.as_str())] {
         let create = notifications(&ground, request, "acme-landing", queue);
@@ -166,7 +168,7 @@ async fn notifications_to_a_queue_of_elsewhere_are_refused_before_any_effect() {
         assert!(!answered.logged(code), "{answered:#?}");
         assert!(ground.aws.calls().iter().any(|call| call.service == "s3"), "{request}");
     }
-    // The lock of a bucket remembers nothing, and does not stay.
+    // The lock of a bucket has no memory, and is removed.
     ground.aws.make_bucket("acme-landing", "111111111111");
     ground.serve(&notifications(&ground, "made", "acme-landing", own)).await.id();
     let lock = ground.aws.item(TABLE, &["bucket/acme-landing"]).expect("the bucket's lock");

@@ -1,4 +1,4 @@
-//! What requests leave in the table, and when CloudFormation is asked.
+//! What requests leave in the table, and when the provisioner asks CloudFormation.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::ground::{Ground, ROLE, STACK, TABLE};
 
-/// In how many days an item ends, if it does.
+/// Returns in how many days an item expires, or `None` if it doesn't.
 fn ends_in_days(item: &Value) -> Option<u64> {
     let end: u64 = item["expires"]["N"].as_str()?.parse().expect("seconds");
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
@@ -17,7 +17,7 @@ fn ends_in_days(item: &Value) -> Option<u64> {
 #[tokio::test]
 async fn a_request_that_nobody_asked_for_takes_no_lock_and_leaves_nothing() {
     let ground = Ground::lay().await;
-    // Of a stack that does not exist, and of one that rests.
+    // The stack doesn't exist, or isn't changing.
     for stack in [None, Some("CREATE_COMPLETE")] {
         if let Some(status) = stack {
             ground.stands(status, "Role-1", "CREATE_COMPLETE");
@@ -57,7 +57,7 @@ async fn cloudformation_is_asked_again_under_the_lock_and_what_is_refused_there_
 #[tokio::test]
 async fn what_stands_has_no_end_and_what_is_gone_has_one() {
     let ground = Ground::lay().await;
-    // The function dies with the lock in its hands: not even that stays.
+    // The function dies while it holds the lock, which can't stay locked forever.
     ground.stands("CREATE_IN_PROGRESS", "", "CREATE_IN_PROGRESS");
     ground.aws.answer("UpdateItem", |_, number| match number {
         0 => Act::Serve,
@@ -69,7 +69,7 @@ async fn what_stands_has_no_end_and_what_is_gone_has_one() {
         .is_refused("ValidationException");
     assert_eq!(ends_in_days(&ground.item().expect("an item")), Some(1));
     ground.aws.clear_rules();
-    // Nobody lives any more who holds it.
+    // The holder of the lock is dead.
     let mut item = ground.item().expect("an item");
     item["until"] = json!({ "N": "1" });
     assert!(ground.aws.put_item(TABLE, &item));
@@ -82,7 +82,7 @@ async fn what_stands_has_no_end_and_what_is_gone_has_one() {
     ground.stands("DELETE_IN_PROGRESS", &id, "DELETE_IN_PROGRESS");
     ground.serve(&ground.request("delete", "Delete", Some(&id))).await.id();
     assert_eq!(ends_in_days(&ground.item().expect("an item")), Some(30));
-    // A name that comes back has life again.
+    // A name that comes back is live again.
     ground.stands("UPDATE_IN_PROGRESS", "", "CREATE_IN_PROGRESS");
     ground.serve(&ground.request("again", "Create", None)).await.id();
     assert_eq!(ends_in_days(&ground.item().expect("an item")), None);
@@ -96,7 +96,7 @@ async fn an_item_of_an_earlier_version_gets_no_end_by_a_lock_that_is_lost() {
     item.as_object_mut().expect("an item").remove("expires");
     assert!(ground.aws.put_item(TABLE, &item));
     ground.stands("UPDATE_IN_PROGRESS", &id, "UPDATE_IN_PROGRESS");
-    // The lock is taken, and then nothing more can be written.
+    // The lock is taken, and then no write succeeds any more.
     ground.aws.answer("UpdateItem", |call, _| {
         let expression = call.body["UpdateExpression"].as_str().unwrap_or_default();
         if expression.contains("memory") {

@@ -1,4 +1,5 @@
-//! A change of the buckets that announce, and what becomes of it where one of them is out of reach.
+//! Changes of the buckets with notifications, and what becomes of a change if one of the buckets
+//! can't be reached.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ const LANDING: &str = "acme-landing";
 const RAW: &str = "acme-raw";
 const OTHERS: &str = "acme-others";
 
-/// A resource whose properties can name three buckets, of which two are of this account.
+/// A resource whose properties can name three buckets, of which two belong to this account.
 struct Notified {
     ground: Ground,
     id: Option<String>,
@@ -29,7 +30,7 @@ impl Notified {
         Self { ground, id: None }
     }
 
-    /// With a rule in this bucket, and nothing but that.
+    /// Makes one with a rule in this bucket only.
     async fn of(bucket: &str) -> Self {
         let mut notified = Self::new().await;
         let create = notified.request("made", "Create", &[bucket], &[]);
@@ -75,7 +76,7 @@ impl Notified {
         self.ground.aws.calls_of("PutBucketNotificationConfiguration").len()
     }
 
-    /// What S3 answers about one bucket from now on.
+    /// Sets the error with which S3 answers about one bucket from now on.
     fn closes(&self, bucket: &'static str, operation: &str, status: u16, code: &'static str) {
         self.ground.aws.answer(operation, move |call, _| {
             if call.body["Bucket"] == bucket { Act::Fail { status, code } } else { Act::Serve }
@@ -118,7 +119,7 @@ async fn a_change_to_a_bucket_out_of_reach_changes_nothing_and_is_taken_back() {
         assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
         let notes = answered.response()["Data"]["Notes"].to_string();
         assert!(notes.contains(&format!("bucket `{other}` has no rule to remove")), "{notes}");
-        assert!(notified.announces(LANDING), "the bucket is silent");
+        assert!(notified.announces(LANDING), "the bucket has lost its rule");
         assert_eq!(notified.puts(), 0, "{other}");
     }
     notified.ground.aws.make_bucket(RAW, ACCOUNT);
@@ -134,7 +135,7 @@ async fn a_creation_that_was_refused_for_a_bucket_of_anothers_is_deleted() {
     let create = notified.request("made", "Create", &[LANDING, OTHERS], &[]);
     let answered = notified.ground.serve(&create).await;
     answered.is_refused("acme-others");
-    assert!(!notified.announces(LANDING), "it had an effect");
+    assert!(!notified.announces(LANDING), "the request had an effect");
     notified.id = answered.response()["PhysicalResourceId"].as_str().map(str::to_owned);
     notified.stands("ROLLBACK_IN_PROGRESS", "DELETE_IN_PROGRESS");
     let delete = notified.request("removed", "Delete", &[LANDING, OTHERS], &[]);
@@ -147,7 +148,7 @@ async fn a_put_that_fails_leaves_the_bucket_of_before_its_rule() {
     notified.closes(RAW, "PutBucketNotificationConfiguration", 400, "InvalidArgument");
     let update = notified.update("to", &[RAW], &[LANDING]);
     notified.ground.serve(&update).await.is_refused("acme-raw");
-    assert!(notified.announces(LANDING), "the bucket is silent");
+    assert!(notified.announces(LANDING), "the bucket has lost its rule");
     let rollback = notified.way_back("back", &[LANDING], &[RAW]);
     notified.ground.serve(&rollback).await.id();
     assert!(notified.announces(LANDING) && !notified.announces(RAW));
@@ -156,7 +157,7 @@ async fn a_put_that_fails_leaves_the_bucket_of_before_its_rule() {
 #[tokio::test]
 async fn what_failed_behind_the_puts_is_put_back_by_the_way_back() {
     let notified = Notified::of(LANDING).await;
-    // Everything but the removal succeeds, which may have had its effect.
+    // Everything succeeds but the removal, which may have taken effect.
     notified.ground.aws.answer("PutBucketNotificationConfiguration", |call, _| {
         if call.body["Bucket"] == LANDING {
             Act::ServeThenFail { status: 400, code: "InvalidArgument" }
@@ -168,11 +169,11 @@ async fn what_failed_behind_the_puts_is_put_back_by_the_way_back() {
     notified.ground.serve(&update).await.is_refused("acme-landing");
     assert!(notified.announces(RAW) && !notified.announces(LANDING));
     notified.ground.aws.clear_rules();
-    // The new bucket cannot even be looked at now.
+    // Now the new bucket can't even be read.
     notified.ground.aws.remove_bucket(RAW);
     let rollback = notified.way_back("back", &[LANDING], &[RAW]);
     notified.ground.serve(&rollback).await.id();
-    assert!(notified.announces(LANDING), "the bucket is silent");
+    assert!(notified.announces(LANDING), "the bucket has lost its rule");
 }
 
 #[tokio::test]
@@ -210,7 +211,7 @@ async fn a_put_that_is_always_refused_is_told_in_time_with_its_bucket() {
     let update = notified.update("denied", &[RAW], &[LANDING]);
     let answered = notified.ground.attack(&update).await;
     answered.is_refused("bucket `acme-raw`: AccessDenied");
-    // The bucket is free for the way back, which has nothing to do there.
+    // The bucket is free for the rollback, which has nothing to do there.
     let rollback = notified.way_back("back", &[LANDING], &[RAW]);
     notified.ground.serve(&rollback).await.id();
     assert!(notified.announces(LANDING) && !notified.announces(RAW));
@@ -237,5 +238,8 @@ async fn what_can_be_no_bucket_or_job_is_refused_before_any_call_and_is_taken_ba
     }
     assert!(notified.announces(LANDING) && notified.puts() == 0);
     let called = |call: landfall_stand_ins::Call| call.body["Bucket"] == DIRECTORY;
-    assert!(!notified.ground.aws.calls().into_iter().any(called), "the bucket was asked about");
+    assert!(
+        !notified.ground.aws.calls().into_iter().any(called),
+        "the function asked about the bucket"
+    );
 }

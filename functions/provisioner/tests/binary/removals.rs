@@ -1,4 +1,4 @@
-//! Deletes that CloudFormation did not ask for.
+//! Deletes that CloudFormation did not request.
 
 use serde_json::json;
 
@@ -37,13 +37,13 @@ async fn a_forged_delete_leaves_what_stands() {
 #[tokio::test]
 async fn a_forged_delete_with_an_invented_id_leaves_the_first_create_standing() {
     let ground = Ground::lay().await;
-    // Of this CloudFormation has shown no knowledge yet: an id that nobody gave out would stand for it.
+    // CloudFormation has not reported the physical ID yet, so a made-up ID could pass for it.
     let id = ground.made().await;
     ground.stands("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", &id, "CREATE_COMPLETE");
     let forged = ground.request("forged", "Delete", Some("Role-invented"));
     ground.attack(&forged).await.is_refused("what would be deleted stands");
     assert!(ground.aws.role(ROLE).is_some(), "the role is gone");
-    // When the Create was cancelled, it is CloudFormation that invents one.
+    // If the Create was cancelled, CloudFormation itself invents an ID.
     ground.stands("ROLLBACK_IN_PROGRESS", "Role-invented", "DELETE_IN_PROGRESS");
     let genuine = ground.request("genuine", "Delete", Some("Role-invented"));
     assert_eq!(ground.serve(&genuine).await.response()["Status"], "SUCCESS");
@@ -64,7 +64,7 @@ async fn what_was_replaced_or_taken_out_is_removed_while_the_stack_cleans_up() {
     ground.stands("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", &new, "UPDATE_COMPLETE");
     ground.serve(&ground.request("cleanup", "Delete", Some(&id))).await.id();
     assert!(ground.aws.role(ROLE).is_none() && ground.aws.role("landfall-two").is_some());
-    // What CloudFormation knows no more does not stand.
+    // A resource that CloudFormation doesn't know any more isn't in use.
     let stack = landfall_stand_ins::Stack {
         status: "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS".to_owned(),
         ..Default::default()

@@ -1,11 +1,11 @@
-//! Dates that are none, of another time, or missing; and URLs of another partition.
+//! Dates that are invalid, of another time, or missing; and URLs of another partition.
 
 use landfall_stand_ins::StackResource;
 use serde_json::{Value, json};
 
 use crate::ground::{Ground, ROLE, STACK, STARTER, TABLE, with_query};
 
-/// An item as an earlier version wrote it, with this for the time of issue of the last request.
+/// Returns an item as an earlier version wrote it, with this time of issue of the last request.
 fn earlier(physical_id: &str, issued: Value) -> Value {
     let memory = json!({
         "version": 1, "latest": { "request_id": "last", "issued": issued, "answer": null },
@@ -128,7 +128,7 @@ async fn an_undated_request_overtakes_none_and_lets_no_older_one_pass() {
     ground.serve(&ground.undated("undated", "Update", Some(&id))).await.id();
     let older = ground.dated(ground.undated("older", "Update", Some(&id)), -60);
     ground.serve(&older).await.is_refused("a later request took the place");
-    // Issued after the Create, and before the undated one came.
+    // The update was issued after the Create, and before the undated one arrived.
     let later = ground.dated(ground.undated("later", "Update", Some(&id)), -5);
     ground.serve(&later).await.id();
 }

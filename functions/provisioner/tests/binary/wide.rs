@@ -1,5 +1,5 @@
-//! What a new reader role is refused, and one that has it keeps: keys of other accounts, and all of a bucket
-//! that no route asks for.
+//! What a new reader role is refused, and what a role that already has it keeps: keys of other
+//! accounts, and a whole bucket that no route asks for.
 
 use landfall_stand_ins::{IamRole, Stack, StackResource};
 use serde_json::{Value, json};
@@ -95,8 +95,8 @@ async fn all_of_a_bucket_is_read_only_if_the_route_asks_for_it() {
     }
 }
 
-/// A role as an earlier version made it, with a key of another account and all of a bucket; that version
-/// remembered neither.
+/// Makes a role as an earlier version did, with a key of another account and a whole bucket. That
+/// version recorded neither.
 async fn of_earlier_version(ground: &Ground) -> String {
     stands(ground, "CREATE_IN_PROGRESS", "", "CREATE_IN_PROGRESS");
     let create = request(ground, "made", "Create", None, reader(&[OWN], "{file}.csv", true));
@@ -108,7 +108,7 @@ async fn of_earlier_version(ground: &Ground) -> String {
     let mut item = ground.item().expect("an item");
     let text = item["memory"]["S"].as_str().expect("a memory");
     let mut memory: Value = serde_json::from_str(text).expect("JSON");
-    memory.as_object_mut().expect("an object").remove("scope").expect("it is remembered now");
+    memory.as_object_mut().expect("an object").remove("scope").expect("the memory has a scope now");
     item["memory"]["S"] = json!(memory.to_string());
     assert!(ground.aws.put_item(TABLE, &item));
     id
@@ -126,7 +126,7 @@ async fn what_a_role_had_before_it_keeps_until_it_is_given_up_and_the_way_back_i
     kept.id();
     let notes = kept.response()["Data"]["Notes"].as_str().unwrap_or_default().to_owned();
     assert!(notes.contains("KeyAccountIds") && notes.contains("wide: true"), "{notes}");
-    // It means itself from now on, and no tag of who asks.
+    // The text now stands for itself, and not for a tag of the caller.
     assert!(policy(&ground).contains("key/${$}{aws:PrincipalTag/k}"), "{}", policy(&ground));
 
     ground.serve(&update("narrow", reader(&[OWN], "x/{file}", false))).await.id();
