@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use landfall_core::batch::State;
+use landfall_core::batch::{HistoryEvent, State};
 use landfall_tests::DATA;
 use landfall_tests::cloud::LANDING_BUCKET;
 use serde_json::json;
@@ -75,7 +75,7 @@ fn refused(stage: &Stage, why: &str, code: &str) -> Result<()> {
             .await?;
         // The batch waits for this reason and no other.
         let last = batch.history.last().context("no history")?;
-        ensure!(last.what == "deferred", "the batch is not deferred: {last:?}");
+        ensure!(last.what == HistoryEvent::Deferred, "the batch is not deferred: {last:?}");
         ensure!(
             last.detail.starts_with(&format!("{code}: ")),
             "deferred for another reason: {last:?}"
