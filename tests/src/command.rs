@@ -27,9 +27,9 @@ pub fn run(command: &mut Command, doing: &str) -> Result<String> {
     let _group = interrupt::end_with_us(child.id());
     let output = child.wait_with_output().with_context(|| format!("failed to {doing}"))?;
     if !output.status.success() {
-        let said = [output.stdout, output.stderr].concat();
-        let said = last_lines(&String::from_utf8_lossy(&said), SHOWN_LINES);
-        bail!("failed to {doing}: {} ended with {}\n{said}", name_of(command), output.status);
+        let printed = [output.stdout, output.stderr].concat();
+        let printed = last_lines(&String::from_utf8_lossy(&printed), SHOWN_LINES);
+        bail!("failed to {doing}: {} ended with {}\n{printed}", name_of(command), output.status);
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

@@ -141,10 +141,10 @@ impl Judge {
             .stderr(Stdio::piped())
             .spawn()
             .context("failed to start the judge")?;
-        let asked = serde_json::to_vec(requests)?;
+        let input = serde_json::to_vec(requests)?;
         // The judge reads everything before it writes. If it ends early, its output says why.
         let written =
-            child.stdin.take().context("the judge's standard input is piped")?.write_all(&asked);
+            child.stdin.take().context("the judge's standard input is piped")?.write_all(&input);
         let output = child.wait_with_output().context("failed to wait for the judge")?;
         ensure!(
             output.status.success(),

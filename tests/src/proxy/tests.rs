@@ -55,7 +55,7 @@ fn get_role_call(upstream: Option<u16>, answered: Option<u16>) -> Call {
     Call { operation: "iam:GetRole".to_owned(), path: "/".to_owned(), upstream, answered }
 }
 
-async fn asked(upstream: &MockServer) -> usize {
+async fn calls_to(upstream: &MockServer) -> usize {
     upstream.received_requests().await.unwrap().len()
 }
 
@@ -78,7 +78,7 @@ async fn check(kind: Kind, code: Option<&str>, upstream: Option<u16>, answered: 
     proxy.plan(vec![Fault::at_call(1, kind)]);
     assert_eq!(get_role(&proxy).await, Err(code.map(str::to_owned)), "{kind:?}");
     assert_eq!(proxy.calls(), [get_role_call(upstream, answered)], "{kind:?}");
-    assert_eq!(asked(&server).await, usize::from(upstream.is_some()), "{kind:?}");
+    assert_eq!(calls_to(&server).await, usize::from(upstream.is_some()), "{kind:?}");
     assert_eq!(get_role(&proxy).await, Ok("r".to_owned()), "{kind:?}, the next call");
 }
 
@@ -156,8 +156,8 @@ async fn calls_to_s3_are_named_by_method_and_subresource() {
     assert_eq!(names, ["s3:GET object", "s3:PUT bucket?notification", "s3:HEAD bucket"]);
 
     proxy.plan(vec![Fault::at_nth("s3:GET bucket?notification", 1, Kind::Throttle)]);
-    let asked = s3.get_bucket_notification_configuration().bucket("b").send().await;
-    assert_eq!(asked.unwrap_err().code(), Some("SlowDown"));
+    let throttled = s3.get_bucket_notification_configuration().bucket("b").send().await;
+    assert_eq!(throttled.unwrap_err().code(), Some("SlowDown"));
     assert_eq!(proxy.calls()[0].answered, Some(503));
 }
 

@@ -166,18 +166,18 @@ impl DynamoDb {
 
     fn batch_get(&mut self, body: &Value) -> Result<Value, Refused> {
         let nothing = Map::new();
-        let asked = body["RequestItems"].as_object().unwrap_or(&nothing);
-        let keys = |asked: &Value| asked["Keys"].as_array().cloned().unwrap_or_default();
-        let all: usize = asked.values().map(|asked| keys(asked).len()).sum();
+        let requested = body["RequestItems"].as_object().unwrap_or(&nothing);
+        let keys = |requested: &Value| requested["Keys"].as_array().cloned().unwrap_or_default();
+        let all: usize = requested.values().map(|requested| keys(requested).len()).sum();
         if !(1..=100).contains(&all) {
             return Err(Refused::invalid(
                 "Too many items requested for the BatchGetItem call".into(),
             ));
         }
         let mut responses = Map::new();
-        for (name, asked) in asked {
+        for (name, requested) in requested {
             let table = self.find_name(name)?;
-            let keys = keys(asked);
+            let keys = keys(requested);
             if (1..keys.len()).any(|at| keys[..at].contains(&keys[at])) {
                 return Err(Refused::invalid(
                     "Provided list of item keys contains duplicates".into(),
@@ -185,7 +185,7 @@ impl DynamoDb {
             }
             let mut items = Vec::new();
             for key in &keys {
-                items.extend(self.read(table, key, asked)?);
+                items.extend(self.read(table, key, requested)?);
             }
             responses.insert(name.clone(), items.into());
         }

@@ -24,7 +24,7 @@ pub enum Sts {
 pub(crate) struct StsState {
     pub(crate) behaviour: Sts,
     /// The number of sessions that were requested.
-    asked: usize,
+    requested: usize,
 }
 
 impl StsState {
@@ -41,8 +41,8 @@ impl StsState {
             return error(400, "InvalidAction", "the stand-in does not know it");
         }
         // Each session has an access key of its own, as on AWS.
-        let number = self.asked;
-        self.asked += 1;
+        let number = self.requested;
+        self.requested += 1;
         let valid = match self.behaviour {
             Sts::Grants => Duration::from_secs(3_600),
             Sts::GrantsFor(valid) => valid,

@@ -16,7 +16,7 @@ use landfall_tests::{ANALYTICS, REGION};
 use serde_json::{Value, json};
 
 use crate::faults;
-use crate::recovery::ground::{Ground, JOB, Plot};
+use crate::recovery::fixture::{Case, Fixture, JOB};
 use crate::recovery::{LEFT, is_acknowledged, tick};
 use crate::stage::Stage;
 
@@ -34,33 +34,33 @@ pub fn a_job_at_its_limit_in_another_implementation_of_glue_makes_batches_wait_u
     stage: &Stage,
 ) -> Result<()> {
     let moto = Moto::start(&stage.cloud.python)?;
-    let ground = Ground::new(stage, "another-glue")?;
+    let fixture = Fixture::new(stage, "another-glue")?;
     stage.cloud.wait(async {
-        let plot = ground.plot("another-glue").await?;
+        let case = fixture.case("another-glue").await?;
         let glue = Glue::with_job(&moto).await?;
         let endpoint = glue.proxy.endpoint();
         let function =
-            |name: &str| plot.function_with(name, &[("AWS_ENDPOINT_URL_GLUE", &endpoint)]);
+            |name: &str| case.function_with(name, &[("AWS_ENDPOINT_URL_GLUE", &endpoint)]);
         let (trigger, monitor) = (function("trigger")?, function("monitor")?);
-        one_after_the_other(&plot, &glue, &trigger, &monitor)
+        one_after_the_other(&case, &glue, &trigger, &monitor)
             .await
-            .with_context(|| format!("logged:\n{}", plot.said()))
+            .with_context(|| format!("logged:\n{}", case.logged()))
     })
 }
 
 async fn one_after_the_other(
-    plot: &Plot<'_>,
+    case: &Case<'_>,
     glue: &Glue,
     trigger: &Function,
     monitor: &Function,
 ) -> Result<()> {
-    let messages = plot.messages();
+    let messages = case.messages();
     let messages = messages["Records"].as_array().context("no messages")?;
     for message in messages {
         let answer = trigger.invoke(json!({ "Records": [message] }), LEFT).await?;
         is_acknowledged(&answer)?;
     }
-    let batches = progress(plot, &["started", "waits", "waits"]).await?;
+    let batches = progress(case, &["started", "waits", "waits"]).await?;
     ensure!(glue.starts() == [200, 400, 400], "{:?}", glue.starts());
     for batch in &batches[1..] {
         let entry = batch.history.last().context("no history")?;
@@ -74,12 +74,12 @@ async fn one_after_the_other(
     for mut batch in batches {
         if let State::Sealed { due, .. } = &mut batch.state {
             *due = now();
-            plot.ledger.write(batch).await?.context("somebody else wrote it")?;
+            case.ledger.write(batch).await?.context("somebody else wrote it")?;
         }
     }
     let answer = monitor.invoke(tick(), LEFT).await?;
     ensure!(matches!(&answer, Answer::Response(ticked) if ticked["due"] == 2), "{answer:?}");
-    progress(plot, &["started", "waits", "waits"]).await?;
+    progress(case, &["started", "waits", "waits"]).await?;
     ensure!(glue.starts() == [200, 400, 400, 400, 400], "{:?}", glue.starts());
 
     let mut runs = Vec::new();
@@ -88,24 +88,24 @@ async fn one_after_the_other(
         ["succeeded", "succeeded", "started"],
         ["succeeded", "succeeded", "succeeded"],
     ] {
-        let batches = plot.batches().await?;
+        let batches = case.batches().await?;
         let of_run = |batch: &Batch| match &batch.state {
             State::Started(Started { run_id, .. }) => Some(run_id.clone()),
             _ => None,
         };
         let mut started = batches.iter().filter_map(|batch| Some((batch, of_run(batch)?)));
         let (batch, run) = started.next().context("no batch is started")?;
-        plot.claim(batch).await?;
+        case.claim(batch).await?;
         glue.end(&run).await?;
         is_acknowledged(&monitor.invoke(ended(&run), LEFT).await?)?;
-        progress(plot, &after).await.with_context(|| format!("after the end of `{run}`"))?;
+        progress(case, &after).await.with_context(|| format!("after the end of `{run}`"))?;
         runs.push(run);
     }
     // Each end of a run started one batch, and nothing else was tried.
     ensure!(glue.starts() == [200, 400, 400, 400, 400, 200, 200], "{:?}", glue.starts());
 
     let known: BTreeMap<String, String> = glue.runs().await?;
-    let expected = plot.batches().await?.into_iter().map(|batch| {
+    let expected = case.batches().await?.into_iter().map(|batch| {
         let [run] = &batch.runs[..] else { bail!("not exactly one run: {batch:?}") };
         Ok((run.run_id.clone(), batch.id))
     });
@@ -116,8 +116,8 @@ async fn one_after_the_other(
 }
 
 /// Returns the batches, oldest first. Fails if their states differ from `wanted`.
-async fn progress(plot: &Plot<'_>, wanted: &[&str]) -> Result<Vec<Batch>> {
-    let mut batches = plot.batches().await?;
+async fn progress(case: &Case<'_>, wanted: &[&str]) -> Result<Vec<Batch>> {
+    let mut batches = case.batches().await?;
     batches.sort_by_key(|batch| batch.opened_at);
     let states = batches.iter().map(|batch| match &batch.state {
         State::Sealed { waits_for_slot: true, .. } => "waits",

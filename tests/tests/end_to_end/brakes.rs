@@ -57,8 +57,8 @@ pub fn a_policy_that_only_denies_survives_updates_and_goes_along_with_a_replacem
         let updated = life.answer_to("update", &update).await?;
         ensure!(updated["Status"] == "SUCCESS", "{updated}");
         let notes = updated["Data"]["Notes"].as_str().unwrap_or_default();
-        ensure!(notes.contains(REVOKED) && notes.contains(&arns[0]), "told: `{notes}`");
-        ensure!(!notes.contains("grants") && !notes.contains(&arns[1]), "told: `{notes}`");
+        ensure!(notes.contains(REVOKED) && notes.contains(&arns[0]), "the notes are: `{notes}`");
+        ensure!(!notes.contains("grants") && !notes.contains(&arns[1]), "the notes are: `{notes}`");
         let there = role(stage, first).await?.context("there is no role")?;
         ensure!(names(&there) == [REVOKED, "landfall"], "inline: {:?}", there.policies);
         let attached: Vec<&String> = there.attached.keys().collect();

@@ -190,9 +190,9 @@ pub fn a_dry_run_leaves_nothing_behind(stage: &Stage) -> Result<()> {
     let alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let ran = command.output()?;
     drop(alone);
-    let told = String::from_utf8_lossy(&ran.stdout).into_owned();
-    ensure!(ran.status.success(), "{told}{}", String::from_utf8_lossy(&ran.stderr));
-    ensure!(told.contains("Modify  Trigger "), "the change is not shown: {told}");
+    let output = String::from_utf8_lossy(&ran.stdout).into_owned();
+    ensure!(ran.status.success(), "{output}{}", String::from_utf8_lossy(&ran.stderr));
+    ensure!(output.contains("Modify  Trigger "), "the change is not shown: {output}");
     for (cli, bucket) in
         [(&cloud.data.cli, DATA_ARTIFACTS), (&cloud.analytics.cli, ANALYTICS_ARTIFACTS)]
     {
@@ -294,8 +294,8 @@ pub fn a_change_that_fails_is_taken_back_and_what_failed_first_is_told(
     }
     let status = deployment.status(DATA)?;
     ensure!(status.as_deref() == Some("UPDATE_ROLLBACK_COMPLETE"), "the stack is {status:?}");
-    let mended = deployment.deploy(&["--yes"])?.expect(0)?;
-    ensure!(mended.unchanged() == 6, "the rollback did not restore the stacks: {mended:?}");
+    let repaired = deployment.deploy(&["--yes"])?.expect(0)?;
+    ensure!(repaired.unchanged() == 6, "the rollback did not restore the stacks: {repaired:?}");
     Ok(())
 }
 
@@ -400,8 +400,8 @@ pub fn an_external_id_is_changed_while_both_are_admitted(stage: &Stage) -> Resul
         now != previous && deployment.admitted()? == [now.clone()],
         "the external ID was not changed"
     );
-    let told = format!("{rotated:?}");
-    ensure!(!told.contains(&now) && !told.contains(&previous), "an external ID is shown");
+    let output = format!("{rotated:?}");
+    ensure!(!output.contains(&now) && !output.contains(&previous), "an external ID is shown");
     Ok(())
 }
 
@@ -426,10 +426,10 @@ pub fn credentials_of_another_account_than_the_routes_name_are_refused(
             .args(other)
             .arg("--yes");
         let ran = command.output()?;
-        let told = String::from_utf8_lossy(&ran.stderr);
+        let output = String::from_utf8_lossy(&ran.stderr);
         ensure!(
-            ran.status.code() == Some(2) && told.contains(expected),
-            "{option} {profile}: {told}"
+            ran.status.code() == Some(2) && output.contains(expected),
+            "{option} {profile}: {output}"
         );
     }
     Ok(())

@@ -25,10 +25,10 @@ pub fn a_change_to_a_bucket_of_another_account_is_taken_back_and_silences_none(
     deployment.write_routes_of(others, &[JOB])?;
     let failed = deployment.deploy(&["--yes"])?.expect(1)?;
     let last = failed.stderr.lines().last().unwrap_or_default();
-    for told in
+    for expected in
         ["UPDATE_ROLLBACK_COMPLETE", "Notifications (Custom::", others, "no bucket of account"]
     {
-        ensure!(last.contains(told), "`{told}` is not shown: {failed:?}");
+        ensure!(last.contains(expected), "`{expected}` is not shown: {failed:?}");
     }
     starts_a_run(stage, BUCKET, 2)?;
 

@@ -6,7 +6,7 @@
 //! their own, through a proxy. Whatever happens, each arrival is in one batch, and each batch has
 //! one run.
 
-pub mod ground;
+pub mod fixture;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::process::Stdio;
@@ -24,7 +24,7 @@ use landfall_tests::proxy::{Fault, Kind};
 use landfall_tests::{ANALYTICS, DATA, REGION};
 use serde_json::{Value, json};
 
-use self::ground::{Ground, Plot, binary, notification, session, surroundings};
+use self::fixture::{Case, Fixture, binary, notification, session, surroundings};
 use crate::stage::Stage;
 
 /// The time that an invocation has. A call that hangs takes ten seconds of it, and no start begins
@@ -43,35 +43,35 @@ const SIDE_BY_SIDE: usize = 24;
 
 /// What happens at a call.
 #[derive(Clone, Copy, Debug)]
-enum Mishap {
+enum Disruption {
     Fails(Kind),
     /// The process is killed while it waits for the answer.
     Killed(Kind),
 }
 
-impl Mishap {
-    fn all() -> impl Iterator<Item = Mishap> {
-        let kills = [Kind::Hang, Kind::HangAfter].map(Mishap::Killed);
-        Kind::ALL.map(Mishap::Fails).into_iter().chain(kills)
+impl Disruption {
+    fn all() -> impl Iterator<Item = Disruption> {
+        let kills = [Kind::Hang, Kind::HangAfter].map(Disruption::Killed);
+        Kind::ALL.map(Disruption::Fails).into_iter().chain(kills)
     }
 }
 
 pub fn a_trigger_whose_calls_fail_or_that_is_killed_loses_nothing_and_starts_once(
     stage: &Stage,
 ) -> Result<()> {
-    let ground = Ground::new(stage, "trigger")?;
+    let fixture = Fixture::new(stage, "trigger")?;
     stage.cloud.wait(async {
         // The calls are: record; write the manifest, assume, look at the job, begin, start, write.
         let calls =
-            calls_of(&ground, "trigger", "trigger", async |plot: &Plot<'_>| Ok(plot.messages()))
+            calls_of(&fixture, "trigger", "trigger", async |case: &Case<'_>| Ok(case.messages()))
                 .await?;
         ensure!(calls >= 7, "a trigger makes {calls} calls");
-        each(&ground, "trigger", calls, async |plot: &Plot<'_>, call, mishap| {
-            let first = struck(plot, "trigger", plot.messages(), call, mishap).await?;
+        each(&fixture, "trigger", calls, async |case: &Case<'_>, call, disruption| {
+            let first = disrupt(case, "trigger", case.messages(), call, disruption).await?;
             // SQS delivers again what was not acknowledged, and now and then what was.
-            let again = plot.function("trigger")?.invoke(plot.messages(), LEFT).await?;
+            let again = case.function("trigger")?.invoke(case.messages(), LEFT).await?;
             is_acknowledged(&again).with_context(|| format!("first {first:?}"))?;
-            is_started_once(plot).await
+            is_started_once(case).await
         })
         .await
     })
@@ -80,19 +80,19 @@ pub fn a_trigger_whose_calls_fail_or_that_is_killed_loses_nothing_and_starts_onc
 pub fn a_monitor_whose_calls_fail_or_that_is_killed_while_it_starts_starts_once(
     stage: &Stage,
 ) -> Result<()> {
-    let ground = Ground::new(stage, "starting")?;
+    let fixture = Fixture::new(stage, "starting")?;
     stage.cloud.wait(async {
-        let recorded = async |plot: &Plot<'_>| {
-            let trigger = plot.function("trigger")?;
-            is_acknowledged(&trigger.invoke(plot.messages(), NO_TIME_TO_START).await?)?;
+        let recorded = async |case: &Case<'_>| {
+            let trigger = case.function("trigger")?;
+            is_acknowledged(&trigger.invoke(case.messages(), NO_TIME_TO_START).await?)?;
             Ok(tick())
         };
-        let calls = calls_of(&ground, "starting", "monitor", recorded).await?;
+        let calls = calls_of(&fixture, "starting", "monitor", recorded).await?;
         ensure!(calls >= 12, "a monitor makes {calls} calls to start a batch");
-        each(&ground, "starting", calls, async |plot: &Plot<'_>, call, mishap| {
-            let tick = recorded(plot).await?;
-            struck(plot, "monitor", tick, call, mishap).await?;
-            is_started_once(plot).await
+        each(&fixture, "starting", calls, async |case: &Case<'_>, call, disruption| {
+            let tick = recorded(case).await?;
+            disrupt(case, "monitor", tick, call, disruption).await?;
+            is_started_once(case).await
         })
         .await
     })
@@ -101,31 +101,31 @@ pub fn a_monitor_whose_calls_fail_or_that_is_killed_while_it_starts_starts_once(
 pub fn a_monitor_whose_calls_fail_or_that_is_killed_while_it_follows_learns_the_outcome(
     stage: &Stage,
 ) -> Result<()> {
-    let ground = Ground::new(stage, "following")?;
+    let fixture = Fixture::new(stage, "following")?;
     stage.cloud.wait(async {
         // The batch is started and claimed by its run, which has succeeded, and is due to be looked
         // at.
-        let followed = async |plot: &Plot<'_>| {
-            let trigger = plot.function("trigger")?;
-            is_acknowledged(&trigger.invoke(plot.messages(), LEFT).await?)?;
-            is_started_once(plot).await?;
-            for mut batch in plot.batches().await? {
-                plot.claim(&batch).await?;
+        let followed = async |case: &Case<'_>| {
+            let trigger = case.function("trigger")?;
+            is_acknowledged(&trigger.invoke(case.messages(), LEFT).await?)?;
+            is_started_once(case).await?;
+            for mut batch in case.batches().await? {
+                case.claim(&batch).await?;
                 if let State::Started(Started { look_at, .. }) = &mut batch.state {
                     *look_at = now();
                 }
-                plot.ledger.write(batch).await?.context("another process wrote the batch")?;
+                case.ledger.write(batch).await?.context("another process wrote the batch")?;
             }
             Ok(tick())
         };
-        let calls = calls_of(&ground, "following", "monitor", followed).await?;
+        let calls = calls_of(&fixture, "following", "monitor", followed).await?;
         ensure!(calls >= 8, "a monitor makes {calls} calls to follow a run");
-        each(&ground, "following", calls, async |plot: &Plot<'_>, call, mishap| {
-            let tick = followed(plot).await?;
-            struck(plot, "monitor", tick, call, mishap).await?;
+        each(&fixture, "following", calls, async |case: &Case<'_>, call, disruption| {
+            let tick = followed(case).await?;
+            disrupt(case, "monitor", tick, call, disruption).await?;
             let is_done = |batch: &Batch| matches!(batch.state, State::Succeeded { .. });
-            recovered(plot, is_done).await?;
-            is_started_once(plot).await
+            recovered(case, is_done).await?;
+            is_started_once(case).await
         })
         .await
     })
@@ -133,40 +133,41 @@ pub fn a_monitor_whose_calls_fail_or_that_is_killed_while_it_follows_learns_the_
 
 /// Returns the number of calls that `function` makes if nothing fails.
 async fn calls_of(
-    ground: &Ground<'_>,
+    fixture: &Fixture<'_>,
     name: &str,
     function: &str,
-    event: impl AsyncFn(&Plot<'_>) -> Result<Value>,
+    event: impl AsyncFn(&Case<'_>) -> Result<Value>,
 ) -> Result<usize> {
-    let plot = ground.plot(&format!("{name}-faultless")).await?;
-    let event = event(&plot).await?;
-    plot.begin_plan(vec![]);
-    let answer = plot.function(function)?.invoke(event, LEFT).await?;
+    let case = fixture.case(&format!("{name}-faultless")).await?;
+    let event = event(&case).await?;
+    case.begin_plan(vec![]);
+    let answer = case.function(function)?.invoke(event, LEFT).await?;
     ensure!(
         matches!(answer, Answer::Response(_)),
         "`{function}` fails without a fault: {answer:?}"
     );
-    let calls = plot.proxy.calls().len();
-    is_started_once(&plot).await?;
+    let calls = case.proxy.calls().len();
+    is_started_once(&case).await?;
     Ok(calls)
 }
 
 /// Tries each disruption at each call, each in a ledger of its own.
 async fn each(
-    ground: &Ground<'_>,
+    fixture: &Fixture<'_>,
     name: &str,
     calls: usize,
-    case: impl AsyncFn(&Plot<'_>, usize, Mishap) -> Result<()>,
+    check: impl AsyncFn(&Case<'_>, usize, Disruption) -> Result<()>,
 ) -> Result<()> {
-    let cases = (1..=calls).flat_map(|call| Mishap::all().map(move |mishap| (call, mishap)));
-    let case = &case;
+    let cases =
+        (1..=calls).flat_map(|call| Disruption::all().map(move |disruption| (call, disruption)));
+    let check = &check;
     stream::iter(cases)
-        .map(async |(call, mishap)| {
-            let (Mishap::Fails(kind) | Mishap::Killed(kind)) = mishap;
-            let how = if matches!(mishap, Mishap::Killed(_)) { "killed" } else { "fails" };
-            let plot = ground.plot(&format!("{name}-{call}-{how}-{kind:?}")).await?;
-            case(&plot, call, mishap).await.with_context(|| {
-                format!("{mishap:?} at call {call} of {calls}; logged:\n{}", plot.said())
+        .map(async |(call, disruption)| {
+            let (Disruption::Fails(kind) | Disruption::Killed(kind)) = disruption;
+            let how = if matches!(disruption, Disruption::Killed(_)) { "killed" } else { "fails" };
+            let case = fixture.case(&format!("{name}-{call}-{how}-{kind:?}")).await?;
+            check(&case, call, disruption).await.with_context(|| {
+                format!("{disruption:?} at call {call} of {calls}; logged:\n{}", case.logged())
             })
         })
         .buffer_unordered(SIDE_BY_SIDE)
@@ -176,22 +177,22 @@ async fn each(
 }
 
 /// Gives `event` to a new process and disrupts this call.
-async fn struck(
-    plot: &Plot<'_>,
+async fn disrupt(
+    case: &Case<'_>,
     function: &str,
     event: Value,
     call: usize,
-    mishap: Mishap,
+    disruption: Disruption,
 ) -> Result<Answer> {
-    let function = plot.function(function)?;
-    let (Mishap::Fails(kind) | Mishap::Killed(kind)) = mishap;
-    plot.begin_plan(vec![Fault::at_call(call, kind)]);
-    let answer = match mishap {
-        Mishap::Fails(_) => function.invoke(event, LEFT).await?,
-        Mishap::Killed(_) => {
+    let function = case.function(function)?;
+    let (Disruption::Fails(kind) | Disruption::Killed(kind)) = disruption;
+    case.begin_plan(vec![Fault::at_call(call, kind)]);
+    let answer = match disruption {
+        Disruption::Fails(_) => function.invoke(event, LEFT).await?,
+        Disruption::Killed(_) => {
             let killed = async {
                 wait_until("the call was not made", LEFT, async || {
-                    let calls = plot.proxy.calls();
+                    let calls = case.proxy.calls();
                     let made = calls.get(call - 1);
                     let has_effect = made.is_some_and(|call| call.upstream.is_some());
                     // On a busy machine the function may have given up the call and retried it.
@@ -207,7 +208,7 @@ async fn struck(
             answer?
         }
     };
-    plot.end_plan(call)?;
+    case.end_plan(call)?;
     Ok(answer)
 }
 
@@ -220,10 +221,10 @@ pub fn is_acknowledged(answer: &Answer) -> Result<()> {
 }
 
 /// Ticks until all batches satisfy `is_wanted`.
-async fn recovered(plot: &Plot<'_>, is_wanted: impl Fn(&Batch) -> bool) -> Result<Vec<Batch>> {
-    let monitor = plot.function("monitor")?;
+async fn recovered(case: &Case<'_>, is_wanted: impl Fn(&Batch) -> bool) -> Result<Vec<Batch>> {
+    let monitor = case.function("monitor")?;
     wait_until("the batches do not reach the expected state", RECOVERED, async || {
-        let batches = plot.batches().await?;
+        let batches = case.batches().await?;
         if !batches.is_empty() && batches.iter().all(&is_wanted) {
             return Ok(Some(batches));
         }
@@ -241,14 +242,14 @@ async fn recovered(plot: &Plot<'_>, is_wanted: impl Fn(&Batch) -> bool) -> Resul
 }
 
 /// Fails unless every arrival is in one batch, and each batch gets one run.
-async fn is_started_once(plot: &Plot<'_>) -> Result<()> {
+async fn is_started_once(case: &Case<'_>) -> Result<()> {
     let is_started =
         |batch: &Batch| matches!(batch.state, State::Started { .. } | State::Succeeded { .. });
-    for batch in recovered(plot, is_started).await? {
-        let runs = plot.runs_of(&batch).await?;
+    for batch in recovered(case, is_started).await? {
+        let runs = case.runs_of(&batch).await?;
         ensure!(runs == 1, "batch `{}` has {runs} runs: {batch:?}", batch.id);
     }
-    let sent = plot.clear_starts();
+    let sent = case.clear_starts();
     ensure!(sent.is_none_or(|sent| sent == 1), "StartJobRun was sent {sent:?} times");
     Ok(())
 }
@@ -362,7 +363,7 @@ pub fn three_triggers_of_which_two_are_killed_put_each_object_into_one_batch(
             ensure!(batch.id == *id && batch.runs.len() == 1, "{batch:?}");
             let members = stage.ledger.members(&batch).await?;
             let members: BTreeSet<String> = members.into_iter().map(|member| member.key).collect();
-            ensure!(members == *keys, "`{id}` has other members than are said to be in it");
+            ensure!(members == *keys, "`{id}` has other members than its objects say");
         }
         let mut runs: BTreeMap<String, usize> = BTreeMap::new();
         for run in stage.cloud.runs("claims").await? {

@@ -77,7 +77,7 @@ pub fn stacks_of_the_version_before_keep_every_role_rule_and_notification(
     all_have_run(stage, 2)?;
     for (account, name) in [(DATA, "TrustedAccountIds"), (ANALYTICS, "LandingBucketArns")] {
         ensure!(
-            told(stage, account, name)? == "*",
+            parameter_of(stage, account, name)? == "*",
             "the provisioner was narrowed before everything had succeeded"
         );
     }
@@ -88,8 +88,8 @@ pub fn stacks_of_the_version_before_keep_every_role_rule_and_notification(
     for (account, trusted, buckets) in
         [(DATA, ANALYTICS, "arn:aws:s3:::acme-upgraded"), (ANALYTICS, DATA, "none")]
     {
-        ensure!(told(stage, account, "TrustedAccountIds")? == trusted);
-        ensure!(told(stage, account, "LandingBucketArns")? == buckets);
+        ensure!(parameter_of(stage, account, "TrustedAccountIds")? == trusted);
+        ensure!(parameter_of(stage, account, "LandingBucketArns")? == buckets);
     }
     let again = deployment.deploy(&["--yes", "--narrow-provisioner"])?.expect(0)?;
     ensure!(again.unchanged() == 6, "deploying again changes something: {again:?}");
@@ -177,7 +177,7 @@ fn standing(stage: &Stage) -> Result<Standing> {
 }
 
 /// Returns the value of a parameter of an account's provisioner stack.
-fn told(stage: &Stage, account: &str, parameter: &str) -> Result<String> {
+fn parameter_of(stage: &Stage, account: &str, parameter: &str) -> Result<String> {
     let cloud = &stage.cloud;
     let cli = if account == DATA { &cloud.data.cli } else { &cloud.analytics.cli };
     let stack = format!("{PREFIX}-provisioner");

@@ -110,8 +110,8 @@ fn the_policies_of_queues_key_buckets_and_topic_let_in_whom_they_name_and_nobody
 }
 
 fn judged_as_expected(requests: &[(bool, Request)]) -> Result<()> {
-    let asked: Vec<Request> = requests.iter().map(|(_, request)| request.clone()).collect();
-    let verdicts = Judge::new(&node::environment()?).ask(&asked)?;
+    let all: Vec<Request> = requests.iter().map(|(_, request)| request.clone()).collect();
+    let verdicts = Judge::new(&node::environment()?).ask(&all)?;
     let wrong: Vec<String> = requests
         .iter()
         .zip(verdicts)
@@ -217,9 +217,9 @@ impl Deployed<'_> {
             };
         let policy = |queue: &str| -> Result<Value> {
             let url = format!("{}/{DATA}/{queue}", self.cloud.emulator.endpoint());
-            let asked = self.cloud.data.sqs.get_queue_attributes().queue_url(url);
-            let asked = asked.attribute_names(QueueAttributeName::Policy);
-            let found = self.cloud.wait(asked.send()).context("failed to read a policy")?;
+            let get = self.cloud.data.sqs.get_queue_attributes().queue_url(url);
+            let get = get.attribute_names(QueueAttributeName::Policy);
+            let found = self.cloud.wait(get.send()).context("failed to read a policy")?;
             let policy = found.attributes().and_then(|a| a.get(&QueueAttributeName::Policy));
             Ok(policy.context("a queue has no policy")?.as_str().into())
         };

@@ -92,8 +92,8 @@ async fn record(stage: &Stage, start: &Start, number: usize, moment: Moment) -> 
 fn taken_over(stage: &Stage) -> usize {
     let log = stage.cloud.emulator.log();
     let counts = log.lines().filter_map(|line| {
-        let (_, told) = line.split_once(" processed ")?;
-        let (count, queue) = told.split_once(" SQS messages from ")?;
+        let (_, rest) = line.split_once(" processed ")?;
+        let (count, queue) = rest.split_once(" SQS messages from ")?;
         queue.starts_with("landfall-work").then(|| count.parse::<usize>().ok())?
     });
     counts.sum()

@@ -53,7 +53,7 @@ fn by_job(action: &str, resource: &str) -> Request {
 
 /// Returns the requests of a run, and whether a run that is held to its batch is still allowed to
 /// make them. A run that isn't held is allowed all of them.
-fn asked() -> Vec<(&'static str, bool, Request)> {
+fn requests() -> Vec<(&'static str, bool, Request)> {
     // These roles trust the whole account of the job, so nothing else stops the run.
     let open = || trust(root_of(ANALYTICS), json!({}));
     let become_role = |arn: &str| by_job("sts:AssumeRole", arn).resource_policy(open());
@@ -103,7 +103,7 @@ fn asked() -> Vec<(&'static str, bool, Request)> {
 fn a_run_that_is_held_to_its_batch_may_all_but_become_another_role_than_its_reader() {
     let policy = Scope::Batch.session_policy(READER).expect("it fits").expect("it has one");
     let mut expected: Vec<Expected> = Vec::new();
-    for (what, allowed, request) in asked() {
+    for (what, allowed, request) in requests() {
         expected.push((format!("held: {what}"), allowed, request.clone().session(policy.clone())));
         expected.push((format!("not held: {what}"), true, request));
     }

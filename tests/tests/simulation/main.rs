@@ -114,7 +114,7 @@ fn whatever_happens_each_object_is_in_one_batch_and_each_batch_comes_to_its_end(
         let each = (0..threads).map(|thread| {
             scope.spawn(move || {
                 let mine = (from..from + seeds).filter(|seed| seed % threads == thread);
-                mine.filter_map(told).collect::<Vec<_>>()
+                mine.filter_map(failure_of).collect::<Vec<_>>()
             })
         });
         let each: Vec<_> = each.collect();
@@ -124,7 +124,7 @@ fn whatever_happens_each_object_is_in_one_batch_and_each_batch_comes_to_its_end(
 }
 
 /// Returns why a seed fails.
-fn told(seed: u64) -> Option<String> {
+fn failure_of(seed: u64) -> Option<String> {
     let begun = std::time::Instant::now();
     let Outcome { violations, invocations, runs, batches, lasted, .. } = simulate(seed);
     if number("SEEDS", SEEDS) == 1 {

@@ -3,7 +3,7 @@
 //! which report the calls that they got.
 
 mod external_ids;
-mod ground;
+mod fixture;
 mod limits;
 mod locks;
 mod notifications;

@@ -249,9 +249,10 @@ async fn several_items_are_read_at_once() {
     let (_aws, client) = start().await;
     put(&client, item("a", &[("word", s("x"))])).await;
     let keys = ["a", "b"].map(|pk| item(pk, &[])).to_vec();
-    let asked = aws_sdk_dynamodb::types::KeysAndAttributes::builder().set_keys(Some(keys));
-    let asked = asked.projection_expression("word").build().expect("complete");
-    let answer = client.batch_get_item().request_items(LEDGER, asked).send().await.expect("read");
+    let requested = aws_sdk_dynamodb::types::KeysAndAttributes::builder().set_keys(Some(keys));
+    let requested = requested.projection_expression("word").build().expect("complete");
+    let answer =
+        client.batch_get_item().request_items(LEDGER, requested).send().await.expect("read");
     let found = &answer.responses.expect("of tables")[LEDGER];
     assert_eq!(found, &[HashMap::from([("word".to_owned(), s("x"))])]);
 }

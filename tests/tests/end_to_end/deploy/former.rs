@@ -53,9 +53,9 @@ pub fn a_new_stack_admits_former_batches_if_its_ledger_has_any_until_it_is_told_
     // This stays so, and every deployment repeats the note, until somebody decides otherwise.
     let same = deployment.deploy(&["--yes"])?.expect(0)?;
     ensure!(same.stderr.contains(NOTE) && reaches()?, "{same:?}");
-    let told = ["--yes", "--parameter", "data:AdmitsFormerBatches=false"];
-    let told = deployment.deploy(&told)?.expect(0)?;
-    ensure!(!told.stderr.contains(NOTE) && !reaches()?, "{told:?}");
+    let options = ["--yes", "--parameter", "data:AdmitsFormerBatches=false"];
+    let refused = deployment.deploy(&options)?.expect(0)?;
+    ensure!(!refused.stderr.contains(NOTE) && !reaches()?, "{refused:?}");
     Ok(())
 }
 

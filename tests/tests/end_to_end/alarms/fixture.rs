@@ -22,14 +22,14 @@ const MINUTE: Duration = Duration::from_secs(3);
 /// beside it.
 pub const SOON: Duration = Duration::from_secs(300);
 
-pub struct Ground {
+pub struct Fixture {
     pub cloud: LocalCloud,
     pub ledger: Ledger,
     heard: Mutex<BTreeMap<String, usize>>,
 }
 
-impl Ground {
-    pub fn lay() -> Result<Ground> {
+impl Fixture {
+    pub fn deploy() -> Result<Fixture> {
         eprintln!("\ndeploying the local cloud for the tests of alarms");
         let topic = format!("arn:aws:sns:{REGION}:{DATA}:alarms");
         let cloud = LocalCloud::start(&Setup {
@@ -62,7 +62,7 @@ impl Ground {
             cli.run([&subscribe[..], &["--notification-endpoint", &queue], &raw].concat())
         })?;
         let ledger = ledger(&cloud);
-        Ok(Ground { cloud, ledger, heard: Mutex::default() })
+        Ok(Fixture { cloud, ledger, heard: Mutex::default() })
     }
 
     /// Returns how often the topic has been notified so far that this alarm went off.
@@ -77,9 +77,9 @@ impl Ground {
             .context("failed to receive from the queue of the topic")?
             .messages()
         {
-            let told: Value = serde_json::from_str(message.body().unwrap_or_default())?;
-            if told["NewStateValue"] == "ALARM" {
-                let name = told["AlarmName"].as_str().context("an alarm without a name")?;
+            let alarm_event: Value = serde_json::from_str(message.body().unwrap_or_default())?;
+            if alarm_event["NewStateValue"] == "ALARM" {
+                let name = alarm_event["AlarmName"].as_str().context("an alarm without a name")?;
                 *heard.entry(name.to_owned()).or_default() += 1;
             }
             let handle = message.receipt_handle().unwrap_or_default();
@@ -110,7 +110,7 @@ impl Ground {
     }
 
     /// Describes the state of an alarm and its reason, and the functions' last log lines.
-    pub fn told(&self, alarm: &str) -> String {
+    pub fn describe(&self, alarm: &str) -> String {
         let why = self.look(alarm).map_or_else(
             |error| format!("unknown: {error:#}"),
             |found| format!("{}: {}", found["StateValue"], found["StateReason"]),

@@ -32,7 +32,7 @@ const BUCKET: &str = "acme-recovery";
 const A_CALL: Duration = Duration::from_secs(20);
 
 /// What all cases of a test share.
-pub struct Ground<'s> {
+pub struct Fixture<'s> {
     stage: &'s Stage,
     /// A session of the functions' role.
     session: Value,
@@ -40,8 +40,8 @@ pub struct Ground<'s> {
 }
 
 /// One case of a test, with a ledger of its own.
-pub struct Plot<'g> {
-    ground: &'g Ground<'g>,
+pub struct Case<'g> {
+    fixture: &'g Fixture<'g>,
     table: String,
     pub proxy: Proxy,
     pub ledger: Ledger,
@@ -49,7 +49,7 @@ pub struct Plot<'g> {
     /// How often `StartJobRun` was sent under earlier plans, and whether one of those plans
     /// disrupted it.
     sent: AtomicUsize,
-    is_start_struck: AtomicBool,
+    is_start_disrupted: AtomicBool,
 }
 
 /// Starts a session of a role of the data account.
@@ -82,8 +82,8 @@ pub fn binary(stage: &Stage, function: &str) -> PathBuf {
     stage.cloud.emulator.folder().join("stage").join(function).join("bootstrap")
 }
 
-impl<'s> Ground<'s> {
-    pub fn new(stage: &'s Stage, name: &str) -> Result<Ground<'s>> {
+impl<'s> Fixture<'s> {
+    pub fn new(stage: &'s Stage, name: &str) -> Result<Fixture<'s>> {
         let folder = stage.cloud.emulator.folder().join("tmp").join(name);
         fs::create_dir_all(&folder)?;
         let routes = json!({
@@ -91,14 +91,14 @@ impl<'s> Ground<'s> {
             "targets": { "analytics": {
                 "account": ANALYTICS, "region": REGION, "starter_role": "recovery-starter",
                 "external_id": "${LANDFALL_EXTERNAL_ID}" } },
-            "routes": [{ "name": "recovery", "bucket": BUCKET, "key": "{plot}/{file}",
+            "routes": [{ "name": "recovery", "bucket": BUCKET, "key": "{case}/{file}",
                 "start": { "target": "analytics", "job": JOB } }],
         });
         fs::write(folder.join("routes.yaml"), routes.to_string())?;
-        Ok(Ground { stage, session: session(stage, "recovery-function")?, folder })
+        Ok(Fixture { stage, session: session(stage, "recovery-function")?, folder })
     }
 
-    pub async fn plot(&self, name: &str) -> Result<Plot<'_>> {
+    pub async fn case(&self, name: &str) -> Result<Case<'_>> {
         let table = format!("recovery-{name}").to_lowercase();
         let emulator = self.stage.cloud.emulator.endpoint();
         let client = Client::new(&faults::config(emulator.clone(), DATA, A_CALL));
@@ -110,19 +110,19 @@ impl<'s> Ground<'s> {
         ledger::make_table(&client, &table, &keys).await?;
         ledger::make_claims(&client, &format!("{table}-claims")).await?;
         let ledger = Ledger::new(client.clone(), table.clone(), Duration::from_secs(86_400));
-        Ok(Plot {
-            ground: self,
+        Ok(Case {
+            fixture: self,
             table,
             proxy: Proxy::start(&emulator)?,
             ledger,
             client,
             sent: AtomicUsize::new(0),
-            is_start_struck: AtomicBool::new(false),
+            is_start_disrupted: AtomicBool::new(false),
         })
     }
 }
 
-impl Plot<'_> {
+impl Case<'_> {
     /// Starts a process whose calls go through the proxy.
     pub fn function(&self, name: &str) -> Result<Function> {
         self.function_with(name, &[])
@@ -130,7 +130,7 @@ impl Plot<'_> {
 
     /// Starts such a process with additional variables.
     pub fn function_with(&self, name: &str, extra: &[(&str, &str)]) -> Result<Function> {
-        let Ground { stage, session, folder } = self.ground;
+        let Fixture { stage, session, folder } = self.fixture;
         let mut variables = surroundings(session, self.proxy.endpoint())?;
         let claims = format!("arn:aws:dynamodb:{REGION}:{DATA}:table/{}-claims", self.table);
         variables.extend(
@@ -150,11 +150,11 @@ impl Plot<'_> {
     }
 
     fn log(&self) -> PathBuf {
-        self.ground.folder.join(format!("{}.log", self.table))
+        self.fixture.folder.join(format!("{}.log", self.table))
     }
 
     /// Returns the last lines that the functions logged.
-    pub fn said(&self) -> String {
+    pub fn logged(&self) -> String {
         let text = fs::read_to_string(self.log()).unwrap_or_default();
         landfall_tests::command::last_lines(&text, 12)
     }
@@ -199,7 +199,7 @@ impl Plot<'_> {
 
     /// Returns the number of runs of a batch.
     pub async fn runs_of(&self, batch: &Batch) -> Result<usize> {
-        let runs = self.ground.stage.cloud.runs(JOB).await?;
+        let runs = self.fixture.stage.cloud.runs(JOB).await?;
         let id = |run: &aws_sdk_glue::types::JobRun| {
             run.arguments().and_then(|arguments| arguments.get("--landfall-batch-id").cloned())
         };
@@ -214,8 +214,8 @@ impl Plot<'_> {
     /// Ends the plan, which was for this call.
     pub fn end_plan(&self, call: usize) -> Result<()> {
         let calls = self.proxy.calls();
-        let struck = calls.get(call - 1).context("the call was never made")?;
-        self.is_start_struck.fetch_or(struck.operation == START, Ordering::Relaxed);
+        let disrupted = calls.get(call - 1).context("the call was never made")?;
+        self.is_start_disrupted.fetch_or(disrupted.operation == START, Ordering::Relaxed);
         self.begin_plan(vec![]);
         Ok(())
     }
@@ -223,7 +223,7 @@ impl Plot<'_> {
     /// Returns how often `StartJobRun` was sent, or `None` if the outcome of the first was unclear.
     pub fn clear_starts(&self) -> Option<usize> {
         let sent = self.sent.load(Ordering::Relaxed) + starts(&self.proxy.calls());
-        (!self.is_start_struck.load(Ordering::Relaxed)).then_some(sent)
+        (!self.is_start_disrupted.load(Ordering::Relaxed)).then_some(sent)
     }
 
     /// Claims a batch as the run of this epoch does.

@@ -29,7 +29,7 @@ const LITTLE: Duration = Duration::from_secs(6);
 
 const NEXT: &str = "/2018-06-01/runtime/invocation/next";
 
-pub struct Ground {
+pub struct Fixture {
     pub aws: StandIn,
     /// The server that receives the responses.
     sink: MockServer,
@@ -85,8 +85,8 @@ impl Answered {
     }
 }
 
-impl Ground {
-    pub async fn lay() -> Ground {
+impl Fixture {
+    pub async fn new() -> Fixture {
         let sink = MockServer::start().await;
         Mock::given(method("PUT")).respond_with(ResponseTemplate::new(200)).mount(&sink).await;
         let aws = StandIn::start(vec![Table::new(TABLE, "id", None)]);
@@ -105,7 +105,7 @@ impl Ground {
             ("LANDFALL_TRUSTED_ACCOUNT_IDS", TRUSTED.to_owned()),
             ("LANDFALL_LANDING_BUCKETS", "arn:aws:s3:::acme-landing".to_owned()),
         ];
-        Ground { aws, sink, variables }
+        Fixture { aws, sink, variables }
     }
 
     /// Sets a variable, or removes it.
