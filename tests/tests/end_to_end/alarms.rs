@@ -32,6 +32,7 @@ struct Driven {
     cause: fn(&Fixture) -> Result<()>,
     /// Runs again and again until the topic hears of the alarms.
     keep_up: fn(&Fixture) -> Result<()>,
+    /// Repairs the fault.
     repair: fn(&Fixture) -> Result<()>,
 }
 

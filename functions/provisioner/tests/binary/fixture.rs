@@ -13,13 +13,13 @@ use tempfile::TempDir;
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
-pub const STACK: &str = "arn:aws:cloudformation:eu-west-1:111111111111:stack/landfall/1";
-pub const TABLE: &str = "landfall-provisioner";
-pub const ROLE: &str = "landfall-starter";
-pub const STARTER: &str = "Custom::LandfallStarterRole";
+pub(crate) const STACK: &str = "arn:aws:cloudformation:eu-west-1:111111111111:stack/landfall/1";
+pub(crate) const TABLE: &str = "landfall-provisioner";
+pub(crate) const ROLE: &str = "landfall-starter";
+pub(crate) const STARTER: &str = "Custom::LandfallStarterRole";
 
 /// The account whose roles may be trusted.
-pub const TRUSTED: &str = "222222222222";
+pub(crate) const TRUSTED: &str = "222222222222";
 
 /// The time if the request succeeds. Other tests run at the same time, and perhaps a compiler.
 const PLENTY: Duration = Duration::from_secs(60);
@@ -29,7 +29,7 @@ const LITTLE: Duration = Duration::from_secs(6);
 
 const NEXT: &str = "/2018-06-01/runtime/invocation/next";
 
-pub struct Fixture {
+pub(crate) struct Fixture {
     pub aws: StandIn,
     /// The server that receives the responses.
     sink: MockServer,
@@ -49,7 +49,7 @@ impl Drop for Function {
 
 /// The outcome of a request.
 #[derive(Debug)]
-pub struct Answered {
+pub(crate) struct Answered {
     /// The response that CloudFormation got.
     pub response: Option<Value>,
     /// The error that Lambda got, if the invocation failed.
@@ -61,32 +61,32 @@ pub struct Answered {
 
 impl Answered {
     #[track_caller]
-    pub fn response(&self) -> &Value {
+    pub(crate) fn response(&self) -> &Value {
         self.response.as_ref().unwrap_or_else(|| panic!("no response: {self:#?}"))
     }
 
     /// Returns the physical ID. Fails if the request did not succeed.
     #[track_caller]
-    pub fn id(&self) -> String {
+    pub(crate) fn id(&self) -> String {
         assert_eq!(self.response()["Status"], "SUCCESS", "{self:#?}");
         self.response()["PhysicalResourceId"].as_str().expect("an id").to_owned()
     }
 
     /// Fails unless the request was refused for a reason that contains these words.
     #[track_caller]
-    pub fn is_refused(&self, reason: &str) {
+    pub(crate) fn is_refused(&self, reason: &str) {
         let said = &self.response()["Reason"];
         assert_eq!(self.response()["Status"], "FAILED", "{self:#?}");
         assert!(said.as_str().is_some_and(|said| said.contains(reason)), "`{reason}`: {self:#?}");
     }
 
-    pub fn logged(&self, code: &str) -> bool {
+    pub(crate) fn logged(&self, code: &str) -> bool {
         self.log.iter().any(|line| line["fields"]["code"] == code || line["code"] == code)
     }
 }
 
 impl Fixture {
-    pub async fn new() -> Fixture {
+    pub(crate) async fn new() -> Fixture {
         let sink = MockServer::start().await;
         Mock::given(method("PUT")).respond_with(ResponseTemplate::new(200)).mount(&sink).await;
         let aws = StandIn::start(vec![Table::new(TABLE, "id", None)]);
@@ -109,18 +109,18 @@ impl Fixture {
     }
 
     /// Sets a variable, or removes it.
-    pub fn set(&mut self, name: &'static str, value: Option<&str>) {
+    pub(crate) fn set(&mut self, name: &'static str, value: Option<&str>) {
         self.variables.retain(|(known, _)| *known != name);
         self.variables.extend(value.map(|value| (name, value.to_owned())));
     }
 
     /// Sets how CloudFormation reports the stack and its one resource from now on.
-    pub fn stands(&self, stack: &str, physical_id: &str, resource: &str) {
+    pub(crate) fn stands(&self, stack: &str, physical_id: &str, resource: &str) {
         self.stands_with_events(stack, physical_id, resource, vec![]);
     }
 
     /// Sets the same, with events, newest first.
-    pub fn stands_with_events(
+    pub(crate) fn stands_with_events(
         &self,
         stack: &str,
         physical_id: &str,
@@ -133,12 +133,12 @@ impl Fixture {
     }
 
     /// Makes a request that was issued just now.
-    pub fn request(&self, id: &str, kind: &str, physical_id: Option<&str>) -> Value {
+    pub(crate) fn request(&self, id: &str, kind: &str, physical_id: Option<&str>) -> Value {
         self.dated(self.undated(id, kind, physical_id), 0)
     }
 
     /// Makes a request whose URL has no date.
-    pub fn undated(&self, id: &str, kind: &str, physical_id: Option<&str>) -> Value {
+    pub(crate) fn undated(&self, id: &str, kind: &str, physical_id: Option<&str>) -> Value {
         let properties = properties(TRUSTED);
         let mut request = json!({
             "RequestType": kind, "RequestId": id, "StackId": STACK, "LogicalResourceId": "Role",
@@ -153,12 +153,12 @@ impl Fixture {
     }
 
     /// Returns the request as if it had been issued this many seconds from now.
-    pub fn dated(&self, request: Value, seconds: i64) -> Value {
+    pub(crate) fn dated(&self, request: Value, seconds: i64) -> Value {
         with_query(request, &format!("X-Amz-Date={}", date(seconds)))
     }
 
     /// Creates the role as CloudFormation does, and returns its physical ID.
-    pub async fn made(&self) -> String {
+    pub(crate) async fn made(&self) -> String {
         self.stands("CREATE_IN_PROGRESS", "", "CREATE_IN_PROGRESS");
         let create = self.dated(self.undated("made", "Create", None), -10);
         let id = self.serve(&create).await.id();
@@ -167,24 +167,24 @@ impl Fixture {
     }
 
     /// Returns the resource's item.
-    pub fn item(&self) -> Option<Value> {
+    pub(crate) fn item(&self) -> Option<Value> {
         self.aws.item(TABLE, &[&format!("{STACK}/Role")])
     }
 
     /// Fails if the function made any other AWS call than these since [`StandIn::clear_calls`].
     #[track_caller]
-    pub fn called_only(&self, operations: &[&str]) {
+    pub(crate) fn called_only(&self, operations: &[&str]) {
         let calls: Vec<String> = self.aws.calls().into_iter().map(|call| call.operation).collect();
         assert!(calls.iter().all(|call| operations.contains(&call.as_str())), "{calls:?}");
     }
 
     /// Returns the outcome of a request that must be served.
-    pub async fn serve(&self, request: &Value) -> Answered {
+    pub(crate) async fn serve(&self, request: &Value) -> Answered {
         self.invoke(request, PLENTY).await
     }
 
     /// Returns the outcome of a request that CloudFormation won't confirm.
-    pub async fn attack(&self, request: &Value) -> Answered {
+    pub(crate) async fn attack(&self, request: &Value) -> Answered {
         self.invoke(request, LITTLE).await
     }
 
@@ -233,7 +233,7 @@ impl Fixture {
 
     /// Waits for a function that ends before it asks for work. Returns its exit status and what it
     /// printed.
-    pub async fn ends(&self) -> (ExitStatus, String) {
+    pub(crate) async fn ends(&self) -> (ExitStatus, String) {
         let runtime = MockServer::start().await;
         let folder = TempDir::new().expect("a folder");
         let mut function = self.start(&folder, &runtime);
@@ -272,7 +272,7 @@ fn invocation(event: &Value, left: Duration) -> ResponseTemplate {
 }
 
 /// Returns the properties of a starter role that trusts a role of `account`.
-pub fn properties(account: &str) -> Value {
+pub(crate) fn properties(account: &str) -> Value {
     json!({
         "ServiceToken": "arn:aws:lambda:eu-west-1:111111111111:function:landfall-provisioner",
         "RoleName": ROLE,
@@ -283,7 +283,7 @@ pub fn properties(account: &str) -> Value {
 }
 
 /// Returns a routes file about one bucket.
-pub fn routes(bucket: &str) -> Value {
+pub(crate) fn routes(bucket: &str) -> Value {
     json!({
         "version": "1",
         "targets": { "here": { "account": "111111111111", "region": "eu-west-1",
@@ -301,7 +301,7 @@ fn date(seconds: i64) -> String {
 }
 
 /// Returns the request with a query in its response URL.
-pub fn with_query(mut request: Value, query: &str) -> Value {
+pub(crate) fn with_query(mut request: Value, query: &str) -> Value {
     let url = request["ResponseURL"].as_str().expect("a URL");
     request["ResponseURL"] = json!(format!("{url}?{query}"));
     request

@@ -4,7 +4,7 @@ use landfall_aws::settings::Settings;
 
 use super::LEDGER;
 
-/// Values with marks, so that they can be told apart in what is sent.
+/// A value with a mark, so that what is sent shows which ID it is.
 pub const EXTERNAL_ID: &str = "external-id-7f3a";
 pub const OTHER_EXTERNAL_ID: &str = "external-id-c5d1";
 
