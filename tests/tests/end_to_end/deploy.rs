@@ -367,7 +367,7 @@ pub fn an_external_id_is_changed_while_both_are_admitted(stage: &Stage) -> Resul
     let before = deployment.admitted()?;
     let refused = deployment.deploy(&["--yes", "--rotate-external-id"])?.expect(2)?;
     ensure!(refused.stderr.contains("LANDFALL_PREVIOUS_EXTERNAL_ID"), "{refused:?}");
-    // The refusal says that the trigger has the external ID.
+    // Read it where the refusal says: from the trigger's configuration.
     let cli = &stage.cloud.data.cli;
     let presented = || {
         let function =
