@@ -12,13 +12,13 @@ use tempfile::TempDir;
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
-pub const STACK: &str = "arn:aws:cloudformation:eu-west-1:111111111111:stack/landfall/1";
-pub const TABLE: &str = "landfall-provisioner";
-pub const ROLE: &str = "landfall-starter";
-pub const STARTER: &str = "Custom::LandfallStarterRole";
+pub(crate) const STACK: &str = "arn:aws:cloudformation:eu-west-1:111111111111:stack/landfall/1";
+pub(crate) const TABLE: &str = "landfall-provisioner";
+pub(crate) const ROLE: &str = "landfall-starter";
+pub(crate) const STARTER: &str = "Custom::LandfallStarterRole";
 
 /// The account whose roles may be trusted.
-pub const TRUSTED: &str = "222222222222";
+pub(crate) const TRUSTED: &str = "222222222222";
 
 /// Where all goes well: other tests run beside it, and at worst a compiler.
 const PLENTY: Duration = Duration::from_secs(60);
@@ -28,7 +28,7 @@ const LITTLE: Duration = Duration::from_secs(6);
 
 const NEXT: &str = "/2018-06-01/runtime/invocation/next";
 
-pub struct Ground {
+pub(crate) struct Ground {
     pub aws: StandIn,
     /// Where responses go.
     sink: MockServer,
@@ -48,7 +48,7 @@ impl Drop for Function {
 
 /// What the function made of a request.
 #[derive(Debug)]
-pub struct Answered {
+pub(crate) struct Answered {
     /// What CloudFormation was sent.
     pub response: Option<Value>,
     /// What Lambda was told, of an invocation that failed.
@@ -60,32 +60,32 @@ pub struct Answered {
 
 impl Answered {
     #[track_caller]
-    pub fn response(&self) -> &Value {
+    pub(crate) fn response(&self) -> &Value {
         self.response.as_ref().unwrap_or_else(|| panic!("no response: {self:#?}"))
     }
 
     /// The physical id, if it succeeded.
     #[track_caller]
-    pub fn id(&self) -> String {
+    pub(crate) fn id(&self) -> String {
         assert_eq!(self.response()["Status"], "SUCCESS", "{self:#?}");
         self.response()["PhysicalResourceId"].as_str().expect("an id").to_owned()
     }
 
     /// Fails unless it was refused for a reason with these words.
     #[track_caller]
-    pub fn is_refused(&self, reason: &str) {
+    pub(crate) fn is_refused(&self, reason: &str) {
         let said = &self.response()["Reason"];
         assert_eq!(self.response()["Status"], "FAILED", "{self:#?}");
         assert!(said.as_str().is_some_and(|said| said.contains(reason)), "`{reason}`: {self:#?}");
     }
 
-    pub fn logged(&self, code: &str) -> bool {
+    pub(crate) fn logged(&self, code: &str) -> bool {
         self.log.iter().any(|line| line["fields"]["code"] == code || line["code"] == code)
     }
 }
 
 impl Ground {
-    pub async fn lay() -> Ground {
+    pub(crate) async fn lay() -> Ground {
         let sink = MockServer::start().await;
         Mock::given(method("PUT")).respond_with(ResponseTemplate::new(200)).mount(&sink).await;
         let aws = StandIn::start(vec![Table::new(TABLE, "id", None)]);
@@ -108,18 +108,18 @@ impl Ground {
     }
 
     /// Gives a variable another value, or takes it away.
-    pub fn set(&mut self, name: &'static str, value: Option<&str>) {
+    pub(crate) fn set(&mut self, name: &'static str, value: Option<&str>) {
         self.variables.retain(|(known, _)| *known != name);
         self.variables.extend(value.map(|value| (name, value.to_owned())));
     }
 
     /// How CloudFormation reports the stack and the one resource in it from now on.
-    pub fn stands(&self, stack: &str, physical_id: &str, resource: &str) {
+    pub(crate) fn stands(&self, stack: &str, physical_id: &str, resource: &str) {
         self.stands_with_events(stack, physical_id, resource, vec![]);
     }
 
     /// The same with events, the newest first.
-    pub fn stands_with_events(
+    pub(crate) fn stands_with_events(
         &self,
         stack: &str,
         physical_id: &str,
@@ -132,12 +132,12 @@ impl Ground {
     }
 
     /// A request that was issued just now.
-    pub fn request(&self, id: &str, kind: &str, physical_id: Option<&str>) -> Value {
+    pub(crate) fn request(&self, id: &str, kind: &str, physical_id: Option<&str>) -> Value {
         self.dated(self.undated(id, kind, physical_id), 0)
     }
 
     /// The same with a URL that says nothing of time.
-    pub fn undated(&self, id: &str, kind: &str, physical_id: Option<&str>) -> Value {
+    pub(crate) fn undated(&self, id: &str, kind: &str, physical_id: Option<&str>) -> Value {
         let properties = properties(TRUSTED);
         let mut request = json!({
             "RequestType": kind, "RequestId": id, "StackId": STACK, "LogicalResourceId": "Role",
@@ -152,12 +152,12 @@ impl Ground {
     }
 
     /// The request, as if it had been issued so many seconds from now.
-    pub fn dated(&self, request: Value, seconds: i64) -> Value {
+    pub(crate) fn dated(&self, request: Value, seconds: i64) -> Value {
         with_query(request, &format!("X-Amz-Date={}", date(seconds)))
     }
 
     /// Makes the role, as CloudFormation does; returns its physical id.
-    pub async fn made(&self) -> String {
+    pub(crate) async fn made(&self) -> String {
         self.stands("CREATE_IN_PROGRESS", "", "CREATE_IN_PROGRESS");
         let create = self.dated(self.undated("made", "Create", None), -10);
         let id = self.serve(&create).await.id();
@@ -166,24 +166,24 @@ impl Ground {
     }
 
     /// The item of the resource.
-    pub fn item(&self) -> Option<Value> {
+    pub(crate) fn item(&self) -> Option<Value> {
         self.aws.item(TABLE, &[&format!("{STACK}/Role")])
     }
 
     /// Whether the function called nothing of AWS since [`StandIn::clear_calls`] but these.
     #[track_caller]
-    pub fn called_only(&self, operations: &[&str]) {
+    pub(crate) fn called_only(&self, operations: &[&str]) {
         let calls: Vec<String> = self.aws.calls().into_iter().map(|call| call.operation).collect();
         assert!(calls.iter().all(|call| operations.contains(&call.as_str())), "{calls:?}");
     }
 
     /// What the function makes of a request that is to be served.
-    pub async fn serve(&self, request: &Value) -> Answered {
+    pub(crate) async fn serve(&self, request: &Value) -> Answered {
         self.invoke(request, PLENTY).await
     }
 
     /// What it makes of one that CloudFormation will not confirm.
-    pub async fn attack(&self, request: &Value) -> Answered {
+    pub(crate) async fn attack(&self, request: &Value) -> Answered {
         self.invoke(request, LITTLE).await
     }
 
@@ -231,7 +231,7 @@ impl Ground {
     }
 
     /// How the function ends that is not even able to ask for work, and what it said.
-    pub async fn ends(&self) -> (ExitStatus, String) {
+    pub(crate) async fn ends(&self) -> (ExitStatus, String) {
         let runtime = MockServer::start().await;
         let folder = TempDir::new().expect("a folder");
         let mut function = self.start(&folder, &runtime);
@@ -270,7 +270,7 @@ fn invocation(event: &Value, left: Duration) -> ResponseTemplate {
 }
 
 /// The properties of a starter role that trusts a role of `account`.
-pub fn properties(account: &str) -> Value {
+pub(crate) fn properties(account: &str) -> Value {
     json!({
         "ServiceToken": "arn:aws:lambda:eu-west-1:111111111111:function:landfall-provisioner",
         "RoleName": ROLE,
@@ -281,7 +281,7 @@ pub fn properties(account: &str) -> Value {
 }
 
 /// A routes file about one bucket.
-pub fn routes(bucket: &str) -> Value {
+pub(crate) fn routes(bucket: &str) -> Value {
     json!({
         "version": "1",
         "targets": { "here": { "account": "111111111111", "region": "eu-west-1",
@@ -299,7 +299,7 @@ fn date(seconds: i64) -> String {
 }
 
 /// The request with a query in its response URL.
-pub fn with_query(mut request: Value, query: &str) -> Value {
+pub(crate) fn with_query(mut request: Value, query: &str) -> Value {
     let url = request["ResponseURL"].as_str().expect("a URL");
     request["ResponseURL"] = json!(format!("{url}?{query}"));
     request

@@ -51,7 +51,7 @@ fn of(spec: &Spec, keys: &BTreeSet<String>, binding: Binding) -> Document {
     }
 }
 
-/// Keys of manifests, as patterns (see [`crate::batch::Own::manifest_key`]).
+/// Keys of manifests, as patterns (see [`crate::batch::JobResources::manifest_key`]).
 fn manifest_keys(batches: Batches, account: &str) -> Vec<String> {
     let own = format!("manifests/{account}/*/{account}-*");
     // The last of a key is the id. One of the version before has no account and no dash before its hash, so
