@@ -1,4 +1,6 @@
-"""Reads objects with awkward keys one by one, including those that `paths` refuses, and prints each outcome.
+"""Reads objects with awkward keys one by one, and prints each outcome.
+
+It also reads the keys that `paths` refuses.
 
 The batch's only object lists the keys as JSON. The content of each object is its index in that list.
 """
