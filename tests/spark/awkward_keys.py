@@ -2,7 +2,8 @@
 
 It also reads the keys that `paths` refuses.
 
-The batch's only object lists the keys as JSON. The content of each object is its index in that list.
+The batch's only object lists the keys as JSON. The content of each object is its index in that
+list.
 """
 
 from __future__ import annotations
