@@ -1,8 +1,9 @@
-//! CloudFormation: templates as they are written, and stacks as they stand, change, and go.
+//! CloudFormation: reads templates, and reads, changes and deletes stacks.
 //!
-//! It knows none of Landfall's stacks: which there are, and what they are given, `accounts` and `deploy` say.
+//! It knows none of Landfall's stacks. `accounts` and `deploy` know which stacks there are and their parameters.
 
 pub mod change;
+pub mod change_set;
 pub mod events;
 pub mod stack;
 pub mod template;
@@ -13,12 +14,12 @@ use landfall_core::secret::Secret;
 
 use crate::terminal::printable;
 
-/// The value that a parameter gets. A `Debug` shows no secret.
+/// The new value of a stack's parameter. `Debug` shows no secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Value {
     Text(String),
     Secret(Secret),
-    /// What it was.
+    /// The value that the stack has.
     Previous,
 }
 

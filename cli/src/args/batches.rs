@@ -1,4 +1,4 @@
-//! The arguments of what is about the ledger: `batches`, `batch`, `retry` and `find`.
+//! The arguments of the commands that read the ledger: `batches`, `batch`, `retry` and `find`.
 
 use std::time::Duration;
 
@@ -10,13 +10,13 @@ use landfall_core::moment::{Time, parse_duration};
 use super::accept;
 use super::roles::region;
 
-/// How far back `batches` looks if it is not told.
+/// How far back `batches` looks by default.
 const A_DAY: Duration = Duration::from_secs(86_400);
 
-/// Which ledger, and how it is printed.
+/// Selects the ledger and the output format.
 #[derive(Args)]
 pub struct LedgerArgs {
-    /// The ledger's table.
+    /// The name of the ledger's table.
     #[arg(
         long,
         value_name = "NAME",
@@ -25,7 +25,7 @@ pub struct LedgerArgs {
         value_parser = NonEmptyStringValueParser::new(),
     )]
     pub table: String,
-    /// The region of the data account's stack. Default: that of the environment or the profile.
+    /// The region of the data account's stack. Default: the region of the environment or the profile.
     #[arg(long, value_name = "REGION", value_parser = region)]
     pub region: Option<String>,
     /// Print one JSON document.
@@ -33,7 +33,7 @@ pub struct LedgerArgs {
     pub json: bool,
 }
 
-/// List batches, the newest first: where each stands, and what it waits for.
+/// List batches, newest first, with each one's state and what it waits for.
 #[derive(Args)]
 #[command(after_help = "Examples:
   landfall batches
@@ -41,26 +41,27 @@ pub struct LedgerArgs {
   landfall batches --former
   landfall batches --route orders --since 2026-01-31T00:00:00Z --json
 
-It looks with your own credentials for the data account, found as `diff` finds them, which need
+`batches` uses your own credentials for the data account, and finds them as `diff` does. They need
 dynamodb:GetItem, dynamodb:Query and dynamodb:Scan on the ledger's table and its indexes.
 
-Exit status: 0 however many there are, 2 wrong usage, or a ledger that cannot be read.")]
+Exit status: 0 the batches were listed, even if there are none; 2 wrong usage, or the ledger can't be
+read.")]
 pub struct BatchesArgs {
-    /// Only batches of this route.
+    /// List only batches of this route.
     #[arg(long, value_name = "NAME")]
     pub route: Option<String>,
-    /// Only batches in this state; several may be given.
+    /// List only batches in this state. Separate several states with commas.
     #[arg(long, value_enum, value_name = "STATE", value_delimiter = ',')]
     pub state: Vec<StateName>,
-    /// Only batches opened since then: so long ago (90s, 5m, 24h, 7d), or a time as RFC 3339. Default:
-    /// 24h; with `--state parked` and no other state, however old they are.
+    /// List only batches opened since then: a length of time ago (90s, 5m, 24h, 7d), or a time in RFC 3339
+    /// format. Default: 24h. With `--state parked` and no other state: all of them, however old.
     #[arg(long, value_name = "AGO|TIME", value_parser = since)]
     pub since: Option<Since>,
-    /// Only batches of the version before that are not done, however old. Reader roles reach them as long as
-    /// the stacks' AdmitsFormerBatches is true.
+    /// List only unfinished batches of the previous version, however old. Reader roles can reach them as long
+    /// as AdmitsFormerBatches is true in the stacks.
     #[arg(long, conflicts_with = "since")]
     pub former: bool,
-    /// The most that are listed.
+    /// The most batches to list.
     #[arg(long, value_name = "COUNT", default_value_t = 100)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub limit: u32,
@@ -68,19 +69,19 @@ pub struct BatchesArgs {
     pub ledger: LedgerArgs,
 }
 
-/// Tell all that is known of a batch: what it waits for, its runs, what happened to it.
+/// Show everything about a batch: what it waits for, its job runs, its history and its members.
 #[derive(Args)]
 #[command(after_help = "Examples:
   landfall batch 222222222222-899bfd94d19c4ed05147d6815125b225
   landfall batch --members 222222222222-899bfd94d19c4ed05147d6815125b225
 
-It needs dynamodb:GetItem on the ledger's table, and for what the job said of its outcome on that of the
-claims.
+Your credentials need dynamodb:GetItem on the ledger's table. To show the outcome that the job
+reported, they need it on the claims table too.
 
-Exit status: 0 the batch is told of, 3 there is none of this id, 2 wrong usage, or a ledger that
-cannot be read.")]
+Exit status: 0 the batch was found; 3 there is no batch with this ID; 2 wrong usage, or the ledger
+can't be read.")]
 pub struct BatchArgs {
-    /// The batch's id, as `batches` and `find` print it.
+    /// The batch's ID, as `batches` and `find` print it.
     #[arg(value_name = "ID", value_parser = batch_id)]
     pub id: String,
     /// Print all members, not just the first 20.
@@ -90,52 +91,52 @@ pub struct BatchArgs {
     pub ledger: LedgerArgs,
 }
 
-/// Return parked batches: each is started again, with all its attempts.
+/// Return parked batches, so that each starts again with all its attempts.
 #[derive(Args)]
 #[command(after_help = "Examples:
   landfall retry 222222222222-899bfd94d19c4ed05147d6815125b225
   landfall retry --all-parked --route orders
 
-Remove first what the batch was parked for: `landfall batch ID` tells it. The monitor starts a returned
-batch within a minute. It needs dynamodb:GetItem and dynamodb:PutItem on the ledger's table;
---all-parked needs what `batches` needs too.
+First remove the cause: `landfall batch ID` shows why the batch was parked. The monitor starts a
+returned batch within a minute. Your credentials need dynamodb:GetItem and dynamodb:PutItem on the
+ledger's table. --all-parked also needs what `batches` needs.
 
-Exit status: 0 all are returned, 1 one was not: it is not parked, or another one by now, or one of
---all-parked was not understood or not looked at, or you said no; 2 wrong usage, or a ledger that cannot
-be read or written.")]
+Exit status: 0 every batch was returned; 1 at least one wasn't, because it isn't parked or has changed
+meanwhile, because --all-parked couldn't read or reach one, or because you declined; 2 wrong usage, or
+the ledger can't be read or written.")]
 pub struct RetryArgs {
-    /// The batches' ids.
+    /// The IDs of the batches.
     #[arg(value_name = "ID", value_parser = batch_id)]
     #[arg(required_unless_present = "all_parked", conflicts_with = "all_parked")]
     pub ids: Vec<String>,
-    /// All batches that are parked; asks before it returns them.
+    /// Return all parked batches. Asks for confirmation first.
     #[arg(long)]
     pub all_parked: bool,
-    /// With --all-parked: only those of this route.
+    /// With --all-parked, return only batches of this route.
     #[arg(long, value_name = "NAME", conflicts_with = "ids")]
     pub route: Option<String>,
-    /// Do not ask.
+    /// Don't ask for confirmation.
     #[arg(long)]
     pub yes: bool,
     #[command(flatten)]
     pub ledger: LedgerArgs,
 }
 
-/// Tell what became of an object: when it arrived, in which batch it is, which run reads it.
+/// Show what became of an object: when it arrived, which batch it is in, and which job run reads it.
 #[derive(Args)]
 #[command(after_help = "Examples:
   landfall find s3://acme-landing/orders/dt=2026-01-31/a.csv
 
-A URI is taken as it is written, as `explain` takes it. It needs dynamodb:GetItem and dynamodb:Query on
-the ledger's table.
+`find` reads the URI as you write it, as `explain` does. Your credentials need dynamodb:GetItem and
+dynamodb:Query on the ledger's table.
 
-Exit status: 0 the ledger knows the object, 3 it does not, 2 wrong usage, or a ledger that cannot be
+Exit status: 0 the ledger knows the object; 3 it doesn't; 2 wrong usage, or the ledger can't be
 read.")]
 pub struct FindArgs {
-    /// The object.
+    /// The object, as `s3://bucket/key`.
     #[arg(value_name = "S3_URI")]
     pub uri: String,
-    /// The most versions that are told of, the newest first.
+    /// The most versions to show, newest first.
     #[arg(long, value_name = "COUNT", default_value_t = 20)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub limit: u32,
@@ -144,7 +145,8 @@ pub struct FindArgs {
 }
 
 impl BatchesArgs {
-    /// What to list, asked at `now`. All parked batches by default, however old: each waits for somebody.
+    /// Returns which batches to list at `now`. If only parked ones are wanted, age does not limit the
+    /// list, because each of them waits for a person.
     pub fn selection(&self, now: Time) -> Selection {
         let is_parked = |name: &StateName| *name == StateName::Parked;
         match self.since {
@@ -156,46 +158,46 @@ impl BatchesArgs {
     }
 }
 
-/// Which batches a list is of.
+/// The batches that a list covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Selection {
-    /// Those that were opened since then.
+    /// The batches opened since this time.
     Since(Time),
-    /// All that are parked.
+    /// All parked batches.
     Parked,
-    /// All of the version before that are not done.
+    /// All unfinished batches of the previous version.
     Former,
 }
 
-/// The states of a batch, by the names that the ledger has for them.
+/// The states of a batch, under the names that the ledger uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum StateName {
-    /// Takes objects.
+    /// The batch takes more objects.
     Open,
-    /// Waits to be started.
+    /// The batch waits to start.
     Sealed,
-    /// A run is being started, or it is not known whether one was.
+    /// A job run is starting, or Landfall doesn't know whether it started.
     Starting,
-    /// A run is under way.
+    /// A job run is under way.
     Started,
-    /// A run ended without success; it is about to be retried or parked.
+    /// A job run ended without success; the monitor is about to retry or park the batch.
     Failed,
-    /// Done.
+    /// The batch is done.
     Succeeded,
-    /// Waits for `landfall retry`.
+    /// The batch waits for `landfall retry`.
     Parked,
-    /// Closed without objects.
+    /// The batch closed without objects.
     Empty,
 }
 
 impl StateName {
-    /// Whether this is the name of `state`.
+    /// Returns `true` if this is the name of `state`.
     pub fn names(self, state: &State) -> bool {
         self.to_possible_value().is_some_and(|value| value.get_name() == state.name())
     }
 }
 
-/// From when on.
+/// The start of a list, as the user writes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Since {
     Ago(Duration),
@@ -203,7 +205,7 @@ pub enum Since {
 }
 
 impl Since {
-    /// The time that is meant, asked at `now`.
+    /// Returns the start as a time, counted back from `now`.
     pub fn time(self, now: Time) -> Time {
         match self {
             Self::Ago(duration) => now - duration,
@@ -215,13 +217,13 @@ impl Since {
 fn since(text: &str) -> Result<Since, &'static str> {
     let time = || Time::parse(text).map(Since::At);
     parse_duration(text).map(Since::Ago).or_else(time).ok_or(
-        "neither a length of time (90s, 5m, 24h, 7d) nor a time as RFC 3339 writes it: \
+        "neither a length of time (90s, 5m, 24h, 7d) nor a time in RFC 3339 format: \
          2026-01-31T23:59:59Z",
     )
 }
 
 fn batch_id(text: &str) -> Result<String, &'static str> {
-    let why = "a batch id is the analytics account's id, a dash, and 32 hexadecimal digits in lower case; \
+    let why = "a batch ID is the analytics account's ID, a dash, and 32 hexadecimal digits in lower case; \
                `landfall batches` lists them";
     accept(text, BatchId::parse(text).is_some(), why)
 }

@@ -1,4 +1,4 @@
-//! A change set as it is shown: what becomes of which resource. Pure.
+//! Shows a change set: what becomes of each resource. Pure.
 
 use crate::terminal::printable;
 use crate::terminal::table::{Align, table};
@@ -10,20 +10,20 @@ pub struct Change {
     pub logical_id: String,
     pub kind: String,
     pub replacement: Replacement,
-    /// It stays although the stack gives it up.
+    /// Whether the resource stays when it leaves the stack.
     pub is_retained: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Replacement {
-    /// It is new, goes, or is taken in: nothing is replaced.
+    /// The resource is new, removed or imported, so nothing is replaced.
     None,
     No,
     Maybe,
     Yes,
 }
 
-/// The changes in plain columns; what is replaced or removed stands out.
+/// Returns the changes as a table. Replacements and removals stand out in capitals.
 pub fn shown(changes: &[Change]) -> String {
     let rows: Vec<[String; 4]> = changes.iter().map(row).collect();
     let columns = ["ACTION", "RESOURCE", "TYPE", "REPLACEMENT"];

@@ -1,18 +1,16 @@
-//! Following a stack: its events as they come, and how it ends.
+//! Follows a stack: reads its events as they come, and how it ends.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Context;
-use aws_sdk_cloudformation::operation::describe_stack_events::DescribeStackEventsOutput;
 use aws_sdk_cloudformation::types::StackEvent;
-use landfall_aws::sdk_error::sdk_error_parts;
 
 use super::stack::Stacks;
 use crate::terminal::printable;
 use crate::terminal::progress::say;
 
-/// Ever less often, up to every other second.
+/// A pause that grows with each wait, up to two seconds.
 pub struct Pace(Duration);
 
 const SLOWEST: Duration = Duration::from_secs(2);
@@ -34,39 +32,44 @@ impl Pace {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
     pub id: String,
-    /// `12:34:56`.
+    /// The time of day in UTC, such as `12:34:56`.
     pub time: String,
     pub status: String,
     pub logical_id: String,
     pub kind: String,
     pub reason: String,
-    /// It is about the stack as a whole.
+    /// Whether the event is about the stack as a whole.
     pub is_stacks: bool,
 }
 
-/// How what was done to a stack ended.
+/// How a change of a stack ended.
 #[derive(Debug)]
 pub struct Ended {
     pub status: String,
-    /// What failed first, and why.
+    /// The first failure and its reason.
     pub failure: Option<String>,
 }
 
-/// Where a stack's events stood before something was begun.
+/// The IDs of the events that a stack had before a change began.
 pub struct Mark(BTreeSet<String>);
 
 impl Stacks {
-    /// Where the events stand now.
+    /// Marks the latest events, so that [`Self::follow`] shows only what comes after them.
     pub(super) async fn mark(&self, stack_id: &str) -> anyhow::Result<Mark> {
-        let page = self.page(stack_id, None).await?;
+        let page = self.client.describe_stack_events().stack_name(stack_id).send().await;
+        let page = page.map_err(self.failed(format!("read the events of stack `{stack_id}`")))?;
         let ids = page.stack_events().iter().filter_map(|event| event.event_id());
         Ok(Mark(ids.map(str::to_owned).collect()))
     }
 
-    /// Tells what happens in the stack from `mark` on until nothing moves any more.
+    /// Prints what happens in the stack after `mark`, until the change has ended.
     pub(super) async fn follow(&self, stack_id: &str, mark: Mark) -> anyhow::Result<Ended> {
         let ended = self.followed(stack_id, mark).await;
-        ended.with_context(|| format!("lost sight of stack `{stack_id}`, which goes on by itself"))
+        ended.with_context(|| {
+            format!(
+                "failed to follow stack `{stack_id}`, whose change goes on without this command"
+            )
+        })
     }
 
     async fn followed(&self, stack_id: &str, mark: Mark) -> anyhow::Result<Ended> {
@@ -77,7 +80,7 @@ impl Stacks {
             let stack = self.find(stack_id).await?;
             let status = stack.map_or_else(|| "DELETE_COMPLETE".to_owned(), |stack| stack.status);
             let events = match self.events(stack_id, &known).await {
-                // Of a stack that is gone there may be none any more.
+                // A stack that is gone can have lost its events.
                 Err(_) if status == "DELETE_COMPLETE" => Vec::new(),
                 events => events?,
             };
@@ -90,7 +93,7 @@ impl Stacks {
             if status == "DELETE_COMPLETE" {
                 return Ok(Ended { status, failure: story.failure });
             }
-            // The status can still be the one before; the events are those since.
+            // The status can still be the previous one. The events are only those since the mark.
             if let Some(ended) = story.ended.take_if(|_| !status.ends_with("_IN_PROGRESS")) {
                 return Ok(Ended { status: ended, failure: story.failure });
             }
@@ -98,37 +101,23 @@ impl Stacks {
         }
     }
 
-    async fn page(
-        &self,
-        stack: &str,
-        next: Option<String>,
-    ) -> anyhow::Result<DescribeStackEventsOutput> {
-        let page = self.client.describe_stack_events().stack_name(stack);
-        page.set_next_token(next).send().await.map_err(|error| {
-            self.failed(&format!("read the events of stack `{stack}`"), sdk_error_parts(&error))
-        })
-    }
-
-    /// The events that are not `known`, oldest first.
+    /// Returns the events that are not `known`, oldest first.
     async fn events(&self, stack: &str, known: &BTreeSet<String>) -> anyhow::Result<Vec<Event>> {
+        let describe = self.client.describe_stack_events().stack_name(stack);
+        // CloudFormation lists the newest event first.
+        let mut newest_first = describe.into_paginator().items().send();
         let mut events = Vec::new();
-        let mut next: Option<String> = None;
-        loop {
-            let page = self.page(stack, next).await?;
-            for event in page.stack_events() {
-                let event = read(event).context("an event of a stack has no id")?;
-                if known.contains(&event.id) {
-                    events.reverse();
-                    return Ok(events);
-                }
-                events.push(event);
+        while let Some(event) = newest_first.next().await {
+            let event =
+                event.map_err(self.failed(format!("read the events of stack `{stack}`")))?;
+            let event = read(&event).context("an event of a stack has no ID")?;
+            if known.contains(&event.id) {
+                break;
             }
-            next = page.next_token().map(str::to_owned);
-            if next.is_none() {
-                events.reverse();
-                return Ok(events);
-            }
+            events.push(event);
         }
+        events.reverse();
+        Ok(events)
     }
 }
 
@@ -148,34 +137,34 @@ fn read(event: &StackEvent) -> Option<Event> {
     })
 }
 
-/// A reason without what it repeats: Lambda shows all variables of a function where they are too long.
+/// Cuts off what a reason can repeat: if a function's variables are too long, Lambda shows all of them.
 pub fn harmless(reason: &str) -> &str {
     reason.split("String measured").next().unwrap_or_default()
 }
 
-/// What the events of a stack come to so far. Pure.
+/// What the events of a stack amount to so far. Pure.
 #[derive(Default)]
 struct Story {
     lines: BTreeSet<(String, String)>,
     failure: Option<String>,
-    /// How, by the last event of the stack itself.
+    /// The final status, if the latest event of the stack itself has one.
     ended: Option<String>,
 }
 
 impl Story {
-    /// What there is to tell, if it is anything new.
+    /// Takes in an event, and returns the line to print if it says something new.
     fn add(&mut self, event: &Event) -> Option<String> {
         let Event { time, status, logical_id, kind, reason, .. } = event;
         if event.is_stacks {
             self.ended = (!status.ends_with("_IN_PROGRESS")).then(|| status.clone());
         }
         let is_failure = status.ends_with("_FAILED");
-        // What is given up because of another's failure is no reason.
+        // A resource that CloudFormation cancelled because another failed is not the cause.
         if is_failure && self.failure.is_none() && !reason.ends_with("cancelled") {
             let of = printable(&format!("{logical_id} ({kind}) {status}: {reason}"));
             self.failure = Some(of);
         }
-        // A resource is told to be in progress twice, before and after it has an id.
+        // CloudFormation reports a resource as in progress twice: before and after it has an ID.
         if !self.lines.insert((logical_id.clone(), status.clone())) && !is_failure {
             return None;
         }

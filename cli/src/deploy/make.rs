@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::accounts::Account;
 use crate::args::deploy::DeployArgs;
-use crate::cloudformation::stack::{Observed, Request, Standing, TemplateAt};
+use crate::cloudformation::change_set::{Request, TemplateAt};
+use crate::cloudformation::stack::{Observed, Standing};
 use crate::cloudformation::template::Template;
 use crate::cloudformation::{Value, change};
 use crate::terminal::consent::confirm;

@@ -182,7 +182,7 @@ fn what_cannot_be_asked_exits_with_2() {
     assert_eq!((shown.status, shown.stdout.as_str()), (2, ""));
     let shown =
         landfall(&[("f", ROUTES)], &["policies", "--routes", "f", "--data-account", "1111"]);
-    assert!(shown.stderr.contains("an account id has 12 digits"), "{}", shown.stderr);
+    assert!(shown.stderr.contains("an account ID has 12 digits"), "{}", shown.stderr);
     assert_eq!(shown.status, 2);
 }
 

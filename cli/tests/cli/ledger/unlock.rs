@@ -126,8 +126,8 @@ fn what_cannot_be_unlocked_is_told() {
             2,
             "of account `111111111111`",
         ),
-        (2, "landfall", 2, "a stack's id looks like"),
-        (6, " ", 2, "say why"),
+        (2, "landfall", 2, "a stack's ID looks like"),
+        (6, " ", 2, "give a reason"),
     ] {
         let mut args = UNLOCK.to_vec();
         args[field] = value;

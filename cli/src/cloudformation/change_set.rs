@@ -1,0 +1,308 @@
+//! Change sets: prepared, shown, executed or discarded; and the deletion of a stack.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, bail};
+use aws_sdk_cloudformation::operation::describe_change_set::DescribeChangeSetOutput;
+use aws_sdk_cloudformation::types::{
+    Capability, ChangeAction, ChangeSetStatus, ChangeSetType, OperationEvent, Parameter,
+    PolicyAction, Replacement as Replaced, Tag,
+};
+use landfall_aws::sdk_error::sdk_error_parts;
+
+use super::Value;
+use super::change::{Change, Replacement};
+use super::events::{self, Pace};
+use super::stack::{Observed, Stacks};
+use crate::terminal::consent::Stopped;
+use crate::terminal::printable;
+use crate::terminal::progress::say;
+
+/// The desired form of a stack.
+pub struct Request<'a> {
+    pub stack: &'a str,
+    pub template: TemplateAt,
+    pub parameters: &'a BTreeMap<String, Value>,
+    pub tags: &'a BTreeMap<String, String>,
+    /// Whether the stack exists, so that the change set updates it.
+    pub is_update: bool,
+    /// Whether nothing has that name, not even somebody's change set.
+    pub is_new: bool,
+}
+
+/// The place of a template. CloudFormation takes a template of more than 51,200 bytes only from S3.
+pub enum TemplateAt {
+    Body(String),
+    Url(String),
+}
+
+/// A change set that is ready to execute.
+pub struct Prepared {
+    pub change_set: String,
+    pub stack_id: String,
+    /// Whether the stack consists of this change set only.
+    pub is_all: bool,
+    pub changes: Vec<Change>,
+}
+
+impl Stacks {
+    /// Creates a change set and waits until it is ready. Returns `None` if nothing would change.
+    pub async fn prepare(&self, request: &Request<'_>) -> anyhow::Result<Option<Prepared>> {
+        let Request { stack, parameters, tags, is_update, .. } = request;
+        let name = token()?;
+        let mut create = self
+            .client
+            .create_change_set()
+            .stack_name(*stack)
+            .change_set_name(&name)
+            // Without it, a retry after a lost answer finds the name taken.
+            .client_token(&name)
+            .change_set_type(if *is_update { ChangeSetType::Update } else { ChangeSetType::Create })
+            .capabilities(Capability::CapabilityNamedIam)
+            .capabilities(Capability::CapabilityAutoExpand)
+            // The stack adopts the tables, queues and buckets that an earlier stack left.
+            .import_existing_resources(true)
+            .set_parameters(Some(parameters.iter().map(parameter).collect()));
+        create = match &request.template {
+            TemplateAt::Body(text) => create.template_body(text),
+            TemplateAt::Url(url) => create.template_url(url),
+        };
+        if !tags.is_empty() {
+            let tag =
+                |(key, value): (&String, &String)| Tag::builder().key(key).value(value).build();
+            create = create.set_tags(Some(tags.iter().map(tag).collect()));
+        }
+        let created = create.send().await.map_err(|error| {
+            let (code, message) = sdk_error_parts(&error);
+            let parts = (code, without_secrets(&message, parameters));
+            self.failure(&format!("prepare a change of stack `{stack}`"), parts)
+        })?;
+        let change_set = created.id().context("a change set has no id")?.to_owned();
+        let stack_id = created.stack_id().context("a change set has no stack")?.to_owned();
+        let described = self.described(&change_set).await?;
+        let mut prepared =
+            Prepared { change_set, stack_id, is_all: request.is_new, changes: Vec::new() };
+        if described.status() == Some(&ChangeSetStatus::CreateComplete) {
+            prepared.changes = self.changes(&prepared.change_set, described).await?;
+            return Ok(Some(prepared));
+        }
+        let mut reason = described.status_reason().unwrap_or("no reason is given").to_owned();
+        if reason.contains("DescribeEvents") {
+            let Prepared { change_set, stack_id, .. } = &prepared;
+            let found = self.validation_errors(stack_id, Some(change_set)).await?;
+            reason = format!("{reason} {}", found.join("; "));
+        }
+        self.discard(&prepared).await;
+        if says_that_nothing_changes(&reason) {
+            return Ok(None);
+        }
+        let reason = without_secrets(&reason, parameters);
+        bail!(
+            "failed to prepare a change of stack `{stack}` in {}: {}",
+            self.place,
+            printable(&reason)
+        )
+    }
+
+    async fn describe(
+        &self,
+        change_set: &str,
+        token: Option<String>,
+    ) -> anyhow::Result<DescribeChangeSetOutput> {
+        let describe = self.client.describe_change_set().change_set_name(change_set);
+        let described = describe.set_next_token(token).send().await;
+        described.map_err(self.failed(format!("read change set `{change_set}`")))
+    }
+
+    /// Waits until CloudFormation has made the change set or has given up, and returns it.
+    async fn described(&self, change_set: &str) -> anyhow::Result<DescribeChangeSetOutput> {
+        let mut pace = Pace::default();
+        loop {
+            let described = self.describe(change_set, None).await?;
+            use ChangeSetStatus::{CreateInProgress, CreatePending};
+            match described.status() {
+                Some(CreatePending | CreateInProgress) | None => pace.wait().await,
+                Some(_) => return Ok(described),
+            }
+        }
+    }
+
+    async fn changes(
+        &self,
+        change_set: &str,
+        first: DescribeChangeSetOutput,
+    ) -> anyhow::Result<Vec<Change>> {
+        let mut changes: Vec<Change> = first.changes().iter().filter_map(change).collect();
+        let mut next = first.next_token().map(str::to_owned);
+        while next.is_some() {
+            let page = self.describe(change_set, next).await?;
+            changes.extend(page.changes().iter().filter_map(change));
+            next = page.next_token().map(str::to_owned);
+        }
+        Ok(changes)
+    }
+
+    /// Deletes a change set, and the stack if it consists of this change set only. A failure is only
+    /// a warning, because the result of the command does not depend on it.
+    pub async fn discard(&self, prepared: &Prepared) {
+        if let Err(error) = self.discarded(prepared).await {
+            say(&format!("warning: {error:#}"));
+        }
+    }
+
+    async fn discarded(&self, prepared: &Prepared) -> anyhow::Result<()> {
+        let Prepared { change_set, stack_id, is_all, .. } = prepared;
+        let delete = self.client.delete_change_set().change_set_name(change_set);
+        let deleted = delete.stack_name(stack_id).send().await;
+        deleted.map_err(self.failed(format!("delete change set `{change_set}`")))?;
+        let is_empty = |stack: Observed| stack.status == "REVIEW_IN_PROGRESS";
+        if *is_all && self.find(stack_id).await?.is_some_and(is_empty) {
+            self.start_deletion(stack_id).await?;
+        }
+        Ok(())
+    }
+
+    /// Executes a change set and follows the stack until it is done.
+    ///
+    /// # Errors
+    /// Returns [`Stopped::Failed`] if the change fails.
+    pub async fn execute(&self, stack: &str, prepared: &Prepared) -> anyhow::Result<()> {
+        let mark = self.mark(&prepared.stack_id).await?;
+        let execute = self.client.execute_change_set().change_set_name(&prepared.change_set);
+        let execute = execute.client_request_token(token()?).send().await;
+        execute.map_err(self.failed(format!("execute change set `{}`", prepared.change_set)))?;
+        let ended = self.follow(&prepared.stack_id, mark).await?;
+        if matches!(ended.status.as_str(), "CREATE_COMPLETE" | "UPDATE_COMPLETE") {
+            // CloudFormation does not try again to delete what it replaced or removed.
+            if let Some(failure) = ended.failure {
+                say(&format!("warning: a resource is left over: {failure}"));
+            }
+            return Ok(());
+        }
+        let mut why = ended.failure.unwrap_or_default();
+        // The stack's events only hint at what CloudFormation found wrong before it began.
+        if why.contains("DescribeEvents") {
+            let found = self.validation_errors(&prepared.stack_id, None).await?;
+            why = format!("{why} {}", found.join("; "));
+        }
+        Err(self.stopped(stack, &ended.status, &why))
+    }
+
+    /// Deletes a stack and follows it until it is gone.
+    ///
+    /// # Errors
+    /// Returns [`Stopped::Failed`] if the deletion fails.
+    pub async fn delete(&self, stack: &str, stack_id: &str) -> anyhow::Result<()> {
+        let mark = self.mark(stack_id).await?;
+        self.start_deletion(stack_id).await?;
+        let ended = self.follow(stack_id, mark).await?;
+        if ended.status == "DELETE_COMPLETE" {
+            return Ok(());
+        }
+        Err(self.stopped(stack, &ended.status, &ended.failure.unwrap_or_default()))
+    }
+
+    fn stopped(&self, stack: &str, status: &str, why: &str) -> anyhow::Error {
+        let why = if why.is_empty() { "its events give no reason" } else { why };
+        let place = &self.place;
+        Stopped::Failed(printable(&format!("stack `{stack}` in {place} is {status}: {why}"))).into()
+    }
+
+    async fn start_deletion(&self, stack_id: &str) -> anyhow::Result<()> {
+        let delete = self.client.delete_stack().stack_name(stack_id);
+        let deleted = delete.client_request_token(token()?).send().await;
+        deleted.map_err(self.failed(format!("delete stack `{stack_id}`"))).map(drop)
+    }
+
+    /// Returns what CloudFormation found wrong before it began, one line for each error.
+    async fn validation_errors(
+        &self,
+        stack_id: &str,
+        change_set: Option<&str>,
+    ) -> anyhow::Result<Vec<String>> {
+        let describe = self.client.describe_events().stack_name(stack_id);
+        let describe = describe.set_change_set_name(change_set.map(str::to_owned));
+        let found = describe.send().await;
+        let found = found.map_err(self.failed(format!("read the events of stack `{stack_id}`")))?;
+        let line = |event: &OperationEvent| {
+            let why = event.validation_status_reason()?;
+            let id = event.logical_resource_id().unwrap_or_default();
+            Some(format!("{id}: {}", events::harmless(why)))
+        };
+        Ok(found.operation_events().iter().filter_map(line).collect())
+    }
+}
+
+fn parameter((name, value): (&String, &Value)) -> Parameter {
+    let parameter = Parameter::builder().parameter_key(name);
+    match value {
+        Value::Text(text) => parameter.parameter_value(text),
+        Value::Secret(secret) => parameter.parameter_value(secret.expose()),
+        Value::Previous => parameter.use_previous_value(true),
+    }
+    .build()
+}
+
+fn change(change: &aws_sdk_cloudformation::types::Change) -> Option<Change> {
+    let change = change.resource_change()?;
+    let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+    Some(Change {
+        action: change.action().map_or("", ChangeAction::as_str).to_owned(),
+        logical_id: text(change.logical_resource_id()),
+        kind: text(change.resource_type()),
+        replacement: match change.replacement() {
+            Some(Replaced::True) => Replacement::Yes,
+            Some(Replaced::False) => Replacement::No,
+            Some(_) => Replacement::Maybe,
+            None => Replacement::None,
+        },
+        is_retained: change.policy_action() == Some(&PolicyAction::Retain),
+    })
+}
+
+/// Tells a change set without changes from a failure: CloudFormation reports both as failed.
+fn says_that_nothing_changes(reason: &str) -> bool {
+    reason.contains("didn't contain changes") || reason.contains("No updates are to be performed")
+}
+
+/// Hides secrets in an error message, which can repeat the parameters of the call.
+fn without_secrets(message: &str, parameters: &BTreeMap<String, Value>) -> String {
+    let secrets = parameters.values().filter_map(|value| match value {
+        Value::Secret(secret) if !secret.expose().is_empty() => Some(secret.expose()),
+        _ => None,
+    });
+    let mut secrets: Vec<&str> = secrets.collect();
+    // Longer secrets go first, because one can begin with another.
+    secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+    secrets.iter().fold(message.to_owned(), |message, secret| {
+        let in_json = serde_json::Value::from(*secret).to_string();
+        let in_json = in_json.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+        message.replace(in_json.unwrap_or(secret), "…").replace(secret, "…")
+    })
+}
+
+/// Makes a random name for a change set, or a token for a call that can be repeated.
+fn token() -> anyhow::Result<String> {
+    let number = getrandom::u64().map_err(|error| anyhow::anyhow!("{error}"));
+    Ok(format!("landfall-{:016x}", number.context("failed to name a change set")?))
+}
+
+#[cfg(test)]
+mod tests {
+    use landfall_core::secret::Secret;
+
+    use super::*;
+
+    #[test]
+    fn no_secret_comes_back_in_an_error() {
+        let parameters = BTreeMap::from([
+            ("ExternalId".to_owned(), Value::Secret(Secret::new("hunter2"))),
+            ("Empty".to_owned(), Value::Secret(Secret::new(""))),
+            ("Longer".to_owned(), Value::Secret(Secret::new("hunter23\""))),
+        ]);
+        let told = without_secrets("value 'hunter2' is not allowed", &parameters);
+        assert_eq!(told, "value '…' is not allowed");
+        let told = without_secrets(r#"{"x":"hunter23\""}, hunter23""#, &parameters);
+        assert_eq!(told, r#"{"x":"…"}, …"#);
+    }
+}
