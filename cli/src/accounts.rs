@@ -1,4 +1,4 @@
-//! The two accounts: which the routes lead to, whose credentials reach each, and which stacks of Landfall are in it.
+//! The two accounts: which ones the routes lead to, which credentials reach them, and which stacks they hold.
 
 pub mod target;
 
@@ -7,18 +7,17 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use aws_config::retry::RetryConfig;
 use landfall_aws::config;
-use landfall_aws::sdk_error::sdk_error_parts;
 
 use crate::args::deploy::{Order, PlaceArgs, TemplateName};
 use crate::aws;
 use crate::cloudformation::stack::{Observed, Stacks, Standing};
 use crate::terminal::printable;
 
-/// What a function of some megabytes may take to upload.
+/// The time limit for an upload: a function has some megabytes.
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(900);
-/// A change set of many changes takes CloudFormation its time to tell.
+/// The time limit for any other call: CloudFormation is slow to describe a change set with many changes.
 const CALL_TIMEOUT: Duration = Duration::from_secs(120);
-/// Many look at stacks at once, and CloudFormation throttles early.
+/// The attempts for each call: CloudFormation throttles early, and other clients may read stacks too.
 const ATTEMPTS: u32 = 8;
 
 /// One of the two accounts.
@@ -39,7 +38,7 @@ impl Side {
     }
 }
 
-/// The name of a stack.
+/// Returns the name of a template's stack.
 pub fn stack_name(prefix: &str, template: TemplateName) -> String {
     match template {
         TemplateName::Provisioner => format!("{prefix}-provisioner"),
@@ -47,7 +46,7 @@ pub fn stack_name(prefix: &str, template: TemplateName) -> String {
     }
 }
 
-/// All stacks that there can be, in the order in which they are deployed.
+/// Returns all possible stacks, in the order of their deployment.
 pub fn stacks(prefix: &str, order: Order) -> Vec<(Side, TemplateName, String)> {
     let mut stacks = vec![
         (Side::Data, TemplateName::Provisioner),
@@ -62,7 +61,7 @@ pub fn stacks(prefix: &str, order: Order) -> Vec<(Side, TemplateName, String)> {
     stacks.into_iter().map(named).collect()
 }
 
-/// The clients of an account, in one region.
+/// The clients for an account, in one region.
 pub struct Account {
     pub side: Side,
     pub id: String,
@@ -70,7 +69,7 @@ pub struct Account {
     pub stacks: Stacks,
     pub s3: aws_sdk_s3::Client,
     pub dynamodb: aws_sdk_dynamodb::Client,
-    /// Where buckets are, if not at AWS.
+    /// The endpoint of S3, if it is not AWS's.
     pub endpoint: Option<String>,
 }
 
@@ -88,7 +87,7 @@ impl Accounts {
         }
     }
 
-    /// Both accounts, once it is clear that the credentials are theirs.
+    /// Connects to both accounts, and checks that the credentials belong to them.
     pub async fn find(
         args: &PlaceArgs,
         target_account: &str,
@@ -100,15 +99,15 @@ impl Accounts {
             Account::load(Side::Analytics, args.analytics_profile.as_deref(), region).await?;
         ensure!(
             analytics.id == target_account,
-            "the credentials for the analytics account ({}) are of account `{}`, the routes' target is \
-             account `{target_account}`",
+            "the credentials for the analytics account ({}) belong to account `{}`, but the routes' target \
+             is account `{target_account}`",
             whose(args.analytics_profile.as_deref()),
             analytics.id
         );
         let data = Account::load(Side::Data, args.data_profile.as_deref(), data_region).await?;
         ensure!(
             data.id != analytics.id,
-            "the credentials for the data account ({}) are of account `{}` too, which is the analytics \
+            "the credentials for the data account ({}) belong to account `{}`, which is the analytics \
              account: name the data account's profile with --data-profile",
             whose(args.data_profile.as_deref()),
             data.id
@@ -116,8 +115,10 @@ impl Accounts {
         Ok(Self { data, analytics })
     }
 
+    /// Checks that a stack with this name is Landfall's, and belongs to these two accounts.
+    ///
     /// # Errors
-    /// The stack has the name, and is another: none of Landfall's, or that of another account.
+    /// Fails if the name belongs to another stack.
     pub async fn check_owner(
         &self,
         side: Side,
@@ -125,7 +126,7 @@ impl Accounts {
         stack: &str,
         found: &Observed,
     ) -> anyhow::Result<()> {
-        // What is nothing but a change set has no template yet.
+        // A stack that consists of a change set only has no template yet.
         if found.standing() == Standing::Absent {
             return Ok(());
         }
@@ -144,13 +145,13 @@ impl Accounts {
         };
         ensure!(
             is_ours,
-            "stack `{stack}` is none of Landfall's {} stacks: choose another --name-prefix",
+            "stack `{stack}` is not Landfall's {} stack: choose another --name-prefix",
             template.name()
         );
         let Some((parameter, id)) = other else { return Ok(()) };
         if let Some(its) = found.parameters.get(parameter).filter(|its| *its != id) {
             bail!(
-                "stack `{stack}` has the {parameter} `{its}`, and these credentials are of account \
+                "stack `{stack}` has the {parameter} `{its}`, but these credentials belong to account \
                  `{id}`: choose another --name-prefix"
             );
         }
@@ -169,16 +170,11 @@ impl Account {
             .timeout_config(timeouts(CALL_TIMEOUT))
             .retry_config(retries)
             .build();
-        let identity = aws_sdk_sts::Client::new(&config).get_caller_identity().send().await;
-        let identity = identity.map_err(|error| {
-            let (code, message) = sdk_error_parts(&error);
-            let message = printable(&message);
-            anyhow::anyhow!("{}: failed to ask STS who it is: {code}: {message}", of())
-        })?;
-        let id = identity.account().context("STS names no account")?.to_owned();
+        let identity = aws::identity(&config).await.with_context(of)?;
+        let id = identity.account().context("STS returned no account")?.to_owned();
         let endpoint = config.endpoint_url().map(|url| url.trim_end_matches('/').to_owned());
         let s3 = aws_sdk_s3::config::Builder::from(&config)
-            // Elsewhere than at AWS a bucket has no host name of its own.
+            // Only AWS gives each bucket a host name of its own.
             .force_path_style(endpoint.is_some())
             .timeout_config(timeouts(UPLOAD_TIMEOUT))
             .build();

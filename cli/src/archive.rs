@@ -1,14 +1,14 @@
-//! Zip archives that are the same bytes for the same files.
+//! Packs zip archives. The same files make the same bytes.
 
 use std::io::{Cursor, Write};
 
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
-/// The one file that is to be run: the program of a Lambda function.
+/// The program of a Lambda function, which is the only file that must be executable.
 pub const BINARY: &str = "bootstrap";
 
-/// The files in their order, with one time and fixed modes.
+/// Packs the files in the given order, all with the same time and with fixed modes.
 pub fn pack(files: &[(&str, &[u8])]) -> anyhow::Result<Vec<u8>> {
     let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
     for (name, bytes) in files {

@@ -1,4 +1,4 @@
-//! Calls to AWS: the runtime that they are made in, and whose credentials they are made with.
+//! The runtime and the credentials for calls to AWS.
 
 use std::process::Command;
 
@@ -9,20 +9,22 @@ use aws_config::{ConfigLoader, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::ProvideCredentials;
 use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_sts::operation::get_caller_identity::GetCallerIdentityOutput;
 use landfall_aws::config;
+use landfall_aws::sdk_error::sdk_error_parts;
 use serde::Deserialize;
 
 use crate::terminal::printable;
 
 const NO_CREDENTIALS: &str = "found no credentials";
 
-/// Waits for `calls`.
+/// Runs `calls` to their end.
 pub fn wait<T>(calls: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.context("failed to start a runtime")?.block_on(calls)
 }
 
-/// What `loader` loads, if there are credentials: without, each call would fail with less to say.
+/// Loads the configuration, and checks that it has credentials: without them each call would fail, and say less.
 pub async fn load(loader: ConfigLoader) -> anyhow::Result<SdkConfig> {
     let config = loader.load().await;
     let credentials = config.credentials_provider().context(NO_CREDENTIALS)?;
@@ -30,23 +32,32 @@ pub async fn load(loader: ConfigLoader) -> anyhow::Result<SdkConfig> {
     Ok(config)
 }
 
-/// With what was tried, in one line.
+/// Asks STS whose the credentials are.
+pub async fn identity(config: &SdkConfig) -> anyhow::Result<GetCallerIdentityOutput> {
+    let identity = aws_sdk_sts::Client::new(config).get_caller_identity().send().await;
+    identity.map_err(|error| {
+        let (code, message) = sdk_error_parts(&error);
+        anyhow!("failed to get the caller's identity from STS: {code}: {message}")
+    })
+}
+
+/// Returns an error that lists in one line what was tried.
 fn no_credentials(error: CredentialsError) -> anyhow::Error {
     let tried = format!("{:#}", anyhow::Error::new(error));
     let tried: Vec<&str> = tried.lines().map(str::trim).collect();
     anyhow!(
-        "{NO_CREDENTIALS}; with SSO, or a profile that runs a process, do first: \
+        "{NO_CREDENTIALS}; with SSO, or with a profile that runs a process, first run: \
          eval \"$(aws configure export-credentials --format env)\" ({})",
         tried.join("; ")
     )
 }
 
-/// The configuration of a profile, or of the environment.
+/// Loads the configuration of a profile; without a profile, that of the environment.
 pub async fn of_profile(profile: Option<&str>, region: &str) -> anyhow::Result<SdkConfig> {
     let region = Region::new(region.to_owned());
     let loader = config::loader().region(region.clone());
     let Some(profile) = profile else { return load(loader).await };
-    // Of the profile and nothing else: variables of the environment would come before it.
+    // Only the profile's credentials count: variables of the environment would take precedence.
     let base = config::loader().region(region.clone()).no_credentials().load().await;
     let mut provider = ProviderConfig::default().with_region(Some(region));
     if let Some(client) = base.http_client() {
@@ -74,17 +85,17 @@ struct Exported {
     session_token: Option<String>,
 }
 
-/// What the aws command line has for a profile that signs in by itself: with SSO, or by a process.
+/// Gets the credentials of a profile that uses SSO or a process from the `aws` command.
 fn exported(profile: &str) -> anyhow::Result<Credentials> {
     let arguments =
         ["configure", "export-credentials", "--format", "process", "--profile", profile];
     let ran = Command::new("aws").args(arguments).output();
-    let ran = ran.context("`aws configure export-credentials` could not be run")?;
+    let ran = ran.context("failed to run `aws configure export-credentials`")?;
     if !ran.status.success() {
         let said = String::from_utf8_lossy(&ran.stderr);
         bail!("`aws configure export-credentials` says: {}", printable(said.trim()));
     }
-    // What cannot be read is not repeated: it holds a key.
+    // The error does not repeat the output, which contains a key.
     let Ok(exported) = serde_json::from_slice::<Exported>(&ran.stdout) else {
         bail!("`aws configure export-credentials` printed no credentials");
     };

@@ -1,4 +1,4 @@
-//! `landfall batch`: all that is known of a batch.
+//! `landfall batch`: shows everything about a batch.
 
 mod document;
 mod text;
@@ -13,18 +13,19 @@ use crate::ledger::{Connection, connect};
 use crate::terminal::output::{Output, Printed, Status};
 use crate::terminal::printable;
 
-/// The most members that are told of without `--members`.
+/// The most members to show without `--members`.
 const FIRST: usize = 20;
 
-/// A batch, with all of its members or the first of them; `None` if they could not be read.
+/// A batch and what belongs to it.
 struct BatchDetails {
     batch: Batch,
+    /// All members or the first of them; `None` if they could not be read.
     members: Option<Vec<Member>>,
-    /// What the job said; `None` if it said nothing, or that is not known.
+    /// The outcome that the job reported; `None` if it reported none, or if that is unknown.
     outcome: Option<Outcome>,
 }
 
-/// Tells of the batch that `args` name.
+/// Shows the batch that `args` name.
 pub fn run(args: &BatchArgs) -> Printed {
     let mut output = Output::default();
     let details = aws::wait(async {
@@ -32,7 +33,8 @@ pub fn run(args: &BatchArgs) -> Printed {
         let found = connection.ledger.batch(&args.id).await;
         let Some(batch) = found.map_err(|error| connection.explained(error))? else {
             let missing = connection.no_batch(&args.id);
-            let forgotten = "one that is done is kept for 30 days, unless the stack says otherwise";
+            let forgotten =
+                "the ledger keeps finished batches for 30 days, unless you configured another time";
             output.stderr.push_str(&format!("{missing}; {forgotten}\n"));
             output.worsen(Status::Nothing);
             return Ok(None);
@@ -42,12 +44,11 @@ pub fn run(args: &BatchArgs) -> Printed {
         } else {
             connection.ledger.first_members(&batch, FIRST).await
         };
-        // What is known of the batch is told all the same.
+        // The command shows the rest of the batch even if its members cannot be read.
         let members = members.map_err(|error| output.error(&connection.explained(error))).ok();
         let outcome = outcome(&connection, &batch).await.unwrap_or_else(|error| {
-            // Whoever may read the ledger need not be allowed to read claims, and nothing hangs on it.
-            let note =
-                printable(&format!("what the job said of its outcome is not known: {error}"));
+            // Who may read the ledger need not be allowed to read claims, and nothing depends on it.
+            let note = printable(&format!("the outcome that the job reported is unknown: {error}"));
             output.stderr.push_str(&format!("note: {note}\n"));
             None
         });
@@ -61,7 +62,7 @@ pub fn run(args: &BatchArgs) -> Printed {
     Ok(output)
 }
 
-/// What the run that holds the claim said. A batch without runs has nobody to say anything.
+/// Returns the outcome that the job run with the claim reported. A batch without job runs has none.
 async fn outcome(connection: &Connection, batch: &Batch) -> Result<Option<Outcome>, ClaimError> {
     match batch.prepared.as_ref().and_then(|prepared| prepared.claims_table_arn()) {
         Some(table_arn) if !batch.runs.is_empty() => {

@@ -1,4 +1,4 @@
-//! `landfall batches`: where the batches stand, the newest first.
+//! `landfall batches`: lists batches with their states, newest first.
 
 use std::collections::BTreeMap;
 
@@ -11,19 +11,19 @@ use serde::Serialize;
 use crate::args::batches::{BatchesArgs, Selection};
 use crate::ledger::connect;
 use crate::terminal::output::{self, Output, Printed};
-use crate::terminal::phrases::moment;
+use crate::terminal::phrases::{counted, moment};
 use crate::terminal::printable;
 use crate::terminal::table::Align::{Left as L, Right as R};
 use crate::terminal::table::table;
 use crate::{aws, state};
 
-/// The most batches that are read to find those that are asked for.
+/// The most batches to read in search of matching ones.
 const MAX_READ: usize = 20_000;
 
-/// A group's longer values are cut; `--json` and `landfall batch` have all of them.
+/// The length limit of a group in the table. `--json` and `landfall batch` show the whole group.
 const MAX_GROUP_CHARS: usize = 48;
 
-/// Lists what `args` ask for.
+/// Lists the batches that `args` select.
 pub fn run(args: &BatchesArgs) -> Printed {
     let now = now();
     let selection = args.selection(now);
@@ -61,7 +61,7 @@ pub fn run(args: &BatchesArgs) -> Printed {
     Ok(output)
 }
 
-/// The newest of a list, so many at most.
+/// Keeps the newest batches of a list, at most `limit`.
 fn first(mut listing: Listing, limit: usize) -> Listing {
     if listing.batches.len() > limit {
         listing.batches.truncate(limit);
@@ -70,58 +70,55 @@ fn first(mut listing: Listing, limit: usize) -> Listing {
     listing
 }
 
-/// The list, and what it does not have.
+/// Returns the list as a table, and below it what the list leaves out.
 fn text(listing: &Listing, selection: Selection, now: Time) -> String {
     let Listing { batches, left, .. } = listing;
     let mut out = if batches.is_empty() { String::new() } else { rows(batches, now) + "\n" };
+    let count = batches.len();
     out.push_str(&match selection {
-        Selection::Since(since) => counted(batches, &moment(since, now)),
-        Selection::Parked => match batches.len() {
-            0 => "no such batch is parked\n".to_owned(),
-            1 => "1 parked batch, however old\n".to_owned(),
-            more => format!("{more} parked batches, however old\n"),
-        },
-        Selection::Former => match batches.len() {
-            0 => "no such batch of the version before is unfinished\n".to_owned(),
-            1 => "1 unfinished batch of the version before\n".to_owned(),
-            more => format!("{more} unfinished batches of the version before\n"),
-        },
+        Selection::Since(since) if count == 0 => {
+            format!("no matching batch was opened since {}\n", moment(since, now))
+        }
+        Selection::Since(since) => {
+            let states = by_state(batches);
+            let states: Vec<String> =
+                states.iter().map(|(state, count)| format!("{count} {state}")).collect();
+            let (batches, since) = (counted(count, "batch"), moment(since, now));
+            format!("{batches} opened since {since}: {}\n", states.join(", "))
+        }
+        Selection::Parked if count == 0 => "no matching batch is parked\n".to_owned(),
+        Selection::Parked => format!("{}, however old\n", counted(count, "parked batch")),
+        Selection::Former if count == 0 => {
+            "no matching batch of the previous version is unfinished\n".to_owned()
+        }
+        Selection::Former => {
+            format!("{} of the previous version\n", counted(count, "unfinished batch"))
+        }
     });
     out.push_str(match (left, selection) {
         (Left::None, _) => "",
         (Left::Older, Selection::Since(_) | Selection::Former) => {
-            "there are more, all older: raise --limit, or choose by --route or --state\n"
+            "there are more, all of them older: raise --limit, or filter by --route or --state\n"
         }
         (Left::Older, Selection::Parked) => {
-            "there are more, all older: raise --limit, or choose by --route\n"
+            "there are more, all of them older: raise --limit, or filter by --route\n"
         }
         (Left::Unread, Selection::Since(_) | Selection::Former) => {
-            "older ones were not looked at, for there are too many: choose by --route, or a later --since\n"
+            "there are too many batches to read the older ones: filter by --route, or set a later --since\n"
         }
         (Left::Unread, Selection::Parked) => {
-            "older ones were not looked at, for there are too many: choose by --route together with --since\n"
+            "there are too many batches to read the older ones: filter by --route together with --since\n"
         }
-        // To choose by a route leaves out what is read, not what is looked through.
+        // A route filters what is read, not what is searched.
         (Left::Any, Selection::Former) => {
-            "not all could be looked at, for too many batches are unfinished: ask again later\n"
+            "too many batches are unfinished to read all of them: try again later\n"
         }
-        (Left::Any, _) => "not all could be looked at, for there are too many: choose by --route\n",
+        (Left::Any, _) => "there are too many batches to read all of them: filter by --route\n",
     });
     out
 }
 
-/// How many there are of each state, since then.
-fn counted(batches: &[Batch], since: &str) -> String {
-    let counts: Vec<String> =
-        by_state(batches).iter().map(|(state, count)| format!("{count} {state}")).collect();
-    match batches.len() {
-        0 => format!("no such batch was opened since {since}\n"),
-        1 => format!("1 batch opened since {since}: {}\n", counts.join(", ")),
-        more => format!("{more} batches opened since {since}: {}\n", counts.join(", ")),
-    }
-}
-
-/// A row for each batch, under headings.
+/// Returns a row for each batch, under headings.
 pub fn rows(batches: &[Batch], now: Time) -> String {
     let rows: Vec<_> = batches.iter().map(|batch| row(batch, now)).collect();
     let columns = [
@@ -148,7 +145,7 @@ fn row(batch: &Batch, now: Time) -> [String; 7] {
     ]
 }
 
-/// `dt=2026-01-31`; `-` for the one group of a route that has no others.
+/// Returns a batch's group, such as `dt=2026-01-31`; `-` if its route has no groups.
 pub fn group(batch: &Batch) -> String {
     let values = batch.group.iter().map(|(name, value)| format!("{name}={}", printable(value)));
     if batch.group.is_empty() { "-".to_owned() } else { values.collect::<Vec<_>>().join(",") }
@@ -170,17 +167,16 @@ fn by_state(batches: &[Batch]) -> BTreeMap<&'static str, usize> {
 
 #[derive(Serialize)]
 struct BatchList<'a> {
-    /// Null where the list is that of all parked batches, or of all of the version before.
+    /// `null` if the list covers all parked batches, or all of the previous version.
     since: Option<String>,
     batches: Vec<BatchEntry<'a>>,
     counts: BTreeMap<&'static str, usize>,
-    /// What is not listed: `none`, `older`, `unread` or `any`.
+    /// What the list leaves out: `none`, `older`, `unread` or `any`.
     left: &'static str,
 }
 
-/// A batch in a list.
 #[derive(Serialize)]
-pub struct BatchEntry<'a> {
+struct BatchEntry<'a> {
     id: &'a str,
     opened_at: String,
     route: &'a str,

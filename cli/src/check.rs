@@ -1,4 +1,4 @@
-//! `landfall check`: all problems of routes files.
+//! `landfall check`: reports all problems of routes files.
 
 mod parameters;
 
@@ -13,7 +13,7 @@ use crate::input;
 use crate::terminal::output::{Output, Printed, Status};
 use crate::terminal::problems;
 
-/// Checks each file; one that cannot be read does not hide the problems of the others.
+/// Checks each file. A file that cannot be read does not hide the problems of the others.
 pub fn run(args: &CheckArgs, color: Color) -> Printed {
     if args.files.iter().filter(|file| input::is_stdin(file)).count() > 1 {
         return Err(anyhow!("standard input (`-`) can be read only once").into());

@@ -1,6 +1,6 @@
-//! `landfall deploy`: both accounts from a routes file, by change sets that are shown before they are made.
+//! `landfall deploy`: deploys both accounts from a routes file, through change sets that it shows first.
 //!
-//! [`plan`] decides what is done in which order with which parameters; here it is carried out.
+//! [`plan`] decides on the stacks, their order and their parameters. This module carries the plan out.
 
 mod artifacts;
 mod external_id;
@@ -29,18 +29,18 @@ use crate::terminal::consent::can_ask;
 use crate::terminal::output::{Output, Printed};
 use crate::terminal::progress::say;
 
-/// The template of the artifacts bucket, which is deployed before there is anything to upload to.
+/// The template of the artifacts bucket. It is deployed without an upload, because it creates the bucket to upload to.
 const ARTIFACTS: &str = include_str!("../../infra/artifacts.yaml");
 const ARTIFACTS_STACK: &str = "landfall-artifacts";
 
-/// What a dry run ends with.
+/// The last message of a dry run.
 const NOTHING_CHANGED: &str = "\
-nothing was changed. Of a stack that is not there the template alone was looked at: not what its transforms \
-add, whether names are taken, or whether the credentials suffice; and each change set was made as the stacks \
-stand, without the changes before it
+This was a dry run. No stack was changed. For a stack that doesn't exist, it read only the template. It didn't \
+check what transforms add, whether names are taken, or whether the credentials suffice. Each change set shows the \
+stack as it is now, without the changes that come before it.
 ";
 
-/// Deploys, or says what would be deployed.
+/// Deploys, or shows what it would deploy.
 pub fn run(args: &DeployArgs, color: Color) -> Printed {
     let target = target::find(&args.place, Routes::parse_to_deploy, color)?;
     if let Some(problem) = &target.external_id_problem {
@@ -72,7 +72,7 @@ impl<'a> Deployment<'a> {
     }
 
     async fn run(&self) -> anyhow::Result<()> {
-        // All that can be wrong is found before anything is changed.
+        // This finds everything that can be wrong before it changes anything.
         let templates = self.templates()?;
         let observed = self.observed().await?;
         let steps = self.steps(&templates, &observed).await?;
@@ -98,7 +98,7 @@ impl<'a> Deployment<'a> {
 
     fn templates(&self) -> anyhow::Result<BTreeMap<TemplateName, Template>> {
         let mut templates = BTreeMap::new();
-        for name in [TemplateName::Provisioner, TemplateName::Analytics, TemplateName::Data] {
+        for name in TemplateName::ALL {
             let of = || format!("failed to read the {} template", name.name());
             let template = Template::read(self.package.template(name)?).with_context(of)?;
             for path in template.local_paths() {
@@ -132,7 +132,7 @@ impl<'a> Deployment<'a> {
             .filter(is_there)
             .map(|(key, stack)| (*key, Known { parameters: stack.parameters.clone() }))
             .collect();
-        // A new stack takes in the ledger of one that is gone.
+        // A new stack adopts the ledger that an earlier stack left.
         let has_former_batches = !known.contains_key(&(Side::Data, TemplateName::Data))
             && former_batches::may_be_in(&self.accounts.data, &self.ledger_table()).await;
         let external_id = self.external_id(&known)?;
@@ -159,12 +159,7 @@ impl<'a> Deployment<'a> {
         let given = &self.args.parameters;
         let DeployArgs { order, narrow_provisioner: narrow, .. } = *self.args;
         let steps = plan::steps(&facts, templates, given, &known, &external_id, order, narrow);
-        steps.map_err(|problems| match &problems[..] {
-            [problem] => anyhow::anyhow!("{problem}"),
-            problems => {
-                anyhow::anyhow!("parameters are missing or wrong:\n  {}", problems.join("\n  "))
-            }
-        })
+        steps.map_err(|problems| anyhow!("{}", problems.join("; ")))
     }
 
     fn external_id(&self, known: &KnownStacks) -> anyhow::Result<ExternalId> {
@@ -177,7 +172,7 @@ impl<'a> Deployment<'a> {
         external_id::choose(&situation, |name| std::env::var(name).ok())
     }
 
-    /// What the keys of all that is uploaded begin with.
+    /// Returns the prefix of the keys of all uploads.
     fn key_prefix(&self) -> String {
         format!("{}/", self.args.place.name_prefix)
     }
@@ -190,7 +185,7 @@ impl<'a> Deployment<'a> {
         given.clone().unwrap_or_else(|| self.accounts.of(side).default_artifacts())
     }
 
-    /// Makes the bucket to upload to. One that is there already is taken as it is, unless its stack is, too.
+    /// Creates or updates the stack of the bucket to upload to. Leaves a bucket without that stack as it is.
     async fn artifacts(&self, side: Side) -> anyhow::Result<()> {
         let account = self.accounts.of(side);
         let bucket = self.bucket(side);
@@ -235,7 +230,7 @@ impl<'a> Deployment<'a> {
         make(self.args, account, &wanted, uploaded).await
     }
 
-    /// A dry run makes no bucket, and uploads for nothing but a change set.
+    /// Returns `true` if the command may upload. A dry run creates no bucket, and uploads only for a change set.
     async fn can_upload(
         &self,
         account: &Account,
@@ -250,7 +245,7 @@ impl<'a> Deployment<'a> {
         Ok(is_there && account.has_bucket(bucket).await?)
     }
 
-    /// The template with all that it names, uploaded.
+    /// Uploads the template and all files that it names.
     async fn uploaded(
         &self,
         account: &Account,

@@ -1,7 +1,7 @@
-//! The roles that the stacks of both templates ask for, composed as the templates compose them.
+//! Composes the roles that the stacks of both templates request, as the templates do.
 //!
-//! What follows from the properties is decided by the core, as for the provisioner; here stands only
-//! what the templates say. Calls no AWS, and reads no external ID.
+//! This module contains only what the templates say. The core decides what follows from the properties, as it
+//! does for the provisioner. The module calls no AWS, and reads no external ID.
 
 pub mod stacks;
 
@@ -16,48 +16,48 @@ use serde_json::{Value, json};
 use self::stacks::Stack;
 use crate::args::Color;
 use crate::args::roles::{Account, RolesArgs, account_of_policy};
+use crate::input::read_routes;
 use crate::terminal::output::Output;
 use crate::terminal::phrases::quoted;
-use crate::terminal::problems::read_routes;
 
-/// A role that a stack asks for.
+/// A role that a stack requests.
 #[derive(Debug)]
 pub struct Desired {
     pub kind: Kind,
     pub account: String,
-    /// The targets that it serves.
+    /// The targets that the role serves.
     pub targets: Vec<String>,
     /// A region of the role's partition.
     pub region: String,
-    /// Whose it is and its external IDs are not known here: both are filled in.
+    /// The role, with placeholders for its owner and its external IDs, which are unknown here.
     pub role: Role,
-    /// Where the external IDs come from that the role demands; empty if it demands none.
+    /// The sources of the external IDs that the role requires; empty if it requires none.
     pub external_ids: Vec<Option<ExternalId>>,
-    /// What is wider than the routes say, in words.
+    /// What is wider than the routes require.
     pub notes: Vec<String>,
 }
 
-/// What became of the roles that were asked for.
+/// The roles that could be composed, and why others could not.
 #[derive(Debug, Default)]
 pub struct Composed {
     pub roles: Vec<Desired>,
-    /// Why others cannot be made, a line each.
+    /// Why other roles cannot be made, one line each.
     pub errors: Vec<String>,
-    /// What is to be known of all of them.
+    /// Notes that concern all roles.
     pub notes: Vec<String>,
 }
 
-/// The roles of `account`, or of both.
+/// Composes the roles of `account`, or of both accounts.
 ///
 /// # Errors
-/// What there is to print instead.
+/// Returns the output to print, if the routes file or an option has errors.
 pub fn compose(
     args: &RolesArgs,
     account: Option<Account>,
     color: Color,
 ) -> Result<Composed, Output> {
     let (text, (routes, _)) = read_routes(&args.routes, Routes::parse, color)?;
-    // The file as `AWS::Include` brings it.
+    // The file as `AWS::Include` inserts it.
     let file = yaml::read(&text).0.map_or(Value::Null, |node| node.to_value());
     let stacks = stacks::find(&routes, args, account)?;
     boundaries_belong(&stacks, args)?;
@@ -72,7 +72,7 @@ pub fn compose(
     Ok(composed)
 }
 
-/// Each role with the analytics account's stack that it is for.
+/// Returns the kinds of the requested roles, each with the analytics account's stack that it is for.
 fn requested(stacks: &[Stack], account: Option<Account>) -> Vec<(Kind, &Stack)> {
     let of = |kinds: &'static [Kind]| {
         stacks.iter().flat_map(move |stack| kinds.iter().map(move |kind| (*kind, stack)))
@@ -87,7 +87,7 @@ fn requested(stacks: &[Stack], account: Option<Account>) -> Vec<(Kind, &Stack)> 
     requested
 }
 
-/// What the resource of the template has for properties.
+/// Returns the properties of the template's resource.
 fn properties(kind: Kind, stack: &Stack, file: &Value, args: &RolesArgs) -> Value {
     let Stack { partition, account, region, name_prefix, data_account, data_name_prefix, .. } =
         stack;
@@ -151,25 +151,24 @@ fn desired(
         account: account.clone(),
         region: stack.region.clone(),
     };
-    let spec = match Spec::read(kind, &properties, &home) {
-        Ok(spec) => spec,
-        Err(error) => return Ok(Err(error)),
-    };
-    Ok(spec.role(&no_owner(), &BTreeSet::new()).map(|role| Desired {
-        notes: [spec.notes.as_slice(), &role.notes].concat(),
-        kind,
-        account: account.clone(),
-        targets: stack.targets.clone(),
-        region: stack.region.clone(),
-        role,
-        external_ids: match kind {
-            Kind::Starter => stack.external_ids.clone(),
-            Kind::Reader | Kind::Job => Vec::new(),
-        },
+    Ok(Spec::read(kind, &properties, &home).and_then(|spec| {
+        let role = spec.role(&no_owner(), &BTreeSet::new())?;
+        Ok(Desired {
+            notes: [spec.notes.as_slice(), &role.notes].concat(),
+            kind,
+            account: account.clone(),
+            targets: stack.targets.clone(),
+            region: stack.region.clone(),
+            role,
+            external_ids: match kind {
+                Kind::Starter => stack.external_ids.clone(),
+                Kind::Reader | Kind::Job => Vec::new(),
+            },
+        })
     }))
 }
 
-/// Stands for the resource of the stack, which is not known here.
+/// Stands for the resource of the stack, which is unknown here.
 fn no_owner() -> Owner {
     let [stack_id, logical_id, physical_id] = [""; 3].map(str::to_owned);
     Owner { stack_id, logical_id, physical_id }
@@ -186,18 +185,22 @@ fn boundary(stack: &Stack, account: &str, args: &RolesArgs) -> anyhow::Result<St
             stack.partition, args.provisioner_name_prefix
         )),
         [arn] => Ok(arn.clone()),
-        _ => bail!("account `{account}` is given several permissions boundaries, a role has one"),
+        _ => bail!(
+            "there are several permissions boundaries for account `{account}`, but a role has only one"
+        ),
     }
 }
 
-/// A boundary of another account would bound no role, which nobody means.
+/// Refuses a permissions boundary of an account without roles, which is a mistake because it limits nothing.
 fn boundaries_belong(stacks: &[Stack], args: &RolesArgs) -> anyhow::Result<()> {
     for arn in &args.permissions_boundary {
         let account = account_of_policy(arn).unwrap_or_default();
         let is_known =
             |stack: &Stack| [&stack.account, &stack.data_account].contains(&&account.to_owned());
         if account != "aws" && !stacks.iter().any(is_known) {
-            bail!("permissions boundary `{arn}` is of account `{account}`, where no role is");
+            bail!(
+                "permissions boundary `{arn}` is in account `{account}`, which has none of the roles"
+            );
         }
     }
     Ok(())
@@ -216,20 +219,20 @@ fn lines(kind: Kind, stack: &Stack, error: &SpecError) -> Vec<String> {
 fn notes(roles: &[Desired], stacks: &[Stack], args: &RolesArgs) -> Vec<String> {
     let mut notes = Vec::new();
     if roles.iter().any(|desired| !desired.external_ids.is_empty()) {
-        notes.push("`…` stands for external IDs, which are never printed".to_owned());
+        notes.push("`…` stands for an external ID, which is never printed".to_owned());
     }
     let readers = roles.iter().filter(|desired| desired.kind == Kind::Reader);
     if readers.clone().next().is_some() && args.kms_key_arn.is_empty() {
         notes.push(
-            "no KMS key is given (--kms-key-arn): the reader role decrypts nothing".to_owned(),
+            "you named no KMS key (--kms-key-arn), so the reader role can't decrypt".to_owned(),
         );
     }
     let accounts: BTreeSet<&str> = stacks.iter().map(|stack| stack.account.as_str()).collect();
     if readers.count() > accounts.len() {
         let targets: Vec<String> = stacks.iter().map(|stack| quoted(&stack.targets)).collect();
         notes.push(format!(
-            "the data account's stack serves one stack of an analytics account, here are {} ({}): each needs \
-             one with a NamePrefix of its own; ask for them with --target and --data-name-prefix",
+            "the data account's stack serves one analytics stack, but the routes lead to {} ({}): each needs a \
+             data stack with its own NamePrefix; choose one with --target and --data-name-prefix",
             stacks.len(),
             targets.join("; ")
         ));
@@ -237,7 +240,7 @@ fn notes(roles: &[Desired], stacks: &[Stack], args: &RolesArgs) -> Vec<String> {
     notes
 }
 
-/// What a kind of role is called by programs.
+/// Returns the name of a kind of role for programs.
 pub fn kind(kind: Kind) -> &'static str {
     match kind {
         Kind::Starter => "starter",
@@ -246,11 +249,7 @@ pub fn kind(kind: Kind) -> &'static str {
     }
 }
 
-/// What a kind of role is called.
-pub fn name(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Starter => "starter role",
-        Kind::Reader => "reader role",
-        Kind::Job => "job role",
-    }
+/// Returns the name of a kind of role for people.
+pub fn name(role: Kind) -> String {
+    format!("{} role", kind(role))
 }

@@ -1,4 +1,4 @@
-//! `landfall destroy`: the stacks that `deploy` made, in the reverse order; said before it is done.
+//! `landfall destroy`: deletes the stacks that `deploy` created, in reverse order. It shows them first.
 
 mod left;
 
@@ -16,7 +16,7 @@ use crate::terminal::consent::{can_ask, confirm};
 use crate::terminal::output::{Output, Printed};
 use crate::terminal::progress::{say, show};
 
-/// Deletes, or says what would be deleted.
+/// Deletes the stacks, or shows what it would delete.
 pub fn run(args: &DestroyArgs, color: Color) -> Printed {
     let target = target::find(&args.place, Routes::parse, color)?;
     can_ask(args.yes || args.dry_run, "`landfall destroy` asks before it changes anything")?;
@@ -24,7 +24,7 @@ pub fn run(args: &DestroyArgs, color: Color) -> Printed {
     Ok(Output::done(if args.dry_run { "nothing was deleted\n" } else { "the stacks are gone\n" }))
 }
 
-/// A stack that is there.
+/// An existing stack, which the command deletes.
 struct Doomed<'a> {
     account: &'a Account,
     stack: String,
@@ -34,7 +34,7 @@ struct Doomed<'a> {
 async fn destroy(args: &DestroyArgs, target: &DeploymentTarget) -> anyhow::Result<()> {
     let accounts = Accounts::find(&args.place, &target.account, &target.region).await?;
     let mut doomed = Vec::new();
-    // The data account's goes first, so that nothing is started while the other goes.
+    // The data account's stack goes first, so that nothing starts while the other one goes.
     let mut all = stacks(&args.place.name_prefix, Order::AnalyticsFirst);
     all.sort_by_key(|(side, name, _)| match name {
         TemplateName::Data => (0, *side),
@@ -49,14 +49,14 @@ async fn destroy(args: &DestroyArgs, target: &DeploymentTarget) -> anyhow::Resul
         doomed.push(Doomed { account, stack, observed });
     }
     if doomed.is_empty() {
-        say("there is no such stack");
+        say("there are no stacks to delete");
         return Ok(());
     }
     let mut left = Vec::new();
     for one in &doomed {
         let its = left_by(one).await?;
         let place = &one.account.stacks.place;
-        show(&format!("stack {} in {place} is deleted, and with it what it made\n", one.stack));
+        show(&format!("stack {} in {place} will be deleted, with what it created\n", one.stack));
         left.extend(its);
     }
     show(&left::shown(&left));
@@ -71,10 +71,10 @@ async fn destroy(args: &DestroyArgs, target: &DeploymentTarget) -> anyhow::Resul
     Ok(())
 }
 
-/// What outlives the stack.
+/// Returns the resources that outlive the stack.
 async fn left_by(doomed: &Doomed<'_>) -> anyhow::Result<Vec<Left>> {
     let Doomed { account, stack, observed } = doomed;
-    // A stack that is nothing but a change set has no template yet.
+    // A stack that consists of a change set only has no template yet.
     if observed.standing() == Standing::Absent {
         return Ok(Vec::new());
     }

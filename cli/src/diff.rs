@@ -1,6 +1,6 @@
-//! `landfall diff`: the roles as they should be, against IAM as it is.
+//! `landfall diff`: compares the desired roles with the roles in IAM.
 //!
-//! What differs is decided by the core, as for the provisioner. Only reads.
+//! The core decides what differs, as it does for the provisioner. This command only reads.
 
 mod compare;
 
@@ -23,10 +23,10 @@ use crate::terminal::phrases::quoted;
 use crate::terminal::printable;
 use crate::{aws, policies};
 
-/// A role as it should be, and how it compares with IAM, if that could be read.
+/// A desired role, and how it compares with IAM if the role could be read.
 type ComparedRole<'a> = (&'a Desired, anyhow::Result<Comparison>);
 
-/// Looks at each role; a failure to look is no difference, and never none.
+/// Compares each role. A role that cannot be read counts neither as equal nor as different.
 pub fn run(args: &DiffArgs, color: Color) -> Printed {
     let composed = desired::compose(&args.roles, Some(args.account), color);
     let composed = composed.map_err(|mut output| {
@@ -46,8 +46,7 @@ pub fn run(args: &DiffArgs, color: Color) -> Printed {
         }
     }
     for error in &composed.errors {
-        output.stderr.push_str(&format!("error: {}\n", printable(error)));
-        output.worsen(Status::Unusable);
+        output.fail(error, Status::Unusable);
     }
     Ok(output)
 }
@@ -56,19 +55,19 @@ fn compare_all(roles: &[Desired]) -> anyhow::Result<Vec<ComparedRole<'_>>> {
     let accounts: BTreeSet<&String> = roles.iter().map(|desired| &desired.account).collect();
     if accounts.len() > 1 {
         bail!(
-            "the roles are in accounts {}, the credentials for one: choose with --target",
+            "the roles are in accounts {}, but the credentials are for one account: choose with --target",
             quoted(accounts)
         );
     }
     let mut arns = BTreeSet::new();
     if let Some(twice) = roles.iter().find(|desired| !arns.insert(&desired.role.arn)) {
-        bail!("several stacks would make role `{}`: choose one with --target", twice.role.arn);
+        bail!("several stacks would create role `{}`: choose one with --target", twice.role.arn);
     }
     let Some(region) = roles.first().map(|desired| desired.region.clone()) else {
         return Ok(Vec::new());
     };
     let observed = aws::wait(observe(roles, region))?;
-    // IAM names its account in the ARNs of what there is; of a role that is not there it says nothing.
+    // IAM shows its account in the ARNs of existing roles. A missing role says nothing about the account.
     let is_account_known = observed.iter().any(|observed| matches!(observed, Ok(Some(_))));
     let compare = |(desired, observed): (_, anyhow::Result<Option<Observed>>)| {
         let comparison = observed.map(|observed| {
@@ -80,7 +79,7 @@ fn compare_all(roles: &[Desired]) -> anyhow::Result<Vec<ComparedRole<'_>>> {
     Ok(roles.iter().zip(observed).map(compare).collect())
 }
 
-/// Each role as IAM has it.
+/// Reads each role from IAM.
 async fn observe(
     roles: &[Desired],
     region: String,
@@ -93,7 +92,7 @@ async fn observe(
         if let Ok(Some(observed)) = &observed {
             is_of_account(observed, &desired.account)?;
         }
-        let of = || format!("failed to look at the {}", desired::name(desired.kind));
+        let of = || format!("failed to read the {}", desired::name(desired.kind));
         all.push(observed.with_context(of));
     }
     Ok(all)
@@ -103,7 +102,7 @@ fn is_of_account(observed: &Observed, account: &str) -> anyhow::Result<()> {
     let theirs = RoleArn::parse(&observed.arn).map(|arn| arn.account);
     if theirs != Some(account) {
         bail!(
-            "the credentials are for another account: role `{}` was found, the roles are in account `{account}`",
+            "the credentials are for another account: they found role `{}`, but the roles are in account `{account}`",
             observed.arn
         );
     }
@@ -128,7 +127,7 @@ fn text(compared: &[ComparedRole<'_>], composed: &Composed) -> String {
                     text.push_str(&format!("  note: {}\n", printable(note)));
                 }
             }
-            Err(_) => text.push_str("  not known\n"),
+            Err(_) => text.push_str("  unknown\n"),
         }
         text.push('\n');
     }
@@ -147,7 +146,7 @@ struct RoleEntry<'a> {
     account: &'a str,
     targets: &'a [String],
     arn: &'a str,
-    /// `null` if nobody could look.
+    /// `null` if the role could not be read.
     differences: Option<&'a [String]>,
     notes: &'a [String],
 }

@@ -1,6 +1,6 @@
-//! `landfall explain`: what an object or an event would start, and why.
+//! `landfall explain`: shows what an object or an event would start, and why.
 //!
-//! Decides nothing itself: verdicts and plan are the core's, as the trigger carries them out.
+//! It decides nothing itself. The core makes the verdicts and the plan, as it does for the trigger.
 
 mod document;
 mod text;
@@ -13,28 +13,27 @@ use landfall_core::routes::Routes;
 use serde_json::value::RawValue;
 
 use crate::args::{Color, ExplainArgs};
-use crate::input;
+use crate::input::{self, read_routes};
 use crate::terminal::output::{Output, Printed, Status};
-use crate::terminal::problems::read_routes;
 
-/// What is asked about, taken apart.
+/// The object or the event to explain, as the core reads it.
 #[derive(Debug)]
 struct Subject {
     delivery: Delivery,
-    /// Nothing is known but what was given with the command.
+    /// Whether the subject is a URI, so that only the command line says more about the object.
     is_uri: bool,
 }
 
-/// All that there is to say, in words or as a document.
+/// Everything that an explanation shows.
 struct Explanation<'a> {
     routes: &'a Routes,
     subject: &'a Subject,
     plan: Plan,
-    /// Arguments that Landfall adds, from what is not known here.
+    /// The arguments that Landfall adds, whose values are unknown here.
     added: &'static [&'static str],
 }
 
-/// What every job gets beside its route's arguments.
+/// The arguments that every job gets besides those of its route.
 const ADDED: [&str; 5] = [
     "--landfall-batch-id",
     "--landfall-epoch",
@@ -43,7 +42,7 @@ const ADDED: [&str; 5] = [
     "--landfall-claims-table",
 ];
 
-/// Explains what `args` ask about.
+/// Explains the object or the event that `args` name.
 pub fn run(args: &ExplainArgs, color: Color) -> Printed {
     if input::is_stdin(&args.routes) && input::is_stdin(&args.subject) {
         return Err(anyhow!("standard input (`-`) can be read only once").into());
@@ -70,8 +69,8 @@ pub fn run(args: &ExplainArgs, color: Color) -> Printed {
     Ok(output)
 }
 
-/// The trigger's own plan. A URI does not tell what an event does: what is refused for that alone
-/// would not be by the trigger, and hides nothing else.
+/// Returns the plan that the trigger would carry out. A URI says less than an event: the trigger would not
+/// refuse an object for what only the URI lacks, so such a refusal hides nothing else.
 fn plan_of(routes: &Routes, subject: &Subject) -> Plan {
     let Delivery { arrivals, message_of, .. } = &subject.delivery;
     let of_each = plan(routes, arrivals);
@@ -93,14 +92,16 @@ fn subject(args: &ExplainArgs) -> anyhow::Result<Subject> {
         return Ok(Subject { delivery: [message].into_iter().collect(), is_uri: true });
     }
     if args.size.is_some() || args.version_id.is_some() || args.event_time.is_some() {
-        bail!("--size, --version-id and --event-time go with an s3:// URI; an event tells its own");
+        bail!(
+            "--size, --version-id and --event-time work only with an s3:// URI, because an event has its own values"
+        );
     }
     let text = input::read(&args.subject)?;
     let delivery = take_apart(text.trim_start_matches('\u{feff}'));
     Ok(Subject { delivery, is_uri: false })
 }
 
-/// The object that a URI names.
+/// Returns an arrival of the object that a URI names.
 fn arrival(uri: &str, args: &ExplainArgs) -> anyhow::Result<Arrival> {
     let (bucket, key) = input::object(uri)?;
     Ok(Arrival {

@@ -1,6 +1,7 @@
-//! `landfall find`: what became of an object, version by version.
+//! `landfall find`: shows what became of an object, version by version.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt::{self, Write};
 
 use landfall_aws::clock::now;
@@ -12,16 +13,16 @@ use serde::Serialize;
 use crate::args::batches::FindArgs;
 use crate::ledger::{Connection, connect};
 use crate::terminal::output::{self, Output, Printed, Status};
-use crate::terminal::phrases::{bytes, counted, moment};
+use crate::terminal::phrases::{counted, moment, size};
 use crate::terminal::printable;
 use crate::{aws, input, state};
 
-/// All that is known of the object's versions, the newest first.
+/// The object's versions, newest first.
 #[derive(Debug)]
 struct Versions {
     uri: String,
     versions: Vec<Version>,
-    /// Versions that are not told of.
+    /// The number of older versions that `--limit` leaves out.
     more: usize,
 }
 
@@ -29,25 +30,25 @@ struct Versions {
 #[derive(Debug)]
 struct Version {
     found: Found,
-    /// `None`: the ledger has forgotten it, or there is a problem.
+    /// `None` if the ledger has forgotten the batch, or if there is a problem.
     batch: Option<Batch>,
     role: Role,
-    /// Why not all is known.
+    /// Why something about the version is unknown.
     problem: Option<String>,
 }
 
-/// What it is in its batch.
+/// What a version is in its batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Role {
     Member(Member),
-    /// A newer version, or one that looks so, is read in its place.
+    /// A job run reads another version in its place, one that is or looks newer.
     Replaced(Member),
-    /// Not among the members: it said that they are complete.
+    /// It is not a member: it marked the members as complete.
     Marker,
     NotKnown,
 }
 
-/// Tells of the object that `args` name.
+/// Shows the object that `args` name.
 pub fn run(args: &FindArgs) -> Printed {
     let (bucket, key) = input::object(&args.uri)?;
     let (versions, connection) = aws::wait(async {
@@ -59,8 +60,8 @@ pub fn run(args: &FindArgs) -> Printed {
         let place = connection.place();
         let uri = printable(&args.uri);
         output.stderr = format!(
-            "{place}, knows nothing of {uri}\n\
-             to see whether a route takes it: landfall explain --routes routes.yaml {}\n",
+            "the ledger ({place}) has no arrival of {uri}\n\
+             to see whether a route matches it, run: landfall explain --routes routes.yaml {}\n",
             in_shell(&uri)
         );
         output.worsen(Status::Nothing);
@@ -88,28 +89,25 @@ async fn look(
     let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
     let more = found.len().saturating_sub(limit);
     found.truncate(limit);
-    let ids: BTreeSet<String> = found.iter().map(|found| found.batch.clone()).collect();
-    let mut kept = BTreeMap::new();
-    for id in ids {
-        let batch = kept_of(&connection.ledger, &id, key).await;
-        kept.insert(id, batch);
+    let mut batches = BTreeMap::new();
+    let mut versions = Vec::new();
+    for found in found {
+        let kept: &Kept = match batches.entry(found.batch.clone()) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(kept_of(&connection.ledger, &found.batch, key).await),
+        };
+        let role = kept.members.as_ref().map_or(Role::NotKnown, |members| role(&found, members));
+        let problem = kept.problem.clone().map(|error| format!("{:#}", explained(error)));
+        versions.push(Version { found, batch: kept.batch.clone(), role, problem });
     }
-    let versions = found.into_iter().map(|found| match kept.get(&found.batch) {
-        Some(Kept { batch, members, problem }) => {
-            let role = members.as_ref().map_or(Role::NotKnown, |members| role(&found, members));
-            let problem = problem.clone().map(|error| format!("{:#}", explained(error)));
-            Version { found, batch: batch.clone(), role, problem }
-        }
-        None => Version { found, batch: None, role: Role::NotKnown, problem: None },
-    });
-    Ok(Versions { uri: args.uri.clone(), versions: versions.collect(), more })
+    Ok(Versions { uri: args.uri.clone(), versions, more })
 }
 
-/// What the ledger has of a batch: as much as can be read.
+/// What the ledger has of a batch, as far as it can be read.
 #[derive(Default)]
 struct Kept {
     batch: Option<Batch>,
-    /// Those of one key: few, however many the batch has.
+    /// Only the members with one key, which are few however many the batch has.
     members: Option<Vec<Member>>,
     problem: Option<LedgerError>,
 }
@@ -129,7 +127,7 @@ async fn kept_of(ledger: &Ledger, id: &str, key: &str) -> Kept {
     }
 }
 
-/// What it is among the members of its batch that have its key.
+/// Returns the role of `found` among the members of its batch that have its key.
 fn role(found: &Found, members: &[Member]) -> Role {
     let is_it = |member: &&Member| member.arrival_key(&found.route) == found.arrival_key;
     match members.iter().find(is_it) {
@@ -141,7 +139,7 @@ fn role(found: &Found, members: &[Member]) -> Role {
     }
 }
 
-/// As an argument of a command, for shells to take it as it is.
+/// Quotes an argument of a command for a shell.
 fn in_shell(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
@@ -154,7 +152,7 @@ fn text(versions: &Versions, now: Time) -> String {
     }
     if versions.more > 0 {
         let more = counted(versions.more, "older arrival");
-        out.push_str(&format!("\n… and {more}: raise --limit\n"));
+        out.push_str(&format!("\n… and {more}: to see them, raise --limit\n"));
     }
     out
 }
@@ -168,18 +166,19 @@ fn write_version(out: &mut String, version: &Version, now: Time) -> fmt::Result 
         (Some(batch), _) => batch,
         (None, Some(_)) => return writeln!(out, "  into batch {id}, which cannot be read"),
         (None, None) => {
-            return writeln!(out, "  into batch {id}, which was done: the ledger has forgotten it");
+            return writeln!(out, "  into batch {id}, which was done and left the ledger");
         }
     };
     writeln!(out, "  into batch {id}, which {}", state::standing(&batch.state))?;
     match role {
         Role::Replaced(_) => writeln!(
             out,
-            "  A newer version came into the same batch: runs read that one in its place."
+            "  A newer version arrived in the same batch: job runs read that one in its place."
         )?,
-        Role::Marker => {
-            writeln!(out, "  It is the group's marker: it closes the batch, and no run reads it.")?
-        }
+        Role::Marker => writeln!(
+            out,
+            "  It is the group's marker: it closes the batch, and no job run reads it."
+        )?,
         Role::Member(_) | Role::NotKnown => {}
     }
     for sentence in state::in_words(batch, now) {
@@ -193,7 +192,7 @@ fn about(role: &Role) -> String {
         return String::new();
     };
     let version = member.version_id.iter().map(|id| format!(", version {}", printable(id)));
-    version.chain(member.size.map(|size| format!(", {}", bytes(size)))).collect()
+    version.chain(member.size.map(|bytes| format!(", {}", size(Some(bytes))))).collect()
 }
 
 impl Role {
@@ -227,10 +226,10 @@ struct ArrivalEntry<'a> {
     recorded_at: String,
     version_id: Option<&'a str>,
     size: Option<u64>,
-    /// `member`, `replaced` by another version, or `marker`; `null` if that is not known.
+    /// `member`, `replaced` by another version, or `marker`; `null` if that is unknown.
     role: Option<&'static str>,
     batch: &'a str,
-    /// `null` for a batch that is forgotten, or cannot be read.
+    /// `null` if the batch has left the ledger or cannot be read.
     state: Option<&'static str>,
     run_id: Option<&'a str>,
     parked_for: Option<&'static str>,

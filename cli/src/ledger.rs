@@ -1,5 +1,4 @@
-//! The ledger as the operator reaches it: the table and the region that are meant, and what to do if it
-//! cannot be read.
+//! Connects to the ledger with the operator's credentials, and says what to do if it cannot be read.
 
 use std::time::Duration;
 
@@ -13,10 +12,10 @@ use crate::args::batches::LedgerArgs;
 use crate::aws;
 use crate::terminal::printable;
 
-/// How long a batch is kept after it is done. Nothing that is written from here is done.
+/// How long the ledger keeps a batch that is done. The command line writes no batch that is done.
 const RETENTION: Duration = Duration::from_secs(30 * 86_400);
 
-/// The ledger, and where it is.
+/// The ledger and its place.
 pub struct Connection {
     pub ledger: Ledger,
     config: SdkConfig,
@@ -24,7 +23,7 @@ pub struct Connection {
     region: String,
 }
 
-/// The ledger that `args` mean. Whether it is there is seen by the first call.
+/// Connects to the ledger that `args` select. Only the first call shows whether the table exists.
 pub async fn connect(args: &LedgerArgs) -> anyhow::Result<Connection> {
     let loader = config::loader();
     let config = aws::load(match &args.region {
@@ -33,7 +32,7 @@ pub async fn connect(args: &LedgerArgs) -> anyhow::Result<Connection> {
     });
     let config = config.await?;
     let region = config.region().map(ToString::to_string).context(
-        "no region is known: give that of the data account's stack with --region, or set AWS_REGION",
+        "no region is set: name the region of the data account's stack with --region, or set AWS_REGION",
     )?;
     let client = aws_sdk_dynamodb::Client::new(&config);
     let table = args.table.clone();
@@ -42,17 +41,17 @@ pub async fn connect(args: &LedgerArgs) -> anyhow::Result<Connection> {
 }
 
 impl Connection {
-    /// The claims in the table of this ARN.
+    /// Returns the claims in the table with this ARN.
     pub fn claims(&self, table_arn: &str) -> Claims {
         Claims::new(&self.config, table_arn)
     }
 
-    /// The error of a call, with what may help.
+    /// Adds the region and a hint to the error of a call.
     pub fn explained(&self, error: LedgerError) -> anyhow::Error {
         let place = format!("region `{}`", self.region);
         let hint = match &error {
             LedgerError::Call { code, .. } => hint(code),
-            LedgerError::Newer { .. } => Some("a newer `landfall` reads it"),
+            LedgerError::Newer { .. } => Some("a newer `landfall` can read it"),
             LedgerError::Contended { .. }
             | LedgerError::OutOfTime { .. }
             | LedgerError::Unreadable { .. } => None,
@@ -63,12 +62,12 @@ impl Connection {
         }
     }
 
-    /// Where the ledger is, as it can be printed.
+    /// Returns the ledger's table and region, ready to print.
     pub fn place(&self) -> String {
         printable(&format!("table `{}`, region `{}`", self.table, self.region))
     }
 
-    /// There is no batch of this id.
+    /// Returns the message that there is no batch with this ID.
     pub fn no_batch(&self, id: &str) -> String {
         format!("there is no batch `{id}` in {}", self.place())
     }
@@ -77,16 +76,16 @@ impl Connection {
 fn hint(code: &str) -> Option<&'static str> {
     match code {
         "ResourceNotFoundException" => Some(
-            "the account of these credentials has no such table there: name another with --table or \
-             LANDFALL_LEDGER_TABLE, another region with --region",
+            "the account of these credentials has no such table there: name the table with --table or \
+             LANDFALL_LEDGER_TABLE, and the region with --region",
         ),
-        "AccessDeniedException" => {
-            Some("are the credentials for the data account? --help says what they need")
-        }
+        "AccessDeniedException" => Some(
+            "are these credentials for the data account? --help lists the permissions they need",
+        ),
         "UnrecognizedClientException" | "ExpiredTokenException" | "InvalidSignatureException" => {
-            Some("the credentials are not valid, or not any more: get new ones")
+            Some("the credentials are invalid or have expired: get new ones")
         }
-        "unknown" => Some("is that the region of the table, and is there a network?"),
+        "unknown" => Some("is the table in that region, and is the network up?"),
         _ => None,
     }
 }

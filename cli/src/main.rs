@@ -1,9 +1,9 @@
 //! `landfall`, the operator's command line.
 //!
-//! Every command is a function from arguments to what it prints, an [`Output`], which is printed here. The command
-//! line reads files and standard input. `diff` calls AWS, and so do `batches`, `batch` and `find`, which
-//! read the ledger. `retry` writes there, `unlock` to the provisioner's table, `deploy` and `destroy` change
-//! stacks; these say what they do as they do it.
+//! Every command is a function from its arguments to an [`Output`], which this file prints. Commands read files and
+//! standard input. `diff` reads IAM, and `batches`, `batch` and `find` read the ledger. `retry` writes to the
+//! ledger, `unlock` writes to the provisioner's table, and `deploy` and `destroy` change stacks: these print
+//! their progress as they work.
 
 mod accounts;
 mod archive;

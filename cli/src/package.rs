@@ -1,7 +1,7 @@
-//! What is deployed: templates, functions, scripts and the library of jobs. It is laid out in a folder by the paths that
-//! the templates name, and packed so that the same files make the same bytes.
+//! Packages what is deployed: templates, functions, scripts and the job library. A package is a folder with the paths
+//! that the templates name. Packing makes the same bytes from the same files.
 //!
-//! This module alone knows which functions there are, and how they are built.
+//! Only this module knows which functions there are, and how to build them.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -17,14 +17,14 @@ use sha2::{Digest, Sha256};
 use crate::archive::{BINARY, pack};
 use crate::args::Color;
 use crate::args::deploy::{Architecture, PackageArgs, TemplateName};
+use crate::input::read_routes;
 use crate::terminal::output::{Output, Printed};
 use crate::terminal::printable;
-use crate::terminal::problems::read_routes;
 use crate::terminal::progress::say;
 use crate::wheel;
 
 const FUNCTIONS: [&str; 3] = ["trigger", "monitor", "provisioner"];
-/// Those of them that carry the routes.
+/// The functions that carry the routes.
 const WITH_ROUTES: [&str; 2] = ["trigger", "monitor"];
 /// Where the templates look for the scripts of example jobs.
 const JOBS: &str = "glue/jobs";
@@ -38,13 +38,13 @@ const TEMPLATES: [&str; 4] =
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Build {
     For(Architecture),
-    /// For this machine with its own linker: that of cargo-lambda, for others, is a download of 411 MB.
+    /// For this machine with its own linker: cargo-lambda's linker for other machines is a download of 411 MB.
     Native,
-    /// Not optimised either. It shares what is compiled with `cargo build --workspace`.
+    /// For this machine, not optimised. It shares compiled code with `cargo build --workspace`.
     NativeDebug,
 }
 
-/// Lays out what is deployed.
+/// Builds a package in a folder.
 pub fn run(args: &PackageArgs, color: Color) -> Printed {
     let (text, _) = read_routes(&args.routes, Routes::parse_to_deploy, color)?;
     let build = match (args.native, args.debug) {
@@ -57,17 +57,17 @@ pub fn run(args: &PackageArgs, color: Color) -> Printed {
     Ok(Output::done(&format!("deploy the templates in {folder} as the README says\n")))
 }
 
-/// The files of a deployment, by the paths that the templates name them by.
+/// The files of a deployment, by the paths that the templates use.
 pub struct Package {
     files: BTreeMap<String, Vec<u8>>,
     pub architecture: Architecture,
-    /// What was packed already: several stacks want the same.
+    /// The artifacts that are already packed, because several stacks need the same ones.
     packed: RefCell<BTreeMap<String, Rc<Artifact>>>,
 }
 
-/// Something to upload, named by its content.
+/// A file to upload, under a key that contains the hash of its content.
 pub struct Artifact {
-    /// What it is called below its hash.
+    /// The file name at the end of the key.
     pub name: String,
     pub bytes: Vec<u8>,
     hash: String,
@@ -79,13 +79,13 @@ impl Artifact {
         Self { name: name.into(), bytes, hash }
     }
 
-    /// Its key below `prefix`, which ends with a slash.
+    /// Returns the key below `prefix`, which ends with a slash.
     pub fn key(&self, prefix: &str) -> String {
         format!("{prefix}{}/{}", self.hash, self.name)
     }
 }
 
-/// Of which file a template is.
+/// Returns the file name of a template.
 pub fn file_of(template: TemplateName) -> &'static str {
     match template {
         TemplateName::Provisioner => "provisioner.yaml",
@@ -95,17 +95,17 @@ pub fn file_of(template: TemplateName) -> &'static str {
 }
 
 impl Package {
-    /// A folder that `make package` laid out.
+    /// Reads a folder that `make package` made.
     pub fn read(folder: &Path, wanted: Option<Architecture>) -> anyhow::Result<Self> {
         let mut files = BTreeMap::new();
         let mut take = |path: String| -> anyhow::Result<()> {
             let file = folder.join(&path);
-            let what = || format!("failed to read `{}`: is that a package?", shown(&file));
+            let what = || format!("failed to read `{}`: is the folder a package?", shown(&file));
             files.insert(path, fs::read(&file).with_context(what)?);
             Ok(())
         };
         take(ROUTES.to_owned())?;
-        for template in [TemplateName::Provisioner, TemplateName::Analytics, TemplateName::Data] {
+        for template in TemplateName::ALL {
             take(file_of(template).to_owned())?;
         }
         for function in FUNCTIONS {
@@ -119,30 +119,30 @@ impl Package {
         Self::of(files, wanted)
     }
 
-    /// Builds it from the checkout that the current folder lies in.
+    /// Builds a package from the checkout that contains the current folder.
     pub fn build(architecture: Architecture, routes: &str) -> anyhow::Result<Self> {
         let folder = checkout()?.join("target/deploy").join(architecture.name());
         lay_out(&folder, Build::For(architecture), routes)?;
         Self::read(&folder, Some(architecture))
     }
 
-    /// The files, once it is known what they were built for.
+    /// Makes a package of `files`, after it has found out which architecture they were built for.
     fn of(files: BTreeMap<String, Vec<u8>>, wanted: Option<Architecture>) -> anyhow::Result<Self> {
         let mut found = None;
         for function in FUNCTIONS {
             let path = format!("{function}/{BINARY}");
             let binary = files.get(&path).map(Vec::as_slice).unwrap_or_default();
             let built = built_for(binary)
-                .with_context(|| format!("`{path}` is no program for Lambda on arm64 or x86_64"))?;
+                .with_context(|| format!("`{path}` is not a program for arm64 or x86_64"))?;
             let before = *found.get_or_insert(built);
             ensure!(
                 before == built,
-                "`{path}` was built for {}, another function for {}",
+                "`{path}` was built for {}, but another function for {}",
                 built.name(),
                 before.name()
             );
         }
-        let architecture = found.context("there is no function")?;
+        let architecture = found.context("the package has no functions")?;
         if let Some(wanted) = wanted {
             ensure!(
                 wanted == architecture,
@@ -154,13 +154,13 @@ impl Package {
         Ok(Self { files, architecture, packed: RefCell::default() })
     }
 
-    /// Takes `routes` for those of the stacks; and for the functions' too, unless they are those that
-    /// were packaged, beside which the functions' own stand.
+    /// Puts `routes` into the package and its functions. If they are the packaged routes, the functions have
+    /// them already.
     pub fn with_routes(mut self, routes: &str) -> Self {
         if self.files.get(ROUTES).map(Vec::as_slice) == Some(routes.as_bytes()) {
             return self;
         }
-        say("the routes are not those of the package: the functions get these, too");
+        say("the routes differ from those in the package: the functions get these routes too");
         let of_functions = WITH_ROUTES.map(|function| format!("{function}/{ROUTES}"));
         for path in of_functions.into_iter().chain([ROUTES.to_owned()]) {
             self.files.insert(path, routes.into());
@@ -169,19 +169,19 @@ impl Package {
         self
     }
 
-    /// The text of a template.
+    /// Returns the text of a template.
     pub fn template(&self, template: TemplateName) -> anyhow::Result<&str> {
         let name = file_of(template);
         let bytes = self.files.get(name).with_context(|| format!("there is no `{name}`"))?;
         std::str::from_utf8(bytes).with_context(|| format!("`{name}` is not UTF-8"))
     }
 
-    /// What jobs import; its key ends with its name, by which pip knows what it is.
+    /// Returns the job library. Its key ends with the file name, because pip needs it.
     pub fn library(&self) -> anyhow::Result<Rc<Artifact>> {
         self.artifact(&library())
     }
 
-    /// What a path of a template stands for: a file as it is, a folder packed.
+    /// Returns the artifact for a path in a template: a file as it is, a folder packed.
     pub fn artifact(&self, path: &str) -> anyhow::Result<Rc<Artifact>> {
         if let Some(packed) = self.packed.borrow().get(path) {
             return Ok(packed.clone());
@@ -204,15 +204,15 @@ impl Package {
             .filter_map(|(path, bytes)| Some((path.strip_prefix(&inside)?, bytes.as_slice())))
             .collect();
         if files.is_empty() {
-            bail!("a template names the local path `{path}`, which is nothing of the package");
+            bail!("a template names the local path `{path}`, which is not in the package");
         }
         let packed = pack(&files).with_context(|| format!("failed to pack `{folder}`"))?;
         Ok(Artifact::new(format!("{folder}.zip"), packed))
     }
 }
 
-/// Builds the functions from the checkout that the current folder lies in, and lays out in `folder` all that is
-/// deployed, with these routes.
+/// Builds the functions from the checkout that contains the current folder, and writes the whole package with
+/// these routes to `folder`.
 fn lay_out(folder: &Path, build: Build, routes: &str) -> anyhow::Result<()> {
     let root = checkout()?;
     let folder = &std::path::absolute(folder).context("failed to find the folder")?;
@@ -257,7 +257,7 @@ fn compile(root: &Path, folder: &Path, build: Build) -> anyhow::Result<()> {
         Build::For(Architecture::Arm64) => ("arm64", &["--release", "--arm64"]),
         Build::For(Architecture::X86_64) => ("x86_64", &["--release", "--x86-64"]),
         Build::Native => ("this machine", &["--release", "--compiler", "cargo"]),
-        // With the features of the whole workspace, as every other debug build.
+        // Every other debug build also uses the features of the whole workspace.
         Build::NativeDebug => ("this machine", &["--workspace", "--compiler", "cargo"]),
     };
     command.args(options);
@@ -267,26 +267,26 @@ fn compile(root: &Path, folder: &Path, build: Build) -> anyhow::Result<()> {
         }
     }
     say(&format!("building the functions for {what} with cargo-lambda"));
-    // Cargo sets these for what it runs, us perhaps included; a build inside must not see them.
+    // Cargo sets these for what it runs, which can be this program. The inner build must not see them.
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
             command.env_remove(&name);
         }
     }
-    // What it prints is progress, and standard output is for results.
+    // The build prints progress, and standard output is for results.
     command.current_dir(root).stdin(Stdio::null()).stdout(std::io::stderr());
     let status = command.status().context("failed to run `cargo lambda build`")?;
     ensure!(
         status.success(),
         "failed to build the functions: `cargo lambda build` ended with {status} (is cargo-lambda \
-         there? `pip install cargo-lambda` brings it; `landfall deploy` also takes a folder of `make package` \
-         with --package)"
+         installed? `pip install cargo-lambda` installs it; or pass `landfall deploy` a folder from \
+         `make package` with --package)"
     );
     Ok(())
 }
 
-/// Everybody may read what is packaged: Lambda's process is not the user that packages.
+/// Sets the mode of a file. Everybody must be able to read it, because Lambda runs as another user.
 #[cfg(unix)]
 fn set_mode(file: &Path, mode: u32) -> std::io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
@@ -302,7 +302,7 @@ fn library() -> String {
     format!("glue/{}", wheel::NAME)
 }
 
-/// What an ELF file says that it is for.
+/// Reads the architecture from an ELF file's header.
 fn built_for(binary: &[u8]) -> Option<Architecture> {
     let is_elf = binary.get(..6)? == b"\x7fELF\x02\x01";
     match (is_elf, binary.get(18..20)?) {
@@ -318,8 +318,8 @@ fn checkout() -> anyhow::Result<PathBuf> {
         folder.join("Cargo.lock").exists() && folder.join("infra/data-account.yaml").exists()
     };
     here.ancestors().find(is_root).map(Path::to_owned).context(
-        "the current folder lies in no checkout of Landfall to build from: give a folder of `make \
-         package` with --package",
+        "the current folder isn't in a checkout of Landfall to build from: change to one, or pass a \
+         folder from `make package` with --package",
     )
 }
 

@@ -1,4 +1,4 @@
-//! `landfall policies`: what the provisioner would write to IAM.
+//! `landfall policies`: prints what the provisioner would write to IAM.
 
 use landfall_core::policy::Document;
 use serde::Serialize;
@@ -11,7 +11,7 @@ use crate::terminal::output::{self, Output, Printed, Status};
 use crate::terminal::phrases::quoted;
 use crate::terminal::printable;
 
-/// Prints the roles; one that cannot be made does not hide the others.
+/// Prints the roles. A role that cannot be made does not hide the others.
 pub fn run(args: &PoliciesArgs, color: Color) -> Printed {
     let composed = desired::compose(&args.roles, args.account, color)?;
     let mut output = Output::success(match args.roles.format {
@@ -19,8 +19,7 @@ pub fn run(args: &PoliciesArgs, color: Color) -> Printed {
         RolesFormat::Json => output::json(&RolesDocument::from(&composed)),
     });
     for error in &composed.errors {
-        output.stderr.push_str(&format!("error: {}\n", printable(error)));
-        output.worsen(Status::Problems);
+        output.fail(error, Status::Problems);
     }
     Ok(output)
 }
@@ -43,13 +42,13 @@ fn text(composed: &Composed) -> String {
     text + &notes(&composed.notes)
 }
 
-/// `in account 222222222222, for target `analytics``.
+/// Returns a role's place: ``in account 222222222222, for target `analytics` ``.
 pub fn place(desired: &Desired) -> String {
     let targets = quoted(&desired.targets);
     format!("in account {}, for target {targets}", desired.account)
 }
 
-/// A line each.
+/// Returns the notes, one line each.
 pub fn notes(notes: &[String]) -> String {
     notes.iter().map(|note| format!("note: {}\n", printable(note))).collect()
 }
@@ -74,7 +73,7 @@ struct RoleEntry<'a> {
     permissions_boundary: Option<&'a str>,
     trust_policy: Value,
     permissions_policy: &'a Value,
-    /// What is wider than the routes say.
+    /// What is wider than the routes require.
     notes: &'a [String],
 }
 

@@ -1,7 +1,6 @@
-//! `landfall retry`: parked batches back to sealed, due at once. The only command that writes.
+//! `landfall retry`: returns parked batches, so that they are sealed and due at once.
 //!
-//! A batch is written on condition that it is still as it was read, so nothing that somebody else did
-//! meanwhile is undone.
+//! It writes a batch only if the batch is still as it was read, so it undoes nothing that happened meanwhile.
 
 use landfall_aws::clock::now;
 use landfall_aws::ledger::Left;
@@ -10,48 +9,44 @@ use serde::Serialize;
 
 use crate::args::batches::RetryArgs;
 use crate::ledger::{Connection, connect};
-use crate::terminal::consent::{can_ask, is_confirmed};
+use crate::terminal::consent::{can_ask, confirm};
 use crate::terminal::output::{self, Output, Printed, Status};
+use crate::terminal::phrases::counted;
 use crate::terminal::printable;
 use crate::{aws, batches, state};
 
-/// What became of a batch that was to be returned.
+/// What became of a batch that the command tried to return.
 #[derive(Debug, PartialEq, Eq)]
 enum Outcome {
     Returned {
         route: String,
     },
-    /// How it stands instead.
+    /// The batch is in another state.
     NotParked(&'static str),
     NotFound,
-    /// Somebody else wrote it after it was read.
+    /// Something else wrote the batch after it was read.
     Changed,
-    /// Whether it was written is not known.
+    /// A call failed, so it is unknown whether the batch was returned.
     Failed(String),
 }
 
 /// Returns the batches that `args` name.
 pub fn run(args: &RetryArgs) -> Printed {
-    can_ask(args.yes || !args.all_parked, "--all-parked asks before it returns them")?;
-    let returned = aws::wait(async {
+    can_ask(args.yes || !args.all_parked, "--all-parked asks before it returns batches")?;
+    let (outcomes, are_all, connection) = aws::wait(async {
         let connection = connect(&args.ledger).await?;
-        let chosen = if args.all_parked {
-            chosen(&connection, args).await?
+        let (ids, are_all) = if args.all_parked {
+            parked(&connection, args).await?
         } else {
-            Some(Chosen { ids: args.ids.clone(), are_all: true })
+            (args.ids.clone(), true)
         };
-        let Some(Chosen { ids, are_all }) = chosen else { return Ok(None) };
         let mut outcomes = Vec::new();
         for id in ids {
             let outcome = give_back(&connection, &id, now()).await;
             outcomes.push((id, outcome));
         }
-        Ok(Some((outcomes, are_all, connection)))
+        Ok((outcomes, are_all, connection))
     })?;
-    let Some((outcomes, are_all, connection)) = returned else {
-        let stderr = "nothing is returned\n".to_owned();
-        return Err(Output { stderr, status: Status::Problems, ..Output::default() });
-    };
     let mut output = report(&outcomes, &connection, args.ledger.json);
     if !are_all {
         output.worsen(Status::Problems);
@@ -59,15 +54,9 @@ pub fn run(args: &RetryArgs) -> Printed {
     Ok(output)
 }
 
-/// What is to be returned.
-struct Chosen {
-    ids: Vec<String>,
-    /// Of those that were asked for: none was unreadable, and none was not looked at.
-    are_all: bool,
-}
-
-/// The batches that are parked, if they are to be returned.
-async fn chosen(connection: &Connection, args: &RetryArgs) -> anyhow::Result<Option<Chosen>> {
+/// Asks whether to return the parked batches. Returns their IDs, and `true` if these are all of them: none
+/// was unreadable, and none was left out.
+async fn parked(connection: &Connection, args: &RetryArgs) -> anyhow::Result<(Vec<String>, bool)> {
     let parked = connection.ledger.parked(args.route.as_deref()).await;
     let parked = parked.map_err(|error| connection.explained(error))?;
     let are_all = parked.unreadable.is_empty() && parked.left == Left::None;
@@ -76,23 +65,16 @@ async fn chosen(connection: &Connection, args: &RetryArgs) -> anyhow::Result<Opt
     }
     if parked.left != Left::None {
         eprintln!(
-            "note: older ones were not looked at, for there are too many: ask again when these are \
-             returned"
+            "note: there are too many parked batches to read the older ones: once these are returned, \
+             run the command again"
         );
     }
     let parked = parked.batches;
     if !args.yes && !parked.is_empty() {
         eprint!("{}", batches::rows(&parked, now()));
-        let question = match parked.len() {
-            1 => "return this batch?".to_owned(),
-            more => format!("return these {more} batches?"),
-        };
-        if !is_confirmed(false, &question)? {
-            return Ok(None);
-        }
+        confirm(false, &format!("return {}?", counted(parked.len(), "batch")))?;
     }
-    let ids = parked.into_iter().map(|batch| batch.id).collect();
-    Ok(Some(Chosen { ids, are_all }))
+    Ok((parked.into_iter().map(|batch| batch.id).collect(), are_all))
 }
 
 async fn give_back(connection: &Connection, id: &str, now: Time) -> Outcome {
@@ -125,7 +107,7 @@ struct OutcomeEntry<'a> {
     message: String,
 }
 
-/// Each batch by itself: one that is not returned hides no other.
+/// Reports each batch separately, so that a failure hides no other batch.
 fn report(outcomes: &[(String, Outcome)], connection: &Connection, is_json: bool) -> Output {
     let mut output = Output::default();
     let mut entries = Vec::new();
@@ -134,13 +116,11 @@ fn report(outcomes: &[(String, Outcome)], connection: &Connection, is_json: bool
         match outcome {
             Outcome::Returned { .. } if is_json => {}
             Outcome::Returned { .. } => output.stdout.push_str(&format!("{message}\n")),
-            _ => output.stderr.push_str(&format!("error: {message}\n")),
+            Outcome::Failed(_) => output.fail(&message, Status::Unusable),
+            Outcome::NotParked(_) | Outcome::NotFound | Outcome::Changed => {
+                output.fail(&message, Status::Problems);
+            }
         }
-        output.worsen(match outcome {
-            Outcome::Returned { .. } => Status::Success,
-            Outcome::NotParked(_) | Outcome::NotFound | Outcome::Changed => Status::Problems,
-            Outcome::Failed(_) => Status::Unusable,
-        });
         entries.push(OutcomeEntry { id, outcome: outcome.code(), message });
     }
     if is_json {
@@ -152,30 +132,30 @@ fn report(outcomes: &[(String, Outcome)], connection: &Connection, is_json: bool
         0 if outcomes.is_empty() => "no parked batch was found\n",
         0 => "",
         1 => "the monitor starts it within a minute\n",
-        _ => "the monitor starts them within a minute, as far as their jobs' limits admit\n",
+        _ => "the monitor starts them within a minute, as far as their jobs' limits allow\n",
     });
     output
 }
 
 fn in_words(id: &str, outcome: &Outcome, connection: &Connection) -> String {
     match outcome {
-        Outcome::Returned { route } => format!("batch `{id}` of route `{route}` is returned"),
+        Outcome::Returned { route } => format!("returned batch `{id}` of route `{route}`"),
         Outcome::NotParked(standing) => {
-            format!("batch `{id}` {standing}: only one that is parked can be returned")
+            format!("batch `{id}` {standing}: only a parked batch can be returned")
         }
         Outcome::NotFound => connection.no_batch(id),
         Outcome::Changed => format!(
-            "batch `{id}` was changed by somebody else meanwhile, and is not returned: \
-             `landfall batch {id}` tells how it stands"
+            "batch `{id}` changed in the meantime and wasn't returned: to see its state, run \
+             `landfall batch {id}`"
         ),
         Outcome::Failed(error) => format!(
-            "batch `{id}`: {error}; `landfall batch {id}` tells whether it was returned all the same"
+            "batch `{id}`: {error}; to see whether it was returned all the same, run `landfall batch {id}`"
         ),
     }
 }
 
 impl Outcome {
-    /// A stable identifier.
+    /// Returns the outcome's stable identifier.
     fn code(&self) -> &'static str {
         match self {
             Self::Returned { .. } => "returned",

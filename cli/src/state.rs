@@ -1,4 +1,4 @@
-//! The state of a batch in words: what it waits for, until when, and what somebody can do.
+//! Describes the state of a batch: what it waits for, until when, and what you can do.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use crate::terminal::escape::shown;
 use crate::terminal::phrases::{length, moment};
 use crate::terminal::printable;
 
-/// The monitor looks every minute: what is due for longer is not looked at.
+/// How late the monitor can be before a batch counts as forgotten. The monitor ticks once a minute.
 const GRACE: Duration = Duration::from_secs(180);
 
-/// What is said of a batch in this state.
+/// Returns the state as the predicate of a sentence.
 pub fn standing(state: &State) -> &'static str {
     match state {
         State::Open { .. } => "is open",
@@ -26,7 +26,7 @@ pub fn standing(state: &State) -> &'static str {
     }
 }
 
-/// The run that it is about.
+/// Returns the ID of the job run that the state is about.
 pub fn run_id(state: &State) -> Option<&str> {
     match state {
         State::Started(Started { run_id, .. })
@@ -36,7 +36,7 @@ pub fn run_id(state: &State) -> Option<&str> {
     }
 }
 
-/// The code of what it is parked for.
+/// Returns the code of the reason why the batch is parked.
 pub fn parked_for(state: &State) -> Option<&'static str> {
     match state {
         State::Parked { why, .. } => Some(why.code()),
@@ -44,7 +44,7 @@ pub fn parked_for(state: &State) -> Option<&'static str> {
     }
 }
 
-/// What was said when it was parked.
+/// Returns the message from when the batch was parked.
 pub fn parked_message(state: &State) -> Option<&str> {
     match state {
         State::Parked { message, .. } => Some(message),
@@ -52,7 +52,7 @@ pub fn parked_message(state: &State) -> Option<&str> {
     }
 }
 
-/// In a cell of a table: its run, or what it waits for.
+/// Returns the text for a table cell: the job run, or what the batch waits for.
 pub fn in_short(state: &State, now: Time) -> String {
     match state {
         State::Open { closes_at } => format!("closes {closes_at}"),
@@ -68,7 +68,7 @@ pub fn in_short(state: &State, now: Time) -> String {
     }
 }
 
-/// In whole sentences, one each.
+/// Describes the state in whole sentences.
 pub fn in_words(batch: &Batch, now: Time) -> Vec<String> {
     let mut sentences = match &batch.state {
         State::Open { closes_at } => open(batch, *closes_at, now),
@@ -76,23 +76,23 @@ pub fn in_words(batch: &Batch, now: Time) -> Vec<String> {
         State::Starting(start) => starting(batch, *start, now),
         State::Started(Started { epoch, run_id, since, look_at, .. }) => vec![
             format!(
-                "Run `{}` (epoch {epoch}) is followed since {}{}.",
+                "The monitor has followed run `{}` (epoch {epoch}) since {}{}.",
                 printable(run_id),
                 moment(*since, now),
                 last_seen(batch, run_id)
             ),
             format!(
-                "When it ends, Glue tells; else it is looked at again {}.",
+                "Glue reports when it ends; otherwise the monitor checks it {}.",
                 next_look(*look_at, now)
             ),
         ],
         State::Failed(Failed { epoch, run_id, run_state, since, .. }) => {
-            let then = match batch.start.retry_states.contains(run_state) {
-                false => "the route does not retry after that, so the batch will be parked",
-                true if batch.failures + 1 >= batch.start.attempts => {
-                    "no attempt is left, so the batch will be parked"
-                }
-                true => "then another is started",
+            let then = if !batch.start.retry_states.contains(run_state) {
+                "parks the batch, because the route doesn't retry after such an end"
+            } else if batch.failures + 1 >= batch.start.attempts {
+                "parks the batch, because no attempt is left"
+            } else {
+                "starts another run"
             };
             vec![
                 format!(
@@ -101,7 +101,7 @@ pub fn in_words(batch: &Batch, now: Time) -> Vec<String> {
                     printable(run_state.as_str()),
                     moment(*since, now)
                 ),
-                format!("Its claim is being ended; {then}."),
+                format!("The monitor ends the run's claim, then {then}."),
             ]
         }
         State::Succeeded { run_id } => {
@@ -111,7 +111,7 @@ pub fn in_words(batch: &Batch, now: Time) -> Vec<String> {
         }
         State::Parked { why, message } => parked(batch, *why, message, now),
         State::Empty => vec![
-            "It was closed without objects: only the group's marker came. No run is started."
+            "It closed without objects, because only the group's marker arrived. No run starts."
                 .to_owned(),
         ],
     };
@@ -119,7 +119,7 @@ pub fn in_words(batch: &Batch, now: Time) -> Vec<String> {
         && now.since(due) > GRACE
     {
         sentences.push(format!(
-            "Somebody should have looked at it {} ago: is the monitor running? See its alarms and its log.",
+            "The monitor should have taken it up {} ago: is the monitor running? Check its alarms and its log.",
             length(now.since(due))
         ));
     }
@@ -129,14 +129,14 @@ pub fn in_words(batch: &Batch, now: Time) -> Vec<String> {
 fn open(batch: &Batch, closes_at: Time, now: Time) -> Vec<String> {
     if batch.closing.is_at_once() {
         return vec![format!(
-            "One invocation of the trigger is recording its objects; if that was cut off, the monitor closes it at {}.",
+            "An invocation of the trigger is recording its objects. If the invocation was cut off, the monitor closes the batch at {}.",
             moment(closes_at, now)
         )];
     }
     if closes_at <= now {
         let ended = moment(closes_at, now);
         return vec![format!(
-            "It took objects until {ended}; the monitor closes it within a minute."
+            "It took objects until {ended}. The monitor closes it within a minute."
         )];
     }
     let sooner = match batch.closing.max_objects {
@@ -146,22 +146,22 @@ fn open(batch: &Batch, closes_at: Time, now: Time) -> Vec<String> {
     vec![format!("It takes objects until {}{sooner}.", moment(closes_at, now)), rules(batch)]
 }
 
-/// What closes it.
+/// Describes what closes the batch.
 fn rules(batch: &Batch) -> String {
     let Closing { window_secs, quiet_secs, settle_secs, .. } = batch.closing;
     let secs = |secs| length(Duration::from_secs(secs));
     let rules = [
         window_secs.map(|window| format!("{} after the first object", secs(window))),
-        quiet_secs.map(|quiet| format!("when none has come for {}", secs(quiet))),
+        quiet_secs.map(|quiet| format!("when none has arrived for {}", secs(quiet))),
         batch.marker_at.map(|_| match settle_secs {
-            0 => "when its marker has come, which it has".to_owned(),
-            settle => format!("{} after its marker, which has come", secs(settle)),
+            0 => "when its marker arrives, which it has".to_owned(),
+            settle => format!("{} after its marker, which has arrived", secs(settle)),
         }),
     ];
     let rules: Vec<String> = rules.into_iter().flatten().collect();
     match rules.len() {
         1 => format!("It closes {}.", rules.concat()),
-        _ => format!("It closes {}; whichever is first.", rules.join(", or ")),
+        _ => format!("It closes {}, whichever comes first.", rules.join(", or ")),
     }
 }
 
@@ -174,11 +174,11 @@ fn sealed(batch: &Batch, due: Time, waits_for_slot: bool, now: Time) -> Vec<Stri
         ];
     }
     if due <= now {
-        return vec!["It is due: the monitor starts a run within a minute.".to_owned()];
+        return vec!["It is due. The monitor starts a run within a minute.".to_owned()];
     }
     vec![
-        format!("A run is started at {}.", moment(due, now)),
-        format!("Why not before: {}.", last_detail(batch)),
+        format!("The monitor starts a run at {}.", moment(due, now)),
+        format!("Why not earlier: {}.", last_detail(batch)),
     ]
 }
 
@@ -188,13 +188,15 @@ fn starting(batch: &Batch, start: Starting, now: Time) -> Vec<String> {
     if now < lease {
         let until = moment(lease, now);
         return vec![format!(
-            "A run (epoch {epoch}) is being started since {begun}; whoever does it has until {until}."
+            "A run (epoch {epoch}) has been starting since {begun}. The invocation that starts it has until {until}."
         )];
     }
     vec![
-        format!("A run (epoch {epoch}) was to be started at {begun}; whether it was is not known."),
         format!(
-            "The monitor looks for it in Glue {}. Until it is certain, no other is started.",
+            "A run (epoch {epoch}) should have started at {begun}, but it is unknown whether it did."
+        ),
+        format!(
+            "The monitor looks for it in Glue {}. Until that is certain, no other run starts.",
             next_look(look_at, now)
         ),
     ]
@@ -204,43 +206,43 @@ fn parked(batch: &Batch, why: Why, message: &str, now: Time) -> Vec<String> {
     let attempts = batch.start.attempts;
     let words = match why {
         Why::NoSuchJob => "there is no such job".to_owned(),
-        Why::InvalidInput => "Glue refuses what the run would be started with".to_owned(),
-        Why::ArgumentRefused => "an argument of the run cannot be given".to_owned(),
-        Why::ScopeNotKept => "its runs cannot be held to the scope of the route".to_owned(),
+        Why::InvalidInput => "Glue refuses the run's input".to_owned(),
+        Why::ArgumentRefused => "an argument of the run can't be passed on".to_owned(),
+        Why::ScopeNotKept => "its runs can't be limited to the scope of the route".to_owned(),
         Why::AttemptsExhausted if attempts == 1 => "the only attempt failed".to_owned(),
         Why::AttemptsExhausted => format!("all {attempts} attempts failed"),
-        Why::StateNotRetried => "its run failed in a way that the route does not retry".to_owned(),
-        Why::OutcomeUnknown => "whether a run was started could not be learned".to_owned(),
+        Why::StateNotRetried => "its run failed in a way that the route doesn't retry".to_owned(),
+        Why::OutcomeUnknown => "Landfall couldn't find out whether a run started".to_owned(),
         Why::NotClaimed => {
-            "its run succeeded without having claimed the batch, so nothing shows that it did its work"
+            "its run succeeded without claiming the batch, so nothing shows that it did its work"
                 .to_owned()
         }
-        Why::RunVanished => "Glue does not know its run any more".to_owned(),
-        Why::Other => "for a reason that a newer version of Landfall has".to_owned(),
+        Why::RunVanished => "Glue no longer knows its run".to_owned(),
+        Why::Other => "a newer version of Landfall knows the reason".to_owned(),
     };
     let since = last_written(batch, &HistoryEvent::Parked);
     let since = since.map_or(String::new(), |at| format!(" since {}", moment(at, now)));
     let mut sentences = vec![
-        format!("It is parked{since}: {words} [{}].", why.code()),
-        format!("What was said: {}.", shown(message.trim_end_matches('.'))),
-        "No run is started until somebody returns it.".to_owned(),
+        format!("It has been parked{since}: {words} [{}].", why.code()),
+        format!("Message: {}.", shown(message.trim_end_matches('.'))),
+        "No run starts until you return the batch.".to_owned(),
     ];
     if matches!(why, Why::OutcomeUnknown | Why::RunVanished | Why::NotClaimed) {
         sentences.push(format!(
-            "Look first in Glue whether a run with `--landfall-batch-id {}` did the work; if so, leave the batch parked.",
+            "First check in Glue whether a run with `--landfall-batch-id {}` did the work. If so, leave the batch parked.",
             batch.id
         ));
     }
-    sentences.push(format!("To return it, when the cause is removed: landfall retry {}", batch.id));
+    sentences.push(format!("Once you have removed the cause, run: landfall retry {}", batch.id));
     sentences
 }
 
-/// The monitor looks every minute at what is due.
+/// Returns when the monitor checks a run next. It takes up what is due once a minute.
 fn next_look(at: Time, now: Time) -> String {
     if at <= now { "within a minute".to_owned() } else { format!("at {}", moment(at, now)) }
 }
 
-/// What was last seen of a run.
+/// Returns the state in which a job run was last seen.
 fn last_seen(batch: &Batch, run_id: &str) -> String {
     let run = batch.runs.iter().find(|run| run.run_id == run_id);
     match run.and_then(|run| run.state.as_ref()) {
@@ -249,17 +251,17 @@ fn last_seen(batch: &Batch, run_id: &str) -> String {
     }
 }
 
-/// When the last entry of the history was written, if it tells of this.
+/// Returns the time of the latest history entry, if it is about `what`.
 fn last_written(batch: &Batch, what: &HistoryEvent) -> Option<Time> {
     batch.history.last().filter(|entry| entry.what == *what).map(|entry| entry.at)
 }
 
-/// The last of what happened.
+/// Returns the detail of the latest history entry.
 fn last_detail(batch: &Batch) -> String {
     match batch.history.last() {
         Some(last) if last.detail.is_empty() => printable(last.what.as_str()),
         Some(last) => shown(last.detail.trim_end_matches('.')),
-        None => "nothing is told".to_owned(),
+        None => "the history is empty".to_owned(),
     }
 }
 

@@ -1,6 +1,6 @@
-//! What a terminal shows, and what its user answers.
+//! Prints to the terminal, and asks its user.
 //!
-//! Whatever comes from outside passes through [`printable`] on its way here. This room decides nothing and calls no AWS.
+//! Text from outside passes through [`printable`] first. This module decides nothing, reads no file and calls no AWS.
 
 pub mod consent;
 pub mod escape;

@@ -1,5 +1,5 @@
-//! `landfall wheel`: the jobs' Python library, as a wheel. It is within this program, so that it is of its
-//! version wherever it is asked for.
+//! `landfall wheel`: writes the Python library for jobs as a wheel. The library is part of this program, so
+//! both always have the same version.
 
 use std::fs;
 
@@ -12,7 +12,7 @@ use crate::archive::pack;
 use crate::args::WheelArgs;
 use crate::terminal::output::{Output, Printed};
 
-/// Its file's name, which tells pip what it is.
+/// The file name of the wheel, in the form that pip needs.
 pub const NAME: &str = concat!("landfall-", env!("CARGO_PKG_VERSION"), "-py3-none-any.whl");
 
 macro_rules! modules {
@@ -46,7 +46,7 @@ const METADATA: &str = concat!(
     "License: ",
     env!("CARGO_PKG_LICENSE"),
     "\n",
-    // Without `Requires-Dist`: boto3 is there, and a job has no network to fetch another from.
+    // There is no `Requires-Dist`, because Glue has boto3 and a job may have no network to fetch another.
     "Requires-Python: >=3.7\n",
 );
 
@@ -60,7 +60,7 @@ pub fn run(args: &WheelArgs) -> Printed {
     Ok(Output::success(format!("{}\n", path.display())))
 }
 
-/// The wheel, as the specification of the binary distribution format asks; the same bytes each time.
+/// Returns the wheel in the form that the binary distribution format specifies. The bytes are always the same.
 pub fn bytes() -> anyhow::Result<Vec<u8>> {
     let about = |name: &str| {
         format!(concat!("landfall-", env!("CARGO_PKG_VERSION"), ".dist-info/{}"), name)

@@ -1,10 +1,9 @@
-//! Which analytics account the routes lead to, and what they need there.
+//! Finds the analytics account that the routes lead to, and what they need there.
 
 use std::collections::BTreeSet;
 
 use anyhow::{bail, ensure};
 use landfall_core::arn::RoleArn;
-use landfall_core::problem::did_you_mean;
 use landfall_core::routes::{ExternalId, Parsed, Route, Routes, Target};
 
 use crate::args::Color;
@@ -12,42 +11,41 @@ use crate::args::deploy::PlaceArgs;
 use crate::input;
 use crate::terminal::output::Output;
 use crate::terminal::phrases::quoted;
-use crate::terminal::problems::read_routes;
 use crate::terminal::progress::say;
 
-/// What the external ID is called by the templates, and where it is looked for.
+/// The environment variable that holds the external ID, here and in the functions.
 pub const EXTERNAL_ID_VARIABLE: &str = "LANDFALL_EXTERNAL_ID";
 
-/// What the routes say of the stacks.
+/// What the routes say about the stacks.
 pub struct DeploymentTarget {
-    /// The routes file as it is.
+    /// The text of the routes file.
     pub text: String,
     pub account: String,
     pub region: String,
     pub external_id: Option<ExternalId>,
-    /// Why the functions would not present it, if they would not.
+    /// Why the functions would not present the external ID; `None` if they would.
     pub external_id_problem: Option<String>,
     /// Further accounts that routes start jobs in.
     pub other_accounts: BTreeSet<String>,
-    /// All that the routes name.
+    /// All buckets that the routes name.
     pub buckets: BTreeSet<String>,
-    /// Those that are started with the target's starter role.
+    /// The jobs that the routes start with the target's starter role.
     pub jobs: BTreeSet<String>,
-    /// Those that are started in the target's account, with whichever role, by ARN.
+    /// The ARNs of the jobs that the routes start in the target's account, with any role.
     pub job_arns: BTreeSet<String>,
     pub partition: String,
 }
 
-/// Reads the routes with `parse`.
+/// Reads the routes with `parse`, prints their warnings, and finds the target.
 ///
 /// # Errors
-/// What there is to print instead.
+/// Returns the output to print if the routes have errors or do not lead to one target.
 pub fn find(
     args: &PlaceArgs,
     parse: fn(&str) -> Parsed,
     color: Color,
 ) -> Result<DeploymentTarget, Output> {
-    let (text, (routes, warnings)) = read_routes(&args.routes, parse, color)?;
+    let (text, (routes, warnings)) = input::read_routes(&args.routes, parse, color)?;
     for warning in &warnings {
         say(&format!("{}:{warning}", input::display_name(&args.routes)));
     }
@@ -61,13 +59,13 @@ fn of(
     text: String,
 ) -> anyhow::Result<DeploymentTarget> {
     let target = choose(routes, target)?;
-    // Else it would be the stacks of other routes.
+    // With another prefix, the command would change the stacks of other routes.
     let arn = RoleArn::parse(&target.starter_role_arn);
     let partition = arn.map_or("aws", |arn| arn.partition);
     let role = arn.map_or("", |arn| arn.name.rsplit('/').next().unwrap_or_default());
     ensure!(
         role == format!("{prefix}-starter"),
-        "target `{}` has the starter role `{role}`, and stacks of --name-prefix {prefix} make \
+        "target `{}` has the starter role `{role}`, but stacks with --name-prefix {prefix} create \
          `{prefix}-starter`",
         target.name
     );
@@ -99,38 +97,33 @@ fn of(
     })
 }
 
-/// The functions know one variable, and starter roles always demand an external ID.
+/// Returns why the functions would not present the target's external ID, if they would not. They know only one
+/// variable, and starter roles always require an external ID.
 fn external_id_problem(target: &Target) -> Option<String> {
     let Target { name, external_id, .. } = target;
     let what = match external_id {
         Some(ExternalId::Literal(_)) => return None,
         Some(ExternalId::Variable(variable)) if variable == EXTERNAL_ID_VARIABLE => return None,
-        Some(ExternalId::Variable(variable)) => format!("the functions know no `{variable}`"),
-        None => "the starter role demands one".to_owned(),
+        Some(ExternalId::Variable(variable)) => {
+            format!("the functions have no variable `{variable}`")
+        }
+        None => "the starter role requires one".to_owned(),
     };
     Some(format!(
-        "target `{name}` would not present its external ID: {what}; write external_id: \
+        "the functions can't present the external ID of target `{name}`: {what}; write external_id: \
          ${{{EXTERNAL_ID_VARIABLE}}}"
     ))
 }
 
-/// The target of this name, or the one that all routes lead to.
+/// Returns the target of this name, or the one that all routes lead to.
 fn choose<'a>(routes: &'a Routes, name: Option<&str>) -> anyhow::Result<&'a Target> {
     if let Some(name) = name {
-        return match routes.targets.get(name) {
-            Some(target) => Ok(target),
-            None => {
-                let hint = did_you_mean(name, routes.targets.keys().map(String::as_str));
-                let hint =
-                    hint.unwrap_or_else(|| format!("there are {}", quoted(routes.targets.keys())));
-                bail!("there is no target `{name}`; {hint}")
-            }
-        };
+        return input::target(routes, name);
     }
     let used: BTreeSet<&String> = routes.routes.iter().map(|route| &route.target).collect();
     let targets: Vec<&Target> = used.iter().filter_map(|name| routes.targets.get(*name)).collect();
     match targets[..] {
-        [] => bail!("no route starts anything, so there is nothing to deploy for"),
+        [] => bail!("no route starts a job, so there is nothing to deploy"),
         [target] => Ok(target),
         [first, ..] => {
             let is_same = |other: &&Target| {
@@ -140,7 +133,7 @@ fn choose<'a>(routes: &'a Routes, name: Option<&str>) -> anyhow::Result<&'a Targ
                 return Ok(first);
             }
             bail!(
-                "the routes lead to several stacks, by targets {}: name one with --target",
+                "the routes lead to several stacks, through targets {}: choose one with --target",
                 quoted(used.into_iter())
             )
         }
@@ -189,12 +182,12 @@ routes:
         let error = of(&routes, Some("one"), "billing", String::new()).err();
         let error = error.expect("another prefix").to_string();
         assert!(error.contains("`billing-starter`"), "{error}");
-        let problem = |text: &str| found(text, Some("one")).expect("meant").external_id_problem;
+        let problem = |text: &str| found(text, Some("one")).expect("a target").external_id_problem;
         let unknown = problem(ROUTES).expect("a variable that no function has");
         assert!(unknown.contains("`ONE`") && unknown.contains("${LANDFALL_EXTERNAL_ID}"));
         assert_eq!(problem(&ROUTES.replace("${ONE}", "${LANDFALL_EXTERNAL_ID}")), None);
         let none = ROUTES.replace(", external_id: \"${ONE}\"", "");
-        assert!(problem(&none).expect("no ID").contains("demands"));
+        assert!(problem(&none).expect("no ID").contains("requires"));
     }
 
     #[test]

@@ -197,6 +197,8 @@ pub enum TemplateName {
 }
 
 impl TemplateName {
+    pub const ALL: [Self; 3] = [Self::Provisioner, Self::Analytics, Self::Data];
+
     pub fn name(self) -> &'static str {
         match self {
             Self::Provisioner => "provisioner",
@@ -219,16 +221,12 @@ const PARAMETER: &str = "write STACK:NAME=VALUE, for example data:LogLevel=DEBUG
 pub fn parameter(text: &str) -> Result<GivenParameter, &'static str> {
     let (template, rest) = text.split_once(':').ok_or(PARAMETER)?;
     let (name, value) = rest.split_once('=').ok_or(PARAMETER)?;
-    let template = match template {
-        "data" => TemplateName::Data,
-        "analytics" => TemplateName::Analytics,
-        "provisioner" => TemplateName::Provisioner,
-        _ => return Err(PARAMETER),
-    };
-    if name.is_empty() {
-        return Err(PARAMETER);
+    match TemplateName::ALL.into_iter().find(|known| known.name() == template) {
+        Some(template) if !name.is_empty() => {
+            Ok(GivenParameter { template, name: name.to_owned(), value: value.to_owned() })
+        }
+        _ => Err(PARAMETER),
     }
-    Ok(GivenParameter { template, name: name.to_owned(), value: value.to_owned() })
 }
 
 fn tag(text: &str) -> Result<(String, String), &'static str> {

@@ -1,4 +1,4 @@
-//! A batch as one JSON document. The form that others rely on is fixed here; the ledger's own may
+//! Shows a batch as one JSON document. Other programs rely on this form; the ledger's own form can
 //! change.
 
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ struct BatchDocument<'a> {
     id: &'a str,
     state: &'static str,
     run_id: Option<&'a str>,
-    /// When somebody looks at it next.
+    /// When the monitor takes up the batch next.
     due_at: Option<String>,
     parked_for: Option<&'static str>,
     parked_message: Option<&'a str>,
@@ -42,11 +42,11 @@ struct BatchDocument<'a> {
     failures: u32,
     epoch: u32,
     runs: Vec<RunEntry<'a>>,
-    /// What the job's library said of the outcome; absent if it said nothing.
+    /// The outcome that the job library reported; absent if it reported none.
     #[serde(skip_serializing_if = "Option::is_none")]
     job_outcome: Option<OutcomeEntry<'a>>,
     history: Vec<HistoryEntry<'a>>,
-    /// `null` if they could not be read.
+    /// `null` if the members could not be read.
     members: Option<Vec<MemberEntry<'a>>>,
 }
 
@@ -62,7 +62,7 @@ struct MemberEntry<'a> {
 
 #[derive(Serialize)]
 struct OutcomeEntry<'a> {
-    /// Of the run that said it.
+    /// The epoch of the job run that reported the outcome.
     epoch: Option<u32>,
     outcome: &'a str,
     at: Option<&'a str>,
@@ -85,7 +85,7 @@ struct HistoryEntry<'a> {
     times: u32,
 }
 
-/// The document, with a line end.
+/// Returns the document with a line end.
 pub fn print(details: &BatchDetails) -> String {
     let BatchDetails { batch, members, outcome } = details;
     let text = |time: Option<Time>| time.map(|time| time.to_string());

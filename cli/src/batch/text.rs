@@ -1,4 +1,4 @@
-//! A batch in words. What comes from outside is escaped.
+//! Shows a batch as text. It escapes everything from outside.
 
 use std::fmt::{self, Write};
 
@@ -10,12 +10,12 @@ use super::BatchDetails;
 use crate::batches::group;
 use crate::state;
 use crate::terminal::escape::shown;
-use crate::terminal::phrases::{bytes, counted, moment};
+use crate::terminal::phrases::{counted, moment, size};
 use crate::terminal::printable;
 use crate::terminal::table::Align::Left as L;
 use crate::terminal::table::table;
 
-/// The batch, line by line.
+/// Returns the batch as lines of text.
 pub fn print(details: &BatchDetails, now: Time) -> String {
     let mut out = String::new();
     // Writing to a string cannot fail.
@@ -36,7 +36,7 @@ fn write(out: &mut String, details: &BatchDetails, now: Time) -> fmt::Result {
         writeln!(out, "{}", job_outcome(said))?;
     }
     if let Some(prepared) = &batch.prepared {
-        writeln!(out, "\narguments, beside the run's epoch")?;
+        writeln!(out, "\narguments, besides the run's epoch")?;
         for (name, value) in &prepared.arguments {
             writeln!(out, "  {} {}", printable(name), shown(value))?;
         }
@@ -54,7 +54,7 @@ fn write_facts(out: &mut String, batch: &Batch, now: Time) -> fmt::Result {
     writeln!(out, "group     {}", group(batch))?;
     writeln!(out, "job       {} ({place})", printable(&start.job))?;
     if start.scope == Scope::Batch {
-        writeln!(out, "scope     batch: a run can become no role but the reader")?;
+        writeln!(out, "scope     batch: a run can assume only the reader role")?;
     }
     writeln!(out, "opened    {}", moment(batch.opened_at, now))?;
     if let Some(last) = batch.last_arrival_at {
@@ -65,8 +65,7 @@ fn write_facts(out: &mut String, batch: &Batch, now: Time) -> fmt::Result {
     }
     match &batch.prepared {
         Some(prepared) => {
-            let size = prepared.bytes.map_or("size not known".to_owned(), bytes);
-            writeln!(out, "objects   {}, {size}", prepared.objects)?;
+            writeln!(out, "objects   {}, {}", prepared.objects, size(prepared.bytes))?;
             writeln!(out, "manifest  {}", printable(&prepared.manifest))?;
         }
         None => writeln!(out, "manifest  not written yet")?,
@@ -75,14 +74,12 @@ fn write_facts(out: &mut String, batch: &Batch, now: Time) -> fmt::Result {
         0 => "none failed".to_owned(),
         failures => format!("{failures} failed"),
     };
-    let most =
-        if start.attempts == 1 { "1 attempt" } else { &format!("{} attempts", start.attempts) };
-    writeln!(out, "attempts  {most} at most, {failures}")
+    writeln!(out, "attempts  {} at most, {failures}", counted(start.attempts, "attempt"))
 }
 
 fn write_runs(out: &mut String, batch: &Batch) -> fmt::Result {
     if batch.runs.is_empty() {
-        return writeln!(out, "\nno run is known");
+        return writeln!(out, "\nno known runs");
     }
     writeln!(out, "\nruns")?;
     let rows: Vec<_> = batch
@@ -96,12 +93,12 @@ fn write_runs(out: &mut String, batch: &Batch) -> fmt::Result {
     out.write_str(&table([("  EPOCH", L), ("RUN", L), ("LAST SEEN", L)], &rows))
 }
 
-/// Under the runs: what one of them said, whatever Glue calls it.
+/// Returns the line below the runs: the outcome that one of them reported, whatever Glue says.
 fn job_outcome(said: &Outcome) -> String {
     let run = said.epoch.map_or("a run".to_owned(), |epoch| format!("the run of epoch {epoch}"));
     let at = said.at.as_ref().map_or(String::new(), |at| format!(" at {}", printable(at)));
     let error = said.error.as_ref().map_or(String::new(), |e| format!(", with {}", printable(e)));
-    format!("  {run} says{at}: {}{error}", printable(&said.outcome))
+    format!("  {run} reported{at}: {}{error}", printable(&said.outcome))
 }
 
 fn write_history(out: &mut String, batch: &Batch) -> fmt::Result {
@@ -109,7 +106,7 @@ fn write_history(out: &mut String, batch: &Batch) -> fmt::Result {
     for entry in &batch.history {
         write!(out, "  {}  {}", entry.at, printable(entry.what.as_str()))?;
         if entry.times > 1 {
-            write!(out, ", {} times in a row, this the last", entry.times)?;
+            write!(out, ", {} times in a row, this was the last", entry.times)?;
         }
         if entry.detail.is_empty() {
             writeln!(out)?;
@@ -123,25 +120,26 @@ fn write_history(out: &mut String, batch: &Batch) -> fmt::Result {
 fn write_members(out: &mut String, details: &BatchDetails) -> fmt::Result {
     let BatchDetails { batch, members, .. } = details;
     let Some(members) = members else {
-        return writeln!(out, "\nmembers: not known");
+        return writeln!(out, "\nmembers: unknown");
     };
     let count = members.len() as u64;
-    let all = counted(usize::try_from(batch.members).unwrap_or(usize::MAX), "member");
-    match batch.members.checked_sub(count) {
-        Some(more) if more > 0 => writeln!(out, "\n{all}, the first {count}")?,
-        _ => writeln!(out, "\n{all}")?,
+    let more = batch.members.saturating_sub(count);
+    write!(out, "\n{}", counted(batch.members, "member"))?;
+    if more > 0 {
+        write!(out, ", the first {count}")?;
     }
+    writeln!(out)?;
     for member in members {
         writeln!(out, "  {}", in_words(&batch.bucket, member))?;
     }
-    match batch.members.checked_sub(count) {
-        Some(more) if more > 0 => writeln!(out, "  … and {more} more: --members prints all"),
-        _ => Ok(()),
+    if more > 0 {
+        writeln!(out, "  … and {more} more: --members prints all")?;
     }
+    Ok(())
 }
 
 fn in_words(bucket: &str, member: &Member) -> String {
-    let mut about = vec![member.size.map_or("size not known".to_owned(), bytes)];
+    let mut about = vec![size(member.size)];
     about.extend(member.version_id.iter().map(|version| format!("version {}", printable(version))));
     about.extend(member.event_time.iter().map(|time| format!("created {}", printable(time))));
     format!("{} ({})", printable(&format!("s3://{bucket}/{}", member.key)), about.join(", "))

@@ -1,5 +1,5 @@
-//! What is wrong with what the provisioners are told, beside routes: an asterisk, or something that a route needs and
-//! that is not in a list.
+//! Compares the provisioners' parameters with the routes: a warning for an asterisk, an error for a list that lacks
+//! what a route needs.
 
 use std::collections::BTreeSet;
 
@@ -7,14 +7,14 @@ use landfall_core::routes::Routes;
 
 use crate::args::deploy::{GivenParameter, TemplateName};
 
-/// A remark on a parameter.
+/// A warning or an error about a parameter.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Remark {
     pub is_error: bool,
     pub text: String,
 }
 
-/// All remarks on `--parameter provisioner:…`, in the order of the parameters.
+/// Returns all remarks on `--parameter provisioner:…`, in the order of the parameters.
 pub fn remarks(routes: Option<&Routes>, given: &[GivenParameter]) -> Vec<Remark> {
     let own = given.iter().filter(|one| one.template == TemplateName::Provisioner);
     own.flat_map(|one| remarks_on(routes, &one.name, &one.value)).collect()
@@ -24,7 +24,7 @@ fn remarks_on(routes: Option<&Routes>, name: &str, value: &str) -> Vec<Remark> {
     let admits = match name {
         "TrustedAccountIds" => "roles may then trust any account that a stack names",
         "LandingBucketArns" => {
-            "roles may then read any bucket of the account, and announcements be added to any"
+            "roles may then read any bucket of the account, and any bucket may get notifications"
         }
         _ => return Vec::new(),
     };

@@ -1,6 +1,6 @@
-//! What a template says of itself, and its local paths rewritten to where they were uploaded.
+//! Reads what a template says about itself, and rewrites its local paths to the uploaded files.
 //!
-//! Pure. All that is not rewritten stays byte for byte.
+//! Pure. Everything else in the template stays byte for byte.
 
 mod resolve;
 mod tree;
@@ -10,15 +10,15 @@ use std::ops::Range;
 
 use anyhow::{Context, bail, ensure};
 
-use self::resolve::Resolver;
+use self::resolve::{Resolver, fill};
 use self::tree::{Node, Scalar};
 
-/// A template, as far as it is looked into.
+/// A template, as far as the command line reads it.
 #[derive(Debug)]
 pub struct Template {
     pub text: String,
     pub parameters: BTreeMap<String, Parameter>,
-    /// In the order of the text.
+    /// The resources in the order of the text.
     pub resources: Vec<Resource>,
     paths: Vec<LocalPath>,
     names: Vec<ComposedName>,
@@ -27,7 +27,7 @@ pub struct Template {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parameter {
     pub default: Option<String>,
-    /// CloudFormation shows no value of it, and nor do we.
+    /// Whether CloudFormation hides the value, so that the command line hides it too.
     pub is_secret: bool,
 }
 
@@ -35,9 +35,9 @@ pub struct Parameter {
 pub struct Resource {
     pub logical_id: String,
     pub kind: String,
-    /// It stays when its stack is deleted.
+    /// Whether the resource stays when its stack is deleted.
     pub is_retained: bool,
-    /// It is made if this condition holds.
+    /// The condition for the resource's creation.
     pub condition: Option<String>,
 }
 
@@ -45,27 +45,27 @@ pub struct Resource {
 struct LocalPath {
     path: String,
     place: Range<usize>,
-    /// `Trigger.CodeUri`, for errors.
+    /// The property for error messages, such as `Trigger.CodeUri`.
     property: String,
 }
 
-/// The name of a resource that is retained, which its parameters make up.
+/// The name of a retained resource, made up of parameters.
 #[derive(Debug)]
 struct ComposedName {
-    /// The bytes that hold it, its tag included.
+    /// The bytes of the name, including its tag.
     place: Range<usize>,
-    /// With each `${…}` of a `!Sub`.
+    /// The name with each `${…}` of a `!Sub`.
     text: String,
 }
 
-/// The properties that name what can be retained, where a name is all that tells it.
+/// The properties that name resources that can be retained and that only their name identifies.
 const NAMES: [(&str, &str); 3] = [
     ("AWS::DynamoDB::Table", "TableName"),
     ("AWS::S3::Bucket", "BucketName"),
     ("AWS::Logs::LogGroup", "LogGroupName"),
 ];
 
-/// The properties that packaging tools take for local paths, and whether they are rewritten here.
+/// The properties in which packaging tools expect local paths, and whether this module rewrites them.
 const PATHS: [(&str, &[&str], bool); 11] = [
     ("AWS::Serverless::Function", &["CodeUri"], true),
     ("AWS::Glue::Job", &["Command", "ScriptLocation"], true),
@@ -90,9 +90,9 @@ impl Template {
             paths: Vec::new(),
             names: Vec::new(),
         };
-        let resources = root.get("Resources").context("it has no resources")?;
+        let resources = root.get("Resources").context("the template has no resources")?;
         for (logical_id, resource) in resources.entries() {
-            // A transform that makes resources has no type, and is looked into below.
+            // A transform that makes resources has no type. `includes_of` reads it below.
             let Some(kind) = resource.get("Type").and_then(Node::text) else { continue };
             let text = |key| resource.get(key).and_then(Node::text);
             template.resources.push(Resource {
@@ -121,7 +121,7 @@ impl Template {
             if !is_local(scalar) {
                 continue;
             }
-            ensure!(is_known, "`{property}` is a local path, which is not packaged here");
+            ensure!(is_known, "`{property}` is a local path, which `landfall` can't package");
             self.add_path(scalar, property)?;
         }
         Ok(())
@@ -169,20 +169,20 @@ impl Template {
         let stands = self.text.get(scalar.place.clone()).map(|text| text.trim_matches(['"', '\'']));
         ensure!(
             scalar.is_flow && stands == Some(scalar.value.as_str()),
-            "`{property}` cannot be rewritten: write the path plainly, on one line"
+            "`{property}` can't be rewritten: write the path on one line, without tags or escapes"
         );
         let (path, place) = (scalar.value.clone(), scalar.place.clone());
         self.paths.push(LocalPath { path, place, property });
         Ok(())
     }
 
-    /// The local paths, as they are written.
+    /// Returns the local paths as the template has them.
     pub fn local_paths(&self) -> impl Iterator<Item = &str> {
         self.paths.iter().map(|path| path.path.as_str())
     }
 
-    /// How many characters IAM counts in the document of a managed policy, which are those that are no white
-    /// space. `None` if there is no such policy, or if something in it is not known before it is made.
+    /// Returns how many characters IAM counts in a managed policy's document: all but white space. Returns
+    /// `None` if there is no such policy, or if it contains something that only a stack knows.
     pub fn policy_chars(&self, policy: &str, values: &BTreeMap<String, String>) -> Option<usize> {
         let root = tree::read(&self.text).ok()?;
         let document = root.at(&["Resources", policy, "Properties", "PolicyDocument"])?;
@@ -190,9 +190,9 @@ impl Template {
         Some(document.to_string().chars().filter(|c| !c.is_whitespace()).count())
     }
 
-    /// The text with each local path replaced by what `uploaded` has for it, and the name of what is
-    /// retained by what `values` make of it. CloudFormation takes in what an earlier stack left only where
-    /// its name is written out.
+    /// Returns the text with each local path replaced by its URI in `uploaded`, and the name of each retained
+    /// resource written out with `values`. CloudFormation adopts what an earlier stack left only if the
+    /// template writes its name out.
     pub fn rewritten(
         &self,
         uploaded: &BTreeMap<String, String>,
@@ -201,7 +201,7 @@ impl Template {
         let mut edits: Vec<(Range<usize>, String)> = Vec::new();
         for LocalPath { path, place, property } in &self.paths {
             let Some(uri) = uploaded.get(path) else {
-                bail!("`{property}` is `{path}`, which is nothing of the package");
+                bail!("`{property}` is `{path}`, which is not in the package");
             };
             edits.push((place.clone(), uri.clone()));
         }
@@ -219,15 +219,9 @@ impl Template {
     }
 }
 
-/// The text with each `${…}` filled in, if all can be and the whole can be a name.
+/// Returns the text with each `${…}` filled in, if all have values and the result can be a name.
 fn composed(text: &str, values: &BTreeMap<String, String>) -> Option<String> {
-    let mut parts = text.split("${");
-    let mut whole = parts.next()?.to_owned();
-    for part in parts {
-        let (name, rest) = part.split_once('}')?;
-        whole.push_str(values.get(name)?);
-        whole.push_str(rest);
-    }
+    let whole = fill(text, |name| values.get(name).cloned())?;
     let is_name = whole.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./".contains(&b));
     (is_name && !whole.is_empty()).then_some(whole)
 }

@@ -1,4 +1,4 @@
-//! Where the external ID comes from. It is never printed.
+//! Chooses the external ID. It never prints one.
 
 use anyhow::{Context, bail, ensure};
 use landfall_core::routes::{self, NEW_EXTERNAL_ID_CHARS, is_external_id, is_short_external_id};
@@ -10,16 +10,19 @@ use crate::terminal::progress::say;
 
 const PREVIOUS_VARIABLE: &str = "LANDFALL_PREVIOUS_EXTERNAL_ID";
 
-/// What is asked of it, and what is there.
+/// What the choice depends on.
 pub struct Situation<'a> {
-    /// As the routes' target has it.
+    /// The external ID of the routes' target.
     pub written: Option<&'a routes::ExternalId>,
     pub rotate: bool,
     pub has_data_stack: bool,
     pub has_analytics_stack: bool,
 }
 
-/// What both stacks get.
+/// Chooses the external ID for both stacks.
+///
+/// # Errors
+/// Fails if the external ID is invalid or too short, or if a rotation lacks a stack or the current external ID.
 pub fn choose(
     situation: &Situation<'_>,
     variable: impl Fn(&str) -> Option<String>,
@@ -32,46 +35,44 @@ pub fn choose(
     if situation.rotate {
         ensure!(
             situation.has_data_stack && situation.has_analytics_stack,
-            "--rotate-external-id changes the external ID of both stacks, which are not there yet"
+            "--rotate-external-id changes the external ID of both stacks, but they don't both exist yet"
         );
         let Some(previous) = read(PREVIOUS_VARIABLE, &variable)? else {
             bail!(
-                "--rotate-external-id needs the external ID before in {PREVIOUS_VARIABLE}: CloudFormation \
-                 tells nobody; the trigger's configuration in the data account has it \
+                "--rotate-external-id needs the current external ID in {PREVIOUS_VARIABLE}: CloudFormation \
+                 doesn't show it; find it in the trigger's configuration in the data account \
                  (Environment.Variables.LANDFALL_EXTERNAL_ID)"
             );
         };
-        let new = match given {
-            Some(given) => given,
-            None => random()?,
-        };
-        ensure!(new != previous, "the new external ID is the one before");
+        let new = given.map_or_else(random, Ok)?;
+        ensure!(new != previous, "the new external ID is the same as the current one");
         ensure!(!is_short_external_id(new.expose()), too_short());
         return Ok(ExternalId::Rotated { new, previous });
     }
     if given.as_ref().is_some_and(|given| is_short_external_id(given.expose())) {
-        // Nobody tells which one is deployed. If it is another, the provisioner refuses this one.
+        // CloudFormation doesn't show which one is deployed. If it is another, the provisioner refuses this one.
         ensure!(situation.has_data_stack && situation.has_analytics_stack, too_short());
         say(&format!(
-            "warning: the external ID has fewer than {NEW_EXTERNAL_ID_CHARS} characters and can be guessed; \
+            "warning: the external ID has fewer than {NEW_EXTERNAL_ID_CHARS} characters, so it can be guessed; \
              --rotate-external-id gives both stacks a random one"
         ));
     }
-    match (given, situation.has_data_stack, situation.has_analytics_stack) {
-        (Some(given), ..) => Ok(ExternalId::New(given)),
-        (None, true, true) => Ok(ExternalId::Kept),
-        (None, false, false) => Ok(ExternalId::New(random()?)),
-        (None, ..) => {
-            say("only one of the two stacks is there: both get a new external ID");
-            Ok(ExternalId::New(random()?))
+    Ok(match (given, situation.has_data_stack, situation.has_analytics_stack) {
+        (Some(given), ..) => ExternalId::New(given),
+        (None, true, true) => ExternalId::Kept,
+        (None, has_data_stack, has_analytics_stack) => {
+            if has_data_stack || has_analytics_stack {
+                say("only one of the two stacks exists: both get a new external ID");
+            }
+            ExternalId::New(random()?)
         }
-    }
+    })
 }
 
 fn too_short() -> String {
     format!(
-        "the external ID has fewer than {NEW_EXTERNAL_ID_CHARS} characters and can be guessed: leave it out, and a \
-         random one is made; or give a longer one (`openssl rand -hex 16`)"
+        "the external ID has fewer than {NEW_EXTERNAL_ID_CHARS} characters, so it can be guessed: leave it out to \
+         get a random one, or set a longer one (`openssl rand -hex 16`)"
     )
 }
 
@@ -79,17 +80,17 @@ fn read(name: &str, variable: &impl Fn(&str) -> Option<String>) -> anyhow::Resul
     let Some(text) = variable(name).filter(|text| !text.is_empty()) else { return Ok(None) };
     ensure!(
         is_external_id(&text),
-        "{name} holds no external ID: 2 to 1,224 letters, digits and `+=,.@:/_-`"
+        "{name} is not a valid external ID: use 2 to 1,224 letters, digits and `+=,.@:/_-`"
     );
     Ok(Some(Secret::new(text)))
 }
 
-/// 128 bits that nobody can guess, as hexadecimal digits.
+/// Returns 128 random bits as hexadecimal digits.
 fn random() -> anyhow::Result<Secret> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)
         .map_err(|error| anyhow::anyhow!("{error}"))
-        .context("failed to make an external ID: the system has no randomness")?;
+        .context("failed to make an external ID: the system returned no random bytes")?;
     Ok(Secret::new(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()))
 }
 

@@ -1,4 +1,4 @@
-//! Batches of the version before, which a new stack may take in with the ledger that an earlier one left.
+//! Batches of the previous version. A new stack may get some with the ledger that an earlier stack left.
 
 use std::time::Duration;
 
@@ -9,9 +9,10 @@ use crate::accounts::Account;
 use crate::terminal::printable;
 use crate::terminal::progress::say;
 
-/// Whether the account's ledger may have such batches that are not done. If it cannot be read, it may.
+/// Returns `true` if the account's ledger may have unfinished batches of the previous version. If the ledger
+/// cannot be read, it may.
 pub async fn may_be_in(account: &Account, table: &str) -> bool {
-    // Nothing is written.
+    // This ledger only reads, so the retention does not matter.
     let ledger = Ledger::new(account.dynamodb.clone(), table.to_owned(), Duration::ZERO);
     match ledger.unfinished(Batch::is_former).await {
         Ok(Listing { batches, unreadable, left }) => {
@@ -20,7 +21,7 @@ pub async fn may_be_in(account: &Account, table: &str) -> bool {
         Err(LedgerError::Call { code, .. }) if code == "ResourceNotFoundException" => false,
         Err(error) => {
             say(&format!(
-                "warning: {}; so it is taken to have batches of the version before",
+                "warning: {}; so this assumes that it has batches of the previous version",
                 printable(&error.to_string())
             ));
             true
@@ -28,11 +29,11 @@ pub async fn may_be_in(account: &Account, table: &str) -> bool {
     }
 }
 
-/// What is left to do after an upgrade.
+/// Returns the note on what is left to do after an upgrade.
 pub fn note(table: &str) -> String {
     format!(
-        "note: the reader roles still reach batches of the version before, whichever analytics account they are \
-         for. Once `landfall batches --former --table {table}` lists none, run this command again with \
-         --parameter data:AdmitsFormerBatches=false, and update stacks of target.yaml with the same value."
+        "note: every reader role can still read batches of the previous version, including those of other \
+         analytics accounts. Once `landfall batches --former --table {table}` lists none, run this command again \
+         with --parameter data:AdmitsFormerBatches=false, and update stacks of target.yaml with the same value."
     )
 }

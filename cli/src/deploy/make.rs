@@ -1,4 +1,4 @@
-//! Making a stack what it is to be: shown, agreed to, carried out, followed; or only shown.
+//! Makes one stack: shows the change, asks, carries it out and follows it. A dry run only shows it.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::cloudformation::{Value, change};
 use crate::terminal::consent::confirm;
 use crate::terminal::progress::show;
 
-/// A stack as it is to be.
+/// The desired form of a stack.
 pub struct Wanted<'a> {
     pub stack: &'a str,
     pub purpose: Option<&'a str>,
@@ -26,7 +26,7 @@ impl Wanted<'_> {
         format!("stack {} in the {side} ({}, {}){purpose}", self.stack, account.id, account.region)
     }
 
-    /// What creating it would make, as the template alone tells.
+    /// Shows what the creation of the stack would make, as far as the template says.
     fn creation(&self, account: &Account) -> String {
         let mut text = format!("{} would be created\n", self.heading(account));
         for (name, value) in self.parameters {
@@ -51,10 +51,11 @@ impl Wanted<'_> {
     }
 }
 
-/// Makes a stack what it is to be, or shows what that would change.
+/// Creates or updates a stack, or shows what that would change.
 ///
 /// # Errors
-/// Among others, [`Stopped`](crate::terminal::consent::Stopped): somebody did not agree, or the stack failed.
+/// Returns [`Stopped`](crate::terminal::consent::Stopped) if the user declines or the stack fails, and other
+/// errors if a call fails.
 pub async fn make(
     args: &DeployArgs,
     account: &Account,
@@ -72,13 +73,13 @@ pub async fn make(
     if args.dry_run && !is_update {
         show(&wanted.creation(account));
         if standing == Standing::FailedFirst {
-            show("what its failed first creation left would be deleted before that\n\n");
+            show("before that, what the failed first creation left would be deleted\n\n");
         }
         return Ok(());
     }
     let Some(template) = template else {
         show(&format!(
-            "{heading}: what would change is not known, since there is no artifacts bucket to upload to yet\n\n"
+            "{heading}: the changes are unknown, because there is no artifacts bucket to upload to yet\n\n"
         ));
         return Ok(());
     };
@@ -89,7 +90,7 @@ pub async fn make(
         confirm(args.yes, &question)?;
         account.stacks.delete(stack, &found.id).await?;
     }
-    // One tag that is given takes no other away.
+    // The tags of the command line add to the stack's tags, and remove none.
     let mut tags = found.as_ref().map(|found| found.tags.clone()).unwrap_or_default();
     tags.extend(args.tags.clone());
     let is_new = found.is_none() || standing == Standing::FailedFirst;

@@ -1,5 +1,5 @@
-//! Which stacks are deployed in which order with which parameters. Pure: routes, options and the stacks as
-//! they stand in, steps out; carrying them out chooses nothing.
+//! Plans which stacks to deploy, in which order and with which parameters. Pure: it turns routes, options and the
+//! observed stacks into steps. Whoever carries the steps out chooses nothing.
 
 mod boundary;
 mod provisioner;
@@ -15,7 +15,7 @@ use crate::cloudformation::Value;
 use crate::cloudformation::template::{Parameter, Template};
 use crate::terminal::printable;
 
-/// What the parameters follow from.
+/// The facts that determine the parameters.
 #[derive(Debug)]
 pub struct Facts {
     pub prefix: String,
@@ -27,72 +27,72 @@ pub struct Facts {
     pub analytics_region: String,
     /// The buckets that the routes name.
     pub buckets: BTreeSet<String>,
-    /// Whether the ledger of a data account's stack that is gone may have batches of the version before.
+    /// Whether the ledger that an earlier data stack left may have batches of the previous version.
     pub has_former_batches: bool,
     /// The jobs that the routes start in the analytics account.
     pub jobs: BTreeSet<String>,
-    /// Those, and what routes to other starter roles of that account start, by ARN.
+    /// The ARNs of all jobs that the routes start in that account, including those with other starter roles.
     pub job_arns: BTreeSet<String>,
-    /// `aws`, `aws-cn` …, the same of both accounts.
+    /// The partition of both accounts, such as `aws` or `aws-cn`.
     pub partition: String,
     pub architecture: &'static str,
-    /// Where the analytics account's job loads from: bucket, prefix, and the library's key.
+    /// The bucket, the prefix and the library's key that the analytics account's job loads from.
     pub artifacts: (String, String, String),
 }
 
-/// What becomes of the external ID.
+/// The change of the external ID.
 #[derive(Debug)]
 pub enum ExternalId {
     /// The stacks keep theirs.
     Kept,
     /// Both stacks get this one.
     New(Secret),
-    /// Both get the new one, and the one before is admitted while they differ.
+    /// Both stacks get the new one, and the analytics account accepts the previous one while they differ.
     Rotated { new: Secret, previous: Secret },
 }
 
-/// A stack as it stands, as far as it can be updated.
+/// An existing stack that can be updated.
 #[derive(Debug, Default, Clone)]
 pub struct Known {
-    /// The parameters' values, of a secret one asterisks.
+    /// The values of the parameters. A secret one is shown as asterisks.
     pub parameters: BTreeMap<String, String>,
 }
 
 impl Step {
-    /// Whether reader roles of this stack reach batches of the version before.
+    /// Returns `true` if reader roles of this stack can read batches of the previous version.
     pub fn admits_former_batches(&self) -> bool {
         self.values.get(ADMITS_FORMER).is_some_and(|value| value == "true")
     }
 }
 
-/// A stack to be created or updated.
+/// A stack to create or update.
 #[derive(Debug)]
 pub struct Step {
     pub side: Side,
     pub template: TemplateName,
     pub stack: String,
     pub parameters: BTreeMap<String, Value>,
-    /// What the parameters come to, as far as it is known and no secret.
+    /// The resulting values, except unknown and secret ones.
     pub values: BTreeMap<String, String>,
-    /// What it is for, where the name of the stack does not say it.
+    /// The purpose of the step, if the name of the stack does not say it.
     pub purpose: Option<String>,
-    /// What to think of before it is deployed.
+    /// What the user should know before the deployment.
     pub warnings: Vec<String>,
 }
 
-const NO_OUTPUT_BUCKET: &str = "the example job needs a bucket to write to: --parameter \
-     analytics:OutputBucketName=…; or leave the job out: --parameter analytics:ExampleJob=false";
+const NO_OUTPUT_BUCKET: &str = "the example job needs a bucket to write to: pass --parameter \
+     analytics:OutputBucketName=…, or leave the job out with --parameter analytics:ExampleJob=false";
 
-/// The data template's parameter by which reader roles reach batches of the version before.
+/// The data template's parameter that lets reader roles read batches of the previous version.
 const ADMITS_FORMER: &str = "AdmitsFormerBatches";
 
-/// What is known of the stacks that are there.
+/// The existing stacks.
 pub type KnownStacks = BTreeMap<(Side, TemplateName), Known>;
 
-/// What is to be done, in order. With `narrow` the provisioners are held to what the routes need, at the end.
+/// Returns the steps in order. With `narrow`, the last steps limit the provisioners to what the routes need.
 ///
 /// # Errors
-/// All that is missing or wrong, a line each.
+/// Returns everything that is missing or wrong, one line for each problem.
 pub fn steps(
     facts: &Facts,
     templates: &BTreeMap<TemplateName, Template>,
@@ -104,7 +104,7 @@ pub fn steps(
 ) -> Result<Vec<Step>, Vec<String>> {
     let mut problems = unknown(templates, given);
     let mut steps = Vec::new();
-    // While the external ID changes, the analytics account must admit both first.
+    // For a rotation, the analytics account must first accept both external IDs.
     let order = match external_id {
         ExternalId::Rotated { .. } => Order::AnalyticsFirst,
         _ => order,
@@ -149,7 +149,7 @@ pub fn steps(
                     _ => step,
                 });
             }
-            // Both provisioners want the same.
+            // Both provisioners miss the same, so duplicates are removed below.
             Err(missing) => problems.extend(missing),
         }
     }
@@ -161,7 +161,7 @@ pub fn steps(
     let is_there = |side, name| known.contains_key(&(side, name));
     match external_id {
         ExternalId::Rotated { .. } => rotate(&mut steps, facts, templates),
-        // No change set shows it.
+        // No change set shows this change, so the purpose does.
         ExternalId::New(_)
             if is_there(Side::Data, TemplateName::Data)
                 || is_there(Side::Analytics, TemplateName::Analytics) =>
@@ -183,17 +183,17 @@ pub fn steps(
     Ok(steps)
 }
 
-/// All parameters as they are.
+/// Returns parameters that all keep their values.
 fn all_previous(template: &Template) -> BTreeMap<String, Value> {
     template.parameters.keys().map(|name| (name.clone(), Value::Previous)).collect()
 }
 
-/// Lets the analytics account admit the new external ID alone, once the data account presents it.
+/// Adds a step in which the analytics account accepts only the new external ID, once the data account presents it.
 fn rotate(steps: &mut Vec<Step>, facts: &Facts, templates: &BTreeMap<TemplateName, Template>) {
     for step in steps.iter_mut() {
         let purpose = match step.template {
             TemplateName::Provisioner => continue,
-            TemplateName::Analytics => "admits both external IDs",
+            TemplateName::Analytics => "accepts both external IDs",
             TemplateName::Data => "presents the new external ID",
         };
         step.purpose = Some(purpose.to_owned());
@@ -209,12 +209,12 @@ fn rotate(steps: &mut Vec<Step>, facts: &Facts, templates: &BTreeMap<TemplateNam
         stack: stack_name(&facts.prefix, TemplateName::Analytics),
         parameters,
         values,
-        purpose: Some("admits the new external ID alone".to_owned()),
+        purpose: Some("accepts only the new external ID".to_owned()),
         warnings: Vec::new(),
     });
 }
 
-/// What follows from the facts. A template need not have all of it.
+/// Returns the values that follow from the facts. The template need not have all of these parameters.
 fn derived(
     (side, name): (Side, TemplateName),
     facts: &Facts,
@@ -243,7 +243,7 @@ fn derived(
             derived.insert("AnalyticsNamePrefix", text(&facts.prefix));
             derived.insert("LandingBucketNames", listed(&facts.buckets));
             derived.insert("OtherAnalyticsAccountIds", listed(&facts.other_accounts));
-            // A stack that has a value keeps it: that no such batch is left, somebody has to see.
+            // A stack that has a value keeps it, because only a person can see that no such batch is left.
             let admits = match known {
                 None => Some(facts.has_former_batches),
                 Some(known) => (!known.parameters.contains_key(ADMITS_FORMER)).then_some(true),
@@ -266,7 +266,7 @@ fn derived(
             derived.insert("LibraryKey", text(library));
             let will_be = |parameter| will_be(parameter, name, template, given, known);
             let job = will_be("JobName");
-            // Nobody needs an example of a job that no route starts.
+            // If no route starts the example job, a new stack leaves it out.
             let starts_example = job.as_ref().is_some_and(|job| facts.jobs.contains(job));
             let is_made = match known {
                 None if !starts_example && !is_given("ExampleJob", name, given) => {
@@ -297,7 +297,7 @@ fn is_given(parameter: &str, name: TemplateName, given: &[GivenParameter]) -> bo
     given.iter().any(|one| one.template == name && one.name == parameter)
 }
 
-/// The value that a parameter will have that nothing follows for.
+/// Returns the value that a parameter will have if nothing is derived for it.
 fn will_be(
     parameter: &str,
     name: TemplateName,
@@ -312,7 +312,7 @@ fn will_be(
     given.or_else(before).or_else(default)
 }
 
-/// What is given wins over what is derived, and that over what was there.
+/// Returns the parameters of a step. A given value takes precedence over a derived one, and that over the stack's.
 fn parameters(
     name: TemplateName,
     template: &Template,
@@ -338,7 +338,7 @@ fn parameters(
             }
             None if about.default.is_some() => {}
             None => missing.push(format!(
-                "the {} template needs a value: --parameter {}:{parameter}=…",
+                "the {} template needs a value: pass --parameter {}:{parameter}=…",
                 name.name(),
                 name.name()
             )),
@@ -365,7 +365,7 @@ fn values(
     template.parameters.iter().filter_map(value).collect()
 }
 
-/// Parameters that were given and that the templates do not have.
+/// Returns a problem for each given parameter that the template does not have.
 fn unknown(templates: &BTreeMap<TemplateName, Template>, given: &[GivenParameter]) -> Vec<String> {
     let mut problems = Vec::new();
     for GivenParameter { template, name, .. } in given {

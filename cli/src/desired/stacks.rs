@@ -1,21 +1,21 @@
-//! Which stacks of the analytics account the routes are about. Each has one starter role and one job
-//! role, and the data account one reader role for it.
+//! Finds the stacks of the analytics account that the routes lead to. Each has one starter role and one
+//! job role, and the data account has one reader role for it.
 
 use anyhow::{Context, bail};
 use landfall_core::arn::RoleArn;
-use landfall_core::problem::did_you_mean;
 use landfall_core::routes::{ExternalId, Routes, Target};
 
 use crate::args::roles::{Account, RolesArgs};
+use crate::input;
 use crate::terminal::phrases::quoted;
 
-/// What the templates have for a NamePrefix, unless they are told otherwise.
+/// The templates' default NamePrefix.
 const DEFAULT_PREFIX: &str = "landfall";
 
-/// A stack of analytics-account.yaml, and what that of data-account.yaml has to know of it.
+/// A stack of analytics-account.yaml, and what the stack of data-account.yaml has to know about it.
 #[derive(Debug)]
 pub struct Stack {
-    /// The targets that lead to it, in their order.
+    /// The targets that lead to the stack, in their order.
     pub targets: Vec<String>,
     pub partition: String,
     pub account: String,
@@ -23,11 +23,11 @@ pub struct Stack {
     pub name_prefix: String,
     pub data_account: String,
     pub data_name_prefix: String,
-    /// Where its targets' external IDs come from.
+    /// The sources of its targets' external IDs.
     pub external_ids: Vec<Option<ExternalId>>,
 }
 
-/// The stacks of the targets that are meant, in the order of the targets.
+/// Returns the stacks of the chosen targets, in the order of the targets.
 pub fn find(
     routes: &Routes,
     args: &RolesArgs,
@@ -62,13 +62,13 @@ pub fn find(
         };
         stacks.push((stack, vec![&target.region]));
     }
-    // No policy of the data account holds a region.
+    // No policy of the data account contains a region.
     let is_region_needed = args.region.is_none() && account != Some(Account::Data);
     for (stack, regions) in &stacks {
         if is_region_needed && regions.iter().any(|region| *region != stack.region) {
             bail!(
-                "targets {} have one starter role and several regions: tell with --region where its \
-                 stack is",
+                "targets {} share a starter role and have several regions: name the region of its \
+                 stack with --region",
                 quoted(&stack.targets)
             );
         }
@@ -76,23 +76,17 @@ pub fn find(
     Ok(stacks.into_iter().map(|(stack, _)| stack).collect())
 }
 
-/// The target of this name, or all that routes start jobs in: the others have no roles.
+/// Returns the target of this name, or all targets that routes start jobs in. Others have no roles.
 fn targets<'a>(routes: &'a Routes, name: Option<&str>) -> anyhow::Result<Vec<&'a Target>> {
-    let Some(name) = name else {
-        let is_used = |target: &&Target| routes.routes.iter().any(|r| r.target == target.name);
-        return Ok(routes.targets.values().filter(is_used).collect());
-    };
-    if let Some(target) = routes.targets.get(name) {
-        return Ok(vec![target]);
+    if let Some(name) = name {
+        return Ok(vec![input::target(routes, name)?]);
     }
-    match did_you_mean(name, routes.targets.keys().map(String::as_str)) {
-        Some(hint) => bail!("there is no target `{name}`; {hint}"),
-        None => bail!("there is no target `{name}`; there are {}", quoted(routes.targets.keys())),
-    }
+    let is_used = |target: &&Target| routes.routes.iter().any(|r| r.target == target.name);
+    Ok(routes.targets.values().filter(is_used).collect())
 }
 
-/// The NamePrefix of the stack whose starter role has this name, its path before it. The stack of a
-/// role that no NamePrefix gives is taken for one with the default, which then says what is wrong.
+/// Returns the NamePrefix of the stack whose starter role has this name, which includes the path. If no
+/// NamePrefix can make that name, it returns the default, whose roles then show what is wrong.
 fn prefix_of<'r>(role: &'r str, path: &str) -> &'r str {
     let name = role.strip_prefix(path.trim_start_matches('/'));
     let prefix = name.and_then(|name| name.strip_suffix("-starter"));

@@ -1,4 +1,4 @@
-//! What stays when stacks are deleted, and how each is removed by hand. Pure.
+//! Lists what stays when stacks are deleted, and how to remove each resource by hand. Pure.
 
 use crate::terminal::printable;
 
@@ -14,7 +14,9 @@ pub struct Left {
 pub fn shown(left: &[Left]) -> String {
     let mut text = String::new();
     if !left.is_empty() {
-        text.push_str("\nThese stay, with what is in them; what removes each, in its account:\n");
+        text.push_str(
+            "\nThese stay, with their contents. To remove one, run its command in its account:\n",
+        );
     }
     for one in left {
         let Left { kind, physical_id, account, region } = one;
@@ -30,16 +32,16 @@ fn command(left: &Left) -> String {
         "AWS::DynamoDB::Table" => {
             format!("aws dynamodb delete-table --table-name {id} --region {region}")
         }
-        // Of a bucket with versioning `--force` leaves the versions.
+        // In a bucket with versioning, `--force` leaves the versions.
         "AWS::S3::Bucket" => format!(
-            "aws s3 rb s3://{id} --force --region {region}   # its versions must be deleted first, if it has any"
+            "aws s3 rb s3://{id} --force --region {region}   # first delete its versions, if it has any"
         ),
         "AWS::SQS::Queue" => format!("aws sqs delete-queue --queue-url {id} --region {region}"),
         "AWS::Logs::LogGroup" => {
             format!("aws logs delete-log-group --log-group-name {id} --region {region}")
         }
         "AWS::KMS::Key" => format!(
-            "aws kms schedule-key-deletion --key-id {id} --region {region}   # what it encrypted is lost"
+            "aws kms schedule-key-deletion --key-id {id} --region {region}   # makes what it encrypted unreadable"
         ),
         _ => format!(
             "aws cloudcontrol delete-resource --type-name {kind} --identifier {id} --region {region}"

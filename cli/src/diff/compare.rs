@@ -1,5 +1,5 @@
-//! A role as it should be against the role as it is, where the command line does not know all: not the
-//! stack, and not always the external ID.
+//! Compares a desired role with the observed one, although the command line does not know everything: it does
+//! not know the stack, and not always the external ID.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,28 +9,29 @@ use landfall_core::secret::Secret;
 use serde_json::Value;
 
 use crate::desired::Desired;
+use crate::terminal::phrases::counted;
 
-/// What there is to say of a role.
+/// The result for one role.
 #[derive(Debug, Default)]
 pub struct Comparison {
-    /// In words, in the order in which the provisioner would carry them out.
+    /// The differences, in the order in which the provisioner would remove them.
     pub differences: Vec<String>,
     pub notes: Vec<String>,
 }
 
-/// What is known of the external ID that a role demands.
+/// What the command knows about the external ID that a role requires.
 #[derive(Debug)]
 pub enum ExternalIds {
-    /// The role demands none.
+    /// The role requires none.
     None,
-    /// This one, from where the words say.
+    /// The external ID, and its source in words.
     Known(Secret, String),
-    /// Why not.
+    /// The reason why the external ID is unknown.
     Unknown(String),
 }
 
 impl ExternalIds {
-    /// Takes it from where the routes say that the trigger does.
+    /// Takes the external ID from the source that the routes name for the trigger.
     pub fn of(desired: &Desired, variable: impl Fn(&str) -> Option<String>) -> Self {
         let mut why = None;
         for source in &desired.external_ids {
@@ -51,7 +52,7 @@ impl ExternalIds {
     }
 }
 
-/// What differs. `is_account_known`: whether the credentials were seen to be for the role's account.
+/// Compares the roles. `is_account_known` says whether the credentials are certain to be for the role's account.
 pub fn compare(
     desired: &Desired,
     observed: Option<&Observed>,
@@ -63,12 +64,12 @@ pub fn compare(
     let mut observed = observed.cloned();
     if let Some(observed) = &mut observed {
         match Owner::of_tags(&observed.tags) {
-            // Which stack's it is cannot be known here.
+            // The command cannot know which stack the role belongs to.
             Some(_) => copy_owner(&observed.tags, &mut role.tags),
             None => {
-                comparison
-                    .differences
-                    .push("it has no owner tags: the provisioner would leave it alone".to_owned());
+                comparison.differences.push(
+                    "the role has no owner tags: the provisioner would leave it alone".to_owned(),
+                );
                 copy_owner(&role.tags, &mut observed.tags);
             }
         }
@@ -77,7 +78,7 @@ pub fn compare(
         }
     } else if !is_account_known {
         comparison.notes.push(format!(
-            "IAM does not say for which account the credentials are: is it {}?",
+            "IAM doesn't say which account the credentials are for: is it {}?",
             desired.account
         ));
     }
@@ -89,7 +90,7 @@ pub fn compare(
     comparison
 }
 
-/// What is to be known of policies that others gave a role.
+/// Returns notes on policies that something other than Landfall gave the role.
 fn notes_on_policies(observed: &Observed) -> Vec<String> {
     let left = observed.brakes().into_iter().map(|name| {
         format!(
@@ -98,7 +99,7 @@ fn notes_on_policies(observed: &Observed) -> Vec<String> {
     });
     let unread = observed.unread().map(|arn| {
         format!(
-            "policy `{arn}` cannot be read (iam:GetPolicy, iam:GetPolicyVersion): if it only denies, \
+            "policy `{arn}` can't be read (iam:GetPolicy, iam:GetPolicyVersion): if it only denies, \
              the provisioner leaves it alone"
         )
     });
@@ -113,7 +114,7 @@ fn copy_owner(from: &BTreeMap<String, String>, to: &mut BTreeMap<String, String>
     }
 }
 
-/// Puts in `ours` what the trust policy is to admit; what is not known is not compared.
+/// Fills in the external IDs that the trust policy should admit. An unknown external ID is not compared.
 fn fill_in(
     ours: &mut Vec<Secret>,
     live: &BTreeSet<String>,
@@ -127,30 +128,29 @@ fn fill_in(
             match (live.contains(secret.expose()), live.len()) {
                 (true, 1) => {}
                 (true, count) => notes.push(format!(
-                    "the trust policy admits {count} external IDs, that of {source} among them; the stack's \
-                     PreviousExternalId is not known here, and counts as a difference"
+                    "the trust policy admits {count} external IDs, and the one from {source} is among them; the \
+                     stack's PreviousExternalId is unknown here, so it counts as a difference"
                 )),
                 (false, _) => {
-                    notes.push(format!("the trust policy does not admit the external ID of {source}"));
+                    notes.push(format!("the trust policy doesn't admit the external ID from {source}"));
                 }
             }
         }
-        // One that admits none does differ: the role is to demand one.
+        // A trust policy without any does differ, because the role should require one.
         ExternalIds::Unknown(_) if live.is_empty() => {
-            notes.push("the trust policy demands no external ID".to_owned());
+            notes.push("the trust policy requires no external ID".to_owned());
         }
         ExternalIds::Unknown(why) => {
             *ours = live.iter().map(|id| Secret::new(id.as_str())).collect();
-            notes.push(format!("external IDs are not compared: {why}; {} admitted", counted(live)));
+            let ids = counted(live.len(), "external ID");
+            notes.push(format!(
+                "external IDs were not compared: {why}; the trust policy admits {ids}"
+            ));
         }
     }
 }
 
-fn counted(live: &BTreeSet<String>) -> String {
-    if live.len() == 1 { "1 is".to_owned() } else { format!("{} are", live.len()) }
-}
-
-/// The external IDs that a live trust policy admits, as ours does.
+/// Returns the external IDs that a live trust policy admits, in the form that Landfall's policies use.
 fn admitted(observed: &Observed) -> BTreeSet<String> {
     let statements =
         observed.trust.as_ref().and_then(|trust| trust.value()["Statement"].as_array());

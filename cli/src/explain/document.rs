@@ -1,4 +1,4 @@
-//! An explanation as one JSON document. The form that others rely on is fixed here.
+//! Shows an explanation as one JSON document. Other programs rely on this form.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ struct Document<'a> {
     unreadable: Vec<UnreadableEntry<'a>>,
     ignored: Ignored,
     plan: PlanEntry<'a>,
-    /// Arguments that every job gets beside those in the plan.
+    /// The arguments that every job gets besides those in the plan.
     arguments_added: &'a [&'static str],
 }
 
@@ -53,7 +53,7 @@ struct ArrivalEntry<'a> {
     sequencer: Option<&'a str>,
     event_time: Option<String>,
     message_id: Option<&'a str>,
-    /// Of the routes of this bucket.
+    /// The verdicts of the routes of this bucket.
     verdicts: Vec<RouteEntry<'a>>,
     routes_of_other_buckets: usize,
 }
@@ -83,7 +83,7 @@ struct UnreadableEntry<'a> {
     error: String,
 }
 
-/// The document, with a line end.
+/// Returns the document with a line end.
 pub fn print(explanation: &Explanation<'_>) -> String {
     let Explanation { routes, subject, plan, added } = explanation;
     let delivery = &subject.delivery;
@@ -152,7 +152,7 @@ fn arrival_entry<'a>(
     }
 }
 
-/// `None` for a route of another bucket.
+/// Returns the verdict of a route; `None` for a route of another bucket.
 fn route_entry<'a>(route: &'a Route, arrival: &'a Arrival) -> Option<RouteEntry<'a>> {
     let verdict = match route.judge(arrival) {
         Verdict::OtherBucket => return None,

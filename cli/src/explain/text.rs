@@ -1,4 +1,4 @@
-//! An explanation in words. Keys and all else from outside are escaped.
+//! Shows an explanation as text. It escapes keys and everything else from outside.
 
 use std::collections::BTreeSet;
 use std::fmt::{self, Write};
@@ -11,13 +11,13 @@ use landfall_core::routes::{Route, Verdict};
 
 use super::Explanation;
 use crate::terminal::escape::shown;
-use crate::terminal::phrases::{bytes, counted};
+use crate::terminal::phrases::{counted, size};
 use crate::terminal::printable;
 
-/// The most buckets that are named in a hint.
+/// The most buckets to name in a hint.
 const MAX_BUCKETS: usize = 8;
 
-/// The explanation, line by line.
+/// Returns the explanation as lines of text.
 pub fn print(explanation: &Explanation<'_>) -> String {
     let mut out = String::new();
     // Writing to a string cannot fail.
@@ -50,7 +50,7 @@ fn write(out: &mut String, explanation: &Explanation<'_>) -> fmt::Result {
         let reason = printable(&refusal.reason.to_string());
         writeln!(
             out,
-            "route `{}` cannot start anything for {}: {reason} [{}]",
+            "route `{}` can't start anything for {}: {reason} [{}]",
             refusal.route,
             printable(&uri),
             refusal.reason.code(),
@@ -58,17 +58,17 @@ fn write(out: &mut String, explanation: &Explanation<'_>) -> fmt::Result {
         match &refusal.reason {
             RefusalReason::UnknownValue { value, .. } if subject.is_uri => {
                 if value == "event_time" {
-                    writeln!(out, "  an event tells it: try --event-time 2026-01-31T23:59:59Z")?;
+                    writeln!(out, "  an event has it: try --event-time 2026-01-31T23:59:59Z")?;
                 }
             }
-            _ => writeln!(out, "  so nothing of its message is started")?,
+            _ => writeln!(out, "  so nothing in its message starts")?,
         }
         writeln!(out)?;
     }
     if plan.requests.is_empty() {
-        writeln!(out, "nothing would be started")
+        writeln!(out, "nothing would start")
     } else {
-        writeln!(out, "{} would be started", counted(plan.requests.len(), "job run"))
+        writeln!(out, "{} would start", counted(plan.requests.len(), "job run"))
     }
 }
 
@@ -79,8 +79,7 @@ fn write_arrival(
     message_id: Option<&str>,
 ) -> fmt::Result {
     let routes = &explanation.routes.routes;
-    let size = arrival.size.map_or("size not known".to_owned(), bytes);
-    write!(out, "{} ({size}", printable(&arrival.uri()))?;
+    write!(out, "{} ({}", printable(&arrival.uri()), size(arrival.size))?;
     if let Some(version) = &arrival.version_id {
         write!(out, ", version {}", printable(version))?;
     }
@@ -140,16 +139,16 @@ fn in_words(route: &Route, verdict: &Verdict<'_>) -> String {
         Verdict::Marker(_) => "the marker of its folder".to_owned(),
         Verdict::OtherBucket => "another bucket".to_owned(),
         Verdict::OtherKey => {
-            format!("the key does not fit `{}`", printable(&route.key.to_string()))
+            format!("the key doesn't match `{}`", printable(&route.key.to_string()))
         }
         Verdict::DirectoryMarker => "a directory marker: an empty object whose key ends with `/` \
              (`where.directory_markers: true` lets it pass)"
             .to_owned(),
-        Verdict::TooSmall { bytes: size, min_bytes } => {
-            format!("too small: {}, `where.min_bytes` is {min_bytes}", bytes(*size))
+        Verdict::TooSmall { bytes, min_bytes } => {
+            format!("too small: {}, `where.min_bytes` is {min_bytes}", size(Some(*bytes)))
         }
-        Verdict::TooLarge { bytes: size, max_bytes } => {
-            format!("too large: {}, `where.max_bytes` is {max_bytes}", bytes(*size))
+        Verdict::TooLarge { bytes, max_bytes } => {
+            format!("too large: {}, `where.max_bytes` is {max_bytes}", size(Some(*bytes)))
         }
     }
 }
@@ -164,9 +163,8 @@ fn write_request(
     if let Some(target) = explanation.routes.targets.get(&start.target) {
         write!(out, " (account {}, {})", target.account, target.region)?;
     }
-    let size = request.bytes.map_or("size not known".to_owned(), bytes);
     let objects = counted(request.objects, "object");
-    writeln!(out, " by route `{route}`: {objects}, {size}")?;
+    writeln!(out, " by route `{route}`: {objects}, {}", size(request.bytes))?;
     for (name, value) in group {
         writeln!(out, "  group {name} = `{}`", shown(value))?;
     }
@@ -175,15 +173,15 @@ fn write_request(
     }
     write!(out, "  and from Landfall {}", explanation.added.join(", "))?;
     if start.scope == Scope::Batch {
-        writeln!(out, ", --landfall-scope batch")?;
-        writeln!(out, "  with scope `batch`: the run can become no role but the reader")?;
-    } else {
-        writeln!(out)?;
+        write!(
+            out,
+            ", --landfall-scope batch\n  with scope `batch`: the run can assume only the reader role"
+        )?;
     }
-    writeln!(out, "  started {}", when(&request.draft))
+    writeln!(out, "\n  starts {}", when(&request.draft))
 }
 
-/// When a batch closes, and its run is started.
+/// Returns when a batch closes and its job run starts.
 fn when(draft: &Draft) -> String {
     let Closing { window_secs, quiet_secs, settle_secs, max_objects } = draft.closing;
     if draft.closing.is_at_once() {
@@ -197,10 +195,7 @@ fn when(draft: &Draft) -> String {
         ends.push(format!("when nothing has arrived for {}", period(secs)));
     }
     if let Some(most) = max_objects {
-        ends.push(format!(
-            "with {}",
-            counted(usize::try_from(most).unwrap_or(usize::MAX), "object")
-        ));
+        ends.push(format!("with {}", counted(most, "object")));
     }
     if !draft.markers.is_empty() {
         ends.push(format!("{} after this marker", period(settle_secs)));
@@ -211,14 +206,14 @@ fn when(draft: &Draft) -> String {
     }
 }
 
-/// As it stands in a routes file.
+/// Returns a length of time as a routes file writes it.
 fn period(secs: u64) -> String {
     let units = [(86_400, "d"), (3_600, "h"), (60, "m")];
     let whole = units.iter().find(|(unit, _)| secs >= *unit && secs.is_multiple_of(*unit));
     whole.map_or_else(|| format!("{secs}s"), |(unit, name)| format!("{}{name}", secs / unit))
 }
 
-/// The first `%XX` of a key.
+/// Returns the first `%XX` of a key.
 fn url_escape(key: &str) -> Option<&str> {
     key.match_indices('%')
         .filter_map(|(at, _)| key.get(at..at + 3))

@@ -1,46 +1,46 @@
-//! Asks before something is changed.
+//! Asks for confirmation before a change.
 
 use std::io::{self, IsTerminal, Write};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use thiserror::Error;
 
-/// Why a command ends before its work is done, although it could understand and look at everything.
+/// Why a command stops before its work is done, although it could read everything that it needed.
 #[derive(Debug, Error)]
 pub enum Stopped {
     #[error("declined")]
     Declined,
-    /// AWS could not do it: what there is to say of that.
+    /// AWS failed to make the change, for the reason in the text.
     #[error("{0}")]
     Failed(String),
 }
 
+/// Checks that somebody can answer, unless `yes` answers in advance. `what` says which command asks.
+///
 /// # Errors
-/// Nobody can answer, and consent was not given before. `what` names what asks.
+/// Fails if standard input is no terminal.
 pub fn can_ask(yes: bool, what: &str) -> anyhow::Result<()> {
     ensure!(
         yes || io::stdin().is_terminal(),
-        "{what}, and standard input is no terminal: add --yes"
+        "{what}, but standard input isn't a terminal: add --yes"
     );
     Ok(())
 }
 
-/// Asks on standard error, unless consent was given before; only `y` and `yes` are consent.
-pub fn is_confirmed(yes: bool, question: &str) -> anyhow::Result<bool> {
+/// Asks on standard error, unless `yes` answers in advance. Only `y` and `yes` confirm.
+///
+/// # Errors
+/// Returns [`Stopped::Declined`] for any other answer.
+pub fn confirm(yes: bool, question: &str) -> anyhow::Result<()> {
     if yes {
-        return Ok(true);
+        return Ok(());
     }
     eprint!("{question} [y/N] ");
     io::stderr().flush().context("failed to ask")?;
     let mut answer = String::new();
     io::stdin().read_line(&mut answer).context("failed to read the answer")?;
-    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
-}
-
-/// Asks as [`is_confirmed`] does.
-///
-/// # Errors
-/// [`Stopped::Declined`] if the answer is no.
-pub fn confirm(yes: bool, question: &str) -> anyhow::Result<()> {
-    if is_confirmed(yes, question)? { Ok(()) } else { Err(Stopped::Declined.into()) }
+    match answer.trim().to_ascii_lowercase().as_str() {
+        "y" | "yes" => Ok(()),
+        _ => bail!(Stopped::Declined),
+    }
 }

@@ -1,9 +1,9 @@
-//! Text from outside, made harmless for a terminal.
+//! Makes text from outside harmless for a terminal.
 
-/// A value that is longer is cut; `--json` has all of it.
+/// The length limit of a value in text output. `--json` shows the whole value.
 const MAX_SHOWN_CHARS: usize = 1_000;
 
-/// Escapes whatever would move the cursor or the text around it: keys of objects are data, and so are AWS's messages.
+/// Escapes whatever could move the cursor or the text around it. Object keys are data, and so are AWS's messages.
 pub fn printable(text: &str) -> String {
     let changes_direction = |c| matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     text.chars().fold(String::new(), |mut out, c| {
@@ -16,7 +16,7 @@ pub fn printable(text: &str) -> String {
     })
 }
 
-/// The value escaped, and cut if it is long.
+/// Escapes a value, and cuts it if it is long.
 pub fn shown(value: &str) -> String {
     match value.char_indices().nth(MAX_SHOWN_CHARS) {
         None => printable(value),

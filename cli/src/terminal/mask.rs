@@ -1,15 +1,15 @@
-//! Hides external IDs before a line of a routes file is shown.
+//! Hides external IDs before a command shows a line of a routes file.
 //!
-//! Rough on purpose, since a file that is shown is often one that cannot be read: what follows a
-//! word that looks like `external_id` is hidden to the end of the line, and so are the lines that
-//! may continue it. Only `${VARIABLE}`, which is no secret, stays.
+//! The search is rough on purpose, because the file is often one that does not parse. It hides what
+//! follows a word that looks like `external_id` to the end of the line, and the lines that may
+//! continue it. Only `${VARIABLE}`, which is no secret, stays.
 
 use landfall_core::problem::did_you_mean;
 
-/// `text` with external IDs hidden; every character stands where it stood, in as many bytes.
+/// Returns `text` with external IDs hidden. Every character keeps its place and its length in bytes.
 pub fn mask(text: &str) -> String {
     let mut masked = String::with_capacity(text.len());
-    // The indentation of the line whose value may go on.
+    // The indentation of the line whose value may continue.
     let mut open: Option<usize> = None;
     for line in text.split_inclusive(['\n', '\r']) {
         let content = line.trim_start();
@@ -28,7 +28,7 @@ pub fn mask(text: &str) -> String {
     masked
 }
 
-/// Where in the line what may be an external ID begins.
+/// Returns where in the line a possible external ID begins.
 fn value_of_external_id(line: &str) -> Option<usize> {
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     let mut at = 0;
@@ -48,23 +48,23 @@ fn value_of_external_id(line: &str) -> Option<usize> {
     None
 }
 
-/// `external_id`, however it is spelt.
+/// Recognises `external_id` in any spelling, misspellings included.
 fn means_external_id(word: &str) -> bool {
     let plain: String = word.chars().filter(char::is_ascii_alphanumeric).collect();
     let plain = plain.to_ascii_lowercase();
-    // Far shorter or longer names are no misspelling, and comparing long ones takes long.
+    // Much shorter or longer names are no misspellings, and comparing long ones is slow.
     plain.contains("externalid")
         || ((9..=20).contains(&plain.len()) && did_you_mean(&plain, ["externalid"]).is_some())
 }
 
-/// The length of the `${VARIABLE}` that `text` begins with.
+/// Returns the length of the `${VARIABLE}` that `text` begins with.
 fn variable(text: &str) -> Option<usize> {
     let (name, _) = text.strip_prefix("${")?.split_once('}')?;
     let is_name = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     is_name.then_some("${}".len() + name.len())
 }
 
-/// A character of as many bytes; line ends stay.
+/// Returns a stand-in with the same length in bytes. Line ends stay.
 fn hide(c: char) -> char {
     match c.len_utf8() {
         _ if c == '\n' || c == '\r' => c,

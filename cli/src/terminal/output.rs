@@ -1,4 +1,4 @@
-//! What a command has to say, and the one place where it is printed.
+//! The output of a command, and the only place that prints it.
 
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::consent::Stopped;
 use super::printable;
 
-/// The whole of what a command prints, and how it exits.
+/// Everything that a command prints, and its exit status.
 #[derive(Debug, Default)]
 pub struct Output {
     pub stdout: String,
@@ -16,38 +16,49 @@ pub struct Output {
     pub status: Status,
 }
 
-/// What a command prints. An `Err` ended it early; it is printed all the same.
+/// The output of a command. An `Err` ended the command early, and is printed all the same.
 pub type Printed = Result<Output, Output>;
 
-/// Exit statuses.
+/// The exit statuses of all commands.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Status {
     #[default]
     Success = 0,
-    /// `explain`: nothing would be started.
+    /// There is nothing to show: no match, no such batch or object.
     Nothing = 3,
-    /// What was asked about is not in order.
+    /// The command did its work and found problems, or could not make a change.
     Problems = 1,
-    /// The question could not be understood, or a file not be read.
+    /// The command could not do its work: wrong usage, or something could not be read.
     Unusable = 2,
 }
 
 impl Output {
-    /// Only something for standard output.
+    /// Makes an output that goes to standard output only.
     pub fn success(stdout: String) -> Self {
         Self { stdout, ..Self::default() }
     }
 
-    /// Only a word on standard error that all went well.
+    /// Makes an output that only says on standard error that all went well.
     pub fn done(stderr: &str) -> Self {
         Self { stderr: stderr.to_owned(), ..Self::default() }
     }
 
-    /// Adds an error with its whole chain; the exit status gets no better by it.
+    /// Makes an output that is only an error.
+    pub fn failure(message: &str, status: Status) -> Self {
+        let mut output = Self::default();
+        output.fail(message, status);
+        output
+    }
+
+    /// Adds an error with its whole chain. Afterwards the exit status is [`Status::Unusable`].
     pub fn error(&mut self, error: &anyhow::Error) {
-        let chain = printable(&format!("{error:#}"));
-        self.stderr.push_str(&format!("error: {chain}\n"));
-        self.worsen(Status::Unusable);
+        self.fail(&format!("{error:#}"), Status::Unusable);
+    }
+
+    /// Adds an error message. The exit status only gets worse.
+    pub fn fail(&mut self, message: &str, status: Status) {
+        self.stderr.push_str(&format!("error: {}\n", printable(message)));
+        self.worsen(status);
     }
 
     /// Keeps the worse of two exit statuses.
@@ -63,7 +74,7 @@ impl Output {
         }
     }
 
-    /// Prints it. A reader that has left, as `head` does, is not an error.
+    /// Prints the output. A reader that has left, as `head` does, is not an error.
     pub fn print(self) -> ExitCode {
         let mut status = self.status;
         let mut stdout = io::stdout().lock();
@@ -72,7 +83,7 @@ impl Output {
         if let Err(error) = printed
             && error.kind() != ErrorKind::BrokenPipe
         {
-            // Nowhere is left to report a failure of this to; the status tells.
+            // If this write fails too, only the exit status can report it.
             let _ = writeln!(stderr, "error: failed to write to standard output: {error}");
             status = Status::Unusable;
         }
@@ -83,26 +94,22 @@ impl Output {
 
 impl From<anyhow::Error> for Output {
     fn from(error: anyhow::Error) -> Self {
-        let mut output = Self::default();
         match error.downcast_ref() {
-            Some(Stopped::Declined) => {
-                output.stderr = "Cancelled. Nothing else was changed.\n".to_owned();
-                output.status = Status::Problems;
-            }
-            Some(Stopped::Failed(why)) => {
-                output.stderr = format!("error: {why}\n");
-                output.status = Status::Problems;
-            }
-            None => output.error(&error),
+            Some(Stopped::Declined) => Self {
+                stderr: "Cancelled. No further changes were made.\n".to_owned(),
+                status: Status::Problems,
+                ..Self::default()
+            },
+            Some(Stopped::Failed(why)) => Self::failure(why, Status::Problems),
+            None => Self::failure(&format!("{error:#}"), Status::Unusable),
         }
-        output
     }
 }
 
-/// `document` as JSON, with a line end. JSON leaves some control characters as they are, which a
-/// terminal would act on. Outside of strings there is none but the line end.
+/// Returns `document` as JSON with a line end. It escapes the control characters that JSON leaves as they
+/// are and that a terminal would act on. Outside of strings, the only control character is the line end.
 pub fn json(document: &impl Serialize) -> String {
-    // Strings, numbers, lists and maps by strings always serialise.
+    // Strings, numbers, lists and maps with string keys always serialise.
     let json = serde_json::to_string_pretty(document).unwrap_or_default();
     let escaped = json.chars().fold(String::with_capacity(json.len()), |mut escaped, c| {
         if c.is_control() && c != '\n' {

@@ -1,26 +1,32 @@
 //! Phrases that several commands share: counts, sizes, names, lengths of time and times.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use landfall_core::moment::Time;
 
-/// `1 byte`, `2 bytes`.
-pub fn bytes(count: u64) -> String {
-    if count == 1 { "1 byte".to_owned() } else { format!("{count} bytes") }
+/// Returns the size of an object: `1 byte`, `2 bytes` or `size not known`.
+pub fn size(bytes: Option<u64>) -> String {
+    bytes.map_or("size not known".to_owned(), |bytes| counted(bytes, "byte"))
 }
 
-/// `1 route`, `2 routes`.
-pub fn counted(count: usize, noun: &str) -> String {
-    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+/// Returns a count with its noun: `1 route`, `2 routes`, `2 batches`.
+pub fn counted<N: Display + PartialEq + From<u8>>(count: N, noun: &str) -> String {
+    let ending = match noun {
+        _ if count == N::from(1) => "",
+        _ if noun.ends_with("ch") => "es",
+        _ => "s",
+    };
+    format!("{count} {noun}{ending}")
 }
 
-/// The names between backticks.
+/// Returns the names in backticks, with commas between them.
 pub fn quoted<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
     let names: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
     names.join(", ")
 }
 
-/// A length of time in one unit, the one that says enough.
+/// Returns a length of time, rounded down to the unit that says enough.
 pub fn length(duration: Duration) -> String {
     let secs = duration.as_secs();
     let (count, unit) = match secs {
@@ -29,10 +35,10 @@ pub fn length(duration: Duration) -> String {
         7_200..172_800 => (secs / 3_600, "hour"),
         _ => (secs / 86_400, "day"),
     };
-    if count == 1 { format!("1 {unit}") } else { format!("{count} {unit}s") }
+    counted(count, unit)
 }
 
-/// A time, and how far that is from `now`.
+/// Returns a time and its distance from `now`.
 pub fn moment(time: Time, now: Time) -> String {
     match (time.since(now), now.since(time)) {
         (ahead, _) if ahead.as_secs() > 0 => format!("{time} (in {})", length(ahead)),

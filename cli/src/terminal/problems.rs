@@ -1,30 +1,26 @@
-//! Problems as a compiler shows them: with the line that they are in, or one line each.
+//! Shows problems as a compiler does: each with the line of the file that it is in, or in one line.
 //!
-//! Only that one line of the file is ever shown, with external IDs masked.
+//! It shows no other line of the file, and masks external IDs.
 
-use std::ffi::OsStr;
-use std::io;
 use std::ops::Range;
 
-use super::phrases::counted;
-use super::printable;
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use landfall_core::problem::Problem;
-use landfall_core::routes::{Parsed, Routes};
+use landfall_core::routes::Parsed;
 
 use super::mask::mask;
-use super::output::{Output, Status};
-use crate::args::{Color, Format};
-use crate::input;
+use super::phrases::counted;
+use super::printable;
+use crate::args::Format;
 
-/// How problems are shown.
+/// How to show problems.
 #[derive(Clone, Copy)]
 pub struct Style {
     pub format: Format,
     pub color: bool,
 }
 
-/// All `problems` of the file `name`, which holds `text`.
+/// Returns all `problems` of the file `name`, which holds `text`.
 pub fn render(name: &str, text: &str, problems: &[Problem], style: Style) -> String {
     if problems.is_empty() {
         return String::new();
@@ -40,28 +36,7 @@ pub fn render(name: &str, text: &str, problems: &[Problem], style: Style) -> Str
         .collect()
 }
 
-/// The text of a routes file, and what `parse` makes of it. Warnings are for the caller to show.
-///
-/// # Errors
-/// What there is to print instead, if the file cannot be used.
-pub fn read_routes(
-    file: &OsStr,
-    parse: fn(&str) -> Parsed,
-    color: Color,
-) -> Result<(String, (Routes, Vec<Problem>)), Output> {
-    let text = input::read(file)?;
-    let mut parsed = parse(&text);
-    if let Some(routes) = parsed.routes.take() {
-        return Ok((text, (routes, parsed.problems)));
-    }
-    let name = input::display_name(file);
-    let style = Style { format: Format::Full, color: color.applies_to(&io::stderr()) };
-    let mut stderr = render(&name, &text, &parsed.problems, style);
-    stderr.push_str(&format!("{name}: {}\n", summary(&parsed)));
-    Err(Output { stderr, status: Status::Problems, ..Output::default() })
-}
-
-/// `3 routes, 1 target, no problems`; of a file that cannot be used the problems only.
+/// Returns a summary such as `3 routes, 1 target, no problems`. If the file is unusable, it counts only the problems.
 pub fn summary(parsed: &Parsed) -> String {
     let errors = parsed.problems.iter().filter(|problem| problem.is_error()).count();
     let warnings = parsed.problems.len() - errors;
@@ -85,7 +60,7 @@ pub fn summary(parsed: &Parsed) -> String {
 fn full(name: &str, text: &str, problem: &Problem, renderer: &Renderer) -> String {
     let (line, span) = line_of(text, &problem.place.bytes);
     let level = if problem.is_error() { Level::ERROR } else { Level::WARNING };
-    // The line is shown alone, so all else, a mapping of many lines for one, is cut to it.
+    // Only this line is shown, so a problem that spans several lines is cut to it.
     let snippet = Snippet::source(if line.is_empty() { " " } else { line })
         .line_start(problem.place.line)
         .path(name)
@@ -97,9 +72,9 @@ fn full(name: &str, text: &str, problem: &Problem, renderer: &Renderer) -> Strin
     format!("{}\n\n", renderer.render(&[group]))
 }
 
-/// The line that `bytes` begin in, and what they cover of it.
+/// Returns the line that `bytes` begin in, and the part of it that they cover.
 fn line_of<'a>(text: &'a str, bytes: &Range<usize>) -> (&'a str, Range<usize>) {
-    // A place that is none is shown as the end of the text.
+    // An invalid place counts as the end of the text.
     let at = if text.is_char_boundary(bytes.start) { bytes.start } else { text.len() };
     let (before, after) = text.split_at(at);
     let start = before.rfind('\n').map_or(0, |newline| newline + 1);
@@ -113,6 +88,7 @@ fn line_of<'a>(text: &'a str, bytes: &Range<usize>) -> (&'a str, Range<usize>) {
 
 #[cfg(test)]
 mod tests {
+    use landfall_core::routes::Routes;
     use proptest::prelude::*;
 
     use super::*;

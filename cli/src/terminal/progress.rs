@@ -1,14 +1,14 @@
-//! What is shown while something is under way.
+//! Prints while a command is at work.
 
 use std::io::{self, Write};
 
-/// Progress, on standard error.
+/// Prints a line of progress on standard error.
 pub fn say(line: &str) {
-    // A standard error that is closed is no reason to leave a stack half followed.
+    // If standard error is closed, the command still has to finish with the stack.
     let _ = writeln!(io::stderr().lock(), "{line}");
 }
 
-/// A result that others come after, on standard output.
+/// Prints a part of the result on standard output, before the command is done.
 pub fn show(text: &str) {
     let mut stdout = io::stdout().lock();
     let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());

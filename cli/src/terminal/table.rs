@@ -1,13 +1,13 @@
-//! Tables of plain columns.
+//! Tables in plain text.
 
-/// Where the cells of a column stand.
+/// The alignment of a column's cells.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Align {
     Left,
     Right,
 }
 
-/// Rows under their headings, each column as wide as its widest cell; the last is left as it is.
+/// Returns the rows under their headings. Each column is as wide as its widest cell; no line ends in spaces.
 pub fn table<const N: usize>(columns: [(&str, Align); N], rows: &[[String; N]]) -> String {
     let length = |text: &str| text.chars().count();
     let width = |column: usize| rows.iter().map(move |row| length(&row[column])).max();

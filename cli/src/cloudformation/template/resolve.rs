@@ -1,6 +1,6 @@
-//! What CloudFormation makes of a part of a template, once parameters have values. Pure.
+//! Resolves a part of a template as CloudFormation does, once parameters have values. Pure.
 //!
-//! It knows the functions that policies are written with, and gives up at any other.
+//! It knows the functions that the templates' policies use, and gives up at any other.
 
 use std::collections::BTreeMap;
 
@@ -8,87 +8,81 @@ use serde_json::{Map, Value as Json};
 
 use super::tree::Node;
 
-/// A template's conditions and the values of its parameters, pseudo parameters (`AWS::Region`) among them.
+/// A template's conditions and the values of its parameters, including pseudo parameters (`AWS::Region`).
 pub struct Resolver<'a> {
     pub conditions: Option<&'a Node>,
     pub values: &'a BTreeMap<String, String>,
 }
 
-/// What a part of a template comes to.
-enum Resolved {
-    Value(Json),
-    /// `AWS::NoValue`.
-    Nothing,
+/// Returns the text with each `${…}` filled in; `None` if one has no value.
+pub fn fill(text: &str, value: impl Fn(&str) -> Option<String>) -> Option<String> {
+    let mut parts = text.split("${");
+    let mut whole = parts.next()?.to_owned();
+    for part in parts {
+        let (name, rest) = part.split_once('}')?;
+        whole.push_str(&value(name)?);
+        whole.push_str(rest);
+    }
+    Some(whole)
 }
 
 impl Resolver<'_> {
-    /// The part as JSON; `None` if it has something that only a stack knows, or that is not known here.
+    /// Returns the part as JSON; `None` if it contains something that only a stack knows, or an unknown function.
     pub fn json(&self, node: &Node) -> Option<Json> {
-        match self.resolved(node)? {
-            Resolved::Value(json) => Some(json),
-            Resolved::Nothing => None,
-        }
+        self.resolved(node).filter(|value| !value.is_null())
     }
 
-    fn resolved(&self, node: &Node) -> Option<Resolved> {
-        let value = match node {
-            Node::Other => return None,
+    /// Resolves a part as [`Self::json`] does, but returns null for `AWS::NoValue`. Nothing else resolves to null.
+    fn resolved(&self, node: &Node) -> Option<Json> {
+        match node {
+            Node::Other => None,
             Node::Scalar(scalar) => match (scalar.tag.as_deref(), scalar.value.as_str()) {
-                (Some("Ref"), "AWS::NoValue") => return Some(Resolved::Nothing),
-                (Some("Ref"), name) => Json::String(self.values.get(name)?.clone()),
-                (Some("Sub"), text) => Json::String(self.filled(text, &[])?),
-                (None, text) => Json::String(text.to_owned()),
-                _ => return None,
+                (Some("Ref"), "AWS::NoValue") => Some(Json::Null),
+                (Some("Ref"), name) => self.values.get(name).cloned().map(Json::String),
+                (Some("Sub"), text) => self.filled(text, &[]).map(Json::String),
+                (None, text) => Some(Json::from(text)),
+                _ => None,
             },
-            Node::Sequence(items) => self.all(items)?,
-            Node::Map(entries) => match &entries[..] {
-                [(name, operands)] if name.starts_with("Fn::") => {
-                    return self.called(name, operands);
-                }
-                _ => {
-                    let mut object = Map::new();
-                    for (key, value) in entries {
-                        if let Resolved::Value(value) = self.resolved(value)? {
-                            object.insert(key.clone(), value);
-                        }
-                    }
-                    Json::Object(object)
-                }
-            },
-        };
-        Some(Resolved::Value(value))
-    }
-
-    fn all(&self, items: &[Node]) -> Option<Json> {
-        let mut all = Vec::new();
-        for item in items {
-            if let Resolved::Value(value) = self.resolved(item)? {
-                all.push(value);
+            Node::Sequence(items) => {
+                let items: Option<Vec<Json>> =
+                    items.iter().map(|item| self.resolved(item)).collect();
+                Some(items?.into_iter().filter(|item| !item.is_null()).collect())
             }
+            Node::Map(entries) => match &entries[..] {
+                [(name, operands)] if name.starts_with("Fn::") => self.called(name, operands),
+                _ => {
+                    let entry =
+                        |(key, node): &(String, Node)| Some((key.clone(), self.resolved(node)?));
+                    let mut object: Map<String, Json> =
+                        entries.iter().map(entry).collect::<Option<_>>()?;
+                    object.retain(|_, value| !value.is_null());
+                    Some(Json::Object(object))
+                }
+            },
         }
-        Some(Json::Array(all))
     }
 
-    fn called(&self, function: &str, operands: &Node) -> Option<Resolved> {
+    fn called(&self, function: &str, operands: &Node) -> Option<Json> {
         let Node::Sequence(operands) = operands else { return None };
-        let value = match (function, &operands[..]) {
+        match (function, &operands[..]) {
             ("Fn::If", [condition, then, otherwise]) => {
                 let holds = self.is_met(condition.text()?)?;
-                return self.resolved(if holds { then } else { otherwise });
+                self.resolved(if holds { then } else { otherwise })
             }
             ("Fn::Split", [delimiter, text]) => {
                 let text = self.text(text)?;
-                text.split(delimiter.text()?).map(Json::from).collect()
+                Some(text.split(delimiter.text()?).map(Json::from).collect())
             }
             ("Fn::Join", [delimiter, list]) => {
                 let Json::Array(list) = self.json(list)? else { return None };
                 let texts: Option<Vec<&str>> = list.iter().map(Json::as_str).collect();
-                Json::String(texts?.join(delimiter.text()?))
+                Some(Json::String(texts?.join(delimiter.text()?)))
             }
-            ("Fn::Sub", [text, more]) => Json::String(self.filled(text.text()?, more.entries())?),
-            _ => return None,
-        };
-        Some(Resolved::Value(value))
+            ("Fn::Sub", [text, more]) => {
+                self.filled(text.text()?, more.entries()).map(Json::String)
+            }
+            _ => None,
+        }
     }
 
     fn text(&self, node: &Node) -> Option<String> {
@@ -98,19 +92,11 @@ impl Resolver<'_> {
         }
     }
 
-    /// The text with each `${…}` filled in.
     fn filled(&self, text: &str, more: &[(String, Node)]) -> Option<String> {
-        let mut parts = text.split("${");
-        let mut whole = parts.next()?.to_owned();
-        for part in parts {
-            let (name, rest) = part.split_once('}')?;
-            match more.iter().find(|(known, _)| known == name) {
-                Some((_, node)) => whole.push_str(&self.text(node)?),
-                None => whole.push_str(self.values.get(name)?),
-            }
-            whole.push_str(rest);
-        }
-        Some(whole)
+        fill(text, |name| match more.iter().find(|(known, _)| known == name) {
+            Some((_, node)) => self.text(node),
+            None => self.values.get(name).cloned(),
+        })
     }
 
     fn is_met(&self, condition: &str) -> Option<bool> {

@@ -1,14 +1,14 @@
-//! A template's YAML as a tree that knows where its scalars stand, tags included.
+//! Reads a template's YAML into a tree that knows the places of its scalars, with their tags.
 //!
-//! CloudFormation's own reading of the template counts: this one only looks for what is rewritten or
-//! shown.
+//! CloudFormation's own reading of the template counts. This one only finds what the command line
+//! rewrites or shows.
 
 use std::ops::Range;
 
 use anyhow::{Context, bail};
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
 
-/// Deeper nesting is refused, so that no file can exhaust the stack.
+/// The limit of nesting, so that no file can exhaust the stack.
 const MAX_DEPTH: usize = 64;
 
 #[derive(Debug)]
@@ -16,23 +16,23 @@ pub enum Node {
     Scalar(Scalar),
     Map(Vec<(String, Node)>),
     Sequence(Vec<Node>),
-    /// An alias, or a mapping with a key that is no text.
+    /// An alias, or a mapping with a key that is not text.
     Other,
 }
 
 #[derive(Debug)]
 pub struct Scalar {
     pub value: String,
-    /// `Sub` of `!Sub`.
+    /// The tag without its exclamation mark: `Sub` for `!Sub`.
     pub tag: Option<String>,
-    /// The bytes that hold the value, its tag and its quotes included.
+    /// The bytes of the value, including its tag and its quotes.
     pub place: Range<usize>,
-    /// Whether it stands on one line, plain or in quotes.
+    /// Whether the scalar is on one line, plain or in quotes.
     pub is_flow: bool,
 }
 
 impl Node {
-    /// The value of a key of a mapping.
+    /// Returns the value of a mapping's key.
     pub fn get(&self, key: &str) -> Option<&Node> {
         let Self::Map(entries) = self else { return None };
         entries.iter().find(|(name, _)| name == key).map(|(_, value)| value)
@@ -49,7 +49,7 @@ impl Node {
         }
     }
 
-    /// The text of a scalar without a tag.
+    /// Returns the text of a scalar without a tag.
     pub fn text(&self) -> Option<&str> {
         match self {
             Self::Scalar(scalar) if scalar.tag.is_none() => Some(&scalar.value),
@@ -58,7 +58,7 @@ impl Node {
     }
 }
 
-/// The first document of `text`.
+/// Reads the first document of `text`.
 pub fn read(text: &str) -> anyhow::Result<Node> {
     let offsets: Vec<usize> =
         text.char_indices().map(|(at, _)| at).chain(std::iter::once(text.len())).collect();
@@ -66,7 +66,7 @@ pub fn read(text: &str) -> anyhow::Result<Node> {
     loop {
         match reader.next()? {
             (Event::StreamStart | Event::DocumentStart(_) | Event::Nothing, _) => {}
-            (Event::StreamEnd | Event::DocumentEnd, _) => bail!("it is empty"),
+            (Event::StreamEnd | Event::DocumentEnd, _) => bail!("the file is empty"),
             (event, span) => return reader.node(event, span, 0),
         }
     }
@@ -75,24 +75,24 @@ pub fn read(text: &str) -> anyhow::Result<Node> {
 struct Reader<'a> {
     parser: Parser<'a, saphyr_parser::StrInput<'a>>,
     text: &'a str,
-    /// The bytes that characters begin at.
+    /// The byte at which each character begins.
     offsets: Vec<usize>,
 }
 
 impl<'a> Reader<'a> {
     fn next(&mut self) -> anyhow::Result<(Event<'a>, Span)> {
-        let next = self.parser.next_event().context("it ends in the middle")?;
-        next.map_err(|error| anyhow::anyhow!("it is no YAML: {error}"))
+        let next = self.parser.next_event().context("the YAML ends too early")?;
+        next.map_err(|error| anyhow::anyhow!("this is not YAML: {error}"))
     }
 
     fn node(&mut self, event: Event<'a>, span: Span, depth: usize) -> anyhow::Result<Node> {
         if depth > MAX_DEPTH {
-            bail!("it is nested deeper than {MAX_DEPTH} levels");
+            bail!("the YAML is nested deeper than {MAX_DEPTH} levels");
         }
         match event {
             Event::Scalar(value, style, _, tag) => Ok(Node::Scalar(Scalar {
                 value: value.into_owned(),
-                tag: tag.map(|tag| name(&tag)),
+                tag: tag.map(|tag| tag.suffix.clone()),
                 place: self.place(span),
                 is_flow: !matches!(style, ScalarStyle::Literal | ScalarStyle::Folded)
                     && span.start.line() == span.end.line(),
@@ -126,11 +126,11 @@ impl<'a> Reader<'a> {
                 }
             }
             Event::Alias(_) => Ok(Node::Other),
-            _ => bail!("it is no YAML: something stands where a value should"),
+            _ => bail!("this is not YAML: a value is missing"),
         }
     }
 
-    /// The parser's span of a scalar in quotes takes in the spaces after it.
+    /// Returns the bytes of a scalar. The parser's span of a quoted scalar includes the spaces after it.
     fn place(&self, span: Span) -> Range<usize> {
         let (start, end) = (self.offset(span.start.index()), self.offset(span.end.index()));
         let text = self.text.get(start..end).unwrap_or_default();
@@ -142,11 +142,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn name(tag: &Tag) -> String {
-    tag.suffix.clone()
-}
-
-/// `!Join […]` is short for `Fn::Join: […]`.
+/// Writes `!Join […]` out as `Fn::Join: […]`.
 fn called(tag: Option<&Tag>, operands: Node) -> Node {
     match tag {
         Some(tag) if tag.handle == "!" => {

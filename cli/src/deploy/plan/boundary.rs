@@ -1,4 +1,4 @@
-//! Whether the boundary of a provisioner's roles can list what it admits: a managed policy is only so large.
+//! Decides whether the permissions boundary can list what it allows: IAM limits the size of a managed policy.
 
 use std::collections::BTreeMap;
 
@@ -7,16 +7,16 @@ use landfall_core::partition::dns_suffix;
 use super::{Facts, Side, Step, Value};
 use crate::cloudformation::template::Template;
 
-/// IAM's quota for a managed policy, in characters that are no white space.
+/// IAM's quota for a managed policy, in characters other than white space.
 const MAX_CHARS: usize = 6_144;
 const BY_ACCOUNT: &str = "BoundaryByAccount";
 const POLICY: &str = "Boundary";
 
-/// Lets the boundary go by the account if its lists are too long, unless somebody said what it does (`is_given`).
-/// A boundary that goes by the account stays so until `narrow`.
+/// Makes the boundary go by the account if its lists are too long, unless the user set the parameter (`is_given`).
+/// A boundary that goes by the account stays that way until `narrow`.
 ///
 /// # Errors
-/// It is too large even then.
+/// Fails if the boundary is too large even then.
 pub fn fitted(
     mut step: Step,
     place: &str,
@@ -41,19 +41,19 @@ pub fn fitted(
     let chars = if will_be { by_account } else { listed };
     if chars > MAX_CHARS {
         return Err(format!(
-            "the boundary of {place} has {chars} characters, and IAM takes {MAX_CHARS}: name fewer connections, \
-             streams and namespaces, or give one of your own with --parameter provisioner:PermissionsBoundaryArn=…"
+            "the permissions boundary of {place} has {chars} characters, but IAM allows {MAX_CHARS}: name fewer \
+             connections, streams and namespaces, or set your own with --parameter provisioner:PermissionsBoundaryArn=…"
         ));
     }
     if will_be {
         let why = if listed > MAX_CHARS {
-            format!("its lists would make it {listed} characters long, and IAM takes {MAX_CHARS}")
+            format!("its lists would make it {listed} characters long, but IAM allows {MAX_CHARS}")
         } else {
-            "as it did before, though its lists would fit".to_owned()
+            "it did so before, though its lists would fit".to_owned()
         };
         step.warnings.push(format!(
-            "the boundary of {place} goes by the account: {why}. It admits any bucket and job of the account, and \
-             any account's roles of Landfall; the roles' own policies stay as narrow as the routes."
+            "the permissions boundary of {place} goes by the account: {why}. It allows any bucket and job of the \
+             account, and Landfall's roles in any account; the roles' own policies stay as narrow as the routes."
         ));
     }
     if will_be != is_by_account {
@@ -69,7 +69,7 @@ fn with_pseudo_parameters(step: &Step, facts: &Facts) -> BTreeMap<String, String
         Side::Data => (&facts.data_account, &facts.data_region),
         Side::Analytics => (&facts.analytics_account, &facts.analytics_region),
     };
-    // The longest there is, where it is not known.
+    // For an unknown partition, the longest suffix counts.
     let suffix = dns_suffix(&facts.partition).unwrap_or("amazonaws.com.cn");
     let mut values = step.values.clone();
     for (name, value) in [

@@ -1,9 +1,9 @@
-//! What a provisioner is told of its account: whose roles its roles may trust, which buckets data lands in,
-//! which jobs there are. All of it follows from the routes.
+//! Derives the provisioner's parameters from the routes: the accounts that its roles may trust, the buckets that data
+//! lands in, and the jobs.
 //!
-//! One provisioner serves several stacks, so what follows is added to what stands. It is narrowed by a step of
-//! its own once everything else has succeeded: narrowed earlier, it would refuse what an update takes away, and
-//! the update that a rollback makes.
+//! One provisioner serves several stacks, so the plan only adds to the lists of an existing provisioner. A separate
+//! step narrows them once everything else has succeeded. Narrowed earlier, the provisioner would refuse what an
+//! update removes, and also the update of a rollback.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,22 +11,22 @@ use super::{Facts, Known, Side, Step, Value, all_previous, boundary, is_given};
 use crate::args::deploy::{GivenParameter, TemplateName};
 use crate::cloudformation::template::Template;
 
-/// The parameters that are lists, and what an asterisk in each admits.
+/// The parameters that are lists, and what roles may do if one is an asterisk.
 const LISTS: [(&str, &str); 4] = [
     ("TrustedAccountIds", "trust any account"),
-    ("LandingBucketArns", "read any bucket of the account, and announcements be added to any"),
+    ("LandingBucketArns", "read any bucket of the account, and any bucket may get notifications"),
     ("JobBucketArns", "read and write any bucket of the account"),
     ("JobArns", "start any job of the account and region"),
 ];
 
-/// Those whose asterisk gives up what the provisioner is there for.
-const TOLD: usize = 2;
+/// The number of leading [`LISTS`] that deserve a warning: an asterisk there defeats the provisioner's purpose.
+const LISTS_WITH_WARNING: usize = 2;
 
-/// A function's variables have 4,096 bytes together; these are among them, and leave room for the others.
+/// The limit for these variables. All variables of a function may have 4,096 bytes together.
 const MAX_VARIABLES_BYTES: usize = 3_500;
 const VARIABLES: [&str; 3] = ["TrustedAccountIds", "LandingBucketArns", "NotificationTargetArns"];
 
-/// A parameter of a stack has at most so many bytes.
+/// CloudFormation's limit for the value of a stack's parameter.
 const MAX_VALUE_BYTES: usize = 4_096;
 
 /// The value of a parameter that is a list.
@@ -37,7 +37,7 @@ enum List {
 }
 
 impl List {
-    /// Before there was an asterisk, an empty value admitted any, and so did a parameter that was not there.
+    /// Reads a parameter of an existing stack. In older versions, an empty or missing parameter allowed anything.
     fn of(known: &Known, name: &str) -> Self {
         match known.parameters.get(name).map(String::as_str) {
             None | Some("" | "*") => Self::Any,
@@ -65,8 +65,8 @@ impl List {
     }
 }
 
-/// What the routes need of the provisioner in this account, and nothing more. Where jobs write does not follow
-/// from routes.
+/// Returns exactly what the routes need from the provisioner in this account. Where jobs write does not follow
+/// from the routes.
 fn needed(side: Side, facts: &Facts, name: &str) -> Option<List> {
     let these = |all: BTreeSet<String>| Some(List::These(all));
     match (name, side) {
@@ -88,7 +88,7 @@ fn needed(side: Side, facts: &Facts, name: &str) -> Option<List> {
     }
 }
 
-/// The values that follow from the routes, added to what a stack has that stands.
+/// Returns the values that follow from the routes, added to those of an existing stack.
 pub fn derived(side: Side, facts: &Facts, known: Option<&Known>) -> BTreeMap<&'static str, String> {
     let value = |(name, _): &(&'static str, &str)| {
         let needed = needed(side, facts, name)?;
@@ -96,7 +96,7 @@ pub fn derived(side: Side, facts: &Facts, known: Option<&Known>) -> BTreeMap<&'s
             Some(known) => List::of(known, name).with(needed),
             None => needed,
         };
-        // Names of jobs are long; which of them a role may start, its own policy says anyway.
+        // Job names are long, and each role's own policy limits the jobs that it may start anyway.
         let text = match all.text() {
             long if *name == "JobArns" && long.len() > MAX_VALUE_BYTES => "*".to_owned(),
             text => text,
@@ -106,7 +106,7 @@ pub fn derived(side: Side, facts: &Facts, known: Option<&Known>) -> BTreeMap<&'s
     LISTS.iter().filter_map(value).collect()
 }
 
-/// The provisioner's step, with its purpose and its warnings.
+/// Adds the purpose and the warnings to the provisioner's step.
 pub fn described(
     step: Step,
     place: &str,
@@ -121,7 +121,7 @@ pub fn described(
     Step { purpose: purpose(&step.values), warnings, ..step }
 }
 
-/// The step that holds a provisioner to what the routes need, if it is told more.
+/// Returns the step that limits a provisioner to what the routes need, if it allows more.
 pub fn narrowed(
     step: &Step,
     facts: &Facts,
@@ -156,7 +156,7 @@ pub fn narrowed(
     (narrower.values != step.values).then_some(narrower)
 }
 
-/// What the provisioner will serve, in a few words.
+/// Returns what the provisioner will serve, in a few words.
 fn purpose(values: &BTreeMap<String, String>) -> Option<String> {
     let accounts = match values.get("TrustedAccountIds")?.as_str() {
         "*" => "any account".to_owned(),
@@ -177,7 +177,7 @@ fn purpose(values: &BTreeMap<String, String>) -> Option<String> {
     Some(format!("its roles may trust {accounts}; data lands in {buckets}"))
 }
 
-/// What is admitted to anybody, and how to end that. `exact` is what the routes need.
+/// Returns warnings about lists that are an asterisk, with the remedy. `exact` is what the routes need.
 fn warnings(
     place: &str,
     values: &BTreeMap<String, String>,
@@ -186,19 +186,19 @@ fn warnings(
     narrow: bool,
     is_given: impl Fn(&str) -> bool,
 ) -> Vec<String> {
-    // What the last step takes away, nobody has to think of.
+    // The last step narrows the others, so they need no warning.
     let wide = |name: &str| {
         values.get(name).is_some_and(|value| value == "*") && (!narrow || is_given(name))
     };
     let warning = |(name, admits): &(&str, &str)| {
         let why = match known.and_then(|known| known.parameters.get(*name)) {
-            _ if is_given(name) => "as you asked for",
+            _ if is_given(name) => "as you set it",
             Some(before) if before == "*" => "as before",
-            _ => "since the version before had no limit there",
+            _ => "because the previous version had no limit there",
         };
         let exact = exact.get(name).map(String::as_str).unwrap_or_default();
         let remedy = if is_given(name) {
-            format!("Your routes need {exact}.")
+            format!("Your routes need only {exact}.")
         } else {
             format!(
                 "`landfall deploy … --narrow-provisioner` sets it to {exact} once all stacks are deployed."
@@ -206,16 +206,16 @@ fn warnings(
         };
         format!("{place} has {name} = *, {why}: roles may {admits}. {remedy}")
     };
-    LISTS.iter().take(TOLD).filter(|(name, _)| wide(name)).map(warning).collect()
+    LISTS.iter().take(LISTS_WITH_WARNING).filter(|(name, _)| wide(name)).map(warning).collect()
 }
 
-/// What is longer than the function can be told.
+/// Returns a problem if the lists are too long for the function's variables.
 pub fn too_long(place: &str, values: &BTreeMap<String, String>) -> Option<String> {
     let bytes: usize = VARIABLES.iter().filter_map(|name| values.get(*name)).map(String::len).sum();
     (bytes > MAX_VARIABLES_BYTES).then(|| {
         format!(
-            "{} of {place} have {bytes} bytes together, and the function takes {MAX_VARIABLES_BYTES}: split the \
-             routes between deployments with a --name-prefix of their own, or give \
+            "{} of {place} have {bytes} bytes together, but the function can take only {MAX_VARIABLES_BYTES}: split \
+             the routes between deployments, each with its own --name-prefix, or pass \
              --parameter provisioner:LandingBucketArns=*",
             VARIABLES.join(", ")
         )
