@@ -219,20 +219,20 @@ fn lines(kind: Kind, stack: &Stack, error: &SpecError) -> Vec<String> {
 fn notes(roles: &[Desired], stacks: &[Stack], args: &RolesArgs) -> Vec<String> {
     let mut notes = Vec::new();
     if roles.iter().any(|desired| !desired.external_ids.is_empty()) {
-        notes.push("`…` stands for an external ID, which is never printed".to_owned());
+        notes.push("`…` stands for external IDs, which are never printed".to_owned());
     }
     let readers = roles.iter().filter(|desired| desired.kind == Kind::Reader);
     if readers.clone().next().is_some() && args.kms_key_arn.is_empty() {
         notes.push(
-            "you named no KMS key (--kms-key-arn), so the reader role can't decrypt".to_owned(),
+            "no KMS key is given (--kms-key-arn): the reader role decrypts nothing".to_owned(),
         );
     }
     let accounts: BTreeSet<&str> = stacks.iter().map(|stack| stack.account.as_str()).collect();
     if readers.count() > accounts.len() {
         let targets: Vec<String> = stacks.iter().map(|stack| quoted(&stack.targets)).collect();
         notes.push(format!(
-            "the data account's stack serves one analytics stack, but the routes lead to {} ({}): each needs a \
-             data stack with its own NamePrefix; choose one with --target and --data-name-prefix",
+            "the data account's stack serves one stack of an analytics account, here are {} ({}): each needs \
+             one with a NamePrefix of its own; ask for them with --target and --data-name-prefix",
             stacks.len(),
             targets.join("; ")
         ));

@@ -135,12 +135,6 @@ fn text(compared: &[ComparedRole<'_>], composed: &Composed) -> String {
 }
 
 #[derive(Serialize)]
-struct RoleList<'a> {
-    roles: Vec<RoleEntry<'a>>,
-    notes: &'a [String],
-}
-
-#[derive(Serialize)]
 struct RoleEntry<'a> {
     kind: &'static str,
     account: &'a str,
@@ -163,5 +157,5 @@ fn json(compared: &[ComparedRole<'_>], composed: &Composed) -> String {
             notes: comparison.map(|comparison| comparison.notes.as_slice()).unwrap_or_default(),
         }
     });
-    output::json(&RoleList { roles: roles.collect(), notes: &composed.notes })
+    output::json(&policies::RoleList { roles: roles.collect(), notes: &composed.notes })
 }

@@ -16,7 +16,7 @@ pub fn run(args: &PoliciesArgs, color: Color) -> Printed {
     let composed = desired::compose(&args.roles, args.account, color)?;
     let mut output = Output::success(match args.roles.format {
         RolesFormat::Text => text(&composed),
-        RolesFormat::Json => output::json(&RolesDocument::from(&composed)),
+        RolesFormat::Json => json(&composed),
     });
     for error in &composed.errors {
         output.fail(error, Status::Problems);
@@ -58,10 +58,11 @@ fn indented(document: &Document) -> String {
     json.lines().map(|line| format!("    {line}\n")).collect()
 }
 
+/// The JSON document of `policies` and `diff`.
 #[derive(Serialize)]
-struct RolesDocument<'a> {
-    roles: Vec<RoleEntry<'a>>,
-    notes: &'a [String],
+pub struct RoleList<'a, R> {
+    pub roles: Vec<R>,
+    pub notes: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -77,18 +78,16 @@ struct RoleEntry<'a> {
     notes: &'a [String],
 }
 
-impl<'a> From<&'a Composed> for RolesDocument<'a> {
-    fn from(composed: &'a Composed) -> Self {
-        let roles = composed.roles.iter().map(|desired| RoleEntry {
-            kind: desired::kind(desired.kind),
-            account: &desired.account,
-            targets: &desired.targets,
-            arn: &desired.role.arn,
-            permissions_boundary: desired.role.permissions_boundary.as_deref(),
-            trust_policy: desired.role.trust.document().without_external_ids().value().clone(),
-            permissions_policy: desired.role.permissions.value(),
-            notes: &desired.notes,
-        });
-        Self { roles: roles.collect(), notes: &composed.notes }
-    }
+fn json(composed: &Composed) -> String {
+    let roles = composed.roles.iter().map(|desired| RoleEntry {
+        kind: desired::kind(desired.kind),
+        account: &desired.account,
+        targets: &desired.targets,
+        arn: &desired.role.arn,
+        permissions_boundary: desired.role.permissions_boundary.as_deref(),
+        trust_policy: desired.role.trust.document().without_external_ids().value().clone(),
+        permissions_policy: desired.role.permissions.value(),
+        notes: &desired.notes,
+    });
+    output::json(&RoleList { roles: roles.collect(), notes: &composed.notes })
 }

@@ -139,17 +139,17 @@ fn report(outcomes: &[(String, Outcome)], connection: &Connection, is_json: bool
 
 fn in_words(id: &str, outcome: &Outcome, connection: &Connection) -> String {
     match outcome {
-        Outcome::Returned { route } => format!("returned batch `{id}` of route `{route}`"),
+        Outcome::Returned { route } => format!("batch `{id}` of route `{route}` is returned"),
         Outcome::NotParked(standing) => {
-            format!("batch `{id}` {standing}: only a parked batch can be returned")
+            format!("batch `{id}` {standing}: only one that is parked can be returned")
         }
         Outcome::NotFound => connection.no_batch(id),
         Outcome::Changed => format!(
-            "batch `{id}` changed in the meantime and wasn't returned: to see its state, run \
-             `landfall batch {id}`"
+            "batch `{id}` was changed by somebody else meanwhile, and is not returned: \
+             `landfall batch {id}` tells how it stands"
         ),
         Outcome::Failed(error) => format!(
-            "batch `{id}`: {error}; to see whether it was returned all the same, run `landfall batch {id}`"
+            "batch `{id}`: {error}; `landfall batch {id}` tells whether it was returned all the same"
         ),
     }
 }

@@ -53,41 +53,41 @@ fn a_list_says_what_it_does_not_have() {
         Vec::new(),
         Left::None,
         expect![[r#"
-        no such batch was opened since 2026-01-31T00:00:00Z (24 hours ago)
-    "#]],
+            no matching batch was opened since 2026-01-31T00:00:00Z (24 hours ago)
+        "#]],
     );
     check(
         vec![made::sealed()],
         Left::Older,
         expect![[r#"
-        OPENED                ROUTE   GROUP          STATE   OBJECTS  RUN, OR WAITS FOR  ID
-        2026-02-01T00:00:00Z  orders  dt=2026-01-31  sealed        3  the monitor        899bfd94d19c4ed05147d6815125b225
+            OPENED                ROUTE   GROUP          STATE   OBJECTS  RUN, OR WAITS FOR  ID
+            2026-02-01T00:00:00Z  orders  dt=2026-01-31  sealed        3  the monitor        899bfd94d19c4ed05147d6815125b225
 
-        1 batch opened since 2026-01-31T00:00:00Z (24 hours ago): 1 sealed
-        there are more, all older: raise --limit, or choose by --route or --state
-    "#]],
+            1 batch opened since 2026-01-31T00:00:00Z (24 hours ago): 1 sealed
+            there are more, all of them older: raise --limit, or filter by --route or --state
+        "#]],
     );
     check(
         vec![made::sealed()],
         Left::Unread,
         expect![[r#"
-        OPENED                ROUTE   GROUP          STATE   OBJECTS  RUN, OR WAITS FOR  ID
-        2026-02-01T00:00:00Z  orders  dt=2026-01-31  sealed        3  the monitor        899bfd94d19c4ed05147d6815125b225
+            OPENED                ROUTE   GROUP          STATE   OBJECTS  RUN, OR WAITS FOR  ID
+            2026-02-01T00:00:00Z  orders  dt=2026-01-31  sealed        3  the monitor        899bfd94d19c4ed05147d6815125b225
 
-        1 batch opened since 2026-01-31T00:00:00Z (24 hours ago): 1 sealed
-        older ones were not looked at, for there are too many: choose by --route, or a later --since
-    "#]],
+            1 batch opened since 2026-01-31T00:00:00Z (24 hours ago): 1 sealed
+            there are too many batches to read the older ones: filter by --route, or set a later --since
+        "#]],
     );
     check(
         vec![made::sealed()],
         Left::Any,
         expect![[r#"
-        OPENED                ROUTE   GROUP          STATE   OBJECTS  RUN, OR WAITS FOR  ID
-        2026-02-01T00:00:00Z  orders  dt=2026-01-31  sealed        3  the monitor        899bfd94d19c4ed05147d6815125b225
+            OPENED                ROUTE   GROUP          STATE   OBJECTS  RUN, OR WAITS FOR  ID
+            2026-02-01T00:00:00Z  orders  dt=2026-01-31  sealed        3  the monitor        899bfd94d19c4ed05147d6815125b225
 
-        1 batch opened since 2026-01-31T00:00:00Z (24 hours ago): 1 sealed
-        not all could be looked at, for there are too many: choose by --route
-    "#]],
+            1 batch opened since 2026-01-31T00:00:00Z (24 hours ago): 1 sealed
+            there are too many batches to read all of them: filter by --route
+        "#]],
     );
 }
 

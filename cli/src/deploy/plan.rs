@@ -66,7 +66,7 @@ impl Step {
 }
 
 /// A stack to create or update.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Step {
     pub side: Side,
     pub template: TemplateName,
@@ -367,21 +367,16 @@ fn values(
 
 /// Returns a problem for each given parameter that the template does not have.
 fn unknown(templates: &BTreeMap<TemplateName, Template>, given: &[GivenParameter]) -> Vec<String> {
-    let mut problems = Vec::new();
-    for GivenParameter { template, name, .. } in given {
-        let Some(known) = templates.get(template).map(|template| &template.parameters) else {
-            continue;
-        };
-        if known.contains_key(name) {
-            continue;
-        }
+    let problem = |GivenParameter { template, name, .. }: &GivenParameter| {
+        let known = &templates.get(template)?.parameters;
         let names: Vec<&str> = known.keys().map(String::as_str).collect();
         let hint = did_you_mean(name, names.iter().copied())
             .unwrap_or_else(|| format!("it has {}", names.join(", ")));
-        let of = template.name();
-        problems.push(format!("the {of} template has no parameter `{}`; {hint}", printable(name)));
-    }
-    problems
+        let (of, name_shown) = (template.name(), printable(name));
+        (!known.contains_key(name))
+            .then(|| format!("the {of} template has no parameter `{name_shown}`; {hint}"))
+    };
+    given.iter().filter_map(problem).collect()
 }
 
 #[cfg(test)]

@@ -70,11 +70,11 @@ mod tests {
         ];
         expect![[r#"
 
-            These stay, with what is in them; what removes each, in its account:
+            These stay, with their contents. To remove one, run its command in its account:
               AWS::DynamoDB::Table landfall-ledger (account 111111111111, eu-west-1)
                   aws dynamodb delete-table --table-name landfall-ledger --region eu-west-1
               AWS::S3::Bucket landfall-manifests (account 111111111111, eu-west-1)
-                  aws s3 rb s3://landfall-manifests --force --region eu-west-1   # its versions must be deleted first, if it has any
+                  aws s3 rb s3://landfall-manifests --force --region eu-west-1   # first delete its versions, if it has any
               AWS::Glue::Registry r (account 111111111111, eu-west-1)
                   aws cloudcontrol delete-resource --type-name AWS::Glue::Registry --identifier r --region eu-west-1
 

@@ -9,7 +9,6 @@ use landfall_core::secret::Secret;
 use serde_json::Value;
 
 use crate::desired::Desired;
-use crate::terminal::phrases::counted;
 
 /// The result for one role.
 #[derive(Debug, Default)]
@@ -67,9 +66,9 @@ pub fn compare(
             // The command cannot know which stack the role belongs to.
             Some(_) => copy_owner(&observed.tags, &mut role.tags),
             None => {
-                comparison.differences.push(
-                    "the role has no owner tags: the provisioner would leave it alone".to_owned(),
-                );
+                comparison
+                    .differences
+                    .push("it has no owner tags: the provisioner would leave it alone".to_owned());
                 copy_owner(&role.tags, &mut observed.tags);
             }
         }
@@ -78,7 +77,7 @@ pub fn compare(
         }
     } else if !is_account_known {
         comparison.notes.push(format!(
-            "IAM doesn't say which account the credentials are for: is it {}?",
+            "IAM does not say for which account the credentials are: is it {}?",
             desired.account
         ));
     }
@@ -99,7 +98,7 @@ fn notes_on_policies(observed: &Observed) -> Vec<String> {
     });
     let unread = observed.unread().map(|arn| {
         format!(
-            "policy `{arn}` can't be read (iam:GetPolicy, iam:GetPolicyVersion): if it only denies, \
+            "policy `{arn}` cannot be read (iam:GetPolicy, iam:GetPolicyVersion): if it only denies, \
              the provisioner leaves it alone"
         )
     });
@@ -128,24 +127,25 @@ fn fill_in(
             match (live.contains(secret.expose()), live.len()) {
                 (true, 1) => {}
                 (true, count) => notes.push(format!(
-                    "the trust policy admits {count} external IDs, and the one from {source} is among them; the \
-                     stack's PreviousExternalId is unknown here, so it counts as a difference"
+                    "the trust policy admits {count} external IDs, that of {source} among them; the stack's \
+                     PreviousExternalId is not known here, and counts as a difference"
                 )),
                 (false, _) => {
-                    notes.push(format!("the trust policy doesn't admit the external ID from {source}"));
+                    notes.push(format!("the trust policy does not admit the external ID of {source}"));
                 }
             }
         }
         // A trust policy without any does differ, because the role should require one.
         ExternalIds::Unknown(_) if live.is_empty() => {
-            notes.push("the trust policy requires no external ID".to_owned());
+            notes.push("the trust policy demands no external ID".to_owned());
         }
         ExternalIds::Unknown(why) => {
             *ours = live.iter().map(|id| Secret::new(id.as_str())).collect();
-            let ids = counted(live.len(), "external ID");
-            notes.push(format!(
-                "external IDs were not compared: {why}; the trust policy admits {ids}"
-            ));
+            let admitted = match live.len() {
+                1 => "1 is admitted".to_owned(),
+                count => format!("{count} are admitted"),
+            };
+            notes.push(format!("external IDs are not compared: {why}; {admitted}"));
         }
     }
 }

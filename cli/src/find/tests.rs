@@ -43,17 +43,17 @@ fn each_version_is_told_with_what_became_of_its_batch() {
 
             route `orders` took it 2026-01-31T23:59:00Z (7 minutes ago), version v1, 512 bytes
               into batch 899bfd94d19c4ed05147d6815125b225, which is parked
-              A newer version came into the same batch: runs read that one in its place.
-              It is parked since 2026-02-01T00:00:02Z (6 minutes ago): there is no such job [no_such_job].
-              What was said: orders.
-              No run is started until somebody returns it.
-              To return it, when the cause is removed: landfall retry 899bfd94d19c4ed05147d6815125b225
+              A newer version arrived in the same batch: job runs read that one in its place.
+              It has been parked since 2026-02-01T00:00:02Z (6 minutes ago): there is no such job [no_such_job].
+              Message: orders.
+              No run starts until you return the batch.
+              Once you have removed the cause, run: landfall retry 899bfd94d19c4ed05147d6815125b225
 
             route `orders` took it 2026-01-31T23:59:00Z (7 minutes ago)
               into batch 899bfd94d19c4ed05147d6815125b225, which is sealed
-              It is the group's marker: it closes the batch, and no run reads it.
-              It is due: the monitor starts a run within a minute.
-              Somebody should have looked at it 6 minutes ago: is the monitor running? See its alarms and its log.
+              It is the group's marker: it closes the batch, and no job run reads it.
+              It is due. The monitor starts a run within a minute.
+              The monitor should have taken it up 6 minutes ago: is the monitor running? Check its alarms and its log.
         "#]],
     );
 }
@@ -70,12 +70,12 @@ fn a_batch_that_is_forgotten_is_not_one_that_cannot_be_read() {
             s3://acme-landing/a\u{1b}.csv
 
             route `orders` took it 2026-01-31T23:59:00Z (7 minutes ago)
-              into batch 899bfd94d19c4ed05147d6815125b225, which was done: the ledger has forgotten it
+              into batch 899bfd94d19c4ed05147d6815125b225, which was done and left the ledger
 
             route `orders` took it 2026-01-31T23:59:00Z (7 minutes ago)
               into batch 899bfd94d19c4ed05147d6815125b225, which cannot be read
 
-            … and 3 older arrivals: raise --limit
+            … and 3 older arrivals: to see them, raise --limit
         "#]],
     );
 }

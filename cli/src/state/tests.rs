@@ -32,7 +32,7 @@ fn an_open_batch_says_until_when_it_takes_objects() {
         expect![[r#"
             closes 2026-02-01T00:00:30Z
             It takes objects until 2026-02-01T00:00:30Z (in 20 seconds), or until it has 1000.
-            It closes 5 minutes after the first object, or when none has come for 60 seconds, or 30 seconds after its marker, which has come; whichever is first.
+            It closes 5 minutes after the first object, or when none has arrived for 60 seconds, or 30 seconds after its marker, which has arrived, whichever comes first.
         "#]],
     );
     check(
@@ -40,7 +40,7 @@ fn an_open_batch_says_until_when_it_takes_objects() {
         10,
         expect![[r#"
             closes 2026-02-01T00:02:00Z
-            One invocation of the trigger is recording its objects; if that was cut off, the monitor closes it at 2026-02-01T00:02:00Z (in 110 seconds).
+            An invocation of the trigger is recording its objects. If the invocation was cut off, the monitor closes the batch at 2026-02-01T00:02:00Z (in 110 seconds).
         "#]],
     );
 }
@@ -51,9 +51,9 @@ fn a_sealed_batch_says_what_it_waits_for() {
         &made::sealed(),
         10,
         expect![[r#"
-        the monitor
-        It is due: the monitor starts a run within a minute.
-    "#]],
+            the monitor
+            It is due. The monitor starts a run within a minute.
+        "#]],
     );
     let later = |waits_for_slot| {
         let (code, message) = ("ThrottlingException".to_owned(), "Rate exceeded.".to_owned());
@@ -64,8 +64,8 @@ fn a_sealed_batch_says_what_it_waits_for() {
         10,
         expect![[r#"
             2026-02-01T00:00:32Z
-            A run is started at 2026-02-01T00:00:32Z (in 22 seconds).
-            Why not before: ThrottlingException: Rate exceeded.
+            The monitor starts a run at 2026-02-01T00:00:32Z (in 22 seconds).
+            Why not earlier: ThrottlingException: Rate exceeded.
         "#]],
     );
     check(
@@ -82,8 +82,8 @@ fn a_sealed_batch_says_what_it_waits_for() {
         302,
         expect![[r#"
             2026-02-01T00:06:01Z
-            A run is started at 2026-02-01T00:06:01Z (in 59 seconds).
-            Why not before: run `jr_1` is FAILED.
+            The monitor starts a run at 2026-02-01T00:06:01Z (in 59 seconds).
+            Why not earlier: run `jr_1` is FAILED.
         "#]],
     );
 }
@@ -94,17 +94,17 @@ fn a_batch_that_is_starting_says_whether_that_is_in_doubt() {
         &made::starting(),
         10,
         expect![[r#"
-        starting since 2026-02-01T00:00:01Z
-        A run (epoch 1) is being started since 2026-02-01T00:00:01Z (9 seconds ago); whoever does it has until 2026-02-01T00:02:01Z (in 111 seconds).
-    "#]],
+            starting since 2026-02-01T00:00:01Z
+            A run (epoch 1) has been starting since 2026-02-01T00:00:01Z (9 seconds ago). The invocation that starts it has until 2026-02-01T00:02:01Z (in 111 seconds).
+        "#]],
     );
     check(
         &made::in_doubt(),
         200,
         expect![[r#"
             starting since 2026-02-01T00:00:01Z
-            A run (epoch 1) was to be started at 2026-02-01T00:00:01Z (3 minutes ago); whether it was is not known.
-            The monitor looks for it in Glue at 2026-02-01T00:04:00Z (in 40 seconds). Until it is certain, no other is started.
+            A run (epoch 1) should have started at 2026-02-01T00:00:01Z (3 minutes ago), but it is unknown whether it did.
+            The monitor looks for it in Glue at 2026-02-01T00:04:00Z (in 40 seconds). Until that is certain, no other run starts.
         "#]],
     );
 }
@@ -116,8 +116,8 @@ fn a_batch_with_a_run_names_it() {
         10,
         expect![[r#"
             jr_1
-            Run `jr_1` (epoch 1) is followed since 2026-02-01T00:00:02Z (8 seconds ago).
-            When it ends, Glue tells; else it is looked at again at 2026-02-01T00:01:02Z (in 52 seconds).
+            The monitor has followed run `jr_1` (epoch 1) since 2026-02-01T00:00:02Z (8 seconds ago).
+            Glue reports when it ends; otherwise the monitor checks it at 2026-02-01T00:01:02Z (in 52 seconds).
         "#]],
     );
     check(
@@ -125,8 +125,8 @@ fn a_batch_with_a_run_names_it() {
         80,
         expect![[r#"
             jr_1
-            Run `jr_1` (epoch 1) is followed since 2026-02-01T00:00:02Z (78 seconds ago), last seen RUNNING.
-            When it ends, Glue tells; else it is looked at again at 2026-02-01T00:02:02Z (in 42 seconds).
+            The monitor has followed run `jr_1` (epoch 1) since 2026-02-01T00:00:02Z (78 seconds ago), last seen RUNNING.
+            Glue reports when it ends; otherwise the monitor checks it at 2026-02-01T00:02:02Z (in 42 seconds).
         "#]],
     );
     check(
@@ -141,19 +141,19 @@ fn a_batch_with_a_run_names_it() {
         &made::ended(RunState::Failed),
         300,
         expect![[r#"
-        jr_1
-        Run `jr_1` (epoch 1) ended as FAILED 2026-02-01T00:05:00Z (now).
-        Its claim is being ended; then another is started.
-    "#]],
+            jr_1
+            Run `jr_1` (epoch 1) ended as FAILED 2026-02-01T00:05:00Z (now).
+            The monitor ends the run's claim, then starts another run.
+        "#]],
     );
     check(
         &made::ended(RunState::Timeout),
         300,
         expect![[r#"
-        jr_1
-        Run `jr_1` (epoch 1) ended as TIMEOUT 2026-02-01T00:05:00Z (now).
-        Its claim is being ended; the route does not retry after that, so the batch will be parked.
-    "#]],
+            jr_1
+            Run `jr_1` (epoch 1) ended as TIMEOUT 2026-02-01T00:05:00Z (now).
+            The monitor ends the run's claim, then parks the batch, because the route doesn't retry after such an end.
+        "#]],
     );
 }
 
@@ -164,22 +164,22 @@ fn a_parked_batch_says_why_and_how_it_is_returned() {
         7200,
         expect![[r#"
             no_such_job
-            It is parked since 2026-02-01T00:00:02Z (119 minutes ago): there is no such job [no_such_job].
-            What was said: EntityNotFoundException: orders\u{1b}[2J.
-            No run is started until somebody returns it.
-            To return it, when the cause is removed: landfall retry 899bfd94d19c4ed05147d6815125b225
+            It has been parked since 2026-02-01T00:00:02Z (119 minutes ago): there is no such job [no_such_job].
+            Message: EntityNotFoundException: orders\u{1b}[2J.
+            No run starts until you return the batch.
+            Once you have removed the cause, run: landfall retry 899bfd94d19c4ed05147d6815125b225
         "#]],
     );
     check(
         &made::given_up(RunState::Timeout),
         400,
         expect![[r#"
-        state_not_retried
-        It is parked since 2026-02-01T00:05:01Z (99 seconds ago): its run failed in a way that the route does not retry [state_not_retried].
-        What was said: run `jr_1` is TIMEOUT.
-        No run is started until somebody returns it.
-        To return it, when the cause is removed: landfall retry 899bfd94d19c4ed05147d6815125b225
-    "#]],
+            state_not_retried
+            It has been parked since 2026-02-01T00:05:01Z (99 seconds ago): its run failed in a way that the route doesn't retry [state_not_retried].
+            Message: run `jr_1` is TIMEOUT.
+            No run starts until you return the batch.
+            Once you have removed the cause, run: landfall retry 899bfd94d19c4ed05147d6815125b225
+        "#]],
     );
     let again = Batch { failures: 1, ..made::started() };
     let claim = landfall_core::batch::Claim { holder: Some(1), ..Default::default() };
@@ -189,23 +189,23 @@ fn a_parked_batch_says_why_and_how_it_is_returned() {
         &made::seen(&failed, Seen::ClaimEnded(ended), 301),
         400,
         expect![[r#"
-        attempts_exhausted
-        It is parked since 2026-02-01T00:05:01Z (99 seconds ago): all 2 attempts failed [attempts_exhausted].
-        What was said: run `jr_1` is FAILED.
-        No run is started until somebody returns it.
-        To return it, when the cause is removed: landfall retry 899bfd94d19c4ed05147d6815125b225
-    "#]],
+            attempts_exhausted
+            It has been parked since 2026-02-01T00:05:01Z (99 seconds ago): all 2 attempts failed [attempts_exhausted].
+            Message: run `jr_1` is FAILED.
+            No run starts until you return the batch.
+            Once you have removed the cause, run: landfall retry 899bfd94d19c4ed05147d6815125b225
+        "#]],
     );
     check(
         &made::parked(Why::OutcomeUnknown, "timed out"),
         400,
         expect![[r#"
             outcome_unknown
-            It is parked since 2026-02-01T00:00:02Z (6 minutes ago): whether a run was started could not be learned [outcome_unknown].
-            What was said: timed out.
-            No run is started until somebody returns it.
-            Look first in Glue whether a run with `--landfall-batch-id 899bfd94d19c4ed05147d6815125b225` did the work; if so, leave the batch parked.
-            To return it, when the cause is removed: landfall retry 899bfd94d19c4ed05147d6815125b225
+            It has been parked since 2026-02-01T00:00:02Z (6 minutes ago): Landfall couldn't find out whether a run started [outcome_unknown].
+            Message: timed out.
+            No run starts until you return the batch.
+            First check in Glue whether a run with `--landfall-batch-id 899bfd94d19c4ed05147d6815125b225` did the work. If so, leave the batch parked.
+            Once you have removed the cause, run: landfall retry 899bfd94d19c4ed05147d6815125b225
         "#]],
     );
 }
@@ -218,9 +218,9 @@ fn a_batch_of_a_marker_alone_says_so() {
         &made::seen(&marked, Seen::Nothing, 300),
         310,
         expect![[r#"
-        -
-        It was closed without objects: only the group's marker came. No run is started.
-    "#]],
+            -
+            It closed without objects, because only the group's marker arrived. No run starts.
+        "#]],
     );
 }
 
@@ -230,17 +230,17 @@ fn what_nobody_has_looked_at_for_long_is_told() {
         &made::sealed(),
         180,
         expect![[r#"
-        the monitor
-        It is due: the monitor starts a run within a minute.
-    "#]],
+            the monitor
+            It is due. The monitor starts a run within a minute.
+        "#]],
     );
     check(
         &made::sealed(),
         181,
         expect![[r#"
-        the monitor
-        It is due: the monitor starts a run within a minute.
-        Somebody should have looked at it 3 minutes ago: is the monitor running? See its alarms and its log.
-    "#]],
+            the monitor
+            It is due. The monitor starts a run within a minute.
+            The monitor should have taken it up 3 minutes ago: is the monitor running? Check its alarms and its log.
+        "#]],
     );
 }

@@ -15,19 +15,19 @@ fn nobody_to_ask_and_no_yes_is_an_error_that_says_so() {
         ROUTES,
         &["deploy", "routes.yaml"],
         expect![[r#"
-        --- stderr
-        error: `landfall deploy` asks before it changes anything, and standard input is no terminal: add --yes
-        --- status 2
-    "#]],
+            --- stderr
+            error: `landfall deploy` asks before it changes anything, but standard input isn't a terminal: add --yes
+            --- status 2
+        "#]],
     );
     check(
         ROUTES,
         &["destroy", "routes.yaml"],
         expect![[r#"
-        --- stderr
-        error: `landfall destroy` asks before it changes anything, and standard input is no terminal: add --yes
-        --- status 2
-    "#]],
+            --- stderr
+            error: `landfall destroy` asks before it changes anything, but standard input isn't a terminal: add --yes
+            --- status 2
+        "#]],
     );
 }
 

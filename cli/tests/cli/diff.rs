@@ -248,19 +248,19 @@ async fn who_could_not_look_is_not_told_that_there_is_no_difference() {
     check(
         &diff(&iam, &routes(), None, &ANALYTICS).await,
         expect![[r#"
-        starter role arn:aws:iam::222222222222:role/landfall/landfall-starter
-          in account 222222222222, for target `analytics`
-          not known
+            starter role arn:aws:iam::222222222222:role/landfall/landfall-starter
+              in account 222222222222, for target `analytics`
+              unknown
 
-        job role arn:aws:iam::222222222222:role/landfall/landfall-job
-          in account 222222222222, for target `analytics`
-          no difference
+            job role arn:aws:iam::222222222222:role/landfall/landfall-job
+              in account 222222222222, for target `analytics`
+              no difference
 
-        note: `…` stands for external IDs, which are never printed
-        --- stderr
-        error: failed to look at the starter role: failed to GetRole role `landfall-starter`: AccessDenied: landfall-starter
-        --- status 2
-    "#]],
+            note: `…` stands for external IDs, which are never printed
+            --- stderr
+            error: failed to read the starter role: failed to GetRole role `landfall-starter`: AccessDenied: landfall-starter
+            --- status 2
+        "#]],
     );
     let shown = diff(&iam, &routes(), None, &["--account", "analytics", "--format", "json"]).await;
     let document: Value = serde_json::from_str(&shown.stdout).expect("JSON");
@@ -286,10 +286,10 @@ async fn credentials_of_another_account_are_refused() {
     check(
         &diff(&iam_of_other, &routes(), None, &ANALYTICS).await,
         expect![[r#"
-        --- stderr
-        error: the credentials are for another account: role `arn:aws:iam::333333333333:role/landfall/landfall-job` was found, the roles are in account `222222222222`
-        --- status 2
-    "#]],
+            --- stderr
+            error: the credentials are for another account: they found role `arn:aws:iam::333333333333:role/landfall/landfall-job`, but the roles are in account `222222222222`
+            --- status 2
+        "#]],
     );
 }
 

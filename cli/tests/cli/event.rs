@@ -61,14 +61,14 @@ fn an_event_is_explained_message_by_message() {
               group dt = `2026-01-31`
               --dt 2026-01-31
               and from Landfall --landfall-batch-id, --landfall-epoch, --landfall-manifest, --landfall-reader-role, --landfall-claims-table
-              started at once
+              starts at once
 
             start job `audit` in `analytics` (account 222222222222, eu-west-1) by route `audit`: 1 object, 512 bytes
               --at 2026-01-31T23:59:59.999Z
               and from Landfall --landfall-batch-id, --landfall-epoch, --landfall-manifest, --landfall-reader-role, --landfall-claims-table
-              started at once
+              starts at once
 
-            2 job runs would be started
+            2 job runs would start
             --- stderr
             --- status 1
         "#]],
@@ -82,16 +82,16 @@ fn an_event_that_is_read_whole_exits_with_0_and_one_without_arrivals_with_3() {
         &[],
         expect![[r#"
             s3://acme-landing/x (512 bytes, version v1)
-              orders: the key does not fit `orders/dt={dt}/{file}.csv`
+              orders: the key doesn't match `orders/dt={dt}/{file}.csv`
               audit: matches
               1 more route, of another bucket
 
             start job `audit` in `analytics` (account 222222222222, eu-west-1) by route `audit`: 1 object, 512 bytes
               --at 2026-01-31T23:59:59.999Z
               and from Landfall --landfall-batch-id, --landfall-epoch, --landfall-manifest, --landfall-reader-role, --landfall-claims-table
-              started at once
+              starts at once
 
-            1 job run would be started
+            1 job run would start
             --- stderr
             --- status 0
         "#]],
@@ -102,7 +102,7 @@ fn an_event_that_is_read_whole_exits_with_0_and_one_without_arrivals_with_3() {
         expect![[r#"
             ignored: 1 × ObjectRemoved, which create no object
 
-            nothing would be started
+            nothing would start
             --- stderr
             --- status 3
         "#]],
@@ -115,19 +115,19 @@ fn what_is_no_event_exits_with_1() {
         &json!({ "hello": "world" }),
         &[],
         expect![[r#"
-        failed to read the event: it is not an event of S3 in any envelope known [event_unknown_envelope]
+            failed to read the event: it is not an event of S3 in any envelope known [event_unknown_envelope]
 
-        nothing would be started
-        --- stderr
-        --- status 1
-    "#]],
+            nothing would start
+            --- stderr
+            --- status 1
+        "#]],
     );
     let files = [("f", ROUTES), ("event.json", "{ \"Records\": [")];
     let shown = landfall(&files, &["explain", "--routes", "f", "event.json"]);
     expect![[r#"
         failed to read the event as JSON: EOF while parsing a list at line 1 column 14 [event_not_json]
 
-        nothing would be started
+        nothing would start
         --- stderr
         --- status 1
     "#]].assert_eq(&shown.all());
@@ -184,17 +184,17 @@ fn a_message_of_which_one_run_is_refused_is_shown_to_start_nothing() {
         &event,
         &[],
         expect![[r#"
-        s3://acme-landing/orders/dt=1/a.csv (512 bytes, version v1)
-          orders: matches, dt = `1`, file = `a`
-          audit: matches
-          1 more route, of another bucket
+            s3://acme-landing/orders/dt=1/a.csv (512 bytes, version v1)
+              orders: matches, dt = `1`, file = `a`
+              audit: matches
+              1 more route, of another bucket
 
-        route `audit` cannot start anything for s3://acme-landing/orders/dt=1/a.csv: the event does not tell the `event_time` that `--at` needs [argument_unknown_value]
-          so nothing of its message is started
+            route `audit` can't start anything for s3://acme-landing/orders/dt=1/a.csv: the event does not tell the `event_time` that `--at` needs [argument_unknown_value]
+              so nothing in its message starts
 
-        nothing would be started
-        --- stderr
-        --- status 3
-    "#]],
+            nothing would start
+            --- stderr
+            --- status 3
+        "#]],
     );
 }

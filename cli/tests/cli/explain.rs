@@ -42,14 +42,14 @@ fn an_object_that_matches_is_shown_with_what_it_starts() {
               group dt = `2026-01-31`
               --dt 2026-01-31
               and from Landfall --landfall-batch-id, --landfall-epoch, --landfall-manifest, --landfall-reader-role, --landfall-claims-table
-              started at once
+              starts at once
 
             start job `audit` in `analytics` (account 222222222222, eu-west-1) by route `audit`: 1 object, 12 bytes
               --at 2026-01-31T23:59:59Z
               and from Landfall --landfall-batch-id, --landfall-epoch, --landfall-manifest, --landfall-reader-role, --landfall-claims-table
-              started at once
+              starts at once
 
-            2 job runs would be started
+            2 job runs would start
             --- stderr
             --- status 0
         "#]],
@@ -66,7 +66,7 @@ fn the_scope_of_a_run_is_told() {
     let lines: Vec<&str> = lines.map(str::trim).collect();
     expect![[r#"
         and from Landfall --landfall-batch-id, --landfall-epoch, --landfall-manifest, --landfall-reader-role, --landfall-claims-table, --landfall-scope batch
-        with scope `batch`: the run can become no role but the reader"#]].assert_eq(&lines.join("\n"));
+        with scope `batch`: the run can assume only the reader role"#]].assert_eq(&lines.join("\n"));
     let shown = landfall(&[("f", &routes)], &[&args[..], &["--json"]].concat());
     let document: Value = serde_json::from_str(&shown.stdout).expect("JSON");
     assert_eq!(document["plan"]["requests"][0]["scope"], "batch");
@@ -86,12 +86,12 @@ fn what_a_uri_does_not_tell_is_said() {
               group dt = `2026-01-31`
               --dt 2026-01-31
               and from Landfall --landfall-batch-id, --landfall-epoch, --landfall-manifest, --landfall-reader-role, --landfall-claims-table
-              started at once
+              starts at once
 
-            route `audit` cannot start anything for s3://acme-landing/orders/dt=2026-01-31/a.csv: the event does not tell the `event_time` that `--at` needs [argument_unknown_value]
-              an event tells it: try --event-time 2026-01-31T23:59:59Z
+            route `audit` can't start anything for s3://acme-landing/orders/dt=2026-01-31/a.csv: the event does not tell the `event_time` that `--at` needs [argument_unknown_value]
+              an event has it: try --event-time 2026-01-31T23:59:59Z
 
-            1 job run would be started
+            1 job run would start
             --- stderr
             --- status 0
         "#]],
@@ -103,21 +103,21 @@ fn an_object_that_does_not_match_is_told_why() {
     check(
         &["s3://acme-landing/orders/dt=2026-01-31/", "--size", "0"],
         expect![[r#"
-        s3://acme-landing/orders/dt=2026-01-31/ (0 bytes)
-          orders: the key does not fit `orders/dt={dt}/{file}.csv`
-          audit: a directory marker: an empty object whose key ends with `/` (`where.directory_markers: true` lets it pass)
-          1 more route, of another bucket
+            s3://acme-landing/orders/dt=2026-01-31/ (0 bytes)
+              orders: the key doesn't match `orders/dt={dt}/{file}.csv`
+              audit: a directory marker: an empty object whose key ends with `/` (`where.directory_markers: true` lets it pass)
+              1 more route, of another bucket
 
-        nothing would be started
-        --- stderr
-        --- status 3
-    "#]],
+            nothing would start
+            --- stderr
+            --- status 3
+        "#]],
     );
     check_verdicts(
         &["s3://acme-landing/orders/dt=2026-01-31/"],
         expect![[r#"
             s3://acme-landing/orders/dt=2026-01-31/ (size not known)
-              orders: the key does not fit `orders/dt={dt}/{file}.csv`
+              orders: the key doesn't match `orders/dt={dt}/{file}.csv`
               audit: matches
               1 more route, of another bucket
             status 3
@@ -171,12 +171,12 @@ fn a_key_is_taken_as_it_is_written() {
     let args = ["explain", "--routes", "f", "s3://acme-landing/orders/dt%3D1/a+b.csv"];
     expect![[r#"
         s3://acme-landing/orders/dt%3D1/a+b.csv (size not known)
-          orders: the key does not fit `orders/dt={dt}/{file}.csv`
-          audit: the key does not fit `audit/**`
+          orders: the key doesn't match `orders/dt={dt}/{file}.csv`
+          audit: the key doesn't match `audit/**`
           1 more route, of another bucket
           note: the key is taken as written; `%3D` in it is not decoded
 
-        nothing would be started
+        nothing would start
         --- stderr
         --- status 3
     "#]]
@@ -190,9 +190,9 @@ fn a_key_is_taken_as_it_is_written() {
 
             start job `items` in `analytics` (account 222222222222, eu-west-1) by route `items`: 1 object, size not known
               and from Landfall --landfall-batch-id, --landfall-epoch, --landfall-manifest, --landfall-reader-role, --landfall-claims-table
-              started at once
+              starts at once
 
-            1 job run would be started
+            1 job run would start
             --- stderr
             --- status 0
         "#]],
@@ -200,12 +200,12 @@ fn a_key_is_taken_as_it_is_written() {
     check_verdicts(
         &["s3://acme-landing//x"],
         expect![[r#"
-        s3://acme-landing//x (size not known)
-          orders: the key does not fit `orders/dt={dt}/{file}.csv`
-          audit: matches
-          1 more route, of another bucket
-        status 3
-    "#]],
+            s3://acme-landing//x (size not known)
+              orders: the key doesn't match `orders/dt={dt}/{file}.csv`
+              audit: matches
+              1 more route, of another bucket
+            status 3
+        "#]],
     );
 }
 
@@ -221,9 +221,9 @@ fn control_characters_in_a_key_are_escaped() {
 
             start job `items` in `analytics` (account 222222222222, eu-west-1) by route `items`: 1 object, size not known
               and from Landfall --landfall-batch-id, --landfall-epoch, --landfall-manifest, --landfall-reader-role, --landfall-claims-table
-              started at once
+              starts at once
 
-            1 job run would be started
+            1 job run would start
             --- stderr
             --- status 0
         "#]],

@@ -18,7 +18,7 @@ fn a_ledger_that_cannot_be_read_is_told_with_table_region_and_what_may_help() {
     let shown = desk.landfall(&["batches", "--table", "other", "--region", "eu-west-2"]);
     expect![[r#"
         --- stderr
-        error: failed to search `routes` in table `other`: ResourceNotFoundException: Requested resource not found (region `eu-west-2`; the account of these credentials has no such table there: name another with --table or LANDFALL_LEDGER_TABLE, another region with --region)
+        error: failed to search `routes` in table `other`: ResourceNotFoundException: Requested resource not found (region `eu-west-2`; the account of these credentials has no such table there: name the table with --table or LANDFALL_LEDGER_TABLE, and the region with --region)
         --- status 2
     "#]].assert_eq(&shown.all());
     let refuse = |code| {
@@ -28,12 +28,12 @@ fn a_ledger_that_cannot_be_read_is_told_with_table_region_and_what_may_help() {
     };
     expect![[r#"
         --- stderr
-        error: failed to read `batch#00000000000000000000000000000001` in table `landfall-ledger`: AccessDeniedException: as the test asks (region `eu-west-1`; are the credentials for the data account? --help says what they need)
+        error: failed to read `batch#00000000000000000000000000000001` in table `landfall-ledger`: AccessDeniedException: as the test asks (region `eu-west-1`; are these credentials for the data account? --help lists the permissions they need)
         --- status 2
     "#]].assert_eq(&refuse("AccessDeniedException"));
     expect![[r#"
         --- stderr
-        error: failed to read `batch#00000000000000000000000000000001` in table `landfall-ledger`: ExpiredTokenException: as the test asks (region `eu-west-1`; the credentials are not valid, or not any more: get new ones)
+        error: failed to read `batch#00000000000000000000000000000001` in table `landfall-ledger`: ExpiredTokenException: as the test asks (region `eu-west-1`; the credentials are invalid or have expired: get new ones)
         --- status 2
     "#]].assert_eq(&refuse("ExpiredTokenException"));
 }
@@ -56,7 +56,7 @@ fn without_credentials_or_a_region_nothing_is_asked() {
     let shown = run(&["batches"], &CREDENTIALS);
     expect![[r#"
         --- stderr
-        error: no region is known: give that of the data account's stack with --region, or set AWS_REGION
+        error: no region is set: name the region of the data account's stack with --region, or set AWS_REGION
         --- status 2
     "#]].assert_eq(&shown.all());
     let shown = run(&["find", "s3://b/k"], &[("AWS_REGION", "eu-west-1")]);

@@ -112,7 +112,7 @@ fn targets_with_one_starter_role_share_it() {
     expect![[r#"
 
         --- stderr
-        error: targets `analytics`, `second` have one starter role and several regions: tell with --region where its stack is
+        error: targets `analytics`, `second` share a starter role and have several regions: name the region of its stack with --region
         --- status 2
     "#]].assert_eq(&outline(&policies(&text, &[])));
     assert_eq!(policies(&text, &["--account", "data"]).status, 0);

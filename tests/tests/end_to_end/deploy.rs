@@ -390,9 +390,9 @@ pub fn an_external_id_is_changed_while_both_are_admitted(stage: &Stage) -> Resul
     let place =
         |text: &str| rotated.stdout.find(text).with_context(|| format!("`{text}`: {rotated:?}"));
     let [both, new, alone] = [
-        "admits both external IDs",
+        "accepts both external IDs",
         "presents the new external ID",
-        "admits the new external ID alone",
+        "accepts only the new external ID",
     ];
     ensure!(place(both)? < place(new)? && place(new)? < place(alone)?, "{rotated:?}");
     let now = presented()?;

@@ -18,10 +18,10 @@ fn a_batch_is_told_with_its_runs_history_and_members() {
         Some(members.to_vec()),
         expect![[r#"
             batch 899bfd94d19c4ed05147d6815125b225 is parked
-              It is parked since 2026-02-01T00:05:01Z (99 seconds ago): its run failed in a way that the route does not retry [state_not_retried].
-              What was said: run `jr_1` is TIMEOUT.
-              No run is started until somebody returns it.
-              To return it, when the cause is removed: landfall retry 899bfd94d19c4ed05147d6815125b225
+              It has been parked since 2026-02-01T00:05:01Z (99 seconds ago): its run failed in a way that the route doesn't retry [state_not_retried].
+              Message: run `jr_1` is TIMEOUT.
+              No run starts until you return the batch.
+              Once you have removed the cause, run: landfall retry 899bfd94d19c4ed05147d6815125b225
 
             route     orders
             bucket    acme-landing
@@ -37,7 +37,7 @@ fn a_batch_is_told_with_its_runs_history_and_members() {
               EPOCH  RUN   LAST SEEN
               1      jr_1  TIMEOUT
 
-            arguments, beside the run's epoch
+            arguments, besides the run's epoch
               --dt 2026-01-31
               --landfall-batch-id 899bfd94d19c4ed05147d6815125b225
 
@@ -64,8 +64,8 @@ fn what_is_not_known_of_a_batch_is_said() {
         None,
         expect![[r#"
             batch 899bfd94d19c4ed05147d6815125b225 is sealed
-              It is due: the monitor starts a run within a minute.
-              Somebody should have looked at it 6 minutes ago: is the monitor running? See its alarms and its log.
+              It is due. The monitor starts a run within a minute.
+              The monitor should have taken it up 6 minutes ago: is the monitor running? Check its alarms and its log.
 
             route     orders
             bucket    acme-landing
@@ -76,13 +76,13 @@ fn what_is_not_known_of_a_batch_is_said() {
             manifest  not written yet
             attempts  2 attempts at most, none failed
 
-            no run is known
+            no known runs
 
             history
               2026-02-01T00:00:00Z  opened
               2026-02-01T00:00:00Z  sealed: 3 members
 
-            members: not known
+            members: unknown
         "#]],
     );
 }
@@ -102,9 +102,9 @@ fn what_a_job_said_of_its_outcome_is_told_and_escaped() {
         said(None, "bored", None, None),
     ];
     expect![[r#"
-          the run of epoch 2 says at 2026-02-01T00:04:59Z: succeeded
-          the run of epoch 1 says at 2026-02-01T00:04:59Z: failed, with Value\u{1b}[2JError
-          a run says: bored"#]]
+        the run of epoch 2 reported at 2026-02-01T00:04:59Z: succeeded
+        the run of epoch 1 reported at 2026-02-01T00:04:59Z: failed, with Value\u{1b}[2JError
+        a run reported: bored"#]]
     .assert_eq(
         &lines
             .iter()
@@ -119,10 +119,7 @@ fn the_scope_of_a_batch_is_told() {
     let mut batch = made::started();
     batch.start.scope = Scope::Batch;
     let told = print(&BatchDetails { batch, members: None, outcome: None }, NOW + secs(400));
-    assert!(
-        told.contains("\nscope     batch: a run can become no role but the reader\n"),
-        "{told}"
-    );
+    assert!(told.contains("\nscope     batch: a run can assume only the reader role\n"), "{told}");
 }
 
 #[test]
@@ -144,6 +141,6 @@ fn what_happened_many_times_in_a_row_is_one_line() {
           2026-02-01T00:00:00Z  opened
           2026-02-01T00:00:00Z  sealed: 3 members
           2026-02-01T00:00:01Z  starting: epoch 1
-          2026-02-01T00:00:02Z  deferred, 7 times in a row, this the last: ThrottlingException: Rate exceeded
+          2026-02-01T00:00:02Z  deferred, 7 times in a row, this was the last: ThrottlingException: Rate exceeded
     "#]].assert_eq(&out);
 }

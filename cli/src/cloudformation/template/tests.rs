@@ -54,9 +54,9 @@ fn a_path_that_is_nothing_of_the_package_is_an_error() -> anyhow::Result<()> {
     let error = template
         .rewritten(&uploaded(&["trigger/", "routes.yaml"]), &BTreeMap::new())
         .expect_err("unknown");
-    expect![
-        "`Job.Command.ScriptLocation` is `glue/jobs/csv_to_parquet.py`, which is nothing of the package"
-    ]
+    expect![[
+        r#"`Job.Command.ScriptLocation` is `glue/jobs/csv_to_parquet.py`, which is not in the package"#
+    ]]
     .assert_eq(&error.to_string());
     Ok(())
 }
@@ -65,7 +65,7 @@ fn a_path_that_is_nothing_of_the_package_is_an_error() -> anyhow::Result<()> {
 fn a_local_path_that_is_not_packaged_is_an_error() {
     let text = "Resources: { L: { Type: AWS::Serverless::LayerVersion, Properties: { ContentUri: layer/ } } }";
     let error = Template::read(text).expect_err("not packaged");
-    expect!["`L.ContentUri` is a local path, which is not packaged here"]
+    expect!["`L.ContentUri` is a local path, which `landfall` can't package"]
         .assert_eq(&error.to_string());
 }
 

@@ -142,15 +142,8 @@ pub fn narrowed(
             parameters.insert(name.to_owned(), Value::Text(exact));
         }
     }
-    let narrower = Step {
-        side: step.side,
-        template: step.template,
-        stack: step.stack.clone(),
-        purpose: purpose(&values).map(|purpose| format!("narrowed: {purpose}")),
-        parameters,
-        values,
-        warnings: Vec::new(),
-    };
+    let purpose = purpose(&values).map(|purpose| format!("narrowed: {purpose}"));
+    let narrower = Step { purpose, parameters, values, warnings: Vec::new(), ..step.clone() };
     let is_given = is_given("BoundaryByAccount", step.template, given);
     let narrower = boundary::fitted(narrower, &step.stack, facts, template, is_given, true).ok()?;
     (narrower.values != step.values).then_some(narrower)

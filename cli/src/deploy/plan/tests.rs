@@ -216,7 +216,7 @@ fn all_that_is_missing_or_unknown_is_told_at_once() {
         &new(),
         Order::AnalyticsFirst,
         &expect![[r#"
-            the analytics template needs a value: --parameter analytics:OutputBucketName=…
+            the analytics template needs a value: pass --parameter analytics:OutputBucketName=…
             the data template has no parameter `LogLevl`; did you mean `LogLevel`?
             the provisioner template has no parameter `Nonsense`; it has Architecture, JobArns, JobBucketArns, LandingBucketArns, NamePrefix, PropagationSeconds, TrustedAccountIds
         "#]],
@@ -242,9 +242,9 @@ fn a_new_external_id_is_admitted_beside_the_old_one_before_it_is_presented() {
     expect![[r#"
         data account: its roles may trust 222222222222, 333333333333; data lands in acme-items, acme-landing
         analytics account: its roles may trust 111111111111; data lands in no bucket
-        analytics account: admits both external IDs ExternalId=(not shown) PreviousExternalId=(not shown)
+        analytics account: accepts both external IDs ExternalId=(not shown) PreviousExternalId=(not shown)
         data account: presents the new external ID ExternalId=(not shown)
-        analytics account: admits the new external ID alone ExternalId=(as it is) PreviousExternalId=
+        analytics account: accepts only the new external ID ExternalId=(as it is) PreviousExternalId=
     "#]]
     .assert_eq(&steps.iter().map(ids).collect::<String>());
 }

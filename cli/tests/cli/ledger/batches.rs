@@ -63,7 +63,7 @@ async fn batches_are_listed_the_newest_first() {
         --- status 0
     "#]].assert_eq(&desk.landfall(&two).all());
     expect![[r#"
-        no such batch was opened since 2026-01-31T12:02:01Z (long ago)
+        no matching batch was opened since 2026-01-31T12:02:01Z (long ago)
         --- stderr
         --- status 0
     "#]]
@@ -97,7 +97,7 @@ async fn parked_batches_are_listed_however_old_they_are() {
         2026-01-31T12:01:30Z  audit  dt=2026-01-31  parked        1  argument_refused   00000000000000000000000000000003
 
         1 parked batch, however old
-        there are more, all older: raise --limit, or choose by --route
+        there are more, all of them older: raise --limit, or filter by --route
         --- stderr
         --- status 0
     "#]]
@@ -130,7 +130,7 @@ async fn parked_batches_are_listed_however_old_they_are() {
     "#]]
     .assert_eq(&listed(&["--route", "orders", "--json"]));
     expect![[r#"
-        no such batch is parked
+        no matching batch is parked
         --- stderr
         --- status 0
     "#]]
@@ -188,8 +188,8 @@ async fn a_list_that_would_take_too_many_reads_says_what_was_not_looked_at() {
         Act::Answer { status: 200, body: answer.to_string() }
     });
     expect![[r#"
-        no such batch was opened since 2026-01-31T00:00:00Z (long ago)
-        not all could be looked at, for there are too many: choose by --route
+        no matching batch was opened since 2026-01-31T00:00:00Z (long ago)
+        there are too many batches to read all of them: filter by --route
         --- stderr
         --- status 0
     "#]]
@@ -201,8 +201,8 @@ async fn a_list_that_would_take_too_many_reads_says_what_was_not_looked_at() {
         Act::Answer { status: 200, body: answer.to_string() }
     });
     expect![[r#"
-        no such batch is parked
-        older ones were not looked at, for there are too many: choose by --route together with --since
+        no matching batch is parked
+        there are too many batches to read the older ones: filter by --route together with --since
         --- stderr
         --- status 0
     "#]]
@@ -225,12 +225,12 @@ async fn a_batch_that_a_newer_version_wrote_hides_no_other() {
 
         1 batch opened since 2026-01-31T00:00:00Z (long ago): 1 sealed
         --- stderr
-        error: failed to read `batch#00000000000000000000000000000002`: it was written by a newer version of Landfall (3) (region `eu-west-1`; a newer `landfall` reads it)
+        error: failed to read `batch#00000000000000000000000000000002`: it was written by a newer version of Landfall (3) (region `eu-west-1`; a newer `landfall` can read it)
         --- status 2
     "#]].assert_eq(&desk.landfall(&[&["batches"][..], &SINCE].concat()).all());
     expect![[r#"
         --- stderr
-        error: failed to read `batch#00000000000000000000000000000002`: it was written by a newer version of Landfall (3) (region `eu-west-1`; a newer `landfall` reads it)
+        error: failed to read `batch#00000000000000000000000000000002`: it was written by a newer version of Landfall (3) (region `eu-west-1`; a newer `landfall` can read it)
         --- status 2
     "#]].assert_eq(&desk.landfall(&["batch", &id(2)]).all());
     expect![[r#"
@@ -239,7 +239,7 @@ async fn a_batch_that_a_newer_version_wrote_hides_no_other() {
         route `orders` took it 2026-01-31T12:00:01Z (long ago)
           into batch 00000000000000000000000000000002, which cannot be read
         --- stderr
-        error: failed to read `batch#00000000000000000000000000000002`: it was written by a newer version of Landfall (3) (region `eu-west-1`; a newer `landfall` reads it)
+        error: failed to read `batch#00000000000000000000000000000002`: it was written by a newer version of Landfall (3) (region `eu-west-1`; a newer `landfall` can read it)
         --- status 2
     "#]].assert_eq(&desk.landfall(&["find", "s3://acme-landing/2.csv"]).all());
 }
@@ -251,9 +251,9 @@ async fn a_batch_is_told_with_all_that_is_known() {
     desk.advanced(batch, 0, a_run()).await;
     expect![[r#"
         batch 00000000000000000000000000000001 is started
-          Run `jr_1` (epoch 1) is followed since 2026-01-31T12:00:03Z (long ago), last seen RUNNING.
-          When it ends, Glue tells; else it is looked at again within a minute.
-          Somebody should have looked at it long ago: is the monitor running? See its alarms and its log.
+          The monitor has followed run `jr_1` (epoch 1) since 2026-01-31T12:00:03Z (long ago), last seen RUNNING.
+          Glue reports when it ends; otherwise the monitor checks it within a minute.
+          The monitor should have taken it up long ago: is the monitor running? Check its alarms and its log.
 
         route     orders
         bucket    acme-landing
@@ -269,7 +269,7 @@ async fn a_batch_is_told_with_all_that_is_known() {
           EPOCH  RUN   LAST SEEN
           1      jr_1  RUNNING
 
-        arguments, beside the run's epoch
+        arguments, besides the run's epoch
           --dt 2026-01-31
 
         history
@@ -390,7 +390,7 @@ async fn a_batch_that_is_not_there_exits_with_3() {
     let desk = Desk::new();
     expect![[r#"
         --- stderr
-        there is no batch `00000000000000000000000000000001` in table `landfall-ledger`, region `eu-west-1`; one that is done is kept for 30 days, unless the stack says otherwise
+        there is no batch `00000000000000000000000000000001` in table `landfall-ledger`, region `eu-west-1`; the ledger keeps finished batches for 30 days, unless you configured another time
         --- status 3
     "#]].assert_eq(&desk.landfall(&["batch", &id(1)]).all());
 }

@@ -17,18 +17,18 @@ async fn an_object_is_found_with_every_version_and_what_became_of_it() {
 
         route `orders` took it 2026-01-31T12:01:00Z (long ago), version v2, 512 bytes
           into batch 00000000000000000000000000000003, which is sealed
-          It is due: the monitor starts a run within a minute.
-          Somebody should have looked at it long ago: is the monitor running? See its alarms and its log.
+          It is due. The monitor starts a run within a minute.
+          The monitor should have taken it up long ago: is the monitor running? Check its alarms and its log.
 
         route `audit` took it 2026-01-31T12:00:30Z (long ago), version v1, 512 bytes
           into batch 00000000000000000000000000000002, which is sealed
-          It is due: the monitor starts a run within a minute.
-          Somebody should have looked at it long ago: is the monitor running? See its alarms and its log.
+          It is due. The monitor starts a run within a minute.
+          The monitor should have taken it up long ago: is the monitor running? Check its alarms and its log.
 
         route `orders` took it 2026-01-31T12:00:00Z (long ago), version v1, 512 bytes
           into batch 00000000000000000000000000000001, which is sealed
-          It is due: the monitor starts a run within a minute.
-          Somebody should have looked at it long ago: is the monitor running? See its alarms and its log.
+          It is due. The monitor starts a run within a minute.
+          The monitor should have taken it up long ago: is the monitor running? Check its alarms and its log.
         --- stderr
         --- status 0
     "#]].assert_eq(&desk.landfall(&find).all());
@@ -37,10 +37,10 @@ async fn an_object_is_found_with_every_version_and_what_became_of_it() {
 
         route `orders` took it 2026-01-31T12:01:00Z (long ago), version v2, 512 bytes
           into batch 00000000000000000000000000000003, which is sealed
-          It is due: the monitor starts a run within a minute.
-          Somebody should have looked at it long ago: is the monitor running? See its alarms and its log.
+          It is due. The monitor starts a run within a minute.
+          The monitor should have taken it up long ago: is the monitor running? Check its alarms and its log.
 
-        … and 2 older arrivals: raise --limit
+        … and 2 older arrivals: to see them, raise --limit
         --- stderr
         --- status 0
     "#]].assert_eq(&desk.landfall(&[&find[..], &["--limit", "1"]].concat()).all());
@@ -84,14 +84,14 @@ async fn a_replaced_version_and_a_marker_are_no_inputs() {
 
         route `orders` took it 2026-01-31T12:00:00Z (long ago), 512 bytes
           into batch 00000000000000000000000000000001, which is open
-          It took objects until 2026-01-31T12:00:00Z (long ago); the monitor closes it within a minute.
-          Somebody should have looked at it long ago: is the monitor running? See its alarms and its log.
+          It took objects until 2026-01-31T12:00:00Z (long ago). The monitor closes it within a minute.
+          The monitor should have taken it up long ago: is the monitor running? Check its alarms and its log.
 
         route `orders` took it 2026-01-31T12:00:00Z (long ago), 512 bytes
           into batch 00000000000000000000000000000001, which is open
-          A newer version came into the same batch: runs read that one in its place.
-          It took objects until 2026-01-31T12:00:00Z (long ago); the monitor closes it within a minute.
-          Somebody should have looked at it long ago: is the monitor running? See its alarms and its log.
+          A newer version arrived in the same batch: job runs read that one in its place.
+          It took objects until 2026-01-31T12:00:00Z (long ago). The monitor closes it within a minute.
+          The monitor should have taken it up long ago: is the monitor running? Check its alarms and its log.
         --- stderr
         --- status 0
     "#]].assert_eq(&desk.landfall(&["find", "s3://acme-landing/a.csv"]).all());
@@ -100,9 +100,9 @@ async fn a_replaced_version_and_a_marker_are_no_inputs() {
 
         route `orders` took it 2026-01-31T12:00:00Z (long ago)
           into batch 00000000000000000000000000000001, which is open
-          It is the group's marker: it closes the batch, and no run reads it.
-          It took objects until 2026-01-31T12:00:00Z (long ago); the monitor closes it within a minute.
-          Somebody should have looked at it long ago: is the monitor running? See its alarms and its log.
+          It is the group's marker: it closes the batch, and no job run reads it.
+          It took objects until 2026-01-31T12:00:00Z (long ago). The monitor closes it within a minute.
+          The monitor should have taken it up long ago: is the monitor running? Check its alarms and its log.
         --- stderr
         --- status 0
     "#]].assert_eq(&desk.landfall(&["find", "s3://acme-landing/_SUCCESS"]).all());
@@ -114,8 +114,8 @@ async fn of_an_object_that_never_arrived_nothing_is_known() {
     desk.sealed(1, "orders", 0, &[member("a.csv")]).await;
     expect![[r#"
         --- stderr
-        table `landfall-ledger`, region `eu-west-1`, knows nothing of s3://acme-landing/a
-        to see whether a route takes it: landfall explain --routes routes.yaml 's3://acme-landing/a'
+        the ledger (table `landfall-ledger`, region `eu-west-1`) has no arrival of s3://acme-landing/a
+        to see whether a route matches it, run: landfall explain --routes routes.yaml 's3://acme-landing/a'
         --- status 3
     "#]]
     .assert_eq(&desk.landfall(&["find", "s3://acme-landing/a"]).all());

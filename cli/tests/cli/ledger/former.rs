@@ -33,7 +33,7 @@ async fn batches_of_the_version_before_are_listed_until_they_are_done() {
         2026-01-31T12:00:30Z  orders  dt=2026-01-31  started        1  jr_1                         00000000000000000000000000000002
         2026-01-31T12:00:00Z  orders  dt=2026-01-31  sealed         1  the monitor                  00000000000000000000000000000001
 
-        5 unfinished batches of the version before
+        5 unfinished batches of the previous version
         --- stderr
         --- status 0
     "#]].assert_eq(&listed(&[]));
@@ -41,7 +41,7 @@ async fn batches_of_the_version_before_are_listed_until_they_are_done() {
         OPENED                ROUTE  GROUP          STATE  OBJECTS  RUN, OR WAITS FOR            ID
         2026-01-31T12:01:30Z  audit  dt=2026-01-31  open         1  closes 2026-01-31T13:01:30Z  00000000000000000000000000000004
 
-        1 unfinished batch of the version before
+        1 unfinished batch of the previous version
         --- stderr
         --- status 0
     "#]].assert_eq(&listed(&["--route", "audit", "--state", "open"]));
@@ -56,7 +56,7 @@ async fn batches_of_the_version_before_are_listed_until_they_are_done() {
     let batch = desk.ledger.batch(&six).await.expect("a ledger").expect("a batch");
     desk.ledger.write(Batch { state: State::Empty, ..batch }).await.expect("a ledger");
     expect![[r#"
-        no such batch of the version before is unfinished
+        no matching batch of the previous version is unfinished
         --- stderr
         --- status 0
     "#]]

@@ -46,9 +46,9 @@ async fn a_batch_is_told_with_what_its_job_said_of_the_outcome() {
     ];
     put(&claim).await;
     expect![[r#"
-          EPOCH  RUN   LAST SEEN
-          1      jr_1  RUNNING
-          the run of epoch 1 says at 2026-01-31T12:04:59Z: failed, with ValueError"#]]
+        EPOCH  RUN   LAST SEEN
+        1      jr_1  RUNNING
+        the run of epoch 1 reported at 2026-01-31T12:04:59Z: failed, with ValueError"#]]
     .assert_eq(&lines(&said(&[]).stdout));
     let document: Value = serde_json::from_str(&said(&["--json"]).stdout).expect("JSON");
     let expected = json!({
@@ -61,7 +61,7 @@ async fn a_batch_is_told_with_what_its_job_said_of_the_outcome() {
     put(&claim).await;
     let shown = said(&[]);
     expect![[r#"
-        note: what the job said of its outcome is not known: failed to read the claim on batch `00000000000000000000000000000001` in table `landfall-claims`: `outcome` is no text
+        note: the outcome that the job reported is unknown: failed to read the claim on batch `00000000000000000000000000000001` in table `landfall-claims`: `outcome` is no text
     "#]].assert_eq(&shown.stderr);
     assert_eq!((shown.status, lines(&shown.stdout).contains("says")), (0, false));
     desk.stand_in.answer("GetItem", |call, _| match call.body["TableName"] == "landfall-claims" {

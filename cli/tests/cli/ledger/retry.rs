@@ -14,10 +14,10 @@ async fn a_parked_batch_is_returned_and_due_at_once() {
     assert_eq!(desk.ledger.due(now()).await.expect("a ledger").0, []);
     expect![[r#"
         batch 00000000000000000000000000000001 is parked
-          It is parked since 2026-01-31T12:00:01Z (long ago): an argument of the run cannot be given [argument_refused].
-          What was said: the value of `--dt` would begin with `-`, which the job would take for a name.
-          No run is started until somebody returns it.
-          To return it, when the cause is removed: landfall retry 00000000000000000000000000000001
+          It has been parked since 2026-01-31T12:00:01Z (long ago): an argument of the run can't be passed on [argument_refused].
+          Message: the value of `--dt` would begin with `-`, which the job would take for a name.
+          No run starts until you return the batch.
+          Once you have removed the cause, run: landfall retry 00000000000000000000000000000001
 
         route     orders
         bucket    acme-landing
@@ -28,7 +28,7 @@ async fn a_parked_batch_is_returned_and_due_at_once() {
         manifest  not written yet
         attempts  3 attempts at most, none failed
 
-        no run is known
+        no known runs
 
         history
           2026-01-31T12:00:00Z  opened
@@ -108,7 +108,7 @@ async fn a_batch_that_was_changed_meanwhile_is_left_as_it_is() {
         .answer("PutItem", |_, _| Act::Fail { status: 400, code: "AccessDeniedException" });
     expect![[r#"
         --- stderr
-        error: batch `00000000000000000000000000000001`: failed to write `00000000000000000000000000000001` in table `landfall-ledger`: AccessDeniedException: as the test asks (region `eu-west-1`; are the credentials for the data account? --help says what they need); `landfall batch 00000000000000000000000000000001` tells whether it was returned all the same
+        error: batch `00000000000000000000000000000001`: failed to write `00000000000000000000000000000001` in table `landfall-ledger`: AccessDeniedException: as the test asks (region `eu-west-1`; are these credentials for the data account? --help lists the permissions they need); `landfall batch 00000000000000000000000000000001` tells whether it was returned all the same
         --- status 2
     "#]].assert_eq(&desk.landfall(&["retry", &id(1)]).all());
 }
@@ -136,7 +136,7 @@ async fn all_that_are_parked_are_returned_only_by_who_says_so() {
     desk.stand_in.clear_calls();
     expect![[r#"
         --- stderr
-        error: --all-parked asks before it returns them, and standard input is no terminal: add --yes
+        error: --all-parked asks before it returns batches, but standard input isn't a terminal: add --yes
         --- status 2
     "#]].assert_eq(&desk.landfall(&["retry", "--all-parked"]).all());
     assert_eq!(desk.stand_in.calls().len(), 0);
@@ -144,7 +144,7 @@ async fn all_that_are_parked_are_returned_only_by_who_says_so() {
     expect![[r#"
         batch `00000000000000000000000000000002` of route `orders` is returned
         batch `00000000000000000000000000000001` of route `orders` is returned
-        the monitor starts them within a minute, as far as their jobs' limits admit
+        the monitor starts them within a minute, as far as their jobs' limits allow
         --- stderr
         --- status 0
     "#]]
@@ -176,7 +176,7 @@ async fn somebody_at_a_terminal_is_asked_and_only_a_yes_is_consent() {
         OPENED                ROUTE   GROUP          STATE   OBJECTS  RUN, OR WAITS FOR  ID
         2026-01-31T12:01:00Z  orders  dt=2026-01-31  parked        1  argument_refused   00000000000000000000000000000002
         2026-01-31T12:00:00Z  orders  dt=2026-01-31  parked        1  argument_refused   00000000000000000000000000000001
-        return these 2 batches? [y/N] nothing is returned
+        return 2 batches? [y/N] Cancelled. No further changes were made.
         --- status 1
     "#]].assert_eq(&ask("n\n").all());
     for answer in ["\n", "yep\n", "\u{4}"] {
@@ -186,12 +186,12 @@ async fn somebody_at_a_terminal_is_asked_and_only_a_yes_is_consent() {
     expect![[r#"
         batch `00000000000000000000000000000002` of route `orders` is returned
         batch `00000000000000000000000000000001` of route `orders` is returned
-        the monitor starts them within a minute, as far as their jobs' limits admit
+        the monitor starts them within a minute, as far as their jobs' limits allow
         --- stderr
         OPENED                ROUTE   GROUP          STATE   OBJECTS  RUN, OR WAITS FOR  ID
         2026-01-31T12:01:00Z  orders  dt=2026-01-31  parked        1  argument_refused   00000000000000000000000000000002
         2026-01-31T12:00:00Z  orders  dt=2026-01-31  parked        1  argument_refused   00000000000000000000000000000001
-        return these 2 batches? [y/N] --- status 0
+        return 2 batches? [y/N] --- status 0
     "#]].assert_eq(&ask("y\n").all());
     assert_eq!(state().await.name(), "sealed");
 }
@@ -207,7 +207,7 @@ async fn all_that_are_parked_of_a_route_are_found_behind_any_number_of_others() 
     expect![[r#"
         batch `00000000000000000000000000000003` of route `orders` is returned
         batch `00000000000000000000000000000001` of route `orders` is returned
-        the monitor starts them within a minute, as far as their jobs' limits admit
+        the monitor starts them within a minute, as far as their jobs' limits allow
         --- stderr
         --- status 0
     "#]]
@@ -269,7 +269,7 @@ async fn more_parked_batches_than_are_looked_at_are_told_of() {
         batch `00000000000000000000000000000001` of route `orders` is returned
         the monitor starts it within a minute
         --- stderr
-        note: older ones were not looked at, for there are too many: ask again when these are returned
+        note: there are too many parked batches to read the older ones: once these are returned, run the command again
         --- status 1
     "#]]
     .assert_eq(&desk.landfall(&["retry", "--all-parked", "--yes"]).all());

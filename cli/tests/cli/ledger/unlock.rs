@@ -43,12 +43,12 @@ fn a_resource_is_unlocked_with_a_record_of_who_did_it_when_and_why() {
     let desk = desk(Some(1));
     let shown = desk.landfall(&[&UNLOCK[..], &["--yes"]].concat());
     expect![[r#"
-        `Role` is unlocked: the next request of CloudFormation's counts, whenever it was issued
+        unlocked `Role`: CloudFormation's next request counts, whenever it was issued
         --- stderr
         Role of arn:aws:cloudformation:eu-west-1:111111111111:stack/landfall/1
           last request  forged, issued 9999-12-31T23:59:59Z (in 2912106 days), answered
           stands        Role-1
-          gone for good 1 physical ids
+          gone for good 1 physical ID
           lock          free
         --- status 0
     "#]]

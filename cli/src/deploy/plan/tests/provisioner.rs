@@ -102,24 +102,24 @@ fn what_the_version_before_admitted_stays_until_it_is_narrowed_and_is_told() {
         &standing(before, before),
         false,
         &expect![[r#"
-        landfall-provisioner in the data account (its roles may trust any account; data lands in any bucket)
-          warning: stack `landfall-provisioner` in the data account has TrustedAccountIds = *, since the version before had no limit there: roles may trust any account. `landfall deploy … --narrow-provisioner` sets it to 222222222222,333333333333 once all stacks are deployed.
-          warning: stack `landfall-provisioner` in the data account has LandingBucketArns = *, since the version before had no limit there: roles may read any bucket of the account, and announcements be added to any. `landfall deploy … --narrow-provisioner` sets it to arn:aws:s3:::acme-items,arn:aws:s3:::acme-landing once all stacks are deployed.
-          Architecture: arm64
-          JobArns: *
-          JobBucketArns: *
-          LandingBucketArns: *
-          NamePrefix: landfall
-          TrustedAccountIds: *
-        landfall-provisioner in the analytics account (its roles may trust any account; data lands in any bucket)
-          warning: stack `landfall-provisioner` in the analytics account has TrustedAccountIds = *, since the version before had no limit there: roles may trust any account. `landfall deploy … --narrow-provisioner` sets it to 111111111111 once all stacks are deployed.
-          warning: stack `landfall-provisioner` in the analytics account has LandingBucketArns = *, since the version before had no limit there: roles may read any bucket of the account, and announcements be added to any. `landfall deploy … --narrow-provisioner` sets it to none once all stacks are deployed.
-          Architecture: arm64
-          JobArns: *
-          LandingBucketArns: *
-          NamePrefix: landfall
-          TrustedAccountIds: *
-    "#]],
+            landfall-provisioner in the data account (its roles may trust any account; data lands in any bucket)
+              warning: stack `landfall-provisioner` in the data account has TrustedAccountIds = *, because the previous version had no limit there: roles may trust any account. `landfall deploy … --narrow-provisioner` sets it to 222222222222,333333333333 once all stacks are deployed.
+              warning: stack `landfall-provisioner` in the data account has LandingBucketArns = *, because the previous version had no limit there: roles may read any bucket of the account, and any bucket may get notifications. `landfall deploy … --narrow-provisioner` sets it to arn:aws:s3:::acme-items,arn:aws:s3:::acme-landing once all stacks are deployed.
+              Architecture: arm64
+              JobArns: *
+              JobBucketArns: *
+              LandingBucketArns: *
+              NamePrefix: landfall
+              TrustedAccountIds: *
+            landfall-provisioner in the analytics account (its roles may trust any account; data lands in any bucket)
+              warning: stack `landfall-provisioner` in the analytics account has TrustedAccountIds = *, because the previous version had no limit there: roles may trust any account. `landfall deploy … --narrow-provisioner` sets it to 111111111111 once all stacks are deployed.
+              warning: stack `landfall-provisioner` in the analytics account has LandingBucketArns = *, because the previous version had no limit there: roles may read any bucket of the account, and any bucket may get notifications. `landfall deploy … --narrow-provisioner` sets it to none once all stacks are deployed.
+              Architecture: arm64
+              JobArns: *
+              LandingBucketArns: *
+              NamePrefix: landfall
+              TrustedAccountIds: *
+        "#]],
     );
     check_provisioners(
         &[],
@@ -171,7 +171,7 @@ fn an_asterisk_that_is_given_is_told_and_wins_over_what_follows_from_the_routes(
         true,
         &expect![[r#"
             landfall-provisioner in the data account (its roles may trust any account; data lands in mine)
-              warning: stack `landfall-provisioner` in the data account has TrustedAccountIds = *, as you asked for: roles may trust any account. Your routes need 222222222222,333333333333.
+              warning: stack `landfall-provisioner` in the data account has TrustedAccountIds = *, as you set it: roles may trust any account. Your routes need only 222222222222,333333333333.
               Architecture: arm64
               JobArns: *
               JobBucketArns: *
@@ -179,7 +179,7 @@ fn an_asterisk_that_is_given_is_told_and_wins_over_what_follows_from_the_routes(
               NamePrefix: landfall
               TrustedAccountIds: *
             landfall-provisioner in the analytics account (its roles may trust any account; data lands in mine)
-              warning: stack `landfall-provisioner` in the analytics account has TrustedAccountIds = *, as you asked for: roles may trust any account. Your routes need 111111111111.
+              warning: stack `landfall-provisioner` in the analytics account has TrustedAccountIds = *, as you set it: roles may trust any account. Your routes need only 111111111111.
               Architecture: arm64
               JobArns: *
               LandingBucketArns: arn:aws:s3:::mine
@@ -214,11 +214,11 @@ fn what_a_function_cannot_be_told_is_a_problem() {
         &known(&[]),
         false,
         &expect![[r#"
-        TrustedAccountIds, LandingBucketArns, NotificationTargetArns of stack `landfall-provisioner` in the analytics account have 4331 bytes together, and the function takes 3500: split the routes between deployments with a --name-prefix of their own, or give --parameter provisioner:LandingBucketArns=*
-        TrustedAccountIds, LandingBucketArns, NotificationTargetArns of stack `landfall-provisioner` in the data account have 4344 bytes together, and the function takes 3500: split the routes between deployments with a --name-prefix of their own, or give --parameter provisioner:LandingBucketArns=*
-        the analytics template needs a value: --parameter analytics:ExternalId=…
-        the data template needs a value: --parameter data:ExternalId=…
-    "#]],
+            TrustedAccountIds, LandingBucketArns, NotificationTargetArns of stack `landfall-provisioner` in the analytics account have 4331 bytes together, but the function can take only 3500: split the routes between deployments, each with its own --name-prefix, or pass --parameter provisioner:LandingBucketArns=*
+            TrustedAccountIds, LandingBucketArns, NotificationTargetArns of stack `landfall-provisioner` in the data account have 4344 bytes together, but the function can take only 3500: split the routes between deployments, each with its own --name-prefix, or pass --parameter provisioner:LandingBucketArns=*
+            the analytics template needs a value: pass --parameter analytics:ExternalId=…
+            the data template needs a value: pass --parameter data:ExternalId=…
+        "#]],
     );
 }
 
