@@ -45,7 +45,8 @@ async fn unlock(args: &UnlockArgs) -> anyhow::Result<Output> {
     let explained = |error: TableError| anyhow!("{} ({place})", chain(&error));
     let Some(kept) = table.find(&id).await.map_err(explained)? else {
         let what = &args.logical_id;
-        let none = format!("{place} remembers nothing about `{what}` of that stack");
+        let none =
+            format!("the provisioner remembers nothing about `{what}` of that stack ({place})");
         return Ok(Output::failure(&none, Status::Nothing));
     };
     let now = now();

@@ -216,7 +216,8 @@ pub struct GivenParameter {
     pub value: String,
 }
 
-const PARAMETER: &str = "write STACK:NAME=VALUE, for example data:LogLevel=DEBUG; STACK is data, analytics or provisioner";
+const PARAMETER: &str =
+    "write STACK:NAME=VALUE, like data:LogLevel=DEBUG; STACK is data, analytics or provisioner";
 
 pub fn parameter(text: &str) -> Result<GivenParameter, &'static str> {
     let (template, rest) = text.split_once(':').ok_or(PARAMETER)?;

@@ -319,7 +319,7 @@ fn what_cannot_be_compared_exits_with_2() {
     let args = [&["diff", "--routes", "f", "--account", "data"][..], &DATA].concat();
     let shown = landfall(&[("f", &text)], &args);
     assert_eq!((shown.status, shown.stdout.as_str()), (2, ""), "{}", shown.all());
-    assert!(shown.stderr.contains("several stacks would make role"), "{}", shown.stderr);
+    assert!(shown.stderr.contains("several stacks would create role"), "{}", shown.stderr);
     let folder = TempDir::new().expect("a temporary folder");
     fs::write(folder.path().join("f"), routes()).expect("a written file");
     let args = [&["diff", "--routes", "f"][..], &DATA, &ANALYTICS].concat();

@@ -257,11 +257,11 @@ fn a_routes_file_with_errors_is_shown_as_check_shows_it() {
 #[test]
 fn what_cannot_be_asked_exits_with_2() {
     for (args, message) in [
-        (&["s3://acme-landing"][..], "`s3://acme-landing` names no object"),
-        (&["s3://acme-landing/"], "names no object"),
-        (&["s3:///key"], "names no object"),
+        (&["s3://acme-landing"][..], "`s3://acme-landing` doesn't name an object"),
+        (&["s3://acme-landing/"], "doesn't name an object"),
+        (&["s3:///key"], "doesn't name an object"),
         (&["missing.json"], "failed to read `missing.json`"),
-        (&["f", "--size", "1"], "go with an s3:// URI"),
+        (&["f", "--size", "1"], "work only with an s3:// URI"),
         (&["s3://b/k", "--size", "big"], "--size"),
         (&["s3://b/k", "--event-time", "today"], "not a time"),
     ] {

@@ -80,7 +80,7 @@ fn what_is_written_wrong_is_told_before_anything_is_asked() {
         (&["batches", "--region", "ireland"], "a region looks like eu-west-1"),
         (&["find", "acme-landing/a.csv"], "write s3://bucket/key"),
         (&["find", "https://acme-landing/a.csv"], "write s3://bucket/key"),
-        (&["find", "s3://acme-landing"], "names no object"),
+        (&["find", "s3://acme-landing"], "doesn't name an object"),
     ] {
         let shown = run(args, &[]);
         assert!(shown.stderr.contains(message), "{args:?}: {}", shown.all());

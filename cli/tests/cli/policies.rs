@@ -161,7 +161,10 @@ fn what_cannot_be_asked_exits_with_2() {
         (&["--region", "*"], "a region looks like"),
         (&["--account", "both"], "--account"),
         (&["--permissions-boundary", "landfall-boundary"], "not the ARN of a managed policy"),
-        (&["--permissions-boundary", "arn:aws:iam::333333333333:policy/x"], "where no role is"),
+        (
+            &["--permissions-boundary", "arn:aws:iam::333333333333:policy/x"],
+            "which has none of the roles",
+        ),
         (
             &[
                 "--permissions-boundary",
@@ -169,7 +172,7 @@ fn what_cannot_be_asked_exits_with_2() {
                 "--permissions-boundary",
                 "arn:aws:iam::111111111111:policy/x",
             ],
-            "account `111111111111` is given several permissions boundaries",
+            "several permissions boundaries for account `111111111111`",
         ),
     ] {
         let shown = policies(ROUTES, options);

@@ -42,7 +42,8 @@ pub fn fitted(
     if chars > MAX_CHARS {
         return Err(format!(
             "the permissions boundary of {place} has {chars} characters, but IAM allows {MAX_CHARS}: name fewer \
-             connections, streams and namespaces, or set your own with --parameter provisioner:PermissionsBoundaryArn=…"
+             connections, streams and namespaces, or set your own boundary with \
+             --parameter provisioner:PermissionsBoundaryArn=…"
         ));
     }
     if will_be {

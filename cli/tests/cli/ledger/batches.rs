@@ -71,7 +71,7 @@ async fn batches_are_listed_the_newest_first() {
         &desk.landfall(&["batches", "--route", "orders", "--since", "2026-01-31T12:02:01Z"]).all(),
     );
     // Without --since a day is meant; that was longer ago.
-    assert!(desk.landfall(&["batches"]).stdout.starts_with("no such batch was opened since"));
+    assert!(desk.landfall(&["batches"]).stdout.starts_with("no matching batch was opened since"));
 }
 
 #[tokio::test]
@@ -136,7 +136,7 @@ async fn parked_batches_are_listed_however_old_they_are() {
     "#]]
     .assert_eq(&listed(&["--route", "other"]));
     // With a time, and with another state too, as any list.
-    let none = "no such batch was opened since";
+    let none = "no matching batch was opened since";
     assert!(listed(&["--since", "24h"]).starts_with(none));
     assert!(listed(&["--state", "sealed"]).starts_with(none));
 }

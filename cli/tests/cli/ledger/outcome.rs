@@ -63,14 +63,14 @@ async fn a_batch_is_told_with_what_its_job_said_of_the_outcome() {
     expect![[r#"
         note: the outcome that the job reported is unknown: failed to read the claim on batch `00000000000000000000000000000001` in table `landfall-claims`: `outcome` is no text
     "#]].assert_eq(&shown.stderr);
-    assert_eq!((shown.status, lines(&shown.stdout).contains("says")), (0, false));
+    assert_eq!((shown.status, lines(&shown.stdout).contains("reported")), (0, false));
     desk.stand_in.answer("GetItem", |call, _| match call.body["TableName"] == "landfall-claims" {
         true => Act::Fail { status: 400, code: "AccessDeniedException" },
         false => Act::Serve,
     });
     let shown = said(&[]);
     assert_eq!(shown.status, 0);
-    let note = "note: what the job said of its outcome is not known: ";
+    let note = "note: the outcome that the job reported is unknown: ";
     assert!(shown.stderr.starts_with(note), "{}", shown.stderr);
     assert!(shown.stderr.contains("AccessDeniedException"), "{}", shown.stderr);
 }

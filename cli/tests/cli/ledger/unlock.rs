@@ -80,7 +80,7 @@ fn a_resource_that_a_request_is_at_work_on_is_not_unlocked() {
     let before = item(&desk);
     let shown = desk.landfall(&[&UNLOCK[..], &["--yes"]].concat());
     assert_eq!(shown.status, 1, "{}", shown.all());
-    assert!(shown.stderr.contains("a request is at work on it"), "{}", shown.all());
+    assert!(shown.stderr.contains("a request is at work on the resource"), "{}", shown.all());
     assert_eq!(item(&desk), before);
 }
 
@@ -119,12 +119,12 @@ fn somebody_is_asked_before_a_resource_is_unlocked_and_no_answer_is_shown() {
 fn what_cannot_be_unlocked_is_told() {
     let desk = desk(None);
     for (field, value, status, message) in [
-        (4, "Other", 3, "nothing is remembered of `Other`"),
+        (4, "Other", 3, "remembers nothing about `Other`"),
         (
             2,
             "arn:aws:cloudformation:eu-west-1:222222222222:stack/s/1",
             2,
-            "of account `111111111111`",
+            "for account `111111111111`",
         ),
         (2, "landfall", 2, "a stack's ID looks like"),
         (6, " ", 2, "give a reason"),
