@@ -1,7 +1,7 @@
-//! A tree of nodes → a type of serde, with *all* the places that do not fit.
+//! Deserialises a tree of nodes into a serde type and reports *all* nodes that don't fit.
 //!
-//! Deserialising stops at the first such place. So it is reported, taken out of the tree, and what
-//! is left is read again, until it reads: each round takes one node out, so it ends.
+//! Serde stops at the first node that doesn't fit. So this module reports that node, removes it from the tree,
+//! and deserialises the rest again until that succeeds. Each round removes a node, so the loop ends.
 
 use serde::de::DeserializeOwned;
 use serde_path_to_error::Segment;
@@ -9,11 +9,11 @@ use serde_path_to_error::Segment;
 use crate::problem::{Problem, did_you_mean};
 use crate::yaml::{Content, MAX_PROBLEMS, Node, Step, shown};
 
-/// Where lists stand, by the keys above them.
+/// The places of lists, each given by the keys that lead to it.
 pub type Lists<'a> = [&'a [&'a str]];
 
-/// What is written; `None` if the root itself is no mapping. `node` loses what does not fit; `lists`
-/// are all the lists that the type has.
+/// Returns the value, or `None` if the root isn't a mapping, and the problems. Removes the nodes that don't fit
+/// from `node`. `lists` names all lists of the type.
 pub fn read<T: DeserializeOwned>(node: &mut Node, lists: &Lists<'_>) -> (Option<T>, Vec<Problem>) {
     let mut problems = Vec::new();
     refuse_positional(node, &[], lists, &mut problems);
@@ -47,7 +47,8 @@ fn step(segment: &Segment) -> Option<Step> {
     }
 }
 
-/// Serde takes a list for a struct, its items in the order of the fields. Nobody means that.
+/// Removes and reports lists in places where the type has none. Serde would accept a list for a struct, with its
+/// items in the order of the fields, which nobody intends.
 fn refuse_positional(
     node: &mut Node,
     above: &[&str],

@@ -1,8 +1,8 @@
-//! YAML text → a tree that remembers where everything stands.
+//! Reads YAML text into a tree that remembers the place of every node.
 //!
-//! Strict on purpose: the same file is read by this crate (YAML 1.2) and by packaging tools (often
-//! YAML 1.1), so whatever the two versions read differently is refused, as are aliases, tags,
-//! merge keys and duplicate keys. Knows nothing of routes.
+//! The reader is strict on purpose: this crate (YAML 1.2) and packaging tools (often YAML 1.1) read the same
+//! file. So it refuses everything that the two versions read differently, and also aliases, tags, merge keys
+//! and duplicate keys. It knows nothing about routes.
 
 mod scalar;
 
@@ -14,10 +14,10 @@ use serde_json::{Map, Value};
 
 use crate::problem::{Place, Problem};
 
-/// Deeper nesting is refused, so that no file can exhaust the stack.
+/// The maximum depth of nesting. A limit keeps files from exhausting the stack.
 const MAX_DEPTH: usize = 32;
 
-/// A stage stops when it has found so many problems: nobody reads more.
+/// The number of problems after which a stage stops, because nobody reads more.
 pub const MAX_PROBLEMS: usize = 100;
 
 /// A value and its place in the text.
@@ -33,7 +33,7 @@ pub enum Content {
     /// Null, a boolean, a number or a string.
     Scalar(Value),
     Sequence(Vec<Node>),
-    /// In the order of the text; keys are unique.
+    /// The entries in the order of the text. Their keys are unique.
     Mapping(Vec<Entry>),
 }
 
@@ -53,7 +53,7 @@ pub enum Step {
 }
 
 impl Node {
-    /// The node below this one, if `path` leads to one.
+    /// Returns the node below this one that `path` leads to, if there is one.
     pub fn at(&self, path: &[Step]) -> Option<&Node> {
         path.iter().try_fold(self, |node, step| match (step, &node.content) {
             (Step::Key(key), Content::Mapping(entries)) => {
@@ -64,7 +64,8 @@ impl Node {
         })
     }
 
-    /// The entry whose value `path` leads to.
+    /// Returns the entry whose value `path` leads to. Returns `None` if the path leads nowhere or to the item of a
+    /// list.
     pub fn entry(&self, path: &[Step]) -> Option<&Entry> {
         let (Step::Key(key), parent) = path.split_last()? else {
             return None;
@@ -75,7 +76,8 @@ impl Node {
         }
     }
 
-    /// Takes the node that `path` leads to out of the tree. Items behind it in a sequence move up.
+    /// Removes the node that `path` leads to from the tree. Later items of a sequence move up. Returns `false` if
+    /// there is no such node.
     pub fn remove(&mut self, path: &[Step]) -> bool {
         let Some((step, rest)) = path.split_first() else {
             return false;
@@ -102,7 +104,7 @@ impl Node {
         }
     }
 
-    /// The same without places.
+    /// Returns the tree as a JSON value, without places.
     pub fn to_value(&self) -> Value {
         match &self.content {
             Content::Scalar(value) => value.clone(),
@@ -117,8 +119,8 @@ impl Node {
     }
 }
 
-/// Reads the one document of `text`. What can be read is returned beside the problems, so that
-/// later stages can report theirs in the same breath; a syntax error leaves nothing to return.
+/// Reads the single document of `text`. Returns as much as it can read together with the problems, so that later
+/// stages can add theirs to the same report. After a syntax error, it returns no tree.
 pub fn read(text: &str) -> (Option<Node>, Vec<Problem>) {
     if let Some(problem) = unusual_text(text) {
         return (None, vec![problem]);
@@ -135,7 +137,8 @@ pub fn read(text: &str) -> (Option<Node>, Vec<Problem>) {
     (root, reader.problems)
 }
 
-/// What other readers of the file take otherwise, or show in another line.
+/// Returns a problem if the text contains something that other readers of the file would read differently or
+/// show in another line.
 fn unusual_text(text: &str) -> Option<Problem> {
     let is_lone = |at: usize| text.as_bytes().get(at + 1) != Some(&b'\n');
     let (at, message, hint) = if text.starts_with('\u{feff}') {
@@ -180,7 +183,7 @@ impl<'a> Reader<'a> {
                     let (event, span) = self.next()?;
                     root = Some(self.node(event, span, 0)?);
                 }
-                // The parser opens a document before any content.
+                // The parser never returns content outside a document.
                 _ => {
                     return Err(Problem::error(&self.lines.place(span), "unexpected YAML content"));
                 }
@@ -295,7 +298,7 @@ impl<'a> Reader<'a> {
             return Value::String(text.to_owned());
         }
         if scalar::is_ambiguous(text) {
-            // The value may be a secret: the place says which it is.
+            // The value may be a secret, so the message doesn't repeat it. The place shows which value it is.
             let problem = Problem::error(place, "YAML 1.1 and YAML 1.2 read this differently");
             self.problems.push(problem.hint("put it between quotes"));
             return Value::String(text.to_owned());
@@ -304,8 +307,8 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A key as a message repeats it: as far as it is a name, since `{external_id:secret}`, the space
-/// forgotten, is one long key.
+/// Returns a key in the form that messages show: only its beginning up to the first character that can't be part
+/// of a name. Without its space, `{external_id:secret}` is one long key, and messages must not show the secret.
 pub fn shown(key: &str) -> String {
     let is_name = |c: char| c.is_alphanumeric() || "_-.".contains(c);
     match key.find(|c| !is_name(c)) {
@@ -317,9 +320,9 @@ pub fn shown(key: &str) -> String {
 /// Translates the parser's positions, which count characters, into bytes.
 struct Lines<'a> {
     text: &'a str,
-    /// Offset in bytes of each line's first character.
+    /// The byte offset of each line's first character.
     starts: Vec<usize>,
-    /// Line, column and byte of the last place that was asked for.
+    /// The line, column and byte offset of the last lookup.
     last: Cell<(usize, usize, usize)>,
 }
 
@@ -334,11 +337,12 @@ impl<'a> Lines<'a> {
         let Some(start) = self.starts.get(marker.line().saturating_sub(1)) else {
             return self.text.len();
         };
-        // Places come in the order of the text: a long line is walked once, not once for each.
+        // Lookups come in the order of the text. Continuing from the last one walks a long line only once.
         let (line, column, byte) = self.last.get();
-        let (column, byte) = match line == marker.line() && column <= marker.col() {
-            true => (column, byte),
-            false => (0, *start),
+        let (column, byte) = if line == marker.line() && column <= marker.col() {
+            (column, byte)
+        } else {
+            (0, *start)
         };
         let mut ahead = self.text[byte..].char_indices();
         let byte = ahead.nth(marker.col() - column).map_or(self.text.len(), |(at, _)| byte + at);

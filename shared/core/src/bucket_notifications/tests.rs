@@ -38,7 +38,7 @@ fn with_function(entry: Entry) -> Configuration {
     Configuration { functions: vec![entry], ..Configuration::default() }
 }
 
-/// The filters of patterns, a line each, then the widenings.
+/// Checks the filters of patterns, a line each, then the widenings.
 #[track_caller]
 fn check_filters(patterns: &[&str], expected: Expect) {
     let patterns: Vec<Pattern> =
@@ -117,7 +117,7 @@ fn filters_that_overlap_become_one() {
         prefix `b/`, suffix `.csv`
     "#]],
     );
-    // The first two do not overlap, the third overlaps both.
+    // The first two filters don't overlap. The third one overlaps both.
     check_filters(
         &["a/x/{f}.csv", "a/y/{f}.csv", "a/{f}.v.csv"],
         expect![[r#"
@@ -177,7 +177,7 @@ fn merging_adds_ours_behind_the_others() {
 fn another_spelling_of_what_is_wanted_is_no_change() {
     let desired = desired(&[filter("in/", ".csv"), filter("out/", "")]);
     let mut read = merge(&Configuration::default(), &desired).unwrap().unwrap();
-    // S3 answers in an order and in a spelling of its own.
+    // S3 responds in its own order and spelling.
     read.queues.reverse();
     for rule in read.queues.iter_mut().flat_map(|entry| &mut entry.filter_rules) {
         rule.name = if rule.name == "prefix" { "Prefix" } else { "Suffix" }.to_owned();
@@ -334,7 +334,7 @@ fn filters_of(patterns: &[String]) -> Filters {
     Filters::of(patterns.iter().map(|pattern| ("r", pattern)))
 }
 
-/// Any rule of somebody else, some with ids that look nearly like ours.
+/// Generates any rule of somebody else. The IDs of some look almost like ours.
 fn foreign_entry() -> impl Strategy<Value = Entry> {
     let id =
         prop_oneof!["[a-z]{1,3}", "landfall-trigger-[0-9a-f]{7}", "landfall-trigger-b-[0-9a-f]{8}"];

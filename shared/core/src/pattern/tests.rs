@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// `expected` is the captures as `name=value`, or `no match`.
+/// Checks a match. `expected` lists the captures as `name=value`, or is `no match`.
 #[track_caller]
 fn check(pattern: &str, key: &str, expected: &str) {
     let pattern = Pattern::parse(pattern).expect("a pattern");
@@ -90,7 +90,7 @@ fn the_literal_ends_of_a_pattern_stop_at_its_wildcards() {
         ("orders/dt={dt}/{file}.csv", "orders/dt=", ".csv"),
         ("a/{x}/b/c.csv", "a/", "/b/c.csv"),
         ("a/{x}{{1}}/c", "a/", "{1}/c"),
-        // `**` can take no segment: `a/b` begins with `a/`, and its one `/` is spoken for.
+        // If `**` takes no segment, the key is `a/b`, and its only `/` already belongs to the prefix.
         ("a/**/b", "a/", "b"),
         ("**/b/c", "", "b/c"),
         ("**/x/**/b", "", "/b"),
@@ -106,8 +106,8 @@ fn the_literal_ends_of_a_pattern_stop_at_its_wildcards() {
     }
 }
 
-/// Patterns over a small alphabet, so that keys match often, as a pattern and as the slow and
-/// obvious matcher reads it.
+/// Generates the segments of patterns over a small alphabet, so that keys match often. Both `Pattern` and the
+/// slow, obvious matcher read them.
 fn segments() -> impl Strategy<Value = Vec<String>> {
     prop::collection::vec(
         prop_oneof![

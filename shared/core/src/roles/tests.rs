@@ -1,4 +1,4 @@
-//! What follows from properties.
+//! Tests of the roles that follow from properties.
 
 mod ledger;
 mod narrow;

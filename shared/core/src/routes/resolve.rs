@@ -1,4 +1,5 @@
-//! As written → valid. Each check reports and goes on, so that one mistake does not hide another.
+//! Turns routes as written into valid ones. Each check reports its problem and continues, so that one mistake doesn't
+//! hide another.
 
 mod arguments;
 mod batch;
@@ -14,7 +15,7 @@ pub use targets::{NEW_EXTERNAL_ID_CHARS, is_external_id, is_short_external_id};
 use super::{Routes, written};
 use crate::at::At;
 
-/// The valid routes as far as they go; they may be used only if no error was reported.
+/// Returns all routes that are valid. The caller may use them only if no error was reported.
 pub fn resolve(written: &written::RoutesFile, mut at: At<'_>) -> Routes {
     match written.version {
         Some(1) => {}

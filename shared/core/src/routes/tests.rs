@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// A valid file, for tests to change.
+/// A valid routes file, for tests to change.
 pub const VALID: &str = r#"version: 1
 targets:
   analytics:
@@ -34,7 +34,7 @@ fn check(text: &str, expected: Expect) {
     expected.assert_eq(&lines.concat());
 }
 
-/// [`VALID`] with one text replaced by another.
+/// Returns [`VALID`] with one text replaced by another.
 #[track_caller]
 fn check_with(from: &str, to: &str, expected: Expect) {
     assert!(VALID.contains(from), "{from}");
@@ -327,7 +327,7 @@ fn roles_and_targets_are_checked() {
 
 #[test]
 fn an_external_id_in_the_file_is_warned_of_and_not_repeated() {
-    // Of one that can be guessed there are two warnings.
+    // An external ID that can be guessed gets two warnings.
     for (external_id, warnings) in [("s3cr3t-value-012", 1), ("s3cr3t-value-01", 2)] {
         let text = VALID.replace("${LANDFALL_EXTERNAL_ID}", external_id);
         let parsed = Routes::parse(&text);
@@ -415,7 +415,7 @@ proptest! {
         let _ = Routes::parse(&String::from_utf8_lossy(&bytes));
     }
 
-    /// Cutting and joining valid text comes closer to the interesting places.
+    /// Cutting and joining valid text gets closer to the interesting cases.
     #[test]
     fn no_mutilated_file_makes_parsing_panic(
         cut in 0..VALID.len(), length in 0..40usize, paste in "[\\[\\]{}:,\\-&*!|>'\"#%@` \n\ta1ü]{0,6}",

@@ -1,4 +1,4 @@
-//! What a reader decrypts: objects that it may read, through S3, where its keys are.
+//! What a reader role may decrypt: the objects that it may read, through S3, in the regions of its keys.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,26 +9,26 @@ use crate::partition::dns_suffix;
 use crate::policy::{Statement, literal};
 use crate::reach::Reach;
 
-/// Under which S3 asks KMS: the object's ARN, or with a bucket key that of the bucket.
+/// The encryption context that S3 sends to KMS: the object's ARN or, with a bucket key, the bucket's ARN.
 const CONTEXT: &str = "kms:EncryptionContext:aws:s3:arn";
 
-/// How closely the encryption context is bound. A policy has a quota, and roles that are near it must not
-/// fail to be updated.
+/// How closely the policy restricts the encryption context. Policies have a quota, and updating a role that is close
+/// to it must not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Binding {
-    /// To the buckets, and to the objects that can be read of them.
+    /// To the buckets, and to the objects in them that the role may read.
     Objects,
-    /// To the buckets, and to any of their objects.
+    /// To the buckets, and to any object in them.
     Buckets,
     /// Not at all.
     Nothing,
 }
 
 impl Binding {
-    /// From the closest to the widest.
+    /// All bindings, from the closest to the widest.
     pub const ALL: [Self; 3] = [Self::Objects, Self::Buckets, Self::Nothing];
 
-    /// What is wider than it should be, in words.
+    /// Describes what is wider than it should be. Returns `None` for the closest binding.
     pub fn note(self) -> Option<&'static str> {
         match self {
             Self::Objects => None,
@@ -44,14 +44,14 @@ impl Binding {
     }
 }
 
-/// Allows to decrypt with `keys`; `None` if there are none.
+/// Returns the statement that allows decryption with `keys`, or `None` if there are no keys.
 pub fn statement(spec: &Spec, keys: &BTreeSet<String>, binding: Binding) -> Option<Statement> {
     let Purpose::Read { buckets, manifests, .. } = &spec.purpose else { return None };
     if keys.is_empty() {
         return None;
     }
     let partition = &spec.home.partition;
-    // S3 uses keys of the bucket's own region only, so a key says where its objects are.
+    // S3 only uses keys of the bucket's own region, so a key shows where its objects are.
     let region = |key: &String| {
         KeyArn::parse(key).map_or(spec.home.region.clone(), |arn| arn.region.to_owned())
     };
@@ -61,9 +61,10 @@ pub fn statement(spec: &Spec, keys: &BTreeSet<String>, binding: Binding) -> Opti
         .on(keys.iter().map(|key| literal(key)))
         .when("StringEquals", "kms:ViaService", through_s3);
     let contexts = contexts(partition, buckets, manifests.as_deref(), binding);
-    Some(match contexts.is_empty() {
-        true => statement,
-        false => statement.when("StringLike", CONTEXT, contexts),
+    Some(if contexts.is_empty() {
+        statement
+    } else {
+        statement.when("StringLike", CONTEXT, contexts)
     })
 }
 
@@ -101,8 +102,8 @@ fn contexts(
     all.iter().flat_map(of_bucket).collect()
 }
 
-/// As much of the beginning as is ASCII without white space: how S3 writes other characters of a key into
-/// the context is not documented.
+/// Cuts a reach before its first character that is white space or isn't printable ASCII. How S3 writes such characters
+/// of a key into the encryption context isn't documented.
 fn plain(reach: &Reach) -> Reach {
     let (Reach::Prefix(text) | Reach::Key(text)) = reach;
     match text.find(|c: char| !c.is_ascii_graphic()) {

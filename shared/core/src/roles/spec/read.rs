@@ -1,4 +1,5 @@
-//! As written → valid: each check reports and goes on, so that one mistake does not hide another.
+//! Turns properties as written into valid ones. Each check reports its problem and continues, so that one mistake
+//! doesn't hide another.
 
 mod kinds;
 
@@ -20,11 +21,15 @@ use crate::routes::resolve::{self, is_external_id};
 use crate::routes::written::RoutesFile;
 use crate::secret::Secret;
 
-/// A role has 50 tags at most.
+/// The maximum number of tags in the properties. A role can have 50.
 const MAX_TAGS: usize = 50 - OWNER_TAGS.len();
 
 const LISTS: [&[&str]; 3] = [&["TrustedRoleArns"], &["KmsKeyArns"], &["ReaderRoleArns"]];
 
+/// Reads the properties of a resource of `kind`.
+///
+/// # Errors
+/// Returns all problems together, each with the path of its property before it.
 pub fn read(kind: Kind, properties: &Value, home: &Home) -> Result<Spec, Vec<String>> {
     match kind {
         Kind::Starter => with(properties, home, kinds::starter),
@@ -33,18 +38,18 @@ pub fn read(kind: Kind, properties: &Value, home: &Home) -> Result<Spec, Vec<Str
     }
 }
 
-/// What differs between the kinds of role.
+/// The parts of a spec that differ between the kinds of role.
 struct Own {
     trust: Trust,
     purpose: Purpose,
     notes: Vec<String>,
-    unasked: BTreeMap<String, String>,
+    unrequested: BTreeMap<String, String>,
 }
 
-/// What the parts of the properties see of each other.
+/// What checks of one property need to know about others.
 struct Setting<'a> {
     home: &'a Home,
-    /// The role's own ARN, once name and path are known to be fine.
+    /// The role's own ARN, if its name and path are valid.
     arn: Option<String>,
 }
 
@@ -66,12 +71,13 @@ fn with<T: DeserializeOwned + JsonSchema + HasCommon>(
         });
         let own = own(&written, &Setting { home, arn }, &mut at)?;
         let spec = spec?;
-        let description = match spec.description.is_empty() {
-            true => T::DESCRIPTION.to_owned(),
-            false => spec.description,
+        let description = if spec.description.is_empty() {
+            T::DESCRIPTION.to_owned()
+        } else {
+            spec.description
         };
-        let Own { trust, purpose, notes, unasked } = own;
-        Some(Spec { description, trust, purpose, notes, unasked, ..spec })
+        let Own { trust, purpose, notes, unrequested } = own;
+        Some(Spec { description, trust, purpose, notes, unrequested, ..spec })
     });
     problems.retain(Problem::is_error);
     problems.sort_by_key(|problem| problem.place.bytes.start);
@@ -101,7 +107,7 @@ has_common!(StarterRole, "Landfall's trigger starts jobs with it.");
 has_common!(ReaderRole, "Landfall's jobs read what landed with it.");
 has_common!(JobRole, "Glue runs jobs with it that Landfall starts.");
 
-/// A spec whose trust and purpose are still to come.
+/// Reads the properties that all kinds have. The caller fills in the trust and the purpose.
 fn common(
     written: &Common<'_>,
     identity: Option<Identity>,
@@ -128,7 +134,7 @@ fn common(
     external_id("ProvisioningExternalId", written.provisioning_external_id, at);
     let path = written.path.unwrap_or(DEFAULT_PATH);
     let is_path = path == "/" || (path.starts_with('/') && path.ends_with('/') && path.len() > 1);
-    // A name behind the path makes it what `is_role_name` checks.
+    // `is_role_name` checks a path only with a name after it.
     if !is_path || !is_role_name(&format!("{}x", path.trim_start_matches('/'))) {
         at.key("Path").error(
             format!("`{}` is not a path", path.escape_debug()),
@@ -167,7 +173,7 @@ fn common(
         trust: Trust::Service(""),
         purpose: Purpose::Run { readers: BTreeSet::new() },
         notes: Vec::new(),
-        unasked: BTreeMap::new(),
+        unrequested: BTreeMap::new(),
     })
 }
 
@@ -207,7 +213,7 @@ fn tags_fit(tags: &BTreeMap<String, String>, at: &mut At<'_>) {
 
 const ROLE_ARN: &str = "it looks like arn:aws:iam::222222222222:role/landfall/landfall-job";
 
-/// Roles of one account, by their ARNs.
+/// Reads the ARNs of roles, which must all be in one account. Returns that account and the ARNs.
 fn roles(
     field: &str,
     arns: Option<&Vec<String>>,
@@ -255,7 +261,7 @@ fn external_ids(
 }
 
 fn external_id(field: &str, secret: Option<&Secret>, at: &mut At<'_>) -> Option<Secret> {
-    // An empty parameter of a template means that there is none.
+    // Templates pass an empty parameter if there is no external ID.
     let secret = secret.filter(|secret| !secret.expose().is_empty())?;
     if is_external_id(secret.expose()) {
         return Some(secret.clone());

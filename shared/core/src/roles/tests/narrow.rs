@@ -1,4 +1,4 @@
-//! What keeps a role as narrow as the routes are.
+//! Tests that a role is as narrow as the routes.
 
 use expect_test::expect;
 use serde_json::{Value, json};
@@ -83,9 +83,9 @@ fn a_reader_of_a_whole_bucket_must_have_been_asked_for() {
             properties["Routes"]["routes"][index]["wide"] = json!(wide.to_string());
         }
         let spec = Spec::read(Kind::Reader, &properties, &home).expect("valid properties");
-        let unasked: Vec<String> =
-            spec.unasked.iter().map(|(bucket, route)| format!("{bucket} by {route}")).collect();
-        format!("{}\n{}", unasked.join(", "), spec.notes.join("\n"))
+        let unrequested: Vec<String> =
+            spec.unrequested.iter().map(|(bucket, route)| format!("{bucket} by {route}")).collect();
+        format!("{}\n{}", unrequested.join(", "), spec.notes.join("\n"))
     };
     expect![[r#"
         acme-landing by orders

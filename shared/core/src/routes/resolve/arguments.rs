@@ -1,4 +1,4 @@
-//! The guards on a job's arguments.
+//! The checks of a job's arguments.
 
 use std::collections::BTreeMap;
 
@@ -8,11 +8,11 @@ use crate::problem::did_you_mean;
 use crate::routes::written;
 use crate::template::{BUILT_INS, Template, TemplateError};
 
-/// Glue's own, not to be set by anyone.
+/// The arguments that Glue sets itself and that nobody else may set.
 /// <https://docs.aws.amazon.com/glue/latest/dg/aws-glue-programming-etl-glue-arguments.html>
 const INTERNAL: [&str; 5] = ["--conf", "--debug", "--mode", "--JOB_NAME", "--JOB_RUN_ID"];
 
-/// What Landfall tells a job.
+/// The arguments that Landfall passes to a job.
 const OWN: [&str; 6] = [
     "--landfall-batch-id",
     "--landfall-claims-table",
@@ -22,8 +22,8 @@ const OWN: [&str; 6] = [
     "--landfall-scope",
 ];
 
-/// Arguments that Glue interprets: whoever names an object must not choose the code that reads it,
-/// nor where it logs or how it is secured. The same page, and that on Python shell jobs.
+/// The arguments that Glue interprets. Whoever names an object must not be able to choose the code that reads it,
+/// where it logs or how it is secured. The list follows the same page and the one on Python shell jobs.
 const INTERPRETED: [&str; 36] = [
     "--additional-python-modules",
     "--auto-scale-within-microbatch",
@@ -63,9 +63,10 @@ const INTERPRETED: [&str; 36] = [
     "--write-shuffle-files-to-s3",
 ];
 
-/// Built-ins that only a batch of one object has.
+/// The built-in names that only a batch of one object has.
 const OF_ONE_OBJECT: [&str; 2] = ["key", "object_uri"];
 
+/// Returns the templates of the valid arguments, by name, and reports the problems of the others.
 pub fn resolve(
     start: &written::Start,
     key: Option<&Pattern>,
@@ -114,7 +115,7 @@ fn check_name(name: &str, at: &mut At<'_>) {
             && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
     });
     let is_named = |own: &&str| own.eq_ignore_ascii_case(name);
-    // `getResolvedOptions` lets the beginning of an option stand for the whole.
+    // `getResolvedOptions` accepts the beginning of an option for the whole option.
     let mut reserved = OWN.iter().chain(&INTERNAL).chain(&INTERPRETED);
     let shortened = reserved.find(|own| own.starts_with(name) && *own != &name);
     let (message, hint) = if name.contains(['{', '}']) {

@@ -1,4 +1,4 @@
-//! When a batch closes and what happens to its runs.
+//! The checks of when a batch closes and of what happens to its job runs.
 
 use crate::at::At;
 use crate::batch::{Closing, RunState, Scope};
@@ -6,7 +6,7 @@ use crate::pattern::Pattern;
 use crate::problem::did_you_mean;
 use crate::routes::{Limits, Retry, written};
 
-/// What makes a batch.
+/// The valid parts of `batch`.
 #[derive(Default)]
 pub struct Resolved {
     pub by: Vec<String>,
@@ -14,7 +14,7 @@ pub struct Resolved {
     pub marker: Option<Pattern>,
 }
 
-/// The group key, and when a batch closes.
+/// Returns the group key, the conditions that close a batch, and the pattern of its marker. Reports problems.
 pub fn resolve(written: &written::Batch, key: Option<&Pattern>, at: &mut At<'_>) -> Resolved {
     let by = written.by.clone().unwrap_or_default();
     if let Some(pattern) = key {
@@ -80,21 +80,21 @@ pub fn resolve(written: &written::Batch, key: Option<&Pattern>, at: &mut At<'_>)
     Resolved { by, closing, marker: marker(written, key) }
 }
 
-/// The marker's name in the folder of the keys.
+/// Returns the pattern of the marker: its name in the folder of the keys.
 fn marker(written: &written::Batch, key: Option<&Pattern>) -> Option<Pattern> {
     let (name, key) = (written.marker.as_ref()?, key?.to_string());
     let folder = key.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
-    // A name that is not one has been reported.
+    // The caller has reported an invalid name.
     Pattern::parse(&format!("{folder}{name}")).ok()
 }
 
 fn check_period(field: &str, period: Option<&written::Period>, at: &mut At<'_>) {
-    const LONGEST_SECS: u64 = 7 * 86_400;
+    const MAX_SECS: u64 = 7 * 86_400;
     let Some(period) = period else {
         return;
     };
     match period.seconds() {
-        Some(seconds) if seconds <= LONGEST_SECS => {}
+        Some(seconds) if seconds <= MAX_SECS => {}
         Some(_) => at.key(field).error(format!("`{field}` is longer than 7 days"), "at most 7d"),
         None => at.key(field).error(
             format!("`{}` is not a length of time", period.0),
@@ -103,7 +103,7 @@ fn check_period(field: &str, period: Option<&written::Period>, at: &mut At<'_>) 
     }
 }
 
-/// The limits and the retries of a job. Without `retry` a run is not repeated.
+/// Returns the limits and the retries of a job. Without `retry`, there is one attempt.
 pub fn start(start: &written::Start, at: &mut At<'_>) -> (Limits, Retry) {
     check_start(start, at);
     let limits = Limits {
@@ -121,7 +121,7 @@ pub fn start(start: &written::Start, at: &mut At<'_>) -> (Limits, Retry) {
     (limits, retry)
 }
 
-/// How much of the job role's permissions a run has.
+/// Returns how much of the job role's permissions a job run has.
 pub fn scope(start: &written::Start, at: &mut At<'_>) -> Scope {
     let Some(word) = &start.scope else {
         return Scope::default();
@@ -132,7 +132,7 @@ pub fn scope(start: &written::Start, at: &mut At<'_>) -> Scope {
                 .to_owned()
         });
         at.key("scope").error(format!("`{word}` is not a scope"), hint);
-        // Never used: a file with an error is refused.
+        // This value is never used, because a file with an error is refused.
         Scope::default()
     })
 }

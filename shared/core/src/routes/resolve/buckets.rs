@@ -1,11 +1,11 @@
-//! The names of buckets.
+//! The checks of bucket names.
 //!
-//! By "General purpose bucket naming rules" of the S3 user guide. What AWS has reserved only for new
-//! buckets may be the name of one that was made before.
+//! They follow "General purpose bucket naming rules" in the S3 User Guide. A name that AWS has reserved for new
+//! buckets only can still be the name of an older bucket.
 
 use crate::at::At;
 
-/// Endings that no general purpose bucket has, and what has them.
+/// The endings that no general purpose bucket has, what has them, and a hint.
 const OTHER_KINDS: [(&str, &str, &str); 5] = [
     (
         "--x-s3",
@@ -30,17 +30,19 @@ const OTHER_KINDS: [(&str, &str, &str); 5] = [
     ),
 ];
 
-/// Beginnings that AWS has reserved, after some buckets had been made.
+/// The beginnings that AWS has reserved, although older buckets may have them.
 const RESERVED: [&str; 3] = ["xn--", "sthree-", "amzn-s3-demo-"];
 
+/// The hint that says what a bucket's name looks like.
 pub const BUCKET_NAME: &str = "a name has 3 to 63 lower-case letters, digits, `-` and `.`";
 
-/// Whether `text` can be the name of a general purpose bucket, the only kind that announces what lands.
+/// Returns `true` if `text` can be the name of a general purpose bucket, the only kind that sends events for what
+/// lands.
 pub fn is_bucket(text: &str) -> bool {
     problem(text).is_none()
 }
 
-/// Whether `text` has a bucket's form, be it one of another kind.
+/// Returns `true` if `text` has the form of a bucket name, of whichever kind.
 pub fn has_form_of_bucket(text: &str) -> bool {
     let is_edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     (3..=63).contains(&text.len())
@@ -49,12 +51,12 @@ pub fn has_form_of_bucket(text: &str) -> bool {
         && text.chars().all(|c| is_edge(c) || c == '-' || c == '.')
 }
 
-/// Checks a name; what is wrong with it, and the way to mend it.
+/// Checks a name. The error holds the message and the hint.
 pub fn check(name: &str) -> Result<(), (String, String)> {
     problem(name).map_or(Ok(()), Err)
 }
 
-/// Warns of a name that only a bucket can have that was made before AWS reserved it.
+/// Warns about a name that only buckets from before AWS reserved it can have.
 pub fn warn(name: &str, at: &mut At<'_>) {
     if let Some(reserved) = RESERVED.iter().find(|reserved| name.starts_with(**reserved)) {
         at.warning(
@@ -79,7 +81,7 @@ fn problem(name: &str) -> Option<(String, String)> {
     Some((format!("`{name}` is not a bucket's name"), hint.to_owned()))
 }
 
-/// Returns `true` for four numbers with dots between them.
+/// Returns `true` if the name is four numbers with dots between them.
 fn is_address(name: &str) -> bool {
     let is_number = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
     name.split('.').count() == 4 && name.split('.').all(is_number)

@@ -1,4 +1,4 @@
-//! Routes: buckets, keys, conditions, jobs.
+//! The checks of routes: their buckets, keys, conditions and jobs.
 
 use std::collections::BTreeMap;
 
@@ -10,6 +10,7 @@ use crate::problem::did_you_mean;
 use crate::routes::{Condition, Route, Target, written};
 use crate::template::BUILT_INS;
 
+/// Returns the valid routes and reports the problems of the others.
 pub fn resolve(
     written: &written::RoutesFile,
     targets: &BTreeMap<String, Target>,
@@ -37,7 +38,7 @@ pub fn resolve(
             let line = at.key("name").place().line;
             if let Some(first) = first_lines.get(name.as_str()) {
                 let hint = match first {
-                    // Properties have no lines.
+                    // The properties of a custom resource have no lines.
                     0 => "an earlier route has this name already".to_owned(),
                     first => format!("the route in line {first} has this name already"),
                 };
@@ -69,16 +70,15 @@ pub fn resolve(
     resolved
 }
 
-/// Whether an object can be of a size that both admit.
+/// Returns `true` if some object size satisfies both conditions.
 fn overlap(one: &Condition, other: &Condition) -> bool {
-    let least = one.min_bytes.max(other.min_bytes).unwrap_or(0);
-    let bounds = [one.max_bytes, other.max_bytes];
-    bounds.into_iter().flatten().all(|most| least <= most)
+    let min = one.min_bytes.max(other.min_bytes).unwrap_or(0);
+    [one.max_bytes, other.max_bytes].into_iter().flatten().all(|max| min <= max)
 }
 
 type Limits = (Option<u32>, Option<u32>);
 
-/// Limits are the job's, so two routes cannot set them differently.
+/// Reports two routes that set different limits for the same job. Limits belong to the job.
 fn check_limits<'w>(
     route: &'w written::Route,
     start: &'w written::Start,

@@ -1,4 +1,4 @@
-//! Targets: accounts, regions, roles and external IDs.
+//! The checks of targets: their accounts, regions, roles and external IDs.
 
 use std::collections::BTreeMap;
 
@@ -10,6 +10,7 @@ use crate::problem::Problem;
 use crate::routes::{ExternalId, Target, written};
 use crate::secret::Secret;
 
+/// Returns the valid targets by name and reports the problems of the others.
 pub fn resolve(written: &written::RoutesFile, at: &mut At<'_>) -> BTreeMap<String, Target> {
     let Some(targets) = &written.targets else {
         at.missing("targets");
@@ -102,7 +103,7 @@ fn role_problem(
     }
 }
 
-/// The text may be a secret: no message repeats it.
+/// Reads an external ID. The text may be a secret, so no message repeats it.
 fn external_id(text: &str, at: &mut At<'_>) -> Option<ExternalId> {
     let mut at = at.key("external_id");
     if let Some(name) = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) {
@@ -134,16 +135,16 @@ fn external_id(text: &str, at: &mut At<'_>) -> Option<ExternalId> {
     Some(ExternalId::Literal(Secret::new(text)))
 }
 
-/// How many characters an external ID has at least that is new. One that is deployed and shorter goes on
-/// working, with warnings.
+/// The minimum length of a new external ID, in characters. A shorter one that is already deployed continues to work,
+/// with warnings.
 pub const NEW_EXTERNAL_ID_CHARS: usize = 16;
 
-/// Returns `true` for an external ID that is shorter than a new one may be.
+/// Returns `true` if the external ID is shorter than a new one may be.
 pub fn is_short_external_id(text: &str) -> bool {
     text.len() < NEW_EXTERNAL_ID_CHARS
 }
 
-/// STS: 2 to 1,224 of `[\w+=,.@:\/-]`.
+/// Returns `true` if `text` is an external ID that STS accepts: 2 to 1,224 characters of `[\w+=,.@:\/-]`.
 pub fn is_external_id(text: &str) -> bool {
     (2..=1224).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+=,.@:/-".contains(&b))

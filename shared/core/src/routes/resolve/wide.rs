@@ -1,11 +1,12 @@
-//! Whether who deploys a route knows how much its reader may read.
+//! Checks that whoever deploys a route knows how much its reader role may read.
 
 use crate::at::At;
 use crate::pattern::Pattern;
 use crate::reach::Widening;
 use crate::routes::written;
 
-/// Reports each route whose reader is wider than its key. What is wrong otherwise is reported elsewhere.
+/// Reports each route whose reader role may read more than the beginning of its key. All other problems are reported
+/// elsewhere.
 pub fn report(written: &written::RoutesFile, at: &mut At<'_>) {
     let mut at = at.key("routes");
     for (index, route) in written.routes.iter().flatten().enumerate() {
@@ -16,14 +17,14 @@ pub fn report(written: &written::RoutesFile, at: &mut At<'_>) {
     }
 }
 
-fn of_route(name: &str, bucket: &str, key: &Pattern, is_admitted: bool, at: &mut At<'_>) {
+fn of_route(name: &str, bucket: &str, key: &Pattern, is_accepted: bool, at: &mut At<'_>) {
     match Widening::of(key) {
-        None if is_admitted => at.key("wide").warning(
+        None if is_accepted => at.key("wide").warning(
             format!("route `{name}` is not wide: its reader can read the key's beginning only"),
             "leave `wide` out",
         ),
         None => {}
-        Some(_) if is_admitted => {}
+        Some(_) if is_accepted => {}
         Some(widening) => {
             let (uri, reason) = (widening.uri(bucket), widening.reason());
             let wide = format!("the reader of route `{name}` can read `{uri}`: {reason}");

@@ -1,4 +1,4 @@
-//! What makes a batch, and what limits its runs.
+//! Tests of what makes a batch, and of what limits its job runs.
 
 use super::*;
 

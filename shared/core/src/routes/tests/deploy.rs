@@ -1,4 +1,4 @@
-//! What is asked of files that are to be deployed, and not of the functions that serve them.
+//! Tests of the checks that apply when a file is deployed, but not in the functions that serve it.
 
 use expect_test::expect;
 use serde_json::json;

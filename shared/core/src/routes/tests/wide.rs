@@ -1,4 +1,4 @@
-//! Files that are to be deployed say it if a reader could read all of a bucket.
+//! Tests that a file that is about to be deployed must say so if a reader role could read a whole bucket.
 
 use expect_test::expect;
 
@@ -47,7 +47,7 @@ fn a_reader_that_is_wider_than_a_key_is_warned_of_with_what_it_can_read() {
     "#]].assert_eq(&told(&with_key("orders/{file}.csv", "    wide: true\n")));
 }
 
-/// A function must not fail to start for what changes nothing for it.
+/// A function must not fail to start because of something that makes no difference to it.
 #[test]
 fn the_functions_take_a_file_that_could_not_be_deployed_any_more() {
     for key in ["データ/{file}.csv", "{file}.csv"] {

@@ -1,4 +1,4 @@
-//! What each kind of role trusts, and what it is for.
+//! The trust and the purpose of each kind of role.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,6 +17,7 @@ fn target_of<'a>(routes: &'a Routes, route: &Route) -> Option<&'a Target> {
     routes.targets.get(&route.target)
 }
 
+/// Reads the properties of a starter role.
 pub fn starter(written: &StarterRole, setting: &Setting<'_>, at: &mut At<'_>) -> Option<Own> {
     let trusted = roles("TrustedRoleArns", written.trusted_role_arns.as_ref(), at);
     let external_ids =
@@ -57,10 +58,11 @@ pub fn starter(written: &StarterRole, setting: &Setting<'_>, at: &mut At<'_>) ->
         trust: Trust::Roles { partition, account, arns, external_ids },
         purpose: Purpose::Start { jobs },
         notes: Vec::new(),
-        unasked: BTreeMap::new(),
+        unrequested: BTreeMap::new(),
     })
 }
 
+/// Reads the properties of a reader role.
 pub fn reader(written: &ReaderRole, setting: &Setting<'_>, at: &mut At<'_>) -> Option<Own> {
     let trusted = roles("TrustedRoleArns", written.trusted_role_arns.as_ref(), at);
     let external_ids =
@@ -83,7 +85,7 @@ pub fn reader(written: &ReaderRole, setting: &Setting<'_>, at: &mut At<'_>) -> O
     let (account, arns) = trusted?;
     let mut buckets: BTreeMap<String, BTreeSet<Reach>> = BTreeMap::new();
     let mut notes = Vec::new();
-    let mut unasked = BTreeMap::new();
+    let mut unrequested = BTreeMap::new();
     let theirs = |route: &&Route| target_of(&routes, route).is_some_and(|t| t.account == account);
     for route in routes.routes.iter().filter(theirs) {
         if let Some(widening) = Widening::of(&route.key) {
@@ -93,7 +95,7 @@ pub fn reader(written: &ReaderRole, setting: &Setting<'_>, at: &mut At<'_>) -> O
                 widening.reason()
             ));
             if widening.is_everything() && !route.wide {
-                unasked.insert(route.bucket.clone(), name.clone());
+                unrequested.insert(route.bucket.clone(), name.clone());
             }
         }
         buckets.entry(route.bucket.clone()).or_default().insert(Reach::of(&route.key));
@@ -126,21 +128,22 @@ pub fn reader(written: &ReaderRole, setting: &Setting<'_>, at: &mut At<'_>) -> O
         trust: Trust::Roles { partition, account: account.clone(), arns, external_ids },
         purpose: Purpose::Read { account, buckets, batches, manifests, claims, keys },
         notes,
-        unasked,
+        unrequested,
     })
 }
 
+/// Reads the properties of a job role.
 pub fn job(written: &JobRole, _: &Setting<'_>, at: &mut At<'_>) -> Option<Own> {
     let (_, readers) = roles("ReaderRoleArns", written.reader_role_arns.as_ref(), at)?;
     Some(Own {
         trust: Trust::Service("glue.amazonaws.com"),
         purpose: Purpose::Run { readers },
         notes: Vec::new(),
-        unasked: BTreeMap::new(),
+        unrequested: BTreeMap::new(),
     })
 }
 
-/// What is wider than the batches of the role's account, in words.
+/// Describes what the role reaches beyond the batches of the trusted roles' account. Returns `None` if that is nothing.
 fn wider(batches: Batches) -> Option<&'static str> {
     match batches {
         Batches::Own => None,
@@ -156,7 +159,7 @@ fn wider(batches: Batches) -> Option<&'static str> {
 }
 
 fn manifests(name: Option<&str>, at: &mut At<'_>) -> Option<String> {
-    // An empty parameter of a template means that there is none.
+    // Templates pass an empty parameter if there is no such bucket.
     let name = name.filter(|name| !name.is_empty())?;
     if !has_form_of_bucket(name) {
         at.key("ManifestsBucketName").error(
@@ -167,8 +170,8 @@ fn manifests(name: Option<&str>, at: &mut At<'_>) -> Option<String> {
     Some(name.to_owned())
 }
 
-/// The table is of the role's own account: a claim is what keeps two runs of one batch apart, and who
-/// owns the data keeps it.
+/// Reads the ARN of the table of claims. The table must be in the role's own account: a claim keeps two runs of one
+/// batch apart, and the owner of the data keeps the claims.
 fn claims(arn: Option<&str>, setting: &Setting<'_>, at: &mut At<'_>) -> Option<String> {
     let arn = arn.filter(|arn| !arn.is_empty())?;
     let fields: Vec<&str> = arn.splitn(6, ':').collect();
