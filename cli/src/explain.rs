@@ -6,8 +6,9 @@ mod document;
 mod text;
 
 use anyhow::bail;
-use landfall_core::arrivals::{Arrival, ArrivalError, Ignored, Intake, Message};
-use landfall_core::plan::{Plan, RefusalReason, plan, plan_messages};
+use landfall_core::arrivals::{Arrival, ArrivalError, Content, Delivery, Intake, Message};
+use landfall_core::batch::RefusalReason;
+use landfall_core::plan::{Plan, plan, plan_messages};
 use landfall_core::routes::Routes;
 use serde_json::value::RawValue;
 
@@ -17,16 +18,9 @@ use crate::terminal::output::{Output, Status};
 use crate::terminal::problems::read_routes;
 
 /// What is asked about, taken apart.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Subject {
-    arrivals: Vec<Arrival>,
-    /// For each arrival its message, by number.
-    message_of: Vec<usize>,
-    /// For each arrival its message's id; `None` where the event came in no queue.
-    message_ids: Vec<Option<String>>,
-    /// Messages that cannot be read, by their id.
-    unreadable: Vec<(Option<String>, ArrivalError)>,
-    ignored: Ignored,
+    delivery: Delivery,
     /// Nothing is known but what was given with the command.
     is_uri: bool,
 }
@@ -77,7 +71,7 @@ fn explain(args: &ExplainArgs, color: Color) -> anyhow::Result<Output> {
     if explanation.plan.requests.is_empty() {
         output.worsen(Status::Nothing);
     }
-    if !subject.unreadable.is_empty() {
+    if !subject.delivery.unreadable.is_empty() {
         output.worsen(Status::Problems);
     }
     Ok(output)
@@ -86,12 +80,13 @@ fn explain(args: &ExplainArgs, color: Color) -> anyhow::Result<Output> {
 /// The trigger's own plan. A URI does not tell what an event does: what is refused for that alone
 /// would not be by the trigger, and hides nothing else.
 fn plan_of(routes: &Routes, subject: &Subject) -> Plan {
-    let of_each = plan(routes, &subject.arrivals);
+    let Delivery { arrivals, message_of, .. } = &subject.delivery;
+    let of_each = plan(routes, arrivals);
     let is_unknown = |reason: &RefusalReason| matches!(reason, RefusalReason::UnknownValue { .. });
     if subject.is_uri && of_each.refusals.iter().all(|refusal| is_unknown(&refusal.reason)) {
         return of_each;
     }
-    plan_messages(routes, &subject.arrivals, &subject.message_of)
+    plan_messages(routes, arrivals, message_of)
 }
 
 fn subject(args: &ExplainArgs) -> anyhow::Result<Subject> {
@@ -100,19 +95,16 @@ fn subject(args: &ExplainArgs) -> anyhow::Result<Subject> {
         input::object(&text)?;
     }
     if let Some(uri) = args.subject.to_str().filter(|text| text.starts_with("s3://")) {
-        return Ok(Subject {
-            arrivals: vec![arrival(uri, args)?],
-            message_of: vec![0],
-            message_ids: vec![None],
-            is_uri: true,
-            ..Subject::default()
-        });
+        let content = Content { arrivals: vec![arrival(uri, args)?], ..Content::default() };
+        let message = Message { id: None, content: Ok(content) };
+        return Ok(Subject { delivery: [message].into_iter().collect(), is_uri: true });
     }
     if args.size.is_some() || args.version_id.is_some() || args.event_time.is_some() {
         bail!("--size, --version-id and --event-time go with an s3:// URI; an event tells its own");
     }
     let text = input::read(&args.subject)?;
-    Ok(take_apart(text.trim_start_matches('\u{feff}')))
+    let delivery = take_apart(text.trim_start_matches('\u{feff}'));
+    Ok(Subject { delivery, is_uri: false })
 }
 
 /// The object that a URI names.
@@ -129,8 +121,7 @@ fn arrival(uri: &str, args: &ExplainArgs) -> anyhow::Result<Arrival> {
     })
 }
 
-fn take_apart(event: &str) -> Subject {
-    let mut subject = Subject::default();
+fn take_apart(event: &str) -> Delivery {
     let intake = match serde_json::from_str::<&RawValue>(event) {
         Ok(event) => Intake::read(event),
         Err(error) => Err(ArrivalError::NotJson(error.to_string())),
@@ -139,16 +130,5 @@ fn take_apart(event: &str) -> Subject {
         Ok(intake) => intake.messages,
         Err(error) => vec![Message { id: None, content: Err(error) }],
     };
-    for (number, Message { id, content }) in messages.into_iter().enumerate() {
-        match content {
-            Ok(content) => {
-                subject.message_of.extend(content.arrivals.iter().map(|_| number));
-                subject.message_ids.extend(content.arrivals.iter().map(|_| id.clone()));
-                subject.arrivals.extend(content.arrivals);
-                subject.ignored += content.ignored;
-            }
-            Err(error) => subject.unreadable.push((id, error)),
-        }
-    }
-    subject
+    messages.into_iter().collect()
 }

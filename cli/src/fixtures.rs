@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use landfall_core::batch::{
-    Batch, Claim, Closing, EndOutcome, Lookup, Member, Opening, Prepared, RunState, Scope, Seen,
-    Settings, Start, StartOutcome, Step, Why, next,
+    Batch, Bounds, Claim, Closing, Draft, EndOutcome, Lookup, Member, Prepared, RunState, Scope,
+    Seen, Start, StartOutcome, Step, Why, next,
 };
 use landfall_core::moment::{Moment, Time};
 
@@ -55,10 +55,16 @@ pub fn member(key: &str) -> Member {
 
 /// Without members, before it is written.
 pub fn opened(closing: Closing) -> Batch {
-    let group = &BTreeMap::from([("dt".to_owned(), "2026-01-31".to_owned())]);
-    let (bucket, start) = ("acme-landing", &start());
-    let opening = Opening { id: ID.to_owned(), route: "orders", bucket, group, start, closing };
-    opening.batch(&moment(0))
+    let draft = Draft {
+        route: "orders".to_owned(),
+        bucket: "acme-landing".to_owned(),
+        group: BTreeMap::from([("dt".to_owned(), "2026-01-31".to_owned())]),
+        start: start(),
+        closing,
+        members: Vec::new(),
+        markers: Vec::new(),
+    };
+    draft.batch(ID.to_owned(), &moment(0))
 }
 
 /// Three members, due at [`NOW`].
@@ -114,7 +120,7 @@ fn step(batch: &Batch, seen: Seen, after: u64) -> Step {
         batch,
         &seen,
         &moment(after),
-        &Settings { reconciliation: secs(900), manifests_kept: secs(90 * 86_400) },
+        &Bounds { reconciliation: secs(900), manifests_kept: secs(90 * 86_400) },
     )
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use landfall_core::batch::{Batch, Closing, State, Why};
+use landfall_core::batch::{Batch, Closing, Failed, HistoryEvent, Started, Starting, State, Why};
 use landfall_core::moment::Time;
 
 use crate::terminal::escape::shown;
@@ -29,8 +29,8 @@ pub fn standing(state: &State) -> &'static str {
 /// The run that it is about.
 pub fn run_id(state: &State) -> Option<&str> {
     match state {
-        State::Started { run_id, .. }
-        | State::Failed { run_id, .. }
+        State::Started(Started { run_id, .. })
+        | State::Failed(Failed { run_id, .. })
         | State::Succeeded { run_id } => Some(run_id),
         _ => None,
     }
@@ -59,9 +59,9 @@ pub fn in_short(state: &State, now: Time) -> String {
         State::Sealed { due, waits_for_slot: true } => format!("a run to end, or {due}"),
         State::Sealed { due, .. } if *due <= now => "the monitor".to_owned(),
         State::Sealed { due, .. } => due.to_string(),
-        State::Starting { t0, .. } => format!("starting since {t0}"),
-        State::Started { run_id, .. }
-        | State::Failed { run_id, .. }
+        State::Starting(Starting { t0, .. }) => format!("starting since {t0}"),
+        State::Started(Started { run_id, .. })
+        | State::Failed(Failed { run_id, .. })
         | State::Succeeded { run_id } => printable(run_id),
         State::Parked { why, .. } => why.code().to_owned(),
         State::Empty => "-".to_owned(),
@@ -73,8 +73,8 @@ pub fn in_words(batch: &Batch, now: Time) -> Vec<String> {
     let mut sentences = match &batch.state {
         State::Open { closes_at } => open(batch, *closes_at, now),
         State::Sealed { due, waits_for_slot } => sealed(batch, *due, *waits_for_slot, now),
-        State::Starting { t0, lease, look_at } => starting(batch, (*t0, *lease, *look_at), now),
-        State::Started { epoch, run_id, since, look_at, .. } => vec![
+        State::Starting(start) => starting(batch, *start, now),
+        State::Started(Started { epoch, run_id, since, look_at, .. }) => vec![
             format!(
                 "Run `{}` (epoch {epoch}) is followed since {}{}.",
                 printable(run_id),
@@ -86,7 +86,7 @@ pub fn in_words(batch: &Batch, now: Time) -> Vec<String> {
                 next_look(*look_at, now)
             ),
         ],
-        State::Failed { epoch, run_id, run_state, since, .. } => {
+        State::Failed(Failed { epoch, run_id, run_state, since, .. }) => {
             let then = match batch.start.retry_states.contains(run_state) {
                 false => "the route does not retry after that, so the batch will be parked",
                 true if batch.failures + 1 >= batch.start.attempts => {
@@ -105,7 +105,8 @@ pub fn in_words(batch: &Batch, now: Time) -> Vec<String> {
             ]
         }
         State::Succeeded { run_id } => {
-            let at = written_at(batch).map_or(String::new(), |at| format!(" {}", moment(at, now)));
+            let at = last_written(batch, &HistoryEvent::Succeeded);
+            let at = at.map_or(String::new(), |at| format!(" {}", moment(at, now)));
             vec![format!("Run `{}` succeeded{at}.", printable(run_id))]
         }
         State::Parked { why, message } => parked(batch, *why, message, now),
@@ -181,7 +182,8 @@ fn sealed(batch: &Batch, due: Time, waits_for_slot: bool, now: Time) -> Vec<Stri
     ]
 }
 
-fn starting(batch: &Batch, (t0, lease, look_at): (Time, Time, Time), now: Time) -> Vec<String> {
+fn starting(batch: &Batch, start: Starting, now: Time) -> Vec<String> {
+    let Starting { t0, lease, look_at } = start;
     let (epoch, begun) = (batch.epoch, moment(t0, now));
     if now < lease {
         let until = moment(lease, now);
@@ -216,7 +218,8 @@ fn parked(batch: &Batch, why: Why, message: &str, now: Time) -> Vec<String> {
         Why::RunVanished => "Glue does not know its run any more".to_owned(),
         Why::Other => "for a reason that a newer version of Landfall has".to_owned(),
     };
-    let since = written_at(batch).map_or(String::new(), |at| format!(" since {}", moment(at, now)));
+    let since = last_written(batch, &HistoryEvent::Parked);
+    let since = since.map_or(String::new(), |at| format!(" since {}", moment(at, now)));
     let mut sentences = vec![
         format!("It is parked{since}: {words} [{}].", why.code()),
         format!("What was said: {}.", shown(message.trim_end_matches('.'))),
@@ -246,15 +249,15 @@ fn last_seen(batch: &Batch, run_id: &str) -> String {
     }
 }
 
-/// When the state was written, as the history has it.
-fn written_at(batch: &Batch) -> Option<Time> {
-    batch.history.last().filter(|entry| entry.what == batch.state.name()).map(|entry| entry.at)
+/// When the last entry of the history was written, if it tells of this.
+fn last_written(batch: &Batch, what: &HistoryEvent) -> Option<Time> {
+    batch.history.last().filter(|entry| entry.what == *what).map(|entry| entry.at)
 }
 
 /// The last of what happened.
 fn last_detail(batch: &Batch) -> String {
     match batch.history.last() {
-        Some(last) if last.detail.is_empty() => printable(&last.what),
+        Some(last) if last.detail.is_empty() => printable(last.what.as_str()),
         Some(last) => shown(last.detail.trim_end_matches('.')),
         None => "nothing is told".to_owned(),
     }

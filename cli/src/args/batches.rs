@@ -243,6 +243,8 @@ fn batch_id(text: &str) -> Result<String, &'static str> {
 
 #[cfg(test)]
 mod tests {
+    use landfall_core::batch::{Failed, Started, Starting};
+
     use super::*;
 
     #[test]
@@ -267,16 +269,22 @@ mod tests {
         let states = [
             State::Open { closes_at: t },
             State::Sealed { due: t, waits_for_slot: false },
-            State::Starting { t0: t, lease: t, look_at: t },
-            State::Started { epoch: 1, run_id: run_id(), since: t, look_at: t, missing: None },
-            State::Failed {
+            State::Starting(Starting { t0: t, lease: t, look_at: t }),
+            State::Started(Started {
+                epoch: 1,
+                run_id: run_id(),
+                since: t,
+                look_at: t,
+                missing: None,
+            }),
+            State::Failed(Failed {
                 epoch: 1,
                 run_id: run_id(),
                 run_state,
                 since: t,
                 look_at: t,
                 missing: None,
-            },
+            }),
             State::Succeeded { run_id: run_id() },
             State::Parked { why, message: String::new() },
             State::Empty,

@@ -152,7 +152,7 @@ fn member(member: &Member) -> MemberEntry<'_> {
 fn history(entry: &Entry) -> HistoryEntry<'_> {
     HistoryEntry {
         at: entry.at.to_string(),
-        what: &entry.what,
+        what: entry.what.as_str(),
         detail: &entry.detail,
         times: entry.times,
     }

@@ -107,7 +107,7 @@ fn job_outcome(said: &Outcome) -> String {
 fn write_history(out: &mut String, batch: &Batch) -> fmt::Result {
     writeln!(out, "\nhistory")?;
     for entry in &batch.history {
-        write!(out, "  {}  {}", entry.at, printable(&entry.what))?;
+        write!(out, "  {}  {}", entry.at, printable(entry.what.as_str()))?;
         if entry.times > 1 {
             write!(out, ", {} times in a row, this the last", entry.times)?;
         }

@@ -1,10 +1,10 @@
-//! An explanation as one JSON document. The core's types are not serialisable, apart from the plan;
-//! the form that others rely on is fixed here.
+//! An explanation as one JSON document. The form that others rely on is fixed here.
 
 use std::collections::BTreeMap;
 
 use landfall_core::arrivals::{Arrival, Ignored};
-use landfall_core::plan::Plan;
+use landfall_core::batch::{Closing, Draft, Scope};
+use landfall_core::plan::{JobRunRequest, Refusal};
 use landfall_core::routes::{Route, Verdict};
 use serde::Serialize;
 
@@ -16,9 +16,31 @@ struct Document<'a> {
     arrivals: Vec<ArrivalEntry<'a>>,
     unreadable: Vec<UnreadableEntry<'a>>,
     ignored: Ignored,
-    plan: &'a Plan,
+    plan: PlanEntry<'a>,
     /// Arguments that every job gets beside those in the plan.
     arguments_added: &'a [&'static str],
+}
+
+#[derive(Serialize)]
+struct PlanEntry<'a> {
+    requests: Vec<RequestEntry<'a>>,
+    refusals: &'a [Refusal],
+    unmatched: &'a [usize],
+}
+
+#[derive(Serialize)]
+struct RequestEntry<'a> {
+    batch_id: &'a str,
+    route: &'a str,
+    target: &'a str,
+    job: &'a str,
+    group: &'a BTreeMap<String, String>,
+    arguments: &'a BTreeMap<String, String>,
+    objects: usize,
+    bytes: Option<u64>,
+    arrivals: &'a [usize],
+    scope: Scope,
+    closing: Closing,
 }
 
 #[derive(Serialize)]
@@ -64,24 +86,49 @@ struct UnreadableEntry<'a> {
 /// The document, with a line end.
 pub fn print(explanation: &Explanation<'_>) -> String {
     let Explanation { routes, subject, plan, added } = explanation;
-    let arrivals = subject.arrivals.iter().zip(&subject.message_ids);
-    let unreadable = subject.unreadable.iter();
+    let delivery = &subject.delivery;
+    let arrivals = delivery.arrivals.iter().enumerate();
+    let unreadable = delivery.unreadable.iter();
     let document = Document {
         arrivals: arrivals
-            .map(|(arrival, id)| arrival_entry(&routes.routes, arrival, id.as_deref()))
+            .map(|(number, arrival)| {
+                arrival_entry(&routes.routes, arrival, delivery.message_id(number))
+            })
             .collect(),
         unreadable: unreadable
-            .map(|(id, error)| UnreadableEntry {
-                message_id: id.as_deref(),
+            .map(|(message, error)| UnreadableEntry {
+                message_id: delivery.message_ids[*message].as_deref(),
                 code: error.code(),
                 error: error.to_string(),
             })
             .collect(),
-        ignored: subject.ignored.clone(),
-        plan,
+        ignored: delivery.ignored.clone(),
+        plan: PlanEntry {
+            requests: plan.requests.iter().map(request_entry).collect(),
+            refusals: &plan.refusals,
+            unmatched: &plan.unmatched,
+        },
         arguments_added: added,
     };
     output::json(&document)
+}
+
+fn request_entry(request: &JobRunRequest) -> RequestEntry<'_> {
+    let JobRunRequest { batch_id, draft, arguments, objects, bytes, arrivals } = request;
+    let Draft { route, group, start, closing, .. } = draft;
+    RequestEntry {
+        batch_id,
+        route,
+        target: &start.target,
+        job: &start.job,
+        group,
+        arguments,
+        objects: *objects,
+        bytes: *bytes,
+        arrivals,
+        scope: start.scope,
+        closing: *closing,
+    }
 }
 
 fn arrival_entry<'a>(

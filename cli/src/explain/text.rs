@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt::{self, Write};
 
 use landfall_core::arrivals::Arrival;
-use landfall_core::batch::{Closing, Scope};
-use landfall_core::plan::{JobRunRequest, RefusalReason};
+use landfall_core::batch::{Closing, Draft, RefusalReason, Scope};
+use landfall_core::plan::JobRunRequest;
 use landfall_core::problem::did_you_mean;
 use landfall_core::routes::{Route, Verdict};
 
@@ -27,17 +27,18 @@ pub fn print(explanation: &Explanation<'_>) -> String {
 
 fn write(out: &mut String, explanation: &Explanation<'_>) -> fmt::Result {
     let Explanation { subject, plan, .. } = explanation;
-    for (id, error) in &subject.unreadable {
-        if let Some(id) = id {
+    let delivery = &subject.delivery;
+    for (message, error) in &delivery.unreadable {
+        if let Some(id) = &delivery.message_ids[*message] {
             write!(out, "message `{}`: ", printable(id))?;
         }
         writeln!(out, "{} [{}]\n", printable(&error.to_string()), error.code())?;
     }
-    if subject.ignored.total() > 0 {
-        writeln!(out, "ignored: {}, which create no object\n", subject.ignored)?;
+    if delivery.ignored.total() > 0 {
+        writeln!(out, "ignored: {}, which create no object\n", delivery.ignored)?;
     }
-    for (arrival, id) in subject.arrivals.iter().zip(&subject.message_ids) {
-        write_arrival(out, explanation, arrival, id.as_deref())?;
+    for (number, arrival) in delivery.arrivals.iter().enumerate() {
+        write_arrival(out, explanation, arrival, delivery.message_id(number))?;
         writeln!(out)?;
     }
     for request in &plan.requests {
@@ -45,7 +46,7 @@ fn write(out: &mut String, explanation: &Explanation<'_>) -> fmt::Result {
         writeln!(out)?;
     }
     for refusal in &plan.refusals {
-        let uri = subject.arrivals.get(refusal.arrival).map(Arrival::uri).unwrap_or_default();
+        let uri = delivery.arrivals.get(refusal.arrival).map(Arrival::uri).unwrap_or_default();
         let reason = printable(&refusal.reason.to_string());
         writeln!(
             out,
@@ -158,33 +159,34 @@ fn write_request(
     explanation: &Explanation<'_>,
     request: &JobRunRequest,
 ) -> fmt::Result {
-    write!(out, "start job `{}` in `{}`", printable(&request.job), request.target)?;
-    if let Some(target) = explanation.routes.targets.get(&request.target) {
+    let Draft { route, group, start, .. } = &request.draft;
+    write!(out, "start job `{}` in `{}`", printable(&start.job), start.target)?;
+    if let Some(target) = explanation.routes.targets.get(&start.target) {
         write!(out, " (account {}, {})", target.account, target.region)?;
     }
     let size = request.bytes.map_or("size not known".to_owned(), bytes);
     let objects = counted(request.objects, "object");
-    writeln!(out, " by route `{}`: {objects}, {size}", request.route)?;
-    for (name, value) in &request.group {
+    writeln!(out, " by route `{route}`: {objects}, {size}")?;
+    for (name, value) in group {
         writeln!(out, "  group {name} = `{}`", shown(value))?;
     }
     for (name, value) in &request.arguments {
         writeln!(out, "  {} {}", printable(name), shown(value))?;
     }
     write!(out, "  and from Landfall {}", explanation.added.join(", "))?;
-    if request.scope == Scope::Batch {
+    if start.scope == Scope::Batch {
         writeln!(out, ", --landfall-scope batch")?;
         writeln!(out, "  with scope `batch`: the run can become no role but the reader")?;
     } else {
         writeln!(out)?;
     }
-    writeln!(out, "  started {}", when(request))
+    writeln!(out, "  started {}", when(&request.draft))
 }
 
 /// When a batch closes, and its run is started.
-fn when(request: &JobRunRequest) -> String {
-    let Closing { window_secs, quiet_secs, settle_secs, max_objects } = request.closing;
-    if request.closing.is_at_once() {
+fn when(draft: &Draft) -> String {
+    let Closing { window_secs, quiet_secs, settle_secs, max_objects } = draft.closing;
+    if draft.closing.is_at_once() {
         return "at once".to_owned();
     }
     let mut ends = Vec::new();
@@ -200,7 +202,7 @@ fn when(request: &JobRunRequest) -> String {
             counted(usize::try_from(most).unwrap_or(usize::MAX), "object")
         ));
     }
-    if !request.markers.is_empty() {
+    if !draft.markers.is_empty() {
         ends.push(format!("{} after this marker", period(settle_secs)));
     }
     match ends.as_slice() {

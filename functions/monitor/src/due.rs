@@ -113,9 +113,8 @@ impl Taken {
 
 /// Puts batches off while there is time. The others are looked at again by the next tick.
 async fn put_off(clients: &Clients, idle: &[Due], deadline: SystemTime, taken: &mut Taken) {
-    let puts = stream::iter(idle).map(async |due: &Due| match has_time(deadline, CALL_TIMEOUT) {
-        true => clients.ledger.put_off(due).await,
-        false => Ok(false),
+    let puts = stream::iter(idle).map(async |due: &Due| {
+        if has_time(deadline, CALL_TIMEOUT) { clients.ledger.put_off(due).await } else { Ok(false) }
     });
     let mut puts = puts.buffer_unordered(CONCURRENT_PUTS);
     while let Some(put) = puts.next().await {

@@ -12,12 +12,12 @@ mod wake;
 use std::time::SystemTime;
 
 use aws_config::SdkConfig;
-use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse};
 use futures_util::{StreamExt, stream};
 use lambda_runtime::LambdaEvent;
 use landfall_aws::advance::{self, Clients};
 use landfall_aws::clock::now;
 use landfall_aws::metrics::Metrics;
+use landfall_aws::queue::SqsAnswer;
 use landfall_aws::settings::Settings;
 use landfall_aws::work_queue::WorkQueue;
 use landfall_core::batch::Batch;
@@ -37,15 +37,15 @@ const CONCURRENT: usize = 8;
 #[derive(Debug)]
 pub struct Context {
     clients: Clients,
-    work: Option<WorkQueue>,
+    work_queue: Option<WorkQueue>,
     metrics: Metrics,
 }
 
 impl Context {
     /// Builds the clients once; makes no call.
     pub fn new(settings: &Settings, config: &SdkConfig, metrics: Metrics) -> Self {
-        let work = WorkQueue::new(&settings.queues, config);
-        Self { clients: Clients::new(settings, config), work, metrics }
+        let work_queue = WorkQueue::new(&settings.queues, config);
+        Self { clients: Clients::new(settings, config), work_queue, metrics }
     }
 }
 
@@ -54,7 +54,7 @@ impl Context {
 #[serde(untagged)]
 pub enum Response {
     /// To SQS: the messages to deliver again.
-    Sqs(SqsBatchResponse),
+    Sqs(SqsAnswer),
     Tick(Ticked),
 }
 
@@ -84,7 +84,7 @@ async fn messages(
     context: &Context,
     messages: Vec<HintMessage>,
     deadline: SystemTime,
-) -> SqsBatchResponse {
+) -> SqsAnswer {
     let Context { clients, metrics, .. } = context;
     let outcomes = stream::iter(messages).map(async |HintMessage { id, content }| {
         let woken = match content {
@@ -102,23 +102,18 @@ async fn messages(
         (id, woken)
     });
     let outcomes: Vec<_> = outcomes.buffer_unordered(CONCURRENT).collect().await;
-    let mut response = SqsBatchResponse::default();
+    let mut failed = Vec::new();
     let mut all = Vec::new();
     for (id, woken) in outcomes {
         if !woken.is_done() {
-            let mut failure = BatchItemFailure::default();
-            failure.item_identifier = id;
-            // One id twice would make Lambda fail the whole batch.
-            if !response.batch_item_failures.contains(&failure) {
-                response.batch_item_failures.push(failure);
-            }
+            failed.push(id);
         }
         metrics.failures(woken.error.iter().map(Error::code));
         all.extend(woken.advanced);
     }
     advance::report(metrics, &all);
     advance::tell_lineage(clients, metrics, &all, deadline).await;
-    response
+    failed.into_iter().collect()
 }
 
 /// Looks at the batch whose run has ended.

@@ -116,12 +116,12 @@ pub async fn tick(context: &Context, deadline: SystemTime) -> Result<Ticked, Err
 /// Hands on what others can take up until the next tick; what the tick takes up itself, and how many it handed on. What
 /// waits for a run to end is its own: the first of a job tell what becomes of the others.
 async fn hand_on(context: &Context, due: Vec<Due>, deadline: SystemTime) -> (Vec<Due>, usize) {
-    let Some(work) = &context.work else { return (due, 0) };
+    let Some(work_queue) = &context.work_queue else { return (due, 0) };
     let is_any = |due: &Due| due.newer.is_none() && matches!(due.class, Class::Route(_));
     let due = in_turns(due, |due| due.class.clone());
-    let others = due.iter().skip(OWN).filter(|due| is_any(due)).take(work.room());
+    let others = due.iter().skip(OWN).filter(|due| is_any(due)).take(work_queue.room());
     let others: Vec<&str> = others.map(|due| due.id.as_str()).collect();
-    let sent = work.send(&others, deadline).await;
+    let sent = work_queue.send(&others, deadline).await;
     let handed_on = sent.len();
     let sent: BTreeSet<String> = sent.into_iter().map(str::to_owned).collect();
     (due.into_iter().filter(|due| !sent.contains(&due.id)).collect(), handed_on)

@@ -7,29 +7,29 @@
 //! so that only what cannot be read ends in the dead-letter queue. What is not started here, whatever the
 //! reason, is in the ledger, and the monitor starts it: starts have a few seconds, so that messages do not wait for them.
 //!
-//! A handler reads like its sentence: take the event apart, plan, record, start, answer.
+//! [`handle`] reads like its sentence: take the event apart, plan, record, start, answer.
 
 mod error;
+mod messages;
 mod metrics;
 mod record;
 mod redelivery;
-mod work;
 
 use aws_config::SdkConfig;
-use aws_lambda_events::sqs::SqsBatchResponse;
 use lambda_runtime::LambdaEvent;
 use landfall_aws::advance::{self, Clients};
 use landfall_aws::metrics::Metrics;
+use landfall_aws::queue::SqsAnswer;
 use landfall_aws::settings::Settings;
 use landfall_aws::work_queue::WorkQueue;
-use landfall_core::arrivals::{Ignored, Intake};
+use landfall_core::arrivals::{Delivery, Ignored, Intake};
+use landfall_core::plan::plan_messages;
 use landfall_core::routes::Routes;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 pub use error::Error;
 use redelivery::Redelivery;
-use work::Work;
 
 /// What an invocation borrows: the routes, and the clients.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ pub struct Context {
     routes: Routes,
     clients: Clients,
     redelivery: Option<Redelivery>,
-    work: Option<WorkQueue>,
+    work_queue: Option<WorkQueue>,
     metrics: Metrics,
 }
 
@@ -46,8 +46,8 @@ impl Context {
     pub fn new(settings: Settings, config: &SdkConfig, metrics: Metrics) -> Self {
         let clients = Clients::new(&settings, config);
         let redelivery = Redelivery::new(&settings.queues, config);
-        let work = WorkQueue::new(&settings.queues, config);
-        Self { clients, redelivery, work, routes: settings.routes, metrics }
+        let work_queue = WorkQueue::new(&settings.queues, config);
+        Self { clients, redelivery, work_queue, routes: settings.routes, metrics }
     }
 }
 
@@ -56,7 +56,7 @@ impl Context {
 #[serde(untagged)]
 pub enum Response {
     /// To SQS: the messages to deliver again.
-    Sqs(SqsBatchResponse),
+    Sqs(SqsAnswer),
     /// To who invoked it directly.
     Direct(Summary),
 }
@@ -93,25 +93,27 @@ pub async fn handle(
     context: &Context,
     event: LambdaEvent<Box<RawValue>>,
 ) -> Result<Response, Error> {
-    let Context { routes, clients, redelivery, work: work_queue, metrics } = context;
+    let Context { routes, clients, redelivery, work_queue, metrics } = context;
     let intake = Intake::read(&event.payload).map_err(Error::from).inspect_err(|error| {
         error.log();
         metrics.failures([error.code()]);
     })?;
+    let delivery: Delivery = intake.messages.into_iter().collect();
+    let plan = plan_messages(routes, &delivery.arrivals, &delivery.message_of);
+    let refused = messages::refused(&delivery, &plan);
     let deadline = event.context.deadline();
-    let mut work = Work::new(intake);
-    let plan = work.plan(routes);
-    let recorded = record::all(clients, &work, &plan.requests, deadline).await;
-    let mut failed = work.failed(&plan, &recorded);
-    metrics::report(metrics, &work, &plan, &recorded, failed.len());
+    let recorded = record::all(clients, &delivery, &plan.requests, deadline).await;
+    let mut failed = messages::failed(&delivery, &plan, &refused, &recorded);
+    metrics::report(metrics, &delivery, &plan, &refused, &recorded, failed.len());
     if let Some(redelivery) = redelivery {
-        let waiting = work.waiting(&plan, &recorded, &failed);
+        let waiting = messages::waiting(&delivery, &plan, &refused, &recorded, &failed);
         let sent = redelivery.send(&event.payload, &waiting, deadline).await;
-        work.acknowledge(&sent, &mut failed);
+        let is_sent = |id: &Option<String>| id.as_ref().is_some_and(|id| sent.contains(id));
+        failed.retain(|message| !is_sent(&delivery.message_ids[*message]));
     }
     let started =
         record::start(clients, work_queue.as_ref(), &plan.requests, &recorded, deadline).await;
     advance::report(metrics, &started.advanced);
     advance::tell_lineage(clients, metrics, &started.advanced, deadline).await;
-    work.respond(&plan, recorded, &started, &failed)
+    messages::answer(delivery, &plan, refused, recorded, &started, &failed)
 }

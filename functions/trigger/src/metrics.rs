@@ -1,26 +1,35 @@
 //! What an invocation reports as metrics.
 
+use std::collections::BTreeMap;
+
 use landfall_aws::metrics::{Intake, Metrics};
+use landfall_core::arrivals::Delivery;
 use landfall_core::plan::Plan;
 use metrique_writer::unit::AsCount;
 
 use crate::Error;
 use crate::record::Outcome;
-use crate::work::Work;
 
 /// Writes the metrics of one invocation.
-pub fn report(metrics: &Metrics, work: &Work, plan: &Plan, recorded: &[Outcome], failed: usize) {
+pub fn report(
+    metrics: &Metrics,
+    delivery: &Delivery,
+    plan: &Plan,
+    refused: &BTreeMap<usize, Error>,
+    recorded: &[Outcome],
+    failed: usize,
+) {
     let known = recorded.iter().flatten().map(|recorded| recorded.duplicates).sum();
     metrics.intake(&Intake {
-        messages: count(work.messages()),
+        messages: count(delivery.message_ids.len()),
         messages_failed: count(failed),
-        arrivals: count(work.arrivals.len()),
+        arrivals: count(delivery.arrivals.len()),
         arrivals_unmatched: count(plan.unmatched.len()),
         arrivals_known: count(known),
-        events_ignored: work.ignored.total().into(),
+        events_ignored: delivery.ignored.total().into(),
     });
     let not_recorded = recorded.iter().filter_map(|recorded| recorded.as_ref().err());
-    metrics.failures(work.failures.values().chain(not_recorded).map(Error::code));
+    metrics.failures(refused.values().chain(not_recorded).map(Error::code));
 }
 
 fn count(number: usize) -> AsCount<u64> {

@@ -1,20 +1,21 @@
 //! Records what arrived in the ledger, then starts what that completed.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
 use futures_util::{StreamExt, stream};
 use landfall_aws::advance::{Advanced, Clients, START_MAY_TAKE, advance};
 use landfall_aws::clock::{has_passed, has_time, moment, system_time};
 use landfall_aws::config::CALL_TIMEOUT;
-use landfall_aws::ledger::{Draft, Recorded};
+use landfall_aws::ledger::Recorded;
 use landfall_aws::traces;
 use landfall_aws::work_queue::WorkQueue;
-use landfall_core::batch::{Batch, Member, Seen};
-use landfall_core::plan::{JobRunRequest, batch_id};
+use landfall_core::arrivals::Delivery;
+use landfall_core::batch::{Batch, Draft, Member, Seen};
+use landfall_core::plan::JobRunRequest;
 use tracing::Instrument;
 
 use crate::Error;
-use crate::work::Work;
 
 /// What the ledger took, or why not all of it.
 pub type Outcome = Result<Recorded, Error>;
@@ -30,42 +31,42 @@ const TO_START: Duration = Duration::from_secs(5);
 /// before `deadline` is not begun.
 pub async fn all(
     clients: &Clients,
-    work: &Work,
+    delivery: &Delivery,
     requests: &[JobRunRequest],
     deadline: SystemTime,
 ) -> Vec<Outcome> {
     // Parts of one open batch follow each other: the marker comes last. What closes at once is
     // nobody else's.
     let parts = requests.chunk_by(|one, next| {
+        let (one, next) = (&one.draft, &next.draft);
         !one.closing.is_at_once() && one.route == next.route && one.group == next.group
     });
     let recorded = stream::iter(parts).map(async |parts| {
         let mut outcomes = Vec::new();
         for request in parts {
-            outcomes.push(one(clients, work, request, deadline).await);
+            outcomes.push(record(clients, delivery, request, deadline).await);
         }
         outcomes
     });
     recorded.buffered(CONCURRENT_RECORDS).concat().await
 }
 
-async fn one(
+async fn record(
     clients: &Clients,
-    work: &Work,
+    delivery: &Delivery,
     request: &JobRunRequest,
     deadline: SystemTime,
 ) -> Outcome {
-    let JobRunRequest { route, bucket, group, start, closing, members, markers, .. } = request;
+    let draft = &request.draft;
+    let Draft { route, group, .. } = draft;
     if !has_time(deadline, CALL_TIMEOUT) {
         return Err(Error::OutOfTime { route: route.clone() });
     }
-    let closing = *closing;
-    let draft = Draft { route, bucket, group, start, closing, members, markers };
-    let id = |first: &_| batch_id(&start.account, route, bucket, group, first);
+    let id = |first: &_| draft.batch_id(first);
     let span = tracing::info_span!(target: traces::TARGET, "record", route);
-    let recorded = clients.ledger.record(&draft, id, || moment(deadline), deadline - CALL_TIMEOUT);
+    let recorded = clients.ledger.record(draft, id, || moment(deadline), deadline - CALL_TIMEOUT);
     let recorded = recorded.instrument(span).await;
-    let (messages, message_ids) = work.messages_of(request);
+    let (messages, message_ids) = messages_of(delivery, request);
     let Recorded { batches, duplicates } = match &recorded {
         Ok(recorded) => recorded,
         Err(error) => {
@@ -95,6 +96,16 @@ async fn one(
     recorded.map_err(Error::from)
 }
 
+/// Returns how many messages brought what a request takes, and the IDs of the first of them, spaces between them: a
+/// log line has room for so many. All are logged one by one at level `DEBUG`.
+fn messages_of(delivery: &Delivery, request: &JobRunRequest) -> (usize, String) {
+    const MAX: usize = 10;
+    let messages = request.arrivals.iter().map(|arrival| delivery.message_of[*arrival]);
+    let messages: BTreeSet<usize> = messages.collect();
+    let ids = messages.iter().filter_map(|message| delivery.message_ids[*message].as_deref());
+    (messages.len(), ids.take(MAX).collect::<Vec<_>>().join(" "))
+}
+
 /// What became of the batches that are closed.
 #[derive(Debug, Default)]
 pub struct Started {
@@ -107,7 +118,7 @@ pub struct Started {
 /// monitor's; it is woken for it if there is a queue for that.
 pub async fn start(
     clients: &Clients,
-    work: Option<&WorkQueue>,
+    work_queue: Option<&WorkQueue>,
     requests: &[JobRunRequest],
     recorded: &[Outcome],
     deadline: SystemTime,
@@ -121,11 +132,12 @@ pub async fn start(
     });
     let began = system_time();
     let is_enough = || has_passed(began, TO_START) || !has_time(deadline, START_MAY_TAKE);
-    let outcomes =
-        stream::iter(closed).map(async |(batch, members)| match work.is_some() && is_enough() {
-            true => Err(batch),
-            false => Ok(advance(clients, batch, members, Seen::Nothing, deadline).await),
-        });
+    let outcomes = stream::iter(closed).map(async |(batch, members)| {
+        if work_queue.is_some() && is_enough() {
+            return Err(batch);
+        }
+        Ok(advance(clients, batch, members, Seen::Nothing, deadline).await)
+    });
     let mut outcomes = outcomes.buffered(CONCURRENT_STARTS);
     let mut started = Started::default();
     while let Some(outcome) = outcomes.next().await {
@@ -134,9 +146,9 @@ pub async fn start(
             Err(batch) => started.left.push(batch),
         }
     }
-    if let Some(work) = work {
+    if let Some(work_queue) = work_queue {
         let ids: Vec<&str> = started.left.iter().map(|batch| batch.id.as_str()).collect();
-        work.send(&ids, deadline).await;
+        work_queue.send(&ids, deadline).await;
     }
     started
 }
@@ -149,6 +161,6 @@ fn members_at_hand<'r>(
 ) -> Option<&'r [Member]> {
     let is_all = recorded.duplicates == 0
         && recorded.batches.len() == 1
-        && usize::try_from(batch.members) == Ok(request.members.len());
-    is_all.then_some(&request.members)
+        && usize::try_from(batch.members) == Ok(request.draft.members.len());
+    is_all.then_some(&request.draft.members)
 }

@@ -12,8 +12,8 @@ use std::time::{Duration, SystemTime};
 
 use aws_config::SdkConfig;
 use landfall_core::batch::{
-    Batch, Lookup, Manifest, Member, Own, Prepared, Seen, Settings as Bounds, State, Step,
-    Unprepared, Why, next,
+    Batch, Bounds, HistoryEvent, JobResources, Lookup, Manifest, Member, Prepared, Seen, State,
+    Step, Unprepared, Why, next,
 };
 use landfall_core::lineage::{RunEvent, events};
 use landfall_core::moment::Time;
@@ -41,9 +41,6 @@ pub const START_MAY_TAKE: Duration = CALL_TIMEOUT.saturating_mul(2);
 /// A batch of more is prepared alone.
 const MANY_MEMBERS: u64 = 10_000;
 
-/// The history's words for a start that is put off.
-const PUT_OFF: [&str; 2] = ["deferred", "waits_for_slot"];
-
 /// What steps are carried out with.
 #[derive(Debug)]
 pub struct Clients {
@@ -51,7 +48,7 @@ pub struct Clients {
     claims: Claims,
     s3: aws_sdk_s3::Client,
     targets: Targets,
-    own: Own,
+    job_resources: JobResources,
     account: String,
     bounds: Bounds,
     lineage: Option<Lineage>,
@@ -65,7 +62,7 @@ pub struct Advanced {
     /// As it was read or written last.
     pub batch: Batch,
     /// What was written, in order.
-    pub told: Vec<Told>,
+    pub transitions: Vec<Transition>,
     /// What that says of runs, if lineage is told.
     lineage: Vec<RunEvent>,
     pub end: End,
@@ -73,9 +70,8 @@ pub struct Advanced {
 
 /// One write.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Told {
-    /// The history's word.
-    pub what: String,
+pub struct Transition {
+    pub what: HistoryEvent,
     pub at: Time,
     /// Why, where it is not as it should be: a stable identifier.
     pub code: Option<String>,
@@ -99,10 +95,10 @@ pub enum End {
 impl Advanced {
     /// Whether it gave back what it held of its job's slot, so that another may begin.
     pub fn has_freed_a_slot(&self) -> bool {
-        self.told.iter().any(|told| match told.what.as_str() {
-            "succeeded" | "failed" => true,
+        self.transitions.iter().any(|transition| match transition.what {
+            HistoryEvent::Succeeded | HistoryEvent::Failed => true,
             // Whatever became of its run; one that was never begun held nothing.
-            "parked" => self.batch.epoch > 0,
+            HistoryEvent::Parked => self.batch.epoch > 0,
             _ => false,
         })
     }
@@ -119,10 +115,10 @@ impl Clients {
         let dynamodb = aws_sdk_dynamodb::Client::from_conf(dynamodb);
         Self {
             ledger: Ledger::new(dynamodb, settings.ledger_table.clone(), settings.retention),
-            claims: Claims::new(config, &settings.own.claims_table_arn),
+            claims: Claims::new(config, &settings.job_resources.claims_table_arn),
             s3: aws_sdk_s3::Client::from_conf(s3.build()),
             targets: Targets::new(settings, config),
-            own: settings.own.clone(),
+            job_resources: settings.job_resources.clone(),
             account: settings.account.clone(),
             bounds: Bounds {
                 reconciliation: settings.reconciliation,
@@ -148,7 +144,7 @@ pub async fn advance(
         clients,
         members,
         batch,
-        told: Vec::new(),
+        transitions: Vec::new(),
         lineage: Vec::new(),
         code: None,
         dpu_seconds: None,
@@ -160,8 +156,8 @@ pub async fn advance(
     if let End::Failed(error) = &end {
         log::failed(&work.batch, error);
     }
-    let Work { batch, told, lineage, .. } = work;
-    Advanced { batch, told, lineage, end }
+    let Work { batch, transitions, lineage, .. } = work;
+    Advanced { batch, transitions, lineage, end }
 }
 
 struct Work<'c> {
@@ -169,7 +165,7 @@ struct Work<'c> {
     /// Of the batch, if they need not be read.
     members: Option<&'c [Member]>,
     batch: Batch,
-    told: Vec<Told>,
+    transitions: Vec<Transition>,
     lineage: Vec<RunEvent>,
     /// What the last call that was not as it should be is known by.
     code: Option<String>,
@@ -221,10 +217,8 @@ impl Work<'_> {
 
     async fn write(&mut self, batch: Batch, counts: bool) -> Result<Seen, End> {
         let ledger = &self.clients.ledger;
-        let written = match counts {
-            true => ledger.write_counted(batch).await,
-            false => ledger.write(batch).await,
-        };
+        let written =
+            if counts { ledger.write_counted(batch).await } else { ledger.write(batch).await };
         match written.map_err(End::Failed)? {
             Some(batch) => {
                 self.is_written(batch);
@@ -306,24 +300,21 @@ impl Work<'_> {
 
     /// Writes the manifest, and fills the arguments in. Again gives the same.
     async fn prepare(&self, deadline: SystemTime) -> Result<Seen, Unprepared> {
-        let Clients { ledger, s3, own, account, preparing, .. } = self.clients;
+        let Clients { ledger, s3, job_resources, account, preparing, .. } = self.clients;
         let batch = &self.batch;
         // A function has room for one large batch at a time.
-        let _alone = match batch.members > MANY_MEMBERS {
-            true => Some(preparing.lock().await),
-            false => None,
-        };
+        let _alone = if batch.members > MANY_MEMBERS { Some(preparing.lock().await) } else { None };
         let read = match self.members {
             Some(_) => Ok(Vec::new()),
             None => ledger.members_before(batch, deadline).await,
         };
         let read = read.map_err(|error| Unprepared::NotNow(error.to_string()))?;
         let manifest = Manifest::of(self.members.unwrap_or(&read).iter().collect());
-        let uri = own.manifest_uri(&batch.route, &batch.id);
-        let prepared: Prepared = manifest.prepared(batch, own)?;
+        let uri = job_resources.manifest_uri(&batch.route, &batch.id);
+        let prepared: Prepared = manifest.prepared(batch, job_resources)?;
         s3.put_object()
-            .bucket(&own.manifests_bucket)
-            .key(Own::manifest_key(&batch.route, &batch.id))
+            .bucket(&job_resources.manifests_bucket)
+            .key(JobResources::manifest_key(&batch.route, &batch.id))
             .expected_bucket_owner(account)
             .content_type("application/json")
             .body(manifest.json(&batch.bucket).into_bytes().into())
@@ -351,14 +342,15 @@ impl Work<'_> {
             let code = match &batch.state {
                 State::Parked { why, .. } => Some(why.code().to_owned()),
                 // Else it is a limit of the route's own.
-                State::Sealed { .. } if PUT_OFF.contains(&entry.what.as_str()) => {
+                State::Sealed { .. } if entry.what.is_put_off() => {
                     known.or_else(|| Some(entry.detail.clone()))
                 }
                 _ => known,
             };
             log::written(&batch, entry, code.as_deref());
             let dpu_seconds = self.dpu_seconds.take();
-            self.told.push(Told { what: entry.what.clone(), at: entry.at, code, dpu_seconds });
+            let (what, at) = (entry.what.clone(), entry.at);
+            self.transitions.push(Transition { what, at, code, dpu_seconds });
         }
         if self.clients.lineage.is_some() {
             self.lineage.extend(events(&self.batch, &batch));

@@ -16,6 +16,7 @@
 
 mod bulk;
 mod due;
+mod index;
 mod item;
 mod record;
 mod search;
@@ -29,8 +30,9 @@ use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
 use landfall_core::batch::{Batch, Chunk, Member, Slot};
 
 pub use due::{Class, Due};
-pub use record::{Draft, Recorded};
-pub use search::{Found, Left, Listing, Waiting, Wanted};
+pub use index::Waiting;
+pub use record::Recorded;
+pub use search::{Found, Left, Listing, Wanted};
 
 use crate::clock;
 use crate::dynamodb::{is_conflict, is_refused, number};

@@ -17,6 +17,7 @@ pub mod sdk_error;
 pub mod secret_value;
 pub mod settings;
 mod signed;
+pub mod startup;
 pub mod targets;
 pub mod telemetry;
 pub mod traces;

@@ -1,11 +1,12 @@
-//! Sending to a queue of SQS's.
+//! Sending to a queue of SQS's, and what a function answers to one.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
 use aws_config::SdkConfig;
 use futures_util::{StreamExt, stream};
 use landfall_core::arn::QueueArn;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::clock::{has_time, within};
@@ -22,6 +23,28 @@ const CONCURRENT: usize = 8;
 
 /// How long a call may take. Less than others may: what is sent, is sent when the time for all else is over.
 const SEND_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// What a function answers to SQS: the messages to deliver again, by their IDs. A set, because SQS may deliver a message
+/// twice in one batch, and an ID that stands twice in the answer makes Lambda fail the whole batch.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SqsAnswer {
+    pub batch_item_failures: BTreeSet<ItemFailure>,
+}
+
+/// A message to deliver again.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ItemFailure {
+    pub item_identifier: String,
+}
+
+impl FromIterator<String> for SqsAnswer {
+    fn from_iter<I: IntoIterator<Item = String>>(message_ids: I) -> Self {
+        let failure = |item_identifier| ItemFailure { item_identifier };
+        Self { batch_item_failures: message_ids.into_iter().map(failure).collect() }
+    }
+}
 
 /// A queue that messages can be sent to.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use landfall_core::arn::{QueueArn, RoleArn, TableArn};
-use landfall_core::batch::Own;
+use landfall_core::batch::JobResources;
 use landfall_core::problem::Problem;
 use landfall_core::routes::{
     ExternalId, NEW_EXTERNAL_ID_CHARS, Routes, is_external_id, is_short_external_id,
@@ -32,8 +32,8 @@ pub struct Settings {
     pub routes: Routes,
     /// By target.
     pub external_ids: BTreeMap<String, Secret>,
-    /// Told to the jobs.
-    pub own: Own,
+    /// What every job run is given.
+    pub job_resources: JobResources,
     /// The account of these.
     pub account: String,
     pub ledger_table: String,
@@ -224,7 +224,7 @@ impl Settings {
             Some(routes) if errors.is_empty() => Ok(Self {
                 routes,
                 external_ids,
-                own: Own { reader_role_arn, claims_table_arn, manifests_bucket },
+                job_resources: JobResources { reader_role_arn, claims_table_arn, manifests_bucket },
                 session_name: session_name(&[&function, &account]),
                 account,
                 ledger_table,

@@ -1,4 +1,4 @@
-//! A batch: what one job run is started for, as a state machine.
+//! A batch, which is what one job run is started for, as a state machine.
 //!
 //! ```text
 //! open → sealed → starting → started → succeeded
@@ -6,13 +6,14 @@
 //!          └──────────┘          └──→ parked, until somebody returns it
 //! ```
 //!
-//! [`next`] decides; whoever asks it writes and calls, and tells what came of it. Every write holds
-//! on condition that the ledger still has the [`Batch::revision`] that was decided on, so of several
-//! that decide at once one goes on. What is in [`Step`] leaves nothing to choose.
+//! [`next`] decides. Its caller carries out the [`Step`], which leaves nothing to choose, and passes the outcome to `next`
+//! again. A write succeeds only if the ledger still has the [`Batch::revision`] that the decision was made on, so when
+//! several callers decide at once, one of them goes on.
 
 mod arguments;
 mod claim;
 mod fit;
+mod history;
 mod id;
 mod manifest;
 mod record;
@@ -25,32 +26,30 @@ mod waiting;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-pub use arguments::Own;
+pub use arguments::{JobResources, RefusalReason};
 pub use claim::{Claim, EndOutcome};
 pub use fit::cut;
+pub use history::{Entry, HistoryEvent};
 pub use id::{BatchId, HASH_CHARS};
 pub use manifest::{Manifest, Prepared, Unprepared};
-pub use record::{Chunk, Closing, Identity, Member, Opening, chunk};
+pub use record::{Chunk, Closing, Draft, Identity, Member, chunk};
 pub use scope::{Scope, ScopeError};
-pub use seen::{FoundRun, Lookup, RunState, Seen, Settings, StartOutcome, Step, Why};
+pub use seen::{Bounds, FoundRun, Lookup, RunState, Seen, StartOutcome, Step, Why};
 use serde::{Deserialize, Serialize};
 pub use slot::{Full, Slot};
 pub use step::next;
 
 use crate::moment::Time;
 
-/// The version of the items that this code writes, batches apart that need a newer one.
+/// The version of the items that this code writes. Only batches that need a newer version get one.
 pub const SCHEMA_VERSION: u32 = 1;
 
-/// The version of batches with a [`Scope`] of their own. What knows of none would start them with all
-/// that the job's role may, so it leaves them alone.
+/// The version of batches with a [`Scope`] of their own. Code that does not know scopes would start them with all
+/// permissions of the job's role. It leaves them alone, because their version is newer than its own.
 const SCOPED_VERSION: u32 = 2;
 
-/// The newest version that this code understands. What is newer is left alone.
+/// The newest version that this code understands. It leaves newer items alone.
 pub const NEWEST_VERSION: u32 = SCOPED_VERSION;
-
-/// The most entries of a history; the first is kept, and of the others the last.
-const MAX_ENTRIES: usize = 40;
 
 /// A batch as the ledger keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -62,42 +61,42 @@ pub struct Batch {
     pub bucket: String,
     /// The values of the captures that the route groups by.
     pub group: BTreeMap<String, String>,
-    /// Carried along, so that a change of the routes does not change what was closed.
+    /// A copy of what the routes said, so that a change of the routes does not change a closed batch.
     pub start: Start,
     pub closing: Closing,
     pub state: State,
-    /// Counts the starts: what tells a run from those before it.
+    /// The number of starts. It tells a run from those before it.
     pub epoch: u32,
-    /// Runs that ended without success since the batch was closed, or returned.
+    /// The number of runs that ended without success since the batch was sealed or returned.
     pub failures: u32,
-    /// Starts in a row that had to be put off.
+    /// The number of starts in a row that had to be put off.
     pub deferrals: u32,
     pub opened_at: Time,
     pub first_arrival_at: Option<Time>,
     pub last_arrival_at: Option<Time>,
     pub marker_at: Option<Time>,
-    /// Object versions, those that others replace included.
+    /// The number of object versions, including those that newer versions replace.
     pub members: u64,
-    /// Items of the ledger that hold them.
+    /// The number of ledger items that hold the members.
     pub chunks: u32,
-    /// What its runs are given, once the members are all there.
+    /// What its runs get. It is known once all members are there.
     pub prepared: Option<Prepared>,
-    /// When its manifest was written at the earliest; not known of one of an earlier version.
+    /// The earliest time at which its manifest can have been written. An earlier version of Landfall did not record it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prepared_at: Option<Time>,
-    /// All runs that are known, in the order in which they became known.
+    /// All known runs, in the order in which they became known.
     pub runs: Vec<Run>,
-    /// Whether it is counted in the job's [`Slot`].
+    /// `true` if the job's [`Slot`] counts it.
     pub holds_slot: bool,
     pub history: Vec<Entry>,
-    /// Counts the writes.
+    /// The number of writes.
     pub revision: u64,
-    /// What a newer version has added to the item; kept as it is.
+    /// What a newer version has added to the item. It is kept as it is.
     #[serde(flatten)]
     pub unknown: BTreeMap<String, serde_json::Value>,
 }
 
-/// What is started, and how.
+/// What a batch starts, and how.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Start {
     /// The target's name in the routes, by which the external ID is found.
@@ -106,23 +105,23 @@ pub struct Start {
     pub region: String,
     pub starter_role_arn: String,
     pub job: String,
-    /// Templates.
+    /// Templates of the job's arguments.
     pub arguments: BTreeMap<String, String>,
-    /// What is known to fill them with.
+    /// The values that are known for the templates.
     pub values: BTreeMap<String, String>,
     pub max_concurrent_runs: Option<u32>,
     pub max_runs_per_hour: Option<u32>,
-    /// The most runs, the first included.
+    /// The most runs, including the first one.
     pub attempts: u32,
-    /// The states of a run after which another is started.
+    /// The final states of a run after which another run is started.
     pub retry_states: Vec<RunState>,
-    /// How much of the job role's permissions its runs have.
+    /// How many of the job role's permissions its runs have.
     #[serde(default, skip_serializing_if = "Scope::is_job")]
     pub scope: Scope,
 }
 
 impl Start {
-    /// The version that the item of a batch with this start has at least.
+    /// Returns the version that the item of a batch with this start has at least.
     fn version(&self) -> u32 {
         match self.scope {
             Scope::Job => SCHEMA_VERSION,
@@ -130,7 +129,7 @@ impl Start {
         }
     }
 
-    /// The job's place, by which batches that start the same one find its slot.
+    /// Returns the key of the job's slot, which all batches share that start this job.
     pub fn job_key(&self) -> String {
         format!("{}/{}/{}", self.account, self.region, self.job)
     }
@@ -140,53 +139,64 @@ impl Start {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "snake_case")]
 pub enum State {
-    /// Takes members until then.
+    /// Takes members until `closes_at`.
     Open {
         closes_at: Time,
     },
-    /// To be started then. `waits_for_slot`: or when a run of the job ends.
+    /// Is to be started at `due`, and with `waits_for_slot` earlier if a run of the job ends.
     Sealed {
         due: Time,
         waits_for_slot: bool,
     },
-    /// Written before the call. Until `lease` the caller may be about to send it.
-    Starting {
-        t0: Time,
-        lease: Time,
-        look_at: Time,
-    },
-    /// A run is followed; `since` is when it became known.
-    Started {
-        epoch: u32,
-        run_id: String,
-        since: Time,
-        look_at: Time,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        missing: Option<Missing>,
-    },
-    /// A run ended without success; its claim is to be ended.
-    Failed {
-        epoch: u32,
-        run_id: String,
-        run_state: RunState,
-        since: Time,
-        look_at: Time,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        missing: Option<Missing>,
-    },
+    Starting(Starting),
+    Started(Started),
+    Failed(Failed),
     Succeeded {
         run_id: String,
     },
-    /// Waits for somebody to return it.
+    /// Waits until somebody returns it.
     Parked {
         why: Why,
         message: String,
     },
-    /// Closed without members: a marker alone.
+    /// Was closed without members: only a marker came.
     Empty,
 }
 
-/// Glue does not know the run that is looked for, and has not since then, whenever it answered.
+/// A start that is written before the call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Starting {
+    pub t0: Time,
+    /// Until then the caller may be about to send the call.
+    pub lease: Time,
+    pub look_at: Time,
+}
+
+/// A run that is followed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Started {
+    pub epoch: u32,
+    pub run_id: String,
+    /// When it became known.
+    pub since: Time,
+    pub look_at: Time,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing: Option<Missing>,
+}
+
+/// A run that ended without success. Its claim is to be ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Failed {
+    pub epoch: u32,
+    pub run_id: String,
+    pub run_state: RunState,
+    pub since: Time,
+    pub look_at: Time,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing: Option<Missing>,
+}
+
+/// A run that Glue does not know. Each of its answers since `since` said so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Missing {
     pub since: Time,
@@ -194,7 +204,7 @@ pub struct Missing {
 }
 
 impl State {
-    /// In the ledger, in metrics and on the command line.
+    /// Returns its name in the ledger, in metrics and on the command line.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Open { .. } => "open",
@@ -208,7 +218,7 @@ impl State {
         }
     }
 
-    /// Whether nothing will become of it any more.
+    /// Returns `true` if it can no longer change.
     pub fn is_final(&self) -> bool {
         matches!(self, Self::Succeeded { .. } | Self::Empty)
     }
@@ -219,54 +229,32 @@ impl State {
 pub struct Run {
     pub epoch: u32,
     pub run_id: String,
-    /// The last that was seen of it.
+    /// The last state that was seen; `None` if none was.
     pub state: Option<RunState>,
 }
 
-/// What happened, for people.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Entry {
-    pub at: Time,
-    /// A stable identifier.
-    pub what: String,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub detail: String,
-    /// How often it happened in a row; `at` is the last time.
-    #[serde(default = "once", skip_serializing_if = "is_once")]
-    pub times: u32,
-}
-
-fn once() -> u32 {
-    1
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-fn is_once(times: &u32) -> bool {
-    *times == 1
-}
-
 impl Batch {
-    /// Whether it may still take members.
+    /// Returns `true` if it can still take members.
     pub fn is_open(&self) -> bool {
         matches!(self.state, State::Open { .. })
     }
 
-    /// When somebody has to look at it; `None` if nothing is to be done.
+    /// Returns when somebody has to look at it; `None` if nothing is left to do.
     pub fn due(&self) -> Option<Time> {
         match &self.state {
             State::Open { closes_at } => Some(*closes_at),
             State::Sealed { due, .. } => Some(*due),
-            State::Starting { look_at, .. }
-            | State::Started { look_at, .. }
-            | State::Failed { look_at, .. } => Some(*look_at),
+            State::Starting(Starting { look_at, .. })
+            | State::Started(Started { look_at, .. })
+            | State::Failed(Failed { look_at, .. }) => Some(*look_at),
             State::Succeeded { .. } | State::Parked { .. } | State::Empty => None,
         }
     }
 
-    /// The session policy that its runs are started with, if any.
+    /// Returns the session policy that its runs are started with, if they need one.
     ///
     /// # Errors
-    /// It has none that keeps its scope: no run may be started.
+    /// No session policy keeps its scope, so no run may be started.
     pub fn session_policy(&self) -> Result<Option<String>, ScopeError> {
         match &self.prepared {
             Some(prepared) => prepared.session_policy(self.start.scope),
@@ -274,110 +262,93 @@ impl Batch {
         }
     }
 
-    /// What may wake it before it is due: the end of a run, or of any run of its job; or that it waits
-    /// for somebody to return it.
+    /// Returns what can make it go on before it is due: the end of its run, the end of any run of its job, or somebody
+    /// who returns it.
     pub fn awaits(&self) -> Option<String> {
         match &self.state {
             State::Sealed { waits_for_slot: true, .. } => Some(slot_freed(&self.start)),
-            State::Started { run_id, .. } => Some(run_ended(&self.start, run_id)),
+            State::Started(run) => Some(run_ended(&self.start, &run.run_id)),
             State::Parked { .. } => Some(PARKED.to_owned()),
-            _ => None,
+            State::Open { .. }
+            | State::Sealed { waits_for_slot: false, .. }
+            | State::Starting(_)
+            | State::Failed(_)
+            | State::Succeeded { .. }
+            | State::Empty => None,
         }
     }
 
-    /// Whether its runs can be given what was prepared. A manifest expires, so one that has stood for half
-    /// of its time is written anew: the run may begin late.
-    fn is_prepared(&self, now: Time, settings: &Settings) -> bool {
+    /// Returns `true` if its runs can get what was prepared. A manifest expires, and a run may begin late, so a manifest
+    /// is written again once half of its time is over.
+    fn is_prepared(&self, now: Time, bounds: &Bounds) -> bool {
         let prepared_at = self.prepared_at.unwrap_or(self.opened_at);
-        self.prepared.is_some() && now < prepared_at + settings.manifests_kept / 2
+        self.prepared.is_some() && now < prepared_at + bounds.manifests_kept / 2
     }
 
-    /// When the start was written ahead that has just been refused for certain.
+    /// Returns when the start was written that has just been refused for certain.
     fn refused_start(&self) -> Option<Time> {
-        const REFUSED: [&str; 3] = ["deferred", "waits_for_slot", "parked"];
         if matches!(self.state, State::Parked { why: Why::OutcomeUnknown, .. }) {
             return None;
         }
-        match self.history.as_slice() {
-            [.., begun, last]
-                if begun.what == "starting" && REFUSED.contains(&last.what.as_str()) =>
-            {
-                Some(begun.at)
-            }
-            _ => None,
-        }
+        let [.., begun, last] = self.history.as_slice() else { return None };
+        let is_refused = last.what.is_put_off() || last.what == HistoryEvent::Parked;
+        (begun.what == HistoryEvent::Starting && is_refused).then_some(begun.at)
     }
 
-    /// Whether its runs need what reader roles are granted for batches of the version before: its id names no
-    /// account, or its manifest lies where that version wrote it.
+    /// Returns `true` if its runs need the permissions that reader roles have for batches of the previous version: its ID
+    /// names no account, or its manifest lies where that version wrote it.
     pub fn is_former(&self) -> bool {
-        let key = Own::manifest_key(&self.route, &self.id);
+        let key = JobResources::manifest_key(&self.route, &self.id);
         let is_elsewhere = |prepared: &Prepared| !prepared.manifest.ends_with(&format!("/{key}"));
         BatchId::account_of(&self.id).is_none() || self.prepared.as_ref().is_some_and(is_elsewhere)
     }
 
-    /// A parked batch as somebody returns it; `None` if it is in another state.
+    /// Returns a parked batch to the queue of starts; `None` if it is in another state.
     pub fn returned(&self, now: Time) -> Option<Self> {
         matches!(self.state, State::Parked { .. }).then(|| {
             let due = State::Sealed { due: now, waits_for_slot: false };
             let batch = Self { failures: 0, deferrals: 0, ..self.clone() };
-            batch.into_state(due, now, "returned", "")
+            batch.into_state(due, now, HistoryEvent::Returned, "")
         })
     }
 
-    /// The same in another state, one write later.
-    fn into_state(mut self, state: State, now: Time, what: &str, detail: &str) -> Self {
+    /// Returns the batch in another state, one write later.
+    fn into_state(mut self, state: State, now: Time, what: HistoryEvent, detail: &str) -> Self {
         self.state = state;
-        self.told(now, what, detail);
+        self.note(now, what, detail);
         self
-    }
-
-    /// Adds to the history; the same again counts.
-    fn told(&mut self, at: Time, what: &str, detail: &str) {
-        let detail = cut(detail);
-        match self.history.last_mut() {
-            Some(last) if last.what == what && last.detail == detail => {
-                last.at = at;
-                last.times = last.times.saturating_add(1);
-            }
-            _ => self.history.push(Entry { at, what: what.to_owned(), detail, times: 1 }),
-        }
-        if self.history.len() > MAX_ENTRIES {
-            self.history.remove(1);
-        }
     }
 }
 
-/// What all parked batches wait for, see [`Batch::awaits`].
+/// What all parked batches wait for (see [`Batch::awaits`]).
 pub const PARKED: &str = "parked";
 
-/// See [`Batch::awaits`].
+/// Returns what a batch waits for that needs a run of its job to end (see [`Batch::awaits`]).
 pub fn slot_freed(start: &Start) -> String {
     format!("slot {}", start.job_key())
 }
 
-/// The key of the job whose runs are waited for so, see [`slot_freed`].
+/// Returns the key of the job in what [`slot_freed`] returns.
 pub fn slot_job(awaits: &str) -> Option<&str> {
     awaits.strip_prefix("slot ")
 }
 
-/// See [`Batch::awaits`].
+/// Returns what a batch waits for whose run is followed (see [`Batch::awaits`]).
 pub fn run_ended(start: &Start, run_id: &str) -> String {
     run_key(&start.account, &start.region, &start.job, run_id)
 }
 
-/// The same of a run that is known by its place alone.
+/// Returns the same as [`run_ended`] for a run that is known only by where it runs.
 pub(crate) fn run_key(account: &str, region: &str, job: &str, run_id: &str) -> String {
     format!("run {account}/{region}/{job}/{run_id}")
 }
 
-/// Hexadecimal digits, two a byte.
+/// Returns hexadecimal digits, two for each byte.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// How long to wait after so many deferrals: half a minute, doubled each time, a quarter of an hour
-/// at most.
+/// Returns how long to wait after so many deferrals: half a minute, doubled each time, up to a quarter of an hour.
 fn backoff(deferrals: u32) -> Duration {
     const FIRST: Duration = Duration::from_secs(30);
     const MAX: Duration = Duration::from_secs(15 * 60);

@@ -1,8 +1,7 @@
-//! What is told of runs to who keeps lineage: a batch that changed → OpenLineage's run events.
+//! Lineage: a batch that changed → OpenLineage run events.
 //!
-//! The same change gives the same events, down to the last byte: ids and times are taken from the batch,
-//! never from a clock. So what is sent again tells a receiver nothing new. Sends nothing, and knows of no
-//! endpoint.
+//! The same change gives the same events, byte for byte, because IDs and times come from the batch and never from a clock.
+//! So an event that is sent twice says nothing new. This module sends nothing and knows no endpoint.
 
 mod event;
 
@@ -11,7 +10,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use uuid::{Builder, Uuid};
 
-use crate::batch::{Batch, Manifest, RunState, State};
+use crate::batch::{Batch, Failed, Manifest, RunState, Started, State};
 use crate::moment::Time;
 
 use event::{
@@ -20,8 +19,8 @@ use event::{
 };
 pub use event::{EventType, Input, RunEvent};
 
-/// The most bytes of an event with several inputs: EventBridge admits 256 KB to an entry, and puts the
-/// event into an envelope that is to fit into what comes after it.
+/// The most bytes of an event with several inputs. EventBridge takes 256 KB for an entry, and its envelope has to fit into
+/// what comes after it.
 pub const MAX_BYTES: usize = 200_000;
 
 /// The most characters of an error's message.
@@ -29,16 +28,16 @@ const MAX_MESSAGE: usize = 2_000;
 
 const SCHEMA: &str = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent";
 
-/// Who tells it, as a URI.
+/// The producer of the events, as a URI.
 const PRODUCER: &str = concat!("urn:landfall:", env!("CARGO_PKG_VERSION"));
 
-/// What the change from `before` to `after` says of runs, in order, without inputs.
+/// Returns what the change from `before` to `after` says about runs, in order and without inputs.
 ///
-/// A run starts when it is followed for the first time, and ends when it is followed no more: whether
-/// well, badly, or because another run holds the claim.
+/// A run starts when it is first followed. It ends when it is no longer followed: because it succeeded or failed, or
+/// because another run holds the claim.
 pub fn events(before: &Batch, after: &Batch) -> Vec<RunEvent> {
     let followed = |batch: &Batch| match &batch.state {
-        State::Started { epoch, run_id, .. } => Some((*epoch, run_id.clone())),
+        State::Started(Started { epoch, run_id, .. }) => Some((*epoch, run_id.clone())),
         _ => None,
     };
     let (was, is) = (followed(before), followed(after));
@@ -47,7 +46,7 @@ pub fn events(before: &Batch, after: &Batch) -> Vec<RunEvent> {
     }
     let ended = was.map(|(epoch, run_id)| {
         let (event_type, message) = outcome(after, &run_id);
-        // What the ledger has of the write that tells it.
+        // The time of the write that recorded it.
         let at = after.history.last().map_or(after.opened_at, |entry| entry.at);
         event(after, event_type, at, epoch, &run_id, message)
     });
@@ -57,13 +56,13 @@ pub fn events(before: &Batch, after: &Batch) -> Vec<RunEvent> {
     ended.into_iter().chain(started).collect()
 }
 
-/// How a run ended that was followed until now, and why, if not well.
+/// Returns how a run ended that was followed until now, and why if it did not succeed.
 fn outcome(after: &Batch, run_id: &str) -> (EventType, Option<String>) {
     match &after.state {
         State::Succeeded { .. } => (EventType::Complete, None),
-        State::Failed { run_state, .. } => {
+        State::Failed(Failed { run_state, .. }) => {
             let event_type = match run_state {
-                // Somebody ended it, or it never began.
+                // Somebody stopped it, or it never began.
                 RunState::Stopped | RunState::Expired => EventType::Abort,
                 _ => EventType::Fail,
             };
@@ -72,18 +71,17 @@ fn outcome(after: &Batch, run_id: &str) -> (EventType, Option<String>) {
         State::Parked { why, message } => {
             (EventType::Fail, Some(format!("{}: {message}", why.code())))
         }
-        // It left without effect, whatever Glue says of it.
-        State::Started { run_id: holder, .. } => {
+        // It had no effect, whatever Glue says about it.
+        State::Started(Started { run_id: holder, .. }) => {
             (EventType::Abort, Some(format!("run `{holder}` holds the claim on the batch")))
         }
         state => (EventType::Other, Some(format!("the batch is {}", state.name()))),
     }
 }
 
-/// When the start of this epoch was written ahead. A long history may have forgotten it.
+/// Returns when the start of this epoch was written, or a later time if a long history no longer has it.
 fn began(batch: &Batch, epoch: u32) -> Time {
-    let detail = format!("epoch {epoch}");
-    let begun = batch.history.iter().find(|e| e.what == "starting" && e.detail == detail);
+    let begun = batch.history.iter().find(|entry| entry.is_start_of(epoch));
     begun.or(batch.history.last()).map_or(batch.opened_at, |entry| entry.at)
 }
 
@@ -108,7 +106,7 @@ fn event(
     };
     let error_message = message.map(|message| ErrorMessage {
         message: message.chars().take(MAX_MESSAGE).collect(),
-        // Required; what a job is written in is not known here.
+        // The field is required, and nobody here knows what a job is written in.
         programming_language: "unknown",
     });
     let partition = start.starter_role_arn.split(':').nth(1).unwrap_or("aws");
@@ -131,7 +129,7 @@ fn event(
                 error_message: error_message.map(Facet::of),
             },
         },
-        // The job's ARN in two, as OpenLineage names Glue's tables.
+        // The job's ARN in two parts, as OpenLineage names Glue's tables.
         job: Job {
             namespace: format!("arn:{partition}:glue:{}:{}", start.region, start.account),
             name: format!("job/{}", start.job),
@@ -143,9 +141,9 @@ fn event(
     }
 }
 
-/// The id of a run: of version 7, with the time when the batch was opened, and what is left of a digest
-/// of the batch's id and the epoch. Glue's id is not known before the start, and this one a job can
-/// derive from its arguments alone, but for the time.
+/// Returns the ID of a run: a UUID of version 7 with the time when the batch was opened, filled up with a digest of the
+/// batch's ID and the epoch. Glue's ID is not known before the start, but a job can derive this one from its arguments,
+/// apart from the time.
 fn run_uuid(batch: &Batch, epoch: u32) -> Uuid {
     let digest = Sha256::digest(format!("{}/{epoch}", batch.id));
     let mut rest = [0; 10];
@@ -153,7 +151,7 @@ fn run_uuid(batch: &Batch, epoch: u32) -> Uuid {
     Builder::from_unix_timestamp_millis(batch.opened_at.0, &rest).into_uuid()
 }
 
-/// RFC 3339 in UTC, to the millisecond.
+/// Returns RFC 3339 in UTC, to the millisecond.
 fn text(time: Time) -> String {
     let nanoseconds = i128::from(time.0) * 1_000_000;
     let date = OffsetDateTime::from_unix_timestamp_nanos(nanoseconds).ok();
@@ -161,8 +159,8 @@ fn text(time: Time) -> String {
 }
 
 impl RunEvent {
-    /// The same with these inputs, in as many events as it takes: the first as it is, the others of type
-    /// `RUNNING`. What is told of a run adds up.
+    /// Returns the event with these inputs, in as many events as it takes. The first keeps its type, and the others have the
+    /// type `RUNNING`. A receiver adds up the events of a run.
     pub fn with_inputs(self, bucket: &str, manifest: &Manifest) -> impl Iterator<Item = Self> {
         let envelope = length(&self);
         let mut inputs = manifest.inputs(bucket).peekable();
@@ -171,7 +169,7 @@ impl RunEvent {
             let mut event = next.take()?;
             let mut bytes = envelope;
             while let Some(input) = inputs.peek() {
-                // With its comma.
+                // The comma counts too.
                 bytes += length(input) + 1;
                 if bytes > MAX_BYTES && !event.inputs.is_empty() {
                     break;
@@ -191,7 +189,7 @@ impl RunEvent {
         self.event_type == EventType::Start
     }
 
-    /// The event in JSON, as it is sent.
+    /// Returns the event's JSON, as it is sent.
     pub fn json(&self) -> String {
         // Texts, numbers and structs of them always serialise.
         serde_json::to_string(self).unwrap_or_default()
@@ -203,7 +201,7 @@ fn length(value: &impl serde::Serialize) -> usize {
 }
 
 impl Manifest {
-    /// The objects as OpenLineage names them: `s3://BUCKET` is the namespace, the key the name.
+    /// Returns the objects as OpenLineage names them: `s3://BUCKET` is the namespace, and the key is the name.
     fn inputs<'m>(&'m self, bucket: &str) -> impl Iterator<Item = Input> + use<'m> {
         let namespace = format!("s3://{bucket}");
         self.members().map(move |member| {

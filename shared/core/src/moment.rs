@@ -16,18 +16,18 @@ use time::format_description::well_known::Rfc3339;
 pub struct Time(pub u64);
 
 impl Time {
-    /// Parses RFC 3339; `None` if it is something else, or before 1970.
+    /// Parses RFC 3339; `None` if `text` is something else or a time before 1970.
     pub fn parse(text: &str) -> Option<Self> {
         let nanoseconds = OffsetDateTime::parse(text, &Rfc3339).ok()?.unix_timestamp_nanos();
         u64::try_from(nanoseconds / 1_000_000).ok().map(Self)
     }
 
-    /// How long after `earlier` it is; zero if it is before.
+    /// Returns how long it is after `earlier`; zero if it is before.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
-    /// In whole seconds since 1970, as DynamoDB's time to live wants it.
+    /// Returns whole seconds since 1970, which DynamoDB's time to live takes.
     pub fn seconds(self) -> u64 {
         self.0 / 1000
     }
@@ -58,18 +58,18 @@ impl fmt::Display for Time {
     }
 }
 
-/// What a decision may know of the moment it is made in.
+/// What a decision may know about the moment when it is made.
 #[derive(Debug, Clone, Copy)]
 pub struct Moment {
     pub now: Time,
-    /// When whoever asks is certainly gone, its clock's error included: after its time-out.
+    /// When the caller is certainly gone: after its time-out, plus the error of its clock.
     pub lease: Time,
-    /// From 0 to 999: spreads what would otherwise be tried again at the same time.
+    /// From 0 to 999. It spreads retries that would otherwise come at the same time.
     pub jitter: u16,
 }
 
 impl Moment {
-    /// `now` and from three quarters of `duration` to all of it.
+    /// Returns `now` plus between three quarters of `duration` and all of it.
     pub fn after(&self, duration: Duration) -> Time {
         let spread = duration.as_millis() / 4 * u128::from(self.jitter.min(999)) / 1000;
         let spread = Duration::from_millis(u64::try_from(spread).unwrap_or(0));

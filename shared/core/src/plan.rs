@@ -1,96 +1,52 @@
 //! Arrivals → groups → requests: a pure function.
 //!
-//! The plan leaves whoever carries it out nothing to choose. It depends on the *set* of arrivals
-//! only, not on their order: the same set gives the same batch ids. What the ledger knows already, a
-//! repetition or a batch that is open, is not looked at here.
+//! The plan leaves nothing to choose. It depends only on the *set* of arrivals, not on their order: the same set gives the
+//! same batch IDs. It does not look at what the ledger knows already, such as repeated arrivals and open batches.
 
 mod batch;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use batch::batch_id;
 use serde::Serialize;
 
 use crate::arrivals::Arrival;
-use crate::batch::{Closing, Member, Scope, Start};
+use crate::batch::{Draft, RefusalReason};
 use crate::routes::{Routes, Verdict};
 
-/// What some arrivals ask for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// What to start for some arrivals.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     /// In the order of the routes, then of the group keys.
     pub requests: Vec<JobRunRequest>,
-    /// Matching arrivals for which no run can be asked.
+    /// Arrivals that match a route but cannot start a run.
     pub refusals: Vec<Refusal>,
-    /// Arrivals that no route takes.
+    /// Arrivals that no route takes, by index.
     pub unmatched: Vec<usize>,
 }
 
-/// A batch that arrivals form, or that they add to: one job run is started for it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// A batch that arrivals form, or that they add to. One job run is started for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobRunRequest {
-    /// Of the batch, if it opens with these arrivals; one that is open keeps its own.
+    /// The batch's ID if these arrivals open it. A batch that is open keeps its own.
     pub batch_id: String,
-    pub route: String,
-    /// The name of a target.
-    pub target: String,
-    pub job: String,
-    /// The values of the captures that the route groups by.
-    pub group: BTreeMap<String, String>,
-    /// The route's own for `StartJobRun`, if it closes with these arrivals; names begin with `--`.
+    /// What the ledger records.
+    pub draft: Draft,
+    /// The route's own arguments for `StartJobRun`, if the batch closes with these arrivals. Names begin with `--`.
     pub arguments: BTreeMap<String, String>,
-    /// The number of objects the job is to read.
+    /// The number of objects that the job is to read.
     pub objects: usize,
-    /// Their size; `None` if an event did not tell.
+    /// Their size; `None` if an event did not tell it.
     pub bytes: Option<u64>,
-    /// The arrivals that this run serves, by index: duplicates and overwritten versions too.
+    /// The arrivals that this run serves, by index, duplicates and overwritten versions included.
     pub arrivals: Vec<usize>,
-    /// The object versions, sorted by key.
-    #[serde(skip)]
-    pub members: Vec<Member>,
-    /// Versions of the group's marker.
-    #[serde(skip)]
-    pub markers: Vec<Member>,
-    #[serde(skip)]
-    pub bucket: String,
-    #[serde(skip)]
-    pub start: Start,
-    /// How much of the job role's permissions the run has.
-    pub scope: Scope,
-    pub closing: Closing,
 }
 
-/// Why no run can be asked for an arrival.
+/// Why an arrival cannot start a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Refusal {
     pub arrival: usize,
     pub route: String,
     pub reason: RefusalReason,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, thiserror::Error)]
-#[serde(rename_all = "snake_case")]
-pub enum RefusalReason {
-    #[error("the value of `{argument}` would begin with `-`, which the job would take for a name")]
-    LeadingDash { argument: String },
-    #[error("the value of `{argument}` would hold a NUL, which no process can be given")]
-    Nul { argument: String },
-    #[error("the event does not tell the `{value}` that `{argument}` needs")]
-    UnknownValue { argument: String, value: String },
-    #[error("the arguments have {bytes} bytes, a run is given {limit} at most")]
-    ArgumentsTooLong { bytes: usize, limit: usize },
-}
-
-impl RefusalReason {
-    /// A stable identifier for logs and metrics.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::LeadingDash { .. } => "argument_leading_dash",
-            Self::Nul { .. } => "argument_nul",
-            Self::UnknownValue { .. } => "argument_unknown_value",
-            Self::ArgumentsTooLong { .. } => "arguments_too_long",
-        }
-    }
 }
 
 /// Decides what to start. Every arrival that a route takes is in exactly one request or refusal of
@@ -99,10 +55,10 @@ pub fn plan(routes: &Routes, arrivals: &[Arrival]) -> Plan {
     plan_some(routes, arrivals, 0..arrivals.len())
 }
 
-/// Decides what to start for arrivals that came in messages; `message_of` tells each arrival's.
+/// Decides what to start for arrivals that came in messages. `message_of` has the message of each arrival.
 ///
-/// A message is the unit: one of which anything is refused starts nothing, since it is delivered
-/// again, and its other runs would start again each time. Such messages have refusals only.
+/// A message counts as a whole. If anything of it is refused, it starts nothing: SQS delivers it again, and its other runs
+/// would start again each time. Such messages have only refusals.
 pub fn plan_messages(routes: &Routes, arrivals: &[Arrival], message_of: &[usize]) -> Plan {
     let mut refusals: Vec<Refusal> = Vec::new();
     let mut refused: BTreeSet<usize> = BTreeSet::new();
@@ -118,7 +74,7 @@ pub fn plan_messages(routes: &Routes, arrivals: &[Arrival], message_of: &[usize]
 }
 
 fn plan_some(routes: &Routes, arrivals: &[Arrival], indices: impl Iterator<Item = usize>) -> Plan {
-    let mut groups: BTreeMap<(usize, Vec<&str>), Group> = BTreeMap::new();
+    let mut groups: BTreeMap<(usize, Vec<&str>), Indices> = BTreeMap::new();
     let mut unmatched = Vec::new();
     let mut finder = routes.finder();
     for index in indices {
@@ -141,7 +97,7 @@ fn plan_some(routes: &Routes, arrivals: &[Arrival], indices: impl Iterator<Item 
         }
     }
     let mut plan = Plan { requests: Vec::new(), refusals: Vec::new(), unmatched };
-    for ((route, _), Group { members, markers }) in &groups {
+    for ((route, _), Indices { members, markers }) in &groups {
         let route = &routes.routes[*route];
         let group = batch::Group { route, target: &routes.targets[&route.target], arrivals };
         group.requests(members, markers, &mut plan);
@@ -149,9 +105,9 @@ fn plan_some(routes: &Routes, arrivals: &[Arrival], indices: impl Iterator<Item 
     plan
 }
 
-/// Arrivals of one group of a route.
+/// The arrivals of one group of a route, by index.
 #[derive(Default)]
-struct Group {
+struct Indices {
     members: Vec<usize>,
     markers: Vec<usize>,
 }

@@ -1,15 +1,15 @@
-//! Which patterns match a key, without trying each of them.
+//! Finds the patterns that match a key without trying each of them.
 //!
-//! The patterns of a bucket form a trie by segment, in which patterns that begin alike share their
-//! nodes whatever their captures are called. A key walks down all branches that fit at once. At a
-//! node, literals are looked up and the other shapes are found by their literal beginnings and ends,
-//! so the work grows with the number of patterns that begin and end as the key does.
+//! The patterns of a bucket form a trie by segment. Patterns that begin alike share their nodes, whatever their captures are
+//! called. A key walks down all branches that fit at once. At a node, literals are looked up, and the other shapes are found
+//! by their literal beginnings and ends. So the work grows only with the number of patterns that begin and end as the key
+//! does.
 
 use std::collections::BTreeMap;
 
 use crate::pattern::{Part, Pattern, Segment, matches};
 
-/// Finds the routes (by index) whose bucket and key pattern match.
+/// Finds the routes, by index, whose bucket and key pattern match.
 #[derive(Debug, Clone, Default)]
 pub struct Router {
     buckets: BTreeMap<String, Trie>,
@@ -17,18 +17,18 @@ pub struct Router {
 
 #[derive(Debug, Clone, Default)]
 struct Trie {
-    /// The first is the root.
+    /// The first one is the root.
     nodes: Vec<Node>,
 }
 
 #[derive(Debug, Clone, Default)]
 struct Node {
     literals: BTreeMap<String, usize>,
-    /// Segments with wildcards, by the literal that they begin with, and by that they end with.
+    /// Segments with wildcards, by the literal that they begin with and the one that they end with.
     shapes: BTreeMap<String, BTreeMap<String, Vec<Shape>>>,
     /// The lengths of the keys of `shapes`.
     lengths: Vec<(usize, usize)>,
-    /// The node behind a `**`; it stays where it is for any segment.
+    /// The node behind a `**`, which stays active for any segment.
     any: Option<usize>,
     stays: bool,
     /// The routes whose pattern ends here.
@@ -39,7 +39,7 @@ struct Node {
 type Shape = (Vec<Part>, usize);
 
 impl Router {
-    /// An index of `patterns`: (bucket, key pattern); a route's index is its position.
+    /// Builds an index of `patterns`, which are pairs of a bucket and a key pattern. A route's index is its position.
     pub fn new<'a>(patterns: impl IntoIterator<Item = (&'a str, &'a Pattern)>) -> Self {
         let mut router = Self::default();
         for (route, (bucket, pattern)) in patterns.into_iter().enumerate() {
@@ -53,13 +53,13 @@ impl Router {
         router
     }
 
-    /// To look keys up with.
+    /// Returns what looks up keys.
     pub fn finder(&self) -> Finder<'_> {
         Finder { router: self, active: Active::default(), next: Active::default() }
     }
 }
 
-/// Looks up one key after another, with what it needs for that at hand.
+/// Looks up one key after another, and reuses its memory.
 #[derive(Debug)]
 pub struct Finder<'r> {
     router: &'r Router,
@@ -68,7 +68,7 @@ pub struct Finder<'r> {
 }
 
 impl Finder<'_> {
-    /// The indices of all matching routes, ascending.
+    /// Returns the indices of all matching routes in ascending order.
     pub fn find(&mut self, bucket: &str, key: &str) -> Vec<usize> {
         let Some(trie) = self.router.buckets.get(bucket) else { return Vec::new() };
         let mut found = trie.find(key, &mut self.active, &mut self.next);
@@ -85,7 +85,7 @@ impl Trie {
         0
     }
 
-    /// The node that `segment` leads to from `at`, made if there is none yet.
+    /// Returns the node that `segment` leads to from `at`, and makes it if there is none yet.
     fn below(&mut self, at: usize, segment: &Segment) -> usize {
         let fresh = self.nodes.len();
         let node = &mut self.nodes[at];
@@ -103,7 +103,7 @@ impl Trie {
         next
     }
 
-    /// `active` and `next` are empty before and after.
+    /// Finds the routes of a key. `active` and `next` are empty before and after.
     fn find(&self, key: &str, active: &mut Active, next: &mut Active) -> Vec<usize> {
         active.make_room(self.nodes.len());
         next.make_room(self.nodes.len());
@@ -130,7 +130,7 @@ impl Trie {
         found
     }
 
-    /// A `**` matches no segment too, so entering a node enters the one behind its `**`.
+    /// Enters a node. A `**` also matches no segment, so this enters the node behind its `**` too.
     fn enter(&self, at: usize, active: &mut Active) {
         let mut entered = Some(at);
         while let Some(at) = entered.filter(|at| !active.is_in[*at]) {

@@ -1,25 +1,25 @@
-//! What invokes the monitor: EventBridge's tick, or SQS messages, of the ends of job runs and of batches that are due.
+//! What invokes the monitor: EventBridge's tick, or SQS messages about job runs that ended and batches that are due.
 //!
-//! Both are hints that it is worth looking; what became of a run, Glue is asked, and what is due, the ledger. EventBridge
-//! delivers `Glue Job State Change` as best it can, in no order, and more than once.
+//! Both are only hints that it is worth looking: Glue knows the outcome of a run, and the ledger knows what is due.
+//! EventBridge delivers `Glue Job State Change` on a best-effort basis, in any order, and sometimes more than once.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// What the monitor is asked to do.
+/// What the monitor is to do.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Wakeup {
     /// Look at what is due.
     Tick,
-    /// Look at what these say.
+    /// Look at what these messages name.
     Messages(Vec<HintMessage>),
 }
 
-/// One SQS message, which is acknowledged or delivered again by itself.
+/// One SQS message, which is acknowledged or delivered again on its own.
 #[derive(Debug, PartialEq, Eq)]
 pub struct HintMessage {
     pub id: String,
-    /// `None` for an event of another kind.
+    /// `None` for any other kind of event.
     pub content: Result<Option<Hint>, RunEventError>,
 }
 
@@ -27,7 +27,7 @@ pub struct HintMessage {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Hint {
     Run(RunEvent),
-    /// Batches, by their ids.
+    /// Batches, by their IDs.
     Due(Vec<String>),
 }
 
@@ -41,14 +41,14 @@ pub struct RunEvent {
 }
 
 impl RunEvent {
-    /// What a batch waits for whose run this is: as [`crate::batch::run_ended`] says it.
+    /// Returns what the batch of this run waits for, as [`crate::batch::run_ended`] does.
     pub fn awaited(&self) -> String {
         let Self { account, region, job, run_id } = self;
         crate::batch::run_key(account, region, job, run_id)
     }
 }
 
-/// Why an event cannot be read. None holds what was in it.
+/// Why an event cannot be read. No variant holds anything of the event.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RunEventError {
     #[error("failed to read the event as JSON")]
@@ -60,7 +60,7 @@ pub enum RunEventError {
 }
 
 impl RunEventError {
-    /// A stable identifier for logs and metrics.
+    /// Returns a stable identifier for logs and metrics.
     pub fn code(&self) -> &'static str {
         match self {
             Self::NotJson => "event_not_json",
@@ -108,7 +108,7 @@ struct Detail {
 const SOURCE: &str = "landfall";
 const BATCHES_DUE: &str = "Landfall Batches Due";
 
-/// The body of a message that says that these batches are due.
+/// Returns the body of a message that says that these batches are due.
 pub fn batches_due(ids: &[&str]) -> String {
     let detail = serde_json::json!({ "batchIds": ids });
     serde_json::json!({ "source": SOURCE, "detail-type": BATCHES_DUE, "detail": detail })
@@ -119,7 +119,7 @@ impl Wakeup {
     /// Takes a function's event apart.
     ///
     /// # Errors
-    /// It is none of the two kinds, or a message has no id by which it could fail alone.
+    /// It is neither kind of event, or a message has no ID by which it could fail alone.
     pub fn read(event: &RawValue) -> Result<Self, RunEventError> {
         let outer: Outer<'_> =
             serde_json::from_str(event.get()).map_err(|_| RunEventError::UnknownEnvelope)?;

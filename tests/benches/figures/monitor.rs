@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::config::Region;
 use landfall_aws::clock::now;
 use landfall_aws::config::http_client;
 use landfall_aws::ledger::Ledger;
-use landfall_core::batch::State;
+use landfall_core::batch::{Started, State};
 use landfall_stand_ins::{StandIn, Usage};
 use landfall_tests::REGION;
 use landfall_tests::lambda::Function;
@@ -75,7 +75,7 @@ pub async fn make_due(aws: &StandIn) -> Result<usize> {
             continue;
         };
         let mut batch = ledger.batch(id).await?.context("it was there")?;
-        let State::Started { look_at, .. } = &mut batch.state else { continue };
+        let State::Started(Started { look_at, .. }) = &mut batch.state else { continue };
         *look_at = now() - Duration::from_secs(1);
         ledger.write(batch).await?.context("nobody else writes it")?;
         made += 1;

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use landfall_aws::clock::now;
-use landfall_core::batch::{Batch, State};
+use landfall_core::batch::{Batch, HistoryEvent, State};
 use landfall_tests::cloud::{LANDING_BUCKET, wait_until};
 use landfall_tests::shared::Shared;
 use landfall_tests::{ANALYTICS, root};
@@ -167,7 +167,7 @@ fn has_waited(ground: &Ground, key: &str, seconds: u64) -> Result<()> {
     let State::Sealed { due, waits_for_slot } = batch.state else { return Ok(()) };
     if due > now() {
         batch.state = State::Sealed { due: now(), waits_for_slot };
-        for entry in batch.history.iter_mut().filter(|entry| entry.what == "sealed") {
+        for entry in batch.history.iter_mut().filter(|entry| entry.what == HistoryEvent::Sealed) {
             entry.at = now() - Duration::from_secs(seconds);
         }
         ground.write(batch)?;

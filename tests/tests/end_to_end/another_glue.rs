@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use aws_sdk_glue::types::{ExecutionProperty, JobCommand, JobRun, JobRunState};
 use landfall_aws::clock::now;
-use landfall_core::batch::{Batch, State};
+use landfall_core::batch::{Batch, HistoryEvent, Started, State};
 use landfall_tests::cloud::wait_until;
 use landfall_tests::lambda::{Answer, Function};
 use landfall_tests::moto::Moto;
@@ -64,7 +64,7 @@ async fn one_after_the_other(
     ensure!(glue.starts() == [200, 400, 400], "{:?}", glue.starts());
     for batch in &batches[1..] {
         let entry = batch.history.last().context("no history")?;
-        let is_refused = entry.what == "waits_for_slot"
+        let is_refused = entry.what == HistoryEvent::WaitsForSlot
             && entry.detail.starts_with("start_concurrent_runs_exceeded: ")
             && entry.detail.contains("ConcurrentRunsExceededException");
         ensure!(is_refused, "{batch:?}");
@@ -90,7 +90,7 @@ async fn one_after_the_other(
     ] {
         let batches = plot.batches().await?;
         let of_run = |batch: &Batch| match &batch.state {
-            State::Started { run_id, .. } => Some(run_id.clone()),
+            State::Started(Started { run_id, .. }) => Some(run_id.clone()),
             _ => None,
         };
         let mut started = batches.iter().filter_map(|batch| Some((batch, of_run(batch)?)));

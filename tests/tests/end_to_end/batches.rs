@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use landfall_core::batch::{Batch, RunState, State, Why};
+use landfall_core::batch::{Batch, HistoryEvent, RunState, State, Why};
 use landfall_core::moment::Time;
 use landfall_tests::cloud::LANDING_BUCKET;
 
@@ -201,6 +201,6 @@ async fn has_members(stage: &Stage, batch: &Batch, keys: &[&str]) -> Result<()> 
 }
 
 fn closed_at(batch: &Batch) -> Result<Time> {
-    let sealed = batch.history.iter().find(|entry| entry.what == "sealed");
+    let sealed = batch.history.iter().find(|entry| entry.what == HistoryEvent::Sealed);
     Ok(sealed.context("it was never sealed")?.at)
 }

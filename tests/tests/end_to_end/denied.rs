@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use landfall_core::batch::State;
+use landfall_core::batch::{HistoryEvent, State};
 use landfall_tests::DATA;
 use landfall_tests::cloud::LANDING_BUCKET;
 use serde_json::json;
@@ -74,7 +74,7 @@ fn refused(stage: &Stage, why: &str, code: &str) -> Result<()> {
             .await?;
         // Not for another reason than the one that this is about.
         let last = batch.history.last().context("no history")?;
-        ensure!(last.what == "deferred", "the batch is not deferred: {last:?}");
+        ensure!(last.what == HistoryEvent::Deferred, "the batch is not deferred: {last:?}");
         ensure!(last.detail.starts_with(&format!("{code}: ")), "another reason: {last:?}");
         let members = stage.ledger.members(&batch).await?;
         ensure!(members.len() == 1 && members[0].key == key, "other members: {members:?}");

@@ -15,10 +15,10 @@ use aws_sdk_dynamodb::types::{
 use futures_util::future::try_join_all;
 use landfall_aws::claims::Claims;
 use landfall_aws::clock::now;
-use landfall_aws::ledger::{Draft, Held, Ledger};
+use landfall_aws::ledger::{Held, Ledger};
 use landfall_core::batch::{
-    Batch, Claim, Closing, EndOutcome, Member, NEWEST_VERSION, Prepared, RunState, Scope, Seen,
-    Settings, Start, State, Step, next,
+    Batch, Bounds, Claim, Closing, Draft, EndOutcome, Member, NEWEST_VERSION, Prepared, RunState,
+    Scope, Seen, Start, Started, State, Step, next,
 };
 use landfall_core::moment::Moment;
 use landfall_tests::proxy::{Fault, Kind, Proxy};
@@ -96,7 +96,7 @@ pub fn of_many_that_begin_a_batch_one_does_and_limits_hold_whoever_begins(
 ) -> Result<()> {
     stage.cloud.wait(async {
         let desk = Desk::new(stage, "landfall-beginners").await?;
-        let settings = Settings {
+        let bounds = Bounds {
             reconciliation: Duration::from_secs(900),
             manifests_kept: Duration::from_secs(90 * 86_400),
         };
@@ -111,7 +111,7 @@ pub fn of_many_that_begin_a_batch_one_does_and_limits_hold_whoever_begins(
             loop {
                 let batch = prepared(desk.batch(&id).await?);
                 let slot = desk.ledger.slot(&batch.start.job_key()).await?;
-                match next(&batch, &Seen::Slot(slot), &moment(), &settings) {
+                match next(&batch, &Seen::Slot(slot), &moment(), &bounds) {
                     Step::Begin { batch, slot } => match desk.ledger.begin(*batch, slot).await? {
                         Held::Yes(begun) => return Ok(Some(*begun)),
                         Held::OtherBatch | Held::OtherSlot => continue,
@@ -129,20 +129,19 @@ pub fn of_many_that_begin_a_batch_one_does_and_limits_hold_whoever_begins(
         let ended = begun.into_iter().next().context("none began")?;
         let job_key = ended.start.job_key();
         let run_id = "jr_1".to_owned();
-        let state = State::Started {
+        let state = State::Started(Started {
             epoch: 1,
             run_id: run_id.clone(),
             since: now(),
             look_at: now(),
             missing: None,
-        };
+        });
         let run = landfall_core::batch::Run { epoch: 1, run_id, state: None };
         let started = Batch { state, runs: vec![run], ..ended };
         let started = desk.ledger.write(started).await?.context("it was not written")?;
         let claim = Claim { holder: Some(1), ended: 0 };
         let seen = Seen::Claim { run_state: RunState::Succeeded, claim };
-        let Step::Write { batch, counts: true } = next(&started, &seen, &moment(), &settings)
-        else {
+        let Step::Write { batch, counts: true } = next(&started, &seen, &moment(), &bounds) else {
             anyhow::bail!("a run that succeeded does not release its slot");
         };
         desk.ledger.write_counted(*batch).await?.context("it was not released")?;
@@ -219,15 +218,14 @@ impl Desk {
 
     /// How many were known before.
     async fn record(&self, route: &str, closing: Closing, members: &[Member]) -> Result<usize> {
-        let (group, start) = (BTreeMap::new(), start());
         let draft = Draft {
-            route,
-            bucket: "acme",
-            group: &group,
-            start: &start,
+            route: route.to_owned(),
+            bucket: "acme".to_owned(),
+            group: BTreeMap::new(),
+            start: start(),
             closing,
-            members,
-            markers: &[],
+            members: members.to_vec(),
+            markers: Vec::new(),
         };
         let id = |first: &Member| first.arrival_key(route).replace(' ', "-");
         let deadline = SystemTime::now() + PLENTY;

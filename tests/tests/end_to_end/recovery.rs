@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail, ensure};
 use futures_util::future::try_join_all;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use landfall_aws::clock::now;
-use landfall_core::batch::{Batch, State};
+use landfall_core::batch::{Batch, Started, State};
 use landfall_tests::cloud::{LANDING_BUCKET, has_ended, wait_until};
 use landfall_tests::lambda::{Answer, Function};
 use landfall_tests::proxy::{Fault, Kind};
@@ -107,7 +107,7 @@ pub fn a_monitor_whose_calls_fail_or_that_is_killed_while_it_follows_learns_the_
             is_started_once(plot).await?;
             for mut batch in plot.batches().await? {
                 plot.claim(&batch).await?;
-                if let State::Started { look_at, .. } = &mut batch.state {
+                if let State::Started(Started { look_at, .. }) = &mut batch.state {
                     *look_at = now();
                 }
                 plot.ledger.write(batch).await?.context("somebody else wrote it")?;

@@ -6,8 +6,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result, ensure};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use landfall_aws::clock::moment;
-use landfall_aws::ledger::Draft;
-use landfall_core::batch::{Closing, Member, Scope, Start, State};
+use landfall_core::batch::{Closing, Draft, Member, Scope, Start, State};
 use landfall_core::moment::Moment;
 use landfall_tests::cloud::{LANDING_BUCKET, wait_until};
 use landfall_tests::{ANALYTICS, REGION};
@@ -75,13 +74,13 @@ async fn record(stage: &Stage, start: &Start, number: usize, moment: Moment) -> 
         event_time: None,
     };
     let draft = Draft {
-        route: "work",
-        bucket: LANDING_BUCKET,
-        group: &BTreeMap::from([("number".to_owned(), number.to_string())]),
-        start,
+        route: "work".to_owned(),
+        bucket: LANDING_BUCKET.to_owned(),
+        group: BTreeMap::from([("number".to_owned(), number.to_string())]),
+        start: start.clone(),
         closing: Closing { window_secs: Some(LATER.as_secs()), ..Closing::default() },
-        members: &[],
-        markers: &[marker],
+        members: Vec::new(),
+        markers: vec![marker],
     };
     let deadline = SystemTime::now() + LATER;
     stage.ledger.record(&draft, |_| id(number), || moment, deadline).await?;

@@ -9,12 +9,13 @@ use std::time::{Duration, SystemTime};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
-use landfall_aws::ledger::{Draft, Held, Ledger};
+use landfall_aws::ledger::{Held, Ledger};
 use landfall_core::batch::{
-    Batch, Closing, Member, RunState, Scope, Seen, Settings, Start, Step, Unprepared, next,
+    Batch, Bounds, Closing, Draft, Member, RefusalReason, RunState, Scope, Seen, Start, Step,
+    Unprepared, next,
 };
 use landfall_core::moment::{Moment, Time};
-use landfall_core::plan::RefusalReason;
+
 use landfall_stand_ins::{StandIn, Table};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use tempfile::TempDir;
@@ -80,9 +81,15 @@ impl Desk {
         markers: &[Member],
         closing: Closing,
     ) -> Batch {
-        let group = &BTreeMap::from([("dt".to_owned(), "2026-01-31".to_owned())]);
-        let (bucket, start) = ("acme-landing", &start());
-        let draft = Draft { route, bucket, group, start, closing, members, markers };
+        let draft = Draft {
+            route: route.to_owned(),
+            bucket: "acme-landing".to_owned(),
+            group: BTreeMap::from([("dt".to_owned(), "2026-01-31".to_owned())]),
+            start: start(),
+            closing,
+            members: members.to_vec(),
+            markers: markers.to_vec(),
+        };
         let deadline = SystemTime::now() + Duration::from_secs(10);
         let recorded = self.ledger.record(&draft, |_| id(number), || moment(after), deadline).await;
         recorded.expect("recorded arrivals").batches.pop().expect("a batch")
@@ -115,7 +122,7 @@ impl Desk {
         after: u64,
         seen: impl IntoIterator<Item = Seen>,
     ) -> Batch {
-        let settings = Settings {
+        let settings = Bounds {
             reconciliation: Duration::from_secs(900),
             manifests_kept: Duration::from_secs(90 * 86_400),
         };

@@ -96,10 +96,7 @@ async fn a_batch_whose_chunks_cannot_be_read_in_time_is_put_off_and_the_tick_tel
     stage.record(&["orders/2/a"]).await;
     let prefix = format!("chunk#{}#", batch.id);
     stage.aws.answer("BatchGetItem", move |call, _| {
-        match call.body.to_string().contains(&prefix) {
-            true => nothing_of(call),
-            false => Act::Serve,
-        }
+        if call.body.to_string().contains(&prefix) { nothing_of(call) } else { Act::Serve }
     });
     // A start needs 20 of these seconds, and a call 10.
     let ticked = stage.tick_with(Duration::from_secs(25)).await;

@@ -68,9 +68,12 @@ async fn messages_go_back_if_the_ledger_cannot_be_read_or_written() {
         stage.arrive(&["orders/x/a"]).await;
         let run = stage.run("orders");
         stage.end(&run, "SUCCEEDED").await;
-        stage.aws.answer(operation, |call, _| match call.body["TableName"] == "ledger" {
-            true => Act::Fail { status: 400, code: "AccessDeniedException" },
-            false => Act::Serve,
+        stage.aws.answer(operation, |call, _| {
+            if call.body["TableName"] == "ledger" {
+                Act::Fail { status: 400, code: "AccessDeniedException" }
+            } else {
+                Act::Serve
+            }
         });
         let events = [ended("orders", "jr_1"), json!({ "source": "aws.s3" })];
         assert_eq!(stage.messages(&events, LEFT).await, ["m0"], "{operation}");

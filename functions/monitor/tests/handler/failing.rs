@@ -155,9 +155,10 @@ async fn a_batch_that_cannot_be_written_is_left_and_does_not_hinder_others() {
     let [failing, other] = &stage.batches().await[..] else { panic!("there are two") };
     let id = failing.id.clone();
     stage.aws.answer("TransactWriteItems", move |call, _| {
-        match call.body.to_string().contains(&id) {
-            true => Act::Fail { status: 400, code: "AccessDeniedException" },
-            false => Act::Serve,
+        if call.body.to_string().contains(&id) {
+            Act::Fail { status: 400, code: "AccessDeniedException" }
+        } else {
+            Act::Serve
         }
     });
     let ticked = stage.tick().await;
@@ -178,9 +179,12 @@ async fn what_became_of_a_batch_is_told_even_if_nobody_can_be_woken_afterwards()
         let run = stage.run("single");
         stage.end(&run, "SUCCEEDED").await;
         let first = stage.make_due(stage.batches().await.remove(0)).await;
-        stage.aws.answer("Query", |call, _| match call.body.to_string().contains("slot ") {
-            true => Act::Fail { status: 400, code: "AccessDeniedException" },
-            false => Act::Serve,
+        stage.aws.answer("Query", |call, _| {
+            if call.body.to_string().contains("slot ") {
+                Act::Fail { status: 400, code: "AccessDeniedException" }
+            } else {
+                Act::Serve
+            }
         });
         if by_event {
             assert_eq!(stage.told(&[&run]).await, ["m0"]);
@@ -199,9 +203,12 @@ async fn what_became_of_a_batch_is_told_even_if_nobody_can_be_woken_afterwards()
 async fn what_a_tick_did_is_told_even_if_what_is_parked_cannot_be_counted() {
     let stage = Stage::new().await;
     stage.record(&["orders/1/a"]).await;
-    stage.aws.answer("Query", |call, _| match call.body["IndexName"] == "awaits" {
-        true => Act::Fail { status: 400, code: "AccessDeniedException" },
-        false => Act::Serve,
+    stage.aws.answer("Query", |call, _| {
+        if call.body["IndexName"] == "awaits" {
+            Act::Fail { status: 400, code: "AccessDeniedException" }
+        } else {
+            Act::Serve
+        }
     });
     let error = stage.invoke(&tick(), LEFT).await.expect_err("not all was looked at");
     assert_eq!((error.code(), stage.starts()), ("ledger_failed", 1));

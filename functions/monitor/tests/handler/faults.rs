@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::future::join_all;
-use landfall_core::batch::{Batch, State};
+use landfall_core::batch::{Batch, Starting, State};
 use landfall_stand_ins::Act;
 use tokio::sync::Notify;
 
@@ -74,9 +74,9 @@ async fn way(act: &Act, fails: usize) -> usize {
             stage.end(&run, "SUCCEEDED").await;
         }
         let batch = stage.make_due(batch).await;
-        if let State::Starting { look_at, .. } = batch.state {
+        if let State::Starting(Starting { look_at, .. }) = batch.state {
             let lease = past(WINDOW.as_secs() + 1);
-            let state = State::Starting { t0: lease, lease, look_at };
+            let state = State::Starting(Starting { t0: lease, lease, look_at });
             stage.write(Batch { state, ..batch }).await;
         }
         if round >= 2 {

@@ -5,10 +5,9 @@ use std::time::{Duration, SystemTime};
 
 use landfall_aws::clock::moment;
 use landfall_aws::clock::now;
-use landfall_aws::ledger::Draft;
 use landfall_core::arrivals::Intake;
-use landfall_core::batch::{BatchId, State};
-use landfall_core::plan::{JobRunRequest, batch_id, plan};
+use landfall_core::batch::{BatchId, Started, Starting, State};
+use landfall_core::plan::plan;
 use landfall_core::routes::Routes;
 use serde_json::json;
 use serde_json::value::to_raw_value;
@@ -27,11 +26,9 @@ async fn recorded_formerly(stage: &Stage, keys: &[&str]) {
     let routes = Routes::parse(ROUTES).routes.expect("valid routes");
     let deadline = SystemTime::now() + Duration::from_secs(10);
     for request in plan(&routes, &arrivals).requests {
-        let JobRunRequest { route, bucket, group, start, closing, members, markers, .. } = &request;
-        let closing = *closing;
-        let draft = Draft { route, bucket, group, start, closing, members, markers };
+        let draft = request.draft;
         let former = |first: &_| {
-            let id = batch_id(&start.account, route, bucket, group, first);
+            let id = draft.batch_id(first);
             BatchId::parse(&id).expect("an id").hash.to_owned()
         };
         let recorded = stage.ledger.record(&draft, former, || moment(deadline), deadline).await;
@@ -89,9 +86,9 @@ async fn a_run_that_the_version_before_started_is_followed_by_the_claim_of_its_i
     stage.tick().await;
     // As that version left it: started, or with a start whose outcome it did not learn.
     let batch = stage.batch().await;
-    let State::Started { epoch: 1, .. } = &batch.state else { panic!("{batch:?}") };
+    let State::Started(Started { epoch: 1, .. }) = &batch.state else { panic!("{batch:?}") };
     let t = now() - Duration::from_secs(100);
-    let starting = State::Starting { t0: t, lease: t, look_at: t };
+    let starting = State::Starting(Starting { t0: t, lease: t, look_at: t });
     let (state, runs) = (starting, Vec::new());
     let batch = stage.write(landfall_core::batch::Batch { state, runs, ..batch }).await;
     stage.tick().await;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use landfall_core::batch::State;
+use landfall_core::batch::{HistoryEvent, Starting, State};
 use landfall_stand_ins::Act;
 use serde_json::{Value, json};
 use wiremock::matchers::{header, method, path};
@@ -148,8 +148,9 @@ async fn a_run_that_is_found_later_is_told_as_if_it_had_been_known_at_once() {
     stage.arrive(&["orders/1/a"]).await;
     let batch = stage.batch().await;
     // As if the trigger had died before it wrote the run down.
-    let starting = batch.history.iter().find(|entry| entry.what == "starting").expect("begun").at;
-    let state = State::Starting { t0: starting, lease: past(2), look_at: past(1) };
+    let starting =
+        batch.history.iter().find(|entry| entry.what == HistoryEvent::Starting).expect("begun").at;
+    let state = State::Starting(Starting { t0: starting, lease: past(2), look_at: past(1) });
     let history = batch.history[..batch.history.len() - 1].to_vec();
     let runs = Vec::new();
     stage.write(landfall_core::batch::Batch { state, runs, history, ..batch }).await;

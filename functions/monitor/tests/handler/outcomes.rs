@@ -1,7 +1,7 @@
 //! What a run's end means for its batch.
 
 use landfall_aws::clock::now;
-use landfall_core::batch::{Batch, RunState, State, Why};
+use landfall_core::batch::{Batch, Failed, RunState, Started, Starting, State, Why};
 use landfall_stand_ins::{Act, Run};
 
 use crate::stage::{Stage, WINDOW, history, past};
@@ -20,7 +20,7 @@ async fn ends(stage: &Stage, state: &str, by_event: bool) {
 
 async fn learns(stage: &Stage, by_event: bool) {
     let batch = stage.batch().await;
-    let State::Started { run_id, .. } = &batch.state else { panic!("{batch:?}") };
+    let State::Started(Started { run_id, .. }) = &batch.state else { panic!("{batch:?}") };
     if by_event {
         let runs = stage.aws.runs(&batch.start.job);
         let run = runs.iter().find(|run| run.id == *run_id).expect("it is there");
@@ -155,7 +155,7 @@ async fn a_run_that_lost_the_claim_leaves_the_outcome_to_the_run_that_holds_it()
     assert!(stage.aws.set_run_state(&second.id, "SUCCEEDED"));
     assert_eq!(stage.told(&[&second]).await, NONE);
     let batch = stage.batch().await;
-    assert!(matches!(&batch.state, State::Started { epoch: 1, .. }), "{batch:?}");
+    assert!(matches!(&batch.state, State::Started(Started { epoch: 1, .. })), "{batch:?}");
     assert!(stage.aws.set_run_state(&first.id, "SUCCEEDED"));
     assert_eq!(stage.told(&[&first]).await, NONE);
     assert_eq!(stage.batch().await.state, State::Succeeded { run_id: first.id });
@@ -171,14 +171,14 @@ async fn a_run_that_holds_the_claim_is_counted_when_it_is_followed_beyond_the_li
     let [batch, other] = &stage.batches().await[..] else { panic!("two") };
     let run = stage.run("single");
     stage.claim(&run).await;
-    let state = State::Failed {
+    let state = State::Failed(Failed {
         epoch: 2,
         run_id: "jr_second".to_owned(),
         run_state: RunState::Failed,
         since: past(1),
         look_at: past(1),
         missing: None,
-    };
+    });
     let failed = Batch { state, epoch: 2, holds_slot: false, ..batch.clone() };
     stage.ledger.write_counted(failed).await.expect("the ledger").expect("nobody else writes it");
     assert_eq!(stage.live("single").await, 0);
@@ -186,7 +186,7 @@ async fn a_run_that_holds_the_claim_is_counted_when_it_is_followed_beyond_the_li
     stage.make_due(other.clone()).await;
     assert_eq!(stage.tick().await.due, 2);
     let batch = stage.again(batch).await;
-    assert!(matches!(&batch.state, State::Started { epoch: 1, .. }) && batch.holds_slot);
+    assert!(matches!(&batch.state, State::Started(Started { epoch: 1, .. })) && batch.holds_slot);
     assert_eq!(stage.live("single").await, stage.running("single").len());
 }
 
@@ -198,7 +198,7 @@ async fn a_run_that_is_followed_again_for_its_claim_is_not_counted_as_started_tw
     assert!(stage.aws.set_run_state(&second.id, "SUCCEEDED"));
     assert_eq!(stage.told(&[&second]).await, NONE);
     let batch = stage.batch().await;
-    assert!(matches!(&batch.state, State::Started { epoch: 1, .. }), "{batch:?}");
+    assert!(matches!(&batch.state, State::Started(Started { epoch: 1, .. })), "{batch:?}");
     let last = batch.history.last().expect("a history");
     assert_eq!((last.what.as_str(), &last.detail), ("followed", &first.id));
     // The second; it was the trigger that started the first.
@@ -219,7 +219,7 @@ async fn a_second_is_started(stage: &Stage, is_known: bool) -> [Run; 2] {
     });
     let batch = stage.batch().await;
     let lease = past(WINDOW.as_secs() + 1);
-    let state = State::Starting { t0: lease, lease, look_at: lease };
+    let state = State::Starting(Starting { t0: lease, lease, look_at: lease });
     let runs = if is_known { batch.runs.clone() } else { Vec::new() };
     stage.write(Batch { state, runs, ..batch }).await;
     stage.tick().await;

@@ -1,6 +1,6 @@
 //! Starts of which nobody knows whether they took effect.
 
-use landfall_core::batch::{Batch, State, Why};
+use landfall_core::batch::{Batch, Started, Starting, State, Why};
 use landfall_stand_ins::Act;
 
 use crate::stage::{Stage, WINDOW, history, past};
@@ -19,7 +19,10 @@ async fn starting(stage: &Stage, answer: Act, secs: u64) -> Batch {
     assert_eq!((batch.state.name(), stage.starts()), ("starting", 1));
     let lease = past(secs);
     stage
-        .write(Batch { state: State::Starting { t0: lease, lease, look_at: lease }, ..batch })
+        .write(Batch {
+            state: State::Starting(Starting { t0: lease, lease, look_at: lease }),
+            ..batch
+        })
         .await
 }
 
@@ -30,7 +33,9 @@ async fn a_start_whose_answer_was_lost_is_found_and_followed() {
     let run = stage.run("orders");
     stage.tick().await;
     let batch = stage.again(&batch).await;
-    let State::Started { epoch: 1, run_id, .. } = &batch.state else { panic!("{batch:?}") };
+    let State::Started(Started { epoch: 1, run_id, .. }) = &batch.state else {
+        panic!("{batch:?}")
+    };
     assert_eq!((run_id, stage.starts()), (&run.id, 1));
     stage.end(&run, "SUCCEEDED").await;
     assert_eq!(stage.told(&[&run]).await, [""; 0]);
@@ -52,9 +57,11 @@ async fn a_start_whose_run_has_ended_meanwhile_is_found_and_its_outcome_counts()
 async fn a_start_whose_caller_may_still_be_at_it_is_left_alone() {
     let stage = Stage::new().await;
     let batch = starting(&stage, LOST, 1).await;
-    let State::Starting { t0, look_at, .. } = batch.state else { panic!("{batch:?}") };
+    let State::Starting(Starting { t0, look_at, .. }) = batch.state else { panic!("{batch:?}") };
     let lease = past(0) + std::time::Duration::from_secs(30);
-    let batch = stage.write(Batch { state: State::Starting { t0, lease, look_at }, ..batch }).await;
+    let batch = stage
+        .write(Batch { state: State::Starting(Starting { t0, lease, look_at }), ..batch })
+        .await;
     assert_eq!(stage.tick().await.due, 1);
     assert_eq!(stage.again(&batch).await, batch);
     assert_eq!((stage.aws.calls_of("GetJobRuns").len(), stage.starts()), (0, 1));
@@ -110,7 +117,7 @@ async fn a_start_is_never_repeated_while_glue_does_not_say_what_it_started() {
 /// As if the lease of its start had ended so many seconds ago.
 async fn begun_before(stage: &Stage, batch: Batch, secs: u64) -> Batch {
     let lease = past(secs);
-    let state = State::Starting { t0: lease, lease, look_at: lease };
+    let state = State::Starting(Starting { t0: lease, lease, look_at: lease });
     stage.write(Batch { state, ..batch }).await
 }
 
@@ -213,16 +220,17 @@ async fn a_run_that_glue_does_not_know_for_a_moment_is_followed_on() {
     });
     for _ in 0..4 {
         let batch = stage.batch().await;
-        let State::Started { epoch, run_id, look_at, missing, .. } = batch.state.clone() else {
+        let State::Started(Started { epoch, run_id, look_at, missing, .. }) = batch.state.clone()
+        else {
             panic!("{batch:?}")
         };
         let since = past(7_200);
-        let state = State::Started { epoch, run_id, since, look_at, missing };
+        let state = State::Started(Started { epoch, run_id, since, look_at, missing });
         stage.make_due(Batch { state, ..batch }).await;
         stage.tick().await;
     }
     let batch = stage.batch().await;
-    let is_followed = matches!(batch.state, State::Started { missing: None, .. });
+    let is_followed = matches!(batch.state, State::Started(Started { missing: None, .. }));
     assert!(is_followed && batch.holds_slot, "{batch:?}");
     assert_eq!(stage.live("single").await, 1);
 }

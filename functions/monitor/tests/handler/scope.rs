@@ -1,6 +1,6 @@
 //! Runs that are held to their batch, whoever starts them and however often.
 
-use landfall_core::batch::{Batch, State};
+use landfall_core::batch::{Batch, Starting, State};
 use landfall_stand_ins::{Act, Run};
 
 use crate::stage::{Stage, WINDOW, past};
@@ -61,7 +61,7 @@ async fn each_start_of_a_batch_is_held_to_it() {
     stage.arrive(&["orders/x/a"]).await;
     let batch = stage.batch().await;
     let lease = past(WINDOW.as_secs() + 1);
-    let state = State::Starting { t0: lease, lease, look_at: lease };
+    let state = State::Starting(Starting { t0: lease, lease, look_at: lease });
     let batch = stage.write(Batch { state, ..batch }).await;
     stage.tick().await;
     // The second fails, and is retried; so is the third, which exhausts the attempts.

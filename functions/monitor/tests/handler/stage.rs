@@ -15,7 +15,7 @@ use landfall_aws::advance::Clients;
 use landfall_aws::clock::now;
 use landfall_aws::ledger::{Ledger, Wanted};
 use landfall_aws::metrics::Metrics;
-use landfall_core::batch::{Batch, State};
+use landfall_core::batch::{Batch, Failed, Started, Starting, State};
 use landfall_core::moment::Time;
 use landfall_monitor::{Context, Error, Response, Ticked};
 use landfall_stand_ins::{Run, StandIn, Table};
@@ -362,12 +362,14 @@ fn due_at(state: State, at: Time) -> State {
     match state {
         State::Open { .. } => State::Open { closes_at: at },
         State::Sealed { waits_for_slot, .. } => State::Sealed { due: at, waits_for_slot },
-        State::Starting { t0, lease, .. } => State::Starting { t0, lease, look_at: at },
-        State::Started { epoch, run_id, since, missing, .. } => {
-            State::Started { epoch, run_id, since, look_at: at, missing }
+        State::Starting(Starting { t0, lease, .. }) => {
+            State::Starting(Starting { t0, lease, look_at: at })
         }
-        State::Failed { epoch, run_id, run_state, since, missing, .. } => {
-            State::Failed { epoch, run_id, run_state, since, look_at: at, missing }
+        State::Started(Started { epoch, run_id, since, missing, .. }) => {
+            State::Started(Started { epoch, run_id, since, look_at: at, missing })
+        }
+        State::Failed(Failed { epoch, run_id, run_state, since, missing, .. }) => {
+            State::Failed(Failed { epoch, run_id, run_state, since, look_at: at, missing })
         }
         state => panic!("{state:?} is never due"),
     }

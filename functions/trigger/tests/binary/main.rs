@@ -49,9 +49,12 @@ async fn answer_with(aws: &tls::Server, bundle: &str, extra: &[(&str, &str)]) ->
     let is_served = AtomicBool::new(false);
     Mock::given(method("GET"))
         .and(path(NEXT))
-        .respond_with(move |_: &Request| match is_served.swap(true, Ordering::Relaxed) {
-            false => invocation(),
-            true => ResponseTemplate::new(200).set_delay(Duration::from_secs(600)),
+        .respond_with(move |_: &Request| {
+            if is_served.swap(true, Ordering::Relaxed) {
+                ResponseTemplate::new(200).set_delay(Duration::from_secs(600))
+            } else {
+                invocation()
+            }
         })
         .mount(&runtime)
         .await;

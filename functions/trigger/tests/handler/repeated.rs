@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use landfall_core::batch::Own;
+use landfall_core::batch::JobResources;
 use proptest::prelude::*;
 
 use crate::stage::{Stage, arrivals};
@@ -67,7 +67,7 @@ proptest! {
             assert_eq!((starts.len(), started), (batches.len(), ids));
             let mut read: Vec<String> = batches
                 .iter()
-                .flat_map(|batch| stage.urls(&Own::manifest_key(&batch.route, &batch.id)))
+                .flat_map(|batch| stage.urls(&JobResources::manifest_key(&batch.route, &batch.id)))
                 .collect();
             read.sort_unstable();
             let told: BTreeSet<String> =

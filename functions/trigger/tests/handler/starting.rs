@@ -155,9 +155,12 @@ async fn start_job_run_is_sent_once_whatever_glue_answers() {
 #[tokio::test]
 async fn what_glue_refuses_waits_in_the_ledger_and_no_message_goes_back() {
     let stage = Stage::new().await;
-    stage.aws.answer("StartJobRun", |call, _| match call.body["JobName"] == "named" {
-        true => refused("ConcurrentRunsExceededException"),
-        false => Act::Serve,
+    stage.aws.answer("StartJobRun", |call, _| {
+        if call.body["JobName"] == "named" {
+            refused("ConcurrentRunsExceededException")
+        } else {
+            Act::Serve
+        }
     });
     let event = arrivals(&["orders/1/a", "named/x", "orders/1/b"]);
     assert_eq!(stage.failures(&event).await, NONE);

@@ -48,9 +48,12 @@ async fn no_error_repeats_the_external_id_even_if_sts_does() {
 #[tokio::test]
 async fn metrics_tell_what_became_of_messages_routes_and_failures() {
     let stage = Stage::new().await;
-    stage.aws.answer("StartJobRun", |call, _| match call.body["JobName"] == "named" {
-        true => Act::Fail { status: 400, code: "ConcurrentRunsExceededException" },
-        false => Act::Serve,
+    stage.aws.answer("StartJobRun", |call, _| {
+        if call.body["JobName"] == "named" {
+            Act::Fail { status: 400, code: "ConcurrentRunsExceededException" }
+        } else {
+            Act::Serve
+        }
     });
     let keys = ["orders/1/a", "orders/1/b", "named/x", "windowed/1/a", "other"];
     let mut bodies: Vec<String> = keys.iter().map(|key| body(key)).collect();

@@ -41,9 +41,10 @@ pub async fn tell_lineage(
     let has_time = has_time(deadline, MAY_TAKE + SPARE);
     let until = Instant::now() + MAY_TAKE;
     let sent = stream::iter(told).map(async |advanced| {
-        let sent = match has_time {
-            true => timeout_at(until, batch(clients, lineage, advanced)).await,
-            false => return Err((advanced, LineageError::OutOfTime)),
+        let sent = if has_time {
+            timeout_at(until, batch(clients, lineage, advanced)).await
+        } else {
+            return Err((advanced, LineageError::OutOfTime));
         };
         sent.unwrap_or(Err(LineageError::OutOfTime)).map_err(|error| (advanced, error))
     });
@@ -65,19 +66,18 @@ async fn batch(
 ) -> Result<(), LineageError> {
     let batch = &advanced.batch;
     // A function has room for one large batch at a time.
-    let _alone = match batch.members > MANY_MEMBERS {
-        true => Some(clients.preparing.lock().await),
-        false => None,
-    };
+    let _alone =
+        if batch.members > MANY_MEMBERS { Some(clients.preparing.lock().await) } else { None };
     // A run's end repeats what it read where one read tells it: its start may have been lost.
     let takes_inputs = |event: &RunEvent| event.is_start() || batch.chunks <= 1;
-    let (manifest, unread) = match advanced.lineage.iter().any(takes_inputs) {
-        false => (None, None),
-        true => match clients.ledger.members(batch).await {
+    let (manifest, unread) = if advanced.lineage.iter().any(takes_inputs) {
+        match clients.ledger.members(batch).await {
             Ok(members) => (Some(Manifest::of(members)), None),
             // The run is told of all the same.
             Err(error) => (None, Some(error)),
-        },
+        }
+    } else {
+        (None, None)
     };
     for event in &advanced.lineage {
         let Some(manifest) = manifest.as_ref().filter(|_| takes_inputs(event)) else {

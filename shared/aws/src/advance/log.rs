@@ -1,6 +1,6 @@
 //! What is logged of a batch: always the ids by which it is found again.
 
-use landfall_core::batch::{Batch, Entry, State};
+use landfall_core::batch::{Batch, Entry, Failed, Started, State};
 
 use crate::ledger::LedgerError;
 
@@ -45,8 +45,8 @@ pub(super) fn failed(batch: &Batch, error: &LedgerError) {
 /// The run that its state tells of.
 fn run_id(batch: &Batch) -> Option<&str> {
     match &batch.state {
-        State::Started { run_id, .. }
-        | State::Failed { run_id, .. }
+        State::Started(Started { run_id, .. })
+        | State::Failed(Failed { run_id, .. })
         | State::Succeeded { run_id } => Some(run_id),
         // It ended, and its batch with it.
         State::Parked { .. } => batch.runs.last().map(|run| run.run_id.as_str()),

@@ -2,31 +2,33 @@
 
 use std::collections::BTreeMap;
 
-use super::{Advanced, End, PUT_OFF, Told};
+use landfall_core::batch::HistoryEvent;
+
+use super::{Advanced, End, Transition};
 use crate::metrics::{Metrics, OfRoute};
 
 /// Writes the metrics of what one invocation did to batches.
 pub fn report(metrics: &Metrics, advanced: &[Advanced]) {
     let mut routes: BTreeMap<&str, OfRoute> = BTreeMap::new();
-    for Advanced { batch, told, .. } in advanced {
+    for Advanced { batch, transitions, .. } in advanced {
         let of = routes.entry(&batch.route).or_default();
-        for Told { what, at, dpu_seconds, .. } in told {
+        for Transition { what, at, dpu_seconds, .. } in transitions {
             let first_arrival = batch.first_arrival_at.unwrap_or(batch.opened_at);
             let seconds = at.since(first_arrival).as_secs_f64();
-            match what.as_str() {
-                "started" => {
+            match what {
+                HistoryEvent::Started => {
                     of.started += 1;
                     of.seconds_to_start.push(seconds);
                     let prepared = batch.prepared.as_ref();
                     of.objects_started += prepared.map_or(0, |prepared| prepared.objects);
                     of.bytes_started += prepared.and_then(|p| p.bytes).unwrap_or(0);
                 }
-                "succeeded" => {
+                HistoryEvent::Succeeded => {
                     of.succeeded += 1;
                     of.seconds_to_success.push(seconds);
                 }
-                "failed" => of.failed += 1,
-                what if PUT_OFF.contains(&what) => of.put_off += 1,
+                HistoryEvent::Failed => of.failed += 1,
+                what if what.is_put_off() => of.put_off += 1,
                 _ => {}
             }
             of.dpu_seconds.extend(dpu_seconds);
@@ -38,7 +40,7 @@ pub fn report(metrics: &Metrics, advanced: &[Advanced]) {
             End::Failed(error) => Some(error.code()),
             _ => None,
         };
-        advanced.told.iter().filter_map(|told| told.code.as_deref()).chain(failed)
+        advanced.transitions.iter().filter_map(|written| written.code.as_deref()).chain(failed)
     });
     metrics.failures(codes);
 }

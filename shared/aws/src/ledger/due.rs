@@ -10,8 +10,8 @@ use landfall_core::batch::{NEWEST_VERSION, slot_job};
 use landfall_core::moment::Time;
 
 use super::bulk::{CONCURRENT_CALLS, Key, MAX_KEYS, PATIENCE, Read};
+use super::index::{IndexQuery, Waiting};
 use super::item::{self, Item};
-use super::search::{PAGE, Waiting, waiting};
 use super::{Ledger, LedgerError};
 use crate::clock::{has_time, now, system_time};
 use crate::config::CALL_TIMEOUT;
@@ -80,32 +80,12 @@ impl Ledger {
         now: Time,
         deadline: SystemTime,
     ) -> Result<(Vec<Waiting>, bool), LedgerError> {
-        let mut found = Vec::new();
-        let mut from: Option<Item> = None;
-        for page in 0..MAX_PAGES {
-            if page > 0 && !has_time(deadline, CALL_TIMEOUT) {
-                break;
-            }
-            let answer = self
-                .client
-                .query()
-                .table_name(&self.table)
-                .index_name("due")
-                .key_condition_expression("due_shard = :shard AND due_at <= :now")
-                .expression_attribute_values(":shard", item::text(item::shard(shard)))
-                .expression_attribute_values(":now", number(now.0))
-                .limit(PAGE)
-                .set_exclusive_start_key(from)
-                .send()
-                .await
-                .map_err(|error| self.failed("search", "due", &error))?;
-            found.extend(answer.items().iter().filter_map(|found| waiting(found, "due_at")));
-            from = answer.last_evaluated_key;
-            if from.is_none() {
-                break;
-            }
-        }
-        Ok((found, from.is_some()))
+        let mut query = IndexQuery::due(shard);
+        query.condition = "due_shard = :shard AND due_at <= :now";
+        query.values.push((":now", number(now.0)));
+        let has_time = || has_time(deadline, CALL_TIMEOUT);
+        let (found, is_whole) = self.pages(&query, MAX_PAGES, has_time).await?;
+        Ok((found, !is_whole))
     }
 
     /// Looks at these batches, in their order; not at those that are gone, nor at those for which the time until

@@ -65,6 +65,11 @@ pub fn text(value: impl Into<String>) -> AttributeValue {
     AttributeValue::S(value.into())
 }
 
+/// The time that this attribute tells.
+pub fn time(item: &Item, name: &str) -> Option<Time> {
+    item.get(name)?.as_n().ok()?.parse().ok().map(Time)
+}
+
 /// An item that holds a document.
 pub fn doc(
     pk: &str,

@@ -1,10 +1,9 @@
 //! Recording arrivals: each in exactly one batch of its route, however often it is told.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
-use landfall_core::batch::{Batch, Chunk, Closing, Member, Opening, SCHEMA_VERSION, Start, chunk};
+use landfall_core::batch::{Batch, Chunk, Draft, Member, SCHEMA_VERSION, chunk};
 use landfall_core::moment::{Moment, Time};
 
 use super::item::{self, Item};
@@ -18,18 +17,6 @@ const MAX_ITEMS: usize = 100;
 /// The pause before a group that others write to is tried again; it grows, and is random.
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-
-/// Arrivals of one group of a route.
-#[derive(Debug)]
-pub struct Draft<'a> {
-    pub route: &'a str,
-    pub bucket: &'a str,
-    pub group: &'a BTreeMap<String, String>,
-    pub start: &'a Start,
-    pub closing: Closing,
-    pub members: &'a [Member],
-    pub markers: &'a [Member],
-}
 
 /// What became of them.
 #[derive(Debug, Default)]
@@ -49,7 +36,7 @@ impl Ledger {
     /// the time until `deadline` did not suffice.
     pub async fn record(
         &self,
-        draft: &Draft<'_>,
+        draft: &Draft,
         id: impl Fn(&Member) -> String,
         moment: impl Fn() -> Moment,
         deadline: SystemTime,
@@ -71,7 +58,7 @@ impl Ledger {
             let moment = moment();
             let base = match open.take() {
                 Some(batch) => batch,
-                None => draft.opening(id(first)).batch(&moment),
+                None => draft.batch(id(first), &moment),
             };
             let attempt = Attempt::new(draft, &base, &rest, &markers, &moment);
             let items =
@@ -91,7 +78,7 @@ impl Ledger {
             };
             let reasons = item::reasons(&error);
             if reasons.is_empty() || item::is_hopeless(&reasons) {
-                return Err(self.failed("record arrivals of", draft.route, &error));
+                return Err(self.failed("record arrivals of", &draft.route, &error));
             }
             let is_known = |at: usize| reasons.get(at).is_some_and(|r| r == item::REASON_REFUSED);
             let claims = attempt.members + attempt.markers;
@@ -115,7 +102,7 @@ impl Ledger {
             let left = clock::left(deadline);
             let wait = pause.mul_f64(0.5 + fastrand::f64());
             if left < wait {
-                return Err(LedgerError::Contended { route: draft.route.to_owned() });
+                return Err(LedgerError::Contended { route: draft.route.clone() });
             }
             clock::sleep(wait).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
@@ -131,8 +118,8 @@ impl Ledger {
     }
 
     /// The group's head, and the batch that it names if that takes members still.
-    async fn head(&self, draft: &Draft<'_>) -> Result<Head, LedgerError> {
-        let (pk, sk) = item::head_key(draft.route, draft.group.iter());
+    async fn head(&self, draft: &Draft) -> Result<Head, LedgerError> {
+        let (pk, sk) = item::head_key(&draft.route, draft.group.iter());
         let Some(found) = self.get(&pk, &sk).await? else {
             return Ok(Head { pk, sk, names: None, open: None });
         };
@@ -158,7 +145,7 @@ impl Ledger {
     /// The items of one transaction: the arrivals, the batch, its chunk, and the head if it opens.
     fn items(
         &self,
-        draft: &Draft<'_>,
+        draft: &Draft,
         attempt: &Attempt<'_>,
         head: Option<Head>,
         now: Time,
@@ -175,8 +162,8 @@ impl Ledger {
             .arrivals
             .iter()
             .map(|member| {
-                let pk = item::object_key(draft.bucket, &member.key);
-                let sk = member.arrival_key(draft.route);
+                let pk = item::object_key(&draft.bucket, &member.key);
+                let sk = member.arrival_key(&draft.route);
                 built(absent(item::arrival(&pk, &sk, &batch.id, now, ARRIVALS_KEPT)))
             })
             .collect();
@@ -211,13 +198,6 @@ impl Ledger {
     }
 }
 
-impl Draft<'_> {
-    fn opening(&self, id: String) -> Opening<'_> {
-        let Self { route, bucket, group, start, closing, .. } = *self;
-        Opening { id, route, bucket, group, start, closing }
-    }
-}
-
 impl Recorded {
     fn note(&mut self, batch: &Batch) {
         match self.batches.iter_mut().find(|known| known.id == batch.id) {
@@ -248,7 +228,7 @@ struct Attempt<'a> {
 
 impl<'a> Attempt<'a> {
     fn new(
-        draft: &Draft<'_>,
+        draft: &Draft,
         base: &Batch,
         rest: &[&'a Member],
         markers: &[&'a Member],
@@ -256,9 +236,10 @@ impl<'a> Attempt<'a> {
     ) -> Self {
         // What opens a batch that others may add to names it in the group's head.
         let has_head = base.revision == 0 && !draft.closing.is_at_once();
-        let room = match draft.closing.is_at_once() {
-            true => usize::MAX,
-            false => usize::try_from(base.room()).unwrap_or(usize::MAX),
+        let room = if draft.closing.is_at_once() {
+            usize::MAX
+        } else {
+            usize::try_from(base.room()).unwrap_or(usize::MAX)
         };
         let members = chunk(rest, has_head).min(room);
         // The batch, its chunk and the head are written too.

@@ -1,31 +1,20 @@
 //! Finding batches: those that are due, those that wait for something, those of a route, that of an
 //! object.
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::{StreamExt, stream};
 use landfall_core::batch::{Batch, PARKED, State};
 use landfall_core::moment::Time;
 
+use super::index::{IndexQuery, PAGE, Waiting, newest_first};
 use super::item::{self, Item};
 use super::{CONCURRENT_READS, Ledger, LedgerError};
 use crate::dynamodb::number;
-
-/// The most ids that are read of one shard at a time.
-pub(super) const PAGE: i32 = 1000;
 
 /// The most pages of an index that are read without an order, of 1 MB each: about 8,000 batches.
 const MAX_SCANS: usize = 200;
 
 /// The most pages of parked batches that are read, the newest: 10,000 batches.
 const MAX_PARKED_PAGES: usize = 10;
-
-/// A batch by its id.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Waiting {
-    pub id: String,
-    /// Since when it waits or is there, or for when it is due.
-    pub at: Time,
-}
 
 /// Which batches are looked for.
 #[derive(Debug, Clone, Copy)]
@@ -78,19 +67,9 @@ impl Ledger {
     /// # Errors
     /// The table does not answer.
     pub async fn awaiting(&self, awaits: &str, most: i32) -> Result<Vec<String>, LedgerError> {
-        let answer = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .index_name("awaits")
-            .key_condition_expression("awaits = :awaits")
-            .expression_attribute_values(":awaits", item::text(awaits))
-            .limit(most)
-            .send()
-            .await
-            .map_err(|error| self.failed("search", awaits, &error))?;
-        let found = answer.items().iter().filter_map(|found| waiting(found, "awaits_since"));
-        Ok(found.map(|waiting| waiting.id).collect())
+        let query = IndexQuery { limit: most, ..IndexQuery::awaiting(awaits) };
+        let (found, _) = self.page(&query, None).await?;
+        Ok(found.into_iter().map(|waiting| waiting.id).collect())
     }
 
     /// The batches that are wanted, the newest first.
@@ -167,30 +146,10 @@ impl Ledger {
     /// What the index has of parked batches, the newest first; the second value is whether these are
     /// all.
     pub(super) async fn all_parked(&self) -> Result<(Vec<Waiting>, bool), LedgerError> {
-        let mut found = Vec::new();
-        let mut from: Option<Item> = None;
-        for _ in 0..MAX_PARKED_PAGES {
-            let answer = self
-                .client
-                .query()
-                .table_name(&self.table)
-                .index_name("awaits")
-                .key_condition_expression("awaits = :awaits")
-                .expression_attribute_values(":awaits", item::text(PARKED))
-                .scan_index_forward(false)
-                .limit(PAGE)
-                .set_exclusive_start_key(from)
-                .send()
-                .await
-                .map_err(|error| self.failed("search", PARKED, &error))?;
-            found.extend(answer.items().iter().filter_map(|found| waiting(found, "awaits_since")));
-            from = answer.last_evaluated_key;
-            if from.is_none() {
-                break;
-            }
-        }
+        let query = IndexQuery { newest_first: true, ..IndexQuery::awaiting(PARKED) };
+        let (mut found, is_whole) = self.pages(&query, MAX_PARKED_PAGES, || true).await?;
         newest_first(&mut found);
-        Ok((found, from.is_none()))
+        Ok((found, is_whole))
     }
 
     /// A page of the batches of a route, the newest first, and where the next begins.
@@ -200,22 +159,16 @@ impl Ledger {
         since: Time,
         from: Option<Item>,
     ) -> Result<(Vec<Waiting>, Option<Item>), LedgerError> {
-        let answer = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .index_name("routes")
-            .key_condition_expression("route = :route AND created_at >= :since")
-            .expression_attribute_values(":route", item::text(route))
-            .expression_attribute_values(":since", number(since.0))
-            .scan_index_forward(false)
-            .limit(PAGE)
-            .set_exclusive_start_key(from)
-            .send()
-            .await
-            .map_err(|error| self.failed("search", route, &error))?;
-        let found = answer.items().iter().filter_map(|found| waiting(found, "created_at"));
-        Ok((found.collect(), answer.last_evaluated_key))
+        let query = IndexQuery {
+            index: "routes",
+            id: route,
+            condition: "route = :route AND created_at >= :since",
+            values: vec![(":route", item::text(route)), (":since", number(since.0))],
+            at: "created_at",
+            newest_first: true,
+            limit: PAGE,
+        };
+        self.page(&query, from).await
     }
 
     /// The batches of all routes, the newest first; the second value is whether these are all.
@@ -234,7 +187,9 @@ impl Ledger {
                 .send()
                 .await
                 .map_err(|error| self.failed("search", "routes", &error))?;
-            found.extend(answer.items().iter().filter_map(|found| waiting(found, "created_at")));
+            found.extend(
+                answer.items().iter().filter_map(|found| Waiting::read(found, "created_at")),
+            );
             from = answer.last_evaluated_key;
             if from.is_none() {
                 break;
@@ -268,7 +223,7 @@ impl Ledger {
                 let arrival_key = item.get("sk")?.as_s().ok()?.clone();
                 let route = arrival_key.split(' ').next()?.to_owned();
                 let batch = item.get("batch")?.as_s().ok()?.clone();
-                Some(Found { route, arrival_key, batch, recorded_at: time(item, "at")? })
+                Some(Found { route, arrival_key, batch, recorded_at: item::time(item, "at")? })
             }));
             from = answer.last_evaluated_key;
             if from.is_none() {
@@ -276,22 +231,5 @@ impl Ledger {
                 return Ok(found);
             }
         }
-    }
-}
-
-/// What was opened in the same millisecond has an order too.
-pub(super) fn newest_first(found: &mut [Waiting]) {
-    found.sort_by(|one, other| (other.at, &other.id).cmp(&(one.at, &one.id)));
-}
-
-pub(super) fn waiting(item: &Item, at: &str) -> Option<Waiting> {
-    let id = item.get("pk")?.as_s().ok()?.strip_prefix("batch#")?.to_owned();
-    Some(Waiting { id, at: time(item, at)? })
-}
-
-fn time(item: &Item, name: &str) -> Option<Time> {
-    match item.get(name)? {
-        AttributeValue::N(number) => number.parse().ok().map(Time),
-        _ => None,
     }
 }

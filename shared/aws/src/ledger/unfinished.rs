@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use futures_util::{StreamExt, stream};
 use landfall_core::batch::Batch;
 
-use super::item::{self, Item};
-use super::search::{Left, Listing, PAGE, Waiting, newest_first, waiting};
+use super::index::{IndexQuery, Waiting, newest_first};
+use super::item;
+use super::search::{Left, Listing};
 use super::{CONCURRENT_READS, Ledger, LedgerError};
 
 /// The most pages of a shard of due batches that are read: 10,000 batches.
@@ -24,7 +25,9 @@ impl Ledger {
     ) -> Result<Listing, LedgerError> {
         let (mut ids, mut is_whole) = (Vec::new(), true);
         for shard in 0..item::DUE_SHARDS {
-            is_whole &= self.due_at_any_time(shard, &mut ids).await?;
+            let (found, are_all) = self.pages(&IndexQuery::due(shard), MAX_PAGES, || true).await?;
+            ids.extend(found);
+            is_whole &= are_all;
         }
         // What is parked meanwhile is found here.
         let (parked, are_all) = self.all_parked().await?;
@@ -62,34 +65,5 @@ impl Ledger {
             }
         }
         Ok(listing)
-    }
-
-    /// Adds the batches of a shard; whether these are all.
-    async fn due_at_any_time(
-        &self,
-        shard: u8,
-        found: &mut Vec<Waiting>,
-    ) -> Result<bool, LedgerError> {
-        let mut from: Option<Item> = None;
-        for _ in 0..MAX_PAGES {
-            let answer = self
-                .client
-                .query()
-                .table_name(&self.table)
-                .index_name("due")
-                .key_condition_expression("due_shard = :shard")
-                .expression_attribute_values(":shard", item::text(item::shard(shard)))
-                .limit(PAGE)
-                .set_exclusive_start_key(from)
-                .send()
-                .await
-                .map_err(|error| self.failed("search", "due", &error))?;
-            found.extend(answer.items().iter().filter_map(|found| waiting(found, "due_at")));
-            from = answer.last_evaluated_key;
-            if from.is_none() {
-                break;
-            }
-        }
-        Ok(from.is_none())
     }
 }

@@ -1,26 +1,27 @@
-//! Takes envelopes off: Lambda's event for SQS or SNS, what an EventBridge pipe brings of SQS, an SNS notification in
-//! a message, or none.
+//! Takes envelopes off: Lambda's event for SQS or SNS, an EventBridge pipe's batch of SQS messages, an SNS notification in a
+//! message, or none.
 //!
-//! What is as it nearly always is, is read in one pass. Whatever is not is read again with care: in layers that
-//! stay text until each is read by itself, so that one ill-typed field does not fail a whole batch. Both give the
-//! same, where the first gives anything.
+//! An event in its usual form is read in one pass. Any other event is read again with care: in layers that stay text until
+//! each is read by itself, so that one ill-typed field does not fail a whole batch. If the first pass gives a result, both
+//! give the same.
 
 use std::borrow::Cow;
 
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use super::error::{ArrivalError, not_json, parse};
+use super::message::{Content, Message};
 use super::notification::{self, Payload};
-use super::{ArrivalError, Content, Message};
 
-/// An event in which every record is a well-formed message of SQS.
+/// An event in which every record is a well-formed SQS message.
 #[derive(Deserialize)]
 struct SqsEvent {
     #[serde(rename = "Records")]
     records: Vec<Whole>,
 }
 
-/// A message, read where it stands: no more than one body is unescaped at a time.
+/// A message that is read in place, so that only one body is unescaped at a time.
 struct Whole(Message);
 
 impl<'de> Deserialize<'de> for Whole {
@@ -46,14 +47,14 @@ impl<'de> Deserialize<'de> for Whole {
 const SQS: &str = "aws:sqs";
 const SNS: &str = "aws:sns";
 
-/// The outermost layer, with care.
+/// The outermost layer, read with care.
 #[derive(Deserialize)]
 struct Outer<'a> {
     #[serde(borrow, rename = "Records")]
     records: Option<Vec<&'a RawValue>>,
 }
 
-/// An SQS message as Lambda delivers it; what of it matters here.
+/// The part of an SQS message that matters here, as Lambda delivers it.
 #[derive(Deserialize)]
 struct SqsRecord {
     #[serde(rename = "messageId")]
@@ -61,17 +62,17 @@ struct SqsRecord {
     body: String,
 }
 
-/// Enough of a record to tell where it comes from, and to fail it alone.
+/// Enough of a record to see where it comes from and to fail it alone.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct AnyRecord {
-    /// SNS begins its names with capitals.
+    /// SNS starts its names with capitals.
     #[serde(alias = "EventSource")]
     event_source: Option<String>,
     message_id: Option<serde_json::Value>,
 }
 
-/// A message of SNS as Lambda delivers it.
+/// An SNS message as Lambda delivers it.
 #[derive(Deserialize)]
 struct SnsRecord {
     #[serde(rename = "Sns")]
@@ -92,7 +93,7 @@ pub fn read(event: &str) -> Result<Vec<Message>, ArrivalError> {
     }
 }
 
-/// The messages of an event, read in one pass; `None` for whatever is to be read with care.
+/// Reads the messages of an event in one pass; `None` for anything that must be read with care.
 pub fn whole(event: &str) -> Option<Vec<Message>> {
     let SqsEvent { records } = serde_json::from_str(event).ok()?;
     let messages: Vec<Message> = records.into_iter().map(|Whole(message)| message).collect();
@@ -100,10 +101,11 @@ pub fn whole(event: &str) -> Option<Vec<Message>> {
 }
 
 pub fn with_care(event: &str) -> Result<Vec<Message>, ArrivalError> {
-    let records: Option<Vec<&RawValue>> = match event.starts_with('[') {
-        // Of a pipe: an array even of one message. It takes the answer that Lambda takes for SQS.
-        true => Some(parse(event)?),
-        false => parse::<Outer<'_>>(event)?.records,
+    let records: Option<Vec<&RawValue>> = if event.starts_with('[') {
+        // A pipe sends an array, even for one message. It takes the same answer as Lambda does for SQS.
+        Some(parse(event)?)
+    } else {
+        parse::<Outer<'_>>(event)?.records
     };
     let content = match records {
         Some(records) if is_of(SQS, &records) => {
@@ -123,7 +125,7 @@ fn is_of(source: &str, records: &[&RawValue]) -> bool {
     })
 }
 
-/// SNS has no queue that could keep one of them: all succeed, or the invocation fails.
+/// Reads SNS messages. SNS has no queue that could keep one of them, so all succeed or the invocation fails.
 fn sns_content(records: &[&RawValue]) -> Result<Content, ArrivalError> {
     let mut content = Content::default();
     for record in records {
@@ -133,7 +135,7 @@ fn sns_content(records: &[&RawValue]) -> Result<Content, ArrivalError> {
     Ok(content)
 }
 
-/// Fails only if the message could not be failed alone: it has no id.
+/// Reads an SQS message. This fails only if the message has no ID by which it could fail alone.
 fn sqs_message(record: &RawValue) -> Result<Message, ArrivalError> {
     match serde_json::from_str::<SqsRecord>(record.get()) {
         Ok(SqsRecord { message_id, body }) => {
@@ -159,19 +161,4 @@ fn body_content(body: &str) -> Result<Content, ArrivalError> {
     }
     let notification: SnsNotification = parse(body)?;
     Payload::parse(&notification.message)?.content()
-}
-
-pub fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, ArrivalError> {
-    serde_json::from_str(text).map_err(|error| not_json(&error))
-}
-
-/// Serde's message can quote values, so only kind and place are kept. What is ill-typed is found in a
-/// fragment, whose places mean nothing to anybody.
-fn not_json(error: &serde_json::Error) -> ArrivalError {
-    let kind = match error.classify() {
-        serde_json::error::Category::Data => return ArrivalError::IllTyped,
-        serde_json::error::Category::Eof => "it ends too early",
-        serde_json::error::Category::Syntax | serde_json::error::Category::Io => "syntax error",
-    };
-    ArrivalError::NotJson(format!("{kind}, line {} column {}", error.line(), error.column()))
 }

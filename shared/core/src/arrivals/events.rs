@@ -1,11 +1,11 @@
-//! The names of S3's events: which tell of a created object, and which are known to tell of none.
+//! The names of S3's events: which are about a created object, and which are known to be about none.
 //!
-//! What is acknowledged as nothing is lost, so only names that S3 lists are, in S3's spelling. The lists
-//! are those of the S3 user guide: "Supported event types for SQS, SNS, and Lambda" and "Using EventBridge".
+//! An event that is ignored is lost, so only names that S3 lists are ignored, in S3's spelling. The lists are from the S3
+//! user guide: "Supported event types for SQS, SNS, and Lambda" and "Using EventBridge".
 
-use super::{ArrivalError, cut};
+use super::error::{ArrivalError, cut};
 
-/// The families of notifications that create no object; `ObjectRemoved:Delete` is of the first.
+/// The families of notifications that create no object. `ObjectRemoved:Delete` is in the first one.
 const NO_CREATION: [&str; 9] = [
     "ObjectRemoved",
     "ObjectRestore",
@@ -34,17 +34,17 @@ const NO_CREATION_BY_EVENTBRIDGE: [&str; 9] = [
 /// What S3 sends when a notification is configured.
 pub const TEST: &str = "s3:TestEvent";
 
-/// What a name tells.
+/// What an event with this name is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tells {
     OfCreation,
-    /// Of none; by this name it is counted.
+    /// No created object. It is counted by this name.
     Of(&'static str),
-    /// Of a call of an API, in CloudTrail's words.
+    /// An API call, as CloudTrail reports it.
     OfCall,
 }
 
-/// What the `eventName` of a notification tells.
+/// Returns what a notification with this `eventName` is about.
 ///
 /// # Errors
 /// S3 lists no such name.
@@ -58,7 +58,7 @@ pub fn notified(name: &str) -> Result<Tells, ArrivalError> {
     known.map(|known| Tells::Of(known)).ok_or_else(|| ArrivalError::UnknownEvent(cut(name)))
 }
 
-/// What the `detail-type` of an event of EventBridge tells.
+/// Returns what an EventBridge event with this `detail-type` is about.
 ///
 /// # Errors
 /// S3 lists no such type.

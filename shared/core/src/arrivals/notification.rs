@@ -1,20 +1,20 @@
-//! S3's own words: event notifications and EventBridge events, in the lean form of their wire
-//! types. `aws_lambda_events` has complete ones, which cost twice the time and fail on the first
-//! ill-typed field, also on one that nobody here reads.
+//! S3's event notifications and EventBridge events, as lean wire types. The types of the crate `aws_lambda_events` are
+//! complete. They cost twice the time and fail on the first ill-typed field, even on one that nobody here reads.
 
 use std::borrow::Cow;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::envelope::parse;
+use super::arrival::{Arrival, EventTime};
+use super::error::{ArrivalError, cut, parse};
 use super::events::{self, Tells};
-use super::{Arrival, ArrivalError, Content, EventTime, cut};
+use super::message::Content;
 
-/// Of an object's key, in bytes of UTF-8.
-const LONGEST_KEY: usize = 1024;
+/// The most bytes of an object's key in UTF-8.
+const MAX_KEY_BYTES: usize = 1024;
 
-/// Whichever of S3's events a text is.
+/// One of S3's events, whichever it is.
 #[derive(Deserialize)]
 pub struct Payload<'a> {
     /// An event notification.
@@ -35,7 +35,7 @@ pub struct Payload<'a> {
     time: Option<String>,
 }
 
-/// A notification and nothing else, all of whose records are well-formed.
+/// A notification and nothing else, with only well-formed records.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Whole<'a> {
@@ -43,7 +43,7 @@ struct Whole<'a> {
     records: Vec<Record<'a, Entity<'a>>>,
 }
 
-/// `S`: what it tells of the object, read or still text.
+/// An event record. `S` is what it says about the object, as a value or still as text.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", bound(deserialize = "S: Deserialize<'de>"))]
 struct Record<'a, S> {
@@ -86,7 +86,7 @@ struct Object<'a> {
     sequencer: Option<Cow<'a, str>>,
 }
 
-/// What a notification tells, read in one pass; `None` for whatever is to be read with care.
+/// Reads a notification in one pass; `None` for anything that must be read with care.
 pub fn whole(text: &str) -> Option<Result<Content, ArrivalError>> {
     let Whole { records } = serde_json::from_str(text).ok()?;
     let mut content = Content::default();
@@ -99,10 +99,10 @@ impl<'a> Payload<'a> {
         parse(text)
     }
 
-    /// Whether it is SNS's envelope, and not what is in it.
+    /// Returns `true` if it is SNS's envelope and not what the envelope holds.
     ///
     /// # Errors
-    /// It is SNS's, and envelops nothing.
+    /// It is from SNS and is not an envelope.
     pub fn is_sns(&self) -> Result<bool, ArrivalError> {
         match self.sns_type.map(RawValue::get) {
             Some("\"Notification\"") => Ok(true),
@@ -142,7 +142,7 @@ impl<'a> Payload<'a> {
         Ok(content)
     }
 
-    /// The call that CloudTrail tells of, as far as it can be read.
+    /// Returns the call that CloudTrail reports, as far as it can be read.
     fn call(&self) -> String {
         #[derive(Deserialize)]
         struct Detail<'a> {
@@ -153,7 +153,7 @@ impl<'a> Payload<'a> {
         detail.map_or_else(String::new, |detail| cut(&detail.event_name))
     }
 
-    /// EventBridge's keys are not encoded.
+    /// Reads an EventBridge event, whose key is not encoded.
     fn object_created(&self) -> Result<Arrival, ArrivalError> {
         let entity = parse(self.detail.ok_or(ArrivalError::Missing("detail"))?.get())?;
         arrival(entity, self.time.as_deref(), |key| Ok(key.into()))
@@ -161,7 +161,7 @@ impl<'a> Payload<'a> {
 }
 
 impl Content {
-    /// Adds a record of a notification, of which `entity` reads what it tells of the object.
+    /// Adds an event record. `entity` reads what it says about the object.
     fn add<'a, S>(
         &mut self,
         record: Record<'a, S>,
@@ -179,7 +179,7 @@ impl Content {
         let name = record.event_name.ok_or(ArrivalError::Missing("eventName"))?;
         match events::notified(&name)? {
             Tells::Of(name) => self.ignored.add(name),
-            // No notification tells of a call.
+            // No notification is about a call.
             Tells::OfCall => return Err(ArrivalError::OfCloudTrail(cut(&name))),
             Tells::OfCreation => {
                 let entity = entity(record.s3.ok_or(ArrivalError::Missing("s3"))?)?;
@@ -208,25 +208,25 @@ fn arrival(
         ),
     };
     let key = decode(&key)?.into_owned();
-    if key.len() > LONGEST_KEY {
+    if key.len() > MAX_KEY_BYTES {
         return Err(ArrivalError::KeyTooLong(key.len()));
     }
-    let told = |text: Option<Cow<'_, str>>| {
+    let filled = |text: Option<Cow<'_, str>>| {
         text.filter(|text| !text.is_empty()).map(|text| text.into_owned())
     };
     Ok(Arrival {
         key,
         bucket: bucket.into_owned(),
         size: object.size,
-        etag: told(object.etag),
-        version_id: told(object.version_id).filter(|id| id != "null"),
-        sequencer: told(object.sequencer),
+        etag: filled(object.etag),
+        version_id: filled(object.version_id).filter(|id| id != "null"),
+        sequencer: filled(object.sequencer),
         event_time,
     })
 }
 
-/// Notifications form-encode keys: `+` is a space, `%XX` a byte of UTF-8. What is encoded in
-/// another way is refused: a guess could start a job on another object.
+/// Decodes a key. Notifications form-encode keys: `+` is a space, and `%XX` is a byte of UTF-8. Any other encoding is refused,
+/// because a guess could start a job on another object.
 fn decode_key(encoded: &str) -> Result<Cow<'_, str>, ArrivalError> {
     let bad = || ArrivalError::BadKey(cut(encoded));
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());

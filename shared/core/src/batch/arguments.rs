@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 use super::BatchId;
-use crate::plan::RefusalReason;
 use crate::template::Template;
 
-/// Names and values together. Glue admits 260 KB to a run, but a batch carries its templates too, and
-/// DynamoDB admits 400 KB to an item.
+/// The most bytes of all names and values. Glue takes 260 KB for a run, but a batch's item holds the templates too, and
+/// DynamoDB takes 400 KB for an item.
 const MAX_BYTES: usize = 100_000;
 
 /// The argument that names the role that a job reads through.
@@ -16,13 +17,39 @@ pub(super) const READER_ROLE: &str = "--landfall-reader-role";
 /// The argument that names the table of claims.
 pub(super) const CLAIMS_TABLE: &str = "--landfall-claims-table";
 
-/// The argument that tells a job of its scope, where it has one of its own.
+/// The argument that names the run's scope, unless it is the job's.
 pub(super) const SCOPE: &str = "--landfall-scope";
 
-/// Fills the templates in.
+/// Why no run can be given its arguments.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
+pub enum RefusalReason {
+    #[error("the value of `{argument}` would begin with `-`, which the job would take for a name")]
+    LeadingDash { argument: String },
+    #[error("the value of `{argument}` would hold a NUL, which no process can be given")]
+    Nul { argument: String },
+    #[error("the event does not tell the `{value}` that `{argument}` needs")]
+    UnknownValue { argument: String, value: String },
+    #[error("the arguments have {bytes} bytes, a run is given {limit} at most")]
+    ArgumentsTooLong { bytes: usize, limit: usize },
+}
+
+impl RefusalReason {
+    /// A stable identifier for logs and metrics.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::LeadingDash { .. } => "argument_leading_dash",
+            Self::Nul { .. } => "argument_nul",
+            Self::UnknownValue { .. } => "argument_unknown_value",
+            Self::ArgumentsTooLong { .. } => "arguments_too_long",
+        }
+    }
+}
+
+/// Fills in the templates.
 ///
 /// # Errors
-/// A value is not known, is one that a job would misread, or all are too long for a run.
+/// A value is unknown, a job would misread it, or all of them are too long for a run.
 pub(super) fn arguments(
     templates: &BTreeMap<String, Template>,
     value: impl Fn(&str) -> Option<String>,
@@ -43,26 +70,26 @@ pub(super) fn arguments(
         bytes += name.len() + value.len();
         arguments.insert(name.clone(), value);
     }
-    match bytes > MAX_BYTES {
-        true => Err(RefusalReason::ArgumentsTooLong { bytes, limit: MAX_BYTES }),
-        false => Ok(arguments),
+    if bytes > MAX_BYTES {
+        return Err(RefusalReason::ArgumentsTooLong { bytes, limit: MAX_BYTES });
     }
+    Ok(arguments)
 }
 
-/// Landfall's own resources in the data account, of which every job is told.
+/// Landfall's resources in the data account that every job run gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Own {
-    /// The role that the job reads through; `{account}` in it stands for the job's account, of which
-    /// each has its own.
+pub struct JobResources {
+    /// The role that the job reads through. `{account}` in it stands for the job's account: each account has its own
+    /// role.
     pub reader_role_arn: String,
     pub claims_table_arn: String,
     /// The bucket of the manifests.
     pub manifests_bucket: String,
 }
 
-impl Own {
-    /// The object key of a batch's manifest: below the account that the id names. That of a batch of the
-    /// version before, whose id names none, is what it was.
+impl JobResources {
+    /// Returns the object key of a batch's manifest, which is below the account that the ID names. A batch of the previous
+    /// version, whose ID names no account, keeps its old key.
     pub fn manifest_key(route: &str, batch_id: &str) -> String {
         match BatchId::account_of(batch_id) {
             Some(account) => format!("manifests/{account}/{route}/{batch_id}.json"),
@@ -70,12 +97,12 @@ impl Own {
         }
     }
 
-    /// Where the manifest of a batch is.
+    /// Returns the S3 URI of a batch's manifest.
     pub fn manifest_uri(&self, route: &str, batch_id: &str) -> String {
         format!("s3://{}/{}", self.manifests_bucket, Self::manifest_key(route, batch_id))
     }
 
-    /// What a job is told of a batch beside its route's arguments, the epoch apart.
+    /// Returns the arguments that a run gets in addition to its route's, except the epoch.
     pub fn arguments(&self, route: &str, batch_id: &str, account: &str) -> [(String, String); 4] {
         [
             ("--landfall-batch-id", batch_id),

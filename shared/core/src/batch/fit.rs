@@ -1,20 +1,20 @@
-//! What an item of the ledger can hold: foreign texts are cut, and what is too large gets smaller.
+//! Keeps batches within the size of a ledger item: cuts foreign texts, and makes smaller what is too large.
 
 use std::io::{self, Write};
 
 use super::Batch;
 
-/// The most bytes that are kept of a text that somebody else wrote, as Glue's messages and IAM's.
+/// The most bytes that are kept of a text that somebody else wrote, such as a message from Glue or IAM.
 pub(super) const MAX_TEXT_BYTES: usize = 2_048;
 
-/// DynamoDB admits 400 KB to an item, the attributes of the indexes included.
+/// The most bytes of a batch's JSON. DynamoDB takes 400 KB for an item, including the attributes of the indexes.
 const MAX_BYTES: usize = 380_000;
 
-/// What is written after a start is longer than what was written before it.
+/// How much longer the item after a start can be than the one before it.
 const OUTCOME_BYTES: usize = 30_000;
 
-/// The text, or its beginning. A message that repeats a request can be as long as the request, which
-/// would fill an item after a few of them.
+/// Returns the text, or its beginning if it is long. A message that repeats a request can be as long as the request, and
+/// a few of them would fill an item.
 pub fn cut(text: &str) -> String {
     const ELLIPSIS: &str = "…";
     if text.len() <= MAX_TEXT_BYTES {
@@ -25,21 +25,22 @@ pub fn cut(text: &str) -> String {
 }
 
 impl Batch {
-    /// As it can be written. What people miss least gives way first, then what can be prepared anew: no
-    /// step that is to be written is too large to be.
+    /// Returns the batch small enough to be written. It first drops the middle of the history, which people miss least,
+    /// then what can be prepared again. So every step that has to be written can be.
     pub(super) fn fitting(self) -> Self {
         if self.bytes() <= MAX_BYTES {
             return self;
         }
         let batch = self.in_short();
-        match batch.bytes() <= MAX_BYTES {
-            true => batch,
-            false => Self { prepared: None, prepared_at: None, ..batch },
+        if batch.bytes() <= MAX_BYTES {
+            batch
+        } else {
+            Self { prepared: None, prepared_at: None, ..batch }
         }
     }
 
-    /// The same before a start, which needs all that was prepared; `None` if there is no room for it and
-    /// for what comes of the start.
+    /// Returns the batch small enough for a start, which needs everything that was prepared; `None` if it has no room for
+    /// that and for the outcome of the start.
     pub(super) fn fitting_to_start(self) -> Option<Self> {
         let fits = |batch: &Self| batch.bytes() <= MAX_BYTES - OUTCOME_BYTES;
         if fits(&self) {
@@ -48,7 +49,7 @@ impl Batch {
         Some(self.in_short()).filter(fits)
     }
 
-    /// With the beginning and the end of its history only.
+    /// Keeps only the beginning and the end of its history.
     fn in_short(mut self) -> Self {
         let end = self.history.len().saturating_sub(2);
         if end > 1 {
@@ -57,7 +58,7 @@ impl Batch {
         self
     }
 
-    /// Of its JSON.
+    /// Returns the length of its JSON.
     fn bytes(&self) -> usize {
         let mut counted = Counted(0);
         // Strings, numbers and structs of them always serialise, and counting does not fail.

@@ -1,27 +1,27 @@
-//! Batch ids: the analytics account that a batch is for, then a hash.
+//! Batch IDs: the analytics account that a batch is for, then a hash.
 //!
-//! The claims table has a batch's id for its key, and policies compare the beginning of keys. So the account
-//! stands first: a reader role reaches its own account's claims and no other's. The version before wrote the
-//! hash alone. Such a batch keeps its id, since two ids would be two claims.
+//! A batch's ID is its key in the claims table, and policies compare the beginning of keys. The account comes first, so
+//! that a reader role reaches the claims of its own account and no others. The previous version wrote only the hash. Such
+//! a batch keeps its ID, because two IDs would be two claims.
 
 use std::fmt;
 
 use crate::arn::is_account;
 
-/// The characters of the hash, and so of a whole id of the version before.
+/// The number of characters of the hash, which is the whole ID in the previous version.
 pub const HASH_CHARS: usize = 32;
 
-/// The parts of a batch id.
+/// The parts of a batch ID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BatchId<'a> {
-    /// 12 digits; `None` in an id of the version before.
+    /// 12 digits; `None` in an ID of the previous version.
     pub account: Option<&'a str>,
     /// 32 hexadecimal digits, in lower case.
     pub hash: &'a str,
 }
 
 impl<'a> BatchId<'a> {
-    /// Takes an id apart; `None` if `text` is none.
+    /// Takes an ID apart; `None` if `text` is not one.
     pub fn parse(text: &'a str) -> Option<Self> {
         let (account, hash) = match text.split_once('-') {
             Some((account, hash)) => (Some(account), hash),
@@ -32,7 +32,7 @@ impl<'a> BatchId<'a> {
         (is_hash && account.is_none_or(is_account)).then_some(Self { account, hash })
     }
 
-    /// The account that an id names. Of what is no id, and of an id of the version before, `None`.
+    /// Returns the account that an ID names; `None` for an ID of the previous version and for anything else.
     pub fn account_of(text: &'a str) -> Option<&'a str> {
         Self::parse(text)?.account
     }

@@ -1,4 +1,4 @@
-//! The manifest of a batch: what its job reads.
+//! The manifest of a batch lists what its job reads.
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
@@ -6,30 +6,29 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::arguments::{CLAIMS_TABLE, READER_ROLE, SCOPE, arguments};
-use super::{Batch, Member, Own, Scope, ScopeError};
+use super::{Batch, JobResources, Member, RefusalReason, Scope, ScopeError};
 use crate::arrivals::{EventTime, compare_sequencers};
-use crate::plan::RefusalReason;
 use crate::template::Template;
 
-/// What all runs of a batch are given.
+/// What all runs of a batch get.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Prepared {
-    /// Distinct objects.
+    /// The number of distinct objects.
     pub objects: u64,
-    /// `None` if an event did not tell.
+    /// Their size; `None` if an event did not say it.
     pub bytes: Option<u64>,
-    /// Its S3 URI.
+    /// The manifest's S3 URI.
     pub manifest: String,
     pub arguments: BTreeMap<String, String>,
 }
 
 impl Prepared {
-    /// The table in which its runs claim the batch.
+    /// Returns the table in which its runs claim the batch.
     pub fn claims_table_arn(&self) -> Option<&str> {
         self.arguments.get(CLAIMS_TABLE).map(String::as_str)
     }
 
-    /// What runs of this scope are started with, see [`Scope::session_policy`].
+    /// Returns the policy that runs of this scope are started with (see [`Scope::session_policy`]).
     pub(super) fn session_policy(&self, scope: Scope) -> Result<Option<String>, ScopeError> {
         let reader_role = self.arguments.get(READER_ROLE);
         scope.session_policy(reader_role.map_or("", String::as_str))
@@ -39,7 +38,7 @@ impl Prepared {
 /// Why a batch has no manifest, or no arguments.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unprepared {
-    /// Trying again may help.
+    /// Another attempt may succeed.
     #[error("{0}")]
     NotNow(String),
     #[error("{0}")]
@@ -48,13 +47,13 @@ pub enum Unprepared {
     Scope(#[from] ScopeError),
 }
 
-/// The distinct objects of a batch, in the order of their keys. `M`: members, or references to them.
+/// The distinct objects of a batch, in the order of their keys. `M` is a member or a reference to one.
 #[derive(Debug)]
 pub struct Manifest<M = Member> {
     members: Vec<M>,
 }
 
-/// An object in the form of Amazon Redshift's COPY manifest, with what pins it beside it.
+/// An object in the form of Amazon Redshift's COPY manifest, plus what pins its version.
 #[derive(Serialize)]
 struct Input<'a> {
     url: String,
@@ -73,7 +72,7 @@ struct Meta {
 }
 
 impl<'a> Input<'a> {
-    /// `size` in bytes; `etag` without quotes.
+    /// Takes the size in bytes, and the ETag without quotes.
     fn new(
         url: String,
         size: Option<u64>,
@@ -86,8 +85,8 @@ impl<'a> Input<'a> {
 }
 
 impl<M: Borrow<Member>> Manifest<M> {
-    /// Of several versions of a key the newest by sequencer stands for all; where a sequencer is
-    /// missing nothing tells which is newer, and each stands for itself.
+    /// Keeps one version of each key: the newest by sequencer. If a sequencer is missing, nothing says which version is
+    /// newer, and all versions of that key are kept.
     pub fn of(mut members: Vec<M>) -> Self {
         members.sort_by(|one, other| one.borrow().key.cmp(&other.borrow().key));
         let mut stands = Vec::with_capacity(members.len());
@@ -100,12 +99,12 @@ impl<M: Borrow<Member>> Manifest<M> {
         Self { members }
     }
 
-    /// Whether a run reads this version; else another of the same key stands for it.
+    /// Returns `true` if a run reads this version, and not another one of the same key in its place.
     pub fn includes(&self, member: &Member) -> bool {
         self.members().any(|one| one == member)
     }
 
-    /// In the order of their keys.
+    /// Returns the members in the order of their keys.
     pub(crate) fn members(&self) -> impl Iterator<Item = &Member> {
         self.members.iter().map(Borrow::borrow)
     }
@@ -114,12 +113,12 @@ impl<M: Borrow<Member>> Manifest<M> {
         self.members.len() as u64
     }
 
-    /// `None` if an event did not tell the size of an object.
+    /// Returns the size of all objects; `None` if an event did not say the size of one.
     pub fn bytes(&self) -> Option<u64> {
         self.members().try_fold(0_u64, |sum, member| sum.checked_add(member.size?))
     }
 
-    /// The manifest itself, see [`ascii_json`].
+    /// Returns the manifest's text (see [`ascii_json`]).
     pub fn json(&self, bucket: &str) -> String {
         let mut json = String::with_capacity(64 + self.members.len() * 200);
         json.push_str("{\"entries\":[");
@@ -133,7 +132,7 @@ impl<M: Borrow<Member>> Manifest<M> {
         json
     }
 
-    /// A route's arguments, for a batch of these objects. `values` are what is known of all of them.
+    /// Returns a route's arguments for a batch of these objects. `values` hold for all of them.
     ///
     /// # Errors
     /// An argument cannot be filled in.
@@ -153,11 +152,15 @@ impl<M: Borrow<Member>> Manifest<M> {
         })
     }
 
-    /// What the runs of `batch` are given.
+    /// Returns what the runs of `batch` get.
     ///
     /// # Errors
-    /// An argument cannot be filled in, or its scope not be kept.
-    pub fn prepared(&self, batch: &Batch, own: &Own) -> Result<Prepared, Unprepared> {
+    /// An argument cannot be filled in, or the batch's scope cannot be kept.
+    pub fn prepared(
+        &self,
+        batch: &Batch,
+        resources: &JobResources,
+    ) -> Result<Prepared, Unprepared> {
         let templates = batch.start.arguments.iter().map(|(name, text)| {
             // It was a template when it was written.
             let template = Template::parse(text).map_err(|_| RefusalReason::UnknownValue {
@@ -169,7 +172,7 @@ impl<M: Borrow<Member>> Manifest<M> {
         let templates = templates.collect::<Result<_, _>>().map_err(Unprepared::Refused)?;
         let arguments = self.arguments(&templates, &batch.id, &batch.start.values);
         let mut arguments = arguments.map_err(Unprepared::Refused)?;
-        arguments.extend(own.arguments(&batch.route, &batch.id, &batch.start.account));
+        arguments.extend(resources.arguments(&batch.route, &batch.id, &batch.start.account));
         let scope = batch.start.scope;
         if scope != Scope::Job {
             arguments.insert(SCOPE.to_owned(), scope.as_str().to_owned());
@@ -177,7 +180,7 @@ impl<M: Borrow<Member>> Manifest<M> {
         let prepared = Prepared {
             objects: self.objects(),
             bytes: self.bytes(),
-            manifest: own.manifest_uri(&batch.route, &batch.id),
+            manifest: resources.manifest_uri(&batch.route, &batch.id),
             arguments,
         };
         prepared.session_policy(scope)?;
@@ -185,7 +188,7 @@ impl<M: Borrow<Member>> Manifest<M> {
     }
 }
 
-/// Which of the versions of a key is the newest, where all tell their sequencers.
+/// Returns which of the versions of a key is the newest, if all have a sequencer.
 fn newest<M: Borrow<Member>>(versions: &[M]) -> Option<usize> {
     let sequencers = versions.iter().map(|version| version.borrow().sequencer.as_deref());
     let sequencers: Vec<&str> = sequencers.collect::<Option<_>>()?;
@@ -194,7 +197,7 @@ fn newest<M: Borrow<Member>>(versions: &[M]) -> Option<usize> {
     (0..versions.len()).max_by(by_age)
 }
 
-/// JSON in ASCII, so that no layer between here and the job can change a key's encoding.
+/// Returns JSON in ASCII, so that no layer between here and the job can change a key's encoding.
 fn ascii_json(value: &impl Serialize) -> String {
     // Strings, numbers and structs of them always serialise.
     let json = serde_json::to_string(value).unwrap_or_default();

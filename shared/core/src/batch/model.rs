@@ -32,7 +32,7 @@ use stateright::{Model, Property};
 use self::glue::{How, Run};
 use self::kept::Kept;
 use self::worker::{Age, Worker};
-use super::{Batch, Claim, Closing, Slot, State as BatchState};
+use super::{Batch, Claim, Closing, Slot, Started, State as BatchState};
 
 /// Each can be taken away alone, to see what it is for.
 #[derive(Clone, Copy, Debug)]
@@ -224,9 +224,10 @@ impl Model for World {
 
     fn init_states(&self) -> Vec<State> {
         let arrivals = self.messages.iter().flatten().max().map_or(0, |last| last + 1);
-        let batches: Vec<Item> = match self.recorded {
-            true => (0..arrivals).map(|arrival| self.item(arrival)).collect(),
-            false => Vec::new(),
+        let batches: Vec<Item> = if self.recorded {
+            (0..arrivals).map(|arrival| self.item(arrival)).collect()
+        } else {
+            Vec::new()
         };
         vec![State {
             queue: vec![u8::from(!self.recorded); self.messages.len()],
@@ -359,7 +360,7 @@ impl State {
     fn is_told_of(&self, batch: usize) -> bool {
         let ended = |run: usize| self.runs.get(run).is_some_and(|run| !run.is_live());
         match &self.batches[batch].batch.state {
-            BatchState::Started { run_id, .. } => ended(glue::index(run_id)),
+            BatchState::Started(Started { run_id, .. }) => ended(glue::index(run_id)),
             BatchState::Sealed { waits_for_slot: true, .. } => (0..self.runs.len()).any(ended),
             _ => false,
         }

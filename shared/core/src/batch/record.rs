@@ -8,40 +8,40 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Batch, Start, State};
+use super::{Batch, BatchId, HASH_CHARS, HistoryEvent, Start, State};
 use crate::arrivals::Arrival;
 use crate::moment::{Moment, Time};
 
-/// The most arrivals of one transaction: DynamoDB admits 100 items, and a chunk and the batch are
-/// written with them, and sometimes a group's head.
+/// The most arrivals of one transaction. DynamoDB takes 100 items, and the transaction also writes a chunk, the batch and
+/// sometimes a group's head.
 const MAX_ARRIVALS: usize = 98;
 
-/// The most members of a batch, whatever its route says: its manifest is made in memory.
+/// The most members of a batch, whatever its route says. Its manifest is made in memory.
 const MAX_MEMBERS: u64 = 100_000;
 
-/// The most chunks of a batch: as many as one invocation reads again in good time.
+/// The most chunks of a batch. One invocation can read this many in good time.
 const MAX_CHUNKS: u32 = 25_000;
 
-/// The longest that a batch is open, however often something arrives.
-const LONGEST_OPEN: Duration = Duration::from_secs(7 * 86_400);
+/// The longest time for which a batch is open, however often objects arrive.
+const MAX_OPEN: Duration = Duration::from_secs(7 * 86_400);
 
-/// The most bytes of a chunk: DynamoDB admits 400 KB in an item and 4 MB in a transaction.
+/// The most bytes of a chunk. DynamoDB takes 400 KB for an item and 4 MB for a transaction.
 const MAX_CHUNK_BYTES: usize = 250_000;
 
-/// When a batch closes, whichever comes first. With none of them: at once.
+/// When a batch closes: at the first of these, or at once if none is set.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Closing {
-    /// So long after its first arrival.
+    /// This long after its first arrival.
     pub window_secs: Option<u64>,
-    /// When nothing has arrived for so long.
+    /// When nothing has arrived for this long.
     pub quiet_secs: Option<u64>,
-    /// So long after the marker or the first member, whichever came later.
+    /// This long after the marker or the first member, whichever came later.
     pub settle_secs: u64,
     pub max_objects: Option<u64>,
 }
 
 impl Closing {
-    /// Whether a batch is what one invocation brought.
+    /// Returns `true` if a batch is what one invocation brought.
     pub fn is_at_once(&self) -> bool {
         self.window_secs.is_none() && self.quiet_secs.is_none()
     }
@@ -80,22 +80,21 @@ impl From<&Arrival> for Member {
 }
 
 impl Member {
-    /// What makes two events of one key tell of the same object version: its version id, else its
-    /// sequencer, else how it looks.
+    /// Returns what two events of the same object version share: its version ID, else its sequencer, else how it looks.
     pub fn identity(&self) -> String {
         let Self { version_id, sequencer, etag, size, event_time, .. } = self;
         let look = || (etag.as_deref(), *size, event_time.clone());
         Identity::new(version_id.as_deref(), sequencer.as_deref(), look).to_string()
     }
 
-    /// The sort key of its arrival's item: 32 hexadecimal digits behind the route's name. An object
-    /// has an item for each route and version.
+    /// Returns the sort key of its arrival's item: the route's name and 32 hexadecimal digits. An object has one item for
+    /// each route and version.
     pub fn arrival_key(&self, route: &str) -> String {
         format!("{route} {}", super::hex(&Sha256::digest(self.identity())[..16]))
     }
 }
 
-/// What [`Member::identity`] writes. In the order of what is written.
+/// What [`Member::identity`] writes. Its order is that of the written texts.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Identity<'a> {
     Look(String),
@@ -119,7 +118,7 @@ impl<'a> Identity<'a> {
         }
     }
 
-    /// That of the member that an arrival becomes.
+    /// Returns the identity of the member that an arrival becomes.
     pub fn of(arrival: &'a Arrival) -> Self {
         let Arrival { version_id, sequencer, etag, size, event_time, .. } = arrival;
         let look = || (etag.as_deref(), *size, event_time.map(|time| time.to_string()));
@@ -137,33 +136,58 @@ impl fmt::Display for Identity<'_> {
     }
 }
 
-/// An item of the ledger: some members of a batch.
+/// A ledger item that holds some members of a batch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chunk {
     pub v: u32,
     pub members: Vec<Member>,
 }
 
-/// What a batch is opened with.
-#[derive(Debug, Clone)]
-pub struct Opening<'a> {
-    pub id: String,
-    pub route: &'a str,
-    pub bucket: &'a str,
-    pub group: &'a BTreeMap<String, String>,
-    pub start: &'a Start,
+/// Arrivals of one group of a route, and what opens a batch of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Draft {
+    pub route: String,
+    pub bucket: String,
+    /// The values of the captures that the route groups by.
+    pub group: BTreeMap<String, String>,
+    pub start: Start,
     pub closing: Closing,
+    /// The object versions, sorted by key.
+    pub members: Vec<Member>,
+    /// Versions of the group's marker.
+    pub markers: Vec<Member>,
 }
 
-impl Opening<'_> {
-    /// A batch without members, before its first write.
-    pub fn batch(&self, moment: &Moment) -> Batch {
+impl Draft {
+    /// Returns the ID of a batch that `first` opens: the account, and a hash of the route, the group, and that object
+    /// version, which is in no other batch of the route. See [`BatchId`].
+    pub fn batch_id(&self, first: &Member) -> String {
+        let mut hash = Sha256::new();
+        let mut add = |text: &str| {
+            // With its length before it, no text can pass for two others.
+            hash.update((text.len() as u64).to_be_bytes());
+            hash.update(text.as_bytes());
+        };
+        add(&self.route);
+        add(&self.bucket);
+        for (name, value) in &self.group {
+            add(name);
+            add(value);
+        }
+        add(&first.key);
+        add(&first.identity());
+        let hash = super::hex(&hash.finalize()[..HASH_CHARS / 2]);
+        BatchId { account: Some(&self.start.account), hash: &hash }.to_string()
+    }
+
+    /// Returns a batch without members, before its first write.
+    pub fn batch(&self, id: String, moment: &Moment) -> Batch {
         let now = moment.now;
         let mut batch = Batch {
             v: self.start.version(),
-            id: self.id.clone(),
-            route: self.route.to_owned(),
-            bucket: self.bucket.to_owned(),
+            id,
+            route: self.route.clone(),
+            bucket: self.bucket.clone(),
             group: self.group.clone(),
             start: self.start.clone(),
             closing: self.closing,
@@ -185,12 +209,12 @@ impl Opening<'_> {
             revision: 0,
             unknown: BTreeMap::new(),
         };
-        batch.told(now, "opened", "");
+        batch.note(now, HistoryEvent::Opened, "");
         batch
     }
 }
 
-/// How many of `members` one transaction can record; one at least. `has_head`: it writes the group's
+/// Returns how many of `members` one transaction can record, which is at least one. With `has_head`, it writes the group's
 /// head too.
 pub fn chunk<M: Borrow<Member>>(members: &[M], has_head: bool) -> usize {
     let most = if has_head { MAX_ARRIVALS - 1 } else { MAX_ARRIVALS };
@@ -207,7 +231,7 @@ pub fn chunk<M: Borrow<Member>>(members: &[M], has_head: bool) -> usize {
 }
 
 impl Batch {
-    /// How many more members it takes before it closes; one that was recorded in very many pieces takes none.
+    /// Returns how many more members it takes before it closes. A batch of very many chunks takes none.
     pub fn room(&self) -> u64 {
         if self.chunks >= MAX_CHUNKS {
             return 0;
@@ -216,8 +240,8 @@ impl Batch {
         most.saturating_sub(self.members)
     }
 
-    /// The batch with so many members more, in a chunk of their own; `marker` if the group's marker
-    /// came with them. `is_whole` closes what takes members from one invocation only.
+    /// Returns the batch with this many more members, in a chunk of their own. With `marker`, the group's marker came with
+    /// them. `is_whole` closes a batch that takes members from one invocation only.
     #[must_use]
     pub fn with(&self, members: usize, marker: bool, is_whole: bool, moment: &Moment) -> Self {
         let now = moment.now;
@@ -230,12 +254,9 @@ impl Batch {
         }
         if marker {
             batch.marker_at = Some(now);
-            batch.told(now, "marker", "");
+            batch.note(now, HistoryEvent::Marker, "");
         }
-        let is_complete = match batch.closing.is_at_once() {
-            true => is_whole,
-            false => batch.room() == 0,
-        };
+        let is_complete = if batch.closing.is_at_once() { is_whole } else { batch.room() == 0 };
         if is_complete && batch.members > 0 {
             batch.sealed(now)
         } else {
@@ -244,8 +265,8 @@ impl Batch {
         }
     }
 
-    /// When it closes by what is known; not before the invocation that brings it is over, where it
-    /// takes members from that one only.
+    /// Returns when it closes, as far as is known. A batch that takes members from one invocation only does not close
+    /// before that invocation is over.
     fn closes_at(&self, moment: &Moment) -> Time {
         let Closing { window_secs, quiet_secs, settle_secs, .. } = self.closing;
         let after = |time: Time, secs: u64| time + Duration::from_secs(secs);
@@ -261,15 +282,15 @@ impl Batch {
             by_marker,
         ];
         match ends.into_iter().flatten().min() {
-            Some(end) => end.min(first + LONGEST_OPEN),
+            Some(end) => end.min(first + MAX_OPEN),
             None => moment.lease,
         }
     }
 
-    /// Takes no more members; to be started now.
+    /// Closes the batch. It takes no more members and is due now.
     pub(super) fn sealed(self, now: Time) -> Self {
         let detail = format!("{} members", self.members);
         let due = State::Sealed { due: now, waits_for_slot: false };
-        self.into_state(due, now, "sealed", &detail)
+        self.into_state(due, now, HistoryEvent::Sealed, &detail)
     }
 }

@@ -1,4 +1,4 @@
-//! How much of its job role's permissions a run has.
+//! How many of its job role's permissions a run has.
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -9,18 +9,18 @@ use crate::policy::literal;
 /// The longest session policy that Glue takes, in characters.
 const MAX_POLICY_CHARS: usize = 2_048;
 
-/// What a run may do. An unknown word is no `Scope`: who cannot keep a bound must not start the run.
+/// What a run may do. An unknown word does not read as a `Scope`: code that cannot keep a bound must not start the run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
-    /// All that the job's role may.
+    /// Everything that the job's role may do.
     #[default]
     Job,
-    /// The same, but it can become no other role than the one that reads its batch.
+    /// The same, but the only role that the run can assume is the reader role of its batch.
     Batch,
 }
 
-/// Why a run cannot be held to its batch.
+/// Why no session policy can hold a run to its batch.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ScopeError {
     #[error("the run cannot be held to its batch: `{0}` is not the ARN of a role")]
@@ -33,10 +33,10 @@ pub enum ScopeError {
 }
 
 impl Scope {
-    /// All that there are.
+    /// All scopes.
     pub const ALL: [Self; 2] = [Self::Job, Self::Batch];
 
-    /// In routes and arguments.
+    /// Returns its word in routes and arguments.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Job => "job",
@@ -44,7 +44,7 @@ impl Scope {
         }
     }
 
-    /// From a word of the routes.
+    /// Reads a word of the routes.
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|scope| scope.as_str() == word)
     }
@@ -54,14 +54,14 @@ impl Scope {
         *self == Self::Job
     }
 
-    /// The session policy of a run that is told to read through this role; `None` if none is needed.
+    /// Returns the session policy of a run that reads through this role; `None` if it needs none.
     ///
-    /// Session policies intersect with the role's own: this one takes away, and adds nothing. What is
-    /// allowed is all, so that script, logs and output stay reachable; what is denied is any other
-    /// role, the job's own included, whose new session would have this policy no more.
+    /// A session policy intersects with the role's own policies, so it takes permissions away and adds none. This one
+    /// allows everything, so that script, logs and output stay reachable, and denies every role but the reader role. It
+    /// denies the job's own role too, because a new session of that role would no longer have this policy.
     ///
     /// # Errors
-    /// Glue would not take it. It is never made wider instead.
+    /// Glue would not take the policy. It is never made wider instead.
     pub fn session_policy(self, reader_role: &str) -> Result<Option<String>, ScopeError> {
         if self == Self::Job {
             return Ok(None);

@@ -1,4 +1,4 @@
-//! What is observed about a batch, and what can be asked for: the two sides of a decision.
+//! The two sides of a decision about a batch: what was observed, and what to do.
 
 use std::time::Duration;
 
@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 use super::{Batch, Claim, EndOutcome, Prepared, Slot, Unprepared, cut};
 use crate::moment::Time;
 
-/// What is decided by.
+/// The durations that decisions depend on.
 #[derive(Debug, Clone, Copy)]
-pub struct Settings {
-    /// How long after a call a run may still become visible to those who look for it. It is counted
-    /// from when the call can no more be made.
+pub struct Bounds {
+    /// How long after a call a run may still become visible to a search. It counts from when the call can no longer be
+    /// made.
     pub reconciliation: Duration,
-    /// After so long a manifest expires.
+    /// How long it takes until a manifest expires.
     pub manifests_kept: Duration,
 }
 
@@ -31,20 +31,20 @@ pub enum RunState {
     Error,
     Stopped,
     Expired,
-    /// One that is not known: taken for live.
+    /// A state that this version does not know. It counts as live.
     #[serde(untagged)]
     Other(String),
 }
 
 impl RunState {
-    /// From Glue's word.
+    /// Reads Glue's word.
     pub fn parse(text: &str) -> Self {
         // A string always deserialises: what is not known is `Other`.
         serde_json::from_value(serde_json::Value::from(cut(text)))
             .unwrap_or_else(|_| Self::Other(cut(text)))
     }
 
-    /// Glue's word.
+    /// Returns Glue's word.
     pub fn as_str(&self) -> &str {
         match self {
             Self::Starting => "STARTING",
@@ -61,47 +61,47 @@ impl RunState {
         }
     }
 
-    /// Whether it ended, and not well.
+    /// Returns `true` if the run ended without success.
     pub fn is_failure(&self) -> bool {
         matches!(self, Self::Failed | Self::Timeout | Self::Error | Self::Stopped | Self::Expired)
     }
 }
 
-/// A run that carries this batch's id.
+/// A run that carries this batch's ID.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct FoundRun {
     pub epoch: u32,
     pub run_id: String,
 }
 
-/// What a search for runs gave.
+/// The result of a search for runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Lookup {
-    /// All that carry the batch's id, whatever their state; maybe none.
+    /// All runs that carry the batch's ID, whatever their state. There may be none.
     Complete(Vec<FoundRun>),
-    /// Glue answered, and nobody can tell from it: a run does not say what it was started for, or there
-    /// are too many.
+    /// Glue answered, but the answer does not show which runs are the batch's: a run does not say what it was started
+    /// for, or there are too many.
     Unclear(String),
-    /// Glue did not answer, or refused to. It says nothing of the runs.
+    /// Glue did not answer or refused to. This says nothing about the runs.
     Unanswered(String),
 }
 
-/// What came of `StartJobRun`.
+/// The outcome of `StartJobRun`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StartOutcome {
     Started(String),
-    /// Certainly not started. It may be later, by itself; `waits_for_slot`: when a run ends.
+    /// Certainly not started. A later attempt may succeed, with `waits_for_slot` as soon as a run ends.
     NotNow {
         code: String,
         message: String,
         waits_for_slot: bool,
     },
-    /// Certainly not started, and it will not be until somebody changes something.
+    /// Certainly not started. Each attempt will fail until somebody changes something.
     Never {
         why: Why,
         message: String,
     },
-    /// It may have been started.
+    /// It may have started.
     Unknown(String),
 }
 
@@ -111,24 +111,24 @@ pub enum StartOutcome {
 pub enum Why {
     NoSuchJob,
     InvalidInput,
-    /// An argument cannot be given.
+    /// Glue or the job cannot take an argument.
     ArgumentRefused,
-    /// Its runs cannot be held to it.
+    /// No session policy can hold the runs to the batch's scope.
     ScopeNotKept,
     AttemptsExhausted,
     StateNotRetried,
-    /// Whether a run was started could not be learned.
+    /// Nobody could find out whether a run was started.
     OutcomeUnknown,
-    /// A run succeeded that never claimed the batch, so nothing shows that it did its work.
+    /// A run succeeded that never claimed the batch, so nothing shows that it did the work.
     NotClaimed,
-    /// Glue does not know the run any more.
+    /// Glue no longer knows the run.
     RunVanished,
     #[serde(other)]
     Other,
 }
 
 impl Why {
-    /// A stable identifier.
+    /// Returns a stable identifier.
     pub fn code(self) -> &'static str {
         match self {
             Self::NoSuchJob => "no_such_job",
@@ -148,53 +148,53 @@ impl Why {
 /// What was just observed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Seen {
-    /// Nothing but the batch itself.
+    /// Only the batch itself.
     Nothing,
-    /// Something that waits has reason to look now: what it is due for may have changed.
+    /// A batch that waits has reason to look now: what it waits for may have changed.
     Wake,
     Prepared(Result<Prepared, Unprepared>),
     Slot(Slot),
-    /// Whoever asks has itself just written `starting`.
+    /// The caller itself has just written `starting`.
     Begun,
     Start(StartOutcome),
     Lookup(Lookup),
-    /// The state of the run that is followed; `None` if Glue does not know it.
+    /// The state of the run that is followed; `None` if Glue does not know the run.
     Run(Option<RunState>),
-    /// With the state of the run that is followed.
+    /// The claim, with the state of the run that is followed.
     Claim {
         run_state: RunState,
         claim: Claim,
     },
     ClaimEnded(EndOutcome),
-    /// The call that was asked for failed, and changed nothing that is known.
+    /// The call failed. As far as anybody knows, it changed nothing.
     Failed(String),
 }
 
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Step {
-    /// Nothing, until the batch is due.
+    /// Do nothing until the batch is due.
     Rest,
-    /// Write this in the place of what was decided on. `counts`: and change its slot with it, see
-    /// [`Slot::after`].
+    /// Replace the batch in the ledger with this one. With `counts`, change its slot in the same write (see
+    /// [`Slot::after`]).
     Write { batch: Box<Batch>, counts: bool },
-    /// Go on with this; it need not be written yet.
+    /// Go on with this batch. It need not be written yet.
     Assume(Box<Batch>),
-    /// Read the members, write the manifest: [`Seen::Prepared`].
+    /// Read the members and write the manifest. The answer is [`Seen::Prepared`].
     Prepare,
-    /// Read the job's slot: [`Seen::Slot`].
+    /// Read the job's slot. The answer is [`Seen::Slot`].
     ReadSlot,
-    /// Write this, with the slot if there is one: [`Seen::Begun`], if it held.
+    /// Write this batch, with the slot if there is one. If the write held, the answer is [`Seen::Begun`].
     Begin { batch: Box<Batch>, slot: Option<Slot> },
-    /// Call `StartJobRun`, once: [`Seen::Start`].
+    /// Call `StartJobRun` once. The answer is [`Seen::Start`].
     Start,
-    /// Search the runs begun since then: [`Seen::Lookup`]. A search that began at `not_before` or later
-    /// serves, if what it gave is decided on with the time at which it began.
+    /// Search the runs that began at `since` or later. The answer is [`Seen::Lookup`]. A search that began at `not_before`
+    /// or later serves too, if the next decision gets the time at which that search began.
     Lookup { since: Time, not_before: Time },
-    /// Ask for the state of this run: [`Seen::Run`].
+    /// Get the state of this run. The answer is [`Seen::Run`].
     Follow { run_id: String },
-    /// Read the claim: [`Seen::Claim`], with this state.
+    /// Read the claim. The answer is [`Seen::Claim`] with this state.
     ReadClaim { run_state: RunState },
-    /// Say that the run of this epoch has ended: [`Seen::ClaimEnded`].
+    /// Record that the run of this epoch has ended. The answer is [`Seen::ClaimEnded`].
     EndClaim { epoch: u32 },
 }

@@ -1,6 +1,6 @@
-//! The slot of a job: how many runs it has, and how many were started within the hour.
+//! The slot of a job: how many runs it has, and how many were started within the last hour.
 //!
-//! It changes in the same transaction as the batch, so that no two workers overshoot.
+//! A slot changes in the same transaction as a batch, so that two workers together never exceed a limit.
 
 use std::collections::BTreeMap;
 
@@ -10,30 +10,30 @@ use super::{Batch, SCHEMA_VERSION, Start};
 use crate::moment::Time;
 
 const MINUTE_MS: u64 = 60_000;
-/// How long a minute's starts count. A start in its last moment is an hour old only when the minute after
-/// the hour is over.
+/// For how many minutes a minute's starts count. A start in the last moment of its minute is an hour old only when the
+/// 61st minute is over.
 const COUNTED_MINUTES: u64 = 61;
 
 /// What the ledger keeps of a job that has limits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Slot {
     pub v: u32,
-    /// The batches that have a run, or may have.
+    /// The batches that have a run or may have one, with the run's epoch.
     pub live: BTreeMap<String, u32>,
-    /// Starts, by the minute since 1970; an hour of them at least.
+    /// The number of starts in each minute since 1970, for at least the last hour.
     pub starts: BTreeMap<u64, u32>,
-    /// Counts the writes; 0 is an item that is not there yet.
+    /// The number of writes. With 0, the item is not there yet.
     pub revision: u64,
     #[serde(flatten)]
     pub unknown: BTreeMap<String, serde_json::Value>,
 }
 
-/// Why a run may not be started now.
+/// Why a run may not start now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Full {
-    /// The end of a run changes that.
+    /// A run has to end first.
     Concurrent,
-    /// This time changes that.
+    /// It may start at this time.
     Hourly(Time),
 }
 
@@ -50,7 +50,7 @@ impl Default for Slot {
 }
 
 impl Slot {
-    /// The slot with a run of this batch in it.
+    /// Returns the slot with a run of this batch in it.
     ///
     /// # Errors
     /// A limit is reached.
@@ -78,14 +78,15 @@ impl Slot {
         Ok(slot)
     }
 
-    /// The slot after a step that wrote this batch, which is in it or not any more. A start that was
-    /// refused does not count; a run that is there does, whatever the limit.
+    /// Returns the slot after a step that wrote this batch, with or without its run. A start that was refused does not
+    /// count. A run that is there counts, whatever the limit.
     #[must_use]
     pub fn after(&self, batch: &Batch) -> Self {
         let mut slot = self.clone();
-        match batch.holds_slot && batch.start.max_concurrent_runs.is_some() {
-            true => slot.live.insert(batch.id.clone(), batch.epoch),
-            false => slot.live.remove(&batch.id),
+        if batch.holds_slot && batch.start.max_concurrent_runs.is_some() {
+            slot.live.insert(batch.id.clone(), batch.epoch)
+        } else {
+            slot.live.remove(&batch.id)
         };
         if let Some(begun) = batch.refused_start() {
             let minute = begun.0 / MINUTE_MS;
@@ -97,7 +98,7 @@ impl Slot {
 }
 
 impl Start {
-    /// Whether a run must be counted before it is started.
+    /// Returns `true` if a run must be counted before it starts.
     pub fn has_limits(&self) -> bool {
         self.max_concurrent_runs.is_some() || self.max_runs_per_hour.is_some()
     }

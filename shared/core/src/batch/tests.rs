@@ -19,7 +19,7 @@ use crate::moment::Moment;
 
 const NOW: Time = Time(1_000_000_000_000);
 
-const SETTINGS: Settings = Settings {
+const SETTINGS: Bounds = Bounds {
     reconciliation: Duration::from_secs(900),
     manifests_kept: Duration::from_secs(90 * 86_400),
 };
@@ -51,10 +51,20 @@ fn start() -> Start {
     }
 }
 
+fn draft(closing: Closing) -> Draft {
+    Draft {
+        route: "orders".to_owned(),
+        bucket: "landing".to_owned(),
+        group: BTreeMap::from([("dt".to_owned(), "2026-01-31".to_owned())]),
+        start: start(),
+        closing,
+        members: Vec::new(),
+        markers: Vec::new(),
+    }
+}
+
 fn opened(closing: Closing) -> Batch {
-    let group = &BTreeMap::from([("dt".to_owned(), "2026-01-31".to_owned())]);
-    let (id, start) = ("0123456789abcdef0123456789abcdef".to_owned(), &start());
-    Opening { id, route: "orders", bucket: "landing", group, start, closing }.batch(&moment(0))
+    draft(closing).batch("0123456789abcdef0123456789abcdef".to_owned(), &moment(0))
 }
 
 fn prepared() -> Prepared {

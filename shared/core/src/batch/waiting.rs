@@ -1,56 +1,61 @@
-//! Whether a batch gets on, for who is to be told that it does not.
+//! Whether a batch gets on, for those who watch over it.
 
-use super::{Batch, Entry, State};
+use super::{Batch, Entry, HistoryEvent, State};
 use crate::moment::Time;
 
-/// The detail of a wait for the next hour.
-const HOURLY: &str = "max_runs_per_hour";
+impl HistoryEvent {
+    /// Returns `true` if a wait for a start begins with it.
+    fn begins_wait(&self) -> bool {
+        matches!(self, Self::Sealed | Self::Retried | Self::Returned)
+    }
+}
 
-/// What begins a wait for a start, in the history's words.
-const BEGINS: [&str; 3] = ["sealed", "retried", "returned"];
+impl Entry {
+    /// Returns `true` if the batch got no further, and not for a limit of its job.
+    fn is_no_further(&self) -> bool {
+        use HistoryEvent::{ClaimNotEnded, Deferred, NotSeen, OutcomeNotKnownYet};
+        matches!(self.what, Deferred | NotSeen | ClaimNotEnded | OutcomeNotKnownYet)
+            && !self.is_hourly_limit()
+    }
+}
 
 impl Batch {
-    /// Whether it gets no further, time and again, and not for a limit of its job: somebody should look.
+    /// Returns `true` if it gets no further, time and again, and not for a limit of its job: somebody should look.
     pub fn is_stuck(&self) -> bool {
         const MANY: u32 = 5;
-        const NO_FURTHER: [&str; 4] =
-            ["deferred", "not_seen", "claim_not_ended", "outcome_not_known_yet"];
-        let is_one =
-            |entry: &&Entry| NO_FURTHER.contains(&entry.what.as_str()) && entry.detail != HOURLY;
         // A start that is refused each time is written ahead each time.
-        let last = self.history.iter().rev().filter(|entry| entry.what != "starting");
-        last.take_while(is_one).map(|entry| entry.times).sum::<u32>() >= MANY
+        let last = self.history.iter().rev().filter(|entry| entry.what != HistoryEvent::Starting);
+        last.take_while(|entry| entry.is_no_further()).map(|entry| entry.times).sum::<u32>() >= MANY
     }
 
-    /// Since when it waits for its start, whatever it waits for; `None` if it does not. A history that
-    /// has lost how the wait began gives a later time.
+    /// Returns since when it waits for its start, whatever it waits for; `None` if it does not. If the history has
+    /// lost how the wait began, the time is later.
     pub fn waiting_since(&self) -> Option<Time> {
-        if !matches!(self.state, State::Sealed { .. } | State::Starting { .. }) {
+        if !matches!(self.state, State::Sealed { .. } | State::Starting(_)) {
             return None;
         }
-        let begun = self.history.iter().rev().find(|entry| BEGINS.contains(&entry.what.as_str()));
+        let begun = self.history.iter().rev().find(|entry| entry.what.begins_wait());
         let first_kept = self.history.get(1).or(self.history.first());
         begun.or(first_kept).map(|entry| entry.at).or(Some(self.opened_at))
     }
 
-    /// Since when it gets no further for another reason than a limit of its job.
+    /// Returns since when it gets no further for another reason than a limit of its job.
     pub fn blocked_since(&self) -> Option<Time> {
+        let is_last = |what| self.history.last().filter(|last| last.what == what);
         match &self.state {
-            State::Sealed { waits_for_slot: true, .. } => None,
-            State::Sealed { .. } => {
-                let last = self.history.last()?;
-                (last.what == "deferred" && last.detail != HOURLY).then(|| self.waiting_since())?
+            State::Sealed { waits_for_slot: false, .. } => is_last(HistoryEvent::Deferred)
+                .filter(|last| !last.is_hourly_limit())
+                .and_then(|_| self.waiting_since()),
+            State::Starting(_) => {
+                is_last(HistoryEvent::OutcomeNotKnownYet).and_then(|_| self.waiting_since())
             }
-            State::Starting { .. } => {
-                let last = self.history.last()?;
-                (last.what == "outcome_not_known_yet").then(|| self.waiting_since())?
-            }
-            State::Started { since, .. } | State::Failed { since, .. } => {
-                self.is_stuck().then_some(*since)
-            }
-            State::Open { .. } | State::Succeeded { .. } | State::Parked { .. } | State::Empty => {
-                None
-            }
+            State::Started(run) => self.is_stuck().then_some(run.since),
+            State::Failed(run) => self.is_stuck().then_some(run.since),
+            State::Sealed { waits_for_slot: true, .. }
+            | State::Open { .. }
+            | State::Succeeded { .. }
+            | State::Parked { .. }
+            | State::Empty => None,
         }
     }
 }

@@ -7,7 +7,7 @@ use expect_test::{ExpectFile, expect_file};
 
 use super::*;
 use crate::batch::{
-    Claim, Closing, EndOutcome, FoundRun, Lookup, Member, Opening, Prepared, Scope, Seen, Settings,
+    Bounds, Claim, Closing, Draft, EndOutcome, FoundRun, Lookup, Member, Prepared, Scope, Seen,
     Start, StartOutcome, Step, Why, next,
 };
 use crate::moment::Moment;
@@ -21,8 +21,7 @@ fn moment(after: u64) -> Moment {
 
 /// Closed with so many members, prepared, and due.
 fn sealed(members: usize) -> Batch {
-    let group = &BTreeMap::from([("dt".to_owned(), "2026-01-31".to_owned())]);
-    let start = &Start {
+    let start = Start {
         target: "analytics".to_owned(),
         account: "222222222222".to_owned(),
         region: "eu-west-1".to_owned(),
@@ -37,9 +36,16 @@ fn sealed(members: usize) -> Batch {
         scope: Scope::Job,
     };
     let id = "0123456789abcdef0123456789abcdef".to_owned();
-    let closing = Closing::default();
-    let opening = Opening { id, route: "orders", bucket: "landing", group, start, closing };
-    let batch = opening.batch(&moment(0)).with(members, false, true, &moment(0));
+    let draft = Draft {
+        route: "orders".to_owned(),
+        bucket: "landing".to_owned(),
+        group: BTreeMap::from([("dt".to_owned(), "2026-01-31".to_owned())]),
+        start,
+        closing: Closing::default(),
+        members: Vec::new(),
+        markers: Vec::new(),
+    };
+    let batch = draft.batch(id, &moment(0)).with(members, false, true, &moment(0));
     let prepared = Prepared {
         objects: members as u64,
         bytes: Some(42),
@@ -52,11 +58,11 @@ fn sealed(members: usize) -> Batch {
 /// What is written when this is seen so many seconds after [`NOW`].
 #[track_caller]
 fn written(batch: &Batch, seen: &Seen, after: u64) -> Batch {
-    let settings = Settings {
+    let bounds = Bounds {
         reconciliation: Duration::from_secs(900),
         manifests_kept: Duration::from_secs(90 * 86_400),
     };
-    match next(batch, seen, &moment(after), &settings) {
+    match next(batch, seen, &moment(after), &bounds) {
         Step::Write { batch, .. } | Step::Begin { batch, .. } => *batch,
         step => panic!("{step:?}"),
     }

@@ -1,22 +1,20 @@
-//! One group of one route → what is asked of the ledger, and the arguments of the runs.
+//! One group of one route → what the ledger records, and the arguments of the runs.
 
 use std::collections::BTreeMap;
 
-use sha2::{Digest, Sha256};
-
-use super::{JobRunRequest, Plan, Refusal, RefusalReason, value};
+use super::{JobRunRequest, Plan, Refusal, value};
 use crate::arrivals::Arrival;
-use crate::batch::{BatchId, HASH_CHARS, Identity, Manifest, Member};
+use crate::batch::{Draft, Identity, Manifest, Member, RefusalReason};
 use crate::routes::{Route, Target, Verdict};
 
 /// An object version of a group.
 struct Version<'a> {
     arrival: &'a Arrival,
-    /// All arrivals that speak of it.
+    /// All arrivals of this version.
     arrivals: Vec<usize>,
 }
 
-/// A group of a route, and what it is planned with.
+/// A group of a route, and what its plan depends on.
 pub struct Group<'a> {
     pub route: &'a Route,
     pub target: &'a Target,
@@ -24,13 +22,13 @@ pub struct Group<'a> {
 }
 
 impl Group<'_> {
-    /// Adds its requests and refusals to `plan`. `markers` are arrivals of its marker.
+    /// Adds the group's requests and refusals to `plan`. `markers` are the arrivals of its marker.
     pub fn requests(&self, members: &[usize], markers: &[usize], plan: &mut Plan) {
         let Self { route, arrivals, .. } = *self;
         let versions = versions_of(arrivals, members);
         let markers = versions_of(arrivals, markers);
         let most = route.closing.max_objects.and_then(|most| usize::try_from(most).ok());
-        // A marker closes the group as it is; it goes with the last of it.
+        // A marker closes the group, so it belongs to the last request.
         let mut rest = versions.as_slice();
         loop {
             let (versions, behind) = rest.split_at(end_of(rest, most));
@@ -56,7 +54,7 @@ impl Group<'_> {
         }
     }
 
-    /// What `versions` and `markers` ask for.
+    /// Returns the request of `versions` and `markers`.
     fn request(
         &self,
         versions: &[Version<'_>],
@@ -65,7 +63,6 @@ impl Group<'_> {
         let Self { route, target, .. } = *self;
         let member = |version: &Version<'_>| Member::from(version.arrival);
         let members: Vec<Member> = versions.iter().map(member).collect();
-        let marker_members: Vec<Member> = markers.iter().map(member).collect();
         // A group is never empty, and all of it matches.
         let first = versions.iter().chain(markers).next().map(|version| version.arrival);
         let captures = match first.map(|arrival| route.judge(arrival)) {
@@ -84,15 +81,23 @@ impl Group<'_> {
             values.insert("object_uri".to_owned(), first.uri());
             values.extend(captures.iter().map(|(name, value)| ((*name).into(), (*value).into())));
         }
-        let opens = members.first().or(marker_members.first());
-        let batch_id = opens
-            .map(|first| batch_id(&target.account, &route.name, &route.bucket, &group, first))
-            .unwrap_or_default();
-        let manifest = Manifest::of(members.iter().collect());
-        let arguments = match members.is_empty() {
-            // What a marker says is known once the objects are.
-            true => BTreeMap::new(),
-            false => manifest.arguments(&route.arguments, &batch_id, &values)?,
+        let draft = Draft {
+            route: route.name.clone(),
+            bucket: route.bucket.clone(),
+            group,
+            start: route.start(target, values),
+            closing: route.closing,
+            members,
+            markers: markers.iter().map(member).collect(),
+        };
+        let opens = draft.members.first().or(draft.markers.first());
+        let batch_id = opens.map(|first| draft.batch_id(first)).unwrap_or_default();
+        let manifest = Manifest::of(draft.members.iter().collect());
+        let arguments = if draft.members.is_empty() {
+            // Only the marker came: nothing is known of the objects yet.
+            BTreeMap::new()
+        } else {
+            manifest.arguments(&route.arguments, &batch_id, &draft.start.values)?
         };
         let objects = usize::try_from(manifest.objects()).unwrap_or(usize::MAX);
         let bytes = manifest.bytes();
@@ -100,27 +105,11 @@ impl Group<'_> {
         let mut arrivals: Vec<usize> =
             versions.flat_map(|version| version.arrivals.iter().copied()).collect();
         arrivals.sort_unstable();
-        Ok(JobRunRequest {
-            batch_id,
-            route: route.name.clone(),
-            target: route.target.clone(),
-            job: route.job.clone(),
-            group,
-            arguments,
-            objects,
-            bytes,
-            arrivals,
-            members,
-            markers: marker_members,
-            bucket: route.bucket.clone(),
-            start: route.start(target, values),
-            scope: route.scope,
-            closing: route.closing,
-        })
+        Ok(JobRunRequest { batch_id, draft, arguments, objects, bytes, arrivals })
     }
 }
 
-/// The distinct object versions, those of one key together, sorted by key.
+/// Returns the distinct object versions, sorted by key.
 fn versions_of<'a>(arrivals: &'a [Arrival], indices: &[usize]) -> Vec<Version<'a>> {
     let named = |&index: &usize| (&arrivals[index].key, Identity::of(&arrivals[index]), index);
     let mut named: Vec<(&String, Identity<'_>, usize)> = indices.iter().map(named).collect();
@@ -128,43 +117,16 @@ fn versions_of<'a>(arrivals: &'a [Arrival], indices: &[usize]) -> Vec<Version<'a
     let same = named.chunk_by(|one, other| (one.0, &one.1) == (other.0, &other.1));
     let version = |same: &[(&String, Identity<'_>, usize)]| {
         let arrivals_of: Vec<usize> = same.iter().map(|(_, _, index)| *index).collect();
-        // Of two that tell of the same version, the same one whatever their order.
+        // Of several arrivals of one version, it picks the same one whatever their order.
         let arrival = arrivals_of.iter().map(|index| &arrivals[*index]).max()?;
         Some(Version { arrival, arrivals: arrivals_of })
     };
     same.filter_map(version).collect()
 }
 
-/// How many of `versions`, sorted by key, are of the first `most` objects.
+/// Returns how many of `versions`, which are sorted by key, belong to the first `most` objects.
 fn end_of(versions: &[Version<'_>], most: Option<usize>) -> usize {
     let Some(most) = most else { return versions.len() };
     let objects = versions.chunk_by(|one, other| one.arrival.key == other.arrival.key);
     objects.take(most).map(<[_]>::len).sum()
-}
-
-/// The account, and a hash of the route, the group, and the object version that opens the batch, which is
-/// in no other batch of the route. See [`BatchId`].
-pub fn batch_id(
-    account: &str,
-    route: &str,
-    bucket: &str,
-    group: &BTreeMap<String, String>,
-    first: &Member,
-) -> String {
-    let mut hash = Sha256::new();
-    let mut add = |text: &str| {
-        // With its length before it, no text can pass for two others.
-        hash.update((text.len() as u64).to_be_bytes());
-        hash.update(text.as_bytes());
-    };
-    add(route);
-    add(bucket);
-    for (name, value) in group {
-        add(name);
-        add(value);
-    }
-    add(&first.key);
-    add(&first.identity());
-    let hash = crate::batch::hex(&hash.finalize()[..HASH_CHARS / 2]);
-    BatchId { account: Some(account), hash: &hash }.to_string()
 }

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::arrivals::EventTime;
 use crate::arrivals::tests::arrival;
-use crate::batch::Manifest;
+use crate::batch::{Manifest, Member};
 
 const ROUTES: &str = r#"version: 1
 targets:
@@ -90,10 +90,14 @@ fn objects_of_a_group_share_a_run_and_groups_do_not() {
         arrival("landing", "orders/dt=2/a.csv"),
         arrival("landing", "orders/dt=1/b.csv"),
     ]);
-    let served: Vec<_> =
-        plan.requests.iter().filter(|r| r.route == "orders").map(|r| r.arrivals.clone()).collect();
+    let served: Vec<_> = plan
+        .requests
+        .iter()
+        .filter(|r| r.draft.route == "orders")
+        .map(|r| r.arrivals.clone())
+        .collect();
     assert_eq!(served, [vec![0, 2], vec![1]]);
-    assert_eq!(plan.requests.iter().filter(|r| r.route == "each").count(), 3);
+    assert_eq!(plan.requests.iter().filter(|r| r.draft.route == "each").count(), 3);
 }
 
 #[test]
@@ -108,8 +112,8 @@ fn an_overwritten_object_is_read_once_in_its_newest_version() {
     let newer = Arrival { etag: Some("new".to_owned()), ..versioned("pairs/a", "02") };
     let plan = plan_of(&[newer, versioned("pairs/a", "0100")]);
     assert_eq!((plan.requests[0].objects, &plan.requests[0].arrivals), (1, &vec![0, 1]));
-    assert_eq!(plan.requests[0].members.len(), 2, "both versions are served");
-    let manifest = Manifest::of(plan.requests[0].members.clone()).json("landing");
+    assert_eq!(plan.requests[0].draft.members.len(), 2, "both versions are served");
+    let manifest = Manifest::of(plan.requests[0].draft.members.clone()).json("landing");
     assert!(manifest.contains("\"etag\":\"new\""), "{manifest}");
 }
 
@@ -127,7 +131,7 @@ fn a_group_of_any_size_is_one_request() {
     let arrivals: Vec<Arrival> =
         (0..500).map(|n| arrival("landing", &format!("orders/dt=1/{n:0>1000}.csv"))).collect();
     let plan = plan_of(&arrivals);
-    let sizes = plan.requests.iter().filter(|r| r.route == "orders").map(|r| r.objects);
+    let sizes = plan.requests.iter().filter(|r| r.draft.route == "orders").map(|r| r.objects);
     assert_eq!(sizes.collect::<Vec<_>>(), [500]);
 }
 
@@ -143,7 +147,9 @@ fn a_marker_is_no_member_and_goes_with_the_group_of_its_folder() {
     let days: Vec<_> = plan
         .requests
         .iter()
-        .map(|r| (r.group["d"].as_str(), r.objects, r.markers.len(), r.arrivals.clone()))
+        .map(|r| {
+            (r.draft.group["d"].as_str(), r.objects, r.draft.markers.len(), r.arrivals.clone())
+        })
         .collect();
     assert_eq!(days, [("1", 1, 1, vec![0, 1, 3]), ("2", 1, 0, vec![2])]);
 }
@@ -152,7 +158,7 @@ fn a_marker_is_no_member_and_goes_with_the_group_of_its_folder() {
 fn a_marker_alone_is_asked_for_too() {
     let plan = plan_of(&[arrival("landing", "days/d=1/_SUCCESS")]);
     let request = &plan.requests[0];
-    assert_eq!((request.objects, request.markers.len(), &request.arrivals), (0, 1, &vec![0]));
+    assert_eq!((request.objects, request.draft.markers.len(), &request.arrivals), (0, 1, &vec![0]));
     assert!(!request.arguments.contains_key("--count"), "nothing is known of its objects yet");
 }
 
@@ -162,7 +168,7 @@ fn a_marker_goes_with_the_last_of_a_group_that_is_split() {
         (0..3).map(|n| arrival("landing", &format!("days/d=1/{n}"))).collect();
     arrivals.push(arrival("landing", "days/d=1/_SUCCESS"));
     let plan = plan_of(&arrivals);
-    let shape: Vec<_> = plan.requests.iter().map(|r| (r.objects, r.markers.len())).collect();
+    let shape: Vec<_> = plan.requests.iter().map(|r| (r.objects, r.draft.markers.len())).collect();
     assert_eq!(shape, [(2, 0), (1, 1)]);
 }
 
@@ -220,7 +226,7 @@ fn directory_markers_and_empty_objects_are_left_out() {
     let empty = Arrival { size: Some(0), ..arrival("landing", "orders/dt=1/a.csv") };
     let plan = plan_of(&[marker, empty]);
     assert_eq!(plan.unmatched, [0]);
-    assert!(plan.requests.iter().all(|request| request.route == "each"));
+    assert!(plan.requests.iter().all(|request| request.draft.route == "each"));
 }
 
 fn any_arrivals() -> impl Strategy<Value = Vec<Arrival>> {
@@ -252,7 +258,7 @@ fn any_arrivals() -> impl Strategy<Value = Vec<Arrival>> {
 /// The plan without what depends on positions.
 fn essence(plan: &Plan) -> BTreeMap<String, (BTreeMap<String, String>, Vec<Member>)> {
     let requests = plan.requests.iter();
-    requests.map(|r| (r.batch_id.clone(), (r.arguments.clone(), r.members.clone()))).collect()
+    requests.map(|r| (r.batch_id.clone(), (r.arguments.clone(), r.draft.members.clone()))).collect()
 }
 
 proptest! {
@@ -294,7 +300,7 @@ proptest! {
                     Verdict::Matches(_) | Verdict::Marker(_)
                 ))
                 .collect();
-            let started = plan.requests.iter().filter(|r| r.route == route.name).flat_map(|r| r.arrivals.clone());
+            let started = plan.requests.iter().filter(|r| r.draft.route == route.name).flat_map(|r| r.arrivals.clone());
             let refused = plan.refusals.iter().filter(|r| r.route == route.name).map(|r| r.arrival);
             let mut covered: Vec<usize> = started.chain(refused).collect();
             covered.sort_unstable();

@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use landfall_aws::claims::Claims;
 use landfall_aws::clock::now;
-use landfall_aws::ledger::{Draft, Held, Ledger, Wanted};
-use landfall_core::batch::{Claim, Closing, EndOutcome, Member, Scope, Start};
+use landfall_aws::ledger::{Held, Ledger, Wanted};
+use landfall_core::batch::{Claim, Closing, Draft, EndOutcome, Member, Scope, Start};
 use landfall_core::moment::{Moment, Time};
 
 use crate::config;
@@ -28,15 +28,14 @@ async fn arrivals_are_recorded_once_and_their_batch_is_found_and_written() {
     let (aws, client) = start().await;
     let ledger = Ledger::new(client, LEDGER.to_owned(), Duration::from_secs(60));
     let members: Vec<Member> = (0..250).map(member).collect();
-    let (group, start) = (BTreeMap::new(), a_start());
     let draft = Draft {
-        route: "orders",
-        bucket: "landing",
-        group: &group,
-        start: &start,
+        route: "orders".to_owned(),
+        bucket: "landing".to_owned(),
+        group: BTreeMap::new(),
+        start: a_start(),
         closing: Closing::default(),
-        members: &members,
-        markers: &[],
+        members: members.clone(),
+        markers: Vec::new(),
     };
     let moment = || Moment { now: now(), lease: now() + Duration::from_secs(60), jitter: 0 };
     let deadline = SystemTime::now() + Duration::from_secs(60);

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result, ensure};
 use landfall_aws::clock::moment;
 use landfall_aws::ledger::Ledger;
-use landfall_core::batch::{Closing, Opening};
+use landfall_core::batch::{Closing, Draft};
 use landfall_provisioning::iam::observe;
 use landfall_tests::{ANALYTICS, DATA};
 
@@ -59,12 +59,19 @@ fn write_former(stage: &Stage) -> Result<()> {
     let client = aws_sdk_dynamodb::Client::new(&config);
     let day = Duration::from_secs(86_400);
     let ledger = Ledger::new(client, format!("{PREFIX}-ledger"), day);
-    let (group, start, closing) = (&BTreeMap::new(), &start(), Closing::default());
     let moment = moment(SystemTime::now() + day);
     let id = "899bfd94d19c4ed05147d6815125b225".to_owned();
-    let opening = Opening { id, route: "orders", bucket: "acme-former", group, start, closing };
+    let draft = Draft {
+        route: "orders".to_owned(),
+        bucket: "acme-former".to_owned(),
+        group: BTreeMap::new(),
+        start: start(),
+        closing: Closing::default(),
+        members: Vec::new(),
+        markers: Vec::new(),
+    };
     // The deployment has no functions that would take it up.
-    let batch = opening.batch(&moment).with(1, false, false, &moment);
+    let batch = draft.batch(id, &moment).with(1, false, false, &moment);
     stage.cloud.wait(async {
         ledger.write(batch).await?.context("the batch is there already")?;
         Ok(())

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::kept::Kept;
 use super::worker::{Age, Stage};
 use super::{State, World};
-use crate::batch::{Batch, Missing, State as BatchState, Step};
+use crate::batch::{Batch, Failed, Missing, Started, Starting, State as BatchState, Step};
 use crate::moment::{Moment, Time};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -16,18 +16,20 @@ pub const NOW: Time = Time(1_000 * 60_000);
 
 impl World {
     pub fn reconciliation(&self) -> Duration {
-        match self.guards.reconciliation {
-            true => MINUTE * u32::from(self.reconciliation),
-            false => Duration::ZERO,
+        if self.guards.reconciliation {
+            MINUTE * u32::from(self.reconciliation)
+        } else {
+            Duration::ZERO
         }
     }
 
     /// The moment of a worker of this age, by its own clock.
     pub fn moment(&self, age: Age) -> Moment {
-        let left = match self.guards.lease {
+        let left = if self.guards.lease {
             // What clocks may differ by is the one minute more.
-            true => MINUTE * u32::from(self.time_out + 1 - age.minutes),
-            false => Duration::ZERO,
+            MINUTE * u32::from(self.time_out + 1 - age.minutes)
+        } else {
+            Duration::ZERO
         };
         let now = NOW + MINUTE * u32::from(age.ahead);
         Moment { now, lease: now + left, jitter: 0 }
@@ -77,11 +79,11 @@ impl World {
         match &mut batch.state {
             BatchState::Open { closes_at } => earlier(closes_at),
             BatchState::Sealed { due, .. } => earlier(due),
-            BatchState::Starting { t0, lease, look_at } => {
+            BatchState::Starting(Starting { t0, lease, look_at }) => {
                 [t0, lease, look_at].into_iter().for_each(earlier);
             }
-            BatchState::Started { since, look_at, missing, .. }
-            | BatchState::Failed { since, look_at, missing, .. } => {
+            BatchState::Started(Started { since, look_at, missing, .. })
+            | BatchState::Failed(Failed { since, look_at, missing, .. }) => {
                 let missed = missing.as_mut().map(|missing| &mut missing.since);
                 [since, look_at].into_iter().chain(missed).for_each(earlier);
             }
@@ -116,12 +118,12 @@ impl World {
                 batch.last_arrival_at.iter_mut().for_each(long_ago);
             }
             BatchState::Sealed { due, .. } => past(due),
-            BatchState::Starting { t0, lease, look_at } => {
+            BatchState::Starting(Starting { t0, lease, look_at }) => {
                 [t0, lease].into_iter().for_each(long_ago);
                 past(look_at);
             }
-            BatchState::Started { since, look_at, missing, .. }
-            | BatchState::Failed { since, look_at, missing, .. } => {
+            BatchState::Started(Started { since, look_at, missing, .. })
+            | BatchState::Failed(Failed { since, look_at, missing, .. }) => {
                 // By it only the pauses are told, and here each is a minute.
                 *since = NOW;
                 if let Some(Missing { since, times }) = missing {

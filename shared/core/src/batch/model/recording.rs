@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::kept::Kept;
 use super::worker::{Age, Stage, Worker};
 use super::{Item, State, World};
-use crate::batch::{Batch, Claim, Opening, RunState, Scope, Seen, Start, State as BatchState};
+use crate::batch::{Batch, Claim, Draft, RunState, Scope, Seen, Start, State as BatchState};
 use crate::moment::Moment;
 
 impl World {
@@ -24,10 +24,16 @@ impl World {
             retry_states: vec![RunState::Failed],
             scope: Scope::Job,
         };
-        let id = arrival.to_string();
-        let group = &BTreeMap::new();
-        let closing = self.closing;
-        Opening { id, route: "", bucket: "", group, start: &start, closing }.batch(moment)
+        let draft = Draft {
+            route: String::new(),
+            bucket: String::new(),
+            group: BTreeMap::new(),
+            start,
+            closing: self.closing,
+            members: Vec::new(),
+            markers: Vec::new(),
+        };
+        draft.batch(arrival.to_string(), moment)
     }
 
     /// A batch of one arrival, closed.

@@ -8,8 +8,8 @@ use super::glue::{How, Phase, index};
 use super::kept::Kept;
 use super::{Action, State, World};
 use crate::batch::{
-    Batch, Claim, FoundRun, Lookup, Missing, Prepared, RunState, Seen, Settings, StartOutcome,
-    State as BatchState, Step, next,
+    Batch, Bounds, Claim, FoundRun, Lookup, Missing, Prepared, RunState, Seen, StartOutcome,
+    Started, State as BatchState, Step, next,
 };
 use crate::moment::{Moment, Time};
 
@@ -75,8 +75,8 @@ impl World {
     }
 
     fn decide(&self, batch: usize, local: Kept<Batch>, seen: Seen, moment: &Moment) -> Stage {
-        let settings =
-            Settings { reconciliation: self.reconciliation(), manifests_kept: Duration::MAX };
+        let bounds =
+            Bounds { reconciliation: self.reconciliation(), manifests_kept: Duration::MAX };
         let (mut local, mut seen) = (local, seen);
         let step = loop {
             if !self.waits(&local) {
@@ -85,7 +85,7 @@ impl World {
             if let (Seen::Run(None), false) = (&seen, self.guards.missed_over_time) {
                 local = self.missed_for_long(&local);
             }
-            match next(&local, &seen, moment, &settings) {
+            match next(&local, &seen, moment, &bounds) {
                 Step::Prepare => seen = Seen::Prepared(Ok(prepared())),
                 Step::Assume(batch) => {
                     local = self.same(*batch);
@@ -118,7 +118,7 @@ impl World {
     /// As if the run had been missed for as long as it can be.
     fn missed_for_long(&self, batch: &Batch) -> Kept<Batch> {
         let mut batch = batch.clone();
-        if let BatchState::Started { missing, .. } = &mut batch.state {
+        if let BatchState::Started(Started { missing, .. }) = &mut batch.state {
             *missing = Some(Missing { since: Time(0), times: 3 });
         }
         self.same(batch)
@@ -247,7 +247,7 @@ impl World {
             Step::ReadClaim { run_state } => {
                 let mut claim = state.batches[batch].claim;
                 if !self.guards.outcome_by_holder
-                    && let BatchState::Started { epoch, .. } = local.state
+                    && let BatchState::Started(Started { epoch, .. }) = local.state
                 {
                     claim = Claim { holder: Some(epoch), ended: 0 };
                 }
@@ -289,9 +289,10 @@ impl World {
             How::LostWithEffect => {
                 state.budget.ambiguous -= 1;
                 self.begin(state, batch, epoch);
-                match self.guards.one_attempt {
-                    true => lost,
-                    false => StartOutcome::Started(self.begin(state, batch, epoch)),
+                if self.guards.one_attempt {
+                    lost
+                } else {
+                    StartOutcome::Started(self.begin(state, batch, epoch))
                 }
             }
             How::LostWithout => {

@@ -1,116 +1,99 @@
-//! A run that is known: followed to its end, or to that of the run that holds the claim.
+//! Follows a known run to its end, or to the end of the run that holds the claim.
 
 use std::time::Duration;
 
-use super::{HISTORY, UNSEEN_MOST, later, lookup, newest, park, release, write};
+use super::{Case, HISTORY, MAX_UNSEEN, later, lookup, newest, park, release, write};
 use crate::batch::{
-    Batch, EndOutcome, FoundRun, Lookup, Missing, Run, RunState, Seen, Settings, State, Step, Why,
-    backoff,
+    Batch, Bounds, EndOutcome, Failed, FoundRun, HistoryEvent, Lookup, Missing, Run, RunState,
+    Seen, Started, State, Step, Why, backoff,
 };
 use crate::moment::{Moment, Time};
 
-/// How often a run is looked at whose end nobody told, at most. At first it is `AGAIN`.
-const FOLLOW_MOST: Duration = Duration::from_secs(300);
+/// The longest pause between two looks at a run. At first it is `AGAIN`.
+const MAX_FOLLOW: Duration = Duration::from_secs(300);
 
-/// What is followed, since it is known, or has failed.
-#[derive(Clone, Copy)]
-pub(super) struct Followed<'a> {
-    pub batch: &'a Batch,
-    pub epoch: u32,
-    pub run_id: &'a str,
-    pub since: Time,
-}
-
-impl Followed<'_> {
-    fn started(&self, look_at: Time, missing: Option<Missing>) -> State {
-        let Self { epoch, run_id, since, .. } = *self;
-        State::Started { epoch, run_id: run_id.to_owned(), since, look_at, missing }
-    }
-
-    fn failed(&self, run_state: &RunState, look_at: Time, missing: Option<Missing>) -> State {
-        let Self { epoch, run_id, since, .. } = *self;
-        let (run_id, run_state) = (run_id.to_owned(), run_state.clone());
-        State::Failed { epoch, run_id, run_state, since, look_at, missing }
-    }
-}
-
-/// Follow `run`, one of the batch's; `found` are others that were found with it.
+/// Follows `run`, which is one of the batch's. `found` are other runs that the same search found.
 pub(super) fn follow(batch: &Batch, run: &FoundRun, found: &[FoundRun], moment: &Moment) -> Step {
     let (now, run_id) = (moment.now, run.run_id.clone());
     let is_known = batch.runs.iter().any(|known| known.run_id == run.run_id);
-    let what = if is_known { "followed" } else { "started" };
+    let what = if is_known { HistoryEvent::Followed } else { HistoryEvent::Started };
     let look_at = moment.after(super::AGAIN);
     let with_runs = batch.with_runs(found).with_runs(std::slice::from_ref(run));
-    // A run that is there counts, beyond its job's limit too: hidden, it would admit one more.
+    // A run that is there counts even beyond its job's limit. If it did not, one more run could start.
     let holds_slot = batch.start.has_limits();
-    let state = State::Started { epoch: run.epoch, run_id, since: now, look_at, missing: None };
+    let state = Started { epoch: run.epoch, run_id, since: now, look_at, missing: None };
     let followed = Batch { deferrals: 0, holds_slot, ..with_runs };
     Step::Write {
-        batch: Box::new(followed.into_state(state, now, what, &run.run_id)),
+        batch: Box::new(followed.into_state(State::Started(state), now, what, &run.run_id)),
         counts: holds_slot != batch.holds_slot,
     }
 }
 
-pub(super) fn started(
-    followed: &Followed<'_>,
-    missing: Option<Missing>,
-    seen: &Seen,
-    moment: &Moment,
-    settings: &Settings,
-    is_due: bool,
-) -> Step {
-    let (now, Followed { batch, epoch, run_id, since }) = (moment.now, *followed);
+pub(super) fn started(case: Case<'_>, run: &Started) -> Step {
+    let Case { batch, seen, moment, bounds, is_due } = case;
+    let (now, Started { epoch, run_id, since, missing, .. }) = (moment.now, run);
+    let look_at = later(moment, *since, MAX_FOLLOW);
     let look_again = |missing: Option<Missing>, message: &str| {
-        let state = followed.started(later(moment, since, FOLLOW_MOST), missing);
-        write(batch.clone().into_state(state, now, "not_seen", message))
+        let state = State::Started(Started { look_at, missing, ..run.clone() });
+        write(batch.clone().into_state(state, now, HistoryEvent::NotSeen, message))
     };
     match seen {
         Seen::Nothing if !is_due => Step::Rest,
-        Seen::Nothing | Seen::Wake => Step::Follow { run_id: run_id.to_owned() },
+        Seen::Nothing | Seen::Wake => Step::Follow { run_id: run_id.clone() },
         Seen::Run(Some(state)) => {
-            // Whose outcome counts is the claim's to say.
+            // The claim says whose outcome counts.
             if *state == RunState::Succeeded || state.is_failure() {
                 return Step::ReadClaim { run_state: state.clone() };
             }
-            let look_at = later(moment, since, FOLLOW_MOST);
-            write(Batch { state: followed.started(look_at, None), ..batch.seen(run_id, state) })
+            let followed = State::Started(Started { look_at, missing: None, ..run.clone() });
+            write(Batch { state: followed, ..batch.seen(run_id, state) })
         }
-        // Once says little.
-        Seen::Run(None) => match missed_again(missing, now) {
-            missing if missing.is_gone(now, settings) => {
+        // One such answer says little.
+        Seen::Run(None) => match missed_again(*missing, now) {
+            missing if missing.is_gone(now, bounds) => {
                 park(batch, Why::RunVanished, &format!("Glue does not know run `{run_id}`"), now)
             }
             missing => look_again(Some(missing), "Glue does not know the run"),
         },
         Seen::Claim { run_state, claim } => {
-            let batch = &batch.seen(run_id, run_state);
+            let batch = batch.seen(run_id, run_state);
             let succeeded = *run_state == RunState::Succeeded;
             match claim.live() {
-                // This run lost, or ended before it claimed: the holder's outcome counts.
-                Some(holder) if holder != epoch => find_holder(batch, holder, moment),
+                // This run lost the claim, or ended before it claimed. The holder's outcome counts.
+                Some(holder) if holder != *epoch => find_holder(&batch, holder, moment),
                 Some(_) if succeeded => {
-                    let state = State::Succeeded { run_id: run_id.to_owned() };
-                    release(batch.clone().into_state(state, now, "succeeded", run_id))
+                    let state = State::Succeeded { run_id: run_id.clone() };
+                    release(batch.into_state(state, now, HistoryEvent::Succeeded, run_id))
                 }
                 None if succeeded => {
                     let message = format!("run `{run_id}` succeeded and had not claimed the batch");
-                    park(batch, Why::NotClaimed, &message, now)
+                    park(&batch, Why::NotClaimed, &message, now)
                 }
-                _ => {
+                Some(_) | None => {
                     let detail = format!("run {run_id} is {}", run_state.as_str());
-                    let failed = Followed { since: now, batch, ..*followed };
-                    let state = failed.failed(run_state, now, None);
-                    release(batch.clone().into_state(state, now, "failed", &detail))
+                    let failed = Failed {
+                        epoch: *epoch,
+                        run_id: run_id.clone(),
+                        run_state: run_state.clone(),
+                        since: now,
+                        look_at: now,
+                        missing: None,
+                    };
+                    let state = State::Failed(failed);
+                    release(batch.into_state(state, now, HistoryEvent::Failed, &detail))
                 }
             }
         }
-        Seen::Lookup(lookup) => searched(batch, lookup, moment, settings, missing, look_again),
-        Seen::Failed(message) => look_again(missing, message),
-        _ => Step::Rest,
+        Seen::Lookup(lookup) => searched(case, lookup, *missing, look_again),
+        Seen::Failed(message) => look_again(*missing, message),
+        // No step that follows a run has these answers.
+        Seen::Prepared(_) | Seen::Slot(_) | Seen::Begun | Seen::Start(_) | Seen::ClaimEnded(_) => {
+            Step::Rest
+        }
     }
 }
 
-/// Follow the run that holds the claim, or look for it.
+/// Follows the run that holds the claim, or looks for it.
 fn find_holder(batch: &Batch, holder: u32, moment: &Moment) -> Step {
     match batch.run_of(holder) {
         Some(run) => {
@@ -121,16 +104,15 @@ fn find_holder(batch: &Batch, holder: u32, moment: &Moment) -> Step {
     }
 }
 
-/// Follow the run that holds the claim, which was not known before. If no answer shows it for long, or
-/// none can any more, the batch is parked.
+/// Follows the run that holds the claim and was not known before. If no answer shows it for long, or none can show it
+/// any more, the batch is parked.
 fn searched(
-    batch: &Batch,
+    case: Case<'_>,
     lookup: &Lookup,
-    moment: &Moment,
-    settings: &Settings,
     missing: Option<Missing>,
     look_again: impl Fn(Option<Missing>, &str) -> Step,
 ) -> Step {
+    let Case { batch, moment, bounds, .. } = case;
     let now = moment.now;
     let message = match lookup {
         Lookup::Complete(found) => match newest(found, |run| batch.run_of(run.epoch).is_none()) {
@@ -144,7 +126,7 @@ fn searched(
         Lookup::Unanswered(message) => return park(batch, Why::OutcomeUnknown, message, now),
     };
     match missed_again(missing, now) {
-        missing if missing.is_gone(now, settings) => park(batch, Why::OutcomeUnknown, message, now),
+        missing if missing.is_gone(now, bounds) => park(batch, Why::OutcomeUnknown, message, now),
         missing => look_again(Some(missing), message),
     }
 }
@@ -155,33 +137,25 @@ fn missed_again(missing: Option<Missing>, now: Time) -> Missing {
 }
 
 impl Missing {
-    /// Several answers in a row say so, and for long.
-    fn is_gone(self, now: Time, settings: &Settings) -> bool {
+    /// Returns `true` if several answers in a row, over a long time, did not know the run.
+    fn is_gone(self, now: Time, bounds: &Bounds) -> bool {
         const SEVERAL: u32 = 3;
-        self.times >= SEVERAL && now >= self.since + settings.reconciliation * 2
+        self.times >= SEVERAL && now >= self.since + bounds.reconciliation * 2
     }
 }
 
-pub(super) fn failed(
-    followed: &Followed<'_>,
-    run_state: &RunState,
-    missing: Option<Missing>,
-    seen: &Seen,
-    moment: &Moment,
-    settings: &Settings,
-    is_due: bool,
-) -> Step {
-    let (now, Followed { batch, epoch, run_id, since }) = (moment.now, *followed);
+pub(super) fn failed(case: Case<'_>, run: &Failed) -> Step {
+    let Case { batch, seen, moment, is_due, .. } = case;
+    let (now, Failed { epoch, run_id, run_state, since, missing, .. }) = (moment.now, run);
     let look_again = |missing: Option<Missing>, message: &str| {
-        let look_at = later(moment, since, UNSEEN_MOST);
-        let state = followed.failed(run_state, look_at, missing);
-        write(batch.clone().into_state(state, now, "claim_not_ended", message))
+        let look_at = later(moment, *since, MAX_UNSEEN);
+        let state = State::Failed(Failed { look_at, missing, ..run.clone() });
+        write(batch.clone().into_state(state, now, HistoryEvent::ClaimNotEnded, message))
     };
     match seen {
         Seen::Nothing if !is_due => Step::Rest,
-        Seen::Nothing | Seen::Wake => Step::EndClaim { epoch },
+        Seen::Nothing | Seen::Wake => Step::EndClaim { epoch: *epoch },
         Seen::ClaimEnded(EndOutcome::HeldBy(holder)) => find_holder(batch, *holder, moment),
-        Seen::Lookup(lookup) => searched(batch, lookup, moment, settings, missing, look_again),
         Seen::ClaimEnded(EndOutcome::Ended) => {
             let failures = batch.failures + 1;
             let batch = Batch { failures, ..batch.clone() };
@@ -194,10 +168,17 @@ pub(super) fn failed(
             }
             let due = moment.after(backoff(failures));
             let state = State::Sealed { due, waits_for_slot: false };
-            write(batch.into_state(state, now, "retried", &message))
+            write(batch.into_state(state, now, HistoryEvent::Retried, &message))
         }
-        Seen::Failed(message) => look_again(missing, message),
-        _ => Step::Rest,
+        Seen::Lookup(lookup) => searched(case, lookup, *missing, look_again),
+        Seen::Failed(message) => look_again(*missing, message),
+        // No step after a failed run has these answers.
+        Seen::Prepared(_)
+        | Seen::Slot(_)
+        | Seen::Begun
+        | Seen::Start(_)
+        | Seen::Run(_)
+        | Seen::Claim { .. } => Step::Rest,
     }
 }
 
@@ -206,8 +187,8 @@ impl Batch {
         self.runs.iter().find(|run| run.epoch == epoch)
     }
 
-    /// Whether this run is known to have ended: nothing more will come of it, and a call that was
-    /// made after its end is not answered by finding it.
+    /// Returns `true` if this run is known to have ended. Nothing more will come of it, and it cannot be the run of a call
+    /// that was made after its end.
     pub(super) fn has_ended(&self, found: &FoundRun) -> bool {
         let is_over = |state: &RunState| *state == RunState::Succeeded || state.is_failure();
         self.runs
@@ -215,7 +196,7 @@ impl Batch {
             .any(|run| run.run_id == found.run_id && run.state.as_ref().is_some_and(is_over))
     }
 
-    /// With these among its runs.
+    /// Adds these to its runs, unless they are known.
     fn with_runs(&self, found: &[FoundRun]) -> Self {
         let mut batch = self.clone();
         for FoundRun { epoch, run_id } in found {
@@ -226,7 +207,7 @@ impl Batch {
         batch
     }
 
-    /// With this as the last state that was seen of a run.
+    /// Records the last state that was seen of a run.
     fn seen(&self, run_id: &str, state: &RunState) -> Self {
         let mut batch = self.clone();
         for run in batch.runs.iter_mut().filter(|run| run.run_id == run_id) {

@@ -117,7 +117,7 @@ fn a_wait_is_as_old_as_its_beginning_and_blocked_only_by_what_is_no_limit() {
     };
     let fresh = sealed();
     let begun = fresh.waiting_since();
-    assert_eq!(begun, fresh.history.iter().find(|e| e.what == "sealed").map(|e| e.at));
+    assert_eq!(begun, fresh.history.iter().find(|e| e.what == HistoryEvent::Sealed).map(|e| e.at));
     assert_eq!(fresh.blocked_since(), None, "nothing was in its way yet");
     let denied = later(&later(&fresh, "start_access_denied", false), "start_throttled", false);
     assert_eq!((denied.waiting_since(), denied.blocked_since()), (begun, begun));

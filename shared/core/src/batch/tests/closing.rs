@@ -146,14 +146,7 @@ fn a_marker_alone_never_fills_a_batch() {
 fn what_is_closed_does_not_open_again_by_itself() {
     let closed = written(&opened(WINDOW).with(1, false, true, &moment(0)), &Seen::Nothing, 300);
     assert_eq!(closed.state, State::Sealed { due: NOW + secs(300), waits_for_slot: false });
-    let follow_up = Opening {
-        id: "f".repeat(32),
-        route: &closed.route,
-        bucket: &closed.bucket,
-        group: &closed.group,
-        start: &closed.start,
-        closing: closed.closing,
-    };
-    let follow_up = follow_up.batch(&moment(400)).with(1, false, true, &moment(400));
+    let follow_up = draft(closed.closing).batch("f".repeat(32), &moment(400));
+    let follow_up = follow_up.with(1, false, true, &moment(400));
     assert_eq!((closes_at(&follow_up), follow_up.epoch, follow_up.members), (700, 0, 1));
 }

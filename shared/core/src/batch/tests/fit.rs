@@ -64,7 +64,7 @@ fn a_history_gives_way_before_an_item_is_too_large_and_then_what_can_be_prepared
         let batch = put_off(with_arguments(arguments));
         assert!(bytes(&batch) < MAX_ITEM_BYTES, "{}", bytes(&batch));
         assert!(batch.prepared.is_some());
-        assert_eq!(batch.history[0].what, "opened");
+        assert_eq!(batch.history[0].what, HistoryEvent::Opened);
         assert_eq!(batch.history.last().map(|last| last.what.as_str()), Some("deferred"));
     }
     let lost = Batch { state: started(&sealed()).state, ..with_arguments(195_000) };

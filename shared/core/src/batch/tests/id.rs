@@ -1,12 +1,11 @@
 //! Batch ids, and what follows from them; batches of the version before beside those of this one.
 
 use super::*;
-use crate::plan::batch_id;
 
 const HASH: &str = "0123456789abcdef0123456789abcdef";
 
-fn own() -> Own {
-    Own {
+fn own() -> JobResources {
+    JobResources {
         reader_role_arn: "arn:reader".to_owned(),
         claims_table_arn: "arn:claims".to_owned(),
         manifests_bucket: "manifests".to_owned(),
@@ -24,8 +23,10 @@ fn of_now(batch: Batch) -> Batch {
 
 #[test]
 fn an_id_begins_with_its_account_and_one_of_the_version_before_with_none() {
-    let group = BTreeMap::from([("dt".to_owned(), "2026-01-31".to_owned())]);
-    let of = |account: &str| batch_id(account, "orders", "landing", &group, &member());
+    let of = |account: &str| {
+        let start = Start { account: account.to_owned(), ..start() };
+        Draft { start, ..draft(Closing::default()) }.batch_id(&member())
+    };
     let (one, other) = (of("222222222222"), of("333333333333"));
     let [one, other] = [&one, &other].map(|id| BatchId::parse(id).expect("an id"));
     assert_eq!((one.account, other.account), (Some("222222222222"), Some("333333333333")));
@@ -43,7 +44,7 @@ fn an_id_begins_with_its_account_and_one_of_the_version_before_with_none() {
 #[test]
 fn a_manifest_lies_below_the_account_of_its_batch_and_that_of_a_former_one_where_it_was() {
     let keys = [of_now(sealed()), sealed()].map(|batch| {
-        let key = Own::manifest_key(&batch.route, &batch.id);
+        let key = JobResources::manifest_key(&batch.route, &batch.id);
         let prepared = Manifest::of(vec![member()]).prepared(&batch, &own()).expect("prepared");
         let uri = format!("s3://manifests/{key}");
         let told = ["--landfall-batch-id", "--landfall-manifest"].map(|n| &prepared.arguments[n]);
@@ -58,7 +59,7 @@ fn a_manifest_lies_below_the_account_of_its_batch_and_that_of_a_former_one_where
         ]
     );
     // Whatever a route is called: of an id without an account the key is the former one.
-    let key = Own::manifest_key("333333333333", HASH);
+    let key = JobResources::manifest_key("333333333333", HASH);
     assert_eq!(key, format!("manifests/333333333333/{HASH}.json"));
 }
 
@@ -71,7 +72,7 @@ fn a_batch_is_former_if_its_id_or_its_manifest_is() {
     let now = of_now(opened(Closing::default()));
     assert!(!now.is_former());
     assert!(opened(Closing::default()).is_former());
-    let key = Own::manifest_key(&now.route, &now.id);
+    let key = JobResources::manifest_key(&now.route, &now.id);
     assert!(!prepared(&now, format!("s3://b/{key}")).is_former());
     // A monitor of the version before has prepared it, before it was replaced.
     assert!(prepared(&now, format!("s3://b/manifests/orders/{}.json", now.id)).is_former());
@@ -145,9 +146,10 @@ fn carried_to_the_end(mut batch: Batch, fails: bool) -> (Batch, Vec<String>) {
             }
             Step::ReadSlot => Seen::Slot(Slot::default()),
             Step::Lookup { .. } => Seen::Lookup(Lookup::Complete(Vec::new())),
-            Step::Follow { .. } => Seen::Run(Some(match std::mem::take(&mut failing) {
-                true => RunState::Failed,
-                false => RunState::Succeeded,
+            Step::Follow { .. } => Seen::Run(Some(if std::mem::take(&mut failing) {
+                RunState::Failed
+            } else {
+                RunState::Succeeded
             })),
             Step::ReadClaim { run_state } => {
                 let claim = Claim { holder: Some(epoch), ended: 0 };

@@ -109,16 +109,22 @@ fn every_state_is_written_like_this_and_is_read_back() {
     let states = [
         State::Open { closes_at: NOW },
         State::Sealed { due: NOW, waits_for_slot: true },
-        State::Starting { t0: NOW, lease: NOW, look_at: NOW },
-        State::Started { epoch: 1, run_id: run_id(), since: NOW, look_at: NOW, missing: None },
-        State::Failed {
+        State::Starting(Starting { t0: NOW, lease: NOW, look_at: NOW }),
+        State::Started(Started {
+            epoch: 1,
+            run_id: run_id(),
+            since: NOW,
+            look_at: NOW,
+            missing: None,
+        }),
+        State::Failed(Failed {
             epoch: 1,
             run_id: run_id(),
             run_state: RunState::Timeout,
             since: NOW,
             look_at: NOW,
             missing: None,
-        },
+        }),
         State::Succeeded { run_id: run_id() },
         State::Parked { why: Why::AttemptsExhausted, message: "m".to_owned() },
         State::Empty,
@@ -196,12 +202,54 @@ fn words_that_are_not_known_are_read_all_the_same() {
 }
 
 #[test]
+fn every_word_of_the_history_is_written_like_this_and_one_of_a_newer_version_survives() {
+    let words = [
+        "opened",
+        "marker",
+        "sealed",
+        "empty",
+        "deferred",
+        "waits_for_slot",
+        "starting",
+        "not_started",
+        "outcome_not_known_yet",
+        "started",
+        "followed",
+        "not_seen",
+        "succeeded",
+        "failed",
+        "claim_not_ended",
+        "retried",
+        "returned",
+        "parked",
+    ];
+    let read = |word: &str| {
+        let json = format!(r#"{{"at":1000000000000,"what":"{word}","detail":"d","times":2}}"#);
+        let entry: Entry = serde_json::from_str(&json).expect("an entry");
+        assert_eq!(serde_json::to_string(&entry).expect("it serialises"), json);
+        assert_eq!((entry.what.as_str(), entry.what.to_string().as_str()), (word, word));
+        entry.what
+    };
+    for word in words {
+        assert!(!matches!(read(word), HistoryEvent::Unknown(_)), "{word}");
+    }
+    assert_eq!(read("eclipsed"), HistoryEvent::Unknown("eclipsed".to_owned()));
+    // What a newer version wrote is kept through a step of this one.
+    let mut json = serde_json::to_value(started(&sealed())).expect("it serialises");
+    json["history"][0]["what"] = "eclipsed".into();
+    let batch: Batch = serde_json::from_value(json).expect("a batch");
+    let after = written(&batch, &Seen::Run(Some(RunState::Running)), 60);
+    let json = serde_json::to_value(after).expect("it serialises");
+    assert_eq!(json["history"][0]["what"], "eclipsed");
+}
+
+#[test]
 fn a_history_keeps_its_first_entry_and_the_last_ones_and_counts_repetitions() {
     let mut batch = opened(Closing::default());
     for n in 0..500 {
-        batch.told(NOW, "looked", &(n / 2).to_string());
+        batch.note(NOW, HistoryEvent::Unknown("looked".to_owned()), &(n / 2).to_string());
     }
-    assert_eq!(batch.history.len(), MAX_ENTRIES);
+    assert_eq!(batch.history.len(), history::MAX_ENTRIES);
     let of = |at: usize| (batch.history[at].what.as_str(), batch.history[at].times);
     assert_eq!((of(0), of(1)), (("opened", 1), ("looked", 2)));
     assert_eq!(batch.history.last().map(|entry| entry.detail.as_str()), Some("249"));

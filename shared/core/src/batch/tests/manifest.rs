@@ -56,8 +56,8 @@ fn what_cannot_be_told_apart_by_time_is_all_read() {
     assert_eq!(Manifest::of(members).members_of("a"), ["one", "other"]);
 }
 
-fn own() -> Own {
-    Own {
+fn own() -> JobResources {
+    JobResources {
         reader_role_arn: "arn:reader".to_owned(),
         claims_table_arn: "arn:claims".to_owned(),
         manifests_bucket: "manifests".to_owned(),
@@ -109,6 +109,6 @@ fn what_a_member_does_not_tell_is_refused_and_not_taken_for_zero() {
     let unknown = Member { size: None, ..member("a", None, "e") };
     let refused = Manifest::of(vec![unknown]).prepared(&batch, &own());
     let (argument, value) = ("--n".to_owned(), "bytes".to_owned());
-    let reason = crate::plan::RefusalReason::UnknownValue { argument, value };
+    let reason = RefusalReason::UnknownValue { argument, value };
     assert_eq!(refused, Err(Unprepared::Refused(reason)));
 }

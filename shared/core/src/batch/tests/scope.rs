@@ -9,15 +9,13 @@ const READER: &str = "arn:aws:iam::111111111111:role/landfall/landfall-reader-22
 
 fn scoped() -> Batch {
     let start = Start { scope: Scope::Batch, ..start() };
-    let group = BTreeMap::new();
     let id = "0123456789abcdef0123456789abcdef".to_owned();
-    let (route, bucket, closing) = ("orders", "landing", Closing::default());
-    let opening = Opening { id, route, bucket, group: &group, start: &start, closing };
-    opening.batch(&moment(0)).with(1, false, true, &moment(0))
+    let draft = Draft { start, group: BTreeMap::new(), ..draft(Closing::default()) };
+    draft.batch(id, &moment(0)).with(1, false, true, &moment(0))
 }
 
 fn prepared_for(batch: &Batch, reader_role_arn: &str) -> Result<Prepared, Unprepared> {
-    let own = Own {
+    let own = JobResources {
         reader_role_arn: reader_role_arn.to_owned(),
         claims_table_arn: "arn:claims".to_owned(),
         manifests_bucket: "manifests".to_owned(),

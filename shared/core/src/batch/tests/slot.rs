@@ -57,5 +57,5 @@ fn a_start_of_which_nothing_is_known_counts() {
 
 fn park(batch: &Batch, why: Why) -> Batch {
     let state = State::Parked { why, message: String::new() };
-    batch.clone().into_state(state, NOW, "parked", why.code())
+    batch.clone().into_state(state, NOW, HistoryEvent::Parked, why.code())
 }

@@ -134,7 +134,7 @@ fn a_sealed_batch_that_is_not_due_rests_until_it_is_woken() {
 #[test]
 fn what_cannot_be_prepared_is_parked_or_tried_again() {
     let batch = Batch { prepared: None, ..sealed() };
-    let reason = crate::plan::RefusalReason::Nul { argument: "--a".to_owned() };
+    let reason = RefusalReason::Nul { argument: "--a".to_owned() };
     check(
         &batch,
         &Seen::Prepared(Err(Unprepared::Refused(reason))),

@@ -27,14 +27,15 @@ impl fmt::Display for Plan {
 
 impl fmt::Display for JobRunRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { job, target, route, objects, bytes, .. } = self;
+        let Self { draft, objects, bytes, .. } = self;
+        let (route, job, target) = (&draft.route, &draft.start.job, &draft.start.target);
         let size = bytes.map_or("size not known".to_owned(), |bytes| format!("{bytes} bytes"));
         let noun = if *objects == 1 { "object" } else { "objects" };
         writeln!(
             f,
             "start job `{job}` in `{target}` by route `{route}`: {objects} {noun}, {size}"
         )?;
-        for (name, value) in &self.group {
+        for (name, value) in &draft.group {
             writeln!(f, "  group {name} = {}", value)?;
         }
         for (name, value) in &self.arguments {

@@ -52,7 +52,7 @@ fn of(spec: &Spec, keys: &BTreeSet<String>, binding: Binding) -> Document {
     }
 }
 
-/// Returns the object keys of manifests, as patterns (see [`crate::batch::Own::manifest_key`]).
+/// Returns the object keys of manifests, as patterns (see [`crate::batch::JobResources::manifest_key`]).
 fn manifest_keys(batches: Batches, account: &str) -> Vec<String> {
     let own = format!("manifests/{account}/*/{account}-*");
     // The last part of a key is the batch ID. The ID of a former batch has no account and no dash before its hash,

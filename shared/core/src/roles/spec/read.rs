@@ -71,11 +71,8 @@ fn with<T: DeserializeOwned + JsonSchema + HasCommon>(
         });
         let own = own(&written, &Setting { home, arn }, &mut at)?;
         let spec = spec?;
-        let description = if spec.description.is_empty() {
-            T::DESCRIPTION.to_owned()
-        } else {
-            spec.description
-        };
+        let description =
+            if spec.description.is_empty() { T::DESCRIPTION.to_owned() } else { spec.description };
         let Own { trust, purpose, notes, unrequested } = own;
         Some(Spec { description, trust, purpose, notes, unrequested, ..spec })
     });

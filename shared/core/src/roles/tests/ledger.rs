@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{DATA_STACK, STACK, reader, role, starter};
-use crate::batch::Own;
+use crate::batch::JobResources;
 use crate::roles::{Home, Kind, Spec};
 
 fn with_ledger() -> Value {
@@ -77,8 +77,8 @@ proptest! {
         route in "[a-z0-9][a-z0-9-]{0,20}|222222222222|333333333333|[0-9a-f]{32}",
         hash in "[0-9a-f]{32}|222222222222[0-9a-f]{20}",
     ) {
-        let of = |account: &str| Own::manifest_key(&route, &format!("{account}-{hash}"));
-        let former = Own::manifest_key(&route, &hash);
+        let of = |account: &str| JobResources::manifest_key(&route, &format!("{account}-{hash}"));
+        let former = JobResources::manifest_key(&route, &hash);
         for (admits, has_former) in [("false", false), ("true", true)] {
             let mut properties = with_ledger();
             properties["AdmitsFormerBatches"] = json!(admits);

@@ -26,16 +26,16 @@ fn any_state() -> impl Strategy<Value = State> {
             match which {
                 0 => State::Open { closes_at: one },
                 1 => State::Sealed { due: one, waits_for_slot: epoch == 1 },
-                2 => State::Starting { t0: one, lease: two, look_at: three },
-                3 => State::Started { epoch, run_id, since: one, look_at: two, missing },
-                4 => State::Failed {
+                2 => State::Starting(Starting { t0: one, lease: two, look_at: three }),
+                3 => State::Started(Started { epoch, run_id, since: one, look_at: two, missing }),
+                4 => State::Failed(Failed {
                     epoch,
                     run_id,
                     run_state: state,
                     since: one,
                     look_at: two,
                     missing,
-                },
+                }),
                 5 => State::Succeeded { run_id },
                 6 => State::Parked { why: Why::Other, message: run_id },
                 _ => State::Empty,
@@ -128,7 +128,7 @@ proptest! {
                 prop_assert!(!is_over || !after.holds_slot, "nobody would give it back");
                 prop_assert_eq!((after.epoch, &after.id), (batch.epoch, &batch.id));
                 prop_assert!(after.runs.len() >= batch.runs.len());
-                prop_assert!(after.history.len() <= MAX_ENTRIES);
+                prop_assert!(after.history.len() <= history::MAX_ENTRIES);
                 let json = serde_json::to_string(&*after).expect("it serialises");
                 prop_assert_eq!(serde_json::from_str::<Batch>(&json).expect("a batch"), *after);
             }
@@ -148,7 +148,7 @@ proptest! {
     #[test]
     fn a_batch_that_is_due_is_not_left_alone(batch in any_batch(), now in any_time()) {
         let is_due = batch.due().is_some_and(|due| due <= now);
-        let is_leased = matches!(batch.state, State::Starting { lease, .. } if now < lease);
+        let is_leased = matches!(batch.state, State::Starting(Starting { lease, .. }) if now < lease);
         let moment = Moment { now, lease: now + secs(120), jitter: 0 };
         let rests = next(&batch, &Seen::Nothing, &moment, &SETTINGS) == Step::Rest;
         prop_assert_eq!(rests, !is_due || is_leased);

@@ -83,7 +83,7 @@ fn a_run_that_succeeds_and_never_claimed_is_parked() {
 fn a_run_that_lost_the_claim_leaves_the_outcome_to_its_holder() {
     for run_state in [RunState::Succeeded, RunState::Failed] {
         let batch = written(&second(true), &ended(run_state, Some(1)), 60);
-        let State::Started { epoch: 1, run_id, .. } = &batch.state else {
+        let State::Started(Started { epoch: 1, run_id, .. }) = &batch.state else {
             panic!("{:?}", batch.state)
         };
         assert_eq!(run_id, "jr_1");
@@ -188,7 +188,7 @@ fn a_run_that_glue_does_not_know_is_waited_for_and_in_the_end_parked() {
         parked: run_vanished: Glue does not know run `jr_1`"#]],
     );
     let seen = written(&not_yet, &Seen::Run(Some(RunState::Running)), 9_000);
-    let State::Started { missing: None, .. } = seen.state else { panic!("{seen:?}") };
+    let State::Started(Started { missing: None, .. }) = seen.state else { panic!("{seen:?}") };
 }
 
 /// Without an answer, nobody knows whether it is there.
@@ -196,7 +196,7 @@ fn a_run_that_glue_does_not_know_is_waited_for_and_in_the_end_parked() {
 fn a_run_that_cannot_be_looked_at_is_no_run_that_glue_does_not_know() {
     let batch = unknown_after(&started(), 7_200);
     let batch = written(&batch, &Seen::Failed("throttled".to_owned()), 100_000);
-    let State::Started { missing, .. } = batch.state else { panic!("{batch:?}") };
+    let State::Started(Started { missing, .. }) = batch.state else { panic!("{batch:?}") };
     assert_eq!(missing, Some(Missing { since: NOW + secs(7_200), times: 1 }));
 }
 

@@ -81,7 +81,7 @@ fn a_run_that_is_found_is_followed_and_all_that_are_found_are_remembered() {
             started: jr_1"#]],
     );
     let batch = written(&Batch { epoch: 3, ..batch }, &found(&[2, 3, 1]), 120);
-    let State::Started { epoch, .. } = batch.state else { panic!("{:?}", batch.state) };
+    let State::Started(Started { epoch, .. }) = batch.state else { panic!("{:?}", batch.state) };
     assert_eq!((epoch, batch.runs.len()), (3, 3));
 }
 

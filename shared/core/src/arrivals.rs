@@ -1,0 +1,37 @@
+//! Arrivals: objects that were created, whatever envelope their S3 events came in.
+//!
+//! [`Intake::read`] takes a function's whole event apart. A *message* is what is acknowledged or delivered again as a
+//! whole: one SQS message, or the whole event if S3, SNS or EventBridge invokes the function directly. A message that
+//! cannot be read fails alone and as a whole. The others go on.
+
+mod arrival;
+mod envelope;
+mod error;
+mod events;
+mod message;
+mod notification;
+
+use serde_json::value::RawValue;
+
+pub use arrival::{Arrival, EventTime, compare_sequencers};
+pub use error::ArrivalError;
+pub use message::{Content, Delivery, Ignored, Message};
+
+/// A function's event, taken apart.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Intake {
+    pub messages: Vec<Message>,
+}
+
+impl Intake {
+    /// Takes a function's event apart.
+    ///
+    /// # Errors
+    /// The event is not JSON, or SQS messages in it have no ID by which they could fail alone.
+    pub fn read(event: &RawValue) -> Result<Self, ArrivalError> {
+        envelope::read(event.get()).map(|messages| Self { messages })
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

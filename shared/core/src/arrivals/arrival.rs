@@ -1,0 +1,68 @@
+//! One object that was created, whatever envelope its event came in.
+
+use std::fmt;
+
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// One object that was created, with its key decoded.
+///
+/// The order of arrivals has no meaning. It makes a choice among equals independent of the order in which they came.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Arrival {
+    pub bucket: String,
+    /// As in S3, not URL-encoded.
+    pub key: String,
+    /// In bytes.
+    pub size: Option<u64>,
+    /// Without quotes.
+    pub etag: Option<String>,
+    /// `None` if the bucket has no versioning or has suspended it (`null`).
+    pub version_id: Option<String>,
+    /// Hexadecimal. Later events of the same key have greater ones (see [`compare_sequencers`]).
+    pub sequencer: Option<String>,
+    pub event_time: Option<EventTime>,
+}
+
+impl Arrival {
+    /// Returns `true` for an empty object whose key ends with `/`, which the S3 console makes for a folder.
+    pub fn is_directory_marker(&self) -> bool {
+        self.key.ends_with('/') && self.size == Some(0)
+    }
+
+    /// Returns `s3://bucket/key`, with nothing encoded.
+    pub fn uri(&self) -> String {
+        format!("s3://{}/{}", self.bucket, self.key)
+    }
+}
+
+/// Compares two sequencers of one key. The shorter one is padded with zeros on the right, and case does not matter (S3 user
+/// guide, "Event message structure").
+pub fn compare_sequencers(one: &str, other: &str) -> std::cmp::Ordering {
+    let length = one.len().max(other.len());
+    let padded = |text: &str| {
+        let digits: Vec<u8> = text.bytes().map(|b| b.to_ascii_lowercase()).collect();
+        digits.into_iter().chain(std::iter::repeat(b'0')).take(length)
+    };
+    padded(one).cmp(padded(other))
+}
+
+/// When S3 saw the object created.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EventTime(OffsetDateTime);
+
+impl EventTime {
+    /// Parses RFC 3339; `None` if `text` is something else, or cannot be written as RFC 3339 in UTC.
+    pub fn parse(text: &str) -> Option<Self> {
+        let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+        let time = time.checked_to_offset(time::UtcOffset::UTC)?;
+        (0..=9999).contains(&time.year()).then_some(Self(time))
+    }
+}
+
+/// RFC 3339 in UTC: `2026-01-31T23:59:59.999Z`.
+impl fmt::Display for EventTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.format(&Rfc3339).map_err(|_| fmt::Error)?)
+    }
+}

@@ -1,0 +1,138 @@
+//! The history of a batch: what happened to it, and how often in a row.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Batch, cut};
+use crate::moment::Time;
+
+/// The most entries of a history. The first one stays, and of the others the newest.
+pub(super) const MAX_ENTRIES: usize = 40;
+
+/// The detail of an entry that waits for the next hour.
+pub(super) const HOURLY_LIMIT: &str = "max_runs_per_hour";
+
+/// What happened to a batch, in the words of the ledger, the log and the command line.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HistoryEvent {
+    Opened,
+    Marker,
+    Sealed,
+    Empty,
+    /// The start was put off.
+    Deferred,
+    /// The start was put off until a run of the job ends.
+    WaitsForSlot,
+    Starting,
+    /// No run came of the start.
+    NotStarted,
+    OutcomeNotKnownYet,
+    Started,
+    /// A run that was known before is followed again.
+    Followed,
+    NotSeen,
+    Succeeded,
+    Failed,
+    ClaimNotEnded,
+    Retried,
+    Returned,
+    Parked,
+    /// A newer version wrote it.
+    #[serde(untagged)]
+    Unknown(String),
+}
+
+impl HistoryEvent {
+    /// A stable identifier.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Opened => "opened",
+            Self::Marker => "marker",
+            Self::Sealed => "sealed",
+            Self::Empty => "empty",
+            Self::Deferred => "deferred",
+            Self::WaitsForSlot => "waits_for_slot",
+            Self::Starting => "starting",
+            Self::NotStarted => "not_started",
+            Self::OutcomeNotKnownYet => "outcome_not_known_yet",
+            Self::Started => "started",
+            Self::Followed => "followed",
+            Self::NotSeen => "not_seen",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::ClaimNotEnded => "claim_not_ended",
+            Self::Retried => "retried",
+            Self::Returned => "returned",
+            Self::Parked => "parked",
+            Self::Unknown(word) => word,
+        }
+    }
+
+    /// Returns `true` if a start was put off.
+    pub fn is_put_off(&self) -> bool {
+        matches!(self, Self::Deferred | Self::WaitsForSlot)
+    }
+}
+
+impl fmt::Display for HistoryEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One line of a history, for people.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Entry {
+    pub at: Time,
+    pub what: HistoryEvent,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub detail: String,
+    /// How often it happened in a row; `at` is the last time.
+    #[serde(default = "once", skip_serializing_if = "is_once")]
+    pub times: u32,
+}
+
+fn once() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_once(times: &u32) -> bool {
+    *times == 1
+}
+
+impl Entry {
+    /// Returns `true` if the start was put off for the job's limit of runs per hour.
+    pub(super) fn is_hourly_limit(&self) -> bool {
+        self.what == HistoryEvent::Deferred && self.detail == HOURLY_LIMIT
+    }
+
+    /// Returns `true` if it tells of the start of this epoch.
+    pub(crate) fn is_start_of(&self, epoch: u32) -> bool {
+        self.what == HistoryEvent::Starting && self.detail == epoch_detail(epoch)
+    }
+}
+
+/// The detail of [`HistoryEvent::Starting`].
+pub(super) fn epoch_detail(epoch: u32) -> String {
+    format!("epoch {epoch}")
+}
+
+impl Batch {
+    /// Adds to the history. The same event again raises the count of the last entry.
+    pub(super) fn note(&mut self, at: Time, what: HistoryEvent, detail: &str) {
+        let detail = cut(detail);
+        match self.history.last_mut() {
+            Some(last) if last.what == what && last.detail == detail => {
+                last.at = at;
+                last.times = last.times.saturating_add(1);
+            }
+            _ => self.history.push(Entry { at, what, detail, times: 1 }),
+        }
+        if self.history.len() > MAX_ENTRIES {
+            self.history.remove(1);
+        }
+    }
+}
