@@ -13,7 +13,8 @@ pub struct At<'a> {
 }
 
 impl<'a> At<'a> {
-    /// Starts at the root. Takes everything that is already in `problems` as reported by earlier stages.
+    /// Starts at the root. Takes everything that is already in `problems` as reported by earlier
+    /// stages.
     pub fn new(root: &'a Node, problems: &'a mut Vec<Problem>) -> Self {
         Self { root, path: Vec::new(), reported_before: problems.len(), problems }
     }
@@ -34,7 +35,8 @@ impl<'a> At<'a> {
         self.below(Step::Index(index))
     }
 
-    /// Returns the place of the value or, if the value isn't in the file, of the nearest node above it.
+    /// Returns the place of the value or, if the value isn't in the file, of the nearest node above
+    /// it.
     pub fn place(&self) -> Place {
         let depths = (0..=self.path.len()).rev();
         let node = depths.filter_map(|depth| self.root.at(&self.path[..depth])).next();
@@ -58,8 +60,8 @@ impl<'a> At<'a> {
         self.problems.push(problem);
     }
 
-    /// Reports that `field` is missing, unless an earlier stage already reported a field of that name
-    /// with a wrong type, or a misspelt one.
+    /// Reports that `field` is missing, unless an earlier stage already reported a field of that
+    /// name with a wrong type, or a misspelt one.
     pub fn missing(&mut self, field: &str) {
         let mut place = self.place();
         let quoted = format!("`{field}`");
@@ -77,8 +79,8 @@ impl<'a> At<'a> {
         self.problems.push(problem.hint(format!("add `{field}: …`")));
     }
 
-    /// Returns the text of a required field if it passes `check`, and reports a problem otherwise. If a text
-    /// doesn't pass, `check` returns the message and the hint.
+    /// Returns the text of a required field if it passes `check`, and reports a problem otherwise.
+    /// If a text doesn't pass, `check` returns the message and the hint.
     pub fn text<'t>(
         &mut self,
         field: &str,

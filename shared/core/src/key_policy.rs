@@ -76,7 +76,7 @@ struct Request<'a> {
 /// or ARNs.
 pub fn admits(policy: &str, key_arn: &str, role: &RoleArn<'_>) -> Verdict {
     let Some(document) = Document::parse(policy) else {
-        return Verdict::CannotTell(vec!["the policy is no JSON object".to_owned()]);
+        return Verdict::CannotTell(vec!["the policy isn't a JSON object".to_owned()]);
     };
     let request = Request::new(role, key_arn);
     let mut grantee: Option<Grantee> = None;
@@ -102,7 +102,7 @@ pub fn admits(policy: &str, key_arn: &str, role: &RoleArn<'_>) -> Verdict {
             }
             _ => {
                 is_deny_unclear = true;
-                unclear.push(format!("statement `{label}`: its effect is not known"));
+                unclear.push(format!("statement `{label}`: its effect is unknown"));
             }
         }
     }
@@ -155,12 +155,12 @@ impl<'a> Request<'a> {
     /// Returns whom the statement names, or `None` if the statement doesn't apply to the request.
     fn fits(&self, statement: &Value) -> Result<Option<Grantee>, String> {
         let Some(elements) = statement.as_object() else {
-            return Err("it is no JSON object".to_owned());
+            return Err("it isn't a JSON object".to_owned());
         };
         let principal = self.principal(statement);
         let grantee = principal.as_ref().ok().copied().flatten();
         let known = match elements.keys().find(|name| !ELEMENTS.contains(&name.as_str())) {
-            Some(name) => Err(format!("element `{name}` is not known")),
+            Some(name) => Err(format!("element `{name}` is unknown")),
             None => Ok(true),
         };
         let parts = [

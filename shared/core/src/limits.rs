@@ -80,28 +80,29 @@ pub enum Way {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Outside {
     #[error(
-        "the trust names account `{account}`, and the provisioner was told to trust {admitted}: name it in \
-         `TrustedAccountIds` of the provisioner's stack, or mend `TrustedRoleArns`"
+        "the provisioner doesn't admit account `{account}` in trust policies (it admits {admitted}): add the account \
+         to `TrustedAccountIds` of the provisioner's stack, or correct `TrustedRoleArns`"
     )]
     Account { account: String, admitted: String },
     #[error(
-        "bucket `{bucket}` is named, and the provisioner was told of {admitted}: name it in \
-         `LandingBucketArns` of the provisioner's stack, or mend the routes"
+        "the provisioner doesn't admit bucket `{bucket}` (it admits {admitted}): add the bucket to \
+         `LandingBucketArns` of the provisioner's stack, or correct the routes"
     )]
     Bucket { bucket: String, admitted: String },
     #[error(
-        "queue `{arn}` is not of the stack's account and region, and the provisioner was told of \
-         {admitted}: name it in `NotificationTargetArns` of the provisioner's stack, or mend `QueueArn`"
+        "queue `{arn}` isn't in the stack's account and region, and the provisioner doesn't admit it (it admits \
+         {admitted}): add the queue to `NotificationTargetArns` of the provisioner's stack, or correct `QueueArn`"
     )]
     Queue { arn: String, admitted: String },
     #[error(
-        "`{arn}` is not a KMS key of the role's own account, and the provisioner was told of keys of \
-         {admitted}: name its account in `KeyAccountIds` of the provisioner's stack, or mend `KmsKeyArns`"
+        "`{arn}` isn't a KMS key of the role's own account or of another account that the provisioner admits (it \
+         admits {admitted}): add the key's account to `KeyAccountIds` of the provisioner's stack, or correct \
+         `KmsKeyArns`"
     )]
     Key { arn: String, admitted: String },
     #[error(
-        "the role could read all of bucket `{bucket}`, and no route asks for it: begin the route's key with \
-         text that a policy can hold, or write `wide: true` in the route"
+        "the role could read the whole bucket `{bucket}`, but no route requests that: begin the route's key with \
+         text that a policy can contain, or set `wide: true` in the route"
     )]
     Whole { bucket: String },
 }
@@ -148,13 +149,13 @@ impl Admitted {
         }
     }
 
-    /// In words, behind "told to trust" and "told of".
+    /// Describes what is admitted, for use after "it admits".
     fn in_words(&self) -> String {
         match self {
             Self::Only(names) if names.is_empty() => "none".to_owned(),
             Self::Only(names) => {
                 let names: Vec<&str> = names.iter().map(String::as_str).collect();
-                format!("`{}` only", names.join("`, `"))
+                format!("only `{}`", names.join("`, `"))
             }
             Self::Any => "any".to_owned(),
         }
@@ -200,14 +201,14 @@ impl Limits {
     pub fn kept(&self, named: &Named) -> Vec<String> {
         let keys = named.keys.iter().filter(|arn| !self.admits_key(arn)).map(|arn| {
             format!(
-                "the role may decrypt with `{arn}`, as it could before: a new role would be refused, unless \
+                "the role may still decrypt with `{arn}`, as before: a new role would be refused, unless \
                  `KeyAccountIds` of the provisioner's stack names the key's account"
             )
         });
         let whole = named.whole.iter().map(|bucket| {
             format!(
-                "the role may read all of bucket `{bucket}`, as it could before: a new role would be \
-                 refused, unless the route says `wide: true`"
+                "the role may still read the whole bucket `{bucket}`, as before: a new role would be refused, \
+                 unless the route says `wide: true`"
             )
         });
         keys.chain(whole).collect()

@@ -1,12 +1,12 @@
 //! Key patterns: `orders/dt={dt}/{file}.csv`.
 //!
 //! `{name}` captures one or more characters of one segment (a segment is the text between two `/`).
-//! `*` matches any number of characters of one segment. `**`, alone in its segment, matches any number
-//! of whole segments. As the last segment, it matches at least one. `{{` and `}}` stand for braces. All
-//! other text stands for itself and is case-sensitive.
+//! `*` matches any number of characters of one segment. `**`, alone in its segment, matches any
+//! number of whole segments. As the last segment, it matches at least one. `{{` and `}}` stand for
+//! braces. All other text stands for itself and is case-sensitive.
 //!
-//! No wildcard is greedy: each one takes as little as it can, and the last one of a segment takes the
-//! rest. Matching needs no backtracking inside a segment, so no key is slow to match.
+//! No wildcard is greedy: each one takes as little as it can, and the last one of a segment takes
+//! the rest. Matching needs no backtracking inside a segment, so no key is slow to match.
 
 mod ends;
 
@@ -48,23 +48,26 @@ pub enum PatternError {
     Unclosed,
     #[error("`}}` without `{{`")]
     Unopened,
-    #[error("`{{{0}}}` is not a capture's name")]
+    #[error("`{{{0}}}` is not a valid capture name")]
     BadName(String),
-    #[error("`{{{0}}}` stands twice")]
+    #[error("`{{{0}}}` is used twice")]
     Repeated(String),
-    #[error("`{0}` and `{1}` stand side by side, so that where one ends is anyone's guess")]
+    #[error(
+        "`{0}` and `{1}` are next to each other, so nothing says where one ends and the other begins"
+    )]
     Adjacent(String, String),
     #[error("`**` shares its segment with other text")]
     SharedDoubleStar,
     #[error("`**` follows `**`")]
     RepeatedDoubleStar,
-    #[error("`**` stands more than {MAX_DOUBLE_STARS} times")]
+    #[error("`**` is used more than {MAX_DOUBLE_STARS} times")]
     TooManyDoubleStars,
-    #[error("the shortest key that could match has {0} bytes, S3 admits 1,024")]
+    #[error("the shortest key that could match has {0} bytes, but S3 allows at most 1,024")]
     TooLong(usize),
 }
 
-/// The maximum number of `**` in a pattern. Nobody needs more, and each one multiplies the ways to match.
+/// The maximum number of `**` in a pattern. Nobody needs more, and each one multiplies the ways to
+/// match.
 pub const MAX_DOUBLE_STARS: usize = 4;
 
 /// The maximum length of an object key, in bytes.
@@ -79,16 +82,14 @@ impl PatternError {
                 "write `{{` and `}}` for braces that are part of the key"
             }
             Self::BadName(name) if name.contains([',', '.']) => {
-                "there are no alternatives and no ranges: write a route for each, or `{name}` for any text; write \
-                 `{{` and `}}` for braces that are part of the key"
+                "patterns have no alternatives and no ranges: write a route for each, or `{name}` for any text; \
+                 write `{{` and `}}` for braces that are part of the key"
             }
             Self::BadName(_) => {
-                "a name is lower-case letters, digits and `_`, and begins with a letter"
+                "a name consists of lower-case letters, digits and `_`, and begins with a letter"
             }
-            Self::Repeated(_) => "give each capture a name of its own",
-            Self::Adjacent(..) => {
-                "put the text that separates them between the two, or leave one out"
-            }
+            Self::Repeated(_) => "give each capture its own name",
+            Self::Adjacent(..) => "put the text that separates them between the two, or remove one",
             Self::SharedDoubleStar => "write `**` alone between two `/`: `orders/**/*.csv`",
             Self::RepeatedDoubleStar | Self::TooManyDoubleStars => "one `**` is enough",
             Self::TooLong(_) => "shorten the text in it",
@@ -149,13 +150,14 @@ impl Pattern {
         self.segments.iter().flat_map(Segment::capture_names)
     }
 
-    /// Returns the names of the captures before the last `/`, whose values all objects of a folder share.
+    /// Returns the names of the captures before the last `/`, whose values all objects of a folder
+    /// share.
     pub fn folder_capture_names(&self) -> impl Iterator<Item = &str> {
         self.segments[..self.segments.len() - 1].iter().flat_map(Segment::capture_names)
     }
 
-    /// Matches `key` and returns each capture's name and value, in the order of the text. Returns `None` if the
-    /// pattern doesn't match.
+    /// Matches `key` and returns each capture's name and value, in the order of the text. Returns
+    /// `None` if the pattern doesn't match.
     pub fn captures<'k>(&self, key: &'k str) -> Option<Vec<(&str, &'k str)>> {
         let key: Vec<&str> = key.split('/').collect();
         // The index of the key's segment that each segment of the pattern took.
@@ -233,11 +235,11 @@ fn segment_captures<'p, 'k>(
     })
 }
 
-/// Calls `take` with the range of `segment` that each wildcard of `parts` takes. Returns `None` if the segment
-/// doesn't match.
+/// Calls `take` with the range of `segment` that each wildcard of `parts` takes. Returns `None` if
+/// the segment doesn't match.
 ///
-/// Placing each literal as far left as possible leaves the most room for the literals after it. So if any
-/// placement succeeds, the leftmost one does.
+/// Placing each literal as far left as possible leaves the most room for the literals after it. So
+/// if any placement succeeds, the leftmost one does.
 fn wildcard_ranges(
     parts: &[Part],
     segment: &str,
@@ -296,7 +298,8 @@ fn min_key_bytes(segments: &[Segment]) -> usize {
     lengths.iter().sum::<usize>() + lengths.len().saturating_sub(1)
 }
 
-/// Returns the minimum number of bytes that a wildcard takes of `text`, or `None` if `text` is too short for it.
+/// Returns the minimum number of bytes that a wildcard takes of `text`, or `None` if `text` is too
+/// short for it.
 fn min_taken_bytes(wildcard: &Part, text: &str) -> Option<usize> {
     match wildcard {
         Part::Capture(_) => text.chars().next().map(char::len_utf8),
@@ -337,7 +340,8 @@ fn parse_parts(segment: &str) -> Result<Vec<Part>, PatternError> {
     Ok(parts)
 }
 
-/// Appends `text` to the last part if that is a literal, so that an escaped brace doesn't split a literal in two.
+/// Appends `text` to the last part if that is a literal, so that an escaped brace doesn't split a
+/// literal in two.
 fn push_literal(parts: &mut Vec<Part>, text: &str) {
     if text.is_empty() {
         return;

@@ -1,4 +1,5 @@
-//! IAM policy documents: rendered in a single canonical form, compared by meaning, and measured as IAM does.
+//! IAM policy documents: rendered in a single canonical form, compared by meaning, and measured as
+//! IAM does.
 //!
 //! This module knows the grammar of policies. What Landfall's roles may do is in `roles`.
 
@@ -10,9 +11,9 @@ use serde_json::{Map, Value, json};
 /// The version of the policy language.
 const VERSION: &str = "2012-10-17";
 
-/// A policy document in canonical form: where IAM allows a scalar or a list, it has a list, sorted and without
-/// duplicates, so that equal documents mean the same. The text keeps the order of statements; comparisons
-/// ignore it.
+/// A policy document in canonical form: where IAM allows a scalar or a list, it has a list, sorted
+/// and without duplicates, so that equal documents mean the same. The text keeps the order of
+/// statements; comparisons ignore it.
 #[derive(Clone)]
 pub struct Document(Value);
 
@@ -39,8 +40,8 @@ impl Document {
         &self.0
     }
 
-    /// Returns the length that IAM's quotas count, in characters. White space doesn't count, neither outside nor
-    /// inside strings.
+    /// Returns the length that IAM's quotas count, in characters. White space doesn't count,
+    /// neither outside nor inside strings.
     pub fn counted_chars(&self) -> usize {
         self.to_json().chars().filter(|c| !c.is_whitespace()).count()
     }
@@ -52,16 +53,17 @@ impl Document {
         Self(value)
     }
 
-    /// Returns `true` if there is at least one statement and every statement denies. Such a document only takes
-    /// permissions away. A statement that isn't clearly a denial doesn't count as one.
+    /// Returns `true` if there is at least one statement and every statement denies. Such a
+    /// document only takes permissions away. A statement that isn't clearly a denial doesn't count
+    /// as one.
     pub fn only_denies(&self) -> bool {
         let statements = self.0["Statement"].as_array();
         let denies = |statement: &Value| statement["Effect"] == "Deny";
         statements.is_some_and(|all| !all.is_empty() && all.iter().all(denies))
     }
 
-    /// Returns `true` if this document is `other` with some condition values left out, so that it admits no more
-    /// than `other`. Returns `false` in case of doubt.
+    /// Returns `true` if this document is `other` with some condition values left out, so that it
+    /// admits no more than `other`. Returns `false` in case of doubt.
     pub fn is_part_of(&self, other: &Self) -> bool {
         is_part(&self.0, &other.0, false)
     }
@@ -176,8 +178,8 @@ impl Statement {
     }
 }
 
-/// Brings a document into canonical form: scalars become lists of one item, lists are sorted, and the statements
-/// become a list.
+/// Brings a document into canonical form: scalars become lists of one item, lists are sorted, and
+/// the statements become a list.
 fn canonical(document: Value) -> Value {
     let Value::Object(mut document) = document else {
         return document;
@@ -229,8 +231,8 @@ fn list(value: Value) -> Value {
     json!(items)
 }
 
-/// Escapes `text` so that it stands for itself in a resource or in a value of `StringLike`. `*`, `?` and `$` have
-/// a special meaning there unless they are written as policy variables.
+/// Escapes `text` so that it stands for itself in a resource or in a value of `StringLike`. `*`,
+/// `?` and `$` have a special meaning there unless they are written as policy variables.
 pub fn literal(text: &str) -> String {
     text.chars().fold(String::new(), |mut escaped, c| {
         match c {
@@ -241,8 +243,8 @@ pub fn literal(text: &str) -> String {
     })
 }
 
-/// Returns the longest prefix of `text` that a policy document can contain. Policies allow the characters U+0020 to
-/// U+00FF (the pattern of `PolicyDocument` in IAM's API).
+/// Returns the longest prefix of `text` that a policy document can contain. Policies allow the
+/// characters U+0020 to U+00FF (the pattern of `PolicyDocument` in IAM's API).
 pub fn admissible(text: &str) -> &str {
     let end = text.find(|c| !matches!(c, '\u{20}'..='\u{ff}')).unwrap_or(text.len());
     &text[..end]

@@ -61,7 +61,8 @@ impl Problem {
     }
 }
 
-/// Writes `12:5: error: unknown field … (did you mean …?)`, which goes after a file name and a colon.
+/// Writes `12:5: error: unknown field … (did you mean …?)`, which goes after a file name and a
+/// colon.
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let severity = match self.severity {
@@ -77,7 +78,8 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Returns the hint ``did you mean `…`?`` with the closest of the `known` names, or `None` if none is close enough.
+/// Returns the hint ``did you mean `…`?`` with the closest of the `known` names, or `None` if none
+/// is close enough.
 pub fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     known
         .into_iter()

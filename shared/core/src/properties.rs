@@ -1,8 +1,9 @@
-//! Reads the properties of a custom resource, as CloudFormation sends them, into a type, with all their problems.
+//! Reads the properties of a custom resource, as CloudFormation sends them, into a type, with all
+//! their problems.
 //!
-//! CloudFormation sends every scalar as a string, so this module parses the text where the type expects a
-//! number or a boolean. Problems name a property by its path, because there is no text with lines. This module
-//! doesn't know what the properties mean.
+//! CloudFormation sends every scalar as a string, so this module parses the text where the type
+//! expects a number or a boolean. Problems name a property by its path, because there is no text
+//! with lines. This module doesn't know what the properties mean.
 
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde::de::DeserializeOwned;
@@ -22,7 +23,8 @@ const MAX_DEPTH: usize = 32;
 /// The result of reading properties, with the tree in which later problems find their places.
 #[derive(Debug)]
 pub struct Read<T> {
-    /// The value, or `None` if the properties aren't a mapping or have too many problems to continue.
+    /// The value, or `None` if the properties aren't a mapping or have too many problems to
+    /// continue.
     pub written: Option<T>,
     pub root: Node,
     pub problems: Vec<Problem>,
@@ -78,7 +80,8 @@ fn from_text(value: &mut Value, schema: &Value, root: &Value, depth: usize) {
     }
 }
 
-/// Parses `text` as a number or a boolean, if `types` includes that. Returns `None` for all other texts.
+/// Parses `text` as a number or a boolean, if `types` includes that. Returns `None` for all other
+/// texts.
 fn parse_as(text: &str, types: &Value) -> Option<Value> {
     let is = |name: &str| match types {
         Value::Array(names) => names.iter().any(|other| other == name),
@@ -90,7 +93,8 @@ fn parse_as(text: &str, types: &Value) -> Option<Value> {
     text.parse::<bool>().ok().filter(|_| is("boolean")).map(Value::from)
 }
 
-/// Builds the tree of `value`. Each node has its own range, which includes the ranges of the nodes below it.
+/// Builds the tree of `value`. Each node has its own range, which includes the ranges of the nodes
+/// below it.
 fn tree(value: &Value, next: &mut usize, depth: usize) -> Node {
     let start = *next;
     *next += 1;
@@ -118,7 +122,8 @@ fn place(start: usize, end: usize) -> Place {
     Place { line: 0, column: 0, bytes: start..end }
 }
 
-/// Describes a problem in one line, with the path of its property first: ``Routes.routes[1].start: …``.
+/// Describes a problem in one line, with the path of its property first: ``Routes.routes[1].start:
+/// …``.
 pub fn describe(root: &Node, problem: &Problem) -> String {
     let hint = problem.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
     let path = path_to(root, problem.place.bytes.start);

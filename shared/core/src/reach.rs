@@ -77,7 +77,7 @@ impl Widening {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::NoBeginning => "its key begins with a wildcard",
-            Self::Cut(_) => "a policy can't hold the rest of its key's beginning",
+            Self::Cut(_) => "a policy can't contain the rest of its key's beginning",
         }
     }
 }

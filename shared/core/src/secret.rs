@@ -6,8 +6,8 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 
-/// An external ID or another secret. It has no `Display` and no `Serialize`: the only way to the text is
-/// [`Secret::expose`].
+/// An external ID or another secret. It has no `Display` and no `Serialize`: the only way to the
+/// text is [`Secret::expose`].
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);

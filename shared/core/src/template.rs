@@ -1,12 +1,13 @@
-//! Values of job arguments: text that can contain `{name}`, where the name is a capture of the route's key or
-//! one of the [`BUILT_INS`]. `{{` and `}}` stand for braces.
+//! Values of job arguments: text that can contain `{name}`, where the name is a capture of the
+//! route's key or one of the [`BUILT_INS`]. `{{` and `}}` stand for braces.
 
 use std::fmt;
 
 use crate::pattern::is_name;
 
-/// The names that every route can use. `key` and `object_uri` belong to the batch's only object. `count` and
-/// `bytes` are totals of the batch. `event_time` is the latest event time of the batch, as RFC 3339 in UTC.
+/// The names that every route can use. `key` and `object_uri` belong to the batch's only object.
+/// `count` and `bytes` are totals of the batch. `event_time` is the latest event time of the batch,
+/// as RFC 3339 in UTC.
 pub const BUILT_INS: [&str; 7] =
     ["bucket", "key", "object_uri", "batch_id", "count", "bytes", "event_time"];
 

@@ -1,8 +1,8 @@
 //! Reads YAML text into a tree that remembers the place of every node.
 //!
-//! The reader is strict on purpose: this crate (YAML 1.2) and packaging tools (often YAML 1.1) read the same
-//! file. So it refuses everything that the two versions read differently, and also aliases, tags, merge keys
-//! and duplicate keys. It knows nothing about routes.
+//! The reader is strict on purpose: this crate (YAML 1.2) and packaging tools (often YAML 1.1) read
+//! the same file. So it refuses everything that the two versions read differently, and also
+//! aliases, tags, merge keys and duplicate keys. It knows nothing about routes.
 
 mod scalar;
 
@@ -64,8 +64,8 @@ impl Node {
         })
     }
 
-    /// Returns the entry whose value `path` leads to. Returns `None` if the path leads nowhere or to the item of a
-    /// list.
+    /// Returns the entry whose value `path` leads to. Returns `None` if the path leads nowhere or
+    /// to the item of a list.
     pub fn entry(&self, path: &[Step]) -> Option<&Entry> {
         let (Step::Key(key), parent) = path.split_last()? else {
             return None;
@@ -76,8 +76,8 @@ impl Node {
         }
     }
 
-    /// Removes the node that `path` leads to from the tree. Later items of a sequence move up. Returns `false` if
-    /// there is no such node.
+    /// Removes the node that `path` leads to from the tree. Later items of a sequence move up.
+    /// Returns `false` if there is no such node.
     pub fn remove(&mut self, path: &[Step]) -> bool {
         let Some((step, rest)) = path.split_first() else {
             return false;
@@ -119,8 +119,9 @@ impl Node {
     }
 }
 
-/// Reads the single document of `text`. Returns as much as it can read together with the problems, so that later
-/// stages can add theirs to the same report. After a syntax error, it returns no tree.
+/// Reads the single document of `text`. Returns as much as it can read together with the problems,
+/// so that later stages can add theirs to the same report. After a syntax error, it returns no
+/// tree.
 pub fn read(text: &str) -> (Option<Node>, Vec<Problem>) {
     if let Some(problem) = unusual_text(text) {
         return (None, vec![problem]);
@@ -137,8 +138,8 @@ pub fn read(text: &str) -> (Option<Node>, Vec<Problem>) {
     (root, reader.problems)
 }
 
-/// Returns a problem if the text contains something that other readers of the file would read differently or
-/// show in another line.
+/// Returns a problem if the text contains something that other readers of the file would read
+/// differently or show in another line.
 fn unusual_text(text: &str) -> Option<Problem> {
     let is_lone = |at: usize| text.as_bytes().get(at + 1) != Some(&b'\n');
     let (at, message, hint) = if text.starts_with('\u{feff}') {
@@ -146,10 +147,10 @@ fn unusual_text(text: &str) -> Option<Problem> {
     } else if let Some((at, _)) = text.match_indices('\r').find(|(at, _)| is_lone(*at)) {
         (at, "a carriage return without a line feed", "end lines with a line feed")
     } else if let Some(at) = text.find(['\u{85}', '\u{2028}', '\u{2029}']) {
-        (at, "a character that only YAML 1.1 takes for the end of a line", "leave it out")
+        (at, "a character that only YAML 1.1 reads as the end of a line", "remove it")
     } else if text.starts_with('%') || text.contains("\n%") {
         let at = if text.starts_with('%') { 0 } else { text.find("\n%")? + 1 };
-        (at, "YAML directives are not supported", "leave the line out")
+        (at, "YAML directives are not supported", "remove the line")
     } else {
         return None;
     };
@@ -177,7 +178,7 @@ impl<'a> Reader<'a> {
                 Event::StreamStart | Event::DocumentEnd | Event::Nothing => {}
                 Event::DocumentStart(_) if root.is_some() => {
                     return Err(Problem::error(&self.lines.place(span), "a second YAML document")
-                        .hint("one file holds one document: remove what follows `---`"));
+                        .hint("a file can have only one document: remove everything after `---`"));
                 }
                 Event::DocumentStart(_) => {
                     let (event, span) = self.next()?;
@@ -197,7 +198,7 @@ impl<'a> Reader<'a> {
             Some(Err(error)) => {
                 let place = self.lines.place(Span::empty(*error.marker()));
                 Err(Problem::error(&place, format!("not valid YAML: {}", error.info()))
-                    .hint("look at the indentation, the quotes and the brackets before this place"))
+                    .hint("check the indentation, the quotes and the brackets before this place"))
             }
             None => Ok((Event::StreamEnd, Span::empty(Marker::new(0, 1, 0)))),
         }
@@ -206,13 +207,12 @@ impl<'a> Reader<'a> {
     fn node(&mut self, event: Event<'a>, span: Span, depth: usize) -> Result<Node, Problem> {
         let mut place = self.lines.place(span);
         if self.problems.len() >= MAX_PROBLEMS {
-            return Err(
-                Problem::error(&place, "too many problems to go on").hint("mend those above first")
-            );
+            return Err(Problem::error(&place, "too many problems to continue")
+                .hint("fix the problems above first"));
         }
         if depth > MAX_DEPTH {
             return Err(Problem::error(&place, format!("nested deeper than {MAX_DEPTH} levels"))
-                .hint("a routes file needs six"));
+                .hint("a routes file needs only six"));
         }
         let content = match event {
             Event::Scalar(text, style, anchor, tag) => {
@@ -240,7 +240,7 @@ impl<'a> Reader<'a> {
             }
             Event::Alias(_) => {
                 self.problems.push(Problem::error(&place, "YAML aliases are not supported").hint(
-                    "CloudFormation, which reads this file too, has none: write the value out",
+                    "CloudFormation reads this file too and doesn't support them: write the value out",
                 ));
                 Content::Scalar(Value::Null)
             }
@@ -263,13 +263,13 @@ impl<'a> Reader<'a> {
             let value = self.node(event, span, depth + 1)?;
             let Content::Scalar(Value::String(key)) = key_node.content else {
                 let problem = Problem::error(&key_node.place, "a key must be a string");
-                self.problems.push(problem.hint("put it between quotes"));
+                self.problems.push(problem.hint("put it in quotes"));
                 continue;
             };
             let line = key_node.place.line;
             if let Some(first) = lines.get(&key) {
                 let message = format!("duplicate key `{}`", shown(&key));
-                let hint = format!("it stands in line {first} already");
+                let hint = format!("it is already in line {first}");
                 self.problems.push(Problem::error(&key_node.place, message).hint(hint));
                 continue;
             }
@@ -282,13 +282,13 @@ impl<'a> Reader<'a> {
         if anchor != 0 {
             self.problems.push(
                 Problem::error(place, "YAML anchors are not supported")
-                    .hint("CloudFormation, which reads this file too, has no aliases for them"),
+                    .hint("CloudFormation reads this file too and doesn't support aliases"),
             );
         }
         if tagged {
             self.problems.push(
                 Problem::error(place, "YAML tags are not supported")
-                    .hint("quote the value if a string is meant"),
+                    .hint("put the value in quotes if it is a string"),
             );
         }
     }
@@ -298,17 +298,19 @@ impl<'a> Reader<'a> {
             return Value::String(text.to_owned());
         }
         if scalar::is_ambiguous(text) {
-            // The value may be a secret, so the message doesn't repeat it. The place shows which value it is.
+            // The value may be a secret, so the message doesn't repeat it. The place shows which
+            // value it is.
             let problem = Problem::error(place, "YAML 1.1 and YAML 1.2 read this differently");
-            self.problems.push(problem.hint("put it between quotes"));
+            self.problems.push(problem.hint("put it in quotes"));
             return Value::String(text.to_owned());
         }
         scalar::read(text)
     }
 }
 
-/// Returns a key in the form that messages show: only its beginning up to the first character that can't be part
-/// of a name. Without its space, `{external_id:secret}` is one long key, and messages must not show the secret.
+/// Returns a key in the form that messages show: only its beginning up to the first character that
+/// can't be part of a name. Without its space, `{external_id:secret}` is one long key, and messages
+/// must not show the secret.
 pub fn shown(key: &str) -> String {
     let is_name = |c: char| c.is_alphanumeric() || "_-.".contains(c);
     match key.find(|c| !is_name(c)) {
@@ -337,7 +339,8 @@ impl<'a> Lines<'a> {
         let Some(start) = self.starts.get(marker.line().saturating_sub(1)) else {
             return self.text.len();
         };
-        // Lookups come in the order of the text. Continuing from the last one walks a long line only once.
+        // Lookups come in the order of the text. Continuing from the last one walks a long line
+        // only once.
         let (line, column, byte) = self.last.get();
         let (column, byte) = if line == marker.line() && column <= marker.col() {
             (column, byte)

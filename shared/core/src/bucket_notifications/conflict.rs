@@ -45,16 +45,16 @@ impl Conflict {
                 if overlaps.iter().all(|overlap| overlap.is_same_queue) {
                     "remove the other rule: Landfall adds its own"
                 } else if overlaps.iter().any(Overlap::is_of_landfall) {
-                    "the ids that begin with `landfall-` are another deployment's: remove that, \
-                     or put the routes of the bucket into one"
+                    "rules whose ID begins with `landfall-` belong to another deployment: remove \
+                     that deployment, or put all routes of the bucket into one"
                 } else {
-                    "narrow the other rule or the routes' keys, or take EventBridge for \
-                     destination, which stands beside any rule"
+                    "narrow the other rule or the routes' keys, or use EventBridge as the \
+                     destination, which conflicts with no rule"
                 }
             }
             Self::TooManyRules { .. } => {
-                "let routes share the beginning and the end of their keys, or take EventBridge \
-                 for destination, which needs no rule"
+                "make routes share the beginning and the end of their keys, or use EventBridge \
+                 as the destination, which needs no rules"
             }
         }
     }
@@ -95,8 +95,8 @@ pub fn check(
     Ok(())
 }
 
-/// Returns `true` if one event can be of both types: `s3:ObjectCreated:*` includes every type with the same
-/// beginning.
+/// Returns `true` if one event can be of both types: `s3:ObjectCreated:*` includes every type with
+/// the same beginning.
 fn is_same_event(a: &str, b: &str) -> bool {
     let has = |type_: &str, event: &str| {
         type_ == event || type_.strip_suffix('*').is_some_and(|stem| event.starts_with(stem))
@@ -117,7 +117,7 @@ impl fmt::Display for Conflict {
             }
             Self::TooManyRules { ours, others } => write!(
                 f,
-                "a bucket has at most {MAX_RULES} notification rules: there are {others} \
+                "a bucket can have at most {MAX_RULES} notification rules: there are {others} \
                  others, and the routes need {ours}"
             )?,
         }
@@ -133,8 +133,8 @@ impl fmt::Display for Overlap {
         if *is_same_queue {
             return write!(
                 f,
-                "a rule for the same queue exists already: `{id}` for {filter} overlaps ours for \
-                 {ours}"
+                "the bucket already has a rule for the same queue: `{id}` for {filter} overlaps \
+                 ours for {ours}"
             );
         }
         let kind = match kind {
@@ -144,9 +144,9 @@ impl fmt::Display for Overlap {
         };
         write!(
             f,
-            "rule `{id}`, which tells {kind} `{}` of `{}` for {filter}, overlaps ours for {ours}",
-            other.arn,
+            "rule `{id}`, which sends `{}` for {filter} to {kind} `{}`, overlaps ours for {ours}",
             other.events.join("`, `"),
+            other.arn,
         )
     }
 }

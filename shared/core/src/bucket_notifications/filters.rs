@@ -1,5 +1,5 @@
-//! The filters for a bucket's notifications: prefixes and suffixes that admit every key of every route, and
-//! as few other keys as S3's filters allow.
+//! The filters for a bucket's notifications: prefixes and suffixes that admit every key of every
+//! route, and as few other keys as S3's filters allow.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -18,12 +18,13 @@ pub struct Filter {
 pub struct Filters {
     /// The filters, sorted. No two of them overlap.
     pub filters: Vec<Filter>,
-    /// The widenings, sorted. None of them loses an event, but each one costs invocations for objects that no
-    /// route takes.
+    /// The widenings, sorted. None of them loses an event, but each one costs invocations for
+    /// objects that no route takes.
     pub widenings: Vec<Widening>,
 }
 
-/// The reason why S3 sends events for more objects than the literal ends of the routes' patterns say.
+/// The reason why S3 sends events for more objects than the literal ends of the routes' patterns
+/// say.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Widening {
     /// The literal beginning of a route's key is cut before its first unsafe character.
@@ -35,9 +36,9 @@ pub enum Widening {
 }
 
 impl Filter {
-    /// Returns `true` if S3 refuses the two filters for the same event type: one key could begin with both
-    /// prefixes and end with both suffixes. (Amazon S3 User Guide, "Configuring event notifications using
-    /// object key name filtering".)
+    /// Returns `true` if S3 refuses the two filters for the same event type: one key could begin
+    /// with both prefixes and end with both suffixes. (Amazon S3 User Guide, "Configuring event
+    /// notifications using object key name filtering".)
     pub fn overlaps(&self, other: &Self) -> bool {
         let (a, b) = (self, other);
         (a.prefix.starts_with(&b.prefix) || b.prefix.starts_with(&a.prefix))
@@ -49,7 +50,8 @@ impl Filter {
         key.starts_with(&self.prefix) && key.ends_with(&self.suffix)
     }
 
-    /// Returns the narrowest filter that admits everything that either of two overlapping filters admits.
+    /// Returns the narrowest filter that admits everything that either of two overlapping filters
+    /// admits.
     fn join(self, other: Self) -> Self {
         let shorter = |a: String, b: String| if b.len() < a.len() { b } else { a };
         Self {
@@ -60,8 +62,8 @@ impl Filter {
 }
 
 impl Filters {
-    /// Computes the filters for the routes of one bucket, each given as name and key pattern. Their order
-    /// doesn't matter.
+    /// Computes the filters for the routes of one bucket, each given as name and key pattern. Their
+    /// order doesn't matter.
     pub fn of<'a>(routes: impl IntoIterator<Item = (&'a str, &'a Pattern)>) -> Self {
         let mut widenings = BTreeSet::new();
         let mut wanted = BTreeSet::new();
@@ -97,8 +99,8 @@ impl Filters {
 
 /// Returns filters that admit everything that `wanted` admits, and of which no two overlap.
 ///
-/// A filter that overlaps one of two filters also overlaps their join, so the result doesn't depend on the
-/// order in which they are joined.
+/// A filter that overlaps one of two filters also overlaps their join, so the result doesn't depend
+/// on the order in which they are joined.
 fn joined(wanted: &BTreeSet<Filter>) -> Vec<Filter> {
     let mut filters: Vec<Filter> = Vec::new();
     for filter in wanted {
@@ -114,16 +116,16 @@ fn joined(wanted: &BTreeSet<Filter>) -> Vec<Filter> {
 
 /// Returns `true` if S3 reads this character of a filter literally.
 ///
-/// S3 requires "special characters" of filters to be URL-encoded, but doesn't list them. It calls the
-/// characters here safe for keys. A filter with a character that is encoded but shouldn't be, or the other
-/// way round, would never match, and events would get lost silently. (`*` is safe too, but filters must not
-/// contain it.)
+/// S3 requires "special characters" of filters to be URL-encoded, but doesn't list them. It calls
+/// the characters here safe for keys. A filter with a character that is encoded but shouldn't be,
+/// or the other way round, would never match, and events would get lost silently. (`*` is safe too,
+/// but filters must not contain it.)
 fn is_safe(c: char) -> bool {
     c.is_ascii_alphanumeric() || "!-_.'()/".contains(c)
 }
 
-/// Decodes each `%XX` in the value of a filter rule and leaves everything else as it is. A `+` stays too: our
-/// filters contain neither `+` nor spaces, so it makes no difference.
+/// Decodes each `%XX` in the value of a filter rule and leaves everything else as it is. A `+`
+/// stays too: our filters contain neither `+` nor spaces, so it makes no difference.
 pub fn decoded(value: &str) -> String {
     let digit = |byte: Option<&u8>| byte.and_then(|byte| char::from(*byte).to_digit(16));
     let bytes = value.as_bytes();
@@ -142,7 +144,7 @@ pub fn decoded(value: &str) -> String {
     String::from_utf8_lossy(&decoded).into_owned()
 }
 
-/// ``prefix `in/`, suffix `.csv` ``, or `all keys`.
+/// Writes ``prefix `in/`, suffix `.csv` ``, or `all keys`.
 impl fmt::Display for Filter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.prefix.as_str(), self.suffix.as_str()) {
@@ -159,16 +161,19 @@ impl fmt::Display for Widening {
         match self {
             Self::Prefix { route, text, cut_to } => write!(
                 f,
-                "route `{route}`: S3 announces all keys that begin with `{cut_to}`, not with \
-                 `{text}` only, which has characters that are not safe in a filter"
+                "route `{route}`: S3 sends events for all keys that begin with `{cut_to}`, not only \
+                 with `{text}`, which has characters that aren't safe in a filter"
             ),
             Self::Suffix { route, text, cut_to } => write!(
                 f,
-                "route `{route}`: S3 announces all keys that end with `{cut_to}`, not with \
-                 `{text}` only, which has characters that are not safe in a filter"
+                "route `{route}`: S3 sends events for all keys that end with `{cut_to}`, not only \
+                 with `{text}`, which has characters that aren't safe in a filter"
             ),
             Self::Merged { filters, into } => {
-                write!(f, "S3 refuses filters that overlap, so it announces {into} in place of ")?;
+                write!(
+                    f,
+                    "S3 refuses filters that overlap, so it sends events for {into} instead of "
+                )?;
                 for (at, filter) in filters.iter().enumerate() {
                     let separator = if at == 0 { "" } else { " and " };
                     write!(f, "{separator}({filter})")?;

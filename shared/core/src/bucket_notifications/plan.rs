@@ -1,9 +1,9 @@
 //! Decides what a change of routes does to buckets, and in which order, before the first effect.
 //!
-//! A bucket that the properties name both before and after the change never loses its rule, because one put
-//! replaces the old rule. A bucket that they no longer name keeps its rule until all other buckets have
-//! theirs. So a change that fails on the way can be undone and, whatever failed, repeating the same request
-//! converges.
+//! A bucket that the properties name both before and after the change never loses its rule, because
+//! one put replaces the old rule. A bucket that they no longer name keeps its rule until all other
+//! buckets have theirs. So a change that fails on the way can be undone and, whatever failed,
+//! repeating the same request converges.
 
 use std::collections::BTreeMap;
 
@@ -48,12 +48,12 @@ impl Effect {
     }
 }
 
-/// Plans a change. `desired` holds what each bucket should have. A bucket in `looks` that isn't in `desired`
-/// should have nothing of ours.
+/// Plans a change. `desired` holds what each bucket should have. A bucket in `looks` that isn't in
+/// `desired` should have nothing of ours.
 ///
 /// # Errors
-/// Returns the reasons why nothing can be done, a sentence for each bucket. On the way back there are no
-/// errors: the plan then restores every bucket that can be reached.
+/// Returns the reasons why nothing can be done, a sentence for each bucket. On the way back there
+/// are no errors: the plan then restores every bucket that can be reached.
 pub fn plan(
     aim: Aim,
     desired: &BTreeMap<String, Desired>,
@@ -75,7 +75,7 @@ pub fn plan(
             Look::NotOurs(why) | Look::Refused(why) | Look::Failed(why) => Some(why.clone()),
         };
         match why.filter(|_| aim != Aim::Restore) {
-            Some(why) => hindrances.push(format!("bucket `{bucket}` cannot get its rule: {why}")),
+            Some(why) => hindrances.push(format!("can't set the rule of bucket `{bucket}`: {why}")),
             None => plan.effects.push(Effect::Put(bucket.clone())),
         }
     }
@@ -85,11 +85,10 @@ pub fn plan(
                 plan.notes.push(format!("bucket `{bucket}` has no rule to remove: {why}"));
             }
             Look::Refused(why) if aim == Aim::Restore => {
-                plan.notes
-                    .push(format!("bucket `{bucket}` keeps the rule that it may have: {why}"));
+                plan.notes.push(format!("bucket `{bucket}` keeps its rule if it has one: {why}"));
             }
             Look::Failed(why) | Look::Refused(why) if aim != Aim::Restore => {
-                hindrances.push(format!("bucket `{bucket}` cannot lose its rule: {why}"));
+                hindrances.push(format!("can't remove the rule of bucket `{bucket}`: {why}"));
             }
             Look::Found(_) | Look::Refused(_) | Look::Failed(_) => {
                 plan.effects.push(Effect::Remove(bucket.clone()));

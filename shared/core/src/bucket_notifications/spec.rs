@@ -96,7 +96,7 @@ impl Spec {
 
 fn resolve(written: &Written, mut at: At<'_>) -> Option<Spec> {
     if written.version.is_some_and(|version| version != 1) {
-        at.key("Version").error("this version is not known", "this is version 1");
+        at.key("Version").error("this version is unknown", "Landfall supports version 1");
     }
     let destination = match (written.queue_arn.as_deref(), written.event_bridge.unwrap_or(false)) {
         (None | Some(""), true) => Some(Destination::EventBridge),
@@ -111,7 +111,7 @@ fn resolve(written: &Written, mut at: At<'_>) -> Option<Spec> {
             None
         }
         (Some(_), true) => {
-            at.key("EventBridge").error("there is a queue too", "give one of the two");
+            at.key("EventBridge").error("there is also a `QueueArn`", "give only one of the two");
             None
         }
         _ => {
@@ -128,8 +128,8 @@ fn resolve(written: &Written, mut at: At<'_>) -> Option<Spec> {
     for (index, name) in written.bucket_names.iter().flatten().enumerate() {
         if !all.contains(name.as_str()) {
             at.key("BucketNames").index(index).error(
-                format!("no route is about bucket `{}`", name.escape_debug()),
-                "name buckets of the routes",
+                format!("no route uses bucket `{}`", name.escape_debug()),
+                "name only buckets that the routes use",
             );
         }
     }
@@ -211,7 +211,7 @@ mod tests {
             acme-landing: prefix `days/dt`, suffix `.csv`
             acme-landing: prefix `orders/`, suffix `.csv`
             acme-raw: all keys
-            bucket `acme-landing`: route `days`: S3 announces all keys that begin with `days/dt`, not with `days/dt=` only, which has characters that are not safe in a filter"#]].assert_eq(&text);
+            bucket `acme-landing`: route `days`: S3 sends events for all keys that begin with `days/dt`, not only with `days/dt=`, which has characters that aren't safe in a filter"#]].assert_eq(&text);
     }
 
     #[test]
@@ -224,10 +224,10 @@ mod tests {
         properties["Routes"]["routes"][0]["bucket"] = json!("Acme");
         let problems = Spec::read(&properties).expect_err("problems");
         expect![[r#"
-            BucketNames[0]: no route is about bucket `acme-other` (name buckets of the routes)
-            EventBridge: there is a queue too (give one of the two)
+            BucketNames[0]: no route uses bucket `acme-other` (name only buckets that the routes use)
+            EventBridge: there is also a `QueueArn` (give only one of the two)
             the properties: unknown field `Queue` (did you mean `QueueArn`?)
-            Routes.routes[0].bucket: `Acme` is not a bucket's name (a name has 3 to 63 lower-case letters, digits, `-` and `.`)
-            Version: this version is not known (this is version 1)"#]].assert_eq(&problems.join("\n"));
+            Routes.routes[0].bucket: `Acme` is not a valid bucket name (a name has 3 to 63 lower-case letters, digits, `-` and `.`)
+            Version: this version is unknown (Landfall supports version 1)"#]].assert_eq(&problems.join("\n"));
     }
 }

@@ -1,11 +1,11 @@
 //! A model of everything around [`decide`](super::decide), for a model checker to walk through.
 //!
-//! `cloudformation` plays a script of what the stack's owner does, and sends requests. `provisioner` is two
-//! invocations that share the lock, the memory and IAM, and can die at any step. `checks` holds the tests. This
-//! file has the state, the guards and the properties.
+//! `cloudformation` plays a script of what the stack's owner does, and sends requests.
+//! `provisioner` is two invocations that share the lock, the memory and IAM, and can die at any
+//! step. `checks` holds the tests. This file has the state, the guards and the properties.
 //!
-//! The model is small on purpose: two role names, a handful of requests, and a bounded number of crashes,
-//! duplicates, failures and requests that CloudFormation stops waiting for.
+//! The model is small on purpose: two role names, a handful of requests, and a bounded number of
+//! crashes, duplicates, failures and requests that CloudFormation stops waiting for.
 
 mod checks;
 mod cloudformation;
@@ -76,8 +76,8 @@ impl Guards {
     };
 }
 
-/// When a request may be delivered for the first time. A duplicate of a request that has begun may come at any
-/// time.
+/// When a request may be delivered for the first time. A duplicate of a request that has begun may
+/// come at any time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FirstDelivery {
     /// At any time. All requests are issued in different seconds.
@@ -125,7 +125,8 @@ pub struct World {
     pub undated: Undated,
 }
 
-/// The requests without a date. Some requests can have one and others none, however their URLs are signed.
+/// The requests without a date. Some requests can have one and others none, however their URLs are
+/// signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Undated {
     None,
@@ -144,8 +145,8 @@ impl Undated {
     }
 }
 
-/// The bound on the number of requests. Without guards, a request can be refused and repeated for ever. With them,
-/// there are never that many.
+/// The bound on the number of requests. Without guards, a request can be refused and repeated for
+/// ever. With them, there are never that many.
 const MANY: usize = 12;
 
 /// A physical ID. Zero is never given out.
@@ -343,8 +344,8 @@ impl Model for World {
 }
 
 impl State {
-    /// Returns `true` if CloudFormation waits for nothing and no worker is busy. Copies may still be in flight. What
-    /// they do is judged once they have done it.
+    /// Returns `true` if CloudFormation waits for nothing and no worker is busy. Copies may still
+    /// be in flight. What they do is judged once they have done it.
     fn at_rest(&self) -> bool {
         self.stack.task == Task::Idle && self.workers.iter().all(Option::is_none)
     }

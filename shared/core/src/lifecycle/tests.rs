@@ -28,7 +28,8 @@ fn delete<'a>(request_id: &'a str, id: &'a str) -> Request<'a> {
     request(RequestType::Delete, request_id, Some(id), id)
 }
 
-/// Returns the memory after these requests were handled and answered, each with its own ID as the response.
+/// Returns the memory after these requests were handled and answered, each with its own ID as the
+/// response.
 fn after(requests: &[Request]) -> Memory {
     requests.iter().fold(Memory::default(), |memory, request| {
         let mut next = begun(&memory, request);

@@ -33,13 +33,13 @@ fn trust_in_another_account_than_those_admitted_is_refused() {
         (
             "",
             expect![
-                "the trust names account `111111111111`, and the provisioner was told to trust none: name it in `TrustedAccountIds` of the provisioner's stack, or mend `TrustedRoleArns`"
+                "the provisioner doesn't admit account `111111111111` in trust policies (it admits none): add the account to `TrustedAccountIds` of the provisioner's stack, or correct `TrustedRoleArns`"
             ],
         ),
         (
             "333333333333,444444444444",
             expect![
-                "the trust names account `111111111111`, and the provisioner was told to trust `333333333333`, `444444444444` only: name it in `TrustedAccountIds` of the provisioner's stack, or mend `TrustedRoleArns`"
+                "the provisioner doesn't admit account `111111111111` in trust policies (it admits only `333333333333`, `444444444444`): add the account to `TrustedAccountIds` of the provisioner's stack, or correct `TrustedRoleArns`"
             ],
         ),
     ] {

@@ -1,4 +1,5 @@
-//! The literal text at both ends of a pattern, which is all that filters in S3 and policies in IAM can express.
+//! The literal text at both ends of a pattern, which is all that filters in S3 and policies in IAM
+//! can express.
 
 use super::{Part, Pattern, Segment};
 
@@ -8,10 +9,11 @@ impl Pattern {
         self.segments.iter().all(|segment| segment.literal().is_some())
     }
 
-    /// Returns the literal text that every matching key begins with, and the literal text that it ends with.
+    /// Returns the literal text that every matching key begins with, and the literal text that it
+    /// ends with.
     ///
-    /// The two never overlap within a key. Without a wildcard, the first is the whole key and the second is
-    /// empty.
+    /// The two never overlap within a key. Without a wildcard, the first is the whole key and the
+    /// second is empty.
     pub fn literal_ends(&self) -> (String, String) {
         let is_open = |segment: &Segment| segment.literal().is_none();
         let (Some(first_open), Some(last_open)) =
@@ -28,8 +30,8 @@ impl Pattern {
         prefix.push_str(self.segments[first_open].ends().0);
         let mut suffix = self.segments[last_open].ends().1.to_owned();
         for (at, segment) in self.segments.iter().enumerate().skip(last_open + 1) {
-            // If a `**` takes no segment, only one of the two `/` around it remains, and the prefix already
-            // includes it. If the `**` comes first, none remains.
+            // If a `**` takes no segment, only one of the two `/` around it remains, and the prefix
+            // already includes it. If the `**` comes first, none remains.
             let shares_slash = at == last_open + 1
                 && self.segments[last_open] == Segment::Any
                 && first_open == last_open;

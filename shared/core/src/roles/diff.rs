@@ -1,4 +1,5 @@
-//! Computes the steps from the observed role to the desired one, in the order in which to carry them out.
+//! Computes the steps from the observed role to the desired one, in the order in which to carry
+//! them out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -48,14 +49,13 @@ pub struct New {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Conflict {
     #[error(
-        "role `{arn}` exists and is not of this resource: {}; choose another `RoleName`, or, if it is to be \
-         taken over, give it the tags `landfall:stack-id`, `landfall:logical-id` and `landfall:physical-id`",
+        "role `{arn}` exists but doesn't belong to this resource: {}; choose another `RoleName` or, to take the role \
+         over, give it the tags `landfall:stack-id`, `landfall:logical-id` and `landfall:physical-id`",
         owned_by(.owner.as_deref())
     )]
     Foreign { arn: String, owner: Option<Box<Owner>> },
     #[error(
-        "role `{arn}` cannot be moved to path `{path}`: names are unique whatever the path; change \
-         `RoleName` too"
+        "can't move role `{arn}` to path `{path}`: role names are unique across paths; change `RoleName` too"
     )]
     OtherPath { arn: String, path: String },
 }
@@ -81,10 +81,11 @@ impl Conflict {
 
 /// Returns the steps that turn `observed` into `desired`, or none if there is nothing to do.
 ///
-/// If another replacement of the same resource left a role behind, the steps take it over. The permissions
-/// boundary comes before any policy, so that no policy is ever without it. The permissions come before the
-/// trust, unless the trust only narrows. Policies of others that only deny stay, and the ones that a
-/// replacement takes along are in place before the role may do anything.
+/// If another replacement of the same resource left a role behind, the steps take it over. The
+/// permissions boundary comes before any policy, so that no policy is ever without it. The
+/// permissions come before the trust, unless the trust only narrows. Policies of others that only
+/// deny stay, and the ones that a replacement takes along are in place before the role may do
+/// anything.
 ///
 /// # Errors
 /// Returns a [`Conflict`] if the role of that name belongs to somebody else or has another path.
@@ -136,8 +137,8 @@ pub fn diff(desired: &Role, observed: Option<&Observed>) -> Result<Vec<Step>, Co
     let trust = (!is_trusted).then_some(Step::UpdateTrust(trust));
     let may = observed.policies.get(POLICY_NAME).and_then(Option::as_ref);
     let policy = (may != Some(&desired.permissions)).then(policy);
-    // A principal that is newly trusted must never have the role's old permissions, and a principal that is
-    // no longer trusted must never have its new ones.
+    // A principal that is newly trusted must never have the role's old permissions, and a principal
+    // that is no longer trusted must never have its new ones.
     let pair = if is_narrowing { [trust, policy] } else { [policy, trust] };
     steps.extend(pair.into_iter().flatten());
     if (observed.max_session_secs, &observed.description)
@@ -186,9 +187,9 @@ fn check(desired: &Role, observed: &Observed) -> Result<(), Conflict> {
     Ok(())
 }
 
-/// Returns the steps that remove a role. Returns none if the role isn't there, doesn't belong to `owner`'s resource,
-/// or has a physical ID that isn't gone. A replacement that took the role over has put its own ID on it, so
-/// cleaning up what it replaced leaves the role alone.
+/// Returns the steps that remove a role. Returns none if the role isn't there, doesn't belong to
+/// `owner`'s resource, or has a physical ID that isn't gone. A replacement that took the role over
+/// has put its own ID on it, so cleaning up what it replaced leaves the role alone.
 pub fn removal(
     owner: &Owner,
     is_gone: impl Fn(&str) -> bool,
@@ -217,7 +218,8 @@ fn attached_by_effect(
     by_effect(observed.attached.iter().map(move |(arn, it)| (arn.clone(), is_brake(it))))
 }
 
-/// Returns the names of the inline policies that may grant, including ours, and those of the brakes.
+/// Returns the names of the inline policies that may grant, including ours, and those of the
+/// brakes.
 fn inline_by_effect(
     observed: &Observed,
 ) -> (impl Iterator<Item = String>, impl Iterator<Item = String>) {

@@ -22,7 +22,7 @@ const MAX_PERMISSIONS_CHARS: usize = 10_240;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Home {
     pub partition: String,
-    /// 12 digits.
+    /// The account ID: 12 digits.
     pub account: String,
     pub region: String,
 }
@@ -53,7 +53,7 @@ pub struct Assumption {
 /// The role that a resource stands for. A change of the identity replaces the role.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// 12 digits.
+    /// The account ID: 12 digits.
     pub account: String,
     pub name: String,
     /// How to get access to the account, if it isn't the stack's.
@@ -143,7 +143,7 @@ pub struct Spec {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SpecError {
     /// The properties are invalid. Holds a line for each problem.
-    #[error("the properties cannot be used: {}", .0.join("; "))]
+    #[error("the properties are invalid: {}", .0.join("; "))]
     Properties(Vec<String>),
     #[error(
         "the {document} policy of role `{role}` has {chars} characters, but IAM allows at most {max}: {hint}"

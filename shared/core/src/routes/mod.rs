@@ -1,9 +1,9 @@
-//! Routes: which objects start which jobs. [`Routes::parse`] takes the text of a `routes.yaml` through two stages:
-//! as written (`written`), then resolved and valid (`resolve`).
+//! Routes: which objects start which jobs. [`Routes::parse`] takes the text of a `routes.yaml`
+//! through two stages: as written (`written`), then resolved and valid (`resolve`).
 //!
-//! A [`Routes`] value is valid by construction: names are unique, patterns and templates are parsed, every name in
-//! them is known, targets exist, and roles are ARNs. This module doesn't read the environment: an external ID
-//! stays the name of its variable.
+//! A [`Routes`] value is valid by construction: names are unique, patterns and templates are
+//! parsed, every name in them is known, targets exist, and roles are ARNs. This module doesn't read
+//! the environment: an external ID stays the name of its variable.
 
 pub(crate) mod resolve;
 pub(crate) mod written;
@@ -24,8 +24,8 @@ use crate::secret::Secret;
 use crate::template::Template;
 use crate::{typed, yaml};
 
-/// The maximum size of a routes file, in bytes. A function's zip file and a custom resource's properties have less
-/// room than this.
+/// The maximum size of a routes file, in bytes. A function's zip file and a custom resource's
+/// properties have less room than this.
 const MAX_FILE_BYTES: usize = 1024 * 1024;
 
 /// The places of all lists in the file.
@@ -148,8 +148,9 @@ impl Routes {
         Self::read(text, false)
     }
 
-    /// Reads a routes file that is about to be deployed. Such a file must only name buckets and jobs that can exist.
-    /// If a reader role could read a whole bucket although its route doesn't take every key, the route must say so.
+    /// Reads a routes file that is about to be deployed. Such a file must only name buckets and
+    /// jobs that can exist. If a reader role could read a whole bucket although its route doesn't
+    /// take every key, the route must say so.
     pub fn parse_to_deploy(text: &str) -> Parsed {
         Self::read(text, true)
     }
@@ -157,8 +158,10 @@ impl Routes {
     fn read(text: &str, is_to_be_deployed: bool) -> Parsed {
         if text.len() > MAX_FILE_BYTES {
             let place = crate::problem::Place { line: 1, column: 1, bytes: 0..0 };
-            let message =
-                format!("the file has {} bytes, at most {MAX_FILE_BYTES} are read", text.len());
+            let message = format!(
+                "the file has {} bytes, but at most {MAX_FILE_BYTES} are allowed",
+                text.len()
+            );
             return Parsed { routes: None, problems: vec![Problem::error(&place, message)] };
         }
         let (node, mut problems) = yaml::read(text);
@@ -175,7 +178,7 @@ impl Routes {
         if resolved.is_none() && problems.is_empty() {
             let place = crate::problem::Place { line: 1, column: 1, bytes: 0..0 };
             problems
-                .push(Problem::error(&place, "the file is empty").hint("begin with `version: 1`"));
+                .push(Problem::error(&place, "the file is empty").hint("start with `version: 1`"));
         }
         problems.sort_by_key(|problem| problem.place.bytes.start);
         let usable = !problems.iter().any(Problem::is_error);
@@ -209,8 +212,8 @@ pub struct Finder<'r> {
 }
 
 impl Finder<'_> {
-    /// Returns the indices of the routes that match this key or have it as a marker, in ascending order. Ignores the
-    /// routes' conditions.
+    /// Returns the indices of the routes that match this key or have it as a marker, in ascending
+    /// order. Ignores the routes' conditions.
     pub fn find(&mut self, bucket: &str, key: &str) -> Vec<usize> {
         let mut found = self.keys.find(bucket, key);
         let markers = self.markers.find(bucket, key);

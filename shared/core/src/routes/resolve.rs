@@ -1,5 +1,5 @@
-//! Turns routes as written into valid ones. Each check reports its problem and continues, so that one mistake doesn't
-//! hide another.
+//! Turns routes as written into valid ones. Each check reports its problem and continues, so that
+//! one mistake doesn't hide another.
 
 mod arguments;
 mod batch;
@@ -20,7 +20,8 @@ pub fn resolve(written: &written::RoutesFile, mut at: At<'_>) -> Routes {
     match written.version {
         Some(1) => {}
         Some(version) => {
-            at.key("version").error(format!("version {version} is not known"), "this is version 1");
+            at.key("version")
+                .error(format!("version {version} is unknown"), "Landfall supports version 1");
         }
         None => at.missing("version"),
     }

@@ -30,8 +30,9 @@ fn number(text: &str) -> Option<Number> {
     text.parse().ok().and_then(Number::from_f64)
 }
 
-/// Returns `true` if YAML 1.1 may read a plain scalar differently than the core schema of YAML 1.2. That includes
-/// the booleans and dates of 1.1 (<https://yaml.org/type/>), and every number that the two don't write alike.
+/// Returns `true` if YAML 1.1 may read a plain scalar differently than the core schema of YAML 1.2.
+/// That includes the booleans and dates of 1.1 (<https://yaml.org/type/>), and every number that
+/// the two don't write alike.
 pub fn is_ambiguous(text: &str) -> bool {
     const WORDS: [&str; 6] = ["y", "n", "yes", "no", "on", "off"];
     let lower = text.to_ascii_lowercase();

@@ -19,8 +19,8 @@ enum Access {
 #[derive(Debug, Clone)]
 struct World {
     buckets: BTreeMap<String, (Access, Configuration)>,
-    /// For each call from now on: whether it fails and, if so, whether it takes effect all the same. After the
-    /// end of the list, all calls succeed.
+    /// For each call from now on: whether it fails and, if so, whether it takes effect all the
+    /// same. After the end of the list, all calls succeed.
     faults: Vec<Option<bool>>,
 }
 
@@ -114,7 +114,8 @@ impl World {
         self.buckets[bucket].1.is_ours(OWNER)
     }
 
-    /// Returns `true` if each bucket in reach is as `properties` say and no rule of another owner is lost.
+    /// Returns `true` if each bucket in reach is as `properties` say and no rule of another owner
+    /// is lost.
     fn is_as(&self, properties: &Properties, named_before: &Properties) -> Result<(), String> {
         for (bucket, desired) in desired(properties) {
             let is_fine = merge(&self.buckets[&bucket].1, &desired) == Ok(None);
@@ -155,8 +156,8 @@ fn accesses() -> impl Strategy<Value = Vec<Access>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
-    /// Covers updates that fail anywhere, are rolled back, fail there too, and are repeated. The deployed
-    /// properties name no bucket that is out of reach from the beginning.
+    /// Covers updates that fail anywhere, are rolled back, fail there too, and are repeated. The
+    /// deployed properties name no bucket that is out of reach from the beginning.
     #[test]
     fn every_order_of_failures_converges_and_no_bucket_that_stays_is_ever_silent(
         first in properties(),
@@ -213,8 +214,8 @@ proptest! {
         prop_assert_eq!(world.is_as(&Properties::new(), &deployed), Ok(()));
     }
 
-    /// If a bucket of the deployed properties disappears or becomes inaccessible, a rollback must still be
-    /// possible.
+    /// If a bucket of the deployed properties disappears or becomes inaccessible, a rollback must
+    /// still be possible.
     #[test]
     fn the_way_back_ends_with_every_rule_that_can_be_put(
         old in properties(),
@@ -256,9 +257,9 @@ fn all_buckets_that_cannot_get_a_rule_are_named_together() {
     let hindrances = plan(Aim::Converge, &named(&["acme-a", "acme-b", "acme-d"]), &looks)
         .expect_err("hindrances");
     let [gone, overlap, failed] = &hindrances[..] else { panic!("{hindrances:?}") };
-    assert_eq!(gone, "bucket `acme-b` cannot get its rule: there is no such bucket");
+    assert_eq!(gone, "can't set the rule of bucket `acme-b`: there is no such bucket");
     assert!(overlap.contains("`acme-d`") && overlap.contains("`theirs`"), "{overlap}");
-    assert_eq!(failed, "bucket `acme-c` cannot lose its rule: SlowDown");
+    assert_eq!(failed, "can't remove the rule of bucket `acme-c`: SlowDown");
 }
 
 #[test]
@@ -279,5 +280,5 @@ fn a_bucket_that_can_be_ours_and_refuses_holds_a_deletion_up_and_no_way_back() {
     assert!(plan(Aim::Remove, &BTreeMap::new(), &looks).is_err());
     let back = plan(Aim::Restore, &BTreeMap::new(), &looks).expect("a plan");
     assert_eq!(back.effects, []);
-    assert_eq!(back.notes, ["bucket `acme-a` keeps the rule that it may have: AccessDenied"]);
+    assert_eq!(back.notes, ["bucket `acme-a` keeps its rule if it has one: AccessDenied"]);
 }

@@ -1,10 +1,10 @@
 //! CloudFormation, which plays the script, one request at a time, and undoes what fails.
 //!
-//! - A Delete follows a Create that fails, times out or is cancelled. It names the ID in the response or, if
-//!   CloudFormation got no response, one that it invents. With `keep`, the next Create comes before that
-//!   Delete (failed resources were preserved).
-//! - The inverse follows an Update that fails. If the response brought a new ID, CloudFormation deletes that ID
-//!   in the end. The inverse names the old ID or, with `keep`, the new one.
+//! - A Delete follows a Create that fails, times out or is cancelled. It names the ID in the
+//!   response or, if CloudFormation got no response, one that it invents. With `keep`, the next
+//!   Create comes before that Delete (failed resources were preserved).
+//! - The inverse follows an Update that fails. If the response brought a new ID, CloudFormation
+//!   deletes that ID in the end. The inverse names the old ID or, with `keep`, the new one.
 //! - A changed ID in a successful response is a replacement: CloudFormation deletes the old ID.
 
 use std::sync::Arc;
@@ -33,7 +33,8 @@ pub enum Task {
 pub enum Goal {
     Create(Props),
     Update(Props),
-    /// Goes back from `failed` to the view. `named` is the ID that CloudFormation takes for the current one.
+    /// Goes back from `failed` to the view. `named` is the ID that CloudFormation takes for the
+    /// current one.
     Rollback {
         named: Id,
         failed: Props,
@@ -41,7 +42,8 @@ pub enum Goal {
     Delete(Id, Props),
 }
 
-/// The first of the IDs that CloudFormation invents, and the first of the IDs that are made of names.
+/// The first of the IDs that CloudFormation invents, and the first of the IDs that are made of
+/// names.
 const INVENTED: Id = 100;
 const NAMED: Id = 200;
 
@@ -73,7 +75,8 @@ impl World {
             Task::Next(_) => actions.push(Action::Issue),
             Task::Waiting(request, goal) if state.budget.give_ups > 0 => {
                 actions.push(Action::GiveUp { request, keep: false });
-                // A preserved Create that nobody has begun can't be told apart from the next one.
+                // A preserved Create that nobody has begun can't be distinguished from the next
+                // one.
                 let begun = state.requests[request].begun;
                 if matches!(goal, Goal::Create(_)) && begun && self.creates_next(state) {
                     actions.push(Action::GiveUp { request, keep: true });
@@ -146,8 +149,8 @@ impl World {
         }));
     }
 
-    /// Returns the goal of the next intent, or `None` if the intent makes no sense. After a Create that failed, only
-    /// another Create makes sense.
+    /// Returns the goal of the next intent, or `None` if the intent makes no sense. After a Create
+    /// that failed, only another Create makes sense.
     fn play(&self, state: &mut State) -> Option<Goal> {
         let intent = self.script[state.stack.played];
         state.stack.played += 1;

@@ -1,14 +1,16 @@
 //! The provisioner: what an invocation does, one step at a time, around the real
 //! [`decide`](crate::lifecycle::decide).
 //!
-//! The model takes a guard away by hiding from `decide` what the guard relies on. `decide` has no switches.
+//! The model takes a guard away by hiding from `decide` what the guard relies on. `decide` has no
+//! switches.
 
 use std::sync::Arc;
 
 use super::{Action, FirstDelivery, Id, Issued, Lock, Role, State, World};
 use crate::lifecycle::{self, Decision, Memory, Request, RequestType, decide};
 
-/// The next step of an invocation. An invocation that was superseded, or that refuses, has no side effects.
+/// The next step of an invocation. An invocation that was superseded, or that refuses, has no side
+/// effects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Stage {
     Superseded,
@@ -206,7 +208,8 @@ impl World {
         state.workers[worker] = Some(it);
     }
 
-    /// Writes the memory. Returns `false` if the worker doesn't hold the lock and therefore can't write it.
+    /// Writes the memory. Returns `false` if the worker doesn't hold the lock and therefore can't
+    /// write it.
     fn write(&self, state: &mut State, worker: usize, memory: &Arc<Memory>) -> bool {
         let holds = matches!(state.lock, Lock::Held { worker: holder, .. } if holder == worker);
         if holds || !self.guards.lock {

@@ -20,7 +20,7 @@ pub enum Binding {
     Objects,
     /// To the buckets, and to any object in them.
     Buckets,
-    /// Not at all.
+    /// Without any restriction.
     Nothing,
 }
 
@@ -33,12 +33,12 @@ impl Binding {
         match self {
             Self::Objects => None,
             Self::Buckets => Some(
-                "the role may decrypt any object of its buckets that it may read by other means: the policy \
-                 would be too large if it named their prefixes twice",
+                "the role may decrypt any object in its buckets that it can read in some other way: naming their \
+                 prefixes twice would make the policy too large",
             ),
             Self::Nothing => Some(
-                "the role may decrypt any object in S3 that it may read by other means: the policy would be \
-                 too large if it named the buckets twice",
+                "the role may decrypt any object in S3 that it can read in some other way: naming the buckets \
+                 twice would make the policy too large",
             ),
         }
     }

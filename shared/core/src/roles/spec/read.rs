@@ -1,5 +1,5 @@
-//! Turns properties as written into valid ones. Each check reports its problem and continues, so that one mistake
-//! doesn't hide another.
+//! Turns properties as written into valid ones. Each check reports its problem and continues, so
+//! that one mistake doesn't hide another.
 
 mod kinds;
 
@@ -112,13 +112,13 @@ fn common(
     at: &mut At<'_>,
 ) -> Option<Spec> {
     if written.version.is_some_and(|version| version != 1) {
-        at.key("Version").error("this version is not known", "this is version 1");
+        at.key("Version").error("this version is unknown", "Landfall supports version 1");
     }
     match written.role_name {
         None => at.missing("RoleName"),
         Some(name) if is_role_name(name) && !name.contains('/') => {}
         Some(name) => at.key("RoleName").error(
-            format!("`{}` is not a role's name", name.escape_debug()),
+            format!("`{}` is not a valid role name", name.escape_debug()),
             "a name has 1 to 64 letters, digits and `_+=,.@-`; the path is a property of its own",
         ),
     }
@@ -135,14 +135,14 @@ fn common(
     if !is_path || !is_role_name(&format!("{}x", path.trim_start_matches('/'))) {
         at.key("Path").error(
             format!("`{}` is not a path", path.escape_debug()),
-            "a path begins and ends with `/`, and holds neither `*` nor `?`: /landfall/",
+            "a path begins and ends with `/`, and contains neither `*` nor `?`: /landfall/",
         );
     }
     let description = written.description.unwrap_or_default();
     let is_text = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='~' | '\u{a1}'..='\u{ff}');
     if description.chars().count() > 1000 || !description.chars().all(is_text) {
         at.key("Description")
-            .error("IAM does not take this description", "it has at most 1,000 Latin-1 characters");
+            .error("IAM doesn't accept this description", "use at most 1,000 Latin-1 characters");
     }
     if let Some(boundary) = written.permissions_boundary
         && PolicyArn::parse(boundary).is_none()
@@ -155,7 +155,7 @@ fn common(
     let max_session_secs = written.max_session_duration.unwrap_or(3_600);
     if !(3_600..=43_200).contains(&max_session_secs) {
         at.key("MaxSessionDuration")
-            .error(format!("{max_session_secs} s is out of range"), "IAM admits 3,600 to 43,200");
+            .error(format!("{max_session_secs} s is out of range"), "IAM allows 3,600 to 43,200");
     }
     let tags = written.tags.cloned().unwrap_or_default();
     tags_fit(&tags, &mut at.key("Tags"));
@@ -178,13 +178,13 @@ fn tags_fit(tags: &BTreeMap<String, String>, at: &mut At<'_>) {
     if tags.len() > MAX_TAGS {
         at.error(
             format!("there are {} tags", tags.len()),
-            "a role has 50, 3 of them are Landfall's",
+            "a role can have 50, and Landfall uses 3 of them",
         );
     }
     let mut seen = BTreeSet::new();
     for name in tags.keys().filter(|name| !seen.insert(name.to_lowercase())) {
         at.key(name)
-            .error("another tag has this name, in upper or lower case", "IAM takes both for one");
+            .error("another tag has the same name except for case", "IAM treats both as the same");
     }
     let is_text = |text: &str| {
         text.chars().all(|c| c.is_alphanumeric() || c == ' ' || "_.:/=+-@".contains(c))
@@ -193,7 +193,7 @@ fn tags_fit(tags: &BTreeMap<String, String>, at: &mut At<'_>) {
         if ["landfall:", "aws:"].iter().any(|own| name.to_lowercase().starts_with(own)) {
             at.key(name).error(
                 "this name is reserved",
-                "tag names here do not begin with `landfall:` or `aws:`",
+                "tag names must not begin with `landfall:` or `aws:`",
             );
         } else if !(1..=128).contains(&name.chars().count())
             || value.chars().count() > 256
@@ -201,8 +201,8 @@ fn tags_fit(tags: &BTreeMap<String, String>, at: &mut At<'_>) {
             || !is_text(value)
         {
             at.key(name).error(
-                "IAM does not take this tag",
-                "a name has at most 128, a value 256 letters, digits, spaces and `_.:/=+-@`",
+                "IAM doesn't accept this tag",
+                "use at most 128 letters, digits, spaces and `_.:/=+-@` for a name, and 256 for a value",
             );
         }
     }
@@ -222,7 +222,7 @@ fn roles(
     };
     let mut at = at.key(field);
     if arns.is_empty() {
-        at.error("the list is empty", "name one role or more");
+        at.error("the list is empty", "name at least one role");
     }
     let mut accounts = BTreeSet::new();
     for (index, arn) in arns.iter().enumerate() {
@@ -236,8 +236,8 @@ fn roles(
     if accounts.len() > 1 {
         let accounts: Vec<&str> = accounts.iter().copied().collect();
         at.error(
-            format!("the roles are of accounts `{}`", accounts.join("`, `")),
-            "name roles of one account, and make a role for each account",
+            format!("the roles are in several accounts: `{}`", accounts.join("`, `")),
+            "name only roles of one account, and make a role for each account",
         );
         return None;
     }
@@ -264,8 +264,8 @@ fn external_id(field: &str, secret: Option<&Secret>, at: &mut At<'_>) -> Option<
         return Some(secret.clone());
     }
     at.key(field).error(
-        "STS does not take this external ID",
-        "it has 2 to 1,224 letters, digits and `_+=,.@:/-`",
+        "STS doesn't accept this external ID",
+        "use 2 to 1,224 letters, digits and `_+=,.@:/-`",
     );
     None
 }

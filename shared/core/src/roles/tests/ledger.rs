@@ -1,4 +1,5 @@
-//! Tests of the roles' permissions for manifests and claims, and of the trust in a second function that starts jobs.
+//! Tests of the roles' permissions for manifests and claims, and of the trust in a second function
+//! that starts jobs.
 
 use expect_test::expect;
 use proptest::prelude::*;
@@ -56,7 +57,8 @@ fn a_reader_that_admits_former_batches_reaches_ids_without_an_account_and_no_oth
     assert_eq!(notes(&properties).len(), 1);
 }
 
-/// Returns `true` if `pattern` matches as in IAM: `*` is any text, including slashes, and `?` is one character.
+/// Returns `true` if `pattern` matches as in IAM: `*` is any text, including slashes, and `?` is
+/// one character.
 fn fits(pattern: &[u8], text: &[u8]) -> bool {
     match (pattern.split_first(), text.split_first()) {
         (None, None) => true,
@@ -131,14 +133,14 @@ fn what_is_no_bucket_and_no_table_of_the_account_is_refused() {
     .map(|(field, value)| refused(field, value))
     .into();
     expect![[r#"
-        ManifestsBucketName: `a/*` is not a bucket's name (a name has 3 to 63 lower-case letters, digits, `.` and `-`)
-        ManifestsBucketName: a route is about this bucket (manifests have a bucket of their own)
-        ClaimsTableArn: this is not the ARN of a table (it looks like arn:aws:dynamodb:eu-west-1:111111111111:table/landfall-claims)
-        ClaimsTableArn: this is not the ARN of a table (it looks like arn:aws:dynamodb:eu-west-1:111111111111:table/landfall-claims)
-        ClaimsTableArn: this is not the ARN of a table (it looks like arn:aws:dynamodb:eu-west-1:111111111111:table/landfall-claims)
-        ClaimsTableArn: this is not the ARN of a table (it looks like arn:aws:dynamodb:eu-west-1:111111111111:table/landfall-claims)
-        ClaimsTableArn: the table is of account `333333333333` (it belongs to the role's own, `111111111111`)
-        the properties: `AdmitsFormerBatches` is not a boolean (write true or false)"#]].assert_eq(&all.join("\n"));
+        the properties are invalid: ManifestsBucketName: `a/*` is not a valid bucket name (a name has 3 to 63 lower-case letters, digits, `.` and `-`)
+        the properties are invalid: ManifestsBucketName: a route uses this bucket (manifests need their own bucket)
+        the properties are invalid: ClaimsTableArn: this is not the ARN of a table (it looks like arn:aws:dynamodb:eu-west-1:111111111111:table/landfall-claims)
+        the properties are invalid: ClaimsTableArn: this is not the ARN of a table (it looks like arn:aws:dynamodb:eu-west-1:111111111111:table/landfall-claims)
+        the properties are invalid: ClaimsTableArn: this is not the ARN of a table (it looks like arn:aws:dynamodb:eu-west-1:111111111111:table/landfall-claims)
+        the properties are invalid: ClaimsTableArn: this is not the ARN of a table (it looks like arn:aws:dynamodb:eu-west-1:111111111111:table/landfall-claims)
+        the properties are invalid: ClaimsTableArn: the table is in account `333333333333` (it must be in the role's own account, `111111111111`)
+        the properties are invalid: the properties: `AdmitsFormerBatches` is not a boolean (write true or false)"#]].assert_eq(&all.join("\n"));
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Tests of the steps from an observed role to the desired one, and that nothing is left to do after them.
+//! Tests of the steps from an observed role to the desired one, and that nothing is left to do
+//! after them.
 
 use proptest::prelude::*;
 

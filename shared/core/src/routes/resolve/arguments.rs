@@ -22,8 +22,9 @@ const OWN: [&str; 6] = [
     "--landfall-scope",
 ];
 
-/// The arguments that Glue interprets. Whoever names an object must not be able to choose the code that reads it,
-/// where it logs or how it is secured. The list follows the same page and the one on Python shell jobs.
+/// The arguments that Glue interprets. Whoever names an object must not be able to choose the code
+/// that reads it, where it logs or how it is secured. The list follows the same page and the one on
+/// Python shell jobs.
 const INTERPRETED: [&str; 36] = [
     "--additional-python-modules",
     "--auto-scale-within-microbatch",
@@ -82,7 +83,9 @@ pub fn resolve(
             Ok(template) => template,
             Err(error) => {
                 let hint = match error {
-                    TemplateError::BadName(_) => "a name is lower-case letters, digits and `_`",
+                    TemplateError::BadName(_) => {
+                        "a name consists of lower-case letters, digits and `_`"
+                    }
                     _ => "write `{{` and `}}` for braces that are part of the value",
                 };
                 at.error(error.to_string(), hint);
@@ -92,13 +95,13 @@ pub fn resolve(
         if value.starts_with('-') {
             at.error(
                 format!("the value of `{name}` begins with `-`"),
-                "the job would take it for the name of another argument",
+                "the job would read it as the name of another argument",
             );
         }
         if !template.is_fixed() && INTERPRETED.iter().any(|own| own.eq_ignore_ascii_case(name)) {
             at.error(
-                format!("`{name}` may not be set from the object's key or size"),
-                "Glue acts on it, so who uploads could choose what runs: give it a fixed value",
+                format!("`{name}` must not depend on the object's key or size"),
+                "Glue acts on it, so anyone who uploads could choose what runs: use a fixed value",
             );
         }
         if let Some(pattern) = key {
@@ -119,19 +122,19 @@ fn check_name(name: &str, at: &mut At<'_>) {
     let mut reserved = OWN.iter().chain(&INTERNAL).chain(&INTERPRETED);
     let shortened = reserved.find(|own| own.starts_with(name) && *own != &name);
     let (message, hint) = if name.contains(['{', '}']) {
-        ("an argument's name is never filled in".to_owned(), "use the capture in the value")
+        ("argument names can't contain captures".to_owned(), "use the capture in the value")
     } else if !is_name {
-        let hint = "write `--` and letters, digits, `-`, `_` or `.`: \"--day\"";
-        ("not an argument's name".to_owned(), hint)
+        let hint = "write `--`, a letter, and then letters, digits, `-`, `_` or `.`: \"--day\"";
+        ("not a valid argument name".to_owned(), hint)
     } else if name.to_ascii_lowercase().starts_with("--landfall") {
         (
-            "arguments that begin with `--landfall` are Landfall's own".to_owned(),
+            "arguments that begin with `--landfall` are reserved for Landfall".to_owned(),
             "choose another name",
         )
     } else if INTERNAL.iter().any(is_named) {
-        ("Glue sets this argument itself".to_owned(), "leave it out")
+        ("Glue sets this argument itself".to_owned(), "remove it")
     } else if let Some(own) = shortened {
-        (format!("a job may take this for the beginning of `{own}`"), "choose another name")
+        (format!("a job could read this as an abbreviation of `{own}`"), "choose another name")
     } else {
         return;
     };
@@ -153,11 +156,11 @@ fn check_names(
             let hint = did_you_mean(name, captures.iter().copied().chain(BUILT_INS))
                 .unwrap_or_else(|| {
                     format!(
-                        "a value may use captures of the key and {{{}}}",
+                        "a value can use captures of the key and {{{}}}",
                         BUILT_INS.join("}, {")
                     )
                 });
-            at.error(format!("`{{{name}}}` is not known here"), hint);
+            at.error(format!("`{{{name}}}` is unknown here"), hint);
             continue;
         }
         let varies = OF_ONE_OBJECT.contains(&name) || (is_capture && !by.iter().any(|n| n == name));

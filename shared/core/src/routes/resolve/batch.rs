@@ -14,7 +14,8 @@ pub struct Resolved {
     pub marker: Option<Pattern>,
 }
 
-/// Returns the group key, the conditions that close a batch, and the pattern of its marker. Reports problems.
+/// Returns the group key, the conditions that close a batch, and the pattern of its marker. Reports
+/// problems.
 pub fn resolve(written: &written::Batch, key: Option<&Pattern>, at: &mut At<'_>) -> Resolved {
     let by = written.by.clone().unwrap_or_default();
     if let Some(pattern) = key {
@@ -23,15 +24,16 @@ pub fn resolve(written: &written::Batch, key: Option<&Pattern>, at: &mut At<'_>)
         for (index, name) in by.iter().enumerate() {
             let mut at = at.key("by");
             if !captures.contains(&name.as_str()) {
-                let hint = did_you_mean(name, captures.iter().copied())
-                    .unwrap_or_else(|| "`by` names captures of the key: {name}".to_owned());
+                let hint = did_you_mean(name, captures.iter().copied()).unwrap_or_else(|| {
+                    "`by` lists captures of the key, such as `name` for `{name}`".to_owned()
+                });
                 at.index(index).error(format!("the key has no capture `{name}`"), hint);
             } else if by[..index].contains(name) {
-                at.index(index).error(format!("`{name}` stands twice"), "leave one out");
+                at.index(index).error(format!("`{name}` is listed twice"), "remove one of them");
             } else if written.marker.is_some() && !in_folder.contains(&name.as_str()) {
                 at.index(index).error(
                     format!("with a marker, `by` cannot use `{name}`"),
-                    "a marker speaks for a folder: use captures before the last `/` only",
+                    "a marker stands for a whole folder: use only captures before the last `/`",
                 );
             }
         }
@@ -42,7 +44,7 @@ pub fn resolve(written: &written::Batch, key: Option<&Pattern>, at: &mut At<'_>)
         check_period(field, period.as_ref(), at);
     }
     if written.max_objects.is_some_and(|most| !(1..=100_000).contains(&most)) {
-        at.key("max_objects").error("`max_objects` is out of range", "from 1 to 100,000");
+        at.key("max_objects").error("`max_objects` is out of range", "use 1 to 100,000");
     }
     let lasts = |period: &Option<written::Period>| {
         period.as_ref().and_then(written::Period::seconds).is_some_and(|seconds| seconds > 0)
@@ -56,17 +58,20 @@ pub fn resolve(written: &written::Batch, key: Option<&Pattern>, at: &mut At<'_>)
     if let Some(marker) = &written.marker
         && (marker.is_empty() || marker.contains(['/', '{', '}', '*']))
     {
-        at.key("marker")
-            .error(format!("`{marker}` is not a marker's name"), "the name alone: _SUCCESS");
+        at.key("marker").error(
+            format!("`{marker}` is not a valid marker name"),
+            "write only the name: _SUCCESS",
+        );
     }
     if written.marker.is_some() && written.max_objects == Some(1) {
         at.key("max_objects").error(
-            "`max_objects: 1` with a marker",
-            "a batch of one object is closed by that object: leave one of the two out",
+            "`max_objects: 1` can't be combined with a marker",
+            "a batch of one object closes with that object: remove one of the two",
         );
     }
     if written.settle.is_some() && written.marker.is_none() {
-        at.key("settle").error("`settle` without `marker`", "it is the wait after the marker");
+        at.key("settle")
+            .error("`settle` needs a `marker`", "it is the time to wait after the marker");
     }
     let seconds = |period: &Option<written::Period>| {
         period.as_ref().and_then(written::Period::seconds).filter(|seconds| *seconds > 0)
@@ -95,10 +100,12 @@ fn check_period(field: &str, period: Option<&written::Period>, at: &mut At<'_>) 
     };
     match period.seconds() {
         Some(seconds) if seconds <= MAX_SECS => {}
-        Some(_) => at.key(field).error(format!("`{field}` is longer than 7 days"), "at most 7d"),
+        Some(_) => {
+            at.key(field).error(format!("`{field}` is longer than 7 days"), "use at most 7d")
+        }
         None => at.key(field).error(
             format!("`{}` is not a length of time", period.0),
-            "a number and s, m, h or d: 90s, 5m, 1h, 1d",
+            "write a number and s, m, h or d: 90s, 5m, 1h, 1d",
         ),
     }
 }
@@ -128,7 +135,7 @@ pub fn scope(start: &written::Start, at: &mut At<'_>) -> Scope {
     };
     Scope::parse(word).unwrap_or_else(|| {
         let hint = did_you_mean(word, Scope::ALL.map(Scope::as_str)).unwrap_or_else(|| {
-            "`job`: all that the job's role may; `batch`: no other role than the reader's"
+            "`job`: everything that the job role may do; `batch`: no other role than the reader role"
                 .to_owned()
         });
         at.key("scope").error(format!("`{word}` is not a scope"), hint);
@@ -154,7 +161,7 @@ fn check_start(start: &written::Start, at: &mut At<'_>) {
     match retry.attempts {
         None => at.missing("attempts"),
         Some(1..=10) => {}
-        Some(_) => at.key("attempts").error("`attempts` is out of range", "from 1 to 10"),
+        Some(_) => at.key("attempts").error("`attempts` is out of range", "use 1 to 10"),
     }
     for (index, state) in retry.states.iter().flatten().enumerate() {
         if !STATES.contains(&state.as_str()) {

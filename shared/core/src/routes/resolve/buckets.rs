@@ -1,7 +1,7 @@
 //! The checks of bucket names.
 //!
-//! They follow "General purpose bucket naming rules" in the S3 User Guide. A name that AWS has reserved for new
-//! buckets only can still be the name of an older bucket.
+//! They follow "General purpose bucket naming rules" in the S3 User Guide. A name that AWS has
+//! reserved for new buckets only can still be the name of an older bucket.
 
 use crate::at::At;
 
@@ -10,23 +10,27 @@ const OTHER_KINDS: [(&str, &str, &str); 5] = [
     (
         "--x-s3",
         "a directory bucket",
-        "directory buckets announce nothing: let the data land in a general purpose bucket",
+        "directory buckets send no events: let the data land in a general purpose bucket",
     ),
     (
         "--table-s3",
         "a table bucket",
-        "tables announce nothing: let the data land in a general purpose bucket",
+        "table buckets send no events: let the data land in a general purpose bucket",
     ),
-    ("-s3alias", "the alias of an access point", "name the bucket behind it: events bear its name"),
+    (
+        "-s3alias",
+        "the alias of an access point",
+        "name the bucket behind it: events carry the bucket's name",
+    ),
     (
         "--ol-s3",
         "the alias of an Object Lambda access point",
-        "name the bucket behind it: events bear its name",
+        "name the bucket behind it: events carry the bucket's name",
     ),
     (
         ".mrap",
         "the alias of a Multi-Region Access Point",
-        "name the bucket behind it: events bear its name",
+        "name the bucket behind it: events carry the bucket's name",
     ),
 ];
 
@@ -36,8 +40,8 @@ const RESERVED: [&str; 3] = ["xn--", "sthree-", "amzn-s3-demo-"];
 /// The hint that says what a bucket's name looks like.
 pub const BUCKET_NAME: &str = "a name has 3 to 63 lower-case letters, digits, `-` and `.`";
 
-/// Returns `true` if `text` can be the name of a general purpose bucket, the only kind that sends events for what
-/// lands.
+/// Returns `true` if `text` can be the name of a general purpose bucket, the only kind that sends
+/// events for what lands.
 pub fn is_bucket(text: &str) -> bool {
     problem(text).is_none()
 }
@@ -60,8 +64,8 @@ pub fn check(name: &str) -> Result<(), (String, String)> {
 pub fn warn(name: &str, at: &mut At<'_>) {
     if let Some(reserved) = RESERVED.iter().find(|reserved| name.starts_with(**reserved)) {
         at.warning(
-            format!("AWS has reserved names of buckets that begin with `{reserved}`"),
-            "only a bucket that was made before can have such a name: is it the right one?",
+            format!("AWS has reserved bucket names that begin with `{reserved}`"),
+            "only older buckets can have such a name: is it the right one?",
         );
     }
 }
@@ -73,12 +77,12 @@ fn problem(name: &str) -> Option<(String, String)> {
     let hint = match () {
         () if !has_form_of_bucket(name) => BUCKET_NAME,
         () if ["..", ".-", "-."].iter().any(|pair| name.contains(pair)) => {
-            "letters or digits stand beside each `.` of a name"
+            "each `.` in a name needs a letter or a digit on both sides"
         }
-        () if is_address(name) => "no bucket is named like an IP address",
+        () if is_address(name) => "a bucket's name can't look like an IP address",
         () => return None,
     };
-    Some((format!("`{name}` is not a bucket's name"), hint.to_owned()))
+    Some((format!("`{name}` is not a valid bucket name"), hint.to_owned()))
 }
 
 /// Returns `true` if the name is four numbers with dots between them.

@@ -32,9 +32,9 @@ pub fn report(written: &written::RoutesFile, at: &mut At<'_>) {
         let pattern = route.key.as_deref().and_then(|key| Pattern::parse(key).ok());
         for text in pattern.iter().flat_map(literals_of_other_patterns) {
             at.key("key").warning(
-                format!("`{text}` in the key stands for itself, as everything does but `*`, `**` and `{{name}}`"),
-                "write `*` for any text in one folder, or `{name}` to use it in the job's arguments; where \
-                 several texts are meant, write a route for each",
+                format!("`{text}` in the key stands for itself: only `*`, `**` and `{{name}}` are special"),
+                "write `*` for any text in one folder, or `{name}` to use it in the job's arguments; if you mean \
+                 several texts, write a route for each",
             );
         }
     }
@@ -62,11 +62,11 @@ fn check_job(job: &str) -> Result<(), (String, String)> {
     }
     let hint = match job.split_once(":job/") {
         Some((_, name)) => {
-            format!("write `{}`: the target says the account and the region", name.escape_debug())
+            format!("write `{}`: the target gives the account and the region", name.escape_debug())
         }
         None => "write the job's name".to_owned(),
     };
-    Err((format!("`{}` is an ARN, and not a job's name", job.escape_debug()), hint))
+    Err((format!("`{}` is an ARN, not a job name", job.escape_debug()), hint))
 }
 
 /// Returns the parts of the key that have a special meaning in shell globs: `?`, `[0-9]`, `!(x)`.

@@ -37,8 +37,8 @@ pub fn starter(written: &StarterRole, setting: &Setting<'_>, at: &mut At<'_>) ->
         }
         if admissible(&route.job) != route.job {
             at.key("Routes").error(
-                format!("job `{}` has a name that no policy can hold", route.job.escape_debug()),
-                "policies hold the characters U+0020 to U+00FF: rename the job",
+                format!("a policy can't contain the name of job `{}`", route.job.escape_debug()),
+                "policies can only contain the characters U+0020 to U+00FF: rename the job",
             );
         }
         let Target { account, region, .. } = target;
@@ -75,7 +75,7 @@ pub fn reader(written: &ReaderRole, setting: &Setting<'_>, at: &mut At<'_>) -> O
         {
             at.key("KmsKeyArns").index(index).error(
                 "this is not the ARN of a KMS key",
-                "it looks like arn:aws:kms:eu-west-1:111111111111:key/1234…; an alias will not do",
+                "it looks like arn:aws:kms:eu-west-1:111111111111:key/1234…; an alias isn't accepted",
             );
         }
     }
@@ -91,7 +91,7 @@ pub fn reader(written: &ReaderRole, setting: &Setting<'_>, at: &mut At<'_>) -> O
         if let Some(widening) = Widening::of(&route.key) {
             let (name, uri) = (&route.name, widening.uri(&route.bucket));
             notes.push(format!(
-                "route `{name}`: the role may read `{uri}`, since {}",
+                "route `{name}`: the role may read `{uri}`, because {}",
                 widening.reason()
             ));
             if widening.is_everything() && !route.wide {
@@ -102,13 +102,13 @@ pub fn reader(written: &ReaderRole, setting: &Setting<'_>, at: &mut At<'_>) -> O
     }
     if buckets.is_empty() {
         at.key("Routes").error(
-            format!("no route has a target in account `{account}`, which the trusted roles are of"),
-            "is `account` of the target, or `TrustedRoleArns`, another?",
+            format!("no route has a target in account `{account}`, where the trusted roles are"),
+            "check the target's `account` and `TrustedRoleArns`",
         );
     }
     if manifests.as_ref().is_some_and(|own| routes.routes.iter().any(|r| r.bucket == *own)) {
         at.key("ManifestsBucketName")
-            .error("a route is about this bucket", "manifests have a bucket of their own");
+            .error("a route uses this bucket", "manifests need their own bucket");
     }
     for reaches in buckets.values_mut() {
         let all = reaches.clone();
@@ -143,13 +143,14 @@ pub fn job(written: &JobRole, _: &Setting<'_>, at: &mut At<'_>) -> Option<Own> {
     })
 }
 
-/// Describes what the role reaches beyond the batches of the trusted roles' account. Returns `None` if that is nothing.
+/// Describes what the role reaches beyond the batches of the trusted roles' account. Returns `None`
+/// if that is nothing.
 fn wider(batches: Batches) -> Option<&'static str> {
     match batches {
         Batches::Own => None,
         Batches::OwnAndFormer => Some(
-            "batches of the version before are admitted, whichever analytics account they are for: once \
-             `landfall batches --former` lists none, set `AdmitsFormerBatches` to `false`",
+            "the role reaches the former batches of every analytics account: once `landfall batches --former` lists \
+             none, set `AdmitsFormerBatches` to `false`",
         ),
         Batches::All => Some(
             "`AdmitsFormerBatches` is not given: the role may read the manifests and change the claims of \
@@ -163,15 +164,15 @@ fn manifests(name: Option<&str>, at: &mut At<'_>) -> Option<String> {
     let name = name.filter(|name| !name.is_empty())?;
     if !has_form_of_bucket(name) {
         at.key("ManifestsBucketName").error(
-            format!("`{}` is not a bucket's name", name.escape_debug()),
+            format!("`{}` is not a valid bucket name", name.escape_debug()),
             "a name has 3 to 63 lower-case letters, digits, `.` and `-`",
         );
     }
     Some(name.to_owned())
 }
 
-/// Reads the ARN of the table of claims. The table must be in the role's own account: a claim keeps two runs of one
-/// batch apart, and the owner of the data keeps the claims.
+/// Reads the ARN of the table of claims. The table must be in the role's own account: a claim keeps
+/// two runs of one batch apart, and the owner of the data keeps the claims.
 fn claims(arn: Option<&str>, setting: &Setting<'_>, at: &mut At<'_>) -> Option<String> {
     let arn = arn.filter(|arn| !arn.is_empty())?;
     let fields: Vec<&str> = arn.splitn(6, ':').collect();
@@ -192,8 +193,8 @@ fn claims(arn: Option<&str>, setting: &Setting<'_>, at: &mut At<'_>) -> Option<S
         ),
         (Some(table), Some(own)) if table != (own.partition, own.account) => {
             at.key("ClaimsTableArn").error(
-                format!("the table is of account `{}`", table.1.escape_debug()),
-                format!("it belongs to the role's own, `{}`", own.account),
+                format!("the table is in account `{}`", table.1.escape_debug()),
+                format!("it must be in the role's own account, `{}`", own.account),
             );
         }
         _ => {}
