@@ -1,19 +1,19 @@
-# Everything that Landfall needs doing, from a machine with Rust, Python 3.11+, make and a C compiler.
-# `make` alone lists the targets.
+# All of Landfall's development tasks. You need Rust, Python 3.11 or newer, make and a C compiler. Some targets also
+# need Node.js. `make` alone lists the targets.
 
 SHELL := bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
-# One target triple, and --workspace on every build: cargo and cargo-lambda then share all artifacts.
-# (Compiling the AWS SDKs a second time would take minutes.)
+# Every build uses one target triple and --workspace, so that cargo and cargo-lambda share all artifacts. Otherwise they
+# would compile the AWS SDKs twice, which takes minutes.
 HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 export CARGO_BUILD_TARGET := $(HOST)
 export CARGO_TARGET_DIR := $(abspath $(or $(CARGO_TARGET_DIR),target))
 DEBUG := $(CARGO_TARGET_DIR)/$(HOST)/debug
 LOCAL_CLOUD := $(DEBUG)/local-cloud
 RESULTS := $(CARGO_TARGET_DIR)/results
-# The Python environment's folder, which is set up where there is none yet.
+# The Python environment's folder. The command sets it up if there is none yet.
 VENV = $$($(LOCAL_CLOUD) python)
 RUFF = --no-cache conftest.py python tests
 
@@ -25,52 +25,52 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: python-tool build ## A file lands in one account, a job runs in the other; KEEP=1 leaves it running
+demo: python-tool build ## Show a file land in one account and its job run in the other; KEEP=1 leaves it running
 	@$(LOCAL_CLOUD) demo $(if $(filter-out 0,$(KEEP)),--keep)
 
 .PHONY: test
-test: tools python-tool node-tool results format lint purity build deny schema cargo-tests policies end-to-end python-lint pytest templates semantics summary ## Everything
+test: tools python-tool node-tool results format lint purity build deny schema cargo-tests policies end-to-end python-lint pytest templates semantics summary ## Run every check and test
 
 .PHONY: check
-check: tools results format lint purity build schema cargo-tests semantics ## What needs neither Python nor the local cloud
+check: tools results format lint purity build schema cargo-tests semantics ## Run the checks and tests that need neither Python nor the local cloud
 
-# The functions are measured as they are deployed, beside a floor and peers: their first build takes about
-# 20 minutes on two cores, the bench itself about as long. `make bench ONLY="counts cost"` measures functions that are
-# built anyway, in a minute: counts do not depend on how they are built.
+# The bench measures the functions as they are deployed, and compares them with a floor and with peers. The first build
+# takes about 20 minutes on two cores, and the bench itself about as long. `make bench ONLY="counts cost"` takes a
+# minute: it measures the functions that `build` makes anyway, because counts don't depend on optimisation.
 .PHONY: bench
-bench: python-tool build ## What Landfall takes: calls, units, CPU, memory, money; ONLY="parts of it" LATENCY=ms
-	$(call say,what Landfall takes)
+bench: python-tool build ## Measure what Landfall uses: calls, units, CPU, memory, money; ONLY="some parts" LATENCY=ms
+	$(call say,measuring what Landfall uses)
 	@$(if $(OPTIMISED),cargo build --locked --release $(RELEASED) $(BESIDE))
 	@cargo bench --locked --workspace --bench figures --profile dev -- $(ONLY) \
 	  $(if $(LATENCY),--latency $(LATENCY)) $(if $(OPTIMISED),--functions '$(CARGO_TARGET_DIR)/$(HOST)/release')
 
 OPTIMISED = $(if $(ONLY),$(filter-out counts cost,$(ONLY)),yes)
-# The packages that `make package` builds, so that both share what they compile.
+# The same packages as `make package` builds, so that both share what they compile.
 RELEASED := $(foreach function,trigger monitor provisioner,--package landfall-$(function) --bin $(function))
-# What they are compared with.
+# The programs that the bench compares them with.
 BESIDE := --package landfall-floor --bin hello --bin calls --bin parsing
 
 .PHONY: spark
-spark: python-tool build ## Jobs in real Spark on the local cloud; needs Java, and 500 MB of downloads once; ONLY=part of a name
-	$(call say,jobs in real Spark on the local cloud)
+spark: python-tool build ## Run jobs in real Spark on the local cloud; needs Java, downloads 500 MB once; ONLY=part of a name
+	$(call say,running jobs in real Spark on the local cloud)
 	@mkdir -p '$(RESULTS)-spark'
 	@set -euo pipefail; cargo test --locked --workspace --test spark -- $(ONLY) 2>&1 | tee -i '$(RESULTS)-spark/spark.txt'
 
 .PHONY: package
-package: python-tool build ## Build for this machine, optimised, and lay out what is deployed; ROUTES=file
+package: python-tool build ## Build optimised functions for this machine, and lay out what you deploy; ROUTES=file
 	$(call say,packaging into target/package)
 	@set -euo pipefail; venv=$(VENV); PATH="$$venv/bin:$$PATH" \
 	  $(DEBUG)/landfall package target/package --native --routes $(or $(ROUTES),infra/routes.yaml); \
 	"$$venv/bin/python" tests/python/sbom.py target/package
 
 .PHONY: clean
-clean: ## Remove what was built, the Python environment included
+clean: ## Remove everything that was built, including the Python environment
 	cargo clean
 	rm -rf target/package __pycache__
 	find python tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: requirements
-requirements: ## Resolve the Python requirements again
+requirements: ## Resolve the Python requirements again, to the newest versions
 	$(call say,resolving the Python requirements)
 	@set -euo pipefail; work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; \
 	python3 -m venv "$$work/venv"; "$$work/venv/bin/pip" install --quiet pip-tools; \
@@ -80,7 +80,7 @@ requirements: ## Resolve the Python requirements again
 	  $(foreach package,$(LEFT_OUT),--unsafe-package $(package)) \
 	  --output-file "$$work/requirements.txt" tests/requirements.in; \
 	{ cat "$$work/head"; echo; sed '/^# WARNING/,$$d' "$$work/requirements.txt"; } > tests/requirements.txt
-	$(call say,resolving the requirements of the scanners and of what runs Spark)
+	$(call say,resolving the requirements of the scanners and of the Spark runs)
 	@set -euo pipefail; work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; \
 	python3 -m venv "$$work/venv"; "$$work/venv/bin/pip" install --quiet uv; cd tests/scanners; \
 	sed -n '/^#/p;/^$$/q' requirements.txt > "$$work/head"; \
@@ -99,7 +99,8 @@ requirements: ## Resolve the Python requirements again
 	  --upgrade --output-file "$$work/requirements.txt" requirements.in; \
 	{ cat "$$work/head"; echo; cat "$$work/requirements.txt"; } > requirements.txt
 
-# What no service of the local cloud that is used here imports; pandas of vega_datasets; zig of cargo-lambda.
+# Packages that nothing imports here: dependencies of local cloud services that we don't use, pandas (vega_datasets
+# depends on it), and zig (cargo-lambda depends on it).
 LEFT_OUT := asyncssh docker duckdb graphql-core numpy pandas psycopg2-binary pymysql ziglang
 
 # The steps of `make test`.
@@ -135,109 +136,109 @@ build: tools
 
 .PHONY: format
 format:
-	$(call say,formatting: cargo fmt)
+	$(call say,checking the format: cargo fmt)
 	@cargo fmt --all --check
 
 .PHONY: lint
 lint:
-	$(call say,lints: clippy)
+	$(call say,linting Rust: clippy)
 	@cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
 	@cargo clippy --locked --workspace --test end_to_end --test policies --test spark --quiet -- -D warnings
 
 .PHONY: purity
 purity:
-	$(call say,the core does no I/O: it has no runtime and no AWS crate among its dependencies)
+	$(call say,checking that the core does no I/O: it depends on no runtime and no AWS crate)
 	@set -euo pipefail; tree=$$(cargo tree --locked --package landfall-core --edges normal --prefix none); \
 	! grep -E '^(aws|hyper|lambda|mio|reqwest|tokio)' <<< "$$tree"
-	$(call say,trigger and monitor need neither IAM nor KMS: they have no client of either among their dependencies)
+	$(call say,checking that trigger and monitor need neither IAM nor KMS: they depend on no client of either)
 	@set -euo pipefail; tree=$$(cargo tree --locked --package landfall-trigger --package landfall-monitor --edges normal --prefix none); \
 	! grep -E '^(aws-sdk-iam|aws-sdk-kms|landfall-provisioning) ' <<< "$$tree"
 
-# The deployed crates and those of tests, by deny.toml; an exception that is not needed is an error.
+# deny.toml has the rules, for deployed crates and those of tests. An exception that nothing needs is an error.
 DENY = "$$($(LOCAL_CLOUD) scanners)/bin/cargo-deny" --locked --workspace check \
   -D unmatched-skip -D unused-wrapper -D license-not-encountered -D advisory-not-detected
 
 .PHONY: deny
 deny: python-tool
-	$(call say,licences and sources of the crates and versions of which there are two: cargo-deny)
+	$(call say,checking the crates' licences and sources and looking for duplicate versions: cargo-deny)
 	@set -euo pipefail; $(DENY) licenses bans sources
 
 .PHONY: advisories
-advisories: python-tool build ## Known vulnerabilities of the crates; fetches RustSec's database with git
-	$(call say,known vulnerabilities of the crates: cargo-deny)
+advisories: python-tool build ## Look for known vulnerabilities of the crates; fetches RustSec's database with git
+	$(call say,looking for known vulnerabilities of the crates: cargo-deny)
 	@set -euo pipefail; $(DENY) advisories
 
 .PHONY: schema
 schema:
-	$(call say,the committed JSON Schemas are those of the types; the routes files are valid)
+	$(call say,checking that the committed JSON Schemas match the types and that the routes files are valid)
 	@set -euo pipefail; $(DEBUG)/landfall schema | diff -u infra/routes.schema.json -
 	@set -euo pipefail; for role in starter-role reader-role job-role bucket-notifications; do \
 	  $(DEBUG)/landfall schema $$role | diff -u infra/schemas/$$role.json -; done
 	@$(DEBUG)/landfall check infra/routes.yaml
-	@# Of an external ID in the file, and of none, it warns: those are what the tests are about.
+	@# It warns about an external ID in the file and about a missing one. Both are there for the tests.
 	@said=$$($(DEBUG)/landfall check tests/fixtures/routes.yaml 2>&1) || { echo "$$said"; exit 1; }
 
 .PHONY: cargo-tests
 cargo-tests:
-	$(call say,unit and property tests)
+	$(call say,running unit and property tests)
 	@mkdir -p '$(RESULTS)'
 	@set -euo pipefail; cargo test --locked --workspace --no-fail-fast 2>&1 | tee -i '$(RESULTS)/unit.txt'
 
 .PHONY: simulate
-simulate: tools ## What takes longer than `make test` may: wider models, SEEDS=2000 simulations FROM=1, a week of load
-	$(call say,wider models)
+simulate: tools ## Run what is too slow for `make test`: wider models, SEEDS=2000 simulations FROM=1, a week of load
+	$(call say,checking wider models)
 	@cargo test --locked --package landfall-core --lib -- --ignored --nocapture
-	$(call say,trigger and monitor simulated)
+	$(call say,simulating trigger and monitor)
 	@SEEDS=$(or $(SEEDS),2000) FROM=$(or $(FROM),1) \
 	  cargo test --locked --workspace --test simulation -- --include-ignored
 
 .PHONY: policies
 policies: node-tool
-	$(call say,policies judged by an independent IAM engine)
+	$(call say,testing the policies with an independent IAM engine)
 	@mkdir -p '$(RESULTS)'
 	@set -euo pipefail; cargo test --locked --workspace --test policies 2>&1 | tee -i '$(RESULTS)/policies.txt'
 
 .PHONY: end-to-end
-end-to-end: python-tool node-tool build ## The end-to-end tests alone; ONLY=part of a name
-	$(call say,end to end on the local cloud)
+end-to-end: python-tool node-tool build ## Run only the end-to-end tests; ONLY=part of a name
+	$(call say,running the end-to-end tests on the local cloud)
 	@mkdir -p '$(RESULTS)'
 	@set -euo pipefail; cargo test --locked --workspace --test end_to_end -- $(ONLY) 2>&1 | tee -i '$(RESULTS)/end-to-end.txt'
 
 .PHONY: python-lint
 python-lint:
-	$(call say,lints: ruff)
+	$(call say,linting Python: ruff)
 	@"$(VENV)/bin/ruff" check $(RUFF)
 	@"$(VENV)/bin/ruff" format --check $(RUFF)
-	$(call say,the types of the library for jobs: mypy; that Python 3.7 has all that it uses: vermin)
+	$(call say,checking the job library's types (mypy) and that it needs no more than Python 3.7 (vermin))
 	@"$(VENV)/bin/mypy" --cache-dir /dev/null python/landfall
 	@"$(VENV)/bin/vermin" --target=3.7- --violations --no-tips python/landfall python/examples
 
 .PHONY: pytest
 pytest:
-	$(call say,the job's side: pytest)
+	$(call say,running the Python tests: pytest)
 	@mkdir -p '$(RESULTS)'
 	@set -euo pipefail; "$(VENV)/bin/python" -m pytest 2>&1 | tee -i '$(RESULTS)/pytest.txt'
 
 .PHONY: templates
-templates: python-tool node-tool build ## The templates alone, by every scanner
-	$(call say,the templates: cfn-lint)
+templates: python-tool node-tool build ## Check the templates with every scanner
+	$(call say,checking the templates: cfn-lint)
 	@"$(VENV)/bin/cfn-lint" $(TEMPLATES)
-	@# Their aliases are resolved by packaging.
+	@# Packaging resolves the aliases that these checks report.
 	@"$(VENV)/bin/cfn-lint" --ignore-checks W1100 W1101 -- tests/fixtures/*-extras.yaml
 	@echo "cfn-lint: nothing found in $(words $(TEMPLATES)) templates and the tests' own"
-	$(call say,the templates: sam validate --lint)
+	$(call say,checking the templates: sam validate --lint)
 	@set -euo pipefail; scanners=$$($(LOCAL_CLOUD) scanners); home=$$(mktemp -d); trap 'rm -rf "$$home"' EXIT; \
 	for template in $(TEMPLATES); do \
 	  env -i PATH="$$PATH" HOME="$$home" LANG=C.UTF-8 SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 \
 	    "$$scanners/bin/sam" validate --lint --template "$$template"; \
 	done; echo "sam validate: $(words $(TEMPLATES)) templates are valid"
-	$(call say,the templates: checkov)
+	$(call say,checking the templates: checkov)
 	@set -euo pipefail; scanners=$$($(LOCAL_CLOUD) scanners); \
 	"$(VENV)/bin/python" tests/python/scan.py checkov "$$scanners/bin/checkov" $(TEMPLATES)
-	$(call say,the templates: cfn-guard)
+	$(call say,checking the templates: cfn-guard)
 	@set -euo pipefail; node=$$($(LOCAL_CLOUD) node); \
 	"$(VENV)/bin/python" tests/python/scan.py cfn-guard "$$node" $(TEMPLATES)
-	$(call say,policies of templates and of routes: parliament)
+	$(call say,checking the policies of the templates and the routes: parliament)
 	@set -euo pipefail; scanners=$$($(LOCAL_CLOUD) scanners); \
 	"$(VENV)/bin/python" tests/python/scan.py parliament "$$scanners/bin/parliament" $(TEMPLATES)
 
@@ -245,7 +246,7 @@ TEMPLATES := $(filter-out infra/routes.yaml,$(wildcard infra/*.yaml))
 
 .PHONY: semantics
 semantics:
-	$(call say,every test that SEMANTICS.md names exists)
+	$(call say,checking that every test that SEMANTICS.md names exists)
 	@tests/semantics.sh
 
 .PHONY: summary

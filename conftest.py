@@ -1,4 +1,4 @@
-"""What the tests write goes into one folder, and the folder goes with them."""
+"""Fixtures for all tests. Everything that tests write goes into one folder, removed at the end."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ def _in_a_region_and_with_no_credentials_of_this_machine(
 
 @pytest.fixture(scope="session")
 def launched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
-    """The emulator with the launcher's corrections; tests share it, under names of their own."""
+    """The emulator with the launcher's corrections. Tests share it and use names of their own."""
     with running(LAUNCHER, tmp_path_factory.mktemp("launched")) as emulator:
         yield emulator
 
 
 @pytest.fixture(scope="session")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
-    """The emulator as it comes."""
+    """The emulator without corrections."""
     with running(PLAIN, tmp_path_factory.mktemp("plain")) as emulator:
         yield emulator

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks that the tests that SEMANTICS.md names exist.
+# Checks that every test that SEMANTICS.md names exists.
 #
 # A promise is a paragraph that begins in bold. Its tests stand in a table with the header `| Promise | Tests |`, each in
 # backticks in the last column. The check fails if a section has promises and names no tests, if a row names none, if a
@@ -44,4 +44,4 @@ if [ -n "$problems" ]; then
     printf 'SEMANTICS.md:\n%s\n' "$problems" >&2
     exit 1
 fi
-echo "$(wc -l <<< "$names") tests are named, and exist"
+echo "$(wc -l <<< "$names") named tests exist"

@@ -1,18 +1,19 @@
-"""An example of a job that Landfall starts: the batch's CSV files become partitioned Parquet.
+"""An example of a Glue Python shell job: it turns the batch's CSV files into partitioned Parquet.
 
-A Glue Python shell job. It reads each object through the reader role, and writes with the job's own
-role, so neither account needs a bucket policy for the other. Its own arguments:
+It reads each object as the reader role and writes with the job's own role, so neither account needs
+a bucket policy for the other. Its own arguments:
 
     --output s3://bucket/prefix/     where to write, in the analytics account
-    --output-owner ACCOUNT           optional: the account that the bucket must be of
+    --output-owner ACCOUNT           optional: the account that must own the bucket
     --partition-by COLUMN            the column that becomes the Hive partition, `COLUMN=value/`
-    --constants NAME[,NAME…]         optional: those arguments of the job become columns
+    --constants NAME[,NAME…]         optional: the names of job arguments that become columns
 
-Entering the batch claims it, or ends the script where another run does the work. That keeps two
-runs apart, but a run that fails halfway has written some of its files. So a file is named by its
-partition, the batch and the object's place in the batch: the batch's next run replaces these files,
-and never doubles a row.
-Each CSV is held in memory as a whole.
+Entering the batch claims it, or ends the script if another run does the work. That keeps two runs
+apart, but a run that fails halfway has already written some of its files. So each file's name is
+made of its partition, the batch and the object's place in the batch. The batch's next run replaces
+these files and never doubles a row.
+
+The job holds one CSV file at a time in memory, as a whole.
 """
 
 from __future__ import annotations
@@ -33,21 +34,21 @@ import landfall
 
 HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 MAX_PARTITIONS = 1000
-"""More distinct values in one file than this are not a partition column but a mistake."""
+"""The most distinct values of the partition column in a file. More than this are a mistake."""
 
 
 class JobError(RuntimeError):
-    """The job cannot do what it was asked to; starting it again would not help."""
+    """The job cannot do its work, and starting it again would not help."""
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Convert the batch if it is ours; print one line of JSON that says what was done."""
+    """Converts the batch if this run holds it, and prints a summary as one line of JSON."""
     with landfall.batch(argv) as batch:
         print(json.dumps(convert(batch)), flush=True)
 
 
 def convert(batch: landfall.Batch) -> dict[str, Any]:
-    """Write the batch's files; returns what was done."""
+    """Writes the batch's files, and returns a summary of the work."""
     bucket, prefix = output_of(batch.arguments)
     partition_by = batch.arguments.get("partition-by", "")
     if not partition_by:
@@ -62,7 +63,7 @@ def convert(batch: landfall.Batch) -> dict[str, Any]:
             data = body.read()
         table = read_csv(data, landfall.printable(item.url), partition_by, constants)
         rows_read += table.num_rows
-        batch.fence()  # A run that is over for Landfall and goes on all the same writes no more.
+        batch.fence()  # Stops a run that still goes on although Landfall has seen it end.
         for value, part in partitions(table, partition_by, landfall.printable(item.url)):
             key = f"{prefix}{partition_path(partition_by, value)}/{file_name(batch, index)}"
             target.put_object(Bucket=bucket, Key=key, Body=to_parquet(part), **owner)
@@ -79,7 +80,7 @@ def convert(batch: landfall.Batch) -> dict[str, Any]:
 
 
 def output_of(arguments: Mapping[str, str]) -> tuple[str, str]:
-    """The bucket and the prefix of `--output`; the prefix is empty or ends with a slash."""
+    """Returns the bucket and the prefix of `--output`; the prefix is empty or ends with a slash."""
     url = arguments.get("output", "")
     bucket, _, prefix = url[len("s3://") :].partition("/")
     if not url.startswith("s3://") or not bucket:
@@ -88,32 +89,32 @@ def output_of(arguments: Mapping[str, str]) -> tuple[str, str]:
 
 
 def owner_of(arguments: Mapping[str, str]) -> dict[str, str]:
-    """What S3 is to be told of `--output-owner`: it then refuses a bucket of anybody else's."""
+    """Returns the parameter that makes S3 reject a bucket which `--output-owner` doesn't own."""
     account = arguments.get("output-owner", "")
     if account and not (len(account) == 12 and account.isdecimal() and account.isascii()):
-        raise JobError("failed to start: `--output-owner` is not an account's 12 digits")
+        raise JobError("failed to start: `--output-owner` is not an account ID of 12 digits")
     return {"ExpectedBucketOwner": account} if account else {}
 
 
 def constants_of(arguments: Mapping[str, str]) -> dict[str, str]:
-    """The arguments that `--constants` names, which are the same for every row."""
+    """Returns the arguments that `--constants` names. Each becomes a column with one value."""
     names = [name for name in arguments.get("constants", "").split(",") if name]
     missing = [f"`--{name}`" for name in names if name not in arguments]
     if missing:
-        raise JobError(f"failed to start: `--constants` names {', '.join(missing)}: not given")
+        raise JobError(f"failed to start: `--constants` names {', '.join(missing)}: missing")
     return {name: arguments[name] for name in names}
 
 
 def read_csv(data: bytes, name: str, partition_by: str, constants: Mapping[str, str]) -> pa.Table:
-    """The rows of one CSV file with a header line; `name` is what errors call the file.
+    """Returns the rows of a CSV file with a header line. Errors call the file `name`.
 
-    An empty field is null, and nothing else is: whether `NA` means Namibia is not ours to guess.
-    The partition column stays text, so that `01` does not become `1`. Raises JobError.
+    Only an empty field is null, because the job can't know whether `NA` means Namibia. The
+    partition column stays text, so that `01` doesn't become `1`. Raises JobError.
     """
     if not data.strip():
         return pa.table({partition_by: pa.array([], pa.string())})
     if not data.endswith((b"\n", b"\r")):
-        data += b"\n"  # The parser overlooks a header that no line break ends.
+        data += b"\n"  # The parser overlooks a header without a line break at its end.
     ragged: list[Any] = []
 
     def refuse(row: Any) -> str:
@@ -123,7 +124,7 @@ def read_csv(data: bytes, name: str, partition_by: str, constants: Mapping[str, 
     try:
         table = pa.csv.read_csv(
             io.BytesIO(data),
-            # On one thread only does the parser know the number of a row.
+            # The parser knows the number of a row only if it runs on one thread.
             read_options=pa.csv.ReadOptions(use_threads=False),
             parse_options=pa.csv.ParseOptions(newlines_in_values=True, invalid_row_handler=refuse),
             convert_options=pa.csv.ConvertOptions(
@@ -137,14 +138,14 @@ def read_csv(data: bytes, name: str, partition_by: str, constants: Mapping[str, 
         if not ragged:
             raise JobError(f"failed to parse `{name}` as CSV") from error
         row = ragged[0]
-        # Without the parser's own message, which quotes the row: a log is no place for data.
+        # Leave out the parser's own message, which quotes the row: data doesn't belong in a log.
         raise JobError(
             f"failed to parse `{name}` as CSV: row {row.number} has {row.actual_columns} fields, "
             f"the header has {row.expected_columns}"
         ) from None
     for column, value in constants.items():
         if column in table.column_names:
-            raise JobError(f"failed to add column `{column}` to `{name}`: it has one already")
+            raise JobError(f"failed to add column `{column}` to `{name}`: it already has one")
         table = table.append_column(column, pa.array([value] * table.num_rows, pa.string()))
     columns = table.column_names.count(partition_by)
     if columns != 1:
@@ -154,9 +155,9 @@ def read_csv(data: bytes, name: str, partition_by: str, constants: Mapping[str, 
 
 
 def partitions(table: pa.Table, column: str, name: str) -> Iterator[tuple[str | None, pa.Table]]:
-    """Each value of `column` with its rows, in the order of the file, without that column."""
+    """Yields each value of `column` with its rows in the file's order, without that column."""
     values = table.column(column)
-    # Hive has one directory for all three; one file each would overwrite the other's rows.
+    # Hive has one directory for all three. If each had a file, one would overwrite another's rows.
     nameless = pc.is_in(values, value_set=pa.array(["", HIVE_NULL, None], pa.string()))
     values = pc.if_else(nameless, pa.scalar(None, pa.string()), values)
     distinct = pc.unique(values).to_pylist()
@@ -167,23 +168,24 @@ def partitions(table: pa.Table, column: str, name: str) -> Iterator[tuple[str | 
         )
     rest = table.drop([column])
     if distinct and not rest.column_names:
-        raise JobError(f"failed to partition `{name}`: it has no column but `{column}`")
+        raise JobError(f"failed to partition `{name}`: its only column is `{column}`")
     for value in distinct:
         mask = pc.is_null(values) if value is None else pc.equal(values, value)
         yield value, rest.filter(mask)
 
 
 def partition_path(column: str, value: str | None) -> str:
-    """`column=value` as Hive writes it: null has a name of its own, the rest is escaped."""
+    """Returns `column=value` as Hive writes it: null has a name, everything else is escaped."""
     return f"{quote(column, safe='')}={HIVE_NULL if value is None else quote(value, safe='')}"
 
 
 def file_name(batch: landfall.Batch, index: int) -> str:
-    """The same for the same input of the same batch, and for no other."""
+    """Returns a name that is the same for the same input of the same batch, and for no other."""
     return f"{quote(batch.batch_id, safe='')}-{index:05}.parquet"
 
 
 def to_parquet(table: pa.Table) -> bytes:
+    """Returns the table as a Parquet file."""
     sink = io.BytesIO()
     pa.parquet.write_table(table, sink, compression="snappy")
     return sink.getvalue()

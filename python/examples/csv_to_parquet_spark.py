@@ -1,18 +1,19 @@
-"""An example of a Spark job that Landfall starts: the batch's CSV files become partitioned Parquet.
+"""An example of a Glue Spark job: it turns the batch's CSV files into partitioned Parquet.
 
-Glue reads the objects through the reader role, and writes with the job's own. Its own arguments:
+It reads the objects as the reader role and writes with the job's own role. Its own arguments:
 
-    --output s3://bucket/prefix/     where to write, in the analytics account
+    --output s3://bucket/prefix/         where to write, in the analytics account
     --schema "day INT, weather STRING"   optional: the columns and their types; else all are text
-    --partition-by COLUMN            the column that becomes the Hive partition, `COLUMN=value/`
+    --partition-by COLUMN                the column that becomes the Hive partition, `COLUMN=value/`
 
-A batch that is written twice is there once: all that it writes lies in a folder of its own,
-`batch=ID/COLUMN=value/`, which the batch's next run replaces as a whole. Partitions first, with
-Spark's dynamic overwrite, would not do: it replaces only the partitions that the second run writes
-to, and an object that was overwritten in between can have moved its rows to others.
+However often a batch is written, its rows are there once. The job writes everything into a folder
+of the batch's own, `batch=ID/COLUMN=value/`, and the batch's next run replaces that folder as a
+whole. Partitions first, with Spark's dynamic overwrite, would not work: that replaces only the
+partitions that the second run writes to. If an object was overwritten in the meantime, its rows may
+have moved to other partitions.
 
-While a run replaces the folder, and after one that failed there, the folder is missing or in part;
-it is whole once it holds `_SUCCESS`.
+While a run replaces the folder, or after it failed there, the folder is missing or incomplete. It
+is complete once it holds `_SUCCESS`.
 """
 
 from __future__ import annotations
@@ -27,23 +28,23 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 FOLDER = "batch"
-"""The folder's column, by which who reads the output knows the batch."""
+"""The folder's column. It tells readers of the output which batch a row is from."""
 UNREADABLE = "_landfall_unreadable"
-"""The column in which Spark keeps the text of a row that does not fit the others; not written."""
+"""The column for the text of a row that doesn't fit the other columns. The job never writes it."""
 ROW = "a row does not fit the columns and their types"
 UNFIT = {
-    ROW: f"{ROW}, as the header or `--schema` has them",
-    "CSV header does not conform": "a file has another header than `--schema`, or than the first",
+    ROW: f"{ROW}, as the header or `--schema` defines them",
+    "CSV header does not conform": "a file's header differs from `--schema`, or the first file's",
 }
-"""What Spark's message holds when the input is at fault, and what is said instead."""
+"""Texts in Spark's messages that show that the input is at fault, and the job's own texts."""
 
 
 class JobError(RuntimeError):
-    """The job cannot do what it was asked to; starting it again would not help."""
+    """The job cannot do its work, and starting it again would not help."""
 
 
 def main() -> None:
-    """Convert the batch; print one line of JSON that says what was done."""
+    """Converts the batch if this run holds it."""
     from pyspark.sql import SparkSession
 
     with landfall.batch() as batch:
@@ -51,6 +52,7 @@ def main() -> None:
 
 
 def convert(batch: landfall.Batch, spark: SparkSession) -> None:
+    """Writes the batch's folder, and prints one line of JSON that sums up the work."""
     partition_by = batch.arguments.get("partition-by", "")
     if not partition_by:
         raise JobError("failed to start: `--partition-by` is missing")
@@ -59,18 +61,18 @@ def convert(batch: landfall.Batch, spark: SparkSession) -> None:
     if partition_by not in rows.columns:
         raise JobError(f"failed to partition the batch: there is no column `{partition_by}`")
     if FOLDER in rows.columns:
-        raise JobError(f"failed to partition the batch: it has a column `{FOLDER}` already")
+        raise JobError(f"failed to partition the batch: it already has a column `{FOLDER}`")
     fit = checked(rows, partition_by)
-    # Else the job's `--conf` could say `dynamic`, and partitions of an earlier run would stay.
+    # Otherwise the job's `--conf` could choose `dynamic`, which keeps an earlier run's partitions.
     writer = fit.write.mode("overwrite").option("partitionOverwriteMode", "static")
-    batch.fence()  # A run that is over for Landfall and goes on all the same replaces nothing.
+    batch.fence()  # Stops a run that still goes on although Landfall has seen it end.
     try:
         writer.partitionBy(partition_by).parquet(target)
     except Exception as error:
         why = next((why for mark, why in UNFIT.items() if mark in str(error)), "")
         if not why:
             raise
-        # Without Spark's own message, which quotes the file's header.
+        # Leave out Spark's own message, which quotes the file's header.
         what = f"failed to convert batch `{landfall.printable(batch.batch_id)}`"
         raise JobError(f"{what}: {why}") from None
     summary = {
@@ -83,9 +85,9 @@ def convert(batch: landfall.Batch, spark: SparkSession) -> None:
 
 
 def read(batch: landfall.Batch, spark: SparkSession) -> DataFrame:
-    """The rows of the batch's files, with what does not fit the columns as a column of its own.
+    """Returns the rows of the batch's files, with an extra column for rows that don't fit.
 
-    A file whose header is another fails the run too; of that header Spark's log has the names.
+    A file with another header fails the run too, and Spark's log quotes that header.
     """
     reader = batch.spark(spark).read.option("header", True).option("enforceSchema", False)
     if "schema" in batch.arguments:
@@ -97,10 +99,11 @@ def read(batch: landfall.Batch, spark: SparkSession) -> DataFrame:
 
 
 def checked(rows: DataFrame, column: str) -> DataFrame:
-    """The rows, of which one that does not fit fails the run as soon as it is written.
+    """Returns the rows, made so that writing a row that doesn't fit fails the run.
 
-    A field that is not of its type would be null otherwise, and nobody would know. Spark's mode
-    FAILFAST quotes the field in the exception, which driver and executors log as well.
+    Otherwise a field that isn't of its column's type would silently become null. Spark's mode
+    FAILFAST is no alternative: it quotes the field in the exception, which driver and executors
+    log.
     """
     from pyspark.sql import functions
 
@@ -111,12 +114,12 @@ def checked(rows: DataFrame, column: str) -> DataFrame:
 
 
 def quoted(column: str) -> str:
-    """A column's name as Spark's expressions take it, dots included."""
+    """Returns a column's name, dots included, quoted for Spark's expressions."""
     return "`" + column.replace("`", "``") + "`"
 
 
 def target_of(batch: landfall.Batch) -> str:
-    """The batch's own folder below `--output`."""
+    """Returns the batch's own folder below `--output`. Raises JobError."""
     output = batch.arguments.get("output", "")
     if not output.startswith(("s3://", "s3a://")):
         raise JobError("failed to start: `--output` is not `s3://bucket/prefix/`")

@@ -1,8 +1,8 @@
-"""The Glue job's own side of Landfall: whether to run, what to read, and as whom.
+"""The library for Glue jobs that Landfall starts.
 
-A job that Landfall starts gets its batch in its arguments. It claims the batch, so that of two runs
-for one batch only one has effects, and reads the batch's objects through the reader role of the
-account that owns them:
+Landfall passes a batch to a job run in the run's arguments. This library reads them, claims the
+batch, so that only one of two runs for the same batch has effects, and reads the batch's objects as
+the reader role of the account that owns them:
 
     import landfall
 
@@ -12,9 +12,9 @@ account that owns them:
                 rows = body.read()
                 ...
 
-It runs on Glue's Python shell (Python 3.9) and in Spark drivers (3.7 of Glue 3.0 and later), and
-needs boto3 only. It writes nothing but the claim, and never prints or logs; it warns where the
-outcome could not be recorded.
+It runs in Glue's Python shell (Python 3.9) and in Spark drivers (Python 3.7 in Glue 3.0, and later
+versions), and needs only boto3. It writes nothing but the claim. It never prints or logs, but it
+warns if it could not record the outcome of the run.
 """
 
 from landfall._batch import Batch, batch
@@ -54,5 +54,5 @@ __all__ = [
 ]
 
 for _name in __all__:
-    # Where it is taken from, which is what the last line of a failed run's log then says.
+    # The last line of a failed run's log then names the error as scripts do: `landfall.ClaimError`.
     globals()[_name].__module__ = __name__

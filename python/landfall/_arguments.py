@@ -1,9 +1,9 @@
-"""The job's arguments, from the command line as Glue makes it.
+"""The job's arguments, read from the command line as Glue writes it.
 
-`awsglue`'s `getResolvedOptions` reads the same words and is not called. It must be told all names
-beforehand, turns their dashes into underscores, lets the beginning of a name stand for the name, so
-that one which is missing is not missed, and fails on a value that begins with `-`. What it reads
-without these traps is read the same here.
+This module does not call `awsglue`'s `getResolvedOptions`, for four reasons. That function needs
+all names in advance. It turns their dashes into underscores. It accepts the beginning of a name for
+the name, so nobody notices that an argument is missing. And it fails on a value that begins with
+`-`. Where none of this matters, both read a command line in the same way.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from landfall._errors import ArgumentError
 from landfall._objects import bucket_and_key
 
 RESERVED = "--landfall-"
-"""Landfall's own arguments begin with this; a route cannot set one."""
+"""The prefix of Landfall's own arguments. A route cannot set an argument that begins with it."""
 
 ROLE_ARN = re.compile(r"arn:(aws[a-z-]*):iam::([0-9]{12}):role/[\x21-\x7e]+")
 TABLE_ARN = re.compile(
@@ -28,7 +28,7 @@ TABLE_ARN = re.compile(
 _SWITCHES = frozenset(
     f"--enable-{name}"
     for name in (
-        # Of these two AWS says that no value is needed; the others are `true` or `false`.
+        # AWS says that these two need no value; the others are `true` or `false`.
         *("glue-datacatalog", "metrics"),
         *("auto-scaling", "continuous-cloudwatch-log", "continuous-log-filter", "job-insights"),
         *("observability-metrics", "rename-algorithm-v2", "s3-parquet-optimized-committer"),
@@ -41,14 +41,16 @@ _EXTERNAL_ID = re.compile(r"[\w+=,.@:/-]{2,1224}", re.ASCII)
 
 @dataclass(frozen=True)
 class Arguments:
-    """What this job run was started for.
+    """The arguments of a job run.
 
-    `epoch` counts the batch's starts, from 1. `manifest` is the `s3://bucket/key` that lists the
-    objects, `claims_table` the ARN of the table in which the batch is claimed, `reader_role` the
-    ARN of the role that may use both and read the objects, `region` the job's own region, or the
-    table's where the job's is not told. `scope` is `batch` where a session is to reach this batch
-    only. `arguments` are the job's other arguments without their leading dashes: the route's, the
-    job's defaults, and what Glue adds for itself.
+    - `epoch` counts the starts of the batch, from 1.
+    - `manifest` is the `s3://bucket/key` of the manifest, which lists the objects.
+    - `claims_table` is the ARN of the table that holds the batch's claim.
+    - `reader_role` is the ARN of the role that may use both and may read the objects.
+    - `region` is the job's own region, or the table's if the job's is unknown.
+    - `scope` is `batch` if the run's sessions may reach only this batch, else None.
+    - `arguments` holds all other arguments, without their leading dashes: the route's, the job's
+      defaults, and those that Glue adds for itself.
     """
 
     batch_id: str
@@ -62,9 +64,9 @@ class Arguments:
 
 
 def read(argv: Sequence[str], external_id: str | None = None) -> Arguments:
-    """The arguments of a command line, whose first word is the script's name.
+    """Reads a command line, whose first word is the script's name.
 
-    Raises ArgumentError, which names everything that is missing or ill-formed at once.
+    Raises ArgumentError, which lists everything that is missing or malformed.
     """
     problems: list[str] = []
     own, others = _pairs(list(argv)[1:], problems)
@@ -92,18 +94,20 @@ def read(argv: Sequence[str], external_id: str | None = None) -> Arguments:
     if claims_table and not table_arn:
         problems.append("`--landfall-claims-table` is not the ARN of a table")
     elif role_arn and table_arn and role_arn[2] != table_arn[2]:
-        # Asked for by its name, another table would be found: one that nobody else looks at.
+        # The table is looked up by its name, in the reader role's account. In any other account
+        # that would find another table, which nobody else uses.
         problems.append("`--landfall-claims-table` is not in the account of the reader role")
     scope = own.get("--landfall-scope")
     if scope not in (None, "batch"):
-        # A narrower scope of a later Landfall must not be taken for none.
+        # A later Landfall may have narrower scopes. Ignoring one would widen the session.
         problems.append("`--landfall-scope` is not `batch`")
     if external_id is not None and not _EXTERNAL_ID.fullmatch(external_id):
-        # The value stays out of the message: it is a shared secret of two accounts.
-        problems.append("the external ID is not one")
+        # The message leaves the value out, because the two accounts share it as a secret.
+        problems.append("the external ID is not valid")
     if problems or not table_arn:
         raise ArgumentError(problems)
-    # STS answers in any region, and S3 tells which one is a bucket's: the table's will do.
+    # The table's region is good enough: STS answers in any region, and S3 redirects a client to
+    # the region of a bucket.
     region = os.environ.get("AWS_REGION") or boto3.session.Session().region_name or table_arn[1]
     return Arguments(
         batch_id, int(epoch), manifest, claims_table, reader_role, region, scope, others
@@ -111,11 +115,12 @@ def read(argv: Sequence[str], external_id: str | None = None) -> Arguments:
 
 
 def _pairs(words: list[str], problems: list[str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Landfall's arguments, with dashes, and all others, without.
+    """Returns Landfall's arguments, with their dashes, and all others, without.
 
-    Glue passes `--name value`, and a value may look like anything, a name included. Two things are
-    never taken for a value: Landfall's own names, so a flag without one cannot hide them; and after
-    one of Glue's own switches, which can be set without a value, anything that begins with `--`.
+    Glue passes `--name value`, and a value may look like anything, even like a name. Two kinds of
+    words are never read as a value. The first is one of Landfall's own names, so that a flag
+    without a value cannot hide it. The second is anything that begins with `--` after one of Glue's
+    own switches, which may have no value.
     """
     own: dict[str, str] = {}
     others: dict[str, str] = {}
@@ -123,7 +128,7 @@ def _pairs(words: list[str], problems: list[str]) -> tuple[dict[str, str], dict[
     for at in rest:
         name, equals, value = words[at].partition("=")
         if not name.startswith("--") or len(name) < 3:
-            continue  # Glue for Spark puts a bare word in front.
+            continue  # Glue for Spark passes a bare word first.
         never = "--" if name in _SWITCHES else RESERVED
         if not equals and at + 1 < len(words) and not words[at + 1].startswith(never):
             value = words[next(rest)]

@@ -1,4 +1,4 @@
-"""A batch as the job has it: claimed on entering, its outcome recorded on leaving."""
+"""The batch of a job run. Entering it claims it; leaving it records the outcome."""
 
 from __future__ import annotations
 
@@ -19,26 +19,28 @@ if TYPE_CHECKING:
 
 
 def batch(argv: Sequence[str] | None = None, *, external_id: str | None = None) -> Batch:
-    """The batch that this job run was started for, to be entered with `with`.
+    """Returns the batch that this job run was started for. Enter it with `with`.
 
-    It is read from the job's command line (`sys.argv` by default, its first word ignored);
-    `external_id` is what the reader role's trust policy asks for, if it does. Raises ArgumentError,
-    which names everything that is missing or ill-formed at once.
+    `argv` is the job's command line, `sys.argv` by default; its first word is ignored. Pass
+    `external_id` if the reader role's trust policy requires one. Raises ArgumentError, which lists
+    everything that is missing or malformed.
     """
     return Batch(_arguments.read(sys.argv if argv is None else argv, external_id), external_id)
 
 
 class Batch(_arguments.Arguments):
-    """What this job run was started for. Nothing of it can be read before it is entered.
+    """The batch that this job run was started for. You can read it only inside its `with` block.
 
-    Entering claims the batch; `_claim.claim` says what that guarantees and what it does not. Raises
-    ClaimError when there is no answer. Where another run does the work ClaimedElsewhere is raised,
-    which ends the script successfully: the body is never entered.
+    Entering the block claims the batch; `_claim.claim` documents what that guarantees and what it
+    doesn't. If another run holds the claim, entering raises ClaimedElsewhere, which ends the script
+    with exit code 0 before the body runs. If the claim fails for any other reason, entering raises
+    ClaimError.
 
-    `fence`, right before the job's effects are seen, asks whether the batch is still its own.
+    Call `fence` right before others can see the job's effects. It checks that this run still holds
+    the batch.
 
-    Leaving records in the claim whether the body succeeded. Where that fails there is a warning:
-    the body's own exception, and the run's success, stay what they are.
+    Leaving the block records in the claim whether the body succeeded. If that fails, you get a
+    warning; the body's own exception, or its success, stays what it is.
     """
 
     def __init__(self, arguments: _arguments.Arguments, external_id: str | None = None) -> None:
@@ -54,7 +56,8 @@ class Batch(_arguments.Arguments):
         if not _claim.claim(self, self._control):
             raise ClaimedElsewhere(self.batch_id)
         self._claimed = True
-        self._s3 = self._reader.client("s3")  # Here, since making clients is not safe in threads.
+        # Made here, and not at first use, because boto3 cannot make clients safely in threads.
+        self._s3 = self._reader.client("s3")
         return self
 
     def __exit__(
@@ -64,27 +67,28 @@ class Batch(_arguments.Arguments):
         traceback: TracebackType | None,
     ) -> None:
         if isinstance(error, ClaimedElsewhere):
-            return  # From the fence: what becomes of the batch is another run's to say.
-        # `sys.exit()` in the body is a success, as it is for Python.
+            return  # The fence raised it: the run that holds the batch now records the outcome.
+        # Python exits successfully on a plain `sys.exit()`, so it counts as a success here too.
         left = isinstance(error, SystemExit) and error.code in (None, 0)
         try:
             _claim.record(self, self._control, None if left else kind)
         except ClaimError as unknown:
             try:
                 warnings.warn(str(unknown), stacklevel=2)
-            except Warning:  # Where warnings are errors.
+            except Warning:  # The job turns warnings into errors.
                 if error is None:
                     raise
 
     def fence(self) -> None:
-        """Call it right before the job commits: renames, loads, publishes what it has made.
+        """Returns if this run still holds the batch. Call it right before the job commits.
 
-        Goes on if this run still holds the batch. If the monitor has seen the run end, as after a
-        time-out that its executors outlived, or another run holds the batch, ClaimedElsewhere is
-        raised, which ends the script successfully and without effect. Raises ClaimError when there
-        is no answer: then do not commit either.
+        To commit is to rename, load or publish what the job has made. Calling it again is harmless.
 
-        Between the fence and the commit nothing is held, so let little time pass there.
+        Raises ClaimedElsewhere, which ends the script with exit code 0, if another run holds the
+        batch or if the monitor has seen this run end, for example after a time-out that its
+        executors outlived. Raises ClaimError if there is no answer; don't commit then either.
+
+        The fence holds nothing while you commit, so commit soon after it returns.
         """
         self._entered()
         if not _claim.fence(self, self._control):
@@ -92,9 +96,9 @@ class Batch(_arguments.Arguments):
 
     @property
     def objects(self) -> tuple[Object, ...]:
-        """The batch's objects, in the manifest's order, which is read at first use.
+        """The batch's objects, in the manifest's order.
 
-        Raises ManifestError, which names the manifest.
+        The first use reads the manifest. Raises ManifestError, which names the manifest.
         """
         self._entered()
         if self._listed is None:
@@ -103,30 +107,32 @@ class Batch(_arguments.Arguments):
 
     @property
     def session(self) -> boto3.session.Session:
-        """A session of boto3 that acts as the reader role, and refreshes itself.
+        """A boto3 session that acts as the reader role and refreshes itself.
 
-        Narrowed to this batch where `scope` is `batch`. Who reads with it by key alone reads what
-        is there now; `open` and `filesystem` read what arrived.
+        If `scope` is `batch`, the session can reach only this batch. If you read by key alone, you
+        get what is there now, while `open` and `filesystem` read what arrived.
         """
         self._entered()
         return self._reader
 
     def open(self, item: Object) -> Body:
-        """The object's bytes, as a stream to read once and close. It may be called in threads.
+        """Returns the object's bytes, as a stream to read once and close.
 
-        A versioned object is read by its version. Any other is read only while it is still the one
-        that arrived (its ETag, else its size), so new data is never taken for old: ObjectChanged.
-        Anything else that goes wrong is an ObjectError with its cause; a refusal names the grant
-        that is missing.
+        You can call it in threads. It reads a versioned object by its version. It reads any other
+        object only if it is still the one that arrived, by its ETag or else its size, so you never
+        get new data for old.
+
+        Raises ObjectChanged if the object that arrived is gone. Raises ObjectError, with its cause,
+        for any other failure; if AWS denies access, the error names the missing grant.
         """
         self._entered()
         return _objects.open_object(self._s3, self.reader_role, item)
 
     def filesystem(self) -> BatchFileSystem:
-        """The batch's objects as a filesystem of fsspec, read-only, for pyarrow, pandas and others.
+        """Returns the batch's objects as a read-only fsspec filesystem, for pyarrow, pandas etc.
 
-        A path is `bucket/key`, with or without `s3://` before it. Each is read as `open` reads it;
-        no other is found. Raises LandfallError where fsspec is not installed.
+        A path is `bucket/key`, with or without `s3://` in front. The filesystem reads each object
+        as `open` does, and has no other object. Raises LandfallError if fsspec is not installed.
         """
         self._entered()
         try:
@@ -141,7 +147,11 @@ class Batch(_arguments.Arguments):
         return BatchFileSystem(self._s3, self.reader_role, lambda: self.objects)
 
     def spark(self, spark: Any) -> Any:
-        """Let the SparkSession read the batch's bucket as the reader role; returns it."""
+        """Lets the SparkSession read the batch's bucket as the reader role, and returns it.
+
+        Call it before anything reads the bucket through S3A. Raises SparkError if Spark can't use
+        the role.
+        """
         self._entered()
         from landfall import _spark
 
@@ -149,7 +159,10 @@ class Batch(_arguments.Arguments):
 
     @property
     def paths(self) -> Any:
-        """What `spark.read` takes for the batch's objects. Raises PathError, which names keys."""
+        """The batch's objects as paths for `spark.read`.
+
+        Raises PathError, which names the keys that Spark can't read.
+        """
         objects = self.objects
         from landfall import _spark
 

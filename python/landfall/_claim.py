@@ -1,4 +1,4 @@
-"""The claim of a batch: of its runs, one at a time has effects. And what became of that one."""
+"""The claim of a batch. It lets one run at a time have effects, and keeps that run's outcome."""
 
 from __future__ import annotations
 
@@ -13,37 +13,38 @@ from landfall._arguments import TABLE_ARN, Arguments
 from landfall._errors import FAILURES, ClaimError, code, printable, refusal
 
 _NONCE = secrets.token_hex(16)
-# Tells this process from any other that was started with the same arguments.
+# Distinguishes this process from any other that was started with the same arguments.
 
 _CLAIM_KEPT_SECONDS = 400 * 86_400
-# As long as the ledger remembers arrivals (ARRIVALS_KEPT): a claim that expires is that of a batch
-# whose arrivals are forgotten by then. The table's time to live takes it.
+# As long as the ledger remembers arrivals (ARRIVALS_KEPT). When a claim expires, the ledger has
+# forgotten the batch's arrivals, so nothing starts the batch again. The table's time to live
+# removes the claim.
 
-_MAX_NAME = 200  # A name of an error's type; of more, an item would be no place.
+_MAX_NAME = 200  # Characters of an error type's name. A longer one doesn't belong in an item.
 
 _FREE_OR_MINE = (
     "(attribute_not_exists(#ended) OR #ended < :epoch)"
     " AND (attribute_not_exists(#holder) OR #holder = :mine OR #epoch <= #ended)"
 )
-# The second `#epoch` is the holder's: it has ended. Without `#ended`, that comparison is false.
+# `#epoch <= #ended` says that the holder's epoch has ended. It is false if there is no `#ended`.
 
 _STILL_MINE = "#holder = :mine AND (attribute_not_exists(#ended) OR #ended < :epoch)"
 
 
 def claim(batch: Arguments, session: boto3.session.Session) -> bool:
-    """Claim the batch: True if this process holds it now, False if it must leave without effect.
+    """Claims the batch. Returns False if this process must leave without having any effect.
 
-    Guaranteed: among all runs that were ever started for a batch, one process at most holds it at a
-    time, and the next can only once Landfall has recorded that the holder's epoch has ended. A run
-    of such an epoch gets False, however late its request arrives. To call it again is harmless, and
-    asks anew; so is the repetition of a request whose answer was lost, as boto3 does it.
+    Guaranteed: of all runs that were ever started for a batch, at most one process holds the batch
+    at a time. The next one can hold it only after Landfall has recorded that the holder's epoch has
+    ended. A run of an ended epoch gets False, however late its request arrives. Calling it again is
+    harmless and checks again. It is also harmless that boto3 repeats a request with a lost answer.
 
-    Not guaranteed: that the work is done once. When a run fails halfway, the batch's next run holds
-    the claim and starts from the beginning, so outputs must be such that it replaces them. Nor does
-    a claim outlive its process: a script that is started again with the same arguments gets False,
+    Not guaranteed: that the work is done once. If a run fails halfway, the batch's next run holds
+    the claim and starts from the beginning, so it must replace the earlier outputs. Nor does a
+    claim outlive its process. A script that is started again with the same arguments gets False,
     which is why the job's own MaxRetries must be 0.
 
-    Raises ClaimError when there is no answer, or the role or the table refuses.
+    Raises ClaimError if there is no answer, or if the role or the table denies access.
     """
     what = f"failed to claim batch `{printable(batch.batch_id)}` in table `{batch.claims_table}`"
     return _update(
@@ -69,18 +70,18 @@ def claim(batch: Arguments, session: boto3.session.Session) -> bool:
 
 
 def fence(batch: Arguments, session: boto3.session.Session) -> bool:
-    """Ask whether this process still holds the batch: False if it must have no effect any more.
+    """Returns True if this process still holds the batch, False if it must have no more effects.
 
-    Guaranteed: when the table answered, no other run could have claimed the batch yet. It is a
-    write, so it is ordered with the monitor's that ends an epoch. Not guaranteed: that this stays
-    so until the effects are there. To call it again is harmless.
+    Guaranteed: when the table answered, no other run had been able to claim the batch. The fence is
+    a write, so the table orders it with the monitor's write that ends an epoch. Not guaranteed:
+    that this is still so when the effects appear. Calling it again is harmless.
 
-    Raises ClaimError when there is no answer, or the role or the table refuses.
+    Raises ClaimError if there is no answer, or if the role or the table denies access.
     """
     return _update(
         batch,
         session,
-        f"failed to learn whether batch `{printable(batch.batch_id)}` is still held, "
+        f"failed to check the claim of batch `{printable(batch.batch_id)}` "
         f"in table `{batch.claims_table}`",
         UpdateExpression="SET #fenced_at = :now",
         ConditionExpression=_STILL_MINE,
@@ -96,10 +97,10 @@ def fence(batch: Arguments, session: boto3.session.Session) -> bool:
 def record(
     batch: Arguments, session: boto3.session.Session, error: type[BaseException] | None
 ) -> None:
-    """Note in the claim how the work ended, for people: Glue's state of the run is what counts.
+    """Records in the claim how the work ended, for people. Landfall goes by Glue's run state.
 
-    Of an error that is the name of its type; its message can hold data. Raises ClaimError when
-    there is no answer, and when this process does not hold the batch any more.
+    It records only the type's name of an error, because the message can hold data. Raises
+    ClaimError if there is no answer, or if this process no longer holds the batch.
     """
     what = (
         f"failed to record the outcome of batch `{printable(batch.batch_id)}` "
@@ -123,7 +124,7 @@ def record(
         values=values,
     )
     if not held:
-        raise ClaimError(f"{what}: another run has claimed it since")
+        raise ClaimError(f"{what}: another run has claimed it in the meantime")
 
 
 def _mine(batch: Arguments) -> str:
@@ -142,11 +143,12 @@ def _update(
     values: dict[str, Any],
     **expressions: str,
 ) -> bool:
-    """Whether the condition held."""
+    """Updates the claim. Returns False if the condition did not hold."""
     found = TABLE_ARN.fullmatch(batch.claims_table)
     if not found:
         raise ClaimError(f"{what}: not the ARN of a table")
-    # By its name: only a newer boto3 takes the ARN. The reader role is of the table's account.
+    # By its name, because only newer versions of boto3 accept an ARN. That finds the right table,
+    # because the reader role is in the table's account.
     region, _, table = found.groups()
     try:
         session.client("dynamodb", region_name=region).update_item(

@@ -1,4 +1,4 @@
-"""What can go wrong, and how it is told: operation, identifiers, AWS's code; no secret, no data."""
+"""The errors and their messages: operation, identifiers, AWS's code, and no secret and no data."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from urllib3.exceptions import HTTPError
 
 
 class LandfallError(Exception):
-    """All errors of this package derive from it."""
+    """The base class of all errors of this package."""
 
 
 class ArgumentError(LandfallError, ValueError):
-    """The job's arguments are not what Landfall passes. `problems` lists all that is wrong."""
+    """The job's arguments are not what Landfall passes. `problems` lists everything wrong."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = list(problems)
@@ -30,17 +30,17 @@ class ReaderRoleError(LandfallError):
 
 
 class ClaimError(LandfallError):
-    """Whether this process holds the batch is unknown; the cause says why.
+    """It is unknown whether this process holds the batch; the cause says why.
 
-    Let the run fail: the batch's next run can claim it.
+    Let the run fail. The batch's next run can claim it.
     """
 
 
 class ClaimedElsewhere(SystemExit):
-    """Another run does this batch's work. Not an error: the script ends here, successfully.
+    """Another run does this batch's work. This isn't an error: the script ends with exit code 0.
 
-    It is raised where the `with` block would begin, which is therefore never entered, and by the
-    fence, before the block has had its effect.
+    Entering the `with` block raises it, so the body never runs. The fence raises it too, before the
+    body has had its effect.
     """
 
     def __init__(self, batch_id: str) -> None:
@@ -52,7 +52,7 @@ class ClaimedElsewhere(SystemExit):
 
 
 class ManifestError(LandfallError):
-    """The batch's manifest could not be read, or is not one."""
+    """The batch's manifest could not be read, or it is not a manifest."""
 
 
 class ObjectError(LandfallError):
@@ -76,26 +76,27 @@ class SparkError(LandfallError):
 
 
 FAILURES = (BotoCoreError, ClientError, ReaderRoleError, EndpointError, HTTPError)
-"""What asking AWS can raise. Older botocore lets urllib3's errors through while a body is read."""
+"""The errors that a call to AWS can raise. While a body is read, older botocore also lets urllib3's
+errors through."""
 
 
 def code(error: Exception) -> str:
-    """What AWS calls the error; empty if it is not AWS that says so."""
+    """Returns AWS's code for the error; empty if the error isn't from AWS."""
     response = getattr(error, "response", None) or {}
     return str(response.get("Error", {}).get("Code", ""))
 
 
 def reason(error: Exception) -> str:
-    """Its code, not its message: of AssumeRole's, that could repeat the external ID."""
+    """Returns AWS's code, not its message: AssumeRole's message could repeat the external ID."""
     if isinstance(error, LandfallError):
-        return str(error)  # All that Glue shows of a failed run is the last error's message.
+        return str(error)  # Glue shows only the last error's message of a failed run.
     return code(error) or type(error).__name__
 
 
 def refusal(error: Exception, role: str, action: str) -> str:
-    """The reason, and of a refusal also who lacks which grant, as far as AWS says so.
+    """Returns the reason. If AWS denied access, it also says who lacks which grant.
 
-    Of AWS's message that is the action, a key's ARN and the kind of policy, and nothing else.
+    From AWS's message it takes the action, a key's ARN and the kind of policy, and nothing else.
     """
     why = reason(error)
     if code(error).startswith("KMS."):
@@ -105,14 +106,15 @@ def refusal(error: Exception, role: str, action: str) -> str:
         return why
     found = _denied(error)
     if not found:
-        # Older messages name nothing; and who may not list is not told that an object is gone.
+        # Older messages name nothing. And S3 does not tell a role that may not list whether an
+        # object is gone.
         return (
             f"{why}: role `{role}` needs `{action}`, "
-            "and `kms:Decrypt` if a key of KMS encrypts it; or it is not there"
+            "and `kms:Decrypt` if a KMS key encrypts it; or it does not exist"
         )
     denied = f"`{found['action']}`" + _on(found["resource"])
     verb = "denies" if found["deny"] else "does not allow"
-    # Of a key of another account KMS tells less: it may also be of another region.
+    # KMS says less about another account's key, which may also be in another region.
     kind = found["deny"] or found["lacks"] or "resource-based policy"
     whose = _WHOSE.get(kind, "a policy")
     if kind == "resource-based policy":
@@ -122,10 +124,10 @@ def refusal(error: Exception, role: str, action: str) -> str:
 
 
 def is_gone(error: Exception) -> bool:
-    """Whether S3 says of an object that there is none, to who may list and to who may not."""
+    """Returns True if S3 says that there is no such object, whether the role may list or not."""
     if code(error) in ("NoSuchKey", "NoSuchVersion", "404"):
         return True
-    # Of an object that is there, only the right to read it is asked for.
+    # If the object exists, S3 checks only the permission to read it, not the one to list.
     found = _denied(error) if code(error) == "AccessDenied" else None
     return found is not None and found["action"].startswith("s3:ListBucket")
 
@@ -164,5 +166,5 @@ def _on(resource: str | None) -> str:
 
 
 def printable(text: str) -> str:
-    """`text` on one line: keys are data, and what cannot be printed is escaped."""
+    """Returns `text` on one line, with unprintable characters escaped, because keys are data."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

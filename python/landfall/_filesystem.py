@@ -1,4 +1,7 @@
-"""A batch as a filesystem of fsspec. It alone imports fsspec, which is imported when it is used."""
+"""The batch as an fsspec filesystem.
+
+Only this module imports fsspec, and it is itself imported at first use.
+"""
 
 from __future__ import annotations
 
@@ -17,17 +20,17 @@ if TYPE_CHECKING:
 
 
 class BatchFileSystem(AbstractFileSystem):  # type: ignore[misc]
-    """The batch's objects, each as it was when it arrived, and nothing else. It cannot be written.
+    """A read-only filesystem of the batch's objects, each as it was when it arrived.
 
-    A path is `bucket/key`, the key as it is; `s3://` may stand before it. What lies before a `/` of
-    a key is a directory, as far as objects of the batch lie in it.
+    A path is `bucket/key` with the exact key, with or without `s3://` in front. The part of a key
+    before a `/` is a directory, which lists only objects of the batch.
     """
 
     protocol = "s3"
     cachable = False
     root_marker = ""
 
-    # `list_objects` is a function, because fsspec makes text of every argument.
+    # `list_objects` is a function, because fsspec converts every argument to text.
     def __init__(self, s3: Any, role: str, list_objects: Callable[[], Sequence[Object]]) -> None:
         super().__init__()
         self._s3 = s3
@@ -37,7 +40,7 @@ class BatchFileSystem(AbstractFileSystem):  # type: ignore[misc]
 
     @classmethod
     def _strip_protocol(cls, path: str | list[str]) -> Any:
-        """Nothing but the protocol: to S3, slashes at an end or in a row are part of the key."""
+        """Strips only the protocol: for S3, trailing and repeated slashes are part of the key."""
         if isinstance(path, list):
             return [cls._strip_protocol(one) for one in path]
         path = str(path)
@@ -79,7 +82,7 @@ class BatchFileSystem(AbstractFileSystem):  # type: ignore[misc]
         return BatchFile(self, details["name"], mode, size=details["size"], **options)
 
     def _below(self, path: str) -> Iterator[str]:
-        """The paths of the objects in a directory, at any depth."""
+        """Yields the paths of the objects in a directory, at any depth."""
         prefix = f"{path.rstrip('/')}/" if path else ""
         for at in range(bisect_left(self._sorted, prefix), len(self._sorted)):
             if not self._sorted[at].startswith(prefix):
@@ -113,7 +116,7 @@ class BatchFileSystem(AbstractFileSystem):  # type: ignore[misc]
 
 
 class BatchFile(AbstractBufferedFile):  # type: ignore[misc]
-    """An object, read by ranges; every one of them is of the object that arrived."""
+    """A file that reads its object by ranges. Each range comes from the object that arrived."""
 
     def _fetch_range(self, start: int, end: int) -> bytes:
         item: Object = self.fs._objects[self.path]
@@ -125,4 +128,4 @@ def _directory(path: str) -> Entry:
 
 
 def _read_only() -> NoReturn:
-    raise PermissionError("a batch can be read, and not be written")
+    raise PermissionError("a batch is read-only")

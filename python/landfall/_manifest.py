@@ -1,4 +1,4 @@
-"""The batch's manifest: JSON in the form that Redshift's COPY reads, parsed while it arrives."""
+"""Reads the batch's manifest, JSON in the form that Redshift's COPY reads, while it arrives."""
 
 from __future__ import annotations
 
@@ -14,27 +14,26 @@ import boto3
 from landfall._errors import FAILURES, ManifestError, printable, refusal
 from landfall._objects import Object, bucket_and_key
 
-_CHUNK = 64 * 1024  # Bytes that are read at once.
-_MAX_VALUE = 1024 * 1024  # Characters of an entry; a longer one is none.
-_MAX_PROBLEMS = 10  # A manifest that is wrong throughout must not flood the log.
+_CHUNK = 64 * 1024  # Bytes per read.
+_MAX_VALUE = 1024 * 1024  # Characters of an entry. Landfall writes none that is longer.
+_MAX_PROBLEMS = 10  # Keeps a manifest that is wrong throughout from flooding the log.
 
 
 def read(session: boto3.session.Session, role: str, manifest: str) -> tuple[Object, ...]:
-    """The objects of the batch, in the manifest's order; `session` is of `role`.
+    """Returns the objects of the batch, in the manifest's order. `session` acts as `role`.
 
-    Of the text no more than a chunk is in memory: what 100,000 objects take is what they take
-    themselves, 40 MB, or 140 MB if every key is as long as can be. Raises ManifestError, which
-    names the manifest.
+    Only a chunk of the text is in memory at a time. 100,000 objects take 40 MB themselves, or 140
+    MB if all keys have the maximum length. Raises ManifestError, which names the manifest.
     """
     what = f"failed to read manifest `{printable(manifest)}`"
     bucket, key = bucket_and_key(manifest)
     problems: list[str] = []
     objects: list[Object] = []
     try:
-        # The body's own `with` would give the raw stream, without botocore's check of its length.
+        # The body's own `with` would yield the raw stream, whose length botocore doesn't check.
         with closing(session.client("s3").get_object(Bucket=bucket, Key=key)["Body"]) as body:
             for at, entry in enumerate(_entries(body.read)):
-                # One bucket for all: its name is held once.
+                # All objects usually have one bucket, so they share one string for its name.
                 last = objects[-1].bucket if objects else ""
                 found = _object(entry, f"entry {at}", last, problems)
                 if found is not None:
@@ -52,11 +51,11 @@ def read(session: boto3.session.Session, role: str, manifest: str) -> tuple[Obje
 
 
 class _Malformed(ValueError):
-    """What is wrong with the manifest as a whole."""
+    """A problem with the manifest as a whole."""
 
 
 def _entries(read_bytes: Callable[[int], bytes]) -> Iterator[Any]:
-    """The values of `entries`, one after the other. Raises ValueError or RecursionError."""
+    """Yields the values of `entries`, one at a time. Raises ValueError or RecursionError."""
     text = _Text(read_bytes)
     if text.take("{[") != "{":
         raise _Malformed("no `entries`")
@@ -81,7 +80,7 @@ def _entries(read_bytes: Callable[[int], bytes]) -> Iterator[Any]:
                 yield text.value()
                 more = text.take(",]")
         separator = text.take(",}")
-    # To the very end: only there is it certain that nothing was cut off.
+    # Read to the very end, because only the end shows that nothing was cut off.
     if text.peek():
         raise _Malformed("not JSON")
     if not seen:
@@ -89,7 +88,7 @@ def _entries(read_bytes: Callable[[int], bytes]) -> Iterator[Any]:
 
 
 class _Text:
-    """JSON of which a window is in memory: from what is not yet taken to what has arrived."""
+    """JSON text with a window in memory: what has arrived and has not been taken yet."""
 
     def __init__(self, read_bytes: Callable[[int], bytes]) -> None:
         self._read = read_bytes
@@ -100,7 +99,7 @@ class _Text:
         self._ended = False
 
     def peek(self) -> str:
-        """The next character that is no space; empty at the end."""
+        """Returns the next character that isn't white space; empty at the end."""
         while True:
             found = _SPACE.match(self._window, self._at)
             self._at = found.end() if found else self._at
@@ -108,7 +107,7 @@ class _Text:
                 return self._window[self._at : self._at + 1]
 
     def take(self, expected: str) -> str:
-        """The next character, which is one of `expected`."""
+        """Takes and returns the next character, which must be one of `expected`."""
         found = self.peek()
         if not found or found not in expected:
             raise _Malformed("not JSON")
@@ -116,12 +115,12 @@ class _Text:
         return found
 
     def value(self) -> Any:
-        """The next value."""
+        """Takes and returns the next value."""
         self.peek()
         while True:
             try:
                 found, end = self._json.raw_decode(self._window, self._at)
-                # `12` may be the beginning of `12.5`: what ends a value must be there.
+                # `12` may be the beginning of `12.5`, so wait for what ends the value.
                 if _END.match(self._window, end):
                     self._at = end
                     return found
@@ -131,7 +130,10 @@ class _Text:
                 raise _Malformed("not JSON")
 
     def _more(self) -> bool:
-        """Whether more arrived. What was taken goes; a value that does not end doubles the step."""
+        """Reads more text. Returns False at the end.
+
+        It drops what was taken. While a value doesn't end, each read is as long as the window.
+        """
         if self._ended:
             return False
         chunk = self._read(max(_CHUNK, len(self._window) - self._at))
@@ -163,7 +165,7 @@ def _object(entry: Any, where: str, bucket_before: str, problems: list[str]) -> 
     texts = {name: entry.get(name) for name in ("version_id", "etag")}
     for name, value in texts.items():
         if value is not None and (not isinstance(value, str) or not value):
-            problems.append(f"{where}: `{name}` is not a text")
+            problems.append(f"{where}: `{name}` is not a non-empty string")
     if len(problems) > before:
         return None
     etag = texts["etag"].strip('"') if texts["etag"] else None

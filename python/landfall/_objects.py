@@ -1,4 +1,4 @@
-"""The objects of a batch, and reading one as it was when it arrived."""
+"""The objects of a batch. Reads an object as it was when it arrived."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from landfall._errors import FAILURES, ObjectChanged, ObjectError, code, is_gone
 
 
 class Object(NamedTuple):
-    """One object of the batch, as it was when it arrived.
+    """An object of the batch, as it was when it arrived.
 
-    `key` is exact: what S3 calls the object, with nothing encoded. `size` is in bytes. `size`,
-    `version_id` and `etag` (without quotes) are None where the event did not tell.
+    `key` is exactly S3's key, with nothing encoded. `size` is in bytes, and `etag` has no quotes.
+    `size`, `version_id` and `etag` are None if the event record didn't have them.
     """
 
     bucket: str
@@ -27,20 +27,24 @@ class Object(NamedTuple):
 
     @property
     def url(self) -> str:
-        """`s3://bucket/key`, the key as it is. Not a URL to parse: the key may hold `?` or `#`."""
+        """`s3://bucket/key`, with the exact key.
+
+        Don't pass it to a URL parser, because the key may contain `?` or `#`.
+        """
         return f"s3://{self.bucket}/{self.key}"
 
     @property
     def request(self) -> dict[str, str]:
-        """The parameters by which S3's GetObject and HeadObject give what arrived, or refuse.
+        """Parameters that make S3's GetObject and HeadObject return what arrived, or fail.
 
-        For clients of your own: `s3.get_object(**item.request)`. A versioned object is asked for by
-        its version, any other by its ETag, and one of which neither is known as it is now.
+        Use them with a client of your own: `s3.get_object(**item.request)`. They name a versioned
+        object's version and any other object's ETag. If neither is known, you get the object as it
+        is now.
         """
         found = {"Bucket": self.bucket, "Key": self.key}
         if self.version_id:
             found["VersionId"] = self.version_id
-        # "null" is the version of an object that is overwritten in place, so it pins nothing.
+        # Version "null" is overwritten in place, so it doesn't pin what arrived.
         if self.etag and self.version_id in (None, "", "null"):
             found["IfMatch"] = f'"{self.etag}"'
         return found
@@ -49,15 +53,15 @@ class Object(NamedTuple):
 class Body(StreamingBody, IOBase):  # type: ignore[misc]
     """The bytes of an object, as a stream to read once and close.
 
-    As botocore's own, of which it is one, with three differences. `with` gives the stream itself:
-    the raw one, which newer botocore gives, can end silently where the connection does, and older
-    gives none. What goes wrong while it is read is an ObjectError that names the object. And `io`'s
-    wrappers take it, as they take that of newer botocore.
+    It is a botocore StreamingBody with three differences. First, `with` yields the stream itself.
+    Newer botocore yields the raw stream, which can end silently when the connection does, and older
+    botocore has no `with`. Second, if reading fails, it raises an ObjectError that names the
+    object. Third, `io`'s wrappers accept it, as they accept that of newer botocore.
     """
 
     def __init__(self, body: Any, item: Object, role: str) -> None:
-        super().__init__(body, None)  # That one knows its length, and checks it.
-        self._told = (item, role)
+        super().__init__(body, None)  # `body` knows its own length, and checks it.
+        self._named = (item, role)
 
     def __enter__(self) -> Body:
         return self
@@ -66,7 +70,7 @@ class Body(StreamingBody, IOBase):  # type: ignore[misc]
         self.close()
 
     def read(self, amt: int | None = None) -> bytes:
-        with _naming(*self._told):
+        with _naming(*self._named):
             found: bytes = super().read(amt)
         return found
 
@@ -83,8 +87,10 @@ class Body(StreamingBody, IOBase):  # type: ignore[misc]
 
 
 def bucket_and_key(url: str) -> tuple[str, str]:
-    """Both empty where it is not `s3://…`. The key is what follows the bucket, untouched: a URL
-    parser would cut it at `?` or `#`."""
+    """Splits `s3://bucket/key`. Both parts are empty if `url` doesn't begin with `s3://`.
+
+    The key is everything after the bucket, unchanged. A URL parser would cut it at `?` or `#`.
+    """
     if not url.startswith("s3://"):
         return "", ""
     bucket, _, key = url[len("s3://") :].partition("/")
@@ -92,32 +98,36 @@ def bucket_and_key(url: str) -> tuple[str, str]:
 
 
 def open_object(s3: Any, role: str, item: Object) -> Body:
-    """The object's bytes, as a stream to read once and close; `s3` is a client of `role`.
+    """Returns the object's bytes, as a stream to read once and close. `s3` is a client of `role`.
 
-    A versioned object is read by its version. Any other is read only while it is still the one
-    that arrived (its ETag, else its size), so new data is never taken for old: ObjectChanged.
-    Anything else that goes wrong is an ObjectError with its cause.
+    It reads a versioned object by its version. It reads any other object only if it is still the
+    one that arrived, by its ETag or else its size, so nobody gets new data for old. Raises
+    ObjectChanged if the object that arrived is gone, and ObjectError, with its cause, for any other
+    failure.
     """
-    answer = _ask(s3.get_object, role, item)
+    answer = _call(s3.get_object, role, item)
     _same_size(item, answer["ContentLength"], answer["Body"])
     return Body(answer["Body"], item, role)
 
 
 def read_range(s3: Any, role: str, item: Object, start: int, end: int) -> bytes:
-    """The bytes from `start` up to `end`, with what `open_object` guarantees."""
+    """Returns the bytes from `start` up to, but not including, `end`.
+
+    It guarantees what `open_object` does, and raises the same errors.
+    """
     if end <= start:
-        return b""  # No range of HTTP is empty.
-    answer = _ask(s3.get_object, role, item, Range=f"bytes={start}-{end - 1}")
+        return b""  # HTTP has no empty range.
+    answer = _call(s3.get_object, role, item, Range=f"bytes={start}-{end - 1}")
     _same_size(item, int(answer["ContentRange"].rpartition("/")[2]), answer["Body"])
     with Body(answer["Body"], item, role) as body:
         return body.read()
 
 
 def size_of(s3: Any, role: str, item: Object) -> int:
-    """Its size, asked for where the event did not tell."""
+    """Returns the object's size in bytes. Calls S3 only if the event record didn't have it."""
     if item.size is not None:
         return item.size
-    return int(_ask(s3.head_object, role, item)["ContentLength"])
+    return int(_call(s3.head_object, role, item)["ContentLength"])
 
 
 _ACTION = "s3:GetObject"
@@ -135,7 +145,7 @@ def _naming(item: Object, role: str) -> Iterator[None]:
         raise ObjectError(f"{_what(item)}: {refusal(error, role, _ACTION)}") from error
 
 
-def _ask(operation: Any, role: str, item: Object, **more: str) -> dict[str, Any]:
+def _call(operation: Any, role: str, item: Object, **more: str) -> dict[str, Any]:
     what = _what(item)
     try:
         answer: dict[str, Any] = operation(**item.request, **more)
@@ -155,5 +165,5 @@ def _same_size(item: Object, found: int, body: Any) -> None:
     if item.size is not None and found != item.size:
         body.close()
         raise ObjectChanged(
-            f"{_what(item)}: it has {found} bytes, and had {item.size} when it arrived"
+            f"{_what(item)}: it has {found} bytes now, but had {item.size} when it arrived"
         )

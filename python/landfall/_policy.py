@@ -1,7 +1,8 @@
-"""Session policies: what a narrowed session of the reader role may do. Pure.
+"""Writes the session policies that narrow a session of the reader role. Does no I/O.
 
-A session policy never grants: what a session may do is what both the role and this text allow. So
-an action here that the role lacks, or `*` for keys of KMS, widens nothing.
+A session policy never grants anything. A session may do only what both the role and the session
+policy allow. So if a policy here has an action that the role lacks, or `*` for KMS keys, the
+session gains nothing.
 """
 
 from __future__ import annotations
@@ -15,20 +16,20 @@ from typing import Any
 from landfall._objects import Object, bucket_and_key
 
 MAX_CHARACTERS = 2048
-"""What STS takes as the text of a session policy."""
+"""The most characters that STS accepts as the text of a session policy."""
 
 _READ = ["s3:GetObject", "s3:GetObjectVersion"]
-_LISTED = 256  # Characters of the prefix that may be listed: the objects need the rest.
-_ADMISSIBLE = re.compile("[\x20-\xff]*")  # Of a policy's text; what IAM's API says of it.
+_LISTED = 256  # Characters of the prefix that may be listed. The objects need the rest.
+_ADMISSIBLE = re.compile("[\x20-\xff]*")  # The characters that IAM's API allows in a policy.
 
 
 def objects_policy(partition: str, objects: Sequence[Object], budget: int = MAX_CHARACTERS) -> str:
-    """Reading exactly `objects`; where their keys do not fit, the narrowest prefixes that do.
+    """Returns a policy to read exactly `objects`, or the narrowest prefixes that fit in `budget`.
 
-    Prefixes are as deep in the tree as there is room for, at worst what all keys begin with, and
-    never beyond a bucket; none covers another. A key is cut before the first character that
-    policies cannot hold. Listing is allowed below what all keys begin with. Raises ValueError where
-    `budget` is too small for the buckets' names.
+    Prefixes are as deep in the tree as there is room for. At worst, a prefix is what all keys of a
+    bucket begin with; it never reaches beyond a bucket, and none covers another. A key is cut
+    before the first character that policies cannot contain. The policy allows listing below what
+    all keys begin with. Raises ValueError if `budget` is too small for the names of the buckets.
     """
     buckets = sorted({one.bucket for one in objects})
     keys = [one.key for one in objects]
@@ -61,7 +62,10 @@ def control_policy(
     claims_table: str,
     budget: int = MAX_CHARACTERS,
 ) -> str:
-    """Reading the one manifest, and the batch's own item in the table of claims."""
+    """Returns a policy to read one manifest, and to use the batch's own item in the claims table.
+
+    A key or an ID that doesn't fit becomes a prefix. Raises ValueError if `budget` is too small.
+    """
 
     def render(resource: str) -> str:
         return _document(
@@ -73,7 +77,7 @@ def control_policy(
                     "ForAllValues:StringLike": {
                         "dynamodb:LeadingKeys": _literal_or_prefix(batch_id, _LISTED)
                     },
-                    # `ForAllValues` holds for a request without the key too.
+                    # `ForAllValues` also matches a request without the key.
                     "Null": {"dynamodb:LeadingKeys": "false"},
                 },
             },
@@ -98,11 +102,11 @@ def _document(*statements: dict[str, Any]) -> str:
 
 
 def _resources(keys: set[tuple[str, str]], room: int, overhead: int) -> list[str]:
-    """Keys and prefixes (`…*`) that cover `keys`, in `room` characters if that can be.
+    """Returns keys and prefixes (`…*`) that cover `keys`, in `room` characters if possible.
 
-    `overhead` is what each takes besides its text.
+    `overhead` is the number of characters that each of them takes besides its text.
     """
-    # What a prefix covers follows it in this order, and needs no mention.
+    # In this order, the keys that a prefix covers follow it, and can be left out.
     leaves: list[tuple[str, str, bool]] = []
     for bucket, key in sorted(keys, key=lambda one: (one[0], _admissible(one[1]), one[1])):
         text = _admissible(key)
@@ -115,7 +119,10 @@ def _resources(keys: set[tuple[str, str]], room: int, overhead: int) -> list[str
             leaves.append((bucket, text, is_prefix))
 
     def resource(lo: int, hi: int) -> str:
-        """What covers the leaves from `lo` up to `hi`: in this order, the two at its ends tell."""
+        """Returns what covers the leaves from `lo` up to `hi`.
+
+        In this order, the first and the last leaf determine what all of them share.
+        """
         bucket, text, is_prefix = leaves[lo]
         if hi - lo == 1:
             return _resource(bucket, text, is_prefix)
@@ -124,13 +131,13 @@ def _resources(keys: set[tuple[str, str]], room: int, overhead: int) -> list[str
     def taken(lo: int, hi: int) -> int:
         return overhead + _size(resource(lo, hi))
 
-    # From what all keys of a bucket begin with downwards: a prefix gives way to all that lie below
-    # it, the shortest first, as long as there is room. So none is below another.
+    # Start with what all keys of each bucket begin with, and go down. While there is room, replace
+    # a prefix, the shortest first, by all those right below it. So none lies below another.
     edges = [at for at in range(1, len(leaves)) if leaves[at - 1][0] != leaves[at][0]]
     found = list(zip([0, *edges], [*edges, len(leaves)])) if leaves else []
     total = sum(taken(*one) for one in found) - 1
     if total > room:
-        # Even a single key can be too long.
+        # Even a single key can be too long for the room.
         each = room // len(found) - overhead
         ends = [(leaves[lo][0], _prefix(leaves[lo][1], leaves[hi - 1][1])) for lo, hi in found]
         return [
@@ -161,7 +168,7 @@ def _resources(keys: set[tuple[str, str]], room: int, overhead: int) -> list[str
 
 
 def _shared(one: str, other: str) -> int:
-    """How many characters both begin with."""
+    """Returns the number of characters that both begin with."""
     low, high = 0, min(len(one), len(other))
     while low < high:
         middle = (low + high + 1) // 2
@@ -178,7 +185,7 @@ def _resource(bucket: str, text: str, is_prefix: bool) -> str:
 
 
 def _literal(text: str) -> str:
-    """`text` where policies take patterns: `*`, `?` and `$` stand for themselves as variables."""
+    """Escapes `text` for a policy's pattern: `*`, `?` and `$` become policy variables."""
     return re.sub(r"[*?$]", lambda found: "${" + found[0] + "}", text)
 
 
@@ -194,7 +201,7 @@ def _admissible(text: str) -> str:
 
 
 def _cut(text: str, room: int) -> str:
-    """The longest beginning of `text` that policies can hold, and that takes `room` in one."""
+    """Returns the longest beginning of `text` that a policy can contain in `room` characters."""
     text = _admissible(text)
     low, high = 0, len(text)
     while low < high:
@@ -204,5 +211,5 @@ def _cut(text: str, room: int) -> str:
 
 
 def _size(text: str) -> int:
-    """How many characters `text` takes in a document, without its quotes."""
+    """Returns the number of characters that `text` takes in a document, without its quotes."""
     return len(json.dumps(text, ensure_ascii=False)) - 2

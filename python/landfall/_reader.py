@@ -21,7 +21,7 @@ SESSION_SECONDS = 3600
 
 if TYPE_CHECKING:
     Policy = Callable[[int], str]
-    """A session policy of at most that many characters."""
+    """Writes a session policy of at most that many characters."""
 
 
 def session(
@@ -31,15 +31,17 @@ def session(
     external_id: str | None = None,
     policy: Policy | None = None,
 ) -> boto3.session.Session:
-    """A session that acts as `role`, narrowed by `policy`, in the job's region.
+    """Returns a session in the job's region that acts as `role`, narrowed by `policy`.
 
-    The role is assumed when the first request needs it, with the job's own credentials, and again
-    before an hour is over, so a job may run longer than a session lasts. Clients made from the
-    session raise ReaderRoleError when that fails; this package tells it as the reason of its own
-    errors. A session may be shared by threads as far as boto3 allows; clients may.
+    The session assumes the role with the job's own credentials: when the first request needs it,
+    and again before each hour is over. So a job may run longer than one of AWS's sessions. If the
+    role can't be assumed, the session's clients raise ReaderRoleError; this package's other errors
+    then give that as their reason. Threads may share clients, and the session as far as boto3
+    allows.
 
-    No request of it leaves this machine without TLS: EndpointError. Of S3 each asks for a bucket of
-    the role's own account, and is refused by S3 (AccessDenied) if the bucket is another's.
+    A request that would leave this machine without TLS raises EndpointError. Each request to S3
+    names the role's own account as the bucket's owner, so S3 denies access (AccessDenied) to a
+    bucket of any other account.
     """
     provider = _ReaderRole(role, batch_id, region, external_id, policy)
     core = _guarded(botocore.session.Session())
@@ -51,10 +53,10 @@ def session(
 
 
 def session_name(batch_id: str) -> str:
-    """The role session's name, by which CloudTrail in the data account shows the batch.
+    """Returns the role session's name. CloudTrail in the data account shows the batch by it.
 
-    It is `landfall-` and the batch id; where that is not a valid session name (2 to 64 of
-    `A-Z a-z 0-9 _ + = , . @ -`), characters are replaced and a short hash keeps it distinct.
+    The name is `landfall-` and the batch id. If that isn't a valid session name (2 to 64 of
+    `A-Z a-z 0-9 _ + = , . @ -`), invalid characters are replaced, and a short hash keeps it unique.
     """
     name = f"landfall-{batch_id}"
     valid = re.sub(r"[^\w+=,.@-]", "-", name, flags=re.ASCII)
@@ -65,10 +67,11 @@ def session_name(batch_id: str) -> str:
 
 
 class _OwnBuckets:
-    """Has S3 refuse a bucket that is not of `account`: the name of a deleted one is anybody's.
+    """Makes S3 deny access to a bucket that `account` doesn't own.
 
-    On every call that can say so, whoever makes it. Who asks for another owner gets what they ask.
-    A presigned URL is left alone: who opens it would have to send the owner as a header.
+    Once a bucket is deleted, anybody can take its name. So this names the owner in every call that
+    has a parameter for it. It keeps an owner that the caller names. It doesn't change a presigned
+    URL, because whoever opens that would have to send the owner as a header.
     """
 
     def __init__(self, account: str) -> None:
@@ -82,7 +85,7 @@ class _OwnBuckets:
 
 
 class _ReaderRole(botocore.credentials.CredentialProvider):  # type: ignore[misc]
-    """The only source of credentials of the reader's session, so that no other can step in."""
+    """The only source of credentials of the session, so that it never uses any others."""
 
     METHOD = CANONICAL_NAME = "landfall-reader-role"
 
@@ -110,7 +113,7 @@ class _ReaderRole(botocore.credentials.CredentialProvider):  # type: ignore[misc
         return botocore.credentials.DeferredRefreshableCredentials(self._refresh, self.METHOD)
 
     def _refresh(self) -> dict[str, str]:
-        # Outside of what is caught below: writing the policy may have to read the manifest.
+        # Outside the `try`, because writing the policy may read the manifest, whose errors pass.
         policies = [self._policy(MAX_CHARACTERS)] if self._policy else []
         role, name = self._request["RoleArn"], self._request["RoleSessionName"]
         refused: Exception | None = None
@@ -122,7 +125,7 @@ class _ReaderRole(botocore.credentials.CredentialProvider):  # type: ignore[misc
             failed = ReaderRoleError(
                 f"failed to assume role `{role}` as `{name}`: {reason(refused)}"
             )
-            # A traceback shows the cause's message, in which STS can repeat what it was sent.
+            # A traceback shows the cause's message, in which STS can repeat the external ID.
             shared = self._request.get("ExternalId")
             raise failed from (None if shared and shared in str(refused) else refused)
         return {
@@ -139,7 +142,7 @@ class _ReaderRole(botocore.credentials.CredentialProvider):  # type: ignore[misc
         try:
             found: dict[str, Any] = self._sts.assume_role(**self._request, **narrowed)
         except ClientError as error:
-            # STS also limits a packed form of the text, whose size only STS knows.
+            # STS also limits a packed form of the text, and only STS knows the size of that.
             if not self._policy or len(policies) > 1 or code(error) != "PackedPolicyTooLarge":
                 raise
             return self._assume([*policies, self._policy(MAX_CHARACTERS // 2)])
@@ -148,20 +151,20 @@ class _ReaderRole(botocore.credentials.CredentialProvider):  # type: ignore[misc
 
 
 def sts(region: str) -> Any:
-    """A client of the region's own STS, in the region's partition."""
+    """Returns a client of the region's own STS, in the region's partition."""
     core = _guarded(botocore.session.Session())
-    # Older botocore would ask the global endpoint, which is a region far away.
+    # Older botocore would call the global endpoint, which may be in a region far away.
     core.set_config_variable("sts_regional_endpoints", "regional")
     return core.create_client("sts", region_name=region)
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host's name, without a port, is this machine."""
+    """Returns True if a host's name, without a port, is this machine."""
     return re.fullmatch(r"localhost|127(\.[0-9]{1,3}){3}|::1", host) is not None
 
 
 def _guarded(core: botocore.session.Session) -> botocore.session.Session:
-    """Let no request of its clients leave this machine without TLS."""
+    """Keeps the session's clients from sending a request off this machine without TLS."""
     core.register("before-call", _refuse_without_tls)
     return core
 

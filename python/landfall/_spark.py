@@ -1,9 +1,10 @@
-"""Spark: the paths of a batch, and S3A's settings by which it reads them as the reader role.
+"""Spark: the paths of a batch, and the settings that let S3A read them as the reader role.
 
-All is set on the batch's own bucket (`fs.s3a.bucket.NAME.…`), so that the job's other buckets keep
-the job's role, and in the Hadoop configuration, which Spark sends to executors with every read.
-What a version needs is asked of the running JVM: which AWS SDK S3A's provider of assumed roles is
-made for, and whether it knows external IDs. The session's refresh is that provider's own.
+This module sets only properties of the batch's own bucket (`fs.s3a.bucket.NAME.…`), so the job's
+other buckets keep the job's role. It sets them in the Hadoop configuration, which Spark sends to
+the executors with every read. It asks the running JVM what this version needs: which AWS SDK S3A's
+provider of assumed roles is made for, and whether S3A knows external IDs. That provider refreshes
+the session by itself.
 """
 
 from __future__ import annotations
@@ -18,16 +19,17 @@ from landfall._arguments import Arguments
 from landfall._errors import PathError, SparkError, printable
 from landfall._objects import Object
 
-_GLOB = re.compile(r"[\\*?\[\]{}]")  # What Spark takes for a pattern; `\` makes it mean itself.
+_GLOB = re.compile(r"[\\*?\[\]{}]")  # The characters of Spark's patterns. `\` escapes them.
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
-_SHOWN = 10  # Keys of one error's message.
+_SHOWN = 10  # Keys that one error message names.
 
 _S3A = "org.apache.hadoop.fs.s3a"
 _ASSUMED_ROLE = f"{_S3A}.auth.AssumedRoleCredentialProvider"
 _EXTERNAL_ID = "fs.s3a.assumed.role.external.id"
 
 _SDK_V2 = "software.amazon.awssdk.auth.credentials"
-# What finds the job's own credentials: in the environment, else where containers and instances do.
+# These providers find the job's own credentials: in the environment, else in the container's or the
+# instance's metadata.
 _OWN_V1 = (
     "com.amazonaws.auth.EnvironmentVariableCredentialsProvider",
     "com.amazonaws.auth.EC2ContainerCredentialsProviderWrapper",
@@ -39,10 +41,10 @@ _OWN_V2 = (
 
 
 def paths(objects: Sequence[Object]) -> list[str]:
-    """What `spark.read` takes for `objects`: `s3a://bucket/key`, patterns escaped.
+    """Returns `objects` as paths for `spark.read`: `s3a://bucket/key`, with patterns escaped.
 
-    Raises PathError, which names the keys that Spark would read as another object, skip without a
-    word, or not find. Nothing is read of the others then: part of a batch is not the batch.
+    Raises PathError, which names the keys that Spark would read as another object, skip silently,
+    or not find. In that case nobody gets the other paths, because part of a batch isn't the batch.
     """
     refused = []
     names = {(one.bucket, one.key) for one in objects}
@@ -69,32 +71,32 @@ def _escaped(found: re.Match[str]) -> str:
 
 
 def _unreadable(key: str) -> str:
-    """Why Spark cannot read the object of this key; empty if it can.
+    """Returns why Spark cannot read the object with this key; empty if it can.
 
-    Found by trying them with Spark 3.5 and S3A, as `make spark` does again.
+    The reasons come from trials with Spark 3.5 and S3A. `make spark` repeats them.
     """
     segments = key.split("/")
     name = segments[-1]
     if key.endswith("/"):
-        return "it ends with `/`, which is a folder to Hadoop"
+        return "it ends with `/`, which Hadoop takes for a folder"
     if "" in segments:
         return "it has an empty segment, which Hadoop removes"
     if "." in segments or ".." in segments:
         return "it has a segment `.` or `..`, which Hadoop resolves"
     if name.startswith("."):
-        return "its name begins with `.`, which is hidden to Spark"
+        return "its name begins with `.`, so Spark ignores it"
     if name.startswith("_") and "=" not in name:
-        return "its name begins with `_`, which is hidden to Spark"
+        return "its name begins with `_`, so Spark ignores it"
     if name.endswith("._COPYING_"):
-        return "its name ends with `._COPYING_`, which is hidden to Spark"
+        return "its name ends with `._COPYING_`, so Spark ignores it"
     if name.endswith("_$folder$"):
-        return "its name ends with `_$folder$`, which is a folder to S3A"
+        return "its name ends with `_$folder$`, which S3A takes for a folder"
     if "_spark_metadata" in segments:
-        return "it has a segment `_spark_metadata`, which is hidden to Spark"
+        return "it has a segment `_spark_metadata`, so Spark ignores it"
     if ":" in key and _GLOB.search(key):
-        return r"it has `:` and one of `*?[]{}\`, which Hadoop cannot take together"
+        return r"it has `:` and one of `*?[]{}\`, which Hadoop cannot read together"
     if _NOT_XML.search(key):
-        return "it has a character that XML cannot hold, and S3's lists are XML"
+        return "it has a character that XML cannot contain, and S3's lists are XML"
     return ""
 
 
@@ -104,27 +106,27 @@ def configure(
     external_id: str | None,
     objects: Callable[[], Sequence[Object]],
 ) -> Any:
-    """Let `spark` read the batch's bucket as the reader role, refreshed by S3A; returns `spark`.
+    """Lets `spark` read the batch's bucket as the reader role, and returns `spark`.
 
-    Call it before anything reads the bucket through S3A. It assumes the role once, so that a
-    refusal is raised here. `objects` returns the batch's objects, and is called only when Spark
-    can use them. Where `scope` is `batch`, the sessions are narrowed to it.
+    Call it before anything reads the bucket through S3A. It assumes the role once, so that you see
+    a denied request here; S3A refreshes the sessions. `objects` returns the batch's objects, and is
+    called only if Spark can use them. If `scope` is `batch`, the sessions can reach only the batch.
 
-    What the job or the platform has set stays, for all buckets or this one: the STS endpoint
-    (`fs.s3a.assumed.role.sts.endpoint` with its `.region`), and what finds the job's own
-    credentials (`fs.s3a.assumed.role.credentials.provider`; without it what was chosen as
+    It keeps what the job or the platform has set, for all buckets or for this one. That is the STS
+    endpoint (`fs.s3a.assumed.role.sts.endpoint` with its `.region`), and what finds the job's own
+    credentials (`fs.s3a.assumed.role.credentials.provider`, or if that isn't set, the providers of
     `fs.s3a.aws.credentials.provider`). An external ID becomes part of the Hadoop configuration,
-    which Spark's event log and UI may show: add it to `spark.redaction.regex`.
+    which Spark's event log and UI may show, so add it to `spark.redaction.regex`.
 
-    Raises SparkError where the role could not be used, or would not be.
+    Raises SparkError if Spark could not use the role, or would not use it.
     """
-    from py4j.protocol import Py4JError, Py4JJavaError  # It comes with Spark.
+    from py4j.protocol import Py4JError, Py4JJavaError  # Spark brings py4j.
 
     jvm, context = getattr(spark, "_jvm", None), getattr(spark, "_jsc", None)
     if jvm is None or context is None:
         raise SparkError(
-            f"{_what(batch)}: this is no SparkSession with a JVM of its own; "
-            "Spark Connect keeps its configuration to itself"
+            f"{_what(batch)}: this is not a SparkSession with a JVM of its own; "
+            "Spark Connect gives no access to its configuration"
         )
     conf = context.hadoopConfiguration()
     try:
@@ -132,12 +134,12 @@ def configure(
         knows_external_id = external_id is not None and _knows_external_id(conf)
     except Py4JJavaError as error:
         name = _java_name(error)
-        raise SparkError(f"{_what(batch)}: S3A is not whole: {name}") from error
+        raise SparkError(f"{_what(batch)}: S3A is incomplete: {name}") from error
     if external_id is not None and not knows_external_id:
         version = jvm.org.apache.hadoop.util.VersionInfo.getVersion()
         raise SparkError(
             f"{_what(batch)}: S3A of Hadoop {version} cannot send an external ID, which needs "
-            "HADOOP-19201 (3.4.2); let the role's trust policy name the job role and ask for no "
+            "HADOOP-19201 (3.4.2); let the role's trust policy name the job role and require no "
             "external ID, or read with `batch.open` or `batch.filesystem()`"
         )
     listed = objects()
@@ -147,7 +149,7 @@ def configure(
         try:
             _apply(jvm, conf, batch, bucket, settings, narrow)
         except Py4JError as error:
-            # STS can repeat what it was sent, and a traceback shows the cause's message.
+            # A traceback shows the cause's message, in which STS can repeat the external ID.
             hidden = external_id is not None and external_id in str(error)
             raise SparkError(f"{_what(batch, bucket)}: {_reason(error)}") from (
                 None if hidden else error
@@ -175,26 +177,29 @@ def _apply(
             )
             break
         except Py4JJavaError as error:
-            # STS also limits a packed form of the text, whose size only STS knows.
+            # STS also limits a packed form of the text, and only STS knows the size of that.
             if at + 1 == len(narrow) or "PackedPolicyTooLarge" not in str(error):
                 raise
     if found.getClass().getName() != f"{_S3A}.S3AFileSystem":
         raise SparkError(
             f"{_what(batch, bucket)}: `s3a://` is `{found.getClass().getName()}`, not S3A"
         )
-    # Hadoop keeps a file system as it was first made, here and in each executor.
+    # Hadoop keeps a file system with its first settings, here and in each executor.
     its = found.getConf()
     if any((its.get(f"fs.s3a.{name}") or "") != value for name, value in settings.items()):
         raise SparkError(
-            f"{_what(batch, bucket)}: it was read through S3A before, with other settings, which "
-            "Hadoop keeps; call `batch.spark(spark)` before anything else uses the bucket"
+            f"{_what(batch, bucket)}: S3A has already read it with other settings, which Hadoop "
+            "keeps; call `batch.spark(spark)` before anything else uses the bucket"
         )
 
 
 def _settings(
     conf: Any, batch: Arguments, external_id: str | None, bucket: str, is_v2: bool
 ) -> dict[str, str]:
-    """The settings of one bucket, without `fs.s3a.bucket.NAME.` and the policy."""
+    """Returns the settings of one bucket, without `fs.s3a.bucket.NAME.` and without the policy.
+
+    Raises SparkError if S3 or STS would be called without TLS.
+    """
 
     def given(name: str) -> str:
         found = conf.get(f"fs.s3a.bucket.{bucket}.{name}") or conf.get(f"fs.s3a.{name}") or ""
@@ -210,7 +215,7 @@ def _settings(
         settings[_EXTERNAL_ID[len("fs.s3a.") :]] = external_id
     own = "assumed.role.credentials.provider"
     if not conf.get(f"fs.s3a.bucket.{bucket}.{own}") and not _is_set(conf, f"fs.s3a.{own}"):
-        # What reads the job's own buckets has the job's own credentials, where somebody chose it.
+        # If somebody chose providers for the job's own buckets, they have the job's credentials.
         chosen = "fs.s3a.aws.credentials.provider"
         providers = str(conf.get(chosen)) if _is_set(conf, chosen) else ""
         if not providers or _ASSUMED_ROLE in providers:
@@ -220,7 +225,7 @@ def _settings(
     if not endpoint:
         endpoint = str(_reader.sts(batch.region).meta.endpoint_url)
         host = urlsplit(endpoint).netloc
-        # S3A of SDK v2 puts `https://` before whatever it is given.
+        # S3A with SDK v2 puts `https://` in front of any value.
         settings["assumed.role.sts.endpoint"] = host if is_v2 else endpoint
         settings["assumed.role.sts.endpoint.region"] = batch.region
     without_tls = given("connection.ssl.enabled").lower() == "false"
@@ -229,32 +234,32 @@ def _settings(
         name = urlsplit(f"//{host}").hostname or ""
         if (scheme == "http" or (without_tls and not scheme)) and not _reader.is_loopback(name):
             raise SparkError(
-                f"{_what(batch, bucket)}: `{host or 'S3'}` would be asked without TLS; remove "
+                f"{_what(batch, bucket)}: S3A would call `{host or 'S3'}` without TLS; remove "
                 "`fs.s3a.connection.ssl.enabled` or the endpoint's `http://`"
             )
     return settings
 
 
 def _is_set(conf: Any, name: str) -> bool:
-    """Whether the platform or the job has set it, and not Hadoop's own defaults alone."""
+    """Returns True if the platform or the job has set the property, not only Hadoop's defaults."""
     sources = conf.getPropertySources(name) or []
     return bool(conf.get(name)) and any(str(one) != "core-default.xml" for one in sources)
 
 
 def _narrowed(batch: Arguments, objects: Sequence[Object]) -> list[Callable[[], str]]:
-    """The session policy's text, and what to try where STS finds it too large."""
+    """Returns the session policy's text, and a shorter one for when STS finds it too large."""
     if not batch.scope:
         return [lambda: ""]
     partition = batch.reader_role.split(":")[1]
-    most = _policy.MAX_CHARACTERS
+    maximum = _policy.MAX_CHARACTERS
     return [
-        lambda: _policy.objects_policy(partition, objects, most),
-        lambda: _policy.objects_policy(partition, objects, most // 2),
+        lambda: _policy.objects_policy(partition, objects, maximum),
+        lambda: _policy.objects_policy(partition, objects, maximum // 2),
     ]
 
 
 def _is_sdk_v2(conf: Any, batch: Arguments) -> bool:
-    """Whether S3A's provider of assumed roles is made for version 2 of the AWS SDK."""
+    """Returns True if S3A's provider of assumed roles is made for version 2 of the AWS SDK."""
     provider = conf.getClassByNameOrNull(_ASSUMED_ROLE)
     if provider is None:
         raise SparkError(
@@ -274,7 +279,7 @@ def _knows_external_id(conf: Any) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    """The Java exceptions' names, and AWS's code where they say it; not their messages."""
+    """Returns the Java exceptions' names, and AWS's code if they have it, but no messages."""
     java = getattr(error, "java_exception", None)
     names: list[str] = []
     while java is not None and len(names) < 5:

@@ -278,6 +278,6 @@ def test_an_abbreviation_binds_in_awsglue_and_hides_what_is_missing() -> None:
 
 
 def test_an_external_id_that_is_none_is_refused_and_not_shown() -> None:
-    with pytest.raises(landfall.ArgumentError, match="the external ID is not one") as raised:
+    with pytest.raises(landfall.ArgumentError, match="the external ID is not valid") as raised:
         landfall.batch(words(), external_id="no secret")
     assert "no secret" not in str(raised.value)

@@ -130,7 +130,7 @@ def taken_over(stage: Stage, batch_id: str, monkeypatch: pytest.MonkeyPatch) -> 
 def test_who_does_not_hold_the_batch_any_more_records_nothing_and_is_warned(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.warns(UserWarning, match="`lost` in table .*: another run has claimed it since"):
+    with pytest.warns(UserWarning, match="`lost` in table .*: another run has claimed it in the"):
         before = lose(stage, "lost", monkeypatch)
     assert stage.item("lost") == before
 

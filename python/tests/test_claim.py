@@ -182,7 +182,7 @@ def test_a_fence_without_an_answer_lets_nobody_through(claims: Claims) -> None:
     assert claims.claim("unanswered")
     no = claims.role("fenceless-reader", allow("dynamodb:GetItem", TABLE))
     one = claims.batch("unanswered", reader_role=no)
-    with pytest.raises(landfall.ClaimError, match="whether batch `unanswered` is still held"):
+    with pytest.raises(landfall.ClaimError, match="to check the claim of batch `unanswered`"):
         _claim.fence(one, session_of(one))
 
 

@@ -259,7 +259,7 @@ def test_arguments_named_as_constants_become_columns(
         ),
         (
             b"weather\nrain\n",
-            "failed to partition `s3://landing/bad`: it has no column but `weather`",
+            "failed to partition `s3://landing/bad`: its only column is `weather`",
         ),
         (
             b"temp,weather\n" + b"".join(b"1,%d\n" % n for n in range(1001)),
@@ -285,15 +285,15 @@ def test_a_bad_file_is_one_clear_error_that_names_it(
         (("--output", "s3://lake/"), "`--partition-by` is missing"),
         (
             ("--output", "s3://lake/", "--partition-by", "weather", "--output-owner", "222"),
-            "`--output-owner` is not an account's 12 digits",
+            "`--output-owner` is not an account ID of 12 digits",
         ),
         (
             ("--output", "s3://lake/", "--partition-by", "weather", "--constants", "city,dt"),
-            "`--constants` names `--city`, `--dt`: not given",
+            "`--constants` names `--city`, `--dt`: missing",
         ),
         (
             ("--output", "s3://l", "--partition-by", "temp", "--constants", "temp", "--temp", "1"),
-            "failed to add column `temp` to `s3://landing/a`: it has one already",
+            "failed to add column `temp` to `s3://landing/a`: it already has one",
         ),
     ],
 )

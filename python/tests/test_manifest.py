@@ -145,8 +145,8 @@ def test_every_problem_of_a_manifest_is_reported_at_once() -> None:
         "entry 1: `url` is not `s3://bucket/key`; "
         "entry 2: `url` is not `s3://bucket/key`; "
         "entry 3: `url` has no valid object key; "
-        "entry 4: `version_id` is not a text; "
-        "entry 4: `etag` is not a text; "
+        "entry 4: `version_id` is not a non-empty string; "
+        "entry 4: `etag` is not a non-empty string; "
         "entry 5: `meta.content_length` is not a number of bytes"
     )
 
@@ -311,5 +311,5 @@ def test_of_a_manifest_of_100_000_objects_only_the_objects_are_in_memory(
 def test_a_manifest_that_the_role_may_not_read_says_who_needs_what() -> None:
     assert refused(Session(None, "AccessDenied")) == (
         f"AccessDenied: role `{READER}` needs `s3:GetObject`, "
-        "and `kms:Decrypt` if a key of KMS encrypts it; or it is not there"
+        "and `kms:Decrypt` if a KMS key encrypts it; or it does not exist"
     )

@@ -227,7 +227,7 @@ def test_a_refused_read_that_s3_does_not_explain_says_what_the_role_needs(messag
     for item, action in (landfall.Object("b", "k"), "GetObject"), (versioned, "GetObjectVersion"):
         assert str(refused(item, "AccessDenied", 403, message)) == (
             f"failed to read `s3://b/k`: AccessDenied: role `{READER}` needs `s3:{action}`, "
-            "and `kms:Decrypt` if a key of KMS encrypts it; or it is not there"
+            "and `kms:Decrypt` if a KMS key encrypts it; or it does not exist"
         )
 
 
@@ -264,7 +264,7 @@ def test_a_read_without_an_answer_names_the_object_and_the_reason(
 
 
 def test_an_object_of_another_size_has_changed() -> None:
-    with pytest.raises(landfall.ObjectChanged, match="it has 4 bytes, and had 5 when it arrived"):
+    with pytest.raises(landfall.ObjectChanged, match="it has 4 bytes now, but had 5"):
         read(landfall.Object("b", "k", 5), {})
 
 

@@ -322,7 +322,7 @@ def test_this_machine_may_be_asked_without_tls() -> None:
 
 def test_a_bucket_that_was_read_before_with_other_settings_is_refused() -> None:
     kept = SimpleNamespace(get=lambda name: None)
-    with pytest.raises(SparkError, match="it was read through S3A before"):
+    with pytest.raises(SparkError, match="S3A has already read it"):
         configure(Session(Conf(classes(V1)), kept=kept), batch())  # type: ignore[arg-type]
 
 

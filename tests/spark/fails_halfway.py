@@ -1,6 +1,7 @@
-"""The example job, whose first run of a batch fails when half of its output is there.
+"""The example job. Its first run of a batch fails when it has written half of its output.
 
-It wrote to a partition that the next run does not write to, and Spark is told to keep such ones.
+That run wrote a partition that the next run does not write, and Spark is configured to keep such
+partitions.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import landfall
 
 with landfall.batch() as batch:
     spark = SparkSession.builder.getOrCreate()
-    # What a job's `--conf` may say for its other tables.
+    # A job's `--conf` may set this for its other tables.
     spark.conf.set("spark.sql.sources.partitionOverwriteMode", "dynamic")
     if batch.epoch == 1:
         reader = batch.spark(spark).read.option("header", True).schema(batch.arguments["schema"])

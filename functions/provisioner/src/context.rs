@@ -56,7 +56,7 @@ pub(crate) struct Deadlines {
 }
 
 impl Deadlines {
-    pub fn new(deadline: SystemTime) -> Self {
+    pub(crate) fn new(deadline: SystemTime) -> Self {
         let left = clock::left(deadline);
         let end = Instant::now() + left;
         let record = end - TO_SEND.min(left / 4);

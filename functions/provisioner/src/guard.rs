@@ -13,7 +13,7 @@ use crate::settings::Settings;
 
 /// How far the clocks of two machines of AWS's may be apart. What is issued further ahead is not believed:
 /// it would make all that comes after it seem late.
-pub const CLOCK_SKEW: Duration = Duration::from_secs(5);
+pub(crate) const CLOCK_SKEW: Duration = Duration::from_secs(5);
 
 /// A request that was issued longer ago has no effect. Events are dropped after ten minutes, so none of
 /// CloudFormation's is so old.
@@ -21,7 +21,7 @@ const ISSUED_WITHIN: Duration = Duration::from_secs(15 * 60);
 
 /// A request that CloudFormation can have sent.
 #[derive(Debug)]
-pub struct Passed {
+pub(crate) struct Passed {
     /// Where its stack is, which is where this function is.
     pub home: Home,
     /// When it was issued, if its response URL says so. Without, CloudFormation has to confirm it.
@@ -31,7 +31,7 @@ pub struct Passed {
 /// Why a request is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages describe the variants")]
-pub enum Refusal {
+pub(crate) enum Refusal {
     /// Sending the answer will refuse the URL too.
     #[error("the response URL is not CloudFormation's")]
     Url,
@@ -47,7 +47,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// A stable identifier for logs and metrics.
-    pub fn code(self) -> &'static str {
+    pub(crate) fn code(self) -> &'static str {
         match self {
             Self::Url => "response_url_refused",
             Self::Date => "request_date_malformed",
@@ -61,7 +61,11 @@ impl Refusal {
 ///
 /// # Errors
 /// It cannot have sent it.
-pub fn check(envelope: &Envelope, settings: &Settings, now: Time) -> Result<Passed, Refusal> {
+pub(crate) fn check(
+    envelope: &Envelope,
+    settings: &Settings,
+    now: Time,
+) -> Result<Passed, Refusal> {
     let url = &envelope.response_url;
     if url.check(settings.admit_loopback, &settings.home.region).is_err() {
         return Err(Refusal::Url);

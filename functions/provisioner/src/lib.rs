@@ -5,7 +5,7 @@
 //! late, twice, or be cut off at any moment; or come from somebody who may invoke the function and is not
 //! CloudFormation.
 
-#![warn(missing_docs)]
+#![warn(missing_docs, unreachable_pub)]
 
 mod context;
 mod failure;

@@ -30,16 +30,16 @@ const LOOKS_AT_A_TIME: usize = 16;
 
 /// The buckets that a request is about.
 #[derive(Debug)]
-pub struct Notifications<'a> {
+pub(crate) struct Notifications<'a> {
     properties: &'a Value,
     old_properties: Option<&'a Value>,
     home: &'a Home,
 }
 
 impl<'a> Notifications<'a> {
-    pub const TYPE: &'static str = "Custom::LandfallBucketNotifications";
+    pub(crate) const TYPE: &'static str = "Custom::LandfallBucketNotifications";
 
-    pub fn of(request: &'a Request, home: &'a Home) -> Self {
+    pub(crate) fn of(request: &'a Request, home: &'a Home) -> Self {
         Self {
             properties: &request.properties,
             old_properties: request.old_properties.as_ref(),
@@ -55,13 +55,13 @@ impl<'a> Notifications<'a> {
     ///
     /// # Errors
     /// The properties are wrong.
-    pub fn names(&self) -> Result<Named, Failure> {
+    pub(crate) fn names(&self) -> Result<Named, Failure> {
         Ok(Named::by_notifications(&self.spec()?, self.home))
     }
 
     /// What this resource's rules name as they are: the buckets that have some, and the queues that these
     /// tell. A bucket that cannot be looked at counts as one without.
-    pub async fn names_now(&self, context: &Context, owner: &Owner) -> Named {
+    pub(crate) async fn names_now(&self, context: &Context, owner: &Owner) -> Named {
         let token = token(owner);
         let mut named = Named::default();
         for (bucket, look) in self.look(context, Instant::now() + TO_LOOK).await {
@@ -81,7 +81,7 @@ impl<'a> Notifications<'a> {
     ///
     /// # Errors
     /// The properties are wrong, a bucket cannot get its rule, or S3 fails.
-    pub async fn carry_out(
+    pub(crate) async fn carry_out(
         &self,
         context: &Context,
         owner: &Owner,

@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 
 pub use response::{Response, Status};
 pub use response_url::{ResponseUrl, SendError};
-pub use signed::Signed;
+pub(crate) use signed::Signed;
 
 /// What an answer needs, whatever else is wrong with a request.
 #[derive(Debug, Clone)]

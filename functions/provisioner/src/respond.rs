@@ -64,7 +64,7 @@ type Outcome = Result<BTreeMap<String, String>, Failure>;
 ///
 /// # Errors
 /// Another request is at work on the same resource, and this one will be delivered again.
-pub async fn respond(
+pub(crate) async fn respond(
     context: &Context,
     request: &Request,
     deadlines: Deadlines,

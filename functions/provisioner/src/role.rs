@@ -30,7 +30,7 @@ const PROPAGATION: Duration = Duration::from_secs(30);
 
 /// A role that a request is about.
 #[derive(Debug)]
-pub struct RoleResource<'a> {
+pub(crate) struct RoleResource<'a> {
     kind: Kind,
     identity: Identity,
     /// The role that the properties before an Update named, if it is another.
@@ -45,7 +45,7 @@ pub struct RoleResource<'a> {
 impl<'a> RoleResource<'a> {
     /// # Errors
     /// The type is not known, or the properties do not tell which role they mean.
-    pub fn of(request: &'a Request, home: &'a Home) -> Result<Self, Failure> {
+    pub(crate) fn of(request: &'a Request, home: &'a Home) -> Result<Self, Failure> {
         let kind = match request.resource_type.as_str() {
             "Custom::LandfallStarterRole" => Kind::Starter,
             "Custom::LandfallReaderRole" => Kind::Reader,
@@ -72,7 +72,7 @@ impl<'a> RoleResource<'a> {
     ///
     /// # Errors
     /// They are wrong.
-    pub fn spec(&self) -> Result<Spec, SpecError> {
+    pub(crate) fn spec(&self) -> Result<Spec, SpecError> {
         Spec::read(self.kind, self.properties, self.home)
     }
 
@@ -80,7 +80,7 @@ impl<'a> RoleResource<'a> {
     ///
     /// # Errors
     /// There is such a one.
-    pub fn check_external_id(&self) -> Result<(), Failure> {
+    pub(crate) fn check_external_id(&self) -> Result<(), Failure> {
         if external_ids::is_newly_short(self.properties, self.old_properties) {
             return Err(Failure::ShortExternalId);
         }
@@ -93,7 +93,11 @@ impl<'a> RoleResource<'a> {
     ///
     /// # Errors
     /// IAM does not say.
-    pub async fn names_now(&self, context: &Context, owner: &Owner) -> Result<Named, Failure> {
+    pub(crate) async fn names_now(
+        &self,
+        context: &Context,
+        owner: &Owner,
+    ) -> Result<Named, Failure> {
         let identity = self.before.as_ref().unwrap_or(&self.identity);
         let client = aws_sdk_iam::Client::new(&config(context, identity).await?);
         let observed = iam::observe(&client, &identity.name).await?;
@@ -111,7 +115,7 @@ impl<'a> RoleResource<'a> {
     ///
     /// # Errors
     /// The properties are wrong, the role is somebody else's, or AWS refuses.
-    pub async fn carry_out(
+    pub(crate) async fn carry_out(
         &self,
         context: &Context,
         owner: &Owner,

@@ -42,7 +42,7 @@ const DELETING: [&str; 6] = [
 ];
 
 /// A request that CloudFormation may wait for.
-pub struct Question<'a> {
+pub(crate) struct Question<'a> {
     /// The request.
     pub request: &'a Request,
     /// Whether the request says when it was issued.
@@ -53,7 +53,7 @@ pub struct Question<'a> {
 
 /// How long the check repeats a question that CloudFormation answers with "no".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Patience {
+pub(crate) enum Patience {
     /// CloudFormation may report a moment late what it has begun.
     UntilItBegins,
     /// CloudFormation reported it before: the check waits for an answer only.
@@ -62,7 +62,7 @@ pub enum Patience {
 
 /// The state of a stack that waits for a request.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct StackState {
+pub(crate) struct StackState {
     /// Whether CloudFormation takes an update of the stack back.
     pub is_rolling_back_update: bool,
 }
@@ -71,7 +71,7 @@ pub struct StackState {
 ///
 /// # Errors
 /// [`Failure::NotAwaited`], or [`Failure::NotChecked`] if CloudFormation does not say.
-pub async fn check(
+pub(crate) async fn check(
     client: &Client,
     check: Check,
     question: &Question<'_>,

@@ -14,7 +14,7 @@ use crate::role::RoleResource;
 
 /// What a request is about.
 #[derive(Debug)]
-pub enum Subject<'a> {
+pub(crate) enum Subject<'a> {
     Role(RoleResource<'a>),
     Notifications(Notifications<'a>),
 }
@@ -22,7 +22,7 @@ pub enum Subject<'a> {
 impl<'a> Subject<'a> {
     /// # Errors
     /// The type is not known, or the properties do not tell what they mean.
-    pub fn of(request: &'a Request, home: &'a Home) -> Result<Self, Failure> {
+    pub(crate) fn of(request: &'a Request, home: &'a Home) -> Result<Self, Failure> {
         match request.resource_type.as_str() {
             Notifications::TYPE => Ok(Self::Notifications(Notifications::of(request, home))),
             _ => RoleResource::of(request, home).map(Self::Role),
@@ -30,7 +30,7 @@ impl<'a> Subject<'a> {
     }
 
     /// Whether an Update makes another one.
-    pub fn is_replaced(&self) -> bool {
+    pub(crate) fn is_replaced(&self) -> bool {
         matches!(self, Self::Role(role) if role.is_replaced)
     }
 
@@ -38,7 +38,7 @@ impl<'a> Subject<'a> {
     ///
     /// # Errors
     /// The properties are wrong.
-    pub fn names(&self) -> Result<Named, Failure> {
+    pub(crate) fn names(&self) -> Result<Named, Failure> {
         match self {
             Self::Role(role) => Ok(Named::by_role(&role.spec()?)),
             Self::Notifications(notifications) => notifications.names(),
@@ -49,7 +49,7 @@ impl<'a> Subject<'a> {
     ///
     /// # Errors
     /// There is such a one.
-    pub fn check_external_id(&self) -> Result<(), Failure> {
+    pub(crate) fn check_external_id(&self) -> Result<(), Failure> {
         match self {
             Self::Role(role) => role.check_external_id(),
             Self::Notifications(_) => Ok(()),
@@ -60,7 +60,11 @@ impl<'a> Subject<'a> {
     ///
     /// # Errors
     /// AWS does not say.
-    pub async fn names_now(&self, context: &Context, owner: &Owner) -> Result<Named, Failure> {
+    pub(crate) async fn names_now(
+        &self,
+        context: &Context,
+        owner: &Owner,
+    ) -> Result<Named, Failure> {
         match self {
             Self::Role(role) => role.names_now(context, owner).await,
             Self::Notifications(notifications) => Ok(notifications.names_now(context, owner).await),
@@ -71,7 +75,7 @@ impl<'a> Subject<'a> {
     ///
     /// # Errors
     /// The properties are wrong, what is there is somebody else's, or AWS refuses.
-    pub async fn carry_out(
+    pub(crate) async fn carry_out(
         &self,
         context: &Context,
         owner: &Owner,

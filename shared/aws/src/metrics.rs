@@ -41,14 +41,17 @@ enum Whose {
 #[derive(Entry)]
 #[entry(rename_all = "PascalCase")]
 pub struct Intake {
+    /// Messages that SQS handed over.
     pub messages: AsCount<u64>,
     /// Of these, what goes back to the queue.
     pub messages_failed: AsCount<u64>,
+    /// Arrivals that these messages tell of.
     pub arrivals: AsCount<u64>,
     /// No route takes them.
     pub arrivals_unmatched: AsCount<u64>,
     /// They were told before.
     pub arrivals_known: AsCount<u64>,
+    /// Event records that are no arrivals.
     pub events_ignored: AsCount<u64>,
 }
 
@@ -56,11 +59,13 @@ pub struct Intake {
 #[derive(Entry)]
 #[entry(rename_all = "PascalCase")]
 pub struct Tick {
+    /// Batches that are due.
     pub batches_due: AsCount<u64>,
     /// Of these, what is left to the next.
     pub batches_left: AsCount<u64>,
     /// They get no further, time and again.
     pub batches_stuck: AsCount<u64>,
+    /// Batches that are parked.
     pub batches_parked: AsCount<u64>,
     /// How long nobody has taken up the one that is due the longest.
     pub oldest_due_seconds: AsSeconds<u64>,
@@ -73,11 +78,17 @@ pub struct Tick {
 /// What became of the batches of a route in an invocation.
 #[derive(Debug, Default, PartialEq)]
 pub struct OfRoute {
+    /// Batches for which a job run was started.
     pub started: u64,
+    /// Batches whose start was put off.
     pub put_off: u64,
+    /// Batches whose job run succeeded.
     pub succeeded: u64,
+    /// Job runs that failed.
     pub failed: u64,
+    /// Objects in the batches that were started.
     pub objects_started: u64,
+    /// The bytes of these objects.
     pub bytes_started: u64,
     /// From the first arrival of a batch to a run of it.
     pub seconds_to_start: Vec<f64>,

@@ -1,8 +1,8 @@
-"""A Lambda that starts Glue jobs in another account for objects that land here, as is usual.
+"""A Lambda that starts Glue jobs in another account for objects that land here, in the usual way.
 
-The peer of `make bench`: it does less than Landfall does. It remembers nothing, so what is
-delivered twice is started twice; it writes no manifest, it looks at no limit, and its one route is
-compiled in. Clients, and the session of the assumed role, are kept between invocations.
+This is the peer of `make bench`. It does less than Landfall: it remembers nothing, so an event
+that is delivered twice starts two runs. It writes no manifest, checks no limit, and has its only
+route in the code. It keeps its clients, and the session of the assumed role, between invocations.
 """
 
 import os
@@ -29,7 +29,7 @@ _expires = datetime.min.replace(tzinfo=UTC)
 
 
 def glue() -> Any:
-    """The client in the analytics account; its role is assumed anew before the session ends."""
+    """Returns the client in the analytics account, with a role that is assumed again in time."""
     global _glue, _expires
     if datetime.now(UTC) + timedelta(minutes=5) > _expires:
         session = sts.assume_role(
@@ -46,7 +46,7 @@ def glue() -> Any:
 
 
 def arrivals(record: SQSRecord) -> list[tuple[str, str]]:
-    """The objects that a message tells of, by what they are grouped by."""
+    """Returns the objects of a message, by their group."""
     found = []
     for s3 in record.decoded_nested_s3_event.records:
         key = unquote_plus(s3.s3.get_object.key)

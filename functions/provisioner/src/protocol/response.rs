@@ -8,7 +8,7 @@ use serde_json::json;
 use super::Envelope;
 
 /// CloudFormation refuses a longer response without a word, and waits until its time-out.
-pub const MAX_RESPONSE_BYTES: usize = 4_096;
+pub(crate) const MAX_RESPONSE_BYTES: usize = 4_096;
 
 /// How much of a reason is kept at least when it has to be shortened.
 const LEAST_REASON_BYTES: usize = 256;

@@ -17,7 +17,7 @@ const RULES: [(&str, &str); 3] = [
 ///
 /// # Errors
 /// The first thing that the SDK would lose, in words.
-pub fn check(body: &[u8]) -> Result<(), String> {
+pub(crate) fn check(body: &[u8]) -> Result<(), String> {
     let text = std::str::from_utf8(body).map_err(|_| "text that is not UTF-8".to_owned())?;
     let mut path: Vec<Open<'_>> = Vec::new();
     let mut is_over = false;

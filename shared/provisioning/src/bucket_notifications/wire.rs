@@ -10,7 +10,7 @@ use landfall_core::bucket_notifications::{Configuration, Entry, FilterRule};
 
 /// # Errors
 /// What it has that cannot be told on.
-pub fn from_sdk(
+pub(crate) fn from_sdk(
     answer: &GetBucketNotificationConfigurationOutput,
 ) -> Result<Configuration, String> {
     let topics = answer.topic_configurations().iter();
@@ -57,7 +57,9 @@ fn entry(
 
 /// # Errors
 /// What it has that cannot be told on; nothing that [`from_sdk`] made.
-pub fn to_sdk(configuration: &Configuration) -> Result<types::NotificationConfiguration, String> {
+pub(crate) fn to_sdk(
+    configuration: &Configuration,
+) -> Result<types::NotificationConfiguration, String> {
     let topics = configuration.topics.iter().map(|it| {
         types::TopicConfiguration::builder()
             .set_id(it.id.clone())

@@ -7,7 +7,7 @@ use landfall_core::policy::Document;
 use super::{IamError, call, document};
 
 /// What comes of reading a managed policy.
-pub enum Managed {
+pub(crate) enum Managed {
     /// The version that is in force, if it is JSON.
     Read(Option<Document>),
     /// IAM does not let us read it.
@@ -20,7 +20,7 @@ pub enum Managed {
 ///
 /// # Errors
 /// IAM does not answer.
-pub async fn managed(iam: &Client, role: &str, arn: &str) -> Result<Managed, IamError> {
+pub(crate) async fn managed(iam: &Client, role: &str, arn: &str) -> Result<Managed, IamError> {
     let policy = match iam.get_policy().policy_arn(arn).send().await {
         Ok(answer) => answer.policy,
         Err(error) => return not_managed("GetPolicy", role, &error),

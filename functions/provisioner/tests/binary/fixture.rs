@@ -1,4 +1,5 @@
-//! What a test stands on: a stack in CloudFormation, roles in IAM, the table, and the compiled function.
+//! The surroundings of each test: a stack in CloudFormation, roles in IAM, the table, and the
+//! compiled function.
 
 use std::fs::File;
 use std::process::{Child, Command, ExitStatus};
@@ -12,46 +13,46 @@ use tempfile::TempDir;
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
-pub const STACK: &str = "arn:aws:cloudformation:eu-west-1:111111111111:stack/landfall/1";
-pub const TABLE: &str = "landfall-provisioner";
-pub const ROLE: &str = "landfall-starter";
-pub const STARTER: &str = "Custom::LandfallStarterRole";
+pub(crate) const STACK: &str = "arn:aws:cloudformation:eu-west-1:111111111111:stack/landfall/1";
+pub(crate) const TABLE: &str = "landfall-provisioner";
+pub(crate) const ROLE: &str = "landfall-starter";
+pub(crate) const STARTER: &str = "Custom::LandfallStarterRole";
 
 /// The account whose roles may be trusted.
-pub const TRUSTED: &str = "222222222222";
+pub(crate) const TRUSTED: &str = "222222222222";
 
-/// Where all goes well: other tests run beside it, and at worst a compiler.
+/// The time if the request succeeds. Other tests run at the same time, and perhaps a compiler.
 const PLENTY: Duration = Duration::from_secs(60);
 
-/// Where CloudFormation says no, which is waited for until a good half of this is over.
+/// The time if CloudFormation says no. The function keeps asking until a good half of it is over.
 const LITTLE: Duration = Duration::from_secs(6);
 
 const NEXT: &str = "/2018-06-01/runtime/invocation/next";
 
-pub struct Ground {
+pub(crate) struct Fixture {
     pub aws: StandIn,
-    /// Where responses go.
+    /// The server that receives the responses.
     sink: MockServer,
     variables: Vec<(&'static str, String)>,
 }
 
-/// A running function. Dropping it ends it.
+/// A running function. Dropping it ends the process.
 struct Function(Child);
 
 impl Drop for Function {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // The function may have ended by itself.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// What the function made of a request.
+/// The outcome of a request.
 #[derive(Debug)]
-pub struct Answered {
-    /// What CloudFormation was sent.
+pub(crate) struct Answered {
+    /// The response that CloudFormation got.
     pub response: Option<Value>,
-    /// What Lambda was told, of an invocation that failed.
+    /// The error that Lambda got, if the invocation failed.
     pub error: Option<Value>,
     pub log: Vec<Value>,
     /// The codes of the requests that it counted as refused.
@@ -60,32 +61,32 @@ pub struct Answered {
 
 impl Answered {
     #[track_caller]
-    pub fn response(&self) -> &Value {
+    pub(crate) fn response(&self) -> &Value {
         self.response.as_ref().unwrap_or_else(|| panic!("no response: {self:#?}"))
     }
 
-    /// The physical id, if it succeeded.
+    /// Returns the physical ID. Fails if the request did not succeed.
     #[track_caller]
-    pub fn id(&self) -> String {
+    pub(crate) fn id(&self) -> String {
         assert_eq!(self.response()["Status"], "SUCCESS", "{self:#?}");
         self.response()["PhysicalResourceId"].as_str().expect("an id").to_owned()
     }
 
-    /// Fails unless it was refused for a reason with these words.
+    /// Fails unless the request was refused for a reason that contains these words.
     #[track_caller]
-    pub fn is_refused(&self, reason: &str) {
+    pub(crate) fn is_refused(&self, reason: &str) {
         let said = &self.response()["Reason"];
         assert_eq!(self.response()["Status"], "FAILED", "{self:#?}");
         assert!(said.as_str().is_some_and(|said| said.contains(reason)), "`{reason}`: {self:#?}");
     }
 
-    pub fn logged(&self, code: &str) -> bool {
+    pub(crate) fn logged(&self, code: &str) -> bool {
         self.log.iter().any(|line| line["fields"]["code"] == code || line["code"] == code)
     }
 }
 
-impl Ground {
-    pub async fn lay() -> Ground {
+impl Fixture {
+    pub(crate) async fn new() -> Fixture {
         let sink = MockServer::start().await;
         Mock::given(method("PUT")).respond_with(ResponseTemplate::new(200)).mount(&sink).await;
         let aws = StandIn::start(vec![Table::new(TABLE, "id", None)]);
@@ -104,22 +105,22 @@ impl Ground {
             ("LANDFALL_TRUSTED_ACCOUNT_IDS", TRUSTED.to_owned()),
             ("LANDFALL_LANDING_BUCKETS", "arn:aws:s3:::acme-landing".to_owned()),
         ];
-        Ground { aws, sink, variables }
+        Fixture { aws, sink, variables }
     }
 
-    /// Gives a variable another value, or takes it away.
-    pub fn set(&mut self, name: &'static str, value: Option<&str>) {
+    /// Sets a variable, or removes it.
+    pub(crate) fn set(&mut self, name: &'static str, value: Option<&str>) {
         self.variables.retain(|(known, _)| *known != name);
         self.variables.extend(value.map(|value| (name, value.to_owned())));
     }
 
-    /// How CloudFormation reports the stack and the one resource in it from now on.
-    pub fn stands(&self, stack: &str, physical_id: &str, resource: &str) {
+    /// Sets how CloudFormation reports the stack and its one resource from now on.
+    pub(crate) fn stands(&self, stack: &str, physical_id: &str, resource: &str) {
         self.stands_with_events(stack, physical_id, resource, vec![]);
     }
 
-    /// The same with events, the newest first.
-    pub fn stands_with_events(
+    /// Sets the same, with events, newest first.
+    pub(crate) fn stands_with_events(
         &self,
         stack: &str,
         physical_id: &str,
@@ -131,13 +132,13 @@ impl Ground {
         self.aws.stack(STACK, stack);
     }
 
-    /// A request that was issued just now.
-    pub fn request(&self, id: &str, kind: &str, physical_id: Option<&str>) -> Value {
+    /// Makes a request that was issued just now.
+    pub(crate) fn request(&self, id: &str, kind: &str, physical_id: Option<&str>) -> Value {
         self.dated(self.undated(id, kind, physical_id), 0)
     }
 
-    /// The same with a URL that says nothing of time.
-    pub fn undated(&self, id: &str, kind: &str, physical_id: Option<&str>) -> Value {
+    /// Makes a request whose URL has no date.
+    pub(crate) fn undated(&self, id: &str, kind: &str, physical_id: Option<&str>) -> Value {
         let properties = properties(TRUSTED);
         let mut request = json!({
             "RequestType": kind, "RequestId": id, "StackId": STACK, "LogicalResourceId": "Role",
@@ -151,39 +152,39 @@ impl Ground {
         request
     }
 
-    /// The request, as if it had been issued so many seconds from now.
-    pub fn dated(&self, request: Value, seconds: i64) -> Value {
+    /// Returns the request as if it had been issued this many seconds from now.
+    pub(crate) fn dated(&self, request: Value, seconds: i64) -> Value {
         with_query(request, &format!("X-Amz-Date={}", date(seconds)))
     }
 
-    /// Makes the role, as CloudFormation does; returns its physical id.
-    pub async fn made(&self) -> String {
+    /// Creates the role as CloudFormation does, and returns its physical ID.
+    pub(crate) async fn made(&self) -> String {
         self.stands("CREATE_IN_PROGRESS", "", "CREATE_IN_PROGRESS");
         let create = self.dated(self.undated("made", "Create", None), -10);
         let id = self.serve(&create).await.id();
-        assert!(self.aws.role(ROLE).is_some(), "no role was made");
+        assert!(self.aws.role(ROLE).is_some(), "no role was created");
         id
     }
 
-    /// The item of the resource.
-    pub fn item(&self) -> Option<Value> {
+    /// Returns the resource's item.
+    pub(crate) fn item(&self) -> Option<Value> {
         self.aws.item(TABLE, &[&format!("{STACK}/Role")])
     }
 
-    /// Whether the function called nothing of AWS since [`StandIn::clear_calls`] but these.
+    /// Fails if the function made any other AWS call than these since [`StandIn::clear_calls`].
     #[track_caller]
-    pub fn called_only(&self, operations: &[&str]) {
+    pub(crate) fn called_only(&self, operations: &[&str]) {
         let calls: Vec<String> = self.aws.calls().into_iter().map(|call| call.operation).collect();
         assert!(calls.iter().all(|call| operations.contains(&call.as_str())), "{calls:?}");
     }
 
-    /// What the function makes of a request that is to be served.
-    pub async fn serve(&self, request: &Value) -> Answered {
+    /// Returns the outcome of a request that must be served.
+    pub(crate) async fn serve(&self, request: &Value) -> Answered {
         self.invoke(request, PLENTY).await
     }
 
-    /// What it makes of one that CloudFormation will not confirm.
-    pub async fn attack(&self, request: &Value) -> Answered {
+    /// Returns the outcome of a request that CloudFormation won't confirm.
+    pub(crate) async fn attack(&self, request: &Value) -> Answered {
         self.invoke(request, LITTLE).await
     }
 
@@ -230,8 +231,9 @@ impl Ground {
         }
     }
 
-    /// How the function ends that is not even able to ask for work, and what it said.
-    pub async fn ends(&self) -> (ExitStatus, String) {
+    /// Waits for a function that ends before it asks for work. Returns its exit status and what it
+    /// printed.
+    pub(crate) async fn ends(&self) -> (ExitStatus, String) {
         let runtime = MockServer::start().await;
         let folder = TempDir::new().expect("a folder");
         let mut function = self.start(&folder, &runtime);
@@ -269,8 +271,8 @@ fn invocation(event: &Value, left: Duration) -> ResponseTemplate {
         .set_body_json(event)
 }
 
-/// The properties of a starter role that trusts a role of `account`.
-pub fn properties(account: &str) -> Value {
+/// Returns the properties of a starter role that trusts a role of `account`.
+pub(crate) fn properties(account: &str) -> Value {
     json!({
         "ServiceToken": "arn:aws:lambda:eu-west-1:111111111111:function:landfall-provisioner",
         "RoleName": ROLE,
@@ -280,8 +282,8 @@ pub fn properties(account: &str) -> Value {
     })
 }
 
-/// A routes file about one bucket.
-pub fn routes(bucket: &str) -> Value {
+/// Returns a routes file about one bucket.
+pub(crate) fn routes(bucket: &str) -> Value {
     json!({
         "version": "1",
         "targets": { "here": { "account": "111111111111", "region": "eu-west-1",
@@ -291,15 +293,15 @@ pub fn routes(bucket: &str) -> Value {
     })
 }
 
-/// `YYYYMMDDThhmmssZ`, so many seconds from now.
+/// Returns the time this many seconds from now, as `YYYYMMDDThhmmssZ`.
 fn date(seconds: i64) -> String {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
     let time = Time(now.as_secs().saturating_add_signed(seconds) * 1_000);
     time.to_string().chars().filter(|c| !matches!(c, '-' | ':')).collect()
 }
 
-/// The request with a query in its response URL.
-pub fn with_query(mut request: Value, query: &str) -> Value {
+/// Returns the request with a query in its response URL.
+pub(crate) fn with_query(mut request: Value, query: &str) -> Value {
     let url = request["ResponseURL"].as_str().expect("a URL");
     request["ResponseURL"] = json!(format!("{url}?{query}"));
     request
