@@ -1,6 +1,9 @@
-"""Reads objects with awkward keys one by one, including those that `paths` refuses, and prints each outcome.
+"""Reads objects with awkward keys one by one, and prints each outcome.
 
-The batch's only object lists the keys as JSON. The content of each object is its index in that list.
+It also reads the keys that `paths` refuses.
+
+The batch's only object lists the keys as JSON. The content of each object is its index in that
+list.
 """
 
 from __future__ import annotations

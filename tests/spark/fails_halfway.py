@@ -1,6 +1,7 @@
 """The example job. Its first run of a batch fails when it has written half of its output.
 
-That run wrote a partition that the next run does not write, and Spark is configured to keep such partitions.
+That run wrote a partition that the next run does not write, and Spark is configured to keep such
+partitions.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Reads one object, and then another when the session that read the first has expired.
 
-It also continues to read a stream that it opened before."""
+It also continues to read a stream that it opened before.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +42,8 @@ with landfall.batch() as batch:
     stream.seek(0)  # To read backwards, a stream sends S3 another request.
     whole = jvm.org.apache.commons.io.IOUtils.toString(stream, "UTF-8")
 
-    # Do the same with a session that nobody refreshes. It shows the error that the reads above would have got.
+    # Do the same with a session that nobody refreshes. It shows the error that the reads above
+    # would have got.
     prefix = f"fs.s3a.bucket.{batch.objects[0].bucket}."
     conf.set(
         f"{prefix}aws.credentials.provider",

@@ -32,8 +32,8 @@ for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=p
         if not found:
             continue
         body = s3.get_object(Bucket=bucket, Key=item["Key"])["Body"].read()
-        # Use one thread: if a thread of Arrow is still at work when Python ends, it aborts the process
-        # (https://github.com/apache/arrow/issues/34314).
+        # Use one thread: if a thread of Arrow is still at work when Python ends, it aborts the
+        # process (https://github.com/apache/arrow/issues/34314).
         table = pyarrow.parquet.ParquetFile(pa.BufferReader(body)).read(use_threads=False)
         folders.add(found[1])
         rows += table.num_rows

@@ -31,7 +31,7 @@ const DEADLINE: &str = "Lambda-Runtime-Deadline-Ms";
 const TRACE: &str = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=0";
 
 /// The interval at which to check that the process is still alive.
-const LOOKS_EVERY: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The result of an invocation.
 #[derive(Debug)]
@@ -45,13 +45,14 @@ pub enum Answer {
 /// A running function. Dropping it ends the process.
 pub struct Function {
     child: Mutex<Child>,
-    desk: Arc<Desk>,
+    api: Arc<RuntimeApi>,
     stop: Option<oneshot::Sender<Infallible>>,
     thread: Option<JoinHandle<()>>,
 }
 
+/// The Runtime API's side of a function.
 #[derive(Default)]
-struct Desk {
+struct RuntimeApi {
     state: Mutex<State>,
     has_work: Notify,
     is_ready: Notify,
@@ -91,8 +92,8 @@ impl Function {
         let address = listener.local_addr()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = oneshot::channel::<Infallible>();
-        let desk = Arc::new(Desk::default());
-        let shared = Arc::clone(&desk);
+        let api = Arc::new(RuntimeApi::default());
+        let shared = Arc::clone(&api);
         let thread = thread::spawn(move || {
             runtime.block_on(async {
                 tokio::select! {
@@ -112,25 +113,25 @@ impl Function {
             .spawn()
             .with_context(|| format!("failed to start `{}`", command.get_program().display()))?;
         let (child, stop) = (Mutex::new(child), Some(stop));
-        Ok(Function { child, desk, stop, thread: Some(thread) })
+        Ok(Function { child, api, stop, thread: Some(thread) })
     }
 
     /// Passes an event, with this much time left until its deadline, and waits for the answer.
     pub async fn invoke(&self, event: Value, left: Duration) -> Result<Answer> {
         let (sender, answer) = oneshot::channel();
         {
-            let mut state = self.desk.state();
+            let mut state = self.api.state();
             state.number += 1;
             let id = state.number;
             state.waiting.push_back((id, event, SystemTime::now() + left));
             state.answers.insert(id, sender);
         }
-        self.desk.has_work.notify_one();
+        self.api.has_work.notify_one();
         tokio::pin!(answer);
         loop {
             tokio::select! {
                 answered = &mut answer => return Ok(answered.unwrap_or(Answer::None)),
-                () = tokio::time::sleep(LOOKS_EVERY) => {
+                () = tokio::time::sleep(POLL_INTERVAL) => {
                     if self.has_ended()? {
                         return Ok(answer.try_recv().unwrap_or(Answer::None));
                     }
@@ -142,13 +143,13 @@ impl Function {
     /// Waits until the function asks for its first event. Returns `false` if it ended before that.
     pub async fn wait_until_ready(&self) -> Result<bool> {
         loop {
-            let asks = self.desk.is_ready.notified();
-            if self.desk.state().is_ready {
+            let asks = self.api.is_ready.notified();
+            if self.api.state().is_ready {
                 return Ok(true);
             }
             tokio::select! {
                 () = asks => {}
-                () = tokio::time::sleep(LOOKS_EVERY) => {
+                () = tokio::time::sleep(POLL_INTERVAL) => {
                     if self.has_ended()? {
                         return Ok(false);
                     }
@@ -203,7 +204,7 @@ impl Drop for Function {
     }
 }
 
-impl Desk {
+impl RuntimeApi {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no thread panics with the lock")
     }
@@ -218,13 +219,13 @@ impl Desk {
     }
 }
 
-async fn serve(listener: TcpListener, desk: Arc<Desk>) -> Result<()> {
+async fn serve(listener: TcpListener, api: Arc<RuntimeApi>) -> Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     loop {
         let (stream, _) = listener.accept().await?;
-        let desk = Arc::clone(&desk);
+        let api = Arc::clone(&api);
         tokio::spawn(async move {
-            let answer = service_fn(|request| handle(request, &desk));
+            let answer = service_fn(|request| handle(request, &api));
             // Killing a function breaks its connection.
             server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), answer)
@@ -234,15 +235,15 @@ async fn serve(listener: TcpListener, desk: Arc<Desk>) -> Result<()> {
     }
 }
 
-async fn handle(request: Request<Incoming>, desk: &Desk) -> Result<Response<Full<Bytes>>> {
+async fn handle(request: Request<Incoming>, api: &RuntimeApi) -> Result<Response<Full<Bytes>>> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await?.to_bytes();
     let path: Vec<&str> = parts.uri.path().trim_matches('/').split('/').collect();
     match (parts.method, path.as_slice()) {
         (Method::GET, [_, "runtime", "invocation", "next"]) => {
-            desk.state().is_ready = true;
-            desk.is_ready.notify_waiters();
-            let (id, event, deadline) = desk.next().await;
+            api.state().is_ready = true;
+            api.is_ready.notify_waiters();
+            let (id, event, deadline) = api.next().await;
             let deadline = deadline.duration_since(UNIX_EPOCH)?.as_millis();
             Ok(Response::builder()
                 .header("Lambda-Runtime-Aws-Request-Id", id)
@@ -261,7 +262,7 @@ async fn handle(request: Request<Incoming>, desk: &Desk) -> Result<Response<Full
                 "response" => Answer::Response(value),
                 _ => Answer::Error(value),
             };
-            if let Some(sender) = desk.state().answers.remove(&id.parse()?) {
+            if let Some(sender) = api.state().answers.remove(&id.parse()?) {
                 // The caller may be gone.
                 sender.send(answer).ok();
             }

@@ -1,8 +1,8 @@
 """A Lambda that starts Glue jobs in another account for objects that land here, in the usual way.
 
-This is the peer of `make bench`. It does less than Landfall: it remembers nothing, so an event that is
-delivered twice starts two runs. It writes no manifest, checks no limit, and has its only route in
-the code. It keeps its clients, and the session of the assumed role, between invocations.
+This is the peer of `make bench`. It does less than Landfall: it remembers nothing, so an event
+that is delivered twice starts two runs. It writes no manifest, checks no limit, and has its only
+route in the code. It keeps its clients, and the session of the assumed role, between invocations.
 """
 
 import os
@@ -29,7 +29,7 @@ _expires = datetime.min.replace(tzinfo=UTC)
 
 
 def glue() -> Any:
-    """Returns the client in the analytics account. It assumes the role again before the session ends."""
+    """Returns the client in the analytics account, with a role that is assumed again in time."""
     global _glue, _expires
     if datetime.now(UTC) + timedelta(minutes=5) > _expires:
         session = sts.assume_role(

@@ -36,7 +36,7 @@ const PLENTY: Duration = Duration::from_secs(60);
 
 pub fn arrivals_told_many_times_at_once_are_each_in_exactly_one_batch(stage: &Stage) -> Result<()> {
     stage.cloud.wait(async {
-        let desk = Desk::new(stage, "landfall-crowded").await?;
+        let fixture = Fixture::new(stage, "landfall-crowded").await?;
         let members = members(400);
         let windowed = Closing { window_secs: Some(3600), ..Closing::default() };
         let full = Closing { max_objects: Some(150), ..windowed };
@@ -44,14 +44,14 @@ pub fn arrivals_told_many_times_at_once_are_each_in_exactly_one_batch(stage: &St
             [("at-once", Closing::default()), ("windowed", windowed), ("full", full)]
         {
             // Three writers begin at different places, and each records all arrivals.
-            let tellers = [0, 130, 270].map(|first| {
-                let mut told = members.clone();
-                told.rotate_left(first);
-                let desk = &desk;
-                async move { desk.record(route, closing, &told).await }
+            let writers = [0, 130, 270].map(|first| {
+                let mut rotated = members.clone();
+                rotated.rotate_left(first);
+                let fixture = &fixture;
+                async move { fixture.record(route, closing, &rotated).await }
             });
-            try_join_all(tellers).await?;
-            let batches = desk.in_one_batch_each(route, &members).await?;
+            try_join_all(writers).await?;
+            let batches = fixture.in_one_batch_each(route, &members).await?;
             match route {
                 "windowed" => ensure!(batches.len() == 1, "{} batches", batches.len()),
                 "full" => ensure!(batches.values().all(|members| members.len() <= 150)),
@@ -69,23 +69,23 @@ pub fn a_call_that_fails_while_arrivals_are_recorded_loses_and_doubles_none(
         let members = members(200);
         let windowed = Closing { window_secs: Some(3600), ..Closing::default() };
         for (name, closing) in [("at-once", Closing::default()), ("windowed", windowed)] {
-            let plain = Desk::new(stage, &format!("landfall-faultless-{name}")).await?;
+            let plain = Fixture::new(stage, &format!("landfall-faultless-{name}")).await?;
             plain.record(name, closing, &members).await?;
             let calls = plain.proxy.calls().len();
             ensure!(calls >= 3, "200 arrivals take {calls} calls");
             let cases = (1..=calls).flat_map(|call| Kind::ALL.map(|kind| (call, kind)));
             try_join_all(cases.map(async |(call, kind)| {
                 let table = format!("landfall-{name}-{call}-{kind:?}").to_lowercase();
-                let desk = Desk::new(stage, &table).await?;
-                desk.proxy.plan(vec![Fault::at_call(call, kind)]);
+                let fixture = Fixture::new(stage, &table).await?;
+                fixture.proxy.plan(vec![Fault::at_call(call, kind)]);
                 // It may fail. Then the same arrivals are recorded again, as SQS would deliver them
                 // again.
-                if desk.record(name, closing, &members).await.is_err() {
-                    desk.record(name, closing, &members).await?;
+                if fixture.record(name, closing, &members).await.is_err() {
+                    fixture.record(name, closing, &members).await?;
                 }
-                let again = desk.record(name, closing, &members).await?;
+                let again = fixture.record(name, closing, &members).await?;
                 ensure!(again == members.len(), "{table}: {again} of 200 were known");
-                desk.in_one_batch_each(name, &members).await.context(table)
+                fixture.in_one_batch_each(name, &members).await.context(table)
             }))
             .await?;
         }
@@ -97,27 +97,29 @@ pub fn of_many_that_begin_a_batch_one_does_and_limits_hold_whoever_begins(
     stage: &Stage,
 ) -> Result<()> {
     stage.cloud.wait(async {
-        let desk = Desk::new(stage, "landfall-beginners").await?;
+        let fixture = Fixture::new(stage, "landfall-beginners").await?;
         let bounds = Bounds {
             reconciliation: Duration::from_secs(900),
             manifests_kept: Duration::from_secs(90 * 86_400),
         };
         let closing = Closing { max_objects: Some(1), ..Closing::default() };
         for member in members(12) {
-            desk.record("limited", closing, &[member]).await?;
+            fixture.record("limited", closing, &[member]).await?;
         }
-        let due = desk.ledger.due(now()).await?.0;
+        let due = fixture.ledger.due(now()).await?.0;
         ensure!(due.len() == 12, "{} batches are due", due.len());
         // Begin each batch four times, all at once. Two runs at a time are admitted.
         let begin = async |id: String| -> Result<Option<Batch>> {
             loop {
-                let batch = prepared(desk.batch(&id).await?);
-                let slot = desk.ledger.slot(&batch.start.job_key()).await?;
+                let batch = prepared(fixture.batch(&id).await?);
+                let slot = fixture.ledger.slot(&batch.start.job_key()).await?;
                 match next(&batch, &Seen::Slot(slot), &moment(), &bounds) {
-                    Step::Begin { batch, slot } => match desk.ledger.begin(*batch, slot).await? {
-                        Held::Yes(begun) => return Ok(Some(*begun)),
-                        Held::OtherBatch | Held::OtherSlot => continue,
-                    },
+                    Step::Begin { batch, slot } => {
+                        match fixture.ledger.begin(*batch, slot).await? {
+                            Held::Yes(begun) => return Ok(Some(*begun)),
+                            Held::OtherBatch | Held::OtherSlot => continue,
+                        }
+                    }
                     _ => return Ok(None),
                 }
             }
@@ -140,14 +142,14 @@ pub fn of_many_that_begin_a_batch_one_does_and_limits_hold_whoever_begins(
         });
         let run = landfall_core::batch::Run { epoch: 1, run_id, state: None };
         let started = Batch { state, runs: vec![run], ..ended };
-        let started = desk.ledger.write(started).await?.context("the batch was not written")?;
+        let started = fixture.ledger.write(started).await?.context("the batch was not written")?;
         let claim = Claim { holder: Some(1), ended: 0 };
         let seen = Seen::Claim { run_state: RunState::Succeeded, claim };
         let Step::Write { batch, counts: true } = next(&started, &seen, &moment(), &bounds) else {
             anyhow::bail!("a run that succeeded did not release its slot");
         };
-        desk.ledger.write_counted(*batch).await?.context("the slot was not released")?;
-        let slot = desk.ledger.slot(&job_key).await?;
+        fixture.ledger.write_counted(*batch).await?.context("the slot was not released")?;
+        let slot = fixture.ledger.slot(&job_key).await?;
         ensure!(slot.live.len() == 1, "{} batches hold the slot", slot.live.len());
         Ok(())
     })
@@ -157,21 +159,21 @@ pub fn an_item_of_a_newer_version_is_left_alone_and_what_it_adds_survives(
     stage: &Stage,
 ) -> Result<()> {
     stage.cloud.wait(async {
-        let desk = Desk::new(stage, "landfall-newer").await?;
-        desk.record("rolling", Closing::default(), &members(1)).await?;
-        let id = desk.ledger.due(now()).await?.0[0].id.clone();
+        let fixture = Fixture::new(stage, "landfall-newer").await?;
+        fixture.record("rolling", Closing::default(), &members(1)).await?;
+        let id = fixture.ledger.due(now()).await?.0[0].id.clone();
         // A newer release that only adds fields keeps the version number.
-        let mut document = serde_json::to_value(desk.batch(&id).await?)?;
+        let mut document = serde_json::to_value(fixture.batch(&id).await?)?;
         document["priority"] = serde_json::json!({ "of": "a later release" });
-        desk.overwrite(&id, 1, &document.to_string()).await?;
-        let batch = desk.batch(&id).await?;
-        let written = desk.ledger.write(batch).await?.context("the batch was not written")?;
+        fixture.overwrite(&id, 1, &document.to_string()).await?;
+        let batch = fixture.batch(&id).await?;
+        let written = fixture.ledger.write(batch).await?.context("the batch was not written")?;
         ensure!(written.unknown["priority"]["of"] == "a later release");
-        let kept = serde_json::to_value(desk.batch(&id).await?)?;
+        let kept = serde_json::to_value(fixture.batch(&id).await?)?;
         ensure!(kept["priority"]["of"] == "a later release", "{kept}");
         // A release that changes more raises the version number.
-        desk.overwrite(&id, NEWEST_VERSION + 1, "{}").await?;
-        let error = desk.ledger.batch(&id).await.expect_err("the batch has a newer version");
+        fixture.overwrite(&id, NEWEST_VERSION + 1, "{}").await?;
+        let error = fixture.ledger.batch(&id).await.expect_err("the batch has a newer version");
         ensure!(error.code() == "ledger_newer", "{error}");
         Ok(())
     })
@@ -179,11 +181,11 @@ pub fn an_item_of_a_newer_version_is_left_alone_and_what_it_adds_survives(
 
 pub fn a_claim_changes_hands_only_after_its_holder_has_ended(stage: &Stage) -> Result<()> {
     stage.cloud.wait(async {
-        let desk = Desk::new(stage, "landfall-claimed").await?;
+        let fixture = Fixture::new(stage, "landfall-claimed").await?;
         let arn = format!("arn:aws:dynamodb:{REGION}:{DATA}:table/landfall-claimed-claims");
-        let claims = Claims::new(&desk.config, &arn);
+        let claims = Claims::new(&fixture.config, &arn);
         ensure!(claims.read("b").await? == Claim::default());
-        desk.claim("b", 1).await?;
+        fixture.claim("b", 1).await?;
         ensure!(claims.read("b").await? == Claim { holder: Some(1), ended: 0 });
         // While this run lives, nothing can be said about the run of another epoch.
         ensure!(claims.end("b", 2).await? == EndOutcome::HeldBy(1));
@@ -198,7 +200,7 @@ pub fn a_claim_changes_hands_only_after_its_holder_has_ended(stage: &Stage) -> R
 }
 
 /// A ledger of its own, behind a proxy that can fail.
-struct Desk {
+struct Fixture {
     table: String,
     proxy: Proxy,
     config: SdkConfig,
@@ -206,8 +208,8 @@ struct Desk {
     ledger: Ledger,
 }
 
-impl Desk {
-    async fn new(stage: &Stage, table: &str) -> Result<Desk> {
+impl Fixture {
+    async fn new(stage: &Stage, table: &str) -> Result<Fixture> {
         let proxy = Proxy::start(&stage.cloud.emulator.endpoint())?;
         let config = faults::config(proxy.endpoint(), DATA, A_CALL);
         let client = Client::new(&faults::config(stage.cloud.emulator.endpoint(), DATA, A_CALL));
@@ -215,7 +217,7 @@ impl Desk {
             .await?;
         make_claims(&client, &format!("{table}-claims")).await?;
         let ledger = Ledger::new(Client::new(&config), table.to_owned(), Duration::from_secs(60));
-        Ok(Desk { table: table.to_owned(), proxy, config, client, ledger })
+        Ok(Fixture { table: table.to_owned(), proxy, config, client, ledger })
     }
 
     /// Records the members, and returns how many were known before.
@@ -245,15 +247,15 @@ impl Desk {
         route: &str,
         members: &[Member],
     ) -> Result<BTreeMap<String, Vec<String>>> {
-        let mut told_in = BTreeMap::new();
+        let mut batch_of = BTreeMap::new();
         for member in members {
             let found = self.ledger.find("acme", &member.key).await?;
             let of_route: Vec<_> = found.iter().filter(|found| found.route == route).collect();
             ensure!(of_route.len() == 1, "`{}` is in {} batches", member.key, of_route.len());
-            told_in.insert(member.key.clone(), of_route[0].batch.clone());
+            batch_of.insert(member.key.clone(), of_route[0].batch.clone());
         }
         let mut batches: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for id in told_in.values().collect::<BTreeSet<_>>() {
+        for id in batch_of.values().collect::<BTreeSet<_>>() {
             let batch = self.batch(id).await?;
             let held = self.ledger.members(&batch).await?;
             ensure!(held.len() as u64 == batch.members, "`{id}` miscounts its members");
@@ -268,7 +270,7 @@ impl Desk {
             members.len()
         );
         for (key, id) in held {
-            ensure!(told_in.get(key) == Some(id), "`{key}` is not where its arrival says");
+            ensure!(batch_of.get(key) == Some(id), "`{key}` is not where its arrival says");
         }
         Ok(batches)
     }

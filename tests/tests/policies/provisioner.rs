@@ -93,7 +93,11 @@ fn resolved(sets: &Value) -> Result<Vec<Value>> {
         .stdout(Stdio::piped())
         .spawn()
         .context("failed to start Python")?;
-    child.stdin.take().context("it listens")?.write_all(sets.to_string().as_bytes())?;
+    child
+        .stdin
+        .take()
+        .context("the standard input is piped")?
+        .write_all(sets.to_string().as_bytes())?;
     let output = child.wait_with_output()?;
     ensure!(output.status.success(), "failed to read the template's policies");
     Ok(serde_json::from_slice(&output.stdout)?)

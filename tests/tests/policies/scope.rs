@@ -101,7 +101,10 @@ fn requests() -> Vec<(&'static str, bool, Request)> {
 
 #[test]
 fn a_run_that_is_held_to_its_batch_may_all_but_become_another_role_than_its_reader() {
-    let policy = Scope::Batch.session_policy(READER).expect("it fits").expect("it has one");
+    let policy = Scope::Batch
+        .session_policy(READER)
+        .expect("the policy fits")
+        .expect("the scope has a policy");
     let mut expected: Vec<Expected> = Vec::new();
     for (what, allowed, request) in requests() {
         expected.push((format!("held: {what}"), allowed, request.clone().session(policy.clone())));

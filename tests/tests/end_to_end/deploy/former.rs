@@ -54,8 +54,8 @@ pub fn a_new_stack_admits_former_batches_if_its_ledger_has_any_until_it_is_told_
     let same = deployment.deploy(&["--yes"])?.expect(0)?;
     ensure!(same.stderr.contains(NOTE) && reaches()?, "{same:?}");
     let options = ["--yes", "--parameter", "data:AdmitsFormerBatches=false"];
-    let refused = deployment.deploy(&options)?.expect(0)?;
-    ensure!(!refused.stderr.contains(NOTE) && !reaches()?, "{refused:?}");
+    let after = deployment.deploy(&options)?.expect(0)?;
+    ensure!(!after.stderr.contains(NOTE) && !reaches()?, "{after:?}");
     Ok(())
 }
 
