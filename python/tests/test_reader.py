@@ -1,4 +1,4 @@
-"""The job's own side: sessions of the reader role."""
+"""The library's sessions of the reader role."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def session(
 
 
 class Sts:
-    """The STS clients that are made, each stubbed to grant sessions that last `lifetime`."""
+    """Stubs each new STS client to grant sessions that last `lifetime`, and collects them."""
 
     def __init__(
         self, monkeypatch: pytest.MonkeyPatch, lifetime: dt.timedelta, **asked: str
@@ -104,11 +104,11 @@ def test_clients_of_the_reader_sign_with_the_reader_roles_credentials(
 
 
 class Sent(Exception):
-    """Nothing is sent: what would be is told."""
+    """Raised in the place of sending a request."""
 
 
 def owner_that_is_expected(call: Callable[[Any], Any]) -> str | None:
-    """Whom a request of the reader's session expects to own the bucket."""
+    """Returns the bucket owner that a request of the reader's session expects."""
     s3 = session().client("s3")
     seen: list[str | None] = []
 
@@ -147,7 +147,7 @@ def test_who_expects_another_owner_is_not_contradicted(monkeypatch: pytest.Monke
     assert other == owner_that_is_expected(
         lambda s3: s3.get_object(Bucket="b", Key="k", ExpectedBucketOwner=other)
     )
-    # No header, which who opens it would have to send.
+    # No header, because whoever opens the URL would have to send it.
     url = session().client("s3").generate_presigned_url("get_object", {"Bucket": "b", "Key": "k"})
     assert "expected-bucket-owner" not in url
 
@@ -212,7 +212,7 @@ def test_a_session_name_is_always_valid(batch_id: str) -> None:
 def test_session_names_tell_batches_apart() -> None:
     ids = ["a/b", "a-b", "a b", "x" * 60, "x" * 61, "x" * 62]
     assert _reader.session_name("a-b") == "landfall-a-b"
-    # CloudTrail shows the whole of what a batch of now is called, and of one of the version before.
+    # CloudTrail shows the whole batch ID, in the current form and in that of the version before.
     former = "899bfd94d19c4ed05147d6815125b225"
     for batch_id in f"222222222222-{former}", former:
         assert _reader.session_name(batch_id) == f"landfall-{batch_id}"
@@ -250,7 +250,7 @@ def test_a_policy_that_sts_cannot_pack_in_half_either_is_an_error(
 
 
 def refusing(monkeypatch: pytest.MonkeyPatch, code: str, until: str) -> list[str]:
-    """STS, which refuses each policy but one; what it is asked."""
+    """Makes STS reject every policy except `until`, and returns the policies that it gets."""
     sts = Sts(monkeypatch, dt.timedelta(hours=1))
     asked: list[str] = []
 

@@ -248,7 +248,7 @@ def listed(argument: str) -> list[str]:
 
 
 def wheels(argument: str) -> list[str]:
-    """Returns the wheels of `--additional-python-modules`. Only those in S3 need no package index."""
+    """Returns the wheels of `--additional-python-modules`, which must all be in S3."""
     found = listed(argument)
     others = [one for one in found if not (one.startswith("s3://") and one.endswith(".whl"))]
     if others:

@@ -1,4 +1,4 @@
-"""The launcher's correction of CloudFormation: that it is still needed, and that it works."""
+"""The launcher's corrections of CloudFormation are still needed, and they work."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from emulator import (
     wait_until,
 )
 
-# Answers as the property `Answers` says for each request type, and writes down what it was asked.
+# Answers each request type as the property `Answers` says, and writes down the requests.
 FUNCTION = """
 import json, urllib.request
 def handler(event, context):
@@ -39,7 +39,7 @@ FAILED = {"Create": {"Status": "FAILED", "Reason": "as asked", "PhysicalResource
 
 
 class Stack:
-    """A stack of custom resources, all served by one function."""
+    """A stack of custom resources that one function serves."""
 
     def __init__(self, emulator: Emulator) -> None:
         self.file = emulator.folder / "requests.jsonl"
@@ -59,7 +59,7 @@ class Stack:
         )["FunctionArn"]
 
     def deploy(self, *, update: bool = False, **answers: dict[str, Any]) -> str:
-        """A resource for each name, created in this order; returns the stack's status."""
+        """Deploys a resource for each name, in this order. Returns the stack's status."""
         resources: dict[str, Any] = {}
         for name, answer in answers.items():
             resources[name] = {
@@ -77,7 +77,7 @@ class Stack:
         return wait_until(settled)
 
     def asked(self) -> list[tuple[str, str, str | None]]:
-        """What was asked of the function since the last time."""
+        """Returns the function's requests since the last call."""
         events = [json.loads(line) for line in self.file.read_text().splitlines()]
         self.file.unlink()
         names = ("RequestType", "LogicalResourceId")
@@ -117,7 +117,7 @@ def test_a_failed_create_of_an_update_is_deleted_and_no_more(tmp_path: Path) -> 
 
 
 def take_in_a_bucket(emulator: Emulator) -> str:
-    """The status of a stack whose change set takes in a bucket that is there."""
+    """Returns the status of a stack whose change set imports an existing bucket."""
     where = {"LocationConstraint": REGION}
     buckets = emulator.client("s3", DATA)
     buckets.create_bucket(Bucket="acme-left", CreateBucketConfiguration=where)
