@@ -1,6 +1,7 @@
-"""Reads objects of awkward keys one by one, those too that `paths` refuses; says what came of each.
+"""Reads objects with awkward keys one by one, even those that `paths` rejects.
 
-The batch's one object lists the keys, as JSON. The content of each object is its place there.
+The batch's only object lists the keys as JSON. Each object's content is its place in that list. The
+job prints the result of each read.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ with landfall.batch() as batch:
     with batch.open(item) as body:
         keys = json.load(body)
     conf = spark._jsc.hadoopConfiguration()
-    for name in "attempts.maximum", "retry.limit":  # What fails is not to fail for minutes.
+    for name in "attempts.maximum", "retry.limit":  # A failing read must not retry for minutes.
         conf.set(f"fs.s3a.bucket.{item.bucket}.{name}", "1")
     batch.spark(spark)
     for place, key in enumerate(keys):

@@ -1,6 +1,7 @@
-"""The example job, whose first run of a batch fails when half of its output is there.
+"""The example job, except that a batch's first run fails after it has written half of the output.
 
-It wrote to a partition that the next run does not write to, and Spark is told to keep such ones.
+It has written to a partition that the next run doesn't write to, and Spark's configuration keeps
+such partitions.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import landfall
 
 with landfall.batch() as batch:
     spark = SparkSession.builder.getOrCreate()
-    # What a job's `--conf` may say for its other tables.
+    # A job's `--conf` may set this for its other tables.
     spark.conf.set("spark.sql.sources.partitionOverwriteMode", "dynamic")
     if batch.epoch == 1:
         reader = batch.spark(spark).read.option("header", True).schema(batch.arguments["schema"])

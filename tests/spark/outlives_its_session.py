@@ -1,5 +1,7 @@
-"""Reads one object, and the next when the session it read the first with has expired; so it does
-with a stream that it opened before."""
+"""Reads one object, and the next after the first one's session has expired.
+
+It does the same with a stream that it opened before.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,7 @@ with landfall.batch() as batch:
     counted = [spark.read.option("header", True).csv(batch.paths[0]).count()]
     stream = path.getFileSystem(conf).open(path)
     first = stream.read()
-    # Taken after Spark's, of the same role, this expires after Spark's.
+    # This session of the same role starts after Spark's, so it expires after Spark's.
     taken = batch.session.get_credentials().get_frozen_credentials()
     static = boto3.session.Session(taken.access_key, taken.secret_key, taken.token)
     waited = time.monotonic()
@@ -37,10 +39,10 @@ with landfall.batch() as batch:
         time.sleep(1)
         codes.append(refused(static, batch.objects[0]))
     counted += [spark.read.option("header", True).csv(other).count() for other in batch.paths[1:]]
-    stream.seek(0)  # For what lies behind it, a stream asks S3 anew.
+    stream.seek(0)  # To go back, a stream sends S3 a new request.
     whole = jvm.org.apache.commons.io.IOUtils.toString(stream, "UTF-8")
 
-    # The same with a session that nobody refreshes: what the reads above would have met.
+    # Does the same with a session that nobody refreshes. Otherwise the reads above would get this.
     prefix = f"fs.s3a.bucket.{batch.objects[0].bucket}."
     conf.set(
         f"{prefix}aws.credentials.provider",

@@ -1,5 +1,7 @@
-"""What lies below a prefix of the example's output: `output.py BUCKET PREFIX`, with the variables
-of the AWS command line."""
+"""Prints the rows below a prefix of the example's output.
+
+`output.py BUCKET PREFIX` reads the same environment variables as the AWS command line.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,7 @@ for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=p
         if not found:
             continue
         body = s3.get_object(Bucket=bucket, Key=item["Key"])["Body"].read()
-        # On one thread: one of Arrow's that is still at work when Python ends aborts the process
+        # Uses one thread: an Arrow thread that still works when Python ends aborts the process
         # (https://github.com/apache/arrow/issues/34314).
         table = pyarrow.parquet.ParquetFile(pa.BufferReader(body)).read(use_threads=False)
         folders.add(found[1])

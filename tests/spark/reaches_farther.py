@@ -1,4 +1,4 @@
-"""Reads its batch, and tries to read what is not in it."""
+"""Reads its batch, and tries to read objects outside it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import landfall
 
 
 def told(path: str) -> str:
-    """What reading a path says: `rows`, or how it is refused."""
+    """Reads a path, and returns `rows` or the error."""
     try:
         return f"{spark.read.text(path).count()} rows"
     except Exception as error:

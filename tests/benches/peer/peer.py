@@ -1,8 +1,8 @@
-"""A Lambda that starts Glue jobs in another account for objects that land here, as is usual.
+"""A usual Lambda that starts Glue jobs in another account for objects that land here.
 
-The peer of `make bench`: it does less than Landfall does. It remembers nothing, so what is
-delivered twice is started twice; it writes no manifest, it looks at no limit, and its one route is
-compiled in. Clients, and the session of the assumed role, are kept between invocations.
+It is the peer of `make bench`, and it does less than Landfall. It remembers nothing, so it starts a
+job twice for an event that is delivered twice. It writes no manifest, checks no limit, and its only
+route is hard-coded. It keeps the clients and the assumed role's session between invocations.
 """
 
 import os
@@ -29,7 +29,7 @@ _expires = datetime.min.replace(tzinfo=UTC)
 
 
 def glue() -> Any:
-    """The client in the analytics account; its role is assumed anew before the session ends."""
+    """Returns the client in the analytics account. Assumes its role again before a session ends."""
     global _glue, _expires
     if datetime.now(UTC) + timedelta(minutes=5) > _expires:
         session = sts.assume_role(
@@ -46,7 +46,7 @@ def glue() -> Any:
 
 
 def arrivals(record: SQSRecord) -> list[tuple[str, str]]:
-    """The objects that a message tells of, by what they are grouped by."""
+    """Returns the objects in a message, by group key."""
     found = []
     for s3 in record.decoded_nested_s3_event.records:
         key = unquote_plus(s3.s3.get_object.key)

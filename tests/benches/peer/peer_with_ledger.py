@@ -1,7 +1,7 @@
-"""The same, with a ledger: for a batch it makes the calls that Landfall makes.
+"""The peer with a ledger: for a batch, it makes the same calls as Landfall.
 
-Arrivals are recorded in transactions that refuse what was recorded before, the start is written
-ahead, and the run gets a manifest. `make bench` compares what an invocation takes.
+It records arrivals in transactions that reject known ones, writes the start ahead, and gives the
+run a manifest. `make bench` compares what an invocation uses.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ def put(condition: str | None = None, **item: Any) -> dict:
 
 
 def record(batch: str, city: str, members: list) -> list:
-    """Writes arrivals down, each once; returns those that are new."""
+    """Records each arrival once, and returns the new ones."""
     new = []
     for number, at in enumerate(range(0, len(members), MAX)):
         part = members[at : at + MAX]
