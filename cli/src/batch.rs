@@ -10,7 +10,7 @@ use landfall_core::batch::{Batch, Member};
 use crate::args::batches::BatchArgs;
 use crate::aws;
 use crate::ledger::{Connection, connect};
-use crate::terminal::output::{Output, Status};
+use crate::terminal::output::{Output, Printed, Status};
 use crate::terminal::printable;
 
 /// The most members that are told of without `--members`.
@@ -25,7 +25,7 @@ struct BatchDetails {
 }
 
 /// Tells of the batch that `args` name.
-pub fn run(args: &BatchArgs) -> Output {
+pub fn run(args: &BatchArgs) -> Printed {
     let mut output = Output::default();
     let details = aws::wait(async {
         let connection = connect(&args.ledger).await?;
@@ -52,19 +52,13 @@ pub fn run(args: &BatchArgs) -> Output {
             None
         });
         Ok(Some(BatchDetails { batch, members, outcome }))
-    });
-    match details {
-        Ok(Some(details)) => {
-            output.stdout = if args.ledger.json {
-                document::print(&details)
-            } else {
-                text::print(&details, now())
-            };
-            output
-        }
-        Ok(None) => output,
-        Err(error) => error.into(),
-    }
+    })?;
+    output.stdout = match details {
+        Some(details) if args.ledger.json => document::print(&details),
+        Some(details) => text::print(&details, now()),
+        None => String::new(),
+    };
+    Ok(output)
 }
 
 /// What the run that holds the claim said. A batch without runs has nobody to say anything.

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::args::batches::{BatchesArgs, Selection};
 use crate::ledger::connect;
-use crate::terminal::output::{self, Output};
+use crate::terminal::output::{self, Output, Printed};
 use crate::terminal::phrases::moment;
 use crate::terminal::printable;
 use crate::terminal::table::Align::{Left as L, Right as R};
@@ -24,10 +24,10 @@ const MAX_READ: usize = 20_000;
 const MAX_GROUP_CHARS: usize = 48;
 
 /// Lists what `args` ask for.
-pub fn run(args: &BatchesArgs) -> Output {
+pub fn run(args: &BatchesArgs) -> Printed {
     let now = now();
     let selection = args.selection(now);
-    let listing = aws::wait(async {
+    let (listing, connection) = aws::wait(async {
         let connection = connect(&args.ledger).await?;
         let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
         let route = args.route.as_deref();
@@ -49,11 +49,7 @@ pub fn run(args: &BatchesArgs) -> Output {
         };
         let listing = listing.map_err(|error| connection.explained(error))?;
         Ok((listing, connection))
-    });
-    let (listing, connection) = match listing {
-        Ok(listing) => listing,
-        Err(error) => return error.into(),
-    };
+    })?;
     let mut output = Output::success(if args.ledger.json {
         document(&listing, selection)
     } else {
@@ -62,7 +58,7 @@ pub fn run(args: &BatchesArgs) -> Output {
     for error in listing.unreadable {
         output.error(&connection.explained(error));
     }
-    output
+    Ok(output)
 }
 
 /// The newest of a list, so many at most.

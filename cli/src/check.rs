@@ -10,13 +10,13 @@ use landfall_core::routes::Routes;
 
 use crate::args::{CheckArgs, Color};
 use crate::input;
-use crate::terminal::output::{Output, Status};
+use crate::terminal::output::{Output, Printed, Status};
 use crate::terminal::problems;
 
 /// Checks each file; one that cannot be read does not hide the problems of the others.
-pub fn run(args: &CheckArgs, color: Color) -> Output {
+pub fn run(args: &CheckArgs, color: Color) -> Printed {
     if args.files.iter().filter(|file| input::is_stdin(file)).count() > 1 {
-        return anyhow!("standard input (`-`) can be read only once").into();
+        return Err(anyhow!("standard input (`-`) can be read only once").into());
     }
     let style = problems::Style { format: args.format, color: color.applies_to(&io::stdout()) };
     let mut output = Output::default();
@@ -44,5 +44,5 @@ pub fn run(args: &CheckArgs, color: Color) -> Output {
             output.worsen(Status::Problems);
         }
     }
-    output
+    Ok(output)
 }

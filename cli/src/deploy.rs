@@ -25,7 +25,7 @@ use crate::cloudformation::stack::{Observed, Standing, TemplateAt};
 use crate::cloudformation::template::Template;
 use crate::package::{Artifact, Package, file_of};
 use crate::terminal::consent::can_ask;
-use crate::terminal::output::Output;
+use crate::terminal::output::{Output, Printed};
 use crate::terminal::progress::say;
 
 /// The template of the artifacts bucket, which is deployed before there is anything to upload to.
@@ -40,13 +40,7 @@ stand, without the changes before it
 ";
 
 /// Deploys, or says what would be deployed.
-pub fn run(args: &DeployArgs, color: Color) -> Output {
-    deploy(args, color).unwrap_or_else(|output| output)
-}
-
-/// # Errors
-/// What there is to print instead.
-fn deploy(args: &DeployArgs, color: Color) -> Result<Output, Output> {
+pub fn run(args: &DeployArgs, color: Color) -> Printed {
     let target = target::find(&args.place, Routes::parse_to_deploy, color)?;
     if let Some(problem) = &target.external_id_problem {
         return Err(anyhow!("{problem}").into());

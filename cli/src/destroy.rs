@@ -13,17 +13,11 @@ use crate::aws;
 use crate::cloudformation::stack::{Observed, Standing};
 use crate::cloudformation::template::Template;
 use crate::terminal::consent::{can_ask, confirm};
-use crate::terminal::output::Output;
+use crate::terminal::output::{Output, Printed};
 use crate::terminal::progress::{say, show};
 
 /// Deletes, or says what would be deleted.
-pub fn run(args: &DestroyArgs, color: Color) -> Output {
-    checked(args, color).unwrap_or_else(|output| output)
-}
-
-/// # Errors
-/// What there is to print instead.
-fn checked(args: &DestroyArgs, color: Color) -> Result<Output, Output> {
+pub fn run(args: &DestroyArgs, color: Color) -> Printed {
     let target = target::find(&args.place, Routes::parse, color)?;
     can_ask(args.yes || args.dry_run, "`landfall destroy` asks before it changes anything")?;
     aws::wait(destroy(args, &target))?;

@@ -18,7 +18,7 @@ use self::compare::{Comparison, ExternalIds, compare};
 use crate::args::Color;
 use crate::args::roles::{DiffArgs, RolesFormat};
 use crate::desired::{self, Composed, Desired};
-use crate::terminal::output::{self, Output, Status};
+use crate::terminal::output::{self, Output, Printed, Status};
 use crate::terminal::phrases::quoted;
 use crate::terminal::printable;
 use crate::{aws, policies};
@@ -27,23 +27,18 @@ use crate::{aws, policies};
 type ComparedRole<'a> = (&'a Desired, anyhow::Result<Comparison>);
 
 /// Looks at each role; a failure to look is no difference, and never none.
-pub fn run(args: &DiffArgs, color: Color) -> Output {
-    let composed = match desired::compose(&args.roles, Some(args.account), color) {
-        Ok(composed) => composed,
-        Err(mut output) => {
-            output.worsen(Status::Unusable);
-            return output;
-        }
-    };
-    let looked = match look(&composed.roles) {
-        Ok(looked) => looked,
-        Err(error) => return error.into(),
-    };
+pub fn run(args: &DiffArgs, color: Color) -> Printed {
+    let composed = desired::compose(&args.roles, Some(args.account), color);
+    let composed = composed.map_err(|mut output| {
+        output.worsen(Status::Unusable);
+        output
+    })?;
+    let compared = compare_all(&composed.roles)?;
     let mut output = Output::success(match args.roles.format {
-        RolesFormat::Text => text(&looked, &composed),
-        RolesFormat::Json => json(&looked, &composed),
+        RolesFormat::Text => text(&compared, &composed),
+        RolesFormat::Json => json(&compared, &composed),
     });
-    for (_, comparison) in &looked {
+    for (_, comparison) in &compared {
         match comparison {
             Ok(comparison) if comparison.differences.is_empty() => {}
             Ok(_) => output.worsen(Status::Problems),
@@ -54,10 +49,10 @@ pub fn run(args: &DiffArgs, color: Color) -> Output {
         output.stderr.push_str(&format!("error: {}\n", printable(error)));
         output.worsen(Status::Unusable);
     }
-    output
+    Ok(output)
 }
 
-fn look(roles: &[Desired]) -> anyhow::Result<Vec<ComparedRole<'_>>> {
+fn compare_all(roles: &[Desired]) -> anyhow::Result<Vec<ComparedRole<'_>>> {
     let accounts: BTreeSet<&String> = roles.iter().map(|desired| &desired.account).collect();
     if accounts.len() > 1 {
         bail!(
@@ -115,9 +110,9 @@ fn is_of_account(observed: &Observed, account: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn text(looked: &[ComparedRole<'_>], composed: &Composed) -> String {
+fn text(compared: &[ComparedRole<'_>], composed: &Composed) -> String {
     let mut text = String::new();
-    for (desired, comparison) in looked {
+    for (desired, comparison) in compared {
         let arn = printable(&desired.role.arn);
         text.push_str(&format!("{} {arn}\n", desired::name(desired.kind)));
         text.push_str(&format!("  {}\n", policies::place(desired)));
@@ -157,8 +152,8 @@ struct RoleEntry<'a> {
     notes: &'a [String],
 }
 
-fn json(looked: &[ComparedRole<'_>], composed: &Composed) -> String {
-    let roles = looked.iter().map(|(desired, comparison)| {
+fn json(compared: &[ComparedRole<'_>], composed: &Composed) -> String {
+    let roles = compared.iter().map(|(desired, comparison)| {
         let comparison = comparison.as_ref().ok();
         RoleEntry {
             kind: desired::kind(desired.kind),

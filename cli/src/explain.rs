@@ -5,7 +5,7 @@
 mod document;
 mod text;
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use landfall_core::arrivals::{Arrival, ArrivalError, Content, Delivery, Intake, Message};
 use landfall_core::batch::RefusalReason;
 use landfall_core::plan::{Plan, plan, plan_messages};
@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 
 use crate::args::{Color, ExplainArgs};
 use crate::input;
-use crate::terminal::output::{Output, Status};
+use crate::terminal::output::{Output, Printed, Status};
 use crate::terminal::problems::read_routes;
 
 /// What is asked about, taken apart.
@@ -44,18 +44,11 @@ const ADDED: [&str; 5] = [
 ];
 
 /// Explains what `args` ask about.
-pub fn run(args: &ExplainArgs, color: Color) -> Output {
-    explain(args, color).unwrap_or_else(Output::from)
-}
-
-fn explain(args: &ExplainArgs, color: Color) -> anyhow::Result<Output> {
+pub fn run(args: &ExplainArgs, color: Color) -> Printed {
     if input::is_stdin(&args.routes) && input::is_stdin(&args.subject) {
-        bail!("standard input (`-`) can be read only once");
+        return Err(anyhow!("standard input (`-`) can be read only once").into());
     }
-    let (_, (routes, _)) = match read_routes(&args.routes, Routes::parse, color) {
-        Ok(read) => read,
-        Err(output) => return Ok(output),
-    };
+    let (_, (routes, _)) = read_routes(&args.routes, Routes::parse, color)?;
     let subject = subject(args)?;
     let explanation = Explanation {
         routes: &routes,

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::args::batches::FindArgs;
 use crate::ledger::{Connection, connect};
-use crate::terminal::output::{self, Output, Status};
+use crate::terminal::output::{self, Output, Printed, Status};
 use crate::terminal::phrases::{bytes, counted, moment};
 use crate::terminal::printable;
 use crate::{aws, input, state};
@@ -48,17 +48,12 @@ enum Role {
 }
 
 /// Tells of the object that `args` name.
-pub fn run(args: &FindArgs) -> Output {
-    let found = input::object(&args.uri).and_then(|(bucket, key)| {
-        aws::wait(async {
-            let connection = connect(&args.ledger).await?;
-            look(&connection, args, bucket, key).await.map(|versions| (versions, connection))
-        })
-    });
-    let (versions, connection) = match found {
-        Ok(found) => found,
-        Err(error) => return error.into(),
-    };
+pub fn run(args: &FindArgs) -> Printed {
+    let (bucket, key) = input::object(&args.uri)?;
+    let (versions, connection) = aws::wait(async {
+        let connection = connect(&args.ledger).await?;
+        look(&connection, args, bucket, key).await.map(|versions| (versions, connection))
+    })?;
     let mut output = Output::default();
     if versions.versions.is_empty() {
         let place = connection.place();
@@ -73,12 +68,12 @@ pub fn run(args: &FindArgs) -> Output {
     for problem in versions.versions.iter().filter_map(|version| version.problem.as_ref()) {
         output.error(&anyhow::anyhow!("{problem}"));
     }
-    match (args.ledger.json, versions.versions.is_empty()) {
-        (true, _) => output.stdout = document(&versions),
-        (false, true) => {}
-        (false, false) => output.stdout = text(&versions, now()),
+    if args.ledger.json {
+        output.stdout = document(&versions);
+    } else if !versions.versions.is_empty() {
+        output.stdout = text(&versions, now());
     }
-    output
+    Ok(output)
 }
 
 async fn look(

@@ -1,6 +1,6 @@
 //! `landfall`, the operator's command line.
 //!
-//! Every command is a function from arguments to an [`Output`], printed here. The command
+//! Every command is a function from arguments to what it prints, an [`Output`], which is printed here. The command
 //! line reads files and standard input. `diff` calls AWS, and so do `batches`, `batch` and `find`, which
 //! read the ledger. `retry` writes there, `unlock` to the provisioner's table, `deploy` and `destroy` change
 //! stacks; these say what they do as they do it.
@@ -42,7 +42,7 @@ use crate::terminal::output::Output;
 
 fn main() -> ExitCode {
     let cli = Cli::try_parse().unwrap_or_else(|error| args::without_values(error).exit());
-    let output = match &cli.command {
+    let printed = match &cli.command {
         Command::Check(args) => check::run(args, cli.color),
         Command::Explain(args) => explain::run(args, cli.color),
         Command::Policies(args) => policies::run(args, cli.color),
@@ -56,9 +56,9 @@ fn main() -> ExitCode {
         Command::Find(args) => find::run(args),
         Command::Unlock(args) => unlock::run(args),
         Command::Wheel(args) => wheel::run(args),
-        Command::Schema { subject } => Output::success(schema(*subject)),
+        Command::Schema { subject } => Ok(Output::success(schema(*subject))),
     };
-    output.print()
+    printed.unwrap_or_else(|early| early).print()
 }
 
 fn schema(subject: SchemaOf) -> String {

@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use crate::archive::{BINARY, pack};
 use crate::args::Color;
 use crate::args::deploy::{Architecture, PackageArgs, TemplateName};
-use crate::terminal::output::Output;
+use crate::terminal::output::{Output, Printed};
 use crate::terminal::printable;
 use crate::terminal::problems::read_routes;
 use crate::terminal::progress::say;
@@ -45,13 +45,7 @@ enum Build {
 }
 
 /// Lays out what is deployed.
-pub fn run(args: &PackageArgs, color: Color) -> Output {
-    laid_out(args, color).unwrap_or_else(|output| output)
-}
-
-/// # Errors
-/// What there is to print instead.
-fn laid_out(args: &PackageArgs, color: Color) -> Result<Output, Output> {
+pub fn run(args: &PackageArgs, color: Color) -> Printed {
     let (text, _) = read_routes(&args.routes, Routes::parse_to_deploy, color)?;
     let build = match (args.native, args.debug) {
         (true, true) => Build::NativeDebug,

@@ -7,16 +7,13 @@ use serde_json::Value;
 use crate::args::Color;
 use crate::args::roles::{PoliciesArgs, RolesFormat};
 use crate::desired::{self, Composed, Desired};
-use crate::terminal::output::{self, Output, Status};
+use crate::terminal::output::{self, Output, Printed, Status};
 use crate::terminal::phrases::quoted;
 use crate::terminal::printable;
 
 /// Prints the roles; one that cannot be made does not hide the others.
-pub fn run(args: &PoliciesArgs, color: Color) -> Output {
-    let composed = match desired::compose(&args.roles, args.account, color) {
-        Ok(composed) => composed,
-        Err(output) => return output,
-    };
+pub fn run(args: &PoliciesArgs, color: Color) -> Printed {
+    let composed = desired::compose(&args.roles, args.account, color)?;
     let mut output = Output::success(match args.roles.format {
         RolesFormat::Text => text(&composed),
         RolesFormat::Json => output::json(&RolesDocument::from(&composed)),
@@ -25,7 +22,7 @@ pub fn run(args: &PoliciesArgs, color: Color) -> Output {
         output.stderr.push_str(&format!("error: {}\n", printable(error)));
         output.worsen(Status::Problems);
     }
-    output
+    Ok(output)
 }
 
 fn text(composed: &Composed) -> String {

@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::args::batches::RetryArgs;
 use crate::ledger::{Connection, connect};
 use crate::terminal::consent::{can_ask, is_confirmed};
-use crate::terminal::output::{self, Output, Status};
+use crate::terminal::output::{self, Output, Printed, Status};
 use crate::terminal::printable;
 use crate::{aws, batches, state};
 
@@ -31,11 +31,8 @@ enum Outcome {
 }
 
 /// Returns the batches that `args` name.
-pub fn run(args: &RetryArgs) -> Output {
-    let is_silent = args.yes || !args.all_parked;
-    if let Err(error) = can_ask(is_silent, "--all-parked asks before it returns them") {
-        return error.into();
-    }
+pub fn run(args: &RetryArgs) -> Printed {
+    can_ask(args.yes || !args.all_parked, "--all-parked asks before it returns them")?;
     let returned = aws::wait(async {
         let connection = connect(&args.ledger).await?;
         let chosen = if args.all_parked {
@@ -50,21 +47,16 @@ pub fn run(args: &RetryArgs) -> Output {
             outcomes.push((id, outcome));
         }
         Ok(Some((outcomes, are_all, connection)))
-    });
-    match returned {
-        Ok(Some((outcomes, are_all, connection))) => {
-            let mut output = report(&outcomes, &connection, args.ledger.json);
-            if !are_all {
-                output.worsen(Status::Problems);
-            }
-            output
-        }
-        Ok(None) => {
-            let stderr = "nothing is returned\n".to_owned();
-            Output { stderr, status: Status::Problems, ..Output::default() }
-        }
-        Err(error) => error.into(),
+    })?;
+    let Some((outcomes, are_all, connection)) = returned else {
+        let stderr = "nothing is returned\n".to_owned();
+        return Err(Output { stderr, status: Status::Problems, ..Output::default() });
+    };
+    let mut output = report(&outcomes, &connection, args.ledger.json);
+    if !are_all {
+        output.worsen(Status::Problems);
     }
+    Ok(output)
 }
 
 /// What is to be returned.

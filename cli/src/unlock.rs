@@ -17,14 +17,14 @@ use landfall_provisioning::lifecycle_table::{Kept, Table, TableError, Unlocking}
 use crate::args::unlock::UnlockArgs;
 use crate::aws;
 use crate::terminal::consent::{can_ask, is_confirmed};
-use crate::terminal::output::{Output, Status};
+use crate::terminal::output::{Output, Printed, Status};
 use crate::terminal::phrases::moment;
 use crate::terminal::printable;
 
 /// Unlocks the resource that `args` name.
-pub fn run(args: &UnlockArgs) -> Output {
-    let can_ask = can_ask(args.yes, "unlock asks before it writes");
-    can_ask.and_then(|()| aws::wait(unlock(args))).unwrap_or_else(Output::from)
+pub fn run(args: &UnlockArgs) -> Printed {
+    can_ask(args.yes, "unlock asks before it writes")?;
+    Ok(aws::wait(unlock(args))?)
 }
 
 async fn unlock(args: &UnlockArgs) -> anyhow::Result<Output> {

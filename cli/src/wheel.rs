@@ -2,7 +2,6 @@
 //! version wherever it is asked for.
 
 use std::fs;
-use std::path::Path;
 
 use anyhow::Context;
 use base64::Engine;
@@ -11,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::archive::pack;
 use crate::args::WheelArgs;
-use crate::terminal::output::Output;
+use crate::terminal::output::{Output, Printed};
 
 /// Its file's name, which tells pip what it is.
 pub const NAME: &str = concat!("landfall-", env!("CARGO_PKG_VERSION"), "-py3-none-any.whl");
@@ -54,17 +53,11 @@ const METADATA: &str = concat!(
 const WHEEL: &str =
     "Wheel-Version: 1.0\nGenerator: landfall\nRoot-Is-Purelib: true\nTag: py3-none-any\n";
 
-pub fn run(args: &WheelArgs) -> Output {
-    match write(&args.folder) {
-        Ok(path) => Output::success(format!("{path}\n")),
-        Err(error) => error.into(),
-    }
-}
-
-fn write(folder: &Path) -> anyhow::Result<String> {
-    let path = folder.join(NAME);
-    fs::write(&path, bytes()?).with_context(|| format!("failed to write `{}`", path.display()))?;
-    Ok(path.display().to_string())
+pub fn run(args: &WheelArgs) -> Printed {
+    let path = args.folder.join(NAME);
+    let what = || format!("failed to write `{}`", path.display());
+    fs::write(&path, bytes()?).with_context(what)?;
+    Ok(Output::success(format!("{}\n", path.display())))
 }
 
 /// The wheel, as the specification of the binary distribution format asks; the same bytes each time.
@@ -94,6 +87,7 @@ pub fn bytes() -> anyhow::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::path::Path;
 
     use super::*;
 

@@ -1,7 +1,9 @@
-"""Reads objects with awkward keys one by one, even those that `paths` rejects.
+"""Reads objects with awkward keys one by one, and prints each outcome.
 
-The batch's only object lists the keys as JSON. Each object's content is its place in that list. The
-job prints the result of each read.
+It also reads the keys that `paths` refuses.
+
+The batch's only object lists the keys as JSON. The content of each object is its index in that
+list.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ with landfall.batch() as batch:
     with batch.open(item) as body:
         keys = json.load(body)
     conf = spark._jsc.hadoopConfiguration()
-    for name in "attempts.maximum", "retry.limit":  # A failing read must not retry for minutes.
+    for name in "attempts.maximum", "retry.limit":  # Reads that fail must not take minutes.
         conf.set(f"fs.s3a.bucket.{item.bucket}.{name}", "1")
     batch.spark(spark)
     for place, key in enumerate(keys):

@@ -1,7 +1,7 @@
-"""The example job, except that a batch's first run fails after it has written half of the output.
+"""The example job. Its first run of a batch fails when it has written half of its output.
 
-It has written to a partition that the next run doesn't write to, and Spark's configuration keeps
-such partitions.
+That run wrote a partition that the next run does not write, and Spark is configured to keep such
+partitions.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Reads one object, and the next after the first one's session has expired.
+"""Reads one object, and then another when the session that read the first has expired.
 
-It does the same with a stream that it opened before.
+It also continues to read a stream that it opened before.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ with landfall.batch() as batch:
     counted = [spark.read.option("header", True).csv(batch.paths[0]).count()]
     stream = path.getFileSystem(conf).open(path)
     first = stream.read()
-    # This session of the same role starts after Spark's, so it expires after Spark's.
+    # This session of the same role was taken after Spark's, so it expires after Spark's.
     taken = batch.session.get_credentials().get_frozen_credentials()
     static = boto3.session.Session(taken.access_key, taken.secret_key, taken.token)
     waited = time.monotonic()
@@ -39,10 +39,11 @@ with landfall.batch() as batch:
         time.sleep(1)
         codes.append(refused(static, batch.objects[0]))
     counted += [spark.read.option("header", True).csv(other).count() for other in batch.paths[1:]]
-    stream.seek(0)  # To go back, a stream sends S3 a new request.
+    stream.seek(0)  # To read backwards, a stream sends S3 another request.
     whole = jvm.org.apache.commons.io.IOUtils.toString(stream, "UTF-8")
 
-    # Does the same with a session that nobody refreshes. Otherwise the reads above would get this.
+    # Do the same with a session that nobody refreshes. It shows the error that the reads above
+    # would have got.
     prefix = f"fs.s3a.bucket.{batch.objects[0].bucket}."
     conf.set(
         f"{prefix}aws.credentials.provider",

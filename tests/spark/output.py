@@ -1,6 +1,6 @@
-"""Prints the rows below a prefix of the example's output.
+"""Prints what is below a prefix of the example's output.
 
-`output.py BUCKET PREFIX` reads the same environment variables as the AWS command line.
+Usage: `output.py BUCKET PREFIX`, with the environment variables of the AWS command line.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=p
         if not found:
             continue
         body = s3.get_object(Bucket=bucket, Key=item["Key"])["Body"].read()
-        # Uses one thread: an Arrow thread that still works when Python ends aborts the process
-        # (https://github.com/apache/arrow/issues/34314).
+        # Use one thread: if a thread of Arrow is still at work when Python ends, it aborts the
+        # process (https://github.com/apache/arrow/issues/34314).
         table = pyarrow.parquet.ParquetFile(pa.BufferReader(body)).read(use_threads=False)
         folders.add(found[1])
         rows += table.num_rows

@@ -1,4 +1,4 @@
-"""Reads its batch, and tries to read objects outside it."""
+"""Reads its batch, and tries to read objects that are not in it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import landfall
 
 
 def told(path: str) -> str:
-    """Reads a path, and returns `rows` or the error."""
+    """Returns the outcome of reading a path: `rows`, or the refusal."""
     try:
         return f"{spark.read.text(path).count()} rows"
     except Exception as error:

@@ -1,4 +1,4 @@
-//! The aws command line against the local cloud: setting the stage with the commands that users type.
+//! Drives the AWS command line against the local cloud, with the commands that users type.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -13,23 +13,24 @@ use crate::command::run;
 use crate::emulator::surroundings;
 use crate::python::Python;
 
-/// Where the artifacts of a stack go in its account's artifact bucket, below which jobs may read.
+/// The prefix of the artifact buckets below which a stack's artifacts go and jobs may read.
 pub const ARTIFACT_PREFIX: &str = "landfall";
 
-/// The longest that a stack may take.
+/// The longest time that a stack may take.
 const TIME_TO_SETTLE: Duration = Duration::from_secs(180);
 
-/// The command line as root of one account. Root passes IAM by: never on a path that a test asserts.
+/// The command line as root of one account. Because root bypasses IAM, don't use it for anything
+/// whose permissions a test asserts.
 pub struct AwsCli {
     pub account: String,
     pub endpoint: String,
     pub python: Python,
-    /// The emulator's folder; relative paths in arguments start at its `stage`.
+    /// The emulator's folder. Relative paths in arguments start at its `stage`.
     pub folder: std::path::PathBuf,
 }
 
 impl AwsCli {
-    /// What the command line needs to know, as variables of its environment.
+    /// Returns the environment variables that the command line needs.
     pub fn variables(&self) -> [(&'static str, String); 3] {
         [
             ("AWS_ENDPOINT_URL", self.endpoint.clone()),
@@ -99,7 +100,7 @@ impl AwsCli {
             deploy.push("--parameter-overrides".to_owned());
             deploy.extend(parameters.iter().map(|(name, value)| format!("{name}={value}")));
         }
-        // With its own way of waiting it looks every half a minute only.
+        // The command line's own waiter checks only every 30 seconds.
         deploy.push("--no-execute-changeset".to_owned());
         let prepared = self.run(deploy);
         let prepared =
@@ -107,7 +108,7 @@ impl AwsCli {
         let Some(change_set) =
             prepared.split_whitespace().find(|word| word.contains(":changeSet/"))
         else {
-            // Nothing is to be changed.
+            // There is nothing to change.
             return Ok(());
         };
         self.run(["cloudformation", "execute-change-set", "--change-set-name", change_set])?;
@@ -119,7 +120,7 @@ impl AwsCli {
         Ok(())
     }
 
-    /// The status of a stack, once nothing moves in it any more.
+    /// Returns the status of a stack once nothing in it changes any more.
     fn settled(&self, stack: &str) -> Result<String> {
         let deadline = Instant::now() + TIME_TO_SETTLE;
         loop {
@@ -142,7 +143,7 @@ impl AwsCli {
         }
     }
 
-    /// What failed in a stack, and why, oldest first.
+    /// Returns what failed in a stack, and why, oldest first.
     pub fn failures_of(&self, stack: &str) -> Vec<String> {
         let events = ["cloudformation", "describe-stack-events", "--stack-name", stack];
         let Ok(found) = self.json(events) else { return Vec::new() };
@@ -155,13 +156,13 @@ impl AwsCli {
         failures.collect()
     }
 
-    /// An object from a file, by the command line.
+    /// Uploads an object from a file with the command line.
     pub fn upload(&self, file: &Path, url: &str) -> Result<()> {
         self.run([OsStr::new("s3"), "cp".as_ref(), file.as_os_str(), url.as_ref()])?;
         Ok(())
     }
 
-    /// The messages of a log group, oldest first; none if there is no such group.
+    /// Returns the messages of a log group, oldest first, or none if there is no such group.
     pub fn log_lines(&self, group: &str, stream: Option<&str>) -> Vec<String> {
         let mut arguments = vec!["logs", "filter-log-events", "--log-group-name", group];
         if let Some(stream) = stream {

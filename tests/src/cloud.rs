@@ -1,4 +1,4 @@
-//! The local cloud as a whole: started, deployed into, and looked at.
+//! Starts the local cloud, deploys Landfall into it, and looks at what happens there.
 
 use std::fs;
 use std::future::Future;
@@ -23,37 +23,37 @@ use crate::{ANALYTICS, DATA, REGION};
 
 pub const LANDING_BUCKET: &str = "acme-landing";
 pub const OUTPUT_BUCKET: &str = "acme-analytics";
-/// The buckets that `landfall deploy` makes and uploads to.
+/// The buckets that `landfall deploy` creates and uploads to.
 pub const DATA_ARTIFACTS: &str = "landfall-artifacts-111111111111-us-east-1";
 pub const ANALYTICS_ARTIFACTS: &str = "landfall-artifacts-222222222222-us-east-1";
 pub const JOB: &str = "csv-to-parquet";
 pub const EXTERNAL_ID: &str = "local-cloud-7f3a";
 
-/// The emulator takes the provisioner's responses itself, instead of CloudFormation's buckets, and a role
-/// is usable there at once. It tells of a resource only once it is made.
+/// The emulator takes the provisioner's responses itself, instead of CloudFormation's buckets, and
+/// a role is usable there at once. It lists a resource only after it has created it.
 pub const FOR_AN_EMULATOR: [&str; 5] = [
     "provisioner:AdmitLoopbackResponseUrl=true",
     "provisioner:PropagationSeconds=0",
     "provisioner:CheckRequests=stack",
     "analytics:OutputBucketName=acme-analytics",
-    // Tests side by side share the job; what a limit does is the matter of jobs of their own.
+    // Tests that run side by side share the job. Tests of limits use jobs of their own.
     "analytics:MaxConcurrentRuns=1000",
 ];
 
 /// What differs between the demo and the tests.
 pub struct Setup {
     pub routes: PathBuf,
-    /// The routes that the roles follow from, if they are not the trigger's yet.
+    /// The routes that the roles follow from, if they differ from the trigger's.
     pub routes_of_policies: Option<String>,
-    /// Parameters of the stacks beyond the necessary, as `landfall deploy` takes them.
+    /// Additional parameters of the stacks, as `landfall deploy` takes them.
     pub parameters: Vec<&'static str>,
-    /// The target whose stacks are meant, if there are several.
+    /// The target whose stacks to deploy, if the routes have several.
     pub target: Option<&'static str>,
-    /// How long a minute of schedules and alarms lasts, if not as long as one.
+    /// How long a minute of schedules and alarms lasts, if it isn't a real minute.
     pub minute: Option<Duration>,
 }
 
-/// Both accounts, deployed. Dropping it tears everything down.
+/// Both accounts, with Landfall deployed. Dropping it tears everything down.
 pub struct LocalCloud {
     pub data: Account,
     pub analytics: Account,
@@ -62,7 +62,7 @@ pub struct LocalCloud {
     runtime: Runtime,
 }
 
-/// One account, as its root.
+/// One account, seen as its root.
 pub struct Account {
     pub cli: AwsCli,
     pub s3: aws_sdk_s3::Client,
@@ -77,7 +77,7 @@ impl LocalCloud {
         LocalCloud::start_with(setup, &[])
     }
 
-    /// The same with variables for the launcher, which says what it knows.
+    /// Starts it as `start` does, with additional variables for the launcher, which documents them.
     pub fn start_with(setup: &Setup, variables: &[(&str, String)]) -> Result<LocalCloud> {
         let python = python::environment()?;
         let emulator =
@@ -106,7 +106,7 @@ impl LocalCloud {
         Ok(cloud)
     }
 
-    /// As users do, with the command line that was built beside this program.
+    /// Deploys as users do, with the command line that was built beside this program.
     fn deploy(&self, setup: &Setup) -> Result<()> {
         let cli = &self.data.cli;
         cli.make_bucket(LANDING_BUCKET)?;
@@ -125,14 +125,15 @@ impl LocalCloud {
         Ok(())
     }
 
-    /// `landfall` with a command that takes both accounts' profiles, in the emulator's folder.
+    /// Returns a `landfall` command that has both accounts' profiles and runs in the emulator's
+    /// folder.
     pub fn landfall(&self, command: &str) -> Result<Command> {
         let mut landfall = self.landfall_without_profiles(command)?;
         landfall.args(["--data-profile", "data", "--analytics-profile", "analytics"]);
         Ok(landfall)
     }
 
-    /// The same without the profiles, which are `data` and `analytics`.
+    /// Returns the same command without the profiles, which are `data` and `analytics`.
     pub fn landfall_without_profiles(&self, command: &str) -> Result<Command> {
         let folder = self.emulator.folder();
         let mut landfall = Command::new(beside_us("landfall")?);
@@ -147,7 +148,7 @@ impl LocalCloud {
         Ok(landfall)
     }
 
-    /// Runs a future to its end on the cloud's own runtime, to which its connections belong.
+    /// Runs a future to completion on the cloud's own runtime, which its connections belong to.
     pub fn wait<T>(&self, future: impl Future<Output = T>) -> T {
         self.runtime.block_on(future)
     }
@@ -159,7 +160,7 @@ impl LocalCloud {
         Ok(())
     }
 
-    /// All runs of a job, in no order.
+    /// Returns all runs of a job, in no particular order.
     pub async fn runs(&self, job: &str) -> Result<Vec<JobRun>> {
         let mut pages =
             self.analytics.glue.get_job_runs().job_name(job).into_paginator().items().send();
@@ -170,17 +171,18 @@ impl LocalCloud {
         Ok(runs)
     }
 
-    /// What the run printed, of a Python shell job.
+    /// Returns the lines that a run of a Python shell job printed.
     pub fn printed_by(&self, run: &JobRun) -> Vec<String> {
         self.analytics.cli.log_lines("/aws-glue/python-jobs/output", run.id())
     }
 
-    /// What the run printed, of a Spark job: `output` or `error`.
+    /// Returns the lines that a run of a Spark job printed. `kind` is `output` or `error`.
     pub fn printed_by_spark(&self, kind: &str, run_id: &str) -> Vec<String> {
         self.analytics.cli.log_lines(&format!("/aws-glue/jobs/{kind}"), Some(run_id))
     }
 
-    /// Where to look when something did not happen: what the functions logged, and the emulator.
+    /// Returns what helps to find out why something did not happen: the last lines that the
+    /// functions and the emulator logged.
     pub fn hints(&self) -> String {
         let logged = |account: &Account, function: &str| {
             let group = format!("/aws/lambda/landfall-{function}");
@@ -189,7 +191,7 @@ impl LocalCloud {
             if lines.is_empty() { "(none)".to_owned() } else { lines.join("\n") }
         };
         let emulator = self.emulator.log();
-        // Its poller's own copies of the functions' output would only repeat what is above.
+        // The emulator's poller repeats the functions' output, which is already shown above.
         let emulator: Vec<_> = emulator.lines().filter(|line| line.contains("] ")).collect();
         let emulator = crate::command::last_lines(&emulator.join("\n"), 20);
         format!(
@@ -201,7 +203,7 @@ impl LocalCloud {
         )
     }
 
-    /// Writes `text` into the staging folder, from where it can be deployed.
+    /// Writes `text` into the staging folder, from which it can be deployed.
     pub fn stage(&self, name: &str, text: &str) -> Result<()> {
         let file = self.emulator.folder().join("stage").join(name);
         fs::write(&file, text).with_context(|| format!("failed to write `{}`", file.display()))
@@ -210,7 +212,7 @@ impl LocalCloud {
 
 impl Account {
     fn new(id: &str, emulator: &Emulator, python: &Python) -> Account {
-        // The access key id of twelve digits is the root of that account to the emulator.
+        // The emulator takes an access key ID of twelve digits as the root of that account.
         let credentials = Credentials::new(id, "any", None, None, "local-cloud");
         Account {
             cli: AwsCli {
@@ -249,7 +251,7 @@ impl Account {
     }
 }
 
-/// An S3 client with any credentials, for what a test asserts about a role.
+/// Returns an S3 client with the given credentials, for what a test asserts about a role.
 pub fn s3(emulator: &Emulator, credentials: Credentials) -> aws_sdk_s3::Client {
     aws_sdk_s3::Client::from_conf(
         aws_sdk_s3::Config::builder()
@@ -262,18 +264,19 @@ pub fn s3(emulator: &Emulator, credentials: Credentials) -> aws_sdk_s3::Client {
     )
 }
 
-/// A profile of an account's root.
+/// Returns the profile of an account's root.
 fn profile(name: &str, account: &str) -> String {
     format!("[profile {name}]\naws_access_key_id = {account}\naws_secret_access_key = any\n")
 }
 
-/// Whether the run will change no more.
+/// Returns `true` if the run has reached its final state.
 pub fn has_ended(run: &JobRun) -> bool {
     use JobRunState::{Error, Expired, Failed, Stopped, Succeeded, Timeout};
     matches!(run.job_run_state(), Some(Succeeded | Failed | Error | Timeout | Stopped | Expired))
 }
 
-/// Asks `condition` until it answers, at most for `limit`; ever less often, up to every second.
+/// Evaluates `condition` until it returns an answer, for at most `limit`. The pauses grow to one
+/// second.
 pub async fn wait_until<T, F>(
     what: &str,
     limit: Duration,

@@ -1,4 +1,5 @@
-//! `make demo`: a real file lands in one account, a Glue job turns it into Parquet in the other.
+//! Implements `make demo`: a real file lands in one account, and a Glue job turns it into Parquet
+//! in the other.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -14,16 +15,16 @@ use crate::{ANALYTICS, DATA, REGION, root};
 const KEY: &str = "weather/city=seattle/seattle-weather.csv";
 const TIME_TO_START: Duration = Duration::from_secs(60);
 const TIME_TO_END: Duration = Duration::from_secs(120);
-/// Should the event not come, the monitor asks within a few minutes.
+/// If the event that a run has ended doesn't arrive, the monitor asks Glue within a few minutes.
 const TIME_TO_TELL: Duration = Duration::from_secs(300);
 
 pub fn run(keep: bool) -> Result<()> {
     println!(
         "\nLandfall: a file lands in one AWS account, and a Glue job runs in the other.\n\n\
-         Two accounts of an emulated AWS on this machine, with IAM on:\n  \
+         Two accounts of an emulated AWS on this machine, with IAM switched on:\n  \
          {DATA}  the data account: bucket `{LANDING_BUCKET}`, queue, trigger, reader role\n  \
          {ANALYTICS}  the analytics account: starter role, job `{JOB}`, bucket `{OUTPUT_BUCKET}`\n\n\
-         Setting the stage, with the templates and the binary that users deploy:"
+         Deploying Landfall with the templates and the binaries that users deploy:"
     );
     let cloud = LocalCloud::start(&Setup {
         routes: root().join("infra/routes.yaml"),
@@ -34,7 +35,7 @@ pub fn run(keep: bool) -> Result<()> {
     })?;
     let shown = show(&cloud);
     if shown.is_err() {
-        eprintln!("\nThat did not go as it should.\n\n{}\n", cloud.hints());
+        eprintln!("\nThe demo failed. The log lines below may show why.\n\n{}\n", cloud.hints());
     }
     if keep {
         if let Err(error) = &shown {
@@ -59,13 +60,13 @@ fn show(cloud: &LocalCloud) -> Result<()> {
     cloud.wait(cloud.put(LANDING_BUCKET, KEY, data))?;
 
     println!(
-        "\nS3 tells the queue; the trigger takes the message, assumes the starter role, and …"
+        "\nS3 sends an event to the queue. The trigger takes the message, assumes the starter role, and …"
     );
     let run = cloud.wait(wait_until("no job run was started", TIME_TO_START, async || {
         Ok(cloud.runs(JOB).await?.pop())
     }))?;
     let to_start = uploaded.elapsed();
-    let id = run.id().context("the run has no id")?;
+    let id = run.id().context("the run has no ID")?;
     println!("  → started run `{id}` of job `{JOB}` in account {ANALYTICS}");
 
     println!("\nThe job assumes the reader role back in {DATA}, reads, and writes Parquet …");
@@ -87,13 +88,13 @@ fn show(cloud: &LocalCloud) -> Result<()> {
         ensure!(counted == days, "the file holds {days} rows, but {what} {counted}");
     }
 
-    println!("\nRead back from the Parquet files: {rows} rows, as many as the file holds.");
+    println!("\nThe Parquet files hold {rows} rows, as many as the file that landed.");
 
     println!(
-        "\nThe end of the run is told to the monitor. What became of the file? `landfall find` says:\n"
+        "\nEventBridge reports the end of the run to the monitor. `landfall find` shows what became of the file:\n"
     );
     let found =
-        cloud.wait(wait_until("the ledger tells no outcome", TIME_TO_TELL, async || {
+        cloud.wait(wait_until("the ledger shows no outcome", TIME_TO_TELL, async || {
             let found = find(cloud)?;
             Ok(found.contains("succeeded").then_some(found))
         }))?;
@@ -101,7 +102,7 @@ fn show(cloud: &LocalCloud) -> Result<()> {
     table(&[
         ("object", format!("s3://{LANDING_BUCKET}/{KEY}")),
         ("route", "weather".to_owned()),
-        ("job run id", id.to_owned()),
+        ("job run ID", id.to_owned()),
         ("rows read", report.read.to_string()),
         ("rows written", format!("{} in {objects} files", report.written)),
         ("upload to start", format!("{:.2} s", to_start.as_secs_f64())),
@@ -109,7 +110,8 @@ fn show(cloud: &LocalCloud) -> Result<()> {
     Ok(())
 }
 
-/// The operator's question, with the command line that was built beside this program.
+/// Looks the file up as an operator would, with the command line that was built beside this
+/// program.
 fn find(cloud: &LocalCloud) -> Result<String> {
     let mut command = std::process::Command::new(crate::command::beside_us("landfall")?);
     command
@@ -117,7 +119,7 @@ fn find(cloud: &LocalCloud) -> Result<String> {
         .env_clear()
         .env("AWS_REGION", REGION)
         .envs(cloud.data.cli.variables());
-    crate::command::run(&mut command, "ask `landfall find`")
+    crate::command::run(&mut command, "run `landfall find`")
 }
 
 fn data_set(python: &Python) -> Result<PathBuf> {
@@ -130,7 +132,7 @@ fn data_set(python: &Python) -> Result<PathBuf> {
     bail!("failed to find the data set `seattle-weather.csv` of the package vega_datasets")
 }
 
-/// What a run of the example job says that it did.
+/// The numbers that a run of the example job reports.
 pub struct Report {
     pub read: usize,
     pub written: usize,
@@ -148,7 +150,7 @@ pub fn report(cloud: &LocalCloud, run: &JobRun) -> Result<Report> {
     Ok(Report { read: number("rows_read")?, written: number("rows_written")? })
 }
 
-/// Rows and objects that a reader finds below a prefix of the output bucket.
+/// Counts the rows and objects that a reader finds below a prefix of the output bucket.
 pub fn count_rows(cloud: &LocalCloud, prefix: &str) -> Result<(usize, usize)> {
     let mut command = std::process::Command::new(cloud.python.program("python"));
     command
@@ -176,29 +178,29 @@ fn table(rows: &[(&str, String)]) {
     line('└', '┴', '┘');
 }
 
-/// Leaves everything running, and says how to talk to it.
+/// Leaves everything running and explains how to reach it.
 fn stay(cloud: &LocalCloud) -> Result<()> {
     let aws = cloud.python.program("aws");
     let endpoint = cloud.emulator.endpoint();
     let landfall = std::env::current_exe().unwrap_or_default().with_file_name("landfall");
     println!(
-        "\nThe local cloud stays, until Ctrl-C. In another terminal:\n\n  \
+        "\nThe local cloud stays up until you press Ctrl-C. In another terminal, run:\n\n  \
          export AWS_ENDPOINT_URL={endpoint} AWS_REGION={REGION} AWS_DEFAULT_REGION={REGION}\n  \
          export AWS_SECRET_ACCESS_KEY=any; unset AWS_PROFILE AWS_SESSION_TOKEN\n  \
          alias aws='{} --endpoint-url {endpoint}'\n  \
          printf 'date,weather\\n2026-01-01,sun\\n' > some.csv      # the job partitions by `weather`\n\n  \
-         export AWS_ACCESS_KEY_ID={DATA}        # be the data account\n  \
+         export AWS_ACCESS_KEY_ID={DATA}        # act as the data account\n  \
          aws s3 cp some.csv s3://{LANDING_BUCKET}/weather/city=paris/some.csv\n  \
          aws sqs list-queues\n  \
          aws logs filter-log-events --log-group-name /aws/lambda/landfall-trigger\n  \
-         {} batches                   # what the ledger knows\n\n  \
-         export AWS_ACCESS_KEY_ID={ANALYTICS}        # be the analytics account\n  \
+         {} batches                   # what the ledger has\n\n  \
+         export AWS_ACCESS_KEY_ID={ANALYTICS}        # act as the analytics account\n  \
          aws glue get-job-runs --job-name {JOB}\n  \
          aws s3 ls --recursive s3://{OUTPUT_BUCKET}/\n\n  \
-         # Change the routes, and see what a deployment would change:\n  \
+         # Change the routes, then see what a deployment would change:\n  \
          AWS_CONFIG_FILE={} {} deploy infra/routes.yaml \\\n    \
          --data-profile data --analytics-profile analytics --package {} --dry-run\n\n\
-         The access key id names the account, whose root you then are: root passes IAM by, the trigger and the job do not.\n\
+         The access key ID names the account, and you act as its root. Root bypasses IAM. The trigger and the job don't.\n\
          The emulator's log is {}",
         aws.display(),
         landfall.display(),
@@ -210,5 +212,5 @@ fn stay(cloud: &LocalCloud) -> Result<()> {
     while !cloud.emulator.has_ended() {
         thread::sleep(Duration::from_millis(500));
     }
-    bail!("the emulator has ended by itself")
+    bail!("the emulator ended by itself")
 }

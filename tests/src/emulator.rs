@@ -1,4 +1,4 @@
-//! Starting and stopping the emulated AWS.
+//! Starts and stops the emulated AWS.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -18,7 +18,8 @@ use crate::{REGION, keeper, root};
 const TIME_TO_START: Duration = Duration::from_secs(60);
 const ATTEMPTS: usize = 3;
 
-/// A running emulator; dropping it ends it, with everything that it started, and its folder.
+/// A running emulator. Dropping it ends the emulator and everything that it started, and removes
+/// its folder.
 pub struct Emulator {
     keeper: u32,
     port: u16,
@@ -26,8 +27,9 @@ pub struct Emulator {
 }
 
 impl Emulator {
-    /// Starts one on a free port, with IAM on, and waits until it answers. A minute of its schedules
-    /// and alarms may be shorter than one; `more` are variables that the launcher knows.
+    /// Starts one on a free port, with IAM switched on, and waits until it answers. A minute of its
+    /// schedules and alarms can be shorter than a real one. `more` has variables for the launcher,
+    /// which documents them.
     pub fn start(
         python: &Python,
         minute: Option<Duration>,
@@ -56,10 +58,12 @@ impl Emulator {
             .env("GATEWAY_PORT", port.to_string())
             .env("BIND_HOST", "127.0.0.1")
             .env("MINISTACK_REGION", REGION)
-            // Listeners of its own on fixed ports and every interface, for services not used here.
+            // The emulator would listen on fixed ports of every interface for these services.
+            // Nothing here uses them.
             .env("IOT_MTLS_ENABLED", "0")
             .env("SFTP_ENABLED", "0")
-            // Functions inherit the emulator's environment: this is how they find it.
+            // Functions inherit the emulator's environment, and find the emulator through this
+            // variable.
             .env("AWS_ENDPOINT_URL", endpoint(port))
             .envs(more.iter().map(|(name, value)| (name, value)));
         if let Some(minute) = minute {
@@ -75,7 +79,7 @@ impl Emulator {
         endpoint(self.port)
     }
 
-    /// A temporary folder that goes with the emulator.
+    /// Returns a temporary folder, which is removed with the emulator.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
@@ -99,7 +103,8 @@ impl Drop for Emulator {
     }
 }
 
-/// All that a program of the local cloud sees of the user's environment: nothing.
+/// Returns the whole environment of the local cloud's programs. It has nothing from the user's
+/// environment.
 pub fn surroundings(python: &Python, folder: &Path) -> [(&'static str, String); 6] {
     [
         ("PATH", python.path()),
@@ -115,7 +120,7 @@ pub(crate) fn endpoint(port: u16) -> String {
     format!("http://127.0.0.1:{port}")
 }
 
-/// Another program may take a port between our asking for a free one and its use.
+/// Retries because another program may take the port between the moment it was free and its use.
 pub(crate) fn on_a_free_port<T>(attempt: impl Fn(u16) -> Result<T>) -> Result<T> {
     let mut problem = None;
     for _ in 0..ATTEMPTS {
@@ -127,7 +132,7 @@ pub(crate) fn on_a_free_port<T>(attempt: impl Fn(u16) -> Result<T>) -> Result<T>
     Err(problem.expect("at least one attempt was made"))
 }
 
-/// Waits until what this keeper keeps answers requests for `path`.
+/// Waits until the program that this keeper started answers requests for `path`.
 pub(crate) fn wait_until_it_answers(keeper: u32, port: u16, path: &str, log: &Path) -> Result<()> {
     let deadline = Instant::now() + TIME_TO_START;
     while !answers(port, path) {

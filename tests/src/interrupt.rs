@@ -1,4 +1,5 @@
-//! Ctrl-C and SIGTERM: what was started is ended before we end.
+//! Handles Ctrl-C and SIGTERM: ends everything that this process started before the process itself
+//! ends.
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -15,13 +16,13 @@ use crate::keeper;
 
 static GROUPS: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
 
-/// From now on an interrupt ends the programs of [`end_with_us`] and the emulators, then us.
+/// Makes an interrupt end the programs of [`end_with_us`], then the emulators, then this process.
 pub fn handle() -> Result<()> {
     let mut signals =
         Signals::new([SIGHUP, SIGINT, SIGTERM]).context("failed to listen to signals")?;
     thread::spawn(move || {
         if let Some(signal) = signals.forever().next() {
-            // Whoever read this may be gone already, with the terminal: tearing down goes on.
+            // The terminal, and whoever read it, may be gone. The teardown continues anyway.
             let _ = writeln!(io::stderr(), "\ninterrupted; tearing down");
             end_groups();
             keeper::stop_all();
@@ -31,7 +32,8 @@ pub fn handle() -> Result<()> {
     Ok(())
 }
 
-/// Has an interrupt end the process group `leader` leads, until the answer is dropped.
+/// Makes an interrupt end the process group that `leader` leads, until the returned value is
+/// dropped.
 pub fn end_with_us(leader: u32) -> Group {
     GROUPS.lock().expect("no thread panics with the lock").insert(leader);
     Group(leader)
@@ -48,7 +50,7 @@ impl Drop for Group {
 fn end_groups() {
     for leader in GROUPS.lock().expect("no thread panics with the lock").iter() {
         if let Some(leader) = Pid::from_raw(*leader as i32) {
-            // It may have ended by itself meanwhile.
+            // It may have ended by itself in the meantime.
             let _ = kill_process_group(leader, Signal::TERM);
         }
     }

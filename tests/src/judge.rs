@@ -1,9 +1,9 @@
-//! A judge of requests to AWS: an IAM engine says whether policies let a request through.
+//! Judges requests to AWS: an IAM engine decides whether policies allow a request.
 //!
-//! It sees what the emulator does not: who may pass or invoke what, principals that are roles, key
-//! policies, boundaries. It knows policies only, nothing that exists in an account. What cannot be
-//! judged (a policy that IAM would refuse, an action or a context key that does not exist) is an
-//! error and never a denial.
+//! It sees what the emulator doesn't: who may pass or invoke what, principals that are roles, key
+//! policies, boundaries. It knows policies only, and nothing that exists in an account. If a
+//! request can't be judged (IAM would refuse the policy, or an action or a context key doesn't
+//! exist), that is an error and never a denial.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -15,11 +15,12 @@ use serde_json::Value;
 
 use crate::node::Node;
 
-/// A call to AWS, with all policies that bear on it. A policy is an object, or its text.
+/// A call to AWS, with all policies that apply to it. A policy is an object, or its text.
 ///
 /// The context has what AWS puts into every request: `aws:PrincipalArn` (the role's ARN for a
 /// session), `aws:PrincipalAccount`, `aws:PrincipalType`, `aws:PrincipalIsAWSService`,
-/// `aws:ResourceAccount`, `aws:SecureTransport` = true; all else comes from [`Request::with`].
+/// `aws:ResourceAccount`, `aws:SecureTransport` = true. Everything else comes from
+/// [`Request::with`].
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Request {
@@ -39,7 +40,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// By a session of a role, whose ARN has its path.
+    /// Makes a request of a role's session. The ARN includes the role's path.
     pub fn by_role(role: &str, action: &str, resource: &str) -> Request {
         let account = role.split(':').nth(4).unwrap_or_default();
         let name = role.rsplit('/').next().unwrap_or_default();
@@ -47,12 +48,12 @@ impl Request {
         Request { role: Some(role.to_owned()), ..Request::by(&session, action, resource) }
     }
 
-    /// By an AWS service, such as `glue.amazonaws.com`.
+    /// Makes a request of an AWS service, such as `glue.amazonaws.com`.
     pub fn by_service(service: &str, action: &str, resource: &str) -> Request {
         Request::by(service, action, resource)
     }
 
-    /// By a user or the root of an account.
+    /// Makes a request of a user, or of an account's root.
     pub fn by(principal: &str, action: &str, resource: &str) -> Request {
         Request {
             principal: principal.to_owned(),
@@ -68,37 +69,38 @@ impl Request {
         }
     }
 
-    /// The account that the resource belongs to, where its ARN does not say so: S3's do not.
+    /// Sets the account that owns the resource, if the ARN doesn't name it. ARNs of S3 don't.
     pub fn owned_by(mut self, account: &str) -> Request {
         account.clone_into(&mut self.owner);
         self
     }
 
-    /// Adds a policy of the principal.
+    /// Adds an identity policy of the principal.
     pub fn identity(mut self, policy: impl Into<Value>) -> Request {
         self.identity_policies.push(policy.into());
         self
     }
 
-    /// Adds a policy that the session was begun with.
+    /// Adds a policy that the session was started with.
     pub fn session(mut self, policy: impl Into<Value>) -> Request {
         self.session_policies.push(policy.into());
         self
     }
 
-    /// The permissions boundary of the principal.
+    /// Sets the permissions boundary of the principal.
     pub fn boundary(mut self, policy: impl Into<Value>) -> Request {
         self.boundary = Some(policy.into());
         self
     }
 
-    /// The resource's own policy: a role's trust policy, a key's, a bucket's, a queue's, a function's.
+    /// Sets the resource's own policy: a role's trust policy, or the policy of a key, bucket, queue
+    /// or function.
     pub fn resource_policy(mut self, policy: impl Into<Value>) -> Request {
         self.resource_policy = Some(policy.into());
         self
     }
 
-    /// Puts a context key into the request: a text, or a list of texts.
+    /// Adds a context key to the request, with a text or a list of texts.
     pub fn with(mut self, key: &str, value: impl Into<Value>) -> Request {
         self.context.insert(key.to_owned(), value.into());
         self
@@ -108,7 +110,7 @@ impl Request {
 #[derive(Clone, Debug, Deserialize)]
 pub struct Verdict {
     pub allowed: bool,
-    /// Which statements decided; for the message of a failing test.
+    /// The statements that decided, for the message of a failing test.
     pub because: String,
 }
 
@@ -128,7 +130,8 @@ impl Judge {
         Judge { node: node.clone() }
     }
 
-    /// Verdicts in the order of the requests, all by one process; an error if any cannot be judged.
+    /// Returns the verdicts in the order of the requests, from a single process. Fails if any
+    /// request can't be judged.
     pub fn ask(&self, requests: &[Request]) -> Result<Vec<Verdict>> {
         let mut child = self
             .node
@@ -138,20 +141,21 @@ impl Judge {
             .stderr(Stdio::piped())
             .spawn()
             .context("failed to start the judge")?;
-        let asked = serde_json::to_vec(requests)?;
-        // It reads all before it writes anything. If it ends early, what it said tells why.
-        let written = child.stdin.take().context("the judge listens")?.write_all(&asked);
-        let output = child.wait_with_output().context("failed to hear the judge")?;
+        let input = serde_json::to_vec(requests)?;
+        // The judge reads everything before it writes. If it ends early, its output says why.
+        let written =
+            child.stdin.take().context("the judge's standard input is piped")?.write_all(&input);
+        let output = child.wait_with_output().context("failed to wait for the judge")?;
         ensure!(
             output.status.success(),
             "the judge ended with {}:\n{}",
             output.status,
             String::from_utf8_lossy(&output.stderr)
         );
-        written.context("failed to ask the judge")?;
+        written.context("failed to send the requests to the judge")?;
         let answers: Vec<Answer> =
-            serde_json::from_slice(&output.stdout).context("failed to understand the judge")?;
-        ensure!(answers.len() == requests.len(), "the judge left requests out");
+            serde_json::from_slice(&output.stdout).context("failed to parse the judge's answer")?;
+        ensure!(answers.len() == requests.len(), "the judge did not answer every request");
         let verdict = |(answer, request): (Answer, &Request)| match answer {
             Answer::Verdict(verdict) => Ok(verdict),
             Answer::Refused { error } => {

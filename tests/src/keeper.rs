@@ -1,12 +1,13 @@
-//! A small process between us and the emulator, which outlives us by as long as it takes to clean up.
+//! A small process between us and the emulator, which outlives us just long enough to clean up.
 //!
-//! Destructors do not run when a process is killed, and Ctrl-C reaches some processes of a tree and
-//! not others. So the emulator is the keeper's child, and the keeper holds the reading end of a pipe
-//! from us: when that ends, for whatever reason, the keeper ends the emulator with everything that it
-//! started, and removes the temporary folder. On Linux it adopts what the emulator orphans, so that
-//! a function or a job script in a session of its own cannot escape either.
+//! Destructors don't run when a process is killed, and Ctrl-C reaches some processes of a tree and
+//! not others. So the emulator is the keeper's child, and the keeper holds the reading end of a
+//! pipe from us. When that pipe closes, for whatever reason, the keeper ends the emulator and
+//! everything that it started, and removes the temporary folder. On Linux it adopts the processes
+//! that the emulator orphans, so that a function or a job script in a session of its own can't
+//! escape either.
 //!
-//! The keeper is this very program, started again with [`ARGUMENT`].
+//! The keeper is this same program, started again with [`ARGUMENT`].
 
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
@@ -26,12 +27,14 @@ const ARGUMENT: &str = "__keep";
 /// How long the emulator may take to end by itself.
 const GRACE: Duration = Duration::from_secs(3);
 
-/// Keepers of this process that have not been stopped.
+/// The keepers of this process that have not been stopped.
 static KEEPERS: Mutex<Vec<Child>> = Mutex::new(Vec::new());
 
-/// Starts a keeper of `command`, which uses `folder`; the answer identifies it.
+/// Starts a keeper of `command`, which uses `folder`. Returns the number that identifies the
+/// keeper.
 ///
-/// The keeper takes the command's environment and current folder; `log` gets what either prints.
+/// The keeper takes the command's environment and current folder. `log` gets what either of them
+/// prints.
 pub fn start(command: &Command, folder: &Path, log: &Path) -> Result<u32> {
     let output =
         fs::File::create(log).with_context(|| format!("failed to create `{}`", log.display()))?;
@@ -55,7 +58,7 @@ pub fn start(command: &Command, folder: &Path, log: &Path) -> Result<u32> {
     Ok(id)
 }
 
-/// Whether the keeper, and so what it keeps, has ended.
+/// Returns `true` if the keeper has ended, and with it the program that it started.
 pub fn has_ended(id: u32) -> bool {
     let mut keepers = KEEPERS.lock().expect("no thread panics with the lock");
     match keepers.iter_mut().find(|keeper| keeper.id() == id) {
@@ -64,7 +67,7 @@ pub fn has_ended(id: u32) -> bool {
     }
 }
 
-/// Returns when the keeper has cleaned up and ended.
+/// Stops a keeper. Returns once the keeper has cleaned up and ended.
 pub fn stop(id: u32) {
     let mut keepers = KEEPERS.lock().expect("no thread panics with the lock");
     if let Some(place) = keepers.iter().position(|keeper| keeper.id() == id) {
@@ -80,12 +83,13 @@ pub fn stop_all() {
 fn end(mut keeper: Child) {
     drop(keeper.stdin.take());
     if let Err(error) = keeper.wait() {
-        // Standard error may be gone with its terminal.
+        // Standard error may be gone together with its terminal.
         let _ = writeln!(io::stderr(), "failed to wait for the emulator's keeper: {error}");
     }
 }
 
-/// To be called first in `main`: if this process is to be a keeper, it is one, and does not return.
+/// Turns this process into a keeper if it was started as one, and then doesn't return. Call it
+/// first in `main`.
 pub fn run_if_asked() {
     let mut arguments = env::args_os().skip(1);
     if arguments.next().is_some_and(|first| first == ARGUMENT) {
@@ -112,7 +116,7 @@ fn keep(arguments: Vec<OsString>) -> Result<()> {
 
     let parent = over.clone();
     thread::spawn(move || {
-        // Nothing is ever written: this returns when the writing end is gone.
+        // Nobody ever writes to the pipe. The call returns when the writing end closes.
         let _ = io::stdin().read(&mut [0]);
         parent.send(())
     });
@@ -137,12 +141,12 @@ fn keep(arguments: Vec<OsString>) -> Result<()> {
 fn end_tree(child: Pid) {
     let _ = kill_process(child, Signal::TERM);
     let deadline = Instant::now() + GRACE;
-    // The signal 0 of old: only asks whether the process is still there.
+    // Signal 0 only checks whether the process still exists.
     while rustix::process::test_kill_process(child).is_ok() && Instant::now() < deadline {
         thread::sleep(Duration::from_millis(20));
     }
     let _ = kill_process_group(child, Signal::KILL);
-    // Those killed leave us their own children, so look again until there are none.
+    // Killed processes leave us their own children, so repeat this until there are none.
     while let children @ [_, ..] = &*adopted() {
         for child in children {
             let _ = kill_process(*child, Signal::KILL);
@@ -151,7 +155,8 @@ fn end_tree(child: Pid) {
     }
 }
 
-/// Our children. Empty where the kernel does not say, as on macOS, which has no adoption either.
+/// Returns our children. The list is empty if the kernel doesn't provide it, as on macOS, which has
+/// no adoption either.
 fn adopted() -> Vec<Pid> {
     let me = process::id();
     let mut children = Vec::new();

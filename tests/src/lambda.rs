@@ -1,7 +1,8 @@
-//! A compiled function as Lambda runs it: a process of its own that asks the Runtime API for work.
+//! Runs a compiled function as Lambda does: in a process of its own that asks the Runtime API for
+//! work.
 //!
-//! It gives a function one event at a time and takes what it answers. It knows no time-out: who wants
-//! one kills the function.
+//! It gives a function one event at a time and takes its answer. It has no timeout: to time a
+//! function out, kill it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
@@ -23,34 +24,35 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::sync::{Notify, oneshot};
 
-/// How a function is told when its time is up.
+/// The header in which Lambda gives a function its deadline.
 const DEADLINE: &str = "Lambda-Runtime-Deadline-Ms";
 
-/// Lambda tells of a trace that X-Ray does not take.
+/// A trace that X-Ray doesn't sample.
 const TRACE: &str = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=0";
 
-/// How often it is looked at whether the process lives still.
-const LOOKS_EVERY: Duration = Duration::from_millis(20);
+/// The interval at which to check that the process is still alive.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// What a function made of an event.
+/// The result of an invocation.
 #[derive(Debug)]
 pub enum Answer {
     Response(Value),
     Error(Value),
-    /// It ended, or was killed, before it answered.
+    /// The function ended, or was killed, before it answered.
     None,
 }
 
-/// A running function. Dropping it ends it.
+/// A running function. Dropping it ends the process.
 pub struct Function {
     child: Mutex<Child>,
-    desk: Arc<Desk>,
+    api: Arc<RuntimeApi>,
     stop: Option<oneshot::Sender<Infallible>>,
     thread: Option<JoinHandle<()>>,
 }
 
+/// The Runtime API's side of a function.
 #[derive(Default)]
-struct Desk {
+struct RuntimeApi {
     state: Mutex<State>,
     has_work: Notify,
     is_ready: Notify,
@@ -58,16 +60,16 @@ struct Desk {
 
 #[derive(Default)]
 struct State {
-    /// Events with their deadlines, by request id.
+    /// Events with their deadlines, by request ID.
     waiting: VecDeque<(u64, Value, SystemTime)>,
-    /// It has asked for work.
+    /// The function has asked for work.
     is_ready: bool,
     answers: BTreeMap<u64, oneshot::Sender<Answer>>,
     number: u64,
 }
 
 impl Function {
-    /// Starts `binary` with these variables and nothing else of the environment; what it logs goes to
+    /// Starts `binary` with these variables and nothing else in its environment. Its log goes to
     /// `log`.
     pub fn start(
         binary: &Path,
@@ -78,7 +80,7 @@ impl Function {
         Self::run(Command::new(binary), &format!("landfall-{name}"), variables, log)
     }
 
-    /// The same with a command of any kind.
+    /// Starts any command in the same way.
     pub fn run(
         mut command: Command,
         name: &str,
@@ -90,8 +92,8 @@ impl Function {
         let address = listener.local_addr()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = oneshot::channel::<Infallible>();
-        let desk = Arc::new(Desk::default());
-        let shared = Arc::clone(&desk);
+        let api = Arc::new(RuntimeApi::default());
+        let shared = Arc::clone(&api);
         let thread = thread::spawn(move || {
             runtime.block_on(async {
                 tokio::select! {
@@ -111,25 +113,25 @@ impl Function {
             .spawn()
             .with_context(|| format!("failed to start `{}`", command.get_program().display()))?;
         let (child, stop) = (Mutex::new(child), Some(stop));
-        Ok(Function { child, desk, stop, thread: Some(thread) })
+        Ok(Function { child, api, stop, thread: Some(thread) })
     }
 
-    /// Gives it an event, of which it has so long, and waits for what it answers.
+    /// Passes an event, with this much time left until its deadline, and waits for the answer.
     pub async fn invoke(&self, event: Value, left: Duration) -> Result<Answer> {
         let (sender, answer) = oneshot::channel();
         {
-            let mut state = self.desk.state();
+            let mut state = self.api.state();
             state.number += 1;
             let id = state.number;
             state.waiting.push_back((id, event, SystemTime::now() + left));
             state.answers.insert(id, sender);
         }
-        self.desk.has_work.notify_one();
+        self.api.has_work.notify_one();
         tokio::pin!(answer);
         loop {
             tokio::select! {
                 answered = &mut answer => return Ok(answered.unwrap_or(Answer::None)),
-                () = tokio::time::sleep(LOOKS_EVERY) => {
+                () = tokio::time::sleep(POLL_INTERVAL) => {
                     if self.has_ended()? {
                         return Ok(answer.try_recv().unwrap_or(Answer::None));
                     }
@@ -138,16 +140,16 @@ impl Function {
         }
     }
 
-    /// Waits until it asks for its first event; tells whether it lived so long.
+    /// Waits until the function asks for its first event. Returns `false` if it ended before that.
     pub async fn wait_until_ready(&self) -> Result<bool> {
         loop {
-            let asks = self.desk.is_ready.notified();
-            if self.desk.state().is_ready {
+            let asks = self.api.is_ready.notified();
+            if self.api.state().is_ready {
                 return Ok(true);
             }
             tokio::select! {
                 () = asks => {}
-                () = tokio::time::sleep(LOOKS_EVERY) => {
+                () = tokio::time::sleep(POLL_INTERVAL) => {
                     if self.has_ended()? {
                         return Ok(false);
                     }
@@ -156,17 +158,17 @@ impl Function {
         }
     }
 
-    /// Asks it to end, and waits until it has.
+    /// Asks the function to end, and waits until it has.
     pub fn terminate(&self) -> Result<()> {
         let mut child = self.child();
         let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-        let id = id.context("the function has no process id")?;
+        let id = id.context("the function has no process ID")?;
         kill_process(id, Signal::TERM).context("failed to terminate the function")?;
         child.wait().context("failed to wait for the function")?;
         Ok(())
     }
 
-    /// Ends it at once, as a crash does.
+    /// Ends the function at once, as a crash does.
     pub fn kill(&self) -> Result<()> {
         let mut child = self.child();
         child.kill().context("failed to kill the function")?;
@@ -179,17 +181,21 @@ impl Function {
     }
 
     fn has_ended(&self) -> Result<bool> {
-        Ok(self.child().try_wait().context("failed to look at the function")?.is_some())
+        Ok(self
+            .child()
+            .try_wait()
+            .context("failed to check whether the function has ended")?
+            .is_some())
     }
 
     fn child(&self) -> MutexGuard<'_, Child> {
-        self.child.lock().expect("nobody panics with the child in hand")
+        self.child.lock().expect("no thread panics with the lock")
     }
 }
 
 impl Drop for Function {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // The function may have ended by itself.
         self.kill().ok();
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
@@ -198,9 +204,9 @@ impl Drop for Function {
     }
 }
 
-impl Desk {
+impl RuntimeApi {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("nobody panics with the state in hand")
+        self.state.lock().expect("no thread panics with the lock")
     }
 
     async fn next(&self) -> (u64, Value, SystemTime) {
@@ -213,14 +219,14 @@ impl Desk {
     }
 }
 
-async fn serve(listener: TcpListener, desk: Arc<Desk>) -> Result<()> {
+async fn serve(listener: TcpListener, api: Arc<RuntimeApi>) -> Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     loop {
         let (stream, _) = listener.accept().await?;
-        let desk = Arc::clone(&desk);
+        let api = Arc::clone(&api);
         tokio::spawn(async move {
-            let answer = service_fn(|request| handle(request, &desk));
-            // A function that is killed breaks its connection.
+            let answer = service_fn(|request| handle(request, &api));
+            // Killing a function breaks its connection.
             server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), answer)
                 .await
@@ -229,15 +235,15 @@ async fn serve(listener: TcpListener, desk: Arc<Desk>) -> Result<()> {
     }
 }
 
-async fn handle(request: Request<Incoming>, desk: &Desk) -> Result<Response<Full<Bytes>>> {
+async fn handle(request: Request<Incoming>, api: &RuntimeApi) -> Result<Response<Full<Bytes>>> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await?.to_bytes();
     let path: Vec<&str> = parts.uri.path().trim_matches('/').split('/').collect();
     match (parts.method, path.as_slice()) {
         (Method::GET, [_, "runtime", "invocation", "next"]) => {
-            desk.state().is_ready = true;
-            desk.is_ready.notify_waiters();
-            let (id, event, deadline) = desk.next().await;
+            api.state().is_ready = true;
+            api.is_ready.notify_waiters();
+            let (id, event, deadline) = api.next().await;
             let deadline = deadline.duration_since(UNIX_EPOCH)?.as_millis();
             Ok(Response::builder()
                 .header("Lambda-Runtime-Aws-Request-Id", id)
@@ -251,17 +257,17 @@ async fn handle(request: Request<Incoming>, desk: &Desk) -> Result<Response<Full
                 .body(Full::from(event.to_string()))?)
         }
         (Method::POST, [_, "runtime", "invocation", id, what]) => {
-            let value = serde_json::from_slice(&body).context("the answer is no JSON")?;
+            let value = serde_json::from_slice(&body).context("the answer is not JSON")?;
             let answer = match *what {
                 "response" => Answer::Response(value),
                 _ => Answer::Error(value),
             };
-            if let Some(sender) = desk.state().answers.remove(&id.parse()?) {
-                // Who asked may be gone.
+            if let Some(sender) = api.state().answers.remove(&id.parse()?) {
+                // The caller may be gone.
                 sender.send(answer).ok();
             }
             Ok(Response::builder().status(202).body(Full::default())?)
         }
-        (method, _) => bail!("the Runtime API knows no {method} {}", parts.uri.path()),
+        (method, _) => bail!("the Runtime API has no {method} {}", parts.uri.path()),
     }
 }

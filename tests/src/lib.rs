@@ -26,16 +26,16 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-/// The account that data lands in.
+/// The data account.
 pub const DATA: &str = "111111111111";
-/// The account of the Glue jobs.
+/// The analytics account.
 pub const ANALYTICS: &str = "222222222222";
 pub const REGION: &str = "us-east-1";
 
-/// The root of the checkout that we are run in.
+/// Returns the root of the checkout that we run in.
 ///
-/// Found when we run: a path that the compiler wrote down would be another checkout's, where two
-/// share a target folder.
+/// It is found at run time: if two checkouts share a target folder, a path from compile time could
+/// belong to the other one.
 pub fn root() -> &'static Path {
     static ROOT: OnceLock<PathBuf> = OnceLock::new();
     ROOT.get_or_init(|| {
@@ -45,7 +45,7 @@ pub fn root() -> &'static Path {
     })
 }
 
-/// Where builds and what is cached between runs go, as cargo has it.
+/// Returns cargo's target folder, where builds and caches go.
 pub fn target_dir() -> PathBuf {
     match env::var_os("CARGO_TARGET_DIR") {
         Some(folder) => root().join(folder),

@@ -1,4 +1,4 @@
-//! `local-cloud`: the demo, and what the Makefile needs from the local cloud.
+//! The program `local-cloud`: runs the demo and whatever the Makefile needs of the local cloud.
 
 use std::process::ExitCode;
 
@@ -15,19 +15,19 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Show a file landing in one account start a Glue job in the other
+    /// Run the demo: a file lands in one account and starts a Glue job in the other
     Demo {
         /// Leave the local cloud running until Ctrl-C
         #[arg(long)]
         keep: bool,
     },
-    /// Set up the Python environment, and print where it is
+    /// Set up the Python environment and print its path
     Python,
-    /// Set up the Python environment of the scanners of templates, and print where it is
+    /// Set up the Python environment of the template scanners and print its path
     Scanners,
-    /// Set up the Python environment of Spark, and print where it is
+    /// Set up the Python environment of Spark and print its path
     Spark,
-    /// Set up Node's packages, and print where they are
+    /// Set up Node's packages and print their path
     Node,
 }
 

@@ -1,5 +1,5 @@
-//! Another implementation of AWS, for what the emulator has from us only: how many runs of a Glue job
-//! there may be at a time. It checks no permission.
+//! Another implementation of AWS, for the one thing that the emulator has only from us: the limit
+//! of concurrent runs of a Glue job. It checks no permissions.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
@@ -17,16 +17,17 @@ use crate::{ANALYTICS, keeper};
 
 const ANSWERED: Duration = Duration::from_secs(20);
 
-/// A running `moto_server` of the analytics account; dropping it ends it, and removes its folder.
+/// A running `moto_server` of the analytics account. Dropping it ends the server and removes its
+/// folder.
 pub struct Moto {
     keeper: u32,
     port: u16,
-    /// Gone with it.
+    /// Removed when this is dropped.
     _folder: TempDir,
 }
 
 impl Moto {
-    /// Starts one on a free port, and waits until it answers.
+    /// Starts one on a free port and waits until it answers.
     pub fn start(python: &Python) -> Result<Moto> {
         on_a_free_port(|port| {
             let folder = tempfile::Builder::new().prefix("landfall-moto-").tempdir()?;
@@ -44,7 +45,7 @@ impl Moto {
         endpoint(self.port)
     }
 
-    /// How what is of this model, such as `glue::job_run`, comes from each state to the next.
+    /// Sets how resources of this model, such as `glue::job_run`, move from one state to the next.
     pub fn set_transition(&self, model: &str, transition: &Value) -> Result<()> {
         let body = json!({ "model_name": model, "transition": transition }).to_string();
         let request = format!(
@@ -60,9 +61,9 @@ impl Moto {
             stream.read_to_string(&mut answer)?;
             Ok(answer)
         };
-        let answer = ask().context("failed to set a transition of moto's")?;
+        let answer = ask().context("failed to set a state transition in moto")?;
         let status = answer.lines().next().unwrap_or_default();
-        ensure!(status.contains(" 201 "), "moto sets no transition: `{status}`");
+        ensure!(status.contains(" 201 "), "moto refused the state transition: `{status}`");
         Ok(())
     }
 }

@@ -1,8 +1,8 @@
 //! Node's packages: the IAM engine that judges policies, and cfn-guard with its rules.
 //!
-//! Every package is pinned and checked against its hash by `npm ci`, which runs no script of theirs.
-//! The packages are kept between runs, in the target folder, under a name that changes with the lock
-//! file. Nothing of them is shipped.
+//! Every package is pinned. `npm ci` checks each against its hash and runs none of their scripts.
+//! The packages are kept between runs, in the target folder, under a name that changes with the
+//! lock file. None of them is shipped.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use crate::{progress, root, target_dir};
 const OLDEST: u32 = 20;
 const WRITTEN: [&str; 3] = ["package.json", "package-lock.json", ".npmrc"];
 
-/// A folder with all packages in it.
+/// A folder that holds all packages.
 #[derive(Clone)]
 pub struct Node {
     folder: PathBuf,
@@ -28,7 +28,7 @@ impl Node {
         &self.folder
     }
 
-    /// A script of ours, to be run where the packages are.
+    /// Returns a command that runs one of our scripts in the folder of the packages.
     pub fn script(&self, name: &str) -> Command {
         let mut command = clean("node");
         command.arg(root().join("tests/node").join(name)).current_dir(&self.folder);
@@ -36,7 +36,7 @@ impl Node {
     }
 }
 
-/// The packages, installed if they are not there yet.
+/// Returns the packages, and installs them first if necessary.
 pub fn environment() -> Result<Node> {
     demand_tools()?;
     let written = root().join("tests/node");
@@ -52,7 +52,8 @@ pub fn environment() -> Result<Node> {
     fs::create_dir_all(&parent)
         .with_context(|| format!("failed to create `{}`", parent.display()))?;
 
-    // One process installs, others wait for it. The lock goes with its holder, however that ends.
+    // One process installs while others wait. The lock is released when its holder ends, however it
+    // ends.
     let lock = File::create(parent.join(".lock")).context("failed to create the lock file")?;
     lock.lock().context("failed to lock Node's packages")?;
     let folder = parent.join(digest);
@@ -62,7 +63,7 @@ pub fn environment() -> Result<Node> {
     Ok(Node { folder })
 }
 
-/// Installs beside `folder`, and moves what is whole into its place.
+/// Installs into a temporary folder, then moves the complete result into place.
 fn install(written: &Path, folder: &Path) -> Result<()> {
     let new = tempfile::Builder::new()
         .prefix("new-")
@@ -86,19 +87,19 @@ fn demand_tools() -> Result<()> {
     let major = printed.as_deref().and_then(major_of);
     if !has_npm || major.is_none_or(|major| major < OLDEST) {
         bail!(
-            "Node.js {OLDEST} or newer, with npm, is needed to judge policies and templates; get it from \
+            "judging policies and templates needs Node.js {OLDEST} or newer with npm; get it from \
              https://nodejs.org, or with `brew install node`"
         );
     }
     Ok(())
 }
 
-/// The first number of what `node --version` prints.
+/// Returns the first number that `node --version` prints.
 fn major_of(printed: &str) -> Option<u32> {
     printed.trim().strip_prefix('v')?.split('.').next()?.parse().ok()
 }
 
-/// Without what would bring other code, or other packages, in.
+/// Returns a command without the variables that would bring in other code or other packages.
 fn clean(program: &str) -> Command {
     let mut command = Command::new(program);
     for name in ["NODE_OPTIONS", "NODE_PATH", "NODE_ENV"] {

@@ -1,4 +1,4 @@
-//! Telling what a slow step does while it does it, on a terminal or in a file.
+//! Shows on a terminal, or in a file, what a slow step does while it runs.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-/// Runs `work`, saying so, and how long it took.
+/// Runs `work`, and prints what it does and how long it took.
 ///
-/// On a terminal the seconds count up meanwhile; elsewhere one line is written before and one after.
+/// On a terminal the seconds count up in the meantime. Elsewhere it writes one line before and one
+/// after.
 pub fn step<T>(doing: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     let started = Instant::now();
     let terminal = io::stderr().is_terminal();

@@ -1,8 +1,8 @@
-//! A proxy between clients and the emulator, which lets calls fail as a plan says.
+//! A proxy between clients and the emulator that makes calls fail as a plan says.
 //!
-//! It numbers the calls, knows what each one is, and remembers how it ended. It forwards what it gets
-//! unchanged, the `Host` that was signed included, and keeps no connection to the emulator. It knows
-//! nothing of what a call means; whether it took effect is `upstream`'s to tell.
+//! It numbers the calls, identifies each of them, and remembers how it ended. It forwards requests
+//! unchanged, with the `Host` that was signed, and keeps no connection to the emulator. It doesn't
+//! know what a call does; `upstream` says whether the call took effect.
 
 mod protocol;
 #[cfg(test)]
@@ -25,28 +25,28 @@ use tokio::sync::oneshot;
 
 use self::protocol::identify;
 
-/// Which call fails. Both count from one, since the plan was made.
+/// Which call fails. Both count from one, from the moment the plan was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum At {
     /// The nth call of all.
     Call(usize),
-    /// The nth call of an operation; [`Call::operation`] says how those are named.
+    /// The nth call of an operation. [`Call::operation`] shows how operations are named.
     Nth(String, usize),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Answered with 500, not forwarded.
+    /// The proxy answers with 500 and doesn't forward the call.
     Before500,
-    /// Forwarded, then answered with 500.
+    /// The proxy forwards the call, then answers with 500.
     After500,
-    /// Forwarded, then the connection is closed without an answer.
+    /// The proxy forwards the call, then closes the connection without an answer.
     ResetAfter,
-    /// Never answered, not forwarded.
+    /// The proxy never answers, and doesn't forward the call.
     Hang,
-    /// Forwarded, then never answered.
+    /// The proxy forwards the call, then never answers.
     HangAfter,
-    /// Refused as the protocol says "too often", not forwarded.
+    /// The proxy answers "too often" in the words of the protocol, and doesn't forward the call.
     Throttle,
 }
 
@@ -72,12 +72,12 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// For the nth call of all.
+    /// Makes the nth call of all fail.
     pub fn at_call(number: usize, kind: Kind) -> Fault {
         Fault { at: At::Call(number), kind }
     }
 
-    /// For the nth call of an operation.
+    /// Makes the nth call of an operation fail.
     pub fn at_nth(operation: &str, number: usize, kind: Kind) -> Fault {
         Fault { at: At::Nth(operation.to_owned(), number), kind }
     }
@@ -85,17 +85,18 @@ impl Fault {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
-    /// `iam:CreateRole`, `dynamodb:PutItem`; of S3 `s3:PUT bucket?notification`, `s3:GET object`; of
-    /// other services of paths `lambda:GET /path`; without a signature `unsigned PUT`.
+    /// The name of the operation, such as `iam:CreateRole` or `dynamodb:PutItem`. Calls to S3 are
+    /// named `s3:PUT bucket?notification` or `s3:GET object`, calls to other services with paths
+    /// `lambda:GET /path`, and unsigned calls `unsigned PUT`.
     pub operation: String,
     pub path: String,
-    /// What the emulator answered; nothing if it was never asked or could not be reached.
+    /// The emulator's status, or `None` if it wasn't called or couldn't be reached.
     pub upstream: Option<u16>,
-    /// What the client was answered; nothing if it is still waiting, or waits in vain.
+    /// The status that the client got, or `None` if the client still waits, perhaps forever.
     pub answered: Option<u16>,
 }
 
-/// Listens until it is dropped.
+/// A proxy that listens until it is dropped.
 pub struct Proxy {
     address: SocketAddr,
     record: Arc<Mutex<Record>>,
@@ -107,12 +108,13 @@ pub struct Proxy {
 struct Record {
     plan: Vec<Fault>,
     calls: Vec<Call>,
-    /// Changes with the plan: what was begun under another one is not written down any more.
+    /// Changes with every plan. A call that began under an earlier plan is no longer recorded.
     age: usize,
 }
 
 impl Proxy {
-    /// In front of `upstream`, such as `http://127.0.0.1:4566`. Needs no runtime.
+    /// Starts a proxy in front of `upstream`, such as `http://127.0.0.1:4566`. It needs no async
+    /// runtime.
     pub fn start(upstream: &str) -> Result<Proxy> {
         let upstream = upstream.trim_start_matches("http://").trim_end_matches('/').to_owned();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("failed to listen")?;
@@ -137,13 +139,13 @@ impl Proxy {
         format!("http://{}", self.address)
     }
 
-    /// Makes a new plan, and begins to count and to remember anew.
+    /// Sets a new plan, forgets the recorded calls, and starts counting again.
     pub fn plan(&self, faults: Vec<Fault>) {
         let mut record = lock(&self.record);
         *record = Record { plan: faults, calls: Vec::new(), age: record.age + 1 };
     }
 
-    /// All calls since the plan was made, in the order in which they came.
+    /// Returns all calls since the plan was made, in the order in which they came.
     pub fn calls(&self) -> Vec<Call> {
         lock(&self.record).calls.clone()
     }
@@ -153,14 +155,14 @@ impl Drop for Proxy {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // It panicked, or it is done; either way it is gone.
+            // The thread is gone, whether it finished or panicked.
             thread.join().ok();
         }
     }
 }
 
 fn lock(record: &Mutex<Record>) -> MutexGuard<'_, Record> {
-    record.lock().expect("nobody panics with the record in hand")
+    record.lock().expect("no thread panics with the lock")
 }
 
 async fn serve(listener: TcpListener, upstream: String, record: Arc<Mutex<Record>>) -> Result<()> {
@@ -170,7 +172,7 @@ async fn serve(listener: TcpListener, upstream: String, record: Arc<Mutex<Record
         let (upstream, record) = (upstream.clone(), Arc::clone(&record));
         tokio::spawn(async move {
             let answer = service_fn(|request| handle(request, &upstream, &record));
-            // A connection that breaks is what the plan asks for, or the client's wish.
+            // If a connection breaks, either the plan or the client broke it.
             server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), answer)
                 .await
@@ -179,7 +181,7 @@ async fn serve(listener: TcpListener, upstream: String, record: Arc<Mutex<Record
     }
 }
 
-/// Answers one call; an error closes the connection.
+/// Answers one call. An error closes the connection.
 async fn handle(
     request: Request<Incoming>,
     upstream: &str,
@@ -205,7 +207,7 @@ async fn handle(
         answer = Some(found);
     }
     let answer = match fault {
-        None => answer.context("it was forwarded")?,
+        None => answer.context("the call was forwarded")?,
         Some(Kind::Before500 | Kind::After500) => protocol.broken(),
         Some(Kind::Throttle) => protocol.throttled(),
         Some(Kind::ResetAfter) => bail!("the plan closes the connection"),
@@ -215,7 +217,7 @@ async fn handle(
     Ok(answer)
 }
 
-/// Writes a call down, and finds what the plan has for it.
+/// Records a call and returns what the plan has for it.
 fn begin(record: &Mutex<Record>, call: Call) -> (usize, usize, Option<Kind>) {
     let mut record = lock(record);
     let number = record.calls.len();
@@ -241,7 +243,7 @@ async fn forward(request: Request<Full<Bytes>>, upstream: &str) -> Result<Respon
     Ok(Response::from_parts(parts, Full::new(body.collect().await?.to_bytes())))
 }
 
-/// These concern one connection only; each side gets its own.
+/// Removes the headers that concern a single connection. Each side sets its own.
 fn leave_out_framing(headers: &mut HeaderMap) {
     headers.remove(CONNECTION);
     headers.remove(TRANSFER_ENCODING);

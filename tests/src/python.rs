@@ -1,5 +1,6 @@
-//! The Python environments: the emulator, the aws command line, cargo-lambda and the linters in one;
-//! in others the scanners of templates, whose pins contradict those of the first, Spark, and the bench's peer.
+//! The Python environments. One has the emulator, the AWS command line, cargo-lambda and the
+//! linters. Others have the template scanners, whose pins contradict those of the first, Spark, and
+//! the peer that the bench compares with.
 //!
 //! Every package is pinned and checked against its hash. An environment is kept between runs, in
 //! the target folder, under a name that changes with the requirements and with Python's version.
@@ -18,11 +19,12 @@ use crate::{progress, root, target_dir};
 
 mod spark;
 
-/// What `PYTHON` names goes before them; then the version that the requirements were resolved with.
+/// The interpreters to try after the one that `PYTHON` names. The first is the version that the
+/// requirements were resolved with.
 const NAMES: [&str; 5] = ["python3.11", "python3.12", "python3.13", "python3.14", "python3"];
 const OLDEST: (u32, u32) = (3, 11);
 
-/// A whole, ready environment.
+/// An environment that is complete and ready to use.
 #[derive(Clone)]
 pub struct Python {
     folder: PathBuf,
@@ -37,37 +39,38 @@ impl Python {
         self.folder.join("bin").join(name)
     }
 
-    /// Our programs first, then the system's.
+    /// Returns the search path: this environment's programs first, then the system's.
     pub fn path(&self) -> String {
         format!("{}:/usr/local/bin:/usr/bin:/bin", self.folder.join("bin").display())
     }
 }
 
-/// The environment, set up if there is none for these requirements yet.
+/// Returns the main environment, and sets it up first if there is none for these requirements yet.
 pub fn environment() -> Result<Python> {
     set_up_once(&["tests/requirements.txt"], "setting up Python's packages (once)", set_up)
 }
 
-/// The scanners' environment, the same way.
+/// Returns the template scanners' environment, and sets it up first if necessary.
 pub fn scanners() -> Result<Python> {
     let requirements = ["tests/scanners/requirements.txt"];
-    set_up_once(&requirements, "setting up the scanners of templates (once)", set_up)
+    set_up_once(&requirements, "setting up the template scanners (once)", set_up)
 }
 
-/// Spark's, with S3A among its jars.
+/// Returns Spark's environment, which has S3A among its jars, and sets it up first if necessary.
 pub fn spark() -> Result<Python> {
     let requirements =
         ["tests/spark/requirements.txt", "tests/spark/pyspark.txt", "tests/spark/jars.txt"];
     set_up_once(&requirements, "setting up Spark (once; 500 MB)", spark::set_up)
 }
 
-/// That of the peer that `make bench` compares the functions with.
+/// Returns the environment of the peer that `make bench` compares the functions with, and sets it
+/// up first if necessary.
 pub fn peer() -> Result<Python> {
     let requirements = ["tests/benches/peer/requirements.txt"];
     set_up_once(&requirements, "setting up the bench's peer (once)", set_up)
 }
 
-/// Makes the environment that is kept for these files, unless there is one.
+/// Returns the environment that is kept for these files, and creates it if there is none.
 fn set_up_once(
     requirements: &[&str],
     doing: &str,
@@ -87,13 +90,15 @@ fn set_up_once(
     fs::create_dir_all(&parent)
         .with_context(|| format!("failed to create `{}`", parent.display()))?;
 
-    // One process sets it up, others wait for it. The lock goes with its holder, however that ends.
+    // One process sets it up while others wait. The lock is released when its holder ends, however
+    // it ends.
     let lock = File::create(parent.join(".lock")).context("failed to create the lock file")?;
     lock.lock().context("failed to lock the Python environment")?;
     let folder = parent.join(format!("venv-{digest}"));
     let whole = folder.join(".whole");
     if !whole.exists() {
-        // Programs in it hold its absolute path, so it is made in place, and marked when it is whole.
+        // The environment's programs hold its absolute path. So it is created in place, and marked
+        // once it is complete.
         if folder.exists() {
             fs::remove_dir_all(&folder)
                 .with_context(|| format!("failed to remove `{}`", folder.display()))?;
@@ -109,7 +114,7 @@ fn set_up(interpreter: &Path, folder: &Path, requirements: &[PathBuf]) -> Result
     venv.args(["-m", "venv"]).arg(folder);
     run(&mut venv, "create the Python environment")?;
     for file in requirements {
-        // Most of what is installed is never imported, and need not be compiled.
+        // Most of what is installed is never imported, so compiling it would waste time.
         let mut install = pip(folder, "install", file);
         install.args(["--no-compile", "--only-binary", ":all:"]);
         run(&mut install, "install the Python packages")?;
@@ -117,7 +122,7 @@ fn set_up(interpreter: &Path, folder: &Path, requirements: &[PathBuf]) -> Result
     Ok(())
 }
 
-/// `pip` of an environment, for exactly what `requirements` lists.
+/// Returns a `pip` command of an environment, for exactly what `requirements` lists.
 fn pip(folder: &Path, command: &str, requirements: &Path) -> Command {
     let mut pip = clean(folder.join("bin/python"));
     pip.args(["-m", "pip", command, "--quiet", "--disable-pip-version-check", "--no-input"])
@@ -146,13 +151,14 @@ fn find_interpreter() -> Result<(PathBuf, String)> {
         );
     }
     bail!(
-        "Python 3.11 or newer is needed; get it with `apt-get install python3 python3-venv`, \
+        "Landfall's tests need Python 3.11 or newer; get it with `apt-get install python3 python3-venv`, \
          `brew install python`, or from https://www.python.org/downloads/, \
-         or name one: `make PYTHON=/path/to/python3 …`"
+         or name an interpreter: `make PYTHON=/path/to/python3 …`"
     )
 }
 
-/// The interpreter's version, and whether it can make environments; `None` if it does not run.
+/// Returns the interpreter's version, and whether it can create environments. Returns `None` if it
+/// doesn't run.
 fn version_of(name: &str) -> Option<((u32, u32), bool)> {
     let script = "import sys\nprint(*sys.version_info[:2])\nimport venv, ensurepip\nprint('venv')";
     let output = clean(name).args(["-c", script]).output().ok()?;
@@ -162,7 +168,7 @@ fn version_of(name: &str) -> Option<((u32, u32), bool)> {
     Some((version, words.next() == Some("venv")))
 }
 
-/// Without what would make another environment's packages show up in this one.
+/// Returns a command without the variables that would show it another environment's packages.
 fn clean(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     for name in ["PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "PIP_USER"] {

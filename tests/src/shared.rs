@@ -1,4 +1,5 @@
-//! What many tests of one program stand on: set up by the first that runs, torn down when the last owner is gone.
+//! A resource that many tests of one program share. The first test that runs sets it up, and it is
+//! torn down when its last owner is gone.
 
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
@@ -15,7 +16,8 @@ impl<S> Default for Shared<S> {
 }
 
 impl<S: Send + Sync + 'static> Shared<S> {
-    /// A test that runs on it. Where `set` has failed each test fails, with what was wrong.
+    /// Returns a test that runs on the shared resource. If `set` failed, every test fails and
+    /// reports the cause.
     pub fn trial(
         &self,
         name: &str,
@@ -25,19 +27,22 @@ impl<S: Send + Sync + 'static> Shared<S> {
         let shared = Arc::clone(&self.0);
         Trial::test(name, move || {
             let found = shared.get_or_init(|| set().map_err(|error| format!("{error:#}")));
-            let found = found.as_ref().map_err(|error| format!("the stage is not set: {error}"))?;
+            let found = found
+                .as_ref()
+                .map_err(|error| format!("failed to set up what the tests share: {error}"))?;
             run(found).map_err(|error| Failed::from(format!("{error:#}")))
         })
     }
 
-    /// To be called when all tests have run: prints the hints if one has failed, and tears it down.
+    /// Prints the hints if a test has failed, and tears the resource down. Call it when all tests
+    /// have run.
     pub fn conclude(self, conclusion: &Conclusion, hints: impl FnOnce(&S) -> String) -> ExitCode {
         if conclusion.has_failed()
             && let Some(Ok(found)) = self.0.get()
         {
             eprintln!("{}", hints(found));
         }
-        // This is the last owner: the tests are gone.
+        // This is the last owner, because the tests are gone.
         drop(self);
         conclusion.exit_code()
     }

@@ -1,4 +1,4 @@
-//! Stacks of CloudFormation: created, updated and deleted, as a test asks.
+//! Creates, updates and deletes CloudFormation stacks for tests.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use landfall_aws::config::http_client;
 use crate::REGION;
 use crate::emulator::Emulator;
 
-/// The longest that a stack may take.
+/// The longest time that a stack may take.
 const TIME_TO_SETTLE: Duration = Duration::from_secs(180);
 
 /// The stacks of one account.
@@ -24,15 +24,17 @@ pub struct Stacks {
 /// How a change of a stack ended.
 #[derive(Debug)]
 pub struct Outcome {
-    /// `CREATE_COMPLETE`, `ROLLBACK_COMPLETE` …
+    /// The stack's status, such as `CREATE_COMPLETE` or `ROLLBACK_COMPLETE`.
     pub status: String,
     /// What failed, and why, oldest first.
     pub failures: Vec<String>,
 }
 
 impl Outcome {
+    /// Returns the outcome if it is `status`.
+    ///
     /// # Errors
-    /// It ended otherwise than with `status`.
+    /// It ended with another status.
     pub fn expect(self, status: &str) -> Result<Outcome> {
         if self.status != status {
             bail!("the stack is {}, not {status}:\n  {}", self.status, self.failures.join("\n  "));
@@ -64,7 +66,7 @@ impl Stacks {
         self.settled(name).await
     }
 
-    /// Gives one parameter another value; all else stays as it was deployed.
+    /// Sets one parameter. Everything else stays as it was deployed.
     pub async fn set(&self, name: &str, parameter: &str, value: &str) -> Result<Outcome> {
         let found = self.client.describe_stacks().stack_name(name).send().await?;
         let stack = found.stacks().first().with_context(|| format!("no stack `{name}`"))?;
@@ -83,7 +85,7 @@ impl Stacks {
     }
 
     pub async fn delete(&self, name: &str) -> Result<Outcome> {
-        // By its id: a stack that is gone has no name.
+        // Wait by ID, because a deleted stack can't be found by its name.
         let id = self.id(name).await?;
         let delete = self.client.delete_stack().stack_name(name);
         delete.send().await.with_context(|| format!("failed to delete stack `{name}`"))?;
@@ -93,7 +95,7 @@ impl Stacks {
     pub async fn id(&self, name: &str) -> Result<String> {
         let found = self.client.describe_stacks().stack_name(name).send().await?;
         let id = found.stacks().first().and_then(|stack| stack.stack_id());
-        id.map(str::to_owned).with_context(|| format!("stack `{name}` has no id"))
+        id.map(str::to_owned).with_context(|| format!("stack `{name}` has no ID"))
     }
 
     pub async fn output(&self, name: &str, key: &str) -> Result<String> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum};
 use landfall_core::batch::{BatchId, State};
-use landfall_core::moment::Time;
+use landfall_core::moment::{Time, parse_duration};
 
 use super::accept;
 use super::roles::region;
@@ -214,25 +214,10 @@ impl Since {
 
 fn since(text: &str) -> Result<Since, &'static str> {
     let time = || Time::parse(text).map(Since::At);
-    length(text).map(Since::Ago).or_else(time).ok_or(
+    parse_duration(text).map(Since::Ago).or_else(time).ok_or(
         "neither a length of time (90s, 5m, 24h, 7d) nor a time as RFC 3339 writes it: \
          2026-01-31T23:59:59Z",
     )
-}
-
-/// `90s`, `5m`, `24h`, `7d`.
-fn length(text: &str) -> Option<Duration> {
-    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    let secs = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 60 * 60,
-        "d" => 24 * 60 * 60,
-        _ => return None,
-    };
-    let is_number = digits.bytes().all(|b| b.is_ascii_digit());
-    let count: u64 = digits.parse().ok().filter(|_| is_number)?;
-    count.checked_mul(secs).map(Duration::from_secs)
 }
 
 fn batch_id(text: &str) -> Result<String, &'static str> {

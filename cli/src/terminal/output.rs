@@ -16,6 +16,9 @@ pub struct Output {
     pub status: Status,
 }
 
+/// What a command prints. An `Err` ended it early; it is printed all the same.
+pub type Printed = Result<Output, Output>;
+
 /// Exit statuses.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Status {

@@ -33,6 +33,21 @@ impl Time {
     }
 }
 
+/// The length of time that `90s`, `5m`, `24h` or `7d` stands for; `None` if the text is none.
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let secs = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        _ => return None,
+    };
+    let is_number = digits.bytes().all(|b| b.is_ascii_digit());
+    let count: u64 = digits.parse().ok().filter(|_| is_number)?;
+    count.checked_mul(secs).map(Duration::from_secs)
+}
+
 impl Add<Duration> for Time {
     type Output = Self;
     fn add(self, duration: Duration) -> Self {

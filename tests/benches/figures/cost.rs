@@ -1,5 +1,6 @@
-//! Dollars for a million objects, of counted calls: Landfall's from the stand-ins, others' from what their
-//! designs say. Prices, their dates and where they are from stand in `cost/prices.json`.
+//! Dollars for a million objects, computed from counted calls: Landfall's as the stand-ins count
+//! them, and those of others as their designs say. `cost/prices.json` has the prices, their dates
+//! and their sources.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,7 +15,8 @@ use crate::stage::{AT_ONCE, JOB, Stage, event};
 
 const BATCHES: [usize; 3] = [1, 100, 10_000];
 const OBJECTS: f64 = 1e6;
-/// Messages that Lambda takes of a queue with one request, and arrivals of an invocation.
+/// The number of messages that Lambda takes from a queue with one request, and of arrivals in an
+/// invocation.
 const A_REQUEST: usize = 10;
 const AN_INVOCATION: usize = 2_500;
 
@@ -23,7 +25,7 @@ struct Data {
     region: String,
     prices: BTreeMap<String, Price>,
     glue: Glue,
-    /// What a call of AWS's is taken to take.
+    /// The assumed duration of an AWS call.
     call_seconds: f64,
     /// The memory of Landfall's functions.
     lambda_gb: f64,
@@ -38,7 +40,8 @@ struct Price {
     source: String,
 }
 
-/// Every run is as short as Glue bills it, of the same size in every design.
+/// The Glue runs. In every design, each run has the same size and the shortest duration that Glue
+/// bills.
 #[derive(Deserialize)]
 struct Glue {
     dpus: f64,
@@ -54,7 +57,7 @@ struct Design {
     steps: Vec<Step>,
 }
 
-/// What comes once for so many objects of a batch, or for those that are left.
+/// What happens once for this many objects of a batch, or for those that are left.
 #[derive(Deserialize)]
 struct Step {
     objects: usize,
@@ -151,8 +154,8 @@ fn is_glue(what: &str) -> bool {
     matches!(what, "glue_runs" | "crawls")
 }
 
-/// A batch of so many objects that closes at once, from the queue until its run has ended: the monitor looks at
-/// it once while it goes on.
+/// Counts the calls for a batch of this many objects that closes at once, from the queue until its
+/// run has ended. The monitor looks at it once while it runs.
 async fn of_landfall(functions: &Path, data: &Data, objects: usize) -> Result<Counts> {
     let stage = Stage::new(functions)?;
     let trigger = stage.start("trigger")?;

@@ -11,7 +11,7 @@ use crate::stage::{AT_ONCE, LEDGER, Stage, WINDOW, event};
 
 const SIZES: [usize; 4] = [1, 100, 1_000, 10_000];
 
-/// Each in a column of its own.
+/// The operations, each in a column of its own.
 const OPERATIONS: [&str; 7] = [
     "TransactWriteItems",
     "GetItem",
@@ -22,12 +22,12 @@ const OPERATIONS: [&str; 7] = [
     "StartJobRun",
 ];
 
-/// The most arrivals of one transaction.
+/// The maximum number of arrivals in one transaction.
 const MAX_ARRIVALS: usize = 98;
-/// Transactions of a group beyond those that are full: its last, and the one that is written ahead of
+/// The transactions of a group besides the full ones: its last, and the one that is written before
 /// the start.
 const PER_GROUP: usize = 2;
-/// How much more or less of units an object may take among 10,000 than among 1,000.
+/// By how much the units of an object may differ between 10,000 and 1,000 objects.
 const FLAT: f64 = 0.1;
 
 struct Shape {
@@ -46,10 +46,11 @@ const SHAPES: [Shape; 3] = [
     },
 ];
 
-/// Arrivals that come one by one.
+/// The number of arrivals that come one by one.
 const TRICKLE: usize = 100;
 
-/// One invocation, in a process of its own, with a ledger that is empty; then invocations of one arrival.
+/// Measures one invocation in a process of its own with an empty ledger, then invocations of one
+/// arrival each.
 pub async fn measure(functions: &Path, report: &mut Report) -> Result<()> {
     for shape in &SHAPES {
         let mut counted = Vec::new();
@@ -62,13 +63,13 @@ pub async fn measure(functions: &Path, report: &mut Report) -> Result<()> {
     trickle(functions, report).await
 }
 
-/// What objects take that come one by one.
+/// Measures objects that come one by one.
 async fn trickle(functions: &Path, report: &mut Report) -> Result<()> {
     let mut rows = Vec::new();
     for (what, bucket) in [("each starts", AT_ONCE), ("a window of an hour", WINDOW)] {
         let stage = Stage::new(functions)?;
         let trigger = stage.start("trigger")?;
-        // Of those that follow, the first is not different.
+        // Measure the second and later arrivals, which are all alike.
         stage.arrive(&trigger, event(bucket, 0, 1, 1)).await?;
         stage.aws.clear_calls();
         for round in 1..=TRICKLE {
@@ -100,7 +101,7 @@ async fn count(functions: &Path, shape: &Shape, arrivals: usize) -> Result<Usage
         let is = |item: &&Value| item["pk"]["S"].as_str().is_some_and(|pk| pk.starts_with(kind));
         items.iter().filter(is).count()
     };
-    // Otherwise something else was measured.
+    // If these differ, something else was measured.
     ensure!(are("object#") == arrivals, "{} arrivals of {arrivals} recorded", are("object#"));
     ensure!(are("batch#") == groups, "{} batches, not {groups}", are("batch#"));
     Ok(usage)
@@ -149,7 +150,7 @@ fn judge(report: &mut Report, shape: &Shape, counted: &[(usize, Usage)]) {
         let most = arrivals.div_ceil(MAX_ARRIVALS) + PER_GROUP * groups;
         let transactions = of(usage, "TransactWriteItems");
         report.check(transactions <= most as u64, || {
-            format!("{title}: {arrivals} arrivals take {most} transactions at most: {transactions}")
+            format!("{title}: {arrivals} arrivals take at most {most} transactions: {transactions}")
         });
         let starts = of(usage, "StartJobRun");
         report.check(starts == started as u64, || {
@@ -176,7 +177,7 @@ fn of(usage: &Usage, operation: &str) -> u64 {
     usage.calls.get(operation).copied().unwrap_or(0)
 }
 
-/// Units of reads come in halves.
+/// Read units come in halves, so round to a whole number where possible.
 fn whole(units: f64) -> Value {
     match units.fract() == 0.0 {
         true => Value::from(units as u64),

@@ -1,5 +1,5 @@
-//! Instructions of a process, counted by valgrind: the same on a machine that is busy. Those of the kernel
-//! are not in it.
+//! The instructions of a process, counted by valgrind. The count doesn't depend on how busy the
+//! machine is. It excludes the kernel's instructions.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,12 +12,12 @@ pub struct Counter {
 }
 
 impl Counter {
-    /// That notes the count in `folder`.
+    /// Makes a counter that writes its count to `folder`.
     pub fn new(folder: &Path) -> Self {
         Self { file: folder.join("callgrind.out") }
     }
 
-    /// The command that runs `command` and counts.
+    /// Returns the command that runs `command` and counts.
     pub fn wrap(&self, command: &Command) -> Command {
         let mut wrapped = Command::new("valgrind");
         wrapped
@@ -31,17 +31,17 @@ impl Counter {
         wrapped
     }
 
-    /// What was counted, once the process has ended.
+    /// Returns the count, once the process has ended.
     pub fn counted(&self) -> Result<u64> {
         let text = std::fs::read_to_string(&self.file)
             .with_context(|| format!("failed to read `{}`", self.file.display()))?;
         let totals = text.lines().find_map(|line| line.strip_prefix("totals: "));
         totals
             .and_then(|totals| totals.trim().parse().ok())
-            .with_context(|| format!("`{}` tells no total", self.file.display()))
+            .with_context(|| format!("`{}` has no total", self.file.display()))
     }
 
-    /// Runs `command` to its end, and returns its instructions and what it printed.
+    /// Runs `command` to its end, and returns its instructions and its output.
     pub fn run(&self, command: &Command) -> Result<(u64, String)> {
         let output = self.wrap(command).output().context("failed to run valgrind")?;
         ensure!(
@@ -54,7 +54,7 @@ impl Counter {
     }
 }
 
-/// Whether there is a valgrind.
+/// Returns `true` if valgrind is installed.
 pub fn is_there() -> bool {
     Command::new("valgrind").arg("--version").output().is_ok_and(|output| output.status.success())
 }

@@ -1,11 +1,12 @@
-//! What Landfall takes: calls and units of AWS, time, memory, instructions, sizes and money; beside it a floor and
-//! a peer.
+//! Measures what Landfall uses: AWS calls and units, time, memory, instructions, sizes and money,
+//! next to a floor and a peer.
 //!
-//! The compiled functions run as on Lambda, against AWS in memory. Counts and instructions do not depend on the
-//! machine, and are judged; so are ratios of CPU and memory, side by side in one run. It fails where one is not
-//! as it should be. Wall times are printed, and nobody judges them.
+//! The compiled functions run as in Lambda, against AWS in memory. Counts and instructions don't
+//! depend on the machine, so the bench judges them. It also judges ratios of CPU and memory, which
+//! it measures side by side in one run. It fails if one of them is out of bounds. It prints wall
+//! times but never judges them.
 //!
-//! `make bench` gives the folder of the functions, and the parts to measure.
+//! `make bench` passes the folder of the functions and the parts to measure.
 
 mod cost;
 mod counts;
@@ -34,36 +35,36 @@ use crate::starts::Setting;
 
 #[derive(Parser)]
 struct Arguments {
-    /// The folder of the functions; without it, those that were built beside this program.
+    /// The folder of the functions. The default is the folder of those built beside this program
     #[arg(long)]
     functions: Option<PathBuf>,
-    /// How many milliseconds AWS takes to answer a call, in `starts`.
+    /// How many milliseconds AWS takes to answer a call, in `starts`
     #[arg(long, default_value_t = 0)]
     latency: u64,
-    /// Given by cargo.
+    /// Passed by cargo
     #[arg(long, hide = true)]
     bench: bool,
-    /// All by default.
+    /// The parts to measure; all by default
     parts: Vec<Part>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Part {
-    /// Calls and units of trigger and monitor.
+    /// Calls and units of trigger and monitor
     Counts,
-    /// Starts and events of the trigger, beside a floor and peers.
+    /// Starts and events of the trigger, beside a floor and peers
     Starts,
-    /// Instructions of reading, routing and grouping.
+    /// Instructions of reading, routing and grouping
     Parsing,
-    /// The memory of the largest events and batches.
+    /// The memory of the largest events and batches
     Memory,
-    /// CPU and memory of events of all sizes.
+    /// CPU and memory of events of all sizes
     Times,
-    /// A million arrivals.
+    /// A million arrivals
     Million,
-    /// Sizes of the packages.
+    /// Sizes of the packages
     Sizes,
-    /// Dollars for a million objects.
+    /// Dollars for a million objects
     Cost,
 }
 
@@ -96,7 +97,7 @@ async fn measure(part: Part, setting: Setting<'_>, report: &mut Report) -> Resul
     if matches!(part, Part::Starts | Part::Parsing | Part::Million) {
         ensure!(
             instructions::is_there(),
-            "valgrind is missing; get it with `apt-get install valgrind`"
+            "valgrind is missing; install it with `apt-get install valgrind`"
         );
     }
     match part {
@@ -114,7 +115,8 @@ async fn measure(part: Part, setting: Setting<'_>, report: &mut Report) -> Resul
     }
 }
 
-/// Where cargo puts the functions of the profile that this program was built with.
+/// Returns the folder in which cargo puts the functions of the profile that this program was built
+/// with.
 fn beside_us() -> Result<PathBuf> {
     let us = std::env::current_exe().context("failed to find this program")?;
     let folder = us.parent().and_then(Path::parent).context("this program is not in `deps`")?;

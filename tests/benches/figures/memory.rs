@@ -9,9 +9,9 @@ use crate::process::{forget_peak, memory_kb, peak_kb};
 use crate::report::Report;
 use crate::stage::{AT_ONCE, Stage, WINDOW, event};
 
-/// An invocation's payload has 6 MB at most.
+/// The maximum payload of an invocation: 6 MB.
 const PAYLOAD_BYTES: usize = 6 * 1_024 * 1_024;
-/// What may be used above what an idle process has, as a multiple of the payload.
+/// The maximum memory above that of an idle process, as a multiple of the payload.
 const TO_PAYLOAD: f64 = 5.0;
 const PER_GROUP: usize = 100;
 
@@ -28,7 +28,7 @@ pub async fn measure(functions: &Path, report: &mut Report) -> Result<()> {
         let stage = Stage::new(functions)?;
         let trigger = stage.start("trigger")?;
         let id = trigger.id();
-        // Then it has its connections, its session and all code in memory.
+        // After this, it has its connections, its session and all code in memory.
         stage.arrive(&trigger, event(AT_ONCE, 0, 1, 1)).await?;
         forget_peak(id)?;
         let idle = memory_kb(id)?;
@@ -38,7 +38,7 @@ pub async fn measure(functions: &Path, report: &mut Report) -> Result<()> {
         let above = peak_kb(id)?.saturating_sub(idle) as f64;
         let ratio = above / payload;
         report.check(ratio <= TO_PAYLOAD, || {
-            format!("{what}: memory is {TO_PAYLOAD} times the payload at most: {ratio:.2}")
+            format!("{what}: memory is at most {TO_PAYLOAD} times the payload: {ratio:.2}")
         });
         rows.push(vec![
             what.into(),
@@ -57,8 +57,8 @@ pub async fn measure(functions: &Path, report: &mut Report) -> Result<()> {
     largest(functions, report).await
 }
 
-/// The memory of the process that starts a batch as large as any may be. It is full, so the last
-/// invocation starts it.
+/// Measures the memory of the process that starts the largest possible batch. The batch is full, so
+/// the last invocation starts it.
 async fn largest(functions: &Path, report: &mut Report) -> Result<()> {
     const INVOCATIONS: usize = 25;
     const EACH: usize = 4_000;
@@ -69,10 +69,11 @@ async fn largest(functions: &Path, report: &mut Report) -> Result<()> {
         stage.arrive(&trigger, event(WINDOW, round, EACH, 1)).await?;
     }
     let started = stage.aws.usage().calls.get("StartJobRun").copied().unwrap_or(0);
-    report.check(started == 1, || format!("a batch that is full is started once: {started}"));
+    report.check(started == 1, || format!("a full batch is started once: {started}"));
     let peak = peak_kb(trigger.id())? as f64;
-    report
-        .check(peak < FUNCTIONS_HAVE_MB * 1_024.0, || format!("{peak} KB are more than there are"));
+    report.check(peak < FUNCTIONS_HAVE_MB * 1_024.0, || {
+        format!("{peak} KB exceed the memory of the functions")
+    });
     report.table(
         "The largest batch: what it takes to record its last objects and to start it",
         &["objects", "peak MB", "of the functions' 512 MB"],

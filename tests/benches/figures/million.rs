@@ -1,5 +1,5 @@
-//! A million arrivals through the trigger and the ledger, in one process: whether an object takes as much at the
-//! end as it did at the beginning.
+//! A million arrivals through the trigger and the ledger, in one process. They show whether an
+//! object takes as much at the end as at the beginning.
 
 use std::path::Path;
 use std::process::Command;
@@ -13,13 +13,13 @@ use crate::report::Report;
 use crate::stage::{AT_ONCE, LEDGER, Stage, event};
 
 const ARRIVALS: usize = 1_000_000;
-/// Of an invocation: what its payload has room for, and what divides the rest.
+/// The number of arrivals in an invocation. It fits the payload and divides a million.
 const EACH: usize = 2_500;
 const PER_GROUP: usize = 100;
 const FIRST: usize = 10_000;
-/// How much more or less an object may take at the end than at the beginning.
+/// By how much an object may take more or less at the end than at the beginning.
 const FLAT: f64 = 0.1;
-/// How many invocations are counted by instructions, at the end.
+/// The number of invocations at the end whose instructions are counted.
 const COUNTED: usize = 3;
 
 struct Stretch {
@@ -34,7 +34,7 @@ struct Stretch {
 pub async fn measure(functions: &Path, report: &mut Report) -> Result<()> {
     let stage = Stage::new(functions)?;
     let rounds = ARRIVALS / EACH;
-    // By a ledger with nothing in it: what is counted does not come again.
+    // Count with an empty ledger. Arrivals that are counted don't come again.
     let at_first = instructions(&Stage::new(functions)?, rounds).await?;
     let trigger = stage.start("trigger")?;
     let mut stretches: Vec<Stretch> = Vec::new();
@@ -71,7 +71,7 @@ pub async fn measure(functions: &Path, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// The instructions an object, of a process beside the one that is measured.
+/// Counts the instructions for each object, in a process beside the one that is measured.
 async fn instructions(stage: &Stage, from_round: usize) -> Result<f64> {
     let mut counted = [0; 2];
     for (at, count) in counted.iter_mut().enumerate() {

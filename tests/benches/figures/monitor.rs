@@ -1,4 +1,5 @@
-//! A tick of the monitor over batches whose runs go on: each is looked at once, and rests.
+//! A tick of the monitor over batches whose runs continue: it looks at each once, and the batch
+//! rests again.
 
 use std::path::Path;
 use std::time::Duration;
@@ -20,13 +21,14 @@ use crate::stage::{AT_ONCE, LEDGER, Stage, event};
 
 const DUE: [usize; 4] = [0, 10, 100, 1_000];
 
-/// Each in a column of its own.
+/// The operations, each in a column of its own.
 const OPERATIONS: [&str; 6] =
     ["Query", "BatchGetItem", "GetItem", "AssumeRole", "GetJobRun", "PutItem"];
-/// One for each partition of the index of what is due, and one for what is parked.
+/// The number of queries: one for each partition of the index of what is due, and one for parked
+/// batches.
 const QUERIES: u64 = 5;
 
-/// One tick, in a process of its own.
+/// Measures one tick in a process of its own.
 pub async fn measure(functions: &Path, report: &mut Report) -> Result<()> {
     let mut counted = Vec::new();
     for due in DUE {
@@ -53,13 +55,13 @@ async fn over(functions: &Path, due: usize) -> Result<Usage> {
     Ok(stage.aws.usage())
 }
 
-/// What the monitor answers to a tick.
+/// Returns what the monitor answers to a tick.
 pub async fn tick(stage: &Stage, monitor: &Function) -> Result<Value> {
     let tick = json!({ "source": "aws.events", "detail-type": "Scheduled Event", "detail": {} });
     stage.invoke("monitor", monitor, tick).await
 }
 
-/// Lets all batches be due whose runs are followed: the trigger left them due in a minute.
+/// Makes all batches whose runs are followed due. The trigger made them due in a minute.
 pub async fn make_due(aws: &StandIn) -> Result<usize> {
     let config = aws_sdk_dynamodb::Config::builder()
         .region(Region::new(REGION))
@@ -74,7 +76,7 @@ pub async fn make_due(aws: &StandIn) -> Result<usize> {
         let Some(id) = item["pk"]["S"].as_str().and_then(|pk| pk.strip_prefix("batch#")) else {
             continue;
         };
-        let mut batch = ledger.batch(id).await?.context("it was there")?;
+        let mut batch = ledger.batch(id).await?.context("the batch exists")?;
         let State::Started(Started { look_at, .. }) = &mut batch.state else { continue };
         *look_at = now() - Duration::from_secs(1);
         ledger.write(batch).await?.context("nobody else writes it")?;
@@ -118,7 +120,7 @@ fn judge(report: &mut Report, due: usize, usage: &Usage) {
     let each = due as u64;
     let expected = [
         ("Query", QUERIES),
-        // Whose turn it is, a hundred at a time; then each as it is now.
+        // First it reads whose turn it is, a hundred at a time, then each batch as it is now.
         ("BatchGetItem", each.div_ceil(100)),
         ("GetItem", each),
         ("GetJobRun", each),

@@ -1,12 +1,12 @@
-//! What Linux tells of a process.
+//! What Linux reports about a process.
 
 use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-/// The time that its threads spent on a processor so far, in the kernel too. What a thread spent that has
-/// ended is not in it.
+/// Returns the CPU time that its threads have used so far, including the kernel's. It excludes
+/// threads that have ended.
 pub fn cpu_time(id: u32) -> Result<Duration> {
     let threads = format!("/proc/{id}/task");
     let threads = fs::read_dir(&threads).with_context(|| format!("failed to read `{threads}`"))?;
@@ -16,23 +16,22 @@ pub fn cpu_time(id: u32) -> Result<Duration> {
         let text = fs::read_to_string(&file);
         let text = text.with_context(|| format!("failed to read `{}`", file.display()))?;
         let first = text.split_whitespace().next().and_then(|number| number.parse::<u64>().ok());
-        nanoseconds +=
-            first.with_context(|| format!("failed to understand `{}`", file.display()))?;
+        nanoseconds += first.with_context(|| format!("failed to parse `{}`", file.display()))?;
     }
     Ok(Duration::from_nanos(nanoseconds))
 }
 
-/// Its memory now, in KB.
+/// Returns its memory now, in KB.
 pub fn memory_kb(id: u32) -> Result<u64> {
     status(id, "VmRSS:")
 }
 
-/// The most memory that it had, in KB: since it began, or since [`forget_peak`].
+/// Returns its peak memory in KB, since it began or since [`forget_peak`].
 pub fn peak_kb(id: u32) -> Result<u64> {
     status(id, "VmHWM:")
 }
 
-/// Lets its peak begin with what it has now.
+/// Resets its peak memory to what it uses now.
 pub fn forget_peak(id: u32) -> Result<()> {
     fs::write(format!("/proc/{id}/clear_refs"), "5")
         .with_context(|| format!("failed to reset the peak memory of process {id}"))

@@ -1,4 +1,4 @@
-//! Tables as they are printed and kept, and what was found wrong.
+//! Prints and keeps tables, and collects what is out of bounds.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use serde_json::{Map, Value};
 
-/// What was measured so far.
+/// The measurements so far.
 #[derive(Debug, Default)]
 pub struct Report {
     lines: Vec<Value>,
@@ -16,7 +16,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// Prints a table; the cells of a row are in the order of `columns`.
+    /// Prints a table. The cells of a row are in the order of `columns`.
     pub fn table(&mut self, title: &str, columns: &[&str], rows: &[Vec<Value>]) {
         println!("\n{title}\n");
         let shown: Vec<Vec<String>> =
@@ -46,7 +46,7 @@ impl Report {
         }
     }
 
-    /// Notes what does not hold.
+    /// Records `what` if `holds` is `false`.
     pub fn check(&mut self, holds: bool, what: impl FnOnce() -> String) {
         self.checks += 1;
         if !holds {
@@ -54,7 +54,7 @@ impl Report {
         }
     }
 
-    /// Writes the rows of all tables, each as a line.
+    /// Writes the rows of all tables, one line each.
     pub fn write(&self, file: &Path) -> Result<()> {
         let lines: String = self.lines.iter().map(|line| format!("{line}\n")).collect();
         file.parent()
@@ -63,7 +63,7 @@ impl Report {
             .with_context(|| format!("failed to write `{}`", file.display()))
     }
 
-    /// Prints what was found wrong.
+    /// Prints what is out of bounds, and returns the exit code.
     pub fn verdict(&self) -> ExitCode {
         for failure in &self.failures {
             println!("NOT SO: {failure}");

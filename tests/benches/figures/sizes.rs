@@ -1,4 +1,4 @@
-//! How large the functions are: as files, and packed as they are uploaded.
+//! The sizes of the functions: as files, and packed as they are uploaded.
 
 use std::fs;
 use std::io::{Cursor, Write};
@@ -13,7 +13,7 @@ use zip::write::SimpleFileOptions;
 use crate::report::Report;
 
 const FUNCTIONS: [&str; 4] = ["hello", "trigger", "monitor", "provisioner"];
-/// What the zip of the trigger may have, in MB.
+/// The maximum size of the trigger's zip, in MB.
 const TRIGGER_ZIP_MB: f64 = 5.0;
 
 pub fn measure(functions: &Path, report: &mut Report) -> Result<()> {
@@ -27,7 +27,7 @@ pub fn measure(functions: &Path, report: &mut Report) -> Result<()> {
         if function == "trigger" {
             let zip = zipped as f64 / 1e6;
             report.check(zip <= TRIGGER_ZIP_MB, || {
-                format!("the trigger's zip has {TRIGGER_ZIP_MB} MB at most: {zip:.2}")
+                format!("the trigger's zip has at most {TRIGGER_ZIP_MB} MB: {zip:.2}")
             });
         }
         rows.push(vec![function.into(), megabytes(binary.len()), megabytes(zipped)]);
@@ -47,7 +47,7 @@ pub fn measure(functions: &Path, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// The files below a folder, without what pip brings for itself and what Python compiles.
+/// Collects the files below a folder, except what pip brings for itself and what Python compiles.
 fn collect(folder: &Path, files: &mut Vec<String>) -> Result<()> {
     const NOT_PACKED: [&str; 5] =
         ["__pycache__", "pip", "setuptools", "pkg_resources", "_distutils_hack"];
@@ -67,7 +67,7 @@ fn collect(folder: &Path, files: &mut Vec<String>) -> Result<()> {
     Ok(())
 }
 
-/// How many bytes the files have, packed as `landfall deploy` packs them.
+/// Returns the size of the files in bytes, packed as `landfall deploy` packs them.
 fn packed(files: &[(&str, &[u8])]) -> Result<usize> {
     let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
     for (name, bytes) in files {

@@ -1,4 +1,4 @@
-//! What is measured: the functions in processes of their own, and AWS in memory beside them.
+//! Runs the functions that are measured, in processes of their own, with AWS in memory beside them.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -13,22 +13,22 @@ use landfall_tests::{ANALYTICS, DATA, REGION};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// Whose objects are started as they come, a group at a time.
+/// The bucket whose objects start at once, a group at a time.
 pub const AT_ONCE: &str = "at-once";
-/// Whose objects wait for an hour.
+/// The bucket whose objects wait for an hour.
 pub const WINDOW: &str = "window";
 pub const JOB: &str = "job";
 pub const LEDGER: &str = "ledger";
 
-/// The function's time is no matter here.
+/// Invocations get more time than they need.
 const LEFT: Duration = Duration::from_secs(600);
 
-/// AWS without anything in it, and what the functions are told.
+/// An empty AWS, and the environment of the functions.
 pub struct Stage {
     pub aws: StandIn,
-    /// Where the functions find it.
+    /// The endpoint at which the functions find AWS.
     pub endpoint: String,
-    /// What else they are told.
+    /// Further variables of the functions.
     pub variables: BTreeMap<String, String>,
     folder: TempDir,
     functions: PathBuf,
@@ -39,24 +39,24 @@ impl Stage {
         let folder = tempfile::tempdir().context("failed to make a folder")?;
         fs::write(folder.path().join("routes.yaml"), routes())?;
         let aws = StandIn::start(vec![Table::ledger(LEDGER), Table::claims("claims")]);
-        // They are counted all the same.
+        // The calls are counted anyway.
         aws.remember_calls(false);
         let endpoint = aws.endpoint().to_owned();
         let functions = functions.to_owned();
         Ok(Stage { aws, endpoint, variables: BTreeMap::new(), folder, functions })
     }
 
-    /// A new process of a function.
+    /// Starts a new process of a function.
     pub fn start(&self, name: &str) -> Result<Function> {
         self.run(Command::new(self.binary(name)), name)
     }
 
-    /// The file of a function.
+    /// Returns the path of a function's binary.
     pub fn binary(&self, name: &str) -> PathBuf {
         self.functions.join(name)
     }
 
-    /// A function by a command of its own.
+    /// Starts a function with a given command.
     pub fn run(&self, command: Command, name: &str) -> Result<Function> {
         let variables = [
             ("AWS_REGION", REGION.to_owned()),
@@ -71,7 +71,7 @@ impl Stage {
             ("LANDFALL_MANIFESTS_BUCKET", "acme-manifests".to_owned()),
             ("LANDFALL_READER_ROLE_ARN", format!("arn:aws:iam::{DATA}:role/landfall/reader")),
             ("EXTERNAL_ID", "external-id-7f3a".to_owned()),
-            // The peer's.
+            // Only the peer reads this variable.
             ("ANALYTICS_ACCOUNT", ANALYTICS.to_owned()),
         ];
         let mut variables: BTreeMap<String, String> =
@@ -81,7 +81,7 @@ impl Stage {
         Function::run(command, &format!("landfall-{name}"), &variables, log.into())
     }
 
-    /// What the function answers; it must not be an error.
+    /// Returns the function's answer. Fails if it is an error.
     pub async fn invoke(&self, name: &str, function: &Function, event: Value) -> Result<Value> {
         match function.invoke(event, LEFT).await? {
             Answer::Response(answer) => Ok(answer),
@@ -91,7 +91,8 @@ impl Stage {
         }
     }
 
-    /// Gives the trigger arrivals, each in a message, all of which it must take.
+    /// Passes an event to the trigger, one arrival in each message. Fails unless the trigger takes
+    /// all of them.
     pub async fn arrive(&self, trigger: &Function, event: Value) -> Result<()> {
         let answer = self.invoke("trigger", trigger, event).await?;
         if answer != json!({ "batchItemFailures": [] }) {
@@ -100,12 +101,12 @@ impl Stage {
         Ok(())
     }
 
-    /// A folder for what is measured.
+    /// Returns a folder for whatever is measured.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// What a function has logged.
+    /// Returns what a function has logged.
     pub fn logged(&self, name: &str) -> String {
         fs::read_to_string(self.log(name)).unwrap_or_default()
     }
@@ -141,8 +142,8 @@ routes:
     )
 }
 
-/// An event of SQS with so many arrivals in `groups` groups, a message each, as S3 writes them.
-/// `round` tells arrivals of one event from those of another.
+/// Makes an SQS event with this many arrivals in `groups` groups, one message each, as S3 writes
+/// them. `round` makes the arrivals of an event differ from those of another.
 pub fn event(bucket: &str, round: usize, arrivals: usize, groups: usize) -> Value {
     let message = |number: usize| {
         let city = number % groups;

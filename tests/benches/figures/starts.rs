@@ -1,8 +1,9 @@
-//! Processes side by side: the floor, the calls alone, the trigger and its peers in Python. What it takes to start one until
-//! it asks for work, and until it has answered its first event; and what each further event takes.
+//! Compares processes side by side: the floor, the calls alone, the trigger, and its peers in
+//! Python. It measures a start until the process asks for work, and until it has answered its first
+//! event, and then each further event.
 //!
-//! CPU is that of the process. Wall includes the stand-ins, which are not optimised, and whatever else the
-//! machine does: it is printed, and nobody judges it.
+//! CPU is that of the process. Wall time includes the stand-ins, which aren't optimised, and
+//! whatever else the machine does. It is printed but never judged.
 
 use std::path::Path;
 use std::process::Command;
@@ -21,11 +22,12 @@ use crate::stage::{AT_ONCE, Stage, event};
 
 const STARTS: usize = 30;
 const EVENTS: usize = 300;
-/// With a tool that counts instructions, each is some fifty times slower.
+/// With a tool that counts instructions, each event is about fifty times slower.
 const COUNTED_EVENTS: usize = 20;
 
-/// What the trigger may take: of CPU as a multiple of the floor's and of the peers', with room for a machine that
-/// is busy; of instructions, in millions, without. `docs/performance.md` tells what is wanted.
+/// The bounds of the trigger. For CPU they are multiples of the floor's and fractions of the
+/// peers', with room for a busy machine. For instructions they are millions, without such room.
+/// `docs/performance.md` has the targets.
 const START_TO_FLOOR: f64 = 4.5;
 const START_TO_CALLS: f64 = 1.7;
 const START_TO_PEER: f64 = 1.0 / 45.0;
@@ -44,10 +46,10 @@ pub struct Setting<'s> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Program {
     Hello,
-    /// The SDK's calls, as the trigger makes them, and nothing else.
+    /// The SDK's calls as the trigger makes them, and nothing else.
     Calls,
     Trigger,
-    /// The trigger, and AWS behind TLS.
+    /// The trigger, with AWS behind TLS.
     TriggerTls,
     Peer,
     PeerWithLedger,
@@ -104,7 +106,7 @@ impl Program {
         Ok(command)
     }
 
-    /// How often it starts a run for an event.
+    /// Returns how many runs it starts for an event.
     fn starts(self) -> u64 {
         u64::from(self != Self::Hello)
     }
@@ -122,7 +124,7 @@ impl Program {
     }
 }
 
-/// The system's trusted certificates in one file, as Amazon Linux has them.
+/// Returns the system's trusted certificates in one file, as Amazon Linux has them.
 fn system_certificates() -> Result<String> {
     const PLACES: [&str; 2] =
         ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
@@ -139,7 +141,7 @@ struct Start {
     peak_kb: u64,
 }
 
-/// What further events take, each.
+/// The cost of each further event.
 struct Warm {
     cpu: Duration,
     p50: Duration,
@@ -149,11 +151,11 @@ struct Warm {
 
 pub async fn measure(setting: Setting<'_>, report: &mut Report) -> Result<()> {
     let mut starts = PROGRAMS.map(|program| (program, Vec::new()));
-    // Python compiles what it imports the first time.
+    // Python compiles what it imports the first time, so start each program once beforehand.
     for program in PROGRAMS {
         start(program, setting).await?;
     }
-    // In turns: what the machine does besides meets them all.
+    // Take turns, so that other load on the machine affects all of them.
     for _ in 0..STARTS {
         for (program, measured) in &mut starts {
             measured.push(start(*program, setting).await?);
@@ -214,7 +216,7 @@ async fn further(program: Program, setting: Setting<'_>) -> Result<Warm> {
     })
 }
 
-/// The instructions of a process that answers so many events.
+/// Counts the instructions of a process that answers this many events.
 async fn count(program: Program, setting: Setting<'_>, events: usize) -> Result<u64> {
     let stage = program.stage(setting)?;
     let counter = instructions::Counter::new(stage.folder());
@@ -283,12 +285,12 @@ fn print_starts(
     let trigger = of(Program::Trigger, cpu);
     let to_floor = trigger / floor.0;
     report.check(to_floor <= START_TO_FLOOR, || {
-        format!("a start takes {START_TO_FLOOR} times the CPU of the floor at most: {to_floor:.2}")
+        format!("a start takes at most {START_TO_FLOOR} times the CPU of the floor: {to_floor:.2}")
     });
     let to_calls = trigger / calls;
     report.check(to_calls <= START_TO_CALLS, || {
         format!(
-            "a start takes {START_TO_CALLS} times the CPU of its calls alone at most: {to_calls:.2}"
+            "a start takes at most {START_TO_CALLS} times the CPU of its calls alone: {to_calls:.2}"
         )
     });
     for peer in [Program::Peer, Program::PeerWithLedger] {
@@ -296,12 +298,12 @@ fn print_starts(
         report.check(to_peer <= START_TO_PEER, || {
             let title = peer.title();
             let (most, is) = (1.0 / START_TO_PEER, 1.0 / to_peer);
-            format!("a start takes 1/{most:.0} of the CPU of `{title}` at most: 1/{is:.0}")
+            format!("a start takes at most 1/{most:.0} of the CPU of `{title}`: 1/{is:.0}")
         });
     }
     let millions = instructions(Program::Trigger) / 1e6;
     report.check(millions <= START_INSTRUCTIONS, || {
-        format!("a start takes {START_INSTRUCTIONS} million instructions at most: {millions:.2}")
+        format!("a start takes at most {START_INSTRUCTIONS} million instructions: {millions:.2}")
     });
 }
 
@@ -350,13 +352,13 @@ fn print_events(
     if let Some((_, warm)) = of(Program::Trigger) {
         let ratio = warm.cpu.as_secs_f64() / peer;
         report.check(ratio <= EVENT_TO_PEER, || {
-            format!("an event takes a quarter of the peer's CPU at most: {ratio:.2}")
+            format!("an event takes at most a quarter of the peer's CPU: {ratio:.2}")
         });
     }
     let each = counted.iter().find(|(found, ..)| *found == Program::Trigger);
     let millions = each.map_or(f64::NAN, |(_, _, each)| each / 1e6);
     report.check(millions <= EVENT_INSTRUCTIONS, || {
-        format!("an event takes {EVENT_INSTRUCTIONS} million instructions at most: {millions:.2}")
+        format!("an event takes at most {EVENT_INSTRUCTIONS} million instructions: {millions:.2}")
     });
 }
 

@@ -1,4 +1,4 @@
-//! The time and the memory of the trigger, above those of a process that has worked already.
+//! The time and the memory of the trigger, above those of a process that has already worked.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -10,22 +10,22 @@ use crate::process::{cpu_time, forget_peak, memory_kb, peak_kb};
 use crate::report::Report;
 use crate::stage::{AT_ONCE, Stage, event};
 
-/// Arrivals of an invocation, and how often it is repeated.
+/// The number of arrivals in an invocation, and how often the invocation is repeated.
 const SIZES: [(usize, usize); 7] =
     [(1, 300), (100, 60), (1_000, 10), (1_250, 8), (2_500, 6), (5_000, 4), (10_000, 4)];
 
-/// What the others are compared with.
+/// The number of arrivals that the others are compared with.
 const REFERENCE: usize = 100;
-/// From here on each is twice the one before it.
+/// From this size on, each is twice the previous one.
 const DOUBLED_FROM: usize = 1_250;
 
 struct Measured {
     arrivals: usize,
-    /// As Lambda counts it: 6 MB are the most.
+    /// The size as Lambda counts it. The limit is 6 MB.
     event_bytes: usize,
-    /// Of an invocation, on average.
+    /// The CPU time of an invocation, on average.
     cpu: Duration,
-    /// That in the middle.
+    /// The median.
     wall: Duration,
     idle_kb: u64,
     peak_kb: u64,
@@ -59,7 +59,7 @@ async fn of_size(
     let stage = Stage::new(functions)?;
     let trigger = stage.start("trigger")?;
     let id = trigger.id();
-    // Then it has its connections, its session and all code in memory.
+    // After this, it has its connections, its session and all code in memory.
     stage.arrive(&trigger, event(AT_ONCE, 0, 1, 1)).await?;
     forget_peak(id)?;
     let idle_kb = memory_kb(id)?;

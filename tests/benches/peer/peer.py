@@ -1,8 +1,8 @@
-"""A usual Lambda that starts Glue jobs in another account for objects that land here.
+"""A Lambda that starts Glue jobs in another account for objects that land here, in the usual way.
 
-It is the peer of `make bench`, and it does less than Landfall. It remembers nothing, so it starts a
-job twice for an event that is delivered twice. It writes no manifest, checks no limit, and its only
-route is hard-coded. It keeps the clients and the assumed role's session between invocations.
+This is the peer of `make bench`. It does less than Landfall: it remembers nothing, so an event
+that is delivered twice starts two runs. It writes no manifest, checks no limit, and has its only
+route in the code. It keeps its clients, and the session of the assumed role, between invocations.
 """
 
 import os
@@ -29,7 +29,7 @@ _expires = datetime.min.replace(tzinfo=UTC)
 
 
 def glue() -> Any:
-    """Returns the client in the analytics account. Assumes its role again before a session ends."""
+    """Returns the client in the analytics account, with a role that is assumed again in time."""
     global _glue, _expires
     if datetime.now(UTC) + timedelta(minutes=5) > _expires:
         session = sts.assume_role(
@@ -46,7 +46,7 @@ def glue() -> Any:
 
 
 def arrivals(record: SQSRecord) -> list[tuple[str, str]]:
-    """Returns the objects in a message, by group key."""
+    """Returns the objects of a message, by their group."""
     found = []
     for s3 in record.decoded_nested_s3_event.records:
         key = unquote_plus(s3.s3.get_object.key)

@@ -1,7 +1,7 @@
-"""The peer with a ledger: for a batch, it makes the same calls as Landfall.
+"""The same Lambda with a ledger: for a batch it makes the same calls as Landfall.
 
-It records arrivals in transactions that reject known ones, writes the start ahead, and gives the
-run a manifest. `make bench` compares what an invocation uses.
+It records arrivals in transactions that refuse what was recorded before, writes the start ahead,
+and gives the run a manifest. `make bench` compares the cost of an invocation.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ def put(condition: str | None = None, **item: Any) -> dict:
 
 
 def record(batch: str, city: str, members: list) -> list:
-    """Records each arrival once, and returns the new ones."""
+    """Records arrivals, each once, and returns the new ones."""
     new = []
     for number, at in enumerate(range(0, len(members), MAX)):
         part = members[at : at + MAX]

@@ -1,4 +1,4 @@
-//! What a call is called, and how its protocol says that it failed.
+//! Names calls, and writes errors in the words of their protocol.
 
 use http_body_util::Full;
 use hyper::body::Bytes;
@@ -8,7 +8,7 @@ use hyper::{Response, StatusCode};
 
 pub(super) enum Protocol {
     Query,
-    /// Of the service's errors, and of its content.
+    /// The code that the service uses for "too often", and the content type of its answers.
     Json {
         too_often: &'static str,
         content_type: String,
@@ -53,7 +53,7 @@ impl Protocol {
     }
 }
 
-/// What a call is, by the service that it is signed for and by that service's protocol.
+/// Identifies a call by the service that it is signed for and by that service's protocol.
 pub(super) fn identify(parts: &Parts, body: &[u8]) -> (Protocol, String) {
     let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
     let (method, path) = (&parts.method, parts.uri.path());

@@ -15,7 +15,7 @@ const ROLE: &str = "<GetRoleResponse><GetRoleResult><Role><Path>/</Path><RoleNam
      <RoleId>i</RoleId><Arn>a</Arn><CreateDate>2026-01-01T00:00:00Z</CreateDate></Role>\
      </GetRoleResult></GetRoleResponse>";
 
-/// An upstream that answers all with the same, and a proxy before it.
+/// Starts an upstream that answers everything with `body`, and a proxy in front of it.
 async fn stage(body: &str) -> (MockServer, Proxy) {
     let upstream = MockServer::start().await;
     let answer = ResponseTemplate::new(200).set_body_string(body);
@@ -55,7 +55,7 @@ fn get_role_call(upstream: Option<u16>, answered: Option<u16>) -> Call {
     Call { operation: "iam:GetRole".to_owned(), path: "/".to_owned(), upstream, answered }
 }
 
-async fn asked(upstream: &MockServer) -> usize {
+async fn calls_to(upstream: &MockServer) -> usize {
     upstream.received_requests().await.unwrap().len()
 }
 
@@ -71,13 +71,14 @@ async fn without_a_plan_a_call_goes_through_as_it_was_signed() {
     assert!(String::from_utf8_lossy(&requests[0].body).contains("RoleName=r"));
 }
 
-/// One call with a fault: what the client sees, what is written down, how often upstream is asked.
+/// Makes one call with a fault, and checks what the client sees, what the proxy records, and how
+/// often it called upstream.
 async fn check(kind: Kind, code: Option<&str>, upstream: Option<u16>, answered: Option<u16>) {
     let (server, proxy) = stage(ROLE).await;
     proxy.plan(vec![Fault::at_call(1, kind)]);
     assert_eq!(get_role(&proxy).await, Err(code.map(str::to_owned)), "{kind:?}");
     assert_eq!(proxy.calls(), [get_role_call(upstream, answered)], "{kind:?}");
-    assert_eq!(asked(&server).await, usize::from(upstream.is_some()), "{kind:?}");
+    assert_eq!(calls_to(&server).await, usize::from(upstream.is_some()), "{kind:?}");
     assert_eq!(get_role(&proxy).await, Ok("r".to_owned()), "{kind:?}, the next call");
 }
 
@@ -105,7 +106,7 @@ async fn a_fault_meets_the_nth_call_of_its_operation_only() {
     ]);
     let iam = client!(aws_sdk_iam, &proxy);
     assert!(get_role(&proxy).await.is_ok());
-    // It cannot read the answer, which is another operation's.
+    // The client can't read the answer, which belongs to another operation.
     iam.list_role_policies().role_name("r").send().await.ok();
     assert_eq!(get_role(&proxy).await, Err(Some("Throttling".to_owned())));
     assert_eq!(get_role(&proxy).await, Err(Some("InternalFailure".to_owned())));
@@ -155,8 +156,8 @@ async fn calls_to_s3_are_named_by_method_and_subresource() {
     assert_eq!(names, ["s3:GET object", "s3:PUT bucket?notification", "s3:HEAD bucket"]);
 
     proxy.plan(vec![Fault::at_nth("s3:GET bucket?notification", 1, Kind::Throttle)]);
-    let asked = s3.get_bucket_notification_configuration().bucket("b").send().await;
-    assert_eq!(asked.unwrap_err().code(), Some("SlowDown"));
+    let throttled = s3.get_bucket_notification_configuration().bucket("b").send().await;
+    assert_eq!(throttled.unwrap_err().code(), Some("SlowDown"));
     assert_eq!(proxy.calls()[0].answered, Some(503));
 }
 

@@ -1,4 +1,5 @@
-//! Spark's environment: PySpark, built from its source, and the jars of S3A out of another package's.
+//! Spark's environment: PySpark, built from its source, and the jars of S3A from the source of
+//! another package.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use super::{clean, pip};
 use crate::command::run;
 
-/// What S3A needs beyond what PySpark has: itself, and the AWS SDK. They go among Spark's own jars.
+/// The jars of S3A and of the AWS SDK, which PySpark lacks. They go among Spark's own jars.
 const JARS: [&str; 2] = ["hadoop-aws-3.3.1.jar", "aws-java-sdk-bundle-1.11.901.jar"];
 
 pub fn set_up(interpreter: &Path, folder: &Path, requirements: &[PathBuf]) -> Result<()> {
@@ -18,7 +19,8 @@ pub fn set_up(interpreter: &Path, folder: &Path, requirements: &[PathBuf]) -> Re
         bail!("failed to set up Spark: three files of requirements are needed");
     };
     super::set_up(interpreter, folder, std::slice::from_ref(packages))?;
-    // Built with the setuptools that were just installed: an isolated build would fetch others, unchecked.
+    // Build with the setuptools that were just installed. An isolated build would download others,
+    // unchecked.
     let mut install = pip(folder, "install", pyspark);
     install.args(["--no-compile", "--no-build-isolation"]);
     run(&mut install, "install PySpark")?;
@@ -52,8 +54,8 @@ fn find_java() -> Result<()> {
     };
     if !found.is_ok_and(|output| output.status.success()) {
         bail!(
-            "Java is missing, which Spark 3.5 needs (8, 11 or 17); get it with `apt-get install \
-             openjdk-17-jre-headless` or `brew install openjdk@17`, or name one by JAVA_HOME"
+            "Spark 3.5 needs Java 8, 11 or 17, and none was found; install it with `apt-get install \
+             openjdk-17-jre-headless` or `brew install openjdk@17`, or set JAVA_HOME"
         );
     }
     Ok(())

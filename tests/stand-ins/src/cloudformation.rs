@@ -1,5 +1,5 @@
-//! CloudFormation: what it tells of stacks, of their resources and of what happened to them. It changes
-//! nothing: a test says how things stand.
+//! CloudFormation: reports stacks, their resources and their events. It changes nothing: a test
+//! sets the state of a stack.
 
 use std::collections::BTreeMap;
 
@@ -7,18 +7,18 @@ use serde_json::Value;
 
 use crate::server::Answer;
 
-/// How many events a page has.
+/// The number of events on a page.
 const PAGE: usize = 100;
 
-/// A resource of a stack, or an event of it.
+/// A resource of a stack, or an event about it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StackResource {
     pub logical_id: String,
-    /// None is told if it is empty.
+    /// The physical ID, or an empty text if the resource has none.
     pub physical_id: String,
-    /// `Custom::…`.
+    /// The type, such as `Custom::…`.
     pub resource_type: String,
-    /// `CREATE_IN_PROGRESS` and the like.
+    /// A status such as `CREATE_IN_PROGRESS`.
     pub status: String,
 }
 
@@ -42,18 +42,18 @@ impl StackResource {
     }
 }
 
-/// A stack, as it is reported.
+/// A stack as CloudFormation reports it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stack {
     pub status: String,
     pub resources: Vec<StackResource>,
-    /// The newest first.
+    /// The events, newest first.
     pub events: Vec<StackResource>,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct CloudFormation {
-    /// By their ids.
+    /// The stacks by ID.
     pub(crate) stacks: BTreeMap<String, Stack>,
 }
 

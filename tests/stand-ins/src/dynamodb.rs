@@ -1,7 +1,7 @@
 //! DynamoDB: the calls, and the tables that they read and write.
 //!
-//! Not there: streams, local indexes, projections other than of keys, what lies within a value, binary
-//! keys, `DescribeTable` and its kind, and the end of an item's time to live.
+//! It leaves out streams, local indexes, projections other than of keys, access to parts of a
+//! value, binary keys, `DescribeTable` and similar calls. Items don't expire by themselves.
 
 mod expression;
 mod search;
@@ -21,12 +21,12 @@ pub use self::table::Table;
 use self::table::{Rows, read_units};
 use crate::server::Answer;
 
-/// What a call was refused with.
+/// The error that refuses a call.
 #[derive(Debug)]
 struct Refused {
     code: &'static str,
     message: String,
-    /// What the answer holds besides.
+    /// Additional members of the answer.
     more: Map<String, Value>,
 }
 
@@ -53,7 +53,7 @@ impl Refused {
     }
 }
 
-/// Units as AWS counts them: see `Usage`.
+/// Consumed units, as AWS counts them. See `Usage`.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Units {
     pub write_units: f64,
@@ -65,7 +65,8 @@ pub(crate) struct Units {
 pub(crate) struct DynamoDb {
     tables: Vec<Rows>,
     names: HashMap<String, usize>,
-    /// Of transactions that succeeded: a hash of what was asked for, and the bytes of the items.
+    /// The transactions that succeeded, by token: a hash of the request, and the bytes of the
+    /// items.
     tokens: HashMap<String, (u64, usize)>,
     pub(crate) usage: Units,
 }
@@ -101,7 +102,7 @@ impl DynamoDb {
         }
     }
 
-    /// Takes away what has an `expires` before `time`.
+    /// Removes the items whose `expires` is before `time`.
     pub(crate) fn expire(&mut self, time: SystemTime) {
         let seconds = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let is_over = |row: &Arc<table::Row>| {
@@ -117,25 +118,25 @@ impl DynamoDb {
         }
     }
 
-    /// The answer to a transaction that met another one.
+    /// Returns the answer to a transaction that conflicts with another one.
     pub(crate) fn conflict(body: &Value) -> Answer {
         write::conflict(body).answer()
     }
 
-    /// All items of a table, in the order of their keys.
+    /// Returns all items of a table, in the order of their keys.
     pub(crate) fn items(&self, table: &str) -> Option<Vec<Value>> {
         let rows = self.tables[*self.names.get(table)?].rows.values();
         Some(rows.map(|row| row.item.clone().into()).collect())
     }
 
-    /// How many items have a first part of the key that begins so.
+    /// Counts the items whose key has a first part that begins with `prefix`.
     pub(crate) fn count(&self, table: &str, prefix: &str) -> Option<usize> {
         let keys = self.tables[*self.names.get(table)?].rows.keys();
         let begins = |key: &&value::Key| matches!(key.first(), Some(value::Scalar::Text(text)) if text.starts_with(prefix));
         Some(keys.filter(begins).count())
     }
 
-    /// One item, by the texts of its key.
+    /// Returns one item, by the texts of its key.
     pub(crate) fn item(&self, table: &str, key: &[&str]) -> Option<Value> {
         let key: value::Key =
             key.iter().map(|part| value::Scalar::Text((*part).to_owned())).collect();
@@ -143,7 +144,7 @@ impl DynamoDb {
         Some(row.item.clone().into())
     }
 
-    /// The table that a request names, by name or by ARN.
+    /// Finds the table that a request names, by name or by ARN.
     fn find(&self, body: &Value) -> Result<usize, Refused> {
         self.find_name(body["TableName"].as_str().unwrap_or_default())
     }
@@ -165,18 +166,18 @@ impl DynamoDb {
 
     fn batch_get(&mut self, body: &Value) -> Result<Value, Refused> {
         let nothing = Map::new();
-        let asked = body["RequestItems"].as_object().unwrap_or(&nothing);
-        let keys = |asked: &Value| asked["Keys"].as_array().cloned().unwrap_or_default();
-        let all: usize = asked.values().map(|asked| keys(asked).len()).sum();
+        let requested = body["RequestItems"].as_object().unwrap_or(&nothing);
+        let keys = |requested: &Value| requested["Keys"].as_array().cloned().unwrap_or_default();
+        let all: usize = requested.values().map(|requested| keys(requested).len()).sum();
         if !(1..=100).contains(&all) {
             return Err(Refused::invalid(
                 "Too many items requested for the BatchGetItem call".into(),
             ));
         }
         let mut responses = Map::new();
-        for (name, asked) in asked {
+        for (name, requested) in requested {
             let table = self.find_name(name)?;
-            let keys = keys(asked);
+            let keys = keys(requested);
             if (1..keys.len()).any(|at| keys[..at].contains(&keys[at])) {
                 return Err(Refused::invalid(
                     "Provided list of item keys contains duplicates".into(),
@@ -184,14 +185,14 @@ impl DynamoDb {
             }
             let mut items = Vec::new();
             for key in &keys {
-                items.extend(self.read(table, key, asked)?);
+                items.extend(self.read(table, key, requested)?);
             }
             responses.insert(name.clone(), items.into());
         }
         Ok(json!({ "Responses": responses, "UnprocessedKeys": {} }))
     }
 
-    /// An item, with the attributes that `options` asks for.
+    /// Reads an item, with the attributes that `options` asks for.
     fn read(
         &mut self,
         table: usize,

@@ -1,11 +1,11 @@
-//! EventBridge: `PutEvents`, as far as a caller sees it. What is put is among the calls, and goes nowhere;
-//! every bus exists.
+//! EventBridge: `PutEvents`, as far as a caller sees it. The call is recorded, but its events go
+//! nowhere. Every bus exists.
 
 use serde_json::{Value, json};
 
 use crate::server::Answer;
 
-/// The most bytes of all entries of a call.
+/// The maximum size of all entries of a call, in bytes.
 const MAX_BYTES: usize = 262_144;
 
 pub(crate) fn serve(operation: &str, body: &Value) -> Answer {

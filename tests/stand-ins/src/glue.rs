@@ -1,4 +1,4 @@
-//! Glue: jobs, and the runs that were started of them.
+//! Glue: jobs and their runs.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -7,35 +7,36 @@ use serde_json::{Value, json};
 
 use crate::server::Answer;
 
-/// The most runs of a page.
+/// The maximum number of runs on a page.
 const MAX_RUNS: u64 = 200;
 
-/// The most characters of a session policy.
+/// The maximum number of characters of a session policy.
 const MAX_POLICY: usize = 2_048;
 
 /// A job run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Run {
-    /// `jr_` and a number in hexadecimal digits, the first is `jr_1`.
+    /// The ID: `jr_` and a number in hexadecimal digits. The first is `jr_1`.
     pub id: String,
     pub job: String,
-    /// `RUNNING` until a test says otherwise.
+    /// The state: `RUNNING` until a test sets another.
     pub state: String,
     pub arguments: BTreeMap<String, String>,
-    /// `ExecutionRoleSessionPolicy`, kept and not applied.
+    /// `ExecutionRoleSessionPolicy`, which the stand-in keeps and doesn't apply.
     pub session_policy: Option<String>,
     pub started_at: SystemTime,
-    /// When its state became one that ends a run.
+    /// When the state became final.
     pub ended_at: Option<SystemTime>,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Glue {
-    /// With how often Glue repeats a run of each. Empty: all jobs exist.
+    /// The jobs, with the number of times that Glue retries a run of each. If it is empty, all jobs
+    /// exist.
     pub(crate) jobs: BTreeMap<String, i32>,
-    /// Of each job, in the order in which they were started.
+    /// The runs of each job, in the order in which they were started.
     runs: HashMap<String, Vec<Run>>,
-    /// The job of a run, and the run's place.
+    /// For each run ID, the job and the run's index.
     places: HashMap<String, (String, usize)>,
 }
 
@@ -106,8 +107,8 @@ impl Glue {
         Ok(json!({ "JobRunId": id }))
     }
 
-    /// The newest first. A token is how many runs are behind the page, so that runs that are started
-    /// meanwhile move nothing.
+    /// Lists the newest runs first. A token is the number of runs that follow the page, so runs
+    /// that start in the meantime don't move it.
     fn list(&self, body: &Value) -> Result<Value, Refused> {
         let job = self.known(&body["JobName"])?;
         let runs = self.runs_of(&job);
@@ -150,7 +151,7 @@ impl Run {
     fn wire(&self) -> Value {
         let seconds = |time: SystemTime| {
             let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-            // To the millisecond, as Glue tells it.
+            // Glue reports times to the millisecond.
             since.as_millis() as f64 / 1_000.0
         };
         let mut run = json!({

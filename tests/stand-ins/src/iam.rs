@@ -1,5 +1,5 @@
-//! IAM: roles, with their trust, tags, boundaries and inline policies. It looks at no permissions, attaches
-//! no managed policies, and is never late.
+//! IAM: roles, with their trust, tags, boundaries and inline policies. It checks no permissions,
+//! attaches no managed policies, and every change takes effect at once.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::server::Answer;
 /// A role.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IamRole {
-    /// Begins and ends with `/`.
+    /// The path, which begins and ends with `/`.
     pub path: String,
     pub description: String,
     /// The trust policy, as JSON.
@@ -25,7 +25,7 @@ pub struct IamRole {
 
 #[derive(Debug, Default)]
 pub(crate) struct Iam {
-    /// By their names.
+    /// The roles by name.
     pub(crate) roles: BTreeMap<String, IamRole>,
 }
 
@@ -119,7 +119,7 @@ impl Iam {
     }
 }
 
-/// `Tags.member.1.Key` and the like.
+/// Reads the tags from members such as `Tags.member.1.Key`.
 fn tags(form: &Value) -> BTreeMap<String, String> {
     let text = |name: String| form[name].as_str().map(str::to_owned);
     let tag =
@@ -150,7 +150,7 @@ fn described(name: &str, role: &IamRole) -> String {
     )
 }
 
-/// IAM returns documents percent-encoded.
+/// Percent-encodes a document, as IAM does when it returns one.
 fn encoded(document: &str) -> String {
     utf8_percent_encode(document, NON_ALPHANUMERIC).to_string()
 }

@@ -1,4 +1,5 @@
-//! S3: objects that are put and got, whole, by path-style addresses; and what buckets announce, in `buckets`.
+//! S3: `PutObject` and `GetObject` of whole objects, by path-style addresses. `buckets` has the
+//! notifications of buckets.
 
 mod buckets;
 
@@ -15,9 +16,9 @@ use crate::server::{Answer, Call};
 
 #[derive(Debug, Default)]
 pub(crate) struct S3 {
-    /// By bucket and key.
+    /// The objects by bucket and key.
     objects: BTreeMap<(String, String), Bytes>,
-    /// The account that has all buckets, if that is looked at.
+    /// The account that owns all buckets, if S3 checks the owner.
     pub(crate) owner: Option<String>,
     pub(crate) buckets: Buckets,
 }
@@ -36,7 +37,7 @@ impl S3 {
         let member = |name: &str| call.body[name].as_str().unwrap_or_default();
         let (bucket, key) = (member("Bucket"), member("Key"));
         let error = |status, code| Answer::error("s3", status, code, "as S3 says it");
-        // S3 serves who expects no owner. Whoever calls it here is to expect one.
+        // S3 serves callers that expect no owner. Here, every caller must expect one.
         if self.owner.as_deref().is_some_and(|owner| call.body["ExpectedBucketOwner"] != owner) {
             return error(403, "AccessDenied");
         }
@@ -67,20 +68,20 @@ impl S3 {
     }
 }
 
-/// Not S3's, but as good: it changes with the content.
+/// Returns an ETag, which changes with the content. It isn't the one that S3 would compute.
 fn etag(content: &[u8]) -> String {
     let mut hasher = DefaultHasher::new();
     content.hash(&mut hasher);
     format!("\"{:032x}\"", hasher.finish())
 }
 
-/// Which call it is, and the content that it brings.
+/// Identifies the call, and returns it with the content that it brings.
 pub(crate) fn identify(parts: &Parts, content: Bytes) -> (Call, Bytes) {
     let path = parts.uri.path().trim_start_matches('/');
     let (bucket, key) = path.split_once('/').unwrap_or((path, ""));
     let decoded = |text| percent_decode_str(text).decode_utf8_lossy().into_owned();
     let mut body = json!({ "Bucket": decoded(bucket), "Key": decoded(key) });
-    // Other calls have a parameter that tells them apart: `?uploads`.
+    // Other calls have a parameter that distinguishes them, such as `?uploads`.
     let is_plain = parts
         .uri
         .query()
@@ -109,8 +110,8 @@ pub(crate) fn identify(parts: &Parts, content: Bytes) -> (Call, Bytes) {
     (Call { service: "s3", operation, body }, content)
 }
 
-/// The content of `aws-chunked`: each chunk has its length before it, and what is behind the last,
-/// empty one is about the content.
+/// Decodes `aws-chunked` content: each chunk is preceded by its length, and what follows the last,
+/// empty chunk is metadata about the content.
 fn unchunked(mut rest: &[u8]) -> Bytes {
     let mut content = Vec::with_capacity(rest.len());
     while let Some(end) = rest.windows(2).position(|pair| pair == b"\r\n") {

@@ -1,4 +1,5 @@
-//! The server: which call a request is, what a rule makes of it, and the answer on the wire.
+//! The server: identifies the call of a request, applies the rules, and puts the answer on the
+//! wire.
 
 use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
@@ -23,40 +24,42 @@ use crate::iam::Iam;
 use crate::s3::S3;
 use crate::sts::StsState;
 
-/// A call, as it came.
+/// A call as it came.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Call {
-    /// `cloudformation`, `dynamodb`, `events`, `glue`, `iam`, `s3`, `secretsmanager`, `sqs` or `sts`.
+    /// The service: `cloudformation`, `dynamodb`, `events`, `glue`, `iam`, `s3`, `secretsmanager`,
+    /// `sqs` or `sts`.
     pub service: &'static str,
-    /// `StartJobRun`; of S3 `PutObject` and `GetObject`.
+    /// The operation, such as `StartJobRun`. For S3 it is `PutObject` or `GetObject`.
     pub operation: String,
-    /// As it was sent; a form as an object of texts; of S3 `Bucket`, `Key` and what else was said of them.
+    /// The body as it was sent. A form becomes an object of texts. For S3 it is an object with
+    /// `Bucket`, `Key` and further parameters.
     pub body: Value,
 }
 
 /// What becomes of a call.
 #[derive(Clone, Debug)]
 pub enum Act {
-    /// It takes effect, and is answered as AWS would.
+    /// The call takes effect, and the answer is AWS's.
     Serve,
-    /// It is refused, without effect.
+    /// The call fails without effect.
     Fail { status: u16, code: &'static str },
-    /// It takes effect, then an error is answered.
+    /// The call takes effect, but the answer is an error.
     ServeThenFail { status: u16, code: &'static str },
-    /// It takes effect, and is answered so much later.
+    /// The call takes effect, and the answer comes this much later.
     ServeLate(Duration),
-    /// It is never answered, without effect.
+    /// The call has no effect and never gets an answer.
     Hang,
-    /// It takes effect, and is never answered.
+    /// The call takes effect but never gets an answer.
     ServeThenHang,
-    /// The connection is closed without an answer, and without effect.
+    /// The connection closes without an answer, and the call has no effect.
     Drop,
-    /// It takes effect, then the connection is closed without an answer.
+    /// The call takes effect, then the connection closes without an answer.
     DropAfter,
-    /// This is answered, without effect.
+    /// The call gets this answer and has no effect.
     Answer { status: u16, body: String },
-    /// It meets a transaction, without effect: `TransactWriteItems` is cancelled for its first item,
-    /// other writes of DynamoDB are refused.
+    /// The call conflicts with a transaction and has no effect: `TransactWriteItems` is cancelled
+    /// because of its first item, and DynamoDB refuses other writes.
     Conflict,
 }
 
@@ -69,17 +72,17 @@ pub(crate) struct State {
     pub(crate) sts: StsState,
     pub(crate) cloudformation: CloudFormation,
     pub(crate) iam: Iam,
-    /// What was sent to queues, by URL.
+    /// The messages that were sent to queues, by URL.
     pub(crate) messages: BTreeMap<String, Vec<Value>>,
     /// The values of secrets, by ARN.
     pub(crate) secrets: BTreeMap<String, String>,
     pub(crate) calls: Vec<Arc<Call>>,
     pub(crate) remembers: bool,
     pub(crate) counts: HashMap<String, u64>,
-    /// For each operation; and how many calls the rule has seen.
+    /// The rule of each operation, and the number of calls that it has seen.
     pub(crate) rules: HashMap<String, (Rule, usize)>,
     pub(crate) latency: Duration,
-    /// The time, where a test tells it.
+    /// The time, if a test has set it.
     pub(crate) time: Option<SystemTime>,
 }
 
@@ -89,7 +92,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("nobody panics with the state in hand")
+        self.state.lock().expect("no thread panics with the lock")
     }
 }
 
@@ -113,7 +116,7 @@ impl State {
         }
     }
 
-    /// Writes a call down; returns the rule for it, with its number.
+    /// Records a call, and returns its rule and its number.
     fn begin(&mut self, call: &Arc<Call>) -> Option<(Rule, usize)> {
         match self.counts.get_mut(&call.operation) {
             Some(count) => *count += 1,
@@ -143,7 +146,7 @@ impl State {
     }
 }
 
-/// What is answered, before it is on the wire.
+/// An answer before it goes on the wire.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -161,7 +164,7 @@ impl Answer {
         Answer::new(status, "text/xml", body)
     }
 
-    /// What an operation of a query protocol returns.
+    /// Returns the result of an operation of a query protocol.
     pub(crate) fn result(operation: &str, result: &str) -> Answer {
         Answer::xml(
             200,
@@ -176,7 +179,8 @@ impl Answer {
         Answer { status, content_type, body: body.into(), etag: None }
     }
 
-    /// An error in the words of a service's protocol. Codes and messages of tests need no escaping.
+    /// Returns an error in the words of a service's protocol. The codes and messages of tests need
+    /// no escaping.
     pub(crate) fn error(service: &str, status: u16, code: &str, message: &str) -> Answer {
         let xml = format!("<Code>{code}</Code><Message>{message}</Message>");
         match service {
@@ -209,16 +213,16 @@ impl Answer {
     }
 }
 
-/// Serves until it is dropped, or the listener fails.
+/// Serves until the future is dropped or the listener fails.
 pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     let listener = tokio::net::TcpListener::from_std(listener).expect("a runtime with I/O");
     while let Ok((stream, _)) = listener.accept().await {
-        // Else an answer in two parts waits for what the client has to say to the first.
+        // Without this, an answer in two parts waits until the client acknowledges the first.
         stream.set_nodelay(true).ok();
         let shared = Arc::clone(&shared);
         tokio::spawn(async move {
             let answer = service_fn(|request| handle(request, &shared));
-            // A connection that breaks is what a rule asks for, or the client's wish.
+            // If a connection breaks, either a rule or the client broke it.
             server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), answer)
                 .await
@@ -227,7 +231,7 @@ pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-/// The connection is to be closed without an answer.
+/// The error that closes the connection without an answer.
 #[derive(Debug)]
 struct Closed;
 
@@ -293,7 +297,7 @@ fn never(never: Infallible) -> Answer {
     match never {}
 }
 
-/// Which call it is; of S3 with the content of the object.
+/// Identifies the call of a request. For S3, it returns the content of the object too.
 pub(crate) fn identify(parts: &Parts, content: Bytes) -> (Call, Bytes) {
     let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
     if let Some((service, operation)) = header("x-amz-target").and_then(|t| t.split_once('.')) {
@@ -314,7 +318,7 @@ pub(crate) fn identify(parts: &Parts, content: Bytes) -> (Call, Bytes) {
         let body: Value =
             form.into_iter().map(|(name, value)| (name, Value::from(value))).collect();
         let operation = body["Action"].as_str().unwrap_or_default().to_owned();
-        // Each has kept its one version.
+        // The version identifies the service, because no service has ever changed its version.
         let service = match body["Version"].as_str() {
             Some("2010-05-15") => "cloudformation",
             Some("2010-05-08") => "iam",

@@ -1,4 +1,4 @@
-//! SQS: `SendMessageBatch`. Every queue exists, and keeps what is sent until a test takes it.
+//! SQS: `SendMessageBatch`. Every queue exists, and keeps its messages until a test takes them.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! STS: `AssumeRole`, and `GetCallerIdentity`, who is always the same.
+//! STS: `AssumeRole`, and `GetCallerIdentity`, which always returns the same caller.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -11,9 +11,9 @@ use crate::server::Answer;
 pub enum Sts {
     #[default]
     Grants,
-    /// Sessions that are valid for so long.
+    /// Grants sessions that are valid this long.
     GrantsFor(Duration),
-    /// The first session is valid for so long; there is no second.
+    /// Grants one session that is valid this long, and no second.
     GrantsOnce(Duration),
     Denies,
     /// Refuses the request, and repeats the external ID in the message.
@@ -23,8 +23,8 @@ pub enum Sts {
 #[derive(Debug, Default)]
 pub(crate) struct StsState {
     pub(crate) behaviour: Sts,
-    /// The sessions that were asked for.
-    asked: usize,
+    /// The number of sessions that were requested.
+    requested: usize,
 }
 
 impl StsState {
@@ -41,8 +41,8 @@ impl StsState {
             return error(400, "InvalidAction", "the stand-in does not know it");
         }
         // Each session has an access key of its own, as on AWS.
-        let number = self.asked;
-        self.asked += 1;
+        let number = self.requested;
+        self.requested += 1;
         let valid = match self.behaviour {
             Sts::Grants => Duration::from_secs(3_600),
             Sts::GrantsFor(valid) => valid,
@@ -71,12 +71,12 @@ impl StsState {
     }
 }
 
-/// As in `2026-01-31T00:00:00Z`.
+/// Formats a time, as in `2026-01-31T00:00:00Z`.
 fn timestamp(time: SystemTime) -> String {
     let seconds = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let (days, second) = (seconds / 86_400, seconds % 86_400);
-    // Years are counted from March, so that the day of a leap year is the last of its year, and in
-    // eras of 400 years (Howard Hinnant, `civil_from_days`).
+    // Years begin in March, so that a leap day is the last day of its year, and are grouped in eras
+    // of 400 years (Howard Hinnant, `civil_from_days`).
     let days = days + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);
     let year_of_era =

@@ -1,4 +1,4 @@
-//! AWS behind TLS, with a certificate of its own: what comes goes on to the stand-ins.
+//! AWS behind TLS, with a certificate of its own. It passes requests on to the stand-ins.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -8,17 +8,17 @@ use std::thread;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-/// Listens until the process ends.
+/// A server that listens until the process ends.
 pub struct Server {
     port: u16,
     certificate: String,
 }
 
 impl Server {
-    /// In front of what answers at `endpoint`.
+    /// Starts a server in front of the one at `endpoint`.
     ///
     /// # Panics
-    /// There is no port to have.
+    /// There is no free port.
     pub fn start(endpoint: &str) -> Self {
         let own =
             rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
@@ -34,31 +34,33 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("a port").port();
         let behind = endpoint.strip_prefix("http://").expect("plain HTTP").to_owned();
-        // Ends with the process: it waits for the next connection until then.
+        // The thread ends with the process. Until then it waits for the next connection.
         thread::spawn(move || {
             for connection in listener.incoming().flatten() {
                 let (config, behind) = (Arc::clone(&config), behind.clone());
-                // Who does not trust us hangs up: that is what one test is about.
+                // A client that doesn't trust the certificate hangs up. One test relies on that.
                 thread::spawn(move || relay(connection, config, &behind).ok());
             }
         });
         Self { port, certificate: own.cert.pem() }
     }
 
-    /// By its address, so that S3's buckets are part of the path.
+    /// Returns the server's URL. It has an address instead of a name, so that S3's buckets are part
+    /// of the path.
     pub fn url(&self) -> String {
         format!("https://127.0.0.1:{}", self.port)
     }
 
-    /// As PEM: who is to connect must trust it.
+    /// Returns the certificate as PEM. Clients must trust it.
     pub fn certificate(&self) -> &str {
         &self.certificate
     }
 }
 
-/// Requests of one connection and their answers, one after the other, until either side ends it.
+/// Relays the requests of one connection and their answers, one after the other, until either side
+/// closes.
 fn relay(front: TcpStream, config: Arc<ServerConfig>, behind: &str) -> std::io::Result<()> {
-    // Else an answer in two parts waits for what the other side has to say to the first.
+    // Without this, an answer in two parts waits until the other side acknowledges the first.
     front.set_nodelay(true)?;
     let session = ServerConnection::new(config).map_err(std::io::Error::other)?;
     let mut front = BufReader::new(StreamOwned::new(session, front));
@@ -69,7 +71,7 @@ fn relay(front: TcpStream, config: Arc<ServerConfig>, behind: &str) -> std::io::
     }
 }
 
-/// Copies one message of HTTP, which says how long it is.
+/// Copies one HTTP message, whose headers give its length.
 fn copy(from: &mut impl BufRead, to: &mut impl Write) -> std::io::Result<()> {
     let mut message = Vec::new();
     let mut length = 0;

@@ -1,4 +1,4 @@
-//! What the functions' roles and the analytics account reach of what the data account remembers.
+//! What the functions' roles and the analytics account can reach of the data account's state.
 
 use anyhow::{Context, Result, ensure};
 use landfall_tests::cloud::{JOB, wait_until};
@@ -30,7 +30,7 @@ pub fn trigger_and_monitor_keep_the_ledger_and_only_the_monitor_reaches_the_clai
     let awaits = ["--index-name", "awaits", "--key-condition-expression", "awaits = :h"];
     let key = ["--key", ITEM];
     let claim = ["--key", CLAIM];
-    // Who may do it: both, the monitor only, or neither.
+    // Which functions may make the call: both, the monitor only, or neither.
     let (both, monitor, neither) = ([true, true], [false, true], [false, false]);
     let calls = [
         (both, [&["dynamodb", "put-item", "--item", ITEM][..], &ledger].concat()),
@@ -64,7 +64,7 @@ pub fn only_the_rule_of_the_analytics_account_sends_to_the_queue_of_runs(
 ) -> Result<()> {
     let cloud = &stage.cloud;
     let url = cloud.wait(stage.queue_url("landfall-runs"))?;
-    // The monitor does not know the run, and drops the event.
+    // The monitor doesn't know the run, so it drops the event.
     let event = r#"{"version":"0","source":"aws.glue","detail-type":"Glue Job State Change","detail":{"jobName":"none","jobRunId":"jr_none","state":"SUCCEEDED"}}"#;
     let send = ["sqs", "send-message", "--queue-url", &url, "--message-body", event];
     let analytics = &cloud.analytics.cli;
@@ -83,11 +83,12 @@ pub fn only_the_rule_of_the_analytics_account_sends_to_the_queue_of_runs(
     let root = Caller::root(cloud, analytics);
     ensure!(!root.may(&send)?, "the analytics account's root may send");
 
-    // Nobody but EventBridge can be the rule's role: the end of a run shows that it may send.
+    // Only EventBridge can assume the rule's role. That the end of a run arrives shows that the
+    // role may send.
     cloud.wait(async {
         let start = cloud.analytics.glue.start_job_run().job_name(JOB);
         start.send().await.with_context(|| format!("failed to start job `{JOB}`"))?;
-        wait_until("no event came into the queue of runs", SOON, async || {
+        wait_until("no event arrived in the queue of run ends", SOON, async || {
             Ok(cloud.emulator.log().contains("EventBridge → SQS landfall-runs").then_some(()))
         })
         .await

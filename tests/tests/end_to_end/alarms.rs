@@ -1,11 +1,11 @@
-//! The templates' alarms: each is set off by the fault that it is for, tells its topic, and is quiet
-//! again once the fault is mended. They have a deployment of their own, since other tests cause the
-//! same faults, and shorter minutes: of schedules and of alarms alike.
+//! The templates' alarms. Each goes off because of the fault that it is for, notifies its topic,
+//! and returns to OK once the fault is repaired. They have a deployment of their own, because other
+//! tests cause the same faults. There the minutes of schedules and alarms are shorter.
 //!
-//! What an alarm does is the emulator's, as CloudWatch documents it; which metric, statistic, threshold
-//! and treatment of missing data it is judged by, is the template's.
+//! The emulator implements what an alarm does, as CloudWatch documents it. The metric, statistic,
+//! threshold and treatment of missing data come from the template.
 
-mod ground;
+mod fixture;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -21,187 +21,188 @@ use landfall_tests::shared::Shared;
 use landfall_tests::{ANALYTICS, root};
 use libtest_mimic::{Failed, Trial};
 
-use self::ground::{Ground, SOON};
+use self::fixture::{Fixture, SOON};
 use crate::stage::csv;
 
-/// Alarms that the local cloud can set off, by a fault that they have in common.
+/// Alarms that the local cloud can set off, with the fault that they have in common.
 struct Driven {
-    /// Their names, without the stack's prefix.
+    /// The alarms' names, without the stack's prefix.
     alarms: &'static [&'static str],
     /// Causes the fault.
-    cause: fn(&Ground) -> Result<()>,
-    /// Done again and again until the alarms are heard.
-    insist: fn(&Ground) -> Result<()>,
-    mend: fn(&Ground) -> Result<()>,
+    cause: fn(&Fixture) -> Result<()>,
+    /// Runs again and again until the topic hears of the alarms.
+    keep_up: fn(&Fixture) -> Result<()>,
+    /// Repairs the fault.
+    repair: fn(&Fixture) -> Result<()>,
 }
 
-/// Every alarm of the templates is here or in [`OUT_OF_REACH`].
+/// The alarms that are tested. Every alarm of the templates is here or in [`OUT_OF_REACH`].
 const DRIVEN: [Driven; 10] = [
     Driven {
         alarms: &["arrivals-dlq", "messages-failed"],
-        cause: |ground| ground.send("landfall-arrivals", "no notification"),
-        insist: nothing,
-        mend: |ground| ground.purge("landfall-arrivals-dlq"),
+        cause: |fixture| fixture.send("landfall-arrivals", "no notification"),
+        keep_up: nothing,
+        repair: |fixture| fixture.purge("landfall-arrivals-dlq"),
     },
     Driven {
         alarms: &["runs-dlq"],
-        cause: |ground| ground.send("landfall-runs", "no event of a run"),
-        insist: nothing,
-        mend: |ground| ground.purge("landfall-runs-dlq"),
+        cause: |fixture| fixture.send("landfall-runs", "no event of a run"),
+        keep_up: nothing,
+        repair: |fixture| fixture.purge("landfall-runs-dlq"),
     },
     Driven {
         alarms: &["batches-parked"],
-        cause: |ground| ground.upload("in/parked/a.csv", csv(1)),
-        insist: nothing,
-        mend: make_the_job_and_return_the_batch,
+        cause: |fixture| fixture.upload("in/parked/a.csv", csv(1)),
+        keep_up: nothing,
+        repair: make_the_job_and_return_the_batch,
     },
     Driven {
         alarms: &["oldest-due"],
         cause: leave_a_batch_due_without_ticks,
-        insist: nothing,
-        mend: nothing,
+        keep_up: nothing,
+        repair: nothing,
     },
     Driven {
         alarms: &["start-blocked", "oldest-waiting", "assume-role-denied"],
-        cause: |ground| {
-            ground.trust_of_the_starter("Deny")?;
-            ground.upload("in/blocked/a.csv", csv(1))
+        cause: |fixture| {
+            fixture.trust_of_the_starter("Deny")?;
+            fixture.upload("in/blocked/a.csv", csv(1))
         },
-        insist: |ground| has_waited(ground, "in/blocked/a.csv", 5 * 3_600),
-        mend: |ground| {
-            ground.trust_of_the_starter("Allow")?;
-            has_waited(ground, "in/blocked/a.csv", 0)
+        keep_up: |fixture| has_waited(fixture, "in/blocked/a.csv", 5 * 3_600),
+        repair: |fixture| {
+            fixture.trust_of_the_starter("Allow")?;
+            has_waited(fixture, "in/blocked/a.csv", 0)
         },
     },
     Driven {
         alarms: &["job-runs-failed"],
-        // Its job fails on a file without the column that it partitions by.
-        cause: |ground| ground.upload("in/failing/a.csv", "day\n1\n".to_owned()),
-        insist: nothing,
-        mend: settle_the_batch_that_failed,
+        // The job fails on a file that lacks the column by which it partitions.
+        cause: |fixture| fixture.upload("in/failing/a.csv", "day\n1\n".to_owned()),
+        keep_up: nothing,
+        repair: settle_the_batch_that_failed,
     },
     Driven {
         alarms: &["trigger-throttles", "monitor-throttles"],
-        cause: |ground| {
-            ground.reserve("landfall-trigger", Some(0))?;
-            ground.reserve("landfall-monitor", Some(0))
+        cause: |fixture| {
+            fixture.reserve("landfall-trigger", Some(0))?;
+            fixture.reserve("landfall-monitor", Some(0))
         },
-        insist: |ground| {
-            ground.invoke("landfall-trigger")?;
-            ground.invoke("landfall-monitor")
+        keep_up: |fixture| {
+            fixture.invoke("landfall-trigger")?;
+            fixture.invoke("landfall-monitor")
         },
-        mend: |ground| {
-            ground.reserve("landfall-trigger", None)?;
-            ground.reserve("landfall-monitor", None)
+        repair: |fixture| {
+            fixture.reserve("landfall-trigger", None)?;
+            fixture.reserve("landfall-monitor", None)
         },
     },
     Driven {
         alarms: &["trigger-errors", "monitor-errors"],
-        cause: |ground| {
-            ground.set("landfall-monitor", "LANDFALL_RETENTION_DAYS", "for ever")?;
-            ground.set("landfall-trigger", "LANDFALL_RETENTION_DAYS", "for ever")?;
-            ground.send("landfall-arrivals", "whatever")
+        cause: |fixture| {
+            fixture.set("landfall-monitor", "LANDFALL_RETENTION_DAYS", "for ever")?;
+            fixture.set("landfall-trigger", "LANDFALL_RETENTION_DAYS", "for ever")?;
+            fixture.send("landfall-arrivals", "whatever")
         },
-        insist: nothing,
-        mend: |ground| {
-            ground.set("landfall-monitor", "LANDFALL_RETENTION_DAYS", "30")?;
-            ground.set("landfall-trigger", "LANDFALL_RETENTION_DAYS", "30")?;
-            ground.purge("landfall-arrivals")?;
-            ground.purge("landfall-arrivals-dlq")
+        keep_up: nothing,
+        repair: |fixture| {
+            fixture.set("landfall-monitor", "LANDFALL_RETENTION_DAYS", "30")?;
+            fixture.set("landfall-trigger", "LANDFALL_RETENTION_DAYS", "30")?;
+            fixture.purge("landfall-arrivals")?;
+            fixture.purge("landfall-arrivals-dlq")
         },
     },
     Driven {
         alarms: &["requests-refused"],
-        cause: Ground::speak_for_a_stack,
-        insist: nothing,
-        mend: nothing,
+        cause: Fixture::speak_for_a_stack,
+        keep_up: nothing,
+        repair: nothing,
     },
     Driven {
         alarms: &["monitor-silent"],
-        cause: |ground| ground.schedule("disable-rule"),
-        insist: nothing,
-        mend: |ground| ground.schedule("enable-rule"),
+        cause: |fixture| fixture.schedule("disable-rule"),
+        keep_up: nothing,
+        repair: |fixture| fixture.schedule("enable-rule"),
     },
 ];
 
-/// Alarms that the local cloud cannot set off, and why.
+/// Alarms that the local cloud can't set off, and why.
 const OUT_OF_REACH: [(&str, &str); 4] = [
     ("rule-dlq", "the emulator models no dead-letter queue of a rule"),
-    ("arrivals-late", "a message would have to wait for a quarter of an hour, by the clock"),
-    ("unusual-bytes", "what is usual, CloudWatch learns in weeks; the emulator has no such model"),
+    ("arrivals-late", "a message would have to wait for 15 minutes of real time"),
+    ("unusual-bytes", "CloudWatch learns over weeks what is usual; the emulator has no such model"),
     ("unusual-runs", "the same"),
 ];
 
-fn nothing(_: &Ground) -> Result<()> {
+fn nothing(_: &Fixture) -> Result<()> {
     Ok(())
 }
 
-fn make_the_job_and_return_the_batch(ground: &Ground) -> Result<()> {
+fn make_the_job_and_return_the_batch(fixture: &Fixture) -> Result<()> {
     let role = format!("arn:aws:iam::{ANALYTICS}:role/landfall/landfall-job");
     let command = "Name=glueetl,ScriptLocation=s3://acme-analytics/none.py";
     let job = ["glue", "create-job", "--name", "not-yet-there", "--role", &role];
-    ground.cloud.analytics.cli.run([&job[..], &["--command", command]].concat())?;
-    let batch = ground.batch_of("in/parked/a.csv")?;
+    fixture.cloud.analytics.cli.run([&job[..], &["--command", command]].concat())?;
+    let batch = fixture.batch_of("in/parked/a.csv")?;
     let returned = batch.returned(now()).context("the batch is not parked")?;
-    ground.cloud.wait(async {
-        ground.ledger.write(returned).await?.context("somebody else wrote the batch")?;
+    fixture.cloud.wait(async {
+        fixture.ledger.write(returned).await?.context("somebody else wrote the batch")?;
         Ok(())
     })
 }
 
-fn leave_a_batch_due_without_ticks(ground: &Ground) -> Result<()> {
-    ground.schedule("disable-rule")?;
-    ground.upload("in/due/a.csv", csv(1))?;
-    let batch = ground.batch_of("in/due/a.csv")?;
+fn leave_a_batch_due_without_ticks(fixture: &Fixture) -> Result<()> {
+    fixture.schedule("disable-rule")?;
+    fixture.upload("in/due/a.csv", csv(1))?;
+    let batch = fixture.batch_of("in/due/a.csv")?;
     ensure!(matches!(batch.state, State::Open { .. }), "not open: {batch:?}");
-    // As if no tick had come for that long.
+    // Act as if there had been no tick for that long.
     let state = State::Open { closes_at: now() - Duration::from_secs(1000) };
-    ground.write(Batch { state, ..batch })?;
-    ground.schedule("enable-rule")
+    fixture.write(Batch { state, ..batch })?;
+    fixture.schedule("enable-rule")
 }
 
-/// What was put off is due at once, and has waited for so long: an attempt after the other would take
-/// hours.
-fn has_waited(ground: &Ground, key: &str, seconds: u64) -> Result<()> {
-    let mut batch = ground.batch_of(key)?;
+/// Makes a batch that was put off due at once, and makes it look as if it had waited this long.
+/// Real attempts would take hours.
+fn has_waited(fixture: &Fixture, key: &str, seconds: u64) -> Result<()> {
+    let mut batch = fixture.batch_of(key)?;
     let State::Sealed { due, waits_for_slot } = batch.state else { return Ok(()) };
     if due > now() {
         batch.state = State::Sealed { due: now(), waits_for_slot };
         for entry in batch.history.iter_mut().filter(|entry| entry.what == HistoryEvent::Sealed) {
             entry.at = now() - Duration::from_secs(seconds);
         }
-        ground.write(batch)?;
+        fixture.write(batch)?;
     }
     Ok(())
 }
 
-/// Nothing is started for it any more.
-fn settle_the_batch_that_failed(ground: &Ground) -> Result<()> {
-    let parked = wait_until("the batch is not parked", ground::SOON, async || {
-        let found = ground.ledger.find(LANDING_BUCKET, "in/failing/a.csv").await?;
+/// Settles the batch so that nothing more is started for it.
+fn settle_the_batch_that_failed(fixture: &Fixture) -> Result<()> {
+    let parked = wait_until("the batch is not parked", fixture::SOON, async || {
+        let found = fixture.ledger.find(LANDING_BUCKET, "in/failing/a.csv").await?;
         let id = &found.first().context("no batch")?.batch;
-        let batch = ground.ledger.batch(id).await?;
+        let batch = fixture.ledger.batch(id).await?;
         Ok(batch.filter(|batch| matches!(batch.state, State::Parked { .. })))
     });
-    let batch = ground.cloud.wait(parked)?;
-    ground.write(Batch { state: State::Empty, ..batch })
+    let batch = fixture.cloud.wait(parked)?;
+    fixture.write(Batch { state: State::Empty, ..batch })
 }
 
-/// A test for each alarm, and one that none is forgotten.
+/// Returns a test for each alarm, and one that checks that the list is complete.
 pub fn trials() -> Vec<Trial> {
-    // One fault at a time: it may take away what another needs, and an alarm that follows the metric of
-    // another would go off by that one's fault.
-    let shared: Shared<Mutex<Ground>> = Shared::default();
+    // Cause one fault at a time. A fault may remove what another one needs, and an alarm on a
+    // metric of another fault would go off too.
+    let shared: Shared<Mutex<Fixture>> = Shared::default();
     let mut trials: Vec<Trial> = DRIVEN
         .iter()
         .map(|driven| {
             let names = driven.alarms.join("_and_").replace('-', "_");
             let name = format!("the_alarm_{names}_tells_of_its_fault");
-            let lay = || Ground::lay().map(Mutex::new);
-            shared.trial(&name, lay, move |ground| {
-                // A test that panicked does not make the others fail for another reason than their own.
-                let ground = ground.lock().unwrap_or_else(PoisonError::into_inner);
-                each_alarm_tells_of_its_fault_and_is_quiet_once_it_is_mended(driven, &ground)
+            let deploy = || Fixture::deploy().map(Mutex::new);
+            shared.trial(&name, deploy, move |fixture| {
+                // If a test panicked, the others must not fail because of the poisoned lock.
+                let fixture = fixture.lock().unwrap_or_else(PoisonError::into_inner);
+                each_alarm_tells_of_its_fault_and_is_quiet_once_it_is_mended(driven, &fixture)
             })
         })
         .collect();
@@ -214,33 +215,35 @@ pub fn trials() -> Vec<Trial> {
 
 fn each_alarm_tells_of_its_fault_and_is_quiet_once_it_is_mended(
     driven: &Driven,
-    ground: &Ground,
+    fixture: &Fixture,
 ) -> Result<()> {
-    let Driven { alarms, cause, insist, mend } = driven;
+    let Driven { alarms, cause, keep_up, repair } = driven;
     let names: Vec<String> = alarms.iter().map(|alarm| format!("landfall-{alarm}")).collect();
     let mut silent = Vec::new();
     for name in &names {
-        ground.until(name, "OK").context("before the fault")?;
-        silent.push((name, ground.cloud.wait(ground.times_heard(name))?));
+        fixture.until(name, "OK").context("before the fault")?;
+        silent.push((name, fixture.cloud.wait(fixture.times_heard(name))?));
     }
-    let heard = cause(ground).context("the fault is not caused").and_then(|()| {
+    let heard = cause(fixture).context("failed to cause the fault").and_then(|()| {
         let deadline = Instant::now() + SOON;
         while let Some((name, before)) = silent.last() {
-            if ground.cloud.wait(ground.times_heard(name))? > *before {
+            if fixture.cloud.wait(fixture.times_heard(name))? > *before {
                 silent.pop();
                 continue;
             }
-            ensure!(Instant::now() < deadline, "the topic hears nothing of `{name}`");
-            insist(ground).context("the fault does not last")?;
+            ensure!(Instant::now() < deadline, "the topic was not notified of `{name}`");
+            keep_up(fixture).context("failed to keep the fault up")?;
             thread::sleep(Duration::from_millis(500));
         }
         Ok(())
     });
-    let told = || names.iter().map(|name| ground.told(name)).collect::<Vec<_>>().join("\n");
-    let heard = heard.with_context(told);
-    let mended = mend(ground).context("the fault is not mended");
-    heard.and(mended)?;
-    names.iter().try_for_each(|name| ground.until(name, "OK").context("after the fault was mended"))
+    let states = || names.iter().map(|name| fixture.describe(name)).collect::<Vec<_>>().join("\n");
+    let heard = heard.with_context(states);
+    let repaired = repair(fixture).context("failed to repair the fault");
+    heard.and(repaired)?;
+    names
+        .iter()
+        .try_for_each(|name| fixture.until(name, "OK").context("after the fault was repaired"))
 }
 
 fn every_alarm_of_the_templates_is_set_off_or_out_of_reach() -> Result<()> {

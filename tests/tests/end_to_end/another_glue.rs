@@ -1,5 +1,5 @@
-//! The compiled trigger and monitor with an implementation of Glue in which `MaxConcurrentRuns` is not
-//! our addition, as it is in the emulator's. All else they find at the emulator.
+//! The compiled trigger and monitor with an implementation of Glue that has `MaxConcurrentRuns` of
+//! its own. In the emulator, we added it. Everything else comes from the emulator.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,51 +16,51 @@ use landfall_tests::{ANALYTICS, REGION};
 use serde_json::{Value, json};
 
 use crate::faults;
-use crate::recovery::ground::{Ground, JOB, Plot};
+use crate::recovery::fixture::{Case, Fixture, JOB};
 use crate::recovery::{LEFT, is_acknowledged, tick};
 use crate::stage::Stage;
 
-/// What a call may take.
+/// The time limit of a call.
 const A_CALL: Duration = Duration::from_secs(20);
 
-/// How often a run is looked at in each of its states, `STARTING` and `RUNNING`: more often than the
-/// functions look, so that it ends when the test wants it to.
+/// How often a run must be read in each of its states, `STARTING` and `RUNNING`, before it moves on.
+/// The functions read it less often, so the test decides when it ends.
 const LOOKS: usize = 20;
 
-/// For that many looks, on a machine that is busy.
+/// The time for that many reads on a busy machine.
 const ENDED: Duration = Duration::from_secs(60);
 
 pub fn a_job_at_its_limit_in_another_implementation_of_glue_makes_batches_wait_until_a_run_ends(
     stage: &Stage,
 ) -> Result<()> {
     let moto = Moto::start(&stage.cloud.python)?;
-    let ground = Ground::new(stage, "another-glue")?;
+    let fixture = Fixture::new(stage, "another-glue")?;
     stage.cloud.wait(async {
-        let plot = ground.plot("another-glue").await?;
+        let case = fixture.case("another-glue").await?;
         let glue = Glue::with_job(&moto).await?;
         let endpoint = glue.proxy.endpoint();
         let function =
-            |name: &str| plot.function_with(name, &[("AWS_ENDPOINT_URL_GLUE", &endpoint)]);
+            |name: &str| case.function_with(name, &[("AWS_ENDPOINT_URL_GLUE", &endpoint)]);
         let (trigger, monitor) = (function("trigger")?, function("monitor")?);
-        one_after_the_other(&plot, &glue, &trigger, &monitor)
+        one_after_the_other(&case, &glue, &trigger, &monitor)
             .await
-            .with_context(|| format!("logged:\n{}", plot.said()))
+            .with_context(|| format!("logged:\n{}", case.logged()))
     })
 }
 
 async fn one_after_the_other(
-    plot: &Plot<'_>,
+    case: &Case<'_>,
     glue: &Glue,
     trigger: &Function,
     monitor: &Function,
 ) -> Result<()> {
-    let messages = plot.messages();
+    let messages = case.messages();
     let messages = messages["Records"].as_array().context("no messages")?;
     for message in messages {
         let answer = trigger.invoke(json!({ "Records": [message] }), LEFT).await?;
         is_acknowledged(&answer)?;
     }
-    let batches = progress(plot, &["started", "waits", "waits"]).await?;
+    let batches = progress(case, &["started", "waits", "waits"]).await?;
     ensure!(glue.starts() == [200, 400, 400], "{:?}", glue.starts());
     for batch in &batches[1..] {
         let entry = batch.history.last().context("no history")?;
@@ -70,16 +70,16 @@ async fn one_after_the_other(
         ensure!(is_refused, "{batch:?}");
     }
 
-    // They are due again, and the run has not ended.
+    // Make them due again. The run has not ended.
     for mut batch in batches {
         if let State::Sealed { due, .. } = &mut batch.state {
             *due = now();
-            plot.ledger.write(batch).await?.context("somebody else wrote it")?;
+            case.ledger.write(batch).await?.context("somebody else wrote it")?;
         }
     }
     let answer = monitor.invoke(tick(), LEFT).await?;
     ensure!(matches!(&answer, Answer::Response(ticked) if ticked["due"] == 2), "{answer:?}");
-    progress(plot, &["started", "waits", "waits"]).await?;
+    progress(case, &["started", "waits", "waits"]).await?;
     ensure!(glue.starts() == [200, 400, 400, 400, 400], "{:?}", glue.starts());
 
     let mut runs = Vec::new();
@@ -88,25 +88,25 @@ async fn one_after_the_other(
         ["succeeded", "succeeded", "started"],
         ["succeeded", "succeeded", "succeeded"],
     ] {
-        let batches = plot.batches().await?;
+        let batches = case.batches().await?;
         let of_run = |batch: &Batch| match &batch.state {
             State::Started(Started { run_id, .. }) => Some(run_id.clone()),
             _ => None,
         };
         let mut started = batches.iter().filter_map(|batch| Some((batch, of_run(batch)?)));
         let (batch, run) = started.next().context("no batch is started")?;
-        plot.claim(batch).await?;
+        case.claim(batch).await?;
         glue.end(&run).await?;
         is_acknowledged(&monitor.invoke(ended(&run), LEFT).await?)?;
-        progress(plot, &after).await.with_context(|| format!("after the end of `{run}`"))?;
+        progress(case, &after).await.with_context(|| format!("after the end of `{run}`"))?;
         runs.push(run);
     }
-    // Each end started one, and nothing more was tried.
+    // Each end of a run started one batch, and nothing else was tried.
     ensure!(glue.starts() == [200, 400, 400, 400, 400, 200, 200], "{:?}", glue.starts());
 
     let known: BTreeMap<String, String> = glue.runs().await?;
-    let expected = plot.batches().await?.into_iter().map(|batch| {
-        let [run] = &batch.runs[..] else { bail!("not one run: {batch:?}") };
+    let expected = case.batches().await?.into_iter().map(|batch| {
+        let [run] = &batch.runs[..] else { bail!("not exactly one run: {batch:?}") };
         Ok((run.run_id.clone(), batch.id))
     });
     let expected: BTreeMap<String, String> = expected.collect::<Result<_>>()?;
@@ -115,9 +115,9 @@ async fn one_after_the_other(
     Ok(())
 }
 
-/// The batches, the oldest first, which are as they should be.
-async fn progress(plot: &Plot<'_>, wanted: &[&str]) -> Result<Vec<Batch>> {
-    let mut batches = plot.batches().await?;
+/// Returns the batches, oldest first. Fails if their states differ from `wanted`.
+async fn progress(case: &Case<'_>, wanted: &[&str]) -> Result<Vec<Batch>> {
+    let mut batches = case.batches().await?;
     batches.sort_by_key(|batch| batch.opened_at);
     let states = batches.iter().map(|batch| match &batch.state {
         State::Sealed { waits_for_slot: true, .. } => "waits",
@@ -128,7 +128,7 @@ async fn progress(plot: &Plot<'_>, wanted: &[&str]) -> Result<Vec<Batch>> {
     Ok(batches)
 }
 
-/// The event of a run's end, as SQS delivers it.
+/// Returns the event of a run's end, as SQS delivers it.
 fn ended(run: &str) -> Value {
     let event = json!({
         "version": "0", "source": "aws.glue", "detail-type": "Glue Job State Change",
@@ -140,9 +140,9 @@ fn ended(run: &str) -> Value {
     ] })
 }
 
-/// The other implementation, with one job.
+/// The other implementation of Glue, with one job.
 struct Glue {
-    /// What the functions reach it through.
+    /// The proxy through which the functions reach it.
     proxy: Proxy,
     client: aws_sdk_glue::Client,
 }
@@ -169,19 +169,19 @@ impl Glue {
         Ok(glue)
     }
 
-    /// What each `StartJobRun` of the functions was answered.
+    /// Returns the status of each `StartJobRun` that the functions sent.
     fn starts(&self) -> Vec<u16> {
         let calls = self.proxy.calls().into_iter();
         let starts = calls.filter(|call| call.operation == "glue:StartJobRun");
         starts.map(|call| call.answered.unwrap_or_default()).collect()
     }
 
-    /// Looks at a run until it has ended, which makes it end.
+    /// Reads a run until it has ended. Reading makes it end.
     async fn end(&self, run: &str) -> Result<()> {
         wait_until("the run does not end", ENDED, async || {
             for _ in 0..=LOOKS {
                 let request = self.client.get_job_run().job_name(JOB).run_id(run);
-                let answer = request.send().await.context("failed to look at the run")?;
+                let answer = request.send().await.context("failed to read the run")?;
                 let state = answer.job_run.and_then(|run| run.job_run_state);
                 if state == Some(JobRunState::Succeeded) {
                     return Ok(Some(()));
@@ -192,16 +192,16 @@ impl Glue {
         .await
     }
 
-    /// The batches of all runs, by their ids.
+    /// Returns the batch ID of each run, by run ID.
     async fn runs(&self) -> Result<BTreeMap<String, String>> {
         let answer = self.client.get_job_runs().job_name(JOB).send().await;
         let answer = answer.context("failed to list the runs")?;
-        ensure!(answer.next_token().is_none(), "there are more runs than are listed");
+        ensure!(answer.next_token().is_none(), "the list has further pages");
         let batch = |run: &JobRun| {
             let id = run.arguments()?.get("--landfall-batch-id")?;
             Some((run.id()?.to_owned(), id.clone()))
         };
-        let runs = answer.job_runs().iter().map(|run| batch(run).context("a run of no batch"));
+        let runs = answer.job_runs().iter().map(|run| batch(run).context("a run has no batch"));
         runs.collect()
     }
 }

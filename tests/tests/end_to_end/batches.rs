@@ -1,4 +1,5 @@
-//! Batches as they are deployed: when they close, how limits hold them back, what follows a failure.
+//! Batches as they are deployed: when they close, how limits hold them back, and what follows a
+//! failure.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -10,8 +11,8 @@ use landfall_tests::cloud::LANDING_BUCKET;
 
 use crate::stage::{Stage, csv};
 
-/// A batch that is closed by time waits for a tick, which comes every minute; its run takes a while, and
-/// so does finding out about a start that was not answered.
+/// A batch that closes by time waits for a tick, which comes every minute. Its run takes a while,
+/// and so does finding out about a start that got no answer.
 const A_FEW_TICKS: Duration = Duration::from_secs(600);
 
 pub fn a_window_closes_what_came_while_it_was_open(stage: &Stage) -> Result<()> {
@@ -25,10 +26,10 @@ pub fn a_window_closes_what_came_while_it_was_open(stage: &Stage) -> Result<()> 
         let first = one.first_arrival_at.context("no first arrival")?;
         let lasted = closed_at(&one)?.since(first);
         ensure!(lasted >= Duration::from_secs(5), "closed after {lasted:?}");
-        // What comes now is in time for the next.
+        // Objects that arrive now belong to the next batch.
         upload(stage, &["in/window/1/c.csv"]).await?;
         let next = stage.batch_of("window", "in/window/1/c.csv", A_FEW_TICKS, |_| true).await?;
-        ensure!(next.id != one.id, "a batch that was closed takes members");
+        ensure!(next.id != one.id, "a closed batch takes further members");
         Ok(())
     })
 }
@@ -63,14 +64,14 @@ pub fn max_objects_closes_a_batch_that_is_full(stage: &Stage) -> Result<()> {
         }
         let mut sizes = BTreeSet::new();
         for batch in &batches {
-            let now = stage.ledger.batch(&batch.id).await?.context("it is gone")?;
+            let now = stage.ledger.batch(&batch.id).await?.context("the batch is gone")?;
             ensure!(now.members <= 3, "{} members in `{}`", now.members, now.id);
             sizes.insert((now.id.clone(), now.members));
         }
         let total: u64 = sizes.iter().map(|(_, members)| members).sum();
         ensure!(total == 7, "{total} members: {sizes:?}");
         for (id, _) in sizes.iter().filter(|(_, members)| *members == 3) {
-            let key = stage.ledger.batch(id).await?.context("it is gone")?;
+            let key = stage.ledger.batch(id).await?.context("the batch is gone")?;
             let member = stage.ledger.members(&key).await?.remove(0);
             done(stage, "full", &member.key).await?;
         }
@@ -83,7 +84,7 @@ pub fn a_marker_closes_its_folder_and_what_comes_late_forms_a_follow_up(
     stage: &Stage,
 ) -> Result<()> {
     stage.cloud.wait(async {
-        // The marker overtakes: it comes first, and twice.
+        // The marker overtakes the data: it arrives first, and twice.
         for _ in 0..2 {
             stage.upload("in/marked/1/_SUCCESS", "").await?;
         }
@@ -93,9 +94,9 @@ pub fn a_marker_closes_its_folder_and_what_comes_late_forms_a_follow_up(
         upload(stage, &["in/marked/1/late.csv"]).await?;
         let late = "in/marked/1/late.csv";
         let follow_up = stage.batch_of("marked", late, A_FEW_TICKS, |_| true).await?;
-        ensure!(follow_up.id != batch.id, "a batch that was closed takes members");
+        ensure!(follow_up.id != batch.id, "a closed batch takes further members");
         let other = stage.batch_of("marked", "in/marked/2/a.csv", A_FEW_TICKS, |_| true).await?;
-        ensure!(other.is_open(), "a folder without a marker is closed: {other:?}");
+        ensure!(other.is_open(), "a folder without a marker was closed: {other:?}");
         Ok(())
     })
 }
@@ -119,7 +120,10 @@ pub fn a_job_that_runs_once_at_a_time_drains_twenty_batches_without_a_dead_lette
         let runs = stage.cloud.runs("one-at-a-time").await?;
         ensure!(runs.len() == 20, "{} runs of 20 batches", runs.len());
         let dead = stage.dead_letters().await?;
-        ensure!(!dead.iter().any(|body| body.contains("in/drain/")), "a message is a dead letter");
+        ensure!(
+            !dead.iter().any(|body| body.contains("in/drain/")),
+            "a message is in the dead-letter queue"
+        );
         Ok(())
     })
 }
@@ -139,15 +143,15 @@ pub fn a_flood_against_max_runs_per_hour_waits_and_loses_nothing(stage: &Stage) 
                 State::Sealed { due, .. } => {
                     let last = batch.history.last().context("no history")?;
                     ensure!(last.detail == "max_runs_per_hour", "{last:?}");
-                    // Until the first of the hour's starts is an hour old.
+                    // The batch waits until the first start of the hour is an hour old.
                     let waits = due.since(last.at);
-                    ensure!(waits > Duration::from_secs(58 * 60), "it waits {waits:?}");
+                    ensure!(waits > Duration::from_secs(58 * 60), "the batch waits {waits:?}");
                 }
                 _ => started += 1,
             }
         }
         ensure!(started == 2, "{started} of 6 were started");
-        ensure!(stage.cloud.runs("hourly").await?.len() == 2, "not two runs");
+        ensure!(stage.cloud.runs("hourly").await?.len() == 2, "the job does not have two runs");
         Ok(())
     })
 }
@@ -162,17 +166,18 @@ pub fn a_run_that_fails_is_followed_by_one_more_and_then_parked_and_returned(
         stage.batch_of("retried", key, A_FEW_TICKS, is_parked).await
     })?;
     let State::Parked { why, .. } = &batch.state else {
-        anyhow::bail!("it is not parked");
+        anyhow::bail!("the batch is not parked");
     };
     ensure!(*why == Why::AttemptsExhausted, "parked for another reason: {why:?}");
     ensure!(batch.runs.len() == 2, "{} runs of 2 attempts", batch.runs.len());
     let failed = |run: &landfall_core::batch::Run| run.state == Some(RunState::Failed);
-    ensure!(batch.runs.iter().all(failed), "a run did not fail: {:?}", batch.runs);
+    ensure!(batch.runs.iter().all(failed), "not every run failed: {:?}", batch.runs);
 
-    // As `landfall retry` does. The third run is one that succeeds.
+    // Return the batch as `landfall retry` does. The third run succeeds.
     stage.cloud.wait(async {
-        let returned = batch.returned(landfall_aws::clock::now()).context("it is not returned")?;
-        stage.ledger.write(returned).await?.context("somebody else wrote it")?;
+        let returned =
+            batch.returned(landfall_aws::clock::now()).context("the batch cannot be returned")?;
+        stage.ledger.write(returned).await?.context("another process wrote the batch")?;
         let batch = done(stage, "retried", key).await?;
         ensure!(batch.epoch == 3 && batch.runs.len() == 3, "{batch:?}");
         Ok(())
@@ -186,7 +191,7 @@ async fn upload(stage: &Stage, keys: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// The batch of an object once it has succeeded.
+/// Returns the batch of an object once it has succeeded.
 async fn done(stage: &Stage, route: &str, key: &str) -> Result<Batch> {
     let is_done = |batch: &Batch| matches!(batch.state, State::Succeeded { .. });
     stage.batch_of(route, key, A_FEW_TICKS, is_done).await
@@ -196,11 +201,14 @@ async fn has_members(stage: &Stage, batch: &Batch, keys: &[&str]) -> Result<()> 
     let members = stage.ledger.members(batch).await?;
     let found: BTreeSet<&str> = members.iter().map(|member| member.key.as_str()).collect();
     let expected: BTreeSet<&str> = keys.iter().copied().collect();
-    ensure!(found == expected, "of `s3://{LANDING_BUCKET}`: {found:?}, not {expected:?}");
+    ensure!(
+        found == expected,
+        "the members in `s3://{LANDING_BUCKET}` are {found:?}, not {expected:?}"
+    );
     Ok(())
 }
 
 fn closed_at(batch: &Batch) -> Result<Time> {
     let sealed = batch.history.iter().find(|entry| entry.what == HistoryEvent::Sealed);
-    Ok(sealed.context("it was never sealed")?.at)
+    Ok(sealed.context("the batch was never sealed")?.at)
 }

@@ -1,5 +1,5 @@
-//! Policies of others on the provisioner's roles: what grants goes, and what only denies stays. The
-//! function runs in this process, against the emulator.
+//! Policies that others put on the provisioner's roles: Landfall removes those that grant something
+//! and keeps those that only deny. The function runs in this process, against the emulator.
 
 use anyhow::{Context as _, Result, ensure};
 use landfall_core::roles::Observed;
@@ -11,7 +11,7 @@ use crate::stage::Stage;
 
 const REVOKED: &str = "AWSRevokeOlderSessions";
 
-/// As IAM writes it for "Revoke active sessions".
+/// Returns the policy that IAM writes for "Revoke active sessions".
 fn revocation() -> Value {
     json!({ "Version": "2012-10-17", "Statement": [{
         "Effect": "Deny", "Action": ["*"], "Resource": ["*"],
@@ -57,8 +57,8 @@ pub fn a_policy_that_only_denies_survives_updates_and_goes_along_with_a_replacem
         let updated = life.answer_to("update", &update).await?;
         ensure!(updated["Status"] == "SUCCESS", "{updated}");
         let notes = updated["Data"]["Notes"].as_str().unwrap_or_default();
-        ensure!(notes.contains(REVOKED) && notes.contains(&arns[0]), "told: `{notes}`");
-        ensure!(!notes.contains("grants") && !notes.contains(&arns[1]), "told: `{notes}`");
+        ensure!(notes.contains(REVOKED) && notes.contains(&arns[0]), "the notes are: `{notes}`");
+        ensure!(!notes.contains("grants") && !notes.contains(&arns[1]), "the notes are: `{notes}`");
         let there = role(stage, first).await?.context("there is no role")?;
         ensure!(names(&there) == [REVOKED, "landfall"], "inline: {:?}", there.policies);
         let attached: Vec<&String> = there.attached.keys().collect();
@@ -71,14 +71,17 @@ pub fn a_policy_that_only_denies_survives_updates_and_goes_along_with_a_replacem
         let replaced = life.answer_to("replace", &replace).await?;
         ensure!(replaced["Status"] == "SUCCESS", "{replaced}");
         let notes = replaced["Data"]["Notes"].as_str().unwrap_or_default();
-        ensure!(notes.contains("taken along from role `landfall-braked`"), "told: `{notes}`");
+        ensure!(
+            notes.contains("taken along from role `landfall-braked`"),
+            "the notes are: `{notes}`"
+        );
         let there = role(stage, second).await?.context("there is no role")?;
         ensure!(names(&there) == [REVOKED, "braked-deny", "landfall"], "{:?}", there.policies);
         let own = landfall_core::policy::Document::parse(&revocation().to_string());
         ensure!(there.policies[REVOKED] == own, "another document: {:?}", there.policies);
 
-        // The clean-up, and then the end: what denies goes with the role.
-        let new_id = replaced["PhysicalResourceId"].as_str().context("no id")?.to_owned();
+        // First the clean-up, then the deletion. The policies that deny are deleted with the role.
+        let new_id = replaced["PhysicalResourceId"].as_str().context("no ID")?.to_owned();
         let new = std::mem::replace(&mut life.properties, old);
         let cleaned = life.answer("clean-up", "Delete", Some(&id)).await?;
         ensure!(cleaned["Status"] == "SUCCESS", "{cleaned}");

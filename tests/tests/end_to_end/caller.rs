@@ -1,4 +1,5 @@
-//! Who calls AWS: a session of a role, for which policies count, or an account's root, for whom none does.
+//! Callers of AWS: a session of a role, which policies apply to, or an account's root, which none
+//! apply to.
 
 use std::process::Command;
 
@@ -20,10 +21,10 @@ impl<'a> Caller<'a> {
         Self { cloud, cli, session: None }
     }
 
-    /// A session of `role`, which the account's root may assume.
+    /// Starts a session of `role`, which the account's root may assume.
     pub fn of(cloud: &'a LocalCloud, cli: &'a AwsCli, role: &str) -> Result<Self> {
         let root = Self::root(cloud, cli);
-        let answer = root.run(&assume(role, None)).context("the stage could not be set")?;
+        let answer = root.run(&assume(role, None)).context("failed to assume the caller's role")?;
         let answer: Value = serde_json::from_str(&answer).context("STS answered no JSON")?;
         Ok(Self { session: Some(answer["Credentials"].clone()), ..root })
     }
@@ -32,7 +33,7 @@ impl<'a> Caller<'a> {
         self.may(&assume(role, external_id))
     }
 
-    /// Whether `aws …` is allowed; an error if it fails for another reason.
+    /// Returns whether IAM allows `aws …`. Fails if the command fails for another reason.
     pub fn may(&self, arguments: &[&str]) -> Result<bool> {
         match self.run(arguments) {
             Ok(_) => Ok(true),
@@ -45,7 +46,7 @@ impl<'a> Caller<'a> {
         let mut command = Command::new(self.cloud.python.program("aws"));
         command
             .args(arguments)
-            // Of SQS, the command line does not take it from the environment.
+            // For SQS, the command line doesn't take the endpoint from the environment.
             .args(["--endpoint-url", &self.cloud.emulator.endpoint()])
             .env_clear()
             .envs(surroundings(&self.cloud.python, self.cloud.emulator.folder()))
@@ -56,7 +57,7 @@ impl<'a> Caller<'a> {
                 ("AWS_SECRET_ACCESS_KEY", "SecretAccessKey"),
                 ("AWS_SESSION_TOKEN", "SessionToken"),
             ] {
-                command.env(variable, session[field].as_str().context("no such credential")?);
+                command.env(variable, session[field].as_str().context("a credential is missing")?);
             }
         }
         run(&mut command, &format!("run `aws {}`", arguments.join(" ")))

@@ -1,4 +1,4 @@
-//! Many at once: none is lost, and none hides another.
+//! Many messages and uploads at once: none gets lost, and none hides another.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ const AT_ONCE: usize = 16;
 const TIME_FOR_FLOOD: Duration = Duration::from_secs(300);
 
 pub fn one_malformed_message_among_many_fails_alone(stage: &Stage) -> Result<()> {
-    // What a sender that is not S3 might put there; and cut off, as by a faulty relay.
+    // A message that a sender other than S3 might put there, cut off as a faulty relay might do it.
     let malformed = r#"{"Records": [{"eventSource": "aws:s3", "s3": {"bucket": {"name": "acme-"#;
     let wanted: BTreeSet<String> =
         (0..30).map(|n| format!("s3://{LANDING_BUCKET}/in/crowd/{n}.csv")).collect();
@@ -51,7 +51,8 @@ pub fn one_malformed_message_among_many_fails_alone(stage: &Stage) -> Result<()>
     })
 }
 
-/// The emulator gives an invocation ten messages at most; larger batches are the handler's tests.
+/// Uploads 2000 objects. The emulator passes at most ten messages to an invocation; the handler's
+/// tests cover larger batches.
 pub fn every_one_of_2000_uploads_reaches_a_run(stage: &Stage) -> Result<()> {
     let keys: Vec<String> = (0..UPLOADS).map(|n| format!("in/flood/{n:04}.csv")).collect();
     let wanted: BTreeSet<String> =
@@ -85,7 +86,7 @@ pub fn every_one_of_2000_uploads_reaches_a_run(stage: &Stage) -> Result<()> {
     })
 }
 
-/// The URLs that runs of the job were given, and how many runs there are.
+/// Returns the URLs that the job's runs were given, and the number of runs.
 async fn given(stage: &Stage, job: &str) -> Result<(BTreeSet<String>, usize)> {
     let runs = stage.cloud.runs(job).await?;
     let mut urls = BTreeSet::new();

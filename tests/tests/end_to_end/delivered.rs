@@ -1,4 +1,4 @@
-//! What lands reaches the job: through every envelope, with every key.
+//! Every object that lands reaches the job: through every envelope, with every key.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -42,8 +42,8 @@ pub fn a_notification_that_invokes_the_trigger_starts_the_job(stage: &Stage) -> 
     through(stage, "direct")
 }
 
-/// Uploads to the prefix whose events take this way. The key would come out another if it were
-/// decoded once too often, or not at all.
+/// Uploads to the prefix whose events take this way. If the key were decoded once too often, or not
+/// at all, it would differ.
 fn through(stage: &Stage, way: &str) -> Result<()> {
     let key = format!("{way}/a b+c%20d=e.csv");
     let run = stage.cloud.wait(async {
@@ -59,7 +59,7 @@ fn through(stage: &Stage, way: &str) -> Result<()> {
 pub fn keys_with_any_characters_arrive_at_the_job_exactly(stage: &Stage) -> Result<()> {
     let longest = format!("in/keys/{}.csv", "ü".repeat(506));
     ensure!(longest.len() == 1024, "the longest key has {} bytes", longest.len());
-    // Each file has a number of rows of its own, by which we see that the job read just that one.
+    // Each file has a different number of rows, which shows that the job read exactly that file.
     let files: BTreeMap<String, usize> = [
         "in/keys/a space.csv",
         "in/keys/two  spaces .csv",

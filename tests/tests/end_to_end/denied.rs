@@ -1,5 +1,5 @@
-//! What IAM refuses starts nothing, and is kept: the batch waits in the ledger, and starts once the
-//! refusal is mended.
+//! If IAM refuses a call, Landfall starts nothing and keeps the batch: it waits in the ledger and
+//! starts once the refusal is repaired.
 
 use std::time::Duration;
 
@@ -11,7 +11,8 @@ use serde_json::json;
 
 use crate::stage::{SOON, Stage, csv};
 
-/// A tick a minute, and the pause before another attempt, which has grown by then.
+/// The time for a tick, which comes every minute, and for the pause before another attempt, which
+/// has grown by then.
 const ONCE_MENDED: Duration = Duration::from_secs(400);
 
 pub fn a_wrong_external_id_starts_nothing_and_the_batch_waits(stage: &Stage) -> Result<()> {
@@ -29,7 +30,7 @@ pub fn a_starter_role_that_the_trigger_may_not_assume_starts_nothing(stage: &Sta
 pub fn the_trigger_cannot_start_a_job_that_the_starter_role_does_not_name(
     stage: &Stage,
 ) -> Result<()> {
-    // Nor look at it, which comes first.
+    // The role may not read the job either, which Landfall does first.
     refused(stage, "other-job", "job_not_seen")
 }
 
@@ -53,7 +54,7 @@ pub fn what_waits_for_a_role_that_is_not_trusted_starts_once_the_role_is_repaire
         let batch = stage
             .batch_of("untrusted", &key("untrusted"), ONCE_MENDED, |batch| is_started(&batch.state))
             .await?;
-        ensure!(batch.runs.len() == 1, "not one run: {batch:?}");
+        ensure!(batch.runs.len() == 1, "not exactly one run: {batch:?}");
         ensure!(batch.runs[0].epoch == 1, "started more than once: {batch:?}");
         Ok(())
     })
@@ -63,7 +64,7 @@ fn key(why: &str) -> String {
     format!("in/denied/{why}/sales.csv")
 }
 
-/// Each of these routes differs from one that works in one thing (see `fixtures/routes.yaml`).
+/// Uses a route that differs from a working one in a single thing (see `fixtures/routes.yaml`).
 fn refused(stage: &Stage, why: &str, code: &str) -> Result<()> {
     let key = key(why);
     stage.cloud.wait(async {
@@ -72,15 +73,21 @@ fn refused(stage: &Stage, why: &str, code: &str) -> Result<()> {
         let batch = stage
             .batch_of(why, &key, SOON, |batch| waits(&batch.state) && batch.deferrals > 0)
             .await?;
-        // Not for another reason than the one that this is about.
+        // The batch waits for this reason and no other.
         let last = batch.history.last().context("no history")?;
         ensure!(last.what == HistoryEvent::Deferred, "the batch is not deferred: {last:?}");
-        ensure!(last.detail.starts_with(&format!("{code}: ")), "another reason: {last:?}");
+        ensure!(
+            last.detail.starts_with(&format!("{code}: ")),
+            "deferred for another reason: {last:?}"
+        );
         let members = stage.ledger.members(&batch).await?;
-        ensure!(members.len() == 1 && members[0].key == key, "other members: {members:?}");
-        ensure!(members[0].size == Some(csv(3).len() as u64), "another size: {members:?}");
+        ensure!(members.len() == 1 && members[0].key == key, "wrong members: {members:?}");
+        ensure!(members[0].size == Some(csv(3).len() as u64), "wrong size: {members:?}");
         let dead = stage.dead_letters().await?;
-        ensure!(!dead.iter().any(|body| body.contains(&key)), "the message is a dead letter");
+        ensure!(
+            !dead.iter().any(|body| body.contains(&key)),
+            "the message is in the dead-letter queue"
+        );
         stage.assert_not_started(&format!("s3://{LANDING_BUCKET}/{key}")).await
     })
 }

@@ -1,5 +1,5 @@
-//! `landfall deploy` and `landfall destroy`, as their users run them: deployments of the tests' own, under
-//! name prefixes of their own, beside the one that the stage was set with.
+//! `landfall deploy` and `landfall destroy`, as users run them. The tests make deployments of their
+//! own, with their own name prefixes, beside the one that all tests share.
 
 mod former;
 
@@ -18,11 +18,11 @@ use serde_json::Value;
 pub use self::former::a_new_stack_admits_former_batches_if_its_ledger_has_any_until_it_is_told_not_to;
 use crate::stage::Stage;
 
-/// All deployments of an account share the stack of what is uploaded, and one that finds it being changed
-/// says so and ends.
+/// All deployments of an account share the stack of the artifacts. A deployment that finds it
+/// changing reports that and ends.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
-/// A deployment of a test's own.
+/// A deployment that belongs to one test.
 pub struct Deployment<'a> {
     stage: &'a Stage,
     prefix: &'static str,
@@ -30,7 +30,7 @@ pub struct Deployment<'a> {
     options: Vec<String>,
 }
 
-/// What a run showed.
+/// The output of a command.
 #[derive(Debug)]
 pub struct Shown {
     status: Option<i32>,
@@ -47,7 +47,7 @@ impl Shown {
         Ok(self)
     }
 
-    /// How many stacks were found as they should be.
+    /// Returns the number of stacks that needed no change.
     pub fn unchanged(&self) -> usize {
         self.stdout.matches(": no change\n").count()
     }
@@ -73,12 +73,12 @@ impl<'a> Deployment<'a> {
         self.package.join("changed.yaml")
     }
 
-    /// A route for each job.
+    /// Writes routes, one for each job.
     fn write_routes(&self, jobs: &[&str]) -> Result<()> {
         self.write_routes_of(&format!("acme-{}", self.prefix), jobs)
     }
 
-    /// The same, of objects that land in this bucket.
+    /// Writes the same routes for objects that land in this bucket.
     pub fn write_routes_of(&self, bucket: &str, jobs: &[&str]) -> Result<()> {
         let prefix = self.prefix;
         let mut text = format!(
@@ -94,7 +94,7 @@ impl<'a> Deployment<'a> {
         fs::write(self.routes(), text).context("failed to write routes")
     }
 
-    /// Deploys with no external ID in the environment.
+    /// Deploys without an external ID in the environment.
     pub fn deploy(&self, more: &[&str]) -> Result<Shown> {
         self.run("deploy", |command| {
             command.arg("--package").arg(&self.package).args(&self.options).args(more);
@@ -112,7 +112,7 @@ impl<'a> Deployment<'a> {
         Ok(Shown { status: ran.status.code(), stdout: text(ran.stdout), stderr: text(ran.stderr) })
     }
 
-    /// The external IDs that the starter role admits.
+    /// Returns the external IDs that the starter role admits.
     fn admitted(&self) -> Result<Vec<String>> {
         let name = format!("{}-starter", self.prefix);
         let found =
@@ -136,8 +136,8 @@ impl<'a> Deployment<'a> {
     }
 }
 
-/// The package of the stage with functions that are never run but one: the others would only be packed
-/// and uploaded again and again.
+/// Makes a package from the local cloud's, with stubs for all functions but one. They never run,
+/// and the real ones would be zipped and uploaded again and again.
 fn small_package(stage: &Path, package: &Path) -> Result<()> {
     for name in ["trigger", "monitor", "provisioner", "glue/jobs"] {
         fs::create_dir_all(package.join(name))?;
@@ -158,7 +158,7 @@ fn small_package(stage: &Path, package: &Path) -> Result<()> {
     }
     for function in ["trigger", "monitor"] {
         let binary = fs::read(stage.join(function).join("bootstrap"))?;
-        let header = binary.get(..64).context("a function is no program")?;
+        let header = binary.get(..64).context("a function is not a program")?;
         fs::write(package.join(function).join("bootstrap"), header)?;
     }
     Ok(())
@@ -173,12 +173,15 @@ pub fn a_dry_run_leaves_nothing_behind(stage: &Stage) -> Result<()> {
         "  ExternalId = (not shown)\n",
         "Ledger ",
     ] {
-        ensure!(shown.stdout.contains(expected), "`{expected}` is not told: {shown:?}");
+        ensure!(shown.stdout.contains(expected), "`{expected}` is not shown: {shown:?}");
     }
     for account in [DATA, ANALYTICS] {
-        ensure!(deployment.status(account)?.is_none(), "a stack was made in account `{account}`");
+        ensure!(
+            deployment.status(account)?.is_none(),
+            "a stack was created in account `{account}`"
+        );
     }
-    // A stack that is there is compared, by a change set that goes again.
+    // An existing stack is compared by a change set, which is deleted again.
     let cloud = &stage.cloud;
     let mut command = cloud.landfall("deploy")?;
     command.args(["stage/routes.yaml", "--package", "stage", "--target", "analytics", "--dry-run"]);
@@ -187,9 +190,9 @@ pub fn a_dry_run_leaves_nothing_behind(stage: &Stage) -> Result<()> {
     let alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let ran = command.output()?;
     drop(alone);
-    let told = String::from_utf8_lossy(&ran.stdout).into_owned();
-    ensure!(ran.status.success(), "{told}{}", String::from_utf8_lossy(&ran.stderr));
-    ensure!(told.contains("Modify  Trigger "), "the change is not told: {told}");
+    let output = String::from_utf8_lossy(&ran.stdout).into_owned();
+    ensure!(ran.status.success(), "{output}{}", String::from_utf8_lossy(&ran.stderr));
+    ensure!(output.contains("Modify  Trigger "), "the change is not shown: {output}");
     for (cli, bucket) in
         [(&cloud.data.cli, DATA_ARTIFACTS), (&cloud.analytics.cli, ANALYTICS_ARTIFACTS)]
     {
@@ -199,7 +202,7 @@ pub fn a_dry_run_leaves_nothing_behind(stage: &Stage) -> Result<()> {
         ensure!(left == 0, "{left} change sets are left: {sets:?}");
         let listed = ["s3api", "list-objects-v2", "--bucket", bucket, "--prefix", "dry/"];
         let objects = cli.json(listed)?["KeyCount"].as_u64().unwrap_or_default();
-        ensure!(objects == 0, "{objects} objects were uploaded for a stack that is not there");
+        ensure!(objects == 0, "{objects} objects were uploaded for a stack that does not exist");
     }
     Ok(())
 }
@@ -210,14 +213,21 @@ pub fn a_change_that_is_declined_leaves_nothing_behind(stage: &Stage) -> Result<
     grantpt(&terminal).and_then(|()| unlockpt(&terminal)).context("no terminal to use")?;
     let path = ptsname(&terminal, Vec::new()).context("the terminal has no name")?;
     let stdin = File::options().read(true).write(true).open(path.to_str()?)?;
-    // `terminal` is open until it has ended: else what it reads from is gone.
+    // `terminal` stays open until the command has ended. Otherwise the command could not read from
+    // it.
     File::from(terminal.try_clone()?).write_all(b"no\n")?;
     let shown = deployment.run("deploy", |command| {
         command.arg("--package").arg(&deployment.package).args(&deployment.options).stdin(stdin);
     })?;
     let shown = shown.expect(1)?;
-    ensure!(shown.stdout.contains("Add     Provisioner "), "what was declined? {shown:?}");
-    ensure!(shown.stderr.contains("make this change? [y/N] "), "nobody was asked: {shown:?}");
+    ensure!(
+        shown.stdout.contains("Add     Provisioner "),
+        "the declined change is not shown: {shown:?}"
+    );
+    ensure!(
+        shown.stderr.contains("make this change? [y/N] "),
+        "no confirmation was requested: {shown:?}"
+    );
     let cli = &stage.cloud.data.cli;
     let stacks = cli.json(["cloudformation", "describe-stacks"])?;
     let stacks = stacks["Stacks"].as_array().cloned().unwrap_or_default();
@@ -230,7 +240,7 @@ pub fn the_same_again_changes_nothing_and_changed_routes_change_what_follows_fro
     stage: &Stage,
 ) -> Result<()> {
     let deployment = Deployment::new(stage, "again")?;
-    // In the other order than the stage's.
+    // The order differs from that of the shared deployment.
     let first =
         deployment.deploy(&["--yes", "--order", "data-first", "--tag", "team=data"])?.expect(0)?;
     let place =
@@ -239,12 +249,15 @@ pub fn the_same_again_changes_nothing_and_changed_routes_change_what_follows_fro
         place("stack again in the data")? < place("stack again in the analytics")?,
         "{first:?}"
     );
-    let [id] = &deployment.admitted()?[..] else { anyhow::bail!("not one external ID") };
-    ensure!(id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit()), "it is not random");
+    let [id] = &deployment.admitted()?[..] else { anyhow::bail!("not exactly one external ID") };
+    ensure!(
+        id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit()),
+        "the external ID is not random"
+    );
     ensure!(!format!("{first:?}").contains(id), "the external ID is shown");
 
     let second = deployment.deploy(&["--yes"])?.expect(0)?;
-    ensure!(second.unchanged() == 6, "something is changed: {second:?}");
+    ensure!(second.unchanged() == 6, "something changed: {second:?}");
 
     deployment.write_routes(&["again-job", "added"])?;
     let third = deployment.deploy(&["--yes"])?.expect(0)?;
@@ -260,7 +273,7 @@ pub fn the_same_again_changes_nothing_and_changed_routes_change_what_follows_fro
     let policy =
         ["iam", "get-role-policy", "--role-name", "again-starter", "--policy-name", "landfall"];
     let policy = stage.cloud.analytics.cli.run(policy)?;
-    ensure!(policy.contains("job/added"), "the starter role may not start it: {policy}");
+    ensure!(policy.contains("job/added"), "the starter role may not start the added job: {policy}");
     ensure!(deployment.admitted()? == [id.clone()], "the external ID was not kept");
     Ok(())
 }
@@ -270,19 +283,19 @@ pub fn a_change_that_fails_is_taken_back_and_what_failed_first_is_told(
 ) -> Result<()> {
     let deployment = Deployment::new(stage, "bad")?;
     deployment.deploy(&["--yes"])?.expect(0)?;
-    // The routes name no such bucket, so the provisioner refuses it.
+    // The routes don't name this bucket, so the provisioner refuses it.
     let bucket = "data:LandingBucketNames=acme-nowhere";
     let failed = deployment.deploy(&["--yes", "--parameter", bucket])?.expect(1)?;
     let last = failed.stderr.lines().last().unwrap_or_default();
     for expected in
         ["stack `bad`", "UPDATE_ROLLBACK_COMPLETE", "Notifications (Custom::", "acme-nowhere"]
     {
-        ensure!(last.contains(expected), "`{expected}` is not told: {failed:?}");
+        ensure!(last.contains(expected), "`{expected}` is not shown: {failed:?}");
     }
     let status = deployment.status(DATA)?;
     ensure!(status.as_deref() == Some("UPDATE_ROLLBACK_COMPLETE"), "the stack is {status:?}");
-    let mended = deployment.deploy(&["--yes"])?.expect(0)?;
-    ensure!(mended.unchanged() == 6, "what was taken back is not as it was: {mended:?}");
+    let repaired = deployment.deploy(&["--yes"])?.expect(0)?;
+    ensure!(repaired.unchanged() == 6, "the rollback did not restore the stacks: {repaired:?}");
     Ok(())
 }
 
@@ -290,16 +303,16 @@ pub fn a_first_creation_that_fails_leaves_nothing_in_the_way_of_the_next(
     stage: &Stage,
 ) -> Result<()> {
     let deployment = Deployment::new(stage, "first")?;
-    // A role of somebody else's, which is never touched.
+    // The role belongs to somebody else, so Landfall never touches it.
     let cli = &stage.cloud.analytics.cli;
     let anybody = r#"{"Version": "2012-10-17", "Statement": []}"#;
     let role = ["iam", "create-role", "--role-name", "first-job", "--path", "/landfall/"];
     cli.run([&role[..], &["--assume-role-policy-document", anybody]].concat())?;
     let failed = deployment.deploy(&["--yes"])?.expect(1)?;
     for expected in ["is ROLLBACK_COMPLETE: ", "Role (Custom::LandfallJobRole)"] {
-        ensure!(failed.stderr.contains(expected), "`{expected}` is not told: {failed:?}");
+        ensure!(failed.stderr.contains(expected), "`{expected}` is not shown: {failed:?}");
     }
-    ensure!(deployment.status(DATA)?.is_none(), "it went on: {failed:?}");
+    ensure!(deployment.status(DATA)?.is_none(), "the deployment went on: {failed:?}");
     cli.run(["iam", "delete-role", "--role-name", "first-job"])?;
     deployment.deploy(&["--yes"])?.expect(0)?;
     Ok(())
@@ -312,12 +325,15 @@ pub fn what_destroy_says_stays_does_and_is_taken_in_again(stage: &Stage) -> Resu
         command.arg("--dry-run");
     })?;
     let looked = looked.expect(0)?;
-    ensure!(deployment.status(DATA)?.is_some(), "a dry run deleted");
+    ensure!(deployment.status(DATA)?.is_some(), "a dry run deleted a stack");
     let destroyed = deployment.run("destroy", |command| {
         command.arg("--yes");
     })?;
     let destroyed = destroyed.expect(0)?;
-    ensure!(looked.stdout == destroyed.stdout, "it says something else: {looked:?} {destroyed:?}");
+    ensure!(
+        looked.stdout == destroyed.stdout,
+        "the dry run shows something else: {looked:?} {destroyed:?}"
+    );
     for account in [DATA, ANALYTICS] {
         ensure!(deployment.status(account)?.is_none(), "the stack of account `{account}` is left");
     }
@@ -325,7 +341,7 @@ pub fn what_destroy_says_stays_does_and_is_taken_in_again(stage: &Stage) -> Resu
     for table in ["gone-ledger", "gone-claims"] {
         let removed_by =
             format!("aws dynamodb delete-table --table-name {table} --region us-east-1");
-        ensure!(looked.stdout.contains(&removed_by), "`{table}` is not told: {looked:?}");
+        ensure!(looked.stdout.contains(&removed_by), "`{table}` is not shown: {looked:?}");
         cloud.data.cli.run(["dynamodb", "describe-table", "--table-name", table])?;
     }
     for (cli, bucket) in [
@@ -351,7 +367,7 @@ pub fn an_external_id_is_changed_while_both_are_admitted(stage: &Stage) -> Resul
     let before = deployment.admitted()?;
     let refused = deployment.deploy(&["--yes", "--rotate-external-id"])?.expect(2)?;
     ensure!(refused.stderr.contains("LANDFALL_PREVIOUS_EXTERNAL_ID"), "{refused:?}");
-    // Where the refusal says that it is.
+    // Read it where the refusal says: from the trigger's configuration.
     let cli = &stage.cloud.data.cli;
     let presented = || {
         let function =
@@ -361,7 +377,10 @@ pub fn an_external_id_is_changed_while_both_are_admitted(stage: &Stage) -> Resul
         id.map(str::to_owned).context("the trigger has no external ID")
     };
     let previous = presented()?;
-    ensure!(before == [previous.clone()], "the trigger presents another than is admitted");
+    ensure!(
+        before == [previous.clone()],
+        "the trigger presents an external ID that is not admitted"
+    );
     let rotated = deployment.run("deploy", |command| {
         command.env("LANDFALL_PREVIOUS_EXTERNAL_ID", &previous);
         command.arg("--package").arg(&deployment.package).args(&deployment.options);
@@ -377,9 +396,12 @@ pub fn an_external_id_is_changed_while_both_are_admitted(stage: &Stage) -> Resul
     ];
     ensure!(place(both)? < place(new)? && place(new)? < place(alone)?, "{rotated:?}");
     let now = presented()?;
-    ensure!(now != previous && deployment.admitted()? == [now.clone()], "it was not changed");
-    let told = format!("{rotated:?}");
-    ensure!(!told.contains(&now) && !told.contains(&previous), "an external ID is shown");
+    ensure!(
+        now != previous && deployment.admitted()? == [now.clone()],
+        "the external ID was not changed"
+    );
+    let output = format!("{rotated:?}");
+    ensure!(!output.contains(&now) && !output.contains(&previous), "an external ID is shown");
     Ok(())
 }
 
@@ -404,10 +426,10 @@ pub fn credentials_of_another_account_than_the_routes_name_are_refused(
             .args(other)
             .arg("--yes");
         let ran = command.output()?;
-        let told = String::from_utf8_lossy(&ran.stderr);
+        let output = String::from_utf8_lossy(&ran.stderr);
         ensure!(
-            ran.status.code() == Some(2) && told.contains(expected),
-            "{option} {profile}: {told}"
+            ran.status.code() == Some(2) && output.contains(expected),
+            "{option} {profile}: {output}"
         );
     }
     Ok(())

@@ -1,5 +1,6 @@
-//! The provisioner while AWS fails: each call in turn fails, hangs or is throttled, before or after it
-//! took effect. The function runs in this process, against the emulator, through a proxy that fails.
+//! The provisioner while AWS fails: each call in turn fails, hangs or is throttled, before or after
+//! it took effect. The function runs in this process, against the emulator, through a proxy that
+//! makes calls fail.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -26,20 +27,21 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 use crate::lifecycle::properties;
 use crate::stage::Stage;
 
-/// What a whole creation calls; the test says so if it is no longer true.
+/// The number of calls that a complete creation makes. A test fails if it changes.
 const CALLS: usize = 11;
 
-/// How long the function and each of its calls are given.
+/// How much time the function and each of its calls have.
 #[derive(Clone, Copy)]
 pub struct Time {
     invocation: Duration,
     pub call: Duration,
 }
 
-/// Where all goes well in the end: other tests, and at worst a compiler, run beside it.
+/// Enough time if everything succeeds in the end, although other tests and perhaps a compiler run
+/// at the same time.
 pub const PLENTY: Time = Time { invocation: Duration::from_secs(60), call: Duration::from_secs(5) };
 
-/// Where nothing goes well, and the end is to be seen.
+/// Little time if nothing succeeds and the test is about the end.
 pub const LITTLE: Time =
     Time { invocation: Duration::from_secs(20), call: Duration::from_millis(1_500) };
 
@@ -86,7 +88,7 @@ pub fn a_call_that_fails_once_fails_no_notification(stage: &Stage) -> Result<()>
     })
 }
 
-/// A queue that buckets may send to.
+/// Creates a queue that buckets may send to.
 pub async fn queue(stage: &Stage) -> Result<String> {
     let arn = format!("arn:aws:sqs:{REGION}:{ANALYTICS}:faults");
     let policy = json!({ "Version": "2012-10-17", "Statement": [{
@@ -123,24 +125,28 @@ pub fn a_call_that_always_fails_is_answered_in_time_and_a_repetition_converges(
                 begun.elapsed()? < LITTLE.invocation,
                 "{operation} {kind:?}: answered too late"
             );
-            // Where every effect was had all the same, it can succeed, if it sees so in time.
+            // If every call took effect, the creation can succeed, provided that it notices in
+            // time.
             let has_effect = matches!(operation, "iam:CreateRole" | "iam:PutRolePolicy");
             if answer["Status"] == "SUCCESS" && kind == Kind::After500 && has_effect {
                 let role = observe(&stage.cloud.analytics.iam, &name).await?;
-                ensure!(role.is_some_and(|role| role.policies.len() == 1), "not whole: {answer}");
+                ensure!(
+                    role.is_some_and(|role| role.policies.len() == 1),
+                    "the role is incomplete: {answer}"
+                );
             } else {
                 ensure!(answer["Status"] == "FAILED", "{operation} {kind:?}: {answer}");
             }
             let id = answer["PhysicalResourceId"].as_str().context("no id")?.to_owned();
 
-            // What CloudFormation does next, once AWS is well again.
+            // Do what CloudFormation does next once AWS works again.
             life.proxy.plan(vec![]);
             life.wait_for_the_lease().await;
             life.give(PLENTY);
             let deleted = life.answer("delete", "Delete", Some(&id)).await?;
             ensure!(deleted["Status"] == "SUCCESS", "{operation} {kind:?}: {deleted}");
             let left = observe(&stage.cloud.analytics.iam, &name).await?;
-            ensure!(left.is_none(), "{operation} {kind:?}: the role is left over");
+            ensure!(left.is_none(), "{operation} {kind:?}: the role still exists");
             life.is_made(stage).await?;
             life.is_removed(stage).await
         }))
@@ -163,12 +169,13 @@ pub fn an_answer_that_does_not_arrive_is_sent_again(stage: &Stage) -> Result<()>
         }
         life.is_made(stage).await?;
 
-        // Refused for good: Lambda is told, and delivers the request again; the answer is the same.
+        // The response URL refuses for good. Lambda gets an error and delivers the request again,
+        // and the answer is the same.
         let first = life.answer("again", "Update", Some("Role-x")).await?;
         let refused = Mock::given(path("/twice")).respond_with(ResponseTemplate::new(403));
         refused.up_to_n_times(1).with_priority(1).mount(&life.sink).await;
         let request = life.request("twice", "Update", Some("Role-x"));
-        let error = life.handle(&request).await.expect_err("the answer was refused");
+        let error = life.handle(&request).await.expect_err("the response URL refused the answer");
         ensure!(error.code() == "response_refused", "{error}");
         let second = life.answer("twice", "Update", Some("Role-x")).await?;
         ensure!(first["Data"] == second["Data"], "{first} {second}");
@@ -176,7 +183,7 @@ pub fn an_answer_that_does_not_arrive_is_sent_again(stage: &Stage) -> Result<()>
     })
 }
 
-/// One role, and all that its requests need.
+/// One role, with everything that its requests need.
 pub struct Life {
     name: String,
     pub proxy: Proxy,
@@ -188,7 +195,7 @@ pub struct Life {
 }
 
 impl Life {
-    /// A bucket of this name, and the notifications of it.
+    /// Makes a bucket of this name, with notifications.
     pub async fn notified(stage: &Stage, bucket: &str, queue: &str) -> Result<Life> {
         stage.cloud.analytics.s3.create_bucket().bucket(bucket).send().await?;
         let mut life = Life::new(stage, bucket, PLENTY).await?;
@@ -199,7 +206,7 @@ impl Life {
         Ok(life)
     }
 
-    /// How many rules the bucket has.
+    /// Returns the number of the bucket's rules.
     pub async fn rules(&self, stage: &Stage) -> Result<usize> {
         let get = stage.cloud.analytics.s3.get_bucket_notification_configuration();
         Ok(get.bucket(&self.name).send().await?.queue_configurations().len())
@@ -266,17 +273,17 @@ impl Life {
         handle(&self.context, LambdaEvent::new(payload, context)).await
     }
 
-    /// Serves a request, and returns the last answer to it.
+    /// Handles a request and returns the last answer to it.
     pub async fn answer(&self, id: &str, kind: &str, physical_id: Option<&str>) -> Result<Value> {
         self.answer_to(id, &self.request(id, kind, physical_id)).await
     }
 
-    /// The same, of a request whose id this is.
+    /// Handles a request with this ID and returns the last answer to it.
     pub async fn answer_to(&self, id: &str, request: &Value) -> Result<Value> {
         self.handle(request).await.context("the function failed")?;
         let received = self.sink.received_requests().await.unwrap_or_default();
         let of_it = |r: &&wiremock::Request| r.url.path() == format!("/{id}");
-        let last = received.iter().rev().find(of_it).context("no answer came")?;
+        let last = received.iter().rev().find(of_it).context("no answer arrived")?;
         Ok(serde_json::from_slice(&last.body)?)
     }
 
@@ -285,7 +292,7 @@ impl Life {
         ensure!(answer["Status"] == "SUCCESS", "{answer}");
         let role = observe(&stage.cloud.analytics.iam, &self.name).await?;
         let role = role.context("there is no role")?;
-        ensure!(role.policies.len() == 1, "the role is not whole: {role:?}");
+        ensure!(role.policies.len() == 1, "the role is incomplete: {role:?}");
         Ok(())
     }
 
@@ -299,7 +306,8 @@ impl Life {
         Ok(())
     }
 
-    /// A request that was cut off keeps the lock for as long as its invocation could have lived.
+    /// Waits for the lease. A request that was cut off keeps the lock for as long as its invocation
+    /// could have lived.
     async fn wait_for_the_lease(&self) {
         tokio::time::sleep(Duration::from_secs(6)).await;
     }
@@ -324,7 +332,8 @@ fn context(proxy: &Proxy, time: Time) -> Context {
     Context::new(settings(), config(proxy.endpoint(), ANALYTICS, time.call), connector())
 }
 
-/// Root of `account`, whose calls may take so long, and each attempt half of it.
+/// Returns the configuration of the root of `account`. A call may take this long, and each attempt
+/// half of it.
 pub fn config(endpoint: String, account: &str, call: Duration) -> SdkConfig {
     let credentials = Credentials::new(account, "hushhush", None, None, "faults");
     let config = SdkConfig::builder()

@@ -1,6 +1,7 @@
 //! The ledger and the claims on the emulated DynamoDB: many writers at once, and calls that fail.
 //!
-//! The emulator never cancels a transaction for a conflict, and its indexes are never behind.
+//! The emulator never cancels a transaction because of a conflict, and its indexes are never
+//! behind.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
@@ -27,30 +28,30 @@ use landfall_tests::{DATA, REGION};
 use crate::faults;
 use crate::stage::Stage;
 
-/// What a call may take, its repetitions included.
+/// The time limit of a call, including its retries.
 const A_CALL: Duration = Duration::from_secs(12);
 
-/// What the others write to at the same time does not end before this.
+/// Nothing that the writers write to closes before this.
 const PLENTY: Duration = Duration::from_secs(60);
 
 pub fn arrivals_told_many_times_at_once_are_each_in_exactly_one_batch(stage: &Stage) -> Result<()> {
     stage.cloud.wait(async {
-        let desk = Desk::new(stage, "landfall-crowded").await?;
+        let fixture = Fixture::new(stage, "landfall-crowded").await?;
         let members = members(400);
         let windowed = Closing { window_secs: Some(3600), ..Closing::default() };
         let full = Closing { max_objects: Some(150), ..windowed };
         for (route, closing) in
             [("at-once", Closing::default()), ("windowed", windowed), ("full", full)]
         {
-            // Three that begin in different places, each told everything.
-            let tellers = [0, 130, 270].map(|first| {
-                let mut told = members.clone();
-                told.rotate_left(first);
-                let desk = &desk;
-                async move { desk.record(route, closing, &told).await }
+            // Three writers begin at different places, and each records all arrivals.
+            let writers = [0, 130, 270].map(|first| {
+                let mut rotated = members.clone();
+                rotated.rotate_left(first);
+                let fixture = &fixture;
+                async move { fixture.record(route, closing, &rotated).await }
             });
-            try_join_all(tellers).await?;
-            let batches = desk.in_one_batch_each(route, &members).await?;
+            try_join_all(writers).await?;
+            let batches = fixture.in_one_batch_each(route, &members).await?;
             match route {
                 "windowed" => ensure!(batches.len() == 1, "{} batches", batches.len()),
                 "full" => ensure!(batches.values().all(|members| members.len() <= 150)),
@@ -68,22 +69,23 @@ pub fn a_call_that_fails_while_arrivals_are_recorded_loses_and_doubles_none(
         let members = members(200);
         let windowed = Closing { window_secs: Some(3600), ..Closing::default() };
         for (name, closing) in [("at-once", Closing::default()), ("windowed", windowed)] {
-            let plain = Desk::new(stage, &format!("landfall-faultless-{name}")).await?;
+            let plain = Fixture::new(stage, &format!("landfall-faultless-{name}")).await?;
             plain.record(name, closing, &members).await?;
             let calls = plain.proxy.calls().len();
             ensure!(calls >= 3, "200 arrivals take {calls} calls");
             let cases = (1..=calls).flat_map(|call| Kind::ALL.map(|kind| (call, kind)));
             try_join_all(cases.map(async |(call, kind)| {
                 let table = format!("landfall-{name}-{call}-{kind:?}").to_lowercase();
-                let desk = Desk::new(stage, &table).await?;
-                desk.proxy.plan(vec![Fault::at_call(call, kind)]);
-                // It may fail; then the same is told again, as SQS does.
-                if desk.record(name, closing, &members).await.is_err() {
-                    desk.record(name, closing, &members).await?;
+                let fixture = Fixture::new(stage, &table).await?;
+                fixture.proxy.plan(vec![Fault::at_call(call, kind)]);
+                // It may fail. Then the same arrivals are recorded again, as SQS would deliver them
+                // again.
+                if fixture.record(name, closing, &members).await.is_err() {
+                    fixture.record(name, closing, &members).await?;
                 }
-                let again = desk.record(name, closing, &members).await?;
+                let again = fixture.record(name, closing, &members).await?;
                 ensure!(again == members.len(), "{table}: {again} of 200 were known");
-                desk.in_one_batch_each(name, &members).await.context(table)
+                fixture.in_one_batch_each(name, &members).await.context(table)
             }))
             .await?;
         }
@@ -95,27 +97,29 @@ pub fn of_many_that_begin_a_batch_one_does_and_limits_hold_whoever_begins(
     stage: &Stage,
 ) -> Result<()> {
     stage.cloud.wait(async {
-        let desk = Desk::new(stage, "landfall-beginners").await?;
+        let fixture = Fixture::new(stage, "landfall-beginners").await?;
         let bounds = Bounds {
             reconciliation: Duration::from_secs(900),
             manifests_kept: Duration::from_secs(90 * 86_400),
         };
         let closing = Closing { max_objects: Some(1), ..Closing::default() };
         for member in members(12) {
-            desk.record("limited", closing, &[member]).await?;
+            fixture.record("limited", closing, &[member]).await?;
         }
-        let due = desk.ledger.due(now()).await?.0;
+        let due = fixture.ledger.due(now()).await?.0;
         ensure!(due.len() == 12, "{} batches are due", due.len());
-        // Each batch four times, all at once: two runs at a time are admitted.
+        // Begin each batch four times, all at once. Two runs at a time are admitted.
         let begin = async |id: String| -> Result<Option<Batch>> {
             loop {
-                let batch = prepared(desk.batch(&id).await?);
-                let slot = desk.ledger.slot(&batch.start.job_key()).await?;
+                let batch = prepared(fixture.batch(&id).await?);
+                let slot = fixture.ledger.slot(&batch.start.job_key()).await?;
                 match next(&batch, &Seen::Slot(slot), &moment(), &bounds) {
-                    Step::Begin { batch, slot } => match desk.ledger.begin(*batch, slot).await? {
-                        Held::Yes(begun) => return Ok(Some(*begun)),
-                        Held::OtherBatch | Held::OtherSlot => continue,
-                    },
+                    Step::Begin { batch, slot } => {
+                        match fixture.ledger.begin(*batch, slot).await? {
+                            Held::Yes(begun) => return Ok(Some(*begun)),
+                            Held::OtherBatch | Held::OtherSlot => continue,
+                        }
+                    }
                     _ => return Ok(None),
                 }
             }
@@ -125,8 +129,8 @@ pub fn of_many_that_begin_a_batch_one_does_and_limits_hold_whoever_begins(
         let distinct: BTreeSet<&str> = begun.iter().map(|batch| batch.id.as_str()).collect();
         ensure!(begun.len() == 2 && distinct.len() == 2, "{} began: {distinct:?}", begun.len());
 
-        // The end of a run frees its slot, and those that wait are found.
-        let ended = begun.into_iter().next().context("none began")?;
+        // The end of a run frees its slot, and the batches that wait are found.
+        let ended = begun.into_iter().next().context("no batch began")?;
         let job_key = ended.start.job_key();
         let run_id = "jr_1".to_owned();
         let state = State::Started(Started {
@@ -138,15 +142,15 @@ pub fn of_many_that_begin_a_batch_one_does_and_limits_hold_whoever_begins(
         });
         let run = landfall_core::batch::Run { epoch: 1, run_id, state: None };
         let started = Batch { state, runs: vec![run], ..ended };
-        let started = desk.ledger.write(started).await?.context("it was not written")?;
+        let started = fixture.ledger.write(started).await?.context("the batch was not written")?;
         let claim = Claim { holder: Some(1), ended: 0 };
         let seen = Seen::Claim { run_state: RunState::Succeeded, claim };
         let Step::Write { batch, counts: true } = next(&started, &seen, &moment(), &bounds) else {
-            anyhow::bail!("a run that succeeded does not release its slot");
+            anyhow::bail!("a run that succeeded did not release its slot");
         };
-        desk.ledger.write_counted(*batch).await?.context("it was not released")?;
-        let slot = desk.ledger.slot(&job_key).await?;
-        ensure!(slot.live.len() == 1, "{} hold the slot", slot.live.len());
+        fixture.ledger.write_counted(*batch).await?.context("the slot was not released")?;
+        let slot = fixture.ledger.slot(&job_key).await?;
+        ensure!(slot.live.len() == 1, "{} batches hold the slot", slot.live.len());
         Ok(())
     })
 }
@@ -155,21 +159,21 @@ pub fn an_item_of_a_newer_version_is_left_alone_and_what_it_adds_survives(
     stage: &Stage,
 ) -> Result<()> {
     stage.cloud.wait(async {
-        let desk = Desk::new(stage, "landfall-newer").await?;
-        desk.record("rolling", Closing::default(), &members(1)).await?;
-        let id = desk.ledger.due(now()).await?.0[0].id.clone();
-        // A newer release that only adds keeps the version number.
-        let mut document = serde_json::to_value(desk.batch(&id).await?)?;
+        let fixture = Fixture::new(stage, "landfall-newer").await?;
+        fixture.record("rolling", Closing::default(), &members(1)).await?;
+        let id = fixture.ledger.due(now()).await?.0[0].id.clone();
+        // A newer release that only adds fields keeps the version number.
+        let mut document = serde_json::to_value(fixture.batch(&id).await?)?;
         document["priority"] = serde_json::json!({ "of": "a later release" });
-        desk.overwrite(&id, 1, &document.to_string()).await?;
-        let batch = desk.batch(&id).await?;
-        let written = desk.ledger.write(batch).await?.context("it was not written")?;
+        fixture.overwrite(&id, 1, &document.to_string()).await?;
+        let batch = fixture.batch(&id).await?;
+        let written = fixture.ledger.write(batch).await?.context("the batch was not written")?;
         ensure!(written.unknown["priority"]["of"] == "a later release");
-        let kept = serde_json::to_value(desk.batch(&id).await?)?;
+        let kept = serde_json::to_value(fixture.batch(&id).await?)?;
         ensure!(kept["priority"]["of"] == "a later release", "{kept}");
-        // One that changes more raises it.
-        desk.overwrite(&id, NEWEST_VERSION + 1, "{}").await?;
-        let error = desk.ledger.batch(&id).await.expect_err("it is newer");
+        // A release that changes more raises the version number.
+        fixture.overwrite(&id, NEWEST_VERSION + 1, "{}").await?;
+        let error = fixture.ledger.batch(&id).await.expect_err("the batch has a newer version");
         ensure!(error.code() == "ledger_newer", "{error}");
         Ok(())
     })
@@ -177,18 +181,18 @@ pub fn an_item_of_a_newer_version_is_left_alone_and_what_it_adds_survives(
 
 pub fn a_claim_changes_hands_only_after_its_holder_has_ended(stage: &Stage) -> Result<()> {
     stage.cloud.wait(async {
-        let desk = Desk::new(stage, "landfall-claimed").await?;
+        let fixture = Fixture::new(stage, "landfall-claimed").await?;
         let arn = format!("arn:aws:dynamodb:{REGION}:{DATA}:table/landfall-claimed-claims");
-        let claims = Claims::new(&desk.config, &arn);
+        let claims = Claims::new(&fixture.config, &arn);
         ensure!(claims.read("b").await? == Claim::default());
-        desk.claim("b", 1).await?;
+        fixture.claim("b", 1).await?;
         ensure!(claims.read("b").await? == Claim { holder: Some(1), ended: 0 });
-        // Of another epoch's run nothing can be said while this one lives.
+        // While this run lives, nothing can be said about the run of another epoch.
         ensure!(claims.end("b", 2).await? == EndOutcome::HeldBy(1));
         ensure!(claims.end("b", 1).await? == EndOutcome::Ended);
-        ensure!(claims.end("b", 1).await? == EndOutcome::Ended, "the same again is refused");
+        ensure!(claims.end("b", 1).await? == EndOutcome::Ended, "ending the run again is refused");
         ensure!(claims.read("b").await?.live().is_none());
-        // A run that ended before it claimed leaves no holder behind.
+        // A run that ended before it claimed the batch leaves no holder behind.
         ensure!(claims.end("c", 3).await? == EndOutcome::Ended);
         ensure!(claims.read("c").await? == Claim { holder: None, ended: 3 });
         Ok(())
@@ -196,7 +200,7 @@ pub fn a_claim_changes_hands_only_after_its_holder_has_ended(stage: &Stage) -> R
 }
 
 /// A ledger of its own, behind a proxy that can fail.
-struct Desk {
+struct Fixture {
     table: String,
     proxy: Proxy,
     config: SdkConfig,
@@ -204,8 +208,8 @@ struct Desk {
     ledger: Ledger,
 }
 
-impl Desk {
-    async fn new(stage: &Stage, table: &str) -> Result<Desk> {
+impl Fixture {
+    async fn new(stage: &Stage, table: &str) -> Result<Fixture> {
         let proxy = Proxy::start(&stage.cloud.emulator.endpoint())?;
         let config = faults::config(proxy.endpoint(), DATA, A_CALL);
         let client = Client::new(&faults::config(stage.cloud.emulator.endpoint(), DATA, A_CALL));
@@ -213,10 +217,10 @@ impl Desk {
             .await?;
         make_claims(&client, &format!("{table}-claims")).await?;
         let ledger = Ledger::new(Client::new(&config), table.to_owned(), Duration::from_secs(60));
-        Ok(Desk { table: table.to_owned(), proxy, config, client, ledger })
+        Ok(Fixture { table: table.to_owned(), proxy, config, client, ledger })
     }
 
-    /// How many were known before.
+    /// Records the members, and returns how many were known before.
     async fn record(&self, route: &str, closing: Closing, members: &[Member]) -> Result<usize> {
         let draft = Draft {
             route: route.to_owned(),
@@ -236,22 +240,22 @@ impl Desk {
         self.ledger.batch(id).await?.with_context(|| format!("there is no batch `{id}`"))
     }
 
-    /// The members of each batch, after what was told was found in exactly one of them, and as the
-    /// ledger says.
+    /// Returns the members of each batch. Fails unless every recorded arrival is in exactly one batch,
+    /// and in the one that the ledger names.
     async fn in_one_batch_each(
         &self,
         route: &str,
         members: &[Member],
     ) -> Result<BTreeMap<String, Vec<String>>> {
-        let mut told_in = BTreeMap::new();
+        let mut batch_of = BTreeMap::new();
         for member in members {
             let found = self.ledger.find("acme", &member.key).await?;
             let of_route: Vec<_> = found.iter().filter(|found| found.route == route).collect();
             ensure!(of_route.len() == 1, "`{}` is in {} batches", member.key, of_route.len());
-            told_in.insert(member.key.clone(), of_route[0].batch.clone());
+            batch_of.insert(member.key.clone(), of_route[0].batch.clone());
         }
         let mut batches: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for id in told_in.values().collect::<BTreeSet<_>>() {
+        for id in batch_of.values().collect::<BTreeSet<_>>() {
             let batch = self.batch(id).await?;
             let held = self.ledger.members(&batch).await?;
             ensure!(held.len() as u64 == batch.members, "`{id}` miscounts its members");
@@ -259,9 +263,14 @@ impl Desk {
         }
         let held: Vec<(&String, &String)> =
             batches.iter().flat_map(|(id, keys)| keys.iter().map(move |key| (key, id))).collect();
-        ensure!(held.len() == members.len(), "{} of {} are held", held.len(), members.len());
+        ensure!(
+            held.len() == members.len(),
+            "batches hold {} of {} members",
+            held.len(),
+            members.len()
+        );
         for (key, id) in held {
-            ensure!(told_in.get(key) == Some(id), "`{key}` is not where its arrival says");
+            ensure!(batch_of.get(key) == Some(id), "`{key}` is not where its arrival says");
         }
         Ok(batches)
     }
@@ -280,7 +289,7 @@ impl Desk {
         Ok(())
     }
 
-    /// As a run of this epoch does that is the first.
+    /// Claims a batch as the first run of this epoch does.
     async fn claim(&self, batch: &str, epoch: u32) -> Result<()> {
         self.client
             .put_item()
@@ -306,7 +315,7 @@ fn members(number: usize) -> Vec<Member> {
     (0..number).map(member).collect()
 }
 
-/// A start that nobody makes.
+/// Returns a start that nobody ever makes.
 pub fn start() -> Start {
     Start {
         target: "analytics".to_owned(),
@@ -334,7 +343,8 @@ fn moment() -> Moment {
     Moment { now: now(), lease: now() + PLENTY, jitter: 0 }
 }
 
-/// The table's own keys have no name; the others are indexes.
+/// Creates a table. The keys without a name are the table's own, and the others are those of
+/// indexes.
 pub async fn make_table(
     client: &Client,
     table: &str,

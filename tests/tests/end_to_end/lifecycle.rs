@@ -1,5 +1,5 @@
-//! Roles as custom resources: the deployed provisioner under CloudFormation, in all that a stack goes
-//! through, and under requests that are none of CloudFormation's.
+//! Roles as custom resources: the deployed provisioner under CloudFormation, through everything
+//! that happens to a stack, and with requests that don't come from CloudFormation.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::stage::Stage;
 
 const SERVICE_TOKEN: &str = "arn:aws:lambda:us-east-1:222222222222:function:landfall-provisioner";
 
-/// A starter role for one job.
+/// Returns the properties of a starter role for one job.
 pub fn properties(name: &str, job: &str) -> Value {
     json!({
         "ServiceToken": SERVICE_TOKEN,
@@ -41,7 +41,7 @@ pub fn template(properties: &Value) -> String {
     json!({ "Resources": { "Role": role } }).to_string()
 }
 
-/// The same, and another resource that fails after the role was made.
+/// Returns the same template with another resource, which fails after the role was created.
 fn failing_template(properties: &Value) -> String {
     let role = json!({ "Type": "Custom::LandfallStarterRole", "Properties": properties });
     let failing = json!({
@@ -79,14 +79,14 @@ pub fn a_role_is_created_updated_replaced_and_deleted_with_its_stack(stage: &Sta
         updated.expect("UPDATE_COMPLETE")?;
         assert_starts(stage, first, "two").await?;
         let after = role_that_is_there(stage, first).await?;
-        ensure!(before.role_id == after.role_id, "an update in place made another role");
+        ensure!(before.role_id == after.role_id, "an update in place created another role");
 
         let replaced = stacks.update("life", &template(&properties(second, "two"))).await?;
         replaced.expect("UPDATE_COMPLETE")?;
         assert_starts(stage, second, "two").await?;
         ensure!(role(stage, first).await?.is_none(), "the replaced role is still there");
 
-        // And back to the first name, whose tombstone must not stand in the way.
+        // Go back to the first name. Its tombstone must not stand in the way.
         let back = stacks.update("life", &template(&properties(first, "one"))).await?;
         back.expect("UPDATE_COMPLETE")?;
         assert_starts(stage, first, "one").await?;
@@ -130,7 +130,10 @@ pub fn a_role_that_the_provisioner_may_not_make_fails_the_stack_with_the_reason(
             let outcome = created.expect("ROLLBACK_COMPLETE")?;
             let said = outcome.failures.concat();
             ensure!(said.contains("CreateRole") && said.contains("AccessDenied"), "{said}");
-            ensure!(role(stage, &format!("landfall-{name}")).await?.is_none(), "it was made");
+            ensure!(
+                role(stage, &format!("landfall-{name}")).await?.is_none(),
+                "the role was created"
+            );
             stacks.delete(name).await?.expect("DELETE_COMPLETE")?;
         }
         Ok(())
@@ -236,13 +239,13 @@ pub fn what_is_no_request_is_answered_or_refused(stage: &Stage) -> Result<()> {
         let mut astray = base;
         astray["ResponseURL"] = json!("https://evil.example/steal");
         invoke(stage, &astray)?;
-        ensure!(role(stage, "landfall-nonsense").await?.is_none(), "a role was made");
+        ensure!(role(stage, "landfall-nonsense").await?.is_none(), "a role was created");
         Ok(())
     })
 }
 
-/// Who may invoke the function by their own rights can name any stack; one that CloudFormation does not
-/// change at this moment is not spoken for.
+/// A principal that may invoke the function by its own rights can name any stack. The provisioner
+/// refuses such a request unless CloudFormation is changing that stack at this moment.
 pub fn who_speaks_for_a_stack_that_asks_for_nothing_is_refused(stage: &Stage) -> Result<()> {
     let name = "landfall-spoken-for";
     let stacks = &stage.cloud.analytics.stacks;
@@ -250,7 +253,7 @@ pub fn who_speaks_for_a_stack_that_asks_for_nothing_is_refused(stage: &Stage) ->
         let own = properties(name, "one");
         stacks.create("spoken-for", &template(&own)).await?.expect("CREATE_COMPLETE")?;
         let before = role_that_is_there(stage, name).await?;
-        let id = before.tags.get("landfall:physical-id").context("no physical id")?;
+        let id = before.tags.get("landfall:physical-id").context("no physical ID")?;
         let sink = Sink::start().await;
         let stack = stacks.id("spoken-for").await?;
         let changed = properties(name, "two");
@@ -330,7 +333,8 @@ pub fn a_stack_of_one_account_makes_a_role_in_another(stage: &Stage) -> Result<(
         "Resource": [format!("arn:aws:iam::{ANALYTICS}:role/landfall/landfall-*"),
             format!("arn:aws:iam::{ANALYTICS}:role/landfall-*")] }] });
     stage.cloud.wait(async {
-        // Its code stays as it is: the emulator would end the functions of that name in both accounts.
+        // Its code stays as it is. Otherwise the emulator would end the functions of that name in
+        // both accounts.
         let set = data.stacks.set("landfall-provisioner", "ProvisioningRoleArn", &provisioning);
         set.await?.expect("UPDATE_COMPLETE")?;
         let iam = &analytics.iam;
@@ -346,14 +350,17 @@ pub fn a_stack_of_one_account_makes_a_role_in_another(stage: &Stage) -> Result<(
         let created = data.stacks.create("remote", &template(&remote)).await?;
         created.expect("CREATE_COMPLETE")?;
         assert_starts(stage, name, "one").await?;
-        ensure!(observe(&data.iam, name).await?.is_none(), "it was made in the stack's account");
+        ensure!(
+            observe(&data.iam, name).await?.is_none(),
+            "the role was created in the stack's account"
+        );
         data.stacks.delete("remote").await?.expect("DELETE_COMPLETE")?;
         ensure!(role(stage, name).await?.is_none(), "the role outlived its stack");
         Ok(())
     })
 }
 
-/// Stands where CloudFormation takes responses.
+/// A server that stands in for the place where CloudFormation takes responses.
 struct Sink {
     server: MockServer,
 }
@@ -389,18 +396,18 @@ impl Sink {
         request
     }
 
-    /// Invokes the provisioner, and returns what it answers.
+    /// Invokes the provisioner and returns its response.
     async fn answer_to(&self, stage: &Stage, request: &Value) -> Result<Value> {
         self.server.reset().await;
         Mock::given(any()).respond_with(ResponseTemplate::new(200)).mount(&self.server).await;
         invoke(stage, request)?;
-        wait_until("no answer came", Duration::from_secs(150), async || {
+        wait_until("no answer arrived", Duration::from_secs(150), async || {
             let received = self.server.received_requests().await.unwrap_or_default();
             let Some(last) = received.last() else { return Ok(None) };
             if last.body.len() > 4096 {
                 bail!("the answer has {} bytes", last.body.len());
             }
-            Ok(Some(serde_json::from_slice(&last.body).context("an answer that is no JSON")?))
+            Ok(Some(serde_json::from_slice(&last.body).context("the answer is not JSON")?))
         })
         .await
     }

@@ -1,7 +1,7 @@
-//! End to end: the deployed templates, the real trigger, the example job, on the local cloud with
-//! IAM on. Each test has a prefix of its own, and all run side by side.
+//! End to end: the deployed templates, the real trigger and the example job, on the local cloud
+//! with IAM switched on. Each test has a prefix of its own, and all run side by side.
 //!
-//! What the emulator cannot show is stated where it matters, and in SEMANTICS.md.
+//! SEMANTICS.md, and the tests concerned, say what the emulator can't show.
 
 mod access;
 mod alarms;
@@ -38,8 +38,8 @@ use libtest_mimic::Arguments;
 
 use crate::stage::Stage;
 
-/// Tests mostly wait for the local cloud, so there is no harm in more of them than cores. Of those of
-/// the alarms most wait for each other.
+/// Tests mostly wait for the local cloud, so more of them than cores do no harm. Most tests of
+/// alarms wait for each other.
 const SIDE_BY_SIDE: usize = 18;
 
 fn main() -> ExitCode {
@@ -51,7 +51,7 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     let shared: Shared<Stage> = Shared::default();
-    /// Trials of test functions, by their names.
+    /// Makes trials of test functions, with their names.
     macro_rules! trials {
         ($($module:ident::$test:ident),+ $(,)?) => {
             vec![$(shared.trial(stringify!($test), Stage::set, $module::$test)),+]
@@ -133,13 +133,13 @@ fn main() -> ExitCode {
         deploy::credentials_of_another_account_than_the_routes_name_are_refused,
         moved::a_change_to_a_bucket_of_another_account_is_taken_back_and_silences_none,
         upgrade::stacks_of_the_version_before_keep_every_role_rule_and_notification,
-        // Last, when few others are left to be slowed down by it.
+        // This one is last, when few others are left that it could slow down.
         work::a_flood_is_spread_over_the_queue_of_work,
         teardown::a_local_cloud_that_is_interrupted_leaves_nothing_behind,
         teardown::a_local_cloud_whose_terminal_is_closed_leaves_nothing_behind,
         teardown::a_local_cloud_that_is_killed_leaves_nothing_behind,
     ];
-    // What takes longest begins first.
+    // Tests that take longest begin first.
     let trials = [alarms::trials(), variants::trials(), of_one_stage];
     let trials = trials.into_iter().flatten().collect();
     let conclusion = libtest_mimic::run(&arguments, trials);

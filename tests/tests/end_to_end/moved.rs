@@ -1,4 +1,4 @@
-//! Routes that move to another bucket, and to one that the data account does not have.
+//! Routes that move to another bucket, and to one that the data account doesn't have.
 
 use anyhow::{Result, ensure};
 use landfall_tests::cloud::{has_ended, wait_until};
@@ -25,10 +25,10 @@ pub fn a_change_to_a_bucket_of_another_account_is_taken_back_and_silences_none(
     deployment.write_routes_of(others, &[JOB])?;
     let failed = deployment.deploy(&["--yes"])?.expect(1)?;
     let last = failed.stderr.lines().last().unwrap_or_default();
-    for told in
+    for expected in
         ["UPDATE_ROLLBACK_COMPLETE", "Notifications (Custom::", others, "no bucket of account"]
     {
-        ensure!(last.contains(told), "`{told}` is not told: {failed:?}");
+        ensure!(last.contains(expected), "`{expected}` is not shown: {failed:?}");
     }
     starts_a_run(stage, BUCKET, 2)?;
 
@@ -38,12 +38,12 @@ pub fn a_change_to_a_bucket_of_another_account_is_taken_back_and_silences_none(
     starts_a_run(stage, next, 3)
 }
 
-/// A file that lands in `bucket` is the one of a run, which succeeds.
+/// Puts a file into `bucket`, and waits until a run that has it succeeds.
 fn starts_a_run(stage: &Stage, bucket: &str, number: usize) -> Result<()> {
     let cloud = &stage.cloud;
     cloud.wait(async {
         cloud.put(bucket, &format!("{JOB}/{number}.csv"), csv(number)).await?;
-        let what = format!("what landed in `{bucket}` had no run");
+        let what = format!("no run has the object that landed in `{bucket}`");
         let runs = wait_until(&what, 2 * SOON, async || {
             let runs = cloud.runs(JOB).await?;
             Ok(Some(runs).filter(|runs| runs.len() >= number && runs.iter().all(has_ended)))

@@ -1,4 +1,4 @@
-//! Bucket notifications as custom resources, in a bucket that announces to others already.
+//! Bucket notifications as custom resources, in a bucket that already notifies others.
 
 use anyhow::{Context, Result, ensure};
 use aws_sdk_s3::types::{
@@ -32,7 +32,8 @@ pub fn rules_of_others_survive_ours_in_every_change(stage: &Stage) -> Result<()>
         ensure!(kept == before, "the rules of others were {before:?}, and are {kept:?}");
         ensure!(ours == ["new/ "], "{ours:?}");
 
-        // Their rule is about `theirs/`: ours would overlap, and is refused before anything is put.
+        // Their rule covers `theirs/`. Our rule would overlap, so it is refused before anything is
+        // put.
         let updated = stacks.update("notified", &template("theirs/x/{f}", &theirs.ours)).await?;
         let outcome = updated.expect("UPDATE_ROLLBACK_COMPLETE")?;
         let said = outcome.failures.concat();
@@ -69,7 +70,7 @@ struct Queues {
     ours: String,
 }
 
-/// A bucket with a rule of somebody else's and EventBridge on, and a queue for ours.
+/// Makes a bucket with somebody else's rule and with EventBridge on, and a queue for our rules.
 async fn set_the_bucket(stage: &Stage) -> Result<Queues> {
     let data = &stage.cloud.data;
     data.s3.create_bucket().bucket(BUCKET).send().await?;
@@ -107,7 +108,7 @@ async fn queue(stage: &Stage, name: &str) -> Result<String> {
     Ok(arn)
 }
 
-/// Each rule as id, queue, events, prefix and suffix; and whether EventBridge is on.
+/// Returns each rule as ID, queue, events, prefix and suffix, and whether EventBridge is on.
 async fn rules(stage: &Stage) -> Result<Vec<Value>> {
     let get = stage.cloud.data.s3.get_bucket_notification_configuration().bucket(BUCKET);
     let found = get.send().await.context("failed to read the notifications")?;
@@ -126,7 +127,7 @@ async fn rules(stage: &Stage) -> Result<Vec<Value>> {
     Ok(rules.chain([event_bridge]).collect())
 }
 
-/// The rules of others, and ours as `prefix suffix`.
+/// Separates the rules of others from ours, which are returned as `prefix suffix`.
 fn take_ours(rules: Vec<Value>, queue: &str) -> (Vec<Value>, Vec<String>) {
     let (ours, others): (Vec<_>, Vec<_>) = rules.into_iter().partition(|rule| rule[1] == queue);
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();

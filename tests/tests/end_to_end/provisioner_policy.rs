@@ -1,5 +1,5 @@
-//! The provisioner's own policies as they are deployed, judged by the IAM engine: the emulator does not
-//! see all that AWS sees.
+//! The provisioner's own policies as they are deployed, judged by the IAM engine, because the
+//! emulator doesn't see everything that AWS sees.
 
 use anyhow::{Context, Result, ensure};
 use landfall_provisioning::iam::observe;
@@ -21,7 +21,8 @@ pub fn the_provisioner_makes_bounded_roles_below_its_path_and_does_nothing_else(
         Request::by_role(PROVISIONER, action, resource).owned_by(ANALYTICS).identity(policy.clone())
     };
     let stack = |id: &str| format!("arn:aws:cloudformation:{REGION}:{ANALYTICS}:stack/{id}");
-    // As AWS tells of a role that a stack of the account has, or is to have.
+    // The context that AWS provides about a role that a stack of the account has, or is about to
+    // have.
     let tagged = |action: &str, resource: &str, stack: &str| {
         let kind = if action == "iam:CreateRole" { "aws:RequestTag" } else { "iam:ResourceTag" };
         may(action, resource).with(&format!("{kind}/landfall:stack-id"), stack)
@@ -70,7 +71,7 @@ pub fn the_provisioner_makes_bounded_roles_below_its_path_and_does_nothing_else(
         let ours = stack("landfall/1");
         list.extend([
             (true, owned(&own, &ours)),
-            // A role that nobody tagged, and one that a stack of elsewhere has.
+            // A role without tags, and one that belongs to a stack in another account.
             (false, may(action, &own)),
             (false, owned(&own, "another")),
             (false, owned(&own, &ours.replace(ANALYTICS, DATA))),
@@ -90,7 +91,7 @@ pub fn the_provisioner_makes_bounded_roles_below_its_path_and_does_nothing_else(
     list.extend([
         (true, retag(&stack("landfall/2"))),
         (false, retag("nobody")),
-        // Within CreateRole: the role is not there.
+        // During CreateRole the role doesn't exist yet.
         (true, new(&ours)),
         (false, new(&ours.replace(ANALYTICS, DATA))),
         (true, untag(json!(["team"]))),
@@ -197,7 +198,7 @@ pub fn no_role_exceeds_the_boundary_whatever_its_policies_say(stage: &Stage) -> 
         (false, may("dynamodb:UpdateItem", &table("landfall-provisioner"))),
         (false, may("dynamodb:UpdateItem", &table("other-claims"))),
         (true, may("s3:GetObject", "arn:aws:s3:::acme-analytics/x")),
-        // Told by `landfall deploy`, which has it of the routes.
+        // `landfall deploy` passes this job, which it takes from the routes.
         (true, may("glue:StartJobRun", &glue("job/csv-to-parquet"))),
         (false, may("glue:StartJobRun", &glue("job/x"))),
         (true, may("glue:GetTable", &glue("table/sales/orders"))),
@@ -220,7 +221,7 @@ pub fn no_role_exceeds_the_boundary_whatever_its_policies_say(stage: &Stage) -> 
 fn own_policy(stage: &Stage) -> Result<Value> {
     let analytics = &stage.cloud.analytics;
     let role = stage.cloud.wait(observe(&analytics.iam, "landfall-provisioner"))?;
-    let role = role.context("there is no provisioner")?;
+    let role = role.context("the provisioner has no role")?;
     ensure!(role.policies.len() == 1 && role.attached.is_empty(), "more than one policy: {role:?}");
     let policy = role.policies.into_values().next().flatten().context("no policy")?;
     Ok(policy.value().clone())

@@ -1,10 +1,12 @@
-//! The compiled trigger and monitor while AWS fails and while they are killed: each call in turn fails,
-//! hangs or is throttled, before or after it took effect, and the process dies at each of them.
+//! The compiled trigger and monitor while AWS fails and while they are killed: each call in turn
+//! fails, hangs or is throttled, before or after it took effect, and the process dies at each of
+//! them.
 //!
-//! They run beside Lambda, as roles with the policies that the templates give, against tables of their
-//! own, through a proxy. Whatever happens: each arrival is in one batch, and each batch has one run.
+//! They run outside Lambda, as roles with the policies that the templates give, against tables of
+//! their own, through a proxy. Whatever happens, each arrival is in one batch, and each batch has
+//! one run.
 
-pub mod ground;
+pub mod fixture;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::process::Stdio;
@@ -22,53 +24,54 @@ use landfall_tests::proxy::{Fault, Kind};
 use landfall_tests::{ANALYTICS, DATA, REGION};
 use serde_json::{Value, json};
 
-use self::ground::{Ground, Plot, binary, notification, session, surroundings};
+use self::fixture::{Case, Fixture, binary, notification, session, surroundings};
 use crate::stage::Stage;
 
-/// What an invocation is given: a call that hangs takes ten seconds of it, and a start is not begun
-/// with less than twenty left.
+/// The time that an invocation has. A call that hangs takes ten seconds of it, and no start begins
+/// with less than twenty seconds left.
 pub const LEFT: Duration = Duration::from_secs(45);
 
-/// Enough to record, and too little for a start.
+/// Enough time to record arrivals, and too little to start a run.
 const NO_TIME_TO_START: Duration = Duration::from_secs(19);
 
-/// The lease of an invocation that was cut off, the pauses between looks, and a machine that is busy.
+/// The time for the lease of an invocation that was cut off and for the pauses between looks, on a
+/// busy machine.
 const RECOVERED: Duration = Duration::from_secs(400);
 
-/// Cases at a time.
+/// The number of cases that run at the same time.
 const SIDE_BY_SIDE: usize = 24;
 
 /// What happens at a call.
 #[derive(Clone, Copy, Debug)]
-enum Mishap {
+enum Disruption {
     Fails(Kind),
     /// The process is killed while it waits for the answer.
     Killed(Kind),
 }
 
-impl Mishap {
-    fn all() -> impl Iterator<Item = Mishap> {
-        let kills = [Kind::Hang, Kind::HangAfter].map(Mishap::Killed);
-        Kind::ALL.map(Mishap::Fails).into_iter().chain(kills)
+impl Disruption {
+    fn all() -> impl Iterator<Item = Disruption> {
+        let kills = [Kind::Hang, Kind::HangAfter].map(Disruption::Killed);
+        Kind::ALL.map(Disruption::Fails).into_iter().chain(kills)
     }
 }
 
 pub fn a_trigger_whose_calls_fail_or_that_is_killed_loses_nothing_and_starts_once(
     stage: &Stage,
 ) -> Result<()> {
-    let ground = Ground::new(stage, "trigger")?;
+    let fixture = Fixture::new(stage, "trigger")?;
     stage.cloud.wait(async {
-        // Record; write the manifest, assume, look at the job, begin, start, write.
+        // The calls are: record; write the manifest, assume, look at the job, begin, start, write.
         let calls =
-            calls_of(&ground, "trigger", "trigger", async |plot: &Plot<'_>| Ok(plot.messages()))
+            calls_of(&fixture, "trigger", "trigger", async |case: &Case<'_>| Ok(case.messages()))
                 .await?;
         ensure!(calls >= 7, "a trigger makes {calls} calls");
-        each(&ground, "trigger", calls, async |plot: &Plot<'_>, call, mishap| {
-            let first = struck(plot, "trigger", plot.messages(), call, mishap).await?;
-            // What SQS does with what was not acknowledged, and now and then with what was.
-            let again = plot.function("trigger")?.invoke(plot.messages(), LEFT).await?;
+        each(&fixture, "trigger", calls, async |case: &Case<'_>, call, disruption| {
+            let first = disrupt(case, "trigger", case.messages(), call, disruption).await?;
+            // SQS delivers again what was not acknowledged, and now and then what was.
+            let again = case.function("trigger")?.invoke(case.messages(), LEFT).await?;
             is_acknowledged(&again).with_context(|| format!("first {first:?}"))?;
-            is_started_once(plot).await
+            is_started_once(case).await
         })
         .await
     })
@@ -77,19 +80,19 @@ pub fn a_trigger_whose_calls_fail_or_that_is_killed_loses_nothing_and_starts_onc
 pub fn a_monitor_whose_calls_fail_or_that_is_killed_while_it_starts_starts_once(
     stage: &Stage,
 ) -> Result<()> {
-    let ground = Ground::new(stage, "starting")?;
+    let fixture = Fixture::new(stage, "starting")?;
     stage.cloud.wait(async {
-        let recorded = async |plot: &Plot<'_>| {
-            let trigger = plot.function("trigger")?;
-            is_acknowledged(&trigger.invoke(plot.messages(), NO_TIME_TO_START).await?)?;
+        let recorded = async |case: &Case<'_>| {
+            let trigger = case.function("trigger")?;
+            is_acknowledged(&trigger.invoke(case.messages(), NO_TIME_TO_START).await?)?;
             Ok(tick())
         };
-        let calls = calls_of(&ground, "starting", "monitor", recorded).await?;
+        let calls = calls_of(&fixture, "starting", "monitor", recorded).await?;
         ensure!(calls >= 12, "a monitor makes {calls} calls to start a batch");
-        each(&ground, "starting", calls, async |plot: &Plot<'_>, call, mishap| {
-            let tick = recorded(plot).await?;
-            struck(plot, "monitor", tick, call, mishap).await?;
-            is_started_once(plot).await
+        each(&fixture, "starting", calls, async |case: &Case<'_>, call, disruption| {
+            let tick = recorded(case).await?;
+            disrupt(case, "monitor", tick, call, disruption).await?;
+            is_started_once(case).await
         })
         .await
     })
@@ -98,68 +101,73 @@ pub fn a_monitor_whose_calls_fail_or_that_is_killed_while_it_starts_starts_once(
 pub fn a_monitor_whose_calls_fail_or_that_is_killed_while_it_follows_learns_the_outcome(
     stage: &Stage,
 ) -> Result<()> {
-    let ground = Ground::new(stage, "following")?;
+    let fixture = Fixture::new(stage, "following")?;
     stage.cloud.wait(async {
-        // Started, claimed by its run, which has succeeded, and to be looked at now.
-        let followed = async |plot: &Plot<'_>| {
-            let trigger = plot.function("trigger")?;
-            is_acknowledged(&trigger.invoke(plot.messages(), LEFT).await?)?;
-            is_started_once(plot).await?;
-            for mut batch in plot.batches().await? {
-                plot.claim(&batch).await?;
+        // The batch is started and claimed by its run, which has succeeded, and is due to be looked
+        // at.
+        let followed = async |case: &Case<'_>| {
+            let trigger = case.function("trigger")?;
+            is_acknowledged(&trigger.invoke(case.messages(), LEFT).await?)?;
+            is_started_once(case).await?;
+            for mut batch in case.batches().await? {
+                case.claim(&batch).await?;
                 if let State::Started(Started { look_at, .. }) = &mut batch.state {
                     *look_at = now();
                 }
-                plot.ledger.write(batch).await?.context("somebody else wrote it")?;
+                case.ledger.write(batch).await?.context("another process wrote the batch")?;
             }
             Ok(tick())
         };
-        let calls = calls_of(&ground, "following", "monitor", followed).await?;
+        let calls = calls_of(&fixture, "following", "monitor", followed).await?;
         ensure!(calls >= 8, "a monitor makes {calls} calls to follow a run");
-        each(&ground, "following", calls, async |plot: &Plot<'_>, call, mishap| {
-            let tick = followed(plot).await?;
-            struck(plot, "monitor", tick, call, mishap).await?;
+        each(&fixture, "following", calls, async |case: &Case<'_>, call, disruption| {
+            let tick = followed(case).await?;
+            disrupt(case, "monitor", tick, call, disruption).await?;
             let is_done = |batch: &Batch| matches!(batch.state, State::Succeeded { .. });
-            recovered(plot, is_done).await?;
-            is_started_once(plot).await
+            recovered(case, is_done).await?;
+            is_started_once(case).await
         })
         .await
     })
 }
 
-/// How many calls `function` makes where nothing fails.
+/// Returns the number of calls that `function` makes if nothing fails.
 async fn calls_of(
-    ground: &Ground<'_>,
+    fixture: &Fixture<'_>,
     name: &str,
     function: &str,
-    event: impl AsyncFn(&Plot<'_>) -> Result<Value>,
+    event: impl AsyncFn(&Case<'_>) -> Result<Value>,
 ) -> Result<usize> {
-    let plot = ground.plot(&format!("{name}-faultless")).await?;
-    let event = event(&plot).await?;
-    plot.begin_plan(vec![]);
-    let answer = plot.function(function)?.invoke(event, LEFT).await?;
-    ensure!(matches!(answer, Answer::Response(_)), "it fails without a fault: {answer:?}");
-    let calls = plot.proxy.calls().len();
-    is_started_once(&plot).await?;
+    let case = fixture.case(&format!("{name}-faultless")).await?;
+    let event = event(&case).await?;
+    case.begin_plan(vec![]);
+    let answer = case.function(function)?.invoke(event, LEFT).await?;
+    ensure!(
+        matches!(answer, Answer::Response(_)),
+        "`{function}` fails without a fault: {answer:?}"
+    );
+    let calls = case.proxy.calls().len();
+    is_started_once(&case).await?;
     Ok(calls)
 }
 
-/// Each mishap at each call, each in a ledger of its own.
+/// Tries each disruption at each call, each in a ledger of its own.
 async fn each(
-    ground: &Ground<'_>,
+    fixture: &Fixture<'_>,
     name: &str,
     calls: usize,
-    case: impl AsyncFn(&Plot<'_>, usize, Mishap) -> Result<()>,
+    check: impl AsyncFn(&Case<'_>, usize, Disruption) -> Result<()>,
 ) -> Result<()> {
-    let cases = (1..=calls).flat_map(|call| Mishap::all().map(move |mishap| (call, mishap)));
-    let case = &case;
+    let cases =
+        (1..=calls).flat_map(|call| Disruption::all().map(move |disruption| (call, disruption)));
+    let check = &check;
     stream::iter(cases)
-        .map(async |(call, mishap)| {
-            let (Mishap::Fails(kind) | Mishap::Killed(kind)) = mishap;
-            let how = if matches!(mishap, Mishap::Killed(_)) { "killed" } else { "fails" };
-            let plot = ground.plot(&format!("{name}-{call}-{how}-{kind:?}")).await?;
-            case(&plot, call, mishap).await.with_context(|| {
-                format!("{mishap:?} at call {call} of {calls}; logged:\n{}", plot.said())
+        .map(async |(call, disruption)| {
+            let (Disruption::Fails(kind) | Disruption::Killed(kind)) = disruption;
+            let how = if matches!(disruption, Disruption::Killed(_)) { "killed" } else { "fails" };
+            let case = fixture.case(&format!("{name}-{call}-{how}-{kind:?}")).await?;
+            check(&case, call, disruption).await.with_context(|| {
+                format!("{disruption:?} at call {call} of {calls}; logged:\n{}", case.logged())
             })
         })
         .buffer_unordered(SIDE_BY_SIDE)
@@ -168,26 +176,26 @@ async fn each(
     Ok(())
 }
 
-/// Gives `event` to a new process that this happens to at this call.
-async fn struck(
-    plot: &Plot<'_>,
+/// Gives `event` to a new process and disrupts this call.
+async fn disrupt(
+    case: &Case<'_>,
     function: &str,
     event: Value,
     call: usize,
-    mishap: Mishap,
+    disruption: Disruption,
 ) -> Result<Answer> {
-    let function = plot.function(function)?;
-    let (Mishap::Fails(kind) | Mishap::Killed(kind)) = mishap;
-    plot.begin_plan(vec![Fault::at_call(call, kind)]);
-    let answer = match mishap {
-        Mishap::Fails(_) => function.invoke(event, LEFT).await?,
-        Mishap::Killed(_) => {
+    let function = case.function(function)?;
+    let (Disruption::Fails(kind) | Disruption::Killed(kind)) = disruption;
+    case.begin_plan(vec![Fault::at_call(call, kind)]);
+    let answer = match disruption {
+        Disruption::Fails(_) => function.invoke(event, LEFT).await?,
+        Disruption::Killed(_) => {
             let killed = async {
                 wait_until("the call was not made", LEFT, async || {
-                    let calls = plot.proxy.calls();
+                    let calls = case.proxy.calls();
                     let made = calls.get(call - 1);
                     let has_effect = made.is_some_and(|call| call.upstream.is_some());
-                    // On a machine that is busy the function may have given it up, and asked again.
+                    // On a busy machine the function may have given up the call and retried it.
                     let is_over = kind == Kind::Hang || has_effect || calls.len() > call;
                     Ok((made.is_some() && is_over).then_some(()))
                 })
@@ -200,11 +208,11 @@ async fn struck(
             answer?
         }
     };
-    plot.end_plan(call)?;
+    case.end_plan(call)?;
     Ok(answer)
 }
 
-/// All that was delivered need not be delivered again.
+/// Fails unless everything that was delivered is acknowledged.
 pub fn is_acknowledged(answer: &Answer) -> Result<()> {
     match answer {
         Answer::Response(response) if response["batchItemFailures"] == json!([]) => Ok(()),
@@ -212,16 +220,16 @@ pub fn is_acknowledged(answer: &Answer) -> Result<()> {
     }
 }
 
-/// Ticks until all batches are as wanted.
-async fn recovered(plot: &Plot<'_>, is_wanted: impl Fn(&Batch) -> bool) -> Result<Vec<Batch>> {
-    let monitor = plot.function("monitor")?;
-    wait_until("the batches do not become what they should", RECOVERED, async || {
-        let batches = plot.batches().await?;
+/// Ticks until all batches satisfy `is_wanted`.
+async fn recovered(case: &Case<'_>, is_wanted: impl Fn(&Batch) -> bool) -> Result<Vec<Batch>> {
+    let monitor = case.function("monitor")?;
+    wait_until("the batches do not reach the expected state", RECOVERED, async || {
+        let batches = case.batches().await?;
         if !batches.is_empty() && batches.iter().all(&is_wanted) {
             return Ok(Some(batches));
         }
         let answer = monitor.invoke(tick(), LEFT).await?;
-        // On a busy machine a call of a tick can take too long. The next tick goes on.
+        // On a busy machine a call of a tick can take too long. The next tick continues.
         let is_fine = match &answer {
             Answer::Response(_) => true,
             Answer::Error(error) => error["errorType"] == "ledger_failed",
@@ -233,15 +241,15 @@ async fn recovered(plot: &Plot<'_>, is_wanted: impl Fn(&Batch) -> bool) -> Resul
     .await
 }
 
-/// Every arrival is in one batch, and each batch gets one run.
-async fn is_started_once(plot: &Plot<'_>) -> Result<()> {
+/// Fails unless every arrival is in one batch, and each batch gets one run.
+async fn is_started_once(case: &Case<'_>) -> Result<()> {
     let is_started =
         |batch: &Batch| matches!(batch.state, State::Started { .. } | State::Succeeded { .. });
-    for batch in recovered(plot, is_started).await? {
-        let runs = plot.runs_of(&batch).await?;
+    for batch in recovered(case, is_started).await? {
+        let runs = case.runs_of(&batch).await?;
         ensure!(runs == 1, "batch `{}` has {runs} runs: {batch:?}", batch.id);
     }
-    let sent = plot.clear_starts();
+    let sent = case.clear_starts();
     ensure!(sent.is_none_or(|sent| sent == 1), "StartJobRun was sent {sent:?} times");
     Ok(())
 }
@@ -250,8 +258,9 @@ pub fn tick() -> Value {
     json!({ "source": "aws.events", "detail-type": "Scheduled Event", "detail": {} })
 }
 
-/// Five thousand objects of fifty groups, every event twice and in no order, to three processes of the
-/// deployed trigger, of which two are killed. The deployed monitor closes the batches and follows the runs.
+/// Passes five thousand objects of fifty groups, every event twice and in no order, to three
+/// processes of the deployed trigger, of which two are killed. The deployed monitor closes the
+/// batches and follows the runs.
 pub fn three_triggers_of_which_two_are_killed_put_each_object_into_one_batch(
     stage: &Stage,
 ) -> Result<()> {
@@ -290,7 +299,8 @@ pub fn three_triggers_of_which_two_are_killed_put_each_object_into_one_batch(
         .collect::<Result<Vec<_>>>()?;
 
     stage.cloud.wait(async {
-        // One invocation, cut short after a while if it is to be; what is not acknowledged goes back.
+        // Make one invocation, and cut it short after a while if it is to be killed. What isn't
+        // acknowledged goes back to the queue.
         let serve = async |function: &Function,
                            objects: Vec<usize>,
                            dies: Option<Duration>|
@@ -324,7 +334,7 @@ pub fn three_triggers_of_which_two_are_killed_put_each_object_into_one_batch(
             }
             Ok(())
         };
-        // Two die in the midst of their first; the third serves the rest, theirs included.
+        // Two die during their first invocation. The third serves the rest, including theirs.
         let firsts = functions.iter().zip([None, Some(700), Some(1_400)]);
         try_join_all(firsts.map(async |(function, dies)| match next() {
             Some(objects) => serve(function, objects, dies.map(Duration::from_millis)).await,
@@ -353,7 +363,7 @@ pub fn three_triggers_of_which_two_are_killed_put_each_object_into_one_batch(
             ensure!(batch.id == *id && batch.runs.len() == 1, "{batch:?}");
             let members = stage.ledger.members(&batch).await?;
             let members: BTreeSet<String> = members.into_iter().map(|member| member.key).collect();
-            ensure!(members == *keys, "`{id}` has other members than are said to be in it");
+            ensure!(members == *keys, "`{id}` has other members than its objects say");
         }
         let mut runs: BTreeMap<String, usize> = BTreeMap::new();
         for run in stage.cloud.runs("claims").await? {
@@ -368,7 +378,7 @@ pub fn three_triggers_of_which_two_are_killed_put_each_object_into_one_batch(
     })
 }
 
-/// The same in every run.
+/// Shuffles in the same way in every run.
 fn shuffle(items: &mut [usize]) {
     let mut state = 0x9E37_79B9_u64;
     for at in (1..items.len()).rev() {

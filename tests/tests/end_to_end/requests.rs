@@ -1,5 +1,6 @@
-//! Requests that come late, twice, too early or from nobody knows when. The function runs in this process,
-//! against the emulator; CloudFormation is not asked, since the stacks are invented.
+//! Requests that come late, twice, too early, or without a known time of issue. The function runs
+//! in this process, against the emulator. It doesn't ask CloudFormation, because the stacks are
+//! invented.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -26,12 +27,12 @@ pub fn a_request_that_comes_late_or_twice_does_no_harm(stage: &Stage) -> Result<
         ensure!(made["Status"] == "SUCCESS", "{made}");
         ensure!(made["Data"]["Arn"].as_str().is_some_and(|arn| arn.ends_with(name)), "{made}");
         let id = made["PhysicalResourceId"].as_str().context("no id")?;
-        ensure!(life.answer_to("create", &create).await? == made, "a replay is answered otherwise");
+        ensure!(life.answer_to("create", &create).await? == made, "a replay gets another answer");
 
         life.properties = properties(name, "two");
         let update = life.request("update", "Update", Some(id));
         ensure!(life.answer_to("update", &update).await?["Status"] == "SUCCESS", "not updated");
-        // The Create once more: what came after it stays.
+        // Deliver the Create once more. The changes that came after it stay.
         life.answer_to("create", &create).await?;
         assert_starts(stage, name, "two").await?;
 
@@ -75,7 +76,7 @@ pub fn rules_are_removed_whatever_else_the_properties_say(stage: &Stage) -> Resu
         let mut life = Life::notified(stage, "acme-old-shape", &queue).await?;
         let made = life.answer("made", "Create", None).await?;
         ensure!(made["Status"] == "SUCCESS" && life.rules(stage).await? == 1, "{made}");
-        // As another version may have written them.
+        // Act as if another version had written them.
         life.properties["Version"] = json!("9");
         life.properties["Fifo"] = json!([["x"]]);
         life.properties["QueueArn"] = Value::Null;
@@ -97,24 +98,27 @@ pub fn a_request_that_meets_a_lock_is_left_for_the_next_delivery(stage: &Stage) 
         ));
         let stack = format!("arn:aws:cloudformation:{REGION}:{ANALYTICS}:stack/{name}/1");
         let table = Table::new(client, "landfall-provisioner".to_owned());
-        // Somebody was cut off, and holds it until the lease ends.
+        // A request was cut off and holds the lock until its lease ends.
         let lease = Duration::from_secs(600);
         let held = table.lock(&format!("{stack}/Role"), lease, Instant::now()).await?;
 
         let early = issued(life.request("early", "Create", None), 0);
-        let error = life.handle(&early).await.expect_err("it is left unanswered");
+        let error = life.handle(&early).await.expect_err("the request stays unanswered");
         ensure!(error.code() == "resource_locked", "{error}");
-        // Lambda may not come again for these.
+        // Lambda may not deliver these again.
         let late = issued(life.request("late", "Create", None), -300);
         for (id, last) in [("late", late), ("undated", life.request("undated", "Create", None))] {
             let answer = life.answer_to(id, &last).await?;
             ensure!(answer["Status"] == "FAILED", "{answer}");
         }
-        ensure!(role(stage, name).await?.is_none(), "a role was made under another's lock");
+        ensure!(
+            role(stage, name).await?.is_none(),
+            "a role was created under another request's lock"
+        );
 
         let memory = held.memory.clone();
         held.release(memory, Instant::now() + PLENTY.call).await?;
-        // Nothing is waited for any more.
+        // There is nothing left to wait for.
         life.give(PLENTY);
         let answer = life.answer_to("early", &early).await?;
         ensure!(answer["Status"] == "SUCCESS", "{answer}");
@@ -133,9 +137,9 @@ pub fn a_request_of_another_time_has_no_effect(stage: &Stage) -> Result<()> {
             let answer =
                 life.answer_to(id, &issued(life.request(id, "Create", None), seconds)).await?;
             ensure!(answer["Status"] == "FAILED", "{answer}");
-            ensure!(role(stage, name).await?.is_none(), "{id}: a role was made");
+            ensure!(role(stage, name).await?.is_none(), "{id}: a role was created");
         }
-        // They left nothing that the next request could come too late for.
+        // They left nothing behind that would make the next request late.
         let now = issued(life.request("made", "Create", None), -60);
         let answer = life.answer_to("made", &now).await?;
         ensure!(answer["Status"] == "SUCCESS", "{answer}");
@@ -156,14 +160,14 @@ pub fn a_role_that_would_trust_another_account_is_refused(stage: &Stage) -> Resu
         let answer = life.answer("refused", "Create", None).await?;
         let reason = answer["Reason"].as_str().unwrap_or_default();
         ensure!(reason.contains(DATA) && reason.contains("TrustedAccountIds"), "{answer}");
-        ensure!(role(stage, name).await?.is_none(), "it was made");
+        ensure!(role(stage, name).await?.is_none(), "the role was created");
         life.context = Context::new(only(DATA), config, connector());
         life.is_made(stage).await?;
         life.is_removed(stage).await
     })
 }
 
-/// The request, as if CloudFormation had issued it so many seconds from now.
+/// Returns the request as if CloudFormation had issued it this many seconds from now.
 fn issued(mut request: Value, seconds: i64) -> Value {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let at = i64::try_from(since.as_secs()).unwrap_or_default() + seconds;

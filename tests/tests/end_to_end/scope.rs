@@ -1,4 +1,4 @@
-//! What the job can reach in the data account, tried by a job that runs with the job role.
+//! What a job can reach in the data account, tried by a job that runs with the job role.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ pub fn the_job_reads_nothing_outside_the_routed_prefix(stage: &Stage) -> Result<
     let attempts = [
         ("reader", "get", LANDING_BUCKET, "in/scope/mine.csv", allowed),
         ("reader", "list", LANDING_BUCKET, "in/scope/", allowed),
-        // Prefixes beside the routed one, with and without its first letters.
+        // Prefixes beside the routed one, some of which begin with the same letters.
         ("reader", "get", LANDING_BUCKET, "in/scope-beside/other.csv", denied),
         ("reader", "get", LANDING_BUCKET, "in/scope", denied),
         ("reader", "get", LANDING_BUCKET, "other/other.csv", denied),
@@ -27,13 +27,13 @@ pub fn the_job_reads_nothing_outside_the_routed_prefix(stage: &Stage) -> Result<
         ("reader", "list", LANDING_BUCKET, "in/", denied),
         ("reader", "list", LANDING_BUCKET, "in/scope", denied),
         ("reader", "list", LANDING_BUCKET, "other/", denied),
-        // Reading is all that it may.
+        // The reader role may read and nothing else.
         ("reader", "put", LANDING_BUCKET, "in/scope/mine.csv", denied),
         ("reader", "delete", LANDING_BUCKET, "in/scope/mine.csv", denied),
         // Another bucket of the account.
         ("reader", "get", DATA_ARTIFACTS, "other.csv", denied),
         ("reader", "list", DATA_ARTIFACTS, "", denied),
-        // The job role itself reaches nothing there, and in its own account writes its output only.
+        // The job role itself reaches nothing there. In its own account it writes its output only.
         ("job", "get", LANDING_BUCKET, "in/scope/mine.csv", denied),
         ("job", "put", "acme-analytics", "parquet/scope/probe", allowed),
         ("job", "put", "acme-analytics", "elsewhere/probe", denied),
@@ -42,7 +42,8 @@ pub fn the_job_reads_nothing_outside_the_routed_prefix(stage: &Stage) -> Result<
     let cloud = &stage.cloud;
     let run = cloud.wait(async {
         for (_, operation, bucket, key, _) in attempts {
-            // What is refused must exist: that there is no such object is another refusal.
+            // The object must exist for the test to be about the refusal, because a missing object
+            // is refused too.
             if operation == "get" && bucket != "acme-analytics" {
                 cloud.put(bucket, key, "day,weather\n1,sun\n").await?;
             }
@@ -80,14 +81,14 @@ pub fn the_job_reads_nothing_outside_the_routed_prefix(stage: &Stage) -> Result<
     Ok(())
 }
 
-/// What a run of `fixtures/scoped.py` prints.
+/// The output of a run of `fixtures/scoped.py`.
 #[derive(Debug, Deserialize)]
 struct Tried {
     scope: Option<String>,
     outcomes: BTreeMap<String, String>,
 }
 
-/// Two routes of one job, which tries the same for each.
+/// Uses two routes of one job, which tries the same for each.
 pub fn a_run_of_scope_batch_becomes_no_other_role_and_its_session_reads_no_other_object(
     stage: &Stage,
 ) -> Result<()> {
@@ -98,11 +99,11 @@ pub fn a_run_of_scope_batch_becomes_no_other_role_and_its_session_reads_no_other
         ("another role", denied),
         ("an object of another batch", denied),
         ("the manifest, with the objects' session", denied),
-        // What the library narrows is a guard against mistakes: SEMANTICS says so.
+        // What the library narrows is a guard against mistakes, as SEMANTICS.md says.
         ("an object of another batch, past the library", "ok"),
         ("a claim of its account's, past the library", "ok"),
     ];
-    // What is another account's no session of the reader reaches, whatever the scope.
+    // No session of the reader role reaches another account's state, whatever the scope.
     let of_others = [
         "a claim of another account's, past the library",
         "a claim of the version before, past the library",
@@ -113,7 +114,7 @@ pub fn a_run_of_scope_batch_becomes_no_other_role_and_its_session_reads_no_other
             let has_scope = route == "scoped";
             let key = |name: &str| format!("in/{route}/{name}.csv");
             let done = |batch: &Batch| matches!(batch.state, State::Succeeded { .. });
-            // A batch of its own, before the one that this is about.
+            // Make another batch before the one that the test is about.
             stage.upload(&key("beside"), csv(2)).await?;
             stage.batch_of(route, &key("beside"), SOON, done).await?;
             stage.upload(&key("mine"), csv(3)).await?;
@@ -138,12 +139,12 @@ pub fn a_run_of_scope_batch_becomes_no_other_role_and_its_session_reads_no_other
             }
             let attempts = expected.len() + of_others.len();
             ensure!(tried.outcomes.len() == attempts, "{route}: {tried:?}");
-            // What the library said of it is read by the library that reads claims.
+            // The library that reads claims reads the outcome that the job library reported.
             let batch = stage.batch_of(route, &key("mine"), SOON, done).await?;
             let config = faults::config(stage.cloud.emulator.endpoint(), DATA, A_CALL);
             let table = format!("arn:aws:dynamodb:{REGION}:{DATA}:table/landfall-claims");
             let said = Claims::new(&config, &table).outcome(&batch.id).await?;
-            let said = said.context("the job said nothing of its outcome")?;
+            let said = said.context("the job did not report its outcome")?;
             ensure!(said.outcome == "succeeded" && said.epoch == Some(1), "{route}: {said:?}");
             ensure!(said.at.is_some() && said.error.is_none(), "{route}: {said:?}");
         }

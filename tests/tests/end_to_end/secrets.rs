@@ -1,4 +1,4 @@
-//! What the provisioner logs, at the lowest level, on its good and bad paths: no secret among it.
+//! What the provisioner logs at the lowest level, on its good and bad paths. No secret is in it.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -14,10 +14,10 @@ use wiremock::{Mock, ResponseTemplate};
 use crate::faults::{Life, PLENTY};
 use crate::stage::Stage;
 
-/// Stands in every secret: the external IDs, the credentials, the response URL.
+/// A text that is part of every secret: the external IDs, the credentials, the response URL.
 const MARK: &str = "hushhush-7f3a";
 
-/// Keeps what functions log that run in this process, at the lowest level, from now on.
+/// Records from now on, at the lowest level, what functions in this process log.
 pub fn listen() -> Result<()> {
     let subscriber = telemetry::subscriber(LevelFilter::TRACE, || log().clone());
     tracing::subscriber::set_global_default(subscriber).context("failed to listen to the log")
@@ -61,12 +61,12 @@ async fn every_path(stage: &Stage) -> Result<()> {
     life.handle(&marked("create", "Create", None)).await?;
     let received = life.sink.received_requests().await.unwrap_or_default();
     let answer: serde_json::Value =
-        serde_json::from_slice(&received.last().context("no answer came")?.body)?;
+        serde_json::from_slice(&received.last().context("no answer arrived")?.body)?;
     ensure!(answer["Status"] == "SUCCESS", "{answer}");
     let id = answer["PhysicalResourceId"].as_str().context("no id")?.to_owned();
     life.handle(&marked("update", "Update", Some(&id))).await?;
 
-    // External IDs that are none, of the wrong type, in the wrong place.
+    // External IDs that are invalid, of the wrong type, or in the wrong place.
     for (n, (field, value)) in [
         ("ExternalId", json!(format!("{MARK} with a space"))),
         ("ExternalId", json!([MARK])),
@@ -84,14 +84,14 @@ async fn every_path(stage: &Stage) -> Result<()> {
         request["ResourceProperties"][field] = value;
         life.handle(&request).await?;
     }
-    // A provisioning role that is not there, with an external ID that STS would repeat.
+    // A provisioning role that doesn't exist, with an external ID that STS would repeat.
     let mut elsewhere = marked("elsewhere", "Update", Some(&id));
     elsewhere["ResourceProperties"]["ProvisioningRoleArn"] =
         json!("arn:aws:iam::222222222222:role/landfall/landfall-nobody");
     elsewhere["ResourceProperties"]["ProvisioningExternalId"] = json!(format!("{MARK}-three"));
     life.handle(&elsewhere).await?;
 
-    // Requests that cannot be read, and answers that do not arrive.
+    // Requests that can't be read, and answers that don't arrive.
     let mut unreadable = marked("unreadable", "Recreate", None);
     life.handle(&unreadable).await?;
     unreadable["StackId"] = json!(null);
@@ -102,7 +102,7 @@ async fn every_path(stage: &Stage) -> Result<()> {
     ensure!(life.handle(&marked("refused", "Update", Some(&id))).await.is_err(), "403 was taken");
     let mut astray = marked("astray", "Update", Some(&id));
     astray["ResponseURL"] = json!(format!("https://evil.example/{MARK}"));
-    ensure!(life.handle(&astray).await.is_err(), "a strange URL was taken");
+    ensure!(life.handle(&astray).await.is_err(), "a foreign URL was accepted");
 
     life.handle(&marked("delete", "Delete", Some(&id))).await?;
     Ok(())

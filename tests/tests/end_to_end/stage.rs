@@ -1,4 +1,5 @@
-//! What the tests share: the local cloud with its extras, and how to look at runs and dead letters.
+//! What the tests share: the local cloud with additional stacks, and functions that find runs,
+//! batches and dead letters.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -22,23 +23,23 @@ use tokio::sync::Mutex;
 
 use crate::faults;
 
-/// Generous: other tests and, at worst, a compiler run beside it.
+/// A generous limit, because other tests, and perhaps a compiler, run at the same time.
 pub const SOON: Duration = Duration::from_secs(120);
 
-/// What a call of the tests' own may take.
+/// The time limit of a test's own call.
 pub const A_CALL: Duration = Duration::from_secs(20);
 
 /// Every job that a route of the tests, or a mistake, could start.
 const JOBS: [&str; 7] =
     ["csv-to-parquet", "claims", "crowd", "flood", "forbidden", "probe", "scoped"];
 
-/// Those of the routes, and of tests that have one of their own.
+/// The buckets of the routes, and of tests that have one of their own.
 const BUCKETS: &str = "provisioner:LandingBucketArns=arn:aws:s3:::acme-landing,arn:aws:s3:::acme-envelopes,\
     arn:aws:s3:::acme-shared,arn:aws:s3:::acme-encrypted";
 
 pub struct Stage {
     pub cloud: LocalCloud,
-    /// All messages that were found in the dead-letter queue; several tests look for theirs.
+    /// All messages that were found in the dead-letter queue. Several tests look for theirs here.
     dead: Mutex<BTreeSet<String>>,
     pub ledger: Ledger,
     /// The URLs in manifests, which never change.
@@ -47,24 +48,25 @@ pub struct Stage {
 
 impl Stage {
     pub fn set() -> Result<Stage> {
-        eprintln!("\nsetting the stage");
+        eprintln!("\npreparing the local cloud");
         let fixtures = root().join("tests/fixtures");
         let routes = fixtures.join("routes.yaml");
         let text = fs::read_to_string(&routes).context("failed to read the routes")?;
-        // The trigger's routes are newer in one thing: no policy admits that job yet.
+        // The trigger's routes are newer in one respect: no policy admits that job yet.
         let admitted = text.replace("job: forbidden", "job: flood");
         ensure!(admitted != text, "the routes name no job `forbidden`");
         let cloud = LocalCloud::start(&Setup {
             routes_of_policies: Some(admitted),
             routes,
-            // Short, so that what cannot be served is in the dead-letter queue in seconds. AWS
-            // would refuse a queue that hides messages for less than the function's timeout.
-            // A machine that is busy may let a start go unanswered, which is then waited for.
+            // The limits are short, so that messages that can't be served reach the dead-letter
+            // queue in seconds. AWS would refuse a queue whose visibility timeout is less than the
+            // function's timeout. On a busy machine a start may get no answer, and Landfall then
+            // waits for it.
             parameters: vec![
                 "data:VisibilityTimeoutSeconds=6",
                 "data:MaxReceiveCount=3",
                 "data:ReconciliationSeconds=60",
-                // The others that the routes name are there for events that tests tell themselves.
+                // The other buckets of the routes exist for events that tests send themselves.
                 "data:LandingBucketNames=acme-landing",
                 // Tests deploy stacks of their own, which these provisioners serve too.
                 "provisioner:TrustedAccountIds=111111111111,222222222222",
@@ -79,7 +81,7 @@ impl Stage {
                 .with_context(|| format!("failed to read the fixture `{name}`"))?;
             cloud.stage(name, &text)?;
         }
-        progress::step("deploying what the tests add", || {
+        progress::step("deploying the stacks that the tests add", || {
             let library = format!("s3://{ANALYTICS_ARTIFACTS}/{ARTIFACT_PREFIX}/landfall.whl");
             cloud.analytics.cli.upload(Path::new(LIBRARY), &library)?;
             let parameters = [("DataAccountId", DATA), ("ExternalId", EXTERNAL_ID)];
@@ -92,12 +94,12 @@ impl Stage {
         Ok(Stage { cloud, dead: Mutex::default(), ledger, manifests: Locked::default() })
     }
 
-    /// Uploads to the landing bucket.
+    /// Uploads an object to the landing bucket.
     pub async fn upload(&self, key: &str, body: impl Into<Vec<u8>>) -> Result<()> {
         self.cloud.put(LANDING_BUCKET, key, body).await
     }
 
-    /// The run of `job` that was given `url`, once it has ended.
+    /// Returns the run of `job` that was given `url`, once it has ended.
     pub async fn run_of(&self, job: &str, url: &str) -> Result<JobRun> {
         let what = format!("no run of job `{job}` with `{url}` ended");
         wait_until(&what, SOON, async || {
@@ -122,13 +124,15 @@ impl Stage {
         Ok(())
     }
 
-    /// The URLs that a run was given, from its manifest; none for a run that is not Landfall's.
+    /// Returns the URLs that a run was given, from its manifest, or none if the run isn't
+    /// Landfall's.
     pub async fn inputs(&self, run: &JobRun) -> Result<Vec<String>> {
         let Some(uri) = run.arguments().and_then(|arguments| arguments.get("--landfall-manifest"))
         else {
             return Ok(Vec::new());
         };
-        let known = self.manifests.lock().expect("nobody panics with it").get(uri).cloned();
+        let known =
+            self.manifests.lock().expect("no thread panics with the lock").get(uri).cloned();
         if let Some(known) = known {
             return Ok(known);
         }
@@ -139,15 +143,18 @@ impl Stage {
         let object = self.cloud.data.s3.get_object().bucket(bucket).key(key).send().await;
         let body = object.with_context(|| format!("failed to read `{uri}`"))?.body;
         let manifest: Value = serde_json::from_slice(&body.collect().await?.into_bytes())
-            .with_context(|| format!("`{uri}` is no JSON"))?;
+            .with_context(|| format!("`{uri}` is not JSON"))?;
         let entries = manifest["entries"].as_array().context("a manifest has no entries")?;
         let url = |entry: &Value| entry["url"].as_str().map(str::to_owned).context("no URL");
         let urls = entries.iter().map(url).collect::<Result<Vec<String>>>()?;
-        self.manifests.lock().expect("nobody panics with it").insert(uri.clone(), urls.clone());
+        self.manifests
+            .lock()
+            .expect("no thread panics with the lock")
+            .insert(uri.clone(), urls.clone());
         Ok(urls)
     }
 
-    /// The batch of a route that an object is in, once it is as `wanted`.
+    /// Returns the batch of a route that holds an object, once it satisfies `wanted`.
     pub async fn batch_of(
         &self,
         route: &str,
@@ -156,19 +163,19 @@ impl Stage {
         wanted: impl Fn(&Batch) -> bool,
     ) -> Result<Batch> {
         let last = Locked::new(None);
-        let found = wait_until("the batch is not as it should be", limit, async || {
+        let found = wait_until("the batch does not reach the expected state", limit, async || {
             let found = self.ledger.find(LANDING_BUCKET, key).await?;
             let Some(found) = found.into_iter().find(|found| found.route == route) else {
                 return Ok(None);
             };
             let batch = self.ledger.batch(&found.batch).await?;
-            *last.lock().expect("nobody panics with it") = batch.clone();
+            *last.lock().expect("no thread panics with the lock") = batch.clone();
             Ok(batch.filter(|batch| wanted(batch)))
         });
         found.await.with_context(|| format!("route `{route}`, key `{key}`, last seen: {last:?}"))
     }
 
-    /// A dead letter that `wanted` accepts.
+    /// Returns a dead letter that `wanted` accepts.
     pub async fn dead_letter(&self, what: &str, wanted: impl Fn(&str) -> bool) -> Result<String> {
         wait_until(&format!("no dead letter {what}"), SOON, async || {
             Ok(self.dead_letters().await?.into_iter().find(|body| wanted(body)))
@@ -176,9 +183,9 @@ impl Stage {
         .await
     }
 
-    /// All dead letters until now.
+    /// Returns all dead letters so far.
     pub async fn dead_letters(&self) -> Result<BTreeSet<String>> {
-        // One at a time: a message that one test receives would be hidden from the others.
+        // One test at a time: a message that one receives would be hidden from the others.
         let mut dead = self.dead.lock().await;
         let url = self.queue_url("landfall-arrivals-dlq").await?;
         let sqs = &self.cloud.data.sqs;
@@ -204,7 +211,7 @@ impl Stage {
     }
 }
 
-/// The ledger of a deployment, as the data account's root sees it.
+/// Returns the ledger of a deployment, as the data account's root sees it.
 pub fn ledger(cloud: &LocalCloud) -> Ledger {
     let config = faults::config(cloud.emulator.endpoint(), DATA, A_CALL);
     let client = aws_sdk_dynamodb::Client::new(&config);
@@ -218,7 +225,7 @@ pub fn assert_succeeded(run: &JobRun) -> Result<()> {
     Ok(())
 }
 
-/// A CSV file of so many rows, in the columns of the example job.
+/// Returns a CSV file with this many rows, in the columns of the example job.
 pub fn csv(rows: usize) -> String {
     let mut text = String::from("day,weather\n");
     for row in 0..rows {

@@ -1,4 +1,4 @@
-//! A local cloud that is ended in whatever way leaves no process and no folder behind.
+//! However a local cloud ends, it leaves no process and no folder behind.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -32,7 +32,8 @@ fn ended_by(signal: Signal) -> Result<()> {
     let mut cloud = Command::new(env!("CARGO_BIN_EXE_local-cloud"))
         .args(["demo", "--keep"])
         .current_dir(root())
-        // Whatever it starts or writes has this path in its environment or in its own.
+        // Everything that the demo starts or writes has this path in its environment or in its own
+        // path.
         .env("TMPDIR", folder.path())
         .stdout(Stdio::piped())
         .stderr(stderr)
@@ -43,11 +44,11 @@ fn ended_by(signal: Signal) -> Result<()> {
         cloud.kill().context("failed to kill the demo")?;
         cloud.wait().context("failed to wait for the demo")?;
         let mut said = String::new();
-        errors.read_to_string(&mut said).context("failed to read what the demo said")?;
+        errors.read_to_string(&mut said).context("failed to read what the demo printed")?;
         return stays.context(said);
     }
-    ensure!(!processes_of(folder.path()).is_empty(), "no process can be told by its folder");
-    // A terminal that is closed takes along who reads; what is said then goes nowhere.
+    ensure!(!processes_of(folder.path()).is_empty(), "no process can be identified by its folder");
+    // When a terminal closes, nobody reads the output any more, and further output is lost.
     drop(errors);
     kill_process(Pid::from_child(&cloud), signal).context("failed to signal the demo")?;
     cloud.wait().context("failed to wait for the demo")?;
@@ -68,12 +69,12 @@ fn wait_until_it_stays(cloud: &mut Child) -> Result<()> {
     let mut lines = BufReader::new(output).lines();
     let stays = lines.any(|line| line.is_ok_and(|line| line.contains("The local cloud stays")));
     ensure!(stays, "the demo ended before its end");
-    // A pipe that nobody reads would be an end of another kind.
+    // A pipe that nobody reads would end the demo in another way.
     std::thread::spawn(move || lines.for_each(drop));
     Ok(())
 }
 
-/// The ids of the processes whose environment or arguments name `folder`.
+/// Returns the IDs of the processes whose environment or arguments name `folder`.
 fn processes_of(folder: &Path) -> Vec<String> {
     let needle = folder.as_os_str().as_encoded_bytes();
     let names_it = |file: &Path| {

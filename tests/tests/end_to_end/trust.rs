@@ -1,4 +1,4 @@
-//! Whom the deployed roles trust, asked of STS by each who might try.
+//! Whom the deployed roles trust: each principal that might try calls STS.
 
 use anyhow::{Result, ensure};
 use landfall_tests::aws_cli::AwsCli;
@@ -16,12 +16,16 @@ pub fn the_starter_role_admits_trigger_and_monitor_with_the_external_id_and_nobo
     let data = &cloud.data.cli;
     let starter = format!("arn:aws:iam::{ANALYTICS}:role/landfall/landfall-starter");
     for name in ["landfall-trigger", "landfall-monitor"] {
-        // The emulator lets root be whoever a service may be: so this is the function as Lambda runs it.
+        // The emulator lets root act as any role that a service may assume. So this acts as the
+        // function does in Lambda.
         let function = Caller::of(cloud, data, &role(DATA, name))?;
         ensure!(function.may_assume(&starter, Some(EXTERNAL_ID))?, "`{name}` is refused");
         let admits_another = function.may_assume(&starter, Some("another"))?;
-        ensure!(!admits_another, "a wrong external ID is admitted of `{name}`");
-        ensure!(!function.may_assume(&starter, None)?, "no external ID is admitted of `{name}`");
+        ensure!(!admits_another, "`{name}` is admitted with a wrong external ID");
+        ensure!(
+            !function.may_assume(&starter, None)?,
+            "`{name}` is admitted without an external ID"
+        );
     }
 
     create_role(data, "trust-bystander", DATA)?;
@@ -81,7 +85,8 @@ pub fn trust_holds_before_the_trusted_role_exists_and_after_it_is_created_again(
     Ok(())
 }
 
-/// A role that `trusted`, an account, may assume, and that may itself assume whatever trusts it.
+/// Creates a role that the account `trusted` may assume, and that may itself assume any role that
+/// trusts it.
 fn create_role(cli: &AwsCli, name: &str, trusted: &str) -> Result<()> {
     let policy =
         |statement: Value| json!({ "Version": "2012-10-17", "Statement": [statement] }).to_string();

@@ -1,7 +1,8 @@
-//! Stacks of the version before, updated by today's `landfall deploy`: what they made stays.
+//! Stacks of the previous version that today's `landfall deploy` updates. Everything that they made
+//! stays.
 //!
-//! The functions are today's from the beginning; what stands are the templates before, with their parameters and
-//! properties. `tests/fixtures/before` has those templates as they were.
+//! The functions are today's from the beginning. The stacks have the previous templates, parameters
+//! and properties. `tests/fixtures/before` has those templates unchanged.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,17 +22,19 @@ const PREFIX: &str = "upgraded";
 const JOB: &str = "upgraded-job";
 const BUCKET: &str = "acme-upgraded";
 
-/// What the function before took for "any" when it was not set. Today's serves nobody then, so the template before
-/// says it in today's words; its parameters stay as they were.
+/// In the previous version the function took an unset variable for "any". Today's function then
+/// serves nobody, so the previous template says "any" in today's words. Its parameters stay as they
+/// were.
 const VARIABLE: (&str, &str) = (
     "LANDFALL_TRUSTED_ACCOUNT_IDS: !Ref TrustedAccountIds",
     "LANDFALL_TRUSTED_ACCOUNT_IDS: \"111111111111,222222222222\"\n          LANDFALL_LANDING_BUCKETS: \"*\"",
 );
 
-/// All that must stay.
+/// Everything that must stay.
 #[derive(Debug, PartialEq, Eq)]
 struct Standing {
-    /// What makes each role the same one to all who trust it: its unique id, its boundary, whom it trusts.
+    /// What identifies each role to everyone who trusts it: its unique ID, its boundary and its
+    /// trust policy.
     roles: BTreeMap<String, (String, Option<String>, Vec<Value>)>,
     notifications: Value,
     rules: Vec<String>,
@@ -50,35 +53,46 @@ pub fn stacks_of_the_version_before_keep_every_role_rule_and_notification(
     let stood = standing(stage)?;
     ensure!(stood.roles.len() == 3, "readers, starters and jobs have roles: {stood:?}");
     let announced = stood.notifications["QueueConfigurations"].as_array().map(Vec::len);
-    ensure!(announced == Some(1) && !stood.rules.is_empty(), "what is announced? {stood:?}");
+    ensure!(
+        announced == Some(1) && !stood.rules.is_empty(),
+        "the notifications are missing: {stood:?}"
+    );
 
     put(&deployment.package, &today)?;
-    // Its batch is on its way while the stacks change and are taken back.
+    // Its batch is in progress while the stacks change and roll back.
     arrive(stage, "live")?;
-    // It fails once the provisioners are updated, and takes the data account's stack back with the properties before.
+    // The update fails once the provisioners are updated, and rolls the data account's stack back
+    // to the previous properties.
     let nowhere = ["--yes", "--parameter", "data:LandingBucketNames=acme-nowhere"];
     let failed = deployment.deploy(&nowhere)?.expect(1)?;
     let last = failed.stderr.lines().last().unwrap_or_default();
-    ensure!(last.contains("UPDATE_ROLLBACK_COMPLETE"), "it was not taken back: {failed:?}");
-    ensure!(failed.stderr.contains("--narrow-provisioner"), "nobody is warned: {failed:?}");
-    ensure!(standing(stage)? == stood, "a failed update left {:?}, of {stood:?}", standing(stage)?);
+    ensure!(last.contains("UPDATE_ROLLBACK_COMPLETE"), "the stack was not rolled back: {failed:?}");
+    ensure!(failed.stderr.contains("--narrow-provisioner"), "the warning is missing: {failed:?}");
+    ensure!(
+        standing(stage)? == stood,
+        "a failed update changed {stood:?} to {:?}",
+        standing(stage)?
+    );
     arrive(stage, "taken-back")?;
     all_have_run(stage, 2)?;
     for (account, name) in [(DATA, "TrustedAccountIds"), (ANALYTICS, "LandingBucketArns")] {
-        ensure!(told(stage, account, name)? == "*", "it was narrowed before all had succeeded");
+        ensure!(
+            parameter_of(stage, account, name)? == "*",
+            "the provisioner was narrowed before everything had succeeded"
+        );
     }
 
     let narrowed = deployment.deploy(&["--yes", "--narrow-provisioner"])?.expect(0)?;
     ensure!(narrowed.stdout.contains("narrowed: its roles may trust"), "{narrowed:?}");
-    ensure!(standing(stage)? == stood, "the update left {:?}, of {stood:?}", standing(stage)?);
+    ensure!(standing(stage)? == stood, "the update changed {stood:?} to {:?}", standing(stage)?);
     for (account, trusted, buckets) in
         [(DATA, ANALYTICS, "arn:aws:s3:::acme-upgraded"), (ANALYTICS, DATA, "none")]
     {
-        ensure!(told(stage, account, "TrustedAccountIds")? == trusted);
-        ensure!(told(stage, account, "LandingBucketArns")? == buckets);
+        ensure!(parameter_of(stage, account, "TrustedAccountIds")? == trusted);
+        ensure!(parameter_of(stage, account, "LandingBucketArns")? == buckets);
     }
     let again = deployment.deploy(&["--yes", "--narrow-provisioner"])?.expect(0)?;
-    ensure!(again.unchanged() == 6, "the same again changes something: {again:?}");
+    ensure!(again.unchanged() == 6, "deploying again changes something: {again:?}");
 
     arrive(stage, "updated")?;
     all_have_run(stage, 3)
@@ -88,7 +102,7 @@ fn arrive(stage: &Stage, name: &str) -> Result<()> {
     stage.cloud.wait(stage.cloud.put(BUCKET, &format!("{JOB}/{name}.csv"), csv(3)))
 }
 
-/// Each of so many objects has had its run, and no other.
+/// Fails unless each of this many objects gets one run and no other.
 fn all_have_run(stage: &Stage, objects: usize) -> Result<()> {
     stage.cloud.wait(async {
         let runs = wait_until("not every object had its run", SOON, async || {
@@ -101,7 +115,7 @@ fn all_have_run(stage: &Stage, objects: usize) -> Result<()> {
     })
 }
 
-/// `Deployment` packs functions that are never run; these are.
+/// Packs the real functions. `Deployment` packs stubs, which never run.
 pub fn real_functions(stage: &Path, package: &Path) -> Result<()> {
     for function in ["trigger", "monitor"] {
         let file = Path::new(function).join("bootstrap");
@@ -124,8 +138,9 @@ fn templates(folder: &Path) -> Result<BTreeMap<&'static str, String>> {
 fn before() -> Result<BTreeMap<&'static str, String>> {
     let mut before = templates(&root().join("tests/fixtures/before"))?;
     let (was, is) = VARIABLE;
-    let provisioner = before.get_mut("provisioner.yaml").context("there is no provisioner")?;
-    ensure!(provisioner.contains(was), "the template before says nothing of whom it trusts");
+    let provisioner =
+        before.get_mut("provisioner.yaml").context("there is no provisioner template")?;
+    ensure!(provisioner.contains(was), "the previous template does not say whom it trusts");
     *provisioner = provisioner.replace(was, is);
     Ok(before)
 }
@@ -161,8 +176,8 @@ fn standing(stage: &Stage) -> Result<Standing> {
     Ok(Standing { roles, notifications: cloud.data.cli.json(get)?, rules: rules.collect() })
 }
 
-/// The value of a parameter of an account's provisioner.
-fn told(stage: &Stage, account: &str, parameter: &str) -> Result<String> {
+/// Returns the value of a parameter of an account's provisioner stack.
+fn parameter_of(stage: &Stage, account: &str, parameter: &str) -> Result<String> {
     let cloud = &stage.cloud;
     let cli = if account == DATA { &cloud.data.cli } else { &cloud.analytics.cli };
     let stack = format!("{PREFIX}-provisioner");
@@ -170,5 +185,5 @@ fn told(stage: &Stage, account: &str, parameter: &str) -> Result<String> {
     let parameters = found["Stacks"][0]["Parameters"].as_array().context("no parameters")?;
     let its = parameters.iter().find(|one| one["ParameterKey"] == parameter);
     let value = its.and_then(|one| one["ParameterValue"].as_str());
-    value.map(str::to_owned).with_context(|| format!("it has no `{parameter}`"))
+    value.map(str::to_owned).with_context(|| format!("the stack has no `{parameter}`"))
 }

@@ -1,9 +1,10 @@
-//! A deployment with what the others leave out: EventBridge as transport, a key of its own for all that is
-//! kept, a landing bucket that the stack creates, paths and a boundary for the roles, a bus before the queue
-//! of runs, a topic for alarms.
+//! A deployment with what the others leave out: EventBridge as transport, a key of its own for
+//! everything that is stored, a landing bucket that the stack creates, paths and a boundary for the
+//! roles, a bus in front of the queue of run ends, and a topic for alarms.
 //!
-//! The emulator asks no key's policy, and few of queues and topics: as they are deployed, the IAM engine judges
-//! them. The bus's policy the emulator does not keep. The engine does not know the encryption context by which the key lets in the logs.
+//! The emulator evaluates no key policies, and few policies of queues and topics. The IAM engine
+//! judges them as they are deployed. The emulator doesn't store the bus's policy. The engine
+//! doesn't know the encryption context with which the key admits the logs.
 
 use anyhow::{Context, Result, anyhow, ensure};
 use aws_sdk_sqs::types::QueueAttributeName;
@@ -71,7 +72,7 @@ fn by_eventbridge_with_a_key_and_paths_of_ones_own_each_object_reaches_its_run(
     cloud: &LocalCloud,
 ) -> Result<()> {
     let ledger = ledger(cloud);
-    // EventBridge tells keys as they are, so this one must not be decoded.
+    // EventBridge doesn't encode keys, so this one must not be decoded.
     let key = "in/50%25 +ä.csv";
     cloud.wait(async {
         for bucket in [LANDING_BUCKET, CREATED_BUCKET] {
@@ -109,8 +110,8 @@ fn the_policies_of_queues_key_buckets_and_topic_let_in_whom_they_name_and_nobody
 }
 
 fn judged_as_expected(requests: &[(bool, Request)]) -> Result<()> {
-    let asked: Vec<Request> = requests.iter().map(|(_, request)| request.clone()).collect();
-    let verdicts = Judge::new(&node::environment()?).ask(&asked)?;
+    let all: Vec<Request> = requests.iter().map(|(_, request)| request.clone()).collect();
+    let verdicts = Judge::new(&node::environment()?).ask(&all)?;
     let wrong: Vec<String> = requests
         .iter()
         .zip(verdicts)
@@ -171,7 +172,8 @@ fn a_further_analytics_account_gets_a_reader_role_that_reads_what_its_routes_tak
     let admits_all = json!({ "Version": "2012-10-17", "Statement": [{ "Effect": "Allow",
         "Action": "sts:AssumeRole", "Principal": { "AWS": format!("arn:aws:iam::{DATA}:root") } }] });
     for function in ["landfall-trigger", "landfall-monitor"] {
-        let own = cloud.wait(observe(&cloud.data.iam, function))?.context("no function's role")?;
+        let own =
+            cloud.wait(observe(&cloud.data.iam, function))?.context("the function has no role")?;
         let mut assume = Request::by_role(&role(function), "sts:AssumeRole", &starter)
             .resource_policy(admits_all.clone());
         for policy in policies(&own) {
@@ -182,7 +184,8 @@ fn a_further_analytics_account_gets_a_reader_role_that_reads_what_its_routes_tak
     judged_as_expected(&requests)
 }
 
-/// What a job does with a batch of `account`: reads its manifest, claims it, looks at the claim.
+/// Returns what a job does with a batch of `account`: it reads the manifest, claims the batch, and
+/// reads the claim.
 fn of_batches(reader: &str, policies: &[Value], account: &str) -> [Request; 3] {
     let id = format!("{account}-899bfd94d19c4ed05147d6815125b225");
     let bucket = format!("landfall-manifests-{DATA}-{REGION}");
@@ -196,7 +199,7 @@ fn of_batches(reader: &str, policies: &[Value], account: &str) -> [Request; 3] {
     [by("s3:GetObject", &manifest), item("dynamodb:UpdateItem"), item("dynamodb:GetItem")]
 }
 
-/// The policies of resources, as they are deployed.
+/// The resource policies as they are deployed.
 struct Deployed<'c> {
     cloud: &'c LocalCloud,
 }
@@ -214,9 +217,9 @@ impl Deployed<'_> {
             };
         let policy = |queue: &str| -> Result<Value> {
             let url = format!("{}/{DATA}/{queue}", self.cloud.emulator.endpoint());
-            let asked = self.cloud.data.sqs.get_queue_attributes().queue_url(url);
-            let asked = asked.attribute_names(QueueAttributeName::Policy);
-            let found = self.cloud.wait(asked.send()).context("failed to ask for a policy")?;
+            let get = self.cloud.data.sqs.get_queue_attributes().queue_url(url);
+            let get = get.attribute_names(QueueAttributeName::Policy);
+            let found = self.cloud.wait(get.send()).context("failed to read a policy")?;
             let policy = found.attributes().and_then(|a| a.get(&QueueAttributeName::Policy));
             Ok(policy.context("a queue has no policy")?.as_str().into())
         };
@@ -252,7 +255,8 @@ impl Deployed<'_> {
             (true, by_role(&SENDER.replace(ANALYTICS, FURTHER))),
             (false, by_role(&SENDER.replace(ANALYTICS, STRANGER))),
         ];
-        // Who may use a queue by his own rights, may not without TLS; and nobody else's queue has a policy.
+        // A principal that may use a queue by its own rights still needs TLS. Queues of other
+        // accounts have no policy here.
         let own = format!("arn:aws:iam::{DATA}:role/admin");
         for queue in [
             "landfall-arrivals",

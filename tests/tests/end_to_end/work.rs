@@ -1,4 +1,4 @@
-//! What is due is spread over invocations of the monitor, by the queue that the template makes.
+//! The queue that the template makes spreads due batches over invocations of the monitor.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -13,17 +13,18 @@ use landfall_tests::{ANALYTICS, REGION};
 
 use crate::stage::{SOON, Stage};
 
-/// Of these a tick takes up a hundred itself.
+/// The number of batches. A tick takes up a hundred of them itself.
 const FLOOD: usize = 160;
 const MESSAGES: usize = 2;
 
-/// So much later all are due, at one moment: no tick sees a part of them.
+/// All batches become due at one moment, this much later, so that no tick sees only part of them.
 const LATER: Duration = Duration::from_secs(60);
 
 const AT_ONCE: usize = 16;
 
 pub fn a_flood_is_spread_over_the_queue_of_work(stage: &Stage) -> Result<()> {
-    // Of a marker and nothing else: who takes such a batch up closes it, and Glue is left in peace.
+    // The batches have a marker and nothing else. The invocation that takes one up closes it and
+    // doesn't call Glue.
     let start = Start {
         target: "analytics".to_owned(),
         account: ANALYTICS.to_owned(),
@@ -46,7 +47,7 @@ pub fn a_flood_is_spread_over_the_queue_of_work(stage: &Stage) -> Result<()> {
         wait_until("not every batch was taken up", LATER + 5 * SOON, async || {
             let batches = stream::iter(0..FLOOD).map(async |number| {
                 let batch = stage.ledger.batch(&id(number)).await?;
-                Ok::<_, anyhow::Error>(batch.context("it was recorded")?.state)
+                Ok::<_, anyhow::Error>(batch.context("the batch was recorded")?.state)
             });
             let states: Vec<State> = batches.buffer_unordered(AT_ONCE).try_collect().await?;
             let is_done = |state: &State| matches!(state, State::Empty);
@@ -55,7 +56,7 @@ pub fn a_flood_is_spread_over_the_queue_of_work(stage: &Stage) -> Result<()> {
         .await
     })?;
     let taken_over = taken_over(stage) - before;
-    ensure!(taken_over >= MESSAGES, "{taken_over} messages came out of the queue of work");
+    ensure!(taken_over >= MESSAGES, "the monitor took {taken_over} messages from the work queue");
     Ok(())
 }
 
@@ -63,7 +64,7 @@ fn id(number: usize) -> String {
     format!("{ANALYTICS}-{number:032x}")
 }
 
-/// As the trigger does it.
+/// Records a batch as the trigger does.
 async fn record(stage: &Stage, start: &Start, number: usize, moment: Moment) -> Result<()> {
     let marker = Member {
         key: format!("in/work/{number}"),
@@ -87,12 +88,12 @@ async fn record(stage: &Stage, start: &Start, number: usize, moment: Moment) -> 
     Ok(())
 }
 
-/// How many messages of the queue the monitor was given, as the emulator tells it.
+/// Returns how many messages of the queue the monitor was given, according to the emulator's log.
 fn taken_over(stage: &Stage) -> usize {
     let log = stage.cloud.emulator.log();
     let counts = log.lines().filter_map(|line| {
-        let (_, told) = line.split_once(" processed ")?;
-        let (count, queue) = told.split_once(" SQS messages from ")?;
+        let (_, rest) = line.split_once(" processed ")?;
+        let (count, queue) = rest.split_once(" SQS messages from ")?;
         queue.starts_with("landfall-work").then(|| count.parse::<usize>().ok())?
     });
     counts.sum()

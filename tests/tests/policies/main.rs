@@ -1,4 +1,5 @@
-//! What the judge of policies says, held to what AWS documents: later tests rest on it.
+//! Compares the verdicts of the policy judge with what AWS documents. Other tests rest on the
+//! judge.
 
 mod matrix;
 mod provisioner;
@@ -16,7 +17,7 @@ fn judge() -> &'static Judge {
     JUDGE.get_or_init(|| Judge::new(&node::environment().expect("Node's packages are there")))
 }
 
-/// Each request, with what it is and whether it must be allowed.
+/// Checks requests, each with its name and whether it must be allowed.
 #[track_caller]
 fn check(expected: impl IntoIterator<Item = (&'static str, bool, Request)>) {
     let expected: Vec<_> = expected.into_iter().collect();
@@ -33,7 +34,7 @@ fn check(expected: impl IntoIterator<Item = (&'static str, bool, Request)>) {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Why a request cannot be judged.
+/// Returns why a request can't be judged.
 #[track_caller]
 fn refusal(request: Request) -> String {
     let error = judge().ask(&[request]).expect_err("the request cannot be judged");
@@ -70,7 +71,8 @@ fn root_of(account: &str) -> Value {
     json!({ "AWS": format!("arn:aws:iam::{account}:root") })
 }
 
-/// The trigger's role asks for a role of the other account, with that role's trust policy.
+/// Makes the request with which the trigger's role assumes a role of the other account, which has
+/// this trust policy.
 fn assume(trusted: Value) -> Request {
     let starter = role(ANALYTICS, "landfall/starter");
     Request::by_role(&role(DATA, "landfall/trigger"), "sts:AssumeRole", &starter)

@@ -1,4 +1,4 @@
-//! What must be allowed to the roles of a route, and what must not.
+//! What the roles of a route must be allowed to do, and what not.
 
 use landfall_core::arn::RoleArn;
 use landfall_core::policy::admissible;
@@ -11,14 +11,14 @@ use serde_json::{Value, json};
 use super::rendered::{CLAIMS, EXTERNAL_ID, KEY, MANIFESTS, MONITOR, Rendered, job_role};
 use super::{allow, role, trust};
 
-/// What a request is, whether it must be allowed, and the request.
+/// The name of a request, whether it must be allowed, and the request.
 pub type Expected = (String, bool, Request);
 
 fn expected(list: Vec<(&str, bool, Request)>) -> Vec<Expected> {
     list.into_iter().map(|(what, allowed, request)| (what.to_owned(), allowed, request)).collect()
 }
 
-/// Who may assume a role that trusts `trusted`.
+/// Returns who may assume a role that trusts `trusted`.
 pub fn assumed(role_arn: &str, policy: &Value, trusted: &str, id: Option<&str>) -> Vec<Expected> {
     let account = RoleArn::parse(trusted).expect("a role").account;
     let own = RoleArn::parse(role_arn).expect("a role").account;
@@ -118,7 +118,8 @@ pub fn starter(starter: &Role, route: &Route, target: &Target) -> Vec<Expected> 
 pub fn reader(reader: &Role, rendered: &Rendered, route: &Route, target: &Target) -> Vec<Expected> {
     let policy = reader.trust.document().value().clone();
     let mut list = assumed(&reader.arn, &policy, &job_role(&target.account), None);
-    // What the routes to this account take of the bucket, as far as a policy can say it.
+    // What the routes to this account take from the bucket, as precisely as a policy can express
+    // it.
     let reaches: Vec<(String, bool)> = rendered
         .routes
         .routes
@@ -138,7 +139,7 @@ pub fn reader(reader: &Role, rendered: &Rendered, route: &Route, target: &Target
             .owned_by(DATA)
             .identity(reader.permissions.value().clone())
     };
-    // The bucket's name is that of another account's, whose policy lets anybody in.
+    // A bucket of this name belongs to another account, whose policy admits everybody.
     let squatted = |action: &str, resource: &str| {
         let open = json!({ "Version": "2012-10-17", "Statement": [{ "Effect": "Allow",
             "Principal": "*", "Action": "s3:*", "Resource": "*" }] });
@@ -163,7 +164,7 @@ pub fn reader(reader: &Role, rendered: &Rendered, route: &Route, target: &Target
     };
     let s3 = Some("s3.us-east-1.amazonaws.com");
     let bucket = format!("arn:aws:s3:::{}", route.bucket);
-    // As far as it is certain how S3 writes the key, it is told apart from what lies beside it.
+    // If it's certain how S3 writes the key, the policy distinguishes it from keys beside it.
     let plain =
         prefix.find(|c: char| !c.is_ascii_graphic()).map_or(prefix.as_str(), |at| &prefix[..at]);
     let is_decrypted = |key: &str| {
@@ -276,25 +277,26 @@ pub fn reader(reader: &Role, rendered: &Rendered, route: &Route, target: &Target
         ),
     ]));
     list.extend(manifests_and_claims(&may, &target.account));
-    // A key cannot be empty.
+    // A key can't be empty.
     list.retain(|(what, ..)| what != "read without the last letter" || !shorter.is_empty());
     list
 }
 
-/// The hash of a batch id; all of it in the version before.
+/// The hash of a batch ID. In the previous version it is the whole ID.
 const HASH: &str = "899bfd94d19c4ed05147d6815125b225";
 
 /// An account that some routes lead to, or none.
 const OTHER: &str = "444444444444";
 
-/// A manifest and a claim, and whose they are.
+/// A manifest and a claim, and the account that they belong to.
 pub struct OfBatch {
     pub what: &'static str,
     pub manifest: String,
     pub claim: String,
 }
 
-/// Batches of a reader's own account, of another, and of the version before, which do not say whose they are.
+/// Returns batches of a reader's own account, of another account, and of the previous version,
+/// whose IDs name no account.
 pub fn batches(account: &str) -> [OfBatch; 5] {
     let of = |what, manifest: String, claim: String| OfBatch { what, manifest, claim };
     let [own, other] = [account, OTHER].map(|account| format!("{account}-{HASH}"));
@@ -302,13 +304,13 @@ pub fn batches(account: &str) -> [OfBatch; 5] {
         of("of its account", format!("manifests/{account}/orders/{own}.json"), own.clone()),
         of("of another account", format!("manifests/{OTHER}/orders/{other}.json"), other.clone()),
         of("of the version before", format!("manifests/orders/{HASH}.json"), HASH.to_owned()),
-        // Its route is called like the account.
+        // The route has the account's ID as its name.
         of("of such a route", format!("manifests/{account}/{HASH}.json"), HASH.to_owned()),
         of("of another's such route", format!("manifests/{OTHER}/{account}/{other}.json"), other),
     ]
 }
 
-/// The requests of a job for a batch, and whether they must be allowed.
+/// Returns the requests that a job makes for a batch, and whether they must be allowed.
 pub fn of_batch(
     may: &impl Fn(&str, &str) -> Request,
     batch: &OfBatch,

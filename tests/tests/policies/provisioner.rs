@@ -1,5 +1,6 @@
-//! The provisioner's own policy and the boundary of what it makes, as `infra/provisioner.yaml` has them for
-//! several sets of parameters: what must be allowed, and what must not.
+//! The provisioner's own policy and the boundary of the roles that it makes, as
+//! `infra/provisioner.yaml` has them for several sets of parameters: what must be allowed, and what
+//! not.
 
 mod boundary;
 mod own;
@@ -15,25 +16,27 @@ use serde_json::{Value, json};
 
 use super::judge;
 
-/// The provisioner is judged in this account; it trusts the other one.
+/// The account in which the provisioner is judged. It trusts the other one.
 pub const HERE: &str = DATA;
 pub const TRUSTED: &str = ANALYTICS;
 pub const FOREIGN: &str = "999999999999";
 
-/// The sets of parameters, in the order of the verdicts below: everything named; nothing named; everything named,
-/// in a boundary that goes by the account; a data account; an analytics account.
+/// The number of sets of parameters. Verdicts are in this order: everything named; nothing named;
+/// everything named, with a boundary that goes by the account; a data account; an analytics
+/// account.
 const SETS: usize = 5;
 const NAMED: usize = 0;
 const ANY: usize = 1;
 const BY_ACCOUNT: usize = 2;
 
-/// What must be allowed with each set.
+/// Whether a request must be allowed, for each set.
 pub type Verdicts = [bool; SETS];
 
 pub const ALWAYS: Verdicts = [true; SETS];
 pub const NEVER: Verdicts = [false; SETS];
 
-/// What a request is, with which sets it must be allowed, and the request without the policy.
+/// The name of a request, the sets with which it must be allowed, and the request without the
+/// policy.
 pub type Row = (&'static str, Verdicts, Request);
 
 fn sets() -> Value {
@@ -75,7 +78,7 @@ fn sets() -> Value {
     ])
 }
 
-/// The policies for each set, by logical id.
+/// Returns the policies of each set, by logical ID.
 fn policies() -> &'static [Value] {
     static POLICIES: OnceLock<Vec<Value>> = OnceLock::new();
     POLICIES.get_or_init(|| resolved(&sets()).expect("the template is resolved"))
@@ -90,13 +93,17 @@ fn resolved(sets: &Value) -> Result<Vec<Value>> {
         .stdout(Stdio::piped())
         .spawn()
         .context("failed to start Python")?;
-    child.stdin.take().context("it listens")?.write_all(sets.to_string().as_bytes())?;
+    child
+        .stdin
+        .take()
+        .context("the standard input is piped")?
+        .write_all(sets.to_string().as_bytes())?;
     let output = child.wait_with_output()?;
-    ensure!(output.status.success(), "the template's policies are not known");
+    ensure!(output.status.success(), "failed to read the template's policies");
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 
-/// What is judged otherwise than it must be, a line each. `given` puts a policy into a request.
+/// Returns a line for each wrong verdict. `given` adds a policy to a request.
 fn wrong(
     rows: &[Row],
     sets: &[usize],
@@ -126,14 +133,15 @@ fn documents(policy: &str) -> Vec<Value> {
     policies().iter().map(|set| set[policy].clone()).collect()
 }
 
-/// The resource is of another account, which lets this one in: nothing but our policies stands in the way.
+/// Makes the resource belong to another account whose policy admits this one, so that only our
+/// policies can deny the request.
 pub fn of_a_friend(request: Request, account: &str, action: &str) -> Request {
     let admits = json!({ "Version": "2012-10-17", "Statement": [{ "Effect": "Allow",
         "Principal": { "AWS": format!("arn:aws:iam::{HERE}:root") }, "Action": action, "Resource": "*" }] });
     request.owned_by(account).resource_policy(admits)
 }
 
-/// The statement of a document.
+/// Finds a statement of a document by its SID.
 fn statement<'d>(document: &'d mut Value, sid: &str) -> &'d mut Value {
     let statements = document["Statement"].as_array_mut().expect("statements");
     let found = statements.iter_mut().find(|statement| statement["Sid"] == sid);
@@ -150,7 +158,7 @@ fn without(document: &mut Value, sid: &str) {
 /// A change that makes a policy wider than it may be.
 type Widening = (&'static str, usize, fn(&mut Value));
 
-/// Each widening must be found by the rows.
+/// Fails unless the rows detect each widening.
 #[track_caller]
 fn finds(
     rows: &[Row],
@@ -162,7 +170,7 @@ fn finds(
         let mut documents = documents(policy);
         widen(&mut documents[*set]);
         let found = wrong(rows, &[*set], &documents, &given);
-        assert!(!found.is_empty(), "nothing is found: {what}");
+        assert!(!found.is_empty(), "no row detects: {what}");
     }
 }
 
@@ -184,7 +192,8 @@ fn the_matrix_finds_boundaries_and_own_policies_that_are_too_wide() {
     finds(&own::rows(), "ProvisionerRole", &own::WIDENINGS, own::given);
 }
 
-/// The command line measures the boundary by its own reading of the template; its tests hold it to these figures.
+/// The command line measures the boundary by its own reading of the template. Its tests compare
+/// with these figures.
 #[test]
 fn a_boundary_is_as_long_as_the_command_line_takes_it_to_be() {
     let chars = |policy: &Value| {

@@ -1,4 +1,4 @@
-//! The roles that follow from routes files, judged: for every route what must be allowed, and what must
+//! Judges the roles that follow from routes files: for every route, what must be allowed and what
 //! not. The provisioner renders them with the same functions.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,7 +26,7 @@ fn files() -> [std::path::PathBuf; 3] {
         .map(|file| root().join(file))
 }
 
-/// A routes file, with all the roles that the stacks ask for.
+/// A routes file, with all roles that the stacks ask for.
 pub struct Rendered {
     pub routes: Routes,
     text: Value,
@@ -113,7 +113,7 @@ pub fn job_role(account: &str) -> String {
     role(account, "landfall/landfall-job")
 }
 
-/// All requests on which the judge and the matrix do not agree.
+/// Returns all requests on which the judge and the matrix disagree.
 pub fn deviations(matrix: &[Expected]) -> Vec<String> {
     let requests: Vec<Request> = matrix.iter().map(|(_, _, request)| request.clone()).collect();
     let verdicts = judge().ask(&requests).expect("every request can be judged");
@@ -138,7 +138,7 @@ fn every_route_is_allowed_what_it_needs_and_nothing_beside_it() {
     }
 }
 
-/// A change of what any role may do is seen in a diff of these files.
+/// A diff of these files shows every change of what a role may do.
 #[test]
 fn the_documents_of_every_routes_file_are_as_committed() {
     for file in files() {
@@ -174,7 +174,7 @@ fn both_external_ids_are_admitted_during_a_rotation_and_no_third() {
     }
 }
 
-/// A reader of the analytics account's, as its properties say of former batches.
+/// Returns a reader role of the analytics account, whose properties say this about former batches.
 fn reader_that_admits(former_batches: Option<&str>) -> Role {
     let text = fs::read_to_string(&files()[0]).expect("the routes");
     let mut properties = json!({
@@ -195,11 +195,12 @@ fn reader_that_admits(former_batches: Option<&str>) -> Role {
 
 #[test]
 fn a_reader_reaches_the_batches_of_its_account_and_former_ones_only_where_it_is_told_to() {
-    // Those of its account, of another, of the version before, of it with such a route, of another's.
+    // Batches of its own account, of another account, of the previous version, of the previous
+    // version with a route named like the account, and of such a route of another account.
     for (admits, expected) in [
         (Some("false"), [true, false, false, false, false]),
         (Some("true"), [true, false, true, true, false]),
-        // What the version before granted, and a rollback to it gives back.
+        // What the previous version granted, and what a rollback to it restores.
         (None, [true; 5]),
     ] {
         let role = reader_that_admits(admits);
@@ -213,7 +214,7 @@ fn a_reader_reaches_the_batches_of_its_account_and_former_ones_only_where_it_is_
             .zip(expected)
             .flat_map(|(batch, allowed)| of_batch(&may, batch, allowed))
             .collect();
-        // A monitor of the version before wrote the manifest of a batch of this one.
+        // A monitor of the previous version wrote the manifest of a batch of this version.
         let [own, other, ..] = batches(ANALYTICS);
         for (batch, is_own) in [(own, true), (other, false)] {
             let key = format!("{MANIFESTS}/manifests/orders/{}.json", batch.claim);
@@ -228,7 +229,7 @@ fn a_reader_reaches_the_batches_of_its_account_and_former_ones_only_where_it_is_
     }
 }
 
-/// The matrix is worth something only if it sees what is wrong.
+/// The matrix is useful only if it detects policies that are wrong.
 #[test]
 fn the_matrix_finds_policies_that_are_too_wide() {
     let rendered = Rendered::of(&files()[0]);

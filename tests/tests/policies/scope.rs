@@ -1,5 +1,6 @@
-//! What `scope: batch` leaves to a run: the session policy that it is started with, and those by which the
-//! job's library narrows the reader role (`fixtures/session-policies.json`, as that library renders them).
+//! What `scope: batch` leaves to a run: the session policy that the run is started with, and those
+//! with which the job library narrows the reader role (`fixtures/session-policies.json`, as that
+//! library renders them).
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -17,7 +18,7 @@ use super::{role, root_of, trust};
 
 const READER: &str = "arn:aws:iam::111111111111:role/landfall/landfall-reader-222222222222";
 
-/// As the provisioner makes it.
+/// Renders a role as the provisioner does.
 fn rendered(kind: Kind, account: &str, properties: &Value) -> Role {
     let (partition, region) = ("aws".to_owned(), REGION.to_owned());
     let home = Home { partition, account: account.to_owned(), region };
@@ -30,8 +31,8 @@ fn rendered(kind: Kind, account: &str, properties: &Value) -> Role {
     spec.role(&owner, &BTreeSet::new()).expect("a role")
 }
 
-/// The job's role as the provisioner makes it, and what its owner has granted it: its script, its output, a
-/// table, and to become any role at all.
+/// Returns the policies of the job's role: the provisioner's, and what the owner has granted it,
+/// which is its script, its output, a table, and any role at all.
 fn granted() -> [Value; 2] {
     let properties = json!({ "RoleName": "landfall-job", "ReaderRoleArns": [READER] });
     let job = rendered(Kind::Job, ANALYTICS, &properties);
@@ -50,10 +51,10 @@ fn by_job(action: &str, resource: &str) -> Request {
     granted().into_iter().fold(request, |request, policy| request.identity(policy))
 }
 
-/// What a run asks for, whose the resource is, and whether it is left to a run that is held to its batch. A
-/// run that is not is allowed all of it.
-fn asked() -> Vec<(&'static str, bool, Request)> {
-    // A role that trusts the whole account of the job is hindered by nothing else.
+/// Returns the requests of a run, and whether a run that is held to its batch is still allowed to
+/// make them. A run that isn't held is allowed all of them.
+fn requests() -> Vec<(&'static str, bool, Request)> {
+    // These roles trust the whole account of the job, so nothing else stops the run.
     let open = || trust(root_of(ANALYTICS), json!({}));
     let become_role = |arn: &str| by_job("sts:AssumeRole", arn).resource_policy(open());
     let session = format!("arn:aws:sts::{ANALYTICS}:assumed-role/landfall-job/session");
@@ -91,7 +92,8 @@ fn asked() -> Vec<(&'static str, bool, Request)> {
                 .resource_policy(trust(json!({ "AWS": session }), json!({}))),
         ),
         ("become root", false, by_job("sts:AssumeRoot", &format!("arn:aws:iam::{ANALYTICS}:root"))),
-        // Whoever grants a job these lets it reach what has no such policy: the documentation says so.
+        // If you grant a job these actions, it reaches what has no session policy. The
+        // documentation says so.
         ("start another job", true, by_job("glue:StartJobRun", &job)),
         ("pass a role on", true, by_job("iam:PassRole", &role(ANALYTICS, "admin"))),
     ]
@@ -99,13 +101,16 @@ fn asked() -> Vec<(&'static str, bool, Request)> {
 
 #[test]
 fn a_run_that_is_held_to_its_batch_may_all_but_become_another_role_than_its_reader() {
-    let policy = Scope::Batch.session_policy(READER).expect("it fits").expect("it has one");
+    let policy = Scope::Batch
+        .session_policy(READER)
+        .expect("the policy fits")
+        .expect("the scope has a policy");
     let mut expected: Vec<Expected> = Vec::new();
-    for (what, allowed, request) in asked() {
+    for (what, allowed, request) in requests() {
         expected.push((format!("held: {what}"), allowed, request.clone().session(policy.clone())));
         expected.push((format!("not held: {what}"), true, request));
     }
-    // It adds nothing to the role's own.
+    // The session policy adds nothing to the role's own permissions.
     let bare = Request::by_role(&job_role(ANALYTICS), "s3:GetObject", "arn:aws:s3:::acme-lake/a")
         .owned_by(ANALYTICS)
         .identity(granted()[0].clone());
@@ -114,7 +119,7 @@ fn a_run_that_is_held_to_its_batch_may_all_but_become_another_role_than_its_read
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// A batch, with what the job's library makes of it.
+/// A batch, with the policies that the job library makes of it.
 #[derive(Deserialize)]
 struct Case {
     name: String,
@@ -133,8 +138,8 @@ fn cases() -> Vec<Case> {
 }
 
 impl Case {
-    /// The reader role, with a route that takes all of the bucket and one of another: what is denied within
-    /// is denied by the session policies alone.
+    /// Returns the reader role, with a route that takes the whole bucket and a route of another
+    /// bucket. Within those, only the session policies deny.
     fn reader(&self) -> Role {
         let (manifests, _) =
             self.manifest.trim_start_matches("s3://").split_once('/').expect("a URI");
@@ -157,7 +162,7 @@ impl Case {
         rendered(Kind::Reader, DATA, &properties)
     }
 
-    /// How all keys begin.
+    /// Returns the common beginning of all keys.
     fn common(&self) -> &str {
         let first = self.keys[0].as_str();
         let shared = |key: &String| {
@@ -167,7 +172,7 @@ impl Case {
         &first[..self.keys.iter().map(shared).min().unwrap_or(0)]
     }
 
-    /// Objects beside those of the batch that a policy for it need not reach, and does not.
+    /// Returns objects beside those of the batch, which its policy need not reach and doesn't.
     fn beside(&self) -> &'static [&'static str] {
         match self.name.as_str() {
             "one object" => &[
@@ -187,7 +192,7 @@ impl Case {
             "a key that is the beginning of another" => &["i", "in/", "in/b.csv", "inside/a.csv"],
             "characters that policies hold" => &["in/Zurich.csv", "in/a b c d=e.csv"],
             "characters that policies cannot hold" => &["in/Zürich.csv", "in/Basel/a.csv", "in/"],
-            // All of the bucket begins as they do.
+            // Every key of the bucket begins as these do.
             "no common beginning" => &[],
             "1,000 objects of one folder" => &[
                 "orders/dt=2026-01-02/part-00000.csv",
@@ -208,7 +213,7 @@ fn arn(bucket: &str, key: &str) -> String {
     format!("arn:aws:s3:::{bucket}/{key}")
 }
 
-/// A request of the reader's session that was begun with this policy.
+/// Makes a request of a reader session that was started with this policy.
 fn narrowed(reader: &Role, policy: &str, action: &str, resource: &str) -> Request {
     Request::by_role(&reader.arn, action, resource)
         .owned_by(DATA)
@@ -332,14 +337,14 @@ fn a_narrowed_session_is_never_wider_than_what_all_keys_begin_with_and_fits_what
                 .fold(resource.trim_end_matches('*').to_owned(), |text, c| {
                     text.replace(&format!("${{{c}}}"), c)
                 });
-            // One that is longer than a policy is cut.
+            // A beginning that is too long for a policy is cut.
             let is_cut = case.name == "one long key of wildcards" && begin.starts_with(&literal);
             assert!(is_cut || literal.starts_with(&begin), "{}: {resource}", case.name);
         }
     }
 }
 
-/// What the role itself may not is not allowed by a session policy that allows more.
+/// A session policy that allows more doesn't extend what the role itself may do.
 #[test]
 fn a_narrowed_session_reads_nothing_that_the_role_may_not() {
     let case = cases().into_iter().find(|case| case.name == "no common beginning");

@@ -10,13 +10,14 @@ use serde_json::Value;
 use crate::functions::{MAX_CONCURRENT, MAX_PER_HOUR};
 use crate::world::{LEDGER, Ran, Upload, World};
 
-/// What was uploaded when nothing went wrong any more has its run so soon, whatever else waits.
+/// The longest time until an object that was uploaded in calm weather has its run, whatever else
+/// waits.
 const SOON: Duration = Duration::from_secs(300);
 
 /// The ledger as it stands.
 pub struct Ledger {
     pub batches: Vec<Batch>,
-    /// By key and sequencer, the batches that have it.
+    /// The batches that have an object, by its key and sequencer.
     members: BTreeMap<(String, String), Vec<String>>,
 }
 
@@ -38,7 +39,7 @@ impl Ledger {
         Self { batches, members }
     }
 
-    /// Whether all that was uploaded is there, and nothing moves.
+    /// Returns `true` if the ledger has everything that was uploaded, and nothing changes any more.
     pub fn is_at_rest(&self, world: &World) -> bool {
         self.members.len() == world.state().uploads.len()
             && self.batches.iter().all(|batch| batch.state.is_final() || is_parked(batch))
@@ -53,7 +54,7 @@ fn read<T: DeserializeOwned>(item: &Value) -> T {
     serde_json::from_str(item["doc"]["S"].as_str().expect("a document")).expect("of this version")
 }
 
-/// Everything that does not hold, in words.
+/// Returns everything that doesn't hold, in words.
 pub fn violations(world: &World, is_over: bool) -> Vec<String> {
     let ledger = Ledger::of(world);
     let mut found = Vec::new();
@@ -80,7 +81,8 @@ pub fn violations(world: &World, is_over: bool) -> Vec<String> {
             )
         }));
     }
-    found.extend(by_batch.into_keys().map(|id| format!("runs of batch `{id}`, which is nowhere")));
+    found
+        .extend(by_batch.into_keys().map(|id| format!("batch `{id}` has runs but does not exist")));
     limits_hold(state.ran.values(), &mut found);
     what_comes_in_calm_starts_soon(world, &state.uploads, &ledger, &by_id(&state.ran), &mut found);
     found
@@ -120,7 +122,7 @@ fn of_batch(batch: &Batch, runs: &[&Ran]) -> Vec<String> {
     }
     let effects = runs.iter().filter(|run| run.has_effect).count();
     if effects > 1 {
-        found.push(format!("has {effects} effects"));
+        found.push(format!("took effect {effects} times"));
     }
     let overlap = runs.iter().any(|one| {
         let others = runs.iter().filter(|other| other.run_id != one.run_id);

@@ -21,10 +21,10 @@ use crate::queue::{Queue, arn};
 use crate::time::{MachineClock, spawn};
 use crate::world::{CLAIMS, LEDGER, World, beginning};
 
-/// Of both functions, as the template has it.
+/// The timeout of both functions, as in the template.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Invocations of one queue at a time.
+/// The number of concurrent invocations for one queue.
 const CONCURRENT: usize = 3;
 
 const ROUTES: &str = r#"version: 1
@@ -87,7 +87,7 @@ fn settings(region: &str) -> Settings {
     Settings::from_env(find).expect("settings")
 }
 
-/// Which function.
+/// Which function it is.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Function {
     Trigger,
@@ -139,7 +139,7 @@ impl Process {
         Self { code, clock }
     }
 
-    /// The answer as JSON; nothing if the invocation failed.
+    /// Returns the answer as JSON, or `None` if the invocation failed.
     async fn invoke(&self, event: &Value) -> Option<Value> {
         let deadline = self.clock.now() + TIMEOUT;
         let event = LambdaEvent::new(to_raw_value(event).expect("JSON"), context(deadline));
@@ -175,10 +175,10 @@ impl Lambda {
     }
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Process>> {
-        self.idle.lock().expect("nobody panics with it in hand")
+        self.idle.lock().expect("no thread panics with the lock")
     }
 
-    /// Invokes it. Nothing if it failed, was killed, or took too long.
+    /// Invokes the function. Returns `None` if it failed, was killed, or took too long.
     pub async fn invoke(&self, world: &Arc<World>, event: &Value) -> Option<Value> {
         world.state().invocations += 1;
         let warm = self.idle().pop();
@@ -199,7 +199,7 @@ impl Lambda {
     }
 }
 
-/// Brings what is in a queue to a function.
+/// Delivers the messages of a queue to a function.
 pub async fn poll(world: Arc<World>, queue: fn(&World) -> &Queue, lambda: Arc<Lambda>) {
     let busy = Arc::new(Mutex::new(0_usize));
     loop {
@@ -226,7 +226,7 @@ pub async fn poll(world: Arc<World>, queue: fn(&World) -> &Queue, lambda: Arc<La
     }
 }
 
-/// Ticks, every minute.
+/// Sends a tick every minute.
 pub async fn tick(world: Arc<World>, lambda: Arc<Lambda>) {
     let event = json!({ "source": "aws.events", "detail-type": "Scheduled Event", "detail": {} });
     loop {

@@ -1,8 +1,9 @@
-//! The code of trigger and monitor, whole, in a world of its own: one process, no sockets, and time that
-//! passes when nobody has anything to do. Everything that happens follows from a seed.
+//! Runs the whole code of trigger and monitor in a simulated world: one process, no sockets, and a
+//! time that passes only when nobody has anything to do. Everything that happens follows from a
+//! seed.
 //!
-//! `SEEDS=5000 FROM=1 cargo test --workspace --test simulation`: more seeds than `make test` takes.
-//! `FROM=17 SEEDS=1`: one of them again, which does the same again.
+//! To try more seeds than `make test` does, run `SEEDS=5000 FROM=1 cargo test --workspace --test
+//! simulation`. To repeat one of them exactly, set `FROM=17 SEEDS=1`.
 
 mod checks;
 mod functions;
@@ -20,13 +21,13 @@ use functions::{Function, Lambda, poll, tick};
 use time::spawn;
 use world::{LEDGER, Weather, World, beginning, upgrade, upload};
 
-/// How many seeds `make test` takes.
+/// The number of seeds that `make test` tries.
 const SEEDS: u64 = 100;
 
-/// What was begun in bad weather has ended so long after it.
+/// The longest time after bad weather until everything that began in it has ended.
 const COMES_TO_REST: Duration = Duration::from_secs(10 * 3_600);
 
-/// What a simulation came to.
+/// The result of a simulation.
 struct Outcome {
     violations: Vec<String>,
     trace: u64,
@@ -37,7 +38,7 @@ struct Outcome {
 }
 
 fn simulate(seed: u64) -> Outcome {
-    // What the code and the SDK take by chance.
+    // Seeds the randomness of the code and the SDK.
     fastrand::seed(seed);
     let world = World::new(seed, Weather::of);
     let is_over = world.timeline.clone().run(live(Arc::clone(&world)));
@@ -54,7 +55,7 @@ fn simulate(seed: u64) -> Outcome {
     }
 }
 
-/// Whether all came to rest.
+/// Lives until everything is at rest. Returns `false` if it never is.
 async fn live(world: Arc<World>) -> bool {
     begin(&world);
     if world.weather.upgrades {
@@ -77,7 +78,7 @@ async fn live(world: Arc<World>) -> bool {
     false
 }
 
-/// Brings the functions up.
+/// Starts the functions.
 fn begin(world: &Arc<World>) {
     let (trigger, monitor) = (Lambda::new(Function::Trigger), Lambda::new(Function::Monitor));
     spawn(poll(Arc::clone(world), |world| &world.arrivals, trigger));
@@ -86,7 +87,7 @@ fn begin(world: &Arc<World>) {
     spawn(tick(Arc::clone(world), monitor));
 }
 
-/// Of the first half hour.
+/// Uploads the objects of the first half hour.
 async fn uploads(world: &Arc<World>) {
     for number in 0..world.random(5..25) {
         world.timeline.sleep(world.random_secs(0..120)).await;
@@ -113,7 +114,7 @@ fn whatever_happens_each_object_is_in_one_batch_and_each_batch_comes_to_its_end(
         let each = (0..threads).map(|thread| {
             scope.spawn(move || {
                 let mine = (from..from + seeds).filter(|seed| seed % threads == thread);
-                mine.filter_map(told).collect::<Vec<_>>()
+                mine.filter_map(failure_of).collect::<Vec<_>>()
             })
         });
         let each: Vec<_> = each.collect();
@@ -122,8 +123,8 @@ fn whatever_happens_each_object_is_in_one_batch_and_each_batch_comes_to_its_end(
     assert!(failed.is_empty(), "{} of {seeds} seeds:\n{}", failed.len(), failed.join("\n"));
 }
 
-/// Why a seed fails.
-fn told(seed: u64) -> Option<String> {
+/// Returns why a seed fails.
+fn failure_of(seed: u64) -> Option<String> {
     let begun = std::time::Instant::now();
     let Outcome { violations, invocations, runs, batches, lasted, .. } = simulate(seed);
     if number("SEEDS", SEEDS) == 1 {
@@ -135,7 +136,7 @@ fn told(seed: u64) -> Option<String> {
     (!violations.is_empty()).then(|| format!("seed {seed}: {}", violations.join("\n  ")))
 }
 
-/// A week of a small load in changing weather.
+/// Simulates a week of a small load in changing weather.
 #[test]
 #[ignore = "takes minutes: `make simulate`"]
 fn a_week_leaves_neither_items_nor_memory_behind() {
@@ -145,18 +146,18 @@ fn a_week_leaves_neither_items_nor_memory_behind() {
     let (early, late) = (&sizes[1], sizes.last().expect("seven days"));
     for (kind, count) in &late.items {
         let before = early.items.get(kind).copied().unwrap_or_default();
-        // Arrivals and chunks are kept for 400 days; all else goes with its batch.
+        // Arrivals and chunks are kept for 400 days. Everything else is removed with its batch.
         let is_kept = matches!(*kind, "object" | "chunk");
         assert!(is_kept || *count <= before + 20, "`{kind}`: {count} after {before}: {sizes:?}");
     }
     assert!(late.memory < early.memory + 64 * 1024 * 1024, "{sizes:?}");
 }
 
-/// What there is after a day.
+/// What exists after a day.
 #[derive(Debug)]
 struct Sizes {
     items: BTreeMap<&'static str, usize>,
-    /// Of this process, which holds the stand-ins too, in bytes.
+    /// The memory of this process in bytes, including the stand-ins.
     memory: usize,
 }
 

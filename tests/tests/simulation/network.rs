@@ -1,4 +1,4 @@
-//! The way of a call to AWS, on which anything can happen to it.
+//! The path of a call to AWS, on which anything can happen to it.
 
 use std::collections::hash_map::DefaultHasher;
 use std::fmt;
@@ -62,19 +62,19 @@ impl HttpConnector for Network {
 #[derive(Debug, Clone, Copy, PartialEq, Hash)]
 enum Fate {
     Served,
-    /// It has no effect, and is answered so.
+    /// The call has no effect, and the answer says so.
     Refused(u16, &'static str),
-    /// It meets another's transaction.
+    /// The call conflicts with another transaction.
     Conflicts,
-    /// It has none, and the connection breaks off.
+    /// The call has no effect, and the connection breaks.
     Lost,
-    /// It has none, and nobody answers.
+    /// The call has no effect, and no answer comes.
     Hangs,
-    /// It has its effect, and the connection breaks off.
+    /// The call has its effect, and the connection breaks.
     AnswerLost,
-    /// It has its effect, and nobody answers.
+    /// The call has its effect, and no answer comes.
     AnswerHangs,
-    /// It has its effect, and is answered as if it had none.
+    /// The call has its effect, but the answer says that it has none.
     Mistaken,
 }
 
@@ -129,7 +129,7 @@ async fn travel(world: &Arc<World>, request: Request) -> Result<Response<Bytes>,
         Fate::Hangs => return pending().await,
         _ => {}
     }
-    // It arrives whether or not who sent it is still there.
+    // The call arrives even if its sender is gone.
     let (send, answered) = oneshot::channel();
     let (there, way, sent) = (Arc::clone(world), world.random(1..40), request.clone());
     spawn(async move {
@@ -151,12 +151,13 @@ fn note(world: &World, request: &Request, fate: Fate) {
     let mut state = world.state();
     let mut hash = DefaultHasher::new();
     let (at, what) = (world.timeline.elapsed(), &request.call);
-    // The tokens and texts of a call are in no fixed order; what is called, when and with what fate is.
+    // The tokens and texts of a call have no fixed order. What is called, when, and with what fate
+    // is fixed.
     (state.trace, at, what.service, &what.operation, fate).hash(&mut hash);
     state.trace = hash.finish();
 }
 
-/// What a call does, and what is seen of it.
+/// Carries out a call and returns what the caller sees of it.
 fn effect(world: &Arc<World>, request: &Request) -> Response<Bytes> {
     let (operation, body) = (request.call.operation.as_str(), &request.call.body);
     if !body["IndexName"].is_null() {
@@ -178,7 +179,7 @@ fn effect(world: &Arc<World>, request: &Request) -> Response<Bytes> {
     answer
 }
 
-/// An index is behind, by some seconds.
+/// Updates the indexes a few seconds late.
 fn show_indexes(world: &World) {
     let now = world.timeline.elapsed();
     let is_old = now - world.state().indexes_shown_at > Duration::from_secs(5);
@@ -208,7 +209,7 @@ fn started(world: &Arc<World>, asked: &Value, answer: &Response<Bytes>) {
     spawn(job(Arc::clone(world), run_id));
 }
 
-/// Glue does not show a run at once.
+/// Removes runs that Glue doesn't show yet.
 fn without_hidden(world: &World, request: &Request, answer: Response<Bytes>) -> Response<Bytes> {
     let now = world.timeline.elapsed();
     let state = world.state();

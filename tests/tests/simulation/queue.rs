@@ -1,4 +1,5 @@
-//! A queue of SQS: at least once, in no order, and away with what is received too often.
+//! An SQS queue: at least once, in no order. It moves messages that are received too often to the
+//! dead-letter queue.
 
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
@@ -7,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::world::World;
 
-/// The most messages of an invocation.
+/// The maximum number of messages of an invocation.
 const MAX: usize = 10;
 
 pub struct Queue {
@@ -45,7 +46,7 @@ impl Queue {
         self.send_later(world, body, Duration::ZERO);
     }
 
-    /// What a function sends.
+    /// Adds the messages that a function sends.
     pub fn send_entries(&self, world: &World, entries: &[Value]) {
         for entry in entries {
             let body = entry["MessageBody"].as_str().expect("a body").to_owned();
@@ -62,7 +63,7 @@ impl Queue {
         state.messages.push(Message { id, body, receive_count: 0, visible_at });
     }
 
-    /// What there is to receive now, of which each message is hidden for a while.
+    /// Receives the visible messages and hides them for a while.
     pub fn receive(&self, world: &World) -> Vec<Message> {
         let now = world.timeline.elapsed();
         let mut state = self.lock();
@@ -93,7 +94,7 @@ impl Queue {
         self.lock().dead.clone()
     }
 
-    /// The event that Lambda makes of these.
+    /// Returns the event that Lambda makes of these messages.
     pub fn event(&self, region: &str, messages: &[Message]) -> Value {
         let records = messages.iter().map(|message| {
             json!({
@@ -111,6 +112,6 @@ impl Queue {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("nobody panics with the queue in hand")
+        self.state.lock().expect("no thread panics with the lock")
     }
 }

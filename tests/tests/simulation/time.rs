@@ -1,7 +1,8 @@
 //! Time that passes only when nobody has anything to do.
 //!
-//! tokio can pause its clock, with a feature that the functions would then be compiled with too: the
-//! workspace has one set of features. What runs here needs no more than to wait, so this is all of it.
+//! tokio can pause its clock, but that needs a feature with which the functions would be compiled
+//! too, because the workspace has one set of features. The simulation only needs to wait, so this
+//! file suffices.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -21,11 +22,11 @@ use landfall_aws::clock::Clock;
 type Task = Pin<Box<dyn Future<Output = ()>>>;
 
 thread_local! {
-    /// What was begun, and is to go on. A simulation stays on its thread.
+    /// Tasks that were spawned and must run. A simulation stays on its thread.
     static BEGUN: RefCell<Vec<Task>> = const { RefCell::new(Vec::new()) };
 }
 
-/// The time of a simulation, and what goes on in it.
+/// The time of a simulation, and the tasks that run in it.
 #[derive(Clone, Default)]
 pub struct Timeline(Arc<Mutex<Inner>>);
 
@@ -43,7 +44,7 @@ impl fmt::Debug for Timeline {
 }
 
 impl Timeline {
-    /// Since the simulation began.
+    /// Returns the time since the simulation began.
     pub fn elapsed(&self) -> Duration {
         self.lock().now
     }
@@ -53,10 +54,10 @@ impl Timeline {
         Sleeping { timeline: self.clone(), until, timer: None }
     }
 
-    /// Runs `main`, and all that is spawned meanwhile.
+    /// Runs `main`, and everything that is spawned in the meantime.
     ///
     /// # Panics
-    /// Everybody waits, and nobody for a time.
+    /// Every task waits, and none of them for a time.
     pub fn run<T>(&self, main: impl Future<Output = T>) -> T {
         let woken = Arc::new(Woken(AtomicBool::new(false)));
         let waker = Waker::from(Arc::clone(&woken));
@@ -74,18 +75,18 @@ impl Timeline {
                 BEGUN.with_borrow(Vec::is_empty) && !woken.0.swap(false, Ordering::Relaxed);
             if is_idle {
                 let next = self.lock().pass();
-                next.expect("somebody waits for a time").wake();
+                next.expect("at least one task waits for a time").wake();
             }
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().expect("nobody panics with the time in hand")
+        self.0.lock().expect("no thread panics with the lock")
     }
 }
 
 impl Inner {
-    /// Time passes until the next timer.
+    /// Lets time pass until the next timer.
     fn pass(&mut self) -> Option<Waker> {
         let ((at, _), waker) = self.timers.pop_first()?;
         self.now = self.now.max(at);
@@ -101,12 +102,12 @@ impl Wake for Woken {
     }
 }
 
-/// Goes on beside everything else, until it is done or the simulation ends.
+/// Runs a task beside everything else, until it is done or the simulation ends.
 pub fn spawn(task: impl Future<Output = ()> + 'static) {
     BEGUN.with_borrow_mut(|begun| begun.push(Box::pin(task)));
 }
 
-/// Until a time has come.
+/// A future that waits until a time has come.
 pub struct Sleeping {
     timeline: Timeline,
     until: Duration,
@@ -141,18 +142,18 @@ impl Drop for Sleeping {
     }
 }
 
-/// Waits that the SDK makes.
+/// Provides the SDK's own waiting.
 impl AsyncSleep for Timeline {
     fn sleep(&self, duration: Duration) -> Sleep {
         Sleep::new(Timeline::sleep(self, duration))
     }
 }
 
-/// A machine's clock, which differs from the others'.
+/// A machine's clock, which differs from the clocks of others.
 #[derive(Debug)]
 pub struct MachineClock {
     pub timeline: Timeline,
-    /// What it shows when the simulation begins.
+    /// The time that it shows when the simulation begins.
     pub began: SystemTime,
 }
 

@@ -17,7 +17,7 @@ pub const CLAIMS: &str = "claims";
 
 static WORLDS: AtomicU64 = AtomicU64::new(1);
 
-/// When each simulation begins: 2026-01-31T00:00:00Z.
+/// Returns the time at which each simulation begins: 2026-01-31T00:00:00Z.
 pub fn beginning() -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(1_769_817_600)
 }
@@ -25,28 +25,28 @@ pub fn beginning() -> SystemTime {
 /// What goes wrong, and for how long.
 #[derive(Debug, Clone)]
 pub struct Weather {
-    /// So many of 1,000 calls fail, before or after their effect.
+    /// Of 1,000 calls, this many fail, before or after their effect.
     pub faults: u32,
-    /// So many of 100 invocations are killed.
+    /// Of 100 invocations, this many are killed.
     pub kills: u32,
-    /// So many of 100 runs fail.
+    /// Of 100 runs, this many fail.
     pub failing_runs: u32,
-    /// So many of 100 events are told twice.
+    /// Of 100 events, this many are delivered twice.
     pub repeats: u32,
-    /// So many of 100 ends of runs are not told.
+    /// Of 100 ends of runs, this many produce no event.
     pub untold: u32,
-    /// Clocks differ by this from the right time at most.
+    /// The maximum difference between a clock and the right time.
     pub skew: Duration,
-    /// For so long Glue hides a run at most.
+    /// The maximum time for which Glue hides a run.
     pub hides: Duration,
     pub outages: Vec<Outage>,
-    /// A newer version takes batches up, and is taken back.
+    /// Whether a newer version is deployed, takes batches up, and is rolled back.
     pub upgrades: bool,
-    /// Nothing goes wrong any more.
+    /// From this time on, nothing goes wrong any more.
     pub calm_after: Duration,
 }
 
-/// A service that does not work for a while.
+/// A service that doesn't work for a while.
 #[derive(Debug, Clone)]
 pub struct Outage {
     pub service: &'static str,
@@ -55,7 +55,7 @@ pub struct Outage {
 }
 
 impl Weather {
-    /// The weather of a seed: from a calm day to a bad one.
+    /// Returns the weather of a seed, from a calm day to a bad one.
     pub fn of(random: &mut Rng) -> Self {
         let calm_after = Duration::from_secs(random.u64(1_200..5_400));
         let outage = |random: &mut Rng| {
@@ -80,7 +80,7 @@ impl Weather {
         }
     }
 
-    /// In which nothing goes wrong but what is added to it.
+    /// Returns weather in which nothing goes wrong, for tests that add a fault.
     pub fn calm() -> Self {
         Self {
             faults: 0,
@@ -114,7 +114,7 @@ pub struct Ran {
     pub job: String,
     pub began: Duration,
     pub ended: Option<Duration>,
-    /// It held the claim when it ended well.
+    /// Whether it held the claim when it succeeded.
     pub has_effect: bool,
 }
 
@@ -122,8 +122,8 @@ pub struct World {
     pub timeline: Timeline,
     pub aws: StandIn,
     pub weather: Weather,
-    /// One that no other simulation has: the SDK shares among all clients of a process how often a service of
-    /// a region may still be asked again.
+    /// A region that no other simulation has. All clients of a process share the SDK's budget of
+    /// retries for a service in a region.
     pub region: String,
     pub arrivals: Queue,
     pub runs: Queue,
@@ -136,11 +136,11 @@ pub struct World {
 pub struct State {
     pub uploads: BTreeSet<Upload>,
     pub ran: BTreeMap<String, Ran>,
-    /// When Glue begins to show a run.
+    /// When Glue begins to show each run.
     pub shown_at: BTreeMap<String, Duration>,
     pub indexes_shown_at: Duration,
     pub invocations: u64,
-    /// Of all calls and what became of them: two simulations of one seed have the same.
+    /// A hash of all calls and what became of them. Two simulations of one seed have the same.
     pub trace: u64,
 }
 
@@ -164,14 +164,14 @@ impl World {
     }
 
     pub fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("nobody panics with the state in hand")
+        self.state.lock().expect("no thread panics with the lock")
     }
 
-    /// A number of this range, by the seed.
+    /// Returns a number of this range, as the seed determines it.
     pub fn random(&self, range: std::ops::Range<u64>) -> u64 {
         match range.is_empty() {
             true => range.start,
-            false => self.random.lock().expect("nobody panics with it in hand").u64(range),
+            false => self.random.lock().expect("no thread panics with the lock").u64(range),
         }
     }
 
@@ -180,7 +180,7 @@ impl World {
         Duration::from_millis(self.random(from..until))
     }
 
-    /// Whether what happens `percent` of 100 times happens now.
+    /// Returns whether something that happens in `percent` of 100 cases happens now.
     pub fn happens(&self, percent: u32) -> bool {
         percent > 0 && self.random(0..100) < u64::from(percent)
     }
@@ -203,7 +203,8 @@ impl World {
         self.aws.serve(request)
     }
 
-    /// A call that cannot fail, of who is not simulated. The body of its answer.
+    /// Makes a call that can't fail, for somebody who isn't simulated. Returns the status and the
+    /// body of the answer.
     pub fn call(&self, service: &'static str, operation: &str, body: Value) -> (u16, Value) {
         let answer = self.serve(&Request::of(service, operation, body));
         let status = answer.status().as_u16();
@@ -211,7 +212,7 @@ impl World {
     }
 }
 
-/// Uploads an object, which S3 tells of: late, twice, in any order.
+/// Uploads an object. S3 sends its event late, twice, in any order.
 pub fn upload(world: &Arc<World>, key: String) {
     let at = world.timeline.elapsed();
     let sequencer = format!("{:016X}", at.as_micros());
@@ -234,7 +235,7 @@ pub fn upload(world: &Arc<World>, key: String) {
     }
 }
 
-/// What a run does, as a job with the library does it: it claims its batch, works, and ends.
+/// Does what a run of a job with the library does: it claims its batch, works, and ends.
 pub async fn job(world: Arc<World>, run_id: String) {
     let ran = world.state().ran[&run_id].clone();
     world.timeline.sleep(world.random_secs(5..60)).await;
@@ -267,7 +268,7 @@ pub async fn job(world: Arc<World>, run_id: String) {
     world.runs.send(&world, event.to_string());
 }
 
-/// The condition of `landfall/_claim.py`.
+/// Claims a batch on the condition that `landfall/_claim.py` uses.
 fn claim(world: &World, ran: &Ran) -> bool {
     let (status, answer) = world.call(
         "dynamodb",
@@ -291,8 +292,8 @@ fn claim(world: &World, ran: &Ran) -> bool {
     status == 200
 }
 
-/// A newer version is deployed for a while. It takes up some batches that are on their way, and writes
-/// them so that this version does not understand them; then it is taken back, and deployed again later.
+/// Deploys a newer version for a while. It takes up some batches in progress, and writes them so
+/// that this version doesn't understand them. Then it is rolled back, and deployed again later.
 pub async fn upgrade(world: Arc<World>) {
     let calm_after = world.weather.calm_after.as_secs();
     world.timeline.sleep(world.random_secs(60..calm_after / 2)).await;
@@ -306,13 +307,13 @@ pub async fn upgrade(world: Arc<World>) {
     world.timeline.sleep(world.random_secs(60..calm_after / 2)).await;
     for item in &taken {
         let key = ["pk", "sk"].map(|name| item[name]["S"].as_str().unwrap_or_default());
-        let now = world.aws.item(LEDGER, &key).expect("nobody takes it away");
-        assert_eq!(now["v"]["N"], "99", "what is newer is left alone");
+        let now = world.aws.item(LEDGER, &key).expect("nobody deletes it");
+        assert_eq!(now["v"]["N"], "99", "an item of a newer version stays unchanged");
         rewrite(&world, &now, item["v"]["N"].as_str().unwrap_or_default());
     }
 }
 
-/// Writes an item again, of this version.
+/// Writes an item again, as one of this version.
 fn rewrite(world: &World, item: &Value, version: &str) {
     let mut document: Value =
         serde_json::from_str(item["doc"]["S"].as_str().unwrap_or_default()).expect("JSON");

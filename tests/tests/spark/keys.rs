@@ -1,4 +1,5 @@
-//! Which keys Spark can be given: all that `paths` names to it are read, and of those that it refuses, none would be.
+//! The keys that Spark can be given: it reads all those that `paths` names to it, and could read
+//! none of those that `paths` refuses.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -45,7 +46,7 @@ const REFUSED: [&str; 15] = [
     "x/_spark_metadata",
     "a:b*.csv",
     "c:d/[x].csv",
-    // That S3A cannot read the list that holds it is shown for an emulator's list.
+    // For an emulator's list, this shows that S3A can't read the list that holds the key.
     "vt\u{b}.csv",
 ];
 
@@ -54,7 +55,7 @@ pub fn spark_reads_every_key_that_is_named_to_it_and_none_that_is_refused(
 ) -> Result<()> {
     let mut keys: Vec<String> =
         READ.iter().chain(&REFUSED).map(|name| format!("in/keys/{name}")).collect();
-    // Below it lies another: Spark reads that one.
+    // Another key lies below this one. Spark reads that other key.
     keys.push("in/keys/both".to_owned());
     let list = "in/keys/list.json";
     stage.cloud.wait(async {
@@ -66,7 +67,7 @@ pub fn spark_reads_every_key_that_is_named_to_it_and_none_that_is_refused(
         let printed = stage.printed(&batch.runs[0].run_id);
         let of = |place: usize| -> Result<&Value> {
             let found = printed.iter().find(|line| line["place"] == place);
-            found.with_context(|| format!("nothing is said of `{:?}`", keys[place]))
+            found.with_context(|| format!("there is no outcome for `{:?}`", keys[place]))
         };
         for (place, key) in keys.iter().enumerate().take(READ.len() + REFUSED.len()) {
             let report = of(place)?;
@@ -74,7 +75,7 @@ pub fn spark_reads_every_key_that_is_named_to_it_and_none_that_is_refused(
             ensure!(report["admitted"] == is_read, "`{key:?}`: {report}");
             ensure!((report["outcome"] == "read") == is_read, "`{key:?}`: {report}");
         }
-        // A key alone does not tell that it is a folder too; a batch that has both does.
+        // The key alone doesn't show that it is a folder too. A batch that has both keys does.
         let both = of(keys.len() - 1)?;
         ensure!(both["outcome"] == "other: ['21']" && both["admitted"] == true, "{both}");
         let refused = printed.iter().find_map(|line| line.get("refused"));

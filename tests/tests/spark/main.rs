@@ -1,7 +1,9 @@
-//! Real Spark, started by the trigger through the ledger as Glue would start it, on the local cloud with IAM on:
-//! `make spark`. A driver and two executors a run, each a process of its own.
+//! Real Spark, started by the trigger through the ledger as Glue would start it, on the local cloud
+//! with IAM switched on: `make spark`. Each run has a driver and two executors, each in a process
+//! of its own.
 //!
-//! Spark is 3.5 with Hadoop 3.3 and S3A of the AWS SDK's version 1, as in Glue 4.0; of Glue itself nothing is here.
+//! Spark is 3.5 with Hadoop 3.3 and S3A of the AWS SDK's version 1, as in Glue 4.0. Nothing else of
+//! Glue is here.
 
 mod keys;
 mod stage;
@@ -54,10 +56,11 @@ fn a_batch_is_read_as_the_reader_and_written_once_however_often_it_is_started(
         for (key, rows) in &keys {
             stage.upload(key, csv(*rows)).await?;
         }
-        // Of the same folder, and not the batch's: it has no part in it.
+        // This object is in the same folder but not in the batch, so the run must not read it.
         stage.upload(&format!("{folder}/notes.txt"), "day,weather\n1000000,snow\n").await?;
         stage.upload(&format!("{folder}/_SUCCESS"), "").await?;
-        // As soon as it runs, it is started again: by a trigger that is not ours, or after a lost answer.
+        // As soon as it runs, start it again, as a trigger other than ours would, or ours after a
+        // lost answer.
         let batch = stage.batch_of("orders", &keys[0].0, |batch| !batch.runs.is_empty()).await?;
         let first = batch.runs[0].run_id.clone();
         let second = stage.start_again("csv-to-parquet-spark", &first).await?;
@@ -70,14 +73,14 @@ fn a_batch_is_read_as_the_reader_and_written_once_however_often_it_is_started(
             stage.ensure_succeeded(run)?;
         }
         let printed: Vec<_> = [&first, &second].map(|run| stage.printed(run)).concat();
-        ensure!(printed.len() == 1, "not one of two runs did the work: {printed:?}");
+        ensure!(printed.len() == 1, "not exactly one of two runs did the work: {printed:?}");
         ensure!(printed[0]["objects"] == 3 && printed[0]["rows_written"] == 3330, "{printed:?}");
         let output = stage.output("parquet/orders/once/")?;
         ensure!(output["batches"] == json!([batch.id]), "{output:#}");
         ensure!(output["rows"] == expected.0 && output["sum"] == expected.1, "{output:#}");
         ensure!(output["weather"] == json!(expected.2), "{output:#}");
 
-        // And once more, after it is done.
+        // Start it once more after it is done.
         let third = stage.start_again("csv-to-parquet-spark", &first).await?;
         let runs = stage.ended("csv-to-parquet-spark", &[&third]).await?;
         stage.ensure_succeeded(&runs[0])?;
@@ -98,7 +101,10 @@ fn a_run_that_fails_halfway_is_followed_by_one_that_replaces_what_it_wrote(
         ensure!(states == [Some(RunState::Failed), Some(RunState::Succeeded)], "{states:?}");
         let failed = stage.ended("fails-halfway", &[&batch.runs[0].run_id]).await?;
         let message = failed[0].error_message().unwrap_or_default();
-        ensure!(message == "RuntimeError: failed halfway", "it failed otherwise: {message}");
+        ensure!(
+            message == "RuntimeError: failed halfway",
+            "the run failed with another error: {message}"
+        );
         let output = stage.output("parquet/retried/")?;
         let (rows, sum, weather) = sums(&[600]);
         ensure!(output["rows"] == rows && output["sum"] == sum, "{output:#}");
@@ -109,7 +115,7 @@ fn a_run_that_fails_halfway_is_followed_by_one_that_replaces_what_it_wrote(
 
 fn a_row_that_does_not_fit_fails_the_run_and_is_told_to_nobody(stage: &Stage) -> Result<()> {
     let secrets = ["4711-secret", "4712-secret"];
-    // Of the wrong type; and a row that is too short.
+    // A value of the wrong type, and a row that is too short.
     let bodies = [format!("{},rain\n", secrets[0]), format!("{}\n", secrets[1])];
     stage.cloud.wait(async {
         for (name, row) in ["a", "b"].iter().zip(bodies) {
@@ -122,7 +128,7 @@ fn a_row_that_does_not_fit_fails_the_run_and_is_told_to_nobody(stage: &Stage) ->
         let run = &stage.ended("csv-to-parquet-spark", &[id]).await?[0];
         let message = run.error_message().unwrap_or_default();
         let expected = format!("JobError: failed to convert batch `{}`: ", batch.id);
-        ensure!(message.starts_with(&expected), "it failed otherwise: {message}");
+        ensure!(message.starts_with(&expected), "the run failed with another error: {message}");
         let said = stage.cloud.printed_by_spark("error", id).join("\n");
         ensure!(said.contains("TaskSetManager: Lost task"), "Spark's own log is not in it: {said}");
         for secret in secrets {
@@ -144,7 +150,7 @@ fn a_job_outlives_its_session(stage: &Stage) -> Result<()> {
         stage.upload("in/long/_SUCCESS", "").await?;
         let batch = stage.succeeded("long", keys[0]).await?;
         let printed = stage.printed(&batch.runs[0].run_id);
-        let report = printed.first().context("it printed nothing")?;
+        let report = printed.first().context("the run printed nothing")?;
         ensure!(report["first"] == "" && report["last"] == "ExpiredToken", "{report}");
         let mut counted: Vec<_> =
             report["counted"].as_array().context("no counts")?.iter().map(|n| n.as_u64()).collect();
@@ -162,14 +168,14 @@ fn a_job_outlives_its_session(stage: &Stage) -> Result<()> {
 fn what_is_not_the_batchs_is_refused(stage: &Stage) -> Result<()> {
     stage.cloud.wait(async {
         stage.cloud.put(LANDING_BUCKET, "private/secret.csv", csv(1)).await?;
-        // The reader role reads all of a route's keys, in the batch or not; of the folder above them
-        // it may not even know whether it is an object.
+        // The reader role can read all keys of a route, whether they are in the batch or not. Of
+        // the folder above them, it may not even learn whether it is an object.
         let report = stage.reached("reach").await?;
         ensure!(report["batch"] == "5 rows" && report["other"] == "2 rows", "{report}");
         ensure!(report["folder"] == "403" && report["bucket"] == "403", "{report}");
-        // Where what is read is read: in processes of their own.
+        // The work is done in processes of their own.
         ensure!(report["master"] == "local-cluster[2,1,1024]", "{report}");
-        // Held to its batch, a run reads nothing else.
+        // If a run is held to its batch, it reads nothing else.
         let report = stage.reached("narrow").await?;
         ensure!(report["batch"] == "5 rows", "{report}");
         for place in ["other", "folder", "bucket"] {
@@ -185,13 +191,14 @@ fn a_route_without_a_wildcard_is_read_like_any_other(stage: &Stage) -> Result<()
         stage.upload(key, csv(9)).await?;
         let batch = stage.succeeded("single", key).await?;
         let printed = stage.printed(&batch.runs[0].run_id);
-        let report = printed.first().context("it printed nothing")?;
+        let report = printed.first().context("the run printed nothing")?;
         ensure!(report["rows_written"] == 9, "{report}");
         Ok(())
     })
 }
 
-/// Rows, the sum of `day`, and rows by `weather` of CSV files with so many rows.
+/// Returns the number of rows, the sum of `day`, and the number of rows by `weather`, of CSV files
+/// with this many rows.
 fn sums(files: &[usize]) -> (usize, usize, BTreeMap<&'static str, usize>) {
     let sun = files.iter().map(|rows| rows.div_ceil(3)).sum::<usize>();
     let rain = files.iter().sum::<usize>() - sun;

@@ -1,4 +1,5 @@
-//! What the tests share: a deployment whose local cloud has a Spark, its jobs, and how to look at what they did.
+//! What the tests share: a deployment whose local cloud has Spark, its jobs, and functions that
+//! look at what the jobs did.
 
 use std::fs;
 use std::path::Path;
@@ -23,10 +24,11 @@ use landfall_tests::package::LIBRARY;
 use landfall_tests::{DATA, REGION, progress, python, root};
 use serde_json::Value;
 
-/// Spark begins in ten seconds where nothing else runs; two begin at a time, and others wait.
+/// Spark starts within ten seconds if nothing else runs. Two start at a time while others wait.
 const SOON: Duration = Duration::from_secs(480);
 const MINUTE: Duration = Duration::from_secs(5);
-/// Whatever a test does is done with many sessions; `a_job_outlives_its_session` waits for it.
+/// The lifetime of reader sessions, so short that every test uses many of them.
+/// `a_job_outlives_its_session` waits for the end of one.
 const READER_SESSION: &str = "landfall-reader-222222222222=20";
 const JOBS: [&str; 5] = [
     "csv-to-parquet-spark",
@@ -45,7 +47,7 @@ pub struct Stage {
 
 impl Stage {
     pub fn set() -> Result<Stage> {
-        eprintln!("\nsetting the stage");
+        eprintln!("\npreparing the local cloud with Spark");
         let spark = python::spark()?;
         let fixtures = root().join("tests/spark");
         let setup = Setup {
@@ -86,14 +88,15 @@ impl Stage {
         self.cloud.put(LANDING_BUCKET, key, body).await
     }
 
-    /// The batch of a route that an object is in, once it is as `wanted`.
+    /// Returns the batch of a route that holds an object, once it satisfies `wanted`.
     pub async fn batch_of(
         &self,
         route: &str,
         key: &str,
         wanted: impl Fn(&Batch) -> bool,
     ) -> Result<Batch> {
-        let what = format!("the batch of `{key}` in route `{route}` is not as it should be");
+        let what =
+            format!("the batch of `{key}` in route `{route}` does not reach the expected state");
         let last = Mutex::new(None);
         let found = wait_until(&what, SOON, async || {
             let found = self.ledger.find(LANDING_BUCKET, key).await?;
@@ -102,15 +105,15 @@ impl Stage {
             };
             let batch = self.ledger.batch(&found.batch).await?;
             if let Some(Batch { state: State::Parked { why, .. }, runs, .. }) = &batch {
-                bail!("it is parked: {why:?}; {}", self.last_words(runs).await?);
+                bail!("the batch is parked: {why:?}; {}", self.last_words(runs).await?);
             }
-            *last.lock().expect("nobody panics with it") = batch.clone();
+            *last.lock().expect("no thread panics with the lock") = batch.clone();
             Ok(batch.filter(|batch| wanted(batch)))
         });
         found.await.with_context(|| format!("last seen: {last:?}"))
     }
 
-    /// What the last run says of its failure.
+    /// Returns what the last run reported about its failure.
     async fn last_words(&self, runs: &[Run]) -> Result<String> {
         let Some(Run { run_id, .. }) = runs.last() else { return Ok("it has no run".to_owned()) };
         for job in JOBS {
@@ -124,22 +127,22 @@ impl Stage {
         Ok(format!("no job has run `{run_id}`"))
     }
 
-    /// The batch of an object, once the monitor has found that it succeeded.
+    /// Returns the batch of an object, once the monitor has found that it succeeded.
     pub async fn succeeded(&self, route: &str, key: &str) -> Result<Batch> {
         let is_done = |batch: &Batch| matches!(batch.state, State::Succeeded { .. });
         self.batch_of(route, key, is_done).await
     }
 
-    /// Starts a job with the arguments of a run that there is; returns the new run's id.
+    /// Starts a job with the arguments of an existing run, and returns the new run's ID.
     pub async fn start_again(&self, job: &str, run_id: &str) -> Result<String> {
         let glue = &self.cloud.analytics.glue;
         let found = glue.get_job_run().job_name(job).run_id(run_id).send().await?;
         let arguments = found.job_run.context("there is no such run")?.arguments;
         let started = glue.start_job_run().job_name(job).set_arguments(arguments).send().await?;
-        started.job_run_id.context("the run has no id")
+        started.job_run_id.context("the run has no ID")
     }
 
-    /// Runs of a job, once all have ended.
+    /// Returns runs of a job, once all of them have ended.
     pub async fn ended(&self, job: &str, ids: &[&String]) -> Result<Vec<JobRun>> {
         wait_until(&format!("runs of `{job}` do not end"), SOON, async || {
             let runs = self.cloud.runs(job).await?;
@@ -158,15 +161,16 @@ impl Stage {
         Ok(())
     }
 
-    /// The lines of JSON that a run printed.
+    /// Returns the JSON lines that a run printed.
     pub fn printed(&self, run_id: &str) -> Vec<Value> {
         let lines = self.cloud.printed_by_spark("output", run_id);
         lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
-    /// What the run of a fresh object below `in/PLACE/` could read, beside another of two lines.
+    /// Returns what the run of a new object below `in/PLACE/` could read. Another object of two
+    /// lines is beside it.
     pub async fn reached(&self, place: &str) -> Result<Value> {
-        // The route leaves it out, and the reader may read it all the same.
+        // The route excludes it, but the reader role may read it.
         self.upload(&format!("in/{place}/other.csv"), csv(1)).await?;
         let key = format!("in/{place}/a.csv");
         self.upload(&key, csv(4)).await?;
@@ -175,7 +179,7 @@ impl Stage {
         printed.first().cloned().with_context(|| format!("the run of `{key}` printed nothing"))
     }
 
-    /// What lies below a prefix of the output bucket, as root of the account sees it.
+    /// Returns what is below a prefix of the output bucket, as the account's root sees it.
     pub fn output(&self, prefix: &str) -> Result<Value> {
         let cli = &self.cloud.analytics.cli;
         let mut command = Command::new(cli.python.program("python"));
@@ -186,11 +190,11 @@ impl Stage {
             .envs(surroundings(&cli.python, &cli.folder))
             .envs(cli.variables());
         let printed = run(&mut command, "read the output")?;
-        serde_json::from_str(&printed).context("failed to read what lies in the output")
+        serde_json::from_str(&printed).context("failed to parse the output")
     }
 }
 
-/// The ledger of a deployment, as the data account's root sees it.
+/// Returns the ledger of a deployment, as the data account's root sees it.
 fn ledger(cloud: &LocalCloud) -> Ledger {
     let credentials = Credentials::new(DATA, "any", None, None, "local-cloud");
     let config = aws_config::SdkConfig::builder()
@@ -204,7 +208,7 @@ fn ledger(cloud: &LocalCloud) -> Ledger {
     Ledger::new(client, "landfall-ledger".to_owned(), Duration::from_secs(86_400))
 }
 
-/// A CSV file of so many rows, in the columns of the example job.
+/// Returns a CSV file with this many rows, in the columns of the example job.
 pub fn csv(rows: usize) -> String {
     let mut text = String::from("day,weather\n");
     for row in 0..rows {

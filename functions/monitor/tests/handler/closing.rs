@@ -1,4 +1,4 @@
-//! Batches that are open when their time comes.
+//! Open batches whose time to close has come.
 
 use landfall_stand_ins::Act;
 
@@ -26,7 +26,7 @@ async fn a_write_that_meets_a_transaction_is_tried_again_and_holds() {
     stage.arrive(&["marked/1/a"]).await;
     let batch = stage.make_due(stage.batch().await).await;
     stage.aws.clear_calls();
-    // Each write of the batch meets two.
+    // Each write of the batch conflicts twice.
     stage.aws.answer("PutItem", |_, number| match number % 3 {
         0 | 1 => Act::Conflict,
         _ => Act::Serve,
@@ -85,7 +85,7 @@ async fn what_an_invocation_recorded_before_it_died_is_started_and_the_rest_form
     let stage = Stage::new().await;
     let keys: Vec<String> = (100..250).map(|n| format!("orders/1/{n}")).collect();
     let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-    // Its first transaction takes effect; what comes after it never arrives.
+    // The first transaction takes effect, and the calls after it never arrive.
     stage.aws.answer("TransactWriteItems", |_, number| match number {
         0 => Act::Serve,
         _ => Act::Fail { status: 400, code: "AccessDeniedException" },
@@ -96,7 +96,7 @@ async fn what_an_invocation_recorded_before_it_died_is_started_and_the_rest_form
     assert_eq!((first.state.name(), first.members, stage.starts()), ("open", 98, 0));
     stage.tick().await;
     assert_eq!(stage.again(&first).await.state.name(), "started");
-    // Its event is delivered again.
+    // The event is delivered again.
     stage.arrive(&keys).await;
     let members: Vec<u64> = stage.batches().await.iter().map(|batch| batch.members).collect();
     assert_eq!((members, stage.starts()), (vec![98, 52], 2));

@@ -1,4 +1,4 @@
-//! A batch as large as any may be.
+//! A batch of the maximum size.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,13 +11,14 @@ use crate::stage::{LEDGER, Stage, history};
 
 const OBJECTS: usize = 100_000;
 
-/// As many messages as SQS may give to one invocation.
+/// The maximum number of messages that SQS passes to one invocation.
 const AN_INVOCATION: usize = 10_000;
 
-/// The first transaction of a batch takes so many arrivals, each other one more.
+/// The number of arrivals that the first transaction of a batch takes. Each other one takes one
+/// more.
 const A_TRANSACTION: usize = 97;
 
-/// Recording in a debug build, on a machine that does other things too.
+/// The time to record that many arrivals in a debug build, on a machine that does other things too.
 const LONG: Duration = Duration::from_secs(600);
 
 #[tokio::test]
@@ -29,7 +30,7 @@ async fn a_batch_of_100000_objects_is_started_with_a_manifest_of_them_all() {
         let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
         stage.try_arrive(&keys, LONG).await.expect("recorded");
     }
-    // It is full, whatever its route says.
+    // The batch is full, whatever its route says.
     let batch = stage.batch().await;
     assert_eq!(batch.members, OBJECTS as u64);
     assert_eq!(batch.state.name(), "started", "{:?}", batch.history);
@@ -51,7 +52,7 @@ async fn a_batch_of_100000_objects_is_started_with_a_manifest_of_them_all() {
     assert!(urls.into_iter().eq(arrived.iter().map(String::as_str).collect::<BTreeSet<&str>>()));
 }
 
-/// A closed batch of one object a chunk, as one object an invocation makes it.
+/// Makes a closed batch with one object in each chunk, as invocations of one object each make it.
 async fn of_many_chunks(stage: &Stage, chunks: u32) -> Batch {
     stage.record(&["orders/1/0"]).await;
     let batch = stage.batch().await;
@@ -67,7 +68,7 @@ async fn of_many_chunks(stage: &Stage, chunks: u32) -> Batch {
     stage.write(Batch { members: u64::from(chunks), chunks, ..batch }).await
 }
 
-/// DynamoDB leaves out all that is asked for.
+/// Answers as DynamoDB does when it processes none of the requested items.
 fn nothing_of(call: &Call) -> Act {
     let body = json!({ "Responses": {}, "UnprocessedKeys": call.body["RequestItems"] });
     Act::Answer { status: 200, body: body.to_string() }
@@ -75,7 +76,7 @@ fn nothing_of(call: &Call) -> Act {
 
 #[tokio::test]
 async fn a_batch_in_more_chunks_than_one_may_have_is_started_within_one_tick() {
-    // The version before closed it when its window was over, however many there were.
+    // The previous version closed a batch when its window was over, however many objects it had.
     const CHUNKS: u32 = 30_000;
     let stage = Stage::new().await;
     stage.aws.remember_calls(false);
@@ -85,7 +86,7 @@ async fn a_batch_in_more_chunks_than_one_may_have_is_started_within_one_tick() {
     let batch = stage.again(&batch).await;
     assert_eq!(batch.state.name(), "started", "{:?}", batch.history);
     assert_eq!(batch.prepared.expect("it has a manifest").objects, u64::from(CHUNKS));
-    // One call more looks at what is due.
+    // One more call reads what is due.
     assert_eq!(stage.aws.usage().calls["BatchGetItem"], u64::from(CHUNKS).div_ceil(100) + 1);
 }
 

@@ -1,4 +1,4 @@
-//! Messages that tell of runs' ends.
+//! Messages that report the ends of runs.
 
 use landfall_stand_ins::Act;
 use serde_json::json;
@@ -90,7 +90,7 @@ async fn a_message_for_which_there_is_no_time_goes_back() {
     stage.arrive(&["orders/x/a"]).await;
     let run = stage.run("orders");
     stage.end(&run, "SUCCEEDED").await;
-    // Enough to look at the run, too little to start what waits.
+    // This is enough time to look at the run, and too little to start the batch that waits.
     let event = [ended("orders", "jr_1")];
     let short = std::time::Duration::from_secs(5);
     assert_eq!(stage.messages(&event, short).await, ["m0"]);

@@ -1,4 +1,4 @@
-//! What is in the way of a batch, and what is not.
+//! What blocks a batch, and what doesn't.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use landfall_aws::clock::now;
@@ -38,7 +38,7 @@ async fn a_batch_whose_role_cannot_be_assumed_is_deferred_and_started_once_it_ca
     assert_eq!((stage.aws.calls_of("AssumeRole").len(), stage.starts()), (1, 0));
     assert_eq!(stage.codes(), [("assume_role_denied".to_owned(), 2)].into());
     stage.aws.sts(Sts::Grants);
-    // A process takes a refusal for granted for some seconds.
+    // A process remembers a refusal for some seconds.
     stage.renew_monitor();
     for batch in stage.batches().await {
         assert_eq!(history(&batch), ["opened", "sealed", "deferred"]);
@@ -53,7 +53,7 @@ async fn a_batch_whose_role_cannot_be_assumed_is_deferred_and_started_once_it_ca
 async fn a_batch_that_gets_no_further_for_the_fifth_time_is_stuck_and_one_that_waits_its_turn_is_not()
  {
     let mut stage = Stage::new().await;
-    // The last of each waits for a limit of its job.
+    // The last batch of each job waits for a limit of its job.
     for key in ["single/1", "single/2", "hourly/1", "hourly/2", "hourly/3"] {
         stage.arrive(&[key]).await;
     }
@@ -72,7 +72,7 @@ async fn a_batch_that_gets_no_further_for_the_fifth_time_is_stuck_and_one_that_w
     let told = stage.metrics();
     let told: Vec<u64> = told.iter().filter_map(|line| line["BatchesStuck"].as_u64()).collect();
     assert_eq!(told, [0, 0, 0, 0, 1, 1]);
-    // It is not stuck any more once it gets further.
+    // A batch isn't stuck any more once it makes progress.
     stage.aws.sts(Sts::Grants);
     for batch in stage.batches().await {
         if batch.route == "orders" {
@@ -97,7 +97,8 @@ async fn the_longer_a_batch_is_deferred_the_later_it_is_tried_again() {
         let batch = stage.batch().await;
         pauses.push(batch.due().expect("it waits").since(past(0)).as_secs());
     }
-    // Half a minute, doubled each time, less a quarter at most; a quarter of an hour in the end.
+    // The pause is half a minute, doubles each time, is up to a quarter shorter, and reaches at
+    // most 15 minutes.
     assert!((20..=30).contains(&pauses[0]), "{pauses:?}");
     assert!((600..=900).contains(&pauses[7]), "{pauses:?}");
     let batch = stage.batch().await;
@@ -138,7 +139,8 @@ async fn a_batch_of_a_newer_version_is_left_alone_and_does_not_hinder_others() {
     let mut before = item();
     let ticked = stage.tick().await;
     assert_eq!((ticked.due, ticked.left, ticked.put_off), (2, 0, 1));
-    // It is looked at again after a quarter of an hour at most, and all else of it is as it was.
+    // The monitor looks at it again after 15 minutes at most. Everything else about it is
+    // unchanged.
     let after = item();
     let due_at: u64 = after["due_at"]["N"].as_str().expect("a number").parse().expect("a number");
     assert!((500..=900).contains(&Time(due_at).since(now()).as_secs()), "{due_at}");

@@ -1,5 +1,5 @@
-//! One call of AWS fails, or is the last that a function makes, whichever it is: from the arrival to
-//! the end of its run.
+//! One AWS call fails, or is the last one that a function makes. The tests try this for every call,
+//! from the arrival to the end of the run.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 
 use crate::stage::{LEFT, Stage, WINDOW, past, tick};
 
-/// All that trigger and monitor call on this way.
+/// The operations that trigger and monitor call along the way.
 const OPERATIONS: [&str; 10] = [
     "AssumeRole",
     "GetItem",
@@ -25,15 +25,15 @@ const OPERATIONS: [&str; 10] = [
     "TransactWriteItems",
 ];
 
-/// More rounds than any way to the end takes.
+/// More rounds than it ever takes to finish.
 const MAX_ROUNDS: usize = 10;
 
 /// A number that no call has.
 const NEVER: usize = usize::MAX;
 
-/// An object arrives, and is told of until it is recorded; then it ticks, and time passes, until its
-/// batch is done. `act` befalls the call of the number `fails`; who would wait for an answer for ever
-/// is killed. Returns how many calls there were.
+/// Delivers an object until it is recorded, then ticks and lets time pass until its batch is done.
+/// `act` happens to call number `fails`. A function that would wait for an answer forever is
+/// killed. Returns the number of calls.
 async fn way(act: &Act, fails: usize) -> usize {
     let mut stage = Stage::new().await;
     let calls = Arc::new(AtomicUsize::new(0));
@@ -80,12 +80,12 @@ async fn way(act: &Act, fails: usize) -> usize {
             stage.write(Batch { state, ..batch }).await;
         }
         if round >= 2 {
-            // A process takes a refused role for granted for some seconds.
+            // A process remembers that a role was refused for some seconds.
             stage.renew_monitor();
         }
         befalls(&stage);
         let event = tick();
-        // One that fails is followed by another.
+        // If a process fails, another one follows.
         tokio::select! {
             _ = stage.invoke(&event, LEFT) => {}
             () = killed.notified() => {}
@@ -119,6 +119,6 @@ async fn one_call_that_fails_anywhere_loses_nothing_and_starts_nothing_twice() {
 
 #[tokio::test]
 async fn a_function_that_is_killed_at_any_call_loses_nothing_and_starts_nothing_twice() {
-    // Before the call takes effect, and afterwards.
+    // The process ends before the call takes effect, or after it.
     each_call(&[Act::Hang, Act::ServeThenHang]).await;
 }

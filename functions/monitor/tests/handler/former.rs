@@ -1,4 +1,4 @@
-//! Batches of the version before, whose ids name no account, beside those of this one.
+//! Batches of the previous version, whose IDs name no account, beside those of this one.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
@@ -16,7 +16,7 @@ use crate::stage::{ROUTES, Stage, created};
 
 const CLAIMS: &str = "claims";
 
-/// Records these objects as the version before did, which is as now but for the ids, and dies then.
+/// Records these objects as the previous version did, which differs only in the IDs, and then dies.
 async fn recorded_formerly(stage: &Stage, keys: &[&str]) {
     let records: Vec<_> = keys.iter().map(|key| created(key)).collect();
     let event = to_raw_value(&json!({ "Records": records })).expect("JSON");
@@ -36,7 +36,7 @@ async fn recorded_formerly(stage: &Stage, keys: &[&str]) {
     }
 }
 
-/// What each run that was started was told of its batch.
+/// Returns what each run was passed about its batch.
 fn told(stage: &Stage) -> Vec<(String, String)> {
     let told = |call: &serde_json::Value| {
         let argument = |name: &str| call["Arguments"][name].as_str().expect("a text").to_owned();
@@ -45,7 +45,7 @@ fn told(stage: &Stage) -> Vec<(String, String)> {
     stage.aws.calls_of("StartJobRun").iter().map(told).collect()
 }
 
-/// The only run that has not ended ends so, and the monitor is told of it.
+/// Ends the only run that is still running, with this state, and reports it to the monitor.
 async fn ends(stage: &Stage, job: &str, state: &str) {
     let run = stage.running(job).remove(0);
     stage.end(&run, state).await;
@@ -59,7 +59,7 @@ async fn a_batch_of_the_version_before_goes_on_to_its_end_with_its_id_its_manife
     let batch = stage.batch().await;
     assert_eq!((batch.state.name(), BatchId::account_of(&batch.id)), ("sealed", None));
     assert_eq!((stage.tick().await.due, stage.starts()), (1, 1));
-    // All its attempts, until it is parked; then somebody returns it.
+    // The batch makes all its attempts and is parked. Then somebody returns it.
     ends(&stage, "retried", "FAILED").await;
     stage.make_due(stage.again(&batch).await).await;
     assert_eq!((stage.tick().await.due, stage.starts()), (1, 2));
@@ -73,7 +73,7 @@ async fn a_batch_of_the_version_before_goes_on_to_its_end_with_its_id_its_manife
     let expected = (batch.id.clone(), format!("s3://manifests/{key}"));
     assert_eq!(told(&stage), vec![expected; 3]);
     assert_eq!(stage.aws.objects("manifests"), [key]);
-    // One claim, under the one key.
+    // There is one claim, under the one key.
     let claims = stage.aws.items(CLAIMS);
     assert_eq!(claims.len(), 1, "{claims:?}");
     assert_eq!(claims[0]["batch_id"]["S"], batch.id);
@@ -84,7 +84,7 @@ async fn a_run_that_the_version_before_started_is_followed_by_the_claim_of_its_i
     let stage = Stage::new().await;
     recorded_formerly(&stage, &["retried/x"]).await;
     stage.tick().await;
-    // As that version left it: started, or with a start whose outcome it did not learn.
+    // The previous version left the batch started, or with a start whose outcome it didn't learn.
     let batch = stage.batch().await;
     let State::Started(Started { epoch: 1, .. }) = &batch.state else { panic!("{batch:?}") };
     let t = now() - Duration::from_secs(100);
@@ -110,7 +110,7 @@ async fn an_open_batch_of_the_version_before_takes_what_arrives_and_keeps_its_id
     assert_eq!((stage.tick().await.due, stage.starts()), (1, 1));
     let manifest = format!("s3://manifests/manifests/marked/{}.json", batch.id);
     assert_eq!(told(&stage), [(batch.id.clone(), manifest)]);
-    // The next of the group is of this version.
+    // The next batch of the group is of this version.
     stage.arrive(&["marked/x/c"]).await;
     let accounts: Vec<bool> = stage.batches().await.iter().map(|b| b.is_former()).collect();
     assert_eq!(accounts, [true, false]);
@@ -122,7 +122,7 @@ async fn what_the_version_before_recorded_is_in_no_second_batch() {
     recorded_formerly(&stage, &["orders/x/a", "orders/x/b", "marked/x/a"]).await;
     let before: BTreeSet<String> = stage.batches().await.into_iter().map(|b| b.id).collect();
     assert_eq!(before.len(), 2);
-    // The message was not acknowledged, so this version is given it again; and it comes twice.
+    // The message was not acknowledged, so this version gets it again, and gets it twice.
     for _ in 0..2 {
         stage.arrive(&["orders/x/a", "orders/x/b", "marked/x/a"]).await;
     }

@@ -1,4 +1,4 @@
-//! What waits for a run's end, or for the hour to pass.
+//! Batches that wait for the end of a run, or for the hour to pass.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use landfall_aws::clock::now;
@@ -11,7 +11,7 @@ const NONE: [&str; 0] = [];
 
 #[tokio::test]
 async fn a_run_that_ends_releases_its_slot_and_starts_the_oldest_batch_that_waits() {
-    // However a run ends, its slot is free.
+    // However a run ends, its slot becomes free.
     for (state, batch_is) in
         [("SUCCEEDED", "succeeded"), ("FAILED", "parked"), ("STOPPED", "parked")]
     {
@@ -44,7 +44,7 @@ async fn a_run_that_parks_its_batch_starts_one_that_waits() {
     stage.arrive(&["single/1"]).await;
     stage.arrive(&["single/2"]).await;
     let run = stage.run("single");
-    // It had not claimed its batch.
+    // The run had not claimed its batch.
     assert!(stage.aws.set_run_state(&run.id, "SUCCEEDED"));
     assert_eq!(stage.told(&[&run]).await, NONE);
     let states: Vec<&str> = stage.batches().await.iter().map(|b| b.state.name()).collect();
@@ -79,7 +79,7 @@ async fn runs_that_end_at_once_each_start_a_batch_even_if_both_choose_the_same()
         2 | 3 => full.clone(),
         _ => Act::Serve,
     });
-    // No limit of the route's own keeps the two apart: it is Glue that had no room.
+    // The route's own limit doesn't keep the two apart. Glue had no room.
     for n in 0..4 {
         stage.arrive(&[&format!("orders/{n}/a")]).await;
     }
@@ -134,7 +134,7 @@ async fn max_runs_per_hour_defers_the_rest_until_the_hour_has_passed() {
             let State::Sealed { waits_for_slot: false, .. } = batch.state else {
                 panic!("no end of a run helps: {batch:?}")
             };
-            // Who looks too early puts it off again.
+            // If the monitor looks too early, it postpones the batch again.
             stage.make_due(batch).await;
         }
         assert_eq!(stage.tick().await.due, 2);
@@ -155,7 +155,7 @@ async fn a_start_that_glue_refuses_does_not_count_against_the_hour() {
         0..3 => full.clone(),
         _ => Act::Serve,
     });
-    // More refusals than the two starts that the hour admits.
+    // There are more refusals than the two starts that the hour admits.
     stage.arrive(&["hourly/1"]).await;
     for asked in 2..=4 {
         let batch = stage.make_due(stage.batch().await).await;
@@ -164,7 +164,7 @@ async fn a_start_that_glue_refuses_does_not_count_against_the_hour() {
         assert_eq!((stage.tick().await.due, stage.starts()), (1, asked));
     }
     assert_eq!(stage.batch().await.state.name(), "started");
-    // What was started counts.
+    // A start counts.
     for n in 2..4 {
         stage.arrive(&[&format!("hourly/{n}")]).await;
     }
@@ -174,7 +174,7 @@ async fn a_start_that_glue_refuses_does_not_count_against_the_hour() {
     assert_eq!(batches[2].history.last().expect("a history").detail, "max_runs_per_hour");
 }
 
-/// For a slot's count of starts.
+/// Lets an hour pass for a slot's count of starts.
 async fn an_hour_passes(stage: &Stage, job_key: &str) {
     let slot = stage.ledger.slot(job_key).await.expect("the ledger");
     let starts = slot.starts.iter().map(|(minute, count)| (minute - 61, *count)).collect();

@@ -1,4 +1,4 @@
-//! What both functions tell of runs, and that delivery does not depend on it.
+//! What both functions report about runs to lineage, and that delivery doesn't depend on it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -14,13 +14,13 @@ use crate::stage::{Stage, past};
 const NONE: [&str; 0] = [];
 const PATH: &str = "/api/v1/lineage";
 
-/// Marked, so that they can be searched for in what is printed.
+/// A key that can be found in output by its mark.
 pub const KEY: &str = "api-key-b2c4";
 pub const TOKEN: &str = "token-9e1d";
 
 const SECRET: &str = "arn:aws:secretsmanager:eu-west-1:111111111111:secret:lineage-a1B2c3";
 
-/// An endpoint that answers so.
+/// Starts an endpoint that gives this answer.
 async fn endpoint(answer: ResponseTemplate) -> MockServer {
     let server = MockServer::start().await;
     let post = Mock::given(method("POST")).and(path(PATH));
@@ -43,7 +43,7 @@ async fn received(server: &MockServer) -> Vec<Value> {
     requests.iter().map(|request| request.body_json().expect("JSON")).collect()
 }
 
-/// Kinds and run ids, in the order in which they came.
+/// Returns the kinds and run IDs, in the order in which they came.
 fn runs(events: &[Value]) -> Vec<(String, String)> {
     let text = |value: &Value| value.as_str().expect("a text").to_owned();
     events.iter().map(|event| (text(&event["eventType"]), text(&event["run"]["runId"]))).collect()
@@ -147,7 +147,7 @@ async fn a_run_that_is_found_later_is_told_as_if_it_had_been_known_at_once() {
     let stage = told_to(&server.uri()).await;
     stage.arrive(&["orders/1/a"]).await;
     let batch = stage.batch().await;
-    // As if the trigger had died before it wrote the run down.
+    // Act as if the trigger had died before it recorded the run.
     let starting =
         batch.history.iter().find(|entry| entry.what == HistoryEvent::Starting).expect("begun").at;
     let state = State::Starting(Starting { t0: starting, lease: past(2), look_at: past(1) });
@@ -182,7 +182,7 @@ async fn a_retry_is_told_as_another_run_and_a_failure_with_its_message() {
     assert_eq!(events[1]["run"]["facets"]["errorMessage"]["message"], "run `jr_1` is FAILED");
 }
 
-/// What becomes of a batch while nobody takes lineage, and how long it takes.
+/// Returns how long it takes until a batch is delivered while the lineage endpoint accepts nothing.
 async fn is_delivered_all_the_same(server: &str, code: &str) -> Duration {
     let stage = told_to(server).await;
     let began = Instant::now();
@@ -212,7 +212,7 @@ async fn an_endpoint_that_refuses_or_is_down_or_never_answers_harms_nothing() {
     assert!(took < Duration::from_secs(20), "{took:?}");
 }
 
-/// A redirect could lead the key to somebody else.
+/// A redirect could pass the key to somebody else.
 #[tokio::test]
 async fn a_redirect_is_not_followed() {
     let other = endpoint(ResponseTemplate::new(201)).await;
@@ -231,7 +231,7 @@ async fn lineage_is_given_up_when_little_time_is_left() {
     let run = stage.run("orders");
     stage.end(&run, "SUCCEEDED").await;
     let body = crate::stage::ended("orders", &run.id);
-    // Enough for the calls that follow a run, and no more.
+    // This is enough time for the calls that follow a run, and no more.
     let left = Duration::from_secs(12);
     assert_eq!(stage.messages(&[body], left).await, NONE);
     assert_eq!(stage.batch().await.state.name(), "succeeded");
@@ -248,7 +248,7 @@ async fn lineage_that_goes_nowhere_costs_no_call() {
     }
     let mut expected = calls(&with);
     assert_eq!(expected.remove("PutEvents"), Some(1));
-    // The chunk of the batch's members.
+    // The call reads the chunk of the batch's members.
     assert_eq!(expected.remove("BatchGetItem"), Some(1));
     assert_eq!(calls(&without), expected);
 }
@@ -292,7 +292,7 @@ async fn a_bus_that_refuses_an_event_harms_nothing() {
     }
 }
 
-/// Told to an endpoint that knows `knows`, with the key in a secret.
+/// Reports to this endpoint with a key from a secret.
 async fn told_with_a_secret(server: &MockServer) -> Stage {
     let url = format!("{}{PATH}", server.uri());
     let variables = [
@@ -303,7 +303,7 @@ async fn told_with_a_secret(server: &MockServer) -> Stage {
     Stage::with(&variables).await
 }
 
-/// Takes an event from who shows this key, and refuses others.
+/// Makes the endpoint accept events with this key and refuse all others.
 async fn knows(server: &MockServer, key: &str) {
     server.reset().await;
     let post = || Mock::given(method("POST")).and(path(PATH));
@@ -321,7 +321,7 @@ async fn the_key_for_lineage_is_read_once_when_it_is_first_needed() {
     let server = MockServer::start().await;
     knows(&server, KEY).await;
     let stage = told_with_a_secret(&server).await;
-    // As `echo` writes it.
+    // The secret ends with a newline, as `echo` writes it.
     stage.aws.set_secret(SECRET, &format!("{KEY}\n"));
     stage.tick().await;
     assert_eq!(stage.aws.calls_of("GetSecretValue"), [] as [Value; 0], "nothing is to be told");

@@ -1,4 +1,4 @@
-//! What is logged: an object can be followed through it, and it shows no secret.
+//! The log: you can follow an object through it, and it shows no secret.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -13,8 +13,8 @@ use tracing_subscriber::filter::LevelFilter;
 use crate::lineage::{KEY, TOKEN, told_to};
 use crate::stage::{Buffer, LEFT, Stage, ended};
 
-/// What all tests log from the first call on: a subscriber of one thread would race with the other
-/// threads' caches.
+/// Returns what all tests log from the first call on. One subscriber serves all tests, because one
+/// for each thread would race with the caches of other threads.
 fn log() -> &'static Buffer {
     static LOG: OnceLock<Buffer> = OnceLock::new();
     LOG.get_or_init(|| {
@@ -26,7 +26,7 @@ fn log() -> &'static Buffer {
     })
 }
 
-/// The lines in which a field is, or has among others, this.
+/// Returns the lines in which a field has this value, or contains it.
 fn lines(field: &str, value: &str) -> Vec<Value> {
     let text = log().text();
     let lines = text
@@ -47,7 +47,7 @@ fn told(lines: &[Value]) -> Vec<&str> {
 async fn an_object_can_be_followed_in_the_log_from_its_message_to_the_end_of_its_run() {
     log();
     let stage = Stage::new().await;
-    // Other tests have no such message, and no such batch.
+    // No other test has this message or this batch.
     stage.arrive_in_message("message-4d1e", "orders/followed/a").await;
     let recorded = lines("message_ids", "message-4d1e");
     assert_eq!(told(&recorded), ["arrivals recorded"]);
@@ -96,7 +96,7 @@ async fn the_log_tells_that_lineage_was_lost_and_neither_where_to_nor_with_which
 #[tokio::test]
 async fn what_can_be_guessed_or_read_is_warned_of_at_the_start_and_not_shown() {
     log();
-    // With the key for lineage in the environment.
+    // The key for lineage is in the environment.
     let mut stage = told_to("http://127.0.0.1:9").await;
     let routes = r#"version: 1
 targets:
@@ -113,7 +113,7 @@ routes:
     assert!(!text.contains("short-5b7e") && !text.contains(KEY));
 }
 
-/// Ahead by so many seconds.
+/// A clock that is this many seconds ahead.
 struct Ahead(u64);
 
 impl Clock for Ahead {

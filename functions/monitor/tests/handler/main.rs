@@ -1,5 +1,5 @@
-//! The handler against stand-ins for DynamoDB, S3, STS and Glue. What it finds in the ledger, the
-//! trigger's handler has recorded; where time is to have passed, the batch is written anew with
+//! The handler against stand-ins for DynamoDB, S3, STS and Glue. The trigger's handler has recorded
+//! whatever the monitor finds in the ledger. To let time pass, a test writes the batch again with
 //! earlier times.
 
 mod closing;

@@ -1,4 +1,4 @@
-//! What a run's end means for its batch.
+//! What the end of a run means for its batch.
 
 use landfall_aws::clock::now;
 use landfall_core::batch::{Batch, Failed, RunState, Started, Starting, State, Why};
@@ -11,7 +11,7 @@ const NONE: [&str; 0] = [];
 /// How the monitor learns of a run's end.
 const BY_EVENT: [bool; 2] = [true, false];
 
-/// The run of the batch's last start has ended so, and the monitor learns of it.
+/// Ends the run of the batch's last start with this state, and lets the monitor learn of it.
 async fn ends(stage: &Stage, state: &str, by_event: bool) {
     let running = stage.running("retried");
     stage.end(&running[0], state).await;
@@ -141,7 +141,7 @@ async fn the_run_after_one_that_failed_with_the_claim_can_claim_the_batch() {
     assert_eq!((&claim["epoch"]["N"], &claim["ended"]["N"]), (&"1".into(), &"1".into()));
     stage.make_due(batch).await;
     stage.tick().await;
-    // Which claims it: else this fails.
+    // The run claims the batch. Otherwise the end would count as a failure.
     ends(&stage, "SUCCEEDED", true).await;
     assert_eq!(stage.batch().await.state.name(), "succeeded");
 }
@@ -150,7 +150,7 @@ async fn the_run_after_one_that_failed_with_the_claim_can_claim_the_batch() {
 async fn a_run_that_lost_the_claim_leaves_the_outcome_to_the_run_that_holds_it() {
     let stage = Stage::new().await;
     let [first, second] = a_second_is_started(&stage, false).await;
-    // The first has the claim, so the second leaves without effect.
+    // The first run has the claim, so the second one leaves without effect.
     stage.claim(&first).await;
     assert!(stage.aws.set_run_state(&second.id, "SUCCEEDED"));
     assert_eq!(stage.told(&[&second]).await, NONE);
@@ -162,7 +162,7 @@ async fn a_run_that_lost_the_claim_leaves_the_outcome_to_the_run_that_holds_it()
     assert_eq!(stage.starts(), 2);
 }
 
-/// The second run fails and gives its slot back, then the first turns out to hold the claim.
+/// The second run fails and releases its slot, then the first one turns out to hold the claim.
 #[tokio::test]
 async fn a_run_that_holds_the_claim_is_counted_when_it_is_followed_beyond_the_limit_if_need_be() {
     let stage = Stage::new().await;
@@ -182,7 +182,7 @@ async fn a_run_that_holds_the_claim_is_counted_when_it_is_followed_beyond_the_li
     let failed = Batch { state, epoch: 2, holds_slot: false, ..batch.clone() };
     stage.ledger.write_counted(failed).await.expect("the ledger").expect("nobody else writes it");
     assert_eq!(stage.live("single").await, 0);
-    // The other takes the free slot.
+    // The other batch takes the free slot.
     stage.make_due(other.clone()).await;
     assert_eq!(stage.tick().await.due, 2);
     let batch = stage.again(batch).await;
@@ -201,15 +201,15 @@ async fn a_run_that_is_followed_again_for_its_claim_is_not_counted_as_started_tw
     assert!(matches!(&batch.state, State::Started(Started { epoch: 1, .. })), "{batch:?}");
     let last = batch.history.last().expect("a history");
     assert_eq!((last.what.as_str(), &last.detail), ("followed", &first.id));
-    // The second; it was the trigger that started the first.
+    // The monitor started the second run. The trigger started the first.
     assert_eq!(stage.sum("JobRunsStarted"), 1);
     assert!(stage.aws.set_run_state(&first.id, "SUCCEEDED"));
     assert_eq!(stage.told(&[&first]).await, NONE);
     assert_eq!((stage.sum("JobRunsStarted"), stage.sum("JobRunsSucceeded")), (1, 1));
 }
 
-/// Nobody sees the run of a batch for too long, so a second is started. `is_known`: the ledger has the
-/// first all the same.
+/// Starts a second run of a batch, because the first was invisible for too long. If `is_known`, the
+/// ledger has the first run anyway.
 async fn a_second_is_started(stage: &Stage, is_known: bool) -> [Run; 2] {
     stage.arrive(&["retried/x"]).await;
     let first = stage.run("retried");

@@ -1,4 +1,4 @@
-//! Starts of which nobody knows whether they took effect.
+//! Starts whose outcome nobody knows.
 
 use landfall_core::batch::{Batch, Started, Starting, State, Why};
 use landfall_stand_ins::Act;
@@ -8,7 +8,7 @@ use crate::stage::{Stage, WINDOW, history, past};
 const LOST: Act = Act::Fail { status: 500, code: "InternalServiceException" };
 const LOST_AFTERWARDS: Act = Act::ServeThenFail { status: 500, code: "InternalServiceException" };
 
-/// A batch whose first start was answered so; the lease of it ended `secs` ago.
+/// Makes a batch whose first start got this answer. The lease of the start ended `secs` ago.
 async fn starting(stage: &Stage, answer: Act, secs: u64) -> Batch {
     stage.aws.answer("StartJobRun", move |_, number| match number {
         0 => answer.clone(),
@@ -91,7 +91,7 @@ async fn a_run_that_is_not_seen_after_the_window_is_started_by_the_next_epoch() 
     assert!(history(&batch).ends_with(&["not_started", "starting", "started"]), "{batch:?}");
 }
 
-/// A run of that time which does not tell what it was started for.
+/// A run of that time that doesn't say what it was started for.
 const SILENT: &str = r#"{"JobRuns":[{"Id":"jr_7","JobName":"orders","JobRunState":"RUNNING"}]}"#;
 
 #[tokio::test]
@@ -114,7 +114,7 @@ async fn a_start_is_never_repeated_while_glue_does_not_say_what_it_started() {
     assert_eq!(stage.codes(), codes.into());
 }
 
-/// As if the lease of its start had ended so many seconds ago.
+/// Makes the batch look as if the lease of its start had ended this many seconds ago.
 async fn begun_before(stage: &Stage, batch: Batch, secs: u64) -> Batch {
     let lease = past(secs);
     let state = State::Starting(Starting { t0: lease, lease, look_at: lease });
@@ -181,7 +181,8 @@ async fn many_batches_that_look_for_their_runs_share_a_search() {
     assert_eq!((stage.aws.calls_of("GetJobRuns").len(), stage.starts()), (1, 30));
 }
 
-/// Else each would wait until its call is given up, and the tick would end before most of them.
+/// Otherwise each batch would wait until its call times out, and the tick would end before it
+/// reached most of them.
 #[tokio::test]
 async fn a_glue_that_does_not_answer_is_waited_for_once_and_nothing_is_started_meanwhile() {
     let stage = Stage::new().await;
@@ -235,7 +236,7 @@ async fn a_run_that_glue_does_not_know_for_a_moment_is_followed_on() {
     assert_eq!(stage.live("single").await, 1);
 }
 
-/// Its manifest was written before, and has expired.
+/// The manifest was written earlier, and has expired.
 #[tokio::test]
 async fn a_batch_that_is_returned_after_its_manifest_expired_is_prepared_anew() {
     let stage = Stage::new().await;
@@ -255,7 +256,7 @@ async fn a_batch_that_is_returned_after_its_manifest_expired_is_prepared_anew() 
     assert_eq!((stage.batch().await.state.name(), puts()), ("started", 2));
 }
 
-/// Glue's message repeats what it was asked for.
+/// Glue's message repeats the request.
 #[tokio::test]
 async fn a_message_without_bound_is_cut_and_the_batch_can_always_be_written() {
     let mut stage = Stage::new().await;

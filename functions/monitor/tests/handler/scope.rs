@@ -30,7 +30,8 @@ async fn scoped() -> Stage {
     stage
 }
 
-/// The reader role is all that a run may become, and it is told so.
+/// Fails unless the reader role is the only role that the run can assume, and the run is passed its
+/// scope.
 fn assert_scoped(run: &Run) {
     let policy = run.session_policy.as_deref().expect("a session policy");
     let reader = &run.arguments["--landfall-reader-role"];
@@ -53,7 +54,7 @@ async fn a_run_that_the_monitor_starts_is_held_to_its_batch_as_one_of_the_trigge
 #[tokio::test]
 async fn each_start_of_a_batch_is_held_to_it() {
     let stage = scoped().await;
-    // Nobody learns of the first, and Glue never shows it.
+    // Nobody learns of the first run, and Glue never shows it.
     stage.aws.answer("StartJobRun", |_, number| match number {
         0 => Act::Fail { status: 500, code: "InternalServiceException" },
         _ => Act::Serve,
@@ -64,7 +65,7 @@ async fn each_start_of_a_batch_is_held_to_it() {
     let state = State::Starting(Starting { t0: lease, lease, look_at: lease });
     let batch = stage.write(Batch { state, ..batch }).await;
     stage.tick().await;
-    // The second fails, and is retried; so is the third, which exhausts the attempts.
+    // The second run fails and is retried. So is the third, which exhausts the attempts.
     for epoch in ["2", "3"] {
         let run = stage.running("orders").pop().expect("a run");
         assert_eq!(run.arguments["--landfall-epoch"], epoch);
@@ -78,7 +79,7 @@ async fn each_start_of_a_batch_is_held_to_it() {
         }
     }
     let parked = stage.again(&batch).await;
-    // As `landfall retry` returns it.
+    // Return the batch as `landfall retry` does.
     let returned = parked.returned(past(0)).expect("it is parked");
     stage.write(returned).await;
     stage.tick().await;

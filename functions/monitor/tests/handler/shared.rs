@@ -1,4 +1,4 @@
-//! Work that is shared: what a tick or the trigger hands on, others take up.
+//! Shared work: what a tick or the trigger hands on, other invocations take up.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -10,7 +10,8 @@ use crate::stage::{LEFT, Stage};
 
 const NONE: [&str; 0] = [];
 
-/// What one invocation takes up in a minute, and what a tick takes up itself before it hands any on.
+/// The number of batches that one invocation takes up in a minute, and that a tick takes up itself
+/// before it hands any on.
 const IN_A_MINUTE: usize = 200;
 const OWN: usize = 100;
 const IN_A_MESSAGE: usize = 25;
@@ -35,7 +36,7 @@ fn ids(bodies: &[Value]) -> BTreeSet<String> {
     ids.map(|id| id.as_str().expect("a text").to_owned()).collect()
 }
 
-/// Makes so many batches that are due.
+/// Makes this many batches that are due.
 async fn due(stage: &Stage, count: usize) {
     stage.record(&["orders/1/a"]).await;
     let batch = stage.batch().await;
@@ -53,7 +54,7 @@ async fn a_tick_hands_on_what_others_can_take_up_and_each_batch_is_started_once(
     assert_eq!((ticked.handed_on, stage.starts()), (IN_A_MINUTE, OWN + MORE));
     let bodies = bodies(&stage);
     assert_eq!((bodies.len(), ids(&bodies).len()), (IN_A_MINUTE / IN_A_MESSAGE, IN_A_MINUTE));
-    // SQS may deliver a message twice, at once or later, and two of them to one invocation.
+    // SQS may deliver a message twice, at once or later, and two messages to one invocation.
     let (first, second) = bodies.split_at(3);
     tokio::join!(stage.messages(first, LEFT), stage.messages(first, LEFT));
     for bodies in [second, first] {
@@ -86,7 +87,7 @@ async fn a_message_that_names_what_is_not_due_or_not_there_costs_one_call_and_no
     assert_eq!(stage.messages(&bodies, LEFT).await, NONE);
     let calls = stage.aws.usage().calls;
     assert_eq!(calls, [("BatchGetItem".to_owned(), 1)].into());
-    // The tick finds what a message was lost for.
+    // The tick finds the batches of a lost message.
     stage.aws.answer("BatchGetItem", |_, _| Act::Fail { status: 500, code: "InternalServerError" });
     stage.make_due(stage.batch().await).await;
     assert_eq!(stage.messages(&[body(&[&id])], LEFT).await, NONE);
@@ -98,7 +99,7 @@ async fn a_message_that_names_what_is_not_due_or_not_there_costs_one_call_and_no
 #[tokio::test]
 async fn a_thousand_groups_are_acknowledged_though_glue_is_slow_and_the_monitor_starts_the_rest() {
     const GROUPS: usize = 1_000;
-    // A start is begun for five seconds, eight at a time.
+    // The tick begins starts for five seconds, eight at a time.
     const MAX_BEGUN: usize = 8 * 3;
     let stage = stage().await;
     stage.aws.answer("StartJobRun", |_, _| Act::ServeLate(Duration::from_secs(2)));
@@ -123,7 +124,7 @@ async fn a_thousand_groups_are_acknowledged_though_glue_is_slow_and_the_monitor_
 async fn what_the_trigger_cannot_hand_on_the_next_tick_starts() {
     let stage = stage().await;
     stage.aws.answer("SendMessageBatch", |_, _| Act::Drop);
-    // It has no time left to start anything.
+    // The invocation has no time left to start anything.
     stage.record(&["orders/1/a", "orders/2/a"]).await;
     assert_eq!(stage.starts(), 0);
     assert_eq!((stage.tick().await.due, stage.starts()), (2, 2));

@@ -1,4 +1,4 @@
-//! Trigger and monitor with stand-ins for all that they call.
+//! Trigger and monitor, with stand-ins for everything that they call.
 
 mod environment;
 
@@ -28,10 +28,10 @@ use self::environment::{settings, settings_of, settings_with};
 pub const LEDGER: &str = "ledger";
 const CLAIMS: &str = "claims";
 
-/// What an invocation has left by default.
+/// The time that an invocation has left by default.
 pub const LEFT: Duration = Duration::from_secs(60);
 
-/// Too little for a start, and enough for anything else.
+/// Too little time for a start, and enough for anything else.
 pub const NOT_ENOUGH: Duration = Duration::from_secs(15);
 
 /// How long Glue may hide a run that was started.
@@ -52,7 +52,7 @@ impl Stage {
         Self::with(&[]).await
     }
 
-    /// With these variables in both functions' environments beside the usual ones.
+    /// Makes both functions with additional variables in their environments.
     pub async fn with(extra: &[(&str, &str)]) -> Self {
         let aws = StandIn::start(vec![Table::ledger(LEDGER), Table::claims(CLAIMS)]);
         let config = landfall_aws::config::loader()
@@ -70,13 +70,13 @@ impl Stage {
         Self { aws, ledger, config, trigger, monitor, output, output_of_trigger }
     }
 
-    /// The monitor in a new process: it remembers nothing.
+    /// Starts the monitor in a new process, which remembers nothing.
     pub fn renew_monitor(&mut self) {
         self.monitor =
             Context::new(&settings(), &self.config, Metrics::new(self.output.clone(), LEDGER));
     }
 
-    /// Both functions in new processes, with these routes.
+    /// Starts both functions in new processes with these routes.
     pub fn reroute(&mut self, routes: &str) {
         let (settings, config) = (settings_of(routes), &self.config);
         self.monitor = Context::new(&settings, config, Metrics::new(self.output.clone(), LEDGER));
@@ -84,17 +84,17 @@ impl Stage {
         self.trigger = landfall_trigger::Context::new(settings, config, metrics);
     }
 
-    /// The trigger is told of these objects, and starts what it can.
+    /// Delivers these objects to the trigger, which starts what it can.
     pub async fn arrive(&self, keys: &[&str]) {
         self.try_arrive(keys, LEFT).await.expect("recorded");
     }
 
-    /// The trigger records these objects, and has no time to start anything.
+    /// Delivers these objects to the trigger, which has no time to start anything.
     pub async fn record(&self, keys: &[&str]) {
         self.try_arrive(keys, NOT_ENOUGH).await.expect("recorded");
     }
 
-    /// The trigger is told of an object by a message of SQS's.
+    /// Delivers an object to the trigger in an SQS message with this ID.
     pub async fn arrive_in_message(&self, message_id: &str, key: &str) {
         let body = json!({ "Records": [created(key)] }).to_string();
         let message = json!({ "messageId": message_id, "eventSource": "aws:sqs", "body": body });
@@ -102,7 +102,8 @@ impl Stage {
         landfall_trigger::handle(&self.trigger, event).await.expect("an answer");
     }
 
-    /// The trigger is told of each object by a message of its own; the ids of those to deliver again.
+    /// Delivers each object to the trigger in a message of its own. Returns the IDs of the messages
+    /// to deliver again.
     pub async fn arrive_in_messages(&self, keys: &[String]) -> Vec<String> {
         let messages = keys.iter().enumerate().map(|(number, key)| {
             let body = json!({ "Records": [created(key)] }).to_string();
@@ -119,8 +120,8 @@ impl Stage {
         }
     }
 
-    /// Copies a batch and its first chunk as often, each under an id of its own, as if it was due for so many seconds.
-    /// The item of a copy is what `edit` makes of it.
+    /// Copies a batch and its first chunk `count` times, each with an ID of its own, due for this
+    /// many seconds. `edit` changes the item of a copy.
     pub fn copies(
         &self,
         batch: &Batch,
@@ -174,13 +175,14 @@ impl Stage {
         }
     }
 
-    /// The monitor is told that these runs have ended; the ids of the messages to deliver again.
+    /// Reports the ends of these runs to the monitor. Returns the IDs of the messages to deliver
+    /// again.
     pub async fn told(&self, runs: &[&Run]) -> Vec<String> {
         let bodies: Vec<Value> = runs.iter().map(|run| ended(&run.job, &run.id)).collect();
         self.messages(&bodies, LEFT).await
     }
 
-    /// With `m0`, `m1`, … for the messages' ids.
+    /// Delivers messages with the IDs `m0`, `m1`, …
     pub async fn messages(&self, bodies: &[Value], left: Duration) -> Vec<String> {
         let records = bodies.iter().enumerate().map(|(n, body)| {
             let body = body.as_str().map_or_else(|| body.to_string(), str::to_owned);
@@ -198,7 +200,7 @@ impl Stage {
         }
     }
 
-    /// All batches, the oldest first.
+    /// Returns all batches, oldest first.
     pub async fn batches(&self) -> Vec<Batch> {
         let wanted = Wanted { route: None, since: Time(0), limit: 1_000, most_read: 1_000 };
         let mut batches = self.ledger.batches(&wanted, |_| true).await.expect("the ledger").batches;
@@ -206,14 +208,14 @@ impl Stage {
         batches
     }
 
-    /// The batch, where there is one.
+    /// Returns the only batch.
     pub async fn batch(&self) -> Batch {
         let mut batches = self.batches().await;
         assert_eq!(batches.len(), 1, "{batches:?}");
         batches.remove(0)
     }
 
-    /// As it is now.
+    /// Reads a batch again.
     pub async fn again(&self, batch: &Batch) -> Batch {
         self.ledger.batch(&batch.id).await.expect("the ledger").expect("it is there")
     }
@@ -228,7 +230,7 @@ impl Stage {
         self.ledger.write(batch).await.expect("the ledger").expect("nobody else writes it")
     }
 
-    /// A run ends so. One that succeeds has claimed its batch before, as the jobs do.
+    /// Ends a run with this state. A run that succeeds claims its batch first, as the jobs do.
     pub async fn end(&self, run: &Run, state: &str) {
         if state == "SUCCEEDED" {
             self.claim(run).await;
@@ -236,7 +238,7 @@ impl Stage {
         assert!(self.aws.set_run_state(&run.id, state), "{run:?}");
     }
 
-    /// A run claims its batch.
+    /// Claims a run's batch for it.
     pub async fn claim(&self, run: &Run) {
         let epoch = &run.arguments["--landfall-epoch"];
         self.dynamodb()
@@ -259,40 +261,40 @@ impl Stage {
         aws_sdk_dynamodb::Client::new(&self.config)
     }
 
-    /// The only run of a job.
+    /// Returns the only run of a job.
     pub fn run(&self, job: &str) -> Run {
         let mut runs = self.aws.runs(job);
         assert_eq!(runs.len(), 1, "{runs:?}");
         runs.remove(0)
     }
 
-    /// The runs of a job that have not ended.
+    /// Returns the runs of a job that have not ended.
     pub fn running(&self, job: &str) -> Vec<Run> {
         self.aws.runs(job).into_iter().filter(|run| run.ended_at.is_none()).collect()
     }
 
-    /// How many batches hold the slot of a job.
+    /// Returns how many batches hold the slot of a job.
     pub async fn live(&self, job: &str) -> usize {
         let slot = self.ledger.slot(&format!("222222222222/eu-west-1/{job}")).await;
         slot.expect("the ledger").live.len()
     }
 
-    /// How often Glue was asked to start a run.
+    /// Returns how often `StartJobRun` was called.
     pub fn starts(&self) -> usize {
         self.aws.calls_of("StartJobRun").len()
     }
 
-    /// What the monitor reported as metrics, line by line.
+    /// Returns the metrics that the monitor reported, one value for each line.
     pub fn metrics(&self) -> Vec<Value> {
         lines(&self.output)
     }
 
-    /// The sum of a metric over all lines.
+    /// Returns the sum of a metric over all lines.
     pub fn sum(&self, metric: &str) -> u64 {
         self.metrics().iter().filter_map(|line| line[metric].as_u64()).sum()
     }
 
-    /// How often the monitor reported each code.
+    /// Returns how often the monitor reported each code.
     pub fn codes(&self) -> BTreeMap<String, u64> {
         codes(&self.output)
     }
@@ -316,7 +318,7 @@ fn lines(output: &Buffer) -> Vec<Value> {
     output.text().lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
 
-/// S3's record of an object's creation.
+/// Makes S3's record of an object's creation.
 pub fn created(key: &str) -> Value {
     json!({
         "eventVersion": "2.1", "eventSource": "aws:s3", "eventName": "ObjectCreated:Put",
@@ -344,7 +346,7 @@ pub fn tick() -> Value {
     json!({ "source": "aws.events", "detail-type": "Scheduled Event", "detail": {} })
 }
 
-/// EventBridge's event of a run's end.
+/// Makes EventBridge's event of a run's end.
 pub fn ended(job: &str, run_id: &str) -> Value {
     json!({
         "version": "0", "source": "aws.glue", "detail-type": "Glue Job State Change",
@@ -353,7 +355,7 @@ pub fn ended(job: &str, run_id: &str) -> Value {
     })
 }
 
-/// So many seconds ago.
+/// Returns the time this many seconds ago.
 pub fn past(secs: u64) -> Time {
     now() - Duration::from_secs(secs)
 }
@@ -375,12 +377,12 @@ fn due_at(state: State, at: Time) -> State {
     }
 }
 
-/// What happened to a batch, by the history's words.
+/// Returns what happened to a batch, in the words of its history.
 pub fn history(batch: &Batch) -> Vec<&str> {
     batch.history.iter().map(|entry| entry.what.as_str()).collect()
 }
 
-/// A buffer that the test keeps a handle of.
+/// A buffer of which the test keeps a handle.
 #[derive(Clone, Default)]
 pub struct Buffer(Arc<Mutex<Vec<u8>>>);
 

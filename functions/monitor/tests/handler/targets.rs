@@ -1,4 +1,4 @@
-//! What the routes say of targets by the time a batch is started.
+//! What the routes say about targets by the time a batch starts.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use crate::stage::{EXTERNAL_ID, OTHER_EXTERNAL_ID, Stage};
 const STARTER: &str = "arn:aws:iam::222222222222:role/landfall-starter";
 const OTHER_STARTER: &str = "arn:aws:iam::222222222222:role/other-starter";
 
-/// A target, as the routes write it.
+/// Returns a target as the routes file has it.
 fn target(name: &str, role: &str, external_id: &str) -> String {
     format!(
         "  {name}: {{ account: \"222222222222\", region: eu-west-1, starter_role: {role}{external_id} }}\n"
@@ -17,7 +17,7 @@ fn target(name: &str, role: &str, external_id: &str) -> String {
 const SHOWS: &str = r#", external_id: "${EXTERNAL_ID}""#;
 const SHOWS_OTHER: &str = r#", external_id: "${OTHER_EXTERNAL_ID}""#;
 
-/// With a route to each of the targets that `to` names.
+/// Returns routes with one route to each target that `to` names.
 fn routes(targets: &[String], to: &[&str]) -> String {
     let routes = to.iter().map(|target| {
         let start = format!("{{ target: {target}, job: {target} }}");
@@ -27,7 +27,7 @@ fn routes(targets: &[String], to: &[&str]) -> String {
     format!("version: 1\ntargets:\n{}routes:\n{routes}", targets.concat())
 }
 
-/// What each `AssumeRole` told: the role, and the external ID if there was one.
+/// Returns the role of each `AssumeRole`, and the external ID if there was one.
 fn assumed(stage: &Stage) -> Vec<(Value, Value)> {
     let calls = stage.aws.calls_of("AssumeRole");
     calls.iter().map(|call| (call["RoleArn"].clone(), call["ExternalId"].clone())).collect()
@@ -45,7 +45,7 @@ async fn a_target_without_an_external_id_is_not_given_that_of_another_of_the_sam
     stage.record(&["bare/a"]).await;
     assert_eq!((stage.tick().await.due, stage.starts()), (1, 1));
     assert_eq!(assumed(&stage), [(json!(STARTER), Value::Null)]);
-    // Each target has its own.
+    // Each target has its own role.
     stage.record(&["zeta/a"]).await;
     assert_eq!((stage.tick().await.due, stage.starts()), (1, 2));
     assert_eq!(assumed(&stage)[1..], [(json!(STARTER), json!(OTHER_EXTERNAL_ID))]);
@@ -61,7 +61,7 @@ async fn a_batch_whose_target_moved_to_another_role_does_not_show_the_new_ones_e
     stage.reroute(&routes(&[after], &["analytics"]));
     assert_eq!((stage.tick().await.due, stage.starts()), (1, 1));
     assert_eq!(assumed(&stage), [(json!(STARTER), Value::Null)]);
-    // What arrives now is the new role's.
+    // New arrivals use the new role.
     stage.arrive(&["analytics/b"]).await;
     assert_eq!(assumed(&stage)[1..], [(json!(OTHER_STARTER), json!(OTHER_EXTERNAL_ID))]);
 }
@@ -91,7 +91,7 @@ async fn an_open_batch_whose_route_was_removed_is_closed_and_started_as_it_was()
     stage.arrive(&["analytics/a"]).await;
     let open = stage.make_due(stage.batch().await).await;
     assert_eq!(open.state.name(), "open");
-    // The file has other routes by now.
+    // By now the file has other routes.
     let other = [target("another", "other-starter", SHOWS_OTHER), starter[0].clone()];
     stage.reroute(&routes(&other, &["another"]));
     assert_eq!((stage.tick().await.due, stage.starts()), (1, 1));
@@ -99,7 +99,7 @@ async fn an_open_batch_whose_route_was_removed_is_closed_and_started_as_it_was()
     assert_eq!(stage.run("analytics").arguments["--landfall-batch-id"], open.id);
 }
 
-/// The name of a bucket that was deleted is anybody's.
+/// Anybody can take the name of a bucket that was deleted.
 #[tokio::test]
 async fn no_manifest_is_put_into_a_bucket_of_somebody_else() {
     let stage = Stage::new().await;
@@ -108,7 +108,8 @@ async fn no_manifest_is_put_into_a_bucket_of_somebody_else() {
     assert_eq!(stage.starts(), 0);
     assert_eq!(stage.aws.objects("manifests"), [] as [String; 0]);
     let batch = stage.batch().await;
-    // It is the account of the reader role that is expected, and there the batch goes on.
+    // The monitor expects the account of the reader role as the owner. If it is the owner, the batch
+    // makes progress.
     stage.aws.own_buckets("111111111111");
     stage.make_due(batch).await;
     stage.tick().await;

@@ -1,4 +1,4 @@
-//! Whose turn it is where much is due: no route waits for another's crowd.
+//! Whose turn it is if many batches are due: no route waits for another's crowd.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ fn make_newer(item: &mut Value) {
 
 fn keep(_: &mut Value) {}
 
-/// A batch that is due and waits for the run of another to end.
+/// Makes a batch that is due and waits for the run of another one to end.
 async fn waiting(stage: &Stage) -> Batch {
     stage.arrive(&["single/1"]).await;
     stage.arrive(&["single/2"]).await;
@@ -34,7 +34,7 @@ async fn a_batch_behind_5000_of_a_newer_version_and_12000_that_wait_is_started_w
     stage.copies(&waiting, 12_000, LONG_AGO, keep);
     stage.copies(&waiting, 5_000, LONG_AGO + 1, make_newer);
     stage.record(&["orders/1/a"]).await;
-    // Not even if none of them can be put off.
+    // This holds even if none of them can be postponed.
     stage.aws.answer("UpdateItem", |_, _| Act::Fail { status: 400, code: "AccessDeniedException" });
     let ticked = stage.tick().await;
     assert_eq!((ticked.due, ticked.more), (17_002, false));
@@ -64,12 +64,12 @@ async fn what_waits_for_a_full_job_is_put_off_unread_but_for_the_first_and_woken
     stage.aws.clear_calls();
     let ticked = stage.tick().await;
     assert_eq!((ticked.due, ticked.left, stage.starts()), (MANY + 1, 0, 0));
-    // As many are read as are taken up at a time.
+    // The monitor reads as many as it takes up at a time.
     let read = stage.aws.calls_of("GetItem").len();
     assert!((2..=16).contains(&read), "{read}");
     assert!(ticked.put_off >= MANY - 8, "{ticked:?}");
     assert_eq!(stage.tick().await.due, 0);
-    // The end of the run starts one, however far it was put off.
+    // The end of the run starts one batch, however far it was postponed.
     let run = stage.run("single");
     stage.end(&run, "SUCCEEDED").await;
     assert_eq!(stage.told(&[&run]).await, NONE);
@@ -81,7 +81,7 @@ async fn a_slot_that_is_free_is_found_by_the_slow_look_though_nobody_told() {
     let stage = Stage::new().await;
     let waiting = waiting(&stage).await;
     stage.copies(&waiting, 20, LONG_AGO, keep);
-    // It ends; nobody is told, and it is not yet time to ask.
+    // The run ends. The event is lost, and it isn't yet time to ask Glue.
     let run = stage.run("single");
     stage.end(&run, "SUCCEEDED").await;
     let [running, ..] = &stage.batches().await[..] else { panic!("it is there") };

@@ -1,9 +1,9 @@
-//! The compiled provisioner under requests that are none of CloudFormation's, and under genuine ones beside
-//! them. Lambda's Runtime API, CloudFormation, DynamoDB, S3 and IAM are stand-ins, which tell what was asked of
-//! them.
+//! The compiled provisioner with requests that don't come from CloudFormation, and with genuine
+//! ones beside them. Lambda's Runtime API, CloudFormation, DynamoDB, S3 and IAM are stand-ins,
+//! which report the calls that they got.
 
 mod external_ids;
-mod ground;
+mod fixture;
 mod limits;
 mod locks;
 mod notifications;

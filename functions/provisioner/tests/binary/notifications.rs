@@ -1,11 +1,12 @@
-//! A change of the buckets that announce, and what becomes of it where one of them is out of reach.
+//! Changes of the buckets with notifications, and what becomes of a change if one of the buckets
+//! can't be reached.
 
 use std::time::{Duration, Instant};
 
 use landfall_stand_ins::{Act, Stack, StackResource};
 use serde_json::{Value, json};
 
-use crate::ground::{Ground, STACK, TRUSTED, routes};
+use crate::fixture::{Fixture, STACK, TRUSTED, routes};
 
 const KIND: &str = "Custom::LandfallBucketNotifications";
 const ACCOUNT: &str = "111111111111";
@@ -13,30 +14,30 @@ const LANDING: &str = "acme-landing";
 const RAW: &str = "acme-raw";
 const OTHERS: &str = "acme-others";
 
-/// A resource whose properties can name three buckets, of which two are of this account.
+/// A resource whose properties can name three buckets, of which two belong to this account.
 struct Notified {
-    ground: Ground,
+    fixture: Fixture,
     id: Option<String>,
 }
 
 impl Notified {
     async fn new() -> Self {
-        let mut ground = Ground::lay().await;
-        ground.set("LANDFALL_LANDING_BUCKETS", Some("acme-landing,acme-raw,acme-others"));
-        ground.aws.make_bucket(LANDING, ACCOUNT);
-        ground.aws.make_bucket(RAW, ACCOUNT);
-        ground.aws.make_bucket(OTHERS, TRUSTED);
-        Self { ground, id: None }
+        let mut fixture = Fixture::new().await;
+        fixture.set("LANDFALL_LANDING_BUCKETS", Some("acme-landing,acme-raw,acme-others"));
+        fixture.aws.make_bucket(LANDING, ACCOUNT);
+        fixture.aws.make_bucket(RAW, ACCOUNT);
+        fixture.aws.make_bucket(OTHERS, TRUSTED);
+        Self { fixture, id: None }
     }
 
-    /// With a rule in this bucket, and nothing but that.
+    /// Makes one with a rule in this bucket only.
     async fn of(bucket: &str) -> Self {
         let mut notified = Self::new().await;
         let create = notified.request("made", "Create", &[bucket], &[]);
         notified.stands("CREATE_IN_PROGRESS", "CREATE_IN_PROGRESS");
-        notified.id = Some(notified.ground.serve(&create).await.id());
+        notified.id = Some(notified.fixture.serve(&create).await.id());
         assert!(notified.announces(bucket));
-        notified.ground.aws.clear_calls();
+        notified.fixture.aws.clear_calls();
         notified
     }
 
@@ -44,11 +45,11 @@ impl Notified {
         let id = self.id.as_deref().unwrap_or_default();
         let resources = vec![StackResource::new("Role", id, KIND, resource)];
         let stack = Stack { status: stack.to_owned(), resources, events: vec![] };
-        self.ground.aws.stack(STACK, stack);
+        self.fixture.aws.stack(STACK, stack);
     }
 
     fn request(&self, name: &str, kind: &str, new: &[&str], old: &[&str]) -> Value {
-        let mut request = self.ground.request(name, kind, self.id.as_deref());
+        let mut request = self.fixture.request(name, kind, self.id.as_deref());
         request["ResourceType"] = json!(KIND);
         request["ResourceProperties"] = properties(new);
         if kind == "Update" {
@@ -68,16 +69,16 @@ impl Notified {
     }
 
     fn announces(&self, bucket: &str) -> bool {
-        self.ground.aws.notifications(bucket).is_some_and(|found| found.contains("landfall-"))
+        self.fixture.aws.notifications(bucket).is_some_and(|found| found.contains("landfall-"))
     }
 
     fn puts(&self) -> usize {
-        self.ground.aws.calls_of("PutBucketNotificationConfiguration").len()
+        self.fixture.aws.calls_of("PutBucketNotificationConfiguration").len()
     }
 
-    /// What S3 answers about one bucket from now on.
+    /// Sets the error with which S3 answers about one bucket from now on.
     fn closes(&self, bucket: &'static str, operation: &str, status: u16, code: &'static str) {
-        self.ground.aws.answer(operation, move |call, _| {
+        self.fixture.aws.answer(operation, move |call, _| {
             if call.body["Bucket"] == bucket { Act::Fail { status, code } } else { Act::Serve }
         });
     }
@@ -106,24 +107,24 @@ async fn a_change_to_a_bucket_out_of_reach_changes_nothing_and_is_taken_back() {
         ),
         (RAW, "bucket `acme-raw` cannot get its rule: there is no such bucket"),
     ] {
-        notified.ground.aws.remove_bucket(RAW);
-        notified.ground.aws.clear_calls();
+        notified.fixture.aws.remove_bucket(RAW);
+        notified.fixture.aws.clear_calls();
         let begun = Instant::now();
         let (to, back) = (format!("to-{other}"), format!("back-{other}"));
         let update = notified.update(&to, &[other], &[LANDING]);
-        notified.ground.serve(&update).await.is_refused(reason);
+        notified.fixture.serve(&update).await.is_refused(reason);
         let rollback = notified.way_back(&back, &[LANDING], &[other]);
-        let answered = notified.ground.serve(&rollback).await;
+        let answered = notified.fixture.serve(&rollback).await;
         answered.id();
         assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
         let notes = answered.response()["Data"]["Notes"].to_string();
         assert!(notes.contains(&format!("bucket `{other}` has no rule to remove")), "{notes}");
-        assert!(notified.announces(LANDING), "the bucket is silent");
+        assert!(notified.announces(LANDING), "the bucket has lost its rule");
         assert_eq!(notified.puts(), 0, "{other}");
     }
-    notified.ground.aws.make_bucket(RAW, ACCOUNT);
+    notified.fixture.aws.make_bucket(RAW, ACCOUNT);
     let update = notified.update("good", &[RAW], &[LANDING]);
-    notified.ground.serve(&update).await.id();
+    notified.fixture.serve(&update).await.id();
     assert!(notified.announces(RAW) && !notified.announces(LANDING));
 }
 
@@ -132,13 +133,13 @@ async fn a_creation_that_was_refused_for_a_bucket_of_anothers_is_deleted() {
     let mut notified = Notified::new().await;
     notified.stands("CREATE_IN_PROGRESS", "CREATE_IN_PROGRESS");
     let create = notified.request("made", "Create", &[LANDING, OTHERS], &[]);
-    let answered = notified.ground.serve(&create).await;
+    let answered = notified.fixture.serve(&create).await;
     answered.is_refused("acme-others");
-    assert!(!notified.announces(LANDING), "it had an effect");
+    assert!(!notified.announces(LANDING), "the request had an effect");
     notified.id = answered.response()["PhysicalResourceId"].as_str().map(str::to_owned);
     notified.stands("ROLLBACK_IN_PROGRESS", "DELETE_IN_PROGRESS");
     let delete = notified.request("removed", "Delete", &[LANDING, OTHERS], &[]);
-    notified.ground.serve(&delete).await.id();
+    notified.fixture.serve(&delete).await.id();
 }
 
 #[tokio::test]
@@ -146,18 +147,18 @@ async fn a_put_that_fails_leaves_the_bucket_of_before_its_rule() {
     let notified = Notified::of(LANDING).await;
     notified.closes(RAW, "PutBucketNotificationConfiguration", 400, "InvalidArgument");
     let update = notified.update("to", &[RAW], &[LANDING]);
-    notified.ground.serve(&update).await.is_refused("acme-raw");
-    assert!(notified.announces(LANDING), "the bucket is silent");
+    notified.fixture.serve(&update).await.is_refused("acme-raw");
+    assert!(notified.announces(LANDING), "the bucket has lost its rule");
     let rollback = notified.way_back("back", &[LANDING], &[RAW]);
-    notified.ground.serve(&rollback).await.id();
+    notified.fixture.serve(&rollback).await.id();
     assert!(notified.announces(LANDING) && !notified.announces(RAW));
 }
 
 #[tokio::test]
 async fn what_failed_behind_the_puts_is_put_back_by_the_way_back() {
     let notified = Notified::of(LANDING).await;
-    // Everything but the removal succeeds, which may have had its effect.
-    notified.ground.aws.answer("PutBucketNotificationConfiguration", |call, _| {
+    // Everything succeeds but the removal, which may have taken effect.
+    notified.fixture.aws.answer("PutBucketNotificationConfiguration", |call, _| {
         if call.body["Bucket"] == LANDING {
             Act::ServeThenFail { status: 400, code: "InvalidArgument" }
         } else {
@@ -165,14 +166,14 @@ async fn what_failed_behind_the_puts_is_put_back_by_the_way_back() {
         }
     });
     let update = notified.update("to", &[RAW], &[LANDING]);
-    notified.ground.serve(&update).await.is_refused("acme-landing");
+    notified.fixture.serve(&update).await.is_refused("acme-landing");
     assert!(notified.announces(RAW) && !notified.announces(LANDING));
-    notified.ground.aws.clear_rules();
-    // The new bucket cannot even be looked at now.
-    notified.ground.aws.remove_bucket(RAW);
+    notified.fixture.aws.clear_rules();
+    // Now the new bucket can't even be read.
+    notified.fixture.aws.remove_bucket(RAW);
     let rollback = notified.way_back("back", &[LANDING], &[RAW]);
-    notified.ground.serve(&rollback).await.id();
-    assert!(notified.announces(LANDING), "the bucket is silent");
+    notified.fixture.serve(&rollback).await.id();
+    assert!(notified.announces(LANDING), "the bucket has lost its rule");
 }
 
 #[tokio::test]
@@ -181,25 +182,25 @@ async fn a_bucket_of_ours_that_is_closed_to_us_is_not_taken_for_anothers() {
     notified.closes(LANDING, "GetBucketNotificationConfiguration", 403, "AccessDenied");
     let update = notified.update("to", &[RAW], &[LANDING]);
     let reason = "bucket `acme-landing` cannot lose its rule";
-    notified.ground.attack(&update).await.is_refused(reason);
+    notified.fixture.attack(&update).await.is_refused(reason);
     assert!(notified.announces(LANDING) && !notified.announces(RAW));
     notified.stands("DELETE_IN_PROGRESS", "DELETE_IN_PROGRESS");
     let delete = notified.request("closed", "Delete", &[LANDING], &[]);
-    notified.ground.attack(&delete).await.is_refused(reason);
-    notified.ground.aws.clear_rules();
+    notified.fixture.attack(&delete).await.is_refused(reason);
+    notified.fixture.aws.clear_rules();
     let delete = notified.request("open", "Delete", &[LANDING], &[]);
-    notified.ground.serve(&delete).await.id();
+    notified.fixture.serve(&delete).await.id();
     assert!(!notified.announces(LANDING), "the rule is still there");
 }
 
 #[tokio::test]
 async fn a_bucket_that_does_not_answer_is_named_in_time() {
     let notified = Notified::of(LANDING).await;
-    notified.ground.aws.answer("GetBucketNotificationConfiguration", |call, _| {
+    notified.fixture.aws.answer("GetBucketNotificationConfiguration", |call, _| {
         if call.body["Bucket"] == RAW { Act::Hang } else { Act::Serve }
     });
     let update = notified.update("to", &[RAW], &[LANDING]);
-    notified.ground.attack(&update).await.is_refused("acme-raw");
+    notified.fixture.attack(&update).await.is_refused("acme-raw");
     assert!(notified.announces(LANDING) && notified.puts() == 0);
 }
 
@@ -208,11 +209,11 @@ async fn a_put_that_is_always_refused_is_told_in_time_with_its_bucket() {
     let notified = Notified::of(LANDING).await;
     notified.closes(RAW, "PutBucketNotificationConfiguration", 403, "AccessDenied");
     let update = notified.update("denied", &[RAW], &[LANDING]);
-    let answered = notified.ground.attack(&update).await;
+    let answered = notified.fixture.attack(&update).await;
     answered.is_refused("bucket `acme-raw`: AccessDenied");
-    // The bucket is free for the way back, which has nothing to do there.
+    // The bucket is free for the rollback, which has nothing to do there.
     let rollback = notified.way_back("back", &[LANDING], &[RAW]);
-    notified.ground.serve(&rollback).await.id();
+    notified.fixture.serve(&rollback).await.id();
     assert!(notified.announces(LANDING) && !notified.announces(RAW));
 }
 
@@ -220,7 +221,7 @@ async fn a_put_that_is_always_refused_is_told_in_time_with_its_bucket() {
 async fn what_can_be_no_bucket_or_job_is_refused_before_any_call_and_is_taken_back() {
     const DIRECTORY: &str = "acme--use1-az4--x-s3";
     let mut notified = Notified::of(LANDING).await;
-    notified.ground.set("LANDFALL_LANDING_BUCKETS", Some(&format!("{LANDING},{DIRECTORY}")));
+    notified.fixture.set("LANDFALL_LANDING_BUCKETS", Some(&format!("{LANDING},{DIRECTORY}")));
     let mut as_arn = properties(&[LANDING]);
     let arn = "arn:aws:glue:eu-west-1:222222222222:job/orders";
     as_arn["Routes"]["routes"][0]["start"]["job"] = json!(arn);
@@ -230,12 +231,15 @@ async fn what_can_be_no_bucket_or_job_is_refused_before_any_call_and_is_taken_ba
     ] {
         let mut update = notified.update(name, &[], &[LANDING]);
         update["ResourceProperties"] = wrong.clone();
-        notified.ground.serve(&update).await.is_refused(reason);
+        notified.fixture.serve(&update).await.is_refused(reason);
         let mut rollback = notified.way_back(&format!("{name}-back"), &[LANDING], &[]);
         rollback["OldResourceProperties"] = wrong;
-        notified.ground.serve(&rollback).await.id();
+        notified.fixture.serve(&rollback).await.id();
     }
     assert!(notified.announces(LANDING) && notified.puts() == 0);
     let called = |call: landfall_stand_ins::Call| call.body["Bucket"] == DIRECTORY;
-    assert!(!notified.ground.aws.calls().into_iter().any(called), "the bucket was asked about");
+    assert!(
+        !notified.fixture.aws.calls().into_iter().any(called),
+        "the function asked about the bucket"
+    );
 }

@@ -1,4 +1,4 @@
-//! The compiled function as Lambda runs it: its Runtime API over HTTP, AWS over TLS.
+//! The compiled function as Lambda runs it, with the Runtime API over HTTP and AWS over TLS.
 
 mod traces;
 
@@ -21,29 +21,29 @@ routes:
 
 const NEXT: &str = "/2018-06-01/runtime/invocation/next";
 
-/// Ends the function with the test.
+/// Ends the function together with the test.
 struct Function(Child);
 
 impl Drop for Function {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // The function may have ended by itself.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// What the function answers to one message, and what it logs until then.
+/// The function's answer to one message, and its log until then.
 struct Answered {
     body: Value,
     log: Vec<Value>,
 }
 
-/// If AWS is at `aws` and who it trusts is in `bundle`.
+/// Runs the function with AWS at `aws` and the certificates that it trusts in `bundle`.
 async fn answer(aws: &tls::Server, bundle: &str) -> Answered {
     answer_with(aws, bundle, &[]).await
 }
 
-/// With these variables in its environment beside the usual ones.
+/// Runs the function with additional variables.
 async fn answer_with(aws: &tls::Server, bundle: &str, extra: &[(&str, &str)]) -> Answered {
     let runtime = MockServer::start().await;
     let is_served = AtomicBool::new(false);
@@ -99,7 +99,7 @@ async fn answer_with(aws: &tls::Server, bundle: &str, extra: &[(&str, &str)]) ->
             assert!(request.url.path().ends_with("/invocation/1/response"), "{}", request.url);
             let output = std::fs::read_to_string(&output).expect("UTF-8");
             let lines = output.lines().map(|l| serde_json::from_str(l).expect("JSON"));
-            // The others are metrics.
+            // The other lines are metrics.
             let log = lines.filter(|line: &Value| line["level"].is_string()).collect();
             return Answered { body: request.body_json().expect("JSON"), log };
         }
@@ -147,7 +147,7 @@ async fn the_function_speaks_to_nobody_whose_certificate_it_does_not_know() {
     let another = tls::Server::start(aws.endpoint());
     let failures = json!({ "batchItemFailures": [{ "itemIdentifier": "m0" }] });
     assert_eq!(answer(&front, another.certificate()).await.body, failures);
-    // By those that are compiled in.
+    // The function trusts the certificates that are compiled in.
     let answered = answer_with(&front, front.certificate(), &[("SSL_CERT_FILE", "")]).await;
     assert_eq!(answered.body, failures);
     assert!(json!(answered.log).to_string().contains("UnknownIssuer"), "{:?}", answered.log);
@@ -162,7 +162,7 @@ async fn the_file_of_certificates_that_is_asked_for_is_the_one_that_is_read_and_
     let answered = answer_with(&front, front.certificate(), &[nowhere]).await;
     assert_eq!(answered.body, json!({ "batchItemFailures": [{ "itemIdentifier": "m0" }] }));
     assert!(json!(answered.log).to_string().contains(nowhere.1), "{:?}", answered.log);
-    // Not before a call goes over TLS.
+    // It doesn't load certificates before a call goes over TLS.
     let plain = ("AWS_ENDPOINT_URL", aws.endpoint());
     let answered = answer_with(&front, front.certificate(), &[nowhere, plain]).await;
     assert_eq!(answered.body, json!({ "batchItemFailures": [] }));

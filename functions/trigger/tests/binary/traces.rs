@@ -1,4 +1,4 @@
-//! The spans that a collector gets of an invocation.
+//! The spans that a collector gets from an invocation.
 
 use std::time::Duration;
 
@@ -12,13 +12,13 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::{Answered, answer, answer_with, tls};
 
-/// What Lambda says of the trace.
+/// The trace header that Lambda passes.
 pub const HEADER: &str =
     "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
 const TRACE: &str = "5759e988bd862e3fe1be46a994272793";
 const PARENT: &str = "53995c3f42cd8ad8";
 
-/// Marked, so that it can be searched for in what is logged.
+/// A token that can be found in the log by its mark.
 const TOKEN: &str = "token-3f6b";
 
 async fn collector(answer: ResponseTemplate) -> MockServer {
@@ -28,7 +28,7 @@ async fn collector(answer: ResponseTemplate) -> MockServer {
     server
 }
 
-/// The function's answer with its spans going there.
+/// Returns the function's answer when it sends its spans to this collector.
 async fn traced(collector: &MockServer) -> Answered {
     let aws = StandIn::start(vec![Table::ledger("ledger")]);
     let front = tls::Server::start(aws.endpoint());
@@ -40,7 +40,7 @@ async fn traced(collector: &MockServer) -> Answered {
     answered
 }
 
-/// All requests' spans, those that ended first at the front.
+/// Returns the spans of all requests, the ones that ended first at the front.
 async fn received(collector: &MockServer) -> Vec<Span> {
     let requests = collector.received_requests().await.expect("they are kept");
     let requests = requests.iter().map(|request| {
@@ -79,7 +79,7 @@ async fn a_collector_gets_the_spans_of_an_invocation_in_the_trace_of_lambda() {
             spans.iter().filter(|span| span.name == child).filter(is_child).collect();
         assert_eq!(found.len(), 1, "{child} of {of} in {spans:?}");
     }
-    // The log's lines are as they are without.
+    // The lines of the log are the same as without traces.
     let request_ids: Vec<&Value> = log.iter().map(|line| &line["span"]["requestId"]).collect();
     assert_eq!(request_ids, ["1"; 3]);
 }

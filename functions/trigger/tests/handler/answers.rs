@@ -1,4 +1,4 @@
-//! Which messages go back, and what a direct invocation is told.
+//! Which messages go back to the queue, and what a direct invocation returns.
 
 use std::time::Duration;
 
@@ -127,7 +127,7 @@ async fn nothing_is_begun_that_could_be_cut_off_by_the_time_out() {
 async fn what_was_recorded_and_cannot_be_started_in_time_is_due_and_acknowledged() {
     let stage = Stage::new().await;
     let event = arrivals(&["orders/1/a", "orders/2/a"]);
-    // Enough to record, and too little for a start.
+    // This is enough time to record the arrivals, and too little for a start.
     assert_eq!(stage.failures_with(&event, Duration::from_secs(15)).await, NONE);
     assert_eq!((stage.starts().len(), stage.assumptions().len()), (0, 0));
     let batches = stage.batches().await;

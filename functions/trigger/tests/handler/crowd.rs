@@ -6,7 +6,7 @@ use crate::stage::{Stage, body, messages};
 
 const MESSAGES: usize = 10_000;
 
-/// A transaction takes so many arrivals.
+/// The number of arrivals in a transaction.
 const A_TRANSACTION: usize = 98;
 
 #[tokio::test]
@@ -25,7 +25,8 @@ async fn ten_thousand_messages_are_served_in_one_invocation() {
             keys.iter().map(|key| format!("s3://landing/{key}")).collect();
         assert_eq!((inputs.len(), inputs.into_iter().collect()), (MESSAGES - 1, distinct));
         let calls = stage.aws.usage().calls;
-        // The first transaction of a batch takes one less, and the start is written ahead in one.
+        // The first transaction of a batch takes one arrival fewer, and another one writes the
+        // start ahead.
         let each = (MESSAGES / groups).div_ceil(A_TRANSACTION) + 2;
         let transactions = calls["TransactWriteItems"];
         assert!(transactions <= (groups * each) as u64, "{groups} groups: {transactions}");

@@ -1,4 +1,4 @@
-//! What the function is told by its environment.
+//! The settings that the function reads from its environment.
 
 use landfall_aws::settings::Settings;
 
@@ -14,7 +14,7 @@ fn all_settings_that_cannot_work_are_reported_together() {
         "LANDFALL_SOURCE_IDENTITY" => Some("a b".to_owned()),
         "LANDFALL_CLAIMS_TABLE_ARN" => Some("claims".to_owned()),
         "LANDFALL_RETENTION_DAYS" => Some("0".to_owned()),
-        // Empty is not set.
+        // An empty variable counts as not set.
         "LANDFALL_LEDGER_TABLE" => Some(String::new()),
         _ => None,
     };

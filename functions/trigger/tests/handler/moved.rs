@@ -6,7 +6,7 @@ use crate::stage::{ROUTES, Stage, messages, record};
 
 const NONE: [&str; 0] = [];
 
-/// An SQS event of one object for each message.
+/// Makes an SQS event with one message for each object.
 fn arrivals_in(bucket: &str, keys: &[&str]) -> Value {
     let bodies = keys.iter().map(|key| {
         let mut record = record(key);
@@ -20,8 +20,8 @@ fn arrivals_in(bucket: &str, keys: &[&str]) -> Value {
 async fn a_batch_is_of_one_bucket_while_a_route_moves_to_another() {
     let mut stage = Stage::new().await;
     let moved = ROUTES.replace("bucket: landing", "bucket: raw");
-    // A process of before the change may go on for a while beside those of afterwards. Three objects
-    // fill a batch.
+    // A process from before the change may keep running for a while beside newer ones. Three
+    // objects fill a batch.
     for (routes, bucket, keys) in [
         (ROUTES, "landing", &["a"][..]),
         (&moved, "raw", &["b", "c"]),

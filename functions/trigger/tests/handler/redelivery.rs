@@ -1,4 +1,5 @@
-//! Messages that wait for the ledger, and those that nobody can read: only the latter end in the dead-letter queue.
+//! Messages that wait for the ledger, and messages that can't be read. Only the latter end up in
+//! the dead-letter queue.
 
 use std::time::Duration;
 
@@ -13,10 +14,10 @@ const QUEUE: &str = "arn:aws:sqs:eu-west-1:111111111111:landfall-arrivals";
 const SETTINGS: [(&str, &str); 2] =
     [("LANDFALL_ARRIVALS_QUEUE_ARN", QUEUE), ("LANDFALL_MAX_RECEIVE_COUNT", "10")];
 
-/// Half of what SQS admits.
+/// Half of the deliveries that SQS admits.
 const OFTEN: u64 = 5;
 
-/// A message as Lambda delivers it for the so-and-so-manieth time.
+/// Makes a message that Lambda delivers for the `count`th time.
 fn received(body: &str, count: u64) -> Value {
     json!({ "Records": [{
         "messageId": "m0", "eventSource": "aws:sqs", "eventSourceARN": QUEUE, "body": body,
@@ -37,7 +38,7 @@ async fn an_outage_of_the_ledger_however_long_sends_no_message_to_the_dead_lette
     stage.aws.answer("TransactWriteItems", move |_, _| act.clone());
     let body = body("orders/1/a");
     let mut count = 0;
-    // As SQS does it: what goes back is received again, and what is sent anew begins at one.
+    // Act as SQS does: a message that goes back is received again, and a new copy begins at one.
     for _ in 0..50 {
         count += 1;
         assert!(count <= OFTEN, "it is on its way to the dead-letter queue");
@@ -82,7 +83,7 @@ async fn a_message_goes_back_if_its_copy_cannot_be_sent_and_a_copy_too_many_is_k
         assert_eq!(stage.failures(&event).await, ["m0"]);
         assert_eq!(stage.aws.take_messages("landfall-arrivals"), [] as [Value; 0]);
     }
-    // The answer is lost: there are two now.
+    // The answer is lost, so now there are two copies.
     stage.aws.answer("SendMessageBatch", |_, _| Act::ServeThenFail {
         status: 500,
         code: "InternalError",
@@ -133,11 +134,12 @@ async fn a_group_that_others_always_write_to_keeps_its_messages_alive() {
     let stage = Stage::with(&SETTINGS).await;
     stage.aws.answer("TransactWriteItems", |_, _| Act::Conflict);
     let event = received(&body("windowed/1/a"), OFTEN);
-    // A call may take ten seconds: what is left beyond that is for trying again. The copy has time all the same.
+    // A call may take ten seconds, and retries have only what is left beyond that. The copy still
+    // gets its time.
     assert_eq!(stage.failures_with(&event, Duration::from_millis(10_400)).await, NONE);
     assert_eq!(stage.codes(), [("ledger_contended".to_owned(), 1)].into());
     assert_eq!(stage.aws.take_messages("landfall-arrivals").len(), 1);
-    // Nor is it too late where nothing could be begun.
+    // There is also time for the copy if nothing could be begun.
     assert_eq!(stage.failures_with(&event, Duration::from_millis(9_000)).await, NONE);
     assert_eq!(stage.codes()["out_of_time"], 1);
 }
@@ -153,7 +155,7 @@ async fn a_group_whose_head_names_a_batch_that_is_not_understood_goes_on_in_anot
         let mut before = item().expect("it is there");
         before[name] = value;
         assert!(stage.aws.put_item(LEDGER, &before));
-        // Side by side: one opens the batch, the other joins it.
+        // Two invocations run side by side: one opens the batch, and the other joins it.
         let (one, other) =
             (arrivals(&["windowed/1/b"]), arrivals(&["windowed/1/c", "windowed/1/a"]));
         let (one, other) = tokio::join!(stage.failures(&one), stage.failures(&other));
@@ -165,7 +167,7 @@ async fn a_group_whose_head_names_a_batch_that_is_not_understood_goes_on_in_anot
         assert_eq!((batch.members, batch.state.name()), (2, "open"));
         assert_ne!(batch.id, spoilt);
         assert_eq!(item(), Some(before));
-        // A newer version of the object is a new arrival, in the batch that is open now.
+        // A newer version of the object is a new arrival. It joins the batch that is open now.
         let newer = json!({ "Records": [record_of("windowed/1/a", "02")] }).to_string();
         assert_eq!(stage.failures(&crate::stage::messages(&[newer])).await, NONE);
         assert_eq!(stage.batch().await.members, 3);

@@ -1,4 +1,4 @@
-//! What is told more than once, in one invocation or in several.
+//! Objects whose events are delivered more than once, in one invocation or in several.
 
 use std::collections::BTreeSet;
 
@@ -24,7 +24,8 @@ async fn an_object_told_again_in_another_invocation_starts_nothing_and_is_acknow
         assert_eq!(stage.failures(&arrivals(&again)).await, NONE);
     }
     assert_eq!((stage.starts().len(), stage.batch().await.members), (1, 2));
-    // What comes with something new does not come with it into its batch.
+    // An arrival that is already known doesn't join the batch of the new arrival that comes with
+    // it.
     assert_eq!(stage.failures(&arrivals(&["orders/1/a", "orders/1/c"])).await, NONE);
     let starts = stage.starts();
     assert_eq!(

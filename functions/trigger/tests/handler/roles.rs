@@ -1,4 +1,4 @@
-//! Becoming the starter role.
+//! How the trigger assumes the starter role.
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
@@ -42,7 +42,7 @@ async fn credentials_that_expire_soon_are_refreshed_before_they_do() {
     for key in ["orders/1/a", "orders/2/a"] {
         assert_eq!(stage.failures(&arrivals(&[key])).await, NONE);
     }
-    // Each use asks anew: before the start, at the start, and once to look at the job.
+    // Each use assumes the role again: before the start, at the start, and once to look at the job.
     assert_eq!((stage.assumptions().len(), stage.starts().len()), (5, 2));
 }
 
@@ -75,7 +75,7 @@ async fn a_role_that_cannot_be_assumed_starts_nothing_and_what_waits_for_it_is_i
 
 #[tokio::test]
 async fn a_role_that_refuses_its_old_session_is_assumed_anew() {
-    // It may be met when the job is looked at, or at the start.
+    // The error may occur when the trigger looks at the job, or at the start.
     for operation in ["GetJob", "StartJobRun"] {
         let stage = Stage::new().await;
         stage.aws.answer(operation, |_, number| match number {

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use crate::stage::{READER_ROLE, ROUTES, Stage, arrivals};
 
-/// The routes, with the first held to its batches, and another of the same job that is not.
+/// Returns the routes, with the first one held to its batches and another one of the same job that
+/// isn't.
 fn routes() -> String {
     let scoped = ROUTES.replace("job: orders,", "job: orders, scope: batch,");
     assert_ne!(scoped, ROUTES);
@@ -32,7 +33,7 @@ async fn a_run_of_a_route_of_scope_batch_gets_a_session_policy_and_is_told_of_it
         { "Effect": "Deny", "Action": "sts:Assume*", "NotResource": READER_ROLE },
     ] });
     assert_eq!(serde_json::from_str::<Value>(policy).expect("JSON"), expected);
-    // The other route's run of the same job has all that the job has.
+    // The other route's run of the same job keeps all permissions of the job.
     assert_eq!(of(false)["ExecutionRoleSessionPolicy"], Value::Null);
     assert_eq!(of(false)["Arguments"]["--landfall-scope"], Value::Null);
 }

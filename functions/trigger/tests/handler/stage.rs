@@ -1,4 +1,4 @@
-//! A function with stand-ins for all that it calls.
+//! The function, with stand-ins for everything that it calls.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -19,7 +19,7 @@ use landfall_stand_ins::{StandIn, Table};
 use landfall_trigger::{Context, Error, Response, handle};
 use serde_json::{Value, json};
 
-/// Marked, so that it can be searched for in what is printed.
+/// An external ID that can be found in output by its mark.
 pub const EXTERNAL_ID: &str = "external-id-7f3a";
 
 pub const READER_ROLE: &str = "arn:aws:iam::111111111111:role/landfall-reader";
@@ -100,10 +100,10 @@ impl Stage {
         Self::with(&[]).await
     }
 
-    /// With these variables in the function's environment beside the usual ones.
+    /// Makes the function with additional variables in its environment.
     pub async fn with(extra: &[(&str, &str)]) -> Self {
         let aws = StandIn::start(vec![Table::ledger(LEDGER), Table::claims("claims")]);
-        // The configuration of the functions, with the stand-ins for AWS.
+        // Use the configuration of the functions, with the stand-ins as AWS.
         let config = landfall_aws::config::loader()
             .endpoint_url(aws.endpoint())
             .region(Region::new("eu-west-1"))
@@ -116,7 +116,7 @@ impl Stage {
         Self { aws, config, context, ledger, output }
     }
 
-    /// The function in a new process, with these routes.
+    /// Starts the function in a new process with these routes.
     pub fn renew(&mut self, routes: &str) {
         let metrics = Metrics::new(self.output.clone(), LEDGER);
         self.context = Context::new(settings_of(routes, &[]), &self.config, metrics);
@@ -135,7 +135,7 @@ impl Stage {
         handle(&self.context, LambdaEvent::new(payload, lambda)).await
     }
 
-    /// The ids of the messages to deliver again.
+    /// Returns the IDs of the messages to deliver again.
     pub async fn failures(&self, event: &Value) -> Vec<String> {
         self.failures_with(event, Duration::from_secs(60)).await
     }
@@ -151,7 +151,7 @@ impl Stage {
         }
     }
 
-    /// All batches, the oldest first.
+    /// Returns all batches, oldest first.
     pub async fn batches(&self) -> Vec<Batch> {
         let wanted = Wanted { route: None, since: Time(0), limit: 1_000, most_read: 1_000 };
         let mut batches = self.ledger.batches(&wanted, |_| true).await.expect("the ledger").batches;
@@ -159,37 +159,37 @@ impl Stage {
         batches
     }
 
-    /// The batch, where there is one.
+    /// Returns the only batch.
     pub async fn batch(&self) -> Batch {
         let mut batches = self.batches().await;
         assert_eq!(batches.len(), 1, "{batches:?}");
         batches.remove(0)
     }
 
-    /// The ids of the batches that somebody has to look at now.
+    /// Returns the IDs of the batches that are due.
     pub async fn due(&self) -> BTreeSet<String> {
         let (due, _) = self.ledger.due(now()).await.expect("the ledger");
         due.into_iter().map(|waiting| waiting.id).collect()
     }
 
-    /// The parameters of each `AssumeRole`.
+    /// Returns the parameters of each `AssumeRole`.
     pub fn assumptions(&self) -> Vec<Value> {
         self.aws.calls_of("AssumeRole")
     }
 
-    /// The body of each `StartJobRun`.
+    /// Returns the body of each `StartJobRun`.
     pub fn starts(&self) -> Vec<Value> {
         self.aws.calls_of("StartJobRun")
     }
 
-    /// The URLs in the manifest that this start tells the job of.
+    /// Returns the URLs in the manifest that this start passes to the job.
     pub fn inputs(&self, start: &Value) -> Vec<String> {
         let uri = start["Arguments"]["--landfall-manifest"].as_str().expect("a manifest");
         let key = uri.strip_prefix("s3://manifests/").expect("in the bucket of manifests");
         self.urls(key)
     }
 
-    /// The URLs in a manifest.
+    /// Returns the URLs in a manifest.
     pub fn urls(&self, key: &str) -> Vec<String> {
         let manifest = self.aws.object(MANIFESTS, key).expect("the manifest is there");
         let manifest: Value = serde_json::from_slice(&manifest).expect("JSON");
@@ -197,12 +197,12 @@ impl Stage {
         entries.iter().map(|entry| entry["url"].as_str().expect("a URL").to_owned()).collect()
     }
 
-    /// What was reported as metrics, line by line.
+    /// Returns the reported metrics, one value for each line.
     pub fn metrics(&self) -> Vec<Value> {
         self.output.text().lines().map(|l| serde_json::from_str(l).expect("JSON")).collect()
     }
 
-    /// How often each code was reported.
+    /// Returns how often each code was reported.
     pub fn codes(&self) -> BTreeMap<String, u64> {
         let mut codes = BTreeMap::new();
         for line in self.metrics() {
@@ -214,7 +214,7 @@ impl Stage {
     }
 }
 
-/// What happened to a batch, by the history's words.
+/// Returns what happened to a batch, in the words of its history.
 pub fn history(batch: &Batch) -> Vec<&str> {
     batch.history.iter().map(|entry| entry.what.as_str()).collect()
 }
@@ -223,7 +223,7 @@ pub fn record(key: &str) -> Value {
     record_of(key, "01")
 }
 
-/// Of one version of an object: the higher its sequencer, the newer.
+/// Makes the record of one version of an object. A higher sequencer means a newer version.
 pub fn record_of(key: &str, sequencer: &str) -> Value {
     let object = json!({ "key": key, "size": 1, "sequencer": sequencer });
     json!({
@@ -237,7 +237,7 @@ pub fn body(key: &str) -> String {
     json!({ "Records": [record(key)] }).to_string()
 }
 
-/// An SQS event; the messages' ids are `m0`, `m1`, …
+/// Makes an SQS event whose messages have the IDs `m0`, `m1`, …
 pub fn messages(bodies: &[String]) -> Value {
     let records = bodies.iter().enumerate().map(
         |(n, body)| json!({ "messageId": format!("m{n}"), "eventSource": "aws:sqs", "body": body }),
@@ -245,12 +245,12 @@ pub fn messages(bodies: &[String]) -> Value {
     json!({ "Records": records.collect::<Vec<_>>() })
 }
 
-/// An SQS event of one object for each message.
+/// Makes an SQS event with one message for each object.
 pub fn arrivals(keys: &[&str]) -> Value {
     messages(&keys.iter().map(|key| body(key)).collect::<Vec<_>>())
 }
 
-/// A buffer that the test keeps a handle of.
+/// A buffer of which the test keeps a handle.
 #[derive(Clone, Default)]
 pub struct Buffer(Arc<Mutex<Vec<u8>>>);
 

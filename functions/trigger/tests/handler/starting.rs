@@ -1,4 +1,4 @@
-//! What is started, with what, and what becomes of what Glue refuses.
+//! What the trigger starts, with which arguments, and what happens if Glue refuses.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -95,7 +95,7 @@ async fn an_object_that_was_overwritten_is_in_the_manifest_once_and_is_started_a
     assert_eq!((runs.len(), ids.len()), (2, 2));
 }
 
-/// What a batch becomes for an answer of Glue's to the start.
+/// The state of a batch after a certain answer of Glue to its start.
 struct Case {
     answer: Act,
     state: &'static str,
@@ -141,7 +141,7 @@ async fn start_job_run_is_sent_once_whatever_glue_answers() {
         stage.aws.answer("StartJobRun", move |_, _| given.clone());
         let event = arrivals(&["orders/1/a"]);
         assert_eq!(stage.failures(&event).await, NONE, "{answer:?}");
-        // It is known, so it starts nothing again.
+        // The arrival is known, so it starts nothing again.
         assert_eq!(stage.failures(&event).await, NONE, "{answer:?}");
         assert_eq!(stage.starts().len(), 1, "{answer:?}");
         let batch = stage.batch().await;
@@ -209,7 +209,7 @@ async fn whether_a_job_is_repeated_by_glue_is_asked_once_a_process() {
 async fn a_start_that_is_slow_to_be_answered_is_waited_for() {
     let stage = Stage::new().await;
     stage.aws.answer("StartJobRun", |_, _| {
-        // Longer than an attempt of a call may take that can be repeated.
+        // Wait longer than an attempt of a retryable call may take.
         std::thread::sleep(Duration::from_secs(5));
         Act::Serve
     });

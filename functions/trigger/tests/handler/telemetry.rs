@@ -1,4 +1,4 @@
-//! What is logged, and what is measured.
+//! Logs and metrics.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,8 @@ const NONE: [&str; 0] = [];
 
 #[tokio::test]
 async fn the_log_shows_no_external_id_at_any_level() {
-    // For all tests at once: a subscriber of one thread would race with the other threads' caches.
+    // Set one subscriber for all tests, because one for each thread would race with the caches of
+    // other threads.
     let output = Buffer::default();
     let writer = output.clone();
     let everything = subscriber(LevelFilter::TRACE, move || writer.clone());

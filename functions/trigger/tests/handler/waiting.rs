@@ -1,4 +1,5 @@
-//! Batches that stay open: for a time, until nothing more comes, for a number of objects, for a marker.
+//! Batches that stay open: for a time, until nothing more arrives, for a number of objects, or for
+//! a marker.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use crate::stage::{Stage, arrivals};
 
 const NONE: [&str; 0] = [];
 
-/// When an open batch closes; `None` for one that is not open.
+/// Returns when an open batch closes, or `None` if the batch isn't open.
 fn closes_at(batch: &Batch) -> Option<Time> {
     match batch.state {
         State::Open { closes_at } => Some(closes_at),
@@ -47,7 +48,7 @@ async fn a_batch_that_is_full_is_started_at_once_and_the_rest_opens_the_next() {
     let keys = ["counted/1/a", "counted/1/b", "counted/1/c", "counted/1/d"];
     assert_eq!(stage.failures(&arrivals(&keys[..2])).await, NONE);
     assert_eq!(stage.starts().len(), 0);
-    // What the open batch knows already takes no room in it.
+    // Objects that the open batch already has take no room in it.
     assert_eq!(stage.failures(&arrivals(&keys)).await, NONE);
     let starts = stage.starts();
     assert_eq!(starts.len(), 1);
@@ -70,7 +71,7 @@ async fn more_than_a_batch_takes_is_started_in_full_batches() {
 
 #[tokio::test]
 async fn a_marker_closes_its_batch_when_the_data_has_settled() {
-    // With its data, before it, and after it.
+    // The marker arrives with its data, before it, or after it.
     for invocations in [
         vec![vec!["marked/1/_SUCCESS", "marked/1/a"]],
         vec![vec!["marked/1/_SUCCESS"], vec!["marked/1/a"]],
@@ -86,7 +87,7 @@ async fn a_marker_closes_its_batch_when_the_data_has_settled() {
         let end = marker.max(first) + Duration::from_secs(30);
         assert_eq!((batch.members, closes_at(&batch)), (1, Some(end)), "{invocations:?}");
         assert_eq!(stage.starts().len(), 0);
-        // Told again, it does not put the end off.
+        // A repeated marker doesn't postpone the end.
         assert_eq!(stage.failures(&arrivals(&["marked/1/_SUCCESS"])).await, NONE);
         assert_eq!(stage.batch().await, batch);
     }
@@ -110,7 +111,7 @@ async fn a_group_whose_transactions_meet_others_is_tried_again() {
 async fn a_group_whose_transactions_always_meet_others_goes_back_when_time_is_short() {
     let stage = Stage::new().await;
     stage.aws.answer("TransactWriteItems", |_, _| Act::Conflict);
-    // A call may take ten seconds: what is left beyond that is for trying again.
+    // A call may take ten seconds, and retries have only what is left beyond that.
     let left = Duration::from_millis(10_400);
     assert_eq!(stage.failures_with(&arrivals(&["windowed/1/a"]), left).await, ["m0"]);
     assert_eq!(stage.codes(), [("ledger_contended".to_owned(), 1)].into());
@@ -123,7 +124,7 @@ async fn many_that_write_to_one_group_at_once_record_each_arrival_in_one_batch()
     let stage = Stage::new().await;
     let keys: Vec<String> = (0..12).map(|n| format!("counted/1/{n}")).collect();
     let events: Vec<_> = keys.iter().map(|key| arrivals(&[key])).collect();
-    // Each twice, and all side by side.
+    // Deliver each event twice, and all of them side by side.
     let invocations = events.iter().chain(&events).map(|event| stage.failures(event));
     let failures = futures_util::future::join_all(invocations).await;
     assert_eq!(failures.concat(), NONE);
@@ -133,7 +134,7 @@ async fn many_that_write_to_one_group_at_once_record_each_arrival_in_one_batch()
     let mut inputs: Vec<String> = starts.iter().flat_map(|start| stage.inputs(start)).collect();
     let expected: BTreeSet<String> = keys.iter().map(|key| format!("s3://landing/{key}")).collect();
     inputs.sort_unstable();
-    // Full batches only are started, and no object twice.
+    // Only full batches start, and no object starts twice.
     assert_eq!((starts.len(), inputs.len()), (4, 12));
     assert_eq!(inputs, expected.into_iter().collect::<Vec<_>>());
 }

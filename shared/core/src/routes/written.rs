@@ -12,6 +12,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 
+use crate::moment::parse_duration;
+
 /// Which objects start which AWS Glue jobs.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -189,22 +191,7 @@ impl JsonSchema for Period {
 impl Period {
     /// Its length in seconds; `None` if it is not written as one.
     pub fn seconds(&self) -> Option<u64> {
-        if self.0 == "0" {
-            return Some(0);
-        }
-        let at = self.0.len().checked_sub(1)?;
-        let (number, unit) = self.0.split_at_checked(at)?;
-        let factor = match unit {
-            "s" => 1,
-            "m" => 60,
-            "h" => 3_600,
-            "d" => 86_400,
-            _ => return None,
-        };
-        if !number.bytes().all(|b| b.is_ascii_digit()) {
-            return None;
-        }
-        number.parse::<u64>().ok()?.checked_mul(factor)
+        if self.0 == "0" { Some(0) } else { Some(parse_duration(&self.0)?.as_secs()) }
     }
 }
 

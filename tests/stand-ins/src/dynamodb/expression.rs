@@ -1,4 +1,4 @@
-//! Conditions: those of writes, filters, and those of keys.
+//! Conditions: those of writes, of filters, and of keys.
 
 use serde_json::Value;
 
@@ -46,7 +46,7 @@ pub(super) enum Operand<'a> {
 }
 
 impl<'a> Condition<'a> {
-    /// The expression that stands under `member` in a request, if there is one.
+    /// Reads the expression under `member` of a request, if there is one.
     pub(super) fn read(
         body: &'a Value,
         member: &str,
@@ -98,7 +98,7 @@ impl<'a> Condition<'a> {
 }
 
 impl Operand<'_> {
-    /// What it is for this item; nothing if the attribute is not there.
+    /// Returns the operand's value for this item, or `None` if the item lacks the attribute.
     fn in_<'v>(&'v self, item: &'v Item) -> Option<std::borrow::Cow<'v, Value>> {
         use std::borrow::Cow;
         match self {
@@ -112,8 +112,8 @@ impl Operand<'_> {
     }
 }
 
-/// What is not there is not equal to anything, and neither less nor greater. Nothing of one type is
-/// less than something of another.
+/// Compares two operands. An absent operand is equal to nothing, and neither less nor greater.
+/// Values of different types are never ordered.
 fn compare(one: Option<&Value>, comparison: Comparison, other: Option<&Value>) -> bool {
     let (Some(one), Some(other)) = (one, other) else { return comparison == Comparison::NotEqual };
     match comparison {
@@ -208,7 +208,7 @@ fn operand<'a>(reader: &mut Reader<'a, '_>) -> Result<Operand<'a>, Refused> {
     match reader.function()? {
         None => Ok(Operand::Attribute(reader.attribute()?)),
         Some("size") => size_of(reader),
-        Some(other) => Err(reader.error(&format!("`{other}` is no operand"))),
+        Some(other) => Err(reader.error(&format!("`{other}` is not an operand"))),
     }
 }
 

@@ -1,4 +1,4 @@
-//! `Query` and `Scan`, of a table or of an index of keys only.
+//! `Query` and `Scan`, of a table or of an index that projects keys only.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -12,10 +12,10 @@ use super::value::{Item, Key, Scalar, item_size, scalar};
 use super::words::{Names, Reader};
 use super::{DynamoDb, Refused};
 
-/// The most bytes that one call reads.
+/// The maximum number of bytes that one call reads.
 const MAX_BYTES: usize = 1024 * 1024;
 
-/// The attributes that are asked for; nothing asks for all.
+/// The attributes to return. `None` returns all of them.
 pub(super) struct Projection<'a>(Option<Vec<&'a str>>);
 
 impl<'a> Projection<'a> {
@@ -40,20 +40,20 @@ impl<'a> Projection<'a> {
     }
 }
 
-/// The attributes of these names.
+/// Returns an item with the attributes of these names only.
 fn only<'n>(item: &Item, names: impl Iterator<Item = &'n str>) -> Item {
     names.filter_map(|name| Some((name.to_owned(), item.get(name)?.clone()))).collect()
 }
 
-/// Where a search begins and ends; both ways round.
+/// The bounds of a search, in either direction.
 type Range = (Bound<Key>, Bound<Key>);
 
-/// What is searched.
+/// The table or index that is searched.
 struct Source<'r> {
     rows: &'r BTreeMap<Key, Arc<Row>>,
-    /// The attributes by which it is sorted: the index's, then the table's.
+    /// The attributes that sort it: those of the index, then those of the table.
     key: Vec<&'r str>,
-    /// How many of them a condition of keys may name.
+    /// The number of these that a key condition may name.
     own: usize,
     is_index: bool,
 }
@@ -160,12 +160,12 @@ impl DynamoDb {
     }
 }
 
-/// The rows of a range; none where it is empty.
+/// Returns the rows of a range, or none if the range is empty.
 fn rows_between(
     rows: &BTreeMap<Key, Arc<Row>>,
     (low, high): Range,
 ) -> impl DoubleEndedIterator<Item = &Arc<Row>> {
-    // A range that ends before it begins is no range to a `BTreeMap`.
+    // `BTreeMap::range` panics if a range ends before it begins.
     let is_empty = match (&low, &high) {
         (Bound::Unbounded, _) | (_, Bound::Unbounded) => false,
         (Bound::Included(low), Bound::Included(high)) => low > high,
@@ -178,7 +178,8 @@ fn rows_between(
     found.into_iter().flatten().map(|(_, row)| row)
 }
 
-/// The range in which the condition of keys holds: the first part of the key equal, the second compared.
+/// Returns the range in which the key condition holds: an equal first part of the key, and a
+/// comparison of the second.
 fn range(condition: &Condition<'_>, source: &Source<'_>) -> Result<Range, Refused> {
     let parts = match condition {
         Condition::And(one, other) => vec![&**one, &**other],
@@ -235,7 +236,7 @@ fn range(condition: &Condition<'_>, source: &Source<'_>) -> Result<Range, Refuse
     })
 }
 
-/// The attribute that a condition of keys is about.
+/// Returns the attribute that a key condition is about.
 fn subject<'a>(condition: &Condition<'a>) -> Option<&'a str> {
     match condition {
         Condition::Compare(Operand::Attribute(name), ..)

@@ -1,4 +1,4 @@
-//! Tables: their keys and indexes, their rows, and what a write to them consumes.
+//! Tables: their keys, indexes and rows, and the consumption of writes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,11 +8,10 @@ use serde_json::Value;
 use super::Refused;
 use super::value::{Item, Key, Scalar, item_size, scalar};
 
-/// The most bytes of an item.
+/// The maximum size of an item in bytes.
 const MAX_BYTES: usize = 400 * 1024;
 
-/// What a table is called, its key, and its indexes. Attributes of keys are texts, unless
-/// [`Table::numbers`] names them.
+/// A table's name, key and indexes. Key attributes are texts, unless [`Table::numbers`] names them.
 #[derive(Clone, Debug)]
 pub struct Table {
     pub(super) name: String,
@@ -21,7 +20,8 @@ pub struct Table {
     numbers: Vec<String>,
 }
 
-/// Holds the items that have both attributes of its key; of them, their keys only.
+/// A global index. It holds the items that have both attributes of its key, and projects their keys
+/// only.
 #[derive(Clone, Debug)]
 pub(super) struct Index {
     pub(super) name: String,
@@ -34,7 +34,7 @@ impl Table {
         Self { name: name.to_owned(), key, indexes: Vec::new(), numbers: Vec::new() }
     }
 
-    /// With a global index of keys only.
+    /// Adds a global index that projects keys only.
     #[must_use]
     pub fn index(mut self, name: &str, hash: &str, range: &str) -> Self {
         let key = vec![hash.to_owned(), range.to_owned()];
@@ -42,14 +42,14 @@ impl Table {
         self
     }
 
-    /// Attributes of keys that are numbers.
+    /// Sets which key attributes are numbers.
     #[must_use]
     pub fn numbers(mut self, names: &[&str]) -> Self {
         self.numbers.extend(names.iter().map(|name| (*name).to_owned()));
         self
     }
 
-    /// Landfall's ledger.
+    /// Returns Landfall's ledger.
     pub fn ledger(name: &str) -> Self {
         Self::new(name, "pk", Some("sk"))
             .index("due", "due_shard", "due_at")
@@ -58,12 +58,12 @@ impl Table {
             .numbers(&["due_at", "awaits_since", "created_at"])
     }
 
-    /// Landfall's claims.
+    /// Returns Landfall's table of claims.
     pub fn claims(name: &str) -> Self {
         Self::new(name, "batch_id", None)
     }
 
-    /// The value of an attribute of a key.
+    /// Returns the value of a key attribute.
     fn part(&self, name: &str, value: &Value) -> Result<Scalar, Refused> {
         let is_number = self.numbers.iter().any(|number| number == name);
         match scalar(value) {
@@ -79,7 +79,7 @@ impl Table {
         }
     }
 
-    /// The key that an item has.
+    /// Returns the key of an item.
     pub(super) fn key_of(&self, item: &Item) -> Result<Key, Refused> {
         let part = |name: &String| match item.get(name) {
             Some(value) => self.part(name, value),
@@ -90,7 +90,7 @@ impl Table {
         self.key.iter().map(part).collect()
     }
 
-    /// What a request gives for a key: its attributes and no others.
+    /// Reads the key of a request, which must have the key's attributes and no others.
     pub(super) fn exact_key(&self, key: &Value) -> Result<Key, Refused> {
         let mismatch =
             || Refused::invalid("The provided key element does not match the schema".to_owned());
@@ -101,7 +101,8 @@ impl Table {
         self.key_of(key)
     }
 
-    /// The place of an item in an index; none if it lacks an attribute of its key.
+    /// Returns the place of an item in an index, or `None` if it lacks an attribute of the index's
+    /// key.
     fn index_key(&self, index: &Index, item: &Item, key: &Key) -> Result<Option<Key>, Refused> {
         let mut found = Vec::with_capacity(index.key.len() + key.len());
         for name in &index.key {
@@ -113,23 +114,23 @@ impl Table {
     }
 }
 
-/// An item, with what is calculated of it once.
+/// An item, with everything that is computed from it once.
 #[derive(Debug)]
 pub(super) struct Row {
     pub(super) item: Item,
     pub(super) size: usize,
-    /// Its places in the indexes.
+    /// The item's place in each index.
     places: Vec<Option<Key>>,
 }
 
-/// A table and what is in it.
+/// A table with its rows.
 #[derive(Debug)]
 pub(super) struct Rows {
     pub(super) table: Table,
     pub(super) rows: BTreeMap<Key, Arc<Row>>,
-    /// One for each index of the table.
+    /// One map for each index of the table.
     pub(super) indexes: Vec<BTreeMap<Key, Arc<Row>>>,
-    /// What they showed when they were made to show nothing newer.
+    /// What the indexes showed when they were frozen.
     pub(super) shown: Option<Vec<BTreeMap<Key, Arc<Row>>>>,
 }
 
@@ -139,7 +140,7 @@ impl Rows {
         Self { table, rows: BTreeMap::new(), indexes, shown: None }
     }
 
-    /// An item as it will stand in the table.
+    /// Makes a row of an item that is to be stored.
     pub(super) fn row(&self, key: &Key, item: Item) -> Result<Row, Refused> {
         let size = item_size(&item).map_err(Refused::invalid)?;
         if size > MAX_BYTES {
@@ -150,8 +151,8 @@ impl Rows {
         Ok(Row { places: places.collect::<Result<_, _>>()?, size, item })
     }
 
-    /// Puts `new` in the place of what is there; returns what the indexes consume of it: one unit for
-    /// each place that is taken, left, or both.
+    /// Replaces the row of a key. Returns the units that the indexes consume: one for each place
+    /// that is taken, left, or both.
     pub(super) fn replace(&mut self, key: &Key, new: Option<Arc<Row>>) -> f64 {
         let old = match &new {
             Some(row) => self.rows.insert(key.clone(), Arc::clone(row)),
@@ -168,8 +169,8 @@ impl Rows {
                 units += 1.0;
             }
             if let (Some(after), Some(row)) = (after, &new) {
-                // Where the place is the same, the keys that are in the index are too: nothing is
-                // written on AWS. Here the item in it is exchanged.
+                // If the place is the same, so are the keys in the index, and AWS writes nothing.
+                // Here the index holds the item, so exchange it.
                 index.insert(after, Arc::clone(row));
                 units += if is_moved { 1.0 } else { 0.0 };
             }
@@ -178,12 +179,12 @@ impl Rows {
     }
 }
 
-/// Of a write; also of one whose condition does not hold.
+/// Returns the units of a write. A write whose condition fails consumes them too.
 pub(super) fn write_units(bytes: usize) -> f64 {
     bytes.div_ceil(1024).max(1) as f64
 }
 
-/// Of a strongly consistent read; one that is eventually consistent takes half of it.
+/// Returns the units of a strongly consistent read. An eventually consistent read consumes half.
 pub(super) fn read_units(bytes: usize) -> f64 {
     bytes.div_ceil(4096).max(1) as f64
 }

@@ -28,7 +28,8 @@ enum Term<'a> {
 }
 
 impl<'a> Update<'a> {
-    /// The `UpdateExpression` of a request. Without one, an item is created where there is none.
+    /// Reads the `UpdateExpression` of a request. Without one, the update creates the item if it
+    /// doesn't exist.
     pub(super) fn read(body: &'a Value, names: &Names<'a>) -> Result<Update<'a>, Refused> {
         let mut changes: Vec<(&'a str, Change<'a>)> = Vec::new();
         let Some(text) = body["UpdateExpression"].as_str() else { return Ok(Update { changes }) };
@@ -71,10 +72,11 @@ impl<'a> Update<'a> {
         self.changes.iter().map(|(name, _)| *name)
     }
 
-    /// Changes `item`. All that is read of it is as it was before.
+    /// Changes `item`. The expression reads the attributes as they were before.
     ///
     /// # Errors
-    /// It refers to an attribute that is not there, or calculates with what is no number.
+    /// The expression refers to an attribute that doesn't exist, or calculates with something other
+    /// than a number.
     pub(super) fn apply(&self, item: &mut Item) -> Result<(), String> {
         let mut values = Vec::with_capacity(self.changes.len());
         for (name, change) in &self.changes {

@@ -1,11 +1,11 @@
-//! Values of attributes: numbers, keys, sizes. Binary values are stored, but cannot be keys.
+//! Attribute values: numbers, keys, sizes. Binary values can be stored but can't be keys.
 
 use std::cmp::Ordering;
 use std::fmt;
 
 use serde_json::{Map, Value, json};
 
-/// Attributes by their names, each as on the wire: `{"S": "text"}`.
+/// Attributes by name, each as on the wire: `{"S": "text"}`.
 pub(crate) type Item = Map<String, Value>;
 
 /// The parts of a key, in the order in which they sort.
@@ -14,21 +14,21 @@ pub(crate) type Key = Vec<Scalar>;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Scalar {
     Number(Number),
-    /// UTF-8 sorts bytewise, as DynamoDB does.
+    /// A text. UTF-8 sorts bytewise, as in DynamoDB.
     Text(String),
-    /// Behind all others; only in bounds.
+    /// Sorts after all other values. It occurs in bounds only.
     Last,
 }
 
-/// A decimal of at most 38 digits: `coefficient` times ten to the power of `exponent`, the coefficient
-/// without zeros at its end.
+/// A decimal number of at most 38 digits: `coefficient` times ten to the power of `exponent`. The
+/// coefficient has no trailing zeros.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Number {
     coefficient: i128,
     exponent: i32,
 }
 
-/// The digits that a number may have.
+/// The maximum number of digits.
 const MAX_DIGITS: usize = 38;
 
 impl Number {
@@ -54,7 +54,7 @@ impl Number {
         Number { coefficient, exponent: exponent.checked_add(shift)? }.checked()
     }
 
-    /// In the one form that a number has; `None` if DynamoDB cannot hold it.
+    /// Returns the number in its canonical form, or `None` if DynamoDB can't hold it.
     fn checked(mut self) -> Option<Number> {
         if self.coefficient == 0 {
             return Some(Number { coefficient: 0, exponent: 0 });
@@ -66,7 +66,7 @@ impl Number {
         (-130..126).contains(&self.magnitude()).then_some(self)
     }
 
-    /// The place of the first digit.
+    /// Returns the decimal place of the first digit.
     fn magnitude(self) -> i32 {
         let digits = self.coefficient.unsigned_abs().checked_ilog10().unwrap_or(0);
         digits as i32 + self.exponent
@@ -97,7 +97,8 @@ impl Ord for Number {
             _ => Ordering::Equal,
         };
         signs.then(magnitudes).then_with(|| {
-            // Of one magnitude, both fit into as many digits as a number may have.
+            // Because the magnitudes are equal, both numbers fit into the digits that a number may
+            // have.
             let exponent = self.exponent.min(other.exponent);
             self.at_exponent(exponent).cmp(&other.at_exponent(exponent))
         })
@@ -128,7 +129,7 @@ impl fmt::Display for Number {
     }
 }
 
-/// A value that sorts: a number or a text.
+/// Reads a value that sorts: a number or a text.
 pub(crate) fn scalar(value: &Value) -> Option<Scalar> {
     match tagged(value)? {
         ("S", Value::String(text)) => Some(Scalar::Text(text.clone())),
@@ -145,14 +146,14 @@ pub(crate) fn number_value(number: Number) -> Value {
     json!({ "N": number.to_string() })
 }
 
-/// The type of a value, and what it holds.
+/// Returns the type of a value and its content.
 fn tagged(value: &Value) -> Option<(&str, &Value)> {
     let object = value.as_object()?;
     let (tag, content) = object.iter().next()?;
     (object.len() == 1).then_some((tag.as_str(), content))
 }
 
-/// Whether two values are the same to DynamoDB: `1` is `1.0`.
+/// Returns `true` if two values are the same to DynamoDB: `1` is `1.0`.
 pub(crate) fn is_same(one: &Value, other: &Value) -> bool {
     match (number(one), number(other)) {
         (Some(one), Some(other)) => one == other,
@@ -160,15 +161,15 @@ pub(crate) fn is_same(one: &Value, other: &Value) -> bool {
     }
 }
 
-/// The bytes of an item, as AWS counts them.
+/// Returns the size of an item in bytes, as AWS counts it.
 ///
 /// # Errors
-/// What is wrong with an attribute.
+/// Says what is wrong with an attribute.
 pub(crate) fn item_size(item: &Item) -> Result<usize, String> {
     item.iter().map(|(name, value)| Ok(name.len() + size(value)?)).sum()
 }
 
-/// The bytes of a value.
+/// Returns the size of a value in bytes.
 pub(crate) fn size(value: &Value) -> Result<usize, String> {
     let invalid = || "Supplied AttributeValue has an unsupported or malformed value".to_owned();
     let (tag, content) = tagged(value).ok_or(

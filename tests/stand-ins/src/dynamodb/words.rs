@@ -1,4 +1,4 @@
-//! The words of expressions, and what stands for them: `#name`, `:value`.
+//! The words of expressions, and their placeholders: `#name`, `:value`.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -9,11 +9,12 @@ use serde_json::{Map, Value};
 use super::Refused;
 use super::value::size;
 
-/// Names that DynamoDB takes for words of its own, so that they must be written as `#name`.
+/// Names that DynamoDB reserves, so that expressions must write them as `#name`.
 static RESERVED: LazyLock<HashSet<&'static str>> =
     LazyLock::new(|| include_str!("reserved_words.txt").split_whitespace().collect());
 
-/// What the expressions of one request (or of one action of a transaction) may refer to.
+/// The names and values that the expressions of one request (or of one action of a transaction) may
+/// refer to.
 pub(super) struct Names<'a> {
     names: Option<&'a Map<String, Value>>,
     values: Option<&'a Map<String, Value>>,
@@ -30,7 +31,7 @@ impl<'a> Names<'a> {
         Ok(Names { names, values, used: RefCell::default() })
     }
 
-    /// DynamoDB refuses names and values that no expression uses.
+    /// Fails if no expression uses a name or a value, as DynamoDB does.
     pub(super) fn finish(self) -> Result<(), Refused> {
         let used = self.used.borrow();
         for (what, given) in [("Names", self.names), ("Values", self.values)] {
@@ -102,7 +103,7 @@ impl<'a, 'n> Reader<'a, 'n> {
         self.token == Token::End
     }
 
-    /// Takes the keyword, if it is next.
+    /// Takes the keyword if it comes next.
     pub(super) fn keyword(&mut self, keyword: &str) -> Result<bool, Refused> {
         let is_next = matches!(self.token, Token::Word(word) if word.eq_ignore_ascii_case(keyword));
         if is_next {
@@ -111,7 +112,7 @@ impl<'a, 'n> Reader<'a, 'n> {
         Ok(is_next)
     }
 
-    /// Takes the sign, if it is next.
+    /// Takes the sign if it comes next.
     pub(super) fn sign(&mut self, sign: &str) -> Result<bool, Refused> {
         let is_next = self.token == Token::Sign(sign);
         if is_next {
@@ -129,7 +130,7 @@ impl<'a, 'n> Reader<'a, 'n> {
         }
     }
 
-    /// Takes the name of a function and what opens its arguments, if that is next.
+    /// Takes the name of a function and its opening parenthesis if they come next.
     pub(super) fn function(&mut self) -> Result<Option<&'a str>, Refused> {
         match self.token {
             Token::Word(name) if self.rest.trim_start().starts_with('(') => {
@@ -141,7 +142,7 @@ impl<'a, 'n> Reader<'a, 'n> {
         }
     }
 
-    /// The `:value`, if one is next.
+    /// Takes a `:value` if one comes next.
     pub(super) fn value(&mut self) -> Result<Option<&'a Value>, Refused> {
         let Token::Word(word) = self.token else { return Ok(None) };
         if !word.starts_with(':') {
@@ -155,7 +156,7 @@ impl<'a, 'n> Reader<'a, 'n> {
         Ok(Some(value))
     }
 
-    /// The name of an attribute, of an item's own: what lies within a value cannot be named here.
+    /// Takes the name of an attribute of the item itself. Parts of a value can't be named here.
     pub(super) fn attribute(&mut self) -> Result<&'a str, Refused> {
         let Token::Word(word) = self.token else {
             return Err(self.error("Syntax error; an attribute is expected"));

@@ -14,11 +14,11 @@ use super::value::{Item, Key};
 use super::words::Names;
 use super::{DynamoDb, Refused};
 
-/// The most actions of a transaction, and the most bytes of its items.
+/// The limits of a transaction: its number of actions, and the bytes of its items.
 const MAX_ACTIONS: usize = 100;
 const MAX_BYTES: usize = 4 * 1024 * 1024;
 
-/// A write that was read and not yet judged.
+/// A write that was read but not yet evaluated.
 struct Write<'a> {
     table: usize,
     key: Key,
@@ -36,7 +36,7 @@ enum Change<'a> {
     Check,
 }
 
-/// What becomes of the item.
+/// The effect of a write on its item.
 struct Effect {
     old: Option<Arc<Row>>,
     new: Option<Arc<Row>>,
@@ -95,7 +95,7 @@ impl<'a> Write<'a> {
         Ok(Write { table, key, key_item, change, condition, returns_old })
     }
 
-    /// What it would do now.
+    /// Returns the effect that the write would have now.
     fn effect(&self, rows: &Rows) -> Result<Effect, Failure> {
         let old = rows.rows.get(&self.key).cloned();
         if let Some(condition) = &self.condition {
@@ -123,7 +123,8 @@ impl<'a> Write<'a> {
 }
 
 impl DynamoDb {
-    /// `PutItem`, `UpdateItem` and `DeleteItem`; `kind` is what the action is called in a transaction.
+    /// Carries out `PutItem`, `UpdateItem` or `DeleteItem`. `kind` is the name of the action in a
+    /// transaction.
     pub(super) fn write(&mut self, kind: &str, body: &Value) -> Result<Value, Refused> {
         let write = Write::read(self, kind, body)?;
         match write.effect(&self.tables[write.table]) {
@@ -163,8 +164,8 @@ impl DynamoDb {
         self.usage.index_write_units += units;
     }
 
-    /// `TransactWriteItems`. One that is cancelled is counted once, as that which prepares it; AWS does
-    /// not say what it consumes.
+    /// Carries out `TransactWriteItems`. A transaction that is cancelled counts once, as the one
+    /// that prepares it. AWS doesn't document its consumption.
     pub(super) fn transact(&mut self, body: &Value) -> Result<Value, Refused> {
         let nothing = Vec::new();
         let actions = body["TransactItems"].as_array().unwrap_or(&nothing);
@@ -256,7 +257,7 @@ fn reason(effect: Result<Effect, Failure>, write: &Write<'_>) -> Value {
     }
 }
 
-/// The transaction met another one, at its first item.
+/// Returns the refusal of a transaction whose first item conflicts with another transaction.
 pub(super) fn conflict(body: &Value) -> Refused {
     let others = body["TransactItems"].as_array().map_or(0, |items| items.len().saturating_sub(1));
     let message = "Transaction is ongoing for the item";

@@ -1,4 +1,5 @@
-//! Buckets that announce: whose they are, and their notification configurations as they were put.
+//! Buckets with notifications: their owners, and their notification configurations as they were
+//! put.
 
 use std::collections::BTreeMap;
 
@@ -6,17 +7,17 @@ use hyper::body::Bytes;
 
 use crate::server::{Answer, Call};
 
-/// Whoever calls is of this account.
+/// The account of every caller.
 const ACCOUNT: &str = "111111111111";
 
 const NOTHING: &[u8] = b"<NotificationConfiguration/>";
 
-/// By name: the owner's account, and the configuration.
+/// The owner's account and the configuration of each bucket, by name.
 #[derive(Debug, Default)]
 pub(crate) struct Buckets(BTreeMap<String, (String, Bytes)>);
 
 impl Buckets {
-    /// Makes a bucket that announces nothing.
+    /// Makes a bucket without notifications.
     pub(crate) fn make(&mut self, name: &str, account: &str) {
         self.0.insert(name.to_owned(), (account.to_owned(), Bytes::from_static(NOTHING)));
     }
@@ -29,7 +30,7 @@ impl Buckets {
         self.0.get(name).map(|(_, configuration)| configuration)
     }
 
-    /// `None` for a call that is not about a bucket.
+    /// Answers a call about a bucket. Returns `None` for other calls.
     pub(crate) fn serve(&mut self, call: &Call, content: Bytes) -> Option<Answer> {
         let error = |status, code| Some(Answer::error("s3", status, code, "as S3 says it"));
         if call.operation == "ListBuckets" {
@@ -54,7 +55,7 @@ impl Buckets {
         Some(Answer::new(200, "application/xml", configuration.clone()))
     }
 
-    /// All, whatever prefix is asked for.
+    /// Lists all buckets and ignores the prefix.
     fn list(&self) -> Answer {
         let own = self.0.iter().filter(|(_, (owner, _))| owner == ACCOUNT);
         let own: String =

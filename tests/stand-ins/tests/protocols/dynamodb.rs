@@ -40,7 +40,7 @@ pub async fn put(client: &Client, item: Item) {
     client.put_item().table_name(LEDGER).set_item(Some(item)).send().await.expect("put");
 }
 
-/// Whether a condition holds for an item with a number 9 and a text `b`.
+/// Evaluates a condition for an item with the number 9 and the text `b`.
 async fn holds(condition: &str) -> Result<bool, String> {
     let (_aws, client) = start().await;
     put(&client, item("a", &[("count", n(9)), ("word", s("b")), ("hello", s("x"))])).await;
@@ -75,7 +75,7 @@ async fn conditions_hold_as_on_dynamodb() {
         ("#count BETWEEN :nine AND :ten", true),
         ("#count IN (:ten, :nine)", true),
         ("begins_with(word, :b)", true),
-        // What is not there, and what is of another type, is neither less nor greater.
+        // An absent operand, or one of another type, is neither less nor greater.
         ("absent < :ten", false),
         ("absent <> :ten", true),
         ("word < :ten", false),
@@ -130,7 +130,7 @@ async fn an_update_sets_calculates_and_removes_by_what_was_there_before() {
         let error = update(expression).send().await.unwrap_err();
         assert_eq!(error.code(), Some("ValidationException"), "{expression}");
     }
-    // Of one that is not there, the key is known.
+    // An update that creates an item knows its key.
     let call = client.update_item().table_name(CLAIMS).key("batch_id", s("b"));
     let call = call.update_expression("SET ended = :one").expression_attribute_values(":one", n(1));
     call.send().await.expect("created");
@@ -142,7 +142,7 @@ async fn an_update_sets_calculates_and_removes_by_what_was_there_before() {
 async fn an_index_holds_what_has_its_keys_and_is_read_in_pages_both_ways() {
     let (aws, client) = start().await;
     for at in 0..25 {
-        // Every fifth is not due.
+        // Every fifth item isn't due.
         let due = [("due_shard", s("due#0")), ("due_at", n(at)), ("doc", s("x"))];
         let due = if at % 5 == 0 { &due[1..] } else { &due };
         put(&client, item(&format!("batch#{at}"), due)).await;
@@ -174,7 +174,7 @@ async fn an_index_holds_what_has_its_keys_and_is_read_in_pages_both_ways() {
         assert_eq!((found.len(), pages), (16, 3));
         assert_eq!(found[..3], expected.map(n));
     }
-    // One that is due no more leaves the index.
+    // An item that isn't due any more leaves the index.
     put(&client, item("batch#1", &[])).await;
     let first = client.query().table_name(LEDGER).index_name("due").limit(1);
     let first = first.key_condition_expression("due_shard = :shard");
@@ -249,9 +249,10 @@ async fn several_items_are_read_at_once() {
     let (_aws, client) = start().await;
     put(&client, item("a", &[("word", s("x"))])).await;
     let keys = ["a", "b"].map(|pk| item(pk, &[])).to_vec();
-    let asked = aws_sdk_dynamodb::types::KeysAndAttributes::builder().set_keys(Some(keys));
-    let asked = asked.projection_expression("word").build().expect("complete");
-    let answer = client.batch_get_item().request_items(LEDGER, asked).send().await.expect("read");
+    let requested = aws_sdk_dynamodb::types::KeysAndAttributes::builder().set_keys(Some(keys));
+    let requested = requested.projection_expression("word").build().expect("complete");
+    let answer =
+        client.batch_get_item().request_items(LEDGER, requested).send().await.expect("read");
     let found = &answer.responses.expect("of tables")[LEDGER];
     assert_eq!(found, &[HashMap::from([("word".to_owned(), s("x"))])]);
 }

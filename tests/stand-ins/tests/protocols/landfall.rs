@@ -1,4 +1,4 @@
-//! Landfall's own tables, as its own code reads and writes them.
+//! Landfall's own tables, read and written by its own code.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -88,7 +88,7 @@ async fn a_claim_that_is_ended_is_kept_as_long_as_arrivals_and_not_for_ever() {
     let kept = Duration::from_secs(400 * 86_400);
     let from = (now() + kept).seconds();
     assert_eq!(claims.end("b", 1).await.expect("ended"), EndOutcome::Ended);
-    let item = aws.item(CLAIMS, &["b"]).expect("it is there");
+    let item = aws.item(CLAIMS, &["b"]).expect("the item exists");
     let expires: u64 = item["expires"]["N"].as_str().expect("a number").parse().expect("seconds");
     assert!((from..=(now() + kept).seconds()).contains(&expires), "{expires}");
 }

@@ -1,4 +1,4 @@
-//! The stand-ins, spoken to by the SDK's own clients.
+//! Tests the stand-ins with the SDK's own clients.
 
 mod dynamodb;
 mod landfall;
@@ -9,7 +9,7 @@ use aws_config::{Region, SdkConfig};
 use aws_credential_types::Credentials;
 use landfall_stand_ins::StandIn;
 
-/// The configuration of the functions, with the stand-in for AWS.
+/// Returns the configuration of the functions, with the stand-in as AWS.
 async fn config(aws: &StandIn) -> SdkConfig {
     landfall_aws::config::loader()
         .endpoint_url(aws.endpoint())

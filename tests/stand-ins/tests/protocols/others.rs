@@ -1,4 +1,4 @@
-//! STS, Glue and S3, and what a rule can make of a call.
+//! STS, Glue and S3, and what a rule can do with a call.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -133,7 +133,7 @@ async fn an_object_is_got_as_it_was_put_whatever_its_key() {
     assert_eq!(aws.calls_of("PutObject"), [json!({ "Bucket": "manifests", "Key": key })]);
     assert_eq!(aws.objects("manifests"), [key]);
 
-    // Read from a file, it comes in chunks, and its checksum after it.
+    // The SDK sends a file in chunks, with the checksum after it.
     let file = std::env::temp_dir().join(format!("stand-ins-{}", std::process::id()));
     std::fs::write(&file, &content).expect("written");
     let body = ByteStream::from_path(&file).await.expect("a file");

@@ -1,4 +1,4 @@
-//! Transactions of DynamoDB.
+//! DynamoDB's transactions.
 
 use std::collections::HashMap;
 
@@ -27,13 +27,13 @@ pub async fn transact(
     call.set_client_request_token(token.map(str::to_owned)).send().await.map(|_| ())
 }
 
-/// Why each item was refused.
+/// Returns the reason for which each item was refused.
 fn reasons(error: &SdkError<TransactWriteItemsError>) -> Vec<&str> {
     match error.as_service_error() {
         Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
             cancelled.cancellation_reasons().iter().filter_map(|reason| reason.code()).collect()
         }
-        other => panic!("it was not cancelled: {other:?}"),
+        other => panic!("the transaction was not cancelled: {other:?}"),
     }
 }
 
@@ -90,7 +90,7 @@ async fn an_answer_that_was_lost_is_made_up_for_by_the_repetition_of_the_sdk() {
         1 => Act::DropAfter,
         _ => Act::Serve,
     });
-    transact(&client, vec![new("a", &[])], None).await.expect("it took effect at first");
+    transact(&client, vec![new("a", &[])], None).await.expect("the first attempt takes effect");
     assert_eq!(aws.usage().calls["TransactWriteItems"], 3);
     assert_eq!(aws.items(LEDGER).len(), 1);
 }
@@ -110,7 +110,7 @@ async fn the_limits_of_a_transaction_are_kept() {
     let error = transact(&client, items, None).await.unwrap_err();
     assert_eq!(reasons(&error), ["None", "ValidationError"]);
     assert_eq!(aws.items(LEDGER).len(), 0);
-    transact(&client, many(100), None).await.expect("as many as there may be");
+    transact(&client, many(100), None).await.expect("as many actions as a transaction may have");
     let call = client.put_item().table_name(LEDGER);
     let error = call.set_item(Some(item("b", &[long(400 * 1024)]))).send().await.unwrap_err();
     assert_eq!(error.code(), Some("ValidationException"));
@@ -128,5 +128,5 @@ async fn a_transaction_that_meets_another_is_cancelled_for_its_first_item() {
     let items = || vec![new("a", &[]), new("b", &[])];
     let error = transact(&client, items(), None).await.unwrap_err();
     assert_eq!(reasons(&error), ["TransactionConflict", "None"]);
-    transact(&client, items(), None).await.expect("then it does not");
+    transact(&client, items(), None).await.expect("the other transaction is over");
 }

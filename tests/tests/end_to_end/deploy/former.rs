@@ -1,4 +1,4 @@
-//! Batches of the version before in a ledger that a new stack takes in.
+//! Batches of the previous version in a ledger that a new stack takes in.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -17,7 +17,7 @@ use crate::stage::{A_CALL, Stage};
 
 const PREFIX: &str = "former";
 
-/// What `landfall deploy` says as long as former batches are admitted.
+/// The note of `landfall deploy` as long as former batches are admitted.
 const NOTE: &str = "landfall batches --former --table former-ledger";
 
 pub fn a_new_stack_admits_former_batches_if_its_ledger_has_any_until_it_is_told_not_to(
@@ -25,7 +25,10 @@ pub fn a_new_stack_admits_former_batches_if_its_ledger_has_any_until_it_is_told_
 ) -> Result<()> {
     let deployment = Deployment::new(stage, PREFIX)?;
     let deployed = deployment.deploy(&["--yes"])?.expect(0)?;
-    ensure!(!deployed.stderr.contains(NOTE), "nothing is former: {deployed:?}");
+    ensure!(
+        !deployed.stderr.contains(NOTE),
+        "the note appears without former batches: {deployed:?}"
+    );
     let reaches = || -> Result<bool> {
         let name = format!("{PREFIX}-reader-{ANALYTICS}");
         let reader = observe(&stage.cloud.data.iam, &name);
@@ -43,17 +46,20 @@ pub fn a_new_stack_admits_former_batches_if_its_ledger_has_any_until_it_is_told_
     })?;
     destroyed.expect(0)?;
     let again = deployment.deploy(&["--yes"])?.expect(0)?;
-    ensure!(again.stderr.contains(NOTE) && reaches()?, "a batch is left behind: {again:?}");
-    // It stays so, and is told each time, until somebody says otherwise.
+    ensure!(
+        again.stderr.contains(NOTE) && reaches()?,
+        "the former batch is not admitted: {again:?}"
+    );
+    // This stays so, and every deployment repeats the note, until somebody decides otherwise.
     let same = deployment.deploy(&["--yes"])?.expect(0)?;
     ensure!(same.stderr.contains(NOTE) && reaches()?, "{same:?}");
-    let told = ["--yes", "--parameter", "data:AdmitsFormerBatches=false"];
-    let told = deployment.deploy(&told)?.expect(0)?;
-    ensure!(!told.stderr.contains(NOTE) && !reaches()?, "{told:?}");
+    let options = ["--yes", "--parameter", "data:AdmitsFormerBatches=false"];
+    let after = deployment.deploy(&options)?.expect(0)?;
+    ensure!(!after.stderr.contains(NOTE) && !reaches()?, "{after:?}");
     Ok(())
 }
 
-/// A batch that waits for its start, by an id that names no account.
+/// Writes a batch that waits for its start and has an ID that names no account.
 fn write_former(stage: &Stage) -> Result<()> {
     let config = faults::config(stage.cloud.emulator.endpoint(), DATA, A_CALL);
     let client = aws_sdk_dynamodb::Client::new(&config);
@@ -70,10 +76,10 @@ fn write_former(stage: &Stage) -> Result<()> {
         members: Vec::new(),
         markers: Vec::new(),
     };
-    // The deployment has no functions that would take it up.
+    // The deployment has no functions that would take the batch up.
     let batch = draft.batch(id, &moment).with(1, false, false, &moment);
     stage.cloud.wait(async {
-        ledger.write(batch).await?.context("the batch is there already")?;
+        ledger.write(batch).await?.context("the batch already exists")?;
         Ok(())
     })
 }

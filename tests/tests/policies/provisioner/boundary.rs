@@ -9,15 +9,16 @@ use super::{
     of_a_friend, statement, without,
 };
 
-/// With everything named, nothing named, by the account, in a data and in an analytics account.
+/// The sets in which jobs run: everything named, nothing named, by the account, and an analytics
+/// account, but no data account.
 const WHERE_JOBS_RUN: Verdicts = [true, true, true, false, true];
 const WHERE_NOT_NAMED: Verdicts = [false, true, true, false, true];
-/// What is named, and not widened in a boundary that goes by the account.
+/// The sets in which something is named. A boundary that goes by the account doesn't widen it.
 const WHERE_NAMED: Verdicts = [true, false, true, false, false];
 
 const ROLE: &str = "arn:aws:iam::111111111111:role/landfall/landfall-x";
 
-/// A role whose own policies admit everything has this boundary.
+/// Puts the boundary on a role whose own policies admit everything.
 pub fn given(request: Request, boundary: &Value) -> Request {
     let all = json!({ "Version": "2012-10-17", "Statement": [
         { "Effect": "Allow", "Action": "*", "Resource": "*" }] });

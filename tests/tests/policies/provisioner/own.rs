@@ -28,7 +28,7 @@ fn stack(account: &str) -> String {
     format!("arn:aws:cloudformation:{REGION}:{account}:stack/landfall/1")
 }
 
-/// About a role that a stack has, or is to have.
+/// Makes a request about a role that a stack has, or is about to have.
 fn tagged(action: &str, resource: &str, stack: &str) -> Request {
     let kind = if action == "iam:CreateRole" { "aws:RequestTag" } else { "iam:ResourceTag" };
     may(action, resource).with(&format!("{kind}/landfall:stack-id"), stack)
@@ -147,7 +147,8 @@ fn buckets() -> Vec<Row> {
         let request = if owner == HERE { request } else { of_a_friend(request, owner, &action) };
         request.with("s3:ResourceAccount", owner)
     };
-    // With everything named, nothing named, by the account, in a data and in an analytics account.
+    // The sets, in order: everything named, nothing named, by the account, a data account, an
+    // analytics account.
     let where_it_lands: Verdicts = [true, true, true, true, false];
     let where_not_named: Verdicts = [false, true, false, false, false];
     vec![

@@ -1,10 +1,10 @@
-//! What both functions are told by their environment.
+//! The settings that both functions read from their environment.
 
 use landfall_aws::settings::Settings;
 
 use super::LEDGER;
 
-/// Marked, so that they can be told apart in what is sent.
+/// A value with a mark, so that what is sent shows which ID it is.
 pub const EXTERNAL_ID: &str = "external-id-7f3a";
 pub const OTHER_EXTERNAL_ID: &str = "external-id-c5d1";
 
@@ -52,7 +52,7 @@ pub fn settings_of(routes: &str) -> Settings {
     read(routes, &[])
 }
 
-/// With these variables beside the usual ones.
+/// Returns the settings with additional variables.
 pub fn settings_with(extra: &[(&str, &str)]) -> Settings {
     read(ROUTES, extra)
 }

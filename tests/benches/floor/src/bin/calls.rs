@@ -1,6 +1,6 @@
-//! The least function that calls AWS as the trigger does for one arrival: seven calls of the SDK's for its first event,
-//! five for a further one, with items and arguments as large, over connections that are kept. It reads no event, knows
-//! no route, and decides nothing.
+//! The smallest function that calls AWS as the trigger does for one arrival: seven SDK calls for
+//! its first event and five for a further one, with items and arguments of the same size, over
+//! connections that are kept open. It reads no event, knows no route, and decides nothing.
 
 use aws_config::{Region, SdkConfig};
 use aws_credential_types::Credentials;
@@ -13,7 +13,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 use tokio::sync::OnceCell;
 
-/// As large as the ledger's documents of one arrival are.
+/// The size of the ledger's documents for one arrival.
 const CHUNK: usize = 300;
 const BATCH: usize = 1_100;
 const ARGUMENTS: [&str; 5] = [

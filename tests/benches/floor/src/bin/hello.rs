@@ -1,4 +1,4 @@
-//! The least function that Lambda's Rust runtime can be asked for.
+//! The smallest function that Lambda's Rust runtime can serve.
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::Value;

@@ -1,7 +1,8 @@
-//! An event of SQS taken apart: by lean serde alone, or by what the trigger does with it. `make bench`
-//! runs it under a tool that counts instructions.
+//! Parses an SQS event, either with lean serde alone or as the trigger does. `make bench` runs it
+//! under a tool that counts instructions.
 //!
-//! `parsing nothing|lean|whole EVENT ROUTES`: what both share is `nothing`, to be taken off.
+//! Usage: `parsing nothing|lean|whole EVENT ROUTES`. `nothing` is what both share, which the bench
+//! subtracts.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -17,7 +18,10 @@ use serde_json::value::RawValue;
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [what, event, routes] = arguments.as_slice() else {
-        return Err("give nothing, lean or whole, a file with an event, and one with routes".into());
+        return Err(
+            "expected nothing, lean or whole, then a file with an event and a file with routes"
+                .into(),
+        );
     };
     let event = RawValue::from_string(fs::read_to_string(event)?)?;
     let routes =
@@ -37,7 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// What the trigger does before it calls anybody.
+/// Does what the trigger does before it calls anything.
 fn whole(event: &RawValue, routes: &Routes) -> Result<usize, Box<dyn Error>> {
     let intake = Intake::read(event)?;
     let (mut arrivals, mut message_of, mut ids) = (Vec::new(), Vec::new(), Vec::new());
@@ -55,7 +59,8 @@ fn whole(event: &RawValue, routes: &Routes) -> Result<usize, Box<dyn Error>> {
     Ok(planned)
 }
 
-/// Both layers of JSON, borrowed where the text allows it; nothing is checked, decoded or matched.
+/// Reads both layers of JSON, borrowed if the text allows it. It checks, decodes and matches
+/// nothing.
 fn lean(event: &RawValue) -> Result<usize, Box<dyn Error>> {
     let event: Event<'_> = serde_json::from_str(event.get())?;
     let mut count = 0;
@@ -89,7 +94,7 @@ struct Notification<'a> {
     records: Vec<Record<'a>>,
 }
 
-// What is read of a record is what matters, not what is made of it.
+// What matters is that the fields of a record are read, not what becomes of them.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[expect(dead_code, reason = "it is read to be measured")]

@@ -1,4 +1,5 @@
-//! The deployment in which alarms are set off, what can be broken in it, and what its topic hears.
+//! The deployment in which tests set alarms off, what they can break in it, and what its topic
+//! hears.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,25 +18,26 @@ use crate::stage::ledger;
 /// How long a minute of schedules and alarms lasts.
 const MINUTE: Duration = Duration::from_secs(3);
 
-/// What an alarm may take: the longest looks back for twenty such minutes. Other tests run beside it.
+/// The time limit for an alarm: the longest looks back over twenty such minutes. Other tests run
+/// beside it.
 pub const SOON: Duration = Duration::from_secs(300);
 
-pub struct Ground {
+pub struct Fixture {
     pub cloud: LocalCloud,
     pub ledger: Ledger,
     heard: Mutex<BTreeMap<String, usize>>,
 }
 
-impl Ground {
-    pub fn lay() -> Result<Ground> {
-        eprintln!("\ndeploying what alarms are set off in");
+impl Fixture {
+    pub fn deploy() -> Result<Fixture> {
+        eprintln!("\ndeploying the local cloud for the tests of alarms");
         let topic = format!("arn:aws:sns:{REGION}:{DATA}:alarms");
         let cloud = LocalCloud::start(&Setup {
             routes: root().join("tests/fixtures/alarm-routes.yaml"),
             routes_of_policies: None,
             parameters: vec![
                 "data:AlarmTopicArn=arn:aws:sns:us-east-1:111111111111:alarms",
-                // That of the analytics account has no such topic, and nobody speaks to it.
+                // The analytics account has no such topic, and its provisioner sends nothing to it.
                 "provisioner:AlarmTopicArn=arn:aws:sns:us-east-1:111111111111:alarms",
                 "data:VisibilityTimeoutSeconds=6",
                 "data:RunsVisibilityTimeoutSeconds=6",
@@ -44,7 +46,7 @@ impl Ground {
             target: None,
             minute: Some(MINUTE),
         })?;
-        progress::step("making the topic of the alarms", || {
+        progress::step("creating the topic of the alarms", || {
             let queue = format!("arn:aws:sqs:{REGION}:{DATA}:alarms");
             let policy = json!({ "Version": "2012-10-17", "Statement": [{
                 "Effect": "Allow", "Action": "sqs:SendMessage", "Resource": queue,
@@ -60,33 +62,38 @@ impl Ground {
             cli.run([&subscribe[..], &["--notification-endpoint", &queue], &raw].concat())
         })?;
         let ledger = ledger(&cloud);
-        Ok(Ground { cloud, ledger, heard: Mutex::default() })
+        Ok(Fixture { cloud, ledger, heard: Mutex::default() })
     }
 
-    /// How often the topic was told until now that an alarm went off.
+    /// Returns how often the topic has been notified so far that this alarm went off.
     pub async fn times_heard(&self, alarm: &str) -> Result<usize> {
         let mut heard = self.heard.lock().await;
         let sqs = &self.cloud.data.sqs;
         let url = self.url("alarms");
         let received = sqs.receive_message().queue_url(&url).max_number_of_messages(10);
-        for message in received.send().await.context("failed to listen")?.messages() {
-            let told: Value = serde_json::from_str(message.body().unwrap_or_default())?;
-            if told["NewStateValue"] == "ALARM" {
-                let name = told["AlarmName"].as_str().context("an alarm without a name")?;
+        for message in received
+            .send()
+            .await
+            .context("failed to receive from the queue of the topic")?
+            .messages()
+        {
+            let alarm_event: Value = serde_json::from_str(message.body().unwrap_or_default())?;
+            if alarm_event["NewStateValue"] == "ALARM" {
+                let name = alarm_event["AlarmName"].as_str().context("an alarm without a name")?;
                 *heard.entry(name.to_owned()).or_default() += 1;
             }
             let handle = message.receipt_handle().unwrap_or_default();
             let delete = sqs.delete_message().queue_url(&url).receipt_handle(handle);
-            delete.send().await.context("failed to delete what was heard")?;
+            delete.send().await.context("failed to delete a message of the topic")?;
         }
         Ok(heard.get(alarm).copied().unwrap_or_default())
     }
 
-    /// Waits until the alarm is in a state.
+    /// Waits until the alarm is in this state.
     pub fn until(&self, alarm: &str, state: &str) -> Result<()> {
         self.cloud.wait(wait_until(&format!("`{alarm}` is not {state}"), SOON, async || {
             let found = self.look(alarm)?;
-            // Asking is a program of its own each time.
+            // Each look starts a program, so pause.
             tokio::time::sleep(MINUTE / 2).await;
             Ok((found["StateValue"] == state).then_some(()))
         }))?;
@@ -102,8 +109,8 @@ impl Ground {
         }
     }
 
-    /// How an alarm stands and why, and what the functions said last.
-    pub fn told(&self, alarm: &str) -> String {
+    /// Describes the state of an alarm and its reason, and the functions' last log lines.
+    pub fn describe(&self, alarm: &str) -> String {
         let why = self.look(alarm).map_or_else(
             |error| format!("unknown: {error:#}"),
             |found| format!("{}: {}", found["StateValue"], found["StateReason"]),
@@ -133,7 +140,7 @@ impl Ground {
         self.cloud.wait(self.cloud.put(LANDING_BUCKET, key, body))
     }
 
-    /// The batch of an object, once there is one.
+    /// Returns the batch of an object, once there is one.
     pub fn batch_of(&self, key: &str) -> Result<Batch> {
         self.cloud.wait(wait_until(&format!("no batch of `{key}`"), SOON, async || {
             match self.ledger.find(LANDING_BUCKET, key).await?.first() {
@@ -143,13 +150,13 @@ impl Ground {
         }))
     }
 
-    /// Writes a batch; nothing if a function wrote it meanwhile.
+    /// Writes a batch, or does nothing if a function has written it in the meantime.
     pub fn write(&self, batch: Batch) -> Result<()> {
         self.cloud.wait(self.ledger.write(batch))?;
         Ok(())
     }
 
-    /// Sets a variable of a function, which begins anew with it.
+    /// Sets a variable of a function, which restarts with it.
     pub fn set(&self, function: &str, name: &str, value: &str) -> Result<()> {
         let cli = &self.cloud.data.cli;
         let get = ["lambda", "get-function-configuration", "--function-name", function];
@@ -161,7 +168,7 @@ impl Ground {
         Ok(())
     }
 
-    /// Reserves so much concurrency for a function, or none in particular.
+    /// Reserves concurrency for a function, or removes the reservation.
     pub fn reserve(&self, function: &str, concurrency: Option<u32>) -> Result<()> {
         let name = ["--function-name", function];
         let cli = &self.cloud.data.cli;
@@ -186,11 +193,11 @@ impl Ground {
         let refused = self.cloud.data.cli.run(invoke).err().map(|error| format!("{error:#}"));
         match refused {
             Some(why) if why.contains("TooManyRequests") => Ok(()),
-            other => bail!("it was not throttled: {other:?}"),
+            other => bail!("the function was not throttled: {other:?}"),
         }
     }
 
-    /// Invokes the provisioner with a request that has its answer sent to somebody else.
+    /// Invokes the provisioner with a request whose answer would go to somebody else.
     pub fn speak_for_a_stack(&self) -> Result<()> {
         let stack = format!("arn:aws:cloudformation:{REGION}:{DATA}:stack/nobody/1");
         let request = json!({
@@ -204,7 +211,7 @@ impl Ground {
         Ok(())
     }
 
-    /// `disable-rule` or `enable-rule` with the schedule of the monitor.
+    /// Runs `disable-rule` or `enable-rule` for the monitor's schedule.
     pub fn schedule(&self, command: &str) -> Result<()> {
         let cli = &self.cloud.data.cli;
         let found = cli.json(["events", "list-rules"])?;
@@ -215,8 +222,8 @@ impl Ground {
         Ok(())
     }
 
-    /// Lets the trust policy of the starter role allow or deny; the functions begin anew, since the
-    /// credentials that they hold would be good for an hour.
+    /// Makes the starter role's trust policy allow or deny. The functions restart, because the
+    /// credentials that they hold would stay valid for an hour.
     pub fn trust_of_the_starter(&self, effect: &str) -> Result<()> {
         let cli = &self.cloud.analytics.cli;
         let role = ["--role-name", "landfall-starter"];

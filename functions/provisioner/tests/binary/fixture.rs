@@ -1,4 +1,5 @@
-//! What a test stands on: a stack in CloudFormation, roles in IAM, the table, and the compiled function.
+//! The surroundings of each test: a stack in CloudFormation, roles in IAM, the table, and the
+//! compiled function.
 
 use std::fs::File;
 use std::process::{Child, Command, ExitStatus};
@@ -20,38 +21,38 @@ pub(crate) const STARTER: &str = "Custom::LandfallStarterRole";
 /// The account whose roles may be trusted.
 pub(crate) const TRUSTED: &str = "222222222222";
 
-/// Where all goes well: other tests run beside it, and at worst a compiler.
+/// The time if the request succeeds. Other tests run at the same time, and perhaps a compiler.
 const PLENTY: Duration = Duration::from_secs(60);
 
-/// Where CloudFormation says no, which is waited for until a good half of this is over.
+/// The time if CloudFormation says no. The function keeps asking until a good half of it is over.
 const LITTLE: Duration = Duration::from_secs(6);
 
 const NEXT: &str = "/2018-06-01/runtime/invocation/next";
 
-pub(crate) struct Ground {
+pub(crate) struct Fixture {
     pub aws: StandIn,
-    /// Where responses go.
+    /// The server that receives the responses.
     sink: MockServer,
     variables: Vec<(&'static str, String)>,
 }
 
-/// A running function. Dropping it ends it.
+/// A running function. Dropping it ends the process.
 struct Function(Child);
 
 impl Drop for Function {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // The function may have ended by itself.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// What the function made of a request.
+/// The outcome of a request.
 #[derive(Debug)]
 pub(crate) struct Answered {
-    /// What CloudFormation was sent.
+    /// The response that CloudFormation got.
     pub response: Option<Value>,
-    /// What Lambda was told, of an invocation that failed.
+    /// The error that Lambda got, if the invocation failed.
     pub error: Option<Value>,
     pub log: Vec<Value>,
     /// The codes of the requests that it counted as refused.
@@ -64,14 +65,14 @@ impl Answered {
         self.response.as_ref().unwrap_or_else(|| panic!("no response: {self:#?}"))
     }
 
-    /// The physical id, if it succeeded.
+    /// Returns the physical ID. Fails if the request did not succeed.
     #[track_caller]
     pub(crate) fn id(&self) -> String {
         assert_eq!(self.response()["Status"], "SUCCESS", "{self:#?}");
         self.response()["PhysicalResourceId"].as_str().expect("an id").to_owned()
     }
 
-    /// Fails unless it was refused for a reason with these words.
+    /// Fails unless the request was refused for a reason that contains these words.
     #[track_caller]
     pub(crate) fn is_refused(&self, reason: &str) {
         let said = &self.response()["Reason"];
@@ -84,8 +85,8 @@ impl Answered {
     }
 }
 
-impl Ground {
-    pub(crate) async fn lay() -> Ground {
+impl Fixture {
+    pub(crate) async fn new() -> Fixture {
         let sink = MockServer::start().await;
         Mock::given(method("PUT")).respond_with(ResponseTemplate::new(200)).mount(&sink).await;
         let aws = StandIn::start(vec![Table::new(TABLE, "id", None)]);
@@ -104,21 +105,21 @@ impl Ground {
             ("LANDFALL_TRUSTED_ACCOUNT_IDS", TRUSTED.to_owned()),
             ("LANDFALL_LANDING_BUCKETS", "arn:aws:s3:::acme-landing".to_owned()),
         ];
-        Ground { aws, sink, variables }
+        Fixture { aws, sink, variables }
     }
 
-    /// Gives a variable another value, or takes it away.
+    /// Sets a variable, or removes it.
     pub(crate) fn set(&mut self, name: &'static str, value: Option<&str>) {
         self.variables.retain(|(known, _)| *known != name);
         self.variables.extend(value.map(|value| (name, value.to_owned())));
     }
 
-    /// How CloudFormation reports the stack and the one resource in it from now on.
+    /// Sets how CloudFormation reports the stack and its one resource from now on.
     pub(crate) fn stands(&self, stack: &str, physical_id: &str, resource: &str) {
         self.stands_with_events(stack, physical_id, resource, vec![]);
     }
 
-    /// The same with events, the newest first.
+    /// Sets the same, with events, newest first.
     pub(crate) fn stands_with_events(
         &self,
         stack: &str,
@@ -131,12 +132,12 @@ impl Ground {
         self.aws.stack(STACK, stack);
     }
 
-    /// A request that was issued just now.
+    /// Makes a request that was issued just now.
     pub(crate) fn request(&self, id: &str, kind: &str, physical_id: Option<&str>) -> Value {
         self.dated(self.undated(id, kind, physical_id), 0)
     }
 
-    /// The same with a URL that says nothing of time.
+    /// Makes a request whose URL has no date.
     pub(crate) fn undated(&self, id: &str, kind: &str, physical_id: Option<&str>) -> Value {
         let properties = properties(TRUSTED);
         let mut request = json!({
@@ -151,38 +152,38 @@ impl Ground {
         request
     }
 
-    /// The request, as if it had been issued so many seconds from now.
+    /// Returns the request as if it had been issued this many seconds from now.
     pub(crate) fn dated(&self, request: Value, seconds: i64) -> Value {
         with_query(request, &format!("X-Amz-Date={}", date(seconds)))
     }
 
-    /// Makes the role, as CloudFormation does; returns its physical id.
+    /// Creates the role as CloudFormation does, and returns its physical ID.
     pub(crate) async fn made(&self) -> String {
         self.stands("CREATE_IN_PROGRESS", "", "CREATE_IN_PROGRESS");
         let create = self.dated(self.undated("made", "Create", None), -10);
         let id = self.serve(&create).await.id();
-        assert!(self.aws.role(ROLE).is_some(), "no role was made");
+        assert!(self.aws.role(ROLE).is_some(), "no role was created");
         id
     }
 
-    /// The item of the resource.
+    /// Returns the resource's item.
     pub(crate) fn item(&self) -> Option<Value> {
         self.aws.item(TABLE, &[&format!("{STACK}/Role")])
     }
 
-    /// Whether the function called nothing of AWS since [`StandIn::clear_calls`] but these.
+    /// Fails if the function made any other AWS call than these since [`StandIn::clear_calls`].
     #[track_caller]
     pub(crate) fn called_only(&self, operations: &[&str]) {
         let calls: Vec<String> = self.aws.calls().into_iter().map(|call| call.operation).collect();
         assert!(calls.iter().all(|call| operations.contains(&call.as_str())), "{calls:?}");
     }
 
-    /// What the function makes of a request that is to be served.
+    /// Returns the outcome of a request that must be served.
     pub(crate) async fn serve(&self, request: &Value) -> Answered {
         self.invoke(request, PLENTY).await
     }
 
-    /// What it makes of one that CloudFormation will not confirm.
+    /// Returns the outcome of a request that CloudFormation won't confirm.
     pub(crate) async fn attack(&self, request: &Value) -> Answered {
         self.invoke(request, LITTLE).await
     }
@@ -230,7 +231,8 @@ impl Ground {
         }
     }
 
-    /// How the function ends that is not even able to ask for work, and what it said.
+    /// Waits for a function that ends before it asks for work. Returns its exit status and what it
+    /// printed.
     pub(crate) async fn ends(&self) -> (ExitStatus, String) {
         let runtime = MockServer::start().await;
         let folder = TempDir::new().expect("a folder");
@@ -269,7 +271,7 @@ fn invocation(event: &Value, left: Duration) -> ResponseTemplate {
         .set_body_json(event)
 }
 
-/// The properties of a starter role that trusts a role of `account`.
+/// Returns the properties of a starter role that trusts a role of `account`.
 pub(crate) fn properties(account: &str) -> Value {
     json!({
         "ServiceToken": "arn:aws:lambda:eu-west-1:111111111111:function:landfall-provisioner",
@@ -280,7 +282,7 @@ pub(crate) fn properties(account: &str) -> Value {
     })
 }
 
-/// A routes file about one bucket.
+/// Returns a routes file about one bucket.
 pub(crate) fn routes(bucket: &str) -> Value {
     json!({
         "version": "1",
@@ -291,14 +293,14 @@ pub(crate) fn routes(bucket: &str) -> Value {
     })
 }
 
-/// `YYYYMMDDThhmmssZ`, so many seconds from now.
+/// Returns the time this many seconds from now, as `YYYYMMDDThhmmssZ`.
 fn date(seconds: i64) -> String {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
     let time = Time(now.as_secs().saturating_add_signed(seconds) * 1_000);
     time.to_string().chars().filter(|c| !matches!(c, '-' | ':')).collect()
 }
 
-/// The request with a query in its response URL.
+/// Returns the request with a query in its response URL.
 pub(crate) fn with_query(mut request: Value, query: &str) -> Value {
     let url = request["ResponseURL"].as_str().expect("a URL");
     request["ResponseURL"] = json!(format!("{url}?{query}"));

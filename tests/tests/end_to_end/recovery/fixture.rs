@@ -1,4 +1,4 @@
-//! Functions beside Lambda: as roles, through a proxy, with a ledger and claims of their own.
+//! Runs functions outside Lambda: as roles, through a proxy, with a ledger and claims of their own.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -20,45 +20,46 @@ use serde_json::{Value, json};
 use crate::stage::Stage;
 use crate::{faults, ledger};
 
-/// Its runs succeed at once, and claim nothing: the tests do.
+/// The job. Its runs succeed at once and claim nothing; the tests claim the batches instead.
 pub const JOB: &str = "recovery";
 
-/// What lands in each case, of one group.
+/// The objects that land in each case. They belong to one group.
 const KEYS: [&str; 3] = ["a", "b", "c d"];
 
 const BUCKET: &str = "acme-recovery";
 
-/// What a call may take.
+/// The time limit of a call.
 const A_CALL: Duration = Duration::from_secs(20);
 
 /// What all cases of a test share.
-pub struct Ground<'s> {
+pub struct Fixture<'s> {
     stage: &'s Stage,
-    /// Of the functions' role.
+    /// A session of the functions' role.
     session: Value,
     folder: PathBuf,
 }
 
-/// A ledger of its own.
-pub struct Plot<'g> {
-    ground: &'g Ground<'g>,
+/// One case of a test, with a ledger of its own.
+pub struct Case<'g> {
+    fixture: &'g Fixture<'g>,
     table: String,
     pub proxy: Proxy,
     pub ledger: Ledger,
     client: Client,
-    /// How often `StartJobRun` was sent under plans that are over, and whether one of them met it.
+    /// How often `StartJobRun` was sent under earlier plans, and whether one of those plans
+    /// disrupted it.
     sent: AtomicUsize,
-    is_start_struck: AtomicBool,
+    is_start_disrupted: AtomicBool,
 }
 
-/// A session of a role of the data account, for a process.
+/// Starts a session of a role of the data account.
 pub fn session(stage: &Stage, role: &str) -> Result<Value> {
     let arn = format!("arn:aws:iam::{DATA}:role/{role}");
     let assume = ["sts", "assume-role", "--role-session-name", "recovery", "--role-arn", &arn];
     Ok(stage.cloud.data.cli.json(assume)?["Credentials"].take())
 }
 
-/// What every process is given: `session`, and where AWS is.
+/// Returns the environment of every process: `session`, and the endpoint of AWS.
 pub fn surroundings(session: &Value, endpoint: String) -> Result<BTreeMap<String, String>> {
     let mut variables = BTreeMap::from([
         ("AWS_REGION".to_owned(), REGION.to_owned()),
@@ -70,19 +71,19 @@ pub fn surroundings(session: &Value, endpoint: String) -> Result<BTreeMap<String
         ("AWS_SECRET_ACCESS_KEY", "SecretAccessKey"),
         ("AWS_SESSION_TOKEN", "SessionToken"),
     ] {
-        let value = session[field].as_str().context("no such credential")?;
+        let value = session[field].as_str().context("a credential is missing")?;
         variables.insert(variable.to_owned(), value.to_owned());
     }
     Ok(variables)
 }
 
-/// The binary as it was packaged.
+/// Returns the path of the packaged binary.
 pub fn binary(stage: &Stage, function: &str) -> PathBuf {
     stage.cloud.emulator.folder().join("stage").join(function).join("bootstrap")
 }
 
-impl<'s> Ground<'s> {
-    pub fn new(stage: &'s Stage, name: &str) -> Result<Ground<'s>> {
+impl<'s> Fixture<'s> {
+    pub fn new(stage: &'s Stage, name: &str) -> Result<Fixture<'s>> {
         let folder = stage.cloud.emulator.folder().join("tmp").join(name);
         fs::create_dir_all(&folder)?;
         let routes = json!({
@@ -90,14 +91,14 @@ impl<'s> Ground<'s> {
             "targets": { "analytics": {
                 "account": ANALYTICS, "region": REGION, "starter_role": "recovery-starter",
                 "external_id": "${LANDFALL_EXTERNAL_ID}" } },
-            "routes": [{ "name": "recovery", "bucket": BUCKET, "key": "{plot}/{file}",
+            "routes": [{ "name": "recovery", "bucket": BUCKET, "key": "{case}/{file}",
                 "start": { "target": "analytics", "job": JOB } }],
         });
         fs::write(folder.join("routes.yaml"), routes.to_string())?;
-        Ok(Ground { stage, session: session(stage, "recovery-function")?, folder })
+        Ok(Fixture { stage, session: session(stage, "recovery-function")?, folder })
     }
 
-    pub async fn plot(&self, name: &str) -> Result<Plot<'_>> {
+    pub async fn case(&self, name: &str) -> Result<Case<'_>> {
         let table = format!("recovery-{name}").to_lowercase();
         let emulator = self.stage.cloud.emulator.endpoint();
         let client = Client::new(&faults::config(emulator.clone(), DATA, A_CALL));
@@ -109,27 +110,27 @@ impl<'s> Ground<'s> {
         ledger::make_table(&client, &table, &keys).await?;
         ledger::make_claims(&client, &format!("{table}-claims")).await?;
         let ledger = Ledger::new(client.clone(), table.clone(), Duration::from_secs(86_400));
-        Ok(Plot {
-            ground: self,
+        Ok(Case {
+            fixture: self,
             table,
             proxy: Proxy::start(&emulator)?,
             ledger,
             client,
             sent: AtomicUsize::new(0),
-            is_start_struck: AtomicBool::new(false),
+            is_start_disrupted: AtomicBool::new(false),
         })
     }
 }
 
-impl Plot<'_> {
-    /// A process of its own, whose calls go through the proxy.
+impl Case<'_> {
+    /// Starts a process whose calls go through the proxy.
     pub fn function(&self, name: &str) -> Result<Function> {
         self.function_with(name, &[])
     }
 
-    /// With these variables in its environment beside the usual ones.
+    /// Starts such a process with additional variables.
     pub fn function_with(&self, name: &str, extra: &[(&str, &str)]) -> Result<Function> {
-        let Ground { stage, session, folder } = self.ground;
+        let Fixture { stage, session, folder } = self.fixture;
         let mut variables = surroundings(session, self.proxy.endpoint())?;
         let claims = format!("arn:aws:dynamodb:{REGION}:{DATA}:table/{}-claims", self.table);
         variables.extend(
@@ -149,21 +150,22 @@ impl Plot<'_> {
     }
 
     fn log(&self) -> PathBuf {
-        self.ground.folder.join(format!("{}.log", self.table))
+        self.fixture.folder.join(format!("{}.log", self.table))
     }
 
-    /// What the functions said last.
-    pub fn said(&self) -> String {
+    /// Returns the last lines that the functions logged.
+    pub fn logged(&self) -> String {
         let text = fs::read_to_string(self.log()).unwrap_or_default();
         landfall_tests::command::last_lines(&text, 12)
     }
 
-    /// A batch's id follows from them, so each plot has others.
+    /// Returns the keys of this case. They differ between cases, because a batch's ID follows from
+    /// its keys.
     fn keys(&self) -> [String; 3] {
         KEYS.map(|key| format!("{}/{key}", self.table))
     }
 
-    /// What SQS delivers.
+    /// Returns the messages that SQS delivers.
     pub fn messages(&self) -> Value {
         let records = self.keys().into_iter().enumerate().map(|(number, key)| {
             json!({ "messageId": format!("m{number}"), "eventSource": "aws:sqs",
@@ -172,7 +174,8 @@ impl Plot<'_> {
         json!({ "Records": records.collect::<Vec<_>>() })
     }
 
-    /// The batches that hold what landed, of which each is in exactly one; none if not all are in.
+    /// Returns the batches that hold the objects. Fails if an object is in two batches. Returns
+    /// none if an object is missing.
     pub async fn batches(&self) -> Result<Vec<Batch>> {
         let mut ids = BTreeSet::new();
         for key in self.keys() {
@@ -194,9 +197,9 @@ impl Plot<'_> {
         Ok(batches)
     }
 
-    /// How many runs there are of a batch.
+    /// Returns the number of runs of a batch.
     pub async fn runs_of(&self, batch: &Batch) -> Result<usize> {
-        let runs = self.ground.stage.cloud.runs(JOB).await?;
+        let runs = self.fixture.stage.cloud.runs(JOB).await?;
         let id = |run: &aws_sdk_glue::types::JobRun| {
             run.arguments().and_then(|arguments| arguments.get("--landfall-batch-id").cloned())
         };
@@ -211,19 +214,19 @@ impl Plot<'_> {
     /// Ends the plan, which was for this call.
     pub fn end_plan(&self, call: usize) -> Result<()> {
         let calls = self.proxy.calls();
-        let struck = calls.get(call - 1).context("the call was never made")?;
-        self.is_start_struck.fetch_or(struck.operation == START, Ordering::Relaxed);
+        let disrupted = calls.get(call - 1).context("the call was never made")?;
+        self.is_start_disrupted.fetch_or(disrupted.operation == START, Ordering::Relaxed);
         self.begin_plan(vec![]);
         Ok(())
     }
 
-    /// How often `StartJobRun` was sent; nothing if what came of the first was not clear.
+    /// Returns how often `StartJobRun` was sent, or `None` if the outcome of the first was unclear.
     pub fn clear_starts(&self) -> Option<usize> {
         let sent = self.sent.load(Ordering::Relaxed) + starts(&self.proxy.calls());
-        (!self.is_start_struck.load(Ordering::Relaxed)).then_some(sent)
+        (!self.is_start_disrupted.load(Ordering::Relaxed)).then_some(sent)
     }
 
-    /// As the run of this epoch does.
+    /// Claims a batch as the run of this epoch does.
     pub async fn claim(&self, batch: &Batch) -> Result<()> {
         self.client
             .put_item()
@@ -243,7 +246,7 @@ fn starts(calls: &[Call]) -> usize {
     calls.iter().filter(|call| call.operation == START).count()
 }
 
-/// S3's event for an object; `key` is encoded already.
+/// Returns S3's event for an object whose key is already encoded.
 pub fn notification(bucket: &str, key: &str, number: usize) -> Value {
     json!({ "Records": [{
         "eventVersion": "2.1", "eventSource": "aws:s3", "awsRegion": REGION,
