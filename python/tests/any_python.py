@@ -48,7 +48,7 @@ ARGUMENTS = {
     "--landfall-scope": "batch",
     "--output": "s3://lake/",
 }
-asked: list[Any] = []
+calls: list[Any] = []
 
 
 class Aws(BaseHTTPRequestHandler):
@@ -70,11 +70,11 @@ class Aws(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if "DynamoDB" in self.headers.get("X-Amz-Target", ""):
-            asked.append(json.loads(body.decode())["UpdateExpression"].split()[1])
+            calls.append(json.loads(body.decode())["UpdateExpression"].split()[1])
             self.answer(200, b"{}", Content_Type="application/x-amz-json-1.0")
             return
         form = parse_qs(body.decode())
-        asked.append([form["ExternalId"], "Policy" in form])
+        calls.append([form["ExternalId"], "Policy" in form])
         ends = datetime.now(timezone.utc) + timedelta(hours=1)
         session = SESSION.format(ends.strftime("%Y-%m-%dT%H:%M:%SZ"))
         self.answer(200, session.encode(), Content_Type="text/xml")
@@ -133,8 +133,8 @@ def job() -> None:
         try:
             batch.open(gone)
         except landfall.ObjectChanged as error:
-            told = str(error)
-        assert told == "failed to read `s3://landing/in/gone.csv`: it was deleted since it arrived"
+            text = str(error)
+        assert text == "failed to read `s3://landing/in/gone.csv`: it was deleted since it arrived"
         assert _spark.paths(batch.objects)[0] == "s3a://landing/in/a b.csv"
     try:
         landfall.batch(["script.py"])
@@ -157,7 +157,7 @@ def main() -> None:
     botocore.session.Session.create_client = create_here
     job()
     # Both sessions are narrowed, and the job has recorded both outcomes.
-    assert asked == [[["shared"], True], "#holder", [["shared"], True], "#outcome"], asked
+    assert calls == [[["shared"], True], "#holder", [["shared"], True], "#outcome"], calls
     print(json.dumps([list(sys.version_info[:2]), boto3.__version__]))
     sys.stdout.flush()
     os._exit(0)  # Otherwise Python would wait for connections that are kept open.

@@ -70,8 +70,8 @@ def find_python(minor: int) -> str | None:
         if not os.access(path, os.X_OK):
             continue
         # A program of pyenv on PATH may stand for a Python that isn't selected.
-        told = subprocess.run([path, "-c", code], capture_output=True, text=True, check=False)
-        if told.returncode == 0 and told.stdout.strip() == str(minor):
+        done = subprocess.run([path, "-c", code], capture_output=True, text=True, check=False)
+        if done.returncode == 0 and done.stdout.strip() == str(minor):
             return path
     return None
 

@@ -298,8 +298,8 @@ def test_of_sixteen_that_claim_at_once_exactly_one_gets_the_batch(claims: Claims
 
     with ThreadPoolExecutor(count) as pool:
         for i in range(10):
-            told = list(pool.map(claim, sides, [f"crowd-{i}"] * count))
-            assert sorted(told) == [False] * (count - 1) + [True]
+            answers = list(pool.map(claim, sides, [f"crowd-{i}"] * count))
+            assert sorted(answers) == [False] * (count - 1) + [True]
 
 
 class Losing:

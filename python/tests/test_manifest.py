@@ -34,8 +34,8 @@ class Session:
         if error:
             stub.add_client_error("get_object", error, "words of S3")
         else:
-            asked = {"Bucket": "acme-landfall", "Key": "manifests/orders-1.json"}
-            stub.add_response("get_object", {"Body": body}, asked)
+            expected = {"Bucket": "acme-landfall", "Key": "manifests/orders-1.json"}
+            stub.add_response("get_object", {"Body": body}, expected)
         stub.activate()
 
     def client(self, service: str) -> Any:

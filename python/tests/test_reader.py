@@ -31,7 +31,7 @@ class Sts:
     """Stubs each new STS client to grant sessions that last `lifetime`, and collects them."""
 
     def __init__(
-        self, monkeypatch: pytest.MonkeyPatch, lifetime: dt.timedelta, **asked: str
+        self, monkeypatch: pytest.MonkeyPatch, lifetime: dt.timedelta, **more: str
     ) -> None:
         self.calls = 0
         self.endpoints: set[str] = set()
@@ -41,12 +41,12 @@ class Sts:
             client = create(session, service, *args, **kwargs)
             if service == "sts":
                 self.endpoints.add(client.meta.endpoint_url)
-                monkeypatch.setattr(client, "assume_role", self.counted(client, lifetime, asked))
+                monkeypatch.setattr(client, "assume_role", self.counted(client, lifetime, more))
             return client
 
         monkeypatch.setattr(botocore.session.Session, "create_client", create_client)
 
-    def counted(self, client: Any, lifetime: dt.timedelta, asked: dict[str, str]) -> Any:
+    def counted(self, client: Any, lifetime: dt.timedelta, more: dict[str, str]) -> Any:
         assume_role = client.assume_role
 
         def call(**request: Any) -> Any:
@@ -55,7 +55,7 @@ class Sts:
                 "RoleArn": READER,
                 "RoleSessionName": "landfall-orders-1",
                 "DurationSeconds": 3600,
-                **asked,
+                **more,
             }
             granted = {
                 "AccessKeyId": f"ASIAOFTHEREADER{self.calls}",
@@ -235,27 +235,27 @@ def test_a_session_that_is_narrowed_passes_its_policy_each_time(
 def test_a_policy_that_sts_cannot_pack_is_written_again_in_half(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    asked = refusing(monkeypatch, "PackedPolicyTooLarge", until="narrow 1024")
+    policies = refusing(monkeypatch, "PackedPolicyTooLarge", until="narrow 1024")
     session(policy="narrow {}".format).get_credentials().get_frozen_credentials()
-    assert asked == ["narrow 2048", "narrow 1024"]
+    assert policies == ["narrow 2048", "narrow 1024"]
 
 
 def test_a_policy_that_sts_cannot_pack_in_half_either_is_an_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    asked = refusing(monkeypatch, "PackedPolicyTooLarge", until="never")
+    policies = refusing(monkeypatch, "PackedPolicyTooLarge", until="never")
     with pytest.raises(landfall.ReaderRoleError, match=r": PackedPolicyTooLarge$"):
         session(policy="narrow {}".format).get_credentials().get_frozen_credentials()
-    assert asked == ["narrow 2048", "narrow 1024"]
+    assert policies == ["narrow 2048", "narrow 1024"]
 
 
 def refusing(monkeypatch: pytest.MonkeyPatch, code: str, until: str) -> list[str]:
     """Makes STS reject every policy except `until`, and returns the policies that it gets."""
     sts = Sts(monkeypatch, dt.timedelta(hours=1))
-    asked: list[str] = []
+    policies: list[str] = []
 
     def call(Policy: str, **_: Any) -> dict[str, Any]:
-        asked.append(Policy)
+        policies.append(Policy)
         if Policy != until:
             raise ClientError({"Error": {"Code": code, "Message": Policy}}, "AssumeRole")
         granted = {
@@ -267,7 +267,7 @@ def refusing(monkeypatch: pytest.MonkeyPatch, code: str, until: str) -> list[str
         return {"Credentials": granted}
 
     monkeypatch.setattr(sts, "counted", lambda *_: call)
-    return asked
+    return policies
 
 
 # What leaves this machine

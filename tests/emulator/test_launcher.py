@@ -320,19 +320,19 @@ def test_a_policy_can_admit_the_items_of_a_partition_key(launched: Emulator) -> 
 # Owners of buckets
 
 
-def may_read_of(emulator: Emulator, **asked: str) -> dict[str, bool]:
+def may_read_of(emulator: Emulator, **owner: str) -> dict[str, bool]:
     """Returns from whose buckets a role of the data account can read, if the buckets admit it.
 
     It tries a role whose policy denies other accounts' buckets, and requests that name the owner.
     """
     root = {"AWS": f"arn:aws:iam::{DATA}:root"}
     statements = [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}]
-    if not asked:
+    if not owner:
         others = {"StringNotEquals": {"aws:ResourceAccount": DATA}}
         deny = {"Effect": "Deny", "Action": "s3:*", "Resource": "*", "Condition": others}
         statements.append(deny)
     policy = json.dumps({"Version": "2012-10-17", "Statement": statements})
-    name = f"owner-{'asked' if asked else 'denied'}"
+    name = f"owner-{'expected' if owner else 'denied'}"
     reader = role(emulator, DATA, name, trust(Principal=root), policy)
     s3 = emulator.client("s3", DATA, **emulator.session_of(DATA, name))
     read = {}
@@ -351,7 +351,7 @@ def may_read_of(emulator: Emulator, **asked: str) -> dict[str, bool]:
             Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]})
         )
         try:
-            s3.get_object(Bucket=bucket, Key="key", **asked)
+            s3.get_object(Bucket=bucket, Key="key", **owner)
             read[account] = True
         except ClientError as error:
             if error.response["Error"]["Code"] != "AccessDenied":
@@ -381,8 +381,8 @@ def range_of_a_version(emulator: Emulator) -> bytes:
     s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
     s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
     version = s3.put_object(Bucket=bucket, Key="key", Body=b"0123456789")["VersionId"]
-    asked = {"Bucket": bucket, "Key": "key", "VersionId": version, "Range": "bytes=2-4"}
-    return s3.get_object(**asked)["Body"].read()
+    request = {"Bucket": bucket, "Key": "key", "VersionId": version, "Range": "bytes=2-4"}
+    return s3.get_object(**request)["Body"].read()
 
 
 def test_the_plain_emulator_still_gives_all_of_a_version(plain: Emulator) -> None:

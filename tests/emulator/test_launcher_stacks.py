@@ -76,7 +76,7 @@ class Stack:
 
         return wait_until(settled)
 
-    def asked(self) -> list[tuple[str, str, str | None]]:
+    def requests(self) -> list[tuple[str, str, str | None]]:
         """Returns the function's requests since the last call."""
         events = [json.loads(line) for line in self.file.read_text().splitlines()]
         self.file.unlink()
@@ -88,14 +88,14 @@ def test_the_plain_emulator_still_leaves_a_failed_create_half_made(tmp_path: Pat
     with running(PLAIN, tmp_path) as emulator:
         stack = Stack(emulator)
         assert stack.deploy(Bad=FAILED) == "ROLLBACK_COMPLETE"
-        assert stack.asked() == [("Create", "Bad", None)]
+        assert stack.requests() == [("Create", "Bad", None)]
 
 
 def test_a_failed_create_is_followed_by_a_delete_of_what_it_named(tmp_path: Path) -> None:
     with running(LAUNCHER, tmp_path) as emulator:
         stack = Stack(emulator)
         assert stack.deploy(Good={}, Bad=FAILED) == "ROLLBACK_COMPLETE"
-    assert stack.asked() == [
+    assert stack.requests() == [
         ("Create", "Good", None),
         ("Create", "Bad", None),
         ("Delete", "Bad", "half-made"),
@@ -113,7 +113,7 @@ def test_a_failed_create_of_an_update_is_deleted_and_no_more(tmp_path: Path) -> 
         assert stack.deploy(update=True, Good={}, Bad=refusing) == "UPDATE_ROLLBACK_COMPLETE"
         assert stack.deploy(update=True, Good={}, Bad={}) == "UPDATE_COMPLETE"
     bad = [("Create", "Bad", None), ("Delete", "Bad", "half-made")]
-    assert stack.asked() == [("Create", "Good", None), *bad * 3, ("Create", "Bad", None)]
+    assert stack.requests() == [("Create", "Good", None), *bad * 3, ("Create", "Bad", None)]
 
 
 def take_in_a_bucket(emulator: Emulator) -> str:

@@ -36,12 +36,12 @@ def test_the_named_roles_sessions_expire_so_soon_and_others_do_not(tmp_path: Pat
         assert code_of(emulator, again) == code_of(emulator, long) == ""
 
 
-@pytest.mark.parametrize("asked", [900, 3600])
-def test_the_answer_says_when_the_session_ends(tmp_path: Path, asked: int) -> None:
+@pytest.mark.parametrize("requested", [900, 3600])
+def test_the_answer_says_when_the_session_ends(tmp_path: Path, requested: int) -> None:
     with running(LAUNCHER, tmp_path, LOCAL_CLOUD_SHORT_SESSIONS="short=30") as emulator:
         arn = role(emulator, DATA, "short", ANYBODY_HERE)
         answer = emulator.client("sts", DATA).assume_role(
-            RoleArn=arn, RoleSessionName="someone", DurationSeconds=asked
+            RoleArn=arn, RoleSessionName="someone", DurationSeconds=requested
         )
         left = answer["Credentials"]["Expiration"] - datetime.now(UTC)
         assert 0 < left.total_seconds() <= 30

@@ -49,13 +49,13 @@ def body() -> dict[str, Any]:
 
 def labels(widget: dict[str, Any]) -> list[str]:
     """Returns the labels in a widget's legend."""
-    said = []
+    found = []
     for metric in widget["properties"].get("metrics", []):
         options = metric[-1] if isinstance(metric[-1], dict) else {}
         if options.get("visible", True):
             searched = re.search(r"\{Landfall,Ledger,(\w+)\}", options.get("expression", ""))
-            said.append(f"by {searched[1].lower()}" if searched else options["label"])
-    return said
+            found.append(f"by {searched[1].lower()}" if searched else options["label"])
+    return found
 
 
 def picture() -> str:
@@ -100,12 +100,12 @@ def drawn(widget: dict[str, Any]) -> list[str]:
                 f'<text x="{at}" y="{y + 40}" fill="#687078">{escape(column.strip())}</text>'
             )
         return parts
-    said = labels(widget)
-    floor = y + height - 14 - 17 * len(said)
+    found = labels(widget)
+    floor = y + height - 14 - 17 * len(found)
     for line in range(4):
         at = y + 32 + line * (floor - y - 36) // 3
         parts.append(f'<path d="M{x + 8} {at}H{x + width - 8}" stroke="#eaeded"/>')
-    for number, label in enumerate(said):
+    for number, label in enumerate(found):
         at = floor + 16 + 17 * number
         colour = COLOURS[number % len(COLOURS)]
         parts.append(f'<rect x="{x + 8}" y="{at - 9}" width="10" height="10" fill="{colour}"/>')

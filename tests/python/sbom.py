@@ -76,8 +76,8 @@ def bill(folder: Path) -> str:
     for part in parts:
         bom.components.add(part)
     bom.register_dependency(whole, parts)
-    told = sorted(f"{one.bom_ref} {sorted(map(str, one.hashes))}" for one in bom.components)
-    bom.serial_number = uuid.uuid5(uuid.NAMESPACE_URL, "\n".join(told))
+    lines = sorted(f"{one.bom_ref} {sorted(map(str, one.hashes))}" for one in bom.components)
+    bom.serial_number = uuid.uuid5(uuid.NAMESPACE_URL, "\n".join(lines))
     text = JsonV1Dot6(bom).output_as_string(indent=2)
     problem = JsonStrictValidator(SchemaVersion.V1_6).validate_str(text)
     if problem:
@@ -160,12 +160,12 @@ def component(
 
 
 def when() -> datetime:
-    told = os.environ.get("SOURCE_DATE_EPOCH", "")
-    if not told:
+    seconds = os.environ.get("SOURCE_DATE_EPOCH", "")
+    if not seconds:
         command = ["git", "log", "-1", "--format=%ct"]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-        told = done.stdout.strip()
-    return datetime.fromtimestamp(int(told), UTC) if told else datetime.now(UTC)
+        seconds = done.stdout.strip()
+    return datetime.fromtimestamp(int(seconds), UTC) if seconds else datetime.now(UTC)
 
 
 if __name__ == "__main__":

@@ -146,8 +146,8 @@ def parliament(program: Path, templates: list[Path]) -> tuple[int, set[Finding]]
             places[str(file)] = place
         command = [str(program), "--directory", folder, "--include_policy_extension", "json"]
         # parliament exits with 1 if it finds something.
-        said = run([*command, "--include-community-auditors", "--json"], folder, (0, 1))
-    reports = [json.loads(line) for line in said.splitlines() if line.strip()]
+        output = run([*command, "--include-community-auditors", "--json"], folder, (0, 1))
+    reports = [json.loads(line) for line in output.splitlines() if line.strip()]
     found = {
         Finding(report["issue"], *places[report["location"]["filepath"]]) for report in reports
     }
@@ -173,8 +173,8 @@ def run(command: list[str], home: str, accepted: tuple[int, ...]) -> str:
     environment = {"PATH": os.environ["PATH"], "HOME": home, "LANG": "C.UTF-8"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode not in accepted:
-        said = (done.stderr or done.stdout)[-2000:]
-        raise ValueError(f"`{command[0]}` ended with {done.returncode}: {said}")
+        output = (done.stderr or done.stdout)[-2000:]
+        raise ValueError(f"`{command[0]}` ended with {done.returncode}: {output}")
     return done.stdout
 
 

@@ -138,8 +138,8 @@ def test_there_are_events_of_all_kinds_that_end_a_run_and_of_the_start() -> None
 
 @pytest.mark.parametrize("path", FIXTURES, ids=lambda path: path.stem)
 def test_events_are_as_openlineage_specifies_them(path: Path) -> None:
-    for told in json.loads(path.read_text()):
-        validate_event(told)
+    for sent in json.loads(path.read_text()):
+        validate_event(sent)
 
 
 @pytest.mark.parametrize(
@@ -166,9 +166,9 @@ def test_events_are_as_openlineage_specifies_them(path: Path) -> None:
 )
 def test_an_event_that_is_not_as_specified_is_found_out(path: str, value: Any) -> None:
     """The test above only counts if the schema rejects wrong events."""
-    told = event()
+    sent = event()
     *parents, last = path.split(".")
-    within: Any = told
+    within: Any = sent
     for name in parents:
         within = within[int(name) if name.isdigit() else name]
     if value is None:
@@ -176,4 +176,4 @@ def test_an_event_that_is_not_as_specified_is_found_out(path: str, value: Any) -
     else:
         within[last] = value
     with pytest.raises(ValidationError):
-        validate_event(told)
+        validate_event(sent)
