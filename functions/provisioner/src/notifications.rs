@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use landfall_aws::sdk_error::chain;
+use landfall_core::aim::Aim;
 use landfall_core::bucket_notifications::{Desired, Effect, Look, Spec, plan};
-use landfall_core::lifecycle::{self, Aim};
+use landfall_core::lifecycle;
 use landfall_core::limits::Named;
 use landfall_core::roles::{Home, Owner, SpecError};
 use landfall_provisioning::bucket_notifications as s3_notifications;

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use landfall_core::lifecycle::{Aim, Memory};
+use landfall_core::aim::Aim;
+use landfall_core::lifecycle::Memory;
 use landfall_core::limits::Named;
 use landfall_core::roles::{Home, Owner};
 

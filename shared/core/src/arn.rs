@@ -3,7 +3,7 @@
 //! A parser accepts only an ARN that names exactly one resource: no wildcard, no policy variable and no
 //! alias. An ARN that it accepts can go into a policy unchanged.
 
-use crate::partition::dns_suffix;
+use crate::partition::{dns_suffix, is_region};
 
 /// The parts of `arn:partition:iam::account:role/path/name`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,19 +114,6 @@ fn fields(text: &str) -> Option<[&str; 5]> {
         return None;
     };
     dns_suffix(partition).map(|_| [partition, service, region, account, resource])
-}
-
-/// Returns `true` if `text` has the form of a region's name, such as `eu-west-1`.
-pub fn is_region(text: &str) -> bool {
-    let parts: Vec<&str> = text.split('-').collect();
-    let (number, words) = parts.split_last().unwrap_or((&"", &[]));
-    words.len() >= 2
-        && words.iter().all(|word| is_word(word, |b| b.is_ascii_lowercase()))
-        && is_word(number, |b| b.is_ascii_digit())
-}
-
-fn is_word(text: &str, is_fine: impl Fn(u8) -> bool) -> bool {
-    !text.is_empty() && text.bytes().all(is_fine)
 }
 
 /// Returns `true` if `text` can be the name of an event bus: EventBridge allows 1 to 256 letters, digits and

@@ -133,26 +133,6 @@ pub enum Decision {
     Remove(Memory),
 }
 
-/// What a request amounts to, given what CloudFormation says about the stack.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Aim {
-    /// Bring the resource to its properties, for a Create or an Update that goes forward.
-    Converge,
-    /// Restore what was there, for an Update while CloudFormation rolls the stack back. A stack that can't roll
-    /// back is stuck.
-    Restore,
-    /// Remove the resource, for a Delete.
-    Remove,
-}
-
-impl Aim {
-    /// Returns `true` if later effects are still carried out after one has failed. On the way forward they aren't,
-    /// because the last effects remove what was there before.
-    pub fn goes_on_after_a_failure(self) -> bool {
-        self != Self::Converge
-    }
-}
-
 /// Returns the physical ID of the resource that a Create, or an Update that replaces it, makes:
 /// `{logical_id}-{16 hex digits}`. The same arguments give the same ID.
 ///

@@ -35,7 +35,7 @@ const fn of(
 /// Returns the partition of a region. Returns `None` if `region` isn't a region's name or belongs to an unknown
 /// partition. The second word of a region's name shows whether its partition is an isolated one.
 pub fn of_region(region: &str) -> Option<&'static str> {
-    if !crate::arn::is_region(region) {
+    if !is_region(region) {
         return None;
     }
     let found = PARTITIONS.iter().find(|partition| region.starts_with(partition.regions))?;
@@ -54,6 +54,19 @@ pub fn dns_suffix(partition: &str) -> Option<&'static str> {
 /// unknown partition.
 pub fn dual_stack_dns_suffix(partition: &str) -> Option<&'static str> {
     find(partition).map(|known| known.dual_stack_dns_suffix)
+}
+
+/// Returns `true` if `text` has the form of a region's name, such as `eu-west-1`.
+pub fn is_region(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('-').collect();
+    let (number, words) = parts.split_last().unwrap_or((&"", &[]));
+    words.len() >= 2
+        && words.iter().all(|word| is_word(word, |b| b.is_ascii_lowercase()))
+        && is_word(number, |b| b.is_ascii_digit())
+}
+
+fn is_word(text: &str, is_fine: impl Fn(u8) -> bool) -> bool {
+    !text.is_empty() && text.bytes().all(is_fine)
 }
 
 fn find(partition: &str) -> Option<&'static Partition> {

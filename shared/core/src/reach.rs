@@ -2,7 +2,7 @@
 //! that beginning. That may be more than the route takes.
 
 use crate::pattern::{Part, Pattern, Segment};
-use crate::policy::admissible;
+use crate::policy::{admissible, literal};
 
 /// The keys of a bucket that a reader role may read.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,6 +25,14 @@ impl Reach {
     /// Returns the reach that includes the whole bucket.
     pub fn everything() -> Self {
         Self::Prefix(String::new())
+    }
+
+    /// Returns the pattern that matches these keys in a policy.
+    pub fn policy_pattern(&self) -> String {
+        match self {
+            Self::Prefix(prefix) => format!("{}*", literal(prefix)),
+            Self::Key(key) => literal(key),
+        }
     }
 
     /// Returns `true` if this reach includes all of `other`.

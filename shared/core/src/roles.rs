@@ -8,14 +8,16 @@ mod brakes;
 mod diff;
 pub mod external_ids;
 mod spec;
+mod step;
 mod written;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest, Sha256};
 
-pub use diff::{Conflict, New, Step, diff, removal};
+pub use diff::{Conflict, diff, removal};
 pub use spec::{Assumption, Batches, Home, Identity, Purpose, Spec, SpecError};
+pub use step::{New, Step};
 pub use written::{DEFAULT_PATH, json_schema};
 
 use crate::policy::{Document, Statement, literal};

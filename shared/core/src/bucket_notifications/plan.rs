@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use super::{Configuration, Desired, merge};
-use crate::lifecycle::Aim;
+use crate::aim::Aim;
 
 /// What reading a bucket's configuration showed.
 #[derive(Debug, Clone, PartialEq, Eq)]

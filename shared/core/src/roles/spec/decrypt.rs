@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::permissions::pattern;
 use super::{Purpose, Spec};
 use crate::arn::KeyArn;
 use crate::partition::dns_suffix;
@@ -90,9 +89,10 @@ fn contexts(
         .collect();
     let of_bucket = |(bucket, reaches): &(String, Vec<Reach>)| {
         let objects: Vec<String> = match binding {
-            Binding::Objects => {
-                reaches.iter().map(|it| format!("{}/{}", arn(bucket), pattern(it))).collect()
-            }
+            Binding::Objects => reaches
+                .iter()
+                .map(|it| format!("{}/{}", arn(bucket), it.policy_pattern()))
+                .collect(),
             Binding::Buckets => vec![format!("{}/*", arn(bucket))],
             Binding::Nothing => Vec::new(),
         };

@@ -93,7 +93,9 @@ fn claiming(batches: Batches, account: &str, table: &str) -> Statement {
 
 fn reading(partition: &str, buckets: &BTreeMap<String, BTreeSet<Reach>>) -> Vec<Statement> {
     let objects = buckets.iter().flat_map(|(bucket, reaches)| {
-        reaches.iter().map(move |reach| format!("arn:{partition}:s3:::{bucket}/{}", pattern(reach)))
+        reaches
+            .iter()
+            .map(move |reach| format!("arn:{partition}:s3:::{bucket}/{}", reach.policy_pattern()))
     });
     let mut statements = vec![
         Statement::allow("ReadRouted", ["s3:GetObject", "s3:GetObjectVersion"]).on(objects),
@@ -136,15 +138,7 @@ fn in_own_buckets(account: &str) -> Statement {
 /// could be a folder.
 fn listed(reach: &Reach) -> Vec<String> {
     match reach {
-        Reach::Prefix(_) => vec![pattern(reach)],
-        Reach::Key(_) => vec![pattern(reach), format!("{}/", pattern(reach))],
-    }
-}
-
-/// Returns the reach as a pattern for policies.
-pub(super) fn pattern(reach: &Reach) -> String {
-    match reach {
-        Reach::Prefix(prefix) => format!("{}*", literal(prefix)),
-        Reach::Key(key) => literal(key),
+        Reach::Prefix(_) => vec![reach.policy_pattern()],
+        Reach::Key(_) => vec![reach.policy_pattern(), format!("{}/", reach.policy_pattern())],
     }
 }
