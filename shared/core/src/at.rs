@@ -4,7 +4,7 @@ use crate::problem::{Place, Problem};
 use crate::yaml::{Node, Step};
 
 /// A position in the tree, and the list that problems found there are added to.
-pub struct At<'a> {
+pub(crate) struct At<'a> {
     root: &'a Node,
     path: Vec<Step>,
     pub problems: &'a mut Vec<Problem>,
@@ -15,7 +15,7 @@ pub struct At<'a> {
 impl<'a> At<'a> {
     /// Starts at the root. Takes everything that is already in `problems` as reported by earlier
     /// stages.
-    pub fn new(root: &'a Node, problems: &'a mut Vec<Problem>) -> Self {
+    pub(crate) fn new(root: &'a Node, problems: &'a mut Vec<Problem>) -> Self {
         Self { root, path: Vec::new(), reported_before: problems.len(), problems }
     }
 
@@ -26,43 +26,43 @@ impl<'a> At<'a> {
     }
 
     /// Moves to the value of `key` in this mapping.
-    pub fn key(&mut self, key: &str) -> At<'_> {
+    pub(crate) fn key(&mut self, key: &str) -> At<'_> {
         self.below(Step::Key(key.to_owned()))
     }
 
     /// Moves to the item at `index` of this list.
-    pub fn index(&mut self, index: usize) -> At<'_> {
+    pub(crate) fn index(&mut self, index: usize) -> At<'_> {
         self.below(Step::Index(index))
     }
 
     /// Returns the place of the value or, if the value isn't in the file, of the nearest node above
     /// it.
-    pub fn place(&self) -> Place {
+    pub(crate) fn place(&self) -> Place {
         let depths = (0..=self.path.len()).rev();
         let node = depths.filter_map(|depth| self.root.at(&self.path[..depth])).next();
         node.unwrap_or(self.root).place.clone()
     }
 
     /// Returns the place of the value's key. Without a key, this is the same as [`At::place`].
-    pub fn key_place(&self) -> Place {
+    pub(crate) fn key_place(&self) -> Place {
         self.root.entry(&self.path).map_or_else(|| self.place(), |entry| entry.key_place.clone())
     }
 
     /// Reports an error at the value.
-    pub fn error(&mut self, message: impl Into<String>, hint: impl Into<String>) {
+    pub(crate) fn error(&mut self, message: impl Into<String>, hint: impl Into<String>) {
         let problem = Problem::error(&self.place(), message).hint(hint);
         self.problems.push(problem);
     }
 
     /// Reports a warning at the value's key.
-    pub fn warning(&mut self, message: impl Into<String>, hint: impl Into<String>) {
+    pub(crate) fn warning(&mut self, message: impl Into<String>, hint: impl Into<String>) {
         let problem = Problem::warning(&self.key_place(), message).hint(hint);
         self.problems.push(problem);
     }
 
     /// Reports that `field` is missing, unless an earlier stage already reported a field of that
     /// name with a wrong type, or a misspelt one.
-    pub fn missing(&mut self, field: &str) {
+    pub(crate) fn missing(&mut self, field: &str) {
         let mut place = self.place();
         let quoted = format!("`{field}`");
         let is_about_it = |problem: &Problem| {
@@ -81,7 +81,7 @@ impl<'a> At<'a> {
 
     /// Returns the text of a required field if it passes `check`, and reports a problem otherwise.
     /// If a text doesn't pass, `check` returns the message and the hint.
-    pub fn text<'t>(
+    pub(crate) fn text<'t>(
         &mut self,
         field: &str,
         value: &'t Option<String>,

@@ -67,7 +67,7 @@ impl Overlap {
 }
 
 /// Checks that rules that send `filters` to `queue` can coexist with the rules of `others`.
-pub fn check(
+pub(crate) fn check(
     others: &Configuration,
     queue: &str,
     filters: &BTreeSet<&Filter>,

@@ -126,7 +126,7 @@ fn is_safe(c: char) -> bool {
 
 /// Decodes each `%XX` in the value of a filter rule and leaves everything else as it is. A `+`
 /// stays too: our filters contain neither `+` nor spaces, so it makes no difference.
-pub fn decoded(value: &str) -> String {
+pub(crate) fn decoded(value: &str) -> String {
     let digit = |byte: Option<&u8>| byte.and_then(|byte| char::from(*byte).to_digit(16));
     let bytes = value.as_bytes();
     let mut decoded = Vec::with_capacity(bytes.len());

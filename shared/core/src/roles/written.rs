@@ -19,7 +19,7 @@ macro_rules! properties {
         #[derive(Debug, Default, Deserialize, JsonSchema)]
         #[serde(deny_unknown_fields, rename_all = "PascalCase")]
         $(#[$about])*
-        pub struct $name {
+        pub(crate) struct $name {
             /// The version of these properties. Default: 1.
             #[schemars(range(min = 1, max = 1))]
             pub version: Option<u32>,
@@ -49,7 +49,7 @@ macro_rules! properties {
 
         impl $name {
             /// Returns the properties that all roles have.
-            pub fn common(&self) -> Common<'_> {
+            pub(crate) fn common(&self) -> Common<'_> {
                 Common {
                     version: self.version,
                     role_name: self.role_name.as_deref(),
@@ -67,7 +67,7 @@ macro_rules! properties {
 }
 
 /// The properties that all roles have.
-pub struct Common<'a> {
+pub(crate) struct Common<'a> {
     pub version: Option<u32>,
     pub role_name: Option<&'a str>,
     pub path: Option<&'a str>,

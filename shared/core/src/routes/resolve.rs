@@ -4,19 +4,19 @@
 mod arguments;
 mod batch;
 mod buckets;
-pub mod deploy;
+pub(crate) mod deploy;
 mod routes;
 mod targets;
 mod wide;
 
-pub use buckets::{has_form_of_bucket, is_bucket};
+pub(crate) use buckets::{has_form_of_bucket, is_bucket};
 pub use targets::{NEW_EXTERNAL_ID_CHARS, is_external_id, is_short_external_id};
 
 use super::{Routes, written};
 use crate::at::At;
 
 /// Returns all routes that are valid. The caller may use them only if no error was reported.
-pub fn resolve(written: &written::RoutesFile, mut at: At<'_>) -> Routes {
+pub(crate) fn resolve(written: &written::RoutesFile, mut at: At<'_>) -> Routes {
     match written.version {
         Some(1) => {}
         Some(version) => {

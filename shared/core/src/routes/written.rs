@@ -18,7 +18,7 @@ use crate::moment::parse_duration;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "Landfall routes")]
-pub struct RoutesFile {
+pub(crate) struct RoutesFile {
     /// The version of this format.
     #[schemars(required, range(min = 1, max = 1))]
     pub version: Option<u32>,
@@ -34,7 +34,7 @@ pub struct RoutesFile {
 /// An analytics account and region, and how to get access to it.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Target {
+pub(crate) struct Target {
     /// The account ID: 12 digits, in quotes.
     #[schemars(required, regex(pattern = r"^\d{12}$"))]
     pub account: Option<String>,
@@ -52,7 +52,7 @@ pub struct Target {
 /// A rule that says which objects start which job.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Route {
+pub(crate) struct Route {
     /// The route's name in logs, metrics and batches: lower-case letters, digits and `-`.
     #[schemars(required, regex(pattern = r"^[a-z0-9][a-z0-9-]{0,63}$"))]
     pub name: Option<String>,
@@ -80,7 +80,7 @@ pub struct Route {
 /// Conditions on the object. If the event doesn't give the object's size, the conditions on size don't apply.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Where {
+pub(crate) struct Where {
     /// The minimum size, in bytes.
     pub min_bytes: Option<u64>,
     /// The maximum size, in bytes.
@@ -93,7 +93,7 @@ pub struct Where {
 /// Which objects share a job run, and when it starts.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Batch {
+pub(crate) struct Batch {
     /// The captures of the key that form groups: objects with the same values share a batch. Default: all
     /// objects share a batch.
     pub by: Option<Vec<String>>,
@@ -114,7 +114,7 @@ pub struct Batch {
 /// The job, and how to start it.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Start {
+pub(crate) struct Start {
     /// The target: a name under `targets`.
     #[schemars(required)]
     pub target: Option<String>,
@@ -144,7 +144,7 @@ pub struct Start {
 /// What to do when a job run doesn't succeed.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Retry {
+pub(crate) struct Retry {
     /// The maximum number of job runs for a batch, including the first.
     #[schemars(required, range(min = 1, max = 10))]
     pub attempts: Option<u32>,
@@ -156,7 +156,7 @@ pub struct Retry {
 
 /// A length of time as written: `90s`, `5m`, `1h`, `1d`, or 0.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Period(pub String);
+pub(crate) struct Period(pub String);
 
 impl<'de> Deserialize<'de> for Period {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -195,7 +195,7 @@ impl JsonSchema for Period {
 
 impl Period {
     /// Returns the length in seconds, or `None` if the text isn't a length of time.
-    pub fn seconds(&self) -> Option<u64> {
+    pub(crate) fn seconds(&self) -> Option<u64> {
         if self.0 == "0" { Some(0) } else { Some(parse_duration(&self.0)?.as_secs()) }
     }
 }

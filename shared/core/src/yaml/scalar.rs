@@ -3,7 +3,7 @@
 use serde_json::{Number, Value};
 
 /// Returns the value of a plain scalar: null, a boolean, a number or, for anything else, its text.
-pub fn read(text: &str) -> Value {
+pub(crate) fn read(text: &str) -> Value {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => Value::Null,
         "true" | "True" | "TRUE" => Value::Bool(true),
@@ -33,7 +33,7 @@ fn number(text: &str) -> Option<Number> {
 /// Returns `true` if YAML 1.1 may read a plain scalar differently than the core schema of YAML 1.2.
 /// That includes the booleans and dates of 1.1 (<https://yaml.org/type/>), and every number that
 /// the two don't write alike.
-pub fn is_ambiguous(text: &str) -> bool {
+pub(crate) fn is_ambiguous(text: &str) -> bool {
     const WORDS: [&str; 6] = ["y", "n", "yes", "no", "on", "off"];
     let lower = text.to_ascii_lowercase();
     if WORDS.contains(&lower.as_str()) || text == "<<" || text == "=" {

@@ -14,7 +14,7 @@ const CONTEXT: &str = "kms:EncryptionContext:aws:s3:arn";
 /// How closely the policy restricts the encryption context. Policies have a quota, and updating a role that is close
 /// to it must not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Binding {
+pub(crate) enum Binding {
     /// To the buckets, and to the objects in them that the role may read.
     Objects,
     /// To the buckets, and to any object in them.
@@ -25,10 +25,10 @@ pub enum Binding {
 
 impl Binding {
     /// All bindings, from the closest to the widest.
-    pub const ALL: [Self; 3] = [Self::Objects, Self::Buckets, Self::Nothing];
+    pub(crate) const ALL: [Self; 3] = [Self::Objects, Self::Buckets, Self::Nothing];
 
     /// Describes what is wider than it should be. Returns `None` for the closest binding.
-    pub fn note(self) -> Option<&'static str> {
+    pub(crate) fn note(self) -> Option<&'static str> {
         match self {
             Self::Objects => None,
             Self::Buckets => Some(
@@ -44,7 +44,11 @@ impl Binding {
 }
 
 /// Returns the statement that allows decryption with `keys`, or `None` if there are no keys.
-pub fn statement(spec: &Spec, keys: &BTreeSet<String>, binding: Binding) -> Option<Statement> {
+pub(crate) fn statement(
+    spec: &Spec,
+    keys: &BTreeSet<String>,
+    binding: Binding,
+) -> Option<Statement> {
     let Purpose::Read { buckets, manifests, .. } = &spec.purpose else { return None };
     if keys.is_empty() {
         return None;

@@ -11,7 +11,7 @@ use crate::reach::Reach;
 /// Returns the permissions policy of a role with the closest binding that fits into `max` characters. If none fits,
 /// returns the policy with the closest binding. `keys` holds the ARNs of the KMS keys that a reader role decrypts
 /// with.
-pub fn fitting(spec: &Spec, keys: &BTreeSet<String>, max: usize) -> (Document, Binding) {
+pub(crate) fn fitting(spec: &Spec, keys: &BTreeSet<String>, max: usize) -> (Document, Binding) {
     let mut documents = Binding::ALL.map(|binding| (of(spec, keys, binding), binding)).into_iter();
     let fits = |(document, _): &(Document, Binding)| document.counted_chars() <= max;
     documents.find(fits).unwrap_or_else(|| (of(spec, keys, Binding::Objects), Binding::Objects))

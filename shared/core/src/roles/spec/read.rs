@@ -30,7 +30,7 @@ const LISTS: [&[&str]; 3] = [&["TrustedRoleArns"], &["KmsKeyArns"], &["ReaderRol
 ///
 /// # Errors
 /// Returns all problems together, each with the path of its property before it.
-pub fn read(kind: Kind, properties: &Value, home: &Home) -> Result<Spec, Vec<String>> {
+pub(crate) fn read(kind: Kind, properties: &Value, home: &Home) -> Result<Spec, Vec<String>> {
     match kind {
         Kind::Starter => with(properties, home, kinds::starter),
         Kind::Reader => with(properties, home, kinds::reader),

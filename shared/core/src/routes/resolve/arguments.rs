@@ -68,7 +68,7 @@ const INTERPRETED: [&str; 36] = [
 const OF_ONE_OBJECT: [&str; 2] = ["key", "object_uri"];
 
 /// Returns the templates of the valid arguments, by name, and reports the problems of the others.
-pub fn resolve(
+pub(crate) fn resolve(
     start: &written::Start,
     key: Option<&Pattern>,
     by: &[String],

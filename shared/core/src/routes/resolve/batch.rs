@@ -8,7 +8,7 @@ use crate::routes::{Limits, Retry, written};
 
 /// The valid parts of `batch`.
 #[derive(Default)]
-pub struct Resolved {
+pub(crate) struct Resolved {
     pub by: Vec<String>,
     pub closing: Closing,
     pub marker: Option<Pattern>,
@@ -16,7 +16,11 @@ pub struct Resolved {
 
 /// Returns the group key, the conditions that close a batch, and the pattern of its marker. Reports
 /// problems.
-pub fn resolve(written: &written::Batch, key: Option<&Pattern>, at: &mut At<'_>) -> Resolved {
+pub(crate) fn resolve(
+    written: &written::Batch,
+    key: Option<&Pattern>,
+    at: &mut At<'_>,
+) -> Resolved {
     let by = written.by.clone().unwrap_or_default();
     if let Some(pattern) = key {
         let captures: Vec<&str> = pattern.capture_names().collect();
@@ -111,7 +115,7 @@ fn check_period(field: &str, period: Option<&written::Period>, at: &mut At<'_>) 
 }
 
 /// Returns the limits and the retries of a job. Without `retry`, there is one attempt.
-pub fn start(start: &written::Start, at: &mut At<'_>) -> (Limits, Retry) {
+pub(crate) fn start(start: &written::Start, at: &mut At<'_>) -> (Limits, Retry) {
     check_start(start, at);
     let limits = Limits {
         max_concurrent_runs: start.max_concurrent_runs,
@@ -129,7 +133,7 @@ pub fn start(start: &written::Start, at: &mut At<'_>) -> (Limits, Retry) {
 }
 
 /// Returns how much of the job role's permissions a job run has.
-pub fn scope(start: &written::Start, at: &mut At<'_>) -> Scope {
+pub(crate) fn scope(start: &written::Start, at: &mut At<'_>) -> Scope {
     let Some(word) = &start.scope else {
         return Scope::default();
     };

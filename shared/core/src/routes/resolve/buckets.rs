@@ -38,16 +38,16 @@ const OTHER_KINDS: [(&str, &str, &str); 5] = [
 const RESERVED: [&str; 3] = ["xn--", "sthree-", "amzn-s3-demo-"];
 
 /// The hint that says what a bucket's name looks like.
-pub const BUCKET_NAME: &str = "a name has 3 to 63 lower-case letters, digits, `-` and `.`";
+pub(crate) const BUCKET_NAME: &str = "a name has 3 to 63 lower-case letters, digits, `-` and `.`";
 
 /// Returns `true` if `text` can be the name of a general purpose bucket, the only kind that sends
 /// events for what lands.
-pub fn is_bucket(text: &str) -> bool {
+pub(crate) fn is_bucket(text: &str) -> bool {
     problem(text).is_none()
 }
 
 /// Returns `true` if `text` has the form of a bucket name, of whichever kind.
-pub fn has_form_of_bucket(text: &str) -> bool {
+pub(crate) fn has_form_of_bucket(text: &str) -> bool {
     let is_edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     (3..=63).contains(&text.len())
         && text.starts_with(is_edge)
@@ -56,12 +56,12 @@ pub fn has_form_of_bucket(text: &str) -> bool {
 }
 
 /// Checks a name. The error holds the message and the hint.
-pub fn check(name: &str) -> Result<(), (String, String)> {
+pub(crate) fn check(name: &str) -> Result<(), (String, String)> {
     problem(name).map_or(Ok(()), Err)
 }
 
 /// Warns about a name that only buckets from before AWS reserved it can have.
-pub fn warn(name: &str, at: &mut At<'_>) {
+pub(crate) fn warn(name: &str, at: &mut At<'_>) {
     if let Some(reserved) = RESERVED.iter().find(|reserved| name.starts_with(**reserved)) {
         at.warning(
             format!("AWS has reserved bucket names that begin with `{reserved}`"),

@@ -10,7 +10,7 @@ use crate::routes::written;
 
 /// Reports buckets and jobs that can't exist, reader roles that are wider than their route's key, and syntax of other
 /// kinds of pattern in keys. All other problems are reported elsewhere.
-pub fn report(written: &written::RoutesFile, at: &mut At<'_>) {
+pub(crate) fn report(written: &written::RoutesFile, at: &mut At<'_>) {
     wide::report(written, at);
     let mut at = at.key("routes");
     for (index, route) in written.routes.iter().flatten().enumerate() {

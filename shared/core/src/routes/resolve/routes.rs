@@ -11,7 +11,7 @@ use crate::routes::{Condition, Route, Target, written};
 use crate::template::BUILT_INS;
 
 /// Returns the valid routes and reports the problems of the others.
-pub fn resolve(
+pub(crate) fn resolve(
     written: &written::RoutesFile,
     targets: &BTreeMap<String, Target>,
     at: &mut At<'_>,

@@ -11,7 +11,7 @@ use crate::routes::{ExternalId, Target, written};
 use crate::secret::Secret;
 
 /// Returns the valid targets by name and reports the problems of the others.
-pub fn resolve(written: &written::RoutesFile, at: &mut At<'_>) -> BTreeMap<String, Target> {
+pub(crate) fn resolve(written: &written::RoutesFile, at: &mut At<'_>) -> BTreeMap<String, Target> {
     let Some(targets) = &written.targets else {
         at.missing("targets");
         return BTreeMap::new();

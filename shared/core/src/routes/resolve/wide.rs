@@ -7,7 +7,7 @@ use crate::routes::written;
 
 /// Reports each route whose reader role may read more than the beginning of its key. All other
 /// problems are reported elsewhere.
-pub fn report(written: &written::RoutesFile, at: &mut At<'_>) {
+pub(crate) fn report(written: &written::RoutesFile, at: &mut At<'_>) {
     let mut at = at.key("routes");
     for (index, route) in written.routes.iter().flatten().enumerate() {
         let pattern = route.key.as_deref().and_then(|key| Pattern::parse(key).ok());

@@ -18,7 +18,11 @@ fn target_of<'a>(routes: &'a Routes, route: &Route) -> Option<&'a Target> {
 }
 
 /// Reads the properties of a starter role.
-pub fn starter(written: &StarterRole, setting: &Setting<'_>, at: &mut At<'_>) -> Option<Own> {
+pub(crate) fn starter(
+    written: &StarterRole,
+    setting: &Setting<'_>,
+    at: &mut At<'_>,
+) -> Option<Own> {
     let trusted = roles("TrustedRoleArns", written.trusted_role_arns.as_ref(), at);
     let external_ids =
         external_ids(written.external_id.as_ref(), written.previous_external_id.as_ref(), at);
@@ -63,7 +67,7 @@ pub fn starter(written: &StarterRole, setting: &Setting<'_>, at: &mut At<'_>) ->
 }
 
 /// Reads the properties of a reader role.
-pub fn reader(written: &ReaderRole, setting: &Setting<'_>, at: &mut At<'_>) -> Option<Own> {
+pub(crate) fn reader(written: &ReaderRole, setting: &Setting<'_>, at: &mut At<'_>) -> Option<Own> {
     let trusted = roles("TrustedRoleArns", written.trusted_role_arns.as_ref(), at);
     let external_ids =
         external_ids(written.external_id.as_ref(), written.previous_external_id.as_ref(), at);
@@ -133,7 +137,7 @@ pub fn reader(written: &ReaderRole, setting: &Setting<'_>, at: &mut At<'_>) -> O
 }
 
 /// Reads the properties of a job role.
-pub fn job(written: &JobRole, _: &Setting<'_>, at: &mut At<'_>) -> Option<Own> {
+pub(crate) fn job(written: &JobRole, _: &Setting<'_>, at: &mut At<'_>) -> Option<Own> {
     let (_, readers) = roles("ReaderRoleArns", written.reader_role_arns.as_ref(), at)?;
     Some(Own {
         trust: Trust::Service("glue.amazonaws.com"),
