@@ -94,8 +94,8 @@ def read(argv: Sequence[str], external_id: str | None = None) -> Arguments:
     if claims_table and not table_arn:
         problems.append("`--landfall-claims-table` is not the ARN of a table")
     elif role_arn and table_arn and role_arn[2] != table_arn[2]:
-        # The table is looked up by its name, in the reader role's account. In any other account
-        # that would find another table, which nobody else uses.
+        # The library names the table without its account, and so finds the one in the reader role's
+        # account. That would be another table, which nobody else uses.
         problems.append("`--landfall-claims-table` is not in the account of the reader role")
     scope = own.get("--landfall-scope")
     if scope not in (None, "batch"):

@@ -53,7 +53,7 @@ class BatchFileSystem(AbstractFileSystem):  # type: ignore[misc]
             return self._file(path, size_of(self._s3, self._role, found))
         if not path or next(self._below(path), None) is not None:
             return _directory(path.rstrip("/"))
-        raise FileNotFoundError(f"`{printable(path)}` is no object of the batch")
+        raise FileNotFoundError(f"`{printable(path)}` is not an object of the batch")
 
     def ls(self, path: str, detail: bool = True, **_: Any) -> list[Entry] | list[str]:
         path = self._strip_protocol(path)
@@ -70,7 +70,7 @@ class BatchFileSystem(AbstractFileSystem):  # type: ignore[misc]
                 elif not slash:
                     found[child] = self.info(child)
         if path and not found:
-            raise FileNotFoundError(f"`{printable(path)}` is no object of the batch")
+            raise FileNotFoundError(f"`{printable(path)}` is not an object of the batch")
         return list(found.values()) if detail else list(found)
 
     def _open(self, path: str, mode: str = "rb", **options: Any) -> BatchFile:
@@ -78,7 +78,7 @@ class BatchFileSystem(AbstractFileSystem):  # type: ignore[misc]
             _read_only()
         details = self.info(path)
         if details["type"] != "file":
-            raise FileNotFoundError(f"`{printable(path)}` is no object of the batch")
+            raise FileNotFoundError(f"`{printable(path)}` is not an object of the batch")
         return BatchFile(self, details["name"], mode, size=details["size"], **options)
 
     def _below(self, path: str) -> Iterator[str]:

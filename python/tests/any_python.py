@@ -1,8 +1,8 @@
-"""A job with a batch, for a Python and a boto3 that the other tests do not run on: see
-`test_any_python`. AWS is a small server here, since the emulator needs a newer Python.
+"""A job with a batch, for versions of Python and boto3 that the other tests don't run on.
 
-It takes no argument, prints the Python and the boto3 that it ran on, and fails with the first
-thing that is not as it should be.
+`test_any_python` runs it. A small server stands for AWS, because the emulator needs a newer Python.
+The job takes no arguments, prints the versions of Python and boto3 that it ran on, and fails at the
+first wrong result.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ ARGUMENTS = {
     "--landfall-scope": "batch",
     "--output": "s3://lake/",
 }
-asked: list[Any] = []
+calls: list[Any] = []
 
 
 class Aws(BaseHTTPRequestHandler):
-    """STS, DynamoDB and S3, as far as this job asks them."""
+    """STS, DynamoDB and S3, as far as this job needs them."""
 
     protocol_version = "HTTP/1.1"
 
@@ -70,11 +70,11 @@ class Aws(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if "DynamoDB" in self.headers.get("X-Amz-Target", ""):
-            asked.append(json.loads(body.decode())["UpdateExpression"].split()[1])
+            calls.append(json.loads(body.decode())["UpdateExpression"].split()[1])
             self.answer(200, b"{}", Content_Type="application/x-amz-json-1.0")
             return
         form = parse_qs(body.decode())
-        asked.append([form["ExternalId"], "Policy" in form])
+        calls.append([form["ExternalId"], "Policy" in form])
         ends = datetime.now(timezone.utc) + timedelta(hours=1)
         session = SESSION.format(ends.strftime("%Y-%m-%dT%H:%M:%SZ"))
         self.answer(200, session.encode(), Content_Type="text/xml")
@@ -133,8 +133,8 @@ def job() -> None:
         try:
             batch.open(gone)
         except landfall.ObjectChanged as error:
-            told = str(error)
-        assert told == "failed to read `s3://landing/in/gone.csv`: it was deleted since it arrived"
+            text = str(error)
+        assert text == "failed to read `s3://landing/in/gone.csv`: it was deleted since it arrived"
         assert _spark.paths(batch.objects)[0] == "s3a://landing/in/a b.csv"
     try:
         landfall.batch(["script.py"])
@@ -147,7 +147,7 @@ def main() -> None:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Aws)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{server.server_port}"
-    # Older botocore has no variable for it.
+    # Older botocore has no environment variable for it.
     create = botocore.session.Session.create_client
 
     def create_here(self: Any, *rest: Any, **named: Any) -> Any:
@@ -156,11 +156,11 @@ def main() -> None:
 
     botocore.session.Session.create_client = create_here
     job()
-    # Both sessions are narrowed, and both outcomes are written.
-    assert asked == [[["shared"], True], "#holder", [["shared"], True], "#outcome"], asked
+    # Both sessions are narrowed, and the job has recorded both outcomes.
+    assert calls == [[["shared"], True], "#holder", [["shared"], True], "#outcome"], calls
     print(json.dumps([list(sys.version_info[:2]), boto3.__version__]))
     sys.stdout.flush()
-    os._exit(0)  # Connections that are kept open would be waited for.
+    os._exit(0)  # Otherwise Python would wait for connections that are kept open.
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the tests of the job's own side share: a batch, and keys that are hard to get right."""
+"""What the library's tests share: a batch, and object keys that are hard to get right."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ AWKWARD_KEYS = [
 
 
 def arguments(batch_id: str = "orders-1", epoch: int = 1, **changed: Any) -> Arguments:
-    """What a batch is named by."""
+    """The identifiers of a batch."""
     named = {
         "manifest": MANIFEST,
         "claims_table": TABLE,
@@ -40,7 +40,7 @@ def arguments(batch_id: str = "orders-1", epoch: int = 1, **changed: Any) -> Arg
 
 
 def command_line(one: Arguments) -> list[str]:
-    """As Glue makes it of the arguments with which Landfall starts a run."""
+    """Returns the command line that Glue makes of Landfall's arguments for a run."""
     own = {
         "batch-id": one.batch_id,
         "epoch": str(one.epoch),
@@ -55,5 +55,5 @@ def command_line(one: Arguments) -> list[str]:
 
 
 def entry(key: str = "in/a.csv", **more: Any) -> dict[str, Any]:
-    """An object of bucket `acme-landing` as a manifest lists it."""
+    """Returns an object of bucket `acme-landing` as a manifest lists it."""
     return {"url": f"s3://acme-landing/{key}", "mandatory": True, **more}

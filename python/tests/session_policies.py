@@ -1,8 +1,8 @@
-"""The session policies of named batches, for those that judge policies to read.
+"""Prints the session policies of named batches, for the tests that evaluate policies.
 
     python python/tests/session_policies.py > tests/fixtures/session-policies.json
 
-renders them anew, with `python` on PYTHONPATH.
+writes the fixture again. `python` must be on PYTHONPATH.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ CASES: dict[str, dict[str, Any]] = {
 
 
 def rendered() -> list[dict[str, Any]]:
-    """Each case with its inputs and both of its policies."""
+    """Returns each case with its inputs and both policies."""
     return [render(name, **case) for name, case in CASES.items()]
 
 

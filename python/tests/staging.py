@@ -1,4 +1,4 @@
-"""A batch in the emulator: two accounts, with IAM on, and this process as one of the job's role."""
+"""Stages a batch in the emulator: two accounts, IAM on, and this process with the job's role."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def policy(*statements: Statement) -> str:
 
 
 class Stage:
-    """Buckets of landed objects and of manifests, a table of claims, and roles, named after it."""
+    """A batch's buckets for objects and manifests, claims table and roles, all named after it."""
 
     def __init__(self, emulator: Emulator, name: str, external_id: str = "") -> None:
         self.emulator = emulator
@@ -59,7 +59,7 @@ class Stage:
         self.permit()
 
     def permit(self, *more: Statement, reads: str = "in/*", key: str = "") -> None:
-        """What the reader role may do, besides `more`; with `key` as the provisioner grants it."""
+        """Sets what the reader role may do: `more`, and use `key` as the provisioner grants it."""
         read = ["s3:GetObject", "s3:GetObjectVersion"]
         document = policy(
             (read, f"arn:aws:s3:::{self.landing}/{reads}"),
@@ -83,7 +83,7 @@ class Stage:
         )
 
     def put(self, key: str, content: bytes = b"rows", **more: Any) -> dict[str, Any]:
-        """Upload an object; returns what a manifest says of it."""
+        """Uploads an object, and returns its entry in a manifest."""
         answer = self.s3.put_object(Bucket=self.landing, Key=key, Body=content, **more)
         found = {
             "url": f"s3://{self.landing}/{key}",
@@ -96,7 +96,7 @@ class Stage:
     def arguments(
         self, batch_id: str, entries: Iterable[dict[str, Any]] = (), epoch: int = 1, **more: Any
     ) -> Arguments:
-        """Those of a run for a batch of these objects, whose manifest is written."""
+        """Writes the objects' manifest, and returns the arguments of a run for the batch."""
         key = f"manifests/{batch_id}.json"
         manifest = json.dumps({"entries": list(entries)}).encode()
         self.s3.put_object(Bucket=self.manifests, Key=key, Body=manifest)
@@ -119,13 +119,13 @@ class Stage:
         return landfall.batch(argv, external_id=external_id)
 
     def item(self, batch_id: str) -> dict[str, Any]:
-        """What the claim says, attribute by attribute."""
+        """Returns the claim's attributes."""
         key = {"batch_id": {"S": batch_id}}
         found = self.dynamodb.get_item(TableName=self.name, Key=key, ConsistentRead=True)
         return {name: next(iter(value.values())) for name, value in found["Item"].items()}
 
     def end(self, batch_id: str, epoch: int) -> None:
-        """What the monitor notes when the runs of an epoch have ended."""
+        """Records that the runs of an epoch have ended, as the monitor does."""
         self.dynamodb.update_item(
             TableName=self.name,
             Key={"batch_id": {"S": batch_id}},
@@ -134,7 +134,7 @@ class Stage:
         )
 
     def environment(self) -> dict[str, str]:
-        """What Glue gives to a process of the job: its role's session."""
+        """Returns the variables that Glue gives to a job's process, with a session of its role."""
         session = self.emulator.session_of(ANALYTICS, f"{self.name}-job")
         variables = {name.upper(): value for name, value in session.items()}
         return {"AWS_ENDPOINT_URL": self.emulator.url, "AWS_REGION": REGION, **variables}
@@ -142,5 +142,5 @@ class Stage:
     def act_as_job(self, monkeypatch: pytest.MonkeyPatch) -> None:
         for name, value in self.environment().items():
             monkeypatch.setenv(name, value)
-        # What `boto3.client` uses keeps the credentials of an earlier test.
+        # `boto3.client` uses a default session, which keeps the credentials of an earlier test.
         monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)

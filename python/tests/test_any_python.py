@@ -1,6 +1,6 @@
-"""The library in other Pythons than the tests', with the boto3 that Glue has in them.
+"""The library runs in other versions of Python, with the boto3 that Glue has in each.
 
-Each Python that is found on PATH or in pyenv's folders runs `any_python.py`. What that needs is
+Each Python on PATH or in pyenv's folders runs `any_python.py`. The packages that it needs are
 installed once for each set of versions, beside the environment of the tests.
 """
 
@@ -25,7 +25,7 @@ LIBRARY = Path(landfall.__file__).parent
 EXAMPLES = LIBRARY.parent / "examples"
 MINORS = range(7, 15)
 
-# What all of them need besides, in the last versions that take Python 3.7.
+# The other packages that all of them need, in the last versions that support Python 3.7.
 COMMON = {"python-dateutil": "2.9.0.post0", "six": "1.17.0", "urllib3": "1.26.20"}
 GLUE_3_0 = {
     **COMMON,
@@ -44,18 +44,21 @@ PYTHON_SHELL = {
     "s3transfer": "0.5.2",
 }
 NEWEST = {name: importlib.metadata.version(name) for name in GLUE_3_0}
-"""Those of the other tests."""
+"""The versions that the other tests use."""
 
 
 def versions(minor: int) -> dict[str, str]:
-    """Glue 3.0 has Python 3.7, its Python shell 3.9. Of all others, the oldest that runs there."""
+    """Returns what Glue 3.0 has for Python 3.7, and Python shell for 3.9.
+
+    Any other Python gets the oldest of these sets that runs there.
+    """
     if minor in (9, 10):
         return PYTHON_SHELL
     return GLUE_3_0 if minor < 12 else NEWEST
 
 
 def find_python(minor: int) -> str | None:
-    """A Python 3.`minor` of this machine."""
+    """Returns a Python 3.`minor` of this machine."""
     name = f"python3.{minor}"
     found = [sys.executable] if sys.version_info[:2] == (3, minor) else []
     found += [str(Path(folder) / name) for folder in os.get_exec_path()]
@@ -66,15 +69,15 @@ def find_python(minor: int) -> str | None:
     for path in found:
         if not os.access(path, os.X_OK):
             continue
-        # pyenv's own programs on PATH may stand for a Python that is not chosen.
-        told = subprocess.run([path, "-c", code], capture_output=True, text=True, check=False)
-        if told.returncode == 0 and told.stdout.strip() == str(minor):
+        # A program of pyenv on PATH may stand for a Python that isn't selected.
+        done = subprocess.run([path, "-c", code], capture_output=True, text=True, check=False)
+        if done.returncode == 0 and done.stdout.strip() == str(minor):
             return path
     return None
 
 
 def installed(minor: int) -> Path:
-    """A folder with just these packages, which are the same files for every Python."""
+    """Returns a folder with only these packages, which have the same files for every Python."""
     pins = sorted(f"{name}=={version}" for name, version in versions(minor).items())
     digest = hashlib.sha256("\n".join(pins).encode()).hexdigest()[:16]
     folder = Path(sys.prefix).parent / f"packages-{digest}"
@@ -93,7 +96,7 @@ def installed(minor: int) -> Path:
         try:
             target.rename(folder)
         except OSError:
-            if not folder.exists():  # Where another process was faster.
+            if not folder.exists():  # Otherwise another process was faster.
                 raise
     return folder
 
@@ -121,7 +124,7 @@ def test_a_job_runs_in_any_python_that_the_library_is_for(minor: int, tmp_path: 
     )
     assert ended.returncode == 0, ended.stderr
     assert json.loads(ended.stdout) == [[3, minor], versions(minor)["boto3"]]
-    # The jobs need more than is installed; that this Python takes their text is all that is asked.
+    # The jobs need packages that aren't installed, so this only checks that Python can parse them.
     for script in sorted(EXAMPLES.glob("*.py")):
         code = "import sys; compile(open(sys.argv[1]).read(), sys.argv[1], 'exec')"
         subprocess.run([python, "-I", "-c", code, str(script)], check=True, timeout=60)

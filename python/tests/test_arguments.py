@@ -1,4 +1,4 @@
-"""The job's own side: its arguments, whatever they look like."""
+"""The library reads the job's arguments, whatever they look like."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from landfall import _arguments
 
 
 def words(**changed: str | None) -> list[str]:
-    """A command line as Glue makes it, with Landfall's arguments changed or (None) left out."""
+    """Returns Glue's command line, with Landfall's arguments changed or (if None) left out."""
     own = {
         "batch-id": "orders-1",
         "epoch": "2",
@@ -189,8 +189,8 @@ def test_a_name_without_its_value_does_not_swallow_the_next_name() -> None:
     assert problems([script, "--landfall-batch-id", *own]) == ["`--landfall-batch-id` is empty"]
 
 
-# Command lines as Glue makes them, what `awsglue`'s `getResolvedOptions` reads of them, and what we
-# do. Ours says the same wherever that one says what was passed.
+# Command lines as Glue makes them, with what `awsglue`'s `getResolvedOptions` and the library read
+# from each. Wherever the former returns what was passed, the library returns the same.
 TRAPS = {
     "a value": (["--dt", "2026-01-01"], {"dt": "2026-01-01"}, True),
     "a joined value": (["--dt=2026-01-01"], {"dt": "2026-01-01"}, True),
@@ -199,7 +199,7 @@ TRAPS = {
     "JSON": (["--map", '{"a": ["b", 1]}'], {"map": '{"a": ["b", 1]}'}, True),
     "an empty value": (["--dt", ""], {"dt": ""}, True),
     "a negative number": (["--days", "-3"], {"days": "-3"}, True),
-    # argparse takes these for names, and ends the process or loses the value.
+    # argparse takes these for names, and then ends the process or loses the value.
     "a value that begins with a dash": (["--glob", "-a*"], {"glob": "-a*"}, False),
     "a value that looks like a name": (["--note", "--force"], {"note": "--force"}, False),
     "a value that is another's name": (
@@ -208,9 +208,9 @@ TRAPS = {
         False,
     ),
     "two dashes as a value": (["--separator", "--"], {"separator": "--"}, False),
-    # argparse takes the beginning of a name for the name, if no other begins so.
+    # argparse takes the beginning of a name for the name, if no other name begins with it.
     "an abbreviation": (["--outp", "a", "--output", "b"], {"outp": "a", "output": "b"}, False),
-    # Glue's own switches can be set without a value.
+    # Glue's own switches may have no value.
     "a switch of Glue without a value": (
         ["--enable-metrics", "--output", "s3://o/p"],
         {"enable-metrics": "", "output": "s3://o/p"},
@@ -231,7 +231,7 @@ TRAPS = {
         {"enable-glue-datacatalog": "", "enable-spark-ui": "", "note": "--force"},
         False,
     ),
-    # getResolvedOptions knows the names that it is told, and of these turns dashes.
+    # getResolvedOptions finds only names that you pass to it, and turns their dashes.
     "a dash in a name": (["--partition-by", "dt"], {"partition-by": "dt"}, False),
     "a name that nobody expects": (["--new", "1"], {"new": "1"}, False),
     "the last of two": (["--dt", "1", "--dt", "2"], {"dt": "2"}, True),
@@ -239,11 +239,11 @@ TRAPS = {
 
 
 class Exits(Exception):
-    """What `GlueArgumentParser.error` raises."""
+    """The error that `GlueArgumentParser.error` raises."""
 
 
 def resolved(argv: list[str], names: list[str]) -> dict[str, str] | None:
-    """What argparse makes of a command line, set up as `getResolvedOptions` does it."""
+    """Parses a command line with argparse, set up as in `getResolvedOptions`."""
 
     class Parser(argparse.ArgumentParser):
         def error(self, message: str) -> NoReturn:

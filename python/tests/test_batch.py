@@ -1,4 +1,4 @@
-"""`with landfall.batch()`: claimed on entering, recorded on leaving, between two accounts."""
+"""`with landfall.batch()` claims the batch and records its outcome, across two accounts."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_the_next_claim_takes_the_outcome_of_the_last_away(stage: Stage) -> None
 
 
 def taken_over(stage: Stage, batch_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another process claims the batch, whose epoch was said to have ended."""
+    """Lets another process claim the batch, after recording that its epoch has ended."""
     stage.end(batch_id, 1)
     with monkeypatch.context() as other:
         other.setattr(_claim, "_NONCE", "another process")
@@ -167,7 +167,7 @@ def test_there_is_no_fence_before_the_batch_is_claimed(stage: Stage) -> None:
 
 
 def lose(stage: Stage, batch_id: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Enter the batch, and lose it in the body; returns what its claim then says."""
+    """Enters the batch and loses it in the body. Returns what its claim says then."""
     with stage.batch(batch_id):
         taken_over(stage, batch_id, monkeypatch)
         return stage.item(batch_id)
@@ -181,7 +181,7 @@ def test_a_warning_never_takes_the_place_of_the_bodys_own_error(
             taken_over(stage, "lost-too", monkeypatch)
             raise ZeroDivisionError
 
-    # Warnings are errors in these tests.
+    # These tests turn warnings into errors.
     with pytest.raises(ZeroDivisionError):
         fail()
 
@@ -212,7 +212,7 @@ print("after")
 
 
 def run(stage: Stage, script: str, argv: list[str]) -> subprocess.CompletedProcess[str]:
-    """The script in a process of its own, as Glue starts it."""
+    """Runs the script in a process of its own, as Glue does."""
     return subprocess.run(
         [sys.executable, "-c", script, *argv[1:]],
         env={**stage.environment(), "PYTHONPATH": str(PACKAGES)},
@@ -264,7 +264,7 @@ def test_a_batch_that_lasts_longer_than_a_session_goes_on(stage: Stage) -> None:
         for one in batch.objects:
             assert batch.open(one).read() == b"rows"
             keys.append(credentials.access_key)
-            # As if an hour were over.
+            # Acts as if an hour had passed.
             credentials._expiry_time = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=1)
     assert len(set(keys)) == 3
     assert stage.item("long")["outcome"] == "succeeded"

@@ -1,4 +1,4 @@
-"""The job's own side: claiming the batch, in the emulator's DynamoDB, with IAM on."""
+"""The library claims the batch, in the emulator's DynamoDB with IAM on."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ TABLE = f"arn:aws:dynamodb:{REGION}:{DATA}:table/{NAME}"
 
 
 def process() -> ModuleType:
-    """The module of claims as another process has it: with a nonce of its own."""
+    """Loads the claims module again, with another nonce, as another process would."""
     spec = importlib.util.spec_from_file_location("landfall._claim", _claim.__file__)
     assert spec is not None
     assert spec.loader is not None
@@ -48,7 +48,7 @@ def session_of(one: Arguments) -> boto3.session.Session:
 
 
 class Claims:
-    """The table of claims, and the reader role that may claim in it."""
+    """The claims table, and a reader role that may claim in it."""
 
     def __init__(self, emulator: Emulator) -> None:
         self.emulator = emulator
@@ -72,7 +72,7 @@ class Claims:
     def claim(
         self, batch_id: str, epoch: int = 1, side: ModuleType = _claim, **changed: Any
     ) -> bool:
-        """What a process of the batch's run of that epoch is told."""
+        """Claims the batch as a process of that epoch's run, and returns the answer."""
         one = self.batch(batch_id, epoch, **changed)
         return side.claim(one, session_of(one))
 
@@ -81,7 +81,7 @@ class Claims:
         return side.fence(one, session_of(one))
 
     def end(self, batch_id: str, epoch: int) -> None:
-        """What the monitor does once all runs up to that epoch have ended."""
+        """Records that all runs up to that epoch have ended, as the monitor does."""
         with contextlib.suppress(self.root.exceptions.ConditionalCheckFailedException):
             self.root.update_item(
                 TableName=NAME,
@@ -112,7 +112,7 @@ def table(launched: Emulator) -> Claims:
 
 @pytest.fixture
 def claims(table: Claims, monkeypatch: pytest.MonkeyPatch) -> Claims:
-    """The table, and this process as one that runs with the job role's credentials."""
+    """Makes the table, and gives this process the job role's credentials."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", table.emulator.url)
     for name, value in table.emulator.session_of(ANALYTICS, "claiming-job").items():
         monkeypatch.setenv(name.upper(), value)
@@ -135,7 +135,7 @@ def test_a_claim_is_kept_as_long_as_the_ledger_remembers_arrivals_and_not_for_ev
     assert claims.claim("kept")
     expires = int(claims.item("kept")["expires"]["N"])
     assert before <= expires - 400 * 86_400 <= time.time()
-    # The next that claims it keeps it for longer.
+    # The next claim makes it last longer.
     claims.end("kept", 1)
     later = time.time() + 1_000
     monkeypatch.setattr(_claim, "time", SimpleNamespace(time=lambda: later))
@@ -157,12 +157,12 @@ def test_the_fence_lets_the_holder_through_until_its_epoch_has_ended(claims: Cla
     held = claims.item("fenced")
     claimed = {"batch_id", "holder", "epoch", "claimed_at", "expires"}
     assert set(held) == {*claimed, "ended", "fenced_at"}
-    # Of another process, of another epoch, and of a batch that nobody claimed.
+    # Another process, another epoch, and a batch that nobody has claimed.
     assert not claims.fence("fenced", 2, side=process())
     assert not claims.fence("fenced", 3)
     assert not claims.fence("unclaimed")
     assert claims.item("fenced") == held
-    # Nobody else has claimed it yet, but anybody could.
+    # No other run has claimed it yet, but any could.
     claims.end("fenced", 2)
     assert not claims.fence("fenced", 2)
 
@@ -210,7 +210,7 @@ def test_the_next_epoch_gets_the_batch_once_the_holders_has_ended(
     item = claims.item(batch_id)
     assert item["holder"]["S"].startswith("10#")
     assert (item["epoch"], item["ended"]) == ({"N": "10"}, {"N": str(ended)})
-    # The batch is held again: what ended before does not open it to others.
+    # A run holds the batch again, so the epoch that ended before doesn't open it to others.
     assert not claims.claim(batch_id, 10)
     assert not claims.claim(batch_id, 11)
 
@@ -242,7 +242,7 @@ def test_batches_are_claimed_independently(claims: Claims) -> None:
 
 
 class Ready:
-    """A reader's session whose client is made already, so that many can ask in one moment."""
+    """A reader's session with a ready client, so that many threads can claim at the same moment."""
 
     def __init__(self, session: boto3.session.Session) -> None:
         self.dynamodb = session.client("dynamodb")
@@ -298,12 +298,12 @@ def test_of_sixteen_that_claim_at_once_exactly_one_gets_the_batch(claims: Claims
 
     with ThreadPoolExecutor(count) as pool:
         for i in range(10):
-            told = list(pool.map(claim, sides, [f"crowd-{i}"] * count))
-            assert sorted(told) == [False] * (count - 1) + [True]
+            answers = list(pool.map(claim, sides, [f"crowd-{i}"] * count))
+            assert sorted(answers) == [False] * (count - 1) + [True]
 
 
 class Losing:
-    """A connection that carries requests to DynamoDB and loses the answers, the first `count`."""
+    """A connection that carries requests to DynamoDB and loses the first `count` answers."""
 
     def __init__(self, session: boto3.session.Session, count: int) -> None:
         self.left, self.sent = count, 0

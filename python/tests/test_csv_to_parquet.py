@@ -1,4 +1,4 @@
-"""The example job: what it reads, what it writes, and under which names."""
+"""The Python shell example: what it reads, what it writes, and under which names."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ WEATHER = b"date,temp,weather\n2026-01-01,1.5,rain\n2026-01-02,2.5,sun\n2026-01-
 
 
 class Store:
-    """The buckets of both accounts, and the claims, as far as the job asks for them."""
+    """The buckets of both accounts and the claims, as far as the job uses them."""
 
     def __init__(self) -> None:
         self.objects: dict[tuple[str, str], bytes] = {}
         self.conditions: list[str] = []
         self.held_by_another = False
         self.over_after = sys.maxsize
-        """So many writes to the claim, the batch is another run's."""
+        """After this many writes to the claim, another run holds the batch."""
         self.owners: set[str] = set()
 
     def update_item(self, ConditionExpression: str, **_: Any) -> None:
@@ -55,7 +55,7 @@ class Store:
         self.objects[Bucket, Key] = Body
 
     def files(self) -> dict[str, pa.Table]:
-        """The Parquet files by key, each without what the path alone would tell."""
+        """Returns the Parquet files by key, without the column that is only in the path."""
         return {
             key: pa.parquet.ParquetFile(io.BytesIO(content)).read()
             for (bucket, key), content in self.objects.items()
@@ -78,7 +78,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Store:
 
 
 def run(store: Store, keys: list[str], *own: str, batch_id: str = "weather-1") -> None:
-    """Run the job on a batch of objects of the bucket `landing`."""
+    """Runs the job on a batch of objects in the bucket `landing`."""
     entries = [{"url": f"s3://landing/{key}", "mandatory": True} for key in keys]
     manifest = f"manifests/{batch_id}.json"
     store.objects["landfall", manifest] = json.dumps({"entries": entries}).encode()
@@ -96,7 +96,7 @@ def run(store: Store, keys: list[str], *own: str, batch_id: str = "weather-1") -
 
 
 def convert(store: Store, capsys: pytest.CaptureFixture[str], *own: str, **named: bytes) -> Any:
-    """Run the job on the objects `named`; returns its summary."""
+    """Runs the job on the objects `named`, and returns its summary."""
     for key, content in named.items():
         store.objects["landing", key] = content
     run(store, list(named), *own)
@@ -152,7 +152,7 @@ def test_a_batch_that_another_run_holds_is_left_without_a_trace(
     store: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store.held_by_another = True
-    # Nor are the job's own arguments judged: that is for the run that holds the batch.
+    # It doesn't check the job's own arguments either: only the run that holds the batch does.
     for own in ((), ("--output", "lake")):
         with pytest.raises(landfall.ClaimedElsewhere):
             convert(store, capsys, *own, a=b"not,the\nexpected,columns\n")
@@ -162,7 +162,7 @@ def test_a_batch_that_another_run_holds_is_left_without_a_trace(
 
 def test_a_run_that_is_over_for_landfall_writes_no_more(store: Store) -> None:
     store.objects |= {("landing", key): WEATHER for key in "ab"}
-    store.over_after = 2  # Claimed, and let through once.
+    store.over_after = 2  # The claim, and the first fence.
     with pytest.raises(landfall.ClaimedElsewhere):
         run(store, ["a", "b"])
     files = store.files()
@@ -173,7 +173,7 @@ def test_a_run_that_is_over_for_landfall_writes_no_more(store: Store) -> None:
 def test_the_demos_data_set_keeps_every_row(
     store: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # Importing the package would import pandas, which nothing here needs.
+    # Importing the package would import pandas, which these tests don't need.
     package = importlib.util.find_spec("vega_datasets")
     assert package is not None
     assert package.origin is not None

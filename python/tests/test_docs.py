@@ -1,4 +1,4 @@
-"""What docs/jobs.md tells authors of jobs: its scripts run, and its table has every error."""
+"""docs/jobs.md is right: its scripts run, and its table lists every error."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def section(heading: str) -> str:
 
 
 def script(heading: str) -> str:
-    """The one script of a section."""
+    """Returns the only script of a section."""
     [found] = re.findall(r"^```python\n(.*?)^```", section(heading), re.DOTALL | re.MULTILINE)
     return found
 
@@ -62,7 +62,7 @@ def run(
     entries: list[dict[str, Any]],
     **own: str,
 ) -> dict[str, Any]:
-    """Run a script as the job does; returns its names at the end."""
+    """Runs a script as a job does, and returns its global names at the end."""
     argv = command_line(stage.arguments(batch_id, entries, arguments=own))
     monkeypatch.setattr(sys, "argv", argv)
     names: dict[str, Any] = {"__name__": "__main__"}

@@ -1,4 +1,4 @@
-"""Objects that keys of KMS encrypt: read with all grants; without one, the error names it."""
+"""KMS-encrypted objects can be read with all grants. If one is missing, the error names it."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ SSE_S3, SSE_KMS, DSSE = "AES256", "aws:kms", "aws:kms:dsse"
 
 @dataclass
 class Key:
-    """A key of KMS, and who it admits."""
+    """A KMS key, and the roles that it admits."""
 
     kms: Any
     arn: str
 
     def admit(self, *principals: str) -> None:
-        """These for decrypting, and nobody else."""
+        """Lets only these principals decrypt."""
         statement = {
             "Effect": "Allow",
             "Principal": {"AWS": list(principals)},
@@ -63,7 +63,7 @@ def put(stage: Stage, kind: str, of: Key | None = None) -> dict[str, Any]:
 
 
 def read(stage: Stage, entry: dict[str, Any], **more: Any) -> str:
-    """The content, or what is told of the failure after the object's name."""
+    """Returns the content, or the part of the error after the object's name."""
     with stage.batch(f"encrypted-{next(batches)}", [entry], **more) as batch:
         try:
             return batch.open(batch.objects[0]).read().decode()
@@ -186,7 +186,7 @@ def test_what_was_encrypted_before_it_was_uploaded_is_decrypted_by_the_example(
     assert written["Body"].read() == b"secret rows"
     assert stage.item("sealed-1")["outcome"] == "succeeded"
 
-    # What the provisioner grants is for S3's calls to KMS, and not for the client's own.
+    # The provisioner's grant covers S3's calls to KMS, not the client's own.
     one.admit(f"arn:aws:iam::{DATA}:root")
     with pytest.raises(S3EncryptionClientError, match="AccessDenied"):
         run("sealed-2")
@@ -197,11 +197,11 @@ def test_what_was_encrypted_before_it_was_uploaded_is_decrypted_by_the_example(
     assert stage.item("sealed-3")["error"] == "S3EncryptionClientError"
 
 
-# That the emulator still needs the correction
+# The emulator still needs the correction
 
 
 def outcomes(emulator: Emulator) -> dict[str, str]:
-    """What becomes of encrypted objects for a role without any grant on the key."""
+    """Reads encrypted objects with a role that has no grant on the key."""
     s3 = emulator.client("s3", DATA)
     bucket = "encrypted-plainly"
     s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})

@@ -1,4 +1,4 @@
-"""The example job as Glue runs it, between two accounts, with IAM on."""
+"""The Python shell example as Glue runs it, across two accounts with IAM on."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def converter(launched: Emulator, tmp_path_factory: pytest.TempPathFactory) -> J
 def start(
     converter: Job, batch_id: str, *entries: dict[str, Any], **changed: str
 ) -> dict[str, Any]:
-    """A run of the job for a batch of these objects, with arguments changed."""
+    """Runs the job for a batch of these objects, with some arguments changed."""
     key = f"manifests/{batch_id}.json"
     manifest = json.dumps({"entries": entries}).encode()
     s3 = converter.emulator.client("s3", DATA)
@@ -97,7 +97,7 @@ def start(
 
 
 def end(converter: Job, batch_id: str, epoch: int) -> None:
-    """What the monitor notes when the runs of an epoch have ended."""
+    """Records that the runs of an epoch have ended, as the monitor does."""
     converter.emulator.client("dynamodb", DATA).update_item(
         TableName=CLAIMS,
         Key={"batch_id": {"S": batch_id}},
@@ -107,14 +107,14 @@ def end(converter: Job, batch_id: str, epoch: int) -> None:
 
 
 def outputs(converter: Job, batch_id: str) -> set[str]:
-    """The keys of the files that a batch's runs wrote."""
+    """Returns the keys of the files that a batch's runs wrote."""
     s3 = converter.emulator.client("s3", ANALYTICS)
     found = s3.list_objects_v2(Bucket=LAKE, Prefix="out/").get("Contents", [])
     return {one["Key"] for one in found if f"/{batch_id}-" in one["Key"]}
 
 
 def put(converter: Job, key: str, rows: bytes = ROWS) -> dict[str, Any]:
-    """Upload an object; returns what a manifest says of it."""
+    """Uploads an object, and returns its entry in a manifest."""
     answer = converter.emulator.client("s3", DATA).put_object(Bucket=LANDING, Key=key, Body=rows)
     return {
         "url": f"s3://{LANDING}/{key}",
@@ -161,7 +161,7 @@ def test_of_two_runs_of_a_batch_the_second_succeeds_without_effect(converter: Jo
 
 
 def rows(converter: Job, batch_id: str) -> list[int]:
-    """What a batch's files hold, in order."""
+    """Returns the rows of a batch's files, in order."""
     s3 = converter.emulator.client("s3", ANALYTICS)
     found: list[int] = []
     for key in outputs(converter, batch_id):
@@ -177,19 +177,19 @@ def outcome(converter: Job, batch_id: str) -> str:
 
 
 def test_the_run_after_a_failed_one_does_the_batch_from_the_beginning(converter: Job) -> None:
-    """So that each row is written once, and none twice."""
+    """Checks that each row is there exactly once."""
     entries = [
         put(converter, "in/1.csv", b"temp,weather\n1,rain\n2,sun\n"),
         put(converter, "in/2.csv", b"temp,weather\n3,rain\n4,fog\n"),
     ]
-    # The second was cut off when the first run came to it.
+    # The upload of the second object was incomplete when the first run read it.
     put(converter, "in/2.csv", b"temp,weather\n3,rain\n")
     run = start(converter, "retried", *entries)
     assert run["JobRunState"] == "FAILED"
     assert run["ErrorMessage"].startswith("landfall.ObjectChanged: ")
     assert rows(converter, "retried") == [1, 2]
     assert outcome(converter, "retried") == "failed"
-    # Until the monitor has noted that run's end, no other gets the batch.
+    # No other run gets the batch until the monitor has recorded that run's end.
     assert start(converter, "retried", *entries, epoch="2")["JobRunState"] == "SUCCEEDED"
     assert rows(converter, "retried") == [1, 2]
     end(converter, "retried", 1)

@@ -1,4 +1,4 @@
-"""A batch as a filesystem: what pyarrow and fsspec find in it, and that it is what arrived."""
+"""The batch's filesystem: pyarrow and fsspec find exactly what arrived."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ def test_a_size_that_may_not_be_asked_for_is_an_error_that_says_so(stage: Stage)
     entry = {"url": stage.put("elsewhere/unknown")["url"], "mandatory": True}
     with stage.batch("hidden", [entry]) as batch:
         files = batch.filesystem()
-        # To HEAD, S3 gives no reason.
+        # S3 gives no reason in its answer to HEAD.
         with pytest.raises(landfall.ObjectError, match=r": 403: role .* needs `s3:GetObject`"):
             files.info(entry["url"])
 

@@ -1,4 +1,4 @@
-"""The job's own side: the batch's manifest, and the inputs that it lists."""
+"""The library reads the batch's manifest and the objects that it lists."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from landfall import _manifest
 
 
 class Session:
-    """The reader's session, in which S3 has one object, or has an error for who asks for it."""
+    """A reader's session in which S3 returns one object, or an error."""
 
     def __init__(self, body: Any, error: str = "") -> None:
         self.s3 = boto3.client("s3", region_name="eu-west-1")
@@ -34,8 +34,8 @@ class Session:
         if error:
             stub.add_client_error("get_object", error, "words of S3")
         else:
-            asked = {"Bucket": "acme-landfall", "Key": "manifests/orders-1.json"}
-            stub.add_response("get_object", {"Body": body}, asked)
+            expected = {"Bucket": "acme-landfall", "Key": "manifests/orders-1.json"}
+            stub.add_response("get_object", {"Body": body}, expected)
         stub.activate()
 
     def client(self, service: str) -> Any:
@@ -44,7 +44,7 @@ class Session:
 
 
 def objects_of(manifest: Any) -> tuple[landfall.Object, ...]:
-    """What a manifest lists, given as it stands in S3 or as what its JSON says."""
+    """Reads a manifest, given as bytes or as a JSON value, and returns its objects."""
     text = manifest if isinstance(manifest, bytes) else json.dumps(manifest).encode()
     return _manifest.read(Session(StreamingBody(io.BytesIO(text), len(text))), READER, MANIFEST)
 
@@ -62,7 +62,7 @@ def problem_of(text: bytes) -> str:
 
 
 def test_a_manifest_as_the_functions_write_it_is_read() -> None:
-    # What the functions' own test expects of them; the literal is indented, a manifest is not.
+    # The text that the functions' own test expects. The literal is indented, but a manifest isn't.
     source = Path(__file__).parents[2] / "shared/core/src/batch/tests/manifest.rs"
     literals = re.findall(r'r#"(.*?)"#', source.read_text("utf-8"), re.DOTALL)
     [written] = [literal for literal in literals if '{"entries":[' in literal]
@@ -262,7 +262,7 @@ def test_a_byte_order_mark_is_no_part_of_the_manifest() -> None:
 
 
 class Generated(io.RawIOBase):
-    """A manifest that is nowhere as a whole: 100,000 objects with keys of that many bytes."""
+    """A manifest of 100,000 objects with keys of that many bytes, never in memory as a whole."""
 
     def __init__(self, key_bytes: int) -> None:
         self.parts = self.text(key_bytes)
@@ -304,7 +304,7 @@ def test_of_a_manifest_of_100_000_objects_only_the_objects_are_in_memory(
     assert len(found) == 100_000
     assert found[-1].key == "in/099999".ljust(key_bytes, "k")
     assert peak < megabytes * 10**6, peak
-    # What is read at once, and a second list of references.
+    # The bytes of a read, and a second list of references.
     assert peak - held < 3 * 10**6, (held, peak)
 
 

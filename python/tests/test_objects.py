@@ -1,4 +1,4 @@
-"""The job's own side: reading the objects of a batch as they were when they arrived."""
+"""The library reads the objects of a batch as they were when they arrived."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from landfall import _objects
 
 
 def read(item: landfall.Object, expected: dict[str, Any], content: bytes = b"rows") -> bytes:
-    """What `open_object` gives for an object that S3 has, if it asks S3 for just `expected`."""
+    """Returns what `open_object` yields, and checks that it sends exactly `expected` to S3."""
     s3 = boto3.client("s3", region_name=REGION)
     with Stubber(s3) as stub:
         answer = {
@@ -140,8 +140,8 @@ def test_a_refused_read_says_which_policy_lacks_which_grant(message: str, why: s
     )
 
 
-# As AWS documents them: "Troubleshoot access denied (403 Forbidden) errors in Amazon S3", and in
-# the user guide of IAM "Troubleshoot access denied error messages".
+# AWS documents these messages in "Troubleshoot access denied (403 Forbidden) errors in Amazon S3"
+# and, in IAM's user guide, in "Troubleshoot access denied error messages".
 MARY = "User: arn:aws:iam::123456789012:user/MaryMajor is not authorized to perform: s3:GetObject "
 ON = 'on resource: "arn:aws:s3:::amzn-s3-demo-bucket1/object-name" '
 DENY = "with an explicit deny in "
@@ -173,7 +173,7 @@ DOCUMENTED = {
     ),
     MARY + ON + DENY + "an identity-based policy": "the role's own policy denies",
     MARY + ON + DENY + f"a service control policy: {POLICY}": "a service control policy denies",
-    # A key is quoted as it is.
+    # The message quotes the exact key.
     MARY + ON.replace("object-name", "a b") + DENY + "a session policy": (
         "the session's policy denies"
     ),
@@ -269,7 +269,7 @@ def test_an_object_of_another_size_has_changed() -> None:
 
 
 def cut_off(read: Callable[[landfall.Body], Any]) -> None:
-    """Read an object whose connection ends two bytes before its end."""
+    """Reads an object whose connection breaks two bytes before the end."""
     s3 = boto3.client("s3", region_name=REGION)
     with Stubber(s3) as stub:
         answer = {"Body": StreamingBody(io.BytesIO(b"1\n2\n"), 6), "ContentLength": 6}

@@ -1,6 +1,7 @@
-"""That Python 3.7, which Glue 3.0 has, takes what jobs use, where there is none to run it.
+"""Python 3.7, which Glue 3.0 has, accepts the library, even if this machine has no Python 3.7.
 
-`test_any_python` runs it where there is one. Neither `ruff` nor `vermin` finds these generics.
+If there is one, `test_any_python` runs the library in it. Neither `ruff` nor `vermin` finds these
+generics.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ GENERIC_SINCE_3_9 = BUILT_IN | set(collections.abc.__all__)
 
 
 class Evaluated(ast.NodeVisitor):
-    """Finds generics like `dict[…]` that are evaluated, as annotations are not."""
+    """Finds generics like `dict[…]` that Python evaluates. It doesn't evaluate annotations."""
 
     def __init__(self) -> None:
         self.found: list[str] = []
@@ -55,7 +56,7 @@ def evaluated(source: str) -> list[str]:
 def test_no_source_needs_a_newer_python(source: Path) -> None:
     text = source.read_text()
     assert evaluated(text) == []
-    # Without it, annotations are evaluated too.
+    # Without this import, Python evaluates annotations too.
     assert text.count("from __future__ import annotations\n") == (source.name != "__init__.py")
 
 

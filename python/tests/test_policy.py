@@ -1,4 +1,4 @@
-"""Session policies: what a narrowed session may reach, and that STS takes their text."""
+"""Session policies: what a narrowed session may reach, and that STS accepts their text."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FIXTURE = Path(__file__).parents[2] / "tests" / "fixtures" / "session-policies.j
 TABLE = "arn:aws:dynamodb:eu-west-1:111111111111:table/landfall-claims"
 READS = ["s3:GetObject", "s3:GetObjectVersion"]
 
-# Keys with a beginning in common, as a route's have, of characters that mean something somewhere.
+# Keys with a common beginning, as a route's have, made of characters that are special somewhere.
 TEXTS = st.text(st.sampled_from('ab/*?$"\\ é東\n{}~') | st.characters(codec="utf-8"), max_size=60)
 FOLDERS = st.sampled_from(["", "in/", "in/dt=2026-01-01/", "x" * 400, "*" * 300, "東/"])
 KEYS = st.builds(lambda folder, text: folder + (text or "a"), FOLDERS, TEXTS)
@@ -28,14 +28,14 @@ MANY = st.lists(KEYS, min_size=1, max_size=60)
 
 
 def resources(policy: str) -> list[str]:
-    """What follows `arn:aws:s3:::` in the statement that reads."""
+    """Returns the resources of the statement that allows reading, without `arn:aws:s3:::`."""
     statement = json.loads(policy)["Statement"][0]
     assert statement["Action"] == READS
     return [arn.removeprefix("arn:aws:s3:::") for arn in statement["Resource"]]
 
 
 def matches(pattern: str, text: str) -> bool:
-    """As IAM compares: a variable `${*}` is the character, `*` is anything."""
+    """Compares as IAM does: a variable `${*}` is the character, and `*` is anything."""
     parts = re.findall(r"\$\{[*?$]\}|[\s\S]", pattern)
     regex = "".join(
         part[2]
@@ -53,7 +53,7 @@ def matches(pattern: str, text: str) -> bool:
 
 
 def shared(keys: list[str]) -> str:
-    """What all keys begin with."""
+    """Returns what all keys begin with."""
     first = min(keys)
     return next(
         first[:n] for n in range(len(first), -1, -1) if all(k[:n] == first[:n] for k in keys)
@@ -61,7 +61,7 @@ def shared(keys: list[str]) -> str:
 
 
 def literal(pattern: str) -> str:
-    """What a pattern begins with before its wildcard."""
+    """Returns the part of a pattern before its wildcard."""
     return re.sub(r"\$\{([*?$])\}", r"\1", pattern.removesuffix("*"))
 
 
@@ -86,10 +86,10 @@ def test_a_policy_covers_every_object_and_nothing_beyond_what_all_keys_begin_wit
     for one in found:
         assert one.startswith("acme-landing/")
         beginning = literal(one).removeprefix("acme-landing/")
-        # What is too long for any policy is cut, as late as can be.
+        # A key that is too long for any policy is cut, as late as possible.
         is_cut = admissible[0].startswith(beginning) and len(policy) > MAX_CHARACTERS - 8
         assert beginning.startswith(admissible[0]) or is_cut
-        # What it opens is what some of the batch's keys begin with.
+        # Each prefix is the beginning of some of the batch's keys.
         assert any(key.startswith(beginning) for key in keys)
 
 
@@ -120,7 +120,7 @@ def test_no_resource_is_covered_by_another(keys: list[str], budget: int) -> None
 
 
 def test_room_that_a_wide_prefix_leaves_is_for_others() -> None:
-    # Of the long names in ten folders, one folder's find room; after the others' the short two do.
+    # There is room for one of ten folders with long names, and after them for the two short names.
     keys = [f"in/a/{n:03}" + "x" * 100 for n in range(0, 1000, 10)] + ["in/b/1", "in/b/2"]
     found = resources(objects_policy("aws", [Object("b", key) for key in keys]))
     assert found[-2:] == ["b/in/b/1", "b/in/b/2"]
@@ -136,7 +136,7 @@ def test_neither_order_nor_repetition_changes_a_policy(keys: list[str]) -> None:
 def test_what_does_not_fit_is_widened_from_the_deepest_of_the_tree() -> None:
     keys = [f"orders/dt=2026-01-{day:02}/{n}.csv" for day in range(1, 31) for n in range(100)]
     found = resources(objects_policy("aws", [Object("landing", key) for key in keys]))
-    # The last days have a few characters left over for what is deeper.
+    # A few characters are left over for deeper prefixes of the last days.
     assert 30 <= len(found) < 40
     assert all(re.fullmatch(r"landing/orders/dt=2026-01-\d\d/\d?\*", one) for one in found)
 

@@ -1,4 +1,4 @@
-"""The job's own side: sessions of the reader role."""
+"""The library's sessions of the reader role."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def session(
 
 
 class Sts:
-    """The STS clients that are made, each stubbed to grant sessions that last `lifetime`."""
+    """Stubs each new STS client to grant sessions that last `lifetime`, and collects them."""
 
     def __init__(
-        self, monkeypatch: pytest.MonkeyPatch, lifetime: dt.timedelta, **asked: str
+        self, monkeypatch: pytest.MonkeyPatch, lifetime: dt.timedelta, **more: str
     ) -> None:
         self.calls = 0
         self.endpoints: set[str] = set()
@@ -41,12 +41,12 @@ class Sts:
             client = create(session, service, *args, **kwargs)
             if service == "sts":
                 self.endpoints.add(client.meta.endpoint_url)
-                monkeypatch.setattr(client, "assume_role", self.counted(client, lifetime, asked))
+                monkeypatch.setattr(client, "assume_role", self.counted(client, lifetime, more))
             return client
 
         monkeypatch.setattr(botocore.session.Session, "create_client", create_client)
 
-    def counted(self, client: Any, lifetime: dt.timedelta, asked: dict[str, str]) -> Any:
+    def counted(self, client: Any, lifetime: dt.timedelta, more: dict[str, str]) -> Any:
         assume_role = client.assume_role
 
         def call(**request: Any) -> Any:
@@ -55,7 +55,7 @@ class Sts:
                 "RoleArn": READER,
                 "RoleSessionName": "landfall-orders-1",
                 "DurationSeconds": 3600,
-                **asked,
+                **more,
             }
             granted = {
                 "AccessKeyId": f"ASIAOFTHEREADER{self.calls}",
@@ -104,11 +104,11 @@ def test_clients_of_the_reader_sign_with_the_reader_roles_credentials(
 
 
 class Sent(Exception):
-    """Nothing is sent: what would be is told."""
+    """Raised in the place of sending a request."""
 
 
 def owner_that_is_expected(call: Callable[[Any], Any]) -> str | None:
-    """Whom a request of the reader's session expects to own the bucket."""
+    """Returns the bucket owner that a request of the reader's session expects."""
     s3 = session().client("s3")
     seen: list[str | None] = []
 
@@ -147,7 +147,7 @@ def test_who_expects_another_owner_is_not_contradicted(monkeypatch: pytest.Monke
     assert other == owner_that_is_expected(
         lambda s3: s3.get_object(Bucket="b", Key="k", ExpectedBucketOwner=other)
     )
-    # No header, which who opens it would have to send.
+    # No header, because whoever opens the URL would have to send it.
     url = session().client("s3").generate_presigned_url("get_object", {"Bucket": "b", "Key": "k"})
     assert "expected-bucket-owner" not in url
 
@@ -212,7 +212,7 @@ def test_a_session_name_is_always_valid(batch_id: str) -> None:
 def test_session_names_tell_batches_apart() -> None:
     ids = ["a/b", "a-b", "a b", "x" * 60, "x" * 61, "x" * 62]
     assert _reader.session_name("a-b") == "landfall-a-b"
-    # CloudTrail shows the whole of what a batch of now is called, and of one of the version before.
+    # CloudTrail shows the whole batch ID, in the current form and in that of the version before.
     former = "899bfd94d19c4ed05147d6815125b225"
     for batch_id in f"222222222222-{former}", former:
         assert _reader.session_name(batch_id) == f"landfall-{batch_id}"
@@ -235,27 +235,27 @@ def test_a_session_that_is_narrowed_passes_its_policy_each_time(
 def test_a_policy_that_sts_cannot_pack_is_written_again_in_half(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    asked = refusing(monkeypatch, "PackedPolicyTooLarge", until="narrow 1024")
+    policies = refusing(monkeypatch, "PackedPolicyTooLarge", until="narrow 1024")
     session(policy="narrow {}".format).get_credentials().get_frozen_credentials()
-    assert asked == ["narrow 2048", "narrow 1024"]
+    assert policies == ["narrow 2048", "narrow 1024"]
 
 
 def test_a_policy_that_sts_cannot_pack_in_half_either_is_an_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    asked = refusing(monkeypatch, "PackedPolicyTooLarge", until="never")
+    policies = refusing(monkeypatch, "PackedPolicyTooLarge", until="never")
     with pytest.raises(landfall.ReaderRoleError, match=r": PackedPolicyTooLarge$"):
         session(policy="narrow {}".format).get_credentials().get_frozen_credentials()
-    assert asked == ["narrow 2048", "narrow 1024"]
+    assert policies == ["narrow 2048", "narrow 1024"]
 
 
 def refusing(monkeypatch: pytest.MonkeyPatch, code: str, until: str) -> list[str]:
-    """STS, which refuses each policy but one; what it is asked."""
+    """Makes STS reject every policy except `until`, and returns the policies that it gets."""
     sts = Sts(monkeypatch, dt.timedelta(hours=1))
-    asked: list[str] = []
+    policies: list[str] = []
 
     def call(Policy: str, **_: Any) -> dict[str, Any]:
-        asked.append(Policy)
+        policies.append(Policy)
         if Policy != until:
             raise ClientError({"Error": {"Code": code, "Message": Policy}}, "AssumeRole")
         granted = {
@@ -267,7 +267,7 @@ def refusing(monkeypatch: pytest.MonkeyPatch, code: str, until: str) -> list[str
         return {"Credentials": granted}
 
     monkeypatch.setattr(sts, "counted", lambda *_: call)
-    return asked
+    return policies
 
 
 # What leaves this machine

@@ -1,6 +1,7 @@
-"""Spark's settings and paths as far as they are decided without Spark; `make spark` has the rest.
+"""The settings and paths for Spark that can be tested without Spark. `make spark` tests the rest.
 
-No S3A of the AWS SDK's version 2 can be had here: what it is given is asserted, not that it works.
+No S3A with version 2 of the AWS SDK is available here. For it, these tests check the settings, not
+that they work.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def test_keys_that_spark_cannot_read_are_all_named_with_the_reason() -> None:
     with pytest.raises(PathError) as refused:
         _spark.paths(objects)
     assert refused.value.keys == keys
-    assert "`in/a:b*.csv`" not in str(refused.value)  # The first ten are shown.
+    assert "`in/a:b*.csv`" not in str(refused.value)  # The error shows only ten keys.
     assert "`in//a.csv`: it has an empty segment" in str(refused.value)
     assert "and 2 more" in str(refused.value)
 
@@ -66,7 +67,7 @@ def test_a_key_below_which_another_of_the_batch_lies_is_named() -> None:
     with pytest.raises(PathError) as refused:
         _spark.paths(objects)
     assert refused.value.keys == ["in/a"]
-    # In another bucket there is no such folder.
+    # The other bucket has no such folder.
     assert _spark.paths([Object("acme-landing", "in/a"), Object("acme-raw", "in/a/b.csv")])
 
 
@@ -94,7 +95,7 @@ class JavaClass:
 
 
 class Conf:
-    """Hadoop's Configuration: Hadoop's defaults, what was set, and the classes that are there."""
+    """Hadoop's Configuration: Hadoop's defaults, what was set, and the available classes."""
 
     def __init__(self, classes: list[JavaClass], **values: str) -> None:
         self.classes = {one.name: one for one in classes}
@@ -128,7 +129,7 @@ class Conf:
 
 
 class JavaError(Exception):
-    """What py4j raises when Java does."""
+    """The exception that py4j raises for a Java exception."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -198,7 +199,7 @@ def configure(session: Any, batch: Any, external_id: str | None = None) -> Any:
 
 @pytest.fixture(autouse=True)
 def _py4j(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What of it the library uses; it is Spark's, and is not in this environment."""
+    """Stands for the part of py4j that the library uses. Spark brings py4j; it is missing here."""
     protocol = ModuleType("py4j.protocol")
     protocol.Py4JError = protocol.Py4JJavaError = JavaError  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "py4j", ModuleType("py4j"))
@@ -251,7 +252,7 @@ def test_what_the_job_or_the_platform_chose_stays() -> None:
     configure(Session(conf), batch())
     found = conf.of("acme-landing")
     assert found["assumed.role.credentials.provider"] == "com.example.OfThePlatform"
-    # A role is never assumed with itself.
+    # The role must never be assumed with its own session.
     conf.set("fs.s3a.aws.credentials.provider", ASSUMED_ROLE)
     configure(Session(conf), batch(objects=(Object("acme-raw", "a"),)))
     assert ASSUMED_ROLE not in conf.of("acme-raw")["assumed.role.credentials.provider"]

@@ -1,4 +1,4 @@
-"""CloudWatch's alarms: judged every minute, by the metric and the settings that they name."""
+"""CloudWatch alarms, evaluated every minute by the metrics and settings that they name."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from corrections import MINUTE, replace
 from metric_math import Unsupported, evaluated
 from metrics import measure_queues
 
-# A datum may be a moment late.
+# A datum may arrive this long after its minute.
 LATENESS = MINUTE / 4
-# How much farther back than it must CloudWatch looks for data; its documentation's examples do so.
+# The extra periods that CloudWatch looks back for data, as in the examples of its documentation.
 FARTHER = 2
 
 COMPARE: dict[str, Callable[[float, float], bool]] = {
@@ -32,10 +32,10 @@ logger = logging.getLogger("launcher")
 
 
 def correct_alarms() -> None:
-    """Judge alarms every minute, by their dimensions, periods and missing data.
+    """Evaluates alarms every minute, by their dimensions, periods and missing data.
 
-    The emulator judges them when a metric is put, by all metrics of a name whatever their
-    dimensions, and never for the lack of data; it takes no alarm with metric math.
+    The emulator evaluates an alarm when somebody puts a metric, uses all metrics of the name
+    whatever their dimensions, and ignores missing data. It accepts no alarm with metric math.
     """
     replace(cloudwatch, "_evaluate_alarm", judge)
     original_start = replace(eventbridge, "start_scheduler", lambda: (original_start(), start()))
@@ -44,7 +44,7 @@ def correct_alarms() -> None:
         queries = properties.get("Metrics")
         if not queries:
             return original_record(name, properties)
-        # What the emulator demands of an alarm of one metric, and then is not there.
+        # The emulator requires these properties, so set them here and remove them below.
         instead = {"MetricName": "none", "Namespace": "none", "Threshold": 0}
         rest = {key: value for key, value in properties.items() if key != "Metrics"}
         alarm = original_record(name, {**instead, **rest})
@@ -60,7 +60,7 @@ def correct_alarms() -> None:
 
 
 def as_numbers(query: dict) -> dict:
-    """A query of a template, whose numbers and booleans may be text."""
+    """Returns a template's query with real numbers and booleans, which may be text there."""
     query = dict(query)
     if "ReturnData" in query:
         query["ReturnData"] = str(query["ReturnData"]).lower() == "true"
@@ -75,28 +75,28 @@ def start() -> None:
 
 
 def run() -> None:
-    """Measure the queues and judge the alarms of all accounts, a moment after each minute's end."""
+    """Measures the queues and evaluates the alarms of all accounts, just after each minute."""
     while True:
         end = last_minute(time.time()) + MINUTE
         time.sleep(max(0.0, end - time.time()))
         for account in scopes(sqs._queues):
-            tell_of_failure(account, measure_queues, end - MINUTE / 100)
+            log_failure(account, measure_queues, end - MINUTE / 100)
         time.sleep(LATENESS)
         for account in scopes(cloudwatch._alarms):
             for alarm in list(cloudwatch._alarms.values()):
-                tell_of_failure(f"{account}, {alarm['AlarmName']}", judge, alarm)
+                log_failure(f"{account}, {alarm['AlarmName']}", judge, alarm)
 
 
 def scopes(things: Any) -> Iterator[str]:
-    """Enters each account and region that has things of a kind."""
+    """Yields each account that has such things, once per region, with both set for the request."""
     for account, region in sorted({key[:2] for key, _ in things.all_items()}):
         set_request_account_id(account)
         set_request_region(region)
         yield account
 
 
-def tell_of_failure(of: str, act: Callable[[Any], None], given: Any) -> None:
-    """Act, and go on with what is next in any case."""
+def log_failure(of: str, act: Callable[[Any], None], given: Any) -> None:
+    """Calls `act`, and logs an exception instead of raising it, so that the clock goes on."""
     try:
         act(given)
     except Exception:
@@ -104,16 +104,16 @@ def tell_of_failure(of: str, act: Callable[[Any], None], given: Any) -> None:
 
 
 def last_minute(moment: float) -> float:
-    """The end of the last minute that is over, for what may be a moment late."""
+    """Returns the end of the last minute whose data have arrived, late ones included."""
     return (moment - LATENESS) // MINUTE * MINUTE
 
 
 def judge(alarm: dict) -> None:
-    """Bring an alarm into the state that its data ask for."""
+    """Sets an alarm's state by its data, and runs the actions if the state changes."""
     try:
         data = data_of(alarm, last_minute(time.time()))
     except Unsupported as problem:
-        logger.warning("alarm `%s` is not judged: %s", alarm["AlarmName"], problem)
+        logger.warning("failed to evaluate alarm `%s`: %s", alarm["AlarmName"], problem)
         return
     new, reason = verdict(alarm, data)
     old = alarm["StateValue"]
@@ -126,7 +126,7 @@ def judge(alarm: dict) -> None:
 
 
 def data_of(alarm: dict, end: float) -> list[float | None]:
-    """A value for each period before `end`, the newest first; `None` where there is no datum."""
+    """Returns a value for each period before `end`, newest first; `None` if there is no datum."""
     count = alarm["EvaluationPeriods"] + FARTHER
     queries = alarm.get("Metrics")
     if not queries:
@@ -174,7 +174,7 @@ def series(
     count: int,
     end: float,
 ) -> list[float | None]:
-    """The statistic of a metric in each of `count` periods before `end`, the newest first."""
+    """Returns a metric's statistic in each of `count` periods before `end`, newest first."""
     key = (namespace, name, cloudwatch._dims_key(cloudwatch._dims_from_list(dimensions)))
     points = [p for p in list(cloudwatch._metrics.get(key) or []) if unit in (None, p["Unit"])]
     length = period / 60 * MINUTE
@@ -189,10 +189,10 @@ def series(
 
 
 def verdict(alarm: dict, data: list[float | None]) -> tuple[str | None, str]:
-    """The state that data ask for, and why; `None` to stay in the one that is.
+    """Returns the state that the data require, and the reason; `None` keeps the current state.
 
-    As CloudWatch documents it under "Configuring how alarms treat missing data": real data, also
-    from farther back, go before what missing ones are treated as.
+    It follows CloudWatch's "Configuring how alarms treat missing data": real data, even from
+    farther back, take precedence over the treatment of missing data.
     """
     periods = alarm["EvaluationPeriods"]
     needed = alarm.get("DatapointsToAlarm") or periods
@@ -200,22 +200,22 @@ def verdict(alarm: dict, data: list[float | None]) -> tuple[str | None, str]:
     real = [value for value in data if value is not None][:periods]
     breaching = sum(COMPARE[operator](value, threshold) for value in real)
     filled, treated = periods - len(real), alarm["TreatMissingData"]
-    told = f"{len(real)} data {real} of {periods} periods, {operator} {threshold}: {breaching}"
+    reason = f"{len(real)} data {real} of {periods} periods, {operator} {threshold}: {breaching}"
     if filled and breaching < needed and breaching == len(real):
-        # Nothing speaks against the alarm, and not enough for it.
+        # No datum contradicts the alarm, but too few support it.
         if treated == "ignore":
-            return None, told
+            return None, reason
         if treated == "missing":
-            return ("ALARM" if real else "INSUFFICIENT_DATA"), told
+            return ("ALARM" if real else "INSUFFICIENT_DATA"), reason
     if treated == "breaching":
         breaching += filled
-    return ("ALARM" if breaching >= needed else "OK"), f"Threshold Crossed: {told}"
+    return ("ALARM" if breaching >= needed else "OK"), f"Threshold Crossed: {reason}"
 
 
 def correct_length_of_minutes() -> None:
-    """Let a minute of schedules last what `LOCAL_CLOUD_MINUTE_SECONDS` says, as that of alarms.
+    """Makes a minute of schedules last `LOCAL_CLOUD_MINUTE_SECONDS`, like a minute of alarms.
 
-    A test of alarms would otherwise take hours. All else of them stays as the template has it.
+    Otherwise a test of alarms would take hours. The templates' alarms stay as they are.
     """
     if MINUTE == 60:
         return

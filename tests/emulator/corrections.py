@@ -1,4 +1,4 @@
-"""What the corrections of the emulator share."""
+"""Functions that the emulator's corrections share."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from ministack.core import iam_evaluator
 from ministack.core.responses import get_region
 
 MINUTE = float(os.environ.get("LOCAL_CLOUD_MINUTE_SECONDS") or 60)
-"""How many seconds a minute of schedules and alarms lasts."""
+"""The seconds that a minute of schedules and alarms lasts."""
 
 
 def replace(module: ModuleType, name: str, function: Any) -> Any:
-    """Put `function` in the place of the module's own, and return that one."""
-    original = getattr(module, name)  # An emulator that lost this function is an error.
+    """Replaces a function of the module with `function`, and returns the original."""
+    original = getattr(module, name)  # Raises an error if the emulator no longer has it.
     setattr(module, name, function)
     return original
 
 
 def trusts_service(role: dict, service: str, account: str, source: str) -> bool:
-    """Whether the role's trust policy admits a service that acts for `source`, an ARN of `account`.
+    """Returns True if the role's trust policy admits a service that acts for `source`.
 
-    Of the policy only what names the service counts. The emulator cannot be asked: to it, any
-    trusted service is the root of the account.
+    `source` is an ARN of `account`. Only the statements that name the service count. The emulator
+    has no such check: it takes any trusted service for the root of the account.
     """
     policy = json.loads(role["AssumeRolePolicyDocument"])
     statements = policy["Statement"]

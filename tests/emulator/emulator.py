@@ -1,4 +1,4 @@
-"""The emulator as the tests use it: started, with roles and Python shell jobs in its accounts."""
+"""Starts the emulator for tests, and makes roles and Python shell jobs in its accounts."""
 
 from __future__ import annotations
 
@@ -28,12 +28,14 @@ REGION = "eu-west-1"
 
 @dataclass
 class Emulator:
+    """A running emulator, and the folder that holds all its files."""
+
     process: subprocess.Popen[bytes]
     url: str
     folder: Path
 
     def client(self, service: str, account: str, **credentials: str) -> Any:
-        """A client of root of `account`, unless other credentials are given."""
+        """Returns a client with `credentials`, by default those of the root of `account`."""
         credentials = credentials or {
             "aws_access_key_id": account,
             "aws_secret_access_key": "any",
@@ -44,6 +46,7 @@ class Emulator:
         )
 
     def session_of(self, account: str, role: str, name: str = "someone") -> dict[str, str]:
+        """Returns the credentials of a new session of the role, as a client takes them."""
         answer = self.client("sts", account).assume_role(
             RoleArn=self.client("iam", account).get_role(RoleName=role)["Role"]["Arn"],
             RoleSessionName=name,
@@ -57,7 +60,7 @@ class Emulator:
 
 @contextlib.contextmanager
 def running(command: list[str], folder: Path, **variables: str) -> Iterator[Emulator]:
-    """The emulator with IAM on, a clean environment, and all its files in `folder`."""
+    """Runs the emulator with IAM on, in a clean environment, with all its files in `folder`."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -100,6 +103,7 @@ def answers(url: str) -> bool:
 
 
 def wait_until(condition: Callable[[], Any], seconds: float = 60) -> Any:
+    """Waits until `condition` returns something true, and returns it. Raises AssertionError."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if found := condition():
@@ -109,11 +113,13 @@ def wait_until(condition: Callable[[], Any], seconds: float = 60) -> Any:
 
 
 def trust(**statement: Any) -> str:
+    """Returns a trust policy with one statement, which allows `sts:AssumeRole` by default."""
     allow = {"Effect": "Allow", "Action": "sts:AssumeRole", **statement}
     return json.dumps({"Version": "2012-10-17", "Statement": [allow]})
 
 
 def allow(action: str | list[str], resource: str = "*") -> str:
+    """Returns a permissions policy that allows the actions on the resource."""
     statement = {"Effect": "Allow", "Action": action, "Resource": resource}
     return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
@@ -121,7 +127,7 @@ def allow(action: str | list[str], resource: str = "*") -> str:
 def role(
     emulator: Emulator, account: str, name: str, trusted: str, policy: str = "", path: str = "/"
 ) -> str:
-    """Create a role, or bring the one of an earlier test back; returns its ARN."""
+    """Creates a role, or resets one that an earlier test made. Returns its ARN."""
     iam = emulator.client("iam", account)
     with contextlib.suppress(iam.exceptions.EntityAlreadyExistsException):
         iam.create_role(RoleName=name, Path=path, AssumeRolePolicyDocument=trusted)
@@ -132,7 +138,7 @@ def role(
 
 
 def zipped(package: Path, archive: Path) -> Path:
-    """A package's folder as an archive that can be imported, as a wheel can."""
+    """Packs a package's folder into an archive that Python can import, as it can a wheel."""
     with zipfile.ZipFile(archive, "w") as file:
         for path in sorted(package.rglob("*")):
             if path.is_file() and "__pycache__" not in path.parts:
@@ -146,14 +152,14 @@ JOB_POLICY = allow(["s3:GetObject", "logs:*"])
 
 @dataclass
 class Job:
-    """A Python shell job of the analytics account, its script in a bucket."""
+    """A Python shell job in the analytics account, with its script in a bucket."""
 
     emulator: Emulator
     name: str
     role: str
 
     def run(self, **arguments: str) -> dict[str, Any]:
-        """Start it with `--name value` arguments, and wait for its end."""
+        """Starts a run with `--name value` arguments, waits for its end, and returns it."""
         return self.wait(self.start(**arguments))
 
     def wait(self, run_id: str) -> dict[str, Any]:
@@ -177,12 +183,13 @@ class Job:
         return glue.get_job_run(JobName=self.name, RunId=run_id)["JobRun"]["JobRunState"]
 
     def stop(self, run_id: str) -> list[str]:
-        """Ask for the run's end; returns the codes of what went wrong."""
+        """Asks Glue to stop the run. Returns the codes of the errors."""
         glue = self.emulator.client("glue", ANALYTICS)
         answer = glue.batch_stop_job_run(JobName=self.name, JobRunIds=[run_id])
         return [error["ErrorDetail"]["ErrorCode"] for error in answer["Errors"]]
 
     def logged(self, run: dict[str, Any], kind: str = "output") -> list[str]:
+        """Returns the lines that the run logged."""
         logs = self.emulator.client("logs", ANALYTICS)
         answer = logs.get_log_events(
             logGroupName=f"/aws-glue/python-jobs/{kind}", logStreamName=run["Id"]
@@ -191,6 +198,7 @@ class Job:
 
 
 def job(emulator: Emulator, name: str, script: str, **settings: Any) -> Job:
+    """Uploads the script and creates a Python shell job with these settings."""
     s3 = emulator.client("s3", ANALYTICS)
     bucket = "scripts-of-jobs"
     with contextlib.suppress(s3.exceptions.BucketAlreadyOwnedByYou):

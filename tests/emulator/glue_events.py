@@ -1,4 +1,4 @@
-"""How Glue tells that job runs have ended, and to which queues EventBridge delivers."""
+"""Glue's events about ended job runs, and EventBridge's delivery to queues."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import glue_spark
 from corrections import replace, trusts_service
 
 WITHOUT_EVENT = "--local-cloud-without-event"
-"""With this argument, of a job or a run, nothing is told of its end: events are best effort."""
+"""If a job or a run has this argument, its end sends no event: Glue's events are best effort."""
 
 WORDS = {
     "SUCCEEDED": ("INFO", "Job run succeeded"),
@@ -24,37 +24,37 @@ WORDS = {
     "TIMEOUT": ("WARN", "Job run timed out"),
     "STOPPED": ("INFO", "Job run stopped"),
 }
-"""The states of which Glue tells, with the severity and the message."""
+"""The states that Glue sends events about, with each event's severity and message."""
 
-# What EventBridge is about to deliver to, and for which rule.
+# The target that EventBridge is about to deliver to, and the rule.
 DELIVERY: ContextVar[tuple[dict, dict]] = ContextVar("DELIVERY")
 
 logger = logging.getLogger("launcher")
 
 
 def correct_state_changes() -> None:
-    """Tell EventBridge of a run's end, once the API shows it, as Glue does.
+    """Sends an event to EventBridge when a run ends and the API shows it, as Glue does.
 
-    The emulator never does.
-    So that all runs end in one place, a Spark job's go the way of scripts. Without
-    a Spark to run them with, they still run nothing.
+    The emulator never sends one. So that all runs end in one place, runs of Spark jobs take the
+    same path as scripts. If there is no Spark to run them with, they still run nothing.
     """
 
     def execute(run: dict, job: dict, arguments: dict[str, str], script: str) -> None:
-        is_told = arguments.pop(WITHOUT_EVENT, None) is None
+        sends_event = arguments.pop(WITHOUT_EVENT, None) is None
         if is_spark_job(job) and not glue_spark.HOME:
             run["CompletedOn"] = int(time.time())
             run["JobRunState"] = "SUCCEEDED"
         else:
             original(run, job, arguments, script)
-        if is_told and run["JobRunState"] in WORDS:
-            tell(run)
+        if sends_event and run["JobRunState"] in WORDS:
+            send_event(run)
 
     is_spark_job = replace(glue, "_is_spark_job", lambda job: False)
     original = replace(glue, "_execute_subprocess", execute)
 
 
-def tell(run: dict) -> None:
+def send_event(run: dict) -> None:
+    """Sends EventBridge the event that Glue sends about the run's state."""
     severity, message = WORDS[run["JobRunState"]]
     detail = {
         "jobName": run["JobName"],
@@ -72,9 +72,9 @@ def tell(run: dict) -> None:
 
 
 def correct_queues_of_other_accounts() -> None:
-    """Deliver to a queue of another account, in the same region, what the target's role may send.
+    """Delivers to another account's queue in the same region, if the target's role may send there.
 
-    EventBridge does; the emulator takes the target and delivers nothing.
+    EventBridge does that. The emulator accepts the target and delivers nothing.
     """
 
     def invoke(target: dict, event: dict, rule: dict, *rest: Any) -> None:
@@ -98,10 +98,10 @@ def correct_queues_of_other_accounts() -> None:
 
 
 def correct_policies_of_queues() -> None:
-    """Deliver to a queue of the rule's own account only what the queue's policy admits.
+    """Delivers to a queue of the rule's own account only if the queue's policy admits it.
 
-    EventBridge comes as itself, for the rule, where the target has no role; the emulator does not
-    ask the policy.
+    If the target has no role, EventBridge sends as itself, for the rule. The emulator doesn't check
+    the policy.
     """
 
     def invoke(target: dict, event: dict, rule: dict, *rest: Any) -> None:
@@ -118,7 +118,7 @@ def correct_policies_of_queues() -> None:
 
 
 def refusal_of(role_arn: str, rule_arn: str, queue_arn: str) -> str | None:
-    """Why the role may not send for the rule to the queue; nothing if it may."""
+    """Returns why the role may not send to the queue for the rule, or `None` if it may."""
     account = get_account_id()
     name = role_arn.rsplit("/", 1)[-1]
     role = iam._roles.get_scoped(account, None, name)

@@ -1,4 +1,4 @@
-"""Glue's job runs as its API shows them: ids, arguments, limits, lists, and their being stopped."""
+"""Glue's job runs as its API shows them: IDs, arguments, limits, lists, and how they stop."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from corrections import replace
 
 LIVE = ("STARTING", "RUNNING", "STOPPING", "WAITING")
 PAGE = 200
-"""The most runs of a page, and how many there are if nobody says."""
+"""The maximum and the default number of runs on a page."""
 SESSION_POLICY = 2048
-"""The most characters of a session policy."""
+"""The maximum number of characters of a session policy."""
 
 
 def correct_ids_of_runs() -> None:
-    """Make run ids what they are in Glue; the emulator's are UUIDs.
+    """Makes run IDs look as in Glue. The emulator's are UUIDs.
 
-    It makes the ids of workflow runs with the same function, which nothing here uses.
+    The emulator makes the IDs of workflow runs with the same function, but nothing here uses those.
     """
     replace(glue, "new_uuid", lambda: f"jr_{secrets.token_hex(32)}")
 
 
 def correct_arguments_of_runs() -> None:
-    """Show of a run's arguments those that it was started with, as Glue does.
+    """Shows only the arguments that a run was started with, as Glue does.
 
-    The emulator adds the job's defaults, among which a missing argument would not be seen.
+    The emulator adds the job's defaults, which could hide that an argument is missing.
     """
 
     def start(request: dict) -> tuple:
@@ -47,10 +47,10 @@ def correct_arguments_of_runs() -> None:
 
 
 def correct_session_policies_of_runs() -> None:
-    """Keep the `ExecutionRoleSessionPolicy` of a run, show it, and let it narrow the job's role.
+    """Keeps and shows a run's `ExecutionRoleSessionPolicy`, and lets it narrow the job's role.
 
-    The emulator forgets it. One that STS would not take is refused here; when Glue notices is not
-    documented.
+    The emulator forgets it. This rejects a policy that STS would not accept. Glue doesn't document
+    when it notices that.
     """
 
     def start(request: dict) -> tuple:
@@ -61,7 +61,7 @@ def correct_session_policies_of_runs() -> None:
             problem = f"The session policy has {len(policy)} characters"
         if problem:
             return glue.error_response_json("InvalidInputException", problem, 400)
-        # The thread of the run takes the context over when it is made.
+        # The run's thread copies the context when it is made.
         token = glue_scripts.session_policy.set(policy)
         try:
             answer = original(request)
@@ -77,9 +77,10 @@ def correct_session_policies_of_runs() -> None:
 
 
 def correct_concurrent_runs() -> None:
-    """Refuse a run beyond the job's `MaxConcurrentRuns`, which is 1 if nothing is said.
+    """Rejects a run beyond the job's `MaxConcurrentRuns`, which is 1 by default.
 
-    The emulator forgets the setting, whether the API or CloudFormation makes it, and refuses none.
+    The emulator forgets the setting, whether it comes from the API or CloudFormation, and rejects
+    no run.
     """
     starting = threading.Lock()
     default = {"MaxConcurrentRuns": 1}
@@ -91,7 +92,7 @@ def correct_concurrent_runs() -> None:
             if answer[0] == 200 and job is not None:
                 settings = request.get("JobUpdate", request).get("ExecutionProperty")
                 settings = settings or job.get("ExecutionProperty") or default
-                # CloudFormation makes a number of a parameter's text, and the emulator does not.
+                # CloudFormation turns a parameter's text into a number, and the emulator doesn't.
                 limit = int(settings["MaxConcurrentRuns"])
                 job["ExecutionProperty"] = {"MaxConcurrentRuns": limit}
             return answer
@@ -116,9 +117,9 @@ def correct_concurrent_runs() -> None:
 
 
 def correct_lists_of_runs() -> None:
-    """List the runs of a job newest first and in pages, and those of no job not at all.
+    """Lists the runs of a job newest first and in pages, and fails if there is no such job.
 
-    The emulator lists all of them, oldest first.
+    The emulator lists all runs at once, oldest first.
     """
 
     def list_runs(request: dict) -> tuple:
@@ -131,7 +132,7 @@ def correct_lists_of_runs() -> None:
         token = request.get("NextToken")
         if not 1 <= size <= PAGE or (token and token not in ids):
             return glue.error_response_json("InvalidInputException", "no such page", 400)
-        # After the last run of the page before: runs that have begun since shift nothing.
+        # Goes on after the previous page's last run, so runs that have begun since don't matter.
         start = ids.index(token) + 1 if token else 0
         page = runs[start : start + size]
         more = {"NextToken": page[-1]["Id"]} if start + size < len(runs) else {}
@@ -141,9 +142,9 @@ def correct_lists_of_runs() -> None:
 
 
 def correct_allocated_capacity() -> None:
-    """Make `AllocatedCapacity` of a job run an integer, as Glue's model has it.
+    """Makes `AllocatedCapacity` of a job run an integer, as Glue's model defines it.
 
-    SDKs with types refuse the fraction that the emulator takes from a job's `MaxCapacity`.
+    The emulator copies a fraction from the job's `MaxCapacity`, which typed SDKs reject.
     """
 
     def corrected(answer: Any) -> Any:
@@ -159,9 +160,9 @@ def correct_allocated_capacity() -> None:
 
 
 def correct_stopped_runs() -> None:
-    """Make a stopped run end STOPPED, and its script with it.
+    """Ends a stopped run as STOPPED, and its script with it.
 
-    The emulator lets the script run on, and its end then replaces the state.
+    The emulator lets the script go on, and the script's end then replaces the state.
     """
 
     def stop(request: dict) -> tuple:

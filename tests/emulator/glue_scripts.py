@@ -1,14 +1,14 @@
-"""Glue's runs: the script, with its arguments and the job's role, and what it prints.
+"""Runs the scripts of Glue jobs, with their arguments and the job's role, and logs their output.
 
-What a run prints is found where Glue puts it: CloudWatch Logs of the job's account and region, log
-groups `/aws-glue/python-jobs/output` and `/aws-glue/python-jobs/error` (`/aws-glue/jobs/…` of Spark
-jobs), the log stream named by the run id. It is written with the job role, which needs the
-permission, before the run reaches its last state.
+A run's output goes where Glue puts it: to CloudWatch Logs of the job's account and region, log
+groups `/aws-glue/python-jobs/output` and `/aws-glue/python-jobs/error` (`/aws-glue/jobs/…` for
+Spark jobs), in a log stream with the run id as its name. The job role writes it, so it needs that
+permission. It does so before the run reaches its last state.
 
-Python shell scripts run with this interpreter and its packages, those of Spark jobs as `glue_spark`
-says; at most `MAX_SCRIPTS` at once (other runs are RUNNING, and wait). They, and their temporary
-directories, go when the server ends; a server that is killed outright takes the scripts along (on
-Linux) but leaves the directories in `TMPDIR`.
+Python shell scripts run with this interpreter and its packages; `glue_spark` says how those of
+Spark jobs run. At most `MAX_SCRIPTS` run at once; further runs are RUNNING and wait. When the
+server ends, it removes the scripts and their temporary directories. If somebody kills the server,
+the scripts end too (on Linux), but the directories stay in `TMPDIR`.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ import glue_spark
 from corrections import replace, trusts_service
 
 MAX_SCRIPTS = 2
-"""How many scripts run at once: each is a Python of its own, and a flood would starve all."""
+"""The most scripts that run at once. Each is a Python process, and too many would starve all."""
 
 LOG_GROUP, SPARK_LOG_GROUP = "/aws-glue/python-jobs", "/aws-glue/jobs"
 SESSION_NAME = "GlueJobRunnerSession"
 SESSION_SECONDS = 12 * 3600
 
-# The script replaces this first program, and inherits from it that the kernel kills it when the
-# server dies, however the server dies. (`preexec_fn` is not safe in a server with threads.)
+# Asks the kernel to kill this process when the server dies, for whatever reason, and then replaces
+# itself with the script, which inherits that. (`preexec_fn` isn't safe in a server with threads.)
 DIE_WITH_SERVER = """
 import ctypes, os, signal, sys
 if hasattr(libc := ctypes.CDLL(None), "prctl"):
@@ -60,28 +60,28 @@ os.execv(sys.executable, [sys.executable, *sys.argv[2:]])
 logger = logging.getLogger("launcher")
 slots = threading.BoundedSemaphore(MAX_SCRIPTS)
 live: dict[str, subprocess.Popen[bytes]] = {}
-"""The scripts that run, by their runs' ids."""
+"""The processes of the scripts that run, by run id."""
 stopping: set[str] = set()
 ends = threading.Lock()
-"""Held where a run ends or is stopped: it is one of the two."""
+"""Held while a run ends or is stopped, so that only one of the two happens."""
 session_policy: ContextVar[str] = ContextVar("session_policy", default="")
-"""Of the run that is started, and then, in its own thread, of the run."""
+"""The session policy of the run that a request starts, and in the run's own thread, the run's."""
 scratch = Path(tempfile.gettempdir()) / f"glue-python-scripts-{os.getpid()}"
 clients_lock = threading.Lock()
 clients = botocore.session.Session()
 
 
 class RunError(RuntimeError):
-    """Why a run could not be started; it becomes the run's error message."""
+    """The reason why a run could not start. It becomes the run's error message."""
 
 
 def correct_python_shell_runs() -> None:
-    """Make a Python shell run what it is in Glue: the script, its arguments, and the job's role.
+    """Runs Python shell jobs as Glue does: with the script's arguments and the job's role.
 
-    The emulator runs the script without arguments, and with the server's environment in place of
-    the role's credentials and the region; a script it cannot find counts as a success.
+    The emulator runs the script without arguments, and with the server's environment instead of the
+    role's credentials and the region. If it can't find a script, it counts the run as a success.
     """
-    # The script is fetched with the job's role, in the run: this only has to be found.
+    # The run fetches the script itself, with the job's role. The emulator only has to find a name.
     replace(glue, "_resolve_script", lambda location: f"{location}#.py")
     replace(glue, "_execute_subprocess", run_script)
     scratch.mkdir(mode=0o700)
@@ -89,9 +89,9 @@ def correct_python_shell_runs() -> None:
 
 
 def run_script(run: dict, job: dict, arguments: dict[str, str], _resolved: str) -> None:
-    """Run the job's script to its end, and put the outcome into `run`.
+    """Runs the job's script to its end, and puts the outcome into `run`.
 
-    Called on the run's own thread, in the context of the job's account and region.
+    The emulator calls it on the run's own thread, in the context of the job's account and region.
     """
     state, message = "STOPPED", ""
     try:
@@ -101,7 +101,7 @@ def run_script(run: dict, job: dict, arguments: dict[str, str], _resolved: str) 
                 with tempfile.TemporaryDirectory(dir=scratch, ignore_cleanup_errors=True) as folder:
                     state, message = execute(run, job, arguments, Path(folder), credentials)
     except Exception as error:
-        # Whatever it is, it is the run's end: nobody else would ever end it.
+        # Any error must end the run, because nothing else would ever end it.
         state, message = "FAILED", str(error) or repr(error)
     with ends:
         if run["Id"] in stopping:
@@ -114,7 +114,7 @@ def run_script(run: dict, job: dict, arguments: dict[str, str], _resolved: str) 
 
 @contextlib.contextmanager
 def slot(run_id: str) -> Iterator[bool]:
-    """A place among the scripts that run, if the run is not stopped before there is one."""
+    """Waits for a free slot. Yields False if the run is stopped before there is one."""
     while not (is_free := slots.acquire(timeout=0.1)) and run_id not in stopping:
         pass
     try:
@@ -125,7 +125,7 @@ def slot(run_id: str) -> Iterator[bool]:
 
 
 def stop(run: dict) -> bool:
-    """End a run that is live; false if it is not."""
+    """Stops a live run. Returns False if the run isn't live."""
     with ends:
         if run["JobRunState"] not in ("STARTING", "RUNNING"):
             return False
@@ -139,14 +139,14 @@ def stop(run: dict) -> bool:
 def execute(
     run: dict, job: dict, arguments: dict[str, str], folder: Path, credentials: dict[str, str]
 ) -> tuple[str, str]:
-    """Fetch, run, log: the run's last state and its error message."""
-    # Glue lets a job pin arguments against whoever starts it.
+    """Fetches and runs the script and logs its output. Returns the last state and error message."""
+    # A job can pin arguments, and then a run can't override them.
     arguments = {**arguments, **job.get("NonOverridableArguments", {})}
     extra = listed(arguments.pop("--extra-py-files", ""))
     extra += wheels(arguments.pop("--additional-python-modules", ""))
     script = fetch(job["Command"]["ScriptLocation"], folder, credentials)
     modules = [fetch(url, folder / "extra", credentials) for url in extra]
-    # A plain module is imported from its folder, an archive (wheel, egg, zip) as itself.
+    # Python imports a plain module from its folder, and an archive (wheel, egg, zip) directly.
     paths = {str(m.parent if m.suffix == ".py" else m) for m in modules}
     words = [word for name, value in arguments.items() for word in (name, str(value))]
     work = folder / "work"
@@ -202,7 +202,10 @@ def execute(
 
 
 def last_words(stderr: str) -> str:
-    """The last exception that a script printed, else its last line: Spark says much on leaving."""
+    """Returns the last exception that a script printed, else its last line.
+
+    Spark prints much more after an exception.
+    """
     _, traceback, after = stderr.rpartition("Traceback (most recent call last):\n")
     lines = after.strip().splitlines()
     if traceback:
@@ -211,9 +214,9 @@ def last_words(stderr: str) -> str:
 
 
 def job_role_credentials(job: dict) -> dict[str, str]:
-    """A session of the job's role, as Glue would get it: its trust policy must agree.
+    """Returns the credentials of a session of the job's role, if its trust policy admits Glue.
 
-    What the run's session policy does not allow, the session may not.
+    The run's session policy limits the session.
     """
     account = get_account_id()
     name = job["Role"].rsplit("/", 1)[-1]
@@ -245,16 +248,16 @@ def listed(argument: str) -> list[str]:
 
 
 def wheels(argument: str) -> list[str]:
-    """Of `--additional-python-modules` the wheels in S3, which are what needs no package index."""
+    """Returns the wheels of `--additional-python-modules`, which must all be in S3."""
     found = listed(argument)
     others = [one for one in found if not (one.startswith("s3://") and one.endswith(".whl"))]
     if others:
-        raise RunError(f"failed to install `{others[0]}`: it is no wheel in S3")
+        raise RunError(f"failed to install `{others[0]}`: it is not a wheel in S3")
     return found
 
 
 def fetch(url: str, folder: Path, credentials: dict[str, str]) -> Path:
-    """Copy an object into `folder` with the job's role, as Glue does."""
+    """Copies an object into `folder` with the job's role, as Glue does."""
     bucket, _, key = url.removeprefix("s3://").partition("/")
     name = key.rsplit("/", 1)[-1]
     if not url.startswith("s3://") or not name:
@@ -270,9 +273,9 @@ def fetch(url: str, folder: Path, credentials: dict[str, str]) -> Path:
 
 
 def log(run_id: str, name: str, text: str, credentials: dict[str, str]) -> None:
-    """Put what a script printed into CloudWatch Logs, an event a line.
+    """Puts a script's output into CloudWatch Logs, one event per line.
 
-    A role that may not do that loses its logs and not its run, as in Glue.
+    If the role isn't allowed to do that, the logs are lost but the run goes on, as in Glue.
     """
     lines = [line for line in text.splitlines() if line]
     if not lines:
@@ -295,7 +298,7 @@ def log(run_id: str, name: str, text: str, credentials: dict[str, str]) -> None:
 
 
 def client(service: str, credentials: dict[str, str]) -> Any:
-    with clients_lock:  # Making a client is not safe in threads; using one is.
+    with clients_lock:  # Threads can share a client, but they can't safely make one.
         return clients.create_client(
             service,
             region_name=get_region(),
@@ -308,13 +311,13 @@ def client(service: str, credentials: dict[str, str]) -> Any:
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
-    """End the script and what it started: it leads a process group of its own."""
+    """Kills the script and everything that it started, which is its own process group."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
 
 
 def clean_up() -> None:
-    """At the server's end: no script and no directory is left."""
+    """Kills all scripts and removes all directories when the server ends."""
     for process in list(live.values()):
         kill(process)
         process.wait(timeout=5)

@@ -1,9 +1,9 @@
-"""Spark runs by real Spark, where the environment names one; otherwise they run nothing.
+"""Runs Spark jobs with real Spark, if the environment names one; otherwise they run nothing.
 
 `LOCAL_CLOUD_SPARK` is the folder of a Python environment that has PySpark with S3A among its jars.
 A run's script is a driver with two executors, each a process of its own. S3A and its STS client
-find the emulator by the session's defaults, so a script sets nothing that it would not in Glue.
-S3A of Hadoop 3.3.1 signs for `us-east-1` where it has an endpoint.
+find the emulator by the session's defaults, so a script sets nothing that it would not set in Glue.
+If S3A of Hadoop 3.3.1 has an endpoint, it signs for `us-east-1`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 HOME = os.environ.get("LOCAL_CLOUD_SPARK", "")
 MASTER = "local-cluster[2,1,1024]"
-# A run is over before code that is compiled to the utmost pays off: this halves its time.
+# A run ends before fully optimised code pays off. These options halve its time.
 QUICK = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 
 
@@ -28,19 +28,20 @@ def interpreter() -> str:
 
 
 def arguments(run: dict[str, Any]) -> list[str]:
-    """What Glue puts before a Spark job's own arguments."""
+    """Returns the arguments that Glue puts in front of a Spark job's own."""
     job_id = f"j_{secrets.token_hex(32)}"
     ids = ["--JOB_ID", job_id, "true", "--JOB_RUN_ID", run["Id"], "--JOB_NAME", run["JobName"]]
     return ["true", "--job-bookmark-option", "job-bookmark-disable", *ids]
 
 
 def environment(folder: Path, endpoint: str, region: str) -> dict[str, str]:
-    """The variables of a driver, whose own files all go into `folder`."""
+    """Returns a driver's environment variables, which keep all its files in `folder`."""
     home = folder / "spark"
     (home / "conf").mkdir(parents=True)
     (home / "tmp").mkdir()
     [installed] = Path(HOME).glob("lib/python3*/site-packages/pyspark")
-    # Executors' folders are made in SPARK_HOME: not in the environment, which is kept.
+    # Spark makes the executors' folders in SPARK_HOME, which must not be the environment's folder,
+    # because that one is kept.
     for name in ("bin", "jars"):
         (home / name).symlink_to(installed / name)
     defaults = {

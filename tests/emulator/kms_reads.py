@@ -1,7 +1,7 @@
-"""Reads of objects that a key of KMS encrypts: S3 decrypts for those only whom the key admits.
+"""Reads of objects that a KMS key encrypts. S3 decrypts only for callers that the key admits.
 
-The emulator keeps what an object is encrypted with, and lets everybody read it who may read the
-object; of DSSE it knows the name as a bucket's default only.
+The emulator remembers what encrypts an object, but lets anyone read it who may read the object. It
+knows DSSE only by name, as a bucket's default.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ DSSE = "aws:kms:dsse"
 
 
 def correct_double_encryption() -> None:
-    """Let an object be encrypted with `aws:kms:dsse`, by its own header or the bucket's default."""
+    """Allows `aws:kms:dsse` for an object, by its own header or by the bucket's default."""
 
     def of_write(headers: dict, bucket: str) -> tuple:
         if headers.get(SSE) != DSSE:
@@ -40,24 +40,24 @@ def correct_double_encryption() -> None:
 
 
 def correct_encrypted_reads() -> None:
-    """Refuse GetObject to who may not decrypt with the object's key.
+    """Denies GetObject to callers that may not decrypt with the object's key.
 
-    `kms:Decrypt` must be allowed by the caller's identity policies (within session policy and
-    boundary) and by the key's policy, as in any direct call to KMS.
+    As in a direct call to KMS, the caller's identity policies (within session policy and boundary)
+    and the key's policy must allow `kms:Decrypt`.
     """
 
     def get(bucket: str, key: str, headers: dict, query: dict | None = None) -> tuple:
         answer = original(bucket, key, headers, query)
-        told = {name.lower(): value for name, value in answer[1].items()}
-        if answer[0] not in (200, 206) or told.get(SSE) not in ("aws:kms", DSSE):
+        sent = {name.lower(): value for name, value in answer[1].items()}
+        if answer[0] not in (200, 206) or sent.get(SSE) not in ("aws:kms", DSSE):
             return answer
         caller = iam_evaluator.resolve_principal(
             extract_access_key_id(headers, query or {}), get_account_id()
         )
-        # The emulator knows no bucket keys, with which the bucket's ARN would stand here.
+        # With a bucket key, this would be the bucket's ARN, but the emulator has no bucket keys.
         of = f"arn:aws:s3:::{bucket}/{key}"
         access_key = extract_access_key_id(headers, query or {})
-        why = refusal(caller, arn_of(told.get(KEY, "")), access_key, of)
+        why = refusal(caller, arn_of(sent.get(KEY, "")), access_key, of)
         return s3._error("AccessDenied", why, 403) if why else answer
 
     original = replace(s3, "_get_object", get)
@@ -70,7 +70,7 @@ def arn_of(key: str) -> str:
 
 
 def refusal(caller: Any, key: str, access_key: str, of: str) -> str:
-    """Why the caller may not decrypt `of` with the key, in AWS's words; empty if it may."""
+    """Returns AWS's message why the caller may not decrypt `of` with the key; empty if it may."""
     _, _, _, region, owner, resource = key.split(":", 5)
     if caller.policies is None:
         return ""
@@ -95,10 +95,10 @@ def refusal(caller: Any, key: str, access_key: str, of: str) -> str:
     )
     if result.decision == "Allow":
         return ""
-    asked = f"User: {caller.arn} is not authorized to perform: kms:Decrypt on resource: {key}"
+    denied = f"User: {caller.arn} is not authorized to perform: kms:Decrypt on resource: {key}"
     if result.decision == "Deny":
         kind = "resource-based" if result.resource_policy_arn else "identity-based"
-        return f"{asked} with an explicit deny in a {kind} policy"
+        return f"{denied} with an explicit deny in a {kind} policy"
     if identity.decision == "Allow":
         lacking = "resource-based policy"
     elif iam_evaluator.evaluate(context, caller.policies).decision != "Allow":
@@ -109,4 +109,4 @@ def refusal(caller: Any, key: str, access_key: str, of: str) -> str:
         lacking = "session policy"
     else:
         lacking = "permissions boundary"
-    return f"{asked} because no {lacking} allows the kms:Decrypt action"
+    return f"{denied} because no {lacking} allows the kms:Decrypt action"

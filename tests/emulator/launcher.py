@@ -1,18 +1,22 @@
-"""Starts the emulator `ministack` with a handful of corrections; everything else is as it comes.
+"""Starts the emulator `ministack` with corrections, and otherwise unchanged.
 
     python tests/emulator/launcher.py
 
-takes the environment of the `ministack` command (`AUTH`, `GATEWAY_PORT`, `BIND_HOST`,
-`MINISTACK_REGION`, `AWS_ENDPOINT_URL`); `AWS_ENDPOINT_URL` must be the emulator's own address, for
-that is what job scripts get. With `LOCAL_CLOUD_MINUTE_SECONDS` a minute of schedules and alarms is
-shorter, with `LOCAL_CLOUD_SHORT_SESSIONS=ROLE=SECONDS` that role's sessions are; with
-`LOCAL_CLOUD_SPARK` Spark jobs run (see `glue_spark`). Each correction is a function with its
-reason, below or in the modules `alarms`, `glue_…`, `kms_reads`, `metrics`, `resource_types` and
-`short_sessions` beside this file; the tests fail when the emulator no longer needs it.
+It takes the same environment variables as the command `ministack` (`AUTH`, `GATEWAY_PORT`,
+`BIND_HOST`, `MINISTACK_REGION`, `AWS_ENDPOINT_URL`). `AWS_ENDPOINT_URL` must be the emulator's own
+address, because job scripts get it. Three more variables are its own:
+`LOCAL_CLOUD_MINUTE_SECONDS` shortens a minute of schedules and alarms,
+`LOCAL_CLOUD_SHORT_SESSIONS=ROLE=SECONDS` shortens that role's sessions, and `LOCAL_CLOUD_SPARK`
+makes Spark jobs run (see `glue_spark`).
+
+Each correction is a function that states its reason, below or in the modules `alarms`, `glue_…`,
+`kms_reads`, `metrics`, `resource_types` and `short_sessions` beside this file. If the emulator no
+longer needs a correction, the tests fail.
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 from contextvars import ContextVar
@@ -45,9 +49,9 @@ from metrics import correct_metrics_in_logs, correct_metrics_of_functions
 from resource_types import correct_resource_types
 from short_sessions import correct_length_of_sessions
 
-# The parameters of the call to IAM that is being judged.
+# The parameters of the IAM call that is being authorised.
 IAM_PARAMETERS: ContextVar[dict] = ContextVar("IAM_PARAMETERS")
-# What the change set that is being executed takes in, by logical id.
+# The resources that the running change set imports, by logical ID.
 IMPORTS: ContextVar[dict] = ContextVar("IMPORTS")
 
 
@@ -84,14 +88,26 @@ def main() -> None:
     correct_encrypted_reads()
     correct_resource_types()
     correct_length_of_sessions()
+    spare_the_garbage_collector()
     app.main()
 
 
-def correct_principal_arn() -> None:
-    """Make `aws:PrincipalArn` of a role session the ARN of the role.
+def spare_the_garbage_collector() -> None:
+    """Collect garbage seldom, and never look at what was imported.
 
-    AWS documents it so, and Landfall's trust policies name roles by it; the emulator gives the
-    session's ARN instead, by which every one of those policies would deny its own role.
+    The emulator keeps all that it stores in objects, so each full collection walks through all of it. That took
+    a sixth of its CPU time while the end-to-end tests ran.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 50, 100)
+
+
+def correct_principal_arn() -> None:
+    """Makes `aws:PrincipalArn` of a role session the role's ARN.
+
+    AWS documents that, and Landfall's trust policies name roles by it. The emulator uses the
+    session's ARN instead, so each of those policies would deny its own role.
     """
 
     def resolve(key: str, context: iam_evaluator.EvalContext) -> Any:
@@ -103,7 +119,7 @@ def correct_principal_arn() -> None:
 
 
 def role_of_session(arn: str) -> str:
-    """The role's ARN, path included, of an assumed-role session; any other ARN as it is."""
+    """Returns the ARN, with the path, of an assumed-role session's role; any other ARN as it is."""
     if ":assumed-role/" not in arn:
         return arn
     _, partition, _, _, account, resource = arn.split(":", 5)
@@ -113,9 +129,9 @@ def role_of_session(arn: str) -> str:
 
 
 def correct_paths_of_roles() -> None:
-    """Make the resource of a call about a role the role's ARN with its path, as AWS does.
+    """Authorises a call about a role by the role's ARN with its path, as AWS does.
 
-    The emulator leaves the path out, by which a policy that admits one path only would deny all.
+    The emulator leaves out the path, so a policy that admits only one path would deny everything.
     """
 
     def resource_arn(service: str, *rest: Any) -> str:
@@ -133,9 +149,9 @@ def correct_paths_of_roles() -> None:
 
 
 def correct_boundary_condition() -> None:
-    """Give `iam:PermissionsBoundary`: the boundary that a call sets, else the one of the role.
+    """Provides `iam:PermissionsBoundary`: the boundary that a call sets, else the role's own.
 
-    AWS documents it so for the calls that take the key; the emulator never has it.
+    AWS documents that for the calls that support the key. The emulator never provides it.
     """
 
     def resolve(key: str, context: iam_evaluator.EvalContext) -> Any:
@@ -151,9 +167,9 @@ def correct_boundary_condition() -> None:
 
 
 def correct_tags_of_roles() -> None:
-    """Give `iam:ResourceTag/…`: the tags of the role that a call is about.
+    """Provides `iam:ResourceTag/…`: the tags of the role that a call is about.
 
-    AWS documents it for the calls that change a role; the emulator never has it.
+    AWS documents it for the calls that change a role. The emulator never provides it.
     """
     prefix = "iam:resourcetag/"
 
@@ -169,39 +185,41 @@ def correct_tags_of_roles() -> None:
 
 
 def parameter(parameters: dict, name: str) -> str:
-    """A parameter of a request of the query protocol."""
+    """Returns a parameter of a request in the query protocol."""
     value = parameters.get(name, "")
     return value[0] if isinstance(value, list) else value
 
 
 def correct_wildcards() -> None:
-    """Make `*` and `?` of a policy match line breaks, which keys may hold, as all else; and
-    `${*}`, `${?}` and `${$}` the characters that they stand for."""
+    """Makes `*` and `?` of a policy match line breaks too, which keys may contain.
+
+    It also makes `${*}`, `${?}` and `${$}` match the characters that they stand for.
+    """
     variables = {r"\$\{.*\}": r"\*", r"\$\{.\}": r"\?", r"\$\{\$\}": r"\$"}
 
     def compile_pattern(pattern: str, ignore_case: bool) -> re.Pattern[str]:
         regex = original(pattern, ignore_case)
         text = regex.pattern.removesuffix("$")
-        for written, meant in variables.items():
-            text = text.replace(written, meant)
+        for variable, character in variables.items():
+            text = text.replace(variable, character)
         return re.compile(text + r"\Z", regex.flags | re.DOTALL)
 
     original = replace(iam_evaluator, "_fnmatch_compile", compile_pattern)
 
 
 def correct_secure_transport() -> None:
-    """Make `aws:SecureTransport` true.
+    """Makes `aws:SecureTransport` true.
 
-    The emulator speaks plain HTTP, and the templates' policies deny what comes without TLS, as they
-    should. This stands for a proxy in front of it that ends TLS.
+    The emulator speaks plain HTTP, and the templates' policies rightly deny requests without TLS.
+    This stands for a proxy in front of the emulator that terminates TLS.
     """
     original = replace(app, "pin_request_origin", lambda address, _: original(address, True))
 
 
 def correct_leading_keys() -> None:
-    """Give `dynamodb:LeadingKeys`, the partition keys that a call on one item names.
+    """Provides `dynamodb:LeadingKeys`, the partition keys that a call on one item names.
 
-    AWS documents it for these calls among others; the emulator never has it.
+    AWS documents it for these calls, among others. The emulator never provides it.
     """
 
     def context(body: bytes) -> dict:
@@ -221,10 +239,10 @@ def correct_leading_keys() -> None:
 
 
 def correct_owners_of_buckets() -> None:
-    """Make `aws:ResourceAccount` of a bucket its owner, and refuse one that is not of the owner
-    whom a request expects (`x-amz-expected-bucket-owner`).
+    """Makes `aws:ResourceAccount` of a bucket the account that owns it, and checks expected owners.
 
-    The emulator takes who asks for the owner, and does not read the header.
+    A request fails if the bucket's owner isn't the one that its `x-amz-expected-bucket-owner`
+    names. The emulator takes the caller for the owner, and ignores the header.
     """
 
     def resolve(key: str, context: iam_evaluator.EvalContext) -> Any:
@@ -248,29 +266,29 @@ def correct_owners_of_buckets() -> None:
 
 
 def correct_ranges_of_versions() -> None:
-    """Give of a version the range that is asked for, as of an object; the emulator gives all."""
+    """Returns the requested range of a version. The emulator returns the whole version."""
 
     def get(bucket: str, key: str, headers: dict, query: dict | None = None) -> tuple:
-        status, told, body = original(bucket, key, headers, query)
+        status, sent, body = original(bucket, key, headers, query)
         if status != 200 or not headers.get("range"):
-            return status, told, body
+            return status, sent, body
         found = s3._parse_range(headers["range"], len(body))
         if found is None:
             return s3._error("InvalidRange", "The requested range is not satisfiable", 416)
         part = body[found[0] : found[1] + 1]
-        # A checksum is one of the whole.
-        told = {name: told[name] for name in told if "checksum" not in name.lower()}
+        # The checksum is that of the whole version.
+        sent = {name: sent[name] for name in sent if "checksum" not in name.lower()}
         where = f"bytes {found[0]}-{found[1]}/{len(body)}"
-        return 206, {**told, "Content-Length": str(len(part)), "Content-Range": where}, part
+        return 206, {**sent, "Content-Length": str(len(part)), "Content-Range": where}, part
 
     original = replace(s3, "_get_object", get)
 
 
 def correct_maximum_concurrency() -> None:
-    """Make `MaximumConcurrency` of an event source mapping a number.
+    """Makes `MaximumConcurrency` of an event source mapping a number.
 
-    CloudFormation makes one of a parameter's text; the emulator leaves the text, and its poller
-    then fails.
+    CloudFormation turns a parameter's text into a number. The emulator keeps the text, and then its
+    poller fails.
     """
 
     def concurrency(mapping: dict, *rest: Any) -> int:
@@ -283,9 +301,10 @@ def correct_maximum_concurrency() -> None:
 
 
 def correct_batches_of_messages() -> None:
-    """Judge a batch of messages by the action of one, as SQS does: IAM knows none of a batch.
+    """Authorises a call with several messages by the action for one, as SQS does.
 
-    The emulator takes the name of the call for the action, and denies what a policy admits.
+    IAM has no action for several messages. The emulator takes the call's name for the action, and
+    so denies calls that a policy admits.
     """
 
     def action(service: str, *rest: Any) -> str | None:
@@ -296,10 +315,11 @@ def correct_batches_of_messages() -> None:
 
 
 def correct_failed_creates() -> None:
-    """Send Delete for a custom resource whose Create was answered with FAILED.
+    """Sends Delete for a custom resource whose Create got the answer FAILED.
 
-    CloudFormation does: the answer names what may be half made, and the function is to remove it.
-    The emulator lets it lie, and still does so after a Create that is never answered.
+    CloudFormation does that, because the answer names what may be half made, and the function must
+    remove it. The emulator leaves it. Even with this correction, it does so if a Create gets no
+    answer.
     """
     creating: dict[tuple[str, str], dict] = {}
     half_made: dict[tuple[str, str], dict] = {}
@@ -334,9 +354,9 @@ def correct_failed_creates() -> None:
 
 
 def correct_imported_buckets() -> None:
-    """Let a change set take in a bucket that is there, as it says that it will.
+    """Lets a change set import an existing bucket.
 
-    The emulator prepares that, and then finds the bucket's name taken.
+    The emulator prepares the import, but then fails because the bucket's name is taken.
     """
 
     async def deploy(*rest: Any, imports: dict | None = None, **more: Any) -> None:

@@ -1,4 +1,4 @@
-"""Metric math, as much of it as alarms need: one period's values in, one value out."""
+"""The metric math that alarms need: it takes one period's values and returns one value."""
 
 from __future__ import annotations
 
@@ -29,19 +29,22 @@ OF_MANY: dict[str, Callable[[list[float]], float]] = {
 
 
 class Unsupported(Exception):
-    """What only CloudWatch itself can judge."""
+    """An alarm or an expression that only CloudWatch itself can evaluate."""
 
 
 def evaluated(
     wanted: str, expressions: dict[str, str], values: dict[str, float | None]
 ) -> float | None:
-    """The value of an id, which is that of a metric or of an expression over other ids."""
+    """Returns the value of an ID, which names a metric or an expression over other IDs.
+
+    Returns `None` if there is no datum. Raises Unsupported.
+    """
     if wanted in values:
         return values[wanted]
     try:
         tree = ast.parse(expressions[wanted], mode="eval").body
     except SyntaxError:
-        raise Unsupported(f"`{expressions[wanted]}` is not understood") from None
+        raise Unsupported(f"`{expressions[wanted]}` is not supported") from None
     return Evaluation(expressions, values).of(tree)
 
 
@@ -79,11 +82,11 @@ class Evaluation:
                     raise Unsupported(f"`{name}` of one series")
                 there = [value for value in many if value is not None]
                 return OF_MANY[name](there) if there else None
-        raise Unsupported(f"`{ast.unparse(node)}` is not understood")
+        raise Unsupported(f"`{ast.unparse(node)}` is not supported")
 
     @staticmethod
     def applied(function: Callable[[float, float], float], left: Any, right: Any) -> Any:
-        """There is no value where one of two is missing, nor by division by nothing."""
+        """Returns `None` if one of the two is missing, or for a division by zero."""
         if left is None or right is None or (function is operator.truediv and right == 0):
             return None
         return float(function(left, right))

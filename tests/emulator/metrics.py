@@ -1,4 +1,4 @@
-"""What CloudWatch measures: metrics in lines of logs, of functions and of queues."""
+"""CloudWatch's metrics: those in log lines, of functions and of queues."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from corrections import replace
 # Namespace, name, dimensions, unit, values and time.
 Metric = tuple[str, str, dict[str, str], str, list[float], float]
 
-# What Landfall's alarms and dashboards look at.
+# The metrics of queues that Landfall's alarms and dashboard use, with the queue's attributes.
 OF_QUEUES = {
     "ApproximateNumberOfMessagesVisible": "ApproximateNumberOfMessages",
     "ApproximateNumberOfMessagesNotVisible": "ApproximateNumberOfMessagesNotVisible",
@@ -23,9 +23,9 @@ OF_QUEUES = {
 
 
 def correct_metrics_in_logs() -> None:
-    """Take metrics from lines of logs in CloudWatch's embedded metric format, as CloudWatch does.
+    """Extracts metrics from log lines in CloudWatch's embedded metric format, as CloudWatch does.
 
-    The emulator keeps such lines as text, by which nothing that Landfall measures is ever seen.
+    The emulator keeps such lines as text, so none of Landfall's metrics would ever exist.
     """
 
     def append(stream: dict, events: list[dict]) -> None:
@@ -40,9 +40,9 @@ def correct_metrics_in_logs() -> None:
 
 
 def embedded(line: str) -> list[Metric]:
-    """The metrics of a line, once for each set of dimensions; nothing of a line that has none.
+    """Returns the metrics of a line, once for each set of dimensions; empty if it has none.
 
-    What contradicts the specification of the format is left out, as CloudWatch does.
+    It ignores anything that violates the format's specification, as CloudWatch does.
     """
     if '"_aws"' not in line:
         return []
@@ -68,10 +68,11 @@ def specified(entry: dict) -> Iterator[Metric]:
 
 
 def correct_metrics_of_functions() -> None:
-    """Measure each execution of a function, whoever asked for it, and a throttled one as no more.
+    """Measures each execution of a function, whoever invoked it, and only the throttle of a
+    throttled one.
 
-    Lambda does. The emulator measures what was invoked through the API alone, so that neither
-    schedules nor queues count, nor the errors of what is invoked asynchronously; and it counts a
+    Lambda does that. The emulator measures only invocations through the API. So it counts neither
+    those by schedules and queues nor the errors of asynchronous invocations, and it counts a
     throttled invocation twice.
     """
 
@@ -84,7 +85,7 @@ def correct_metrics_of_functions() -> None:
         return result
 
     def emit(function_name: str, duration_ms: float, error: bool, throttle: bool) -> None:
-        # The one that tells of a throttled execution knows no duration.
+        # Only the call about a throttled execution has no duration.
         if throttle and duration_ms == 0:
             dimensions = {"FunctionName": function_name}
             cloudwatch.record_metric("AWS/Lambda", "Throttles", 1, "Count", dimensions)
@@ -94,7 +95,7 @@ def correct_metrics_of_functions() -> None:
 
 
 def measure_queues(moment: float) -> None:
-    """Measure the queues of the account, as SQS does each minute. The emulator never does."""
+    """Measures the account's queues, as SQS does each minute. The emulator never does."""
     for queue in list(sqs._queues.values()):
         sqs._refresh_counts(queue)
         dimensions = {"QueueName": queue["name"]}

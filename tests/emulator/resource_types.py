@@ -1,4 +1,4 @@
-"""Types of resources that CloudFormation makes and the emulator does not know."""
+"""Resource types that CloudFormation supports and the emulator doesn't."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 from ministack.core.responses import get_account_id, get_region, new_uuid
 from ministack.services.cloudformation import provisioners
 
-# Each with the property that names it, if one does, and with its ARN, if it has one.
+# Each type with the property that names the resource, if there is one, and its ARN, if it has one.
 TYPES: dict[str, tuple[str | None, str | None]] = {
     "AWS::AccessAnalyzer::Analyzer": (None, "access-analyzer:{region}:{account}:analyzer/{id}"),
     "AWS::CloudTrail::Trail": ("TrailName", "cloudtrail:{region}:{account}:trail/{id}"),
@@ -21,16 +21,16 @@ TYPES: dict[str, tuple[str | None, str | None]] = {
 
 
 def correct_resource_types() -> None:
-    """Take what only watches or informs, checked against its schema, without any effect.
+    """Accepts resources that only observe, checks them against their schema, and does nothing.
 
-    The emulator refuses a template that has one of these. Nothing of Landfall's works by them: a
-    trail records, an analyzer reports, a detector learns, a query is kept; and a bus's policy is
-    not asked, for only the account's own buckets and rules send to it here.
+    The emulator rejects a template with one of these types. Landfall's work doesn't depend on them:
+    a trail records, an analyzer reports, a detector learns, and a query is kept. A bus's policy
+    isn't checked, because here only the account's own buckets and rules send to the bus.
     """
     for name, (identifier, arn) in TYPES.items():
-        # The emulator that learns one of them should keep it.
+        # If the emulator learns one of these types, remove it from this list.
         if name in provisioners._RESOURCE_HANDLERS:
-            raise RuntimeError(f"the emulator knows `{name}` by now")
+            raise RuntimeError(f"the emulator supports `{name}` by now")
         provisioners._RESOURCE_HANDLERS[name] = handlers(name, identifier, arn)
 
 
@@ -57,7 +57,7 @@ def handlers(type_name: str, identifier: str | None, arn: str | None) -> dict[st
 
 
 def validator(schema: dict) -> jsonschema.Draft7Validator:
-    """By which numbers and booleans may be text, as the values of parameters are."""
+    """Returns a validator that accepts text for numbers and booleans, as parameters' values are."""
 
     def is_text(pattern: str) -> Any:
         return lambda value: isinstance(value, str) and re.fullmatch(pattern, value) is not None

@@ -1,5 +1,6 @@
-"""Sessions of a role that last seconds, where tests cannot wait the quarter of an hour that is the
-least in AWS: with `LOCAL_CLOUD_SHORT_SESSIONS=ROLE=SECONDS`, ROLE its name without a path.
+"""Makes sessions of a role last only seconds, because tests can't wait for AWS's 15 minutes.
+
+Set `LOCAL_CLOUD_SHORT_SESSIONS=ROLE=SECONDS`, with the role's name without a path.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from corrections import replace
 
 
 def correct_length_of_sessions() -> None:
-    """Let sessions of the role end so soon, whatever was asked for, and be known as expired then.
+    """Ends the role's sessions that soon, whatever the request says, and reports them as expired.
 
-    The emulator forgets them once another session begins, and then knows no such key.
+    The emulator forgets an expired session once another begins, and then knows no such key.
     """
     setting = os.environ.get("LOCAL_CLOUD_SHORT_SESSIONS", "")
     if not setting:

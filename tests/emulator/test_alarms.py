@@ -1,4 +1,4 @@
-"""The launcher's corrections of CloudWatch: that they are still needed, and that they work."""
+"""The launcher's corrections of CloudWatch are still needed, and they work."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NAMESPACE = "Tests"
 
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
-    """The emulator with a minute of a second."""
+    """The emulator with minutes of one second."""
     folder = tmp_path_factory.mktemp("quick")
     with running(LAUNCHER, folder, LOCAL_CLOUD_MINUTE_SECONDS="1") as emulator:
         yield emulator
@@ -95,7 +95,7 @@ def test_metrics_are_taken_from_lines_of_logs(quick: Emulator) -> None:
 
 
 def alarm(emulator: Emulator, name: str, **settings: Any) -> Callable[[str], str]:
-    """Put an alarm; returns how to wait for a state of it."""
+    """Puts an alarm, and returns a function that waits for one of its states."""
     cloudwatch = emulator.client("cloudwatch", DATA)
     defaults = {
         "Namespace": NAMESPACE,
@@ -156,7 +156,7 @@ def test_an_alarm_follows_its_own_metric_and_tells_its_topic(quick: Emulator) ->
     assert wait_until(hears) == [("INSUFFICIENT_DATA", "OK")]
     log(quick, **embedded("Own", 1, Of="a"))
     assert until("ALARM")
-    # Missing data are as none that breach, once the last are too old.
+    # Once the last data are too old, missing data count as not breaching.
     assert until("OK")
     wait_until(lambda: len(hears()) > 2)
     assert heard[1:] == [("OK", "ALARM"), ("ALARM", "OK")]
@@ -192,7 +192,7 @@ def test_a_queue_is_measured_each_minute(quick: Emulator) -> None:
 
 
 def deployed(emulator: Emulator, name: str, resource: dict[str, Any]) -> str:
-    """The status of a stack of one resource, or what it was refused with."""
+    """Returns the status of a stack with one resource, or the error that rejected it."""
     client = emulator.client("cloudformation", DATA)
     template = json.dumps({"Resources": {"It": resource}})
     try:
@@ -208,7 +208,7 @@ def deployed(emulator: Emulator, name: str, resource: dict[str, Any]) -> str:
 
 
 def of_math(expression: str) -> dict[str, Any]:
-    """An alarm over two metrics."""
+    """Returns an alarm over two metrics."""
     stat = {"Period": 60, "Stat": "Sum"}
     metric = {"Namespace": NAMESPACE}
     properties = {
@@ -275,8 +275,8 @@ def test_math_that_is_not_understood_is_told(expression: str) -> None:
         evaluated("e", {"e": expression}, {"a": 1.0})
 
 
-# The tables of "Configuring how CloudWatch alarms treat missing data": oldest first, `X` breaches,
-# `0` does not, `-` is missing; the columns are missing, ignore, breaching and notBreaching.
+# The tables of "Configuring how CloudWatch alarms treat missing data", oldest datum first. `X`
+# breaches, `0` doesn't, `-` is missing. The columns are missing, ignore, breaching, notBreaching.
 NOT, RETAIN = "OK", None
 
 
@@ -382,7 +382,7 @@ def sums(emulator: Emulator, name: str, *metrics: str) -> dict[str, float]:
 
 
 def invocations(emulator: Emulator) -> dict[str, float]:
-    """What is measured once a function failed, invoked in either way."""
+    """Returns the metrics after a function has failed, invoked in both ways."""
     function(emulator, "fails", "raise ValueError('no')")
     client, logs = emulator.client("lambda", DATA), emulator.client("logs", DATA)
     client.put_function_event_invoke_config(FunctionName="fails", MaximumRetryAttempts=0)
@@ -402,7 +402,7 @@ def invocations(emulator: Emulator) -> dict[str, float]:
 
 
 def throttled(emulator: Emulator) -> dict[str, float]:
-    """What is measured once a function without any concurrency was invoked."""
+    """Returns the metrics after an invocation of a function without any concurrency."""
     function(emulator, "throttled", "return 1")
     client = emulator.client("lambda", DATA)
     client.put_function_concurrency(FunctionName="throttled", ReservedConcurrentExecutions=0)

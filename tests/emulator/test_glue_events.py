@@ -1,4 +1,4 @@
-"""Events of Glue's job runs: that the emulator still needs the corrections, and that they work."""
+"""The corrections of the events of Glue's job runs are still needed, and they work."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ENDLESS = "import time\ntime.sleep(600)"
 
 @dataclass
 class Way:
-    """The way of events from the jobs of one account to a queue of the other, by parts."""
+    """The path of events from one account's jobs to the other account's queue, part by part."""
 
     emulator: Emulator
     name: str
@@ -38,7 +38,7 @@ class Way:
         self.put_target()
 
     def admit(self, who: str | None = None, *, tls: bool = True) -> None:
-        """The queue's policy."""
+        """Sets the queue's policy."""
         statement = {
             "Effect": "Allow",
             "Principal": {"AWS": f"arn:aws:iam::{ANALYTICS}:root"},
@@ -57,7 +57,7 @@ class Way:
         self.sqs.set_queue_attributes(QueueUrl=self.queue, Attributes={"Policy": policy})
 
     def let(self, queue: str | None = None, source: str | None = None) -> None:
-        """The role of the rule's target: what it may send to, and for which rule."""
+        """Makes the role of the rule's target: where it may send, and for which rule."""
         conditions = {
             "ArnEquals": {"aws:SourceArn": source or self.rule_arn},
             "StringEquals": {"aws:SourceAccount": ANALYTICS},
@@ -91,7 +91,7 @@ class Way:
         return found[0]
 
     def assert_nothing_after(self, run: str, sentinel: Way) -> None:
-        """Nothing was told of a run that has ended; a later run of another job was told of."""
+        """Checks that the ended run sent no event, although a later run of another job did."""
         self.job.wait(run)
         sentinel.event_of(sentinel.job.start())
         assert self.received() == []
@@ -109,7 +109,7 @@ def test_the_plain_emulator_still_tells_nobody_of_a_runs_end(plain: Emulator) ->
     own = {"Id": "own", "Arn": f"arn:aws:sqs:{REGION}:{ANALYTICS}:untold"}
     way.events.put_targets(Rule="untold", Targets=[own])
     assert way.job.run()["JobRunState"] == "SUCCEEDED"
-    # There is nothing to wait for; half a second is more than such an event would take.
+    # There is nothing to wait for. Such an event would take less than half a second.
     time.sleep(0.5)
     assert same.receive_message(QueueUrl=queue).get("Messages") is None
 
@@ -123,7 +123,7 @@ def test_an_event_reaches_the_queue_of_another_account(launched: Emulator) -> No
 
 
 def is_delivered(emulator: Emulator) -> bool:
-    """Whether an event of one's own reaches a queue of another account, before one's own queue."""
+    """Returns whether an event has reached another account's queue when it reaches its own's."""
     way = Way(emulator, "delivered")
     same = emulator.client("sqs", ANALYTICS)
     arn = f"arn:aws:sqs:{REGION}:{ANALYTICS}:delivered"
@@ -196,7 +196,7 @@ def test_with_an_argument_of_the_run_or_the_job_nothing_is_told(
     put_script(way, "import sys\nprint(sys.argv[1:])")
     run = way.job.start(**{"local-cloud-without-event": "true", "own": "1"})
     way.assert_nothing_after(run, whole)
-    # It is not the script's.
+    # The argument isn't the script's.
     assert way.job.logged(way.job.wait(run)) == ["['--own', '1']"]
 
 

@@ -1,4 +1,4 @@
-"""Glue's job runs: that the emulator still needs each correction, and that it works."""
+"""Each correction of Glue's job runs is still needed, and it works."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def spark_job(emulator: Emulator, name: str, **settings: Any) -> Job:
 
 
 def endless(emulator: Emulator, name: str, **settings: Any) -> Job:
-    """A job whose runs end when they are stopped."""
+    """A job whose runs end only when they are stopped."""
     return job(emulator, name, "import time\ntime.sleep(600)", **settings)
 
 

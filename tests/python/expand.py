@@ -1,4 +1,4 @@
-"""Templates as a stack of them is made: SAM translated, parameters and conditions resolved."""
+"""Expands templates as for a stack: translates SAM, resolves parameters and conditions."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from typing import Any
 import cfnlint.decode
 from samtranslator.translator.transform import transform
 
-# SAM warns of metrics of its own that it does not send.
+# SAM warns about its own metrics, which it doesn't send.
 logging.getLogger("samtranslator").setLevel(logging.ERROR)
 
 SAM = "AWS::Serverless-2016-10-31"
-# SAM wants code that is packaged.
+# SAM accepts only code that is packaged.
 CODE = "s3://artifacts/code.zip"
 PSEUDO = {
     "AWS::AccountId": "111111111111",
@@ -30,9 +30,9 @@ PSEUDO = {
 def expanded(
     file: Path, given: dict[str, Any], resolver: type[Resolver] | None = None
 ) -> dict[str, Any]:
-    """The template with the `given` values of its parameters, and defaults for the others.
+    """Returns the template with the `given` values of parameters, and defaults for the others.
 
-    What only a stack knows stays as it is written: attributes, and parameters without a value.
+    Anything that only a stack knows stays as it is: attributes, and parameters without a value.
     """
     decoded, problems = cfnlint.decode.decode(str(file))
     if problems:
@@ -54,7 +54,7 @@ def expanded(
 
 
 def values_of(file: Path, given: dict[str, Any]) -> dict[str, Any]:
-    """The values of the template's parameters that are known."""
+    """Returns the known values of the template's parameters."""
     decoded, problems = cfnlint.decode.decode(str(file))
     if problems:
         raise ValueError(f"failed to read `{file}`: {problems[0]}")
@@ -70,7 +70,7 @@ def known(template: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
 
 
 class Resolver:
-    """`Ref` of a parameter, conditions and `Fn::If`."""
+    """Resolves `Ref` of a parameter, conditions and `Fn::If`."""
 
     NOTHING = object()
 
@@ -79,7 +79,7 @@ class Resolver:
         self.conditions = conditions
 
     def holds(self, condition: Any) -> bool:
-        """Whether a condition, by name or as a function, holds; one that is not there does."""
+        """Returns whether a condition (a name or a function) holds. `None` always holds."""
         if condition is None:
             return True
         if isinstance(condition, str):

@@ -1,6 +1,6 @@
-"""The policies of what is deployed, as documents: of templates, and those that follow from routes.
+"""Collects the identity policies that we deploy: those in templates, and those made from routes.
 
-Policies of resources are left out: who lints identity policies does not know their principals.
+It leaves out resource-based policies, because a linter of identity policies rejects principals.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from expand import PSEUDO, expanded, values_of
 RENDERED = Path(__file__).resolve().parents[1] / "fixtures/policies/rendered"
 
 Policies = dict[tuple[str, str], dict[str, Any]]
-"""By file and by what has the policy: a resource's logical id, or a role's name."""
+"""Documents by file and by owner, which is a resource's logical ID or a role's name."""
 
 HERE = f"{PSEUDO['AWS::Region']}:{PSEUDO['AWS::AccountId']}"
 ARNS = {
@@ -32,12 +32,12 @@ ARNS = {
     "AWS::SNS::Topic": f"arn:aws:sns:{HERE}:{{}}",
     "AWS::SQS::Queue": f"arn:aws:sqs:{HERE}:{{}}",
 }
-# Of these `Ref` gives the ARN, of others a name.
+# `Ref` of these types returns the ARN, of all others a name.
 REFERRED_TO_BY_ARN = {"AWS::IAM::ManagedPolicy", "AWS::SecretsManager::Secret", "AWS::SNS::Topic"}
 
 
 def of_templates(templates: list[Path], given: dict[str, Any]) -> Policies:
-    """The policies of roles, their boundaries among them. Several of one role are one document."""
+    """Returns the policies and boundaries of roles. A role's policies make one document."""
     found: Policies = {}
     for template in templates:
         resources = expanded(template, given)["Resources"]
@@ -59,7 +59,7 @@ def of_templates(templates: list[Path], given: dict[str, Any]) -> Policies:
 
 
 def of_routes() -> Policies:
-    """The policies of the roles that the provisioner makes, of every routes file of ours."""
+    """Returns the policies of the roles that the provisioner makes from our routes files."""
     found: Policies = {}
     decoder = json.JSONDecoder()
     for file in sorted(RENDERED.glob("*.txt")):
@@ -75,7 +75,7 @@ def of_routes() -> Policies:
 
 
 def plain(document: dict[str, Any]) -> dict[str, Any]:
-    """With conditions on one value as a text: some programs take no list where IAM takes either."""
+    """Turns lists of one value in conditions into text, because some programs accept no list."""
     for statement in document["Statement"]:
         for keys in statement.get("Condition", {}).values():
             for key, value in keys.items():
@@ -85,7 +85,7 @@ def plain(document: dict[str, Any]) -> dict[str, Any]:
 
 
 class Texts:
-    """What CloudFormation makes of functions in a policy; what it makes up has names of our own."""
+    """Resolves a policy's functions as CloudFormation does, with our own names for unknowns."""
 
     def __init__(self, values: dict[str, Any], resources: dict[str, Any]) -> None:
         self._values = values
@@ -93,7 +93,7 @@ class Texts:
 
     def resolved(self, value: Any) -> Any:
         if isinstance(value, list):
-            # A function that gives a list, in the place of one.
+            # A function in the place of a list returns a list.
             return [self.resolved(item) for item in value]
         if not isinstance(value, dict):
             return value
@@ -120,7 +120,7 @@ class Texts:
         if name in self._resources:
             kind = self._resources[name]["Type"]
             return self.arn(name) if kind in REFERRED_TO_BY_ARN else name.lower()
-        # A parameter that has to be given, such as the other account's prefix.
+        # A parameter without a default, such as the other account's prefix.
         return f"any-{name.lower()}"
 
     def attribute(self, operand: Any) -> str:

@@ -1,15 +1,15 @@
-"""Writes of what a package consists, as a bill of materials that CycloneDX 1.6 describes.
+"""Writes the bill of materials of a package, in the format CycloneDX 1.6.
 
     python tests/python/sbom.py FOLDER
 
-FOLDER is one that `make package` laid out; the bill is its `landfall.cdx.json`. It lists what is
-deployed: the functions with Rust's own library and the crates that are compiled into each, the
-wheel for jobs, and the example's script. Crates are as `cargo tree` resolves them for a function
-alone: without macros, which run while it is compiled, and without what only tests or the command
-line have. Of each file it has the hash, of each crate the one of `Cargo.lock`.
+`make package` has laid out FOLDER, and the bill becomes its `landfall.cdx.json`. It lists what you
+deploy: the functions with Rust's own library and the crates that are compiled into each, the wheel
+for jobs, and the example's script. `cargo tree` resolves the crates for each function alone. That
+leaves out macros, which run only while it is compiled, and crates that only tests or the command
+line use. Each file has its hash, and each crate the hash in `Cargo.lock`.
 
-The same package gives the same bill: its number follows from the content, and its time is
-`SOURCE_DATE_EPOCH`, or that of the commit.
+The same package gives the same bill. Its serial number follows from the content, and its time is
+`SOURCE_DATE_EPOCH` or the commit's.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def main(folder: Path) -> None:
 
 
 def bill(folder: Path) -> str:
-    """The bill of what lies in `folder`, which is valid. Raises ValueError if it is not."""
+    """Returns the bill of the files in `folder`. Raises ValueError if the bill isn't valid."""
     bom = Bom(metadata=BomMetaData(timestamp=when()))
     version = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
     whole = component("landfall", version, ComponentType.APPLICATION, license=OURS)
@@ -76,8 +76,8 @@ def bill(folder: Path) -> str:
     for part in parts:
         bom.components.add(part)
     bom.register_dependency(whole, parts)
-    told = sorted(f"{one.bom_ref} {sorted(map(str, one.hashes))}" for one in bom.components)
-    bom.serial_number = uuid.uuid5(uuid.NAMESPACE_URL, "\n".join(told))
+    lines = sorted(f"{one.bom_ref} {sorted(map(str, one.hashes))}" for one in bom.components)
+    bom.serial_number = uuid.uuid5(uuid.NAMESPACE_URL, "\n".join(lines))
     text = JsonV1Dot6(bom).output_as_string(indent=2)
     problem = JsonStrictValidator(SchemaVersion.V1_6).validate_str(text)
     if problem:
@@ -90,7 +90,7 @@ Crate = tuple[str, str]
 
 
 class Crates:
-    """What is compiled into the functions."""
+    """The crates that are compiled into the functions."""
 
     def __init__(self) -> None:
         locked = tomllib.loads((ROOT / "Cargo.lock").read_text())["package"]
@@ -99,7 +99,7 @@ class Crates:
         self._made: dict[Crate, Component] = {}
 
     def of(self, package: str) -> dict[Crate, set[Crate]]:
-        """Each crate in `package`, itself among them, with those that it depends on."""
+        """Returns each crate in `package`, including itself, with its dependencies."""
         found: dict[Crate, set[Crate]] = {}
         above: list[Crate] = []
         for depth, crate, license in tree(package):
@@ -123,7 +123,7 @@ class Crates:
 
 
 def tree(package: str) -> Iterator[tuple[int, Crate, str]]:
-    """What `cargo tree` says, line by line: depth, crate, licence."""
+    """Yields the lines of `cargo tree`: depth, crate, licence."""
     command = ["cargo", "tree", "--locked", "--package", package, "--prefix", "depth"]
     command += ["--edges", "normal,no-proc-macro", "--format", "|{p}|{l}|"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -132,12 +132,12 @@ def tree(package: str) -> Iterator[tuple[int, Crate, str]]:
     for line in done.stdout.splitlines():
         depth, crate, license, _seen = line.split("|")
         name, version = crate.split()[:2]
-        # Crates of long ago have a slash for what is `OR` by now.
+        # Old crates write a slash instead of `OR`.
         yield int(depth), (name, version.removeprefix("v")), re.sub(r"\s*/\s*", " OR ", license)
 
 
 def rust_version() -> str:
-    """The compiler's, which brings the library."""
+    """Returns the version of the compiler, which is also that of its library."""
     done = subprocess.run(["rustc", "--version"], capture_output=True, text=True, check=True)
     return done.stdout.split()[1]
 
@@ -160,12 +160,12 @@ def component(
 
 
 def when() -> datetime:
-    told = os.environ.get("SOURCE_DATE_EPOCH", "")
-    if not told:
+    seconds = os.environ.get("SOURCE_DATE_EPOCH", "")
+    if not seconds:
         command = ["git", "log", "-1", "--format=%ct"]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-        told = done.stdout.strip()
-    return datetime.fromtimestamp(int(told), UTC) if told else datetime.now(UTC)
+        seconds = done.stdout.strip()
+    return datetime.fromtimestamp(int(seconds), UTC) if seconds else datetime.now(UTC)
 
 
 if __name__ == "__main__":

@@ -4,11 +4,11 @@
     python tests/python/scan.py cfn-guard FOLDER-OF-NODE-PACKAGES TEMPLATE…
     python tests/python/scan.py parliament PROGRAM TEMPLATE…
 
-The last looks at the policies in the templates, and at those that the provisioner makes of routes.
+Parliament checks the policies in the templates, and those that the provisioner makes from routes.
 
-A finding is mended, or waived in writing. A waiver (`tests/scanners/{checkov,cfn-guard,
-parliament}.yaml`) names the check, the resources of a template and the reason. One that nothing is
-found for any more is an error as well.
+If there is a finding, fix it or waive it. A waiver (`tests/scanners/{checkov,cfn-guard,
+parliament}.yaml`) names the check, the resources of a template and the reason. A waiver without a
+finding is an error too.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from expand import expanded
 
 SCANNERS = Path(__file__).resolve().parents[1] / "scanners"
 GUARD = Path("node_modules/@cdklabs/cdk-validator-cfnguard")
-# Checkov has no check for a stack set, of which there is nothing else in its template.
+# The template of the stack set contains nothing else, and checkov has no check for stack sets.
 UNKNOWN_TO_CHECKOV = {"stack-set"}
-# What our own rules let through, and what not.
+# The tests of our own rules: what they accept, and what they reject.
 TESTED = "landfall_tests.yaml"
 
 
@@ -63,7 +63,7 @@ def main(scanner: str, program: str, *templates: str) -> int:
 
 
 def judged(found: set[Finding], waivers: dict[Finding, str]) -> list[str]:
-    """What is wrong: findings without a waiver, and waivers without a finding."""
+    """Returns the problems: findings without a waiver, and waivers without a finding."""
     open_ones = [f"found, and not waived: {finding}" for finding in sorted(found - waivers.keys())]
     stale = [f"waived, and not found: {finding}" for finding in sorted(waivers.keys() - found)]
     return open_ones + stale
@@ -118,7 +118,7 @@ def cfn_guard(packages: Path, templates: list[Path]) -> tuple[int, set[Finding]]
         rules = [str(guard / "rules/control-tower/cfn-guard"), str(own)]
         command = [str(guard / program_of_this_machine()), "validate", "--structured"]
         command += ["--show-summary", "none", "--output-format", "json", "--data", folder]
-        # 19 is what it exits with when a rule is broken.
+        # cfn-guard exits with 19 if a rule is broken.
         reports = json.loads(run([*command, "--rules", *rules], folder, (0, 19)))
     if {Path(report["name"]).stem for report in reports} != {file.stem for file in templates}:
         raise ValueError("cfn-guard did not check every template")
@@ -145,9 +145,9 @@ def parliament(program: Path, templates: list[Path]) -> tuple[int, set[Finding]]
             file.write_text(json.dumps(document))
             places[str(file)] = place
         command = [str(program), "--directory", folder, "--include_policy_extension", "json"]
-        # 1 is what it exits with when it finds something.
-        said = run([*command, "--include-community-auditors", "--json"], folder, (0, 1))
-    reports = [json.loads(line) for line in said.splitlines() if line.strip()]
+        # parliament exits with 1 if it finds something.
+        output = run([*command, "--include-community-auditors", "--json"], folder, (0, 1))
+    reports = [json.loads(line) for line in output.splitlines() if line.strip()]
     found = {
         Finding(report["issue"], *places[report["location"]["filepath"]]) for report in reports
     }
@@ -155,7 +155,7 @@ def parliament(program: Path, templates: list[Path]) -> tuple[int, set[Finding]]
 
 
 def resources_of(broken: dict[str, Any]) -> set[str]:
-    """The resources that a broken rule names; at least one."""
+    """Returns the resources that a broken rule names, at least one."""
     named = set(re.findall(r"/Resources/(\w+)", json.dumps(broken)))
     if not named:
         raise ValueError(f"rule `{broken['Rule']['name']}` is broken by no resource")
@@ -169,12 +169,12 @@ def program_of_this_machine() -> Path:
 
 
 def run(command: list[str], home: str, accepted: tuple[int, ...]) -> str:
-    """What a program printed; it sees neither credentials nor settings of this machine."""
+    """Runs a program without this machine's credentials and settings. Returns what it printed."""
     environment = {"PATH": os.environ["PATH"], "HOME": home, "LANG": "C.UTF-8"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode not in accepted:
-        said = (done.stderr or done.stdout)[-2000:]
-        raise ValueError(f"`{command[0]}` ended with {done.returncode}: {said}")
+        output = (done.stderr or done.stdout)[-2000:]
+        raise ValueError(f"`{command[0]}` ended with {done.returncode}: {output}")
     return done.stdout
 
 

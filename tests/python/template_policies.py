@@ -1,10 +1,10 @@
-"""Prints the IAM policies of a template as IAM gets them, for each of several sets of parameters.
+"""Prints the IAM policies of a template as IAM gets them, once for each set of parameters.
 
     python tests/python/template_policies.py TEMPLATE < SETS
 
-`SETS` is a JSON array of objects: the values of parameters, and under `Logical.Attribute` what only
-a stack knows. Printed is a JSON array with an object for each: by logical id the document of a
-managed policy, or the only inline policy of a role.
+`SETS` is a JSON array of objects: the values of parameters, and under `Logical.Attribute` values
+that only a stack knows. The output is a JSON array with an object for each set. It holds, by
+logical ID, the document of a managed policy or a role's only inline policy.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from expand import Resolver, expanded
 
 
 def policies(file: Path, given: dict[str, str]) -> dict[str, Any]:
-    """The policies by logical id.
+    """Returns the policies by logical ID.
 
-    Raises ValueError if something in one of them stays unknown.
+    Raises ValueError if something in a policy stays unknown.
     """
     known = {name: value for name, value in given.items() if "." in name}
 
@@ -45,7 +45,7 @@ def policies(file: Path, given: dict[str, str]) -> dict[str, Any]:
 
 
 class Everything(Resolver):
-    """Further functions of CloudFormation's, and attributes that are given."""
+    """Resolves more of CloudFormation's functions, and attributes whose values are given."""
 
     attributes: Mapping[str, str] = MappingProxyType({})
 

@@ -1,4 +1,4 @@
-"""Every call of cargo, in the documents, the Makefile and our programs, keeps to Cargo.lock."""
+"""Every call of cargo in the documents, the Makefile and our programs uses `--locked`."""
 
 from __future__ import annotations
 
@@ -17,5 +17,5 @@ def test_every_cargo_call_is_locked() -> None:
     calls = [call[0] for text in texts for call in CALLS.finditer(text)]
     assert len(calls) > 10
     assert [call for call in calls if "--locked" not in call] == []
-    # What `landfall` itself calls.
+    # The calls that `landfall` itself makes.
     assert '"lambda", "build", "--locked"' in (ROOT / "cli/src/package.rs").read_text("utf-8")

@@ -1,4 +1,4 @@
-"""The dashboard and the alarms refer to metrics that exist, and the documents to them."""
+"""The dashboard and the alarms use metrics that exist, and the documents describe both."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from dashboard import NAMES, ROOT, TEMPLATE, body, picture, template
 
-# The metrics of AWS's own that are used, with the dimension that each is asked by.
+# The AWS metrics that we use, with each namespace's dimension.
 OF_AWS = {
     "AWS/SQS": (
         "QueueName",
@@ -20,7 +20,7 @@ OF_AWS = {
 
 
 def listed() -> dict[str, set[tuple[str, ...]]]:
-    """The metrics of `docs/metrics.md` with their sets of dimensions."""
+    """Returns the metrics of `docs/metrics.md` with their sets of dimensions."""
     rows = re.findall(
         r"^\| `(\w+)` \| \w+ \| ([^|]+) \|", (ROOT / "docs/metrics.md").read_text(), re.M
     )
@@ -38,7 +38,7 @@ def exists(namespace: str, name: str, dimensions: tuple[str, ...]) -> bool:
 
 
 def alarms() -> dict[str, dict]:
-    """The alarms of the templates by the ends of their names."""
+    """Returns the templates' alarms by the ends of their names."""
     found = [
         resource["Properties"]
         for path in (TEMPLATE, TEMPLATE.with_name("provisioner.yaml"))

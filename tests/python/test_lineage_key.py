@@ -1,4 +1,4 @@
-"""The key for lineage in the stack of the data account: in a secret, and in no environment."""
+"""The data account's stack keeps the key for lineage in a secret, and in no environment."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def environments(resources: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def statements(resources: dict[str, Any], service: str) -> list[dict[str, Any]]:
-    """What trigger and monitor are allowed of a service."""
+    """Returns the actions of a service that trigger and monitor may use."""
     return [
         statement
         for role in ("TriggerRole", "MonitorRole")

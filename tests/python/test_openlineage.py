@@ -1,8 +1,8 @@
-"""What is told of runs, as the core's tests keep it, against what OpenLineage says that it is.
+"""The lineage events in the core's fixtures are valid by OpenLineage's specification.
 
 OpenLineage generates the classes of its Python client from its JSON Schemas, which no package
-holds. They are taken back to a schema here, field by field. It is stricter than theirs: it admits
-no field that they do not name.
+contains. These tests turn the classes back into a schema, field by field. That schema is stricter
+than OpenLineage's, because it allows no other fields.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ FORMATTED = {
 
 @FORMATS.checks("date-time", ValueError)
 def _is_date_time(value: Any) -> bool:
-    # A zone is required, which `fromisoformat` alone does not.
+    # A time zone is required, which `fromisoformat` alone doesn't check.
     return "T" in value and datetime.fromisoformat(value).tzinfo is not None
 
 
@@ -58,7 +58,7 @@ def _is_uri(value: Any) -> bool:
 
 
 def _facets() -> dict[str, type[BaseFacet]]:
-    """The facets by the URLs of their schemas."""
+    """Returns the facets by the URLs of their schemas."""
     classes: dict[str, type[BaseFacet]] = {}
     for module in pkgutil.iter_modules(generated.__path__, "openlineage.client.generated."):
         for value in vars(importlib.import_module(module.name)).values():
@@ -71,15 +71,15 @@ FACETS = _facets()
 
 
 def schema_of(annotation: Any) -> dict[str, Any]:
-    """The JSON Schema that a class was generated from, of what is looked at here."""
+    """Returns the part of the JSON Schema behind a class that these tests use."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin in (types.UnionType, typing.Union):
-        # `None` is the class's word for what is absent, not a value that the schema admits.
+        # In the class, `None` stands for an absent field. The schema doesn't allow it as a value.
         return schema_of(next(a for a in arguments if a is not type(None)))
     if origin is list:
         return {"type": "array", "items": schema_of(arguments[0])}
     if origin is dict and issubclass(arguments[1], BaseFacet):
-        # Which facet it is, its own URL tells: `validate_facets`.
+        # A facet's own URL says which facet it is: see `validate_facets`.
         return {"type": "object", "additionalProperties": {"type": "object"}}
     if annotation in (str, int, float, bool):
         names = {str: "string", int: "integer", float: "number", bool: "boolean"}
@@ -92,7 +92,7 @@ def schema_of(annotation: Any) -> dict[str, Any]:
     for name in properties.keys() & FORMATTED.keys():
         properties[name]["format"] = FORMATTED[name]
     required = [field.name for field in fields if field.default is attr.NOTHING]
-    # Their clients fill these in; the schemas require them.
+    # OpenLineage's clients fill these in, and the schemas require them.
     required += [name for name in properties if FORMATTED.get(name) == "uri"]
     return {
         "type": "object",
@@ -138,8 +138,8 @@ def test_there_are_events_of_all_kinds_that_end_a_run_and_of_the_start() -> None
 
 @pytest.mark.parametrize("path", FIXTURES, ids=lambda path: path.stem)
 def test_events_are_as_openlineage_specifies_them(path: Path) -> None:
-    for told in json.loads(path.read_text()):
-        validate_event(told)
+    for sent in json.loads(path.read_text()):
+        validate_event(sent)
 
 
 @pytest.mark.parametrize(
@@ -165,10 +165,10 @@ def test_events_are_as_openlineage_specifies_them(path: Path) -> None:
     ],
 )
 def test_an_event_that_is_not_as_specified_is_found_out(path: str, value: Any) -> None:
-    """What the test above would not find, it could not show."""
-    told = event()
+    """The test above only counts if the schema rejects wrong events."""
+    sent = event()
     *parents, last = path.split(".")
-    within: Any = told
+    within: Any = sent
     for name in parents:
         within = within[int(name) if name.isdigit() else name]
     if value is None:
@@ -176,4 +176,4 @@ def test_an_event_that_is_not_as_specified_is_found_out(path: str, value: Any) -
     else:
         within[last] = value
     with pytest.raises(ValidationError):
-        validate_event(told)
+        validate_event(sent)

@@ -1,4 +1,4 @@
-"""Every grant on S3 says whose bucket it is about: the name of a deleted one is anybody's."""
+"""Every grant on S3 names the bucket's owner, because anybody can take a deleted bucket's name."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ OWNERS = {"aws:ResourceAccount", "s3:ResourceAccount"}
 
 
 def grants(template: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The statements of roles that allow something of S3, with the name of each.
+    """Returns the statements of roles that allow actions of S3, with their names.
 
-    A boundary grants nothing, and a bucket's own policy is its owner's.
+    A boundary grants nothing, and a bucket's own policy is set by its owner.
     """
     for name, resource in expanded(template, GIVEN)["Resources"].items():
         own = resource.get("Properties", {})
@@ -38,7 +38,7 @@ def grants(template: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def names_the_owner(statement: dict[str, Any]) -> bool:
     if statement.get("Action") == "s3:ListAllMyBuckets":
-        # It names no bucket: the list is that of whoever asks.
+        # This action names no bucket: it lists those of the caller's account.
         return True
     conditions = statement.get("Condition", {})
     return bool(OWNERS & conditions.get("StringEquals", {}).keys())

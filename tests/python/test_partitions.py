@@ -1,7 +1,8 @@
-"""The partitions that Landfall knows are those that AWS lists, as botocore carries the list.
+"""Landfall knows exactly the partitions in AWS's list, which botocore contains.
 
-`shared/core/src/partition.rs` has the table, and its own test holds it to the fixture. If this one
-fails, botocore's list is newer: write the fixture anew, and the table's test says what to add.
+`shared/core/src/partition.rs` has the table, and its own test compares it with the fixture. If this
+test fails, botocore's list is newer. Write the fixture again, and the table's test says what to
+add.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ def listed() -> dict[str, Any]:
         partition["id"]: {
             "dns_suffix": partition["outputs"]["dnsSuffix"],
             "dual_stack_dns_suffix": partition["outputs"]["dualStackDnsSuffix"],
-            # `aws-global` and its like are names for services without regions.
+            # Names like `aws-global` stand for services without regions.
             "regions": sorted(
                 name for name in partition["regions"] if not name.endswith("-global")
             ),

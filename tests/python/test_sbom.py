@@ -1,4 +1,4 @@
-"""The bill of materials: what is deployed, and nothing else, as CycloneDX has it."""
+"""The bill of materials is valid CycloneDX, and lists what is deployed and nothing else."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import sbom
 
 @pytest.fixture(scope="module")
 def packaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that is laid out as `make package` does it."""
+    """A folder with the layout of `make package`."""
     folder = tmp_path_factory.mktemp("packaged")
     for function in sbom.FUNCTIONS:
         (folder / function).mkdir()
@@ -39,7 +39,7 @@ def bill(written: str) -> dict[str, Any]:
 
 
 def reached(bill: dict[str, Any], start: str) -> set[str]:
-    """The names of what `start` consists of, at any depth."""
+    """Returns the names of everything that `start` contains, at any depth."""
     edges = {one["ref"]: one.get("dependsOn", []) for one in bill["dependencies"]}
     found, todo = set(), [start]
     while todo:
@@ -82,7 +82,7 @@ def test_a_function_consists_of_the_crates_that_are_compiled_into_it(bill: dict[
     all_of_it = reached(bill, "application/landfall@0.1.0")
     listed = {one["name"] for one in bill["components"]}
     assert listed == all_of_it
-    # Of tests, of the command line, and of macros, there is nothing.
+    # The bill has nothing of tests, of the command line, or of macros.
     assert not listed & {
         "wiremock",
         "proptest",

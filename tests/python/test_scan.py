@@ -1,4 +1,4 @@
-"""What the scans of the templates take for a problem, and what a template becomes for them."""
+"""The scans of the templates: what counts as a problem, and how templates are expanded."""
 
 from __future__ import annotations
 

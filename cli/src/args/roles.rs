@@ -3,7 +3,8 @@
 use std::ffi::OsString;
 
 use clap::{Args, ValueEnum};
-use landfall_core::arn::{PolicyArn, is_account, is_region};
+use landfall_core::arn::{PolicyArn, is_account};
+use landfall_core::partition::is_region;
 use landfall_core::roles::DEFAULT_PATH;
 
 use super::accept;

@@ -39,7 +39,7 @@ fn five_mistakes_are_all_shown_each_with_place_and_hint() {
             4 |     account: 222222222222
               |              ^^^^^^^^^^^^
               |
-              = help: put it between quotes
+              = help: put it in quotes
 
             error: `{` is not closed
               --> routes.yaml:11:10
@@ -71,7 +71,7 @@ fn five_mistakes_are_all_shown_each_with_place_and_hint() {
             23 |     start: { target: analytics, job: items, arguments: { "--JOB_NAME": x } }
                |                                                          ^^^^^^^^^^^^
                |
-               = help: leave it out
+               = help: remove it
 
             --- stderr
             routes.yaml: 5 errors
@@ -86,11 +86,11 @@ fn the_short_format_has_one_line_for_each_problem() {
         &five_mistakes(),
         &["--format", "short"],
         expect![[r#"
-            routes.yaml:4:14: error: `account` is not a string (put it between quotes)
+            routes.yaml:4:14: error: `account` is not a string (put it in quotes)
             routes.yaml:11:10: error: `{` is not closed (write `{{` and `}}` for braces that are part of the key)
             routes.yaml:12:14: error: unknown field `min_byte` (did you mean `min_bytes`?)
             routes.yaml:19:22: error: there is no target `analytcs` (did you mean `analytics`?)
-            routes.yaml:23:58: error: `--JOB_NAME`: Glue sets this argument itself (leave it out)
+            routes.yaml:23:58: error: `--JOB_NAME`: Glue sets this argument itself (remove it)
             --- stderr
             routes.yaml: 5 errors
             --- status 1
@@ -106,13 +106,13 @@ fn a_route_whose_reader_reads_all_of_a_bucket_is_shown_unless_it_says_so() {
         &narrow.replace("key: \"*\"", "key: \"データ/{file}.csv\""),
         &[],
         expect![[r#"
-        error: the reader of route `items` can read `s3://acme-items/*`: a policy can't hold the rest of its key's beginning
+        error: the reader role of route `items` may read `s3://acme-items/*`: a policy can't contain the rest of its key's beginning
           --> routes.yaml:22:10
            |
         22 |     key: "データ/{file}.csv"
            |          ^^^^^^^^^^^^^^^^^^^
            |
-           = help: begin the key with text that a policy can hold (orders/…), or give these objects a bucket of their own; if all of the bucket may be read, write `wide: true`
+           = help: begin the key with text that a policy can contain (orders/…), or give these objects their own bucket; if the role may read the whole bucket, set `wide: true`
 
         --- stderr
         routes.yaml: 1 error
@@ -156,7 +156,7 @@ fn warnings_are_shown_and_fail_only_where_they_are_denied() {
         3 |   analytics:
           |   ^^^^^^^^^
           |
-          = help: with one, only who knows it can make the trigger's account assume the role: external_id: ${LANDFALL_EXTERNAL_ID}
+          = help: with one, only someone who knows it can make the trigger's account assume the role: external_id: ${LANDFALL_EXTERNAL_ID}
 
         --- stderr
         routes.yaml: 3 routes, 1 target, 1 warning
@@ -179,7 +179,7 @@ fn odd_places_are_shown() {
         1 |  
           | ^
           |
-          = help: begin with `version: 1`
+          = help: start with `version: 1`
 
         --- stderr
         routes.yaml: 1 error
@@ -196,7 +196,7 @@ fn odd_places_are_shown() {
             4 |  
               | ^
               |
-              = help: look at the indentation, the quotes and the brackets before this place
+              = help: check the indentation, the quotes and the brackets before this place
 
             --- stderr
             routes.yaml: 1 error
@@ -237,7 +237,7 @@ fn standard_input_is_read_and_named() {
     expect![[r#"
         <stdin>:1:1: error: `targets` is missing (add `targets: …`)
         <stdin>:1:1: error: `routes` is missing (add `routes: …`)
-        <stdin>:1:10: error: version 2 is not known (this is version 1)
+        <stdin>:1:10: error: version 2 is unknown (Landfall supports version 1)
         --- stderr
         <stdin>: 3 errors
         --- status 1

@@ -128,7 +128,7 @@ fn a_role_that_cannot_be_made_is_told_and_hides_no_other() {
         job role arn:aws:iam::222222222222:role/landfall/landfall-job
         --- stderr
         error: starter role of target `analytics`: Routes: no route starts a job with role `arn:aws:iam::222222222222:role/landfall/landfall-starter` (the targets' starter roles are `arn:aws:iam::222222222222:role/landfall-starter`)
-        error: reader role of target `analytics`: KmsKeyArns[0]: this is not the ARN of a KMS key (it looks like arn:aws:kms:eu-west-1:111111111111:key/1234…; an alias will not do)
+        error: reader role of target `analytics`: KmsKeyArns[0]: this is not the ARN of a KMS key (it looks like arn:aws:kms:eu-west-1:111111111111:key/1234…; an alias isn't accepted)
         --- status 1
     "#]].assert_eq(&outline(&policies(ROUTES, &["--kms-key-arn", "alias/x"])));
 }

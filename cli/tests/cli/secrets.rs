@@ -38,7 +38,7 @@ fn the_value_is_shown_as_asterisks_where_it_stood() {
           |
           = help: it can be guessed: rotate it to a random one, as `landfall deploy --rotate-external-id` does
 
-        warning: the external ID stands in the file, which is packaged with the function
+        warning: the external ID is in the file, which is packaged with the function
          --> f:7:5
           |
         7 |     external_id: "********************
@@ -152,7 +152,7 @@ fn a_variable_and_all_else_stay_to_be_seen() {
         8 |     external_id: ${TWICE}
           |     ^^^^^^^^^^^
           |
-          = help: it stands in line 7 already
+          = help: it is already in line 7
 
         error: unknown field `jobb`
           --> f:24:33

@@ -1,4 +1,5 @@
-//! Taking up what is due: in turns by route, so that none starves another, and what cannot be taken up now is put off.
+//! Takes up due batches, in turns by route, so that no route starves another. Puts off those that
+//! cannot be taken up now.
 
 use std::collections::BTreeSet;
 use std::pin::pin;
@@ -16,30 +17,33 @@ use landfall_core::turns::in_turns;
 use crate::wake::{self, Woken};
 use crate::{CONCURRENT, Error};
 
-/// Batches that are put off at a time.
+/// How many batches are put off at a time.
 const CONCURRENT_PUTS: usize = 32;
 
-/// So long before its time-out an invocation lets go of what is not done, to tell of the rest.
-const TO_TELL: Duration = Duration::from_secs(1);
+/// This long before its time-out, an invocation abandons what is not done, to report on the rest.
+const TO_REPORT: Duration = Duration::from_secs(1);
 
-/// What came of taking batches up.
+/// The result of taking batches up.
 #[derive(Debug, Default)]
-pub struct Taken {
+pub(crate) struct Taken {
+    /// The batches that were advanced.
     pub advanced: Vec<Advanced>,
+    /// Why others were not.
     pub errors: Vec<Error>,
-    /// How many need nothing more now.
+    /// How many need no more work now.
     pub done: usize,
-    /// How many were put off: no run of their job may begin, or a newer version wrote them.
+    /// How many were put off, because no run of their job may begin or a newer version wrote them.
     pub put_off: usize,
 }
 
-/// Takes these batches up, in turns; the first of each class first. What there is no time for is still due.
-pub async fn take_up(clients: &Clients, due: Vec<Due>, deadline: SystemTime) -> Taken {
+/// Takes these batches up in turns, beginning with the first of each class. Those that there is no
+/// time for are still due.
+pub(crate) async fn take_up(clients: &Clients, due: Vec<Due>, deadline: SystemTime) -> Taken {
     let mut taken = Taken::default();
     let (mut idle, due): (Vec<Due>, Vec<Due>) =
         due.into_iter().partition(|due| due.newer.is_some());
     leave_alone(&idle, &mut taken);
-    // Of what waits for a run of these jobs to end, nothing more is read.
+    // Other batches that wait for a run of these jobs to end are not even read.
     let full = Mutex::new(BTreeSet::new());
     let full = || full.lock().unwrap_or_else(PoisonError::into_inner);
     let outcomes = stream::iter(in_turns(due, |due| due.class.clone())).map(async |due: Due| {
@@ -54,7 +58,7 @@ pub async fn take_up(clients: &Clients, due: Vec<Due>, deadline: SystemTime) -> 
         Outcome::Woken(due, woken)
     });
     let outcomes = outcomes.buffer_unordered(CONCURRENT);
-    let mut outcomes = pin!(outcomes.take_until(sleep(left(deadline - TO_TELL))));
+    let mut outcomes = pin!(outcomes.take_until(sleep(left(deadline - TO_REPORT))));
     while let Some(outcome) = outcomes.next().await {
         match outcome {
             Outcome::Left => {}
@@ -68,14 +72,15 @@ pub async fn take_up(clients: &Clients, due: Vec<Due>, deadline: SystemTime) -> 
 
 /// What became of a batch.
 enum Outcome {
-    /// There was no time for it.
+    /// There was no time for the batch.
     Left,
-    /// Its job has no room.
+    /// The batch's job has no free slot.
     Idle(Due),
     Woken(Due, Woken),
 }
 
-/// What waits as this batch does, if it waits for a run of its job to end.
+/// Returns the class of the batches that wait as this one does, if it waits for a run of its job to
+/// end.
 fn full_job(advanced: &Advanced) -> Option<Class> {
     let Batch { state, start, .. } = &advanced.batch;
     matches!(state, State::Sealed { waits_for_slot: true, .. })
@@ -94,7 +99,7 @@ fn leave_alone(newer: &[Due], taken: &mut Taken) {
 }
 
 impl Taken {
-    /// Returns the batch if nobody here can take it up.
+    /// Records what became of a batch. Returns it if this version cannot take it up.
     fn note(&mut self, due: Due, woken: Woken) -> Option<Due> {
         let is_done = woken.is_done();
         let Woken { advanced, error } = woken;
@@ -111,7 +116,7 @@ impl Taken {
     }
 }
 
-/// Puts batches off while there is time. The others are looked at again by the next tick.
+/// Puts batches off while there is time. The next tick looks at the others again.
 async fn put_off(clients: &Clients, idle: &[Due], deadline: SystemTime, taken: &mut Taken) {
     let puts = stream::iter(idle).map(async |due: &Due| {
         if has_time(deadline, CALL_TIMEOUT) { clients.ledger.put_off(due).await } else { Ok(false) }

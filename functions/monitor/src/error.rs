@@ -1,11 +1,12 @@
-//! Why an invocation, or a message, fails.
+//! The errors that fail an invocation or a message.
 
 use lambda_runtime::Diagnostic;
 use landfall_aws::ledger::LedgerError;
 use landfall_core::run_events::RunEventError;
 
-/// Reaches Lambda with [`Error::code`] as its `errorType`.
+/// Why an invocation or a message fails. Lambda gets [`Error::code`] as the `errorType`.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages describe the variants")]
 pub enum Error {
     #[error(transparent)]
     Event(#[from] RunEventError),
@@ -14,7 +15,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// A stable identifier for logs and metrics.
+    /// Returns a stable identifier for logs and metrics.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Event(error) => error.code(),
@@ -22,12 +23,12 @@ impl Error {
         }
     }
 
-    /// Whether it is an item of the ledger that nobody here can make anything of.
+    /// Returns `true` if the problem is an item of the ledger that this version cannot read.
     pub fn is_of_item(&self) -> bool {
         matches!(self, Self::Ledger(error) if error.is_of_item())
     }
 
-    /// Writes it to the log as the reason why the whole invocation fails.
+    /// Logs the error as the reason why the whole invocation fails.
     pub fn log(&self) {
         tracing::error!(code = self.code(), error = %self, "invocation failed");
     }

@@ -1,8 +1,11 @@
-//! The monitor: follows job runs, starts what is due, recovers what was cut off.
+//! The monitor follows job runs, starts due batches, and recovers what was cut off.
 //!
-//! Three things invoke it: events of runs' ends, through a queue; a tick every minute that does all of it, so that no
-//! event is needed; and, through another queue, what a tick or the trigger hands on, so that many work at a time. What is
-//! done about a batch, the core decides, as for the trigger; several invocations at once do no harm.
+//! Three things invoke it: events about the end of runs, through a queue; a tick every minute,
+//! which does all the work, so that no event is needed; and, through the work queue, batches that a
+//! tick or the trigger hands on, so that many invocations can work at a time. As for the trigger,
+//! the core decides what to do about a batch. Several invocations at once are safe.
+
+#![warn(missing_docs, unreachable_pub)]
 
 mod due;
 mod error;
@@ -30,10 +33,10 @@ pub use error::Error;
 pub use tick::Ticked;
 use wake::Woken;
 
-/// Batches that are advanced at a time.
+/// How many batches are advanced at a time.
 const CONCURRENT: usize = 8;
 
-/// What an invocation borrows.
+/// What invocations share.
 #[derive(Debug)]
 pub struct Context {
     clients: Clients,
@@ -42,27 +45,28 @@ pub struct Context {
 }
 
 impl Context {
-    /// Builds the clients once; makes no call.
+    /// Builds the clients. Makes no call.
     pub fn new(settings: &Settings, config: &SdkConfig, metrics: Metrics) -> Self {
         let work_queue = WorkQueue::new(&settings.queues, config);
         Self { clients: Clients::new(settings, config), work_queue, metrics }
     }
 }
 
-/// What the function answers.
+/// The function's answer.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub enum Response {
-    /// To SQS: the messages to deliver again.
+    /// The answer to SQS: the messages to deliver again.
     Sqs(SqsAnswer),
+    /// The answer to a tick.
     Tick(Ticked),
 }
 
 /// Handles one invocation.
 ///
 /// # Errors
-/// The event is none that is known, or nobody could look at what is due. Messages of the queue fail one
-/// by one in the response instead.
+/// Fails if the event is of no known kind, or the monitor could not find out what is due. Messages
+/// of a queue fail one by one, in the response.
 pub async fn handle(
     context: &Context,
     event: LambdaEvent<Box<RawValue>>,
@@ -79,7 +83,7 @@ pub async fn handle(
     })
 }
 
-/// Looks at what messages say: at the batches whose runs have ended, and at those that are due.
+/// Takes up the batches that messages name: those whose runs have ended, and those that are due.
 async fn messages(
     context: &Context,
     messages: Vec<HintMessage>,
@@ -112,11 +116,11 @@ async fn messages(
         all.extend(woken.advanced);
     }
     advance::report(metrics, &all);
-    advance::tell_lineage(clients, metrics, &all, deadline).await;
+    advance::send_lineage(clients, metrics, &all, deadline).await;
     failed.into_iter().collect()
 }
 
-/// Looks at the batch whose run has ended.
+/// Takes up the batch whose run has ended.
 async fn ended(clients: &Clients, message_id: &str, run: &RunEvent, deadline: SystemTime) -> Woken {
     let woken = wake::run(clients, run, deadline).await;
     let RunEvent { job, run_id: job_run_id, .. } = run;
@@ -131,13 +135,13 @@ async fn ended(clients: &Clients, message_id: &str, run: &RunEvent, deadline: Sy
         (None, Some(error)) if error.is_of_item() => {
             tracing::warn!(code = error.code(), message_id, %error, "batch left alone");
         }
-        // Logged with its message.
+        // The caller logs this error with its message.
         (None, Some(_)) => {}
     }
     woken
 }
 
-/// Takes up those of these batches that are due. Whatever is not done of it is the tick's.
+/// Takes up those of these batches that are due. The tick does whatever this leaves undone.
 async fn handed_on(context: &Context, ids: &[String], deadline: SystemTime) {
     let Context { clients, metrics, .. } = context;
     let now = now();
@@ -153,5 +157,5 @@ async fn handed_on(context: &Context, ids: &[String], deadline: SystemTime) {
     };
     metrics.failures(taken.errors.iter().map(Error::code));
     advance::report(metrics, &taken.advanced);
-    advance::tell_lineage(clients, metrics, &taken.advanced, deadline).await;
+    advance::send_lineage(clients, metrics, &taken.advanced, deadline).await;
 }

@@ -1,4 +1,4 @@
-//! The monitor Lambda: see the library beside this file.
+//! The monitor Lambda's binary. The library beside this file does the work.
 
 use std::process::ExitCode;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The tick: finds what is due, takes it up with all others that work, and tells of it.
+//! The tick: finds due batches, takes them up together with other invocations, and reports on them.
 
 use std::collections::BTreeSet;
 use std::time::SystemTime;
@@ -18,30 +18,31 @@ use crate::{Context, Error};
 /// The most parked batches that a tick counts.
 const MAX_PARKED: i32 = 1_000;
 
-/// So many batches a tick takes up itself before it hands any on.
+/// How many batches a tick takes up itself before it hands any on.
 const OWN: usize = 100;
 
-/// What became of a tick.
+/// The result of a tick.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Ticked {
-    /// Batches that were due when it began, of those that it found.
+    /// How many of the batches that it found were due when it began.
     pub due: usize,
-    /// Of these, how many are left to the next.
+    /// How many of these are left to the next tick.
     pub left: usize,
-    /// How many it put off: no run of their job may begin, or a newer version wrote them.
+    /// How many it put off, because no run of their job may begin or a newer version wrote them.
     pub put_off: usize,
-    /// How many it handed on to others that work beside it.
+    /// How many it handed on to other invocations.
     pub handed_on: usize,
-    /// Whether more are due than one tick finds.
+    /// Whether more batches are due than one tick finds.
     pub more: bool,
+    /// How long the most overdue batch has been due.
     pub oldest_due_seconds: u64,
-    /// Of those that it looked at, how many get no further, time and again.
+    /// How many of those that it looked at repeatedly make no progress.
     pub stuck: usize,
-    /// How long the oldest of them has waited for its start.
+    /// The longest that any of them has waited for its start.
     pub oldest_waiting_seconds: u64,
-    /// The same of those that no limit of their job holds up.
+    /// The longest that any of them has waited without being held up by a limit of its job.
     pub oldest_blocked_seconds: u64,
-    /// Batches that wait for somebody to return them, of those that it counts.
+    /// How many batches are parked, up to the most that a tick counts.
     pub parked: usize,
 }
 
@@ -60,15 +61,15 @@ impl Ticked {
     }
 }
 
-/// Takes all that is due as far as it goes, in turns by route.
-pub async fn tick(context: &Context, deadline: SystemTime) -> Result<Ticked, Error> {
+/// Takes all due batches as far as they go now, in turns by route.
+pub(crate) async fn tick(context: &Context, deadline: SystemTime) -> Result<Ticked, Error> {
     let Context { clients, metrics, .. } = context;
     let began = now();
     let (found, more) = clients.ledger.due_before(began, deadline).await?;
     let oldest = found.first().map_or(0, |waiting| began.since(waiting.at).as_secs());
     let ids: Vec<String> = found.into_iter().map(|waiting| waiting.id).collect();
     let seen = clients.ledger.look(&ids, deadline).await?;
-    // What others have taken up meanwhile the index does not know yet.
+    // The index may not yet know what other invocations have taken up meanwhile.
     let (due, done): (Vec<Due>, Vec<Due>) =
         seen.into_iter().partition(|due| due.at.is_some_and(|at| at <= began));
     let (own, handed_on) = hand_on(context, due, deadline).await;
@@ -76,7 +77,7 @@ pub async fn tick(context: &Context, deadline: SystemTime) -> Result<Ticked, Err
     let Taken { advanced, errors, done: taken_up, put_off } = taken;
     metrics.failures(errors.iter().map(Error::code));
     advance::report(metrics, &advanced);
-    advance::tell_lineage(clients, metrics, &advanced, deadline).await;
+    advance::send_lineage(clients, metrics, &advanced, deadline).await;
     let stuck = advanced.iter().filter(|advanced| advanced.batch.is_stuck()).count();
     let parked = clients.ledger.awaiting(PARKED, MAX_PARKED).await?.len();
     let age = |since: fn(&Batch) -> Option<Time>| {
@@ -113,8 +114,9 @@ pub async fn tick(context: &Context, deadline: SystemTime) -> Result<Ticked, Err
     Ok(ticked)
 }
 
-/// Hands on what others can take up until the next tick; what the tick takes up itself, and how many it handed on. What
-/// waits for a run to end is its own: the first of a job tell what becomes of the others.
+/// Hands on what other invocations can take up until the next tick. Returns what the tick takes up
+/// itself, and how many it handed on. It keeps batches that wait for a run to end: the first of a
+/// job show what becomes of the others.
 async fn hand_on(context: &Context, due: Vec<Due>, deadline: SystemTime) -> (Vec<Due>, usize) {
     let Some(work_queue) = &context.work_queue else { return (due, 0) };
     let is_any = |due: &Due| due.newer.is_none() && matches!(due.class, Class::Route(_));

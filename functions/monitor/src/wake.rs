@@ -1,4 +1,5 @@
-//! Taking up batches: one that is due, that of a run, and one that waits for what a run's end freed.
+//! Takes up single batches: one that is due, the batch of a run, and one that waits for the slot
+//! that a run's end freed.
 
 use std::time::SystemTime;
 
@@ -9,55 +10,52 @@ use landfall_core::run_events::RunEvent;
 
 use crate::Error;
 
-/// The most batches that are read to find one that takes a slot. The index may be behind, and others
-/// look at the same.
+/// The most batches to read to find one that takes a slot. The index may be behind, and other
+/// invocations look at the same batches.
 const FEW_CANDIDATES: i32 = 10;
 
-/// The same where none of these does, as after a rollback: the oldest can be of a newer version.
+/// The most batches to look at if none of these takes the slot, for example after a rollback, when
+/// a newer version may have written the oldest ones.
 const MANY_CANDIDATES: i32 = 1_000;
 
-/// What came of taking batches up.
+/// The result of taking a batch up.
 #[derive(Debug, Default)]
-pub struct Woken {
+pub(crate) struct Woken {
+    /// The batches that were advanced.
     pub advanced: Vec<Advanced>,
-    /// Why no more were: the ledger could not be read.
+    /// Why no more were advanced: the ledger could not be read.
     pub error: Option<Error>,
 }
 
 impl Woken {
-    /// Whether nothing of it is left to be done now. What nobody here can make anything of is not helped by trying again.
-    pub fn is_done(&self) -> bool {
+    /// Returns `true` if no work is left now. Trying again would not help with an item that this
+    /// version cannot read.
+    pub(crate) fn is_done(&self) -> bool {
         let is_left = |advanced: &Advanced| matches!(advanced.end, End::OutOfTime | End::Failed(_));
         self.error.as_ref().is_none_or(Error::is_of_item) && !self.advanced.iter().any(is_left)
     }
 }
 
-/// Advances the batch of this id, and hands on what the end of its run frees. Nothing if it is gone.
-pub async fn batch(clients: &Clients, id: &str, seen: &Seen, deadline: SystemTime) -> Woken {
+/// Advances the batch with this ID, and hands on the slot that the end of its run frees. Does
+/// nothing if the batch is gone.
+pub(crate) async fn batch(clients: &Clients, id: &str, seen: &Seen, deadline: SystemTime) -> Woken {
     let mut woken = Woken::default();
     woken.error = take_up(clients, id, seen, deadline, &mut woken.advanced).await.err();
     woken
 }
 
-/// Advances the batch whose run has ended. Of a run that no batch follows nothing is known here: it is
-/// somebody else's, or the tick's.
-pub async fn run(clients: &Clients, run: &RunEvent, deadline: SystemTime) -> Woken {
+/// Advances the batch whose run has ended. Does nothing for a run that no batch waits for: Landfall
+/// did not start it, or the tick deals with it.
+pub(crate) async fn run(clients: &Clients, run: &RunEvent, deadline: SystemTime) -> Woken {
     let mut woken = Woken::default();
-    woken.error = take_up_of(clients, run, deadline, &mut woken.advanced).await.err();
+    let taken_up = async {
+        for id in clients.ledger.awaiting(&run.awaited(), FEW_CANDIDATES).await? {
+            take_up(clients, &id, &Seen::Wake, deadline, &mut woken.advanced).await?;
+        }
+        Ok(())
+    };
+    woken.error = taken_up.await.err();
     woken
-}
-
-async fn take_up_of(
-    clients: &Clients,
-    run: &RunEvent,
-    deadline: SystemTime,
-    all: &mut Vec<Advanced>,
-) -> Result<(), Error> {
-    let ids = clients.ledger.awaiting(&run.awaited(), FEW_CANDIDATES).await?;
-    for id in ids {
-        take_up(clients, &id, &Seen::Wake, deadline, all).await?;
-    }
-    Ok(())
 }
 
 async fn take_up(
@@ -68,11 +66,8 @@ async fn take_up(
     all: &mut Vec<Advanced>,
 ) -> Result<(), Error> {
     let Some(batch) = clients.ledger.batch(id).await? else {
-        tracing::warn!(
-            code = "batch_missing",
-            batch_id = id,
-            "batch not advanced: it is not there"
-        );
+        let code = "batch_missing";
+        tracing::warn!(code, batch_id = id, "batch not advanced: it is not there");
         return Ok(());
     };
     let advanced = advance(clients, batch, None, seen.clone(), deadline).await;
@@ -84,7 +79,8 @@ async fn take_up(
     }
 }
 
-/// One run of the job has ended, so one batch that waits may begin: the oldest that takes it.
+/// Begins the oldest waiting batch that takes the slot: one run of the job has ended, so one may
+/// begin.
 async fn hand_on(
     clients: &Clients,
     freed: &str,
@@ -96,7 +92,7 @@ async fn hand_on(
     if begin_one(clients, oldest, deadline, all).await? || is_all {
         return Ok(());
     }
-    // Those were of a newer version, or others have begun them by now.
+    // A newer version wrote those batches, or other invocations have begun them by now.
     let many = clients.ledger.awaiting(freed, MANY_CANDIDATES).await?;
     let waits = |due: &Due| due.newer.is_none() && matches!(due.class, Class::Slot(_));
     let many = clients.ledger.look(&many, deadline).await?.into_iter().filter(waits);
@@ -104,7 +100,8 @@ async fn hand_on(
     begin_one(clients, many, deadline, all).await.map(|_| ())
 }
 
-/// Begins the first of these that takes the slot; whether one did, or there is none after all.
+/// Begins the first of these batches that takes the slot. Returns `true` if one did, or if it
+/// turned out that the slot is not free.
 async fn begin_one(
     clients: &Clients,
     ids: Vec<String>,
@@ -120,7 +117,7 @@ async fn begin_one(
         };
         let Some(waiting) = waiting else { continue };
         let advanced = advance(clients, waiting, None, Seen::Wake, deadline).await;
-        // Parked, it needs no slot; overtaken, it may have taken another's.
+        // A parked batch needs no slot; an overtaken one may have taken another slot.
         let leaves_it = matches!(advanced.batch.state, State::Parked { .. })
             || matches!(advanced.end, End::Overtaken);
         all.push(advanced);

@@ -1,4 +1,4 @@
-//! What an invocation borrows, and when it must be done with what.
+//! What invocations share, and the deadlines of an invocation.
 
 use std::time::{Duration, SystemTime};
 
@@ -12,13 +12,14 @@ use tokio::time::Instant;
 use crate::guard::CLOCK_SKEW;
 use crate::settings::Settings;
 
-/// The time kept for sending the answer; a quarter of what is left if that is less.
+/// The time to keep for sending the answer, or a quarter of the time left if that is less.
 const TO_SEND: Duration = Duration::from_secs(10);
 
-/// The time kept for recording the answer before it is sent; an eighth of what is left if that is less.
+/// The time to keep for recording the answer before it is sent, or an eighth of the time left if
+/// that is less.
 const TO_RECORD: Duration = Duration::from_secs(5);
 
-/// What an invocation borrows.
+/// What invocations share.
 #[derive(Debug)]
 pub struct Context {
     pub(crate) settings: Settings,
@@ -29,7 +30,7 @@ pub struct Context {
 }
 
 impl Context {
-    /// Builds the clients once; makes no call.
+    /// Builds the clients. Makes no call.
     pub fn new(settings: Settings, config: SdkConfig, http: SharedHttpConnector) -> Self {
         let dynamodb = aws_sdk_dynamodb::Client::new(&config);
         let table = Table::new(dynamodb, settings.table.clone());
@@ -42,16 +43,16 @@ impl Context {
     }
 }
 
-/// When an invocation must be done with what.
+/// The deadlines of an invocation.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Deadlines {
-    /// With the side effects.
+    /// When the side effects must be done.
     pub work: Instant,
-    /// With the record of the answer.
+    /// When the answer must be recorded.
     pub record: Instant,
-    /// With everything.
+    /// When everything must be done.
     pub end: Instant,
-    /// For how long a lock must be held that outlasts the invocation.
+    /// How long a lock must last to outlast the invocation.
     pub lease: Duration,
 }
 

@@ -1,4 +1,4 @@
-//! Why a request fails: what the answer and the log say of it.
+//! The failures of a request, as the answer and the log report them.
 
 use landfall_aws::assumed_role::AssumeError;
 use landfall_aws::sdk_error::{AwsError, chain};
@@ -15,22 +15,22 @@ use landfall_provisioning::lifecycle_table::TableError;
 #[allow(missing_docs, reason = "the messages describe the variants")]
 pub enum Failure {
     #[error(
-        "resource type `{0}` is not known; there are Custom::LandfallStarterRole, \
-         Custom::LandfallReaderRole, Custom::LandfallJobRole and Custom::LandfallBucketNotifications"
+        "resource type `{0}` is unknown; the known types are Custom::LandfallStarterRole, \
+        Custom::LandfallReaderRole, Custom::LandfallJobRole and Custom::LandfallBucketNotifications"
     )]
     UnknownType(String),
     #[error(transparent)]
     Spec(#[from] SpecError),
     #[error(
-        "`ExternalId` has fewer than {NEW_EXTERNAL_ID_CHARS} characters and can be guessed: give a random one \
-         (`openssl rand -hex 16`), to the other account's stack as well"
+        "`ExternalId` has fewer than {NEW_EXTERNAL_ID_CHARS} characters and can be guessed: give this stack \
+        and the other account's stack the same random one (`openssl rand -hex 16`)"
     )]
     ShortExternalId,
     #[error(transparent)]
     Outside(#[from] Outside),
     #[error("CloudFormation does not wait for this request: {0}")]
     NotAwaited(String),
-    #[error("failed to learn whether CloudFormation asks for this")]
+    #[error("failed to check that CloudFormation waits for this request")]
     NotChecked(#[source] AwsError),
     #[error(transparent)]
     Assume(#[from] AssumeError),
@@ -38,7 +38,7 @@ pub enum Failure {
     Iam(#[from] IamError),
     #[error(transparent)]
     Kms(#[from] KmsError),
-    /// The lock of a bucket is not to be had.
+    /// The lock of a bucket cannot be taken.
     #[error(transparent)]
     Lock(#[from] TableError),
     #[error("{}", .0.join("; "))]
@@ -49,14 +49,14 @@ pub enum Failure {
     BucketOutOfTime(String),
     #[error("{}", .0.iter().map(Failure::reason).collect::<Vec<_>>().join("; "))]
     Several(Vec<Failure>),
-    #[error("there was not enough time; the log tells how far it got")]
+    #[error("there was not enough time; the log shows how far the work got")]
     OutOfTime,
-    #[error("the provisioner panicked; its log says where")]
+    #[error("the provisioner panicked; its log shows where")]
     Panicked,
 }
 
 impl Failure {
-    /// A stable identifier for logs and metrics.
+    /// Returns a stable identifier for logs and metrics.
     pub fn code(&self) -> &'static str {
         match self {
             Self::UnknownType(_) => "resource_type_unknown",
@@ -78,12 +78,12 @@ impl Failure {
         }
     }
 
-    /// The failure and all its causes, for the answer and the log.
+    /// Returns the failure and all its causes in one line, for the answer and the log.
     pub fn reason(&self) -> String {
         chain(self)
     }
 
-    /// Whether another request is at work, which will have ended by the time of the next delivery.
+    /// Returns `true` if another request is at work, which will have ended by the next delivery.
     pub fn is_busy(&self) -> bool {
         match self {
             Self::Lock(error) => error.is_locked(),

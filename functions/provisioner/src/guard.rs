@@ -1,6 +1,6 @@
-//! What is refused before anybody is asked: a request that CloudFormation cannot have sent.
+//! Refuses a request that CloudFormation cannot have sent, before any call is made.
 //!
-//! Pure: it looks at the request, at the settings and at the time, and at nothing else.
+//! This module is pure: it depends only on the request, the settings and the time.
 
 use std::time::Duration;
 
@@ -11,20 +11,21 @@ use landfall_core::roles::Home;
 use crate::protocol::{Envelope, Signed};
 use crate::settings::Settings;
 
-/// How far the clocks of two machines of AWS's may be apart. What is issued further ahead is not believed:
-/// it would make all that comes after it seem late.
+/// How far apart the clocks of two AWS machines may be. A date further in the future is not
+/// believed: it would make every later request seem late.
 pub(crate) const CLOCK_SKEW: Duration = Duration::from_secs(5);
 
-/// A request that was issued longer ago has no effect. Events are dropped after ten minutes, so none of
-/// CloudFormation's is so old.
+/// A request that was issued longer ago than this has no effect. Lambda drops events after ten
+/// minutes, so none of CloudFormation's is this old.
 const ISSUED_WITHIN: Duration = Duration::from_secs(15 * 60);
 
-/// A request that CloudFormation can have sent.
+/// What is known about a request that CloudFormation may have sent.
 #[derive(Debug)]
 pub(crate) struct Passed {
-    /// Where its stack is, which is where this function is.
+    /// Where the stack is, which is where this function is.
     pub home: Home,
-    /// When it was issued, if its response URL says so. Without, CloudFormation has to confirm it.
+    /// When the request was issued, if its response URL says so. Otherwise, CloudFormation has to
+    /// confirm it.
     pub issued: Option<Issued>,
 }
 
@@ -32,7 +33,7 @@ pub(crate) struct Passed {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages describe the variants")]
 pub(crate) enum Refusal {
-    /// Sending the answer will refuse the URL too.
+    /// Sending the answer would refuse this URL too.
     #[error("the response URL is not CloudFormation's")]
     Url,
     #[error("the response URL has a date that is none")]
@@ -46,7 +47,7 @@ pub(crate) enum Refusal {
 }
 
 impl Refusal {
-    /// A stable identifier for logs and metrics.
+    /// Returns a stable identifier for logs and metrics.
     pub(crate) fn code(self) -> &'static str {
         match self {
             Self::Url => "response_url_refused",
@@ -57,10 +58,10 @@ impl Refusal {
     }
 }
 
-/// Lets through what CloudFormation can have sent by `now`.
+/// Lets a request through that CloudFormation may have sent by `now`.
 ///
 /// # Errors
-/// It cannot have sent it.
+/// Fails if CloudFormation cannot have sent it.
 pub(crate) fn check(
     envelope: &Envelope,
     settings: &Settings,
@@ -77,7 +78,7 @@ pub(crate) fn check(
             Some(is_timely.then_some(issued).ok_or(Refusal::Untimely)?)
         }
         Signed::Until(end) if end < now => return Err(Refusal::Expired),
-        // How long it is valid says nothing of when it was issued.
+        // How long a URL is valid does not show when the request was issued.
         Signed::Until(_) | Signed::Undated => None,
     };
     let home = Home::of_stack(&envelope.stack_id).filter(|home| *home == settings.home);

@@ -1,9 +1,9 @@
-//! The provisioner: CloudFormation's requests for Landfall's roles and notifications → IAM and S3, and
-//! an answer on every path.
+//! The provisioner serves CloudFormation's requests for Landfall's roles and notifications: it
+//! changes IAM and S3, and sends an answer on every path.
 //!
-//! `handle` reads a request, `respond` does what it asks for, and `handle` sends the answer. A request may come
-//! late, twice, or be cut off at any moment; or come from somebody who may invoke the function and is not
-//! CloudFormation.
+//! [`handle`] reads a request, `respond` serves it, and [`handle`] sends the answer. A request may
+//! come late or twice, it may be cut off at any moment, and it may come from someone who may invoke
+//! the function but is not CloudFormation.
 
 #![warn(missing_docs, unreachable_pub)]
 
@@ -35,8 +35,8 @@ pub use context::Context;
 pub use protocol::{Envelope, Request, RequestType, Response, ResponseUrl, SendError, Status};
 pub use settings::{Check, Settings, SettingsError};
 
-/// Why an invocation fails, so that Lambda delivers the event again: the answer did not arrive, or it is
-/// too early for one.
+/// Why an invocation fails, so that Lambda delivers the event again: the answer did not arrive, or
+/// it is too early for an answer.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages describe the variants")]
 pub enum Error {
@@ -44,12 +44,12 @@ pub enum Error {
     Unreadable(#[from] protocol::Unreadable),
     #[error("failed to answer request `{request_id}` of `{logical_id}`")]
     NotSent { request_id: String, logical_id: String, source: SendError },
-    #[error("failed to serve request `{request_id}` of `{logical_id}` yet")]
+    #[error("failed to serve request `{request_id}` of `{logical_id}` for now")]
     Busy { request_id: String, logical_id: String, source: Box<Failure> },
 }
 
 impl Error {
-    /// A stable identifier for logs and metrics.
+    /// Returns a stable identifier for logs and metrics.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Unreadable(_) => "request_unreadable",
@@ -65,10 +65,11 @@ impl From<Error> for Diagnostic {
     }
 }
 
-/// Handles one request of CloudFormation's.
+/// Handles one request from CloudFormation.
 ///
 /// # Errors
-/// The answer could not be sent, or the event is none that could be answered.
+/// Fails if the answer could not be sent, if it is too early for one, or if the event cannot be
+/// answered.
 pub async fn handle(context: &Context, event: LambdaEvent<Box<RawValue>>) -> Result<(), Error> {
     let deadlines = Deadlines::new(event.context.deadline());
     let request = match Request::read(event.payload.get()) {
@@ -87,7 +88,7 @@ pub async fn handle(context: &Context, event: LambdaEvent<Box<RawValue>>) -> Res
         request_type = ?request.request_type, resource_type = request.resource_type, stack_id,
         logical_id, request_id, "request"
     );
-    // In a box: what the compiler lays out in one piece can be nested only so deep.
+    // The box limits how deep the compiler must lay out nested futures.
     let work = Box::pin(respond::respond(context, &request, deadlines));
     let work = AssertUnwindSafe(work).catch_unwind();
     let response = match timeout_at(deadlines.record, work).await {
@@ -117,7 +118,7 @@ async fn send(
     let body = response.body(envelope);
     let url = &envelope.response_url;
     let settings = &context.settings;
-    // What is left at the end is for Lambda itself.
+    // The rest of the time is for Lambda itself.
     let deadline = deadlines.end - (deadlines.end - deadlines.record) / 10;
     let region = &settings.home.region;
     let sent = url.send(&context.http, &body, deadline, settings.admit_loopback, region);
@@ -132,7 +133,7 @@ async fn send(
     })
 }
 
-/// A failure that has had no effect and leaves nothing to remember.
+/// Returns the answer for a failure that has had no effect and leaves nothing to remember.
 fn failed(envelope: &Envelope, reason: &str) -> Response {
     let physical_id = envelope.physical_id.clone().unwrap_or_else(|| {
         let Envelope { stack_id, logical_id, request_id, .. } = envelope;

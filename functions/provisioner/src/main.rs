@@ -1,4 +1,4 @@
-//! The provisioner Lambda: see the library beside this file.
+//! The provisioner Lambda's binary. The library beside this file does the work.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -21,7 +21,8 @@ async fn main() -> ExitCode {
     let context = Arc::new(Context::new(settings, config, config::connector()));
     let run = lambda_runtime::run(service_fn(move |event: LambdaEvent<_>| {
         let context = Arc::clone(&context);
-        // On the heap: the compiler follows futures within futures to a depth, which a fresh build exceeds here.
+        // The box limits how deep the compiler must follow nested futures; a fresh build fails
+        // without it.
         Box::pin(async move { handle(&context, event).await })
     }));
     telemetry::exit_code(run.await)

@@ -1,14 +1,15 @@
-//! `Custom::LandfallBucketNotifications`: Landfall's rules in the buckets of the routes.
+//! `Custom::LandfallBucketNotifications`: manages Landfall's rules in the buckets of the routes.
 //!
-//! The resource is never replaced: a token of the stack and the logical id marks its rules.
+//! The resource is never replaced: a token made from the stack and the logical ID marks its rules.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use landfall_aws::sdk_error::chain;
+use landfall_core::aim::Aim;
 use landfall_core::bucket_notifications::{Desired, Effect, Look, Spec, plan};
-use landfall_core::lifecycle::{self, Aim};
+use landfall_core::lifecycle;
 use landfall_core::limits::Named;
 use landfall_core::roles::{Home, Owner, SpecError};
 use landfall_provisioning::bucket_notifications as s3_notifications;
@@ -20,13 +21,14 @@ use crate::context::{Context, Deadlines};
 use crate::failure::Failure;
 use crate::protocol::Request;
 
-/// The most that looking at buckets may take; a third of the time if that is less.
+/// The most time that looking at the buckets may take, or a third of the time left if that is less.
 const TO_LOOK: Duration = Duration::from_secs(20);
 
-/// The most that one bucket is tried for: what fails for longer does not mend itself.
+/// The most time to keep trying one bucket. What fails for longer does not heal by itself.
 const MAX_TRIES: Duration = Duration::from_secs(30);
 
-const LOOKS_AT_A_TIME: usize = 16;
+/// How many buckets to look at at a time.
+const CONCURRENT_LOOKS: usize = 16;
 
 /// The buckets that a request is about.
 #[derive(Debug)]
@@ -51,16 +53,17 @@ impl<'a> Notifications<'a> {
         Ok(Spec::read(self.properties).map_err(SpecError::Properties)?)
     }
 
-    /// The buckets, and the queue of elsewhere, that the properties name.
+    /// Returns the buckets that the properties name, and the queue if it is in another account or
+    /// region.
     ///
     /// # Errors
-    /// The properties are wrong.
+    /// Fails if the properties are wrong.
     pub(crate) fn names(&self) -> Result<Named, Failure> {
         Ok(Named::by_notifications(&self.spec()?, self.home))
     }
 
-    /// What this resource's rules name as they are: the buckets that have some, and the queues that these
-    /// tell. A bucket that cannot be looked at counts as one without.
+    /// Returns what this resource's rules name now: the buckets that have rules, and the queues in
+    /// the rules. A bucket that cannot be read counts as one without rules.
     pub(crate) async fn names_now(&self, context: &Context, owner: &Owner) -> Named {
         let token = token(owner);
         let mut named = Named::default();
@@ -77,10 +80,10 @@ impl<'a> Notifications<'a> {
         named
     }
 
-    /// Does what was decided; returns what `Fn::GetAtt` gives.
+    /// Carries out what was decided, and returns the attributes for `Fn::GetAtt`.
     ///
     /// # Errors
-    /// The properties are wrong, a bucket cannot get its rule, or S3 fails.
+    /// Fails if the properties are wrong, a bucket cannot get its rule, or S3 fails.
     pub(crate) async fn carry_out(
         &self,
         context: &Context,
@@ -131,8 +134,9 @@ impl<'a> Notifications<'a> {
         ]))
     }
 
-    /// Looks at every bucket that the properties name, before an Update too. Names alone count: properties
-    /// that another version wrote, or that are wrong otherwise, must not leave rules behind.
+    /// Looks at every bucket that the properties name, including those before an Update. Only the
+    /// names count: properties from another version, or with other mistakes, must not leave rules
+    /// behind.
     async fn look(&self, context: &Context, deadline: Instant) -> BTreeMap<String, Look> {
         let s3 = context.s3();
         let mut buckets = Spec::buckets_of(self.properties);
@@ -141,11 +145,11 @@ impl<'a> Notifications<'a> {
             let look = s3_notifications::look(&s3, &bucket, &self.home.account, deadline).await;
             (bucket, look)
         });
-        stream::iter(looks).buffer_unordered(LOOKS_AT_A_TIME).collect().await
+        stream::iter(looks).buffer_unordered(CONCURRENT_LOOKS).collect().await
     }
 
-    /// Changes one bucket, in half of the time that is left at most, or five sixths if somebody else's lock is
-    /// waited for: the others, and the answer, get theirs.
+    /// Changes one bucket, in at most half of the time left, or five sixths if it has to wait for
+    /// another request's lock. The rest is for the other buckets and the answer.
     async fn change(
         &self,
         context: &Context,
@@ -168,7 +172,8 @@ impl<'a> Notifications<'a> {
                 }
             }
         };
-        // A call may still be on its way then: the lock is kept until its lease ends.
+        // After a time-out, a call may still be on its way, so the lock is kept until its lease
+        // ends.
         let changed = timeout_at(tries + left / 6, change).await;
         let changed = changed.map_err(|_| Failure::BucketOutOfTime(bucket.to_owned()))?;
         unlock(held, deadlines).await;
@@ -177,13 +182,13 @@ impl<'a> Notifications<'a> {
     }
 }
 
-/// What the ids of this resource's rules have in common.
+/// Returns the token that the IDs of this resource's rules share.
 fn token(owner: &Owner) -> String {
     let id = lifecycle::physical_id(&owner.stack_id, &owner.logical_id, "");
     id.rsplit('-').next().unwrap_or_default().to_owned()
 }
 
-/// Two stacks may write to one bucket, and S3 has no way to tell that they do.
+/// Locks a bucket: two stacks may write to it, and S3 has no way to notice.
 async fn lock(
     context: &Context,
     bucket: &str,

@@ -1,9 +1,9 @@
-//! CloudFormation's side of a custom resource: reading a request, writing its response, sending it.
+//! CloudFormation's protocol for a custom resource: reads a request, writes its response, sends it.
 //!
-//! Knows nothing of roles or buckets, and can serve any custom resource that is backed by a Lambda
-//! function. The order of use is [`Request::read`] → [`Response::body`] → [`ResponseUrl::send`].
-//! The response URL is a credential: whoever has it can answer for the resource. It is neither
-//! printed nor logged, here or in any `Debug`.
+//! This module knows nothing about roles or buckets, and can serve any custom resource that is
+//! backed by a Lambda function. Use it in this order: [`Request::read`] → [`Response::body`] →
+//! [`ResponseUrl::send`]. The response URL is a credential: anyone who has it can answer for the
+//! resource. Nothing prints or logs it, and no `Debug` shows it.
 
 mod response;
 mod response_url;
@@ -19,41 +19,41 @@ pub use response::{Response, Status};
 pub use response_url::{ResponseUrl, SendError};
 pub(crate) use signed::Signed;
 
-/// What an answer needs, whatever else is wrong with a request.
+/// What an answer needs, whatever else is wrong with the request.
 #[derive(Debug, Clone)]
 pub struct Envelope {
-    /// Where the answer goes.
+    /// The URL that the answer goes to.
     pub response_url: ResponseUrl,
     /// The ARN of the stack.
     pub stack_id: String,
-    /// The id that CloudFormation gives the request; a repetition has the same.
+    /// The ID that CloudFormation gives the request. A repetition has the same one.
     pub request_id: String,
     /// The name of the resource in the template.
     pub logical_id: String,
-    /// Of an Update or a Delete.
+    /// The physical ID of the resource, in an Update or a Delete.
     pub physical_id: Option<String>,
 }
 
-/// A request; the shapes are those of CloudFormation's "custom resource request objects".
+/// A request. The shapes are those of CloudFormation's "custom resource request objects".
 #[derive(Clone)]
 pub struct Request {
     /// What the answer needs.
     pub envelope: Envelope,
-    /// What CloudFormation asks for.
+    /// Whether to create, update or delete the resource.
     pub request_type: RequestType,
-    /// `Custom::…`.
+    /// The type of the resource, `Custom::…`.
     pub resource_type: String,
-    /// Every scalar in them is a string.
+    /// The properties. Every scalar in them is a string.
     pub properties: Value,
-    /// Of an Update.
+    /// The properties before an Update.
     pub old_properties: Option<Value>,
 }
 
-/// A request that cannot be read, or an event that is none.
+/// A request that cannot be read, or an event that is not a request.
 #[derive(Debug, thiserror::Error)]
 #[error("failed to read the request: {problem}")]
 pub struct Unreadable {
-    /// There if an answer can be given all the same.
+    /// What an answer needs, if one can be given all the same.
     pub envelope: Option<Box<Envelope>>,
     problem: String,
 }
@@ -77,7 +77,8 @@ impl Request {
     /// Reads an event.
     ///
     /// # Errors
-    /// Whatever is missing or ill-typed; with the envelope, if that much is there.
+    /// Fails if something is missing or has the wrong type. The error has the envelope, if that can
+    /// be read.
     pub fn read(event: &str) -> Result<Self, Unreadable> {
         let not_answerable =
             |problem: &str| Unreadable { envelope: None, problem: problem.to_owned() };
@@ -123,7 +124,7 @@ impl Request {
     }
 }
 
-/// Properties may hold secrets and are not shown.
+/// Leaves out the properties, which may hold secrets.
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Request")

@@ -1,8 +1,9 @@
-//! What becomes of a request: guard (pure) → begin → carry out → finish.
+//! Serves a request: guard (pure) → begin → carry out → finish.
 //!
-//! Whoever may invoke the function can send it anything, so what costs others something comes late: the
-//! function takes the lock, and writes, only for what CloudFormation waits for. It asks CloudFormation again
-//! under the lock, since waiting for the lock makes the first answer stale.
+//! Anyone who may invoke the function can send it anything, so everything that affects others comes
+//! late: the function takes the lock, and writes, only for requests that CloudFormation waits for.
+//! It checks with CloudFormation again under the lock, because the first answer is stale after
+//! waiting for the lock.
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
@@ -11,7 +12,8 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use landfall_aws::clock::now;
 use landfall_aws::sdk_error::chain;
-use landfall_core::lifecycle::{self, Aim, Decision, Memory, decide};
+use landfall_core::aim::Aim;
+use landfall_core::lifecycle::{self, Decision, Memory, decide};
 use landfall_core::limits::{Named, Scope, Way};
 use landfall_core::roles::{Owner, SpecError};
 use landfall_core::routes::refused;
@@ -26,18 +28,19 @@ use crate::stack_check::{self, Patience, Question, StackState};
 use crate::subject::Subject;
 use crate::{Error, failed};
 
-/// For so long Lambda is certain to deliver an event again: it does so twice, after one minute and after
-/// two more, and the last one waits for the lock until 285 seconds after the request was issued at least.
+/// For this long after its issue, a request is certain to be delivered again: Lambda does so twice,
+/// after one minute and after two more, and the last delivery waits for the lock until at least 285
+/// seconds after the request was issued.
 const DELIVERED_AGAIN: Duration = Duration::from_secs(240);
 
-/// A request that CloudFormation can have sent, and what it is about.
+/// A request that CloudFormation may have sent, and what it is about.
 struct Case<'a> {
     context: &'a Context,
     deadlines: Deadlines,
     request: &'a Request,
     passed: &'a Passed,
     subject: Subject<'a>,
-    /// The physical id that the answer carries.
+    /// The physical ID in the answer.
     own_id: String,
 }
 
@@ -49,21 +52,22 @@ struct Begun {
     aim: Aim,
 }
 
-/// Why a request goes no further.
+/// Why the work on a request stops.
 enum Stop {
-    /// It is answered so.
+    /// This is the answer.
     Answer(Response),
-    /// Another request is at work on the same resource, and this one will be delivered again.
+    /// Another request is at work on the same resource, and Lambda will deliver this one again.
     Redeliver(Error),
 }
 
-/// What `Fn::GetAtt` gives, or why the work was not done.
+/// The attributes for `Fn::GetAtt`, or why the work was not done.
 type Outcome = Result<BTreeMap<String, String>, Failure>;
 
-/// Does what the request asks for, and returns the answer.
+/// Serves the request, and returns the answer.
 ///
 /// # Errors
-/// Another request is at work on the same resource, and this one will be delivered again.
+/// Fails if another request is at work on the same resource, and Lambda will deliver this one
+/// again.
 pub(crate) async fn respond(
     context: &Context,
     request: &Request,
@@ -88,7 +92,7 @@ pub(crate) async fn respond(
 }
 
 impl<'a> Case<'a> {
-    /// The case; or the answer to a request whose properties do not tell what it is about.
+    /// Returns the case, or, if the properties do not show what the request is about, the answer.
     fn new(
         context: &'a Context,
         deadlines: Deadlines,
@@ -98,7 +102,7 @@ impl<'a> Case<'a> {
         let Envelope { stack_id, request_id, logical_id, physical_id, .. } = &request.envelope;
         let subject = Subject::of(request, &passed.home).map_err(|failure| {
             let response = failed(&request.envelope, &failure.reason());
-            // What was never made needs no removal.
+            // A resource that was never created needs no removal.
             match request.request_type {
                 RequestType::Delete => {
                     Response { status: Status::Success, reason: String::new(), ..response }
@@ -120,7 +124,8 @@ impl<'a> Case<'a> {
         self.finish(begun, outcome).await
     }
 
-    /// Makes sure that there is work to do and that CloudFormation waits for it, and takes the lock.
+    /// Makes sure that there is work to do and that CloudFormation waits for it, and takes the
+    /// lock.
     async fn begin(&self) -> Result<Begun, Stop> {
         if let Some(response) = self.recall().await {
             return Err(Stop::Answer(response));
@@ -149,14 +154,15 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// The answer to a request that has no effect by what is remembered: it was answered, or another took
-    /// its place. That needs no lock, and CloudFormation need not be asked.
+    /// Returns the answer to a request that, by what the table remembers, has no effect: it was
+    /// answered before, or a later one took its place. This needs neither the lock nor
+    /// CloudFormation.
     async fn recall(&self) -> Option<Response> {
         let key = self.key();
         let memory = self.context.table.recall(&key);
         match timeout_at(self.deadlines.work, memory).await.ok()? {
             Ok(memory) => self.decide(&memory).err(),
-            // The lock will tell.
+            // Taking the lock will show the error.
             Err(error) => {
                 tracing::warn!(code = error.code(), error = chain(&error), "not recalled");
                 None
@@ -164,8 +170,8 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// The memory to save before the work, and the work; the request stops here if there is none, or if
-    /// CloudFormation does not wait for it any more.
+    /// Returns the memory to save before the work, and the work. The request stops here if there is
+    /// no work, or if CloudFormation no longer waits for it.
     async fn decide_under_lock(&self, memory: &Memory) -> Result<(Memory, Aim), Stop> {
         let (memory, aim) = self.decide(memory).map_err(Stop::Answer)?;
         let is_gone = |id: &str| memory.is_gone(id);
@@ -176,7 +182,8 @@ impl<'a> Case<'a> {
         Ok((memory, aim))
     }
 
-    /// The memory to save before the work, and the work; or the answer, where no work is to be done.
+    /// Returns the memory to save before the work, and the work; or the answer, if there is no
+    /// work.
     fn decide(&self, memory: &Memory) -> Result<(Memory, Aim), Response> {
         let Envelope { request_id, physical_id, .. } = &self.request.envelope;
         let request = lifecycle::Request {
@@ -209,13 +216,14 @@ impl<'a> Case<'a> {
         stack_check::check(&client, check, &question, patience, self.deadlines.work).await
     }
 
-    /// Saves the memory, then does what was decided, if the properties name nothing that is not admitted.
+    /// Saves the memory and carries out what was decided, if the limits allow everything that the
+    /// properties name.
     ///
-    /// A request that stops here leaves the lock as it is: its lease ends by itself.
+    /// A request that stops here keeps the lock: its lease ends by itself.
     async fn carry_out(&self, begun: &mut Begun) -> Result<Outcome, Stop> {
         let Begun { lock, memory, aim } = begun;
         let owner = self.owner();
-        // What is removed may name anything.
+        // A resource that is to be removed may name anything.
         if *aim != Aim::Remove {
             let admitted = Box::pin(self.admit(&lock.memory, *aim, &owner));
             let admitted = timeout_at(self.deadlines.work, admitted).await;
@@ -225,7 +233,7 @@ impl<'a> Case<'a> {
             }
         }
         lock.save(memory.clone(), self.deadlines.work).await.map_err(|error| {
-            // Whether the memory was written is not known.
+            // It is unknown whether the memory was written.
             let reason = chain(&error);
             tracing::error!(code = error.code(), error = reason, "nothing begun");
             Stop::Answer(self.refused(reason))
@@ -234,15 +242,16 @@ impl<'a> Case<'a> {
         let effects = AssertUnwindSafe(Box::pin(effects)).catch_unwind();
         match timeout_at(self.deadlines.work, effects).await {
             Ok(outcome) => Ok(outcome.unwrap_or(Err(Failure::Panicked))),
-            // A call may still be on its way.
+            // A call may still be on its way, so the lock is kept.
             Err(_) => Err(Stop::Answer(self.refused(Failure::OutOfTime.reason()))),
         }
     }
 
-    /// What the resource may name from now on, if the request names nothing that is not admitted.
+    /// Returns what the resource may name from now on, if the limits allow everything that the
+    /// request names.
     async fn admit(&self, memory: &Memory, aim: Aim, owner: &Owner) -> Result<Scope, Failure> {
         let wanted = self.subject.names()?;
-        // A stack that goes back must get there, whatever it was.
+        // A stack that rolls back must reach its earlier state, whatever that was.
         if aim != Aim::Restore {
             self.subject.check_external_id()?;
             let refused = refused(&self.request.properties["Routes"]);
@@ -252,7 +261,7 @@ impl<'a> Case<'a> {
         }
         let found = match &memory.scope {
             Some(scope) => scope.clone(),
-            // An earlier version made it, and did not remember.
+            // An earlier version created the resource, and remembered no scope.
             None if self.is_update() => {
                 Scope::found(self.subject.names_now(self.context, owner).await?)
             }
@@ -268,7 +277,7 @@ impl<'a> Case<'a> {
         Ok(found.admit(&self.context.settings.limits, wanted, way)?)
     }
 
-    /// Remembers the answer, and gives the lock back.
+    /// Remembers the answer, and releases the lock.
     async fn finish(&self, begun: Begun, outcome: Outcome) -> Result<Response, Stop> {
         let Begun { lock, mut memory, .. } = begun;
         let response = match outcome {
@@ -278,7 +287,7 @@ impl<'a> Case<'a> {
                 physical_id: self.own_id.clone(),
                 data,
             },
-            // No answer is remembered: the next delivery does the same work again.
+            // No answer is remembered, so the next delivery does the same work again.
             Err(failure) if failure.is_busy() && self.is_delivered_again() => {
                 self.unlock(lock, memory).await;
                 return Err(self.stop(failure));
@@ -296,8 +305,9 @@ impl<'a> Case<'a> {
         Ok(response)
     }
 
-    /// Without the record a repetition does the same again, with the same result; without the unlocking
-    /// it waits for the lease to end.
+    /// Writes the memory and releases the lock. If the memory is not written, a repetition does the
+    /// same work with the same result. If the lock is not released, a repetition waits for the
+    /// lease to end.
     async fn unlock(&self, lock: Held, memory: Memory) {
         if let Err(error) = lock.release(memory, self.deadlines.record).await {
             let (code, error) = (error.code(), chain(&error));
@@ -305,7 +315,7 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// The id of the resource's item in the table.
+    /// Returns the ID of the resource's item in the table.
     fn key(&self) -> String {
         let Envelope { stack_id, logical_id, .. } = &self.request.envelope;
         format!("{stack_id}/{logical_id}")
@@ -324,7 +334,7 @@ impl<'a> Case<'a> {
         self.request.request_type == RequestType::Update
     }
 
-    /// CloudFormation does not wait for the request, or does not say whether it does.
+    /// Stops a request that CloudFormation does not wait for, or of which it does not say.
     fn not_begun(&self, failure: &Failure) -> Stop {
         let reason = failure.reason();
         tracing::error!(code = failure.code(), reason, "nothing begun");
@@ -334,7 +344,8 @@ impl<'a> Case<'a> {
         Stop::Answer(self.refused(reason))
     }
 
-    /// The request fails; if only another request at work hinders it, it waits for its next delivery.
+    /// Stops a failed request. If only another request at work is in its way, it waits for its next
+    /// delivery.
     fn stop(&self, failure: Failure) -> Stop {
         if !(failure.is_busy() && self.is_delivered_again()) {
             return Stop::Answer(self.refused(failure.reason()));
@@ -348,7 +359,7 @@ impl<'a> Case<'a> {
         Response { physical_id: self.own_id.clone(), ..response }
     }
 
-    /// Whether it is certain, by the time at which the request was issued.
+    /// Returns `true` if, by the time at which the request was issued, another delivery is certain.
     fn is_delivered_again(&self) -> bool {
         let issued = self.passed.issued;
         issued.is_some_and(|issued| now().since(issued.time()) < DELIVERED_AGAIN)

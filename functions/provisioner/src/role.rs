@@ -1,4 +1,5 @@
-//! `Custom::LandfallStarterRole`, `…ReaderRole` and `…JobRole`: the role that a request is about.
+//! `Custom::LandfallStarterRole`, `…ReaderRole` and `…JobRole`: creates, changes and removes a
+//! role.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -21,11 +22,12 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::protocol::{Request, RequestType};
 
-/// The most time that the check of key policies may take, and the time kept for what comes after it.
+/// The most time that the check of key policies may take, and the time to keep for what comes after
+/// it.
 const TO_CHECK_KEYS: Duration = Duration::from_secs(15);
 const AFTER_KEYS: Duration = Duration::from_secs(1);
 
-/// For so long a role that can be assumed may still refuse (2 to 30 seconds have been seen).
+/// How long a new role may still refuse to be assumed (we have seen 2 to 30 seconds).
 const PROPAGATION: Duration = Duration::from_secs(30);
 
 /// A role that a request is about.
@@ -33,18 +35,20 @@ const PROPAGATION: Duration = Duration::from_secs(30);
 pub(crate) struct RoleResource<'a> {
     kind: Kind,
     identity: Identity,
-    /// The role that the properties before an Update named, if it is another.
+    /// The role that the properties before an Update named, if it is a different one.
     before: Option<Identity>,
     properties: &'a Value,
     old_properties: Option<&'a Value>,
     home: &'a Home,
-    /// Whether an Update makes another role.
+    /// Whether the request is an Update that replaces the role.
     pub is_replaced: bool,
 }
 
 impl<'a> RoleResource<'a> {
+    /// Finds out which role the request is about.
+    ///
     /// # Errors
-    /// The type is not known, or the properties do not tell which role they mean.
+    /// Fails if the resource type is unknown, or the properties do not identify a role.
     pub(crate) fn of(request: &'a Request, home: &'a Home) -> Result<Self, Failure> {
         let kind = match request.resource_type.as_str() {
             "Custom::LandfallStarterRole" => Kind::Starter,
@@ -54,7 +58,7 @@ impl<'a> RoleResource<'a> {
         };
         let properties = &request.properties;
         let Some(identity) = Identity::read(properties, home) else {
-            // Says all that is wrong, the name or the provisioning role among it.
+            // This reports everything that is wrong, including the name or the provisioning role.
             Spec::read(kind, properties, home)?;
             return Err(SpecError::Properties(vec!["they name no role".to_owned()]).into());
         };
@@ -68,18 +72,18 @@ impl<'a> RoleResource<'a> {
         Ok(Self { kind, identity, before, properties, old_properties, home, is_replaced })
     }
 
-    /// What the properties say.
+    /// Reads the properties.
     ///
     /// # Errors
-    /// They are wrong.
+    /// Fails if they are wrong.
     pub(crate) fn spec(&self) -> Result<Spec, SpecError> {
         Spec::read(self.kind, self.properties, self.home)
     }
 
-    /// Refuses an external ID that can be guessed and that the properties before did not have.
+    /// Checks the external IDs.
     ///
     /// # Errors
-    /// There is such a one.
+    /// Fails if there is one that can be guessed and that the properties before did not have.
     pub(crate) fn check_external_id(&self) -> Result<(), Failure> {
         if external_ids::is_newly_short(self.properties, self.old_properties) {
             return Err(Failure::ShortExternalId);
@@ -87,12 +91,12 @@ impl<'a> RoleResource<'a> {
         Ok(())
     }
 
-    /// What the role of this resource names as it is in IAM, before an Update changes it; if there is no
-    /// such role, what the properties before the Update say. They count for nothing else: who pretends to
-    /// be CloudFormation writes them as they like.
+    /// Returns what the role in IAM names now, before an Update changes it. If there is no such
+    /// role, returns what the properties before the Update name. Those count for nothing else:
+    /// someone who pretends to be CloudFormation can write anything in them.
     ///
     /// # Errors
-    /// IAM does not say.
+    /// Fails if IAM does not answer.
     pub(crate) async fn names_now(
         &self,
         context: &Context,
@@ -111,10 +115,10 @@ impl<'a> RoleResource<'a> {
         Ok(old.and_then(Result::ok).map(|spec| Named::by_role(&spec)).unwrap_or_default())
     }
 
-    /// Does what was decided; returns what `Fn::GetAtt` gives.
+    /// Carries out what was decided, and returns the attributes for `Fn::GetAtt`.
     ///
     /// # Errors
-    /// The properties are wrong, the role is somebody else's, or AWS refuses.
+    /// Fails if the properties are wrong, the role belongs to something else, or AWS refuses.
     pub(crate) async fn carry_out(
         &self,
         context: &Context,
@@ -135,7 +139,7 @@ impl<'a> RoleResource<'a> {
         for note in spec.notes.iter().chain(&role.notes) {
             tracing::warn!(code = "wider_than_the_routes", role = role.name, "{note}");
         }
-        // A replacement that was cancelled is named by nobody but the properties before.
+        // After a cancelled replacement, only the properties before name the role.
         if let Some(before) = &self.before {
             let client = aws_sdk_iam::Client::new(&self::config(context, before).await?);
             role.brakes = iam::brakes_to_carry(&client, &before.name, owner, deadline).await?;
@@ -143,7 +147,7 @@ impl<'a> RoleResource<'a> {
         }
         let converged = iam::converge(&client, &role, deadline).await?;
         if converged.is_created {
-            // What comes next in the stack uses the role, a Glue job for one, and would be refused.
+            // What comes next in the stack uses the role (a Glue job, for example), and would fail.
             let rest = deadline.saturating_duration_since(Instant::now()) / 2;
             sleep(context.settings.propagation.min(rest)).await;
         }
@@ -166,7 +170,7 @@ impl<'a> RoleResource<'a> {
 }
 
 impl RoleResource<'_> {
-    /// What became of policies that others gave the role.
+    /// Returns notes on what became of policies that others gave the role.
     fn notes_on_policies(&self, role: &Role, converged: &Converged) -> Vec<String> {
         let carried = role.brakes.keys().zip(self.before.iter().cycle()).map(|(name, before)| {
             let before = &before.name;
@@ -174,12 +178,8 @@ impl RoleResource<'_> {
         });
         let brakes = converged.observed.brakes();
         let left = brakes.iter().map(|name| {
-            tracing::warn!(
-                code = "policy_left_alone",
-                role = role.name,
-                policy = name,
-                "it denies"
-            );
+            let (code, role) = ("policy_left_alone", &role.name);
+            tracing::warn!(code, role, policy = name, "it denies");
             format!("policy `{name}` only denies: it is left alone, and goes with the role")
         });
         let unread = converged.unread.iter().map(|arn| {
@@ -200,21 +200,16 @@ async fn remove(
     deadline: Instant,
 ) -> Result<(), Failure> {
     let is_gone = |id: &str| memory.is_gone(id);
-    match iam::remove(client, &identity.name, owner, is_gone, deadline).await? {
-        Removal::Removed | Removal::Absent => {}
-        Removal::NotOurs => {
-            let role = &identity.name;
-            tracing::warn!(
-                code = "role_left_alone",
-                role,
-                "the role is not this resource's to remove"
-            );
-        }
+    let role = &identity.name;
+    if iam::remove(client, role, owner, is_gone, deadline).await? == Removal::NotOurs {
+        let code = "role_left_alone";
+        tracing::warn!(code, role, "the role is not this resource's to remove");
     }
     Ok(())
 }
 
-/// The keys of the routed buckets and of that of the manifests, if it is a reader and none were given.
+/// Finds the keys of the routed buckets and of the manifests bucket, if this is a reader role whose
+/// properties give no keys.
 async fn find_keys(config: &SdkConfig, spec: &Spec) -> Result<BTreeSet<String>, Failure> {
     let Purpose::Read { buckets, manifests, keys: None, .. } = &spec.purpose else {
         return Ok(BTreeSet::new());
@@ -225,8 +220,8 @@ async fn find_keys(config: &SdkConfig, spec: &Spec) -> Result<BTreeSet<String>, 
     Ok(kms::keys_of_buckets(&s3, &kms, buckets, &spec.identity.account).await?)
 }
 
-/// Checks whether the policies of `keys` admit `role`, and warns if one does not. It fails nothing: see
-/// [`kms::check_admissions`].
+/// Checks whether the policies of `keys` admit `role`, and warns if one does not. This never fails
+/// a request: see [`kms::check_admissions`].
 async fn check_keys(
     config: &SdkConfig,
     keys: &BTreeSet<String>,
@@ -245,8 +240,9 @@ async fn check_keys(
     admissions
 }
 
-/// What `Fn::GetAtt` gives of a reader's keys: those whose policies do not admit it, those of which it
-/// is not known, and, unless all do, the statement to add. Each can be empty.
+/// Returns the attributes about a reader role's keys: the keys whose policies do not admit it,
+/// those for which this is unknown, and the statement to add, unless all admit it. Each can be
+/// empty.
 fn key_attributes(admissions: &[KeyAdmission], role: &Role) -> [(String, String); 3] {
     let (refusing, unknown): (Vec<&KeyAdmission>, Vec<&KeyAdmission>) = admissions
         .iter()
@@ -266,7 +262,7 @@ fn key_attributes(admissions: &[KeyAdmission], role: &Role) -> [(String, String)
     ]
 }
 
-/// The configuration of clients in the account of the role.
+/// Returns the configuration for clients in the role's account.
 async fn config(context: &Context, identity: &Identity) -> Result<SdkConfig, Failure> {
     let Some(provisioning) = &identity.provisioning else {
         return Ok(context.config.clone());
@@ -284,7 +280,7 @@ async fn config(context: &Context, identity: &Identity) -> Result<SdkConfig, Fai
     let credentials = loop {
         match role.credentials().await {
             Ok(credentials) => break credentials,
-            // A role that was made just now cannot be assumed everywhere yet.
+            // A role that was just created cannot be assumed everywhere yet.
             Err(error) if begun.elapsed() < PROPAGATION => {
                 tracing::info!(code = error.code(), %error, "trying again");
                 sleep(Duration::from_secs(2)).await;

@@ -1,4 +1,4 @@
-//! The settings that the function reads from its environment.
+//! Reads the function's settings from its environment.
 
 use std::time::Duration;
 
@@ -7,38 +7,39 @@ use landfall_core::limits::Limits;
 use landfall_core::partition;
 use landfall_core::roles::Home;
 
-/// CloudFormation itself waits about as long for a role of its own.
+/// Default: CloudFormation itself waits about this long for its own roles.
 const PROPAGATION: Duration = Duration::from_secs(15);
 
-/// The settings of the provisioner. None is open for want of a value: what nobody said admits nothing.
+/// The settings of the provisioner. A setting without a value allows nothing.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The table of locks and memories.
     pub table: String,
-    /// Whether responses may go to this machine, which serves an emulated AWS and nothing else.
+    /// Whether responses may go to this machine, which only an emulated AWS needs.
     pub admit_loopback: bool,
-    /// How long a role that was created is given to become usable everywhere, before the answer.
+    /// How long to wait, before the answer, for a new role to become usable everywhere.
     pub propagation: Duration,
-    /// Where the function is: requests of other accounts' and regions' stacks are refused.
+    /// Where the function is. Requests from stacks in other accounts and regions are refused.
     pub home: Home,
     /// What requests may name.
     pub limits: Limits,
-    /// What of CloudFormation is asked before anything is done.
+    /// What to check with CloudFormation before the work.
     pub check: Check,
 }
 
-/// How far it is checked that CloudFormation waits for what a request asks.
+/// How thoroughly to check that CloudFormation waits for the answer to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Check {
-    /// The stack is being changed, and the resource in it.
+    /// Checks that the stack, and the resource in it, are being changed.
     Resource,
-    /// The stack is being changed. For an emulated AWS that does not tell of resources in time.
+    /// Checks only that the stack is being changed, for an emulated AWS that reports resources
+    /// late.
     Stack,
-    /// Nothing is asked. The environment cannot say so.
+    /// Checks nothing. The environment cannot choose this.
     Nothing,
 }
 
-/// Why the function cannot work at all.
+/// Why the function cannot work with its settings.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages describe the variants")]
 pub enum SettingsError {
@@ -75,7 +76,7 @@ pub enum SettingsError {
 }
 
 impl SettingsError {
-    /// A stable identifier for logs and metrics.
+    /// Returns a stable identifier for logs and metrics.
     pub fn code(&self) -> &'static str {
         match self {
             Self::NoTable => "table_missing",
@@ -93,15 +94,15 @@ impl SettingsError {
 }
 
 impl Settings {
-    /// Reads `LANDFALL_TABLE`, `LANDFALL_ACCOUNT_ID` and Lambda's own `AWS_REGION`, which must be set;
-    /// `LANDFALL_TRUSTED_ACCOUNT_IDS`, `LANDFALL_LANDING_BUCKETS` and `LANDFALL_NOTIFICATION_TARGETS` (commas
-    /// between them; `*` is any, by default none), `LANDFALL_KEY_ACCOUNT_IDS` (in which there is no `*`);
-    /// `LANDFALL_PROPAGATION_SECONDS` (default: 15),
-    /// `LANDFALL_ADMIT_LOOPBACK_RESPONSE_URL` (default: false), `LANDFALL_CHECK_REQUESTS` (default:
-    /// resource). An empty variable counts as one that is not set.
+    /// Reads `LANDFALL_TABLE`, `LANDFALL_ACCOUNT_ID` and Lambda's own `AWS_REGION`, which must be
+    /// set; `LANDFALL_TRUSTED_ACCOUNT_IDS`, `LANDFALL_LANDING_BUCKETS` and
+    /// `LANDFALL_NOTIFICATION_TARGETS` (separated by commas; `*` allows any; the default is none);
+    /// `LANDFALL_KEY_ACCOUNT_IDS` (where `*` is not allowed); `LANDFALL_PROPAGATION_SECONDS`
+    /// (default: 15), `LANDFALL_ADMIT_LOOPBACK_RESPONSE_URL` (default: false) and
+    /// `LANDFALL_CHECK_REQUESTS` (default: resource). An empty variable counts as not set.
     ///
     /// # Errors
-    /// What is missing or malformed first.
+    /// Returns the first problem: a variable that is missing or malformed.
     pub fn from_env(variable: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
         let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
         let admit_loopback = match variable("LANDFALL_ADMIT_LOOPBACK_RESPONSE_URL") {

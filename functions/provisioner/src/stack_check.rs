@@ -1,15 +1,17 @@
-//! Whether CloudFormation waits for what a request asks for.
+//! Checks that CloudFormation waits for the answer to a request.
 //!
-//! Whoever may invoke the function can send it anything, in the name of any stack. So the function asks
-//! CloudFormation before the first effect.
+//! Anyone who may invoke the function can send it anything, in the name of any stack. So the
+//! function queries CloudFormation before the first effect.
 //!
-//! - A Create or an Update is waited for only while the resource itself is created or updated.
-//! - A Delete is waited for only while the stack is deleted, rolled back or cleaned up; and what
-//!   CloudFormation reports as standing goes only while it is being deleted itself. What replaced another
-//!   is deleted while the resource that took its place is complete, and what was taken out of a template
-//!   may not be reported at all: there the stack's status must do.
-//! - A request that does not say when it was issued could be one of long ago. CloudFormation has to
-//!   confirm that very request: an Update by the physical id, a Delete by its event.
+//! - CloudFormation waits for a Create or an Update only while the resource itself is being created
+//!   or updated.
+//! - CloudFormation waits for a Delete only while the stack is being deleted, rolled back or
+//!   cleaned up. What CloudFormation reports as standing may be removed only while it is itself
+//!   being deleted. A replaced resource is deleted while its replacement is already complete, and a
+//!   resource that was taken out of a template may not be reported at all: then the stack's status
+//!   must do.
+//! - A request that does not say when it was issued could be an old one. CloudFormation has to
+//!   confirm that very request: an Update by its physical ID, a Delete by its event.
 
 use std::time::Duration;
 
@@ -23,15 +25,15 @@ use crate::failure::Failure;
 use crate::protocol::{Request, RequestType};
 use crate::settings::Check;
 
-/// How long CloudFormation is given to report what it has begun, and to answer at all.
+/// How long to wait for CloudFormation to report what it has begun, and to answer at all.
 const PATIENCE: Duration = Duration::from_secs(8);
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// How many pages of a stack's events are read, the newest first; a page has 100. What is deleted now has
-/// its event among the newest.
+/// How many pages of a stack's events to read, the newest first; a page has 100. A deletion that is
+/// under way has its event among the newest.
 const MAX_PAGES: usize = 10;
 
-/// A stack's status while it is deleted, rolled back or cleaned up.
+/// The statuses of a stack that is being deleted, rolled back or cleaned up.
 const DELETING: [&str; 6] = [
     "DELETE_IN_PROGRESS",
     "ROLLBACK_IN_PROGRESS",
@@ -47,30 +49,30 @@ pub(crate) struct Question<'a> {
     pub request: &'a Request,
     /// Whether the request says when it was issued.
     pub is_dated: bool,
-    /// Whether the request would delete what bears a physical id.
+    /// Returns `true` if the request would delete the resource with this physical ID.
     pub is_deleted: &'a dyn Fn(&str) -> bool,
 }
 
-/// How long the check repeats a question that CloudFormation answers with "no".
+/// How long the check repeats a query that CloudFormation answers with "no".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Patience {
-    /// CloudFormation may report a moment late what it has begun.
+    /// CloudFormation may report what it has begun a moment late.
     UntilItBegins,
-    /// CloudFormation reported it before: the check waits for an answer only.
+    /// CloudFormation has reported it before, so the check waits only for an answer.
     ForAnAnswer,
 }
 
 /// The state of a stack that waits for a request.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct StackState {
-    /// Whether CloudFormation takes an update of the stack back.
+    /// Whether CloudFormation is rolling back an update of the stack.
     pub is_rolling_back_update: bool,
 }
 
-/// Returns if CloudFormation waits for the answer to the request.
+/// Checks that CloudFormation waits for the answer to the request.
 ///
 /// # Errors
-/// [`Failure::NotAwaited`], or [`Failure::NotChecked`] if CloudFormation does not say.
+/// Returns [`Failure::NotAwaited`] if it does not, or [`Failure::NotChecked`] if it does not say.
 pub(crate) async fn check(
     client: &Client,
     check: Check,
@@ -95,21 +97,21 @@ pub(crate) async fn check(
     }
 }
 
-/// Asks about the stack, then the resource, then the event where nothing else tells.
+/// Checks the stack, then the resource, and then the event if nothing else shows the answer.
 async fn check_resource(client: &Client, question: &Question<'_>) -> Result<StackState, Failure> {
     let request = question.request;
     match request.request_type {
         RequestType::Create | RequestType::Update => {
             let stack = check_stack(client, request, is_at_work).await?;
             let Some(detail) = detail(client, request).await? else {
-                return Err(Failure::NotAwaited("there is no such resource".to_owned()));
+                return not_awaited("there is no such resource");
             };
             is_changed(&detail, question)?;
             Ok(stack)
         }
         RequestType::Delete => {
             let stack = check_stack(client, request, |status| DELETING.contains(&status)).await?;
-            // What is not reported any more does not stand.
+            // A resource that CloudFormation no longer reports does not stand.
             if let Some(detail) = detail(client, request).await? {
                 is_let_go(&detail, question)?;
             }
@@ -134,12 +136,13 @@ async fn check_stack(
             let is_rolling_back_update = status.as_str() == "UPDATE_ROLLBACK_IN_PROGRESS";
             Ok(StackState { is_rolling_back_update })
         }
-        Some(status) => Err(Failure::NotAwaited(format!("the stack's status is {status}"))),
-        None => Err(Failure::NotAwaited("there is no such stack".to_owned())),
+        Some(status) => not_awaited(format!("the stack's status is {status}")),
+        None => not_awaited("there is no such stack"),
     }
 }
 
-/// What CloudFormation reports of the resource; nothing if it knows none of this name in the stack.
+/// Returns what CloudFormation reports about the resource; `None` if the stack has none of this
+/// name.
 async fn detail(
     client: &Client,
     request: &Request,
@@ -156,10 +159,7 @@ async fn detail(
     };
     let kind = detail.as_ref().and_then(StackResourceDetail::resource_type).unwrap_or_default();
     if detail.is_some() && kind != request.resource_type {
-        return Err(Failure::NotAwaited(format!(
-            "the resource is of type `{}`",
-            kind.escape_debug()
-        )));
+        return not_awaited(format!("the resource is of type `{}`", kind.escape_debug()));
     }
     Ok(detail)
 }
@@ -168,7 +168,7 @@ fn status(detail: &StackResourceDetail) -> &str {
     detail.resource_status().map_or("none", |status| status.as_str())
 }
 
-/// Whether the resource is being created or updated, as the request says.
+/// Checks that the resource is being created or updated, as the request says.
 fn is_changed(detail: &StackResourceDetail, question: &Question<'_>) -> Result<(), Failure> {
     let is_create = question.request.request_type == RequestType::Create;
     let status = status(detail);
@@ -176,31 +176,28 @@ fn is_changed(detail: &StackResourceDetail, question: &Question<'_>) -> Result<(
     let is_as_requested =
         if is_create { status == "CREATE_IN_PROGRESS" } else { is_at_work(status) && !is_another };
     if !is_as_requested {
-        return Err(Failure::NotAwaited(format!("the resource's status is {status}")));
+        return not_awaited(format!("the resource's status is {status}"));
     }
     let named = question.request.envelope.physical_id.as_deref();
     if !question.is_dated && !is_create && detail.physical_resource_id() != named {
-        return Err(Failure::NotAwaited(
-            "it changes another physical id, and the request has no date".into(),
-        ));
+        return not_awaited("it changes another physical ID, and the request has no date");
     }
     Ok(())
 }
 
-/// Whether what is reported as standing stays, or is being deleted itself. If no physical id is reported,
-/// nothing says that it is not the one.
+/// Checks that the resource which CloudFormation reports as standing stays, or is itself being
+/// deleted. If no physical ID is reported, it could be the one that the request would delete.
 fn is_let_go(detail: &StackResourceDetail, question: &Question<'_>) -> Result<(), Failure> {
     let status = status(detail);
     let standing = detail.physical_resource_id().filter(|id| !id.is_empty());
     let is_deleted = standing.is_none_or(question.is_deleted);
     if is_deleted && !matches!(status, "DELETE_IN_PROGRESS" | "DELETE_COMPLETE") {
-        let what = format!("what would be deleted stands, with status {status}");
-        return Err(Failure::NotAwaited(what));
+        return not_awaited(format!("what would be deleted stands, with status {status}"));
     }
     Ok(())
 }
 
-/// Whether the newest event of the physical id says that its deletion has begun.
+/// Checks that, by the newest event of the physical ID, its deletion has begun.
 async fn is_deleted_now(client: &Client, request: &Request) -> Result<(), Failure> {
     let envelope = &request.envelope;
     let mut token = None;
@@ -216,21 +213,24 @@ async fn is_deleted_now(client: &Client, request: &Request) -> Result<(), Failur
             if status == "DELETE_IN_PROGRESS" {
                 return Ok(());
             }
-            return Err(Failure::NotAwaited(format!(
-                "the last event of its physical id is {status}, and the request has no date"
-            )));
+            return not_awaited(format!(
+                "the last event of its physical ID is {status}, and the request has no date"
+            ));
         }
         token = page.next_token;
         if token.is_none() {
             break;
         }
     }
-    Err(Failure::NotAwaited(
-        "no event tells of its physical id, and the request has no date".to_owned(),
-    ))
+    not_awaited("no event has its physical ID, and the request has no date")
 }
 
-/// A stack that waits for a change set to be carried out is under review, and nothing is done.
+fn not_awaited<T>(why: impl Into<String>) -> Result<T, Failure> {
+    Err(Failure::NotAwaited(why.into()))
+}
+
+/// Returns `true` if work is going on. A stack under review waits for its change set to be
+/// executed, so nothing is going on.
 fn is_at_work(status: &str) -> bool {
     status.ends_with("_IN_PROGRESS") && status != "REVIEW_IN_PROGRESS"
 }
@@ -241,7 +241,7 @@ where
     R: std::fmt::Debug,
 {
     match error.code() {
-        // There is no other code for a stack, or a resource, that does not exist.
+        // CloudFormation has no other code for a stack or a resource that does not exist.
         Some("ValidationError") => {
             Failure::NotAwaited(error.message().unwrap_or_default().to_owned())
         }

@@ -1,8 +1,9 @@
-//! What a request is about: a role, or the notifications of buckets.
+//! Dispatches to what a request is about: a role, or the notifications of buckets.
 
 use std::collections::BTreeMap;
 
-use landfall_core::lifecycle::{Aim, Memory};
+use landfall_core::aim::Aim;
+use landfall_core::lifecycle::Memory;
 use landfall_core::limits::Named;
 use landfall_core::roles::{Home, Owner};
 
@@ -20,8 +21,10 @@ pub(crate) enum Subject<'a> {
 }
 
 impl<'a> Subject<'a> {
+    /// Finds out what the request is about.
+    ///
     /// # Errors
-    /// The type is not known, or the properties do not tell what they mean.
+    /// Fails if the resource type is unknown, or the properties do not identify the resource.
     pub(crate) fn of(request: &'a Request, home: &'a Home) -> Result<Self, Failure> {
         match request.resource_type.as_str() {
             Notifications::TYPE => Ok(Self::Notifications(Notifications::of(request, home))),
@@ -29,15 +32,15 @@ impl<'a> Subject<'a> {
         }
     }
 
-    /// Whether an Update makes another one.
+    /// Returns `true` if the request is an Update that replaces the resource.
     pub(crate) fn is_replaced(&self) -> bool {
         matches!(self, Self::Role(role) if role.is_replaced)
     }
 
-    /// The accounts, buckets and queues that its properties name.
+    /// Returns the accounts, buckets and queues that the properties name.
     ///
     /// # Errors
-    /// The properties are wrong.
+    /// Fails if the properties are wrong.
     pub(crate) fn names(&self) -> Result<Named, Failure> {
         match self {
             Self::Role(role) => Ok(Named::by_role(&role.spec()?)),
@@ -45,10 +48,10 @@ impl<'a> Subject<'a> {
         }
     }
 
-    /// Refuses an external ID that can be guessed and that was not there before.
+    /// Checks the external IDs.
     ///
     /// # Errors
-    /// There is such a one.
+    /// Fails if there is one that can be guessed and that was not there before.
     pub(crate) fn check_external_id(&self) -> Result<(), Failure> {
         match self {
             Self::Role(role) => role.check_external_id(),
@@ -56,10 +59,11 @@ impl<'a> Subject<'a> {
         }
     }
 
-    /// What it names as it is, before an Update of which nothing is remembered.
+    /// Returns what the resource names now, before an Update, for a resource whose scope is not
+    /// remembered.
     ///
     /// # Errors
-    /// AWS does not say.
+    /// Fails if AWS does not answer.
     pub(crate) async fn names_now(
         &self,
         context: &Context,
@@ -71,10 +75,11 @@ impl<'a> Subject<'a> {
         }
     }
 
-    /// Does what was decided; returns what `Fn::GetAtt` gives.
+    /// Carries out what was decided, and returns the attributes for `Fn::GetAtt`.
     ///
     /// # Errors
-    /// The properties are wrong, what is there is somebody else's, or AWS refuses.
+    /// Fails if the properties are wrong, an existing resource belongs to something else, or AWS
+    /// refuses.
     pub(crate) async fn carry_out(
         &self,
         context: &Context,
@@ -88,7 +93,8 @@ impl<'a> Subject<'a> {
             Self::Role(role) => {
                 role.carry_out(context, owner, memory, is_removal, deadlines.work).await
             }
-            // The rules belong to whichever id stands: a late clean-up of an older one leaves them.
+            // The rules belong to whichever physical ID stands: a late clean-up of an older ID
+            // keeps them.
             Self::Notifications(_) if is_removal && !memory.standing.is_empty() => {
                 Ok(BTreeMap::new())
             }

@@ -1,12 +1,13 @@
-//! Why an invocation fails as a whole.
+//! The errors that fail an invocation or a message.
 
 use lambda_runtime::Diagnostic;
 use landfall_aws::ledger::LedgerError;
 use landfall_core::arrivals::ArrivalError;
 use landfall_core::plan::Refusal;
 
-/// Reaches Lambda with [`Error::code`] as its `errorType`.
+/// Why an invocation or a message fails. Lambda gets [`Error::code`] as the `errorType`.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages describe the variants")]
 pub enum Error {
     #[error(transparent)]
     Arrival(#[from] ArrivalError),
@@ -19,7 +20,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// A stable identifier for logs and metrics.
+    /// Returns a stable identifier for logs and metrics.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Arrival(error) => error.code(),
@@ -29,16 +30,16 @@ impl Error {
         }
     }
 
-    /// Whether the same may succeed later as it is.
-    pub fn is_passing(&self) -> bool {
+    /// Returns `true` if the same attempt may succeed later.
+    pub fn is_retryable(&self) -> bool {
         match self {
             Self::Arrival(_) | Self::Refused(_) => false,
-            Self::Ledger(error) => error.is_passing(),
+            Self::Ledger(error) => error.is_retryable(),
             Self::OutOfTime { .. } => true,
         }
     }
 
-    /// Writes it to the log as the reason why the whole invocation fails.
+    /// Logs the error as the reason why the whole invocation fails.
     pub fn log(&self) {
         tracing::error!(code = self.code(), error = %self, "invocation failed");
     }

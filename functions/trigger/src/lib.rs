@@ -1,13 +1,16 @@
-//! The trigger: S3 events in whatever envelope → batches in the ledger → job runs in the analytics
-//! accounts.
+//! The trigger turns S3 events, in any envelope, into batches in the ledger, and starts job runs in
+//! the analytics accounts.
 //!
-//! Takes an SQS batch of any size, or S3's or EventBridge's event directly. A message is
-//! acknowledged once the ledger holds every arrival in it; one that cannot be read, or that could not
-//! be recorded, is left in the queue, and its siblings are not. One that could not be recorded often is sent anew,
-//! so that only what cannot be read ends in the dead-letter queue. What is not started here, whatever the
-//! reason, is in the ledger, and the monitor starts it: starts have a few seconds, so that messages do not wait for them.
+//! It takes an SQS batch of any size, or an event directly from S3 or EventBridge. It acknowledges
+//! a message once the ledger holds every arrival in it. A message that it cannot read, or cannot
+//! record, stays in the queue without holding up the others. If recording a message keeps failing,
+//! the trigger sends a copy of it, so that only unreadable messages end in the dead-letter queue.
+//! Starts get a few seconds, so that messages do not wait for them. Whatever the trigger does not
+//! start is in the ledger, and the monitor starts it.
 //!
-//! [`handle`] reads like its sentence: take the event apart, plan, record, start, answer.
+//! [`handle`] does this in order: it takes the event apart, plans, records, starts and answers.
+
+#![warn(missing_docs, unreachable_pub)]
 
 mod error;
 mod messages;
@@ -31,7 +34,7 @@ use serde_json::value::RawValue;
 pub use error::Error;
 use redelivery::Redelivery;
 
-/// What an invocation borrows: the routes, and the clients.
+/// What invocations share: the routes, and the clients.
 #[derive(Debug)]
 pub struct Context {
     routes: Routes,
@@ -42,7 +45,7 @@ pub struct Context {
 }
 
 impl Context {
-    /// Builds the clients once; makes no call.
+    /// Builds the clients. Makes no call.
     pub fn new(settings: Settings, config: &SdkConfig, metrics: Metrics) -> Self {
         let clients = Clients::new(&settings, config);
         let redelivery = Redelivery::new(&settings.queues, config);
@@ -51,13 +54,13 @@ impl Context {
     }
 }
 
-/// What the function answers.
+/// The function's answer.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub enum Response {
-    /// To SQS: the messages to deliver again.
+    /// The answer to SQS: the messages to deliver again.
     Sqs(SqsAnswer),
-    /// To who invoked it directly.
+    /// The answer to a direct invocation.
     Direct(Summary),
 }
 
@@ -66,20 +69,24 @@ pub enum Response {
 pub struct Summary {
     /// The batches that took its arrivals.
     pub batches: Vec<RecordedBatch>,
-    /// Arrivals that the ledger knew already.
+    /// How many arrivals the ledger already knew.
     pub duplicates: usize,
+    /// How many event records are not arrivals, by kind.
     pub ignored: Ignored,
-    /// Objects that no route takes.
+    /// How many objects no route takes.
     pub unmatched: usize,
 }
 
 /// A batch as the invocation leaves it.
 #[derive(Debug, Serialize)]
 pub struct RecordedBatch {
+    /// Its route.
     pub route: String,
+    /// Its ID.
     pub batch_id: String,
+    /// Its state.
     pub state: &'static str,
-    /// Of the run that was started for it.
+    /// The ID of the run that was started for it, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub job_run_id: Option<String>,
 }
@@ -87,8 +94,9 @@ pub struct RecordedBatch {
 /// Handles one invocation.
 ///
 /// # Errors
-/// The event is none that is known, or a direct invocation could not be recorded; Lambda then delivers
-/// it again. Messages of a queue fail one by one in the response instead.
+/// Fails if the event is of no known kind, or the arrivals of a direct invocation could not be
+/// recorded. Lambda then delivers the event again. Messages of a queue fail one by one, in the
+/// response.
 pub async fn handle(
     context: &Context,
     event: LambdaEvent<Box<RawValue>>,
@@ -114,6 +122,6 @@ pub async fn handle(
     let started =
         record::start(clients, work_queue.as_ref(), &plan.requests, &recorded, deadline).await;
     advance::report(metrics, &started.advanced);
-    advance::tell_lineage(clients, metrics, &started.advanced, deadline).await;
+    advance::send_lineage(clients, metrics, &started.advanced, deadline).await;
     messages::answer(delivery, &plan, refused, recorded, &started, &failed)
 }

@@ -1,4 +1,4 @@
-//! What becomes of an invocation's messages: which of them go back, and what the function answers.
+//! Decides what becomes of an invocation's messages: which go back, and what the function answers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,9 +8,9 @@ use landfall_core::plan::{JobRunRequest, Plan};
 use crate::record::{Outcome, Started};
 use crate::{Error, RecordedBatch, Response, Summary};
 
-/// Returns the messages that cannot be read or of which anything is refused, with the first reason of each. Nothing
-/// of them is recorded.
-pub fn refused(delivery: &Delivery, plan: &Plan) -> BTreeMap<usize, Error> {
+/// Returns the messages that are unreadable or have a refused arrival, with the first reason for
+/// each. Nothing in them is recorded.
+pub(crate) fn refused(delivery: &Delivery, plan: &Plan) -> BTreeMap<usize, Error> {
     let mut refused = BTreeMap::new();
     for (&message, error) in &delivery.unreadable {
         let message_id = delivery.message_ids[message].as_deref();
@@ -36,8 +36,8 @@ pub fn refused(delivery: &Delivery, plan: &Plan) -> BTreeMap<usize, Error> {
     refused
 }
 
-/// Returns the messages of which anything was not recorded.
-pub fn failed(
+/// Returns the messages in which anything was not recorded.
+pub(crate) fn failed(
     delivery: &Delivery,
     plan: &Plan,
     refused: &BTreeMap<usize, Error>,
@@ -46,38 +46,28 @@ pub fn failed(
     let mut failed: BTreeSet<usize> = refused.keys().copied().collect();
     for (JobRunRequest { draft, arrivals, .. }, recorded) in plan.requests.iter().zip(recorded) {
         let route = &draft.route;
-        // One, but for what fills a batch and begins the next.
+        // This is one batch, unless the arrivals fill it and begin the next.
         let batch_ids = recorded.iter().flat_map(|recorded| &recorded.batches);
         let batch_ids: Vec<&str> = batch_ids.map(|batch| batch.id.as_str()).collect();
         let batch_ids = batch_ids.join(" ");
         for &arrival in arrivals {
             let Arrival { bucket, key, version_id, .. } = &delivery.arrivals[arrival];
             let message_id = delivery.message_id(arrival);
-            match recorded {
-                Ok(_) => tracing::debug!(
-                    message_id, bucket, key, version_id, route, batch_ids, "recorded"
-                ),
-                Err(error) => {
-                    let code = error.code();
-                    tracing::warn!(
-                        code,
-                        message_id,
-                        bucket,
-                        key,
-                        version_id,
-                        route,
-                        "message goes back"
-                    );
-                    failed.insert(delivery.message_of[arrival]);
-                }
-            }
+            let Err(error) = recorded else {
+                tracing::debug!(message_id, bucket, key, version_id, route, batch_ids, "recorded");
+                continue;
+            };
+            let code = error.code();
+            tracing::warn!(code, message_id, bucket, key, version_id, route, "message goes back");
+            failed.insert(delivery.message_of[arrival]);
         }
     }
     failed
 }
 
-/// Returns the IDs of those of the failed messages that nothing is wrong with: they may be recorded as they are.
-pub fn waiting<'d>(
+/// Returns the IDs of the failed messages with nothing wrong in them, which can be recorded as they
+/// are.
+pub(crate) fn waiting<'d>(
     delivery: &'d Delivery,
     plan: &Plan,
     refused: &BTreeMap<usize, Error>,
@@ -85,7 +75,7 @@ pub fn waiting<'d>(
     failed: &BTreeSet<usize>,
 ) -> BTreeSet<&'d str> {
     let recorded = plan.requests.iter().zip(recorded);
-    let is_hopeless = |outcome: &Outcome| outcome.as_ref().is_err_and(|e| !e.is_passing());
+    let is_hopeless = |outcome: &Outcome| outcome.as_ref().is_err_and(|e| !e.is_retryable());
     let hopeless = recorded.filter(|(_, outcome)| is_hopeless(outcome));
     let hopeless = hopeless.flat_map(|(request, _)| &request.arrivals);
     let hopeless: BTreeSet<usize> = hopeless.map(|arrival| delivery.message_of[*arrival]).collect();
@@ -98,8 +88,8 @@ pub fn waiting<'d>(
 /// Returns the function's answer.
 ///
 /// # Errors
-/// Anything of a direct invocation was not recorded.
-pub fn answer(
+/// Fails if anything in a direct invocation was not recorded.
+pub(crate) fn answer(
     mut delivery: Delivery,
     plan: &Plan,
     mut refused: BTreeMap<usize, Error>,

@@ -1,4 +1,4 @@
-//! What an invocation reports as metrics.
+//! Reports an invocation's metrics.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::Error;
 use crate::record::Outcome;
 
 /// Writes the metrics of one invocation.
-pub fn report(
+pub(crate) fn report(
     metrics: &Metrics,
     delivery: &Delivery,
     plan: &Plan,

@@ -1,4 +1,4 @@
-//! Records what arrived in the ledger, then starts what that completed.
+//! Records arrivals in the ledger, then starts the batches that are closed.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
@@ -17,26 +17,27 @@ use tracing::Instrument;
 
 use crate::Error;
 
-/// What the ledger took, or why not all of it.
-pub type Outcome = Result<Recorded, Error>;
+/// What the ledger recorded of a request, or why not everything.
+pub(crate) type Outcome = Result<Recorded, Error>;
 
-/// Groups that are recorded at a time, and batches that are advanced.
+/// How many groups are recorded at a time, and how many batches are advanced.
 const CONCURRENT_RECORDS: usize = 16;
 const CONCURRENT_STARTS: usize = 8;
 
-/// How long batches are begun where others can start the rest: messages are acknowledged afterwards only.
+/// How long the trigger begins batches if the monitor can start the rest: messages are acknowledged
+/// only afterwards.
 const TO_START: Duration = Duration::from_secs(5);
 
-/// Records each request; outcomes are in the order of the requests. What could not be answered for
-/// before `deadline` is not begun.
-pub async fn all(
+/// Records each request, and returns the outcomes in the same order. Begins nothing that `deadline`
+/// could cut off.
+pub(crate) async fn all(
     clients: &Clients,
     delivery: &Delivery,
     requests: &[JobRunRequest],
     deadline: SystemTime,
 ) -> Vec<Outcome> {
-    // Parts of one open batch follow each other: the marker comes last. What closes at once is
-    // nobody else's.
+    // Parts of one open batch are recorded one after the other, because the marker must come last.
+    // A batch that closes at once is shared with nobody.
     let parts = requests.chunk_by(|one, next| {
         let (one, next) = (&one.draft, &next.draft);
         !one.closing.is_at_once() && one.route == next.route && one.group == next.group
@@ -96,8 +97,8 @@ async fn record(
     recorded.map_err(Error::from)
 }
 
-/// Returns how many messages brought what a request takes, and the IDs of the first of them, spaces between them: a
-/// log line has room for so many. All are logged one by one at level `DEBUG`.
+/// Returns how many messages brought a request's arrivals, and the IDs of the first ten, separated
+/// by spaces: a log line has no room for more. Level `DEBUG` logs all of them one by one.
 fn messages_of(delivery: &Delivery, request: &JobRunRequest) -> (usize, String) {
     const MAX: usize = 10;
     let messages = request.arrivals.iter().map(|arrival| delivery.message_of[*arrival]);
@@ -106,17 +107,18 @@ fn messages_of(delivery: &Delivery, request: &JobRunRequest) -> (usize, String) 
     (messages.len(), ids.take(MAX).collect::<Vec<_>>().join(" "))
 }
 
-/// What became of the batches that are closed.
+/// What became of the closed batches.
 #[derive(Debug, Default)]
-pub struct Started {
+pub(crate) struct Started {
+    /// Those that the trigger took as far as they go now.
     pub advanced: Vec<Advanced>,
-    /// Those that are handed on to the monitor.
+    /// Those that it left to the monitor.
     pub left: Vec<Batch>,
 }
 
-/// Takes all batches that are closed as far as they go now. What there is no time for is due, and the
-/// monitor's; it is woken for it if there is a queue for that.
-pub async fn start(
+/// Takes all closed batches as far as they go now. Those that there is no time for are due and left
+/// to the monitor. If there is a work queue, they are sent to it.
+pub(crate) async fn start(
     clients: &Clients,
     work_queue: Option<&WorkQueue>,
     requests: &[JobRunRequest],
@@ -153,7 +155,7 @@ pub async fn start(
     started
 }
 
-/// The members of a batch, if all of them came with this request.
+/// Returns the members of a batch, if all of them came with this request.
 fn members_at_hand<'r>(
     request: &'r JobRunRequest,
     recorded: &Recorded,

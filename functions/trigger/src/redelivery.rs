@@ -1,7 +1,8 @@
-//! What waits for us is not poison: a message that could not be recorded often is sent to its queue anew, before SQS
-//! takes it for one that nobody can read.
+//! Sends a message to its queue again if recording it keeps failing, before SQS moves it to the
+//! dead-letter queue, which is for unreadable messages.
 //!
-//! The copy comes first. Who dies in between leaves two, and what the second tells of the ledger knows.
+//! The copy is sent before the original is acknowledged. If the process dies in between, there are
+//! two messages, and the ledger already knows the arrivals in the second.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,14 +15,15 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-/// How long a copy waits: about as long as the message would have.
+/// How long SQS holds a copy back: about as long as the original would have waited.
 const DELAY_SECONDS: u32 = 300;
 
-/// The queue of arrivals, and when a message is to be sent anew.
+/// The queue of arrivals, and when to send a message again.
 #[derive(Debug)]
-pub struct Redelivery {
+pub(crate) struct Redelivery {
     queue: Queue,
-    /// It was received so often. Half of what SQS admits: not each delivery comes to an answer.
+    /// The number of deliveries from which on a message is sent again. It is half of what SQS
+    /// allows, because not every delivery ends with an answer.
     from_count: u64,
 }
 
@@ -44,19 +46,20 @@ struct Received<'a> {
 struct Attribute {
     data_type: String,
     string_value: Option<String>,
-    /// In base64, here and where it is sent.
+    /// In base64, both as received and as sent.
     binary_value: Option<String>,
 }
 
 impl Redelivery {
-    /// Makes no call. `None` where the environment names no queue.
-    pub fn new(queues: &Queues, config: &SdkConfig) -> Option<Self> {
+    /// Returns `None` if the environment names no queue. Makes no call.
+    pub(crate) fn new(queues: &Queues, config: &SdkConfig) -> Option<Self> {
         let queue = Queue::new(queues.arrivals.as_deref()?, config);
         Some(Self { queue, from_count: queues.max_receive_count.div_ceil(2) })
     }
 
-    /// Sends copies of those of these messages that were received often; the ids of those that SQS has.
-    pub async fn send(
+    /// Sends copies of those of these messages that were delivered often. Returns the IDs of those
+    /// that SQS accepted.
+    pub(crate) async fn send(
         &self,
         event: &RawValue,
         ids: &BTreeSet<&str>,
@@ -73,7 +76,7 @@ impl Redelivery {
         let often = received.filter(|received: &Received<'_>| {
             ids.contains(received.message_id.as_str()) && self.is_to_be_sent(received)
         });
-        // SQS may deliver one twice.
+        // SQS may deliver a message twice.
         let often: BTreeMap<String, Message> =
             often.map(|received| (received.message_id.clone(), received.message())).collect();
         let (ids, messages): (Vec<String>, Vec<Message>) = often.into_iter().unzip();
@@ -93,7 +96,7 @@ impl Redelivery {
 }
 
 impl Received<'_> {
-    /// The same, to be sent.
+    /// Returns a copy to send.
     fn message(self) -> Message {
         let attributes = self.message_attributes.into_iter().map(|(name, attribute)| {
             let Attribute { data_type, string_value, binary_value } = attribute;

@@ -1,7 +1,8 @@
-//! Carrying out what [`next`] decides about a batch, until it decides to rest.
+//! Carries out what [`next`] decides about a batch, until it decides to rest.
 //!
-//! Chooses nothing: each step is one write or call, and its outcome is the next thing that is seen.
-//! Whoever is killed between two steps leaves a batch that somebody else takes up when it is due.
+//! Nothing here makes a choice: each step is one write or call, and its outcome is the next thing
+//! that [`next`] sees. If a process dies between two steps, another takes the batch up when it is
+//! due.
 
 mod lineage;
 mod log;
@@ -32,18 +33,19 @@ use crate::settings::Settings;
 use crate::targets::Targets;
 use crate::traces;
 
-pub use lineage::tell_lineage;
+pub use lineage::send_lineage;
 pub use report::report;
 
-/// What a start may take once it is written ahead: that write, and the call.
+/// The time to reserve for a start: the write that announces it, and the call.
 pub const START_MAY_TAKE: Duration = CALL_TIMEOUT.saturating_mul(2);
 
-/// A batch of more is prepared alone.
+/// A batch of more members than this is prepared alone.
 const MANY_MEMBERS: u64 = 10_000;
 
-/// What steps are carried out with.
+/// The clients and settings that steps need.
 #[derive(Debug)]
 pub struct Clients {
+    /// The ledger.
     pub ledger: Ledger,
     claims: Claims,
     s3: aws_sdk_s3::Client,
@@ -52,52 +54,56 @@ pub struct Clients {
     account: String,
     bounds: Bounds,
     lineage: Option<Lineage>,
-    /// Held while a large batch is in memory.
+    /// Locked while a large batch is in memory.
     preparing: Mutex<()>,
 }
 
 /// What became of a batch.
 #[derive(Debug)]
 pub struct Advanced {
-    /// As it was read or written last.
+    /// The batch as it was last read or written.
     pub batch: Batch,
-    /// What was written, in order.
+    /// What was written to the ledger, in order.
     pub transitions: Vec<Transition>,
-    /// What that says of runs, if lineage is told.
+    /// What lineage should say about its runs; empty if there is no destination for lineage.
     lineage: Vec<RunEvent>,
+    /// Why the work on the batch stopped.
     pub end: End,
 }
 
-/// One write.
+/// One write to the ledger that added to a batch's history.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Transition {
+    /// What happened.
     pub what: HistoryEvent,
+    /// When it happened.
     pub at: Time,
-    /// Why, where it is not as it should be: a stable identifier.
+    /// If something went wrong, the stable identifier of the reason.
     pub code: Option<String>,
-    /// What Glue bills for, of the run whose end this is.
+    /// If this is the end of a run, what Glue bills for it, in DPU-seconds.
     pub dpu_seconds: Option<f64>,
 }
 
-/// Why no more was done.
+/// Why the work on a batch stopped.
 #[derive(Debug)]
 pub enum End {
-    /// Nothing is to be done until it is due.
+    /// There is nothing to do until the batch is due.
     Rests,
-    /// Somebody else has written it meanwhile, and goes on with it.
+    /// Another invocation has written the batch meanwhile, and goes on with it.
     Overtaken,
-    /// Less time was left than the next step may take. It is still due.
+    /// Less time was left than the next step may take. The batch is still due.
     OutOfTime,
-    /// The ledger could not be read or written. It is still due.
+    /// The ledger could not be read or written. The batch is still due.
     Failed(LedgerError),
 }
 
 impl Advanced {
-    /// Whether it gave back what it held of its job's slot, so that another may begin.
+    /// Returns `true` if the batch gave back its share of its job's slot, so that another may
+    /// begin.
     pub fn has_freed_a_slot(&self) -> bool {
         self.transitions.iter().any(|transition| match transition.what {
             HistoryEvent::Succeeded | HistoryEvent::Failed => true,
-            // Whatever became of its run; one that was never begun held nothing.
+            // A batch that was never begun held nothing.
             HistoryEvent::Parked => self.batch.epoch > 0,
             _ => false,
         })
@@ -105,11 +111,11 @@ impl Advanced {
 }
 
 impl Clients {
-    /// Makes no call.
+    /// Builds the clients. Makes no call.
     pub fn new(settings: &Settings, config: &SdkConfig) -> Self {
         let s3 = aws_sdk_s3::config::Builder::from(config).timeout_config(timeouts().build());
         let config = &with_short_attempts(config);
-        // Every invocation calls the ledger.
+        // Every invocation calls the ledger, so these answers check the clock.
         let dynamodb = aws_sdk_dynamodb::config::Builder::from(config);
         let dynamodb = dynamodb.interceptor(ClockCheck::default()).build();
         let dynamodb = aws_sdk_dynamodb::Client::from_conf(dynamodb);
@@ -130,9 +136,9 @@ impl Clients {
     }
 }
 
-/// Takes a batch as far as it goes now. `batch` was just read or written, `seen` is what is known
-/// beside it; `members` are all of its own, where they need not be read. What could be cut off by
-/// `deadline` is not begun.
+/// Takes a batch as far as it goes now. `batch` was just read or written, and `seen` is what else
+/// is known. `members` are all its members, if the caller has them; otherwise they are read when
+/// needed. Begins nothing that `deadline` could cut off.
 pub async fn advance(
     clients: &Clients,
     batch: Batch,
@@ -162,16 +168,16 @@ pub async fn advance(
 
 struct Work<'c> {
     clients: &'c Clients,
-    /// Of the batch, if they need not be read.
+    /// All members of the batch, if the caller has them.
     members: Option<&'c [Member]>,
     batch: Batch,
     transitions: Vec<Transition>,
     lineage: Vec<RunEvent>,
-    /// What the last call that was not as it should be is known by.
+    /// The stable identifier of what last went wrong.
     code: Option<String>,
-    /// Of the run that was seen to have ended.
+    /// What Glue bills for the run that was seen to have ended.
     dpu_seconds: Option<f64>,
-    /// When the search began that was just made.
+    /// When the search that was just made began.
     searched_at: Option<Time>,
 }
 
@@ -180,12 +186,12 @@ impl Work<'_> {
         let mut at = moment(deadline);
         loop {
             let step = next(&self.batch, &seen, &at, &self.clients.bounds);
-            // Before the call: what appears while it is made has not been missed by it.
+            // Taken before the call: what appears while the call lasts has not been missed by it.
             at = moment(deadline);
             let carried_out = match step {
                 Step::Rest => return End::Rests,
                 Step::Begin { .. } if !has_time(deadline, START_MAY_TAKE) => return End::OutOfTime,
-                // What was learned is written, and what was written ahead is done, however late it is.
+                // However late it is, what was learned is written, and what was announced is done.
                 Step::Write { batch, counts } => self.write(*batch, counts).await,
                 Step::Assume(batch) => {
                     self.batch = *batch;
@@ -193,13 +199,17 @@ impl Work<'_> {
                 }
                 Step::Begin { batch, slot } => {
                     match self.clients.targets.ready(&batch.start).await {
-                        // That took of the time too.
+                        // Getting ready took time too.
                         Ok(()) if !has_time(deadline, START_MAY_TAKE) => return End::OutOfTime,
                         Ok(()) => {
                             let held = self.clients.ledger.begin(*batch, slot).await;
                             self.begun(held).await
                         }
-                        Err(error) => Ok(self.not_now(error.code(), &error)),
+                        Err(error) => {
+                            let code = error.code();
+                            self.code = Some(code.to_owned());
+                            Ok(Seen::Prepared(Err(Unprepared::NotNow(format!("{code}: {error}")))))
+                        }
                     }
                 }
                 Step::Start => Ok(self.start().await),
@@ -210,7 +220,7 @@ impl Work<'_> {
                 Ok(seen) => seen,
                 Err(end) => return end,
             };
-            // A search may have begun before, for another batch.
+            // The search may have begun earlier, for another batch.
             at.now = self.searched_at.take().map_or(at.now, |began| at.now.min(began));
         }
     }
@@ -242,7 +252,7 @@ impl Work<'_> {
         }
     }
 
-    /// Calls that write nothing to the ledger.
+    /// Carries out a step that writes nothing to the ledger.
     async fn call(&mut self, step: Step, deadline: SystemTime) -> Result<Seen, End> {
         let Clients { ledger, claims, targets, .. } = self.clients;
         let id = &self.batch.id;
@@ -298,7 +308,7 @@ impl Work<'_> {
         })
     }
 
-    /// Writes the manifest, and fills the arguments in. Again gives the same.
+    /// Writes the manifest, and fills in the arguments. Doing it again gives the same result.
     async fn prepare(&self, deadline: SystemTime) -> Result<Seen, Unprepared> {
         let Clients { ledger, s3, job_resources, account, preparing, .. } = self.clients;
         let batch = &self.batch;
@@ -327,21 +337,16 @@ impl Work<'_> {
         Ok(Seen::Prepared(Ok(prepared)))
     }
 
-    fn not_now(&mut self, code: &str, error: &dyn std::fmt::Display) -> Seen {
-        self.code = Some(code.to_owned());
-        Seen::Prepared(Err(Unprepared::NotNow(format!("{code}: {error}"))))
-    }
-
-    /// Notes and logs what the ledger has now.
+    /// Records and logs what the ledger has now.
     fn is_written(&mut self, batch: Batch) {
         let entries = |batch: &Batch| batch.history.iter().map(|e| u64::from(e.times)).sum::<u64>();
-        let is_told = entries(&batch) != entries(&self.batch)
+        let has_new_entry = entries(&batch) != entries(&self.batch)
             || batch.history.last() != self.batch.history.last();
-        if let Some(entry) = batch.history.last().filter(|_| is_told) {
+        if let Some(entry) = batch.history.last().filter(|_| has_new_entry) {
             let known = self.code.take();
             let code = match &batch.state {
                 State::Parked { why, .. } => Some(why.code().to_owned()),
-                // Else it is a limit of the route's own.
+                // Without a known code, it is a limit of the route.
                 State::Sealed { .. } if entry.what.is_put_off() => {
                     known.or_else(|| Some(entry.detail.clone()))
                 }

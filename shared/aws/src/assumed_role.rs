@@ -1,4 +1,4 @@
-//! Credentials of a role in another account, assumed once and kept until shortly before they expire.
+//! Assumes a role in another account, and keeps its credentials until shortly before they expire.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,29 +13,31 @@ use tokio::sync::Mutex;
 
 use crate::clock::system_time;
 
-/// A role that is assumed with the credentials of a role admits one hour at most (role chaining).
+/// The length of a session. If a role's credentials assume another role (role chaining), AWS allows
+/// at most one hour.
 const SESSION_SECS: i32 = 3_600;
 
-/// Credentials are replaced when they have less than this left.
+/// Credentials with less time than this left are replaced.
 const REFRESH_BEFORE: Duration = Duration::from_secs(5 * 60);
 
-/// After a refresh that failed, the credentials at hand are used for so long before the next.
+/// After a failed refresh, the current credentials are used this long before the next attempt.
 const RETRY_AFTER: Duration = Duration::from_secs(60);
 
-/// A refusal holds for so long: of many that ask for a role side by side, one calls.
+/// How long a refusal stands. If many tasks need a role at the same time, only one calls STS.
 const REFUSED_FOR: Duration = Duration::from_secs(10);
 
-/// How a role is assumed.
+/// How to assume a role.
 #[derive(Debug, Clone)]
 pub struct Assumption {
-    /// The role.
+    /// The role's ARN.
     pub role_arn: String,
-    /// What the trust policy asks for, if it does.
+    /// The external ID that the trust policy requires, if it does.
     pub external_id: Option<Secret>,
-    /// Says where the session comes from, in the trusting account's CloudTrail: see [`session_name`].
+    /// Shows in the trusting account's CloudTrail where the session comes from: see
+    /// [`session_name`].
     pub session_name: String,
-    /// Stays with the session through further roles; the trust policy must admit
-    /// `sts:SetSourceIdentity`.
+    /// The source identity, which stays with the session through further roles. The trust policy
+    /// must allow `sts:SetSourceIdentity`.
     pub source_identity: Option<String>,
 }
 
@@ -43,15 +45,15 @@ pub struct Assumption {
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("failed to assume role `{role_arn}`: {message}")]
 pub struct AssumeError {
-    /// The role.
+    /// The role's ARN.
     pub role_arn: String,
     code: &'static str,
-    /// What STS or the SDK said, without the external ID.
+    /// The message of STS or the SDK, without the external ID.
     message: String,
 }
 
 impl AssumeError {
-    /// A stable identifier for logs and metrics.
+    /// Returns a stable identifier for logs and metrics.
     pub fn code(&self) -> &'static str {
         self.code
     }
@@ -66,7 +68,7 @@ pub struct AssumedRole {
 struct Shared {
     sts: aws_sdk_sts::Client,
     assumption: Assumption,
-    /// Held while the role is assumed, so that many callers make one call.
+    /// Locked while the role is assumed, so that many callers make only one call.
     state: Mutex<State>,
 }
 
@@ -84,15 +86,15 @@ struct Current {
 }
 
 impl AssumedRole {
-    /// Makes no call yet.
+    /// Returns the role without credentials. Makes no call yet.
     pub fn new(sts: aws_sdk_sts::Client, assumption: Assumption) -> Self {
         Self { shared: Arc::new(Shared { sts, assumption, state: Mutex::default() }) }
     }
 
-    /// Credentials with time left; assumes the role if there are none.
+    /// Returns credentials that are still valid; assumes the role if there are none.
     ///
     /// # Errors
-    /// The role cannot be assumed, and no credentials are left that are still valid.
+    /// Fails if the role cannot be assumed and no valid credentials are left.
     pub async fn credentials(&self) -> Result<Credentials, AssumeError> {
         let mut state = self.shared.state.lock().await;
         let State { current, refused } = &mut *state;
@@ -124,8 +126,9 @@ impl AssumedRole {
         }
     }
 
-    /// Drops `refused`, if nobody has replaced it yet, so that the next call assumes the role anew:
-    /// a role that was deleted and created again refuses the sessions of the old one.
+    /// Drops the credentials `refused`, unless they have been replaced already, so that the next
+    /// call assumes the role again: a role that was deleted and created again refuses the old
+    /// role's sessions.
     pub async fn forget(&self, refused: &Credentials) {
         let mut state = self.shared.state.lock().await;
         if state
@@ -186,7 +189,7 @@ fn refused(assumption: &Assumption, error: &SdkError<AssumeRoleError>) -> Assume
         Some("AccessDenied") => "assume_role_denied",
         _ => "assume_role_failed",
     };
-    // STS repeats a value that it finds malformed.
+    // STS repeats a malformed value in its message.
     let message = match &assumption.external_id {
         Some(id) => message.replace(id.expose(), "…"),
         None => message,
@@ -200,8 +203,9 @@ impl fmt::Debug for AssumedRole {
     }
 }
 
-/// A role session's name from parts such as a function's name and its account: STS admits 2 to 64
-/// of `[\w+=,.@-]`; other characters become `-`, and a name that is too long loses its middle.
+/// Builds a role session's name from parts, such as a function's name and account. STS allows 2 to
+/// 64 characters of `[\w+=,.@-]`. Other characters become `-`, and a name that is too long loses
+/// its middle.
 pub fn session_name(parts: &[&str]) -> String {
     const MAX: usize = 64;
     let mut name: String = parts

@@ -1,8 +1,10 @@
-//! The claims table, from the monitor's side; the jobs' side is `landfall/_claim.py`. An item a batch:
-//! `batch_id`, `holder` (the epoch and a nonce of the process), `epoch` of the holder, `ended`,
-//! `expires`; and for people, when the job's library has left the batch, `outcome`, `outcome_at` and
-//! `error`, by which nothing is decided. Both sides set when it expires each time they write it: `ARRIVALS_KEPT` from then on,
-//! so a claim that expires is that of a batch whose arrivals are forgotten.
+//! The claims table, from the monitor's side; the job's side is `landfall/_claim.py`.
+//!
+//! Each batch has one item: `batch_id`, `holder` (the epoch and a nonce of the process), the
+//! holder's `epoch`, `ended` and `expires`. When the job library has left the batch, it adds
+//! `outcome`, `outcome_at` and `error` for people; nothing is decided by them. Each write by either
+//! side sets `expires` to `ARRIVALS_KEPT` from then on, so a claim expires only after its batch's
+//! arrivals are forgotten.
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -29,30 +31,30 @@ pub struct ClaimError {
     message: String,
 }
 
-/// What the run that holds the claim said of its own outcome.
+/// The outcome that the run with the claim reported.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
-    /// Of that run.
+    /// The epoch of that run.
     pub epoch: Option<u32>,
-    /// `succeeded` or `failed`, in the words of the job's library.
+    /// `succeeded` or `failed`, as the job library writes it.
     pub outcome: String,
-    /// RFC 3339.
+    /// When the run reported it, in RFC 3339 format.
     pub at: Option<String>,
-    /// The name of an exception's type.
+    /// The type of the exception that the run failed with.
     pub error: Option<String>,
 }
 
 /// The table of claims.
 #[derive(Debug, Clone)]
 pub struct Claims {
-    /// Made for the first call: who only starts runs makes none.
+    /// Built for the first call: an invocation that only starts runs needs no client.
     client: OnceLock<Client>,
     config: Config,
     table: String,
 }
 
 impl Claims {
-    /// The table of this ARN, in the region that it names. Makes no call.
+    /// Returns the table with this ARN, in the region that the ARN names. Makes no call.
     pub fn new(config: &SdkConfig, table_arn: &str) -> Self {
         let fields: Vec<&str> = table_arn.split(':').collect();
         let builder = aws_sdk_dynamodb::config::Builder::from(config);
@@ -68,20 +70,21 @@ impl Claims {
         self.client.get_or_init(|| Client::from_conf(self.config.clone()))
     }
 
-    /// The claim on a batch as it is now.
+    /// Reads the current claim on a batch.
     ///
     /// # Errors
-    /// The table does not answer, or the item is not understood.
+    /// Fails if the table does not answer, or the item cannot be understood.
     pub async fn read(&self, batch: &str) -> Result<Claim, ClaimError> {
         let item = self.item(batch).await?;
         let ended = self.epoch(batch, &item, "ended")?.unwrap_or(0);
         Ok(Claim { holder: self.epoch(batch, &item, "epoch")?, ended })
     }
 
-    /// What the job said when it was done with a batch; `None` if it has said nothing.
+    /// Reads what the job reported when it was done with a batch; `None` if it has reported
+    /// nothing.
     ///
     /// # Errors
-    /// As [`Claims::read`].
+    /// Fails in the same cases as [`Claims::read`].
     pub async fn outcome(&self, batch: &str) -> Result<Option<Outcome>, ClaimError> {
         let item = self.item(batch).await?;
         let text = |name: &'static str| match item.get(name) {
@@ -129,11 +132,11 @@ impl Claims {
         ClaimError { doing: "read", batch, table, message }
     }
 
-    /// Says that the run of `epoch` has ended, unless the run of another epoch holds the claim. The
-    /// same again does no harm.
+    /// Records that the run of `epoch` has ended, unless the run of another epoch holds the claim.
+    /// Calling it twice is safe.
     ///
     /// # Errors
-    /// As [`Claims::read`].
+    /// Fails in the same cases as [`Claims::read`].
     pub async fn end(&self, batch: &str, epoch: u32) -> Result<EndOutcome, ClaimError> {
         let answer = self
             .client()

@@ -1,5 +1,6 @@
-//! Whether this machine's clock agrees with AWS's, as the `Date` of its answers says. Leases are compared with the
-//! clocks of other invocations, so one that is off is told before it does harm.
+//! Compares this machine's clock with AWS's, by the `Date` header of AWS's answers. Other
+//! invocations compare leases with their own clocks, so a clock that is off is reported before it
+//! does harm.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,20 +16,20 @@ use aws_smithy_types::date_time::{DateTime, Format};
 
 use crate::clock::{milliseconds, system_time};
 
-/// Half of what two clocks may differ by: another one may be as far off the other way.
+/// Half of what two clocks may differ by: another clock may be as far off in the other direction.
 const MAX_OFF: Duration = Duration::from_secs(5);
 
-/// How often it is told at most.
+/// The shortest time between two warnings.
 const EVERY: Duration = Duration::from_secs(15 * 60);
 
-/// Looks at the answers of a client. Clones tell together.
+/// Checks the answers to a client. Clones share the time of the last warning.
 #[derive(Debug, Clone, Default)]
-pub struct ClockCheck {
-    /// When it was told last, in milliseconds since 1970.
-    told_at: Arc<AtomicU64>,
+pub(crate) struct ClockCheck {
+    /// When the last warning was logged, in milliseconds since 1970.
+    warned_at: Arc<AtomicU64>,
 }
 
-/// When an attempt was sent, by this clock.
+/// When an attempt was sent, by this machine's clock.
 #[derive(Debug)]
 struct Sent(SystemTime);
 
@@ -74,8 +75,8 @@ impl ClockCheck {
             return;
         }
         let now = milliseconds(received);
-        let told_at = self.told_at.swap(now, Ordering::Relaxed);
-        if told_at == 0 || Duration::from_millis(now.abs_diff(told_at)) >= EVERY {
+        let warned_at = self.warned_at.swap(now, Ordering::Relaxed);
+        if warned_at == 0 || Duration::from_millis(now.abs_diff(warned_at)) >= EVERY {
             tracing::warn!(
                 code = "clock_off",
                 seconds = off.as_secs(),
@@ -83,12 +84,13 @@ impl ClockCheck {
                 MAX_OFF.as_secs()
             );
         } else {
-            self.told_at.store(told_at, Ordering::Relaxed);
+            self.warned_at.store(warned_at, Ordering::Relaxed);
         }
     }
 }
 
-/// By how much the clock is off at the least: AWS wrote `date`, which has no parts of a second, between both moments.
+/// Returns the least by which the clock is off: AWS wrote `date`, which has whole seconds only,
+/// between the two moments.
 fn off_by(sent: SystemTime, received: SystemTime, date: SystemTime) -> Duration {
     let behind = date.duration_since(received).unwrap_or_default();
     let ahead = sent.duration_since(date + Duration::from_secs(1)).unwrap_or_default();
@@ -104,7 +106,7 @@ mod tests {
         let at = |secs: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000 + secs);
         let off = |sent, received, date| off_by(at(sent), at(received), at(date)).as_secs();
         assert_eq!((off(0, 0, 0), off(0, 10, 4), off(0, 600, 300)), (0, 0, 0));
-        // Behind AWS's, and ahead of it.
+        // The first clock is behind AWS's, and the second ahead of it.
         assert_eq!((off(0, 2, 9), off(9, 12, 0)), (7, 8));
     }
 }

@@ -1,4 +1,4 @@
-//! The SDK's configuration, shared by all clients of a process.
+//! Builds the SDK configuration that all clients of a process share.
 
 use std::time::Duration;
 
@@ -15,24 +15,25 @@ use crate::http_client::{self, Alone};
 
 pub use crate::http_client::{http_client, instead};
 
-/// The most that one call may take, its retries included. Longer than AWS takes for any call made
-/// here; shorter than a function's time-out by far.
+/// The most time that one call may take, including its retries. This is longer than AWS takes for
+/// any call here, and far shorter than a function's time-out.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long one attempt of a call may take that may be repeated: on a connection that died while the
-/// process was frozen nothing ever answers.
+/// How long one attempt of a retryable call may take. A connection that died while the process was
+/// frozen never answers.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// A loader that takes region, endpoints and credentials from where all tools find them, with one HTTP client for all
-/// services.
+/// Returns a loader that finds region, endpoints and credentials where all AWS tools look for them,
+/// with one HTTP client for all services.
 pub fn loader() -> ConfigLoader {
     aws_config::defaults(BehaviorVersion::latest())
         .http_client(http_client())
         .timeout_config(timeouts().build())
 }
 
-/// The configuration of a function, to which Lambda tells all in the environment: region, credentials, and which endpoints
-/// are meant, in the variables that all SDKs know. Nothing else is looked for: the search takes its time at each start.
+/// Returns the configuration of a function. Lambda sets region, credentials and endpoints in the
+/// environment variables that all SDKs know. Nothing else is read: searching further would slow
+/// down each cold start.
 pub fn of_function() -> SdkConfig {
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
@@ -50,42 +51,44 @@ pub fn of_function() -> SdkConfig {
         .build()
 }
 
-/// A configuration for calls that are short and may be repeated: an attempt without an answer is given up in
-/// time for another.
+/// Returns a configuration for calls that are short and retryable: an attempt without an answer
+/// ends in time for another one.
 pub fn with_short_attempts(config: &SdkConfig) -> SdkConfig {
     let timeouts = timeouts().operation_attempt_timeout(ATTEMPT_TIMEOUT).build();
     config.to_builder().timeout_config(timeouts).build()
 }
 
-/// For a call that takes its time, and for one that must not be repeated.
+/// Returns the time-outs for a slow call, and for a call that must not be repeated.
 pub fn timeouts() -> TimeoutConfigBuilder {
     TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(3))
         .operation_timeout(CALL_TIMEOUT)
-        // Said, so that a client does not take it from the configuration that it is made from.
+        // Set explicitly, or a client would inherit it from the configuration that it is built
+        // from.
         .disable_operation_attempt_timeout()
 }
 
-/// For calls that must not be repeated: no connection outlives its request. Lambda freezes a process
-/// between invocations, and a request that is sent on a connection that died meanwhile has an
-/// ambiguous outcome.
+/// Returns an HTTP client for calls that must not be repeated: each connection serves one request.
+/// Lambda freezes a process between invocations, and if a connection dies meanwhile, a request on
+/// it has an ambiguous outcome.
 pub fn single_use(config: &SdkConfig) -> SharedHttpClient {
     SharedHttpClient::new(Alone { by: config.http_client().unwrap_or_else(http_client) })
 }
 
-/// What sends a request that is no call of AWS's API: a presigned URL.
+/// Returns a connector for requests that are not AWS API calls, such as one to a presigned URL.
+/// Each connection serves one request.
 pub fn connector() -> SharedHttpConnector {
     SharedHttpConnector::new(Alone { by: http_client::connector() })
 }
 
-/// The same, with connections that serve several requests. For what may be sent again.
+/// Returns a connector whose connections serve several requests, for what may be sent again.
 pub fn pooled_connector() -> SharedHttpConnector {
     http_client::connector()
 }
 
-/// Settings of one service: `AWS_ENDPOINT_URL_GLUE` and its like, which
-/// [all SDKs know](https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html), before what is set for
-/// all services.
+/// Reads the settings of one service, such as `AWS_ENDPOINT_URL_GLUE`, which [all SDKs
+/// know](https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html). They take
+/// precedence over the settings for all services.
 #[derive(Debug)]
 struct OfService;
 

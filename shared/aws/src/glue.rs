@@ -1,4 +1,4 @@
-//! Starting Glue job runs, and looking at them.
+//! Starts Glue job runs, and reads them.
 
 mod breaker;
 mod runs;
@@ -28,7 +28,7 @@ use crate::sdk_error::sdk_error_parts;
 #[derive(Debug, Clone)]
 pub struct Glue {
     client: Client,
-    /// The same for calls that may be repeated.
+    /// The client for calls that the SDK may retry.
     reader: Client,
     role: AssumedRole,
     account: String,
@@ -36,7 +36,7 @@ pub struct Glue {
     walks: Walks,
 }
 
-/// Why a job run was not started, or not known to be.
+/// Why a job run was not started, or why that is not known.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages describe the variants")]
 pub enum StartError {
@@ -48,31 +48,31 @@ pub enum StartError {
     Unknown { job: String, account: String, message: String },
 }
 
-/// What Glue's refusal means: in each case no run was started.
+/// What Glue's refusal means. In each case, no run was started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// As many runs of the job are under way as the job admits.
+    /// The job already has as many concurrent runs as it allows.
     ConcurrentRuns,
     /// A quota of the account is used up.
     ResourceLimit,
-    /// Glue asks for fewer calls.
+    /// Glue throttles calls.
     Throttled,
-    /// Glue did not answer a moment ago, so it was not asked.
+    /// Glue did not answer a moment ago, so no call was made.
     Quiet,
     /// A policy denies the call.
     AccessDenied,
-    /// The session is not valid any more: it expired, or its role was deleted.
+    /// The session is no longer valid: it expired, or its role was deleted.
     Session,
     /// There is no job of this name.
     NoSuchJob,
-    /// Glue does not admit the arguments.
+    /// Glue rejects the arguments.
     InvalidInput,
     /// The request did not leave this process, or Glue named another reason.
     Other,
 }
 
 impl StartError {
-    /// A stable identifier for logs and metrics.
+    /// Returns a stable identifier for logs and metrics.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Assume(error) => error.code(),
@@ -93,8 +93,9 @@ impl StartError {
 }
 
 impl Glue {
-    /// A client that starts a run with one call: `StartJobRun` has no idempotency token, so a retry of
-    /// the SDK's could start a second run.
+    /// Returns a client for `account` and `region` that calls with `role`. It never retries a
+    /// start: `StartJobRun` has no idempotency token, so an SDK retry could start a second run.
+    /// Makes no call.
     pub fn new(sdk: &SdkConfig, account: &str, region: &str, role: AssumedRole) -> Self {
         let config = aws_sdk_glue::config::Builder::from(sdk)
             .region(Region::new(region.to_owned()))
@@ -110,35 +111,35 @@ impl Glue {
         Self { client, reader, role, account: account.to_owned(), breaker, walks }
     }
 
-    /// Assumes the role, unless there are credentials already.
+    /// Assumes the role, unless valid credentials are at hand.
     ///
     /// # Errors
-    /// The role cannot be assumed: no start can succeed now.
+    /// Fails if the role cannot be assumed: then no start can succeed now.
     pub async fn prepare(&self) -> Result<(), AssumeError> {
         self.role.credentials().await.map(|_| ())
     }
 
-    /// Whether Glue answers, as far as calls of the last moments tell. Makes no call.
+    /// Checks, by the calls of the last few seconds, that Glue answers. Makes no call.
     ///
     /// # Errors
-    /// It does not: a start would not be sent now.
+    /// Fails if Glue does not answer: a start would not be sent now.
     pub fn answers(&self) -> Result<(), Quiet> {
         self.breaker.check()
     }
 
-    /// Starts `job` once; returns the job run's id. Not idempotent. `session_policy` takes away of what
-    /// the job's role may, for this run.
+    /// Starts one run of `job` and returns its ID. Not idempotent: each call can start another run.
+    /// `session_policy` restricts, for this run, what the job role may do.
     ///
     /// # Errors
-    /// See [`StartError`]; only `Unknown` can have started a run.
+    /// See [`StartError`]. Only [`StartError::Unknown`] leaves it open whether a run was started.
     pub async fn start_job_run(
         &self,
         job: &str,
         arguments: &BTreeMap<String, String>,
         session_policy: Option<&str>,
     ) -> Result<String, StartError> {
-        // Not by the call itself: a role that cannot be assumed is to be told from a call that failed,
-        // and assuming it must not take of the call's time.
+        // The call itself does not assume the role: a role that cannot be assumed must be
+        // distinguishable from a failed call, and assuming it must not use up the call's time.
         let credentials = self.role.credentials().await?;
         let refused = |refusal, message| StartError::Refused {
             job: job.to_owned(),
@@ -146,7 +147,7 @@ impl Glue {
             refusal,
             message,
         };
-        // Another batch has found it out since this one was made ready.
+        // Another batch may have found out since this one was made ready.
         self.answers().map_err(|quiet| refused(Refusal::Quiet, quiet.to_string()))?;
         let began = system_time();
         let arguments = arguments.clone().into_iter().collect();
@@ -174,7 +175,10 @@ impl Glue {
             }
             Err(error) => error,
         };
-        let (code, mut message) = describe(&error);
+        let (code, mut message) = sdk_error_parts(&error);
+        if error.as_service_error().is_some() {
+            message = format!("{code}: {message}");
+        }
         self.breaker.failed(&self.account, &error, (&code, &message), began);
         let Some(refusal) = refusal(&error) else {
             return Err(unknown(message));
@@ -189,11 +193,11 @@ impl Glue {
     }
 }
 
-/// What a failed call means; `None` if it may have started a run all the same.
+/// Returns what a failed call means; `None` if it may have started a run all the same.
 fn refusal(error: &SdkError<StartJobRunError>) -> Option<Refusal> {
     match error {
         SdkError::ConstructionFailure(_) => Some(Refusal::Other),
-        // No connection, no request. A connection that broke later may have carried it.
+        // Without a connection, no request was sent. One that broke later may have carried it.
         SdkError::DispatchFailure(failure)
             if failure.as_connector_error().is_some_and(has_not_connected) =>
         {
@@ -208,7 +212,7 @@ fn refusal(error: &SdkError<StartJobRunError>) -> Option<Refusal> {
             Some("EntityNotFoundException") => Some(Refusal::NoSuchJob),
             Some("InvalidInputException" | "ValidationException") => Some(Refusal::InvalidInput),
             Some("OperationTimeoutException" | "InternalServiceException") => None,
-            // An error that is not known: a client's fault has no effect, a server's may have.
+            // An unknown error: a 4xx has no effect, a 5xx may have.
             _ => (service.raw().status().as_u16() < 500).then_some(Refusal::Other),
         },
         _ => None,
@@ -219,7 +223,7 @@ fn is_throttled(code: &str) -> bool {
     matches!(code, "ThrottlingException" | "Throttling" | "RequestLimitExceeded")
 }
 
-/// Whether AWS refuses the session itself: it expired, or its role was deleted.
+/// Returns `true` if AWS refuses the session itself: it expired, or its role was deleted.
 fn is_session(code: &str) -> bool {
     matches!(
         code,
@@ -228,15 +232,6 @@ fn is_session(code: &str) -> bool {
             | "ExpiredTokenException"
             | "ExpiredToken"
     )
-}
-
-/// AWS's code, and what is told.
-fn describe(error: &SdkError<StartJobRunError>) -> (String, String) {
-    let (code, message) = sdk_error_parts(error);
-    match error.as_service_error() {
-        Some(_) => (code.clone(), format!("{code}: {message}")),
-        None => (code, message),
-    }
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
-//! What sends requests: hyper, as the SDK's own client drives it, over HTTP/1.1 alone, which is what AWS's APIs are
-//! called with here. HTTP/2 would be a tenth of a function's size.
+//! The HTTP client: hyper, driven the way the SDK's own client drives it, over HTTP/1.1 only.
+//! Landfall's calls to AWS need no HTTP/2, which would be a tenth of a function's size.
 //!
-//! Certificates are loaded with the first connection that goes over TLS, and kept. A function trusts Mozilla's, which
-//! are compiled in, as boto3 brings its own: to read the system's bundle of 140 takes more instructions than all else that
-//! a start does. What runs elsewhere, or is told of a file, reads them.
+//! The first connection over TLS loads the root certificates, and the process keeps them. A
+//! function trusts Mozilla's certificates, which are compiled in (boto3 ships its own too): reading
+//! the system's bundle of 140 takes more instructions than everything else in a cold start. Outside
+//! Lambda, or if the environment names a bundle, the process reads that bundle instead.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -40,10 +41,12 @@ use tokio::sync::OnceCell;
 use tokio::time::timeout;
 use tower_service::Service;
 
-/// How long a connection may idle, as far as the clock runs while Lambda freezes the process.
+/// How long a connection may stay idle. The time that Lambda freezes the process counts only as far
+/// as the process's clock runs on.
 const IDLE: Duration = Duration::from_secs(15);
 
-/// For clients of AWS's services, which share what they share of their settings.
+/// Returns a client for AWS services. Service clients with the same time-outs share its
+/// connections.
 pub fn http_client() -> SharedHttpClient {
     SharedHttpClient::new(Client::default())
 }
@@ -52,25 +55,25 @@ thread_local! {
     static INSTEAD: RefCell<Option<SharedHttpConnector>> = const { RefCell::new(None) };
 }
 
-/// From now on this takes the place of every connector that this thread asks for: a simulation has no network.
+/// Replaces every connector that this thread requests from now on: a simulation has no network.
 pub fn instead(connector: impl HttpConnector + 'static) {
     INSTEAD.set(Some(SharedHttpConnector::new(connector)));
 }
 
-/// For requests that no client of the SDK's sends.
-pub fn connector() -> SharedHttpConnector {
+/// Returns a connector for requests that no SDK client sends. It has no time-outs.
+pub(crate) fn connector() -> SharedHttpConnector {
     let made = || SharedHttpConnector::new(Connector::new([None, None]));
     INSTEAD.with_borrow(|instead| instead.clone().unwrap_or_else(made))
 }
 
-/// What sends each request on a connection of its own, and otherwise as `by` does.
+/// Sends each request on a connection of its own, and otherwise does what `by` does.
 #[derive(Debug)]
-pub struct Alone<T> {
-    /// What sends the request.
+pub(crate) struct Alone<T> {
+    /// The client or connector that sends the request.
     pub by: T,
 }
 
-/// In a request: its connection serves no other.
+/// Marks a request whose connection must serve no other.
 #[derive(Debug, Clone, Copy)]
 struct IsAlone;
 
@@ -95,7 +98,7 @@ impl HttpConnector for Alone<SharedHttpConnector> {
     }
 }
 
-/// For connecting and for reading.
+/// The time-outs for connecting and for reading.
 type Timeouts = [Option<Duration>; 2];
 
 #[derive(Debug, Default)]
@@ -115,7 +118,7 @@ impl HttpClient for Client {
         connectors.entry(timeouts).or_insert_with(made).clone()
     }
 
-    /// As the SDK's own says it, for the user agent.
+    /// Identifies the client in the user agent, with the same words as the SDK's own client.
     fn connector_metadata(&self) -> Option<ConnectorMetadata> {
         Some(ConnectorMetadata::new("hyper", Some(Cow::Borrowed("1.x"))))
     }
@@ -123,9 +126,9 @@ impl HttpClient for Client {
 
 #[derive(Debug)]
 struct Connector {
-    /// A connection serves the next request too, unless it idles for too long.
+    /// Reuses a connection for the next request, unless it has been idle for too long.
     kept: legacy::Client<Connect, SdkBody>,
-    /// None outlives its request.
+    /// Closes each connection after its request.
     alone: legacy::Client<Connect, SdkBody>,
     read_timeout: Option<Duration>,
 }
@@ -153,7 +156,7 @@ impl HttpConnector for Connector {
                 return HttpConnectorFuture::ready(Err(ConnectorError::user(error.into())));
             }
         };
-        // So that the SDK can have a connection closed that it finds to be bad.
+        // Lets the SDK close a connection that it finds to be bad.
         let captured = capture_connection(&mut request);
         if let Some(of_sdk) = request.extensions().get::<CaptureSmithyConnection>() {
             of_sdk.set_connection_retriever(move || metadata(&captured));
@@ -183,7 +186,7 @@ fn metadata(captured: &CaptureConnection) -> Option<ConnectionMetadata> {
     Some(ConnectionMetadata::builder().proxied(is_proxied).poison_fn(poison).build())
 }
 
-/// What the SDK is to make of a request that failed: whether it is repeated.
+/// Classifies a failed request for the SDK, which decides by it whether to retry.
 fn failed(error: legacy::Error) -> ConnectorError {
     let chain = || successors(Some(&error as &(dyn Error + 'static)), |&error| error.source());
     let of_hyper = chain().find_map(|error| error.downcast_ref::<hyper::Error>());
@@ -192,7 +195,7 @@ fn failed(error: legacy::Error) -> ConnectorError {
         _ if chain().any(|error| error.is::<Late>()) => ConnectorError::timeout,
         Some(hyper) if hyper.is_timeout() => ConnectorError::timeout,
         Some(hyper) if hyper.is_user() => ConnectorError::user,
-        // The answer broke off.
+        // The response broke off.
         Some(hyper) if hyper.is_incomplete_message() => {
             |error| ConnectorError::other(error, Some(ErrorKind::TransientError))
         }
@@ -203,14 +206,14 @@ fn failed(error: legacy::Error) -> ConnectorError {
     kind(error.into())
 }
 
-/// Whether no connection was made for a request that failed: then nobody has got it.
-pub fn has_not_connected(error: &ConnectorError) -> bool {
+/// Returns `true` if the failed request never got a connection: then nobody has received it.
+pub(crate) fn has_not_connected(error: &ConnectorError) -> bool {
     successors(error.source(), |&error| error.source())
         .find_map(|error| error.downcast_ref::<legacy::Error>())
         .is_some_and(legacy::Error::is_connect)
 }
 
-/// Something took longer than it may.
+/// Something took longer than its limit.
 #[derive(Debug, thiserror::Error)]
 #[error("{what} took longer than {} ms", .limit.as_millis())]
 struct Late {
@@ -229,7 +232,7 @@ async fn within<F: Future>(
     }
 }
 
-/// Connects, over TLS where the address says so.
+/// Opens connections, over TLS if the URI's scheme says so.
 #[derive(Debug, Clone)]
 struct Connect {
     tcp: connect::HttpConnector,
@@ -259,7 +262,7 @@ impl Service<Uri> for Connect {
     }
 }
 
-/// How TLS is spoken, and whom it trusts: the same for all connections of the process.
+/// Returns the TLS configuration and the trusted roots, which all connections of the process share.
 async fn tls() -> Result<Arc<rustls::ClientConfig>, BoxError> {
     static TLS: OnceCell<Arc<rustls::ClientConfig>> = OnceCell::const_new();
     let made = || async {
@@ -274,7 +277,8 @@ async fn tls() -> Result<Arc<rustls::ClientConfig>, BoxError> {
     TLS.get_or_try_init(made).await.cloned()
 }
 
-/// Those of a bundle that the environment names; else a function's own, and elsewhere the system's.
+/// Returns the trusted roots: those of the bundle that the environment names; otherwise the ones
+/// that are compiled in if this is a function, and the system's if it is not.
 fn trusted() -> Result<rustls::RootCertStore, BoxError> {
     let named = |name: &str| std::env::var_os(name).filter(|path| !path.is_empty());
     let bundle = named("AWS_CA_BUNDLE").or_else(|| named("SSL_CERT_FILE")).map(PathBuf::from);

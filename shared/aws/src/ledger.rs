@@ -3,16 +3,17 @@
 //! | item | `pk` | `sk` | holds |
 //! |---|---|---|---|
 //! | arrival | `object#s3://BUCKET/KEY` | `ROUTE HASH` | the batch that an object version is in |
-//! | head | `head#ROUTE#HASH` | `head` | the batch of a group that is open |
+//! | head | `head#ROUTE#HASH` | `head` | the open batch of a group |
 //! | batch | `batch#ID` | `batch` | [`Batch`] as JSON, and what the indexes need |
 //! | chunk | `chunk#ID#N` | `chunk` | some members of a batch |
 //! | slot | `slot#ACCOUNT/REGION/JOB` | `slot` | [`Slot`] as JSON |
 //!
-//! Indexes, all of keys only: `due` (shard, time), `awaits` (what a batch waits for), `routes` (route,
-//! time). They may be behind; what they lead to is read again from the table, consistently.
+//! The indexes `due` (shard, time), `awaits` (what a batch waits for) and `routes` (route, time)
+//! hold only keys. They may be behind, so what they lead to is read again from the table,
+//! consistently.
 //!
-//! A batch is written on condition that its revision is the one that was read. An item of a newer
-//! schema version is left alone: [`LedgerError::Newer`].
+//! Each write of a batch requires that its revision is still the one that was read. An item of a
+//! newer schema version is left alone: [`LedgerError::Newer`].
 
 mod bulk;
 mod due;
@@ -38,19 +39,21 @@ use crate::clock;
 use crate::dynamodb::{is_conflict, is_refused, number};
 use crate::sdk_error::sdk_error_parts;
 
-/// How long an arrival is remembered, and a chunk kept. They are never written again: to set their
-/// time to live when the batch is done would cost as much as to write them. No event is repeated after
-/// so long; SQS keeps a message for 14 days. A claim is kept as long, here and in `landfall/_claim.py`.
+/// How long the ledger keeps an arrival and a chunk. They are never written again: to set their
+/// time to live when the batch is done would cost as much as writing them. No event comes again
+/// after this long; SQS keeps a message for 14 days. A claim is kept as long, here and in
+/// `landfall/_claim.py`.
 pub(crate) const ARRIVALS_KEPT: Duration = Duration::from_secs(400 * 86_400);
 
-/// How often a write is tried again that met another.
+/// How often a write that met another one is retried.
 const MAX_CONFLICTS: u32 = 5;
 
-/// Reads that are under way at a time.
+/// How many reads are under way at a time.
 const CONCURRENT_READS: usize = 16;
 
-/// Why the ledger could not be read or written. Nothing that was there is lost by any of them.
+/// Why the ledger could not be read or written. None of these errors loses what was there.
 #[derive(Debug, Clone, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages describe the variants")]
 pub enum LedgerError {
     #[error("failed to {doing} `{id}` in table `{table}`: {code}: {message}")]
     Call { doing: &'static str, id: String, table: String, code: String, message: String },
@@ -65,7 +68,7 @@ pub enum LedgerError {
 }
 
 impl LedgerError {
-    /// A stable identifier for logs and metrics.
+    /// Returns a stable identifier for logs and metrics.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Call { .. } => "ledger_failed",
@@ -76,8 +79,9 @@ impl LedgerError {
         }
     }
 
-    /// Whether the same may succeed later as it is: not what DynamoDB finds invalid, such as an item that is too large.
-    pub fn is_passing(&self) -> bool {
+    /// Returns `true` if the same call may succeed later. It cannot if DynamoDB finds the call
+    /// invalid, for example because an item is too large.
+    pub fn is_retryable(&self) -> bool {
         const HOPELESS: [&str; 2] = ["ValidationException", "TransactionCanceledException"];
         match self {
             Self::Call { code, .. } => !HOPELESS.contains(&code.as_str()),
@@ -86,31 +90,36 @@ impl LedgerError {
         }
     }
 
-    /// Whether it is the item itself that nobody here can make anything of, however often it is read.
+    fn missing(id: &str) -> Self {
+        Self::Unreadable { id: id.to_owned(), problem: "it is not there".to_owned() }
+    }
+
+    /// Returns `true` if the item itself is the problem: this version cannot read it, however often
+    /// it tries.
     pub fn is_of_item(&self) -> bool {
         matches!(self, Self::Newer { .. } | Self::Unreadable { .. })
     }
 }
 
-/// The table.
+/// The ledger's table.
 #[derive(Debug, Clone)]
 pub struct Ledger {
     client: Client,
     table: String,
-    /// How long a batch is kept after it is done.
+    /// How long the ledger keeps a batch that is done.
     retention: Duration,
 }
 
 impl Ledger {
-    /// The table of this name. Makes no call.
+    /// Returns the ledger in this table. Makes no call.
     pub fn new(client: Client, table: String, retention: Duration) -> Self {
         Self { client, table, retention }
     }
 
-    /// A batch as it is now; `None` if there is none of this id.
+    /// Reads a batch; returns `None` if no batch has this ID.
     ///
     /// # Errors
-    /// The table does not answer, or the item is not understood.
+    /// Fails if the table does not answer, or the item cannot be understood.
     pub async fn batch(&self, id: &str) -> Result<Option<Batch>, LedgerError> {
         let (pk, sk) = item::batch_key(id);
         match self.get(&pk, &sk).await? {
@@ -119,10 +128,10 @@ impl Ledger {
         }
     }
 
-    /// The slot of a job; one that nobody wrote yet is empty.
+    /// Reads the slot of a job; returns an empty one if nobody has written it yet.
     ///
     /// # Errors
-    /// As [`Ledger::batch`].
+    /// Fails in the same cases as [`Ledger::batch`].
     pub async fn slot(&self, job_key: &str) -> Result<Slot, LedgerError> {
         let (pk, sk) = item::slot_key(job_key);
         match self.get(&pk, &sk).await? {
@@ -131,10 +140,10 @@ impl Ledger {
         }
     }
 
-    /// The first members of a batch, `most` at most.
+    /// Reads the first members of a batch, at most `most`.
     ///
     /// # Errors
-    /// As [`Ledger::members`].
+    /// Fails in the same cases as [`Ledger::members`].
     pub async fn first_members(
         &self,
         batch: &Batch,
@@ -153,18 +162,15 @@ impl Ledger {
 
     async fn chunk(&self, batch: &str, number: u32) -> Result<Chunk, LedgerError> {
         let (pk, sk) = item::chunk_key(batch, number);
-        let found = self.get(&pk, &sk).await?.ok_or_else(|| LedgerError::Unreadable {
-            id: pk.clone(),
-            problem: "it is not there".to_owned(),
-        })?;
+        let found = self.get(&pk, &sk).await?.ok_or_else(|| LedgerError::missing(&pk))?;
         item::read_doc(&pk, &found)
     }
 
-    /// Writes `batch` in the place of the revision that it has; returns it with the new one, or `None`
-    /// if the ledger has another by now.
+    /// Writes `batch` over the revision that it has. Returns it with its new revision, or `None` if
+    /// the ledger has another revision by now.
     ///
     /// # Errors
-    /// The table does not answer: whether it was written is not known.
+    /// Fails if the table does not answer. Then it is unknown whether the batch was written.
     pub async fn write(&self, batch: Batch) -> Result<Option<Batch>, LedgerError> {
         let written = Batch { revision: batch.revision + 1, ..batch };
         let mut conflicts = 0;
@@ -181,11 +187,11 @@ impl Ledger {
                 .await;
             match answer {
                 Ok(_) => return Ok(Some(written)),
-                // An attempt whose answer was lost may have written it: then it reads so.
+                // An attempt whose answer was lost may have written it: then the ledger has it.
                 Err(error) if is_refused(&error) => {
                     return Ok(self.batch(&written.id).await?.filter(|found| *found == written));
                 }
-                // It met a transaction of somebody else's, which may yet come to nothing.
+                // It met another transaction, which may yet come to nothing.
                 Err(error) if is_conflict(&error) && conflicts < MAX_CONFLICTS => {
                     conflicts += 1;
                     pause().await;
@@ -195,10 +201,10 @@ impl Ledger {
         }
     }
 
-    /// Writes `batch` and changes the slot of its job with it ([`Slot::after`]), in one.
+    /// Writes `batch` and, in the same transaction, changes the slot of its job ([`Slot::after`]).
     ///
     /// # Errors
-    /// As [`Ledger::write`].
+    /// Fails in the same cases as [`Ledger::write`].
     pub async fn write_counted(&self, batch: Batch) -> Result<Option<Batch>, LedgerError> {
         loop {
             let slot = self.slot(&batch.start.job_key()).await?;
@@ -209,22 +215,21 @@ impl Ledger {
             match self.write_with_slot(&batch, after).await? {
                 Held::Yes(written) => return Ok(Some(*written)),
                 Held::OtherBatch => return Ok(None),
-                // Another run of the job began or ended: the slot is read again.
+                // Another run of the job began or ended, so the slot must be read again.
                 Held::OtherSlot => pause().await,
             }
         }
     }
 
-    /// Writes the step to `starting`, with the slot if there is one. Of several that try, one
-    /// succeeds.
+    /// Writes the step to `starting`, with the slot if there is one. If several try, one succeeds.
     ///
     /// # Errors
-    /// As [`Ledger::write`].
+    /// Fails in the same cases as [`Ledger::write`].
     pub async fn begin(&self, batch: Batch, slot: Option<Slot>) -> Result<Held, LedgerError> {
         match slot {
             Some(slot) => self.write_with_slot(&batch, slot).await,
-            // In a transaction too: a repetition of the SDK's has the same token, so it is told that
-            // it succeeded. With `PutItem` it would be told that the condition does not hold.
+            // This is a transaction too: an SDK retry has the same token, so DynamoDB answers it
+            // with success. With `PutItem`, the answer would be that the condition does not hold.
             None => self.transact(&batch, None).await,
         }
     }
@@ -243,7 +248,8 @@ impl Ledger {
             puts.into_iter().flatten().map(|put| TransactWriteItem::builder().put(put).build());
         let mut conflicts = 0;
         let items: Vec<TransactWriteItem> = items.collect();
-        // One for all attempts: what took effect without an answer is told so to the next.
+        // All attempts share one token: if one took effect without an answer, the next one
+        // succeeds.
         let token = format!("{:032x}", fastrand::u128(..));
         loop {
             let answer = self
@@ -276,7 +282,7 @@ impl Ledger {
         Ok(self.put(item::batch(batch, self.retention)?, batch.revision))
     }
 
-    /// A put that holds if the item has the revision before this one.
+    /// Returns a put that requires the item to have the revision before this one.
     fn put(&self, item: item::Item, revision: u64) -> Put {
         let put = Put::builder().table_name(&self.table).set_item(Some(item));
         let put = match revision {
@@ -285,7 +291,7 @@ impl Ledger {
                 .condition_expression("revision = :before")
                 .expression_attribute_values(":before", number(revision - 1)),
         };
-        // Table and item are set.
+        // The table and the item are set.
         put.build().unwrap_or_else(|_| unreachable!("a put with all its parts"))
     }
 
@@ -313,18 +319,18 @@ impl Ledger {
     }
 }
 
-/// Whether a conditional write held.
+/// The outcome of a conditional write.
 #[derive(Debug)]
 pub enum Held {
-    /// The batch as it is now.
+    /// The write succeeded, and this is the batch now.
     Yes(Box<Batch>),
-    /// Somebody else has written the batch.
+    /// Another invocation has written the batch.
     OtherBatch,
-    /// Another run of the job began or ended: the slot is to be read again.
+    /// Another run of the job began or ended, so the slot must be read again.
     OtherSlot,
 }
 
-/// A short while, of random length.
+/// Waits for a short, random time.
 pub(crate) async fn pause() {
     clock::sleep(Duration::from_millis(fastrand::u64(20..120))).await;
 }

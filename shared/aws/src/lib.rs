@@ -1,4 +1,7 @@
-//! What talks to AWS: thin edges around concrete SDK clients. Decisions are in `landfall-core`.
+//! Calls AWS for the functions and the command line: thin edges around concrete SDK clients.
+//! `landfall-core` makes the decisions.
+
+#![warn(missing_docs, unreachable_pub)]
 
 pub mod advance;
 pub mod assumed_role;

@@ -1,59 +1,61 @@
-//! Where lineage goes: an HTTP endpoint, or an event bus. What is told, the core says
-//! (`landfall_core::lineage`); when, `advance` does.
+//! Sends lineage to an HTTP endpoint or an event bus. `landfall_core::lineage` decides what to
+//! send, and `advance` when.
 
 use std::time::Duration;
 
 use aws_config::SdkConfig;
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
-use aws_smithy_runtime_api::client::http::{HttpConnector, SharedHttpConnector};
+use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use landfall_core::arn::{BusArn, SecretArn, is_bus_name};
 use landfall_core::secret::Secret;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
-use url::{Host, Url};
+use url::Url;
 
 use crate::config::pooled_connector;
 use crate::ledger::LedgerError;
 use crate::sdk_error::sdk_error_parts;
 use crate::secret_value::{SecretError, SecretValue};
+use crate::signed::{is_loopback, send};
 
-/// What sending one event may take, and what reading the key may.
+/// The most time that sending one event may take, and that reading the key may take.
 const ATTEMPT: Duration = Duration::from_millis(1_500);
 
-/// How often the key is read anew at most, when the endpoint refuses it or it could not be read.
+/// The shortest time until the key is read again, after the endpoint refused it or reading it
+/// failed.
 const READ_ANEW: Duration = Duration::from_secs(60);
 
-/// In the envelope of an event on a bus.
+/// Source and detail type of an event on a bus.
 const SOURCE: &str = "landfall";
 const DETAIL_TYPE: &str = "OpenLineage RunEvent";
 
-/// Where lineage is to go, as the environment says.
+/// The destination of lineage, as the environment names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Destination {
-    /// Each event is the body of a `POST`.
+    /// An HTTP endpoint; each event is the body of a `POST`.
     Http {
-        /// It may hold what only few are to know.
+        /// The URL, which may hold credentials.
         url: Secret,
         /// The host of the URL, which may be shown.
         host: String,
-        /// Sent as a bearer token.
+        /// The key that is sent as a bearer token.
         api_key: Option<ApiKey>,
     },
-    /// Name or ARN of a bus of EventBridge's; each event is the detail of one.
+    /// The name or ARN of an EventBridge bus; each event is the detail of one.
     Bus(String),
 }
 
-/// What an endpoint knows its senders by.
+/// The key by which an endpoint recognises its senders.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ApiKey {
-    /// Given in the environment, where whoever reads the function's configuration sees it.
+    /// A key in the environment, where anyone who can read the function's configuration sees it.
     Plain(Secret),
-    /// The ARN of a secret in Secrets Manager, whose text it is.
+    /// The ARN of a Secrets Manager secret that holds the key as text.
     Secret(String),
 }
 
-/// Why lineage was not told. It is lost, and nothing else is.
+/// Why lineage was not sent. Only the lineage is lost.
 #[derive(Debug, Clone, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages describe the variants")]
 pub enum LineageError {
@@ -70,7 +72,7 @@ pub enum LineageError {
 }
 
 impl LineageError {
-    /// A stable identifier for logs and metrics.
+    /// Returns a stable identifier for logs and metrics.
     pub fn code(&self) -> &'static str {
         match self {
             Self::NotSent { .. } => "lineage_not_sent",
@@ -82,13 +84,14 @@ impl LineageError {
     }
 }
 
-/// A variable that does not say where lineage is to go, and what it should be.
+/// The name of a malformed variable, and what it should be.
 pub(crate) type Malformed = (&'static str, &'static str);
 
 impl Destination {
-    /// From `LANDFALL_LINEAGE_URL` and `LANDFALL_LINEAGE_API_KEY_ARN` (or, with a warning,
-    /// `LANDFALL_LINEAGE_API_KEY`), or `LANDFALL_LINEAGE_BUS`; `None` if there is neither. `LANDFALL_ADMIT_LOOPBACK_LINEAGE_URL` (default: false) lets the URL lead to this
-    /// machine without TLS.
+    /// Reads `LANDFALL_LINEAGE_URL` and `LANDFALL_LINEAGE_API_KEY_ARN` (or, with a warning,
+    /// `LANDFALL_LINEAGE_API_KEY`), or `LANDFALL_LINEAGE_BUS`; returns `None` if neither a URL nor
+    /// a bus is set. `LANDFALL_ADMIT_LOOPBACK_LINEAGE_URL` (default: false) lets the URL lead to
+    /// this machine without TLS.
     pub(crate) fn read(
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Option<Self>, Malformed> {
@@ -137,28 +140,23 @@ impl Destination {
     }
 }
 
-/// The host of a URL that lineage may be sent to.
+/// Returns the host of the URL, if lineage may be sent there.
 fn endpoint_host(text: &str, admit_loopback: bool) -> Option<String> {
     let url = Url::parse(text).ok()?;
-    let is_loopback = match url.host()? {
-        Host::Domain(name) => name == "localhost",
-        Host::Ipv4(address) => address.is_loopback(),
-        Host::Ipv6(address) => address.is_loopback(),
-    };
     let is_secure =
-        url.scheme() == "https" || (url.scheme() == "http" && is_loopback && admit_loopback);
+        url.scheme() == "https" || (url.scheme() == "http" && is_loopback(&url) && admit_loopback);
     let is_bare = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
-    // Spaces and line ends are what the parser drops and the client does not.
+    // The parser drops spaces and line ends, but the client does not.
     let is_printable = text.bytes().all(|b| b.is_ascii_graphic());
     url.host_str().filter(|_| is_secure && is_bare && is_printable).map(str::to_owned)
 }
 
-/// Returns `true` for what a header can hold as a bearer token.
+/// Returns `true` if a header can hold `text` as a bearer token.
 fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic())
 }
 
-/// The way there.
+/// Sends events to the destination of lineage.
 #[derive(Debug)]
 pub struct Lineage {
     way: Way,
@@ -180,12 +178,12 @@ enum Key {
 #[derive(Debug)]
 struct Kept {
     secret: SecretValue,
-    /// When it was last read, and what came of it.
+    /// When the key was last read, and the result.
     read: Mutex<Option<(Instant, Result<Secret, SecretError>)>>,
 }
 
 impl Kept {
-    /// The key. One that could not be read is not asked for again at once.
+    /// Returns the key. After a failure, it is not read again at once.
     async fn get(&self) -> Result<Secret, SecretError> {
         let mut read = self.read.lock().await;
         match &*read {
@@ -195,11 +193,11 @@ impl Kept {
         }
     }
 
-    /// Another key than the one that was refused, if there is one by now.
+    /// Returns another key than the one that was refused, if there is one by now.
     async fn instead_of(&self, refused: &Secret) -> Option<Secret> {
         let mut read = self.read.lock().await;
         let found = match &*read {
-            // Somebody else has read it meanwhile.
+            // Another task has read it meanwhile.
             Some((_, Ok(key))) if key != refused => Ok(key.clone()),
             Some((at, _)) if at.elapsed() < READ_ANEW => return None,
             _ => self.read_into(&mut read).await,
@@ -214,7 +212,7 @@ impl Kept {
         let found = timeout(ATTEMPT, self.secret.read()).await;
         let found =
             found.unwrap_or_else(|_| Err(self.secret.failed("no answer"))).and_then(|key| {
-                // A text that was pasted or piped ends with a line break.
+                // Pasted or piped text can end with a line break.
                 let text = key.expose().trim_end_matches(['\r', '\n']);
                 if is_token(text) {
                     Ok(Secret::new(text))
@@ -228,7 +226,7 @@ impl Kept {
 }
 
 impl Lineage {
-    /// Makes no call.
+    /// Returns the sender. Makes no call.
     pub fn new(destination: &Destination, config: &SdkConfig) -> Self {
         let way = match destination.clone() {
             Destination::Http { url, host, api_key } => {
@@ -248,10 +246,10 @@ impl Lineage {
         Self { way }
     }
 
-    /// Sends an event. Again does no harm: a receiver knows it by its run and time.
+    /// Sends an event. Sending it twice is safe: a receiver recognises it by its run and time.
     ///
     /// # Errors
-    /// It did not arrive, or is not known to have.
+    /// Fails if the event did not arrive, or may not have.
     pub async fn send(&self, event: String) -> Result<(), LineageError> {
         match &self.way {
             Way::Bus { client, bus } => self.in_time(put(client, bus, event)).await,
@@ -265,7 +263,7 @@ impl Lineage {
                 };
                 let post = |key, event| self.in_time(post(http, url, host, key, event));
                 let mut status = post(key.clone(), event.clone()).await?;
-                // The key was changed: its old value is refused from now on.
+                // The key may have been changed, so that the endpoint refuses the old value.
                 if let (401 | 403, Some(Key::Kept(kept)), Some(refused)) = (status, api_key, &key)
                     && let Some(key) = kept.instead_of(refused).await
                 {
@@ -293,7 +291,7 @@ impl Lineage {
     }
 }
 
-/// Posts an event; returns the status of the answer.
+/// Posts an event, and returns the status of the answer.
 async fn post(
     http: &SharedHttpConnector,
     url: &Secret,
@@ -301,10 +299,6 @@ async fn post(
     api_key: Option<Secret>,
     event: String,
 ) -> Result<u16, LineageError> {
-    let not_sent = |reason: &str| {
-        let (to, reason) = (host.to_owned(), reason.to_owned());
-        LineageError::NotSent { to, reason }
-    };
     let request = || {
         let mut request = HttpRequest::new(event.clone().into());
         request.set_method("POST").ok()?;
@@ -316,17 +310,10 @@ async fn post(
         }
         Some(request)
     };
-    let mut is_first = true;
-    loop {
-        let request = request().ok_or_else(|| not_sent("the URL or the key cannot be used"))?;
-        match http.call(request).await {
-            Ok(response) => return Ok(response.status().as_u16()),
-            // A connection that died while the process was frozen.
-            Err(error) if error.is_io() && is_first => is_first = false,
-            // The error's own words may repeat the URL.
-            Err(error) if error.is_timeout() => return Err(not_sent("a time-out")),
-            Err(error) if error.is_io() => return Err(not_sent("no connection")),
-            Err(_) => return Err(not_sent("a broken exchange")),
+    match send(http, request, "the URL or the key cannot be used").await {
+        Ok(response) => Ok(response.status().as_u16()),
+        Err(reason) => {
+            Err(LineageError::NotSent { to: host.to_owned(), reason: reason.to_owned() })
         }
     }
 }

@@ -1,9 +1,10 @@
-//! What is told in metrics: all of them, with their units and dimensions. `docs/metrics.md` lists them,
-//! and a test holds it to this file; the dashboard and the alarms refer to nothing else.
+//! Defines all metrics, with their units and dimensions. `docs/metrics.md` lists them, and a test
+//! checks it against this file; the dashboard and the alarms use no others.
 //!
-//! Each line is CloudWatch EMF on standard output, where Lambda takes it from. All have the dimension
-//! `Ledger`, the name of the ledger's table: what the functions of one deployment share. Those of the
-//! provisioner, which serves several, have the dimension `Provisioner` instead, the name of its table.
+//! Each line is CloudWatch EMF on standard output, where Lambda reads it. All have the dimension
+//! `Ledger`, the name of the ledger's table, which the functions of one deployment share. The
+//! metrics of the provisioner, which serves several deployments, have the dimension `Provisioner`
+//! instead, the name of its table.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,7 +23,7 @@ use crate::clock::system_time;
 /// The namespace of all metrics.
 pub const NAMESPACE: &str = "Landfall";
 
-/// Where metrics go, one line of EMF each. They are told apart from logs by their `_aws` field.
+/// Writes metrics, one line of EMF each. Their `_aws` field distinguishes them from logs.
 pub struct Metrics {
     output: Mutex<Box<dyn Write + Send>>,
     whose: Whose,
@@ -30,54 +31,54 @@ pub struct Metrics {
     name: String,
 }
 
-/// Which dimension all lines of a function have.
+/// The dimension that all lines of a function have.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Whose {
     Ledger,
     Provisioner,
 }
 
-/// What came into an invocation of the trigger.
+/// What one invocation of the trigger received.
 #[derive(Entry)]
 #[entry(rename_all = "PascalCase")]
 pub struct Intake {
-    /// Messages that SQS handed over.
+    /// Messages that SQS delivered.
     pub messages: AsCount<u64>,
-    /// Of these, what goes back to the queue.
+    /// Messages that go back to the queue.
     pub messages_failed: AsCount<u64>,
-    /// Arrivals that these messages tell of.
+    /// Arrivals in these messages.
     pub arrivals: AsCount<u64>,
-    /// No route takes them.
+    /// Arrivals that no route takes.
     pub arrivals_unmatched: AsCount<u64>,
-    /// They were told before.
+    /// Arrivals that the ledger already knew.
     pub arrivals_known: AsCount<u64>,
-    /// Event records that are no arrivals.
+    /// Event records that are not arrivals.
     pub events_ignored: AsCount<u64>,
 }
 
-/// How things stand at a tick of the monitor.
+/// The state of affairs at a tick of the monitor.
 #[derive(Entry)]
 #[entry(rename_all = "PascalCase")]
 pub struct Tick {
     /// Batches that are due.
     pub batches_due: AsCount<u64>,
-    /// Of these, what is left to the next.
+    /// Due batches that are left to the next tick.
     pub batches_left: AsCount<u64>,
-    /// They get no further, time and again.
+    /// Batches that repeatedly make no progress.
     pub batches_stuck: AsCount<u64>,
-    /// Batches that are parked.
+    /// Parked batches.
     pub batches_parked: AsCount<u64>,
-    /// How long nobody has taken up the one that is due the longest.
+    /// How long the most overdue batch has been due.
     pub oldest_due_seconds: AsSeconds<u64>,
-    /// How long the oldest has waited for its start since it was closed, of those that were looked at.
+    /// The longest that any batch the tick looked at has waited for its start since it closed.
     pub oldest_waiting_seconds: AsSeconds<u64>,
-    /// The same, of those that no limit of their job holds up.
+    /// The longest that any of these has waited without being held up by a limit of its job.
     pub oldest_blocked_seconds: AsSeconds<u64>,
 }
 
-/// What became of the batches of a route in an invocation.
+/// What became of a route's batches in one invocation.
 #[derive(Debug, Default, PartialEq)]
-pub struct OfRoute {
+pub struct RouteMetrics {
     /// Batches for which a job run was started.
     pub started: u64,
     /// Batches whose start was put off.
@@ -90,11 +91,11 @@ pub struct OfRoute {
     pub objects_started: u64,
     /// The bytes of these objects.
     pub bytes_started: u64,
-    /// From the first arrival of a batch to a run of it.
+    /// For each start, the time since the batch's first arrival.
     pub seconds_to_start: Vec<f64>,
-    /// From the first arrival of a batch to its success.
+    /// For each success, the time since the batch's first arrival.
     pub seconds_to_success: Vec<f64>,
-    /// What Glue bills for, of each run that has ended.
+    /// For each run that has ended, what Glue bills for it.
     pub dpu_seconds: Vec<f64>,
 }
 
@@ -127,7 +128,7 @@ struct RefusedLine<'e> {
     requests_refused: AsCount<u64>,
 }
 
-/// What every line has.
+/// The fields of every line.
 #[derive(Entry)]
 #[entry(rename_all = "PascalCase")]
 struct Common<'e> {
@@ -138,35 +139,37 @@ struct Common<'e> {
 }
 
 impl Metrics {
-    /// To standard output in a function; to a buffer in a test. `ledger` is the name of its table.
+    /// Writes to `output`: standard output in a function, a buffer in a test. `ledger` is the name
+    /// of the ledger's table.
     pub fn new(output: impl Write + Send + 'static, ledger: &str) -> Self {
         let output: Box<dyn Write + Send> = Box::new(output);
         Self { output: Mutex::new(output), whose: Whose::Ledger, name: ledger.to_owned() }
     }
 
-    /// The same for a provisioner; `table` is the name of its table.
+    /// Writes a provisioner's metrics to `output`. `table` is the name of its table.
     pub fn of_provisioner(output: impl Write + Send + 'static, table: &str) -> Self {
         Self { whose: Whose::Provisioner, ..Self::new(output, table) }
     }
 
-    /// A request that CloudFormation did not send, or did not ask for, and why it was refused.
+    /// Counts a request that did not come from CloudFormation, or that it has no use for, by the
+    /// reason for refusing it.
     pub fn request_refused(&self, code: &str) {
         self.emit(&RefusedLine { code, requests_refused: 1.into() }, &[&[], &["Code"]]);
     }
 
-    /// Of one invocation of the trigger.
+    /// Writes what one invocation of the trigger received.
     pub fn intake(&self, intake: &Intake) {
         self.emit(intake, &[&[]]);
     }
 
-    /// Of one tick of the monitor.
+    /// Writes the state of affairs at one tick of the monitor.
     pub fn tick(&self, tick: &Tick) {
         self.emit(tick, &[&[]]);
     }
 
-    /// Of one invocation; a route of which nothing is to be told is left out.
-    pub fn routes(&self, routes: &BTreeMap<&str, OfRoute>) {
-        for (route, of) in routes.iter().filter(|(_, of)| **of != OfRoute::default()) {
+    /// Writes what one invocation did, by route. Leaves out a route where nothing happened.
+    pub fn routes(&self, routes: &BTreeMap<&str, RouteMetrics>) {
+        for (route, of) in routes.iter().filter(|(_, of)| **of != RouteMetrics::default()) {
             let line = RouteLine {
                 route,
                 job_runs_started: of.started.into(),
@@ -183,7 +186,7 @@ impl Metrics {
         }
     }
 
-    /// How often each code occurs.
+    /// Counts how often each code occurs.
     pub fn failures<'e>(&self, codes: impl IntoIterator<Item = &'e str>) {
         let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
         for code in codes {
@@ -194,8 +197,8 @@ impl Metrics {
         }
     }
 
-    /// Writes `entry` by each set of dimensions, which name string fields of it, and by whose it is. A
-    /// failure is logged: metrics never fail an invocation.
+    /// Writes `entry` under each set of dimensions, which name string fields of it, together with
+    /// the dimension of the function. Logs a failure: metrics never fail an invocation.
     fn emit(&self, entry: &impl Entry, dimensions: &[&[&str]]) {
         let name = |whose| (self.whose == whose).then_some(self.name.as_str());
         let common = Common {
@@ -232,7 +235,7 @@ impl fmt::Debug for Metrics {
     }
 }
 
-/// Each is an observation; of none nothing is told.
+/// A metric with one observation per value, and no metric if there are none.
 struct Seconds<'e>(&'e [f64]);
 
 impl Value for Seconds<'_> {

@@ -1,4 +1,4 @@
-//! Sending to a queue of SQS's, and what a function answers to one.
+//! Sends to an SQS queue, and builds a function's answer to one.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
@@ -14,21 +14,24 @@ use crate::signed::{Service, SignedClient};
 
 const SQS: Service = Service { id: "SQS", name: "sqs", content_type: "application/x-amz-json-1.0" };
 
-/// The most messages of a call, and the most bytes of them, of which SQS admits 262,144.
+/// The most messages in one call, and the most bytes in them. SQS accepts 262,144 bytes.
 const MAX_MESSAGES: usize = 10;
 const MAX_BYTES: usize = 200_000;
 
-/// Calls that are under way at a time.
+/// How many calls are under way at a time.
 const CONCURRENT: usize = 8;
 
-/// How long a call may take. Less than others may: what is sent, is sent when the time for all else is over.
+/// How long one call may take. This is less than for other calls, because messages are sent when
+/// the time for everything else is over.
 const SEND_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// What a function answers to SQS: the messages to deliver again, by their IDs. A set, because SQS may deliver a message
-/// twice in one batch, and an ID that stands twice in the answer makes Lambda fail the whole batch.
+/// A function's answer to SQS: the messages to deliver again. It is a set, because SQS may deliver
+/// a message twice in one batch, and an ID that occurs twice in the answer makes Lambda fail the
+/// whole batch.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SqsAnswer {
+    /// The messages to deliver again.
     pub batch_item_failures: BTreeSet<ItemFailure>,
 }
 
@@ -36,6 +39,7 @@ pub struct SqsAnswer {
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ItemFailure {
+    /// The message's ID.
     pub item_identifier: String,
 }
 
@@ -46,7 +50,7 @@ impl FromIterator<String> for SqsAnswer {
     }
 }
 
-/// A queue that messages can be sent to.
+/// An SQS queue to send messages to.
 #[derive(Debug)]
 pub struct Queue {
     arn: String,
@@ -54,20 +58,24 @@ pub struct Queue {
     client: SignedClient,
 }
 
-/// What is sent.
+/// A message to send.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Message {
+    /// The body.
     pub body: String,
-    /// As SQS has them: `{"NAME": {"DataType": "String", "StringValue": "…"}}`.
+    /// The attributes as SQS writes them: `{"NAME": {"DataType": "String", "StringValue": "…"}}`.
     pub attributes: Map<String, Value>,
+    /// How long SQS holds the message back.
     pub delay_seconds: u32,
 }
 
-/// Why a message was not sent, as far as anybody knows: it may have been.
+/// Why a message counts as not sent. It may have been sent all the same.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("failed to send to queue `{arn}`: {reason}")]
 pub struct QueueError {
+    /// The ARN of the queue.
     pub arn: String,
+    /// AWS's code, or what went wrong.
     pub reason: String,
 }
 
@@ -93,7 +101,8 @@ struct NotSent {
 }
 
 impl Queue {
-    /// Makes no call. `arn` is that of a queue; else nothing is ever sent.
+    /// Returns the queue with this ARN. If `arn` is not the ARN of a queue, every send fails. Makes
+    /// no call.
     pub fn new(arn: &str, config: &SdkConfig) -> Self {
         let parsed = QueueArn::parse(arn);
         let place = parsed.map(|arn| (arn.partition, arn.region));
@@ -104,12 +113,13 @@ impl Queue {
         Self { arn: arn.to_owned(), url, client }
     }
 
+    /// Returns the ARN of the queue.
     pub fn arn(&self) -> &str {
         &self.arn
     }
 
-    /// Sends these, ten a call, and none that could be cut off by `deadline`; for each whether SQS has it, and why
-    /// the first has failed that it has not.
+    /// Sends these messages, ten per call, and makes no call that `deadline` could cut off. Returns
+    /// for each message whether SQS accepted it, and why the first failure happened.
     pub async fn send(
         &self,
         messages: &[Message],
@@ -153,7 +163,7 @@ impl Queue {
     }
 }
 
-/// What one call sends, and the next.
+/// Splits the messages into what each call sends.
 fn calls(messages: &[Message]) -> Vec<&[Message]> {
     let mut calls = Vec::new();
     let mut rest = messages;

@@ -1,4 +1,5 @@
-//! What an error of the SDK says, for the errors of Landfall's crates. This module knows the client of no service.
+//! Extracts code and message from SDK errors, for the errors of Landfall's crates. This module
+//! depends on no service client.
 
 use std::error::Error;
 use std::fmt;
@@ -8,7 +9,7 @@ use aws_smithy_types::error::display::DisplayErrorContext;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use landfall_core::batch::cut;
 
-/// AWS's code and message, or what went wrong before there was an answer. Each is cut: a message that
+/// AWS's code and message, or what went wrong before AWS answered. Both are cut: a message that
 /// repeats a request can be as long as that request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AwsError {
@@ -17,7 +18,7 @@ pub struct AwsError {
 }
 
 impl AwsError {
-    /// Takes from the SDK's error what is worth keeping.
+    /// Takes the code and the message from an SDK error.
     pub fn new<E, R>(error: &SdkError<E, R>) -> Self
     where
         E: ProvideErrorMetadata + Error + 'static,
@@ -32,17 +33,17 @@ impl AwsError {
         }
     }
 
-    /// An answer that AWS gave without an error, and that cannot be used for the reason in `message`.
+    /// Describes a successful answer that cannot be used, for the reason in `message`.
     pub fn unusable(message: impl Into<String>) -> Self {
         Self { code: None, message: message.into() }
     }
 
-    /// AWS's code, or `unknown`.
+    /// Returns AWS's code, or `unknown`.
     pub fn code(&self) -> &str {
         self.code.as_deref().unwrap_or("unknown")
     }
 
-    /// AWS's message, or what went wrong.
+    /// Returns AWS's message, or what went wrong.
     pub fn message(&self) -> &str {
         &self.message
     }
@@ -59,7 +60,7 @@ impl fmt::Display for AwsError {
 
 impl Error for AwsError {}
 
-/// AWS's code, or `unknown`, and the message: see [`AwsError`].
+/// Returns AWS's code, or `unknown`, and the message: see [`AwsError`].
 pub fn sdk_error_parts<E, R>(error: &SdkError<E, R>) -> (String, String)
 where
     E: ProvideErrorMetadata + Error + 'static,
@@ -69,8 +70,8 @@ where
     (error.code().to_owned(), error.message)
 }
 
-/// An error and all its causes in one line, for the place where the error leaves the program: a `Display` of
-/// ours does not repeat its source.
+/// Formats an error and all its causes in one line, for the place where the error leaves the
+/// program: our `Display` texts do not repeat their source.
 pub fn chain(error: &(dyn Error + 'static)) -> String {
     let causes = std::iter::successors(Some(error), |&error| error.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")

@@ -1,4 +1,4 @@
-//! A secret's value, from Secrets Manager.
+//! Reads a secret's value from Secrets Manager.
 
 use aws_config::SdkConfig;
 use landfall_core::arn::SecretArn;
@@ -14,20 +14,20 @@ const SECRETS_MANAGER: Service = Service {
     content_type: "application/x-amz-json-1.1",
 };
 
-/// Where a secret is, and what it takes to read it.
+/// A secret, and the client that reads it.
 #[derive(Debug)]
 pub struct SecretValue {
     arn: String,
     client: SignedClient,
 }
 
-/// Why a value is not known. It repeats nothing that was answered but AWS's code.
+/// Why a secret could not be read. Of AWS's answer, it repeats only the error code.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("failed to read secret `{arn}`: {reason}")]
 pub struct SecretError {
     /// The ARN of the secret.
     pub arn: String,
-    /// The reason, in our words or as AWS's code.
+    /// The reason: AWS's code, or what went wrong.
     pub reason: String,
 }
 
@@ -38,16 +38,16 @@ struct Answer {
 }
 
 impl SecretValue {
-    /// Makes no call. `arn` is that of a secret.
+    /// Returns the secret with this ARN. Makes no call.
     pub fn new(arn: &str, config: &SdkConfig) -> Self {
         let place = SecretArn::parse(arn).map(|arn| (arn.partition, arn.region));
         Self { arn: arn.to_owned(), client: SignedClient::new(SECRETS_MANAGER, place, config) }
     }
 
-    /// Asks for the value, each time anew. It takes as long as it takes: the caller has a limit.
+    /// Reads the value, anew each time and with no time-out: the caller sets a limit.
     ///
     /// # Errors
-    /// AWS refuses or cannot be reached, or the secret is no text.
+    /// Fails if AWS refuses or cannot be reached, or the secret is not text.
     pub async fn read(&self) -> Result<Secret, SecretError> {
         let body = json!({ "SecretId": self.arn }).to_string();
         let answer: Result<Answer, String> =

@@ -1,4 +1,5 @@
-//! What trigger and monitor are told by their environment, and the routes beside their binaries.
+//! Reads the settings of the trigger and the monitor: their environment, and the routes file beside
+//! their binaries.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,55 +16,62 @@ use landfall_core::secret::Secret;
 use crate::assumed_role::session_name;
 use crate::lineage::{ApiKey, Destination};
 
-/// How long the ledger keeps a batch that is done, and how long Glue may hide a run.
+/// Defaults: how long the ledger keeps a batch that is done, and how long Glue may hide a run.
 const RETENTION_DAYS: u64 = 30;
 const RECONCILIATION_SECONDS: u64 = 900;
 
-/// After how many days a manifest expires.
+/// Default: after how many days a manifest expires.
 const MANIFEST_RETENTION_DAYS: u64 = 90;
 
-/// As SQS has it, and how many invocations of the monitor take up what is due beside the tick.
+/// Defaults: how often SQS delivers a message, and how many invocations of the monitor take up due
+/// batches beside the tick.
 const MAX_RECEIVE_COUNT: u64 = 10;
 const WORK_CONCURRENCY: u64 = 10;
 
-/// The settings of both functions: both start batches, and only the monitor follows their runs.
+/// The settings of both functions: both start batches, but only the monitor follows their runs.
 #[derive(Debug)]
 pub struct Settings {
+    /// The routes.
     pub routes: Routes,
-    /// By target.
+    /// The external IDs, by target.
     pub external_ids: BTreeMap<String, Secret>,
-    /// What every job run is given.
+    /// The resources that every job run uses.
     pub job_resources: JobResources,
-    /// The account of these.
+    /// The account of these resources, which is the data account.
     pub account: String,
+    /// The name of the ledger's table.
     pub ledger_table: String,
     /// How long the ledger keeps a batch that is done.
     pub retention: Duration,
-    /// How long Glue may hide a run that was started.
+    /// How long Glue may take to list a run that was started.
     pub reconciliation: Duration,
-    /// After so long a manifest expires.
+    /// How long a manifest is kept.
     pub manifests_kept: Duration,
+    /// The source identity for the sessions of starter roles.
     pub source_identity: Option<String>,
+    /// The name of these sessions.
     pub session_name: String,
-    /// Where lineage goes; nowhere by default.
+    /// The destination of lineage; none by default.
     pub lineage: Option<Destination>,
+    /// The queues that the functions send to.
     pub queues: Queues,
 }
 
-/// Queues that the functions send to. In an environment of the version before there are none.
+/// The queues that the functions send to. The environment of an older version names none.
 #[derive(Debug, Default)]
 pub struct Queues {
-    /// By ARN, the queue that arrivals come from, to which what waits is sent anew.
+    /// The ARN of the queue that arrivals come from. Messages that have to wait are sent to it
+    /// again.
     pub arrivals: Option<String>,
-    /// How often it delivers a message before that goes to the dead-letter queue.
+    /// How often that queue delivers a message before it moves it to the dead-letter queue.
     pub max_receive_count: u64,
-    /// By ARN, the queue by which what is due is spread over invocations of the monitor.
+    /// The ARN of the work queue, which spreads due batches over invocations of the monitor.
     pub work: Option<String>,
-    /// How many of these work at a time.
+    /// How many of these invocations work at a time.
     pub work_concurrency: u64,
 }
 
-/// Why the function cannot work at all.
+/// Why a function cannot work with its settings.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages describe the variants")]
 pub enum SettingsError {
@@ -95,7 +103,7 @@ pub enum SettingsError {
 }
 
 impl SettingsError {
-    /// A stable identifier for logs and metrics.
+    /// Returns a stable identifier for logs and metrics.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Unreadable { .. } => "routes_unreadable",
@@ -109,7 +117,7 @@ impl SettingsError {
         }
     }
 
-    /// Writes it to the log; each problem of a routes file as a line of its own.
+    /// Writes the error to the log, with a line for each problem in a routes file.
     pub fn log(&self) {
         let code = self.code();
         if let Self::Invalid { path, problems } = self {
@@ -125,18 +133,17 @@ impl SettingsError {
 }
 
 impl Settings {
-    /// Reads `LANDFALL_ROUTES`, a path (default: `routes.yaml` beside the binary, which is
-    /// `LAMBDA_TASK_ROOT`), `LANDFALL_READER_ROLE_ARN` (in which `{account}` stands for a target's),
-    /// `LANDFALL_LEDGER_TABLE`,
-    /// `LANDFALL_CLAIMS_TABLE_ARN`, `LANDFALL_MANIFESTS_BUCKET`, `LANDFALL_RETENTION_DAYS`,
-    /// `LANDFALL_RECONCILIATION_SECONDS`, `LANDFALL_MANIFEST_RETENTION_DAYS`, `LANDFALL_SOURCE_IDENTITY`,
+    /// Reads `LANDFALL_ROUTES` (a path; the default is `routes.yaml` beside the binary, in
+    /// `LAMBDA_TASK_ROOT`), `LANDFALL_READER_ROLE_ARN` (where `{account}` stands for a target's
+    /// account), `LANDFALL_LEDGER_TABLE`, `LANDFALL_CLAIMS_TABLE_ARN`, `LANDFALL_MANIFESTS_BUCKET`,
+    /// `LANDFALL_RETENTION_DAYS`, `LANDFALL_RECONCILIATION_SECONDS`,
+    /// `LANDFALL_MANIFEST_RETENTION_DAYS`, `LANDFALL_SOURCE_IDENTITY`,
     /// `LANDFALL_ARRIVALS_QUEUE_ARN`, `LANDFALL_MAX_RECEIVE_COUNT`, `LANDFALL_WORK_QUEUE_ARN`,
-    /// `LANDFALL_WORK_CONCURRENCY`, those of [`Destination`], the
-    /// variables that the routes name, and Lambda's own. An empty variable counts as one that is not
-    /// set.
+    /// `LANDFALL_WORK_CONCURRENCY`, the variables of [`Destination`], those that the routes name,
+    /// and Lambda's own. An empty variable counts as not set.
     ///
     /// # Errors
-    /// All that is wrong, together.
+    /// Returns everything that is wrong, together.
     pub fn from_env(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Vec<SettingsError>> {
         let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
         let mut errors = Vec::new();
@@ -183,10 +190,8 @@ impl Settings {
         let mut queue = |name: &'static str| {
             let arn = variable(name);
             if arn.as_ref().is_some_and(|arn| QueueArn::parse(arn).is_none()) {
-                errors.push(SettingsError::Malformed {
-                    variable: name,
-                    expected: "the ARN of a queue",
-                });
+                let expected = "the ARN of a queue";
+                errors.push(SettingsError::Malformed { variable: name, expected });
             }
             arn
         };
@@ -195,7 +200,7 @@ impl Settings {
         let queues = Queues { arrivals, max_receive_count, work, work_concurrency };
         let reader_role_arn = variable("LANDFALL_READER_ROLE_ARN").unwrap_or_default();
         let function = variable("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default();
-        // The reader role is in the account that the function is in.
+        // The reader role is in the function's own account.
         let any_reader = reader_role_arn.replace("{account}", "0");
         let account = match RoleArn::parse(&any_reader) {
             Some(reader) => reader.account.to_owned(),
@@ -215,9 +220,9 @@ impl Settings {
         if let Some(Destination::Http { api_key: Some(ApiKey::Plain(_)), .. }) = &lineage {
             tracing::warn!(
                 code = "lineage_api_key_in_environment",
-                "the key for lineage stands in `LANDFALL_LINEAGE_API_KEY`, where whoever reads the function's \
-                 configuration sees it; keep it in Secrets Manager, and name the secret in \
-                 `LANDFALL_LINEAGE_API_KEY_ARN`"
+                "the key for lineage is in `LANDFALL_LINEAGE_API_KEY`, where anyone who can read the \
+                function's configuration sees it; keep it in Secrets Manager, and name the secret in \
+                `LANDFALL_LINEAGE_API_KEY_ARN`"
             );
         }
         match routes {
@@ -240,7 +245,7 @@ impl Settings {
     }
 }
 
-/// STS: 2 to 64 of `[\w+=,.@-]`.
+/// Returns `true` if STS allows the name: 2 to 64 characters of `[\w+=,.@-]`.
 fn is_source_identity(text: &str) -> bool {
     (2..=64).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+=,.@-".contains(&b))

@@ -1,5 +1,6 @@
-//! Calls of AWS's JSON protocols by one signed request each, over what sends all others. A client of the SDK's for a
-//! service would be a fifth of a function's limit of size, for one operation.
+//! Calls services that speak AWS's JSON protocols, with one signed request each, over the shared
+//! HTTP client. An SDK client for such a service would take a fifth of a function's size limit, for
+//! a single operation.
 
 use aws_config::SdkConfig;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
@@ -7,7 +8,7 @@ use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, si
 use aws_sigv4::sign::v4;
 use aws_smithy_runtime_api::client::http::{HttpConnector, SharedHttpConnector};
 use aws_smithy_runtime_api::client::identity::Identity;
-use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_types::byte_stream::ByteStream;
 use aws_types::service_config::ServiceConfigKey;
 use landfall_core::partition::{dns_suffix, dual_stack_dns_suffix};
@@ -18,23 +19,23 @@ use url::{Host, Url};
 use crate::clock::system_time;
 use crate::config::pooled_connector;
 
-/// A service of AWS's.
+/// An AWS service.
 #[derive(Debug, Clone, Copy)]
-pub struct Service {
-    /// In the names of settings: `Secrets Manager`.
+pub(crate) struct Service {
+    /// The name in settings, such as `Secrets Manager`.
     pub id: &'static str,
-    /// In endpoints and signatures.
+    /// The name in endpoints and signatures.
     pub name: &'static str,
-    /// The version of the protocol decides it.
+    /// The content type of requests, which the version of the protocol decides.
     pub content_type: &'static str,
 }
 
-/// A service in one region.
+/// A client for one service in one region.
 #[derive(Debug)]
-pub struct SignedClient {
+pub(crate) struct SignedClient {
     service: Service,
     region: String,
-    /// `None` if there is none to trust.
+    /// `None` if there is no endpoint that can be trusted.
     endpoint: Option<String>,
     credentials: Option<SharedCredentialsProvider>,
     http: SharedHttpConnector,
@@ -47,8 +48,9 @@ struct Refusal {
 }
 
 impl SignedClient {
-    /// Makes no call. `place` is the partition and the region; without one nothing is ever asked.
-    pub fn new(service: Service, place: Option<(&str, &str)>, config: &SdkConfig) -> Self {
+    /// Returns a client for `place`, a partition and a region. Without a place, every call fails.
+    /// Makes no call.
+    pub(crate) fn new(service: Service, place: Option<(&str, &str)>, config: &SdkConfig) -> Self {
         Self {
             service,
             region: place.map(|(_, region)| region.to_owned()).unwrap_or_default(),
@@ -58,16 +60,17 @@ impl SignedClient {
         }
     }
 
-    /// With a slash at its end.
-    pub fn endpoint(&self) -> Option<&str> {
+    /// Returns the endpoint, with a slash at its end; `None` if there is none that can be trusted.
+    pub(crate) fn endpoint(&self) -> Option<&str> {
         self.endpoint.as_deref()
     }
 
-    /// Makes one call. It takes as long as it takes: the caller has a limit.
+    /// Makes one call, with no time-out: the caller sets a limit. If the connection breaks, the
+    /// call is sent once more.
     ///
     /// # Errors
-    /// Why there is no answer, in words that repeat nothing that was answered but AWS's code.
-    pub async fn call<A: DeserializeOwned>(
+    /// Returns why there is no answer. Of what AWS answered, the text repeats only the error code.
+    pub(crate) async fn call<A: DeserializeOwned>(
         &self,
         target: &'static str,
         body: &str,
@@ -76,29 +79,17 @@ impl SignedClient {
         let credentials = self.credentials.as_ref().ok_or("no credentials")?;
         let credentials = credentials.provide_credentials().await;
         let identity = credentials.map_err(|_| "no credentials")?.into();
-        let mut is_first = true;
-        loop {
-            let request = self.request(endpoint, target, body, &identity);
-            match self.http.call(request.ok_or("the request cannot be signed")?).await {
-                Ok(response) => {
-                    let status = response.status();
-                    let body = ByteStream::new(response.into_body()).collect().await;
-                    let body = body.map_err(|_| "the answer broke off")?.into_bytes();
-                    if !status.is_success() {
-                        let refusal: Option<Refusal> = serde_json::from_slice(&body).ok();
-                        let status = || format!("status {}", status.as_u16());
-                        return Err(refusal.and_then(code_of).unwrap_or_else(status));
-                    }
-                    return serde_json::from_slice(&body)
-                        .map_err(|_| "the answer is not understood".to_owned());
-                }
-                // A connection that died while the process was frozen.
-                Err(error) if error.is_io() && is_first => is_first = false,
-                Err(error) if error.is_timeout() => return Err("a time-out".to_owned()),
-                Err(error) if error.is_io() => return Err("no connection".to_owned()),
-                Err(_) => return Err("a broken exchange".to_owned()),
-            }
+        let request = || self.request(endpoint, target, body, &identity);
+        let response = send(&self.http, request, "the request cannot be signed").await?;
+        let status = response.status();
+        let body = ByteStream::new(response.into_body()).collect().await;
+        let body = body.map_err(|_| "the answer broke off")?.into_bytes();
+        if !status.is_success() {
+            let refusal: Option<Refusal> = serde_json::from_slice(&body).ok();
+            let status = || format!("status {}", status.as_u16());
+            return Err(refusal.and_then(code_of).unwrap_or_else(status));
         }
+        serde_json::from_slice(&body).map_err(|_| "the answer is not understood".to_owned())
     }
 
     fn request(
@@ -134,15 +125,49 @@ impl SignedClient {
     }
 }
 
-/// AWS's code, without the namespace that can stand before it.
+/// Sends a request. If the connection breaks, sends it once more: the connection may have died
+/// while the process was frozen.
+///
+/// # Errors
+/// Returns `unusable` if there is no request, or why there is no response. The texts do not repeat
+/// the error's own text, which may contain the URL.
+pub(crate) async fn send(
+    http: &SharedHttpConnector,
+    request: impl Fn() -> Option<HttpRequest>,
+    unusable: &'static str,
+) -> Result<HttpResponse, &'static str> {
+    let mut is_first = true;
+    loop {
+        match http.call(request().ok_or(unusable)?).await {
+            Ok(response) => return Ok(response),
+            Err(error) if error.is_io() && is_first => is_first = false,
+            Err(error) if error.is_timeout() => return Err("a time-out"),
+            Err(error) if error.is_io() => return Err("no connection"),
+            Err(_) => return Err("a broken exchange"),
+        }
+    }
+}
+
+/// Returns `true` if the URL leads to this machine.
+pub(crate) fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+/// Returns AWS's code, without the namespace that can stand before it.
 fn code_of(refusal: Refusal) -> Option<String> {
     let code = refusal.code.rsplit('#').next().unwrap_or_default();
     let is_code = !code.is_empty() && code.bytes().all(|b| b.is_ascii_alphanumeric());
     is_code.then(|| code.to_owned())
 }
 
-/// As the SDK finds it: one that is set for this service or for all, else the region's own. `None` if the first
-/// would be asked without TLS and is not on this machine, or if the partition is not known.
+/// Finds the endpoint as the SDK does: one that is set for this service or for all services,
+/// otherwise the region's own. Returns `None` if the one that is set uses no TLS and is not on this
+/// machine, or if the partition is unknown.
 fn endpoint(
     service: Service,
     (partition, region): (&str, &str),
@@ -157,12 +182,7 @@ fn endpoint(
     let of_service = config.service_config().and_then(|config| config.load_config(key));
     if let Some(set) = of_service.or_else(|| config.endpoint_url().map(str::to_owned)) {
         let url = Url::parse(&set).ok()?;
-        let is_loopback = match url.host()? {
-            Host::Domain(name) => name == "localhost",
-            Host::Ipv4(address) => address.is_loopback(),
-            Host::Ipv6(address) => address.is_loopback(),
-        };
-        let is_fine = url.scheme() == "https" || (url.scheme() == "http" && is_loopback);
+        let is_fine = url.scheme() == "https" || (url.scheme() == "http" && is_loopback(&url));
         return is_fine.then(|| url.to_string());
     }
     let is_set = |switch: Option<bool>| switch.unwrap_or(false);

@@ -1,4 +1,4 @@
-//! How the process of a function begins that works on batches.
+//! Starts the process of a function that works on batches: the trigger or the monitor.
 
 use aws_config::SdkConfig;
 
@@ -7,18 +7,22 @@ use crate::settings::{Settings, SettingsError};
 use crate::traces::Traces;
 use crate::{config, telemetry};
 
-/// What such a function builds its context from.
+/// What the trigger and the monitor build their contexts from.
 #[derive(Debug)]
 pub struct Startup {
-    /// `None` if the environment names no place for spans.
+    /// The collector of spans; `None` if the environment does not ask for them.
     pub traces: Option<Traces>,
+    /// The settings from the environment.
     pub settings: Settings,
+    /// The SDK configuration.
     pub config: SdkConfig,
+    /// The metrics, which go to standard output.
     pub metrics: Metrics,
 }
 
 impl Startup {
-    /// Sets the log up and reads the environment. If the function cannot work with it, the log says why.
+    /// Sets up the log and reads the environment. If the function cannot work with it, logs why and
+    /// returns `None`.
     pub fn from_env() -> Option<Self> {
         let traces = telemetry::init_with_traces();
         let settings = Settings::from_env(|name| std::env::var(name).ok());

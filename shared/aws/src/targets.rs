@@ -1,4 +1,4 @@
-//! Where jobs run: a Glue client for each target that batches name.
+//! Keeps a Glue client for each target that batches name.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,19 +14,19 @@ use crate::clock::{has_passed, system_time};
 use crate::glue::{Glue, LookError, Quiet};
 use crate::settings::Settings;
 
-/// An answer that was so long in coming is not waited for by each batch anew, for a while.
+/// If reading a job takes this long and fails, other batches do not wait for it again for a while.
 const SLOW: Duration = Duration::from_secs(1);
 const REMEMBERED_FOR: Duration = Duration::from_secs(10);
 
-/// The ways into the analytics accounts. A batch carries its target with it, so one that the routes
-/// name no more, or that has moved since, is still reached.
+/// The clients for the analytics accounts. A batch carries its target with it, so Landfall still
+/// reaches a target that the routes no longer name, or that has moved since.
 #[derive(Debug)]
 pub struct Targets {
     config: SdkConfig,
     sts: aws_sdk_sts::Client,
-    /// As the routes have them.
+    /// The targets of the routes file.
     targets: BTreeMap<String, Target>,
-    /// By the target's name.
+    /// The external IDs, by the target's name.
     external_ids: BTreeMap<String, Secret>,
     session_name: String,
     source_identity: Option<String>,
@@ -35,11 +35,12 @@ pub struct Targets {
 
 #[derive(Debug, Default)]
 struct Known {
-    /// By target and role.
+    /// The roles, by target and role ARN.
     roles: BTreeMap<(String, String), AssumedRole>,
-    /// By target, role and region.
+    /// The clients, by target, role ARN and region.
     clients: BTreeMap<(String, String, String), Glue>,
-    /// What was seen of a job, by its key. Held while it is looked at: many batches make one call.
+    /// What is known about a job, by its key. Locked while the job is read, so that many batches
+    /// make one call.
     jobs: BTreeMap<String, Arc<tokio::sync::Mutex<Job>>>,
 }
 
@@ -47,12 +48,12 @@ struct Known {
 enum Job {
     #[default]
     Unseen,
-    /// It leaves retries to Landfall.
+    /// The job leaves retries to Landfall.
     Ready,
     NotReady(NotReady, SystemTime),
 }
 
-/// Why no run of a job can be started now.
+/// Why no run of the job can be started now.
 #[derive(Debug, Clone, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages describe the variants")]
 pub enum NotReady {
@@ -63,14 +64,14 @@ pub enum NotReady {
     #[error(transparent)]
     Look(#[from] LookError),
     #[error(
-        "job `{job}` in account `{account}` repeats a run that fails by itself: set its MaxRetries \
-         to 0, not {retries}"
+        "Glue itself retries failed runs of job `{job}` in account `{account}`: set its MaxRetries \
+        to 0, not {retries}"
     )]
     Retries { job: String, account: String, retries: i32 },
 }
 
 impl NotReady {
-    /// A stable identifier for logs and metrics.
+    /// Returns a stable identifier for logs and metrics.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Assume(error) => error.code(),
@@ -82,7 +83,7 @@ impl NotReady {
 }
 
 impl Targets {
-    /// Makes no call.
+    /// Returns the clients' configuration. Makes no call.
     pub fn new(settings: &Settings, config: &SdkConfig) -> Self {
         Self {
             config: config.clone(),
@@ -95,7 +96,7 @@ impl Targets {
         }
     }
 
-    /// The client for what a batch starts. Makes no call.
+    /// Returns the client for what a batch starts. Makes no call.
     pub fn glue(&self, start: &Start) -> Glue {
         let Start { target, account, region, starter_role_arn, .. } = start;
         let Known { roles, clients, .. } = &mut *self.known();
@@ -115,8 +116,8 @@ impl Targets {
         client.clone()
     }
 
-    /// That of the target, if it still leads to this role; of another that does, if none of its name
-    /// does. One role's is never shown to another.
+    /// Returns the external ID of the target if that still has this role, otherwise of another
+    /// target that has it. An external ID is never sent with another role than its own.
     fn external_id(&self, target: &str, role_arn: &str) -> Option<Secret> {
         let leads_there = |target: &&Target| target.starter_role_arn == role_arn;
         let own = self.targets.get(target).filter(leads_there);
@@ -124,11 +125,12 @@ impl Targets {
         self.external_ids.get(&target.name).cloned()
     }
 
-    /// Whether a run may be started: the role can be assumed, and Glue does not repeat runs of the
-    /// job. The second is asked once a process, while the answer is yes.
+    /// Checks that a run can be started: the role can be assumed, and Glue does not itself retry
+    /// runs of the job. A job that passed the second check is not read again by this process.
     ///
     /// # Errors
-    /// Why not. A job that does not exist is none: that is the start's to tell.
+    /// Fails if no run can be started now. If the job does not exist, this is no error: the start
+    /// itself reports it.
     pub async fn ready(&self, start: &Start) -> Result<(), NotReady> {
         let glue = self.glue(start);
         glue.prepare().await?;
@@ -140,7 +142,7 @@ impl Targets {
             Job::NotReady(why, at) if !has_passed(*at, REMEMBERED_FOR) => return Err(why.clone()),
             Job::Unseen | Job::NotReady(..) => {}
         }
-        let asked = system_time();
+        let began = system_time();
         let why = match glue.max_retries(&start.job).await {
             Ok(None) => return Ok(()),
             Ok(Some(0)) => {
@@ -154,7 +156,7 @@ impl Targets {
             },
             Err(error) => NotReady::Look(error),
         };
-        if has_passed(asked, SLOW) {
+        if has_passed(began, SLOW) {
             *job = Job::NotReady(why.clone(), system_time());
         }
         Err(why)

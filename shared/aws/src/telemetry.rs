@@ -1,4 +1,4 @@
-//! Logs as JSON lines on standard output, where Lambda takes them from.
+//! Writes logs as JSON lines to standard output, where Lambda reads them.
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -13,13 +13,14 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::traces::{self, Traces};
 
-/// Sends `tracing` events to standard output. The level is Lambda's own setting,
-/// `AWS_LAMBDA_LOG_LEVEL`; information and worse by default.
+/// Sends `tracing` events to standard output. Lambda's own setting `AWS_LAMBDA_LOG_LEVEL` is the
+/// level; the default is `INFO`.
 pub fn init() {
     subscriber(level(), std::io::stdout).init();
 }
 
-/// The same, and spans to where the environment says; without any if what it says is not understood.
+/// Sends events like [`init`], and collects spans if the environment asks for them. If its settings
+/// for spans are malformed, logs why and collects none.
 pub fn init_with_traces() -> Option<Traces> {
     let traces = Traces::from_env(|name| std::env::var(name).ok());
     let lines = subscriber(level(), std::io::stdout);
@@ -40,7 +41,7 @@ pub fn init_with_traces() -> Option<Traces> {
     }
 }
 
-/// How a function's process ends, once Lambda's runtime has.
+/// Returns the exit code of a function's process after the Lambda runtime has ended.
 pub fn exit_code(ended: Result<(), Box<dyn Error + Send + Sync>>) -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -56,8 +57,9 @@ fn level() -> LevelFilter {
     level.ok().and_then(|level| level.parse().ok()).unwrap_or(LevelFilter::INFO)
 }
 
-/// Writes events of `level` and worse, one JSON object a line. Other crates than ours never say more
-/// than information: below that, the SDK prints its requests, and with them the external ID.
+/// Returns a subscriber that writes events of `level` and worse, one JSON object per line. Other
+/// crates never log below `INFO`: there, the SDK prints its requests, and with them the external
+/// ID.
 pub fn subscriber<W>(
     level: LevelFilter,
     output: W,
@@ -74,10 +76,11 @@ where
         .with_writer(output);
     let levels = Targets::new()
         .with_default(level.min(LevelFilter::INFO))
-        // It repeats the handlers' errors in Rust's words; panics are on standard error anyway.
+        // This target repeats the handlers' errors in Rust's terms; panics are on standard error
+        // anyway.
         .with_target("lambda_runtime::layers::panic", LevelFilter::OFF)
         .with_target("landfall", level)
-        // The line tells the runtime's span, with the id of the request.
+        // Each line already has the runtime's span, with the request ID.
         .with_target(traces::TARGET, LevelFilter::OFF);
     tracing_subscriber::registry().with(lines.with_filter(levels))
 }

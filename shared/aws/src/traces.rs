@@ -1,9 +1,9 @@
-//! Spans of an invocation, for an OpenTelemetry collector: what is recorded and advanced, and each call of
-//! AWS's, below the segment that Lambda itself writes. Off unless the environment says otherwise; then no
-//! span is made.
+//! Sends the spans of an invocation to an OpenTelemetry collector: one for each record and advance,
+//! and one for each call to AWS, below the segment that Lambda itself writes. Tracing is off, and
+//! makes no spans, unless the environment turns it on.
 //!
-//! They are kept while an invocation lasts and sent before its answer: Lambda freezes what would send
-//! them later. What cannot be sent soon is lost.
+//! Spans are kept during an invocation and sent before its answer, because Lambda freezes whatever
+//! would send them later. Spans that cannot be sent soon are lost.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -32,17 +32,17 @@ use tracing_subscriber::registry::LookupSpan;
 use crate::clock::has_time;
 use crate::config::pooled_connector;
 
-/// The target of spans: the log takes none of them.
+/// The target of spans. The log leaves out everything with this target.
 pub const TARGET: &str = "landfall_span";
 
-/// What sending may take, and what is left for the answer.
+/// The most time that sending may take, and the time to leave for the answer.
 const MAY_TAKE: Duration = Duration::from_secs(1);
 const SPARE: Duration = Duration::from_secs(1);
 
-/// The most spans of an invocation.
+/// The most spans that an invocation keeps.
 const MAX_SPANS: usize = 4_000;
 
-/// Where spans go.
+/// Collects spans and sends them.
 #[derive(Debug)]
 pub struct Traces {
     provider: SdkTracerProvider,
@@ -50,7 +50,7 @@ pub struct Traces {
     ended: Ended,
 }
 
-/// Why there are no spans though there should be.
+/// Why there are no spans although the environment asks for them.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages describe the variants")]
 pub enum TracesError {
@@ -63,13 +63,13 @@ pub enum TracesError {
 }
 
 impl TracesError {
-    /// A stable identifier for logs and metrics.
+    /// Returns a stable identifier for logs and metrics.
     pub fn code(&self) -> &'static str {
         "tracing_malformed"
     }
 }
 
-/// An invocation that spans are made of.
+/// An invocation whose spans are collected.
 #[derive(Debug)]
 pub struct Invocation<'t> {
     traces: &'t Traces,
@@ -78,11 +78,12 @@ pub struct Invocation<'t> {
 }
 
 impl Traces {
-    /// As `LANDFALL_TRACING` says: nothing by default; `otlp`, and spans go to the collector that
-    /// OpenTelemetry's own variables name, by default to one on this machine, as Lambda's extensions are.
+    /// Reads `LANDFALL_TRACING`. By default, there are no spans. If it is `otlp`, spans go to the
+    /// collector that OpenTelemetry's own variables name; the default is one on this machine, where
+    /// Lambda's extensions run.
     ///
     /// # Errors
-    /// It says something else.
+    /// Fails if `LANDFALL_TRACING` has another value, or OpenTelemetry's variables are malformed.
     pub fn from_env(
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Option<Self>, TracesError> {
@@ -98,7 +99,7 @@ impl Traces {
             .with_http_client(Client(pooled_connector()))
             .with_protocol(Protocol::HttpBinary)
             .with_timeout(MAY_TAKE)
-            // It would sleep between two attempts, and the function with it.
+            // A retry would sleep between two attempts, and delay the function.
             .with_retry_policy(RetryPolicy::disabled())
             .build()
             .map_err(|_| TracesError::Exporter)?;
@@ -106,14 +107,15 @@ impl Traces {
         let ended = Ended::default();
         let provider = SdkTracerProvider::builder()
             .with_span_processor(ended.clone())
-            // X-Ray decides for Lambda, and Lambda for us.
+            // X-Ray decides for Lambda whether to sample, and Lambda for us.
             .with_sampler(Sampler::ParentBased(Box::new(Sampler::AlwaysOn)))
             .with_resource(resource)
             .build();
         Ok(Some(Self { provider, exporter, ended }))
     }
 
-    /// Takes up our spans, and those of the SDK's calls, which tell service and operation and no more.
+    /// Returns the layer that collects our spans and those of SDK calls, which name only service
+    /// and operation.
     pub(crate) fn layer<S>(&self) -> impl Layer<S> + Send + Sync + use<S>
     where
         S: tracing::Subscriber + for<'s> LookupSpan<'s> + Send + Sync,
@@ -128,7 +130,8 @@ impl Traces {
             .with_filter(spans.with_max_level_hint(LevelFilter::DEBUG))
     }
 
-    /// The span of an invocation, below Lambda's own. `header` is X-Ray's, as Lambda hands it on.
+    /// Opens the span of an invocation, below Lambda's own. `header` is X-Ray's, as Lambda passes
+    /// it on.
     pub fn invocation(
         &self,
         request_id: &str,
@@ -139,7 +142,7 @@ impl Traces {
             tracing::info_span!(target: TARGET, "invocation", faas.invocation_id = request_id);
         if let Some(parent) = header.and_then(parent) {
             let context = opentelemetry::Context::new().with_remote_span_context(parent);
-            // It fails only where our layer is not installed: then there is no span either.
+            // This fails only if our layer is not installed; then there is no span either.
             span.set_parent(context).ok();
         }
         Invocation { traces: self, span, deadline }
@@ -154,7 +157,7 @@ impl Traces {
         let reason = if has_time(deadline, MAY_TAKE + SPARE) {
             match timeout(MAY_TAKE, self.exporter.export(spans)).await {
                 Ok(Ok(())) => None,
-                // Its own words may repeat the URL.
+                // The error's own text may repeat the URL.
                 Ok(Err(_)) => Some("the collector did not take them"),
                 Err(_) => Some("the collector did not answer"),
             }
@@ -170,9 +173,9 @@ impl Traces {
     }
 }
 
-/// Does the work of an invocation, in its span if there is one, and sends what that gave.
+/// Does the work of an invocation in its span, if there is one, and then sends the spans.
 pub async fn within<F: Future>(invocation: Option<Invocation<'_>>, work: F) -> F::Output {
-    // The compiler lays nested futures out in one, and gives up where they are too many.
+    // The compiler lays out nested futures as one type, and gives up if there are too many.
     let work = Box::pin(work);
     let Some(Invocation { traces, span, deadline }) = invocation else {
         return work.await;
@@ -182,8 +185,9 @@ pub async fn within<F: Future>(invocation: Option<Invocation<'_>>, work: F) -> F
     output
 }
 
-/// The span of `Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1`: X-Ray writes
-/// a trace's id in three parts.
+/// Reads the parent span from a header such as
+/// `Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1`. X-Ray writes a
+/// trace's ID in three parts.
 fn parent(header: &str) -> Option<SpanContext> {
     let field = |name: &str| {
         header.split(';').find_map(|field| field.trim().strip_prefix(name)?.strip_prefix('='))
@@ -206,7 +210,7 @@ struct Ended(Arc<Mutex<Kept>>);
 #[derive(Debug, Default)]
 struct Kept {
     spans: Vec<SpanData>,
-    /// How many there was no room for.
+    /// How many spans there was no room for.
     lost: usize,
 }
 
@@ -226,7 +230,7 @@ impl SpanProcessor for Ended {
 
     fn on_end(&self, span: SpanData) {
         let mut kept = self.kept();
-        // The invocation's own comes last, and the others hang on it.
+        // The invocation's own span comes last, and the others need it as their root.
         let is_root = span.name == "invocation";
         if kept.spans.len() < MAX_SPANS || is_root {
             kept.spans.push(span);
@@ -235,7 +239,7 @@ impl SpanProcessor for Ended {
         }
     }
 
-    /// Nothing is sent outside of an invocation.
+    /// Does nothing: spans are sent only at the end of an invocation.
     fn force_flush(&self) -> OTelSdkResult {
         Ok(())
     }
@@ -245,7 +249,7 @@ impl SpanProcessor for Ended {
     }
 }
 
-/// The SDK's HTTP client, as OpenTelemetry wants one.
+/// Adapts the SDK's HTTP client for OpenTelemetry.
 #[derive(Debug)]
 struct Client(SharedHttpConnector);
 
@@ -257,7 +261,7 @@ impl HttpClient for Client {
     ) -> Result<http::Response<Bytes>, HttpError> {
         let request = HttpRequest::try_from(request.map(Into::into))?;
         let response = self.0.call(request).await?;
-        // What it says beside its status changes nothing.
+        // Only the status of the response matters.
         Ok(http::Response::builder().status(response.status().as_u16()).body(Bytes::new())?)
     }
 }

@@ -1,7 +1,7 @@
-//! The queue by which what is due is spread over invocations of the monitor.
+//! The work queue, which spreads due batches over several invocations of the monitor.
 //!
-//! Its messages are hints: the ledger knows what is due. One that is lost costs a wait until the next tick, one that
-//! comes twice finds nothing to do.
+//! Its messages are hints: the ledger knows what is due. If a message is lost, its batches wait
+//! until the next tick. If one is delivered twice, the second delivery finds nothing to do.
 
 use std::collections::BTreeSet;
 use std::time::SystemTime;
@@ -13,14 +13,14 @@ use serde_json::Map;
 use crate::queue::{Message, Queue};
 use crate::settings::Queues;
 
-/// How many batches a message names: few, so that the work is spread.
+/// How many batches one message names: few, so that the work is spread.
 const BATCHES: usize = 25;
 
-/// How many batches an invocation takes up in a minute, with a second for each start and eight at a time, and something to
-/// spare.
+/// How many batches one invocation takes up in a minute: eight at a time, a second for each start,
+/// and something to spare.
 const IN_A_MINUTE: usize = 200;
 
-/// The queue by which the monitor's invocations share what is due.
+/// The work queue, and how many invocations read from it.
 #[derive(Debug)]
 pub struct WorkQueue {
     queue: Queue,
@@ -28,18 +28,18 @@ pub struct WorkQueue {
 }
 
 impl WorkQueue {
-    /// Makes no call. `None` where the environment names no queue.
+    /// Returns the queue, or `None` if the environment names none. Makes no call.
     pub fn new(queues: &Queues, config: &SdkConfig) -> Option<Self> {
         let queue = Queue::new(queues.work.as_deref()?, config);
         Some(Self { queue, concurrency: usize::try_from(queues.work_concurrency).unwrap_or(1) })
     }
 
-    /// How many batches are taken up until the next tick, by all that work at a time.
+    /// Returns how many batches all concurrent invocations together take up until the next tick.
     pub fn room(&self) -> usize {
         self.concurrency.saturating_mul(IN_A_MINUTE)
     }
 
-    /// Hands these batches on; those that SQS has. The others are still due.
+    /// Hands these batches on, and returns those that SQS accepted. The others are still due.
     pub async fn send<'i>(&self, ids: &[&'i str], deadline: SystemTime) -> BTreeSet<&'i str> {
         let messages = ids.chunks(BATCHES).map(|ids| Message {
             body: batches_due(ids),

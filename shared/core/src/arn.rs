@@ -1,22 +1,22 @@
-//! ARNs of what Landfall is told of, each kind with a parser of its own, and the names in them.
+//! The ARNs that Landfall reads, each kind with its own parser, and the names in them.
 //!
-//! A parser takes exactly what names one resource: no wildcard, no policy variable, no alias. What it
-//! takes can stand in a policy as it is.
+//! A parser accepts only an ARN that names exactly one resource: no wildcard, no policy variable and no
+//! alias. An ARN that it accepts can go into a policy unchanged.
 
-use crate::partition::dns_suffix;
+use crate::partition::{dns_suffix, is_region};
 
-/// `arn:partition:iam::account:role/path/name`, taken apart.
+/// The parts of `arn:partition:iam::account:role/path/name`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RoleArn<'a> {
     pub partition: &'a str,
-    /// 12 digits.
+    /// The account ID: 12 digits.
     pub account: &'a str,
-    /// With its path, without a slash before it.
+    /// The name with its path, without a leading slash.
     pub name: &'a str,
 }
 
 impl<'a> RoleArn<'a> {
-    /// Takes an ARN apart; `None` if it is not that of a role.
+    /// Splits an ARN into its parts. Returns `None` if it isn't the ARN of a role.
     pub fn parse(text: &'a str) -> Option<Self> {
         let [partition, "iam", "", account, resource] = fields(text)? else {
             return None;
@@ -26,18 +26,18 @@ impl<'a> RoleArn<'a> {
     }
 }
 
-/// `arn:partition:iam::account:policy/path/name`, taken apart.
+/// The parts of `arn:partition:iam::account:policy/path/name`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PolicyArn<'a> {
     pub partition: &'a str,
-    /// 12 digits, or `aws` for a policy that every account has.
+    /// The account ID (12 digits), or `aws` for a policy that every account has.
     pub account: &'a str,
-    /// With its path, without a slash before it.
+    /// The name with its path, without a leading slash.
     pub name: &'a str,
 }
 
 impl<'a> PolicyArn<'a> {
-    /// Takes an ARN apart; `None` if it is not that of a managed policy.
+    /// Splits an ARN into its parts. Returns `None` if it isn't the ARN of a managed policy.
     pub fn parse(text: &'a str) -> Option<Self> {
         let [partition, "iam", "", account, resource] = fields(text)? else {
             return None;
@@ -48,7 +48,7 @@ impl<'a> PolicyArn<'a> {
     }
 }
 
-/// Defines the ARN of a kind of resource that lies in a region and has a name.
+/// Defines the ARN of a kind of resource that has a region and a name.
 macro_rules! regional {
     ($(#[$about:meta])* $kind:ident, $service:literal, $prefix:literal, $is_name:expr) => {
         $(#[$about])*
@@ -56,13 +56,13 @@ macro_rules! regional {
         pub struct $kind<'a> {
             pub partition: &'a str,
             pub region: &'a str,
-            /// 12 digits.
+            /// The account ID: 12 digits.
             pub account: &'a str,
             pub name: &'a str,
         }
 
         impl<'a> $kind<'a> {
-            /// Takes an ARN apart; `None` if it is not that of such a resource.
+            /// Splits an ARN into its parts. Returns `None` if it isn't the ARN of such a resource.
             pub fn parse(text: &'a str) -> Option<Self> {
                 let [partition, $service, region, account, resource] = fields(text)? else {
                     return None;
@@ -77,7 +77,7 @@ macro_rules! regional {
 }
 
 regional! {
-    /// `arn:partition:kms:region:account:key/name`: a KMS key, by its id and by no alias.
+    /// `arn:partition:kms:region:account:key/name`: a KMS key, named by its ID. An alias isn't accepted.
     KeyArn, "kms", "key/", |name| is_of(name, 1, 256, b"-")
 }
 
@@ -97,17 +97,17 @@ regional! {
 }
 
 regional! {
-    /// `arn:partition:dynamodb:region:account:table/name`: a table, and nothing of it alone.
+    /// `arn:partition:dynamodb:region:account:table/name`: a table. The ARN of an index or a stream isn't accepted.
     TableArn, "dynamodb", "table/", |name| is_of(name, 3, 255, b"-_.")
 }
 
 regional! {
     /// `arn:partition:secretsmanager:region:account:secret:name-suffix`: a secret, with the six characters
-    /// that Secrets Manager adds. Without them a policy that names the secret would not be about it.
+    /// that Secrets Manager adds. A policy that names the secret without them doesn't apply to it.
     SecretArn, "secretsmanager", "secret:", is_secret_name
 }
 
-/// The five fields behind `arn:`, of which the last may hold colons.
+/// Returns the five fields after `arn:`. The last one can contain colons.
 fn fields(text: &str) -> Option<[&str; 5]> {
     let fields: Vec<&str> = text.splitn(6, ':').collect();
     let ["arn", partition, service, region, account, resource] = fields[..] else {
@@ -116,56 +116,47 @@ fn fields(text: &str) -> Option<[&str; 5]> {
     dns_suffix(partition).map(|_| [partition, service, region, account, resource])
 }
 
-/// Returns `true` for what has the form of a region's name, such as `eu-west-1`.
-pub fn is_region(text: &str) -> bool {
-    let parts: Vec<&str> = text.split('-').collect();
-    let (number, words) = parts.split_last().unwrap_or((&"", &[]));
-    words.len() >= 2
-        && words.iter().all(|word| is_word(word, |b| b.is_ascii_lowercase()))
-        && is_word(number, |b| b.is_ascii_digit())
-}
-
-fn is_word(text: &str, is_fine: impl Fn(u8) -> bool) -> bool {
-    !text.is_empty() && text.bytes().all(is_fine)
-}
-
-/// Returns `true` for the name of an event bus: EventBridge admits 1 to 256 letters, digits and `/._-`.
+/// Returns `true` if `text` can be the name of an event bus: EventBridge allows 1 to 256 letters, digits and
+/// `/._-`.
 pub fn is_bus_name(text: &str) -> bool {
     is_of(text, 1, 256, b"/._-")
 }
 
-/// Returns `true` for 1 to 512 letters, digits and `/_+=.@-`, a dash, and six letters or digits.
+/// Returns `true` if `text` is 1 to 512 letters, digits and `/_+=.@-`, then a dash, then six letters or digits.
 fn is_secret_name(text: &str) -> bool {
     text.rsplit_once('-')
         .is_some_and(|(name, suffix)| is_of(name, 1, 512, b"/_+=.@-") && is_of(suffix, 6, 6, b""))
 }
 
-/// Returns `true` for `least` to `most` letters, digits and characters of `others`.
-fn is_of(text: &str, least: usize, most: usize, others: &[u8]) -> bool {
-    (least..=most).contains(&text.len())
+/// Returns `true` if `text` consists of `min` to `max` letters, digits and characters of `others`.
+fn is_of(text: &str, min: usize, max: usize, others: &[u8]) -> bool {
+    (min..=max).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || others.contains(&b))
 }
 
-/// Whether `text` can be a role's name, its path before it: IAM admits 1 to 64 of
-/// `[\w+=,.@-]`, and paths of printable ASCII between slashes, of 512 characters at most. A path with
-/// `*` or `?` is refused: a condition on `aws:PrincipalArn` would take it for a pattern.
+/// Returns `true` if `text` can be a role's name, with or without its path before it.
+///
+/// IAM allows names of 1 to 64 characters of `[\w+=,.@-]`, and paths of printable ASCII between slashes of at
+/// most 512 characters. This function also refuses a path with `*` or `?`, because a condition on
+/// `aws:PrincipalArn` would read it as a pattern.
 pub fn is_role_name(text: &str) -> bool {
     is_below_path(text, 64)
 }
 
-/// Returns `true` for a name of at most so many characters as IAM admits them, its path before it.
-fn is_below_path(text: &str, most: usize) -> bool {
+/// Returns `true` if `text` is a name that IAM allows, of at most `max` characters, with or without its path
+/// before it.
+fn is_below_path(text: &str, max: usize) -> bool {
     let is_segment =
         |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_graphic() && !b"*?".contains(&b));
     let (path, name) = match text.rsplit_once('/') {
         Some((path, name)) => (Some(path), name),
         None => (None, text),
     };
-    is_of(name, 1, most, b"_+=,.@-")
+    is_of(name, 1, max, b"_+=,.@-")
         && path.is_none_or(|path| path.len() <= 510 && path.split('/').all(is_segment))
 }
 
-/// Whether `text` is an account id.
+/// Returns `true` if `text` is an account ID: 12 digits.
 pub fn is_account(text: &str) -> bool {
     text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit())
 }
@@ -270,7 +261,7 @@ mod tests {
         ] {
             let fine = [fields[0], service, fields[1], resource].concat();
             assert!(is_read(service, &fine), "{fine}");
-            let (most, long) = (fine.len() - resource.len(), "x".repeat(257));
+            let (before_resource, long) = (fine.len() - resource.len(), "x".repeat(257));
             for wrong in [
                 fine.replace("arn:", ""),
                 fine.replace("aws", "aws-"),
@@ -282,7 +273,7 @@ mod tests {
                 fine.replace("111111111111", ""),
                 fine.replace("111111111111", "11111111111a"),
                 fine.replace("111111111111", "*"),
-                fine[..most].to_owned(),
+                fine[..before_resource].to_owned(),
                 format!("{fine}*"),
                 format!("{fine}?"),
                 format!("{fine}${{aws:PrincipalTag/k}}"),

@@ -1,11 +1,11 @@
-//! Landfall's part of a bucket's notification configuration, beside other people's.
+//! Landfall's part of a bucket's notification configuration, next to the entries of other owners.
 //!
-//! S3 keeps one configuration for a bucket, and a put replaces all of it. So what is put is what was
-//! read, with our entries exchanged: [`merge`] and [`without`] say what that is, and touch nobody
-//! else's. `filters` says which keys our routes need to hear of, `conflict` what S3 would refuse, `plan`
-//! which buckets are changed in which order.
+//! S3 keeps one configuration per bucket, and a put replaces all of it. So Landfall puts back what it read,
+//! with only its own entries exchanged: [`merge`] and [`without`] compute that configuration and leave all
+//! other entries alone. `filters` decides which keys our routes need to be notified about, `conflict` finds
+//! what S3 would refuse, and `plan` decides which buckets change in which order.
 //!
-//! Reading and writing is not done here, and neither is waiting for S3 to agree.
+//! This module doesn't read or write configurations, and doesn't wait for S3 to accept them.
 
 mod conflict;
 mod filters;
@@ -21,66 +21,68 @@ pub use filters::{Filter, Filters, Widening};
 pub use plan::{Effect, Look, Plan, plan};
 pub use spec::{Spec, json_schema};
 
-/// The events that our rules ask for.
+/// The event type of our rules.
 pub const EVENT: &str = "s3:ObjectCreated:*";
 
-/// The most rules of one bucket: topics, queues and functions together (S3's limit, not adjustable).
+/// The maximum number of rules per bucket, for topics, queues and functions together. This is a quota of S3
+/// that can't be raised.
 pub const MAX_RULES: usize = 100;
 
 /// The notification configuration of a bucket.
 ///
-/// The lists are in S3's order, which means nothing to S3 and is kept all the same.
+/// The lists keep the order in which S3 returned them, although the order means nothing to S3.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Configuration {
     pub topics: Vec<Entry>,
     pub queues: Vec<Entry>,
     pub functions: Vec<Entry>,
-    /// Whether all events of the bucket go to EventBridge too.
+    /// `true` if the bucket also sends all its events to EventBridge.
     pub event_bridge: bool,
 }
 
-/// A rule of a bucket: what is told to whom.
+/// A rule of a bucket: which events S3 sends to which destination.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Unique in the bucket. S3 makes one up for a rule that is put without.
+    /// The rule's ID, unique in the bucket. S3 generates one for a rule that is put without.
     pub id: Option<String>,
-    /// Of the topic, queue or function.
+    /// The ARN of the topic, queue or function.
     pub arn: String,
-    /// `s3:ObjectCreated:*` and the like, as S3 spells them.
+    /// The event types as S3 spells them, such as `s3:ObjectCreated:*`.
     pub events: Vec<String>,
-    /// Empty: all keys.
+    /// The filter. An empty list admits all keys.
     pub filter_rules: Vec<FilterRule>,
 }
 
-/// One half of a rule's filter.
+/// One half of a rule's filter: its prefix or its suffix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FilterRule {
-    /// `prefix` or `suffix`; S3 answers with `Prefix` and `Suffix`.
+    /// `prefix` or `suffix`. S3 returns `Prefix` and `Suffix`.
     pub name: String,
     pub value: String,
 }
 
-/// What Landfall wants of a bucket.
+/// The notifications that a bucket should have from Landfall.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Desired {
-    /// What our rules are told by: a short token of ASCII letters, digits and `-` that stays the
-    /// same for as long as the rules are to be ours. Another owner's rules are foreign.
+    /// The token that marks rules as ours: a few ASCII letters, digits and `-`. It must stay the same for as
+    /// long as we own the rules. Rules of any other owner are foreign.
     pub owner: String,
     pub destination: Destination,
-    /// Of [`Filters::of`]: no two of them overlap. EventBridge is told of all keys.
+    /// The filters from [`Filters::of`], of which no two overlap. EventBridge ignores them and gets events
+    /// for all keys.
     pub filters: Vec<Filter>,
 }
 
 /// Where a bucket's events go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Destination {
-    /// By the queue's ARN.
+    /// The queue with this ARN.
     Queue(String),
-    /// All events of the bucket. Rules of EventBridge choose among them.
+    /// EventBridge, which gets all events of the bucket. EventBridge rules then choose among them.
     EventBridge,
 }
 
-/// Which list of a configuration an entry is in.
+/// The list of a configuration that an entry is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Topic,
@@ -89,15 +91,15 @@ pub enum Kind {
 }
 
 impl Configuration {
-    /// All rules, with their kinds.
+    /// Returns all rules, each with its kind.
     pub fn rules(&self) -> impl Iterator<Item = (Kind, &Entry)> {
         let topics = self.topics.iter().map(|entry| (Kind::Topic, entry));
         let queues = self.queues.iter().map(|entry| (Kind::Queue, entry));
         topics.chain(queues).chain(self.functions.iter().map(|entry| (Kind::Function, entry)))
     }
 
-    /// Whether S3 does the same with either: the order of rules, events and filter rules apart,
-    /// and the case of filter rules' names, and whether an empty prefix is written.
+    /// Returns `true` if S3 treats both configurations the same. They may differ in the order of rules, events
+    /// and filter rules, in the case of filter rules' names, and in whether an empty prefix is written.
     pub fn is_equivalent(&self, other: &Self) -> bool {
         self.event_bridge == other.event_bridge && self.normal() == other.normal()
     }
@@ -120,12 +122,12 @@ impl Configuration {
     }
 }
 
-/// What of a rule has an effect: kind, id, ARN, events, filter rules.
+/// The parts of a rule that have an effect: kind, ID, ARN, events and filter rules.
 type Normal<'a> = (u8, Option<&'a str>, &'a str, BTreeSet<&'a str>, BTreeSet<(String, &'a str)>);
 
 impl Entry {
-    /// The prefix and suffix of its keys as S3 takes them: `orders%2F2026` is `orders/2026`. A filter rule by
-    /// another name is taken to admit all keys.
+    /// Returns the prefix and suffix as S3 reads them: `orders%2F2026` is `orders/2026`. A filter rule with
+    /// any other name counts as one that admits all keys.
     pub fn filter(&self) -> Filter {
         let value = |name: &str| {
             let mut rules = self.filter_rules.iter();
@@ -136,7 +138,8 @@ impl Entry {
         Filter { prefix: value("prefix"), suffix: value("suffix") }
     }
 
-    /// Whether it is `owner`'s. Its id is looked at as a whole: `a-b` is not `a`'s.
+    /// Returns `true` if the rule belongs to `owner`. Compares the whole owner token of the ID, so that a rule of
+    /// `a-b` doesn't belong to `a`.
     pub fn is_of(&self, owner: &str) -> bool {
         let hash = self
             .id
@@ -175,22 +178,21 @@ impl Entry {
     }
 }
 
-/// `landfall-{owner}-{8 hexadecimal digits}`, the same for the same rule.
+/// Returns the rule's ID, `landfall-{owner}-{8 hexadecimal digits}`. The same rule always gets the same ID.
 fn own_id(owner: &str, arn: &str, filter: &Filter) -> String {
     let text = [filter.prefix.as_str(), &filter.suffix, arn].join("\n");
     let hash = Sha256::digest(text);
     format!("landfall-{owner}-{:02x}{:02x}{:02x}{:02x}", hash[0], hash[1], hash[2], hash[3])
 }
 
-/// What to put so that the bucket does what `desired` says; `None` if it does already.
+/// Returns the configuration to put so that the bucket does what `desired` says, or `None` if it already does.
 ///
-/// Our entries of `current` go and the desired ones come, behind all others; other people's stay as
-/// they are and where they are. With EventBridge for destination our entries go and EventBridge is
-/// switched on. Nothing switches it off again: S3 does not say who switched it on, and somebody else
-/// may count on it.
+/// Removes our entries from `current` and appends the desired ones. Entries of other owners keep their content
+/// and their place. If the destination is EventBridge, removes our entries and switches EventBridge on. Nothing
+/// switches EventBridge off again: S3 doesn't say who switched it on, and somebody else may rely on it.
 ///
 /// # Errors
-/// S3 would refuse the result: see [`Conflict`].
+/// Returns a [`Conflict`] if S3 would refuse the result.
 pub fn merge(
     current: &Configuration,
     desired: &Desired,
@@ -209,9 +211,9 @@ pub fn merge(
     Ok((!merged.is_equivalent(current)).then_some(merged))
 }
 
-/// What to put so that nothing of `owner`'s is left; `None` if there is nothing.
+/// Returns the configuration to put so that no entry of `owner` is left, or `None` if there is no such entry.
 ///
-/// EventBridge stays switched on, as [`merge`] says.
+/// Leaves EventBridge switched on, for the reason that [`merge`] gives.
 pub fn without(current: &Configuration, owner: &str) -> Option<Configuration> {
     if !current.is_ours(owner) {
         return None;

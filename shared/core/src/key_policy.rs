@@ -1,8 +1,8 @@
-//! Whether a KMS key's policy admits a role that reads encrypted objects through S3.
+//! Judges whether a KMS key's policy lets a role read encrypted objects through S3.
 //!
-//! Owns the judgement of one document against one request: `kms:Decrypt`, by a role, asked for by S3.
-//! Identity policies, boundaries, grants and the organisation's policies are not looked at. What is not
-//! understood is never taken for an admission or a refusal.
+//! This module judges one document against one request: `kms:Decrypt`, by a role, sent by S3. It doesn't look
+//! at identity policies, permissions boundaries, grants or the organisation's policies. It never treats
+//! something that it doesn't understand as an allowance or a denial.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use crate::policy::{Document, Statement, literal};
 
 const ACTION: &str = "kms:Decrypt";
 
-/// What a statement of a key policy can hold.
+/// The elements that a statement of a key policy can have.
 const ELEMENTS: [&str; 9] = [
     "Sid",
     "Effect",
@@ -28,52 +28,55 @@ const ELEMENTS: [&str; 9] = [
     "Condition",
 ];
 
-/// What a key policy says of the role.
+/// What a key policy says about the role.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// It admits this; the role's own policy must allow the call too.
+    /// The policy admits this grantee. The role's own policy must allow the call too.
     Admitted(Grantee),
-    /// This statement denies it, by its Sid or its place: another that allows would not help.
+    /// A statement denies the call, so a further statement that allows it wouldn't help. Holds the statement's
+    /// Sid, or its position if it has none.
     Denied(String),
-    /// No statement allows it. A grant of the key still may.
+    /// No statement allows the call. A grant on the key still may.
     NotAdmitted,
-    /// It depends on what is not understood here: why, a line for each statement.
+    /// The result depends on something that this module doesn't understand. Holds the reasons, a line for each
+    /// statement.
     CannotTell(Vec<String>),
 }
 
-/// Whom a statement names, the role being one of them.
+/// Whom a statement names. The role is always one of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Grantee {
-    /// The role's account, which leaves it to its identity policies.
+    /// The role's account, which leaves the decision to its identity policies.
     Account,
-    /// The role itself. It is stored as the role's unique id: recreated, the role is admitted no more.
+    /// The role itself. KMS stores it as the role's unique ID, so a role that is deleted and created again is
+    /// no longer admitted.
     Role,
     /// Everybody, within the statement's conditions.
     Anyone,
 }
 
-/// Whether a part of a statement fits the request; the error says what is not understood.
+/// Whether a part of a statement matches the request. The error says what isn't understood.
 type Fit = Result<bool, String>;
 
-/// What is asked for.
+/// The request that statements are matched against.
 struct Request<'a> {
     role: &'a RoleArn<'a>,
     role_arn: String,
     key_arn: &'a str,
-    /// What `kms:ViaService` can be: one, where the partition's names are known.
+    /// The values that `kms:ViaService` can have: a single one if the names in the partition are known.
     via: Vec<String>,
 }
 
 /// Judges `policy`, the JSON of the key policy of `key_arn`, for a role that decrypts through S3.
 ///
-/// Follows "Policy evaluation logic" of IAM's and "Key policies in AWS KMS" of KMS's manual: a
-/// statement that denies comes first, the account as principal leaves it to identity policies, the
-/// resource `*` is the key, and a statement without a resource has no effect. Understood conditions
-/// are those on `kms:ViaService`, `kms:CallerAccount`, `aws:PrincipalAccount` and `aws:PrincipalArn`
-/// that compare text or ARNs.
+/// Follows "Policy evaluation logic" in the IAM manual and "Key policies in AWS KMS" in the KMS manual: a
+/// statement that denies takes precedence, the account as principal leaves the decision to identity policies,
+/// the resource `*` is the key, and a statement without a resource has no effect. It understands conditions
+/// on `kms:ViaService`, `kms:CallerAccount`, `aws:PrincipalAccount` and `aws:PrincipalArn` that compare text
+/// or ARNs.
 pub fn admits(policy: &str, key_arn: &str, role: &RoleArn<'_>) -> Verdict {
     let Some(document) = Document::parse(policy) else {
-        return Verdict::CannotTell(vec!["the policy is no JSON object".to_owned()]);
+        return Verdict::CannotTell(vec!["the policy isn't a JSON object".to_owned()]);
     };
     let request = Request::new(role, key_arn);
     let mut grantee: Option<Grantee> = None;
@@ -99,7 +102,7 @@ pub fn admits(policy: &str, key_arn: &str, role: &RoleArn<'_>) -> Verdict {
             }
             _ => {
                 is_deny_unclear = true;
-                unclear.push(format!("statement `{label}`: its effect is not known"));
+                unclear.push(format!("statement `{label}`: its effect is unknown"));
             }
         }
     }
@@ -110,17 +113,17 @@ pub fn admits(policy: &str, key_arn: &str, role: &RoleArn<'_>) -> Verdict {
     }
 }
 
-/// The statement to add to a key policy that does not admit the role: one object of its `Statement`
+/// Returns the statement to add to a key policy that doesn't admit the role: one object for its `Statement`
 /// list.
 ///
-/// The principal is the account, the role stands in a condition: as a principal it would be stored as
-/// its unique id, which breaks when the role is recreated, and one that does not exist yet would be
-/// refused. What it admits, the role's own policy must allow too.
+/// The principal is the account, and a condition names the role. If the role were the principal, KMS would
+/// store its unique ID, which breaks when the role is created again, and would refuse a role that doesn't
+/// exist yet. The role's own policy must allow the call too.
 pub fn statement(role: &RoleArn<'_>) -> Value {
     let RoleArn { partition, account, .. } = role;
     let arn = arn_of(role);
     let digest = Sha256::digest(&arn);
-    // A Sid is unique in a policy, and several roles may be added to one.
+    // A Sid must be unique in a policy, and one policy may get statements for several roles.
     let sid = digest
         .iter()
         .take(4)
@@ -129,7 +132,7 @@ pub fn statement(role: &RoleArn<'_>) -> Value {
         .by("AWS", &format!("arn:{partition}:iam::{account}:root"))
         .on(["*".to_owned()])
         .when("ArnEquals", "aws:PrincipalArn", [literal(&arn)])
-        // AWS sets the value, `s3.region.suffix`; the suffix differs between partitions.
+        // AWS sets the value, `s3.region.suffix`. The suffix differs between partitions.
         .when("StringLike", "kms:ViaService", ["s3.*".to_owned()]);
     Document::new([statement]).value()["Statement"][0].clone()
 }
@@ -141,7 +144,7 @@ fn arn_of(role: &RoleArn<'_>) -> String {
 
 impl<'a> Request<'a> {
     fn new(role: &'a RoleArn<'a>, key_arn: &'a str) -> Self {
-        // Objects are encrypted with keys of their bucket's region.
+        // S3 encrypts objects with keys of their bucket's region.
         let region = key_arn.split(':').nth(3).unwrap_or_default();
         let suffixes = [Some("amazonaws.com"), dns_suffix(role.partition)];
         let suffixes: BTreeSet<&str> = suffixes.into_iter().flatten().collect();
@@ -149,15 +152,15 @@ impl<'a> Request<'a> {
         Self { role, role_arn: arn_of(role), key_arn, via }
     }
 
-    /// Whom the statement names, if it is about the request.
+    /// Returns whom the statement names, or `None` if the statement doesn't apply to the request.
     fn fits(&self, statement: &Value) -> Result<Option<Grantee>, String> {
         let Some(elements) = statement.as_object() else {
-            return Err("it is no JSON object".to_owned());
+            return Err("it isn't a JSON object".to_owned());
         };
         let principal = self.principal(statement);
         let grantee = principal.as_ref().ok().copied().flatten();
         let known = match elements.keys().find(|name| !ELEMENTS.contains(&name.as_str())) {
-            Some(name) => Err(format!("element `{name}` is not known")),
+            Some(name) => Err(format!("element `{name}` is unknown")),
             None => Ok(true),
         };
         let parts = [
@@ -182,7 +185,7 @@ impl<'a> Request<'a> {
         for (kind, names) in kinds {
             match kind.as_str() {
                 "AWS" => {}
-                // S3 asks in the name of who called it.
+                // S3 calls KMS on behalf of whoever called S3, so the caller is never a service.
                 "Service" | "Federated" | "CanonicalUser" => continue,
                 other => {
                     unclear = Some(format!("principals of kind `{other}` are not understood"));
@@ -202,7 +205,7 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// A principal of kind `AWS`.
+    /// Returns which grantee a principal of kind `AWS` stands for, or `None` if it isn't the role.
     fn grantee(&self, name: &str) -> Result<Option<Grantee>, String> {
         let RoleArn { partition, account, name: role } = self.role;
         let simple = role.rsplit('/').next().unwrap_or_default();
@@ -253,7 +256,7 @@ impl<'a> Request<'a> {
 
     fn condition(&self, operator: &str, key: &str, values: &Value) -> Fit {
         let unclear = || Err(format!("condition `{operator}` on `{key}` is not understood"));
-        // Names of keys have no case. All these are there in every request by way of S3.
+        // The names of condition keys are case-insensitive. Every request through S3 has all of these keys.
         let actual = match key.to_ascii_lowercase().as_str() {
             "kms:viaservice" => self.via.clone(),
             "kms:calleraccount" | "aws:principalaccount" => vec![self.role.account.to_owned()],
@@ -289,9 +292,10 @@ fn action(statement: &Value) -> Fit {
             return Ok(false);
         }
         let is_of_kms = pattern.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("kms:"));
-        match pattern == "*" || is_of_kms {
-            true => Ok(true),
-            false => Err(format!("action `{pattern}` is not understood")),
+        if pattern == "*" || is_of_kms {
+            Ok(true)
+        } else {
+            Err(format!("action `{pattern}` is not understood"))
         }
     };
     match (&statement["Action"], &statement["NotAction"]) {
@@ -303,17 +307,17 @@ fn action(statement: &Value) -> Fit {
     }
 }
 
-/// The texts of a list.
+/// Returns the strings in a list.
 fn texts(list: &Value) -> impl Iterator<Item = &str> {
     list.as_array().into_iter().flatten().filter_map(Value::as_str)
 }
 
-/// One that does not fit decides, whatever is unclear beside it.
+/// Returns whether all parts match. A part that doesn't match decides, even if others are unclear.
 fn all(parts: impl IntoIterator<Item = Fit>) -> Fit {
     any(parts.into_iter().map(|part| part.map(|fits| !fits))).map(|fails| !fails)
 }
 
-/// One that fits decides, whatever is unclear beside it.
+/// Returns whether any part matches. A part that matches decides, even if others are unclear.
 fn any(parts: impl IntoIterator<Item = Fit>) -> Fit {
     let mut unclear = None;
     for part in parts {
@@ -326,12 +330,12 @@ fn any(parts: impl IntoIterator<Item = Fit>) -> Fit {
     unclear.map_or(Ok(false), Err)
 }
 
-/// Whether `*` and `?` in `pattern` can be filled in to make `text`.
+/// Returns `true` if `pattern` matches `text`: `*` stands for any text, `?` for one character.
 fn is_like(pattern: &str, text: &str) -> bool {
     let (pattern, text): (Vec<char>, Vec<char>) =
         (pattern.chars().collect(), text.chars().collect());
     let (mut p, mut t) = (0, 0);
-    // The last `*`, and the text's place that it reaches to.
+    // The position of the last `*`, and how far into the text it reaches.
     let mut star = None;
     while t < text.len() {
         match pattern.get(p) {
@@ -352,7 +356,7 @@ fn is_like(pattern: &str, text: &str) -> bool {
     pattern[p..].iter().all(|c| *c == '*')
 }
 
-/// The same for ARNs, of which each of the six parts is compared by itself.
+/// Returns `true` if `pattern` matches `arn`. Compares each of the six parts of the ARNs separately.
 fn is_like_arn(pattern: &str, arn: &str) -> bool {
     let (pattern, arn): (Vec<&str>, Vec<&str>) =
         (pattern.splitn(6, ':').collect(), arn.splitn(6, ':').collect());

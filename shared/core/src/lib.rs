@@ -1,11 +1,14 @@
-//! The pure part of Landfall: what the routes say, what has arrived, and what is to be started.
+//! The pure part of Landfall: what the routes say, what has arrived, and what to start.
 //!
-//! Nothing in this crate does I/O, reads a clock or the environment, or knows the AWS SDK; `now`,
-//! ids and settings are arguments. `make test` proves it with `cargo tree`.
+//! Nothing in this crate does I/O, reads a clock or the environment, or knows the AWS SDK: `now`,
+//! IDs and settings are arguments. `make test` proves it with `cargo tree`.
 //!
 //! Data flows one way: [`routes`] (a file, resolved and valid) and [`arrivals`] (an event,
 //! normalised) go into [`plan`], which says exactly which job runs to start.
 
+#![warn(unreachable_pub)]
+
+pub mod aim;
 pub mod arn;
 pub mod arrivals;
 mod at;

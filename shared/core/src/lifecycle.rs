@@ -1,36 +1,35 @@
-//! The life of one custom resource: what a request of CloudFormation's means, given what is
-//! remembered of the requests before it.
+//! The life of one custom resource: what a CloudFormation request means, given what is remembered of the
+//! requests before it.
 //!
-//! Requests come late, twice, out of order, and whoever handles one can die at any step. A small
-//! item per resource (stack and logical id) holds the lock and a [`Memory`]; [`decide`] turns the
-//! memory and a request into what to do. `lifecycle/model.rs` drives this very function through a
-//! model of CloudFormation, the network, the lock and IAM, and shows what each guard is for.
+//! Requests come late, twice or out of order, and whoever handles one can die at any step. A small item per
+//! resource (stack and logical ID) holds the lock and a [`Memory`]. [`decide`] turns the memory and a request
+//! into what to do. `lifecycle/model.rs` drives this very function through a model of CloudFormation, the
+//! network, the lock and IAM, and shows what each guard is for.
 //!
-//! This module does not hold the lock, read the item, send the answer, or know what a role is.
+//! This module doesn't hold the lock, read the item or send the response, and doesn't know what a role is.
 //!
-//! What the caller owes:
-//! 1. It takes the lock before it reads the memory, and keeps it until after the answer is
-//!    recorded. The lease outlasts the invocation, so that a lease that has passed means a dead
-//!    holder.
-//! 2. It saves the memory that a [`Decision`] brings before the first side effect.
-//! 3. It deletes a role only if the role's tags name this resource and a physical id that is
-//!    [gone](Memory::is_gone); it creates or changes one only if there is none of that name or the
-//!    tags name this resource, and then tags it with the request's physical id.
-//! 4. In an update it also looks at the role that the *old* properties name, and deletes that
-//!    under the same rule. A replacement that CloudFormation cancelled is removed only there.
-//! 5. It records the answer in the write that releases the lock, and sends it afterwards.
-//! 6. It serves a request that does not say when it was issued only if CloudFormation confirms, under
-//!    the lock, that it waits for that very request.
+//! The caller must do the following:
+//! 1. It takes the lock before it reads the memory, and keeps it until after it has recorded the response. The
+//!    lease outlasts the invocation, so an expired lease means that its holder is dead.
+//! 2. It saves the memory in a [`Decision`] before the first side effect.
+//! 3. It deletes a role only if the role's tags name this resource and a physical ID that is
+//!    [gone](Memory::is_gone). It creates or changes a role only if there is none of that name or its tags name
+//!    this resource, and then tags it with the request's physical ID.
+//! 4. In an Update, it also looks at the role that the *old* properties name, and deletes that one under the
+//!    same rule. This is the only place where a replacement that CloudFormation cancelled is removed.
+//! 5. It records the response in the write that releases the lock, and sends it afterwards.
+//! 6. It serves a request that doesn't say when it was issued only if CloudFormation confirms, under the lock,
+//!    that it waits for that very request.
 //! 7. It keeps the memory for as long as [`Memory::kept_for`] says.
 //!
-//! CloudFormation does not wait for an answer before it goes on: when another resource fails, it
-//! cancels a Create or an Update that is at work and sends the Delete or the inverse at once, the
-//! Delete with an id that it invents. No time-out of ours bounds that.
+//! CloudFormation doesn't wait for a response before it goes on. If another resource fails, it cancels a Create
+//! or an Update that is in progress and sends the Delete or the inverse at once, the Delete with an ID that it
+//! invents. No time-out of ours bounds that.
 //!
-//! Two limits. A cancelled request that is first handed over after its successor cannot be told from a
-//! new one if both were issued in the same second, or if only the successor has no date; CloudFormation's
-//! word alone stands against it there. If failed resources are preserved and two Creates in a row go
-//! wrong, an invented id can be read as the wrong one of them.
+//! There are two limits. First, a cancelled request that is delivered for the first time after its successor
+//! looks like a new one if both were issued in the same second, or if only the successor has no date. Only a
+//! confirmation by CloudFormation tells them apart then. Second, if failed resources are preserved and two
+//! Creates in a row go wrong, an invented ID can be taken for the wrong one of them.
 
 mod issued;
 
@@ -47,11 +46,11 @@ pub use issued::Issued;
 /// The version of [`Memory`]'s shape that this code writes.
 pub const VERSION: u32 = 1;
 
-/// How many requests are remembered. A duplicate of one that is forgotten is still refused if it
-/// says when it was issued.
+/// The number of requests that are remembered. A duplicate of a forgotten request is still refused if it says
+/// when it was issued.
 pub const REMEMBERED: usize = 50;
 
-/// What CloudFormation asks for.
+/// The type of a CloudFormation request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RequestType {
     Create,
@@ -59,35 +58,35 @@ pub enum RequestType {
     Delete,
 }
 
-/// The parts of a request that decide what becomes of it.
+/// The parts of a request that decide what happens to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request<'a> {
     pub request_type: RequestType,
     pub request_id: &'a str,
-    /// The `PhysicalResourceId` of the event: none in a Create.
+    /// The `PhysicalResourceId` in the event. A Create has none.
     pub named: Option<&'a str>,
-    /// The id that the answer will carry: [`physical_id`] for a Create and for an Update that
-    /// replaces, otherwise the same as `named`.
+    /// The ID that the response will carry: [`physical_id`] for a Create and for an Update that replaces the
+    /// resource, otherwise the same as `named`.
     pub physical_id: &'a str,
-    /// When CloudFormation issued the request, if the signature of the response URL tells it.
+    /// When CloudFormation issued the request, if the signature of the response URL says so.
     pub issued: Option<Issued>,
 }
 
-/// What is remembered of one resource, stored as JSON. Unknown fields are ignored, missing ones
-/// are empty, so that the version before and the version after can both read it.
+/// What is remembered of one resource, stored as JSON. Readers ignore unknown fields and treat missing fields as
+/// empty, so both the version before and the version after can read it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Memory {
     pub version: u32,
     /// The request that began last.
     pub latest: Option<Latest>,
-    /// The ids of the newest [`REMEMBERED`] requests, in the order in which they began.
+    /// The IDs of the newest [`REMEMBERED`] requests, in the order in which they began.
     pub requests: Vec<String>,
-    /// The physical ids that were given out and not yet given up, in the order of their beginning.
+    /// The physical IDs that were given out and not yet given up, in the order in which their requests began.
     pub standing: Vec<Standing>,
-    /// The physical ids that must not exist any more.
+    /// The physical IDs whose resources must no longer exist.
     pub gone: BTreeSet<String>,
-    /// What the resource was last admitted to name. Earlier versions did not remember it.
+    /// What the resource was last admitted to name. Earlier versions didn't remember it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scope: Option<Scope>,
 }
@@ -96,73 +95,53 @@ pub struct Memory {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Latest {
     pub request_id: String,
-    /// The latest time of issue of all requests until then: one that does not say when it was issued
-    /// leaves it as it was, so that it neither overtakes a dated request nor lets an older one pass.
+    /// The latest time of issue of all requests so far. A request that doesn't say when it was issued leaves this
+    /// unchanged, so that it neither overtakes a dated request nor lets an older one pass.
     #[serde(default, deserialize_with = "issued::stored")]
     pub issued: Option<Issued>,
-    /// The answer, once there is one; opaque here.
+    /// The response, once there is one. This module doesn't look into it.
     #[serde(default)]
     pub answer: Option<String>,
 }
 
-/// A physical id that was given out.
+/// A physical ID that was given out.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Standing {
     pub physical_id: String,
-    /// Whether a Create gave it out, rather than an Update.
+    /// `true` if a Create gave it out, `false` if an Update did.
     #[serde(default)]
     pub created: bool,
-    /// Whether CloudFormation has named it since, and therefore knows it.
+    /// `true` if CloudFormation has named it since then, and therefore knows it.
     #[serde(default)]
     pub heard: bool,
 }
 
-/// What to do about a request. The memory in it is to be saved before any side effect.
+/// What to do about a request. The caller must save the memory in it before any side effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// Answered before: send this answer again. No side effects.
+    /// The request was answered before. Send this response again, without side effects.
     Replay(String),
-    /// Another request came after this one, and CloudFormation no longer waits for it. No side
-    /// effects, nothing to save. An answer is not owed, and does no harm.
+    /// Another request came after this one, so CloudFormation no longer waits for this one. There is nothing to
+    /// do or save. A response isn't required but does no harm.
     Superseded,
-    /// A Create or an Update of something that was deleted. No side effects, nothing to save; the
-    /// answer is a failure.
+    /// The request is a Create or an Update of something that was deleted. There is nothing to do or save, and the
+    /// response is a failure.
     Gone,
     /// Create the resource, or bring it to the properties of the request.
     Converge(Memory),
-    /// Remove whatever bears an id that is gone. To find nothing is success.
+    /// Remove everything with an ID that is gone. Finding nothing is a success.
     Remove(Memory),
 }
 
-/// What a request comes down to, once CloudFormation has been asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Aim {
-    /// A Create, or an Update that goes forward.
-    Converge,
-    /// An Update while CloudFormation takes the stack's update back. A stack whose way back is barred can
-    /// go nowhere.
-    Restore,
-    /// A Delete.
-    Remove,
-}
-
-impl Aim {
-    /// Returns `true` if the effects behind one that failed are still to come. On the way forward they are
-    /// not: what comes last takes away what stood before.
-    pub fn goes_on_after_a_failure(self) -> bool {
-        self != Self::Converge
-    }
-}
-
-/// The physical id of what a Create, or an Update that replaces, makes:
-/// `{logical_id}-{16 hex digits}`. The same arguments give the same id.
+/// Returns the physical ID of the resource that a Create, or an Update that replaces it, makes:
+/// `{logical_id}-{16 hex digits}`. The same arguments give the same ID.
 ///
-/// The request's id is part of it, because the stack and the logical id alone could never be
-/// replaced, and a name instead would meet its own tombstone on the way from A to B and back to A.
+/// The request ID is part of it. With the stack and the logical ID alone, the resource could never be replaced.
+/// With a name instead, it would meet its own tombstone on the way from A to B and back to A.
 pub fn physical_id(stack_id: &str, logical_id: &str, request_id: &str) -> String {
     let mut hash = Sha256::new();
     for part in [stack_id, logical_id, request_id] {
-        // The length keeps `ab`, `c` apart from `a`, `bc`.
+        // The length distinguishes `ab`, `c` from `a`, `bc`.
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }
@@ -170,9 +149,8 @@ pub fn physical_id(stack_id: &str, logical_id: &str, request_id: &str) -> String
     format!("{logical_id}-{hex}")
 }
 
-/// Decides what a request means. The same arguments give the same decision, and deciding again
-/// after the memory was saved (its handling died) gives the same work again, until an answer is
-/// recorded.
+/// Decides what a request means. The same arguments give the same decision. If the handling dies after the memory
+/// was saved, deciding again gives the same work again, until a response is recorded.
 pub fn decide(memory: &Memory, request: &Request) -> Decision {
     match &memory.latest {
         Some(latest) if latest.request_id == request.request_id => {
@@ -222,15 +200,15 @@ impl Default for Memory {
     }
 }
 
-/// How long what was refused before anything began is remembered: that is nothing but a lock.
+/// How long a memory is kept if the request was refused before anything began. It then holds nothing but a lock.
 const KEPT_OF_NOTHING: Duration = Duration::from_secs(86_400);
 
-/// How long tombstones are remembered once nothing stands. A request that they guard against says when it
-/// was issued, and is refused after a quarter of an hour; or it does not, and CloudFormation is asked.
+/// How long tombstones are kept once no physical ID stands any more. The requests that they guard against either say
+/// when they were issued, and are then refused after a quarter of an hour, or need CloudFormation's confirmation.
 const KEPT_OF_GONE: Duration = Duration::from_secs(30 * 86_400);
 
 impl Memory {
-    /// How long it must be kept from now on; `None` means for as long as something stands.
+    /// Returns how long the memory must be kept from now on. `None` means for as long as a physical ID stands.
     pub fn kept_for(&self) -> Option<Duration> {
         match (self.standing.is_empty(), self.gone.is_empty()) {
             (false, _) => None,
@@ -239,13 +217,13 @@ impl Memory {
         }
     }
 
-    /// Returns `true` if this request began last and has no answer yet, so that it goes on.
+    /// Returns `true` if this request began last. As long as it has no response, its handling continues.
     pub fn goes_on(&self, request_id: &str) -> bool {
         self.latest.as_ref().is_some_and(|latest| latest.request_id == request_id)
     }
 
-    /// Forgets when the last request was issued, and nothing else: a request that comes next is not taken
-    /// for a late one because of it.
+    /// Returns a copy without the time at which the last request was issued, so that the next request isn't taken
+    /// for a late one. Keeps everything else.
     pub fn unlocked(&self) -> Self {
         let mut memory = self.clone();
         if let Some(latest) = &mut memory.latest {
@@ -254,8 +232,8 @@ impl Memory {
         memory
     }
 
-    /// Records the answer of the request that began last. The answer of any other is not kept:
-    /// CloudFormation waits for no more than one.
+    /// Records the response to the request that began last. Ignores the response to any other request, because
+    /// CloudFormation waits for only one.
     pub fn answered(&mut self, request_id: &str, answer: &str) {
         if let Some(latest) = &mut self.latest
             && latest.request_id == request_id
@@ -264,7 +242,7 @@ impl Memory {
         }
     }
 
-    /// Whether what bears this physical id must not exist any more.
+    /// Returns `true` if the resource with this physical ID must no longer exist.
     pub fn is_gone(&self, physical_id: &str) -> bool {
         self.gone.contains(physical_id)
     }
@@ -288,8 +266,9 @@ impl Memory {
         });
     }
 
-    /// What CloudFormation neither names nor is about to be told has been forgotten by it: the
-    /// replacement of an Update that was cancelled or timed out. No Delete will come for that.
+    /// Notes the physical IDs of a Create or an Update. An ID that CloudFormation neither names nor is about to
+    /// receive is one that it has forgotten: the replacement from an Update that was cancelled or timed out. No
+    /// Delete will come for it, so it counts as gone.
     fn stand(&mut self, request: &Request) {
         if let Some(named) = request.named {
             let (kept, forgotten) = std::mem::take(&mut self.standing)
@@ -312,9 +291,9 @@ impl Memory {
         }
     }
 
-    /// When CloudFormation cancels a Create before its answer, it invents a physical id for the
-    /// Delete that follows. An id that nobody gave out therefore stands for the first Create of
-    /// whose id CloudFormation has shown no knowledge.
+    /// Marks a physical ID as gone. If CloudFormation cancels a Create before its response, it invents a physical
+    /// ID for the Delete that follows. So an ID that nobody gave out stands for the first Create whose ID
+    /// CloudFormation hasn't shown that it knows.
     fn remove(&mut self, physical_id: &str) {
         let invented = !self.is_gone(physical_id)
             && !self.standing.iter().any(|it| it.physical_id == physical_id);

@@ -1,10 +1,10 @@
-//! What the provisioner may serve: the accounts that roles may trust, the buckets that they may read or
-//! that may announce what lands, and the queues of elsewhere that may be told.
+//! What the provisioner may serve: the accounts that roles may trust, the buckets that roles may read or that
+//! may send notifications, and the queues elsewhere that may receive them.
 //!
-//! [`Limits`] are what whoever deployed it said; [`Named`] is what a request names. What was admitted
-//! before is remembered as a [`Scope`], since the inverse of an update that fails must be admitted: a
-//! stack whose way back is barred can neither go on nor back. It admits what was in force when the update
-//! began, and nothing else, so that nobody gets in by pretending to undo.
+//! [`Limits`] hold what the person who deployed the provisioner admitted. [`Named`] is what a request names. A
+//! [`Scope`] remembers what was admitted before, because the inverse of an update that fails must be admitted:
+//! a stack that can't roll back can go neither forward nor back. A rollback admits only what was in force when
+//! the update began, so nobody gets in by pretending to undo something.
 
 use std::collections::BTreeSet;
 
@@ -16,24 +16,24 @@ use crate::bucket_notifications::{self, Destination};
 use crate::roles::{Home, Observed, POLICY_NAME, Purpose, Spec, Trust};
 use crate::routes::resolve::has_form_of_bucket;
 
-/// Any, or exactly these.
+/// The names that are admitted: any, or exactly these.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Admitted {
     Any,
     Only(BTreeSet<String>),
 }
 
-/// What whoever deployed the provisioner said.
+/// The limits that were set when the provisioner was deployed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// The accounts that a role may trust beside its own.
+    /// The accounts that a role may trust, besides its own.
     pub accounts: Admitted,
-    /// The buckets that can be read and that can announce, as patterns in which `*` and `?` mean what they
-    /// mean in a policy.
+    /// The buckets that roles may read and that may send notifications, as patterns with `*` and `?` as in a
+    /// policy.
     pub buckets: Admitted,
-    /// The queues of another account or region that can be told, by ARN.
+    /// The queues of another account or region that may receive notifications, by ARN.
     pub queues: Admitted,
-    /// The accounts, beside a role's own, of whose KMS keys it can be told by name.
+    /// The accounts, besides a role's own, whose KMS keys the properties may name.
     pub key_accounts: BTreeSet<String>,
 }
 
@@ -41,23 +41,23 @@ pub struct Limits {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Named {
-    /// Other accounts than the role's own.
+    /// The accounts other than the role's own.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub accounts: BTreeSet<String>,
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub buckets: BTreeSet<String>,
-    /// Queues of another account or region than the stack's.
+    /// The queues of another account or region than the stack's.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub queues: BTreeSet<String>,
-    /// KMS keys of another account or partition than the role's own, and what is no key's ARN.
+    /// The KMS keys of another account or partition than the role's own, and texts that aren't the ARN of a key.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub keys: BTreeSet<String>,
-    /// Buckets that a reader reads all of, though no route asks for it.
+    /// The buckets that a reader role may read entirely although no route requests it.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub whole: BTreeSet<String>,
 }
 
-/// What a resource was admitted to name by the request that began last, and by the one before.
+/// What a resource was admitted to name in the request that began last, and in the one before.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Scope {
@@ -65,49 +65,50 @@ pub struct Scope {
     pub before: Named,
 }
 
-/// How a request comes to what it names.
+/// How a request relates to the requests before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
-    /// Something new, or an Update that goes forward.
+    /// A new resource, or an Update that goes forward.
     Forward,
-    /// The same as the request that began last, whose handling died.
+    /// The request that began last once more, because its handling died.
     Again,
-    /// An Update while CloudFormation takes the stack's update back.
+    /// An Update while CloudFormation rolls the stack back.
     Back,
 }
 
-/// What is named and not admitted.
+/// Something that a request names but that isn't admitted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Outside {
     #[error(
-        "the trust names account `{account}`, and the provisioner was told to trust {admitted}: name it in \
-         `TrustedAccountIds` of the provisioner's stack, or mend `TrustedRoleArns`"
+        "the provisioner doesn't admit account `{account}` in trust policies (it admits {admitted}): add the account \
+         to `TrustedAccountIds` of the provisioner's stack, or correct `TrustedRoleArns`"
     )]
     Account { account: String, admitted: String },
     #[error(
-        "bucket `{bucket}` is named, and the provisioner was told of {admitted}: name it in \
-         `LandingBucketArns` of the provisioner's stack, or mend the routes"
+        "the provisioner doesn't admit bucket `{bucket}` (it admits {admitted}): add the bucket to \
+         `LandingBucketArns` of the provisioner's stack, or correct the routes"
     )]
     Bucket { bucket: String, admitted: String },
     #[error(
-        "queue `{arn}` is not of the stack's account and region, and the provisioner was told of \
-         {admitted}: name it in `NotificationTargetArns` of the provisioner's stack, or mend `QueueArn`"
+        "queue `{arn}` isn't in the stack's account and region, and the provisioner doesn't admit it (it admits \
+         {admitted}): add the queue to `NotificationTargetArns` of the provisioner's stack, or correct `QueueArn`"
     )]
     Queue { arn: String, admitted: String },
     #[error(
-        "`{arn}` is not a KMS key of the role's own account, and the provisioner was told of keys of \
-         {admitted}: name its account in `KeyAccountIds` of the provisioner's stack, or mend `KmsKeyArns`"
+        "`{arn}` isn't a KMS key of the role's own account or of another account that the provisioner admits (it \
+         admits {admitted}): add the key's account to `KeyAccountIds` of the provisioner's stack, or correct \
+         `KmsKeyArns`"
     )]
     Key { arn: String, admitted: String },
     #[error(
-        "the role could read all of bucket `{bucket}`, and no route asks for it: begin the route's key with \
-         text that a policy can hold, or write `wide: true` in the route"
+        "the role could read the whole bucket `{bucket}`, but no route requests that: begin the route's key with \
+         text that a policy can contain, or set `wide: true` in the route"
     )]
     Whole { bucket: String },
 }
 
 impl Outside {
-    /// A stable identifier for logs and metrics.
+    /// Returns a stable identifier for logs and metrics.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Account { .. } => "account_not_trusted",
@@ -120,7 +121,8 @@ impl Outside {
 }
 
 impl Admitted {
-    /// Reads a list with commas: `*` is any; `none`, and nothing at all, is none. `None` if `read` refuses an entry.
+    /// Reads a comma-separated list. `*` admits any name; `none` and an empty text admit no name. Returns `None` if
+    /// `read` refuses an entry.
     pub fn parse(text: &str, read: impl Fn(&str) -> Option<String>) -> Option<Self> {
         match text.trim() {
             "*" => Some(Self::Any),
@@ -147,13 +149,13 @@ impl Admitted {
         }
     }
 
-    /// In words, behind "told to trust" and "told of".
+    /// Describes what is admitted, for use after "it admits".
     fn in_words(&self) -> String {
         match self {
             Self::Only(names) if names.is_empty() => "none".to_owned(),
             Self::Only(names) => {
                 let names: Vec<&str> = names.iter().map(String::as_str).collect();
-                format!("`{}` only", names.join("`, `"))
+                format!("only `{}`", names.join("`, `"))
             }
             Self::Any => "any".to_owned(),
         }
@@ -161,7 +163,8 @@ impl Admitted {
 }
 
 impl Limits {
-    /// Everything. For tests, and for who opts out of each.
+    /// Admits every account, bucket and queue, and no foreign keys. For tests, and for deployments that opt out of
+    /// each limit.
     pub const ANY: Self = Self {
         accounts: Admitted::Any,
         buckets: Admitted::Any,
@@ -169,10 +172,10 @@ impl Limits {
         key_accounts: BTreeSet::new(),
     };
 
-    /// Reads the three lists as the function's environment has them.
+    /// Reads the three lists from the function's environment.
     ///
     /// # Errors
-    /// Which of them cannot be read: `accounts`, `buckets` or `queues`.
+    /// Returns the name of the first list that can't be read: `accounts`, `buckets` or `queues`.
     pub fn parse(accounts: &str, buckets: &str, queues: &str) -> Result<Self, &'static str> {
         let account = |text: &str| is_account(text).then(|| text.to_owned());
         let queue = |text: &str| QueueArn::parse(text).map(|_| text.to_owned());
@@ -184,8 +187,8 @@ impl Limits {
         })
     }
 
-    /// Admits keys of these accounts, too: a list with commas, in which there is no `*`. `None` if it
-    /// cannot be read.
+    /// Also admits KMS keys of these accounts, given as a comma-separated list without `*`. Returns `None` if the
+    /// list can't be read.
     pub fn with_keys_of(self, accounts: &str) -> Option<Self> {
         let account = |text: &str| is_account(text).then(|| text.to_owned());
         match Admitted::parse(accounts, account)? {
@@ -194,18 +197,18 @@ impl Limits {
         }
     }
 
-    /// What a role has that a new one would not get, in words.
+    /// Describes, in a sentence each, what an existing role keeps although a new role wouldn't get it.
     pub fn kept(&self, named: &Named) -> Vec<String> {
         let keys = named.keys.iter().filter(|arn| !self.admits_key(arn)).map(|arn| {
             format!(
-                "the role may decrypt with `{arn}`, as it could before: a new role would be refused, unless \
+                "the role may still decrypt with `{arn}`, as before: a new role would be refused, unless \
                  `KeyAccountIds` of the provisioner's stack names the key's account"
             )
         });
         let whole = named.whole.iter().map(|bucket| {
             format!(
-                "the role may read all of bucket `{bucket}`, as it could before: a new role would be \
-                 refused, unless the route says `wide: true`"
+                "the role may still read the whole bucket `{bucket}`, as before: a new role would be refused, \
+                 unless the route says `wide: true`"
             )
         });
         keys.chain(whole).collect()
@@ -215,10 +218,10 @@ impl Limits {
         KeyArn::parse(arn).is_some_and(|key| self.key_accounts.contains(key.account))
     }
 
-    /// Refuses the first that is `named` and neither admitted nor among `also`.
+    /// Refuses the first name in `named` that is neither admitted nor in `also`.
     fn check(&self, named: &Named, also: &Named) -> Result<(), Outside> {
         let is_fine =
-            |known: bool, also: &BTreeSet<String>, name: &str| known || also.contains(name);
+            |admitted: bool, also: &BTreeSet<String>, name: &str| admitted || also.contains(name);
         for account in &named.accounts {
             if !is_fine(self.accounts.admits(account), &also.accounts, account) {
                 let admitted = self.accounts.in_words();
@@ -250,7 +253,7 @@ impl Limits {
 }
 
 impl Named {
-    /// What a role's valid properties name.
+    /// Returns what valid properties of a role name.
     pub fn by_role(spec: &Spec) -> Self {
         let accounts = match &spec.trust {
             Trust::Roles { account, .. } if *account != spec.identity.account => {
@@ -272,11 +275,11 @@ impl Named {
             }
             _ => BTreeSet::new(),
         };
-        let whole = spec.unasked.keys().cloned().collect();
+        let whole = spec.unrequested.keys().cloned().collect();
         Self { accounts, buckets, queues: BTreeSet::new(), keys, whole }
     }
 
-    /// What valid properties of notifications name, in a stack at `home`.
+    /// Returns what valid properties of notifications name, for a stack at `home`.
     pub fn by_notifications(spec: &bucket_notifications::Spec, home: &Home) -> Self {
         let mut named = Self { buckets: spec.buckets.keys().cloned().collect(), ..Self::default() };
         if let Destination::Queue(arn) = &spec.destination {
@@ -285,7 +288,7 @@ impl Named {
         named
     }
 
-    /// Adds a queue, unless it is of the stack's own account and region.
+    /// Adds a queue, unless it is in the stack's own account and region.
     pub fn insert_queue(&mut self, arn: &str, home: &Home) {
         let is_own = QueueArn::parse(arn).is_some_and(|queue| {
             (queue.partition, queue.region, queue.account)
@@ -296,9 +299,9 @@ impl Named {
         }
     }
 
-    /// What a role of ours names as it is: the accounts of its trust, and the buckets and keys of its
-    /// policy. What was told by name and what was found, what was asked for and what was not, are the same
-    /// there.
+    /// Returns what an existing role of ours names: the accounts in its trust policy, and the buckets and keys in
+    /// its permissions policy. A policy doesn't show whether the properties named a key or Landfall found it, nor
+    /// whether a route requested a whole bucket.
     pub fn by_observed(role: &Observed) -> Self {
         let own = RoleArn::parse(&role.arn).map(|arn| arn.account).unwrap_or_default();
         let trust = role.trust.as_ref().map(|trust| texts(trust.value(), &["Principal", "AWS"]));
@@ -340,19 +343,20 @@ impl Named {
 }
 
 impl Scope {
-    /// What was in force when nobody remembered it: what was found to be so.
+    /// Makes the scope of a resource that no scope is remembered for, from what was found in AWS.
     pub fn found(named: Named) -> Self {
         Self { before: named.clone(), now: named }
     }
 
-    /// Admits a request, and returns what is to be remembered of it before it has any effect.
+    /// Admits a request, and returns the scope to save before the request has any effect.
     ///
     /// # Errors
-    /// It names what is not admitted: nothing must be done.
+    /// Returns the first name that isn't admitted. The caller must then do nothing.
     pub fn admit(&self, limits: &Limits, wanted: Named, way: Way) -> Result<Self, Outside> {
         let also = match way {
             Way::Back => self.now.clone().and(&self.before),
-            // What nobody could ask for before these limits were there goes on until it is given up.
+            // Keys and whole buckets from before these limits existed stay admitted until the resource gives
+            // them up.
             Way::Forward | Way::Again => Named {
                 keys: self.now.keys.clone(),
                 whole: self.now.whole.clone(),
@@ -368,7 +372,7 @@ impl Scope {
     }
 }
 
-/// The texts at the end of `path` in each statement of a document.
+/// Returns the strings at the end of `path` in every statement of a document.
 fn texts<'v>(document: &'v Value, path: &[&str]) -> Vec<&'v str> {
     let statements = document["Statement"].as_array().map(Vec::as_slice).unwrap_or_default();
     let at_end = |statement: &'v Value| path.iter().fold(statement, |value, name| &value[*name]);
@@ -378,7 +382,8 @@ fn texts<'v>(document: &'v Value, path: &[&str]) -> Vec<&'v str> {
     statements.iter().map(at_end).flat_map(list).filter_map(Value::as_str).collect()
 }
 
-/// A bucket's name or ARN, or a pattern of such; an ARN of objects means their bucket.
+/// Reads a bucket's name or ARN, or a pattern of either, and returns the name. The ARN of objects stands for their
+/// bucket.
 fn bucket_pattern(text: &str) -> Option<String> {
     let name = match text.split_once(":s3:::") {
         Some((arn, rest)) if arn.starts_with("arn:aws") => rest.split('/').next()?,
@@ -389,11 +394,11 @@ fn bucket_pattern(text: &str) -> Option<String> {
     (!name.is_empty() && name.bytes().all(is_fine)).then(|| name.to_owned())
 }
 
-/// Whether a pattern with `*` and `?` matches all of `text`, which is ASCII.
+/// Returns `true` if a pattern with `*` and `?` matches all of `text`, which must be ASCII.
 fn fits(pattern: &str, text: &str) -> bool {
     let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
     let (mut at, mut read) = (0, 0);
-    // Where the last `*` stands, and how far it has reached.
+    // The position of the last `*`, and how far into the text it reaches.
     let mut star: Option<(usize, usize)> = None;
     while read < text.len() {
         match pattern.get(at) {

@@ -1,12 +1,12 @@
-//! AWS's partitions: which one a region is in, and how the names of its endpoints end.
+//! AWS partitions: which one a region belongs to, and the DNS suffixes of its endpoints.
 //!
-//! After botocore's `partitions.json`; `tests/python/test_partitions.py` tells when that is newer. Nothing
-//! here reads what an endpoint says of itself.
+//! The table follows botocore's `partitions.json`. `tests/python/test_partitions.py` fails when that file is
+//! newer. This module never derives a partition from an endpoint.
 
-/// A partition of AWS's.
+/// A partition of AWS.
 struct Partition {
     name: &'static str,
-    /// What the names of its regions begin with. Those of `aws` begin with any two letters.
+    /// The beginning of its regions' names. Regions of `aws` begin with any two letters.
     regions: &'static str,
     dns_suffix: &'static str,
     dual_stack_dns_suffix: &'static str,
@@ -32,10 +32,10 @@ const fn of(
     Partition { name, regions, dns_suffix, dual_stack_dns_suffix }
 }
 
-/// The partition of a region by its name; `None` for what is no region's name, or one of a partition that
-/// is not known: isolated ones are told by their second word.
+/// Returns the partition of a region. Returns `None` if `region` isn't a region's name or belongs to an unknown
+/// partition. The second word of a region's name shows whether its partition is an isolated one.
 pub fn of_region(region: &str) -> Option<&'static str> {
-    if !crate::arn::is_region(region) {
+    if !is_region(region) {
         return None;
     }
     let found = PARTITIONS.iter().find(|partition| region.starts_with(partition.regions))?;
@@ -45,14 +45,28 @@ pub fn of_region(region: &str) -> Option<&'static str> {
     (found.name != "aws" || is_commercial).then_some(found.name)
 }
 
-/// The end of the names of a partition's endpoints; `None` for a partition that is not known.
+/// Returns the DNS suffix of a partition's endpoints, or `None` for an unknown partition.
 pub fn dns_suffix(partition: &str) -> Option<&'static str> {
     find(partition).map(|known| known.dns_suffix)
 }
 
-/// The same of endpoints that are reached by IPv6 too.
+/// Returns the DNS suffix of a partition's dual-stack endpoints, which IPv6 reaches too, or `None` for an
+/// unknown partition.
 pub fn dual_stack_dns_suffix(partition: &str) -> Option<&'static str> {
     find(partition).map(|known| known.dual_stack_dns_suffix)
+}
+
+/// Returns `true` if `text` has the form of a region's name, such as `eu-west-1`.
+pub fn is_region(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('-').collect();
+    let (number, words) = parts.split_last().unwrap_or((&"", &[]));
+    words.len() >= 2
+        && words.iter().all(|word| is_word(word, |b| b.is_ascii_lowercase()))
+        && is_word(number, |b| b.is_ascii_digit())
+}
+
+fn is_word(text: &str, is_fine: impl Fn(u8) -> bool) -> bool {
+    !text.is_empty() && text.bytes().all(is_fine)
 }
 
 fn find(partition: &str) -> Option<&'static Partition> {

@@ -1,12 +1,12 @@
 //! Key patterns: `orders/dt={dt}/{file}.csv`.
 //!
-//! `{name}` captures one or more characters of one segment (a segment is what stands between two
-//! `/`), `*` matches any number of characters of one segment, and `**`, alone in its segment,
-//! matches any number of whole segments; as the last segment it matches at least one. `{{` and
-//! `}}` stand for braces. Everything else stands for itself, upper and lower case apart.
+//! `{name}` captures one or more characters of one segment (a segment is the text between two `/`).
+//! `*` matches any number of characters of one segment. `**`, alone in its segment, matches any
+//! number of whole segments. As the last segment, it matches at least one. `{{` and `}}` stand for
+//! braces. All other text stands for itself and is case-sensitive.
 //!
-//! Matching is greedy for nothing: each wildcard takes as little as it can, the last one of a
-//! segment takes the rest. It needs no backtracking inside a segment, so no key is slow.
+//! No wildcard is greedy: each one takes as little as it can, and the last one of a segment takes
+//! the rest. Matching needs no backtracking inside a segment, so no key is slow to match.
 
 mod ends;
 
@@ -20,12 +20,12 @@ pub struct Pattern {
     segments: Vec<Segment>,
 }
 
-/// What one segment of a key must look like.
+/// The part of a pattern that matches one segment of a key, or several.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Segment {
-    /// `**`: any number of segments, none included.
+    /// `**`, which matches any number of segments, including none.
     Any,
-    /// Never two wildcards in a row.
+    /// The parts of one segment. Two wildcards never follow each other.
     Parts(Vec<Part>),
 }
 
@@ -33,13 +33,13 @@ pub enum Segment {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Part {
     Literal(String),
-    /// At least one character, by this name.
+    /// A capture with this name, which takes at least one character.
     Capture(String),
-    /// Any number of characters.
+    /// `*`, which matches any number of characters.
     Star,
 }
 
-/// Why a text is no pattern.
+/// The reason why a text isn't a pattern.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PatternError {
     #[error("the key pattern is empty")]
@@ -48,30 +48,33 @@ pub enum PatternError {
     Unclosed,
     #[error("`}}` without `{{`")]
     Unopened,
-    #[error("`{{{0}}}` is not a capture's name")]
+    #[error("`{{{0}}}` is not a valid capture name")]
     BadName(String),
-    #[error("`{{{0}}}` stands twice")]
+    #[error("`{{{0}}}` is used twice")]
     Repeated(String),
-    #[error("`{0}` and `{1}` stand side by side, so that where one ends is anyone's guess")]
+    #[error(
+        "`{0}` and `{1}` are next to each other, so nothing says where one ends and the other begins"
+    )]
     Adjacent(String, String),
     #[error("`**` shares its segment with other text")]
     SharedDoubleStar,
     #[error("`**` follows `**`")]
     RepeatedDoubleStar,
-    #[error("`**` stands more than {MAX_DOUBLE_STARS} times")]
+    #[error("`**` is used more than {MAX_DOUBLE_STARS} times")]
     TooManyDoubleStars,
-    #[error("the shortest key that could match has {0} bytes, S3 admits 1,024")]
+    #[error("the shortest key that could match has {0} bytes, but S3 allows at most 1,024")]
     TooLong(usize),
 }
 
-/// The most `**` of a pattern: nobody needs more, and each multiplies the ways to match.
+/// The maximum number of `**` in a pattern. Nobody needs more, and each one multiplies the ways to
+/// match.
 pub const MAX_DOUBLE_STARS: usize = 4;
 
-/// The longest key, in bytes.
-const LONGEST_KEY: usize = 1024;
+/// The maximum length of an object key, in bytes.
+const MAX_KEY_BYTES: usize = 1024;
 
 impl PatternError {
-    /// The way to mend it.
+    /// Returns the way to fix it.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Empty => "`**` matches every key",
@@ -79,16 +82,14 @@ impl PatternError {
                 "write `{{` and `}}` for braces that are part of the key"
             }
             Self::BadName(name) if name.contains([',', '.']) => {
-                "there are no alternatives and no ranges: write a route for each, or `{name}` for any text; write \
-                 `{{` and `}}` for braces that are part of the key"
+                "patterns have no alternatives and no ranges: write a route for each, or `{name}` for any text; \
+                 write `{{` and `}}` for braces that are part of the key"
             }
             Self::BadName(_) => {
-                "a name is lower-case letters, digits and `_`, and begins with a letter"
+                "a name consists of lower-case letters, digits and `_`, and begins with a letter"
             }
-            Self::Repeated(_) => "give each capture a name of its own",
-            Self::Adjacent(..) => {
-                "put the text that separates them between the two, or leave one out"
-            }
+            Self::Repeated(_) => "give each capture its own name",
+            Self::Adjacent(..) => "put the text that separates them between the two, or remove one",
             Self::SharedDoubleStar => "write `**` alone between two `/`: `orders/**/*.csv`",
             Self::RepeatedDoubleStar | Self::TooManyDoubleStars => "one `**` is enough",
             Self::TooLong(_) => "shorten the text in it",
@@ -100,7 +101,7 @@ impl Pattern {
     /// Parses `text`.
     ///
     /// # Errors
-    /// The first thing that is wrong with it.
+    /// Returns the first problem with the text.
     pub fn parse(text: &str) -> Result<Self, PatternError> {
         if text.is_empty() {
             return Err(PatternError::Empty);
@@ -132,34 +133,36 @@ impl Pattern {
         if segments.iter().filter(|segment| **segment == Segment::Any).count() > MAX_DOUBLE_STARS {
             return Err(PatternError::TooManyDoubleStars);
         }
-        let least = least_key_length(&segments);
-        if least > LONGEST_KEY {
-            return Err(PatternError::TooLong(least));
+        let min_bytes = min_key_bytes(&segments);
+        if min_bytes > MAX_KEY_BYTES {
+            return Err(PatternError::TooLong(min_bytes));
         }
         Ok(Self { text: text.to_owned(), segments })
     }
 
-    /// The segments; a trailing `**` has become `**` and `*`.
+    /// Returns the segments. A trailing `**` has become `**` and `*`.
     pub fn segments(&self) -> &[Segment] {
         &self.segments
     }
 
-    /// The names of all captures, in their order.
+    /// Returns the names of all captures, in the order of the text.
     pub fn capture_names(&self) -> impl Iterator<Item = &str> {
         self.segments.iter().flat_map(Segment::capture_names)
     }
 
-    /// The captures before the last `/`: those that a whole folder shares.
+    /// Returns the names of the captures before the last `/`, whose values all objects of a folder
+    /// share.
     pub fn folder_capture_names(&self) -> impl Iterator<Item = &str> {
         self.segments[..self.segments.len() - 1].iter().flat_map(Segment::capture_names)
     }
 
-    /// What the captures hold for `key`, in their order; `None` if the pattern does not match it.
+    /// Matches `key` and returns each capture's name and value, in the order of the text. Returns
+    /// `None` if the pattern doesn't match.
     pub fn captures<'k>(&self, key: &'k str) -> Option<Vec<(&str, &'k str)>> {
         let key: Vec<&str> = key.split('/').collect();
-        // For each segment of the pattern the segment of the key that it took.
+        // The index of the key's segment that each segment of the pattern took.
         let mut taken = vec![0; self.segments.len()];
-        // Where to go on when the segments behind a `**` do not fit: one segment further.
+        // Where to continue if the segments after a `**` don't match: one segment further on.
         let mut retry: Option<(usize, usize)> = None;
         let (mut p, mut k) = (0, 0);
         while k < key.len() || p < self.segments.len() {
@@ -209,7 +212,7 @@ impl Segment {
     }
 }
 
-/// Whether `segment` matches `parts`.
+/// Returns `true` if `segment` matches `parts`.
 pub fn matches(parts: &[Part], segment: &str) -> bool {
     match parts {
         [] => segment.is_empty(),
@@ -232,10 +235,11 @@ fn segment_captures<'p, 'k>(
     })
 }
 
-/// Gives `take` what each wildcard of `parts` takes of `segment`; `None` if it does not match.
+/// Calls `take` with the range of `segment` that each wildcard of `parts` takes. Returns `None` if
+/// the segment doesn't match.
 ///
-/// Putting each literal as far to the left as it goes leaves the most room for those behind it, so
-/// the leftmost placement succeeds whenever any does.
+/// Placing each literal as far left as possible leaves the most room for the literals after it. So
+/// if any placement succeeds, the leftmost one does.
 fn wildcard_ranges(
     parts: &[Part],
     segment: &str,
@@ -258,7 +262,7 @@ fn wildcard_ranges(
         end -= suffix.len();
         rest = before;
     }
-    // Now a wildcard, then pairs of a literal and a wildcard; or nothing.
+    // What is left is a wildcard followed by pairs of a literal and a wildcard, or nothing.
     let mut wildcard = match rest.split_first() {
         Some((wildcard, behind)) => {
             rest = behind;
@@ -267,20 +271,20 @@ fn wildcard_ranges(
         None => return (at == end).then_some(()),
     };
     while let [Part::Literal(literal), next, behind @ ..] = rest {
-        let from = at + least(wildcard, &segment[at..end])?;
+        let from = at + min_taken_bytes(wildcard, &segment[at..end])?;
         let found = from + segment[from..end].find(literal.as_str())?;
         take(at..found);
         at = found + literal.len();
         wildcard = next;
         rest = behind;
     }
-    least(wildcard, &segment[at..end])?;
+    min_taken_bytes(wildcard, &segment[at..end])?;
     take(at..end);
     Some(())
 }
 
-/// The length in bytes of the shortest key that segments match.
-fn least_key_length(segments: &[Segment]) -> usize {
+/// Returns the length, in bytes, of the shortest key that `segments` match.
+fn min_key_bytes(segments: &[Segment]) -> usize {
     let of_part = |part: &Part| match part {
         Part::Literal(text) => text.len(),
         Part::Capture(_) => 1,
@@ -294,8 +298,9 @@ fn least_key_length(segments: &[Segment]) -> usize {
     lengths.iter().sum::<usize>() + lengths.len().saturating_sub(1)
 }
 
-/// The length in bytes of the least that a wildcard takes of `text`.
-fn least(wildcard: &Part, text: &str) -> Option<usize> {
+/// Returns the minimum number of bytes that a wildcard takes of `text`, or `None` if `text` is too
+/// short for it.
+fn min_taken_bytes(wildcard: &Part, text: &str) -> Option<usize> {
     match wildcard {
         Part::Capture(_) => text.chars().next().map(char::len_utf8),
         _ => Some(0),
@@ -335,7 +340,8 @@ fn parse_parts(segment: &str) -> Result<Vec<Part>, PatternError> {
     Ok(parts)
 }
 
-/// Appends to the literal at the end, so that an escaped brace does not split one in two.
+/// Appends `text` to the last part if that is a literal, so that an escaped brace doesn't split a
+/// literal in two.
 fn push_literal(parts: &mut Vec<Part>, text: &str) {
     if text.is_empty() {
         return;
@@ -346,7 +352,7 @@ fn push_literal(parts: &mut Vec<Part>, text: &str) {
     }
 }
 
-/// Whether `text` can name a capture.
+/// Returns `true` if `text` can be the name of a capture.
 pub fn is_name(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_lowercase())
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')

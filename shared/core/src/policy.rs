@@ -1,6 +1,7 @@
-//! IAM policy documents: rendered in one way only, compared by what they mean, measured as IAM does.
+//! IAM policy documents: rendered in a single canonical form, compared by meaning, and measured as
+//! IAM does.
 //!
-//! Knows the grammar of policies, and nothing of what Landfall's roles may do (`roles`).
+//! This module knows the grammar of policies. What Landfall's roles may do is in `roles`.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -10,57 +11,59 @@ use serde_json::{Map, Value, json};
 /// The version of the policy language.
 const VERSION: &str = "2012-10-17";
 
-/// A policy document in canonical form: lists where IAM admits a scalar or a list, sorted and without
-/// repetitions, so that equal documents mean the same. The order of statements is kept in text, and
-/// ignored in comparison.
+/// A policy document in canonical form: where IAM allows a scalar or a list, it has a list, sorted
+/// and without duplicates, so that equal documents mean the same. The text keeps the order of
+/// statements; comparisons ignore it.
 #[derive(Clone)]
 pub struct Document(Value);
 
 impl Document {
-    /// A document of `statements`.
+    /// Makes a document of `statements`.
     pub fn new(statements: impl IntoIterator<Item = Statement>) -> Self {
         let statements: Vec<Value> = statements.into_iter().map(|s| Value::Object(s.0)).collect();
         Self(canonical(json!({ "Version": VERSION, "Statement": statements })))
     }
 
-    /// Reads what IAM returned; `None` if it is no JSON object.
+    /// Reads a document that IAM returned. Returns `None` if it isn't a JSON object.
     pub fn parse(text: &str) -> Option<Self> {
         let value: Value = serde_json::from_str(text).ok()?;
         value.is_object().then(|| Self(canonical(value)))
     }
 
-    /// The text to send: JSON without white space, the keys sorted.
+    /// Returns the text to send to IAM: JSON without white space, with sorted keys.
     pub fn to_json(&self) -> String {
         self.0.to_string()
     }
 
-    /// The document as a value, for printing.
+    /// Returns the document as a JSON value, for example to print it.
     pub fn value(&self) -> &Value {
         &self.0
     }
 
-    /// The length that IAM's quotas count: white space is free outside and inside of strings.
+    /// Returns the length that IAM's quotas count, in characters. White space doesn't count,
+    /// neither outside nor inside strings.
     pub fn counted_chars(&self) -> usize {
         self.to_json().chars().filter(|c| !c.is_whitespace()).count()
     }
 
-    /// The same, without the values of `sts:ExternalId`.
+    /// Returns a copy in which `…` replaces the values of `sts:ExternalId`.
     pub fn without_external_ids(&self) -> Self {
         let mut value = self.0.clone();
         hide_external_ids(&mut value);
         Self(value)
     }
 
-    /// Returns `true` if every statement denies, and there is one. What cannot be told from a denial is
-    /// none: such a document takes away, and grants nothing to anybody.
+    /// Returns `true` if there is at least one statement and every statement denies. Such a
+    /// document only takes permissions away. A statement that isn't clearly a denial doesn't count
+    /// as one.
     pub fn only_denies(&self) -> bool {
         let statements = self.0["Statement"].as_array();
         let denies = |statement: &Value| statement["Effect"] == "Deny";
         statements.is_some_and(|all| !all.is_empty() && all.iter().all(denies))
     }
 
-    /// Whether it is `other` with values of conditions left out: it then admits no more than that.
-    /// Where it cannot be told, it is not.
+    /// Returns `true` if this document is `other` with some condition values left out, so that it
+    /// admits no more than `other`. Returns `false` in case of doubt.
     pub fn is_part_of(&self, other: &Self) -> bool {
         is_part(&self.0, &other.0, false)
     }
@@ -82,7 +85,7 @@ impl PartialEq for Document {
 
 impl Eq for Document {}
 
-/// External IDs are not shown.
+/// Shows the document without its external IDs.
 impl fmt::Debug for Document {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.without_external_ids().to_json())
@@ -94,7 +97,7 @@ fn is_part(one: &Value, other: &Value, is_condition: bool) -> bool {
         (Value::Object(one), Value::Object(other)) => {
             one.len() == other.len()
                 && one.iter().all(|(key, value)| {
-                    // An operator that denies admits more with fewer values.
+                    // With a negated operator, fewer values admit more.
                     let is_plain = |operator: &str| !operator.contains("Not");
                     let below = key == "Condition" || (is_condition && is_plain(key));
                     other.get(key).is_some_and(|other| is_part(value, other, below))
@@ -127,17 +130,17 @@ fn hide_external_ids(value: &mut Value) {
     }
 }
 
-/// A statement that allows; see the methods for what else it can say.
+/// A statement that allows or denies. Its methods add resources, principals and conditions.
 #[derive(Debug, Clone)]
 pub struct Statement(Map<String, Value>);
 
 impl Statement {
-    /// Allows `actions`. The Sid is letters and digits.
+    /// Allows `actions`. `sid` consists of letters and digits.
     pub fn allow<'a>(sid: &str, actions: impl IntoIterator<Item = &'a str>) -> Self {
         Self::new("Allow", sid, actions)
     }
 
-    /// Denies `actions`.
+    /// Denies `actions`. `sid` consists of letters and digits.
     pub fn deny<'a>(sid: &str, actions: impl IntoIterator<Item = &'a str>) -> Self {
         Self::new("Deny", sid, actions)
     }
@@ -148,20 +151,20 @@ impl Statement {
         Self(map.as_object().cloned().unwrap_or_default())
     }
 
-    /// On `resources`, which are escaped already.
+    /// Adds the resources. Callers escape them with [`literal`] where that is needed.
     pub fn on(mut self, resources: impl IntoIterator<Item = String>) -> Self {
         let resources: BTreeSet<String> = resources.into_iter().collect();
         self.0.insert("Resource".to_owned(), json!(resources));
         self
     }
 
-    /// By a principal, of kind `AWS` or `Service`.
+    /// Adds the principal. `kind` is `AWS` or `Service`.
     pub fn by(mut self, kind: &str, principal: &str) -> Self {
         self.0.insert("Principal".to_owned(), json!({ kind: principal }));
         self
     }
 
-    /// Under the condition that `operator` holds for `key` and one of `values`.
+    /// Adds the condition that `operator` holds for `key` and one of `values`.
     pub fn when(
         mut self,
         operator: &str,
@@ -175,7 +178,8 @@ impl Statement {
     }
 }
 
-/// Scalars → lists of one, lists sorted; statements as a list.
+/// Brings a document into canonical form: scalars become lists of one item, lists are sorted, and
+/// the statements become a list.
 fn canonical(document: Value) -> Value {
     let Value::Object(mut document) = document else {
         return document;
@@ -218,7 +222,7 @@ fn list(value: Value) -> Value {
         Value::Array(items) => items,
         scalar => vec![scalar],
     };
-    // IAM takes true for "true", and returns either.
+    // IAM treats `true` and `"true"` as the same, and returns either.
     let text = |item: Value| match item {
         Value::String(text) => text,
         other => other.to_string(),
@@ -227,8 +231,8 @@ fn list(value: Value) -> Value {
     json!(items)
 }
 
-/// `text` as it stands for itself in a resource or in a value of `StringLike`: `*`, `?` and `$` mean
-/// something else there unless they are written as policy variables.
+/// Escapes `text` so that it stands for itself in a resource or in a value of `StringLike`. `*`,
+/// `?` and `$` have a special meaning there unless they are written as policy variables.
 pub fn literal(text: &str) -> String {
     text.chars().fold(String::new(), |mut escaped, c| {
         match c {
@@ -239,8 +243,8 @@ pub fn literal(text: &str) -> String {
     })
 }
 
-/// The beginning of `text` that a policy document can hold: U+0020 to U+00FF (the pattern of
-/// `PolicyDocument` in IAM's API).
+/// Returns the longest prefix of `text` that a policy document can contain. Policies allow the
+/// characters U+0020 to U+00FF (the pattern of `PolicyDocument` in IAM's API).
 pub fn admissible(text: &str) -> &str {
     let end = text.find(|c| !matches!(c, '\u{20}'..='\u{ff}')).unwrap_or(text.len());
     &text[..end]

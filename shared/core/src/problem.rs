@@ -1,4 +1,4 @@
-//! What is wrong with a file, and where: the form in which all configuration problems are reported.
+//! The form in which all configuration problems are reported: what is wrong with a file, and where.
 
 use std::fmt;
 use std::ops::Range;
@@ -8,33 +8,33 @@ use std::ops::Range;
 pub enum Severity {
     /// The file cannot be used.
     Error,
-    /// The file can be used, and does perhaps not do what its author expects.
+    /// The file can be used, but may not do what its author expects.
     Warning,
 }
 
 /// A place in a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
-    /// 1 for the first line.
+    /// The line, counted from 1.
     pub line: usize,
-    /// 1 for the first character of the line; counts characters, not bytes.
+    /// The column, counted from 1 in characters, not bytes.
     pub column: usize,
-    /// The bytes meant; lies on character boundaries, and can be empty.
+    /// The range in bytes. It lies on character boundaries and can be empty.
     pub bytes: Range<usize>,
 }
 
-/// One thing to mend, with its place and, where there is one, the way to mend it.
+/// One problem, with its place and, if there is a hint, the way to fix it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     pub severity: Severity,
     pub place: Place,
-    /// Lower case, no full stop.
+    /// What is wrong, in lower case and without a full stop.
     pub message: String,
     pub hint: Option<String>,
 }
 
 impl Problem {
-    /// An error without a hint.
+    /// Makes an error without a hint.
     pub fn error(place: &Place, message: impl Into<String>) -> Self {
         Self {
             severity: Severity::Error,
@@ -44,24 +44,25 @@ impl Problem {
         }
     }
 
-    /// A warning without a hint.
+    /// Makes a warning without a hint.
     pub fn warning(place: &Place, message: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, ..Self::error(place, message) }
     }
 
-    /// Adds the way to mend it.
+    /// Adds the way to fix it.
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// Whether the file cannot be used because of this.
+    /// Returns `true` if the file can't be used because of this problem.
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error
     }
 }
 
-/// `12:5: error: unknown field … (did you mean …?)`, to be put behind a file's name and a colon.
+/// Writes `12:5: error: unknown field … (did you mean …?)`, which goes after a file name and a
+/// colon.
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let severity = match self.severity {
@@ -77,7 +78,8 @@ impl fmt::Display for Problem {
     }
 }
 
-/// The text of a problem's line that says `did you mean`, if a known name is near enough.
+/// Returns the hint ``did you mean `…`?`` with the closest of the `known` names, or `None` if none
+/// is close enough.
 pub fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     known
         .into_iter()

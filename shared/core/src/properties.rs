@@ -1,8 +1,9 @@
-//! Properties of a custom resource, as CloudFormation sends them → a type, with all their problems.
+//! Reads the properties of a custom resource, as CloudFormation sends them, into a type, with all
+//! their problems.
 //!
-//! CloudFormation sends every scalar as a string, so what the type takes as a number or a boolean is
-//! read from its text. Problems name the property by its path, since there is no text with lines.
-//! What the properties mean is not known here.
+//! CloudFormation sends every scalar as a string, so this module parses the text where the type
+//! expects a number or a boolean. Problems name a property by its path, because there is no text
+//! with lines. This module doesn't know what the properties mean.
 
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde::de::DeserializeOwned;
@@ -13,26 +14,27 @@ use crate::routes;
 use crate::typed::{self, Lists};
 use crate::yaml::{Content, Entry, Node};
 
-/// What CloudFormation itself reads of the properties.
-const CLOUDFORMATIONS: [&str; 2] = ["ServiceToken", "ServiceTimeout"];
+/// The properties that CloudFormation itself reads.
+const READ_BY_CLOUDFORMATION: [&str; 2] = ["ServiceToken", "ServiceTimeout"];
 
-/// Deeper nesting is refused, so that no properties can exhaust the stack.
+/// The maximum depth of nesting. A limit keeps properties from exhausting the stack.
 const MAX_DEPTH: usize = 32;
 
-/// What was read, with the tree that later problems find their places in.
+/// The result of reading properties, with the tree in which later problems find their places.
 #[derive(Debug)]
 pub struct Read<T> {
-    /// `None` if the properties are no mapping, or have too many problems to go on.
+    /// The value, or `None` if the properties aren't a mapping or have too many problems to
+    /// continue.
     pub written: Option<T>,
     pub root: Node,
     pub problems: Vec<Problem>,
 }
 
-/// Reads `properties`; `lists` are all the lists that the type has beside those of its `Routes`.
+/// Reads `properties`. `lists` names all lists of the type, except those below its `Routes`.
 pub fn read<T: DeserializeOwned + JsonSchema>(properties: &Value, lists: &Lists<'_>) -> Read<T> {
     let mut properties = properties.clone();
     if let Value::Object(map) = &mut properties {
-        map.retain(|name, _| !CLOUDFORMATIONS.contains(&name.as_str()));
+        map.retain(|name, _| !READ_BY_CLOUDFORMATION.contains(&name.as_str()));
     }
     let schema = SchemaGenerator::from(SchemaSettings::draft2020_12()).into_root_schema_for::<T>();
     let root_schema = schema.as_value();
@@ -45,7 +47,7 @@ pub fn read<T: DeserializeOwned + JsonSchema>(properties: &Value, lists: &Lists<
     Read { written, root, problems }
 }
 
-/// Replaces texts by the numbers and booleans that `schema` asks for.
+/// Replaces texts by numbers and booleans where `schema` expects them.
 fn from_text(value: &mut Value, schema: &Value, root: &Value, depth: usize) {
     if depth > MAX_DEPTH {
         return;
@@ -70,15 +72,17 @@ fn from_text(value: &mut Value, schema: &Value, root: &Value, depth: usize) {
             items.iter_mut().for_each(|item| from_text(item, &schema["items"], root, depth + 1));
         }
         Value::String(text) => {
-            if let Some(meant) = meant(text, &schema["type"]) {
-                *value = meant;
+            if let Some(parsed) = parse_as(text, &schema["type"]) {
+                *value = parsed;
             }
         }
         _ => {}
     }
 }
 
-fn meant(text: &str, types: &Value) -> Option<Value> {
+/// Parses `text` as a number or a boolean, if `types` includes that. Returns `None` for all other
+/// texts.
+fn parse_as(text: &str, types: &Value) -> Option<Value> {
     let is = |name: &str| match types {
         Value::Array(names) => names.iter().any(|other| other == name),
         other => other == name,
@@ -89,7 +93,8 @@ fn meant(text: &str, types: &Value) -> Option<Value> {
     text.parse::<bool>().ok().filter(|_| is("boolean")).map(Value::from)
 }
 
-/// The tree of `value`. Each node has a range of its own that holds those of the nodes below it.
+/// Builds the tree of `value`. Each node has its own range, which includes the ranges of the nodes
+/// below it.
 fn tree(value: &Value, next: &mut usize, depth: usize) -> Node {
     let start = *next;
     *next += 1;
@@ -117,7 +122,8 @@ fn place(start: usize, end: usize) -> Place {
     Place { line: 0, column: 0, bytes: start..end }
 }
 
-/// A problem in one line, the path of its property before it: ``Routes.routes[1].start: error: …``.
+/// Describes a problem in one line, with the path of its property first: ``Routes.routes[1].start:
+/// …``.
 pub fn describe(root: &Node, problem: &Problem) -> String {
     let hint = problem.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
     let path = path_to(root, problem.place.bytes.start);

@@ -1,20 +1,20 @@
-//! What the reader role of a route may read: as much of the key's beginning as a policy can hold, and so
-//! perhaps more than the route takes.
+//! What the reader role of a route may read: every key with the same beginning, as far as a policy can contain
+//! that beginning. That may be more than the route takes.
 
 use crate::pattern::{Part, Pattern, Segment};
-use crate::policy::admissible;
+use crate::policy::{admissible, literal};
 
-/// What a reader reads of a bucket.
+/// The keys of a bucket that a reader role may read.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reach {
-    /// What begins so.
+    /// All keys with this prefix.
     Prefix(String),
     /// One key.
     Key(String),
 }
 
 impl Reach {
-    /// What the reader of a route with this key reads.
+    /// Returns what the reader role of a route with this key may read.
     pub fn of(key: &Pattern) -> Self {
         let (prefix, _) = key.literal_ends();
         let kept = admissible(&prefix);
@@ -22,12 +22,20 @@ impl Reach {
         if is_whole { Self::Key(prefix) } else { Self::Prefix(kept.to_owned()) }
     }
 
-    /// All of a bucket.
+    /// Returns the reach that includes the whole bucket.
     pub fn everything() -> Self {
         Self::Prefix(String::new())
     }
 
-    /// Whether `other` is within it.
+    /// Returns the pattern that matches these keys in a policy.
+    pub fn policy_pattern(&self) -> String {
+        match self {
+            Self::Prefix(prefix) => format!("{}*", literal(prefix)),
+            Self::Key(key) => literal(key),
+        }
+    }
+
+    /// Returns `true` if this reach includes all of `other`.
     pub fn holds(&self, other: &Self) -> bool {
         let (Self::Prefix(text) | Self::Key(text)) = other;
         match self {
@@ -37,19 +45,20 @@ impl Reach {
     }
 }
 
-/// Why a reader reads more than a route's key says, and how much.
+/// Why a reader role may read more than the route's key says, and how much more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Widening {
-    /// All of the bucket, since the key begins with a wildcard and takes not every key.
+    /// The role may read the whole bucket, because the key begins with a wildcard, although it doesn't match
+    /// every key.
     NoBeginning,
-    /// What begins so, since a policy holds no more of the key's beginning; all of the bucket if it is
-    /// empty.
+    /// The role may read all keys with this prefix, because a policy can't contain the rest of the key's
+    /// beginning. If the prefix is empty, that is the whole bucket.
     Cut(String),
 }
 
 impl Widening {
-    /// How the reader of a route with this key is wider than the key's literal beginning; `None` if it is
-    /// not.
+    /// Returns how the reader role of a route with this key reaches beyond the key's literal beginning, or `None`
+    /// if it doesn't.
     pub fn of(key: &Pattern) -> Option<Self> {
         let (prefix, _) = key.literal_ends();
         let kept = admissible(&prefix);
@@ -59,12 +68,12 @@ impl Widening {
         (prefix.is_empty() && !takes_every_key(key)).then_some(Self::NoBeginning)
     }
 
-    /// Whether it is all of the bucket.
+    /// Returns `true` if the role may read the whole bucket.
     pub fn is_everything(&self) -> bool {
         matches!(self, Self::NoBeginning) || *self == Self::Cut(String::new())
     }
 
-    /// What can be read, as a URI with a star at its end.
+    /// Returns what the role may read, as a URI that ends with `*`.
     pub fn uri(&self, bucket: &str) -> String {
         match self {
             Self::NoBeginning => format!("s3://{bucket}/*"),
@@ -72,16 +81,17 @@ impl Widening {
         }
     }
 
-    /// Why it is so, as a sentence's part.
+    /// Returns the reason, as a clause to put after a colon or "because".
     pub fn reason(&self) -> &'static str {
         match self {
             Self::NoBeginning => "its key begins with a wildcard",
-            Self::Cut(_) => "a policy can't hold the rest of its key's beginning",
+            Self::Cut(_) => "a policy can't contain the rest of its key's beginning",
         }
     }
 }
 
-/// `**` takes every key; `**/{name}` all but those that end with `/`, which are folders' markers.
+/// Returns `true` if the pattern matches every key. `**` does, and so does `**/{name}`, except for keys that end
+/// with `/`, which are folder markers.
 fn takes_every_key(key: &Pattern) -> bool {
     let is_wildcard = |parts: &[Part]| matches!(parts, [Part::Star | Part::Capture(_)]);
     matches!(key.segments(), [Segment::Any, Segment::Parts(parts)] if is_wildcard(parts))

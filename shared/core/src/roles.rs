@@ -1,21 +1,23 @@
 //! Landfall's roles: what they should be, what they are, and the steps from one to the other.
 //!
-//! [`Spec::read`] takes the properties of a custom resource apart; [`Spec::role`] is the role that
-//! follows from them and from nothing else; [`diff`] compares it with what was observed and returns
-//! steps in their order. Carrying them out (`landfall-aws`) chooses nothing.
+//! [`Spec::read`] reads the properties of a custom resource. [`Spec::role`] returns the role that follows from
+//! them and from nothing else. [`diff`] compares that role with the observed one and returns the steps in their
+//! order. The code that carries them out (`landfall-provisioning`) chooses nothing.
 
 mod brakes;
 mod diff;
 pub mod external_ids;
 mod spec;
+mod step;
 mod written;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest, Sha256};
 
-pub use diff::{Conflict, New, Step, diff, removal};
+pub use diff::{Conflict, diff, removal};
 pub use spec::{Assumption, Batches, Home, Identity, Purpose, Spec, SpecError};
+pub use step::{New, Step};
 pub use written::{DEFAULT_PATH, json_schema};
 
 use crate::policy::{Document, Statement, literal};
@@ -25,23 +27,23 @@ use crate::secret::Secret;
 /// The name of the one inline policy that Landfall writes.
 pub const POLICY_NAME: &str = "landfall";
 
-/// The tags that say whose a role is. The roles of a stack are told by the first two; the third says
-/// which physical resource of it a role belongs to.
+/// The tags that say who owns a role. The first two identify the resource of a stack. The third one says which
+/// physical resource the role belongs to.
 pub const OWNER_TAGS: [&str; 3] =
     ["landfall:stack-id", "landfall:logical-id", "landfall:physical-id"];
 
 /// The three kinds of role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
-    /// Assumed by the trigger to start jobs; in the analytics account.
+    /// The role in the analytics account that the trigger assumes to start jobs.
     Starter,
-    /// Assumed by jobs to read what landed; in the data account.
+    /// The role in the data account that jobs assume to read what landed.
     Reader,
-    /// What Glue runs jobs with; in the analytics account.
+    /// The role in the analytics account that Glue runs jobs with.
     Job,
 }
 
-/// Whose a role is: a resource of a stack.
+/// The owner of a role: a resource of a stack.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Owner {
     pub stack_id: String,
@@ -56,13 +58,13 @@ impl Owner {
         names.into_iter().zip(values.map(String::clone)).collect()
     }
 
-    /// The owner that `tags` name, if they name one wholly.
+    /// Returns the owner that `tags` name, or `None` unless all three tags are there.
     pub fn of_tags(tags: &BTreeMap<String, String>) -> Option<Self> {
         let [stack_id, logical_id, physical_id] = OWNER_TAGS.map(|name| tags.get(name).cloned());
         Some(Self { stack_id: stack_id?, logical_id: logical_id?, physical_id: physical_id? })
     }
 
-    /// Whether both are the same resource of the same stack, be it before or after a replacement.
+    /// Returns `true` if both are the same resource of the same stack, whether before or after a replacement.
     pub fn is_same_resource(&self, other: &Self) -> bool {
         self.stack_id == other.stack_id && self.logical_id == other.logical_id
     }
@@ -71,16 +73,16 @@ impl Owner {
 /// Who may assume a role.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trust {
-    /// Exactly these roles of one other account, with one of these external IDs if there are any.
+    /// Exactly these roles of one account, with one of these external IDs if there are any.
     Roles { partition: String, account: String, arns: BTreeSet<String>, external_ids: Vec<Secret> },
     /// An AWS service.
     Service(&'static str),
 }
 
 impl Trust {
-    /// The trust policy. The principal is the account, the roles stand in a condition: IAM would
-    /// store a role's unique id in the principal's place, which breaks when the role is recreated,
-    /// and would refuse one that does not exist yet.
+    /// Returns the trust policy. The principal is the account, and a condition names the roles. If the roles were
+    /// the principals, IAM would store their unique IDs, which break when a role is created again, and would
+    /// refuse a role that doesn't exist yet.
     pub fn document(&self) -> Document {
         let statement = match self {
             Self::Service(service) => {
@@ -103,41 +105,42 @@ impl Trust {
     }
 }
 
-/// A role as it should be.
+/// The desired role.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Role {
     pub arn: String,
     pub name: String,
-    /// Begins and ends with `/`.
+    /// The path, which begins and ends with `/`.
     pub path: String,
     pub description: String,
     pub trust: Trust,
     pub permissions: Document,
     /// The ARN of a managed policy.
     pub permissions_boundary: Option<String>,
-    /// 3,600 to 43,200.
+    /// The longest session, from 3,600 to 43,200 seconds.
     pub max_session_secs: i32,
-    /// Those that say whose it is among them.
+    /// The tags, including the ones that name the owner.
     pub tags: BTreeMap<String, String>,
-    /// Whether it may have no policies of others that grant. The job role's owner adds to it.
+    /// `true` if the role may have no granting policies besides ours. Owners of a job role add their own policies
+    /// to it, so it isn't exclusive.
     pub is_exclusive: bool,
-    /// Inline policies of others that only deny, by name: what a replacement takes along. Those that the
-    /// role has stay in any case.
+    /// The inline policies of others that only deny and that a replacement takes along, by name. Such policies that
+    /// the role already has stay in any case.
     pub brakes: BTreeMap<String, Document>,
-    /// What its policy had to leave wider than it should be, in words.
+    /// A sentence for each part of the policy that is wider than it should be.
     pub notes: Vec<String>,
 }
 
 impl Role {
-    /// A digest of what the role may do and who may assume it: 64 hexadecimal digits. External IDs do
-    /// not go into it, so that nobody can try out guesses.
+    /// Returns a digest of what the role may do and who may assume it: 64 hexadecimal digits. It leaves out external
+    /// IDs, so that nobody can use it to verify guesses.
     pub fn policy_digest(&self) -> String {
         let trust = self.trust.document().without_external_ids().to_json();
         let text = format!("{trust}\n{}", self.permissions.to_json());
         Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// What `Fn::GetAtt` gives of it.
+    /// Returns the attributes that `Fn::GetAtt` can read.
     pub fn attributes(&self, observed: &Observed) -> BTreeMap<String, String> {
         BTreeMap::from([
             ("Arn".to_owned(), observed.arn.clone()),
@@ -147,17 +150,17 @@ impl Role {
         ])
     }
 
-    /// Whose it is.
+    /// Returns the owner that the tags name.
     pub fn owner(&self) -> Option<Owner> {
         Owner::of_tags(&self.tags)
     }
 }
 
-/// A role as it is.
+/// The observed role, as IAM describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Observed {
     pub arn: String,
-    /// IAM's unique id, `AROA…`.
+    /// IAM's unique ID, `AROA…`.
     pub role_id: String,
     pub path: String,
     pub description: String,
@@ -165,10 +168,9 @@ pub struct Observed {
     pub max_session_secs: i32,
     pub permissions_boundary: Option<String>,
     pub tags: BTreeMap<String, String>,
-    /// Inline policies by name; `None` for one that cannot be read as JSON.
+    /// The inline policies by name. A policy that can't be read as JSON is `None`.
     pub policies: BTreeMap<String, Option<Document>>,
-    /// Managed policies by ARN, each in the version that is in force; `None` for one that could not be
-    /// read.
+    /// The attached managed policies by ARN, each in its default version. A policy that couldn't be read is `None`.
     pub attached: BTreeMap<String, Option<Document>>,
 }
 

@@ -1,9 +1,9 @@
 //! Routes: which objects start which jobs. [`Routes::parse`] takes the text of a `routes.yaml`
-//! through two stages, as written (`written`) → resolved and valid (`resolve`).
+//! through two stages: as written (`written`), then resolved and valid (`resolve`).
 //!
 //! A [`Routes`] value is valid by construction: names are unique, patterns and templates are
-//! parsed, every name in them is known, targets exist, roles are ARNs. The environment is not read
-//! here: an external ID stays the name of its variable.
+//! parsed, every name in them is known, targets exist, and roles are ARNs. This module doesn't read
+//! the environment: an external ID stays the name of its variable.
 
 pub(crate) mod resolve;
 pub(crate) mod written;
@@ -24,11 +24,11 @@ use crate::secret::Secret;
 use crate::template::Template;
 use crate::{typed, yaml};
 
-/// The largest file that is read, in bytes. A function's zip and a custom resource's properties
-/// hold less comfortably than this.
+/// The maximum size of a routes file, in bytes. A function's zip file and a custom resource's
+/// properties have less room than this.
 const MAX_FILE_BYTES: usize = 1024 * 1024;
 
-/// All lists of the file.
+/// The places of all lists in the file.
 pub(crate) const LISTS: [&[&str]; 3] =
     [&["routes"], &["routes", "batch", "by"], &["routes", "start", "retry", "states"]];
 
@@ -36,19 +36,19 @@ pub(crate) const LISTS: [&[&str]; 3] =
 #[derive(Debug, Clone)]
 pub struct Routes {
     pub targets: BTreeMap<String, Target>,
-    /// In the order of the file.
+    /// The routes, in the order of the file.
     pub routes: Vec<Route>,
     router: Router,
     markers: Router,
-    /// For each pattern in `markers` its route.
+    /// The index of the route that each pattern in `markers` belongs to.
     with_marker: Vec<usize>,
 }
 
-/// An analytics account and the way into it.
+/// An analytics account and region, and how to get access to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
     pub name: String,
-    /// 12 digits.
+    /// The account ID: 12 digits.
     pub account: String,
     pub region: String,
     pub starter_role_arn: String,
@@ -70,42 +70,42 @@ pub struct Route {
     pub name: String,
     pub bucket: String,
     pub key: Pattern,
-    /// Whether its reader may read more than the key's beginning.
+    /// `true` if the reader role may read more than the key's beginning.
     pub wide: bool,
     pub condition: Condition,
-    /// Captures whose values make up the group key.
+    /// The captures whose values make up the group key.
     pub by: Vec<String>,
-    /// When its batches close.
+    /// The conditions that close a batch.
     pub closing: Closing,
-    /// Where a group's marker is: its keys are no members.
+    /// The pattern of markers. Objects that match it aren't members.
     pub marker: Option<Pattern>,
-    /// A key of [`Routes::targets`].
+    /// The target, a key of [`Routes::targets`].
     pub target: String,
     pub job: String,
-    /// By name, which begins with `--`.
+    /// The job's arguments by name. Names begin with `--`.
     pub arguments: BTreeMap<String, Template>,
     pub limits: Limits,
     pub retry: Retry,
     pub scope: Scope,
 }
 
-/// How many runs of a job there may be.
+/// The limits on the number of a job's runs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Limits {
     pub max_concurrent_runs: Option<u32>,
     pub max_runs_per_hour: Option<u32>,
 }
 
-/// What happens when a run does not succeed.
+/// What happens when a job run doesn't succeed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retry {
-    /// The most runs, the first included.
+    /// The maximum number of job runs, including the first.
     pub attempts: u32,
-    /// After which another is started.
+    /// The final states after which another job run is started.
     pub states: Vec<RunState>,
 }
 
-/// What an object must be like beside its key.
+/// The conditions on an object, besides its key.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Condition {
     pub min_bytes: Option<u64>,
@@ -113,12 +113,12 @@ pub struct Condition {
     pub directory_markers: bool,
 }
 
-/// Whether a route takes an arrival, and why not.
+/// Whether a route takes an arrival and, if not, why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict<'a> {
-    /// Yes; the captures in the order of the pattern.
+    /// The route takes it. Holds the captures in the order of the pattern.
     Matches(Vec<(&'a str, &'a str)>),
-    /// It is the marker of a group; the captures of its folder.
+    /// The arrival is the marker of a group. Holds the captures of its folder.
     Marker(Vec<(&'a str, &'a str)>),
     OtherBucket,
     OtherKey,
@@ -133,23 +133,24 @@ pub enum Verdict<'a> {
     },
 }
 
-/// The outcome of reading a routes file.
+/// The result of reading a routes file.
 #[derive(Debug)]
 pub struct Parsed {
-    /// `None` if any problem is an error.
+    /// The routes, or `None` if any problem is an error.
     pub routes: Option<Routes>,
-    /// In the order of the file; warnings among them.
+    /// All problems, including warnings, in the order of the file.
     pub problems: Vec<Problem>,
 }
 
 impl Routes {
-    /// Reads a routes file; reports all its problems together.
+    /// Reads a routes file, and reports all its problems together.
     pub fn parse(text: &str) -> Parsed {
         Self::read(text, false)
     }
 
-    /// Reads a routes file that is to be deployed: it must name what can be, and say so if a reader could read
-    /// all of a bucket whose keys its route does not all take.
+    /// Reads a routes file that is about to be deployed. Such a file must only name buckets and
+    /// jobs that can exist. If a reader role could read a whole bucket although its route doesn't
+    /// take every key, the route must say so.
     pub fn parse_to_deploy(text: &str) -> Parsed {
         Self::read(text, true)
     }
@@ -157,8 +158,10 @@ impl Routes {
     fn read(text: &str, is_to_be_deployed: bool) -> Parsed {
         if text.len() > MAX_FILE_BYTES {
             let place = crate::problem::Place { line: 1, column: 1, bytes: 0..0 };
-            let message =
-                format!("the file has {} bytes, at most {MAX_FILE_BYTES} are read", text.len());
+            let message = format!(
+                "the file has {} bytes, but at most {MAX_FILE_BYTES} are allowed",
+                text.len()
+            );
             return Parsed { routes: None, problems: vec![Problem::error(&place, message)] };
         }
         let (node, mut problems) = yaml::read(text);
@@ -175,7 +178,7 @@ impl Routes {
         if resolved.is_none() && problems.is_empty() {
             let place = crate::problem::Place { line: 1, column: 1, bytes: 0..0 };
             problems
-                .push(Problem::error(&place, "the file is empty").hint("begin with `version: 1`"));
+                .push(Problem::error(&place, "the file is empty").hint("start with `version: 1`"));
         }
         problems.sort_by_key(|problem| problem.place.bytes.start);
         let usable = !problems.iter().any(Problem::is_error);
@@ -194,7 +197,7 @@ impl Routes {
         Self { targets, routes, router, markers, with_marker }
     }
 
-    /// To look keys up with.
+    /// Returns a finder to look up keys with.
     pub fn finder(&self) -> Finder<'_> {
         Finder { routes: self, keys: self.router.finder(), markers: self.markers.finder() }
     }
@@ -209,8 +212,8 @@ pub struct Finder<'r> {
 }
 
 impl Finder<'_> {
-    /// The indices of the routes that take this key or have it for a marker, ascending; their
-    /// conditions are not looked at.
+    /// Returns the indices of the routes that match this key or have it as a marker, in ascending
+    /// order. Ignores the routes' conditions.
     pub fn find(&mut self, bucket: &str, key: &str) -> Vec<usize> {
         let mut found = self.keys.find(bucket, key);
         let markers = self.markers.find(bucket, key);
@@ -225,7 +228,7 @@ impl Finder<'_> {
 }
 
 impl Route {
-    /// What a batch of this route starts; `values` are what its arguments are filled with.
+    /// Returns what a batch of this route starts. `values` fills in the arguments.
     pub fn start(&self, target: &Target, values: BTreeMap<String, String>) -> Start {
         let arguments = self.arguments.iter();
         Start {
@@ -244,7 +247,7 @@ impl Route {
         }
     }
 
-    /// Whether this route takes `arrival`.
+    /// Decides whether this route takes `arrival`.
     pub fn judge<'a>(&'a self, arrival: &'a Arrival) -> Verdict<'a> {
         if self.bucket != arrival.bucket {
             return Verdict::OtherBucket;
@@ -259,7 +262,7 @@ impl Route {
         if arrival.is_directory_marker() && !self.condition.directory_markers {
             return Verdict::DirectoryMarker;
         }
-        // A size that is not told is no reason to leave an object out.
+        // If the event doesn't give the size, the conditions on it don't apply.
         match (arrival.size, &self.condition) {
             (Some(bytes), Condition { min_bytes: Some(min), .. }) if bytes < *min => {
                 Verdict::TooSmall { bytes, min_bytes: *min }

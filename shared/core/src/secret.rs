@@ -1,4 +1,4 @@
-//! A value that must not reach a log, an error or a `Debug`.
+//! A value that must not appear in a log, an error or `Debug` output.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,8 +6,8 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 
-/// An external ID or anything else that is known to few. It has no `Display` and no `Serialize`;
-/// the only way to the text is [`Secret::expose`].
+/// An external ID or another secret. It has no `Display` and no `Serialize`: the only way to the
+/// text is [`Secret::expose`].
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
@@ -18,7 +18,7 @@ impl Secret {
         Self(text.into())
     }
 
-    /// The text itself, for the one call that needs it.
+    /// Returns the text itself, for the one call that needs it.
     pub fn expose(&self) -> &str {
         &self.0
     }

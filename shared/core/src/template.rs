@@ -1,12 +1,13 @@
-//! Values of job arguments: text with `{name}` in it, where a name is a capture of the route's key
-//! or one of the [`BUILT_INS`]. `{{` and `}}` stand for braces.
+//! Values of job arguments: text that can contain `{name}`, where the name is a capture of the
+//! route's key or one of the [`BUILT_INS`]. `{{` and `}}` stand for braces.
 
 use std::fmt;
 
 use crate::pattern::is_name;
 
-/// The names that every route knows. `key` and `object_uri` are those of the one object of the
-/// batch; `count` and `bytes` are of the batch; `event_time` is its latest, as RFC 3339 in UTC.
+/// The names that every route can use. `key` and `object_uri` belong to the batch's only object.
+/// `count` and `bytes` are totals of the batch. `event_time` is the latest event time of the batch,
+/// as RFC 3339 in UTC.
 pub const BUILT_INS: [&str; 7] =
     ["bucket", "key", "object_uri", "batch_id", "count", "bytes", "event_time"];
 
@@ -22,7 +23,7 @@ enum Part {
     Name(String),
 }
 
-/// Why a text is no template.
+/// The reason why a text isn't a template.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
     #[error("`{{` is not closed")]
@@ -34,10 +35,10 @@ pub enum TemplateError {
 }
 
 impl Template {
-    /// Parses `text`; whether its names are known is not checked here.
+    /// Parses `text`. Doesn't check whether its names are known.
     ///
     /// # Errors
-    /// The first thing that is wrong with it.
+    /// Returns the first problem with the text.
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
         let mut parts = Vec::new();
         let mut literal = String::new();
@@ -70,7 +71,7 @@ impl Template {
         Ok(Self { parts })
     }
 
-    /// The names in it, in their order.
+    /// Returns the names in the template, in the order of the text.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.parts.iter().filter_map(|part| match part {
             Part::Name(name) => Some(name.as_str()),
@@ -78,15 +79,15 @@ impl Template {
         })
     }
 
-    /// Whether it says the same whatever the batch.
+    /// Returns `true` if the template has no names, so that every batch gets the same value.
     pub fn is_fixed(&self) -> bool {
         self.names().next().is_none()
     }
 
-    /// Fills the names in.
+    /// Replaces each name by its value.
     ///
     /// # Errors
-    /// The name that `value` knows nothing of.
+    /// Returns the first name for which `value` returns `None`.
     pub fn fill(&self, value: impl Fn(&str) -> Option<String>) -> Result<String, &str> {
         self.parts.iter().try_fold(String::new(), |text, part| match part {
             Part::Text(literal) => Ok(text + literal),

@@ -1,7 +1,8 @@
-//! A tree of nodes → a type of serde, with *all* the places that do not fit.
+//! Deserialises a tree of nodes into a serde type and reports *all* nodes that don't fit.
 //!
-//! Deserialising stops at the first such place. So it is reported, taken out of the tree, and what
-//! is left is read again, until it reads: each round takes one node out, so it ends.
+//! Serde stops at the first node that doesn't fit. So this module reports that node, removes it
+//! from the tree, and deserialises the rest again until that succeeds. Each round removes a node,
+//! so the loop ends.
 
 use serde::de::DeserializeOwned;
 use serde_path_to_error::Segment;
@@ -9,11 +10,11 @@ use serde_path_to_error::Segment;
 use crate::problem::{Problem, did_you_mean};
 use crate::yaml::{Content, MAX_PROBLEMS, Node, Step, shown};
 
-/// Where lists stand, by the keys above them.
+/// The places of lists, each given by the keys that lead to it.
 pub type Lists<'a> = [&'a [&'a str]];
 
-/// What is written; `None` if the root itself is no mapping. `node` loses what does not fit; `lists`
-/// are all the lists that the type has.
+/// Returns the value, or `None` if the root isn't a mapping, and the problems. Removes the nodes
+/// that don't fit from `node`. `lists` names all lists of the type.
 pub fn read<T: DeserializeOwned>(node: &mut Node, lists: &Lists<'_>) -> (Option<T>, Vec<Problem>) {
     let mut problems = Vec::new();
     refuse_positional(node, &[], lists, &mut problems);
@@ -21,8 +22,8 @@ pub fn read<T: DeserializeOwned>(node: &mut Node, lists: &Lists<'_>) -> (Option<
         if problems.len() >= MAX_PROBLEMS {
             let last = problems.iter().map(|problem| &problem.place).max_by_key(|p| p.bytes.start);
             let place = last.unwrap_or(&node.place).clone();
-            let problem = Problem::error(&place, "too many problems to go on");
-            problems.push(problem.hint("mend those above first"));
+            let problem = Problem::error(&place, "too many problems to continue");
+            problems.push(problem.hint("fix the problems above first"));
             return (None, problems);
         }
         let error = match serde_path_to_error::deserialize(node.to_value()) {
@@ -47,7 +48,8 @@ fn step(segment: &Segment) -> Option<Step> {
     }
 }
 
-/// Serde takes a list for a struct, its items in the order of the fields. Nobody means that.
+/// Removes and reports lists in places where the type has none. Serde would accept a list for a
+/// struct, with its items in the order of the fields, which nobody intends.
 fn refuse_positional(
     node: &mut Node,
     above: &[&str],
@@ -61,7 +63,7 @@ fn refuse_positional(
                 let is_list = matches!(item.content, Content::Sequence(_));
                 if is_list {
                     let problem = Problem::error(&item.place, "a list inside a list");
-                    problems.push(problem.hint("no list here holds lists"));
+                    problems.push(problem.hint("lists here can't contain lists"));
                 } else {
                     refuse_positional(item, above, lists, problems);
                 }
@@ -78,7 +80,7 @@ fn refuse_positional(
                     let problem = Problem::error(&entry.value.place, message);
                     let names: Vec<&str> =
                         lists.iter().filter_map(|list| list.last().copied()).collect();
-                    problems.push(problem.hint(format!("lists are `{}`", names.join("`, `"))));
+                    problems.push(problem.hint(format!("only `{}` are lists", names.join("`, `"))));
                 } else {
                     refuse_positional(&mut entry.value, &path, lists, problems);
                 }
@@ -118,7 +120,7 @@ fn problem(root: &Node, path: &[Step], error: &str) -> Problem {
     let problem = Problem::error(place, format!("{field} is not {expected}"));
     let content = root.at(path).map(|node| &node.content);
     match (expected, content) {
-        ("a string", _) => problem.hint("put it between quotes"),
+        ("a string", _) => problem.hint("put it in quotes"),
         ("a list", Some(Content::Scalar(value))) => {
             problem.hint(format!("write [{}]", plain(value)))
         }

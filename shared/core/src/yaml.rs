@@ -1,8 +1,8 @@
-//! YAML text → a tree that remembers where everything stands.
+//! Reads YAML text into a tree that remembers the place of every node.
 //!
-//! Strict on purpose: the same file is read by this crate (YAML 1.2) and by packaging tools (often
-//! YAML 1.1), so whatever the two versions read differently is refused, as are aliases, tags,
-//! merge keys and duplicate keys. Knows nothing of routes.
+//! The reader is strict on purpose: this crate (YAML 1.2) and packaging tools (often YAML 1.1) read
+//! the same file. So it refuses everything that the two versions read differently, and also
+//! aliases, tags, merge keys and duplicate keys. It knows nothing about routes.
 
 mod scalar;
 
@@ -14,10 +14,10 @@ use serde_json::{Map, Value};
 
 use crate::problem::{Place, Problem};
 
-/// Deeper nesting is refused, so that no file can exhaust the stack.
+/// The maximum depth of nesting. A limit keeps files from exhausting the stack.
 const MAX_DEPTH: usize = 32;
 
-/// A stage stops when it has found so many problems: nobody reads more.
+/// The number of problems after which a stage stops, because nobody reads more.
 pub const MAX_PROBLEMS: usize = 100;
 
 /// A value and its place in the text.
@@ -33,7 +33,7 @@ pub enum Content {
     /// Null, a boolean, a number or a string.
     Scalar(Value),
     Sequence(Vec<Node>),
-    /// In the order of the text; keys are unique.
+    /// The entries in the order of the text. Their keys are unique.
     Mapping(Vec<Entry>),
 }
 
@@ -53,7 +53,7 @@ pub enum Step {
 }
 
 impl Node {
-    /// The node below this one, if `path` leads to one.
+    /// Returns the node below this one that `path` leads to, if there is one.
     pub fn at(&self, path: &[Step]) -> Option<&Node> {
         path.iter().try_fold(self, |node, step| match (step, &node.content) {
             (Step::Key(key), Content::Mapping(entries)) => {
@@ -64,7 +64,8 @@ impl Node {
         })
     }
 
-    /// The entry whose value `path` leads to.
+    /// Returns the entry whose value `path` leads to. Returns `None` if the path leads nowhere or
+    /// to the item of a list.
     pub fn entry(&self, path: &[Step]) -> Option<&Entry> {
         let (Step::Key(key), parent) = path.split_last()? else {
             return None;
@@ -75,7 +76,8 @@ impl Node {
         }
     }
 
-    /// Takes the node that `path` leads to out of the tree. Items behind it in a sequence move up.
+    /// Removes the node that `path` leads to from the tree. Later items of a sequence move up.
+    /// Returns `false` if there is no such node.
     pub fn remove(&mut self, path: &[Step]) -> bool {
         let Some((step, rest)) = path.split_first() else {
             return false;
@@ -102,7 +104,7 @@ impl Node {
         }
     }
 
-    /// The same without places.
+    /// Returns the tree as a JSON value, without places.
     pub fn to_value(&self) -> Value {
         match &self.content {
             Content::Scalar(value) => value.clone(),
@@ -117,8 +119,9 @@ impl Node {
     }
 }
 
-/// Reads the one document of `text`. What can be read is returned beside the problems, so that
-/// later stages can report theirs in the same breath; a syntax error leaves nothing to return.
+/// Reads the single document of `text`. Returns as much as it can read together with the problems,
+/// so that later stages can add theirs to the same report. After a syntax error, it returns no
+/// tree.
 pub fn read(text: &str) -> (Option<Node>, Vec<Problem>) {
     if let Some(problem) = unusual_text(text) {
         return (None, vec![problem]);
@@ -135,7 +138,8 @@ pub fn read(text: &str) -> (Option<Node>, Vec<Problem>) {
     (root, reader.problems)
 }
 
-/// What other readers of the file take otherwise, or show in another line.
+/// Returns a problem if the text contains something that other readers of the file would read
+/// differently or show in another line.
 fn unusual_text(text: &str) -> Option<Problem> {
     let is_lone = |at: usize| text.as_bytes().get(at + 1) != Some(&b'\n');
     let (at, message, hint) = if text.starts_with('\u{feff}') {
@@ -143,10 +147,10 @@ fn unusual_text(text: &str) -> Option<Problem> {
     } else if let Some((at, _)) = text.match_indices('\r').find(|(at, _)| is_lone(*at)) {
         (at, "a carriage return without a line feed", "end lines with a line feed")
     } else if let Some(at) = text.find(['\u{85}', '\u{2028}', '\u{2029}']) {
-        (at, "a character that only YAML 1.1 takes for the end of a line", "leave it out")
+        (at, "a character that only YAML 1.1 reads as the end of a line", "remove it")
     } else if text.starts_with('%') || text.contains("\n%") {
         let at = if text.starts_with('%') { 0 } else { text.find("\n%")? + 1 };
-        (at, "YAML directives are not supported", "leave the line out")
+        (at, "YAML directives are not supported", "remove the line")
     } else {
         return None;
     };
@@ -174,13 +178,13 @@ impl<'a> Reader<'a> {
                 Event::StreamStart | Event::DocumentEnd | Event::Nothing => {}
                 Event::DocumentStart(_) if root.is_some() => {
                     return Err(Problem::error(&self.lines.place(span), "a second YAML document")
-                        .hint("one file holds one document: remove what follows `---`"));
+                        .hint("a file can have only one document: remove everything after `---`"));
                 }
                 Event::DocumentStart(_) => {
                     let (event, span) = self.next()?;
                     root = Some(self.node(event, span, 0)?);
                 }
-                // The parser opens a document before any content.
+                // The parser never returns content outside a document.
                 _ => {
                     return Err(Problem::error(&self.lines.place(span), "unexpected YAML content"));
                 }
@@ -194,7 +198,7 @@ impl<'a> Reader<'a> {
             Some(Err(error)) => {
                 let place = self.lines.place(Span::empty(*error.marker()));
                 Err(Problem::error(&place, format!("not valid YAML: {}", error.info()))
-                    .hint("look at the indentation, the quotes and the brackets before this place"))
+                    .hint("check the indentation, the quotes and the brackets before this place"))
             }
             None => Ok((Event::StreamEnd, Span::empty(Marker::new(0, 1, 0)))),
         }
@@ -203,13 +207,12 @@ impl<'a> Reader<'a> {
     fn node(&mut self, event: Event<'a>, span: Span, depth: usize) -> Result<Node, Problem> {
         let mut place = self.lines.place(span);
         if self.problems.len() >= MAX_PROBLEMS {
-            return Err(
-                Problem::error(&place, "too many problems to go on").hint("mend those above first")
-            );
+            return Err(Problem::error(&place, "too many problems to continue")
+                .hint("fix the problems above first"));
         }
         if depth > MAX_DEPTH {
             return Err(Problem::error(&place, format!("nested deeper than {MAX_DEPTH} levels"))
-                .hint("a routes file needs six"));
+                .hint("a routes file needs only six"));
         }
         let content = match event {
             Event::Scalar(text, style, anchor, tag) => {
@@ -237,7 +240,7 @@ impl<'a> Reader<'a> {
             }
             Event::Alias(_) => {
                 self.problems.push(Problem::error(&place, "YAML aliases are not supported").hint(
-                    "CloudFormation, which reads this file too, has none: write the value out",
+                    "CloudFormation reads this file too and doesn't support them: write the value out",
                 ));
                 Content::Scalar(Value::Null)
             }
@@ -260,13 +263,13 @@ impl<'a> Reader<'a> {
             let value = self.node(event, span, depth + 1)?;
             let Content::Scalar(Value::String(key)) = key_node.content else {
                 let problem = Problem::error(&key_node.place, "a key must be a string");
-                self.problems.push(problem.hint("put it between quotes"));
+                self.problems.push(problem.hint("put it in quotes"));
                 continue;
             };
             let line = key_node.place.line;
             if let Some(first) = lines.get(&key) {
                 let message = format!("duplicate key `{}`", shown(&key));
-                let hint = format!("it stands in line {first} already");
+                let hint = format!("it is already in line {first}");
                 self.problems.push(Problem::error(&key_node.place, message).hint(hint));
                 continue;
             }
@@ -279,13 +282,13 @@ impl<'a> Reader<'a> {
         if anchor != 0 {
             self.problems.push(
                 Problem::error(place, "YAML anchors are not supported")
-                    .hint("CloudFormation, which reads this file too, has no aliases for them"),
+                    .hint("CloudFormation reads this file too and doesn't support aliases"),
             );
         }
         if tagged {
             self.problems.push(
                 Problem::error(place, "YAML tags are not supported")
-                    .hint("quote the value if a string is meant"),
+                    .hint("put the value in quotes if it is a string"),
             );
         }
     }
@@ -295,17 +298,19 @@ impl<'a> Reader<'a> {
             return Value::String(text.to_owned());
         }
         if scalar::is_ambiguous(text) {
-            // The value may be a secret: the place says which it is.
+            // The value may be a secret, so the message doesn't repeat it. The place shows which
+            // value it is.
             let problem = Problem::error(place, "YAML 1.1 and YAML 1.2 read this differently");
-            self.problems.push(problem.hint("put it between quotes"));
+            self.problems.push(problem.hint("put it in quotes"));
             return Value::String(text.to_owned());
         }
         scalar::read(text)
     }
 }
 
-/// A key as a message repeats it: as far as it is a name, since `{external_id:secret}`, the space
-/// forgotten, is one long key.
+/// Returns a key in the form that messages show: only its beginning up to the first character that
+/// can't be part of a name. Without its space, `{external_id:secret}` is one long key, and messages
+/// must not show the secret.
 pub fn shown(key: &str) -> String {
     let is_name = |c: char| c.is_alphanumeric() || "_-.".contains(c);
     match key.find(|c| !is_name(c)) {
@@ -317,9 +322,9 @@ pub fn shown(key: &str) -> String {
 /// Translates the parser's positions, which count characters, into bytes.
 struct Lines<'a> {
     text: &'a str,
-    /// Offset in bytes of each line's first character.
+    /// The byte offset of each line's first character.
     starts: Vec<usize>,
-    /// Line, column and byte of the last place that was asked for.
+    /// The line, column and byte offset of the last lookup.
     last: Cell<(usize, usize, usize)>,
 }
 
@@ -334,11 +339,13 @@ impl<'a> Lines<'a> {
         let Some(start) = self.starts.get(marker.line().saturating_sub(1)) else {
             return self.text.len();
         };
-        // Places come in the order of the text: a long line is walked once, not once for each.
+        // Lookups come in the order of the text. Continuing from the last one walks a long line
+        // only once.
         let (line, column, byte) = self.last.get();
-        let (column, byte) = match line == marker.line() && column <= marker.col() {
-            true => (column, byte),
-            false => (0, *start),
+        let (column, byte) = if line == marker.line() && column <= marker.col() {
+            (column, byte)
+        } else {
+            (0, *start)
         };
         let mut ahead = self.text[byte..].char_indices();
         let byte = ahead.nth(marker.col() - column).map_or(self.text.len(), |(at, _)| byte + at);

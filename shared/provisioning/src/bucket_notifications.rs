@@ -1,13 +1,14 @@
-//! A bucket's notification configuration: reading it, putting it, and doing so until S3 agrees.
+//! Reads and puts a bucket's notification configuration, and repeats this until S3 agrees.
 //!
-//! What is put is decided by `landfall_core::bucket_notifications`. A put replaces everything, and
-//! S3 offers neither version nor ETag to make it conditional. So it is read twice before each put and
-//! until it reads back after it: whoever writes before the second reading is merged with, whoever
-//! writes after our put is noticed. Who writes between the two is overwritten, and nobody can tell.
+//! `landfall_core::bucket_notifications` decides what to put. A put replaces everything, and S3
+//! offers neither a version nor an ETag to make it conditional. So this module reads the
+//! configuration twice before each put, and after it until it reads back. If someone else writes
+//! before the second reading, their change is merged; if they write after our put, we notice. A
+//! change between the two is overwritten, and nobody can notice that.
 //!
-//! A configuration that the SDK does not know in full is refused: the put would drop what it does
-//! not know. `known` looks at the XML for that, `wire` translates. `look` says what is to be known before
-//! anything is changed.
+//! A configuration that the SDK does not know in full is refused, because the put would drop what
+//! the SDK does not know. `known` checks the XML for that, `wire` translates, and `look` finds out
+//! what has to be known before any change.
 
 mod known;
 mod look;
@@ -28,13 +29,14 @@ use tokio::time::{Instant, sleep};
 
 pub use look::look;
 
-/// The waits between the readings after a put: S3 may answer with the old configuration for a while.
+/// The waits between the readings after a put: S3 may answer with the old configuration for a
+/// while.
 const READ_BACK_PAUSES_MS: [u64; 5] = [200, 400, 800, 1_600, 3_200];
 
-/// The wait before everything is done again; doubled each time, up to the second.
+/// The wait before the next pass. It doubles each time, from the first value up to the second.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(4));
 
-/// Why a bucket's notification configuration is not as wanted.
+/// Why a bucket's notification configuration could not be read or changed.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages describe the variants")]
 pub enum Error {
@@ -43,7 +45,7 @@ pub enum Error {
     /// Nothing was put.
     #[error(
         "failed to read the notification configuration of bucket `{bucket}`: it has {what}, which \
-         would be lost if it were put again"
+        would be lost if it were put again"
     )]
     Unknown { bucket: String, what: String },
     /// Nothing was put.
@@ -53,44 +55,44 @@ pub enum Error {
         #[source]
         conflict: Conflict,
     },
-    /// Somebody else wrote before or after us. What they wrote stands.
-    #[error("somebody else changes the notification configuration of bucket `{bucket}` meanwhile")]
+    /// Someone else wrote before or after us. What they wrote stands.
+    #[error("someone else is changing the notification configuration of bucket `{bucket}`")]
     Contended { bucket: String },
-    /// S3 took what was put, and does not answer with it yet.
+    /// S3 accepted what was put, but does not return it yet.
     #[error("the notification configuration of bucket `{bucket}` does not read back as it was put")]
     Unsettled { bucket: String },
 }
 
-/// What a failed call means. A put without an answer may have had an effect; it can be repeated.
+/// What a failed call means. A put without an answer may have had an effect; it is safe to repeat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
     /// There is no bucket of this name.
     NoSuchBucket,
     /// The bucket is in another region.
     Elsewhere,
-    /// Or the bucket is another account's: S3 tells neither from the other.
+    /// Access is denied, or the bucket belongs to another account: S3 does not distinguish the two.
     AccessDenied,
-    /// S3 may not write to the queue, or not yet: a queue's policy takes a while to be effective.
+    /// S3 may not write to the queue, or not yet: a queue's policy takes a while to take effect.
     Destination,
-    /// The request is wrong as it is.
+    /// The request itself is wrong.
     Invalid,
-    /// S3 asks for fewer calls.
+    /// S3 throttles calls.
     Throttled,
     /// S3 failed, was busy with another put, or did not answer.
     Other,
 }
 
-/// What it took.
+/// Whether a change was needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// Nothing was put.
     Unchanged,
-    /// Put, and read back.
+    /// The configuration was put, and read back.
     Changed,
 }
 
 impl Error {
-    /// A stable identifier for logs and metrics.
+    /// Returns a stable identifier for logs and metrics.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Unknown { .. } => "notifications_unknown_content",
@@ -109,8 +111,8 @@ impl Error {
         }
     }
 
-    /// Whether the same call can succeed later without anybody changing anything: permissions take a
-    /// while to be effective.
+    /// Returns `true` if the same call can succeed later although nobody changes anything:
+    /// permissions take a while to take effect.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Unknown { .. } | Self::Conflict { .. } => false,
@@ -122,10 +124,10 @@ impl Error {
     }
 }
 
-/// The notification configuration of `bucket`, which must be `account`'s.
+/// Reads the notification configuration of `bucket`, which must belong to `account`.
 ///
 /// # Errors
-/// Refused; or it holds what the SDK does not know.
+/// Fails if S3 refuses, or the configuration has something that the SDK does not know.
 pub async fn read(s3: &Client, bucket: &str, account: &str) -> Result<Configuration, Error> {
     let body = Body::default();
     let answer = s3
@@ -142,14 +144,14 @@ pub async fn read(s3: &Client, bucket: &str, account: &str) -> Result<Configurat
     wire::from_sdk(&answer).map_err(unknown)
 }
 
-/// Puts the notification configuration of `bucket`, which must be `account`'s. Idempotent.
+/// Puts the notification configuration of `bucket`, which must belong to `account`. Idempotent.
 ///
-/// S3 sends an `s3:TestEvent` to destinations, and refuses the whole if it may not write to one of
-/// them, other people's included, unless `is_removal`: then it does not look. The call is made once: a
-/// repetition by the SDK would overwrite what somebody wrote meanwhile.
+/// S3 sends an `s3:TestEvent` to each destination, and refuses the whole configuration if it may
+/// not write to one of them, including other people's. With `is_removal`, S3 skips this check. The
+/// call is made only once: an SDK retry would overwrite what someone else wrote meanwhile.
 ///
 /// # Errors
-/// Refused; without an answer it may have had its effect.
+/// Fails if S3 refuses. Without an answer, the put may have had its effect.
 pub async fn write(
     s3: &Client,
     bucket: &str,
@@ -172,12 +174,12 @@ pub async fn write(
         .map_err(|error| refused("put", bucket, &error))
 }
 
-/// Brings `bucket`, which must be `account`'s, to what `desired` says, beside all that others have
-/// there. Idempotent. What fails and may heal is done again until `deadline`; a call under way then
-/// is awaited.
+/// Adds what `desired` says to `bucket`, which must belong to `account`, and keeps everything that
+/// others have there. Idempotent. Retries what may heal until `deadline`, and awaits a call that is
+/// then under way.
 ///
 /// # Errors
-/// See [`Error`]; of those that may heal, the last one.
+/// See [`Error`]. If the error may heal, this is the last one.
 pub async fn converge(
     s3: &Client,
     bucket: &str,
@@ -192,9 +194,9 @@ pub async fn converge(
     Bucket { s3, name: bucket, account, is_removal: false }.settle(next, deadline).await
 }
 
-/// Removes `owner`'s rules from `bucket`, which must be `account`'s, as [`converge`] adds them; a
-/// bucket that does not exist has none. Idempotent. EventBridge stays switched on. A queue that is
-/// gone, ours or somebody else's, does not hinder it.
+/// Removes the rules that [`converge`] added for `owner` from `bucket`, which must belong to
+/// `account`. A bucket that does not exist has none. Idempotent. EventBridge stays switched on. A
+/// missing queue, ours or someone else's, does not get in the way.
 ///
 /// # Errors
 /// See [`Error`].
@@ -222,7 +224,7 @@ struct Bucket<'a> {
 }
 
 impl Bucket<'_> {
-    /// Makes passes until one comes through; `next` says what to put, `None` if nothing.
+    /// Makes passes until one succeeds. `next` returns what to put, or `None` if nothing.
     async fn settle(
         &self,
         next: impl Fn(&Configuration) -> Result<Option<Configuration>, Error>,
@@ -277,7 +279,7 @@ impl Bucket<'_> {
     }
 }
 
-/// Keeps the body of the answer, which the SDK reads into memory and then lets go.
+/// Keeps the body of the answer, which the SDK reads into memory and then drops.
 #[derive(Debug, Clone, Default)]
 struct Body(Arc<Mutex<Vec<u8>>>);
 
@@ -292,14 +294,15 @@ impl Intercept for Body {
         "Body"
     }
 
-    /// The first moment at which the body has been read. Of several attempts the last one counts.
+    /// Stores the body: this is the first moment at which the SDK has read it. The last attempt
+    /// counts.
     fn read_after_deserialization(
         &self,
         context: &AfterDeserializationInterceptorContextRef<'_>,
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        // Without a body `known` finds no document, and refuses it.
+        // Without a body, `known` finds no document and refuses.
         let bytes = context.response().body().bytes().unwrap_or_default();
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = bytes.to_vec();
         Ok(())
@@ -315,7 +318,7 @@ where
         Some("NoSuchBucket") => Refusal::NoSuchBucket,
         Some("PermanentRedirect") => Refusal::Elsewhere,
         Some("AccessDenied") => Refusal::AccessDenied,
-        // S3 has one code for both, and only the message tells them apart.
+        // S3 uses this code for other mistakes too, and only the message shows the difference.
         Some("InvalidArgument")
             if said.contains("Unable to validate the following destination") =>
         {
@@ -323,7 +326,7 @@ where
         }
         Some("SlowDown" | "ServiceUnavailable" | "Throttling") => Refusal::Throttled,
         _ => match error.raw_response().map(|answer| answer.status().as_u16()) {
-            // 409: two puts met.
+            // Status 409 means that two puts met.
             Some(status) if status < 500 && status != 409 => Refusal::Invalid,
             _ => Refusal::Other,
         },

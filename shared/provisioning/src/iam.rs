@@ -1,7 +1,7 @@
-//! Roles in IAM: observed, and brought to what is desired or removed.
+//! Observes roles in IAM, and converges or removes them.
 //!
-//! `landfall_core::roles` decides what is to be done. This module carries it out, step by step, and repeats it
-//! until IAM reads back what was written, since what IAM answers can be seconds old.
+//! `landfall_core::roles` decides what to do. This module carries it out step by step, and repeats
+//! it until IAM reads back what was written, because IAM's answers can be seconds old.
 
 mod managed;
 
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use aws_sdk_iam::Client;
 use aws_sdk_iam::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_iam::types::{Role as IamRole, Tag};
+use aws_sdk_iam::types::Tag;
 use landfall_core::policy::Document;
 use landfall_core::roles::{Conflict, Observed, Owner, Role, Step, diff, removal};
 use tokio::time::{Instant, sleep};
@@ -18,21 +18,21 @@ use tokio::time::{Instant, sleep};
 use self::managed::{Managed, managed};
 use landfall_aws::sdk_error::{AwsError, chain};
 
-/// The pause after the first round; it doubles.
+/// The pause after the first round. It doubles each time, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// So long a refusal may still be the delay with which IAM's changes take effect, the provisioner's
-/// own policies among them.
+/// How long a refusal may still be due to the delay with which IAM's changes take effect, including
+/// changes to the provisioner's own policies.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Why a role is not as it should be.
+/// Why a role could not be observed, converged or removed.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages describe the variants")]
 pub enum IamError {
     #[error("failed to {operation} role `{role}`")]
     Call {
-        /// IAM's own name of it.
+        /// IAM's name for the operation.
         operation: &'static str,
         role: String,
         source: AwsError,
@@ -42,14 +42,14 @@ pub enum IamError {
     PolicyDenied { role: String, arn: String },
     #[error(transparent)]
     Conflict(#[from] Conflict),
-    #[error("failed to bring role `{role}` to rest in time")]
+    #[error("failed to finish the work on role `{role}` in time")]
     OutOfTime { role: String, source: Box<IamError> },
     #[error("IAM does not read back what was written")]
     NotReadBack,
 }
 
 impl IamError {
-    /// A stable identifier for logs and metrics.
+    /// Returns a stable identifier for logs and metrics.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Call { source, .. } if source.code() == "AccessDenied" => "iam_access_denied",
@@ -60,7 +60,7 @@ impl IamError {
         }
     }
 
-    /// Whether trying again can help, `since` so long.
+    /// Returns `true` if trying again can help, after `since` has passed.
     fn is_retryable(&self, since: Duration) -> bool {
         match self {
             Self::Call { source, .. } => match source.code() {
@@ -79,21 +79,22 @@ impl IamError {
     }
 }
 
-/// What became of a removal.
+/// The outcome of a removal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Removal {
-    /// The role was there, and is gone.
+    /// The role existed, and is gone.
     Removed,
-    /// There was none.
+    /// There was no such role.
     Absent,
-    /// There is one, and it is not what was to be removed.
+    /// There is such a role, but it is not the one to remove.
     NotOurs,
 }
 
-/// The role of this name, with all that is compared.
+/// Reads the role of this name, with everything that a diff compares; returns `None` if there is
+/// none.
 ///
 /// # Errors
-/// IAM does not answer.
+/// Fails if IAM does not answer.
 pub async fn observe(iam: &Client, name: &str) -> Result<Option<Observed>, IamError> {
     let role = match iam.get_role().role_name(name).send().await {
         Ok(answer) => answer.role,
@@ -112,7 +113,7 @@ pub async fn observe(iam: &Client, name: &str) -> Result<Option<Observed>, IamEr
     for policy in names {
         match iam.get_role_policy().role_name(name).policy_name(&policy).send().await {
             Ok(answer) => policies.insert(policy, document(&answer.policy_document)),
-            // Deleted since it was listed.
+            // The policy was deleted after it was listed.
             Err(error) if error.code() == Some("NoSuchEntity") => continue,
             Err(error) => return Err(call("GetRolePolicy", name, &error)),
         };
@@ -129,19 +130,11 @@ pub async fn observe(iam: &Client, name: &str) -> Result<Option<Observed>, IamEr
         match managed(iam, name, &arn).await? {
             Managed::Read(document) => attached.insert(arn, document),
             Managed::Denied => attached.insert(arn, None),
-            // Detached and deleted since it was listed.
+            // The policy was detached and deleted after it was listed.
             Managed::Absent => continue,
         };
     }
-    Ok(Some(observed(role, policies, attached)))
-}
-
-fn observed(
-    role: IamRole,
-    policies: BTreeMap<String, Option<Document>>,
-    attached: BTreeMap<String, Option<Document>>,
-) -> Observed {
-    Observed {
+    Ok(Some(Observed {
         trust: role.assume_role_policy_document.as_deref().and_then(document),
         max_session_secs: role.max_session_duration.unwrap_or(3_600),
         permissions_boundary: role
@@ -154,30 +147,30 @@ fn observed(
         description: role.description.unwrap_or_default(),
         policies,
         attached,
-    }
+    }))
 }
 
-/// IAM returns documents percent-encoded (RFC 3986).
+/// Parses a policy document, which IAM returns percent-encoded (RFC 3986).
 fn document(text: &str) -> Option<Document> {
     Document::parse(&percent_encoding::percent_decode_str(text).decode_utf8().ok()?)
 }
 
-/// A role that is as it should be, and how it came to that.
+/// A role that is as desired, and what it took.
 #[derive(Debug)]
 pub struct Converged {
     /// The role as IAM reads it back.
     pub observed: Observed,
     /// Whether the role did not exist before.
     pub is_created: bool,
-    /// Managed policies that were detached, and that could not be read: they may have granted or denied.
+    /// Managed policies that were detached without being readable: they may have granted or denied.
     pub unread: BTreeSet<String>,
 }
 
-/// Makes the role what `desired` says, and waits until IAM reads it back so. Repeating it does no harm:
-/// a role that is right already costs the reading only.
+/// Makes the role what `desired` says, and waits until IAM reads it back. Calling it twice is safe:
+/// if the role is already right, this only reads it.
 ///
 /// # Errors
-/// The role is somebody else's, IAM refuses for good, or `deadline` has come.
+/// Fails if the role belongs to something else, IAM refuses for good, or `deadline` has come.
 pub async fn converge(
     iam: &Client,
     desired: &Role,
@@ -193,7 +186,8 @@ pub async fn converge(
         for step in &steps {
             let Step::Detach(arn) = step else { continue };
             if observed.as_ref().is_some_and(|role| role.unread().any(|other| other == arn)) {
-                // What only denies must not be detached because a permission is a moment late.
+                // A policy that only denies must not be detached because a permission is a moment
+                // late.
                 if begun.elapsed() < PATIENCE {
                     return Err(IamError::PolicyDenied { role: name.to_owned(), arn: arn.clone() });
                 }
@@ -211,11 +205,11 @@ pub async fn converge(
     Ok(Converged { observed, is_created, unread })
 }
 
-/// What only denies among the policies of others that the role has, if it is `owner`'s resource: what a
-/// role that takes its place is to have.
+/// Returns the policies that others gave the role and that only deny, if the role is `owner`'s
+/// resource. A role that replaces it should have them too.
 ///
 /// # Errors
-/// IAM refuses for good, or `deadline` has come.
+/// Fails if IAM refuses for good, or `deadline` has come.
 pub async fn brakes_to_carry(
     iam: &Client,
     name: &str,
@@ -229,10 +223,11 @@ pub async fn brakes_to_carry(
     Ok(observed.filter(is_its).map(|observed| observed.brakes_to_carry()).unwrap_or_default())
 }
 
-/// Removes the role, if it is the resource's and bears a physical id that is gone.
+/// Removes the role, if it is `owner`'s resource and has a physical ID that is gone. Calling it
+/// twice is safe.
 ///
 /// # Errors
-/// IAM refuses for good, or `deadline` has come.
+/// Fails if IAM refuses for good, or `deadline` has come.
 pub async fn remove(
     iam: &Client,
     name: &str,
@@ -258,7 +253,7 @@ pub async fn remove(
     })
 }
 
-/// Repeats `round` until it has something to return.
+/// Repeats `round` until it returns something.
 async fn until<T>(
     role: &str,
     deadline: Instant,
@@ -284,7 +279,7 @@ async fn until<T>(
     }
 }
 
-/// Carries out `steps` in their order.
+/// Carries out `steps` in order.
 async fn apply(iam: &Client, role: &str, steps: &[Step]) -> Result<(), IamError> {
     for step in steps {
         apply_step(iam, role, step).await?;

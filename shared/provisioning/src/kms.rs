@@ -1,7 +1,7 @@
-//! The KMS keys that buckets are encrypted with, and a look at their policies.
+//! Finds the KMS keys that buckets are encrypted with, and reads their policies.
 //!
-//! `landfall_core::key_policy` judges whether a policy admits a role. Nothing here changes a key: its policy
-//! belongs to whoever looks after it.
+//! `landfall_core::key_policy` decides whether a policy admits a role. Nothing here changes a key:
+//! its policy belongs to whoever manages it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,10 +13,11 @@ use tokio::time::{Instant, timeout_at};
 
 use landfall_aws::sdk_error::{AwsError, chain};
 
-/// The alias of the key that AWS looks after for S3. Its policy admits who calls S3 from the account.
+/// The alias of the key that AWS manages for S3. Its policy admits everyone who calls S3 from the
+/// account.
 const OWN_KEY_OF_S3: &str = "alias/aws/s3";
 
-/// Why the keys, or what a key's policy says, are not known.
+/// Why the keys, or the policy of a key, are unknown.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages describe the variants")]
 pub enum KmsError {
@@ -26,7 +27,7 @@ pub enum KmsError {
     )]
     Bucket {
         bucket: String,
-        /// The account that should own it.
+        /// The account that should own the bucket.
         owner: String,
         source: AwsError,
     },
@@ -36,7 +37,7 @@ pub enum KmsError {
     )]
     Key {
         bucket: String,
-        /// As the bucket names it.
+        /// The key, as the bucket names it.
         key: String,
         source: AwsError,
     },
@@ -45,14 +46,14 @@ pub enum KmsError {
          give `KmsKeyArns`, an empty list if the role is to use no key"
     )]
     Unusable { bucket: String, key: String, state: String },
-    #[error("failed to look at the policy of KMS key `{key}`: GetKeyPolicy")]
+    #[error("failed to read the policy of KMS key `{key}`: GetKeyPolicy")]
     Policy { key: String, source: AwsError },
-    #[error("failed to look at the policy of KMS key `{key}`: there was no time left")]
+    #[error("failed to read the policy of KMS key `{key}`: there was no time left")]
     OutOfTime { key: String },
 }
 
 impl KmsError {
-    /// A stable identifier for logs and metrics.
+    /// Returns a stable identifier for logs and metrics.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Bucket { .. } => "bucket_encryption_unknown",
@@ -68,17 +69,17 @@ impl KmsError {
 pub struct KeyAdmission {
     /// The ARN of the key.
     pub key: String,
-    /// An error says nothing about the key: its policy was not seen.
+    /// The verdict. An error says nothing about the key: its policy was not read.
     pub verdict: Result<Verdict, KmsError>,
 }
 
 impl KeyAdmission {
-    /// Whether the policy is known not to admit the role.
+    /// Returns `true` if the policy is known not to admit the role.
     pub fn is_refusal(&self) -> bool {
         matches!(self.verdict, Ok(Verdict::NotAdmitted | Verdict::Denied(_)))
     }
 
-    /// What somebody should know or do, in words; none if the role is admitted.
+    /// Returns a text that says what is wrong and what to do; `None` if the role is admitted.
     pub fn note(&self) -> Option<String> {
         let key = &self.key;
         match &self.verdict {
@@ -102,21 +103,22 @@ impl KeyAdmission {
     }
 }
 
-/// The ARNs of the customer managed keys in the default encryption of `buckets`, which account
-/// `expected_owner` owns. Objects that were encrypted with another key are not looked for.
+/// Finds the ARNs of the customer managed keys in the default encryption of `buckets`, which must
+/// belong to account `expected_owner`. Does not look for objects that were encrypted with other
+/// keys.
 ///
-/// No key, and the key that AWS looks after for S3, need no admission and are left out. A key
-/// that does not let itself be described is taken as the bucket names it, if by ARN.
+/// A bucket without a key, and the key that AWS manages for S3, need no admission and are left out.
+/// If access to a key is denied, the ARN in the bucket's encryption counts, if it has one.
 ///
 /// # Errors
-/// A bucket does not name its key, or a key is not found or not usable.
+/// Fails if a bucket's encryption cannot be read, or a key does not exist or cannot be used.
 pub async fn keys_of_buckets(
     s3: &aws_sdk_s3::Client,
     kms: &aws_sdk_kms::Client,
     buckets: impl IntoIterator<Item = &str>,
     expected_owner: &str,
 ) -> Result<BTreeSet<String>, KmsError> {
-    // By what the buckets call them; one bucket of each, to name it.
+    // The keys as the buckets name them, each with one bucket for error messages.
     let mut named = BTreeMap::new();
     for bucket in buckets {
         for key in named_keys(s3, bucket, expected_owner).await? {
@@ -130,7 +132,7 @@ pub async fn keys_of_buckets(
     Ok(keys)
 }
 
-/// The keys of a bucket's default encryption, as it names them: by id, ARN or alias.
+/// Reads the keys in a bucket's default encryption, as the bucket names them: by ID, ARN or alias.
 async fn named_keys(
     s3: &aws_sdk_s3::Client,
     bucket: &str,
@@ -143,7 +145,7 @@ async fn named_keys(
             let bucket = bucket.to_owned();
             return match error.code() {
                 Some("ServerSideEncryptionConfigurationNotFoundError") => Ok(Vec::new()),
-                // Roles can come before what they are for. A key that it gets is found by the next update.
+                // A role can exist before its bucket. The next update finds the bucket's key.
                 Some("NoSuchBucket") => {
                     tracing::warn!(code = "bucket_missing", bucket, "no key is looked for");
                     Ok(Vec::new())
@@ -157,12 +159,12 @@ async fn named_keys(
     };
     let rules = answer.server_side_encryption_configuration.into_iter().flat_map(|c| c.rules);
     let defaults = rules.filter_map(|rule| rule.apply_server_side_encryption_by_default);
-    // Only the algorithms with KMS keys name one.
+    // Only the algorithms that use KMS keys name one.
     let keys = defaults.filter_map(|default| default.kms_master_key_id);
     Ok(keys.filter(|key| !key.is_empty()).collect())
 }
 
-/// The ARN of a key that somebody other than AWS looks after.
+/// Returns the ARN of a key; `None` if AWS manages it.
 async fn resolve(
     kms: &aws_sdk_kms::Client,
     key: &str,
@@ -177,7 +179,7 @@ async fn resolve(
         Ok(answer) => answer.key_metadata,
         Err(error) => {
             let error = AwsError::new(&error);
-            // A key's policy may admit neither the account nor the provisioner, and yet the role.
+            // A key's policy may admit the role without admitting the account or the provisioner.
             let is_arn_of_key =
                 key.starts_with("arn:") && resource.is_some_and(|r| r.starts_with("key/"));
             if error.code() == "AccessDeniedException" && is_arn_of_key {
@@ -208,11 +210,12 @@ async fn resolve(
     }
 }
 
-/// Checks by `deadline` whether the policies of `keys` admit a role, all given by ARN: an entry for each.
+/// Checks by `deadline` whether the policies of `keys` admit the role, all given as ARNs. Returns
+/// an entry for each key.
 ///
-/// It fails no deployment. A key's policy can name a role only once it exists, and often somebody else
-/// looks after the key: the notes say what is missing, to be added later. KMS shows a policy to its own
-/// account only; the notes say which policies were not seen.
+/// This never fails a deployment. A key's policy can name a role only once the role exists, and
+/// often someone else manages the key: the notes say what to add later. KMS shows a policy only to
+/// the key's own account; the notes say which policies could not be read.
 pub async fn check_admissions(
     kms: &aws_sdk_kms::Client,
     keys: &BTreeSet<String>,
@@ -235,7 +238,7 @@ pub async fn check_admissions(
 
 async fn policy_of(kms: &aws_sdk_kms::Client, key: &str) -> Result<String, KmsError> {
     let failed = |source| KmsError::Policy { key: key.to_owned(), source };
-    // A key has one policy, of this name.
+    // A key has exactly one policy, with this name.
     let get = kms.get_key_policy().key_id(key).policy_name("default");
     let answer = get.send().await.map_err(|error| failed(AwsError::new(&error)))?;
     answer.policy.ok_or_else(|| failed(AwsError::unusable("the answer has no policy")))

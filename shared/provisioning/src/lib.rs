@@ -1,5 +1,5 @@
-//! What the provisioner and the command line need of AWS, and the other functions do not: roles, keys, buckets'
-//! notifications, and the table of the resources. Decisions are in `landfall-core`.
+//! Calls AWS for the provisioner and the command line only: roles, keys, bucket notifications, and
+//! the table of the resources. `landfall-core` makes the decisions.
 
 #![warn(missing_docs, unreachable_pub)]
 

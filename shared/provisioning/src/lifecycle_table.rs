@@ -1,15 +1,15 @@
 //! The table in which the provisioner remembers requests and holds locks.
 //!
-//! An item per resource: `id`, the lock (`holder`, `until` in milliseconds since 1970) and the
-//! memory as JSON. Whoever holds the lock reads and writes the memory; a lock whose time has passed
-//! belongs to nobody. What the memory means is `landfall_core::lifecycle`'s.
+//! Each resource has one item: `id`, the lock (`holder`, and `until` in milliseconds since 1970)
+//! and the memory as JSON. Only the holder of the lock reads and writes the memory. A lock whose
+//! time has passed belongs to nobody. `landfall_core::lifecycle` defines what the memory means.
 //!
-//! DynamoDB deletes an item some time after `expires`, in seconds since 1970. An item has it from the lock
-//! on, while there is no memory, and then for as long as the memory says; what stands has none. Items of
-//! earlier versions have none either, and stay.
+//! DynamoDB deletes an item some time after `expires`, in seconds since 1970. An item gets it with
+//! its first lock, as long as there is no memory, and later for as long as the memory says. The
+//! item of a resource that stands has none. Items of earlier versions have none either, and stay.
 //!
-//! Who unlocks a resource by hand (`landfall unlock`) leaves a record in `unlocked`. Whoever holds the lock
-//! next is told of it, and moves it to `unlocked_before`.
+//! Unlocking a resource by hand (`landfall unlock`) leaves a record in `unlocked`. The next holder
+//! of the lock reports it, and moves it to `unlocked_before`.
 
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
@@ -29,13 +29,13 @@ use landfall_aws::clock::{milliseconds_of, now};
 use landfall_aws::dynamodb::{is_refused, number};
 use landfall_aws::sdk_error::AwsError;
 
-/// The pause before a lock that is held is asked for again; it grows.
+/// The pause before the next attempt to take a lock or to write. It grows, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 
 type Item = HashMap<String, AttributeValue>;
 
-/// Why a lock was not to be had, or a memory not kept.
+/// Why a lock could not be taken, or a memory could not be read or written.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages describe the variants")]
 pub enum TableError {
@@ -45,14 +45,14 @@ pub enum TableError {
     Lost { id: String },
     #[error("failed to read the memory of `{id}`")]
     Unreadable { id: String, source: serde_json::Error },
-    #[error("failed to read the memory of `{id}`: it is no string")]
+    #[error("failed to read the memory of `{id}`: it is not a string")]
     NoString { id: String },
     #[error("failed to {doing} `{id}` in table `{table}`")]
     Call { doing: &'static str, id: String, table: String, source: AwsError },
 }
 
 impl TableError {
-    /// A stable identifier for logs and metrics.
+    /// Returns a stable identifier for logs and metrics.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Locked { .. } => "resource_locked",
@@ -62,12 +62,13 @@ impl TableError {
         }
     }
 
-    /// Whether another request holds the lock, and will have left it once its lease has ended.
+    /// Returns `true` if another request holds the lock; it does so until its lease ends at the
+    /// latest.
     pub fn is_locked(&self) -> bool {
         matches!(self, Self::Locked { .. })
     }
 
-    /// Whether the same call can succeed later without anybody changing anything.
+    /// Returns `true` if the same call can succeed later although nobody changes anything.
     fn is_retryable(&self) -> bool {
         match self {
             Self::Locked { .. } => true,
@@ -80,52 +81,52 @@ impl TableError {
     }
 }
 
-/// The table, and who asks.
+/// The provisioner's table.
 #[derive(Debug, Clone)]
 pub struct Table {
     client: Client,
     name: String,
 }
 
-/// A lock that is held, with what was remembered when it was taken.
+/// A lock that this process holds, with what the table remembered when it was taken.
 #[derive(Debug)]
 pub struct Held {
-    /// What is remembered of the resource.
+    /// What the table remembers about the resource.
     pub memory: Memory,
-    /// Who unlocked the resource by hand since it was held the last time, as JSON.
+    /// The record of an unlocking by hand since the lock was last held, as JSON.
     pub unlocked: Option<String>,
     table: Table,
     id: String,
     holder: String,
 }
 
-/// An item as somebody finds it who is no provisioner.
+/// An item, as someone without the lock reads it.
 #[derive(Debug)]
 pub struct Kept {
-    /// What is remembered of the resource.
+    /// What the table remembers about the resource.
     pub memory: Memory,
-    /// Until when somebody holds the lock, if anybody does.
+    /// When the lock's lease ends, if the lock is held.
     pub until: Option<Time>,
     /// The memory as it is stored.
     text: Option<String>,
 }
 
 impl Kept {
-    /// Whether somebody holds the lock at `now`.
+    /// Returns `true` if someone holds the lock at `now`.
     pub fn is_held(&self, now: Time) -> bool {
         self.until.is_some_and(|until| until >= now)
     }
 }
 
-/// Who unlocks a resource by hand, when and why.
+/// A record of who unlocks a resource by hand, when and why.
 #[derive(Debug, Clone, Serialize)]
 pub struct Unlocking {
-    /// Of STS: the ARN of a user or of a role's session.
+    /// The ARN of the user or the role session, from STS.
     pub by: String,
+    /// When it happens.
     #[serde(serialize_with = "as_text")]
-    /// When.
     pub at: Time,
-    /// Why, in that person's words.
+    /// The reason, in that person's words.
     pub reason: String,
 }
 
@@ -134,23 +135,24 @@ fn as_text<S: Serializer>(time: &Time, serializer: S) -> Result<S::Ok, S::Error>
 }
 
 impl Table {
-    /// A table of this name.
+    /// Returns the table of this name. Makes no call.
     pub fn new(client: Client, name: String) -> Self {
         Self { client, name }
     }
 
-    /// What is remembered of `id`, without its lock; nothing if there is no item.
+    /// Returns what the table remembers about `id`, without taking its lock; the default if there
+    /// is no item.
     ///
     /// # Errors
-    /// The table does not answer, or the memory cannot be read.
+    /// Fails if the table does not answer, or the memory cannot be read.
     pub async fn recall(&self, id: &str) -> Result<Memory, TableError> {
         Ok(self.find(id).await?.map(|kept| kept.memory).unwrap_or_default())
     }
 
-    /// The item of `id` without its lock, if there is one.
+    /// Reads the item of `id`, if there is one, without taking its lock.
     ///
     /// # Errors
-    /// The table does not answer, or the memory cannot be read.
+    /// Fails if the table does not answer, or the memory cannot be read.
     pub async fn find(&self, id: &str) -> Result<Option<Kept>, TableError> {
         let get = self.client.get_item().table_name(&self.name).consistent_read(true);
         let answer = get.key("id", AttributeValue::S(id.to_owned())).send().await;
@@ -162,11 +164,12 @@ impl Table {
         Ok(Some(Kept { memory, until: until.map(Time), text }))
     }
 
-    /// Makes a resource forget when its last request was issued, and leaves a record of who did that; tells
-    /// whether it was done. It is not if somebody holds the lock, or the memory is another than was found.
+    /// Makes a resource forget when its last request was issued, and leaves a record of who did
+    /// this. Returns `false`, and changes nothing, if someone holds the lock or the memory has
+    /// changed since `found`.
     ///
     /// # Errors
-    /// The table does not answer.
+    /// Fails if the table does not answer.
     pub async fn unlock(
         &self,
         id: &str,
@@ -199,22 +202,23 @@ impl Table {
         }
     }
 
-    /// Takes the lock of `id`, for `lease`, which must outlast whoever asks. Waits until `deadline`
-    /// for another to leave it.
+    /// Takes the lock of `id` for `lease`, which must outlast the caller's process. Waits until
+    /// `deadline` for another holder to release it.
     ///
     /// # Errors
-    /// It is held by another until then, or the table does not answer.
+    /// Fails if another holder keeps the lock until then, or the table does not answer.
     pub async fn lock(
         &self,
         id: &str,
         lease: Duration,
         deadline: Instant,
     ) -> Result<Held, TableError> {
-        // Nobody else's, an earlier invocation of the same event included.
+        // The holder's name is unique, even among invocations with the same event.
         let holder = format!("{:016x}", RandomState::new().build_hasher().finish());
-        // From now on, however often it is asked for.
+        // The lease begins now, however many attempts it takes.
         let until = now().0 + milliseconds_of(lease);
-        // Only what has no memory gets an end with its lock: what stands must not end by a lock alone.
+        // A lock sets `expires` only on an item without memory: the item of a resource that stands
+        // must not expire because of a lock.
         let mut has_memory = false;
         let mut pause = FIRST_PAUSE;
         loop {
@@ -253,7 +257,7 @@ impl Table {
         has_memory: bool,
     ) -> Result<UpdateItemOutput, SdkError<UpdateItemError>> {
         let now = now().0;
-        // One's own: an attempt whose answer was lost has succeeded.
+        // If the holder is this one, an attempt whose answer was lost has succeeded.
         let is_free = "(attribute_not_exists(#holder) OR #until < :now OR #holder = :holder)";
         let update = if has_memory {
             self.update(id)
@@ -309,22 +313,25 @@ impl Held {
     /// Writes the memory, and keeps the lock.
     ///
     /// # Errors
-    /// The lock is another's by now, or the table does not answer until `deadline`.
+    /// Fails if the lock belongs to another holder by now, or the table does not answer until
+    /// `deadline`.
     pub async fn save(&mut self, memory: Memory, deadline: Instant) -> Result<(), TableError> {
         self.memory = memory;
         self.write(false, deadline).await
     }
 
-    /// Writes the memory and gives the lock back, in one.
+    /// Writes the memory and releases the lock, in one call.
     ///
     /// # Errors
-    /// The lock is another's by now, or the table does not answer until `deadline`.
+    /// Fails if the lock belongs to another holder by now, or the table does not answer until
+    /// `deadline`.
     pub async fn release(mut self, memory: Memory, deadline: Instant) -> Result<(), TableError> {
         self.memory = memory;
         self.write(true, deadline).await
     }
 
-    /// Writing the same again does no harm, so it is tried until it is known to have succeeded.
+    /// Writes the memory. Writing it twice is safe, so this retries until it is known to have
+    /// succeeded.
     async fn write(&self, is_last: bool, deadline: Instant) -> Result<(), TableError> {
         let mut pause = FIRST_PAUSE;
         loop {
@@ -375,7 +382,7 @@ impl Held {
         let update = update.update_expression(expression);
         match update.send().await {
             Ok(_) => Ok(()),
-            // An attempt whose answer was lost may have written it: then it reads so.
+            // An attempt whose answer was lost may have written it: then the item has it.
             Err(error) if is_refused(&error) => {
                 let is_written = self.reads(&text).await?;
                 is_written.then_some(()).ok_or_else(|| TableError::Lost { id: self.id.clone() })
@@ -395,7 +402,7 @@ impl Held {
     }
 }
 
-/// Whether the item that refused a lock has a memory.
+/// Returns `true` if the item that refused a lock has a memory.
 fn has_memory_in<R>(error: &SdkError<UpdateItemError, R>) -> bool {
     let item = match error.as_service_error() {
         Some(UpdateItemError::ConditionalCheckFailedException(refused)) => refused.item(),
@@ -404,7 +411,7 @@ fn has_memory_in<R>(error: &SdkError<UpdateItemError, R>) -> bool {
     item.is_some_and(|item| item.contains_key("memory"))
 }
 
-/// When an item ends that remembers this and nothing that stands.
+/// Returns the `expires` of an item with this memory, of a resource that does not stand.
 fn expires(memory: &Memory) -> AttributeValue {
     let kept = memory.kept_for().unwrap_or_default();
     number((now().0 + milliseconds_of(kept)) / 1000)

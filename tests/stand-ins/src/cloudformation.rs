@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::server::Answer;
+use crate::call::Answer;
 
 /// The number of events on a page.
 const PAGE: usize = 100;

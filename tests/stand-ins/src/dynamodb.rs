@@ -19,7 +19,7 @@ use serde_json::{Map, Value, json};
 
 pub use self::table::Table;
 use self::table::{Rows, read_units};
-use crate::server::Answer;
+use crate::call::Answer;
 
 /// The error that refuses a call.
 #[derive(Debug)]

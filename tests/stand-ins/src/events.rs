@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::server::Answer;
+use crate::call::Answer;
 
 /// The maximum size of all entries of a call, in bytes.
 const MAX_BYTES: usize = 262_144;

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use crate::server::Answer;
+use crate::call::Answer;
 
 /// The maximum number of runs on a page.
 const MAX_RUNS: u64 = 200;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
-use crate::server::Answer;
+use crate::call::Answer;
 
 /// A role.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -8,6 +8,7 @@
 //! don't distinguish accounts or regions, and never throttle. A test that needs such an answer sets
 //! it with [`StandIn::answer`].
 
+mod call;
 mod cloudformation;
 mod dynamodb;
 mod events;
@@ -34,13 +35,15 @@ use hyper::http::request::Parts;
 use serde_json::Value;
 use tokio::sync::oneshot;
 
+use call::Answer;
+pub use call::Call;
 pub use cloudformation::{Stack, StackResource};
 use dynamodb::DynamoDb;
 pub use dynamodb::Table;
 pub use glue::Run;
 pub use iam::IamRole;
-pub use server::{Act, Call};
-use server::{Answer, Shared, State};
+pub use server::Act;
+use server::{Shared, State};
 pub use sts::Sts;
 
 /// A server that answers on a thread of its own until it is dropped.

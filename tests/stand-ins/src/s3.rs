@@ -12,7 +12,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::json;
 
 use self::buckets::Buckets;
-use crate::server::{Answer, Call};
+use crate::call::{Answer, Call};
 
 #[derive(Debug, Default)]
 pub(crate) struct S3 {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::server::Answer;
+use crate::call::Answer;
 
 pub(crate) fn serve(secrets: &BTreeMap<String, String>, operation: &str, body: &Value) -> Answer {
     let error = |code, message: &str| Answer::error("secretsmanager", 400, code, message);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use crate::server::Answer;
+use crate::call::Answer;
 
 const MAX_BYTES: usize = 262_144;
 

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
-use crate::server::Answer;
+use crate::call::Answer;
 
 /// What STS does.
 #[derive(Debug, Clone, Copy, Default)]

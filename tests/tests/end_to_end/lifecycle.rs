@@ -203,7 +203,7 @@ pub fn a_role_of_somebody_else_is_never_touched(stage: &Stage) -> Result<()> {
         let created = stacks.create("foreign", &template(&properties(name, "one"))).await?;
         let outcome = created.expect("ROLLBACK_COMPLETE")?;
         let said = outcome.failures.concat();
-        ensure!(said.contains("is not of this resource: it has no owner tags"), "{said}");
+        ensure!(said.contains("doesn't belong to this resource: it has no owner tags"), "{said}");
         stacks.delete("foreign").await?.expect("DELETE_COMPLETE")?;
         let after = role_that_is_there(stage, name).await?;
         ensure!(before == after, "the role was {before:?}, and is {after:?}");

@@ -86,7 +86,7 @@ async fn the_log_tells_that_lineage_was_lost_and_neither_where_to_nor_with_which
     let of_batch = lines("batch_id", recorded[0]["batch_id"].as_str().expect("a batch"));
     let lost = of_batch.last().expect("lines");
     let told = (&lost["message"], &lost["code"], &lost["level"]);
-    assert_eq!(told, (&json!("lineage not told"), &json!("lineage_refused"), &json!("WARN")));
+    assert_eq!(told, (&json!("lineage not sent"), &json!("lineage_refused"), &json!("WARN")));
     let error = lost["error"].as_str().expect("an error");
     assert_eq!(error, "failed to send lineage to `127.0.0.1`: it was refused: status 404");
     let log = log().text();

@@ -1,4 +1,4 @@
-//! A response, in the 4,096 bytes that CloudFormation takes.
+//! Builds a response, within the 4,096 bytes that CloudFormation accepts.
 
 use std::collections::BTreeMap;
 
@@ -7,38 +7,38 @@ use serde_json::json;
 
 use super::Envelope;
 
-/// CloudFormation refuses a longer response without a word, and waits until its time-out.
+/// CloudFormation silently ignores a longer response, and waits until its time-out.
 pub(crate) const MAX_RESPONSE_BYTES: usize = 4_096;
 
-/// How much of a reason is kept at least when it has to be shortened.
-const LEAST_REASON_BYTES: usize = 256;
+/// A reason that is longer than this is shortened first, and at least half of this much is kept.
+const MIN_REASON_BYTES: usize = 256;
 
-/// How a request ends, in CloudFormation's words.
+/// How a request ends, in CloudFormation's terms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Status {
     /// The resource is as the request asks for.
     Success,
-    /// It is not; CloudFormation takes the stack's update back.
+    /// The resource is not; CloudFormation rolls the stack back.
     Failed,
 }
 
-/// What becomes of a request. It can be stored, and sent again as it was.
+/// The outcome of a request. It can be stored, and sent again unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Response {
     /// Whether the request was served.
     pub status: Status,
-    /// Why, of a failure; the whole of it belongs in the log.
+    /// Why the request failed. The response may shorten it, so the log needs the whole text.
     pub reason: String,
-    /// The id by which CloudFormation knows the resource from now on.
+    /// The physical ID by which CloudFormation knows the resource from now on.
     pub physical_id: String,
-    /// What `Fn::GetAtt` gives.
+    /// The attributes for `Fn::GetAtt`.
     pub data: BTreeMap<String, String>,
 }
 
 impl Response {
-    /// The body to send, of at most [`MAX_RESPONSE_BYTES`]: a reason that is too long is shortened
-    /// first, then the longest values of the data. The stack's events show the reason.
+    /// Returns the body to send, of at most [`MAX_RESPONSE_BYTES`]. If it would be too long,
+    /// shortens first the reason, which the stack's events show, and then the longest attributes.
     pub fn body(&self, envelope: &Envelope) -> String {
         let mut response = self.clone();
         loop {
@@ -56,14 +56,14 @@ impl Response {
             let Some(excess) = body.len().checked_sub(MAX_RESPONSE_BYTES + 1) else {
                 return body;
             };
-            if response.reason.len() > LEAST_REASON_BYTES {
+            if response.reason.len() > MIN_REASON_BYTES {
                 let keep = response.reason.len().saturating_sub(excess + 64);
-                shorten(&mut response.reason, keep.max(LEAST_REASON_BYTES / 2));
+                shorten(&mut response.reason, keep.max(MIN_REASON_BYTES / 2));
                 continue;
             }
             match response.data.values_mut().max_by_key(|value| value.len()) {
                 Some(value) if !value.is_empty() => shorten(value, value.len() / 2),
-                // Only ids are left; CloudFormation's own are far shorter than the limit.
+                // Only IDs are left, and CloudFormation's are far shorter than the limit.
                 _ => return body,
             }
         }

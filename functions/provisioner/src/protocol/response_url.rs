@@ -1,4 +1,4 @@
-//! Where a response goes, and how it gets there.
+//! Checks the response URL, and sends the response to it.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,20 +8,20 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use landfall_core::partition;
 use tokio::time::{Instant, sleep, timeout_at};
 
-/// One attempt takes no longer.
+/// The longest that one attempt may take.
 const ATTEMPT: Duration = Duration::from_secs(5);
 
-/// The pause after the first attempt; it doubles.
+/// The pause after the first attempt. It doubles each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
-/// CloudFormation's buckets for responses begin with this, and go on with the region.
+/// The start of the names of CloudFormation's response buckets; the region follows.
 const BUCKET: &str = "cloudformation-custom-resource-response-";
 
-/// A presigned URL of CloudFormation's.
+/// A presigned URL from CloudFormation.
 #[derive(Clone)]
 pub struct ResponseUrl(String);
 
-/// A URL that nothing is sent to.
+/// The URL is not CloudFormation's, so nothing is sent to it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the response URL does not lead to a bucket of CloudFormation's over https")]
 pub struct UrlError;
@@ -39,7 +39,7 @@ pub enum SendError {
 }
 
 impl SendError {
-    /// A stable identifier for logs and metrics.
+    /// Returns a stable identifier for logs and metrics.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Url(_) => "response_url_refused",
@@ -50,22 +50,22 @@ impl SendError {
 }
 
 impl ResponseUrl {
-    /// Wraps the text of a request.
+    /// Wraps the URL from a request.
     pub fn new(text: String) -> Self {
         Self(text)
     }
 
-    /// The text itself, for whoever masks it.
+    /// Returns the URL's text. It is a credential: keep it out of logs.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// Whether it leads to CloudFormation in `region`, by a name of that region's partition;
-    /// `admit_loopback` lets it lead to this machine too, which serves an emulated AWS and nothing else.
+    /// Checks that the URL leads to CloudFormation in `region`, by a name of that region's
+    /// partition. `admit_loopback` also allows this machine, which only an emulated AWS needs.
     ///
     /// # Errors
-    /// It leads elsewhere: an event that somebody made up could otherwise have the response, which
-    /// names roles, sent to whom they like.
+    /// Fails if the URL leads elsewhere. Otherwise, a forged event could have the response, which
+    /// names roles, sent to anyone.
     pub fn check(&self, admit_loopback: bool, region: &str) -> Result<(), UrlError> {
         let (scheme, rest) = self.0.split_once("://").ok_or(UrlError)?;
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
@@ -85,11 +85,11 @@ impl ResponseUrl {
         if scheme == "https" && is_bucket { Ok(()) } else { Err(UrlError) }
     }
 
-    /// Sends `body`, again and again until it arrives, is refused for good, or `deadline` has come.
-    /// CloudFormation takes the first response that it gets, so sending one twice does no harm.
+    /// Sends `body` repeatedly until it arrives, is refused for good, or `deadline` has come.
+    /// CloudFormation uses the first response that it gets, so sending it twice is safe.
     ///
     /// # Errors
-    /// It did not arrive.
+    /// Fails if the response did not arrive.
     pub async fn send(
         &self,
         http: &SharedHttpConnector,
@@ -107,7 +107,7 @@ impl ResponseUrl {
             let attempt = timeout_at(deadline.min(Instant::now() + ATTEMPT), self.put(http, body));
             match attempt.await {
                 Ok(Ok(200..=299)) => return Ok(()),
-                // The signature is wrong, or has expired: it will be so the next time.
+                // The signature is wrong or has expired, and another attempt would not change that.
                 Ok(Ok(status @ 400..=499)) if status != 408 && status != 429 => {
                     return Err(SendError::Refused(status));
                 }
@@ -122,14 +122,14 @@ impl ResponseUrl {
     }
 
     async fn put(&self, http: &SharedHttpConnector, body: &str) -> Result<u16, String> {
-        // No content type: the URL is signed for none.
+        // The URL is signed for a request without a content type.
         let mut request = HttpRequest::new(body.into());
         let is_set = request.set_method("PUT").is_ok() && request.set_uri(self.0.as_str()).is_ok();
         if !is_set {
             return Err("the URL cannot be used".to_owned());
         }
         let response = http.call(request).await;
-        // The error's own words may repeat the URL.
+        // The error's own text may repeat the URL.
         response.map(|response| response.status().as_u16()).map_err(|error| {
             let what = match () {
                 () if error.is_timeout() => "a time-out",
@@ -149,14 +149,15 @@ fn is_loopback(authority: &str) -> bool {
     matches!(host, "127.0.0.1" | "localhost" | "[::1]")
 }
 
-/// Where the function is, which is where its stacks are.
+/// The function's own region, which is also that of its stacks.
 struct OwnRegion<'a> {
     region: &'a str,
-    /// The end of the names of its partition.
+    /// The DNS suffix of its partition.
     suffix: &'a str,
 }
 
 impl OwnRegion<'_> {
+    /// Matches a host such as
     /// `cloudformation-custom-resource-response-useast1.s3[.-region].amazonaws.com`.
     fn is_bucket_host(&self, host: &str) -> bool {
         host.strip_prefix(BUCKET)
@@ -164,7 +165,7 @@ impl OwnRegion<'_> {
             .is_some_and(|(region, service)| self.is_bucket_of(region) && self.is_s3(service))
     }
 
-    /// The same with the bucket in the path.
+    /// Matches a URL with the bucket in the path.
     fn is_bucket_path(&self, host: &str, path: &str) -> bool {
         path.strip_prefix('/')
             .and_then(|path| path.strip_prefix(BUCKET))
@@ -172,12 +173,13 @@ impl OwnRegion<'_> {
             .is_some_and(|(region, _)| self.is_bucket_of(region) && self.is_s3(host))
     }
 
-    /// A region as the bucket's name has it, without its dashes.
+    /// Matches the region as the bucket's name has it, without dashes.
     fn is_bucket_of(&self, text: &str) -> bool {
         self.region.replace('-', "") == text
     }
 
-    /// `s3`, `s3-region`, `s3.region` or `s3.dualstack.region`, before the partition's ending.
+    /// Matches `s3`, `s3-region`, `s3.region` or `s3.dualstack.region`, before the partition's
+    /// suffix.
     fn is_s3(&self, host: &str) -> bool {
         let service = host.strip_suffix(self.suffix).and_then(|rest| rest.strip_suffix('.'));
         service.is_some_and(|service| match service.split_once('.') {

@@ -1,30 +1,31 @@
-//! What the signature of a response URL says of time.
+//! Reads the times in the signature of a response URL.
 
 use landfall_core::lifecycle::Issued;
 use landfall_core::moment::Time;
 
 use super::ResponseUrl;
 
-/// When a URL was signed, or until when it is valid.
+/// When a response URL was signed, or until when it is valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signed {
-    /// `X-Amz-Date`, of S3's current signatures: CloudFormation issued the request then.
+    /// `X-Amz-Date` of S3's current signatures: when CloudFormation issued the request.
     At(Issued),
-    /// `Expires`, of S3's older signatures, which do not say when they were made.
+    /// `Expires` of S3's older signatures, which do not say when they were made.
     Until(Time),
-    /// Neither is there.
+    /// The URL has neither.
     Undated,
 }
 
-/// A parameter that says when, and says nothing that can be.
+/// A parameter should hold a time, and does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Malformed;
 
 impl ResponseUrl {
-    /// What the URL says of time.
+    /// Reads the time in the URL.
     ///
     /// # Errors
-    /// It says it twice, or it is no date: nothing follows from such a URL, not even that it has none.
+    /// Fails if the parameter occurs twice or holds no time. Nothing follows from such a URL, not
+    /// even that it is undated.
     pub fn signed(&self) -> Result<Signed, Malformed> {
         let query = self.expose().split_once('?').map_or("", |(_, query)| query);
         let query = query.split('#').next().unwrap_or_default();

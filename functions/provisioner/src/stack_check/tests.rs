@@ -7,14 +7,15 @@ use super::*;
 
 const STACK: &str = "arn:aws:cloudformation:eu-west-1:222222222222:stack/landfall/1";
 
-/// What CloudFormation says of the stack and of the resource, by its type, status and physical id.
+/// What CloudFormation reports about the stack, and the type, status and physical ID of the
+/// resource.
 struct Cloud {
     stack: &'static str,
     resource: Option<(&'static str, &'static str, &'static str)>,
 }
 
 impl Cloud {
-    /// The code of what `kind` is refused with, if it is; dated.
+    /// Checks a dated request of this kind. Returns the code if it is refused.
     async fn verdict(&self, check: Check, kind: &str) -> Option<&'static str> {
         let server = MockServer::start().await;
         let answer = |operation: &str, content: String| {
@@ -87,7 +88,7 @@ fn request(kind: &str) -> Request {
     Request::read(&event.to_string()).expect("a request")
 }
 
-/// Too early for a second look.
+/// A deadline that leaves no time for a second query.
 fn soon() -> Instant {
     Instant::now() + PAUSE / 2
 }
@@ -150,7 +151,7 @@ async fn a_request_that_cloudformation_does_not_wait_for_is_refused() {
 async fn where_resources_are_not_told_of_the_stack_decides() {
     let begun = Cloud { stack: "CREATE_IN_PROGRESS", resource: None };
     assert_eq!(begun.verdict(Check::Stack, "Create").await, None);
-    // The emulator deletes what was replaced while it updates.
+    // The emulator deletes a replaced resource while the stack is still updating.
     let updating = Cloud { stack: "UPDATE_IN_PROGRESS", resource: None };
     assert_eq!(updating.verdict(Check::Stack, "Delete").await, None);
     let ended = Cloud { stack: "CREATE_COMPLETE", resource: None };
@@ -173,7 +174,7 @@ async fn what_cloudformation_begins_to_tell_a_moment_later_is_waited_for() {
     let plenty = || Instant::now() + PATIENCE;
     let first = ask(&server, Check::Stack, "Update", Patience::UntilItBegins, plenty()).await;
     assert!(first.is_ok(), "{first:?}");
-    // It told of it before: now it has ended, and that is final.
+    // CloudFormation reported the resource before. Now the work has ended, and that is final.
     let begun = Instant::now();
     let second = ask(&server, Check::Stack, "Update", Patience::ForAnAnswer, plenty()).await;
     assert_eq!(second.err().map(|failure| failure.code()), REFUSED);

@@ -103,9 +103,9 @@ async fn a_change_to_a_bucket_out_of_reach_changes_nothing_and_is_taken_back() {
     for (other, reason) in [
         (
             OTHERS,
-            "bucket `acme-others` cannot get its rule: it is no bucket of account 111111111111",
+            "can't set the rule of bucket `acme-others`: it is no bucket of account 111111111111",
         ),
-        (RAW, "bucket `acme-raw` cannot get its rule: there is no such bucket"),
+        (RAW, "can't set the rule of bucket `acme-raw`: there is no such bucket"),
     ] {
         notified.fixture.aws.remove_bucket(RAW);
         notified.fixture.aws.clear_calls();
@@ -181,7 +181,7 @@ async fn a_bucket_of_ours_that_is_closed_to_us_is_not_taken_for_anothers() {
     let notified = Notified::of(LANDING).await;
     notified.closes(LANDING, "GetBucketNotificationConfiguration", 403, "AccessDenied");
     let update = notified.update("to", &[RAW], &[LANDING]);
-    let reason = "bucket `acme-landing` cannot lose its rule";
+    let reason = "can't remove the rule of bucket `acme-landing`";
     notified.fixture.attack(&update).await.is_refused(reason);
     assert!(notified.announces(LANDING) && !notified.announces(RAW));
     notified.stands("DELETE_IN_PROGRESS", "DELETE_IN_PROGRESS");
@@ -227,7 +227,7 @@ async fn what_can_be_no_bucket_or_job_is_refused_before_any_call_and_is_taken_ba
     as_arn["Routes"]["routes"][0]["start"]["job"] = json!(arn);
     for (name, wrong, reason) in [
         ("bucket", properties(&[DIRECTORY]), "is the name of a directory bucket"),
-        ("job", as_arn, "is an ARN, and not a job's name (write `orders`"),
+        ("job", as_arn, "is an ARN, not a job name (write `orders`"),
     ] {
         let mut update = notified.update(name, &[], &[LANDING]);
         update["ResourceProperties"] = wrong.clone();

@@ -104,8 +104,8 @@ async fn an_undated_delete_is_served_only_by_its_own_event() {
     };
     let delete = fixture.undated("undated", "Delete", Some(&old));
     for (events, reason) in [
-        (vec![], "no event tells of its physical id"),
-        (vec![event("Role-new", "DELETE_IN_PROGRESS")], "no event tells of its physical id"),
+        (vec![], "no event has its physical ID"),
+        (vec![event("Role-new", "DELETE_IN_PROGRESS")], "no event has its physical ID"),
         (
             vec![event(&old, "DELETE_COMPLETE"), event(&old, "DELETE_IN_PROGRESS")],
             "is DELETE_COMPLETE",

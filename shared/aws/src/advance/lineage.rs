@@ -1,5 +1,5 @@
-//! Telling lineage what was written: after all else of an invocation is done, as far as the time goes,
-//! and without a word to delivery of how it went.
+//! Sends lineage of what was written: after everything else in an invocation is done, as far as
+//! time allows, and without any effect on delivery.
 
 use std::time::{Duration, SystemTime};
 
@@ -17,30 +17,31 @@ use crate::metrics::Metrics;
 use crate::sdk_error::chain;
 use crate::traces;
 
-/// What all lineage of an invocation may take.
+/// The most time that all lineage of an invocation may take.
 const MAY_TAKE: Duration = Duration::from_secs(3);
 
-/// What is left to those that come after it: the answer, and the calls of a tick.
+/// The time to leave for what comes afterwards: the response, and the calls of a tick.
 const SPARE: Duration = CALL_TIMEOUT;
 
-/// Batches whose events are sent at a time, and events of one.
+/// How many batches' events are sent at a time, and how many events of one batch.
 const CONCURRENT_BATCHES: usize = 8;
 const CONCURRENT_EVENTS: usize = 8;
 
-/// Sends what is to be told of the runs of these batches. What cannot be sent is lost, and counted.
-pub async fn tell_lineage(
+/// Sends the lineage of these batches' runs. An event that cannot be sent is lost, logged and
+/// counted.
+pub async fn send_lineage(
     clients: &Clients,
     metrics: &Metrics,
     advanced: &[Advanced],
     deadline: SystemTime,
 ) {
-    let told: Vec<&Advanced> = advanced.iter().filter(|a| !a.lineage.is_empty()).collect();
-    let Some(lineage) = clients.lineage.as_ref().filter(|_| !told.is_empty()) else {
+    let pending: Vec<&Advanced> = advanced.iter().filter(|a| !a.lineage.is_empty()).collect();
+    let Some(lineage) = clients.lineage.as_ref().filter(|_| !pending.is_empty()) else {
         return;
     };
     let has_time = has_time(deadline, MAY_TAKE + SPARE);
     let until = Instant::now() + MAY_TAKE;
-    let sent = stream::iter(told).map(async |advanced| {
+    let sent = stream::iter(pending).map(async |advanced| {
         let sent = if has_time {
             timeout_at(until, batch(clients, lineage, advanced)).await
         } else {
@@ -54,7 +55,7 @@ pub async fn tell_lineage(
     for (Advanced { batch, .. }, error) in &failed {
         let (code, batch_id, route, epoch) = (error.code(), &batch.id, &batch.route, batch.epoch);
         let (job, error) = (&batch.start.job, chain(error));
-        tracing::warn!(code, batch_id, route, job, epoch, error, "lineage not told");
+        tracing::warn!(code, batch_id, route, job, epoch, error, "lineage not sent");
     }
     metrics.failures(failed.iter().map(|(_, error)| error.code()));
 }
@@ -68,12 +69,12 @@ async fn batch(
     // A function has room for one large batch at a time.
     let _alone =
         if batch.members > MANY_MEMBERS { Some(clients.preparing.lock().await) } else { None };
-    // A run's end repeats what it read where one read tells it: its start may have been lost.
+    // If one read yields all inputs, a run's end repeats them: its start may have been lost.
     let takes_inputs = |event: &RunEvent| event.is_start() || batch.chunks <= 1;
     let (manifest, unread) = if advanced.lineage.iter().any(takes_inputs) {
         match clients.ledger.members(batch).await {
             Ok(members) => (Some(Manifest::of(members)), None),
-            // The run is told of all the same.
+            // The run's events are sent all the same.
             Err(error) => (None, Some(error)),
         }
     } else {
@@ -87,7 +88,7 @@ async fn batch(
         let mut pieces = event.clone().with_inputs(&batch.bucket, manifest);
         let first = pieces.next().map(|piece| piece.json()).unwrap_or_default();
         lineage.send(first).await?;
-        // In whatever order: they add up.
+        // Their order does not matter: receivers add them up.
         let rest = stream::iter(pieces).map(|piece| lineage.send(piece.json()));
         rest.buffer_unordered(CONCURRENT_EVENTS).try_collect::<()>().await?;
     }

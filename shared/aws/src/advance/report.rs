@@ -1,15 +1,15 @@
-//! What became of batches, as metrics.
+//! Reports what happened to batches, as metrics.
 
 use std::collections::BTreeMap;
 
 use landfall_core::batch::HistoryEvent;
 
 use super::{Advanced, End, Transition};
-use crate::metrics::{Metrics, OfRoute};
+use crate::metrics::{Metrics, RouteMetrics};
 
 /// Writes the metrics of what one invocation did to batches.
 pub fn report(metrics: &Metrics, advanced: &[Advanced]) {
-    let mut routes: BTreeMap<&str, OfRoute> = BTreeMap::new();
+    let mut routes: BTreeMap<&str, RouteMetrics> = BTreeMap::new();
     for Advanced { batch, transitions, .. } in advanced {
         let of = routes.entry(&batch.route).or_default();
         for Transition { what, at, dpu_seconds, .. } in transitions {

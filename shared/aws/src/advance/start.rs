@@ -1,4 +1,4 @@
-//! The call that starts a run, and what its answer means.
+//! Makes the call that starts a run, and interprets the answer.
 
 use landfall_core::batch::{Batch, Seen, StartOutcome, Why};
 
@@ -6,7 +6,7 @@ use super::Work;
 use crate::glue::{Refusal, StartError};
 
 impl Work<'_> {
-    /// Sends `StartJobRun` once. The batch says so in the ledger already.
+    /// Sends `StartJobRun` once. The ledger already says that the batch is starting.
     pub(super) async fn start(&mut self) -> Seen {
         let Batch { start, prepared, epoch, .. } = &self.batch;
         let mut arguments =
@@ -14,7 +14,7 @@ impl Work<'_> {
         arguments.insert("--landfall-epoch".to_owned(), epoch.to_string());
         let policy = match self.batch.session_policy() {
             Ok(policy) => policy,
-            // It was found when the batch was prepared: a run is never started wider.
+            // Preparing the batch found this already. A run never starts with a wider scope.
             Err(error) => {
                 let (why, message) = (Why::ScopeNotKept, error.to_string());
                 return Seen::Start(StartOutcome::Never { why, message });
@@ -32,7 +32,7 @@ impl Work<'_> {
     }
 }
 
-/// What an attempt to start that gave no run id means.
+/// Returns what an attempt that gave no run ID means.
 fn outcome(error: &StartError) -> StartOutcome {
     let message = error.to_string();
     let not_now = |waits_for_slot: bool| StartOutcome::NotNow {

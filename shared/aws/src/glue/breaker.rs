@@ -1,4 +1,5 @@
-//! Whether Glue answers: of many calls that would each wait until their time is up, few are made.
+//! A circuit breaker: when Glue does not answer, few of the calls that would each wait for their
+//! time-out are made.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -8,20 +9,21 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 use crate::clock::{has_passed, system_time};
 
-/// A call that had no answer after so long is not made for each batch anew.
+/// A call that fails after this long without an answer opens the breaker.
 const SLOW: Duration = Duration::from_secs(1);
 
-/// For how long no call is made then.
+/// How long the breaker then lets no call through.
 const OPEN_FOR: Duration = Duration::from_secs(10);
 
-/// Of one client. Clones share it.
+/// The breaker of one client. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Breaker(Arc<Mutex<Option<(Quiet, SystemTime)>>>);
 
-/// No call was made, so nothing came of it.
+/// Glue did not answer a moment ago, so no call was made and nothing was started.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error(
-    "Glue in account `{account}` did not answer a moment ago, and is not asked again yet: {message}"
+    "Glue in account `{account}` did not answer a moment ago, and Landfall does not call it again yet: \
+    {message}"
 )]
 pub struct Quiet {
     account: String,
@@ -34,18 +36,20 @@ impl Quiet {
 }
 
 impl Breaker {
+    /// Lets a call through.
+    ///
     /// # Errors
-    /// Glue is not to be called now.
-    pub fn check(&self) -> Result<(), Quiet> {
+    /// Fails if Glue must not be called now.
+    pub(crate) fn check(&self) -> Result<(), Quiet> {
         match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
             Some((quiet, since)) if !has_passed(*since, OPEN_FOR) => Err(quiet.clone()),
             _ => Ok(()),
         }
     }
 
-    /// Notes that a call failed which began then. What Glue refuses says nothing of other calls, however long it
-    /// took.
-    pub fn failed<E>(
+    /// Records that a call which began at `began` has failed. A refusal says nothing about other
+    /// calls, however long it took.
+    pub(crate) fn failed<E>(
         &self,
         account: &str,
         error: &SdkError<E, HttpResponse>,

@@ -1,6 +1,6 @@
-//! Looking at job runs: the state of one, and whether Glue would repeat them itself.
+//! Reads the state of a job run, and whether Glue itself would retry a job's runs.
 //!
-//! Reads are harmless to repeat, so the SDK repeats them.
+//! Reads are harmless to repeat, so the SDK retries them.
 
 use aws_sdk_glue::config::Builder;
 use aws_sdk_glue::error::{ProvideErrorMetadata, SdkError};
@@ -11,13 +11,13 @@ use landfall_core::batch::RunState;
 use super::{Glue, Quiet};
 use crate::clock::system_time;
 
-/// What Glue bills at least, in seconds.
-const LEAST_BILLED: i32 = 60;
+/// The shortest time that Glue bills, in seconds.
+const MIN_BILLED_SECS: i32 = 60;
 
-/// What Glue calls what it does not know.
+/// Glue's code for a job or a run that does not exist.
 const NO_SUCH: &str = "EntityNotFoundException";
 
-/// Why runs or jobs could not be looked at.
+/// Why Landfall could not read a run or a job.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("failed to {doing} job `{job}` in account `{account}`: {code}: {message}")]
 pub struct LookError {
@@ -33,8 +33,9 @@ pub struct LookError {
 pub struct RunSeen {
     /// The state that Glue reports.
     pub state: RunState,
-    /// What Glue bills for, in seconds of one DPU, once the run has ended: Glue's own figure where it
-    /// has one (of Flex and of auto scaling), else the time of execution, a minute at least, by the capacity.
+    /// What Glue bills, in DPU-seconds, once the run has ended. If Glue reports a figure (for Flex
+    /// and auto scaling), this is it; otherwise it is the execution time, at least a minute, times
+    /// the capacity.
     pub dpu_seconds: Option<f64>,
 }
 
@@ -42,17 +43,18 @@ impl RunSeen {
     pub(super) fn of(run: &JobRun) -> Option<Self> {
         let state = RunState::parse(run.job_run_state()?.as_str());
         let has_ended = state == RunState::Succeeded || state.is_failure();
-        let billed = |capacity: f64| f64::from(run.execution_time().max(LEAST_BILLED)) * capacity;
+        let billed =
+            |capacity: f64| f64::from(run.execution_time().max(MIN_BILLED_SECS)) * capacity;
         let dpu_seconds = run.dpu_seconds().or_else(|| run.max_capacity().map(billed));
         Some(Self { state, dpu_seconds: dpu_seconds.filter(|_| has_ended) })
     }
 }
 
 impl Glue {
-    /// A run as it stands; `None` if Glue does not know it.
+    /// Reads a run; returns `None` if Glue does not know it.
     ///
     /// # Errors
-    /// It cannot be asked for.
+    /// Fails if the role cannot be assumed, or Glue refuses or does not answer.
     pub async fn run(&self, job: &str, run_id: &str) -> Result<Option<RunSeen>, LookError> {
         let request = self.reader.get_job_run().job_name(job).run_id(run_id);
         let call = async |own| request.customize().config_override(own).send().await;
@@ -63,11 +65,11 @@ impl Glue {
         }
     }
 
-    /// How often Glue itself repeats a run that fails; more than 0 would race Landfall's own retries.
-    /// `None` if there is no such job.
+    /// Returns how often Glue itself retries a failed run of the job; more than 0 would race
+    /// Landfall's own retries. Returns `None` if the job does not exist.
     ///
     /// # Errors
-    /// It cannot be asked for.
+    /// Fails in the same cases as [`Glue::run`].
     pub async fn max_retries(&self, job: &str) -> Result<Option<i32>, LookError> {
         let request = self.reader.get_job().job_name(job);
         let call = async |own| request.customize().config_override(own).send().await;
@@ -78,7 +80,7 @@ impl Glue {
         }
     }
 
-    /// Makes a call about a job, unless Glue does not answer now.
+    /// Makes a call about a job, unless Glue did not answer a moment ago.
     pub(super) async fn look<T, E>(
         &self,
         doing: &'static str,

@@ -1,5 +1,6 @@
-//! Searching the runs of a job. Glue cannot search: its list is walked through, of which the newest runs
-//! come first, and one walk serves all batches of the job that look for theirs at about the same time.
+//! Searches the runs of a job. Glue has no search, so a walk goes through its list, in which the
+//! newest runs come first. One walk serves all batches of the job that search at about the same
+//! time.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,25 +16,26 @@ use super::runs::LookError;
 use crate::clock::{has_time, now};
 use crate::config::CALL_TIMEOUT;
 
-/// The most runs that Glue lists at a time.
+/// The most runs that Glue lists in one page.
 const PAGE: i32 = 200;
 
-/// The most pages of one walk. Then it is unclear what is behind them.
+/// The most pages of one walk. What comes after them stays unclear.
 pub(super) const MAX_PAGES: usize = 50;
 
-/// For how long a walk is gone on with. Glue does not say how long its tokens are good for.
-const GONE_ON_WITH: Duration = Duration::from_secs(60);
+/// How long a walk may be continued. Glue does not say how long its tokens stay valid.
+const MAX_WALK_AGE: Duration = Duration::from_secs(60);
 
-/// What a search gave, and when its walk began: a run that appeared after that has not been missed by it.
+/// The result of a search, and when its walk began: the search can only have missed runs that
+/// appeared after that.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Searched {
     /// When the walk began.
     pub began: Time,
-    /// What it gave.
+    /// What the search found.
     pub lookup: Lookup,
 }
 
-/// The walks of a client, by job. Each is held while it goes on: who wants the same waits for it.
+/// The walks of a client, by job. A walk is locked while it goes on: others that need it wait.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Walks(Arc<Mutex<BTreeMap<String, SharedWalk>>>);
 
@@ -43,19 +45,19 @@ type SharedWalk = Arc<tokio::sync::Mutex<Walk>>;
 struct Walk {
     began: Time,
     pages: Vec<Vec<Listed>>,
-    /// Of the page that follows those.
+    /// The token of the page that follows `pages`.
     token: Option<String>,
 }
 
-/// What matters of a run.
+/// The parts of a job run that a search needs.
 #[derive(Debug)]
 struct Listed {
     run_id: String,
-    /// One that does not tell when it was started may be of any time.
+    /// In milliseconds since 1970. A run without it may have been started at any time.
     started_at: Option<u64>,
-    /// The batch and the epoch that it was started for; an empty batch for a run of somebody else's.
-    /// `None` if it does not say.
-    told: Option<(String, u32)>,
+    /// The batch and the epoch that the run was started for; the batch is empty if Landfall did not
+    /// start the run. `None` if the run does not say.
+    started_for: Option<(String, u32)>,
 }
 
 impl Walks {
@@ -67,20 +69,17 @@ impl Walks {
 
 impl Walk {
     fn serves(&self, not_before: Time) -> bool {
-        self.began >= not_before && now().since(self.began) < GONE_ON_WITH
-    }
-
-    fn is_at_its_end(&self) -> bool {
-        !self.pages.is_empty() && self.token.is_none()
+        self.began >= not_before && now().since(self.began) < MAX_WALK_AGE
     }
 }
 
 impl Glue {
-    /// All runs of `job` that were started since then for this batch, whatever their state. A walk that
-    /// began at `not_before` or later serves.
+    /// Finds all runs of `job` that were started since `since` for this batch, whatever their
+    /// state. It can reuse a walk that began at `not_before` or later.
     ///
-    /// A search is only complete if each run of that time tells its arguments; more pages than are read
-    /// leave it unclear. Without an answer, or the time for one until `deadline`, it says nothing.
+    /// The search is complete only if each run since then shows its arguments. More than
+    /// [`MAX_PAGES`] pages leave it unclear. If Glue does not answer, or cannot before `deadline`,
+    /// the search has no result.
     pub async fn find_runs(
         &self,
         job: &str,
@@ -109,17 +108,17 @@ impl Glue {
         let mut found = Vec::new();
         let mut silent: Option<&str> = None;
         let mut number = 0;
-        // What has not been read yet is read first, so that all pages can be borrowed afterwards.
+        // All missing pages are read first, so that `walk` can be borrowed afterwards.
         let end = loop {
             if walk.pages.get(number).is_some_and(|page| is_behind(page, since)) {
-                // What follows a page of older runs is older still.
+                // The runs after a page of older runs are older still.
                 break End::All;
             }
             if number < walk.pages.len() {
                 number += 1;
                 continue;
             }
-            if walk.is_at_its_end() {
+            if !walk.pages.is_empty() && walk.token.is_none() {
                 break End::All;
             }
             if number == MAX_PAGES {
@@ -141,7 +140,7 @@ impl Glue {
         };
         let recent = walk.pages[..number].iter().flatten().filter(|run| !run.is_before(since));
         for run in recent {
-            match &run.told {
+            match &run.started_for {
                 Some((batch, epoch)) if batch == batch_id => {
                     found.push(FoundRun { epoch: *epoch, run_id: run.run_id.clone() });
                 }
@@ -174,14 +173,14 @@ impl Glue {
     }
 }
 
-/// Why a search reads no further.
+/// Why a search stops reading.
 enum End {
     All,
     TooMany,
     OutOfTime,
 }
 
-/// Whether a page has older runs only.
+/// Returns `true` if the page has only runs from before `since`.
 fn is_behind(page: &[Listed], since: Time) -> bool {
     !page.is_empty() && page.iter().all(|run| run.is_before(since))
 }
@@ -192,7 +191,7 @@ impl Listed {
         Self {
             run_id: run.id().unwrap_or_default().to_owned(),
             started_at: started_at.map(|started| u64::try_from(started).unwrap_or(0)),
-            told: told(run),
+            started_for: started_for(run),
         }
     }
 
@@ -201,7 +200,7 @@ impl Listed {
     }
 }
 
-fn told(run: &JobRun) -> Option<(String, u32)> {
+fn started_for(run: &JobRun) -> Option<(String, u32)> {
     let arguments = run.arguments()?;
     match arguments.get("--landfall-batch-id") {
         Some(batch) => Some((batch.clone(), arguments.get("--landfall-epoch")?.parse().ok()?)),

@@ -1,4 +1,4 @@
-//! Glue as it answers, and what is made of that.
+//! What Glue answers, and what becomes of it.
 
 mod looking;
 mod searching;
@@ -17,7 +17,7 @@ use crate::clock::now;
 
 const BATCH: &str = "0123456789abcdef0123456789abcdef";
 
-/// Seconds since 1970: the time that searches begin at.
+/// The time from which on the tests search, in seconds since 1970.
 const SINCE: u64 = 1_800_000_000;
 
 /// STS and Glue on one HTTP server.
@@ -71,7 +71,7 @@ impl Aws {
             .await;
     }
 
-    /// Glue's pages, each of which leads to the next.
+    /// Answers with these pages, each of which leads to the next.
     async fn lists(&self, pages: &[Vec<Value>]) {
         for (number, runs) in pages.iter().enumerate().rev() {
             let mut asked = json!({ "JobName": "orders", "MaxResults": 200 });
@@ -82,7 +82,8 @@ impl Aws {
             if number + 1 < pages.len() {
                 answer["NextToken"] = json!(format!("page {}", number + 1));
             }
-            // The first page's request is part of those for the others: those come first.
+            // The matcher of the first page also matches the requests for the others, so those come
+            // first.
             self.answers("GetJobRuns", asked, 200, &answer).await;
         }
     }

@@ -6,7 +6,7 @@ use super::*;
 /// What a server does with each connection.
 type Server = fn(std::net::TcpStream);
 
-/// Serves so, and returns the address and how many connections there were.
+/// Starts a server. Returns its address and the number of connections.
 fn serve(server: Server) -> (String, Arc<Mutex<usize>>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let uri = format!("http://{}", listener.local_addr().expect("an address"));
@@ -22,7 +22,7 @@ fn serve(server: Server) -> (String, Arc<Mutex<usize>>) {
     (uri, connections)
 }
 
-/// Answers each request, as long as there are any.
+/// Answers each request on the connection.
 fn answering(mut stream: std::net::TcpStream) {
     let mut buffer = [0; 4096];
     while stream.read(&mut buffer).is_ok_and(|read| read > 0) {
@@ -54,11 +54,11 @@ async fn connections_are_kept_or_used_once() {
     }
 }
 
-/// An address at which nobody listens, as long as this lives.
+/// An address at which nobody listens while this value lives.
 fn nowhere() -> (std::net::TcpListener, String) {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = taken.local_addr().expect("an address").port();
-    // The port is taken, but on another address.
+    // The port is in use, but on another address.
     (taken, format!("http://127.0.0.2:{port}"))
 }
 
@@ -68,11 +68,11 @@ async fn who_cannot_be_reached_is_told_from_who_breaks_off() {
     let (_taken, uri) = nowhere();
     let refused = send(&connector, &uri).await.expect_err("nobody listens");
     assert!(refused.is_io() && has_not_connected(&refused), "{refused:?}");
-    // Who answers does not speak TLS.
+    // The server does not speak TLS.
     let (uri, _) = serve(answering);
     let mistaken = send(&connector, &uri.replace("http:", "https:")).await.expect_err("no TLS");
     assert!(mistaken.is_io() && has_not_connected(&mistaken), "{mistaken:?}");
-    // It reads the request, and closes.
+    // The server reads the request, and closes the connection.
     let (uri, _) = serve(|mut stream| drop(stream.read(&mut [0; 4096])));
     let broken = send(&connector, &uri).await.expect_err("no answer");
     assert_eq!(broken.as_other(), Some(ErrorKind::TransientError), "{broken:?}");

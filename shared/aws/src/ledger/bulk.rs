@@ -1,4 +1,5 @@
-//! Reading many items: a hundred a call, several calls at a time, and none that could be cut off by a deadline.
+//! Reads many items: a hundred per call, several calls at a time, and none that a deadline could
+//! cut off.
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
@@ -16,41 +17,43 @@ use crate::config::CALL_TIMEOUT;
 /// The most items that one `BatchGetItem` reads.
 pub(super) const MAX_KEYS: usize = 100;
 
-/// Calls that are under way at a time. Each answers with 16 MB at most.
+/// How many calls are under way at a time. Each answer has at most 16 MB.
 pub(super) const CONCURRENT_CALLS: usize = 8;
 
-/// The pause before DynamoDB is asked again for what it left out; it grows, and is random.
+/// The pause before the next request for what DynamoDB left out. It grows, and is random.
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// How long a person waits who has no deadline.
+/// How long a call may go on for a person, who has no deadline.
 pub(super) const PATIENCE: Duration = Duration::from_secs(900);
 
 /// Partition key and sort key.
 pub(super) type Key = (String, String);
 
-/// What of items is read.
+/// Which part of the items to read.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Read {
-    /// All of them, as they are now.
+    /// The whole items, as they are now.
     Whole,
-    /// These attributes, as they are or were a moment ago: half the price.
+    /// These attributes, as they are or were a moment ago, for half the price.
     Attributes(&'static [&'static str]),
 }
 
 impl Ledger {
-    /// All members of a batch that is closed, in the order in which they were recorded.
+    /// Reads all members of a closed batch, in the order in which they were recorded.
     ///
     /// # Errors
-    /// As [`Ledger::batch`]; a chunk that is not there is an error too.
+    /// Fails in the same cases as [`Ledger::batch`], and if a chunk is missing.
     pub async fn members(&self, batch: &Batch) -> Result<Vec<Member>, LedgerError> {
         self.members_before(batch, system_time() + PATIENCE).await
     }
 
-    /// The same; no call is begun that could be cut off by `deadline`.
+    /// Reads the members like [`Ledger::members`], but begins no call that `deadline` could cut
+    /// off.
     ///
     /// # Errors
-    /// As [`Ledger::members`]; [`LedgerError::OutOfTime`] if the time did not suffice.
+    /// Fails in the same cases as [`Ledger::members`], and with [`LedgerError::OutOfTime`] if the
+    /// time was too short.
     pub async fn members_before(
         &self,
         batch: &Batch,
@@ -62,11 +65,8 @@ impl Ledger {
             let keys: Vec<Key> = numbers.map(|number| item::chunk_key(&batch.id, number)).collect();
             let mut found = self.read_some(keys.clone(), Read::Whole, deadline).await?;
             let chunks = keys.into_iter().map(|(pk, _)| {
-                let missing = || LedgerError::Unreadable {
-                    id: pk.clone(),
-                    problem: "it is not there".to_owned(),
-                };
-                item::read_doc::<Chunk>(&pk, &found.remove(&pk).ok_or_else(missing)?)
+                let found = found.remove(&pk).ok_or_else(|| LedgerError::missing(&pk))?;
+                item::read_doc::<Chunk>(&pk, &found)
             });
             chunks.collect::<Result<Vec<Chunk>, LedgerError>>()
         });
@@ -74,7 +74,8 @@ impl Ledger {
         Ok(chunks.into_iter().flat_map(|chunk| chunk.members).collect())
     }
 
-    /// The items of these keys that are there, by partition key; [`MAX_KEYS`] at most.
+    /// Reads the items of these keys, at most [`MAX_KEYS`]. Returns those that exist, by partition
+    /// key.
     pub(super) async fn read_some(
         &self,
         keys: Vec<Key>,
@@ -82,17 +83,17 @@ impl Ledger {
         deadline: SystemTime,
     ) -> Result<HashMap<String, Item>, LedgerError> {
         let id = keys.first().map(|(pk, _)| pk.clone()).unwrap_or_default();
-        let mut asked = Some(request(&keys, read));
+        let mut pending = Some(request(&keys, read));
         let mut items = HashMap::new();
         let mut pause = FIRST_PAUSE;
-        while let Some(request) = asked {
+        while let Some(request) = pending {
             if !has_time(deadline, CALL_TIMEOUT) {
                 return Err(LedgerError::OutOfTime { id });
             }
             let call = self.client.batch_get_item().request_items(&self.table, request);
             let answer = match call.send().await {
                 Ok(answer) => answer,
-                // A role of the version before admits one item a call.
+                // The role of the previous version allows only one item per call.
                 Err(error) if error.code() == Some("AccessDeniedException") => {
                     return self.read_one_by_one(keys).await;
                 }
@@ -103,9 +104,9 @@ impl Ledger {
                 let pk = item.get("pk")?.as_s().ok()?.clone();
                 Some((pk, item))
             }));
-            // What did not fit into the answer, or was throttled.
-            asked = answer.unprocessed_keys.and_then(|keys| keys.into_values().next());
-            if asked.is_some() {
+            // These did not fit into the answer, or were throttled.
+            pending = answer.unprocessed_keys.and_then(|keys| keys.into_values().next());
+            if pending.is_some() {
                 sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
@@ -133,7 +134,7 @@ fn request(keys: &[Key], read: Read) -> KeysAndAttributes {
     let request = match read {
         Read::Whole => request.consistent_read(true),
         Read::Attributes(names) => {
-            // Some of their names are words of DynamoDB's own.
+            // Some of the names are reserved words in DynamoDB.
             let names = names.iter().map(|name| (format!("#{name}"), (*name).to_owned()));
             let names: HashMap<String, String> = names.collect();
             let expression = names.keys().cloned().collect::<Vec<_>>().join(", ");

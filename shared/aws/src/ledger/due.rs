@@ -1,4 +1,4 @@
-//! What is due: found, told apart by who shares the work, and put off in the index alone.
+//! Finds due batches, classifies them so that they can take turns, and puts them off in the index.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -17,50 +17,54 @@ use crate::clock::{has_time, now, system_time};
 use crate::config::CALL_TIMEOUT;
 use crate::dynamodb::{is_conflict, is_refused, number};
 
-/// The most pages that are read of a shard: 8,000 batches.
+/// The most pages to read per shard: 8,000 batches.
 const MAX_PAGES: usize = 8;
 
-/// What of a batch tells whose turn it is.
+/// The attributes that decide whose turn it is.
 const ATTRIBUTES: [&str; 6] = ["pk", "v", "revision", "due_at", "route", "awaits"];
 
-/// How long a batch is put off, in seconds: at random, so that many do not come back at once.
+/// How long a batch is put off, in seconds. It is random, so that many do not come back at once.
 const PUT_OFF: Range<u64> = 600..900;
 
 /// A batch that is due, or was a moment ago.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Due {
+    /// The batch's ID.
     pub id: String,
-    /// `None` if it is not due at any time.
+    /// When it is due; `None` if it is not due at any time.
     pub at: Option<Time>,
+    /// What it takes turns by.
     pub class: Class,
-    /// The version that wrote it, if nobody here understands it.
+    /// The schema version that wrote it, if this version of Landfall cannot read it.
     pub newer: Option<u64>,
-    /// `None` for an item that tells none.
+    /// `None` if the item has none.
     revision: Option<u64>,
 }
 
-/// What a batch shares with others that are due.
+/// What a due batch shares with others, so that the classes can take turns.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
-    /// Its route.
+    /// The batch's route.
     Route(String),
-    /// It waits for a run of this job to end.
+    /// The job whose run the batch waits for to end.
     Slot(String),
 }
 
 impl Ledger {
-    /// Batches that are due, the most overdue first; the second value is whether there are more than were read.
+    /// Finds the due batches, the most overdue first. The second value is `true` if there are more
+    /// than were read.
     ///
     /// # Errors
-    /// The table does not answer.
+    /// Fails if the table does not answer.
     pub async fn due(&self, now: Time) -> Result<(Vec<Waiting>, bool), LedgerError> {
         self.due_before(now, system_time() + PATIENCE).await
     }
 
-    /// The same; no further page is begun that could be cut off by `deadline`.
+    /// Finds due batches like [`Ledger::due`], but begins no further page that `deadline` could cut
+    /// off.
     ///
     /// # Errors
-    /// As [`Ledger::due`].
+    /// Fails in the same cases as [`Ledger::due`].
     pub async fn due_before(
         &self,
         now: Time,
@@ -88,17 +92,17 @@ impl Ledger {
         Ok((found, !is_whole))
     }
 
-    /// Looks at these batches, in their order; not at those that are gone, nor at those for which the time until
-    /// `deadline` does not suffice.
+    /// Looks at these batches, in their order. Leaves out those that are gone, and those that it
+    /// has no time for before `deadline`.
     ///
     /// # Errors
-    /// The table does not answer.
+    /// Fails if the table does not answer.
     pub async fn look(
         &self,
         ids: &[String],
         deadline: SystemTime,
     ) -> Result<Vec<Due>, LedgerError> {
-        // A batch that moves in the index while it is searched is found twice.
+        // A batch that moves in the index during the search is found twice.
         let mut known = BTreeSet::new();
         let ids: Vec<&String> = ids.iter().filter(|id| known.insert(*id)).collect();
         let calls = stream::iter(ids.chunks(MAX_KEYS)).map(async |ids| {
@@ -121,11 +125,11 @@ impl Ledger {
         Ok(all)
     }
 
-    /// Moves a batch in the index of what is due, by a quarter of an hour at most, and changes nothing else of it; `false`
-    /// if it is not as it was looked at any more.
+    /// Moves a batch in the index of due batches, by at most a quarter of an hour, and changes
+    /// nothing else. Returns `false` if the batch has changed since it was looked at.
     ///
     /// # Errors
-    /// The table does not answer.
+    /// Fails if the table does not answer.
     pub async fn put_off(&self, due: &Due) -> Result<bool, LedgerError> {
         let Some(at) = due.at else { return Ok(false) };
         let until = now() + Duration::from_secs(fastrand::u64(PUT_OFF));

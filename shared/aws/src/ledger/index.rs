@@ -1,4 +1,4 @@
-//! Queries of the indexes: pages of batches, by their IDs.
+//! Queries the indexes: they give pages of batch IDs.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use landfall_core::moment::Time;
@@ -6,14 +6,15 @@ use landfall_core::moment::Time;
 use super::item::{self, Item};
 use super::{Ledger, LedgerError};
 
-/// The most IDs that one page gives.
+/// The most IDs in one page.
 pub(super) const PAGE: i32 = 1000;
 
 /// A batch that an index leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waiting {
+    /// The batch's ID.
     pub id: String,
-    /// Since when it waits or is there, or for when it is due.
+    /// Since when the batch exists or waits, or when it is due, depending on the index.
     pub at: Time,
 }
 
@@ -25,30 +26,30 @@ impl Waiting {
     }
 }
 
-/// Puts the newest first. What was opened in the same millisecond has an order too.
+/// Puts the newest first. Batches that were opened in the same millisecond have a stable order too.
 pub(super) fn newest_first(found: &mut [Waiting]) {
-    found.sort_by(|one, other| (other.at, &other.id).cmp(&(one.at, &one.id)));
+    found.sort_by(|a, b| (b.at, &b.id).cmp(&(a.at, &a.id)));
 }
 
-/// Which entries of an index are read, and in which order.
+/// Which entries of an index to read, and in which order.
 #[derive(Debug)]
 pub(super) struct IndexQuery<'q> {
     pub index: &'static str,
-    /// What is looked for, for an error.
+    /// What the query looks for, for error messages.
     pub id: &'q str,
     pub condition: &'static str,
-    /// The values that stand in `condition`.
+    /// The values in `condition`.
     pub values: Vec<(&'static str, AttributeValue)>,
-    /// The index's sort key, a time.
+    /// The name of the index's sort key, which is a time.
     pub at: &'static str,
     pub newest_first: bool,
-    /// The most entries of one page.
+    /// The most entries in one page.
     pub limit: i32,
 }
 
 impl<'q> IndexQuery<'q> {
-    /// Batches that wait for this, the oldest first.
-    pub fn awaiting(awaits: &'q str) -> Self {
+    /// Queries the batches that wait for `awaits`, the oldest first.
+    pub(crate) fn awaiting(awaits: &'q str) -> Self {
         Self {
             index: "awaits",
             id: awaits,
@@ -60,8 +61,8 @@ impl<'q> IndexQuery<'q> {
         }
     }
 
-    /// Batches of one shard that are due at any time, the most overdue first.
-    pub fn due(shard: u8) -> Self {
+    /// Queries the batches of one shard that are due at any time, the most overdue first.
+    pub(crate) fn due(shard: u8) -> Self {
         Self {
             index: "due",
             id: "due",
@@ -75,7 +76,8 @@ impl<'q> IndexQuery<'q> {
 }
 
 impl Ledger {
-    /// Reads a page, which begins at `from`. Returns where the next one begins too, if there is one.
+    /// Reads the page that begins at `from`. Also returns where the next page begins, if there is
+    /// one.
     pub(super) async fn page(
         &self,
         query: &IndexQuery<'_>,
@@ -99,7 +101,8 @@ impl Ledger {
         Ok((found.collect(), answer.last_evaluated_key))
     }
 
-    /// Reads `most` pages at most, and no further one unless `has_time`. Returns `true` beside them if these are all.
+    /// Reads at most `most` pages, and stops when `has_time` returns `false`. The second value is
+    /// `true` if these are all.
     pub(super) async fn pages(
         &self,
         query: &IndexQuery<'_>,

@@ -1,4 +1,4 @@
-//! Items of the ledger: keys, attributes, and the reasons why a transaction was cancelled.
+//! The ledger's items: keys, attributes, and the reasons why DynamoDB cancelled a transaction.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -15,41 +15,44 @@ use sha2::{Digest, Sha256};
 use super::LedgerError;
 use crate::dynamodb::number;
 
-pub type Item = HashMap<String, AttributeValue>;
+/// An item, by the names of its attributes.
+pub(crate) type Item = HashMap<String, AttributeValue>;
 
-/// A condition did not hold.
-pub const REASON_REFUSED: &str = "ConditionalCheckFailed";
+/// DynamoDB's reason when a condition did not hold.
+pub(crate) const REASON_REFUSED: &str = "ConditionalCheckFailed";
 
-/// Why a transaction is cancelled that may succeed as it is, a moment later.
+/// The reasons after which the same transaction may succeed a moment later.
 const REASONS_TO_WAIT: [&str; 4] =
     ["None", "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"];
 
-/// Whether any of these will not go away by itself: an item that is too large, and the like.
-pub fn is_hopeless(reasons: &[String]) -> bool {
+/// Returns `true` if any of these reasons will not go away by itself, such as an item that is too
+/// large.
+pub(crate) fn is_hopeless(reasons: &[String]) -> bool {
     reasons.iter().any(|r| r != REASON_REFUSED && !REASONS_TO_WAIT.contains(&r.as_str()))
 }
 
-/// How many partitions the index of due batches has: each takes about 1,000 writes a second.
-pub const DUE_SHARDS: u8 = 4;
+/// How many partitions the index of due batches has. Each takes about 1,000 writes a second.
+pub(crate) const DUE_SHARDS: u8 = 4;
 
-pub fn batch_key(id: &str) -> (String, String) {
+pub(crate) fn batch_key(id: &str) -> (String, String) {
     (format!("batch#{id}"), "batch".to_owned())
 }
 
-pub fn chunk_key(batch: &str, number: u32) -> (String, String) {
+pub(crate) fn chunk_key(batch: &str, number: u32) -> (String, String) {
     (format!("chunk#{batch}#{number}"), "chunk".to_owned())
 }
 
-pub fn slot_key(job_key: &str) -> (String, String) {
+pub(crate) fn slot_key(job_key: &str) -> (String, String) {
     (format!("slot#{job_key}"), "slot".to_owned())
 }
 
-pub fn object_key(bucket: &str, key: &str) -> String {
+pub(crate) fn object_key(bucket: &str, key: &str) -> String {
     format!("object#s3://{bucket}/{key}")
 }
 
-/// `group` by a hash: its values can be longer than a key may be.
-pub fn head_key<'g>(
+/// Returns the key of a group's head. It has a hash of `group`, whose values can be longer than a
+/// key may be.
+pub(crate) fn head_key<'g>(
     route: &str,
     group: impl Iterator<Item = (&'g String, &'g String)>,
 ) -> (String, String) {
@@ -61,17 +64,17 @@ pub fn head_key<'g>(
     (format!("head#{route}#{}", hex(&hash.finalize()[..16])), "head".to_owned())
 }
 
-pub fn text(value: impl Into<String>) -> AttributeValue {
+pub(crate) fn text(value: impl Into<String>) -> AttributeValue {
     AttributeValue::S(value.into())
 }
 
-/// The time that this attribute tells.
-pub fn time(item: &Item, name: &str) -> Option<Time> {
+/// Returns the time in this attribute.
+pub(crate) fn time(item: &Item, name: &str) -> Option<Time> {
     item.get(name)?.as_n().ok()?.parse().ok().map(Time)
 }
 
-/// An item that holds a document.
-pub fn doc(
+/// Returns an item that holds a document as JSON.
+pub(crate) fn doc(
     pk: &str,
     sk: &str,
     version: u32,
@@ -91,8 +94,8 @@ pub fn doc(
     ]))
 }
 
-/// A batch, with what the indexes need.
-pub fn batch(batch: &Batch, retention: Duration) -> Result<Item, LedgerError> {
+/// Returns a batch's item, with what the indexes need.
+pub(crate) fn batch(batch: &Batch, retention: Duration) -> Result<Item, LedgerError> {
     let (pk, sk) = batch_key(&batch.id);
     let mut item = doc(&pk, &sk, batch.v, batch.revision, batch)?;
     let mut set = |name: &str, value: AttributeValue| item.insert(name.to_owned(), value);
@@ -105,7 +108,7 @@ pub fn batch(batch: &Batch, retention: Duration) -> Result<Item, LedgerError> {
     }
     if let Some(awaits) = batch.awaits() {
         set("awaits", text(awaits));
-        // The oldest is woken first.
+        // The oldest batch gets its turn first.
         set("awaits_since", number(batch.opened_at.0));
     }
     if batch.state.is_final() {
@@ -115,18 +118,21 @@ pub fn batch(batch: &Batch, retention: Duration) -> Result<Item, LedgerError> {
     Ok(item)
 }
 
-/// The partition of the index in which a batch stands while it is due at some time.
-pub fn due_shard(id: &str) -> String {
+/// Returns the partition of the index of due batches that a batch belongs to.
+pub(crate) fn due_shard(id: &str) -> String {
     let sum = id.bytes().fold(0_u8, u8::wrapping_add);
     shard(sum % DUE_SHARDS)
 }
 
-pub fn shard(number: u8) -> String {
+pub(crate) fn shard(number: u8) -> String {
     format!("due#{number}")
 }
 
-/// The document in an item, if this version understands it.
-pub fn read_doc<D: DeserializeOwned>(pk: &str, item: &Item) -> Result<D, LedgerError> {
+/// Returns the document in an item.
+///
+/// # Errors
+/// Fails if a newer version wrote the item, or it cannot be understood.
+pub(crate) fn read_doc<D: DeserializeOwned>(pk: &str, item: &Item) -> Result<D, LedgerError> {
     let unreadable = |problem: String| LedgerError::Unreadable { id: pk.to_owned(), problem };
     let version = item.get("v").and_then(|value| value.as_n().ok()?.parse::<u64>().ok());
     match version {
@@ -143,8 +149,8 @@ pub fn read_doc<D: DeserializeOwned>(pk: &str, item: &Item) -> Result<D, LedgerE
     serde_json::from_str(json).map_err(|error| unreadable(error.to_string()))
 }
 
-/// An arrival's item.
-pub fn arrival(pk: &str, sk: &str, batch: &str, at: Time, kept: Duration) -> Item {
+/// Returns an arrival's item.
+pub(crate) fn arrival(pk: &str, sk: &str, batch: &str, at: Time, kept: Duration) -> Item {
     Item::from([
         ("pk".to_owned(), text(pk)),
         ("sk".to_owned(), text(sk)),
@@ -155,15 +161,16 @@ pub fn arrival(pk: &str, sk: &str, batch: &str, at: Time, kept: Duration) -> Ite
     ])
 }
 
-/// For each item of a cancelled transaction why; empty if it was not cancelled for its items.
-pub fn reasons<R>(error: &SdkError<TransactWriteItemsError, R>) -> Vec<String> {
+/// Returns the reason for each item of a cancelled transaction; empty if the items were not the
+/// cause.
+pub(crate) fn reasons<R>(error: &SdkError<TransactWriteItemsError, R>) -> Vec<String> {
     match error.as_service_error() {
         Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => cancelled
             .cancellation_reasons()
             .iter()
             .map(|reason| reason.code().unwrap_or("None").to_owned())
             .collect(),
-        // The whole of it met another: it is tried again as if an item had.
+        // The whole transaction met another one. It is retried as if one of its items had.
         Some(TransactWriteItemsError::TransactionInProgressException(_)) => {
             vec!["TransactionConflict".to_owned()]
         }

@@ -1,4 +1,4 @@
-//! Recording arrivals: each in exactly one batch of its route, however often it is told.
+//! Records arrivals: each in exactly one batch of its route, however often its event is delivered.
 
 use std::time::{Duration, SystemTime};
 
@@ -11,29 +11,30 @@ use super::{ARRIVALS_KEPT, Ledger, LedgerError};
 use crate::clock;
 use crate::dynamodb::number;
 
-/// The most items of a transaction.
+/// The most items in one transaction.
 const MAX_ITEMS: usize = 100;
 
-/// The pause before a group that others write to is tried again; it grows, and is random.
+/// The pause before the next attempt to write to a group that others write to. It grows, and is
+/// random.
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// What became of them.
+/// What became of the arrivals.
 #[derive(Debug, Default)]
 pub struct Recorded {
-    /// The batches that took them, as they were written last.
+    /// The batches that took them, as last written.
     pub batches: Vec<Batch>,
-    /// Arrivals that were in the ledger already.
+    /// How many arrivals the ledger already knew.
     pub duplicates: usize,
 }
 
 impl Ledger {
-    /// Records the arrivals of `draft`. `id` gives the id of a batch that a member opens. When it
-    /// returns, each arrival is in the ledger, by this call or by one before it.
+    /// Records the arrivals of `draft`. `id` gives the ID of a batch that a member opens. After
+    /// success, each arrival is in the ledger, through this call or an earlier one.
     ///
     /// # Errors
-    /// Not all are, and none is lost: to record them again is harmless. [`LedgerError::Contended`] if
-    /// the time until `deadline` did not suffice.
+    /// Fails if not all arrivals were recorded. None is lost, and recording them again is safe.
+    /// Returns [`LedgerError::Contended`] if the time until `deadline` was too short.
     pub async fn record(
         &self,
         draft: &Draft,
@@ -83,15 +84,15 @@ impl Ledger {
             let is_known = |at: usize| reasons.get(at).is_some_and(|r| r == item::REASON_REFUSED);
             let claims = attempt.members + attempt.markers;
             let known = (0..claims).filter(|at| is_known(*at)).count();
-            // What one invocation brings goes on in its own batch, which nobody else writes to, and so
-            // does what met repetitions alone. Else others write to the batch, or it was closed: it is
-            // looked at again.
+            // If nobody else writes to the batch, because it takes only this invocation's arrivals,
+            // or if it met only repetitions, the next attempt goes on with it. Otherwise others
+            // have written to the batch, or closed it, so it is read again.
             let is_as_read = !(claims..reasons.len()).any(is_known);
             open = Some(base).filter(|batch| {
                 batch.revision > 0 && is_as_read && (known > 0 || draft.closing.is_at_once())
             });
             if known > 0 {
-                // Told before: they are in a batch, this one or another.
+                // These were recorded before: they are in this batch or another one.
                 recorded.duplicates += known;
                 let mut at = 0..;
                 rest.retain(|_| !at.next().is_some_and(|at| at < attempt.members && is_known(at)));
@@ -107,7 +108,7 @@ impl Ledger {
             clock::sleep(wait).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
-        // The last of what one invocation brought were repetitions: nothing more comes.
+        // The last arrivals of this invocation were repetitions, so nothing more comes.
         if let Some(batch) = open.filter(|_| draft.closing.is_at_once()) {
             let whole = batch.with(0, false, true, &moment());
             if let Some(whole) = self.write(whole).await? {
@@ -117,7 +118,7 @@ impl Ledger {
         Ok(recorded)
     }
 
-    /// The group's head, and the batch that it names if that takes members still.
+    /// Reads the group's head, and the batch that it names if that still takes members.
     async fn head(&self, draft: &Draft) -> Result<Head, LedgerError> {
         let (pk, sk) = item::head_key(&draft.route, draft.group.iter());
         let Some(found) = self.get(&pk, &sk).await? else {
@@ -126,7 +127,8 @@ impl Ledger {
         let names = found.get("batch").and_then(|value| value.as_s().ok()).cloned();
         let batch = match &names {
             Some(id) => match self.batch(id).await {
-                // Nobody here can add to it, as after a rollback: the group goes on in a batch of its own.
+                // After a rollback, this version cannot add to the batch, so the group gets a new
+                // one.
                 Err(error @ (LedgerError::Newer { .. } | LedgerError::Unreadable { .. })) => {
                     tracing::warn!(code = error.code(), batch_id = id, route = draft.route, %error, "batch left alone");
                     None
@@ -135,14 +137,15 @@ impl Ledger {
             },
             None => None,
         };
-        // A route may have moved to another bucket: a batch is of one.
+        // A route may have moved to another bucket, and a batch has only one.
         let takes =
             |batch: &Batch| batch.is_open() && batch.room() > 0 && batch.bucket == draft.bucket;
         let open = batch.filter(takes);
         Ok(Head { pk, sk, names, open })
     }
 
-    /// The items of one transaction: the arrivals, the batch, its chunk, and the head if it opens.
+    /// Returns the items of one transaction: the arrivals, the batch, its chunk, and the head if
+    /// the batch is new.
     fn items(
         &self,
         draft: &Draft,
@@ -154,7 +157,7 @@ impl Ledger {
         let put = |item: Item| Put::builder().table_name(&self.table).set_item(Some(item));
         let absent = |item: Item| put(item).condition_expression("attribute_not_exists(pk)");
         let built = |put: aws_sdk_dynamodb::types::builders::PutBuilder| {
-            // Table and item are set.
+            // The table and the item are set.
             let put = put.build().unwrap_or_else(|_| unreachable!("a put with all its parts"));
             TransactWriteItem::builder().put(put).build()
         };
@@ -182,12 +185,12 @@ impl Ledger {
                 ("sk".to_owned(), item::text(sk)),
                 ("v".to_owned(), number(SCHEMA_VERSION.into())),
                 ("batch".to_owned(), item::text(&batch.id)),
-                // Without it a group has no open batch, so the next arrival opens one.
+                // Without a head, a group has no open batch, so the next arrival opens one.
                 ("expires".to_owned(), number((now + ARRIVALS_KEPT).seconds())),
             ]);
             items.push(built(match names {
                 Some(names) => put(item)
-                    // `batch` is a word of DynamoDB's own.
+                    // `batch` is a reserved word in DynamoDB.
                     .condition_expression("#batch = :names")
                     .expression_attribute_names("#batch", "batch")
                     .expression_attribute_values(":names", item::text(names)),
@@ -207,7 +210,7 @@ impl Recorded {
     }
 }
 
-/// What names the open batch of a group.
+/// The item that names the open batch of a group.
 struct Head {
     pk: String,
     sk: String,
@@ -215,14 +218,14 @@ struct Head {
     open: Option<Batch>,
 }
 
-/// What one transaction is to record.
+/// What one transaction should record.
 struct Attempt<'a> {
-    /// Members, then markers.
+    /// The members, then the markers.
     arrivals: Vec<&'a Member>,
     members: usize,
     markers: usize,
     chunk_number: Option<u32>,
-    /// The batch afterwards.
+    /// The batch after the transaction.
     batch: Batch,
 }
 
@@ -234,7 +237,8 @@ impl<'a> Attempt<'a> {
         markers: &[&'a Member],
         moment: &Moment,
     ) -> Self {
-        // What opens a batch that others may add to names it in the group's head.
+        // If others may add to the batch, the transaction that opens it names it in the group's
+        // head.
         let has_head = base.revision == 0 && !draft.closing.is_at_once();
         let room = if draft.closing.is_at_once() {
             usize::MAX
@@ -242,7 +246,7 @@ impl<'a> Attempt<'a> {
             usize::try_from(base.room()).unwrap_or(usize::MAX)
         };
         let members = chunk(rest, has_head).min(room);
-        // The batch, its chunk and the head are written too.
+        // The transaction also writes the batch, its chunk and the head.
         let left = (MAX_ITEMS - 3).saturating_sub(members);
         let is_last = members == rest.len();
         let with_markers = if is_last { markers.len().min(left) } else { 0 };

@@ -1,4 +1,4 @@
-//! Finding batches: those that are due, those that wait for something, those of a route, that of an
+//! Finds batches: those that wait for something, those of a route, the parked ones, and those of an
 //! object.
 
 use futures_util::{StreamExt, stream};
@@ -10,76 +10,83 @@ use super::item::{self, Item};
 use super::{CONCURRENT_READS, Ledger, LedgerError};
 use crate::dynamodb::number;
 
-/// The most pages of an index that are read without an order, of 1 MB each: about 8,000 batches.
+/// The most pages of an index, of 1 MB each, to read without an order: about 8,000 batches.
 const MAX_SCANS: usize = 200;
 
-/// The most pages of parked batches that are read, the newest: 10,000 batches.
+/// The most pages of parked batches to read, from the newest on: 10,000 batches.
 const MAX_PARKED_PAGES: usize = 10;
 
-/// Which batches are looked for.
+/// Which batches to look for.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted<'a> {
-    /// Of this route; of all without it.
+    /// Only batches of this route; of all routes if there is none.
     pub route: Option<&'a str>,
-    /// Opened then or later.
+    /// Only batches that were opened at this time or later.
     pub since: Time,
-    /// The most that are given.
+    /// The most batches to return.
     pub limit: usize,
-    /// The most that are read to find them.
+    /// The most batches to read to find them.
     pub most_read: usize,
 }
 
-/// Batches that were looked for.
+/// The result of looking for batches.
 #[derive(Debug)]
 pub struct Listing {
-    /// The newest first.
+    /// The batches, the newest first.
     pub batches: Vec<Batch>,
-    /// Those that are in the ledger and are not understood.
+    /// The batches in the ledger that cannot be understood.
     pub unreadable: Vec<LedgerError>,
+    /// What the listing may lack.
     pub left: Left,
 }
 
-/// What a listing does not have.
+/// What a listing may lack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Left {
+    /// It lacks nothing.
     None,
-    /// There are older ones.
+    /// There are older batches.
     Older,
-    /// Older ones were not looked at.
+    /// Older batches were not looked at.
     Unread,
-    /// The index is too large to be read whole: any can be missing.
+    /// The index is too large to read whole, so any batch can be missing.
     Any,
 }
 
 /// An object version in the ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
+    /// The route that took it.
     pub route: String,
-    /// Which version, see [`Member::arrival_key`](landfall_core::batch::Member::arrival_key).
+    /// Identifies the version: see
+    /// [`Member::arrival_key`](landfall_core::batch::Member::arrival_key).
     pub arrival_key: String,
+    /// The ID of its batch.
     pub batch: String,
+    /// When it was recorded.
     pub recorded_at: Time,
 }
 
 impl Ledger {
-    /// Batches that wait for this, the oldest first, `most` at most.
+    /// Returns the IDs of the batches that wait for `awaits`, the oldest first, at most `most`.
     ///
     /// # Errors
-    /// The table does not answer.
+    /// Fails if the table does not answer.
     pub async fn awaiting(&self, awaits: &str, most: i32) -> Result<Vec<String>, LedgerError> {
         let query = IndexQuery { limit: most, ..IndexQuery::awaiting(awaits) };
         let (found, _) = self.page(&query, None).await?;
         Ok(found.into_iter().map(|waiting| waiting.id).collect())
     }
 
-    /// The batches that are wanted, the newest first.
+    /// Returns the batches that match `wanted` and `is_wanted`, the newest first.
     ///
-    /// The index of a route is read from its newest entry on. There is none over all routes: its entries
-    /// are read in any order and sorted here, so that the batches themselves, which are many times
-    /// larger, are read from the newest on as well.
+    /// For one route, the index is read from its newest entry on. For all routes, the entries come
+    /// in no order and are sorted here, so that the batches, which are many times larger, can be
+    /// read from the newest on as well.
     ///
     /// # Errors
-    /// The table does not answer. A batch that is not understood is none: it hides no other.
+    /// Fails if the table does not answer. A batch that cannot be understood is no error: it hides
+    /// no other.
     pub async fn batches(
         &self,
         wanted: &Wanted<'_>,
@@ -127,11 +134,11 @@ impl Ledger {
         }
     }
 
-    /// The batches that are parked, of this route or of all, the newest first. Of more than 10,000, which
-    /// are counted over all routes, the older ones are not looked at: [`Left::Unread`].
+    /// Returns the parked batches of this route or of all routes, the newest first. If all routes
+    /// together have more than 10,000, the older ones are not looked at: [`Left::Unread`].
     ///
     /// # Errors
-    /// As [`Ledger::batches`].
+    /// Fails in the same cases as [`Ledger::batches`].
     pub async fn parked(&self, route: Option<&str>) -> Result<Listing, LedgerError> {
         let (ids, is_whole) = self.all_parked().await?;
         let left = if is_whole { Left::None } else { Left::Unread };
@@ -143,8 +150,8 @@ impl Ledger {
         Ok(Listing { left, ..listing })
     }
 
-    /// What the index has of parked batches, the newest first; the second value is whether these are
-    /// all.
+    /// Returns the index's entries of parked batches, the newest first. The second value is `true`
+    /// if these are all.
     pub(super) async fn all_parked(&self) -> Result<(Vec<Waiting>, bool), LedgerError> {
         let query = IndexQuery { newest_first: true, ..IndexQuery::awaiting(PARKED) };
         let (mut found, is_whole) = self.pages(&query, MAX_PARKED_PAGES, || true).await?;
@@ -152,7 +159,8 @@ impl Ledger {
         Ok((found, is_whole))
     }
 
-    /// A page of the batches of a route, the newest first, and where the next begins.
+    /// Reads a page of a route's batches, the newest first. Also returns where the next page
+    /// begins.
     async fn opened_of(
         &self,
         route: &str,
@@ -171,7 +179,8 @@ impl Ledger {
         self.page(&query, from).await
     }
 
-    /// The batches of all routes, the newest first; the second value is whether these are all.
+    /// Reads the entries of all routes, the newest first. The second value is `true` if these are
+    /// all.
     async fn opened(&self, since: Time) -> Result<(Vec<Waiting>, bool), LedgerError> {
         let mut found = Vec::new();
         let mut from: Option<Item> = None;
@@ -199,10 +208,10 @@ impl Ledger {
         Ok((found, from.is_none()))
     }
 
-    /// What the ledger knows of an object: its versions, by route.
+    /// Finds what the ledger knows about an object: its versions, for each route, the oldest first.
     ///
     /// # Errors
-    /// The table does not answer.
+    /// Fails if the table does not answer.
     pub async fn find(&self, bucket: &str, key: &str) -> Result<Vec<Found>, LedgerError> {
         let pk = item::object_key(bucket, key);
         let mut found = Vec::new();

@@ -1,4 +1,4 @@
-//! All batches that are not done, however old.
+//! Finds all batches that are not done, however old.
 
 use std::collections::BTreeSet;
 
@@ -10,15 +10,17 @@ use super::item;
 use super::search::{Left, Listing};
 use super::{CONCURRENT_READS, Ledger, LedgerError};
 
-/// The most pages of a shard of due batches that are read: 10,000 batches.
+/// The most pages of due batches to read per shard: 10,000 batches.
 const MAX_PAGES: usize = 10;
 
 impl Ledger {
-    /// The batches that are wanted of those that are not done: they are due at some time, or parked. The
-    /// newest first. Of more than 10,000 in a shard, or parked, others are not looked at: [`Left::Any`].
+    /// Returns the batches that match `is_wanted` and are not done, which means due at some time or
+    /// parked, the newest first. If a shard has more than 10,000, or more than 10,000 are parked,
+    /// the others are not looked at: [`Left::Any`].
     ///
     /// # Errors
-    /// The table does not answer. A batch that is not understood is none: it hides no other.
+    /// Fails if the table does not answer. A batch that cannot be understood is no error: it hides
+    /// no other.
     pub async fn unfinished(
         &self,
         is_wanted: impl Fn(&Batch) -> bool,
@@ -29,24 +31,23 @@ impl Ledger {
             ids.extend(found);
             is_whole &= are_all;
         }
-        // What is parked meanwhile is found here.
+        // This comes second, so it finds what was parked meanwhile.
         let (parked, are_all) = self.all_parked().await?;
         ids.extend(parked);
         newest_first(&mut ids);
-        // One that was written between two looks can be in both.
+        // A batch that was written between two queries can be in both.
         let mut known = BTreeSet::new();
         ids.retain(|waiting: &Waiting| known.insert(waiting.id.clone()));
         let is_unfinished =
             |batch: &Batch| (batch.due().is_some() || batch.awaits().is_some()) && is_wanted(batch);
         let mut listing = self.read_all(ids, is_unfinished).await?;
-        listing
-            .batches
-            .sort_by(|one, other| (other.opened_at, &other.id).cmp(&(one.opened_at, &one.id)));
+        listing.batches.sort_by(|a, b| (b.opened_at, &b.id).cmp(&(a.opened_at, &a.id)));
         listing.left = if is_whole && are_all { Left::None } else { Left::Any };
         Ok(listing)
     }
 
-    /// Reads these batches, and keeps those that are wanted: the indexes that the ids are of may be behind.
+    /// Reads these batches, and keeps those that match `is_wanted`: the indexes that the IDs come
+    /// from may be behind.
     pub(super) async fn read_all(
         &self,
         ids: Vec<Waiting>,

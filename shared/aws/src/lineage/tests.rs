@@ -33,7 +33,7 @@ fn lineage_goes_nowhere_unless_the_environment_says_where() {
         api_key: Some(ApiKey::Secret(SECRET.to_owned())),
     };
     assert_eq!(read(&[(URL, url), (KEY_ARN, SECRET)]), Ok(Some(expected.clone())));
-    // As a version before had it.
+    // An earlier version had the key in the environment.
     let Destination::Http { url: address, host, .. } = expected else { panic!("no endpoint") };
     let plain = Some(ApiKey::Plain(Secret::new("k1")));
     let expected = Destination::Http { url: address, host, api_key: plain };
@@ -89,7 +89,8 @@ fn neither_url_nor_key_is_shown() {
     assert!(!shown.contains("7f3a") && shown.contains("example.com"), "{shown}");
 }
 
-/// A server that is the endpoint, which knows one key, and Secrets Manager, which has another or the same.
+/// Makes the server both the endpoint, which knows one key, and Secrets Manager, which has
+/// the same key or another one.
 async fn serve(server: &MockServer, knows: &str, has: &str) {
     server.reset().await;
     let shown = format!("Bearer {knows}");
@@ -111,7 +112,7 @@ async fn serve(server: &MockServer, knows: &str, has: &str) {
         .await;
 }
 
-/// The way to such a server, which reads its key.
+/// Returns the sender to such a server, which reads its key from there.
 fn lineage_to(server: &MockServer) -> Lineage {
     let url = format!("{}/lineage", server.uri());
     let given = [(URL, url.as_str()), (KEY_ARN, SECRET), (SWITCH, "true")];
@@ -125,7 +126,7 @@ fn lineage_to(server: &MockServer) -> Lineage {
     Lineage::new(&destination, &config)
 }
 
-/// As if the key had been read so long ago.
+/// Makes the key look as if it had been read this long ago.
 async fn age(lineage: &Lineage, by: Duration) {
     let Way::Http { api_key: Some(Key::Kept(kept)), .. } = &lineage.way else { panic!("no key") };
     let mut read = kept.read.lock().await;
@@ -133,7 +134,8 @@ async fn age(lineage: &Lineage, by: Duration) {
     *at = at.checked_sub(by).expect("the machine runs for longer");
 }
 
-/// What was asked of the server: `/` for the key, else the key that was shown.
+/// Returns the requests to the server: `/` for one that reads the key, otherwise the key that was
+/// sent.
 async fn asked(server: &MockServer) -> Vec<String> {
     let requests = server.received_requests().await.expect("they are kept");
     let shown = requests.iter().map(|request| match request.url.path() {
@@ -151,7 +153,7 @@ async fn a_key_that_was_changed_is_read_anew_once_it_is_refused() {
     assert!(lineage.send("{}".to_owned()).await.is_ok());
     assert_eq!(asked(&server).await, ["/", "Bearer k1"]);
     serve(&server, "k2", "k2").await;
-    // An endpoint that refuses all keys must not cost a call each time.
+    // An endpoint that refuses all keys must not cost a read of the secret each time.
     let refused = lineage.send("{}".to_owned()).await.expect_err("it is refused");
     assert_eq!(refused.code(), "lineage_refused");
     assert_eq!(asked(&server).await, ["Bearer k1"]);
@@ -159,7 +161,7 @@ async fn a_key_that_was_changed_is_read_anew_once_it_is_refused() {
     assert!(lineage.send("{}".to_owned()).await.is_ok());
     assert!(lineage.send("{}".to_owned()).await.is_ok());
     assert_eq!(asked(&server).await[1..], ["Bearer k1", "/", "Bearer k2", "Bearer k2"]);
-    // One that is refused though it is the secret's is not sent again.
+    // A key that is refused although the secret still has it is not sent again.
     serve(&server, "k3", "k2").await;
     age(&lineage, READ_ANEW).await;
     assert!(lineage.send("{}".to_owned()).await.is_err());

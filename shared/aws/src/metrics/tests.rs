@@ -1,4 +1,4 @@
-//! What is written, and what `docs/metrics.md` says of it.
+//! The metrics as written, and as `docs/metrics.md` lists them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -21,7 +21,7 @@ impl Write for Buffer {
     }
 }
 
-/// All that can be told, once.
+/// Writes every metric once.
 fn everything() -> Vec<Value> {
     let output = Buffer::default();
     let metrics = Metrics::new(output.clone(), "acme-ledger");
@@ -42,13 +42,13 @@ fn everything() -> Vec<Value> {
         oldest_waiting_seconds: 6.into(),
         oldest_blocked_seconds: 7.into(),
     });
-    let of_route = OfRoute {
+    let of_route = RouteMetrics {
         seconds_to_start: vec![1.5, 2.0],
         seconds_to_success: vec![3.0],
         dpu_seconds: vec![60.0],
-        ..OfRoute::default()
+        ..RouteMetrics::default()
     };
-    metrics.routes(&BTreeMap::from([("orders", of_route), ("quiet", OfRoute::default())]));
+    metrics.routes(&BTreeMap::from([("orders", of_route), ("quiet", RouteMetrics::default())]));
     metrics.failures(["b", "a", "b"]);
     Metrics::of_provisioner(output.clone(), "acme-provisioner").request_refused("c");
     let written = output.0.lock().expect("nobody panics with it");
@@ -56,7 +56,7 @@ fn everything() -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
 }
 
-/// Name, unit, dimensions as the table writes them.
+/// The name, unit and dimensions, as the table writes them.
 type Row = (String, String, String);
 
 fn rows(line: &Value) -> impl Iterator<Item = Row> {

@@ -86,7 +86,7 @@ struct SnsNotification {
     message: String,
 }
 
-pub fn read(event: &str) -> Result<Vec<Message>, ArrivalError> {
+pub(crate) fn read(event: &str) -> Result<Vec<Message>, ArrivalError> {
     match whole(event) {
         Some(messages) => Ok(messages),
         None => with_care(event),
@@ -94,13 +94,13 @@ pub fn read(event: &str) -> Result<Vec<Message>, ArrivalError> {
 }
 
 /// Reads the messages of an event in one pass; `None` for anything that must be read with care.
-pub fn whole(event: &str) -> Option<Vec<Message>> {
+pub(crate) fn whole(event: &str) -> Option<Vec<Message>> {
     let SqsEvent { records } = serde_json::from_str(event).ok()?;
     let messages: Vec<Message> = records.into_iter().map(|Whole(message)| message).collect();
     (!messages.is_empty()).then_some(messages)
 }
 
-pub fn with_care(event: &str) -> Result<Vec<Message>, ArrivalError> {
+pub(crate) fn with_care(event: &str) -> Result<Vec<Message>, ArrivalError> {
     let records: Option<Vec<&RawValue>> = if event.starts_with('[') {
         // A pipe sends an array, even for one message. It takes the same answer as Lambda does for SQS.
         Some(parse(event)?)

@@ -55,7 +55,7 @@ impl ArrivalError {
 }
 
 /// Returns the beginning of a text from a message, for an error. Nobody outside chooses how long our log lines are.
-pub fn cut(text: &str) -> String {
+pub(crate) fn cut(text: &str) -> String {
     const MAX_CHARS: usize = 80;
     match text.char_indices().nth(MAX_CHARS) {
         Some((end, _)) => format!("{}…", &text[..end]),
@@ -64,13 +64,13 @@ pub fn cut(text: &str) -> String {
 }
 
 /// Reads JSON.
-pub fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, ArrivalError> {
+pub(crate) fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, ArrivalError> {
     serde_json::from_str(text).map_err(|error| not_json(&error))
 }
 
 /// Keeps only the kind and place of an error, because serde's message can quote values. A type error has no place either:
 /// it is found in a fragment, whose places mean nothing to anybody.
-pub fn not_json(error: &serde_json::Error) -> ArrivalError {
+pub(crate) fn not_json(error: &serde_json::Error) -> ArrivalError {
     let kind = match error.classify() {
         serde_json::error::Category::Data => return ArrivalError::IllTyped,
         serde_json::error::Category::Eof => "it ends too early",

@@ -32,11 +32,11 @@ const NO_CREATION_BY_EVENTBRIDGE: [&str; 9] = [
 ];
 
 /// What S3 sends when a notification is configured.
-pub const TEST: &str = "s3:TestEvent";
+pub(crate) const TEST: &str = "s3:TestEvent";
 
 /// What an event with this name is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tells {
+pub(crate) enum Tells {
     OfCreation,
     /// No created object. It is counted by this name.
     Of(&'static str),
@@ -48,7 +48,7 @@ pub enum Tells {
 ///
 /// # Errors
 /// S3 lists no such name.
-pub fn notified(name: &str) -> Result<Tells, ArrivalError> {
+pub(crate) fn notified(name: &str) -> Result<Tells, ArrivalError> {
     let listed = name.strip_prefix("s3:").unwrap_or(name);
     let (family, kind) = listed.split_once(':').unwrap_or((listed, ""));
     if family == "ObjectCreated" && !kind.is_empty() {
@@ -62,7 +62,7 @@ pub fn notified(name: &str) -> Result<Tells, ArrivalError> {
 ///
 /// # Errors
 /// S3 lists no such type.
-pub fn by_eventbridge(detail_type: &str) -> Result<Tells, ArrivalError> {
+pub(crate) fn by_eventbridge(detail_type: &str) -> Result<Tells, ArrivalError> {
     if detail_type == "Object Created" {
         return Ok(Tells::OfCreation);
     }

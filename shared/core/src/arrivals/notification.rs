@@ -16,7 +16,7 @@ const MAX_KEY_BYTES: usize = 1024;
 
 /// One of S3's events, whichever it is.
 #[derive(Deserialize)]
-pub struct Payload<'a> {
+pub(crate) struct Payload<'a> {
     /// An event notification.
     #[serde(borrow, rename = "Records")]
     records: Option<Vec<&'a RawValue>>,
@@ -87,7 +87,7 @@ struct Object<'a> {
 }
 
 /// Reads a notification in one pass; `None` for anything that must be read with care.
-pub fn whole(text: &str) -> Option<Result<Content, ArrivalError>> {
+pub(crate) fn whole(text: &str) -> Option<Result<Content, ArrivalError>> {
     let Whole { records } = serde_json::from_str(text).ok()?;
     let mut content = Content::default();
     let read = records.into_iter().try_for_each(|record| content.add(record, Ok));
@@ -95,7 +95,7 @@ pub fn whole(text: &str) -> Option<Result<Content, ArrivalError>> {
 }
 
 impl<'a> Payload<'a> {
-    pub fn parse(text: &'a str) -> Result<Self, ArrivalError> {
+    pub(crate) fn parse(text: &'a str) -> Result<Self, ArrivalError> {
         parse(text)
     }
 
@@ -103,7 +103,7 @@ impl<'a> Payload<'a> {
     ///
     /// # Errors
     /// It is from SNS and is not an envelope.
-    pub fn is_sns(&self) -> Result<bool, ArrivalError> {
+    pub(crate) fn is_sns(&self) -> Result<bool, ArrivalError> {
         match self.sns_type.map(RawValue::get) {
             Some("\"Notification\"") => Ok(true),
             Some("\"SubscriptionConfirmation\"") => {
@@ -116,7 +116,7 @@ impl<'a> Payload<'a> {
         }
     }
 
-    pub fn content(&self) -> Result<Content, ArrivalError> {
+    pub(crate) fn content(&self) -> Result<Content, ArrivalError> {
         let mut content = Content::default();
         match self {
             Self { records: Some(records), .. } => {

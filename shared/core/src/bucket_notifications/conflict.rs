@@ -1,17 +1,17 @@
-//! What S3 would refuse, found before it is asked.
+//! Finds what S3 would refuse before Landfall sends it.
 //!
-//! S3 refuses two rules of which one key could need both, for one event type: whatever their
-//! destinations are. Its answer does not say which rule is in the way.
+//! S3 refuses two rules for the same event type that could both match one key, whatever their
+//! destinations are. Its response doesn't say which rule is in the way.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
 use super::{Configuration, EVENT, Entry, Filter, Kind, MAX_RULES};
 
-/// Why our rules cannot stand beside the others. Nothing but a change of either helps.
+/// The reason why our rules can't coexist with the others. Only a change to one side helps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Conflict {
-    /// Each pair of a rule of ours and another, at least one.
+    /// All pairs of a rule of ours and another rule that overlap. There is at least one.
     Overlaps(Vec<Overlap>),
     TooManyRules {
         ours: usize,
@@ -19,18 +19,18 @@ pub enum Conflict {
     },
 }
 
-/// A rule of ours and another that S3 does not admit together.
+/// A rule of ours and another one that S3 doesn't accept together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Overlap {
     pub ours: Filter,
     pub kind: Kind,
     pub other: Entry,
-    /// The other rule tells the same queue.
+    /// `true` if the other rule sends to the same queue.
     pub is_same_queue: bool,
 }
 
 impl Conflict {
-    /// A stable identifier for logs and metrics.
+    /// Returns a stable identifier for logs and metrics.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Overlaps(_) => "notifications_overlap",
@@ -38,23 +38,23 @@ impl Conflict {
         }
     }
 
-    /// The way to mend it.
+    /// Returns the way to fix it.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Overlaps(overlaps) => {
                 if overlaps.iter().all(|overlap| overlap.is_same_queue) {
                     "remove the other rule: Landfall adds its own"
                 } else if overlaps.iter().any(Overlap::is_of_landfall) {
-                    "the ids that begin with `landfall-` are another deployment's: remove that, \
-                     or put the routes of the bucket into one"
+                    "rules whose ID begins with `landfall-` belong to another deployment: remove \
+                     that deployment, or put all routes of the bucket into one"
                 } else {
-                    "narrow the other rule or the routes' keys, or take EventBridge for \
-                     destination, which stands beside any rule"
+                    "narrow the other rule or the routes' keys, or use EventBridge as the \
+                     destination, which conflicts with no rule"
                 }
             }
             Self::TooManyRules { .. } => {
-                "let routes share the beginning and the end of their keys, or take EventBridge \
-                 for destination, which needs no rule"
+                "make routes share the beginning and the end of their keys, or use EventBridge \
+                 as the destination, which needs no rules"
             }
         }
     }
@@ -66,8 +66,8 @@ impl Overlap {
     }
 }
 
-/// Whether `queue` can be told of `filters` beside the rules of `others`.
-pub fn check(
+/// Checks that rules that send `filters` to `queue` can coexist with the rules of `others`.
+pub(crate) fn check(
     others: &Configuration,
     queue: &str,
     filters: &BTreeSet<&Filter>,
@@ -95,7 +95,8 @@ pub fn check(
     Ok(())
 }
 
-/// Whether an event can be of both types: `s3:ObjectCreated:*` has all that begin like it.
+/// Returns `true` if one event can be of both types: `s3:ObjectCreated:*` includes every type with
+/// the same beginning.
 fn is_same_event(a: &str, b: &str) -> bool {
     let has = |type_: &str, event: &str| {
         type_ == event || type_.strip_suffix('*').is_some_and(|stem| event.starts_with(stem))
@@ -116,7 +117,7 @@ impl fmt::Display for Conflict {
             }
             Self::TooManyRules { ours, others } => write!(
                 f,
-                "a bucket has at most {MAX_RULES} notification rules: there are {others} \
+                "a bucket can have at most {MAX_RULES} notification rules: there are {others} \
                  others, and the routes need {ours}"
             )?,
         }
@@ -132,8 +133,8 @@ impl fmt::Display for Overlap {
         if *is_same_queue {
             return write!(
                 f,
-                "a rule for the same queue exists already: `{id}` for {filter} overlaps ours for \
-                 {ours}"
+                "the bucket already has a rule for the same queue: `{id}` for {filter} overlaps \
+                 ours for {ours}"
             );
         }
         let kind = match kind {
@@ -143,9 +144,9 @@ impl fmt::Display for Overlap {
         };
         write!(
             f,
-            "rule `{id}`, which tells {kind} `{}` of `{}` for {filter}, overlaps ours for {ours}",
-            other.arn,
+            "rule `{id}`, which sends `{}` for {filter} to {kind} `{}`, overlaps ours for {ours}",
             other.events.join("`, `"),
+            other.arn,
         )
     }
 }

@@ -1,54 +1,57 @@
-//! Which keys of a bucket S3 is to tell us of: prefixes and suffixes that admit every key of every
-//! route, and as few others as S3 lets us say.
+//! The filters for a bucket's notifications: prefixes and suffixes that admit every key of every
+//! route, and as few other keys as S3's filters allow.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::pattern::Pattern;
 
-/// The beginning and the end of a key. Empty ones admit every key.
+/// A filter on the beginning and the end of keys. An empty prefix or suffix admits every key.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Filter {
     pub prefix: String,
     pub suffix: String,
 }
 
-/// The filters of a bucket, and what they admit that the patterns' literal ends do not.
+/// The filters of a bucket, and what they admit beyond the literal ends of the patterns.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filters {
-    /// Sorted; no two overlap.
+    /// The filters, sorted. No two of them overlap.
     pub filters: Vec<Filter>,
-    /// Sorted. None of them loses an event: each costs invocations for objects that no route takes.
+    /// The widenings, sorted. None of them loses an event, but each one costs invocations for
+    /// objects that no route takes.
     pub widenings: Vec<Widening>,
 }
 
-/// Why more objects are announced than the ends of the routes' patterns say.
+/// The reason why S3 sends events for more objects than the literal ends of the routes' patterns
+/// say.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Widening {
-    /// The literal beginning of a route's key is cut before the first character that is not safe.
+    /// The literal beginning of a route's key is cut before its first unsafe character.
     Prefix { route: String, text: String, cut_to: String },
-    /// The literal end of a route's key is cut behind the last character that is not safe.
+    /// The literal end of a route's key is cut after its last unsafe character.
     Suffix { route: String, text: String, cut_to: String },
-    /// S3 refuses filters that overlap, so one that admits more has taken their place.
+    /// S3 refuses filters that overlap, so a wider one replaces them.
     Merged { filters: Vec<Filter>, into: Filter },
 }
 
 impl Filter {
-    /// Whether S3 refuses both for one event: either can begin, and either can end, where the other
-    /// does. (Amazon S3 User Guide, "Configuring event notifications using object key name
-    /// filtering".)
+    /// Returns `true` if S3 refuses the two filters for the same event type: one key could begin
+    /// with both prefixes and end with both suffixes. (Amazon S3 User Guide, "Configuring event
+    /// notifications using object key name filtering".)
     pub fn overlaps(&self, other: &Self) -> bool {
         let (a, b) = (self, other);
         (a.prefix.starts_with(&b.prefix) || b.prefix.starts_with(&a.prefix))
             && (a.suffix.ends_with(&b.suffix) || b.suffix.ends_with(&a.suffix))
     }
 
-    /// Whether a key with this name is announced.
+    /// Returns `true` if S3 sends events for `key`.
     pub fn admits(&self, key: &str) -> bool {
         key.starts_with(&self.prefix) && key.ends_with(&self.suffix)
     }
 
-    /// The least filter that admits what either of two overlapping ones does.
+    /// Returns the narrowest filter that admits everything that either of two overlapping filters
+    /// admits.
     fn join(self, other: Self) -> Self {
         let shorter = |a: String, b: String| if b.len() < a.len() { b } else { a };
         Self {
@@ -59,7 +62,8 @@ impl Filter {
 }
 
 impl Filters {
-    /// The filters for the routes of one bucket: name and key pattern. Their order does not matter.
+    /// Computes the filters for the routes of one bucket, each given as name and key pattern. Their
+    /// order doesn't matter.
     pub fn of<'a>(routes: impl IntoIterator<Item = (&'a str, &'a Pattern)>) -> Self {
         let mut widenings = BTreeSet::new();
         let mut wanted = BTreeSet::new();
@@ -80,7 +84,7 @@ impl Filters {
         }
         let filters = joined(&wanted);
         for filter in &filters {
-            // A filter overlaps all that went into it and none of the others.
+            // A filter overlaps all filters that were merged into it, and no others.
             if !wanted.contains(filter) {
                 let into_it = wanted.iter().filter(|wanted| wanted.overlaps(filter));
                 widenings.insert(Widening::Merged {
@@ -93,10 +97,10 @@ impl Filters {
     }
 }
 
-/// Filters of which no two overlap, and which admit what `wanted` does.
+/// Returns filters that admit everything that `wanted` admits, and of which no two overlap.
 ///
-/// Whatever overlaps one of two overlaps their join too, so the outcome does not depend on the order
-/// in which they are joined.
+/// A filter that overlaps one of two filters also overlaps their join, so the result doesn't depend
+/// on the order in which they are joined.
 fn joined(wanted: &BTreeSet<Filter>) -> Vec<Filter> {
     let mut filters: Vec<Filter> = Vec::new();
     for filter in wanted {
@@ -110,18 +114,19 @@ fn joined(wanted: &BTreeSet<Filter>) -> Vec<Filter> {
     filters
 }
 
-/// Whether S3 takes this character of a filter for what it is.
+/// Returns `true` if S3 reads this character of a filter literally.
 ///
-/// S3 wants "special characters" of filters URL-encoded, without a list of them; it calls the
-/// characters here safe for keys. What is wrongly encoded, or wrongly not, would never match, and
-/// events would be lost without a word. (`*` is safe too, and no filter may contain it.)
+/// S3 requires "special characters" of filters to be URL-encoded, but doesn't list them. It calls
+/// the characters here safe for keys. A filter with a character that is encoded but shouldn't be,
+/// or the other way round, would never match, and events would get lost silently. (`*` is safe too,
+/// but filters must not contain it.)
 fn is_safe(c: char) -> bool {
     c.is_ascii_alphanumeric() || "!-_.'()/".contains(c)
 }
 
-/// The value of a filter rule with each `%XX` decoded; what is no encoding stays. A `+` stays too: no filter of
-/// ours has one, or a space, so it decides nothing.
-pub fn decoded(value: &str) -> String {
+/// Decodes each `%XX` in the value of a filter rule and leaves everything else as it is. A `+`
+/// stays too: our filters contain neither `+` nor spaces, so it makes no difference.
+pub(crate) fn decoded(value: &str) -> String {
     let digit = |byte: Option<&u8>| byte.and_then(|byte| char::from(*byte).to_digit(16));
     let bytes = value.as_bytes();
     let mut decoded = Vec::with_capacity(bytes.len());
@@ -139,7 +144,7 @@ pub fn decoded(value: &str) -> String {
     String::from_utf8_lossy(&decoded).into_owned()
 }
 
-/// ``prefix `in/`, suffix `.csv` ``, or `all keys`.
+/// Writes ``prefix `in/`, suffix `.csv` ``, or `all keys`.
 impl fmt::Display for Filter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.prefix.as_str(), self.suffix.as_str()) {
@@ -156,16 +161,19 @@ impl fmt::Display for Widening {
         match self {
             Self::Prefix { route, text, cut_to } => write!(
                 f,
-                "route `{route}`: S3 announces all keys that begin with `{cut_to}`, not with \
-                 `{text}` only, which has characters that are not safe in a filter"
+                "route `{route}`: S3 sends events for all keys that begin with `{cut_to}`, not only \
+                 with `{text}`, which has characters that aren't safe in a filter"
             ),
             Self::Suffix { route, text, cut_to } => write!(
                 f,
-                "route `{route}`: S3 announces all keys that end with `{cut_to}`, not with \
-                 `{text}` only, which has characters that are not safe in a filter"
+                "route `{route}`: S3 sends events for all keys that end with `{cut_to}`, not only \
+                 with `{text}`, which has characters that aren't safe in a filter"
             ),
             Self::Merged { filters, into } => {
-                write!(f, "S3 refuses filters that overlap, so it announces {into} in place of ")?;
+                write!(
+                    f,
+                    "S3 refuses filters that overlap, so it sends events for {into} instead of "
+                )?;
                 for (at, filter) in filters.iter().enumerate() {
                     let separator = if at == 0 { "" } else { " and " };
                     write!(f, "{separator}({filter})")?;

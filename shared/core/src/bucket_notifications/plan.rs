@@ -1,41 +1,42 @@
-//! What a change of routes does to buckets, and in which order: decided before the first effect.
+//! Decides what a change of routes does to buckets, and in which order, before the first effect.
 //!
-//! A bucket that the properties before and after name never loses its rule: one put replaces the old
-//! rule. A bucket that they no longer name keeps its rule until all others have theirs. So a change
-//! that fails on the way can be taken back, and whatever failed, the same request again converges.
+//! A bucket that the properties name both before and after the change never loses its rule, because
+//! one put replaces the old rule. A bucket that they no longer name keeps its rule until all other
+//! buckets have theirs. So a change that fails on the way can be undone and, whatever failed,
+//! repeating the same request converges.
 
 use std::collections::BTreeMap;
 
 use super::{Configuration, Desired, merge};
-use crate::lifecycle::Aim;
+use crate::aim::Aim;
 
-/// What a look at a bucket showed.
+/// What reading a bucket's configuration showed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Look {
     Found(Configuration),
-    /// The account has no such bucket in this region, so no rule of ours is there. Holds the reason.
+    /// The account has no such bucket in this region, so it has no rule of ours. Holds the reason.
     NotOurs(String),
-    /// S3 refuses to show a bucket that can be ours. Holds the reason.
+    /// S3 refuses to show the configuration of a bucket that may be ours. Holds the reason.
     Refused(String),
-    /// S3 gave no answer that lasts. Holds the reason.
+    /// S3 gave no conclusive response. Holds the reason.
     Failed(String),
 }
 
-/// One change of one bucket. Doing it twice does no harm.
+/// One change to one bucket. Repeating it does no harm.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
-    /// Put the rules that are desired.
+    /// Puts the desired rules.
     Put(String),
-    /// Remove every rule of ours.
+    /// Removes every rule of ours.
     Remove(String),
 }
 
-/// What to do.
+/// The effects to carry out, and notes on what stays undone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// In this order.
+    /// The effects, in the order in which to carry them out.
     pub effects: Vec<Effect>,
-    /// In words, the buckets about which nothing is done.
+    /// A sentence for each bucket that is left alone.
     pub notes: Vec<String>,
 }
 
@@ -47,12 +48,12 @@ impl Effect {
     }
 }
 
-/// Plans a change. `desired` has what each bucket is to have; a bucket of `looks` that is not in it is
-/// to have nothing of ours.
+/// Plans a change. `desired` holds what each bucket should have. A bucket in `looks` that isn't in
+/// `desired` should have nothing of ours.
 ///
 /// # Errors
-/// Why nothing can be done, a sentence for each bucket. There is none on the way back: what is in
-/// reach is put back there.
+/// Returns the reasons why nothing can be done, a sentence for each bucket. On the way back there
+/// are no errors: the plan then restores every bucket that can be reached.
 pub fn plan(
     aim: Aim,
     desired: &BTreeMap<String, Desired>,
@@ -74,7 +75,7 @@ pub fn plan(
             Look::NotOurs(why) | Look::Refused(why) | Look::Failed(why) => Some(why.clone()),
         };
         match why.filter(|_| aim != Aim::Restore) {
-            Some(why) => hindrances.push(format!("bucket `{bucket}` cannot get its rule: {why}")),
+            Some(why) => hindrances.push(format!("can't set the rule of bucket `{bucket}`: {why}")),
             None => plan.effects.push(Effect::Put(bucket.clone())),
         }
     }
@@ -84,11 +85,10 @@ pub fn plan(
                 plan.notes.push(format!("bucket `{bucket}` has no rule to remove: {why}"));
             }
             Look::Refused(why) if aim == Aim::Restore => {
-                plan.notes
-                    .push(format!("bucket `{bucket}` keeps the rule that it may have: {why}"));
+                plan.notes.push(format!("bucket `{bucket}` keeps its rule if it has one: {why}"));
             }
             Look::Failed(why) | Look::Refused(why) if aim != Aim::Restore => {
-                hindrances.push(format!("bucket `{bucket}` cannot lose its rule: {why}"));
+                hindrances.push(format!("can't remove the rule of bucket `{bucket}`: {why}"));
             }
             Look::Found(_) | Look::Refused(_) | Look::Failed(_) => {
                 plan.effects.push(Effect::Remove(bucket.clone()));

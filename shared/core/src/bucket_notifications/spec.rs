@@ -1,4 +1,4 @@
-//! The properties of `Custom::LandfallBucketNotifications`, as they are written and as they are valid.
+//! The properties of `Custom::LandfallBucketNotifications`, first as written, then valid.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,8 +16,8 @@ use crate::routes::written::RoutesFile;
 
 const LISTS: [&[&str]; 1] = [&["BucketNames"]];
 
-/// `Custom::LandfallBucketNotifications`, in the data account: the buckets of the routes announce what
-/// lands in them, beside whatever else they announce.
+/// `Custom::LandfallBucketNotifications`, in the data account. Makes the buckets of the routes send events
+/// for what lands in them, next to the notifications that they already have.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "PascalCase")]
 #[schemars(title = "Custom::LandfallBucketNotifications")]
@@ -25,19 +25,19 @@ struct Written {
     /// The version of these properties. Default: 1.
     #[schemars(range(min = 1, max = 1))]
     version: Option<u32>,
-    /// The routes file, as `AWS::Include` brings it.
+    /// The routes file, included with `AWS::Include`.
     #[schemars(required)]
     routes: Option<RoutesFile>,
-    /// The buckets that are notified of; they exist. Default: all of the routes.
+    /// The buckets that get notifications. They must exist. Default: all buckets of the routes.
     bucket_names: Option<Vec<String>>,
-    /// The queue to tell; its policy lets the buckets send.
+    /// The ARN of the queue to send events to. The queue's policy must let the buckets send to it.
     queue_arn: Option<String>,
-    /// Tell EventBridge instead of a queue. It stays on when the resource is deleted, since others may
-    /// rely on it.
+    /// Sends events to EventBridge instead of a queue. EventBridge stays switched on when the resource is
+    /// deleted, because others may rely on it.
     event_bridge: Option<bool>,
 }
 
-/// Valid properties.
+/// The valid properties.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spec {
     pub buckets: BTreeMap<String, Filters>,
@@ -45,10 +45,10 @@ pub struct Spec {
 }
 
 impl Spec {
-    /// Reads the properties.
+    /// Reads and checks the properties.
     ///
     /// # Errors
-    /// All that is wrong with them, together; a path stands before each.
+    /// Returns all problems together, each with the path of its property before it.
     pub fn read(properties: &Value) -> Result<Self, Vec<String>> {
         let properties::Read { written, root, mut problems } =
             properties::read::<Written>(properties, &LISTS);
@@ -61,8 +61,8 @@ impl Spec {
         }
     }
 
-    /// Just the buckets that properties name, be they wrong otherwise or of another version: what was
-    /// put there must be found and removed.
+    /// Returns the buckets that properties name, even if the properties are otherwise invalid or of another
+    /// version: rules that were put into those buckets must still be found and removed.
     pub fn buckets_of(properties: &Value) -> BTreeSet<String> {
         let routes = properties["Routes"]["routes"].as_array();
         let of_routes = routes.into_iter().flatten().map(|route| &route["bucket"]);
@@ -74,7 +74,7 @@ impl Spec {
         names.map(str::to_owned).collect()
     }
 
-    /// What each bucket is to have; `owner` is part of the ids of its rules.
+    /// Returns what each bucket should have. `owner` becomes part of the IDs of its rules.
     pub fn all_desired(&self, owner: &str) -> BTreeMap<String, Desired> {
         let desired = |filters: &Filters| Desired {
             owner: owner.to_owned(),
@@ -84,7 +84,7 @@ impl Spec {
         self.buckets.iter().map(|(bucket, filters)| (bucket.clone(), desired(filters))).collect()
     }
 
-    /// What is announced beyond what the routes take, in words.
+    /// Describes, in a sentence each, what S3 sends events for although no route takes it.
     pub fn notes(&self) -> Vec<String> {
         let of_bucket = |(bucket, filters): (&String, &Filters)| {
             let note = |widening| format!("bucket `{bucket}`: {widening}");
@@ -96,7 +96,7 @@ impl Spec {
 
 fn resolve(written: &Written, mut at: At<'_>) -> Option<Spec> {
     if written.version.is_some_and(|version| version != 1) {
-        at.key("Version").error("this version is not known", "this is version 1");
+        at.key("Version").error("this version is unknown", "Landfall supports version 1");
     }
     let destination = match (written.queue_arn.as_deref(), written.event_bridge.unwrap_or(false)) {
         (None | Some(""), true) => Some(Destination::EventBridge),
@@ -111,7 +111,7 @@ fn resolve(written: &Written, mut at: At<'_>) -> Option<Spec> {
             None
         }
         (Some(_), true) => {
-            at.key("EventBridge").error("there is a queue too", "give one of the two");
+            at.key("EventBridge").error("there is also a `QueueArn`", "give only one of the two");
             None
         }
         _ => {
@@ -128,17 +128,17 @@ fn resolve(written: &Written, mut at: At<'_>) -> Option<Spec> {
     for (index, name) in written.bucket_names.iter().flatten().enumerate() {
         if !all.contains(name.as_str()) {
             at.key("BucketNames").index(index).error(
-                format!("no route is about bucket `{}`", name.escape_debug()),
-                "name buckets of the routes",
+                format!("no route uses bucket `{}`", name.escape_debug()),
+                "name only buckets that the routes use",
             );
         }
     }
-    let is_meant = |bucket: &str| {
+    let is_selected = |bucket: &str| {
         written.bucket_names.as_ref().is_none_or(|names| names.iter().any(|n| n == bucket))
     };
-    let buckets = all.into_iter().filter(|bucket| is_meant(bucket)).map(|bucket| {
+    let buckets = all.into_iter().filter(|bucket| is_selected(bucket)).map(|bucket| {
         let keys = routes.routes.iter().filter(|route| route.bucket == bucket);
-        // A marker closes a batch only if it is told of.
+        // A marker can close a batch only if S3 sends its event.
         let keys = keys.flat_map(|route| {
             let name = route.name.as_str();
             [Some(&route.key), route.marker.as_ref()].into_iter().flatten().map(move |k| (name, k))
@@ -148,9 +148,9 @@ fn resolve(written: &Written, mut at: At<'_>) -> Option<Spec> {
     Some(Spec { buckets: buckets.collect(), destination: destination? })
 }
 
-/// The JSON Schema of the properties.
+/// Returns the JSON Schema of the properties.
 pub fn json_schema() -> String {
-    // A `Schema` is a JSON value; printing one cannot fail.
+    // A `Schema` is a JSON value, so printing it can't fail.
     format!("{:#}\n", schemars::schema_for!(Written).to_value())
 }
 
@@ -158,7 +158,7 @@ pub fn json_schema() -> String {
 mod tests {
     #[test]
     fn the_buckets_of_properties_are_told_whatever_else_is_wrong_with_them() {
-        let told =
+        let buckets =
             |properties: Value| Spec::buckets_of(&properties).into_iter().collect::<Vec<_>>();
         let mut old = properties();
         old["Version"] = json!("9");
@@ -166,11 +166,11 @@ mod tests {
         old["Routes"]["routes"][0]["bucket"] = json!("acme-first");
         old["Routes"]["routes"][0]["fifo"] = json!([["x"]]);
         old["QueueArn"] = Value::Null;
-        assert!(told(old.clone()).contains(&"acme-first".to_owned()));
+        assert!(buckets(old.clone()).contains(&"acme-first".to_owned()));
         old["BucketNames"] = json!(["acme-only", 7, "no bucket", "acme-only"]);
-        assert_eq!(told(old), ["acme-only"]);
+        assert_eq!(buckets(old), ["acme-only"]);
         for nothing in [json!(null), json!([]), json!({ "Routes": "x", "BucketNames": "x" })] {
-            assert_eq!(told(nothing), Vec::<String>::new());
+            assert_eq!(buckets(nothing), Vec::<String>::new());
         }
     }
 
@@ -211,7 +211,7 @@ mod tests {
             acme-landing: prefix `days/dt`, suffix `.csv`
             acme-landing: prefix `orders/`, suffix `.csv`
             acme-raw: all keys
-            bucket `acme-landing`: route `days`: S3 announces all keys that begin with `days/dt`, not with `days/dt=` only, which has characters that are not safe in a filter"#]].assert_eq(&text);
+            bucket `acme-landing`: route `days`: S3 sends events for all keys that begin with `days/dt`, not only with `days/dt=`, which has characters that aren't safe in a filter"#]].assert_eq(&text);
     }
 
     #[test]
@@ -224,10 +224,10 @@ mod tests {
         properties["Routes"]["routes"][0]["bucket"] = json!("Acme");
         let problems = Spec::read(&properties).expect_err("problems");
         expect![[r#"
-            BucketNames[0]: no route is about bucket `acme-other` (name buckets of the routes)
-            EventBridge: there is a queue too (give one of the two)
+            BucketNames[0]: no route uses bucket `acme-other` (name only buckets that the routes use)
+            EventBridge: there is also a `QueueArn` (give only one of the two)
             the properties: unknown field `Queue` (did you mean `QueueArn`?)
-            Routes.routes[0].bucket: `Acme` is not a bucket's name (a name has 3 to 63 lower-case letters, digits, `-` and `.`)
-            Version: this version is not known (this is version 1)"#]].assert_eq(&problems.join("\n"));
+            Routes.routes[0].bucket: `Acme` is not a valid bucket name (a name has 3 to 63 lower-case letters, digits, `-` and `.`)
+            Version: this version is unknown (Landfall supports version 1)"#]].assert_eq(&problems.join("\n"));
     }
 }

@@ -38,7 +38,7 @@ fn with_function(entry: Entry) -> Configuration {
     Configuration { functions: vec![entry], ..Configuration::default() }
 }
 
-/// The filters of patterns, a line each, then the widenings.
+/// Checks the filters of patterns, a line each, then the widenings.
 #[track_caller]
 fn check_filters(patterns: &[&str], expected: Expect) {
     let patterns: Vec<Pattern> =
@@ -84,13 +84,13 @@ fn a_filter_is_cut_at_characters_that_are_not_safe() {
     check_filters(
         &["in/dt={dt}/{file} v2.csv", "größe/**/Ärger.csv"],
         expect![[r#"
-        prefix `gr`, suffix `rger.csv`
-        prefix `in/dt`, suffix `v2.csv`
-        widened: route `orders`: S3 announces all keys that begin with `gr`, not with `größe/` only, which has characters that are not safe in a filter
-        widened: route `orders`: S3 announces all keys that begin with `in/dt`, not with `in/dt=` only, which has characters that are not safe in a filter
-        widened: route `orders`: S3 announces all keys that end with `v2.csv`, not with ` v2.csv` only, which has characters that are not safe in a filter
-        widened: route `orders`: S3 announces all keys that end with `rger.csv`, not with `Ärger.csv` only, which has characters that are not safe in a filter
-    "#]],
+            prefix `gr`, suffix `rger.csv`
+            prefix `in/dt`, suffix `v2.csv`
+            widened: route `orders`: S3 sends events for all keys that begin with `gr`, not only with `größe/`, which has characters that aren't safe in a filter
+            widened: route `orders`: S3 sends events for all keys that begin with `in/dt`, not only with `in/dt=`, which has characters that aren't safe in a filter
+            widened: route `orders`: S3 sends events for all keys that end with `v2.csv`, not only with ` v2.csv`, which has characters that aren't safe in a filter
+            widened: route `orders`: S3 sends events for all keys that end with `rger.csv`, not only with `Ärger.csv`, which has characters that aren't safe in a filter
+        "#]],
     );
 }
 
@@ -105,9 +105,9 @@ fn filters_that_overlap_become_one() {
     check_filters(
         &["a/{f}.csv", "a/b/{f}"],
         expect![[r#"
-        prefix `a/`
-        widened: S3 refuses filters that overlap, so it announces prefix `a/` in place of (prefix `a/`, suffix `.csv`) and (prefix `a/b/`)
-    "#]],
+            prefix `a/`
+            widened: S3 refuses filters that overlap, so it sends events for prefix `a/` instead of (prefix `a/`, suffix `.csv`) and (prefix `a/b/`)
+        "#]],
     );
     check_filters(
         &["a/{f}.csv", "a/{f}.json", "b/{f}.csv"],
@@ -117,13 +117,13 @@ fn filters_that_overlap_become_one() {
         prefix `b/`, suffix `.csv`
     "#]],
     );
-    // The first two do not overlap, the third overlaps both.
+    // The first two filters don't overlap. The third one overlaps both.
     check_filters(
         &["a/x/{f}.csv", "a/y/{f}.csv", "a/{f}.v.csv"],
         expect![[r#"
-        prefix `a/`, suffix `.csv`
-        widened: S3 refuses filters that overlap, so it announces prefix `a/`, suffix `.csv` in place of (prefix `a/`, suffix `.v.csv`) and (prefix `a/x/`, suffix `.csv`) and (prefix `a/y/`, suffix `.csv`)
-    "#]],
+            prefix `a/`, suffix `.csv`
+            widened: S3 refuses filters that overlap, so it sends events for prefix `a/`, suffix `.csv` instead of (prefix `a/`, suffix `.v.csv`) and (prefix `a/x/`, suffix `.csv`) and (prefix `a/y/`, suffix `.csv`)
+        "#]],
     );
 }
 
@@ -177,7 +177,7 @@ fn merging_adds_ours_behind_the_others() {
 fn another_spelling_of_what_is_wanted_is_no_change() {
     let desired = desired(&[filter("in/", ".csv"), filter("out/", "")]);
     let mut read = merge(&Configuration::default(), &desired).unwrap().unwrap();
-    // S3 answers in an order and in a spelling of its own.
+    // S3 responds in its own order and spelling.
     read.queues.reverse();
     for rule in read.queues.iter_mut().flat_map(|entry| &mut entry.filter_rules) {
         rule.name = if rule.name == "prefix" { "Prefix" } else { "Suffix" }.to_owned();
@@ -231,7 +231,7 @@ fn a_rule_in_the_way_is_named_with_both_filters_and_a_hint() {
         &with_function(entry("thumbnails", FUNCTION, put, &[("Prefix", "in/images/")])),
         &[filter("in/", ""), filter("out/", "")],
         expect![
-            "notifications_overlap: rule `thumbnails`, which tells function `arn:aws:lambda:eu-west-1:111111111111:function:thumbnails` of `s3:ObjectRemoved:*`, `s3:ObjectCreated:Put` for prefix `in/images/`, overlaps ours for prefix `in/` (narrow the other rule or the routes' keys, or take EventBridge for destination, which stands beside any rule)"
+            "notifications_overlap: rule `thumbnails`, which sends `s3:ObjectRemoved:*`, `s3:ObjectCreated:Put` for prefix `in/images/` to function `arn:aws:lambda:eu-west-1:111111111111:function:thumbnails`, overlaps ours for prefix `in/` (narrow the other rule or the routes' keys, or use EventBridge as the destination, which conflicts with no rule)"
         ],
     );
 }
@@ -257,7 +257,7 @@ fn a_foreign_rule_that_does_what_we_want_is_named_as_such() {
         &Configuration { queues: vec![other], ..Configuration::default() },
         &[filter("in/", "")],
         expect![
-            "notifications_overlap: a rule for the same queue exists already: `by-hand` for prefix `in/` overlaps ours for prefix `in/` (remove the other rule: Landfall adds its own)"
+            "notifications_overlap: the bucket already has a rule for the same queue: `by-hand` for prefix `in/` overlaps ours for prefix `in/` (remove the other rule: Landfall adds its own)"
         ],
     );
 }
@@ -277,7 +277,7 @@ fn the_rule_of_another_deployment_is_foreign() {
         &current,
         &[filter("in/", "")],
         expect![
-            "notifications_overlap: rule `landfall-trigger-2-bc0354d6`, which tells queue `arn:aws:sqs:eu-west-1:111111111111:other` of `s3:ObjectCreated:*` for all keys, overlaps ours for prefix `in/` (the ids that begin with `landfall-` are another deployment's: remove that, or put the routes of the bucket into one)"
+            "notifications_overlap: rule `landfall-trigger-2-bc0354d6`, which sends `s3:ObjectCreated:*` for all keys to queue `arn:aws:sqs:eu-west-1:111111111111:other`, overlaps ours for prefix `in/` (rules whose ID begins with `landfall-` belong to another deployment: remove that deployment, or put all routes of the bucket into one)"
         ],
     );
     assert_eq!(without(&current, "trigger"), None);
@@ -316,7 +316,7 @@ fn the_rules_of_a_bucket_are_counted_together() {
         &others(99),
         &ours,
         expect![
-            "notifications_too_many: a bucket has at most 100 notification rules: there are 99 others, and the routes need 2 (let routes share the beginning and the end of their keys, or take EventBridge for destination, which needs no rule)"
+            "notifications_too_many: a bucket can have at most 100 notification rules: there are 99 others, and the routes need 2 (make routes share the beginning and the end of their keys, or use EventBridge as the destination, which needs no rules)"
         ],
     );
 }
@@ -334,7 +334,7 @@ fn filters_of(patterns: &[String]) -> Filters {
     Filters::of(patterns.iter().map(|pattern| ("r", pattern)))
 }
 
-/// Any rule of somebody else, some with ids that look nearly like ours.
+/// Generates any rule of somebody else. The IDs of some look almost like ours.
 fn foreign_entry() -> impl Strategy<Value = Entry> {
     let id =
         prop_oneof!["[a-z]{1,3}", "landfall-trigger-[0-9a-f]{7}", "landfall-trigger-b-[0-9a-f]{8}"];

@@ -15,7 +15,7 @@ fn judge(statements: Value) -> Verdict {
     admits(&policy.to_string(), KEY, &role())
 }
 
-/// A statement that allows all to `principal`, changed by `change`.
+/// Returns a statement that allows everything to `principal`, changed by `change`.
 fn allow(principal: Value, change: Value) -> Value {
     let mut statement = json!({
         "Sid": "Enable", "Effect": "Allow", "Principal": principal, "Action": "kms:*", "Resource": "*",
@@ -49,7 +49,7 @@ fn another_account_is_not_the_roles() {
         "arn:aws-cn:iam::111111111111:root",
         "arn:aws:iam::111111111111:role/landfall-reader",
         "arn:aws:iam::111111111111:user/root",
-        // What a role's ARN becomes once the role is deleted.
+        // The unique ID that replaces a role's ARN once the role is deleted.
         "AROA1234567890EXAMPLE",
     ] {
         let verdict = judge(json!([allow(json!({ "AWS": principal }), json!({}))]));
@@ -138,7 +138,7 @@ fn the_policy_of_s3s_own_key_admits_the_callers_of_the_account() {
         ("s3.eu-west-1.amazonaws.com", "222222222222"),
         ("s3.us-east-1.amazonaws.com", "111111111111"),
         ("secretsmanager.eu-west-1.amazonaws.com", "111111111111"),
-        // No pattern in an equation.
+        // `StringEquals` doesn't read patterns.
         ("s3.*.amazonaws.com", "111111111111"),
     ] {
         assert_eq!(through(via, caller), Verdict::NotAdmitted, "{via} {caller}");
@@ -158,7 +158,7 @@ fn conditions_compare_patterns_and_negations_as_iam_does() {
         ("StringEquals", "aws:PrincipalAccount", json!(111_111_111_111_u64), true),
         ("ArnLike", "aws:PrincipalArn", json!("arn:aws:iam::111111111111:role/landfall/*"), true),
         ("ArnLike", "aws:PrincipalArn", json!("arn:aws:iam::*:role/*reader"), true),
-        // A pattern for an ARN does not reach over colons.
+        // A pattern for an ARN doesn't match across colons.
         ("ArnLike", "aws:PrincipalArn", json!("arn:*reader"), false),
         ("StringLike", "aws:PrincipalArn", json!("arn:*reader"), true),
         ("ArnNotEquals", "aws:PrincipalArn", json!(ROLE), false),
@@ -291,7 +291,7 @@ fn the_statement_to_add_fits_every_partition() {
     let policy = |statement: Value| json!({ "Statement": statement }).to_string();
     let verdict = admits(&policy(statement(&role)), key, &role);
     assert_eq!(verdict, Verdict::Admitted(Grantee::Account));
-    // Which of the suffixes S3 has there is not relied on.
+    // The code doesn't rely on which of the suffixes S3 has in that partition.
     let exact = allow(
         json!("*"),
         json!({ "Condition": { "StringEquals": {

@@ -1,7 +1,7 @@
-//! The moment at which CloudFormation issued a request, as the signature of its response URL tells it.
+//! The time at which CloudFormation issued a request, according to the signature of its response URL.
 //!
-//! There is one type for it, and it holds real dates only: what is believed to be fresh and what is
-//! remembered as the latest are the same value, so nothing can be the one without being the other.
+//! There is one type for it, which holds real dates only. The value that is judged to be fresh and the value that
+//! is remembered as the latest are the same, so they can't disagree.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use time::{Date, Month, OffsetDateTime};
@@ -11,14 +11,14 @@ use crate::moment::Time;
 /// A second of the calendar, in UTC, in 1970 or later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Issued {
-    /// `YYYYMMDDhhmmss` as a decimal number, which is in the order of time. This is what is stored.
+    /// `YYYYMMDDhhmmss` as a decimal number, which sorts in the order of time. This number is stored.
     digits: u64,
     at: Time,
 }
 
 impl Issued {
-    /// Parses `YYYYMMDDThhmmssZ`, the form of `X-Amz-Date`; `None` if it is no date of the calendar, or
-    /// one before 1970.
+    /// Parses `YYYYMMDDThhmmssZ`, the form of `X-Amz-Date`. Returns `None` if that isn't a date of the calendar or
+    /// lies before 1970.
     pub fn parse(text: &str) -> Option<Self> {
         let (day, time) = text.strip_suffix('Z')?.split_once('T')?;
         let is_number = |text: &str, length| {
@@ -30,7 +30,7 @@ impl Issued {
         Self::of_digits(format!("{day}{time}").parse().ok()?)
     }
 
-    /// The date of these fourteen digits, if there is one.
+    /// Returns the date that the fourteen digits stand for, or `None` if there is no such date.
     pub fn of_digits(digits: u64) -> Option<Self> {
         let field = |unit: u64, size: u64| u8::try_from(digits / unit % size).ok();
         let year = i32::try_from(digits / 10_000_000_000).ok()?;
@@ -42,7 +42,7 @@ impl Issued {
         Some(Self { digits, at })
     }
 
-    /// The second in which `time` lies; `None` beyond the calendar.
+    /// Returns the second that contains `time`, or `None` beyond the range of the calendar.
     pub fn of_time(time: Time) -> Option<Self> {
         let seconds = i64::try_from(time.seconds()).ok()?;
         let time = OffsetDateTime::from_unix_timestamp(seconds).ok()?;
@@ -55,20 +55,21 @@ impl Issued {
         )
     }
 
+    /// Returns the beginning of that second.
     pub fn time(self) -> Time {
         self.at
     }
 }
 
-/// As a number of fourteen digits, which every version has written.
+/// Writes a number of fourteen digits, as every version has done.
 impl Serialize for Issued {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_u64(self.digits)
     }
 }
 
-/// Reads what is stored. A number that is no date says nothing about the order of requests: earlier
-/// versions stored any fourteen digits, and one that is never reached would overtake every request.
+/// Reads the stored number. Returns `None` for a number that isn't a date: earlier versions stored any fourteen
+/// digits, and a date that is never reached would make every later request look old.
 pub(super) fn stored<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Issued>, D::Error> {
     let value = serde_json::Value::deserialize(from)?;
     Ok(value.as_u64().and_then(Issued::of_digits))

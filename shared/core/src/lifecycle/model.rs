@@ -1,11 +1,11 @@
 //! A model of everything around [`decide`](super::decide), for a model checker to walk through.
 //!
-//! `cloudformation` plays a script of what the stack's owner does and sends requests; `provisioner`
-//! is two invocations that share the lock, the memory and IAM, and die at any step; `checks` holds
-//! the tests. This file has the state, the guards and the properties.
+//! `cloudformation` plays a script of what the stack's owner does, and sends requests.
+//! `provisioner` is two invocations that share the lock, the memory and IAM, and can die at any
+//! step. `checks` holds the tests. This file has the state, the guards and the properties.
 //!
-//! Small on purpose: two names of roles, a handful of requests, and a bounded number of crashes,
-//! duplicates, failures and requests that CloudFormation stops waiting for.
+//! The model is small on purpose: two role names, a handful of requests, and a bounded number of
+//! crashes, duplicates, failures and requests that CloudFormation stops waiting for.
 
 mod checks;
 mod cloudformation;
@@ -32,7 +32,7 @@ pub const TAKEN_OVER: &str = "a role is taken over";
 pub const RECOVERED: &str = "a crash is recovered from";
 pub const LATE: &str = "a request comes late for the first time";
 
-/// Each can be taken away alone, to see what it is for.
+/// The guards. A test can take each one away by itself, to show what it is for.
 #[derive(Clone, Copy, Debug)]
 pub struct Guards {
     pub tombstone: bool,
@@ -43,15 +43,15 @@ pub struct Guards {
     pub replay: bool,
     /// Requests say when they were issued.
     pub issue_order: bool,
-    /// One that does not is served only if CloudFormation waits for it.
+    /// A request that doesn't say so is served only if CloudFormation waits for it.
     pub confirmed: bool,
-    /// One that does not leaves the latest date remembered.
+    /// A request that doesn't say so leaves the latest date in the memory.
     pub latest_date: bool,
-    /// An id that nobody gave out stands for a cancelled Create.
+    /// An ID that nobody gave out stands for a cancelled Create.
     pub invented_ids: bool,
-    /// What CloudFormation forgot is removed by the next Update.
+    /// The next Update removes what CloudFormation forgot.
     pub forgotten_ids: bool,
-    /// Only what bears an id that is gone is deleted.
+    /// Only a role with an ID that is gone is deleted.
     pub tag_on_delete: bool,
     pub owner_on_create: bool,
     pub id_from_request: bool,
@@ -76,19 +76,19 @@ impl Guards {
     };
 }
 
-/// When a request may be handed over for the first time. A duplicate of one that has begun may come
-/// at any time.
+/// When a request may be delivered for the first time. A duplicate of a request that has begun may
+/// come at any time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FirstDelivery {
-    /// At any time, and all requests are issued in different seconds.
+    /// At any time. All requests are issued in different seconds.
     AnyTime,
-    /// Not after a later request was issued, and all are issued in the same second.
+    /// Only until a later request is issued. All requests are issued in the same second.
     InOrder,
-    /// At any time, and all are issued in the same second.
+    /// At any time. All requests are issued in the same second.
     AnyTimeInOneSecond,
 }
 
-/// A role's properties: its name, and what its policies say.
+/// A role's properties: its name and a number that stands for its policies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Props {
     pub name: usize,
@@ -119,18 +119,19 @@ pub struct World {
     pub budget: Budget,
     /// The name of a role that belongs to somebody else.
     pub foreign: Option<usize>,
-    /// Whether a request that is handled twice may be answered in two ways.
+    /// `true` if a request that is handled twice may get two different responses.
     pub answers_may_differ: bool,
-    /// Which requests do not say when they were issued, of all in the order of their issue.
+    /// Which requests don't say when they were issued.
     pub undated: Undated,
 }
 
-/// Some requests have a date and others none, whatever the way in which their URLs are signed.
+/// The requests without a date. Some requests can have one and others none, however their URLs are
+/// signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Undated {
     None,
     All,
-    /// This one alone.
+    /// Only the request with this index, in the order of their issue.
     Only(usize),
 }
 
@@ -144,10 +145,11 @@ impl Undated {
     }
 }
 
-/// Without guards a request can be refused and repeated for ever. With them that many never happen.
+/// The bound on the number of requests. Without guards, a request can be refused and repeated for
+/// ever. With them, there are never that many.
 const MANY: usize = 12;
 
-/// A physical id. Zero is never given out.
+/// A physical ID. Zero is never given out.
 pub type Id = u8;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -157,18 +159,18 @@ pub struct Issued {
     pub target: Id,
     pub props: Props,
     pub old: Option<Props>,
-    /// Copies that are still to be handed over.
+    /// The number of copies that are still to be delivered.
     pub copies: u8,
-    /// Whether a handling came as far as saving the memory.
+    /// `true` if some handling got as far as saving the memory.
     pub begun: bool,
-    /// What was sent as its answer.
+    /// The response that was sent.
     pub sent: Option<bool>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
     Foreign,
-    /// Policies are written in a second step.
+    /// A role of ours. A second step writes its policies.
     Ours {
         tag: Id,
         policy: Option<u8>,
@@ -196,7 +198,7 @@ pub struct State {
 pub enum Action {
     /// CloudFormation sends its next request.
     Issue,
-    /// It stops waiting: a time-out, or another resource failed.
+    /// CloudFormation stops waiting, because of a time-out or because another resource failed.
     GiveUp {
         request: usize,
         keep: bool,
@@ -204,7 +206,7 @@ pub enum Action {
     Duplicate {
         request: usize,
     },
-    /// A worker takes a copy, and with it the lock and the memory.
+    /// A worker takes a copy of the request, and with it the lock and the memory.
     Take {
         worker: usize,
         request: usize,
@@ -212,7 +214,7 @@ pub enum Action {
     Step {
         worker: usize,
     },
-    /// The answer arrives. `keep`: see `cloudformation`.
+    /// The response arrives. `cloudformation` explains `keep`.
     Send {
         worker: usize,
         keep: bool,
@@ -251,7 +253,7 @@ impl Model for World {
             if it.copies == 0 && state.budget.duplicates > 0 {
                 actions.push(Action::Duplicate { request });
             }
-            // The workers are alike: a copy goes to the first that is idle.
+            // The workers are interchangeable, so a copy goes to the first idle one.
             let idle = state.workers.iter().position(Option::is_none);
             if let Some(worker) = idle
                 && it.copies > 0
@@ -342,8 +344,8 @@ impl Model for World {
 }
 
 impl State {
-    /// CloudFormation waits for nothing and nobody is at work. Copies may still be under way: what
-    /// they do is judged when they have done it.
+    /// Returns `true` if CloudFormation waits for nothing and no worker is busy. Copies may still
+    /// be in flight. What they do is judged once they have done it.
     fn at_rest(&self) -> bool {
         self.stack.task == Task::Idle && self.workers.iter().all(Option::is_none)
     }
@@ -361,7 +363,7 @@ impl State {
         })
     }
 
-    /// Two states that differ in who is who are the same.
+    /// Sorts the workers, because states that differ only in which worker is which are the same.
     fn order_workers(&mut self) {
         let key = |worker: &Option<Worker>| worker.as_ref().map(|it| (it.request, it.stage));
         if key(&self.workers[0]) < key(&self.workers[1]) {

@@ -11,7 +11,7 @@ fn request<'a>(
     Request { request_type, request_id, named, physical_id, issued: None }
 }
 
-/// So many seconds after the beginning of 2026.
+/// Returns the time this many seconds after the beginning of 2026.
 fn at(second: u64) -> Option<Issued> {
     Issued::of_digits(20_260_101_000_000 + second)
 }
@@ -28,7 +28,8 @@ fn delete<'a>(request_id: &'a str, id: &'a str) -> Request<'a> {
     request(RequestType::Delete, request_id, Some(id), id)
 }
 
-/// What is remembered when these were handled and answered, each with its own id as the answer.
+/// Returns the memory after these requests were handled and answered, each with its own ID as the
+/// response.
 fn after(requests: &[Request]) -> Memory {
     requests.iter().fold(Memory::default(), |memory, request| {
         let mut next = begun(&memory, request);
@@ -97,7 +98,7 @@ fn a_request_without_a_date_leaves_the_latest_date_as_it_was() {
 
 #[test]
 fn a_stored_date_that_is_none_supersedes_nothing() {
-    // As an earlier version stored what a forged request said.
+    // An earlier version stored whatever date a forged request contained.
     for issued in ["99999999999999", "20261301000000", "-1", "\"x\"", "null"] {
         let memory: Memory = serde_json::from_str(&format!(
             r#"{{"latest":{{"request_id":"forged","issued":{issued}}},"requests":["forged"]}}"#

@@ -28,18 +28,18 @@ fn trust_in_another_account_than_those_admitted_is_refused() {
     for admitted in ["*", "111111111111, 333333333333"] {
         assert!(within(admitted).is_ok(), "{admitted}");
     }
-    // What nobody said is nothing, and not anything.
+    // An empty list admits nothing, not everything.
     for (limits, said) in [
         (
             "",
             expect![
-                "the trust names account `111111111111`, and the provisioner was told to trust none: name it in `TrustedAccountIds` of the provisioner's stack, or mend `TrustedRoleArns`"
+                "the provisioner doesn't admit account `111111111111` in trust policies (it admits none): add the account to `TrustedAccountIds` of the provisioner's stack, or correct `TrustedRoleArns`"
             ],
         ),
         (
             "333333333333,444444444444",
             expect![
-                "the trust names account `111111111111`, and the provisioner was told to trust `333333333333`, `444444444444` only: name it in `TrustedAccountIds` of the provisioner's stack, or mend `TrustedRoleArns`"
+                "the provisioner doesn't admit account `111111111111` in trust policies (it admits only `333333333333`, `444444444444`): add the account to `TrustedAccountIds` of the provisioner's stack, or correct `TrustedRoleArns`"
             ],
         ),
     ] {
@@ -91,7 +91,7 @@ fn lists_that_cannot_be_read_are_refused() {
 #[test]
 fn the_way_back_admits_what_was_in_force_and_nothing_else() {
     let limits = limits("222222222222", "*", "*");
-    // As an earlier version made it, when any account was admitted.
+    // An earlier version, which admitted any account, made this resource.
     let found = Scope::found(accounts(&["888888888888"]));
     let forward =
         found.admit(&limits, accounts(&["222222222222"]), Way::Forward).expect("admitted");
@@ -99,15 +99,15 @@ fn the_way_back_admits_what_was_in_force_and_nothing_else() {
     assert!(found.admit(&limits, accounts(&["888888888888"]), Way::Forward).is_err());
     let undone = back(&forward, "888888888888").expect("the inverse");
     assert_eq!(undone.now, accounts(&["888888888888"]));
-    // It may come again, as when a rollback is continued.
+    // The same request can come again, for example when a rollback is continued.
     assert!(back(&undone, "888888888888").is_ok());
     for scope in [&found, &forward, &undone] {
         assert!(back(scope, "999999999999").is_err(), "{scope:?}");
     }
-    // A handling that died begins again: what was in force before stays so.
+    // After a handling that died begins again, what was in force before is still in force.
     let again = forward.admit(&limits, accounts(&["222222222222"]), Way::Again).expect("admitted");
     assert_eq!(again, forward);
-    // Two updates later it is in force no more.
+    // Two updates later, it is no longer in force.
     let later =
         forward.admit(&limits, accounts(&["222222222222"]), Way::Forward).expect("admitted");
     assert!(back(&later, "888888888888").is_err());
@@ -117,7 +117,7 @@ fn the_way_back_admits_what_was_in_force_and_nothing_else() {
 fn keys_of_others_and_whole_buckets_are_refused_unless_they_were_there_before() {
     let limits = limits("", "", "").with_keys_of("333333333333").expect("a list");
     let key = |account: &str| format!("arn:aws:kms:eu-west-1:{account}:key/k");
-    let (told, other) = (key("333333333333"), key("444444444444"));
+    let (listed, other) = (key("333333333333"), key("444444444444"));
     let keys = |keys: &[&str]| Named { keys: set(keys), ..Named::default() };
     let whole = |names: &[&str]| Named { whole: set(names), ..Named::default() };
     let code = |scope: &Scope, wanted: Named, way: Way| {
@@ -125,20 +125,20 @@ fn keys_of_others_and_whole_buckets_are_refused_unless_they_were_there_before() 
     };
     let new = Scope::default();
     for (wanted, expected) in [
-        (keys(&[&told]), "admitted"),
-        (keys(&[&told, &other]), "key_not_admitted"),
+        (keys(&[&listed]), "admitted"),
+        (keys(&[&listed, &other]), "key_not_admitted"),
         (keys(&["arn:aws:kms:eu-west-1:333333333333:key/${aws:x}"]), "key_not_admitted"),
         (keys(&["arn:aws:kms:eu-west-1:333333333333:alias/k"]), "key_not_admitted"),
         (whole(&["acme-landing"]), "bucket_read_wholly"),
     ] {
         assert_eq!(code(&new, wanted.clone(), Way::Forward), expected, "{wanted:?}");
-        // Who takes an update back to what was never there gets no further.
+        // A rollback to something that was never there isn't admitted either.
         assert_eq!(code(&new, wanted.clone(), Way::Back), expected, "{wanted:?}");
         let found = Scope::found(wanted.clone());
         for way in [Way::Forward, Way::Again, Way::Back] {
             assert_eq!(code(&found, wanted.clone(), way), "admitted", "{wanted:?} {way:?}");
         }
-        // Once it is given up, only the way back leads to it.
+        // Once the resource gives it up, only a rollback admits it again.
         let given_up = found.admit(&limits, Named::default(), Way::Forward).expect("nothing");
         assert_eq!(code(&given_up, wanted.clone(), Way::Forward), expected, "{wanted:?}");
         assert_eq!(code(&given_up, wanted.clone(), Way::Back), "admitted", "{wanted:?}");

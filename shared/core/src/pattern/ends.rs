@@ -1,17 +1,19 @@
-//! The literal text at both ends of a pattern: what can be said of its keys to S3 and to IAM.
+//! The literal text at both ends of a pattern, which is all that filters in S3 and policies in IAM
+//! can express.
 
 use super::{Part, Pattern, Segment};
 
 impl Pattern {
-    /// Whether it matches one key and no other.
+    /// Returns `true` if the pattern matches exactly one key.
     pub fn is_literal(&self) -> bool {
         self.segments.iter().all(|segment| segment.literal().is_some())
     }
 
-    /// The literal text that every matching key begins with, and the one that it ends with.
+    /// Returns the literal text that every matching key begins with, and the literal text that it
+    /// ends with.
     ///
-    /// The two share no character of any key: without a wildcard the first is everything and the
-    /// second empty.
+    /// The two never overlap within a key. Without a wildcard, the first is the whole key and the
+    /// second is empty.
     pub fn literal_ends(&self) -> (String, String) {
         let is_open = |segment: &Segment| segment.literal().is_none();
         let (Some(first_open), Some(last_open)) =
@@ -28,8 +30,8 @@ impl Pattern {
         prefix.push_str(self.segments[first_open].ends().0);
         let mut suffix = self.segments[last_open].ends().1.to_owned();
         for (at, segment) in self.segments.iter().enumerate().skip(last_open + 1) {
-            // A `**` that takes no segment leaves one `/` of the two around it, which the prefix has
-            // already if there is one, and none if it comes first.
+            // If a `**` takes no segment, only one of the two `/` around it remains, and the prefix
+            // already includes it. If the `**` comes first, none remains.
             let shares_slash = at == last_open + 1
                 && self.segments[last_open] == Segment::Any
                 && first_open == last_open;
@@ -43,7 +45,7 @@ impl Pattern {
 }
 
 impl Segment {
-    /// The only text that it matches, if there is only one.
+    /// Returns the only text that the segment matches, or `None` if it has a wildcard.
     fn literal(&self) -> Option<&str> {
         match self {
             Self::Parts(parts) => match parts.as_slice() {
@@ -55,7 +57,7 @@ impl Segment {
         }
     }
 
-    /// The literals before its first wildcard and behind its last.
+    /// Returns the literals before the first wildcard and after the last one.
     fn ends(&self) -> (&str, &str) {
         match self {
             Self::Any => ("", ""),
@@ -64,7 +66,7 @@ impl Segment {
     }
 }
 
-/// The text of a literal; nothing for a wildcard.
+/// Returns the text of a literal, or an empty text for a wildcard.
 fn text(part: Option<&Part>) -> &str {
     match part {
         Some(Part::Literal(text)) => text,

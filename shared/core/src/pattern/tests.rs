@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// `expected` is the captures as `name=value`, or `no match`.
+/// Checks a match. `expected` lists the captures as `name=value`, or is `no match`.
 #[track_caller]
 fn check(pattern: &str, key: &str, expected: &str) {
     let pattern = Pattern::parse(pattern).expect("a pattern");
@@ -68,14 +68,20 @@ fn what_is_no_pattern_is_refused_with_a_hint() {
         ("", "the key pattern is empty"),
         ("a/{b", "`{` is not closed"),
         ("a/b}", "`}` without `{`"),
-        ("{Dt}", "`{Dt}` is not a capture's name"),
-        ("{}", "`{}` is not a capture's name"),
-        ("{a}/{a}", "`{a}` stands twice"),
-        ("{a}*", "`{a}` and `*` stand side by side, so that where one ends is anyone's guess"),
+        ("{Dt}", "`{Dt}` is not a valid capture name"),
+        ("{}", "`{}` is not a valid capture name"),
+        ("{a}/{a}", "`{a}` is used twice"),
+        (
+            "{a}*",
+            "`{a}` and `*` are next to each other, so nothing says where one ends and the other begins",
+        ),
         ("a**", "`**` shares its segment with other text"),
         ("**/**", "`**` follows `**`"),
-        ("**/a/**/a/**/a/**/a/**", "`**` stands more than 4 times"),
-        (&"x".repeat(1025), "the shortest key that could match has 1025 bytes, S3 admits 1,024"),
+        ("**/a/**/a/**/a/**/a/**", "`**` is used more than 4 times"),
+        (
+            &"x".repeat(1025),
+            "the shortest key that could match has 1025 bytes, but S3 allows at most 1,024",
+        ),
     ] {
         let error = Pattern::parse(text).expect_err(text);
         assert_eq!(error.to_string(), message);
@@ -90,7 +96,8 @@ fn the_literal_ends_of_a_pattern_stop_at_its_wildcards() {
         ("orders/dt={dt}/{file}.csv", "orders/dt=", ".csv"),
         ("a/{x}/b/c.csv", "a/", "/b/c.csv"),
         ("a/{x}{{1}}/c", "a/", "{1}/c"),
-        // `**` can take no segment: `a/b` begins with `a/`, and its one `/` is spoken for.
+        // If `**` takes no segment, the key is `a/b`, and its only `/` already belongs to the
+        // prefix.
         ("a/**/b", "a/", "b"),
         ("**/b/c", "", "b/c"),
         ("**/x/**/b", "", "/b"),
@@ -106,8 +113,8 @@ fn the_literal_ends_of_a_pattern_stop_at_its_wildcards() {
     }
 }
 
-/// Patterns over a small alphabet, so that keys match often, as a pattern and as the slow and
-/// obvious matcher reads it.
+/// Generates the segments of patterns over a small alphabet, so that keys match often. Both
+/// `Pattern` and the slow, obvious matcher read them.
 fn segments() -> impl Strategy<Value = Vec<String>> {
     prop::collection::vec(
         prop_oneof![

@@ -15,7 +15,7 @@ struct Version<'a> {
 }
 
 /// A group of a route, and what its plan depends on.
-pub struct Group<'a> {
+pub(crate) struct Group<'a> {
     pub route: &'a Route,
     pub target: &'a Target,
     pub arrivals: &'a [Arrival],
@@ -23,7 +23,7 @@ pub struct Group<'a> {
 
 impl Group<'_> {
     /// Adds the group's requests and refusals to `plan`. `markers` are the arrivals of its marker.
-    pub fn requests(&self, members: &[usize], markers: &[usize], plan: &mut Plan) {
+    pub(crate) fn requests(&self, members: &[usize], markers: &[usize], plan: &mut Plan) {
         let Self { route, arrivals, .. } = *self;
         let versions = versions_of(arrivals, members);
         let markers = versions_of(arrivals, markers);

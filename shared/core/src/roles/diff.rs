@@ -1,61 +1,22 @@
-//! Desired and observed → steps, in the order in which they are to be carried out.
+//! Computes the steps from the observed role to the desired one, in the order in which to carry
+//! them out.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
-use super::{Observed, Owner, POLICY_NAME, Role, brakes};
+use super::{New, Observed, Owner, POLICY_NAME, Role, Step, brakes};
 use crate::policy::Document;
 
-/// One call to IAM about one role.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
-    /// `CreateRole`, with the tags in the same call: the role is never without an owner.
-    Create(Box<New>),
-    /// `TagRole`.
-    Tag(BTreeMap<String, String>),
-    /// `PutRolePermissionsBoundary`.
-    PutBoundary(String),
-    /// `DetachRolePolicy`.
-    Detach(String),
-    /// `DeleteRolePolicy`.
-    DeletePolicy(String),
-    /// `UpdateAssumeRolePolicy`.
-    UpdateTrust(Document),
-    /// `PutRolePolicy`.
-    PutPolicy { name: String, document: Document },
-    /// `UpdateRole`, which sets both.
-    Update { description: String, max_session_secs: i32 },
-    /// `UntagRole`.
-    Untag(BTreeSet<String>),
-    /// `DeleteRolePermissionsBoundary`.
-    DeleteBoundary,
-    /// `DeleteRole`.
-    Delete,
-}
-
-/// What `CreateRole` takes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct New {
-    pub path: String,
-    pub description: String,
-    pub trust: Document,
-    pub permissions_boundary: Option<String>,
-    pub max_session_secs: i32,
-    pub tags: BTreeMap<String, String>,
-}
-
-/// Why a role of this name cannot become what is desired.
+/// The reason why the role of this name can't become the desired one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Conflict {
     #[error(
-        "role `{arn}` exists and is not of this resource: {}; choose another `RoleName`, or, if it is to be \
-         taken over, give it the tags `landfall:stack-id`, `landfall:logical-id` and `landfall:physical-id`",
+        "role `{arn}` exists but doesn't belong to this resource: {}; choose another `RoleName` or, to take the role \
+         over, give it the tags `landfall:stack-id`, `landfall:logical-id` and `landfall:physical-id`",
         owned_by(.owner.as_deref())
     )]
     Foreign { arn: String, owner: Option<Box<Owner>> },
     #[error(
-        "role `{arn}` cannot be moved to path `{path}`: names are unique whatever the path; change \
-         `RoleName` too"
+        "can't move role `{arn}` to path `{path}`: role names are unique across paths; change `RoleName` too"
     )]
     OtherPath { arn: String, path: String },
 }
@@ -70,7 +31,7 @@ fn owned_by(owner: Option<&Owner>) -> String {
 }
 
 impl Conflict {
-    /// A stable identifier for logs and metrics.
+    /// Returns a stable identifier for logs and metrics.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Foreign { .. } => "role_not_ours",
@@ -79,15 +40,16 @@ impl Conflict {
     }
 }
 
-/// The steps that make `observed` what `desired` says; none if it is already.
+/// Returns the steps that turn `observed` into `desired`, or none if there is nothing to do.
 ///
-/// A role that another replacement of the same resource left is taken over. The boundary comes before
-/// any policy, so that no policy is ever without it; what the role may do comes before who is trusted
-/// with it, unless the trust only narrows. Policies of others that only deny stay, and those that a
-/// replacement takes along are there before the role may do anything.
+/// If another replacement of the same resource left a role behind, the steps take it over. The
+/// permissions boundary comes before any policy, so that no policy is ever without it. The
+/// permissions come before the trust, unless the trust only narrows. Policies of others that only
+/// deny stay, and the ones that a replacement takes along are in place before the role may do
+/// anything.
 ///
 /// # Errors
-/// A role of that name is somebody else's, or has another path.
+/// Returns a [`Conflict`] if the role of that name belongs to somebody else or has another path.
 pub fn diff(desired: &Role, observed: Option<&Observed>) -> Result<Vec<Step>, Conflict> {
     let mut steps = Vec::new();
     let policy =
@@ -136,8 +98,8 @@ pub fn diff(desired: &Role, observed: Option<&Observed>) -> Result<Vec<Step>, Co
     let trust = (!is_trusted).then_some(Step::UpdateTrust(trust));
     let may = observed.policies.get(POLICY_NAME).and_then(Option::as_ref);
     let policy = (may != Some(&desired.permissions)).then(policy);
-    // Who is trusted from now on never has what the role could do until now; who no longer is never
-    // has what it can do from now on.
+    // A principal that is newly trusted must never have the role's old permissions, and a principal
+    // that is no longer trusted must never have its new ones.
     let pair = if is_narrowing { [trust, policy] } else { [policy, trust] };
     steps.extend(pair.into_iter().flatten());
     if (observed.max_session_secs, &observed.description)
@@ -165,7 +127,7 @@ pub fn diff(desired: &Role, observed: Option<&Observed>) -> Result<Vec<Step>, Co
     Ok(steps)
 }
 
-/// IAM takes names of tags that differ in case only for one.
+/// Returns `true` if IAM treats both names as the same tag. It ignores case.
 fn is_same(name: &str, other: &str) -> bool {
     name.to_lowercase() == other.to_lowercase()
 }
@@ -186,9 +148,9 @@ fn check(desired: &Role, observed: &Observed) -> Result<(), Conflict> {
     Ok(())
 }
 
-/// The steps that remove a role; none if it is not there, or is not `owner`'s resource, or bears a
-/// physical id that is not gone. A replacement that took the role over put its own id on it: the
-/// clean-up of what it replaced leaves it alone.
+/// Returns the steps that remove a role. Returns none if the role isn't there, doesn't belong to
+/// `owner`'s resource, or has a physical ID that isn't gone. A replacement that took the role over
+/// has put its own ID on it, so cleaning up what it replaced leaves the role alone.
 pub fn removal(
     owner: &Owner,
     is_gone: impl Fn(&str) -> bool,
@@ -201,7 +163,7 @@ pub fn removal(
     let Some(observed) = observed.filter(is_to_go) else {
         return Vec::new();
     };
-    // What denies goes last: at no moment may the role do more than before.
+    // Policies that deny go last, so that the role can never do more than before.
     let (attached_grants, attached_brakes) = attached_by_effect(observed);
     let (grants, brakes) = inline_by_effect(observed);
     let grants = attached_grants.map(Step::Detach).chain(grants.map(Step::DeletePolicy));
@@ -209,7 +171,7 @@ pub fn removal(
     grants.chain(brakes).chain([Step::Delete]).collect()
 }
 
-/// The ARNs of the managed policies that may grant, and of those of others that only deny.
+/// Returns the ARNs of the managed policies that may grant, and those of the brakes.
 fn attached_by_effect(
     observed: &Observed,
 ) -> (impl Iterator<Item = String>, impl Iterator<Item = String>) {
@@ -217,8 +179,8 @@ fn attached_by_effect(
     by_effect(observed.attached.iter().map(move |(arn, it)| (arn.clone(), is_brake(it))))
 }
 
-/// The names of the inline policies that may grant, ours among them, and of those of others that only
-/// deny.
+/// Returns the names of the inline policies that may grant, including ours, and those of the
+/// brakes.
 fn inline_by_effect(
     observed: &Observed,
 ) -> (impl Iterator<Item = String>, impl Iterator<Item = String>) {
@@ -234,53 +196,4 @@ fn by_effect(
     let (brakes, grants): (Vec<_>, Vec<_>) = all.partition(|(_, is_brake)| *is_brake);
     let names = |all: Vec<(String, bool)>| all.into_iter().map(|(name, _)| name);
     (names(grants), names(brakes))
-}
-
-impl Step {
-    /// The operation of IAM's API.
-    pub fn operation(&self) -> &'static str {
-        match self {
-            Self::Create(_) => "CreateRole",
-            Self::Tag(_) => "TagRole",
-            Self::PutBoundary(_) => "PutRolePermissionsBoundary",
-            Self::Detach(_) => "DetachRolePolicy",
-            Self::DeletePolicy(_) => "DeleteRolePolicy",
-            Self::UpdateTrust(_) => "UpdateAssumeRolePolicy",
-            Self::PutPolicy { .. } => "PutRolePolicy",
-            Self::Update { .. } => "UpdateRole",
-            Self::Untag(_) => "UntagRole",
-            Self::DeleteBoundary => "DeleteRolePermissionsBoundary",
-            Self::Delete => "DeleteRole",
-        }
-    }
-}
-
-/// In words, without external IDs.
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Create(new) => write!(f, "create the role at path `{}`", new.path),
-            Self::Tag(tags) => write!(f, "set tags {}", names(tags.keys())),
-            Self::PutBoundary(arn) => write!(f, "set permissions boundary `{arn}`"),
-            Self::Detach(arn) => write!(f, "detach policy `{arn}`"),
-            Self::DeletePolicy(name) => write!(f, "delete inline policy `{name}`"),
-            Self::UpdateTrust(document) => {
-                write!(f, "set the trust policy to {}", document.without_external_ids().to_json())
-            }
-            Self::PutPolicy { name, document } => {
-                write!(f, "set inline policy `{name}` to {}", document.to_json())
-            }
-            Self::Update { max_session_secs, .. } => {
-                write!(f, "set the description, and sessions to at most {max_session_secs} s")
-            }
-            Self::Untag(keys) => write!(f, "remove tags {}", names(keys)),
-            Self::DeleteBoundary => f.write_str("remove the permissions boundary"),
-            Self::Delete => f.write_str("delete the role"),
-        }
-    }
-}
-
-fn names<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
-    let names: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
-    names.join(", ")
 }

@@ -1,25 +1,26 @@
-//! Whether the external IDs that a role's properties name can be guessed. What a role admits already goes on
-//! being admitted: whoever presents it would otherwise be locked out.
+//! Checks whether the external IDs in a role's properties can be guessed. An external ID that a role already
+//! accepts stays accepted, because whoever presents it would otherwise be locked out.
 
 use serde_json::Value;
 
 use crate::routes::{NEW_EXTERNAL_ID_CHARS, is_short_external_id};
 
-/// Those that the role admits.
-const ADMITTED: [&str; 2] = ["ExternalId", "PreviousExternalId"];
+/// The properties whose external IDs the role accepts.
+const ACCEPTED: [&str; 2] = ["ExternalId", "PreviousExternalId"];
 
-/// Returns `true` if `properties` bring in an external ID that is too short for a new one. `before` are those that
-/// the role was made with; the external ID before, of a rotation, may be as short as it was.
+/// Returns `true` if `properties` introduce an external ID that is too short for a new one. `before` holds the
+/// properties that the role was made with. During a rotation, the previous external ID may stay short.
 pub fn is_newly_short(properties: &Value, before: Option<&Value>) -> bool {
     let is_known = |id: &str| {
-        before.is_some_and(|before| ADMITTED.iter().any(|name| before[name].as_str() == Some(id)))
+        before.is_some_and(|before| ACCEPTED.iter().any(|name| before[name].as_str() == Some(id)))
     };
-    short(properties, ADMITTED[0]).is_some_and(|id| !is_known(id))
+    short(properties, ACCEPTED[0]).is_some_and(|id| !is_known(id))
 }
 
-/// What to say of each external ID in `properties` that is shorter than a new one may be, without its value.
+/// Returns a warning for each external ID in `properties` that is shorter than a new one may be. The warnings don't
+/// contain its value.
 pub fn notes(properties: &Value) -> Vec<String> {
-    let short = ADMITTED.iter().filter(|name| short(properties, name).is_some());
+    let short = ACCEPTED.iter().filter(|name| short(properties, name).is_some());
     let note = |name: &&str| {
         format!(
             "`{name}` has fewer than {NEW_EXTERNAL_ID_CHARS} characters and can be guessed: rotate it to a \
@@ -50,7 +51,7 @@ mod tests {
             (of("0123456789abcde", ""), None, true),
             (of(LONG, ""), None, false),
             (json!({}), None, false),
-            // Somebody comes from a short one.
+            // A rotation away from a short external ID.
             (of(LONG, "short-7f3a"), None, false),
             (of("short-7f3a", ""), Some(of("short-7f3a", "")), false),
             (of("short-7f3a", ""), Some(of(LONG, "short-7f3a")), false),
@@ -68,9 +69,10 @@ mod tests {
 
     #[test]
     fn a_short_external_id_is_told_of_and_not_shown() {
-        let told = notes(&json!({ "ExternalId": "short-7f3a", "PreviousExternalId": "x-7f3a" }));
-        assert_eq!(told.len(), 2);
-        assert!(told.iter().all(|note| !note.contains("7f3a")), "{told:?}");
+        let notes_of_both =
+            notes(&json!({ "ExternalId": "short-7f3a", "PreviousExternalId": "x-7f3a" }));
+        assert_eq!(notes_of_both.len(), 2);
+        assert!(notes_of_both.iter().all(|note| !note.contains("7f3a")), "{notes_of_both:?}");
         assert!(notes(&json!({ "ExternalId": LONG, "PreviousExternalId": "" })).is_empty());
         assert!(notes(&json!({ "RoleName": "landfall-job" })).is_empty());
     }

@@ -1,4 +1,4 @@
-//! The properties of a role's custom resource, valid; and the role that follows from them.
+//! The valid properties of a role's custom resource, and the role that follows from them.
 
 mod decrypt;
 mod permissions;
@@ -13,22 +13,23 @@ use crate::arn::{RoleArn, is_role_name};
 use crate::reach::Reach;
 use crate::secret::Secret;
 
-/// IAM's quotas for a role, in characters that are not white space: its trust policy (the default is
-/// 2,048, and can be raised to this), and its inline policies together.
+/// IAM's quotas for a role, in characters that aren't white space: for its trust policy (the default is 2,048, which
+/// can be raised to this), and for its inline policies together.
 const MAX_TRUST_CHARS: usize = 4_096;
 const MAX_PERMISSIONS_CHARS: usize = 10_240;
 
-/// Where a stack is, and what it makes unless it is told otherwise.
+/// The partition, account and region of a stack, and of its resources unless their properties say otherwise.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Home {
     pub partition: String,
-    /// 12 digits.
+    /// The account ID: 12 digits.
     pub account: String,
     pub region: String,
 }
 
 impl Home {
-    /// Takes it from a stack's id, `arn:aws:cloudformation:region:account:stack/name/id`.
+    /// Reads it from a stack ID, `arn:aws:cloudformation:region:account:stack/name/id`. Returns `None` if the text
+    /// isn't one.
     pub fn of_stack(stack_id: &str) -> Option<Self> {
         let fields: Vec<&str> = stack_id.splitn(6, ':').collect();
         let ["arn", partition, "cloudformation", region, account, _] = fields[..] else {
@@ -42,26 +43,26 @@ impl Home {
     }
 }
 
-/// A role to assume before anything is done.
+/// A role that the provisioner assumes before it does anything.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Assumption {
     pub role_arn: String,
     pub external_id: Option<Secret>,
 }
 
-/// Which role a resource is about. When it changes, the role is replaced.
+/// The role that a resource stands for. A change of the identity replaces the role.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// 12 digits.
+    /// The account ID: 12 digits.
     pub account: String,
     pub name: String,
-    /// How to get into the account, if it is not the stack's.
+    /// How to get access to the account, if it isn't the stack's.
     pub provisioning: Option<Assumption>,
 }
 
 impl Identity {
-    /// Reads just what tells the role: older and newer properties, and such that are wrong otherwise,
-    /// must not keep a role from being found and removed.
+    /// Reads only the properties that identify the role, and ignores all others. Even with older, newer or invalid
+    /// properties, it must be possible to find and remove a role.
     pub fn read(properties: &Value, home: &Home) -> Option<Self> {
         let text = |name: &str| properties[name].as_str().filter(|text| !text.is_empty());
         let name = text("RoleName").filter(|name| is_role_name(name) && !name.contains('/'))?;
@@ -79,33 +80,34 @@ impl Identity {
         Some(Self { account, name: name.to_owned(), provisioning })
     }
 
-    /// Whether both are the same role, however one gets to it.
+    /// Returns `true` if both are the same role, however the provisioner gets access to it.
     pub fn is_same_role(&self, other: &Self) -> bool {
         (&self.account, &self.name) == (&other.account, &other.name)
     }
 }
 
-/// The batches whose manifests a reader reads, and which it claims.
+/// The batches whose manifests a reader role may read, and which jobs may claim with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Batches {
-    /// Those of its account.
+    /// The batches of the trusted roles' account.
     Own,
-    /// And those of the version before, whose ids name no account: whoever's they are.
+    /// Those, and all former batches, whose IDs name no account. They can belong to any account.
     OwnAndFormer,
-    /// All. What the version before granted, and a role whose properties do not say still has: the
-    /// inverse update of a rollback gives back what was there.
+    /// All batches. The version before granted this, and a role whose properties don't say keeps it, because the
+    /// inverse Update of a rollback must restore what was there.
     All,
 }
 
 /// What a role is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Purpose {
-    /// To start jobs: their ARNs.
+    /// To start jobs, given by their ARNs.
     Start { jobs: BTreeSet<String> },
-    /// To read objects: what of each bucket, none within another; the manifests in a bucket of
-    /// Landfall's own; and to claim batches in a table, which is named by its ARN. `account` is that of
-    /// the jobs, `batches` whose manifests and claims these are. `keys` are the KMS keys if they were
-    /// given, else they are to be found from the buckets' default encryption.
+    /// To read objects and manifests, and to claim batches. `account` is the account of the jobs. `buckets` says
+    /// what of each bucket the role may read; no reach includes another one. `batches` says whose manifests and
+    /// claims the role reaches. `manifests` is the name of Landfall's own bucket for manifests, `claims` the ARN of
+    /// the table. `keys` holds the KMS keys if the properties give them. Otherwise, they are found from the
+    /// buckets' default encryption.
     Read {
         account: String,
         buckets: BTreeMap<String, BTreeSet<Reach>>,
@@ -114,11 +116,11 @@ pub enum Purpose {
         claims: Option<String>,
         keys: Option<BTreeSet<String>>,
     },
-    /// To run jobs that read through these roles.
+    /// To run jobs that read through these reader roles.
     Run { readers: BTreeSet<String> },
 }
 
-/// Valid properties.
+/// The valid properties.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spec {
     pub identity: Identity,
@@ -130,27 +132,27 @@ pub struct Spec {
     pub tags: BTreeMap<String, String>,
     pub trust: Trust,
     pub purpose: Purpose,
-    /// What is wider than the routes say, in words.
+    /// A sentence for each permission that is wider than the routes say.
     pub notes: Vec<String>,
-    /// The buckets of which the role may read everything, though no route takes every key of it or says
-    /// `wide: true`; with a route of each.
-    pub unasked: BTreeMap<String, String>,
+    /// The buckets that the role may read entirely although no route takes every key or says `wide: true`, each with
+    /// one such route.
+    pub unrequested: BTreeMap<String, String>,
 }
 
-/// Why there is no role.
+/// The reason why no role follows from the properties.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SpecError {
-    /// A line each.
-    #[error("the properties cannot be used: {}", .0.join("; "))]
+    /// The properties are invalid. Holds a line for each problem.
+    #[error("the properties are invalid: {}", .0.join("; "))]
     Properties(Vec<String>),
     #[error(
-        "the {document} policy of role `{role}` has {chars} characters, IAM admits {most}: {hint}"
+        "the {document} policy of role `{role}` has {chars} characters, but IAM allows at most {max}: {hint}"
     )]
-    TooLarge { role: String, document: &'static str, chars: usize, most: usize, hint: &'static str },
+    TooLarge { role: String, document: &'static str, chars: usize, max: usize, hint: &'static str },
 }
 
 impl SpecError {
-    /// A stable identifier for logs and metrics.
+    /// Returns a stable identifier for logs and metrics.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Properties(_) => "properties_invalid",
@@ -163,16 +165,16 @@ impl Spec {
     /// Reads the properties of a resource of `kind` in a stack at `home`.
     ///
     /// # Errors
-    /// All that is wrong with them, together; a path stands before each.
+    /// Returns all problems together, each with the path of its property before it.
     pub fn read(kind: Kind, properties: &Value, home: &Home) -> Result<Self, SpecError> {
         read::read(kind, properties, home).map_err(SpecError::Properties)
     }
 
-    /// The role. `keys` are the ARNs of the KMS keys that were found, if none were given; the same
-    /// properties and keys give the same role.
+    /// Returns the role. If the properties give no KMS keys, `keys` holds the ARNs of the keys that were found. The
+    /// same properties and keys always give the same role.
     ///
     /// # Errors
-    /// A policy document is larger than IAM admits.
+    /// Returns [`SpecError::TooLarge`] if a policy document is larger than IAM allows.
     pub fn role(&self, owner: &Owner, keys: &BTreeSet<String>) -> Result<Role, SpecError> {
         let Identity { account, name, .. } = &self.identity;
         let mut tags = self.tags.clone();
@@ -193,9 +195,12 @@ impl Spec {
             brakes: BTreeMap::new(),
             notes: binding.note().map(str::to_owned).into_iter().collect(),
         };
-        let within = |document: &'static str, chars, most, hint| match chars <= most {
-            true => Ok(()),
-            false => Err(SpecError::TooLarge { role: name.clone(), document, chars, most, hint }),
+        let within = |document: &'static str, chars, max, hint| {
+            if chars <= max {
+                Ok(())
+            } else {
+                Err(SpecError::TooLarge { role: name.clone(), document, chars, max, hint })
+            }
         };
         within(
             "trust",
@@ -212,7 +217,7 @@ impl Spec {
         Ok(role)
     }
 
-    /// The KMS keys that were given, or those in `found`.
+    /// Returns the KMS keys in the properties if there are any, and `found` otherwise.
     pub fn keys<'a>(&'a self, found: &'a BTreeSet<String>) -> &'a BTreeSet<String> {
         match &self.purpose {
             Purpose::Read { keys: Some(keys), .. } => keys,

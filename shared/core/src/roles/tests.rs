@@ -1,4 +1,4 @@
-//! What follows from properties.
+//! Tests of the roles that follow from properties.
 
 mod ledger;
 mod narrow;
@@ -367,7 +367,7 @@ fn a_prefix_that_no_policy_can_hold_is_cut_and_the_widening_told() {
     let home = Home::of_stack(DATA_STACK).expect("a stack's id");
     let spec = Spec::read(Kind::Reader, &reader(), &home).expect("valid properties");
     expect![
-        "route `unicode`: the role may read `s3://acme-raw/dé/*`, since a policy can't hold the rest of its key's beginning"
+        "route `unicode`: the role may read `s3://acme-raw/dé/*`, because a policy can't contain the rest of its key's beginning"
     ]
     .assert_eq(&spec.notes.join("\n"));
 }
@@ -392,18 +392,18 @@ fn all_problems_of_properties_are_told_at_once_each_with_its_path() {
         STACK,
         &[],
         expect![[r#"
-        the properties cannot be used: ExternalId: STS does not take this external ID (it has 2 to 1,224 letters, digits and `_+=,.@:/-`)
-        MaxSessionDuration: 60 s is out of range (IAM admits 3,600 to 43,200)
-        Path: `x` is not a path (a path begins and ends with `/`, and holds neither `*` nor `?`: /landfall/)
-        the properties: unknown field `Pth` (did you mean `Path`?)
-        RoleName: `a/b` is not a role's name (a name has 1 to 64 letters, digits and `_+=,.@-`
-        the path is a property of its own)
-        Routes.routes[1].start.job: `` is not a job's name (a name has 1 to 255 characters, and no white space at its ends)
-        Routes.routes[1].where: `min_bytes` is not a whole number, 0 or more (write digits only: 1000)
-        Routes.routes[2].name: a second route `orders` (an earlier route has this name already)
-        Tags.aws…: this name is reserved (tag names here do not begin with `landfall:` or `aws:`)
-        TrustedRoleArns: the roles are of accounts `111111111111`, `333333333333` (name roles of one account, and make a role for each account)
-        TrustedRoleArns[2]: this is not the ARN of a role (it looks like arn:aws:iam::222222222222:role/landfall/landfall-job)"#]],
+            the properties are invalid: ExternalId: STS doesn't accept this external ID (use 2 to 1,224 letters, digits and `_+=,.@:/-`)
+            MaxSessionDuration: 60 s is out of range (IAM allows 3,600 to 43,200)
+            Path: `x` is not a path (a path begins and ends with `/`, and contains neither `*` nor `?`: /landfall/)
+            the properties: unknown field `Pth` (did you mean `Path`?)
+            RoleName: `a/b` is not a valid role name (a name has 1 to 64 letters, digits and `_+=,.@-`
+            the path is a property of its own)
+            Routes.routes[1].start.job: `` is not a valid job name (a name has 1 to 255 characters, and doesn't begin or end with white space)
+            Routes.routes[1].where: `min_bytes` is not a whole number, 0 or more (write digits only: 1000)
+            Routes.routes[2].name: a second route `orders` (an earlier route already has this name)
+            Tags.aws…: this name is reserved (tag names must not begin with `landfall:` or `aws:`)
+            TrustedRoleArns: the roles are in several accounts: `111111111111`, `333333333333` (name only roles of one account, and make a role for each account)
+            TrustedRoleArns[2]: this is not the ARN of a role (it looks like arn:aws:iam::222222222222:role/landfall/landfall-job)"#]],
     );
 }
 
@@ -417,7 +417,7 @@ fn a_starter_role_that_no_route_names_is_refused() {
         STACK,
         &[],
         expect![
-            "the properties cannot be used: Routes: no route starts a job with role `arn:aws:iam::222222222222:role/landfall/another` (the targets' starter roles are `arn:aws:iam::222222222222:role/landfall/landfall-starter`, `arn:aws:iam::333333333333:role/landfall/landfall-starter`)"
+            "the properties are invalid: Routes: no route starts a job with role `arn:aws:iam::222222222222:role/landfall/another` (the targets' starter roles are `arn:aws:iam::222222222222:role/landfall/landfall-starter`, `arn:aws:iam::333333333333:role/landfall/landfall-starter`)"
         ],
     );
 }
@@ -436,7 +436,7 @@ fn a_policy_larger_than_iam_admits_is_refused_with_the_figure() {
         STACK,
         &[],
         expect![
-            "the permissions policy of role `landfall-starter` has 12166 characters, IAM admits 10240: give routes a common prefix, or split them between stacks"
+            "the permissions policy of role `landfall-starter` has 12166 characters, but IAM allows at most 10240: give routes a common prefix, or split them between stacks"
         ],
     );
 }

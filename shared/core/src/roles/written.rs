@@ -1,5 +1,5 @@
-//! The properties of the custom resources for roles, as they are written. The JSON Schemas are made
-//! from these types. What the values mean is checked in `spec`.
+//! The properties of the custom resources for roles, as written. The JSON Schemas are generated from these types.
+//! `spec` checks what the values mean.
 
 use std::collections::BTreeMap;
 
@@ -10,37 +10,37 @@ use super::Kind;
 use crate::routes::written::RoutesFile;
 use crate::secret::Secret;
 
-/// The path of roles that are given none.
+/// The path of roles whose properties give none.
 pub const DEFAULT_PATH: &str = "/landfall/";
 
-/// A struct with the properties that all roles have, and its own.
+/// Defines a struct with the properties that all roles have, and its own.
 macro_rules! properties {
     ($(#[$about:meta])* $name:ident { $($(#[$attribute:meta])* $field:ident: $type:ty,)* }) => {
         #[derive(Debug, Default, Deserialize, JsonSchema)]
         #[serde(deny_unknown_fields, rename_all = "PascalCase")]
         $(#[$about])*
-        pub struct $name {
+        pub(crate) struct $name {
             /// The version of these properties. Default: 1.
             #[schemars(range(min = 1, max = 1))]
             pub version: Option<u32>,
-            /// The role's name; the other account's stack names it too. A change replaces the role.
+            /// The role's name, which the other account's stack names too. A change replaces the role.
             #[schemars(required, regex(pattern = r"^[\w+=,.@-]{1,64}$"))]
             pub role_name: Option<String>,
-            /// The role's path, with a slash at either end. Default: `/landfall/`.
+            /// The role's path, which begins and ends with a slash. Default: `/landfall/`.
             #[schemars(regex(pattern = "^/([!-~]+/)*$"))]
             pub path: Option<String>,
             /// The role's description.
             #[schemars(length(max = 1000))]
             pub description: Option<String>,
-            /// The ARN of the managed policy that bounds what the role may do. The provisioner of the
-            /// templates may create no role without the one that it was given.
+            /// The ARN of the managed policy that is the role's permissions boundary. The templates don't allow the
+            /// provisioner to create a role without the boundary that they give it.
             pub permissions_boundary: Option<String>,
             /// The longest session, in seconds. Default: 3600.
             #[schemars(range(min = 3600, max = 43200))]
             pub max_session_duration: Option<u32>,
-            /// Tags of the role, beside those that say whose it is.
+            /// Further tags for the role, besides the ones that name its owner.
             pub tags: Option<BTreeMap<String, String>>,
-            /// A role of another account, to provision there: the provisioner assumes it.
+            /// The ARN of a role in another account. The provisioner assumes it to make the role there.
             pub provisioning_role_arn: Option<String>,
             /// The external ID that the provisioning role demands.
             pub provisioning_external_id: Option<Secret>,
@@ -48,7 +48,8 @@ macro_rules! properties {
         }
 
         impl $name {
-            pub fn common(&self) -> Common<'_> {
+            /// Returns the properties that all roles have.
+            pub(crate) fn common(&self) -> Common<'_> {
                 Common {
                     version: self.version,
                     role_name: self.role_name.as_deref(),
@@ -65,8 +66,8 @@ macro_rules! properties {
     };
 }
 
-/// What all roles have.
-pub struct Common<'a> {
+/// The properties that all roles have.
+pub(crate) struct Common<'a> {
     pub version: Option<u32>,
     pub role_name: Option<&'a str>,
     pub path: Option<&'a str>,
@@ -79,74 +80,74 @@ pub struct Common<'a> {
 }
 
 properties! {
-    /// `Custom::LandfallStarterRole`, in the analytics account: who is trusted may start the jobs of the
-    /// routes whose target names this role as `starter_role`, and look up their runs.
+    /// `Custom::LandfallStarterRole`, in the analytics account. The trusted roles may start the jobs of the
+    /// routes whose target names this role as `starter_role`, and look up their job runs.
     #[schemars(title = "Custom::LandfallStarterRole")]
     StarterRole {
-        /// The routes file, as `AWS::Include` brings it.
+        /// The routes file, included with `AWS::Include`.
         #[schemars(required)]
         routes: Option<RoutesFile>,
-        /// The ARNs of the roles that may assume it, all of one data account; they need not exist yet.
+        /// The ARNs of the roles that may assume this role, all in one data account. They don't have to exist yet.
         #[schemars(required, length(min = 1))]
         trusted_role_arns: Option<Vec<String>>,
-        /// What who assumes it must present.
+        /// The external ID that the trusted roles must present.
         #[schemars(required)]
         external_id: Option<Secret>,
-        /// A second external ID that is admitted while the first one is being changed; none if empty.
+        /// A second external ID that is accepted while the first one is being changed. Empty means none.
         previous_external_id: Option<Secret>,
     }
 }
 
 properties! {
-    /// `Custom::LandfallReaderRole`, in the data account: who is trusted may read what the routes to
-    /// its account take, and nothing else.
+    /// `Custom::LandfallReaderRole`, in the data account. The trusted roles may read what the routes to
+    /// their account take, and nothing else.
     #[schemars(title = "Custom::LandfallReaderRole")]
     ReaderRole {
-        /// The routes file, as `AWS::Include` brings it.
+        /// The routes file, included with `AWS::Include`.
         #[schemars(required)]
         routes: Option<RoutesFile>,
-        /// The ARNs of the job roles, all of one analytics account; they need not exist yet.
+        /// The ARNs of the job roles, all in one analytics account. They don't have to exist yet.
         #[schemars(required, length(min = 1))]
         trusted_role_arns: Option<Vec<String>>,
-        /// What who assumes it must present; none if it is left out, since not all of Glue's connectors
-        /// can present one.
+        /// The external ID that the trusted roles must present. Leave it out to require none, because not all
+        /// of Glue's connectors can present one.
         external_id: Option<Secret>,
-        /// A second external ID that is admitted while the first one is being changed; none if empty.
+        /// A second external ID that is accepted while the first one is being changed. Empty means none.
         previous_external_id: Option<Secret>,
-        /// The ARNs of the KMS keys that objects are encrypted with. Default: those of the buckets'
+        /// The ARNs of the KMS keys that objects are encrypted with. Default: the keys of the buckets'
         /// default encryption.
         kms_key_arns: Option<Vec<String>>,
-        /// The bucket of the manifests, which is Landfall's own and no route's: those of the trusted
-        /// roles' account can be read. None if empty.
+        /// The name of Landfall's own bucket for manifests, which no route may use. The role may read the
+        /// manifests of the trusted roles' account. Empty means none.
         manifests_bucket_name: Option<String>,
-        /// The ARN of the table in which jobs claim their batches; the items of the trusted roles'
-        /// account can be got and updated. None if empty.
+        /// The ARN of the table in which jobs claim their batches. The role may get and update the items of
+        /// the trusted roles' account. Empty means none.
         claims_table_arn: Option<String>,
-        /// Whether the role also reaches batches of the version before, whose ids name no account:
-        /// `true` as long as there are any in flight, `false` afterwards. Without it, the role reaches
-        /// every batch of every account, as it did in that version.
+        /// Whether the role also reaches former batches, which the version before made and whose IDs name no
+        /// account. Use `true` as long as any are in flight, and `false` afterwards. If you leave this out,
+        /// the role reaches every batch of every account, as it did in that version.
         admits_former_batches: Option<bool>,
     }
 }
 
 properties! {
-    /// `Custom::LandfallJobRole`, in the analytics account: Glue may run jobs with it, which may assume
-    /// the reader roles and write logs. What else they need is added by policies of your own.
+    /// `Custom::LandfallJobRole`, in the analytics account. Glue may run jobs with it, and they may assume
+    /// the reader roles and write logs. Add policies of your own for whatever else your jobs need.
     #[schemars(title = "Custom::LandfallJobRole")]
     JobRole {
-        /// The ARNs of the reader roles; they need not exist yet.
+        /// The ARNs of the reader roles. They don't have to exist yet.
         #[schemars(required, length(min = 1))]
         reader_role_arns: Option<Vec<String>>,
     }
 }
 
-/// The JSON Schema of the properties of `kind`.
+/// Returns the JSON Schema of the properties of `kind`.
 pub fn json_schema(kind: Kind) -> String {
     let schema = match kind {
         Kind::Starter => schemars::schema_for!(StarterRole),
         Kind::Reader => schemars::schema_for!(ReaderRole),
         Kind::Job => schemars::schema_for!(JobRole),
     };
-    // A `Schema` is a JSON value; printing one cannot fail.
+    // A `Schema` is a JSON value, so printing it can't fail.
     format!("{:#}\n", schema.to_value())
 }

@@ -1,25 +1,27 @@
-//! As written → valid. Each check reports and goes on, so that one mistake does not hide another.
+//! Turns routes as written into valid ones. Each check reports its problem and continues, so that
+//! one mistake doesn't hide another.
 
 mod arguments;
 mod batch;
 mod buckets;
-pub mod deploy;
+pub(crate) mod deploy;
 mod routes;
 mod targets;
 mod wide;
 
-pub use buckets::{has_form_of_bucket, is_bucket};
+pub(crate) use buckets::{has_form_of_bucket, is_bucket};
 pub use targets::{NEW_EXTERNAL_ID_CHARS, is_external_id, is_short_external_id};
 
 use super::{Routes, written};
 use crate::at::At;
 
-/// The valid routes as far as they go; they may be used only if no error was reported.
-pub fn resolve(written: &written::RoutesFile, mut at: At<'_>) -> Routes {
+/// Returns all routes that are valid. The caller may use them only if no error was reported.
+pub(crate) fn resolve(written: &written::RoutesFile, mut at: At<'_>) -> Routes {
     match written.version {
         Some(1) => {}
         Some(version) => {
-            at.key("version").error(format!("version {version} is not known"), "this is version 1");
+            at.key("version")
+                .error(format!("version {version} is unknown"), "Landfall supports version 1");
         }
         None => at.missing("version"),
     }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// A valid file, for tests to change.
+/// A valid routes file, for tests to change.
 pub const VALID: &str = r#"version: 1
 targets:
   analytics:
@@ -34,7 +34,7 @@ fn check(text: &str, expected: Expect) {
     expected.assert_eq(&lines.concat());
 }
 
-/// [`VALID`] with one text replaced by another.
+/// Returns [`VALID`] with one text replaced by another.
 #[track_caller]
 fn check_with(from: &str, to: &str, expected: Expect) {
     assert!(VALID.contains(from), "{from}");
@@ -76,21 +76,21 @@ routes:
     start: { target: analytics, job: b, arguments: { "--uri": "{object_uri}", "--x": "{fiel}" } }
 "#,
         expect![[r#"
-            4:14: error: `account` is not a string (put it between quotes)
+            4:14: error: `account` is not a string (put it in quotes)
             5:13: error: `ireland` is not a region (a region looks like `eu-west-1`)
             8:5: error: unknown field `regoin` (did you mean `region`?)
             11:5: error: unknown field `bukket` (did you mean `bucket`?)
             12:10: error: `{` is not closed (write `{{` and `}}` for braces that are part of the key)
             13:22: error: there is no target `analytcs` (did you mean `analytics`?)
-            13:53: error: `dt`: not an argument's name (write `--` and letters, digits, `-`, `_` or `.`: "--day")
-            13:64: error: `--JOB_NAME`: Glue sets this argument itself (leave it out)
-            14:11: error: a second route `orders` (the route in line 10 has this name already)
-            15:13: error: `Acme` is not a bucket's name (a name has 3 to 63 lower-case letters, digits, `-` and `.`)
+            13:53: error: `dt`: not a valid argument name (write `--`, a letter, and then letters, digits, `-`, `_` or `.`: "--day")
+            13:64: error: `--JOB_NAME`: Glue sets this argument itself (remove it)
+            14:11: error: a second route `orders` (the route in line 10 already has this name)
+            15:13: error: `Acme` is not a valid bucket name (a name has 3 to 63 lower-case letters, digits, `-` and `.`)
             17:25: error: `min_bytes` is not a whole number, 0 or more (write digits only: 1000)
-            18:19: error: the key has no capture `day` (`by` names captures of the key: {name})
-            18:33: error: `5 minutes` is not a length of time (a number and s, m, h or d: 90s, 5m, 1h, 1d)
+            18:19: error: the key has no capture `day` (`by` lists captures of the key, such as `name` for `{name}`)
+            18:33: error: `5 minutes` is not a length of time (write a number and s, m, h or d: 90s, 5m, 1h, 1d)
             19:63: error: `{object_uri}` differs between the objects of a batch (set `batch.max_objects: 1`; the job gets all objects in its manifest)
-            19:86: error: `{fiel}` is not known here (did you mean `file`?)
+            19:86: error: `{fiel}` is unknown here (did you mean `file`?)
         "#]],
     );
 }
@@ -101,14 +101,14 @@ fn what_yaml_versions_read_differently_is_refused() {
         "version: 1\ntargets: {}\nroutes:\n  - name: on\n    key: 2024-01-01\n    bucket: 012\n    where: { min_bytes: 1_000, max_bytes: 5:30 }\n    yes: 1\n",
         expect![[r#"
             4:5: error: `start` is missing (add `start: …`)
-            4:11: error: YAML 1.1 and YAML 1.2 read this differently (put it between quotes)
-            5:10: error: YAML 1.1 and YAML 1.2 read this differently (put it between quotes)
-            6:13: error: YAML 1.1 and YAML 1.2 read this differently (put it between quotes)
-            7:25: error: YAML 1.1 and YAML 1.2 read this differently (put it between quotes)
+            4:11: error: YAML 1.1 and YAML 1.2 read this differently (put it in quotes)
+            5:10: error: YAML 1.1 and YAML 1.2 read this differently (put it in quotes)
+            6:13: error: YAML 1.1 and YAML 1.2 read this differently (put it in quotes)
+            7:25: error: YAML 1.1 and YAML 1.2 read this differently (put it in quotes)
             7:25: error: `min_bytes` is not a whole number, 0 or more (write digits only: 1000)
-            7:43: error: YAML 1.1 and YAML 1.2 read this differently (put it between quotes)
+            7:43: error: YAML 1.1 and YAML 1.2 read this differently (put it in quotes)
             7:43: error: `max_bytes` is not a whole number, 0 or more (write digits only: 1000)
-            8:5: error: YAML 1.1 and YAML 1.2 read this differently (put it between quotes)
+            8:5: error: YAML 1.1 and YAML 1.2 read this differently (put it in quotes)
             8:5: error: unknown field `yes` (the fields here are `name`, `bucket`, `key`, `wide`, `where`, `batch`, `start`)
         "#]],
     );
@@ -164,9 +164,9 @@ fn keys_that_are_no_strings_are_refused() {
         "  analytics:\n",
         "  0x10: {}\n  true: {}\n  ~: {}\n  analytics:\n",
         expect![[r#"
-        3:3: error: a key must be a string (put it between quotes)
-        4:3: error: a key must be a string (put it between quotes)
-        5:3: error: a key must be a string (put it between quotes)
+        3:3: error: a key must be a string (put it in quotes)
+        4:3: error: a key must be a string (put it in quotes)
+        5:3: error: a key must be a string (put it in quotes)
     "#]],
     );
 }
@@ -177,36 +177,36 @@ fn yaml_that_cloudformation_cannot_read_is_refused() {
         "version: &v 1\ntargets: *v\nroutes: !!seq []\n",
         expect![[r#"
             1:1: error: `targets` is missing (add `targets: …`)
-            1:10: error: YAML anchors are not supported (CloudFormation, which reads this file too, has no aliases for them)
-            2:10: error: YAML aliases are not supported (CloudFormation, which reads this file too, has none: write the value out)
-            3:9: error: YAML tags are not supported (quote the value if a string is meant)
+            1:10: error: YAML anchors are not supported (CloudFormation reads this file too and doesn't support aliases)
+            2:10: error: YAML aliases are not supported (CloudFormation reads this file too and doesn't support them: write the value out)
+            3:9: error: YAML tags are not supported (put the value in quotes if it is a string)
             3:9: error: there is no route (a file without routes starts nothing)
         "#]],
     );
     check(
         "version: 1\nversion: 1\ntargets: {}\nroutes: []\n",
         expect![[r#"
-        2:1: error: duplicate key `version` (it stands in line 1 already)
-        4:9: error: there is no route (a file without routes starts nothing)
-    "#]],
+            2:1: error: duplicate key `version` (it is already in line 1)
+            4:9: error: there is no route (a file without routes starts nothing)
+        "#]],
     );
     check(
         "version: 1\n---\nversion: 2\n",
         expect![[r#"
-        2:1: error: a second YAML document (one file holds one document: remove what follows `---`)
-    "#]],
+            2:1: error: a second YAML document (a file can have only one document: remove everything after `---`)
+        "#]],
     );
     check(
         "version: [1\n",
         expect![[r#"
-            2:1: error: not valid YAML: while parsing a flow sequence, expected ',' or ']' (look at the indentation, the quotes and the brackets before this place)
+            2:1: error: not valid YAML: while parsing a flow sequence, expected ',' or ']' (check the indentation, the quotes and the brackets before this place)
         "#]],
     );
     check(
         "",
         expect![[r#"
-        1:1: error: the file is empty (begin with `version: 1`)
-    "#]],
+            1:1: error: the file is empty (start with `version: 1`)
+        "#]],
     );
     check(
         "just text",
@@ -222,14 +222,14 @@ fn a_list_is_not_taken_for_a_mapping() {
         "    where: { min_bytes: 1 }",
         "    where: [1]",
         expect![[r#"
-            12:12: error: `where` is a list (lists are `routes`, `by`, `states`)
+            12:12: error: `where` is a list (only `routes`, `by`, `states` are lists)
         "#]],
     );
     check_with(
         "  analytics:\n",
         "  routes: [\"222222222222\", eu-west-1]\n  analytics:\n",
         expect![[r#"
-            3:11: error: `routes` is a list (lists are `routes`, `by`, `states`)
+            3:11: error: `routes` is a list (only `routes`, `by`, `states` are lists)
         "#]],
     );
 }
@@ -240,15 +240,15 @@ fn arguments_that_glue_interprets_are_guarded() {
         r#"{ "--dt": "{dt}" }"#,
         r#"{ "--extra-py-files": "s3://x/{dt}", "--landfall-batch-id": "1", "--{dt}": "x", "--neg": "-1", "--conf": "x", "--TempDir": "s3://fine/", "--JOB": "x", "--job_name": "x", "--landfall": "x", "--python-modules-installer-option": "{dt}" }"#,
         expect![[r#"
-            17:40: error: `--extra-py-files` may not be set from the object's key or size (Glue acts on it, so who uploads could choose what runs: give it a fixed value)
-            17:55: error: `--landfall-batch-id`: arguments that begin with `--landfall` are Landfall's own (choose another name)
-            17:83: error: `--{dt}`: an argument's name is never filled in (use the capture in the value)
-            17:107: error: the value of `--neg` begins with `-` (the job would take it for the name of another argument)
-            17:113: error: `--conf`: Glue sets this argument itself (leave it out)
-            17:155: error: `--JOB`: a job may take this for the beginning of `--JOB_NAME` (choose another name)
-            17:169: error: `--job_name`: Glue sets this argument itself (leave it out)
-            17:188: error: `--landfall`: arguments that begin with `--landfall` are Landfall's own (choose another name)
-            17:244: error: `--python-modules-installer-option` may not be set from the object's key or size (Glue acts on it, so who uploads could choose what runs: give it a fixed value)
+            17:40: error: `--extra-py-files` must not depend on the object's key or size (Glue acts on it, so anyone who uploads could choose what runs: use a fixed value)
+            17:55: error: `--landfall-batch-id`: arguments that begin with `--landfall` are reserved for Landfall (choose another name)
+            17:83: error: `--{dt}`: argument names can't contain captures (use the capture in the value)
+            17:107: error: the value of `--neg` begins with `-` (the job would read it as the name of another argument)
+            17:113: error: `--conf`: Glue sets this argument itself (remove it)
+            17:155: error: `--JOB`: a job could read this as an abbreviation of `--JOB_NAME` (choose another name)
+            17:169: error: `--job_name`: Glue sets this argument itself (remove it)
+            17:188: error: `--landfall`: arguments that begin with `--landfall` are reserved for Landfall (choose another name)
+            17:244: error: `--python-modules-installer-option` must not depend on the object's key or size (Glue acts on it, so anyone who uploads could choose what runs: use a fixed value)
         "#]],
     );
 }
@@ -272,7 +272,7 @@ fn keys_that_can_hardly_be_meant_are_reported() {
         "\"orders/dt={dt}/{file}.csv\"",
         "|\n      orders/dt={dt}/{file}.csv",
         expect![[r#"
-            11:5: warning: the key has white space at an end, or a control character (keys in S3 seldom do: if it was not meant, quote the key in one line)
+            11:5: warning: the key begins or ends with white space, or contains a control character (keys in S3 rarely do: if you didn't intend this, quote the key on one line)
         "#]],
     );
 }
@@ -299,7 +299,7 @@ fn roles_and_targets_are_checked() {
         "starter_role: landfall-starter",
         "starter_role: arn:aws:iam::333333333333:role/x",
         expect![[r#"
-            6:19: error: the role is in account `333333333333`, the target is another (the starter role and the jobs belong to one account)
+            6:19: error: the role is in account `333333333333`, but the target is another (the starter role and the jobs must be in the same account)
         "#]],
     );
     check_with(
@@ -313,21 +313,21 @@ fn roles_and_targets_are_checked() {
         "${LANDFALL_EXTERNAL_ID}",
         "a",
         expect![[r#"
-        7:18: error: not an external ID (STS admits 2 to 1,224 letters, digits and `_+=,.@:/-`; or write ${LANDFALL_EXTERNAL_ID})
-    "#]],
+            7:18: error: not an external ID (STS allows 2 to 1,224 letters, digits and `_+=,.@:/-`; or write ${LANDFALL_EXTERNAL_ID})
+        "#]],
     );
     check_with(
         "    external_id: ${LANDFALL_EXTERNAL_ID}\n",
         "",
         expect![[r#"
-        3:3: warning: target `analytics` has no `external_id` (with one, only who knows it can make the trigger's account assume the role: external_id: ${LANDFALL_EXTERNAL_ID})
+        3:3: warning: target `analytics` has no `external_id` (with one, only someone who knows it can make the trigger's account assume the role: external_id: ${LANDFALL_EXTERNAL_ID})
     "#]],
     );
 }
 
 #[test]
 fn an_external_id_in_the_file_is_warned_of_and_not_repeated() {
-    // Of one that can be guessed there are two warnings.
+    // An external ID that can be guessed gets two warnings.
     for (external_id, warnings) in [("s3cr3t-value-012", 1), ("s3cr3t-value-01", 2)] {
         let text = VALID.replace("${LANDFALL_EXTERNAL_ID}", external_id);
         let parsed = Routes::parse(&text);
@@ -415,7 +415,7 @@ proptest! {
         let _ = Routes::parse(&String::from_utf8_lossy(&bytes));
     }
 
-    /// Cutting and joining valid text comes closer to the interesting places.
+    /// Cutting and joining valid text gets closer to the interesting cases.
     #[test]
     fn no_mutilated_file_makes_parsing_panic(
         cut in 0..VALID.len(), length in 0..40usize, paste in "[\\[\\]{}:,\\-&*!|>'\"#%@` \n\ta1ü]{0,6}",

@@ -1,8 +1,8 @@
-//! `routes.yaml` as it is written. The JSON Schema is made from these types, so their docstrings
-//! are what an editor shows. What the values mean is checked in `resolve`.
+//! `routes.yaml` as written. The JSON Schema is generated from these types, so editors show their doc comments.
+//! `resolve` checks what the values mean.
 //!
-//! Every field is an `Option`, required ones too, so that one that is missing is reported beside
-//! all other problems instead of hiding them.
+//! Every field is an `Option`, even a required one, so that a missing field is reported together with all other
+//! problems instead of hiding them.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -18,140 +18,145 @@ use crate::moment::parse_duration;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "Landfall routes")]
-pub struct RoutesFile {
+pub(crate) struct RoutesFile {
     /// The version of this format.
     #[schemars(required, range(min = 1, max = 1))]
     pub version: Option<u32>,
-    /// The analytics accounts, by names that the routes use.
+    /// The analytics accounts, under the names that the routes use for them.
     #[schemars(required, extend("propertyNames" = { "pattern": "^[a-z0-9][a-z0-9-]{0,63}$" }))]
     pub targets: Option<BTreeMap<String, Target>>,
-    /// The rules from objects to jobs. An object may match several; each is served.
+    /// The rules that say which objects start which jobs. If an object matches several routes, each of them
+    /// gets it.
     #[schemars(required, length(min = 1))]
     pub routes: Option<Vec<Route>>,
 }
 
-/// An analytics account and the way into it.
+/// An analytics account and region, and how to get access to it.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Target {
-    /// The account's id: 12 digits, quoted.
+pub(crate) struct Target {
+    /// The account ID: 12 digits, in quotes.
     #[schemars(required, regex(pattern = r"^\d{12}$"))]
     pub account: Option<String>,
     /// The region of the Glue jobs.
     #[schemars(required, example = "eu-west-1")]
     pub region: Option<String>,
-    /// The role that the trigger assumes: its name, with its path if it has one, or its ARN.
+    /// The starter role, which the trigger assumes: its name (with its path, if it has one) or its ARN.
     #[schemars(required)]
     pub starter_role: Option<String>,
-    /// The external ID that the starter role's trust policy asks for, as `${VARIABLE}` of the
-    /// function's environment. Never printed or logged.
+    /// The external ID that the starter role's trust policy demands, as `${VARIABLE}` from the function's
+    /// environment. It is never printed or logged.
     pub external_id: Option<String>,
 }
 
-/// A rule from bucket and key to a job.
+/// A rule that says which objects start which job.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Route {
-    /// Names the route in logs, metrics and batches: lower-case letters, digits and `-`.
+pub(crate) struct Route {
+    /// The route's name in logs, metrics and batches: lower-case letters, digits and `-`.
     #[schemars(required, regex(pattern = r"^[a-z0-9][a-z0-9-]{0,63}$"))]
     pub name: Option<String>,
-    /// The bucket's name.
+    /// The name of the bucket.
     #[schemars(required)]
     pub bucket: Option<String>,
-    /// The key's pattern: `{name}` captures inside one segment, `*` matches inside one segment,
-    /// `**` any number of segments.
+    /// The pattern of the object keys: `{name}` captures text within one segment, `*` matches any text within
+    /// one segment, and `**` matches any number of segments.
     #[schemars(required, example = "orders/dt={dt}/{file}.csv")]
     pub key: Option<String>,
-    /// Says that the reader role may read more than the key's beginning. It is needed if that is all of
-    /// the bucket, because the key begins with a wildcard, or with characters that no policy can hold.
-    /// Default: false.
+    /// Accepts that the reader role may read more than the beginning of the key. You must set this if the role
+    /// could read the whole bucket, because the key begins with a wildcard or with characters that a policy
+    /// can't contain. Default: false.
     pub wide: Option<bool>,
-    /// What else the object must be like.
+    /// Further conditions on the object.
     #[serde(rename = "where")]
     pub condition: Option<Where>,
-    /// Which objects share a job run.
+    /// Which objects share a job run, and when it starts.
     pub batch: Option<Batch>,
-    /// The job and how it is started.
+    /// The job, and how to start it.
     #[schemars(required)]
     pub start: Option<Start>,
 }
 
-/// Conditions on the object. An object whose size the event does not tell passes those on size.
+/// Conditions on the object. If the event doesn't give the object's size, the conditions on size don't apply.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Where {
-    /// The least size, in bytes.
+pub(crate) struct Where {
+    /// The minimum size, in bytes.
     pub min_bytes: Option<u64>,
-    /// The greatest size, in bytes.
+    /// The maximum size, in bytes.
     pub max_bytes: Option<u64>,
-    /// Whether empty objects whose key ends with `/` count. The console makes such objects for
+    /// Whether the route takes empty objects whose key ends with `/`. The S3 console makes such objects for
     /// folders. Default: false.
     pub directory_markers: Option<bool>,
 }
 
-/// Which objects share a job run, and when it is started.
+/// Which objects share a job run, and when it starts.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Batch {
-    /// Captures of the key: objects with the same values form a group. Default: one group.
+pub(crate) struct Batch {
+    /// The captures of the key that form groups: objects with the same values share a batch. Default: all
+    /// objects share a batch.
     pub by: Option<Vec<String>>,
-    /// How long a batch stays open after its first object. Default: 0, what one invocation brought.
+    /// Closes the batch this long after its first object arrives. Default: 0, which closes it at once, with
+    /// what one invocation brought.
     pub window: Option<Period>,
-    /// Closes the batch when nothing has arrived for so long.
+    /// Closes the batch when nothing has arrived for this long.
     pub quiet: Option<Period>,
-    /// The most objects of a batch.
+    /// Closes the batch when it has this many objects.
     #[schemars(range(min = 1, max = 100_000))]
     pub max_objects: Option<u64>,
-    /// The name of an object in the group's folder that says that the group is complete.
+    /// Closes the batch when an object of this name arrives in the group's folder.
     pub marker: Option<String>,
-    /// How long to wait after the marker, which can overtake its data.
+    /// How long to wait after the marker, because it can overtake its data.
     pub settle: Option<Period>,
 }
 
-/// The job and how it is started.
+/// The job, and how to start it.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Start {
-    /// A name under `targets`.
+pub(crate) struct Start {
+    /// The target: a name under `targets`.
     #[schemars(required)]
     pub target: Option<String>,
-    /// The Glue job's name.
+    /// The name of the Glue job.
     #[schemars(required)]
     pub job: Option<String>,
-    /// The job's arguments, `--name: value`. A value may use captures of the key and `{bucket}`,
-    /// `{key}`, `{object_uri}`, `{batch_id}`, `{count}`, `{bytes}` and `{event_time}`.
+    /// The job's arguments, as `--name: value`. A value can use captures of the key, and `{bucket}`, `{key}`,
+    /// `{object_uri}`, `{batch_id}`, `{count}`, `{bytes}` and `{event_time}`.
     #[schemars(extend("propertyNames" = { "pattern": "^--[A-Za-z][A-Za-z0-9_.-]*$" }))]
     pub arguments: Option<BTreeMap<String, String>>,
-    /// The most runs of the job at a time.
+    /// The maximum number of runs of the job at the same time. It counts the runs of all routes that start the
+    /// job.
     #[schemars(range(min = 1))]
     pub max_concurrent_runs: Option<u32>,
-    /// The most runs of the job that are started in an hour.
+    /// The maximum number of runs of the job that Landfall starts within an hour.
     #[schemars(range(min = 1))]
     pub max_runs_per_hour: Option<u32>,
-    /// What to do when a run does not succeed.
+    /// What to do when a job run doesn't succeed. Default: one attempt.
     pub retry: Option<Retry>,
-    /// What a run may do. `job`, the default: all that the job's role may. `batch`: it can become no
-    /// other role than the one that reads its batch, and the job's library narrows that to the
+    /// What a job run may do. `job` (the default): everything that the job role may do. `batch`: the only role
+    /// that the run can assume is the reader role of its batch, and the job library narrows that role to the
     /// batch's objects, manifest and claim.
     #[schemars(extend("enum" = ["job", "batch"]))]
     pub scope: Option<String>,
 }
 
-/// What to do when a run does not succeed.
+/// What to do when a job run doesn't succeed.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Retry {
-    /// The most runs of a batch, the first included.
+pub(crate) struct Retry {
+    /// The maximum number of job runs for a batch, including the first.
     #[schemars(required, range(min = 1, max = 10))]
     pub attempts: Option<u32>,
-    /// The states of a run that are retried: FAILED, TIMEOUT, ERROR, STOPPED, EXPIRED.
+    /// The final states of a job run after which another one is started: FAILED, TIMEOUT, ERROR, STOPPED,
+    /// EXPIRED. Default: FAILED, TIMEOUT and ERROR.
     #[schemars(inner(regex(pattern = r"^(FAILED|TIMEOUT|ERROR|STOPPED|EXPIRED)$")))]
     pub states: Option<Vec<String>>,
 }
 
-/// A length of time as it is written: `90s`, `5m`, `1h`, `1d`, or 0.
+/// A length of time as written: `90s`, `5m`, `1h`, `1d`, or 0.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Period(pub String);
+pub(crate) struct Period(pub String);
 
 impl<'de> Deserialize<'de> for Period {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -189,16 +194,16 @@ impl JsonSchema for Period {
 }
 
 impl Period {
-    /// Its length in seconds; `None` if it is not written as one.
-    pub fn seconds(&self) -> Option<u64> {
+    /// Returns the length in seconds, or `None` if the text isn't a length of time.
+    pub(crate) fn seconds(&self) -> Option<u64> {
         if self.0 == "0" { Some(0) } else { Some(parse_duration(&self.0)?.as_secs()) }
     }
 }
 
-/// The JSON Schema of a routes file, pretty-printed, with a line end.
+/// Returns the JSON Schema of a routes file, pretty-printed, with a newline at the end.
 pub fn json_schema() -> String {
     let schema = schemars::schema_for!(RoutesFile);
-    // A `Schema` is a JSON value; printing one cannot fail.
+    // A `Schema` is a JSON value, so printing it can't fail.
     format!("{:#}\n", schema.to_value())
 }
 

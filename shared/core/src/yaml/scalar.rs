@@ -1,9 +1,9 @@
-//! Plain scalars: what YAML 1.2's core schema reads them as, and whether YAML 1.1 agrees.
+//! Plain scalars: how the core schema of YAML 1.2 reads them, and whether YAML 1.1 agrees.
 
 use serde_json::{Number, Value};
 
-/// The value of a plain scalar; its text if it is nothing else.
-pub fn read(text: &str) -> Value {
+/// Returns the value of a plain scalar: null, a boolean, a number or, for anything else, its text.
+pub(crate) fn read(text: &str) -> Value {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => Value::Null,
         "true" | "True" | "TRUE" => Value::Bool(true),
@@ -30,9 +30,10 @@ fn number(text: &str) -> Option<Number> {
     text.parse().ok().and_then(Number::from_f64)
 }
 
-/// Whether YAML 1.1 may read a plain scalar otherwise than YAML 1.2's core schema does: the booleans
-/// and dates of 1.1 (<https://yaml.org/type/>), and every number that is not written the same in both.
-pub fn is_ambiguous(text: &str) -> bool {
+/// Returns `true` if YAML 1.1 may read a plain scalar differently than the core schema of YAML 1.2.
+/// That includes the booleans and dates of 1.1 (<https://yaml.org/type/>), and every number that
+/// the two don't write alike.
+pub(crate) fn is_ambiguous(text: &str) -> bool {
     const WORDS: [&str; 6] = ["y", "n", "yes", "no", "on", "off"];
     let lower = text.to_ascii_lowercase();
     if WORDS.contains(&lower.as_str()) || text == "<<" || text == "=" {
@@ -62,7 +63,7 @@ pub fn is_ambiguous(text: &str) -> bool {
     {
         return digits(month) && day.starts_with(|c: char| c.is_ascii_digit());
     }
-    // A number with an exponent needs a point and a sign in 1.1, and neither in 1.2.
+    // In 1.1, a number with an exponent needs a point and a sign. In 1.2, it needs neither.
     let (mantissa, has_exponent) = match unsigned.split_once('e') {
         Some((mantissa, exponent)) => {
             let exponent = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);

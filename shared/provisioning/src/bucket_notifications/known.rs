@@ -1,12 +1,12 @@
-//! Whether the SDK reads all that a notification configuration says.
+//! Checks that the SDK reads everything in a notification configuration.
 //!
-//! The SDK passes over what it does not know, and takes broken XML as far as it goes. What it passed
-//! over would be gone after the next put, so all of the XML is held against what it does read. The
-//! elements are those of S3's API reference, "NotificationConfiguration".
+//! The SDK skips what it does not know, and reads broken XML as far as it goes. Whatever it skips
+//! would be gone after the next put, so this module checks all of the XML against what the SDK
+//! reads. The elements are those in S3's API reference, "NotificationConfiguration".
 
 use xmlparser::{ElementEnd, Token, Tokenizer};
 
-/// The lists of rules, and what their destinations are called.
+/// The lists of rules, and the names of their destinations.
 const RULES: [(&str, &str); 3] = [
     ("TopicConfiguration", "Topic"),
     ("QueueConfiguration", "Queue"),
@@ -16,7 +16,7 @@ const RULES: [(&str, &str); 3] = [
 /// Checks the body of an answer.
 ///
 /// # Errors
-/// The first thing that the SDK would lose, in words.
+/// Describes the first thing that the SDK would lose.
 pub(crate) fn check(body: &[u8]) -> Result<(), String> {
     let text = std::str::from_utf8(body).map_err(|_| "text that is not UTF-8".to_owned())?;
     let mut path: Vec<Open<'_>> = Vec::new();
@@ -52,7 +52,7 @@ pub(crate) fn check(body: &[u8]) -> Result<(), String> {
                 is_over = path.is_empty();
             }
             Token::Declaration { .. } | Token::Attribute { .. } | Token::Text { .. } => {}
-            // The SDK reads a value up to the first of these.
+            // The SDK reads a value only up to the first of these.
             _ => return Err("XML other than elements and text".to_owned()),
         }
     }
@@ -61,7 +61,7 @@ pub(crate) fn check(body: &[u8]) -> Result<(), String> {
 
 struct Open<'a> {
     name: &'a str,
-    /// Of those that stand once only: of two the SDK keeps one.
+    /// The children that may occur only once: of two, the SDK keeps one.
     children: Vec<&'a str>,
 }
 
@@ -97,7 +97,7 @@ fn is_known(path: &[&str]) -> bool {
     }
 }
 
-/// Attributes that say which words are used, and nothing with them.
+/// Returns `true` for attributes that only declare a namespace.
 fn is_namespace(prefix: &str, local: &str) -> bool {
     prefix == "xmlns" || (prefix.is_empty() && local == "xmlns")
 }

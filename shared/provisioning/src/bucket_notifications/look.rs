@@ -1,8 +1,8 @@
-//! A look at a bucket, before anything is changed: what it announces, or why nobody can tell.
+//! Looks at a bucket before any change: finds out its notifications, or why they cannot be read.
 //!
-//! S3 refuses a bucket of another account in the words in which it refuses one of ours that a policy
-//! closes to us, and the second can have our rule. So the account's own list of buckets is asked
-//! whether the bucket is in it.
+//! S3 gives the same refusal for a bucket of another account and for one of ours that a policy
+//! closes to us, and the second can have our rule. So this module checks whether the account's own
+//! list of buckets has the bucket.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{Error, Refusal, read};
 
-/// For so long a refusal is asked about again: a policy that was changed just now takes a while to be effective.
+/// How long to retry after a refusal: a policy that was just changed takes a while to take effect.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 const PAUSE: Duration = Duration::from_millis(500);
@@ -21,7 +21,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// The most that S3 lists in one answer.
 const MAX_LISTED: i32 = 10_000;
 
-/// Looks at `bucket`, which should be `account`'s, until `deadline` at the latest.
+/// Looks at `bucket`, which should belong to `account`, until `deadline` at the latest.
 pub async fn look(s3: &Client, bucket: &str, account: &str, deadline: Instant) -> Look {
     let begun = Instant::now();
     let mut look = Look::Failed("S3 did not answer in time".to_owned());
@@ -63,7 +63,7 @@ async fn once(s3: &Client, bucket: &str, account: &str) -> Look {
     }
 }
 
-/// Whether the account of who asks has the bucket.
+/// Returns `true` if the caller's account has the bucket.
 async fn is_own(s3: &Client, bucket: &str) -> Result<bool, String> {
     let listed = s3.list_buckets().prefix(bucket).max_buckets(MAX_LISTED).send().await;
     let listed = listed.map_err(|error| AwsError::new(&error).to_string())?;

@@ -40,7 +40,7 @@ fn document(content: &str) -> String {
     )
 }
 
-/// A bucket that answers with what was put, unless there is a scripted answer.
+/// A bucket that returns what was put, unless there is a scripted answer.
 struct Bucket {
     server: MockServer,
 }
@@ -48,11 +48,11 @@ struct Bucket {
 #[derive(Default)]
 struct Script {
     stored: String,
-    /// Before each reading: what somebody else puts then; `None` for nobody.
+    /// What someone else puts before each reading; `None` if nobody does.
     others: VecDeque<Option<String>>,
-    /// What the puts are refused with, one after the other.
+    /// The errors that refuse the puts, one after the other.
     refusals: VecDeque<(u16, String)>,
-    /// How many readings after the first put still have the old configuration.
+    /// How many readings after the first put still return the old configuration.
     stale_readings: usize,
     old: String,
 }
@@ -128,7 +128,7 @@ impl Bucket {
         converge(&self.s3(), "landing", ACCOUNT, &desired(), soon()).await
     }
 
-    /// What was put, without the document around it.
+    /// Returns what was put, without the document around it.
     async fn puts(&self) -> Vec<String> {
         let requests = self.server.received_requests().await.unwrap();
         let puts = requests.iter().filter(|request| request.method.as_str() == "PUT");
@@ -177,7 +177,7 @@ async fn what_is_read_is_put_again_with_ours_added() {
     assert_eq!(bucket.converge().await.unwrap(), Outcome::Changed);
     let (before, after) = OTHERS.split_once("<Cloud").unwrap();
     let wanted = format!("{before}{OURS}<Cloud{after}");
-    // The SDK's way to write an empty element.
+    // This is how the SDK writes an empty element.
     let put = bucket.puts().await.concat();
     assert_eq!(put.replace("></EventBridgeConfiguration>", "/>"), wanted);
 }

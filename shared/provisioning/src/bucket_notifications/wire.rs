@@ -1,31 +1,34 @@
-//! The SDK's words for a notification configuration ↔ the core's.
+//! Translates a notification configuration between the SDK's types and the core's.
 //!
-//! Events and names of filter rules that the SDK has no word for stay what they are. What a rule
-//! cannot be without is an error in either direction, never filled in.
+//! Events and filter rule names that the SDK does not know stay as they are. If a rule lacks a
+//! required part, this is an error in either direction; the part is never filled in.
 
 use aws_sdk_s3::error::BuildError;
 use aws_sdk_s3::operation::get_bucket_notification_configuration::GetBucketNotificationConfigurationOutput;
 use aws_sdk_s3::types;
 use landfall_core::bucket_notifications::{Configuration, Entry, FilterRule};
 
+/// Translates to the core's types.
+///
 /// # Errors
-/// What it has that cannot be told on.
+/// Returns what cannot be translated.
 pub(crate) fn from_sdk(
     answer: &GetBucketNotificationConfigurationOutput,
 ) -> Result<Configuration, String> {
-    let topics = answer.topic_configurations().iter();
-    let queues = answer.queue_configurations().iter();
-    let functions = answer.lambda_function_configurations().iter();
+    // The SDK has a type of its own for each kind of destination.
+    macro_rules! entries {
+        ($rules:ident, $arn:ident) => {
+            answer
+                .$rules()
+                .iter()
+                .map(|it| entry(it.id(), it.$arn(), it.events(), it.filter()))
+                .collect::<Result<_, _>>()?
+        };
+    }
     Ok(Configuration {
-        topics: topics
-            .map(|it| entry(it.id(), it.topic_arn(), it.events(), it.filter()))
-            .collect::<Result<_, _>>()?,
-        queues: queues
-            .map(|it| entry(it.id(), it.queue_arn(), it.events(), it.filter()))
-            .collect::<Result<_, _>>()?,
-        functions: functions
-            .map(|it| entry(it.id(), it.lambda_function_arn(), it.events(), it.filter()))
-            .collect::<Result<_, _>>()?,
+        topics: entries!(topic_configurations, topic_arn),
+        queues: entries!(queue_configurations, queue_arn),
+        functions: entries!(lambda_function_configurations, lambda_function_arn),
         event_bridge: answer.event_bridge_configuration().is_some(),
     })
 }
@@ -36,7 +39,7 @@ fn entry(
     events: &[types::Event],
     filter: Option<&types::NotificationConfigurationFilter>,
 ) -> Result<Entry, String> {
-    // The SDK puts empty ones where there are none.
+    // The SDK fills in empty values for missing ones.
     if arn.is_empty() || events.is_empty() {
         return Err(format!("rule `{}` without destination or events", id.unwrap_or_default()));
     }
@@ -55,44 +58,33 @@ fn entry(
     })
 }
 
+/// Translates to the SDK's types.
+///
 /// # Errors
-/// What it has that cannot be told on; nothing that [`from_sdk`] made.
+/// Returns what cannot be translated. This never happens to a result of [`from_sdk`].
 pub(crate) fn to_sdk(
     configuration: &Configuration,
 ) -> Result<types::NotificationConfiguration, String> {
-    let topics = configuration.topics.iter().map(|it| {
-        types::TopicConfiguration::builder()
-            .set_id(it.id.clone())
-            .topic_arn(&it.arn)
-            .set_events(events(it))
-            .set_filter(filter(it))
-            .build()
-    });
-    let queues = configuration.queues.iter().map(|it| {
-        types::QueueConfiguration::builder()
-            .set_id(it.id.clone())
-            .queue_arn(&it.arn)
-            .set_events(events(it))
-            .set_filter(filter(it))
-            .build()
-    });
-    let functions = configuration.functions.iter().map(|it| {
-        types::LambdaFunctionConfiguration::builder()
-            .set_id(it.id.clone())
-            .lambda_function_arn(&it.arn)
-            .set_events(events(it))
-            .set_filter(filter(it))
-            .build()
-    });
-    let incomplete = |error: BuildError| error.to_string();
+    macro_rules! rules {
+        ($entries:ident, $kind:ident, $arn:ident) => {{
+            let rules = configuration.$entries.iter().map(|it| {
+                types::$kind::builder()
+                    .set_id(it.id.clone())
+                    .$arn(&it.arn)
+                    .set_events(events(it))
+                    .set_filter(filter(it))
+                    .build()
+            });
+            Some(rules.collect::<Result<_, _>>().map_err(|error: BuildError| error.to_string())?)
+        }};
+    }
+    let functions = rules!(functions, LambdaFunctionConfiguration, lambda_function_arn);
     let event_bridge =
         configuration.event_bridge.then(|| types::EventBridgeConfiguration::builder().build());
     Ok(types::NotificationConfiguration::builder()
-        .set_topic_configurations(Some(topics.collect::<Result<_, _>>().map_err(incomplete)?))
-        .set_queue_configurations(Some(queues.collect::<Result<_, _>>().map_err(incomplete)?))
-        .set_lambda_function_configurations(Some(
-            functions.collect::<Result<_, _>>().map_err(incomplete)?,
-        ))
+        .set_topic_configurations(rules!(topics, TopicConfiguration, topic_arn))
+        .set_queue_configurations(rules!(queues, QueueConfiguration, queue_arn))
+        .set_lambda_function_configurations(functions)
         .set_event_bridge_configuration(event_bridge)
         .build())
 }

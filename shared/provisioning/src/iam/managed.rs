@@ -1,4 +1,4 @@
-//! Managed policies that are attached to a role: what they say.
+//! Reads the managed policies that are attached to a role.
 
 use aws_sdk_iam::Client;
 use aws_sdk_iam::error::{ProvideErrorMetadata, SdkError};
@@ -6,11 +6,11 @@ use landfall_core::policy::Document;
 
 use super::{IamError, call, document};
 
-/// What comes of reading a managed policy.
+/// The result of reading a managed policy.
 pub(crate) enum Managed {
-    /// The version that is in force, if it is JSON.
+    /// The default version, if it is JSON.
     Read(Option<Document>),
-    /// IAM does not let us read it.
+    /// IAM does not let us read the policy.
     Denied,
     /// There is no such policy.
     Absent,
@@ -19,7 +19,7 @@ pub(crate) enum Managed {
 /// Reads a managed policy.
 ///
 /// # Errors
-/// IAM does not answer.
+/// Fails if IAM does not answer.
 pub(crate) async fn managed(iam: &Client, role: &str, arn: &str) -> Result<Managed, IamError> {
     let policy = match iam.get_policy().policy_arn(arn).send().await {
         Ok(answer) => answer.policy,

@@ -31,7 +31,7 @@ impl Aws {
             .await;
     }
 
-    /// A bucket whose default encryption is this.
+    /// Adds a bucket with this default encryption.
     async fn encrypted(&self, bucket: &str, algorithm: &str, key: Option<&str>) {
         let key = key.map(|key| format!("<KMSMasterKeyID>{key}</KMSMasterKeyID>"));
         let body = format!(

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use hyper::body::Bytes;
 
-use crate::server::{Answer, Call};
+use crate::call::{Answer, Call};
 
 /// The account of every caller.
 const ACCOUNT: &str = "111111111111";

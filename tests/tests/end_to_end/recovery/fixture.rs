@@ -211,13 +211,14 @@ impl Case<'_> {
         self.proxy.plan(faults);
     }
 
-    /// Ends the plan, which was for this call.
-    pub fn end_plan(&self, call: usize) -> Result<()> {
+    /// Ends the plan, which was for this call. Returns `true` if the call was made.
+    pub fn end_plan(&self, call: usize) -> bool {
         let calls = self.proxy.calls();
-        let disrupted = calls.get(call - 1).context("the call was never made")?;
-        self.is_start_disrupted.fetch_or(disrupted.operation == START, Ordering::Relaxed);
+        let disrupted = calls.get(call - 1);
+        let is_start = disrupted.is_some_and(|call| call.operation == START);
+        self.is_start_disrupted.fetch_or(is_start, Ordering::Relaxed);
         self.begin_plan(vec![]);
-        Ok(())
+        disrupted.is_some()
     }
 
     /// Returns how often `StartJobRun` was sent, or `None` if the outcome of the first was unclear.

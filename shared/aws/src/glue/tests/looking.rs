@@ -1,4 +1,4 @@
-//! Looks at one run, and at a job.
+//! Reading one run, and a job.
 
 use aws_sdk_glue::types::{JobRun, JobRunState};
 use landfall_core::batch::RunState;

@@ -12,7 +12,7 @@ impl Aws {
         self.found_within(Duration::from_secs(60)).await
     }
 
-    /// With so much time left.
+    /// Searches with this much time left.
     async fn found_within(&self, left: Duration) -> Lookup {
         self.searched(BATCH, Time(SINCE * 1000), now(), left).await.lookup
     }
@@ -29,7 +29,7 @@ impl Aws {
     }
 }
 
-/// A run that was started so many seconds after [`SINCE`], or before it.
+/// A run that was started this many seconds after [`SINCE`], or before it.
 fn run(id: &str, after: i64, state: &str, arguments: &Value) -> Value {
     let mut run = json!({ "Id": id, "StartedOn": SINCE as i64 + after, "JobRunState": state });
     if !arguments.is_null() {
@@ -90,7 +90,7 @@ async fn a_run_that_does_not_tell_its_arguments_leaves_the_search_unclear() {
         let found = aws.found().await;
         assert!(matches!(&found, Lookup::Unclear(why) if why.contains("jr_silent")), "{found:?}");
     }
-    // One of before cannot be ours.
+    // A run from before cannot be ours.
     let aws = Aws::start().await;
     aws.lists(&[vec![run("jr_silent", -10, "RUNNING", &json!(null))]]).await;
     assert_eq!(aws.found().await, complete(&[]));
@@ -126,7 +126,7 @@ async fn a_search_for_which_no_time_is_left_has_no_answer_and_asks_nothing() {
     assert!(matches!(found, Lookup::Unanswered(_)), "{found:?}");
     let requests = aws.server.received_requests().await.expect("recorded");
     assert_eq!(requests.len(), 0, "the role is not assumed either");
-    // While there is time, it finds it.
+    // While there is time, the search finds the run.
     assert_eq!(aws.found().await, complete(&[("jr_ours", 1)]));
 }
 
@@ -167,10 +167,10 @@ async fn batches_that_look_for_their_runs_at_about_the_same_time_share_one_walk(
     assert_eq!((ours.began, other.began), (none.began, none.began));
     assert!(ours.began >= before);
     assert_eq!(aws.pages_read().await, 3);
-    // One that looks farther back goes on with it.
+    // A search that looks farther back continues the walk.
     let older = aws.searched("other", Time((SINCE - 200) * 1000), before, minute).await;
     assert_eq!((older.began, aws.pages_read().await), (ours.began, 4));
-    // One that was due later than it began would learn nothing new from it.
+    // A batch that came due after the walk began would learn nothing new from it.
     tokio::time::sleep(Duration::from_millis(2)).await;
     let anew = aws.searched(BATCH, since(0), now(), minute).await;
     assert!(anew.began > ours.began, "{anew:?}");
@@ -194,7 +194,7 @@ async fn what_no_answer_is_waited_for_is_not_waited_for_by_each_search_and_start
         assert!(why.contains("did not answer a moment ago"), "{why}");
         assert!(aws.glue.run("orders", "jr_1").await.is_err());
         assert!(aws.glue.max_retries("orders").await.is_err());
-        // Certainly not sent.
+        // The request was certainly not sent.
         let start = aws.glue.start_job_run("orders", &BTreeMap::new(), None).await;
         let error = start.expect_err("not asked");
         assert!(matches!(&error, StartError::Refused { refusal: Refusal::Quiet, .. }), "{error}");

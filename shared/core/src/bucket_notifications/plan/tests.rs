@@ -6,7 +6,7 @@ use crate::bucket_notifications::{Destination, EVENT, Entry, Filter, without};
 const OWNER: &str = "trigger";
 const BUCKETS: [&str; 4] = ["acme-a", "acme-b", "acme-c", "acme-d"];
 
-/// Which buckets the routes name, each with the prefix of its keys.
+/// The buckets that the routes name, each with the prefix of its keys.
 type Properties = BTreeMap<String, String>;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,8 +19,8 @@ enum Access {
 #[derive(Debug, Clone)]
 struct World {
     buckets: BTreeMap<String, (Access, Configuration)>,
-    /// Whether each call from now on fails, and whether it has had its effect then; at the end of the
-    /// list AWS is well.
+    /// For each call from now on: whether it fails and, if so, whether it takes effect all the
+    /// same. After the end of the list, all calls succeed.
     faults: Vec<Option<bool>>,
 }
 
@@ -83,7 +83,7 @@ impl World {
         fault.is_none()
     }
 
-    /// Serves a request as the provisioner does; `looks_fine` is asked behind each effect.
+    /// Serves a request as the provisioner does. Calls `looks_fine` after each effect.
     fn serve(
         &mut self,
         aim: Aim,
@@ -114,7 +114,8 @@ impl World {
         self.buckets[bucket].1.is_ours(OWNER)
     }
 
-    /// Whether each bucket in reach is as `properties` say, and nothing of others' is lost.
+    /// Returns `true` if each bucket in reach is as `properties` say and no rule of another owner
+    /// is lost.
     fn is_as(&self, properties: &Properties, named_before: &Properties) -> Result<(), String> {
         for (bucket, desired) in desired(properties) {
             let is_fine = merge(&self.buckets[&bucket].1, &desired) == Ok(None);
@@ -142,7 +143,7 @@ fn properties() -> impl Strategy<Value = Properties> {
     prop::collection::btree_map(one.0.prop_map(str::to_owned), one.1.prop_map(str::to_owned), 1..4)
 }
 
-/// A fault in some calls, with effect or without.
+/// Generates faults in some calls, with or without effect.
 fn faults() -> impl Strategy<Value = Vec<Option<bool>>> {
     prop::collection::vec(prop::option::weighted(0.3, any::<bool>()), 0..12)
 }
@@ -155,8 +156,8 @@ fn accesses() -> impl Strategy<Value = Vec<Access>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
-    /// Updates that fail anywhere, go back, fail there, and are repeated; buckets that are out of
-    /// reach from the beginning are none that the deployed properties name.
+    /// Covers updates that fail anywhere, are rolled back, fail there too, and are repeated. The
+    /// deployed properties name no bucket that is out of reach from the beginning.
     #[test]
     fn every_order_of_failures_converges_and_no_bucket_that_stays_is_ever_silent(
         first in properties(),
@@ -213,7 +214,8 @@ proptest! {
         prop_assert_eq!(world.is_as(&Properties::new(), &deployed), Ok(()));
     }
 
-    /// A bucket of the deployed properties that goes, or is closed, must not bar the way back.
+    /// If a bucket of the deployed properties disappears or becomes inaccessible, a rollback must
+    /// still be possible.
     #[test]
     fn the_way_back_ends_with_every_rule_that_can_be_put(
         old in properties(),
@@ -255,9 +257,9 @@ fn all_buckets_that_cannot_get_a_rule_are_named_together() {
     let hindrances = plan(Aim::Converge, &named(&["acme-a", "acme-b", "acme-d"]), &looks)
         .expect_err("hindrances");
     let [gone, overlap, failed] = &hindrances[..] else { panic!("{hindrances:?}") };
-    assert_eq!(gone, "bucket `acme-b` cannot get its rule: there is no such bucket");
+    assert_eq!(gone, "can't set the rule of bucket `acme-b`: there is no such bucket");
     assert!(overlap.contains("`acme-d`") && overlap.contains("`theirs`"), "{overlap}");
-    assert_eq!(failed, "bucket `acme-c` cannot lose its rule: SlowDown");
+    assert_eq!(failed, "can't remove the rule of bucket `acme-c`: SlowDown");
 }
 
 #[test]
@@ -278,5 +280,5 @@ fn a_bucket_that_can_be_ours_and_refuses_holds_a_deletion_up_and_no_way_back() {
     assert!(plan(Aim::Remove, &BTreeMap::new(), &looks).is_err());
     let back = plan(Aim::Restore, &BTreeMap::new(), &looks).expect("a plan");
     assert_eq!(back.effects, []);
-    assert_eq!(back.notes, ["bucket `acme-a` keeps the rule that it may have: AccessDenied"]);
+    assert_eq!(back.notes, ["bucket `acme-a` keeps its rule if it has one: AccessDenied"]);
 }

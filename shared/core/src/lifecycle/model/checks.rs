@@ -1,4 +1,5 @@
-//! What the checker finds: nothing with all guards, and a counter-example without any one of them.
+//! What the checker finds: nothing with all guards, and a counter-example if any one of them is
+//! missing.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -16,10 +17,11 @@ const A: Props = Props { name: 0, policy: 1 };
 const A2: Props = Props { name: 0, policy: 2 };
 const B: Props = Props { name: 1, policy: 1 };
 
-/// A check that would generate more states than this has not seen everything, and fails.
+/// The maximum number of states. A check that would generate more hasn't seen everything, and
+/// fails.
 const LIMIT: usize = 3_000_000;
 
-/// One of each misfortune.
+/// The budget with one of each misfortune.
 const ONE: Budget = Budget { crashes: 1, duplicates: 1, failures: 1, give_ups: 1 };
 
 fn world(script: &[Intent], budget: Budget) -> World {
@@ -34,7 +36,8 @@ fn world(script: &[Intent], budget: Budget) -> World {
     }
 }
 
-/// Walks through all states, and asserts that nothing is wrong in any and each of `seen` happens.
+/// Walks through all states, and asserts that all properties hold in each of them and that
+/// everything in `seen` happens.
 fn holds(world: World, seen: &[&'static str]) {
     let start = Instant::now();
     let checker = world.checker().target_state_count(LIMIT).spawn_bfs().join();
@@ -64,7 +67,7 @@ fn breaks(world: World, property: &'static str) {
 
 const NONE: Budget = Budget { crashes: 0, duplicates: 0, failures: 0, give_ups: 0 };
 
-/// What each of the larger worlds has in it.
+/// What happens in each of the larger worlds.
 const SEEN: [&str; 4] = [PLAYED, SUPERSEDED, REPLAYED, RECOVERED];
 
 #[test]
@@ -98,7 +101,8 @@ fn with_all_guards_two_requests_in_a_row_can_go_unanswered() {
     }
 }
 
-/// Of two Creates in a row only one goes wrong here: the limit that the module's header states.
+/// Only one of two Creates in a row goes wrong here, because of the limit that the header of the
+/// module states.
 #[test]
 fn with_all_guards_a_create_after_a_failed_create_stands() {
     for budget in [Budget { failures: 0, ..ONE }, Budget { give_ups: 0, ..ONE }] {
@@ -119,7 +123,7 @@ fn with_all_guards_a_foreign_role_is_never_touched() {
     }
 }
 
-/// The requests are forgotten and do not say when they were issued.
+/// Returns a world in which requests are forgotten and don't say when they were issued.
 fn forgetful(script: &[Intent], budget: Budget) -> World {
     let guards = Guards { superseded: false, replay: false, issue_order: false, ..Guards::ALL };
     World { guards, first_delivery: InOrder, ..world(script, budget) }
@@ -172,7 +176,8 @@ fn without_superseding_a_late_create_reverts_an_update() {
     breaks(without(take, &[Create(A), Update(A2)], budget), VIEW);
 }
 
-/// The replay guards no role: what converges twice is the same. It guards the answer.
+/// The replay doesn't protect a role, because converging twice gives the same role. It protects the
+/// response.
 #[test]
 fn without_the_replay_a_request_can_be_answered_in_two_ways() {
     let budget = Budget { duplicates: 1, failures: 1, ..NONE };
@@ -226,7 +231,8 @@ fn with_all_guards_requests_without_a_date_leave_no_zombie_role() {
     holds(overtaken(), &[LATE]);
 }
 
-/// A Create is cancelled, and comes only after the next one, which has no date, has begun.
+/// Returns a world in which a Create is cancelled and arrives only after the next one, which has no
+/// date, has begun.
 fn overtaken() -> World {
     let budget = Budget { give_ups: 1, ..NONE };
     World { undated: Undated::Only(2), ..world(&[Create(A), Create(B)], budget) }

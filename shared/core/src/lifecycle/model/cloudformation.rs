@@ -1,11 +1,11 @@
-//! CloudFormation: plays the script, one request at a time, and undoes what fails.
+//! CloudFormation, which plays the script, one request at a time, and undoes what fails.
 //!
-//! - A Create that fails, times out or is cancelled is followed by a Delete: of the id in the
-//!   answer, or of one that CloudFormation invents because it has heard none. With `keep`, the next
+//! - A Delete follows a Create that fails, times out or is cancelled. It names the ID in the
+//!   response or, if CloudFormation got no response, one that it invents. With `keep`, the next
 //!   Create comes before that Delete (failed resources were preserved).
-//! - An Update that fails is followed by its inverse, and a new id that its answer brought is
-//!   deleted in the end. The inverse names the old id, or with `keep` the new one.
-//! - A changed id in a successful answer is a replacement: the old id is deleted.
+//! - The inverse follows an Update that fails. If the response brought a new ID, CloudFormation
+//!   deletes that ID in the end. The inverse names the old ID or, with `keep`, the new one.
+//! - A changed ID in a successful response is a replacement: CloudFormation deletes the old ID.
 
 use std::sync::Arc;
 
@@ -16,9 +16,9 @@ pub struct Stack {
     /// What the stack believes to exist.
     pub view: Option<(Id, Props)>,
     pub task: Task,
-    /// How many intents of the script were begun.
+    /// The number of intents in the script that have begun.
     pub played: usize,
-    /// Old ids that are still to be deleted.
+    /// The old IDs that are still to be deleted.
     pub cleanup: Vec<(Id, Props)>,
 }
 
@@ -33,7 +33,8 @@ pub enum Task {
 pub enum Goal {
     Create(Props),
     Update(Props),
-    /// Back from `failed` to the view; `named` is what CloudFormation takes for the current id.
+    /// Goes back from `failed` to the view. `named` is the ID that CloudFormation takes for the
+    /// current one.
     Rollback {
         named: Id,
         failed: Props,
@@ -41,7 +42,8 @@ pub enum Goal {
     Delete(Id, Props),
 }
 
-/// Ids that CloudFormation invents, and ids that are made of names.
+/// The first of the IDs that CloudFormation invents, and the first of the IDs that are made of
+/// names.
 const INVENTED: Id = 100;
 const NAMED: Id = 200;
 
@@ -57,7 +59,7 @@ impl Stack {
         }
     }
 
-    /// What follows when there is nothing to undo.
+    /// Moves on to what follows when there is nothing to undo.
     fn proceed(&mut self) {
         self.task = match self.cleanup.pop() {
             Some((id, props)) => Task::Next(Goal::Delete(id, props)),
@@ -73,7 +75,8 @@ impl World {
             Task::Next(_) => actions.push(Action::Issue),
             Task::Waiting(request, goal) if state.budget.give_ups > 0 => {
                 actions.push(Action::GiveUp { request, keep: false });
-                // A preserved Create that nobody has begun is beyond what can be told apart.
+                // A preserved Create that nobody has begun can't be distinguished from the next
+                // one.
                 let begun = state.requests[request].begun;
                 if matches!(goal, Goal::Create(_)) && begun && self.creates_next(state) {
                     actions.push(Action::GiveUp { request, keep: true });
@@ -89,7 +92,7 @@ impl World {
             || self.first_delivery != FirstDelivery::InOrder
     }
 
-    /// Whether there are two ways to go on after this answer.
+    /// Returns `true` if CloudFormation can go on in two ways after this response.
     pub fn has_choice(&self, state: &State, request: usize, ok: bool) -> bool {
         match state.stack.task {
             Task::Waiting(waiting, goal) if waiting == request && !ok => match goal {
@@ -146,7 +149,8 @@ impl World {
         }));
     }
 
-    /// The next intent that makes sense: after a Create that failed, only another Create does.
+    /// Returns the goal of the next intent, or `None` if the intent makes no sense. After a Create
+    /// that failed, only another Create makes sense.
     fn play(&self, state: &mut State) -> Option<Goal> {
         let intent = self.script[state.stack.played];
         state.stack.played += 1;
@@ -208,7 +212,7 @@ impl World {
                 }
                 state.stack.task = Task::Next(Goal::Rollback { named, failed });
             }
-            // Whoever operates the stack tries these again.
+            // The operator of the stack tries these again.
             (goal, _) => state.stack.task = Task::Next(goal),
         }
     }

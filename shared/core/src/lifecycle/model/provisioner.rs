@@ -1,14 +1,16 @@
 //! The provisioner: what an invocation does, one step at a time, around the real
 //! [`decide`](crate::lifecycle::decide).
 //!
-//! A guard is taken away by hiding from `decide` what the guard rests on, never by a switch in it.
+//! The model takes a guard away by hiding from `decide` what the guard relies on. `decide` has no
+//! switches.
 
 use std::sync::Arc;
 
 use super::{Action, FirstDelivery, Id, Issued, Lock, Role, State, World};
 use crate::lifecycle::{self, Decision, Memory, Request, RequestType, decide};
 
-/// What is done next. An invocation that superseded or refuses has no side effects.
+/// The next step of an invocation. An invocation that was superseded, or that refuses, has no side
+/// effects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Stage {
     Superseded,
@@ -200,13 +202,14 @@ impl World {
             }
         };
         if it.stage == Stage::Send {
-            // After the lock is released the memory is not used any more.
+            // The memory is no longer used after the lock is released.
             it.memory = Arc::default();
         }
         state.workers[worker] = Some(it);
     }
 
-    /// Whether the memory could be written: only the holder of the lock can.
+    /// Writes the memory. Returns `false` if the worker doesn't hold the lock and therefore can't
+    /// write it.
     fn write(&self, state: &mut State, worker: usize, memory: &Arc<Memory>) -> bool {
         let holds = matches!(state.lock, Lock::Held { worker: holder, .. } if holder == worker);
         if holds || !self.guards.lock {
@@ -248,7 +251,7 @@ impl World {
         if let Lock::Held { worker: holder, dead } = &mut state.lock
             && *holder == worker
         {
-            // Which of the two died makes no difference.
+            // It makes no difference which of the two died.
             *holder = 0;
             *dead = true;
         }

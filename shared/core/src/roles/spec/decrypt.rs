@@ -1,57 +1,60 @@
-//! What a reader decrypts: objects that it may read, through S3, where its keys are.
+//! What a reader role may decrypt: the objects that it may read, through S3, in the regions of its keys.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::permissions::pattern;
 use super::{Purpose, Spec};
 use crate::arn::KeyArn;
 use crate::partition::dns_suffix;
 use crate::policy::{Statement, literal};
 use crate::reach::Reach;
 
-/// Under which S3 asks KMS: the object's ARN, or with a bucket key that of the bucket.
+/// The encryption context that S3 sends to KMS: the object's ARN or, with a bucket key, the bucket's ARN.
 const CONTEXT: &str = "kms:EncryptionContext:aws:s3:arn";
 
-/// How closely the encryption context is bound. A policy has a quota, and roles that are near it must not
-/// fail to be updated.
+/// How closely the policy restricts the encryption context. Policies have a quota, and updating a role that is close
+/// to it must not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Binding {
-    /// To the buckets, and to the objects that can be read of them.
+pub(crate) enum Binding {
+    /// To the buckets, and to the objects in them that the role may read.
     Objects,
-    /// To the buckets, and to any of their objects.
+    /// To the buckets, and to any object in them.
     Buckets,
-    /// Not at all.
+    /// Without any restriction.
     Nothing,
 }
 
 impl Binding {
-    /// From the closest to the widest.
-    pub const ALL: [Self; 3] = [Self::Objects, Self::Buckets, Self::Nothing];
+    /// All bindings, from the closest to the widest.
+    pub(crate) const ALL: [Self; 3] = [Self::Objects, Self::Buckets, Self::Nothing];
 
-    /// What is wider than it should be, in words.
-    pub fn note(self) -> Option<&'static str> {
+    /// Describes what is wider than it should be. Returns `None` for the closest binding.
+    pub(crate) fn note(self) -> Option<&'static str> {
         match self {
             Self::Objects => None,
             Self::Buckets => Some(
-                "the role may decrypt any object of its buckets that it may read by other means: the policy \
-                 would be too large if it named their prefixes twice",
+                "the role may decrypt any object in its buckets that it can read in some other way: naming their \
+                 prefixes twice would make the policy too large",
             ),
             Self::Nothing => Some(
-                "the role may decrypt any object in S3 that it may read by other means: the policy would be \
-                 too large if it named the buckets twice",
+                "the role may decrypt any object in S3 that it can read in some other way: naming the buckets \
+                 twice would make the policy too large",
             ),
         }
     }
 }
 
-/// Allows to decrypt with `keys`; `None` if there are none.
-pub fn statement(spec: &Spec, keys: &BTreeSet<String>, binding: Binding) -> Option<Statement> {
+/// Returns the statement that allows decryption with `keys`, or `None` if there are no keys.
+pub(crate) fn statement(
+    spec: &Spec,
+    keys: &BTreeSet<String>,
+    binding: Binding,
+) -> Option<Statement> {
     let Purpose::Read { buckets, manifests, .. } = &spec.purpose else { return None };
     if keys.is_empty() {
         return None;
     }
     let partition = &spec.home.partition;
-    // S3 uses keys of the bucket's own region only, so a key says where its objects are.
+    // S3 only uses keys of the bucket's own region, so a key shows where its objects are.
     let region = |key: &String| {
         KeyArn::parse(key).map_or(spec.home.region.clone(), |arn| arn.region.to_owned())
     };
@@ -61,9 +64,10 @@ pub fn statement(spec: &Spec, keys: &BTreeSet<String>, binding: Binding) -> Opti
         .on(keys.iter().map(|key| literal(key)))
         .when("StringEquals", "kms:ViaService", through_s3);
     let contexts = contexts(partition, buckets, manifests.as_deref(), binding);
-    Some(match contexts.is_empty() {
-        true => statement,
-        false => statement.when("StringLike", CONTEXT, contexts),
+    Some(if contexts.is_empty() {
+        statement
+    } else {
+        statement.when("StringLike", CONTEXT, contexts)
     })
 }
 
@@ -89,9 +93,10 @@ fn contexts(
         .collect();
     let of_bucket = |(bucket, reaches): &(String, Vec<Reach>)| {
         let objects: Vec<String> = match binding {
-            Binding::Objects => {
-                reaches.iter().map(|it| format!("{}/{}", arn(bucket), pattern(it))).collect()
-            }
+            Binding::Objects => reaches
+                .iter()
+                .map(|it| format!("{}/{}", arn(bucket), it.policy_pattern()))
+                .collect(),
             Binding::Buckets => vec![format!("{}/*", arn(bucket))],
             Binding::Nothing => Vec::new(),
         };
@@ -101,8 +106,8 @@ fn contexts(
     all.iter().flat_map(of_bucket).collect()
 }
 
-/// As much of the beginning as is ASCII without white space: how S3 writes other characters of a key into
-/// the context is not documented.
+/// Cuts a reach before its first character that is white space or isn't printable ASCII. How S3 writes such characters
+/// of a key into the encryption context isn't documented.
 fn plain(reach: &Reach) -> Reach {
     let (Reach::Prefix(text) | Reach::Key(text)) = reach;
     match text.find(|c: char| !c.is_ascii_graphic()) {

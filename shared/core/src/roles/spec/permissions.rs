@@ -1,4 +1,4 @@
-//! What a role may do, as a policy: it follows from what the role is for.
+//! The permissions policy of a role, which follows from what the role is for.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,11 +8,12 @@ use crate::batch::HASH_CHARS;
 use crate::policy::{Document, Statement, literal};
 use crate::reach::Reach;
 
-/// The permissions policy of a role, which has at most so many characters if it can. `keys` are the ARNs of
-/// the KMS keys that a reader decrypts with, as closely bound as fits.
-pub fn fitting(spec: &Spec, keys: &BTreeSet<String>, most: usize) -> (Document, Binding) {
+/// Returns the permissions policy of a role with the closest binding that fits into `max` characters. If none fits,
+/// returns the policy with the closest binding. `keys` holds the ARNs of the KMS keys that a reader role decrypts
+/// with.
+pub(crate) fn fitting(spec: &Spec, keys: &BTreeSet<String>, max: usize) -> (Document, Binding) {
     let mut documents = Binding::ALL.map(|binding| (of(spec, keys, binding), binding)).into_iter();
-    let fits = |(document, _): &(Document, Binding)| document.counted_chars() <= most;
+    let fits = |(document, _): &(Document, Binding)| document.counted_chars() <= max;
     documents.find(fits).unwrap_or_else(|| (of(spec, keys, Binding::Objects), Binding::Objects))
 }
 
@@ -51,25 +52,26 @@ fn of(spec: &Spec, keys: &BTreeSet<String>, binding: Binding) -> Document {
     }
 }
 
-/// Keys of manifests, as patterns (see [`crate::batch::JobResources::manifest_key`]).
+/// Returns the object keys of manifests, as patterns (see [`crate::batch::JobResources::manifest_key`]).
 fn manifest_keys(batches: Batches, account: &str) -> Vec<String> {
     let own = format!("manifests/{account}/*/{account}-*");
-    // The last of a key is the id. One of the version before has no account and no dash before its hash, so
-    // what is another account's does not fit, whatever a route is called.
+    // The last part of a key is the batch ID. The ID of a former batch has no account and no dash before its hash,
+    // so the key of another account's manifest never matches, whatever its route is called.
     let hash = "?".repeat(HASH_CHARS);
     match batches {
         Batches::Own => vec![own],
         Batches::OwnAndFormer => vec![
             own,
             format!("manifests/*/{hash}.json"),
-            // What a function of the version before wrote for a batch of this one, while both were there.
+            // While functions of both versions were deployed, the version before wrote these for batches of
+            // this version.
             format!("manifests/*/{account}-{hash}.json"),
         ],
         Batches::All => vec!["manifests/*".to_owned()],
     }
 }
 
-/// Claims are items whose key is the batch's id.
+/// Returns the statement that lets jobs claim batches. A claim is an item whose key is the batch ID.
 fn claiming(batches: Batches, account: &str, table: &str) -> Statement {
     const LEADING_KEYS: &str = "dynamodb:LeadingKeys";
     let claim =
@@ -78,10 +80,10 @@ fn claiming(batches: Batches, account: &str, table: &str) -> Statement {
     let ids = match batches {
         Batches::All => return claim,
         Batches::Own => vec![own],
-        // An id of the version before is a hash alone, which is shorter than one with an account.
+        // The ID of a former batch is only a hash, so it is shorter than an ID with an account.
         Batches::OwnAndFormer => vec![own, "?".repeat(HASH_CHARS)],
     };
-    // `ForAllValues` holds for a request without the key too.
+    // `ForAllValues` also holds for a request without the condition key, so `Null` requires the key.
     claim.when("ForAllValues:StringLike", LEADING_KEYS, ids).when(
         "Null",
         LEADING_KEYS,
@@ -91,11 +93,13 @@ fn claiming(batches: Batches, account: &str, table: &str) -> Statement {
 
 fn reading(partition: &str, buckets: &BTreeMap<String, BTreeSet<Reach>>) -> Vec<Statement> {
     let objects = buckets.iter().flat_map(|(bucket, reaches)| {
-        reaches.iter().map(move |reach| format!("arn:{partition}:s3:::{bucket}/{}", pattern(reach)))
+        reaches
+            .iter()
+            .map(move |reach| format!("arn:{partition}:s3:::{bucket}/{}", reach.policy_pattern()))
     });
     let mut statements = vec![
         Statement::allow("ReadRouted", ["s3:GetObject", "s3:GetObjectVersion"]).on(objects),
-        // What reads with this role reads over TLS, whatever the bucket's own policy says.
+        // Reads with this role always use TLS, whatever the bucket's own policy says.
         Statement::deny("DenyWithoutTls", ["s3:*"]).on(["*".to_owned()]).when(
             "Bool",
             "aws:SecureTransport",
@@ -109,17 +113,19 @@ fn reading(partition: &str, buckets: &BTreeMap<String, BTreeSet<Reach>>) -> Vec<
         )
         .on([format!("arn:{partition}:s3:::{bucket}")]);
         let is_all = reaches.contains(&Reach::Prefix(String::new()));
-        statements.push(match is_all {
-            true => list,
-            false => list.when("StringLike", "s3:prefix", reaches.iter().flat_map(listed)),
+        statements.push(if is_all {
+            list
+        } else {
+            list.when("StringLike", "s3:prefix", reaches.iter().flat_map(listed))
         });
     }
     statements
 }
 
-/// Denies buckets that are another account's. The name of a bucket that was deleted, or that was never made,
-/// is anybody's to take: who takes it must not be believed. A denial holds for every statement that grants, and
-/// for sessions that are narrowed; to `StringNotEquals` a request that tells no account is one of another.
+/// Returns the statement that denies access to buckets of other accounts. Anybody can take the name of a bucket that
+/// was deleted or never made, and what they put there must not be trusted. A denial overrides every statement that
+/// grants, also in narrowed sessions. `StringNotEquals` treats a request without an account as one to another
+/// account.
 fn in_own_buckets(account: &str) -> Statement {
     Statement::deny("DenyBucketsOfOthers", ["s3:*"]).on(["*".to_owned()]).when(
         "StringNotEquals",
@@ -128,18 +134,11 @@ fn in_own_buckets(account: &str) -> Statement {
     )
 }
 
-/// What may be listed. Spark looks below a key before it reads it: for all it knows, it is a folder.
+/// Returns the prefixes that the role may list. Before Spark reads a key, it lists what is below it, because the key
+/// could be a folder.
 fn listed(reach: &Reach) -> Vec<String> {
     match reach {
-        Reach::Prefix(_) => vec![pattern(reach)],
-        Reach::Key(_) => vec![pattern(reach), format!("{}/", pattern(reach))],
-    }
-}
-
-/// What a policy calls that.
-pub(super) fn pattern(reach: &Reach) -> String {
-    match reach {
-        Reach::Prefix(prefix) => format!("{}*", literal(prefix)),
-        Reach::Key(key) => literal(key),
+        Reach::Prefix(_) => vec![reach.policy_pattern()],
+        Reach::Key(_) => vec![reach.policy_pattern(), format!("{}/", reach.policy_pattern())],
     }
 }

@@ -1,4 +1,5 @@
-//! As written → valid: each check reports and goes on, so that one mistake does not hide another.
+//! Turns properties as written into valid ones. Each check reports its problem and continues, so
+//! that one mistake doesn't hide another.
 
 mod kinds;
 
@@ -20,12 +21,16 @@ use crate::routes::resolve::{self, is_external_id};
 use crate::routes::written::RoutesFile;
 use crate::secret::Secret;
 
-/// A role has 50 tags at most.
+/// The maximum number of tags in the properties. A role can have 50.
 const MAX_TAGS: usize = 50 - OWNER_TAGS.len();
 
 const LISTS: [&[&str]; 3] = [&["TrustedRoleArns"], &["KmsKeyArns"], &["ReaderRoleArns"]];
 
-pub fn read(kind: Kind, properties: &Value, home: &Home) -> Result<Spec, Vec<String>> {
+/// Reads the properties of a resource of `kind`.
+///
+/// # Errors
+/// Returns all problems together, each with the path of its property before it.
+pub(crate) fn read(kind: Kind, properties: &Value, home: &Home) -> Result<Spec, Vec<String>> {
     match kind {
         Kind::Starter => with(properties, home, kinds::starter),
         Kind::Reader => with(properties, home, kinds::reader),
@@ -33,18 +38,18 @@ pub fn read(kind: Kind, properties: &Value, home: &Home) -> Result<Spec, Vec<Str
     }
 }
 
-/// What differs between the kinds of role.
+/// The parts of a spec that differ between the kinds of role.
 struct Own {
     trust: Trust,
     purpose: Purpose,
     notes: Vec<String>,
-    unasked: BTreeMap<String, String>,
+    unrequested: BTreeMap<String, String>,
 }
 
-/// What the parts of the properties see of each other.
+/// What checks of one property need to know about others.
 struct Setting<'a> {
     home: &'a Home,
-    /// The role's own ARN, once name and path are known to be fine.
+    /// The role's own ARN, if its name and path are valid.
     arn: Option<String>,
 }
 
@@ -66,12 +71,10 @@ fn with<T: DeserializeOwned + JsonSchema + HasCommon>(
         });
         let own = own(&written, &Setting { home, arn }, &mut at)?;
         let spec = spec?;
-        let description = match spec.description.is_empty() {
-            true => T::DESCRIPTION.to_owned(),
-            false => spec.description,
-        };
-        let Own { trust, purpose, notes, unasked } = own;
-        Some(Spec { description, trust, purpose, notes, unasked, ..spec })
+        let description =
+            if spec.description.is_empty() { T::DESCRIPTION.to_owned() } else { spec.description };
+        let Own { trust, purpose, notes, unrequested } = own;
+        Some(Spec { description, trust, purpose, notes, unrequested, ..spec })
     });
     problems.retain(Problem::is_error);
     problems.sort_by_key(|problem| problem.place.bytes.start);
@@ -101,7 +104,7 @@ has_common!(StarterRole, "Landfall's trigger starts jobs with it.");
 has_common!(ReaderRole, "Landfall's jobs read what landed with it.");
 has_common!(JobRole, "Glue runs jobs with it that Landfall starts.");
 
-/// A spec whose trust and purpose are still to come.
+/// Reads the properties that all kinds have. The caller fills in the trust and the purpose.
 fn common(
     written: &Common<'_>,
     identity: Option<Identity>,
@@ -109,13 +112,13 @@ fn common(
     at: &mut At<'_>,
 ) -> Option<Spec> {
     if written.version.is_some_and(|version| version != 1) {
-        at.key("Version").error("this version is not known", "this is version 1");
+        at.key("Version").error("this version is unknown", "Landfall supports version 1");
     }
     match written.role_name {
         None => at.missing("RoleName"),
         Some(name) if is_role_name(name) && !name.contains('/') => {}
         Some(name) => at.key("RoleName").error(
-            format!("`{}` is not a role's name", name.escape_debug()),
+            format!("`{}` is not a valid role name", name.escape_debug()),
             "a name has 1 to 64 letters, digits and `_+=,.@-`; the path is a property of its own",
         ),
     }
@@ -128,18 +131,18 @@ fn common(
     external_id("ProvisioningExternalId", written.provisioning_external_id, at);
     let path = written.path.unwrap_or(DEFAULT_PATH);
     let is_path = path == "/" || (path.starts_with('/') && path.ends_with('/') && path.len() > 1);
-    // A name behind the path makes it what `is_role_name` checks.
+    // `is_role_name` checks a path only with a name after it.
     if !is_path || !is_role_name(&format!("{}x", path.trim_start_matches('/'))) {
         at.key("Path").error(
             format!("`{}` is not a path", path.escape_debug()),
-            "a path begins and ends with `/`, and holds neither `*` nor `?`: /landfall/",
+            "a path begins and ends with `/`, and contains neither `*` nor `?`: /landfall/",
         );
     }
     let description = written.description.unwrap_or_default();
     let is_text = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='~' | '\u{a1}'..='\u{ff}');
     if description.chars().count() > 1000 || !description.chars().all(is_text) {
         at.key("Description")
-            .error("IAM does not take this description", "it has at most 1,000 Latin-1 characters");
+            .error("IAM doesn't accept this description", "use at most 1,000 Latin-1 characters");
     }
     if let Some(boundary) = written.permissions_boundary
         && PolicyArn::parse(boundary).is_none()
@@ -152,7 +155,7 @@ fn common(
     let max_session_secs = written.max_session_duration.unwrap_or(3_600);
     if !(3_600..=43_200).contains(&max_session_secs) {
         at.key("MaxSessionDuration")
-            .error(format!("{max_session_secs} s is out of range"), "IAM admits 3,600 to 43,200");
+            .error(format!("{max_session_secs} s is out of range"), "IAM allows 3,600 to 43,200");
     }
     let tags = written.tags.cloned().unwrap_or_default();
     tags_fit(&tags, &mut at.key("Tags"));
@@ -167,7 +170,7 @@ fn common(
         trust: Trust::Service(""),
         purpose: Purpose::Run { readers: BTreeSet::new() },
         notes: Vec::new(),
-        unasked: BTreeMap::new(),
+        unrequested: BTreeMap::new(),
     })
 }
 
@@ -175,13 +178,13 @@ fn tags_fit(tags: &BTreeMap<String, String>, at: &mut At<'_>) {
     if tags.len() > MAX_TAGS {
         at.error(
             format!("there are {} tags", tags.len()),
-            "a role has 50, 3 of them are Landfall's",
+            "a role can have 50, and Landfall uses 3 of them",
         );
     }
     let mut seen = BTreeSet::new();
     for name in tags.keys().filter(|name| !seen.insert(name.to_lowercase())) {
         at.key(name)
-            .error("another tag has this name, in upper or lower case", "IAM takes both for one");
+            .error("another tag has the same name except for case", "IAM treats both as the same");
     }
     let is_text = |text: &str| {
         text.chars().all(|c| c.is_alphanumeric() || c == ' ' || "_.:/=+-@".contains(c))
@@ -190,7 +193,7 @@ fn tags_fit(tags: &BTreeMap<String, String>, at: &mut At<'_>) {
         if ["landfall:", "aws:"].iter().any(|own| name.to_lowercase().starts_with(own)) {
             at.key(name).error(
                 "this name is reserved",
-                "tag names here do not begin with `landfall:` or `aws:`",
+                "tag names must not begin with `landfall:` or `aws:`",
             );
         } else if !(1..=128).contains(&name.chars().count())
             || value.chars().count() > 256
@@ -198,8 +201,8 @@ fn tags_fit(tags: &BTreeMap<String, String>, at: &mut At<'_>) {
             || !is_text(value)
         {
             at.key(name).error(
-                "IAM does not take this tag",
-                "a name has at most 128, a value 256 letters, digits, spaces and `_.:/=+-@`",
+                "IAM doesn't accept this tag",
+                "use at most 128 letters, digits, spaces and `_.:/=+-@` for a name, and 256 for a value",
             );
         }
     }
@@ -207,7 +210,7 @@ fn tags_fit(tags: &BTreeMap<String, String>, at: &mut At<'_>) {
 
 const ROLE_ARN: &str = "it looks like arn:aws:iam::222222222222:role/landfall/landfall-job";
 
-/// Roles of one account, by their ARNs.
+/// Reads the ARNs of roles, which must all be in one account. Returns that account and the ARNs.
 fn roles(
     field: &str,
     arns: Option<&Vec<String>>,
@@ -219,7 +222,7 @@ fn roles(
     };
     let mut at = at.key(field);
     if arns.is_empty() {
-        at.error("the list is empty", "name one role or more");
+        at.error("the list is empty", "name at least one role");
     }
     let mut accounts = BTreeSet::new();
     for (index, arn) in arns.iter().enumerate() {
@@ -233,8 +236,8 @@ fn roles(
     if accounts.len() > 1 {
         let accounts: Vec<&str> = accounts.iter().copied().collect();
         at.error(
-            format!("the roles are of accounts `{}`", accounts.join("`, `")),
-            "name roles of one account, and make a role for each account",
+            format!("the roles are in several accounts: `{}`", accounts.join("`, `")),
+            "name only roles of one account, and make a role for each account",
         );
         return None;
     }
@@ -255,14 +258,14 @@ fn external_ids(
 }
 
 fn external_id(field: &str, secret: Option<&Secret>, at: &mut At<'_>) -> Option<Secret> {
-    // An empty parameter of a template means that there is none.
+    // Templates pass an empty parameter if there is no external ID.
     let secret = secret.filter(|secret| !secret.expose().is_empty())?;
     if is_external_id(secret.expose()) {
         return Some(secret.clone());
     }
     at.key(field).error(
-        "STS does not take this external ID",
-        "it has 2 to 1,224 letters, digits and `_+=,.@:/-`",
+        "STS doesn't accept this external ID",
+        "use 2 to 1,224 letters, digits and `_+=,.@:/-`",
     );
     None
 }

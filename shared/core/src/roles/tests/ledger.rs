@@ -1,4 +1,5 @@
-//! What the roles have for the ledger: manifests, claims, and a second function that starts jobs.
+//! Tests of the roles' permissions for manifests and claims, and of the trust in a second function
+//! that starts jobs.
 
 use expect_test::expect;
 use proptest::prelude::*;
@@ -16,7 +17,7 @@ fn with_ledger() -> Value {
     properties
 }
 
-/// What a reader may do with manifests and claims.
+/// Returns the statements that let a reader role reach manifests and claims.
 fn of_the_ledger(properties: &Value) -> String {
     let document = role(Kind::Reader, properties, DATA_STACK, &[]).expect("a role").permissions;
     let statements = document.value()["Statement"].as_array().cloned().unwrap_or_default();
@@ -56,7 +57,8 @@ fn a_reader_that_admits_former_batches_reaches_ids_without_an_account_and_no_oth
     assert_eq!(notes(&properties).len(), 1);
 }
 
-/// Whether IAM's `pattern` fits: `*` is any text, slashes included, `?` one character.
+/// Returns `true` if `pattern` matches as in IAM: `*` is any text, including slashes, and `?` is
+/// one character.
 fn fits(pattern: &[u8], text: &[u8]) -> bool {
     match (pattern.split_first(), text.split_first()) {
         (None, None) => true,
@@ -71,7 +73,7 @@ fn fits(pattern: &[u8], text: &[u8]) -> bool {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
-    /// A route may be called like an account, and a hash may look like one.
+    /// A route can have the name of an account, and a hash can look like one.
     #[test]
     fn no_manifest_of_another_account_fits_whatever_its_route_is_called(
         route in "[a-z0-9][a-z0-9-]{0,20}|222222222222|333333333333|[0-9a-f]{32}",
@@ -98,7 +100,7 @@ proptest! {
     }
 }
 
-/// What the version before asked for, and what an inverse update asks for again.
+/// The version before requested this policy, and an inverse Update requests it again.
 #[test]
 fn a_reader_of_the_version_before_keeps_the_policy_that_it_had() {
     let properties = with_ledger();
@@ -106,7 +108,7 @@ fn a_reader_of_the_version_before_keeps_the_policy_that_it_had() {
         {"Action":["s3:GetObject"],"Effect":"Allow","Resource":["arn:aws:s3:::landfall-manifests/manifests/*"],"Sid":"ReadManifests"}
         {"Action":["dynamodb:GetItem","dynamodb:UpdateItem"],"Effect":"Allow","Resource":["arn:aws:dynamodb:eu-west-1:111111111111:table/landfall-claims"],"Sid":"Claim"}"#]].assert_eq(&of_the_ledger(&properties));
     assert_eq!(notes(&properties).len(), 1);
-    // Without manifests and claims there is nothing to say.
+    // Without manifests and claims, there are no notes.
     assert_eq!(notes(&reader()), [""; 0]);
 }
 
@@ -131,14 +133,14 @@ fn what_is_no_bucket_and_no_table_of_the_account_is_refused() {
     .map(|(field, value)| refused(field, value))
     .into();
     expect![[r#"
-        ManifestsBucketName: `a/*` is not a bucket's name (a name has 3 to 63 lower-case letters, digits, `.` and `-`)
-        ManifestsBucketName: a route is about this bucket (manifests have a bucket of their own)
-        ClaimsTableArn: this is not the ARN of a table (it looks like arn:aws:dynamodb:eu-west-1:111111111111:table/landfall-claims)
-        ClaimsTableArn: this is not the ARN of a table (it looks like arn:aws:dynamodb:eu-west-1:111111111111:table/landfall-claims)
-        ClaimsTableArn: this is not the ARN of a table (it looks like arn:aws:dynamodb:eu-west-1:111111111111:table/landfall-claims)
-        ClaimsTableArn: this is not the ARN of a table (it looks like arn:aws:dynamodb:eu-west-1:111111111111:table/landfall-claims)
-        ClaimsTableArn: the table is of account `333333333333` (it belongs to the role's own, `111111111111`)
-        the properties: `AdmitsFormerBatches` is not a boolean (write true or false)"#]].assert_eq(&all.join("\n"));
+        the properties are invalid: ManifestsBucketName: `a/*` is not a valid bucket name (a name has 3 to 63 lower-case letters, digits, `.` and `-`)
+        the properties are invalid: ManifestsBucketName: a route uses this bucket (manifests need their own bucket)
+        the properties are invalid: ClaimsTableArn: this is not the ARN of a table (it looks like arn:aws:dynamodb:eu-west-1:111111111111:table/landfall-claims)
+        the properties are invalid: ClaimsTableArn: this is not the ARN of a table (it looks like arn:aws:dynamodb:eu-west-1:111111111111:table/landfall-claims)
+        the properties are invalid: ClaimsTableArn: this is not the ARN of a table (it looks like arn:aws:dynamodb:eu-west-1:111111111111:table/landfall-claims)
+        the properties are invalid: ClaimsTableArn: this is not the ARN of a table (it looks like arn:aws:dynamodb:eu-west-1:111111111111:table/landfall-claims)
+        the properties are invalid: ClaimsTableArn: the table is in account `333333333333` (it must be in the role's own account, `111111111111`)
+        the properties are invalid: the properties: `AdmitsFormerBatches` is not a boolean (write true or false)"#]].assert_eq(&all.join("\n"));
 }
 
 #[test]

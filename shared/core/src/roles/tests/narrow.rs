@@ -1,4 +1,4 @@
-//! What keeps a role as narrow as the routes are.
+//! Tests that a role is as narrow as the routes.
 
 use expect_test::expect;
 use serde_json::{Value, json};
@@ -61,16 +61,19 @@ fn a_policy_that_would_be_too_large_binds_decryption_to_buckets_and_says_so() {
     };
     let key = ["arn:aws:kms:eu-west-1:111111111111:key/k"];
     let values = |properties: &Value| {
-        let told = decrypting(properties, &key);
-        (told.matches("arn:aws:s3:::").count(), told.lines().nth(2).unwrap_or_default().to_owned())
+        let shown = decrypting(properties, &key);
+        (
+            shown.matches("arn:aws:s3:::").count(),
+            shown.lines().nth(2).unwrap_or_default().to_owned(),
+        )
     };
     assert_eq!(values(&with_routes(10, 2)), (12, String::new()));
     let (count, note) = values(&with_routes(50, 2));
     assert_eq!(count, 4);
-    expect!["the role may decrypt any object of its buckets that it may read by other means: the policy would be too large if it named their prefixes twice"].assert_eq(&note);
+    expect!["the role may decrypt any object in its buckets that it can read in some other way: naming their prefixes twice would make the policy too large"].assert_eq(&note);
     let (count, note) = values(&with_routes(25, 25));
     assert_eq!(count, 0);
-    expect!["the role may decrypt any object in S3 that it may read by other means: the policy would be too large if it named the buckets twice"].assert_eq(&note);
+    expect!["the role may decrypt any object in S3 that it can read in some other way: naming the buckets twice would make the policy too large"].assert_eq(&note);
 }
 
 #[test]
@@ -83,20 +86,20 @@ fn a_reader_of_a_whole_bucket_must_have_been_asked_for() {
             properties["Routes"]["routes"][index]["wide"] = json!(wide.to_string());
         }
         let spec = Spec::read(Kind::Reader, &properties, &home).expect("valid properties");
-        let unasked: Vec<String> =
-            spec.unasked.iter().map(|(bucket, route)| format!("{bucket} by {route}")).collect();
-        format!("{}\n{}", unasked.join(", "), spec.notes.join("\n"))
+        let unrequested: Vec<String> =
+            spec.unrequested.iter().map(|(bucket, route)| format!("{bucket} by {route}")).collect();
+        format!("{}\n{}", unrequested.join(", "), spec.notes.join("\n"))
     };
     expect![[r#"
         acme-landing by orders
-        route `orders`: the role may read `s3://acme-landing/*`, since a policy can't hold the rest of its key's beginning
-        route `all-orders`: the role may read `s3://acme-landing/dé/*`, since a policy can't hold the rest of its key's beginning
-        route `unicode`: the role may read `s3://acme-raw/dé/*`, since a policy can't hold the rest of its key's beginning"#]].assert_eq(&read(["データ/{file}.csv", "dé/日本/{file}"], false));
+        route `orders`: the role may read `s3://acme-landing/*`, because a policy can't contain the rest of its key's beginning
+        route `all-orders`: the role may read `s3://acme-landing/dé/*`, because a policy can't contain the rest of its key's beginning
+        route `unicode`: the role may read `s3://acme-raw/dé/*`, because a policy can't contain the rest of its key's beginning"#]].assert_eq(&read(["データ/{file}.csv", "dé/日本/{file}"], false));
     expect![[r#"
 
-        route `orders`: the role may read `s3://acme-landing/*`, since a policy can't hold the rest of its key's beginning
-        route `all-orders`: the role may read `s3://acme-landing/dé/*`, since a policy can't hold the rest of its key's beginning
-        route `unicode`: the role may read `s3://acme-raw/dé/*`, since a policy can't hold the rest of its key's beginning"#]].assert_eq(&read(["データ/{file}.csv", "dé/日本/{file}"], true));
+        route `orders`: the role may read `s3://acme-landing/*`, because a policy can't contain the rest of its key's beginning
+        route `all-orders`: the role may read `s3://acme-landing/dé/*`, because a policy can't contain the rest of its key's beginning
+        route `unicode`: the role may read `s3://acme-raw/dé/*`, because a policy can't contain the rest of its key's beginning"#]].assert_eq(&read(["データ/{file}.csv", "dé/日本/{file}"], true));
     assert_eq!(read(["**", "**/{file}"], false).lines().next(), Some(""));
 }
 

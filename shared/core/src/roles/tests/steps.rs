@@ -1,4 +1,5 @@
-//! What makes an observed role so, step by step, and that nothing is left to do after it.
+//! Tests of the steps from an observed role to the desired one, and that nothing is left to do
+//! after them.
 
 use proptest::prelude::*;
 
@@ -8,7 +9,7 @@ fn desired() -> Role {
     role(Kind::Starter, &starter(), STACK, &[]).expect("a role")
 }
 
-/// What IAM holds after the steps, as IAM documents its operations.
+/// Returns what IAM holds after the steps, according to the documentation of its operations.
 fn after(role: &Role, observed: Option<Observed>, steps: &[Step]) -> Option<Observed> {
     steps.iter().fold(observed, |observed, step| match (step, observed) {
         (Step::Create(new), None) => {
@@ -76,7 +77,7 @@ fn brake() -> impl Strategy<Value = Document> {
     })
 }
 
-/// What denies among the policies of others, wherever it stands.
+/// Returns the policies of others that deny, both inline and attached.
 fn brakes_of(observed: &Observed) -> BTreeSet<String> {
     let inline = observed.policies.iter().filter(|(name, _)| *name != POLICY_NAME);
     let all = inline.map(|(_, it)| it).chain(observed.attached.values());
@@ -84,7 +85,7 @@ fn brakes_of(observed: &Observed) -> BTreeSet<String> {
 }
 
 prop_compose! {
-    /// A role of that name in any state that IAM could hold.
+    /// Generates a role of that name in any state that IAM could hold.
     fn any_observed()(
         description in prop_oneof![Just(String::new()), Just(desired().description)],
         trust in document(),
@@ -192,7 +193,7 @@ proptest! {
     }
 }
 
-/// The document that IAM writes for "Revoke active sessions".
+/// Returns the document that IAM writes for "Revoke active sessions".
 fn revoked_at(time: &str) -> Document {
     let statement = json!({ "Effect": "Deny", "Action": ["*"], "Resource": ["*"],
         "Condition": { "DateLessThan": { "aws:TokenIssueTime": time } } });

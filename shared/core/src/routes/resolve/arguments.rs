@@ -1,4 +1,4 @@
-//! The guards on a job's arguments.
+//! The checks of a job's arguments.
 
 use std::collections::BTreeMap;
 
@@ -8,11 +8,11 @@ use crate::problem::did_you_mean;
 use crate::routes::written;
 use crate::template::{BUILT_INS, Template, TemplateError};
 
-/// Glue's own, not to be set by anyone.
+/// The arguments that Glue sets itself and that nobody else may set.
 /// <https://docs.aws.amazon.com/glue/latest/dg/aws-glue-programming-etl-glue-arguments.html>
 const INTERNAL: [&str; 5] = ["--conf", "--debug", "--mode", "--JOB_NAME", "--JOB_RUN_ID"];
 
-/// What Landfall tells a job.
+/// The arguments that Landfall passes to a job.
 const OWN: [&str; 6] = [
     "--landfall-batch-id",
     "--landfall-claims-table",
@@ -22,8 +22,9 @@ const OWN: [&str; 6] = [
     "--landfall-scope",
 ];
 
-/// Arguments that Glue interprets: whoever names an object must not choose the code that reads it,
-/// nor where it logs or how it is secured. The same page, and that on Python shell jobs.
+/// The arguments that Glue interprets. Whoever names an object must not be able to choose the code
+/// that reads it, where it logs or how it is secured. The list follows the same page and the one on
+/// Python shell jobs.
 const INTERPRETED: [&str; 36] = [
     "--additional-python-modules",
     "--auto-scale-within-microbatch",
@@ -63,10 +64,11 @@ const INTERPRETED: [&str; 36] = [
     "--write-shuffle-files-to-s3",
 ];
 
-/// Built-ins that only a batch of one object has.
+/// The built-in names that only a batch of one object has.
 const OF_ONE_OBJECT: [&str; 2] = ["key", "object_uri"];
 
-pub fn resolve(
+/// Returns the templates of the valid arguments, by name, and reports the problems of the others.
+pub(crate) fn resolve(
     start: &written::Start,
     key: Option<&Pattern>,
     by: &[String],
@@ -81,7 +83,9 @@ pub fn resolve(
             Ok(template) => template,
             Err(error) => {
                 let hint = match error {
-                    TemplateError::BadName(_) => "a name is lower-case letters, digits and `_`",
+                    TemplateError::BadName(_) => {
+                        "a name consists of lower-case letters, digits and `_`"
+                    }
                     _ => "write `{{` and `}}` for braces that are part of the value",
                 };
                 at.error(error.to_string(), hint);
@@ -91,13 +95,13 @@ pub fn resolve(
         if value.starts_with('-') {
             at.error(
                 format!("the value of `{name}` begins with `-`"),
-                "the job would take it for the name of another argument",
+                "the job would read it as the name of another argument",
             );
         }
         if !template.is_fixed() && INTERPRETED.iter().any(|own| own.eq_ignore_ascii_case(name)) {
             at.error(
-                format!("`{name}` may not be set from the object's key or size"),
-                "Glue acts on it, so who uploads could choose what runs: give it a fixed value",
+                format!("`{name}` must not depend on the object's key or size"),
+                "Glue acts on it, so anyone who uploads could choose what runs: use a fixed value",
             );
         }
         if let Some(pattern) = key {
@@ -114,23 +118,23 @@ fn check_name(name: &str, at: &mut At<'_>) {
             && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
     });
     let is_named = |own: &&str| own.eq_ignore_ascii_case(name);
-    // `getResolvedOptions` lets the beginning of an option stand for the whole.
+    // `getResolvedOptions` accepts the beginning of an option for the whole option.
     let mut reserved = OWN.iter().chain(&INTERNAL).chain(&INTERPRETED);
     let shortened = reserved.find(|own| own.starts_with(name) && *own != &name);
     let (message, hint) = if name.contains(['{', '}']) {
-        ("an argument's name is never filled in".to_owned(), "use the capture in the value")
+        ("argument names can't contain captures".to_owned(), "use the capture in the value")
     } else if !is_name {
-        let hint = "write `--` and letters, digits, `-`, `_` or `.`: \"--day\"";
-        ("not an argument's name".to_owned(), hint)
+        let hint = "write `--`, a letter, and then letters, digits, `-`, `_` or `.`: \"--day\"";
+        ("not a valid argument name".to_owned(), hint)
     } else if name.to_ascii_lowercase().starts_with("--landfall") {
         (
-            "arguments that begin with `--landfall` are Landfall's own".to_owned(),
+            "arguments that begin with `--landfall` are reserved for Landfall".to_owned(),
             "choose another name",
         )
     } else if INTERNAL.iter().any(is_named) {
-        ("Glue sets this argument itself".to_owned(), "leave it out")
+        ("Glue sets this argument itself".to_owned(), "remove it")
     } else if let Some(own) = shortened {
-        (format!("a job may take this for the beginning of `{own}`"), "choose another name")
+        (format!("a job could read this as an abbreviation of `{own}`"), "choose another name")
     } else {
         return;
     };
@@ -152,11 +156,11 @@ fn check_names(
             let hint = did_you_mean(name, captures.iter().copied().chain(BUILT_INS))
                 .unwrap_or_else(|| {
                     format!(
-                        "a value may use captures of the key and {{{}}}",
+                        "a value can use captures of the key and {{{}}}",
                         BUILT_INS.join("}, {")
                     )
                 });
-            at.error(format!("`{{{name}}}` is not known here"), hint);
+            at.error(format!("`{{{name}}}` is unknown here"), hint);
             continue;
         }
         let varies = OF_ONE_OBJECT.contains(&name) || (is_capture && !by.iter().any(|n| n == name));

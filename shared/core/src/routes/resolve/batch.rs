@@ -1,4 +1,4 @@
-//! When a batch closes and what happens to its runs.
+//! The checks of when a batch closes and of what happens to its job runs.
 
 use crate::at::At;
 use crate::batch::{Closing, RunState, Scope};
@@ -6,16 +6,21 @@ use crate::pattern::Pattern;
 use crate::problem::did_you_mean;
 use crate::routes::{Limits, Retry, written};
 
-/// What makes a batch.
+/// The valid parts of `batch`.
 #[derive(Default)]
-pub struct Resolved {
+pub(crate) struct Resolved {
     pub by: Vec<String>,
     pub closing: Closing,
     pub marker: Option<Pattern>,
 }
 
-/// The group key, and when a batch closes.
-pub fn resolve(written: &written::Batch, key: Option<&Pattern>, at: &mut At<'_>) -> Resolved {
+/// Returns the group key, the conditions that close a batch, and the pattern of its marker. Reports
+/// problems.
+pub(crate) fn resolve(
+    written: &written::Batch,
+    key: Option<&Pattern>,
+    at: &mut At<'_>,
+) -> Resolved {
     let by = written.by.clone().unwrap_or_default();
     if let Some(pattern) = key {
         let captures: Vec<&str> = pattern.capture_names().collect();
@@ -23,15 +28,16 @@ pub fn resolve(written: &written::Batch, key: Option<&Pattern>, at: &mut At<'_>)
         for (index, name) in by.iter().enumerate() {
             let mut at = at.key("by");
             if !captures.contains(&name.as_str()) {
-                let hint = did_you_mean(name, captures.iter().copied())
-                    .unwrap_or_else(|| "`by` names captures of the key: {name}".to_owned());
+                let hint = did_you_mean(name, captures.iter().copied()).unwrap_or_else(|| {
+                    "`by` lists captures of the key, such as `name` for `{name}`".to_owned()
+                });
                 at.index(index).error(format!("the key has no capture `{name}`"), hint);
             } else if by[..index].contains(name) {
-                at.index(index).error(format!("`{name}` stands twice"), "leave one out");
+                at.index(index).error(format!("`{name}` is listed twice"), "remove one of them");
             } else if written.marker.is_some() && !in_folder.contains(&name.as_str()) {
                 at.index(index).error(
                     format!("with a marker, `by` cannot use `{name}`"),
-                    "a marker speaks for a folder: use captures before the last `/` only",
+                    "a marker stands for a whole folder: use only captures before the last `/`",
                 );
             }
         }
@@ -42,7 +48,7 @@ pub fn resolve(written: &written::Batch, key: Option<&Pattern>, at: &mut At<'_>)
         check_period(field, period.as_ref(), at);
     }
     if written.max_objects.is_some_and(|most| !(1..=100_000).contains(&most)) {
-        at.key("max_objects").error("`max_objects` is out of range", "from 1 to 100,000");
+        at.key("max_objects").error("`max_objects` is out of range", "use 1 to 100,000");
     }
     let lasts = |period: &Option<written::Period>| {
         period.as_ref().and_then(written::Period::seconds).is_some_and(|seconds| seconds > 0)
@@ -56,17 +62,20 @@ pub fn resolve(written: &written::Batch, key: Option<&Pattern>, at: &mut At<'_>)
     if let Some(marker) = &written.marker
         && (marker.is_empty() || marker.contains(['/', '{', '}', '*']))
     {
-        at.key("marker")
-            .error(format!("`{marker}` is not a marker's name"), "the name alone: _SUCCESS");
+        at.key("marker").error(
+            format!("`{marker}` is not a valid marker name"),
+            "write only the name: _SUCCESS",
+        );
     }
     if written.marker.is_some() && written.max_objects == Some(1) {
         at.key("max_objects").error(
-            "`max_objects: 1` with a marker",
-            "a batch of one object is closed by that object: leave one of the two out",
+            "`max_objects: 1` can't be combined with a marker",
+            "a batch of one object closes with that object: remove one of the two",
         );
     }
     if written.settle.is_some() && written.marker.is_none() {
-        at.key("settle").error("`settle` without `marker`", "it is the wait after the marker");
+        at.key("settle")
+            .error("`settle` needs a `marker`", "it is the time to wait after the marker");
     }
     let seconds = |period: &Option<written::Period>| {
         period.as_ref().and_then(written::Period::seconds).filter(|seconds| *seconds > 0)
@@ -80,31 +89,33 @@ pub fn resolve(written: &written::Batch, key: Option<&Pattern>, at: &mut At<'_>)
     Resolved { by, closing, marker: marker(written, key) }
 }
 
-/// The marker's name in the folder of the keys.
+/// Returns the pattern of the marker: its name in the folder of the keys.
 fn marker(written: &written::Batch, key: Option<&Pattern>) -> Option<Pattern> {
     let (name, key) = (written.marker.as_ref()?, key?.to_string());
     let folder = key.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
-    // A name that is not one has been reported.
+    // The caller has reported an invalid name.
     Pattern::parse(&format!("{folder}{name}")).ok()
 }
 
 fn check_period(field: &str, period: Option<&written::Period>, at: &mut At<'_>) {
-    const LONGEST_SECS: u64 = 7 * 86_400;
+    const MAX_SECS: u64 = 7 * 86_400;
     let Some(period) = period else {
         return;
     };
     match period.seconds() {
-        Some(seconds) if seconds <= LONGEST_SECS => {}
-        Some(_) => at.key(field).error(format!("`{field}` is longer than 7 days"), "at most 7d"),
+        Some(seconds) if seconds <= MAX_SECS => {}
+        Some(_) => {
+            at.key(field).error(format!("`{field}` is longer than 7 days"), "use at most 7d")
+        }
         None => at.key(field).error(
             format!("`{}` is not a length of time", period.0),
-            "a number and s, m, h or d: 90s, 5m, 1h, 1d",
+            "write a number and s, m, h or d: 90s, 5m, 1h, 1d",
         ),
     }
 }
 
-/// The limits and the retries of a job. Without `retry` a run is not repeated.
-pub fn start(start: &written::Start, at: &mut At<'_>) -> (Limits, Retry) {
+/// Returns the limits and the retries of a job. Without `retry`, there is one attempt.
+pub(crate) fn start(start: &written::Start, at: &mut At<'_>) -> (Limits, Retry) {
     check_start(start, at);
     let limits = Limits {
         max_concurrent_runs: start.max_concurrent_runs,
@@ -121,18 +132,18 @@ pub fn start(start: &written::Start, at: &mut At<'_>) -> (Limits, Retry) {
     (limits, retry)
 }
 
-/// How much of the job role's permissions a run has.
-pub fn scope(start: &written::Start, at: &mut At<'_>) -> Scope {
+/// Returns how much of the job role's permissions a job run has.
+pub(crate) fn scope(start: &written::Start, at: &mut At<'_>) -> Scope {
     let Some(word) = &start.scope else {
         return Scope::default();
     };
     Scope::parse(word).unwrap_or_else(|| {
         let hint = did_you_mean(word, Scope::ALL.map(Scope::as_str)).unwrap_or_else(|| {
-            "`job`: all that the job's role may; `batch`: no other role than the reader's"
+            "`job`: everything that the job role may do; `batch`: no other role than the reader role"
                 .to_owned()
         });
         at.key("scope").error(format!("`{word}` is not a scope"), hint);
-        // Never used: a file with an error is refused.
+        // This value is never used, because a file with an error is refused.
         Scope::default()
     })
 }
@@ -154,7 +165,7 @@ fn check_start(start: &written::Start, at: &mut At<'_>) {
     match retry.attempts {
         None => at.missing("attempts"),
         Some(1..=10) => {}
-        Some(_) => at.key("attempts").error("`attempts` is out of range", "from 1 to 10"),
+        Some(_) => at.key("attempts").error("`attempts` is out of range", "use 1 to 10"),
     }
     for (index, state) in retry.states.iter().flatten().enumerate() {
         if !STATES.contains(&state.as_str()) {

@@ -1,5 +1,5 @@
-//! What is asked of routes that are to be deployed. The functions that serve them ask none of this: the file of
-//! an earlier version must not stop them.
+//! The checks of routes that are about to be deployed. The functions that serve the routes don't make these checks,
+//! because a file of an earlier version must not stop them.
 
 use serde_json::Value;
 
@@ -8,9 +8,9 @@ use crate::at::At;
 use crate::pattern::{Part, Pattern, Segment};
 use crate::routes::written;
 
-/// Reports what the routes name that cannot be, whose reader is wider than its key, and what a key says in the
-/// words of other patterns. What is wrong otherwise is reported elsewhere.
-pub fn report(written: &written::RoutesFile, at: &mut At<'_>) {
+/// Reports buckets and jobs that can't exist, reader roles that are wider than their route's key, and syntax of other
+/// kinds of pattern in keys. All other problems are reported elsewhere.
+pub(crate) fn report(written: &written::RoutesFile, at: &mut At<'_>) {
     wide::report(written, at);
     let mut at = at.key("routes");
     for (index, route) in written.routes.iter().flatten().enumerate() {
@@ -19,7 +19,7 @@ pub fn report(written: &written::RoutesFile, at: &mut At<'_>) {
             let mut at = at.key("bucket");
             match buckets::check(name) {
                 Ok(()) => buckets::warn(name, &mut at),
-                // Reported with the route.
+                // The check of the route has reported this one.
                 Err(_) if !buckets::has_form_of_bucket(name) => {}
                 Err((message, hint)) => at.error(message, hint),
             }
@@ -32,15 +32,16 @@ pub fn report(written: &written::RoutesFile, at: &mut At<'_>) {
         let pattern = route.key.as_deref().and_then(|key| Pattern::parse(key).ok());
         for text in pattern.iter().flat_map(literals_of_other_patterns) {
             at.key("key").warning(
-                format!("`{text}` in the key stands for itself, as everything does but `*`, `**` and `{{name}}`"),
-                "write `*` for any text in one folder, or `{name}` to use it in the job's arguments; where \
-                 several texts are meant, write a route for each",
+                format!("`{text}` in the key stands for itself: only `*`, `**` and `{{name}}` are special"),
+                "write `*` for any text in one folder, or `{name}` to use it in the job's arguments; if you mean \
+                 several texts, write a route for each",
             );
         }
     }
 }
 
-/// What routes of a custom resource's properties name that cannot be, each with its place.
+/// Returns the problems of buckets and jobs that can't exist in the routes of a custom resource's properties, each with
+/// its place.
 pub fn refused(routes: &Value) -> Vec<String> {
     let mut refused = Vec::new();
     for (index, route) in routes["routes"].as_array().into_iter().flatten().enumerate() {
@@ -61,14 +62,14 @@ fn check_job(job: &str) -> Result<(), (String, String)> {
     }
     let hint = match job.split_once(":job/") {
         Some((_, name)) => {
-            format!("write `{}`: the target says the account and the region", name.escape_debug())
+            format!("write `{}`: the target gives the account and the region", name.escape_debug())
         }
         None => "write the job's name".to_owned(),
     };
-    Err((format!("`{}` is an ARN, and not a job's name", job.escape_debug()), hint))
+    Err((format!("`{}` is an ARN, not a job name", job.escape_debug()), hint))
 }
 
-/// What means more than itself in globs of a shell: `?`, `[0-9]`, `!(x)`.
+/// Returns the parts of the key that have a special meaning in shell globs: `?`, `[0-9]`, `!(x)`.
 fn literals_of_other_patterns(pattern: &Pattern) -> Vec<String> {
     let parts = pattern.segments().iter().flat_map(|segment| match segment {
         Segment::Any => &[],

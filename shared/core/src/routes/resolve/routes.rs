@@ -1,4 +1,4 @@
-//! Routes: buckets, keys, conditions, jobs.
+//! The checks of routes: their buckets, keys, conditions and jobs.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,8 @@ use crate::problem::did_you_mean;
 use crate::routes::{Condition, Route, Target, written};
 use crate::template::BUILT_INS;
 
-pub fn resolve(
+/// Returns the valid routes and reports the problems of the others.
+pub(crate) fn resolve(
     written: &written::RoutesFile,
     targets: &BTreeMap<String, Target>,
     at: &mut At<'_>,
@@ -37,9 +38,9 @@ pub fn resolve(
             let line = at.key("name").place().line;
             if let Some(first) = first_lines.get(name.as_str()) {
                 let hint = match first {
-                    // Properties have no lines.
-                    0 => "an earlier route has this name already".to_owned(),
-                    first => format!("the route in line {first} has this name already"),
+                    // The properties of a custom resource have no lines.
+                    0 => "an earlier route already has this name".to_owned(),
+                    first => format!("the route in line {first} already has this name"),
                 };
                 at.key("name").error(format!("a second route `{name}`"), hint);
             }
@@ -69,16 +70,15 @@ pub fn resolve(
     resolved
 }
 
-/// Whether an object can be of a size that both admit.
+/// Returns `true` if some object size satisfies both conditions.
 fn overlap(one: &Condition, other: &Condition) -> bool {
-    let least = one.min_bytes.max(other.min_bytes).unwrap_or(0);
-    let bounds = [one.max_bytes, other.max_bytes];
-    bounds.into_iter().flatten().all(|most| least <= most)
+    let min = one.min_bytes.max(other.min_bytes).unwrap_or(0);
+    [one.max_bytes, other.max_bytes].into_iter().flatten().all(|max| min <= max)
 }
 
 type Limits = (Option<u32>, Option<u32>);
 
-/// Limits are the job's, so two routes cannot set them differently.
+/// Reports two routes that set different limits for the same job. Limits belong to the job.
 fn check_limits<'w>(
     route: &'w written::Route,
     start: &'w written::Start,
@@ -93,7 +93,7 @@ fn check_limits<'w>(
     if *theirs != own {
         at.key("job").error(
             format!("routes `{other}` and `{name}` set different limits for job `{job}`"),
-            "the limits are the job's: give both routes the same",
+            "limits belong to the job: set the same in both routes",
         );
     }
 }
@@ -102,12 +102,12 @@ fn route(written: &written::Route, targets: &[&str], at: &mut At<'_>) -> Option<
     let name = at.text("name", &written.name, |name| {
         is_route_name(name)
             .then_some(())
-            .ok_or_else(|| (format!("`{name}` is not a route's name"), ROUTE_NAME.to_owned()))
+            .ok_or_else(|| (format!("`{name}` is not a valid route name"), ROUTE_NAME.to_owned()))
     });
     let bucket = at.text("bucket", &written.bucket, |bucket| {
-        has_form_of_bucket(bucket)
-            .then_some(())
-            .ok_or_else(|| (format!("`{bucket}` is not a bucket's name"), BUCKET_NAME.to_owned()))
+        has_form_of_bucket(bucket).then_some(()).ok_or_else(|| {
+            (format!("`{bucket}` is not a valid bucket name"), BUCKET_NAME.to_owned())
+        })
     });
     let key = key(written, at);
     let condition = condition(written.condition.as_ref(), &mut at.key("where"));
@@ -133,8 +133,9 @@ fn route(written: &written::Route, targets: &[&str], at: &mut At<'_>) -> Option<
             (1..=255).contains(&job.len()) && job.trim() == job && !job.contains(char::is_control);
         is_name.then_some(()).ok_or_else(|| {
             (
-                format!("`{}` is not a job's name", job.escape_debug()),
-                "a name has 1 to 255 characters, and no white space at its ends".to_owned(),
+                format!("`{}` is not a valid job name", job.escape_debug()),
+                "a name has 1 to 255 characters, and doesn't begin or end with white space"
+                    .to_owned(),
             )
         })
     });
@@ -168,16 +169,19 @@ fn key(written: &written::Route, at: &mut At<'_>) -> Option<Pattern> {
     };
     let mut at = at.key("key");
     if text.starts_with("s3://") {
-        at.error("the key holds a URI", "write what stands behind the bucket: orders/{file}.csv");
+        at.error("the key is a URI", "write only what follows the bucket: orders/{file}.csv");
         return None;
     }
     if text.starts_with('/') {
-        at.warning("the key begins with `/`", "keys in S3 seldom do: `orders/…`, not `/orders/…`");
+        at.warning(
+            "the key begins with `/`",
+            "keys in S3 rarely do: write `orders/…`, not `/orders/…`",
+        );
     }
     if text.trim() != text || text.contains(char::is_control) {
         at.warning(
-            "the key has white space at an end, or a control character",
-            "keys in S3 seldom do: if it was not meant, quote the key in one line",
+            "the key begins or ends with white space, or contains a control character",
+            "keys in S3 rarely do: if you didn't intend this, quote the key on one line",
         );
     }
     let pattern = match Pattern::parse(text) {
@@ -190,8 +194,8 @@ fn key(written: &written::Route, at: &mut At<'_>) -> Option<Pattern> {
     for name in pattern.capture_names() {
         if BUILT_INS.contains(&name) {
             at.error(
-                format!("`{{{name}}}` has a meaning of its own"),
-                "arguments use it for what Landfall knows: choose another name",
+                format!("`{{{name}}}` is a built-in name"),
+                "arguments use it for a value that Landfall fills in: choose another name",
             );
         }
     }

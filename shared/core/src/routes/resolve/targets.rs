@@ -1,4 +1,4 @@
-//! Targets: accounts, regions, roles and external IDs.
+//! The checks of targets: their accounts, regions, roles and external IDs.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,8 @@ use crate::problem::Problem;
 use crate::routes::{ExternalId, Target, written};
 use crate::secret::Secret;
 
-pub fn resolve(written: &written::RoutesFile, at: &mut At<'_>) -> BTreeMap<String, Target> {
+/// Returns the valid targets by name and reports the problems of the others.
+pub(crate) fn resolve(written: &written::RoutesFile, at: &mut At<'_>) -> BTreeMap<String, Target> {
     let Some(targets) = &written.targets else {
         at.missing("targets");
         return BTreeMap::new();
@@ -22,7 +23,7 @@ pub fn resolve(written: &written::RoutesFile, at: &mut At<'_>) -> BTreeMap<Strin
             let mut at = at.key(name);
             if !is_route_name(name) {
                 let problem =
-                    Problem::error(&at.key_place(), format!("`{name}` is not a target's name"));
+                    Problem::error(&at.key_place(), format!("`{name}` is not a valid target name"));
                 at.problems.push(problem.hint(ROUTE_NAME));
             }
             Some((name.clone(), self::target(name, target, &mut at)?))
@@ -33,7 +34,7 @@ pub fn resolve(written: &written::RoutesFile, at: &mut At<'_>) -> BTreeMap<Strin
 fn target(name: &str, written: &written::Target, at: &mut At<'_>) -> Option<Target> {
     let account = at.text("account", &written.account, |account| {
         is_account(account).then_some(()).ok_or_else(|| {
-            (format!("`{account}` is not an account id"), "an account id has 12 digits".to_owned())
+            (format!("`{account}` is not an account ID"), "an account ID has 12 digits".to_owned())
         })
     });
     let region = at.text("region", &written.region, |region| {
@@ -47,7 +48,7 @@ fn target(name: &str, written: &written::Target, at: &mut At<'_>) -> Option<Targ
     if written.external_id.is_none() {
         at.warning(
             format!("target `{name}` has no `external_id`"),
-            "with one, only who knows it can make the trigger's account assume the role: \
+            "with one, only someone who knows it can make the trigger's account assume the role: \
              external_id: ${LANDFALL_EXTERNAL_ID}",
         );
     }
@@ -75,8 +76,8 @@ fn role_problem(
     if !role.starts_with("arn:") {
         return is_role_name(role.trim_start_matches('/')).then_some(()).ok_or_else(|| {
             (
-                format!("`{role}` is not a role's name"),
-                "a name has at most 64 letters, digits and `_+=,.@-`; a path may stand before it"
+                format!("`{role}` is not a valid role name"),
+                "a name has at most 64 letters, digits and `_+=,.@-`; a path can come before it"
                     .to_owned(),
             )
         });
@@ -89,20 +90,20 @@ fn role_problem(
     })?;
     if account.is_some_and(|account| account != arn.account) {
         return Err((
-            format!("the role is in account `{}`, the target is another", arn.account),
-            "the starter role and the jobs belong to one account".to_owned(),
+            format!("the role is in account `{}`, but the target is another", arn.account),
+            "the starter role and the jobs must be in the same account".to_owned(),
         ));
     }
     match region.and_then(of_region).filter(|partition| *partition != arn.partition) {
         None => Ok(()),
         Some(partition) => Err((
-            format!("the role is in partition `{}`, the region is not", arn.partition),
+            format!("the role is in partition `{}`, but the region isn't", arn.partition),
             format!("ARNs of that region begin with `arn:{partition}:`"),
         )),
     }
 }
 
-/// The text may be a secret: no message repeats it.
+/// Reads an external ID. The text may be a secret, so no message repeats it.
 fn external_id(text: &str, at: &mut At<'_>) -> Option<ExternalId> {
     let mut at = at.key("external_id");
     if let Some(name) = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) {
@@ -117,7 +118,7 @@ fn external_id(text: &str, at: &mut At<'_>) -> Option<ExternalId> {
     if !is_external_id(text) {
         at.error(
             "not an external ID",
-            "STS admits 2 to 1,224 letters, digits and `_+=,.@:/-`; or write ${LANDFALL_EXTERNAL_ID}",
+            "STS allows 2 to 1,224 letters, digits and `_+=,.@:/-`; or write ${LANDFALL_EXTERNAL_ID}",
         );
         return None;
     }
@@ -128,22 +129,23 @@ fn external_id(text: &str, at: &mut At<'_>) -> Option<ExternalId> {
         );
     }
     at.warning(
-        "the external ID stands in the file, which is packaged with the function",
+        "the external ID is in the file, which is packaged with the function",
         "take it from the environment: ${LANDFALL_EXTERNAL_ID}",
     );
     Some(ExternalId::Literal(Secret::new(text)))
 }
 
-/// How many characters an external ID has at least that is new. One that is deployed and shorter goes on
-/// working, with warnings.
+/// The minimum length of a new external ID, in characters. A shorter one that is already deployed
+/// continues to work, with warnings.
 pub const NEW_EXTERNAL_ID_CHARS: usize = 16;
 
-/// Returns `true` for an external ID that is shorter than a new one may be.
+/// Returns `true` if the external ID is shorter than a new one may be.
 pub fn is_short_external_id(text: &str) -> bool {
     text.len() < NEW_EXTERNAL_ID_CHARS
 }
 
-/// STS: 2 to 1,224 of `[\w+=,.@:\/-]`.
+/// Returns `true` if `text` is an external ID that STS accepts: 2 to 1,224 characters of
+/// `[\w+=,.@:\/-]`.
 pub fn is_external_id(text: &str) -> bool {
     (2..=1224).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+=,.@:/-".contains(&b))

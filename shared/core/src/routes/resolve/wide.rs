@@ -1,12 +1,13 @@
-//! Whether who deploys a route knows how much its reader may read.
+//! Checks that whoever deploys a route knows how much its reader role may read.
 
 use crate::at::At;
 use crate::pattern::Pattern;
 use crate::reach::Widening;
 use crate::routes::written;
 
-/// Reports each route whose reader is wider than its key. What is wrong otherwise is reported elsewhere.
-pub fn report(written: &written::RoutesFile, at: &mut At<'_>) {
+/// Reports each route whose reader role may read more than the beginning of its key. All other
+/// problems are reported elsewhere.
+pub(crate) fn report(written: &written::RoutesFile, at: &mut At<'_>) {
     let mut at = at.key("routes");
     for (index, route) in written.routes.iter().flatten().enumerate() {
         let pattern = route.key.as_deref().and_then(|key| Pattern::parse(key).ok());
@@ -16,27 +17,31 @@ pub fn report(written: &written::RoutesFile, at: &mut At<'_>) {
     }
 }
 
-fn of_route(name: &str, bucket: &str, key: &Pattern, is_admitted: bool, at: &mut At<'_>) {
+fn of_route(name: &str, bucket: &str, key: &Pattern, is_accepted: bool, at: &mut At<'_>) {
     match Widening::of(key) {
-        None if is_admitted => at.key("wide").warning(
-            format!("route `{name}` is not wide: its reader can read the key's beginning only"),
-            "leave `wide` out",
+        None if is_accepted => at.key("wide").warning(
+            format!(
+                "route `{name}` doesn't need `wide`: its reader role reads only the key's beginning"
+            ),
+            "remove `wide`",
         ),
         None => {}
-        Some(_) if is_admitted => {}
+        Some(_) if is_accepted => {}
         Some(widening) => {
             let (uri, reason) = (widening.uri(bucket), widening.reason());
-            let wide = format!("the reader of route `{name}` can read `{uri}`: {reason}");
-            match widening.is_everything() {
-                true => at.key("key").error(
+            let wide = format!("the reader role of route `{name}` may read `{uri}`: {reason}");
+            if widening.is_everything() {
+                at.key("key").error(
                     wide,
-                    "begin the key with text that a policy can hold (orders/…), or give these objects a \
-                     bucket of their own; if all of the bucket may be read, write `wide: true`",
-                ),
-                false => at.key("key").warning(
+                    "begin the key with text that a policy can contain (orders/…), or give these objects their \
+                     own bucket; if the role may read the whole bucket, set `wide: true`",
+                );
+            } else {
+                at.key("key").warning(
                     wide,
-                    "policies hold the characters U+0020 to U+00FF; if that may be read, write `wide: true`",
-                ),
+                    "policies can only contain the characters U+0020 to U+00FF; if the role may read that much, \
+                     set `wide: true`",
+                );
             }
         }
     }

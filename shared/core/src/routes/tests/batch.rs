@@ -1,4 +1,4 @@
-//! What makes a batch, and what limits its runs.
+//! Tests of what makes a batch, and of what limits its job runs.
 
 use super::*;
 
@@ -25,11 +25,11 @@ fn batch_settings_are_checked() {
         "batch: { by: [dt] }",
         "batch: { by: [dt, file], window: 8d, marker: a/b, settle: 5, max_objects: 0 }",
         expect![[r#"
-            13:23: error: with a marker, `by` cannot use `file` (a marker speaks for a folder: use captures before the last `/` only)
-            13:38: error: `window` is longer than 7 days (at most 7d)
-            13:50: error: `a/b` is not a marker's name (the name alone: _SUCCESS)
+            13:23: error: with a marker, `by` cannot use `file` (a marker stands for a whole folder: use only captures before the last `/`)
+            13:38: error: `window` is longer than 7 days (use at most 7d)
+            13:50: error: `a/b` is not a valid marker name (write only the name: _SUCCESS)
             13:63: error: `settle` is not a length of time such as `5m`
-            13:79: error: `max_objects` is out of range (from 1 to 100,000)
+            13:79: error: `max_objects` is out of range (use 1 to 100,000)
         "#]],
     );
     check_with(
@@ -43,7 +43,7 @@ fn batch_settings_are_checked() {
         "batch: { by: [dt] }",
         "batch: { by: [dt], window: 5m, marker: _SUCCESS, max_objects: 1 }",
         expect![[r#"
-            13:67: error: `max_objects: 1` with a marker (a batch of one object is closed by that object: leave one of the two out)
+            13:67: error: `max_objects: 1` can't be combined with a marker (a batch of one object closes with that object: remove one of the two)
         "#]],
     );
 }
@@ -62,7 +62,7 @@ fn a_scope_is_checked_and_resolved() {
         "job: orders-to-parquet",
         &scoped("prefix"),
         expect![[r#"
-            17:14: error: `prefix` is not a scope (`job`: all that the job's role may; `batch`: no other role than the reader's)
+            17:14: error: `prefix` is not a scope (`job`: everything that the job role may do; `batch`: no other role than the reader role)
         "#]],
     );
     for (scope, resolved) in [("job", Scope::Job), ("batch", Scope::Batch)] {
@@ -141,7 +141,7 @@ fn limits_of_one_job_must_agree() {
     check(
         &format!("{VALID}{second}"),
         expect![[r#"
-            18:89: error: routes `orders` and `more` set different limits for job `orders-to-parquet` (the limits are the job's: give both routes the same)
+            18:89: error: routes `orders` and `more` set different limits for job `orders-to-parquet` (limits belong to the job: set the same in both routes)
         "#]],
     );
 }

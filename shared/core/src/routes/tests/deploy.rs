@@ -1,4 +1,4 @@
-//! What is asked of files that are to be deployed, and not of the functions that serve them.
+//! Tests of the checks that apply when a file is deployed, but not in the functions that serve it.
 
 use expect_test::expect;
 use serde_json::json;
@@ -6,7 +6,7 @@ use serde_json::json;
 use super::VALID;
 use crate::routes::{Routes, refused};
 
-fn told(from: &str, to: &str) -> String {
+fn problems_of(from: &str, to: &str) -> String {
     let parsed = Routes::parse_to_deploy(&VALID.replace(from, to));
     parsed.problems.iter().map(|problem| format!("{problem}\n")).collect()
 }
@@ -14,17 +14,26 @@ fn told(from: &str, to: &str) -> String {
 #[test]
 fn names_that_no_bucket_can_have_are_refused() {
     for (name, reason) in [
-        ("a..b", "is not a bucket's name (letters or digits stand beside each `.`"),
-        ("acme.-landing", "is not a bucket's name (letters or digits stand beside each `.`"),
-        ("acme-.landing", "is not a bucket's name (letters or digits stand beside each `.`"),
-        ("192.168.5.4", "is not a bucket's name (no bucket is named like an IP address)"),
+        ("a..b", "is not a valid bucket name (each `.` in a name needs a letter or a digit"),
+        (
+            "acme.-landing",
+            "is not a valid bucket name (each `.` in a name needs a letter or a digit",
+        ),
+        (
+            "acme-.landing",
+            "is not a valid bucket name (each `.` in a name needs a letter or a digit",
+        ),
+        (
+            "192.168.5.4",
+            "is not a valid bucket name (a bucket's name can't look like an IP address)",
+        ),
         ("acme--use1-az4--x-s3", "is the name of a directory bucket"),
         ("acme--table-s3", "is the name of a table bucket"),
         ("acme-abc-s3alias", "is the name of the alias of an access point (name the bucket"),
         ("acme--ol-s3", "is the name of the alias of an Object Lambda access point"),
         ("mfzwi23gnjvgw.mrap", "is the name of the alias of a Multi-Region Access Point"),
     ] {
-        let said = told("acme-landing", name);
+        let said = problems_of("acme-landing", name);
         assert!(said.starts_with("10:13: error: ") && said.contains(reason), "{name}: {said}");
         assert_eq!(said.lines().count(), 1, "{said}");
         let functions = Routes::parse(&VALID.replace("acme-landing", name));
@@ -33,17 +42,17 @@ fn names_that_no_bucket_can_have_are_refused() {
         assert!(refused(&properties)[0].starts_with("Routes.routes[0].bucket: "), "{name}");
     }
     for name in ["acme.landing", "1.2.3.4.5", "192.168.5", "s3alias", "a-b.c-d"] {
-        assert_eq!(told("acme-landing", name), "", "{name}");
+        assert_eq!(problems_of("acme-landing", name), "", "{name}");
     }
 }
 
 #[test]
 fn a_name_that_aws_has_reserved_since_is_warned_of() {
     expect![[r#"
-        10:5: warning: AWS has reserved names of buckets that begin with `xn--` (only a bucket that was made before can have such a name: is it the right one?)
-    "#]].assert_eq(&told("acme-landing", "xn--landing"));
+        10:5: warning: AWS has reserved bucket names that begin with `xn--` (only older buckets can have such a name: is it the right one?)
+    "#]].assert_eq(&problems_of("acme-landing", "xn--landing"));
     for name in ["sthree-landing", "amzn-s3-demo-landing"] {
-        let said = told("acme-landing", name);
+        let said = problems_of("acme-landing", name);
         assert!(said.contains("warning: ") && !said.contains("error"), "{said}");
         assert_eq!(refused(&json!({ "routes": [{ "bucket": name }] })), [] as [String; 0]);
     }
@@ -53,14 +62,14 @@ fn a_name_that_aws_has_reserved_since_is_warned_of() {
 fn a_job_that_is_given_as_an_arn_is_refused_with_the_name_to_write() {
     let arn = "\"arn:aws:glue:eu-west-1:222222222222:job/orders-to-parquet\"";
     expect![[r#"
-        16:12: error: `arn:aws:glue:eu-west-1:222222222222:job/orders-to-parquet` is an ARN, and not a job's name (write `orders-to-parquet`: the target says the account and the region)
-    "#]].assert_eq(&told("orders-to-parquet", arn));
-    assert!(told("orders-to-parquet", "\"arn:aws:glue\"").contains("write the job's name"));
+        16:12: error: `arn:aws:glue:eu-west-1:222222222222:job/orders-to-parquet` is an ARN, not a job name (write `orders-to-parquet`: the target gives the account and the region)
+    "#]].assert_eq(&problems_of("orders-to-parquet", arn));
+    assert!(problems_of("orders-to-parquet", "\"arn:aws:glue\"").contains("write the job's name"));
     let properties = json!({ "routes": [{ "start": { "job": "fine" } }, { "start": { "job": "arn:x:job/y" } }] });
     assert_eq!(
         refused(&properties),
         [
-            "Routes.routes[1].start.job: `arn:x:job/y` is an ARN, and not a job's name (write `y`: the target says \
+            "Routes.routes[1].start.job: `arn:x:job/y` is an ARN, not a job name (write `y`: the target gives \
           the account and the region)"
         ]
     );
@@ -68,10 +77,10 @@ fn a_job_that_is_given_as_an_arn_is_refused_with_the_name_to_write() {
 
 #[test]
 fn what_is_a_glob_elsewhere_and_text_here_is_warned_of() {
-    let with = |key: &str| told("orders/dt={dt}/{file}.csv", key);
+    let with = |key: &str| problems_of("orders/dt={dt}/{file}.csv", key);
     expect![[r#"
-        11:5: warning: `?` in the key stands for itself, as everything does but `*`, `**` and `{name}` (write `*` for any text in one folder, or `{name}` to use it in the job's arguments; where several texts are meant, write a route for each)
-        11:5: warning: `[0-9]` in the key stands for itself, as everything does but `*`, `**` and `{name}` (write `*` for any text in one folder, or `{name}` to use it in the job's arguments; where several texts are meant, write a route for each)
+        11:5: warning: `?` in the key stands for itself: only `*`, `**` and `{name}` are special (write `*` for any text in one folder, or `{name}` to use it in the job's arguments; if you mean several texts, write a route for each)
+        11:5: warning: `[0-9]` in the key stands for itself: only `*`, `**` and `{name}` are special (write `*` for any text in one folder, or `{name}` to use it in the job's arguments; if you mean several texts, write a route for each)
     "#]].assert_eq(&with("orders/{dt}/a?[0-9].csv"));
     for (key, text) in [("orders/{dt}/!(tmp)", "!(tmp)"), ("orders/{dt}/[!a]b", "[!a]")] {
         let said = with(key);
@@ -79,7 +88,7 @@ fn what_is_a_glob_elsewhere_and_text_here_is_warned_of() {
     }
     assert!(
         with("orders/{dt}/{a,b}.csv")
-            .contains("error: `{a,b}` is not a capture's name (there are no alternatives")
+            .contains("error: `{a,b}` is not a valid capture name (patterns have no alternatives")
     );
     for key in
         ["orders/{dt}/a[].csv", "orders/{dt}/a]b[c", "orders/{dt}/(a)!.csv", "orders/{dt}/{{a}}*"]

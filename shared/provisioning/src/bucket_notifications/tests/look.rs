@@ -1,4 +1,4 @@
-//! What a look at a bucket shows that S3 does not.
+//! What a look at a bucket finds out beyond S3's answer.
 
 use landfall_core::bucket_notifications::Look;
 
@@ -46,7 +46,7 @@ async fn what_refuses_is_anothers_only_if_the_account_does_not_list_it() {
         (gone, "there is no such bucket"),
         (far, "it is in another region"),
     ] {
-        // Nothing is waited for.
+        // The look does not wait.
         assert_eq!(looked(&bucket, Duration::from_secs(60)).await, Look::NotOurs(why.to_owned()));
     }
     let closed = looked(&refused(403, "AccessDenied", Some(&["landing"])).await, moment).await;
@@ -61,7 +61,7 @@ async fn what_refuses_is_anothers_only_if_the_account_does_not_list_it() {
 async fn a_look_that_has_no_answer_ends_in_time_and_is_no_refusal() {
     let moment = Duration::from_millis(1_500);
     let begun = Instant::now();
-    // The SDK itself asks three times, with pauses.
+    // The SDK itself makes three attempts, with pauses.
     let busy = looked(&refused(503, "SlowDown", None).await, Duration::from_secs(5)).await;
     assert_eq!(busy, Look::Failed("SlowDown: said no".to_owned()));
     let server = MockServer::start().await;

@@ -1,4 +1,4 @@
-//! What each kind of role trusts, and what it is for.
+//! The trust and the purpose of each kind of role.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,12 @@ fn target_of<'a>(routes: &'a Routes, route: &Route) -> Option<&'a Target> {
     routes.targets.get(&route.target)
 }
 
-pub fn starter(written: &StarterRole, setting: &Setting<'_>, at: &mut At<'_>) -> Option<Own> {
+/// Reads the properties of a starter role.
+pub(crate) fn starter(
+    written: &StarterRole,
+    setting: &Setting<'_>,
+    at: &mut At<'_>,
+) -> Option<Own> {
     let trusted = roles("TrustedRoleArns", written.trusted_role_arns.as_ref(), at);
     let external_ids =
         external_ids(written.external_id.as_ref(), written.previous_external_id.as_ref(), at);
@@ -36,8 +41,8 @@ pub fn starter(written: &StarterRole, setting: &Setting<'_>, at: &mut At<'_>) ->
         }
         if admissible(&route.job) != route.job {
             at.key("Routes").error(
-                format!("job `{}` has a name that no policy can hold", route.job.escape_debug()),
-                "policies hold the characters U+0020 to U+00FF: rename the job",
+                format!("a policy can't contain the name of job `{}`", route.job.escape_debug()),
+                "policies can only contain the characters U+0020 to U+00FF: rename the job",
             );
         }
         let Target { account, region, .. } = target;
@@ -57,11 +62,12 @@ pub fn starter(written: &StarterRole, setting: &Setting<'_>, at: &mut At<'_>) ->
         trust: Trust::Roles { partition, account, arns, external_ids },
         purpose: Purpose::Start { jobs },
         notes: Vec::new(),
-        unasked: BTreeMap::new(),
+        unrequested: BTreeMap::new(),
     })
 }
 
-pub fn reader(written: &ReaderRole, setting: &Setting<'_>, at: &mut At<'_>) -> Option<Own> {
+/// Reads the properties of a reader role.
+pub(crate) fn reader(written: &ReaderRole, setting: &Setting<'_>, at: &mut At<'_>) -> Option<Own> {
     let trusted = roles("TrustedRoleArns", written.trusted_role_arns.as_ref(), at);
     let external_ids =
         external_ids(written.external_id.as_ref(), written.previous_external_id.as_ref(), at);
@@ -73,7 +79,7 @@ pub fn reader(written: &ReaderRole, setting: &Setting<'_>, at: &mut At<'_>) -> O
         {
             at.key("KmsKeyArns").index(index).error(
                 "this is not the ARN of a KMS key",
-                "it looks like arn:aws:kms:eu-west-1:111111111111:key/1234…; an alias will not do",
+                "it looks like arn:aws:kms:eu-west-1:111111111111:key/1234…; an alias isn't accepted",
             );
         }
     }
@@ -83,30 +89,30 @@ pub fn reader(written: &ReaderRole, setting: &Setting<'_>, at: &mut At<'_>) -> O
     let (account, arns) = trusted?;
     let mut buckets: BTreeMap<String, BTreeSet<Reach>> = BTreeMap::new();
     let mut notes = Vec::new();
-    let mut unasked = BTreeMap::new();
+    let mut unrequested = BTreeMap::new();
     let theirs = |route: &&Route| target_of(&routes, route).is_some_and(|t| t.account == account);
     for route in routes.routes.iter().filter(theirs) {
         if let Some(widening) = Widening::of(&route.key) {
             let (name, uri) = (&route.name, widening.uri(&route.bucket));
             notes.push(format!(
-                "route `{name}`: the role may read `{uri}`, since {}",
+                "route `{name}`: the role may read `{uri}`, because {}",
                 widening.reason()
             ));
             if widening.is_everything() && !route.wide {
-                unasked.insert(route.bucket.clone(), name.clone());
+                unrequested.insert(route.bucket.clone(), name.clone());
             }
         }
         buckets.entry(route.bucket.clone()).or_default().insert(Reach::of(&route.key));
     }
     if buckets.is_empty() {
         at.key("Routes").error(
-            format!("no route has a target in account `{account}`, which the trusted roles are of"),
-            "is `account` of the target, or `TrustedRoleArns`, another?",
+            format!("no route has a target in account `{account}`, where the trusted roles are"),
+            "check the target's `account` and `TrustedRoleArns`",
         );
     }
     if manifests.as_ref().is_some_and(|own| routes.routes.iter().any(|r| r.bucket == *own)) {
         at.key("ManifestsBucketName")
-            .error("a route is about this bucket", "manifests have a bucket of their own");
+            .error("a route uses this bucket", "manifests need their own bucket");
     }
     for reaches in buckets.values_mut() {
         let all = reaches.clone();
@@ -126,27 +132,29 @@ pub fn reader(written: &ReaderRole, setting: &Setting<'_>, at: &mut At<'_>) -> O
         trust: Trust::Roles { partition, account: account.clone(), arns, external_ids },
         purpose: Purpose::Read { account, buckets, batches, manifests, claims, keys },
         notes,
-        unasked,
+        unrequested,
     })
 }
 
-pub fn job(written: &JobRole, _: &Setting<'_>, at: &mut At<'_>) -> Option<Own> {
+/// Reads the properties of a job role.
+pub(crate) fn job(written: &JobRole, _: &Setting<'_>, at: &mut At<'_>) -> Option<Own> {
     let (_, readers) = roles("ReaderRoleArns", written.reader_role_arns.as_ref(), at)?;
     Some(Own {
         trust: Trust::Service("glue.amazonaws.com"),
         purpose: Purpose::Run { readers },
         notes: Vec::new(),
-        unasked: BTreeMap::new(),
+        unrequested: BTreeMap::new(),
     })
 }
 
-/// What is wider than the batches of the role's account, in words.
+/// Describes what the role reaches beyond the batches of the trusted roles' account. Returns `None`
+/// if that is nothing.
 fn wider(batches: Batches) -> Option<&'static str> {
     match batches {
         Batches::Own => None,
         Batches::OwnAndFormer => Some(
-            "batches of the version before are admitted, whichever analytics account they are for: once \
-             `landfall batches --former` lists none, set `AdmitsFormerBatches` to `false`",
+            "the role reaches the former batches of every analytics account: once `landfall batches --former` lists \
+             none, set `AdmitsFormerBatches` to `false`",
         ),
         Batches::All => Some(
             "`AdmitsFormerBatches` is not given: the role may read the manifests and change the claims of \
@@ -156,19 +164,19 @@ fn wider(batches: Batches) -> Option<&'static str> {
 }
 
 fn manifests(name: Option<&str>, at: &mut At<'_>) -> Option<String> {
-    // An empty parameter of a template means that there is none.
+    // Templates pass an empty parameter if there is no such bucket.
     let name = name.filter(|name| !name.is_empty())?;
     if !has_form_of_bucket(name) {
         at.key("ManifestsBucketName").error(
-            format!("`{}` is not a bucket's name", name.escape_debug()),
+            format!("`{}` is not a valid bucket name", name.escape_debug()),
             "a name has 3 to 63 lower-case letters, digits, `.` and `-`",
         );
     }
     Some(name.to_owned())
 }
 
-/// The table is of the role's own account: a claim is what keeps two runs of one batch apart, and who
-/// owns the data keeps it.
+/// Reads the ARN of the table of claims. The table must be in the role's own account: a claim keeps
+/// two runs of one batch apart, and the owner of the data keeps the claims.
 fn claims(arn: Option<&str>, setting: &Setting<'_>, at: &mut At<'_>) -> Option<String> {
     let arn = arn.filter(|arn| !arn.is_empty())?;
     let fields: Vec<&str> = arn.splitn(6, ':').collect();
@@ -189,8 +197,8 @@ fn claims(arn: Option<&str>, setting: &Setting<'_>, at: &mut At<'_>) -> Option<S
         ),
         (Some(table), Some(own)) if table != (own.partition, own.account) => {
             at.key("ClaimsTableArn").error(
-                format!("the table is of account `{}`", table.1.escape_debug()),
-                format!("it belongs to the role's own, `{}`", own.account),
+                format!("the table is in account `{}`", table.1.escape_debug()),
+                format!("it must be in the role's own account, `{}`", own.account),
             );
         }
         _ => {}
