@@ -8,6 +8,7 @@ use crate::partition::{dns_suffix, is_region};
 /// The parts of `arn:partition:iam::account:role/path/name`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RoleArn<'a> {
+    /// The partition, such as `aws` or `aws-cn`.
     pub partition: &'a str,
     /// The account ID: 12 digits.
     pub account: &'a str,
@@ -29,6 +30,7 @@ impl<'a> RoleArn<'a> {
 /// The parts of `arn:partition:iam::account:policy/path/name`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PolicyArn<'a> {
+    /// The partition, such as `aws` or `aws-cn`.
     pub partition: &'a str,
     /// The account ID (12 digits), or `aws` for a policy that every account has.
     pub account: &'a str,
@@ -54,10 +56,13 @@ macro_rules! regional {
         $(#[$about])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub struct $kind<'a> {
+            /// The partition, such as `aws` or `aws-cn`.
             pub partition: &'a str,
+            /// The region, such as `eu-west-1`.
             pub region: &'a str,
             /// The account ID: 12 digits.
             pub account: &'a str,
+            /// The name, without what says the kind of resource, such as `key/`.
             pub name: &'a str,
         }
 

@@ -20,6 +20,7 @@ pub use message::{Content, Delivery, Ignored, Message};
 /// A function's event, taken apart.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Intake {
+    /// The messages in the order of the event. An event that no queue delivered is one message.
     pub messages: Vec<Message>,
 }
 

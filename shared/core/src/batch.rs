@@ -54,16 +54,22 @@ pub const NEWEST_VERSION: u32 = SCOPED_VERSION;
 /// A batch as the ledger keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Batch {
+    /// The version of the item's shape. Code leaves an item alone if the version is newer than its
+    /// [`NEWEST_VERSION`].
     pub v: u32,
     /// See [`BatchId`].
     pub id: String,
+    /// The name of the batch's route.
     pub route: String,
+    /// The bucket that holds all the members.
     pub bucket: String,
     /// The values of the captures that the route groups by.
     pub group: BTreeMap<String, String>,
     /// A copy of what the routes said, so that a change of the routes does not change a closed batch.
     pub start: Start,
+    /// The conditions that close the batch, copied from the route.
     pub closing: Closing,
+    /// Where the batch stands, with what matters only there.
     pub state: State,
     /// The number of starts. It tells a run from those before it.
     pub epoch: u32,
@@ -71,9 +77,13 @@ pub struct Batch {
     pub failures: u32,
     /// The number of starts in a row that had to be put off.
     pub deferrals: u32,
+    /// When the batch was opened.
     pub opened_at: Time,
+    /// When its first member was added; `None` if it has none.
     pub first_arrival_at: Option<Time>,
+    /// When its newest member was added; `None` if it has none.
     pub last_arrival_at: Option<Time>,
+    /// When its newest marker was recorded; `None` if none came.
     pub marker_at: Option<Time>,
     /// The number of object versions, including those that newer versions replace.
     pub members: u64,
@@ -88,6 +98,8 @@ pub struct Batch {
     pub runs: Vec<Run>,
     /// `true` if the job's [`Slot`] counts it.
     pub holds_slot: bool,
+    /// What happened to the batch, oldest first. If there is too much of it, the first entry and
+    /// the newest ones stay.
     pub history: Vec<Entry>,
     /// The number of writes.
     pub revision: u64,
@@ -101,15 +113,21 @@ pub struct Batch {
 pub struct Start {
     /// The target's name in the routes, by which the external ID is found.
     pub target: String,
+    /// The target's account ID.
     pub account: String,
+    /// The target's region.
     pub region: String,
+    /// The ARN of the role that the trigger and the monitor assume in the target's account.
     pub starter_role_arn: String,
+    /// The name of the Glue job.
     pub job: String,
     /// Templates of the job's arguments.
     pub arguments: BTreeMap<String, String>,
     /// The values that are known for the templates.
     pub values: BTreeMap<String, String>,
+    /// The most runs of the job at the same time; `None` if the route sets no limit.
     pub max_concurrent_runs: Option<u32>,
+    /// The most starts of the job in an hour; `None` if the route sets no limit.
     pub max_runs_per_hour: Option<u32>,
     /// The most runs, including the first one.
     pub attempts: u32,
@@ -141,22 +159,32 @@ impl Start {
 pub enum State {
     /// Takes members until `closes_at`.
     Open {
+        /// When the batch closes if nothing else happens.
         closes_at: Time,
     },
     /// Is to be started at `due`, and with `waits_for_slot` earlier if a run of the job ends.
     Sealed {
+        /// When the next attempt to start is due.
         due: Time,
+        /// `true` if the job had `max_concurrent_runs` runs at the last attempt, or Glue said so.
         waits_for_slot: bool,
     },
+    /// A start was written, and its outcome is not known yet.
     Starting(Starting),
+    /// A run exists, and the monitor follows it.
     Started(Started),
+    /// A run ended without success, and its claim still has to be ended.
     Failed(Failed),
+    /// The run that held the claim succeeded.
     Succeeded {
+        /// Glue's ID of that run.
         run_id: String,
     },
     /// Waits until somebody returns it.
     Parked {
+        /// Why the batch is parked.
         why: Why,
+        /// The explanation for people, shortened with [`cut`].
         message: String,
     },
     /// Was closed without members: only a marker came.
@@ -166,20 +194,26 @@ pub enum State {
 /// A start that is written before the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Starting {
+    /// When the start was written.
     pub t0: Time,
     /// Until then the caller may be about to send the call.
     pub lease: Time,
+    /// When the outcome is looked for.
     pub look_at: Time,
 }
 
 /// A run that is followed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Started {
+    /// The epoch of the run.
     pub epoch: u32,
+    /// Glue's ID of the run.
     pub run_id: String,
     /// When it became known.
     pub since: Time,
+    /// When the run's state is read next.
     pub look_at: Time,
+    /// Set while Glue does not know the run, or does not show the one that holds the claim.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing: Option<Missing>,
 }
@@ -187,11 +221,17 @@ pub struct Started {
 /// A run that ended without success. Its claim is to be ended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Failed {
+    /// The epoch of the run.
     pub epoch: u32,
+    /// Glue's ID of the run.
     pub run_id: String,
+    /// The state in which the run ended.
     pub run_state: RunState,
+    /// When the end became known.
     pub since: Time,
+    /// When the next attempt to end the claim is due.
     pub look_at: Time,
+    /// Set while Glue does not show the run that holds the claim.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing: Option<Missing>,
 }
@@ -199,7 +239,9 @@ pub struct Failed {
 /// A run that Glue does not know. Each of its answers since `since` said so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Missing {
+    /// When the first of these answers came.
     pub since: Time,
+    /// The number of these answers.
     pub times: u32,
 }
 
@@ -227,7 +269,9 @@ impl State {
 /// A job run of a batch.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Run {
+    /// The epoch of the run.
     pub epoch: u32,
+    /// Glue's ID of the run.
     pub run_id: String,
     /// The last state that was seen; `None` if none was.
     pub state: Option<RunState>,

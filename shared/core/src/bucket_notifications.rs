@@ -33,8 +33,11 @@ pub const MAX_RULES: usize = 100;
 /// The lists keep the order in which S3 returned them, although the order means nothing to S3.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Configuration {
+    /// The rules that send to SNS topics.
     pub topics: Vec<Entry>,
+    /// The rules that send to SQS queues.
     pub queues: Vec<Entry>,
+    /// The rules that invoke Lambda functions.
     pub functions: Vec<Entry>,
     /// `true` if the bucket also sends all its events to EventBridge.
     pub event_bridge: bool,
@@ -58,6 +61,7 @@ pub struct Entry {
 pub struct FilterRule {
     /// `prefix` or `suffix`. S3 returns `Prefix` and `Suffix`.
     pub name: String,
+    /// The text that keys must begin or end with.
     pub value: String,
 }
 
@@ -67,6 +71,7 @@ pub struct Desired {
     /// The token that marks rules as ours: a few ASCII letters, digits and `-`. It must stay the same for as
     /// long as we own the rules. Rules of any other owner are foreign.
     pub owner: String,
+    /// Where the bucket sends the events.
     pub destination: Destination,
     /// The filters from [`Filters::of`], of which no two overlap. EventBridge ignores them and gets events
     /// for all keys.
@@ -85,8 +90,11 @@ pub enum Destination {
 /// The list of a configuration that an entry is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
+    /// A rule that sends to an SNS topic.
     Topic,
+    /// A rule that sends to an SQS queue.
     Queue,
+    /// A rule that invokes a Lambda function.
     Function,
 }
 

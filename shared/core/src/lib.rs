@@ -6,7 +6,7 @@
 //! Data flows one way: [`routes`] (a file, resolved and valid) and [`arrivals`] (an event,
 //! normalised) go into [`plan`], which says exactly which job runs to start.
 
-#![warn(unreachable_pub)]
+#![warn(missing_docs, unreachable_pub)]
 
 pub mod aim;
 pub mod arn;

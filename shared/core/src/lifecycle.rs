@@ -53,15 +53,20 @@ pub const REMEMBERED: usize = 50;
 /// The type of a CloudFormation request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RequestType {
+    /// CloudFormation creates the resource.
     Create,
+    /// CloudFormation changes the resource's properties, or undoes such a change.
     Update,
+    /// CloudFormation removes the resource.
     Delete,
 }
 
 /// The parts of a request that decide what happens to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request<'a> {
+    /// The type of the request.
     pub request_type: RequestType,
+    /// CloudFormation's `RequestId`, which is the same when the request is delivered again.
     pub request_id: &'a str,
     /// The `PhysicalResourceId` in the event. A Create has none.
     pub named: Option<&'a str>,
@@ -77,6 +82,7 @@ pub struct Request<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Memory {
+    /// The version of the shape that the writer used.
     pub version: u32,
     /// The request that began last.
     pub latest: Option<Latest>,
@@ -94,6 +100,7 @@ pub struct Memory {
 /// The request that began last.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Latest {
+    /// CloudFormation's `RequestId` of that request.
     pub request_id: String,
     /// The latest time of issue of all requests so far. A request that doesn't say when it was issued leaves this
     /// unchanged, so that it neither overtakes a dated request nor lets an older one pass.
@@ -107,6 +114,7 @@ pub struct Latest {
 /// A physical ID that was given out.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Standing {
+    /// The `PhysicalResourceId` in the response.
     pub physical_id: String,
     /// `true` if a Create gave it out, `false` if an Update did.
     #[serde(default)]

@@ -19,7 +19,9 @@ use crate::routes::resolve::has_form_of_bucket;
 /// The names that are admitted: any, or exactly these.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Admitted {
+    /// Every name is admitted.
     Any,
+    /// Only these names are admitted.
     Only(BTreeSet<String>),
 }
 
@@ -44,6 +46,7 @@ pub struct Named {
     /// The accounts other than the role's own.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub accounts: BTreeSet<String>,
+    /// The buckets, by name.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub buckets: BTreeSet<String>,
     /// The queues of another account or region than the stack's.
@@ -61,7 +64,9 @@ pub struct Named {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Scope {
+    /// What the request that began last was admitted to name.
     pub now: Named,
+    /// What the request before it was admitted to name.
     pub before: Named,
 }
 
@@ -78,6 +83,7 @@ pub enum Way {
 
 /// Something that a request names but that isn't admitted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages describe the variants")]
 pub enum Outside {
     #[error(
         "the provisioner doesn't admit account `{account}` in trust policies (it admits {admitted}): add the account \

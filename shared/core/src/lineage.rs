@@ -185,6 +185,7 @@ impl RunEvent {
         })
     }
 
+    /// Returns `true` for the event that says that the run began.
     pub fn is_start(&self) -> bool {
         self.event_type == EventType::Start
     }

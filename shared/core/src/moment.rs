@@ -76,6 +76,7 @@ impl fmt::Display for Time {
 /// What a decision may know about the moment when it is made.
 #[derive(Debug, Clone, Copy)]
 pub struct Moment {
+    /// When the decision is made.
     pub now: Time,
     /// When the caller is certainly gone: after its time-out, plus the error of its clock.
     pub lease: Time,

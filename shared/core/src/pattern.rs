@@ -32,6 +32,7 @@ pub enum Segment {
 /// A part of a segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Part {
+    /// Text that the key must contain as it is.
     Literal(String),
     /// A capture with this name, which takes at least one character.
     Capture(String),
@@ -41,6 +42,7 @@ pub enum Part {
 
 /// The reason why a text isn't a pattern.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages describe the variants")]
 pub enum PatternError {
     #[error("the key pattern is empty")]
     Empty,

@@ -44,8 +44,11 @@ pub struct JobRunRequest {
 /// Why an arrival cannot start a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Refusal {
+    /// The index of the arrival.
     pub arrival: usize,
+    /// The name of the route that took it.
     pub route: String,
+    /// Why its arguments can't be made.
     pub reason: RefusalReason,
 }
 

@@ -26,10 +26,13 @@ pub struct Place {
 /// One problem, with its place and, if there is a hint, the way to fix it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
+    /// `Error` if the text can't be used, or `Warning`.
     pub severity: Severity,
+    /// Where in the text the problem is.
     pub place: Place,
     /// What is wrong, in lower case and without a full stop.
     pub message: String,
+    /// The way to fix it, if there is one to suggest.
     pub hint: Option<String>,
 }
 

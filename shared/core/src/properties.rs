@@ -26,7 +26,9 @@ pub struct Read<T> {
     /// The value, or `None` if the properties aren't a mapping or have too many problems to
     /// continue.
     pub written: Option<T>,
+    /// The tree of the properties, in which later problems find their places.
     pub root: Node,
+    /// The problems that reading found.
     pub problems: Vec<Problem>,
 }
 

@@ -46,8 +46,11 @@ pub enum Kind {
 /// The owner of a role: a resource of a stack.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Owner {
+    /// The ARN of the stack (tag `landfall:stack-id`).
     pub stack_id: String,
+    /// The resource's logical ID in the template (tag `landfall:logical-id`).
     pub logical_id: String,
+    /// The resource's physical ID (tag `landfall:physical-id`).
     pub physical_id: String,
 }
 
@@ -74,7 +77,16 @@ impl Owner {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trust {
     /// Exactly these roles of one account, with one of these external IDs if there are any.
-    Roles { partition: String, account: String, arns: BTreeSet<String>, external_ids: Vec<Secret> },
+    Roles {
+        /// The partition of the roles, such as `aws`.
+        partition: String,
+        /// The account ID of the roles: 12 digits.
+        account: String,
+        /// The ARNs of the roles.
+        arns: BTreeSet<String>,
+        /// The external IDs. Any one of them is enough.
+        external_ids: Vec<Secret>,
+    },
     /// An AWS service.
     Service(&'static str),
 }
@@ -108,12 +120,17 @@ impl Trust {
 /// The desired role.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Role {
+    /// The ARN that the role has as soon as it exists.
     pub arn: String,
+    /// The name without the path.
     pub name: String,
     /// The path, which begins and ends with `/`.
     pub path: String,
+    /// The description in IAM.
     pub description: String,
+    /// Who may assume the role.
     pub trust: Trust,
+    /// The inline policy [`POLICY_NAME`].
     pub permissions: Document,
     /// The ARN of a managed policy.
     pub permissions_boundary: Option<String>,
@@ -159,14 +176,21 @@ impl Role {
 /// The observed role, as IAM describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Observed {
+    /// The role's ARN.
     pub arn: String,
     /// IAM's unique ID, `AROA…`.
     pub role_id: String,
+    /// The path, which begins and ends with `/`.
     pub path: String,
+    /// The description. Empty if the role has none.
     pub description: String,
+    /// The trust policy, or `None` if it can't be read as JSON.
     pub trust: Option<Document>,
+    /// The longest session, in seconds.
     pub max_session_secs: i32,
+    /// The ARN of the permissions boundary, if the role has one.
     pub permissions_boundary: Option<String>,
+    /// All tags of the role.
     pub tags: BTreeMap<String, String>,
     /// The inline policies by name. A policy that can't be read as JSON is `None`.
     pub policies: BTreeMap<String, Option<Document>>,

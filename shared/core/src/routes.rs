@@ -35,6 +35,7 @@ pub(crate) const LISTS: [&[&str]; 3] =
 /// A valid routes file.
 #[derive(Debug, Clone)]
 pub struct Routes {
+    /// The targets by name.
     pub targets: BTreeMap<String, Target>,
     /// The routes, in the order of the file.
     pub routes: Vec<Route>,
@@ -47,11 +48,15 @@ pub struct Routes {
 /// An analytics account and region, and how to get access to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
+    /// The target's name in the routes file.
     pub name: String,
     /// The account ID: 12 digits.
     pub account: String,
+    /// The region of the jobs.
     pub region: String,
+    /// The ARN of the role that Landfall assumes to start and follow jobs.
     pub starter_role_arn: String,
+    /// The external ID for that role, if the file gives one.
     pub external_id: Option<ExternalId>,
 }
 
@@ -67,11 +72,15 @@ pub enum ExternalId {
 /// A rule from bucket and key to a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
+    /// The route's name, which is unique in the file.
     pub name: String,
+    /// The bucket of the objects.
     pub bucket: String,
+    /// The pattern that keys must match.
     pub key: Pattern,
     /// `true` if the reader role may read more than the key's beginning.
     pub wide: bool,
+    /// The conditions on an object, besides its key.
     pub condition: Condition,
     /// The captures whose values make up the group key.
     pub by: Vec<String>,
@@ -81,18 +90,24 @@ pub struct Route {
     pub marker: Option<Pattern>,
     /// The target, a key of [`Routes::targets`].
     pub target: String,
+    /// The name of the Glue job.
     pub job: String,
     /// The job's arguments by name. Names begin with `--`.
     pub arguments: BTreeMap<String, Template>,
+    /// The limits on the job's runs.
     pub limits: Limits,
+    /// What happens when a job run doesn't succeed.
     pub retry: Retry,
+    /// What of the data a job run may read.
     pub scope: Scope,
 }
 
 /// The limits on the number of a job's runs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Limits {
+    /// The maximum number of runs at the same time. `None` means no limit.
     pub max_concurrent_runs: Option<u32>,
+    /// The maximum number of starts in an hour. `None` means no limit.
     pub max_runs_per_hour: Option<u32>,
 }
 
@@ -108,8 +123,11 @@ pub struct Retry {
 /// The conditions on an object, besides its key.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Condition {
+    /// The smallest size that the route takes, in bytes.
     pub min_bytes: Option<u64>,
+    /// The largest size that the route takes, in bytes.
     pub max_bytes: Option<u64>,
+    /// `true` if the route also takes empty objects whose key ends with `/`.
     pub directory_markers: bool,
 }
 
@@ -120,15 +138,24 @@ pub enum Verdict<'a> {
     Matches(Vec<(&'a str, &'a str)>),
     /// The arrival is the marker of a group. Holds the captures of its folder.
     Marker(Vec<(&'a str, &'a str)>),
+    /// The route is for another bucket.
     OtherBucket,
+    /// The key doesn't match the pattern.
     OtherKey,
+    /// The object only marks a folder, and the route doesn't take those.
     DirectoryMarker,
+    /// The object is smaller than the route's `min_bytes`.
     TooSmall {
+        /// The size of the object.
         bytes: u64,
+        /// The route's limit.
         min_bytes: u64,
     },
+    /// The object is larger than the route's `max_bytes`.
     TooLarge {
+        /// The size of the object.
         bytes: u64,
+        /// The route's limit.
         max_bytes: u64,
     },
 }

@@ -18,6 +18,7 @@ pub enum Wakeup {
 /// One SQS message, which is acknowledged or delivered again on its own.
 #[derive(Debug, PartialEq, Eq)]
 pub struct HintMessage {
+    /// SQS's message ID.
     pub id: String,
     /// `None` for any other kind of event.
     pub content: Result<Option<Hint>, RunEventError>,
@@ -26,6 +27,7 @@ pub struct HintMessage {
 /// What is worth looking at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Hint {
+    /// A run ended.
     Run(RunEvent),
     /// Batches, by their IDs.
     Due(Vec<String>),
@@ -34,9 +36,13 @@ pub enum Hint {
 /// The end of a job run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunEvent {
+    /// The account ID of the job: 12 digits.
     pub account: String,
+    /// The region of the job.
     pub region: String,
+    /// The name of the Glue job.
     pub job: String,
+    /// Glue's ID of the run.
     pub run_id: String,
 }
 
@@ -50,6 +56,7 @@ impl RunEvent {
 
 /// Why an event cannot be read. No variant holds anything of the event.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages describe the variants")]
 pub enum RunEventError {
     #[error("failed to read the event as JSON")]
     NotJson,

@@ -25,6 +25,7 @@ enum Part {
 
 /// The reason why a text isn't a template.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages describe the variants")]
 pub enum TemplateError {
     #[error("`{{` is not closed")]
     Unclosed,

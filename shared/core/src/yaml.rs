@@ -23,7 +23,9 @@ pub const MAX_PROBLEMS: usize = 100;
 /// A value and its place in the text.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {
+    /// Where the value is in the text.
     pub place: Place,
+    /// The value.
     pub content: Content,
 }
 
@@ -32,6 +34,7 @@ pub struct Node {
 pub enum Content {
     /// Null, a boolean, a number or a string.
     Scalar(Value),
+    /// The elements in the order of the text.
     Sequence(Vec<Node>),
     /// The entries in the order of the text. Their keys are unique.
     Mapping(Vec<Entry>),
@@ -40,15 +43,20 @@ pub enum Content {
 /// One `key: value` of a mapping.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
+    /// The key, without quotes.
     pub key: String,
+    /// Where the key is in the text.
     pub key_place: Place,
+    /// The value, with its own place.
     pub value: Node,
 }
 
 /// A step from a node to one below it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
+    /// The value of this key of a mapping.
     Key(String),
+    /// The element with this index, from 0, of a sequence.
     Index(usize),
 }
 

@@ -10,6 +10,7 @@ use time::format_description::well_known::Rfc3339;
 /// The order of arrivals has no meaning. It makes a choice among equals independent of the order in which they came.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Arrival {
+    /// The name of the bucket.
     pub bucket: String,
     /// As in S3, not URL-encoded.
     pub key: String,
@@ -21,6 +22,7 @@ pub struct Arrival {
     pub version_id: Option<String>,
     /// Hexadecimal. Later events of the same key have greater ones (see [`compare_sequencers`]).
     pub sequencer: Option<String>,
+    /// When the event happened, as it says itself; `None` if it does not say so.
     pub event_time: Option<EventTime>,
 }
 

@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 /// Why a message cannot be read. No variant holds more than a short piece of the message (see [`cut`]).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages describe the variants")]
 pub enum ArrivalError {
     #[error("failed to read the event as JSON: {0}")]
     NotJson(String),

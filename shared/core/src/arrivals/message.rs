@@ -13,13 +13,16 @@ use super::error::ArrivalError;
 pub struct Message {
     /// SQS's message ID; `None` if the function was invoked directly.
     pub id: Option<String>,
+    /// What the message holds, or why it cannot be read.
     pub content: Result<Content, ArrivalError>,
 }
 
 /// What a message holds that can be read.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Content {
+    /// The objects that were created.
     pub arrivals: Vec<Arrival>,
+    /// The events that Landfall ignores, such as deletions, counted by name.
     pub ignored: Ignored,
 }
 
@@ -41,6 +44,7 @@ impl Ignored {
         *self.0.entry(name).or_default() += 1;
     }
 
+    /// Returns the number of all ignored events.
     pub fn total(&self) -> u64 {
         self.0.values().sum()
     }
@@ -72,9 +76,11 @@ pub struct Delivery {
     pub message_ids: Vec<Option<String>>,
     /// Why messages cannot be read, by their index.
     pub unreadable: BTreeMap<usize, ArrivalError>,
+    /// The arrivals of all messages that can be read.
     pub arrivals: Vec<Arrival>,
     /// For each arrival the index of its message.
     pub message_of: Vec<usize>,
+    /// The ignored events of all messages that can be read, counted by name.
     pub ignored: Ignored,
 }
 

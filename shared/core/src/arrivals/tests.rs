@@ -6,7 +6,7 @@ use serde_json::json;
 use super::*;
 
 /// A minimal arrival.
-pub fn arrival(bucket: &str, key: &str) -> Arrival {
+pub(crate) fn arrival(bucket: &str, key: &str) -> Arrival {
     Arrival {
         bucket: bucket.to_owned(),
         key: key.to_owned(),

@@ -23,6 +23,7 @@ pub(super) const SCOPE: &str = "--landfall-scope";
 /// Why no run can be given its arguments.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, thiserror::Error)]
 #[serde(rename_all = "snake_case")]
+#[allow(missing_docs, reason = "the messages describe the variants")]
 pub enum RefusalReason {
     #[error("the value of `{argument}` would begin with `-`, which the job would take for a name")]
     LeadingDash { argument: String },
@@ -82,6 +83,7 @@ pub struct JobResources {
     /// The role that the job reads through. `{account}` in it stands for the job's account: each account has its own
     /// role.
     pub reader_role_arn: String,
+    /// The ARN of the DynamoDB table in which runs claim their batches.
     pub claims_table_arn: String,
     /// The bucket of the manifests.
     pub manifests_bucket: String,

@@ -17,6 +17,7 @@ pub struct Claim {
 /// The outcome of recording that a run has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EndOutcome {
+    /// The end is recorded, so another run may take the claim.
     Ended,
     /// The run of another epoch holds the claim. Its outcome is the batch's.
     HeldBy(u32),

@@ -17,27 +17,41 @@ pub(super) const HOURLY_LIMIT: &str = "max_runs_per_hour";
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HistoryEvent {
+    /// The batch was opened.
     Opened,
+    /// The group's marker came.
     Marker,
+    /// The batch was sealed: it takes no more members.
     Sealed,
+    /// The batch was closed without members.
     Empty,
     /// The start was put off.
     Deferred,
     /// The start was put off until a run of the job ends.
     WaitsForSlot,
+    /// A start was written, just before the call.
     Starting,
     /// No run came of the start.
     NotStarted,
+    /// Nobody knows yet whether the call started a run.
     OutcomeNotKnownYet,
+    /// A run was started, or a search found one.
     Started,
     /// A run that was known before is followed again.
     Followed,
+    /// The state of the run could not be read, or Glue did not know the run.
     NotSeen,
+    /// The run that holds the claim succeeded.
     Succeeded,
+    /// The run ended without success.
     Failed,
+    /// The claim of the ended run could not be ended yet.
     ClaimNotEnded,
+    /// Another run is to be started after one that failed.
     Retried,
+    /// Somebody returned the parked batch.
     Returned,
+    /// The batch was parked.
     Parked,
     /// A newer version wrote it.
     #[serde(untagged)]
@@ -85,8 +99,11 @@ impl fmt::Display for HistoryEvent {
 /// One line of a history, for people.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Entry {
+    /// When it happened.
     pub at: Time,
+    /// What happened.
     pub what: HistoryEvent,
+    /// More about it, such as a run's ID or an error; may be empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub detail: String,
     /// How often it happened in a row; `at` is the last time.

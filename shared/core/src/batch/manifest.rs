@@ -19,6 +19,7 @@ pub struct Prepared {
     pub bytes: Option<u64>,
     /// The manifest's S3 URI.
     pub manifest: String,
+    /// The job arguments that all runs get, by name.
     pub arguments: BTreeMap<String, String>,
 }
 
@@ -41,8 +42,10 @@ pub enum Unprepared {
     /// Another attempt may succeed.
     #[error("{0}")]
     NotNow(String),
+    /// The arguments cannot be made for this batch.
     #[error("{0}")]
     Refused(RefusalReason),
+    /// No session policy can keep the scope of the batch.
     #[error(transparent)]
     Scope(#[from] ScopeError),
 }
@@ -109,6 +112,7 @@ impl<M: Borrow<Member>> Manifest<M> {
         self.members.iter().map(Borrow::borrow)
     }
 
+    /// Returns the number of distinct objects.
     pub fn objects(&self) -> u64 {
         self.members.len() as u64
     }

@@ -36,7 +36,7 @@ use super::{Batch, Claim, Closing, Slot, Started, State as BatchState};
 
 /// Each can be taken away alone, to see what it is for.
 #[derive(Clone, Copy, Debug)]
-pub struct Guards {
+pub(crate) struct Guards {
     /// `starting` is written before the call.
     pub write_ahead: bool,
     /// A write holds only if the ledger has what was decided on.
@@ -70,7 +70,7 @@ pub struct Guards {
 }
 
 impl Guards {
-    pub const ALL: Self = Self {
+    pub(crate) const ALL: Self = Self {
         write_ahead: true,
         revision: true,
         lease: true,
@@ -91,7 +91,7 @@ impl Guards {
 
 /// How often each misfortune can happen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Budget {
+pub(crate) struct Budget {
     pub crashes: u8,
     /// Messages that are delivered once more.
     pub duplicates: u8,
@@ -116,7 +116,7 @@ pub struct Budget {
 }
 
 #[derive(Clone, Debug)]
-pub struct World {
+pub(crate) struct World {
     pub guards: Guards,
     /// The arrivals that each message brings.
     pub messages: Vec<Vec<usize>>,
@@ -146,7 +146,7 @@ const MANY: usize = 5;
 
 /// A batch in the ledger, and what is known of it elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Item {
+pub(crate) struct Item {
     pub batch: Kept<Batch>,
     /// The arrivals in its chunks.
     pub members: Vec<usize>,
@@ -156,7 +156,7 @@ pub struct Item {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct State {
+pub(crate) struct State {
     /// For each message its copies that are to be delivered.
     pub queue: Vec<u8>,
     /// For each message how often it was received since it was sent, where that counts.
@@ -173,7 +173,7 @@ pub struct State {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
+pub(crate) enum Action {
     /// A worker takes a message; `ahead` is its clock's, in minutes.
     Take {
         message: usize,
@@ -318,12 +318,12 @@ impl World {
     }
 
     /// Whether something is still to be done about a batch.
-    pub fn waits(&self, batch: &Batch) -> bool {
+    pub(crate) fn waits(&self, batch: &Batch) -> bool {
         batch.due().is_some() && (self.starts || matches!(batch.state, BatchState::Open { .. }))
     }
 
     /// Nobody is at work, nothing is to be delivered, and nothing is due any more.
-    pub fn is_at_rest(&self, state: &State) -> bool {
+    pub(crate) fn is_at_rest(&self, state: &State) -> bool {
         state.workers.iter().all(Option::is_none)
             && state.queue.iter().all(|copies| *copies == 0)
             && state.runs.iter().all(|run| !run.is_live())

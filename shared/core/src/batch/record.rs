@@ -37,6 +37,7 @@ pub struct Closing {
     pub quiet_secs: Option<u64>,
     /// This long after the marker or the first member, whichever came later.
     pub settle_secs: u64,
+    /// As soon as it has this many members.
     pub max_objects: Option<u64>,
 }
 
@@ -50,7 +51,9 @@ impl Closing {
 /// One object version in a batch. Its bucket is the batch's.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Member {
+    /// As in S3, not URL-encoded.
     pub key: String,
+    /// `None` if the bucket has no versioning or has suspended it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version_id: Option<String>,
     /// Without quotes.
@@ -59,6 +62,7 @@ pub struct Member {
     /// In bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
+    /// S3's sequencer of the event, which orders the events of one key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sequencer: Option<String>,
     /// RFC 3339.
@@ -97,8 +101,12 @@ impl Member {
 /// What [`Member::identity`] writes. Its order is that of the written texts.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Identity<'a> {
+    /// The ETag, size and time of the event, for an event with neither a version ID nor a
+    /// sequencer.
     Look(String),
+    /// The sequencer, if there is no version ID.
     Sequencer(&'a str),
+    /// The version ID.
     Version(&'a str),
 }
 
@@ -139,18 +147,24 @@ impl fmt::Display for Identity<'_> {
 /// A ledger item that holds some members of a batch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chunk {
+    /// The version of the item's shape.
     pub v: u32,
+    /// The members that this item holds.
     pub members: Vec<Member>,
 }
 
 /// Arrivals of one group of a route, and what opens a batch of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Draft {
+    /// The name of the route.
     pub route: String,
+    /// The bucket that holds the objects.
     pub bucket: String,
     /// The values of the captures that the route groups by.
     pub group: BTreeMap<String, String>,
+    /// What the batch starts, and how.
     pub start: Start,
+    /// The conditions that close the batch.
     pub closing: Closing,
     /// The object versions, sorted by key.
     pub members: Vec<Member>,

@@ -22,6 +22,7 @@ pub enum Scope {
 
 /// Why no session policy can hold a run to its batch.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages describe the variants")]
 pub enum ScopeError {
     #[error("the run cannot be held to its batch: `{0}` is not the ARN of a role")]
     NoRole(String),

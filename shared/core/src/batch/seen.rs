@@ -20,6 +20,7 @@ pub struct Bounds {
 /// A state of a job run, in Glue's words.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[allow(missing_docs, reason = "the variants are states as Glue names and defines them")]
 pub enum RunState {
     Starting,
     Running,
@@ -70,7 +71,9 @@ impl RunState {
 /// A run that carries this batch's ID.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct FoundRun {
+    /// The epoch in the run's arguments.
     pub epoch: u32,
+    /// Glue's ID of the run.
     pub run_id: String,
 }
 
@@ -89,16 +92,22 @@ pub enum Lookup {
 /// The outcome of `StartJobRun`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StartOutcome {
+    /// Started. Holds Glue's ID of the run.
     Started(String),
     /// Certainly not started. A later attempt may succeed, with `waits_for_slot` as soon as a run ends.
     NotNow {
+        /// The error code.
         code: String,
+        /// The error message.
         message: String,
+        /// `true` if a limit on concurrent runs refused the start.
         waits_for_slot: bool,
     },
     /// Certainly not started. Each attempt will fail until somebody changes something.
     Never {
+        /// Why the batch is to be parked.
         why: Why,
+        /// The error message.
         message: String,
     },
     /// It may have started.
@@ -109,13 +118,17 @@ pub enum StartOutcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Why {
+    /// The target has no job of this name.
     NoSuchJob,
+    /// Glue refuses the input of the call.
     InvalidInput,
     /// Glue or the job cannot take an argument.
     ArgumentRefused,
     /// No session policy can hold the runs to the batch's scope.
     ScopeNotKept,
+    /// The last run that the route allows ended without success.
     AttemptsExhausted,
+    /// A run ended in a state after which the route starts no other.
     StateNotRetried,
     /// Nobody could find out whether a run was started.
     OutcomeUnknown,
@@ -123,6 +136,7 @@ pub enum Why {
     NotClaimed,
     /// Glue no longer knows the run.
     RunVanished,
+    /// A reason that this version does not know.
     #[serde(other)]
     Other,
 }
@@ -152,19 +166,26 @@ pub enum Seen {
     Nothing,
     /// A batch that waits has reason to look now: what it waits for may have changed.
     Wake,
+    /// The answer to [`Step::Prepare`].
     Prepared(Result<Prepared, Unprepared>),
+    /// The answer to [`Step::ReadSlot`].
     Slot(Slot),
     /// The caller itself has just written `starting`.
     Begun,
+    /// The answer to [`Step::Start`].
     Start(StartOutcome),
+    /// The answer to [`Step::Lookup`].
     Lookup(Lookup),
     /// The state of the run that is followed; `None` if Glue does not know the run.
     Run(Option<RunState>),
     /// The claim, with the state of the run that is followed.
     Claim {
+        /// The state of the run that is followed.
         run_state: RunState,
+        /// The claim as it was read.
         claim: Claim,
     },
+    /// The answer to [`Step::EndClaim`].
     ClaimEnded(EndOutcome),
     /// The call failed. As far as anybody knows, it changed nothing.
     Failed(String),
@@ -177,7 +198,12 @@ pub enum Step {
     Rest,
     /// Replace the batch in the ledger with this one. With `counts`, change its slot in the same write (see
     /// [`Slot::after`]).
-    Write { batch: Box<Batch>, counts: bool },
+    Write {
+        /// What to write.
+        batch: Box<Batch>,
+        /// `true` if the slot changes in the same write.
+        counts: bool,
+    },
     /// Go on with this batch. It need not be written yet.
     Assume(Box<Batch>),
     /// Read the members and write the manifest. The answer is [`Seen::Prepared`].
@@ -185,16 +211,35 @@ pub enum Step {
     /// Read the job's slot. The answer is [`Seen::Slot`].
     ReadSlot,
     /// Write this batch, with the slot if there is one. If the write held, the answer is [`Seen::Begun`].
-    Begin { batch: Box<Batch>, slot: Option<Slot> },
+    Begin {
+        /// What to write.
+        batch: Box<Batch>,
+        /// The slot to write; `None` if the job has no limits.
+        slot: Option<Slot>,
+    },
     /// Call `StartJobRun` once. The answer is [`Seen::Start`].
     Start,
     /// Search the runs that began at `since` or later. The answer is [`Seen::Lookup`]. A search that began at `not_before`
     /// or later serves too, if the next decision gets the time at which that search began.
-    Lookup { since: Time, not_before: Time },
+    Lookup {
+        /// The earliest start of a run that counts, by Glue's clock.
+        since: Time,
+        /// When the search may have begun at the earliest.
+        not_before: Time,
+    },
     /// Get the state of this run. The answer is [`Seen::Run`].
-    Follow { run_id: String },
+    Follow {
+        /// Glue's ID of the run.
+        run_id: String,
+    },
     /// Read the claim. The answer is [`Seen::Claim`] with this state.
-    ReadClaim { run_state: RunState },
+    ReadClaim {
+        /// The state in which the run ended.
+        run_state: RunState,
+    },
     /// Record that the run of this epoch has ended. The answer is [`Seen::ClaimEnded`].
-    EndClaim { epoch: u32 },
+    EndClaim {
+        /// The epoch of the run that ended.
+        epoch: u32,
+    },
 }

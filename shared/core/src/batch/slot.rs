@@ -17,6 +17,7 @@ const COUNTED_MINUTES: u64 = 61;
 /// What the ledger keeps of a job that has limits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Slot {
+    /// The version of the item's shape.
     pub v: u32,
     /// The batches that have a run or may have one, with the run's epoch.
     pub live: BTreeMap<String, u32>,
@@ -24,6 +25,7 @@ pub struct Slot {
     pub starts: BTreeMap<u64, u32>,
     /// The number of writes. With 0, the item is not there yet.
     pub revision: u64,
+    /// What a newer version has added to the item. It is kept as it is.
     #[serde(flatten)]
     pub unknown: BTreeMap<String, serde_json::Value>,
 }

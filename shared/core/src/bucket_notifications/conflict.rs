@@ -13,8 +13,11 @@ use super::{Configuration, EVENT, Entry, Filter, Kind, MAX_RULES};
 pub enum Conflict {
     /// All pairs of a rule of ours and another rule that overlap. There is at least one.
     Overlaps(Vec<Overlap>),
+    /// The bucket would have more rules than S3 allows.
     TooManyRules {
+        /// The number of our rules.
         ours: usize,
+        /// The number of all other rules.
         others: usize,
     },
 }
@@ -22,8 +25,11 @@ pub enum Conflict {
 /// A rule of ours and another one that S3 doesn't accept together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Overlap {
+    /// The filter of our rule.
     pub ours: Filter,
+    /// The kind of the other rule.
     pub kind: Kind,
+    /// The other rule.
     pub other: Entry,
     /// `true` if the other rule sends to the same queue.
     pub is_same_queue: bool,

@@ -9,7 +9,9 @@ use crate::pattern::Pattern;
 /// A filter on the beginning and the end of keys. An empty prefix or suffix admits every key.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Filter {
+    /// The text that keys begin with.
     pub prefix: String,
+    /// The text that keys end with.
     pub suffix: String,
 }
 
@@ -28,11 +30,30 @@ pub struct Filters {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Widening {
     /// The literal beginning of a route's key is cut before its first unsafe character.
-    Prefix { route: String, text: String, cut_to: String },
+    Prefix {
+        /// The name of the route.
+        route: String,
+        /// The literal beginning.
+        text: String,
+        /// What the filter keeps of it.
+        cut_to: String,
+    },
     /// The literal end of a route's key is cut after its last unsafe character.
-    Suffix { route: String, text: String, cut_to: String },
+    Suffix {
+        /// The name of the route.
+        route: String,
+        /// The literal end.
+        text: String,
+        /// What the filter keeps of it.
+        cut_to: String,
+    },
     /// S3 refuses filters that overlap, so a wider one replaces them.
-    Merged { filters: Vec<Filter>, into: Filter },
+    Merged {
+        /// The filters that overlap.
+        filters: Vec<Filter>,
+        /// The filter that replaces them.
+        into: Filter,
+    },
 }
 
 impl Filter {

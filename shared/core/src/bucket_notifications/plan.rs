@@ -13,6 +13,7 @@ use crate::aim::Aim;
 /// What reading a bucket's configuration showed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Look {
+    /// The bucket has this configuration.
     Found(Configuration),
     /// The account has no such bucket in this region, so it has no rule of ours. Holds the reason.
     NotOurs(String),
@@ -41,6 +42,7 @@ pub struct Plan {
 }
 
 impl Effect {
+    /// Returns the name of the bucket.
     pub fn bucket(&self) -> &str {
         match self {
             Self::Put(bucket) | Self::Remove(bucket) => bucket,

@@ -40,7 +40,9 @@ struct Written {
 /// The valid properties.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spec {
+    /// The buckets by name, each with the filters of its routes.
     pub buckets: BTreeMap<String, Filters>,
+    /// Where the buckets send their events.
     pub destination: Destination,
 }
 

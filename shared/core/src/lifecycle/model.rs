@@ -19,22 +19,22 @@ use self::cloudformation::{Stack, Task};
 use self::provisioner::{Stage, Worker};
 use super::{Memory, RequestType};
 
-pub const VIEW: &str = "at rest, IAM is what the stack says";
-pub const FOREIGN: &str = "a foreign role is never touched";
-pub const ONE_ANSWER: &str = "a request has one answer";
-pub const HEARD: &str = "a request that is waited for is not refused";
-pub const FEW: &str = "the requests are few";
-pub const PLAYED: &str = "the script is played to its end";
-pub const REFUSED: &str = "a tombstone refuses";
-pub const SUPERSEDED: &str = "a later request supersedes";
-pub const REPLAYED: &str = "an answer is replayed";
-pub const TAKEN_OVER: &str = "a role is taken over";
-pub const RECOVERED: &str = "a crash is recovered from";
-pub const LATE: &str = "a request comes late for the first time";
+pub(crate) const VIEW: &str = "at rest, IAM is what the stack says";
+pub(crate) const FOREIGN: &str = "a foreign role is never touched";
+pub(crate) const ONE_ANSWER: &str = "a request has one answer";
+pub(crate) const HEARD: &str = "a request that is waited for is not refused";
+pub(crate) const FEW: &str = "the requests are few";
+pub(crate) const PLAYED: &str = "the script is played to its end";
+pub(crate) const REFUSED: &str = "a tombstone refuses";
+pub(crate) const SUPERSEDED: &str = "a later request supersedes";
+pub(crate) const REPLAYED: &str = "an answer is replayed";
+pub(crate) const TAKEN_OVER: &str = "a role is taken over";
+pub(crate) const RECOVERED: &str = "a crash is recovered from";
+pub(crate) const LATE: &str = "a request comes late for the first time";
 
 /// The guards. A test can take each one away by itself, to show what it is for.
 #[derive(Clone, Copy, Debug)]
-pub struct Guards {
+pub(crate) struct Guards {
     pub tombstone: bool,
     pub lock: bool,
     pub lease_outlasts_the_invocation: bool,
@@ -58,7 +58,7 @@ pub struct Guards {
 }
 
 impl Guards {
-    pub const ALL: Self = Self {
+    pub(crate) const ALL: Self = Self {
         tombstone: true,
         lock: true,
         lease_outlasts_the_invocation: true,
@@ -79,7 +79,7 @@ impl Guards {
 /// When a request may be delivered for the first time. A duplicate of a request that has begun may
 /// come at any time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FirstDelivery {
+pub(crate) enum FirstDelivery {
     /// At any time. All requests are issued in different seconds.
     AnyTime,
     /// Only until a later request is issued. All requests are issued in the same second.
@@ -90,21 +90,21 @@ pub enum FirstDelivery {
 
 /// A role's properties: its name and a number that stands for its policies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Props {
+pub(crate) struct Props {
     pub name: usize,
     pub policy: u8,
 }
 
 /// What the owner of the stack does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Intent {
+pub(crate) enum Intent {
     Create(Props),
     Update(Props),
     Delete,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Budget {
+pub(crate) struct Budget {
     pub crashes: u8,
     pub duplicates: u8,
     pub failures: u8,
@@ -112,7 +112,7 @@ pub struct Budget {
 }
 
 #[derive(Clone, Debug)]
-pub struct World {
+pub(crate) struct World {
     pub guards: Guards,
     pub first_delivery: FirstDelivery,
     pub script: Vec<Intent>,
@@ -128,7 +128,7 @@ pub struct World {
 /// The requests without a date. Some requests can have one and others none, however their URLs are
 /// signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Undated {
+pub(crate) enum Undated {
     None,
     All,
     /// Only the request with this index, in the order of their issue.
@@ -136,7 +136,7 @@ pub enum Undated {
 }
 
 impl Undated {
-    pub fn holds(self, request: usize) -> bool {
+    pub(crate) fn holds(self, request: usize) -> bool {
         match self {
             Self::None => false,
             Self::All => true,
@@ -150,10 +150,10 @@ impl Undated {
 const MANY: usize = 12;
 
 /// A physical ID. Zero is never given out.
-pub type Id = u8;
+pub(crate) type Id = u8;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Issued {
+pub(crate) struct Issued {
     pub request_type: RequestType,
     pub named: Option<Id>,
     pub target: Id,
@@ -168,7 +168,7 @@ pub struct Issued {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Role {
+pub(crate) enum Role {
     Foreign,
     /// A role of ours. A second step writes its policies.
     Ours {
@@ -178,13 +178,13 @@ pub enum Role {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Lock {
+pub(crate) enum Lock {
     Free,
     Held { worker: usize, dead: bool },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct State {
+pub(crate) struct State {
     pub stack: Stack,
     pub requests: Vec<Arc<Issued>>,
     pub lock: Lock,
@@ -195,7 +195,7 @@ pub struct State {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
+pub(crate) enum Action {
     /// CloudFormation sends its next request.
     Issue,
     /// CloudFormation stops waiting, because of a time-out or because another resource failed.

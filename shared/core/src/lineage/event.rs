@@ -23,14 +23,21 @@ pub struct RunEvent {
     pub(super) schema_url: &'static str,
 }
 
+/// What happened to the run, in OpenLineage's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum EventType {
+    /// The run began.
     Start,
+    /// The run goes on. Landfall sends it to add inputs that didn't fit into the start.
     Running,
+    /// The run succeeded.
     Complete,
+    /// The run was stopped, never began, or lost the claim to another run.
     Abort,
+    /// The run ended without success, or its batch was parked.
     Fail,
+    /// Landfall no longer follows the run, for any other reason.
     Other,
 }
 

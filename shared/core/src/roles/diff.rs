@@ -8,6 +8,7 @@ use crate::policy::Document;
 
 /// The reason why the role of this name can't become the desired one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages describe the variants")]
 pub enum Conflict {
     #[error(
         "role `{arn}` exists but doesn't belong to this resource: {}; choose another `RoleName` or, to take the role \

@@ -21,9 +21,11 @@ const MAX_PERMISSIONS_CHARS: usize = 10_240;
 /// The partition, account and region of a stack, and of its resources unless their properties say otherwise.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Home {
+    /// The partition, such as `aws` or `aws-cn`.
     pub partition: String,
     /// The account ID: 12 digits.
     pub account: String,
+    /// The region, such as `eu-west-1`.
     pub region: String,
 }
 
@@ -46,7 +48,9 @@ impl Home {
 /// A role that the provisioner assumes before it does anything.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Assumption {
+    /// The ARN of the role.
     pub role_arn: String,
+    /// The external ID to pass, if the properties give one.
     pub external_id: Option<Secret>,
 }
 
@@ -55,6 +59,7 @@ pub struct Assumption {
 pub struct Identity {
     /// The account ID: 12 digits.
     pub account: String,
+    /// The role's name without its path.
     pub name: String,
     /// How to get access to the account, if it isn't the stack's.
     pub provisioning: Option<Assumption>,
@@ -102,35 +107,53 @@ pub enum Batches {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Purpose {
     /// To start jobs, given by their ARNs.
-    Start { jobs: BTreeSet<String> },
-    /// To read objects and manifests, and to claim batches. `account` is the account of the jobs. `buckets` says
-    /// what of each bucket the role may read; no reach includes another one. `batches` says whose manifests and
-    /// claims the role reaches. `manifests` is the name of Landfall's own bucket for manifests, `claims` the ARN of
-    /// the table. `keys` holds the KMS keys if the properties give them. Otherwise, they are found from the
-    /// buckets' default encryption.
+    Start {
+        /// The ARNs of the jobs.
+        jobs: BTreeSet<String>,
+    },
+    /// To read objects and manifests, and to claim batches.
     Read {
+        /// The account ID of the jobs: 12 digits.
         account: String,
+        /// What the role may read of each bucket. No reach includes another one.
         buckets: BTreeMap<String, BTreeSet<Reach>>,
+        /// The batches whose manifests and claims the role reaches.
         batches: Batches,
+        /// The name of Landfall's own bucket for manifests.
         manifests: Option<String>,
+        /// The ARN of the claims table.
         claims: Option<String>,
+        /// The KMS keys, if the properties give them. Otherwise, they are found from the buckets'
+        /// default encryption.
         keys: Option<BTreeSet<String>>,
     },
     /// To run jobs that read through these reader roles.
-    Run { readers: BTreeSet<String> },
+    Run {
+        /// The ARNs of the reader roles.
+        readers: BTreeSet<String>,
+    },
 }
 
 /// The valid properties.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spec {
+    /// The account and name of the role, and the access to it.
     pub identity: Identity,
+    /// The partition, account and region of the stack.
     pub home: Home,
+    /// The path, which begins and ends with `/`.
     pub path: String,
+    /// The description in IAM.
     pub description: String,
+    /// The ARN of the permissions boundary, if the role is to have one.
     pub permissions_boundary: Option<String>,
+    /// The longest session, from 3,600 to 43,200 seconds.
     pub max_session_secs: i32,
+    /// The tags in the properties, without the ones that name the owner.
     pub tags: BTreeMap<String, String>,
+    /// Who may assume the role.
     pub trust: Trust,
+    /// What the role is for, which decides its permissions.
     pub purpose: Purpose,
     /// A sentence for each permission that is wider than the routes say.
     pub notes: Vec<String>,
@@ -141,6 +164,7 @@ pub struct Spec {
 
 /// The reason why no role follows from the properties.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages describe the variants")]
 pub enum SpecError {
     /// The properties are invalid. Holds a line for each problem.
     #[error("the properties are invalid: {}", .0.join("; "))]

@@ -21,9 +21,19 @@ pub enum Step {
     /// `UpdateAssumeRolePolicy`.
     UpdateTrust(Document),
     /// `PutRolePolicy`.
-    PutPolicy { name: String, document: Document },
+    PutPolicy {
+        /// The name of the inline policy.
+        name: String,
+        /// The policy.
+        document: Document,
+    },
     /// `UpdateRole`, which sets both fields.
-    Update { description: String, max_session_secs: i32 },
+    Update {
+        /// The description in IAM.
+        description: String,
+        /// The longest session, in seconds.
+        max_session_secs: i32,
+    },
     /// `UntagRole`.
     Untag(BTreeSet<String>),
     /// `DeleteRolePermissionsBoundary`.
@@ -35,11 +45,17 @@ pub enum Step {
 /// The arguments of `CreateRole`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct New {
+    /// The path, which begins and ends with `/`.
     pub path: String,
+    /// The description in IAM.
     pub description: String,
+    /// The trust policy.
     pub trust: Document,
+    /// The ARN of the permissions boundary, if the role gets one.
     pub permissions_boundary: Option<String>,
+    /// The longest session, in seconds.
     pub max_session_secs: i32,
+    /// All tags, including the ones that name the owner.
     pub tags: BTreeMap<String, String>,
 }
 

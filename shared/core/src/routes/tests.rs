@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 
 /// A valid routes file, for tests to change.
-pub const VALID: &str = r#"version: 1
+pub(crate) const VALID: &str = r#"version: 1
 targets:
   analytics:
     account: "222222222222"

@@ -12,10 +12,10 @@ use crate::moment::{Moment, Time};
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// It is always this late.
-pub const NOW: Time = Time(1_000 * 60_000);
+pub(crate) const NOW: Time = Time(1_000 * 60_000);
 
 impl World {
-    pub fn reconciliation(&self) -> Duration {
+    pub(crate) fn reconciliation(&self) -> Duration {
         if self.guards.reconciliation {
             MINUTE * u32::from(self.reconciliation)
         } else {
@@ -24,7 +24,7 @@ impl World {
     }
 
     /// The moment of a worker of this age, by its own clock.
-    pub fn moment(&self, age: Age) -> Moment {
+    pub(crate) fn moment(&self, age: Age) -> Moment {
         let left = if self.guards.lease {
             // What clocks may differ by is the one minute more.
             MINUTE * u32::from(self.time_out + 1 - age.minutes)
@@ -37,13 +37,13 @@ impl World {
 
     /// Time stands still if there is nothing that could come of it. An invocation that is at its
     /// time-out goes on in its last minute, or is cut off.
-    pub fn may_go_by(&self, state: &State) -> bool {
+    pub(crate) fn may_go_by(&self, state: &State) -> bool {
         let waits = state.batches.iter().any(|it| self.waits(&it.batch))
             || state.runs.iter().any(|run| run.hidden && self.hidden.is_some());
         waits && state.workers.iter().flatten().all(|it| it.age.minutes < self.time_out)
     }
 
-    pub fn minute(&self, state: &mut State) {
+    pub(crate) fn minute(&self, state: &mut State) {
         for it in &mut state.batches {
             it.batch = self.older(&it.batch);
         }
@@ -99,7 +99,7 @@ impl World {
     }
 
     /// The batch without what makes no difference to what becomes of it.
-    pub fn same(&self, mut batch: Batch) -> Kept<Batch> {
+    pub(crate) fn same(&self, mut batch: Batch) -> Kept<Batch> {
         batch.history.clear();
         batch.deferrals = 0;
         batch.prepared_at = None;

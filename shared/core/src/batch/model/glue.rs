@@ -4,7 +4,7 @@ use super::{Action, Item, State, World};
 
 /// What becomes of the call that a worker makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum How {
+pub(crate) enum How {
     Well,
     /// It certainly had no effect.
     Refused,
@@ -24,7 +24,7 @@ pub enum How {
 
 /// A call that takes effect late is one whose run is hidden and asks for its claim late.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Phase {
+pub(crate) enum Phase {
     Begun,
     Holds,
     Succeeded,
@@ -34,7 +34,7 @@ pub enum Phase {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Run {
+pub(crate) struct Run {
     pub batch: usize,
     pub epoch: u32,
     pub phase: Phase,
@@ -45,22 +45,22 @@ pub struct Run {
 }
 
 /// The index of a run in [`State::runs`].
-pub fn index(run_id: &str) -> usize {
+pub(crate) fn index(run_id: &str) -> usize {
     run_id.parse().unwrap_or(usize::MAX)
 }
 
 impl Run {
-    pub fn is_live(&self) -> bool {
+    pub(crate) fn is_live(&self) -> bool {
         matches!(self.phase, Phase::Begun | Phase::Holds)
     }
 
-    pub fn appear(&mut self) {
+    pub(crate) fn appear(&mut self) {
         (self.hidden, self.age) = (false, 0);
     }
 }
 
 impl World {
-    pub fn run_actions(&self, state: &State, actions: &mut Vec<Action>) {
+    pub(crate) fn run_actions(&self, state: &State, actions: &mut Vec<Action>) {
         for (run, it) in state.runs.iter().enumerate() {
             if it.hidden {
                 actions.push(Action::Appear { run });
@@ -77,14 +77,14 @@ impl World {
     }
 
     /// The call took effect; the new run's id.
-    pub fn begin(&self, state: &mut State, batch: usize, epoch: u32) -> String {
+    pub(crate) fn begin(&self, state: &mut State, batch: usize, epoch: u32) -> String {
         let hidden = self.hidden != Some(0);
         let run = Run { batch, epoch, phase: Phase::Begun, hidden, age: 0 };
         state.runs.push(run);
         (state.runs.len() - 1).to_string()
     }
 
-    pub fn claim(&self, state: &mut State, run: usize) {
+    pub(crate) fn claim(&self, state: &mut State, run: usize) {
         let it = &mut state.runs[run];
         let claim = &mut state.batches[it.batch].claim;
         it.phase = match claim.taken(it.epoch) {
@@ -99,7 +99,7 @@ impl World {
 }
 
 impl State {
-    pub fn end(&mut self, run: usize, well: bool) {
+    pub(crate) fn end(&mut self, run: usize, well: bool) {
         let it = &mut self.runs[run];
         if well {
             let Item { effects, .. } = &mut self.batches[it.batch];

@@ -6,7 +6,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 #[derive(Clone, Debug)]
-pub struct Kept<T> {
+pub(crate) struct Kept<T> {
     value: Arc<T>,
     hash: u64,
 }

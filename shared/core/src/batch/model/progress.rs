@@ -11,7 +11,7 @@ use stateright::Model;
 use super::{State, World};
 
 /// The first state from which no way leads to one that is `end`, or how many states there are.
-pub fn dead_end(world: &World, end: impl Fn(&State) -> bool) -> Result<usize, Box<State>> {
+pub(crate) fn dead_end(world: &World, end: impl Fn(&State) -> bool) -> Result<usize, Box<State>> {
     let hasher = BuildHasherDefault::<DefaultHasher>::default();
     let mut known: HashMap<u64, usize> = HashMap::new();
     let (mut parents, mut ends): (Vec<Vec<usize>>, Vec<usize>) = (Vec::new(), Vec::new());

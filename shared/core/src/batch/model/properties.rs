@@ -7,29 +7,29 @@ use super::worker::Stage;
 use super::{Item, MANY, State, World};
 use crate::batch::State as BatchState;
 
-pub const KEPT: &str = "an arrival is in a batch, or still to be delivered";
-pub const ONE_BATCH: &str = "an arrival is in one batch";
-pub const ONE_START: &str = "a run is started when all before it have ended, and failed";
-pub const ONE_EFFECT: &str = "a batch has one effect";
-pub const TRUTHFUL: &str = "a batch that succeeded had its effect";
-pub const LIMITED: &str = "a job has no more runs than its limit";
-pub const COUNTED: &str = "a run that is followed is counted";
-pub const SERVED: &str = "at rest, every batch succeeded";
-pub const FEW: &str = "the runs are few";
-pub const DONE: &str = "all is served";
-pub const CRASHED: &str = "all is served in spite of crashes";
-pub const FOUND: &str = "a run is found that nobody told of";
-pub const NOT_STARTED: &str = "a start that had no effect is made again";
-pub const RETRIED: &str = "a run fails and another one succeeds";
-pub const LOSER: &str = "a run loses the claim";
-pub const PARKED: &str = "a batch is parked";
-pub const RETURNED: &str = "a batch succeeds that was returned";
-pub const DUPLICATE: &str = "a duplicate is dropped";
-pub const TOGETHER: &str = "messages share a batch";
-pub const FOLLOW_UP: &str = "what comes after the close is in another batch";
-pub const WAITED: &str = "a batch waits for a slot";
+pub(crate) const KEPT: &str = "an arrival is in a batch, or still to be delivered";
+pub(crate) const ONE_BATCH: &str = "an arrival is in one batch";
+pub(crate) const ONE_START: &str = "a run is started when all before it have ended, and failed";
+pub(crate) const ONE_EFFECT: &str = "a batch has one effect";
+pub(crate) const TRUTHFUL: &str = "a batch that succeeded had its effect";
+pub(crate) const LIMITED: &str = "a job has no more runs than its limit";
+pub(crate) const COUNTED: &str = "a run that is followed is counted";
+pub(crate) const SERVED: &str = "at rest, every batch succeeded";
+pub(crate) const FEW: &str = "the runs are few";
+pub(crate) const DONE: &str = "all is served";
+pub(crate) const CRASHED: &str = "all is served in spite of crashes";
+pub(crate) const FOUND: &str = "a run is found that nobody told of";
+pub(crate) const NOT_STARTED: &str = "a start that had no effect is made again";
+pub(crate) const RETRIED: &str = "a run fails and another one succeeds";
+pub(crate) const LOSER: &str = "a run loses the claim";
+pub(crate) const PARKED: &str = "a batch is parked";
+pub(crate) const RETURNED: &str = "a batch succeeds that was returned";
+pub(crate) const DUPLICATE: &str = "a duplicate is dropped";
+pub(crate) const TOGETHER: &str = "messages share a batch";
+pub(crate) const FOLLOW_UP: &str = "what comes after the close is in another batch";
+pub(crate) const WAITED: &str = "a batch waits for a slot";
 
-pub fn properties() -> Vec<Property<World>> {
+pub(crate) fn properties() -> Vec<Property<World>> {
     fn any_run(state: &State, is: impl Fn(&Run) -> bool) -> bool {
         state.runs.iter().any(is)
     }

@@ -37,14 +37,14 @@ impl World {
     }
 
     /// A batch of one arrival, closed.
-    pub fn item(&self, arrival: usize) -> Item {
+    pub(crate) fn item(&self, arrival: usize) -> Item {
         let moment = self.moment(Age::default());
         let batch = self.opening(arrival, &moment).with(1, false, true, &moment);
         let (batch, claim) = (self.same(batch), Claim::default());
         Item { batch, members: vec![arrival], claim, effects: 0 }
     }
 
-    pub fn take(&self, state: &mut State, message: usize, ahead: u8) {
+    pub(crate) fn take(&self, state: &mut State, message: usize, ahead: u8) {
         state.queue[message] -= 1;
         if let Some(most) = self.max_receive_count {
             if state.received[message] == most {
@@ -60,7 +60,7 @@ impl World {
     }
 
     /// What the arrivals of a message still need.
-    pub fn read(&self, state: &State, worker: &Worker) -> Stage {
+    pub(crate) fn read(&self, state: &State, worker: &Worker) -> Stage {
         let moment = self.moment(worker.age);
         let message = worker.message.map_or(&[][..], |message| &self.messages[message]);
         let mut new = message.iter().filter(|arrival| !state.claimed[**arrival]);
@@ -83,7 +83,7 @@ impl World {
     }
 
     /// The message of an invocation that could not record it goes back; often received, it is sent anew.
-    pub fn go_back(&self, state: &mut State, message: usize) {
+    pub(crate) fn go_back(&self, state: &mut State, message: usize) {
         state.budget.outages -= 1;
         state.queue[message] += 1;
         let is_often =
@@ -93,7 +93,7 @@ impl World {
         }
     }
 
-    pub fn record(
+    pub(crate) fn record(
         &self,
         state: &mut State,
         arrival: usize,

@@ -15,7 +15,7 @@ use crate::moment::{Moment, Time};
 
 /// What is done next.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Stage {
+pub(crate) enum Stage {
     /// One transaction: the claim of an arrival, and the batch with it.
     Record { arrival: usize, is_last: bool, into: Option<usize>, fresh: bool, written: Kept<Batch> },
     /// The claim alone, where it is not written with the batch.
@@ -27,7 +27,7 @@ pub enum Stage {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Worker {
+pub(crate) struct Worker {
     /// That it acknowledges at its end; the monitor has none.
     pub message: Option<usize>,
     /// The batch that it opened for what it brings.
@@ -38,7 +38,7 @@ pub struct Worker {
 
 /// Since a worker began, and what its clock says beside.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Age {
+pub(crate) struct Age {
     pub minutes: u8,
     /// How many minutes its clock is ahead.
     pub ahead: u8,
@@ -52,14 +52,14 @@ impl Stage {
 }
 
 impl World {
-    pub fn give_back(&self, state: &mut State, batch: usize) {
+    pub(crate) fn give_back(&self, state: &mut State, batch: usize) {
         state.budget.returns -= 1;
         if let Some(returned) = state.batches[batch].batch.returned(NOW) {
             state.write(batch, self.same(returned));
         }
     }
 
-    pub fn look(&self, state: &mut State, batch: usize, wake: bool, ahead: u8) {
+    pub(crate) fn look(&self, state: &mut State, batch: usize, wake: bool, ahead: u8) {
         let age = Age { minutes: 0, ahead };
         let seen = if wake { Seen::Wake } else { Seen::Nothing };
         let stage = self.drive(state, batch, seen, age);
@@ -69,7 +69,7 @@ impl World {
     }
 
     /// What is to be done about a batch that was just read.
-    pub fn drive(&self, state: &State, batch: usize, seen: Seen, age: Age) -> Stage {
+    pub(crate) fn drive(&self, state: &State, batch: usize, seen: Seen, age: Age) -> Stage {
         let local = state.batches[batch].batch.clone();
         self.decide(batch, local, seen, &self.moment(age))
     }
@@ -124,7 +124,7 @@ impl World {
         self.same(batch)
     }
 
-    pub fn worker_actions(&self, state: &State, worker: usize, actions: &mut Vec<Action>) {
+    pub(crate) fn worker_actions(&self, state: &State, worker: usize, actions: &mut Vec<Action>) {
         let Some(it) = &state.workers[worker] else { return };
         actions.push(Action::Step { worker, how: How::Well });
         if matches!(it.stage, Stage::Record { .. }) && state.budget.outages > 0 {
@@ -153,7 +153,7 @@ impl World {
         }
     }
 
-    pub fn step(&self, state: &mut State, worker: usize, how: How) {
+    pub(crate) fn step(&self, state: &mut State, worker: usize, how: How) {
         let Some(mut it) = state.workers[worker].take() else { return };
         if let (How::NotRecorded, Some(message)) = (how, it.message) {
             return self.go_back(state, message);
@@ -307,7 +307,7 @@ impl World {
 
     /// What others have decided on is out of date. One whose next write cannot hold, and that has
     /// nothing to do before it but look, has no effect any more.
-    pub fn give_up(&self, state: &mut State) {
+    pub(crate) fn give_up(&self, state: &mut State) {
         if !(self.guards.revision && self.guards.write_ahead && self.guards.slot_with_batch) {
             return;
         }
@@ -326,7 +326,7 @@ impl World {
     }
 
     /// Whether the message of a worker that dies comes again.
-    pub fn comes_again(&self) -> bool {
+    pub(crate) fn comes_again(&self) -> bool {
         self.guards.ack_after_record
     }
 }
@@ -337,18 +337,18 @@ fn prepared() -> Prepared {
 }
 
 impl State {
-    pub fn employ(&mut self, worker: Worker) {
+    pub(crate) fn employ(&mut self, worker: Worker) {
         if let Some(idle) = self.workers.iter_mut().find(|it| it.is_none()) {
             *idle = Some(worker);
         }
     }
 
-    pub fn is_open(&self, batch: usize) -> bool {
+    pub(crate) fn is_open(&self, batch: usize) -> bool {
         matches!(self.batches[batch].batch.state, BatchState::Open { .. })
     }
 
     /// What others have decided is out of date. Whoever writes is not among the workers meanwhile.
-    pub fn write(&mut self, batch: usize, written: Kept<Batch>) {
+    pub(crate) fn write(&mut self, batch: usize, written: Kept<Batch>) {
         self.batches[batch].batch = written;
         for worker in self.workers.iter_mut().flatten() {
             match &mut worker.stage {
@@ -388,7 +388,7 @@ impl State {
         Lookup::Complete(found.collect())
     }
 
-    pub fn crash(&mut self, world: &World, worker: usize) {
+    pub(crate) fn crash(&mut self, world: &World, worker: usize) {
         self.budget.crashes -= 1;
         if let Some(Worker { message: Some(message), .. }) = self.workers[worker].take()
             && world.comes_again()

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::{Action, FirstDelivery, Id, Intent, Issued, Props, RequestType, State, World};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Stack {
+pub(crate) struct Stack {
     /// What the stack believes to exist.
     pub view: Option<(Id, Props)>,
     pub task: Task,
@@ -23,14 +23,14 @@ pub struct Stack {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Task {
+pub(crate) enum Task {
     Idle,
     Next(Goal),
     Waiting(usize, Goal),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Goal {
+pub(crate) enum Goal {
     Create(Props),
     Update(Props),
     /// Goes back from `failed` to the view. `named` is the ID that CloudFormation takes for the
@@ -48,11 +48,11 @@ const INVENTED: Id = 100;
 const NAMED: Id = 200;
 
 impl Stack {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { view: None, task: Task::Idle, played: 0, cleanup: Vec::new() }
     }
 
-    pub fn waits_for(&self) -> Option<usize> {
+    pub(crate) fn waits_for(&self) -> Option<usize> {
         match self.task {
             Task::Waiting(request, _) => Some(request),
             _ => None,
@@ -69,7 +69,7 @@ impl Stack {
 }
 
 impl World {
-    pub fn stack_actions(&self, state: &State, actions: &mut Vec<Action>) {
+    pub(crate) fn stack_actions(&self, state: &State, actions: &mut Vec<Action>) {
         match state.stack.task {
             Task::Idle if state.stack.played < self.script.len() => actions.push(Action::Issue),
             Task::Next(_) => actions.push(Action::Issue),
@@ -86,14 +86,14 @@ impl World {
         }
     }
 
-    pub fn may_be_delivered(&self, state: &State, request: usize) -> bool {
+    pub(crate) fn may_be_delivered(&self, state: &State, request: usize) -> bool {
         state.requests[request].begun
             || request + 1 == state.requests.len()
             || self.first_delivery != FirstDelivery::InOrder
     }
 
     /// Returns `true` if CloudFormation can go on in two ways after this response.
-    pub fn has_choice(&self, state: &State, request: usize, ok: bool) -> bool {
+    pub(crate) fn has_choice(&self, state: &State, request: usize, ok: bool) -> bool {
         match state.stack.task {
             Task::Waiting(waiting, goal) if waiting == request && !ok => match goal {
                 Goal::Create(_) => self.creates_next(state),
@@ -110,7 +110,7 @@ impl World {
         matches!(self.script.get(state.stack.played), Some(Intent::Create(_)))
     }
 
-    pub fn issue(&self, state: &mut State) {
+    pub(crate) fn issue(&self, state: &mut State) {
         let goal = match state.stack.task {
             Task::Next(goal) => goal,
             _ => match self.play(state) {
@@ -165,7 +165,7 @@ impl World {
         }
     }
 
-    pub fn answered(&self, state: &mut State, request: usize, ok: bool, keep: bool) {
+    pub(crate) fn answered(&self, state: &mut State, request: usize, ok: bool, keep: bool) {
         let Task::Waiting(waiting, goal) = state.stack.task else { return };
         if waiting != request {
             return;
@@ -188,7 +188,7 @@ impl World {
         state.stack.proceed();
     }
 
-    pub fn unanswered(&self, state: &mut State, request: usize, keep: bool) {
+    pub(crate) fn unanswered(&self, state: &mut State, request: usize, keep: bool) {
         if let Task::Waiting(_, goal) = state.stack.task {
             self.failed(state, goal, None, INVENTED + request as Id, keep);
         }

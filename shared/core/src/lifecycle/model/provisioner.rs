@@ -12,7 +12,7 @@ use crate::lifecycle::{self, Decision, Memory, Request, RequestType, decide};
 /// The next step of an invocation. An invocation that was superseded, or that refuses, has no side
 /// effects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Stage {
+pub(crate) enum Stage {
     Superseded,
     Refuse,
     Replay,
@@ -26,7 +26,7 @@ pub enum Stage {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Worker {
+pub(crate) struct Worker {
     pub request: usize,
     pub stage: Stage,
     pub memory: Arc<Memory>,
@@ -34,7 +34,7 @@ pub struct Worker {
 }
 
 impl World {
-    pub fn may_lock(&self, state: &State) -> bool {
+    pub(crate) fn may_lock(&self, state: &State) -> bool {
         match state.lock {
             _ if !self.guards.lock || !self.guards.lease_outlasts_the_invocation => true,
             Lock::Free => true,
@@ -42,7 +42,7 @@ impl World {
         }
     }
 
-    pub fn worker_actions(&self, state: &State, worker: usize, actions: &mut Vec<Action>) {
+    pub(crate) fn worker_actions(&self, state: &State, worker: usize, actions: &mut Vec<Action>) {
         let Some(it) = &state.workers[worker] else { return };
         if it.stage == Stage::Send {
             actions.push(Action::Send { worker, keep: false });
@@ -62,7 +62,7 @@ impl World {
         }
     }
 
-    pub fn take(&self, state: &mut State, worker: usize, request: usize) {
+    pub(crate) fn take(&self, state: &mut State, worker: usize, request: usize) {
         Arc::make_mut(&mut state.requests[request]).copies -= 1;
         state.lock = Lock::Held { worker, dead: false };
         if self.guards.confirmed
@@ -134,7 +134,7 @@ impl World {
         )
     }
 
-    pub fn step(&self, state: &mut State, worker: usize) {
+    pub(crate) fn step(&self, state: &mut State, worker: usize) {
         let Some(mut it) = state.workers[worker].take() else { return };
         let request = state.requests[it.request].clone();
         it.stage = match it.stage {
@@ -227,14 +227,14 @@ impl World {
         }
     }
 
-    pub fn send(&self, state: &mut State, worker: usize, keep: bool) {
+    pub(crate) fn send(&self, state: &mut State, worker: usize, keep: bool) {
         if let Some(it) = state.workers[worker].take() {
             Arc::make_mut(&mut state.requests[it.request]).sent.get_or_insert(it.ok);
             self.answered(state, it.request, it.ok, keep);
         }
     }
 
-    pub fn fail(&self, state: &mut State, worker: usize) {
+    pub(crate) fn fail(&self, state: &mut State, worker: usize) {
         state.budget.failures -= 1;
         if let Some(it) = &mut state.workers[worker] {
             it.ok = false;
@@ -243,7 +243,7 @@ impl World {
     }
 
     /// The invocation ends, its lock stays, and Lambda tries again.
-    pub fn crash(&self, state: &mut State, worker: usize) {
+    pub(crate) fn crash(&self, state: &mut State, worker: usize) {
         state.budget.crashes -= 1;
         if let Some(it) = state.workers[worker].take() {
             Arc::make_mut(&mut state.requests[it.request]).copies += 1;
