@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, bail, ensure};
 use aws_sdk_cloudformation::Client;
-use aws_sdk_cloudformation::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_cloudformation::error::SdkError;
 use aws_sdk_cloudformation::types::{Parameter, Stack, Tag, TemplateStage};
-use landfall_aws::sdk_error::sdk_error_parts;
+use landfall_aws::sdk_error::{ServiceError, sdk_error_parts};
 
 use crate::terminal::printable;
 
@@ -136,14 +136,10 @@ impl Stacks {
     }
 
     /// Returns what turns the SDK's error into one that says what failed and where.
-    pub fn failed<E, R>(
+    pub fn failed<E: ServiceError, R: std::fmt::Debug>(
         &self,
         doing: String,
-    ) -> impl FnOnce(SdkError<E, R>) -> anyhow::Error + use<'_, E, R>
-    where
-        E: ProvideErrorMetadata + std::error::Error + 'static,
-        R: std::fmt::Debug,
-    {
+    ) -> impl FnOnce(SdkError<E, R>) -> anyhow::Error + use<'_, E, R> {
         move |error| self.failure(&doing, sdk_error_parts(&error))
     }
 

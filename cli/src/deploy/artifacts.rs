@@ -1,6 +1,7 @@
 //! The bucket that holds an account's templates and artifacts, and uploads to it.
 
 use aws_sdk_s3::error::SdkError;
+use landfall_aws::sdk_error::ServiceError;
 
 use crate::accounts::Account;
 use crate::cloudformation::change_set::TemplateAt;
@@ -17,7 +18,7 @@ impl Account {
     pub async fn has_bucket(&self, bucket: &str) -> anyhow::Result<bool> {
         let head = self.s3.head_bucket().bucket(bucket).expected_bucket_owner(&self.id);
         let doing = format!("read bucket `{bucket}` (does it belong to another account?)");
-        is_found(head.send().await).map_err(self.stacks.failed(doing))
+        self.is_found(head.send().await, doing)
     }
 
     /// Uploads an artifact unless it is there already, and returns its key.
@@ -30,7 +31,7 @@ impl Account {
         let key = artifact.key(prefix);
         let head = self.s3.head_object().bucket(bucket).key(&key).expected_bucket_owner(&self.id);
         let doing = format!("read `s3://{bucket}/{key}`");
-        if is_found(head.send().await).map_err(self.stacks.failed(doing))? {
+        if self.is_found(head.send().await, doing)? {
             return Ok(key);
         }
         say(&format!("  uploading {} to s3://{bucket}/{key}", artifact.name));
@@ -48,15 +49,18 @@ impl Account {
             None => format!("https://{bucket}.s3.{}.amazonaws.com{suffix}/{key}", self.region),
         })
     }
-}
 
-/// Tells an absent bucket or object from a failed call.
-fn is_found<T, E>(head: Result<T, SdkError<E>>) -> Result<bool, SdkError<E>> {
-    match head {
-        Ok(_) => Ok(true),
-        Err(error) if error.raw_response().is_some_and(|raw| raw.status().as_u16() == 404) => {
-            Ok(false)
+    /// Tells an absent bucket or object from a failed call.
+    fn is_found<T, E: ServiceError>(
+        &self,
+        head: Result<T, SdkError<E>>,
+        doing: String,
+    ) -> anyhow::Result<bool> {
+        match head {
+            Err(error) if error.raw_response().is_some_and(|raw| raw.status().as_u16() == 404) => {
+                Ok(false)
+            }
+            head => head.map(|_| true).map_err(self.stacks.failed(doing)),
         }
-        Err(error) => Err(error),
     }
 }

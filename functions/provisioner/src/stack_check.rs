@@ -18,7 +18,7 @@ use std::time::Duration;
 use aws_sdk_cloudformation::Client;
 use aws_sdk_cloudformation::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_cloudformation::types::StackResourceDetail;
-use landfall_aws::sdk_error::AwsError;
+use landfall_aws::sdk_error::{AwsError, ServiceError};
 use tokio::time::{Instant, sleep};
 
 use crate::failure::Failure;
@@ -235,11 +235,7 @@ fn is_at_work(status: &str) -> bool {
     status.ends_with("_IN_PROGRESS") && status != "REVIEW_IN_PROGRESS"
 }
 
-fn refused<E, R>(error: &SdkError<E, R>) -> Failure
-where
-    E: ProvideErrorMetadata + std::error::Error + 'static,
-    R: std::fmt::Debug,
-{
+fn refused<E: ServiceError, R: std::fmt::Debug>(error: &SdkError<E, R>) -> Failure {
     match error.code() {
         // CloudFormation has no other code for a stack or a resource that does not exist.
         Some("ValidationError") => {

@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::config::Region;
-use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_dynamodb::{Client, Config};
 use landfall_core::batch::{Claim, EndOutcome, cut};
@@ -19,7 +19,7 @@ use landfall_core::batch::{Claim, EndOutcome, cut};
 use crate::clock::now;
 use crate::dynamodb::{is_refused, number};
 use crate::ledger::ARRIVALS_KEPT;
-use crate::sdk_error::sdk_error_parts;
+use crate::sdk_error::{ServiceError, sdk_error_parts};
 
 /// Why a claim could not be read or ended.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -164,11 +164,12 @@ impl Claims {
         }
     }
 
-    fn failed<E, R>(&self, doing: &'static str, batch: &str, error: &SdkError<E, R>) -> ClaimError
-    where
-        E: ProvideErrorMetadata + std::error::Error + 'static,
-        R: std::fmt::Debug,
-    {
+    fn failed<E: ServiceError, R: std::fmt::Debug>(
+        &self,
+        doing: &'static str,
+        batch: &str,
+        error: &SdkError<E, R>,
+    ) -> ClaimError {
         let (code, message) = sdk_error_parts(error);
         let (batch, table) = (batch.to_owned(), self.table.clone());
         ClaimError { doing, batch, table, message: format!("{code}: {message}") }

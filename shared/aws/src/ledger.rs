@@ -26,7 +26,7 @@ mod unfinished;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
 use landfall_core::batch::{Batch, Chunk, Member, Slot};
 
@@ -37,7 +37,7 @@ pub use search::{Found, Left, Listing, Wanted};
 
 use crate::clock;
 use crate::dynamodb::{is_conflict, is_refused, number};
-use crate::sdk_error::sdk_error_parts;
+use crate::sdk_error::{ServiceError, sdk_error_parts};
 
 /// How long the ledger keeps an arrival and a chunk. They are never written again: to set their
 /// time to live when the batch is done would cost as much as writing them. No event comes again
@@ -309,11 +309,12 @@ impl Ledger {
         Ok(answer.item)
     }
 
-    fn failed<E, R>(&self, doing: &'static str, id: &str, error: &SdkError<E, R>) -> LedgerError
-    where
-        E: ProvideErrorMetadata + std::error::Error + 'static,
-        R: std::fmt::Debug,
-    {
+    fn failed<E: ServiceError, R: std::fmt::Debug>(
+        &self,
+        doing: &'static str,
+        id: &str,
+        error: &SdkError<E, R>,
+    ) -> LedgerError {
         let (code, message) = sdk_error_parts(error);
         LedgerError::Call { doing, id: id.to_owned(), table: self.table.clone(), code, message }
     }

@@ -9,6 +9,11 @@ use aws_smithy_types::error::display::DisplayErrorContext;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use landfall_core::batch::cut;
 
+/// The error of an operation of any service, as the SDK generates it.
+pub trait ServiceError: ProvideErrorMetadata + Error + 'static {}
+
+impl<E: ProvideErrorMetadata + Error + 'static> ServiceError for E {}
+
 /// AWS's code and message, or what went wrong before AWS answered. Both are cut: a message that
 /// repeats a request can be as long as that request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,11 +24,7 @@ pub struct AwsError {
 
 impl AwsError {
     /// Takes the code and the message from an SDK error.
-    pub fn new<E, R>(error: &SdkError<E, R>) -> Self
-    where
-        E: ProvideErrorMetadata + Error + 'static,
-        R: fmt::Debug,
-    {
+    pub fn new<E: ServiceError, R: fmt::Debug>(error: &SdkError<E, R>) -> Self {
         match error.code() {
             Some(code) => Self {
                 code: Some(cut(code)),
@@ -61,11 +62,7 @@ impl fmt::Display for AwsError {
 impl Error for AwsError {}
 
 /// Returns AWS's code, or `unknown`, and the message: see [`AwsError`].
-pub fn sdk_error_parts<E, R>(error: &SdkError<E, R>) -> (String, String)
-where
-    E: ProvideErrorMetadata + Error + 'static,
-    R: fmt::Debug,
-{
+pub fn sdk_error_parts<E: ServiceError, R: fmt::Debug>(error: &SdkError<E, R>) -> (String, String) {
     let error = AwsError::new(error);
     (error.code().to_owned(), error.message)
 }

@@ -16,7 +16,7 @@ use landfall_core::roles::{Conflict, Observed, Owner, Role, Step, diff, removal}
 use tokio::time::{Instant, sleep};
 
 use self::managed::{Managed, managed};
-use landfall_aws::sdk_error::{AwsError, chain};
+use landfall_aws::sdk_error::{AwsError, ServiceError, chain};
 
 /// The pause after the first round. It doubles each time, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -362,37 +362,29 @@ fn tags(tags: BTreeMap<String, String>, role: &str) -> Result<Vec<Tag>, IamError
     tags.into_iter().map(tag).collect()
 }
 
-fn done<T, E, R>(
+fn done<T, E: ServiceError, R: std::fmt::Debug>(
     operation: &'static str,
     role: &str,
     result: Result<T, SdkError<E, R>>,
-) -> Result<(), IamError>
-where
-    E: ProvideErrorMetadata + std::error::Error + 'static,
-    R: std::fmt::Debug,
-{
+) -> Result<(), IamError> {
     result.map(drop).map_err(|error| call(operation, role, &error))
 }
 
-fn absent_is_done<T, E, R>(
+fn absent_is_done<T, E: ServiceError, R: std::fmt::Debug>(
     operation: &'static str,
     role: &str,
     result: Result<T, SdkError<E, R>>,
-) -> Result<(), IamError>
-where
-    E: ProvideErrorMetadata + std::error::Error + 'static,
-    R: std::fmt::Debug,
-{
+) -> Result<(), IamError> {
     match result {
         Err(error) if error.code() == Some("NoSuchEntity") => Ok(()),
         result => done(operation, role, result),
     }
 }
 
-fn call<E, R>(operation: &'static str, role: &str, error: &SdkError<E, R>) -> IamError
-where
-    E: ProvideErrorMetadata + std::error::Error + 'static,
-    R: std::fmt::Debug,
-{
+fn call<E: ServiceError, R: std::fmt::Debug>(
+    operation: &'static str,
+    role: &str,
+    error: &SdkError<E, R>,
+) -> IamError {
     IamError::Call { operation, role: role.to_owned(), source: AwsError::new(error) }
 }

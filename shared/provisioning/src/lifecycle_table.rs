@@ -17,7 +17,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::update_item::{UpdateItemError, UpdateItemOutput};
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
 use landfall_core::lifecycle::Memory;
@@ -27,7 +27,7 @@ use tokio::time::{Instant, sleep};
 
 use landfall_aws::clock::{milliseconds_of, now};
 use landfall_aws::dynamodb::{is_refused, number};
-use landfall_aws::sdk_error::AwsError;
+use landfall_aws::sdk_error::{AwsError, ServiceError};
 
 /// The pause before the next attempt to take a lock or to write. It grows, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -299,11 +299,12 @@ impl Table {
         self.client.update_item().table_name(&self.name).key("id", AttributeValue::S(id.to_owned()))
     }
 
-    fn failed<E, R>(&self, doing: &'static str, id: &str, error: &SdkError<E, R>) -> TableError
-    where
-        E: ProvideErrorMetadata + std::error::Error + 'static,
-        R: std::fmt::Debug,
-    {
+    fn failed<E: ServiceError, R: std::fmt::Debug>(
+        &self,
+        doing: &'static str,
+        id: &str,
+        error: &SdkError<E, R>,
+    ) -> TableError {
         let (id, table) = (id.to_owned(), self.name.clone());
         TableError::Call { doing, id, table, source: AwsError::new(error) }
     }

@@ -2,6 +2,7 @@
 
 use aws_sdk_iam::Client;
 use aws_sdk_iam::error::{ProvideErrorMetadata, SdkError};
+use landfall_aws::sdk_error::ServiceError;
 use landfall_core::policy::Document;
 
 use super::{IamError, call, document};
@@ -37,15 +38,11 @@ pub(crate) async fn managed(iam: &Client, role: &str, arn: &str) -> Result<Manag
     }
 }
 
-fn not_managed<E, R>(
+fn not_managed<E: ServiceError, R: std::fmt::Debug>(
     operation: &'static str,
     role: &str,
     error: &SdkError<E, R>,
-) -> Result<Managed, IamError>
-where
-    E: ProvideErrorMetadata + std::error::Error + 'static,
-    R: std::fmt::Debug,
-{
+) -> Result<Managed, IamError> {
     match error.code() {
         Some("NoSuchEntity") => Ok(Managed::Absent),
         Some("AccessDenied") => Ok(Managed::Denied),
