@@ -15,7 +15,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-CRATES = sorted(path.parent for path in ROOT.glob("*/**/src") if (path.parent / "Cargo.toml").exists())
+CRATES = sorted(
+    path.parent for path in ROOT.glob("*/**/src") if (path.parent / "Cargo.toml").exists()
+)
 # Test modules and models, which stand beside what they look at.
 IS_OF_TESTS = re.compile(r"(^|::)(tests|model|fixtures)(::|$)")
 
@@ -104,7 +106,9 @@ def circles(known: dict[Module, str]) -> list[str]:
         try:
             TopologicalSorter(graph).prepare()
         except CycleError as error:
-            found.append(f"{'::'.join(('crate', *folder))}: {' needs '.join(reversed(error.args[1]))}")
+            found.append(
+                f"{'::'.join(('crate', *folder))}: {' needs '.join(reversed(error.args[1]))}"
+            )
     return found
 
 
@@ -133,7 +137,11 @@ def test_no_modules_of_the_job_library_need_each_other() -> None:
         if file.stem != "__init__":
             code = file.read_text()
             named = re.findall(r"from \.(\w+) import", code)
-            named += [name for names in re.findall(r"from \. import (.+)", code) for name in re.findall(r"\w+", names)]
+            named += [
+                name
+                for names in re.findall(r"from \. import (.+)", code)
+                for name in re.findall(r"\w+", names)
+            ]
             graph[file.stem] = set(named)
     assert graph
     TopologicalSorter(graph).prepare()
