@@ -95,8 +95,8 @@ def main() -> None:
 def spare_the_garbage_collector() -> None:
     """Collect garbage seldom, and never look at what was imported.
 
-    The emulator keeps all that it stores in objects, so each full collection walks through all of it. That took
-    a sixth of its CPU time while the end-to-end tests ran.
+    The emulator keeps all that it stores in objects, so each full collection walks through all of
+    it. That took a sixth of its CPU time while the end-to-end tests ran.
     """
     gc.collect()
     gc.freeze()

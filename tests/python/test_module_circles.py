@@ -1,8 +1,9 @@
 """No two modules of one folder need each other, directly or through others.
 
-A module is read from the paths in its file and in those below it: `crate::…`, `super::…` and `self::…` in Rust, relative
-imports in Python. A name that the parent passes on (`pub use child::Name`) leads to the child that it comes from. What
-a parent and its child need of each other doesn't count, and neither do tests.
+A module is read from the paths in its file and in those below it: `crate::…`, `super::…` and
+`self::…` in Rust, relative imports in Python. A name that the parent passes on
+(`pub use child::Name`) leads to the child that it comes from. What a parent and its child need of
+each other doesn't count, and neither do tests.
 """
 
 from __future__ import annotations
