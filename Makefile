@@ -185,12 +185,14 @@ cargo-tests:
 	@set -euo pipefail; cargo test --locked --workspace --no-fail-fast 2>&1 | tee -i '$(RESULTS)/unit.txt'
 
 .PHONY: simulate
-simulate: tools ## Run what is too slow for `make test`: wider models, SEEDS=2000 simulations FROM=1, a week of load
+simulate: python-tool node-tool build ## Run what is too slow for `make test`: wider models, SEEDS=2000 simulations FROM=1, a week of load
 	$(call say,checking wider models)
 	@cargo test --locked --package landfall-core --lib -- --ignored --nocapture
 	$(call say,simulating trigger and monitor)
 	@SEEDS=$(or $(SEEDS),2000) FROM=$(or $(FROM),1) \
 	  cargo test --locked --workspace --test simulation -- --include-ignored
+	$(call say,making every call of the compiled functions fail in every way)
+	@EVERY_CASE=1 cargo test --locked --workspace --test end_to_end -- whose_calls_fail
 
 .PHONY: policies
 policies: node-tool
@@ -217,7 +219,11 @@ python-lint:
 pytest:
 	$(call say,running the Python tests: pytest)
 	@mkdir -p '$(RESULTS)'
-	@set -euo pipefail; "$(VENV)/bin/python" -m pytest 2>&1 | tee -i '$(RESULTS)/pytest.txt'
+	@# Most tests wait for an emulator of their own, so the job library's run next to the others.
+	@set -euo pipefail; python="$(VENV)/bin/python"; \
+	"$$python" -m pytest python/tests > '$(RESULTS)/pytest-library.txt' 2>&1 & library=$$!; \
+	failed=0; "$$python" -m pytest tests/emulator tests/python 2>&1 | tee -i '$(RESULTS)/pytest.txt' || failed=1; \
+	wait "$$library" || failed=1; cat '$(RESULTS)/pytest-library.txt'; exit "$$failed"
 
 .PHONY: templates
 templates: python-tool node-tool build ## Check the templates with every scanner

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import hypothesis.configuration
 import pytest
 
@@ -18,6 +19,9 @@ scratch = tempfile.TemporaryDirectory(prefix="landfall-tests-", ignore_cleanup_e
 def pytest_configure(config: pytest.Config) -> None:
     config.option.basetemp = config.option.basetemp or Path(scratch.name) / "pytest"
     hypothesis.configuration.set_hypothesis_home_dir(Path(scratch.name) / "hypothesis")
+    # A busy machine makes any example slow.
+    hypothesis.settings.register_profile("no-deadline", deadline=None)
+    hypothesis.settings.load_profile("no-deadline")
 
 
 def pytest_unconfigure() -> None:

@@ -264,7 +264,6 @@ STEP = st.tuples(st.sampled_from(["claim", "end"]), st.integers(1, 4), st.intege
 @given(st.lists(STEP, max_size=15))
 @settings(
     max_examples=60,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_whatever_happens_one_live_run_at_most_holds_a_batch_and_a_free_one_is_given(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import session_policies
@@ -71,7 +71,6 @@ def literal(pattern: str) -> str:
 @example(["東" * 300])
 @example(["*" * 1024])
 @example(["a" * 1000, "b" * 1000])
-@settings(deadline=None)
 def test_a_policy_covers_every_object_and_nothing_beyond_what_all_keys_begin_with(
     keys: list[str],
 ) -> None:
@@ -111,7 +110,6 @@ EVEN = [f"orders/dt=2026-01-01/part-{n:05}.csv" for n in range(0, 2000, 2)]
 @given(MANY, st.integers(700, MAX_CHARACTERS))
 @example(EVEN, MAX_CHARACTERS)
 @example([f"{n}{'x' * 400}/{m}" for n in range(4) for m in range(9)], MAX_CHARACTERS)
-@settings(deadline=None)
 def test_no_resource_is_covered_by_another(keys: list[str], budget: int) -> None:
     found = resources(objects_policy("aws", [Object("acme-landing", key) for key in keys], budget))
     for one in found:
