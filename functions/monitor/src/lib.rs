@@ -12,6 +12,7 @@ mod error;
 mod tick;
 mod wake;
 
+use aws_lambda_events::sqs::SqsBatchResponse;
 use std::time::SystemTime;
 
 use aws_config::SdkConfig;
@@ -20,7 +21,7 @@ use lambda_runtime::LambdaEvent;
 use landfall_aws::advance::{self, Clients};
 use landfall_aws::clock::now;
 use landfall_aws::metrics::Metrics;
-use landfall_aws::queue::SqsAnswer;
+use landfall_aws::queue::deliver_again;
 use landfall_aws::settings::Settings;
 use landfall_aws::work_queue::WorkQueue;
 use landfall_core::batch::Batch;
@@ -57,7 +58,7 @@ impl Context {
 #[serde(untagged)]
 pub enum Response {
     /// The answer to SQS: the messages to deliver again.
-    Sqs(SqsAnswer),
+    Sqs(SqsBatchResponse),
     /// The answer to a tick.
     Tick(Ticked),
 }
@@ -88,7 +89,7 @@ async fn messages(
     context: &Context,
     messages: Vec<HintMessage>,
     deadline: SystemTime,
-) -> SqsAnswer {
+) -> SqsBatchResponse {
     let Context { clients, metrics, .. } = context;
     let outcomes = stream::iter(messages).map(async |HintMessage { id, content }| {
         let woken = match content {
@@ -117,7 +118,7 @@ async fn messages(
     }
     advance::report(metrics, &all);
     advance::send_lineage(clients, metrics, &all, deadline).await;
-    failed.into_iter().collect()
+    deliver_again(failed)
 }
 
 /// Takes up the batch whose run has ended.

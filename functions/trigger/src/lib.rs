@@ -19,10 +19,10 @@ mod record;
 mod redelivery;
 
 use aws_config::SdkConfig;
+use aws_lambda_events::sqs::SqsBatchResponse;
 use lambda_runtime::LambdaEvent;
 use landfall_aws::advance::{self, Clients};
 use landfall_aws::metrics::Metrics;
-use landfall_aws::queue::SqsAnswer;
 use landfall_aws::settings::Settings;
 use landfall_aws::work_queue::WorkQueue;
 use landfall_core::arrivals::{Delivery, Ignored, Intake};
@@ -59,7 +59,7 @@ impl Context {
 #[serde(untagged)]
 pub enum Response {
     /// The answer to SQS: the messages to deliver again.
-    Sqs(SqsAnswer),
+    Sqs(SqsBatchResponse),
     /// The answer to a direct invocation.
     Direct(Summary),
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use landfall_aws::queue::deliver_again;
 use landfall_core::arrivals::{Arrival, Delivery};
 use landfall_core::plan::{JobRunRequest, Plan};
 
@@ -99,7 +100,7 @@ pub(crate) fn answer(
 ) -> Result<Response, Error> {
     let [None] = delivery.message_ids[..] else {
         let ids = failed.iter().filter_map(|message| delivery.message_ids[*message].take());
-        return Ok(Response::Sqs(ids.collect()));
+        return Ok(Response::Sqs(deliver_again(ids)));
     };
     if let Some((_, error)) = refused.pop_first() {
         return Err(error);

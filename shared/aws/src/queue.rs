@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
 use aws_config::SdkConfig;
+use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse};
 use futures_util::{StreamExt, stream};
 use landfall_core::arn::QueueArn;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::clock::{has_time, within};
@@ -25,29 +26,21 @@ const CONCURRENT: usize = 8;
 /// the time for everything else is over.
 const SEND_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// A function's answer to SQS: the messages to deliver again. It is a set, because SQS may deliver
-/// a message twice in one batch, and an ID that occurs twice in the answer makes Lambda fail the
-/// whole batch.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct SqsAnswer {
-    /// The messages to deliver again.
-    pub batch_item_failures: BTreeSet<ItemFailure>,
-}
-
-/// A message to deliver again.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ItemFailure {
-    /// The message's ID.
-    pub item_identifier: String,
-}
-
-impl FromIterator<String> for SqsAnswer {
-    fn from_iter<I: IntoIterator<Item = String>>(message_ids: I) -> Self {
-        let failure = |item_identifier| ItemFailure { item_identifier };
-        Self { batch_item_failures: message_ids.into_iter().map(failure).collect() }
-    }
+/// Returns a function's answer to SQS, which delivers these messages again. Each ID occurs once: SQS
+/// may deliver a message twice in one batch, and an ID that occurs twice in the answer makes Lambda
+/// fail the whole batch.
+pub fn deliver_again(message_ids: impl IntoIterator<Item = String>) -> SqsBatchResponse {
+    let message_ids: BTreeSet<String> = message_ids.into_iter().collect();
+    let mut answer = SqsBatchResponse::default();
+    answer.batch_item_failures = message_ids
+        .into_iter()
+        .map(|id| {
+            let mut failure = BatchItemFailure::default();
+            failure.item_identifier = id;
+            failure
+        })
+        .collect();
+    answer
 }
 
 /// An SQS queue to send messages to.
