@@ -48,12 +48,6 @@ def staged(launched: Emulator) -> Stage:
     return stage
 
 
-@pytest.fixture
-def stage(staged: Stage, monkeypatch: pytest.MonkeyPatch) -> Stage:
-    staged.act_as_job(monkeypatch)
-    return staged
-
-
 def run(
     stage: Stage,
     monkeypatch: pytest.MonkeyPatch,

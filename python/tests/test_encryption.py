@@ -51,12 +51,6 @@ def staged(launched: Emulator) -> Stage:
     return Stage(launched, "encrypted")
 
 
-@pytest.fixture
-def stage(staged: Stage, monkeypatch: pytest.MonkeyPatch) -> Stage:
-    staged.act_as_job(monkeypatch)
-    return staged
-
-
 def put(stage: Stage, kind: str, of: Key | None = None) -> dict[str, Any]:
     named = {"SSEKMSKeyId": of.arn} if of else {}
     return stage.put(f"in/{kind}.csv", ServerSideEncryption=kind, **named)

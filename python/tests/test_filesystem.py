@@ -33,12 +33,6 @@ def staged(launched: Emulator) -> Stage:
     return Stage(launched, "files")
 
 
-@pytest.fixture
-def stage(staged: Stage, monkeypatch: pytest.MonkeyPatch) -> Stage:
-    staged.act_as_job(monkeypatch)
-    return staged
-
-
 def test_awkward_keys_are_found_and_read_exactly(stage: Stage) -> None:
     keys = [f"in/{key}"[:1024] for key in AWKWARD_KEYS]
     with stage.batch("awkward", [stage.put(key, key.encode()) for key in keys]) as batch:

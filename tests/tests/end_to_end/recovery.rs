@@ -55,9 +55,9 @@ enum Disruption {
 }
 
 impl Disruption {
-    /// Returns the disruptions of a call: both kills and, in turn, two of the six failures. The
-    /// simulation and the handlers' tests combine all calls with all failures in one process; with
-    /// `EVERY_CASE` set, these tests do too.
+    /// Returns the disruptions of a call: both kills and, in turn, two of the six failures. With
+    /// `EVERY_CASE` set, as by `make simulate`, it returns all of them. The handlers' tests fail
+    /// every call, before and after its effect, in one process.
     fn of(call: usize) -> impl Iterator<Item = Disruption> {
         const TURNS: usize = 3;
         let is_every = env::var_os("EVERY_CASE").is_some();

@@ -3,13 +3,14 @@
 //! Reads are harmless to repeat, so the SDK retries them.
 
 use aws_sdk_glue::config::Builder;
-use aws_sdk_glue::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_glue::error::SdkError;
 use aws_sdk_glue::types::JobRun;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use landfall_core::batch::RunState;
 
 use super::{Glue, Quiet};
 use crate::clock::system_time;
+use crate::sdk_error::{ServiceError, sdk_error_parts};
 
 /// The shortest time that Glue bills, in seconds.
 const MIN_BILLED_SECS: i32 = 60;
@@ -81,15 +82,12 @@ impl Glue {
     }
 
     /// Makes a call about a job, unless Glue did not answer a moment ago.
-    pub(super) async fn look<T, E>(
+    pub(super) async fn look<T, E: ServiceError>(
         &self,
         doing: &'static str,
         job: &str,
         call: impl AsyncFnOnce(Builder) -> Result<T, SdkError<E, HttpResponse>>,
-    ) -> Result<T, LookError>
-    where
-        E: ProvideErrorMetadata + std::error::Error + 'static,
-    {
+    ) -> Result<T, LookError> {
         let failed = |code: &str, message: String| LookError {
             doing,
             job: job.to_owned(),
@@ -106,7 +104,7 @@ impl Glue {
             Ok(answer) => return Ok(answer),
             Err(error) => error,
         };
-        let (code, message) = crate::sdk_error::sdk_error_parts(&error);
+        let (code, message) = sdk_error_parts(&error);
         self.breaker.failed(&self.account, &error, (&code, &message), began);
         if super::is_session(&code) {
             self.role.forget(&credentials).await;

@@ -126,7 +126,7 @@ impl Entry {
         self.what == HistoryEvent::Deferred && self.detail == HOURLY_LIMIT
     }
 
-    /// Returns `true` if it tells of the start of this epoch.
+    /// Returns `true` if the entry records the start of this epoch.
     pub(crate) fn is_start_of(&self, epoch: u32) -> bool {
         self.what == HistoryEvent::Starting && self.detail == epoch_detail(epoch)
     }
