@@ -364,8 +364,8 @@ fn due_at(state: State, at: Time) -> State {
     match state {
         State::Open { .. } => State::Open { closes_at: at },
         State::Sealed { waits_for_slot, .. } => State::Sealed { due: at, waits_for_slot },
-        State::Starting(Starting { t0, lease, .. }) => {
-            State::Starting(Starting { t0, lease, look_at: at })
+        State::Starting(Starting { t0, lease, missing, .. }) => {
+            State::Starting(Starting { t0, lease, look_at: at, missing })
         }
         State::Started(Started { epoch, run_id, since, missing, .. }) => {
             State::Started(Started { epoch, run_id, since, look_at: at, missing })
