@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use landfall_core::batch::{
-    Batch, Bounds, Claim, Closing, Draft, EndOutcome, Lookup, Member, Prepared, RunState, Scope,
-    Seen, Start, StartOutcome, Step, Why, next,
+    Batch, Bounds, Claim, ClaimMode, Closing, Draft, EndOutcome, Lookup, Member, Prepared,
+    RunState, Scope, Seen, Start, StartOutcome, Step, Why, next,
 };
 use landfall_core::moment::{Moment, Time};
 
@@ -39,6 +39,7 @@ fn start() -> Start {
         attempts: 2,
         retry_states: vec![RunState::Failed],
         scope: Scope::Job,
+        claim: ClaimMode::Required,
     }
 }
 

@@ -27,7 +27,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub use arguments::{JobResources, RefusalReason};
-pub use claim::{Claim, EndOutcome};
+pub use claim::{Claim, ClaimMode, EndOutcome};
 pub use fit::cut;
 pub use history::{Entry, HistoryEvent};
 pub use id::{BatchId, HASH_CHARS};
@@ -48,8 +48,12 @@ pub const SCHEMA_VERSION: u32 = 1;
 /// permissions of the job's role. It leaves them alone, because their version is newer than its own.
 const SCOPED_VERSION: u32 = 2;
 
+/// The version of batches with a [`ClaimMode`] of their own. Code that does not know claim modes would park them once a run
+/// has succeeded.
+const CLAIM_MODE_VERSION: u32 = 3;
+
 /// The newest version that this code understands. It leaves newer items alone.
-pub const NEWEST_VERSION: u32 = SCOPED_VERSION;
+pub const NEWEST_VERSION: u32 = CLAIM_MODE_VERSION;
 
 /// A batch as the ledger keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -136,14 +140,18 @@ pub struct Start {
     /// How many of the job role's permissions its runs have.
     #[serde(default, skip_serializing_if = "Scope::is_job")]
     pub scope: Scope,
+    /// Whether its runs must claim the batch.
+    #[serde(default, skip_serializing_if = "ClaimMode::is_required")]
+    pub claim: ClaimMode,
 }
 
 impl Start {
     /// Returns the version that the item of a batch with this start has at least.
     fn version(&self) -> u32 {
-        match self.scope {
-            Scope::Job => SCHEMA_VERSION,
-            Scope::Batch => SCOPED_VERSION,
+        match (self.claim, self.scope) {
+            (ClaimMode::Optional, _) => CLAIM_MODE_VERSION,
+            (ClaimMode::Required, Scope::Batch) => SCOPED_VERSION,
+            (ClaimMode::Required, Scope::Job) => SCHEMA_VERSION,
         }
     }
 

@@ -16,7 +16,7 @@ pub use written::json_schema;
 
 use crate::arrivals::Arrival;
 use crate::at::At;
-use crate::batch::{Closing, RunState, Scope, Start};
+use crate::batch::{ClaimMode, Closing, RunState, Scope, Start};
 use crate::pattern::Pattern;
 use crate::problem::Problem;
 use crate::router::{self, Router};
@@ -100,6 +100,33 @@ pub struct Route {
     pub retry: Retry,
     /// What of the data a job run may read.
     pub scope: Scope,
+    /// Whether a job run must claim its batch.
+    pub claim: ClaimMode,
+    /// How a job run reads the objects.
+    pub access: Access,
+}
+
+/// How the runs of a job read the objects of their batches.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Access {
+    /// Through the reader role, which the job's role assumes.
+    #[default]
+    Role,
+    /// With the job's own role, which the bucket's policy admits.
+    BucketPolicy,
+}
+
+impl Access {
+    /// All ways.
+    pub const ALL: [Self; 2] = [Self::Role, Self::BucketPolicy];
+
+    /// Returns its word in routes.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Role => "role",
+            Self::BucketPolicy => "bucket_policy",
+        }
+    }
 }
 
 /// The limits on the number of a job's runs.
@@ -271,6 +298,7 @@ impl Route {
             attempts: self.retry.attempts,
             retry_states: self.retry.states.clone(),
             scope: self.scope,
+            claim: self.claim,
         }
     }
 

@@ -18,8 +18,8 @@ use landfall_aws::claims::Claims;
 use landfall_aws::clock::now;
 use landfall_aws::ledger::{Held, Ledger};
 use landfall_core::batch::{
-    Batch, Bounds, Claim, Closing, Draft, EndOutcome, Member, NEWEST_VERSION, Prepared, RunState,
-    Scope, Seen, Start, Started, State, Step, next,
+    Batch, Bounds, Claim, ClaimMode, Closing, Draft, EndOutcome, Member, NEWEST_VERSION, Prepared,
+    RunState, Scope, Seen, Start, Started, State, Step, next,
 };
 use landfall_core::moment::Moment;
 use landfall_tests::proxy::{Fault, Kind, Proxy};
@@ -330,6 +330,7 @@ pub fn start() -> Start {
         attempts: 1,
         retry_states: Vec::new(),
         scope: Scope::Job,
+        claim: ClaimMode::Required,
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result, ensure};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use landfall_aws::clock::moment;
-use landfall_core::batch::{Closing, Draft, Member, Scope, Start, State};
+use landfall_core::batch::{ClaimMode, Closing, Draft, Member, Scope, Start, State};
 use landfall_core::moment::Moment;
 use landfall_tests::cloud::{LANDING_BUCKET, wait_until};
 use landfall_tests::{ANALYTICS, REGION};
@@ -38,6 +38,7 @@ pub fn a_flood_is_spread_over_the_queue_of_work(stage: &Stage) -> Result<()> {
         attempts: 1,
         retry_states: Vec::new(),
         scope: Scope::Job,
+        claim: ClaimMode::Required,
     };
     let before = taken_over(stage);
     let moment = moment(SystemTime::now() + LATER);

@@ -11,8 +11,8 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use landfall_aws::ledger::{Held, Ledger};
 use landfall_core::batch::{
-    Batch, Bounds, Closing, Draft, Member, RefusalReason, RunState, Scope, Seen, Start, Step,
-    Unprepared, next,
+    Batch, Bounds, ClaimMode, Closing, Draft, Member, RefusalReason, RunState, Scope, Seen, Start,
+    Step, Unprepared, next,
 };
 use landfall_core::moment::{Moment, Time};
 
@@ -225,5 +225,6 @@ fn start() -> Start {
         attempts: 3,
         retry_states: vec![RunState::Failed],
         scope: Scope::Job,
+        claim: ClaimMode::Required,
     }
 }

@@ -5,6 +5,36 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Whether the runs of a batch must claim it. An unknown word does not read as a `ClaimMode`: code that does not know how a
+/// batch is judged must not judge it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClaimMode {
+    /// A run that succeeds without a claim does not count: nothing shows that it did the batch's work.
+    #[default]
+    Required,
+    /// If no run of the batch ever claims it, the end of the only run that was at work is the batch's end.
+    Optional,
+}
+
+impl ClaimMode {
+    /// All modes.
+    pub const ALL: [Self; 2] = [Self::Required, Self::Optional];
+
+    /// Returns its word in routes and on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Required => "required",
+            Self::Optional => "optional",
+        }
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+    pub(super) fn is_required(&self) -> bool {
+        *self == Self::Required
+    }
+}
+
 /// The claim on a batch, as its item has it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Claim {

@@ -45,11 +45,6 @@ impl Scope {
         }
     }
 
-    /// Reads a word of the routes.
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|scope| scope.as_str() == word)
-    }
-
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
     pub(super) fn is_job(&self) -> bool {
         *self == Self::Job

@@ -48,6 +48,7 @@ fn start() -> Start {
         attempts: 3,
         retry_states: vec![RunState::Failed, RunState::Timeout],
         scope: Scope::Job,
+        claim: ClaimMode::Required,
     }
 }
 

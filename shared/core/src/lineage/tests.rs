@@ -7,8 +7,8 @@ use expect_test::{ExpectFile, expect_file};
 
 use super::*;
 use crate::batch::{
-    Bounds, Claim, Closing, Draft, EndOutcome, FoundRun, Lookup, Member, Prepared, Scope, Seen,
-    Start, StartOutcome, Step, Why, next,
+    Bounds, Claim, ClaimMode, Closing, Draft, EndOutcome, FoundRun, Lookup, Member, Prepared,
+    Scope, Seen, Start, StartOutcome, Step, Why, next,
 };
 use crate::moment::Moment;
 
@@ -34,6 +34,7 @@ fn sealed(members: usize) -> Batch {
         attempts: 3,
         retry_states: vec![RunState::Failed],
         scope: Scope::Job,
+        claim: ClaimMode::Required,
     };
     let id = "0123456789abcdef0123456789abcdef".to_owned();
     let draft = Draft {

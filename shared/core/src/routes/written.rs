@@ -139,6 +139,15 @@ pub(crate) struct Start {
     /// batch's objects, manifest and claim.
     #[schemars(extend("enum" = ["job", "batch"]))]
     pub scope: Option<String>,
+    /// Whether the job must claim its batch. `required` (the default): a run that succeeds without a claim doesn't
+    /// count, and of two runs for one batch only one has effects. `optional`: any job will do. If no run claims the
+    /// batch, the end of its run is the end of the batch.
+    #[schemars(extend("enum" = ["required", "optional"]))]
+    pub claim: Option<String>,
+    /// How the job reads the objects. `role` (the default): through the reader role. `bucket_policy`: with the job's
+    /// own role, which the bucket's policy admits.
+    #[schemars(extend("enum" = ["role", "bucket_policy"]))]
+    pub access: Option<String>,
 }
 
 /// What to do when a job run doesn't succeed.

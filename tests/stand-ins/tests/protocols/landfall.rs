@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use landfall_aws::claims::Claims;
 use landfall_aws::clock::now;
 use landfall_aws::ledger::{Held, Ledger, Wanted};
-use landfall_core::batch::{Claim, Closing, Draft, EndOutcome, Member, Scope, Start};
+use landfall_core::batch::{Claim, ClaimMode, Closing, Draft, EndOutcome, Member, Scope, Start};
 use landfall_core::moment::{Moment, Time};
 
 use crate::config;
@@ -107,5 +107,6 @@ fn a_start() -> Start {
         attempts: 1,
         retry_states: Vec::new(),
         scope: Scope::Job,
+        claim: ClaimMode::Required,
     }
 }

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use super::kept::Kept;
 use super::worker::{Age, Stage, Worker};
 use super::{Item, State, World};
-use crate::batch::{Batch, Claim, Draft, RunState, Scope, Seen, Start, State as BatchState};
+use crate::batch::{
+    Batch, Claim, ClaimMode, Draft, RunState, Scope, Seen, Start, State as BatchState,
+};
 use crate::moment::Moment;
 
 impl World {
@@ -23,6 +25,7 @@ impl World {
             attempts: 3,
             retry_states: vec![RunState::Failed],
             scope: Scope::Job,
+            claim: ClaimMode::Required,
         };
         let draft = Draft {
             route: String::new(),

@@ -1,10 +1,10 @@
 //! The checks of when a batch closes and of what happens to its job runs.
 
 use crate::at::At;
-use crate::batch::{Closing, RunState, Scope};
+use crate::batch::{ClaimMode, Closing, RunState, Scope};
 use crate::pattern::Pattern;
 use crate::problem::did_you_mean;
-use crate::routes::{Limits, Retry, written};
+use crate::routes::{Access, Limits, Retry, written};
 
 /// The valid parts of `batch`.
 #[derive(Default)]
@@ -132,20 +132,51 @@ pub(crate) fn start(start: &written::Start, at: &mut At<'_>) -> (Limits, Retry) 
     (limits, retry)
 }
 
+/// Returns the choice that `word` names, or the default if there is no word. Reports a word that names none.
+fn choice<T: Copy + Default, const N: usize>(
+    field: &str,
+    word: Option<&String>,
+    all: [T; N],
+    as_str: fn(T) -> &'static str,
+    hint: &str,
+    at: &mut At<'_>,
+) -> T {
+    let Some(word) = word else {
+        return T::default();
+    };
+    all.into_iter().find(|choice| as_str(*choice) == word).unwrap_or_else(|| {
+        let hint = did_you_mean(word, all.map(as_str)).unwrap_or_else(|| hint.to_owned());
+        at.key(field).error(format!("`{word}` is not a value of `{field}`"), hint);
+        // This value is never used, because a file with an error is refused.
+        T::default()
+    })
+}
+
 /// Returns how much of the job role's permissions a job run has.
 pub(crate) fn scope(start: &written::Start, at: &mut At<'_>) -> Scope {
-    let Some(word) = &start.scope else {
-        return Scope::default();
-    };
-    Scope::parse(word).unwrap_or_else(|| {
-        let hint = did_you_mean(word, Scope::ALL.map(Scope::as_str)).unwrap_or_else(|| {
-            "`job`: everything that the job role may do; `batch`: no other role than the reader role"
-                .to_owned()
-        });
-        at.key("scope").error(format!("`{word}` is not a scope"), hint);
-        // This value is never used, because a file with an error is refused.
-        Scope::default()
-    })
+    let hint =
+        "`job`: everything that the job role may do; `batch`: no other role than the reader role";
+    choice("scope", start.scope.as_ref(), Scope::ALL, Scope::as_str, hint, at)
+}
+
+/// Returns whether the job's runs must claim their batch.
+pub(crate) fn claim(start: &written::Start, at: &mut At<'_>) -> ClaimMode {
+    let hint = "`required`: a run counts only if it claimed its batch; `optional`: any job will do";
+    choice("claim", start.claim.as_ref(), ClaimMode::ALL, ClaimMode::as_str, hint, at)
+}
+
+/// Returns how the job reads the objects of its batch.
+pub(crate) fn access(start: &written::Start, scope: Scope, at: &mut At<'_>) -> Access {
+    let hint = "`role`: through the reader role; `bucket_policy`: with the job's own role";
+    let access = choice("access", start.access.as_ref(), Access::ALL, Access::as_str, hint, at);
+    if access == Access::BucketPolicy && scope == Scope::Batch {
+        at.key("access").error(
+            "`access: bucket_policy` can't keep `scope: batch`",
+            "a bucket policy admits the job's role to all that its routes take: use `access: role`, \
+             or `scope: job`",
+        );
+    }
+    access
 }
 
 fn check_start(start: &written::Start, at: &mut At<'_>) {

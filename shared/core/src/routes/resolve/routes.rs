@@ -144,6 +144,8 @@ fn route(written: &written::Route, targets: &[&str], at: &mut At<'_>) -> Option<
         arguments::resolve(start, key.as_ref(), &batch.by, max_objects, &mut at.key("arguments"));
     let (limits, retry) = batch::start(start, &mut at);
     let scope = batch::scope(start, &mut at);
+    let claim = batch::claim(start, &mut at);
+    let access = batch::access(start, scope, &mut at);
     Some(Route {
         name: name?.to_owned(),
         bucket: bucket?.to_owned(),
@@ -158,6 +160,8 @@ fn route(written: &written::Route, targets: &[&str], at: &mut At<'_>) -> Option<
         limits,
         retry,
         scope,
+        claim,
+        access,
         wide: written.wide.unwrap_or(false),
     })
 }

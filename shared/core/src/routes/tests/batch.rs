@@ -55,14 +55,14 @@ fn a_scope_is_checked_and_resolved() {
         "job: orders-to-parquet",
         &scoped("bach"),
         expect![[r#"
-            17:14: error: `bach` is not a scope (did you mean `batch`?)
+            17:14: error: `bach` is not a value of `scope` (did you mean `batch`?)
         "#]],
     );
     check_with(
         "job: orders-to-parquet",
         &scoped("prefix"),
         expect![[r#"
-            17:14: error: `prefix` is not a scope (`job`: everything that the job role may do; `batch`: no other role than the reader role)
+            17:14: error: `prefix` is not a value of `scope` (`job`: everything that the job role may do; `batch`: no other role than the reader role)
         "#]],
     );
     for (scope, resolved) in [("job", Scope::Job), ("batch", Scope::Batch)] {
@@ -143,5 +143,32 @@ fn limits_of_one_job_must_agree() {
         expect![[r#"
             18:89: error: routes `orders` and `more` set different limits for job `orders-to-parquet` (limits belong to the job: set the same in both routes)
         "#]],
+    );
+}
+
+#[test]
+fn whether_a_job_must_claim_is_checked_resolved_and_required_by_default() {
+    let with = |claim: &str| format!("job: orders-to-parquet\n      claim: {claim}");
+    for (word, resolved) in [("required", ClaimMode::Required), ("optional", ClaimMode::Optional)] {
+        let text = VALID.replace("job: orders-to-parquet", &with(word));
+        let routes = Routes::parse(&text).routes.expect("valid");
+        assert_eq!(routes.routes[0].claim, resolved);
+    }
+    assert_eq!(Routes::parse(VALID).routes.expect("valid").routes[0].claim, ClaimMode::Required);
+    let text = VALID.replace("job: orders-to-parquet", &with("never"));
+    assert_eq!(Routes::parse(&text).problems.len(), 1);
+}
+
+#[test]
+fn a_bucket_policy_cannot_hold_a_run_to_its_batch() {
+    let with = |more: &str| {
+        VALID.replace("job: orders-to-parquet", &format!("job: orders-to-parquet{more}"))
+    };
+    let policy = with("\n      access: bucket_policy");
+    let routes = Routes::parse(&policy).routes.expect("valid");
+    assert_eq!(routes.routes[0].access, Access::BucketPolicy);
+    assert_eq!(Routes::parse(VALID).routes.expect("valid").routes[0].access, Access::Role);
+    assert!(
+        Routes::parse(&with("\n      access: bucket_policy\n      scope: batch")).routes.is_none()
     );
 }
