@@ -16,6 +16,7 @@ mod fit;
 mod history;
 mod id;
 mod manifest;
+mod paths;
 mod record;
 mod scope;
 mod seen;
