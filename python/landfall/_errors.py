@@ -30,7 +30,7 @@ class ReaderRoleError(LandfallError):
 
 
 class ClaimError(LandfallError):
-    """It is unknown whether this process holds the batch; the cause says why.
+    """This process can't claim the batch, or doesn't know whether it holds it; the cause says why.
 
     Let the run fail. The batch's next run can claim it.
     """
@@ -40,7 +40,8 @@ class ClaimedElsewhere(SystemExit):
     """Another run does this batch's work. This isn't an error: the script ends with exit code 0.
 
     Entering the `with` block raises it, so the body never runs. The fence raises it too, before the
-    body has had its effect.
+    body has had its effect. Glue's Spark seems to call a run that exits FAILED, even with code 0:
+    with `landfall.batch(exit=False)`, nothing leaves the block by this.
     """
 
     def __init__(self, batch_id: str) -> None:

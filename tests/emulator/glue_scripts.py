@@ -152,13 +152,15 @@ def execute(
     work = folder / "work"
     work.mkdir()
     interpreter, group, environment = sys.executable, LOG_GROUP, {}
+    program = [str(script)]
     if glue_spark.is_spark_job(job):
         interpreter, group = glue_spark.interpreter(), SPARK_LOG_GROUP
+        program = glue_spark.program(script)
         words = [*glue_spark.arguments(run), *words]
         endpoint = os.environ["AWS_ENDPOINT_URL"]
         environment = glue_spark.environment(folder, endpoint, get_region())
     process = subprocess.Popen(
-        [interpreter, "-ISc", DIE_WITH_SERVER, str(os.getpid()), str(script), *words],
+        [interpreter, "-ISc", DIE_WITH_SERVER, str(os.getpid()), *program, *words],
         cwd=work,
         env={
             "PATH": os.environ.get("PATH", os.defpath),
