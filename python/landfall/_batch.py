@@ -189,7 +189,7 @@ class Batch(_arguments.Arguments):
         """Lets the SparkSession read the batch's bucket as the reader role, and returns it.
 
         Call it before anything reads the bucket through S3A. Raises SparkError if Spark can't use
-        the role.
+        the role, and PathError if S3A can't read the bucket by its name.
         """
         self._entered()
         from landfall import _spark
@@ -200,7 +200,7 @@ class Batch(_arguments.Arguments):
     def paths(self) -> Any:
         """The batch's objects as paths for `spark.read`.
 
-        Raises PathError, which names the keys that Spark can't read.
+        Raises PathError, which names the keys and buckets that Spark can't read.
         """
         objects = self.objects
         from landfall import _spark
