@@ -21,7 +21,7 @@ macro_rules! modules {
     };
 }
 
-const MODULES: [(&str, &str); 12] = modules![
+const MODULES: [(&str, &str); 13] = modules![
     "__init__.py",
     "_arguments.py",
     "_batch.py",
@@ -34,6 +34,7 @@ const MODULES: [(&str, &str); 12] = modules![
     "_reader.py",
     "_spark.py",
     "py.typed",
+    "testing.py",
 ];
 
 const METADATA: &str = concat!(

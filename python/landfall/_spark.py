@@ -68,7 +68,12 @@ def paths(objects: Sequence[Object]) -> list[str]:
             "read these with `batch.open` or `batch.filesystem()`",
             [key for key, _ in refused],
         )
-    return [f"s3a://{one.bucket}/{_GLOB.sub(_escaped, one.key)}" for one in objects]
+    return [f"s3a://{one.bucket}/{escaped(one.key)}" for one in objects]
+
+
+def escaped(text: str) -> str:
+    """Returns a path in which Spark finds no pattern."""
+    return _GLOB.sub(_escaped, text)
 
 
 def _refuse_buckets(objects: Sequence[Object]) -> None:
