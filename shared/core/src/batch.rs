@@ -163,8 +163,9 @@ impl Start {
 }
 
 /// Where a batch stands.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, strum::IntoStaticStr)]
 #[serde(tag = "name", rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum State {
     /// Takes members until `closes_at`.
     Open {
@@ -257,16 +258,7 @@ pub struct Missing {
 impl State {
     /// Returns its name in the ledger, in metrics and on the command line.
     pub fn name(&self) -> &'static str {
-        match self {
-            Self::Open { .. } => "open",
-            Self::Sealed { .. } => "sealed",
-            Self::Starting { .. } => "starting",
-            Self::Started { .. } => "started",
-            Self::Failed { .. } => "failed",
-            Self::Succeeded { .. } => "succeeded",
-            Self::Parked { .. } => "parked",
-            Self::Empty => "empty",
-        }
+        self.into()
     }
 
     /// Returns `true` if it can no longer change.

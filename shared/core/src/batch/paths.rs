@@ -1,4 +1,4 @@
-//! What a job without a library is told of its objects: URIs, and paths that Spark reads as exactly these objects.
+//! What the arguments of a job that uses no library can say of its objects: URIs, and paths that Spark reads as exactly these objects.
 //!
 //! Spark takes the path of a read for a pattern, and skips some names without an error. The rules are those of
 //! `landfall/_spark.py`, where they come from trials with Spark 3.5 and S3A.

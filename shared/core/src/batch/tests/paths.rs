@@ -1,4 +1,4 @@
-//! What a job without a library is told of its objects.
+//! The values that name a batch's objects to a job that uses no library.
 
 use std::collections::BTreeMap;
 
@@ -32,14 +32,14 @@ fn refused_key(template: &str, keys: &[&str]) -> String {
 
 #[test]
 fn a_job_without_a_library_is_told_its_object_its_folder_or_its_manifest() {
-    let told = |template: &str, keys: &[&str]| filled(template, keys).expect("filled in");
-    assert_eq!(told("{object_path}", &["in/a.csv"]), "s3://landing/in/a.csv");
-    assert_eq!(told("{manifest_uri}", &["in/a.csv"]), "s3://manifests/m.json");
-    assert_eq!(told("{prefix_uri}", &["in/x/a.csv", "in/x/b.csv"]), "s3://landing/in/x/");
-    assert_eq!(told("{prefix_uri}", &["in/xa/a.csv", "in/xb/a.csv"]), "s3://landing/in/");
-    assert_eq!(told("{prefix_uri}", &["a.csv", "in/b.csv"]), "s3://landing/");
-    assert_eq!(told("{prefix_uri}", &["in/ü/a", "in/ö/a"]), "s3://landing/in/");
-    assert_eq!(told("{prefix_uri}", &["in/_hidden", "in/a[b]"]), "s3://landing/in/", "as it is");
+    let filled_in = |template: &str, keys: &[&str]| filled(template, keys).expect("filled in");
+    assert_eq!(filled_in("{object_path}", &["in/a.csv"]), "s3://landing/in/a.csv");
+    assert_eq!(filled_in("{manifest_uri}", &["in/a.csv"]), "s3://manifests/m.json");
+    assert_eq!(filled_in("{prefix_uri}", &["in/x/a.csv", "in/x/b.csv"]), "s3://landing/in/x/");
+    assert_eq!(filled_in("{prefix_uri}", &["in/xa/a.csv", "in/xb/a.csv"]), "s3://landing/in/");
+    assert_eq!(filled_in("{prefix_uri}", &["a.csv", "in/b.csv"]), "s3://landing/");
+    assert_eq!(filled_in("{prefix_uri}", &["in/ü/a", "in/ö/a"]), "s3://landing/in/");
+    assert_eq!(filled_in("{prefix_uri}", &["in/_hidden", "in/a[b]"]), "s3://landing/in/", "as it is");
 }
 
 #[test]
