@@ -210,6 +210,9 @@ pub struct Starting {
     pub lease: Time,
     /// When the outcome is looked for.
     pub look_at: Time,
+    /// Set while Glue's answers leave open whether there is a run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing: Option<Missing>,
 }
 
 /// A run that is followed.
@@ -246,7 +249,7 @@ pub struct Failed {
     pub missing: Option<Missing>,
 }
 
-/// A run that Glue does not know. Each of its answers since `since` said so.
+/// A run that Glue does not know, or does not show. Each of its answers since `since` said so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Missing {
     /// When the first of these answers came.

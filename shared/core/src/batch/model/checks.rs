@@ -144,7 +144,7 @@ fn with_all_guards_a_batch_whose_attempts_are_exhausted_is_parked() {
 
 #[test]
 fn with_all_guards_a_search_that_fails_starts_nothing() {
-    let budget = Budget { unclear: 2, ambiguous: 1, ..NONE };
+    let budget = Budget { unclear: 3, ambiguous: 1, ..NONE };
     holds_or_parks(world(budget), &[DONE, FOUND, PARKED]);
 }
 
