@@ -68,7 +68,8 @@ async fn a_batch_that_changed_after_it_was_looked_at_is_not_put_off() {
     make_newer(&mut item);
     assert!(stage.aws.put_item(LEDGER, &item));
     let soon = std::time::SystemTime::now() + Duration::from_secs(60);
-    let looked = stage.ledger.look(std::slice::from_ref(&batch.id), soon).await.expect("the ledger");
+    let looked =
+        stage.ledger.look(std::slice::from_ref(&batch.id), soon).await.expect("the ledger");
     let [due] = &looked[..] else { panic!("{looked:?}") };
     assert!(due.newer.is_some() && due.at.is_some(), "{due:?}");
     // Meanwhile the newer version wrote the item.
