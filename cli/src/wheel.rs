@@ -21,7 +21,7 @@ macro_rules! modules {
     };
 }
 
-const MODULES: [(&str, &str); 12] = modules![
+const MODULES: [(&str, &str); 13] = modules![
     "__init__.py",
     "_arguments.py",
     "_batch.py",
@@ -34,6 +34,7 @@ const MODULES: [(&str, &str); 12] = modules![
     "_reader.py",
     "_spark.py",
     "py.typed",
+    "testing.py",
 ];
 
 const METADATA: &str = concat!(
@@ -42,12 +43,25 @@ const METADATA: &str = concat!(
     "Version: ",
     env!("CARGO_PKG_VERSION"),
     "\n",
-    "Summary: The side of a Glue job that Landfall starts: its batch, and the role to read it with.\n",
+    "Summary: For AWS Glue jobs that Landfall starts: claim the batch, and read it as its reader role.\n",
     "License: ",
     env!("CARGO_PKG_LICENSE"),
     "\n",
-    // There is no `Requires-Dist`, because Glue has boto3 and a job may have no network to fetch another.
+    "Keywords: aws,glue,s3,spark,etl\n",
+    "Classifier: Programming Language :: Python :: 3\n",
+    "Classifier: Typing :: Typed\n",
     "Requires-Python: >=3.7\n",
+    // Glue has boto3, and a job may have no network to fetch another. So only an extra requires it.
+    "Provides-Extra: boto3\n",
+    "Requires-Dist: boto3; extra == \"boto3\"\n",
+    "Provides-Extra: fsspec\n",
+    "Requires-Dist: fsspec; extra == \"fsspec\"\n",
+    "Description-Content-Type: text/markdown\n",
+    "\n",
+    "Import it as `landfall`; `help(landfall)` shows how a job uses it. Landfall writes this wheel\n",
+    "(`landfall wheel`), and both have the same version. It needs boto3, which Glue has. Elsewhere,\n",
+    "for example to test a job with `landfall.testing`, install the extra `boto3`. The extra\n",
+    "`fsspec` is for `batch.filesystem()`.\n",
 );
 
 const WHEEL: &str =
@@ -102,6 +116,29 @@ mod tests {
         assert_eq!(found, MODULES.iter().map(|(name, _)| (*name).to_owned()).collect());
         assert_eq!(bytes()?, bytes()?, "the same files make the same bytes");
         Ok(())
+    }
+
+    #[test]
+    fn the_metadata_describes_the_wheel_and_a_plain_installation_fetches_nothing() {
+        let (head, text) = METADATA.split_once("\n\n").unwrap_or_default();
+        let field = |name: &str| -> Vec<&str> {
+            head.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).collect()
+        };
+        assert_eq!(field("License"), ["MIT OR Apache-2.0"]);
+        assert_eq!(field("Requires-Python"), [">=3.7"]);
+        assert!(field("Summary").iter().all(|summary| summary.len() <= 100));
+        assert!(!field("Requires-Dist").is_empty());
+        for requirement in field("Requires-Dist") {
+            assert!(requirement.contains("; extra == "), "{requirement}");
+        }
+        assert!(text.contains("Import it as `landfall`"));
+    }
+
+    #[test]
+    fn the_library_says_the_version_of_this_program() {
+        let [(_, library), ..] = MODULES;
+        let line = concat!("__version__ = \"", env!("CARGO_PKG_VERSION"), "\"");
+        assert!(library.lines().any(|found| found == line), "no line `{line}`");
     }
 
     #[test]

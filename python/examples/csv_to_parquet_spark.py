@@ -47,8 +47,10 @@ def main() -> None:
     """Converts the batch if this run holds it."""
     from pyspark.sql import SparkSession
 
-    with landfall.batch() as batch:
-        convert(batch, SparkSession.builder.getOrCreate())
+    # Glue seems to call a Spark run that exits FAILED, whatever the code, so nothing exits here.
+    with landfall.batch(exit=False) as batch:
+        if batch.claimed:
+            convert(batch, SparkSession.builder.getOrCreate())
 
 
 def convert(batch: landfall.Batch, spark: SparkSession) -> None:

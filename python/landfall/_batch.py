@@ -6,7 +6,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import boto3
 
@@ -17,47 +17,80 @@ from landfall._objects import Body, Object
 if TYPE_CHECKING:
     from landfall._filesystem import BatchFileSystem
 
+_Entered = TypeVar("_Entered", bound="Batch")
+_Spark = TypeVar("_Spark")  # A `pyspark.sql.SparkSession`. Python shell has no PySpark.
 
-def batch(argv: Sequence[str] | None = None, *, external_id: str | None = None) -> Batch:
+
+def batch(
+    argv: Sequence[str] | None = None, *, external_id: str | None = None, exit: bool = True
+) -> Batch:
     """Returns the batch that this job run was started for. Enter it with `with`.
+
+    If another run has the batch, entering ends the script with exit code 0. A Python shell job
+    succeeds that way, but Glue seems to call a Spark run that exits FAILED. So in Spark, pass
+    `exit=False` and ask for the claim yourself. Then nothing ends the script:
+
+        with landfall.batch(exit=False) as batch:
+            if batch.claimed:
+                ...
 
     `argv` is the job's command line, `sys.argv` by default; its first word is ignored. Pass
     `external_id` if the reader role's trust policy requires one. Raises ArgumentError, which lists
     everything that is missing or malformed.
     """
-    return Batch(_arguments.read(sys.argv if argv is None else argv, external_id), external_id)
+    arguments = _arguments.read(sys.argv if argv is None else argv, external_id)
+    return Batch(arguments, external_id, exit)
 
 
 class Batch(_arguments.Arguments):
     """The batch that this job run was started for. You can read it only inside its `with` block.
 
+    - `objects`, `len(batch)`: the objects, and their number
+    - `open(item)`, `filesystem()`, `spark(spark)` with `paths`, `session`: ways to read them
+    - `claimed`, `fence()`: whether this run still holds the batch
+    - `arguments`: the job's other arguments, without their dashes
+    - `batch_id`, `epoch`, `manifest`, `claims_table`, `reader_role`, `region`, `scope`: what
+      Landfall passed to the run; `epoch` counts the starts of the batch, from 1
+
     Entering the block claims the batch; `_claim.claim` documents what that guarantees and what it
     doesn't. If another run holds the claim, entering raises ClaimedElsewhere, which ends the script
-    with exit code 0 before the body runs. If the claim fails for any other reason, entering raises
-    ClaimError.
+    with exit code 0 before the body runs. With `exit=False`, the body runs and `claimed` is False
+    instead. If the claim fails for any other reason, entering raises ClaimError. So it does in a
+    run that Glue repeats by itself, which has the same arguments: a job that claims needs a
+    MaxRetries of 0, and Landfall retries the batch.
 
     Call `fence` right before others can see the job's effects. It checks that this run still holds
     the batch.
 
-    Leaving the block records in the claim whether the body succeeded. If that fails, you get a
-    warning; the body's own exception, or its success, stays what it is.
+    Leaving the block records in the claim whether the body succeeded. It has if it comes to its end
+    or returns. `sys.exit()` counts as a failure whatever its code, because Glue doesn't call every
+    such run a success: to leave early, put the body into a function and `return`. If recording
+    fails, you get a warning; the body's own exception, or its success, stays what it is.
     """
 
-    def __init__(self, arguments: _arguments.Arguments, external_id: str | None = None) -> None:
+    def __init__(
+        self, arguments: _arguments.Arguments, external_id: str | None = None, exit: bool = True
+    ) -> None:
         super().__init__(**vars(arguments))
         self._external_id = external_id
+        self._exit = exit
         self._claimed = False
+        self._lost = False
         self._listed: tuple[Object, ...] | None = None
         self._s3: Any = None
         self._reader = self._session(self._objects_policy)
         self._control = self._session(self._control_policy) if self.scope else self._reader
 
-    def __enter__(self) -> Batch:
-        if not _claim.claim(self, self._control):
+    def __enter__(self: _Entered) -> _Entered:
+        """Claims the batch. Raises ClaimedElsewhere or ClaimError, as the class says."""
+        self._claimed = self._take()
+        self._lost = not self._claimed
+        if self._claimed:
+            # Made here, and not at first use, because boto3 cannot make clients safely in threads.
+            self._s3 = self._reader.client("s3")
+            return self
+        if self._exit:
             raise ClaimedElsewhere(self.batch_id)
-        self._claimed = True
-        # Made here, and not at first use, because boto3 cannot make clients safely in threads.
-        self._s3 = self._reader.client("s3")
         return self
 
     def __exit__(
@@ -65,19 +98,33 @@ class Batch(_arguments.Arguments):
         kind: type[BaseException] | None,
         error: BaseException | None,
         traceback: TracebackType | None,
-    ) -> None:
+    ) -> bool | None:
+        """Records how the block ended, unless another run holds the batch."""
+        if not self._claimed:
+            return False  # The run that holds the batch records the outcome.
         if isinstance(error, ClaimedElsewhere):
-            return  # The fence raised it: the run that holds the batch now records the outcome.
-        # Python exits successfully on a plain `sys.exit()`, so it counts as a success here too.
-        left = isinstance(error, SystemExit) and error.code in (None, 0)
+            # The fence raised it, so another run records the outcome. With `exit=False`, the script
+            # goes on after the block.
+            return not self._exit and self._lost
         try:
-            _claim.record(self, self._control, None if left else kind)
+            self._report(kind)
         except ClaimError as unknown:
             try:
                 warnings.warn(str(unknown), stacklevel=2)
             except Warning:  # The job turns warnings into errors.
                 if error is None:
                     raise
+        return False
+
+    @property
+    def claimed(self) -> bool:
+        """True if this run holds the batch, as far as it knows: ask in a block of `exit=False`.
+
+        False before the block, if another run holds the batch, and after the fence has said so.
+        Leave then without any effect. Of a batch that isn't claimed you can read only what Landfall
+        passed to the run (`batch_id`, `arguments` etc.); anything else raises LandfallError.
+        """
+        return self._claimed and not self._lost
 
     def fence(self) -> None:
         """Returns if this run still holds the batch. Call it right before the job commits.
@@ -86,13 +133,20 @@ class Batch(_arguments.Arguments):
 
         Raises ClaimedElsewhere, which ends the script with exit code 0, if another run holds the
         batch or if the monitor has seen this run end, for example after a time-out that its
-        executors outlived. Raises ClaimError if there is no answer; don't commit then either.
+        executors outlived. With `exit=False`, it ends only the `with` block: the script goes on
+        after it, and `claimed` is False. Raises ClaimError if there is no answer; don't commit then
+        either.
 
         The fence holds nothing while you commit, so commit soon after it returns.
         """
         self._entered()
-        if not _claim.fence(self, self._control):
+        if not self._holds():
+            self._lost = True
             raise ClaimedElsewhere(self.batch_id)
+
+    def __len__(self) -> int:
+        """The number of the batch's objects. The first use reads the manifest."""
+        return len(self.objects)
 
     @property
     def objects(self) -> tuple[Object, ...]:
@@ -146,33 +200,50 @@ class Batch(_arguments.Arguments):
             ) from error
         return BatchFileSystem(self._s3, self.reader_role, lambda: self.objects)
 
-    def spark(self, spark: Any) -> Any:
+    def spark(self, spark: _Spark) -> _Spark:
         """Lets the SparkSession read the batch's bucket as the reader role, and returns it.
 
         Call it before anything reads the bucket through S3A. Raises SparkError if Spark can't use
-        the role.
+        the role, and PathError if S3A can't read the bucket by its name.
         """
         self._entered()
         from landfall import _spark
 
-        return _spark.configure(spark, self, self._external_id, lambda: self.objects)
+        _spark.configure(spark, self, self._external_id, lambda: self.objects)
+        return spark
 
     @property
-    def paths(self) -> Any:
-        """The batch's objects as paths for `spark.read`.
+    def paths(self) -> list[str]:
+        """The batch's objects as paths for `spark.read`: `s3a://bucket/key`, patterns escaped.
 
-        Raises PathError, which names the keys that Spark can't read.
+        Raises PathError, which names the keys and buckets that Spark can't read.
         """
         objects = self.objects
         from landfall import _spark
 
         return _spark.paths(objects)
 
+    def _take(self) -> bool:
+        claimed = _claim.claim(self, self._control)
+        if not claimed:
+            _claim.refuse_repetition(self, self._control)
+        return claimed
+
+    def _holds(self) -> bool:
+        return _claim.fence(self, self._control)
+
+    def _report(self, kind: type[BaseException] | None) -> None:
+        _claim.record(self, self._control, kind)
+
     def _entered(self) -> None:
         if not self._claimed:
             raise LandfallError(
-                f"failed to read batch `{printable(self.batch_id)}`: it is not claimed; "
-                "use `with landfall.batch() as batch:`"
+                f"failed to read batch `{printable(self.batch_id)}`: "
+                + (
+                    "another run holds it; ask `batch.claimed` first"
+                    if self._lost
+                    else "it is not claimed; use `with landfall.batch() as batch:`"
+                )
             )
 
     def _session(self, policy: _reader.Policy) -> boto3.session.Session:

@@ -113,10 +113,11 @@ class Stage:
         batch_id: str,
         entries: Iterable[dict[str, Any]] = (),
         external_id: str | None = None,
+        exit: bool = True,
         **more: Any,
     ) -> landfall.Batch:
         argv = command_line(self.arguments(batch_id, entries, **more))
-        return landfall.batch(argv, external_id=external_id)
+        return landfall.batch(argv, external_id=external_id, exit=exit)
 
     def item(self, batch_id: str) -> dict[str, Any]:
         """Returns the claim's attributes."""

@@ -56,8 +56,17 @@ def test_the_session_acts_as_the_reader(stage: Stage) -> None:
 
 
 def test_nothing_can_be_read_before_the_batch_is_claimed(stage: Stage) -> None:
-    batch = stage.batch("eager", [stage.put("in/a")])
-    attempts: list[Callable[[], Any]] = [
+    for exit in True, False:
+        batch = stage.batch("eager", [stage.put("in/a")], exit=exit)
+        assert not batch.claimed
+        for attempt in readings(stage, batch):
+            with pytest.raises(landfall.LandfallError, match=r"use `with landfall\.batch"):
+                attempt()
+
+
+def readings(stage: Stage, batch: landfall.Batch) -> list[Callable[[], Any]]:
+    """Returns every way to read a batch."""
+    return [
         lambda: batch.objects,
         lambda: batch.session,
         lambda: batch.paths,
@@ -65,9 +74,6 @@ def test_nothing_can_be_read_before_the_batch_is_claimed(stage: Stage) -> None:
         lambda: batch.spark(None),
         lambda: batch.open(landfall.Object(stage.landing, "in/a")),
     ]
-    for attempt in attempts:
-        with pytest.raises(landfall.LandfallError, match=r"use `with landfall\.batch"):
-            attempt()
 
 
 # The outcome
@@ -91,22 +97,24 @@ def test_of_a_failure_the_errors_name_is_recorded_and_not_its_message(stage: Sta
 
 
 @pytest.mark.parametrize(
-    ("error", "outcome"),
-    [
-        (SystemExit(), "succeeded"),
-        (SystemExit(0), "succeeded"),
-        (SystemExit(3), "failed"),
-        (SystemExit("no more disk"), "failed"),
-        (KeyboardInterrupt(), "failed"),
-    ],
+    "error",
+    [SystemExit(), SystemExit(0), SystemExit(3), SystemExit("no disk"), KeyboardInterrupt()],
 )
-def test_an_exit_of_the_body_counts_as_its_code_says(
-    stage: Stage, error: BaseException, outcome: str
-) -> None:
+def test_leaving_the_body_by_an_exit_is_never_a_success(stage: Stage, error: BaseException) -> None:
     batch_id = f"exits-{error!r}".replace(" ", "")
     with pytest.raises(type(error)), stage.batch(batch_id):
         raise error
-    assert stage.item(batch_id)["outcome"] == outcome
+    item = stage.item(batch_id)
+    assert (item["outcome"], item["error"]) == ("failed", type(error).__name__)
+
+
+def test_returning_from_the_body_is_a_success(stage: Stage) -> None:
+    def job() -> None:
+        with stage.batch("returns"):
+            return
+
+    job()
+    assert stage.item("returns")["outcome"] == "succeeded"
 
 
 def test_the_next_claim_takes_the_outcome_of_the_last_away(stage: Stage) -> None:
@@ -223,9 +231,15 @@ def run(stage: Stage, script: str, argv: list[str]) -> subprocess.CompletedProce
     )
 
 
+def race(stage: Stage, script: str, batch_id: str) -> list[subprocess.CompletedProcess[str]]:
+    """Runs the script for two epochs of a batch, the first of which nobody has ended."""
+    entries = [stage.put(f"in/{batch_id}", b"content")]
+    runs = (stage.arguments(batch_id, entries, epoch) for epoch in (1, 2))
+    return [run(stage, script, command_line(one)) for one in runs]
+
+
 def test_a_run_that_loses_the_claim_never_enters_the_body_and_succeeds(stage: Stage) -> None:
-    argv = command_line(stage.arguments("race", [stage.put("in/race", b"content")]))
-    first, second = (run(stage, SCRIPT, argv) for _ in range(2))
+    first, second = race(stage, SCRIPT, "race")
     assert (first.returncode, first.stdout) == (0, "before\nbody\ncontent\nafter\n"), first.stderr
     held = stage.item("race")
     assert (second.returncode, second.stdout, second.stderr) == (0, "before\n", "")
@@ -242,6 +256,112 @@ def test_who_wants_to_go_on_without_the_batch_can(stage: Stage) -> None:
         stage.batch("elsewhere"),
     ):
         raise AssertionError("the body is entered")
+
+
+UNRAISED = """
+import landfall
+
+with landfall.batch(exit=False) as batch:
+    print("claimed" if batch.claimed else "elsewhere", flush=True)
+    if batch.claimed:
+        print(batch.open(batch.objects[0]).read().decode())
+print("after", batch.batch_id, batch.claimed)
+"""
+
+
+def test_without_exit_a_run_that_loses_the_claim_goes_on_after_the_block_and_raises_nothing(
+    stage: Stage,
+) -> None:
+    first, second = race(stage, UNRAISED, "calm")
+    assert (first.returncode, first.stdout) == (0, "claimed\ncontent\nafter calm True\n")
+    held = stage.item("calm")
+    assert (second.returncode, second.stdout) == (0, "elsewhere\nafter calm False\n")
+    assert (first.stderr, second.stderr) == ("", "")
+    assert stage.item("calm") == held
+    assert held["outcome"] == "succeeded"
+
+
+def test_a_batch_that_another_run_holds_says_so_whatever_is_done_with_it(stage: Stage) -> None:
+    with stage.batch("held", [stage.put("in/a")]):
+        pass
+    stage.end("held", 1)
+    before = stage.item("held")
+    batch = stage.batch("held", exit=False, arguments={"dt": "2026-01-01"})
+    with batch:
+        assert not batch.claimed
+        assert (batch.batch_id, batch.arguments) == ("held", {"dt": "2026-01-01"})
+        for attempt in [*readings(stage, batch), batch.fence]:
+            with pytest.raises(landfall.LandfallError, match=r"another run holds it; ask `batch\."):
+                attempt()
+    assert stage.item("held") == before
+
+
+def test_the_body_of_a_batch_that_another_run_holds_may_fail_and_nothing_is_recorded(
+    stage: Stage,
+) -> None:
+    with stage.batch("held-too"):
+        pass
+    stage.end("held-too", 1)
+    before = stage.item("held-too")
+    with pytest.raises(ZeroDivisionError), stage.batch("held-too", exit=False):
+        raise ZeroDivisionError
+    assert stage.item("held-too") == before
+
+
+def test_without_exit_a_run_that_is_over_leaves_the_block_at_the_fence_and_goes_on(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = []
+    with stage.batch("over-calm", exit=False) as batch:
+        assert batch.claimed
+        batch.fence()
+        taken_over(stage, "over-calm", monkeypatch)
+        before = stage.item("over-calm")
+        batch.fence()
+        steps.append("too late")
+    steps.append("after")
+    assert steps == ["after"]
+    assert not batch.claimed
+    assert stage.item("over-calm") == before
+
+
+def test_without_exit_any_other_error_leaves_the_block_as_it_is(stage: Stage) -> None:
+    errors: list[BaseException] = [
+        SystemExit(0),
+        ValueError("x"),
+        landfall.ClaimedElsewhere("another batch"),
+    ]
+    for n, error in enumerate(errors):
+        with pytest.raises(type(error)), stage.batch(f"own-error-{n}", exit=False):
+            raise error
+    outcomes = [stage.item(f"own-error-{n}").get("error") for n in range(2)]
+    assert outcomes == ["SystemExit", "ValueError"]
+
+
+@pytest.mark.parametrize("script", [SCRIPT, UNRAISED], ids=["exit", "no-exit"])
+def test_a_run_that_glue_repeats_by_itself_fails_until_landfall_starts_the_batch_again(
+    stage: Stage, request: pytest.FixtureRequest, script: str
+) -> None:
+    batch_id = f"repeated-{request.node.callspec.id}"
+    absent = {"url": f"s3://{stage.landing}/in/absent"}
+    first, second = (stage.arguments(batch_id, [absent], epoch) for epoch in (1, 2))
+    assert run(stage, script, command_line(first)).returncode == 1
+    held = stage.item(batch_id)
+    assert held["error"] == "ObjectChanged"
+    # Glue's second attempt has the same arguments.
+    attempt = run(stage, script, command_line(first))
+    assert attempt.returncode == 1
+    assert attempt.stderr.splitlines()[-1] == (
+        f"landfall.ClaimError: failed to claim batch `{batch_id}` in table `{stage.table}`: "
+        "an earlier process of the same start has claimed it; Glue repeats a run if the job's "
+        "`MaxRetries` is not 0, so set it to 0: Landfall starts the batch again"
+    )
+    assert stage.item(batch_id) == held
+    # Once the epoch has ended, an attempt leaves the batch to the next epoch.
+    stage.end(batch_id, 1)
+    assert run(stage, script, command_line(first)).returncode == 0
+    assert run(stage, script, command_line(second)).returncode == 1
+    assert stage.item(batch_id)["epoch"] == "2"
 
 
 def test_a_run_that_cannot_claim_fails_and_says_why(stage: Stage) -> None:

@@ -39,6 +39,9 @@ from ministack.services import glue, iam, sts
 import glue_spark
 from corrections import replace, trusts_service
 
+GLUE_LIBRARY = Path(__file__).with_name("glue_library")
+"""The folder of `awsglue`, which Glue has in every run."""
+
 MAX_SCRIPTS = 2
 """The most scripts that run at once. Each is a Python process, and too many would starve all."""
 
@@ -152,20 +155,22 @@ def execute(
     work = folder / "work"
     work.mkdir()
     interpreter, group, environment = sys.executable, LOG_GROUP, {}
+    program = [str(script)]
     if glue_spark.is_spark_job(job):
         interpreter, group = glue_spark.interpreter(), SPARK_LOG_GROUP
+        program = glue_spark.program(script)
         words = [*glue_spark.arguments(run), *words]
         endpoint = os.environ["AWS_ENDPOINT_URL"]
         environment = glue_spark.environment(folder, endpoint, get_region())
     process = subprocess.Popen(
-        [interpreter, "-ISc", DIE_WITH_SERVER, str(os.getpid()), str(script), *words],
+        [interpreter, "-ISc", DIE_WITH_SERVER, str(os.getpid()), *program, *words],
         cwd=work,
         env={
             "PATH": os.environ.get("PATH", os.defpath),
             "HOME": str(work),
             "TMPDIR": str(work),
             "LANG": "C.UTF-8",
-            "PYTHONPATH": os.pathsep.join(sorted(paths)),
+            "PYTHONPATH": os.pathsep.join([*sorted(paths), str(GLUE_LIBRARY)]),
             "PYTHONDONTWRITEBYTECODE": "1",
             "AWS_ENDPOINT_URL": os.environ["AWS_ENDPOINT_URL"],
             "AWS_REGION": get_region(),

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from emulator import (
     LAUNCHER,
     REGION,
     Emulator,
+    Job,
     allow,
     job,
     role,
@@ -120,6 +122,64 @@ def test_a_failing_script_fails_its_run_with_its_last_word(launched: Emulator) -
     assert (run["JobRunState"], run["ErrorMessage"]) == ("FAILED", "ValueError: no such thing")
     assert failing.logged(run) == ["before"]
     assert failing.logged(run, "error")[-1] == "ValueError: no such thing"
+
+
+@pytest.fixture(scope="module")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    """The emulator, which runs scripts of Spark jobs with this Python, and without PySpark."""
+    home = tmp_path_factory.mktemp("spark-home")
+    for name in "bin", "jars":
+        (home / "lib/python3/site-packages/pyspark" / name).mkdir(parents=True)
+    (home / "bin").mkdir()
+    (home / "bin/python").symlink_to(sys.executable)
+    folder = tmp_path_factory.mktemp("spark")
+    with running(LAUNCHER, folder, LOCAL_CLOUD_SPARK=str(home)) as emulator:
+        yield emulator
+
+
+def of_kind(emulator: Emulator, kind: str, name: str, script: str) -> Job:
+    """A job that Glue runs as this kind of command."""
+    made = job(emulator, name, script)
+    command = {"Name": kind, "ScriptLocation": f"s3://scripts-of-jobs/glue/{name}.py"}
+    update = {"Role": made.role, "Command": command}
+    emulator.client("glue", ANALYTICS).update_job(JobName=name, JobUpdate=update)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("script", "in_a_shell", "in_spark"),
+    [
+        ("print('done')", ("SUCCEEDED", ""), ("SUCCEEDED", "")),
+        ("import sys\nsys.exit()", ("SUCCEEDED", ""), ("FAILED", "SystemExit")),
+        ("raise SystemExit(0)", ("SUCCEEDED", ""), ("FAILED", "SystemExit: 0")),
+        ("raise SystemExit('why')", ("FAILED", "why"), ("FAILED", "SystemExit: why")),
+        ("import no_such", *[("FAILED", "ModuleNotFoundError: No module named 'no_such'")] * 2),
+    ],
+    ids=["ends", "exits", "exits-with-0", "exits-with-a-message", "fails"],
+)
+def test_an_exit_fails_a_spark_run_whatever_its_code_and_a_shells_run_by_its_code(
+    spark: Emulator,
+    request: pytest.FixtureRequest,
+    script: str,
+    in_a_shell: tuple[str, str],
+    in_spark: tuple[str, str],
+) -> None:
+    found = []
+    for kind in "pythonshell", "glueetl":
+        run = of_kind(spark, kind, f"{kind}-{request.node.callspec.id}", script).run()
+        found.append((run["JobRunState"], run.get("ErrorMessage", "")))
+    assert found == [in_a_shell, in_spark]
+
+
+def test_a_spark_script_is_its_own_program(spark: Emulator) -> None:
+    script = "import sys\nprint(__name__, sys.argv[0] == __file__, sys.argv[1:])"
+    own = of_kind(spark, "glueetl", "own-program", script)
+    run = own.run(one="1")
+    streams = {"logGroupName": "/aws-glue/jobs/output", "logStreamName": run["Id"]}
+    events = spark.client("logs", ANALYTICS).get_log_events(**streams)["events"]
+    [line] = [event["message"] for event in events]
+    assert line.startswith("__main__ True ['true', '--job-bookmark-option', ")
+    assert line.endswith(", '--one', '1']")
 
 
 def test_a_job_role_that_does_not_trust_glue_fails_the_run(launched: Emulator) -> None:
