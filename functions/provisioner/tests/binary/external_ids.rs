@@ -83,7 +83,7 @@ async fn an_external_id_to_present_that_can_be_guessed_is_refused_before_sts_see
     let fixture = Fixture::new().await;
     let id = fixture.made().await;
     fixture.stands("UPDATE_IN_PROGRESS", &id, "UPDATE_IN_PROGRESS");
-    let mut update = fixture.request("still presented", "Update", Some(&id));
+    let mut update = fixture.request("still-presented", "Update", Some(&id));
     for properties in ["ResourceProperties", "OldResourceProperties"] {
         update[properties]["ProvisioningExternalId"] = json!(SHORT);
     }
