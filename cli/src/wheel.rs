@@ -12,8 +12,9 @@ use crate::archive::pack;
 use crate::args::WheelArgs;
 use crate::terminal::output::{Output, Printed};
 
-/// The file name of the wheel, in the form that pip needs.
-pub const NAME: &str = concat!("landfall-", env!("CARGO_PKG_VERSION"), "-py3-none-any.whl");
+/// The file name of the wheel, in the form that pip needs. It begins with the distribution's name, `landfall-glue`: on
+/// PyPI, `landfall` is somebody else's.
+pub const NAME: &str = concat!("landfall_glue-", env!("CARGO_PKG_VERSION"), "-py3-none-any.whl");
 
 macro_rules! modules {
     ($($name:literal),+ $(,)?) => {
@@ -39,7 +40,7 @@ const MODULES: [(&str, &str); 13] = modules![
 
 const METADATA: &str = concat!(
     "Metadata-Version: 2.1\n",
-    "Name: landfall\n",
+    "Name: landfall-glue\n",
     "Version: ",
     env!("CARGO_PKG_VERSION"),
     "\n",
@@ -77,7 +78,7 @@ pub fn run(args: &WheelArgs) -> Printed {
 /// Returns the wheel in the form that the binary distribution format specifies. The bytes are always the same.
 pub fn bytes() -> anyhow::Result<Vec<u8>> {
     let about = |name: &str| {
-        format!(concat!("landfall-", env!("CARGO_PKG_VERSION"), ".dist-info/{}"), name)
+        format!(concat!("landfall_glue-", env!("CARGO_PKG_VERSION"), ".dist-info/{}"), name)
     };
     let mut files: Vec<(String, &str)> =
         MODULES.iter().map(|(name, text)| (format!("landfall/{name}"), *text)).collect();
@@ -124,6 +125,7 @@ mod tests {
         let field = |name: &str| -> Vec<&str> {
             head.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).collect()
         };
+        assert_eq!(field("Name"), ["landfall-glue"]);
         assert_eq!(field("License"), ["MIT OR Apache-2.0"]);
         assert_eq!(field("Requires-Python"), [">=3.7"]);
         assert!(field("Summary").iter().all(|summary| summary.len() <= 100));
@@ -145,5 +147,7 @@ mod tests {
     fn the_template_looks_for_the_wheel_of_this_version() {
         let template = include_str!("../../infra/analytics-account.yaml");
         assert!(template.contains(&format!("Default: landfall/{NAME}\n")));
+        // Stacks may name a wheel of before, which was called `landfall`.
+        assert!(template.contains(r"/landfall(_glue)?-[0-9A-Za-z.]+-py3-none-any\\.whl"));
     }
 }
