@@ -39,9 +39,13 @@ pub enum HistoryEvent {
     Started,
     /// A run that was known before is followed again.
     Followed,
+    /// Glue is to repeat the run by itself, and does not show the repeat yet.
+    AwaitsRepeat,
+    /// Glue repeats the run by itself, and the repeat is followed.
+    Repeated,
     /// The state of the run could not be read, or Glue did not know the run.
     NotSeen,
-    /// The run that holds the claim succeeded.
+    /// The run that holds the claim succeeded, or the only one that was at work where none has to claim.
     Succeeded,
     /// The run ended without success.
     Failed,
@@ -73,6 +77,8 @@ impl HistoryEvent {
             Self::OutcomeNotKnownYet => "outcome_not_known_yet",
             Self::Started => "started",
             Self::Followed => "followed",
+            Self::AwaitsRepeat => "awaits_repeat",
+            Self::Repeated => "repeated",
             Self::NotSeen => "not_seen",
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",

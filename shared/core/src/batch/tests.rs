@@ -7,6 +7,7 @@ mod id;
 mod item;
 mod manifest;
 mod recording;
+mod repeats;
 mod scope;
 mod slot;
 mod steps;
