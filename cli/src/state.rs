@@ -183,7 +183,7 @@ fn sealed(batch: &Batch, due: Time, waits_for_slot: bool, now: Time) -> Vec<Stri
 }
 
 fn starting(batch: &Batch, start: Starting, now: Time) -> Vec<String> {
-    let Starting { t0, lease, look_at } = start;
+    let Starting { t0, lease, look_at, .. } = start;
     let (epoch, begun) = (batch.epoch, moment(t0, now));
     if now < lease {
         let until = moment(lease, now);

@@ -45,7 +45,9 @@ class Batch(_arguments.Arguments):
     Entering the block claims the batch; `_claim.claim` documents what that guarantees and what it
     doesn't. If another run holds the claim, entering raises ClaimedElsewhere, which ends the script
     with exit code 0 before the body runs. With `exit=False`, the body runs and `claimed` is False
-    instead. If the claim fails for any other reason, entering raises ClaimError.
+    instead. If the claim fails for any other reason, entering raises ClaimError. So it does in a
+    run that Glue repeats by itself, which has the same arguments: a job that claims needs a
+    MaxRetries of 0, and Landfall retries the batch.
 
     Call `fence` right before others can see the job's effects. It checks that this run still holds
     the batch.
@@ -75,7 +77,9 @@ class Batch(_arguments.Arguments):
         if self._claimed:
             # Made here, and not at first use, because boto3 cannot make clients safely in threads.
             self._s3 = self._reader.client("s3")
-        elif self._exit:
+            return self
+        _claim.refuse_repetition(self, self._control)
+        if self._exit:
             raise ClaimedElsewhere(self.batch_id)
         return self
 

@@ -41,16 +41,15 @@ def claim(batch: Arguments, session: boto3.session.Session) -> bool:
 
     Not guaranteed: that the work is done once. If a run fails halfway, the batch's next run holds
     the claim and starts from the beginning, so it must replace the earlier outputs. Nor does a
-    claim outlive its process. A script that is started again with the same arguments gets False,
-    which is why the job's own MaxRetries must be 0.
+    claim outlive its process. A script that is started again with the same arguments gets False;
+    `refuse_repetition` tells that case from the others.
 
     Raises ClaimError if there is no answer, or if the role or the table denies access.
     """
-    what = f"failed to claim batch `{printable(batch.batch_id)}` in table `{batch.claims_table}`"
     return _update(
         batch,
         session,
-        what,
+        _what_claim(batch),
         UpdateExpression=(
             "SET #holder = :mine, #epoch = :epoch, #claimed_at = :now, #expires = :expires"
             " REMOVE #fenced_at, #outcome, #outcome_at, #error"
@@ -67,6 +66,37 @@ def claim(batch: Arguments, session: boto3.session.Session) -> bool:
             ":expires": {"N": str(int(time.time()) + _CLAIM_KEPT_SECONDS)},
         },
     )
+
+
+def refuse_repetition(batch: Arguments, session: boto3.session.Session) -> None:
+    """Raises ClaimError if another process of this run's epoch holds the batch.
+
+    Call it after `claim` has returned False. If the job's MaxRetries isn't 0, Glue repeats a failed
+    run with the same arguments, and so with the same epoch. The first process's claim says nothing
+    of the work of the second, and may belong to executors that outlived it, so the second process
+    gets no claim. It must not succeed either: the run would then pass for the success of the epoch
+    that holds the claim. If it fails, Landfall ends the epoch and starts the batch again.
+
+    It changes nothing in the claim. It is a write all the same, because the reader role of an older
+    stack may do no more, and because it must see the claim's last state.
+    """
+    what = _what_claim(batch)
+    if _update(
+        batch,
+        session,
+        what,
+        UpdateExpression="SET #epoch = #epoch",
+        ConditionExpression=(
+            "#epoch = :epoch AND #holder <> :mine"
+            " AND (attribute_not_exists(#ended) OR #ended < :epoch)"
+        ),
+        names=("holder", "epoch", "ended"),
+        values={":mine": {"S": _mine(batch)}, ":epoch": {"N": str(batch.epoch)}},
+    ):
+        raise ClaimError(
+            f"{what}: an earlier process of the same start has claimed it; Glue repeats a run if "
+            "the job's `MaxRetries` is not 0, so set it to 0: Landfall starts the batch again"
+        )
 
 
 def fence(batch: Arguments, session: boto3.session.Session) -> bool:
@@ -125,6 +155,10 @@ def record(
     )
     if not held:
         raise ClaimError(f"{what}: another run has claimed it in the meantime")
+
+
+def _what_claim(batch: Arguments) -> str:
+    return f"failed to claim batch `{printable(batch.batch_id)}` in table `{batch.claims_table}`"
 
 
 def _mine(batch: Arguments) -> str:

@@ -30,7 +30,7 @@ class ReaderRoleError(LandfallError):
 
 
 class ClaimError(LandfallError):
-    """It is unknown whether this process holds the batch; the cause says why.
+    """This process can't claim the batch, or doesn't know whether it holds it; the cause says why.
 
     Let the run fail. The batch's next run can claim it.
     """

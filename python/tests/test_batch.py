@@ -231,9 +231,15 @@ def run(stage: Stage, script: str, argv: list[str]) -> subprocess.CompletedProce
     )
 
 
+def race(stage: Stage, script: str, batch_id: str) -> list[subprocess.CompletedProcess[str]]:
+    """Runs the script for two epochs of a batch, the first of which nobody has ended."""
+    entries = [stage.put(f"in/{batch_id}", b"content")]
+    runs = (stage.arguments(batch_id, entries, epoch) for epoch in (1, 2))
+    return [run(stage, script, command_line(one)) for one in runs]
+
+
 def test_a_run_that_loses_the_claim_never_enters_the_body_and_succeeds(stage: Stage) -> None:
-    argv = command_line(stage.arguments("race", [stage.put("in/race", b"content")]))
-    first, second = (run(stage, SCRIPT, argv) for _ in range(2))
+    first, second = race(stage, SCRIPT, "race")
     assert (first.returncode, first.stdout) == (0, "before\nbody\ncontent\nafter\n"), first.stderr
     held = stage.item("race")
     assert (second.returncode, second.stdout, second.stderr) == (0, "before\n", "")
@@ -266,8 +272,7 @@ print("after", batch.batch_id, batch.claimed)
 def test_without_exit_a_run_that_loses_the_claim_goes_on_after_the_block_and_raises_nothing(
     stage: Stage,
 ) -> None:
-    argv = command_line(stage.arguments("calm", [stage.put("in/calm", b"content")]))
-    first, second = (run(stage, UNRAISED, argv) for _ in range(2))
+    first, second = race(stage, UNRAISED, "calm")
     assert (first.returncode, first.stdout) == (0, "claimed\ncontent\nafter calm True\n")
     held = stage.item("calm")
     assert (second.returncode, second.stdout) == (0, "elsewhere\nafter calm False\n")
@@ -331,6 +336,32 @@ def test_without_exit_any_other_error_leaves_the_block_as_it_is(stage: Stage) ->
             raise error
     outcomes = [stage.item(f"own-error-{n}").get("error") for n in range(2)]
     assert outcomes == ["SystemExit", "ValueError"]
+
+
+@pytest.mark.parametrize("script", [SCRIPT, UNRAISED], ids=["exit", "no-exit"])
+def test_a_run_that_glue_repeats_by_itself_fails_until_landfall_starts_the_batch_again(
+    stage: Stage, request: pytest.FixtureRequest, script: str
+) -> None:
+    batch_id = f"repeated-{request.node.callspec.id}"
+    absent = {"url": f"s3://{stage.landing}/in/absent"}
+    first, second = (stage.arguments(batch_id, [absent], epoch) for epoch in (1, 2))
+    assert run(stage, script, command_line(first)).returncode == 1
+    held = stage.item(batch_id)
+    assert held["error"] == "ObjectChanged"
+    # Glue's second attempt has the same arguments.
+    attempt = run(stage, script, command_line(first))
+    assert attempt.returncode == 1
+    assert attempt.stderr.splitlines()[-1] == (
+        f"landfall.ClaimError: failed to claim batch `{batch_id}` in table `{stage.table}`: "
+        "an earlier process of the same start has claimed it; Glue repeats a run if the job's "
+        "`MaxRetries` is not 0, so set it to 0: Landfall starts the batch again"
+    )
+    assert stage.item(batch_id) == held
+    # Once the epoch has ended, an attempt leaves the batch to the next epoch.
+    stage.end(batch_id, 1)
+    assert run(stage, script, command_line(first)).returncode == 0
+    assert run(stage, script, command_line(second)).returncode == 1
+    assert stage.item(batch_id)["epoch"] == "2"
 
 
 def test_a_run_that_cannot_claim_fails_and_says_why(stage: Stage) -> None:

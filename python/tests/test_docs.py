@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from s3_encryption import S3EncryptionClient, S3EncryptionClientConfig
 from s3_encryption.materials.kms_keyring import KmsKeyring
 
 import landfall
-from emulator import ANALYTICS, DATA, REGION, Emulator
+from emulator import ANALYTICS, DATA, GLUE, REGION, Emulator, role
 from job_side import command_line
 from staging import Stage, policy
 
@@ -76,6 +77,32 @@ def test_the_first_script_counts_lines_once_however_often_it_runs(
     lake = stage.emulator.client("s3", ANALYTICS)
     body = lake.get_object(Bucket="documented-lake", Key="n/first-2.json")["Body"].read()
     assert json.loads(body) == {"objects": 2, "lines": 3}
+
+
+def test_the_policy_of_step_3_lets_the_job_find_its_script_and_list_no_other_folder(
+    launched: Emulator,
+) -> None:
+    [text] = re.findall(r"--policy-document '(\{.*?\})'\n", PAGE, re.DOTALL)
+    own = launched.client("s3", ANALYTICS)
+    for bucket in "acme-artifacts", "acme-lake":
+        own.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+    for key in "landfall/count_lines.py", "other/secret.py":
+        own.put_object(Bucket="acme-artifacts", Key=key, Body=b"print()")
+    role(launched, ANALYTICS, "step-3", GLUE, text)
+    s3 = launched.client("s3", ANALYTICS, **launched.session_of(ANALYTICS, "step-3"))
+    bucket = {"Bucket": "acme-artifacts"}
+    assert s3.list_objects_v2(**bucket, Prefix="landfall/count")["KeyCount"] == 1
+    assert s3.get_object(**bucket, Key="landfall/count_lines.py")["Body"].read() == b"print()"
+    s3.put_object(Bucket="acme-lake", Key="lines/a.json", Body=b"{}")
+    for denied in (
+        lambda: s3.list_objects_v2(**bucket),
+        lambda: s3.list_objects_v2(**bucket, Prefix="other/"),
+        lambda: s3.get_object(**bucket, Key="other/secret.py"),
+        lambda: s3.put_object(Bucket="acme-lake", Key="other/a.json", Body=b"{}"),
+    ):
+        with pytest.raises(ClientError) as raised:
+            denied()
+        assert raised.value.response["Error"]["Code"] == "AccessDenied"
 
 
 def test_the_script_with_a_filesystem_reads_all_objects(

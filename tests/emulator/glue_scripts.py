@@ -39,6 +39,9 @@ from ministack.services import glue, iam, sts
 import glue_spark
 from corrections import replace, trusts_service
 
+GLUE_LIBRARY = Path(__file__).with_name("glue_library")
+"""The folder of `awsglue`, which Glue has in every run."""
+
 MAX_SCRIPTS = 2
 """The most scripts that run at once. Each is a Python process, and too many would starve all."""
 
@@ -167,7 +170,7 @@ def execute(
             "HOME": str(work),
             "TMPDIR": str(work),
             "LANG": "C.UTF-8",
-            "PYTHONPATH": os.pathsep.join(sorted(paths)),
+            "PYTHONPATH": os.pathsep.join([*sorted(paths), str(GLUE_LIBRARY)]),
             "PYTHONDONTWRITEBYTECODE": "1",
             "AWS_ENDPOINT_URL": os.environ["AWS_ENDPOINT_URL"],
             "AWS_REGION": get_region(),

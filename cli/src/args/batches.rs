@@ -256,7 +256,7 @@ mod tests {
         let states = [
             State::Open { closes_at: t },
             State::Sealed { due: t, waits_for_slot: false },
-            State::Starting(Starting { t0: t, lease: t, look_at: t }),
+            State::Starting(Starting { t0: t, lease: t, look_at: t, missing: None }),
             State::Started(Started {
                 epoch: 1,
                 run_id: run_id(),

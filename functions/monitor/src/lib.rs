@@ -37,11 +37,15 @@ use wake::Woken;
 /// How many batches are advanced at a time.
 const CONCURRENT: usize = 8;
 
+const RUN_EVENT_GIVEN_UP: &str = "run_event_given_up";
+
 /// What invocations share.
 #[derive(Debug)]
 pub struct Context {
     clients: Clients,
     work_queue: Option<WorkQueue>,
+    /// See [`landfall_aws::settings::Queues::late_deliveries`].
+    late_deliveries: Option<u64>,
     metrics: Metrics,
 }
 
@@ -49,7 +53,8 @@ impl Context {
     /// Builds the clients. Makes no call.
     pub fn new(settings: &Settings, config: &SdkConfig, metrics: Metrics) -> Self {
         let work_queue = WorkQueue::new(&settings.queues, config);
-        Self { clients: Clients::new(settings, config), work_queue, metrics }
+        let late_deliveries = settings.queues.late_deliveries();
+        Self { clients: Clients::new(settings, config), work_queue, late_deliveries, metrics }
     }
 }
 
@@ -85,13 +90,21 @@ pub async fn handle(
 }
 
 /// Takes up the batches that messages name: those whose runs have ended, and those that are due.
+///
+/// The end of a run that is still not dealt with after many deliveries is left to the tick, which
+/// asks Glue: the dead-letter queue is for what cannot be read.
 async fn messages(
     context: &Context,
     messages: Vec<HintMessage>,
     deadline: SystemTime,
 ) -> SqsBatchResponse {
     let Context { clients, metrics, .. } = context;
-    let outcomes = stream::iter(messages).map(async |HintMessage { id, content }| {
+    let is_late = |deliveries: Option<u64>| {
+        let late = context.late_deliveries;
+        deliveries.zip(late).is_some_and(|(deliveries, late)| deliveries >= late)
+    };
+    let outcomes = stream::iter(messages).map(async |HintMessage { id, deliveries, content }| {
+        let may_be_given_up = matches!(content, Ok(Some(Hint::Run(_)))) && is_late(deliveries);
         let woken = match content {
             Ok(Some(Hint::Run(run))) => ended(clients, &id, &run, deadline).await,
             Ok(Some(Hint::Due(ids))) => {
@@ -101,16 +114,23 @@ async fn messages(
             Ok(None) => Woken::default(),
             Err(error) => Woken { error: Some(error.into()), ..Woken::default() },
         };
-        if let Some(error) = woken.error.as_ref().filter(|_| !woken.is_done()) {
+        let goes_back = !woken.is_done() && !may_be_given_up;
+        if let Some(error) = woken.error.as_ref().filter(|_| goes_back) {
             tracing::error!(code = error.code(), message_id = id, %error, "message goes back");
         }
-        (id, woken)
+        if !woken.is_done() && may_be_given_up {
+            let error = woken.error.as_ref().map(tracing::field::display);
+            let code = RUN_EVENT_GIVEN_UP;
+            tracing::warn!(code, message_id = id, error, "run event given up: the tick asks Glue");
+            metrics.failures([code]);
+        }
+        (id, goes_back, woken)
     });
     let outcomes: Vec<_> = outcomes.buffer_unordered(CONCURRENT).collect().await;
     let mut failed = Vec::new();
     let mut all = Vec::new();
-    for (id, woken) in outcomes {
-        if !woken.is_done() {
+    for (id, goes_back, woken) in outcomes {
+        if goes_back {
             failed.push(id);
         }
         metrics.failures(woken.error.iter().map(Error::code));

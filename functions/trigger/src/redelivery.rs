@@ -22,8 +22,7 @@ const DELAY_SECONDS: u32 = 300;
 #[derive(Debug)]
 pub(crate) struct Redelivery {
     queue: Queue,
-    /// The number of deliveries from which on a message is sent again. It is half of what SQS
-    /// allows, because not every delivery ends with an answer.
+    /// The number of deliveries from which on a message is sent again.
     from_count: u64,
 }
 
@@ -51,10 +50,10 @@ struct Attribute {
 }
 
 impl Redelivery {
-    /// Returns `None` if the environment names no queue. Makes no call.
+    /// Returns `None` if the environment does not describe the queue. Makes no call.
     pub(crate) fn new(queues: &Queues, config: &SdkConfig) -> Option<Self> {
         let queue = Queue::new(queues.arrivals.as_deref()?, config);
-        Some(Self { queue, from_count: queues.max_receive_count.div_ceil(2) })
+        Some(Self { queue, from_count: queues.late_deliveries()? })
     }
 
     /// Sends copies of those of these messages that were delivered often. Returns the IDs of those

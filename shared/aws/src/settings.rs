@@ -23,9 +23,7 @@ const RECONCILIATION_SECONDS: u64 = 900;
 /// Default: after how many days a manifest expires.
 const MANIFEST_RETENTION_DAYS: u64 = 90;
 
-/// Defaults: how often SQS delivers a message, and how many invocations of the monitor take up due
-/// batches beside the tick.
-const MAX_RECEIVE_COUNT: u64 = 10;
+/// Default: how many invocations of the monitor take up due batches beside the tick.
 const WORK_CONCURRENCY: u64 = 10;
 
 /// The settings of both functions: both start batches, but only the monitor follows their runs.
@@ -63,12 +61,22 @@ pub struct Queues {
     /// The ARN of the queue that arrivals come from. Messages that have to wait are sent to it
     /// again.
     pub arrivals: Option<String>,
-    /// How often that queue delivers a message before it moves it to the dead-letter queue.
-    pub max_receive_count: u64,
+    /// How often that queue, and the queue of run events, deliver a message before they move it to
+    /// the dead-letter queue.
+    pub max_receive_count: Option<u64>,
     /// The ARN of the work queue, which spreads due batches over invocations of the monitor.
     pub work: Option<String>,
     /// How many of these invocations work at a time.
     pub work_concurrency: u64,
+}
+
+impl Queues {
+    /// Returns the number of deliveries from which on a message that only has to wait is not left
+    /// to SQS any more; `None` if the environment does not say how many there are. It is half of
+    /// them, because not every delivery ends with an answer.
+    pub fn late_deliveries(&self) -> Option<u64> {
+        self.max_receive_count.map(|count| count.div_ceil(2))
+    }
 }
 
 /// Why a function cannot work with its settings.
@@ -185,7 +193,8 @@ impl Settings {
         let seconds = number("LANDFALL_RECONCILIATION_SECONDS", RECONCILIATION_SECONDS, 7 * 86_400);
         let manifest_days =
             number("LANDFALL_MANIFEST_RETENTION_DAYS", MANIFEST_RETENTION_DAYS, 36_500);
-        let max_receive_count = number("LANDFALL_MAX_RECEIVE_COUNT", MAX_RECEIVE_COUNT, 1_000);
+        let name = "LANDFALL_MAX_RECEIVE_COUNT";
+        let max_receive_count = variable(name).map(|_| number(name, 1, 1_000));
         let work_concurrency = number("LANDFALL_WORK_CONCURRENCY", WORK_CONCURRENCY, 1_000);
         let mut queue = |name: &'static str| {
             let arn = variable(name);

@@ -16,6 +16,7 @@ mod fit;
 mod history;
 mod id;
 mod manifest;
+mod paths;
 mod record;
 mod repeats;
 mod scope;
@@ -168,8 +169,9 @@ impl Start {
 }
 
 /// Where a batch stands.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, strum::IntoStaticStr)]
 #[serde(tag = "name", rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum State {
     /// Takes members until `closes_at`.
     Open {
@@ -217,6 +219,9 @@ pub struct Starting {
     pub lease: Time,
     /// When the outcome is looked for.
     pub look_at: Time,
+    /// Set while Glue's answers leave open whether there is a run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing: Option<Missing>,
 }
 
 /// A run that is followed.
@@ -272,7 +277,7 @@ pub struct Failed {
     pub missing: Option<Missing>,
 }
 
-/// A run that Glue does not know. Each of its answers since `since` said so.
+/// A run that Glue does not know, or does not show. Each of its answers since `since` said so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Missing {
     /// When the first of these answers came.
@@ -284,16 +289,7 @@ pub struct Missing {
 impl State {
     /// Returns its name in the ledger, in metrics and on the command line.
     pub fn name(&self) -> &'static str {
-        match self {
-            Self::Open { .. } => "open",
-            Self::Sealed { .. } => "sealed",
-            Self::Starting { .. } => "starting",
-            Self::Started { .. } => "started",
-            Self::Failed { .. } => "failed",
-            Self::Succeeded { .. } => "succeeded",
-            Self::Parked { .. } => "parked",
-            Self::Empty => "empty",
-        }
+        self.into()
     }
 
     /// Returns `true` if it can no longer change.

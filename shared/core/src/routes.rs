@@ -107,7 +107,8 @@ pub struct Route {
 }
 
 /// How the runs of a job read the objects of their batches.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, strum::IntoStaticStr, strum::VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum Access {
     /// Through the reader role, which the job's role assumes.
     #[default]
@@ -117,15 +118,9 @@ pub enum Access {
 }
 
 impl Access {
-    /// All ways.
-    pub const ALL: [Self; 2] = [Self::Role, Self::BucketPolicy];
-
     /// Returns its word in routes.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Role => "role",
-            Self::BucketPolicy => "bucket_policy",
-        }
+        self.into()
     }
 }
 

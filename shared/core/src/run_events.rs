@@ -20,6 +20,8 @@ pub enum Wakeup {
 pub struct HintMessage {
     /// SQS's message ID.
     pub id: String,
+    /// How often SQS has delivered it, this time included; `None` if it does not say.
+    pub deliveries: Option<u64>,
     /// `None` for any other kind of event.
     pub content: Result<Option<Hint>, RunEventError>,
 }
@@ -90,6 +92,14 @@ struct Outer<'a> {
 struct SqsRecord {
     message_id: Option<String>,
     body: Option<String>,
+    #[serde(default)]
+    attributes: Attributes,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "PascalCase")]
+struct Attributes {
+    approximate_receive_count: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -142,10 +152,11 @@ impl Wakeup {
 
 fn message(record: &RawValue) -> Result<HintMessage, RunEventError> {
     let missing = || RunEventError::Malformed("messageId");
-    let SqsRecord { message_id, body } =
+    let SqsRecord { message_id, body, attributes } =
         serde_json::from_str(record.get()).map_err(|_| missing())?;
     let content = body.ok_or(RunEventError::Malformed("body")).and_then(|body| hint(&body));
-    Ok(HintMessage { id: message_id.ok_or_else(missing)?, content })
+    let deliveries = attributes.approximate_receive_count.and_then(|count| count.parse().ok());
+    Ok(HintMessage { id: message_id.ok_or_else(missing)?, deliveries, content })
 }
 
 fn hint(body: &str) -> Result<Option<Hint>, RunEventError> {

@@ -5,11 +5,23 @@ use std::fmt;
 
 use crate::pattern::is_name;
 
-/// The names that every route can use. `key` and `object_uri` belong to the batch's only object.
-/// `count` and `bytes` are totals of the batch. `event_time` is the latest event time of the batch,
-/// as RFC 3339 in UTC.
-pub const BUILT_INS: [&str; 7] =
-    ["bucket", "key", "object_uri", "batch_id", "count", "bytes", "event_time"];
+/// The names that every route can use. `key`, `object_uri` and `object_path` belong to the batch's only object.
+/// `prefix_uri` and `prefix_path` are the folder that all objects of the batch share. A `_path` is for Spark: what
+/// Spark would take for a pattern is escaped. `count` and `bytes` are totals of the batch. `event_time` is the
+/// latest event time of the batch, as RFC 3339 in UTC.
+pub const BUILT_INS: [&str; 11] = [
+    "bucket",
+    "key",
+    "object_uri",
+    "object_path",
+    "prefix_uri",
+    "prefix_path",
+    "manifest_uri",
+    "batch_id",
+    "count",
+    "bytes",
+    "event_time",
+];
 
 /// A parsed template.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use crate::network::Network;
 use crate::queue::{Queue, arn};
 use crate::time::{MachineClock, spawn};
-use crate::world::{CLAIMS, LEDGER, World, beginning};
+use crate::world::{CLAIMS, LEDGER, MAX_RECEIVE_COUNT, World, beginning};
 
 /// The timeout of both functions, as in the template.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -78,6 +78,7 @@ fn settings(region: &str) -> Settings {
             "LANDFALL_CLAIMS_TABLE_ARN" => claims.clone(),
             "LANDFALL_RETENTION_DAYS" => "1".to_owned(),
             "LANDFALL_ARRIVALS_QUEUE_ARN" => arn(region, "arrivals"),
+            "LANDFALL_MAX_RECEIVE_COUNT" => MAX_RECEIVE_COUNT.to_string(),
             "LANDFALL_WORK_QUEUE_ARN" => arn(region, "work"),
             "LANDFALL_MANIFESTS_BUCKET" => "manifests".to_owned(),
             "AWS_LAMBDA_FUNCTION_NAME" => "landfall".to_owned(),

@@ -19,7 +19,7 @@ use std::time::Duration;
 use checks::{Ledger, violations};
 use functions::{Function, Lambda, poll, tick};
 use time::spawn;
-use world::{LEDGER, Weather, World, beginning, upgrade, upload};
+use world::{LEDGER, Outage, Weather, World, beginning, upgrade, upload};
 
 /// The number of seeds that `make test` tries.
 const SEEDS: u64 = 100;
@@ -38,9 +38,13 @@ struct Outcome {
 }
 
 fn simulate(seed: u64) -> Outcome {
+    simulate_in(seed, Weather::of)
+}
+
+fn simulate_in(seed: u64, weather: impl FnOnce(&mut fastrand::Rng) -> Weather) -> Outcome {
     // Seeds the randomness of the code and the SDK.
     fastrand::seed(seed);
-    let world = World::new(seed, Weather::of);
+    let world = World::new(seed, weather);
     let is_over = world.timeline.clone().run(live(Arc::clone(&world)));
     let violations = violations(&world, is_over);
     let batches = Ledger::of(&world).batches.len();
@@ -178,6 +182,19 @@ async fn week(world: Arc<World>) -> Vec<Sizes> {
         sizes.push(Sizes { items: kinds.map(count).into(), memory });
     }
     sizes
+}
+
+/// SQS gives a message ten deliveries, six minutes apart.
+#[test]
+fn an_outage_of_the_ledger_that_outlasts_all_deliveries_fills_no_dead_letter_queue() {
+    let (from, until) = (Duration::from_secs(600), Duration::from_secs(6_000));
+    let weather = |_: &mut fastrand::Rng| Weather {
+        outages: vec![Outage { service: "dynamodb", from, until }],
+        calm_after: until,
+        ..Weather::calm()
+    };
+    let violations = simulate_in(1, weather).violations;
+    assert!(violations.is_empty(), "{}", violations.join("\n"));
 }
 
 #[test]

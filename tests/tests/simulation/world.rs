@@ -15,6 +15,9 @@ use crate::time::{Timeline, spawn};
 pub const LEDGER: &str = "ledger";
 pub const CLAIMS: &str = "claims";
 
+/// The number of deliveries of a message, as in the template.
+pub const MAX_RECEIVE_COUNT: u32 = 10;
+
 static WORLDS: AtomicU64 = AtomicU64::new(1);
 
 /// Returns the time at which each simulation begins: 2026-01-31T00:00:00Z.
@@ -152,8 +155,8 @@ impl World {
         let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
         Arc::new(Self {
             aws: StandIn::in_process(vec![Table::ledger(LEDGER), Table::claims(CLAIMS)]),
-            arrivals: Queue::new("arrivals", minutes(6), 10),
-            runs: Queue::new("runs", minutes(6), 10),
+            arrivals: Queue::new("arrivals", minutes(6), MAX_RECEIVE_COUNT),
+            runs: Queue::new("runs", minutes(6), MAX_RECEIVE_COUNT),
             work: Queue::new("work", minutes(6), 1_000),
             timeline,
             weather,

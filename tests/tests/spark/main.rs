@@ -14,6 +14,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, ensure};
 use landfall_core::batch::RunState;
 use landfall_tests::cloud::LANDING_BUCKET;
+use landfall_tests::demo::count_rows;
 use landfall_tests::shared::Shared;
 use landfall_tests::{interrupt, keeper};
 use libtest_mimic::Arguments;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         a_job_outlives_its_session,
         what_is_not_the_batchs_is_refused,
         a_route_without_a_wildcard_is_read_like_any_other,
+        a_script_that_knows_nothing_of_landfall_runs_as_it_is,
     ];
     let conclusion = libtest_mimic::run(&arguments, trials);
     shared.conclude(&conclusion, |stage| stage.cloud.hints())
@@ -88,6 +90,27 @@ fn a_batch_is_read_as_the_reader_and_written_once_however_often_it_is_started(
         ensure!(stage.output("parquet/orders/once/")? == output, "the output has changed");
         Ok(())
     })
+}
+
+/// One of the two keys is a pattern that matches the other, which Spark would read with it.
+fn a_script_that_knows_nothing_of_landfall_runs_as_it_is(stage: &Stage) -> Result<()> {
+    let objects = [("in/as-it-is/a*b.csv", 40), ("in/as-it-is/axb.csv", 7)];
+    let batches = stage.cloud.wait(async {
+        for (key, rows) in objects {
+            stage.upload(key, csv(rows)).await?;
+        }
+        let mut batches = Vec::new();
+        for (key, rows) in objects {
+            batches.push((stage.succeeded("as-it-is", key).await?, rows));
+        }
+        anyhow::Ok(batches)
+    })?;
+    for (batch, rows) in batches {
+        ensure!(batch.runs.len() == 1, "{:?}", batch.runs);
+        let output = count_rows(&stage.cloud, &format!("parquet/as-it-is/{}/", batch.id))?;
+        ensure!(output.0 == rows, "{} of {rows} rows", output.0);
+    }
+    Ok(())
 }
 
 fn a_run_that_fails_halfway_is_followed_by_one_that_replaces_what_it_wrote(

@@ -30,15 +30,21 @@ const MINUTE: Duration = Duration::from_secs(5);
 /// The lifetime of reader sessions, so short that every test uses many of them.
 /// `a_job_outlives_its_session` waits for the end of one.
 const READER_SESSION: &str = "landfall-reader-222222222222=20";
-const JOBS: [&str; 5] = [
+const JOBS: [&str; 6] = [
+    "as-it-is",
     "csv-to-parquet-spark",
     "fails-halfway",
     "outlives-its-session",
     "reaches-farther",
     "awkward-keys",
 ];
-const SCRIPTS: [&str; 4] =
-    ["awkward_keys.py", "fails_halfway.py", "outlives_its_session.py", "reaches_farther.py"];
+const SCRIPTS: [&str; 5] = [
+    "as_it_is.py",
+    "awkward_keys.py",
+    "fails_halfway.py",
+    "outlives_its_session.py",
+    "reaches_farther.py",
+];
 
 pub struct Stage {
     pub cloud: LocalCloud,

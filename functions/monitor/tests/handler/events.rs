@@ -84,6 +84,37 @@ async fn messages_go_back_if_the_ledger_cannot_be_read_or_written() {
     }
 }
 
+/// Its ledger is out for so long that SQS would move the message to the dead-letter queue.
+#[tokio::test]
+async fn the_end_of_a_run_is_acknowledged_before_the_last_delivery_and_the_tick_learns_of_it() {
+    const DELIVERIES: [u64; 4] = [1, 4, 5, 10];
+    let of_this_version = [("LANDFALL_MAX_RECEIVE_COUNT", "10")];
+    for (settings, goes_back) in [
+        (&of_this_version[..], [true, true, false, false]),
+        // A template of an earlier version does not tell how many there are.
+        (&[], [true; 4]),
+    ] {
+        let stage = Stage::with(settings).await;
+        stage.arrive(&["orders/x/a"]).await;
+        let run = stage.run("orders");
+        stage.end(&run, "SUCCEEDED").await;
+        stage.aws.answer("Query", |_, _| Act::Fail { status: 400, code: "AccessDeniedException" });
+        for (count, goes_back) in DELIVERIES.into_iter().zip(goes_back) {
+            // What cannot be read belongs in the dead-letter queue.
+            let events = [json!("{"), ended("orders", &run.id), json!({ "source": "aws.s3" })];
+            let expected = if goes_back { &["m0", "m1"][..] } else { &["m0"] };
+            assert_eq!(stage.messages_again(&events, count, LEFT).await, expected, "{count}");
+        }
+        assert_eq!(stage.codes()["ledger_failed"], 4);
+        let given_up = goes_back.iter().filter(|goes_back| !**goes_back).count() as u64;
+        assert_eq!(stage.codes().get("run_event_given_up").copied().unwrap_or_default(), given_up);
+        stage.aws.clear_rules();
+        stage.make_due(stage.batch().await).await;
+        stage.tick().await;
+        assert_eq!(stage.batch().await.state.name(), "succeeded");
+    }
+}
+
 #[tokio::test]
 async fn a_message_for_which_there_is_no_time_goes_back() {
     let stage = Stage::new().await;

@@ -76,7 +76,7 @@ async fn way(act: &Act, fails: usize) -> usize {
         let batch = stage.make_due(batch).await;
         if let State::Starting(Starting { look_at, .. }) = batch.state {
             let lease = past(WINDOW.as_secs() + 1);
-            let state = State::Starting(Starting { t0: lease, lease, look_at });
+            let state = State::Starting(Starting { t0: lease, lease, look_at, missing: None });
             stage.write(Batch { state, ..batch }).await;
         }
         if round >= 2 {

@@ -88,7 +88,7 @@ async fn a_run_that_the_version_before_started_is_followed_by_the_claim_of_its_i
     let batch = stage.batch().await;
     let State::Started(Started { epoch: 1, .. }) = &batch.state else { panic!("{batch:?}") };
     let t = now() - Duration::from_secs(100);
-    let starting = State::Starting(Starting { t0: t, lease: t, look_at: t });
+    let starting = State::Starting(Starting { t0: t, lease: t, look_at: t, missing: None });
     let (state, runs) = (starting, Vec::new());
     let batch = stage.write(landfall_core::batch::Batch { state, runs, ..batch }).await;
     stage.tick().await;

@@ -150,7 +150,8 @@ async fn a_run_that_is_found_later_is_told_as_if_it_had_been_known_at_once() {
     // Act as if the trigger had died before it recorded the run.
     let starting =
         batch.history.iter().find(|entry| entry.what == HistoryEvent::Starting).expect("begun").at;
-    let state = State::Starting(Starting { t0: starting, lease: past(2), look_at: past(1) });
+    let state =
+        State::Starting(Starting { t0: starting, lease: past(2), look_at: past(1), missing: None });
     let history = batch.history[..batch.history.len() - 1].to_vec();
     let runs = Vec::new();
     stage.write(landfall_core::batch::Batch { state, runs, history, ..batch }).await;

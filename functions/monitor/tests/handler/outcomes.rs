@@ -219,7 +219,7 @@ async fn a_second_is_started(stage: &Stage, is_known: bool) -> [Run; 2] {
     });
     let batch = stage.batch().await;
     let lease = past(WINDOW.as_secs() + 1);
-    let state = State::Starting(Starting { t0: lease, lease, look_at: lease });
+    let state = State::Starting(Starting { t0: lease, lease, look_at: lease, missing: None });
     let runs = if is_known { batch.runs.clone() } else { Vec::new() };
     stage.write(Batch { state, runs, ..batch }).await;
     stage.tick().await;

@@ -20,7 +20,7 @@ async fn starting(stage: &Stage, answer: Act, secs: u64) -> Batch {
     let lease = past(secs);
     stage
         .write(Batch {
-            state: State::Starting(Starting { t0: lease, lease, look_at: lease }),
+            state: State::Starting(Starting { t0: lease, lease, look_at: lease, missing: None }),
             ..batch
         })
         .await
@@ -60,7 +60,10 @@ async fn a_start_whose_caller_may_still_be_at_it_is_left_alone() {
     let State::Starting(Starting { t0, look_at, .. }) = batch.state else { panic!("{batch:?}") };
     let lease = past(0) + std::time::Duration::from_secs(30);
     let batch = stage
-        .write(Batch { state: State::Starting(Starting { t0, lease, look_at }), ..batch })
+        .write(Batch {
+            state: State::Starting(Starting { t0, lease, look_at, missing: None }),
+            ..batch
+        })
         .await;
     assert_eq!(stage.tick().await.due, 1);
     assert_eq!(stage.again(&batch).await, batch);
@@ -117,7 +120,7 @@ async fn a_start_is_never_repeated_while_glue_does_not_say_what_it_started() {
 /// Makes the batch look as if the lease of its start had ended this many seconds ago.
 async fn begun_before(stage: &Stage, batch: Batch, secs: u64) -> Batch {
     let lease = past(secs);
-    let state = State::Starting(Starting { t0: lease, lease, look_at: lease });
+    let state = State::Starting(Starting { t0: lease, lease, look_at: lease, missing: None });
     stage.write(Batch { state, ..batch }).await
 }
 

@@ -62,7 +62,7 @@ async fn each_start_of_a_batch_is_held_to_it() {
     stage.arrive(&["orders/x/a"]).await;
     let batch = stage.batch().await;
     let lease = past(WINDOW.as_secs() + 1);
-    let state = State::Starting(Starting { t0: lease, lease, look_at: lease });
+    let state = State::Starting(Starting { t0: lease, lease, look_at: lease, missing: None });
     let batch = stage.write(Batch { state, ..batch }).await;
     stage.tick().await;
     // The second run fails and is retried. So is the third, which exhausts the attempts.

@@ -182,11 +182,25 @@ impl Stage {
         self.messages(&bodies, LEFT).await
     }
 
-    /// Delivers messages with the IDs `m0`, `m1`, …
+    /// Delivers messages with the IDs `m0`, `m1`, … for the first time.
     pub async fn messages(&self, bodies: &[Value], left: Duration) -> Vec<String> {
+        self.messages_again(bodies, 1, left).await
+    }
+
+    /// Delivers messages for the `count`th time.
+    pub async fn messages_again(
+        &self,
+        bodies: &[Value],
+        count: u64,
+        left: Duration,
+    ) -> Vec<String> {
         let records = bodies.iter().enumerate().map(|(n, body)| {
             let body = body.as_str().map_or_else(|| body.to_string(), str::to_owned);
-            json!({ "messageId": format!("m{n}"), "eventSource": "aws:sqs", "body": body })
+            let attributes = json!({ "ApproximateReceiveCount": count.to_string() });
+            json!({
+                "messageId": format!("m{n}"), "eventSource": "aws:sqs", "body": body,
+                "attributes": attributes,
+            })
         });
         let event = json!({ "Records": records.collect::<Vec<_>>() });
         match self.invoke(&event, left).await.expect("an answer") {
@@ -364,8 +378,8 @@ fn due_at(state: State, at: Time) -> State {
     match state {
         State::Open { .. } => State::Open { closes_at: at },
         State::Sealed { waits_for_slot, .. } => State::Sealed { due: at, waits_for_slot },
-        State::Starting(Starting { t0, lease, .. }) => {
-            State::Starting(Starting { t0, lease, look_at: at })
+        State::Starting(Starting { t0, lease, missing, .. }) => {
+            State::Starting(Starting { t0, lease, look_at: at, missing })
         }
         State::Started(Started { epoch, run_id, since, missing, .. }) => {
             State::Started(Started { epoch, run_id, since, look_at: at, missing })

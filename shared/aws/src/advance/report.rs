@@ -25,7 +25,8 @@ pub fn report(metrics: &Metrics, advanced: &[Advanced]) {
                 }
                 HistoryEvent::Succeeded => {
                     of.succeeded += 1;
-                    let is_unclaimed = matches!(batch.state, State::Succeeded { claimed: false, .. });
+                    let is_unclaimed =
+                        matches!(batch.state, State::Succeeded { claimed: false, .. });
                     of.succeeded_unclaimed += u64::from(is_unclaimed);
                     of.seconds_to_success.push(seconds);
                 }

@@ -136,7 +136,7 @@ async fn age(lineage: &Lineage, by: Duration) {
 
 /// Returns the requests to the server: `/` for one that reads the key, otherwise the key that was
 /// sent.
-async fn asked(server: &MockServer) -> Vec<String> {
+async fn requests(server: &MockServer) -> Vec<String> {
     let requests = server.received_requests().await.expect("they are kept");
     let shown = requests.iter().map(|request| match request.url.path() {
         "/" => "/".to_owned(),
@@ -151,21 +151,21 @@ async fn a_key_that_was_changed_is_read_anew_once_it_is_refused() {
     serve(&server, "k1", "k1").await;
     let lineage = lineage_to(&server);
     assert!(lineage.send("{}".to_owned()).await.is_ok());
-    assert_eq!(asked(&server).await, ["/", "Bearer k1"]);
+    assert_eq!(requests(&server).await, ["/", "Bearer k1"]);
     serve(&server, "k2", "k2").await;
     // An endpoint that refuses all keys must not cost a read of the secret each time.
     let refused = lineage.send("{}".to_owned()).await.expect_err("it is refused");
     assert_eq!(refused.code(), "lineage_refused");
-    assert_eq!(asked(&server).await, ["Bearer k1"]);
+    assert_eq!(requests(&server).await, ["Bearer k1"]);
     age(&lineage, READ_ANEW).await;
     assert!(lineage.send("{}".to_owned()).await.is_ok());
     assert!(lineage.send("{}".to_owned()).await.is_ok());
-    assert_eq!(asked(&server).await[1..], ["Bearer k1", "/", "Bearer k2", "Bearer k2"]);
+    assert_eq!(requests(&server).await[1..], ["Bearer k1", "/", "Bearer k2", "Bearer k2"]);
     // A key that is refused although the secret still has it is not sent again.
     serve(&server, "k3", "k2").await;
     age(&lineage, READ_ANEW).await;
     assert!(lineage.send("{}".to_owned()).await.is_err());
-    assert_eq!(asked(&server).await, ["Bearer k2", "/"]);
+    assert_eq!(requests(&server).await, ["Bearer k2", "/"]);
 }
 
 #[tokio::test]

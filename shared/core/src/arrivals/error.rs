@@ -13,12 +13,12 @@ pub enum ArrivalError {
     #[error("failed to read the event: it is not an event of S3 in any envelope known")]
     UnknownEnvelope,
     #[error(
-        "failed to read the event: `{0}` is no event that S3 lists; a created object is told as \
-         `ObjectCreated:Put` and the like in a notification, and as `Object Created` by EventBridge"
+        "failed to read the event: S3 lists no event `{0}`; S3 reports a created object as \
+         `ObjectCreated:Put` and the like in a notification, and as `Object Created` through EventBridge"
     )]
     UnknownEvent(String),
     #[error(
-        "failed to read the event: it is CloudTrail's record of the call `{0}`, which tells too little of the \
+        "failed to read the event: it is CloudTrail's record of the call `{0}`, which says too little about the \
          object; let the bucket send its events to EventBridge, and the rule match `Object Created`"
     )]
     OfCloudTrail(String),

@@ -31,6 +31,8 @@ pub enum RefusalReason {
     Nul { argument: String },
     #[error("the event does not tell the `{value}` that `{argument}` needs")]
     UnknownValue { argument: String, value: String },
+    #[error("Spark would not read `{key}`, which `{argument}` names: {why}")]
+    NotForSpark { argument: String, key: String, why: &'static str },
     #[error("the arguments have {bytes} bytes, a run is given {limit} at most")]
     ArgumentsTooLong { bytes: usize, limit: usize },
 }
@@ -42,6 +44,7 @@ impl RefusalReason {
             Self::LeadingDash { .. } => "argument_leading_dash",
             Self::Nul { .. } => "argument_nul",
             Self::UnknownValue { .. } => "argument_unknown_value",
+            Self::NotForSpark { .. } => "argument_not_for_spark",
             Self::ArgumentsTooLong { .. } => "arguments_too_long",
         }
     }

@@ -7,8 +7,21 @@ use serde::{Deserialize, Serialize};
 
 /// Whether the runs of a batch must claim it. An unknown word does not read as a `ClaimMode`: code that does not know how a
 /// batch is judged must not judge it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    strum::IntoStaticStr,
+    strum::VariantArray,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum ClaimMode {
     /// A run that succeeds without a claim does not count: nothing shows that it did the batch's work.
     #[default]
@@ -18,15 +31,9 @@ pub enum ClaimMode {
 }
 
 impl ClaimMode {
-    /// All modes.
-    pub const ALL: [Self; 2] = [Self::Required, Self::Optional];
-
     /// Returns its word in routes and on the command line.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Required => "required",
-            Self::Optional => "optional",
-        }
+        self.into()
     }
 
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]

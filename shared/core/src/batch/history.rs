@@ -1,7 +1,5 @@
 //! The history of a batch: what happened to it, and how often in a row.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 use super::{Batch, cut};
@@ -14,8 +12,11 @@ pub(super) const MAX_ENTRIES: usize = 40;
 pub(super) const HOURLY_LIMIT: &str = "max_runs_per_hour";
 
 /// What happened to a batch, in the words of the ledger, the log and the command line.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, strum::AsRefStr, strum::Display,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum HistoryEvent {
     /// The batch was opened.
     Opened,
@@ -59,46 +60,19 @@ pub enum HistoryEvent {
     Parked,
     /// A newer version wrote it.
     #[serde(untagged)]
+    #[strum(transparent)]
     Unknown(String),
 }
 
 impl HistoryEvent {
-    /// A stable identifier.
+    /// Returns a stable identifier.
     pub fn as_str(&self) -> &str {
-        match self {
-            Self::Opened => "opened",
-            Self::Marker => "marker",
-            Self::Sealed => "sealed",
-            Self::Empty => "empty",
-            Self::Deferred => "deferred",
-            Self::WaitsForSlot => "waits_for_slot",
-            Self::Starting => "starting",
-            Self::NotStarted => "not_started",
-            Self::OutcomeNotKnownYet => "outcome_not_known_yet",
-            Self::Started => "started",
-            Self::Followed => "followed",
-            Self::AwaitsRepeat => "awaits_repeat",
-            Self::Repeated => "repeated",
-            Self::NotSeen => "not_seen",
-            Self::Succeeded => "succeeded",
-            Self::Failed => "failed",
-            Self::ClaimNotEnded => "claim_not_ended",
-            Self::Retried => "retried",
-            Self::Returned => "returned",
-            Self::Parked => "parked",
-            Self::Unknown(word) => word,
-        }
+        self.as_ref()
     }
 
     /// Returns `true` if a start was put off.
     pub fn is_put_off(&self) -> bool {
         matches!(self, Self::Deferred | Self::WaitsForSlot)
-    }
-}
-
-impl fmt::Display for HistoryEvent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::arguments::{CLAIMS_TABLE, READER_ROLE, SCOPE, arguments};
-use super::{Batch, JobResources, Member, RefusalReason, Scope, ScopeError};
+use super::paths::{Unreadable, escaped};
+use super::{Batch, JobResources, Member, RefusalReason, Scope, ScopeError, cut};
 use crate::arrivals::{EventTime, compare_sequencers};
 use crate::template::Template;
 
@@ -136,18 +137,39 @@ impl<M: Borrow<Member>> Manifest<M> {
         json
     }
 
-    /// Returns a route's arguments for a batch of these objects. `values` hold for all of them.
+    /// Returns a route's arguments for a batch of these objects. `values` hold for all of them, and `manifest_uri` is where
+    /// the manifest lies.
     ///
     /// # Errors
-    /// An argument cannot be filled in.
+    /// An argument cannot be filled in, or names a path by which Spark would not read exactly these objects.
     pub fn arguments(
         &self,
         templates: &BTreeMap<String, Template>,
         batch_id: &str,
         values: &BTreeMap<String, String>,
+        manifest_uri: &str,
     ) -> Result<BTreeMap<String, String>, RefusalReason> {
+        for (argument, template) in templates {
+            let unreadable = template.names().find_map(|name| match name {
+                "object_path" => self.unreadable_alone(),
+                "prefix_path" => self.unreadable_in_folder(),
+                _ => None,
+            });
+            if let Some(Unreadable { key, why }) = unreadable {
+                return Err(RefusalReason::NotForSpark {
+                    argument: argument.clone(),
+                    key: cut(&key),
+                    why,
+                });
+            }
+        }
         let times = || self.members().filter_map(|m| EventTime::parse(m.event_time.as_deref()?));
+        let uri = |of: &str| values.get("bucket").map(|bucket| format!("s3://{bucket}/{of}"));
         arguments(templates, |name| match name {
+            "manifest_uri" => Some(manifest_uri.to_owned()),
+            "object_path" => uri(&escaped(values.get("key")?)),
+            "prefix_uri" => uri(self.folder()),
+            "prefix_path" => uri(&escaped(self.folder())),
             "batch_id" => Some(batch_id.to_owned()),
             "count" => Some(self.objects().to_string()),
             "bytes" => self.bytes().map(|bytes| bytes.to_string()),
@@ -174,7 +196,8 @@ impl<M: Borrow<Member>> Manifest<M> {
             template.map(|template| (name.clone(), template))
         });
         let templates = templates.collect::<Result<_, _>>().map_err(Unprepared::Refused)?;
-        let arguments = self.arguments(&templates, &batch.id, &batch.start.values);
+        let manifest_uri = resources.manifest_uri(&batch.route, &batch.id);
+        let arguments = self.arguments(&templates, &batch.id, &batch.start.values, &manifest_uri);
         let mut arguments = arguments.map_err(Unprepared::Refused)?;
         arguments.extend(resources.arguments(&batch.route, &batch.id, &batch.start.account));
         let scope = batch.start.scope;
@@ -184,7 +207,7 @@ impl<M: Borrow<Member>> Manifest<M> {
         let prepared = Prepared {
             objects: self.objects(),
             bytes: self.bytes(),
-            manifest: resources.manifest_uri(&batch.route, &batch.id),
+            manifest: manifest_uri,
             arguments,
         };
         prepared.session_policy(scope)?;

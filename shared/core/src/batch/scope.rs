@@ -10,8 +10,21 @@ use crate::policy::literal;
 const MAX_POLICY_CHARS: usize = 2_048;
 
 /// What a run may do. An unknown word does not read as a `Scope`: code that cannot keep a bound must not start the run.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    strum::IntoStaticStr,
+    strum::VariantArray,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Scope {
     /// Everything that the job's role may do.
     #[default]
@@ -34,15 +47,9 @@ pub enum ScopeError {
 }
 
 impl Scope {
-    /// All scopes.
-    pub const ALL: [Self; 2] = [Self::Job, Self::Batch];
-
     /// Returns its word in routes and arguments.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Job => "job",
-            Self::Batch => "batch",
-        }
+        self.into()
     }
 
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]

@@ -18,8 +18,11 @@ pub struct Bounds {
 }
 
 /// A state of a job run, in Glue's words.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, strum::AsRefStr,
+)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 #[allow(missing_docs, reason = "the variants are states as Glue names and defines them")]
 pub enum RunState {
     Starting,
@@ -34,6 +37,7 @@ pub enum RunState {
     Expired,
     /// A state that this version does not know. It counts as live.
     #[serde(untagged)]
+    #[strum(transparent)]
     Other(String),
 }
 
@@ -47,19 +51,7 @@ impl RunState {
 
     /// Returns Glue's word.
     pub fn as_str(&self) -> &str {
-        match self {
-            Self::Starting => "STARTING",
-            Self::Running => "RUNNING",
-            Self::Stopping => "STOPPING",
-            Self::Waiting => "WAITING",
-            Self::Succeeded => "SUCCEEDED",
-            Self::Failed => "FAILED",
-            Self::Timeout => "TIMEOUT",
-            Self::Error => "ERROR",
-            Self::Stopped => "STOPPED",
-            Self::Expired => "EXPIRED",
-            Self::Other(word) => word,
-        }
+        self.as_ref()
     }
 
     /// Returns `true` if the run ended without success.
@@ -127,8 +119,9 @@ pub enum StartOutcome {
 }
 
 /// Why a batch is parked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, strum::IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Why {
     /// The target has no job of this name.
     NoSuchJob,
@@ -156,18 +149,7 @@ pub enum Why {
 impl Why {
     /// Returns a stable identifier.
     pub fn code(self) -> &'static str {
-        match self {
-            Self::NoSuchJob => "no_such_job",
-            Self::InvalidInput => "invalid_input",
-            Self::ArgumentRefused => "argument_refused",
-            Self::ScopeNotKept => "scope_not_kept",
-            Self::AttemptsExhausted => "attempts_exhausted",
-            Self::StateNotRetried => "state_not_retried",
-            Self::OutcomeUnknown => "outcome_unknown",
-            Self::NotClaimed => "not_claimed",
-            Self::RunVanished => "run_vanished",
-            Self::Other => "other",
-        }
+        self.into()
     }
 }
 

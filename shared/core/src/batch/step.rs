@@ -4,11 +4,11 @@ mod following;
 
 use std::time::Duration;
 
-use self::following::{failed, follow, started};
+use self::following::{failed, follow, missed_again, started};
 use super::history::{HOURLY_LIMIT, epoch_detail};
 use super::{
-    Batch, Bounds, FoundRun, Full, HistoryEvent, Lookup, Seen, Slot, StartOutcome, Starting, State,
-    Step, Unprepared, Why, attempt_of, backoff, cut,
+    Batch, Bounds, FoundRun, Full, HistoryEvent, Lookup, Missing, Seen, Slot, StartOutcome,
+    Starting, State, Step, Unprepared, Why, attempt_of, backoff, cut,
 };
 use crate::moment::{Moment, Time};
 
@@ -75,8 +75,12 @@ fn write(batch: Batch) -> Step {
 fn sealed(Case { batch, seen, moment, bounds, is_due }: Case<'_>) -> Step {
     let now = moment.now;
     let begin = |slot: Option<Slot>| {
-        let state =
-            State::Starting(Starting { t0: now, lease: moment.lease, look_at: moment.lease });
+        let state = State::Starting(Starting {
+            t0: now,
+            lease: moment.lease,
+            look_at: moment.lease,
+            missing: None,
+        });
         let epoch = batch.epoch + 1;
         let begun = Batch { epoch, holds_slot: slot.is_some(), ..batch.clone() };
         let batch = begun.into_state(state, now, HistoryEvent::Starting, &epoch_detail(epoch));
@@ -149,11 +153,9 @@ fn park(batch: &Batch, why: Why, message: &str, now: Time) -> Step {
 
 fn starting(case: Case<'_>, start: Starting) -> Step {
     let Case { batch, seen, moment, bounds, is_due } = case;
-    let (now, Starting { t0, lease, .. }) = (moment.now, start);
-    // The call may have been made as late as at the end of the lease. Only then is a run missed.
-    let missed = |times: u32| now >= lease + bounds.reconciliation * times;
-    let look_again = |look_at: Time, detail: &str| {
-        let state = State::Starting(Starting { look_at, ..start });
+    let (now, Starting { t0, lease, missing, .. }) = (moment.now, start);
+    let look_again = |missing: Option<Missing>, look_at: Time, detail: &str| {
+        let state = State::Starting(Starting { look_at, missing, ..start });
         write(batch.clone().into_state(state, now, HistoryEvent::OutcomeNotKnownYet, detail))
     };
     match seen {
@@ -169,7 +171,7 @@ fn starting(case: Case<'_>, start: Starting) -> Step {
         Seen::Start(StartOutcome::Never { why, message }) => {
             park(&batch.clone().accounted_for(batch.epoch), *why, message, now)
         }
-        Seen::Start(StartOutcome::Unknown(message)) => look_again(lease, message),
+        Seen::Start(StartOutcome::Unknown(message)) => look_again(missing, lease, message),
         Seen::Nothing | Seen::Wake if !is_due || now < lease => Step::Rest,
         Seen::Nothing | Seen::Wake => lookup(batch, t0, moment),
         Seen::Lookup(Lookup::Complete(found)) => match newest(found, |run| !batch.has_ended(run)) {
@@ -178,22 +180,28 @@ fn starting(case: Case<'_>, start: Starting) -> Step {
                 let message = "no run is seen, and Glue keeps no history of runs for so long";
                 park(batch, Why::OutcomeUnknown, message, now)
             }
-            None if missed(1) => {
+            // The call may have been made as late as at the end of the lease. Only then is a run missed.
+            None if now >= lease + bounds.reconciliation => {
                 let state = State::Sealed { due: now, waits_for_slot: false };
                 let sealed = batch.clone();
                 release(sealed.into_state(state, now, HistoryEvent::NotStarted, "no run was found"))
             }
-            None => look_again((now + AGAIN).min(lease + bounds.reconciliation), "no run is seen"),
+            None => {
+                let look_at = (now + AGAIN).min(lease + bounds.reconciliation);
+                look_again(None, look_at, "no run is seen")
+            }
         },
-        Seen::Lookup(Lookup::Unclear(message)) if missed(2) => {
-            park(batch, Why::OutcomeUnknown, message, now)
-        }
-        Seen::Lookup(Lookup::Unclear(message)) => look_again(moment.after(AGAIN), message),
+        Seen::Lookup(Lookup::Unclear(message)) => match missed_again(missing, now) {
+            missing if missing.is_gone(now, bounds) => {
+                park(batch, Why::OutcomeUnknown, message, now)
+            }
+            missing => look_again(Some(missing), moment.after(AGAIN), message),
+        },
         Seen::Lookup(Lookup::Unanswered(message)) | Seen::Failed(message) => {
             if now >= t0 + HISTORY {
                 return park(batch, Why::OutcomeUnknown, message, now);
             }
-            look_again(later(moment, lease, MAX_UNSEEN), message)
+            look_again(missing, later(moment, lease, MAX_UNSEEN), message)
         }
         // No step of a batch that is starting has these answers.
         Seen::Prepared(_)

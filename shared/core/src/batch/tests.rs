@@ -6,6 +6,7 @@ mod fit;
 mod id;
 mod item;
 mod manifest;
+mod paths;
 mod recording;
 mod repeats;
 mod scope;

@@ -1,4 +1,4 @@
-//! What is told is kept as files, which pytest judges by OpenLineage's own classes.
+//! The events are kept as files, which pytest judges by OpenLineage's own classes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -165,16 +165,16 @@ fn a_retry_is_another_run_and_start_and_end_of_one_run_have_one_id() {
     let retried = written(&failed, &Seen::ClaimEnded(EndOutcome::Ended), 62);
     let [starting_again, second] = started(&retried, 1_000);
     let succeeded = ended(&second, RunState::Succeeded, Some(2));
-    let told: Vec<RunEvent> =
+    let sent: Vec<RunEvent> =
         [(&starting, &first), (&first, &failed), (&starting_again, &second), (&second, &succeeded)]
             .iter()
             .flat_map(|(before, after)| events(before, after))
             .collect();
     assert_eq!(
-        types(&told),
+        types(&sent),
         [EventType::Start, EventType::Fail, EventType::Start, EventType::Complete]
     );
-    let ids: Vec<Uuid> = told.iter().map(|event| event.run.run_id).collect();
+    let ids: Vec<Uuid> = sent.iter().map(|event| event.run.run_id).collect();
     assert_eq!((ids[0], ids[2]), (ids[1], ids[3]));
     assert_ne!(ids[0], ids[2]);
     assert!(ids.iter().all(|id| id.get_version_num() == 7), "{ids:?}");
@@ -188,20 +188,20 @@ fn a_run_that_lost_the_claim_has_ended_without_effect_and_the_holder_goes_on_as_
     let found = Seen::Lookup(Lookup::Complete(runs.to_vec()));
     let second = written(&Batch { epoch: 2, ..starting.clone() }, &found, 2);
     let holder = ended(&second, RunState::Succeeded, Some(1));
-    let told = events(&second, &holder);
-    assert_eq!(types(&told), [EventType::Abort, EventType::Start]);
-    let message = told[0].run.facets.error_message.as_ref().map(Facet::content);
+    let sent = events(&second, &holder);
+    assert_eq!(types(&sent), [EventType::Abort, EventType::Start]);
+    let message = sent[0].run.facets.error_message.as_ref().map(Facet::content);
     let message = message.map(|error| error.message.as_str());
     assert_eq!(message, Some("run `jr_1` holds the claim on the batch"));
-    // As it was told when it was started: a receiver learns nothing new.
-    assert_eq!(events(&starting, &first), [told[1].clone()]);
+    // As it was sent when the run was started: a receiver learns nothing new.
+    assert_eq!(events(&starting, &first), [sent[1].clone()]);
 }
 
 #[test]
 fn the_same_change_is_told_in_the_same_words_whenever_it_is_told() {
     let [starting, started] = started(&sealed(1), 1);
-    let told = |_| events(&starting, &started).iter().map(RunEvent::json).collect::<String>();
-    assert_eq!(BTreeSet::from([0, 1].map(told)).len(), 1);
+    let sent = |_| events(&starting, &started).iter().map(RunEvent::json).collect::<String>();
+    assert_eq!(BTreeSet::from([0, 1].map(sent)).len(), 1);
 }
 
 /// The first as long as keys can be.
@@ -218,12 +218,12 @@ fn inputs_are_told_in_pieces_that_fit_and_each_once() {
     assert!(fullest > Some(MAX_BYTES - 10_000), "{fullest:?}");
     let rest = types(&pieces[1..]);
     assert!(pieces[0].is_start() && rest.iter().all(|t| *t == EventType::Running));
-    let told = pieces.iter().flat_map(|piece| &piece.inputs).map(|input| &input.name);
-    assert!(told.eq(keys.iter()), "in order, each once");
+    let sent = pieces.iter().flat_map(|piece| &piece.inputs).map(|input| &input.name);
+    assert!(sent.eq(keys.iter()), "in order, each once");
     let ids: BTreeSet<Uuid> = pieces.iter().map(|piece| piece.run.run_id).collect();
     assert_eq!(ids.len(), 1);
     let alone: Vec<_> = event.with_inputs("landing", &Manifest::of(Vec::new())).collect();
-    assert_eq!(alone.len(), 1, "without inputs it is told all the same");
+    assert_eq!(alone.len(), 1, "without inputs an event is sent all the same");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{JobRunRequest, Plan, Refusal, value};
 use crate::arrivals::Arrival;
-use crate::batch::{Draft, Identity, Manifest, Member, RefusalReason};
+use crate::batch::{Draft, Identity, JobResources, Manifest, Member, RefusalReason};
 use crate::routes::{Route, Target, Verdict};
 
 /// An object version of a group.
@@ -97,7 +97,10 @@ impl Group<'_> {
             // Only the marker came: nothing is known of the objects yet.
             BTreeMap::new()
         } else {
-            manifest.arguments(&route.arguments, &batch_id, &draft.start.values)?
+            // The plan doesn't know where manifests lie.
+            let key = JobResources::manifest_key(&route.name, &batch_id);
+            let manifest_uri = format!("s3://MANIFESTS_BUCKET/{key}");
+            manifest.arguments(&route.arguments, &batch_id, &draft.start.values, &manifest_uri)?
         };
         let objects = usize::try_from(manifest.objects()).unwrap_or(usize::MAX);
         let bytes = manifest.bytes();

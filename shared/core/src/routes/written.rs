@@ -122,7 +122,8 @@ pub(crate) struct Start {
     #[schemars(required)]
     pub job: Option<String>,
     /// The job's arguments, as `--name: value`. A value can use captures of the key, and `{bucket}`, `{key}`,
-    /// `{object_uri}`, `{batch_id}`, `{count}`, `{bytes}` and `{event_time}`.
+    /// `{object_uri}`, `{object_path}`, `{prefix_uri}`, `{prefix_path}`, `{manifest_uri}`, `{batch_id}`, `{count}`,
+    /// `{bytes}` and `{event_time}`.
     #[schemars(extend("propertyNames" = { "pattern": "^--[A-Za-z][A-Za-z0-9_.-]*$" }))]
     pub arguments: Option<BTreeMap<String, String>>,
     /// The maximum number of runs of the job at the same time. It counts the runs of all routes that start the

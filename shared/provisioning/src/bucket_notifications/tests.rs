@@ -325,17 +325,17 @@ async fn a_removal_takes_only_ours() {
 
 #[tokio::test]
 async fn a_removal_does_not_ask_s3_to_look_at_destinations_and_an_addition_does() {
-    let looked = async |bucket: &Bucket| {
+    let look_at = async |bucket: &Bucket| {
         let requests = bucket.server.received_requests().await.unwrap();
         let put = requests.iter().find(|request| request.method.as_str() == "PUT").unwrap();
         !put.headers.contains_key("x-amz-skip-destination-validation")
     };
     let bucket = Bucket::with(&format!("{OURS}{ANOTHER}")).await;
     remove(&bucket.s3(), "landing", ACCOUNT, "trigger", soon()).await.unwrap();
-    assert!(!looked(&bucket).await);
+    assert!(!look_at(&bucket).await);
     let bucket = Bucket::with(ANOTHER).await;
     bucket.converge().await.unwrap();
-    assert!(looked(&bucket).await);
+    assert!(look_at(&bucket).await);
 }
 
 #[tokio::test]

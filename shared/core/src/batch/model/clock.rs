@@ -79,8 +79,9 @@ impl World {
         match &mut batch.state {
             BatchState::Open { closes_at } => earlier(closes_at),
             BatchState::Sealed { due, .. } => earlier(due),
-            BatchState::Starting(Starting { t0, lease, look_at }) => {
-                [t0, lease, look_at].into_iter().for_each(earlier);
+            BatchState::Starting(Starting { t0, lease, look_at, missing }) => {
+                let missed = missing.as_mut().map(|missing| &mut missing.since);
+                [t0, lease, look_at].into_iter().chain(missed).for_each(earlier);
             }
             BatchState::Started(Started { since, look_at, missing, repeat, .. }) => {
                 let missed = missing.as_mut().map(|missing| &mut missing.since);
@@ -118,6 +119,12 @@ impl World {
         if let BatchState::Started(Started { repeat: Some(repeat), .. }) = &mut batch.state {
             repeat.awaited_since.iter_mut().for_each(long_ago);
         }
+        let missed = |missing: &mut Option<Missing>| {
+            if let Some(Missing { since, times }) = missing {
+                long_ago(since);
+                *times = (*times).min(3);
+            }
+        };
         match &mut batch.state {
             BatchState::Open { closes_at } => {
                 past(closes_at);
@@ -125,18 +132,16 @@ impl World {
                 batch.last_arrival_at.iter_mut().for_each(long_ago);
             }
             BatchState::Sealed { due, .. } => past(due),
-            BatchState::Starting(Starting { t0, lease, look_at }) => {
+            BatchState::Starting(Starting { t0, lease, look_at, missing }) => {
                 [t0, lease].into_iter().for_each(long_ago);
+                missed(missing);
                 past(look_at);
             }
             BatchState::Started(Started { since, look_at, missing, .. })
             | BatchState::Failed(Failed { since, look_at, missing, .. }) => {
                 // By it only the pauses are told, and here each is a minute.
                 *since = NOW;
-                if let Some(Missing { since, times }) = missing {
-                    long_ago(since);
-                    *times = (*times).min(3);
-                }
+                missed(missing);
                 past(look_at);
             }
             BatchState::Parked { message, .. } => message.clear(),

@@ -238,14 +238,14 @@ fn searched(
     }
 }
 
-fn missed_again(missing: Option<Missing>, now: Time) -> Missing {
+pub(super) fn missed_again(missing: Option<Missing>, now: Time) -> Missing {
     let Missing { since, times } = missing.unwrap_or(Missing { since: now, times: 0 });
     Missing { since, times: times.saturating_add(1) }
 }
 
 impl Missing {
     /// Returns `true` if several answers in a row, over a long time, did not know the run.
-    fn is_gone(self, now: Time, bounds: &Bounds) -> bool {
+    pub(super) fn is_gone(self, now: Time, bounds: &Bounds) -> bool {
         const SEVERAL: u32 = 3;
         self.times >= SEVERAL && now >= self.since + bounds.reconciliation * 2
     }

@@ -109,7 +109,7 @@ fn every_state_is_written_like_this_and_is_read_back() {
     let states = [
         State::Open { closes_at: NOW },
         State::Sealed { due: NOW, waits_for_slot: true },
-        State::Starting(Starting { t0: NOW, lease: NOW, look_at: NOW }),
+        State::Starting(Starting { t0: NOW, lease: NOW, look_at: NOW, missing: None }),
         State::Started(Started {
             epoch: 1,
             run_id: run_id(),

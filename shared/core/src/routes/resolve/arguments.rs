@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::at::At;
 use crate::pattern::Pattern;
 use crate::problem::did_you_mean;
+use crate::routes::resolve::batch::Resolved;
 use crate::routes::written;
 use crate::template::{BUILT_INS, Template, TemplateError};
 
@@ -65,14 +66,16 @@ const INTERPRETED: [&str; 36] = [
 ];
 
 /// The built-in names that only a batch of one object has.
-const OF_ONE_OBJECT: [&str; 2] = ["key", "object_uri"];
+const OF_ONE_OBJECT: [&str; 3] = ["key", "object_uri", "object_path"];
+
+/// The built-in names of the folder that all objects of a batch share.
+const OF_THE_FOLDER: [&str; 2] = ["prefix_uri", "prefix_path"];
 
 /// Returns the templates of the valid arguments, by name, and reports the problems of the others.
 pub(crate) fn resolve(
     start: &written::Start,
     key: Option<&Pattern>,
-    by: &[String],
-    max_objects: Option<u64>,
+    batch: &Resolved,
     at: &mut At<'_>,
 ) -> BTreeMap<String, Template> {
     let mut resolved = BTreeMap::new();
@@ -105,7 +108,7 @@ pub(crate) fn resolve(
             );
         }
         if let Some(pattern) = key {
-            check_names(&template, pattern, by, max_objects, &mut at);
+            check_names(&template, pattern, batch, &mut at);
         }
         resolved.insert(name.clone(), template);
     }
@@ -145,8 +148,7 @@ fn check_name(name: &str, at: &mut At<'_>) {
 fn check_names(
     template: &Template,
     pattern: &Pattern,
-    by: &[String],
-    max_objects: Option<u64>,
+    Resolved { by, closing, marker }: &Resolved,
     at: &mut At<'_>,
 ) {
     let captures: Vec<&str> = pattern.capture_names().collect();
@@ -164,7 +166,14 @@ fn check_names(
             continue;
         }
         let varies = OF_ONE_OBJECT.contains(&name) || (is_capture && !by.iter().any(|n| n == name));
-        if varies && max_objects != Some(1) {
+        if OF_THE_FOLDER.contains(&name) && marker.is_none() {
+            at.warning(
+                format!("`{{{name}}}` is a folder that can hold more than the batch"),
+                "the job reads again what earlier batches read: close the batch by `batch.marker`, \
+                 or let the job read `{manifest_uri}`",
+            );
+        }
+        if varies && closing.max_objects != Some(1) {
             let hint = if is_capture {
                 format!("add `{name}` to `batch.by`, or set `batch.max_objects: 1`")
             } else {

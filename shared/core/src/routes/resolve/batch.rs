@@ -1,5 +1,7 @@
 //! The checks of when a batch closes and of what happens to its job runs.
 
+use strum::VariantArray;
+
 use crate::at::At;
 use crate::batch::{ClaimMode, Closing, RunState, Scope};
 use crate::pattern::Pattern;
@@ -133,19 +135,18 @@ pub(crate) fn start(start: &written::Start, at: &mut At<'_>) -> (Limits, Retry) 
 }
 
 /// Returns the choice that `word` names, or the default if there is no word. Reports a word that names none.
-fn choice<T: Copy + Default, const N: usize>(
-    field: &str,
-    word: Option<&String>,
-    all: [T; N],
-    as_str: fn(T) -> &'static str,
-    hint: &str,
-    at: &mut At<'_>,
-) -> T {
+fn choice<T>(field: &str, word: Option<&String>, hint: &str, at: &mut At<'_>) -> T
+where
+    T: Copy + Default + Into<&'static str> + VariantArray,
+{
     let Some(word) = word else {
         return T::default();
     };
-    all.into_iter().find(|choice| as_str(*choice) == word).unwrap_or_else(|| {
-        let hint = did_you_mean(word, all.map(as_str)).unwrap_or_else(|| hint.to_owned());
+    let words = T::VARIANTS.iter().map(|choice| ((*choice).into(), *choice));
+    let named = words.clone().find(|(name, _)| *name == word);
+    named.map(|(_, choice)| choice).unwrap_or_else(|| {
+        let hint =
+            did_you_mean(word, words.map(|(name, _)| name)).unwrap_or_else(|| hint.to_owned());
         at.key(field).error(format!("`{word}` is not a value of `{field}`"), hint);
         // This value is never used, because a file with an error is refused.
         T::default()
@@ -156,19 +157,19 @@ fn choice<T: Copy + Default, const N: usize>(
 pub(crate) fn scope(start: &written::Start, at: &mut At<'_>) -> Scope {
     let hint =
         "`job`: everything that the job role may do; `batch`: no other role than the reader role";
-    choice("scope", start.scope.as_ref(), Scope::ALL, Scope::as_str, hint, at)
+    choice("scope", start.scope.as_ref(), hint, at)
 }
 
 /// Returns whether the job's runs must claim their batch.
 pub(crate) fn claim(start: &written::Start, at: &mut At<'_>) -> ClaimMode {
     let hint = "`required`: a run counts only if it claimed its batch; `optional`: any job will do";
-    choice("claim", start.claim.as_ref(), ClaimMode::ALL, ClaimMode::as_str, hint, at)
+    choice("claim", start.claim.as_ref(), hint, at)
 }
 
 /// Returns how the job reads the objects of its batch.
 pub(crate) fn access(start: &written::Start, scope: Scope, at: &mut At<'_>) -> Access {
     let hint = "`role`: through the reader role; `bucket_policy`: with the job's own role";
-    let access = choice("access", start.access.as_ref(), Access::ALL, Access::as_str, hint, at);
+    let access = choice("access", start.access.as_ref(), hint, at);
     if access == Access::BucketPolicy && scope == Scope::Batch {
         at.key("access").error(
             "`access: bucket_policy` can't keep `scope: batch`",

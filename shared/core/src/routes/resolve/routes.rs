@@ -139,9 +139,7 @@ fn route(written: &written::Route, targets: &[&str], at: &mut At<'_>) -> Option<
             )
         })
     });
-    let max_objects = batch.closing.max_objects;
-    let arguments =
-        arguments::resolve(start, key.as_ref(), &batch.by, max_objects, &mut at.key("arguments"));
+    let arguments = arguments::resolve(start, key.as_ref(), &batch, &mut at.key("arguments"));
     let (limits, retry) = batch::start(start, &mut at);
     let scope = batch::scope(start, &mut at);
     let claim = batch::claim(start, &mut at);

@@ -172,3 +172,21 @@ fn a_bucket_policy_cannot_hold_a_run_to_its_batch() {
         Routes::parse(&with("\n      access: bucket_policy\n      scope: batch")).routes.is_none()
     );
 }
+
+#[test]
+fn a_folder_that_can_hold_more_than_the_batch_is_warned_of() {
+    check_with(
+        r#""--dt": "{dt}""#,
+        r#""--in": "{prefix_path}""#,
+        expect![[r#"
+        17:20: warning: `{prefix_path}` is a folder that can hold more than the batch (the job reads again what earlier batches read: close the batch by `batch.marker`, or let the job read `{manifest_uri}`)
+    "#]],
+    );
+    check_with(
+        r#""--dt": "{dt}""#,
+        r#""--in": "{object_path}", "--all": "{manifest_uri}""#,
+        expect![[r#"
+            17:28: error: `{object_path}` differs between the objects of a batch (set `batch.max_objects: 1`; the job gets all objects in its manifest)
+        "#]],
+    );
+}

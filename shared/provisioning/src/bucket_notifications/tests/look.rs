@@ -31,7 +31,7 @@ async fn refused(status: u16, code: &'static str, listed: Option<&[&str]>) -> Bu
     Bucket { server }
 }
 
-async fn looked(bucket: &Bucket, patience: Duration) -> Look {
+async fn look_at(bucket: &Bucket, patience: Duration) -> Look {
     look(&bucket.s3(), "landing", ACCOUNT, Instant::now() + patience).await
 }
 
@@ -47,12 +47,12 @@ async fn what_refuses_is_anothers_only_if_the_account_does_not_list_it() {
         (far, "it is in another region"),
     ] {
         // The look does not wait.
-        assert_eq!(looked(&bucket, Duration::from_secs(60)).await, Look::NotOurs(why.to_owned()));
+        assert_eq!(look_at(&bucket, Duration::from_secs(60)).await, Look::NotOurs(why.to_owned()));
     }
-    let closed = looked(&refused(403, "AccessDenied", Some(&["landing"])).await, moment).await;
+    let closed = look_at(&refused(403, "AccessDenied", Some(&["landing"])).await, moment).await;
     let Look::Refused(why) = closed else { panic!("{closed:?}") };
     assert_eq!(why, "AccessDenied: said no; the bucket is of account 111111111111");
-    let unknown = looked(&refused(403, "AccessDenied", None).await, moment).await;
+    let unknown = look_at(&refused(403, "AccessDenied", None).await, moment).await;
     let Look::Refused(why) = unknown else { panic!("{unknown:?}") };
     assert!(why.contains("is not known"), "{why}");
 }
@@ -62,12 +62,12 @@ async fn a_look_that_has_no_answer_ends_in_time_and_is_no_refusal() {
     let moment = Duration::from_millis(1_500);
     let begun = Instant::now();
     // The SDK itself makes three attempts, with pauses.
-    let busy = looked(&refused(503, "SlowDown", None).await, Duration::from_secs(5)).await;
+    let busy = look_at(&refused(503, "SlowDown", None).await, Duration::from_secs(5)).await;
     assert_eq!(busy, Look::Failed("SlowDown: said no".to_owned()));
     let server = MockServer::start().await;
     let late = ResponseTemplate::new(200).set_delay(Duration::from_secs(60));
     Mock::given(method("GET")).respond_with(late).mount(&server).await;
-    let silent = looked(&Bucket { server }, moment).await;
+    let silent = look_at(&Bucket { server }, moment).await;
     assert_eq!(silent, Look::Failed("S3 did not answer in time".to_owned()));
     assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
 }

@@ -27,7 +27,7 @@ fn any_state() -> impl Strategy<Value = State> {
             match which {
                 0 => State::Open { closes_at: one },
                 1 => State::Sealed { due: one, waits_for_slot: epoch == 1 },
-                2 => State::Starting(Starting { t0: one, lease: two, look_at: three }),
+                2 => State::Starting(Starting { t0: one, lease: two, look_at: three, missing }),
                 3 => State::Started(Started {
                     epoch,
                     run_id,

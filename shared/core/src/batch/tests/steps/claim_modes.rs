@@ -56,9 +56,14 @@ fn failed_once() -> Batch {
 
 #[test]
 fn the_only_run_that_succeeds_without_a_claim_is_the_success_of_a_batch_that_need_not_be_claimed() {
-    check(&started_optional(), &claim(RunState::Succeeded, None), 60, expect![[r#"
+    check(
+        &started_optional(),
+        &claim(RunState::Succeeded, None),
+        60,
+        expect![[r#"
         write and release {"claimed":false,"name":"succeeded","run_id":"jr_1"}
-        succeeded: jr_1"#]]);
+        succeeded: jr_1"#]],
+    );
 }
 
 #[test]
@@ -135,14 +140,24 @@ fn lost_once() -> Batch {
 #[test]
 fn a_success_without_a_claim_is_in_doubt_if_nobody_knows_what_came_of_an_earlier_start() {
     let batch = begun(&lost_once(), run(2), 1_100);
-    check(&batch, &claim(RunState::Succeeded, None), 1_200, expect![[r#"
+    check(
+        &batch,
+        &claim(RunState::Succeeded, None),
+        1_200,
+        expect![[r#"
         write and release {"message":"run `jr_2` is SUCCEEDED, no run of the batch has claimed it, and another one may have been at work at the same time: nobody knows what came of the start with epoch 1; look at the job's runs and at their output before you return the batch","name":"parked","why":"outcome_unknown"}
-        parked: outcome_unknown: run `jr_2` is SUCCEEDED, no run of the batch has claimed it, and another one may have been at work at the same time: nobody knows what came of the start with epoch 1; look at the job's runs and at their output before you return the batch"#]]);
+        parked: outcome_unknown: run `jr_2` is SUCCEEDED, no run of the batch has claimed it, and another one may have been at work at the same time: nobody knows what came of the start with epoch 1; look at the job's runs and at their output before you return the batch"#]],
+    );
     // However it ended: the other run may go on.
     let failed = written(&batch, &last(RunState::Failed), 1_200);
-    check(&failed, &Seen::ClaimEnded(EndOutcome::Ended), 1_200, expect![[r#"
+    check(
+        &failed,
+        &Seen::ClaimEnded(EndOutcome::Ended),
+        1_200,
+        expect![[r#"
         write {"message":"run `jr_2` is FAILED, no run of the batch has claimed it, and another one may have been at work at the same time: nobody knows what came of the start with epoch 1; look at the job's runs and at their output before you return the batch","name":"parked","why":"outcome_unknown"}
-        parked: outcome_unknown: run `jr_2` is FAILED, no run of the batch has claimed it, and another one may have been at work at the same time: nobody knows what came of the start with epoch 1; look at the job's runs and at their output before you return the batch"#]]);
+        parked: outcome_unknown: run `jr_2` is FAILED, no run of the batch has claimed it, and another one may have been at work at the same time: nobody knows what came of the start with epoch 1; look at the job's runs and at their output before you return the batch"#]],
+    );
 }
 
 #[test]
@@ -150,9 +165,14 @@ fn a_hidden_run_that_is_found_after_another_began_is_in_doubt() {
     let batch = begun(&lost_once(), StartOutcome::Unknown("no answer".to_owned()), 1_100);
     let found = vec![FoundRun { epoch: 1, run_id: "jr_1".to_owned() }];
     let batch = written(&batch, &Seen::Lookup(Lookup::Complete(found)), 1_400);
-    check(&batch, &claim(RunState::Succeeded, None), 1_500, expect![[r#"
+    check(
+        &batch,
+        &claim(RunState::Succeeded, None),
+        1_500,
+        expect![[r#"
         write and release {"message":"run `jr_1` is SUCCEEDED, no run of the batch has claimed it, and another one may have been at work at the same time: nobody knows what came of the start with epoch 2; look at the job's runs and at their output before you return the batch","name":"parked","why":"outcome_unknown"}
-        parked: outcome_unknown: run `jr_1` is SUCCEEDED, no run of the batch has claimed it, and another one may have been at work at the same time: nobody knows what came of the start with epoch 2; look at the job's runs and at their output before you return the batch"#]]);
+        parked: outcome_unknown: run `jr_1` is SUCCEEDED, no run of the batch has claimed it, and another one may have been at work at the same time: nobody knows what came of the start with epoch 2; look at the job's runs and at their output before you return the batch"#]],
+    );
 }
 
 #[test]
@@ -198,23 +218,40 @@ fn glue_is_asked_for_the_next_attempt_only_after_an_end_that_it_repeats() {
     for run_state in [RunState::Succeeded, RunState::Stopped, RunState::Expired] {
         assert!(!asks(&started_optional(), run_state.clone()), "{run_state:?}");
     }
-    check(&started_optional(), &claim(RunState::Failed, None), 60, expect![[r#"FindRepeat { run_id: "jr_1_attempt_1", run_state: Failed, claim: Claim { holder: None, ended: 0 } }"#]]);
+    check(
+        &started_optional(),
+        &claim(RunState::Failed, None),
+        60,
+        expect![[
+            r#"FindRepeat { run_id: "jr_1_attempt_1", run_state: Failed, claim: Claim { holder: None, ended: 0 } }"#
+        ]],
+    );
 }
 
 #[test]
 fn a_run_that_glue_does_not_repeat_has_failed() {
-    check(&started_optional(), &last(RunState::Failed), 60, expect![[r#"
+    check(
+        &started_optional(),
+        &last(RunState::Failed),
+        60,
+        expect![[r#"
         write and release {"claimed":false,"epoch":1,"look_at":"+60s","name":"failed","run_id":"jr_1","run_state":"FAILED","since":"+60s"}
-        failed: run jr_1 is FAILED"#]]);
+        failed: run jr_1 is FAILED"#]],
+    );
 }
 
 #[test]
 fn a_repeat_is_followed_as_the_same_run_and_holds_its_slot() {
     let batch = started_optional();
     let seen = repeat(RunState::Failed, None, RepeatSeen::Begun);
-    check(&batch, &seen, 60, expect![[r#"
+    check(
+        &batch,
+        &seen,
+        60,
+        expect![[r#"
         write {"epoch":1,"look_at":"+60s","name":"started","repeat":{"may_hold_claim":false},"run_id":"jr_1_attempt_1","since":"+60s"}
-        repeated: jr_1_attempt_1"#]]);
+        repeated: jr_1_attempt_1"#]],
+    );
     let batch = written(&batch, &seen, 60);
     let runs: Vec<_> = batch.runs.iter().map(|run| (run.epoch, run.run_id.as_str())).collect();
     assert_eq!(runs, [(1, "jr_1_attempt_1")]);
@@ -226,17 +263,27 @@ fn a_repeat_is_followed_as_the_same_run_and_holds_its_slot() {
     // After the second repeat, the job has Glue make no other.
     let batch = written(&batch, &repeat(RunState::Error, None, RepeatSeen::Begun), 180);
     let batch = written(&batch, &hidden(RunState::Failed, None), 240);
-    check(&batch, &Seen::ClaimEnded(EndOutcome::Ended), 240, expect![[r#"
+    check(
+        &batch,
+        &Seen::ClaimEnded(EndOutcome::Ended),
+        240,
+        expect![[r#"
         write {"due":"+300s","name":"sealed","waits_for_slot":false}
-        retried: run `jr_1_attempt_2` is FAILED"#]]);
+        retried: run `jr_1_attempt_2` is FAILED"#]],
+    );
     assert_eq!(batch.holds_slot, false);
 }
 
 #[test]
 fn a_repeat_that_is_not_seen_yet_is_waited_for_with_its_slot_within_the_window_and_then_in_doubt() {
-    check(&started_optional(), &hidden(RunState::Failed, None), 60, expect![[r#"
+    check(
+        &started_optional(),
+        &hidden(RunState::Failed, None),
+        60,
+        expect![[r#"
         write {"epoch":1,"look_at":"+120s","name":"started","repeat":{"awaited_since":1000000060000,"may_hold_claim":false},"run_id":"jr_1","since":"+0s"}
-        awaits_repeat: jr_1_attempt_1"#]]);
+        awaits_repeat: jr_1_attempt_1"#]],
+    );
     let mut batch = written(&started_optional(), &hidden(RunState::Failed, None), 60);
     assert!(batch.holds_slot);
     check(&batch, &Seen::Nothing, 120, expect![[r#"Follow { run_id: "jr_1" }"#]]);
@@ -245,9 +292,14 @@ fn a_repeat_that_is_not_seen_yet_is_waited_for_with_its_slot_within_the_window_a
         assert!(batch.due() <= Some(NOW + secs(960)), "{batch:?}");
     }
     assert!(!batch.is_stuck(), "Glue takes its time");
-    check(&batch, &hidden(RunState::Failed, None), 960, expect![[r#"
+    check(
+        &batch,
+        &hidden(RunState::Failed, None),
+        960,
+        expect![[r#"
         write and release {"message":"run `jr_1` is FAILED, the job's MaxRetries (2) has Glue repeat it, and Glue does not show `jr_1_attempt_1`, which may still begin: look at the job's runs before you return the batch","name":"parked","why":"outcome_unknown"}
-        parked: outcome_unknown: run `jr_1` is FAILED, the job's MaxRetries (2) has Glue repeat it, and Glue does not show `jr_1_attempt_1`, which may still begin: look at the job's runs before you return the batch"#]]);
+        parked: outcome_unknown: run `jr_1` is FAILED, the job's MaxRetries (2) has Glue repeat it, and Glue does not show `jr_1_attempt_1`, which may still begin: look at the job's runs before you return the batch"#]],
+    );
 }
 
 /// Glue does not repeat what timed out, and a claim keeps a late repeat out.
@@ -278,9 +330,14 @@ fn a_call_that_fails_while_a_repeat_is_awaited_does_not_shorten_or_prolong_the_w
 fn a_repeat_that_may_have_lost_the_claim_to_an_attempt_before_it_is_no_success() {
     let begun = repeat(RunState::Failed, Some(1), RepeatSeen::Begun);
     let batch = written(&started_optional(), &begun, 60);
-    check(&batch, &claim(RunState::Succeeded, Some(1)), 120, expect![[r#"
+    check(
+        &batch,
+        &claim(RunState::Succeeded, Some(1)),
+        120,
+        expect![[r#"
         write and release {"message":"run `jr_1_attempt_1` succeeded, but an attempt before it may have claimed the batch, and then this one did nothing: look at its output before you return the batch, and set the job's MaxRetries to 0, because only the first attempt to claim a batch gets it","name":"parked","why":"outcome_unknown"}
-        parked: outcome_unknown: run `jr_1_attempt_1` succeeded, but an attempt before it may have claimed the batch, and then this one did nothing: look at its output before you return the batch, and set the job's MaxRetries to 0, because only the first attempt to claim a batch gets it"#]]);
+        parked: outcome_unknown: run `jr_1_attempt_1` succeeded, but an attempt before it may have claimed the batch, and then this one did nothing: look at its output before you return the batch, and set the job's MaxRetries to 0, because only the first attempt to claim a batch gets it"#]],
+    );
     // That it fails too leaves no doubt.
     let failed = written(
         &batch,

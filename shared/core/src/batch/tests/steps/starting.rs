@@ -130,19 +130,57 @@ fn what_is_unclear_is_looked_at_again_and_in_the_end_parked() {
     check(
         &batch,
         &unclear,
+        120,
+        expect![[r#"
+            write {"lease":"+120s","look_at":"+180s","missing":{"since":1000000120000,"times":1},"name":"starting","t0":"+0s"}
+            outcome_not_known_yet: a run without arguments"#]],
+    );
+    let twice = [120, 180].iter().fold(batch, |batch, after| written(&batch, &unclear, *after));
+    check(
+        &twice,
+        &unclear,
         1_919,
         expect![[r#"
-            write {"lease":"+120s","look_at":"+1979s","name":"starting","t0":"+0s"}
+            write {"lease":"+120s","look_at":"+1979s","missing":{"since":1000000120000,"times":3},"name":"starting","t0":"+0s"}
             outcome_not_known_yet: a run without arguments"#]],
     );
     check(
-        &batch,
+        &twice,
         &unclear,
         1_920,
         expect![[r#"
             write and release {"message":"a run without arguments","name":"parked","why":"outcome_unknown"}
             parked: outcome_unknown: a run without arguments"#]],
     );
+}
+
+/// An outage is no answer: only answers leave open whether there is a run.
+#[test]
+fn what_is_unclear_counts_from_the_first_answer_and_not_from_an_outage_before() {
+    let unclear = Seen::Lookup(Lookup::Unclear("a run without arguments".to_owned()));
+    let unanswered = Seen::Lookup(Lookup::Unanswered("throttled".to_owned()));
+    let missing = |batch: &Batch| match batch.state {
+        State::Starting(Starting { missing, .. }) => missing,
+        ref state => panic!("{state:?}"),
+    };
+    let batch = super::super::starting(&with_limits(Some(1), None));
+    let batch = (0..8).fold(batch, |batch, n| written(&batch, &unanswered, 120 + n * 900));
+    assert_eq!(missing(&batch), None);
+    let batch = written(&batch, &unclear, 7_200);
+    let first = Some(Missing { since: NOW + secs(7_200), times: 1 });
+    assert_eq!(missing(&batch), first);
+    let batch = written(&batch, &unanswered, 7_260);
+    let batch = written(&batch, &Seen::Failed("no role".to_owned()), 8_160);
+    assert_eq!(missing(&batch), first, "an outage between answers neither counts nor ends them");
+    let batch = written(&batch, &unclear, 9_000);
+    assert_eq!(missing(&batch).map(|missing| missing.times), Some(2), "twice is not several times");
+    let State::Parked { why, .. } = written(&batch, &unclear, 9_060).state else {
+        panic!("{batch:?}")
+    };
+    assert_eq!(why, Why::OutcomeUnknown);
+    let batch = super::super::starting(&sealed());
+    let unclear_once = written(&batch, &unclear, 120);
+    assert_eq!(missing(&written(&unclear_once, &found(&[]), 180)), None, "an answer was clear");
 }
 
 #[test]
