@@ -31,7 +31,7 @@ pub fn run_id(state: &State) -> Option<&str> {
     match state {
         State::Started(Started { run_id, .. })
         | State::Failed(Failed { run_id, .. })
-        | State::Succeeded { run_id } => Some(run_id),
+        | State::Succeeded { run_id, .. } => Some(run_id),
         _ => None,
     }
 }
@@ -62,7 +62,7 @@ pub fn in_short(state: &State, now: Time) -> String {
         State::Starting(Starting { t0, .. }) => format!("starting since {t0}"),
         State::Started(Started { run_id, .. })
         | State::Failed(Failed { run_id, .. })
-        | State::Succeeded { run_id } => printable(run_id),
+        | State::Succeeded { run_id, .. } => printable(run_id),
         State::Parked { why, .. } => why.code().to_owned(),
         State::Empty => "-".to_owned(),
     }
@@ -104,7 +104,7 @@ pub fn in_words(batch: &Batch, now: Time) -> Vec<String> {
                 format!("The monitor ends the run's claim, then {then}."),
             ]
         }
-        State::Succeeded { run_id } => {
+        State::Succeeded { run_id, .. } => {
             let at = last_written(batch, &HistoryEvent::Succeeded);
             let at = at.map_or(String::new(), |at| format!(" {}", moment(at, now)));
             vec![format!("Run `{}` succeeded{at}.", printable(run_id))]
