@@ -54,7 +54,7 @@ pub fn run(args: &CheckArgs, color: Color) -> Printed {
 
 /// Returns a line for each claim mode of the routes that says what it means.
 fn claim_modes(routes: &Routes) -> String {
-    let lines = ClaimMode::ALL.into_iter().filter_map(|mode| {
+    let lines = [ClaimMode::Required, ClaimMode::Optional].into_iter().filter_map(|mode| {
         let of = routes.routes.iter().filter(|route| route.claim == mode);
         let names: Vec<String> = of.map(|route| format!("`{}`", route.name)).collect();
         let (word, means) = (mode.as_str(), claim_mode(mode));
