@@ -32,8 +32,9 @@ pub fn a_job_that_glue_itself_repeats_is_followed_where_it_need_not_claim_and_wa
     stage.cloud.wait(async {
         stage.upload("in/plain-repeated/fails.csv", csv(2)).await?;
         stage.upload("in/plain-refused/works.csv", csv(2)).await?;
-        let parked =
-            |batch: &Batch| matches!(batch.state, State::Parked { why: Why::AttemptsExhausted, .. });
+        let parked = |batch: &Batch| {
+            matches!(batch.state, State::Parked { why: Why::AttemptsExhausted, .. })
+        };
         let key = "in/plain-repeated/fails.csv";
         let batch = stage.batch_of("plain-repeated", key, SOON, parked).await?;
         // Both attempts are one run of the batch, which failed once.
