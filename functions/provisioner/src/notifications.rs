@@ -9,7 +9,7 @@ use futures_util::{StreamExt, stream};
 use landfall_aws::sdk_error::chain;
 use landfall_core::aim::Aim;
 use landfall_core::bucket_notifications::{Desired, Effect, Look, Spec, plan};
-use landfall_core::lifecycle;
+use landfall_core::lifecycle::{self, Memory};
 use landfall_core::limits::Named;
 use landfall_core::roles::{Home, Owner, SpecError};
 use landfall_provisioning::bucket_notifications as s3_notifications;
@@ -88,6 +88,8 @@ impl<'a> Notifications<'a> {
         &self,
         context: &Context,
         owner: &Owner,
+        resource: &mut Held,
+        memory: &mut Memory,
         aim: Aim,
         deadlines: Deadlines,
     ) -> Result<BTreeMap<String, String>, Failure> {
@@ -99,9 +101,19 @@ impl<'a> Notifications<'a> {
         let desired = spec.iter().flat_map(|spec| spec.all_desired(&token)).collect();
         let left = deadlines.work.saturating_duration_since(Instant::now());
         let looks = self.look(context, Instant::now() + TO_LOOK.min(left / 3)).await;
-        let plan = plan(aim, &desired, &looks).map_err(Failure::Hindered)?;
+        let announced = memory.announced.as_ref();
+        let plan = plan(aim, &desired, &looks, announced).map_err(Failure::Hindered)?;
         for note in &plan.notes {
             tracing::warn!(code = "bucket_left_alone", "{note}");
+        }
+        let is_put = |effect: &&Effect| matches!(effect, Effect::Put(_));
+        let puts: Vec<&str> = plan.effects.iter().filter(is_put).map(Effect::bucket).collect();
+        if let Some(announced) = &mut memory.announced {
+            let known = announced.len();
+            announced.extend(puts.iter().map(|bucket| (*bucket).to_owned()));
+            if announced.len() > known {
+                resource.save(memory.clone(), deadlines.work).await?;
+            }
         }
         let mut failures = Vec::new();
         for effect in &plan.effects {
@@ -126,10 +138,8 @@ impl<'a> Notifications<'a> {
             tracing::info!(code = "wider_than_the_routes", "{note}");
         }
         notes.extend(plan.notes);
-        let is_put = |effect: &&Effect| matches!(effect, Effect::Put(_));
-        let buckets: Vec<&str> = plan.effects.iter().filter(is_put).map(Effect::bucket).collect();
         Ok(BTreeMap::from([
-            ("Buckets".to_owned(), buckets.join(",")),
+            ("Buckets".to_owned(), puts.join(",")),
             ("Notes".to_owned(), notes.join("\n")),
         ]))
     }

@@ -6,6 +6,7 @@ use landfall_core::aim::Aim;
 use landfall_core::lifecycle::Memory;
 use landfall_core::limits::Named;
 use landfall_core::roles::{Home, Owner};
+use landfall_provisioning::lifecycle_table::Held;
 
 use crate::context::{Context, Deadlines};
 use crate::failure::Failure;
@@ -75,7 +76,8 @@ impl<'a> Subject<'a> {
         }
     }
 
-    /// Carries out what was decided, and returns the attributes for `Fn::GetAtt`.
+    /// Carries out what was decided, and returns the attributes for `Fn::GetAtt`. What has to be
+    /// remembered before an effect is saved under the lock first.
     ///
     /// # Errors
     /// Fails if the properties are wrong, an existing resource belongs to something else, or AWS
@@ -84,7 +86,8 @@ impl<'a> Subject<'a> {
         &self,
         context: &Context,
         owner: &Owner,
-        memory: &Memory,
+        lock: &mut Held,
+        memory: &mut Memory,
         aim: Aim,
         deadlines: Deadlines,
     ) -> Result<BTreeMap<String, String>, Failure> {
@@ -99,7 +102,7 @@ impl<'a> Subject<'a> {
                 Ok(BTreeMap::new())
             }
             Self::Notifications(notifications) => {
-                notifications.carry_out(context, owner, aim, deadlines).await
+                notifications.carry_out(context, owner, lock, memory, aim, deadlines).await
             }
         }
     }

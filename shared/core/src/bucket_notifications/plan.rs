@@ -5,7 +5,7 @@
 //! buckets have theirs. So a change that fails on the way can be undone and, whatever failed,
 //! repeating the same request converges.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Configuration, Desired, merge};
 use crate::aim::Aim;
@@ -51,7 +51,8 @@ impl Effect {
 }
 
 /// Plans a change. `desired` holds what each bucket should have. A bucket in `looks` that isn't in
-/// `desired` should have nothing of ours.
+/// `desired` should have nothing of ours. `announced` holds the buckets in which a rule of ours was
+/// ever put, if that is known.
 ///
 /// # Errors
 /// Returns the reasons why nothing can be done, a sentence for each bucket. On the way back there
@@ -60,6 +61,7 @@ pub fn plan(
     aim: Aim,
     desired: &BTreeMap<String, Desired>,
     looks: &BTreeMap<String, Look>,
+    announced: Option<&BTreeSet<String>>,
 ) -> Result<Plan, Vec<String>> {
     let mut plan = Plan::default();
     let mut hindrances = Vec::new();
@@ -82,7 +84,11 @@ pub fn plan(
         }
     }
     for bucket in left {
+        let was_never_put = announced.is_some_and(|announced| !announced.contains(bucket));
         match &looks[bucket] {
+            Look::Refused(why) if was_never_put => {
+                plan.notes.push(format!("bucket `{bucket}` never got a rule to remove: {why}"));
+            }
             Look::NotOurs(why) => {
                 plan.notes.push(format!("bucket `{bucket}` has no rule to remove: {why}"));
             }
