@@ -1,5 +1,5 @@
 use expect_test::{Expect, expect};
-use landfall_core::batch::{RunState, Seen, StartOutcome};
+use landfall_core::batch::{RunState, Seen, StartOutcome, State};
 
 use super::*;
 use crate::fixtures::{self as made, NOW, secs};

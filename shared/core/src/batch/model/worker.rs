@@ -279,7 +279,7 @@ impl World {
             Step::FindRepeat { run_id, run_state, claim } => {
                 let run = state.index(&run_id).map(|run| state.runs[run]);
                 let max_retries =
-                    if self.takes_for_over(&local, moment.now) { 0 } else { self.max_retries };
+                    if self.takes_for_over(local, moment.now) { 0 } else { self.max_retries };
                 let repeat = match run.filter(|run| !run.hidden) {
                     Some(_) if self.guards.waits_for_repeat => RepeatSeen::Begun,
                     _ => RepeatSeen::NotSeen { max_retries },

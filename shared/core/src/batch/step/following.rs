@@ -105,7 +105,7 @@ fn ended(batch: &Batch, run: &Started, run_state: &RunState, claim: Claim, now: 
         let state = State::Failed(failed);
         return release(batch.clone().into_state(state, now, HistoryEvent::Failed, &detail));
     }
-    // An attempt that Glue made by itself cannot take the claim from one before it, and leaves with success.
+    // An attempt that Glue made by itself cannot take the claim from one before it, and may have left with success.
     let may_have_lost =
         attempt_of(run_id).1 > 0 && repeat.is_none_or(|repeat| repeat.may_hold_claim);
     match (claim.live(), claim.holder) {

@@ -271,7 +271,7 @@ fn a_repeat_is_followed_as_the_same_run_and_holds_its_slot() {
         write {"due":"+300s","name":"sealed","waits_for_slot":false}
         retried: run `jr_1_attempt_2` is FAILED"#]],
     );
-    assert_eq!(batch.holds_slot, false);
+    assert!(!batch.holds_slot);
 }
 
 #[test]
