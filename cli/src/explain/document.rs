@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use landfall_core::arrivals::{Arrival, Ignored};
-use landfall_core::batch::{Closing, Draft, Scope};
+use landfall_core::batch::{ClaimMode, Closing, Draft, Scope};
 use landfall_core::plan::{JobRunRequest, Refusal};
 use landfall_core::routes::{Route, Verdict};
 use serde::Serialize;
@@ -40,6 +40,7 @@ struct RequestEntry<'a> {
     bytes: Option<u64>,
     arrivals: &'a [usize],
     scope: Scope,
+    claim: ClaimMode,
     closing: Closing,
 }
 
@@ -127,6 +128,7 @@ fn request_entry(request: &JobRunRequest) -> RequestEntry<'_> {
         bytes: *bytes,
         arrivals,
         scope: start.scope,
+        claim: start.claim,
         closing: *closing,
     }
 }
