@@ -60,11 +60,14 @@ fn buckets() -> Vec<Row> {
         ("to remove output", WHERE_JOBS_RUN, here("DeleteObject", "acme-out/x")),
         ("to give up an upload", WHERE_JOBS_RUN, here("AbortMultipartUpload", "acme-out/x")),
         ("a script", WHERE_JOBS_RUN, here("GetObject", "acme-assets/job.py")),
+        ("output of a named account", WHERE_NAMED, lent("PutObject", "acme-out/x", TRUSTED)),
         (
-            "output of another account, named",
-            [true, false, false, false, false],
-            theirs("PutObject", "acme-out/x"),
+            "another bucket of that account",
+            [false, false, true, false, false],
+            lent("PutObject", "hr-salaries/x", TRUSTED),
         ),
+        ("a squatted bucket of jobs, named", NEVER, theirs("PutObject", "acme-out/x")),
+        ("to read a squatted bucket of jobs", NEVER, theirs("GetObject", "acme-out/x")),
         ("a bucket's policy", NEVER, here("PutBucketPolicy", "acme-out")),
         ("a version's removal", NEVER, here("DeleteObjectVersion", "acme-out/x")),
         ("a bucket", NEVER, here("CreateBucket", "acme-out")),
@@ -259,6 +262,7 @@ fn others() -> Vec<Row> {
         ("one in a subnet", WHERE_NAMED, ec2("CreateNetworkInterface", "subnet")),
         ("its end", WHERE_NAMED, ec2("DeleteNetworkInterface", "network-interface")),
         ("subnets", WHERE_NAMED, may("ec2:DescribeSubnets", "*")),
+        ("whether a VPC resolves names", WHERE_NAMED, ec2("DescribeVpcAttribute", "vpc")),
         ("Glue's tag", WHERE_NAMED, tagged(&["aws-glue-service-resource"])),
         ("another tag", NEVER, tagged(&["aws-glue-service-resource", "owner"])),
         ("no tag", NEVER, ec2("CreateTags", "network-interface")),
@@ -298,7 +302,7 @@ fn roles() -> Vec<Row> {
     ]
 }
 
-pub const WIDENINGS: [Widening; 17] = [
+pub const WIDENINGS: [Widening; 18] = [
     ("a bucket that begins alike", NAMED, |all| {
         statement(all, "WhatLanded")["Resource"] = json!("arn:aws:s3:::acme-landing*");
     }),
@@ -307,6 +311,9 @@ pub const WIDENINGS: [Widening; 17] = [
         statement(all, "WhatLanded")["Condition"] = json!({});
     }),
     ("whoever owns a bucket of jobs", ANY, |all| {
+        statement(all, "DataOfJobs")["Condition"] = json!({});
+    }),
+    ("whoever owns a bucket of jobs that is named", NAMED, |all| {
         statement(all, "DataOfJobs")["Condition"] = json!({});
     }),
     ("whoever owns it, by the account", BY_ACCOUNT, |all| {
