@@ -1,4 +1,4 @@
-//! Dispatches to what a request is about: a role, or the notifications of buckets.
+//! Dispatches to what a request is about: a role, or the notifications or policies of buckets.
 
 use std::collections::BTreeMap;
 
@@ -7,6 +7,7 @@ use landfall_core::lifecycle::Memory;
 use landfall_core::limits::Named;
 use landfall_core::roles::{Home, Owner};
 
+use crate::access::BucketAccess;
 use crate::context::{Context, Deadlines};
 use crate::failure::Failure;
 use crate::notifications::Notifications;
@@ -18,6 +19,7 @@ use crate::role::RoleResource;
 pub(crate) enum Subject<'a> {
     Role(RoleResource<'a>),
     Notifications(Notifications<'a>),
+    Access(BucketAccess<'a>),
 }
 
 impl<'a> Subject<'a> {
@@ -28,6 +30,7 @@ impl<'a> Subject<'a> {
     pub(crate) fn of(request: &'a Request, home: &'a Home) -> Result<Self, Failure> {
         match request.resource_type.as_str() {
             Notifications::TYPE => Ok(Self::Notifications(Notifications::of(request, home))),
+            BucketAccess::TYPE => Ok(Self::Access(BucketAccess::of(request, home))),
             _ => RoleResource::of(request, home).map(Self::Role),
         }
     }
@@ -45,6 +48,7 @@ impl<'a> Subject<'a> {
         match self {
             Self::Role(role) => Ok(Named::by_role(&role.spec()?)),
             Self::Notifications(notifications) => notifications.names(),
+            Self::Access(access) => access.names(),
         }
     }
 
@@ -55,7 +59,7 @@ impl<'a> Subject<'a> {
     pub(crate) fn check_external_id(&self) -> Result<(), Failure> {
         match self {
             Self::Role(role) => role.check_external_id(),
-            Self::Notifications(_) => Ok(()),
+            Self::Notifications(_) | Self::Access(_) => Ok(()),
         }
     }
 
@@ -72,6 +76,7 @@ impl<'a> Subject<'a> {
         match self {
             Self::Role(role) => role.names_now(context, owner).await,
             Self::Notifications(notifications) => Ok(notifications.names_now(context, owner).await),
+            Self::Access(access) => Ok(access.names_now(context, owner).await),
         }
     }
 
@@ -93,14 +98,17 @@ impl<'a> Subject<'a> {
             Self::Role(role) => {
                 role.carry_out(context, owner, memory, is_removal, deadlines.work).await
             }
-            // The rules belong to whichever physical ID stands: a late clean-up of an older ID
-            // keeps them.
-            Self::Notifications(_) if is_removal && !memory.standing.is_empty() => {
+            // What is in buckets belongs to whichever physical ID stands: a late clean-up of an older
+            // ID keeps it.
+            Self::Notifications(_) | Self::Access(_)
+                if is_removal && !memory.standing.is_empty() =>
+            {
                 Ok(BTreeMap::new())
             }
             Self::Notifications(notifications) => {
                 notifications.carry_out(context, owner, aim, deadlines).await
             }
+            Self::Access(access) => access.carry_out(context, owner, aim, deadlines).await,
         }
     }
 }
