@@ -1,5 +1,6 @@
 //! `landfall check`: reports all problems of routes files.
 
+mod access;
 mod parameters;
 
 use std::io;
@@ -32,6 +33,9 @@ pub fn run(args: &CheckArgs, color: Color) -> Printed {
         let parsed = Routes::parse_to_deploy(&text);
         output.stdout.push_str(&problems::render(&name, &text, &parsed.problems, style));
         output.stderr.push_str(&format!("{name}: {}\n", problems::summary(&parsed)));
+        for note in parsed.routes.iter().flat_map(access::notes) {
+            output.stderr.push_str(&format!("{name}: note: {note}\n"));
+        }
         for remark in parameters::remarks(parsed.routes.as_ref(), &args.parameters) {
             let severity = if remark.is_error { "error" } else { "warning" };
             output.stdout.push_str(&format!("{severity}: {}\n", remark.text));

@@ -7,7 +7,7 @@ use landfall_core::arrivals::Arrival;
 use landfall_core::batch::{Closing, Draft, RefusalReason, Scope};
 use landfall_core::plan::JobRunRequest;
 use landfall_core::problem::did_you_mean;
-use landfall_core::routes::{Route, Verdict};
+use landfall_core::routes::{Access, Route, Verdict};
 
 use super::Explanation;
 use crate::terminal::escape::shown;
@@ -177,6 +177,10 @@ fn write_request(
             out,
             ", --landfall-scope batch\n  with scope `batch`: the run can assume only the reader role"
         )?;
+    }
+    let mut routes = explanation.routes.routes.iter();
+    if routes.any(|it| it.name == *route && it.access == Access::BucketPolicy) {
+        write!(out, "\n  with access `bucket_policy`: the job reads with its own role")?;
     }
     writeln!(out, "\n  starts {}", when(&request.draft))
 }

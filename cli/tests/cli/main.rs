@@ -106,6 +106,7 @@ fn the_committed_schemas_are_those_that_schema_prints() {
         (&["schema", "reader-role"], "schemas/reader-role.json"),
         (&["schema", "job-role"], "schemas/job-role.json"),
         (&["schema", "bucket-notifications"], "schemas/bucket-notifications.json"),
+        (&["schema", "bucket-access"], "schemas/bucket-access.json"),
     ] {
         let committed = fs::read_to_string(infra(file)).expect("the schema");
         let shown = landfall(&[], args);

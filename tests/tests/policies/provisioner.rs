@@ -43,7 +43,9 @@ fn sets() -> Value {
     let named = json!({
         "TrustedAccountIds": TRUSTED,
         "LandingBucketArns": "arn:aws:s3:::acme-landing,arn:aws:s3:::acme-items",
+        "PolicyBucketArns": "arn:aws:s3:::acme-landing",
         "JobBucketArns": "arn:aws:s3:::acme-out,arn:aws:s3:::acme-assets",
+        "JobInputBucketArns": "arn:aws:s3:::acme-input",
         "JobArns": format!("arn:aws:glue:{REGION}:{HERE}:job/orders"),
         "ConnectionArns": format!("arn:aws:glue:{REGION}:{HERE}:connection/warehouse"),
         "StreamArns": format!("arn:aws:kinesis:{REGION}:{HERE}:stream/clicks"),

@@ -41,6 +41,9 @@ struct Written {
     /// The ARNs of the KMS keys that objects are encrypted with. The provisioner doesn't change their policies, but says
     /// what to add to them. Default: the keys of the buckets' default encryption.
     kms_key_arns: Option<Vec<String>>,
+    /// A reference to something that the stack must make first, such as a bucket's policy. The value means nothing.
+    #[expect(dead_code, reason = "CloudFormation alone uses the reference")]
+    after: Option<String>,
 }
 
 /// The valid properties.

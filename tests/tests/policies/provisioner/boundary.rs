@@ -65,6 +65,19 @@ fn buckets() -> Vec<Row> {
             [true, false, false, false, false],
             theirs("PutObject", "acme-out/x"),
         ),
+        (
+            "input of jobs in the data account",
+            WHERE_NAMED,
+            lent("GetObject", "acme-input/orders/a.csv", TRUSTED),
+        ),
+        ("the list of it", WHERE_NAMED, lent("ListBucket", "acme-input", TRUSTED)),
+        ("squatted input", NEVER, theirs("GetObject", "acme-input/orders/a.csv")),
+        ("to write into input", NEVER, lent("PutObject", "acme-input/x", TRUSTED)),
+        (
+            "another bucket of the data account",
+            [false, false, true, false, false],
+            lent("GetObject", "hr-salaries/x", TRUSTED),
+        ),
         ("a bucket's policy", NEVER, here("PutBucketPolicy", "acme-out")),
         ("a version's removal", NEVER, here("DeleteObjectVersion", "acme-out/x")),
         ("a bucket", NEVER, here("CreateBucket", "acme-out")),
@@ -298,11 +311,18 @@ fn roles() -> Vec<Row> {
     ]
 }
 
-pub const WIDENINGS: [Widening; 17] = [
+pub const WIDENINGS: [Widening; 20] = [
     ("a bucket that begins alike", NAMED, |all| {
         statement(all, "WhatLanded")["Resource"] = json!("arn:aws:s3:::acme-landing*");
     }),
     ("any bucket's objects", NAMED, |all| statement(all, "DataOfJobs")["Resource"] = json!("*")),
+    ("whoever owns the input", NAMED, |all| {
+        statement(all, "InputOfJobs")["Condition"] = json!({});
+    }),
+    ("whoever owns the input, by the account", BY_ACCOUNT, |all| {
+        statement(all, "InputOfJobs")["Condition"] = json!({});
+    }),
+    ("any input", NAMED, |all| statement(all, "InputOfJobs")["Resource"] = json!("*")),
     ("whoever owns what landed", NAMED, |all| {
         statement(all, "WhatLanded")["Condition"] = json!({});
     }),

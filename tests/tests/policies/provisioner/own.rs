@@ -151,6 +151,8 @@ fn buckets() -> Vec<Row> {
     // analytics account.
     let where_it_lands: Verdicts = [true, true, true, true, false];
     let where_not_named: Verdicts = [false, true, false, false, false];
+    // There is no way to name any bucket.
+    let where_policies: Verdicts = [true, false, true, false, false];
     vec![
         ("to announce", where_it_lands, s3("PutBucketNotification", "acme-landing", HERE)),
         ("what is announced", ALWAYS, s3("GetBucketNotification", "acme-landing", HERE)),
@@ -183,7 +185,17 @@ fn buckets() -> Vec<Row> {
             s3("GetEncryptionConfiguration", "acme-landing", FOREIGN),
         ),
         ("to encrypt otherwise", NEVER, s3("PutEncryptionConfiguration", "acme-landing", HERE)),
-        ("a bucket's policy", NEVER, s3("PutBucketPolicy", "acme-landing", HERE)),
+        ("a bucket's policy", where_policies, s3("GetBucketPolicy", "acme-landing", HERE)),
+        ("to change it", where_policies, s3("PutBucketPolicy", "acme-landing", HERE)),
+        ("to delete it", where_policies, s3("DeleteBucketPolicy", "acme-landing", HERE)),
+        ("to change another bucket's policy", NEVER, s3("PutBucketPolicy", "acme-items", HERE)),
+        ("what another bucket's policy says", NEVER, s3("GetBucketPolicy", "acme-items", HERE)),
+        (
+            "to change the policy of another account's bucket",
+            NEVER,
+            s3("PutBucketPolicy", "acme-landing", FOREIGN),
+        ),
+        ("to let the public in", NEVER, s3("PutBucketPublicAccessBlock", "acme-landing", HERE)),
         ("what landed", NEVER, s3("GetObject", "acme-landing/x", HERE)),
     ]
 }
@@ -227,7 +239,7 @@ fn others() -> Vec<Row> {
     ]
 }
 
-pub const WIDENINGS: [Widening; 10] = [
+pub const WIDENINGS: [Widening; 12] = [
     ("roles of nobody's", NAMED, |all| statement(all, "LookAfterRoles")["Condition"] = json!({})),
     ("the owner's tags", NAMED, |all| {
         let conditions = statement(all, "UntagRoles")["Condition"].as_object_mut();
@@ -243,6 +255,12 @@ pub const WIDENINGS: [Widening; 10] = [
     ("any bucket", NAMED, |all| statement(all, "AddNotifications")["Resource"] = json!("*")),
     ("whoever owns a bucket", ANY, |all| {
         statement(all, "AddNotifications")["Condition"] = json!({})
+    }),
+    ("any bucket's policy", NAMED, |all| {
+        statement(all, "ChangePoliciesOfNamedBuckets")["Resource"] = json!("*");
+    }),
+    ("the policy of whoever's bucket", NAMED, |all| {
+        statement(all, "ChangePoliciesOfNamedBuckets")["Condition"] = json!({});
     }),
     ("to pass roles", NAMED, |all| {
         statement(all, "LookAfterRoles")["Action"] = json!(["iam:*"]);

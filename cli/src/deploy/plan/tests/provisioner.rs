@@ -315,6 +315,7 @@ fn the_boundary_is_measured_as_iam_counts_it() {
         ("JobBucketArns", "arn:aws:s3:::acme-out,arn:aws:s3:::acme-assets"),
         ("JobArns", "arn:aws:glue:us-east-1:111111111111:job/orders"),
         ("ConnectionArns", "arn:aws:glue:us-east-1:111111111111:connection/warehouse"),
+        ("JobInputBucketArns", "arn:aws:s3:::acme-input"),
         ("StreamArns", "arn:aws:kinesis:us-east-1:111111111111:stream/clicks"),
         ("MetricNamespaces", "Glue,Acme"),
         ("LakeFormationAccess", "true"),

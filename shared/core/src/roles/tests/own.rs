@@ -29,151 +29,151 @@ fn a_job_role_reads_itself_what_routes_to_its_account_take_by_bucket_policy() {
         STACK,
         &[],
         expect![[r#"
-        arn:aws:iam::222222222222:role/landfall/landfall-job
-        trust {
-          "Statement": [
-            {
-              "Action": [
-                "sts:AssumeRole"
-              ],
-              "Effect": "Allow",
-              "Principal": {
-                "Service": [
-                  "glue.amazonaws.com"
-                ]
-              },
-              "Sid": "ServiceOnly"
-            }
-          ],
-          "Version": "2012-10-17"
-        }
-        permissions {
-          "Statement": [
-            {
-              "Action": [
-                "sts:AssumeRole"
-              ],
-              "Effect": "Allow",
-              "Resource": [
-                "arn:aws:iam::111111111111:role/landfall/landfall-reader-222222222222"
-              ],
-              "Sid": "BecomeTheReader"
-            },
-            {
-              "Action": [
-                "logs:CreateLogGroup",
-                "logs:CreateLogStream",
-                "logs:PutLogEvents"
-              ],
-              "Effect": "Allow",
-              "Resource": [
-                "arn:aws:logs:eu-west-1:222222222222:log-group:/aws-glue/*"
-              ],
-              "Sid": "Log"
-            },
-            {
-              "Action": [
-                "s3:GetObject",
-                "s3:GetObjectVersion"
-              ],
-              "Condition": {
-                "Bool": {
-                  "aws:SecureTransport": [
-                    "true"
-                  ]
-                },
-                "StringEquals": {
-                  "aws:ResourceAccount": [
-                    "111111111111"
-                  ]
-                }
-              },
-              "Effect": "Allow",
-              "Resource": [
-                "arn:aws:s3:::acme-landing/orders/dt=*",
-                "arn:aws:s3:::acme-landing/sta${?}s/${$}x/*"
-              ],
-              "Sid": "ReadRouted"
-            },
-            {
-              "Action": [
-                "s3:ListBucket",
-                "s3:ListBucketVersions"
-              ],
-              "Condition": {
-                "Bool": {
-                  "aws:SecureTransport": [
-                    "true"
-                  ]
-                },
-                "StringEquals": {
-                  "aws:ResourceAccount": [
-                    "111111111111"
-                  ]
-                },
-                "StringLike": {
-                  "s3:prefix": [
-                    "orders/dt=*",
-                    "sta${?}s/${$}x/*"
-                  ]
-                }
-              },
-              "Effect": "Allow",
-              "Resource": [
-                "arn:aws:s3:::acme-landing"
-              ],
-              "Sid": "ListRouted0"
-            },
-            {
-              "Action": [
-                "s3:GetObject"
-              ],
-              "Condition": {
-                "Bool": {
-                  "aws:SecureTransport": [
-                    "true"
-                  ]
-                },
-                "StringEquals": {
-                  "aws:ResourceAccount": [
-                    "111111111111"
-                  ]
-                }
-              },
-              "Effect": "Allow",
-              "Resource": [
-                "arn:aws:s3:::landfall-manifests-111111111111-eu-west-1/manifests/222222222222/*"
-              ],
-              "Sid": "ReadManifests"
-            },
-            {
-              "Action": [
-                "kms:Decrypt"
-              ],
-              "Condition": {
-                "StringLike": {
-                  "kms:EncryptionContext:aws:s3:arn": [
-                    "arn:aws:s3:::acme-landing",
-                    "arn:aws:s3:::acme-landing/orders/dt=*",
-                    "arn:aws:s3:::acme-landing/sta${?}s/${$}x/*",
-                    "arn:aws:s3:::landfall-manifests-111111111111-eu-west-1",
-                    "arn:aws:s3:::landfall-manifests-111111111111-eu-west-1/manifests/*"
+            arn:aws:iam::222222222222:role/landfall/landfall-job
+            trust {
+              "Statement": [
+                {
+                  "Action": [
+                    "sts:AssumeRole"
                   ],
-                  "kms:ViaService": [
-                    "s3.*"
-                  ]
+                  "Effect": "Allow",
+                  "Principal": {
+                    "Service": [
+                      "glue.amazonaws.com"
+                    ]
+                  },
+                  "Sid": "ServiceOnly"
                 }
-              },
-              "Effect": "Allow",
-              "Resource": [
-                "arn:aws:kms:*:111111111111:key/*"
               ],
-              "Sid": "Decrypt"
+              "Version": "2012-10-17"
             }
-          ],
-          "Version": "2012-10-17"
-        }
-    "#]],
+            permissions {
+              "Statement": [
+                {
+                  "Action": [
+                    "sts:AssumeRole"
+                  ],
+                  "Effect": "Allow",
+                  "Resource": [
+                    "arn:aws:iam::111111111111:role/landfall/landfall-reader-222222222222"
+                  ],
+                  "Sid": "BecomeTheReader"
+                },
+                {
+                  "Action": [
+                    "logs:CreateLogGroup",
+                    "logs:CreateLogStream",
+                    "logs:PutLogEvents"
+                  ],
+                  "Effect": "Allow",
+                  "Resource": [
+                    "arn:aws:logs:eu-west-1:222222222222:log-group:/aws-glue/*"
+                  ],
+                  "Sid": "Log"
+                },
+                {
+                  "Action": [
+                    "s3:GetObject",
+                    "s3:GetObjectVersion"
+                  ],
+                  "Condition": {
+                    "Bool": {
+                      "aws:SecureTransport": [
+                        "true"
+                      ]
+                    },
+                    "StringEquals": {
+                      "aws:ResourceAccount": [
+                        "111111111111"
+                      ]
+                    }
+                  },
+                  "Effect": "Allow",
+                  "Resource": [
+                    "arn:aws:s3:::acme-landing/orders/dt=*",
+                    "arn:aws:s3:::acme-landing/sta${?}s/${$}x/*"
+                  ],
+                  "Sid": "ReadRouted"
+                },
+                {
+                  "Action": [
+                    "s3:ListBucket",
+                    "s3:ListBucketVersions"
+                  ],
+                  "Condition": {
+                    "Bool": {
+                      "aws:SecureTransport": [
+                        "true"
+                      ]
+                    },
+                    "StringEquals": {
+                      "aws:ResourceAccount": [
+                        "111111111111"
+                      ]
+                    },
+                    "StringLike": {
+                      "s3:prefix": [
+                        "orders/dt=*",
+                        "sta${?}s/${$}x/*"
+                      ]
+                    }
+                  },
+                  "Effect": "Allow",
+                  "Resource": [
+                    "arn:aws:s3:::acme-landing"
+                  ],
+                  "Sid": "ListRouted0"
+                },
+                {
+                  "Action": [
+                    "s3:GetObject"
+                  ],
+                  "Condition": {
+                    "Bool": {
+                      "aws:SecureTransport": [
+                        "true"
+                      ]
+                    },
+                    "StringEquals": {
+                      "aws:ResourceAccount": [
+                        "111111111111"
+                      ]
+                    }
+                  },
+                  "Effect": "Allow",
+                  "Resource": [
+                    "arn:aws:s3:::landfall-manifests-111111111111-eu-west-1/manifests/222222222222/*/222222222222-*"
+                  ],
+                  "Sid": "ReadManifests"
+                },
+                {
+                  "Action": [
+                    "kms:Decrypt"
+                  ],
+                  "Condition": {
+                    "StringLike": {
+                      "kms:EncryptionContext:aws:s3:arn": [
+                        "arn:aws:s3:::acme-landing",
+                        "arn:aws:s3:::acme-landing/orders/dt=*",
+                        "arn:aws:s3:::acme-landing/sta${?}s/${$}x/*",
+                        "arn:aws:s3:::landfall-manifests-111111111111-eu-west-1",
+                        "arn:aws:s3:::landfall-manifests-111111111111-eu-west-1/manifests/*"
+                      ],
+                      "kms:ViaService": [
+                        "s3.*"
+                      ]
+                    }
+                  },
+                  "Effect": "Allow",
+                  "Resource": [
+                    "arn:aws:kms:*:111111111111:key/*"
+                  ],
+                  "Sid": "Decrypt"
+                }
+              ],
+              "Version": "2012-10-17"
+            }
+        "#]],
     );
 }
 
