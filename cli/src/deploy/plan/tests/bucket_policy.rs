@@ -38,11 +38,20 @@ fn planned(
 #[test]
 fn stacks_are_told_of_the_buckets_and_roles_of_such_routes_and_of_nothing_without() {
     let none = known(&[]);
-    expect![[r#""#]].assert_eq(&planned(&[], &[], &[], &none, false));
+    expect![[r#"
+        landfall-provisioner in the data account: PolicyBucketArns=none JobInputBucketArns=none
+        landfall-provisioner in the analytics account: PolicyBucketArns=none JobInputBucketArns=none
+        landfall in the data account: BucketPolicyJobRoleArns="#]]
+    .assert_eq(&planned(&[], &[], &[], &none, false));
     let (all, ours) = (&["acme-items", "acme-landing"], &["acme-landing"]);
-    expect![[r#""#]].assert_eq(&planned(all, ours, &[], &none, false));
+    expect![[r#"
+        landfall-provisioner in the data account: PolicyBucketArns=arn:aws:s3:::acme-items,arn:aws:s3:::acme-landing JobInputBucketArns=none
+        landfall-provisioner in the analytics account: PolicyBucketArns=none JobInputBucketArns=arn:aws:s3:::acme-landing,arn:aws:s3:::landfall-manifests-111111111111-eu-west-1
+        landfall in the data account: BucketPolicyJobRoleArns=arn:aws:iam::222222222222:role/landfall/landfall-job"#]].assert_eq(&planned(all, ours, &[], &none, false));
     // Of the roles of other accounts, only a person knows.
-    expect![[r#""#]].assert_eq(&planned(all, &[], &[], &none, false));
+    expect![[r#"
+        landfall-provisioner in the data account: PolicyBucketArns=arn:aws:s3:::acme-items,arn:aws:s3:::acme-landing JobInputBucketArns=none
+        landfall-provisioner in the analytics account: PolicyBucketArns=none JobInputBucketArns=none"#]].assert_eq(&planned(all, &[], &[], &none, false));
 }
 
 #[test]
@@ -56,10 +65,24 @@ fn roles_that_somebody_gave_are_kept_until_no_route_needs_them() {
     };
     let ours = &["acme-landing"];
     let known = stacks("arn:aws:s3:::older", theirs);
-    expect![[r#""#]].assert_eq(&planned(ours, ours, &[], &known, true));
-    expect![[r#""#]].assert_eq(&planned(&[], &[], &[], &known, true));
+    expect![[r#"
+        landfall-provisioner in the data account: PolicyBucketArns=arn:aws:s3:::acme-landing,arn:aws:s3:::older JobInputBucketArns=none
+        landfall-provisioner in the analytics account: PolicyBucketArns=none JobInputBucketArns=arn:aws:s3:::acme-landing,arn:aws:s3:::landfall-manifests-111111111111-eu-west-1
+        landfall in the data account: BucketPolicyJobRoleArns=(as it is)
+        landfall-provisioner in the data account: PolicyBucketArns=arn:aws:s3:::acme-landing JobInputBucketArns=(as it is)"#]].assert_eq(&planned(ours, ours, &[], &known, true));
+    expect![[r#"
+        landfall-provisioner in the data account: PolicyBucketArns=arn:aws:s3:::older JobInputBucketArns=none
+        landfall-provisioner in the analytics account: PolicyBucketArns=none JobInputBucketArns=none
+        landfall in the data account: BucketPolicyJobRoleArns=
+        landfall-provisioner in the data account: PolicyBucketArns=none JobInputBucketArns=(as it is)"#]].assert_eq(&planned(&[], &[], &[], &known, true));
     let other = given(&[(TemplateName::Data, "OtherJobRoleArns", theirs)]);
-    expect![[r#""#]].assert_eq(&planned(ours, ours, &other, &stacks("none", ""), false));
+    expect![[r#"
+        landfall-provisioner in the data account: PolicyBucketArns=arn:aws:s3:::acme-landing JobInputBucketArns=none
+        landfall-provisioner in the analytics account: PolicyBucketArns=none JobInputBucketArns=arn:aws:s3:::acme-landing,arn:aws:s3:::landfall-manifests-111111111111-eu-west-1
+        landfall in the data account: BucketPolicyJobRoleArns=arn:aws:iam::222222222222:role/landfall/landfall-job,arn:aws:iam::222222222222:role/plain-job"#]].assert_eq(&planned(ours, ours, &other, &stacks("none", ""), false));
     let given = given(&[(TemplateName::Data, "BucketPolicyJobRoleArns", theirs)]);
-    expect![[r#""#]].assert_eq(&planned(ours, ours, &given, &stacks("none", ""), false));
+    expect![[r#"
+        landfall-provisioner in the data account: PolicyBucketArns=arn:aws:s3:::acme-landing JobInputBucketArns=none
+        landfall-provisioner in the analytics account: PolicyBucketArns=none JobInputBucketArns=arn:aws:s3:::acme-landing,arn:aws:s3:::landfall-manifests-111111111111-eu-west-1
+        landfall in the data account: BucketPolicyJobRoleArns=arn:aws:iam::222222222222:role/plain-job"#]].assert_eq(&planned(ours, ours, &given, &stacks("none", ""), false));
 }
