@@ -12,8 +12,9 @@ use crate::archive::pack;
 use crate::args::WheelArgs;
 use crate::terminal::output::{Output, Printed};
 
-/// The file name of the wheel, in the form that pip needs.
-pub const NAME: &str = concat!("landfall-", env!("CARGO_PKG_VERSION"), "-py3-none-any.whl");
+/// The file name of the wheel, in the form that pip needs. It begins with the distribution's name, `landfall-glue`: on
+/// PyPI, `landfall` is somebody else's.
+pub const NAME: &str = concat!("landfall_glue-", env!("CARGO_PKG_VERSION"), "-py3-none-any.whl");
 
 macro_rules! modules {
     ($($name:literal),+ $(,)?) => {
@@ -21,7 +22,7 @@ macro_rules! modules {
     };
 }
 
-const MODULES: [(&str, &str); 12] = modules![
+const MODULES: [(&str, &str); 13] = modules![
     "__init__.py",
     "_arguments.py",
     "_batch.py",
@@ -34,20 +35,34 @@ const MODULES: [(&str, &str); 12] = modules![
     "_reader.py",
     "_spark.py",
     "py.typed",
+    "testing.py",
 ];
 
 const METADATA: &str = concat!(
     "Metadata-Version: 2.1\n",
-    "Name: landfall\n",
+    "Name: landfall-glue\n",
     "Version: ",
     env!("CARGO_PKG_VERSION"),
     "\n",
-    "Summary: The side of a Glue job that Landfall starts: its batch, and the role to read it with.\n",
+    "Summary: For AWS Glue jobs that Landfall starts: claim the batch, and read it as its reader role.\n",
     "License: ",
     env!("CARGO_PKG_LICENSE"),
     "\n",
-    // There is no `Requires-Dist`, because Glue has boto3 and a job may have no network to fetch another.
+    "Keywords: aws,glue,s3,spark,etl\n",
+    "Classifier: Programming Language :: Python :: 3\n",
+    "Classifier: Typing :: Typed\n",
     "Requires-Python: >=3.7\n",
+    // Glue has boto3, and a job may have no network to fetch another. So only an extra requires it.
+    "Provides-Extra: boto3\n",
+    "Requires-Dist: boto3; extra == \"boto3\"\n",
+    "Provides-Extra: fsspec\n",
+    "Requires-Dist: fsspec; extra == \"fsspec\"\n",
+    "Description-Content-Type: text/markdown\n",
+    "\n",
+    "Import it as `landfall`; `help(landfall)` shows how a job uses it. Landfall writes this wheel\n",
+    "(`landfall wheel`), and both have the same version. It needs boto3, which Glue has. Elsewhere,\n",
+    "for example to test a job with `landfall.testing`, install the extra `boto3`. The extra\n",
+    "`fsspec` is for `batch.filesystem()`.\n",
 );
 
 const WHEEL: &str =
@@ -63,7 +78,7 @@ pub fn run(args: &WheelArgs) -> Printed {
 /// Returns the wheel in the form that the binary distribution format specifies. The bytes are always the same.
 pub fn bytes() -> anyhow::Result<Vec<u8>> {
     let about = |name: &str| {
-        format!(concat!("landfall-", env!("CARGO_PKG_VERSION"), ".dist-info/{}"), name)
+        format!(concat!("landfall_glue-", env!("CARGO_PKG_VERSION"), ".dist-info/{}"), name)
     };
     let mut files: Vec<(String, &str)> =
         MODULES.iter().map(|(name, text)| (format!("landfall/{name}"), *text)).collect();
@@ -105,8 +120,34 @@ mod tests {
     }
 
     #[test]
+    fn the_metadata_describes_the_wheel_and_a_plain_installation_fetches_nothing() {
+        let (head, text) = METADATA.split_once("\n\n").unwrap_or_default();
+        let field = |name: &str| -> Vec<&str> {
+            head.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).collect()
+        };
+        assert_eq!(field("Name"), ["landfall-glue"]);
+        assert_eq!(field("License"), ["MIT OR Apache-2.0"]);
+        assert_eq!(field("Requires-Python"), [">=3.7"]);
+        assert!(field("Summary").iter().all(|summary| summary.len() <= 100));
+        assert!(!field("Requires-Dist").is_empty());
+        for requirement in field("Requires-Dist") {
+            assert!(requirement.contains("; extra == "), "{requirement}");
+        }
+        assert!(text.contains("Import it as `landfall`"));
+    }
+
+    #[test]
+    fn the_library_says_the_version_of_this_program() {
+        let [(_, library), ..] = MODULES;
+        let line = concat!("__version__ = \"", env!("CARGO_PKG_VERSION"), "\"");
+        assert!(library.lines().any(|found| found == line), "no line `{line}`");
+    }
+
+    #[test]
     fn the_template_looks_for_the_wheel_of_this_version() {
         let template = include_str!("../../infra/analytics-account.yaml");
         assert!(template.contains(&format!("Default: landfall/{NAME}\n")));
+        // Stacks may name a wheel of before, which was called `landfall`.
+        assert!(template.contains(r"/landfall(_glue)?-[0-9A-Za-z.]+-py3-none-any\\.whl"));
     }
 }

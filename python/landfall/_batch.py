@@ -6,7 +6,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import boto3
 
@@ -16,6 +16,9 @@ from landfall._objects import Body, Object
 
 if TYPE_CHECKING:
     from landfall._filesystem import BatchFileSystem
+
+_Entered = TypeVar("_Entered", bound="Batch")
+_Spark = TypeVar("_Spark")  # A `pyspark.sql.SparkSession`. Python shell has no PySpark.
 
 
 def batch(
@@ -41,6 +44,13 @@ def batch(
 
 class Batch(_arguments.Arguments):
     """The batch that this job run was started for. You can read it only inside its `with` block.
+
+    - `objects`, `len(batch)`: the objects, and their number
+    - `open(item)`, `filesystem()`, `spark(spark)` with `paths`, `session`: ways to read them
+    - `claimed`, `fence()`: whether this run still holds the batch
+    - `arguments`: the job's other arguments, without their dashes
+    - `batch_id`, `epoch`, `manifest`, `claims_table`, `reader_role`, `region`, `scope`: what
+      Landfall passed to the run; `epoch` counts the starts of the batch, from 1
 
     Entering the block claims the batch; `_claim.claim` documents what that guarantees and what it
     doesn't. If another run holds the claim, entering raises ClaimedElsewhere, which ends the script
@@ -71,14 +81,14 @@ class Batch(_arguments.Arguments):
         self._reader = self._session(self._objects_policy)
         self._control = self._session(self._control_policy) if self.scope else self._reader
 
-    def __enter__(self) -> Batch:
-        self._claimed = _claim.claim(self, self._control)
+    def __enter__(self: _Entered) -> _Entered:
+        """Claims the batch. Raises ClaimedElsewhere or ClaimError, as the class says."""
+        self._claimed = self._take()
         self._lost = not self._claimed
         if self._claimed:
             # Made here, and not at first use, because boto3 cannot make clients safely in threads.
             self._s3 = self._reader.client("s3")
             return self
-        _claim.refuse_repetition(self, self._control)
         if self._exit:
             raise ClaimedElsewhere(self.batch_id)
         return self
@@ -89,6 +99,7 @@ class Batch(_arguments.Arguments):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool | None:
+        """Records how the block ended, unless another run holds the batch."""
         if not self._claimed:
             return False  # The run that holds the batch records the outcome.
         if isinstance(error, ClaimedElsewhere):
@@ -96,7 +107,7 @@ class Batch(_arguments.Arguments):
             # goes on after the block.
             return not self._exit and self._lost
         try:
-            _claim.record(self, self._control, kind)
+            self._report(kind)
         except ClaimError as unknown:
             try:
                 warnings.warn(str(unknown), stacklevel=2)
@@ -129,9 +140,13 @@ class Batch(_arguments.Arguments):
         The fence holds nothing while you commit, so commit soon after it returns.
         """
         self._entered()
-        if not _claim.fence(self, self._control):
+        if not self._holds():
             self._lost = True
             raise ClaimedElsewhere(self.batch_id)
+
+    def __len__(self) -> int:
+        """The number of the batch's objects. The first use reads the manifest."""
+        return len(self.objects)
 
     @property
     def objects(self) -> tuple[Object, ...]:
@@ -185,27 +200,40 @@ class Batch(_arguments.Arguments):
             ) from error
         return BatchFileSystem(self._s3, self.reader_role, lambda: self.objects)
 
-    def spark(self, spark: Any) -> Any:
+    def spark(self, spark: _Spark) -> _Spark:
         """Lets the SparkSession read the batch's bucket as the reader role, and returns it.
 
         Call it before anything reads the bucket through S3A. Raises SparkError if Spark can't use
-        the role.
+        the role, and PathError if S3A can't read the bucket by its name.
         """
         self._entered()
         from landfall import _spark
 
-        return _spark.configure(spark, self, self._external_id, lambda: self.objects)
+        _spark.configure(spark, self, self._external_id, lambda: self.objects)
+        return spark
 
     @property
-    def paths(self) -> Any:
-        """The batch's objects as paths for `spark.read`.
+    def paths(self) -> list[str]:
+        """The batch's objects as paths for `spark.read`: `s3a://bucket/key`, patterns escaped.
 
-        Raises PathError, which names the keys that Spark can't read.
+        Raises PathError, which names the keys and buckets that Spark can't read.
         """
         objects = self.objects
         from landfall import _spark
 
         return _spark.paths(objects)
+
+    def _take(self) -> bool:
+        claimed = _claim.claim(self, self._control)
+        if not claimed:
+            _claim.refuse_repetition(self, self._control)
+        return claimed
+
+    def _holds(self) -> bool:
+        return _claim.fence(self, self._control)
+
+    def _report(self, kind: type[BaseException] | None) -> None:
+        _claim.record(self, self._control, kind)
 
     def _entered(self) -> None:
         if not self._claimed:

@@ -65,7 +65,7 @@ class ObjectChanged(ObjectError):
 
 
 class PathError(LandfallError):
-    """Spark cannot read some of the batch's keys; `keys` lists them."""
+    """Spark cannot read some of the batch's keys, or its bucket; `keys` lists the keys."""
 
     def __init__(self, message: str, keys: Sequence[str] = ()) -> None:
         self.keys = list(keys)
@@ -124,6 +124,38 @@ def refusal(error: Exception, role: str, action: str) -> str:
     return f"{why}: {whose} {verb} {denied} for role `{role}`"
 
 
+def obstacle(error: Exception, bucket: str) -> str:
+    """Returns why S3 can't give an object to anybody who asks like this, and what to do about it.
+
+    Returns an empty text for any other error. From AWS's message it takes nothing; it only looks
+    for the words that S3 has for an object with a customer's key.
+    """
+    why = code(error)
+    details = (getattr(error, "response", None) or {}).get("Error", {})
+    if why == "InvalidObjectState":
+        kept = _WORD.fullmatch(str(details.get("StorageClass", "")))
+        return (
+            f"{why}: it is archived{f' ({kept[0]})' if kept else ''}; restore it "
+            "(`aws s3api restore-object`), wait until it is restored, then use `landfall retry`"
+        )
+    if why == "InvalidRequest" and "Server Side Encryption" in _message(error):
+        return (
+            f"{why}: it is encrypted with a key that the writer sends with each request (SSE-C); "
+            'read it with that key (`batch.session.client("s3")`), or upload it with SSE-KMS'
+        )
+    if why in ("PermanentRedirect", "IncorrectEndpoint", "301"):
+        headers = (getattr(error, "response", None) or {}).get("ResponseMetadata", {})
+        headers = headers.get("HTTPHeaders", {})
+        region = _WORD.fullmatch(str(headers.get("x-amz-bucket-region", "")))
+        where = f"region `{region[0]}`" if region else "another region"
+        return (
+            f"{why}: bucket `{bucket}` is in {where}, and the request did not get there; "
+            "run the job in the bucket's region, or give the job a way to S3 there if a VPC "
+            "endpoint or `AWS_ENDPOINT_URL` keeps it in its own"
+        )
+    return ""
+
+
 def is_gone(error: Exception) -> bool:
     """Returns True if S3 says that there is no such object, whether the role may list or not."""
     if code(error) in ("NoSuchKey", "NoSuchVersion", "404"):
@@ -150,6 +182,7 @@ _DENIED = re.compile(
     r"|.*? with an explicit deny in an? (?P<deny>[A-Za-z -]{1,40}))",
     re.DOTALL,
 )
+_WORD = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _KEY = re.compile(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+")
 _WHOSE = {
     "identity-based policy": "the role's own policy",

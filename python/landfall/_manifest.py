@@ -11,7 +11,7 @@ from typing import Any
 
 import boto3
 
-from landfall._errors import FAILURES, ManifestError, printable, refusal
+from landfall._errors import FAILURES, ManifestError, obstacle, printable, refusal
 from landfall._objects import Object, bucket_and_key
 
 _CHUNK = 64 * 1024  # Bytes per read.
@@ -39,7 +39,8 @@ def read(session: boto3.session.Session, role: str, manifest: str) -> tuple[Obje
                 if found is not None:
                     objects.append(found)
     except FAILURES as error:
-        raise ManifestError(f"{what}: {refusal(error, role, 's3:GetObject')}") from error
+        why = obstacle(error, bucket) or refusal(error, role, "s3:GetObject")
+        raise ManifestError(f"{what}: {why}") from error
     except (ValueError, RecursionError) as error:
         why = error.args[0] if isinstance(error, _Malformed) else "not JSON"
         raise ManifestError(f"{what}: {why}") from error

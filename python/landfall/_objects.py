@@ -9,7 +9,16 @@ from typing import Any, NamedTuple
 
 from botocore.response import StreamingBody
 
-from landfall._errors import FAILURES, ObjectChanged, ObjectError, code, is_gone, printable, refusal
+from landfall._errors import (
+    FAILURES,
+    ObjectChanged,
+    ObjectError,
+    code,
+    is_gone,
+    obstacle,
+    printable,
+    refusal,
+)
 
 
 class Object(NamedTuple):
@@ -157,7 +166,8 @@ def _call(operation: Any, role: str, item: Object, **more: str) -> dict[str, Any
         if code(error) in ("InvalidRange", "416"):
             raise ObjectChanged(f"{what}: it has become shorter since it arrived") from error
         action = "s3:GetObjectVersion" if item.version_id else _ACTION
-        raise ObjectError(f"{what}: {refusal(error, role, action)}") from error
+        why = obstacle(error, item.bucket) or refusal(error, role, action)
+        raise ObjectError(f"{what}: {why}") from error
     return answer
 
 

@@ -20,6 +20,9 @@ from landfall._errors import PathError, SparkError, printable
 from landfall._objects import Object
 
 _GLOB = re.compile(r"[\\*?\[\]{}]")  # The characters of Spark's patterns. `\` escapes them.
+# The names that Java takes for a host's, as in `s3a://host/`. S3A can't read any other bucket.
+_LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
+_HOST = re.compile(rf"(?:{_LABEL}|(?:{_LABEL}\.)+(?![0-9]){_LABEL})")
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 _SHOWN = 10  # Keys that one error message names.
 
@@ -44,8 +47,10 @@ def paths(objects: Sequence[Object]) -> list[str]:
     """Returns `objects` as paths for `spark.read`: `s3a://bucket/key`, with patterns escaped.
 
     Raises PathError, which names the keys that Spark would read as another object, skip silently,
-    or not find. In that case nobody gets the other paths, because part of a batch isn't the batch.
+    or not find, and the buckets that S3A can't read. In that case nobody gets the other paths,
+    because part of a batch isn't the batch.
     """
+    _refuse_buckets(objects)
     refused = []
     names = {(one.bucket, one.key) for one in objects}
     folders = {(bucket, key[: at.start()]) for bucket, key in names for at in re.finditer("/", key)}
@@ -63,7 +68,29 @@ def paths(objects: Sequence[Object]) -> list[str]:
             "read these with `batch.open` or `batch.filesystem()`",
             [key for key, _ in refused],
         )
-    return [f"s3a://{one.bucket}/{_GLOB.sub(_escaped, one.key)}" for one in objects]
+    return [f"s3a://{one.bucket}/{escaped(one.key)}" for one in objects]
+
+
+def escaped(text: str) -> str:
+    """Returns a path in which Spark finds no pattern."""
+    return _GLOB.sub(_escaped, text)
+
+
+def _refuse_buckets(objects: Sequence[Object]) -> None:
+    """Raises PathError if S3A can't read a bucket, which it says with a bare `bucket` at best.
+
+    S3A takes the bucket from the host of a `java.net.URI`, and some buckets' names aren't a host's
+    (HADOOP-17241).
+    """
+    names = sorted({one.bucket for one in objects if not _HOST.fullmatch(one.bucket)})
+    if names:
+        shown = ", ".join(f"`{printable(name)}`" for name in names)
+        raise PathError(
+            f"failed to name the batch's objects to Spark: S3A cannot read bucket {shown}, whose "
+            "name Java does not take for a host's: what follows its last dot begins with a digit, "
+            "or it has a `_`; read it with `batch.open` or `batch.filesystem()`",
+            [one.key for one in objects if one.bucket in names],
+        )
 
 
 def _escaped(found: re.Match[str]) -> str:
@@ -118,7 +145,8 @@ def configure(
     `fs.s3a.aws.credentials.provider`). An external ID becomes part of the Hadoop configuration,
     which Spark's event log and UI may show, so add it to `spark.redaction.regex`.
 
-    Raises SparkError if Spark could not use the role, or would not use it.
+    Raises SparkError if Spark could not use the role, or would not use it, and PathError if S3A
+    can't read a bucket of the batch by its name.
     """
     from py4j.protocol import Py4JError, Py4JJavaError  # Spark brings py4j.
 
@@ -143,6 +171,7 @@ def configure(
             "external ID, or read with `batch.open` or `batch.filesystem()`"
         )
     listed = objects()
+    _refuse_buckets(listed)
     for bucket in sorted({one.bucket for one in listed}):
         settings = _settings(conf, batch, external_id, bucket, is_v2)
         narrow = _narrowed(batch, [one for one in listed if one.bucket == bucket])
@@ -221,6 +250,11 @@ def _settings(
         if not providers or _ASSUMED_ROLE in providers:
             providers = ",".join(_OWN_V2 if is_v2 else _OWN_V1)
         settings[own] = providers
+    path_style = "path.style.access"
+    own_style = conf.get(f"fs.s3a.bucket.{bucket}.{path_style}")
+    if "." in bucket and not own_style and not _is_set(conf, f"fs.s3a.{path_style}"):
+        # S3's certificate is for one label in front of its own name (HADOOP-18159).
+        settings[path_style] = "true"
     endpoint = given("assumed.role.sts.endpoint")
     if not endpoint:
         endpoint = str(_reader.sts(batch.region).meta.endpoint_url)

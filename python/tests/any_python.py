@@ -11,9 +11,11 @@ import io
 import json
 import os
 import sys
+import tempfile
 import threading
 from datetime import datetime, timedelta, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -22,6 +24,7 @@ import botocore.session
 from botocore.config import Config
 
 import landfall
+import landfall.testing
 from landfall import _spark
 
 OBJECTS = {
@@ -136,6 +139,15 @@ def job() -> None:
             text = str(error)
         assert text == "failed to read `s3://landing/in/gone.csv`: it was deleted since it arrived"
         assert _spark.paths(batch.objects)[0] == "s3a://landing/in/a b.csv"
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "a.csv").write_bytes(OBJECTS["in/a b.csv"])
+        with landfall.testing.batch(folder, arguments={"output": "s3://lake/"}) as local:
+            assert dict(local.arguments) == {"output": "s3://lake/"}
+            with local.open(local.objects[0]) as body:
+                assert body.read() == OBJECTS["in/a b.csv"]
+            with local.filesystem().open("landing/a.csv") as file:
+                assert file.read() == OBJECTS["in/a b.csv"]
+        assert local.outcome == "succeeded"
     try:
         landfall.batch(["script.py"])
     except landfall.ArgumentError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ from s3_encryption import S3EncryptionClient, S3EncryptionClientConfig
 from s3_encryption.materials.kms_keyring import KmsKeyring
 
 import landfall
+import landfall.testing
 from emulator import ANALYTICS, DATA, GLUE, REGION, Emulator, role
 from job_side import command_line
+from landfall import _claim
 from staging import Stage, policy
 
 PAGE = (Path(__file__).parents[2] / "docs" / "jobs.md").read_text("utf-8")
@@ -139,6 +142,43 @@ def test_the_script_with_client_side_encryption_decrypts(
     entries = [{"url": f"s3://{stage.landing}/in/sealed"}]
     names = run(stage, monkeypatch, script("Encryption"), "sealed", entries, key=key)
     assert names["rows"] == b"rows"
+
+
+def test_the_example_of_a_test_passes(tmp_path: Path) -> None:
+    def count_lines(batch: landfall.Batch) -> int:
+        return sum(len(batch.open(one).readlines()) for one in batch.objects)
+
+    blocks = re.findall(
+        r"^```python\n(.*?)^```", section("Testing a job"), re.DOTALL | re.MULTILINE
+    )
+    assert len(blocks) == 2
+    with ExitStack() as stack:
+        for block in blocks:
+            names: dict[str, Any] = {"count_lines": count_lines}
+            exec(compile(block, "docs/jobs.md", "exec"), names)
+            own = {"tmp_path": tmp_path}
+            if "landfall_batch" in block:
+                own["landfall_batch"] = lambda one: stack.enter_context(landfall.testing.batch(one))
+            names["test_lines_are_counted"](**own)
+
+
+def test_the_scala_job_claims_and_fences_under_the_librarys_conditions() -> None:
+    [code] = re.findall(r"^```scala\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+    code = " ".join(re.sub(r'" \+\n *"', "", code).split())
+    for expression in (
+        _claim._FREE_OR_MINE,
+        _claim._STILL_MINE,
+        "SET #holder = :mine, #epoch = :epoch, #claimed_at = :now, #expires = :expires"
+        " REMOVE #fenced_at, #outcome, #outcome_at, #error",
+        "#epoch = :epoch AND #holder <> :mine"
+        " AND (attribute_not_exists(#ended) OR #ended < :epoch)",
+        f"{_claim._CLAIM_KEPT_SECONDS // 86_400} * 86400",
+        "new ObjectMapper().readTree",
+    ):
+        assert expression in code, expression
+    source = Path(_claim.__file__).read_text("utf-8")
+    for part in ("SET #holder = :mine, #epoch = :epoch", "#epoch = :epoch AND #holder <> :mine"):
+        assert part in source
 
 
 def test_the_table_of_what_can_go_wrong_has_every_error() -> None:

@@ -203,6 +203,93 @@ def test_a_key_that_cannot_be_used_is_named(code: str, message: str) -> None:
     assert str(refused(one, code, 400, "secret words")) == f"failed to read `s3://b/k`: {code}"
 
 
+SSE_C = (
+    "The object was stored using a form of Server Side Encryption. The correct parameters must be "
+    "provided to retrieve the object."
+)
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "message", "more", "why"),
+    [
+        (
+            "InvalidObjectState",
+            403,
+            "The operation is not valid for the object's storage class",
+            {"StorageClass": "DEEP_ARCHIVE"},
+            "it is archived (DEEP_ARCHIVE); restore it (`aws s3api restore-object`), wait until it "
+            "is restored, then use `landfall retry`",
+        ),
+        (
+            "InvalidObjectState",
+            403,
+            "",
+            {"StorageClass": "secret words"},
+            "it is archived; restore it (`aws s3api restore-object`), wait until it is restored, "
+            "then use `landfall retry`",
+        ),
+        (
+            "InvalidRequest",
+            400,
+            SSE_C,
+            {},
+            "it is encrypted with a key that the writer sends with each request (SSE-C); read it "
+            'with that key (`batch.session.client("s3")`), or upload it with SSE-KMS',
+        ),
+        *(
+            (
+                name,
+                301,
+                "The bucket you are attempting to access must be addressed using …",
+                {},
+                "bucket `b` is in another region, and the request did not get there; run the job "
+                "in the bucket's region, or give the job a way to S3 there if a VPC endpoint or "
+                "`AWS_ENDPOINT_URL` keeps it in its own",
+            )
+            for name in ("PermanentRedirect", "IncorrectEndpoint")
+        ),
+    ],
+)
+def test_an_object_that_nobody_can_read_like_this_says_what_it_is_and_what_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+    code: str,
+    status: int,
+    message: str,
+    more: dict[str, str],
+    why: str,
+) -> None:
+    s3 = boto3.client("s3", region_name=REGION)
+    error = {"Error": {"Code": code, "Message": message, **more}}
+    monkeypatch.setattr(s3, "get_object", raising(ClientError(error, "GetObject")))
+    with pytest.raises(landfall.ObjectError) as raised:
+        _objects.open_object(s3, READER, landfall.Object("b", "k"))
+    assert str(raised.value) == f"failed to read `s3://b/k`: {code}: {why}"
+
+
+def raising(error: Exception) -> Callable[..., None]:
+    def fail(**_: Any) -> None:
+        raise error
+
+    return fail
+
+
+def test_the_region_of_a_bucket_elsewhere_is_named_where_s3_says_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    s3 = boto3.client("s3", region_name=REGION)
+    headers = {"HTTPHeaders": {"x-amz-bucket-region": "us-west-2"}}
+    # For a HEAD, S3 sends no body, so the status stands for the code.
+    error: Any = {"Error": {"Code": "301", "Message": "Moved"}, "ResponseMetadata": headers}
+    monkeypatch.setattr(s3, "head_object", raising(ClientError(error, "HeadObject")))
+    with pytest.raises(landfall.ObjectError, match="301: bucket `b` is in region `us-west-2`, and"):
+        _objects.size_of(s3, READER, landfall.Object("b", "k"))
+
+
+def test_an_invalid_request_of_another_kind_is_not_taken_for_a_customers_key() -> None:
+    error = refused(landfall.Object("b", "k"), "InvalidRequest", 400, "secret words")
+    assert str(error) == "failed to read `s3://b/k`: InvalidRequest"
+
+
 def test_an_object_that_is_gone_is_told_so_to_who_may_not_list() -> None:
     message = (
         f'User: {WHO} is not authorized to perform: s3:ListBucket on resource: "arn:aws:s3:::b" '

@@ -71,6 +71,44 @@ def test_a_key_below_which_another_of_the_batch_lies_is_named() -> None:
     assert _spark.paths([Object("acme-landing", "in/a"), Object("acme-raw", "in/a/b.csv")])
 
 
+@pytest.mark.parametrize("bucket", ["acme.2024", "acme.landing.1st", "acme_landing", "a-.b"])
+def test_a_bucket_that_s3a_cannot_read_by_its_name_is_named_with_the_way_out(bucket: str) -> None:
+    objects = [Object("acme-landing", "in/a"), Object(bucket, "in/b")]
+    session = Session(Conf(classes(V1)))
+    for attempt in (
+        lambda: _spark.paths(objects),
+        lambda: configure(session, batch(objects=objects)),
+    ):
+        with pytest.raises(PathError) as refused:
+            attempt()
+        assert refused.value.keys == ["in/b"]
+        assert str(refused.value) == (
+            f"failed to name the batch's objects to Spark: S3A cannot read bucket `{bucket}`, "
+            "whose name Java does not take for a host's: what follows its last dot begins with a "
+            "digit, or it has a `_`; read it with `batch.open` or `batch.filesystem()`"
+        )
+    assert session.tried == []
+
+
+@pytest.mark.parametrize("bucket", ["2024-landing", "acme.landing", "1.2.a3", "9a", "ACME"])
+def test_a_bucket_whose_name_is_a_hosts_is_named_to_spark(bucket: str) -> None:
+    assert _spark.paths([Object(bucket, "in/a")]) == [f"s3a://{bucket}/in/a"]
+
+
+def test_a_bucket_with_dots_is_read_by_its_path_unless_somebody_chose() -> None:
+    objects = (Object("acme-landing", "in/a"), Object("acme.landing", "in/a"))
+    session = Session(Conf(classes(V1)))
+    session.conf.defaults["fs.s3a.path.style.access"] = "false"
+    configure(session, batch(objects=objects))
+    assert session.conf.of("acme.landing")["path.style.access"] == "true"
+    assert "path.style.access" not in session.conf.of("acme-landing")
+    for name in "fs.s3a.path.style.access", "fs.s3a.bucket.acme.landing.path.style.access":
+        session = Session(Conf(classes(V1)))
+        session.conf.set(name, "false")
+        configure(session, batch(objects=objects))
+        assert session.conf.of("acme.landing").get("path.style.access") in (None, "false")
+
+
 # Settings
 
 

@@ -67,9 +67,9 @@ def bill(folder: Path) -> str:
                 bom.components.add(crates.component(one))
                 bom.register_dependency(crates.component(one), its)
         parts.append(part)
-    [wheel] = (folder / "glue").glob("landfall-*.whl")
-    library = component("landfall", version, ComponentType.LIBRARY, wheel, OURS)
-    library.purl = PackageURL("pypi", None, "landfall", version)
+    [wheel] = (folder / "glue").glob("landfall_glue-*.whl")
+    library = component("landfall-glue", version, ComponentType.LIBRARY, wheel, OURS)
+    library.purl = PackageURL("pypi", None, "landfall-glue", version)
     parts.append(library)
     for script in sorted((folder / "glue/jobs").glob("*.py")):
         parts.append(component(script.name, version, ComponentType.FILE, script, OURS))

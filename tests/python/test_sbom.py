@@ -22,7 +22,7 @@ def packaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / function).mkdir()
         (folder / function / "bootstrap").write_text(f"program of the {function}")
     (folder / "glue/jobs").mkdir(parents=True)
-    (folder / "glue/landfall-0.1.0-py3-none-any.whl").write_text("wheel")
+    (folder / "glue/landfall_glue-0.1.0-py3-none-any.whl").write_text("wheel")
     (folder / "glue/jobs/csv_to_parquet.py").write_text("script")
     return folder
 
@@ -68,7 +68,7 @@ def test_each_deployed_file_is_listed_with_its_hash(bill: dict[str, Any]) -> Non
         "application/landfall-trigger@0.1.0": "program of the trigger",
         "application/landfall-monitor@0.1.0": "program of the monitor",
         "application/landfall-provisioner@0.1.0": "program of the provisioner",
-        "library/landfall@0.1.0": "wheel",
+        "library/landfall-glue@0.1.0": "wheel",
         "file/csv_to_parquet.py@0.1.0": "script",
     }.items():
         assert hashes[ref] == hashlib.sha256(content.encode()).hexdigest()

@@ -1,6 +1,8 @@
 //! Implements `make demo`: a real file lands in one account, and a Glue job turns it into Parquet
 //! in the other.
 
+use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use std::{fs, thread};
@@ -8,11 +10,20 @@ use std::{fs, thread};
 use anyhow::{Context, Result, bail, ensure};
 use aws_sdk_glue::types::{JobRun, JobRunState};
 
-use crate::cloud::{JOB, LANDING_BUCKET, LocalCloud, OUTPUT_BUCKET, Setup, has_ended, wait_until};
+use tempfile::NamedTempFile;
+
+use crate::cloud::{
+    ANALYTICS_ARTIFACTS, JOB, LANDING_BUCKET, LocalCloud, OUTPUT_BUCKET, Setup, has_ended,
+    wait_until,
+};
 use crate::python::Python;
-use crate::{ANALYTICS, DATA, REGION, root};
+use crate::{ANALYTICS, DATA, REGION, progress, root};
 
 const KEY: &str = "weather/city=seattle/seattle-weather.csv";
+/// The same file for an ordinary job, its input, and its output.
+const ORDINARY_JOB: &str = "weather-summary";
+const ORDINARY_KEY: &str = "reports/seattle.csv";
+const SUMMARY_KEY: &str = "summaries/seattle.json";
 const TIME_TO_START: Duration = Duration::from_secs(60);
 const TIME_TO_END: Duration = Duration::from_secs(120);
 /// If the event that a run has ended doesn't arrive, the monitor asks Glue within a few minutes.
@@ -26,8 +37,9 @@ pub fn run(keep: bool) -> Result<()> {
          {ANALYTICS}  the analytics account: starter role, job `{JOB}`, bucket `{OUTPUT_BUCKET}`\n\n\
          Deploying Landfall with the templates and the binaries that users deploy:"
     );
+    let routes = routes()?;
     let cloud = LocalCloud::start(&Setup {
-        routes: root().join("infra/routes.yaml"),
+        routes: routes.path().to_owned(),
         routes_of_policies: None,
         parameters: vec![],
         target: None,
@@ -46,11 +58,26 @@ pub fn run(keep: bool) -> Result<()> {
     shown
 }
 
+/// Returns the routes that users deploy, and one for an ordinary job.
+fn routes() -> Result<NamedTempFile> {
+    let routes = fs::read_to_string(root().join("infra/routes.yaml"))?;
+    let ordinary = fs::read_to_string(root().join("tests/demo/route.yaml"))?;
+    let mut file = NamedTempFile::new().context("failed to make a file for the routes")?;
+    file.write_all(format!("{routes}{ordinary}").as_bytes())?;
+    Ok(file)
+}
+
 fn show(cloud: &LocalCloud) -> Result<()> {
     // Daily weather in Seattle, 2012 to 2015, by NOAA (in the public domain), as the PyPI package
     // `vega_datasets` ships it (MIT).
     let data = fs::read(data_set(&cloud.python)?)?;
     let days = data.iter().filter(|byte| **byte == b'\n').count() - 1;
+    show_claiming(cloud, data.clone(), days)?;
+    show_ordinary(cloud, data, days)
+}
+
+/// A job with the library, which claims its batch and reads as the reader role.
+fn show_claiming(cloud: &LocalCloud, data: Vec<u8>, days: usize) -> Result<()> {
     println!(
         "\nA file lands: {days} days of weather in Seattle\n  \
          (data: NOAA, public domain; from the PyPI package vega_datasets, MIT)\n  \
@@ -62,21 +89,11 @@ fn show(cloud: &LocalCloud) -> Result<()> {
     println!(
         "\nS3 sends an event to the queue. The trigger takes the message, assumes the starter role, and …"
     );
-    let run = cloud.wait(wait_until("no job run was started", TIME_TO_START, async || {
-        Ok(cloud.runs(JOB).await?.pop())
-    }))?;
+    let id = started(cloud, JOB)?;
     let to_start = uploaded.elapsed();
-    let id = run.id().context("the run has no ID")?;
-    println!("  → started run `{id}` of job `{JOB}` in account {ANALYTICS}");
 
     println!("\nThe job assumes the reader role back in {DATA}, reads, and writes Parquet …");
-    let run = cloud.wait(wait_until("the job run did not end", TIME_TO_END, async || {
-        let runs = cloud.runs(JOB).await?;
-        Ok(runs.into_iter().find(|other| other.id() == run.id() && has_ended(other)))
-    }))?;
-    if run.job_run_state() != Some(&JobRunState::Succeeded) {
-        bail!("job run `{id}` failed: {}", run.error_message().unwrap_or("no reason given"));
-    }
+    let run = succeeded(cloud, JOB, &id)?;
     let report = report(cloud, &run)?;
     let (rows, objects) = count_rows(cloud, "parquet/")?;
     println!("  → {objects} Parquet files in s3://{OUTPUT_BUCKET}/parquet/");
@@ -93,16 +110,11 @@ fn show(cloud: &LocalCloud) -> Result<()> {
     println!(
         "\nEventBridge reports the end of the run to the monitor. `landfall find` shows what became of the file:\n"
     );
-    let found =
-        cloud.wait(wait_until("the ledger shows no outcome", TIME_TO_TELL, async || {
-            let found = find(cloud)?;
-            Ok(found.contains("succeeded").then_some(found))
-        }))?;
-    println!("{}", found.trim_end().lines().map(|line| format!("  {line}\n")).collect::<String>());
+    show_outcome(cloud, KEY)?;
     table(&[
         ("object", format!("s3://{LANDING_BUCKET}/{KEY}")),
         ("route", "weather".to_owned()),
-        ("job run ID", id.to_owned()),
+        ("job run ID", id),
         ("rows read", report.read.to_string()),
         ("rows written", format!("{} in {objects} files", report.written)),
         ("upload to start", format!("{:.2} s", to_start.as_secs_f64())),
@@ -110,12 +122,71 @@ fn show(cloud: &LocalCloud) -> Result<()> {
     Ok(())
 }
 
+/// A job as it was before Landfall. It gets the object by an argument, and reads it with its own role.
+fn show_ordinary(cloud: &LocalCloud, data: Vec<u8>, days: usize) -> Result<()> {
+    println!(
+        "\nAn ordinary job, `{ORDINARY_JOB}`, which knows nothing of Landfall (tests/demo/summary.py). Its route has\n\
+         `claim: optional` and `access: bucket_policy`:"
+    );
+    progress::step("creating the job in the analytics account", || {
+        for name in ["summary.py", "summary.yaml"] {
+            cloud.stage(name, &fs::read_to_string(root().join("tests/demo").join(name))?)?;
+        }
+        cloud.analytics.cli.deploy("summary", "summary.yaml", ANALYTICS_ARTIFACTS, &[])
+    })?;
+    println!("\nThe same file lands for it\n  → s3://{LANDING_BUCKET}/{ORDINARY_KEY}");
+    cloud.wait(cloud.put(LANDING_BUCKET, ORDINARY_KEY, data))?;
+    let id = started(cloud, ORDINARY_JOB)?;
+    succeeded(cloud, ORDINARY_JOB, &id)?;
+    let get = cloud.analytics.s3.get_object().bucket(OUTPUT_BUCKET).key(SUMMARY_KEY);
+    let summary = cloud.wait(async { anyhow::Ok(get.send().await?.body.collect().await?) })?;
+    let summary: BTreeMap<String, usize> = serde_json::from_slice(&summary.into_bytes())
+        .context("failed to read the job's summary")?;
+    let counted: usize = summary.values().sum();
+    ensure!(counted == days, "the file holds {days} days, but the job counted {counted}");
+    println!("  → it wrote s3://{OUTPUT_BUCKET}/{SUMMARY_KEY}: {counted} days\n");
+    show_outcome(cloud, ORDINARY_KEY)
+}
+
+/// Waits until a run of the job was started, and returns its ID.
+fn started(cloud: &LocalCloud, job: &str) -> Result<String> {
+    let run = cloud.wait(wait_until("no job run was started", TIME_TO_START, async || {
+        Ok(cloud.runs(job).await?.pop())
+    }))?;
+    let id = run.id().context("the run has no ID")?.to_owned();
+    println!("  → started run `{id}` of job `{job}` in account {ANALYTICS}");
+    Ok(id)
+}
+
+/// Waits until the run has succeeded.
+fn succeeded(cloud: &LocalCloud, job: &str, id: &str) -> Result<JobRun> {
+    let run = cloud.wait(wait_until("the job run did not end", TIME_TO_END, async || {
+        let runs = cloud.runs(job).await?;
+        Ok(runs.into_iter().find(|other| other.id() == Some(id) && has_ended(other)))
+    }))?;
+    if run.job_run_state() != Some(&JobRunState::Succeeded) {
+        bail!("job run `{id}` failed: {}", run.error_message().unwrap_or("no reason given"));
+    }
+    Ok(run)
+}
+
+/// Shows what `landfall find` says about the object, once it says how the run ended.
+fn show_outcome(cloud: &LocalCloud, key: &str) -> Result<()> {
+    let found =
+        cloud.wait(wait_until("the ledger shows no outcome", TIME_TO_TELL, async || {
+            let found = find(cloud, key)?;
+            Ok(found.contains("succeeded").then_some(found))
+        }))?;
+    println!("{}", found.trim_end().lines().map(|line| format!("  {line}\n")).collect::<String>());
+    Ok(())
+}
+
 /// Looks the file up as an operator would, with the command line that was built beside this
 /// program.
-fn find(cloud: &LocalCloud) -> Result<String> {
+fn find(cloud: &LocalCloud, key: &str) -> Result<String> {
     let mut command = std::process::Command::new(crate::command::beside_us("landfall")?);
     command
-        .args(["find", &format!("s3://{LANDING_BUCKET}/{KEY}")])
+        .args(["find", &format!("s3://{LANDING_BUCKET}/{key}")])
         .env_clear()
         .env("AWS_REGION", REGION)
         .envs(cloud.data.cli.variables());

@@ -11,7 +11,8 @@ use crate::python::Python;
 use crate::{root, target_dir};
 
 /// The jobs' library in a package.
-pub const LIBRARY: &str = concat!("glue/landfall-", env!("CARGO_PKG_VERSION"), "-py3-none-any.whl");
+pub const LIBRARY: &str =
+    concat!("glue/landfall_glue-", env!("CARGO_PKG_VERSION"), "-py3-none-any.whl");
 
 /// Lays everything out in `stage`, with `routes` as the functions' routes.
 pub fn package(python: &Python, routes: &Path, stage: &Path) -> Result<()> {

@@ -126,6 +126,18 @@ fn the_example_routes_pass_check_without_warnings() {
 }
 
 #[test]
+fn the_routes_of_the_first_job_pass_check_without_warnings() {
+    let page = fs::read_to_string(infra("../docs/first-job.md")).expect("the page");
+    let routes = page.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next());
+    let routes = routes.expect("the page has routes");
+    let shown = landfall(&[("f", routes)], &["check", "--deny-warnings", "f"]);
+    assert_eq!(shown.status, 0, "{}", shown.all());
+    let uri = "s3://acme-landing/orders/2026-01-31.csv";
+    let shown = landfall(&[("f", routes)], &["explain", "--routes", "f", uri]);
+    assert!(shown.stdout.contains(&format!("  --input {uri}\n")), "{}", shown.all());
+}
+
+#[test]
 fn version_and_help_are_printed_to_standard_output() {
     let version = landfall(&[], &["--version"]);
     assert_eq!(version.stdout, format!("landfall {}\n", env!("CARGO_PKG_VERSION")));
