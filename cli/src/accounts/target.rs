@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use anyhow::{bail, ensure};
 use landfall_core::arn::RoleArn;
-use landfall_core::bucket_access::by_policy;
 use landfall_core::routes::{Access, ExternalId, Parsed, Route, Routes, Target};
 
 use crate::args::Color;
@@ -87,7 +86,7 @@ fn of(
             .then(|| format!("arn:{partition}:glue:{region}:{account}:job/{}", route.job))
     };
     let policy_routes = || routes.routes.iter().filter(|it| it.access == Access::BucketPolicy);
-    let inputs = by_policy(routes, &target.account);
+    let inputs = routes.read_by_policy(&target.account);
     let used = routes.routes.iter().filter_map(|route| routes.targets.get(&route.target));
     let others = used.map(|other| other.account.clone()).filter(|other| *other != target.account);
     Ok(DeploymentTarget {

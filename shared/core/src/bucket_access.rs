@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 pub use conflict::{Conflict, DeletedPrincipal};
 pub use document::{Policy, is_same};
 pub use plan::{Effect, Look, Plan, plan};
-pub use spec::{Spec, by_policy, json_schema};
+pub use spec::{Spec, json_schema};
 
 use crate::arn::is_account;
 use crate::policy::canonical_statement;

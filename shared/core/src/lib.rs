@@ -28,6 +28,7 @@ pub mod policy;
 pub mod problem;
 pub mod properties;
 pub mod reach;
+pub mod reaches;
 pub mod roles;
 pub mod router;
 pub mod routes;

@@ -12,11 +12,12 @@ use crate::at::At;
 use crate::policy::{Document, Statement, literal};
 use crate::problem::Problem;
 use crate::properties;
-use crate::reach::{Reach, Reaches, listed_prefixes, object_arns};
+use crate::reach::{Reach, listed_prefixes, object_arns};
+use crate::reaches::Reaches;
 use crate::roles::Home;
+use crate::routes::Access;
 use crate::routes::resolve::{self, is_bucket};
 use crate::routes::written::RoutesFile;
-use crate::routes::{Access, Route, Routes};
 
 const LISTS: [&[&str]; 3] = [&["JobRoleArns"], &["BucketNames"], &["KmsKeyArns"]];
 
@@ -198,7 +199,7 @@ fn resolve(written: &Written, home: &Home, mut at: At<'_>) -> Option<Spec> {
     };
     for account in spec.roles.keys() {
         let reaches =
-            Reaches::of(by_policy(&routes, account).filter(|route| is_selected(&route.bucket)));
+            Reaches::of(routes.read_by_policy(account).filter(|route| is_selected(&route.bucket)));
         if reaches.buckets.is_empty() {
             spec.notes.push(format!(
                 "no route with `access: bucket_policy` has a target in account `{account}`: its job roles may read nothing"
@@ -211,14 +212,6 @@ fn resolve(written: &Written, home: &Home, mut at: At<'_>) -> Option<Spec> {
         spec.unrequested.extend(reaches.unrequested);
     }
     Some(spec)
-}
-
-/// Returns the routes whose jobs in `account` read with their own role.
-pub fn by_policy<'r>(routes: &'r Routes, account: &str) -> impl Iterator<Item = &'r Route> {
-    routes.routes.iter().filter(move |route| {
-        let target = routes.targets.get(&route.target);
-        route.access == Access::BucketPolicy && target.is_some_and(|it| it.account == account)
-    })
 }
 
 /// Reads the ARNs of job roles, by account.

@@ -439,8 +439,9 @@ fn a_statement_of_ours_that_somebody_changed_is_not_overwritten() {
     assert_eq!(conflicts(&policy(&[older])), (None, None));
     // Another deployment's statements, and what only looks alike, are foreign.
     let foreign = changed("/Sid", json!(sid.replace(OWNER, "fedcba9876543210")));
-    let put =
-        merge(Some(&policy(&[foreign.clone()])), &desired()).expect("fine").expect("a change");
+    let put = merge(Some(&policy(std::slice::from_ref(&foreign))), &desired())
+        .expect("fine")
+        .expect("a change");
     assert_eq!(put.texts()[0], foreign.to_string());
 }
 

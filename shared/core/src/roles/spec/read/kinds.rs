@@ -5,9 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Own, Setting, external_ids, roles, routes};
 use crate::arn::{RoleArn, is_account};
 use crate::at::At;
-use crate::bucket_access::by_policy;
 use crate::policy::{admissible, literal};
-use crate::reach::Reaches;
+use crate::reaches::Reaches;
 use crate::roles::Trust;
 use crate::roles::spec::{Batches, OwnReads, Purpose};
 use crate::roles::written::{JobRole, ReaderRole, StarterRole};
@@ -148,7 +147,7 @@ fn own_reads(
         return Default::default();
     };
     let routes = resolve::resolve(written, at.key("Routes"));
-    let Reaches { buckets, notes, unrequested } = Reaches::of(by_policy(&routes, own.account));
+    let Reaches { buckets, notes, unrequested } = Reaches::of(routes.read_by_policy(own.account));
     if buckets.is_empty() {
         return Default::default();
     }
