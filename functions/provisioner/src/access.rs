@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use landfall_core::aim::Aim;
 use landfall_core::bucket_access::{Effect, Look, Spec, plan};
+use landfall_core::lifecycle::Memory;
 use landfall_core::limits::Named;
 use landfall_core::roles::{Home, Owner, SpecError};
 use landfall_provisioning::bucket_policies as s3_policies;
 use landfall_provisioning::kms::{self, KeyAdmission};
+use landfall_provisioning::lifecycle_table::Held;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -82,6 +84,8 @@ impl<'a> BucketAccess<'a> {
         &self,
         context: &Context,
         owner: &Owner,
+        resource: &mut Held,
+        memory: &mut Memory,
         aim: Aim,
         deadlines: Deadlines,
     ) -> Result<BTreeMap<String, String>, Failure> {
@@ -92,7 +96,10 @@ impl<'a> BucketAccess<'a> {
         };
         let desired = spec.iter().flat_map(|spec| spec.all_desired(&token)).collect();
         let looks = self.look(context, buckets::end_of_looks(deadlines)).await;
-        let plan = plan(&token, aim, &desired, &looks).map_err(Failure::PoliciesHindered)?;
+        let changed = memory.announced.as_ref();
+        let plan = plan(&token, aim, &desired, &looks, changed);
+        let plan = plan.map_err(Failure::PoliciesHindered)?;
+        let puts = buckets::remember(&plan, resource, memory, deadlines).await?;
         let (s3, account) = (context.s3(), &self.home.account);
         let change = async |effect: &Effect, tries: Instant| {
             let bucket = effect.bucket();
@@ -112,8 +119,6 @@ impl<'a> BucketAccess<'a> {
         for note in &spec.notes {
             tracing::warn!(code = "wider_than_the_routes", "{note}");
         }
-        let is_put = |effect: &&Effect| matches!(effect, Effect::Put(_));
-        let put: Vec<&str> = plan.effects.iter().filter(is_put).map(Effect::bucket).collect();
         let (to_admit, notes_on_keys) = self.keys(context, &spec, deadlines).await;
         let mut notes = spec.notes.clone();
         notes.extend(plan.notes);
@@ -123,7 +128,7 @@ impl<'a> BucketAccess<'a> {
             false => json!(spec.key_statements(&token)).to_string(),
         };
         Ok(BTreeMap::from([
-            ("Buckets".to_owned(), put.join(",")),
+            ("Buckets".to_owned(), puts.join(",")),
             ("KeysToAdmit".to_owned(), to_admit.into_iter().collect::<Vec<_>>().join(",")),
             ("KeyPolicyStatements".to_owned(), statements),
             ("Notes".to_owned(), notes.join("\n")),

@@ -8,7 +8,7 @@ use futures_util::{StreamExt, stream};
 use landfall_aws::sdk_error::chain;
 use landfall_core::aim::Aim;
 use landfall_core::bucket_plan::{Effect, Look, Plan};
-use landfall_core::lifecycle;
+use landfall_core::lifecycle::{self, Memory};
 use landfall_core::roles::Owner;
 use landfall_provisioning::lifecycle_table::Held;
 use tokio::time::{Instant, timeout_at};
@@ -47,6 +47,30 @@ pub(crate) async fn look_at<C>(
         (bucket, found)
     });
     stream::iter(looks).buffer_unordered(CONCURRENT_LOOKS).collect().await
+}
+
+/// Returns the buckets that the plan puts something into. Saves their names before anything is put, so
+/// that a bucket which never got anything holds no removal up when it refuses.
+///
+/// # Errors
+/// Fails if the names cannot be saved. Nothing was put.
+pub(crate) async fn remember(
+    plan: &Plan,
+    resource: &mut Held,
+    memory: &mut Memory,
+    deadlines: Deadlines,
+) -> Result<Vec<String>, Failure> {
+    let is_put = |effect: &&Effect| matches!(effect, Effect::Put(_));
+    let puts = plan.effects.iter().filter(is_put);
+    let puts: Vec<String> = puts.map(|effect| effect.bucket().to_owned()).collect();
+    if let Some(announced) = &mut memory.announced {
+        let known = announced.len();
+        announced.extend(puts.iter().cloned());
+        if announced.len() > known {
+            resource.save(memory.clone(), deadlines.work).await?;
+        }
+    }
+    Ok(puts)
 }
 
 /// Carries out the effects of a plan. `kind` tells locks apart; `change` makes one change, and tries

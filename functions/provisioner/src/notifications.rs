@@ -6,9 +6,11 @@ use std::collections::BTreeMap;
 
 use landfall_core::aim::Aim;
 use landfall_core::bucket_notifications::{Effect, Look, Spec, plan};
+use landfall_core::lifecycle::Memory;
 use landfall_core::limits::Named;
 use landfall_core::roles::{Home, Owner, SpecError};
 use landfall_provisioning::bucket_notifications as s3_notifications;
+use landfall_provisioning::lifecycle_table::Held;
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -75,6 +77,8 @@ impl<'a> Notifications<'a> {
         &self,
         context: &Context,
         owner: &Owner,
+        resource: &mut Held,
+        memory: &mut Memory,
         aim: Aim,
         deadlines: Deadlines,
     ) -> Result<BTreeMap<String, String>, Failure> {
@@ -85,7 +89,9 @@ impl<'a> Notifications<'a> {
         };
         let desired = spec.iter().flat_map(|spec| spec.all_desired(&token)).collect();
         let looks = self.look(context, buckets::end_of_looks(deadlines)).await;
-        let plan = plan(aim, &desired, &looks).map_err(Failure::Hindered)?;
+        let announced = memory.announced.as_ref();
+        let plan = plan(aim, &desired, &looks, announced).map_err(Failure::Hindered)?;
+        let puts = buckets::remember(&plan, resource, memory, deadlines).await?;
         let (s3, account) = (context.s3(), &self.home.account);
         let change = async |effect: &Effect, tries: Instant| {
             let bucket = effect.bucket();
@@ -109,10 +115,8 @@ impl<'a> Notifications<'a> {
             tracing::info!(code = "wider_than_the_routes", "{note}");
         }
         notes.extend(plan.notes);
-        let is_put = |effect: &&Effect| matches!(effect, Effect::Put(_));
-        let buckets: Vec<&str> = plan.effects.iter().filter(is_put).map(Effect::bucket).collect();
         Ok(BTreeMap::from([
-            ("Buckets".to_owned(), buckets.join(",")),
+            ("Buckets".to_owned(), puts.join(",")),
             ("Notes".to_owned(), notes.join("\n")),
         ]))
     }

@@ -5,7 +5,7 @@
 //! It checks with CloudFormation again under the lock, because the first answer is stale after
 //! waiting for the lock.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
@@ -223,6 +223,11 @@ impl<'a> Case<'a> {
     async fn carry_out(&self, begun: &mut Begun) -> Result<Outcome, Stop> {
         let Begun { lock, memory, aim } = begun;
         let owner = self.owner();
+        let is_new =
+            lock.memory.latest.is_none() && self.request.request_type == RequestType::Create;
+        if is_new && matches!(self.subject, Subject::Notifications(_) | Subject::Access(_)) {
+            memory.announced = Some(BTreeSet::new());
+        }
         // A resource that is to be removed may name anything.
         if *aim != Aim::Remove {
             let admitted = Box::pin(self.admit(&lock.memory, *aim, &owner));
@@ -238,7 +243,8 @@ impl<'a> Case<'a> {
             tracing::error!(code = error.code(), error = reason, "nothing begun");
             Stop::Answer(self.refused(reason))
         })?;
-        let effects = self.subject.carry_out(self.context, &owner, memory, *aim, self.deadlines);
+        let effects =
+            self.subject.carry_out(self.context, &owner, lock, memory, *aim, self.deadlines);
         let effects = AssertUnwindSafe(Box::pin(effects)).catch_unwind();
         match timeout_at(self.deadlines.work, effects).await {
             Ok(outcome) => Ok(outcome.unwrap_or(Err(Failure::Panicked))),

@@ -6,6 +6,7 @@ use landfall_core::aim::Aim;
 use landfall_core::lifecycle::Memory;
 use landfall_core::limits::Named;
 use landfall_core::roles::{Home, Owner};
+use landfall_provisioning::lifecycle_table::Held;
 
 use crate::access::BucketAccess;
 use crate::context::{Context, Deadlines};
@@ -80,7 +81,8 @@ impl<'a> Subject<'a> {
         }
     }
 
-    /// Carries out what was decided, and returns the attributes for `Fn::GetAtt`.
+    /// Carries out what was decided, and returns the attributes for `Fn::GetAtt`. What has to be
+    /// remembered before an effect is saved under the lock first.
     ///
     /// # Errors
     /// Fails if the properties are wrong, an existing resource belongs to something else, or AWS
@@ -89,7 +91,8 @@ impl<'a> Subject<'a> {
         &self,
         context: &Context,
         owner: &Owner,
-        memory: &Memory,
+        lock: &mut Held,
+        memory: &mut Memory,
         aim: Aim,
         deadlines: Deadlines,
     ) -> Result<BTreeMap<String, String>, Failure> {
@@ -106,9 +109,11 @@ impl<'a> Subject<'a> {
                 Ok(BTreeMap::new())
             }
             Self::Notifications(notifications) => {
-                notifications.carry_out(context, owner, aim, deadlines).await
+                notifications.carry_out(context, owner, lock, memory, aim, deadlines).await
             }
-            Self::Access(access) => access.carry_out(context, owner, aim, deadlines).await,
+            Self::Access(access) => {
+                access.carry_out(context, owner, lock, memory, aim, deadlines).await
+            }
         }
     }
 }

@@ -5,7 +5,7 @@
 //! no longer name keeps its part until all other buckets have theirs. So a change that fails on the way can be undone
 //! and, whatever failed, repeating the same request converges.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::aim::Aim;
 
@@ -58,6 +58,8 @@ pub trait Part {
 
     /// What our part is called, with its article: `the rule`.
     const THE: &'static str;
+    /// What one is called: `a rule`.
+    const A: &'static str;
     /// What is said if there is none: `no rule`.
     const NO: &'static str;
     /// What is said if there may be one: `its rule if it has one`.
@@ -70,7 +72,8 @@ pub trait Part {
 }
 
 /// Plans a change. `desired` holds what each bucket should have. A bucket in `looks` that isn't in
-/// `desired` should have nothing of ours.
+/// `desired` should have nothing of ours. `put` holds the buckets in which our part was ever put, or
+/// may have been, if that is known.
 ///
 /// # Errors
 /// Returns the reasons why nothing can be done, a sentence for each bucket. On the way back there
@@ -80,6 +83,7 @@ pub fn plan<P: Part>(
     aim: Aim,
     desired: &BTreeMap<String, P::Desired>,
     looks: &BTreeMap<String, Look<P::Document>>,
+    put: Option<&BTreeSet<String>>,
 ) -> Result<Plan, Vec<String>> {
     let mut plan = Plan::default();
     let mut hindrances = Vec::new();
@@ -103,7 +107,12 @@ pub fn plan<P: Part>(
         }
     }
     for bucket in left {
+        let was_never_put = put.is_some_and(|put| !put.contains(bucket));
         let why = match &looks[bucket] {
+            Look::Refused(why) if was_never_put => {
+                plan.notes.push(format!("bucket `{bucket}` never got {} to remove: {why}", P::A));
+                continue;
+            }
             Look::NotOurs(why) => {
                 plan.notes.push(format!("bucket `{bucket}` has {} to remove: {why}", P::NO));
                 continue;

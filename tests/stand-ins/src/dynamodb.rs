@@ -69,6 +69,8 @@ pub(crate) struct DynamoDb {
     /// items.
     tokens: HashMap<String, (u64, usize)>,
     pub(crate) usage: Units,
+    /// The most items in a page of a search; `None` if only their size counts.
+    pub(crate) page: Option<usize>,
 }
 
 impl DynamoDb {

@@ -153,6 +153,11 @@ impl StandIn {
         self.shared.lock().dynamodb.show_indexes();
     }
 
+    /// Ends each page of a search after this many items, as DynamoDB does when items are large.
+    pub fn small_pages(&self, items: usize) {
+        self.shared.lock().dynamodb.page = Some(items);
+    }
+
     /// Removes all items whose time to live is over at `time`, as DynamoDB does sooner or later.
     pub fn expire(&self, time: SystemTime) {
         self.shared.lock().dynamodb.expire(time);

@@ -69,6 +69,13 @@ impl<'a> Deployment<'a> {
         Ok(Deployment { options: options.collect(), ..deployment })
     }
 
+    /// Adds a route, in YAML's flow style.
+    pub fn add_route(&self, route: &str) -> Result<()> {
+        let mut text = fs::read_to_string(self.routes()).context("failed to read routes")?;
+        text.push_str(&format!("  - {route}\n"));
+        fs::write(self.routes(), text).context("failed to write routes")
+    }
+
     fn routes(&self) -> PathBuf {
         self.package.join("changed.yaml")
     }

@@ -212,11 +212,16 @@ impl Stage {
     }
 }
 
-/// Returns the ledger of a deployment, as the data account's root sees it.
+/// Returns the ledger of the deployment that all tests share, as the data account's root sees it.
 pub fn ledger(cloud: &LocalCloud) -> Ledger {
+    ledger_of(cloud, "landfall")
+}
+
+/// Returns the ledger of the deployment with this name prefix.
+pub fn ledger_of(cloud: &LocalCloud, prefix: &str) -> Ledger {
     let config = faults::config(cloud.emulator.endpoint(), DATA, A_CALL);
     let client = aws_sdk_dynamodb::Client::new(&config);
-    Ledger::new(client, "landfall-ledger".to_owned(), Duration::from_secs(86_400))
+    Ledger::new(client, format!("{prefix}-ledger"), Duration::from_secs(86_400))
 }
 
 pub fn assert_succeeded(run: &JobRun) -> Result<()> {

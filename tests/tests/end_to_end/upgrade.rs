@@ -1,14 +1,18 @@
 //! Stacks of the previous version that today's `landfall deploy` updates. Everything that they made
 //! stays.
 //!
-//! The functions are today's from the beginning. The stacks have the previous templates, parameters
-//! and properties. `tests/fixtures/before` has those templates unchanged.
+//! The functions are today's from the beginning, because none of an earlier version was released.
+//! The stacks have the previous templates, parameters and properties. `tests/fixtures/before` has
+//! those templates unchanged.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use landfall_aws::ledger::Ledger;
+use landfall_core::batch::Batch;
 use landfall_core::roles::Observed;
 use landfall_provisioning::iam::observe;
 use landfall_tests::cloud::{has_ended, wait_until};
@@ -16,11 +20,18 @@ use landfall_tests::{ANALYTICS, DATA, root};
 use serde_json::Value;
 
 use crate::deploy::Deployment;
-use crate::stage::{SOON, Stage, assert_succeeded, csv};
+use crate::stage::{SOON, Stage, assert_succeeded, csv, ledger_of};
 
 const PREFIX: &str = "upgraded";
 const JOB: &str = "upgraded-job";
 const BUCKET: &str = "acme-upgraded";
+
+/// A route whose batch stays open, and the object that opens it.
+const WINDOWED: &str = "windowed";
+const OPEN: &str = "windowed/1";
+
+/// The longest time for which a run is held, so that none stays if the test fails.
+const HELD_AT_MOST: Duration = Duration::from_secs(600);
 
 /// In the previous version the function took an unset variable for "any". Today's function then
 /// serves nobody, so the previous template says "any" in today's words. Its parameters stay as they
@@ -45,6 +56,11 @@ pub fn stacks_of_the_version_before_keep_every_role_rule_and_notification(
 ) -> Result<()> {
     let deployment = Deployment::new(stage, PREFIX)?;
     real_functions(&stage.cloud.emulator.folder().join("stage"), &deployment.package)?;
+    deployment.add_route(&format!(
+        "{{ name: {WINDOWED}, bucket: {BUCKET}, key: \"{JOB}/{WINDOWED}/{{file}}.csv\", \
+         batch: {{ window: 1h, max_objects: 2 }}, start: {{ target: analytics, job: {JOB} }} }}"
+    ))?;
+    let held = hold(&deployment.package)?;
     let today = templates(&deployment.package)?;
     put(&deployment.package, &before()?)?;
     let unset = ["TrustedAccountIds=", "LandingBucketArns="].map(|it| format!("provisioner:{it}"));
@@ -59,8 +75,12 @@ pub fn stacks_of_the_version_before_keep_every_role_rule_and_notification(
     );
 
     put(&deployment.package, &today)?;
-    // Its batch is in progress while the stacks change and roll back.
+    // One batch has a run that goes on, and another is open, while the stacks change and roll back.
+    let ledger = ledger_of(&stage.cloud, PREFIX);
     arrive(stage, "live")?;
+    arrive(stage, OPEN)?;
+    let live = batch_in(stage, &ledger, "live", "started")?;
+    let open = batch_in(stage, &ledger, OPEN, "open")?;
     // The update fails once the provisioners are updated, and rolls the data account's stack back
     // to the previous properties.
     let nowhere = ["--yes", "--parameter", "data:LandingBucketNames=acme-nowhere"];
@@ -73,8 +93,20 @@ pub fn stacks_of_the_version_before_keep_every_role_rule_and_notification(
         "a failed update changed {stood:?} to {:?}",
         standing(stage)?
     );
+    for (batch, state) in [(&live, "started"), (&open, "open")] {
+        let now = stage.cloud.wait(ledger.batch(&batch.id))?.context("a batch is gone")?;
+        ensure!(now.state.name() == state, "it is not {state} any more: {now:?}");
+        ensure!(now.epoch == batch.epoch, "it was started again: {now:?}");
+    }
+    fs::remove_file(&held).context("failed to let the run go on")?;
+    // The window's second object closes its batch.
+    arrive(stage, &format!("{WINDOWED}/2"))?;
     arrive(stage, "taken-back")?;
-    all_have_run(stage, 2)?;
+    all_have_run(stage, 3)?;
+    for (batch, name) in [(&live, "live"), (&open, OPEN)] {
+        let ended = batch_in(stage, &ledger, name, "succeeded")?;
+        ensure!(ended.id == batch.id && ended.epoch == 1, "another batch or run: {ended:?}");
+    }
     for (account, name) in [(DATA, "TrustedAccountIds"), (ANALYTICS, "LandingBucketArns")] {
         ensure!(
             parameter_of(stage, account, name)? == "*",
@@ -95,7 +127,34 @@ pub fn stacks_of_the_version_before_keep_every_role_rule_and_notification(
     ensure!(again.unchanged() == 6, "deploying again changes something: {again:?}");
 
     arrive(stage, "updated")?;
-    all_have_run(stage, 3)
+    all_have_run(stage, 4)
+}
+
+/// Lets the job's runs wait as long as the file is there that this returns.
+fn hold(package: &Path) -> Result<PathBuf> {
+    let held = package.join("held");
+    fs::write(&held, "").context("failed to write the file that holds runs")?;
+    let script = package.join("glue/jobs/csv_to_parquet.py");
+    let text = fs::read_to_string(&script).context("failed to read the job's script")?;
+    let (imports, last) = ("from __future__ import annotations\n", HELD_AT_MOST.as_secs());
+    ensure!(text.contains(imports), "the job's script begins in another way");
+    let wait = format!(
+        "{imports}\nimport os\nimport time\n\nended = time.monotonic() + {last}\n\
+         while os.path.exists({held:?}) and time.monotonic() < ended:\n    time.sleep(0.2)\n"
+    );
+    fs::write(&script, text.replacen(imports, &wait, 1)).context("failed to write the script")?;
+    Ok(held)
+}
+
+/// Returns the batch with this object once it is in this state.
+fn batch_in(stage: &Stage, ledger: &Ledger, name: &str, state: &str) -> Result<Batch> {
+    let key = format!("{JOB}/{name}.csv");
+    let what = format!("the batch with `{key}` is not {state}");
+    stage.cloud.wait(wait_until(&what, SOON, async || {
+        let Some(found) = ledger.find(BUCKET, &key).await?.pop() else { return Ok(None) };
+        let batch = ledger.batch(&found.batch).await?;
+        Ok(batch.filter(|batch| batch.state.name() == state))
+    }))
 }
 
 fn arrive(stage: &Stage, name: &str) -> Result<()> {

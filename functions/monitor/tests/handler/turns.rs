@@ -42,6 +42,55 @@ async fn a_batch_behind_5000_of_a_newer_version_and_12000_that_wait_is_started_w
     assert_eq!(stage.codes()["ledger_newer"], 5_000);
 }
 
+/// A tick reads eight pages of each of four shards. Here a page has ten batches, not 1,000.
+#[tokio::test]
+async fn a_batch_behind_more_of_a_newer_version_than_a_tick_reads_is_started_by_the_next() {
+    const READ: usize = 8 * 4 * 10;
+    let stage = Stage::new().await;
+    stage.record(&["orders/1/a"]).await;
+    stage.copies(&stage.batch().await, 400, LONG_AGO, make_newer);
+    stage.record(&["retried/1"]).await;
+    stage.aws.small_pages(10);
+    let first = stage.tick().await;
+    assert_eq!((first.due, first.put_off, first.more, stage.starts()), (READ, READ, true, 0));
+    let second = stage.tick().await;
+    assert_eq!((second.due, second.left, second.more), (400 - READ + 2, 0, false));
+    assert_eq!(stage.aws.runs("retried").len(), 1);
+}
+
+#[tokio::test]
+async fn a_batch_that_changed_after_it_was_looked_at_is_not_put_off() {
+    let stage = Stage::new().await;
+    stage.record(&["orders/1/a"]).await;
+    let batch = stage.batch().await;
+    let key = [&*format!("batch#{}", batch.id), "batch"];
+    let mut item = stage.aws.item(LEDGER, &key).expect("it is there");
+    make_newer(&mut item);
+    assert!(stage.aws.put_item(LEDGER, &item));
+    let soon = std::time::SystemTime::now() + Duration::from_secs(60);
+    let looked =
+        stage.ledger.look(std::slice::from_ref(&batch.id), soon).await.expect("the ledger");
+    let [due] = &looked[..] else { panic!("{looked:?}") };
+    assert!(due.newer.is_some() && due.at.is_some(), "{due:?}");
+    // Meanwhile the newer version wrote the item.
+    let number = |name: &str| item[name]["N"].as_str().and_then(|n| n.parse::<u64>().ok());
+    let later = |name: &str| json!({ "N": (number(name).expect("a number") + 1).to_string() });
+    for changed in ["revision", "due_at"] {
+        let mut written = item.clone();
+        written[changed] = later(changed);
+        assert!(stage.aws.put_item(LEDGER, &written));
+        assert!(!stage.ledger.put_off(due).await.expect("the ledger"), "{changed}");
+        assert_eq!(stage.aws.item(LEDGER, &key), Some(written), "{changed}");
+    }
+    // If nobody did, only the time at which it is due changes.
+    assert!(stage.aws.put_item(LEDGER, &item));
+    assert!(stage.ledger.put_off(due).await.expect("the ledger"));
+    let mut put_off = stage.aws.item(LEDGER, &key).expect("it is there");
+    assert_ne!(put_off["due_at"], item["due_at"]);
+    put_off["due_at"] = item["due_at"].clone();
+    assert_eq!(put_off, item);
+}
+
 #[tokio::test]
 async fn a_route_of_which_much_is_due_leaves_others_their_turn_though_time_is_short() {
     let stage = Stage::new().await;

@@ -223,6 +223,14 @@ mod tests {
             ("cn-north-1", format!("https://{B}cnnorth1.s3.cn-north-1.amazonaws.com.cn/x")),
             ("us-gov-west-1", format!("https://{B}usgovwest1.s3.us-gov-west-1.amazonaws.com/x")),
             ("us-iso-east-1", format!("https://{B}usisoeast1.s3.us-iso-east-1.c2s.ic.gov/x")),
+            (
+                "eu-isoe-west-1",
+                format!("https://{B}euisoewest1.s3.eu-isoe-west-1.cloud.adc-e.uk/x"),
+            ),
+            (
+                "us-isof-south-1",
+                format!("https://{B}usisofsouth1.s3.us-isof-south-1.csp.hci.ic.gov/x"),
+            ),
             ("eusc-de-east-1", format!("https://{B}euscdeeast1.s3.eusc-de-east-1.amazonaws.eu/x")),
             (
                 "eu-central-1",
@@ -250,6 +258,17 @@ mod tests {
             "http://127.0.0.1:4566/x".to_owned(),
         ] {
             assert!(!is_admitted(&url, false, "us-east-1"), "{url}");
+        }
+        // Each partition has a suffix of its own.
+        for (region, url) in [
+            ("eu-isoe-west-1", format!("https://{B}euisoewest1.s3.eu-isoe-west-1.amazonaws.com/x")),
+            (
+                "us-isof-south-1",
+                format!("https://{B}usisofsouth1.s3.us-isof-south-1.cloud.adc-e.uk/x"),
+            ),
+            ("eu-west-1", format!("https://{B}euwest1.s3.eu-west-1.csp.hci.ic.gov/x")),
+        ] {
+            assert!(!is_admitted(&url, false, region), "{url}");
         }
     }
 

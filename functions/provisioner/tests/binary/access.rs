@@ -159,6 +159,24 @@ async fn a_bucket_that_was_not_named_keeps_its_policy_unread() {
     assert!(granted.admits(LANDING) && granted.writes() == 0);
 }
 
+/// IAM lets the provisioner read no policy of a bucket that was not named, so the removal cannot look
+/// whether there is a statement. Without this, the stack could not be created any more.
+#[tokio::test]
+async fn a_creation_that_was_refused_for_a_bucket_that_was_not_named_is_deleted() {
+    let mut granted = Granted::new().await;
+    granted.fixture.set("LANDFALL_POLICY_BUCKETS", Some("acme-landing"));
+    granted.closes(RAW, "GetBucketPolicy", 403, "AccessDenied");
+    granted.stands("CREATE_IN_PROGRESS", "CREATE_IN_PROGRESS");
+    let create = granted.request("made", "Create", &[LANDING, RAW], &[]);
+    let answered = granted.fixture.serve(&create).await;
+    answered.is_refused("may not change the policy of bucket `acme-raw`");
+    granted.id = answered.response()["PhysicalResourceId"].as_str().map(str::to_owned);
+    granted.stands("ROLLBACK_IN_PROGRESS", "DELETE_IN_PROGRESS");
+    let delete = granted.request("removed", "Delete", &[LANDING, RAW], &[]);
+    granted.fixture.serve(&delete).await.id();
+    assert_eq!(granted.writes(), 0);
+}
+
 #[tokio::test]
 async fn an_account_that_was_not_named_gets_no_statement() {
     let mut granted = Granted::new().await;

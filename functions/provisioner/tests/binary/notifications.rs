@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use landfall_stand_ins::{Act, Stack, StackResource};
 use serde_json::{Value, json};
 
-use crate::fixture::{Fixture, STACK, TRUSTED, routes};
+use crate::fixture::{Fixture, STACK, TABLE, TRUSTED, routes};
 
 const KIND: &str = "Custom::LandfallBucketNotifications";
 const ACCOUNT: &str = "111111111111";
@@ -66,6 +66,16 @@ impl Notified {
     fn way_back(&self, name: &str, new: &[&str], old: &[&str]) -> Value {
         self.stands("UPDATE_ROLLBACK_IN_PROGRESS", "UPDATE_IN_PROGRESS");
         self.request(name, "Update", new, old)
+    }
+
+    /// Removes a field from the memory, as the version before writes it.
+    fn forgets(&self, field: &str) {
+        let mut item = self.fixture.item().expect("it is remembered");
+        let memory = item["memory"]["S"].as_str().expect("a memory");
+        let mut memory: Value = serde_json::from_str(memory).expect("JSON");
+        memory.as_object_mut().expect("an object").remove(field).expect("it is there");
+        item["memory"] = json!({ "S": memory.to_string() });
+        assert!(self.fixture.aws.put_item(TABLE, &item));
     }
 
     fn announces(&self, bucket: &str) -> bool {
@@ -140,6 +150,62 @@ async fn a_creation_that_was_refused_for_a_bucket_of_anothers_is_deleted() {
     notified.stands("ROLLBACK_IN_PROGRESS", "DELETE_IN_PROGRESS");
     let delete = notified.request("removed", "Delete", &[LANDING, OTHERS], &[]);
     notified.fixture.serve(&delete).await.id();
+}
+
+/// Without this, no stack could be created any more before somebody opened the bucket.
+#[tokio::test]
+async fn a_creation_that_was_refused_for_a_closed_bucket_of_ours_is_deleted() {
+    for is_of_earlier_version in [false, true] {
+        let mut notified = Notified::new().await;
+        notified.stands("CREATE_IN_PROGRESS", "CREATE_IN_PROGRESS");
+        notified.closes(RAW, "GetBucketNotificationConfiguration", 403, "AccessDenied");
+        let create = notified.request("made", "Create", &[LANDING, RAW], &[]);
+        let answered = notified.fixture.attack(&create).await;
+        answered.is_refused("can't set the rule of bucket `acme-raw`");
+        assert_eq!(notified.puts(), 0);
+        notified.id = answered.response()["PhysicalResourceId"].as_str().map(str::to_owned);
+        if is_of_earlier_version {
+            notified.forgets("announced");
+        }
+        notified.stands("ROLLBACK_IN_PROGRESS", "DELETE_IN_PROGRESS");
+        let delete = notified.request("removed", "Delete", &[LANDING, RAW], &[]);
+        let answered = notified.fixture.attack(&delete).await;
+        if is_of_earlier_version {
+            answered.is_refused("can't remove the rule of bucket `acme-raw`");
+        } else {
+            answered.id();
+            assert!(answered.logged("bucket_left_alone"), "{answered:#?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_bucket_in_which_a_put_was_tried_holds_a_deletion_up_while_it_is_closed() {
+    let mut notified = Notified::new().await;
+    notified.stands("CREATE_IN_PROGRESS", "CREATE_IN_PROGRESS");
+    // The put takes effect, and its answer does not say so.
+    notified.fixture.aws.answer("PutBucketNotificationConfiguration", |call, _| {
+        if call.body["Bucket"] == RAW {
+            Act::ServeThenFail { status: 400, code: "InvalidArgument" }
+        } else {
+            Act::Serve
+        }
+    });
+    let create = notified.request("made", "Create", &[LANDING, RAW], &[]);
+    let answered = notified.fixture.serve(&create).await;
+    answered.is_refused("acme-raw");
+    notified.id = answered.response()["PhysicalResourceId"].as_str().map(str::to_owned);
+    notified.fixture.aws.clear_rules();
+    notified.closes(RAW, "GetBucketNotificationConfiguration", 403, "AccessDenied");
+    notified.stands("ROLLBACK_IN_PROGRESS", "DELETE_IN_PROGRESS");
+    let delete = notified.request("closed", "Delete", &[LANDING, RAW], &[]);
+    let reason = "can't remove the rule of bucket `acme-raw`";
+    notified.fixture.attack(&delete).await.is_refused(reason);
+    assert!(notified.announces(RAW));
+    notified.fixture.aws.clear_rules();
+    let delete = notified.request("open", "Delete", &[LANDING, RAW], &[]);
+    notified.fixture.serve(&delete).await.id();
+    assert!(!notified.announces(RAW) && !notified.announces(LANDING));
 }
 
 #[tokio::test]

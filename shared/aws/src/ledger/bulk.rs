@@ -135,10 +135,11 @@ fn request(keys: &[Key], read: Read) -> KeysAndAttributes {
         Read::Whole => request.consistent_read(true),
         Read::Attributes(names) => {
             // Some of the names are reserved words in DynamoDB.
-            let names = names.iter().map(|name| (format!("#{name}"), (*name).to_owned()));
-            let names: HashMap<String, String> = names.collect();
-            let expression = names.keys().cloned().collect::<Vec<_>>().join(", ");
-            request.projection_expression(expression).set_expression_attribute_names(Some(names))
+            let attribute = |name: &&str| (format!("#{name}"), (*name).to_owned());
+            let expression: Vec<String> = names.iter().map(|name| attribute(name).0).collect();
+            request
+                .projection_expression(expression.join(", "))
+                .set_expression_attribute_names(Some(names.iter().map(attribute).collect()))
         }
     };
     // The keys are set.

@@ -1,6 +1,6 @@
 //! Plans changes of policies, as [`bucket_plan`](crate::bucket_plan) plans changes of buckets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Desired, Policy, merge, without};
 use crate::aim::Aim;
@@ -21,6 +21,7 @@ impl Part for Statements<'_> {
     type Desired = Desired;
 
     const THE: &'static str = "the statements";
+    const A: &'static str = "a statement";
     const NO: &'static str = "no statement";
     const IF_ANY: &'static str = "its statements if it has any";
 
@@ -34,7 +35,8 @@ impl Part for Statements<'_> {
 }
 
 /// Plans a change of the statements of `owner`. `desired` holds what each bucket should have. A bucket in `looks` that
-/// isn't in `desired` should have no statement of this owner.
+/// isn't in `desired` should have no statement of this owner. `put` holds the buckets whose policies ever got one, if that
+/// is known.
 ///
 /// # Errors
 /// Returns the reasons why nothing can be done, a sentence for each bucket. On the way back there are no errors: the
@@ -44,8 +46,9 @@ pub fn plan(
     aim: Aim,
     desired: &BTreeMap<String, Desired>,
     looks: &BTreeMap<String, Look>,
+    put: Option<&BTreeSet<String>>,
 ) -> Result<Plan, Vec<String>> {
-    bucket_plan::plan(&Statements { owner }, aim, desired, looks)
+    bucket_plan::plan(&Statements { owner }, aim, desired, looks, put)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Plans changes of notifications, as [`bucket_plan`](crate::bucket_plan) plans changes of buckets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Configuration, Desired, merge};
 use crate::aim::Aim;
@@ -19,6 +19,7 @@ impl Part for Rules {
     type Desired = Desired;
 
     const THE: &'static str = "the rule";
+    const A: &'static str = "a rule";
     const NO: &'static str = "no rule";
     const IF_ANY: &'static str = "its rule if it has one";
 
@@ -33,7 +34,8 @@ impl Part for Rules {
 }
 
 /// Plans a change. `desired` holds what each bucket should have. A bucket in `looks` that isn't in
-/// `desired` should have nothing of ours.
+/// `desired` should have nothing of ours. `announced` holds the buckets in which a rule of ours was
+/// ever put, if that is known.
 ///
 /// # Errors
 /// Returns the reasons why nothing can be done, a sentence for each bucket. On the way back there
@@ -42,8 +44,9 @@ pub fn plan(
     aim: Aim,
     desired: &BTreeMap<String, Desired>,
     looks: &BTreeMap<String, Look>,
+    announced: Option<&BTreeSet<String>>,
 ) -> Result<Plan, Vec<String>> {
-    bucket_plan::plan(&Rules, aim, desired, looks)
+    bucket_plan::plan(&Rules, aim, desired, looks, announced)
 }
 
 #[cfg(test)]

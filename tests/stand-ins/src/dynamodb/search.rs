@@ -141,7 +141,7 @@ impl DynamoDb {
                     items.push(Value::from(projection.of(seen)));
                 }
             }
-            if scanned == limit || bytes > MAX_BYTES {
+            if scanned == limit || Some(scanned) == self.page || bytes > MAX_BYTES {
                 last = Some(only(seen, source.key.iter().copied()));
                 break;
             }

@@ -32,7 +32,7 @@ fn statements_are_added_before_any_is_removed() {
         ("acme-landing", Look::Found(None)),
         ("acme-raw", found(&ours)),
     ]);
-    let plan = plan(OWNER, Aim::Converge, &desired(), &looks).expect("a plan");
+    let plan = plan(OWNER, Aim::Converge, &desired(), &looks, None).expect("a plan");
     let put = |bucket: &str| Effect::Put(bucket.to_owned());
     let remove = Effect::Remove("acme-before".to_owned());
     assert_eq!(plan.effects, [put("acme-landing"), put("acme-raw"), remove]);
@@ -49,14 +49,14 @@ fn all_buckets_whose_policy_can_not_be_changed_are_named_together() {
         ("acme-landing", found(&[gone])),
         ("acme-raw", Look::Refused("AccessDenied".to_owned())),
     ]);
-    let hindrances = plan(OWNER, Aim::Converge, &desired(), &looks).expect_err("hindrances");
+    let hindrances = plan(OWNER, Aim::Converge, &desired(), &looks, None).expect_err("hindrances");
     let [landing, raw, before] = &hindrances[..] else { panic!("{hindrances:?}") };
     assert!(landing.contains("`acme-landing`") && landing.contains("`Old`"), "{landing}");
     assert_eq!(raw, "can't set the statements of bucket `acme-raw`: AccessDenied");
     let start = "can't remove the statements of bucket `acme-before`: statement `LandfallAccess";
     assert!(before.starts_with(start), "{before}");
     // On the way back, everything that can be done is done.
-    let back = plan(OWNER, Aim::Restore, &desired(), &looks).expect("a plan");
+    let back = plan(OWNER, Aim::Restore, &desired(), &looks, None).expect("a plan");
     let put = |bucket: &str| Effect::Put(bucket.to_owned());
     assert_eq!(back.effects, [put("acme-landing"), put("acme-raw")]);
     let [note] = &back.notes[..] else { panic!("{:?}", back.notes) };
@@ -64,4 +64,19 @@ fn all_buckets_whose_policy_can_not_be_changed_are_named_together() {
         note.starts_with("bucket `acme-before` keeps its statements if it has any: "),
         "{note}"
     );
+}
+
+#[test]
+fn a_policy_that_refuses_and_never_got_a_statement_holds_nothing_up() {
+    let looks = looks(&[("acme-before", Look::Refused("AccessDenied".to_owned()))]);
+    let (never, once) = (BTreeSet::new(), BTreeSet::from(["acme-before".to_owned()]));
+    let none = BTreeMap::new();
+    let removed = plan(OWNER, Aim::Remove, &none, &looks, Some(&never)).expect("a plan");
+    assert_eq!(
+        removed.notes,
+        ["bucket `acme-before` never got a statement to remove: AccessDenied"]
+    );
+    for put in [None, Some(&once)] {
+        assert!(plan(OWNER, Aim::Remove, &none, &looks, put).is_err());
+    }
 }

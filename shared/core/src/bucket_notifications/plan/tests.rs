@@ -19,6 +19,8 @@ enum Access {
 #[derive(Debug, Clone)]
 struct World {
     buckets: BTreeMap<String, (Access, Configuration)>,
+    /// The buckets in which a put was tried.
+    announced: BTreeSet<String>,
     /// For each call from now on: whether it fails and, if so, whether it takes effect all the
     /// same. After the end of the list, all calls succeed.
     faults: Vec<Option<bool>>,
@@ -51,7 +53,8 @@ fn of_others() -> Configuration {
 impl World {
     fn new() -> Self {
         let bucket = |name: &&str| ((*name).to_owned(), (Access::Ours, of_others()));
-        Self { buckets: BUCKETS.iter().map(bucket).collect(), faults: Vec::new() }
+        let buckets = BUCKETS.iter().map(bucket).collect();
+        Self { buckets, announced: BTreeSet::new(), faults: Vec::new() }
     }
 
     fn fault(&mut self) -> Option<bool> {
@@ -94,7 +97,11 @@ impl World {
         let wanted = desired(new);
         let names = new.keys().chain(old.keys());
         let looks: BTreeMap<_, _> = names.map(|name| (name.clone(), self.look(name))).collect();
-        let Ok(plan) = plan(aim, &wanted, &looks) else { return false };
+        let Ok(plan) = plan(aim, &wanted, &looks, Some(&self.announced)) else { return false };
+        self.announced.extend(plan.effects.iter().filter_map(|effect| match effect {
+            Effect::Put(bucket) => Some(bucket.clone()),
+            Effect::Remove(_) => None,
+        }));
         let mut is_done = true;
         for effect in &plan.effects {
             is_done &= self.carry_out(effect, &wanted);
@@ -254,7 +261,7 @@ fn all_buckets_that_cannot_get_a_rule_are_named_together() {
         ("acme-c", Look::Failed("SlowDown".to_owned())),
         ("acme-d", Look::Found(taken)),
     ]);
-    let hindrances = plan(Aim::Converge, &named(&["acme-a", "acme-b", "acme-d"]), &looks)
+    let hindrances = plan(Aim::Converge, &named(&["acme-a", "acme-b", "acme-d"]), &looks, None)
         .expect_err("hindrances");
     let [gone, overlap, failed] = &hindrances[..] else { panic!("{hindrances:?}") };
     assert_eq!(gone, "can't set the rule of bucket `acme-b`: there is no such bucket");
@@ -265,7 +272,8 @@ fn all_buckets_that_cannot_get_a_rule_are_named_together() {
 #[test]
 fn rules_are_added_before_any_is_removed() {
     let all = BUCKETS.map(|bucket| (bucket, Look::Found(of_others())));
-    let planned = plan(Aim::Converge, &named(&["acme-d", "acme-b"]), &looks(&all)).expect("a plan");
+    let planned =
+        plan(Aim::Converge, &named(&["acme-d", "acme-b"]), &looks(&all), None).expect("a plan");
     let effects = planned.effects.iter().map(|effect| match effect {
         Effect::Put(bucket) => format!("+{bucket}"),
         Effect::Remove(bucket) => format!("-{bucket}"),
@@ -277,8 +285,24 @@ fn rules_are_added_before_any_is_removed() {
 #[test]
 fn a_bucket_that_can_be_ours_and_refuses_holds_a_deletion_up_and_no_way_back() {
     let looks = looks(&[("acme-a", Look::Refused("AccessDenied".to_owned()))]);
-    assert!(plan(Aim::Remove, &BTreeMap::new(), &looks).is_err());
-    let back = plan(Aim::Restore, &BTreeMap::new(), &looks).expect("a plan");
+    let was_put = BTreeSet::from(["acme-a".to_owned()]);
+    for announced in [None, Some(&was_put)] {
+        assert!(plan(Aim::Remove, &BTreeMap::new(), &looks, announced).is_err());
+    }
+    let back = plan(Aim::Restore, &BTreeMap::new(), &looks, Some(&was_put)).expect("a plan");
     assert_eq!(back.effects, []);
     assert_eq!(back.notes, ["bucket `acme-a` keeps its rule if it has one: AccessDenied"]);
+}
+
+#[test]
+fn a_bucket_in_which_nothing_was_ever_put_holds_nothing_up_when_it_refuses() {
+    let refused = looks(&[("acme-a", Look::Refused("AccessDenied".to_owned()))]);
+    let never = BTreeSet::from(["acme-b".to_owned()]);
+    for aim in [Aim::Remove, Aim::Converge, Aim::Restore] {
+        let planned = plan(aim, &BTreeMap::new(), &refused, Some(&never)).expect("a plan");
+        assert_eq!(planned.effects, []);
+        assert_eq!(planned.notes, ["bucket `acme-a` never got a rule to remove: AccessDenied"]);
+    }
+    let silent = looks(&[("acme-a", Look::Failed("SlowDown".to_owned()))]);
+    assert!(plan(Aim::Remove, &BTreeMap::new(), &silent, Some(&never)).is_err(), "to be repeated");
 }
