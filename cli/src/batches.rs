@@ -186,6 +186,9 @@ struct BatchEntry<'a> {
     run_id: Option<&'a str>,
     due_at: Option<String>,
     parked_for: Option<&'static str>,
+    claim: &'static str,
+    /// Whether a run claimed the batch; `null` until it has succeeded.
+    claimed: Option<bool>,
 }
 
 fn document(listing: &Listing, selection: Selection) -> String {
@@ -218,6 +221,8 @@ fn entry(batch: &Batch) -> BatchEntry<'_> {
         run_id: state::run_id(&batch.state),
         due_at: batch.due().map(|due| due.to_string()),
         parked_for: state::parked_for(&batch.state),
+        claim: batch.start.claim.as_str(),
+        claimed: state::claimed(&batch.state),
     }
 }
 

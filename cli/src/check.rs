@@ -6,11 +6,13 @@ mod parameters;
 use std::io;
 
 use anyhow::anyhow;
+use landfall_core::batch::ClaimMode;
 use landfall_core::problem::Problem;
 use landfall_core::routes::Routes;
 
 use crate::args::{CheckArgs, Color};
 use crate::input;
+use crate::state::claim_mode;
 use crate::terminal::output::{Output, Printed, Status};
 use crate::terminal::problems;
 
@@ -33,8 +35,11 @@ pub fn run(args: &CheckArgs, color: Color) -> Printed {
         let parsed = Routes::parse_to_deploy(&text);
         output.stdout.push_str(&problems::render(&name, &text, &parsed.problems, style));
         output.stderr.push_str(&format!("{name}: {}\n", problems::summary(&parsed)));
+        if let Some(routes) = &parsed.routes {
+            output.stderr.push_str(&claim_modes(routes));
+        }
         for note in parsed.routes.iter().flat_map(access::notes) {
-            output.stderr.push_str(&format!("{name}: note: {note}\n"));
+            output.stderr.push_str(&format!("note: {note}\n"));
         }
         for remark in parameters::remarks(parsed.routes.as_ref(), &args.parameters) {
             let severity = if remark.is_error { "error" } else { "warning" };
@@ -49,4 +54,15 @@ pub fn run(args: &CheckArgs, color: Color) -> Printed {
         }
     }
     Ok(output)
+}
+
+/// Returns a line for each claim mode of the routes that says what it means.
+fn claim_modes(routes: &Routes) -> String {
+    let lines = [ClaimMode::Required, ClaimMode::Optional].into_iter().filter_map(|mode| {
+        let of = routes.routes.iter().filter(|route| route.claim == mode);
+        let names: Vec<String> = of.map(|route| format!("`{}`", route.name)).collect();
+        let (word, means) = (mode.as_str(), claim_mode(mode));
+        (!names.is_empty()).then(|| format!("note: claim {word}, {}: {means}\n", names.join(", ")))
+    });
+    lines.collect()
 }

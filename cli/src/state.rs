@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use landfall_core::batch::{Batch, Closing, Failed, HistoryEvent, Started, Starting, State, Why};
+use landfall_core::batch::{
+    Batch, ClaimMode, Closing, Failed, HistoryEvent, Started, Starting, State, Why,
+};
 use landfall_core::moment::Time;
 
 use crate::terminal::escape::shown;
@@ -31,8 +33,27 @@ pub fn run_id(state: &State) -> Option<&str> {
     match state {
         State::Started(Started { run_id, .. })
         | State::Failed(Failed { run_id, .. })
-        | State::Succeeded { run_id } => Some(run_id),
+        | State::Succeeded { run_id, .. } => Some(run_id),
         _ => None,
+    }
+}
+
+/// Returns whether a run of a batch that has succeeded claimed it.
+pub fn claimed(state: &State) -> Option<bool> {
+    match state {
+        State::Succeeded { claimed, .. } => Some(*claimed),
+        _ => None,
+    }
+}
+
+/// Says what the claim mode means for a batch, in one sentence without a full stop.
+pub fn claim_mode(mode: ClaimMode) -> &'static str {
+    match mode {
+        ClaimMode::Required => "a batch succeeds only if the run that claims it does",
+        ClaimMode::Optional => {
+            "if no run claims a batch, the end of the only run that was at work decides; \
+             a batch of which two may have been at work is parked"
+        }
     }
 }
 
@@ -62,7 +83,7 @@ pub fn in_short(state: &State, now: Time) -> String {
         State::Starting(Starting { t0, .. }) => format!("starting since {t0}"),
         State::Started(Started { run_id, .. })
         | State::Failed(Failed { run_id, .. })
-        | State::Succeeded { run_id } => printable(run_id),
+        | State::Succeeded { run_id, .. } => printable(run_id),
         State::Parked { why, .. } => why.code().to_owned(),
         State::Empty => "-".to_owned(),
     }
@@ -74,6 +95,17 @@ pub fn in_words(batch: &Batch, now: Time) -> Vec<String> {
         State::Open { closes_at } => open(batch, *closes_at, now),
         State::Sealed { due, waits_for_slot } => sealed(batch, *due, *waits_for_slot, now),
         State::Starting(start) => starting(batch, *start, now),
+        State::Started(Started { run_id, look_at, repeat: Some(repeat), .. })
+            if repeat.awaited_since.is_some() =>
+        {
+            vec![
+                format!(
+                    "Attempt `{}` has failed, and Glue itself is to make another, as the job's MaxRetries says.",
+                    printable(run_id)
+                ),
+                format!("The monitor looks for it {}.", next_look(*look_at, now)),
+            ]
+        }
         State::Started(Started { epoch, run_id, since, look_at, .. }) => vec![
             format!(
                 "The monitor has followed run `{}` (epoch {epoch}) since {}{}.",
@@ -104,10 +136,17 @@ pub fn in_words(batch: &Batch, now: Time) -> Vec<String> {
                 format!("The monitor ends the run's claim, then {then}."),
             ]
         }
-        State::Succeeded { run_id } => {
+        State::Succeeded { run_id, claimed } => {
             let at = last_written(batch, &HistoryEvent::Succeeded);
             let at = at.map_or(String::new(), |at| format!(" {}", moment(at, now)));
-            vec![format!("Run `{}` succeeded{at}.", printable(run_id))]
+            let mut sentences = vec![format!("Run `{}` succeeded{at}.", printable(run_id))];
+            if !claimed {
+                sentences.push(
+                    "No run claimed the batch, and none has to. It was the only run that was at work."
+                        .to_owned(),
+                );
+            }
+            sentences
         }
         State::Parked { why, message } => parked(batch, *why, message, now),
         State::Empty => vec![
@@ -212,7 +251,7 @@ fn parked(batch: &Batch, why: Why, message: &str, now: Time) -> Vec<String> {
         Why::AttemptsExhausted if attempts == 1 => "the only attempt failed".to_owned(),
         Why::AttemptsExhausted => format!("all {attempts} attempts failed"),
         Why::StateNotRetried => "its run failed in a way that the route doesn't retry".to_owned(),
-        Why::OutcomeUnknown => "Landfall couldn't find out whether a run started".to_owned(),
+        Why::OutcomeUnknown => "Landfall couldn't find out what became of a run".to_owned(),
         Why::NotClaimed => {
             "its run succeeded without claiming the batch, so nothing shows that it did its work"
                 .to_owned()

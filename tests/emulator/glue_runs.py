@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import threading
+import time
 from typing import Any
 
 from ministack.core.iam_evaluator import validate_policy_document
@@ -157,6 +158,36 @@ def correct_allocated_capacity() -> None:
 
     for name in ("_get_job_run", "_get_job_runs"):
         replace(glue, name, corrected(getattr(glue, name)))
+
+
+def correct_repeated_runs() -> None:
+    """Repeats a run that failed as often as the job's `MaxRetries` says, as Glue does.
+
+    The emulator repeats none. Glue's IDs of the repeats have `_attempt_1` and so on behind the
+    run's. Their arguments are the run's. The end of each is an event of its own.
+    """
+
+    def execute(run: dict, job: dict, arguments: dict[str, str], script: str) -> None:
+        given = dict(arguments)
+        original(run, job, arguments, script)
+        attempt = int(run.get("Attempt") or 0) + 1
+        if run["JobRunState"] != "FAILED" or attempt > int(job.get("MaxRetries") or 0):
+            return
+        first = run["Id"].split("_attempt_")[0]
+        repeat = {
+            **run,
+            "Id": f"{first}_attempt_{attempt}",
+            "Attempt": attempt,
+            "PreviousRunId": run["Id"],
+            "JobRunState": "RUNNING",
+            "ErrorMessage": "",
+            "StartedOn": int(time.time()),
+        }
+        repeat.pop("CompletedOn", None)
+        glue._job_runs[run["JobName"]].append(repeat)
+        execute(repeat, job, given, script)
+
+    original = replace(glue, "_execute_subprocess", execute)
 
 
 def correct_stopped_runs() -> None:

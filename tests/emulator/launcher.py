@@ -40,6 +40,7 @@ from glue_runs import (
     correct_concurrent_runs,
     correct_ids_of_runs,
     correct_lists_of_runs,
+    correct_repeated_runs,
     correct_session_policies_of_runs,
     correct_stopped_runs,
 )
@@ -78,6 +79,7 @@ def main() -> None:
     correct_python_shell_runs()
     correct_stopped_runs()
     correct_state_changes()
+    correct_repeated_runs()
     correct_queues_of_other_accounts()
     correct_policies_of_queues()
     correct_metrics_in_logs()

@@ -268,3 +268,43 @@ def test_a_run_that_waits_for_its_script_can_be_stopped(launched: Emulator) -> N
     for run in reversed(runs):
         assert waiting.stop(run) == []
     assert {waiting.wait(run)["JobRunState"] for run in runs} == {"STOPPED"}
+
+
+# Repeats
+
+
+def failing(emulator: Emulator, name: str, **settings: Any) -> Job:
+    return job(emulator, name, "import sys\nprint(sys.argv[1:])\nsys.exit(1)", **settings)
+
+
+def runs_of(failed: Job) -> list[dict[str, Any]]:
+    """The runs, oldest first."""
+    runs = failed.emulator.client("glue", ANALYTICS).get_job_runs(JobName=failed.name)["JobRuns"]
+    return sorted(runs, key=lambda run: int(run.get("Attempt") or 0))
+
+
+def test_the_plain_emulator_still_repeats_no_run_that_failed(plain: Emulator) -> None:
+    failed = failing(plain, "repeated", MaxRetries=1)
+    failed.run()
+    assert len(runs_of(failed)) == 1
+
+
+def test_a_run_that_failed_is_repeated_as_often_as_its_job_says(launched: Emulator) -> None:
+    failed = failing(launched, "repeated", MaxRetries=2)
+    started = failed.start(one="1")
+    last = wait_until(lambda: next((r for r in runs_of(failed) if r.get("Attempt") == 2), None))
+    failed.wait(last["Id"])
+    runs = runs_of(failed)
+    ids = [started, f"{started}_attempt_1", f"{started}_attempt_2"]
+    assert [run["Id"] for run in runs] == ids
+    assert [run["JobRunState"] for run in runs] == ["FAILED"] * 3
+    assert [run.get("PreviousRunId") for run in runs[1:]] == ids[:2]
+    assert all(run["Arguments"] == {"--one": "1"} for run in runs)
+
+
+def test_a_run_that_was_stopped_is_not_repeated(launched: Emulator) -> None:
+    stopped = endless(launched, "stopped-once", MaxRetries=1)
+    run_id = stopped.start()
+    assert stopped.stop(run_id) == []
+    assert stopped.wait(run_id)["JobRunState"] == "STOPPED"
+    assert len(runs_of(stopped)) == 1

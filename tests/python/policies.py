@@ -150,7 +150,8 @@ class Texts:
         return re.sub(r"\$\{([^}]+)\}", found, text)
 
 
-def given_to_scanners() -> dict[str, Any]:
+def given_to_scanners() -> list[dict[str, Any]]:
+    """Returns the values of parameters, a set for each scan."""
     file = Path(__file__).resolve().parents[1] / "scanners/parameters.yaml"
-    parameters: dict[str, Any] = yaml.safe_load(file.read_text())
-    return parameters
+    sets: list[dict[str, Any]] = yaml.safe_load(file.read_text())
+    return sets

@@ -106,12 +106,14 @@ def checkov(program: Path, templates: list[Path]) -> tuple[int, set[Finding]]:
 
 
 def cfn_guard(packages: Path, templates: list[Path]) -> tuple[int, set[Finding]]:
-    given = yaml.safe_load((SCANNERS / "parameters.yaml").read_text())
     guard = packages / GUARD
     with tempfile.TemporaryDirectory() as folder:
-        for template in templates:
-            text = json.dumps(expanded(template, given))
-            (Path(folder) / f"{template.stem}.json").write_text(text)
+        places = {}
+        for number, given in enumerate(policies.given_to_scanners()):
+            for template in templates:
+                file = Path(folder) / f"{template.stem}.{number}.json"
+                file.write_text(json.dumps(expanded(template, given)))
+                places[file.name] = template.stem
         own = SCANNERS / "landfall.guard"
         test = ["test", "--rules-file", str(own), "--test-data", str(own.with_name(TESTED))]
         run([str(guard / program_of_this_machine()), *test], folder, (0,))
@@ -120,11 +122,11 @@ def cfn_guard(packages: Path, templates: list[Path]) -> tuple[int, set[Finding]]
         command += ["--show-summary", "none", "--output-format", "json", "--data", folder]
         # cfn-guard exits with 19 if a rule is broken.
         reports = json.loads(run([*command, "--rules", *rules], folder, (0, 19)))
-    if {Path(report["name"]).stem for report in reports} != {file.stem for file in templates}:
+    if {Path(report["name"]).name for report in reports} != places.keys():
         raise ValueError("cfn-guard did not check every template")
     passed = sum(len(report["compliant"]) for report in reports)
     found = {
-        Finding(broken["Rule"]["name"], Path(report["name"]).stem, resource)
+        Finding(broken["Rule"]["name"], places[Path(report["name"]).name], resource)
         for report in reports
         for broken in report["not_compliant"]
         for resource in resources_of(broken)
@@ -133,14 +135,14 @@ def cfn_guard(packages: Path, templates: list[Path]) -> tuple[int, set[Finding]]
 
 
 def parliament(program: Path, templates: list[Path]) -> tuple[int, set[Finding]]:
-    all_of_them = (
-        policies.of_templates(templates, policies.given_to_scanners()) | policies.of_routes()
-    )
-    if not {file for file, _ in all_of_them} > {"data-account", "provisioner", "infra-routes"}:
+    sets = [policies.of_templates(templates, given) for given in policies.given_to_scanners()]
+    all_of_them = [one for found in [*sets, policies.of_routes()] for one in found.items()]
+    files = {file for (file, _), _ in all_of_them}
+    if not files > {"data-account", "provisioner", "infra-routes"}:
         raise ValueError("the policies of templates or of routes are missing")
     with tempfile.TemporaryDirectory() as folder:
         places = {}
-        for number, (place, document) in enumerate(all_of_them.items()):
+        for number, (place, document) in enumerate(all_of_them):
             file = Path(folder) / f"{number}.json"
             file.write_text(json.dumps(document))
             places[str(file)] = place

@@ -7,8 +7,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 CALLS = re.compile(
-    r"cargo (?:bench|build|clippy|lambda build|metadata|run|test|tree)\b(?! --version)[^`\n|;]*"
+    r"cargo (?:bench|build|check|clippy|doc|fetch|install|lambda build|metadata|run|test|tree)\b"
+    r"(?! --version)[^`\n|;]*"
 )
+# A call as a list of arguments, as Python and Rust write it.
+LISTED = re.compile(r'\["cargo", "[^\]]*\]')
 
 
 def test_every_cargo_call_is_locked() -> None:
@@ -23,5 +26,9 @@ def test_every_cargo_call_is_locked() -> None:
     calls = [call[0] for text in texts for call in CALLS.finditer(text)]
     assert len(calls) > 10
     assert [call for call in calls if "--locked" not in call] == []
-    # The calls that `landfall` itself makes.
+    # The calls of programs.
+    sbom = (ROOT / "tests/python/sbom.py").read_text("utf-8")
+    listed = LISTED.findall(sbom)
+    assert len(listed) == sbom.count('"cargo", "tree"') > 0
+    assert [call for call in listed if '"--locked"' not in call] == []
     assert '"lambda", "build", "--locked"' in (ROOT / "cli/src/package.rs").read_text("utf-8")

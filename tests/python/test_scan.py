@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cfnlint.decode
 import pytest
 import yaml
 
@@ -150,3 +152,66 @@ def test_every_role_of_the_routes_has_a_policy_to_judge() -> None:
         "landfall/landfall-reader",
         "landfall/landfall-starter",
     }
+
+
+TEMPLATES = sorted(
+    file for file in Path(__file__).parents[2].glob("infra/*.yaml") if file.stem != "routes"
+)
+HAVE_IDENTITY_POLICIES = {"AWS::IAM::ManagedPolicy", "AWS::IAM::Policy", "AWS::IAM::Role"}
+
+
+def sids(value: Any) -> Iterator[str]:
+    """Returns the names of all statements, in whatever branch of a condition they are."""
+    if isinstance(value, list):
+        for item in value:
+            yield from sids(item)
+    elif isinstance(value, dict):
+        if isinstance(value.get("Sid"), str):
+            yield value["Sid"]
+        for item in value.values():
+            yield from sids(item)
+
+
+def as_written(template: Path) -> dict[str, Any]:
+    decoded, _ = cfnlint.decode.decode(str(template))
+    resources: dict[str, Any] = decoded["Resources"]
+    return resources
+
+
+def named(template: Path, resources: dict[str, Any]) -> set[tuple[str, str, str]]:
+    """Returns the resources and their statements, with the template and the logical ID."""
+    return {
+        (template.stem, name, what)
+        for name, resource in resources.items()
+        for what in ("", *sids(resource))
+    }
+
+
+def test_every_resource_and_statement_of_the_templates_is_scanned() -> None:
+    written = {one for template in TEMPLATES for one in named(template, as_written(template))}
+    scanned = {
+        one
+        for template in TEMPLATES
+        for given in policies.given_to_scanners()
+        for one in named(template, expanded(template, given)["Resources"])
+    }
+    assert len(written) > 150
+    assert written - scanned == set()
+
+
+def test_every_statement_of_the_templates_identity_policies_is_linted() -> None:
+    written = {
+        (template.stem, name, sid)
+        for template in TEMPLATES
+        for name, resource in as_written(template).items()
+        if resource["Type"] in HAVE_IDENTITY_POLICIES
+        for sid in sids(resource)
+    }
+    linted = {
+        (*place, sid)
+        for given in policies.given_to_scanners()
+        for place, document in policies.of_templates(TEMPLATES, given).items()
+        for sid in sids(document)
+    }
+    assert len(written) > 60
+    assert linted == written

@@ -29,6 +29,9 @@ struct BatchDocument<'a> {
     region: &'a str,
     job: &'a str,
     scope: &'static str,
+    claim: &'static str,
+    /// Whether a run claimed the batch; `null` until it has succeeded.
+    claimed: Option<bool>,
     opened_at: String,
     first_arrival_at: Option<String>,
     last_arrival_at: Option<String>,
@@ -105,6 +108,8 @@ pub fn print(details: &BatchDetails) -> String {
         region: &batch.start.region,
         job: &batch.start.job,
         scope: batch.start.scope.as_str(),
+        claim: batch.start.claim.as_str(),
+        claimed: state::claimed(&batch.state),
         opened_at: batch.opened_at.to_string(),
         first_arrival_at: text(batch.first_arrival_at),
         last_arrival_at: text(batch.last_arrival_at),

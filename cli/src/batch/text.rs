@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 
 use landfall_aws::claims::Outcome;
-use landfall_core::batch::{Batch, Member, Scope};
+use landfall_core::batch::{Batch, ClaimMode, Member, Scope};
 use landfall_core::moment::Time;
 
 use super::BatchDetails;
@@ -55,6 +55,9 @@ fn write_facts(out: &mut String, batch: &Batch, now: Time) -> fmt::Result {
     writeln!(out, "job       {} ({place})", printable(&start.job))?;
     if start.scope == Scope::Batch {
         writeln!(out, "scope     batch: a run can assume only the reader role")?;
+    }
+    if start.claim == ClaimMode::Optional {
+        writeln!(out, "claim     optional: {}", state::claim_mode(start.claim))?;
     }
     writeln!(out, "opened    {}", moment(batch.opened_at, now))?;
     if let Some(last) = batch.last_arrival_at {

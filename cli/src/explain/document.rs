@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use landfall_core::arrivals::{Arrival, Ignored};
-use landfall_core::batch::{Closing, Draft, Scope};
+use landfall_core::batch::{ClaimMode, Closing, Draft, Scope};
 use landfall_core::plan::{JobRunRequest, Refusal};
 use landfall_core::routes::{Route, Routes, Verdict};
 use serde::Serialize;
@@ -40,6 +40,7 @@ struct RequestEntry<'a> {
     bytes: Option<u64>,
     arrivals: &'a [usize],
     scope: Scope,
+    claim: ClaimMode,
     /// How the job reads, in the word of the routes.
     access: &'static str,
     closing: Closing,
@@ -130,6 +131,7 @@ fn request_entry<'a>(routes: &Routes, request: &'a JobRunRequest) -> RequestEntr
         bytes: *bytes,
         arrivals,
         scope: start.scope,
+        claim: start.claim,
         access: access.unwrap_or_default().as_str(),
         closing: *closing,
     }

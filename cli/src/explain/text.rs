@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::fmt::{self, Write};
 
 use landfall_core::arrivals::Arrival;
-use landfall_core::batch::{Closing, Draft, RefusalReason, Scope};
+use landfall_core::batch::{ClaimMode, Closing, Draft, RefusalReason, Scope};
 use landfall_core::plan::JobRunRequest;
 use landfall_core::problem::did_you_mean;
 use landfall_core::routes::{Access, Route, Verdict};
 
 use super::Explanation;
+use crate::state::claim_mode;
 use crate::terminal::escape::shown;
 use crate::terminal::phrases::{counted, size};
 use crate::terminal::printable;
@@ -177,6 +178,9 @@ fn write_request(
             out,
             ", --landfall-scope batch\n  with scope `batch`: the run can assume only the reader role"
         )?;
+    }
+    if start.claim == ClaimMode::Optional {
+        write!(out, "\n  with claim `optional`: {}", claim_mode(start.claim))?;
     }
     let mut routes = explanation.routes.routes.iter();
     if routes.any(|it| it.name == *route && it.access == Access::BucketPolicy) {

@@ -127,19 +127,21 @@ fn a_file_without_problems_is_summarised() {
         ROUTES,
         &[],
         expect![[r#"
-        --- stderr
-        routes.yaml: 3 routes, 1 target, no problems
-        --- status 0
-    "#]],
+            --- stderr
+            routes.yaml: 3 routes, 1 target, no problems
+            note: claim required, `orders`, `audit`, `items`: a batch succeeds only if the run that claims it does
+            --- status 0
+        "#]],
     );
     check(
         ROUTES,
         &["--deny-warnings"],
         expect![[r#"
-        --- stderr
-        routes.yaml: 3 routes, 1 target, no problems
-        --- status 0
-    "#]],
+            --- stderr
+            routes.yaml: 3 routes, 1 target, no problems
+            note: claim required, `orders`, `audit`, `items`: a batch succeeds only if the run that claims it does
+            --- status 0
+        "#]],
     );
 }
 
@@ -150,18 +152,19 @@ fn warnings_are_shown_and_fail_only_where_they_are_denied() {
         &text,
         &[],
         expect![[r#"
-        warning: target `analytics` has no `external_id`
-         --> routes.yaml:3:3
-          |
-        3 |   analytics:
-          |   ^^^^^^^^^
-          |
-          = help: with one, only someone who knows it can make the trigger's account assume the role: external_id: ${LANDFALL_EXTERNAL_ID}
+            warning: target `analytics` has no `external_id`
+             --> routes.yaml:3:3
+              |
+            3 |   analytics:
+              |   ^^^^^^^^^
+              |
+              = help: with one, only someone who knows it can make the trigger's account assume the role: external_id: ${LANDFALL_EXTERNAL_ID}
 
-        --- stderr
-        routes.yaml: 3 routes, 1 target, 1 warning
-        --- status 0
-    "#]],
+            --- stderr
+            routes.yaml: 3 routes, 1 target, 1 warning
+            note: claim required, `orders`, `audit`, `items`: a batch succeeds only if the run that claims it does
+            --- status 0
+        "#]],
     );
     let denied = landfall(&[("f", &text)], &["check", "--deny-warnings", "f"]);
     assert_eq!(denied.status, 1);
@@ -256,6 +259,7 @@ fn a_file_that_cannot_be_read_exits_with_2_and_hides_no_other() {
         error: failed to read `missing.yaml`: No such file or directory (os error 2)
         error: failed to read `.`: Is a directory (os error 21)
         good.yaml: 3 routes, 1 target, no problems
+        note: claim required, `orders`, `audit`, `items`: a batch succeeds only if the run that claims it does
         --- status 2
     "#]]
     .assert_eq(&landfall_with(&files, &args, b"").all());

@@ -73,6 +73,27 @@ fn the_scope_of_a_run_is_told() {
 }
 
 #[test]
+fn that_a_run_need_not_claim_is_told() {
+    let optional = "job: orders-to-parquet, claim: optional,";
+    let routes = ROUTES.replace("job: orders-to-parquet,", optional);
+    assert_ne!(routes, ROUTES);
+    let args = ["explain", "--routes", "f", "s3://acme-landing/orders/dt=2026-01-31/a.csv"];
+    let shown = landfall(&[("f", &routes)], &args);
+    let lines: Vec<&str> =
+        shown.stdout.lines().filter(|line| line.contains("with claim")).collect();
+    expect![[r#"  with claim `optional`: if no run claims a batch, the end of the only run that was at work decides; a batch of which two may have been at work is parked"#]]
+        .assert_eq(&lines.join("\n"));
+    let shown = landfall(&[("f", &routes)], &[&args[..], &["--json"]].concat());
+    let document: Value = serde_json::from_str(&shown.stdout).expect("JSON");
+    let requests = document["plan"]["requests"].as_array().expect("requests");
+    let claim_of = |route: &str| {
+        let of = requests.iter().find(|request| request["route"] == route);
+        of.expect("the route takes it")["claim"].as_str()
+    };
+    assert_eq!((claim_of("orders"), claim_of("audit")), (Some("optional"), Some("required")));
+}
+
+#[test]
 fn what_a_uri_does_not_tell_is_said() {
     check(
         &["s3://acme-landing/orders/dt=2026-01-31/a.csv"],

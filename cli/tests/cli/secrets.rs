@@ -48,6 +48,7 @@ fn the_value_is_shown_as_asterisks_where_it_stood() {
 
         --- stderr
         f: 3 routes, 1 target, 2 warnings
+        note: claim required, `orders`, `audit`, `items`: a batch succeeds only if the run that claims it does
         --- status 0
     "#]]
     .assert_eq(&shown.all());

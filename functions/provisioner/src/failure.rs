@@ -24,10 +24,10 @@ pub enum Failure {
     #[error(transparent)]
     Spec(#[from] SpecError),
     #[error(
-        "`ExternalId` has fewer than {NEW_EXTERNAL_ID_CHARS} characters and can be guessed: give this stack \
-        and the other account's stack the same random one (`openssl rand -hex 16`)"
+        "`{0}` has fewer than {NEW_EXTERNAL_ID_CHARS} characters and can be guessed: give both accounts \
+        the same random one (`openssl rand -hex 16`)"
     )]
-    ShortExternalId,
+    ShortExternalId(&'static str),
     #[error(transparent)]
     Outside(#[from] Outside),
     #[error("CloudFormation does not wait for this request: {0}")]
@@ -67,7 +67,7 @@ impl Failure {
         match self {
             Self::UnknownType(_) => "resource_type_unknown",
             Self::Spec(error) => error.code(),
-            Self::ShortExternalId => "external_id_too_short",
+            Self::ShortExternalId(_) => "external_id_too_short",
             Self::Outside(outside) => outside.code(),
             Self::NotAwaited(_) => "request_not_asked_for",
             Self::NotChecked(_) => "request_not_checked",

@@ -78,6 +78,8 @@ pub async fn handle(context: &Context, event: LambdaEvent<Box<RawValue>>) -> Res
         Ok(request) => request,
         Err(mut unreadable) => {
             tracing::error!(code = "request_unreadable", error = %unreadable, "request refused");
+            // CloudFormation sends nothing that can't be read.
+            context.metrics.request_refused("request_unreadable");
             let Some(envelope) = unreadable.envelope.take() else {
                 return Err(unreadable.into());
             };

@@ -85,10 +85,10 @@ impl<'a> RoleResource<'a> {
     /// # Errors
     /// Fails if there is one that can be guessed and that the properties before did not have.
     pub(crate) fn check_external_id(&self) -> Result<(), Failure> {
-        if external_ids::is_newly_short(self.properties, self.old_properties) {
-            return Err(Failure::ShortExternalId);
+        match external_ids::newly_short(self.properties, self.old_properties) {
+            Some(name) => Err(Failure::ShortExternalId(name)),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Returns what the role in IAM names now, before an Update changes it. If there is no such

@@ -296,6 +296,12 @@ impl Work<'_> {
                 Ok(claim) => Seen::Claim { run_state, claim },
                 Err(error) => failed("claim_not_seen", &error),
             },
+            Step::FindRepeat { run_id, run_state, claim } => {
+                match targets.glue(start).repeat(&start.job, &run_id).await {
+                    Ok(repeat) => Seen::Repeat { run_state, claim, repeat },
+                    Err(error) => failed("run_not_seen", &error),
+                }
+            }
             Step::EndClaim { epoch } => match claims.end(id, epoch).await {
                 Ok(outcome) => Seen::ClaimEnded(outcome),
                 Err(error) => failed("claim_not_ended", &error),
@@ -353,7 +359,10 @@ impl Work<'_> {
                 _ => known,
             };
             log::written(&batch, entry, code.as_deref());
-            let dpu_seconds = self.dpu_seconds.take();
+            // A run that has ended is looked at again while its claim cannot be read, or while Glue is to repeat it.
+            let is_looked_at_again =
+                matches!(entry.what, HistoryEvent::NotSeen | HistoryEvent::AwaitsRepeat);
+            let dpu_seconds = self.dpu_seconds.take().filter(|_| !is_looked_at_again);
             let (what, at) = (entry.what.clone(), entry.at);
             self.transitions.push(Transition { what, at, code, dpu_seconds });
         }

@@ -85,6 +85,8 @@ pub struct RouteMetrics {
     pub put_off: u64,
     /// Batches whose job run succeeded.
     pub succeeded: u64,
+    /// Those of them that no run ever claimed.
+    pub succeeded_unclaimed: u64,
     /// Job runs that failed.
     pub failed: u64,
     /// Objects in the batches that were started.
@@ -106,6 +108,7 @@ struct RouteLine<'e> {
     job_runs_started: AsCount<u64>,
     job_runs_not_started: AsCount<u64>,
     job_runs_succeeded: AsCount<u64>,
+    job_runs_succeeded_unclaimed: AsCount<u64>,
     job_runs_failed: AsCount<u64>,
     objects_started: AsCount<u64>,
     bytes_started: AsBytes<u64>,
@@ -175,6 +178,7 @@ impl Metrics {
                 job_runs_started: of.started.into(),
                 job_runs_not_started: of.put_off.into(),
                 job_runs_succeeded: of.succeeded.into(),
+                job_runs_succeeded_unclaimed: of.succeeded_unclaimed.into(),
                 job_runs_failed: of.failed.into(),
                 objects_started: of.objects_started.into(),
                 bytes_started: of.bytes_started.into(),

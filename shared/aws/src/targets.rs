@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use aws_config::SdkConfig;
-use landfall_core::batch::Start;
+use landfall_core::batch::{ClaimMode, Start};
 use landfall_core::routes::Target;
 use landfall_core::secret::Secret;
 
@@ -48,7 +48,7 @@ struct Known {
 enum Job {
     #[default]
     Unseen,
-    /// The job leaves retries to Landfall.
+    /// The job leaves repeats to Landfall.
     Ready,
     NotReady(NotReady, SystemTime),
 }
@@ -65,7 +65,8 @@ pub enum NotReady {
     Look(#[from] LookError),
     #[error(
         "Glue itself retries failed runs of job `{job}` in account `{account}`: set its MaxRetries \
-        to 0, not {retries}"
+        to 0, not {retries}, or let the route say `claim: optional` if the job does not claim its \
+        batches"
     )]
     Retries { job: String, account: String, retries: i32 },
 }
@@ -125,8 +126,9 @@ impl Targets {
         self.external_ids.get(&target.name).cloned()
     }
 
-    /// Checks that a run can be started: the role can be assumed, and Glue does not itself retry
-    /// runs of the job. A job that passed the second check is not read again by this process.
+    /// Checks that a run can be started: the role can be assumed, and, if the job must claim its
+    /// batches, Glue does not itself repeat its runs. Of all attempts of a run, only the first to ask
+    /// gets the claim. A job that passed the second check is not read again by this process.
     ///
     /// # Errors
     /// Fails if no run can be started now. If the job does not exist, this is no error: the start
@@ -135,6 +137,9 @@ impl Targets {
         let glue = self.glue(start);
         glue.prepare().await?;
         glue.answers()?;
+        if start.claim == ClaimMode::Optional {
+            return Ok(());
+        }
         let job = Arc::clone(self.known().jobs.entry(start.job_key()).or_default());
         let mut job = job.lock().await;
         match &*job {

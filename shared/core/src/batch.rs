@@ -18,6 +18,7 @@ mod id;
 mod manifest;
 mod paths;
 mod record;
+mod repeats;
 mod scope;
 mod seen;
 mod slot;
@@ -34,8 +35,9 @@ pub use history::{Entry, HistoryEvent};
 pub use id::{BatchId, HASH_CHARS};
 pub use manifest::{Manifest, Prepared, Unprepared};
 pub use record::{Chunk, Closing, Draft, Identity, Member, chunk};
+pub use repeats::{attempt_of, repeat_after};
 pub use scope::{Scope, ScopeError};
-pub use seen::{Bounds, FoundRun, Lookup, RunState, Seen, StartOutcome, Step, Why};
+pub use seen::{Bounds, FoundRun, Lookup, RepeatSeen, RunState, Seen, StartOutcome, Step, Why};
 use serde::{Deserialize, Serialize};
 pub use slot::{Full, Slot};
 pub use step::next;
@@ -78,6 +80,10 @@ pub struct Batch {
     pub state: State,
     /// The number of starts. It tells a run from those before it.
     pub epoch: u32,
+    /// Of each start up to this epoch it is known that no run came of it, or that its run has ended without success. Only
+    /// kept for [`ClaimMode::Optional`].
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub accounted: u32,
     /// The number of runs that ended without success since the batch was sealed or returned.
     pub failures: u32,
     /// The number of starts in a row that had to be put off.
@@ -185,10 +191,13 @@ pub enum State {
     Started(Started),
     /// A run ended without success, and its claim still has to be ended.
     Failed(Failed),
-    /// The run that held the claim succeeded.
+    /// The run that held the claim succeeded, or the only run that was at work where none has to claim.
     Succeeded {
         /// Glue's ID of that run.
         run_id: String,
+        /// `false` if no run of the batch ever claimed it.
+        #[serde(default = "yes", skip_serializing_if = "is_yes")]
+        claimed: bool,
     },
     /// Waits until somebody returns it.
     Parked {
@@ -229,6 +238,22 @@ pub struct Started {
     /// Set while Glue does not know the run, or does not show the one that holds the claim.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing: Option<Missing>,
+    /// Set once Glue is to repeat the run by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeat: Option<Repeat>,
+}
+
+/// What is known of a run that Glue repeats by itself, as the job's `MaxRetries` says. `run_id` of [`Started`] is the newest
+/// attempt that was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Repeat {
+    /// When Glue first said that the newest attempt has ended, and did not show the next one; `None` while an attempt is
+    /// followed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub awaited_since: Option<Time>,
+    /// `true` if an attempt that has ended may hold the claim. All attempts have the same epoch, so no later one can take it
+    /// then.
+    pub may_hold_claim: bool,
 }
 
 /// A run that ended without success. Its claim is to be ended.
@@ -240,6 +265,9 @@ pub struct Failed {
     pub run_id: String,
     /// The state in which the run ended.
     pub run_state: RunState,
+    /// `false` if no run of the batch had ever claimed it, and none has to.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub claimed: bool,
     /// When the end became known.
     pub since: Time,
     /// When the next attempt to end the claim is due.
@@ -275,7 +303,7 @@ impl State {
 pub struct Run {
     /// The epoch of the run.
     pub epoch: u32,
-    /// Glue's ID of the run.
+    /// Glue's ID of the run: that of the newest attempt if Glue repeats the run by itself.
     pub run_id: String,
     /// The last state that was seen; `None` if none was.
     pub state: Option<RunState>,
@@ -351,12 +379,13 @@ impl Batch {
         BatchId::account_of(&self.id).is_none() || self.prepared.as_ref().is_some_and(is_elsewhere)
     }
 
-    /// Returns a parked batch to the queue of starts; `None` if it is in another state.
+    /// Returns a parked batch to the queue of starts; `None` if it is in another state. Whoever returns it answers for the
+    /// runs that nobody could account for.
     pub fn returned(&self, now: Time) -> Option<Self> {
         matches!(self.state, State::Parked { .. }).then(|| {
             let due = State::Sealed { due: now, waits_for_slot: false };
             let batch = Self { failures: 0, deferrals: 0, ..self.clone() };
-            batch.into_state(due, now, HistoryEvent::Returned, "")
+            batch.all_accounted().into_state(due, now, HistoryEvent::Returned, "")
         })
     }
 
@@ -386,9 +415,25 @@ pub fn run_ended(start: &Start, run_id: &str) -> String {
     run_key(&start.account, &start.region, &start.job, run_id)
 }
 
-/// Returns the same as [`run_ended`] for a run that is known only by where it runs.
+/// Returns the same as [`run_ended`] for a run that is known only by where it runs. It is the same for all attempts that
+/// Glue makes of a run by itself: the end of any of them is worth a look.
 pub(crate) fn run_key(account: &str, region: &str, job: &str, run_id: &str) -> String {
-    format!("run {account}/{region}/{job}/{run_id}")
+    let (run, _) = attempt_of(run_id);
+    format!("run {account}/{region}/{job}/{run}")
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_yes(is: &bool) -> bool {
+    *is
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// Returns hexadecimal digits, two for each byte.

@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use uuid::{Builder, Uuid};
 
-use crate::batch::{Batch, Failed, Manifest, RunState, Started, State};
+use crate::batch::{Batch, Failed, Manifest, RunState, Started, State, attempt_of};
 use crate::moment::Time;
 
 use event::{
@@ -34,14 +34,17 @@ const PRODUCER: &str = concat!("urn:landfall:", env!("CARGO_PKG_VERSION"));
 /// Returns what the change from `before` to `after` says about runs, in order and without inputs.
 ///
 /// A run starts when it is first followed. It ends when it is no longer followed: because it succeeded or failed, or
-/// because another run holds the claim.
+/// because another run holds the claim. A run that Glue repeats by itself is one run, and ends with its last attempt.
 pub fn events(before: &Batch, after: &Batch) -> Vec<RunEvent> {
     let followed = |batch: &Batch| match &batch.state {
         State::Started(Started { epoch, run_id, .. }) => Some((*epoch, run_id.clone())),
         _ => None,
     };
     let (was, is) = (followed(before), followed(after));
-    if was == is {
+    let run = |followed: &Option<(u32, String)>| {
+        followed.as_ref().map(|(epoch, run_id)| (*epoch, attempt_of(run_id).0.to_owned()))
+    };
+    if run(&was) == run(&is) {
         return Vec::new();
     }
     let ended = was.map(|(epoch, run_id)| {

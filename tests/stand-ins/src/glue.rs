@@ -16,8 +16,11 @@ const MAX_POLICY: usize = 2_048;
 /// A job run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Run {
-    /// The ID: `jr_` and a number in hexadecimal digits. The first is `jr_1`.
+    /// The ID: `jr_` and a number in hexadecimal digits. The first is `jr_1`. If Glue repeats it by
+    /// itself, `_attempt_1` and so on stand behind it.
     pub id: String,
+    /// How often Glue has repeated the run by itself before this attempt.
+    pub attempt: i32,
     pub job: String,
     /// The state: `RUNNING` until a test sets another.
     pub state: String,
@@ -67,7 +70,30 @@ impl Glue {
         let goes_on = matches!(state, "STARTING" | "RUNNING" | "STOPPING" | "WAITING");
         run.ended_at = (!goes_on).then_some(now);
         state.clone_into(&mut run.state);
+        let run = run.clone();
+        if matches!(state, "FAILED" | "ERROR") && run.attempt < self.max_retries(&run.job) {
+            self.repeat(&run, now);
+        }
         true
+    }
+
+    fn max_retries(&self, job: &str) -> i32 {
+        self.jobs.get(job).copied().unwrap_or(0)
+    }
+
+    /// Starts the next attempt of a run that failed, at once and with the same arguments.
+    fn repeat(&mut self, run: &Run, now: SystemTime) {
+        let attempt = run.attempt + 1;
+        let first = run.id.split("_attempt_").next().unwrap_or_default();
+        let id = format!("{first}_attempt_{attempt}");
+        let state = "RUNNING".to_owned();
+        self.push(Run { id, attempt, state, started_at: now, ended_at: None, ..run.clone() });
+    }
+
+    fn push(&mut self, run: Run) {
+        let runs = self.runs.entry(run.job.clone()).or_default();
+        self.places.insert(run.id.clone(), (run.job.clone(), runs.len()));
+        runs.push(run);
     }
 
     fn known(&self, name: &Value) -> Result<String, Refused> {
@@ -93,10 +119,9 @@ impl Glue {
             }
             _ => return Err(INVALID),
         };
-        let runs = self.runs.entry(job.clone()).or_default();
-        self.places.insert(id.clone(), (job.clone(), runs.len()));
-        runs.push(Run {
+        self.push(Run {
             id: id.clone(),
+            attempt: 0,
             job,
             state: "RUNNING".to_owned(),
             arguments,
@@ -137,7 +162,7 @@ impl Glue {
 
     fn job(&self, body: &Value) -> Result<Value, Refused> {
         let name = self.known(&body["JobName"])?;
-        let retries = self.jobs.get(&name).copied().unwrap_or(0);
+        let retries = self.max_retries(&name);
         Ok(json!({ "Job": { "Name": name, "MaxRetries": retries } }))
     }
 }
@@ -156,13 +181,20 @@ impl Run {
         };
         let mut run = json!({
             "Id": self.id,
-            "Attempt": 0,
+            "Attempt": self.attempt,
             "JobName": self.job,
             "JobRunState": self.state,
             "Arguments": self.arguments,
             "StartedOn": seconds(self.started_at),
             "LastModifiedOn": seconds(self.ended_at.unwrap_or(self.started_at)),
         });
+        if self.attempt > 0 {
+            let (before, _) = self.id.rsplit_once('_').unwrap_or_default();
+            run["PreviousRunId"] = match self.attempt {
+                1 => before.trim_end_matches("_attempt").into(),
+                attempt => format!("{before}_{}", attempt - 1).into(),
+            };
+        }
         if let Some(policy) = &self.session_policy {
             run["ExecutionRoleSessionPolicy"] = policy.as_str().into();
         }

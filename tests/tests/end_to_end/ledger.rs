@@ -139,6 +139,7 @@ pub fn of_many_that_begin_a_batch_one_does_and_limits_hold_whoever_begins(
             since: now(),
             look_at: now(),
             missing: None,
+            repeat: None,
         });
         let run = landfall_core::batch::Run { epoch: 1, run_id, state: None };
         let started = Batch { state, runs: vec![run], ..ended };

@@ -10,6 +10,7 @@ mod batches;
 mod brakes;
 mod bucket_policy;
 mod caller;
+mod claim_modes;
 mod crowd;
 mod delivered;
 mod denied;
@@ -117,6 +118,8 @@ fn main() -> ExitCode {
         batches::a_job_that_runs_once_at_a_time_drains_twenty_batches_without_a_dead_letter,
         batches::a_flood_against_max_runs_per_hour_waits_and_loses_nothing,
         batches::a_run_that_fails_is_followed_by_one_more_and_then_parked_and_returned,
+        claim_modes::a_job_as_it_is_succeeds_where_it_need_not_claim_and_is_parked_where_it_must,
+        claim_modes::a_job_that_glue_itself_repeats_is_followed_where_it_need_not_claim_and_waits_where_it_must,
         another_glue::a_job_at_its_limit_in_another_implementation_of_glue_makes_batches_wait_until_a_run_ends,
         recovery::a_trigger_whose_calls_fail_or_that_is_killed_loses_nothing_and_starts_once,
         recovery::a_monitor_whose_calls_fail_or_that_is_killed_while_it_starts_starts_once,

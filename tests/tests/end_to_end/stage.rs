@@ -30,8 +30,17 @@ pub const SOON: Duration = Duration::from_secs(120);
 pub const A_CALL: Duration = Duration::from_secs(20);
 
 /// Every job that a route of the tests, or a mistake, could start.
-const JOBS: [&str; 7] =
-    ["csv-to-parquet", "claims", "crowd", "flood", "forbidden", "probe", "scoped"];
+const JOBS: [&str; 9] = [
+    "csv-to-parquet",
+    "claims",
+    "crowd",
+    "flood",
+    "forbidden",
+    "plain",
+    "plain-repeated",
+    "probe",
+    "scoped",
+];
 
 /// The buckets of the routes, and of tests that have one of their own.
 const BUCKETS: &str = "provisioner:LandingBucketArns=arn:aws:s3:::acme-landing,arn:aws:s3:::acme-envelopes,\
@@ -76,7 +85,7 @@ impl Stage {
             target: Some("analytics"),
             minute: None,
         })?;
-        let scripts = ["probe.py", "claims.py", "scoped.py"];
+        let scripts = ["probe.py", "claims.py", "plain.py", "scoped.py"];
         for name in ["data-extras.yaml", "analytics-extras.yaml"].iter().chain(&scripts) {
             let text = fs::read_to_string(fixtures.join(name))
                 .with_context(|| format!("failed to read the fixture `{name}`"))?;

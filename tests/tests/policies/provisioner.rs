@@ -14,6 +14,7 @@ use landfall_tests::judge::Request;
 use landfall_tests::{ANALYTICS, DATA, REGION, python, root};
 use serde_json::{Value, json};
 
+use self::own::Names;
 use super::judge;
 
 /// The account in which the provisioner is judged. It trusts the other one.
@@ -39,12 +40,24 @@ pub const NEVER: Verdicts = [false; SETS];
 /// policy.
 pub type Row = (&'static str, Verdicts, Request);
 
+/// The set of a stack that has names of its own, and a role of another account to make roles with.
+fn set_of_its_own() -> Value {
+    let Names { prefix, path, boundary, provisioning_role } = own::OF_ITS_OWN;
+    json!([{
+        "TrustedAccountIds": "*", "LandingBucketArns": "arn:aws:s3:::acme-landing",
+        "NamePrefix": prefix, "ProvisionedRolePath": format!("/{path}/"),
+        "PermissionsBoundaryArn": boundary, "ProvisioningRoleArn": provisioning_role,
+        "Table.Arn": format!("arn:aws:dynamodb:{REGION}:{HERE}:table/{prefix}-provisioner"),
+    }])
+}
+
 fn sets() -> Value {
     let named = json!({
         "TrustedAccountIds": TRUSTED,
         "LandingBucketArns": "arn:aws:s3:::acme-landing,arn:aws:s3:::acme-items",
         "PolicyBucketArns": "arn:aws:s3:::acme-landing",
         "JobBucketArns": "arn:aws:s3:::acme-out,arn:aws:s3:::acme-assets",
+        "JobBucketAccountIds": TRUSTED,
         "JobInputBucketArns": "arn:aws:s3:::acme-input",
         "JobArns": format!("arn:aws:glue:{REGION}:{HERE}:job/orders"),
         "ConnectionArns": format!("arn:aws:glue:{REGION}:{HERE}:connection/warehouse"),
@@ -164,12 +177,12 @@ type Widening = (&'static str, usize, fn(&mut Value));
 #[track_caller]
 fn finds(
     rows: &[Row],
-    policy: &str,
+    documents: &[Value],
     widenings: &[Widening],
     given: impl Fn(Request, &Value) -> Request,
 ) {
     for (what, set, widen) in widenings {
-        let mut documents = documents(policy);
+        let mut documents = documents.to_vec();
         widen(&mut documents[*set]);
         let found = wrong(rows, &[*set], &documents, &given);
         assert!(!found.is_empty(), "no row detects: {what}");
@@ -184,14 +197,28 @@ fn the_boundary_admits_what_readers_starters_and_jobs_need_and_nothing_beside_it
 
 #[test]
 fn the_provisioners_own_policy_admits_what_it_does_and_nothing_beside_it() {
-    let found = wrong(&own::rows(), &EVERY_SET, &documents("ProvisionerRole"), own::given);
+    let rows = own::rows(&own::BY_DEFAULT);
+    let found = wrong(&rows, &EVERY_SET, &documents("ProvisionerRole"), own::given);
     assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+/// This set names its buckets, so the verdicts are those of [`NAMED`].
+#[test]
+fn a_provisioner_with_names_of_its_own_is_held_to_them_and_makes_roles_elsewhere_with_one_role() {
+    let mut policies = resolved(&set_of_its_own()).expect("the template is resolved");
+    assert_eq!(policies[NAMED].get("Boundary"), None);
+    let documents = [policies[NAMED]["ProvisionerRole"].take()];
+    let rows = own::rows(&own::OF_ITS_OWN);
+    let found = wrong(&rows, &[NAMED], &documents, own::given);
+    assert!(found.is_empty(), "{}", found.join("\n"));
+    finds(&rows, &documents, &own::WIDENINGS_OF_ITS_OWN, own::given);
 }
 
 #[test]
 fn the_matrix_finds_boundaries_and_own_policies_that_are_too_wide() {
-    finds(&boundary::rows(), "Boundary", &boundary::WIDENINGS, boundary::given);
-    finds(&own::rows(), "ProvisionerRole", &own::WIDENINGS, own::given);
+    finds(&boundary::rows(), &documents("Boundary"), &boundary::WIDENINGS, boundary::given);
+    let rows = own::rows(&own::BY_DEFAULT);
+    finds(&rows, &documents("ProvisionerRole"), &own::WIDENINGS, own::given);
 }
 
 /// The command line measures the boundary by its own reading of the template. Its tests compare
@@ -202,5 +229,5 @@ fn a_boundary_is_as_long_as_the_command_line_takes_it_to_be() {
         policy["Boundary"].to_string().chars().filter(|c| !c.is_whitespace()).count()
     };
     let lengths: Vec<usize> = policies().iter().map(chars).collect();
-    assert_eq!(lengths, [5258, 3559, 5057, 1189, 3325]);
+    assert_eq!(lengths, [5107, 3559, 4877, 1189, 3325]);
 }

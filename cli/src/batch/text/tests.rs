@@ -1,5 +1,5 @@
 use expect_test::{Expect, expect};
-use landfall_core::batch::{RunState, Seen, StartOutcome};
+use landfall_core::batch::{RunState, Seen, StartOutcome, State};
 
 use super::*;
 use crate::fixtures::{self as made, NOW, secs};
@@ -112,6 +112,21 @@ fn what_a_job_said_of_its_outcome_is_told_and_escaped() {
             .collect::<Vec<_>>()
             .join("\n"),
     );
+}
+
+#[test]
+fn that_a_batch_need_not_be_claimed_is_told_and_whether_it_was() {
+    let told =
+        |batch| print(&BatchDetails { batch, members: None, outcome: None }, NOW + secs(400));
+    let mut batch = made::started();
+    assert!(!told(batch.clone()).contains("claim     "), "as long as every job must claim");
+    batch.start.claim = ClaimMode::Optional;
+    assert!(told(batch.clone()).contains("\nclaim     optional: if no run claims a batch, "));
+    let unclaimed = State::Succeeded { run_id: "jr_1".to_owned(), claimed: false };
+    let text = told(Batch { state: unclaimed, ..batch.clone() });
+    assert!(text.contains("  No run claimed the batch, and none has to."), "{text}");
+    let claimed = State::Succeeded { run_id: "jr_1".to_owned(), claimed: true };
+    assert!(!told(Batch { state: claimed, ..batch }).contains("No run claimed"));
 }
 
 #[test]

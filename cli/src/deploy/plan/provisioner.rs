@@ -28,6 +28,10 @@ const LISTS_OF_NOTHING: [&str; 2] = ["PolicyBucketArns", "JobInputBucketArns"];
 /// The number of leading [`LISTS`] that deserve a warning: an asterisk there defeats the provisioner's purpose.
 const LISTS_WITH_WARNING: usize = 2;
 
+/// The parameter with the accounts that may own the buckets of `JobBucketArns`. An asterisk admits any.
+const OWNERS: &str = "JobBucketAccountIds";
+const JOB_BUCKETS: &str = "JobBucketArns";
+
 /// The limit for these variables. All variables of a function may have 4,096 bytes together.
 const MAX_VARIABLES_BYTES: usize = 3_500;
 const VARIABLES: [&str; 4] =
@@ -117,7 +121,20 @@ pub fn derived(side: Side, facts: &Facts, known: Option<&Known>) -> BTreeMap<&'s
         };
         Some((*name, text))
     };
-    LISTS.iter().filter_map(value).collect()
+    let mut derived: BTreeMap<_, _> = LISTS.iter().filter_map(value).collect();
+    // The previous version admitted the buckets that it named, whoever owned them. Only a person can say who does.
+    let is_unlimited = |known: &Known| {
+        !known.parameters.contains_key(OWNERS) && names_buckets(known.parameters.get(JOB_BUCKETS))
+    };
+    if known.is_some_and(is_unlimited) {
+        derived.insert(OWNERS, "*".to_owned());
+    }
+    derived
+}
+
+/// Returns `true` if a value of `JobBucketArns` is a list of buckets.
+fn names_buckets(value: Option<&String>) -> bool {
+    value.is_some_and(|value| !matches!(value.as_str(), "" | "*" | "none"))
 }
 
 /// Adds the purpose and the warnings to the provisioner's step.
@@ -131,7 +148,17 @@ pub fn described(
 ) -> Step {
     let exact = derived(step.side, facts, None);
     let is_given = |parameter: &str| is_given(parameter, step.template, given);
-    let warnings = warnings(place, &step.values, &exact, known, narrow, is_given);
+    let mut warnings = warnings(place, &step.values, &exact, known, narrow, is_given);
+    if step.values.get(OWNERS).is_some_and(|value| value == "*")
+        && names_buckets(step.values.get(JOB_BUCKETS))
+    {
+        warnings.push(format!(
+            "{place} has {OWNERS} = *, {}: jobs may read and write the buckets of {JOB_BUCKETS} whoever owns \
+             them, even if somebody took the name of one that was deleted. Name the other accounts that own \
+             some with --parameter provisioner:{OWNERS}=…, or pass it empty if there are none.",
+            why(OWNERS, known, is_given(OWNERS))
+        ));
+    }
     Step { purpose: purpose(&step.values), warnings, ..step }
 }
 
@@ -198,11 +225,7 @@ fn warnings(
         values.get(name).is_some_and(|value| value == "*") && (!narrow || is_given(name))
     };
     let warning = |(name, admits): &(&str, &str)| {
-        let why = match known.and_then(|known| known.parameters.get(*name)) {
-            _ if is_given(name) => "as you set it",
-            Some(before) if before == "*" => "as before",
-            _ => "because the previous version had no limit there",
-        };
+        let why = why(name, known, is_given(name));
         let exact = exact.get(name).map(String::as_str).unwrap_or_default();
         let remedy = if is_given(name) {
             format!("Your routes need only {exact}.")
@@ -214,6 +237,15 @@ fn warnings(
         format!("{place} has {name} = *, {why}: roles may {admits}. {remedy}")
     };
     LISTS.iter().take(LISTS_WITH_WARNING).filter(|(name, _)| wide(name)).map(warning).collect()
+}
+
+/// Returns why a parameter is an asterisk.
+fn why(name: &str, known: Option<&Known>, is_given: bool) -> &'static str {
+    match known.and_then(|known| known.parameters.get(name)) {
+        _ if is_given => "as you set it",
+        Some(before) if before == "*" => "as before",
+        _ => "because the previous version had no limit there",
+    }
 }
 
 /// Returns a problem if the lists are too long for the function's variables.

@@ -49,7 +49,7 @@ async fn batches_of_the_version_before_are_listed_until_they_are_done() {
     assert!(listed(&["--since", "7d"]).contains("cannot be used with"));
     for number in [1, 2, 3, 4] {
         let batch = desk.ledger.batch(&id(number)).await.expect("a ledger").expect("a batch");
-        let state = State::Succeeded { run_id: "jr_1".to_owned() };
+        let state = State::Succeeded { run_id: "jr_1".to_owned(), claimed: true };
         desk.ledger.write(Batch { state, ..batch }).await.expect("a ledger").expect("a batch");
     }
     let six = format!("222222222222-{}", id(6));

@@ -38,7 +38,7 @@ async fn a_batch_whose_run_succeeds_with_the_claim_has_succeeded() {
         stage.arrive(&["retried/x"]).await;
         ends(&stage, "SUCCEEDED", by_event).await;
         let batch = stage.batch().await;
-        assert_eq!(batch.state, State::Succeeded { run_id: "jr_1".to_owned() });
+        assert_eq!(batch.state, State::Succeeded { run_id: "jr_1".to_owned(), claimed: true });
         assert_eq!((stage.tick().await.due, stage.starts()), (0, 1));
         let item = stage.aws.item("ledger", &[&format!("batch#{}", batch.id), "batch"]);
         assert!(item.expect("it is there")["expires"].is_object(), "it is kept for some time");
@@ -96,7 +96,7 @@ async fn a_failed_run_is_retried_as_often_as_the_route_says_then_parked_and_star
         assert_eq!((ticked.due, ticked.parked, stage.starts()), (1, 0, 3));
         ends(&stage, "SUCCEEDED", by_event).await;
         let batch = stage.batch().await;
-        assert_eq!(batch.state, State::Succeeded { run_id: "jr_3".to_owned() });
+        assert_eq!(batch.state, State::Succeeded { run_id: "jr_3".to_owned(), claimed: true });
         let expected = [
             "opened",
             "sealed",
@@ -158,7 +158,7 @@ async fn a_run_that_lost_the_claim_leaves_the_outcome_to_the_run_that_holds_it()
     assert!(matches!(&batch.state, State::Started(Started { epoch: 1, .. })), "{batch:?}");
     assert!(stage.aws.set_run_state(&first.id, "SUCCEEDED"));
     assert_eq!(stage.told(&[&first]).await, NONE);
-    assert_eq!(stage.batch().await.state, State::Succeeded { run_id: first.id });
+    assert_eq!(stage.batch().await.state, State::Succeeded { run_id: first.id, claimed: true });
     assert_eq!(stage.starts(), 2);
 }
 
@@ -175,6 +175,7 @@ async fn a_run_that_holds_the_claim_is_counted_when_it_is_followed_beyond_the_li
         epoch: 2,
         run_id: "jr_second".to_owned(),
         run_state: RunState::Failed,
+        claimed: true,
         since: past(1),
         look_at: past(1),
         missing: None,

@@ -229,7 +229,8 @@ async fn a_run_that_glue_does_not_know_for_a_moment_is_followed_on() {
             panic!("{batch:?}")
         };
         let since = past(7_200);
-        let state = State::Started(Started { epoch, run_id, since, look_at, missing });
+        let state =
+            State::Started(Started { epoch, run_id, since, look_at, missing, repeat: None });
         stage.make_due(Batch { state, ..batch }).await;
         stage.tick().await;
     }

@@ -381,12 +381,8 @@ fn due_at(state: State, at: Time) -> State {
         State::Starting(Starting { t0, lease, missing, .. }) => {
             State::Starting(Starting { t0, lease, look_at: at, missing })
         }
-        State::Started(Started { epoch, run_id, since, missing, .. }) => {
-            State::Started(Started { epoch, run_id, since, look_at: at, missing })
-        }
-        State::Failed(Failed { epoch, run_id, run_state, since, missing, .. }) => {
-            State::Failed(Failed { epoch, run_id, run_state, since, look_at: at, missing })
-        }
+        State::Started(run) => State::Started(Started { look_at: at, ..run }),
+        State::Failed(run) => State::Failed(Failed { look_at: at, ..run }),
         state => panic!("{state:?} is never due"),
     }
 }

@@ -90,14 +90,14 @@ async fn metrics_tell_what_was_due_and_what_became_of_it() {
         told.push_str(&format!("  by {}: {units:?}\n", metrics[0]["Dimensions"]));
     }
     expect![[r#"
-        {"BytesStarted":2,"JobRunsFailed":0,"JobRunsNotStarted":0,"JobRunsStarted":1,"JobRunsSucceeded":0,"Ledger":"ledger","ObjectsStarted":2,"Route":"orders","SecondsToStart":null}
-          by [["Ledger"],["Ledger","Route"]]: {"BytesStarted in Bytes", "JobRunsFailed in Count", "JobRunsNotStarted in Count", "JobRunsStarted in Count", "JobRunsSucceeded in Count", "ObjectsStarted in Count", "SecondsToStart in Seconds"}
-        {"BytesStarted":1,"JobRunsFailed":0,"JobRunsNotStarted":0,"JobRunsStarted":1,"JobRunsSucceeded":0,"Ledger":"ledger","ObjectsStarted":1,"Route":"single","SecondsToStart":null}
-          by [["Ledger"],["Ledger","Route"]]: {"BytesStarted in Bytes", "JobRunsFailed in Count", "JobRunsNotStarted in Count", "JobRunsStarted in Count", "JobRunsSucceeded in Count", "ObjectsStarted in Count", "SecondsToStart in Seconds"}
+        {"BytesStarted":2,"JobRunsFailed":0,"JobRunsNotStarted":0,"JobRunsStarted":1,"JobRunsSucceeded":0,"JobRunsSucceededUnclaimed":0,"Ledger":"ledger","ObjectsStarted":2,"Route":"orders","SecondsToStart":null}
+          by [["Ledger"],["Ledger","Route"]]: {"BytesStarted in Bytes", "JobRunsFailed in Count", "JobRunsNotStarted in Count", "JobRunsStarted in Count", "JobRunsSucceeded in Count", "JobRunsSucceededUnclaimed in Count", "ObjectsStarted in Count", "SecondsToStart in Seconds"}
+        {"BytesStarted":1,"JobRunsFailed":0,"JobRunsNotStarted":0,"JobRunsStarted":1,"JobRunsSucceeded":0,"JobRunsSucceededUnclaimed":0,"Ledger":"ledger","ObjectsStarted":1,"Route":"single","SecondsToStart":null}
+          by [["Ledger"],["Ledger","Route"]]: {"BytesStarted in Bytes", "JobRunsFailed in Count", "JobRunsNotStarted in Count", "JobRunsStarted in Count", "JobRunsSucceeded in Count", "JobRunsSucceededUnclaimed in Count", "ObjectsStarted in Count", "SecondsToStart in Seconds"}
         {"BatchesDue":2,"BatchesLeft":0,"BatchesParked":0,"BatchesStuck":0,"Ledger":"ledger","OldestBlockedSeconds":0,"OldestDueSeconds":null,"OldestWaitingSeconds":0}
           by [["Ledger"]]: {"BatchesDue in Count", "BatchesLeft in Count", "BatchesParked in Count", "BatchesStuck in Count", "OldestBlockedSeconds in Seconds", "OldestDueSeconds in Seconds", "OldestWaitingSeconds in Seconds"}
-        {"BytesStarted":0,"JobRunsFailed":1,"JobRunsNotStarted":0,"JobRunsStarted":0,"JobRunsSucceeded":0,"Ledger":"ledger","ObjectsStarted":0,"Route":"orders"}
-          by [["Ledger"],["Ledger","Route"]]: {"BytesStarted in Bytes", "JobRunsFailed in Count", "JobRunsNotStarted in Count", "JobRunsStarted in Count", "JobRunsSucceeded in Count", "ObjectsStarted in Count"}
+        {"BytesStarted":0,"JobRunsFailed":1,"JobRunsNotStarted":0,"JobRunsStarted":0,"JobRunsSucceeded":0,"JobRunsSucceededUnclaimed":0,"Ledger":"ledger","ObjectsStarted":0,"Route":"orders"}
+          by [["Ledger"],["Ledger","Route"]]: {"BytesStarted in Bytes", "JobRunsFailed in Count", "JobRunsNotStarted in Count", "JobRunsStarted in Count", "JobRunsSucceeded in Count", "JobRunsSucceededUnclaimed in Count", "ObjectsStarted in Count"}
         {"Code":"attempts_exhausted","Failures":1,"Ledger":"ledger"}
           by [["Ledger","Code"]]: {"Failures in Count"}
         {"Code":"not_claimed","Failures":1,"Ledger":"ledger"}

@@ -1,5 +1,5 @@
 //! External IDs that can be guessed: the provisioner refuses new ones, and a resource that has one
-//! already keeps working.
+//! already keeps working. This includes those that it presents itself.
 
 use serde_json::{Value, json};
 
@@ -63,4 +63,32 @@ async fn a_short_external_id_that_is_deployed_goes_on_with_a_note_and_is_gone_ba
     answered.id();
     let notes = answered.response()["Data"]["Notes"].as_str().expect("notes");
     assert!(notes.contains("`PreviousExternalId` has fewer"), "{notes}");
+}
+
+#[tokio::test]
+async fn an_external_id_to_present_that_can_be_guessed_is_refused_before_sts_sees_it() {
+    let fixture = Fixture::new().await;
+    fixture.stands("CREATE_IN_PROGRESS", "", "CREATE_IN_PROGRESS");
+    let mut create = fixture.request("presented", "Create", None);
+    let properties = &mut create["ResourceProperties"];
+    properties["ProvisioningRoleArn"] = json!("arn:aws:iam::111111111111:role/making");
+    properties["ProvisioningExternalId"] = json!(SHORT);
+    let answered = fixture.serve(&create).await;
+    answered.is_refused("`ProvisioningExternalId` has fewer than 16 characters");
+    assert!(answered.logged("external_id_too_short"), "{answered:#?}");
+    assert!(!format!("{answered:?}").contains(SHORT), "{answered:#?}");
+    assert!(fixture.aws.calls().iter().all(|call| call.operation != "AssumeRole"));
+
+    // What was presented before goes on, with a note.
+    let fixture = Fixture::new().await;
+    let id = fixture.made().await;
+    fixture.stands("UPDATE_IN_PROGRESS", &id, "UPDATE_IN_PROGRESS");
+    let mut update = fixture.request("still-presented", "Update", Some(&id));
+    for properties in ["ResourceProperties", "OldResourceProperties"] {
+        update[properties]["ProvisioningExternalId"] = json!(SHORT);
+    }
+    let answered = fixture.serve(&update).await;
+    answered.id();
+    let notes = answered.response()["Data"]["Notes"].as_str().expect("notes");
+    assert!(notes.contains("`ProvisioningExternalId` has fewer"), "{notes}");
 }

@@ -34,6 +34,21 @@ async fn a_request_that_nobody_asked_for_takes_no_lock_and_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn a_request_that_cannot_be_read_is_counted_and_has_no_effect() {
+    let fixture = Fixture::new().await;
+    fixture.stands("CREATE_IN_PROGRESS", "", "CREATE_IN_PROGRESS");
+    for (field, is_answered) in [("RequestType", true), ("ResourceType", true), ("StackId", false)]
+    {
+        let mut request = fixture.request("unreadable", "Create", None);
+        request[field] = json!(7);
+        let answered = fixture.attack(&request).await;
+        assert_eq!(answered.error.is_none(), is_answered, "{field}: {answered:#?}");
+        assert_eq!(answered.counted, ["request_unreadable"], "{field}");
+    }
+    fixture.called_only(&[]);
+}
+
+#[tokio::test]
 async fn cloudformation_is_asked_again_under_the_lock_and_what_is_refused_there_ends() {
     let fixture = Fixture::new().await;
     fixture.stands("CREATE_IN_PROGRESS", "", "CREATE_IN_PROGRESS");

@@ -84,10 +84,10 @@ async fn metrics_tell_what_became_of_messages_routes_and_failures() {
           by [["Ledger"]]: {"Arrivals in Count", "ArrivalsKnown in Count", "ArrivalsUnmatched in Count", "EventsIgnored in Count", "Messages in Count", "MessagesFailed in Count"}
         {"Code":"event_not_json","Failures":1,"Ledger":"ledger"}
           by [["Ledger","Code"]]: {"Failures in Count"}
-        {"BytesStarted":0,"JobRunsFailed":0,"JobRunsNotStarted":1,"JobRunsStarted":0,"JobRunsSucceeded":0,"Ledger":"ledger","ObjectsStarted":0,"Route":"named"}
-          by [["Ledger"],["Ledger","Route"]]: {"BytesStarted in Bytes", "JobRunsFailed in Count", "JobRunsNotStarted in Count", "JobRunsStarted in Count", "JobRunsSucceeded in Count", "ObjectsStarted in Count"}
-        {"BytesStarted":2,"JobRunsFailed":0,"JobRunsNotStarted":0,"JobRunsStarted":1,"JobRunsSucceeded":0,"Ledger":"ledger","ObjectsStarted":2,"Route":"orders","SecondsToStart":null}
-          by [["Ledger"],["Ledger","Route"]]: {"BytesStarted in Bytes", "JobRunsFailed in Count", "JobRunsNotStarted in Count", "JobRunsStarted in Count", "JobRunsSucceeded in Count", "ObjectsStarted in Count", "SecondsToStart in Seconds"}
+        {"BytesStarted":0,"JobRunsFailed":0,"JobRunsNotStarted":1,"JobRunsStarted":0,"JobRunsSucceeded":0,"JobRunsSucceededUnclaimed":0,"Ledger":"ledger","ObjectsStarted":0,"Route":"named"}
+          by [["Ledger"],["Ledger","Route"]]: {"BytesStarted in Bytes", "JobRunsFailed in Count", "JobRunsNotStarted in Count", "JobRunsStarted in Count", "JobRunsSucceeded in Count", "JobRunsSucceededUnclaimed in Count", "ObjectsStarted in Count"}
+        {"BytesStarted":2,"JobRunsFailed":0,"JobRunsNotStarted":0,"JobRunsStarted":1,"JobRunsSucceeded":0,"JobRunsSucceededUnclaimed":0,"Ledger":"ledger","ObjectsStarted":2,"Route":"orders","SecondsToStart":null}
+          by [["Ledger"],["Ledger","Route"]]: {"BytesStarted in Bytes", "JobRunsFailed in Count", "JobRunsNotStarted in Count", "JobRunsStarted in Count", "JobRunsSucceeded in Count", "JobRunsSucceededUnclaimed in Count", "ObjectsStarted in Count", "SecondsToStart in Seconds"}
         {"Code":"start_concurrent_runs_exceeded","Failures":1,"Ledger":"ledger"}
           by [["Ledger","Code"]]: {"Failures in Count"}
         {"Arrivals":1,"ArrivalsKnown":1,"ArrivalsUnmatched":0,"EventsIgnored":0,"Ledger":"ledger","Messages":1,"MessagesFailed":0}

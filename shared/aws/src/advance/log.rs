@@ -47,7 +47,7 @@ fn run_id(batch: &Batch) -> Option<&str> {
     match &batch.state {
         State::Started(Started { run_id, .. })
         | State::Failed(Failed { run_id, .. })
-        | State::Succeeded { run_id } => Some(run_id),
+        | State::Succeeded { run_id, .. } => Some(run_id),
         // The run has ended, so only the list of runs still has its ID.
         State::Parked { .. } => batch.runs.last().map(|run| run.run_id.as_str()),
         _ => None,

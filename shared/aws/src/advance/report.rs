@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use landfall_core::batch::HistoryEvent;
+use landfall_core::batch::{HistoryEvent, State};
 
 use super::{Advanced, End, Transition};
 use crate::metrics::{Metrics, RouteMetrics};
@@ -25,6 +25,9 @@ pub fn report(metrics: &Metrics, advanced: &[Advanced]) {
                 }
                 HistoryEvent::Succeeded => {
                     of.succeeded += 1;
+                    let is_unclaimed =
+                        matches!(batch.state, State::Succeeded { claimed: false, .. });
+                    of.succeeded_unclaimed += u64::from(is_unclaimed);
                     of.seconds_to_success.push(seconds);
                 }
                 HistoryEvent::Failed => of.failed += 1,

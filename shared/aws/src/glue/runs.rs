@@ -6,7 +6,7 @@ use aws_sdk_glue::config::Builder;
 use aws_sdk_glue::error::SdkError;
 use aws_sdk_glue::types::JobRun;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-use landfall_core::batch::RunState;
+use landfall_core::batch::{RepeatSeen, RunState};
 
 use super::{Glue, Quiet};
 use crate::clock::system_time;
@@ -66,8 +66,21 @@ impl Glue {
         }
     }
 
-    /// Returns how often Glue itself retries a failed run of the job; more than 0 would race
-    /// Landfall's own retries. Returns `None` if the job does not exist.
+    /// Looks for the attempt with this ID, by which Glue itself repeats a run that failed. If it is
+    /// not there, the job says whether it is to be expected.
+    ///
+    /// # Errors
+    /// Fails in the same cases as [`Glue::run`].
+    pub async fn repeat(&self, job: &str, run_id: &str) -> Result<RepeatSeen, LookError> {
+        if self.run(job, run_id).await?.is_some() {
+            return Ok(RepeatSeen::Begun);
+        }
+        let max_retries = self.max_retries(job).await?.unwrap_or(0);
+        Ok(RepeatSeen::NotSeen { max_retries: u32::try_from(max_retries).unwrap_or(0) })
+    }
+
+    /// Returns how often Glue itself repeats a failed run of the job, which would race Landfall's
+    /// retries of a job that must claim its batches. Returns `None` if the job does not exist.
     ///
     /// # Errors
     /// Fails in the same cases as [`Glue::run`].

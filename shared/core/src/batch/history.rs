@@ -40,9 +40,13 @@ pub enum HistoryEvent {
     Started,
     /// A run that was known before is followed again.
     Followed,
+    /// Glue is to repeat the run by itself, and does not show the repeat yet.
+    AwaitsRepeat,
+    /// Glue repeats the run by itself, and the repeat is followed.
+    Repeated,
     /// The state of the run could not be read, or Glue did not know the run.
     NotSeen,
-    /// The run that holds the claim succeeded.
+    /// The run that holds the claim succeeded, or the only one that was at work where none has to claim.
     Succeeded,
     /// The run ended without success.
     Failed,

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::arguments::{CLAIMS_TABLE, READER_ROLE, SCOPE, arguments};
-use super::paths::{Unreadable, escaped};
+use super::paths::{Unreadable, escaped, folder, unreadable_alone, unreadable_in_folder};
 use super::{Batch, JobResources, Member, RefusalReason, Scope, ScopeError, cut};
 use crate::arrivals::{EventTime, compare_sequencers};
 use crate::template::Template;
@@ -113,6 +113,10 @@ impl<M: Borrow<Member>> Manifest<M> {
         self.members.iter().map(Borrow::borrow)
     }
 
+    fn keys(&self) -> impl Iterator<Item = &str> + Clone {
+        self.members.iter().map(|member| member.borrow().key.as_str())
+    }
+
     /// Returns the number of distinct objects.
     pub fn objects(&self) -> u64 {
         self.members.len() as u64
@@ -151,8 +155,8 @@ impl<M: Borrow<Member>> Manifest<M> {
     ) -> Result<BTreeMap<String, String>, RefusalReason> {
         for (argument, template) in templates {
             let unreadable = template.names().find_map(|name| match name {
-                "object_path" => self.unreadable_alone(),
-                "prefix_path" => self.unreadable_in_folder(),
+                "object_path" => unreadable_alone(self.keys()),
+                "prefix_path" => unreadable_in_folder(self.keys()),
                 _ => None,
             });
             if let Some(Unreadable { key, why }) = unreadable {
@@ -168,8 +172,8 @@ impl<M: Borrow<Member>> Manifest<M> {
         arguments(templates, |name| match name {
             "manifest_uri" => Some(manifest_uri.to_owned()),
             "object_path" => uri(&escaped(values.get("key")?)),
-            "prefix_uri" => uri(self.folder()),
-            "prefix_path" => uri(&escaped(self.folder())),
+            "prefix_uri" => uri(folder(self.keys())),
+            "prefix_path" => uri(&escaped(folder(self.keys()))),
             "batch_id" => Some(batch_id.to_owned()),
             "count" => Some(self.objects().to_string()),
             "bytes" => self.bytes().map(|bytes| bytes.to_string()),

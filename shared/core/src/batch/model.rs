@@ -3,8 +3,8 @@
 //! `recording` and `worker` are what the functions do, one call at a time: take a message, record its
 //! arrivals, carry out what `next` says. `glue` is the jobs' side: runs that are hidden for a while,
 //! claim, succeed and fail. `clock` lets time go by. `properties` says what must never be, and
-//! `progress` asks whether the end can always be reached; `checks` holds the tests, and `wide` those that take
-//! minutes. This file has the
+//! `progress` asks whether the end can always be reached; `checks` holds the tests, `claim_modes` those
+//! of jobs that need not claim and of Glue's own repeats, and `wide` those that take minutes. This file has the
 //! state and the guards.
 //!
 //! What is shared with production is every decision: `next`, `Batch::with`, `Batch::returned`,
@@ -12,10 +12,11 @@
 //! decides takes the time before the call whose answer is decided on.
 //!
 //! Small on purpose: a batch or two, two or three workers, a clock of minutes, and a bounded number of each
-//! misfortune. Left out are markers, the starts of an hour, runs too old for a search, and jobs that
-//! never claim. A guard is taken away in what is around `next`, never by a switch in it.
+//! misfortune. Left out are markers, the starts of an hour, and runs too old for a search. A guard is taken away in what is
+//! around `next`, never by a switch in it.
 
 mod checks;
+mod claim_modes;
 mod clock;
 mod glue;
 mod kept;
@@ -32,7 +33,7 @@ use stateright::{Model, Property};
 use self::glue::{How, Run};
 use self::kept::Kept;
 use self::worker::{Age, Worker};
-use super::{Batch, Claim, Closing, Slot, Started, State as BatchState};
+use super::{Batch, Claim, ClaimMode, Closing, Slot, Started, State as BatchState};
 
 /// Each can be taken away alone, to see what it is for.
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +68,14 @@ pub(crate) struct Guards {
     pub missed_over_time: bool,
     /// A run that is followed is counted in its slot, if it was not any more.
     pub counted_again: bool,
+    /// A start whose outcome nobody learned is not accounted for.
+    pub accounted: bool,
+    /// A run that failed is over when Glue does not repeat it.
+    pub waits_for_repeat: bool,
+    /// A repeat that Glue should make and never shows may still be there.
+    pub repeat_in_doubt: bool,
+    /// An attempt of a run that ended may hold the claim that the next one asks for.
+    pub earlier_holder: bool,
 }
 
 impl Guards {
@@ -86,7 +95,19 @@ impl Guards {
         time_before_look: true,
         missed_over_time: true,
         counted_again: true,
+        accounted: true,
+        waits_for_repeat: true,
+        repeat_in_doubt: true,
+        earlier_holder: true,
     };
+}
+
+/// Whether a run asks for the claim before it has effects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Claims {
+    Always,
+    Sometimes,
+    Never,
 }
 
 /// How often each misfortune can happen.
@@ -128,6 +149,12 @@ pub(crate) struct World {
     /// Whether it goes on when a batch is closed.
     pub starts: bool,
     pub max_concurrent_runs: Option<u32>,
+    pub claim: ClaimMode,
+    pub claims: Claims,
+    /// How often Glue itself repeats a run that fails.
+    pub max_retries: u32,
+    /// Whether Glue shows a run that was refused the claim as failed.
+    pub losers_fail: bool,
     /// For how many minutes after its call a run may stay hidden; `None`: for ever.
     pub hidden: Option<u8>,
     /// In minutes, as `next` is told.
@@ -153,6 +180,8 @@ pub(crate) struct Item {
     pub claim: Claim,
     /// Runs that did their work to the end.
     pub effects: u8,
+    /// Whether two of its runs were ever at work at a time.
+    pub overlapped: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -281,7 +310,7 @@ impl Model for World {
             Action::Appear { run } => state.runs[run].appear(),
             Action::Return { batch } => self.give_back(&mut state, batch),
             Action::Claim { run } => self.claim(&mut state, run),
-            Action::End { run, well } => state.end(run, well),
+            Action::End { run, well } => self.end(&mut state, run, well),
             Action::Minute => self.minute(&mut state),
         }
         self.give_up(&mut state);
@@ -345,6 +374,10 @@ impl Item {
     fn has_succeeded(&self) -> bool {
         matches!(self.batch.state, BatchState::Succeeded { .. })
     }
+
+    fn has_succeeded_unclaimed(&self) -> bool {
+        matches!(self.batch.state, BatchState::Succeeded { claimed: false, .. })
+    }
 }
 
 impl State {
@@ -360,7 +393,7 @@ impl State {
     fn is_told_of(&self, batch: usize) -> bool {
         let ended = |run: usize| self.runs.get(run).is_some_and(|run| !run.is_live());
         match &self.batches[batch].batch.state {
-            BatchState::Started(Started { run_id, .. }) => ended(glue::index(run_id)),
+            BatchState::Started(Started { run_id, .. }) => self.index(run_id).is_some_and(ended),
             BatchState::Sealed { waits_for_slot: true, .. } => (0..self.runs.len()).any(ended),
             _ => false,
         }

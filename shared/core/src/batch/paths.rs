@@ -3,10 +3,6 @@
 //! Spark takes the path of a read for a pattern, and skips some names without an error. The rules are those of
 //! `landfall/_spark.py`, where they come from trials with Spark 3.5 and S3A.
 
-use std::borrow::Borrow;
-
-use super::{Manifest, Member};
-
 /// The characters that a pattern gives a meaning to. `\` escapes them.
 const PATTERN: [char; 7] = ['\\', '*', '?', '[', ']', '{', '}'];
 
@@ -17,39 +13,38 @@ pub(super) struct Unreadable {
     pub why: &'static str,
 }
 
-impl<M: Borrow<Member>> Manifest<M> {
-    /// Returns the beginning that all keys share, up to the last `/` in it; empty if they share no folder.
-    pub(super) fn folder(&self) -> &str {
-        let mut keys = self.members().map(|member| member.key.as_str());
-        let Some(first) = keys.next() else { return "" };
-        keys.fold(folder_of(first), |folder, key| {
-            let alike = folder.chars().zip(key.chars()).take_while(|(one, other)| one == other);
-            folder_of(&folder[..alike.map(|(c, _)| c.len_utf8()).sum()])
-        })
-    }
+/// Returns the beginning that all keys share, up to the last `/` in it; empty if they share no folder.
+pub(super) fn folder<'k>(mut keys: impl Iterator<Item = &'k str>) -> &'k str {
+    let Some(first) = keys.next() else { return "" };
+    keys.fold(folder_of(first), |folder, key| {
+        let alike = folder.chars().zip(key.chars()).take_while(|(one, other)| one == other);
+        folder_of(&folder[..alike.map(|(c, _)| c.len_utf8()).sum()])
+    })
+}
 
-    /// Returns the first object that Spark can't read by a path of its own.
-    pub(super) fn unreadable_alone(&self) -> Option<Unreadable> {
-        self.members().find_map(|member| unreadable(&member.key))
-    }
+/// Returns the first key that Spark can't read by a path of its own.
+pub(super) fn unreadable_alone<'k>(mut keys: impl Iterator<Item = &'k str>) -> Option<Unreadable> {
+    keys.find_map(unreadable)
+}
 
-    /// Returns the first object that Spark doesn't read when it reads the batch's [`Self::folder`].
-    pub(super) fn unreadable_in_folder(&self) -> Option<Unreadable> {
-        let folder = self.folder();
-        let columns = |key: &str| -> Option<Vec<String>> {
-            let folders = folder_of(key.get(folder.len()..)?).split_terminator('/');
-            folders.map(|name| name.split_once('=').map(|(column, _)| column.to_owned())).collect()
-        };
-        let mut first = None;
-        self.members().find_map(|Member { key, .. }| {
-            let columns = columns(key);
-            let is_alike = columns.is_some() && *first.get_or_insert(columns.clone()) == columns;
-            unreadable(key).or_else(|| {
-                let why = "it is not in a folder of the batch's partitions, so Spark skips it";
-                (!is_alike).then(|| Unreadable { key: key.clone(), why })
-            })
+/// Returns the first key that Spark doesn't read when it reads the [`folder`] of them all.
+pub(super) fn unreadable_in_folder<'k>(
+    mut keys: impl Iterator<Item = &'k str> + Clone,
+) -> Option<Unreadable> {
+    let folder = folder(keys.clone());
+    let columns = |key: &'k str| -> Option<Vec<&'k str>> {
+        let folders = folder_of(key.get(folder.len()..)?).split_terminator('/');
+        folders.map(|name| name.split_once('=').map(|(column, _)| column)).collect()
+    };
+    let mut first = None;
+    keys.find_map(|key| {
+        let columns = columns(key);
+        let is_alike = columns.is_some() && *first.get_or_insert(columns.clone()) == columns;
+        unreadable(key).or_else(|| {
+            let why = "it is not in a folder of the batch's partitions, so Spark skips it";
+            (!is_alike).then(|| Unreadable { key: key.to_owned(), why })
         })
-    }
+    })
 }
 
 /// Returns the key up to its last `/`, with it.

@@ -207,6 +207,7 @@ impl Draft {
             closing: self.closing,
             state: State::Open { closes_at: moment.lease },
             epoch: 0,
+            accounted: 0,
             failures: 0,
             deferrals: 0,
             opened_at: now,

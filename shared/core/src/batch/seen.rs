@@ -81,6 +81,18 @@ pub enum Lookup {
     Unanswered(String),
 }
 
+/// What Glue shows of the next attempt of a run that has failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RepeatSeen {
+    /// It is there.
+    Begun,
+    /// It is not there. The job says now how often Glue repeats a run: never, if there is no such job.
+    NotSeen {
+        /// The job's `MaxRetries`.
+        max_retries: u32,
+    },
+}
+
 /// The outcome of `StartJobRun`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StartOutcome {
@@ -167,6 +179,15 @@ pub enum Seen {
         /// The claim as it was read.
         claim: Claim,
     },
+    /// The answer to [`Step::FindRepeat`], with the claim as it was read before.
+    Repeat {
+        /// The state in which the last known attempt ended.
+        run_state: RunState,
+        /// The claim as it was read after that end.
+        claim: Claim,
+        /// What Glue shows of the next attempt.
+        repeat: RepeatSeen,
+    },
     /// The answer to [`Step::EndClaim`].
     ClaimEnded(EndOutcome),
     /// The call failed. As far as anybody knows, it changed nothing.
@@ -218,6 +239,15 @@ pub enum Step {
     ReadClaim {
         /// The state in which the run ended.
         run_state: RunState,
+    },
+    /// See whether Glue makes this attempt of a run that failed. The answer is [`Seen::Repeat`] with this state and claim.
+    FindRepeat {
+        /// Glue's ID of the attempt.
+        run_id: String,
+        /// The state in which the attempt before it ended.
+        run_state: RunState,
+        /// The claim as it was read after that end.
+        claim: Claim,
     },
     /// Record that the run of this epoch has ended. The answer is [`Seen::ClaimEnded`].
     EndClaim {

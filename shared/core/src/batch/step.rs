@@ -8,7 +8,7 @@ use self::following::{failed, follow, missed_again, started};
 use super::history::{HOURLY_LIMIT, epoch_detail};
 use super::{
     Batch, Bounds, FoundRun, Full, HistoryEvent, Lookup, Missing, Seen, Slot, StartOutcome,
-    Starting, State, Step, Unprepared, Why, backoff, cut,
+    Starting, State, Step, Unprepared, Why, attempt_of, backoff, cut,
 };
 use crate::moment::{Moment, Time};
 
@@ -119,6 +119,7 @@ fn sealed(Case { batch, seen, moment, bounds, is_due }: Case<'_>) -> Step {
         | Seen::Lookup(_)
         | Seen::Run(_)
         | Seen::Claim { .. }
+        | Seen::Repeat { .. }
         | Seen::ClaimEnded(_)
         | Seen::Failed(_) => Step::Rest,
     }
@@ -164,9 +165,12 @@ fn starting(case: Case<'_>, start: Starting) -> Step {
             follow(batch, &run, &[], moment)
         }
         Seen::Start(StartOutcome::NotNow { code, message, waits_for_slot }) => {
-            defer(batch, moment, *waits_for_slot, &format!("{code}: {message}"), now)
+            let refused = batch.clone().accounted_for(batch.epoch);
+            defer(&refused, moment, *waits_for_slot, &format!("{code}: {message}"), now)
         }
-        Seen::Start(StartOutcome::Never { why, message }) => park(batch, *why, message, now),
+        Seen::Start(StartOutcome::Never { why, message }) => {
+            park(&batch.clone().accounted_for(batch.epoch), *why, message, now)
+        }
         Seen::Start(StartOutcome::Unknown(message)) => look_again(missing, lease, message),
         Seen::Nothing | Seen::Wake if !is_due || now < lease => Step::Rest,
         Seen::Nothing | Seen::Wake => lookup(batch, t0, moment),
@@ -204,6 +208,7 @@ fn starting(case: Case<'_>, start: Starting) -> Step {
         | Seen::Slot(_)
         | Seen::Run(_)
         | Seen::Claim { .. }
+        | Seen::Repeat { .. }
         | Seen::ClaimEnded(_) => Step::Rest,
     }
 }
@@ -220,6 +225,8 @@ fn later(moment: &Moment, since: Time, most: Duration) -> Time {
     moment.after((moment.now.since(since) / 4).clamp(AGAIN, most))
 }
 
+/// Returns the run of the newest start, and of the attempts that Glue made of it by itself the newest.
 fn newest(found: &[FoundRun], may_be: impl Fn(&FoundRun) -> bool) -> Option<&FoundRun> {
-    found.iter().filter(|run| may_be(run)).max_by_key(|run| run.epoch)
+    let age = |run: &&FoundRun| (run.epoch, attempt_of(&run.run_id).1);
+    found.iter().filter(|run| may_be(run)).max_by_key(age)
 }

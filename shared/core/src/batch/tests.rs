@@ -8,6 +8,7 @@ mod item;
 mod manifest;
 mod paths;
 mod recording;
+mod repeats;
 mod scope;
 mod slot;
 mod steps;

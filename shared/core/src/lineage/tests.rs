@@ -8,7 +8,7 @@ use expect_test::{ExpectFile, expect_file};
 use super::*;
 use crate::batch::{
     Bounds, Claim, ClaimMode, Closing, Draft, EndOutcome, FoundRun, Lookup, Member, Prepared,
-    Scope, Seen, Start, StartOutcome, Step, Why, next,
+    RepeatSeen, Scope, Seen, Start, StartOutcome, Step, Why, next,
 };
 use crate::moment::Moment;
 
@@ -195,6 +195,26 @@ fn a_run_that_lost_the_claim_has_ended_without_effect_and_the_holder_goes_on_as_
     assert_eq!(message, Some("run `jr_1` holds the claim on the batch"));
     // As it was sent when the run was started: a receiver learns nothing new.
     assert_eq!(events(&starting, &first), [sent[1].clone()]);
+}
+
+/// By itself, as the job's `MaxRetries` says.
+#[test]
+fn the_attempts_that_glue_makes_of_a_run_are_one_run_for_lineage() {
+    let mut sealed = sealed(1);
+    sealed.start.claim = ClaimMode::Optional;
+    let [starting, started] = started(&sealed, 1);
+    let failed =
+        |repeat| Seen::Repeat { run_state: RunState::Failed, claim: Claim::default(), repeat };
+    let waits = written(&started, &failed(RepeatSeen::NotSeen { max_retries: 1 }), 62);
+    let repeated = written(&waits, &failed(RepeatSeen::Begun), 122);
+    let succeeded = ended(&repeated, RunState::Succeeded, None);
+    let told: Vec<RunEvent> =
+        [(&starting, &started), (&started, &waits), (&waits, &repeated), (&repeated, &succeeded)]
+            .iter()
+            .flat_map(|(before, after)| events(before, after))
+            .collect();
+    assert_eq!(types(&told), [EventType::Start, EventType::Complete]);
+    assert_eq!(told[0].run.run_id, told[1].run.run_id);
 }
 
 #[test]

@@ -1,27 +1,39 @@
-//! Checks whether the external IDs in a role's properties can be guessed. An external ID that a role already
-//! accepts stays accepted, because whoever presents it would otherwise be locked out.
+//! Checks whether the external IDs in a role's properties can be guessed. A short one that is already deployed stays,
+//! because whoever presents it would otherwise be locked out.
 
 use serde_json::Value;
 
 use crate::routes::{NEW_EXTERNAL_ID_CHARS, is_short_external_id};
 
-/// The properties whose external IDs the role accepts.
-const ACCEPTED: [&str; 2] = ["ExternalId", "PreviousExternalId"];
+/// The property whose external ID the role accepts.
+const ACCEPTED: &str = "ExternalId";
 
-/// Returns `true` if `properties` introduce an external ID that is too short for a new one. `before` holds the
-/// properties that the role was made with. During a rotation, the previous external ID may stay short.
-pub fn is_newly_short(properties: &Value, before: Option<&Value>) -> bool {
-    let is_known = |id: &str| {
-        before.is_some_and(|before| ACCEPTED.iter().any(|name| before[name].as_str() == Some(id)))
+/// The property whose external ID the role accepts too, during a rotation.
+const PREVIOUS: &str = "PreviousExternalId";
+
+/// The property whose external ID the provisioner presents to a role of another account, to make roles there.
+const PRESENTED: &str = "ProvisioningExternalId";
+
+/// Returns the name of a property with an external ID that is too short for a new one, and that `before`, the
+/// properties that the role was made with, do not have. During a rotation, the previous external ID may stay short.
+pub fn newly_short(properties: &Value, before: Option<&Value>) -> Option<&'static str> {
+    let is_new = |name: &str, known_as: &[&str]| {
+        let id = short(properties, name);
+        id.is_some() && !known_as.iter().any(|known| before.and_then(|it| it[known].as_str()) == id)
     };
-    short(properties, ACCEPTED[0]).is_some_and(|id| !is_known(id))
+    if is_new(ACCEPTED, &[ACCEPTED, PREVIOUS]) {
+        return Some(ACCEPTED);
+    }
+    is_new(PRESENTED, &[PRESENTED]).then_some(PRESENTED)
 }
 
 /// Returns a warning for each external ID in `properties` that is shorter than a new one may be. The warnings don't
 /// contain its value.
 pub fn notes(properties: &Value) -> Vec<String> {
-    let short = ACCEPTED.iter().filter(|name| short(properties, name).is_some());
-    let note = |name: &&str| {
+    let short = [ACCEPTED, PREVIOUS, PRESENTED]
+        .into_iter()
+        .filter(|name| short(properties, name).is_some());
+    let note = |name| {
         format!(
             "`{name}` has fewer than {NEW_EXTERNAL_ID_CHARS} characters and can be guessed: rotate it to a \
              random one"
@@ -60,8 +72,31 @@ mod tests {
             (of("short-7f3a", ""), Some(json!({})), true),
         ] {
             assert_eq!(
-                is_newly_short(&properties, before.as_ref()),
-                is_new,
+                newly_short(&properties, before.as_ref()),
+                is_new.then_some("ExternalId"),
+                "{properties} {before:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_short_external_id_that_the_provisioner_presents_is_new_unless_it_presented_it_before() {
+        let of = |id: &str| json!({ "ExternalId": LONG, "ProvisioningExternalId": id });
+        for (properties, before, is_new) in [
+            (of("x1"), None, true),
+            (of(LONG), None, false),
+            (of(""), None, false),
+            (of("x1"), Some(of("x1")), false),
+            (of("x1"), Some(of("y1")), true),
+            (of("x1"), Some(of("")), true),
+            // What the role accepts from others was never presented.
+            (of("x1"), Some(json!({ "ExternalId": "x1", "PreviousExternalId": "x1" })), true),
+            (json!({ "ExternalId": "x1" }), Some(of("x1")), true),
+        ] {
+            let expected = if properties["ExternalId"] == LONG { PRESENTED } else { "ExternalId" };
+            assert_eq!(
+                newly_short(&properties, before.as_ref()),
+                is_new.then_some(expected),
                 "{properties} {before:?}"
             );
         }
@@ -73,6 +108,8 @@ mod tests {
             notes(&json!({ "ExternalId": "short-7f3a", "PreviousExternalId": "x-7f3a" }));
         assert_eq!(notes_of_both.len(), 2);
         assert!(notes_of_both.iter().all(|note| !note.contains("7f3a")), "{notes_of_both:?}");
+        let presented = notes(&json!({ "ExternalId": LONG, "ProvisioningExternalId": "x1" }));
+        assert!(presented.len() == 1 && presented[0].starts_with("`ProvisioningExternalId` has"));
         assert!(notes(&json!({ "ExternalId": LONG, "PreviousExternalId": "" })).is_empty());
         assert!(notes(&json!({ "RoleName": "landfall-job" })).is_empty());
     }

@@ -60,11 +60,14 @@ fn buckets() -> Vec<Row> {
         ("to remove output", WHERE_JOBS_RUN, here("DeleteObject", "acme-out/x")),
         ("to give up an upload", WHERE_JOBS_RUN, here("AbortMultipartUpload", "acme-out/x")),
         ("a script", WHERE_JOBS_RUN, here("GetObject", "acme-assets/job.py")),
+        ("output of a named account", WHERE_NAMED, lent("PutObject", "acme-out/x", TRUSTED)),
         (
-            "output of another account, named",
-            [true, false, false, false, false],
-            theirs("PutObject", "acme-out/x"),
+            "another bucket of that account",
+            [false, false, true, false, false],
+            lent("PutObject", "hr-salaries/x", TRUSTED),
         ),
+        ("a squatted bucket of jobs, named", NEVER, theirs("PutObject", "acme-out/x")),
+        ("to read a squatted bucket of jobs", NEVER, theirs("GetObject", "acme-out/x")),
         (
             "input of jobs in the data account",
             WHERE_NAMED,
@@ -72,7 +75,12 @@ fn buckets() -> Vec<Row> {
         ),
         ("the list of it", WHERE_NAMED, lent("ListBucket", "acme-input", TRUSTED)),
         ("squatted input", NEVER, theirs("GetObject", "acme-input/orders/a.csv")),
-        ("to write into input", NEVER, lent("PutObject", "acme-input/x", TRUSTED)),
+        // A boundary that goes by the account admits the buckets of jobs in the trusted account.
+        (
+            "to write into input",
+            [false, false, true, false, false],
+            lent("PutObject", "acme-input/x", TRUSTED),
+        ),
         (
             "another bucket of the data account",
             [false, false, true, false, false],
@@ -272,6 +280,7 @@ fn others() -> Vec<Row> {
         ("one in a subnet", WHERE_NAMED, ec2("CreateNetworkInterface", "subnet")),
         ("its end", WHERE_NAMED, ec2("DeleteNetworkInterface", "network-interface")),
         ("subnets", WHERE_NAMED, may("ec2:DescribeSubnets", "*")),
+        ("whether a VPC resolves names", WHERE_NAMED, ec2("DescribeVpcAttribute", "vpc")),
         ("Glue's tag", WHERE_NAMED, tagged(&["aws-glue-service-resource"])),
         ("another tag", NEVER, tagged(&["aws-glue-service-resource", "owner"])),
         ("no tag", NEVER, ec2("CreateTags", "network-interface")),
@@ -311,7 +320,7 @@ fn roles() -> Vec<Row> {
     ]
 }
 
-pub const WIDENINGS: [Widening; 20] = [
+pub const WIDENINGS: [Widening; 21] = [
     ("a bucket that begins alike", NAMED, |all| {
         statement(all, "WhatLanded")["Resource"] = json!("arn:aws:s3:::acme-landing*");
     }),
@@ -327,6 +336,9 @@ pub const WIDENINGS: [Widening; 20] = [
         statement(all, "WhatLanded")["Condition"] = json!({});
     }),
     ("whoever owns a bucket of jobs", ANY, |all| {
+        statement(all, "DataOfJobs")["Condition"] = json!({});
+    }),
+    ("whoever owns a bucket of jobs that is named", NAMED, |all| {
         statement(all, "DataOfJobs")["Condition"] = json!({});
     }),
     ("whoever owns it, by the account", BY_ACCOUNT, |all| {

@@ -9,8 +9,31 @@ use super::{
     statement, without,
 };
 
+/// What the provisioner's stack is told about names and roles.
+pub struct Names {
+    pub prefix: &'static str,
+    /// The path of the roles that the provisioner makes, without slashes around it.
+    pub path: &'static str,
+    pub boundary: &'static str,
+    /// The role of another account that the provisioner may assume.
+    pub provisioning_role: Option<&'static str>,
+}
+
+pub const BY_DEFAULT: Names = Names {
+    prefix: "landfall",
+    path: "landfall",
+    boundary: "arn:aws:iam::111111111111:policy/landfall-boundary",
+    provisioning_role: None,
+};
+
+pub const OF_ITS_OWN: Names = Names {
+    prefix: "acme-lake",
+    path: "acme/lake",
+    boundary: "arn:aws:iam::111111111111:policy/acme-limit",
+    provisioning_role: Some("arn:aws:iam::222222222222:role/acme-making"),
+};
+
 const PROVISIONER: &str = "arn:aws:iam::111111111111:role/landfall-provisioner";
-const BOUNDARY: &str = "arn:aws:iam::111111111111:policy/landfall-boundary";
 
 pub fn given(request: Request, policy: &Value) -> Request {
     request.identity(policy.clone())
@@ -34,14 +57,15 @@ fn tagged(action: &str, resource: &str, stack: &str) -> Request {
     may(action, resource).with(&format!("{kind}/landfall:stack-id"), stack)
 }
 
-pub fn rows() -> Vec<Row> {
-    [roles(), buckets(), others()].into_iter().flatten().collect()
+pub fn rows(names: &Names) -> Vec<Row> {
+    [roles(names), elsewhere(names), buckets(), others(names)].into_iter().flatten().collect()
 }
 
-fn roles() -> Vec<Row> {
-    let own = role("landfall/landfall-x");
-    let bounded = |action: &str, resource: &str, boundary: &str| {
-        tagged(action, resource, &stack(HERE)).with("iam:PermissionsBoundary", boundary)
+fn roles(names: &Names) -> Vec<Row> {
+    let Names { prefix, path, boundary, .. } = names;
+    let own = role(&format!("{path}/{prefix}-x"));
+    let bounded = |action: &str, resource: &str, its: &str| {
+        tagged(action, resource, &stack(HERE)).with("iam:PermissionsBoundary", its)
     };
     let mut rows = Vec::new();
     for action in [
@@ -53,35 +77,47 @@ fn roles() -> Vec<Row> {
     ] {
         let foreign = own.replace(HERE, FOREIGN);
         rows.extend([
-            ("a role with the boundary", ALWAYS, bounded(action, &own, BOUNDARY)),
+            ("a role with the boundary", ALWAYS, bounded(action, &own, boundary)),
             ("a role without a boundary", NEVER, tagged(action, &own, &stack(HERE))),
             (
                 "a role of nobody's",
                 NEVER,
-                may(action, &own).with("iam:PermissionsBoundary", BOUNDARY),
+                may(action, &own).with("iam:PermissionsBoundary", *boundary),
             ),
             (
                 "a role of another account's stack",
                 NEVER,
-                tagged(action, &own, &stack(FOREIGN)).with("iam:PermissionsBoundary", BOUNDARY),
+                tagged(action, &own, &stack(FOREIGN)).with("iam:PermissionsBoundary", *boundary),
             ),
             (
                 "a role with another boundary",
                 NEVER,
                 bounded(action, &own, "arn:aws:iam::aws:policy/X"),
             ),
-            ("a role without the path", NEVER, bounded(action, &role("landfall-x"), BOUNDARY)),
-            ("a role of another path", NEVER, bounded(action, &role("team/landfall-x"), BOUNDARY)),
-            ("a role of another prefix", NEVER, bounded(action, &role("landfall/admin"), BOUNDARY)),
+            (
+                "a role without the path",
+                NEVER,
+                bounded(action, &role(&format!("{prefix}-x")), boundary),
+            ),
+            (
+                "a role of another path",
+                NEVER,
+                bounded(action, &role(&format!("team/{prefix}-x")), boundary),
+            ),
+            (
+                "a role of another prefix",
+                NEVER,
+                bounded(action, &role(&format!("{path}/admin")), boundary),
+            ),
             (
                 "a path that goes on",
                 NEVER,
-                bounded(action, &role("landfall/landfall-x/y"), BOUNDARY),
+                bounded(action, &role(&format!("{path}/{prefix}-x/y")), boundary),
             ),
             (
                 "a role of another account",
                 NEVER,
-                bounded(action, &foreign, BOUNDARY).owned_by(FOREIGN),
+                bounded(action, &foreign, boundary).owned_by(FOREIGN),
             ),
         ]);
     }
@@ -102,12 +138,20 @@ fn roles() -> Vec<Row> {
             ("to look after a role", ALWAYS, look_after(&own, &ours)),
             ("to look after a role of nobody's", NEVER, may(action, &own)),
             ("to look after another stack's", NEVER, look_after(&own, &stack(FOREIGN))),
-            ("to look after its own role", NEVER, look_after(&role("landfall-provisioner"), &ours)),
-            ("to look after another role", NEVER, look_after(&role("landfall/admin"), &ours)),
+            (
+                "to look after its own role",
+                NEVER,
+                look_after(&role(&format!("{prefix}-provisioner")), &ours),
+            ),
+            (
+                "to look after another role",
+                NEVER,
+                look_after(&role(&format!("{path}/admin")), &ours),
+            ),
             (
                 "to look after one below",
                 NEVER,
-                look_after(&role("landfall/landfall-x/admin"), &ours),
+                look_after(&role(&format!("{path}/{prefix}-x/admin")), &ours),
             ),
         ]);
     }
@@ -119,7 +163,7 @@ fn roles() -> Vec<Row> {
         ("to take no tag away", NEVER, tagged("iam:UntagRole", &own, &stack(HERE))),
         ("to tag a role within its creation", ALWAYS, new(&stack(HERE))),
         ("to tag it as another account's", NEVER, new(&stack(FOREIGN))),
-        ("what an attached policy says", ALWAYS, may("iam:GetPolicyVersion", BOUNDARY)),
+        ("what an attached policy says", ALWAYS, may("iam:GetPolicyVersion", boundary)),
         (
             "what AWS's policies say",
             ALWAYS,
@@ -129,15 +173,35 @@ fn roles() -> Vec<Row> {
     let open = json!({ "Version": "2012-10-17", "Statement": [{ "Effect": "Allow",
         "Principal": { "AWS": format!("arn:aws:iam::{HERE}:root") }, "Action": "sts:AssumeRole" }] });
     rows.extend([
-        ("to look for a role", ALWAYS, may("iam:GetRole", &role("landfall-x"))),
+        ("to look for a role", ALWAYS, may("iam:GetRole", &role(&format!("{prefix}-x")))),
         ("to pass a role", NEVER, may("iam:PassRole", &own)),
         ("to take a boundary away", NEVER, may("iam:DeleteRolePermissionsBoundary", &own)),
-        ("to attach a policy", NEVER, bounded("iam:AttachRolePolicy", &own, BOUNDARY)),
-        ("to change the boundary", NEVER, may("iam:CreatePolicyVersion", BOUNDARY)),
+        ("to attach a policy", NEVER, bounded("iam:AttachRolePolicy", &own, boundary)),
+        ("to change the boundary", NEVER, may("iam:CreatePolicyVersion", boundary)),
         ("to make a user", NEVER, may("iam:CreateUser", &format!("arn:aws:iam::{HERE}:user/x"))),
         ("to become a role that it made", NEVER, may("sts:AssumeRole", &own).resource_policy(open)),
     ]);
     rows
+}
+
+/// Another account's role that the provisioner may assume to make roles there.
+fn elsewhere(names: &Names) -> Vec<Row> {
+    let open = json!({ "Version": "2012-10-17", "Statement": [{ "Effect": "Allow",
+        "Principal": { "AWS": format!("arn:aws:iam::{HERE}:root") }, "Action": "sts:AssumeRole" }] });
+    let assume = |account: &str, arn: &str| {
+        may("sts:AssumeRole", arn).owned_by(account).resource_policy(open.clone())
+    };
+    let named = OF_ITS_OWN.provisioning_role.expect("a role");
+    let verdict = if names.provisioning_role.is_some() { ALWAYS } else { NEVER };
+    vec![
+        ("to make roles elsewhere", verdict, assume(TRUSTED, named)),
+        ("to become another role there", NEVER, assume(TRUSTED, &format!("{named}-admin"))),
+        (
+            "to make roles in a third account",
+            NEVER,
+            assume(FOREIGN, &named.replace(TRUSTED, FOREIGN)),
+        ),
+    ]
 }
 
 fn buckets() -> Vec<Row> {
@@ -200,7 +264,8 @@ fn buckets() -> Vec<Row> {
     ]
 }
 
-fn others() -> Vec<Row> {
+fn others(names: &Names) -> Vec<Row> {
+    let prefix = names.prefix;
     let stack = format!("arn:aws:cloudformation:{REGION}:{HERE}:stack/landfall/1");
     let table = |action: &str, name: &str| {
         may(
@@ -215,7 +280,13 @@ fn others() -> Vec<Row> {
             .owned_by(account)
             .resource_policy(admits_all)
     };
-    let function = format!("arn:aws:lambda:{REGION}:{HERE}:function:landfall-provisioner");
+    let function = format!("arn:aws:lambda:{REGION}:{HERE}:function:{prefix}-provisioner");
+    let log = |account: &str, function: &str| {
+        let group = format!("/aws/lambda/{prefix}-{function}");
+        let stream = format!("arn:aws:logs:{REGION}:{account}:log-group:{group}:log-stream:s");
+        let request = may("logs:PutLogEvents", &stream);
+        if account == HERE { request } else { of_a_friend(request, account, "logs:PutLogEvents") }
+    };
     vec![
         ("a stack", ALWAYS, may("cloudformation:DescribeStacks", &stack)),
         ("a stack's events", ALWAYS, may("cloudformation:DescribeStackEvents", &stack)),
@@ -226,20 +297,23 @@ fn others() -> Vec<Row> {
             may("cloudformation:DescribeStacks", &stack.replace(HERE, FOREIGN)).owned_by(FOREIGN),
         ),
         ("to change a stack", NEVER, may("cloudformation:UpdateStack", &stack)),
-        ("what it remembers", ALWAYS, table("GetItem", "landfall-provisioner")),
-        ("to remember", ALWAYS, table("UpdateItem", "landfall-provisioner")),
-        ("to forget", NEVER, table("DeleteItem", "landfall-provisioner")),
-        ("another table", NEVER, table("GetItem", "landfall-ledger")),
+        ("what it remembers", ALWAYS, table("GetItem", &format!("{prefix}-provisioner"))),
+        ("to remember", ALWAYS, table("UpdateItem", &format!("{prefix}-provisioner"))),
+        ("to forget", NEVER, table("DeleteItem", &format!("{prefix}-provisioner"))),
+        ("another table", NEVER, table("GetItem", &format!("{prefix}-ledger"))),
         ("which key it is", ALWAYS, key("DescribeKey", HERE)),
         ("a key's policy", ALWAYS, key("GetKeyPolicy", HERE)),
         ("to change a key's policy", NEVER, key("PutKeyPolicy", HERE)),
         ("to decrypt", NEVER, key("Decrypt", HERE)),
         ("a key of another account", NEVER, key("GetKeyPolicy", TRUSTED)),
+        ("its own log", ALWAYS, log(HERE, "provisioner")),
+        ("another function's log", NEVER, log(HERE, "trigger")),
+        ("a log of another account", NEVER, log(FOREIGN, "provisioner")),
         ("its own code", NEVER, may("lambda:UpdateFunctionCode", &function)),
     ]
 }
 
-pub const WIDENINGS: [Widening; 12] = [
+pub const WIDENINGS: [Widening; 13] = [
     ("roles of nobody's", NAMED, |all| statement(all, "LookAfterRoles")["Condition"] = json!({})),
     ("the owner's tags", NAMED, |all| {
         let conditions = statement(all, "UntagRoles")["Condition"].as_object_mut();
@@ -266,4 +340,13 @@ pub const WIDENINGS: [Widening; 12] = [
         statement(all, "LookAfterRoles")["Action"] = json!(["iam:*"]);
     }),
     ("any key", NAMED, |all| statement(all, "LookAtKeys")["Resource"] = json!("*")),
+    ("any log", NAMED, |all| statement(all, "Log")["Resource"] = json!("*")),
+];
+
+/// What would be too wide where the provisioner has names of its own.
+pub const WIDENINGS_OF_ITS_OWN: [Widening; 2] = [
+    ("any role elsewhere", NAMED, |all| {
+        statement(all, "ProvisionElsewhere")["Resource"] = json!("*")
+    }),
+    ("any boundary", NAMED, |all| statement(all, "MakeBoundedRoles")["Condition"] = json!({})),
 ];

@@ -289,6 +289,49 @@ fn a_boundary_that_goes_by_the_account_lists_again_only_when_it_is_narrowed() {
 }
 
 #[test]
+fn buckets_of_jobs_that_the_version_before_named_keep_their_owners_until_somebody_says_who_they_are()
+ {
+    const OWNERS: &str = "JobBucketAccountIds";
+    // Returns the value and the warnings of the analytics account's provisioner.
+    let told = |analytics: &[(&str, &str)], given: &[&str], narrow| {
+        let given: Vec<_> =
+            given.iter().map(|value| (TemplateName::Provisioner, OWNERS, *value)).collect();
+        let none: &[(&str, &str)] =
+            &[("JobBucketArns", "none"), ("TrustedAccountIds", "222222222222")];
+        let steps = with_jobs(1, &given, &standing(none, analytics), narrow);
+        let step = steps.into_iter().rfind(|step| step.side == Side::Analytics).expect("a step");
+        let about_owners = step.warnings.into_iter().filter(|warning| warning.contains(OWNERS));
+        (step.values[OWNERS].clone(), about_owners.collect::<Vec<_>>())
+    };
+    let accounts = ("TrustedAccountIds", "111111111111");
+    let named = ("JobBucketArns", "arn:aws:s3:::lake");
+    let before: &[(&str, &str)] = &[accounts, ("LandingBucketArns", "none"), named];
+    let (value, warnings) = told(before, &[], false);
+    assert_eq!(value, "*");
+    let [warning] = &warnings[..] else { panic!("one warning: {warnings:?}") };
+    for part in ["because the previous version", "whoever owns", "--parameter provisioner:"] {
+        assert!(warning.contains(part), "{warning}");
+    }
+    // Somebody says who owns them, or that they are all of this account.
+    assert_eq!(told(before, &["444444444444"], false), ("444444444444".to_owned(), vec![]));
+    assert_eq!(told(before, &[""], false), (String::new(), vec![]));
+    // What is known stays, and an asterisk that stays is warned about again.
+    let known = [before, &[(OWNERS, "444444444444")]].concat();
+    assert_eq!(told(&known, &[], false), ("444444444444".to_owned(), vec![]));
+    let (value, warnings) = told(&[before, &[(OWNERS, "*")]].concat(), &[], false);
+    assert_eq!(value, "*");
+    assert!(warnings.len() == 1 && warnings[0].contains("as before"), "{warnings:?}");
+    // Routes don't say who owns the buckets, so nothing narrows that.
+    assert_eq!(told(before, &[], true).0, "*");
+    // A stack that named no bucket admitted only its own account's.
+    for (name, value) in [("JobBucketArns", "*"), ("JobBucketArns", "none"), ("JobArns", "*")] {
+        let none: &[(&str, &str)] = &[accounts, (name, value)];
+        assert_eq!(told(none, &[], false), (String::new(), vec![]), "{name} {value}");
+    }
+    assert_eq!(told(&[], &[], false), (String::new(), vec![]));
+}
+
+#[test]
 fn the_boundary_is_measured_as_iam_counts_it() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../infra/provisioner.yaml");
     let template = Template::read(&fs::read_to_string(file).expect("the template is there"))
@@ -313,6 +356,7 @@ fn the_boundary_is_measured_as_iam_counts_it() {
         ("TrustedAccountIds", "222222222222"),
         ("LandingBucketArns", "arn:aws:s3:::acme-landing,arn:aws:s3:::acme-items"),
         ("JobBucketArns", "arn:aws:s3:::acme-out,arn:aws:s3:::acme-assets"),
+        ("JobBucketAccountIds", "222222222222"),
         ("JobArns", "arn:aws:glue:us-east-1:111111111111:job/orders"),
         ("ConnectionArns", "arn:aws:glue:us-east-1:111111111111:connection/warehouse"),
         ("JobInputBucketArns", "arn:aws:s3:::acme-input"),
@@ -334,7 +378,7 @@ fn the_boundary_is_measured_as_iam_counts_it() {
     // The same figures that the tests of the policies have, which read the template by themselves.
     assert_eq!(
         [named, any, &by_account, data, analytics].map(chars),
-        [5258, 3559, 5057, 1189, 3325]
+        [5107, 3559, 4877, 1189, 3325]
     );
     // Something that only a stack knows is not guessed.
     assert_eq!(template.policy_chars("Boundary", &BTreeMap::new()), None);

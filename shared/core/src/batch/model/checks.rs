@@ -7,12 +7,12 @@ use stateright::{Checker, HasDiscoveries, Model};
 
 use super::progress::dead_end;
 use super::properties::{
-    COUNTED, CRASHED, DONE, DUPLICATE, FEW, FOLLOW_UP, FOUND, KEPT, LIMITED, LOSER, NOT_STARTED,
-    ONE_BATCH, ONE_EFFECT, ONE_START, PARKED, RETRIED, RETURNED, SERVED, TOGETHER, TRUTHFUL,
-    WAITED,
+    ALONE, COUNTED, CRASHED, DONE, DUPLICATE, FEW, FOLLOW_UP, FOUND, KEPT, LIMITED, LOSER,
+    NOT_STARTED, ONE_BATCH, ONE_EFFECT, ONE_START, PARKED, RETRIED, RETURNED, SERVED, TOGETHER,
+    TRUTHFUL, WAITED,
 };
-use super::{Action, Budget, Guards, World};
-use crate::batch::Closing;
+use super::{Action, Budget, Claims, Guards, World};
+use crate::batch::{ClaimMode, Closing};
 
 /// A check that would generate more states than this has not seen everything, and fails.
 const LIMIT: usize = 3_000_000;
@@ -41,6 +41,10 @@ pub(super) fn world(budget: Budget) -> World {
         recorded: false,
         starts: true,
         max_concurrent_runs: None,
+        claim: ClaimMode::Required,
+        claims: Claims::Always,
+        max_retries: 0,
+        losers_fail: false,
         hidden: Some(2),
         reconciliation: 2,
         time_out: 1,
@@ -51,20 +55,20 @@ pub(super) fn world(budget: Budget) -> World {
 }
 
 /// What must never be; that a batch is parked is the first.
-pub(super) const WRONG: [&str; 9] =
-    [SERVED, KEPT, ONE_BATCH, ONE_START, ONE_EFFECT, TRUTHFUL, LIMITED, COUNTED, FEW];
+pub(super) const WRONG: [&str; 10] =
+    [SERVED, KEPT, ONE_BATCH, ONE_START, ONE_EFFECT, TRUTHFUL, ALONE, LIMITED, COUNTED, FEW];
 
 /// Walks through all states, and asserts that nothing is wrong in any and each of `seen` happens.
-fn holds(world: World, seen: &[&'static str]) {
+pub(super) fn holds(world: World, seen: &[&'static str]) {
     never(&world, &WRONG, seen);
 }
 
 /// The same where a batch may be parked.
-fn holds_or_parks(world: World, seen: &[&'static str]) {
+pub(super) fn holds_or_parks(world: World, seen: &[&'static str]) {
     never(&world, &WRONG[1..], seen);
 }
 
-fn never(world: &World, wrong: &[&'static str], seen: &[&'static str]) {
+pub(super) fn never(world: &World, wrong: &[&'static str], seen: &[&'static str]) {
     never_within(LIMIT, world, wrong, seen);
     if let Err(state) = dead_end(world, |state| world.is_at_rest(state)) {
         panic!("no way leads to the end from here: {state:#?}");
@@ -96,7 +100,7 @@ pub(super) fn never_within(
 }
 
 /// Asserts that the checker finds a way to break `property`, and prints it.
-fn breaks(world: World, property: &'static str) {
+pub(super) fn breaks(world: World, property: &'static str) {
     let start = Instant::now();
     let found = HasDiscoveries::AnyOf(BTreeSet::from([property]));
     let checker = world.checker().target_state_count(LIMIT).finish_when(found).spawn_bfs().join();
@@ -181,7 +185,7 @@ fn with_all_guards_a_batch_that_is_returned_has_one_effect() {
 }
 
 /// No invocation lasts for a minute, and Glue hides nothing.
-fn quick(world: World) -> World {
+pub(super) fn quick(world: World) -> World {
     World { hidden: Some(0), reconciliation: 1, time_out: 0, ..world }
 }
 
@@ -260,7 +264,7 @@ fn lost_holder() -> World {
 }
 
 /// Takes a guard away.
-fn without(take: fn(&mut Guards), mut world: World) -> World {
+pub(super) fn without(take: fn(&mut Guards), mut world: World) -> World {
     take(&mut world.guards);
     world
 }

@@ -83,8 +83,12 @@ impl World {
                 let missed = missing.as_mut().map(|missing| &mut missing.since);
                 [t0, lease, look_at].into_iter().chain(missed).for_each(earlier);
             }
-            BatchState::Started(Started { since, look_at, missing, .. })
-            | BatchState::Failed(Failed { since, look_at, missing, .. }) => {
+            BatchState::Started(Started { since, look_at, missing, repeat, .. }) => {
+                let missed = missing.as_mut().map(|missing| &mut missing.since);
+                let awaited = repeat.as_mut().and_then(|repeat| repeat.awaited_since.as_mut());
+                [since, look_at].into_iter().chain(missed).chain(awaited).for_each(earlier);
+            }
+            BatchState::Failed(Failed { since, look_at, missing, .. }) => {
                 let missed = missing.as_mut().map(|missing| &mut missing.since);
                 [since, look_at].into_iter().chain(missed).for_each(earlier);
             }
@@ -112,6 +116,9 @@ impl World {
         let oldest = NOW - MINUTE * u32::from(2 * self.reconciliation + self.time_out + 2);
         let long_ago = |time: &mut Time| *time = (*time).max(oldest);
         let past = |time: &mut Time| *time = (*time).max(NOW);
+        if let BatchState::Started(Started { repeat: Some(repeat), .. }) = &mut batch.state {
+            repeat.awaited_since.iter_mut().for_each(long_ago);
+        }
         let missed = |missing: &mut Option<Missing>| {
             if let Some(Missing { since, times }) = missing {
                 long_ago(since);

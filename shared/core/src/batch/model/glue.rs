@@ -1,6 +1,7 @@
 //! Glue and the jobs: runs that begin with a call, claim their batch, and end.
 
-use super::{Action, Item, State, World};
+use super::{Action, Claims, State, World};
+use crate::batch::{attempt_of, repeat_after};
 
 /// What becomes of the call that a worker makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,16 +38,13 @@ pub(crate) enum Phase {
 pub(crate) struct Run {
     pub batch: usize,
     pub epoch: u32,
+    /// The run that Glue repeats with this one, by itself, and how often it has.
+    pub repeat_of: Option<(usize, u32)>,
     pub phase: Phase,
     /// Those who look cannot see it yet.
     pub hidden: bool,
     /// Minutes since its call, while it is hidden.
     pub age: u8,
-}
-
-/// The index of a run in [`State::runs`].
-pub(crate) fn index(run_id: &str) -> usize {
-    run_id.parse().unwrap_or(usize::MAX)
 }
 
 impl Run {
@@ -66,7 +64,14 @@ impl World {
                 actions.push(Action::Appear { run });
             }
             match it.phase {
-                Phase::Begun => actions.push(Action::Claim { run }),
+                Phase::Begun => {
+                    if self.claims != Claims::Never {
+                        actions.push(Action::Claim { run });
+                    }
+                    if self.claims != Claims::Always {
+                        actions.push(Action::End { run, well: true });
+                    }
+                }
                 Phase::Holds => actions.push(Action::End { run, well: true }),
                 _ => {}
             }
@@ -78,10 +83,32 @@ impl World {
 
     /// The call took effect; the new run's id.
     pub(crate) fn begin(&self, state: &mut State, batch: usize, epoch: u32) -> String {
-        let hidden = self.hidden != Some(0);
-        let run = Run { batch, epoch, phase: Phase::Begun, hidden, age: 0 };
-        state.runs.push(run);
+        self.run(state, batch, epoch, None);
         (state.runs.len() - 1).to_string()
+    }
+
+    fn run(&self, state: &mut State, batch: usize, epoch: u32, repeat_of: Option<(usize, u32)>) {
+        let hidden = self.hidden != Some(0);
+        let is_other = |run: &Run| run.batch == batch && run.is_live();
+        state.batches[batch].overlapped |= state.runs.iter().any(is_other);
+        state.runs.push(Run { batch, epoch, repeat_of, phase: Phase::Begun, hidden, age: 0 });
+    }
+
+    /// Glue repeats a run that failed at once, whoever may see it.
+    pub(crate) fn end(&self, state: &mut State, run: usize, well: bool) {
+        let it = &mut state.runs[run];
+        if well {
+            state.batches[it.batch].effects += 1;
+            it.phase = Phase::Succeeded;
+            return;
+        }
+        state.budget.failures -= 1;
+        it.phase = Phase::Failed;
+        let Run { batch, epoch, repeat_of, .. } = *it;
+        let (first, attempts) = repeat_of.unwrap_or((run, 0));
+        if attempts < self.max_retries {
+            self.run(state, batch, epoch, Some((first, attempts + 1)));
+        }
     }
 
     pub(crate) fn claim(&self, state: &mut State, run: usize) {
@@ -99,15 +126,23 @@ impl World {
 }
 
 impl State {
-    pub(crate) fn end(&mut self, run: usize, well: bool) {
-        let it = &mut self.runs[run];
-        if well {
-            let Item { effects, .. } = &mut self.batches[it.batch];
-            *effects += 1;
-            it.phase = Phase::Succeeded;
-        } else {
-            self.budget.failures -= 1;
-            it.phase = Phase::Failed;
+    /// Glue's ID of a run.
+    pub(crate) fn run_id(&self, run: usize) -> String {
+        match self.runs[run].repeat_of {
+            Some((first, attempts)) => {
+                (0..attempts).fold(first.to_string(), |id, _| repeat_after(&id))
+            }
+            None => run.to_string(),
+        }
+    }
+
+    /// The index of the run with this ID in [`State::runs`].
+    pub(crate) fn index(&self, run_id: &str) -> Option<usize> {
+        let (first, attempts) = attempt_of(run_id);
+        let first = first.parse().ok()?;
+        match attempts {
+            0 => Some(first),
+            _ => self.runs.iter().position(|run| run.repeat_of == Some((first, attempts))),
         }
     }
 }

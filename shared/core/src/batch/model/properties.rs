@@ -7,6 +7,10 @@ use super::worker::Stage;
 use super::{Item, MANY, State, World};
 use crate::batch::State as BatchState;
 
+pub(crate) const ALONE: &str =
+    "a batch that succeeded without a claim had one run at work at a time";
+pub(crate) const UNCLAIMED: &str = "a batch succeeds that no run claimed";
+pub(crate) const REPEATED: &str = "a batch succeeds whose run Glue has repeated by itself";
 pub(crate) const KEPT: &str = "an arrival is in a batch, or still to be delivered";
 pub(crate) const ONE_BATCH: &str = "an arrival is in one batch";
 pub(crate) const ONE_START: &str = "a run is started when all before it have ended, and failed";
@@ -59,6 +63,9 @@ pub(crate) fn properties() -> Vec<Property<World>> {
         Property::always(TRUTHFUL, |_, state: &State| {
             state.batches.iter().all(|it| it.effects > 0 || !it.has_succeeded())
         }),
+        Property::always(ALONE, |_, state: &State| {
+            state.batches.iter().all(|it| !it.has_succeeded_unclaimed() || !it.overlapped)
+        }),
         Property::always(LIMITED, |world: &World, state: &State| {
             let live = state.runs.iter().filter(|run| run.is_live()).count();
             world.max_concurrent_runs.is_none_or(|most| live as u32 <= most)
@@ -98,6 +105,12 @@ pub(crate) fn properties() -> Vec<Property<World>> {
         }),
         Property::sometimes(RETURNED, |world: &World, state: &State| {
             world.is_served(state) && state.budget.returns < world.budget.returns
+        }),
+        Property::sometimes(UNCLAIMED, |world: &World, state: &State| {
+            world.is_served(state) && state.batches.iter().any(Item::has_succeeded_unclaimed)
+        }),
+        Property::sometimes(REPEATED, |world: &World, state: &State| {
+            world.is_served(state) && any_run(state, |run| run.repeat_of.is_some())
         }),
         Property::sometimes(DUPLICATE, |_, state: &State| {
             state.workers.iter().flatten().any(|it| it.stage == Stage::Known)

@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use super::kept::Kept;
 use super::worker::{Age, Stage, Worker};
 use super::{Item, State, World};
-use crate::batch::{
-    Batch, Claim, ClaimMode, Draft, RunState, Scope, Seen, Start, State as BatchState,
-};
+use crate::batch::{Batch, Claim, Draft, RunState, Scope, Seen, Start, State as BatchState};
 use crate::moment::Moment;
 
 impl World {
@@ -25,7 +23,7 @@ impl World {
             attempts: 3,
             retry_states: vec![RunState::Failed],
             scope: Scope::Job,
-            claim: ClaimMode::Required,
+            claim: self.claim,
         };
         let draft = Draft {
             route: String::new(),
@@ -44,7 +42,7 @@ impl World {
         let moment = self.moment(Age::default());
         let batch = self.opening(arrival, &moment).with(1, false, true, &moment);
         let (batch, claim) = (self.same(batch), Claim::default());
-        Item { batch, members: vec![arrival], claim, effects: 0 }
+        Item { batch, members: vec![arrival], claim, effects: 0, overlapped: false }
     }
 
     pub(crate) fn take(&self, state: &mut State, message: usize, ahead: u8) {
@@ -110,7 +108,8 @@ impl World {
             None => {
                 state.head = Some(batch).filter(|_| !self.closing.is_at_once());
                 let (members, claim) = (Vec::new(), Claim::default());
-                state.batches.push(Item { batch: written, members, claim, effects: 0 });
+                let item = Item { batch: written, members, claim, effects: 0, overlapped: false };
+                state.batches.push(item);
             }
         }
         state.batches[batch].members.push(arrival);

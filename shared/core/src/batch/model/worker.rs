@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::clock::NOW;
-use super::glue::{How, Phase, index};
+use super::glue::{How, Phase};
 use super::kept::Kept;
 use super::{Action, State, World};
 use crate::batch::{
-    Batch, Bounds, Claim, FoundRun, Lookup, Missing, Prepared, RunState, Seen, StartOutcome,
-    Started, State as BatchState, Step, next,
+    Batch, Bounds, Claim, FoundRun, Lookup, Missing, Prepared, RepeatSeen, RunState, Seen,
+    StartOutcome, Started, State as BatchState, Step, next,
 };
 use crate::moment::{Moment, Time};
 
@@ -85,6 +85,14 @@ impl World {
             if let (Seen::Run(None), false) = (&seen, self.guards.missed_over_time) {
                 local = self.missed_for_long(&local);
             }
+            if let (BatchState::Started(Started { repeat: Some(_), .. }), false) =
+                (&local.state, self.guards.earlier_holder)
+            {
+                local = self.not_held_before(&local);
+            }
+            if !self.guards.accounted && local.epoch > 0 {
+                local = self.accounted_for(&local);
+            }
             match next(&local, &seen, moment, &bounds) {
                 Step::Prepare => seen = Seen::Prepared(Ok(prepared())),
                 Step::Assume(batch) => {
@@ -113,6 +121,20 @@ impl World {
     fn counted(&self, batch: Batch, counts: bool) -> Kept<Batch> {
         let holds_slot = batch.holds_slot && (self.guards.counted_again || !counts);
         self.same(Batch { holds_slot, ..batch })
+    }
+
+    /// As if somebody knew what became of every start before the last one.
+    fn accounted_for(&self, batch: &Batch) -> Kept<Batch> {
+        self.same(Batch { accounted: batch.epoch - 1, ..batch.clone() })
+    }
+
+    /// As if no earlier attempt of the run had held the claim.
+    fn not_held_before(&self, batch: &Batch) -> Kept<Batch> {
+        let mut batch = batch.clone();
+        if let BatchState::Started(Started { repeat: Some(repeat), .. }) = &mut batch.state {
+            repeat.may_hold_claim = false;
+        }
+        self.same(batch)
     }
 
     /// As if the run had been missed for as long as it can be.
@@ -193,7 +215,7 @@ impl World {
     /// Carries out the step of a worker; `None` if it has lost against another.
     fn call(&self, state: &mut State, it: &Worker, how: How) -> Option<Stage> {
         let Stage::Drive { batch, local, fresh, slot_fresh, step } = &it.stage else { return None };
-        let (index_of, batch, moment) = (index, *batch, self.moment(it.age));
+        let (batch, moment) = (*batch, self.moment(it.age));
         let holds = *fresh || !self.guards.revision;
         let rest = Stage::Drive {
             batch,
@@ -230,18 +252,19 @@ impl World {
             }
             Step::Lookup { .. } => (local.clone(), Seen::Lookup(state.search(batch, how))),
             Step::Follow { run_id } => {
-                let run = state.runs[index_of(&run_id)];
-                let seen = match run.phase {
+                let run = state.index(&run_id).map(|run| state.runs[run]);
+                let seen = run.and_then(|run| match run.phase {
                     _ if how == How::NotFound => {
                         state.budget.blips -= 1;
                         None
                     }
                     _ if run.hidden => None,
+                    Phase::Lost if self.losers_fail => Some(RunState::Failed),
                     Phase::Succeeded | Phase::Lost => Some(RunState::Succeeded),
                     Phase::Failed => Some(RunState::Failed),
                     _ if !self.guards.ended_once_final => Some(RunState::Failed),
                     Phase::Begun | Phase::Holds => Some(RunState::Running),
-                };
+                });
                 (local.clone(), Seen::Run(seen))
             }
             Step::ReadClaim { run_state } => {
@@ -252,6 +275,16 @@ impl World {
                     claim = Claim { holder: Some(epoch), ended: 0 };
                 }
                 (local.clone(), Seen::Claim { run_state, claim })
+            }
+            Step::FindRepeat { run_id, run_state, claim } => {
+                let run = state.index(&run_id).map(|run| state.runs[run]);
+                let max_retries =
+                    if self.takes_for_over(local, moment.now) { 0 } else { self.max_retries };
+                let repeat = match run.filter(|run| !run.hidden) {
+                    Some(_) if self.guards.waits_for_repeat => RepeatSeen::Begun,
+                    _ => RepeatSeen::NotSeen { max_retries },
+                };
+                (local.clone(), Seen::Repeat { run_state, claim, repeat })
             }
             Step::EndClaim { epoch } => {
                 let (claim, outcome) = state.batches[batch].claim.ended(epoch);
@@ -276,6 +309,14 @@ impl World {
             },
             stage => stage,
         })
+    }
+
+    /// Whether, for want of a guard, a run that Glue is to repeat is taken for one that is over.
+    fn takes_for_over(&self, batch: &Batch, now: Time) -> bool {
+        let BatchState::Started(Started { repeat, .. }) = &batch.state else { return false };
+        let since = repeat.and_then(|repeat| repeat.awaited_since);
+        let is_late = since.is_some_and(|since| now >= since + self.reconciliation());
+        !self.guards.waits_for_repeat || (is_late && !self.guards.repeat_in_doubt)
     }
 
     fn start(&self, state: &mut State, batch: usize, epoch: u32, how: How) -> StartOutcome {
@@ -384,7 +425,7 @@ impl State {
         }
         let seen =
             self.runs.iter().enumerate().filter(|(_, run)| run.batch == batch && !run.hidden);
-        let found = seen.map(|(at, run)| FoundRun { epoch: run.epoch, run_id: at.to_string() });
+        let found = seen.map(|(at, run)| FoundRun { epoch: run.epoch, run_id: self.run_id(at) });
         Lookup::Complete(found.collect())
     }
 

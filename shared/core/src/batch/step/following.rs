@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::{Case, HISTORY, MAX_UNSEEN, later, lookup, newest, park, release, write};
 use crate::batch::{
-    Batch, Bounds, EndOutcome, Failed, FoundRun, HistoryEvent, Lookup, Missing, Run, RunState,
-    Seen, Started, State, Step, Why, backoff,
+    Batch, Bounds, Claim, ClaimMode, EndOutcome, Failed, FoundRun, HistoryEvent, Lookup, Missing,
+    Repeat, RepeatSeen, Run, RunState, Seen, Started, State, Step, Why, attempt_of, backoff,
+    repeat_after,
 };
 use crate::moment::{Moment, Time};
 
@@ -21,7 +22,8 @@ pub(super) fn follow(batch: &Batch, run: &FoundRun, found: &[FoundRun], moment: 
     let with_runs = batch.with_runs(found).with_runs(std::slice::from_ref(run));
     // A run that is there counts even beyond its job's limit. If it did not, one more run could start.
     let holds_slot = batch.start.has_limits();
-    let state = Started { epoch: run.epoch, run_id, since: now, look_at, missing: None };
+    let state =
+        Started { epoch: run.epoch, run_id, since: now, look_at, missing: None, repeat: None };
     let followed = Batch { deferrals: 0, holds_slot, ..with_runs };
     Step::Write {
         batch: Box::new(followed.into_state(State::Started(state), now, what, &run.run_id)),
@@ -57,38 +59,143 @@ pub(super) fn started(case: Case<'_>, run: &Started) -> Step {
         },
         Seen::Claim { run_state, claim } => {
             let batch = batch.seen(run_id, run_state);
-            let succeeded = *run_state == RunState::Succeeded;
             match claim.live() {
                 // This run lost the claim, or ended before it claimed. The holder's outcome counts.
                 Some(holder) if holder != *epoch => find_holder(&batch, holder, moment),
-                Some(_) if succeeded => {
-                    let state = State::Succeeded { run_id: run_id.clone() };
-                    release(batch.into_state(state, now, HistoryEvent::Succeeded, run_id))
+                // With `required`, jobs that Glue repeats are not started.
+                _ if batch.start.claim == ClaimMode::Optional && run_state.may_be_repeated() => {
+                    let (run_id, run_state) = (repeat_after(run_id), run_state.clone());
+                    Step::FindRepeat { run_id, run_state, claim: *claim }
                 }
-                None if succeeded => {
-                    let message = format!("run `{run_id}` succeeded and had not claimed the batch");
-                    park(&batch, Why::NotClaimed, &message, now)
-                }
-                Some(_) | None => {
-                    let detail = format!("run {run_id} is {}", run_state.as_str());
-                    let failed = Failed {
-                        epoch: *epoch,
-                        run_id: run_id.clone(),
-                        run_state: run_state.clone(),
-                        since: now,
-                        look_at: now,
-                        missing: None,
-                    };
-                    let state = State::Failed(failed);
-                    release(batch.into_state(state, now, HistoryEvent::Failed, &detail))
-                }
+                _ => ended(&batch, run, run_state, *claim, now),
             }
+        }
+        Seen::Repeat { run_state, claim, repeat } => {
+            let batch = batch.seen(run_id, run_state);
+            repeated(Case { batch: &batch, ..case }, run, run_state, *claim, *repeat)
         }
         Seen::Lookup(lookup) => searched(case, lookup, *missing, look_again),
         Seen::Failed(message) => look_again(*missing, message),
         // No step that follows a run has these answers.
         Seen::Prepared(_) | Seen::Slot(_) | Seen::Begun | Seen::Start(_) | Seen::ClaimEnded(_) => {
             Step::Rest
+        }
+    }
+}
+
+/// Judges the end of a run whose epoch holds the claim, or of one while nobody does.
+fn ended(batch: &Batch, run: &Started, run_state: &RunState, claim: Claim, now: Time) -> Step {
+    let Started { epoch, run_id, repeat, .. } = run;
+    let succeeded = |claimed: bool| {
+        let (batch, state) = (batch.clone(), State::Succeeded { run_id: run_id.clone(), claimed });
+        release(batch.into_state(state, now, HistoryEvent::Succeeded, run_id))
+    };
+    let must_claim = batch.start.claim == ClaimMode::Required;
+    if *run_state != RunState::Succeeded {
+        let detail = format!("run {run_id} is {}", run_state.as_str());
+        let failed = Failed {
+            epoch: *epoch,
+            run_id: run_id.clone(),
+            run_state: run_state.clone(),
+            claimed: must_claim || claim.holder.is_some(),
+            since: now,
+            look_at: now,
+            missing: None,
+        };
+        let state = State::Failed(failed);
+        return release(batch.clone().into_state(state, now, HistoryEvent::Failed, &detail));
+    }
+    // An attempt that Glue made by itself cannot take the claim from one before it, and may have left with success.
+    let may_have_lost =
+        attempt_of(run_id).1 > 0 && repeat.is_none_or(|repeat| repeat.may_hold_claim);
+    match (claim.live(), claim.holder) {
+        (Some(_), _) if may_have_lost => {
+            let message = format!(
+                "run `{run_id}` succeeded, but an attempt before it may have claimed the batch, and then this one did \
+                 nothing: look at its output before you return the batch, and set the job's MaxRetries to 0, because \
+                 only the first attempt to claim a batch gets it"
+            );
+            park(batch, Why::OutcomeUnknown, &message, now)
+        }
+        (Some(_), _) => succeeded(true),
+        (None, None) if !must_claim && batch.was_alone(*epoch) => succeeded(false),
+        (None, None) if !must_claim => park_in_doubt(batch, run_id, run_state, *epoch, now),
+        (None, _) => {
+            let message = format!("run `{run_id}` succeeded and had not claimed the batch");
+            park(batch, Why::NotClaimed, &message, now)
+        }
+    }
+}
+
+/// Parks a batch of which no run ever claimed, and of which more than one run may have been at work at a time.
+fn park_in_doubt(batch: &Batch, run_id: &str, run_state: &RunState, epoch: u32, now: Time) -> Step {
+    let message = format!(
+        "run `{run_id}` is {}, no run of the batch has claimed it, and another one may have been at work at the same \
+         time: nobody knows what came of the start with epoch {}; look at the job's runs and at their output before you \
+         return the batch",
+        run_state.as_str(),
+        batch.unaccounted(epoch),
+    );
+    park(batch, Why::OutcomeUnknown, &message, now)
+}
+
+/// Follows the attempt that Glue itself makes after one that failed, waits for it, or judges the run by its last one.
+fn repeated(
+    case: Case<'_>,
+    run: &Started,
+    run_state: &RunState,
+    claim: Claim,
+    seen: RepeatSeen,
+) -> Step {
+    let Case { batch, moment, bounds, .. } = case;
+    let (now, Started { epoch, run_id, repeat, .. }) = (moment.now, run);
+    let (_, number) = attempt_of(run_id);
+    let since = repeat.and_then(|repeat| repeat.awaited_since);
+    // What the claim was right after the end says the most: a later attempt may have taken it since.
+    let may_hold_claim = match repeat {
+        Some(repeat) if since.is_some() => repeat.may_hold_claim,
+        Some(repeat) => repeat.may_hold_claim || claim.live().is_some(),
+        None => number > 0 || claim.live().is_some(),
+    };
+    let follow_on = |run: Started, what, detail: &str| {
+        let batch = batch.clone();
+        write(batch.into_state(State::Started(run), now, what, detail))
+    };
+    match seen {
+        RepeatSeen::Begun => {
+            let run_id = repeat_after(run_id);
+            let repeat = Some(Repeat { awaited_since: None, may_hold_claim });
+            let found = [FoundRun { epoch: *epoch, run_id: run_id.clone() }];
+            let batch = batch.with_runs(&found);
+            let (since, look_at, missing) = (now, now, None);
+            let run =
+                Started { epoch: *epoch, run_id: run_id.clone(), since, look_at, missing, repeat };
+            write(batch.into_state(State::Started(run), now, HistoryEvent::Repeated, &run_id))
+        }
+        RepeatSeen::NotSeen { max_retries } if number >= max_retries => {
+            ended(batch, run, run_state, claim, now)
+        }
+        RepeatSeen::NotSeen { max_retries } => {
+            let since = since.unwrap_or(now);
+            let until = since + bounds.reconciliation;
+            if now < until {
+                let repeat = Some(Repeat { awaited_since: Some(since), may_hold_claim });
+                let look_at = later(moment, since, MAX_FOLLOW).min(until);
+                let waits = Started { look_at, missing: None, repeat, ..run.clone() };
+                let what = HistoryEvent::AwaitsRepeat;
+                return follow_on(waits, what, &repeat_after(run_id));
+            }
+            // Glue does not repeat what timed out, and the claim keeps a late repeat out.
+            if *run_state == RunState::Timeout || claim.holder.is_some() {
+                return ended(batch, run, run_state, claim, now);
+            }
+            let message = format!(
+                "run `{run_id}` is {}, the job's MaxRetries ({max_retries}) has Glue repeat it, and Glue does not show \
+                 `{}`, which may still begin: look at the job's runs before you return the batch",
+                run_state.as_str(),
+                repeat_after(run_id),
+            );
+            park(batch, Why::OutcomeUnknown, &message, now)
         }
     }
 }
@@ -146,7 +253,8 @@ impl Missing {
 
 pub(super) fn failed(case: Case<'_>, run: &Failed) -> Step {
     let Case { batch, seen, moment, is_due, .. } = case;
-    let (now, Failed { epoch, run_id, run_state, since, missing, .. }) = (moment.now, run);
+    let Failed { epoch, run_id, run_state, claimed, since, missing, .. } = run;
+    let now = moment.now;
     let look_again = |missing: Option<Missing>, message: &str| {
         let look_at = later(moment, *since, MAX_UNSEEN);
         let state = State::Failed(Failed { look_at, missing, ..run.clone() });
@@ -156,9 +264,12 @@ pub(super) fn failed(case: Case<'_>, run: &Failed) -> Step {
         Seen::Nothing if !is_due => Step::Rest,
         Seen::Nothing | Seen::Wake => Step::EndClaim { epoch: *epoch },
         Seen::ClaimEnded(EndOutcome::HeldBy(holder)) => find_holder(batch, *holder, moment),
+        Seen::ClaimEnded(EndOutcome::Ended) if !claimed && !batch.was_alone(*epoch) => {
+            park_in_doubt(batch, run_id, run_state, *epoch, now)
+        }
         Seen::ClaimEnded(EndOutcome::Ended) => {
             let failures = batch.failures + 1;
-            let batch = Batch { failures, ..batch.clone() };
+            let batch = Batch { failures, ..batch.clone().accounted_for(*epoch) };
             let message = format!("run `{run_id}` is {}", run_state.as_str());
             if !batch.start.retry_states.contains(run_state) {
                 return park(&batch, Why::StateNotRetried, &message, now);
@@ -178,33 +289,14 @@ pub(super) fn failed(case: Case<'_>, run: &Failed) -> Step {
         | Seen::Begun
         | Seen::Start(_)
         | Seen::Run(_)
-        | Seen::Claim { .. } => Step::Rest,
+        | Seen::Claim { .. }
+        | Seen::Repeat { .. } => Step::Rest,
     }
 }
 
 impl Batch {
     fn run_of(&self, epoch: u32) -> Option<&Run> {
         self.runs.iter().find(|run| run.epoch == epoch)
-    }
-
-    /// Returns `true` if this run is known to have ended. Nothing more will come of it, and it cannot be the run of a call
-    /// that was made after its end.
-    pub(super) fn has_ended(&self, found: &FoundRun) -> bool {
-        let is_over = |state: &RunState| *state == RunState::Succeeded || state.is_failure();
-        self.runs
-            .iter()
-            .any(|run| run.run_id == found.run_id && run.state.as_ref().is_some_and(is_over))
-    }
-
-    /// Adds these to its runs, unless they are known.
-    fn with_runs(&self, found: &[FoundRun]) -> Self {
-        let mut batch = self.clone();
-        for FoundRun { epoch, run_id } in found {
-            if !batch.runs.iter().any(|run| run.run_id == *run_id) {
-                batch.runs.push(Run { epoch: *epoch, run_id: run_id.clone(), state: None });
-            }
-        }
-        batch
     }
 
     /// Records the last state that was seen of a run.

@@ -155,6 +155,9 @@ fn carried_to_the_end(mut batch: Batch, fails: bool) -> (Batch, Vec<String>) {
                 let claim = Claim { holder: Some(epoch), ended: 0 };
                 Seen::Claim { run_state, claim }
             }
+            Step::FindRepeat { .. } => {
+                unreachable!("a run that must claim is not repeated by Glue")
+            }
             Step::EndClaim { .. } => Seen::ClaimEnded(EndOutcome::Ended),
         };
     }

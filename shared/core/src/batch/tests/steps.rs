@@ -1,6 +1,7 @@
 //! What [`next`] decides, state by state.
 
 mod any;
+mod claim_modes;
 mod following;
 mod starting;
 
@@ -217,7 +218,9 @@ fn a_wait_is_spread_over_its_last_quarter() {
 #[test]
 fn what_is_final_or_parked_rests_whatever_is_seen() {
     let parked = State::Parked { why: Why::NoSuchJob, message: String::new() };
-    for state in [State::Empty, State::Succeeded { run_id: "jr_1".to_owned() }, parked] {
+    for state in
+        [State::Empty, State::Succeeded { run_id: "jr_1".to_owned(), claimed: true }, parked]
+    {
         let batch = Batch { state, ..sealed() };
         let lookup = Seen::Lookup(Lookup::Complete(Vec::new()));
         for seen in [Seen::Nothing, Seen::Wake, Seen::Begun, lookup] {

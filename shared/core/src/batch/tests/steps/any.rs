@@ -22,21 +22,31 @@ fn any_state() -> impl Strategy<Value = State> {
     (0..8u8, times, 0..4u32, any_run_state()).prop_map(
         |(which, (one, two, three), epoch, state)| {
             let run_id = format!("jr_{epoch}");
+            let awaited_since = (epoch == 3).then_some(three);
             let missing = (epoch == 3).then_some(Missing { since: three, times: epoch });
             match which {
                 0 => State::Open { closes_at: one },
                 1 => State::Sealed { due: one, waits_for_slot: epoch == 1 },
                 2 => State::Starting(Starting { t0: one, lease: two, look_at: three, missing }),
-                3 => State::Started(Started { epoch, run_id, since: one, look_at: two, missing }),
+                3 => State::Started(Started {
+                    epoch,
+                    run_id,
+                    since: one,
+                    look_at: two,
+                    missing,
+                    repeat: (epoch > 1)
+                        .then_some(Repeat { awaited_since, may_hold_claim: epoch == 2 }),
+                }),
                 4 => State::Failed(Failed {
                     epoch,
                     run_id,
                     run_state: state,
+                    claimed: epoch != 2,
                     since: one,
                     look_at: two,
                     missing,
                 }),
-                5 => State::Succeeded { run_id },
+                5 => State::Succeeded { run_id, claimed: epoch != 2 },
                 6 => State::Parked { why: Why::Other, message: run_id },
                 _ => State::Empty,
             }
@@ -48,15 +58,21 @@ fn any_batch() -> impl Strategy<Value = Batch> {
     let limits = (prop::option::of(0..3u32), prop::option::of(0..3u32));
     let counts = (0..5u32, any::<u32>(), any::<u32>(), 0..3u64);
     let runs = prop::collection::vec((0..4u32, prop::option::of(any_run_state())), 0..3);
-    (any_state(), limits, counts, runs, any::<bool>(), any::<bool>()).prop_map(
-        |(state, limits, (epoch, failures, deferrals, members), runs, is_prepared, holds_slot)| {
+    let flags = (any::<bool>(), any::<bool>(), any::<bool>(), 0..3u32);
+    (any_state(), limits, counts, runs, flags).prop_map(
+        |(state, limits, (epoch, failures, deferrals, members), runs, flags)| {
+            let (is_prepared, holds_slot, is_optional, accounted) = flags;
             let runs = runs.into_iter().map(|(epoch, state)| Run {
                 epoch,
                 run_id: format!("jr_{epoch}"),
                 state,
             });
             let may_hold = matches!(state, State::Starting { .. } | State::Started { .. });
+            let batch = with_limits(limits.0, limits.1);
+            let claim = if is_optional { ClaimMode::Optional } else { ClaimMode::Required };
             Batch {
+                start: Start { claim, ..batch.start.clone() },
+                accounted,
                 holds_slot: holds_slot && may_hold,
                 state,
                 epoch,
@@ -65,10 +81,14 @@ fn any_batch() -> impl Strategy<Value = Batch> {
                 members,
                 runs: runs.collect(),
                 prepared: is_prepared.then(prepared),
-                ..with_limits(limits.0, limits.1)
+                ..batch
             }
         },
     )
+}
+
+fn any_claim() -> impl Strategy<Value = Claim> {
+    (prop::option::of(0..4u32), 0..4u32).prop_map(|(holder, ended)| Claim { holder, ended })
 }
 
 fn any_seen() -> impl Strategy<Value = Seen> {
@@ -86,8 +106,6 @@ fn any_seen() -> impl Strategy<Value = Seen> {
             Slot { live, starts, ..Slot::default() }
         },
     );
-    let claim =
-        (prop::option::of(0..4u32), 0..4u32).prop_map(|(holder, ended)| Claim { holder, ended });
     prop_oneof![
         Just(Seen::Nothing),
         Just(Seen::Wake),
@@ -105,7 +123,15 @@ fn any_seen() -> impl Strategy<Value = Seen> {
         text().prop_map(|message| Seen::Start(StartOutcome::Never { why: Why::Other, message })),
         lookup().prop_map(Seen::Lookup),
         prop::option::of(any_run_state()).prop_map(Seen::Run),
-        (any_run_state(), claim).prop_map(|(run_state, claim)| Seen::Claim { run_state, claim }),
+        (any_run_state(), any_claim())
+            .prop_map(|(run_state, claim)| Seen::Claim { run_state, claim }),
+        (any_run_state(), any_claim(), prop::option::of(0..3u32)).prop_map(
+            |(run_state, claim, max_retries)| {
+                let not_seen = |max_retries| RepeatSeen::NotSeen { max_retries };
+                let repeat = max_retries.map_or(RepeatSeen::Begun, not_seen);
+                Seen::Repeat { run_state, claim, repeat }
+            }
+        ),
         (0..4u32).prop_map(|epoch| Seen::ClaimEnded(EndOutcome::HeldBy(epoch))),
         Just(Seen::ClaimEnded(EndOutcome::Ended)),
         text().prop_map(Seen::Failed),
