@@ -172,7 +172,7 @@ advisories: python-tool build ## Look for known vulnerabilities of the crates; f
 schema:
 	$(call say,checking that the committed JSON Schemas match the types and that the routes files are valid)
 	@set -euo pipefail; $(DEBUG)/landfall schema | diff -u infra/routes.schema.json -
-	@set -euo pipefail; for role in starter-role reader-role job-role bucket-notifications; do \
+	@set -euo pipefail; for role in starter-role reader-role job-role bucket-notifications bucket-access; do \
 	  $(DEBUG)/landfall schema $$role | diff -u infra/schemas/$$role.json -; done
 	@$(DEBUG)/landfall check infra/routes.yaml
 	@# It warns about an external ID in the file and about a missing one. Both are there for the tests.

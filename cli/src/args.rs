@@ -86,6 +86,8 @@ pub enum SchemaOf {
     JobRole,
     /// The properties of `Custom::LandfallBucketNotifications`.
     BucketNotifications,
+    /// The properties of `Custom::LandfallBucketAccess`.
+    BucketAccess,
 }
 
 /// Check routes files and report every problem, with its place and a hint.

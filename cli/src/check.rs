@@ -1,5 +1,6 @@
 //! `landfall check`: reports all problems of routes files.
 
+mod access;
 mod parameters;
 
 use std::io;
@@ -36,6 +37,9 @@ pub fn run(args: &CheckArgs, color: Color) -> Printed {
         output.stderr.push_str(&format!("{name}: {}\n", problems::summary(&parsed)));
         if let Some(routes) = &parsed.routes {
             output.stderr.push_str(&claim_modes(routes));
+        }
+        for note in parsed.routes.iter().flat_map(access::notes) {
+            output.stderr.push_str(&format!("note: {note}\n"));
         }
         for remark in parameters::remarks(parsed.routes.as_ref(), &args.parameters) {
             let severity = if remark.is_error { "error" } else { "warning" };

@@ -145,6 +145,8 @@ impl<'a> Deployment<'a> {
             data_region: self.accounts.data.region.clone(),
             analytics_region: self.accounts.analytics.region.clone(),
             buckets: self.target.buckets.clone(),
+            policy_buckets: self.target.policy_buckets.clone(),
+            input_buckets: self.target.input_buckets.clone(),
             has_former_batches,
             jobs: self.target.jobs.clone(),
             job_arns: self.target.job_arns.clone(),

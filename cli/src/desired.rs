@@ -8,6 +8,7 @@ pub mod stacks;
 use std::collections::BTreeSet;
 
 use anyhow::bail;
+use landfall_core::bucket_access;
 use landfall_core::roles::{Home, Kind, Owner, Role, Spec, SpecError};
 use landfall_core::routes::{ExternalId, Routes};
 use landfall_core::yaml;
@@ -43,9 +44,23 @@ pub struct Composed {
     pub roles: Vec<Desired>,
     /// Why other roles cannot be made, one line each.
     pub errors: Vec<String>,
+    /// The statements that buckets' policies get.
+    pub access: Vec<BucketStatements>,
     /// Notes that concern all roles.
     pub notes: Vec<String>,
 }
+
+/// What the policy of a bucket gets for routes with `access: bucket_policy`.
+#[derive(Debug)]
+pub struct BucketStatements {
+    pub bucket: String,
+    /// The account of the bucket.
+    pub account: String,
+    pub statements: Vec<Value>,
+}
+
+/// Stands in Sids for the token of the stack, which is unknown here.
+const NO_TOKEN: &str = "0000000000000000";
 
 /// Composes the roles of `account`, or of both accounts.
 ///
@@ -69,7 +84,54 @@ pub fn compose(
         }
     }
     composed.notes = notes(&composed.roles, &stacks, args);
+    if account != Some(Account::Analytics) {
+        access(&mut composed, &stacks, &file, args);
+    }
     Ok(composed)
+}
+
+/// Composes the statements of buckets' policies, for the job roles of the stacks or those that were given.
+fn access(composed: &mut Composed, stacks: &[Stack], file: &Value, args: &RolesArgs) {
+    let Some(first) = stacks.first() else { return };
+    let job_role = |stack: &Stack| {
+        let Stack { partition, account, name_prefix, .. } = stack;
+        format!(
+            "arn:{partition}:iam::{account}:role{}{name_prefix}-job",
+            args.provisioned_role_path
+        )
+    };
+    let roles = match args.bucket_policy_job_role_arn.is_empty() {
+        true => stacks.iter().map(job_role).collect(),
+        false => args.bucket_policy_job_role_arn.clone(),
+    };
+    let home = Home {
+        partition: first.partition.clone(),
+        account: first.data_account.clone(),
+        region: first.region.clone(),
+    };
+    match bucket_access::Spec::read(&json!({ "Routes": file, "JobRoleArns": roles }), &home) {
+        Err(problems) => {
+            let line = |problem: &String| format!("statements of bucket policies: {problem}");
+            composed.errors.extend(problems.iter().map(line));
+        }
+        Ok(spec) => {
+            let of_bucket =
+                |(bucket, desired): (String, bucket_access::Desired)| BucketStatements {
+                    bucket,
+                    account: home.account.clone(),
+                    statements: desired.statements,
+                };
+            composed.access = spec.all_desired(NO_TOKEN).into_iter().map(of_bucket).collect();
+            if !composed.access.is_empty() {
+                composed
+                    .notes
+                    .extend(spec.notes.iter().map(|note| format!("bucket policies: {note}")));
+                composed.notes.push(format!(
+                    "`{NO_TOKEN}` in Sids stands for a token of the stack, which is not known here"
+                ));
+            }
+        }
+    }
 }
 
 /// Returns the kinds of the requested roles, each with the analytics account's stack that it is for.
@@ -92,6 +154,8 @@ fn properties(kind: Kind, stack: &Stack, file: &Value, args: &RolesArgs) -> Valu
     let Stack { partition, account, region, name_prefix, data_account, data_name_prefix, .. } =
         stack;
     let (functions, path) = (&args.role_path, &args.provisioned_role_path);
+    let data_region = args.data_region.as_ref().unwrap_or(region);
+    let manifests_bucket = format!("{data_name_prefix}-manifests-{data_account}-{data_region}");
     let of_function = |name: &str| {
         format!("arn:{partition}:iam::{data_account}:role{functions}{data_name_prefix}-{name}")
     };
@@ -110,9 +174,12 @@ fn properties(kind: Kind, stack: &Stack, file: &Value, args: &RolesArgs) -> Valu
             "Path": path,
             "ReaderRoleArns":
                 [format!("arn:{partition}:iam::{data_account}:role{path}{data_name_prefix}-reader-{account}")],
+            "Routes": file,
+            "DataAccountId": data_account,
+            "ManifestsBucketName": manifests_bucket,
         }),
         Kind::Reader => {
-            let region = args.data_region.as_ref().unwrap_or(region);
+            let region = data_region;
             let table = format!("table/{data_name_prefix}-claims");
             let mut properties = json!({
                 "Version": "1",
@@ -121,8 +188,7 @@ fn properties(kind: Kind, stack: &Stack, file: &Value, args: &RolesArgs) -> Valu
                 "Routes": file,
                 "TrustedRoleArns":
                     [format!("arn:{partition}:iam::{account}:role{path}{name_prefix}-job")],
-                "ManifestsBucketName":
-                    format!("{data_name_prefix}-manifests-{data_account}-{region}"),
+                "ManifestsBucketName": manifests_bucket,
                 "ClaimsTableArn": format!("arn:{partition}:dynamodb:{region}:{data_account}:{table}"),
                 "AdmitsFormerBatches": args.admits_former_batches.to_string(),
             });

@@ -29,10 +29,18 @@ type ComparedRole<'a> = (&'a Desired, anyhow::Result<Comparison>);
 /// Compares each role. A role that cannot be read counts neither as equal nor as different.
 pub fn run(args: &DiffArgs, color: Color) -> Printed {
     let composed = desired::compose(&args.roles, Some(args.account), color);
-    let composed = composed.map_err(|mut output| {
+    let mut composed = composed.map_err(|mut output| {
         output.worsen(Status::Unusable);
         output
     })?;
+    let buckets: Vec<&String> = composed.access.iter().map(|of| &of.bucket).collect();
+    if !buckets.is_empty() {
+        let note = format!(
+            "the policies of buckets {} are not compared: `landfall policies` prints what they should have",
+            quoted(buckets)
+        );
+        composed.notes.push(note);
+    }
     let compared = compare_all(&composed.roles)?;
     let mut output = Output::success(match args.roles.format {
         RolesFormat::Text => text(&compared, &composed),
@@ -157,5 +165,9 @@ fn json(compared: &[ComparedRole<'_>], composed: &Composed) -> String {
             notes: comparison.map(|comparison| comparison.notes.as_slice()).unwrap_or_default(),
         }
     });
-    output::json(&policies::RoleList { roles: roles.collect(), notes: &composed.notes })
+    output::json(&policies::RoleList {
+        roles: roles.collect(),
+        bucket_policies: None,
+        notes: &composed.notes,
+    })
 }

@@ -68,5 +68,6 @@ fn schema(subject: SchemaOf) -> String {
         SchemaOf::ReaderRole => roles::json_schema(Kind::Reader),
         SchemaOf::JobRole => roles::json_schema(Kind::Job),
         SchemaOf::BucketNotifications => landfall_core::bucket_notifications::json_schema(),
+        SchemaOf::BucketAccess => landfall_core::bucket_access::json_schema(),
     }
 }

@@ -1,4 +1,4 @@
-//! `landfall policies`: prints what the provisioner would write to IAM.
+//! `landfall policies`: prints what the provisioner would write to IAM and into buckets' policies.
 
 use landfall_core::policy::Document;
 use serde::Serialize;
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::args::Color;
 use crate::args::roles::{PoliciesArgs, RolesFormat};
-use crate::desired::{self, Composed, Desired};
+use crate::desired::{self, BucketStatements, Composed, Desired};
 use crate::terminal::output::{self, Output, Printed, Status};
 use crate::terminal::phrases::quoted;
 use crate::terminal::printable;
@@ -39,6 +39,16 @@ fn text(composed: &Composed) -> String {
         text.push_str(&format!("  trust policy\n{}", indented(&role.trust.document())));
         text.push_str(&format!("  permissions policy\n{}\n", indented(&role.permissions)));
     }
+    for BucketStatements { bucket, account, statements } in &composed.access {
+        text.push_str(&format!(
+            "statements in the policy of bucket {bucket}\n  in account {account}\n"
+        ));
+        for statement in statements {
+            let json = output::json(statement);
+            text.extend(json.lines().map(|line| format!("    {line}\n")));
+        }
+        text.push('\n');
+    }
     text + &notes(&composed.notes)
 }
 
@@ -62,7 +72,17 @@ fn indented(document: &Document) -> String {
 #[derive(Serialize)]
 pub struct RoleList<'a, R> {
     pub roles: Vec<R>,
+    /// The statements of buckets' policies. Only `policies` has them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bucket_policies: Option<Vec<BucketEntry<'a>>>,
     pub notes: &'a [String],
+}
+
+#[derive(Serialize)]
+pub struct BucketEntry<'a> {
+    account: &'a str,
+    bucket: &'a str,
+    statements: &'a [Value],
 }
 
 #[derive(Serialize)]
@@ -89,5 +109,14 @@ fn json(composed: &Composed) -> String {
         permissions_policy: desired.role.permissions.value(),
         notes: &desired.notes,
     });
-    output::json(&RoleList { roles: roles.collect(), notes: &composed.notes })
+    let buckets = composed.access.iter().map(|of| BucketEntry {
+        account: &of.account,
+        bucket: &of.bucket,
+        statements: &of.statements,
+    });
+    output::json(&RoleList {
+        roles: roles.collect(),
+        bucket_policies: Some(buckets.collect()),
+        notes: &composed.notes,
+    })
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{bail, ensure};
 use landfall_core::arn::RoleArn;
-use landfall_core::routes::{ExternalId, Parsed, Route, Routes, Target};
+use landfall_core::routes::{Access, ExternalId, Parsed, Route, Routes, Target};
 
 use crate::args::Color;
 use crate::args::deploy::PlaceArgs;
@@ -29,6 +29,10 @@ pub struct DeploymentTarget {
     pub other_accounts: BTreeSet<String>,
     /// All buckets that the routes name.
     pub buckets: BTreeSet<String>,
+    /// The buckets of routes with `access: bucket_policy`, whatever their target.
+    pub policy_buckets: BTreeSet<String>,
+    /// Those of them whose routes start jobs in the target's account.
+    pub input_buckets: BTreeSet<String>,
     /// The jobs that the routes start with the target's starter role.
     pub jobs: BTreeSet<String>,
     /// The ARNs of the jobs that the routes start in the target's account, with any role.
@@ -81,6 +85,8 @@ fn of(
         (*account == target.account)
             .then(|| format!("arn:{partition}:glue:{region}:{account}:job/{}", route.job))
     };
+    let policy_routes = || routes.routes.iter().filter(|it| it.access == Access::BucketPolicy);
+    let inputs = routes.read_by_policy(&target.account);
     let used = routes.routes.iter().filter_map(|route| routes.targets.get(&route.target));
     let others = used.map(|other| other.account.clone()).filter(|other| *other != target.account);
     Ok(DeploymentTarget {
@@ -91,6 +97,8 @@ fn of(
         external_id: target.external_id.clone(),
         external_id_problem: external_id_problem(target),
         buckets: routes.routes.iter().map(|route| route.bucket.clone()).collect(),
+        policy_buckets: policy_routes().map(|route| route.bucket.clone()).collect(),
+        input_buckets: inputs.map(|route| route.bucket.clone()).collect(),
         jobs: its.map(|route| route.job.clone()).collect(),
         job_arns: routes.routes.iter().filter_map(job_arn).collect(),
         partition: partition.to_owned(),

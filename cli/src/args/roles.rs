@@ -9,7 +9,7 @@ use landfall_core::roles::DEFAULT_PATH;
 
 use super::accept;
 
-/// Print the policies of the roles that the provisioner creates from a routes file.
+/// Print the policies of the roles that the provisioner creates from a routes file, and its statements in buckets' policies.
 #[derive(Args)]
 #[command(after_help = "Examples:
   landfall policies --routes infra/routes.yaml --data-account 111111111111
@@ -102,6 +102,10 @@ pub struct RolesArgs {
     /// A KMS key that encrypts objects. Repeat for further keys.
     #[arg(long, value_name = "ARN")]
     pub kms_key_arn: Vec<String>,
+    /// A job role that reads by bucket policy, as BucketPolicyJobRoleArns of the data account's stack names it.
+    /// Repeat for further roles. Default: the job roles of the stacks.
+    #[arg(long, value_name = "ARN")]
+    pub bucket_policy_job_role_arn: Vec<String>,
     /// The data account's stacks have AdmitsFormerBatches=true, so reader roles also reach batches of the
     /// previous version.
     #[arg(long)]

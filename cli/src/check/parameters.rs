@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use landfall_core::routes::Routes;
+use landfall_core::routes::{Access, Routes};
 
 use crate::args::deploy::{GivenParameter, TemplateName};
 
@@ -26,8 +26,14 @@ fn remarks_on(routes: Option<&Routes>, name: &str, value: &str) -> Vec<Remark> {
         "LandingBucketArns" => {
             "roles may then read any bucket of the account, and any bucket may get notifications"
         }
+        "PolicyBucketArns" => "there is no such value",
         _ => return Vec::new(),
     };
+    if value == "*" && name == "PolicyBucketArns" {
+        let text = "provisioner:PolicyBucketArns=*: name the buckets, or leave it out: `landfall deploy` \
+             derives it from the routes";
+        return vec![Remark { is_error: true, text: text.to_owned() }];
+    }
     if value == "*" {
         let text = format!(
             "provisioner:{name}=*: {admits}. Leave it out: `landfall deploy` derives it from the routes"
@@ -41,6 +47,10 @@ fn remarks_on(routes: Option<&Routes>, name: &str, value: &str) -> Vec<Remark> {
     };
     let needed: BTreeSet<&str> = match name {
         "LandingBucketArns" => routes.routes.iter().map(|route| route.bucket.as_str()).collect(),
+        "PolicyBucketArns" => {
+            let by_policy = routes.routes.iter().filter(|it| it.access == Access::BucketPolicy);
+            by_policy.map(|route| route.bucket.as_str()).collect()
+        }
         _ => {
             let targets =
                 routes.routes.iter().filter_map(|route| routes.targets.get(&route.target));

@@ -7,6 +7,7 @@ mod provisioner;
 use std::collections::{BTreeMap, BTreeSet};
 
 use landfall_core::problem::did_you_mean;
+use landfall_core::roles::DEFAULT_PATH;
 use landfall_core::secret::Secret;
 
 use crate::accounts::{Side, stack_name, stacks};
@@ -27,6 +28,10 @@ pub struct Facts {
     pub analytics_region: String,
     /// The buckets that the routes name.
     pub buckets: BTreeSet<String>,
+    /// The buckets of routes with `access: bucket_policy`.
+    pub policy_buckets: BTreeSet<String>,
+    /// Those of them that jobs in the analytics account read.
+    pub input_buckets: BTreeSet<String>,
     /// Whether the ledger that an earlier data stack left may have batches of the previous version.
     pub has_former_batches: bool,
     /// The jobs that the routes start in the analytics account.
@@ -85,6 +90,9 @@ const NO_OUTPUT_BUCKET: &str = "the example job needs a bucket to write to: pass
 
 /// The data template's parameter that lets reader roles read batches of the previous version.
 const ADMITS_FORMER: &str = "AdmitsFormerBatches";
+
+/// The data template's parameter for the job roles that read by bucket policy.
+const BUCKET_POLICY_JOB_ROLES: &str = "BucketPolicyJobRoleArns";
 
 /// The existing stacks.
 pub type KnownStacks = BTreeMap<(Side, TemplateName), Known>;
@@ -254,6 +262,10 @@ fn derived(
             if facts.data_region != facts.analytics_region {
                 derived.insert("RunsBus", text("true"));
             }
+            let will_be = |parameter: &str| will_be(parameter, name, template, given, known);
+            if let Some(roles) = bucket_policy_job_roles(facts, known, will_be) {
+                derived.insert(BUCKET_POLICY_JOB_ROLES, Value::Text(roles));
+            }
         }
         TemplateName::Analytics => {
             let (bucket, prefix, library) = &facts.artifacts;
@@ -291,6 +303,27 @@ fn derived(
         }
     }
     derived
+}
+
+/// Returns the job roles that read by bucket policy, or `None` if the parameter keeps its value: a list of an existing
+/// stack stays, because the user may have set it.
+fn bucket_policy_job_roles(
+    facts: &Facts,
+    known: Option<&Known>,
+    will_be: impl Fn(&str) -> Option<String>,
+) -> Option<String> {
+    if facts.policy_buckets.is_empty() {
+        return Some(String::new());
+    }
+    let before = known.and_then(|known| known.parameters.get(BUCKET_POLICY_JOB_ROLES));
+    if facts.input_buckets.is_empty() || before.is_some_and(|roles| !roles.is_empty()) {
+        return None;
+    }
+    let path = will_be("ProvisionedRolePath").unwrap_or_else(|| DEFAULT_PATH.to_owned());
+    let Facts { partition, analytics_account, prefix, .. } = facts;
+    let own = format!("arn:{partition}:iam::{analytics_account}:role{path}{prefix}-job");
+    let others = will_be("OtherJobRoleArns").filter(|roles| !roles.is_empty());
+    Some([Some(own), others].into_iter().flatten().collect::<Vec<_>>().join(","))
 }
 
 fn is_given(parameter: &str, name: TemplateName, given: &[GivenParameter]) -> bool {

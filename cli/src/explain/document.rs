@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use landfall_core::arrivals::{Arrival, Ignored};
 use landfall_core::batch::{ClaimMode, Closing, Draft, Scope};
 use landfall_core::plan::{JobRunRequest, Refusal};
-use landfall_core::routes::{Route, Verdict};
+use landfall_core::routes::{Route, Routes, Verdict};
 use serde::Serialize;
 
 use super::Explanation;
@@ -41,6 +41,8 @@ struct RequestEntry<'a> {
     arrivals: &'a [usize],
     scope: Scope,
     claim: ClaimMode,
+    /// How the job reads, in the word of the routes.
+    access: &'static str,
     closing: Closing,
 }
 
@@ -105,7 +107,7 @@ pub fn print(explanation: &Explanation<'_>) -> String {
             .collect(),
         ignored: delivery.ignored.clone(),
         plan: PlanEntry {
-            requests: plan.requests.iter().map(request_entry).collect(),
+            requests: plan.requests.iter().map(|it| request_entry(routes, it)).collect(),
             refusals: &plan.refusals,
             unmatched: &plan.unmatched,
         },
@@ -114,9 +116,10 @@ pub fn print(explanation: &Explanation<'_>) -> String {
     output::json(&document)
 }
 
-fn request_entry(request: &JobRunRequest) -> RequestEntry<'_> {
+fn request_entry<'a>(routes: &Routes, request: &'a JobRunRequest) -> RequestEntry<'a> {
     let JobRunRequest { batch_id, draft, arguments, objects, bytes, arrivals } = request;
     let Draft { route, group, start, closing, .. } = draft;
+    let access = routes.routes.iter().find(|it| it.name == *route).map(|it| it.access);
     RequestEntry {
         batch_id,
         route,
@@ -129,6 +132,7 @@ fn request_entry(request: &JobRunRequest) -> RequestEntry<'_> {
         arrivals,
         scope: start.scope,
         claim: start.claim,
+        access: access.unwrap_or_default().as_str(),
         closing: *closing,
     }
 }

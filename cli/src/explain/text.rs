@@ -7,7 +7,7 @@ use landfall_core::arrivals::Arrival;
 use landfall_core::batch::{ClaimMode, Closing, Draft, RefusalReason, Scope};
 use landfall_core::plan::JobRunRequest;
 use landfall_core::problem::did_you_mean;
-use landfall_core::routes::{Route, Verdict};
+use landfall_core::routes::{Access, Route, Verdict};
 
 use super::Explanation;
 use crate::state::claim_mode;
@@ -181,6 +181,10 @@ fn write_request(
     }
     if start.claim == ClaimMode::Optional {
         write!(out, "\n  with claim `optional`: {}", claim_mode(start.claim))?;
+    }
+    let mut routes = explanation.routes.routes.iter();
+    if routes.any(|it| it.name == *route && it.access == Access::BucketPolicy) {
+        write!(out, "\n  with access `bucket_policy`: the job reads with its own role")?;
     }
     writeln!(out, "\n  starts {}", when(&request.draft))
 }

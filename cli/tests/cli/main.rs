@@ -1,5 +1,6 @@
 //! The built `landfall` as its users meet it: files and arguments in, text and exit status out.
 
+mod bucket_policy;
 mod check;
 mod deploy;
 mod diff;
@@ -106,6 +107,7 @@ fn the_committed_schemas_are_those_that_schema_prints() {
         (&["schema", "reader-role"], "schemas/reader-role.json"),
         (&["schema", "job-role"], "schemas/job-role.json"),
         (&["schema", "bucket-notifications"], "schemas/bucket-notifications.json"),
+        (&["schema", "bucket-access"], "schemas/bucket-access.json"),
     ] {
         let committed = fs::read_to_string(infra(file)).expect("the schema");
         let shown = landfall(&[], args);

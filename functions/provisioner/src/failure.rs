@@ -6,6 +6,7 @@ use landfall_core::limits::Outside;
 use landfall_core::roles::SpecError;
 use landfall_core::routes::NEW_EXTERNAL_ID_CHARS;
 use landfall_provisioning::bucket_notifications as s3_notifications;
+use landfall_provisioning::bucket_policies as s3_policies;
 use landfall_provisioning::iam::IamError;
 use landfall_provisioning::kms::KmsError;
 use landfall_provisioning::lifecycle_table::TableError;
@@ -16,7 +17,8 @@ use landfall_provisioning::lifecycle_table::TableError;
 pub enum Failure {
     #[error(
         "resource type `{0}` is unknown; the known types are Custom::LandfallStarterRole, \
-        Custom::LandfallReaderRole, Custom::LandfallJobRole and Custom::LandfallBucketNotifications"
+        Custom::LandfallReaderRole, Custom::LandfallJobRole, Custom::LandfallBucketNotifications and \
+        Custom::LandfallBucketAccess"
     )]
     UnknownType(String),
     #[error(transparent)]
@@ -43,8 +45,12 @@ pub enum Failure {
     Lock(#[from] TableError),
     #[error("{}", .0.join("; "))]
     Hindered(Vec<String>),
+    #[error("{}", .0.join("; "))]
+    PoliciesHindered(Vec<String>),
     #[error(transparent)]
     Notifications(#[from] s3_notifications::Error),
+    #[error(transparent)]
+    Policies(#[from] s3_policies::Error),
     #[error("S3 did not answer in time about bucket `{0}`")]
     BucketOutOfTime(String),
     #[error("{}", .0.iter().map(Failure::reason).collect::<Vec<_>>().join("; "))]
@@ -70,7 +76,9 @@ impl Failure {
             Self::Kms(error) => error.code(),
             Self::Lock(error) => error.code(),
             Self::Hindered(_) => "notifications_hindered",
+            Self::PoliciesHindered(_) => "bucket_policies_hindered",
             Self::Notifications(error) => error.code(),
+            Self::Policies(error) => error.code(),
             Self::BucketOutOfTime(_) => "notifications_out_of_time",
             Self::Several(failures) => failures.first().map_or("unknown", Self::code),
             Self::OutOfTime => "out_of_time",

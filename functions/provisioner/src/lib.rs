@@ -1,5 +1,5 @@
-//! The provisioner serves CloudFormation's requests for Landfall's roles and notifications: it
-//! changes IAM and S3, and sends an answer on every path.
+//! The provisioner serves CloudFormation's requests for Landfall's roles, notifications and
+//! bucket policies: it changes IAM and S3, and sends an answer on every path.
 //!
 //! [`handle`] reads a request, `respond` serves it, and [`handle`] sends the answer. A request may
 //! come late or twice, it may be cut off at any moment, and it may come from someone who may invoke
@@ -7,6 +7,8 @@
 
 #![warn(missing_docs, unreachable_pub)]
 
+mod access;
+mod buckets;
 mod context;
 mod failure;
 mod guard;

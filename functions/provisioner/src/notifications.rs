@@ -3,32 +3,21 @@
 //! The resource is never replaced: a token made from the stack and the logical ID marks its rules.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use futures_util::{StreamExt, stream};
-use landfall_aws::sdk_error::chain;
 use landfall_core::aim::Aim;
-use landfall_core::bucket_notifications::{Desired, Effect, Look, Spec, plan};
-use landfall_core::lifecycle::{self, Memory};
+use landfall_core::bucket_notifications::{Effect, Look, Spec, plan};
+use landfall_core::lifecycle::Memory;
 use landfall_core::limits::Named;
 use landfall_core::roles::{Home, Owner, SpecError};
 use landfall_provisioning::bucket_notifications as s3_notifications;
 use landfall_provisioning::lifecycle_table::Held;
 use serde_json::Value;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
+use crate::buckets::{self, TO_LOOK, token};
 use crate::context::{Context, Deadlines};
 use crate::failure::Failure;
 use crate::protocol::Request;
-
-/// The most time that looking at the buckets may take, or a third of the time left if that is less.
-const TO_LOOK: Duration = Duration::from_secs(20);
-
-/// The most time to keep trying one bucket. What fails for longer does not heal by itself.
-const MAX_TRIES: Duration = Duration::from_secs(30);
-
-/// How many buckets to look at at a time.
-const CONCURRENT_LOOKS: usize = 16;
 
 /// The buckets that a request is about.
 #[derive(Debug)]
@@ -99,37 +88,25 @@ impl<'a> Notifications<'a> {
             Aim::Converge | Aim::Restore => Some(self.spec()?),
         };
         let desired = spec.iter().flat_map(|spec| spec.all_desired(&token)).collect();
-        let left = deadlines.work.saturating_duration_since(Instant::now());
-        let looks = self.look(context, Instant::now() + TO_LOOK.min(left / 3)).await;
+        let looks = self.look(context, buckets::end_of_looks(deadlines)).await;
         let announced = memory.announced.as_ref();
         let plan = plan(aim, &desired, &looks, announced).map_err(Failure::Hindered)?;
-        for note in &plan.notes {
-            tracing::warn!(code = "bucket_left_alone", "{note}");
-        }
-        let is_put = |effect: &&Effect| matches!(effect, Effect::Put(_));
-        let puts: Vec<&str> = plan.effects.iter().filter(is_put).map(Effect::bucket).collect();
-        if let Some(announced) = &mut memory.announced {
-            let known = announced.len();
-            announced.extend(puts.iter().map(|bucket| (*bucket).to_owned()));
-            if announced.len() > known {
-                resource.save(memory.clone(), deadlines.work).await?;
-            }
-        }
-        let mut failures = Vec::new();
-        for effect in &plan.effects {
-            let Err(failure) = self.change(context, effect, &desired, &token, deadlines).await
-            else {
-                continue;
+        let puts = buckets::remember(&plan, resource, memory, deadlines).await?;
+        let (s3, account) = (context.s3(), &self.home.account);
+        let change = async |effect: &Effect, tries: Instant| {
+            let bucket = effect.bucket();
+            let changed = match effect {
+                Effect::Put(_) => {
+                    s3_notifications::converge(&s3, bucket, account, &desired[bucket], tries).await
+                }
+                Effect::Remove(_) => {
+                    s3_notifications::remove(&s3, bucket, account, &token, tries).await
+                }
             };
-            tracing::warn!(code = failure.code(), reason = failure.reason(), "not changed");
-            failures.push(failure);
-            if !aim.goes_on_after_a_failure() {
-                break;
-            }
-        }
-        if !failures.is_empty() {
-            return Err(Failure::Several(failures));
-        }
+            tracing::info!(?effect, outcome = ?changed?, "rules changed");
+            Ok(())
+        };
+        buckets::carry_out(context, "bucket", &plan, aim, deadlines, change).await?;
         let Some(spec) = spec else {
             return Ok(BTreeMap::new());
         };
@@ -148,71 +125,11 @@ impl<'a> Notifications<'a> {
     /// names count: properties from another version, or with other mistakes, must not leave rules
     /// behind.
     async fn look(&self, context: &Context, deadline: Instant) -> BTreeMap<String, Look> {
-        let s3 = context.s3();
+        let (s3, account) = (context.s3(), &self.home.account);
         let mut buckets = Spec::buckets_of(self.properties);
         buckets.extend(self.old_properties.map(Spec::buckets_of).unwrap_or_default());
-        let looks = buckets.into_iter().map(async |bucket| {
-            let look = s3_notifications::look(&s3, &bucket, &self.home.account, deadline).await;
-            (bucket, look)
-        });
-        stream::iter(looks).buffer_unordered(CONCURRENT_LOOKS).collect().await
-    }
-
-    /// Changes one bucket, in at most half of the time left, or five sixths if it has to wait for
-    /// another request's lock. The rest is for the other buckets and the answer.
-    async fn change(
-        &self,
-        context: &Context,
-        effect: &Effect,
-        desired: &BTreeMap<String, Desired>,
-        token: &str,
-        deadlines: Deadlines,
-    ) -> Result<(), Failure> {
-        let (s3, bucket, account) = (context.s3(), effect.bucket(), &self.home.account);
-        let left = deadlines.work.saturating_duration_since(Instant::now());
-        let held = lock(context, bucket, deadlines, Instant::now() + left / 3).await?;
-        let tries = Instant::now() + MAX_TRIES.min(left / 3);
-        let change = async {
-            match effect {
-                Effect::Put(_) => {
-                    s3_notifications::converge(&s3, bucket, account, &desired[bucket], tries).await
-                }
-                Effect::Remove(_) => {
-                    s3_notifications::remove(&s3, bucket, account, token, tries).await
-                }
-            }
-        };
-        // After a time-out, a call may still be on its way, so the lock is kept until its lease
-        // ends.
-        let changed = timeout_at(tries + left / 6, change).await;
-        let changed = changed.map_err(|_| Failure::BucketOutOfTime(bucket.to_owned()))?;
-        unlock(held, deadlines).await;
-        tracing::info!(?effect, outcome = ?changed?, "rules changed");
-        Ok(())
-    }
-}
-
-/// Returns the token that the IDs of this resource's rules share.
-fn token(owner: &Owner) -> String {
-    let id = lifecycle::physical_id(&owner.stack_id, &owner.logical_id, "");
-    id.rsplit('-').next().unwrap_or_default().to_owned()
-}
-
-/// Locks a bucket: two stacks may write to it, and S3 has no way to notice.
-async fn lock(
-    context: &Context,
-    bucket: &str,
-    deadlines: Deadlines,
-    deadline: Instant,
-) -> Result<Held, Failure> {
-    let id = format!("bucket/{bucket}");
-    Ok(context.table.lock(&id, deadlines.lease, deadline).await?)
-}
-
-async fn unlock(held: Held, deadlines: Deadlines) {
-    let memory = held.memory.clone();
-    if let Err(error) = held.release(memory, deadlines.work).await {
-        let (code, error) = (error.code(), chain(&error));
-        tracing::warn!(code, error, "the lock of the bucket is kept until its lease ends");
+        let look =
+            async |bucket: &str| s3_notifications::look(&s3, bucket, account, deadline).await;
+        buckets::look_at(buckets, look).await
     }
 }

@@ -225,7 +225,7 @@ impl<'a> Case<'a> {
         let owner = self.owner();
         let is_new =
             lock.memory.latest.is_none() && self.request.request_type == RequestType::Create;
-        if is_new && matches!(self.subject, Subject::Notifications(_)) {
+        if is_new && matches!(self.subject, Subject::Notifications(_) | Subject::Access(_)) {
             memory.announced = Some(BTreeSet::new());
         }
         // A resource that is to be removed may name anything.

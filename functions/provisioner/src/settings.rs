@@ -71,6 +71,10 @@ pub enum SettingsError {
     BadTargets,
     #[error("failed to use `LANDFALL_KEY_ACCOUNT_IDS`: it is no list of account ids")]
     BadKeyAccounts,
+    #[error(
+        "failed to use `LANDFALL_POLICY_BUCKETS`: it is no list of buckets or their ARNs, or it has a `*`"
+    )]
+    BadPolicyBuckets,
     #[error("failed to use `LANDFALL_CHECK_REQUESTS`: it is neither resource nor stack")]
     BadCheck,
 }
@@ -88,6 +92,7 @@ impl SettingsError {
             Self::BadBuckets => "buckets_malformed",
             Self::BadTargets => "targets_malformed",
             Self::BadKeyAccounts => "key_accounts_malformed",
+            Self::BadPolicyBuckets => "policy_buckets_malformed",
             Self::BadCheck => "check_malformed",
         }
     }
@@ -97,9 +102,10 @@ impl Settings {
     /// Reads `LANDFALL_TABLE`, `LANDFALL_ACCOUNT_ID` and Lambda's own `AWS_REGION`, which must be
     /// set; `LANDFALL_TRUSTED_ACCOUNT_IDS`, `LANDFALL_LANDING_BUCKETS` and
     /// `LANDFALL_NOTIFICATION_TARGETS` (separated by commas; `*` allows any; the default is none);
-    /// `LANDFALL_KEY_ACCOUNT_IDS` (where `*` is not allowed); `LANDFALL_PROPAGATION_SECONDS`
-    /// (default: 15), `LANDFALL_ADMIT_LOOPBACK_RESPONSE_URL` (default: false) and
-    /// `LANDFALL_CHECK_REQUESTS` (default: resource). An empty variable counts as not set.
+    /// `LANDFALL_KEY_ACCOUNT_IDS` and `LANDFALL_POLICY_BUCKETS` (where `*` is not allowed);
+    /// `LANDFALL_PROPAGATION_SECONDS` (default: 15), `LANDFALL_ADMIT_LOOPBACK_RESPONSE_URL`
+    /// (default: false) and `LANDFALL_CHECK_REQUESTS` (default: resource). An empty variable counts
+    /// as not set.
     ///
     /// # Errors
     /// Returns the first problem: a variable that is missing or malformed.
@@ -128,6 +134,8 @@ impl Settings {
         })?;
         let limits = limits.with_keys_of(&list("LANDFALL_KEY_ACCOUNT_IDS"));
         let limits = limits.ok_or(SettingsError::BadKeyAccounts)?;
+        let limits = limits.with_policies_of(&list("LANDFALL_POLICY_BUCKETS"));
+        let limits = limits.ok_or(SettingsError::BadPolicyBuckets)?;
         let account = variable("LANDFALL_ACCOUNT_ID").filter(|id| is_account(id));
         let region = variable("AWS_REGION").ok_or(SettingsError::NoRegion)?;
         let partition = partition::of_region(&region).ok_or(SettingsError::NoRegion)?;
@@ -170,8 +178,9 @@ mod tests {
         assert_eq!(settings.check, Check::Resource);
         assert!(!settings.admit_loopback);
         let none = || Admitted::Only([].into());
-        let key_accounts = BTreeSet::new();
-        let nothing = Limits { accounts: none(), buckets: none(), queues: none(), key_accounts };
+        let (key_accounts, policy_buckets) = (BTreeSet::new(), BTreeSet::new());
+        let (accounts, buckets, queues) = (none(), none(), none());
+        let nothing = Limits { accounts, buckets, queues, key_accounts, policy_buckets };
         assert_eq!(settings.limits, nothing);
         let any = [
             ("LANDFALL_TRUSTED_ACCOUNT_IDS", "*"),
@@ -187,6 +196,8 @@ mod tests {
             ("LANDFALL_TRUSTED_ACCOUNT_IDS", "2", "accounts_malformed"),
             ("LANDFALL_LANDING_BUCKETS", "No_Bucket", "buckets_malformed"),
             ("LANDFALL_NOTIFICATION_TARGETS", "q", "targets_malformed"),
+            ("LANDFALL_POLICY_BUCKETS", "*", "policy_buckets_malformed"),
+            ("LANDFALL_POLICY_BUCKETS", "arn:aws:s3:::acme-*", "policy_buckets_malformed"),
             ("LANDFALL_CHECK_REQUESTS", "nothing", "check_malformed"),
             ("LANDFALL_ADMIT_LOOPBACK_RESPONSE_URL", "yes", "switch_malformed"),
             ("LANDFALL_PROPAGATION_SECONDS", "-1", "propagation_malformed"),

@@ -1,4 +1,4 @@
-//! Dispatches to what a request is about: a role, or the notifications of buckets.
+//! Dispatches to what a request is about: a role, or the notifications or policies of buckets.
 
 use std::collections::BTreeMap;
 
@@ -8,6 +8,7 @@ use landfall_core::limits::Named;
 use landfall_core::roles::{Home, Owner};
 use landfall_provisioning::lifecycle_table::Held;
 
+use crate::access::BucketAccess;
 use crate::context::{Context, Deadlines};
 use crate::failure::Failure;
 use crate::notifications::Notifications;
@@ -19,6 +20,7 @@ use crate::role::RoleResource;
 pub(crate) enum Subject<'a> {
     Role(RoleResource<'a>),
     Notifications(Notifications<'a>),
+    Access(BucketAccess<'a>),
 }
 
 impl<'a> Subject<'a> {
@@ -29,6 +31,7 @@ impl<'a> Subject<'a> {
     pub(crate) fn of(request: &'a Request, home: &'a Home) -> Result<Self, Failure> {
         match request.resource_type.as_str() {
             Notifications::TYPE => Ok(Self::Notifications(Notifications::of(request, home))),
+            BucketAccess::TYPE => Ok(Self::Access(BucketAccess::of(request, home))),
             _ => RoleResource::of(request, home).map(Self::Role),
         }
     }
@@ -46,6 +49,7 @@ impl<'a> Subject<'a> {
         match self {
             Self::Role(role) => Ok(Named::by_role(&role.spec()?)),
             Self::Notifications(notifications) => notifications.names(),
+            Self::Access(access) => access.names(),
         }
     }
 
@@ -56,7 +60,7 @@ impl<'a> Subject<'a> {
     pub(crate) fn check_external_id(&self) -> Result<(), Failure> {
         match self {
             Self::Role(role) => role.check_external_id(),
-            Self::Notifications(_) => Ok(()),
+            Self::Notifications(_) | Self::Access(_) => Ok(()),
         }
     }
 
@@ -73,6 +77,7 @@ impl<'a> Subject<'a> {
         match self {
             Self::Role(role) => role.names_now(context, owner).await,
             Self::Notifications(notifications) => Ok(notifications.names_now(context, owner).await),
+            Self::Access(access) => Ok(access.names_now(context, owner).await),
         }
     }
 
@@ -96,13 +101,18 @@ impl<'a> Subject<'a> {
             Self::Role(role) => {
                 role.carry_out(context, owner, memory, is_removal, deadlines.work).await
             }
-            // The rules belong to whichever physical ID stands: a late clean-up of an older ID
-            // keeps them.
-            Self::Notifications(_) if is_removal && !memory.standing.is_empty() => {
+            // What is in buckets belongs to whichever physical ID stands: a late clean-up of an older
+            // ID keeps it.
+            Self::Notifications(_) | Self::Access(_)
+                if is_removal && !memory.standing.is_empty() =>
+            {
                 Ok(BTreeMap::new())
             }
             Self::Notifications(notifications) => {
                 notifications.carry_out(context, owner, lock, memory, aim, deadlines).await
+            }
+            Self::Access(access) => {
+                access.carry_out(context, owner, lock, memory, aim, deadlines).await
             }
         }
     }

@@ -95,8 +95,8 @@ pub struct Memory {
     /// What the resource was last admitted to name. Earlier versions didn't remember it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scope: Option<Scope>,
-    /// The buckets in which a rule of the resource was ever put, or may have been. `None` if that isn't known: earlier
-    /// versions didn't remember it, and roles put none. This module doesn't look into it.
+    /// The buckets in which something of the resource (a rule, a statement) was ever put, or may have been. `None` if
+    /// that isn't known: earlier versions didn't remember it, and roles put nothing. This module doesn't look into it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub announced: Option<BTreeSet<String>>,
 }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::arn::{KeyArn, QueueArn, RoleArn, is_account};
+use crate::bucket_access;
 use crate::bucket_notifications::{self, Destination};
 use crate::roles::{Home, Observed, POLICY_NAME, Purpose, Spec, Trust};
 use crate::routes::resolve::has_form_of_bucket;
@@ -37,6 +38,9 @@ pub struct Limits {
     pub queues: Admitted,
     /// The accounts, besides a role's own, whose KMS keys the properties may name.
     pub key_accounts: BTreeSet<String>,
+    /// The buckets whose policies may be changed, by name. There is no way to admit any, because IAM can't bound what
+    /// a policy says that somebody may put.
+    pub policy_buckets: BTreeSet<String>,
 }
 
 /// What the properties of a resource name.
@@ -58,6 +62,9 @@ pub struct Named {
     /// The buckets that a reader role may read entirely although no route requests it.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub whole: BTreeSet<String>,
+    /// The buckets whose policies get statements, by name.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub policies: BTreeSet<String>,
 }
 
 /// What a resource was admitted to name in the request that began last, and in the one before.
@@ -86,8 +93,8 @@ pub enum Way {
 #[allow(missing_docs, reason = "the messages describe the variants")]
 pub enum Outside {
     #[error(
-        "the provisioner doesn't admit account `{account}` in trust policies (it admits {admitted}): add the account \
-         to `TrustedAccountIds` of the provisioner's stack, or correct `TrustedRoleArns`"
+        "the provisioner doesn't admit roles of account `{account}` (it admits {admitted}): add the account to \
+         `TrustedAccountIds` of the provisioner's stack, or correct the roles' ARNs"
     )]
     Account { account: String, admitted: String },
     #[error(
@@ -111,6 +118,11 @@ pub enum Outside {
          text that a policy can contain, or set `wide: true` in the route"
     )]
     Whole { bucket: String },
+    #[error(
+        "the provisioner may not change the policy of bucket `{bucket}` (it may change that of {admitted}): add the \
+         bucket to `PolicyBucketArns` of the provisioner's stack, or use `access: role` in its routes"
+    )]
+    Policy { bucket: String, admitted: String },
 }
 
 impl Outside {
@@ -122,6 +134,7 @@ impl Outside {
             Self::Queue { .. } => "queue_not_admitted",
             Self::Key { .. } => "key_not_admitted",
             Self::Whole { .. } => "bucket_read_wholly",
+            Self::Policy { .. } => "bucket_policy_not_admitted",
         }
     }
 }
@@ -176,6 +189,7 @@ impl Limits {
         buckets: Admitted::Any,
         queues: Admitted::Any,
         key_accounts: BTreeSet::new(),
+        policy_buckets: BTreeSet::new(),
     };
 
     /// Reads the three lists from the function's environment.
@@ -190,6 +204,7 @@ impl Limits {
             buckets: Admitted::parse(buckets, bucket_pattern).ok_or("buckets")?,
             queues: Admitted::parse(queues, queue).ok_or("queues")?,
             key_accounts: BTreeSet::new(),
+            policy_buckets: BTreeSet::new(),
         })
     }
 
@@ -199,6 +214,16 @@ impl Limits {
         let account = |text: &str| is_account(text).then(|| text.to_owned());
         match Admitted::parse(accounts, account)? {
             Admitted::Only(key_accounts) => Some(Self { key_accounts, ..self }),
+            Admitted::Any => None,
+        }
+    }
+
+    /// Also admits changes of the policies of these buckets, given as a comma-separated list of names or ARNs without
+    /// any `*` or `?`. Returns `None` if the list can't be read.
+    pub fn with_policies_of(self, buckets: &str) -> Option<Self> {
+        let bucket = |text: &str| bucket_pattern(text).filter(|name| has_form_of_bucket(name));
+        match Admitted::parse(buckets, bucket)? {
+            Admitted::Only(policy_buckets) => Some(Self { policy_buckets, ..self }),
             Admitted::Any => None,
         }
     }
@@ -254,6 +279,12 @@ impl Limits {
         if let Some(bucket) = named.whole.difference(&also.whole).next() {
             return Err(Outside::Whole { bucket: bucket.clone() });
         }
+        for bucket in &named.policies {
+            if !is_fine(self.policy_buckets.contains(bucket), &also.policies, bucket) {
+                let admitted = Admitted::Only(self.policy_buckets.clone()).in_words();
+                return Err(Outside::Policy { bucket: bucket.clone(), admitted });
+            }
+        }
         Ok(())
     }
 }
@@ -282,7 +313,7 @@ impl Named {
             _ => BTreeSet::new(),
         };
         let whole = spec.unrequested.keys().cloned().collect();
-        Self { accounts, buckets, queues: BTreeSet::new(), keys, whole }
+        Self { accounts, buckets, keys, whole, ..Self::default() }
     }
 
     /// Returns what valid properties of notifications name, for a stack at `home`.
@@ -292,6 +323,17 @@ impl Named {
             named.insert_queue(arn, home);
         }
         named
+    }
+
+    /// Returns what valid properties of access to buckets name, for a stack at `home`.
+    pub fn by_access(spec: &bucket_access::Spec, home: &Home) -> Self {
+        let accounts = spec.roles.keys().filter(|account| **account != home.account);
+        Self {
+            accounts: accounts.cloned().collect(),
+            policies: spec.buckets.keys().cloned().collect(),
+            whole: spec.unrequested.keys().cloned().collect(),
+            ..Self::default()
+        }
     }
 
     /// Adds a queue, unless it is in the stack's own account and region.
@@ -335,6 +377,7 @@ impl Named {
                 .filter_map(in_s3)
                 .filter_map(|name| bucket(name.strip_suffix("/*")?))
                 .collect(),
+            policies: BTreeSet::new(),
         }
     }
 
@@ -344,6 +387,7 @@ impl Named {
         self.queues.extend(other.queues.iter().cloned());
         self.keys.extend(other.keys.iter().cloned());
         self.whole.extend(other.whole.iter().cloned());
+        self.policies.extend(other.policies.iter().cloned());
         self
     }
 }

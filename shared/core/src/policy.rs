@@ -194,7 +194,8 @@ fn canonical(document: Value) -> Value {
     Value::Object(document)
 }
 
-fn canonical_statement(statement: Value) -> Value {
+/// Brings one statement into canonical form, so that equal ones mean the same.
+pub(crate) fn canonical_statement(statement: Value) -> Value {
     let Value::Object(statement) = statement else {
         return statement;
     };

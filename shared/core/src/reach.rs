@@ -1,5 +1,7 @@
-//! What the reader role of a route may read: every key with the same beginning, as far as a policy can contain
+//! What a role that reads for a route may read: every key with the same beginning, as far as a policy can contain
 //! that beginning. That may be more than the route takes.
+
+use std::collections::BTreeSet;
 
 use crate::pattern::{Part, Pattern, Segment};
 use crate::policy::{admissible, literal};
@@ -43,6 +45,22 @@ impl Reach {
             Self::Key(_) => self == other,
         }
     }
+}
+
+/// Returns the ARNs that stand in a policy for the objects of `reaches` in `bucket`.
+pub fn object_arns(partition: &str, bucket: &str, reaches: &BTreeSet<Reach>) -> Vec<String> {
+    let arn = |reach: &Reach| format!("arn:{partition}:s3:::{bucket}/{}", reach.policy_pattern());
+    reaches.iter().map(arn).collect()
+}
+
+/// Returns the prefixes that a role with these reaches may list, as patterns of a policy, or `None` if it may list the
+/// whole bucket. Before Spark reads a key, it lists what is below it, because the key could be a folder.
+pub fn listed_prefixes(reaches: &BTreeSet<Reach>) -> Option<Vec<String>> {
+    let listed = |reach: &Reach| match reach {
+        Reach::Prefix(_) => vec![reach.policy_pattern()],
+        Reach::Key(_) => vec![reach.policy_pattern(), format!("{}/", reach.policy_pattern())],
+    };
+    (!reaches.contains(&Reach::everything())).then(|| reaches.iter().flat_map(listed).collect())
 }
 
 /// Why a reader role may read more than the route's key says, and how much more.

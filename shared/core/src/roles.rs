@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sha2::{Digest, Sha256};
 
 pub use diff::{Conflict, diff, removal};
-pub use spec::{Assumption, Batches, Home, Identity, Purpose, Spec, SpecError};
+pub use spec::{Assumption, Batches, Home, Identity, OwnReads, Purpose, Spec, SpecError};
 pub use step::{New, Step};
 pub use written::{DEFAULT_PATH, json_schema};
 

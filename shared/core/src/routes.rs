@@ -246,6 +246,14 @@ impl Routes {
         Self { targets, routes, router, markers, with_marker }
     }
 
+    /// Returns the routes whose jobs in `account` read with their own role.
+    pub fn read_by_policy(&self, account: &str) -> impl Iterator<Item = &Route> {
+        self.routes.iter().filter(move |route| {
+            let target = self.targets.get(&route.target);
+            route.access == Access::BucketPolicy && target.is_some_and(|it| it.account == account)
+        })
+    }
+
     /// Returns a finder to look up keys with.
     pub fn finder(&self) -> Finder<'_> {
         Finder { routes: self, keys: self.router.finder(), markers: self.markers.finder() }

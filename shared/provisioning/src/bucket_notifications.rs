@@ -1,21 +1,15 @@
 //! Reads and puts a bucket's notification configuration, and repeats this until S3 agrees.
 //!
-//! `landfall_core::bucket_notifications` decides what to put. A put replaces everything, and S3
-//! offers neither a version nor an ETag to make it conditional. So this module reads the
-//! configuration twice before each put, and after it until it reads back. If someone else writes
-//! before the second reading, their change is merged; if they write after our put, we notice. A
-//! change between the two is overwritten, and nobody can notice that.
+//! `landfall_core::bucket_notifications` decides what to put. A put replaces everything, so
+//! `buckets` reads before and after it.
 //!
 //! A configuration that the SDK does not know in full is refused, because the put would drop what
-//! the SDK does not know. `known` checks the XML for that, `wire` translates, and `look` finds out
-//! what has to be known before any change.
+//! the SDK does not know. `known` checks the XML for that, and `wire` translates.
 
 mod known;
-mod look;
 mod wire;
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
@@ -23,18 +17,12 @@ use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::context::AfterDeserializationInterceptorContextRef;
-use landfall_aws::sdk_error::AwsError;
-use landfall_core::bucket_notifications::{Configuration, Conflict, Desired, merge, without};
-use tokio::time::{Instant, sleep};
+use landfall_aws::sdk_error::{AwsError, chain};
+use landfall_core::bucket_notifications::{Configuration, Conflict, Desired, Look, merge, without};
+use tokio::time::Instant;
 
-pub use look::look;
-
-/// The waits between the readings after a put: S3 may answer with the old configuration for a
-/// while.
-const READ_BACK_PAUSES_MS: [u64; 5] = [200, 400, 800, 1_600, 3_200];
-
-/// The wait before the next pass. It doubles each time, from the first value up to the second.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(4));
+use crate::buckets::{self, Store, Unread, settle};
+pub use crate::buckets::{Outcome, Refusal};
 
 /// Why a bucket's notification configuration could not be read or changed.
 #[derive(Debug, thiserror::Error)]
@@ -61,34 +49,6 @@ pub enum Error {
     /// S3 accepted what was put, but does not return it yet.
     #[error("the notification configuration of bucket `{bucket}` does not read back as it was put")]
     Unsettled { bucket: String },
-}
-
-/// What a failed call means. A put without an answer may have had an effect; it is safe to repeat.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
-    /// There is no bucket of this name.
-    NoSuchBucket,
-    /// The bucket is in another region.
-    Elsewhere,
-    /// Access is denied, or the bucket belongs to another account: S3 does not distinguish the two.
-    AccessDenied,
-    /// S3 may not write to the queue, or not yet: a queue's policy takes a while to take effect.
-    Destination,
-    /// The request itself is wrong.
-    Invalid,
-    /// S3 throttles calls.
-    Throttled,
-    /// S3 failed, was busy with another put, or did not answer.
-    Other,
-}
-
-/// Whether a change was needed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// Nothing was put.
-    Unchanged,
-    /// The configuration was put, and read back.
-    Changed,
 }
 
 impl Error {
@@ -191,7 +151,7 @@ pub async fn converge(
         merge(current, desired)
             .map_err(|conflict| Error::Conflict { bucket: bucket.to_owned(), conflict })
     };
-    Bucket { s3, name: bucket, account, is_removal: false }.settle(next, deadline).await
+    settle(&Bucket { s3, name: bucket, account, is_removal: false }, next, deadline).await
 }
 
 /// Removes the rules that [`converge`] added for `owner` from `bucket`, which must belong to
@@ -208,7 +168,8 @@ pub async fn remove(
     deadline: Instant,
 ) -> Result<Outcome, Error> {
     let next = |current: &Configuration| Ok(without(current, owner));
-    match (Bucket { s3, name: bucket, account, is_removal: true }).settle(next, deadline).await {
+    let bucket = Bucket { s3, name: bucket, account, is_removal: true };
+    match settle(&bucket, next, deadline).await {
         Err(Error::Refused { refusal: Refusal::NoSuchBucket | Refusal::Elsewhere, .. }) => {
             Ok(Outcome::Unchanged)
         }
@@ -223,60 +184,48 @@ struct Bucket<'a> {
     is_removal: bool,
 }
 
-impl Bucket<'_> {
-    /// Makes passes until one succeeds. `next` returns what to put, or `None` if nothing.
-    async fn settle(
-        &self,
-        next: impl Fn(&Configuration) -> Result<Option<Configuration>, Error>,
-        deadline: Instant,
-    ) -> Result<Outcome, Error> {
-        let (mut pause, longest) = PAUSE;
-        let mut outcome = Outcome::Unchanged;
-        loop {
-            match self.pass(&next, deadline, &mut outcome).await {
-                Ok(()) => return Ok(outcome),
-                Err(error) if error.is_retryable() && Instant::now() + pause < deadline => {}
-                Err(error) => return Err(error),
-            }
-            sleep(pause).await;
-            pause = longest.min(pause * 2);
-        }
-    }
-
-    async fn pass(
-        &self,
-        next: &impl Fn(&Configuration) -> Result<Option<Configuration>, Error>,
-        deadline: Instant,
-        outcome: &mut Outcome,
-    ) -> Result<(), Error> {
-        let before = self.read().await?;
-        let Some(wanted) = next(&before)? else {
-            return Ok(());
-        };
-        if !self.read().await?.is_equivalent(&before) {
-            return Err(Error::Contended { bucket: self.name.to_owned() });
-        }
-        write(self.s3, self.name, self.account, &wanted, self.is_removal).await?;
-        *outcome = Outcome::Changed;
-        for pause in READ_BACK_PAUSES_MS.map(Duration::from_millis) {
-            let after = self.read().await?;
-            if after.is_equivalent(&wanted) || next(&after)?.is_none() {
-                return Ok(());
-            }
-            if !after.is_equivalent(&before) {
-                return Err(Error::Contended { bucket: self.name.to_owned() });
-            }
-            if Instant::now() + pause >= deadline {
-                break;
-            }
-            sleep(pause).await;
-        }
-        Err(Error::Unsettled { bucket: self.name.to_owned() })
-    }
+impl Store for Bucket<'_> {
+    type Document = Configuration;
+    type Error = Error;
 
     async fn read(&self) -> Result<Configuration, Error> {
         read(self.s3, self.name, self.account).await
     }
+
+    async fn write(&self, wanted: &Configuration) -> Result<(), Error> {
+        write(self.s3, self.name, self.account, wanted, self.is_removal).await
+    }
+
+    fn is_same(one: &Configuration, other: &Configuration) -> bool {
+        one.is_equivalent(other)
+    }
+
+    fn is_retryable(error: &Error) -> bool {
+        error.is_retryable()
+    }
+
+    fn contended(&self) -> Error {
+        Error::Contended { bucket: self.name.to_owned() }
+    }
+
+    fn unsettled(&self) -> Error {
+        Error::Unsettled { bucket: self.name.to_owned() }
+    }
+}
+
+impl From<Error> for Unread {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Refused { refusal, source, .. } => Self::Refused(refusal, source),
+            error => Self::Unusable(chain(&error)),
+        }
+    }
+}
+
+/// Looks at `bucket`, which should belong to `account`, until `deadline` at the latest.
+pub async fn look(s3: &Client, bucket: &str, account: &str, deadline: Instant) -> Look {
+    let once = async || read(s3, bucket, account).await.map_err(Unread::from);
+    buckets::look(s3, bucket, account, deadline, once).await
 }
 
 /// Keeps the body of the answer, which the SDK reads into memory and then drops.
@@ -313,24 +262,11 @@ fn refused<E>(operation: &'static str, bucket: &str, error: &SdkError<E>) -> Err
 where
     E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
 {
-    let (code, said) = (error.code(), error.message().unwrap_or("no message"));
-    let refusal = match code {
-        Some("NoSuchBucket") => Refusal::NoSuchBucket,
-        Some("PermanentRedirect") => Refusal::Elsewhere,
-        Some("AccessDenied") => Refusal::AccessDenied,
-        // S3 uses this code for other mistakes too, and only the message shows the difference.
-        Some("InvalidArgument")
-            if said.contains("Unable to validate the following destination") =>
-        {
-            Refusal::Destination
-        }
-        Some("SlowDown" | "ServiceUnavailable" | "Throttling") => Refusal::Throttled,
-        _ => match error.raw_response().map(|answer| answer.status().as_u16()) {
-            // Status 409 means that two puts met.
-            Some(status) if status < 500 && status != 409 => Refusal::Invalid,
-            _ => Refusal::Other,
-        },
-    };
+    let said = error.message().unwrap_or("no message");
+    // S3 uses this code for other mistakes too, and only the message shows the difference.
+    let is_destination = error.code() == Some("InvalidArgument")
+        && said.contains("Unable to validate the following destination");
+    let refusal = if is_destination { Refusal::Destination } else { Refusal::of(error) };
     let source = AwsError::new(error);
     Error::Refused { operation, bucket: bucket.to_owned(), refusal, source }
 }

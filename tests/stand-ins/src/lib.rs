@@ -281,7 +281,7 @@ impl StandIn {
         self.shared.lock().s3.owner = Some(account.to_owned());
     }
 
-    /// Makes a bucket of this account, without notifications. Callers belong to account
+    /// Makes a bucket of an account, without notifications and a policy. Callers belong to account
     /// `111111111111`.
     pub fn make_bucket(&self, bucket: &str, account: &str) {
         self.shared.lock().s3.buckets.make(bucket, account);
@@ -296,6 +296,18 @@ impl StandIn {
         let state = self.shared.lock();
         let found = state.s3.buckets.configuration(bucket);
         found.map(|found| String::from_utf8_lossy(found).into_owned())
+    }
+
+    /// Returns the policy of a bucket that was made here.
+    pub fn bucket_policy(&self, bucket: &str) -> Option<String> {
+        let state = self.shared.lock();
+        let found = state.s3.buckets.policy(bucket);
+        found.map(|found| String::from_utf8_lossy(found).into_owned())
+    }
+
+    /// Puts the policy of a bucket that was made here, as somebody else does.
+    pub fn put_bucket_policy(&self, bucket: &str, policy: &str) {
+        self.shared.lock().s3.buckets.put_policy(bucket, policy);
     }
 
     /// Takes the messages that were sent to the queue of this name: the entries of

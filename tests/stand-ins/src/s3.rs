@@ -1,5 +1,5 @@
 //! S3: `PutObject` and `GetObject` of whole objects, by path-style addresses. `buckets` has the
-//! notifications of buckets.
+//! notifications and policies of buckets.
 
 mod buckets;
 
@@ -86,12 +86,17 @@ pub(crate) fn identify(parts: &Parts, content: Bytes) -> (Call, Bytes) {
         .uri
         .query()
         .is_none_or(|query| query.split('&').all(|parameter| parameter.starts_with("x-id=")));
-    let is_about_notifications = parts.uri.query().is_some_and(|query| {
-        query.split('&').any(|it| it == "notification" || it == "notification=")
-    });
+    let is_about = |name: &str| {
+        parts.uri.query().is_some_and(|query| {
+            query.split('&').any(|it| it.strip_suffix('=').unwrap_or(it) == name)
+        })
+    };
     let operation = match parts.method.as_str() {
-        "PUT" if is_about_notifications => "PutBucketNotificationConfiguration".to_owned(),
-        "GET" if is_about_notifications => "GetBucketNotificationConfiguration".to_owned(),
+        "PUT" if is_about("notification") => "PutBucketNotificationConfiguration".to_owned(),
+        "GET" if is_about("notification") => "GetBucketNotificationConfiguration".to_owned(),
+        "PUT" if is_about("policy") => "PutBucketPolicy".to_owned(),
+        "GET" if is_about("policy") => "GetBucketPolicy".to_owned(),
+        "DELETE" if is_about("policy") => "DeleteBucketPolicy".to_owned(),
         "GET" if bucket.is_empty() => "ListBuckets".to_owned(),
         "PUT" if is_plain && !key.is_empty() => "PutObject".to_owned(),
         "GET" if is_plain && !key.is_empty() => "GetObject".to_owned(),

@@ -8,6 +8,7 @@ mod alarms;
 mod another_glue;
 mod batches;
 mod brakes;
+mod bucket_policy;
 mod caller;
 mod claim_modes;
 mod crowd;
@@ -104,6 +105,7 @@ fn main() -> ExitCode {
         provisioner_policy::nobody_but_cloudformation_of_the_account_is_let_in_to_invoke_the_provisioner,
         provisioner_policy::no_role_exceeds_the_boundary_whatever_its_policies_say,
         notifications::rules_of_others_survive_ours_in_every_change,
+        bucket_policy::statements_of_others_survive_ours_in_every_change,
         ledger::arrivals_told_many_times_at_once_are_each_in_exactly_one_batch,
         ledger::a_call_that_fails_while_arrivals_are_recorded_loses_and_doubles_none,
         ledger::of_many_that_begin_a_batch_one_does_and_limits_hold_whoever_begins,

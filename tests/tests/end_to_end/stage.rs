@@ -80,6 +80,7 @@ impl Stage {
                 // Tests deploy stacks of their own, which these provisioners serve too.
                 "provisioner:TrustedAccountIds=111111111111,222222222222",
                 BUCKETS,
+                "provisioner:PolicyBucketArns=arn:aws:s3:::acme-by-policy",
             ],
             target: Some("analytics"),
             minute: None,

@@ -1,6 +1,7 @@
 //! Compares the verdicts of the policy judge with what AWS documents. Other tests rest on the
 //! judge.
 
+mod access;
 mod matrix;
 mod provisioner;
 mod rendered;

@@ -12,12 +12,18 @@ use crate::args::deploy::{GivenParameter, TemplateName};
 use crate::cloudformation::template::Template;
 
 /// The parameters that are lists, and what roles may do if one is an asterisk.
-const LISTS: [(&str, &str); 4] = [
+const LISTS: [(&str, &str); 6] = [
     ("TrustedAccountIds", "trust any account"),
     ("LandingBucketArns", "read any bucket of the account, and any bucket may get notifications"),
     ("JobBucketArns", "read and write any bucket of the account"),
     ("JobArns", "start any job of the account and region"),
+    // These two can't be an asterisk.
+    ("PolicyBucketArns", ""),
+    ("JobInputBucketArns", ""),
 ];
+
+/// The [`LISTS`] that older versions didn't have, and that name nothing by default.
+const LISTS_OF_NOTHING: [&str; 2] = ["PolicyBucketArns", "JobInputBucketArns"];
 
 /// The number of leading [`LISTS`] that deserve a warning: an asterisk there defeats the provisioner's purpose.
 const LISTS_WITH_WARNING: usize = 2;
@@ -28,7 +34,8 @@ const JOB_BUCKETS: &str = "JobBucketArns";
 
 /// The limit for these variables. All variables of a function may have 4,096 bytes together.
 const MAX_VARIABLES_BYTES: usize = 3_500;
-const VARIABLES: [&str; 3] = ["TrustedAccountIds", "LandingBucketArns", "NotificationTargetArns"];
+const VARIABLES: [&str; 4] =
+    ["TrustedAccountIds", "LandingBucketArns", "PolicyBucketArns", "NotificationTargetArns"];
 
 /// CloudFormation's limit for the value of a stack's parameter.
 const MAX_VALUE_BYTES: usize = 4_096;
@@ -44,6 +51,7 @@ impl List {
     /// Reads a parameter of an existing stack. In older versions, an empty or missing parameter allowed anything.
     fn of(known: &Known, name: &str) -> Self {
         match known.parameters.get(name).map(String::as_str) {
+            None | Some("") if LISTS_OF_NOTHING.contains(&name) => Self::These(BTreeSet::new()),
             None | Some("" | "*") => Self::Any,
             Some("none") => Self::These(BTreeSet::new()),
             Some(list) => Self::These(list.split(',').map(str::to_owned).collect()),
@@ -73,19 +81,25 @@ impl List {
 /// from the routes.
 fn needed(side: Side, facts: &Facts, name: &str) -> Option<List> {
     let these = |all: BTreeSet<String>| Some(List::These(all));
+    let arn = |bucket: &String| format!("arn:{}:s3:::{bucket}", facts.partition);
     match (name, side) {
         ("TrustedAccountIds", Side::Data) => {
             let others = facts.other_accounts.iter().cloned();
             these(others.chain([facts.analytics_account.clone()]).collect())
         }
         ("TrustedAccountIds", Side::Analytics) => these([facts.data_account.clone()].into()),
-        ("LandingBucketArns", Side::Data) => {
-            let arn = |bucket: &String| format!("arn:{}:s3:::{bucket}", facts.partition);
-            these(facts.buckets.iter().map(arn).collect())
+        ("LandingBucketArns", Side::Data) => these(facts.buckets.iter().map(arn).collect()),
+        ("PolicyBucketArns", Side::Data) => these(facts.policy_buckets.iter().map(arn).collect()),
+        ("JobInputBucketArns", Side::Analytics) => {
+            let Facts { prefix, data_account, data_region, .. } = facts;
+            let manifests = format!("{prefix}-manifests-{data_account}-{data_region}");
+            let manifests = (!facts.input_buckets.is_empty()).then_some(manifests);
+            these(facts.input_buckets.iter().chain(&manifests).map(arn).collect())
         }
         ("JobArns", Side::Analytics) => these(facts.job_arns.clone()),
         // Nothing lands in the analytics account, and no job runs in the data account.
-        ("LandingBucketArns", Side::Analytics) | ("JobBucketArns" | "JobArns", Side::Data) => {
+        ("LandingBucketArns" | "PolicyBucketArns", Side::Analytics)
+        | ("JobBucketArns" | "JobInputBucketArns" | "JobArns", Side::Data) => {
             these(BTreeSet::new())
         }
         _ => None,

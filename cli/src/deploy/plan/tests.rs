@@ -1,3 +1,4 @@
+mod bucket_policy;
 mod provisioner;
 
 use expect_test::{Expect, expect};
@@ -49,6 +50,8 @@ fn facts() -> Facts {
         data_region: "eu-west-1".to_owned(),
         analytics_region: "eu-central-1".to_owned(),
         buckets: names(&["acme-landing", "acme-items"]),
+        policy_buckets: BTreeSet::new(),
+        input_buckets: BTreeSet::new(),
         has_former_batches: false,
         jobs: names(&["orders", "csv-to-parquet", "items"]),
         job_arns: names(&["arn:aws:glue:eu-central-1:222222222222:job/orders"]),

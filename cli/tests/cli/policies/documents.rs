@@ -405,6 +405,7 @@ fn the_policies_are_printed_as_one_json_object() {
                   "notes": []
                 }
               ],
+              "bucket_policies": [],
               "notes": [
                 "no KMS key is given (--kms-key-arn): the reader role decrypts nothing"
               ]
@@ -459,6 +460,7 @@ fn roles_are_composed_as_the_templates_compose_them() {
                 "Routes",
                 "TrustedRoleArns",
                 "ReaderRoleArns",
+                "DataAccountId",
                 "ExternalId",
                 "PreviousExternalId",
                 "KmsKeyArns",

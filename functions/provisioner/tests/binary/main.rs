@@ -2,6 +2,7 @@
 //! ones beside them. Lambda's Runtime API, CloudFormation, DynamoDB, S3 and IAM are stand-ins,
 //! which report the calls that they got.
 
+mod access;
 mod external_ids;
 mod fixture;
 mod limits;

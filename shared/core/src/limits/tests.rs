@@ -33,13 +33,13 @@ fn trust_in_another_account_than_those_admitted_is_refused() {
         (
             "",
             expect![
-                "the provisioner doesn't admit account `111111111111` in trust policies (it admits none): add the account to `TrustedAccountIds` of the provisioner's stack, or correct `TrustedRoleArns`"
+                "the provisioner doesn't admit roles of account `111111111111` (it admits none): add the account to `TrustedAccountIds` of the provisioner's stack, or correct the roles' ARNs"
             ],
         ),
         (
             "333333333333,444444444444",
             expect![
-                "the provisioner doesn't admit account `111111111111` in trust policies (it admits only `333333333333`, `444444444444`): add the account to `TrustedAccountIds` of the provisioner's stack, or correct `TrustedRoleArns`"
+                "the provisioner doesn't admit roles of account `111111111111` (it admits only `333333333333`, `444444444444`): add the account to `TrustedAccountIds` of the provisioner's stack, or correct the roles' ARNs"
             ],
         ),
     ] {
@@ -209,4 +209,32 @@ fn patterns_of_buckets_mean_what_they_mean_in_a_policy() {
     ] {
         assert_eq!(fits(pattern, text), expected, "{pattern} {text}");
     }
+}
+
+#[test]
+fn a_policy_is_changed_only_in_a_bucket_that_was_named() {
+    let limits = |list: &str| Limits::ANY.with_policies_of(list);
+    for list in ["*", "acme-*", "arn:aws:s3:::acme-lan?ing", "No_Bucket", "acme-raw,", "x"] {
+        assert_eq!(limits(list), None, "{list}");
+    }
+    let policies = |names: &[&str]| Named { policies: set(names), ..Named::default() };
+    let admit = |list: &str, found: &Scope, way| {
+        found.admit(&limits(list).expect("a list"), policies(&["acme-raw"]), way)
+    };
+    let both = "arn:aws:s3:::acme-landing, acme-raw";
+    let scope = admit(both, &Scope::default(), Way::Forward).expect("admitted");
+    assert_eq!(scope.now.policies, set(&["acme-raw"]));
+    for list in ["", "none"] {
+        let refused = admit(list, &Scope::default(), Way::Forward).expect_err("refused");
+        assert_eq!(refused.code(), "bucket_policy_not_admitted");
+        let text = refused.to_string();
+        assert!(text.contains("`acme-raw`") && text.contains("of none"), "{text}");
+        // What was in force stays in force for the way back only.
+        assert!(admit(list, &scope, Way::Forward).is_err());
+        assert_eq!(admit(list, &scope, Way::Back).expect("the way back").now, scope.now);
+    }
+    // A bucket that may be read or notified of isn't one whose policy may be changed.
+    let named = Named { buckets: set(&["acme-raw"]), ..Named::default() };
+    let scope = Scope::found(named);
+    assert!(scope.admit(&Limits::ANY, policies(&["acme-raw"]), Way::Back).is_err());
 }

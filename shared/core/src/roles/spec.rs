@@ -131,7 +131,20 @@ pub enum Purpose {
     Run {
         /// The ARNs of the reader roles.
         readers: BTreeSet<String>,
+        /// What the role reads itself, because buckets' policies admit it.
+        own: Option<OwnReads>,
     },
+}
+
+/// What a job role reads without a reader role.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnReads {
+    /// The account ID of the buckets' owner: 12 digits.
+    pub data_account: String,
+    /// What the role may read of each bucket. No reach includes another one.
+    pub buckets: BTreeMap<String, BTreeSet<Reach>>,
+    /// The name of Landfall's own bucket for manifests.
+    pub manifests: Option<String>,
 }
 
 /// The valid properties.

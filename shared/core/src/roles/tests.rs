@@ -2,6 +2,7 @@
 
 mod ledger;
 mod narrow;
+mod own;
 mod steps;
 
 use expect_test::{Expect, expect};

@@ -132,12 +132,22 @@ properties! {
 
 properties! {
     /// `Custom::LandfallJobRole`, in the analytics account. Glue may run jobs with it, and they may assume
-    /// the reader roles and write logs. Add policies of your own for whatever else your jobs need.
+    /// the reader roles, read what routes with `access: bucket_policy` take, and write logs. Add policies of your own
+    /// for whatever else your jobs need.
     #[schemars(title = "Custom::LandfallJobRole")]
     JobRole {
         /// The ARNs of the reader roles. They don't have to exist yet.
         #[schemars(required, length(min = 1))]
         reader_role_arns: Option<Vec<String>>,
+        /// The routes file, included with `AWS::Include`. The role may read what the routes to its account take that
+        /// have `access: bucket_policy`, if the buckets' policies admit it. Default: it reads with the reader roles only.
+        routes: Option<RoutesFile>,
+        /// The account that owns the buckets of those routes. The role reads no bucket of another account. Needed if
+        /// there is such a route.
+        data_account_id: Option<String>,
+        /// The name of Landfall's own bucket for manifests in that account. If there is such a route, the role may read
+        /// the manifests of its own account. Empty means none.
+        manifests_bucket_name: Option<String>,
     }
 }
 

@@ -1,5 +1,4 @@
-//! Buckets with notifications: their owners, and their notification configurations as they were
-//! put.
+//! Buckets with notifications and policies: their owners, and both documents as they were put.
 
 use std::collections::BTreeMap;
 
@@ -12,14 +11,24 @@ const ACCOUNT: &str = "111111111111";
 
 const NOTHING: &[u8] = b"<NotificationConfiguration/>";
 
-/// The owner's account and the configuration of each bucket, by name.
+/// The buckets by name.
 #[derive(Debug, Default)]
-pub(crate) struct Buckets(BTreeMap<String, (String, Bytes)>);
+pub(crate) struct Buckets(BTreeMap<String, Bucket>);
+
+#[derive(Debug)]
+struct Bucket {
+    /// The owner's account.
+    owner: String,
+    notifications: Bytes,
+    policy: Option<Bytes>,
+}
 
 impl Buckets {
-    /// Makes a bucket without notifications.
+    /// Makes a bucket without notifications and without a policy.
     pub(crate) fn make(&mut self, name: &str, account: &str) {
-        self.0.insert(name.to_owned(), (account.to_owned(), Bytes::from_static(NOTHING)));
+        let notifications = Bytes::from_static(NOTHING);
+        let bucket = Bucket { owner: account.to_owned(), notifications, policy: None };
+        self.0.insert(name.to_owned(), bucket);
     }
 
     pub(crate) fn remove(&mut self, name: &str) {
@@ -27,37 +36,68 @@ impl Buckets {
     }
 
     pub(crate) fn configuration(&self, name: &str) -> Option<&Bytes> {
-        self.0.get(name).map(|(_, configuration)| configuration)
+        self.0.get(name).map(|bucket| &bucket.notifications)
+    }
+
+    pub(crate) fn policy(&self, name: &str) -> Option<&Bytes> {
+        self.0.get(name).and_then(|bucket| bucket.policy.as_ref())
+    }
+
+    pub(crate) fn put_policy(&mut self, name: &str, policy: &str) {
+        if let Some(bucket) = self.0.get_mut(name) {
+            bucket.policy = Some(Bytes::copy_from_slice(policy.as_bytes()));
+        }
     }
 
     /// Answers a call about a bucket. Returns `None` for other calls.
     pub(crate) fn serve(&mut self, call: &Call, content: Bytes) -> Option<Answer> {
-        let error = |status, code| Some(Answer::error("s3", status, code, "as S3 says it"));
+        const OPERATIONS: [&str; 5] = [
+            "GetBucketNotificationConfiguration",
+            "PutBucketNotificationConfiguration",
+            "GetBucketPolicy",
+            "PutBucketPolicy",
+            "DeleteBucketPolicy",
+        ];
+        let error = |status, code| Answer::error("s3", status, code, "as S3 says it");
         if call.operation == "ListBuckets" {
             return Some(self.list());
         }
-        let is_put = match call.operation.as_str() {
-            "GetBucketNotificationConfiguration" => false,
-            "PutBucketNotificationConfiguration" => true,
-            _ => return None,
-        };
+        if !OPERATIONS.contains(&call.operation.as_str()) {
+            return None;
+        }
         let name = call.body["Bucket"].as_str().unwrap_or_default();
-        let Some((owner, configuration)) = self.0.get_mut(name) else {
-            return error(404, "NoSuchBucket");
+        let Some(bucket) = self.0.get_mut(name) else {
+            return Some(error(404, "NoSuchBucket"));
         };
-        if owner != ACCOUNT || call.body["ExpectedBucketOwner"] != owner.as_str() {
-            return error(403, "AccessDenied");
+        if bucket.owner != ACCOUNT || call.body["ExpectedBucketOwner"] != bucket.owner.as_str() {
+            return Some(error(403, "AccessDenied"));
         }
-        if is_put {
-            *configuration = content;
-            return Some(Answer::xml(200, String::new()));
-        }
-        Some(Answer::new(200, "application/xml", configuration.clone()))
+        Some(match call.operation.as_str() {
+            "GetBucketNotificationConfiguration" => {
+                Answer::new(200, "application/xml", bucket.notifications.clone())
+            }
+            "PutBucketNotificationConfiguration" => {
+                bucket.notifications = content;
+                Answer::xml(200, String::new())
+            }
+            "GetBucketPolicy" => match &bucket.policy {
+                Some(policy) => Answer::new(200, "application/json", policy.clone()),
+                None => error(404, "NoSuchBucketPolicy"),
+            },
+            "PutBucketPolicy" => {
+                bucket.policy = Some(content);
+                Answer::xml(204, String::new())
+            }
+            _ => {
+                bucket.policy = None;
+                Answer::xml(204, String::new())
+            }
+        })
     }
 
     /// Lists all buckets and ignores the prefix.
     fn list(&self) -> Answer {
-        let own = self.0.iter().filter(|(_, (owner, _))| owner == ACCOUNT);
+        let own = self.0.iter().filter(|(_, bucket)| bucket.owner == ACCOUNT);
         let own: String =
             own.map(|(name, _)| format!("<Bucket><Name>{name}</Name></Bucket>")).collect();
         let all =

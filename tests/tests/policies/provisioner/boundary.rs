@@ -68,6 +68,24 @@ fn buckets() -> Vec<Row> {
         ),
         ("a squatted bucket of jobs, named", NEVER, theirs("PutObject", "acme-out/x")),
         ("to read a squatted bucket of jobs", NEVER, theirs("GetObject", "acme-out/x")),
+        (
+            "input of jobs in the data account",
+            WHERE_NAMED,
+            lent("GetObject", "acme-input/orders/a.csv", TRUSTED),
+        ),
+        ("the list of it", WHERE_NAMED, lent("ListBucket", "acme-input", TRUSTED)),
+        ("squatted input", NEVER, theirs("GetObject", "acme-input/orders/a.csv")),
+        // A boundary that goes by the account admits the buckets of jobs in the trusted account.
+        (
+            "to write into input",
+            [false, false, true, false, false],
+            lent("PutObject", "acme-input/x", TRUSTED),
+        ),
+        (
+            "another bucket of the data account",
+            [false, false, true, false, false],
+            lent("GetObject", "hr-salaries/x", TRUSTED),
+        ),
         ("a bucket's policy", NEVER, here("PutBucketPolicy", "acme-out")),
         ("a version's removal", NEVER, here("DeleteObjectVersion", "acme-out/x")),
         ("a bucket", NEVER, here("CreateBucket", "acme-out")),
@@ -302,11 +320,18 @@ fn roles() -> Vec<Row> {
     ]
 }
 
-pub const WIDENINGS: [Widening; 18] = [
+pub const WIDENINGS: [Widening; 21] = [
     ("a bucket that begins alike", NAMED, |all| {
         statement(all, "WhatLanded")["Resource"] = json!("arn:aws:s3:::acme-landing*");
     }),
     ("any bucket's objects", NAMED, |all| statement(all, "DataOfJobs")["Resource"] = json!("*")),
+    ("whoever owns the input", NAMED, |all| {
+        statement(all, "InputOfJobs")["Condition"] = json!({});
+    }),
+    ("whoever owns the input, by the account", BY_ACCOUNT, |all| {
+        statement(all, "InputOfJobs")["Condition"] = json!({});
+    }),
+    ("any input", NAMED, |all| statement(all, "InputOfJobs")["Resource"] = json!("*")),
     ("whoever owns what landed", NAMED, |all| {
         statement(all, "WhatLanded")["Condition"] = json!({});
     }),

@@ -215,6 +215,8 @@ fn buckets() -> Vec<Row> {
     // analytics account.
     let where_it_lands: Verdicts = [true, true, true, true, false];
     let where_not_named: Verdicts = [false, true, false, false, false];
+    // There is no way to name any bucket.
+    let where_policies: Verdicts = [true, false, true, false, false];
     vec![
         ("to announce", where_it_lands, s3("PutBucketNotification", "acme-landing", HERE)),
         ("what is announced", ALWAYS, s3("GetBucketNotification", "acme-landing", HERE)),
@@ -247,7 +249,17 @@ fn buckets() -> Vec<Row> {
             s3("GetEncryptionConfiguration", "acme-landing", FOREIGN),
         ),
         ("to encrypt otherwise", NEVER, s3("PutEncryptionConfiguration", "acme-landing", HERE)),
-        ("a bucket's policy", NEVER, s3("PutBucketPolicy", "acme-landing", HERE)),
+        ("a bucket's policy", where_policies, s3("GetBucketPolicy", "acme-landing", HERE)),
+        ("to change it", where_policies, s3("PutBucketPolicy", "acme-landing", HERE)),
+        ("to delete it", where_policies, s3("DeleteBucketPolicy", "acme-landing", HERE)),
+        ("to change another bucket's policy", NEVER, s3("PutBucketPolicy", "acme-items", HERE)),
+        ("what another bucket's policy says", NEVER, s3("GetBucketPolicy", "acme-items", HERE)),
+        (
+            "to change the policy of another account's bucket",
+            NEVER,
+            s3("PutBucketPolicy", "acme-landing", FOREIGN),
+        ),
+        ("to let the public in", NEVER, s3("PutBucketPublicAccessBlock", "acme-landing", HERE)),
         ("what landed", NEVER, s3("GetObject", "acme-landing/x", HERE)),
     ]
 }
@@ -301,7 +313,7 @@ fn others(names: &Names) -> Vec<Row> {
     ]
 }
 
-pub const WIDENINGS: [Widening; 11] = [
+pub const WIDENINGS: [Widening; 13] = [
     ("roles of nobody's", NAMED, |all| statement(all, "LookAfterRoles")["Condition"] = json!({})),
     ("the owner's tags", NAMED, |all| {
         let conditions = statement(all, "UntagRoles")["Condition"].as_object_mut();
@@ -317,6 +329,12 @@ pub const WIDENINGS: [Widening; 11] = [
     ("any bucket", NAMED, |all| statement(all, "AddNotifications")["Resource"] = json!("*")),
     ("whoever owns a bucket", ANY, |all| {
         statement(all, "AddNotifications")["Condition"] = json!({})
+    }),
+    ("any bucket's policy", NAMED, |all| {
+        statement(all, "ChangePoliciesOfNamedBuckets")["Resource"] = json!("*");
+    }),
+    ("the policy of whoever's bucket", NAMED, |all| {
+        statement(all, "ChangePoliciesOfNamedBuckets")["Condition"] = json!({});
     }),
     ("to pass roles", NAMED, |all| {
         statement(all, "LookAfterRoles")["Action"] = json!(["iam:*"]);

@@ -214,8 +214,8 @@ fn what_a_function_cannot_be_told_is_a_problem() {
         &known(&[]),
         false,
         &expect![[r#"
-            TrustedAccountIds, LandingBucketArns, NotificationTargetArns of stack `landfall-provisioner` in the analytics account have 4331 bytes together, but the function can take only 3500: split the routes between deployments, each with its own --name-prefix, or pass --parameter provisioner:LandingBucketArns=*
-            TrustedAccountIds, LandingBucketArns, NotificationTargetArns of stack `landfall-provisioner` in the data account have 4344 bytes together, but the function can take only 3500: split the routes between deployments, each with its own --name-prefix, or pass --parameter provisioner:LandingBucketArns=*
+            TrustedAccountIds, LandingBucketArns, PolicyBucketArns, NotificationTargetArns of stack `landfall-provisioner` in the analytics account have 4331 bytes together, but the function can take only 3500: split the routes between deployments, each with its own --name-prefix, or pass --parameter provisioner:LandingBucketArns=*
+            TrustedAccountIds, LandingBucketArns, PolicyBucketArns, NotificationTargetArns of stack `landfall-provisioner` in the data account have 4344 bytes together, but the function can take only 3500: split the routes between deployments, each with its own --name-prefix, or pass --parameter provisioner:LandingBucketArns=*
             the analytics template needs a value: pass --parameter analytics:ExternalId=…
             the data template needs a value: pass --parameter data:ExternalId=…
         "#]],
@@ -359,6 +359,7 @@ fn the_boundary_is_measured_as_iam_counts_it() {
         ("JobBucketAccountIds", "222222222222"),
         ("JobArns", "arn:aws:glue:us-east-1:111111111111:job/orders"),
         ("ConnectionArns", "arn:aws:glue:us-east-1:111111111111:connection/warehouse"),
+        ("JobInputBucketArns", "arn:aws:s3:::acme-input"),
         ("StreamArns", "arn:aws:kinesis:us-east-1:111111111111:stream/clicks"),
         ("MetricNamespaces", "Glue,Acme"),
         ("LakeFormationAccess", "true"),
@@ -377,7 +378,7 @@ fn the_boundary_is_measured_as_iam_counts_it() {
     // The same figures that the tests of the policies have, which read the template by themselves.
     assert_eq!(
         [named, any, &by_account, data, analytics].map(chars),
-        [5107, 3559, 4877, 1189, 3325]
+        [5386, 3559, 5117, 1189, 3325]
     );
     // Something that only a stack knows is not guessed.
     assert_eq!(template.policy_chars("Boundary", &BTreeMap::new()), None);

@@ -1,8 +1,8 @@
-//! What a reader role may decrypt: the objects that it may read, through S3, in the regions of its keys.
+//! What a role that reads may decrypt: the objects that it may read, through S3.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Purpose, Spec};
+use super::{OwnReads, Purpose, Spec};
 use crate::arn::KeyArn;
 use crate::partition::dns_suffix;
 use crate::policy::{Statement, literal};
@@ -69,6 +69,17 @@ pub(crate) fn statement(
     } else {
         statement.when("StringLike", CONTEXT, contexts)
     })
+}
+
+/// Returns the statement that allows a job role to decrypt what it reads itself. The role's account can't find out which
+/// keys the data account's buckets have, so the keys' policies decide.
+pub(crate) fn of_job(partition: &str, own: &OwnReads, binding: Binding) -> Statement {
+    let statement = Statement::allow("Decrypt", ["kms:Decrypt"])
+        .on([format!("arn:{partition}:kms:*:{}:key/*", own.data_account)])
+        // AWS sets the value, `s3.region.suffix`.
+        .when("StringLike", "kms:ViaService", ["s3.*".to_owned()]);
+    let contexts = contexts(partition, &own.buckets, own.manifests.as_deref(), binding);
+    if contexts.is_empty() { statement } else { statement.when("StringLike", CONTEXT, contexts) }
 }
 
 fn contexts(

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::decrypt::{self, Binding};
-use super::{Batches, Home, Purpose, Spec};
+use super::{Batches, Home, OwnReads, Purpose, Spec};
 use crate::batch::HASH_CHARS;
 use crate::policy::{Document, Statement, literal};
-use crate::reach::Reach;
+use crate::reach::{Reach, listed_prefixes, object_arns};
 
 /// Returns the permissions policy of a role with the closest binding that fits into `max` characters. If none fits,
 /// returns the policy with the closest binding. `keys` holds the ARNs of the KMS keys that a reader role decrypts
@@ -37,19 +37,48 @@ fn of(spec: &Spec, keys: &BTreeSet<String>, binding: Binding) -> Document {
             statements.extend(claims.iter().map(|table| claiming(*batches, account, table)));
             Document::new(statements)
         }
-        Purpose::Run { readers } => Document::new([
-            Statement::allow("BecomeTheReader", ["sts:AssumeRole"])
-                .on(readers.iter().map(|arn| literal(arn))),
-            Statement::allow(
-                "Log",
-                ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"],
-            )
-            .on([format!(
-                "arn:{partition}:logs:{region}:{}:log-group:/aws-glue/*",
-                spec.identity.account
-            )]),
-        ]),
+        Purpose::Run { readers, own } => {
+            let mut statements = vec![
+                Statement::allow("BecomeTheReader", ["sts:AssumeRole"])
+                    .on(readers.iter().map(|arn| literal(arn))),
+                Statement::allow(
+                    "Log",
+                    ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"],
+                )
+                .on([format!(
+                    "arn:{partition}:logs:{region}:{}:log-group:/aws-glue/*",
+                    spec.identity.account
+                )]),
+            ];
+            let account = &spec.identity.account;
+            statements
+                .extend(own.iter().flat_map(|own| own_reading(partition, account, own, binding)));
+            Document::new(statements)
+        }
     }
+}
+
+/// Returns the statements of a job role that reads without a reader role. A denial as the reader role has it would also
+/// hold for what the job writes, so each statement has the conditions itself.
+fn own_reading(partition: &str, account: &str, own: &OwnReads, binding: Binding) -> Vec<Statement> {
+    let objects =
+        own.buckets.iter().flat_map(|(bucket, reaches)| object_arns(partition, bucket, reaches));
+    let mut statements =
+        vec![Statement::allow("ReadRouted", ["s3:GetObject", "s3:GetObjectVersion"]).on(objects)];
+    statements.extend(listing(partition, &own.buckets));
+    statements.extend(own.manifests.iter().map(|bucket| {
+        let keys = manifest_keys(Batches::Own, account).into_iter();
+        Statement::allow("ReadManifests", ["s3:GetObject"])
+            .on(keys.map(|key| format!("arn:{partition}:s3:::{}/{key}", literal(bucket))))
+    }));
+    let conditioned = statements.into_iter().map(|statement| {
+        statement.when("StringEquals", "aws:ResourceAccount", [own.data_account.clone()]).when(
+            "Bool",
+            "aws:SecureTransport",
+            ["true".to_owned()],
+        )
+    });
+    conditioned.chain([decrypt::of_job(partition, own, binding)]).collect()
 }
 
 /// Returns the object keys of manifests, as patterns (see [`crate::batch::JobResources::manifest_key`]).
@@ -92,11 +121,8 @@ fn claiming(batches: Batches, account: &str, table: &str) -> Statement {
 }
 
 fn reading(partition: &str, buckets: &BTreeMap<String, BTreeSet<Reach>>) -> Vec<Statement> {
-    let objects = buckets.iter().flat_map(|(bucket, reaches)| {
-        reaches
-            .iter()
-            .map(move |reach| format!("arn:{partition}:s3:::{bucket}/{}", reach.policy_pattern()))
-    });
+    let objects =
+        buckets.iter().flat_map(|(bucket, reaches)| object_arns(partition, bucket, reaches));
     let mut statements = vec![
         Statement::allow("ReadRouted", ["s3:GetObject", "s3:GetObjectVersion"]).on(objects),
         // Reads with this role always use TLS, whatever the bucket's own policy says.
@@ -106,20 +132,25 @@ fn reading(partition: &str, buckets: &BTreeMap<String, BTreeSet<Reach>>) -> Vec<
             ["false".to_owned()],
         ),
     ];
-    for (index, (bucket, reaches)) in buckets.iter().enumerate() {
+    statements.extend(listing(partition, buckets));
+    statements
+}
+
+fn listing(
+    partition: &str,
+    buckets: &BTreeMap<String, BTreeSet<Reach>>,
+) -> impl Iterator<Item = Statement> {
+    buckets.iter().enumerate().map(move |(index, (bucket, reaches))| {
         let list = Statement::allow(
             &format!("ListRouted{index}"),
             ["s3:ListBucket", "s3:ListBucketVersions"],
         )
         .on([format!("arn:{partition}:s3:::{bucket}")]);
-        let is_all = reaches.contains(&Reach::Prefix(String::new()));
-        statements.push(if is_all {
-            list
-        } else {
-            list.when("StringLike", "s3:prefix", reaches.iter().flat_map(listed))
-        });
-    }
-    statements
+        match listed_prefixes(reaches) {
+            None => list,
+            Some(prefixes) => list.when("StringLike", "s3:prefix", prefixes),
+        }
+    })
 }
 
 /// Returns the statement that denies access to buckets of other accounts. Anybody can take the name of a bucket that
@@ -132,13 +163,4 @@ fn in_own_buckets(account: &str) -> Statement {
         "aws:ResourceAccount",
         [account.to_owned()],
     )
-}
-
-/// Returns the prefixes that the role may list. Before Spark reads a key, it lists what is below it, because the key
-/// could be a folder.
-fn listed(reach: &Reach) -> Vec<String> {
-    match reach {
-        Reach::Prefix(_) => vec![reach.policy_pattern()],
-        Reach::Key(_) => vec![reach.policy_pattern(), format!("{}/", reach.policy_pattern())],
-    }
 }

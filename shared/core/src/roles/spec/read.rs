@@ -168,7 +168,7 @@ fn common(
         max_session_secs: i32::try_from(max_session_secs).ok()?,
         tags,
         trust: Trust::Service(""),
-        purpose: Purpose::Run { readers: BTreeSet::new() },
+        purpose: Purpose::Run { readers: BTreeSet::new(), own: None },
         notes: Vec::new(),
         unrequested: BTreeMap::new(),
     })

@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Own, Setting, external_ids, roles, routes};
-use crate::arn::RoleArn;
+use crate::arn::{RoleArn, is_account};
 use crate::at::At;
 use crate::policy::{admissible, literal};
-use crate::reach::{Reach, Widening};
+use crate::reaches::Reaches;
 use crate::roles::Trust;
-use crate::roles::spec::{Batches, Purpose};
+use crate::roles::spec::{Batches, OwnReads, Purpose};
 use crate::roles::written::{JobRole, ReaderRole, StarterRole};
-use crate::routes::resolve::has_form_of_bucket;
+use crate::routes::resolve::{self, has_form_of_bucket};
 use crate::routes::{Route, Routes, Target};
 
 fn target_of<'a>(routes: &'a Routes, route: &Route) -> Option<&'a Target> {
@@ -87,23 +87,9 @@ pub(crate) fn reader(written: &ReaderRole, setting: &Setting<'_>, at: &mut At<'_
     let claims = claims(written.claims_table_arn.as_deref(), setting, at);
     let routes = routes(written.routes.as_ref(), at)?;
     let (account, arns) = trusted?;
-    let mut buckets: BTreeMap<String, BTreeSet<Reach>> = BTreeMap::new();
-    let mut notes = Vec::new();
-    let mut unrequested = BTreeMap::new();
     let theirs = |route: &&Route| target_of(&routes, route).is_some_and(|t| t.account == account);
-    for route in routes.routes.iter().filter(theirs) {
-        if let Some(widening) = Widening::of(&route.key) {
-            let (name, uri) = (&route.name, widening.uri(&route.bucket));
-            notes.push(format!(
-                "route `{name}`: the role may read `{uri}`, because {}",
-                widening.reason()
-            ));
-            if widening.is_everything() && !route.wide {
-                unrequested.insert(route.bucket.clone(), name.clone());
-            }
-        }
-        buckets.entry(route.bucket.clone()).or_default().insert(Reach::of(&route.key));
-    }
+    let Reaches { buckets, mut notes, unrequested } =
+        Reaches::of(routes.routes.iter().filter(theirs));
     if buckets.is_empty() {
         at.key("Routes").error(
             format!("no route has a target in account `{account}`, where the trusted roles are"),
@@ -113,10 +99,6 @@ pub(crate) fn reader(written: &ReaderRole, setting: &Setting<'_>, at: &mut At<'_
     if manifests.as_ref().is_some_and(|own| routes.routes.iter().any(|r| r.bucket == *own)) {
         at.key("ManifestsBucketName")
             .error("a route uses this bucket", "manifests need their own bucket");
-    }
-    for reaches in buckets.values_mut() {
-        let all = reaches.clone();
-        reaches.retain(|own| !all.iter().any(|other| own != other && other.holds(own)));
     }
     let batches = match written.admits_former_batches {
         Some(false) => Batches::Own,
@@ -137,14 +119,44 @@ pub(crate) fn reader(written: &ReaderRole, setting: &Setting<'_>, at: &mut At<'_
 }
 
 /// Reads the properties of a job role.
-pub(crate) fn job(written: &JobRole, _: &Setting<'_>, at: &mut At<'_>) -> Option<Own> {
-    let (_, readers) = roles("ReaderRoleArns", written.reader_role_arns.as_ref(), at)?;
+pub(crate) fn job(written: &JobRole, setting: &Setting<'_>, at: &mut At<'_>) -> Option<Own> {
+    let readers = roles("ReaderRoleArns", written.reader_role_arns.as_ref(), at);
+    let (own, notes, unrequested) = own_reads(written, setting, at);
     Some(Own {
         trust: Trust::Service("glue.amazonaws.com"),
-        purpose: Purpose::Run { readers },
-        notes: Vec::new(),
-        unrequested: BTreeMap::new(),
+        purpose: Purpose::Run { readers: readers?.1, own },
+        notes,
+        unrequested,
     })
+}
+
+/// Returns what a job role reads itself, what of it is wider than the routes say, and the buckets that it may read
+/// entirely although no route says so.
+fn own_reads(
+    written: &JobRole,
+    setting: &Setting<'_>,
+    at: &mut At<'_>,
+) -> (Option<OwnReads>, Vec<String>, BTreeMap<String, String>) {
+    let manifests = manifests(written.manifests_bucket_name.as_deref(), at);
+    let data_account = written.data_account_id.as_deref().filter(|account| !account.is_empty());
+    if data_account.is_some_and(|account| !is_account(account)) {
+        at.key("DataAccountId").error("this is not an account ID", "an account ID has 12 digits");
+    }
+    let own = setting.arn.as_deref().and_then(RoleArn::parse);
+    let (Some(written), Some(own)) = (&written.routes, own) else {
+        return Default::default();
+    };
+    let routes = resolve::resolve(written, at.key("Routes"));
+    let Reaches { buckets, notes, unrequested } = Reaches::of(routes.read_by_policy(own.account));
+    if buckets.is_empty() {
+        return Default::default();
+    }
+    let Some(data_account) = data_account else {
+        at.missing("DataAccountId");
+        return Default::default();
+    };
+    let own = OwnReads { data_account: data_account.to_owned(), buckets, manifests };
+    (Some(own), notes, unrequested)
 }
 
 /// Describes what the role reaches beyond the batches of the trusted roles' account. Returns `None`
