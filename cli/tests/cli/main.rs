@@ -3,6 +3,7 @@
 mod check;
 mod deploy;
 mod diff;
+mod doctor;
 mod event;
 mod explain;
 mod ledger;
@@ -138,6 +139,7 @@ fn version_and_help_are_printed_to_standard_output() {
         &["batch", "--help"],
         &["retry", "--help"],
         &["find", "--help"],
+        &["doctor", "--help"],
         &["unlock", "--help"],
         &["schema", "--help"],
     ] {

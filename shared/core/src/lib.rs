@@ -14,6 +14,7 @@ pub mod arrivals;
 mod at;
 pub mod batch;
 pub mod bucket_notifications;
+pub mod doctor;
 pub mod key_policy;
 pub mod lifecycle;
 pub mod limits;

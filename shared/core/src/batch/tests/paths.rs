@@ -39,7 +39,11 @@ fn a_job_without_a_library_is_told_its_object_its_folder_or_its_manifest() {
     assert_eq!(filled_in("{prefix_uri}", &["in/xa/a.csv", "in/xb/a.csv"]), "s3://landing/in/");
     assert_eq!(filled_in("{prefix_uri}", &["a.csv", "in/b.csv"]), "s3://landing/");
     assert_eq!(filled_in("{prefix_uri}", &["in/ü/a", "in/ö/a"]), "s3://landing/in/");
-    assert_eq!(filled_in("{prefix_uri}", &["in/_hidden", "in/a[b]"]), "s3://landing/in/", "as it is");
+    assert_eq!(
+        filled_in("{prefix_uri}", &["in/_hidden", "in/a[b]"]),
+        "s3://landing/in/",
+        "as it is"
+    );
 }
 
 #[test]
