@@ -2,6 +2,7 @@
 
 pub mod batches;
 pub mod deploy;
+pub mod doctor;
 pub mod roles;
 pub mod unlock;
 
@@ -15,6 +16,7 @@ use landfall_core::arrivals::EventTime;
 
 use self::batches::{BatchArgs, BatchesArgs, FindArgs, RetryArgs};
 use self::deploy::{DeployArgs, DestroyArgs, GivenParameter, PackageArgs};
+use self::doctor::DoctorArgs;
 use self::roles::{DiffArgs, PoliciesArgs};
 use self::unlock::UnlockArgs;
 
@@ -57,6 +59,7 @@ pub enum Command {
     Batch(BatchArgs),
     Retry(RetryArgs),
     Find(FindArgs),
+    Doctor(DoctorArgs),
     Unlock(UnlockArgs),
     Wheel(WheelArgs),
     /// Print the JSON Schema of a routes file or of a custom resource's properties.

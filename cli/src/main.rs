@@ -17,6 +17,7 @@ mod deploy;
 mod desired;
 mod destroy;
 mod diff;
+mod doctor;
 mod explain;
 mod find;
 #[cfg(test)]
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
         Command::Batch(args) => batch::run(args),
         Command::Retry(args) => retry::run(args),
         Command::Find(args) => find::run(args),
+        Command::Doctor(args) => doctor::run(args),
         Command::Unlock(args) => unlock::run(args),
         Command::Wheel(args) => wheel::run(args),
         Command::Schema { subject } => Ok(Output::success(schema(*subject))),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use landfall_core::batch::{
     Batch, ClaimMode, Closing, Failed, HistoryEvent, Started, Starting, State, Why,
 };
+use landfall_core::doctor::explain;
 use landfall_core::moment::Time;
 
 use crate::terminal::escape::shown;
@@ -215,10 +216,18 @@ fn sealed(batch: &Batch, due: Time, waits_for_slot: bool, now: Time) -> Vec<Stri
     if due <= now {
         return vec!["It is due. The monitor starts a run within a minute.".to_owned()];
     }
-    vec![
+    let mut sentences = vec![
         format!("The monitor starts a run at {}.", moment(due, now)),
         format!("Why not earlier: {}.", last_detail(batch)),
-    ]
+    ];
+    sentences.extend(batch.history.last().and_then(|last| meaning(&last.detail)));
+    sentences
+}
+
+/// Returns what is known about an error. What it is known for on the way of the data says more than the layer that refused.
+fn meaning(error: &str) -> Option<String> {
+    let found = explain(error).pop()?;
+    Some(format!("What it means [{}]: {} {}", found.row.code, found.row.cause, found.row.fix))
 }
 
 fn starting(batch: &Batch, start: Starting, now: Time) -> Vec<String> {
@@ -264,8 +273,9 @@ fn parked(batch: &Batch, why: Why, message: &str, now: Time) -> Vec<String> {
     let mut sentences = vec![
         format!("It has been parked{since}: {words} [{}].", why.code()),
         format!("Message: {}.", shown(message.trim_end_matches('.'))),
-        "No run starts until you return the batch.".to_owned(),
     ];
+    sentences.extend(meaning(message));
+    sentences.push("No run starts until you return the batch.".to_owned());
     if matches!(why, Why::OutcomeUnknown | Why::RunVanished | Why::NotClaimed) {
         sentences.push(format!(
             "First check in Glue whether a run with `--landfall-batch-id {}` did the work. If so, leave the batch parked.",

@@ -4,6 +4,7 @@ mod bucket_policy;
 mod check;
 mod deploy;
 mod diff;
+mod doctor;
 mod event;
 mod explain;
 mod ledger;
@@ -152,6 +153,7 @@ fn version_and_help_are_printed_to_standard_output() {
         &["batch", "--help"],
         &["retry", "--help"],
         &["find", "--help"],
+        &["doctor", "--help"],
         &["unlock", "--help"],
         &["schema", "--help"],
     ] {
