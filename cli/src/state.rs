@@ -272,6 +272,12 @@ fn parked(batch: &Batch, why: Why, message: &str, now: Time) -> Vec<String> {
             batch.id
         ));
     }
+    if why == Why::OutcomeUnknown && batch.start.claim == ClaimMode::Optional {
+        sentences.push(
+            "If you return it, you answer for its runs so far: Landfall judges the next run alone."
+                .to_owned(),
+        );
+    }
     sentences.push(format!("Once you have removed the cause, run: landfall retry {}", batch.id));
     sentences
 }

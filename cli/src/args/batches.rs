@@ -98,8 +98,9 @@ pub struct BatchArgs {
   landfall retry --all-parked --route orders
 
 First remove the cause: `landfall batch ID` shows why the batch was parked. The monitor starts a
-returned batch within a minute. Your credentials need dynamodb:GetItem and dynamodb:PutItem on the
-ledger's table. --all-parked also needs what `batches` needs.
+returned batch within a minute. Where jobs need not claim (`claim: optional`), you answer for the
+runs so far: Landfall judges the next run alone. Your credentials need dynamodb:GetItem and
+dynamodb:PutItem on the ledger's table. --all-parked also needs what `batches` needs.
 
 Exit status: 0 every batch was returned; 1 at least one wasn't, because it isn't parked or has changed
 meanwhile, because --all-parked couldn't read or reach one, or because you declined; 2 wrong usage, or

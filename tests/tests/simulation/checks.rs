@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use landfall_core::batch::{Batch, Chunk, State, Why};
+use landfall_core::batch::{Batch, Chunk, ClaimMode, Entry, HistoryEvent, State, Why};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -139,11 +139,18 @@ fn of_batch(batch: &Batch, runs: &[&Ran]) -> Vec<String> {
         }
         State::Parked { why, message } => match why {
             Why::AttemptsExhausted | Why::StateNotRetried => {}
+            // Without a claim, a start of which nobody knows what came leaves a doubt.
+            Why::OutcomeUnknown if is_in_doubt(batch) => {}
             why => found.push(format!("is parked: {}: {message}", why.code())),
         },
         _ => {}
     }
     found
+}
+
+fn is_in_doubt(batch: &Batch) -> bool {
+    let is_lost = |entry: &Entry| entry.what == HistoryEvent::NotStarted;
+    batch.start.claim == ClaimMode::Optional && batch.history.iter().any(is_lost)
 }
 
 fn limits_hold<'r>(ran: impl Iterator<Item = &'r Ran> + Clone, found: &mut Vec<String>) {

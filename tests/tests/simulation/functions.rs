@@ -60,6 +60,15 @@ routes:
     key: "scoped/{name}"
     batch: { by: [name] }
     start: { target: analytics, job: scoped, scope: batch }
+  - name: plain
+    bucket: landing
+    key: "plain/{name}"
+    batch: { by: [name] }
+    start:
+      target: analytics
+      job: plain
+      claim: optional
+      retry: { attempts: 9, states: [FAILED, TIMEOUT] }
 "#;
 
 /// The limits that `ROUTES` sets.

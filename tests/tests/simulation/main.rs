@@ -95,11 +95,12 @@ fn begin(world: &Arc<World>) {
 async fn uploads(world: &Arc<World>) {
     for number in 0..world.random(5..25) {
         world.timeline.sleep(world.random_secs(0..120)).await;
-        let key = match world.random(0..6) {
+        let key = match world.random(0..7) {
             0 | 1 => format!("once/{}/{number}", number % 2),
             2 => format!("windowed/{}/{number}", number % 2),
             3 => format!("limited/{number}"),
             4 => format!("hourly/{number}"),
+            5 => format!("plain/{number}"),
             _ => format!("scoped/{number}"),
         };
         upload(world, key);
