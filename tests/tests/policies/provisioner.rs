@@ -45,6 +45,7 @@ fn set_of_its_own() -> Value {
     let Names { prefix, path, boundary, provisioning_role } = own::OF_ITS_OWN;
     json!([{
         "TrustedAccountIds": "*", "LandingBucketArns": "arn:aws:s3:::acme-landing",
+        "PolicyBucketArns": "arn:aws:s3:::acme-landing",
         "NamePrefix": prefix, "ProvisionedRolePath": format!("/{path}/"),
         "PermissionsBoundaryArn": boundary, "ProvisioningRoleArn": provisioning_role,
         "Table.Arn": format!("arn:aws:dynamodb:{REGION}:{HERE}:table/{prefix}-provisioner"),
