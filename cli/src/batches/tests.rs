@@ -110,7 +110,9 @@ fn a_list_is_a_document_too() {
               "arrivals": 3,
               "run_id": "jr_1",
               "due_at": "2026-02-01T00:01:02Z",
-              "parked_for": null
+              "parked_for": null,
+              "claim": "required",
+              "claimed": null
             },
             {
               "id": "899bfd94d19c4ed05147d6815125b225",
@@ -123,7 +125,9 @@ fn a_list_is_a_document_too() {
               "arrivals": 3,
               "run_id": null,
               "due_at": null,
-              "parked_for": "no_such_job"
+              "parked_for": "no_such_job",
+              "claim": "required",
+              "claimed": null
             }
           ],
           "counts": {

@@ -201,7 +201,7 @@ fn a_parked_batch_says_why_and_how_it_is_returned() {
         400,
         expect![[r#"
             outcome_unknown
-            It has been parked since 2026-02-01T00:00:02Z (6 minutes ago): Landfall couldn't find out whether a run started [outcome_unknown].
+            It has been parked since 2026-02-01T00:00:02Z (6 minutes ago): Landfall couldn't find out what became of a run [outcome_unknown].
             Message: timed out.
             No run starts until you return the batch.
             First check in Glue whether a run with `--landfall-batch-id 899bfd94d19c4ed05147d6815125b225` did the work. If so, leave the batch parked.
