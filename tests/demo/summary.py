@@ -1,4 +1,4 @@
-"""An ordinary Glue job, which knows nothing of Landfall: counts the days of each kind of weather."""
+"""An ordinary Glue job, which counts the days of each kind of weather. It knows no Landfall."""
 
 import collections
 import csv
@@ -9,7 +9,7 @@ import boto3
 from awsglue.utils import getResolvedOptions
 
 
-def place(uri):
+def place(uri: str) -> dict[str, str]:
     bucket, _, key = uri[len("s3://") :].partition("/")
     return {"Bucket": bucket, "Key": key}
 
