@@ -166,6 +166,7 @@ fn a_parked_batch_says_why_and_how_it_is_returned() {
             no_such_job
             It has been parked since 2026-02-01T00:00:02Z (119 minutes ago): there is no such job [no_such_job].
             Message: EntityNotFoundException: orders\u{1b}[2J.
+            What it means [job_not_found]: The job was renamed or deleted, or the route names it wrongly. Correct the name in the route and deploy, or create the job. Then return the batches that are parked as `no_such_job`.
             No run starts until you return the batch.
             Once you have removed the cause, run: landfall retry 899bfd94d19c4ed05147d6815125b225
         "#]],
