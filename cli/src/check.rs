@@ -14,7 +14,11 @@ use crate::args::{CheckArgs, Color};
 use crate::input;
 use crate::state::claim_mode;
 use crate::terminal::output::{Output, Printed, Status};
+use crate::terminal::phrases::counted;
 use crate::terminal::problems;
+
+/// The most routes that a note names. Of more, it says how many there are.
+const NAMED: usize = 5;
 
 /// Checks each file. A file that cannot be read does not hide the problems of the others.
 pub fn run(args: &CheckArgs, color: Color) -> Printed {
@@ -61,8 +65,12 @@ fn claim_modes(routes: &Routes) -> String {
     let lines = [ClaimMode::Required, ClaimMode::Optional].into_iter().filter_map(|mode| {
         let of = routes.routes.iter().filter(|route| route.claim == mode);
         let names: Vec<String> = of.map(|route| format!("`{}`", route.name)).collect();
-        let (word, means) = (mode.as_str(), claim_mode(mode));
-        (!names.is_empty()).then(|| format!("note: claim {word}, {}: {means}\n", names.join(", ")))
+        let which = match names.len() {
+            0 => return None,
+            few if few <= NAMED => names.join(", "),
+            many => counted(many as u64, "route"),
+        };
+        Some(format!("note: claim {}, {which}: {}\n", mode.as_str(), claim_mode(mode)))
     });
     lines.collect()
 }
