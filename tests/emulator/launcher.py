@@ -24,7 +24,8 @@ from typing import Any
 
 from ministack import app
 from ministack.core import iam_actions, iam_evaluator
-from ministack.services import dynamodb, iam, lambda_svc, s3
+from ministack.core.router import extract_access_key_id
+from ministack.services import dynamodb, iam, lambda_svc, s3, sts
 from ministack.services.cloudformation import changesets, custom_resource, stacks
 
 from alarms import correct_alarms, correct_length_of_minutes
@@ -52,6 +53,8 @@ from short_sessions import correct_length_of_sessions
 
 # The parameters of the IAM call that is being authorised.
 IAM_PARAMETERS: ContextVar[dict] = ContextVar("IAM_PARAMETERS")
+# The session that calls for a bucket of another account; empty if it is no role's.
+CALLER: ContextVar[str] = ContextVar("CALLER", default="")
 # The resources that the running change set imports, by logical ID.
 IMPORTS: ContextVar[dict] = ContextVar("IMPORTS")
 
@@ -65,6 +68,7 @@ def main() -> None:
     correct_secure_transport()
     correct_leading_keys()
     correct_owners_of_buckets()
+    correct_policies_of_buckets()
     correct_ranges_of_versions()
     correct_maximum_concurrency()
     correct_batches_of_messages()
@@ -114,7 +118,7 @@ def correct_principal_arn() -> None:
 
     def resolve(key: str, context: iam_evaluator.EvalContext) -> Any:
         if key.lower() == "aws:principalarn":
-            return role_of_session(context.principal_arn)
+            return role_of_session(CALLER.get() or context.principal_arn)
         return original(key, context)
 
     original = replace(iam_evaluator, "_resolve_condition_key", resolve)
@@ -238,6 +242,25 @@ def correct_leading_keys() -> None:
         return {**found, "dynamodb:LeadingKeys": [value]}
 
     original = replace(iam_actions, "dynamodb_service_context", context)
+
+
+def correct_policies_of_buckets() -> None:
+    """Lets a bucket's policy tell the roles of another account apart by `aws:PrincipalArn`.
+
+    The emulator takes every caller from another account for that account's root, so a policy that
+    admits one role of an account denies that role too.
+    """
+
+    def allows(*request: Any) -> bool:
+        headers, query = (request[6] if len(request) > 6 else None), request[4]
+        session = sts._sessions.get(extract_access_key_id(headers or {}, query) or "", {})
+        token = CALLER.set(session.get("Arn", ""))
+        try:
+            return original(*request)
+        finally:
+            CALLER.reset(token)
+
+    original = replace(s3, "_foreign_bucket_allows", allows)
 
 
 def correct_owners_of_buckets() -> None:

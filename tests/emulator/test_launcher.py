@@ -273,6 +273,49 @@ def test_what_asks_for_tls_is_let_through(launched: Emulator) -> None:
     assert may_read_with_tls_only(launched)
 
 
+# The policies of buckets
+
+
+def roles_that_a_policy_admits(emulator: Emulator) -> dict[str, bool]:
+    """Returns which roles of an account can read a foreign bucket whose policy admits one."""
+    s3 = emulator.client("s3", DATA)
+    with contextlib.suppress(s3.exceptions.BucketAlreadyOwnedByYou):
+        s3.create_bucket(
+            Bucket="admits-one", CreateBucketConfiguration={"LocationConstraint": REGION}
+        )
+    s3.put_object(Bucket="admits-one", Key="key", Body=b"")
+    allow_one = {
+        "Effect": "Allow",
+        "Principal": {"AWS": f"arn:aws:iam::{ANALYTICS}:root"},
+        "Action": "s3:GetObject",
+        "Resource": "arn:aws:s3:::admits-one/*",
+        "Condition": {"ArnEquals": {"aws:PrincipalArn": f"arn:aws:iam::{ANALYTICS}:role/admitted"}},
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [allow_one]})
+    s3.put_bucket_policy(Bucket="admits-one", Policy=policy)
+    reached = {}
+    for name in "admitted", "other":
+        root = {"AWS": f"arn:aws:iam::{ANALYTICS}:root"}
+        role(emulator, ANALYTICS, name, trust(Principal=root), allow("s3:GetObject"))
+        reader = emulator.client("s3", ANALYTICS, **emulator.session_of(ANALYTICS, name))
+        try:
+            reader.get_object(Bucket="admits-one", Key="key")
+            reached[name] = True
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "AccessDenied":
+                raise
+            reached[name] = False
+    return reached
+
+
+def test_the_plain_emulator_still_knows_no_roles_of_other_accounts(plain: Emulator) -> None:
+    assert roles_that_a_policy_admits(plain) == {"admitted": False, "other": False}
+
+
+def test_a_buckets_policy_admits_one_role_of_another_account(launched: Emulator) -> None:
+    assert roles_that_a_policy_admits(launched) == {"admitted": True, "other": False}
+
+
 # dynamodb:LeadingKeys
 
 
