@@ -45,6 +45,8 @@ pub fn run(keep: bool) -> Result<()> {
         target: None,
         minute: None,
     })?;
+    // It is deployed. Nothing would remove it if this program were killed.
+    drop(routes);
     let shown = show(&cloud);
     if shown.is_err() {
         eprintln!("\nThe demo failed. The log lines below may show why.\n\n{}\n", cloud.hints());
