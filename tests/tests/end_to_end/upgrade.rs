@@ -41,6 +41,10 @@ const VARIABLE: (&str, &str) = (
     "LANDFALL_TRUSTED_ACCOUNT_IDS: \"111111111111,222222222222\"\n          LANDFALL_LANDING_BUCKETS: \"*\"",
 );
 
+/// The command line of the previous version named the wheel `landfall`, and its template took no other name. Today's
+/// deploys both templates here, with today's wheel.
+const WHEEL: (&str, &str) = ("/landfall-[0-9A-Za-z.]+-py3", "/landfall(_glue)?-[0-9A-Za-z.]+-py3");
+
 /// Everything that must stay.
 #[derive(Debug, PartialEq, Eq)]
 struct Standing {
@@ -196,11 +200,11 @@ fn templates(folder: &Path) -> Result<BTreeMap<&'static str, String>> {
 
 fn before() -> Result<BTreeMap<&'static str, String>> {
     let mut before = templates(&root().join("tests/fixtures/before"))?;
-    let (was, is) = VARIABLE;
-    let provisioner =
-        before.get_mut("provisioner.yaml").context("there is no provisioner template")?;
-    ensure!(provisioner.contains(was), "the previous template does not say whom it trusts");
-    *provisioner = provisioner.replace(was, is);
+    for (name, (was, is)) in [("provisioner.yaml", VARIABLE), ("analytics-account.yaml", WHEEL)] {
+        let template = before.get_mut(name).with_context(|| format!("there is no `{name}`"))?;
+        ensure!(template.contains(was), "the previous `{name}` has no `{was}`");
+        *template = template.replace(was, is);
+    }
     Ok(before)
 }
 
