@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
+use aws_sdk_glue::types::{JobRun, JobRunState};
 use landfall_core::batch::RunState;
 use landfall_tests::cloud::LANDING_BUCKET;
 use landfall_tests::demo::count_rows;
@@ -61,10 +62,11 @@ fn a_batch_is_read_as_the_reader_and_written_once_however_often_it_is_started(
         // This object is in the same folder but not in the batch, so the run must not read it.
         stage.upload(&format!("{folder}/notes.txt"), "day,weather\n1000000,snow\n").await?;
         stage.upload(&format!("{folder}/_SUCCESS"), "").await?;
-        // As soon as it runs, start it again, as a trigger other than ours would, or ours after a
-        // lost answer.
+        // As soon as it has claimed the batch, start it again with the same arguments, as somebody
+        // other than Landfall would.
         let batch = stage.batch_of("orders", &keys[0].0, |batch| !batch.runs.is_empty()).await?;
         let first = batch.runs[0].run_id.clone();
+        stage.claimed(&batch.id).await?;
         let second = stage.start_again("csv-to-parquet-spark", &first).await?;
         let batch = stage.succeeded("orders", &keys[0].0).await?;
         ensure!(batch.runs.len() == 1, "the ledger knows {} runs", batch.runs.len());
@@ -72,7 +74,10 @@ fn a_batch_is_read_as_the_reader_and_written_once_however_often_it_is_started(
         let expected = sums(&keys.each_ref().map(|(_, rows)| *rows));
         let runs = stage.ended("csv-to-parquet-spark", &[&first, &second]).await?;
         for run in &runs {
-            stage.ensure_succeeded(run)?;
+            match run.id() {
+                Some(id) if id == first => stage.ensure_succeeded(run)?,
+                _ => ensure_kept_out(run)?,
+            }
         }
         let printed: Vec<_> = [&first, &second].map(|run| stage.printed(run)).concat();
         ensure!(printed.len() == 1, "not exactly one of two runs did the work: {printed:?}");
@@ -85,11 +90,23 @@ fn a_batch_is_read_as_the_reader_and_written_once_however_often_it_is_started(
         // Start it once more after it is done.
         let third = stage.start_again("csv-to-parquet-spark", &first).await?;
         let runs = stage.ended("csv-to-parquet-spark", &[&third]).await?;
-        stage.ensure_succeeded(&runs[0])?;
+        ensure_kept_out(&runs[0])?;
         ensure!(stage.printed(&third).is_empty(), "it did the work again");
         ensure!(stage.output("parquet/orders/once/")? == output, "the output has changed");
         Ok(())
     })
+}
+
+/// A second process of the same start fails, and says why.
+fn ensure_kept_out(run: &JobRun) -> Result<()> {
+    let message = run.error_message().unwrap_or_default();
+    ensure!(
+        run.job_run_state() == Some(&JobRunState::Failed)
+            && message.contains("an earlier process of the same start has claimed it"),
+        "the run ended {:?}: {message}",
+        run.job_run_state()
+    );
+    Ok(())
 }
 
 /// One of the two keys is a pattern that matches the other, which Spark would read with it.

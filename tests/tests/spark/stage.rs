@@ -139,6 +139,16 @@ impl Stage {
         self.batch_of(route, key, is_done).await
     }
 
+    /// Waits until a run has claimed the batch.
+    pub async fn claimed(&self, batch_id: &str) -> Result<()> {
+        wait_until("the batch is not claimed", SOON, async || {
+            let scan = ["dynamodb", "scan", "--table-name", "landfall-claims"];
+            let claims = self.cloud.data.cli.run(scan)?;
+            Ok(claims.contains(batch_id).then_some(()))
+        })
+        .await
+    }
+
     /// Starts a job with the arguments of an existing run, and returns the new run's ID.
     pub async fn start_again(&self, job: &str, run_id: &str) -> Result<String> {
         let glue = &self.cloud.analytics.glue;
