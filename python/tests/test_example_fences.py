@@ -63,7 +63,7 @@ def test_the_example_that_decrypts_writes_nothing_once_its_run_is_over(
 
 
 class Rows:
-    """Stands for Spark's rows: it takes what a writer is told, and records what is written."""
+    """Stands for Spark's rows: it takes a writer's settings, and records each write."""
 
     columns, schema = ["day", "weather"], "day INT, weather STRING"
 

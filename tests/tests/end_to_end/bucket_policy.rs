@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::stage::Stage;
 
-/// The stage's provisioner is told of this bucket by name.
+/// The parameters of the stage's provisioner name this bucket.
 const BUCKET: &str = "acme-by-policy";
 
 pub fn statements_of_others_survive_ours_in_every_change(stage: &Stage) -> Result<()> {
@@ -35,7 +35,7 @@ pub fn statements_of_others_survive_ours_in_every_change(stage: &Stage) -> Resul
         ensure!(ours.contains("acme-by-policy/new/*") && ours.contains("role/other-job"), "{ours}");
         ensure!(!ours.contains("/in/*") && !ours.contains("plain-job"), "{ours}");
 
-        // No provisioner was told of this bucket, so nothing is done, and the stack goes back.
+        // No provisioner has this bucket among its parameters, so it changes nothing, and the stack rolls back.
         let wrong = template("new/{file}", "other-job").replace(BUCKET, "acme-not-named");
         let updated = stacks.update("by-policy", &wrong).await?;
         let outcome = updated.expect("UPDATE_ROLLBACK_COMPLETE")?;

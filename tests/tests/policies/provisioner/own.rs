@@ -9,7 +9,7 @@ use super::{
     statement, without,
 };
 
-/// What the provisioner's stack is told about names and roles.
+/// The names and roles that the parameters of the provisioner's stack give it.
 pub struct Names {
     pub prefix: &'static str,
     /// The path of the roles that the provisioner makes, without slashes around it.

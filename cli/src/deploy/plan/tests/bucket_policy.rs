@@ -1,4 +1,4 @@
-//! What stacks are told for routes with `access: bucket_policy`.
+//! Tests of the parameters that the stacks get for routes with `access: bucket_policy`.
 
 use super::*;
 

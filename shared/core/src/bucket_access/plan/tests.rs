@@ -1,4 +1,4 @@
-//! Tests of the order of changes, and of what is told when nothing can be changed.
+//! Tests of the order of changes, and of the errors when nothing can be changed.
 
 use serde_json::{Value, json};
 
