@@ -1,6 +1,6 @@
 //! The templates' alarms. Each goes off because of the fault that it is for, notifies its topic,
-//! and returns to OK once the fault is repaired. They have a deployment of their own, because other
-//! tests cause the same faults. There the minutes of schedules and alarms are shorter.
+//! and returns to OK once the fault is repaired. They have deployments of their own, because
+//! other tests cause the same faults. There the minutes of schedules and alarms are shorter.
 //!
 //! The emulator implements what an alarm does, as CloudWatch documents it. The metric, statistic,
 //! threshold and treatment of missing data come from the template.
@@ -16,7 +16,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use landfall_aws::clock::now;
 use landfall_core::batch::{Batch, HistoryEvent, State};
-use landfall_tests::cloud::{LANDING_BUCKET, wait_until};
 use landfall_tests::shared::Shared;
 use landfall_tests::{ANALYTICS, root};
 use libtest_mimic::{Failed, Trial};
@@ -142,8 +141,7 @@ fn make_the_job_and_return_the_batch(fixture: &Fixture) -> Result<()> {
     let command = "Name=glueetl,ScriptLocation=s3://acme-analytics/none.py";
     let job = ["glue", "create-job", "--name", "not-yet-there", "--role", &role];
     fixture.cloud.analytics.cli.run([&job[..], &["--command", command]].concat())?;
-    let batch = fixture.batch_of("in/parked/a.csv")?;
-    let returned = batch.returned(now()).context("the batch is not parked")?;
+    let returned = fixture.parked("in/parked/a.csv")?.returned(now()).context("not parked")?;
     fixture.cloud.wait(async {
         fixture.ledger.write(returned).await?.context("somebody else wrote the batch")?;
         Ok(())
@@ -176,26 +174,26 @@ fn has_waited(fixture: &Fixture, key: &str, seconds: u64) -> Result<()> {
     Ok(())
 }
 
-/// Settles the batch so that nothing more is started for it.
+/// Settles the batch so that nothing more is started for it. The batch is parked, which sets off
+/// another alarm too. Wait until that one has come and gone, because its own test counts how often
+/// it goes off.
 fn settle_the_batch_that_failed(fixture: &Fixture) -> Result<()> {
-    let parked = wait_until("the batch is not parked", fixture::SOON, async || {
-        let found = fixture.ledger.find(LANDING_BUCKET, "in/failing/a.csv").await?;
-        let id = &found.first().context("no batch")?.batch;
-        let batch = fixture.ledger.batch(id).await?;
-        Ok(batch.filter(|batch| matches!(batch.state, State::Parked { .. })))
-    });
-    let batch = fixture.cloud.wait(parked)?;
-    fixture.write(Batch { state: State::Empty, ..batch })
+    let parked = fixture.parked("in/failing/a.csv")?;
+    fixture.until("landfall-batches-parked", "ALARM")?;
+    fixture.write(Batch { state: State::Empty, ..parked })?;
+    fixture.until("landfall-batches-parked", "OK")
 }
 
 /// Returns a test for each alarm, and one that checks that the list is complete.
 pub fn trials() -> Vec<Trial> {
-    // Cause one fault at a time. A fault may remove what another one needs, and an alarm on a
-    // metric of another fault would go off too.
-    let shared: Shared<Mutex<Fixture>> = Shared::default();
+    // In a deployment, cause one fault at a time. A fault may remove what another one needs, and an
+    // alarm on a metric of another fault would go off too. Alarms take minutes, so there are two
+    // deployments.
+    let shared: [Shared<Mutex<Fixture>>; 2] = Default::default();
     let mut trials: Vec<Trial> = DRIVEN
         .iter()
-        .map(|driven| {
+        .zip(shared.iter().cycle())
+        .map(|(driven, shared)| {
             let names = driven.alarms.join("_and_").replace('-', "_");
             let name = format!("the_alarm_{names}_tells_of_its_fault");
             let deploy = || Fixture::deploy().map(Mutex::new);

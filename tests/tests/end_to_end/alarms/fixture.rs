@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use aws_sdk_sqs::types::QueueAttributeName;
 use landfall_aws::ledger::Ledger;
-use landfall_core::batch::Batch;
+use landfall_core::batch::{Batch, State};
 use landfall_tests::cloud::{LANDING_BUCKET, LocalCloud, Setup, wait_until};
 use landfall_tests::{DATA, REGION, progress, root};
 use serde_json::{Value, json};
@@ -148,6 +148,22 @@ impl Fixture {
                 None => Ok(None),
             }
         }))
+    }
+
+    /// Returns the batch of an object, once it is parked.
+    pub fn parked(&self, key: &str) -> Result<Batch> {
+        self.cloud.wait(wait_until(
+            &format!("the batch of `{key}` is not parked"),
+            SOON,
+            async || {
+                let Some(found) = self.ledger.find(LANDING_BUCKET, key).await?.into_iter().next()
+                else {
+                    return Ok(None);
+                };
+                let batch = self.ledger.batch(&found.batch).await?;
+                Ok(batch.filter(|batch| matches!(batch.state, State::Parked { .. })))
+            },
+        ))
     }
 
     /// Writes a batch, or does nothing if a function has written it in the meantime.
