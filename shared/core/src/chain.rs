@@ -1,0 +1,7 @@
+//! The chain that leads from an object in a bucket to a Glue job run, and which of its links are broken.
+//!
+//! Somebody looks at the links (`landfall-inspection` makes the calls) and gets [`observed`] facts. [`judge`](judge())
+//! decides what they mean, in the direction of the data. It never takes "couldn't look" for "all is well".
+
+pub mod judge;
+pub mod observed;

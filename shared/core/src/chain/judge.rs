@@ -1,0 +1,1 @@
+//! Judges each link of the chain.
