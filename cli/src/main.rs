@@ -55,7 +55,7 @@ fn main() -> ExitCode {
         Command::Batch(args) => batch::run(args),
         Command::Retry(args) => retry::run(args),
         Command::Find(args) => find::run(args),
-        Command::Doctor(args) => doctor::run(args),
+        Command::Doctor(args) => doctor::run(args, cli.color),
         Command::Unlock(args) => unlock::run(args),
         Command::Wheel(args) => wheel::run(args),
         Command::Schema { subject } => Ok(Output::success(schema(*subject))),
