@@ -1,11 +1,13 @@
-//! What somebody saw of the chain. All of it comes from calls that read.
+//! What somebody saw of the chain. All of it comes from calls that read, and nothing in it is a verdict.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::bucket_notifications::Configuration;
+use super::drift::Difference;
+use crate::bucket_notifications::{Configuration, Filter};
 use crate::moment::Time;
+use crate::policy::Document;
 
 /// The outcome of a look at something.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,10 +16,20 @@ pub enum Look<T> {
     Seen(T),
     /// It isn't there. AWS said so.
     Missing,
-    /// The credentials may not look. Holds the permission that they lack, such as `s3:GetBucketNotification`.
+    /// The credentials may not look. Holds the permission that they lack, such as `s3:GetBucketNotification`:
+    /// [`permission`](super::permissions::permission) names it for an operation.
     Denied(String),
     /// The call gave no answer. Holds the operation, AWS's code and its message.
     Failed(String),
+}
+
+/// A look at something by the name that it should have, whether or not it is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named<T> {
+    /// The name or the ARN.
+    pub name: String,
+    /// What the look showed.
+    pub look: Look<T>,
 }
 
 /// What was seen of the chain: both accounts, or one of them.
@@ -25,6 +37,8 @@ pub enum Look<T> {
 pub struct Observations {
     /// When somebody looked.
     pub at: Time,
+    /// The command that deploys these routes, such as `landfall deploy routes.yaml --data-profile acme-data`.
+    pub deploy: String,
     /// The routes to judge by, in their order.
     pub routes: Vec<RouteFacts>,
     /// The data account, or why nobody looked at it.
@@ -57,34 +71,34 @@ pub struct DataAccount {
     pub account: String,
     /// The region of the stack.
     pub region: String,
-    /// The stack of the data account.
-    pub stack: Look<Stack>,
+    /// The status of the data account's stack, such as `UPDATE_COMPLETE`, by the stack's name.
+    pub stack: Named<String>,
     /// `true` if the routes to judge by are those that the stack was deployed with.
     pub routes_are_deployed: Look<bool>,
     /// The buckets of the routes, by name.
     pub buckets: BTreeMap<String, Bucket>,
     /// How the buckets' events reach the queue of arrivals.
     pub transport: Transport,
-    /// The queue of arrivals, which the trigger reads.
-    pub arrivals: Look<Queue>,
-    /// Its dead-letter queue.
-    pub arrivals_dlq: Look<Queue>,
-    /// The trigger and its event source mapping.
+    /// The queue of arrivals, which the trigger reads, by ARN.
+    pub arrivals: Named<Queue>,
+    /// Its dead-letter queue, by ARN.
+    pub arrivals_dlq: Named<Queue>,
+    /// The trigger, with its mapping on the queue of arrivals.
     pub trigger: Function,
     /// The rule that runs the monitor each minute.
-    pub schedule: Look<Rule>,
-    /// The monitor and its event source mapping on the queue of ended runs.
+    pub schedule: Named<Rule>,
+    /// The monitor, with its mappings on the queue of ended runs and on the work queue.
     pub monitor: Function,
-    /// The queue of ended runs, which the monitor reads.
-    pub runs: Look<Queue>,
-    /// Its dead-letter queue.
-    pub runs_dlq: Look<Queue>,
-    /// The ledger's table.
-    pub ledger: Look<Table>,
-    /// The table of claims.
-    pub claims: Look<Table>,
-    /// The reader role.
-    pub reader: Look<Role>,
+    /// The queue of ended runs, which the monitor reads, by ARN.
+    pub runs: Named<Queue>,
+    /// Its dead-letter queue, by ARN.
+    pub runs_dlq: Named<Queue>,
+    /// The status of the ledger's table, such as `ACTIVE`, by the table's name.
+    pub ledger: Named<String>,
+    /// The status of the table of claims, by the table's name.
+    pub claims: Named<String>,
+    /// The reader role, by ARN.
+    pub reader: Named<Role>,
 }
 
 /// What was seen in the analytics account.
@@ -94,46 +108,37 @@ pub struct AnalyticsAccount {
     pub account: String,
     /// The region of the jobs.
     pub region: String,
-    /// The stack of the analytics account.
-    pub stack: Look<Stack>,
-    /// The starter role.
-    pub starter: Look<Role>,
-    /// The job role.
-    pub job_role: Look<Role>,
+    /// The status of the analytics account's stack, by the stack's name.
+    pub stack: Named<String>,
+    /// The starter role, by ARN.
+    pub starter: Named<Role>,
+    /// The job role that the stack makes, by ARN; `None` if the stack makes none.
+    pub job_role: Option<Named<Role>>,
     /// The jobs of the routes, by name.
     pub jobs: BTreeMap<String, Job>,
     /// The rule that sends events of ended runs to the data account.
-    pub rule_of_runs: Look<Rule>,
-}
-
-/// A stack of CloudFormation.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stack {
-    /// The stack's name.
-    pub name: String,
-    /// Its status, such as `UPDATE_COMPLETE`.
-    pub status: String,
+    pub rule_of_runs: Named<Rule>,
 }
 
 /// What was seen of a landing bucket.
 #[derive(Debug, Clone)]
 pub struct Bucket {
-    /// The bucket's region.
+    /// The bucket's region. `Missing` if there is no such bucket.
     pub region: Look<String>,
     /// `true` if versioning is on.
     pub versioning: Look<bool>,
-    /// The ownership setting, such as `BucketOwnerEnforced`.
+    /// The ownership setting, such as `BucketOwnerEnforced`. `Missing` if the bucket has none.
     pub ownership: Look<String>,
+    /// The policy; `Missing` if the bucket has none.
+    pub policy: Look<Document>,
     /// The ARN or ID of the KMS key for new objects; `None` if they aren't encrypted with a key of KMS.
     pub kms_key: Look<Option<String>>,
-    /// The policy; `Missing` if the bucket has none.
-    pub policy: Look<Value>,
+    /// That key; `None` if new objects aren't encrypted with a key of KMS, or if that isn't known.
+    pub key: Option<Look<Key>>,
     /// The notification configuration.
     pub notifications: Look<Configuration>,
-    /// The prefixes and suffixes of the rules that the bucket should have and hasn't, for the queue of arrivals.
-    pub missing_rules: Vec<String>,
-    /// That key; `None` if new objects aren't encrypted with a key of KMS.
-    pub key: Option<Look<Key>>,
+    /// The filters of the rules that the routes need ([`Filters::of`](crate::bucket_notifications::Filters::of)).
+    pub filters: Vec<Filter>,
 }
 
 /// A key of KMS.
@@ -151,49 +156,49 @@ pub enum Transport {
     /// S3 sends them itself.
     S3,
     /// S3 sends them to EventBridge, and this rule sends them on.
-    EventBridge(Look<Rule>),
+    EventBridge(Named<Rule>),
+    /// Both, while somebody changes from one to the other. Each of them must work.
+    Both(Named<Rule>),
 }
 
 /// A rule of EventBridge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
-    /// The rule's name.
-    pub name: String,
     /// `true` if the rule is on.
     pub is_enabled: bool,
     /// The ARNs of its targets.
     pub targets: Vec<String>,
+    /// The event pattern; `None` if the rule has a schedule instead, or the pattern isn't JSON.
+    pub pattern: Option<Value>,
 }
 
 /// A queue of SQS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Queue {
-    /// The queue's ARN.
-    pub arn: String,
     /// How many messages wait.
     pub visible: u64,
     /// How many messages somebody works on.
     pub in_flight: u64,
     /// The queue's policy; `None` if it has none or it isn't JSON.
-    pub policy: Option<Value>,
+    pub policy: Option<Document>,
 }
 
-/// A Lambda function with the mapping that feeds it.
+/// A Lambda function with the mappings that feed it.
 #[derive(Debug, Clone)]
 pub struct Function {
+    /// The function's name.
+    pub name: String,
     /// The function.
-    pub function: Look<FunctionState>,
+    pub state: Look<FunctionState>,
     /// The reserved concurrency; `None` if nothing is reserved.
     pub reserved_concurrency: Look<Option<u32>>,
-    /// The event source mapping.
-    pub mapping: Look<Mapping>,
+    /// The event source mappings, by the ARN of the queue.
+    pub mappings: Vec<Named<Mapping>>,
 }
 
 /// The state of a function.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FunctionState {
-    /// The function's name.
-    pub name: String,
     /// `Active`, `Inactive`, `Pending` or `Failed`.
     pub state: String,
     /// Why it is in that state, if Lambda says so.
@@ -211,24 +216,15 @@ pub struct Mapping {
     pub last_result: Option<String>,
 }
 
-/// A table of DynamoDB.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Table {
-    /// The table's name.
-    pub name: String,
-    /// Its status, such as `ACTIVE`.
-    pub status: String,
-}
-
 /// A role of Landfall's, compared with what the routes and the stack's parameters ask for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Role {
-    /// The role's ARN.
-    pub arn: String,
-    /// What differs from the desired role, in words. Empty if nothing does.
-    pub differences: Vec<String>,
-    /// Unique IDs (`AROA…`, `AIDA…`) that its trust policy names: the role or user behind them is gone.
-    pub trusted_unique_ids: Vec<String>,
+    /// IAM's unique ID, `AROA…`.
+    pub role_id: String,
+    /// The trust policy; `None` if it isn't JSON.
+    pub trust: Option<Document>,
+    /// What differs from the desired role ([`differences`](super::drift::differences)). Empty if nothing does.
+    pub differences: Vec<Difference>,
     /// The names of Deny-only policies that somebody attached.
     pub brakes: Vec<String>,
 }
@@ -238,7 +234,9 @@ pub struct Role {
 pub struct Job {
     /// The job.
     pub job: Look<JobFacts>,
-    /// Its script; `None` if the job names none.
+    /// `true` if the job's role trusts `glue.amazonaws.com`. `Missing` if there is no such role.
+    pub role_trusts_glue: Look<bool>,
+    /// Its script; `None` if the job names none, or isn't known.
     pub script: Option<Look<()>>,
     /// The last run that failed, among the newest few; `None` if none did.
     pub last_failure: Look<Option<Failure>>,
@@ -247,7 +245,7 @@ pub struct Job {
 /// What Glue says of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobFacts {
-    /// The ARN or name of its role.
+    /// The ARN of its role. Glue may return the bare name; the observer makes it an ARN.
     pub role: String,
     /// The URI of its script.
     pub script: String,
@@ -255,8 +253,6 @@ pub struct JobFacts {
     pub max_retries: u32,
     /// How many runs Glue allows at once.
     pub max_concurrent_runs: u32,
-    /// `true` if the job's role trusts `glue.amazonaws.com`.
-    pub role_trusts_glue: Look<bool>,
 }
 
 /// A run that failed.
@@ -268,4 +264,16 @@ pub struct Failure {
     pub state: String,
     /// What Glue says, if anything.
     pub message: Option<String>,
+    /// `true` if no later run succeeded.
+    pub is_newest: bool,
+}
+
+impl<T> Look<T> {
+    /// Returns what was seen, or `None` if nothing was.
+    pub fn seen(&self) -> Option<&T> {
+        match self {
+            Self::Seen(it) => Some(it),
+            Self::Missing | Self::Denied(_) | Self::Failed(_) => None,
+        }
+    }
 }
