@@ -1,7 +1,7 @@
 //! `landfall`, the operator's command line.
 //!
 //! Every command is a function from its arguments to an [`Output`], which this file prints. Commands read files and
-//! standard input. `diff` reads IAM, and `batches`, `batch` and `find` read the ledger. `retry` writes to the
+//! standard input. `diff` reads IAM, `doctor` looks at everything in both accounts, and `batches`, `batch` and `find` read the ledger. `retry` writes to the
 //! ledger, `unlock` writes to the provisioner's table, and `deploy` and `destroy` change stacks: these print
 //! their progress as they work.
 

@@ -63,23 +63,53 @@ async fn trusts_glue(clients: &Clients, role: &str) -> Seen<bool> {
 
 async fn failure(clients: &Clients, name: &str) -> Seen<Option<Failure>> {
     let list = clients.glue.get_job_runs().job_name(name).max_results(NEWEST);
-    let mut runs = RUNS.seen(list.send().await)?.job_runs.unwrap_or_default();
+    Ok(newest_failure(RUNS.seen(list.send().await)?.job_runs.unwrap_or_default()))
+}
+
+/// Finds the last run that failed, and whether any later run succeeded.
+fn newest_failure(mut runs: Vec<JobRun>) -> Option<Failure> {
     // Glue lists the newest run first, but promises no order.
     runs.sort_by_key(|run| std::cmp::Reverse(run.started_on));
-    let Some(at) = runs.iter().position(has_failed) else { return Ok(None) };
+    let at = runs.iter().position(has_failed)?;
     let mut later = runs[..at].iter();
     let is_newest = !later.any(|run| run.job_run_state == Some(JobRunState::Succeeded));
-    let run = &runs[at];
-    let state = run.job_run_state.as_ref().map(|state| state.as_str().to_owned());
-    Ok(Some(Failure {
-        run_id: run.id.clone().unwrap_or_default(),
+    let run = runs.swap_remove(at);
+    let state = run.job_run_state.map(|state| state.as_str().to_owned());
+    Some(Failure {
+        run_id: run.id.unwrap_or_default(),
         state: state.unwrap_or_default(),
-        message: run.error_message.clone(),
+        message: run.error_message,
         is_newest,
-    }))
+    })
 }
 
 fn has_failed(run: &JobRun) -> bool {
     use JobRunState::{Error, Expired, Failed, Timeout};
     matches!(run.job_run_state, Some(Error | Expired | Failed | Timeout))
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_glue::primitives::DateTime;
+
+    use super::*;
+
+    fn run(id: &str, started_secs: i64, state: JobRunState) -> JobRun {
+        let run = JobRun::builder().id(id).started_on(DateTime::from_secs(started_secs));
+        run.job_run_state(state).error_message("boom").build()
+    }
+
+    #[test]
+    fn the_last_failure_is_told_with_whether_a_later_run_succeeded() {
+        let failed = |runs: Vec<JobRun>| newest_failure(runs).map(|it| (it.run_id, it.is_newest));
+        let old = || run("old", 1, JobRunState::Failed);
+        let new = || run("new", 3, JobRunState::Timeout);
+        assert_eq!(failed(vec![old(), new()]), Some(("new".to_owned(), true)));
+        let running = run("running", 4, JobRunState::Running);
+        assert_eq!(failed(vec![new(), running]), Some(("new".to_owned(), true)));
+        let succeeded = || run("good", 2, JobRunState::Succeeded);
+        assert_eq!(failed(vec![succeeded(), old()]), Some(("old".to_owned(), false)));
+        let stopped = run("by hand", 5, JobRunState::Stopped);
+        assert_eq!(failed(vec![succeeded(), stopped]), None);
+    }
 }
