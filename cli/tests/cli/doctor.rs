@@ -143,8 +143,15 @@ fn refuse(request: &Request) -> ResponseTemplate {
         true => ResponseTemplate::new(400)
             .insert_header("x-amzn-errortype", "AccessDeniedException")
             .set_body_json(serde_json::json!({ "__type": "AccessDeniedException", "message": "no" })),
-        false => ResponseTemplate::new(403)
-            .set_body_string("<ErrorResponse><Error><Code>AccessDenied</Code><Message>no</Message></Error></ErrorResponse>"),
+        false => {
+            let error = "<Error><Code>AccessDenied</Code><Message>no</Message></Error>";
+            // S3 has no body in what it is asked here, and no element around its errors.
+            let is_s3 = body.is_empty();
+            ResponseTemplate::new(403).set_body_string(match is_s3 {
+                true => error.to_owned(),
+                false => format!("<ErrorResponse>{error}</ErrorResponse>"),
+            })
+        }
     }
 }
 

@@ -101,7 +101,7 @@ async fn clients(
 ) -> (MockServer, Clients) {
     let server = MockServer::start().await;
     Mock::given(any()).respond_with(respond).mount(&server).await;
-    let credentials = Credentials::for_tests();
+    let credentials = Credentials::new("id", "key", None, None, "tests");
     let config = SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("eu-west-1"))

@@ -19,7 +19,7 @@ pub fn trials() -> Vec<Trial> {
     let shared: Shared<LocalCloud> = Shared::default();
     let name = "doctor_names_each_broken_link_first_and_its_command_mends_it";
     vec![shared.trial(name, deploy, |cloud| {
-        names_each_broken_link_first_and_its_command_mends_it(cloud)
+        doctor_names_each_broken_link_first_and_its_command_mends_it(cloud)
             .map_err(|error| anyhow!("{error:#}\n{}", cloud.hints()))
     })]
 }
@@ -142,7 +142,7 @@ fn create_the_job_again(cloud: &LocalCloud) -> Result<()> {
     cloud.analytics.cli.run(create).map(drop)
 }
 
-fn names_each_broken_link_first_and_its_command_mends_it(cloud: &LocalCloud) -> Result<()> {
+fn doctor_names_each_broken_link_first_and_its_command_mends_it(cloud: &LocalCloud) -> Result<()> {
     let healthy = diagnose(cloud, &[])?;
     ensure!(healthy.document["first_broken"].is_null(), "healthy: {healthy:#?}");
     ensure!(healthy.status == Some(0), "healthy: {healthy:#?}");
