@@ -10,7 +10,7 @@ use std::ffi::OsStr;
 
 use landfall_core::chain::permissions::permissions;
 use landfall_core::chain::{Side, judge, request_to_owners};
-use landfall_core::policy::Document;
+use landfall_core::policy::{Document, Statement};
 use landfall_core::routes::Routes;
 
 use self::report::Report;
@@ -26,7 +26,7 @@ pub fn run(args: &DoctorArgs, color: Color) -> Printed {
     match &args.task {
         TaskArgs { explain: Some(text), .. } => explain::run(text, args.json),
         TaskArgs { print_policy: Some(account), routes, .. } => {
-            policy(*account, routes.as_deref(), color)
+            policy(*account, routes.as_deref(), &args.script, color)
         }
         TaskArgs { routes: Some(routes), .. } => examine(args, routes, color),
         TaskArgs { routes: None, .. } => Err(anyhow::anyhow!("there is nothing to do").into()),
@@ -51,7 +51,12 @@ fn examine(args: &DoctorArgs, routes: &OsStr, color: Color) -> Printed {
 }
 
 /// Prints the policy that allows to look at an account. Without routes, it is for all buckets.
-fn policy(account: Account, routes: Option<&OsStr>, color: Color) -> Printed {
+fn policy(
+    account: Account,
+    routes: Option<&OsStr>,
+    scripts: &[String],
+    color: Color,
+) -> Printed {
     let mut buckets = Vec::new();
     if let Some(file) = routes {
         let (_, (routes, _)) = input::read_routes(file, Routes::parse, color)?;
@@ -67,6 +72,13 @@ fn policy(account: Account, routes: Option<&OsStr>, color: Color) -> Printed {
         Account::Data => Side::Data,
         Account::Analytics => Side::Analytics,
     };
-    let policy = Document::new(permissions(side, &names, &[]));
+    let scripts: Vec<&str> = scripts.iter().map(String::as_str).collect();
+    let mut statements = permissions(side, &names, &scripts);
+    if side == Side::Data {
+        // The routes that are deployed, where `landfall deploy` uploads them unless it is told otherwise.
+        let statement = Statement::allow("ReadTheDeployedRoutes", ["s3:GetObject"]);
+        statements.push(statement.on(["arn:*:s3:::landfall-artifacts-*/*/routes.yaml".to_owned()]));
+    }
+    let policy = Document::new(statements);
     Ok(Output::success(output::json(policy.value())))
 }

@@ -24,7 +24,7 @@ first link that is broken, why, and the command that mends it. It changes nothin
 With credentials for one account only, the other half is unknown. The output then ends with a paragraph
 that you can send to the other account's owners. What `doctor` may not look at is unknown too, and it
 names the permission. --print-policy prints the policy with all of them, and calls nothing. Give it the
-routes to have their buckets named.
+routes to have their buckets named, and the jobs' scripts to let `doctor` see whether they are there.
 
 The external ID that the trigger presents is compared, and never printed.
 
@@ -46,6 +46,9 @@ pub struct DoctorArgs {
     /// Look at what this route needs only.
     #[arg(long, value_name = "NAME", requires = "routes", conflicts_with = "explain")]
     pub route: Option<String>,
+    /// A job's script, for the analytics account's policy. Repeat for further scripts.
+    #[arg(long, value_name = "S3_URI", requires = "print_policy")]
+    pub script: Vec<String>,
     /// Print one JSON document.
     #[arg(long)]
     pub json: bool,

@@ -19,8 +19,8 @@ const POLICY: Call =
     Call { operation: "GetBucketPolicy", missing: &["NoSuchBucket", "NoSuchBucketPolicy"] };
 const NOTIFICATIONS: Call =
     Call { operation: "GetBucketNotificationConfiguration", missing: &["NoSuchBucket"] };
-const HEAD_OBJECT: Call = Call { operation: "HeadObject", missing: &["NoSuchKey", "NoSuchBucket"] };
-const GET_OBJECT: Call = Call { operation: "GetObject", missing: &["NoSuchKey", "NoSuchBucket"] };
+/// To look at an object and to read it. Both need the same permission.
+const OBJECT: Call = Call { operation: "HeadObject", missing: &["NoSuchKey", "NoSuchBucket"] };
 
 /// S3's code for a bucket without default encryption. S3 then encrypts with keys of its own.
 const NOT_ENCRYPTED: &str = "ServerSideEncryptionConfigurationNotFoundError";
@@ -141,7 +141,7 @@ impl Of<'_> {
 
 /// Looks whether there is an object. S3 says so only to those who may list the bucket, and refuses others.
 pub(crate) async fn exists(clients: &Clients, bucket: &str, key: &str) -> Seen<()> {
-    HEAD_OBJECT.seen(clients.s3.head_object().bucket(bucket).key(key).send().await).map(drop)
+    OBJECT.seen(clients.s3.head_object().bucket(bucket).key(key).send().await).map(drop)
 }
 
 /// Reads an object that is text.
@@ -149,10 +149,10 @@ pub(crate) async fn exists(clients: &Clients, bucket: &str, key: &str) -> Seen<(
 /// # Errors
 /// Says why it wasn't seen.
 pub async fn object(clients: &Clients, bucket: &str, key: &str) -> Seen<String> {
-    let answer = GET_OBJECT.seen(clients.s3.get_object().bucket(bucket).key(key).send().await)?;
+    let answer = OBJECT.seen(clients.s3.get_object().bucket(bucket).key(key).send().await)?;
     if answer.content_length.is_some_and(|length| length > MAX_BYTES) {
-        return Err(GET_OBJECT.failed(format!("the object has more than {MAX_BYTES} bytes")));
+        return Err(OBJECT.failed(format!("the object has more than {MAX_BYTES} bytes")));
     }
-    let bytes = answer.body.collect().await.map_err(|error| GET_OBJECT.failed(error))?.into_bytes();
-    String::from_utf8(bytes.to_vec()).map_err(|_| GET_OBJECT.failed("the object is not UTF-8"))
+    let bytes = answer.body.collect().await.map_err(|error| OBJECT.failed(error))?.into_bytes();
+    String::from_utf8(bytes.to_vec()).map_err(|_| OBJECT.failed("the object is not UTF-8"))
 }

@@ -236,7 +236,6 @@ fn every_call_is_in_the_table_of_permissions() {
         "DescribeStacks",
         "ListStackResources",
         "GetTemplate",
-        "GetObject",
         "DescribeTable",
         "DescribeRule",
         "ListTargetsByRule",

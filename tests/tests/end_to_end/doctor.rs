@@ -53,11 +53,11 @@ const FAULTS: [Fault; 6] = [
     Fault {
         problem: "notification_missing",
         breaks: |cloud| {
-            let put = ["s3api", "put-bucket-notification-configuration", "--bucket", LANDING_BUCKET];
-            let nothing = ["--notification-configuration", "{}"];
-            cloud.data.cli.run([&put[..], &nothing].concat()).map(drop)
+            let get = ["s3api", "get-bucket-notification-configuration", "--bucket", LANDING_BUCKET];
+            cloud.stage("notifications.json", &cloud.data.cli.run(get)?)?;
+            put_notifications(cloud, "{}")
         },
-        mend: Mend::AsPrinted,
+        mend: Mend::By(|cloud| put_notifications(cloud, "file://notifications.json")),
     },
     Fault {
         problem: "mapping_disabled",
@@ -116,6 +116,12 @@ const FAULTS: [Fault; 6] = [
         mend: Mend::By(|_| Ok(())),
     },
 ];
+
+fn put_notifications(cloud: &LocalCloud, configuration: &str) -> Result<()> {
+    let put = ["s3api", "put-bucket-notification-configuration", "--bucket", LANDING_BUCKET];
+    let put = [&put[..], &["--notification-configuration", configuration]].concat();
+    cloud.data.cli.run(put).map(drop)
+}
 
 /// Returns the name of the rule that runs the monitor.
 fn tick(cloud: &LocalCloud) -> Result<String> {
