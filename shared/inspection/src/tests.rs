@@ -139,8 +139,8 @@ async fn look(clients: &Clients, is_stack_seen: bool) -> (DataAccount, Analytics
     };
     let is_deployed =
         async || cloudformation::routes(clients, "landfall").await.map(|_| true);
-    let data = data::inspect(clients, &expected, &stack, is_deployed, |_, _| Ok(Vec::new()));
-    let data = data.await.account;
+    let none = |_: &_, _: &_| Ok(Vec::new());
+    let data = data::inspect(clients, &expected, &stack, is_deployed, none).await.account;
     let expected = analytics::Expected {
         place: place("222222222222"),
         name_prefix: "landfall".to_owned(),
@@ -154,7 +154,8 @@ async fn look(clients: &Clients, is_stack_seen: bool) -> (DataAccount, Analytics
 
 /// Returns what stands in the parentheses of each `what(…)`.
 fn all(text: &str, what: &str) -> Vec<String> {
-    let found = text.split(&format!("{what}(\"")).skip(1);
+    let start = format!("{what}(\"");
+    let found = text.split(&start).skip(1);
     let found: BTreeSet<String> =
         found.filter_map(|rest| rest.split('"').next()).map(str::to_owned).collect();
     found.into_iter().collect()
