@@ -42,7 +42,8 @@ stack as it is now, without the changes that come before it.
 
 /// Deploys, or shows what it would deploy.
 pub fn run(args: &DeployArgs, color: Color) -> Printed {
-    let target = target::find(&args.place.routes, &args.place.stacks, Routes::parse_to_deploy, color)?;
+    let target =
+        target::find(&args.place.routes, &args.place.stacks, Routes::parse_to_deploy, color)?;
     if let Some(problem) = &target.external_id_problem {
         return Err(anyhow!("{problem}").into());
     }

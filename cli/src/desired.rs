@@ -198,7 +198,8 @@ fn properties(kind: Kind, stack: &Stack, file: &Value, args: &RolesArgs) -> Valu
         Kind::Reader => {
             let region = data_region;
             let table = format!("table/{data_name_prefix}-claims");
-            let mut trusted = vec![format!("arn:{partition}:iam::{account}:role{path}{name_prefix}-job")];
+            let mut trusted =
+                vec![format!("arn:{partition}:iam::{account}:role{path}{name_prefix}-job")];
             trusted.extend(args.other_job_role_arn.iter().cloned());
             let mut properties = json!({
                 "Version": "1",

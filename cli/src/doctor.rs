@@ -51,12 +51,7 @@ fn examine(args: &DoctorArgs, routes: &OsStr, color: Color) -> Printed {
 }
 
 /// Prints the policy that allows to look at an account. Without routes, it is for all buckets.
-fn policy(
-    account: Account,
-    routes: Option<&OsStr>,
-    scripts: &[String],
-    color: Color,
-) -> Printed {
+fn policy(account: Account, routes: Option<&OsStr>, scripts: &[String], color: Color) -> Printed {
     let mut buckets = Vec::new();
     if let Some(file) = routes {
         let (_, (routes, _)) = input::read_routes(file, Routes::parse, color)?;

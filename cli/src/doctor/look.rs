@@ -124,7 +124,9 @@ impl<'a> Question<'a> {
             (Side::Data, Some(Account::Analytics)) => Err(anyhow!("--only analytics was given")),
             (Side::Analytics, Some(Account::Data)) => Err(anyhow!("--only data was given")),
             (Side::Data, _) => accounts::Account::data(self.stacks, account, region).await,
-            (Side::Analytics, _) => accounts::Account::analytics(self.stacks, account, region).await,
+            (Side::Analytics, _) => {
+                accounts::Account::analytics(self.stacks, account, region).await
+            }
         };
         let connected = connected.map_err(|error| format!("{error:#}"))?;
         let place = Place {
@@ -304,11 +306,7 @@ fn differences(
 
 /// Returns what is known about the external ID. The one that the trigger presents counts most. While an ID is changed,
 /// the role admits a second one, which the stack doesn't tell.
-fn external_ids(
-    desired: &Desired,
-    observed: &Observed,
-    presented: Option<&Secret>,
-) -> ExternalIds {
+fn external_ids(desired: &Desired, observed: &Observed, presented: Option<&Secret>) -> ExternalIds {
     let variable = |name: &str| match presented {
         Some(id) if name == EXTERNAL_ID_VARIABLE => Some(id.expose().to_owned()),
         _ => std::env::var(name).ok(),

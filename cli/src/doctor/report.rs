@@ -91,15 +91,23 @@ impl Report<'_> {
             ]
         };
         let rows: Vec<[String; 5]> = self.checks.iter().map(row).collect();
-        let columns = ["STATUS", "CODE", "LINK", "RESOURCE", "SEEN"].map(|name| (name, Align::Left));
-        text.push_str(&format!("\nall checks, in the direction of the data:\n{}", table(columns, &rows)));
-        let others = [Verdict::Broken, Verdict::Warn].into_iter().flat_map(|status| self.of(status));
+        let columns =
+            ["STATUS", "CODE", "LINK", "RESOURCE", "SEEN"].map(|name| (name, Align::Left));
+        text.push_str(&format!(
+            "\nall checks, in the direction of the data:\n{}",
+            table(columns, &rows)
+        ));
+        let others =
+            [Verdict::Broken, Verdict::Warn].into_iter().flat_map(|status| self.of(status));
         for check in others.filter(|check| first.is_none_or(|first| !std::ptr::eq(first, *check))) {
             text.push_str(&format!("\n{}", block(check)));
         }
         for (side, request) in self.requests {
             let side = name(*side);
-            text.push_str(&format!("\nto send to the owners of the {side}:\n\n{}\n", printable_lines(request)));
+            text.push_str(&format!(
+                "\nto send to the owners of the {side}:\n\n{}\n",
+                printable_lines(request)
+            ));
         }
         text
     }
@@ -203,5 +211,171 @@ fn name(side: Side) -> &'static str {
     match side {
         Side::Data => "data account",
         Side::Analytics => "analytics account",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use landfall_core::chain::Link;
+    use landfall_core::chain::problems::Problem;
+
+    use super::*;
+
+    fn check(link: Link, status: Verdict, resource: &str, evidence: &str) -> Check {
+        Check {
+            link,
+            status,
+            resource: resource.to_owned(),
+            account: "111111111111".to_owned(),
+            evidence: evidence.to_owned(),
+            problem: None,
+        }
+    }
+
+    fn problem(code: &'static str, severity: Severity, command: Option<&str>) -> Option<Problem> {
+        Some(Problem {
+            code,
+            severity,
+            cause: "Somebody did it.",
+            fix: "Undo it.".to_owned(),
+            command: command.map(str::to_owned),
+        })
+    }
+
+    /// A chain of which two links are broken.
+    fn broken() -> Vec<Check> {
+        let mut mapping =
+            check(Link::TriggerMapping, Verdict::Broken, "7f3a", "its state is Disabled");
+        let command = "aws lambda update-event-source-mapping --uuid 7f3a --enabled";
+        mapping.problem = problem("mapping_disabled", Severity::High, Some(command));
+        let mut versioning = check(Link::Versioning, Verdict::Warn, "acme-landing", "it is off");
+        versioning.problem = problem("bucket_versioning_off", Severity::Medium, None);
+        let mut bucket =
+            check(Link::Bucket, Verdict::Broken, "acme\u{1b}[2J", "there is no such bucket");
+        bucket.problem = problem("bucket_missing", Severity::High, None);
+        vec![
+            check(Link::DataStack, Verdict::Ok, "landfall", "UPDATE_COMPLETE"),
+            versioning,
+            mapping,
+            bucket,
+            check(Link::Ledger, Verdict::Skipped, "landfall-ledger", "nothing gets there"),
+        ]
+    }
+
+    #[test]
+    fn the_first_broken_link_comes_first_with_its_command() {
+        let checks = broken();
+        let report = Report { checks: &checks, requests: &[] };
+        assert_eq!(report.status(), Status::Problems);
+        expect![[r#"
+            the first broken link:
+            broken LF015 the trigger's event source mapping: 7f3a in account 111111111111
+              seen     its state is Disabled
+              code     mapping_disabled
+              why      Somebody did it.
+              do       Undo it.
+              run      aws lambda update-event-source-mapping --uuid 7f3a --enabled
+
+            all checks, in the direction of the data:
+            STATUS   CODE   LINK                                RESOURCE         SEEN
+            ok       LF001  the data account's stack            landfall         UPDATE_COMPLETE
+            warn     LF004  the bucket's versioning             acme-landing     it is off
+            broken   LF015  the trigger's event source mapping  7f3a             its state is Disabled
+            broken   LF003  the bucket                          acme\u{1b}[2J    there is no such bucket
+            skipped  LF016  the ledger                          landfall-ledger  nothing gets there
+
+            broken LF003 the bucket: acme\u{1b}[2J in account 111111111111
+              seen     there is no such bucket
+              code     bucket_missing
+              why      Somebody did it.
+              do       Undo it.
+
+            warn LF004 the bucket's versioning: acme-landing in account 111111111111
+              seen     it is off
+              code     bucket_versioning_off
+              why      Somebody did it.
+              do       Undo it.
+        "#]].assert_eq(&report.text());
+    }
+
+    #[test]
+    fn programs_get_the_same_as_one_document() {
+        let checks = &broken()[2..3];
+        let requests = [(Side::Analytics, "Dear owners,\nplease look.".to_owned())];
+        expect![[r#"
+            {
+              "version": 1,
+              "first_broken": {
+                "link": "LF015",
+                "name": "the trigger's event source mapping",
+                "status": "broken",
+                "resource": "7f3a",
+                "account": "111111111111",
+                "evidence": "its state is Disabled",
+                "problem": {
+                  "code": "mapping_disabled",
+                  "severity": "high",
+                  "cause": "Somebody did it.",
+                  "fix": "Undo it.",
+                  "command": "aws lambda update-event-source-mapping --uuid 7f3a --enabled"
+                }
+              },
+              "checks": [
+                {
+                  "link": "LF015",
+                  "name": "the trigger's event source mapping",
+                  "status": "broken",
+                  "resource": "7f3a",
+                  "account": "111111111111",
+                  "evidence": "its state is Disabled",
+                  "problem": {
+                    "code": "mapping_disabled",
+                    "severity": "high",
+                    "cause": "Somebody did it.",
+                    "fix": "Undo it.",
+                    "command": "aws lambda update-event-source-mapping --uuid 7f3a --enabled"
+                  }
+                }
+              ],
+              "requests": [
+                {
+                  "account": "analytics account",
+                  "text": "Dear owners,\nplease look."
+                }
+              ]
+            }
+        "#]].assert_eq(&Report { checks, requests: &requests }.json());
+    }
+
+    #[test]
+    fn what_nobody_could_look_at_is_neither_broken_nor_healthy() {
+        let mut unknown = check(
+            Link::Notifications,
+            Verdict::Unknown,
+            "acme-landing",
+            "s3:GetBucketNotification is missing",
+        );
+        unknown.problem = problem("could_not_look", Severity::Info, None);
+        let checks = [check(Link::DataStack, Verdict::Ok, "landfall", "UPDATE_COMPLETE"), unknown];
+        let requests = [(Side::Analytics, "Dear owners,\nplease look.".to_owned())];
+        let report = Report { checks: &checks, requests: &requests };
+        assert_eq!(report.status(), Status::Unusable);
+        expect![[r#"
+            nothing is known to be broken, but 1 check could not be made
+
+            all checks, in the direction of the data:
+            STATUS   CODE   LINK                        RESOURCE      SEEN
+            ok       LF001  the data account's stack    landfall      UPDATE_COMPLETE
+            unknown  LF008  the bucket's notifications  acme-landing  s3:GetBucketNotification is missing
+
+            to send to the owners of the analytics account:
+
+            Dear owners,
+            please look.
+        "#]].assert_eq(&report.text());
+        let report = Report { checks: &checks[..1], requests: &[] };
+        assert_eq!(report.status(), Status::Success);
+        assert!(report.text().starts_with("nothing is broken\n"));
     }
 }

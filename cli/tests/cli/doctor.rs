@@ -115,14 +115,19 @@ fn the_policy_to_look_names_the_buckets_of_the_routes_and_calls_nobody() {
         for statement in &statements {
             assert_eq!(statement["Effect"], "Allow");
             for action in statement["Action"].as_array().expect("actions") {
-                let (_, verb) = action.as_str().expect("an action").split_once(':').expect("a service");
-                let reads = ["Get", "List", "Describe", "Head"].iter().any(|it| verb.starts_with(it));
+                let (_, verb) =
+                    action.as_str().expect("an action").split_once(':').expect("a service");
+                let reads =
+                    ["Get", "List", "Describe", "Head"].iter().any(|it| verb.starts_with(it));
                 assert!(reads, "{action}");
             }
         }
     }
     let narrow = policy(&["data", "--routes", "f"]).to_string();
-    assert!(narrow.contains("arn:aws:s3:::acme-landing\"") && narrow.contains("acme-items"), "{narrow}");
+    assert!(
+        narrow.contains("arn:aws:s3:::acme-landing\"") && narrow.contains("acme-items"),
+        "{narrow}"
+    );
     let wide = policy(&["data"]).to_string();
     assert!(!wide.contains("acme"), "{wide}");
 }
@@ -142,7 +147,9 @@ fn refuse(request: &Request) -> ResponseTemplate {
     match is_json {
         true => ResponseTemplate::new(400)
             .insert_header("x-amzn-errortype", "AccessDeniedException")
-            .set_body_json(serde_json::json!({ "__type": "AccessDeniedException", "message": "no" })),
+            .set_body_json(
+                serde_json::json!({ "__type": "AccessDeniedException", "message": "no" }),
+            ),
         false => {
             let error = "<Error><Code>AccessDenied</Code><Message>no</Message></Error>";
             // S3 has no body in what it is asked here, and no element around its errors.

@@ -8,18 +8,9 @@ use landfall_aws::sdk_error::sdk_error_parts;
 use crate::look::{Call, Seen, Unseen};
 use crate::{Clients, s3};
 
-const DESCRIBE: Call = Call {
-    operation: "DescribeStacks",
-    missing: &[],
-};
-const RESOURCES: Call = Call {
-    operation: "ListStackResources",
-    missing: &[],
-};
-const TEMPLATE: Call = Call {
-    operation: "GetTemplate",
-    missing: &[],
-};
+const DESCRIBE: Call = Call { operation: "DescribeStacks", missing: &[] };
+const RESOURCES: Call = Call { operation: "ListStackResources", missing: &[] };
+const TEMPLATE: Call = Call { operation: "GetTemplate", missing: &[] };
 
 /// A stack that exists.
 #[derive(Debug, Clone)]

@@ -5,10 +5,7 @@ use landfall_core::chain::observed::Named;
 use crate::look::{Call, named};
 use crate::{Clients, Seen};
 
-const DESCRIBE: Call = Call {
-    operation: "DescribeTable",
-    missing: &["ResourceNotFoundException"],
-};
+const DESCRIBE: Call = Call { operation: "DescribeTable", missing: &["ResourceNotFoundException"] };
 
 /// Looks at the status of the table of this name.
 pub(crate) async fn table(clients: &Clients, name: String) -> Named<String> {

@@ -6,14 +6,9 @@ use landfall_core::chain::observed::{Named, Rule};
 use crate::look::{Call, named};
 use crate::{Clients, Seen};
 
-const DESCRIBE: Call = Call {
-    operation: "DescribeRule",
-    missing: &["ResourceNotFoundException"],
-};
-const TARGETS: Call = Call {
-    operation: "ListTargetsByRule",
-    missing: &["ResourceNotFoundException"],
-};
+const DESCRIBE: Call = Call { operation: "DescribeRule", missing: &["ResourceNotFoundException"] };
+const TARGETS: Call =
+    Call { operation: "ListTargetsByRule", missing: &["ResourceNotFoundException"] };
 
 /// Looks at the rule of this name, and at its targets.
 pub(crate) async fn rule(clients: &Clients, name: String) -> Named<Rule> {

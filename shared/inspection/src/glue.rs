@@ -40,7 +40,9 @@ async fn facts(clients: &Clients, place: &Place, name: &str) -> Seen<JobFacts> {
         // Glue returns the role in the form in which it was given: its name, with the path, or its ARN.
         role: match role.starts_with("arn:") {
             true => role,
-            false => format!("arn:{partition}:iam::{account}:role/{}", role.trim_start_matches('/')),
+            false => {
+                format!("arn:{partition}:iam::{account}:role/{}", role.trim_start_matches('/'))
+            }
         },
         script: job.command.and_then(|command| command.script_location).unwrap_or_default(),
         max_retries: u32::try_from(job.max_retries).unwrap_or_default(),

@@ -5,10 +5,7 @@ use landfall_core::chain::observed::Key;
 use crate::look::Call;
 use crate::{Clients, Seen};
 
-const DESCRIBE: Call = Call {
-    operation: "DescribeKey",
-    missing: &["NotFoundException"],
-};
+const DESCRIBE: Call = Call { operation: "DescribeKey", missing: &["NotFoundException"] };
 
 /// Looks at a key, given by ID, ARN or alias.
 pub(crate) async fn key(clients: &Clients, key: &str) -> Seen<Key> {

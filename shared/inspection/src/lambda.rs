@@ -6,18 +6,12 @@ use landfall_core::secret::Secret;
 use crate::look::{Call, Unseen, look, named};
 use crate::{Clients, Seen};
 
-const CONFIGURATION: Call = Call {
-    operation: "GetFunctionConfiguration",
-    missing: &["ResourceNotFoundException"],
-};
-const CONCURRENCY: Call = Call {
-    operation: "GetFunctionConcurrency",
-    missing: &["ResourceNotFoundException"],
-};
-const MAPPINGS: Call = Call {
-    operation: "ListEventSourceMappings",
-    missing: &["ResourceNotFoundException"],
-};
+const CONFIGURATION: Call =
+    Call { operation: "GetFunctionConfiguration", missing: &["ResourceNotFoundException"] };
+const CONCURRENCY: Call =
+    Call { operation: "GetFunctionConcurrency", missing: &["ResourceNotFoundException"] };
+const MAPPINGS: Call =
+    Call { operation: "ListEventSourceMappings", missing: &["ResourceNotFoundException"] };
 
 /// The variable of a function that holds the external ID.
 const EXTERNAL_ID: &str = "LANDFALL_EXTERNAL_ID";
@@ -30,8 +24,11 @@ pub(crate) struct Looked {
 
 /// Looks at the function of this name, and at its mappings on the queues with these ARNs.
 pub(crate) async fn function(clients: &Clients, name: String, queues: &[String]) -> Looked {
-    let (configuration, concurrency, mappings) =
-        tokio::join!(configuration(clients, &name), concurrency(clients, &name), all(clients, &name));
+    let (configuration, concurrency, mappings) = tokio::join!(
+        configuration(clients, &name),
+        concurrency(clients, &name),
+        all(clients, &name)
+    );
     let mapping = |queue: &String| -> Named<Mapping> {
         let found = match &mappings {
             Ok(mappings) => mappings.iter().find(|(of, _)| of == queue).map(|(_, it)| it.clone()),
@@ -80,10 +77,8 @@ async fn all(clients: &Clients, name: &str) -> Seen<Vec<(String, Mapping)>> {
         let mapping = MAPPINGS.seen(mapping)?;
         let Some((source, uuid)) = mapping.event_source_arn.zip(mapping.uuid) else { continue };
         let state = mapping.state.unwrap_or_default();
-        mappings.push((
-            source,
-            Mapping { uuid, state, last_result: mapping.last_processing_result },
-        ));
+        mappings
+            .push((source, Mapping { uuid, state, last_result: mapping.last_processing_result }));
     }
     Ok(mappings)
 }

@@ -8,7 +8,6 @@ use landfall_provisioning::iam::{self, IamError};
 use crate::look::{Call, Unseen, named};
 use crate::{Clients, Seen};
 
-
 /// Looks at the role of this ARN. `compare` says how it differs from the desired one, or why that isn't known.
 pub(crate) async fn role(
     clients: &Clients,

@@ -31,8 +31,7 @@ enum Service {
 fn service(request: &Request) -> Service {
     let target = request.headers.get("x-amz-target").and_then(|it| it.to_str().ok());
     if let Some(target) = target {
-        let names =
-            ["AmazonSQS", "DynamoDB_20120810", "AWSEvents", "AWSGlue", "TrentService"];
+        let names = ["AmazonSQS", "DynamoDB_20120810", "AWSEvents", "AWSGlue", "TrentService"];
         let name = names.into_iter().find(|name| target.starts_with(name));
         return Service::Json(name.expect("a service that is looked at"));
     }
@@ -82,7 +81,9 @@ fn missing(service: Service, request: &Request) -> ResponseTemplate {
         Service::S3 if query.contains("ownershipControls") => {
             error(service, 404, "OwnershipControlsNotFoundError", "none")
         }
-        Service::S3 if query.contains("policy") => error(service, 404, "NoSuchBucketPolicy", "none"),
+        Service::S3 if query.contains("policy") => {
+            error(service, 404, "NoSuchBucketPolicy", "none")
+        }
         Service::S3 => error(service, 404, "NoSuchBucket", "none"),
         Service::Iam => error(service, 404, "NoSuchEntity", "none"),
         Service::CloudFormation => {
@@ -137,8 +138,7 @@ async fn look(clients: &Clients, is_stack_seen: bool) -> (DataAccount, Analytics
         reader: "arn:aws:iam::111111111111:role/landfall/landfall-reader-222222222222".to_owned(),
         keys: Some(BTreeSet::from([KEYS.to_owned()])),
     };
-    let is_deployed =
-        async || cloudformation::routes(clients, "landfall").await.map(|_| true);
+    let is_deployed = async || cloudformation::routes(clients, "landfall").await.map(|_| true);
     let none = |_: &_, _: &_| Ok(Vec::new());
     let data = data::inspect(clients, &expected, &stack, is_deployed, none).await.account;
     let expected = analytics::Expected {
@@ -198,7 +198,9 @@ async fn what_is_gone_is_missing_and_neither_denied_nor_failed() {
     let seen = format!("{:?}", (&data, &analytics));
     assert!(!seen.contains("Denied(") && seen.matches("Failed(").count() == 1, "{seen}");
     // A stack that is there and has no template is a contradiction.
-    assert!(matches!(&data.routes_are_deployed, Look::Failed(why) if why.starts_with("GetTemplate: ")));
+    assert!(
+        matches!(&data.routes_are_deployed, Look::Failed(why) if why.starts_with("GetTemplate: "))
+    );
     let (data, _) = look(&clients, false).await;
     assert_eq!((data.stack.look, data.schedule.look), (Look::Missing, Look::Missing));
 }

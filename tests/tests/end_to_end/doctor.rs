@@ -53,7 +53,8 @@ const FAULTS: [Fault; 6] = [
     Fault {
         problem: "notification_missing",
         breaks: |cloud| {
-            let get = ["s3api", "get-bucket-notification-configuration", "--bucket", LANDING_BUCKET];
+            let get =
+                ["s3api", "get-bucket-notification-configuration", "--bucket", LANDING_BUCKET];
             cloud.stage("notifications.json", &cloud.data.cli.run(get)?)?;
             put_notifications(cloud, "{}")
         },
@@ -63,7 +64,8 @@ const FAULTS: [Fault; 6] = [
         problem: "mapping_disabled",
         breaks: |cloud| {
             let cli = &cloud.data.cli;
-            let list = ["lambda", "list-event-source-mappings", "--function-name", "landfall-trigger"];
+            let list =
+                ["lambda", "list-event-source-mappings", "--function-name", "landfall-trigger"];
             let found = cli.json(list)?;
             let uuid = found["EventSourceMappings"][0]["UUID"].as_str().context("no mapping")?;
             let update = ["lambda", "update-event-source-mapping", "--no-enabled", "--uuid", uuid];
