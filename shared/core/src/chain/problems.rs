@@ -171,7 +171,7 @@ mod tests {
         assert_eq!(codes.len(), Fault::ALL.len());
         for fault in Fault::ALL {
             let Row { code, cause, fix, .. } = fault.row();
-            assert!(cause.ends_with('.'), "{code}");
+            assert!(cause.ends_with('.') && !cause.contains('{'), "{code}");
             assert!(fix.ends_with('.') || fix.ends_with('}'), "{code}");
         }
     }

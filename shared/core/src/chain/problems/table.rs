@@ -138,8 +138,8 @@ table! {
         "Enable the rule. The monitor then does everything that is due.",
         Some("aws events enable-rule --name {resource} --region {region}");
     RuleTargetGone: "rule_target_gone", High,
-        "The rule doesn't send to {target} any more, so what it matches gets lost.",
-        "Add the target again, as the stack's template has it.",
+        "The rule doesn't send any more where it should, so what it matches gets lost.",
+        "Add {target} as a target again, as the stack's template has it.",
         Some("aws events list-targets-by-rule --rule {resource} --region {region}");
     RuleLacksBucket: "rule_lacks_bucket", High,
         "The rule's pattern doesn't name a bucket of the routes, so EventBridge drops that bucket's events.",
