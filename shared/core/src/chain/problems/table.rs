@@ -257,6 +257,10 @@ table! {
         "Somebody attached a policy that only denies, such as IAM's `AWSRevokeOlderSessions`: an emergency brake. Landfall leaves it alone.",
         "Ask who attached {brakes} and why. Remove it when the incident is over.",
         Some("aws iam list-role-policies --role-name {role}");
+    RoleDeniedEverything: "role_denied_everything", High,
+        "Somebody attached AWS's policy `AWSDenyAll` to the role: an emergency brake. Nothing that needs the role works. Landfall leaves the brake alone.",
+        "Ask who attached it and why. Detach it when the incident is over.",
+        Some("aws iam detach-role-policy --role-name {role} --policy-arn {brake}");
     ReaderDoesNotAdmitJobRole: "reader_does_not_admit_job_role", High,
         "The job runs with a role that the reader role doesn't trust, so the job can't read what landed.",
         "Add the role to the parameter `OtherJobRoleArns`, beside those that it names already, or run the job with one of the trusted roles.",
