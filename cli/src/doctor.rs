@@ -10,7 +10,7 @@ use std::ffi::OsStr;
 
 use landfall_core::chain::permissions::permissions;
 use landfall_core::chain::{Side, judge, request_to_owners};
-use landfall_core::policy::{Document, Statement};
+use landfall_core::policy::Document;
 use landfall_core::routes::Routes;
 
 use self::report::Report;
@@ -68,12 +68,6 @@ fn policy(account: Account, routes: Option<&OsStr>, scripts: &[String], color: C
         Account::Analytics => Side::Analytics,
     };
     let scripts: Vec<&str> = scripts.iter().map(String::as_str).collect();
-    let mut statements = permissions(side, &names, &scripts);
-    if side == Side::Data {
-        // The routes that are deployed, where `landfall deploy` uploads them unless it is told otherwise.
-        let statement = Statement::allow("ReadTheDeployedRoutes", ["s3:GetObject"]);
-        statements.push(statement.on(["arn:*:s3:::landfall-artifacts-*/*/routes.yaml".to_owned()]));
-    }
-    let policy = Document::new(statements);
+    let policy = Document::new(permissions(side, &names, &scripts));
     Ok(Output::success(output::json(policy.value())))
 }

@@ -345,7 +345,8 @@ mod tests {
                 }
               ]
             }
-        "#]].assert_eq(&Report { checks, requests: &requests }.json());
+        "#]]
+        .assert_eq(&Report { checks, requests: &requests }.json());
     }
 
     #[test]

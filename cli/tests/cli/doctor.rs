@@ -86,7 +86,7 @@ fn wrong_usage_of_doctor_exits_with_2() {
     ] {
         let shown = landfall(&[("f", ROUTES)], args);
         assert_eq!((shown.status, shown.stdout.as_str()), (2, ""), "{args:?}: {}", shown.all());
-        assert!(shown.stderr.contains("Usage: landfall doctor"), "{args:?}: {}", shown.all());
+        assert!(shown.stderr.contains("try '--help'"), "{args:?}: {}", shown.all());
     }
 }
 
@@ -124,10 +124,7 @@ fn the_policy_to_look_names_the_buckets_of_the_routes_and_calls_nobody() {
         }
     }
     let narrow = policy(&["data", "--routes", "f"]).to_string();
-    assert!(
-        narrow.contains("arn:aws:s3:::acme-landing\"") && narrow.contains("acme-items"),
-        "{narrow}"
-    );
+    assert!(narrow.contains(":s3:::acme-landing\"") && narrow.contains("acme-items"), "{narrow}");
     let wide = policy(&["data"]).to_string();
     assert!(!wide.contains("acme"), "{wide}");
 }
