@@ -313,16 +313,24 @@ def correct_maximum_concurrency() -> None:
     """Makes `MaximumConcurrency` of an event source mapping a number.
 
     CloudFormation turns a parameter's text into a number. The emulator keeps the text, and then its
-    poller fails.
+    poller fails, and SDKs can't read its answers.
     """
 
-    def concurrency(mapping: dict, *rest: Any) -> int:
+    def count(mapping: dict) -> None:
         scaling = mapping.get("ScalingConfig") or {}
         if isinstance(scaling.get("MaximumConcurrency"), str):
             scaling["MaximumConcurrency"] = int(scaling["MaximumConcurrency"])
-        return original(mapping, *rest)
 
-    original = replace(lambda_svc, "_sqs_esm_concurrency", concurrency)
+    def concurrency(mapping: dict, *rest: Any) -> int:
+        count(mapping)
+        return polled(mapping, *rest)
+
+    def response(mapping: dict) -> dict:
+        count(mapping)
+        return answered(mapping)
+
+    polled = replace(lambda_svc, "_sqs_esm_concurrency", concurrency)
+    answered = replace(lambda_svc, "_esm_response", response)
 
 
 def correct_batches_of_messages() -> None:

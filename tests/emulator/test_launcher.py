@@ -458,6 +458,21 @@ def test_a_concurrency_that_came_as_text_is_a_number() -> None:
     assert concurrency(7, corrected=True) == 7
 
 
+def answered_concurrency(*, corrected: bool) -> object:
+    """Returns the limit that the emulator answers with for a mapping that has it as text."""
+    mapping = {"ScalingConfig": {"MaximumConcurrency": "5"}}
+    return value_of(
+        "from ministack.services import lambda_svc",
+        "launcher.correct_maximum_concurrency()" if corrected else "",
+        f"lambda_svc._esm_response({mapping!r})['ScalingConfig']['MaximumConcurrency']",
+    )
+
+
+def test_an_answer_has_the_concurrency_as_a_number() -> None:
+    assert answered_concurrency(corrected=False) == "5"
+    assert answered_concurrency(corrected=True) == 5
+
+
 # Batches of messages
 
 

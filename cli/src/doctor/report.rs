@@ -1,6 +1,5 @@
 //! What `landfall doctor` prints of the verdict: the first broken link, then everything else.
 
-use landfall_core::chain::problems::Severity;
 use landfall_core::chain::{Check, Side, Status as Verdict, first_broken};
 use serde::Serialize;
 
@@ -83,7 +82,7 @@ impl Report<'_> {
         };
         let row = |check: &Check| {
             [
-                word(check.status).to_owned(),
+                check.status.name().to_owned(),
                 check.link.code().to_owned(),
                 check.link.name().to_owned(),
                 printable(&check.resource),
@@ -103,9 +102,9 @@ impl Report<'_> {
             text.push_str(&format!("\n{}", block(check)));
         }
         for (side, request) in self.requests {
-            let side = name(*side);
+            let side = side.name();
             text.push_str(&format!(
-                "\nto send to the owners of the {side}:\n\n{}\n",
+                "\nto send to the owners of the {side} account:\n\n{}\n",
                 printable_lines(request)
             ));
         }
@@ -135,7 +134,7 @@ impl Report<'_> {
             first_broken: first_broken(self.checks).map(entry),
             checks: self.checks.iter().map(entry).collect(),
             requests: requests
-                .map(|(side, text)| RequestEntry { account: name(*side), text })
+                .map(|(side, text)| RequestEntry { account: side.name(), text })
                 .collect(),
         })
     }
@@ -145,13 +144,13 @@ fn entry(check: &Check) -> CheckEntry<'_> {
     CheckEntry {
         link: check.link.code(),
         name: check.link.name(),
-        status: word(check.status),
+        status: check.status.name(),
         resource: &check.resource,
         account: &check.account,
         evidence: &check.evidence,
         problem: check.problem.as_ref().map(|problem| ProblemEntry {
             code: problem.code,
-            severity: severity(problem.severity),
+            severity: problem.severity.name(),
             cause: problem.cause,
             fix: &problem.fix,
             command: problem.command.as_deref(),
@@ -163,7 +162,7 @@ fn entry(check: &Check) -> CheckEntry<'_> {
 fn block(check: &Check) -> String {
     let mut text = format!(
         "{} {} {}: {} in account {}\n",
-        word(check.status),
+        check.status.name(),
         check.link.code(),
         check.link.name(),
         printable(&check.resource),
@@ -187,38 +186,11 @@ fn printable_lines(text: &str) -> String {
     text.lines().map(printable).collect::<Vec<_>>().join("\n")
 }
 
-fn word(status: Verdict) -> &'static str {
-    match status {
-        Verdict::Ok => "ok",
-        Verdict::Warn => "warn",
-        Verdict::Broken => "broken",
-        Verdict::Unknown => "unknown",
-        Verdict::Skipped => "skipped",
-    }
-}
-
-fn severity(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Info => "info",
-        Severity::Low => "low",
-        Severity::Medium => "medium",
-        Severity::High => "high",
-        Severity::Critical => "critical",
-    }
-}
-
-fn name(side: Side) -> &'static str {
-    match side {
-        Side::Data => "data account",
-        Side::Analytics => "analytics account",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use expect_test::expect;
     use landfall_core::chain::Link;
-    use landfall_core::chain::problems::Problem;
+    use landfall_core::chain::problems::{Problem, Severity};
 
     use super::*;
 
@@ -340,7 +312,7 @@ mod tests {
               ],
               "requests": [
                 {
-                  "account": "analytics account",
+                  "account": "analytics",
                   "text": "Dear owners,\nplease look."
                 }
               ]

@@ -197,7 +197,7 @@ async fn who_may_look_at_nothing_is_told_what_to_ask_for_and_not_that_all_is_wel
     // These credentials don't reach the other account, whose owners can help.
     let requests = document["requests"].as_array().expect("requests");
     assert_eq!(requests.len(), 1, "{document:#}");
-    assert_eq!(requests[0]["account"], "analytics account");
+    assert_eq!(requests[0]["account"], "analytics");
     let text = doctor(Some(&server), &[]).await;
     assert_eq!(text.status, 2, "{}", text.all());
     assert!(text.stdout.starts_with("nothing is known to be broken, but "), "{}", text.stdout);

@@ -37,7 +37,14 @@ impl Call {
     ) -> Seen<T> {
         answer.map_err(|error| {
             let status = error.raw_response().map(|answer| answer.status().as_u16());
-            self.unseen(&AwsError::new(&error), status)
+            let reason = match status {
+                // The SDK would repeat the whole answer, which can be a function's environment.
+                Some(status) if error.code().is_none() => {
+                    AwsError::unusable(format!("HTTP status {status}, without an error that can be read"))
+                }
+                _ => AwsError::new(&error),
+            };
+            self.unseen(&reason, status)
         })
     }
 
