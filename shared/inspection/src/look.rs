@@ -1,5 +1,6 @@
 //! What the answer to a call says about what was looked for.
 
+use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use landfall_aws::sdk_error::{AwsError, ServiceError};
@@ -39,9 +40,9 @@ impl Call {
             let status = error.raw_response().map(|answer| answer.status().as_u16());
             let reason = match status {
                 // The SDK would repeat the whole answer, which can be a function's environment.
-                Some(status) if error.code().is_none() => {
-                    AwsError::unusable(format!("HTTP status {status}, without an error that can be read"))
-                }
+                Some(status) if error.code().is_none() => AwsError::unusable(format!(
+                    "HTTP status {status}, without an error that can be read"
+                )),
                 _ => AwsError::new(&error),
             };
             self.unseen(&reason, status)
