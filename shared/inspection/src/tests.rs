@@ -219,7 +219,8 @@ async fn a_call_without_a_verdict_has_failed_with_the_code_and_says_nothing_else
 #[tokio::test]
 async fn an_answer_that_cannot_be_read_is_not_repeated() {
     let answer = r#"{"State":7,"Environment":{"Variables":{"LANDFALL_EXTERNAL_ID":"s3cr3t"}}}"#;
-    let (_server, clients) = clients(|_| ResponseTemplate::new(200).set_body_string(answer)).await;
+    let (_server, clients) =
+        clients(move |_| ResponseTemplate::new(200).set_body_string(answer)).await;
     let looked = lambda::function(&clients, "landfall-trigger".to_owned(), &[]).await;
     let Look::Failed(why) = &looked.function.state else { panic!("{:?}", looked.function) };
     assert!(why.contains("HTTP status 200") && !why.contains("s3cr3t"), "{why}");
