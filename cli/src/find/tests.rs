@@ -59,6 +59,19 @@ fn each_version_is_told_with_what_became_of_its_batch() {
 }
 
 #[test]
+fn why_a_run_failed_is_told_in_one_line_and_in_the_document() {
+    let failed = made::failed("ValueError: line 1\nline 2");
+    let versions = || {
+        let role = Role::Member(made::member("a.csv"));
+        vec![version(Some(failed.clone()), role, None)]
+    };
+    check(versions(), 0, expect![[]]);
+    let uri = "s3://acme-landing/a.csv".to_owned();
+    let json = document(&Versions { uri, versions: versions(), more: 0 }, None);
+    assert!(json.contains(r#""run_error": "ValueError: line 1\nline 2""#), "{json}");
+}
+
+#[test]
 fn a_batch_that_is_forgotten_is_not_one_that_cannot_be_read() {
     check(
         vec![

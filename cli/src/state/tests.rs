@@ -1,5 +1,5 @@
 use expect_test::{Expect, expect};
-use landfall_core::batch::{RunState, Seen, StartOutcome};
+use landfall_core::batch::{EndOutcome, RunState, Seen, StartOutcome};
 
 use super::*;
 use crate::fixtures::{self as made, NOW, secs};
@@ -9,7 +9,7 @@ use crate::fixtures::{self as made, NOW, secs};
 fn check(batch: &Batch, after: u64, expected: Expect) {
     let now = NOW + secs(after);
     let words = in_words(batch, now).join("\n");
-    expected.assert_eq(&format!("{}\n{words}\n", in_short(&batch.state, now)));
+    expected.assert_eq(&format!("{}\n{words}\n", in_short(batch, now)));
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn a_batch_with_a_run_names_it() {
         "#]],
     );
     check(
-        &made::seen(&made::started(), Seen::Run(Some(RunState::Running)), 62),
+        &made::seen(&made::started(), Seen::Run(Some(RunState::Running.into())), 62),
         80,
         expect![[r#"
             jr_1
@@ -158,6 +158,18 @@ fn a_batch_with_a_run_names_it() {
 }
 
 #[test]
+fn a_batch_whose_run_failed_repeats_what_glue_says_and_what_that_means() {
+    let denied = "An error occurred while calling o93.parquet.\nAccess Denied (Service: Amazon S3; Status Code: 403)\u{1b}[2J.";
+    check(&made::failed(denied), 300, expect![[]]);
+    let retried =
+        made::seen(&made::failed("ValueError: x"), Seen::ClaimEnded(EndOutcome::Ended), 301);
+    check(&retried, 302, expect![[]]);
+    check(&retried, 400, expect![[]]);
+    let last = Batch { failures: 1, ..made::failed("ValueError: x") };
+    check(&made::seen(&last, Seen::ClaimEnded(EndOutcome::Ended), 301), 400, expect![[]]);
+}
+
+#[test]
 fn a_parked_batch_says_why_and_how_it_is_returned() {
     check(
         &made::parked(Why::NoSuchJob, "EntityNotFoundException: orders\u{1b}[2J"),
@@ -184,7 +196,7 @@ fn a_parked_batch_says_why_and_how_it_is_returned() {
     );
     let again = Batch { failures: 1, ..made::started() };
     let claim = landfall_core::batch::Claim { holder: Some(1), ..Default::default() };
-    let failed = made::seen(&again, Seen::Claim { run_state: RunState::Failed, claim }, 300);
+    let failed = made::seen(&again, Seen::Claim { run: RunState::Failed.into(), claim }, 300);
     let ended = landfall_core::batch::EndOutcome::Ended;
     check(
         &made::seen(&failed, Seen::ClaimEnded(ended), 301),

@@ -115,6 +115,29 @@ fn what_a_uri_does_not_tell_is_said() {
 }
 
 #[test]
+fn an_object_of_unknown_size_would_start_a_run_only_if_its_size_fits() {
+    let args = |options: &'static [&'static str]| {
+        let uri = "s3://acme-landing/orders/dt=2026-01-31/a.csv";
+        [&["explain", "--routes", "f", uri][..], options].concat()
+    };
+    let told = |options| landfall(&[("f", ROUTES)], &args(options));
+    let unknown = told(&[]).stdout;
+    assert!(
+        unknown.contains("but only if it has at least 1 byte and at most 1000 bytes"),
+        "{unknown}"
+    );
+    assert!(unknown.contains("would start if the size fits: "), "{unknown}");
+    let fits = told(&["--size", "12"]).stdout;
+    assert!(!fits.contains("only if") && fits.ends_with("1 job run would start\n"), "{fits}");
+    let empty = told(&["--size", "0"]);
+    assert_eq!(empty.status, 3, "{}", empty.all());
+    let document: Value = serde_json::from_str(&told(&["--json"]).stdout).expect("JSON");
+    let verdicts = &document["arrivals"][0]["verdicts"];
+    let only_if = serde_json::json!({ "min_bytes": 1, "max_bytes": 1000 });
+    assert_eq!((&verdicts[0]["only_if"], verdicts[1].get("only_if")), (&only_if, None));
+}
+
+#[test]
 fn an_object_that_does_not_match_is_told_why() {
     check(
         &["s3://acme-landing/orders/dt=2026-01-31/", "--size", "0"],

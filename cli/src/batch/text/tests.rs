@@ -1,5 +1,5 @@
 use expect_test::{Expect, expect};
-use landfall_core::batch::{RunState, Seen, StartOutcome, State};
+use landfall_core::batch::{EndOutcome, RunState, Seen, StartOutcome, State};
 
 use super::*;
 use crate::fixtures::{self as made, NOW, secs};
@@ -55,6 +55,22 @@ fn a_batch_is_told_with_its_runs_history_and_members() {
               … and 1 more: --members prints all
         "#]],
     );
+}
+
+#[test]
+fn why_earlier_runs_failed_stands_below_the_runs() {
+    let batch =
+        made::seen(&made::failed("ValueError: x"), Seen::ClaimEnded(EndOutcome::Ended), 301);
+    let text = print(&BatchDetails { batch, members: None, outcome: None }, NOW + secs(302));
+    assert_eq!(text.matches("ValueError").count(), 1, "the latest is told above: {text}");
+    let mut batch = made::started();
+    let of = |batch: &Batch| {
+        let mut out = String::new();
+        write_runs(&mut out, batch).expect("a string");
+        out
+    };
+    batch.runs[0].error = Some("Value\u{1b}[2JError".to_owned());
+    expect![[]].assert_eq(&of(&batch));
 }
 
 #[test]

@@ -21,7 +21,7 @@ pub fn a_run() -> [Seen; 4] {
         Seen::Prepared(Ok(prepared)),
         Seen::Wake,
         Seen::Start(StartOutcome::Started("jr_1".to_owned())),
-        Seen::Run(Some(RunState::Running)),
+        Seen::Run(Some(RunState::Running.into())),
     ]
 }
 

@@ -1,6 +1,9 @@
 use expect_test::expect;
 use landfall_core::batch::{Closing, Member};
 
+use landfall_stand_ins::Act;
+use tempfile::TempDir;
+
 use super::desk::{Desk, member};
 
 #[tokio::test]
@@ -109,24 +112,47 @@ async fn a_replaced_version_and_a_marker_are_no_inputs() {
 }
 
 #[tokio::test]
-async fn of_an_object_that_never_arrived_nothing_is_known() {
+async fn of_an_object_that_never_arrived_s3_is_asked() {
     let desk = Desk::new();
     desk.sealed(1, "orders", 0, &[member("a.csv")]).await;
-    expect![[r#"
-        --- stderr
-        the ledger (table `landfall-ledger`, region `eu-west-1`) has no arrival of s3://acme-landing/a
-        to see whether a route matches it, run: landfall explain --routes routes.yaml 's3://acme-landing/a'
-        --- status 3
-    "#]]
-    .assert_eq(&desk.landfall(&["find", "s3://acme-landing/a"]).all());
-    let shown = desk.landfall(&["find", "--json", "s3://acme-landing/a"]);
-    assert_eq!(shown.status, 3, "{}", shown.all());
-    expect![[r#"
-        {
-          "uri": "s3://acme-landing/a",
-          "arrivals": [],
-          "more": 0
-        }
-    "#]]
-    .assert_eq(&shown.stdout);
+    let find = ["find", "s3://acme-landing/orders/a.csv"];
+    expect![[]].assert_eq(&desk.landfall(&find).all());
+    desk.put("acme-landing", "orders/a.csv", b"").await;
+    let folder = TempDir::new().expect("a temporary folder");
+    let routes = folder.path().join("routes.yaml");
+    std::fs::write(&routes, ROUTES).expect("a file");
+    let routes = routes.to_str().expect("UTF-8");
+    let with_routes = [&find[..], &["--routes", routes]].concat();
+    let all = |args: &[&str]| desk.landfall(args).all().replace(routes, "routes.yaml");
+    expect![[]].assert_eq(&all(&with_routes));
+    expect![[]].assert_eq(&all(&[&with_routes[..], &["--json"]].concat()));
+    desk.put("acme-landing", "orders/a.csv", b"1,2\n").await;
+    expect![[]].assert_eq(&all(&with_routes));
+    desk.stand_in.answer("HeadObject", |_, _| Act::Fail { status: 403, code: "AccessDenied" });
+    expect![[]].assert_eq(&all(&with_routes));
+    expect![[]].assert_eq(&all(&[&find[..], &["--json"]].concat()));
 }
+
+#[tokio::test]
+async fn an_object_that_has_arrived_is_not_looked_at_in_s3() {
+    let desk = Desk::new();
+    desk.sealed(1, "orders", 0, &[member("a.csv")]).await;
+    assert_eq!(desk.landfall(&["find", "s3://acme-landing/a.csv"]).status, 0);
+    assert!(desk.stand_in.calls().iter().all(|call| call.service == "dynamodb"));
+}
+
+const ROUTES: &str = "
+version: 1
+targets:
+  analytics:
+    account: '222222222222'
+    region: eu-west-1
+    starter_role: landfall-starter
+    external_id: ${EXTERNAL_ID}
+routes:
+  - name: orders
+    bucket: acme-landing
+    key: 'orders/{file}.csv'
+    where: { min_bytes: 1 }
+    start: { target: analytics, job: orders }
+";

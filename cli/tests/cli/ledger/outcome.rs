@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use expect_test::expect;
-use landfall_core::batch::Seen;
+use landfall_core::batch::{Claim, ObservedRun, RunState, Seen};
 use landfall_stand_ins::Act;
 use serde_json::{Value, json};
 
@@ -73,4 +73,24 @@ async fn a_batch_is_told_with_what_its_job_said_of_the_outcome() {
     let note = "note: the outcome that the job reported is unknown: ";
     assert!(shown.stderr.starts_with(note), "{}", shown.stderr);
     assert!(shown.stderr.contains("AccessDeniedException"), "{}", shown.stderr);
+}
+
+#[tokio::test]
+async fn a_batch_is_told_with_why_its_run_failed_and_where_to_read_more() {
+    let desk = Desk::new();
+    let batch = desk.sealed(1, "orders", 0, &[member("orders/1.csv")]).await;
+    let run = ObservedRun::new(RunState::Failed, Some("MemoryError\u{1b}[2J"));
+    let failed = Seen::Claim { run, claim: Claim { holder: Some(1), ended: 0 } };
+    desk.advanced(batch, 0, a_run().into_iter().chain([failed])).await;
+    let shown = desk.landfall(&["batch", &id(1)]);
+    let (told, rest) = shown.stdout.split_once("\n\n").expect("what it is about");
+    expect![[]].assert_eq(told);
+    let (_, more) = rest.split_once("\nmore about").expect("where to read more");
+    expect![[]].assert_eq(more.split_once("\n\n").expect("what follows").0);
+    let shown = desk.landfall(&["batch", "--json", &id(1)]);
+    let document: Value = serde_json::from_str(&shown.stdout).expect("JSON");
+    assert_eq!(document["runs"][0]["error"], "MemoryError\u{1b}[2J");
+    expect![[]].assert_eq(&format!("{:#}", document["logs"]));
+    let found = desk.landfall(&["find", "s3://acme-landing/orders/1.csv"]).stdout;
+    assert!(found.contains("failed: MemoryError\\u{1b}[2J."), "{found}");
 }
