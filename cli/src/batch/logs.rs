@@ -129,7 +129,18 @@ mod tests {
 
     #[test]
     fn a_run_has_logs_a_page_and_commands() {
-        check(&made::ended(RunState::Failed), expect![[]]);
+        check(
+            &made::ended(RunState::Failed),
+            expect![[r#"
+
+            more about run jr_1, in account 222222222222
+              logs     /aws-glue/jobs/error and /aws-glue/jobs/output, stream jr_1
+                       (of a Spark job; a Python shell job has /aws-glue/python-jobs/error and so on)
+              log      aws logs tail /aws-glue/jobs/error --region eu-west-1 --log-stream-names jr_1 --since 7d
+              run      aws glue get-job-run --region eu-west-1 --job-name orders-to-parquet --run-id jr_1
+              console  https://eu-west-1.console.aws.amazon.com/gluestudio/home?region=eu-west-1#/job/orders-to-parquet/run/jr_1
+        "#]],
+        );
         assert!(logs(&made::sealed()).is_none(), "it has no run");
     }
 
@@ -144,13 +155,38 @@ mod tests {
     #[test]
     fn the_console_is_that_of_the_partition() {
         let page = |region| console(region, "a/b c", "jr_1");
-        expect![[]].assert_debug_eq(
+        expect![[r#"
+            [
+                Some(
+                    "https://eu-west-1.console.aws.amazon.com/gluestudio/home?region=eu-west-1#/job/a%2Fb%20c/run/jr_1",
+                ),
+                Some(
+                    "https://cn-north-1.console.amazonaws.cn/gluestudio/home?region=cn-north-1#/job/a%2Fb%20c/run/jr_1",
+                ),
+                Some(
+                    "https://us-gov-west-1.console.amazonaws-us-gov.com/gluestudio/home?region=us-gov-west-1#/job/a%2Fb%20c/run/jr_1",
+                ),
+                None,
+                None,
+            ]
+        "#]].assert_debug_eq(
             &["eu-west-1", "cn-north-1", "us-gov-west-1", "us-iso-east-1", "nowhere"].map(page),
         );
     }
 
     #[test]
     fn names_from_outside_are_quoted_for_the_shell_and_escaped_for_the_terminal() {
-        check(&of("or'ders $(rm)\u{1b}[2J", "eu-west-1"), expect![[]]);
+        check(
+            &of("or'ders $(rm)\u{1b}[2J", "eu-west-1"),
+            expect![[r#"
+
+            more about run jr_1, in account 222222222222
+              logs     /aws-glue/jobs/error and /aws-glue/jobs/output, stream jr_1
+                       (of a Spark job; a Python shell job has /aws-glue/python-jobs/error and so on)
+              log      aws logs tail /aws-glue/jobs/error --region eu-west-1 --log-stream-names jr_1 --since 7d
+              run      aws glue get-job-run --region eu-west-1 --job-name 'or'\''ders $(rm)\u{1b}[2J' --run-id jr_1
+              console  https://eu-west-1.console.aws.amazon.com/gluestudio/home?region=eu-west-1#/job/or%27ders%20%24%28rm%29%1B%5B2J/run/jr_1
+        "#]],
+        );
     }
 }

@@ -87,9 +87,38 @@ fn a_list_says_what_each_batch_waits_for_and_fits_the_terminal() {
         assert!(rows.lines().all(|line| line.width() <= width), "{width}:\n{shown}");
         assert_eq!(shown.matches(&id).count(), 4, "{width}:\n{shown}");
     }
-    expect![[]].assert_eq(&shown(&listing, None));
-    expect![[]].assert_eq(&shown(&listing, Some(140)));
-    expect![[]].assert_eq(&shown(&listing, Some(80)));
+    expect![[r#"
+        OPENED                ROUTE   GROUP                                             STATE    OBJECTS  RUN, OR WAITS FOR                         ID
+        2026-02-01T00:00:00Z  orders  dt=2026-01-31                                     sealed         3  assume_role_denied, 2026-02-01T00:07:00Z  222222222222-899bfd94d19c4ed05147d6815125b225
+        2026-02-01T00:00:00Z  orders  dt=2026-01-31                                     sealed         3  a run to end, or 2026-02-01T00:00:32Z     222222222222-899bfd94d19c4ed05147d6815125b225
+        2026-02-01T00:00:00Z  orders  dt=2026-01-31                                     sealed         3  a retry, 2026-02-01T00:07:30Z             222222222222-899bfd94d19c4ed05147d6815125b225
+        2026-02-01T00:00:00Z  orders  region=東京都東京都東京都東京都東京都東京都東京…  started        3  jr_1                                      222222222222-899bfd94d19c4ed05147d6815125b225
+
+        4 batches opened since 2026-01-31T00:00:00Z (24 hours ago): 3 sealed, 1 started
+    "#]].assert_eq(&shown(&listing, None));
+    expect![[r#"
+        OPENED                ROUTE   GROUP                   STATE    OBJECTS  RUN, OR WAITS FOR      ID
+        2026-02-01T00:00:00Z  orders  dt=2026-01-31           sealed         3  assume_role_denied, …  222222222222-899bfd94d19c4ed05147d6815125b225
+        2026-02-01T00:00:00Z  orders  dt=2026-01-31           sealed         3  a run to end, or 202…  222222222222-899bfd94d19c4ed05147d6815125b225
+        2026-02-01T00:00:00Z  orders  dt=2026-01-31           sealed         3  a retry, 2026-02-01T…  222222222222-899bfd94d19c4ed05147d6815125b225
+        2026-02-01T00:00:00Z  orders  region=東京都東京都東…  started        3  jr_1                   222222222222-899bfd94d19c4ed05147d6815125b225
+
+        4 batches opened since 2026-01-31T00:00:00Z (24 hours ago): 3 sealed, 1 started
+    "#]].assert_eq(&shown(&listing, Some(140)));
+    expect![[r#"
+        OPENED                ROUTE   GROUP          STATE    OBJECTS  RUN, OR WAITS FOR
+        2026-02-01T00:00:00Z  orders  dt=2026-01-31  sealed         3  assume_role_deni…
+          222222222222-899bfd94d19c4ed05147d6815125b225
+        2026-02-01T00:00:00Z  orders  dt=2026-01-31  sealed         3  a run to end, or…
+          222222222222-899bfd94d19c4ed05147d6815125b225
+        2026-02-01T00:00:00Z  orders  dt=2026-01-31  sealed         3  a retry, 2026-02…
+          222222222222-899bfd94d19c4ed05147d6815125b225
+        2026-02-01T00:00:00Z  orders  region=東京…   started        3  jr_1
+          222222222222-899bfd94d19c4ed05147d6815125b225
+
+        4 batches opened since 2026-01-31T00:00:00Z (24 hours ago): 3 sealed, 1 started
+    "#]]
+    .assert_eq(&shown(&listing, Some(80)));
     let document: serde_json::Value =
         serde_json::from_str(&document(&listing, Selection::Since(NOW))).expect("JSON");
     let codes: Vec<_> = (0..4).map(|at| document["batches"][at]["waits_for"].as_str()).collect();
@@ -161,6 +190,7 @@ fn a_list_is_a_document_too() {
               "arrivals": 3,
               "run_id": "jr_1",
               "due_at": "2026-02-01T00:01:02Z",
+              "waits_for": null,
               "parked_for": null,
               "claim": "required",
               "claimed": null
@@ -176,6 +206,7 @@ fn a_list_is_a_document_too() {
               "arrivals": 3,
               "run_id": null,
               "due_at": null,
+              "waits_for": null,
               "parked_for": "no_such_job",
               "claim": "required",
               "claimed": null

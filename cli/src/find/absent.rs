@@ -288,29 +288,108 @@ routes:
 
     #[test]
     fn an_object_that_a_route_takes_is_lost_on_its_way() {
-        check("orders/a.csv", there(512, 3_600), Some(routes()), expect![[]]);
-        check("orders/a.csv", there(512, 60), Some(routes()), expect![[]]);
-        check("orders/a.csv", there(512, 40 * 86_400), None, expect![[]]);
+        check(
+            "orders/a.csv",
+            there(512, 3_600),
+            Some(routes()),
+            expect![[r#"
+            S3 has the object: 512 bytes, version v\u{1b}1, last modified 2026-01-31T23:00:00Z (60 minutes ago)
+            the routes in my routes.yaml for this bucket say:
+              orders: matches, file = `a`
+            to find out where on its way it is lost, run: landfall doctor --routes 'my routes.yaml'
+        "#]],
+        );
+        check(
+            "orders/a.csv",
+            there(512, 60),
+            Some(routes()),
+            expect![[r#"
+            S3 has the object: 512 bytes, version v\u{1b}1, last modified 2026-01-31T23:59:00Z (60 seconds ago)
+            its event may still be on its way: look again in a few minutes
+            the routes in my routes.yaml for this bucket say:
+              orders: matches, file = `a`
+            to find out where on its way it is lost, run: landfall doctor --routes 'my routes.yaml'
+        "#]],
+        );
+        check(
+            "orders/a.csv",
+            there(512, 40 * 86_400),
+            None,
+            expect![[r#"
+            S3 has the object: 512 bytes, version v\u{1b}1, last modified 2025-12-23T00:00:00Z (40 days ago)
+            the ledger forgets an arrival some time after its batch is done (30 days, unless you configured another time): a job may have read the object long ago
+            to find out which route takes it and where on its way it is lost, run: landfall doctor --routes routes.yaml
+        "#]],
+        );
     }
 
     #[test]
     fn an_object_that_no_route_takes_is_told_why() {
-        check("orders/a.csv", there(0, 3_600), Some(routes()), expect![[]]);
-        check("a.csv", there(512, 3_600), Some(routes()), expect![[]]);
+        check(
+            "orders/a.csv",
+            there(0, 3_600),
+            Some(routes()),
+            expect![[r#"
+            S3 has the object: 0 bytes, version v\u{1b}1, last modified 2026-01-31T23:00:00Z (60 minutes ago)
+            the routes in my routes.yaml for this bucket say:
+              orders: too small: 0 bytes, `where.min_bytes` is 1
+            no route takes it: with these routes, nothing starts
+        "#]],
+        );
+        check(
+            "a.csv",
+            there(512, 3_600),
+            Some(routes()),
+            expect![[r#"
+            S3 has the object: 512 bytes, version v\u{1b}1, last modified 2026-01-31T23:00:00Z (60 minutes ago)
+            the routes in my routes.yaml for this bucket say:
+              orders: the key doesn't match `orders/{file}.csv`
+            no route takes it: with these routes, nothing starts
+        "#]],
+        );
         let other = Absent::new("other", "a.csv", there(512, 3_600), Some(routes()));
-        expect![[]].assert_eq(&other.text(NOW));
+        expect![[r#"
+            S3 has the object: 512 bytes, version v\u{1b}1, last modified 2026-01-31T23:00:00Z (60 minutes ago)
+            my routes.yaml has no route for bucket `other`: with these routes, nothing starts
+        "#]].assert_eq(&other.text(NOW));
     }
 
     #[test]
     fn a_look_that_fails_says_nothing_about_the_object() {
-        check("orders/a.csv", Look::NotThere, None, expect![[]]);
-        check("orders/a.csv", Look::Denied, Some(routes()), expect![[]]);
-        check("orders/a.csv", Look::Failed("no\u{1b} route to host".to_owned()), None, expect![[]]);
+        check(
+            "orders/a.csv",
+            Look::NotThere,
+            None,
+            expect![[r#"
+            S3 has no such object now, or no such bucket: check the spelling (nothing in the URI is decoded), and whether the object was deleted
+            to find out which route takes it and where on its way it is lost, run: landfall doctor --routes routes.yaml
+        "#]],
+        );
+        check(
+            "orders/a.csv",
+            Look::Denied,
+            Some(routes()),
+            expect![[r#"
+            S3 doesn't say whether the object exists (403): your credentials need s3:GetObject for it, and s3:ListBucket for its bucket
+            the routes in my routes.yaml for this bucket say:
+              orders: matches, file = `a`, but only if it has at least 1 byte
+            to find out where on its way it is lost, run: landfall doctor --routes 'my routes.yaml'
+        "#]],
+        );
+        check(
+            "orders/a.csv",
+            Look::Failed("no\u{1b} route to host".to_owned()),
+            None,
+            expect![[r#"
+            whether the object exists is unknown: no\u{1b} route to host
+            to find out which route takes it and where on its way it is lost, run: landfall doctor --routes routes.yaml
+        "#]],
+        );
         let entry = |look| {
             let absent = Absent::new("acme-landing", "orders/a.csv", look, Some(routes()));
             serde_json::to_string(&absent.entry()).expect("it serialises")
         };
-        expect![[]].assert_eq(&entry(Look::Denied));
-        expect![[]].assert_eq(&entry(there(0, 0)));
+        expect![[r#"{"exists":null,"size":null,"last_modified":null,"version_id":null,"verdicts":[{"route":"orders","verdict":"matches","captures":{"file":"a"},"only_if":{"min_bytes":1,"max_bytes":null}}]}"#]].assert_eq(&entry(Look::Denied));
+        expect![[r#"{"exists":true,"size":0,"last_modified":"2026-02-01T00:00:00Z","version_id":"v\u001b1","verdicts":[{"route":"orders","verdict":"too_small","bytes":0,"min_bytes":1}]}"#]].assert_eq(&entry(there(0, 0)));
     }
 }

@@ -95,7 +95,12 @@ mod tests {
     #[test]
     fn wide_characters_take_two_columns() {
         let columns = [("NAME", L), ("COUNT", R), ("ID", L)];
-        expect![[]].assert_eq(&table(columns, &rows()));
+        expect![[r#"
+            NAME          COUNT  ID
+            東京都の注文      1  abc
+            orders        12345  def
+        "#]]
+        .assert_eq(&table(columns, &rows()));
     }
 
     #[test]
@@ -108,7 +113,12 @@ mod tests {
             let table = table(columns, &fitted(width).expect("it fits"));
             assert!(table.lines().all(|line| line.width() <= width), "{width}:\n{table}");
         }
-        expect![[]].assert_eq(&table(columns, &fitted(18).expect("it fits")));
+        expect![[r#"
+            NAME    COUNT  ID
+            東京…       1  abc
+            orders  12345  def
+        "#]]
+        .assert_eq(&table(columns, &fitted(18).expect("it fits")));
         assert_eq!(fitted(15), None, "NAME would have 3");
     }
 

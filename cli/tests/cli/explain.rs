@@ -94,7 +94,7 @@ fn what_a_uri_does_not_tell_is_said() {
         &["s3://acme-landing/orders/dt=2026-01-31/a.csv"],
         expect![[r#"
             s3://acme-landing/orders/dt=2026-01-31/a.csv (size not known)
-              orders: matches, dt = `2026-01-31`, file = `a`
+              orders: matches, dt = `2026-01-31`, file = `a`, but only if it has at least 1 byte and at most 1000 bytes
               audit: matches
               1 more route, of another bucket
 
@@ -107,7 +107,7 @@ fn what_a_uri_does_not_tell_is_said() {
             route `audit` can't start anything for s3://acme-landing/orders/dt=2026-01-31/a.csv: the event does not tell the `event_time` that `--at` needs [argument_unknown_value]
               an event has it: try --event-time 2026-01-31T23:59:59Z
 
-            1 job run would start
+            1 job run would start if the size fits: say how large the object is with --size BYTES
             --- stderr
             --- status 0
         "#]],
@@ -157,7 +157,7 @@ fn an_object_that_does_not_match_is_told_why() {
         expect![[r#"
             s3://acme-landing/orders/dt=2026-01-31/ (size not known)
               orders: the key doesn't match `orders/dt={dt}/{file}.csv`
-              audit: matches
+              audit: matches, but only if it has at least 1 byte
               1 more route, of another bucket
             status 3
         "#]],

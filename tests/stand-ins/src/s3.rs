@@ -55,10 +55,11 @@ impl S3 {
                 self.objects.insert((bucket.to_owned(), key.to_owned()), content);
                 answer
             }
-            "GetObject" | "HeadObject" => match self.object(bucket, key) {
+            operation @ ("GetObject" | "HeadObject") => match self.object(bucket, key) {
                 Some(content) => {
                     let mut answer = Answer::new(200, "application/octet-stream", content.clone());
                     answer.etag = Some(etag(content));
+                    answer.length = (operation == "HeadObject").then_some(content.len());
                     answer
                 }
                 None => error(404, "NoSuchKey"),
