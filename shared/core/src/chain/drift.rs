@@ -152,9 +152,11 @@ mod tests {
         observed.policies.insert(POLICY_NAME.to_owned(), Some(Document::new(statements)));
     }
 
+    type Case = (fn(&mut Observed), &'static [Kind]);
+
     #[test]
     fn each_difference_says_whether_the_role_may_do_less_or_more() {
-        let cases: [(fn(&mut Observed), &[Kind]); 13] = [
+        let cases: [Case; 13] = [
             (|_| {}, &[]),
             (|role| role.policies.clear(), &[Kind::Narrower]),
             (|role| may(role, [allow(&["kms:Decrypt"])]), &[Kind::Narrower]),

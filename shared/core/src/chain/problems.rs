@@ -47,7 +47,7 @@ pub struct Problem {
     pub cause: &'static str,
     /// What to do. One or more sentences.
     pub fix: String,
-    /// The command that does it, to be run with credentials of the check's account.
+    /// The command that does it, or that shows what you need to do it. Run it with credentials of the check's account.
     pub command: Option<String>,
 }
 
@@ -171,7 +171,7 @@ mod tests {
         assert_eq!(codes.len(), Fault::ALL.len());
         for fault in Fault::ALL {
             let Row { code, cause, fix, .. } = fault.row();
-            assert!(cause.ends_with('.'), "{code}");
+            assert!(cause.ends_with('.') && !cause.contains('{'), "{code}");
             assert!(fix.ends_with('.') || fix.ends_with('}'), "{code}");
         }
     }

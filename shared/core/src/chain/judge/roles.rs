@@ -7,6 +7,10 @@ use crate::chain::observed::{AnalyticsAccount, Named, Role, RouteFacts};
 use crate::chain::problems::Fault;
 use crate::chain::statements::{admits_role, unique_ids};
 
+/// The end of the ARN of AWS's policy that denies everything, whatever the partition. Other brakes may spare some calls:
+/// `AWSRevokeOlderSessions` spares those of new sessions.
+const DENY_ALL: &str = ":aws:policy/AWSDenyAll";
+
 /// Judges a role that a stack makes. Returns one check for what differs, and one for brakes if there are any.
 pub(super) fn role(place: &Place<'_>, link: Link, role: &Named<Role>) -> Vec<Check> {
     let arn = role.name.as_str();
@@ -15,8 +19,9 @@ pub(super) fn role(place: &Place<'_>, link: Link, role: &Named<Role>) -> Vec<Che
         Err(gap) => return vec![place.gap(link, arn, &gap, Fault::RoleMissing)],
     };
     let name = name_of(arn);
-    let wrong = |status, evidence: String, fault, brakes: &str| {
-        place.wrong(link, status, arn, evidence, fault, &[("role", name), ("brakes", brakes)])
+    let wrong = |status, evidence: String, fault, brake: &str| {
+        let more = [("role", name), ("brake", brake), ("brakes", brake)];
+        place.wrong(link, status, arn, evidence, fault, &more)
     };
     let ids = trust.as_ref().map(|trust| unique_ids(trust, &[])).unwrap_or_default();
     let mut checks = Vec::new();
@@ -29,7 +34,10 @@ pub(super) fn role(place: &Place<'_>, link: Link, role: &Named<Role>) -> Vec<Che
         let evidence = format!("to put it right: {}", texts.join("; "));
         checks.push(wrong(status, evidence, fault, ""));
     }
-    if !brakes.is_empty() {
+    if let Some(brake) = brakes.iter().find(|brake| brake.ends_with(DENY_ALL)) {
+        let evidence = format!("it has `{brake}`");
+        checks.push(wrong(Status::Broken, evidence, Fault::RoleDeniedEverything, brake));
+    } else if !brakes.is_empty() {
         let brakes = listed(brakes.iter().map(String::as_str));
         let evidence = format!("it has {brakes}");
         checks.push(wrong(Status::Warn, evidence, Fault::SessionRevoked, &brakes));

@@ -138,8 +138,8 @@ table! {
         "Enable the rule. The monitor then does everything that is due.",
         Some("aws events enable-rule --name {resource} --region {region}");
     RuleTargetGone: "rule_target_gone", High,
-        "The rule doesn't send to {target} any more, so what it matches gets lost.",
-        "Add the target again, as the stack's template has it.",
+        "The rule doesn't send any more where it should, so what it matches gets lost.",
+        "Add {target} as a target again, as the stack's template has it.",
         Some("aws events list-targets-by-rule --rule {resource} --region {region}");
     RuleLacksBucket: "rule_lacks_bucket", High,
         "The rule's pattern doesn't name a bucket of the routes, so EventBridge drops that bucket's events.",
@@ -257,6 +257,10 @@ table! {
         "Somebody attached a policy that only denies, such as IAM's `AWSRevokeOlderSessions`: an emergency brake. Landfall leaves it alone.",
         "Ask who attached {brakes} and why. Remove it when the incident is over.",
         Some("aws iam list-role-policies --role-name {role}");
+    RoleDeniedEverything: "role_denied_everything", High,
+        "Somebody attached AWS's policy `AWSDenyAll` to the role: an emergency brake. Nothing that needs the role works. Landfall leaves the brake alone.",
+        "Ask who attached it and why. Detach it when the incident is over.",
+        Some("aws iam detach-role-policy --role-name {role} --policy-arn {brake}");
     ReaderDoesNotAdmitJobRole: "reader_does_not_admit_job_role", High,
         "The job runs with a role that the reader role doesn't trust, so the job can't read what landed.",
         "Add the role to the parameter `OtherJobRoleArns`, beside those that it names already, or run the job with one of the trusted roles.",

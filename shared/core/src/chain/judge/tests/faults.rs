@@ -246,6 +246,10 @@ const CASES: &[Case] = &[
     ("session_revoked", Warn, |all| {
         seen(&mut data(all).reader.look).brakes = vec!["AWSRevokeOlderSessions".to_owned()];
     }),
+    ("role_denied_everything", Broken, |all| {
+        seen(&mut analytics(all).starter.look).brakes =
+            vec!["arn:aws:iam::aws:policy/AWSDenyAll".to_owned()];
+    }),
     ("reader_does_not_admit_job_role", Broken, |all| {
         job_facts(all).role = JOB_ROLE.replace("landfall-job", "own")
     }),
@@ -320,6 +324,7 @@ fn the_command_that_mends_a_fault_has_its_identifiers() {
         "queue_policy_changed",
         "key_disabled",
         "key_pending_deletion",
+        "role_denied_everything",
         "run_failed",
     ];
     expect_test::expect![[r#"
@@ -332,6 +337,7 @@ fn the_command_that_mends_a_fault_has_its_identifiers() {
         aws sqs get-queue-attributes --queue-url https://sqs.eu-west-1.amazonaws.com/111111111111/landfall-arrivals --attribute-names Policy --region eu-west-1
         aws kms enable-key --key-id arn:aws:kms:eu-west-1:111111111111:key/1 --region eu-west-1
         aws kms cancel-key-deletion --key-id arn:aws:kms:eu-west-1:111111111111:key/1 --region eu-west-1
+        aws iam detach-role-policy --role-name landfall-starter --policy-arn arn:aws:iam::aws:policy/AWSDenyAll
         aws glue get-job-run --job-name orders-to-parquet --run-id jr_1 --region eu-west-1
     "#]].assert_eq(&codes.map(command).concat());
 }
