@@ -134,10 +134,10 @@ async fn of_an_object_that_never_arrived_s3_is_asked() {
     expect![[r#"
         --- stderr
         the ledger (table `landfall-ledger`, region `eu-west-1`) has no arrival of s3://acme-landing/orders/a.csv
-        S3 has the object: size not known
+        S3 has the object: 0 bytes
         the routes in routes.yaml for this bucket say:
-          orders: matches, file = `a`, but only if it has at least 1 byte
-        to find out where on its way it is lost, run: landfall doctor --routes routes.yaml
+          orders: too small: 0 bytes, `where.min_bytes` is 1
+        no route takes it: with these routes, nothing starts
         --- status 3
     "#]].assert_eq(&all(&with_routes));
     expect![[r#"
@@ -147,20 +147,15 @@ async fn of_an_object_that_never_arrived_s3_is_asked() {
           "more": 0,
           "object": {
             "exists": true,
-            "size": null,
+            "size": 0,
             "last_modified": null,
             "version_id": null,
             "verdicts": [
               {
                 "route": "orders",
-                "verdict": "matches",
-                "captures": {
-                  "file": "a"
-                },
-                "only_if": {
-                  "min_bytes": 1,
-                  "max_bytes": null
-                }
+                "verdict": "too_small",
+                "bytes": 0,
+                "min_bytes": 1
               }
             ]
           }

@@ -92,12 +92,12 @@ async fn a_batch_is_told_with_why_its_run_failed_and_where_to_read_more() {
           The monitor should have taken it up long ago: is the monitor running? Check its alarms and its log."#]].assert_eq(told);
     let (_, more) = rest.split_once("\nmore about").expect("where to read more");
     expect![[r#"
-         run jr_1, in account 222222222222
+        run jr_1, in account 222222222222
           logs     /aws-glue/jobs/error and /aws-glue/jobs/output, stream jr_1
                    (of a Spark job; a Python shell job has /aws-glue/python-jobs/error and so on)
           log      aws logs tail /aws-glue/jobs/error --region eu-west-1 --log-stream-names jr_1 --since 7d
           run      aws glue get-job-run --region eu-west-1 --job-name orders-to-parquet --run-id jr_1
-          console  https://eu-west-1.console.aws.amazon.com/gluestudio/home?region=eu-west-1#/job/orders-to-parquet/run/jr_1"#]].assert_eq(more.split_once("\n\n").expect("what follows").0);
+          console  https://eu-west-1.console.aws.amazon.com/gluestudio/home?region=eu-west-1#/job/orders-to-parquet/run/jr_1"#]].assert_eq(more.split_once("\n\n").expect("what follows").0.trim_start());
     let shown = desk.landfall(&["batch", "--json", &id(1)]);
     let document: Value = serde_json::from_str(&shown.stdout).expect("JSON");
     assert_eq!(document["runs"][0]["error"], "MemoryError\u{1b}[2J");
