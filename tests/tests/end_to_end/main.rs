@@ -15,6 +15,7 @@ mod crowd;
 mod delivered;
 mod denied;
 mod deploy;
+mod doctor;
 mod faults;
 mod ledger;
 mod lifecycle;
@@ -154,7 +155,8 @@ fn main() -> ExitCode {
         teardown::a_local_cloud_that_is_killed_leaves_nothing_behind,
     ];
     // Tests that take longest begin first.
-    let trials = [alarms::trials(), variants::trials(), of_deployments, of_one_stage];
+    let trials =
+        [alarms::trials(), variants::trials(), doctor::trials(), of_deployments, of_one_stage];
     let trials = trials.into_iter().flatten().collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
     shared.conclude(&conclusion, |stage| stage.cloud.hints())
