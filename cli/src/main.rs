@@ -54,7 +54,7 @@ fn main() -> ExitCode {
         Command::Batches(args) => batches::run(args),
         Command::Batch(args) => batch::run(args),
         Command::Retry(args) => retry::run(args),
-        Command::Find(args) => find::run(args),
+        Command::Find(args) => find::run(args, cli.color),
         Command::Doctor(args) => doctor::run(args, cli.color),
         Command::Unlock(args) => unlock::run(args),
         Command::Wheel(args) => wheel::run(args),
