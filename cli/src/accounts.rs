@@ -5,6 +5,7 @@ pub mod target;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
+use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
 use landfall_aws::config;
 
@@ -69,6 +70,8 @@ pub struct Account {
     pub stacks: Stacks,
     pub s3: aws_sdk_s3::Client,
     pub dynamodb: aws_sdk_dynamodb::Client,
+    /// The configuration, for clients that only some commands need.
+    pub config: SdkConfig,
     /// The endpoint of S3, if it is not AWS's.
     pub endpoint: Option<String>,
 }
@@ -188,6 +191,7 @@ impl Account {
             region: region.to_owned(),
             s3: aws_sdk_s3::Client::from_conf(s3),
             dynamodb: aws_sdk_dynamodb::Client::new(&config),
+            config,
             endpoint,
         })
     }

@@ -151,7 +151,7 @@ fn fill_in(
 }
 
 /// Returns the external IDs that a live trust policy admits, in the form that Landfall's policies use.
-fn admitted(observed: &Observed) -> BTreeSet<String> {
+pub fn admitted(observed: &Observed) -> BTreeSet<String> {
     let statements =
         observed.trust.as_ref().and_then(|trust| trust.value()["Statement"].as_array());
     let ids = statements.into_iter().flatten().filter_map(|statement| {
