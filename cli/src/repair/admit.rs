@@ -19,7 +19,7 @@ pub fn unexpected(
     let id = |change: &Change| change.logical_id.clone();
     let mut unexpected: Vec<String> = changes
         .iter()
-        .filter_map(|change| Some(format!("`{}` {}", id(change), why(change, drifted, marks)?)))
+        .filter_map(|change| Some(format!("`{}` {}", id(change), why(change, changes, drifted, marks)?)))
         .collect();
     let is_untouched = |it: &&&str| !changes.iter().any(|change| change.logical_id == **it);
     let untouched = drifted.iter().filter(is_untouched);
@@ -27,23 +27,37 @@ pub fn unexpected(
     unexpected
 }
 
-fn why(change: &Change, drifted: &BTreeSet<&str>, marks: &BTreeSet<String>) -> Option<&'static str> {
+fn why(
+    change: &Change,
+    all: &[Change],
+    drifted: &BTreeSet<&str>,
+    marks: &BTreeSet<String>,
+) -> Option<&'static str> {
     let Change { action, logical_id, kind, replacement, causes, .. } = change;
     if action != "Modify" {
         return Some("would be added, removed or imported");
     }
-    if *replacement != Replacement::No {
+    let has_drifted = drifted.contains(logical_id.as_str());
+    let is_kept = match replacement {
+        Replacement::No => true,
+        // CloudFormation leaves it to the provisioner, which replaces a role only if its name changes. A repair changes
+        // no name.
+        Replacement::Maybe => has_drifted && kind.starts_with(OURS),
+        Replacement::Yes | Replacement::None => false,
+    };
+    if !is_kept {
         return Some("could be replaced");
     }
-    if drifted.contains(logical_id.as_str()) {
-        return (!kind.starts_with(OURS)).then_some("is no resource of the provisioner's");
-    }
-    if kind.starts_with(OURS) {
-        return Some("has not drifted and would be updated");
+    match (has_drifted, kind.starts_with(OURS)) {
+        (true, true) => return None,
+        (true, false) => return Some("is no resource of the provisioner's"),
+        (false, true) => return Some("has not drifted and would be updated"),
+        (false, false) => {}
     }
     let is_ours = |cause: &Cause| match cause {
         Cause::Parameter(name) => marks.contains(name),
-        Cause::Resource(id) => drifted.contains(id.as_str()),
+        // Every change is judged, so one that follows from another is as good as that one.
+        Cause::Resource(id) => all.iter().any(|other| other.logical_id == *id),
         Cause::Dynamic | Cause::Other => false,
     };
     // Beside the reason that it knows, CloudFormation lists each property whose value it can't know yet.
@@ -85,7 +99,10 @@ mod tests {
         let job = change("Job", "AWS::Glue::Job", &[of_role.clone()]);
         let policy = change("JobPolicy", "AWS::IAM::Policy", &[Cause::Dynamic, mark(), of_role]);
         assert_eq!(told(&[role()]), Vec::<String>::new());
-        assert_eq!(told(&[role(), job, policy]), Vec::<String>::new());
+        let by_provisioner = Change { replacement: Replacement::Maybe, ..role() };
+        assert_eq!(told(&[by_provisioner]), Vec::<String>::new());
+        let further = change("Trigger", "AWS::Glue::Trigger", &[Cause::Resource("Job".to_owned())]);
+        assert_eq!(told(&[role(), job, policy, further]), Vec::<String>::new());
     }
 
     #[test]
@@ -103,9 +120,14 @@ mod tests {
             let reason = "`Trigger` would change for another reason than the repair";
             assert_eq!(told(&[role(), other]), [reason], "{causes:?}");
         }
-        for replacement in [Replacement::Yes, Replacement::Maybe, Replacement::None] {
+        for replacement in [Replacement::Yes, Replacement::None] {
             let replaced = Change { replacement, ..role() };
             assert_eq!(told(&[replaced]), ["`JobRole` could be replaced"], "{replacement:?}");
+        }
+        for replacement in [Replacement::Yes, Replacement::Maybe, Replacement::None] {
+            let replaced = Change { replacement, ..change("Job", "AWS::Glue::Job", &[mark()]) };
+            let reason = ["`Job` could be replaced"];
+            assert_eq!(told(&[role(), replaced]), reason, "{replacement:?}");
         }
         for action in ["Add", "Remove", "Import", "Dynamic"] {
             let other = Change { action: action.to_owned(), ..change("Job", "AWS::Glue::Job", &[mark()]) };
