@@ -75,6 +75,11 @@ impl Deployed {
             .into_iter()
             .flatten()
             .filter_map(|(logical_id, resource)| {
+                let condition = resource["Condition"].as_str();
+                // A condition that can't be decided doesn't hide a resource that the stack lists.
+                if condition.is_some_and(|name| matches!(self.is_met(name), Ok(false))) {
+                    return None;
+                }
                 Some(Resource {
                     logical_id: logical_id.clone(),
                     kind: resource["Type"].as_str()?.to_owned(),

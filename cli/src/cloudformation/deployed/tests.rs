@@ -34,13 +34,15 @@ fn deployed(properties: &Json) -> Deployed {
             "It": { "Type": "Custom::LandfallReaderRole", "Properties": properties },
             "Queue": { "Type": "AWS::SQS::Queue" },
             "Table": { "Type": "AWS::DynamoDB::Table" },
-            "Absent": { "Type": "AWS::SQS::Queue", "Condition": "IsThree" },
+            "Absent": { "Type": "AWS::SQS::Queue" },
+            "Removed": { "Type": "AWS::SQS::Queue", "Condition": "IsBoth" },
         },
     });
     let ids = [
         ("It", "It-0123456789abcdef"),
         ("Queue", "https://sqs.cn-north-1.amazonaws.com.cn/111111111111/landfall-arrivals"),
         ("Table", "landfall-claims"),
+        ("Removed", "https://sqs.cn-north-1.amazonaws.com.cn/111111111111/landfall-removed"),
     ];
     let ids = ids.map(|(logical, physical)| (logical.to_owned(), physical.to_owned()));
     let stack = stack(&[("Names", "a, b"), ("Secret", "****"), ("Empty", ""), ("Price", "3")]);
