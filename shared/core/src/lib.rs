@@ -16,6 +16,7 @@ pub mod batch;
 pub mod bucket_access;
 pub mod bucket_notifications;
 pub mod bucket_plan;
+pub mod chain;
 pub mod doctor;
 pub mod key_policy;
 pub mod lifecycle;

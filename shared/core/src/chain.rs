@@ -1,0 +1,13 @@
+//! The chain that leads from an object in a bucket to a Glue job run, and which of its links are broken.
+//!
+//! Somebody looks at the links (`landfall-inspection` makes the calls) and gets [`observed`] facts. [`judge`](judge())
+//! decides what they mean, in the direction of the data. It never takes "couldn't look" for "all is well".
+//! [`problems`] is the table of what can be wrong, and [`permissions`] that of the calls that look.
+
+pub mod drift;
+mod judge;
+pub mod observed;
+pub mod permissions;
+pub mod problems;
+
+pub use judge::{Check, Link, Side, Status, first_broken, judge, request_to_owners};

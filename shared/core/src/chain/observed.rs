@@ -1,0 +1,279 @@
+//! What somebody saw of the chain. All of it comes from calls that read, and nothing in it is a verdict.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::drift::Difference;
+use crate::bucket_notifications::{Configuration, Filter};
+use crate::moment::Time;
+use crate::policy::Document;
+
+/// The outcome of a look at something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Look<T> {
+    /// It is there.
+    Seen(T),
+    /// It isn't there. AWS said so.
+    Missing,
+    /// The credentials may not look. Holds the permission that they lack, such as `s3:GetBucketNotification`:
+    /// [`permission`](super::permissions::permission) names it for an operation.
+    Denied(String),
+    /// The call gave no answer. Holds the operation, AWS's code and its message.
+    Failed(String),
+}
+
+/// A look at something by the name that it should have, whether or not it is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named<T> {
+    /// The name or the ARN.
+    pub name: String,
+    /// What the look showed.
+    pub look: Look<T>,
+}
+
+/// What was seen of the chain: both accounts, or one of them.
+#[derive(Debug, Clone)]
+pub struct Observations {
+    /// When somebody looked.
+    pub at: Time,
+    /// The command that deploys these routes, such as `landfall deploy routes.yaml --data-profile acme-data`.
+    pub deploy: String,
+    /// The routes to judge by, in their order.
+    pub routes: Vec<RouteFacts>,
+    /// The data account, or why nobody looked at it.
+    pub data: Result<DataAccount, String>,
+    /// The analytics account, or why nobody looked at it.
+    pub analytics: Result<AnalyticsAccount, String>,
+}
+
+/// What the judge needs to know of a route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteFacts {
+    /// The route's name.
+    pub name: String,
+    /// The bucket that it takes objects from.
+    pub bucket: String,
+    /// The name of the Glue job.
+    pub job: String,
+    /// `true` if a run must claim its batch, so that Glue's own retries must be off.
+    pub must_claim: bool,
+    /// `true` if the job reads through the bucket's policy and not through the reader role.
+    pub by_bucket_policy: bool,
+    /// How many runs the route starts at once; `None` if it has no limit.
+    pub max_concurrent_runs: Option<u32>,
+}
+
+/// What was seen in the data account.
+#[derive(Debug, Clone)]
+pub struct DataAccount {
+    /// The account's ID.
+    pub account: String,
+    /// The region of the stack.
+    pub region: String,
+    /// The status of the data account's stack, such as `UPDATE_COMPLETE`, by the stack's name.
+    pub stack: Named<String>,
+    /// `true` if the routes to judge by are those that the stack was deployed with.
+    pub routes_are_deployed: Look<bool>,
+    /// The buckets of the routes, by name.
+    pub buckets: BTreeMap<String, Bucket>,
+    /// How the buckets' events reach the queue of arrivals.
+    pub transport: Transport,
+    /// The queue of arrivals, which the trigger reads, by ARN.
+    pub arrivals: Named<Queue>,
+    /// Its dead-letter queue, by ARN.
+    pub arrivals_dlq: Named<Queue>,
+    /// The trigger, with its mapping on the queue of arrivals.
+    pub trigger: Function,
+    /// The rule that runs the monitor each minute.
+    pub schedule: Named<Rule>,
+    /// The monitor, with its mappings on the queue of ended runs and on the work queue.
+    pub monitor: Function,
+    /// The queue of ended runs, which the monitor reads, by ARN.
+    pub runs: Named<Queue>,
+    /// Its dead-letter queue, by ARN.
+    pub runs_dlq: Named<Queue>,
+    /// The status of the ledger's table, such as `ACTIVE`, by the table's name.
+    pub ledger: Named<String>,
+    /// The status of the table of claims, by the table's name.
+    pub claims: Named<String>,
+    /// The reader role, by ARN.
+    pub reader: Named<Role>,
+}
+
+/// What was seen in the analytics account.
+#[derive(Debug, Clone)]
+pub struct AnalyticsAccount {
+    /// The account's ID.
+    pub account: String,
+    /// The region of the jobs.
+    pub region: String,
+    /// The status of the analytics account's stack, by the stack's name.
+    pub stack: Named<String>,
+    /// The starter role, by ARN.
+    pub starter: Named<Role>,
+    /// The job role that the stack makes, by ARN; `None` if the stack makes none.
+    pub job_role: Option<Named<Role>>,
+    /// The jobs of the routes, by name.
+    pub jobs: BTreeMap<String, Job>,
+    /// The rule that sends events of ended runs to the data account.
+    pub rule_of_runs: Named<Rule>,
+}
+
+/// What was seen of a landing bucket.
+#[derive(Debug, Clone)]
+pub struct Bucket {
+    /// The bucket's region. `Missing` if there is no such bucket.
+    pub region: Look<String>,
+    /// `true` if versioning is on.
+    pub versioning: Look<bool>,
+    /// The ownership setting, such as `BucketOwnerEnforced`. `Missing` if the bucket has none.
+    pub ownership: Look<String>,
+    /// The policy; `Missing` if the bucket has none.
+    pub policy: Look<Document>,
+    /// The ARN or ID of the KMS key for new objects; `None` if they aren't encrypted with a key of KMS.
+    pub kms_key: Look<Option<String>>,
+    /// That key; `None` if new objects aren't encrypted with a key of KMS, or if that isn't known.
+    pub key: Option<Look<Key>>,
+    /// The notification configuration.
+    pub notifications: Look<Configuration>,
+    /// The filters of the rules that the routes need ([`Filters::of`](crate::bucket_notifications::Filters::of)).
+    pub filters: Vec<Filter>,
+}
+
+/// A key of KMS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    /// The key's ARN.
+    pub arn: String,
+    /// Its state, such as `Enabled` or `PendingDeletion`.
+    pub state: String,
+}
+
+/// How the buckets' events reach the queue of arrivals.
+#[derive(Debug, Clone)]
+pub enum Transport {
+    /// S3 sends them itself.
+    S3,
+    /// S3 sends them to EventBridge, and this rule sends them on.
+    EventBridge(Named<Rule>),
+    /// Both, while somebody changes from one to the other. Each of them must work.
+    Both(Named<Rule>),
+}
+
+/// A rule of EventBridge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// `true` if the rule is on.
+    pub is_enabled: bool,
+    /// The ARNs of its targets.
+    pub targets: Vec<String>,
+    /// The event pattern; `None` if the rule has a schedule instead, or the pattern isn't JSON.
+    pub pattern: Option<Value>,
+}
+
+/// A queue of SQS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Queue {
+    /// How many messages wait.
+    pub visible: u64,
+    /// How many messages somebody works on.
+    pub in_flight: u64,
+    /// The queue's policy; `None` if it has none or it isn't JSON.
+    pub policy: Option<Document>,
+}
+
+/// A Lambda function with the mappings that feed it.
+#[derive(Debug, Clone)]
+pub struct Function {
+    /// The function's name.
+    pub name: String,
+    /// The function.
+    pub state: Look<FunctionState>,
+    /// The reserved concurrency; `None` if nothing is reserved.
+    pub reserved_concurrency: Look<Option<u32>>,
+    /// The event source mappings, by the ARN of the queue.
+    pub mappings: Vec<Named<Mapping>>,
+}
+
+/// The state of a function.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FunctionState {
+    /// `Active`, `Inactive`, `Pending` or `Failed`.
+    pub state: String,
+    /// Why it is in that state, if Lambda says so.
+    pub reason: Option<String>,
+}
+
+/// An event source mapping.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mapping {
+    /// The mapping's ID.
+    pub uuid: String,
+    /// Its state, such as `Enabled` or `Disabled`.
+    pub state: String,
+    /// What Lambda said of the last batch of messages, if anything.
+    pub last_result: Option<String>,
+}
+
+/// A role of Landfall's, compared with what the routes and the stack's parameters ask for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Role {
+    /// IAM's unique ID, `AROA…`.
+    pub role_id: String,
+    /// The trust policy; `None` if it isn't JSON.
+    pub trust: Option<Document>,
+    /// What differs from the desired role ([`differences`](super::drift::differences)). Empty if nothing does.
+    pub differences: Vec<Difference>,
+    /// The names of Deny-only policies that somebody attached.
+    pub brakes: Vec<String>,
+}
+
+/// A Glue job of a route.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// The job.
+    pub job: Look<JobFacts>,
+    /// `true` if the job's role trusts `glue.amazonaws.com`. `Missing` if there is no such role.
+    pub role_trusts_glue: Look<bool>,
+    /// Its script; `None` if the job names none, or isn't known.
+    pub script: Option<Look<()>>,
+    /// The last run that failed, among the newest few; `None` if none did.
+    pub last_failure: Look<Option<Failure>>,
+}
+
+/// What Glue says of a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobFacts {
+    /// The ARN of its role. Glue may return the bare name; the observer makes it an ARN.
+    pub role: String,
+    /// The URI of its script.
+    pub script: String,
+    /// How often Glue itself repeats a failed run.
+    pub max_retries: u32,
+    /// How many runs Glue allows at once.
+    pub max_concurrent_runs: u32,
+}
+
+/// A run that failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// The run's ID.
+    pub run_id: String,
+    /// Its state, such as `FAILED`.
+    pub state: String,
+    /// What Glue says, if anything.
+    pub message: Option<String>,
+    /// `true` if no later run succeeded.
+    pub is_newest: bool,
+}
+
+impl<T> Look<T> {
+    /// Returns what was seen, or `None` if nothing was.
+    pub fn seen(&self) -> Option<&T> {
+        match self {
+            Self::Seen(it) => Some(it),
+            Self::Missing | Self::Denied(_) | Self::Failed(_) => None,
+        }
+    }
+}
