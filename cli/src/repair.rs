@@ -107,7 +107,9 @@ pub async fn warn(account: &Account, stack: &str) {
         if let State::Drifted(differences) = state {
             let name = printable(&name);
             say(&format!("warning: {name}: {}", printable(&differences.join("; "))));
-            say("  No template changed, so this deployment doesn't mend it. `landfall deploy --repair` does.");
+            say(
+                "  No template changed, so this deployment doesn't mend it. `landfall deploy --repair` does.",
+            );
         }
     }
 }

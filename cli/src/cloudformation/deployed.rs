@@ -55,9 +55,9 @@ impl Deployed {
             let about = &template["Parameters"][name];
             let is_secret = matches!(&about["NoEcho"], Json::Bool(true))
                 || about["NoEcho"].as_str().is_some_and(|it| it.eq_ignore_ascii_case("true"));
-            let is_list = about["Type"].as_str().is_some_and(|kind| {
-                kind == "CommaDelimitedList" || kind.starts_with("List<")
-            });
+            let is_list = about["Type"]
+                .as_str()
+                .is_some_and(|kind| kind == "CommaDelimitedList" || kind.starts_with("List<"));
             let value = match (is_secret, is_list) {
                 (true, _) => Json::from(NOT_SHOWN),
                 (false, true) => value.split(',').map(str::trim).map(Json::from).collect(),

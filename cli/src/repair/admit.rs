@@ -19,7 +19,9 @@ pub fn unexpected(
     let id = |change: &Change| change.logical_id.clone();
     let mut unexpected: Vec<String> = changes
         .iter()
-        .filter_map(|change| Some(format!("`{}` {}", id(change), why(change, changes, drifted, marks)?)))
+        .filter_map(|change| {
+            Some(format!("`{}` {}", id(change), why(change, changes, drifted, marks)?))
+        })
         .collect();
     let is_untouched = |it: &&&str| !changes.iter().any(|change| change.logical_id == **it);
     let untouched = drifted.iter().filter(is_untouched);
@@ -90,7 +92,11 @@ mod tests {
     }
 
     fn told(changes: &[Change]) -> Vec<String> {
-        unexpected(changes, &BTreeSet::from(["JobRole"]), &BTreeSet::from(["JobRoleRepair".to_owned()]))
+        unexpected(
+            changes,
+            &BTreeSet::from(["JobRole"]),
+            &BTreeSet::from(["JobRoleRepair".to_owned()]),
+        )
     }
 
     #[test]
@@ -130,7 +136,8 @@ mod tests {
             assert_eq!(told(&[role(), replaced]), reason, "{replacement:?}");
         }
         for action in ["Add", "Remove", "Import", "Dynamic"] {
-            let other = Change { action: action.to_owned(), ..change("Job", "AWS::Glue::Job", &[mark()]) };
+            let other =
+                Change { action: action.to_owned(), ..change("Job", "AWS::Glue::Job", &[mark()]) };
             assert_eq!(told(&[role(), other]), ["`Job` would be added, removed or imported"]);
         }
         let disguised = change("JobRole", "AWS::IAM::Role", &[mark()]);

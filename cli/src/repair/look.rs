@@ -201,7 +201,8 @@ fn found<C>(bucket: &str, look: Look<C>) -> anyhow::Result<C> {
 
 /// Compares a role with the desired one. Says that it is missing rather than how it would be made.
 fn compared(kind: Kind, role: &Role, observed: Option<&Observed>) -> State {
-    let others = "policies that others gave it went with it, and only those of this stack come back";
+    let others =
+        "policies that others gave it went with it, and only those of this stack come back";
     match diff(role, observed) {
         Err(conflict) => State::Stuck(vec![conflict.to_string()]),
         Ok(_) if observed.is_none() => State::Drifted(match kind {

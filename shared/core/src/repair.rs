@@ -60,7 +60,8 @@ mod tests {
             }
             properties
         };
-        let shown = |spec: Result<String, Vec<String>>| spec.map_err(|problems| problems.join("; "));
+        let shown =
+            |spec: Result<String, Vec<String>>| spec.map_err(|problems| problems.join("; "));
         let role = Spec::read(Kind::Reader, &with(reader()), &home());
         let queue = "arn:aws:sqs:eu-west-1:111111111111:q";
         let rules = json!({ "Routes": routes("role"), "QueueArn": queue });

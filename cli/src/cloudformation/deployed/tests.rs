@@ -6,7 +6,8 @@ use super::*;
 const STACK: &str = "arn:aws-cn:cloudformation:cn-north-1:111111111111:stack/landfall/1";
 
 fn stack(parameters: &[(&str, &str)]) -> Observed {
-    let parameters = parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let parameters =
+        parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     Observed {
         id: STACK.to_owned(),
         status: "UPDATE_COMPLETE".to_owned(),
@@ -113,7 +114,10 @@ fn only_resources_that_the_stack_has_are_told() {
     let ids: Vec<&str> = resources.iter().map(|it| it.logical_id.as_str()).collect();
     assert_eq!(ids, ["It", "Queue", "Table"]);
     let first = resources.first().expect("a resource");
-    assert_eq!((first.kind.as_str(), first.physical_id.as_str()), ("Custom::LandfallReaderRole", "It-0123456789abcdef"));
+    assert_eq!(
+        (first.kind.as_str(), first.physical_id.as_str()),
+        ("Custom::LandfallReaderRole", "It-0123456789abcdef")
+    );
 }
 
 #[test]

@@ -102,7 +102,8 @@ fn a_missing_role_is_called_missing() {
 #[test]
 fn a_role_that_is_wider_has_drifted_and_one_that_is_only_braked_has_not() {
     let mut observed = live(&["s3cr3t"]);
-    let denies = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":"*","Resource":"*"}]}"#;
+    let denies =
+        r#"{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":"*","Resource":"*"}]}"#;
     observed.policies.insert("AWSRevokeOlderSessions".to_owned(), Document::parse(denies));
     assert!(matches!(looked(Some(&observed)), State::AsDesired));
     observed.policies.insert("mine".to_owned(), Document::parse(&denies.replace("Deny", "Allow")));

@@ -42,7 +42,8 @@ async fn a_role_that_was_widened_is_narrowed_by_another_repair_and_its_brakes_st
     let id = fixture.made().await;
     let desired = fixture.aws.role(ROLE).expect("a role");
     let mut widened = desired.clone();
-    let anything = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#;
+    let anything =
+        r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#;
     let nothing = anything.replace("Allow", "Deny");
     let anybody = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"sts:AssumeRole","Principal":"*"}]}"#;
     widened.policies.insert("landfall".to_owned(), anything.to_owned());
@@ -65,7 +66,9 @@ async fn a_repair_of_what_has_not_drifted_changes_nothing() {
     fixture.stands("UPDATE_IN_PROGRESS", &id, "UPDATE_IN_PROGRESS");
     fixture.aws.clear_calls();
     fixture.serve(&repair(&fixture, "nothing", &id, None, FIRST)).await.id();
-    for operation in ["CreateRole", "PutRolePolicy", "UpdateAssumeRolePolicy", "UpdateRole", "TagRole"] {
+    for operation in
+        ["CreateRole", "PutRolePolicy", "UpdateAssumeRolePolicy", "UpdateRole", "TagRole"]
+    {
         assert_eq!(fixture.aws.calls_of(operation), Vec::<Value>::new(), "{operation}");
     }
 }
@@ -113,9 +116,10 @@ async fn rules_that_were_removed_are_added_by_another_repair_and_those_of_others
     let theirs = "<NotificationConfiguration><TopicConfiguration><Id>theirs</Id>\
         <Topic>arn:aws:sns:eu-west-1:111111111111:theirs</Topic>\
         <Event>s3:ObjectRemoved:*</Event></TopicConfiguration></NotificationConfiguration>";
-    for (name, value) in
-        [("QueueArn", json!("arn:aws:sqs:eu-west-1:111111111111:q")), ("EventBridge", json!("true"))]
-    {
+    for (name, value) in [
+        ("QueueArn", json!("arn:aws:sqs:eu-west-1:111111111111:q")),
+        ("EventBridge", json!("true")),
+    ] {
         let fixture = Fixture::new().await;
         fixture.aws.make_bucket(LANDING, "111111111111");
         let mut properties = json!({ "Routes": routes(LANDING) });
