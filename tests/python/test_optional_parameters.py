@@ -89,8 +89,9 @@ def test_an_asterisk_for_the_owners_of_buckets_counts_only_for_buckets_that_are_
 
 
 def repairable(**given: Any) -> dict[tuple[str, str], dict[str, Any]]:
-    """Returns the properties of all custom resources of the provisioner's, by template and logical ID."""
-    everything = {"Transport": "Both", "BucketPolicyJobRoleArns": "arn:aws:iam::222222222222:role/plain"}
+    """Returns the properties of the provisioner's resources, by template and logical ID."""
+    role = "arn:aws:iam::222222222222:role/plain"
+    everything = {"Transport": "Both", "BucketPolicyJobRoleArns": role}
     return {
         (template.stem, name): resource["Properties"]
         for template in INFRA.glob("*.yaml")

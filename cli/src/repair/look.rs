@@ -11,6 +11,7 @@ use landfall_aws::sdk_error::chain;
 use landfall_core::bucket_access::{self, Policy};
 use landfall_core::bucket_notifications::{self, Configuration, Destination};
 use landfall_core::bucket_plan::Look;
+use landfall_core::lifecycle;
 use landfall_core::roles::{Home, Kind, Observed, Owner, Purpose, Role, Spec, Step, Trust, diff};
 use landfall_core::secret::Secret;
 use landfall_provisioning::{bucket_notifications as s3_notifications, bucket_policies, iam, kms};
@@ -149,12 +150,17 @@ impl Asked<'_> {
         found.map_err(|error| anyhow!(chain(&error)))
     }
 
+    /// Returns the token that marks the resource's part in buckets.
+    fn token(&self) -> String {
+        lifecycle::token(&self.owner.stack_id, &self.owner.logical_id)
+    }
+
     async fn notifications(&self) -> anyhow::Result<State> {
         let spec = bucket_notifications::Spec::read(&self.properties);
         let spec = spec.map_err(|problems| anyhow!("{}", problems.join("; ")))?;
         let Account { s3, id, .. } = self.account;
         let (mut differences, mut hindrances) = (Vec::new(), Vec::new());
-        for (bucket, desired) in spec.all_desired(&self.owner.token()) {
+        for (bucket, desired) in spec.all_desired(&self.token()) {
             let current = s3_notifications::look(s3, &bucket, id, Instant::now() + TO_LOOK).await;
             let current = found(&bucket, current)?;
             match bucket_notifications::merge(&current, &desired) {
@@ -174,7 +180,7 @@ impl Asked<'_> {
         let spec = spec.map_err(|problems| anyhow!("{}", problems.join("; ")))?;
         let Account { s3, id, .. } = self.account;
         let (mut differences, mut hindrances) = (Vec::new(), Vec::new());
-        for (bucket, desired) in spec.all_desired(&self.owner.token()) {
+        for (bucket, desired) in spec.all_desired(&self.token()) {
             let current = bucket_policies::look(s3, &bucket, id, Instant::now() + TO_LOOK).await;
             let current: Option<Policy> = found(&bucket, current)?;
             match bucket_access::merge(current.as_ref(), &desired) {

@@ -16,7 +16,7 @@ use landfall_provisioning::lifecycle_table::Held;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::buckets::{self, TO_LOOK};
+use crate::buckets::{self, TO_LOOK, token};
 use crate::context::{Context, Deadlines};
 use crate::failure::Failure;
 use crate::protocol::Request;
@@ -60,7 +60,7 @@ impl<'a> BucketAccess<'a> {
     /// Returns what this resource's statements name now. A bucket whose policy cannot be read counts
     /// as one without statements.
     pub(crate) async fn names_now(&self, context: &Context, owner: &Owner) -> Named {
-        let token = owner.token();
+        let token = token(owner);
         let mut named = Named::default();
         for (bucket, look) in self.look(context, Instant::now() + TO_LOOK).await {
             let Look::Found(policy) = look else {
@@ -89,7 +89,7 @@ impl<'a> BucketAccess<'a> {
         aim: Aim,
         deadlines: Deadlines,
     ) -> Result<BTreeMap<String, String>, Failure> {
-        let token = owner.token();
+        let token = token(owner);
         let spec = match aim {
             Aim::Remove => None,
             Aim::Converge | Aim::Restore => Some(self.spec()?),

@@ -8,7 +8,8 @@ use futures_util::{StreamExt, stream};
 use landfall_aws::sdk_error::chain;
 use landfall_core::aim::Aim;
 use landfall_core::bucket_plan::{Effect, Look, Plan};
-use landfall_core::lifecycle::Memory;
+use landfall_core::lifecycle::{self, Memory};
+use landfall_core::roles::Owner;
 use landfall_provisioning::lifecycle_table::Held;
 use tokio::time::{Instant, timeout_at};
 
@@ -23,6 +24,11 @@ const MAX_TRIES: Duration = Duration::from_secs(30);
 
 /// How many buckets to look at at a time.
 const CONCURRENT_LOOKS: usize = 16;
+
+/// Returns the token that everything of this resource in buckets shares.
+pub(crate) fn token(owner: &Owner) -> String {
+    lifecycle::token(&owner.stack_id, &owner.logical_id)
+}
 
 /// Returns when looking at the buckets must be over.
 pub(crate) fn end_of_looks(deadlines: Deadlines) -> Instant {

@@ -14,7 +14,7 @@ use landfall_provisioning::lifecycle_table::Held;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::buckets::{self, TO_LOOK};
+use crate::buckets::{self, TO_LOOK, token};
 use crate::context::{Context, Deadlines};
 use crate::failure::Failure;
 use crate::protocol::Request;
@@ -54,7 +54,7 @@ impl<'a> Notifications<'a> {
     /// Returns what this resource's rules name now: the buckets that have rules, and the queues in
     /// the rules. A bucket that cannot be read counts as one without rules.
     pub(crate) async fn names_now(&self, context: &Context, owner: &Owner) -> Named {
-        let token = owner.token();
+        let token = token(owner);
         let mut named = Named::default();
         for (bucket, look) in self.look(context, Instant::now() + TO_LOOK).await {
             let Look::Found(found) = look else {
@@ -82,7 +82,7 @@ impl<'a> Notifications<'a> {
         aim: Aim,
         deadlines: Deadlines,
     ) -> Result<BTreeMap<String, String>, Failure> {
-        let token = owner.token();
+        let token = token(owner);
         let spec = match aim {
             Aim::Remove => None,
             Aim::Converge | Aim::Restore => Some(self.spec()?),

@@ -20,7 +20,6 @@ pub use spec::{Assumption, Batches, Home, Identity, OwnReads, Purpose, Spec, Spe
 pub use step::{New, Step};
 pub use written::{DEFAULT_PATH, json_schema};
 
-use crate::lifecycle;
 use crate::policy::{Document, Statement, literal};
 pub use crate::reach::Reach;
 use crate::secret::Secret;
@@ -66,12 +65,6 @@ impl Owner {
     pub fn of_tags(tags: &BTreeMap<String, String>) -> Option<Self> {
         let [stack_id, logical_id, physical_id] = OWNER_TAGS.map(|name| tags.get(name).cloned());
         Some(Self { stack_id: stack_id?, logical_id: logical_id?, physical_id: physical_id? })
-    }
-
-    /// Returns the token that marks everything of this resource in buckets. A replacement keeps it.
-    pub fn token(&self) -> String {
-        let id = lifecycle::physical_id(&self.stack_id, &self.logical_id, "");
-        id.rsplit('-').next().unwrap_or_default().to_owned()
     }
 
     /// Returns `true` if both are the same resource of the same stack, whether before or after a replacement.

@@ -121,7 +121,7 @@ fn a_role_of_somebody_else_can_not_be_repaired() {
 fn what_notifications_lack_is_told() {
     let filter = |prefix: &str| Filter { prefix: prefix.to_owned(), suffix: String::new() };
     let mut desired = bucket_notifications::Desired {
-        owner: owner().token(),
+        owner: lifecycle::token(&owner().stack_id, "Notifications"),
         destination: Destination::Queue("arn:aws:sqs:eu-west-1:111111111111:q".to_owned()),
         filters: vec![filter("a/"), filter("b/")],
     };
