@@ -29,6 +29,9 @@ use crate::terminal::phrases::quoted;
 use crate::terminal::printable;
 use crate::terminal::progress::{say, show};
 
+/// What CloudFormation can't know of custom resources.
+const MAYBE_REPLACED: &str = "A repair replaces none of them, whatever CloudFormation says of it.\n\n";
+
 const NOTHING_CHANGED: &str = "This was a dry run. Nothing was repaired.\n";
 const NOTHING_DRIFTED: &str = "nothing has drifted\n";
 
@@ -188,7 +191,8 @@ impl Looked<'_> {
                 stacks.place
             )));
         };
-        show(&format!("{}: repairs\n{}\n", self.heading(), change::shown(&prepared.changes)));
+        show(&format!("{}: repairs\n{}", self.heading(), change::shown(&prepared.changes)));
+        show(MAYBE_REPLACED);
         let unexpected = admit::unexpected(&prepared.changes, &drifted, &marks);
         if !unexpected.is_empty() {
             stacks.discard(&prepared).await;
