@@ -19,6 +19,7 @@ use crate::accounts::{Account, Accounts, Side, stacks, target};
 use crate::args::Color;
 use crate::args::deploy::{DeployArgs, TemplateName};
 use crate::aws;
+use crate::cloudformation::change::Replacement;
 use crate::cloudformation::change_set::{Request, TemplateAt};
 use crate::cloudformation::deployed::Deployed;
 use crate::cloudformation::stack::{Observed, Standing};
@@ -30,7 +31,9 @@ use crate::terminal::printable;
 use crate::terminal::progress::{say, show};
 
 /// What CloudFormation can't know of custom resources.
-const MAYBE_REPLACED: &str = "A repair replaces none of them, whatever CloudFormation says of it.\n\n";
+const MAYBE_REPLACED: &str = "\
+The provisioner replaces a role only if its name changes. A repair changes no name, so nothing is replaced.
+";
 
 const NOTHING_CHANGED: &str = "This was a dry run. Nothing was repaired.\n";
 const NOTHING_DRIFTED: &str = "nothing has drifted\n";
@@ -192,7 +195,10 @@ impl Looked<'_> {
             )));
         };
         show(&format!("{}: repairs\n{}", self.heading(), change::shown(&prepared.changes)));
-        show(MAYBE_REPLACED);
+        if prepared.changes.iter().any(|it| it.replacement == Replacement::Maybe) {
+            show(MAYBE_REPLACED);
+        }
+        show("\n");
         let unexpected = admit::unexpected(&prepared.changes, &drifted, &marks);
         if !unexpected.is_empty() {
             stacks.discard(&prepared).await;

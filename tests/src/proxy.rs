@@ -19,7 +19,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONNECTION, HeaderMap, TRANSFER_ENCODING};
 use hyper::service::service_fn;
-use hyper::{Request, Response, client, server};
+use hyper::{Request, Response, StatusCode, client, server};
 use hyper_util::rt::TokioIo;
 use tokio::sync::oneshot;
 
@@ -48,9 +48,12 @@ pub enum Kind {
     HangAfter,
     /// The proxy answers "too often" in the words of the protocol, and doesn't forward the call.
     Throttle,
+    /// The proxy answers as Glue does while it doesn't list a run yet, and doesn't forward the call.
+    NoRuns,
 }
 
 impl Kind {
+    /// All failures. [`Kind::NoRuns`] isn't one.
     pub const ALL: [Kind; 6] = [
         Kind::Before500,
         Kind::After500,
@@ -210,6 +213,7 @@ async fn handle(
         None => answer.context("the call was forwarded")?,
         Some(Kind::Before500 | Kind::After500) => protocol.broken(),
         Some(Kind::Throttle) => protocol.throttled(),
+        Some(Kind::NoRuns) => protocol.answer(StatusCode::OK, r#"{"JobRuns":[]}"#.to_owned()),
         Some(Kind::ResetAfter) => bail!("the plan closes the connection"),
         Some(Kind::Hang | Kind::HangAfter) => pending().await,
     };

@@ -4,10 +4,15 @@
 //! decides what they mean, in the direction of the data. It never takes "couldn't look" for "all is well".
 //! [`problems`] is the table of what can be wrong, and [`permissions`] that of the calls that look.
 
+mod check;
 pub mod drift;
 mod judge;
 pub mod observed;
+mod owners;
 pub mod permissions;
 pub mod problems;
+mod statements;
 
-pub use judge::{Check, Link, Side, Status, first_broken, judge, request_to_owners};
+pub use check::{Check, Link, Side, Status, first_broken};
+pub use judge::judge;
+pub use owners::request_to_owners;

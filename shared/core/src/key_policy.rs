@@ -308,7 +308,7 @@ fn action(statement: &Value) -> Fit {
 }
 
 /// Returns the strings in a list.
-fn texts(list: &Value) -> impl Iterator<Item = &str> {
+pub(crate) fn texts(list: &Value) -> impl Iterator<Item = &str> {
     list.as_array().into_iter().flatten().filter_map(Value::as_str)
 }
 
@@ -331,7 +331,7 @@ fn any(parts: impl IntoIterator<Item = Fit>) -> Fit {
 }
 
 /// Returns `true` if `pattern` matches `text`: `*` stands for any text, `?` for one character.
-fn is_like(pattern: &str, text: &str) -> bool {
+pub(crate) fn is_like(pattern: &str, text: &str) -> bool {
     let (pattern, text): (Vec<char>, Vec<char>) =
         (pattern.chars().collect(), text.chars().collect());
     let (mut p, mut t) = (0, 0);
@@ -357,7 +357,7 @@ fn is_like(pattern: &str, text: &str) -> bool {
 }
 
 /// Returns `true` if `pattern` matches `arn`. Compares each of the six parts of the ARNs separately.
-fn is_like_arn(pattern: &str, arn: &str) -> bool {
+pub(crate) fn is_like_arn(pattern: &str, arn: &str) -> bool {
     let (pattern, arn): (Vec<&str>, Vec<&str>) =
         (pattern.splitn(6, ':').collect(), arn.splitn(6, ':').collect());
     pattern.len() == 6 && arn.len() == 6 && pattern.iter().zip(&arn).all(|(p, a)| is_like(p, a))

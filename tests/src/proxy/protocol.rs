@@ -34,15 +34,21 @@ impl Protocol {
 
     fn error(&self, status: StatusCode, code: &str) -> Response<Full<Bytes>> {
         let error = format!("<Code>{code}</Code><Message>as planned</Message>");
-        let (content_type, body) = match self {
-            Protocol::Json { content_type, .. } => {
-                (content_type.as_str(), format!(r#"{{"__type":"{code}","message":"as planned"}}"#))
-            }
-            Protocol::S3 => ("application/xml", format!("<Error>{error}</Error>")),
-            Protocol::Query => {
-                ("text/xml", format!("<ErrorResponse><Error>{error}</Error></ErrorResponse>"))
-            }
-            Protocol::Other => ("text/plain", code.to_owned()),
+        let body = match self {
+            Protocol::Json { .. } => format!(r#"{{"__type":"{code}","message":"as planned"}}"#),
+            Protocol::S3 => format!("<Error>{error}</Error>"),
+            Protocol::Query => format!("<ErrorResponse><Error>{error}</Error></ErrorResponse>"),
+            Protocol::Other => code.to_owned(),
+        };
+        self.answer(status, body)
+    }
+
+    pub(super) fn answer(&self, status: StatusCode, body: String) -> Response<Full<Bytes>> {
+        let content_type = match self {
+            Protocol::Json { content_type, .. } => content_type.as_str(),
+            Protocol::S3 => "application/xml",
+            Protocol::Query => "text/xml",
+            Protocol::Other => "text/plain",
         };
         let mut answer = Response::new(Full::new(Bytes::from(body)));
         *answer.status_mut() = status;

@@ -1,5 +1,5 @@
-//! Jobs that know nothing of Landfall, under both claim modes. What becomes of two runs of which none
-//! claimed is for the handlers' tests: the local cloud hides no run.
+//! Jobs that know nothing of Landfall, under both claim modes. The tests of the recovery have two
+//! runs of which none claimed.
 
 use anyhow::{Result, ensure};
 use landfall_core::batch::{Batch, State, Why};

@@ -35,15 +35,21 @@ mod work;
 
 use std::process::ExitCode;
 
+use anyhow::Result;
 use landfall_tests::shared::Shared;
 use landfall_tests::{interrupt, keeper};
 use libtest_mimic::Arguments;
+use tokio::sync::Semaphore;
 
 use crate::stage::Stage;
 
 /// Tests mostly wait for the local cloud, so more of them than cores do no harm. Most tests of
-/// alarms wait for each other.
-const SIDE_BY_SIDE: usize = 18;
+/// alarms and of deployments wait for each other.
+const SIDE_BY_SIDE: usize = 32;
+
+/// How many of the other tests run at once. With more, a busy machine would be slower than their
+/// time limits allow.
+static SLOTS: Semaphore = Semaphore::const_new(10);
 
 fn main() -> ExitCode {
     keeper::run_if_asked();
@@ -56,11 +62,24 @@ fn main() -> ExitCode {
     let shared: Shared<Stage> = Shared::default();
     /// Makes trials of test functions, with their names.
     macro_rules! trials {
-        ($($module:ident::$test:ident),+ $(,)?) => {
-            vec![$(shared.trial(stringify!($test), Stage::set, $module::$test)),+]
+        ($run:expr; $($module:ident::$test:ident),+ $(,)?) => {
+            vec![$(shared.trial(stringify!($test), Stage::set, |stage| $run(stage, $module::$test))),+]
         };
     }
-    let of_one_stage = trials![
+    let of_deployments = trials![at_once;
+        deploy::a_dry_run_leaves_nothing_behind,
+        deploy::a_change_that_is_declined_leaves_nothing_behind,
+        deploy::the_same_again_changes_nothing_and_changed_routes_change_what_follows_from_them,
+        deploy::a_change_that_fails_is_taken_back_and_what_failed_first_is_told,
+        deploy::a_first_creation_that_fails_leaves_nothing_in_the_way_of_the_next,
+        deploy::what_destroy_says_stays_does_and_is_taken_in_again,
+        deploy::a_new_stack_admits_former_batches_if_its_ledger_has_any_until_it_is_told_not_to,
+        deploy::an_external_id_is_changed_while_both_are_admitted,
+        deploy::credentials_of_another_account_than_the_routes_name_are_refused,
+        moved::a_change_to_a_bucket_of_another_account_is_taken_back_and_silences_none,
+        upgrade::stacks_of_the_version_before_keep_every_role_rule_and_notification,
+    ];
+    let of_one_stage = trials![in_a_slot;
         delivered::an_upload_starts_the_job_which_writes_every_row,
         delivered::an_event_wrapped_by_sns_starts_the_job,
         delivered::an_event_of_raw_sns_delivery_starts_the_job,
@@ -125,6 +144,7 @@ fn main() -> ExitCode {
         recovery::a_trigger_whose_calls_fail_or_that_is_killed_loses_nothing_and_starts_once,
         recovery::a_monitor_whose_calls_fail_or_that_is_killed_while_it_starts_starts_once,
         recovery::a_monitor_whose_calls_fail_or_that_is_killed_while_it_follows_learns_the_outcome,
+        recovery::two_runs_of_which_none_claimed_are_never_called_a_success,
         recovery::three_triggers_of_which_two_are_killed_put_each_object_into_one_batch,
         crowd::one_malformed_message_among_many_fails_alone,
         crowd::every_one_of_2000_uploads_reaches_a_run,
@@ -147,8 +167,19 @@ fn main() -> ExitCode {
         teardown::a_local_cloud_that_is_killed_leaves_nothing_behind,
     ];
     // Tests that take longest begin first.
-    let trials = [alarms::trials(), variants::trials(), of_one_stage];
+    let trials = [alarms::trials(), variants::trials(), of_deployments, of_one_stage];
     let trials = trials.into_iter().flatten().collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
     shared.conclude(&conclusion, |stage| stage.cloud.hints())
+}
+
+type Test = fn(&Stage) -> Result<()>;
+
+fn at_once(stage: &Stage, test: Test) -> Result<()> {
+    test(stage)
+}
+
+fn in_a_slot(stage: &Stage, test: Test) -> Result<()> {
+    let _slot = stage.cloud.wait(async { SLOTS.acquire().await.map_err(anyhow::Error::from) })?;
+    test(stage)
 }

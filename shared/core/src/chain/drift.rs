@@ -67,6 +67,11 @@ fn compare(desired: &Document, observed: Option<&Document>) -> Kind {
         return Kind::Narrower;
     };
     let (wanted, found) = (statements(desired), statements(observed));
+    // With a denial more, a role may do less, and with one less, more.
+    let differ = wanted.symmetric_difference(&found);
+    if differ.into_iter().any(|statement| statement.contains(r#""Effect":"Deny""#)) {
+        return Kind::Other;
+    }
     if observed.is_part_of(desired) || found.is_subset(&wanted) {
         Kind::Narrower
     } else if desired.is_part_of(observed) || wanted.is_subset(&found) {
@@ -80,4 +85,119 @@ fn compare(desired: &Document, observed: Option<&Document>) -> Kind {
 fn statements(document: &Document) -> BTreeSet<String> {
     let statements = document.value()["Statement"].as_array();
     statements.into_iter().flatten().map(ToString::to_string).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::policy::Statement;
+    use crate::roles::{Owner, Trust};
+
+    fn allow(actions: &[&str]) -> Statement {
+        Statement::allow("A", actions.iter().copied()).on(["*".to_owned()])
+    }
+
+    fn desired() -> Role {
+        let owner = Owner {
+            stack_id: "s".to_owned(),
+            logical_id: "Role".to_owned(),
+            physical_id: "p".to_owned(),
+        };
+        let tags = [
+            ("landfall:stack-id", owner.stack_id),
+            ("landfall:logical-id", owner.logical_id),
+            ("landfall:physical-id", owner.physical_id),
+        ];
+        Role {
+            arn: "arn:aws:iam::111111111111:role/landfall/r".to_owned(),
+            name: "r".to_owned(),
+            path: "/landfall/".to_owned(),
+            description: "d".to_owned(),
+            trust: Trust::Service("glue.amazonaws.com"),
+            permissions: Document::new([allow(&["s3:GetObject"]), allow(&["kms:Decrypt"])]),
+            permissions_boundary: Some("arn:aws:iam::111111111111:policy/b".to_owned()),
+            max_session_secs: 3_600,
+            tags: tags.map(|(name, value)| (name.to_owned(), value)).into(),
+            is_exclusive: true,
+            brakes: BTreeMap::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    fn observed() -> Observed {
+        let role = desired();
+        Observed {
+            arn: role.arn,
+            role_id: "AROAEXAMPLEEXAMPLE1".to_owned(),
+            path: role.path,
+            description: role.description,
+            trust: Some(role.trust.document()),
+            max_session_secs: role.max_session_secs,
+            permissions_boundary: role.permissions_boundary,
+            tags: role.tags,
+            policies: BTreeMap::from([(POLICY_NAME.to_owned(), Some(role.permissions))]),
+            attached: BTreeMap::new(),
+        }
+    }
+
+    fn kinds(change: fn(&mut Observed)) -> Vec<Kind> {
+        let mut observed = observed();
+        change(&mut observed);
+        differences(&desired(), &observed).iter().map(|difference| difference.kind).collect()
+    }
+
+    fn may(observed: &mut Observed, statements: impl IntoIterator<Item = Statement>) {
+        observed.policies.insert(POLICY_NAME.to_owned(), Some(Document::new(statements)));
+    }
+
+    type Case = (fn(&mut Observed), &'static [Kind]);
+
+    #[test]
+    fn each_difference_says_whether_the_role_may_do_less_or_more() {
+        let cases: [Case; 13] = [
+            (|_| {}, &[]),
+            (|role| role.policies.clear(), &[Kind::Narrower]),
+            (|role| may(role, [allow(&["kms:Decrypt"])]), &[Kind::Narrower]),
+            (
+                |role| {
+                    may(
+                        role,
+                        [allow(&["kms:Decrypt"]), allow(&["s3:GetObject"]), allow(&["iam:*"])],
+                    );
+                },
+                &[Kind::Wider],
+            ),
+            (|role| may(role, [allow(&["s3:*"]), allow(&["kms:Decrypt"])]), &[Kind::Other]),
+            (
+                |role| {
+                    let deny = Statement::deny("B", ["kms:*"]).on(["*".to_owned()]);
+                    may(role, [allow(&["kms:Decrypt"]), allow(&["s3:GetObject"]), deny]);
+                },
+                &[Kind::Other],
+            ),
+            (|role| role.trust = None, &[Kind::Narrower]),
+            (
+                |role| {
+                    let extra = Statement::allow("B", ["sts:AssumeRole"]).by("AWS", "*");
+                    let ours = Statement::allow("ServiceOnly", ["sts:AssumeRole"])
+                        .by("Service", "glue.amazonaws.com");
+                    role.trust = Some(Document::new([ours, extra]));
+                },
+                &[Kind::Wider],
+            ),
+            (
+                |role| drop(role.attached.insert("arn:aws:iam::aws:policy/X".to_owned(), None)),
+                &[Kind::Wider],
+            ),
+            (|role| role.permissions_boundary = None, &[Kind::BoundaryMissing]),
+            (|role| role.permissions_boundary = Some("x".to_owned()), &[Kind::BoundaryOther]),
+            (|role| role.tags.clear(), &[Kind::NotOurs]),
+            (|role| role.max_session_secs = 7_200, &[Kind::Details]),
+        ];
+        for (number, (change, expected)) in cases.into_iter().enumerate() {
+            assert_eq!(kinds(change), expected, "case {number}");
+        }
+    }
 }

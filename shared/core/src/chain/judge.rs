@@ -1,70 +1,297 @@
-//! Judges each link of the chain, in the direction of the data.
+//! Judges what was seen of the chain: one function for each link, called in the direction of the data.
+//!
+//! What nobody could see is unknown, and never all right. A check that an earlier one makes pointless is skipped, and
+//! says because of which one.
 
-use super::observed::Observations;
-use super::problems::Problem;
+mod buckets;
+mod functions;
+mod jobs;
+mod queues;
+mod roles;
+mod rules;
+mod stacks;
 
-/// The verdict on one link, for one resource.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Check {
-    /// The link.
-    pub link: Link,
-    /// The verdict.
-    pub status: Status,
-    /// The name or ARN of the resource that the verdict is about.
-    pub resource: String,
-    /// The ID of its account, or `data account` or `analytics account` if the ID isn't known.
-    pub account: String,
-    /// What was seen, in words.
-    pub evidence: String,
-    /// What is wrong, and what to do about it; `None` if nothing is, or the check was skipped.
-    pub problem: Option<Problem>,
-}
+use std::collections::BTreeSet;
 
-/// A verdict.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Status {
-    /// The link works, as far as one can see.
-    Ok,
-    /// The link works, but something about it deserves attention.
-    Warn,
-    /// Nothing gets past the link.
-    Broken,
-    /// Nobody could look.
-    Unknown,
-    /// The check makes no sense, because of an earlier one.
-    Skipped,
-}
+use super::check::{Check, Link, Side, Status};
+use super::observed::{AnalyticsAccount, DataAccount, Look, Observations, RouteFacts, Transport};
+use super::problems::Fault;
 
-/// One of the two accounts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Side {
-    /// The data account.
-    Data,
-    /// The analytics account.
-    Analytics,
-}
-
-/// A link of the chain. `Link::ALL` has them in the direction of the data; `code()` is stable (`LF001`), `name()` says
-/// what it is, `side()` which account it is in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Link {
-    /// The data account's stack.
-    DataStack,
-}
-
-/// Judges what was seen, in the direction of the data.
+/// Judges what was seen. Returns at least one check for each link, in the direction of the data. Only the rule for
+/// uploads has none if S3 notifies the queue itself.
 pub fn judge(observations: &Observations) -> Vec<Check> {
-    let _ = observations;
-    Vec::new()
+    let Observations { routes, data, analytics, deploy, .. } = observations;
+    let data = data.as_ref();
+    let analytics = analytics.as_ref();
+    let mut checks = Vec::new();
+    checks.extend(match data {
+        Ok(data) => until_ledger(&Place::data(data, deploy), data, routes),
+        Err(why) => unseen(Link::DataStack..=Link::Ledger, Side::Data, why),
+    });
+    checks.extend(match analytics {
+        Ok(analytics) => until_job(&Place::analytics(analytics, deploy), analytics, routes),
+        Err(why) => unseen(Link::AnalyticsStack..=Link::JobRole, Side::Analytics, why),
+    });
+    checks.extend(match data {
+        Ok(data) => reading(&Place::data(data, deploy), data, analytics.ok(), routes),
+        Err(why) => unseen(Link::Reader..=Link::Claims, Side::Data, why),
+    });
+    checks.extend(match analytics {
+        Ok(analytics) => {
+            let place = Place::analytics(analytics, deploy);
+            vec![rules::of_runs(&place, &analytics.rule_of_runs, data.ok(), routes)]
+        }
+        Err(why) => unseen(Link::RuleOfRuns..=Link::RuleOfRuns, Side::Analytics, why),
+    });
+    checks.extend(match data {
+        Ok(data) => way_back(&Place::data(data, deploy), data, analytics.ok()),
+        Err(why) => unseen(Link::RunsPolicy..=Link::Schedule, Side::Data, why),
+    });
+    checks.extend(match analytics {
+        Ok(analytics) => {
+            let place = Place::analytics(analytics, deploy);
+            jobs::of(routes).map(|job| jobs::last_run(&place, job, analytics)).collect()
+        }
+        Err(why) => unseen(Link::LastRun..=Link::LastRun, Side::Analytics, why),
+    });
+    checks
 }
 
-/// Returns the first link that is broken.
-pub fn first_broken(checks: &[Check]) -> Option<&Check> {
-    checks.iter().find(|check| check.status == Status::Broken)
+/// Judges the way from the bucket to the ledger.
+fn until_ledger(place: &Place<'_>, data: &DataAccount, routes: &[RouteFacts]) -> Vec<Check> {
+    let buckets = distinct(routes.iter().map(|route| route.bucket.as_str()));
+    let mut checks = vec![
+        stacks::stack(place, Link::DataStack, &data.stack),
+        stacks::routes(place, &data.routes_are_deployed),
+    ];
+    checks.extend(buckets.iter().flat_map(|bucket| buckets::bucket(place, bucket, data)));
+    if let Transport::EventBridge(rule) | Transport::Both(rule) = &data.transport {
+        checks.push(rules::of_uploads(place, rule, &data.arrivals.name, &buckets));
+    }
+    checks.push(queues::arrivals_policy(place, data, &buckets));
+    checks.push(queues::queue(place, Link::Arrivals, &data.arrivals));
+    checks.push(queues::dead_letters(place, Link::ArrivalsDeadLetters, &data.arrivals_dlq));
+    checks.extend(functions::function(place, &functions::TRIGGER, &data.trigger));
+    checks.push(stacks::table(place, Link::Ledger, &data.ledger));
+    checks
 }
 
-/// Returns a paragraph to send to the owners of an account that nobody could look at, one for each such account.
-pub fn request_to_owners(observations: &Observations) -> Vec<(Side, String)> {
-    let _ = observations;
-    Vec::new()
+/// Judges the way from the ledger to a job that runs.
+fn until_job(place: &Place<'_>, analytics: &AnalyticsAccount, routes: &[RouteFacts]) -> Vec<Check> {
+    let mut checks = vec![stacks::stack(place, Link::AnalyticsStack, &analytics.stack)];
+    checks.extend(roles::role(place, Link::Starter, &analytics.starter));
+    checks.extend(jobs::of(routes).flat_map(|job| jobs::job(place, job, routes, analytics)));
+    checks
+        .extend(analytics.job_role.iter().flat_map(|role| roles::role(place, Link::JobRole, role)));
+    checks
 }
+
+/// Judges how a job gets at what landed.
+fn reading(
+    place: &Place<'_>,
+    data: &DataAccount,
+    analytics: Option<&AnalyticsAccount>,
+    routes: &[RouteFacts],
+) -> Vec<Check> {
+    let mut checks = Vec::new();
+    if routes.iter().all(|route| route.by_bucket_policy) {
+        let why = "no route reads through the reader role: the buckets' policies admit the jobs";
+        let reader = data.reader.name.as_str();
+        checks
+            .extend([Link::Reader, Link::ReaderTrust].map(|link| place.skipped(link, reader, why)));
+    } else {
+        checks.extend(roles::role(place, Link::Reader, &data.reader));
+        checks.extend(roles::reader_trust(place, &data.reader, analytics, routes));
+    }
+    checks.push(stacks::table(place, Link::Claims, &data.claims));
+    checks
+}
+
+/// Judges how Landfall learns that a run has ended, and what it does then.
+fn way_back(
+    place: &Place<'_>,
+    data: &DataAccount,
+    analytics: Option<&AnalyticsAccount>,
+) -> Vec<Check> {
+    let mut checks = vec![
+        queues::runs_policy(place, &data.runs, analytics),
+        queues::queue(place, Link::Runs, &data.runs),
+        queues::dead_letters(place, Link::RunsDeadLetters, &data.runs_dlq),
+    ];
+    checks.extend(functions::function(place, &functions::MONITOR, &data.monitor));
+    checks.push(rules::schedule(place, &data.schedule, &data.monitor.name));
+    checks
+}
+
+/// Returns a check for each of these links of an account that nobody looked at.
+fn unseen(links: std::ops::RangeInclusive<Link>, side: Side, why: &str) -> Vec<Check> {
+    let links = Link::ALL.iter().copied().filter(|link| links.contains(link));
+    links
+        .map(|link| Check {
+            link,
+            status: Status::Unknown,
+            resource: String::new(),
+            account: format!("{} account", side.name()),
+            evidence: format!("nobody looked at the {} account: {why}", side.name()),
+            problem: Some(Fault::CouldNotLook.problem(&[("side", side.name())])),
+        })
+        .collect()
+}
+
+/// Where the links that are judged are, and how to say what is wrong with them.
+struct Place<'a> {
+    side: Side,
+    account: &'a str,
+    region: &'a str,
+    stack: &'a str,
+    is_stack_missing: bool,
+    deploy: &'a str,
+}
+
+/// Why there is nothing to judge.
+enum Gap<'a> {
+    Missing,
+    Denied(&'a str),
+    Failed(&'a str),
+}
+
+/// Returns what was seen, or why nothing was.
+fn look<T>(look: &Look<T>) -> Result<&T, Gap<'_>> {
+    match look {
+        Look::Seen(it) => Ok(it),
+        Look::Missing => Err(Gap::Missing),
+        Look::Denied(permission) => Err(Gap::Denied(permission)),
+        Look::Failed(why) => Err(Gap::Failed(why)),
+    }
+}
+
+impl<'a> Place<'a> {
+    fn data(data: &'a DataAccount, deploy: &'a str) -> Self {
+        Self {
+            side: Side::Data,
+            account: &data.account,
+            region: &data.region,
+            stack: &data.stack.name,
+            is_stack_missing: stacks::is_missing(&data.stack.look),
+            deploy,
+        }
+    }
+
+    fn analytics(analytics: &'a AnalyticsAccount, deploy: &'a str) -> Self {
+        Self {
+            side: Side::Analytics,
+            account: &analytics.account,
+            region: &analytics.region,
+            stack: &analytics.stack.name,
+            is_stack_missing: stacks::is_missing(&analytics.stack.look),
+            deploy,
+        }
+    }
+
+    fn check(&self, link: Link, status: Status, resource: &str, evidence: String) -> Check {
+        let (resource, account) = (resource.to_owned(), self.account.to_owned());
+        Check { link, status, resource, account, evidence, problem: None }
+    }
+
+    fn ok(&self, link: Link, resource: &str, evidence: impl Into<String>) -> Check {
+        self.check(link, Status::Ok, resource, evidence.into())
+    }
+
+    fn skipped(&self, link: Link, resource: &str, why: impl Into<String>) -> Check {
+        self.check(link, Status::Skipped, resource, why.into())
+    }
+
+    /// Returns the check that is skipped because of what `earlier` says.
+    fn skipped_after(&self, link: Link, resource: &str, earlier: Link) -> Check {
+        let why = format!("skipped, because {} isn't there ({})", earlier.name(), earlier.code());
+        self.skipped(link, resource, why)
+    }
+
+    fn broken(
+        &self,
+        link: Link,
+        resource: &str,
+        evidence: impl Into<String>,
+        fault: Fault,
+    ) -> Check {
+        self.wrong(link, Status::Broken, resource, evidence, fault, &[])
+    }
+
+    fn warn(&self, link: Link, resource: &str, evidence: impl Into<String>, fault: Fault) -> Check {
+        self.wrong(link, Status::Warn, resource, evidence, fault, &[])
+    }
+
+    /// Returns the check of a link with a fault. `more` are the identifiers that only this fault has.
+    fn wrong(
+        &self,
+        link: Link,
+        status: Status,
+        resource: &str,
+        evidence: impl Into<String>,
+        fault: Fault,
+        more: &[(&str, &str)],
+    ) -> Check {
+        let common = [
+            ("resource", resource),
+            ("region", self.region),
+            ("stack", self.stack),
+            ("deploy", self.deploy),
+            ("side", self.side.name()),
+        ];
+        let values: Vec<(&str, &str)> = more.iter().copied().chain(common).collect();
+        let problem = Some(fault.problem(&values));
+        Check { problem, ..self.check(link, status, resource, evidence.into()) }
+    }
+
+    /// Returns the check of something that nobody could see.
+    fn unknown(&self, link: Link, resource: &str, why: impl Into<String>) -> Check {
+        self.wrong(link, Status::Unknown, resource, why, Fault::CouldNotLook, &[])
+    }
+
+    /// Returns the check of a resource that isn't to be seen and that the stack makes. `fault` is what is wrong if the
+    /// stack is there and the resource isn't.
+    fn gap(&self, link: Link, resource: &str, gap: &Gap<'_>, fault: Fault) -> Check {
+        match gap {
+            Gap::Missing if self.is_stack_missing => {
+                self.skipped_after(link, resource, self.stack())
+            }
+            Gap::Missing => self.broken(link, resource, "it isn't there", fault),
+            Gap::Denied(_) | Gap::Failed(_) => self.gap_after(link, resource, gap, link),
+        }
+    }
+
+    /// Returns the check of a property that isn't to be seen. It is skipped if the resource of `earlier` is missing.
+    fn gap_after(&self, link: Link, resource: &str, gap: &Gap<'_>, earlier: Link) -> Check {
+        match gap {
+            Gap::Missing => self.skipped_after(link, resource, earlier),
+            Gap::Denied(permission) => self.unknown(
+                link,
+                resource,
+                format!("to look, the credentials need `{permission}`"),
+            ),
+            Gap::Failed(why) => self.unknown(link, resource, format!("the look failed: {why}")),
+        }
+    }
+
+    fn stack(&self) -> Link {
+        match self.side {
+            Side::Data => Link::DataStack,
+            Side::Analytics => Link::AnalyticsStack,
+        }
+    }
+}
+
+/// Returns the names without duplicates, in their order.
+pub(super) fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut seen = BTreeSet::new();
+    names.filter(|name| seen.insert(*name)).collect()
+}
+
+/// Returns the names in backticks, separated by commas.
+fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let names: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
+    names.join(", ")
+}
+
+#[cfg(test)]
+mod tests;

@@ -83,7 +83,8 @@ pub fn binary(stage: &Stage, function: &str) -> PathBuf {
 }
 
 impl<'s> Fixture<'s> {
-    pub fn new(stage: &'s Stage, name: &str) -> Result<Fixture<'s>> {
+    /// Makes a fixture whose route has this claim mode.
+    pub fn new(stage: &'s Stage, name: &str, claim: &str) -> Result<Fixture<'s>> {
         let folder = stage.cloud.emulator.folder().join("tmp").join(name);
         fs::create_dir_all(&folder)?;
         let routes = json!({
@@ -92,7 +93,7 @@ impl<'s> Fixture<'s> {
                 "account": ANALYTICS, "region": REGION, "starter_role": "recovery-starter",
                 "external_id": "${LANDFALL_EXTERNAL_ID}" } },
             "routes": [{ "name": "recovery", "bucket": BUCKET, "key": "{case}/{file}",
-                "start": { "target": "analytics", "job": JOB } }],
+                "start": { "target": "analytics", "job": JOB, "claim": claim } }],
         });
         fs::write(folder.join("routes.yaml"), routes.to_string())?;
         Ok(Fixture { stage, session: session(stage, "recovery-function")?, folder })

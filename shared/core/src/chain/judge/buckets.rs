@@ -1,0 +1,151 @@
+//! Judges a landing bucket: where it is, who may read it, and whom it tells about uploads.
+
+mod notifications;
+
+use super::{Gap, Place, listed, look};
+use crate::chain::check::{Check, Link, Status};
+use crate::chain::observed::{Bucket, DataAccount, Key, Look};
+use crate::chain::problems::Fault;
+use crate::chain::statements::{denials, unique_ids};
+use crate::policy::Document;
+
+/// What jobs do with the objects.
+const READS: [&str; 2] = ["s3:GetObject", "s3:GetObjectVersion"];
+
+/// The links that make no sense without a bucket.
+const PROPERTIES: [Link; 5] =
+    [Link::Versioning, Link::Ownership, Link::BucketPolicy, Link::Key, Link::Notifications];
+
+pub(super) fn bucket(place: &Place<'_>, name: &str, data: &DataAccount) -> Vec<Check> {
+    let Some(bucket) = data.buckets.get(name) else {
+        let links = [Link::Bucket].into_iter().chain(PROPERTIES);
+        return links
+            .map(|link| place.unknown(link, name, "nobody looked at the bucket"))
+            .collect();
+    };
+    let mut checks = vec![existence(place, name, &bucket.region)];
+    if matches!(bucket.region, Look::Missing) {
+        let rest = PROPERTIES.map(|link| place.skipped_after(link, name, Link::Bucket));
+        checks.extend(rest);
+        return checks;
+    }
+    let living = data.reader.look.seen().map(|role| role.role_id.as_str());
+    checks.push(versioning(place, name, &bucket.versioning));
+    checks.push(ownership(place, name, &bucket.ownership));
+    checks.extend(policy(place, name, &bucket.policy, living));
+    checks.extend(key(place, name, bucket));
+    checks.extend(notifications::notifications(place, name, bucket, data));
+    checks
+}
+
+fn existence(place: &Place<'_>, name: &str, region: &Look<String>) -> Check {
+    let link = Link::Bucket;
+    match look(region) {
+        Ok(region) if region == place.region => {
+            place.ok(link, name, format!("it is there, in {region}"))
+        }
+        Ok(region) => {
+            let evidence = format!("it is in {region}, and the stack is in {}", place.region);
+            place.broken(link, name, evidence, Fault::BucketInOtherRegion)
+        }
+        Err(Gap::Missing) => {
+            place.broken(link, name, "there is no such bucket", Fault::BucketMissing)
+        }
+        Err(gap) => place.gap_after(link, name, &gap, link),
+    }
+}
+
+fn versioning(place: &Place<'_>, name: &str, versioning: &Look<bool>) -> Check {
+    let link = Link::Versioning;
+    match look(versioning) {
+        Ok(true) => place.ok(link, name, "versioning is on"),
+        Ok(false) => place.warn(link, name, "versioning is off", Fault::BucketVersioningOff),
+        Err(gap) => place.gap_after(link, name, &gap, Link::Bucket),
+    }
+}
+
+fn ownership(place: &Place<'_>, name: &str, ownership: &Look<String>) -> Check {
+    let link = Link::Ownership;
+    let fault = Fault::BucketOwnerNotEnforced;
+    match look(ownership) {
+        Ok(setting) if setting == "BucketOwnerEnforced" => {
+            place.ok(link, name, format!("the setting is {setting}"))
+        }
+        Ok(setting) => place.warn(link, name, format!("the setting is {setting}"), fault),
+        Err(Gap::Missing) => place.warn(link, name, "the bucket has no setting", fault),
+        Err(gap) => place.gap_after(link, name, &gap, Link::Bucket),
+    }
+}
+
+fn policy(
+    place: &Place<'_>,
+    name: &str,
+    policy: &Look<Document>,
+    living: Option<&str>,
+) -> Vec<Check> {
+    let link = Link::BucketPolicy;
+    let policy = match look(policy) {
+        Ok(policy) => policy,
+        Err(Gap::Missing) => return vec![place.ok(link, name, "the bucket has no policy")],
+        Err(gap) => return vec![place.gap_after(link, name, &gap, Link::Bucket)],
+    };
+    let mut checks = Vec::new();
+    let denials = denials(policy, &READS, place.account);
+    if !denials.is_empty() {
+        let each: Vec<String> = denials
+            .iter()
+            .map(|(sid, why)| format!("statement `{sid}` denies reading {why}"))
+            .collect();
+        let sids = listed(denials.iter().map(|(sid, _)| sid.as_str()));
+        let (fault, more) = (Fault::BucketPolicyDenies, [("statements", sids.as_str())]);
+        checks.push(place.wrong(link, Status::Warn, name, each.join("; "), fault, &more));
+    }
+    let ids = unique_ids(policy, living.as_slice());
+    if !ids.is_empty() {
+        let ids = listed(ids.iter().map(String::as_str));
+        let (fault, more) = (Fault::BucketPolicyUniqueId, [("ids", ids.as_str())]);
+        checks.push(place.wrong(link, Status::Warn, name, format!("it names {ids}"), fault, &more));
+    }
+    if checks.is_empty() {
+        checks.push(place.ok(link, name, "it denies reading to nobody who matters here"));
+    }
+    checks
+}
+
+fn key(place: &Place<'_>, bucket: &str, seen: &Bucket) -> Vec<Check> {
+    let link = Link::Key;
+    let id = match look(&seen.kms_key) {
+        Ok(Some(id)) => id,
+        Ok(None) => return vec![place.ok(link, bucket, "new objects need no key of KMS")],
+        Err(gap) => return vec![place.gap_after(link, bucket, &gap, Link::Bucket)],
+    };
+    let Some(key) = &seen.key else {
+        return vec![place.unknown(link, id, format!("nobody looked at the key of `{bucket}`"))];
+    };
+    let Key { arn, state } = match look(key) {
+        Ok(key) => key,
+        Err(Gap::Missing) => {
+            let evidence =
+                format!("the default encryption of `{bucket}` names it, and KMS doesn't know it");
+            let (fault, more) = (Fault::KeyMissing, [("bucket", bucket)]);
+            return vec![place.wrong(link, Status::Broken, id, evidence, fault, &more)];
+        }
+        Err(gap) => return vec![place.gap_after(link, id, &gap, Link::Bucket)],
+    };
+    let evidence = format!("the key of `{bucket}` is {state}");
+    let fault = match state.as_str() {
+        "Enabled" => None,
+        "Disabled" => Some(Fault::KeyDisabled),
+        "PendingDeletion" | "PendingReplicaDeletion" => Some(Fault::KeyPendingDeletion),
+        _ => Some(Fault::KeyUnavailable),
+    };
+    let owner = arn.split(':').nth(4).filter(|owner| *owner != place.account);
+    match (fault, owner) {
+        (Some(fault), _) => vec![place.broken(link, arn, evidence, fault)],
+        (None, Some(owner)) => {
+            let evidence = format!("{evidence} and belongs to account {owner}");
+            vec![place.warn(link, arn, evidence, Fault::KeyOfOtherAccount)]
+        }
+        (None, None) => vec![place.ok(link, arn, evidence)],
+    }
+}

@@ -1,0 +1,70 @@
+//! Judges the stacks, the deployed routes and the tables.
+
+use super::{Gap, Place, look};
+use crate::chain::check::{Check, Link};
+use crate::chain::observed::{Look, Named};
+use crate::chain::problems::Fault;
+
+/// Returns `true` if nothing of the stack is there: it never was, somebody deleted it, or its creation failed.
+pub(super) fn is_missing(stack: &Look<String>) -> bool {
+    match stack {
+        Look::Seen(status) => is_gone(status),
+        Look::Missing => true,
+        Look::Denied(_) | Look::Failed(_) => false,
+    }
+}
+
+fn is_gone(status: &str) -> bool {
+    ["ROLLBACK_COMPLETE", "DELETE_COMPLETE", "REVIEW_IN_PROGRESS"].contains(&status)
+}
+
+pub(super) fn stack(place: &Place<'_>, link: Link, stack: &Named<String>) -> Check {
+    let name = &stack.name;
+    match look(&stack.look) {
+        Ok(status) if is_gone(status) => {
+            place.broken(link, name, format!("its status is {status}"), Fault::StackMissing)
+        }
+        Ok(status) if status.ends_with("_IN_PROGRESS") => {
+            place.warn(link, name, format!("its status is {status}"), Fault::StackInProgress)
+        }
+        Ok(status) if status.contains("ROLLBACK") || status.ends_with("_FAILED") => {
+            place.warn(link, name, format!("its status is {status}"), Fault::StackUnsettled)
+        }
+        Ok(status) => place.ok(link, name, format!("its status is {status}")),
+        Err(Gap::Missing) => {
+            place.broken(link, name, "there is no such stack in the region", Fault::StackMissing)
+        }
+        Err(gap) => place.gap_after(link, name, &gap, link),
+    }
+}
+
+pub(super) fn routes(place: &Place<'_>, are_deployed: &Look<bool>) -> Check {
+    let link = Link::Routes;
+    match look(are_deployed) {
+        Ok(true) => place.ok(link, place.stack, "the stack was deployed with these routes"),
+        Ok(false) => {
+            let evidence = "the stack was deployed with other routes";
+            place.broken(link, place.stack, evidence, Fault::RoutesNotDeployed)
+        }
+        Err(Gap::Missing) if !place.is_stack_missing => place.unknown(
+            link,
+            place.stack,
+            "the stack doesn't say which routes it was deployed with",
+        ),
+        Err(gap) => place.gap_after(link, place.stack, &gap, Link::DataStack),
+    }
+}
+
+pub(super) fn table(place: &Place<'_>, link: Link, table: &Named<String>) -> Check {
+    let name = &table.name;
+    match look(&table.look) {
+        // A table that is being updated can be read and written.
+        Ok(status) if status == "ACTIVE" || status == "UPDATING" => {
+            place.ok(link, name, format!("its status is {status}"))
+        }
+        Ok(status) => {
+            place.broken(link, name, format!("its status is {status}"), Fault::TableNotActive)
+        }
+        Err(gap) => place.gap(link, name, &gap, Fault::TableMissing),
+    }
+}

@@ -1,0 +1,145 @@
+//! Looks that saw nothing.
+
+use proptest::prelude::*;
+
+use super::healthy::both_transports;
+use crate::chain::observed::*;
+use crate::chain::{Check, Link, Status, judge};
+
+/// How a look saw nothing.
+#[derive(Debug, Clone, Copy)]
+enum How {
+    Denied,
+    Failed,
+    Missing,
+}
+
+fn nothing<T>(how: How) -> Look<T> {
+    match how {
+        How::Denied => Look::Denied("x:Look".to_owned()),
+        How::Failed => Look::Failed("Look: Throttling: slow down".to_owned()),
+        How::Missing => Look::Missing,
+    }
+}
+
+/// The links that need each look.
+const LINKS: [&[Link]; 31] = [
+    &[Link::DataStack],
+    &[Link::Routes],
+    &[Link::Bucket],
+    &[Link::Versioning],
+    &[Link::Ownership],
+    &[Link::BucketPolicy],
+    &[Link::Key],
+    &[Link::Key],
+    &[Link::Notifications],
+    &[Link::UploadRule],
+    &[Link::ArrivalsPolicy, Link::Arrivals],
+    &[Link::ArrivalsDeadLetters],
+    &[Link::Trigger],
+    &[Link::TriggerConcurrency],
+    &[Link::TriggerMapping],
+    &[Link::Ledger],
+    &[Link::AnalyticsStack],
+    &[Link::Starter],
+    &[Link::Job, Link::ReaderTrust],
+    &[Link::Script],
+    &[Link::JobRole],
+    &[Link::Reader, Link::ReaderTrust],
+    &[Link::Claims],
+    &[Link::RuleOfRuns],
+    &[Link::RunsPolicy, Link::Runs],
+    &[Link::RunsDeadLetters],
+    &[Link::Monitor],
+    &[Link::MonitorConcurrency],
+    &[Link::MonitorMapping],
+    &[Link::Schedule],
+    &[Link::LastRun],
+];
+
+/// Returns a chain whose looks with these numbers saw nothing, and the links that need those looks.
+fn blinded(which: &[(usize, How)]) -> (Observations, Vec<(Link, How)>) {
+    let mut observations = both_transports();
+    let mut links = Vec::new();
+    let data = observations.data.as_mut().expect("data");
+    let analytics = observations.analytics.as_mut().expect("analytics");
+    let bucket = data.buckets.get_mut("acme-landing").expect("the bucket");
+    let job = analytics.jobs.get_mut("orders-to-parquet").expect("the job");
+    let (Transport::Both(uploads) | Transport::EventBridge(uploads)) = &mut data.transport else {
+        panic!("a rule")
+    };
+    for (number, how) in which.iter().copied() {
+        match number {
+            0 => data.stack.look = nothing(how),
+            1 => data.routes_are_deployed = nothing(how),
+            2 => bucket.region = nothing(how),
+            3 => bucket.versioning = nothing(how),
+            4 => bucket.ownership = nothing(how),
+            5 => bucket.policy = nothing(how),
+            6 => bucket.kms_key = nothing(how),
+            7 => bucket.key = Some(nothing(how)),
+            8 => bucket.notifications = nothing(how),
+            9 => uploads.look = nothing(how),
+            10 => data.arrivals.look = nothing(how),
+            11 => data.arrivals_dlq.look = nothing(how),
+            12 => data.trigger.state = nothing(how),
+            13 => data.trigger.reserved_concurrency = nothing(how),
+            14 => data.trigger.mappings[0].look = nothing(how),
+            15 => data.ledger.look = nothing(how),
+            16 => analytics.stack.look = nothing(how),
+            17 => analytics.starter.look = nothing(how),
+            18 => job.job = nothing(how),
+            19 => job.script = Some(nothing(how)),
+            20 => {
+                job.role_trusts_glue = nothing(how);
+                // The role that the stack makes has a check of its own for the same link.
+                analytics.job_role = None;
+            }
+            21 => data.reader.look = nothing(how),
+            22 => data.claims.look = nothing(how),
+            23 => analytics.rule_of_runs.look = nothing(how),
+            24 => data.runs.look = nothing(how),
+            25 => data.runs_dlq.look = nothing(how),
+            26 => data.monitor.state = nothing(how),
+            27 => data.monitor.reserved_concurrency = nothing(how),
+            28 => data.monitor.mappings[0].look = nothing(how),
+            29 => data.schedule.look = nothing(how),
+            _ => job.last_failure = nothing(how),
+        }
+        links.extend(LINKS[number].iter().map(|link| (*link, how)));
+    }
+    (observations, links)
+}
+
+const LOOKS: usize = LINKS.len();
+
+fn how() -> impl Strategy<Value = How> {
+    prop_oneof![Just(How::Denied), Just(How::Failed), Just(How::Missing)]
+}
+
+proptest! {
+    #[test]
+    fn what_nobody_could_see_is_never_all_right(
+        which in proptest::collection::btree_map(0..LOOKS, how(), 0..LOOKS)
+    ) {
+        let which: Vec<(usize, How)> = which.into_iter().collect();
+        let (observations, links) = blinded(&which);
+        let checks = judge(&observations);
+        for (link, how) in links {
+            let of_link: Vec<&Check> = checks.iter().filter(|check| check.link == link).collect();
+            prop_assert!(!of_link.is_empty(), "{:?}", link);
+            // A bucket without a policy is all right.
+            let may_be_missing = matches!(how, How::Missing) && link == Link::BucketPolicy;
+            prop_assert!(may_be_missing || of_link.iter().all(|it| it.status != Status::Ok), "{:?}", of_link);
+        }
+    }
+
+    #[test]
+    fn a_look_that_was_denied_names_the_permission_and_breaks_nothing(number in 0..LOOKS) {
+        let (observations, links) = blinded(&[(number, How::Denied)]);
+        let checks = judge(&observations);
+        prop_assert!(checks.iter().all(|check| check.status != Status::Broken), "{:?}", checks);
+        let is_named = |check: &Check| check.link == links[0].0 && check.evidence.contains("`x:Look`");
+        prop_assert!(checks.iter().any(is_named), "{:?}", checks);
+    }
+}

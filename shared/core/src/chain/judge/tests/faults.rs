@@ -1,0 +1,355 @@
+//! One thing at a time is wrong with a chain that is otherwise healthy.
+
+use std::collections::BTreeSet;
+
+use serde_json::json;
+
+use super::healthy::{JOB_ROLE, QUEUE, RUNS, both_transports, document};
+use crate::bucket_notifications::Configuration;
+use crate::chain::drift::{Difference, Kind};
+use crate::chain::observed::*;
+use crate::chain::problems::Fault;
+use crate::chain::{Check, Status, first_broken, judge};
+
+use Status::{Broken, Unknown, Warn};
+
+/// What is expected, and the change that leads to it.
+type Case = (&'static str, Status, fn(&mut Observations));
+
+fn data(observations: &mut Observations) -> &mut DataAccount {
+    observations.data.as_mut().expect("data")
+}
+
+fn analytics(observations: &mut Observations) -> &mut AnalyticsAccount {
+    observations.analytics.as_mut().expect("analytics")
+}
+
+fn bucket(observations: &mut Observations) -> &mut Bucket {
+    data(observations).buckets.get_mut("acme-landing").expect("the bucket")
+}
+
+fn job(observations: &mut Observations) -> &mut Job {
+    analytics(observations).jobs.get_mut("orders-to-parquet").expect("the job")
+}
+
+fn notifications(observations: &mut Observations) -> &mut Configuration {
+    seen(&mut bucket(observations).notifications)
+}
+
+fn seen<T>(look: &mut Look<T>) -> &mut T {
+    match look {
+        Look::Seen(it) => it,
+        Look::Missing | Look::Denied(_) | Look::Failed(_) => panic!("nothing was seen"),
+    }
+}
+
+fn key_is(state: &str, observations: &mut Observations) {
+    seen(bucket(observations).key.as_mut().expect("a key")).state = state.to_owned();
+}
+
+fn uploads(observations: &mut Observations) -> &mut Rule {
+    match &mut data(observations).transport {
+        Transport::Both(rule) => seen(&mut rule.look),
+        Transport::S3 | Transport::EventBridge(_) => panic!("both"),
+    }
+}
+
+fn differs(kind: Kind, observations: &mut Observations) {
+    let reader = seen(&mut data(observations).reader.look);
+    reader.differences = vec![Difference { kind, text: "set something".to_owned() }];
+}
+
+fn job_facts(observations: &mut Observations) -> &mut JobFacts {
+    seen(&mut job(observations).job)
+}
+
+fn fails(is_newest: bool, observations: &mut Observations) {
+    job(observations).last_failure = Look::Seen(Some(Failure {
+        run_id: "jr_1".to_owned(),
+        state: "FAILED".to_owned(),
+        message: Some("ConcurrentRunsExceededException: too many".to_owned()),
+        is_newest,
+    }));
+}
+
+const CASES: &[Case] = &[
+    ("could_not_look", Unknown, |all| {
+        data(all).ledger.look = Look::Denied("dynamodb:DescribeTable".to_owned())
+    }),
+    ("stack_missing", Broken, |all| {
+        analytics(all).stack.look = Look::Missing;
+        analytics(all).starter.look = Look::Missing;
+        analytics(all).rule_of_runs.look = Look::Missing;
+    }),
+    ("stack_missing", Broken, |all| {
+        analytics(all).stack.look = Look::Seen("ROLLBACK_COMPLETE".to_owned())
+    }),
+    ("stack_in_progress", Warn, |all| {
+        data(all).stack.look = Look::Seen("UPDATE_IN_PROGRESS".to_owned())
+    }),
+    ("stack_unsettled", Warn, |all| {
+        data(all).stack.look = Look::Seen("UPDATE_ROLLBACK_COMPLETE".to_owned())
+    }),
+    ("routes_not_deployed", Broken, |all| data(all).routes_are_deployed = Look::Seen(false)),
+    ("could_not_look", Unknown, |all| data(all).routes_are_deployed = Look::Missing),
+    ("bucket_missing", Broken, |all| bucket(all).region = Look::Missing),
+    ("bucket_in_other_region", Broken, |all| {
+        bucket(all).region = Look::Seen("us-east-1".to_owned())
+    }),
+    ("bucket_versioning_off", Warn, |all| bucket(all).versioning = Look::Seen(false)),
+    ("bucket_owner_not_enforced", Warn, |all| {
+        bucket(all).ownership = Look::Seen("ObjectWriter".to_owned())
+    }),
+    ("bucket_owner_not_enforced", Warn, |all| bucket(all).ownership = Look::Missing),
+    ("bucket_policy_denies", Warn, |all| {
+        bucket(all).policy = Look::Seen(document(
+            &json!({ "Statement": { "Sid": "OnlyOurNetwork", "Effect": "Deny",
+            "Principal": "*", "Action": "s3:*", "Resource": "*",
+            "Condition": { "StringNotEquals": { "aws:SourceVpce": "vpce-1" } } } }),
+        ));
+    }),
+    ("bucket_policy_unique_id", Warn, |all| {
+        bucket(all).policy = Look::Seen(document(
+            &json!({ "Statement": { "Effect": "Allow", "Action": "s3:*",
+            "Principal": { "AWS": ["AROAEXAMPLEEXAMPLE1", "AROALIVINGLIVING0001"] }, "Resource": "*" } }),
+        ));
+    }),
+    ("key_missing", Broken, |all| bucket(all).key = Some(Look::Missing)),
+    ("key_disabled", Broken, |all| key_is("Disabled", all)),
+    ("key_pending_deletion", Broken, |all| key_is("PendingDeletion", all)),
+    ("key_unavailable", Broken, |all| key_is("Unavailable", all)),
+    ("key_of_other_account", Warn, |all| {
+        seen(bucket(all).key.as_mut().expect("a key")).arn =
+            "arn:aws:kms:eu-west-1:333333333333:key/1".to_owned();
+    }),
+    ("notification_missing", Broken, |all| notifications(all).queues.clear()),
+    ("notification_missing", Broken, |all| {
+        notifications(all).queues[0].filter_rules[0].value = "days/".to_owned()
+    }),
+    ("notification_missing", Broken, |all| {
+        notifications(all).queues[0].events = vec!["s3:ObjectRemoved:*".to_owned()];
+    }),
+    ("notification_narrower", Broken, |all| {
+        notifications(all).queues[0].filter_rules[0].value = "orders/2026/".to_owned();
+    }),
+    ("notification_narrower", Broken, |all| {
+        notifications(all).queues[0].events = vec!["s3:ObjectCreated:Put".to_owned()];
+    }),
+    ("notification_foreign_overlap", Broken, |all| {
+        notifications(all).queues[0].arn = QUEUE.replace("landfall", "other");
+    }),
+    ("notification_foreign_overlap", Broken, |all| {
+        let mut rule = notifications(all).queues.remove(0);
+        rule.arn = "arn:aws:lambda:eu-west-1:111111111111:function:f".to_owned();
+        notifications(all).functions.push(rule);
+    }),
+    ("eventbridge_off", Broken, |all| notifications(all).event_bridge = false),
+    ("rule_missing", Broken, |all| data(all).schedule.look = Look::Missing),
+    ("rule_missing", Warn, |all| analytics(all).rule_of_runs.look = Look::Missing),
+    ("rule_of_uploads_disabled", Broken, |all| uploads(all).is_enabled = false),
+    ("rule_of_runs_disabled", Warn, |all| {
+        seen(&mut analytics(all).rule_of_runs.look).is_enabled = false
+    }),
+    ("schedule_disabled", Broken, |all| seen(&mut data(all).schedule.look).is_enabled = false),
+    ("rule_target_gone", Broken, |all| uploads(all).targets.clear()),
+    ("rule_target_gone", Broken, |all| {
+        seen(&mut data(all).schedule.look).targets =
+            vec!["arn:aws:lambda:eu-west-1:111111111111:function:f".to_owned()];
+    }),
+    ("rule_target_gone", Warn, |all| {
+        seen(&mut analytics(all).rule_of_runs.look).targets = vec![RUNS.replace("1111", "3333")];
+    }),
+    ("rule_lacks_bucket", Broken, |all| {
+        uploads(all).pattern = Some(json!({ "detail": { "bucket": { "name": ["acme-other"] } } }));
+    }),
+    ("rule_lacks_job", Warn, |all| {
+        seen(&mut analytics(all).rule_of_runs.look).pattern =
+            Some(json!({ "detail": { "jobName": ["other"] } }));
+    }),
+    ("queue_missing", Broken, |all| data(all).arrivals.look = Look::Missing),
+    ("queue_missing", Broken, |all| data(all).runs_dlq.look = Look::Missing),
+    ("queue_policy_changed", Broken, |all| seen(&mut data(all).arrivals.look).policy = None),
+    ("queue_policy_changed", Warn, |all| seen(&mut data(all).runs.look).policy = None),
+    ("queue_policy_changed", Warn, |all| {
+        seen(&mut data(all).arrivals.look).policy = Some(document(
+            &json!({ "Statement": { "Effect": "Allow",
+            "Principal": { "Service": ["s3.amazonaws.com", "events.amazonaws.com"] }, "Action": "sqs:*",
+            "Resource": "*", "Condition": { "StringEquals": { "aws:SourceOrgID": "o-1" } } } }),
+        ));
+    }),
+    ("queue_policy_denies", Warn, |all| {
+        let policy = &mut seen(&mut data(all).arrivals.look).policy;
+        let mut value = policy.as_ref().expect("a policy").value().clone();
+        let deny =
+            json!({ "Effect": "Deny", "Principal": "*", "Action": "sqs:*", "Resource": "*" });
+        value["Statement"].as_array_mut().expect("statements").push(deny);
+        *policy = Some(document(&value));
+    }),
+    ("queue_policy_unique_id", Warn, |all| {
+        seen(&mut data(all).runs.look).policy = Some(document(
+            &json!({ "Statement": { "Effect": "Allow",
+            "Principal": { "AWS": "AROAEXAMPLEEXAMPLE1" }, "Action": "sqs:SendMessage", "Resource": "*" } }),
+        ));
+    }),
+    ("queue_backlog", Warn, |all| seen(&mut data(all).arrivals.look).visible = 3),
+    ("dead_letters", Warn, |all| seen(&mut data(all).arrivals_dlq.look).visible = 3),
+    ("dead_letters", Warn, |all| seen(&mut data(all).runs_dlq.look).in_flight = 1),
+    ("function_missing", Broken, |all| data(all).trigger.state = Look::Missing),
+    ("function_failed", Broken, |all| {
+        seen(&mut data(all).monitor.state).state = "Failed".to_owned()
+    }),
+    ("function_not_active", Warn, |all| {
+        seen(&mut data(all).trigger.state).state = "Inactive".to_owned()
+    }),
+    ("function_concurrency_zero", Broken, |all| {
+        data(all).trigger.reserved_concurrency = Look::Seen(Some(0))
+    }),
+    ("function_concurrency_zero", Broken, |all| {
+        data(all).monitor.reserved_concurrency = Look::Seen(Some(0))
+    }),
+    ("mapping_missing", Broken, |all| data(all).trigger.mappings[0].look = Look::Missing),
+    ("mapping_disabled", Broken, |all| {
+        seen(&mut data(all).trigger.mappings[0].look).state = "Disabled".to_owned()
+    }),
+    ("mapping_disabled", Broken, |all| {
+        seen(&mut data(all).monitor.mappings[0].look).state = "Disabling".to_owned()
+    }),
+    ("mapping_unsettled", Warn, |all| {
+        seen(&mut data(all).trigger.mappings[0].look).state = "Enabling".to_owned()
+    }),
+    ("mapping_fails", Warn, |all| {
+        seen(&mut data(all).trigger.mappings[0].look).last_result =
+            Some("PROBLEM: Function call failed".to_owned());
+    }),
+    ("could_not_look", Unknown, |all| data(all).trigger.mappings.clear()),
+    ("table_missing", Broken, |all| data(all).ledger.look = Look::Missing),
+    ("table_not_active", Broken, |all| {
+        data(all).claims.look = Look::Seen("INACCESSIBLE_ENCRYPTION_CREDENTIALS".to_owned());
+    }),
+    ("role_missing", Broken, |all| data(all).reader.look = Look::Missing),
+    ("role_missing", Broken, |all| analytics(all).starter.look = Look::Missing),
+    ("role_narrower", Broken, |all| differs(Kind::Narrower, all)),
+    ("role_changed", Broken, |all| differs(Kind::Other, all)),
+    ("role_wider", Warn, |all| differs(Kind::Wider, all)),
+    ("boundary_missing", Warn, |all| differs(Kind::BoundaryMissing, all)),
+    ("boundary_other", Warn, |all| differs(Kind::BoundaryOther, all)),
+    ("role_not_ours", Warn, |all| differs(Kind::NotOurs, all)),
+    ("role_details_differ", Warn, |all| differs(Kind::Details, all)),
+    ("trust_unique_id", Broken, |all| {
+        let starter = seen(&mut analytics(all).starter.look);
+        starter.trust =
+            Some(document(&json!({ "Statement": { "Effect": "Allow", "Action": "sts:AssumeRole",
+            "Principal": { "AWS": "AROAEXAMPLEEXAMPLE1" } } })));
+        starter.differences =
+            vec![Difference { kind: Kind::Other, text: "set the trust policy".to_owned() }];
+    }),
+    ("session_revoked", Warn, |all| {
+        seen(&mut data(all).reader.look).brakes = vec!["AWSRevokeOlderSessions".to_owned()];
+    }),
+    ("role_denied_everything", Broken, |all| {
+        seen(&mut analytics(all).starter.look).brakes =
+            vec!["arn:aws:iam::aws:policy/AWSDenyAll".to_owned()];
+    }),
+    ("reader_does_not_admit_job_role", Broken, |all| {
+        job_facts(all).role = JOB_ROLE.replace("landfall-job", "own")
+    }),
+    ("job_missing", Broken, |all| job(all).job = Look::Missing),
+    ("job_max_retries", Broken, |all| job_facts(all).max_retries = 2),
+    ("job_concurrency_low", Warn, |all| job_facts(all).max_concurrent_runs = 3),
+    ("job_role_missing", Broken, |all| job(all).role_trusts_glue = Look::Missing),
+    ("job_role_distrusts_glue", Broken, |all| job(all).role_trusts_glue = Look::Seen(false)),
+    ("script_missing", Broken, |all| job(all).script = Some(Look::Missing)),
+    ("run_failed", Broken, |all| fails(true, all)),
+    ("run_failed", Warn, |all| fails(false, all)),
+];
+
+fn code(check: &Check) -> Option<&'static str> {
+    check.problem.as_ref().map(|problem| problem.code)
+}
+
+#[test]
+fn one_fault_is_found_by_its_name_and_nothing_else_is_broken() {
+    for (number, (expected, status, change)) in CASES.iter().enumerate() {
+        let mut observations = both_transports();
+        change(&mut observations);
+        let checks = judge(&observations);
+        let found: Vec<&Check> = checks.iter().filter(|check| check.problem.is_some()).collect();
+        let at = format!("case {number}, `{expected}`: {found:#?}");
+        assert!(!found.is_empty(), "{at}");
+        assert!(found.iter().all(|check| code(check) == Some(expected)), "{at}");
+        assert!(found.iter().all(|check| check.status == *status), "{at}");
+        let first = first_broken(&checks).map(|check| check.link);
+        assert_eq!(first, (*status == Broken).then_some(found[0].link), "{at}");
+    }
+}
+
+#[test]
+fn each_row_of_the_table_is_found_by_some_case_and_all_its_identifiers_are_filled_in() {
+    let mut codes = BTreeSet::new();
+    for (_, _, change) in CASES {
+        let mut observations = both_transports();
+        change(&mut observations);
+        for problem in judge(&observations).into_iter().filter_map(|check| check.problem) {
+            codes.insert(problem.code);
+            for text in [Some(&problem.fix), problem.command.as_ref()].into_iter().flatten() {
+                let names =
+                    text.split('{').skip(1).filter_map(|rest| Some(rest.split_once('}')?.0));
+                let is_name =
+                    |name: &str| name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+                assert!(!names.into_iter().any(is_name), "{}: {text}", problem.code);
+                assert!(!text.contains("''"), "{}: {text}", problem.code);
+            }
+        }
+    }
+    let rows: BTreeSet<&str> = Fault::ALL.iter().map(|fault| fault.problem(&[]).code).collect();
+    assert_eq!(codes, rows);
+}
+
+#[test]
+fn the_command_that_mends_a_fault_has_its_identifiers() {
+    let command = |code: &str| {
+        let case = CASES.iter().find(|case| case.0 == code).expect("a case");
+        let mut observations = both_transports();
+        (case.2)(&mut observations);
+        let problem = first_broken(&judge(&observations)).and_then(|check| check.problem.clone());
+        problem.and_then(|problem| problem.command).unwrap_or_default() + "\n"
+    };
+    let codes = [
+        "notification_missing",
+        "role_missing",
+        "mapping_disabled",
+        "mapping_missing",
+        "schedule_disabled",
+        "function_concurrency_zero",
+        "queue_policy_changed",
+        "key_disabled",
+        "key_pending_deletion",
+        "role_denied_everything",
+        "run_failed",
+    ];
+    expect_test::expect![[r#"
+        landfall deploy routes.yaml --repair
+        landfall deploy routes.yaml --repair
+        aws lambda update-event-source-mapping --uuid uuid-of-landfall-trigger --enabled --region eu-west-1
+        aws lambda create-event-source-mapping --function-name landfall-trigger --event-source-arn arn:aws:sqs:eu-west-1:111111111111:landfall-arrivals --function-response-types ReportBatchItemFailures --region eu-west-1
+        aws events enable-rule --name landfall-MonitorTick --region eu-west-1
+        aws lambda delete-function-concurrency --function-name landfall-trigger --region eu-west-1
+        aws sqs get-queue-attributes --queue-url https://sqs.eu-west-1.amazonaws.com/111111111111/landfall-arrivals --attribute-names Policy --region eu-west-1
+        aws kms enable-key --key-id arn:aws:kms:eu-west-1:111111111111:key/1 --region eu-west-1
+        aws kms cancel-key-deletion --key-id arn:aws:kms:eu-west-1:111111111111:key/1 --region eu-west-1
+        aws iam detach-role-policy --role-name landfall-starter --policy-arn arn:aws:iam::aws:policy/AWSDenyAll
+        aws glue get-job-run --job-name orders-to-parquet --run-id jr_1 --region eu-west-1
+    "#]].assert_eq(&codes.map(command).concat());
+}
+
+#[test]
+fn a_run_that_failed_is_explained_by_what_is_known_of_its_error() {
+    let mut observations = both_transports();
+    fails(true, &mut observations);
+    let checks = judge(&observations);
+    let check = first_broken(&checks).expect("the run");
+    let fix = &check.problem.as_ref().expect("a problem").fix;
+    expect_test::expect![[r#"
+        run `jr_1` ended FAILED: ConcurrentRunsExceededException: too many
+        Read the run's error and its log. `job_busy`: The job has as many runs as its own `MaxConcurrentRuns` allows. The default is 1. Nothing: the batch waits and starts when a run ends. Raise `MaxConcurrentRuns` if you want more at once."#]].assert_eq(&format!("{}\n{fix}", check.evidence));
+}

@@ -1,0 +1,189 @@
+//! A chain in which every link works.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use crate::bucket_notifications::{Configuration, EVENT, Entry, Filter, FilterRule};
+use crate::chain::observed::*;
+use crate::moment::Time;
+use crate::policy::Document;
+
+pub(super) const QUEUE: &str = "arn:aws:sqs:eu-west-1:111111111111:landfall-arrivals";
+pub(super) const RUNS: &str = "arn:aws:sqs:eu-west-1:111111111111:landfall-runs";
+pub(super) const READER: &str =
+    "arn:aws:iam::111111111111:role/landfall/landfall-reader-222222222222";
+pub(super) const JOB_ROLE: &str = "arn:aws:iam::222222222222:role/landfall/landfall-job";
+pub(super) const KEY: &str = "arn:aws:kms:eu-west-1:111111111111:key/1";
+
+pub(super) fn document(value: &serde_json::Value) -> Document {
+    Document::parse(&value.to_string()).expect("a document")
+}
+
+pub(super) fn named<T>(name: &str, it: T) -> Named<T> {
+    Named { name: name.to_owned(), look: Look::Seen(it) }
+}
+
+fn queue(name: &str, policy: Option<Document>) -> Named<Queue> {
+    named(name, Queue { visible: 0, in_flight: 0, policy })
+}
+
+fn function(name: &str, queues: &[&str]) -> Function {
+    let mapping = |queue: &&str| {
+        let uuid = format!("uuid-of-{name}");
+        named(queue, Mapping { uuid, state: "Enabled".to_owned(), last_result: None })
+    };
+    Function {
+        name: name.to_owned(),
+        state: Look::Seen(FunctionState { state: "Active".to_owned(), reason: None }),
+        reserved_concurrency: Look::Seen(None),
+        mappings: queues.iter().map(mapping).collect(),
+    }
+}
+
+fn role(trust: &serde_json::Value) -> Role {
+    Role {
+        role_id: "AROALIVINGLIVING0001".to_owned(),
+        trust: Some(document(trust)),
+        differences: Vec::new(),
+        brakes: Vec::new(),
+    }
+}
+
+fn trust_in(account: &str, role: &str) -> serde_json::Value {
+    json!({ "Version": "2012-10-17", "Statement": [{
+        "Effect": "Allow", "Action": "sts:AssumeRole",
+        "Principal": { "AWS": format!("arn:aws:iam::{account}:root") },
+        "Condition": { "ArnEquals": { "aws:PrincipalArn": role } },
+    }] })
+}
+
+pub(super) fn rule(target: &str, pattern: Option<serde_json::Value>) -> Rule {
+    Rule { is_enabled: true, targets: vec![target.to_owned()], pattern }
+}
+
+pub(super) fn healthy() -> Observations {
+    let arrivals = json!({ "Version": "2012-10-17", "Statement": [
+        { "Sid": "LandingBucketsSend", "Effect": "Allow", "Action": "sqs:SendMessage", "Resource": QUEUE,
+          "Principal": { "Service": "s3.amazonaws.com" },
+          "Condition": { "ArnLike": { "aws:SourceArn": ["arn:*:s3:::acme-landing"] },
+                         "StringEquals": { "aws:SourceAccount": "111111111111" } } },
+        { "Sid": "RuleSends", "Effect": "Allow", "Action": "sqs:SendMessage", "Resource": QUEUE,
+          "Principal": { "Service": "events.amazonaws.com" },
+          "Condition": { "ArnEquals": { "aws:SourceArn":
+              "arn:aws:events:eu-west-1:111111111111:rule/landfall-arrivals" } } },
+        { "Sid": "DenyWithoutTls", "Effect": "Deny", "Action": "sqs:*", "Resource": QUEUE, "Principal": "*",
+          "Condition": { "Bool": { "aws:SecureTransport": "false" } } },
+    ] });
+    let runs = json!({ "Version": "2012-10-17", "Statement": [
+        { "Sid": "RuleOfTheAnalyticsAccountSends", "Effect": "Allow", "Action": "sqs:SendMessage",
+          "Resource": RUNS, "Principal": { "AWS": "arn:aws:iam::222222222222:root" },
+          "Condition": { "ArnEquals": { "aws:PrincipalArn":
+              "arn:aws:iam::222222222222:role/landfall-job-state-events" } } },
+    ] });
+    let policy = json!({ "Version": "2012-10-17", "Statement": [
+        { "Sid": "DenyWithoutTls", "Effect": "Deny", "Action": "s3:*", "Principal": "*",
+          "Resource": ["arn:aws:s3:::acme-landing", "arn:aws:s3:::acme-landing/*"],
+          "Condition": { "Bool": { "aws:SecureTransport": "false" } } },
+    ] });
+    let filter = Filter { prefix: "orders/".to_owned(), suffix: ".csv".to_owned() };
+    let filter_rule =
+        |name: &str, value: &str| FilterRule { name: name.to_owned(), value: value.to_owned() };
+    let entry = Entry {
+        id: Some("landfall-prod-0123abcd".to_owned()),
+        arn: QUEUE.to_owned(),
+        events: vec![EVENT.to_owned()],
+        filter_rules: vec![filter_rule("Prefix", "orders/"), filter_rule("Suffix", ".csv")],
+    };
+    let bucket = Bucket {
+        region: Look::Seen("eu-west-1".to_owned()),
+        versioning: Look::Seen(true),
+        ownership: Look::Seen("BucketOwnerEnforced".to_owned()),
+        policy: Look::Seen(document(&policy)),
+        kms_key: Look::Seen(Some(KEY.to_owned())),
+        key: Some(Look::Seen(Key { arn: KEY.to_owned(), state: "Enabled".to_owned() })),
+        notifications: Look::Seen(Configuration {
+            queues: vec![entry],
+            ..Configuration::default()
+        }),
+        filters: vec![filter],
+    };
+    let data = DataAccount {
+        account: "111111111111".to_owned(),
+        region: "eu-west-1".to_owned(),
+        stack: named("landfall", "UPDATE_COMPLETE".to_owned()),
+        routes_are_deployed: Look::Seen(true),
+        buckets: BTreeMap::from([("acme-landing".to_owned(), bucket)]),
+        transport: Transport::S3,
+        arrivals: queue(QUEUE, Some(document(&arrivals))),
+        arrivals_dlq: queue(&QUEUE.replace("arrivals", "arrivals-dlq"), None),
+        trigger: function("landfall-trigger", &[QUEUE]),
+        schedule: named(
+            "landfall-MonitorTick",
+            rule("arn:aws:lambda:eu-west-1:111111111111:function:landfall-monitor", None),
+        ),
+        monitor: function("landfall-monitor", &[RUNS]),
+        runs: queue(RUNS, Some(document(&runs))),
+        runs_dlq: queue(&RUNS.replace("runs", "runs-dlq"), None),
+        ledger: named("landfall-ledger", "ACTIVE".to_owned()),
+        claims: named("landfall-claims", "ACTIVE".to_owned()),
+        reader: named(READER, role(&trust_in("222222222222", JOB_ROLE))),
+    };
+    let trigger = "arn:aws:iam::111111111111:role/landfall-trigger";
+    let glue = json!({ "Version": "2012-10-17", "Statement": [{ "Effect": "Allow",
+        "Action": "sts:AssumeRole", "Principal": { "Service": "glue.amazonaws.com" } }] });
+    let job = Job {
+        job: Look::Seen(JobFacts {
+            role: JOB_ROLE.to_owned(),
+            script: "s3://acme-scripts/orders.py".to_owned(),
+            max_retries: 0,
+            max_concurrent_runs: 10,
+        }),
+        role_trusts_glue: Look::Seen(true),
+        script: Some(Look::Seen(())),
+        last_failure: Look::Seen(None),
+    };
+    let analytics = AnalyticsAccount {
+        account: "222222222222".to_owned(),
+        region: "eu-west-1".to_owned(),
+        stack: named("landfall", "CREATE_COMPLETE".to_owned()),
+        starter: named(
+            "arn:aws:iam::222222222222:role/landfall/landfall-starter",
+            role(&trust_in("111111111111", trigger)),
+        ),
+        job_role: Some(named(JOB_ROLE, role(&glue))),
+        jobs: BTreeMap::from([("orders-to-parquet".to_owned(), job)]),
+        rule_of_runs: named(
+            "landfall-job-state",
+            rule(RUNS, Some(json!({ "detail": { "jobName": ["orders-to-parquet"] } }))),
+        ),
+    };
+    let route = RouteFacts {
+        name: "orders".to_owned(),
+        bucket: "acme-landing".to_owned(),
+        job: "orders-to-parquet".to_owned(),
+        must_claim: true,
+        by_bucket_policy: false,
+        max_concurrent_runs: Some(4),
+    };
+    Observations {
+        at: Time::default(),
+        deploy: "landfall deploy routes.yaml".to_owned(),
+        routes: vec![route],
+        data: Ok(data),
+        analytics: Ok(analytics),
+    }
+}
+
+/// Returns a healthy chain whose bucket's events take both ways to the queue.
+pub(super) fn both_transports() -> Observations {
+    let mut observations = healthy();
+    let data = observations.data.as_mut().expect("data");
+    let pattern = json!({ "detail": { "bucket": { "name": ["acme-landing"] } } });
+    data.transport = Transport::Both(named("landfall-arrivals", rule(QUEUE, Some(pattern))));
+    let bucket = data.buckets.get_mut("acme-landing").expect("the bucket");
+    if let Look::Seen(configuration) = &mut bucket.notifications {
+        configuration.event_bridge = true;
+    }
+    observations
+}

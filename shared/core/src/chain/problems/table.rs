@@ -1,0 +1,297 @@
+//! The table of what can be wrong. The rows are in the direction of the data.
+
+use super::Severity;
+
+/// A row of the table. `{name}` in the fix and the command stands for an identifier.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Row {
+    pub(super) code: &'static str,
+    pub(super) severity: Severity,
+    pub(super) cause: &'static str,
+    pub(super) fix: &'static str,
+    pub(super) command: Option<&'static str>,
+}
+
+/// Makes an enum of the table's rows, so that no row lacks a text and none is written twice.
+macro_rules! table {
+    ($($fault:ident: $code:literal, $severity:ident, $cause:literal, $fix:literal, $command:expr;)*) => {
+        /// What can be wrong.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::VariantArray)]
+        pub(in crate::chain) enum Fault {
+            $($fault,)*
+        }
+
+        impl Fault {
+            pub(in crate::chain) const ALL: &[Self] = <Self as strum::VariantArray>::VARIANTS;
+
+            pub(super) fn row(self) -> Row {
+                let (code, severity, cause, fix, command) = match self {
+                    $(Self::$fault => ($code, Severity::$severity, $cause, $fix, $command),)*
+                };
+                Row { code, severity, cause, fix, command }
+            }
+        }
+    };
+}
+
+/// What to do when something is gone that a stack made.
+const DEPLOY_REPAIR: Option<&str> = Some("{deploy} --repair");
+
+table! {
+    CouldNotLook: "could_not_look", Info,
+        "Nobody could look, so the link may be broken or not.",
+        "Look again with credentials that may. `landfall doctor --print-policy {side}` prints the least policy that is needed.",
+        None;
+
+    StackMissing: "stack_missing", High,
+        "The stack isn't there, so nothing that it makes is there.",
+        "Deploy both accounts. If the stack has another name or region, name it to the doctor.",
+        Some("{deploy}");
+    StackInProgress: "stack_in_progress", Info,
+        "Something is changing the stack at this moment, so what you see of it can be half done.",
+        "Wait until the stack has settled, then look again.",
+        Some("aws cloudformation describe-stack-events --stack-name {resource} --region {region} --max-items 20");
+    StackUnsettled: "stack_unsettled", Medium,
+        "The last change of the stack failed. CloudFormation went back to the state before, or stopped on the way.",
+        "Find the first event that failed and its reason, mend that, then deploy again.",
+        Some("aws cloudformation describe-stack-events --stack-name {resource} --region {region} --max-items 50");
+    RoutesNotDeployed: "routes_not_deployed", High,
+        "The functions work by other routes than those you judge by: somebody changed the file and didn't deploy it, or deployed another one.",
+        "Deploy these routes, or give the doctor the routes file that is deployed.",
+        Some("{deploy}");
+
+    BucketMissing: "bucket_missing", High,
+        "S3 knows no bucket of this name, or another account owns it.",
+        "Correct the bucket's name in the routes, or create the bucket.",
+        None;
+    BucketInOtherRegion: "bucket_in_other_region", High,
+        "S3 can only notify a queue in the bucket's own region, and the stack is in another one.",
+        "Deploy Landfall in the bucket's region too, with a routes file for the buckets of that region.",
+        None;
+    BucketVersioningOff: "bucket_versioning_off", Medium,
+        "Without versioning, a job can't read exactly what arrived: if somebody overwrites or deletes the object first, the data is lost.",
+        "Switch versioning on, with a lifecycle rule that removes old versions.",
+        Some("aws s3api put-bucket-versioning --bucket {resource} --versioning-configuration Status=Enabled");
+    BucketOwnerNotEnforced: "bucket_owner_not_enforced", Low,
+        "Objects that other accounts upload can belong to those accounts. Then no policy of this account lets anybody read them.",
+        "Let the bucket's owner own all its objects. This switches ACLs off, so make sure that nobody needs them.",
+        Some("aws s3api put-bucket-ownership-controls --bucket {resource} --ownership-controls 'Rules=[{ObjectOwnership=BucketOwnerEnforced}]'");
+    BucketPolicyDenies: "bucket_policy_denies", Medium,
+        "The bucket's policy denies reading under a condition that jobs of another account often meet: they have other networks, addresses and organizations than your own applications.",
+        "Make sure that the statements {statements} don't apply to the roles that jobs read with, for example with a condition `ArnNotLike` on `aws:PrincipalArn`.",
+        Some("aws s3api get-bucket-policy --bucket {resource} --query Policy --output text");
+    BucketPolicyUniqueId: "bucket_policy_unique_id", Medium,
+        "The bucket's policy names a role or user by its unique ID, because that role or user was deleted. A new one with the same name has another ID, so the statement doesn't apply to it.",
+        "Replace {ids} by the ARN of today's role, or remove the statement.",
+        Some("aws s3api get-bucket-policy --bucket {resource} --query Policy --output text");
+    KeyMissing: "key_missing", High,
+        "KMS doesn't know the key of the bucket's default encryption, so uploads fail and nobody can read what it encrypted.",
+        "Give the bucket a key that exists, and add it to the parameter `KmsKeyArns` if you set that.",
+        Some("aws s3api get-bucket-encryption --bucket {bucket}");
+    KeyDisabled: "key_disabled", High,
+        "The key of the bucket's default encryption is off. Uploads fail, and nobody can read what the key encrypted.",
+        "Enable the key.",
+        Some("aws kms enable-key --key-id {resource} --region {region}");
+    KeyPendingDeletion: "key_pending_deletion", High,
+        "Somebody scheduled the key of the bucket's default encryption for deletion. Nobody can use it now. Once it is deleted, everything that it encrypted is lost.",
+        "Cancel the deletion, then enable the key with `aws kms enable-key`.",
+        Some("aws kms cancel-key-deletion --key-id {resource} --region {region}");
+    KeyUnavailable: "key_unavailable", High,
+        "The key of the bucket's default encryption is in a state in which nobody can use it.",
+        "Find out why the key is in that state: its material can be missing, or its key store can be disconnected.",
+        Some("aws kms describe-key --key-id {resource} --region {region}");
+    KeyOfOtherAccount: "key_of_other_account", Low,
+        "The key of the bucket's default encryption belongs to another account. Its policy must admit the roles that jobs read with, and only that account can change it.",
+        "Make sure that the key's policy has the statement in the stack's output `KeyPolicyStatement`.",
+        Some("aws cloudformation describe-stacks --stack-name {stack} --region {region} --query 'Stacks[0].Outputs'");
+    NotificationMissing: "notification_missing", High,
+        "S3 doesn't report uploads to Landfall. A tool that writes the bucket's notifications replaces all of them, and probably removed Landfall's: Terraform's `aws_s3_bucket_notification` does that.",
+        "Put the rule back. Then add it to the other tool's configuration, so that it doesn't remove the rule again.",
+        DEPLOY_REPAIR;
+    NotificationNarrower: "notification_narrower", High,
+        "A rule reports some uploads to Landfall, but not all that the routes need: it has another filter, or names fewer events.",
+        "If the rule is Landfall's, put it back as it was. If another tool made it, give it the filter and the event `s3:ObjectCreated:*` there.",
+        DEPLOY_REPAIR;
+    NotificationForeignOverlap: "notification_foreign_overlap", High,
+        "Another rule takes the events that the routes need and sends them elsewhere. S3 doesn't accept a second rule for the same keys, so Landfall can't add its own.",
+        "Narrow the other rule or the routes' keys, or deploy with `--parameter data:Transport=EventBridge`, which conflicts with no rule.",
+        Some("aws s3api get-bucket-notification-configuration --bucket {resource}");
+    EventbridgeOff: "eventbridge_off", High,
+        "The bucket doesn't send its events to EventBridge. The switch is part of the bucket's notifications: a tool that writes them switches it off unless it knows of it.",
+        "Switch it on again. Then switch it on in the other tool's configuration too: `eventbridge = true` in Terraform's `aws_s3_bucket_notification`.",
+        DEPLOY_REPAIR;
+
+    RuleMissing: "rule_missing", High,
+        "EventBridge has no such rule. CloudFormation doesn't notice that somebody deleted it, so a deployment sees no change.",
+        "Create the rule again with the same name, as the stack's template has it, or remove the stacks and deploy anew.",
+        Some("aws cloudformation get-template --stack-name {stack} --region {region} --template-stage Processed");
+    RuleOfUploadsDisabled: "rule_of_uploads_disabled", High,
+        "The rule that sends uploads to the queue of arrivals is off. EventBridge drops the events.",
+        "Enable the rule. Files that arrived while it was off start nothing: upload them again.",
+        Some("aws events enable-rule --name {resource} --region {region}");
+    RuleOfRunsDisabled: "rule_of_runs_disabled", Medium,
+        "The rule that reports ended runs is off. The monitor still asks Glue, so batches end late, but they end.",
+        "Enable the rule.",
+        Some("aws events enable-rule --name {resource} --region {region}");
+    ScheduleDisabled: "schedule_disabled", High,
+        "The rule that runs the monitor each minute is off. Batches that wait never start, and no run is followed.",
+        "Enable the rule. The monitor then does everything that is due.",
+        Some("aws events enable-rule --name {resource} --region {region}");
+    RuleTargetGone: "rule_target_gone", High,
+        "The rule doesn't send any more where it should, so what it matches gets lost.",
+        "Add {target} as a target again, as the stack's template has it.",
+        Some("aws events list-targets-by-rule --rule {resource} --region {region}");
+    RuleLacksBucket: "rule_lacks_bucket", High,
+        "The rule's pattern doesn't name a bucket of the routes, so EventBridge drops that bucket's events.",
+        "Deploy with the bucket in `LandingBucketNames`. If somebody changed the rule by hand, change its pattern back.",
+        Some("aws events describe-rule --name {resource} --region {region}");
+    RuleLacksJob: "rule_lacks_job", Low,
+        "The rule's pattern doesn't name a job of the routes. The monitor asks Glue about that job's runs, so its batches end late, but they end.",
+        "Name the job in the parameter `OtherJobNames` of the analytics account's stack.",
+        Some("aws events describe-rule --name {resource} --region {region}");
+
+    QueueMissing: "queue_missing", High,
+        "The queue isn't there. CloudFormation doesn't notice that somebody deleted it, so a deployment sees no change.",
+        "Create the queue and its policy again with the same name, as the stack's template has them, or remove the stacks and deploy anew.",
+        Some("aws cloudformation get-template --stack-name {stack} --region {region} --template-stage Processed");
+    QueuePolicyChanged: "queue_policy_changed", High,
+        "The queue's policy doesn't let the sender send, so its events get lost.",
+        "Add this statement to the queue's policy: {statement}",
+        Some("aws sqs get-queue-attributes --queue-url {url} --attribute-names Policy --region {region}");
+    QueuePolicyDenies: "queue_policy_denies", Medium,
+        "The queue's policy has a statement that denies sending under a condition that Landfall's own policy doesn't have.",
+        "Make sure that the statements {statements} don't apply to the sender, or remove them.",
+        Some("aws sqs get-queue-attributes --queue-url {url} --attribute-names Policy --region {region}");
+    QueuePolicyUniqueId: "queue_policy_unique_id", Medium,
+        "The queue's policy names a role or user by its unique ID, because that role or user was deleted. A new one with the same name has another ID, so the statement doesn't apply to it.",
+        "Replace {ids} by the ARN of today's role, or remove the statement.",
+        Some("aws sqs get-queue-attributes --queue-url {url} --attribute-names Policy --region {region}");
+    QueueBacklog: "queue_backlog", Low,
+        "Messages wait, and at this moment nobody works on them.",
+        "Look again in a minute. If their number doesn't shrink, follow the links after this one.",
+        None;
+    DeadLetters: "dead_letters", High,
+        "Messages failed so often that SQS put them aside. Nothing reads them there, and after 14 days they are lost.",
+        "Find out why they failed in the function's log. Then move them back.",
+        Some("aws sqs start-message-move-task --source-arn {resource} --region {region}");
+
+    FunctionMissing: "function_missing", High,
+        "Lambda has no such function. CloudFormation doesn't notice that somebody deleted it, so a deployment sees no change.",
+        "Remove the data account's stack and deploy anew. The tables and the queue of arrivals stay: `landfall destroy --dry-run` shows what does.",
+        Some("aws cloudformation detect-stack-drift --stack-name {stack} --region {region}");
+    FunctionFailed: "function_failed", High,
+        "Lambda can't run the function in its present state.",
+        "Mend what Lambda says, then deploy again.",
+        Some("aws lambda get-function-configuration --function-name {resource} --region {region}");
+    FunctionNotActive: "function_not_active", Low,
+        "Lambda is preparing the function, or put it to rest because nothing called it for weeks. The first call can fail.",
+        "Look again in a minute.",
+        Some("aws lambda get-function-configuration --function-name {resource} --region {region}");
+    FunctionConcurrencyZero: "function_concurrency_zero", High,
+        "The function's reserved concurrency is 0, so Lambda never runs it. That is how somebody stops a function in an emergency.",
+        "Ask who set it and why. Then remove it.",
+        Some("aws lambda delete-function-concurrency --function-name {resource} --region {region}");
+    MappingMissing: "mapping_missing", High,
+        "Nothing feeds the function from the queue: the event source mapping is gone. CloudFormation doesn't notice that somebody deleted it.",
+        "Create it again, with the batch size and the concurrency that the stack's parameters have.",
+        Some("aws lambda create-event-source-mapping --function-name {function} --event-source-arn {queue} --function-response-types ReportBatchItemFailures --region {region}");
+    MappingDisabled: "mapping_disabled", High,
+        "The event source mapping is off, so the function doesn't read the queue. The messages wait there for up to 14 days.",
+        "Enable the mapping.",
+        Some("aws lambda update-event-source-mapping --uuid {uuid} --enabled --region {region}");
+    MappingUnsettled: "mapping_unsettled", Info,
+        "Lambda is changing the event source mapping at this moment.",
+        "Look again in a minute.",
+        Some("aws lambda get-event-source-mapping --uuid {uuid} --region {region}");
+    MappingFails: "mapping_fails", Medium,
+        "Lambda couldn't hand the last messages to the function.",
+        "Mend what Lambda says. A missing permission of the function's role on the queue or its key is the usual reason.",
+        Some("aws lambda get-event-source-mapping --uuid {uuid} --region {region}");
+
+    TableMissing: "table_missing", High,
+        "DynamoDB has no such table. CloudFormation doesn't notice that somebody deleted it, so a deployment sees no change.",
+        "Restore the table under the same name from its point-in-time recovery, which keeps a deleted table for 35 days.",
+        Some("aws dynamodb list-backups --table-name {resource} --backup-type ALL --region {region}");
+    TableNotActive: "table_not_active", High,
+        "Nobody can use the table in its present state.",
+        "If the state is about encryption, enable the table's key and let its policy admit DynamoDB again. Otherwise, wait.",
+        Some("aws dynamodb describe-table --table-name {resource} --region {region}");
+
+    RoleMissing: "role_missing", High,
+        "Somebody deleted the role. Nothing that needs it works until it is back. Batches wait in the ledger meanwhile.",
+        "Let the stack that owns the role make it again.",
+        DEPLOY_REPAIR;
+    RoleNarrower: "role_narrower", High,
+        "The role may do less than the routes need, or admits fewer callers.",
+        "Let the stack that owns the role put it right.",
+        DEPLOY_REPAIR;
+    RoleChanged: "role_changed", High,
+        "Somebody changed the role's policies. It may lack something that the routes need, and may do something that they don't.",
+        "Let the stack that owns the role put it right.",
+        DEPLOY_REPAIR;
+    TrustUniqueId: "trust_unique_id", High,
+        "The role trusts a unique ID instead of a name, because the role or user behind it was deleted. A new one with the same name has another ID, so this role doesn't trust it. Nobody foreign has access.",
+        "Let the stack that owns the role put the trust policy right. Landfall's own trust policies name roles in a condition, which survives that.",
+        DEPLOY_REPAIR;
+    RoleWider: "role_wider", Critical,
+        "The role may do more than the routes need, or admits more callers. The chain works all the same.",
+        "Find out who widened it and why. Then let the stack that owns the role put it right.",
+        DEPLOY_REPAIR;
+    BoundaryMissing: "boundary_missing", Critical,
+        "Somebody removed the role's permissions boundary, so nothing limits the policies that it gets.",
+        "Let the stack that owns the role put the boundary back.",
+        DEPLOY_REPAIR;
+    BoundaryOther: "boundary_other", Medium,
+        "The role has another permissions boundary than the stack gave it, which can admit less or more.",
+        "If your company requires that boundary, set the parameter `PermissionsBoundaryArn`. Otherwise, let the stack put the boundary back.",
+        DEPLOY_REPAIR;
+    RoleNotOurs: "role_not_ours", High,
+        "The role's tags don't say that it belongs to this stack, so Landfall doesn't touch it.",
+        "Find out who made the role. If it is Landfall's, give it back the tags that begin with `landfall:`. Otherwise, deploy with another `NamePrefix`.",
+        Some("aws iam list-role-tags --role-name {role}");
+    RoleDetailsDiffer: "role_details_differ", Info,
+        "The role has other tags, another description or another longest session than the stack gave it.",
+        "Let the stack that owns the role put it right, or leave it.",
+        DEPLOY_REPAIR;
+    SessionRevoked: "session_revoked", Info,
+        "Somebody attached a policy that only denies, such as IAM's `AWSRevokeOlderSessions`: an emergency brake. Landfall leaves it alone.",
+        "Ask who attached {brakes} and why. Remove it when the incident is over.",
+        Some("aws iam list-role-policies --role-name {role}");
+    RoleDeniedEverything: "role_denied_everything", High,
+        "Somebody attached AWS's policy `AWSDenyAll` to the role: an emergency brake. Nothing that needs the role works. Landfall leaves the brake alone.",
+        "Ask who attached it and why. Detach it when the incident is over.",
+        Some("aws iam detach-role-policy --role-name {role} --policy-arn {brake}");
+    ReaderDoesNotAdmitJobRole: "reader_does_not_admit_job_role", High,
+        "The job runs with a role that the reader role doesn't trust, so the job can't read what landed.",
+        "Add the role to the parameter `OtherJobRoleArns`, beside those that it names already, or run the job with one of the trusted roles.",
+        Some("{deploy} --parameter data:OtherJobRoleArns={job_role}");
+
+    JobMissing: "job_missing", High,
+        "Glue has no such job in this account and region. Its batches are parked or wait.",
+        "Create the job, or correct the job's name in the routes. Then retry the batches that are parked.",
+        Some("aws glue list-jobs --region {region}");
+    JobMaxRetries: "job_max_retries", High,
+        "Glue itself repeats a failed run of this job, with the arguments of a batch that another process has claimed. Landfall doesn't start such a job if its runs must claim their batches.",
+        "Set the job's `MaxRetries` to 0: Landfall retries failed batches by itself. If the job never claims, say so in the route.",
+        Some("aws glue get-job --job-name {resource} --region {region} --query Job.MaxRetries");
+    JobConcurrencyLow: "job_concurrency_low", Low,
+        "Glue allows fewer runs of the job at once than its routes start. The other batches wait, and nothing is lost.",
+        "Raise the job's `MaxConcurrentRuns`, or lower the route's limit.",
+        Some("aws glue get-job --job-name {resource} --region {region} --query Job.ExecutionProperty");
+    JobRoleMissing: "job_role_missing", High,
+        "The role that the job names isn't there. Glue can't start the job, and a run that goes on loses its access.",
+        "Create the role again, or give the job another one. If the role is Landfall's, `landfall deploy --repair` makes it.",
+        DEPLOY_REPAIR;
+    JobRoleDistrustsGlue: "job_role_distrusts_glue", High,
+        "The job's role doesn't trust `glue.amazonaws.com`, so Glue can't run the job.",
+        "Allow `sts:AssumeRole` to the service `glue.amazonaws.com` in the role's trust policy.",
+        Some("aws iam get-role --role-name {role} --query Role.AssumeRolePolicyDocument");
+    ScriptMissing: "script_missing", High,
+        "The job's script isn't there, so each run fails before it begins and writes no log.",
+        "Upload the script to {resource}, or give the job the right location.",
+        Some("aws s3 ls {resource}");
+    RunFailed: "run_failed", Medium,
+        "Landfall started the job, and the run failed.",
+        "Read the run's error and its log. {advice}",
+        Some("aws glue get-job-run --job-name {resource} --run-id {run} --region {region}");
+}
