@@ -9,7 +9,7 @@ use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
 use landfall_aws::config;
 
-use crate::args::deploy::{Order, PlaceArgs, TemplateName};
+use crate::args::deploy::{Order, StackArgs, TemplateName};
 use crate::aws;
 use crate::cloudformation::stack::{Observed, Stacks, Standing};
 use crate::terminal::printable;
@@ -74,6 +74,8 @@ pub struct Account {
     pub config: SdkConfig,
     /// The endpoint of S3, if it is not AWS's.
     pub endpoint: Option<String>,
+    /// What further clients are made with.
+    pub config: SdkConfig,
 }
 
 /// The two accounts.
@@ -92,29 +94,12 @@ impl Accounts {
 
     /// Connects to both accounts, and checks that the credentials belong to them.
     pub async fn find(
-        args: &PlaceArgs,
+        args: &StackArgs,
         target_account: &str,
         target_region: &str,
     ) -> anyhow::Result<Self> {
-        let region = args.region.as_deref().unwrap_or(target_region);
-        let data_region = args.data_region.as_deref().unwrap_or(region);
-        let analytics =
-            Account::load(Side::Analytics, args.analytics_profile.as_deref(), region).await?;
-        ensure!(
-            analytics.id == target_account,
-            "the credentials for the analytics account ({}) belong to account `{}`, but the routes' target \
-             is account `{target_account}`",
-            whose(args.analytics_profile.as_deref()),
-            analytics.id
-        );
-        let data = Account::load(Side::Data, args.data_profile.as_deref(), data_region).await?;
-        ensure!(
-            data.id != analytics.id,
-            "the credentials for the data account ({}) belong to account `{}`, which is the analytics \
-             account: name the data account's profile with --data-profile",
-            whose(args.data_profile.as_deref()),
-            data.id
-        );
+        let analytics = Account::analytics(args, target_account, target_region).await?;
+        let data = Account::data(args, target_account, target_region).await?;
         Ok(Self { data, analytics })
     }
 
@@ -163,6 +148,44 @@ impl Accounts {
 }
 
 impl Account {
+    /// Connects to the analytics account, and checks that the credentials belong to it.
+    pub async fn analytics(
+        args: &StackArgs,
+        target_account: &str,
+        target_region: &str,
+    ) -> anyhow::Result<Self> {
+        let region = args.region.as_deref().unwrap_or(target_region);
+        let profile = args.analytics_profile.as_deref();
+        let analytics = Self::load(Side::Analytics, profile, region).await?;
+        ensure!(
+            analytics.id == target_account,
+            "the credentials for the analytics account ({}) belong to account `{}`, but the routes' target \
+             is account `{target_account}`",
+            whose(profile),
+            analytics.id
+        );
+        Ok(analytics)
+    }
+
+    /// Connects to the data account, and checks that the credentials don't belong to the analytics account.
+    pub async fn data(
+        args: &StackArgs,
+        target_account: &str,
+        target_region: &str,
+    ) -> anyhow::Result<Self> {
+        let region = args.data_region.as_deref().or(args.region.as_deref());
+        let profile = args.data_profile.as_deref();
+        let data = Self::load(Side::Data, profile, region.unwrap_or(target_region)).await?;
+        ensure!(
+            data.id != target_account,
+            "the credentials for the data account ({}) belong to account `{}`, which is the analytics \
+             account: name the data account's profile with --data-profile",
+            whose(profile),
+            data.id
+        );
+        Ok(data)
+    }
+
     async fn load(side: Side, profile: Option<&str>, region: &str) -> anyhow::Result<Self> {
         let of = || format!("failed to reach the {} ({})", side.name(), whose(profile));
         let config = aws::of_profile(profile, region).await.with_context(of)?;
@@ -193,6 +216,7 @@ impl Account {
             dynamodb: aws_sdk_dynamodb::Client::new(&config),
             config,
             endpoint,
+            config,
         })
     }
 }

@@ -130,6 +130,8 @@ pub struct CheckArgs {
 key, and nothing is URL-decoded. An event can come in any envelope that the trigger reads: an S3
 notification or an EventBridge event, on its own, in SQS, or in SNS in SQS.
 
+Without --size, a route that limits the size of its objects matches under that condition.
+
 Exit status: 0 at least one job run would start; 3 none would; 1 the routes file has errors, or a
 message of the event can't be read; 2 wrong usage, or a file can't be read.")]
 pub struct ExplainArgs {

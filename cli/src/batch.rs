@@ -1,6 +1,7 @@
 //! `landfall batch`: shows everything about a batch.
 
 mod document;
+mod logs;
 mod text;
 
 use landfall_aws::claims::{ClaimError, Outcome};

@@ -1,6 +1,7 @@
 //! `landfall batches`: lists batches with their states, newest first.
 
 use std::collections::BTreeMap;
+use std::io;
 
 use landfall_aws::clock::now;
 use landfall_aws::ledger::{Left, Listing, Wanted};
@@ -12,16 +13,16 @@ use crate::args::batches::{BatchesArgs, Selection};
 use crate::ledger::connect;
 use crate::terminal::output::{self, Output, Printed};
 use crate::terminal::phrases::{counted, moment};
-use crate::terminal::printable;
 use crate::terminal::table::Align::{Left as L, Right as R};
-use crate::terminal::table::table;
+use crate::terminal::table::{cut, fitted, table};
+use crate::terminal::{printable, width};
 use crate::{aws, state};
 
 /// The most batches to read in search of matching ones.
 const MAX_READ: usize = 20_000;
 
-/// The length limit of a group in the table. `--json` and `landfall batch` show the whole group.
-const MAX_GROUP_CHARS: usize = 48;
+/// The most columns of a group in the table. `--json` and `landfall batch` show the whole group.
+const MAX_GROUP: usize = 49;
 
 /// Lists the batches that `args` select.
 pub fn run(args: &BatchesArgs) -> Printed {
@@ -53,7 +54,7 @@ pub fn run(args: &BatchesArgs) -> Printed {
     let mut output = Output::success(if args.ledger.json {
         document(&listing, selection)
     } else {
-        text(&listing, selection, now)
+        text(&listing, selection, now, width(io::stdout()))
     });
     for error in listing.unreadable {
         output.error(&connection.explained(error));
@@ -71,9 +72,9 @@ fn first(mut listing: Listing, limit: usize) -> Listing {
 }
 
 /// Returns the list as a table, and below it what the list leaves out.
-fn text(listing: &Listing, selection: Selection, now: Time) -> String {
+fn text(listing: &Listing, selection: Selection, now: Time, width: Option<usize>) -> String {
     let Listing { batches, left, .. } = listing;
-    let mut out = if batches.is_empty() { String::new() } else { rows(batches, now) + "\n" };
+    let mut out = if batches.is_empty() { String::new() } else { rows(batches, now, width) + "\n" };
     let count = batches.len();
     out.push_str(&match selection {
         Selection::Since(since) if count == 0 => {
@@ -118,29 +119,44 @@ fn text(listing: &Listing, selection: Selection, now: Time) -> String {
     out
 }
 
-/// Returns a row for each batch, under headings.
-pub fn rows(batches: &[Batch], now: Time) -> String {
+/// Returns a row for each batch, under headings. If a terminal has too few columns, cells are cut, and in a narrow one
+/// each ID, which has to stay whole, gets a line of its own.
+pub fn rows(batches: &[Batch], now: Time, width: Option<usize>) -> String {
     let rows: Vec<_> = batches.iter().map(|batch| row(batch, now)).collect();
-    let columns = [
+    let [opened, route, group, state, objects, waits] = [
         ("OPENED", L),
         ("ROUTE", L),
         ("GROUP", L),
         ("STATE", L),
         ("OBJECTS", R),
         ("RUN, OR WAITS FOR", L),
-        ("ID", L),
     ];
-    table(columns, &rows)
+    let least = [None, Some(8), Some(10), None, None, Some(17)];
+    let whole = [opened, route, group, state, objects, waits, ("ID", L)];
+    let Some(width) = width else { return table(whole, &rows) };
+    let [a, b, c, d, e, f] = least;
+    if let Some(rows) = fitted(whole, [a, b, c, d, e, f, None], rows.clone(), width) {
+        return table(whole, &rows);
+    }
+    let columns = [opened, route, group, state, objects, waits];
+    let (rows, ids): (Vec<_>, Vec<_>) =
+        rows.into_iter().map(|[a, b, c, d, e, f, id]| ([a, b, c, d, e, f], id)).unzip();
+    // Nothing is left to cut in a terminal that is narrower still.
+    let rows = fitted(columns, least, rows.clone(), width).unwrap_or(rows);
+    let table = table(columns, &rows);
+    let (heading, rows) = table.split_once('\n').unwrap_or((&table, ""));
+    let rows = rows.lines().zip(ids).map(|(row, id)| format!("{row}\n  {id}\n"));
+    format!("{heading}\n{}", rows.collect::<String>())
 }
 
 fn row(batch: &Batch, now: Time) -> [String; 7] {
     [
         batch.opened_at.to_string(),
         printable(&batch.route),
-        cut(&group(batch)),
+        cut(&group(batch), MAX_GROUP),
         batch.state.name().to_owned(),
         batch.members.to_string(),
-        state::in_short(&batch.state, now),
+        state::in_short(batch, now),
         printable(&batch.id),
     ]
 }
@@ -149,13 +165,6 @@ fn row(batch: &Batch, now: Time) -> [String; 7] {
 pub fn group(batch: &Batch) -> String {
     let values = batch.group.iter().map(|(name, value)| format!("{name}={}", printable(value)));
     if batch.group.is_empty() { "-".to_owned() } else { values.collect::<Vec<_>>().join(",") }
-}
-
-fn cut(text: &str) -> String {
-    match text.char_indices().nth(MAX_GROUP_CHARS) {
-        Some((at, _)) => format!("{}…", &text[..at]),
-        None => text.to_owned(),
-    }
 }
 
 fn by_state(batches: &[Batch]) -> BTreeMap<&'static str, usize> {
@@ -185,6 +194,8 @@ struct BatchEntry<'a> {
     arrivals: u64,
     run_id: Option<&'a str>,
     due_at: Option<String>,
+    /// The code of what has put off the start; `null` if nothing has.
+    waits_for: Option<&'a str>,
     parked_for: Option<&'static str>,
     claim: &'static str,
     /// Whether a run claimed the batch; `null` until it has succeeded.
@@ -220,6 +231,7 @@ fn entry(batch: &Batch) -> BatchEntry<'_> {
         arrivals: batch.members,
         run_id: state::run_id(&batch.state),
         due_at: batch.due().map(|due| due.to_string()),
+        waits_for: state::put_off_for(batch),
         parked_for: state::parked_for(&batch.state),
         claim: batch.start.claim.as_str(),
         claimed: state::claimed(&batch.state),

@@ -42,10 +42,15 @@ stack as it is now, without the changes that come before it.
 
 /// Deploys, or shows what it would deploy.
 pub fn run(args: &DeployArgs, color: Color) -> Printed {
+<<<<<<< HEAD
     if args.repair {
         return repair::run(args, color);
     }
     let target = target::find(&args.place, Routes::parse_to_deploy, color)?;
+=======
+    let target =
+        target::find(&args.place.routes, &args.place.stacks, Routes::parse_to_deploy, color)?;
+>>>>>>> next
     if let Some(problem) = &target.external_id_problem {
         return Err(anyhow!("{problem}").into());
     }
@@ -63,7 +68,7 @@ struct Deployment<'a> {
 
 impl<'a> Deployment<'a> {
     async fn new(args: &'a DeployArgs, target: &'a DeploymentTarget) -> anyhow::Result<Self> {
-        let accounts = Accounts::find(&args.place, &target.account, &target.region).await?;
+        let accounts = Accounts::find(&args.place.stacks, &target.account, &target.region).await?;
         let package = match &args.package {
             Some(folder) => Package::read(folder, args.architecture)?.with_routes(&target.text),
             None => {
@@ -96,7 +101,7 @@ impl<'a> Deployment<'a> {
     }
 
     fn ledger_table(&self) -> String {
-        format!("{}-ledger", self.args.place.name_prefix)
+        format!("{}-ledger", self.args.place.stacks.name_prefix)
     }
 
     fn templates(&self) -> anyhow::Result<BTreeMap<TemplateName, Template>> {
@@ -114,7 +119,7 @@ impl<'a> Deployment<'a> {
 
     async fn observed(&self) -> anyhow::Result<BTreeMap<(Side, TemplateName), Observed>> {
         let mut observed = BTreeMap::new();
-        for (side, name, stack) in stacks(&self.args.place.name_prefix, self.args.order) {
+        for (side, name, stack) in stacks(&self.args.place.stacks.name_prefix, self.args.order) {
             if let Some(found) = self.accounts.of(side).stacks.find(&stack).await? {
                 found.can_change(&stack)?;
                 self.accounts.check_owner(side, name, &stack, &found).await?;
@@ -141,7 +146,7 @@ impl<'a> Deployment<'a> {
         let external_id = self.external_id(&known)?;
         let prefix = self.key_prefix();
         let facts = Facts {
-            prefix: self.args.place.name_prefix.clone(),
+            prefix: self.args.place.stacks.name_prefix.clone(),
             data_account: self.accounts.data.id.clone(),
             analytics_account: self.accounts.analytics.id.clone(),
             other_accounts: self.target.other_accounts.clone(),
@@ -179,7 +184,7 @@ impl<'a> Deployment<'a> {
 
     /// Returns the prefix of the keys of all uploads.
     fn key_prefix(&self) -> String {
-        format!("{}/", self.args.place.name_prefix)
+        format!("{}/", self.args.place.stacks.name_prefix)
     }
 
     fn bucket(&self, side: Side) -> String {

@@ -72,9 +72,21 @@ pub fn compose(
     color: Color,
 ) -> Result<Composed, Output> {
     let (text, (routes, _)) = read_routes(&args.routes, Routes::parse, color)?;
-    // The file as `AWS::Include` inserts it.
-    let file = yaml::read(&text).0.map_or(Value::Null, |node| node.to_value());
-    let stacks = stacks::find(&routes, args, account)?;
+    Ok(compose_from(&text, &routes, args, account)?)
+}
+
+/// Composes the roles as [`compose`] does, from `routes` that were read from `text`.
+///
+/// # Errors
+/// Fails if an option has errors.
+pub fn compose_from(
+    text: &str,
+    routes: &Routes,
+    args: &RolesArgs,
+    account: Option<Account>,
+) -> anyhow::Result<Composed> {
+    let file = included(text);
+    let stacks = stacks::find(routes, args, account)?;
     boundaries_belong(&stacks, args)?;
     let mut composed = Composed::default();
     for (kind, stack) in requested(&stacks, account) {
@@ -88,6 +100,11 @@ pub fn compose(
         access(&mut composed, &stacks, &file, args);
     }
     Ok(composed)
+}
+
+/// Returns the routes file as `AWS::Include` inserts it.
+pub fn included(text: &str) -> Value {
+    yaml::read(text).0.map_or(Value::Null, |node| node.to_value())
 }
 
 /// Composes the statements of buckets' policies, for the job roles of the stacks or those that were given.
@@ -181,13 +198,15 @@ fn properties(kind: Kind, stack: &Stack, file: &Value, args: &RolesArgs) -> Valu
         Kind::Reader => {
             let region = data_region;
             let table = format!("table/{data_name_prefix}-claims");
+            let mut trusted =
+                vec![format!("arn:{partition}:iam::{account}:role{path}{name_prefix}-job")];
+            trusted.extend(args.other_job_role_arn.iter().cloned());
             let mut properties = json!({
                 "Version": "1",
                 "RoleName": format!("{data_name_prefix}-reader-{account}"),
-            "Path": path,
+                "Path": path,
                 "Routes": file,
-                "TrustedRoleArns":
-                    [format!("arn:{partition}:iam::{account}:role{path}{name_prefix}-job")],
+                "TrustedRoleArns": trusted,
                 "ManifestsBucketName": manifests_bucket,
                 "ClaimsTableArn": format!("arn:{partition}:dynamodb:{region}:{data_account}:{table}"),
                 "AdmitsFormerBatches": args.admits_former_batches.to_string(),

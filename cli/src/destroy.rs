@@ -18,7 +18,7 @@ use crate::terminal::progress::{say, show};
 
 /// Deletes the stacks, or shows what it would delete.
 pub fn run(args: &DestroyArgs, color: Color) -> Printed {
-    let target = target::find(&args.place, Routes::parse, color)?;
+    let target = target::find(&args.place.routes, &args.place.stacks, Routes::parse, color)?;
     can_ask(args.yes || args.dry_run, "`landfall destroy` asks before it changes anything")?;
     aws::wait(destroy(args, &target))?;
     Ok(Output::done(if args.dry_run { "nothing was deleted\n" } else { "the stacks are gone\n" }))
@@ -32,10 +32,10 @@ struct Doomed<'a> {
 }
 
 async fn destroy(args: &DestroyArgs, target: &DeploymentTarget) -> anyhow::Result<()> {
-    let accounts = Accounts::find(&args.place, &target.account, &target.region).await?;
+    let accounts = Accounts::find(&args.place.stacks, &target.account, &target.region).await?;
     let mut doomed = Vec::new();
     // The data account's stack goes first, so that nothing starts while the other one goes.
-    let mut all = stacks(&args.place.name_prefix, Order::AnalyticsFirst);
+    let mut all = stacks(&args.place.stacks.name_prefix, Order::AnalyticsFirst);
     all.sort_by_key(|(side, name, _)| match name {
         TemplateName::Data => (0, *side),
         TemplateName::Analytics => (1, *side),

@@ -2,7 +2,7 @@
 //!
 //! The core decides what differs, as it does for the provisioner. This command only reads.
 
-mod compare;
+pub mod compare;
 
 use std::collections::BTreeSet;
 

@@ -1,75 +1,73 @@
-//! `landfall doctor`: says what an error means. The core knows the errors.
+//! `landfall doctor`: finds the first broken link between a bucket and its Glue job, and says what errors mean.
+//!
+//! `landfall-inspection` looks, and the core judges. This command only reads.
+
+mod explain;
+mod look;
+mod report;
 
 use std::ffi::OsStr;
-use std::path::Path;
 
-use landfall_core::doctor::{Explanation, explain};
-use serde::Serialize;
+use landfall_core::chain::permissions::permissions;
+use landfall_core::chain::{Side, judge, request_to_owners};
+use landfall_core::policy::Document;
+use landfall_core::routes::Routes;
 
-use crate::args::doctor::DoctorArgs;
-use crate::input;
-use crate::terminal::output::{self, Output, Printed, Status};
-use crate::terminal::printable;
+use self::report::Report;
+use crate::accounts::target;
+use crate::args::Color;
+use crate::args::doctor::{DoctorArgs, TaskArgs};
+use crate::args::roles::Account;
+use crate::terminal::output::{self, Output, Printed};
+use crate::{aws, input};
 
-/// The version of the JSON document.
-const VERSION: u32 = 1;
-
-#[derive(Serialize)]
-struct Document<'a> {
-    version: u32,
-    explanations: Vec<Entry<'a>>,
-}
-
-#[derive(Serialize)]
-struct Entry<'a> {
-    code: &'static str,
-    layer: &'static str,
-    action: Option<&'a str>,
-    resource: Option<&'a str>,
-    cause: &'static str,
-    fix: &'static str,
-}
-
-/// Explains the error text that `args` name.
-pub fn run(args: &DoctorArgs) -> Printed {
-    let text = text(&args.explain)?;
-    let found = explain(&text);
-    let mut output = Output::success(if args.json {
-        let explanations = found.iter().map(entry).collect();
-        output::json(&Document { version: VERSION, explanations })
-    } else {
-        found.iter().map(in_words).collect::<Vec<_>>().join("\n")
-    });
-    if found.is_empty() {
-        output.stderr =
-            "nothing is known about this text: AWS's documentation of the error code, and the \
-                         CloudTrail of the account that owns the resource, may say more\n"
-                .to_owned();
-        output.worsen(Status::Nothing);
+/// Does what the arguments say.
+pub fn run(args: &DoctorArgs, color: Color) -> Printed {
+    match &args.task {
+        TaskArgs { explain: Some(text), .. } => explain::run(text, args.json),
+        TaskArgs { print_policy: Some(account), routes, .. } => {
+            policy(*account, routes.as_deref(), &args.script, color)
+        }
+        TaskArgs { routes: Some(routes), .. } => examine(args, routes, color),
+        TaskArgs { routes: None, .. } => Err(anyhow::anyhow!("there is nothing to do").into()),
     }
+}
+
+/// Looks at the chain, and reports the verdict.
+fn examine(args: &DoctorArgs, routes: &OsStr, color: Color) -> Printed {
+    let target = target::find(routes, &args.stacks, Routes::parse, color)?;
+    let question = look::Question::new(args, routes, &target)?;
+    let observations = aws::wait(question.look())?;
+    if let (Err(data), Err(analytics)) = (&observations.data, &observations.analytics) {
+        let why = format!("can't look at either account: {data}; {analytics}");
+        return Err(anyhow::anyhow!(why).into());
+    }
+    let checks = judge(&observations);
+    let requests = request_to_owners(&observations);
+    let report = Report { checks: &checks, requests: &requests };
+    let mut output = Output::success(if args.json { report.json() } else { report.text() });
+    output.worsen(report.status());
     Ok(output)
 }
 
-/// Returns the text itself, unless it names a file.
-fn text(given: &OsStr) -> anyhow::Result<String> {
-    if input::is_stdin(given) || Path::new(given).is_file() {
-        return input::read(given);
+/// Prints the policy that allows to look at an account. Without routes, it is for all buckets.
+fn policy(account: Account, routes: Option<&OsStr>, scripts: &[String], color: Color) -> Printed {
+    let mut buckets = Vec::new();
+    if let Some(file) = routes {
+        let (_, (routes, _)) = input::read_routes(file, Routes::parse, color)?;
+        buckets.extend(routes.routes.into_iter().map(|route| route.bucket));
+        buckets.sort();
+        buckets.dedup();
     }
-    Ok(given.to_string_lossy().into_owned())
-}
-
-fn entry<'t>(found: &Explanation<'t>) -> Entry<'t> {
-    let Explanation { row, action, resource } = *found;
-    Entry { code: row.code, layer: row.layer, action, resource, cause: row.cause, fix: row.fix }
-}
-
-fn in_words(found: &Explanation<'_>) -> String {
-    let Explanation { row, action, resource } = found;
-    let mut lines = vec![format!("{} [{}]", row.layer, row.code)];
-    let denied = [("action", action), ("resource", resource)];
-    let denied = denied.into_iter().filter_map(|(what, value)| value.map(|value| (what, value)));
-    lines.extend(denied.map(|(what, value)| format!("  {what:<9}{}", printable(value))));
-    lines.push(format!("  why      {}", row.cause));
-    lines.push(format!("  do       {}", row.fix));
-    lines.iter().map(|line| format!("{line}\n")).collect()
+    let mut names: Vec<&str> = buckets.iter().map(String::as_str).collect();
+    if names.is_empty() {
+        names.push("*");
+    }
+    let side = match account {
+        Account::Data => Side::Data,
+        Account::Analytics => Side::Analytics,
+    };
+    let scripts: Vec<&str> = scripts.iter().map(String::as_str).collect();
+    let policy = Document::new(permissions(side, &names, &scripts));
+    Ok(Output::success(output::json(policy.value())))
 }

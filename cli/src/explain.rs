@@ -2,8 +2,8 @@
 //!
 //! It decides nothing itself. The core makes the verdicts and the plan, as it does for the trigger.
 
-mod document;
-mod text;
+pub mod document;
+pub mod text;
 
 use anyhow::{anyhow, bail};
 use landfall_core::arrivals::{Arrival, ArrivalError, Content, Delivery, Intake, Message};

@@ -1,5 +1,7 @@
 //! `landfall find`: shows what became of an object, version by version.
 
+mod absent;
+
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt::{self, Write};
@@ -8,14 +10,18 @@ use landfall_aws::clock::now;
 use landfall_aws::ledger::{Found, Ledger, LedgerError};
 use landfall_core::batch::{Batch, Manifest, Member, State};
 use landfall_core::moment::Time;
+use landfall_core::routes::Routes;
 use serde::Serialize;
 
+use self::absent::{Absent, AbsentEntry};
+use crate::args::Color;
 use crate::args::batches::FindArgs;
+use crate::input::{self, read_routes};
 use crate::ledger::{Connection, connect};
 use crate::terminal::output::{self, Output, Printed, Status};
 use crate::terminal::phrases::{counted, moment, size};
 use crate::terminal::printable;
-use crate::{aws, input, state};
+use crate::{aws, state};
 
 /// The object's versions, newest first.
 #[derive(Debug)]
@@ -49,28 +55,39 @@ enum Role {
 }
 
 /// Shows the object that `args` name.
-pub fn run(args: &FindArgs) -> Printed {
+pub fn run(args: &FindArgs, color: Color) -> Printed {
     let (bucket, key) = input::object(&args.uri)?;
-    let (versions, connection) = aws::wait(async {
+    let routes = match &args.routes {
+        Some(file) => {
+            let (_, (routes, _)) = read_routes(file, Routes::parse, color)?;
+            Some(absent::from_file(file, routes)?)
+        }
+        None => None,
+    };
+    let (versions, head, connection) = aws::wait(async {
         let connection = connect(&args.ledger).await?;
-        look(&connection, args, bucket, key).await.map(|versions| (versions, connection))
+        let versions = look(&connection, args, bucket, key).await?;
+        let head = match versions.versions.as_slice() {
+            [] => Some(absent::look(connection.config(), bucket, key).await),
+            [..] => None,
+        };
+        Ok((versions, head, connection))
     })?;
     let mut output = Output::default();
-    if versions.versions.is_empty() {
-        let place = connection.place();
-        let uri = printable(&args.uri);
-        output.stderr = format!(
-            "the ledger ({place}) has no arrival of {uri}\n\
-             to see whether a route matches it, run: landfall explain --routes routes.yaml {}\n",
-            in_shell(&uri)
-        );
+    let absent = head.map(|head| Absent::new(bucket, key, head, routes));
+    if let Some(absent) = &absent {
+        let (place, uri) = (connection.place(), printable(&args.uri));
+        output.stderr = format!("the ledger ({place}) has no arrival of {uri}\n");
+        if !args.ledger.json {
+            output.stderr.push_str(&absent.text(now()));
+        }
         output.worsen(Status::Nothing);
     }
     for problem in versions.versions.iter().filter_map(|version| version.problem.as_ref()) {
         output.error(&anyhow::anyhow!("{problem}"));
     }
     if args.ledger.json {
-        output.stdout = document(&versions);
+        output.stdout = document(&versions, absent.as_ref());
     } else if !versions.versions.is_empty() {
         output.stdout = text(&versions, now());
     }
@@ -137,11 +154,6 @@ fn role(found: &Found, members: &[Member]) -> Role {
         }
         Some(member) => Role::Replaced(member.clone()),
     }
-}
-
-/// Quotes an argument of a command for a shell.
-fn in_shell(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 fn text(versions: &Versions, now: Time) -> String {
@@ -218,6 +230,9 @@ struct ArrivalList<'a> {
     uri: &'a str,
     arrivals: Vec<ArrivalEntry<'a>>,
     more: usize,
+    /// What S3 and the routes say about an object without arrivals.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    object: Option<AbsentEntry<'a>>,
 }
 
 #[derive(Serialize)]
@@ -233,13 +248,16 @@ struct ArrivalEntry<'a> {
     state: Option<&'static str>,
     run_id: Option<&'a str>,
     parked_for: Option<&'static str>,
+    /// Why the run failed that the state is about, in the words of Glue or of the job; `null` if none did, or that is unknown.
+    run_error: Option<&'a str>,
 }
 
-fn document(versions: &Versions) -> String {
+fn document(versions: &Versions, absent: Option<&Absent>) -> String {
     output::json(&ArrivalList {
         uri: &versions.uri,
         arrivals: versions.versions.iter().map(entry).collect(),
         more: versions.more,
+        object: absent.map(Absent::entry),
     })
 }
 
@@ -256,6 +274,7 @@ fn entry(Version { found, batch, role, .. }: &Version) -> ArrivalEntry<'_> {
         state: state.map(State::name),
         run_id: state.and_then(state::run_id),
         parked_for: state.and_then(state::parked_for),
+        run_error: batch.as_ref().and_then(state::failed_run).and_then(|run| run.error.as_deref()),
     }
 }
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use landfall_core::batch::{
-    Batch, Bounds, Claim, ClaimMode, Closing, Draft, EndOutcome, Lookup, Member, Prepared,
-    RunState, Scope, Seen, Start, StartOutcome, Step, Why, next,
+    Batch, Bounds, Claim, ClaimMode, Closing, Draft, EndOutcome, Lookup, Member, ObservedRun,
+    Prepared, RunState, Scope, Seen, Start, StartOutcome, Step, Why, next,
 };
 use landfall_core::moment::{Moment, Time};
 
@@ -94,7 +94,14 @@ pub fn parked(why: Why, message: &str) -> Batch {
 /// Its run was seen in this state.
 pub fn ended(run_state: RunState) -> Batch {
     let claim = Claim { holder: Some(1), ..Claim::default() };
-    seen(&started(), Seen::Claim { run_state, claim }, 300)
+    seen(&started(), Seen::Claim { run: run_state.into(), claim }, 300)
+}
+
+/// Its run failed, and Glue says why.
+pub fn failed(message: &str) -> Batch {
+    let claim = Claim { holder: Some(1), ..Claim::default() };
+    let run = ObservedRun::new(RunState::Failed, Some(message));
+    seen(&started(), Seen::Claim { run, claim }, 300)
 }
 
 /// Its claim is ended after that.

@@ -41,6 +41,11 @@ pub async fn connect(args: &LedgerArgs) -> anyhow::Result<Connection> {
 }
 
 impl Connection {
+    /// Returns the configuration of calls with the operator's credentials in the ledger's region.
+    pub fn config(&self) -> &SdkConfig {
+        &self.config
+    }
+
     /// Returns the claims in the table with this ARN.
     pub fn claims(&self, table_arn: &str) -> Claims {
         Claims::new(&self.config, table_arn)

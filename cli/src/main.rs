@@ -1,7 +1,7 @@
 //! `landfall`, the operator's command line.
 //!
 //! Every command is a function from its arguments to an [`Output`], which this file prints. Commands read files and
-//! standard input. `diff` reads IAM, and `batches`, `batch` and `find` read the ledger. `retry` writes to the
+//! standard input. `diff` reads IAM, `doctor` looks at everything in both accounts, and `batches`, `batch` and `find` read the ledger. `retry` writes to the
 //! ledger, `unlock` writes to the provisioner's table, and `deploy` and `destroy` change stacks: these print
 //! their progress as they work.
 
@@ -55,8 +55,8 @@ fn main() -> ExitCode {
         Command::Batches(args) => batches::run(args),
         Command::Batch(args) => batch::run(args),
         Command::Retry(args) => retry::run(args),
-        Command::Find(args) => find::run(args),
-        Command::Doctor(args) => doctor::run(args),
+        Command::Find(args) => find::run(args, cli.color),
+        Command::Doctor(args) => doctor::run(args, cli.color),
         Command::Unlock(args) => unlock::run(args),
         Command::Wheel(args) => wheel::run(args),
         Command::Schema { subject } => Ok(Output::success(schema(*subject))),

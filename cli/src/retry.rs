@@ -2,6 +2,8 @@
 //!
 //! It writes a batch only if the batch is still as it was read, so it undoes nothing that happened meanwhile.
 
+use std::io;
+
 use landfall_aws::clock::now;
 use landfall_aws::ledger::Left;
 use landfall_core::moment::Time;
@@ -12,7 +14,7 @@ use crate::ledger::{Connection, connect};
 use crate::terminal::consent::{can_ask, confirm};
 use crate::terminal::output::{self, Output, Printed, Status};
 use crate::terminal::phrases::counted;
-use crate::terminal::printable;
+use crate::terminal::{printable, width};
 use crate::{aws, batches, state};
 
 /// What became of a batch that the command tried to return.
@@ -71,7 +73,7 @@ async fn parked(connection: &Connection, args: &RetryArgs) -> anyhow::Result<(Ve
     }
     let parked = parked.batches;
     if !args.yes && !parked.is_empty() {
-        eprint!("{}", batches::rows(&parked, now()));
+        eprint!("{}", batches::rows(&parked, now(), width(io::stderr())));
         confirm(false, &format!("return {}?", counted(parked.len(), "batch")))?;
     }
     Ok((parked.into_iter().map(|batch| batch.id).collect(), are_all))
@@ -131,8 +133,8 @@ fn report(outcomes: &[(String, Outcome)], connection: &Connection, is_json: bool
     output.stdout.push_str(match outcomes.iter().filter(is_returned).count() {
         0 if outcomes.is_empty() => "no parked batch was found\n",
         0 => "",
-        1 => "the monitor starts it within a minute\n",
-        _ => "the monitor starts them within a minute, as far as their jobs' limits allow\n",
+        1 => "the monitor starts it at its next tick, which comes every minute\n",
+        _ => "the monitor starts them at its next tick, which comes every minute, as far as their jobs' limits allow\n",
     });
     output
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use landfall_core::batch::{
-    Batch, ClaimMode, Closing, Failed, HistoryEvent, Started, Starting, State, Why,
+    Batch, ClaimMode, Closing, Failed, HistoryEvent, Run, Started, Starting, State, Why,
 };
 use landfall_core::doctor::explain;
 use landfall_core::moment::Time;
@@ -74,13 +74,57 @@ pub fn parked_message(state: &State) -> Option<&str> {
     }
 }
 
+/// Returns the run whose failure the state is about, if Glue says why it failed.
+pub fn failed_run(batch: &Batch) -> Option<&Run> {
+    let latest = |is_it: &dyn Fn(&Run) -> bool| batch.runs.iter().rev().find(|run| is_it(run));
+    let named_in = |text: &str| latest(&|run| text.contains(&format!("`{}`", run.run_id)));
+    let run = match &batch.state {
+        State::Failed(Failed { run_id, .. }) => latest(&|run| run.run_id == *run_id),
+        State::Parked { message, .. } => named_in(message),
+        State::Sealed { .. } => {
+            let last = batch.history.last().filter(|last| last.what == HistoryEvent::Retried);
+            last.and_then(|last| named_in(&last.detail))
+        }
+        _ => None,
+    };
+    run.filter(|run| run.error.is_some())
+}
+
+/// Says why a run failed, in the words of Glue or of the job: in one line, however many the message has.
+pub fn run_error(run: &Run) -> Option<String> {
+    let error = shown(run.error.as_deref()?.trim_end_matches('.'));
+    Some(format!("Glue says why run `{}` failed: {error}.", printable(&run.run_id)))
+}
+
+/// Returns the code of what put off the start of a batch that still waits for it, such as `assume_role_denied` or
+/// `max_concurrent_runs`.
+pub fn put_off_for(batch: &Batch) -> Option<&str> {
+    let last = batch.history.last().filter(|last| last.what.is_put_off());
+    let is_sealed = matches!(batch.state, State::Sealed { .. });
+    let (code, _) = last.filter(|_| is_sealed).map(|last| {
+        let detail = last.detail.as_str();
+        detail.split_once(": ").unwrap_or((detail, ""))
+    })?;
+    let is_code = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
+    Some(code).filter(|code| !code.is_empty() && code.chars().all(is_code))
+}
+
 /// Returns the text for a table cell: the job run, or what the batch waits for.
-pub fn in_short(state: &State, now: Time) -> String {
-    match state {
+pub fn in_short(batch: &Batch, now: Time) -> String {
+    let put_off_for = put_off_for(batch);
+    match &batch.state {
         State::Open { closes_at } => format!("closes {closes_at}"),
         State::Sealed { due, waits_for_slot: true } => format!("a run to end, or {due}"),
-        State::Sealed { due, .. } if *due <= now => "the monitor".to_owned(),
-        State::Sealed { due, .. } => due.to_string(),
+        State::Sealed { due, .. } => {
+            let when = if *due <= now { "the monitor".to_owned() } else { due.to_string() };
+            match put_off_for {
+                Some(code) => format!("{code}, {when}"),
+                None if *due > now && last_written(batch, &HistoryEvent::Retried).is_some() => {
+                    format!("a retry, {when}")
+                }
+                None => when,
+            }
+        }
         State::Starting(Starting { t0, .. }) => format!("starting since {t0}"),
         State::Started(Started { run_id, .. })
         | State::Failed(Failed { run_id, .. })
@@ -127,7 +171,7 @@ pub fn in_words(batch: &Batch, now: Time) -> Vec<String> {
             } else {
                 "starts another run"
             };
-            vec![
+            [
                 format!(
                     "Run `{}` (epoch {epoch}) ended as {} {}.",
                     printable(run_id),
@@ -136,6 +180,9 @@ pub fn in_words(batch: &Batch, now: Time) -> Vec<String> {
                 ),
                 format!("The monitor ends the run's claim, then {then}."),
             ]
+            .into_iter()
+            .chain(failure(batch))
+            .collect()
         }
         State::Succeeded { run_id, claimed } => {
             let at = last_written(batch, &HistoryEvent::Succeeded);
@@ -176,7 +223,8 @@ fn open(batch: &Batch, closes_at: Time, now: Time) -> Vec<String> {
     if closes_at <= now {
         let ended = moment(closes_at, now);
         return vec![format!(
-            "It took objects until {ended}. The monitor closes it within a minute."
+            "It took objects until {ended}. The monitor closes it {}.",
+            next_tick(closes_at, now)
         )];
     }
     let sooner = match batch.closing.max_objects {
@@ -214,14 +262,23 @@ fn sealed(batch: &Batch, due: Time, waits_for_slot: bool, now: Time) -> Vec<Stri
         ];
     }
     if due <= now {
-        return vec!["It is due. The monitor starts a run within a minute.".to_owned()];
+        let is_due = format!("It is due. The monitor starts a run {}.", next_tick(due, now));
+        return [is_due].into_iter().chain(failure(batch)).collect();
     }
     let mut sentences = vec![
         format!("The monitor starts a run at {}.", moment(due, now)),
         format!("Why not earlier: {}.", last_detail(batch)),
     ];
     sentences.extend(batch.history.last().and_then(|last| meaning(&last.detail)));
+    sentences.extend(failure(batch));
     sentences
+}
+
+/// Says why the run failed that the state is about, and what that means if it is known.
+fn failure(batch: &Batch) -> Vec<String> {
+    let run = failed_run(batch);
+    let means = run.and_then(|run| meaning(run.error.as_deref()?));
+    run.and_then(run_error).into_iter().chain(means).collect()
 }
 
 /// Returns what is known about an error. What it is known for on the way of the data says more than the layer that refused.
@@ -275,6 +332,7 @@ fn parked(batch: &Batch, why: Why, message: &str, now: Time) -> Vec<String> {
         format!("Message: {}.", shown(message.trim_end_matches('.'))),
     ];
     sentences.extend(meaning(message));
+    sentences.extend(failure(batch));
     sentences.push("No run starts until you return the batch.".to_owned());
     if matches!(why, Why::OutcomeUnknown | Why::RunVanished | Why::NotClaimed) {
         sentences.push(format!(
@@ -292,9 +350,15 @@ fn parked(batch: &Batch, why: Why, message: &str, now: Time) -> Vec<String> {
     sentences
 }
 
+/// Returns when the monitor takes up what was due at `due`. Of a monitor that is late, no time is promised: nothing in the
+/// ledger says when it last ticked.
+fn next_tick(due: Time, now: Time) -> &'static str {
+    if now.since(due) > GRACE { "at its next tick" } else { "within a minute" }
+}
+
 /// Returns when the monitor checks a run next. It takes up what is due once a minute.
 fn next_look(at: Time, now: Time) -> String {
-    if at <= now { "within a minute".to_owned() } else { format!("at {}", moment(at, now)) }
+    if at <= now { next_tick(at, now).to_owned() } else { format!("at {}", moment(at, now)) }
 }
 
 /// Returns the state in which a job run was last seen.

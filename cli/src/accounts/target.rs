@@ -1,13 +1,14 @@
 //! Finds the analytics account that the routes lead to, and what they need there.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 
 use anyhow::{bail, ensure};
 use landfall_core::arn::RoleArn;
 use landfall_core::routes::{Access, ExternalId, Parsed, Route, Routes, Target};
 
 use crate::args::Color;
-use crate::args::deploy::PlaceArgs;
+use crate::args::deploy::StackArgs;
 use crate::input;
 use crate::terminal::output::Output;
 use crate::terminal::phrases::quoted;
@@ -22,6 +23,7 @@ pub struct DeploymentTarget {
     pub text: String,
     pub account: String,
     pub region: String,
+    pub starter_role_arn: String,
     pub external_id: Option<ExternalId>,
     /// Why the functions would not present the external ID; `None` if they would.
     pub external_id_problem: Option<String>,
@@ -40,18 +42,19 @@ pub struct DeploymentTarget {
     pub partition: String,
 }
 
-/// Reads the routes with `parse`, prints their warnings, and finds the target.
+/// Reads the routes from `file` with `parse`, prints their warnings, and finds the target.
 ///
 /// # Errors
 /// Returns the output to print if the routes have errors or do not lead to one target.
 pub fn find(
-    args: &PlaceArgs,
+    file: &OsStr,
+    args: &StackArgs,
     parse: fn(&str) -> Parsed,
     color: Color,
 ) -> Result<DeploymentTarget, Output> {
-    let (text, (routes, warnings)) = input::read_routes(&args.routes, parse, color)?;
+    let (text, (routes, warnings)) = input::read_routes(file, parse, color)?;
     for warning in &warnings {
-        say(&format!("{}:{warning}", input::display_name(&args.routes)));
+        say(&format!("{}:{warning}", input::display_name(file)));
     }
     Ok(of(&routes, args.target.as_deref(), &args.name_prefix, text)?)
 }
@@ -94,6 +97,7 @@ fn of(
         text,
         account: target.account.clone(),
         region: target.region.clone(),
+        starter_role_arn: target.starter_role_arn.clone(),
         external_id: target.external_id.clone(),
         external_id_problem: external_id_problem(target),
         buckets: routes.routes.iter().map(|route| route.bucket.clone()).collect(),

@@ -1,5 +1,6 @@
 //! The arguments of the commands that read the ledger: `batches`, `batch`, `retry` and `find`.
 
+use std::ffi::OsString;
 use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
@@ -69,7 +70,8 @@ pub struct BatchesArgs {
     pub ledger: LedgerArgs,
 }
 
-/// Show everything about a batch: what it waits for, its job runs, its history and its members.
+/// Show everything about a batch: what it waits for, its job runs, why they failed, where their logs are, its
+/// history and its members.
 #[derive(Args)]
 #[command(after_help = "Examples:
   landfall batch 222222222222-899bfd94d19c4ed05147d6815125b225
@@ -98,7 +100,7 @@ pub struct BatchArgs {
   landfall retry --all-parked --route orders
 
 First remove the cause: `landfall batch ID` shows why the batch was parked. The monitor starts a
-returned batch within a minute. Where jobs need not claim (`claim: optional`), you answer for the
+returned batch at its next tick, which comes every minute. Where jobs need not claim (`claim: optional`), you answer for the
 runs so far: Landfall judges the next run alone. Your credentials need dynamodb:GetItem and
 dynamodb:PutItem on the ledger's table. --all-parked also needs what `batches` needs.
 
@@ -127,9 +129,11 @@ pub struct RetryArgs {
 #[derive(Args)]
 #[command(after_help = "Examples:
   landfall find s3://acme-landing/orders/dt=2026-01-31/a.csv
+  landfall find --routes infra/routes.yaml s3://acme-landing/orders/dt=2026-01-31/a.csv
 
 `find` reads the URI as you write it, as `explain` does. Your credentials need dynamodb:GetItem and
-dynamodb:Query on the ledger's table.
+dynamodb:Query on the ledger's table. If the ledger doesn't know the object, `find` asks S3 whether it
+exists. For that they need s3:GetObject on the object and s3:ListBucket on its bucket.
 
 Exit status: 0 the ledger knows the object; 3 it doesn't; 2 wrong usage, or the ledger can't be
 read.")]
@@ -137,6 +141,10 @@ pub struct FindArgs {
     /// The object, as `s3://bucket/key`.
     #[arg(value_name = "S3_URI")]
     pub uri: String,
+    /// The routes file. If the ledger doesn't know the object, say which of its routes takes it, or why
+    /// none does.
+    #[arg(long, value_name = "FILE")]
+    pub routes: Option<OsString>,
     /// The most versions to show, newest first.
     #[arg(long, value_name = "COUNT", default_value_t = 20)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=10_000))]

@@ -157,12 +157,19 @@ pub struct DestroyArgs {
     pub yes: bool,
 }
 
-/// Selects the stacks and the credentials that reach them.
+/// The routes, and the stacks that serve them.
 #[derive(Args)]
 pub struct PlaceArgs {
     /// The routes file; `-` is standard input.
     #[arg(value_name = "ROUTES")]
     pub routes: OsString,
+    #[command(flatten)]
+    pub stacks: StackArgs,
+}
+
+/// Selects the stacks and the credentials that reach them.
+#[derive(Args)]
+pub struct StackArgs {
     /// The profile for the data account. Default: the environment's credentials.
     #[arg(long, value_name = "PROFILE")]
     pub data_profile: Option<String>,

@@ -4,22 +4,72 @@ use std::ffi::OsString;
 
 use clap::Args;
 
-/// Explain the text of an error: which layer refused, why, and what to do.
+use super::deploy::StackArgs;
+use super::roles::Account;
+
+/// Find the first broken link between a bucket and its Glue job, or explain the text of an error.
 #[derive(Args)]
 #[command(after_help = "Examples:
+  landfall doctor --routes infra/routes.yaml --data-profile acme-data --analytics-profile acme-lake
+  landfall doctor --routes infra/routes.yaml --only data --route orders --json
+  landfall doctor --print-policy analytics --routes infra/routes.yaml
   landfall doctor --explain \"ClientError: ... is not authorized to perform: kms:Decrypt ...\"
   landfall doctor --explain job.log
   aws logs tail /aws-glue/jobs/error | landfall doctor --explain -
 
-The text can hold anything else besides the error, such as a stack trace. docs/errors.md lists what
-is known.
+With --routes, `doctor` looks at everything that an object passes on its way to a job run, in that order:
+stacks, buckets, notifications, queues, functions, tables, roles, jobs and the way back. It names the
+first link that is broken, why, and the command that mends it. It changes nothing.
 
-Exit status: 0 explained; 3 nothing is known about the text; 2 wrong usage, or a file can't be read.")]
+With credentials for one account only, the other half is unknown. The output then ends with a paragraph
+that you can send to the other account's owners. What `doctor` may not look at is unknown too, and it
+names the permission. --print-policy prints the policy with all of them, and calls nothing. Give it the
+routes to have their buckets named, and the jobs' scripts to let `doctor` see whether they are there.
+
+The external ID that the trigger presents is compared, and never printed.
+
+With --explain, the text can hold anything else besides the error, such as a stack trace. docs/errors.md
+lists what is known.
+
+Exit status with --routes: 0 everything works, perhaps with warnings; 1 something is broken, or the
+routes file has errors; 2 nothing is known to be broken, but `doctor` couldn't look at something; 2 also
+for wrong usage. With --explain: 0 explained; 3 nothing is known about the text; 2 wrong usage, or a file
+can't be read.")]
 pub struct DoctorArgs {
-    /// The text, a file that holds it, or `-` for standard input.
-    #[arg(long, required = true, value_name = "TEXT|FILE|-", allow_hyphen_values = true)]
-    pub explain: OsString,
+    #[command(flatten)]
+    pub task: TaskArgs,
+    #[command(flatten)]
+    pub stacks: StackArgs,
+    /// Look at this account only.
+    #[arg(long, value_enum, requires = "routes", conflicts_with = "explain")]
+    pub only: Option<Account>,
+    /// Look at what this route needs only.
+    #[arg(long, value_name = "NAME", requires = "routes", conflicts_with = "explain")]
+    pub route: Option<String>,
+    /// A job's script, for the analytics account's policy. Repeat for further scripts.
+    #[arg(long, value_name = "S3_URI", requires = "print_policy")]
+    pub script: Vec<String>,
     /// Print one JSON document.
     #[arg(long)]
     pub json: bool,
+}
+
+/// What to do.
+#[derive(Args)]
+#[group(required = true, multiple = true)]
+pub struct TaskArgs {
+    /// Look at the chain of these routes; `-` is standard input.
+    #[arg(long, value_name = "FILE")]
+    pub routes: Option<OsString>,
+    /// Explain the text, a file that holds it, or `-` for standard input.
+    #[arg(
+        long,
+        value_name = "TEXT|FILE|-",
+        allow_hyphen_values = true,
+        conflicts_with_all = ["routes", "print_policy"]
+    )]
+    pub explain: Option<OsString>,
+    /// Print the policy that allows to look at this account, and nothing more.
+    #[arg(long, value_enum, value_name = "ACCOUNT", conflicts_with = "json")]
+    pub print_policy: Option<Account>,
 }

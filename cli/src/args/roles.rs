@@ -102,6 +102,10 @@ pub struct RolesArgs {
     /// A KMS key that encrypts objects. Repeat for further keys.
     #[arg(long, value_name = "ARN")]
     pub kms_key_arn: Vec<String>,
+    /// A further role that may assume the reader role, as OtherJobRoleArns of the data account's stack names it.
+    /// Repeat for further roles.
+    #[arg(long, value_name = "ARN")]
+    pub other_job_role_arn: Vec<String>,
     /// A job role that reads by bucket policy, as BucketPolicyJobRoleArns of the data account's stack names it.
     /// Repeat for further roles. Default: the job roles of the stacks.
     #[arg(long, value_name = "ARN")]

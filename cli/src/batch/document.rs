@@ -9,6 +9,7 @@ use landfall_core::moment::Time;
 use serde::Serialize;
 
 use super::BatchDetails;
+use super::logs::{Logs, logs};
 use crate::state;
 use crate::terminal::output;
 
@@ -48,6 +49,8 @@ struct BatchDocument<'a> {
     /// The outcome that the job library reported; absent if it reported none.
     #[serde(skip_serializing_if = "Option::is_none")]
     job_outcome: Option<OutcomeEntry<'a>>,
+    /// Where to read more about the run; `null` if there is none.
+    logs: Option<Logs<'a>>,
     history: Vec<HistoryEntry<'a>>,
     /// `null` if the members could not be read.
     members: Option<Vec<MemberEntry<'a>>>,
@@ -78,6 +81,8 @@ struct RunEntry<'a> {
     epoch: u32,
     run_id: &'a str,
     last_seen: Option<&'a str>,
+    /// Why the run failed, in the words of Glue or of the job; `null` if that is unknown.
+    error: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -124,6 +129,7 @@ pub fn print(details: &BatchDetails) -> String {
         epoch: batch.epoch,
         runs: batch.runs.iter().map(run).collect(),
         job_outcome: outcome.as_ref().map(job_outcome),
+        logs: logs(batch),
         history: batch.history.iter().map(history).collect(),
         members: members.as_ref().map(|members| members.iter().map(member).collect()),
     })
@@ -131,7 +137,7 @@ pub fn print(details: &BatchDetails) -> String {
 
 fn run(run: &Run) -> RunEntry<'_> {
     let last_seen = run.state.as_ref().map(|state| state.as_str());
-    RunEntry { epoch: run.epoch, run_id: &run.run_id, last_seen }
+    RunEntry { epoch: run.epoch, run_id: &run.run_id, last_seen, error: run.error.as_deref() }
 }
 
 fn job_outcome(said: &Outcome) -> OutcomeEntry<'_> {

@@ -7,6 +7,7 @@ use landfall_core::batch::{Batch, ClaimMode, Member, Scope};
 use landfall_core::moment::Time;
 
 use super::BatchDetails;
+use super::logs::logs;
 use crate::batches::group;
 use crate::state;
 use crate::terminal::escape::shown;
@@ -34,6 +35,9 @@ fn write(out: &mut String, details: &BatchDetails, now: Time) -> fmt::Result {
     write_runs(out, batch)?;
     if let Some(said) = &details.outcome {
         writeln!(out, "{}", job_outcome(said))?;
+    }
+    if let Some(logs) = logs(batch) {
+        logs.write(out)?;
     }
     if let Some(prepared) = &batch.prepared {
         writeln!(out, "\narguments, besides the run's epoch")?;
@@ -93,7 +97,11 @@ fn write_runs(out: &mut String, batch: &Batch) -> fmt::Result {
             [format!("  {}", run.epoch), printable(&run.run_id), printable(state)]
         })
         .collect();
-    out.write_str(&table([("  EPOCH", L), ("RUN", L), ("LAST SEEN", L)], &rows))
+    out.write_str(&table([("  EPOCH", L), ("RUN", L), ("LAST SEEN", L)], &rows))?;
+    // The text about the state says why the latest run failed, if it did.
+    let told = state::failed_run(batch).map(|run| &run.run_id);
+    let others = batch.runs.iter().filter(|run| Some(&run.run_id) != told);
+    others.filter_map(state::run_error).try_for_each(|error| writeln!(out, "  {error}"))
 }
 
 /// Returns the line below the runs: the outcome that one of them reported, whatever Glue says.

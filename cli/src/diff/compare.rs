@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use landfall_core::roles::{OWNER_TAGS, Observed, Owner, Trust, diff};
+use landfall_core::roles::{OWNER_TAGS, Observed, Owner, Role, Trust, diff};
 use landfall_core::routes::ExternalId;
 use landfall_core::secret::Secret;
 use serde_json::Value;
@@ -51,6 +51,38 @@ impl ExternalIds {
     }
 }
 
+/// A desired role and the observed one, made equal in what the command line does not know.
+#[derive(Debug)]
+pub struct Aligned {
+    pub role: Role,
+    pub observed: Observed,
+    /// `false` if the role has no owner tags, so that the provisioner would leave it alone.
+    pub is_owned: bool,
+    pub notes: Vec<String>,
+}
+
+/// Takes the stack that the role belongs to from the observed role, and external IDs that are unknown.
+pub fn align(desired: &Desired, observed: &Observed, external_ids: &ExternalIds) -> Aligned {
+    let mut role = desired.role.clone();
+    let mut observed = observed.clone();
+    let mut notes = Vec::new();
+    let is_owned = Owner::of_tags(&observed.tags).is_some();
+    if is_owned {
+        // The command cannot know which stack the role belongs to.
+        copy_owner(&observed.tags, &mut role.tags);
+    } else {
+        copy_owner(&role.tags, &mut observed.tags);
+    }
+    if let Trust::Roles { external_ids: ours, .. } = &mut role.trust {
+        fill_in(ours, &admitted(&observed), external_ids, &mut notes);
+    }
+    notes.extend(notes_on_policies(&observed));
+    Aligned { role, observed, is_owned, notes }
+}
+
+/// What a role without owner tags differs in.
+pub const NOT_OWNED: &str = "it has no owner tags: the provisioner would leave it alone";
+
 /// Compares the roles. `is_account_known` says whether the credentials are certain to be for the role's account.
 pub fn compare(
     desired: &Desired,
@@ -59,30 +91,25 @@ pub fn compare(
     is_account_known: bool,
 ) -> Comparison {
     let mut comparison = Comparison::default();
-    let mut role = desired.role.clone();
-    let mut observed = observed.cloned();
-    if let Some(observed) = &mut observed {
-        match Owner::of_tags(&observed.tags) {
-            // The command cannot know which stack the role belongs to.
-            Some(_) => copy_owner(&observed.tags, &mut role.tags),
-            None => {
-                comparison
-                    .differences
-                    .push("it has no owner tags: the provisioner would leave it alone".to_owned());
-                copy_owner(&role.tags, &mut observed.tags);
+    let steps = match observed.map(|observed| align(desired, observed, external_ids)) {
+        Some(aligned) => {
+            if !aligned.is_owned {
+                comparison.differences.push(NOT_OWNED.to_owned());
             }
+            comparison.notes = aligned.notes;
+            diff(&aligned.role, Some(&aligned.observed))
         }
-        if let Trust::Roles { external_ids: ours, .. } = &mut role.trust {
-            fill_in(ours, &admitted(observed), external_ids, &mut comparison.notes);
+        None => {
+            if !is_account_known {
+                comparison.notes.push(format!(
+                    "IAM does not say for which account the credentials are: is it {}?",
+                    desired.account
+                ));
+            }
+            diff(&desired.role, None)
         }
-    } else if !is_account_known {
-        comparison.notes.push(format!(
-            "IAM does not say for which account the credentials are: is it {}?",
-            desired.account
-        ));
-    }
-    comparison.notes.extend(observed.iter().flat_map(notes_on_policies));
-    match diff(&role, observed.as_ref()) {
+    };
+    match steps {
         Ok(steps) => comparison.differences.extend(steps.iter().map(ToString::to_string)),
         Err(conflict) => comparison.differences.push(conflict.to_string()),
     }

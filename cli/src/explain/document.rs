@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use landfall_core::arrivals::{Arrival, Ignored};
 use landfall_core::batch::{ClaimMode, Closing, Draft, Scope};
 use landfall_core::plan::{JobRunRequest, Refusal};
-use landfall_core::routes::{Route, Routes, Verdict};
+use landfall_core::routes::{Route, Routes, SizeLimits, Verdict};
 use serde::Serialize;
 
 use super::Explanation;
@@ -61,8 +61,9 @@ struct ArrivalEntry<'a> {
     routes_of_other_buckets: usize,
 }
 
+/// The verdict of a route.
 #[derive(Serialize)]
-struct RouteEntry<'a> {
+pub struct RouteEntry<'a> {
     route: &'a str,
     #[serde(flatten)]
     verdict: VerdictEntry<'a>,
@@ -71,12 +72,33 @@ struct RouteEntry<'a> {
 #[derive(Serialize)]
 #[serde(tag = "verdict", rename_all = "snake_case")]
 enum VerdictEntry<'a> {
-    Matches { captures: BTreeMap<&'a str, &'a str> },
-    Marker { captures: BTreeMap<&'a str, &'a str> },
-    OtherKey { pattern: String },
+    Matches {
+        captures: BTreeMap<&'a str, &'a str>,
+        /// Set if the size is unknown, and the route takes only some sizes.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        only_if: Option<SizeEntry>,
+    },
+    Marker {
+        captures: BTreeMap<&'a str, &'a str>,
+    },
+    OtherKey {
+        pattern: String,
+    },
     DirectoryMarker,
-    TooSmall { bytes: u64, min_bytes: u64 },
-    TooLarge { bytes: u64, max_bytes: u64 },
+    TooSmall {
+        bytes: u64,
+        min_bytes: u64,
+    },
+    TooLarge {
+        bytes: u64,
+        max_bytes: u64,
+    },
+}
+
+#[derive(Serialize)]
+struct SizeEntry {
+    min_bytes: Option<u64>,
+    max_bytes: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -87,7 +109,7 @@ struct UnreadableEntry<'a> {
 }
 
 /// Returns the document with a line end.
-pub fn print(explanation: &Explanation<'_>) -> String {
+pub(super) fn print(explanation: &Explanation<'_>) -> String {
     let Explanation { routes, subject, plan, added } = explanation;
     let delivery = &subject.delivery;
     let arrivals = delivery.arrivals.iter().enumerate();
@@ -159,11 +181,14 @@ fn arrival_entry<'a>(
 }
 
 /// Returns the verdict of a route; `None` for a route of another bucket.
-fn route_entry<'a>(route: &'a Route, arrival: &'a Arrival) -> Option<RouteEntry<'a>> {
+pub fn route_entry<'a>(route: &'a Route, arrival: &'a Arrival) -> Option<RouteEntry<'a>> {
     let verdict = match route.judge(arrival) {
         Verdict::OtherBucket => return None,
         Verdict::Matches(captures) => {
-            VerdictEntry::Matches { captures: captures.into_iter().collect() }
+            let limits = route.size_in_question(arrival);
+            let entry = |SizeLimits { min_bytes, max_bytes }| SizeEntry { min_bytes, max_bytes };
+            let captures = captures.into_iter().collect();
+            VerdictEntry::Matches { captures, only_if: limits.map(entry) }
         }
         Verdict::Marker(captures) => {
             VerdictEntry::Marker { captures: captures.into_iter().collect() }

@@ -7,7 +7,7 @@ use landfall_core::arrivals::Arrival;
 use landfall_core::batch::{ClaimMode, Closing, Draft, RefusalReason, Scope};
 use landfall_core::plan::JobRunRequest;
 use landfall_core::problem::did_you_mean;
-use landfall_core::routes::{Access, Route, Verdict};
+use landfall_core::routes::{Access, Route, SizeLimits, Verdict};
 
 use super::Explanation;
 use crate::state::claim_mode;
@@ -19,7 +19,7 @@ use crate::terminal::printable;
 const MAX_BUCKETS: usize = 8;
 
 /// Returns the explanation as lines of text.
-pub fn print(explanation: &Explanation<'_>) -> String {
+pub(super) fn print(explanation: &Explanation<'_>) -> String {
     let mut out = String::new();
     // Writing to a string cannot fail.
     let _ = write(&mut out, explanation);
@@ -66,10 +66,20 @@ fn write(out: &mut String, explanation: &Explanation<'_>) -> fmt::Result {
         }
         writeln!(out)?;
     }
-    if plan.requests.is_empty() {
-        writeln!(out, "nothing would start")
-    } else {
-        writeln!(out, "{} would start", counted(plan.requests.len(), "job run"))
+    let is_in_question = delivery.arrivals.iter().any(|arrival| {
+        let routes = explanation.routes.routes.iter();
+        routes.filter_map(|route| route.size_in_question(arrival)).next().is_some()
+    });
+    let would = match plan.requests.len() {
+        0 => return writeln!(out, "nothing would start"),
+        count => format!("{} would start", counted(count, "job run")),
+    };
+    match (is_in_question, subject.is_uri) {
+        (false, _) => writeln!(out, "{would}"),
+        (true, true) => {
+            writeln!(out, "{would} if the size fits: say how large the object is with --size BYTES")
+        }
+        (true, false) => writeln!(out, "{would} if the size fits, which the event doesn't tell"),
     }
 }
 
@@ -94,7 +104,7 @@ fn write_arrival(
     for route in &of_bucket {
         let verdict = route.judge(arrival);
         is_taken |= matches!(verdict, Verdict::Matches(_) | Verdict::Marker(_));
-        writeln!(out, "  {}: {}", route.name, in_words(route, &verdict))?;
+        writeln!(out, "  {}: {}", route.name, in_words(route, arrival, &verdict))?;
     }
     if of_bucket.is_empty() {
         return write_no_bucket(out, routes, &arrival.bucket);
@@ -127,15 +137,15 @@ fn write_no_bucket(out: &mut String, routes: &[Route], bucket: &str) -> fmt::Res
     }
 }
 
-fn in_words(route: &Route, verdict: &Verdict<'_>) -> String {
+/// Returns the verdict of a route on an arrival as words for people.
+pub fn in_words(route: &Route, arrival: &Arrival, verdict: &Verdict<'_>) -> String {
     match verdict {
-        Verdict::Matches(captures) if captures.is_empty() => "matches".to_owned(),
         Verdict::Matches(captures) => {
-            let captures: Vec<String> = captures
-                .iter()
-                .map(|(name, value)| format!("{name} = `{}`", printable(value)))
-                .collect();
-            format!("matches, {}", captures.join(", "))
+            let captures = captures.iter();
+            let captures = captures.map(|(name, value)| format!("{name} = `{}`", printable(value)));
+            let condition = route.size_in_question(arrival).map(condition);
+            let parts = ["matches".to_owned()].into_iter().chain(captures).chain(condition);
+            parts.collect::<Vec<_>>().join(", ")
         }
         Verdict::Marker(_) => "the marker of its folder".to_owned(),
         Verdict::OtherBucket => "another bucket".to_owned(),
@@ -152,6 +162,16 @@ fn in_words(route: &Route, verdict: &Verdict<'_>) -> String {
             format!("too large: {}, `where.max_bytes` is {max_bytes}", size(Some(*bytes)))
         }
     }
+}
+
+/// Says which sizes a route takes, where the size is unknown.
+fn condition(SizeLimits { min_bytes, max_bytes }: SizeLimits) -> String {
+    let limits = [
+        min_bytes.map(|min| format!("at least {}", size(Some(min)))),
+        max_bytes.map(|max| format!("at most {}", size(Some(max)))),
+    ];
+    let limits: Vec<String> = limits.into_iter().flatten().collect();
+    format!("but only if it has {}", limits.join(" and "))
 }
 
 fn write_request(

@@ -52,10 +52,35 @@ fn each_version_is_told_with_what_became_of_its_batch() {
             route `orders` took it 2026-01-31T23:59:00Z (7 minutes ago)
               into batch 899bfd94d19c4ed05147d6815125b225, which is sealed
               It is the group's marker: it closes the batch, and no job run reads it.
-              It is due. The monitor starts a run within a minute.
+              It is due. The monitor starts a run at its next tick.
               The monitor should have taken it up 6 minutes ago: is the monitor running? Check its alarms and its log.
         "#]],
     );
+}
+
+#[test]
+fn why_a_run_failed_is_told_in_one_line_and_in_the_document() {
+    let failed = made::failed("ValueError: line 1\nline 2");
+    let versions = || {
+        let role = Role::Member(made::member("a.csv"));
+        vec![version(Some(failed.clone()), role, None)]
+    };
+    check(
+        versions(),
+        0,
+        expect![[r#"
+        s3://acme-landing/a\u{1b}.csv
+
+        route `orders` took it 2026-01-31T23:59:00Z (7 minutes ago), version v1, 512 bytes
+          into batch 899bfd94d19c4ed05147d6815125b225, which has failed
+          Run `jr_1` (epoch 1) ended as FAILED 2026-02-01T00:05:00Z (100 seconds ago).
+          The monitor ends the run's claim, then starts another run.
+          Glue says why run `jr_1` failed: ValueError: line 1\nline 2.
+    "#]],
+    );
+    let uri = "s3://acme-landing/a.csv".to_owned();
+    let json = document(&Versions { uri, versions: versions(), more: 0 }, None);
+    assert!(json.contains(r#""run_error": "ValueError: line 1\nline 2""#), "{json}");
 }
 
 #[test]

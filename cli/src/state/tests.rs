@@ -1,5 +1,5 @@
 use expect_test::{Expect, expect};
-use landfall_core::batch::{RunState, Seen, StartOutcome};
+use landfall_core::batch::{EndOutcome, RunState, Seen, StartOutcome};
 
 use super::*;
 use crate::fixtures::{self as made, NOW, secs};
@@ -9,7 +9,7 @@ use crate::fixtures::{self as made, NOW, secs};
 fn check(batch: &Batch, after: u64, expected: Expect) {
     let now = NOW + secs(after);
     let words = in_words(batch, now).join("\n");
-    expected.assert_eq(&format!("{}\n{words}\n", in_short(&batch.state, now)));
+    expected.assert_eq(&format!("{}\n{words}\n", in_short(batch, now)));
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn a_sealed_batch_says_what_it_waits_for() {
         &made::seen(&made::starting(), later(false), 2),
         10,
         expect![[r#"
-            2026-02-01T00:00:32Z
+            ThrottlingException, 2026-02-01T00:00:32Z
             The monitor starts a run at 2026-02-01T00:00:32Z (in 22 seconds).
             Why not earlier: ThrottlingException: Rate exceeded.
         "#]],
@@ -81,7 +81,7 @@ fn a_sealed_batch_says_what_it_waits_for() {
         &made::given_up(RunState::Failed),
         302,
         expect![[r#"
-            2026-02-01T00:06:01Z
+            a retry, 2026-02-01T00:06:01Z
             The monitor starts a run at 2026-02-01T00:06:01Z (in 59 seconds).
             Why not earlier: run `jr_1` is FAILED.
         "#]],
@@ -121,7 +121,7 @@ fn a_batch_with_a_run_names_it() {
         "#]],
     );
     check(
-        &made::seen(&made::started(), Seen::Run(Some(RunState::Running)), 62),
+        &made::seen(&made::started(), Seen::Run(Some(RunState::Running.into())), 62),
         80,
         expect![[r#"
             jr_1
@@ -158,6 +158,56 @@ fn a_batch_with_a_run_names_it() {
 }
 
 #[test]
+fn a_batch_whose_run_failed_repeats_what_glue_says_and_what_that_means() {
+    let denied = "An error occurred while calling o93.parquet.\nAccess Denied (Service: Amazon S3; Status Code: 403)\u{1b}[2J.";
+    check(
+        &made::failed(denied),
+        300,
+        expect![[r#"
+        jr_1
+        Run `jr_1` (epoch 1) ended as FAILED 2026-02-01T00:05:00Z (now).
+        The monitor ends the run's claim, then starts another run.
+        Glue says why run `jr_1` failed: An error occurred while calling o93.parquet.\nAccess Denied (Service: Amazon S3; Status Code: 403)\u{1b}[2J.
+        What it means [access_denied]: S3 doesn't say why. Known causes are the job reading with its own role instead of the reader role (`s3://` or `boto3.client` instead of `batch.open` or `s3a://`), a key, an endpoint's policy, and an object that isn't there while the caller may not list. See how the job reads. The CloudTrail of the account that owns the bucket has the reason.
+    "#]],
+    );
+    let retried =
+        made::seen(&made::failed("ValueError: x"), Seen::ClaimEnded(EndOutcome::Ended), 301);
+    check(
+        &retried,
+        302,
+        expect![[r#"
+        a retry, 2026-02-01T00:06:01Z
+        The monitor starts a run at 2026-02-01T00:06:01Z (in 59 seconds).
+        Why not earlier: run `jr_1` is FAILED.
+        Glue says why run `jr_1` failed: ValueError: x.
+    "#]],
+    );
+    check(
+        &retried,
+        400,
+        expect![[r#"
+        the monitor
+        It is due. The monitor starts a run within a minute.
+        Glue says why run `jr_1` failed: ValueError: x.
+    "#]],
+    );
+    let last = Batch { failures: 1, ..made::failed("ValueError: x") };
+    check(
+        &made::seen(&last, Seen::ClaimEnded(EndOutcome::Ended), 301),
+        400,
+        expect![[r#"
+        attempts_exhausted
+        It has been parked since 2026-02-01T00:05:01Z (99 seconds ago): all 2 attempts failed [attempts_exhausted].
+        Message: run `jr_1` is FAILED.
+        Glue says why run `jr_1` failed: ValueError: x.
+        No run starts until you return the batch.
+        Once you have removed the cause, run: landfall retry 899bfd94d19c4ed05147d6815125b225
+    "#]],
+    );
+}
+
+#[test]
 fn a_parked_batch_says_why_and_how_it_is_returned() {
     check(
         &made::parked(Why::NoSuchJob, "EntityNotFoundException: orders\u{1b}[2J"),
@@ -184,7 +234,7 @@ fn a_parked_batch_says_why_and_how_it_is_returned() {
     );
     let again = Batch { failures: 1, ..made::started() };
     let claim = landfall_core::batch::Claim { holder: Some(1), ..Default::default() };
-    let failed = made::seen(&again, Seen::Claim { run_state: RunState::Failed, claim }, 300);
+    let failed = made::seen(&again, Seen::Claim { run: RunState::Failed.into(), claim }, 300);
     let ended = landfall_core::batch::EndOutcome::Ended;
     check(
         &made::seen(&failed, Seen::ClaimEnded(ended), 301),
@@ -240,7 +290,7 @@ fn what_nobody_has_looked_at_for_long_is_told() {
         181,
         expect![[r#"
             the monitor
-            It is due. The monitor starts a run within a minute.
+            It is due. The monitor starts a run at its next tick.
             The monitor should have taken it up 3 minutes ago: is the monitor running? Check its alarms and its log.
         "#]],
     );

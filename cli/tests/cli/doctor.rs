@@ -1,8 +1,14 @@
-//! `landfall doctor`.
+//! `landfall doctor`, without AWS or with one that refuses everything. What it sees of accounts is shown end to end.
+
+use std::fs;
 
 use expect_test::expect;
+use serde_json::Value;
+use tempfile::TempDir;
+use wiremock::matchers::any;
+use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
-use crate::{landfall, landfall_with};
+use crate::{ROUTES, Shown, command, landfall, landfall_with};
 
 const DENIED: &str = "An error occurred while calling o304.load.\n  User: \
     arn:aws:sts::222222222222:assumed-role/etl/GlueJobRunnerSession is not authorized to perform: \
@@ -63,4 +69,145 @@ fn an_error_that_nobody_knows_exits_with_3() {
         nothing is known about this text: AWS's documentation of the error code, and the CloudTrail of the account that owns the resource, may say more
         --- status 3
     "#]].assert_eq(&shown.all());
+}
+
+#[test]
+fn wrong_usage_of_doctor_exits_with_2() {
+    for args in [
+        &["doctor"][..],
+        &["doctor", "--explain", "x", "--routes", "f"],
+        &["doctor", "--explain", "x", "--print-policy", "data"],
+        &["doctor", "--explain", "x", "--only", "data"],
+        &["doctor", "--only", "data"],
+        &["doctor", "--route", "orders", "--print-policy", "data"],
+        &["doctor", "--routes", "f", "--only", "both"],
+        &["doctor", "--routes", "f", "--name-prefix", "Landfall"],
+        &["doctor", "--print-policy", "data", "--json"],
+    ] {
+        let shown = landfall(&[("f", ROUTES)], args);
+        assert_eq!((shown.status, shown.stdout.as_str()), (2, ""), "{args:?}: {}", shown.all());
+        assert!(shown.stderr.contains("try '--help'"), "{args:?}: {}", shown.all());
+    }
+}
+
+#[test]
+fn a_route_that_does_not_exist_and_routes_with_errors_are_told_before_any_call() {
+    let args = ["doctor", "--routes", "f", "--route", "order"];
+    let shown = landfall(&[("f", ROUTES)], &args);
+    assert_eq!(shown.status, 2, "{}", shown.all());
+    assert!(shown.stderr.contains("no route `order`") && shown.stderr.contains("`orders`"));
+    let shown = landfall(&[("f", "version: 2")], &["doctor", "--routes", "f"]);
+    assert_eq!(shown.status, 1, "{}", shown.all());
+}
+
+#[test]
+fn the_policy_to_look_names_the_buckets_of_the_routes_and_calls_nobody() {
+    let policy = |args: &[&str]| -> Value {
+        let shown = landfall(&[("f", ROUTES)], &[&["doctor", "--print-policy"], args].concat());
+        assert_eq!((shown.status, shown.stderr.as_str()), (0, ""), "{}", shown.all());
+        serde_json::from_str(&shown.stdout).expect("JSON")
+    };
+    let statements = |policy: &Value| policy["Statement"].as_array().expect("statements").clone();
+    for account in ["data", "analytics"] {
+        let statements = statements(&policy(&[account]));
+        assert!(!statements.is_empty());
+        // Nothing in it changes anything.
+        for statement in &statements {
+            assert_eq!(statement["Effect"], "Allow");
+            for action in statement["Action"].as_array().expect("actions") {
+                let (_, verb) =
+                    action.as_str().expect("an action").split_once(':').expect("a service");
+                let reads =
+                    ["Get", "List", "Describe", "Head"].iter().any(|it| verb.starts_with(it));
+                assert!(reads, "{action}");
+            }
+        }
+    }
+    let narrow = policy(&["data", "--routes", "f"]).to_string();
+    assert!(narrow.contains(":s3:::acme-landing\"") && narrow.contains("acme-items"), "{narrow}");
+    let wide = policy(&["data"]).to_string();
+    assert!(!wide.contains("acme"), "{wide}");
+}
+
+/// Says that the credentials belong to the data account, and refuses everything else.
+fn refuse(request: &Request) -> ResponseTemplate {
+    let body = String::from_utf8_lossy(&request.body);
+    if body.contains("Action=GetCallerIdentity") {
+        return ResponseTemplate::new(200).set_body_string(
+            "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><GetCallerIdentityResult>\
+             <Arn>arn:aws:iam::111111111111:user/u</Arn><UserId>u</UserId><Account>111111111111</Account>\
+             </GetCallerIdentityResult></GetCallerIdentityResponse>",
+        );
+    }
+    let is_json =
+        request.headers.contains_key("x-amz-target") || request.url.path().starts_with("/20");
+    match is_json {
+        true => ResponseTemplate::new(400)
+            .insert_header("x-amzn-errortype", "AccessDeniedException")
+            .set_body_json(
+                serde_json::json!({ "__type": "AccessDeniedException", "message": "no" }),
+            ),
+        false => {
+            let error = "<Error><Code>AccessDenied</Code><Message>no</Message></Error>";
+            // S3 has no body in what it is asked here, and no element around its errors.
+            let is_s3 = body.is_empty();
+            ResponseTemplate::new(403).set_body_string(match is_s3 {
+                true => error.to_owned(),
+                false => format!("<ErrorResponse>{error}</ErrorResponse>"),
+            })
+        }
+    }
+}
+
+/// Runs `doctor` with the credentials of the environment.
+async fn doctor(server: Option<&MockServer>, options: &[&str]) -> Shown {
+    let folder = TempDir::new().expect("a temporary folder");
+    fs::write(folder.path().join("f"), ROUTES).expect("a written file");
+    let args = [&["doctor", "--routes", "f"][..], options].concat();
+    let mut command = command(folder.path(), &args);
+    command.env_clear().env("AWS_EC2_METADATA_DISABLED", "true").env("HOME", folder.path());
+    if let Some(server) = server {
+        command.env("AWS_ACCESS_KEY_ID", "id").env("AWS_SECRET_ACCESS_KEY", "key");
+        command.env("AWS_ENDPOINT_URL", server.uri());
+    }
+    let output = command.output().expect("an ended landfall");
+    Shown {
+        stdout: String::from_utf8(output.stdout).expect("UTF-8"),
+        stderr: String::from_utf8(output.stderr).expect("UTF-8"),
+        status: output.status.code().expect("an exit status"),
+    }
+}
+
+#[tokio::test]
+async fn who_may_look_at_nothing_is_told_what_to_ask_for_and_not_that_all_is_well() {
+    let server = MockServer::start().await;
+    Mock::given(any()).respond_with(refuse).mount(&server).await;
+    let shown = doctor(Some(&server), &["--json"]).await;
+    assert_eq!(shown.status, 2, "{}", shown.all());
+    let document: Value = serde_json::from_str(&shown.stdout).expect("JSON");
+    assert_eq!((&document["version"], &document["first_broken"]), (&Value::from(1), &Value::Null));
+    let checks = document["checks"].as_array().expect("checks");
+    assert!(!checks.is_empty());
+    for check in checks {
+        assert!(check["status"] == "unknown" || check["status"] == "skipped", "{check:#}");
+    }
+    for permission in ["s3:GetBucketNotification", "lambda:ListEventSourceMappings"] {
+        assert!(shown.stdout.contains(permission), "{}", shown.stdout);
+    }
+    // These credentials don't reach the other account, whose owners can help.
+    let requests = document["requests"].as_array().expect("requests");
+    assert_eq!(requests.len(), 1, "{document:#}");
+    assert_eq!(requests[0]["account"], "analytics account");
+    let text = doctor(Some(&server), &[]).await;
+    assert_eq!(text.status, 2, "{}", text.all());
+    assert!(text.stdout.starts_with("nothing is known to be broken, but "), "{}", text.stdout);
+    assert!(text.stdout.contains("to send to the owners of the analytics account:"));
+    assert!(text.stderr.contains("looking at the data account (111111111111)"), "{}", text.stderr);
+}
+
+#[tokio::test]
+async fn without_credentials_nothing_is_judged() {
+    let shown = doctor(None, &[]).await;
+    assert_eq!((shown.status, shown.stdout.as_str()), (2, ""), "{}", shown.all());
+    assert!(shown.stderr.contains("can't look at either account"), "{}", shown.stderr);
 }

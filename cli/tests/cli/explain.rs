@@ -94,7 +94,7 @@ fn what_a_uri_does_not_tell_is_said() {
         &["s3://acme-landing/orders/dt=2026-01-31/a.csv"],
         expect![[r#"
             s3://acme-landing/orders/dt=2026-01-31/a.csv (size not known)
-              orders: matches, dt = `2026-01-31`, file = `a`
+              orders: matches, dt = `2026-01-31`, file = `a`, but only if it has at least 1 byte and at most 1000 bytes
               audit: matches
               1 more route, of another bucket
 
@@ -107,11 +107,34 @@ fn what_a_uri_does_not_tell_is_said() {
             route `audit` can't start anything for s3://acme-landing/orders/dt=2026-01-31/a.csv: the event does not tell the `event_time` that `--at` needs [argument_unknown_value]
               an event has it: try --event-time 2026-01-31T23:59:59Z
 
-            1 job run would start
+            1 job run would start if the size fits: say how large the object is with --size BYTES
             --- stderr
             --- status 0
         "#]],
     );
+}
+
+#[test]
+fn an_object_of_unknown_size_would_start_a_run_only_if_its_size_fits() {
+    let args = |options: &'static [&'static str]| {
+        let uri = "s3://acme-landing/orders/dt=2026-01-31/a.csv";
+        [&["explain", "--routes", "f", uri][..], options].concat()
+    };
+    let told = |options| landfall(&[("f", ROUTES)], &args(options));
+    let unknown = told(&[]).stdout;
+    assert!(
+        unknown.contains("but only if it has at least 1 byte and at most 1000 bytes"),
+        "{unknown}"
+    );
+    assert!(unknown.contains("would start if the size fits: "), "{unknown}");
+    let fits = told(&["--size", "12"]).stdout;
+    assert!(!fits.contains("only if") && fits.ends_with("1 job run would start\n"), "{fits}");
+    let empty = told(&["--size", "0"]);
+    assert_eq!(empty.status, 3, "{}", empty.all());
+    let document: Value = serde_json::from_str(&told(&["--json"]).stdout).expect("JSON");
+    let verdicts = &document["arrivals"][0]["verdicts"];
+    let only_if = serde_json::json!({ "min_bytes": 1, "max_bytes": 1000 });
+    assert_eq!((&verdicts[0]["only_if"], verdicts[1].get("only_if")), (&only_if, None));
 }
 
 #[test]
@@ -134,7 +157,7 @@ fn an_object_that_does_not_match_is_told_why() {
         expect![[r#"
             s3://acme-landing/orders/dt=2026-01-31/ (size not known)
               orders: the key doesn't match `orders/dt={dt}/{file}.csv`
-              audit: matches
+              audit: matches, but only if it has at least 1 byte
               1 more route, of another bucket
             status 3
         "#]],

@@ -288,17 +288,17 @@ impl Work<'_> {
             Step::Follow { run_id } => match targets.glue(start).run(&start.job, &run_id).await {
                 Ok(run) => {
                     self.dpu_seconds = run.as_ref().and_then(|run| run.dpu_seconds);
-                    Seen::Run(run.map(|run| run.state))
+                    Seen::Run(run.map(|run| run.observed))
                 }
                 Err(error) => failed("run_not_seen", &error),
             },
-            Step::ReadClaim { run_state } => match claims.read(id).await {
-                Ok(claim) => Seen::Claim { run_state, claim },
+            Step::ReadClaim { run } => match claims.read(id).await {
+                Ok(claim) => Seen::Claim { run, claim },
                 Err(error) => failed("claim_not_seen", &error),
             },
-            Step::FindRepeat { run_id, run_state, claim } => {
+            Step::FindRepeat { run_id, run, claim } => {
                 match targets.glue(start).repeat(&start.job, &run_id).await {
-                    Ok(repeat) => Seen::Repeat { run_state, claim, repeat },
+                    Ok(repeat) => Seen::Repeat { run, claim, repeat },
                     Err(error) => failed("run_not_seen", &error),
                 }
             }

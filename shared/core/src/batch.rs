@@ -37,7 +37,9 @@ pub use manifest::{Manifest, Prepared, Unprepared};
 pub use record::{Chunk, Closing, Draft, Identity, Member, chunk};
 pub use repeats::{attempt_of, repeat_after};
 pub use scope::{Scope, ScopeError};
-pub use seen::{Bounds, FoundRun, Lookup, RepeatSeen, RunState, Seen, StartOutcome, Step, Why};
+pub use seen::{
+    Bounds, FoundRun, Lookup, ObservedRun, RepeatSeen, RunState, Seen, StartOutcome, Step, Why,
+};
 use serde::{Deserialize, Serialize};
 pub use slot::{Full, Slot};
 pub use step::next;
@@ -307,6 +309,10 @@ pub struct Run {
     pub run_id: String,
     /// The last state that was seen; `None` if none was.
     pub state: Option<RunState>,
+    /// Why it failed, in the words of Glue or of the job (see [`ObservedRun::error`]). For people only: no decision depends
+    /// on it, and it goes into no log and no metric.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 impl Batch {

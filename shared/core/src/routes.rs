@@ -153,6 +153,15 @@ pub struct Condition {
     pub directory_markers: bool,
 }
 
+/// The sizes that a route takes, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SizeLimits {
+    /// The smallest size.
+    pub min_bytes: Option<u64>,
+    /// The largest size.
+    pub max_bytes: Option<u64>,
+}
+
 /// Whether a route takes an arrival and, if not, why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict<'a> {
@@ -330,6 +339,20 @@ impl Route {
             }
             _ => Verdict::Matches(captures),
         }
+    }
+
+    /// Returns what [`Route::judge`] would ask of the size of an object that matches, if only the size were known; `None`
+    /// if it is known, or any size will do.
+    pub fn size_in_question(&self, arrival: &Arrival) -> Option<SizeLimits> {
+        if arrival.size.is_some() || !matches!(self.judge(arrival), Verdict::Matches(_)) {
+            return None;
+        }
+        let Condition { min_bytes, max_bytes, directory_markers } = self.condition;
+        // An empty object whose key ends so only marks a folder.
+        let is_empty_refused = arrival.key.ends_with('/') && !directory_markers;
+        let min_bytes = min_bytes.max(is_empty_refused.then_some(1)).filter(|min| *min > 0);
+        let limits = SizeLimits { min_bytes, max_bytes };
+        (min_bytes.is_some() || max_bytes.is_some()).then_some(limits)
     }
 }
 

@@ -1,7 +1,7 @@
 //! A call as a service gets it, and the answer as a service gives it.
 
 use hyper::body::Bytes;
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
 
@@ -25,6 +25,8 @@ pub(crate) struct Answer {
     pub(crate) content_type: &'static str,
     pub(crate) body: Bytes,
     pub(crate) etag: Option<String>,
+    /// The length to report where it isn't that of the body, as in the answer to a `HEAD`.
+    pub(crate) length: Option<usize>,
 }
 
 impl Answer {
@@ -48,7 +50,7 @@ impl Answer {
     }
 
     pub(crate) fn new(status: u16, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
-        Answer { status, content_type, body: body.into(), etag: None }
+        Answer { status, content_type, body: body.into(), etag: None, length: None }
     }
 
     /// Returns an error in the words of a service's protocol. The codes and messages of tests need
@@ -80,6 +82,9 @@ impl Answer {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
         if let Some(etag) = self.etag.and_then(|etag| HeaderValue::from_str(&etag).ok()) {
             headers.insert("etag", etag);
+        }
+        if let Some(length) = self.length {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
         }
         response
     }

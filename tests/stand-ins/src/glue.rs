@@ -24,6 +24,8 @@ pub struct Run {
     pub job: String,
     /// The state: `RUNNING` until a test sets another.
     pub state: String,
+    /// Why the run failed, as a test says.
+    pub error_message: Option<String>,
     pub arguments: BTreeMap<String, String>,
     /// `ExecutionRoleSessionPolicy`, which the stand-in keeps and doesn't apply.
     pub session_policy: Option<String>,
@@ -77,6 +79,13 @@ impl Glue {
         true
     }
 
+    /// Sets why a run fails.
+    pub(crate) fn set_error(&mut self, run_id: &str, message: &str) -> bool {
+        let Some((job, place)) = self.places.get(run_id) else { return false };
+        let run = self.runs.get_mut(job).and_then(|runs| runs.get_mut(*place));
+        run.map(|run| run.error_message = Some(message.to_owned())).is_some()
+    }
+
     fn max_retries(&self, job: &str) -> i32 {
         self.jobs.get(job).copied().unwrap_or(0)
     }
@@ -87,7 +96,16 @@ impl Glue {
         let first = run.id.split("_attempt_").next().unwrap_or_default();
         let id = format!("{first}_attempt_{attempt}");
         let state = "RUNNING".to_owned();
-        self.push(Run { id, attempt, state, started_at: now, ended_at: None, ..run.clone() });
+        let (error_message, ended_at) = (None, None);
+        self.push(Run {
+            id,
+            attempt,
+            state,
+            error_message,
+            started_at: now,
+            ended_at,
+            ..run.clone()
+        });
     }
 
     fn push(&mut self, run: Run) {
@@ -124,6 +142,7 @@ impl Glue {
             attempt: 0,
             job,
             state: "RUNNING".to_owned(),
+            error_message: None,
             arguments,
             session_policy,
             started_at: now,
@@ -197,6 +216,9 @@ impl Run {
         }
         if let Some(policy) = &self.session_policy {
             run["ExecutionRoleSessionPolicy"] = policy.as_str().into();
+        }
+        if let Some(message) = &self.error_message {
+            run["ErrorMessage"] = message.as_str().into();
         }
         if let Some(ended) = self.ended_at {
             run["CompletedOn"] = seconds(ended).into();

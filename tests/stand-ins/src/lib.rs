@@ -280,6 +280,12 @@ impl StandIn {
         state_of.glue.set_state(run_id, state, now)
     }
 
+    /// Lets a run fail for this reason. Returns `false` if no run has this ID.
+    pub fn fail_run(&self, run_id: &str, message: &str) -> bool {
+        let has_run = self.shared.lock().glue.set_error(run_id, message);
+        has_run && self.set_run_state(run_id, "FAILED")
+    }
+
     /// Returns the object under a key.
     pub fn object(&self, bucket: &str, key: &str) -> Option<Vec<u8>> {
         self.shared.lock().s3.object(bucket, key).map(|content| content.to_vec())

@@ -1,4 +1,4 @@
-//! S3: `PutObject` and `GetObject` of whole objects, by path-style addresses. `buckets` has the
+//! S3: `PutObject`, `GetObject` and `HeadObject` of whole objects, by path-style addresses. `buckets` has the
 //! notifications and policies of buckets.
 
 mod buckets;
@@ -55,10 +55,11 @@ impl S3 {
                 self.objects.insert((bucket.to_owned(), key.to_owned()), content);
                 answer
             }
-            "GetObject" => match self.object(bucket, key) {
+            operation @ ("GetObject" | "HeadObject") => match self.object(bucket, key) {
                 Some(content) => {
                     let mut answer = Answer::new(200, "application/octet-stream", content.clone());
                     answer.etag = Some(etag(content));
+                    answer.length = (operation == "HeadObject").then_some(content.len());
                     answer
                 }
                 None => error(404, "NoSuchKey"),
@@ -100,6 +101,7 @@ pub(crate) fn identify(parts: &Parts, content: Bytes) -> (Call, Bytes) {
         "GET" if bucket.is_empty() => "ListBuckets".to_owned(),
         "PUT" if is_plain && !key.is_empty() => "PutObject".to_owned(),
         "GET" if is_plain && !key.is_empty() => "GetObject".to_owned(),
+        "HEAD" if is_plain && !key.is_empty() => "HeadObject".to_owned(),
         _ => format!("{} {}", parts.method, parts.uri),
     };
     let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());

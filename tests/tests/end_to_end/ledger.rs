@@ -141,11 +141,11 @@ pub fn of_many_that_begin_a_batch_one_does_and_limits_hold_whoever_begins(
             missing: None,
             repeat: None,
         });
-        let run = landfall_core::batch::Run { epoch: 1, run_id, state: None };
+        let run = landfall_core::batch::Run { epoch: 1, run_id, state: None, error: None };
         let started = Batch { state, runs: vec![run], ..ended };
         let started = fixture.ledger.write(started).await?.context("the batch was not written")?;
         let claim = Claim { holder: Some(1), ended: 0 };
-        let seen = Seen::Claim { run_state: RunState::Succeeded, claim };
+        let seen = Seen::Claim { run: RunState::Succeeded.into(), claim };
         let Step::Write { batch, counts: true } = next(&started, &seen, &moment(), &bounds) else {
             anyhow::bail!("a run that succeeded did not release its slot");
         };

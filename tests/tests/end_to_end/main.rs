@@ -15,6 +15,7 @@ mod crowd;
 mod delivered;
 mod denied;
 mod deploy;
+mod doctor;
 mod faults;
 mod ledger;
 mod lifecycle;
@@ -77,6 +78,7 @@ fn main() -> ExitCode {
         deploy::an_external_id_is_changed_while_both_are_admitted,
         deploy::credentials_of_another_account_than_the_routes_name_are_refused,
         moved::a_change_to_a_bucket_of_another_account_is_taken_back_and_silences_none,
+        repair::what_was_deleted_by_hand_is_repaired_and_what_waited_for_it_is_processed,
         upgrade::stacks_of_the_version_before_keep_every_role_rule_and_notification,
     ];
     let of_one_stage = trials![in_a_slot;
@@ -148,18 +150,6 @@ fn main() -> ExitCode {
         recovery::three_triggers_of_which_two_are_killed_put_each_object_into_one_batch,
         crowd::one_malformed_message_among_many_fails_alone,
         crowd::every_one_of_2000_uploads_reaches_a_run,
-        deploy::a_dry_run_leaves_nothing_behind,
-        deploy::a_change_that_is_declined_leaves_nothing_behind,
-        deploy::the_same_again_changes_nothing_and_changed_routes_change_what_follows_from_them,
-        deploy::a_change_that_fails_is_taken_back_and_what_failed_first_is_told,
-        deploy::a_first_creation_that_fails_leaves_nothing_in_the_way_of_the_next,
-        deploy::what_destroy_says_stays_does_and_is_taken_in_again,
-        deploy::a_new_stack_admits_former_batches_if_its_ledger_has_any_until_it_is_told_not_to,
-        deploy::an_external_id_is_changed_while_both_are_admitted,
-        deploy::credentials_of_another_account_than_the_routes_name_are_refused,
-        moved::a_change_to_a_bucket_of_another_account_is_taken_back_and_silences_none,
-        repair::what_was_deleted_by_hand_is_repaired_and_what_waited_for_it_is_processed,
-        upgrade::stacks_of_the_version_before_keep_every_role_rule_and_notification,
         // This one is last, when few others are left that it could slow down.
         work::a_flood_is_spread_over_the_queue_of_work,
         teardown::a_local_cloud_that_is_interrupted_leaves_nothing_behind,
@@ -167,7 +157,8 @@ fn main() -> ExitCode {
         teardown::a_local_cloud_that_is_killed_leaves_nothing_behind,
     ];
     // Tests that take longest begin first.
-    let trials = [alarms::trials(), variants::trials(), of_deployments, of_one_stage];
+    let trials =
+        [alarms::trials(), variants::trials(), doctor::trials(), of_deployments, of_one_stage];
     let trials = trials.into_iter().flatten().collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
     shared.conclude(&conclusion, |stage| stage.cloud.hints())

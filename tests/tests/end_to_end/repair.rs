@@ -7,8 +7,8 @@ use anyhow::{Context, Result, ensure};
 use landfall_core::batch::State;
 use landfall_core::roles::Observed;
 use landfall_provisioning::iam::observe;
-use landfall_tests::ANALYTICS;
 use landfall_tests::cloud::{Account, has_ended, wait_until};
+use landfall_tests::{ANALYTICS, DATA};
 use serde_json::{Value, json};
 
 use crate::deploy::{Deployment, Shown};
@@ -61,8 +61,7 @@ pub fn what_was_deleted_by_hand_is_repaired_and_what_waited_for_it_is_processed(
     has_run(stage, 1, ONCE_REPAIRED)?;
 
     // Another team's tool replaces the bucket's notifications by its own.
-    let queue = format!("arn:aws:sqs:us-east-1:{}:{PREFIX}-rest", landfall_tests::DATA);
-    stage.cloud.data.cli.run(["sqs", "create-queue", "--queue-name", &format!("{PREFIX}-rest")])?;
+    let queue = format!("arn:aws:sqs:us-east-1:{DATA}:{PREFIX}-arrivals");
     let theirs = json!({ "QueueConfigurations": [
         { "Id": "theirs", "QueueArn": queue, "Events": ["s3:ObjectRemoved:*"] }] });
     put_notifications(stage, &theirs)?;

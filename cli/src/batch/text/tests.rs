@@ -1,5 +1,5 @@
 use expect_test::{Expect, expect};
-use landfall_core::batch::{RunState, Seen, StartOutcome, State};
+use landfall_core::batch::{EndOutcome, RunState, Seen, StartOutcome, State};
 
 use super::*;
 use crate::fixtures::{self as made, NOW, secs};
@@ -37,6 +37,13 @@ fn a_batch_is_told_with_its_runs_history_and_members() {
               EPOCH  RUN   LAST SEEN
               1      jr_1  TIMEOUT
 
+            more about run jr_1, in account 222222222222
+              logs     /aws-glue/jobs/error and /aws-glue/jobs/output, stream jr_1
+                       (of a Spark job; a Python shell job has /aws-glue/python-jobs/error and so on)
+              log      aws logs tail /aws-glue/jobs/error --region eu-west-1 --log-stream-names jr_1 --since 7d
+              run      aws glue get-job-run --region eu-west-1 --job-name orders-to-parquet --run-id jr_1
+              console  https://eu-west-1.console.aws.amazon.com/gluestudio/home?region=eu-west-1#/job/orders-to-parquet/run/jr_1
+
             arguments, besides the run's epoch
               --dt 2026-01-31
               --landfall-batch-id 899bfd94d19c4ed05147d6815125b225
@@ -58,13 +65,36 @@ fn a_batch_is_told_with_its_runs_history_and_members() {
 }
 
 #[test]
+fn why_earlier_runs_failed_stands_below_the_runs() {
+    let batch =
+        made::seen(&made::failed("ValueError: x"), Seen::ClaimEnded(EndOutcome::Ended), 301);
+    let text = print(&BatchDetails { batch, members: None, outcome: None }, NOW + secs(302));
+    assert_eq!(text.matches("ValueError").count(), 1, "the latest is told above: {text}");
+    let mut batch = made::started();
+    let of = |batch: &Batch| {
+        let mut out = String::new();
+        write_runs(&mut out, batch).expect("a string");
+        out
+    };
+    batch.runs[0].error = Some("Value\u{1b}[2JError".to_owned());
+    expect![[r#"
+
+        runs
+          EPOCH  RUN   LAST SEEN
+          1      jr_1  not seen yet
+          Glue says why run `jr_1` failed: Value\u{1b}[2JError.
+    "#]]
+    .assert_eq(&of(&batch));
+}
+
+#[test]
 fn what_is_not_known_of_a_batch_is_said() {
     check(
         made::sealed(),
         None,
         expect![[r#"
             batch 899bfd94d19c4ed05147d6815125b225 is sealed
-              It is due. The monitor starts a run within a minute.
+              It is due. The monitor starts a run at its next tick.
               The monitor should have taken it up 6 minutes ago: is the monitor running? Check its alarms and its log.
 
             route     orders

@@ -21,7 +21,7 @@ pub fn a_run() -> [Seen; 4] {
         Seen::Prepared(Ok(prepared)),
         Seen::Wake,
         Seen::Start(StartOutcome::Started("jr_1".to_owned())),
-        Seen::Run(Some(RunState::Running)),
+        Seen::Run(Some(RunState::Running.into())),
     ]
 }
 
@@ -117,6 +117,7 @@ async fn parked_batches_are_listed_however_old_they_are() {
               "arrivals": 1,
               "run_id": null,
               "due_at": null,
+              "waits_for": null,
               "parked_for": "argument_refused",
               "claim": "required",
               "claimed": null
@@ -254,7 +255,7 @@ async fn a_batch_is_told_with_all_that_is_known() {
     expect![[r#"
         batch 00000000000000000000000000000001 is started
           The monitor has followed run `jr_1` (epoch 1) since 2026-01-31T12:00:03Z (long ago), last seen RUNNING.
-          Glue reports when it ends; otherwise the monitor checks it within a minute.
+          Glue reports when it ends; otherwise the monitor checks it at its next tick.
           The monitor should have taken it up long ago: is the monitor running? Check its alarms and its log.
 
         route     orders
@@ -270,6 +271,13 @@ async fn a_batch_is_told_with_all_that_is_known() {
         runs
           EPOCH  RUN   LAST SEEN
           1      jr_1  RUNNING
+
+        more about run jr_1, in account 222222222222
+          logs     /aws-glue/jobs/error and /aws-glue/jobs/output, stream jr_1
+                   (of a Spark job; a Python shell job has /aws-glue/python-jobs/error and so on)
+          log      aws logs tail /aws-glue/jobs/error --region eu-west-1 --log-stream-names jr_1 --since 7d
+          run      aws glue get-job-run --region eu-west-1 --job-name orders-to-parquet --run-id jr_1
+          console  https://eu-west-1.console.aws.amazon.com/gluestudio/home?region=eu-west-1#/job/orders-to-parquet/run/jr_1
 
         arguments, besides the run's epoch
           --dt 2026-01-31
@@ -323,9 +331,27 @@ async fn a_batch_is_told_with_all_that_is_known() {
             {
               "epoch": 1,
               "run_id": "jr_1",
-              "last_seen": "RUNNING"
+              "last_seen": "RUNNING",
+              "error": null
             }
           ],
+          "logs": {
+            "run_id": "jr_1",
+            "account": "222222222222",
+            "region": "eu-west-1",
+            "log_groups": [
+              "/aws-glue/jobs/error",
+              "/aws-glue/jobs/output"
+            ],
+            "log_groups_of_python_shell": [
+              "/aws-glue/python-jobs/error",
+              "/aws-glue/python-jobs/output"
+            ],
+            "log_stream": "jr_1",
+            "console": "https://eu-west-1.console.aws.amazon.com/gluestudio/home?region=eu-west-1#/job/orders-to-parquet/run/jr_1",
+            "get_run": "aws glue get-job-run --region eu-west-1 --job-name orders-to-parquet --run-id jr_1",
+            "get_log": "aws logs tail /aws-glue/jobs/error --region eu-west-1 --log-stream-names jr_1 --since 7d"
+          },
           "history": [
             {
               "at": "2026-01-31T12:00:00Z",

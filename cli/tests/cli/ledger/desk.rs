@@ -29,6 +29,7 @@ pub struct Desk {
     pub stand_in: StandIn,
     pub client: aws_sdk_dynamodb::Client,
     pub ledger: Ledger,
+    s3: aws_sdk_s3::Client,
 }
 
 pub fn id(number: u64) -> String {
@@ -64,7 +65,14 @@ impl Desk {
         let client = aws_sdk_dynamodb::Client::new(&config);
         let ledger =
             Ledger::new(client.clone(), "landfall-ledger".to_owned(), Duration::from_secs(86_400));
-        Self { stand_in, client, ledger }
+        let s3 = aws_sdk_s3::config::Builder::from(&config).force_path_style(true).build();
+        Self { stand_in, client, ledger, s3: aws_sdk_s3::Client::from_conf(s3) }
+    }
+
+    /// Puts an object into a bucket, of which no event comes.
+    pub async fn put(&self, bucket: &str, key: &str, content: &'static [u8]) {
+        let put = self.s3.put_object().bucket(bucket).key(key);
+        put.body(content.to_vec().into()).send().await.expect("an object");
     }
 
     /// What an invocation brought so many seconds after noon, as a batch of its own; sealed.

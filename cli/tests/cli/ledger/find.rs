@@ -1,6 +1,9 @@
 use expect_test::expect;
 use landfall_core::batch::{Closing, Member};
 
+use landfall_stand_ins::Act;
+use tempfile::TempDir;
+
 use super::desk::{Desk, member};
 
 #[tokio::test]
@@ -17,17 +20,17 @@ async fn an_object_is_found_with_every_version_and_what_became_of_it() {
 
         route `orders` took it 2026-01-31T12:01:00Z (long ago), version v2, 512 bytes
           into batch 00000000000000000000000000000003, which is sealed
-          It is due. The monitor starts a run within a minute.
+          It is due. The monitor starts a run at its next tick.
           The monitor should have taken it up long ago: is the monitor running? Check its alarms and its log.
 
         route `audit` took it 2026-01-31T12:00:30Z (long ago), version v1, 512 bytes
           into batch 00000000000000000000000000000002, which is sealed
-          It is due. The monitor starts a run within a minute.
+          It is due. The monitor starts a run at its next tick.
           The monitor should have taken it up long ago: is the monitor running? Check its alarms and its log.
 
         route `orders` took it 2026-01-31T12:00:00Z (long ago), version v1, 512 bytes
           into batch 00000000000000000000000000000001, which is sealed
-          It is due. The monitor starts a run within a minute.
+          It is due. The monitor starts a run at its next tick.
           The monitor should have taken it up long ago: is the monitor running? Check its alarms and its log.
         --- stderr
         --- status 0
@@ -37,7 +40,7 @@ async fn an_object_is_found_with_every_version_and_what_became_of_it() {
 
         route `orders` took it 2026-01-31T12:01:00Z (long ago), version v2, 512 bytes
           into batch 00000000000000000000000000000003, which is sealed
-          It is due. The monitor starts a run within a minute.
+          It is due. The monitor starts a run at its next tick.
           The monitor should have taken it up long ago: is the monitor running? Check its alarms and its log.
 
         … and 2 older arrivals: to see them, raise --limit
@@ -57,7 +60,8 @@ async fn an_object_is_found_with_every_version_and_what_became_of_it() {
               "batch": "00000000000000000000000000000003",
               "state": "sealed",
               "run_id": null,
-              "parked_for": null
+              "parked_for": null,
+              "run_error": null
             }
           ],
           "more": 2
@@ -84,13 +88,13 @@ async fn a_replaced_version_and_a_marker_are_no_inputs() {
 
         route `orders` took it 2026-01-31T12:00:00Z (long ago), 512 bytes
           into batch 00000000000000000000000000000001, which is open
-          It took objects until 2026-01-31T12:00:00Z (long ago). The monitor closes it within a minute.
+          It took objects until 2026-01-31T12:00:00Z (long ago). The monitor closes it at its next tick.
           The monitor should have taken it up long ago: is the monitor running? Check its alarms and its log.
 
         route `orders` took it 2026-01-31T12:00:00Z (long ago), 512 bytes
           into batch 00000000000000000000000000000001, which is open
           A newer version arrived in the same batch: job runs read that one in its place.
-          It took objects until 2026-01-31T12:00:00Z (long ago). The monitor closes it within a minute.
+          It took objects until 2026-01-31T12:00:00Z (long ago). The monitor closes it at its next tick.
           The monitor should have taken it up long ago: is the monitor running? Check its alarms and its log.
         --- stderr
         --- status 0
@@ -101,7 +105,7 @@ async fn a_replaced_version_and_a_marker_are_no_inputs() {
         route `orders` took it 2026-01-31T12:00:00Z (long ago)
           into batch 00000000000000000000000000000001, which is open
           It is the group's marker: it closes the batch, and no job run reads it.
-          It took objects until 2026-01-31T12:00:00Z (long ago). The monitor closes it within a minute.
+          It took objects until 2026-01-31T12:00:00Z (long ago). The monitor closes it at its next tick.
           The monitor should have taken it up long ago: is the monitor running? Check its alarms and its log.
         --- stderr
         --- status 0
@@ -109,24 +113,116 @@ async fn a_replaced_version_and_a_marker_are_no_inputs() {
 }
 
 #[tokio::test]
-async fn of_an_object_that_never_arrived_nothing_is_known() {
+async fn of_an_object_that_never_arrived_s3_is_asked() {
     let desk = Desk::new();
     desk.sealed(1, "orders", 0, &[member("a.csv")]).await;
+    let find = ["find", "s3://acme-landing/orders/a.csv"];
     expect![[r#"
         --- stderr
-        the ledger (table `landfall-ledger`, region `eu-west-1`) has no arrival of s3://acme-landing/a
-        to see whether a route matches it, run: landfall explain --routes routes.yaml 's3://acme-landing/a'
+        the ledger (table `landfall-ledger`, region `eu-west-1`) has no arrival of s3://acme-landing/orders/a.csv
+        S3 has no such object now, or no such bucket: check the spelling (nothing in the URI is decoded), and whether the object was deleted
+        to find out which route takes it and where on its way it is lost, run: landfall doctor --routes routes.yaml
         --- status 3
-    "#]]
-    .assert_eq(&desk.landfall(&["find", "s3://acme-landing/a"]).all());
-    let shown = desk.landfall(&["find", "--json", "s3://acme-landing/a"]);
-    assert_eq!(shown.status, 3, "{}", shown.all());
+    "#]].assert_eq(&desk.landfall(&find).all());
+    desk.put("acme-landing", "orders/a.csv", b"").await;
+    let folder = TempDir::new().expect("a temporary folder");
+    let routes = folder.path().join("routes.yaml");
+    std::fs::write(&routes, ROUTES).expect("a file");
+    let routes = routes.to_str().expect("UTF-8");
+    let with_routes = [&find[..], &["--routes", routes]].concat();
+    let all = |args: &[&str]| desk.landfall(args).all().replace(routes, "routes.yaml");
+    expect![[r#"
+        --- stderr
+        the ledger (table `landfall-ledger`, region `eu-west-1`) has no arrival of s3://acme-landing/orders/a.csv
+        S3 has the object: 0 bytes
+        the routes in routes.yaml for this bucket say:
+          orders: too small: 0 bytes, `where.min_bytes` is 1
+        no route takes it: with these routes, nothing starts
+        --- status 3
+    "#]].assert_eq(&all(&with_routes));
     expect![[r#"
         {
-          "uri": "s3://acme-landing/a",
+          "uri": "s3://acme-landing/orders/a.csv",
           "arrivals": [],
-          "more": 0
+          "more": 0,
+          "object": {
+            "exists": true,
+            "size": 0,
+            "last_modified": null,
+            "version_id": null,
+            "verdicts": [
+              {
+                "route": "orders",
+                "verdict": "too_small",
+                "bytes": 0,
+                "min_bytes": 1
+              }
+            ]
+          }
         }
-    "#]]
-    .assert_eq(&shown.stdout);
+        --- stderr
+        the ledger (table `landfall-ledger`, region `eu-west-1`) has no arrival of s3://acme-landing/orders/a.csv
+        --- status 3
+    "#]].assert_eq(&all(&[&with_routes[..], &["--json"]].concat()));
+    desk.put("acme-landing", "orders/a.csv", b"1,2\n").await;
+    expect![[r#"
+        --- stderr
+        the ledger (table `landfall-ledger`, region `eu-west-1`) has no arrival of s3://acme-landing/orders/a.csv
+        S3 has the object: 4 bytes
+        the routes in routes.yaml for this bucket say:
+          orders: matches, file = `a`
+        to find out where on its way it is lost, run: landfall doctor --routes routes.yaml
+        --- status 3
+    "#]].assert_eq(&all(&with_routes));
+    desk.stand_in.answer("HeadObject", |_, _| Act::Fail { status: 403, code: "AccessDenied" });
+    expect![[r#"
+        --- stderr
+        the ledger (table `landfall-ledger`, region `eu-west-1`) has no arrival of s3://acme-landing/orders/a.csv
+        S3 doesn't say whether the object exists (403): your credentials need s3:GetObject for it, and s3:ListBucket for its bucket
+        the routes in routes.yaml for this bucket say:
+          orders: matches, file = `a`, but only if it has at least 1 byte
+        to find out where on its way it is lost, run: landfall doctor --routes routes.yaml
+        --- status 3
+    "#]].assert_eq(&all(&with_routes));
+    expect![[r#"
+        {
+          "uri": "s3://acme-landing/orders/a.csv",
+          "arrivals": [],
+          "more": 0,
+          "object": {
+            "exists": null,
+            "size": null,
+            "last_modified": null,
+            "version_id": null,
+            "verdicts": null
+          }
+        }
+        --- stderr
+        the ledger (table `landfall-ledger`, region `eu-west-1`) has no arrival of s3://acme-landing/orders/a.csv
+        --- status 3
+    "#]].assert_eq(&all(&[&find[..], &["--json"]].concat()));
 }
+
+#[tokio::test]
+async fn an_object_that_has_arrived_is_not_looked_at_in_s3() {
+    let desk = Desk::new();
+    desk.sealed(1, "orders", 0, &[member("a.csv")]).await;
+    assert_eq!(desk.landfall(&["find", "s3://acme-landing/a.csv"]).status, 0);
+    assert!(desk.stand_in.calls().iter().all(|call| call.service == "dynamodb"));
+}
+
+const ROUTES: &str = "
+version: 1
+targets:
+  analytics:
+    account: '222222222222'
+    region: eu-west-1
+    starter_role: landfall-starter
+    external_id: ${EXTERNAL_ID}
+routes:
+  - name: orders
+    bucket: acme-landing
+    key: 'orders/{file}.csv'
+    where: { min_bytes: 1 }
+    start: { target: analytics, job: orders }
+";

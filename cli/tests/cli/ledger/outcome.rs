@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use expect_test::expect;
-use landfall_core::batch::Seen;
+use landfall_core::batch::{Claim, ObservedRun, RunState, Seen};
 use landfall_stand_ins::Act;
 use serde_json::{Value, json};
 
@@ -73,4 +73,52 @@ async fn a_batch_is_told_with_what_its_job_said_of_the_outcome() {
     let note = "note: the outcome that the job reported is unknown: ";
     assert!(shown.stderr.starts_with(note), "{}", shown.stderr);
     assert!(shown.stderr.contains("AccessDeniedException"), "{}", shown.stderr);
+}
+
+#[tokio::test]
+async fn a_batch_is_told_with_why_its_run_failed_and_where_to_read_more() {
+    let desk = Desk::new();
+    let batch = desk.sealed(1, "orders", 0, &[member("orders/1.csv")]).await;
+    let run = ObservedRun::new(RunState::Failed, Some("MemoryError\u{1b}[2J"));
+    let failed = Seen::Claim { run, claim: Claim { holder: Some(1), ended: 0 } };
+    desk.advanced(batch, 0, a_run().into_iter().chain([failed])).await;
+    let shown = desk.landfall(&["batch", &id(1)]);
+    let (told, rest) = shown.stdout.split_once("\n\n").expect("what it is about");
+    expect![[r#"
+        batch 00000000000000000000000000000001 has failed
+          Run `jr_1` (epoch 1) ended as FAILED 2026-01-31T12:00:05Z (long ago).
+          The monitor ends the run's claim, then starts another run.
+          Glue says why run `jr_1` failed: MemoryError\u{1b}[2J.
+          The monitor should have taken it up long ago: is the monitor running? Check its alarms and its log."#]].assert_eq(told);
+    let (_, more) = rest.split_once("\nmore about").expect("where to read more");
+    expect![[r#"
+        run jr_1, in account 222222222222
+          logs     /aws-glue/jobs/error and /aws-glue/jobs/output, stream jr_1
+                   (of a Spark job; a Python shell job has /aws-glue/python-jobs/error and so on)
+          log      aws logs tail /aws-glue/jobs/error --region eu-west-1 --log-stream-names jr_1 --since 7d
+          run      aws glue get-job-run --region eu-west-1 --job-name orders-to-parquet --run-id jr_1
+          console  https://eu-west-1.console.aws.amazon.com/gluestudio/home?region=eu-west-1#/job/orders-to-parquet/run/jr_1"#]].assert_eq(more.split_once("\n\n").expect("what follows").0.trim_start());
+    let shown = desk.landfall(&["batch", "--json", &id(1)]);
+    let document: Value = serde_json::from_str(&shown.stdout).expect("JSON");
+    assert_eq!(document["runs"][0]["error"], "MemoryError\u{1b}[2J");
+    expect![[r#"
+        {
+          "account": "222222222222",
+          "console": "https://eu-west-1.console.aws.amazon.com/gluestudio/home?region=eu-west-1#/job/orders-to-parquet/run/jr_1",
+          "get_log": "aws logs tail /aws-glue/jobs/error --region eu-west-1 --log-stream-names jr_1 --since 7d",
+          "get_run": "aws glue get-job-run --region eu-west-1 --job-name orders-to-parquet --run-id jr_1",
+          "log_groups": [
+            "/aws-glue/jobs/error",
+            "/aws-glue/jobs/output"
+          ],
+          "log_groups_of_python_shell": [
+            "/aws-glue/python-jobs/error",
+            "/aws-glue/python-jobs/output"
+          ],
+          "log_stream": "jr_1",
+          "region": "eu-west-1",
+          "run_id": "jr_1"
+        }"#]].assert_eq(&format!("{:#}", document["logs"]));
+    let found = desk.landfall(&["find", "s3://acme-landing/orders/1.csv"]).stdout;
+    assert!(found.contains("failed: MemoryError\\u{1b}[2J."), "{found}");
 }

@@ -77,6 +77,19 @@ async fn an_object_can_be_followed_in_the_log_from_its_message_to_the_end_of_its
 }
 
 #[tokio::test]
+async fn the_log_does_not_repeat_what_glue_says_of_a_run_that_failed() {
+    log();
+    let stage = Stage::new().await;
+    stage.arrive_in_message("message-91b0", "orders/secret/a").await;
+    let run = stage.run("orders");
+    assert!(stage.aws.fail_run(&run.id, "password-5e1f is wrong"));
+    assert!(stage.told(&[&run]).await.is_empty());
+    let batch_id = &stage.batch().await.id;
+    assert!(told(&lines("batch_id", batch_id)).contains(&"batch failed"));
+    assert!(!log().text().contains("password-5e1f"));
+}
+
+#[tokio::test]
 async fn the_log_tells_that_lineage_was_lost_and_neither_where_to_nor_with_which_key() {
     log();
     let server = wiremock::MockServer::start().await;

@@ -118,6 +118,29 @@ async fn a_failed_run_is_retried_as_often_as_the_route_says_then_parked_and_star
 }
 
 #[tokio::test]
+async fn why_a_run_failed_is_kept_in_the_ledger_and_goes_into_no_metric() {
+    for by_event in BY_EVENT {
+        let stage = Stage::new().await;
+        stage.arrive(&["retried/x"]).await;
+        assert!(stage.aws.fail_run("jr_1", "ValueError: no column `id`"));
+        learns(&stage, by_event).await;
+        let batch = stage.batch().await;
+        let told = (batch.state.name(), batch.runs[0].error.as_deref());
+        assert_eq!(told, ("sealed", Some("ValueError: no column `id`")));
+        stage.make_due(batch).await;
+        stage.tick().await;
+        assert!(stage.aws.fail_run("jr_2", "MemoryError"));
+        learns(&stage, by_event).await;
+        let batch = stage.batch().await;
+        let errors: Vec<_> = batch.runs.iter().map(|run| run.error.as_deref()).collect();
+        assert_eq!(batch.state.name(), "parked");
+        assert_eq!(errors, [Some("ValueError: no column `id`"), Some("MemoryError")]);
+        let metrics = format!("{:?}", stage.metrics());
+        assert!(!metrics.contains("Error: no") && !metrics.contains("MemoryError"), "{metrics}");
+    }
+}
+
+#[tokio::test]
 async fn a_run_that_ends_as_the_route_does_not_retry_parks_its_batch() {
     for state in ["TIMEOUT", "STOPPED", "ERROR", "EXPIRED"] {
         let stage = Stage::new().await;

@@ -6,7 +6,7 @@ use aws_sdk_glue::config::Builder;
 use aws_sdk_glue::error::SdkError;
 use aws_sdk_glue::types::JobRun;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-use landfall_core::batch::{RepeatSeen, RunState};
+use landfall_core::batch::{ObservedRun, RepeatSeen, RunState};
 
 use super::{Glue, Quiet};
 use crate::clock::system_time;
@@ -32,8 +32,8 @@ pub struct LookError {
 /// A run as Glue shows it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunSeen {
-    /// The state that Glue reports.
-    pub state: RunState,
+    /// What Glue reports of it.
+    pub observed: ObservedRun,
     /// What Glue bills, in DPU-seconds, once the run has ended. If Glue reports a figure (for Flex
     /// and auto scaling), this is it; otherwise it is the execution time, at least a minute, times
     /// the capacity.
@@ -47,7 +47,8 @@ impl RunSeen {
         let billed =
             |capacity: f64| f64::from(run.execution_time().max(MIN_BILLED_SECS)) * capacity;
         let dpu_seconds = run.dpu_seconds().or_else(|| run.max_capacity().map(billed));
-        Some(Self { state, dpu_seconds: dpu_seconds.filter(|_| has_ended) })
+        let observed = ObservedRun::new(state, run.error_message());
+        Some(Self { observed, dpu_seconds: dpu_seconds.filter(|_| has_ended) })
     }
 }
 

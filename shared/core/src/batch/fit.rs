@@ -24,9 +24,17 @@ pub fn cut(text: &str) -> String {
     format!("{}{ELLIPSIS}", &text[..end])
 }
 
+/// Returns the text, or its first characters if it has more than `most`.
+pub(super) fn cut_to_chars(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 impl Batch {
-    /// Returns the batch small enough to be written. It first drops the middle of the history, which people miss least,
-    /// then what can be prepared again. So every step that has to be written can be.
+    /// Returns the batch small enough to be written. It first drops the middle of the history and why earlier runs failed,
+    /// which people miss least, then what can be prepared again. So every step that has to be written can be.
     pub(super) fn fitting(self) -> Self {
         if self.bytes() <= MAX_BYTES {
             return self;
@@ -49,8 +57,11 @@ impl Batch {
         Some(self.in_short()).filter(fits)
     }
 
-    /// Keeps only the beginning and the end of its history.
+    /// Keeps only the beginning and the end of its history, and the error of its last run only.
     fn in_short(mut self) -> Self {
+        if let Some((_, earlier)) = self.runs.split_last_mut() {
+            earlier.iter_mut().for_each(|run| run.error = None);
+        }
         let end = self.history.len().saturating_sub(2);
         if end > 1 {
             self.history.drain(1..end);

@@ -69,9 +69,19 @@ impl Batch {
             match batch.runs.iter_mut().find(|known| attempt_of(&known.run_id).0 == run) {
                 Some(known) if attempt_of(&known.run_id).1 >= number => {}
                 Some(known) => {
-                    *known = Run { epoch: known.epoch, run_id: run_id.clone(), state: None };
+                    *known = Run {
+                        epoch: known.epoch,
+                        run_id: run_id.clone(),
+                        state: None,
+                        error: None,
+                    };
                 }
-                None => batch.runs.push(Run { epoch: *epoch, run_id: run_id.clone(), state: None }),
+                None => batch.runs.push(Run {
+                    epoch: *epoch,
+                    run_id: run_id.clone(),
+                    state: None,
+                    error: None,
+                }),
             }
         }
         batch

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::fit::cut_to_chars;
 use super::{Batch, Claim, EndOutcome, Prepared, Slot, Unprepared, cut};
 use crate::moment::Time;
 
@@ -57,6 +58,33 @@ impl RunState {
     /// Returns `true` if the run ended without success.
     pub fn is_failure(&self) -> bool {
         matches!(self, Self::Failed | Self::Timeout | Self::Error | Self::Stopped | Self::Expired)
+    }
+}
+
+/// A run as Glue shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ObservedRun {
+    /// Its state.
+    pub state: RunState,
+    /// Why it failed, in the words of Glue or of the job, shortened; `None` if it did not fail, or Glue gives no reason.
+    pub error: Option<String>,
+}
+
+impl ObservedRun {
+    /// The most characters that are kept of Glue's message. A job can put a whole stack trace into it.
+    pub const MAX_ERROR_CHARS: usize = 800;
+
+    /// Returns the run with Glue's message, if that is the message of a failure.
+    pub fn new(state: RunState, message: Option<&str>) -> Self {
+        let message = message.map(str::trim).filter(|text| state.is_failure() && !text.is_empty());
+        let error = message.map(|text| cut_to_chars(text, Self::MAX_ERROR_CHARS));
+        Self { state, error }
+    }
+}
+
+impl From<RunState> for ObservedRun {
+    fn from(state: RunState) -> Self {
+        Self { state, error: None }
     }
 }
 
@@ -170,19 +198,19 @@ pub enum Seen {
     Start(StartOutcome),
     /// The answer to [`Step::Lookup`].
     Lookup(Lookup),
-    /// The state of the run that is followed; `None` if Glue does not know the run.
-    Run(Option<RunState>),
-    /// The claim, with the state of the run that is followed.
+    /// The run that is followed; `None` if Glue does not know it.
+    Run(Option<ObservedRun>),
+    /// The claim, with the run that is followed.
     Claim {
-        /// The state of the run that is followed.
-        run_state: RunState,
+        /// The run that is followed.
+        run: ObservedRun,
         /// The claim as it was read.
         claim: Claim,
     },
     /// The answer to [`Step::FindRepeat`], with the claim as it was read before.
     Repeat {
-        /// The state in which the last known attempt ended.
-        run_state: RunState,
+        /// The last known attempt, which has ended.
+        run: ObservedRun,
         /// The claim as it was read after that end.
         claim: Claim,
         /// What Glue shows of the next attempt.
@@ -235,17 +263,17 @@ pub enum Step {
         /// Glue's ID of the run.
         run_id: String,
     },
-    /// Read the claim. The answer is [`Seen::Claim`] with this state.
+    /// Read the claim. The answer is [`Seen::Claim`] with this run.
     ReadClaim {
-        /// The state in which the run ended.
-        run_state: RunState,
+        /// The run, which has ended.
+        run: ObservedRun,
     },
-    /// See whether Glue makes this attempt of a run that failed. The answer is [`Seen::Repeat`] with this state and claim.
+    /// See whether Glue makes this attempt of a run that failed. The answer is [`Seen::Repeat`] with this run and claim.
     FindRepeat {
         /// Glue's ID of the attempt.
         run_id: String,
-        /// The state in which the attempt before it ended.
-        run_state: RunState,
+        /// The attempt before it, which has ended.
+        run: ObservedRun,
         /// The claim as it was read after that end.
         claim: Claim,
     },

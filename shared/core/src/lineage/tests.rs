@@ -83,7 +83,7 @@ fn started(batch: &Batch, after: u64) -> [Batch; 2] {
 
 fn ended(started: &Batch, run_state: RunState, holder: Option<u32>) -> Batch {
     let claim = Claim { holder, ended: 0 };
-    written(started, &Seen::Claim { run_state, claim }, 62)
+    written(started, &Seen::Claim { run: run_state.into(), claim }, 62)
 }
 
 fn member(key: &str) -> Member {
@@ -145,7 +145,7 @@ fn the_outcome_of_a_run_is_told() {
 fn what_is_no_start_and_no_end_of_a_run_is_not_told() {
     let sealed = sealed(1);
     let [starting, started] = started(&sealed, 1);
-    let seen = Seen::Run(Some(RunState::Running));
+    let seen = Seen::Run(Some(RunState::Running.into()));
     let running = written(&started, &seen, 61);
     let refused = Seen::Start(StartOutcome::Unknown("no answer".to_owned()));
     let unknown = written(&starting, &refused, 1);
@@ -204,7 +204,7 @@ fn the_attempts_that_glue_makes_of_a_run_are_one_run_for_lineage() {
     sealed.start.claim = ClaimMode::Optional;
     let [starting, started] = started(&sealed, 1);
     let failed =
-        |repeat| Seen::Repeat { run_state: RunState::Failed, claim: Claim::default(), repeat };
+        |repeat| Seen::Repeat { run: RunState::Failed.into(), claim: Claim::default(), repeat };
     let waits = written(&started, &failed(RepeatSeen::NotSeen { max_retries: 1 }), 62);
     let repeated = written(&waits, &failed(RepeatSeen::Begun), 122);
     let succeeded = ended(&repeated, RunState::Succeeded, None);

@@ -429,3 +429,27 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_route_that_limits_sizes_leaves_an_object_of_unknown_size_in_question() {
+    let limits = |condition: &str, key: &str, size: Option<u64>| {
+        let text = VALID.replace("{ min_bytes: 1 }", condition);
+        let text = text.replace("orders/dt={dt}/{file}.csv", "orders/dt={dt}/**");
+        let routes = Routes::parse(&text).routes.expect("valid");
+        let arrival = crate::arrivals::Arrival {
+            size,
+            ..crate::arrivals::tests::arrival("acme-landing", key)
+        };
+        let limits = routes.routes[0].size_in_question(&arrival);
+        limits.map(|limits| (limits.min_bytes, limits.max_bytes))
+    };
+    let both = "{ min_bytes: 1, max_bytes: 9 }";
+    assert_eq!(limits(both, "orders/dt=1/a", None), Some((Some(1), Some(9))));
+    assert_eq!(limits(both, "orders/dt=1/a", Some(5)), None, "the size is known");
+    assert_eq!(limits(both, "other/a", None), None, "it doesn't match anyway");
+    let none = "{ min_bytes: 0 }";
+    assert_eq!(limits(none, "orders/dt=1/a", None), None, "any size will do");
+    assert_eq!(limits(none, "orders/dt=1/", None), Some((Some(1), None)), "it may mark a folder");
+    let all = "{ directory_markers: true }";
+    assert_eq!(limits(all, "orders/dt=1/", None), None);
+}

@@ -17,11 +17,24 @@ async fn a_run_that_glue_does_not_know_is_told_from_one_that_cannot_be_looked_at
     }
     let waiting = json!({ "JobRun": { "Id": "jr_1", "JobRunState": "WAITING" } });
     aws.answers("GetJobRun", json!({ "RunId": "jr_1" }), 200, &waiting).await;
-    let waiting = RunSeen { state: RunState::Waiting, dpu_seconds: None };
+    let waiting = RunSeen { observed: RunState::Waiting.into(), dpu_seconds: None };
     assert_eq!(aws.glue.run("orders", "jr_1").await.expect("seen"), Some(waiting));
     assert_eq!(aws.glue.run("orders", "jr_gone").await.expect("an answer"), None);
     let error = aws.glue.run("orders", "jr_x").await.expect_err("denied");
     assert!(error.to_string().contains("look at a run of job `orders`"), "{error}");
+}
+
+#[tokio::test]
+async fn a_run_that_failed_is_seen_with_glues_message() {
+    let aws = Aws::start().await;
+    let message = "AnalysisException: Path does not exist";
+    let run = json!({ "Id": "jr_1", "JobRunState": "FAILED", "ErrorMessage": message });
+    aws.answers("GetJobRun", json!({ "RunId": "jr_1" }), 200, &json!({ "JobRun": run })).await;
+    let seen = aws.glue.run("orders", "jr_1").await.expect("seen").expect("it is there");
+    assert_eq!(
+        (seen.observed.state, seen.observed.error.as_deref()),
+        (RunState::Failed, Some(message))
+    );
 }
 
 #[tokio::test]

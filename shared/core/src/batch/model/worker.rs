@@ -8,8 +8,8 @@ use super::glue::{How, Phase};
 use super::kept::Kept;
 use super::{Action, State, World};
 use crate::batch::{
-    Batch, Bounds, Claim, FoundRun, Lookup, Missing, Prepared, RepeatSeen, RunState, Seen,
-    StartOutcome, Started, State as BatchState, Step, next,
+    Batch, Bounds, Claim, FoundRun, Lookup, Missing, ObservedRun, Prepared, RepeatSeen, RunState,
+    Seen, StartOutcome, Started, State as BatchState, Step, next,
 };
 use crate::moment::{Moment, Time};
 
@@ -265,26 +265,26 @@ impl World {
                     _ if !self.guards.ended_once_final => Some(RunState::Failed),
                     Phase::Begun | Phase::Holds => Some(RunState::Running),
                 });
-                (local.clone(), Seen::Run(seen))
+                (local.clone(), Seen::Run(seen.map(ObservedRun::from)))
             }
-            Step::ReadClaim { run_state } => {
+            Step::ReadClaim { run } => {
                 let mut claim = state.batches[batch].claim;
                 if !self.guards.outcome_by_holder
                     && let BatchState::Started(Started { epoch, .. }) = local.state
                 {
                     claim = Claim { holder: Some(epoch), ended: 0 };
                 }
-                (local.clone(), Seen::Claim { run_state, claim })
+                (local.clone(), Seen::Claim { run, claim })
             }
-            Step::FindRepeat { run_id, run_state, claim } => {
-                let run = state.index(&run_id).map(|run| state.runs[run]);
+            Step::FindRepeat { run_id, run, claim } => {
+                let attempt = state.index(&run_id).map(|run| state.runs[run]);
                 let max_retries =
                     if self.takes_for_over(local, moment.now) { 0 } else { self.max_retries };
-                let repeat = match run.filter(|run| !run.hidden) {
+                let repeat = match attempt.filter(|attempt| !attempt.hidden) {
                     Some(_) if self.guards.waits_for_repeat => RepeatSeen::Begun,
                     _ => RepeatSeen::NotSeen { max_retries },
                 };
-                (local.clone(), Seen::Repeat { run_state, claim, repeat })
+                (local.clone(), Seen::Repeat { run, claim, repeat })
             }
             Step::EndClaim { epoch } => {
                 let (claim, outcome) = state.batches[batch].claim.ended(epoch);

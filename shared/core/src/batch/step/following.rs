@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::{Case, HISTORY, MAX_UNSEEN, later, lookup, newest, park, release, write};
 use crate::batch::{
     Batch, Bounds, Claim, ClaimMode, EndOutcome, Failed, FoundRun, HistoryEvent, Lookup, Missing,
-    Repeat, RepeatSeen, Run, RunState, Seen, Started, State, Step, Why, attempt_of, backoff,
-    repeat_after,
+    ObservedRun, Repeat, RepeatSeen, Run, RunState, Seen, Started, State, Step, Why, attempt_of,
+    backoff, repeat_after,
 };
 use crate::moment::{Moment, Time};
 
@@ -42,13 +42,13 @@ pub(super) fn started(case: Case<'_>, run: &Started) -> Step {
     match seen {
         Seen::Nothing if !is_due => Step::Rest,
         Seen::Nothing | Seen::Wake => Step::Follow { run_id: run_id.clone() },
-        Seen::Run(Some(state)) => {
+        Seen::Run(Some(observed)) => {
             // The claim says whose outcome counts.
-            if *state == RunState::Succeeded || state.is_failure() {
-                return Step::ReadClaim { run_state: state.clone() };
+            if observed.state == RunState::Succeeded || observed.state.is_failure() {
+                return Step::ReadClaim { run: observed.clone() };
             }
             let followed = State::Started(Started { look_at, missing: None, ..run.clone() });
-            write(Batch { state: followed, ..batch.seen(run_id, state) })
+            write(Batch { state: followed, ..batch.seen(run_id, observed) })
         }
         // One such answer says little.
         Seen::Run(None) => match missed_again(*missing, now) {
@@ -57,22 +57,24 @@ pub(super) fn started(case: Case<'_>, run: &Started) -> Step {
             }
             missing => look_again(Some(missing), "Glue does not know the run"),
         },
-        Seen::Claim { run_state, claim } => {
-            let batch = batch.seen(run_id, run_state);
+        Seen::Claim { run: observed, claim } => {
+            let batch = batch.seen(run_id, observed);
             match claim.live() {
                 // This run lost the claim, or ended before it claimed. The holder's outcome counts.
                 Some(holder) if holder != *epoch => find_holder(&batch, holder, moment),
                 // With `required`, jobs that Glue repeats are not started.
-                _ if batch.start.claim == ClaimMode::Optional && run_state.may_be_repeated() => {
-                    let (run_id, run_state) = (repeat_after(run_id), run_state.clone());
-                    Step::FindRepeat { run_id, run_state, claim: *claim }
+                _ if batch.start.claim == ClaimMode::Optional
+                    && observed.state.may_be_repeated() =>
+                {
+                    let (run_id, run) = (repeat_after(run_id), observed.clone());
+                    Step::FindRepeat { run_id, run, claim: *claim }
                 }
-                _ => ended(&batch, run, run_state, *claim, now),
+                _ => ended(&batch, run, &observed.state, *claim, now),
             }
         }
-        Seen::Repeat { run_state, claim, repeat } => {
-            let batch = batch.seen(run_id, run_state);
-            repeated(Case { batch: &batch, ..case }, run, run_state, *claim, *repeat)
+        Seen::Repeat { run: observed, claim, repeat } => {
+            let batch = batch.seen(run_id, observed);
+            repeated(Case { batch: &batch, ..case }, run, &observed.state, *claim, *repeat)
         }
         Seen::Lookup(lookup) => searched(case, lookup, *missing, look_again),
         Seen::Failed(message) => look_again(*missing, message),
@@ -299,11 +301,12 @@ impl Batch {
         self.runs.iter().find(|run| run.epoch == epoch)
     }
 
-    /// Records the last state that was seen of a run.
-    fn seen(&self, run_id: &str, state: &RunState) -> Self {
+    /// Records what was last seen of a run.
+    fn seen(&self, run_id: &str, observed: &ObservedRun) -> Self {
         let mut batch = self.clone();
         for run in batch.runs.iter_mut().filter(|run| run.run_id == run_id) {
-            run.state = Some(state.clone());
+            run.state = Some(observed.state.clone());
+            run.error.clone_from(&observed.error);
         }
         batch
     }

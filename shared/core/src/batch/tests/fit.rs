@@ -45,7 +45,7 @@ fn what_glue_says_is_cut_wherever_a_batch_keeps_it() {
         written(&batch, &Seen::Start(never), 0),
         written(&batch, &Seen::Start(StartOutcome::Unknown(long())), 0),
         written(&batch, &Seen::Lookup(Lookup::Unanswered(long())), 120),
-        written(&started(&sealed()), &Seen::Run(Some(RunState::parse(&long()))), 60),
+        written(&started(&sealed()), &Seen::Run(Some(RunState::parse(&long()).into())), 60),
         written(&started(&sealed()), &Seen::Failed(long()), 60),
     ];
     for batch in batches {
@@ -70,6 +70,24 @@ fn a_history_gives_way_before_an_item_is_too_large_and_then_what_can_be_prepared
     let lost = Batch { state: started(&sealed()).state, ..with_arguments(195_000) };
     let lost = written(&lost, &Seen::Failed(long(0)), 60);
     assert!(bytes(&lost) < MAX_ITEM_BYTES && lost.prepared.is_none(), "{}", bytes(&lost));
+}
+
+#[test]
+fn why_earlier_runs_failed_gives_way_before_an_item_is_too_large() {
+    let error = "\u{1}".repeat(ObservedRun::MAX_ERROR_CHARS);
+    let run = |epoch: u32| Run {
+        epoch,
+        run_id: format!("jr_{epoch}"),
+        state: Some(RunState::Failed),
+        error: Some(error.clone()),
+    };
+    let batch = Batch { runs: (1..100).map(run).collect(), ..started(&sealed()) };
+    assert!(bytes(&batch) > MAX_ITEM_BYTES, "{}", bytes(&batch));
+    let batch = written(&batch, &Seen::Failed("throttled".to_owned()), 60);
+    assert!(bytes(&batch) < MAX_ITEM_BYTES && batch.prepared.is_some(), "{}", bytes(&batch));
+    let kept: Vec<u32> =
+        batch.runs.iter().filter(|run| run.error.is_some()).map(|run| run.epoch).collect();
+    assert_eq!((batch.runs.len(), kept), (99, vec![99]));
 }
 
 /// Else it would be started, and what came of it could not be written.

@@ -147,13 +147,13 @@ fn carried_to_the_end(mut batch: Batch, fails: bool) -> (Batch, Vec<String>) {
             Step::ReadSlot => Seen::Slot(Slot::default()),
             Step::Lookup { .. } => Seen::Lookup(Lookup::Complete(Vec::new())),
             Step::Follow { .. } => Seen::Run(Some(if std::mem::take(&mut failing) {
-                RunState::Failed
+                RunState::Failed.into()
             } else {
-                RunState::Succeeded
+                RunState::Succeeded.into()
             })),
-            Step::ReadClaim { run_state } => {
+            Step::ReadClaim { run } => {
                 let claim = Claim { holder: Some(epoch), ended: 0 };
-                Seen::Claim { run_state, claim }
+                Seen::Claim { run, claim }
             }
             Step::FindRepeat { .. } => {
                 unreachable!("a run that must claim is not repeated by Glue")

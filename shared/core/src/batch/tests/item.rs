@@ -7,7 +7,7 @@ use super::*;
 #[test]
 fn an_item_of_version_1_looks_like_this_and_is_read_back() {
     let batch = with_limits(Some(3), None);
-    let batch = written(&started(&batch), &Seen::Run(Some(RunState::Running)), 60);
+    let batch = written(&started(&batch), &Seen::Run(Some(RunState::Running.into())), 60);
     let json = serde_json::to_string_pretty(&batch).expect("it serialises");
     expect![[r#"
         {
@@ -180,7 +180,7 @@ fn what_a_newer_version_has_added_is_kept_through_a_step() {
     let mut json = serde_json::to_value(started(&sealed())).expect("it serialises");
     json["priority"] = serde_json::json!({ "level": 3 });
     let batch: Batch = serde_json::from_value(json).expect("a batch");
-    let after = written(&batch, &Seen::Run(Some(RunState::Running)), 60);
+    let after = written(&batch, &Seen::Run(Some(RunState::Running.into())), 60);
     let json = serde_json::to_value(after).expect("it serialises");
     assert_eq!(json["priority"]["level"], 3);
 
@@ -192,6 +192,23 @@ fn what_a_newer_version_has_added_is_kept_through_a_step() {
         .expect("free")
         .after(&Batch { id: "b".to_owned(), ..sealed() });
     assert_eq!(serde_json::to_value(slot).expect("it serialises")["new"], true);
+}
+
+#[test]
+fn a_run_keeps_why_it_failed_and_one_of_the_version_before_is_read_without_it() {
+    let run = ObservedRun::new(RunState::Failed, Some("ValueError: \u{1b}[2J"));
+    let claim = Claim { holder: Some(1), ended: 0 };
+    let batch = written(&started(&sealed()), &Seen::Claim { run, claim }, 60);
+    let json = serde_json::to_value(&batch).expect("it serialises");
+    let written =
+        r#"[{"epoch":1,"error":"ValueError: \u001b[2J","run_id":"jr_1","state":"FAILED"}]"#;
+    assert_eq!(json["runs"].to_string(), written);
+    assert_eq!(json["v"], SCHEMA_VERSION, "the version before still takes it up");
+    assert_eq!(serde_json::from_value::<Batch>(json).expect("a batch"), batch);
+    let before = r#"{"epoch":1,"run_id":"jr_1","state":"FAILED"}"#;
+    let run: Run = serde_json::from_str(before).expect("a run");
+    assert_eq!(run.error, None);
+    assert_eq!(serde_json::to_string(&run).expect("it serialises"), before);
 }
 
 #[test]
@@ -242,7 +259,7 @@ fn every_word_of_the_history_is_written_like_this_and_one_of_a_newer_version_sur
     let mut json = serde_json::to_value(started(&sealed())).expect("it serialises");
     json["history"][0]["what"] = "eclipsed".into();
     let batch: Batch = serde_json::from_value(json).expect("a batch");
-    let after = written(&batch, &Seen::Run(Some(RunState::Running)), 60);
+    let after = written(&batch, &Seen::Run(Some(RunState::Running.into())), 60);
     let json = serde_json::to_value(after).expect("it serialises");
     assert_eq!(json["history"][0]["what"], "eclipsed");
 }

@@ -66,6 +66,7 @@ fn any_batch() -> impl Strategy<Value = Batch> {
                 epoch,
                 run_id: format!("jr_{epoch}"),
                 state,
+                error: None,
             });
             let may_hold = matches!(state, State::Starting { .. } | State::Started { .. });
             let batch = with_limits(limits.0, limits.1);
@@ -89,6 +90,11 @@ fn any_batch() -> impl Strategy<Value = Batch> {
 
 fn any_claim() -> impl Strategy<Value = Claim> {
     (prop::option::of(0..4u32), 0..4u32).prop_map(|(holder, ended)| Claim { holder, ended })
+}
+
+fn any_observed_run() -> impl Strategy<Value = ObservedRun> {
+    (any_run_state(), prop::option::of("\\PC{0,5}"))
+        .prop_map(|(state, message)| ObservedRun::new(state, message.as_deref()))
 }
 
 fn any_seen() -> impl Strategy<Value = Seen> {
@@ -122,14 +128,13 @@ fn any_seen() -> impl Strategy<Value = Seen> {
         })),
         text().prop_map(|message| Seen::Start(StartOutcome::Never { why: Why::Other, message })),
         lookup().prop_map(Seen::Lookup),
-        prop::option::of(any_run_state()).prop_map(Seen::Run),
-        (any_run_state(), any_claim())
-            .prop_map(|(run_state, claim)| Seen::Claim { run_state, claim }),
-        (any_run_state(), any_claim(), prop::option::of(0..3u32)).prop_map(
-            |(run_state, claim, max_retries)| {
+        prop::option::of(any_observed_run()).prop_map(Seen::Run),
+        (any_observed_run(), any_claim()).prop_map(|(run, claim)| Seen::Claim { run, claim }),
+        (any_observed_run(), any_claim(), prop::option::of(0..3u32)).prop_map(
+            |(run, claim, max_retries)| {
                 let not_seen = |max_retries| RepeatSeen::NotSeen { max_retries };
                 let repeat = max_retries.map_or(RepeatSeen::Begun, not_seen);
-                Seen::Repeat { run_state, claim, repeat }
+                Seen::Repeat { run, claim, repeat }
             }
         ),
         (0..4u32).prop_map(|epoch| Seen::ClaimEnded(EndOutcome::HeldBy(epoch))),

@@ -17,11 +17,11 @@ fn started_optional() -> Batch {
 }
 
 fn claim(run_state: RunState, holder: Option<u32>) -> Seen {
-    Seen::Claim { run_state, claim: Claim { holder, ended: 0 } }
+    Seen::Claim { run: run_state.into(), claim: Claim { holder, ended: 0 } }
 }
 
 fn repeat(run_state: RunState, holder: Option<u32>, repeat: RepeatSeen) -> Seen {
-    Seen::Repeat { run_state, claim: Claim { holder, ended: 0 }, repeat }
+    Seen::Repeat { run: run_state.into(), claim: Claim { holder, ended: 0 }, repeat }
 }
 
 /// The job does not have Glue repeat anything.
@@ -89,14 +89,14 @@ fn a_run_with_the_claim_is_judged_as_where_it_must_claim() {
 }
 
 fn run_of(epoch: u32, run_id: &str) -> Run {
-    Run { epoch, run_id: run_id.to_owned(), state: None }
+    Run { epoch, run_id: run_id.to_owned(), state: None, error: None }
 }
 
 /// A job that claims now and then says by it that its runs can be told apart.
 #[test]
 fn once_a_run_has_claimed_a_success_without_a_claim_is_none() {
     let seen =
-        Seen::Claim { run_state: RunState::Succeeded, claim: Claim { holder: Some(1), ended: 1 } };
+        Seen::Claim { run: RunState::Succeeded.into(), claim: Claim { holder: Some(1), ended: 1 } };
     let State::Parked { why, .. } = written(&started_optional(), &seen, 60).state else { panic!() };
     assert_eq!(why, Why::NotClaimed);
 }
@@ -223,7 +223,7 @@ fn glue_is_asked_for_the_next_attempt_only_after_an_end_that_it_repeats() {
         &claim(RunState::Failed, None),
         60,
         expect![[
-            r#"FindRepeat { run_id: "jr_1_attempt_1", run_state: Failed, claim: Claim { holder: None, ended: 0 } }"#
+            r#"FindRepeat { run_id: "jr_1_attempt_1", run: ObservedRun { state: Failed, error: None }, claim: Claim { holder: None, ended: 0 } }"#
         ]],
     );
 }

@@ -9,7 +9,7 @@ fn claim_of(holder: Option<u32>) -> Claim {
 }
 
 fn ended(run_state: RunState, holder: Option<u32>) -> Seen {
-    Seen::Claim { run_state, claim: claim_of(holder) }
+    Seen::Claim { run: run_state.into(), claim: claim_of(holder) }
 }
 
 fn started() -> Batch {
@@ -36,7 +36,7 @@ fn a_run_is_looked_at_when_it_is_due_or_an_event_tells() {
 #[test]
 fn the_longer_a_run_lasts_the_less_often_it_is_looked_at() {
     let pause = |after: u64, state: RunState| {
-        let batch = written(&started(), &Seen::Run(Some(state)), after);
+        let batch = written(&started(), &Seen::Run(Some(state.into())), after);
         batch.due().expect("it is followed").since(NOW + secs(after)).as_secs()
     };
     assert_eq!(pause(60, RunState::Starting), 60);
@@ -50,8 +50,9 @@ fn the_end_of_a_run_is_no_outcome_before_the_claim_is_read() {
     let batch = started();
     let ends = [RunState::Succeeded, RunState::Failed, RunState::Timeout, RunState::Stopped];
     for run_state in ends {
-        let seen = Seen::Run(Some(run_state.clone()));
-        assert_eq!(next(&batch, &seen, &moment(60), &SETTINGS), Step::ReadClaim { run_state });
+        let run = ObservedRun::from(run_state);
+        let seen = Seen::Run(Some(run.clone()));
+        assert_eq!(next(&batch, &seen, &moment(60), &SETTINGS), Step::ReadClaim { run });
     }
 }
 
@@ -163,7 +164,7 @@ fn a_run_that_is_known_is_not_taken_for_the_holder_that_is_searched() {
 
 /// Glue's word after that long, of a run that was seen running a minute before.
 fn unknown_after(batch: &Batch, after: u64) -> Batch {
-    let batch = written(batch, &Seen::Run(Some(RunState::Running)), after - 60);
+    let batch = written(batch, &Seen::Run(Some(RunState::Running.into())), after - 60);
     written(&batch, &Seen::Run(None), after)
 }
 
@@ -171,7 +172,7 @@ fn unknown_after(batch: &Batch, after: u64) -> Batch {
 fn a_run_that_glue_does_not_know_is_waited_for_and_in_the_end_parked() {
     let batch = unknown_after(&started(), 7_200);
     check(
-        &written(&started(), &Seen::Run(Some(RunState::Running)), 7_140),
+        &written(&started(), &Seen::Run(Some(RunState::Running.into())), 7_140),
         &Seen::Run(None),
         7_200,
         expect![[r#"
@@ -187,7 +188,7 @@ fn a_run_that_glue_does_not_know_is_waited_for_and_in_the_end_parked() {
         write and release {"message":"Glue does not know run `jr_1`","name":"parked","why":"run_vanished"}
         parked: run_vanished: Glue does not know run `jr_1`"#]],
     );
-    let seen = written(&not_yet, &Seen::Run(Some(RunState::Running)), 9_000);
+    let seen = written(&not_yet, &Seen::Run(Some(RunState::Running.into())), 9_000);
     let State::Started(Started { missing: None, .. }) = seen.state else { panic!("{seen:?}") };
 }
 
@@ -244,6 +245,66 @@ fn a_run_that_fails_gives_its_slot_back_and_its_claim_is_ended_before_the_next()
             write {"epoch":1,"look_at":"+120s","name":"failed","run_id":"jr_1","run_state":"FAILED","since":"+60s"}
             claim_not_ended: throttled"#]],
     );
+}
+
+/// Glue's answer to [`Step::Follow`], then to what `next` asks for until it writes.
+fn told_why(batch: &Batch, run: ObservedRun) -> Batch {
+    let Step::ReadClaim { run } = next(batch, &Seen::Run(Some(run)), &moment(60), &SETTINGS) else {
+        panic!("the run has ended")
+    };
+    let seen =
+        match next(batch, &Seen::Claim { run, claim: claim_of(None) }, &moment(60), &SETTINGS) {
+            Step::Write { batch, .. } => return *batch,
+            Step::FindRepeat { run, claim, .. } => {
+                Seen::Repeat { run, claim, repeat: RepeatSeen::NotSeen { max_retries: 0 } }
+            }
+            step => panic!("{step:?}"),
+        };
+    written(batch, &seen, 60)
+}
+
+#[test]
+fn why_a_run_failed_is_kept_with_the_run_and_nowhere_else() {
+    let run = || ObservedRun::new(RunState::Failed, Some(" ValueError: no such column \n"));
+    let optional = Start { claim: ClaimMode::Optional, ..start() };
+    for started in [started(), Batch { start: optional, ..started() }] {
+        let failed = told_why(&started, run());
+        assert_eq!(failed.state.name(), "failed");
+        let retried = written(&failed, &Seen::ClaimEnded(EndOutcome::Ended), 60);
+        let error = retried.runs[0].error.as_deref();
+        assert_eq!(error, Some("ValueError: no such column"));
+        // The history and the message of a parked batch go into the log.
+        let history = format!("{:?} {:?}", retried.state, retried.history);
+        assert!(!history.contains("ValueError"), "{history}");
+        let last = Batch { failures: 2, ..failed };
+        let parked = written(&last, &Seen::ClaimEnded(EndOutcome::Ended), 60);
+        let State::Parked { message, .. } = &parked.state else { panic!("{parked:?}") };
+        assert_eq!(message, "run `jr_1` is FAILED");
+        assert_eq!(parked.runs[0].error, retried.runs[0].error);
+    }
+}
+
+#[test]
+fn of_a_message_only_that_of_a_failure_counts_and_a_long_one_is_cut() {
+    let error = |state, message| ObservedRun::new(state, message).error;
+    assert_eq!(error(RunState::Failed, None), None);
+    assert_eq!(error(RunState::Failed, Some(" \n")), None);
+    assert_eq!(error(RunState::Succeeded, Some("all is well")), None);
+    assert_eq!(error(RunState::Running, Some("wait")), None);
+    assert_eq!(error(RunState::Timeout, Some("late")).as_deref(), Some("late"));
+    let most = "ü".repeat(ObservedRun::MAX_ERROR_CHARS);
+    assert_eq!(error(RunState::Failed, Some(&most)).as_deref(), Some(most.as_str()));
+    let more = format!("{most}ü");
+    assert_eq!(error(RunState::Failed, Some(&more)), Some(format!("{most}…")));
+}
+
+#[test]
+fn a_repeat_that_glue_makes_begins_without_the_error_of_the_attempt_before_it() {
+    let run = ObservedRun::new(RunState::Failed, Some("out of memory"));
+    let repeat = RepeatSeen::Begun;
+    let seen = Seen::Repeat { run, claim: claim_of(None), repeat };
+    let batch = written(&started(), &seen, 60);
+    assert_eq!((batch.runs[0].run_id.as_str(), &batch.runs[0].error), ("jr_1_attempt_1", &None));
 }
 
 #[test]

@@ -231,7 +231,7 @@ fn a_run_that_is_not_seen_where_glue_keeps_no_history_any_more_is_not_started_ag
 /// It was begun little before the call of the next one, and is found with it.
 #[test]
 fn a_run_that_is_known_to_have_failed_does_not_answer_for_the_next_call() {
-    let failed = Seen::Claim { run_state: RunState::Failed, claim: Claim::default() };
+    let failed = Seen::Claim { run: RunState::Failed.into(), claim: Claim::default() };
     let batch = written(&super::super::started(&sealed()), &failed, 10);
     let batch = written(&batch, &Seen::ClaimEnded(EndOutcome::Ended), 10);
     let batch = super::super::starting(&batch);

@@ -1,0 +1,129 @@
+//! Stacks: how they are, what they were deployed with, and with which routes.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_cloudformation::types::TemplateStage;
+use landfall_aws::sdk_error::sdk_error_parts;
+
+use crate::look::{Call, Seen, Unseen};
+use crate::{Clients, s3};
+
+const DESCRIBE: Call = Call { operation: "DescribeStacks", missing: &[] };
+const RESOURCES: Call = Call { operation: "ListStackResources", missing: &[] };
+const TEMPLATE: Call = Call { operation: "GetTemplate", missing: &[] };
+
+/// A stack that exists.
+#[derive(Debug, Clone)]
+pub struct Deployed {
+    /// The stack's name.
+    pub name: String,
+    /// Its status, such as `UPDATE_COMPLETE`.
+    pub status: String,
+    /// The values of its parameters. CloudFormation shows asterisks for secrets.
+    pub parameters: BTreeMap<String, String>,
+    /// The physical IDs of its resources by their logical IDs.
+    pub ids: Seen<BTreeMap<String, String>>,
+}
+
+impl Deployed {
+    /// Returns the value of a parameter that isn't empty.
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        self.parameters.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// Returns the physical ID of a resource.
+    pub(crate) fn id(&self, logical_id: &str) -> Seen<&str> {
+        match &self.ids {
+            Ok(ids) => ids.get(logical_id).map(String::as_str).ok_or(Unseen::Missing),
+            Err(unseen) => Err(unseen.clone()),
+        }
+    }
+}
+
+/// Looks at the stack of this name.
+///
+/// # Errors
+/// Says why it wasn't seen.
+pub async fn stack(clients: &Clients, name: &str) -> Seen<Deployed> {
+    let answer = clients.cloudformation.describe_stacks().stack_name(name).send().await;
+    if let Err(error) = &answer {
+        let (code, message) = sdk_error_parts(error);
+        if code == "ValidationError" && message.contains("does not exist") {
+            return Err(Unseen::Missing);
+        }
+    }
+    let stacks = DESCRIBE.seen(answer)?.stacks.unwrap_or_default();
+    let stack = stacks.into_iter().next().ok_or(Unseen::Missing)?;
+    let status = stack.stack_status.map(|status| status.as_str().to_owned()).unwrap_or_default();
+    // A stack that consists of a change set only has nothing yet.
+    if status == "REVIEW_IN_PROGRESS" {
+        return Err(Unseen::Missing);
+    }
+    let parameter = |it: aws_sdk_cloudformation::types::Parameter| {
+        Some((it.parameter_key?, it.parameter_value.unwrap_or_default()))
+    };
+    let parameters = stack.parameters.into_iter().flatten().filter_map(parameter).collect();
+    Ok(Deployed { name: name.to_owned(), status, parameters, ids: ids(clients, name).await })
+}
+
+async fn ids(clients: &Clients, stack: &str) -> Seen<BTreeMap<String, String>> {
+    let list = clients.cloudformation.list_stack_resources().stack_name(stack);
+    let mut pages = list.into_paginator().send();
+    let mut ids = BTreeMap::new();
+    while let Some(page) = pages.next().await {
+        for it in RESOURCES.seen(page)?.stack_resource_summaries.unwrap_or_default() {
+            ids.extend(it.logical_resource_id.zip(it.physical_resource_id));
+        }
+    }
+    Ok(ids)
+}
+
+/// Reads the routes file that the stack was deployed with, which its template names.
+///
+/// # Errors
+/// Says why it wasn't seen.
+pub async fn routes(clients: &Clients, stack: &str) -> Seen<String> {
+    let get = clients.cloudformation.get_template().stack_name(stack);
+    let answer = get.template_stage(TemplateStage::Original).send().await;
+    let template = TEMPLATE.seen(answer)?.template_body.unwrap_or_default();
+    let (bucket, key) = place_of_routes(&template)
+        .ok_or_else(|| TEMPLATE.failed("the template names no routes file in S3"))?;
+    s3::object(clients, bucket, key).await
+}
+
+/// Finds the object that `AWS::Include` inserts the routes from. Every deployment tool writes `s3://BUCKET/KEY` there.
+fn place_of_routes(template: &str) -> Option<(&str, &str)> {
+    let is_between = |c: char| c.is_whitespace() || "\"':,{}".contains(c);
+    let mut rest = template;
+    while let Some((_, after)) = rest.split_once("AWS::Include") {
+        // The location comes soon, in YAML and in JSON.
+        let until = after.find("AWS::Include").unwrap_or(after.len());
+        let mut words = after[..until].split(is_between).filter(|word| !word.is_empty());
+        // The colon of `s3://` separates words too.
+        if let Some(path) = words.by_ref().skip_while(|word| *word != "s3").nth(1)
+            && let Some((bucket, key)) = path.strip_prefix("//").and_then(|it| it.split_once('/'))
+        {
+            return Some((bucket, key));
+        }
+        rest = after;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_routes_are_where_the_template_includes_them_from() {
+        let yaml = "      Routes:\n        Fn::Transform:\n          Name: AWS::Include\n          Parameters:\n            \
+            Location: s3://acme-artifacts/landfall/0f/routes.yaml\n      BucketNames: !Ref X\n";
+        let json = r#"{"Fn::Transform":{"Name":"AWS::Include","Parameters":{"Location":"s3://b/k.yaml"}}}"#;
+        let local = "Name: AWS::Include\nParameters:\n  Location: routes.yaml\nCodeUri: s3 x\n";
+        assert_eq!(place_of_routes(yaml), Some(("acme-artifacts", "landfall/0f/routes.yaml")));
+        assert_eq!(place_of_routes(json), Some(("b", "k.yaml")));
+        assert_eq!(place_of_routes(&format!("{local}{yaml}")), place_of_routes(yaml));
+        assert_eq!(place_of_routes(local), None);
+        assert_eq!(place_of_routes("Resources: {}"), None);
+    }
+}

@@ -1,0 +1,147 @@
+//! The data account's half of the chain.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::StreamExt;
+use futures_util::stream;
+use landfall_core::bucket_notifications::Filter;
+use landfall_core::chain::drift::Difference;
+use landfall_core::chain::observed::{Bucket, DataAccount, Transport};
+use landfall_core::roles::Observed;
+use landfall_core::secret::Secret;
+use landfall_provisioning::kms::keys_of_buckets;
+
+use crate::cloudformation::Deployed;
+use crate::look::{look, named};
+use crate::{AT_ONCE, Clients, Place, Seen, dynamodb, eventbridge, lambda, roles, s3, sqs};
+
+/// What to look for in the data account.
+#[derive(Debug)]
+pub struct Expected {
+    /// The account and the region of the stack.
+    pub place: Place,
+    /// The prefix of the names of what the stack makes.
+    pub name_prefix: String,
+    /// The buckets of the routes, each with the filters of the rules that it should have.
+    pub buckets: BTreeMap<String, Vec<Filter>>,
+    /// The ARN of the reader role.
+    pub reader: String,
+    /// The keys that the reader role may use, if the stack was given any.
+    pub keys: Option<BTreeSet<String>>,
+}
+
+/// The data account's half, and the external ID with which the trigger assumes the starter role, if it was seen.
+#[derive(Debug)]
+pub struct Inspected {
+    /// What was seen.
+    pub account: DataAccount,
+    /// The external ID.
+    pub external_id: Option<Secret>,
+}
+
+/// Looks at the data account's half. `is_deployed` says whether the routes are those of the stack. `compare` says how
+/// the reader role differs from the desired one, which may use the keys that it is given.
+pub async fn inspect(
+    clients: &Clients,
+    expected: &Expected,
+    stack: &Seen<Deployed>,
+    is_deployed: impl AsyncFnOnce() -> Seen<bool>,
+    compare: impl FnOnce(&Observed, &BTreeSet<String>) -> Result<Vec<Difference>, String>,
+) -> Inspected {
+    let Expected { place, name_prefix, .. } = expected;
+    let name = |of: &str| format!("{name_prefix}-{of}");
+    let queue = |of: &str| place.arn("sqs", &name(of));
+    let with_keys = async |observed: &Observed| compare(observed, &keys(clients, expected).await?);
+    let schedule = async {
+        match stack.as_ref().map_err(Clone::clone).and_then(|stack| stack.id("MonitorTick")) {
+            Ok(rule) => eventbridge::rule(clients, rule.to_owned()).await,
+            Err(unseen) => named("MonitorTick", Err(unseen)),
+        }
+    };
+    let trigger = [queue("arrivals")];
+    let monitor = [queue("runs"), queue("work")];
+    let (arrivals_name, arrivals_dlq_name) = (name("arrivals"), name("arrivals-dlq"));
+    let (runs_name, runs_dlq_name) = (name("runs"), name("runs-dlq"));
+    let first = async {
+        tokio::join!(
+            is_deployed(),
+            buckets(clients, expected),
+            transport(clients, stack, name("arrivals")),
+            lambda::function(clients, name("trigger"), &trigger),
+            lambda::function(clients, name("monitor"), &monitor),
+            schedule,
+        )
+    };
+    let second = async {
+        tokio::join!(
+            sqs::queue(clients, place, &arrivals_name),
+            sqs::queue(clients, place, &arrivals_dlq_name),
+            sqs::queue(clients, place, &runs_name),
+            sqs::queue(clients, place, &runs_dlq_name),
+            dynamodb::table(clients, name("ledger")),
+            dynamodb::table(clients, name("claims")),
+            roles::role(clients, &expected.reader, with_keys),
+        )
+    };
+    let (first, second) = tokio::join!(first, second);
+    let (routes_are_deployed, buckets, transport, trigger, monitor, schedule) = first;
+    let (arrivals, arrivals_dlq, runs, runs_dlq, ledger, claims, reader) = second;
+    let account = DataAccount {
+        account: place.account.clone(),
+        region: place.region.clone(),
+        stack: named(name_prefix, status(stack)),
+        routes_are_deployed: look(routes_are_deployed),
+        buckets,
+        transport,
+        arrivals,
+        arrivals_dlq,
+        trigger: trigger.function,
+        schedule,
+        monitor: monitor.function,
+        runs,
+        runs_dlq,
+        ledger,
+        claims,
+        reader,
+    };
+    Inspected { account, external_id: trigger.external_id }
+}
+
+/// Returns the status of a stack.
+pub(crate) fn status(stack: &Seen<Deployed>) -> Seen<String> {
+    stack.as_ref().map(|stack| stack.status.clone()).map_err(Clone::clone)
+}
+
+/// Returns the keys that the reader role may use: those of the stack's parameter, or, as the provisioner finds them,
+/// those of the buckets.
+async fn keys(clients: &Clients, expected: &Expected) -> Result<BTreeSet<String>, String> {
+    if let Some(keys) = &expected.keys {
+        return Ok(keys.clone());
+    }
+    let Place { account, region, .. } = &expected.place;
+    let manifests = format!("{}-manifests-{account}-{region}", expected.name_prefix);
+    let buckets = expected.buckets.keys().map(String::as_str).chain([manifests.as_str()]);
+    let found = keys_of_buckets(&clients.s3, &clients.kms, buckets, account).await;
+    found.map_err(|error| landfall_aws::sdk_error::chain(&error))
+}
+
+async fn buckets(clients: &Clients, expected: &Expected) -> BTreeMap<String, Bucket> {
+    let of = |(name, filters): (&String, &Vec<Filter>)| {
+        let (name, filters) = (name.clone(), filters.clone());
+        async move {
+            let bucket = s3::bucket(clients, &expected.place, &name, filters).await;
+            (name, bucket)
+        }
+    };
+    stream::iter(expected.buckets.iter().map(of)).buffer_unordered(AT_ONCE).collect().await
+}
+
+/// Finds out how events arrive. A stack that can't be seen has the default.
+async fn transport(clients: &Clients, stack: &Seen<Deployed>, rule: String) -> Transport {
+    let parameter = stack.as_ref().ok().and_then(|stack| stack.parameter("Transport"));
+    match parameter {
+        Some("EventBridge") => Transport::EventBridge(eventbridge::rule(clients, rule).await),
+        Some("Both") => Transport::Both(eventbridge::rule(clients, rule).await),
+        _ => Transport::S3,
+    }
+}

@@ -1,0 +1,86 @@
+//! Looks at the chain from an object to a job run, in one account or in both.
+//!
+//! Everything here is a call that reads. What it finds are the facts of `landfall_core::chain::observed`, and
+//! `landfall_core::chain` judges them. This crate never judges: in particular, it never takes a refusal for an
+//! absence. Each service has a module; [`data`] and [`analytics`] put together what belongs to an account.
+
+#![warn(missing_docs, unreachable_pub)]
+
+pub mod analytics;
+pub mod cloudformation;
+pub mod data;
+mod dynamodb;
+mod eventbridge;
+mod glue;
+mod kms;
+mod lambda;
+mod look;
+mod roles;
+mod s3;
+mod sqs;
+
+use aws_config::SdkConfig;
+
+pub use self::look::{Seen, Unseen};
+pub use self::s3::object;
+
+/// How many buckets or jobs are looked at at once. IAM and Glue throttle early, and the account's other users call
+/// them too.
+const AT_ONCE: usize = 4;
+
+/// The clients for one account and region.
+#[derive(Debug, Clone)]
+pub struct Clients {
+    cloudformation: aws_sdk_cloudformation::Client,
+    dynamodb: aws_sdk_dynamodb::Client,
+    events: aws_sdk_eventbridge::Client,
+    glue: aws_sdk_glue::Client,
+    iam: aws_sdk_iam::Client,
+    kms: aws_sdk_kms::Client,
+    lambda: aws_sdk_lambda::Client,
+    s3: aws_sdk_s3::Client,
+    sqs: aws_sdk_sqs::Client,
+}
+
+impl Clients {
+    /// Makes the clients. They retry as `config` says.
+    pub fn new(config: &SdkConfig) -> Self {
+        let s3 = aws_sdk_s3::config::Builder::from(config)
+            // Only AWS gives each bucket a host name of its own.
+            .force_path_style(config.endpoint_url().is_some())
+            .build();
+        Self {
+            cloudformation: aws_sdk_cloudformation::Client::new(config),
+            dynamodb: aws_sdk_dynamodb::Client::new(config),
+            events: aws_sdk_eventbridge::Client::new(config),
+            glue: aws_sdk_glue::Client::new(config),
+            iam: aws_sdk_iam::Client::new(config),
+            kms: aws_sdk_kms::Client::new(config),
+            lambda: aws_sdk_lambda::Client::new(config),
+            s3: aws_sdk_s3::Client::from_conf(s3),
+            sqs: aws_sdk_sqs::Client::new(config),
+        }
+    }
+}
+
+/// An account and a region in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The partition, such as `aws`.
+    pub partition: String,
+    /// The account's ID.
+    pub account: String,
+    /// The region.
+    pub region: String,
+}
+
+impl Place {
+    /// Returns the ARN of a resource in this account and region.
+    fn arn(&self, service: &str, resource: &str) -> String {
+        let Self { partition, account, region } = self;
+        format!("arn:{partition}:{service}:{region}:{account}:{resource}")
+    }
+}
+
+#[cfg(test)]
+mod tests;

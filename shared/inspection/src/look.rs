@@ -1,0 +1,95 @@
+//! What the answer to a call says about what was looked for.
+
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use landfall_aws::sdk_error::{AwsError, ServiceError};
+use landfall_core::chain::observed::{Look, Named};
+use landfall_core::chain::permissions::permission;
+
+/// What was seen, or why nothing was.
+pub type Seen<T> = Result<T, Unseen>;
+
+/// Why nothing was seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unseen {
+    /// It isn't there. AWS said so.
+    Missing,
+    /// The credentials may not look. Holds the permission that they lack.
+    Denied(String),
+    /// The call gave no answer. Holds the operation, AWS's code and its message.
+    Failed(String),
+}
+
+/// A call that reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Call {
+    /// AWS's name for the operation.
+    pub(crate) operation: &'static str,
+    /// The error codes that say that what was looked for isn't there.
+    pub(crate) missing: &'static [&'static str],
+}
+
+impl Call {
+    /// Reads what an answer says.
+    pub(crate) fn seen<T, E: ServiceError>(
+        &self,
+        answer: Result<T, SdkError<E, HttpResponse>>,
+    ) -> Seen<T> {
+        answer.map_err(|error| {
+            let status = error.raw_response().map(|answer| answer.status().as_u16());
+            self.unseen(&AwsError::new(&error), status)
+        })
+    }
+
+    /// Reads what an error says. An answer to a HEAD has no body, so only its status tells.
+    pub(crate) fn unseen(&self, error: &AwsError, status: Option<u16>) -> Unseen {
+        let code = error.code();
+        let says_nothing = ["unknown", "NotFound", "Forbidden"].contains(&code);
+        match status {
+            _ if self.missing.contains(&code) => Unseen::Missing,
+            _ if is_denied(code) => self.denied(),
+            Some(404) if says_nothing => Unseen::Missing,
+            Some(403) if says_nothing => self.denied(),
+            _ => self.failed(error),
+        }
+    }
+
+    /// Returns that the credentials lack the permission for the call.
+    pub(crate) fn denied(&self) -> Unseen {
+        Unseen::Denied(permission(self.operation).unwrap_or(self.operation).to_owned())
+    }
+
+    /// Returns that the call gave no answer that can be used.
+    pub(crate) fn failed(&self, why: impl std::fmt::Display) -> Unseen {
+        Unseen::Failed(format!("{}: {why}", self.operation))
+    }
+}
+
+/// Returns `true` if the code refuses the caller. Expired credentials and a wrong clock have codes of their own: they
+/// say nothing about permissions.
+fn is_denied(code: &str) -> bool {
+    const DENIED: [&str; 6] = [
+        "AccessDenied",
+        "AccessDeniedException",
+        "AllAccessDisabled",
+        "AuthorizationError",
+        "UnauthorizedOperation",
+        "UnauthorizedAccess",
+    ];
+    DENIED.contains(&code) || code.ends_with(".AccessDenied")
+}
+
+/// Turns the result of a look into what the core takes.
+pub(crate) fn look<T>(seen: Seen<T>) -> Look<T> {
+    match seen {
+        Ok(seen) => Look::Seen(seen),
+        Err(Unseen::Missing) => Look::Missing,
+        Err(Unseen::Denied(permission)) => Look::Denied(permission),
+        Err(Unseen::Failed(why)) => Look::Failed(why),
+    }
+}
+
+/// Gives what was looked for its name.
+pub(crate) fn named<T>(name: impl Into<String>, seen: Seen<T>) -> Named<T> {
+    Named { name: name.into(), look: look(seen) }
+}

@@ -1,0 +1,266 @@
+//! What AWS's refusals become, over HTTP. Healthy accounts are seen end to end.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aws_config::retry::RetryConfig;
+use aws_config::{BehaviorVersion, Region};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use expect_test::expect;
+use landfall_core::chain::observed::{AnalyticsAccount, DataAccount, Look};
+use landfall_core::chain::permissions::permission;
+use wiremock::matchers::any;
+use wiremock::{Mock, MockServer, Request, ResponseTemplate};
+
+use super::*;
+use crate::cloudformation::Deployed;
+
+const KEYS: &str = "arn:aws:kms:eu-west-1:111111111111:key/1";
+
+/// The ways in which services write their errors.
+#[derive(Clone, Copy, PartialEq)]
+enum Service {
+    CloudFormation,
+    Iam,
+    Lambda,
+    S3,
+    /// The name in the header of a JSON protocol.
+    Json(&'static str),
+}
+
+fn service(request: &Request) -> Service {
+    let target = request.headers.get("x-amz-target").and_then(|it| it.to_str().ok());
+    if let Some(target) = target {
+        let names = ["AmazonSQS", "DynamoDB_20120810", "AWSEvents", "AWSGlue", "TrentService"];
+        let name = names.into_iter().find(|name| target.starts_with(name));
+        return Service::Json(name.expect("a service that is looked at"));
+    }
+    let body = String::from_utf8_lossy(&request.body);
+    match request.url.path() {
+        path if path.starts_with("/20") => Service::Lambda,
+        _ if body.contains("Version=2010-05-15") => Service::CloudFormation,
+        _ if body.contains("Version=2010-05-08") => Service::Iam,
+        _ => Service::S3,
+    }
+}
+
+/// Writes an error as the service does.
+fn error(service: Service, status: u16, code: &str, message: &str) -> ResponseTemplate {
+    let answer = ResponseTemplate::new(status);
+    match service {
+        Service::S3 => answer.set_body_string(format!(
+            "<Error><Code>{code}</Code><Message>{message}</Message></Error>"
+        )),
+        Service::Iam | Service::CloudFormation => answer.set_body_string(format!(
+            "<ErrorResponse><Error><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>"
+        )),
+        Service::Lambda => answer
+            .insert_header("x-amzn-errortype", code)
+            .set_body_json(serde_json::json!({ "Message": message })),
+        Service::Json(_) => answer
+            .set_body_json(serde_json::json!({ "__type": code, "message": message })),
+    }
+}
+
+fn denied(service: Service) -> ResponseTemplate {
+    match service {
+        Service::Json(_) | Service::Lambda => {
+            error(service, 400, "AccessDeniedException", "not authorized")
+        }
+        Service::CloudFormation | Service::Iam | Service::S3 => {
+            error(service, 403, "AccessDenied", "not authorized")
+        }
+    }
+}
+
+fn missing(service: Service, request: &Request) -> ResponseTemplate {
+    let query = request.url.query().unwrap_or_default();
+    match service {
+        // The answer to a HEAD has no body.
+        Service::S3 if request.method.as_str() == "HEAD" => ResponseTemplate::new(404),
+        Service::S3 if query.contains("ownershipControls") => {
+            error(service, 404, "OwnershipControlsNotFoundError", "none")
+        }
+        Service::S3 if query.contains("policy") => {
+            error(service, 404, "NoSuchBucketPolicy", "none")
+        }
+        Service::S3 => error(service, 404, "NoSuchBucket", "none"),
+        Service::Iam => error(service, 404, "NoSuchEntity", "none"),
+        Service::CloudFormation => {
+            error(service, 400, "ValidationError", "Stack with id landfall does not exist")
+        }
+        Service::Json("AmazonSQS") => error(service, 400, "QueueDoesNotExist", "none"),
+        Service::Json("AWSGlue") => error(service, 400, "EntityNotFoundException", "none"),
+        Service::Json("TrentService") => error(service, 400, "NotFoundException", "none"),
+        Service::Json(_) => error(service, 400, "ResourceNotFoundException", "none"),
+        Service::Lambda => error(service, 404, "ResourceNotFoundException", "none"),
+    }
+}
+
+async fn clients(
+    respond: impl Fn(&Request) -> ResponseTemplate + Send + Sync + 'static,
+) -> (MockServer, Clients) {
+    let server = MockServer::start().await;
+    Mock::given(any()).respond_with(respond).mount(&server).await;
+    let credentials = Credentials::new("id", "key", None, None, "tests");
+    let config = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("eu-west-1"))
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .endpoint_url(server.uri())
+        .http_client(landfall_aws::config::http_client())
+        .retry_config(RetryConfig::disabled())
+        .build();
+    let clients = Clients::new(&config);
+    (server, clients)
+}
+
+/// Looks at both accounts, as at stacks that can't be seen or have the ID of the schedule.
+async fn look(clients: &Clients, is_stack_seen: bool) -> (DataAccount, AnalyticsAccount) {
+    let place = |account: &str| Place {
+        partition: "aws".to_owned(),
+        account: account.to_owned(),
+        region: "eu-west-1".to_owned(),
+    };
+    let stack = match is_stack_seen {
+        true => Ok(Deployed {
+            name: "landfall".to_owned(),
+            status: "UPDATE_COMPLETE".to_owned(),
+            parameters: BTreeMap::from([("Transport".to_owned(), "Both".to_owned())]),
+            ids: Ok(BTreeMap::from([("MonitorTick".to_owned(), "the-tick".to_owned())])),
+        }),
+        false => cloudformation::stack(clients, "landfall").await,
+    };
+    let expected = data::Expected {
+        place: place("111111111111"),
+        name_prefix: "landfall".to_owned(),
+        buckets: BTreeMap::from([("acme-landing".to_owned(), Vec::new())]),
+        reader: "arn:aws:iam::111111111111:role/landfall/landfall-reader-222222222222".to_owned(),
+        keys: Some(BTreeSet::from([KEYS.to_owned()])),
+    };
+    let is_deployed = async || cloudformation::routes(clients, "landfall").await.map(|_| true);
+    let none = |_: &_, _: &_| Ok(Vec::new());
+    let data = data::inspect(clients, &expected, &stack, is_deployed, none).await.account;
+    let expected = analytics::Expected {
+        place: place("222222222222"),
+        name_prefix: "landfall".to_owned(),
+        jobs: BTreeSet::from(["orders".to_owned()]),
+        starter: "arn:aws:iam::222222222222:role/landfall/landfall-starter".to_owned(),
+        job_role: "arn:aws:iam::222222222222:role/landfall/landfall-job".to_owned(),
+    };
+    let analytics = analytics::inspect(clients, &expected, &stack, |_, _| Ok(Vec::new())).await;
+    (data, analytics)
+}
+
+/// Returns what stands in the parentheses of each `what(…)`.
+fn all(text: &str, what: &str) -> Vec<String> {
+    let start = format!("{what}(\"");
+    let found = text.split(&start).skip(1);
+    let found: BTreeSet<String> =
+        found.filter_map(|rest| rest.split('"').next()).map(str::to_owned).collect();
+    found.into_iter().collect()
+}
+
+#[tokio::test]
+async fn who_may_not_look_gets_the_permission_of_each_call_and_never_an_absence() {
+    let (_server, clients) = clients(|request| denied(service(request))).await;
+    let seen = format!("{:?}", look(&clients, true).await);
+    assert!(!seen.contains("Missing") && !seen.contains("Failed("), "{seen}");
+    expect![[r#"
+        cloudformation:GetTemplate
+        dynamodb:DescribeTable
+        events:DescribeRule
+        glue:GetJob
+        glue:GetJobRuns
+        iam:GetRole
+        lambda:GetFunctionConcurrency
+        lambda:GetFunctionConfiguration
+        lambda:ListEventSourceMappings
+        s3:GetBucketNotification
+        s3:GetBucketOwnershipControls
+        s3:GetBucketPolicy
+        s3:GetBucketVersioning
+        s3:GetEncryptionConfiguration
+        s3:ListBucket
+        sqs:GetQueueAttributes"#]]
+    .assert_eq(&all(&seen, "Denied").join("\n"));
+    let (data, _) = look(&clients, false).await;
+    let expected = Look::Denied("cloudformation:DescribeStacks".to_owned());
+    assert_eq!(data.stack.look, expected);
+    // The name of the rule is not known without the stack.
+    assert_eq!(data.schedule.look, Look::Denied("cloudformation:DescribeStacks".to_owned()));
+}
+
+#[tokio::test]
+async fn what_is_gone_is_missing_and_neither_denied_nor_failed() {
+    let (_server, clients) = clients(|request| missing(service(request), request)).await;
+    let (data, analytics) = look(&clients, true).await;
+    let seen = format!("{:?}", (&data, &analytics));
+    assert!(!seen.contains("Denied(") && seen.matches("Failed(").count() == 1, "{seen}");
+    // A stack that is there and has no template is a contradiction.
+    assert!(
+        matches!(&data.routes_are_deployed, Look::Failed(why) if why.starts_with("GetTemplate: "))
+    );
+    let (data, _) = look(&clients, false).await;
+    assert_eq!((data.stack.look, data.schedule.look), (Look::Missing, Look::Missing));
+}
+
+#[tokio::test]
+async fn a_call_without_a_verdict_has_failed_with_the_code_and_says_nothing_else() {
+    let expired =
+        |request: &Request| error(service(request), 403, "ExpiredToken", "the token has expired");
+    let (_server, clients) = clients(expired).await;
+    let seen = format!("{:?}", look(&clients, true).await);
+    assert!(!seen.contains("Missing") && seen.contains("ExpiredToken: the token has expired"));
+    // The answer to a HEAD has no code, and its status is that of a refusal.
+    assert_eq!(all(&seen, "Denied"), ["s3:ListBucket"]);
+}
+
+#[tokio::test]
+async fn a_bucket_in_another_region_is_seen_where_it_is() {
+    let (_server, clients) = clients(|request| match request.method.as_str() {
+        "HEAD" => ResponseTemplate::new(301).insert_header("x-amz-bucket-region", "eu-central-1"),
+        _ => error(Service::S3, 301, "PermanentRedirect", "use another endpoint"),
+    })
+    .await;
+    let place = Place {
+        partition: "aws".to_owned(),
+        account: "111111111111".to_owned(),
+        region: "eu-west-1".to_owned(),
+    };
+    let bucket = s3::bucket(&clients, &place, "acme-landing", Vec::new()).await;
+    assert_eq!(bucket.region, Look::Seen("eu-central-1".to_owned()));
+    assert!(matches!(bucket.versioning, Look::Failed(why) if why.contains("PermanentRedirect")));
+}
+
+#[test]
+fn every_call_is_in_the_table_of_permissions() {
+    for operation in [
+        "DescribeStacks",
+        "ListStackResources",
+        "GetTemplate",
+        "DescribeTable",
+        "DescribeRule",
+        "ListTargetsByRule",
+        "GetJob",
+        "GetJobRuns",
+        "DescribeKey",
+        "GetFunctionConfiguration",
+        "GetFunctionConcurrency",
+        "ListEventSourceMappings",
+        "GetRole",
+        "ListRolePolicies",
+        "GetRolePolicy",
+        "ListAttachedRolePolicies",
+        "HeadBucket",
+        "GetBucketVersioning",
+        "GetBucketOwnershipControls",
+        "GetBucketEncryption",
+        "GetBucketPolicy",
+        "GetBucketNotificationConfiguration",
+        "HeadObject",
+        "GetQueueAttributes",
+    ] {
+        assert!(permission(operation).is_some(), "{operation}");
+    }
+}

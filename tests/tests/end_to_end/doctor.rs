@@ -1,0 +1,216 @@
+//! `landfall doctor` against a deployment of its own, in which the test breaks one link at a time.
+//!
+//! Each link is named first while it is broken, and mended with the command that `doctor` prints if that is one of the
+//! `aws` command line. The emulator has no state of a function other than `Active`, and evaluates few policies of
+//! buckets and queues: golden tests of the core show what `doctor` makes of those.
+
+use std::process::Command;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use landfall_tests::cloud::{JOB, LANDING_BUCKET, LocalCloud, Setup};
+use landfall_tests::command::run;
+use landfall_tests::emulator::surroundings;
+use landfall_tests::shared::Shared;
+use landfall_tests::{ANALYTICS, DATA, root};
+use libtest_mimic::Trial;
+use serde_json::{Value, json};
+
+pub fn trials() -> Vec<Trial> {
+    let shared: Shared<LocalCloud> = Shared::default();
+    let name = "doctor_names_each_broken_link_first_and_its_command_mends_it";
+    vec![shared.trial(name, deploy, |cloud| {
+        doctor_names_each_broken_link_first_and_its_command_mends_it(cloud)
+            .map_err(|error| anyhow!("{error:#}\n{}", cloud.hints()))
+    })]
+}
+
+fn deploy() -> Result<LocalCloud> {
+    LocalCloud::start(&Setup {
+        routes: root().join("tests/fixtures/doctor-routes.yaml"),
+        routes_of_policies: None,
+        parameters: Vec::new(),
+        target: None,
+        minute: None,
+    })
+}
+
+/// A link that the test breaks.
+struct Fault {
+    /// The code of the problem that is named.
+    problem: &'static str,
+    breaks: fn(&LocalCloud) -> Result<()>,
+    mend: Mend,
+}
+
+enum Mend {
+    /// By the command that `doctor` prints.
+    AsPrinted,
+    /// By something else: `doctor` can't know what the resource was.
+    By(fn(&LocalCloud) -> Result<()>),
+}
+
+const FAULTS: [Fault; 6] = [
+    Fault {
+        problem: "notification_missing",
+        breaks: |cloud| {
+            let get =
+                ["s3api", "get-bucket-notification-configuration", "--bucket", LANDING_BUCKET];
+            cloud.stage("notifications.json", &cloud.data.cli.run(get)?)?;
+            put_notifications(cloud, "{}")
+        },
+        mend: Mend::By(|cloud| put_notifications(cloud, "file://notifications.json")),
+    },
+    Fault {
+        problem: "mapping_disabled",
+        breaks: |cloud| {
+            let cli = &cloud.data.cli;
+            let list =
+                ["lambda", "list-event-source-mappings", "--function-name", "landfall-trigger"];
+            let found = cli.json(list)?;
+            let uuid = found["EventSourceMappings"][0]["UUID"].as_str().context("no mapping")?;
+            let update = ["lambda", "update-event-source-mapping", "--no-enabled", "--uuid", uuid];
+            cli.run(update).map(drop)
+        },
+        mend: Mend::AsPrinted,
+    },
+    Fault {
+        problem: "function_concurrency_zero",
+        breaks: |cloud| {
+            let put = ["lambda", "put-function-concurrency", "--function-name", "landfall-trigger"];
+            let none = ["--reserved-concurrent-executions", "0"];
+            cloud.data.cli.run([&put[..], &none].concat()).map(drop)
+        },
+        mend: Mend::AsPrinted,
+    },
+    Fault {
+        problem: "schedule_disabled",
+        breaks: |cloud| {
+            let rule = tick(cloud)?;
+            cloud.data.cli.run(["events", "disable-rule", "--name", &rule]).map(drop)
+        },
+        mend: Mend::AsPrinted,
+    },
+    Fault {
+        problem: "job_missing",
+        breaks: |cloud| {
+            let cli = &cloud.analytics.cli;
+            let found = cli.json(["glue", "get-job", "--job-name", JOB])?;
+            cloud.stage("job.json", &found["Job"].to_string())?;
+            cli.run(["glue", "delete-job", "--job-name", JOB]).map(drop)
+        },
+        mend: Mend::By(create_the_job_again),
+    },
+    Fault {
+        problem: "role_missing",
+        breaks: |cloud| {
+            let reader = format!("landfall-reader-{ANALYTICS}");
+            let cli = &cloud.data.cli;
+            let name = ["--role-name", &reader];
+            let policies = cli.json([&["iam", "list-role-policies"], &name[..]].concat())?;
+            for policy in policies["PolicyNames"].as_array().into_iter().flatten() {
+                let policy = policy.as_str().context("a policy without a name")?;
+                let delete = ["iam", "delete-role-policy", "--policy-name", policy];
+                cli.run([&delete[..], &name].concat())?;
+            }
+            cli.run([&["iam", "delete-role"], &name[..]].concat()).map(drop)
+        },
+        // It is the last one: a deployment makes the role again only if its resource changes.
+        mend: Mend::By(|_| Ok(())),
+    },
+];
+
+fn put_notifications(cloud: &LocalCloud, configuration: &str) -> Result<()> {
+    let put = ["s3api", "put-bucket-notification-configuration", "--bucket", LANDING_BUCKET];
+    let put = [&put[..], &["--notification-configuration", configuration]].concat();
+    cloud.data.cli.run(put).map(drop)
+}
+
+/// Returns the name of the rule that runs the monitor.
+fn tick(cloud: &LocalCloud) -> Result<String> {
+    let ids = ["cloudformation", "describe-stack-resource", "--stack-name", "landfall"];
+    let found = [&ids[..], &["--logical-resource-id", "MonitorTick"]].concat();
+    let found = cloud.data.cli.json(found)?;
+    let id = found["StackResourceDetail"]["PhysicalResourceId"].as_str();
+    id.map(str::to_owned).context("the rule has no ID")
+}
+
+fn create_the_job_again(cloud: &LocalCloud) -> Result<()> {
+    let staged = cloud.emulator.folder().join("stage/job.json");
+    let text = std::fs::read_to_string(staged).context("failed to read the job")?;
+    let job: Value = serde_json::from_str(&text)?;
+    let input = json!({
+        "Name": JOB,
+        "Role": job["Role"],
+        "Command": job["Command"],
+        "DefaultArguments": job["DefaultArguments"],
+        "MaxRetries": job["MaxRetries"],
+        "ExecutionProperty": job["ExecutionProperty"],
+    });
+    let create = ["glue", "create-job", "--cli-input-json", &input.to_string()];
+    cloud.analytics.cli.run(create).map(drop)
+}
+
+fn doctor_names_each_broken_link_first_and_its_command_mends_it(cloud: &LocalCloud) -> Result<()> {
+    let healthy = diagnose(cloud, &[])?;
+    ensure!(healthy.document["first_broken"].is_null(), "healthy: {healthy:#?}");
+    ensure!(healthy.status == Some(0), "healthy: {healthy:#?}");
+    for fault in &FAULTS {
+        let Fault { problem, breaks, mend } = fault;
+        breaks(cloud).with_context(|| format!("failed to cause {problem}"))?;
+        let broken = diagnose(cloud, &[])?;
+        let first = &broken.document["first_broken"];
+        ensure!(first["problem"]["code"] == *problem, "{problem} is not first: {broken:#?}");
+        ensure!(broken.status == Some(1), "{problem}: {broken:#?}");
+        match mend {
+            Mend::AsPrinted => as_printed(cloud, first).with_context(|| first.to_string())?,
+            Mend::By(mend) => mend(cloud)?,
+        }
+        if *problem != "role_missing" {
+            let mended = diagnose(cloud, &[])?;
+            ensure!(mended.status == Some(0), "{problem} is not mended: {mended:#?}");
+        }
+    }
+    one_account_alone_is_half_known(cloud)
+}
+
+/// Shows that the other half is unknown, not healthy, and asks its owners.
+fn one_account_alone_is_half_known(cloud: &LocalCloud) -> Result<()> {
+    let analytics = diagnose(cloud, &["--only", "analytics"])?;
+    ensure!(analytics.status == Some(2), "half: {analytics:#?}");
+    let requests = analytics.document["requests"].as_array().map_or(0, Vec::len);
+    ensure!(requests == 1, "half: {analytics:#?}");
+    Ok(())
+}
+
+/// What `landfall doctor` says.
+#[derive(Debug)]
+struct Diagnosis {
+    status: Option<i32>,
+    document: Value,
+    #[allow(dead_code, reason = "`Debug` shows it")]
+    stderr: String,
+}
+
+fn diagnose(cloud: &LocalCloud, more: &[&str]) -> Result<Diagnosis> {
+    let mut command = cloud.landfall("doctor")?;
+    let command = command.args(["--routes", "stage/routes.yaml", "--json"]).args(more);
+    let ran = command.output().context("failed to run `landfall doctor`")?;
+    let stderr = String::from_utf8_lossy(&ran.stderr).into_owned();
+    let document = serde_json::from_slice(&ran.stdout)
+        .with_context(|| format!("`landfall doctor` printed no JSON: {stderr}"))?;
+    Ok(Diagnosis { status: ran.status.code(), document, stderr })
+}
+
+/// Runs the command of a check in a shell, with credentials of the check's account.
+fn as_printed(cloud: &LocalCloud, check: &Value) -> Result<()> {
+    let command = check["problem"]["command"].as_str().context("there is no command")?;
+    ensure!(command.starts_with("aws "), "not a command of AWS: {command}");
+    let cli = if check["account"] == DATA { &cloud.data.cli } else { &cloud.analytics.cli };
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", command])
+        .env_clear()
+        .envs(surroundings(&cloud.python, cloud.emulator.folder()))
+        .envs(cli.variables());
+    run(&mut shell, "mend a link").map(drop)
+}
