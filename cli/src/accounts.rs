@@ -70,8 +70,6 @@ pub struct Account {
     pub stacks: Stacks,
     pub s3: aws_sdk_s3::Client,
     pub dynamodb: aws_sdk_dynamodb::Client,
-    /// The configuration, for clients that only some commands need.
-    pub config: SdkConfig,
     /// The endpoint of S3, if it is not AWS's.
     pub endpoint: Option<String>,
     /// What further clients are made with.
@@ -214,7 +212,6 @@ impl Account {
             region: region.to_owned(),
             s3: aws_sdk_s3::Client::from_conf(s3),
             dynamodb: aws_sdk_dynamodb::Client::new(&config),
-            config,
             endpoint,
             config,
         })

@@ -42,15 +42,11 @@ stack as it is now, without the changes that come before it.
 
 /// Deploys, or shows what it would deploy.
 pub fn run(args: &DeployArgs, color: Color) -> Printed {
-<<<<<<< HEAD
     if args.repair {
         return repair::run(args, color);
     }
-    let target = target::find(&args.place, Routes::parse_to_deploy, color)?;
-=======
     let target =
         target::find(&args.place.routes, &args.place.stacks, Routes::parse_to_deploy, color)?;
->>>>>>> next
     if let Some(problem) = &target.external_id_problem {
         return Err(anyhow!("{problem}").into());
     }

@@ -49,17 +49,17 @@ struct Looked<'a> {
 /// Finds what drifted, shows it, and repairs it.
 pub fn run(args: &DeployArgs, color: Color) -> Printed {
     // A route that may not be deployed any more doesn't keep what is deployed from being repaired.
-    let target = target::find(&args.place, Routes::parse, color)?;
+    let target = target::find(&args.place.routes, &args.place.stacks, Routes::parse, color)?;
     can_ask(args.yes || args.dry_run, "`landfall deploy` asks before it changes anything")?;
     Ok(aws::wait(async {
-        let accounts = Accounts::find(&args.place, &target.account, &target.region).await?;
+        let accounts = Accounts::find(&args.place.stacks, &target.account, &target.region).await?;
         repair(args, &accounts).await
     })?)
 }
 
 async fn repair(args: &DeployArgs, accounts: &Accounts) -> anyhow::Result<Output> {
     let mut all = Vec::new();
-    for (side, template, stack) in stacks(&args.place.name_prefix, args.order) {
+    for (side, template, stack) in stacks(&args.place.stacks.name_prefix, args.order) {
         if template != TemplateName::Provisioner {
             all.push(looked(accounts, side, template, stack).await?);
         }

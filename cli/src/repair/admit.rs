@@ -102,7 +102,7 @@ mod tests {
     #[test]
     fn a_repair_may_change_what_drifted_and_what_depends_on_it() {
         let of_role = Cause::Resource("JobRole".to_owned());
-        let job = change("Job", "AWS::Glue::Job", &[of_role.clone()]);
+        let job = change("Job", "AWS::Glue::Job", std::slice::from_ref(&of_role));
         let policy = change("JobPolicy", "AWS::IAM::Policy", &[Cause::Dynamic, mark(), of_role]);
         assert_eq!(told(&[role()]), Vec::<String>::new());
         let by_provisioner = Change { replacement: Replacement::Maybe, ..role() };
