@@ -4,6 +4,7 @@
 
 pub mod change;
 pub mod change_set;
+pub mod deployed;
 pub mod events;
 pub mod stack;
 pub mod template;

@@ -13,13 +13,12 @@ use std::collections::BTreeMap;
 use anyhow::{Context, anyhow, ensure};
 use landfall_core::routes::Routes;
 
-use self::make::{Wanted, make};
+use self::make::{Made, Wanted, make};
 use self::plan::{ExternalId, Facts, Known, KnownStacks, Step};
 use crate::accounts::target::{self, DeploymentTarget};
 use crate::accounts::{Account, Accounts, Side, stacks};
 use crate::args::Color;
 use crate::args::deploy::{Architecture, DeployArgs, TemplateName};
-use crate::aws;
 use crate::cloudformation::Value;
 use crate::cloudformation::change_set::TemplateAt;
 use crate::cloudformation::stack::{Observed, Standing};
@@ -28,6 +27,7 @@ use crate::package::{Artifact, Package, file_of};
 use crate::terminal::consent::can_ask;
 use crate::terminal::output::{Output, Printed};
 use crate::terminal::progress::say;
+use crate::{aws, repair};
 
 /// The template of the artifacts bucket. It is deployed without an upload, because it creates the bucket to upload to.
 const ARTIFACTS: &str = include_str!("../../infra/artifacts.yaml");
@@ -42,6 +42,9 @@ stack as it is now, without the changes that come before it.
 
 /// Deploys, or shows what it would deploy.
 pub fn run(args: &DeployArgs, color: Color) -> Printed {
+    if args.repair {
+        return repair::run(args, color);
+    }
     let target =
         target::find(&args.place.routes, &args.place.stacks, Routes::parse_to_deploy, color)?;
     if let Some(problem) = &target.external_id_problem {
@@ -217,7 +220,7 @@ impl<'a> Deployment<'a> {
             template: &template,
             parameters: &parameters,
         };
-        make(self.args, account, &wanted, Some(TemplateAt::Body(text))).await
+        make(self.args, account, &wanted, Some(TemplateAt::Body(text))).await.map(drop)
     }
 
     async fn step(&self, step: &Step, template: &Template) -> anyhow::Result<()> {
@@ -230,7 +233,11 @@ impl<'a> Deployment<'a> {
         } else {
             None
         };
-        make(self.args, account, &wanted, uploaded).await
+        let made = make(self.args, account, &wanted, uploaded).await?;
+        if made == Made::Unchanged && step.template != TemplateName::Provisioner {
+            repair::warn(account, stack).await;
+        }
+        Ok(())
     }
 
     /// Returns `true` if the command may upload. A dry run creates no bucket, and uploads only for a change set.

@@ -14,6 +14,7 @@ use landfall_core::roles::Observed;
 use landfall_provisioning::iam;
 use serde::Serialize;
 
+pub use self::compare::admitted;
 use self::compare::{Comparison, ExternalIds, compare};
 use crate::args::Color;
 use crate::args::roles::{DiffArgs, RolesFormat};

@@ -26,6 +26,7 @@ mod input;
 mod ledger;
 mod package;
 mod policies;
+mod repair;
 mod retry;
 mod state;
 mod terminal;

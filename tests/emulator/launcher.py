@@ -48,7 +48,7 @@ from glue_runs import (
 from glue_scripts import correct_python_shell_runs
 from kms_reads import correct_double_encryption, correct_encrypted_reads
 from metrics import correct_metrics_in_logs, correct_metrics_of_functions
-from resource_types import correct_resource_types
+from resource_types import correct_replacements, correct_resource_types
 from short_sessions import correct_length_of_sessions
 
 # The parameters of the IAM call that is being authorised.
@@ -93,6 +93,7 @@ def main() -> None:
     correct_double_encryption()
     correct_encrypted_reads()
     correct_resource_types()
+    correct_replacements()
     correct_length_of_sessions()
     spare_the_garbage_collector()
     app.main()

@@ -34,6 +34,19 @@ def correct_resource_types() -> None:
         provisioners._RESOURCE_HANDLERS[name] = handlers(name, identifier, arn)
 
 
+def correct_replacements() -> None:
+    """Lets a change set say which changes of a role's policy replace it.
+
+    The emulator says of any change that it may.
+    """
+    for name in ["AWS::IAM::Policy"]:
+        if name in provisioners._REPLACING_PROPERTIES:
+            raise RuntimeError(f"the emulator knows by now what replaces `{name}`")
+        schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", name).schema
+        replacing = [path.rsplit("/", 1)[-1] for path in schema.get("createOnlyProperties", [])]
+        provisioners._REPLACING_PROPERTIES[name] = tuple(replacing)
+
+
 def handlers(type_name: str, identifier: str | None, arn: str | None) -> dict[str, Any]:
     def made(physical_id: str, properties: dict) -> tuple[str, dict]:
         schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", type_name).schema

@@ -83,6 +83,50 @@ def test_what_contradicts_the_schema_of_its_type_fails(launched: Emulator) -> No
         assert part in reasons[0]
 
 
+def replacement(emulator: Emulator, name: str) -> str:
+    """Returns what a change set says about the replacement of a policy whose document changes."""
+    client = emulator.client("cloudformation", DATA)
+
+    def resources(action: str) -> dict[str, Any]:
+        statement = {"Effect": "Allow", "Action": action, "Resource": "*"}
+        trust = {"Effect": "Allow", "Action": "sts:AssumeRole"}
+        trust["Principal"] = {"Service": "glue.amazonaws.com"}
+        role = {"AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": [trust]}}
+        policy = {"PolicyName": name, "Roles": [{"Ref": "Role"}]}
+        policy["PolicyDocument"] = {"Version": "2012-10-17", "Statement": [statement]}
+        return {
+            "Role": {"Type": "AWS::IAM::Role", "Properties": {"RoleName": name, **role}},
+            "Policy": {"Type": "AWS::IAM::Policy", "Properties": policy},
+        }
+
+    def template(action: str) -> dict[str, Any]:
+        body = json.dumps({"Resources": resources(action)})
+        return {"TemplateBody": body, "Capabilities": ["CAPABILITY_NAMED_IAM"]}
+
+    def is_made() -> bool:
+        stack = client.describe_stacks(StackName=name)["Stacks"][0]
+        return stack["StackStatus"] == "CREATE_COMPLETE"
+
+    client.create_stack(StackName=name, **template("s3:GetObject"))
+    wait_until(is_made)
+    changed = template("s3:PutObject")
+    client.create_change_set(StackName=name, ChangeSetName="change", **changed)
+    found = client.describe_change_set(StackName=name, ChangeSetName="change")
+    [change] = found["Changes"]
+    replaced: str = change["ResourceChange"]["Replacement"]
+    return replaced
+
+
+def test_the_plain_emulator_still_takes_a_changed_policy_for_one_that_may_be_replaced(
+    plain: Emulator,
+) -> None:
+    assert replacement(plain, "may-be-replaced") == "Conditional"
+
+
+def test_a_changed_policy_is_not_replaced(launched: Emulator) -> None:
+    assert replacement(launched, "not-replaced") == "False"
+
+
 # Queues that rules send to
 
 

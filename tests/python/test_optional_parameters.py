@@ -86,3 +86,46 @@ def test_an_asterisk_for_the_owners_of_buckets_counts_only_for_buckets_that_are_
     statements = boundary["Properties"]["PolicyDocument"]["Statement"]
     [data] = [one for one in statements if one["Sid"] == "DataOfJobs"]
     assert data.get("Condition") == condition
+
+
+def repairable(**given: Any) -> dict[tuple[str, str], dict[str, Any]]:
+    """Returns the properties of the provisioner's resources, by template and logical ID."""
+    role = "arn:aws:iam::222222222222:role/plain"
+    everything = {"Transport": "Both", "BucketPolicyJobRoleArns": role}
+    return {
+        (template.stem, name): resource["Properties"]
+        for template in INFRA.glob("*.yaml")
+        if template.stem != "routes"
+        for name, resource in expanded(template, everything | given)["Resources"].items()
+        if resource["Type"].startswith("Custom::Landfall")
+    }
+
+
+def test_without_a_repair_no_resource_has_the_property() -> None:
+    resources = repairable()
+    assert len(resources) == 7
+    assert not [name for name, one in resources.items() if "Repair" in one]
+
+
+def test_every_custom_resource_has_a_parameter_of_its_own_for_repairs() -> None:
+    before = repairable()
+    for _, repaired in before:
+        after = repairable(**{f"{repaired}Repair": "20260131T120000Z"})
+        changed = {name for name, one in after.items() if one != before[name]}
+        # The reader roles of both templates of the data account have the same logical ID.
+        assert changed == {name for name in before if name[1] == repaired}
+        assert all(after[name] == before[name] | {"Repair": "20260131T120000Z"} for name in changed)
+
+
+def test_the_policy_of_the_example_jobs_role_comes_back_with_the_role() -> None:
+    """CloudFormation puts a policy again only if its document or its role's name differs."""
+    given = {"OutputBucketName": "acme-out", "ArtifactBucketName": "acme-artifacts"}
+
+    def policy(**more: str) -> list[dict[str, Any]]:
+        resources = expanded(INFRA / "analytics-account.yaml", given | more)["Resources"]
+        document = resources["JobPolicy"]["Properties"]["PolicyDocument"]
+        return [dict(statement) for statement in document["Statement"]]
+
+    before, after = policy(), policy(JobRoleRepair="20260131T120000Z")
+    assert [one.pop("Sid") for one in before] != [one.pop("Sid") for one in after]
+    assert before == after

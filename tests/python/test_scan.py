@@ -166,8 +166,12 @@ def sids(value: Any) -> Iterator[str]:
         for item in value:
             yield from sids(item)
     elif isinstance(value, dict):
-        if isinstance(value.get("Sid"), str):
-            yield value["Sid"]
+        match value.get("Sid"):
+            case str(sid):
+                yield sid
+            # A Sid can carry the time of a repair, and none is scanned with one.
+            case {"Fn::If": [_, _, sid]}:
+                yield sid
         for item in value.values():
             yield from sids(item)
 

@@ -14,6 +14,7 @@ use super::roles::{name_prefix, region};
       --parameter analytics:OutputBucketName=acme-lake-parquet
   landfall deploy infra/routes.yaml --data-profile acme-data --analytics-profile acme-lake --dry-run
   landfall deploy infra/routes.yaml --package target/package --yes
+  landfall deploy infra/routes.yaml --data-profile acme-data --analytics-profile acme-lake --repair
 
 `deploy` creates or updates four stacks, in this order: PREFIX-provisioner in both accounts, PREFIX in
 the analytics account, PREFIX in the data account. Before them, it creates the stack
@@ -38,13 +39,24 @@ stacks are deployed. Use it if no other stack relies on the provisioners.
 Credentials come from the profiles. For an account without a profile, they come from the environment.
 For a profile that needs SSO or a process, `deploy` runs `aws configure export-credentials`.
 
+--repair puts right what somebody changed or deleted by hand: the roles that the provisioner makes,
+the buckets' notifications, and Landfall's statements in buckets' policies. It shows what differs
+from the deployed stacks, builds and uploads nothing, and changes no template and none of your
+parameters. It refuses a change set that would change anything else. It doesn't compare external
+IDs, which CloudFormation doesn't show, and doesn't look at the functions' own roles. It needs to
+read the stacks and what they ask for: cloudformation:GetTemplate, iam:GetRole, iam:ListRolePolicies,
+iam:GetRolePolicy, iam:ListAttachedRolePolicies, iam:GetPolicy, iam:GetPolicyVersion,
+s3:GetBucketNotification, s3:GetEncryptionConfiguration, kms:DescribeKey and, if a route has
+access: bucket_policy, s3:GetBucketPolicy.
+
 --dry-run changes nothing, and creates no stack and no bucket. It shows what would be created, and the
 change set of each stack that exists. For a change set it uploads to the artifacts bucket, if there is
 one.
 
-Exit status: 0 everything is deployed, or nothing had to change; 1 the routes file has errors, a stack
-failed (the output names the first failure and its reason), or you declined a change; 2 wrong usage,
-or an account or a stack can't be read.")]
+Exit status: 0 everything is deployed or repaired, or nothing had to change; 1 the routes file has
+errors, a stack failed (the output names the first failure and its reason), something can't be
+repaired, or you declined a change; 2 wrong usage, or an account, a stack or what it asks for can't
+be read.")]
 pub struct DeployArgs {
     #[command(flatten)]
     pub place: PlaceArgs,
@@ -72,6 +84,13 @@ pub struct DeployArgs {
     /// At the end, limit both provisioners to what the routes need.
     #[arg(long)]
     pub narrow_provisioner: bool,
+    /// Deploy nothing new, but repair what drifted from the deployed stacks: roles, notifications and statements in
+    /// buckets' policies.
+    #[arg(long, conflicts_with_all = [
+        "package", "architecture", "parameters", "tags", "data_artifacts", "analytics_artifacts",
+        "rotate_external_id", "narrow_provisioner",
+    ])]
+    pub repair: bool,
     /// Which account to deploy first, after the provisioners.
     #[arg(long, value_enum, default_value_t)]
     pub order: Order,

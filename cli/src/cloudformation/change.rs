@@ -12,6 +12,21 @@ pub struct Change {
     pub replacement: Replacement,
     /// Whether the resource stays when it leaves the stack.
     pub is_retained: bool,
+    /// What makes CloudFormation change the resource; empty if it says nothing.
+    pub causes: Vec<Cause>,
+}
+
+/// One reason why CloudFormation changes a resource.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cause {
+    /// The value of this parameter.
+    Parameter(String),
+    /// This resource, which the changed one refers to.
+    Resource(String),
+    /// Something that CloudFormation can know only when it makes the change.
+    Dynamic,
+    /// The template, the stack's tags, or something else.
+    Other,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +73,7 @@ mod tests {
             kind: "AWS::SQS::Queue".to_owned(),
             replacement,
             is_retained,
+            causes: Vec::new(),
         };
         let changes = [
             change("Add", "New", Replacement::None, false),

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use anyhow::{Context, bail};
 use aws_sdk_cloudformation::operation::describe_change_set::DescribeChangeSetOutput;
 use aws_sdk_cloudformation::types::{
-    Capability, ChangeAction, ChangeSetStatus, ChangeSetType, OperationEvent, Parameter,
-    PolicyAction, Replacement as Replaced, Tag,
+    Capability, ChangeAction, ChangeSetStatus, ChangeSetType, ChangeSource, EvaluationType,
+    OperationEvent, Parameter, PolicyAction, Replacement as Replaced, ResourceChangeDetail, Tag,
 };
 use landfall_aws::sdk_error::sdk_error_parts;
 
 use super::Value;
-use super::change::{Change, Replacement};
+use super::change::{Cause, Change, Replacement};
 use super::events::{self, Pace};
 use super::stack::{Observed, Stacks};
 use crate::terminal::consent::Stopped;
@@ -34,6 +34,8 @@ pub struct Request<'a> {
 pub enum TemplateAt {
     Body(String),
     Url(String),
+    /// The template that the stack has. Nothing that earlier stacks left is imported.
+    Previous,
 }
 
 /// A change set that is ready to execute.
@@ -60,12 +62,12 @@ impl Stacks {
             .change_set_type(if *is_update { ChangeSetType::Update } else { ChangeSetType::Create })
             .capabilities(Capability::CapabilityNamedIam)
             .capabilities(Capability::CapabilityAutoExpand)
-            // The stack adopts the tables, queues and buckets that an earlier stack left.
-            .import_existing_resources(true)
             .set_parameters(Some(parameters.iter().map(parameter).collect()));
+        // The stack adopts the tables, queues and buckets that an earlier stack left.
         create = match &request.template {
-            TemplateAt::Body(text) => create.template_body(text),
-            TemplateAt::Url(url) => create.template_url(url),
+            TemplateAt::Body(text) => create.template_body(text).import_existing_resources(true),
+            TemplateAt::Url(url) => create.template_url(url).import_existing_resources(true),
+            TemplateAt::Previous => create.use_previous_template(true),
         };
         if !tags.is_empty() {
             let tag =
@@ -257,7 +259,21 @@ fn change(change: &aws_sdk_cloudformation::types::Change) -> Option<Change> {
             None => Replacement::None,
         },
         is_retained: change.policy_action() == Some(&PolicyAction::Retain),
+        causes: change.details().iter().map(cause).collect(),
     })
+}
+
+fn cause(detail: &ResourceChangeDetail) -> Cause {
+    let entity = detail.causing_entity().unwrap_or_default();
+    match detail.change_source() {
+        Some(ChangeSource::ParameterReference) => Cause::Parameter(entity.to_owned()),
+        // An attribute is `LogicalId.Attribute`.
+        Some(ChangeSource::ResourceReference | ChangeSource::ResourceAttribute) => {
+            Cause::Resource(entity.split('.').next().unwrap_or_default().to_owned())
+        }
+        _ if detail.evaluation() == Some(&EvaluationType::Dynamic) => Cause::Dynamic,
+        _ => Cause::Other,
+    }
 }
 
 /// Tells a change set without changes from a failure: CloudFormation reports both as failed.

@@ -112,8 +112,17 @@ impl Stacks {
 
     /// Returns the template of a stack as it was uploaded, before transforms.
     pub async fn template(&self, stack: &str) -> anyhow::Result<String> {
+        self.template_at(stack, TemplateStage::Original).await
+    }
+
+    /// Returns the template of a stack after transforms, with what it includes.
+    pub async fn processed_template(&self, stack: &str) -> anyhow::Result<String> {
+        self.template_at(stack, TemplateStage::Processed).await
+    }
+
+    async fn template_at(&self, stack: &str, stage: TemplateStage) -> anyhow::Result<String> {
         let get = self.client.get_template().stack_name(stack);
-        let got = get.template_stage(TemplateStage::Original).send().await;
+        let got = get.template_stage(stage).send().await;
         let got = got.map_err(self.failed(format!("read the template of stack `{stack}`")))?;
         got.template_body().map(str::to_owned).context("a stack has no template")
     }

@@ -19,6 +19,15 @@ pub struct Wanted<'a> {
     pub parameters: &'a BTreeMap<String, Value>,
 }
 
+/// What became of a stack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Made {
+    /// It was changed, or a dry run showed what would change.
+    Changed,
+    /// It already is as desired.
+    Unchanged,
+}
+
 impl Wanted<'_> {
     fn heading(&self, account: &Account) -> String {
         let purpose = self.purpose.map(|purpose| format!(": {purpose}")).unwrap_or_default();
@@ -45,6 +54,7 @@ impl Wanted<'_> {
                 },
                 replacement: change::Replacement::None,
                 is_retained: false,
+                causes: Vec::new(),
             })
             .collect();
         text + &change::shown(&changes) + "\n"
@@ -61,7 +71,7 @@ pub async fn make(
     account: &Account,
     wanted: &Wanted<'_>,
     template: Option<TemplateAt>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Made> {
     let Wanted { stack, parameters, .. } = *wanted;
     let found = account.stacks.find(stack).await?;
     if let Some(found) = &found {
@@ -75,13 +85,13 @@ pub async fn make(
         if standing == Standing::FailedFirst {
             show("before that, what the failed first creation left would be deleted\n\n");
         }
-        return Ok(());
+        return Ok(Made::Changed);
     }
     let Some(template) = template else {
         show(&format!(
             "{heading}: the changes are unknown, because there is no artifacts bucket to upload to yet\n\n"
         ));
-        return Ok(());
+        return Ok(Made::Changed);
     };
     if let (Standing::FailedFirst, Some(found)) = (&standing, &found) {
         let status = &found.status;
@@ -97,16 +107,17 @@ pub async fn make(
     let request = Request { stack, template, parameters, tags: &tags, is_update, is_new };
     let Some(prepared) = account.stacks.prepare(&request).await? else {
         show(&format!("{heading}: no change\n\n"));
-        return Ok(());
+        return Ok(Made::Unchanged);
     };
     show(&format!("{heading}\n{}\n", change::shown(&prepared.changes)));
     if args.dry_run {
         account.stacks.discard(&prepared).await;
-        return Ok(());
+        return Ok(Made::Changed);
     }
     if let Err(stopped) = confirm(args.yes, "make this change?") {
         account.stacks.discard(&prepared).await;
         return Err(stopped);
     }
-    account.stacks.execute(stack, &prepared).await
+    account.stacks.execute(stack, &prepared).await?;
+    Ok(Made::Changed)
 }

@@ -32,6 +32,30 @@ fn nobody_to_ask_and_no_yes_is_an_error_that_says_so() {
 }
 
 #[test]
+fn a_repair_deploys_nothing_new_and_asks_too() {
+    let run = |options: &[&str]| {
+        let args = [&["deploy", "routes.yaml", "--repair"][..], options].concat();
+        landfall(&[("routes.yaml", ROUTES)], &args)
+    };
+    for options in [
+        &["--package", "target/package"][..],
+        &["--parameter", "data:LogLevel=DEBUG"],
+        &["--tag", "team=data"],
+        &["--architecture", "arm64"],
+        &["--data-artifacts", "acme-artifacts"],
+        &["--rotate-external-id"],
+        &["--narrow-provisioner"],
+    ] {
+        let shown = run(options);
+        assert_eq!(shown.status, 2, "{options:?}: {}", shown.all());
+        assert!(shown.stderr.contains("cannot be used with"), "{options:?}: {}", shown.all());
+    }
+    let shown = run(&[]);
+    assert_eq!(shown.status, 2, "{}", shown.all());
+    assert!(shown.stderr.contains("isn't a terminal: add --yes"), "{}", shown.all());
+}
+
+#[test]
 fn routes_that_have_errors_are_told_as_check_tells_them() {
     let broken = ROUTES.replace("target: analytics, job: items", "target: elsewhere, job: items");
     for command in ["deploy", "destroy"] {

@@ -27,8 +27,7 @@ const CONCURRENT_LOOKS: usize = 16;
 
 /// Returns the token that everything of this resource in buckets shares.
 pub(crate) fn token(owner: &Owner) -> String {
-    let id = lifecycle::physical_id(&owner.stack_id, &owner.logical_id, "");
-    id.rsplit('-').next().unwrap_or_default().to_owned()
+    lifecycle::token(&owner.stack_id, &owner.logical_id)
 }
 
 /// Returns when looking at the buckets must be over.

@@ -7,12 +7,14 @@
 mod check;
 pub mod drift;
 mod judge;
+mod link;
 pub mod observed;
 mod owners;
 pub mod permissions;
 pub mod problems;
 mod statements;
 
-pub use check::{Check, Link, Side, Status, first_broken};
+pub use check::{Check, Status, first_broken};
 pub use judge::judge;
+pub use link::{Link, Side};
 pub use owners::request_to_owners;

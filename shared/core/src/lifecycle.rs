@@ -161,6 +161,12 @@ pub fn physical_id(stack_id: &str, logical_id: &str, request_id: &str) -> String
     format!("{logical_id}-{hex}")
 }
 
+/// Returns the token that marks everything of a resource in buckets: 16 hex digits. A replacement keeps it.
+pub fn token(stack_id: &str, logical_id: &str) -> String {
+    let id = physical_id(stack_id, logical_id, "");
+    id.rsplit('-').next().unwrap_or_default().to_owned()
+}
+
 /// Decides what a request means. The same arguments give the same decision. If the handling dies after the memory
 /// was saved, deciding again gives the same work again, until a response is recorded.
 pub fn decide(memory: &Memory, request: &Request) -> Decision {

@@ -246,6 +246,16 @@ impl StandIn {
         self.shared.lock().iam.roles.insert(name.to_owned(), role);
     }
 
+    /// Removes a role from IAM without a call, with all its policies.
+    pub fn remove_role(&self, name: &str) {
+        self.shared.lock().iam.roles.remove(name);
+    }
+
+    /// Puts the notification configuration of a bucket that was made here, as XML, as somebody else does.
+    pub fn put_notifications(&self, bucket: &str, configuration: &str) {
+        self.shared.lock().s3.buckets.put_configuration(bucket, configuration);
+    }
+
     /// Puts an item into a table without a call. Returns `false` if there is no such table.
     pub fn put_item(&self, table: &str, item: &Value) -> bool {
         let body = serde_json::json!({ "TableName": table, "Item": item });

@@ -108,6 +108,13 @@ impl<'a> Deployment<'a> {
         })
     }
 
+    /// Repairs what drifted.
+    pub fn repair(&self, more: &[&str]) -> Result<Shown> {
+        self.run("deploy", |command| {
+            command.arg("--repair").args(more);
+        })
+    }
+
     fn run(&self, what: &str, add: impl FnOnce(&mut std::process::Command)) -> Result<Shown> {
         let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let mut command = self.stage.cloud.landfall(what)?;

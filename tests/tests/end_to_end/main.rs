@@ -23,6 +23,7 @@ mod moved;
 mod notifications;
 mod provisioner_policy;
 mod recovery;
+mod repair;
 mod requests;
 mod scope;
 mod secrets;
@@ -77,6 +78,7 @@ fn main() -> ExitCode {
         deploy::an_external_id_is_changed_while_both_are_admitted,
         deploy::credentials_of_another_account_than_the_routes_name_are_refused,
         moved::a_change_to_a_bucket_of_another_account_is_taken_back_and_silences_none,
+        repair::what_was_deleted_by_hand_is_repaired_and_what_waited_for_it_is_processed,
         upgrade::stacks_of_the_version_before_keep_every_role_rule_and_notification,
     ];
     let of_one_stage = trials![in_a_slot;

@@ -9,5 +9,6 @@ mod limits;
 mod locks;
 mod notifications;
 mod removals;
+mod repair;
 mod times;
 mod wide;

@@ -14,6 +14,7 @@ use crate::problem::Problem;
 use crate::properties;
 use crate::reach::{Reach, listed_prefixes, object_arns};
 use crate::reaches::Reaches;
+use crate::repair;
 use crate::roles::Home;
 use crate::routes::Access;
 use crate::routes::resolve::{self, is_bucket};
@@ -30,6 +31,10 @@ struct Written {
     /// The version of these properties. Default: 1.
     #[schemars(range(min = 1, max = 1))]
     version: Option<u32>,
+    /// The time of the last repair: at most 64 letters, digits and `-:.`. With another value, CloudFormation asks
+    /// for an Update, which puts right what differs from the other properties. The value itself means nothing.
+    #[schemars(length(max = 64), regex(pattern = "^[0-9A-Za-z:.-]*$"))]
+    repair: Option<String>,
     /// The routes file, included with `AWS::Include`.
     #[schemars(required)]
     routes: Option<RoutesFile>,
@@ -165,6 +170,7 @@ fn resolve(written: &Written, home: &Home, mut at: At<'_>) -> Option<Spec> {
     if written.version.is_some_and(|version| version != 1) {
         at.key("Version").error("this version is unknown", "Landfall supports version 1");
     }
+    repair::check(written.repair.as_deref(), &mut at);
     let roles = roles(written.job_role_arns.as_ref(), home, &mut at);
     for (index, arn) in written.kms_key_arns.iter().flatten().enumerate() {
         if KeyArn::parse(arn).is_none() {

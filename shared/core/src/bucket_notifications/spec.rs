@@ -11,6 +11,7 @@ use crate::arn::QueueArn;
 use crate::at::At;
 use crate::problem::Problem;
 use crate::properties;
+use crate::repair;
 use crate::routes::resolve::{self, is_bucket};
 use crate::routes::written::RoutesFile;
 
@@ -25,6 +26,10 @@ struct Written {
     /// The version of these properties. Default: 1.
     #[schemars(range(min = 1, max = 1))]
     version: Option<u32>,
+    /// The time of the last repair: at most 64 letters, digits and `-:.`. With another value, CloudFormation asks
+    /// for an Update, which puts right what differs from the other properties. The value itself means nothing.
+    #[schemars(length(max = 64), regex(pattern = "^[0-9A-Za-z:.-]*$"))]
+    repair: Option<String>,
     /// The routes file, included with `AWS::Include`.
     #[schemars(required)]
     routes: Option<RoutesFile>,
@@ -100,6 +105,7 @@ fn resolve(written: &Written, mut at: At<'_>) -> Option<Spec> {
     if written.version.is_some_and(|version| version != 1) {
         at.key("Version").error("this version is unknown", "Landfall supports version 1");
     }
+    repair::check(written.repair.as_deref(), &mut at);
     let destination = match (written.queue_arn.as_deref(), written.event_bridge.unwrap_or(false)) {
         (None | Some(""), true) => Some(Destination::EventBridge),
         (Some(arn), false) if QueueArn::parse(arn).is_some() => {

@@ -13,7 +13,8 @@ mod stacks;
 
 use std::collections::BTreeSet;
 
-use super::check::{Check, Link, Side, Status};
+use super::check::{Check, Status};
+use super::link::{Link, Side};
 use super::observed::{AnalyticsAccount, DataAccount, Look, Observations, RouteFacts, Transport};
 use super::problems::Fault;
 

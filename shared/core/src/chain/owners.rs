@@ -1,7 +1,7 @@
 //! What to send to the owners of an account that nobody could look at.
 
-use super::check::Side;
 use super::judge::distinct;
+use super::link::Side;
 use super::observed::{Observations, RouteFacts};
 use super::problems::quoted;
 

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::check::Side;
+use super::link::Side;
 use crate::policy::{Statement, literal};
 
 /// A call that looks.

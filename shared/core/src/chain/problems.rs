@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 pub(super) use self::table::Fault;
 use self::table::Row;
-use super::check::Link;
+use super::link::Link;
 
 /// How bad a problem is, by what can happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

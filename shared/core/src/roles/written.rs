@@ -23,6 +23,10 @@ macro_rules! properties {
             /// The version of these properties. Default: 1.
             #[schemars(range(min = 1, max = 1))]
             pub version: Option<u32>,
+            /// The time of the last repair: at most 64 letters, digits and `-:.`. With another value, CloudFormation asks
+            /// for an Update, which puts right what differs from the other properties. The value itself means nothing.
+            #[schemars(length(max = 64), regex(pattern = "^[0-9A-Za-z:.-]*$"))]
+            pub repair: Option<String>,
             /// The role's name, which the other account's stack names too. A change replaces the role.
             #[schemars(required, regex(pattern = r"^[\w+=,.@-]{1,64}$"))]
             pub role_name: Option<String>,
@@ -52,6 +56,7 @@ macro_rules! properties {
             pub(crate) fn common(&self) -> Common<'_> {
                 Common {
                     version: self.version,
+                    repair: self.repair.as_deref(),
                     role_name: self.role_name.as_deref(),
                     path: self.path.as_deref(),
                     description: self.description.as_deref(),
@@ -69,6 +74,7 @@ macro_rules! properties {
 /// The properties that all roles have.
 pub(crate) struct Common<'a> {
     pub version: Option<u32>,
+    pub repair: Option<&'a str>,
     pub role_name: Option<&'a str>,
     pub path: Option<&'a str>,
     pub description: Option<&'a str>,

@@ -39,6 +39,12 @@ impl Buckets {
         self.0.get(name).map(|bucket| &bucket.notifications)
     }
 
+    pub(crate) fn put_configuration(&mut self, name: &str, configuration: &str) {
+        if let Some(bucket) = self.0.get_mut(name) {
+            bucket.notifications = Bytes::copy_from_slice(configuration.as_bytes());
+        }
+    }
+
     pub(crate) fn policy(&self, name: &str) -> Option<&Bytes> {
         self.0.get(name).and_then(|bucket| bucket.policy.as_ref())
     }

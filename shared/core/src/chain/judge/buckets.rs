@@ -3,7 +3,8 @@
 mod notifications;
 
 use super::{Gap, Place, listed, look};
-use crate::chain::check::{Check, Link, Status};
+use crate::chain::check::{Check, Status};
+use crate::chain::link::Link;
 use crate::chain::observed::{Bucket, DataAccount, Key, Look};
 use crate::chain::problems::Fault;
 use crate::chain::statements::{denials, unique_ids};

@@ -1,7 +1,8 @@
 //! Judges the functions, their concurrency, and the event source mappings that feed them.
 
 use super::{Gap, Place, look};
-use crate::chain::check::{Check, Link, Status};
+use crate::chain::check::{Check, Status};
+use crate::chain::link::Link;
 use crate::chain::observed::{Function, FunctionState, Look, Mapping, Named};
 use crate::chain::problems::Fault;
 

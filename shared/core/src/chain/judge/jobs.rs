@@ -2,7 +2,8 @@
 
 use super::roles::name_of;
 use super::{Gap, Place, distinct, look};
-use crate::chain::check::{Check, Link, Status};
+use crate::chain::check::{Check, Status};
+use crate::chain::link::Link;
 use crate::chain::observed::{AnalyticsAccount, Failure, Job, JobFacts, Look, RouteFacts};
 use crate::chain::problems::Fault;
 use crate::doctor::explain;

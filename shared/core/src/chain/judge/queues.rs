@@ -2,7 +2,8 @@
 
 use super::{Gap, Place, listed, look};
 use crate::arn::QueueArn;
-use crate::chain::check::{Check, Link, Status};
+use crate::chain::check::{Check, Status};
+use crate::chain::link::Link;
 use crate::chain::observed::{AnalyticsAccount, DataAccount, Named, Queue, Transport};
 use crate::chain::problems::Fault;
 use crate::chain::statements::{

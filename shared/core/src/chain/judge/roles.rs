@@ -1,8 +1,9 @@
 //! Judges Landfall's roles: what they may do, whom they trust, and whether somebody pulled the brake.
 
 use super::{Place, distinct, listed, look};
-use crate::chain::check::{Check, Link, Status};
+use crate::chain::check::{Check, Status};
 use crate::chain::drift::{Difference, Kind};
+use crate::chain::link::Link;
 use crate::chain::observed::{AnalyticsAccount, Named, Role, RouteFacts};
 use crate::chain::problems::Fault;
 use crate::chain::statements::{admits_role, unique_ids};

@@ -3,7 +3,8 @@
 use serde_json::Value;
 
 use super::{Place, distinct, listed, look};
-use crate::chain::check::{Check, Link, Status};
+use crate::chain::check::{Check, Status};
+use crate::chain::link::Link;
 use crate::chain::observed::{DataAccount, Named, RouteFacts, Rule};
 use crate::chain::problems::Fault;
 use crate::key_policy::texts;

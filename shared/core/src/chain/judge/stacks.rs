@@ -1,7 +1,8 @@
 //! Judges the stacks, the deployed routes and the tables.
 
 use super::{Gap, Place, look};
-use crate::chain::check::{Check, Link};
+use crate::chain::check::Check;
+use crate::chain::link::Link;
 use crate::chain::observed::{Look, Named};
 use crate::chain::problems::Fault;
 

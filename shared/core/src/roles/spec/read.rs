@@ -14,6 +14,7 @@ use crate::arn::{PolicyArn, RoleArn, is_role_name};
 use crate::at::At;
 use crate::problem::Problem;
 use crate::properties;
+use crate::repair;
 use crate::roles::written::{Common, DEFAULT_PATH, JobRole, ReaderRole, StarterRole};
 use crate::roles::{Kind, OWNER_TAGS, Trust};
 use crate::routes::Routes;
@@ -114,6 +115,7 @@ fn common(
     if written.version.is_some_and(|version| version != 1) {
         at.key("Version").error("this version is unknown", "Landfall supports version 1");
     }
+    repair::check(written.repair, at);
     match written.role_name {
         None => at.missing("RoleName"),
         Some(name) if is_role_name(name) && !name.contains('/') => {}

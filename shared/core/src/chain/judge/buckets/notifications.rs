@@ -4,7 +4,8 @@
 
 use super::super::{Place, listed, look};
 use crate::bucket_notifications::{Configuration, Entry, Filter, Kind};
-use crate::chain::check::{Check, Link};
+use crate::chain::check::Check;
+use crate::chain::link::Link;
 use crate::chain::observed::{Bucket, DataAccount, Transport};
 use crate::chain::problems::Fault;
 

@@ -1,0 +1,271 @@
+//! `landfall deploy --repair`: puts right what drifted although no template changed.
+//!
+//! A repair gives the parameter `…Repair` of each drifted resource a new value, and changes nothing else: the template
+//! and all other parameters stay as they are. CloudFormation then asks the provisioner for an Update of exactly those
+//! resources. `look` finds what drifted, and `admit` refuses a change set that would change anything else.
+
+mod admit;
+mod look;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{anyhow, bail, ensure};
+use landfall_aws::clock::now;
+use landfall_core::moment::Time;
+use landfall_core::routes::Routes;
+
+use self::look::{Finding, State};
+use crate::accounts::{Account, Accounts, Side, stacks, target};
+use crate::args::Color;
+use crate::args::deploy::{DeployArgs, TemplateName};
+use crate::aws;
+use crate::cloudformation::change::Replacement;
+use crate::cloudformation::change_set::{Request, TemplateAt};
+use crate::cloudformation::deployed::Deployed;
+use crate::cloudformation::stack::{Observed, Standing};
+use crate::cloudformation::{Value, change};
+use crate::terminal::consent::{Stopped, can_ask, confirm};
+use crate::terminal::output::{Output, Printed, Status};
+use crate::terminal::phrases::quoted;
+use crate::terminal::printable;
+use crate::terminal::progress::{say, show};
+
+/// What CloudFormation can't know of custom resources.
+const MAYBE_REPLACED: &str = "\
+The provisioner replaces a role only if its name changes. A repair changes no name, so nothing is replaced.
+";
+
+const NOTHING_CHANGED: &str = "This was a dry run. Nothing was repaired.\n";
+const NOTHING_DRIFTED: &str = "nothing has drifted\n";
+
+/// A stack, with what was found of its resources.
+struct Looked<'a> {
+    account: &'a Account,
+    stack: String,
+    observed: Observed,
+    findings: Vec<Finding>,
+}
+
+/// Finds what drifted, shows it, and repairs it.
+pub fn run(args: &DeployArgs, color: Color) -> Printed {
+    // A route that may not be deployed any more doesn't keep what is deployed from being repaired.
+    let target = target::find(&args.place.routes, &args.place.stacks, Routes::parse, color)?;
+    can_ask(args.yes || args.dry_run, "`landfall deploy` asks before it changes anything")?;
+    Ok(aws::wait(async {
+        let accounts = Accounts::find(&args.place.stacks, &target.account, &target.region).await?;
+        repair(args, &accounts).await
+    })?)
+}
+
+async fn repair(args: &DeployArgs, accounts: &Accounts) -> anyhow::Result<Output> {
+    let mut all = Vec::new();
+    for (side, template, stack) in stacks(&args.place.stacks.name_prefix, args.order) {
+        if template != TemplateName::Provisioner {
+            all.push(looked(accounts, side, template, stack).await?);
+        }
+    }
+    for looked in &all {
+        show(&looked.shown());
+    }
+    // Whatever keeps a stack from being repaired is told before another one is changed.
+    for looked in &all {
+        looked.knows_repairs()?;
+    }
+    let time = mark(now());
+    for looked in &all {
+        looked.repair(args, &time).await?;
+    }
+    Ok(outcome(&all, args.dry_run))
+}
+
+async fn looked(
+    accounts: &Accounts,
+    side: Side,
+    template: TemplateName,
+    stack: String,
+) -> anyhow::Result<Looked<'_>> {
+    let account = accounts.of(side);
+    let place = &account.stacks.place;
+    let Some(observed) = account.stacks.find(&stack).await? else {
+        bail!("there is no stack `{stack}` in {place} to repair: deploy it first");
+    };
+    observed.can_change(&stack)?;
+    ensure!(
+        observed.standing() == Standing::Updatable,
+        "stack `{stack}` in {place} is {}, so there is nothing to repair: deploy it first",
+        observed.status
+    );
+    accounts.check_owner(side, template, &stack, &observed).await?;
+    let findings = look::look(account, &deployed(account, &stack, &observed).await?).await;
+    Ok(Looked { account, stack, observed, findings })
+}
+
+async fn deployed(account: &Account, stack: &str, observed: &Observed) -> anyhow::Result<Deployed> {
+    let template = account.stacks.processed_template(stack).await?;
+    Deployed::new(&template, observed, account.stacks.physical_ids(stack).await?)
+}
+
+/// Warns if something of an unchanged stack has drifted, as far as that can be seen.
+pub async fn warn(account: &Account, stack: &str) {
+    let Ok(Some(observed)) = account.stacks.find(stack).await else { return };
+    let Ok(deployed) = deployed(account, stack, &observed).await else { return };
+    for Finding { name, state, .. } in look::look(account, &deployed).await {
+        if let State::Drifted(differences) = state {
+            let name = printable(&name);
+            say(&format!("warning: {name}: {}", printable(&differences.join("; "))));
+            say(
+                "  No template changed, so this deployment doesn't mend it. `landfall deploy --repair` does.",
+            );
+        }
+    }
+}
+
+impl Looked<'_> {
+    fn heading(&self) -> String {
+        let Account { side, id, region, .. } = self.account;
+        format!("stack {} in the {} ({id}, {region})", self.stack, side.name())
+    }
+
+    fn shown(&self) -> String {
+        let mut text = format!("{}\n", self.heading());
+        for Finding { name, state, .. } in &self.findings {
+            let (what, lines) = match state {
+                State::AsDesired => ("no difference", &[][..]),
+                State::Drifted(differences) => ("drifted", &differences[..]),
+                State::Stuck(reasons) => ("can't be repaired", &reasons[..]),
+                State::Unknown(reason) => ("unknown", std::slice::from_ref(reason)),
+            };
+            text.push_str(&format!("  {}: {what}\n", printable(name)));
+            for line in lines {
+                text.push_str(&format!("    {}\n", printable(line)));
+            }
+        }
+        text + "\n"
+    }
+
+    /// Returns the logical IDs of what drifted.
+    fn drifted(&self) -> BTreeSet<&str> {
+        let drifted = self.findings.iter().filter(|it| matches!(it.state, State::Drifted(_)));
+        drifted.map(|it| it.resource.logical_id.as_str()).collect()
+    }
+
+    /// Checks that the stack has a parameter for everything that drifted.
+    fn knows_repairs(&self) -> anyhow::Result<()> {
+        let needed = self.drifted().into_iter().map(parameter);
+        let unknown: Vec<String> =
+            needed.filter(|name| !self.observed.parameters.contains_key(name)).collect();
+        ensure!(
+            unknown.is_empty(),
+            "stack `{}` in {} comes from an earlier version and has no parameter {}: run `landfall deploy` \
+             without --repair first, and then again with it",
+            self.stack,
+            self.account.stacks.place,
+            quoted(&unknown)
+        );
+        Ok(())
+    }
+
+    /// Repairs what drifted, or shows what that would change.
+    async fn repair(&self, args: &DeployArgs, time: &str) -> anyhow::Result<()> {
+        let drifted = self.drifted();
+        if drifted.is_empty() {
+            return Ok(());
+        }
+        let names = self.observed.parameters.keys();
+        let mut parameters: BTreeMap<String, Value> =
+            names.map(|name| (name.clone(), Value::Previous)).collect();
+        let marks: BTreeSet<String> = drifted.iter().map(|id| parameter(id)).collect();
+        for name in &marks {
+            parameters.insert(name.clone(), Value::Text(time.to_owned()));
+        }
+        let (stacks, stack) = (&self.account.stacks, self.stack.as_str());
+        let request = Request {
+            stack,
+            template: TemplateAt::Previous,
+            parameters: &parameters,
+            // The stack keeps its tags.
+            tags: &BTreeMap::new(),
+            is_update: true,
+            is_new: false,
+        };
+        let Some(prepared) = stacks.prepare(&request).await? else {
+            return Err(failed(format!(
+                "failed to repair stack `{stack}` in {}: CloudFormation sees no change",
+                stacks.place
+            )));
+        };
+        show(&format!("{}: repairs\n{}", self.heading(), change::shown(&prepared.changes)));
+        if prepared.changes.iter().any(|it| it.replacement == Replacement::Maybe) {
+            show(MAYBE_REPLACED);
+        }
+        show("\n");
+        let unexpected = admit::unexpected(&prepared.changes, &drifted, &marks);
+        if !unexpected.is_empty() {
+            stacks.discard(&prepared).await;
+            return Err(failed(format!(
+                "refused to repair stack `{stack}` in {}, and changed nothing of it: {}",
+                stacks.place,
+                unexpected.join("; ")
+            )));
+        }
+        if args.dry_run {
+            stacks.discard(&prepared).await;
+            return Ok(());
+        }
+        if let Err(stopped) = confirm(args.yes, "make this change?") {
+            stacks.discard(&prepared).await;
+            return Err(stopped);
+        }
+        stacks.execute(stack, &prepared).await
+    }
+}
+
+fn failed(why: String) -> anyhow::Error {
+    Stopped::Failed(printable(&why)).into()
+}
+
+/// Returns the name of the templates' parameter for the repair of a resource.
+fn parameter(logical_id: &str) -> String {
+    format!("{logical_id}Repair")
+}
+
+/// Returns a time in letters and digits, which is all that the parameters accept: `20260131T120000Z`.
+fn mark(time: Time) -> String {
+    Time(time.seconds() * 1000).to_string().replace(['-', ':'], "")
+}
+
+fn outcome(all: &[Looked<'_>], is_dry_run: bool) -> Output {
+    let has_drifted = all.iter().any(|looked| !looked.drifted().is_empty());
+    let findings = || all.iter().flat_map(|looked| &looked.findings);
+    let is_fine = findings().all(|it| matches!(it.state, State::AsDesired | State::Drifted(_)));
+    let mut output = match (is_dry_run, has_drifted) {
+        (true, true) => Output::done(NOTHING_CHANGED),
+        (false, true) => Output::done("repaired\n"),
+        (_, false) if is_fine => Output::done(NOTHING_DRIFTED),
+        (_, false) => Output::default(),
+    };
+    for Finding { name, state, .. } in findings() {
+        match state {
+            State::AsDesired | State::Drifted(_) => {}
+            State::Stuck(reasons) => {
+                let why = format!("failed to repair the {name}: {}", reasons.join("; "));
+                output.fail(&why, Status::Problems);
+            }
+            State::Unknown(reason) => {
+                output.error(&anyhow!("failed to look at the {name}: {reason}"));
+            }
+        }
+    }
+    output
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_of_a_repair_is_one_that_the_templates_and_the_provisioner_accept() {
+        let time = Time::parse("2026-01-31T12:00:00.250Z").expect("a time");
+        assert_eq!(mark(time), "20260131T120000Z");
+    }
+}

@@ -1,0 +1,126 @@
+//! The links of the chain, and the two accounts that they are in.
+
+/// One of the two accounts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Side {
+    /// The data account.
+    Data,
+    /// The analytics account.
+    Analytics,
+}
+
+impl Side {
+    /// Returns the word for it: `data` or `analytics`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Data => "data",
+            Self::Analytics => "analytics",
+        }
+    }
+}
+
+/// A link of the chain. The order is that of the data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, strum::VariantArray)]
+#[allow(missing_docs, reason = "the names describe the variants")]
+pub enum Link {
+    DataStack,
+    Routes,
+    Bucket,
+    Versioning,
+    Ownership,
+    BucketPolicy,
+    Key,
+    Notifications,
+    UploadRule,
+    ArrivalsPolicy,
+    Arrivals,
+    ArrivalsDeadLetters,
+    Trigger,
+    TriggerConcurrency,
+    TriggerMapping,
+    Ledger,
+    AnalyticsStack,
+    Starter,
+    Job,
+    Script,
+    JobRole,
+    Reader,
+    ReaderTrust,
+    Claims,
+    RuleOfRuns,
+    RunsPolicy,
+    Runs,
+    RunsDeadLetters,
+    Monitor,
+    MonitorConcurrency,
+    MonitorMapping,
+    Schedule,
+    LastRun,
+}
+
+impl Link {
+    /// All links, in the direction of the data.
+    pub const ALL: &[Self] = <Self as strum::VariantArray>::VARIANTS;
+
+    /// Returns a stable identifier, such as `LF001`. No identifier is ever used again for another link.
+    pub fn code(self) -> &'static str {
+        self.row().0
+    }
+
+    /// Returns what the link is, such as `the bucket's policy`.
+    pub fn name(self) -> &'static str {
+        self.row().1
+    }
+
+    /// Returns the account that the link is in.
+    pub fn side(self) -> Side {
+        match self {
+            Self::AnalyticsStack
+            | Self::Starter
+            | Self::Job
+            | Self::Script
+            | Self::JobRole
+            | Self::RuleOfRuns
+            | Self::LastRun => Side::Analytics,
+            _ => Side::Data,
+        }
+    }
+
+    fn row(self) -> (&'static str, &'static str) {
+        match self {
+            Self::DataStack => ("LF001", "the data account's stack"),
+            Self::Routes => ("LF002", "the deployed routes"),
+            Self::Bucket => ("LF003", "the bucket"),
+            Self::Versioning => ("LF004", "the bucket's versioning"),
+            Self::Ownership => ("LF005", "the ownership of the bucket's objects"),
+            Self::BucketPolicy => ("LF006", "the bucket's policy"),
+            Self::Key => ("LF007", "the bucket's encryption key"),
+            Self::Notifications => ("LF008", "the bucket's notifications"),
+            Self::UploadRule => ("LF009", "the EventBridge rule for uploads"),
+            Self::ArrivalsPolicy => ("LF010", "the policy of the queue of arrivals"),
+            Self::Arrivals => ("LF011", "the queue of arrivals"),
+            Self::ArrivalsDeadLetters => ("LF012", "the dead-letter queue of arrivals"),
+            Self::Trigger => ("LF013", "the trigger"),
+            Self::TriggerConcurrency => ("LF014", "the trigger's concurrency"),
+            Self::TriggerMapping => ("LF015", "the trigger's event source mapping"),
+            Self::Ledger => ("LF016", "the ledger"),
+            Self::AnalyticsStack => ("LF017", "the analytics account's stack"),
+            Self::Starter => ("LF018", "the starter role"),
+            Self::Job => ("LF019", "the Glue job"),
+            Self::Script => ("LF020", "the job's script"),
+            Self::JobRole => ("LF021", "the job role"),
+            Self::Reader => ("LF022", "the reader role"),
+            Self::ReaderTrust => ("LF023", "the reader role's trust in the job roles"),
+            Self::Claims => ("LF024", "the table of claims"),
+            Self::RuleOfRuns => ("LF025", "the EventBridge rule for ended runs"),
+            Self::RunsPolicy => ("LF026", "the policy of the queue of ended runs"),
+            Self::Runs => ("LF027", "the queue of ended runs"),
+            Self::RunsDeadLetters => ("LF028", "the dead-letter queue of ended runs"),
+            Self::Monitor => ("LF029", "the monitor"),
+            Self::MonitorConcurrency => ("LF030", "the monitor's concurrency"),
+            Self::MonitorMapping => ("LF031", "the monitor's event source mappings"),
+            Self::Schedule => ("LF032", "the monitor's schedule"),
+            Self::LastRun => ("LF033", "the last job run that failed"),
+        }
+    }
+}
