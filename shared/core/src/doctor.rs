@@ -53,7 +53,7 @@ pub fn page() -> String {
     let mut page = String::from(
         "# Errors and what they mean\n\n\
          `landfall doctor --explain` finds these for the text of an error: give it the text, a file, or `-` for standard input.\n\
-         `landfall batch` shows them for a batch that waits or is parked. The page is generated from the same rows.\n",
+         `landfall batch` shows them for a batch that waits or is parked, and for a run that failed. The page is generated from the same rows.\n",
     );
     let sections: [(&str, &[Row]); 2] =
         [("Who refused", &LAYERS), ("What it is known for", &SYMPTOMS)];

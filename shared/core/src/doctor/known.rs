@@ -30,7 +30,7 @@ pub(super) static LAYERS: [Row; 14] = [
         "the caller's own policy",
         &["because no identity-based policy allows"],
         "No policy of the calling role or user allows the action on this resource.",
-        "If the role is one of Landfall's, deploy again and see what `landfall diff` shows. If it is yours, add the action for this resource to its policy.",
+        "If the role is one of Landfall's, run `landfall deploy --repair`. If it is yours, add the action for this resource to its policy.",
         "User: arn:aws:sts::222222222222:assumed-role/landfall-job/GlueJobRunnerSession is not authorized to perform: s3:PutObject on resource: \"arn:aws:s3:::acme-lake/a\" because no identity-based policy allows the s3:PutObject action",
     ),
     row(
@@ -126,7 +126,7 @@ pub(super) static LAYERS: [Row; 14] = [
             "invalidclienttokenid",
         ],
         "The role of these credentials was deleted while they were in use, or they come from another partition or from the global STS endpoint in a region that must be opted in to.",
-        "If the role was deleted, deploy again: the batch is retried. Else use the STS endpoint of the region.",
+        "If the role was deleted, run `landfall deploy --repair`: the batch is retried. Else use the STS endpoint of the region.",
         "InvalidAccessKeyId: The AWS Access Key Id you provided does not exist in our records.",
     ),
     row(
