@@ -23,7 +23,7 @@ fn an_error_is_explained_from_a_text_a_file_or_a_pipe() {
           action   sts:AssumeRole
           resource arn:aws:iam::111111111111:role/landfall/landfall-reader-222222222222
           why      No policy of the calling role or user allows the action on this resource.
-          do       If the role is one of Landfall's, deploy again and see what `landfall diff` shows. If it is yours, add the action for this resource to its policy.
+          do       If the role is one of Landfall's, run `landfall deploy --repair`. If it is yours, add the action for this resource to its policy.
 
         the reader role, in the data account [reader_not_assumed]
           action   sts:AssumeRole
