@@ -306,7 +306,7 @@ fn all_problems_of_properties_are_told_at_once() {
         JobRoleArns[0]: the role is in another partition (it looks like arn:aws:iam::222222222222:role/landfall/landfall-job)
         JobRoleArns[1]: this is not the ARN of a role (it looks like arn:aws:iam::222222222222:role/landfall/landfall-job)
         KmsKeyArns[0]: this is not the ARN of a KMS key (it looks like arn:aws:kms:eu-west-1:111111111111:key/1234…; an alias isn't accepted)
-        the properties: unknown field `Role` (the fields here are `Version`, `Routes`, `JobRoleArns`, `BucketNames`, `KmsKeyArns`, `After`)
+        the properties: unknown field `Role` (the fields here are `Version`, `Repair`, `Routes`, `JobRoleArns`, `BucketNames`, `KmsKeyArns`, `After`)
         Version: this version is unknown (Landfall supports version 1)"#]].assert_eq(&problems.join("\n"));
 }
 
