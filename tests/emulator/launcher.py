@@ -70,7 +70,7 @@ def main() -> None:
     correct_owners_of_buckets()
     correct_policies_of_buckets()
     correct_ranges_of_versions()
-    correct_maximum_concurrency()
+    correct_numbers_of_mappings()
     correct_batches_of_messages()
     correct_failed_creates()
     correct_imported_buckets()
@@ -310,17 +310,23 @@ def correct_ranges_of_versions() -> None:
     original = replace(s3, "_get_object", get)
 
 
-def correct_maximum_concurrency() -> None:
-    """Makes `MaximumConcurrency` of an event source mapping a number.
+def correct_numbers_of_mappings() -> None:
+    """Makes the settings of an event source mapping that count something numbers.
 
-    CloudFormation turns a parameter's text into a number. The emulator keeps the text, and then its
-    poller fails, and SDKs can't read its answers.
+    CloudFormation turns a parameter's text into a number. The emulator keeps the text of a
+    concurrency, and after an update that of any setting. Then its poller fails, and SDKs can't read
+    its answers.
     """
 
     def count(mapping: dict) -> None:
         scaling = mapping.get("ScalingConfig") or {}
-        if isinstance(scaling.get("MaximumConcurrency"), str):
-            scaling["MaximumConcurrency"] = int(scaling["MaximumConcurrency"])
+        for settings, name in (
+            (scaling, "MaximumConcurrency"),
+            (mapping, "BatchSize"),
+            (mapping, "MaximumBatchingWindowInSeconds"),
+        ):
+            if isinstance(settings.get(name), str):
+                settings[name] = int(settings[name])
 
     def concurrency(mapping: dict, *rest: Any) -> int:
         count(mapping)

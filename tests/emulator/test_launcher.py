@@ -436,7 +436,7 @@ def test_of_a_version_the_range_is_given(launched: Emulator) -> None:
     assert range_of_a_version(launched) == b"234"
 
 
-# MaximumConcurrency
+# Numbers of event source mappings
 
 
 def concurrency(setting: str | int, *, corrected: bool) -> object:
@@ -444,7 +444,7 @@ def concurrency(setting: str | int, *, corrected: bool) -> object:
     mapping = {"ScalingConfig": {"MaximumConcurrency": setting}}
     return value_of(
         "from ministack.services import lambda_svc",
-        "launcher.correct_maximum_concurrency()" if corrected else "",
+        "launcher.correct_numbers_of_mappings()" if corrected else "",
         f"lambda_svc._sqs_esm_concurrency({mapping!r}, {{}}, {{}})",
     )
 
@@ -458,19 +458,20 @@ def test_a_concurrency_that_came_as_text_is_a_number() -> None:
     assert concurrency(7, corrected=True) == 7
 
 
-def answered_concurrency(*, corrected: bool) -> object:
-    """Returns the limit that the emulator answers with for a mapping that has it as text."""
-    mapping = {"ScalingConfig": {"MaximumConcurrency": "5"}}
+def answered(setting: str, *, corrected: bool) -> object:
+    """Returns what the emulator answers for a mapping that has this setting as text."""
+    mapping = {"ScalingConfig": {"MaximumConcurrency": "5"}, "BatchSize": "5"}
     return value_of(
         "from ministack.services import lambda_svc",
-        "launcher.correct_maximum_concurrency()" if corrected else "",
-        f"lambda_svc._esm_response({mapping!r})['ScalingConfig']['MaximumConcurrency']",
+        "launcher.correct_numbers_of_mappings()" if corrected else "",
+        f"lambda_svc._esm_response({mapping!r}){setting}",
     )
 
 
-def test_an_answer_has_the_concurrency_as_a_number() -> None:
-    assert answered_concurrency(corrected=False) == "5"
-    assert answered_concurrency(corrected=True) == 5
+def test_an_answer_has_counts_as_numbers() -> None:
+    for setting in ("['ScalingConfig']['MaximumConcurrency']", "['BatchSize']"):
+        assert answered(setting, corrected=False) == "5"
+        assert answered(setting, corrected=True) == 5
 
 
 # Batches of messages
