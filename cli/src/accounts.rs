@@ -197,11 +197,7 @@ impl Account {
         let identity = aws::identity(&config).await.with_context(of)?;
         let id = identity.account().context("STS returned no account")?.to_owned();
         let endpoint = config.endpoint_url().map(|url| url.trim_end_matches('/').to_owned());
-        let s3 = aws_sdk_s3::config::Builder::from(&config)
-            // Only AWS gives each bucket a host name of its own.
-            .force_path_style(endpoint.is_some())
-            .timeout_config(timeouts(UPLOAD_TIMEOUT))
-            .build();
+        let s3 = landfall_aws::config::s3(&config).timeout_config(timeouts(UPLOAD_TIMEOUT)).build();
         Ok(Self {
             side,
             stacks: Stacks {

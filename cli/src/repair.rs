@@ -67,7 +67,7 @@ async fn repair(args: &DeployArgs, accounts: &Accounts) -> anyhow::Result<Output
     for looked in &all {
         show(&looked.shown());
     }
-    // Whatever keeps a stack from being repaired is told before another one is changed.
+    // If something keeps a stack from being repaired, say so before you change another one.
     for looked in &all {
         looked.knows_repairs()?;
     }

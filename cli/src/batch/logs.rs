@@ -4,11 +4,10 @@
 use std::fmt::{self, Write};
 
 use landfall_core::batch::{Batch, Start};
-use landfall_core::partition;
+use landfall_core::{partition, shell};
 use serde::Serialize;
 
 use crate::state;
-use crate::terminal::escape::in_shell;
 use crate::terminal::printable;
 
 /// Where Glue writes the errors and the output of Spark jobs.
@@ -42,7 +41,7 @@ pub fn logs(batch: &Batch) -> Option<Logs<'_>> {
     let run_id = state::run_id(&batch.state).or_else(failed)?;
     let Start { account, region, job, .. } = &batch.start;
     let [error, _] = SPARK;
-    let (in_region, run, name) = (in_shell(region), in_shell(run_id), in_shell(job));
+    let (in_region, run, name) = (shell::word(region), shell::word(run_id), shell::word(job));
     Some(Logs {
         run_id,
         account,

@@ -13,6 +13,7 @@ use landfall_core::problem::did_you_mean;
 use landfall_core::roles::{DEFAULT_PATH, Kind, Observed};
 use landfall_core::routes::{Access, Routes};
 use landfall_core::secret::Secret;
+use landfall_core::shell;
 use landfall_inspection::cloudformation::{self, Deployed};
 use landfall_inspection::{Clients, Place, Seen, analytics, data};
 use serde_json::json;
@@ -163,9 +164,10 @@ impl<'a> Question<'a> {
         };
         let compare = |observed: &Observed, keys: &BTreeSet<String>| {
             // The keys are known only now.
-            let composed = match keys.is_empty() {
-                true => composed,
-                false => self.compose_with(Account::Data, known, keys),
+            let composed = if keys.is_empty() {
+                composed
+            } else {
+                self.compose_with(Account::Data, known, keys)
             };
             differences(&composed?, Kind::Reader, observed, None)
         };
@@ -321,7 +323,7 @@ fn external_ids(desired: &Desired, observed: &Observed, presented: Option<&Secre
 
 /// Returns the command that deploys the routes.
 fn deploy_command(file: &OsStr, stacks: &StackArgs) -> String {
-    let mut command = format!("landfall deploy {}", word(&file.to_string_lossy()));
+    let mut command = format!("landfall deploy {}", shell::word(&file.to_string_lossy()));
     let options = [
         ("--data-profile", &stacks.data_profile),
         ("--analytics-profile", &stacks.analytics_profile),
@@ -331,22 +333,13 @@ fn deploy_command(file: &OsStr, stacks: &StackArgs) -> String {
     ];
     for (option, value) in options {
         if let Some(value) = value {
-            command.push_str(&format!(" {option} {}", word(value)));
+            command.push_str(&format!(" {option} {}", shell::word(value)));
         }
     }
     if stacks.name_prefix != "landfall" {
         command.push_str(&format!(" --name-prefix {}", stacks.name_prefix));
     }
     command
-}
-
-/// Returns an argument as a shell takes it.
-fn word(text: &str) -> String {
-    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"/._-".contains(&b);
-    match !text.is_empty() && text.bytes().all(is_plain) {
-        true => text.to_owned(),
-        false => format!("'{}'", text.replace('\'', r"'\''")),
-    }
 }
 
 #[cfg(test)]
@@ -372,7 +365,5 @@ mod tests {
         );
         stacks.name_prefix = "billing".to_owned();
         assert!(command(&stacks).ends_with(" --name-prefix billing"));
-        assert_eq!(word("it's"), r"'it'\''s'");
-        assert_eq!(word(""), "''");
     }
 }

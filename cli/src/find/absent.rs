@@ -12,11 +12,11 @@ use landfall_aws::sdk_error::AwsError;
 use landfall_core::arrivals::Arrival;
 use landfall_core::moment::Time;
 use landfall_core::routes::{Route, Routes, Verdict};
+use landfall_core::shell;
 use serde::Serialize;
 
 use crate::explain::document::{RouteEntry, route_entry};
 use crate::explain::text::in_words;
-use crate::terminal::escape::in_shell;
 use crate::terminal::phrases::{moment, size};
 use crate::terminal::printable;
 
@@ -64,8 +64,7 @@ pub struct Absent {
 
 /// Asks S3 about the newest version of an object.
 pub async fn look(config: &SdkConfig, bucket: &str, key: &str) -> Look {
-    let s3 = aws_sdk_s3::config::Builder::from(config);
-    let s3 = s3.force_path_style(config.endpoint_url().is_some()).build();
+    let s3 = landfall_aws::config::s3(config).build();
     let head = aws_sdk_s3::Client::from_conf(s3).head_object().bucket(bucket).key(key);
     match head.send().await {
         Ok(head) => Look::There(object(&head)),
@@ -135,7 +134,7 @@ impl Absent {
             writeln!(
                 out,
                 "to find out where on its way it is lost, run: landfall doctor --routes {}",
-                in_shell(name)
+                shell::word(name)
             )?;
         }
         Ok(())

@@ -16,15 +16,6 @@ pub fn printable(text: &str) -> String {
     })
 }
 
-/// Returns the text as one word of a command for a shell: as it is, if it means nothing to a shell, and quoted otherwise.
-pub fn in_shell(text: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
-    if !text.is_empty() && text.chars().all(is_plain) {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', r"'\''"))
-}
-
 /// Escapes a value, and cuts it if it is long.
 pub fn shown(value: &str) -> String {
     match value.char_indices().nth(MAX_SHOWN_CHARS) {
@@ -33,19 +24,5 @@ pub fn shown(value: &str) -> String {
             let length = value.chars().count();
             format!("{}… ({length} characters, --json shows all)", printable(&value[..at]))
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_word_for_a_shell_is_quoted_if_it_has_to_be() {
-        assert_eq!(in_shell("s3://acme/orders/dt=1/a.csv"), "s3://acme/orders/dt=1/a.csv");
-        assert_eq!(in_shell(""), "''");
-        assert_eq!(in_shell("a b"), "'a b'");
-        assert_eq!(in_shell("it's $(x)"), r"'it'\''s $(x)'");
-        assert_eq!(in_shell("ü"), "'ü'");
     }
 }

@@ -23,6 +23,12 @@ pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// frozen never answers.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(4);
 
+/// Returns the settings of a client of S3 for a program that may have another endpoint than AWS's. Only AWS gives each
+/// bucket a host name of its own, so elsewhere the path names the bucket.
+pub fn s3(config: &SdkConfig) -> aws_sdk_s3::config::Builder {
+    aws_sdk_s3::config::Builder::from(config).force_path_style(config.endpoint_url().is_some())
+}
+
 /// Returns a loader that finds region, endpoints and credentials where all AWS tools look for them,
 /// with one HTTP client for all services.
 pub fn loader() -> ConfigLoader {

@@ -37,6 +37,7 @@ pub mod router;
 pub mod routes;
 pub mod run_events;
 pub mod secret;
+pub mod shell;
 pub mod template;
 pub mod turns;
 pub mod typed;

@@ -38,11 +38,10 @@ async fn facts(clients: &Clients, place: &Place, name: &str) -> Seen<JobFacts> {
     let max_concurrent_runs = job.execution_property.map_or(1, |it| it.max_concurrent_runs);
     Ok(JobFacts {
         // Glue returns the role in the form in which it was given: its name, with the path, or its ARN.
-        role: match role.starts_with("arn:") {
-            true => role,
-            false => {
-                format!("arn:{partition}:iam::{account}:role/{}", role.trim_start_matches('/'))
-            }
+        role: if role.starts_with("arn:") {
+            role
+        } else {
+            format!("arn:{partition}:iam::{account}:role/{}", role.trim_start_matches('/'))
         },
         script: job.command.and_then(|command| command.script_location).unwrap_or_default(),
         max_retries: u32::try_from(job.max_retries).unwrap_or_default(),

@@ -45,10 +45,7 @@ pub struct Clients {
 impl Clients {
     /// Makes the clients. They retry as `config` says.
     pub fn new(config: &SdkConfig) -> Self {
-        let s3 = aws_sdk_s3::config::Builder::from(config)
-            // Only AWS gives each bucket a host name of its own.
-            .force_path_style(config.endpoint_url().is_some())
-            .build();
+        let s3 = landfall_aws::config::s3(config).build();
         Self {
             cloudformation: aws_sdk_cloudformation::Client::new(config),
             dynamodb: aws_sdk_dynamodb::Client::new(config),

@@ -3,7 +3,7 @@
 use super::judge::distinct;
 use super::link::Side;
 use super::observed::{Observations, RouteFacts};
-use super::problems::quoted;
+use crate::shell;
 
 /// Returns a paragraph to send to the owners of each account that nobody could look at.
 pub fn request_to_owners(observations: &Observations) -> Vec<(Side, String)> {
@@ -47,7 +47,7 @@ fn request(
 /// Returns the commands that show the facts of the data account which break most often.
 fn facts_of_buckets(routes: &[RouteFacts]) -> Vec<String> {
     let of_bucket = |bucket: &str| {
-        let bucket = quoted(bucket);
+        let bucket = shell::word(bucket);
         [
             format!("aws s3api get-bucket-notification-configuration --bucket {bucket}"),
             format!("aws s3api get-bucket-policy --bucket {bucket} --query Policy --output text"),
@@ -64,7 +64,7 @@ fn facts_of_buckets(routes: &[RouteFacts]) -> Vec<String> {
 /// Returns the commands that show the facts of the analytics account which break most often.
 fn facts_of_jobs(routes: &[RouteFacts]) -> Vec<String> {
     let of_job = |job: &str| {
-        let job = quoted(job);
+        let job = shell::word(job);
         [
             format!("aws glue get-job --job-name {job}"),
             format!("aws glue get-job-runs --job-name {job} --max-items 5"),

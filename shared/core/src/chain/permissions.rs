@@ -33,7 +33,7 @@ enum About {
     Settings,
 }
 
-/// Where `landfall deploy` uploads the routes, unless it is told of another bucket.
+/// Where `landfall deploy` uploads the routes, unless you name another bucket.
 const ROUTES: &str = "landfall-artifacts-*/*/routes.yaml";
 
 const DATA: &[Side] = &[Side::Data];

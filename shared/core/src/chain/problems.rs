@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 pub(super) use self::table::Fault;
 use self::table::Row;
 use super::link::Link;
+use crate::shell;
 
 /// How bad a problem is, by what can happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,7 +61,7 @@ impl Fault {
             severity,
             cause,
             fix: filled(fix, values, str::to_owned),
-            command: command.map(|command| filled(command, values, quoted)),
+            command: command.map(|command| filled(command, values, shell::word)),
         }
     }
 }
@@ -90,15 +91,6 @@ fn filled(template: &str, values: &[(&str, &str)], show: fn(&str) -> String) -> 
         };
     }
     text + rest
-}
-
-/// Quotes `text` for a shell if that is needed.
-pub(super) fn quoted(text: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@+,".contains(c);
-    if !text.is_empty() && text.chars().all(is_plain) {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// Returns all links and problems as a page of the documentation, in Markdown.
@@ -161,7 +153,7 @@ mod tests {
         let values =
             [("deploy", "landfall deploy a.yaml"), ("resource", "it's {region}"), ("region", "r")];
         expect_test::expect![[r"landfall deploy a.yaml 'it'\''s {region}' r {x}"]]
-            .assert_eq(&filled("{deploy} {resource} {region} {x}", &values, quoted));
+            .assert_eq(&filled("{deploy} {resource} {region} {x}", &values, shell::word));
     }
 
     #[test]
