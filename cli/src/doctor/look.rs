@@ -130,6 +130,7 @@ impl<'a> Question<'a> {
         let expected = data::Expected {
             place: place.clone(),
             name_prefix: prefix.clone(),
+            stack: prefix.clone(),
             buckets: self.buckets(),
             reader: role_arn(place, stack, &requested, Kind::Reader, &reader),
         };
@@ -152,9 +153,11 @@ impl<'a> Question<'a> {
         let expected = analytics::Expected {
             place: place.clone(),
             name_prefix: prefix.clone(),
+            stack: prefix.clone(),
             jobs: self.facts.iter().map(|route| route.job.clone()).collect(),
             starter: self.target.starter_role_arn.clone(),
             job_role: role_arn(place, stack, &requested, Kind::Job, &format!("{prefix}-job")),
+            has_scripts_and_runs: true,
         };
         analytics::inspect(clients, &expected, stack, &requested, external_id).await
     }

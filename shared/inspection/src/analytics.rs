@@ -21,12 +21,16 @@ pub struct Expected {
     pub place: Place,
     /// The prefix of the names of what the stack makes.
     pub name_prefix: String,
+    /// The name of the stack.
+    pub stack: String,
     /// The jobs of the routes.
     pub jobs: BTreeSet<String>,
     /// The ARN of the starter role.
     pub starter: String,
     /// The ARN of the job role that the stack makes.
     pub job_role: String,
+    /// Whether to look at the jobs' scripts and last runs too.
+    pub has_scripts_and_runs: bool,
 }
 
 /// Looks at the analytics account's half. `requested` is what its stack asks for. `external_id` is the one that the
@@ -48,7 +52,7 @@ pub async fn inspect(
     AnalyticsAccount {
         account: place.account.clone(),
         region: place.region.clone(),
-        stack: named(name_prefix, status(stack)),
+        stack: named(&expected.stack, status(stack)),
         starter,
         job_role: Some(job_role),
         jobs,
@@ -60,7 +64,7 @@ async fn jobs(clients: &Clients, expected: &Expected) -> BTreeMap<String, Job> {
     let of = |name: &String| {
         let name = name.clone();
         async move {
-            let job = glue::job(clients, &expected.place, &name).await;
+            let job = glue::job(clients, expected, &name).await;
             (name, job)
         }
     };

@@ -21,6 +21,8 @@ pub struct Expected {
     pub place: Place,
     /// The prefix of the names of what the stack makes.
     pub name_prefix: String,
+    /// The name of the stack.
+    pub stack: String,
     /// The buckets of the routes, each with the filters of the rules that it should have.
     pub buckets: BTreeMap<String, Vec<Filter>>,
     /// The ARN of the reader role.
@@ -85,7 +87,7 @@ pub async fn inspect(
     let account = DataAccount {
         account: place.account.clone(),
         region: place.region.clone(),
-        stack: named(name_prefix, status(stack)),
+        stack: named(&expected.stack, status(stack)),
         routes_are_deployed: look(routes_are_deployed),
         buckets,
         transport,

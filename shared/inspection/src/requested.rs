@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, anyhow, bail};
 use landfall_core::roles::{DEFAULT_PATH, Home, Kind};
-use serde_json::{Map, Value as Json};
+use landfall_core::routes::Routes;
+use serde_json::{Map, Value as Json, json};
 
 use crate::template::as_json;
 
@@ -119,6 +120,25 @@ impl Requested {
         let path = properties["Path"].as_str().unwrap_or(DEFAULT_PATH);
         let Home { partition, account, .. } = &self.home;
         Some(format!("arn:{partition}:iam::{account}:role{path}{name}"))
+    }
+
+    /// Returns the routes that the stack includes.
+    ///
+    /// # Errors
+    /// Says in words why they can't be told, or what is wrong with them.
+    pub fn routes(&self) -> Result<Routes, String> {
+        let all = self.resources().into_iter().filter(|it| it.kind.starts_with("Custom::Landfall"));
+        let included = all.filter_map(|resource| {
+            let routes = self.resolved(
+                &self.template["Resources"][&resource.logical_id]["Properties"]["Routes"],
+            );
+            routes.ok().flatten().filter(|routes| !routes.is_null())
+        });
+        let routes = { included }.next().ok_or("the stack includes no routes")?;
+        let read = Routes::of_properties(&json!({ "Routes": routes }));
+        read.map_err(|problems| {
+            format!("failed to read the stack's routes: {}", problems.join("; "))
+        })
     }
 
     /// Resolves a part of the template; `None` is `AWS::NoValue`.

@@ -133,6 +133,7 @@ async fn look(clients: &Clients, is_stack_seen: bool) -> (DataAccount, Analytics
     let expected = data::Expected {
         place: place("111111111111"),
         name_prefix: "landfall".to_owned(),
+        stack: "landfall".to_owned(),
         buckets: BTreeMap::from([("acme-landing".to_owned(), Vec::new())]),
         reader: "arn:aws:iam::111111111111:role/landfall/landfall-reader-222222222222".to_owned(),
     };
@@ -145,9 +146,11 @@ async fn look(clients: &Clients, is_stack_seen: bool) -> (DataAccount, Analytics
     let expected = analytics::Expected {
         place: place("222222222222"),
         name_prefix: "landfall".to_owned(),
+        stack: "landfall".to_owned(),
         jobs: BTreeSet::from(["orders".to_owned()]),
         starter: "arn:aws:iam::222222222222:role/landfall/landfall-starter".to_owned(),
         job_role: "arn:aws:iam::222222222222:role/landfall/landfall-job".to_owned(),
+        has_scripts_and_runs: true,
     };
     let analytics = analytics::inspect(clients, &expected, &stack, &requested, None).await;
     (data, analytics)
