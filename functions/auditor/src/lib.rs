@@ -11,6 +11,7 @@ mod settings;
 
 use aws_config::SdkConfig;
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
+use lambda_runtime::Diagnostic;
 use landfall_aws::clock::now;
 use landfall_aws::findings::{Findings, FindingsError, LastAudit};
 use landfall_aws::metrics::{Metrics, OpenFindings};
@@ -44,6 +45,12 @@ impl Error {
             Self::Findings(_) => "findings_unavailable",
             Self::Event { .. } => "finding_not_announced",
         }
+    }
+}
+
+impl From<Error> for Diagnostic {
+    fn from(error: Error) -> Self {
+        Self { error_type: error.code().to_owned(), error_message: error.to_string() }
     }
 }
 
