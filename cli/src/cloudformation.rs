@@ -4,7 +4,6 @@
 
 pub mod change;
 pub mod change_set;
-pub mod deployed;
 pub mod events;
 pub mod stack;
 pub mod template;

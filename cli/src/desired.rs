@@ -325,16 +325,7 @@ fn notes(roles: &[Desired], stacks: &[Stack], args: &RolesArgs) -> Vec<String> {
     notes
 }
 
-/// Returns the name of a kind of role for programs.
-pub fn kind(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Starter => "starter",
-        Kind::Reader => "reader",
-        Kind::Job => "job",
-    }
-}
-
 /// Returns the name of a kind of role for people.
 pub fn name(role: Kind) -> String {
-    format!("{} role", kind(role))
+    format!("{} role", role.name())
 }

@@ -14,7 +14,6 @@ use landfall_core::roles::Observed;
 use landfall_provisioning::iam;
 use serde::Serialize;
 
-pub use self::compare::admitted;
 use self::compare::{Comparison, ExternalIds, compare};
 use crate::args::Color;
 use crate::args::roles::{DiffArgs, RolesFormat};
@@ -158,7 +157,7 @@ fn json(compared: &[ComparedRole<'_>], composed: &Composed) -> String {
     let roles = compared.iter().map(|(desired, comparison)| {
         let comparison = comparison.as_ref().ok();
         RoleEntry {
-            kind: desired::kind(desired.kind),
+            kind: desired.kind.name(),
             account: &desired.account,
             targets: &desired.targets,
             arn: &desired.role.arn,

@@ -100,7 +100,7 @@ struct RoleEntry<'a> {
 
 fn json(composed: &Composed) -> String {
     let roles = composed.roles.iter().map(|desired| RoleEntry {
-        kind: desired::kind(desired.kind),
+        kind: desired.kind.name(),
         account: &desired.account,
         targets: &desired.targets,
         arn: &desired.role.arn,

@@ -2,10 +2,9 @@
 //!
 //! A repair gives the parameter `…Repair` of each drifted resource a new value, and changes nothing else: the template
 //! and all other parameters stay as they are. CloudFormation then asks the provisioner for an Update of exactly those
-//! resources. `look` finds what drifted, and `admit` refuses a change set that would change anything else.
+//! resources. `landfall_inspection::drift` finds what drifted, and `admit` refuses a change set that would change anything else.
 
 mod admit;
-mod look;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,15 +12,16 @@ use anyhow::{anyhow, bail, ensure};
 use landfall_aws::clock::now;
 use landfall_core::moment::Time;
 use landfall_core::routes::Routes;
+use landfall_inspection::Clients;
+use landfall_inspection::drift::{self, Compared, State};
+use landfall_inspection::requested::Requested;
 
-use self::look::{Finding, State};
 use crate::accounts::{Account, Accounts, Side, stacks, target};
 use crate::args::Color;
 use crate::args::deploy::{DeployArgs, TemplateName};
 use crate::aws;
 use crate::cloudformation::change::Replacement;
 use crate::cloudformation::change_set::{Request, TemplateAt};
-use crate::cloudformation::deployed::Deployed;
 use crate::cloudformation::stack::{Observed, Standing};
 use crate::cloudformation::{Value, change};
 use crate::terminal::consent::{Stopped, can_ask, confirm};
@@ -43,7 +43,7 @@ struct Looked<'a> {
     account: &'a Account,
     stack: String,
     observed: Observed,
-    findings: Vec<Finding>,
+    compared: Vec<Compared>,
 }
 
 /// Finds what drifted, shows it, and repairs it.
@@ -96,20 +96,26 @@ async fn looked(
         observed.status
     );
     accounts.check_owner(side, template, &stack, &observed).await?;
-    let findings = look::look(account, &deployed(account, &stack, &observed).await?).await;
-    Ok(Looked { account, stack, observed, findings })
+    let compared = compared(account, &stack, &observed).await?;
+    Ok(Looked { account, stack, observed, compared })
 }
 
-async fn deployed(account: &Account, stack: &str, observed: &Observed) -> anyhow::Result<Deployed> {
+async fn compared(
+    account: &Account,
+    stack: &str,
+    observed: &Observed,
+) -> anyhow::Result<Vec<Compared>> {
     let template = account.stacks.processed_template(stack).await?;
-    Deployed::new(&template, observed, account.stacks.physical_ids(stack).await?)
+    let ids = account.stacks.physical_ids(stack).await?;
+    let requested = Requested::new(&template, &observed.id, &observed.parameters, ids)?;
+    Ok(drift::compare(&Clients::new(&account.config), &requested).await)
 }
 
 /// Warns if something of an unchanged stack has drifted, as far as that can be seen.
 pub async fn warn(account: &Account, stack: &str) {
     let Ok(Some(observed)) = account.stacks.find(stack).await else { return };
-    let Ok(deployed) = deployed(account, stack, &observed).await else { return };
-    for Finding { name, state, .. } in look::look(account, &deployed).await {
+    let Ok(compared) = compared(account, stack, &observed).await else { return };
+    for Compared { name, state, .. } in compared {
         if let State::Drifted(differences) = state {
             let name = printable(&name);
             say(&format!("warning: {name}: {}", printable(&differences.join("; "))));
@@ -128,7 +134,7 @@ impl Looked<'_> {
 
     fn shown(&self) -> String {
         let mut text = format!("{}\n", self.heading());
-        for Finding { name, state, .. } in &self.findings {
+        for Compared { name, state, .. } in &self.compared {
             let (what, lines) = match state {
                 State::AsDesired => ("no difference", &[][..]),
                 State::Drifted(differences) => ("drifted", &differences[..]),
@@ -145,7 +151,7 @@ impl Looked<'_> {
 
     /// Returns the logical IDs of what drifted.
     fn drifted(&self) -> BTreeSet<&str> {
-        let drifted = self.findings.iter().filter(|it| matches!(it.state, State::Drifted(_)));
+        let drifted = self.compared.iter().filter(|it| matches!(it.state, State::Drifted(_)));
         drifted.map(|it| it.resource.logical_id.as_str()).collect()
     }
 
@@ -236,15 +242,15 @@ fn mark(time: Time) -> String {
 
 fn outcome(all: &[Looked<'_>], is_dry_run: bool) -> Output {
     let has_drifted = all.iter().any(|looked| !looked.drifted().is_empty());
-    let findings = || all.iter().flat_map(|looked| &looked.findings);
-    let is_fine = findings().all(|it| matches!(it.state, State::AsDesired | State::Drifted(_)));
+    let compared = || all.iter().flat_map(|looked| &looked.compared);
+    let is_fine = compared().all(|it| matches!(it.state, State::AsDesired | State::Drifted(_)));
     let mut output = match (is_dry_run, has_drifted) {
         (true, true) => Output::done(NOTHING_CHANGED),
         (false, true) => Output::done("repaired\n"),
         (_, false) if is_fine => Output::done(NOTHING_DRIFTED),
         (_, false) => Output::default(),
     };
-    for Finding { name, state, .. } in findings() {
+    for Compared { name, state, .. } in compared() {
         match state {
             State::AsDesired | State::Drifted(_) => {}
             State::Stuck(reasons) => {

@@ -6,7 +6,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use landfall_core::roles::{OWNER_TAGS, Observed, Owner, Role, Trust, diff};
 use landfall_core::routes::ExternalId;
 use landfall_core::secret::Secret;
-use serde_json::Value;
 
 use crate::desired::Desired;
 
@@ -74,7 +73,7 @@ pub fn align(desired: &Desired, observed: &Observed, external_ids: &ExternalIds)
         copy_owner(&role.tags, &mut observed.tags);
     }
     if let Trust::Roles { external_ids: ours, .. } = &mut role.trust {
-        fill_in(ours, &admitted(&observed), external_ids, &mut notes);
+        fill_in(ours, &observed.external_ids(), external_ids, &mut notes);
     }
     notes.extend(notes_on_policies(&observed));
     Aligned { role, observed, is_owned, notes }
@@ -175,14 +174,4 @@ fn fill_in(
             notes.push(format!("external IDs are not compared: {why}; {admitted}"));
         }
     }
-}
-
-/// Returns the external IDs that a live trust policy admits, in the form that Landfall's policies use.
-pub fn admitted(observed: &Observed) -> BTreeSet<String> {
-    let statements =
-        observed.trust.as_ref().and_then(|trust| trust.value()["Statement"].as_array());
-    let ids = statements.into_iter().flatten().filter_map(|statement| {
-        statement["Condition"]["StringEquals"]["sts:ExternalId"].as_array()
-    });
-    ids.flatten().filter_map(Value::as_str).map(str::to_owned).collect()
 }

@@ -4,7 +4,7 @@
 //! Each line is CloudWatch EMF on standard output, where Lambda reads it. All have the dimension
 //! `Ledger`, the name of the ledger's table, which the functions of one deployment share. The
 //! metrics of the provisioner, which serves several deployments, have the dimension `Provisioner`
-//! instead, the name of its table.
+//! instead, the name of its table, and those of an auditor `Auditor`, the name of its table.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -36,6 +36,7 @@ pub struct Metrics {
 enum Whose {
     Ledger,
     Provisioner,
+    Auditor,
 }
 
 /// What one invocation of the trigger received.
@@ -101,6 +102,24 @@ pub struct RouteMetrics {
     pub dpu_seconds: Vec<f64>,
 }
 
+/// What is open at the end of an audit.
+#[derive(Entry)]
+#[entry(rename_all = "PascalCase")]
+pub struct OpenFindings {
+    /// Open findings.
+    findings: AsCount<u64>,
+    /// Those of them with severity high or critical.
+    findings_high: AsCount<u64>,
+}
+
+impl OpenFindings {
+    /// Counts the open findings, and those of them with severity high or critical.
+    pub fn new(all: usize, high: usize) -> Self {
+        let count = |count| u64::try_from(count).unwrap_or(u64::MAX).into();
+        Self { findings: count(all), findings_high: count(high) }
+    }
+}
+
 #[derive(Entry)]
 #[entry(rename_all = "PascalCase")]
 struct RouteLine<'e> {
@@ -139,6 +158,7 @@ struct Common<'e> {
     timestamp: SystemTime,
     ledger: Option<&'e str>,
     provisioner: Option<&'e str>,
+    auditor: Option<&'e str>,
 }
 
 impl Metrics {
@@ -152,6 +172,16 @@ impl Metrics {
     /// Writes a provisioner's metrics to `output`. `table` is the name of its table.
     pub fn of_provisioner(output: impl Write + Send + 'static, table: &str) -> Self {
         Self { whose: Whose::Provisioner, ..Self::new(output, table) }
+    }
+
+    /// Writes an auditor's metrics to `output`. `table` is the name of its table.
+    pub fn of_auditor(output: impl Write + Send + 'static, table: &str) -> Self {
+        Self { whose: Whose::Auditor, ..Self::new(output, table) }
+    }
+
+    /// Writes what is open at the end of an audit.
+    pub fn audit(&self, open: &OpenFindings) {
+        self.emit(open, &[&[]]);
     }
 
     /// Counts a request that did not come from CloudFormation, or that it has no use for, by the
@@ -209,10 +239,12 @@ impl Metrics {
             timestamp: system_time(),
             ledger: name(Whose::Ledger),
             provisioner: name(Whose::Provisioner),
+            auditor: name(Whose::Auditor),
         };
         let whose = match self.whose {
             Whose::Ledger => "Ledger",
             Whose::Provisioner => "Provisioner",
+            Whose::Auditor => "Auditor",
         };
         let all = |set: &&[&str]| {
             std::iter::once(whose).chain(set.iter().copied()).map(str::to_owned).collect()

@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 pub use conflict::{Conflict, Overlap};
 pub use filters::{Filter, Filters, Widening};
 pub use plan::{Effect, Look, Plan, plan};
-pub use spec::{Spec, json_schema};
+pub use spec::{Spec, buckets, json_schema};
 
 /// The event type of our rules.
 pub const EVENT: &str = "s3:ObjectCreated:*";

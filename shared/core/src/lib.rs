@@ -12,6 +12,7 @@ pub mod aim;
 pub mod arn;
 pub mod arrivals;
 mod at;
+pub mod audit;
 pub mod batch;
 pub mod bucket_access;
 pub mod bucket_notifications;

@@ -43,6 +43,27 @@ pub enum Kind {
     Job,
 }
 
+impl Kind {
+    /// Returns the word for it: `starter`, `reader` or `job`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Starter => "starter",
+            Self::Reader => "reader",
+            Self::Job => "job",
+        }
+    }
+
+    /// Returns the kind of role that a custom resource of this type makes, such as `Custom::LandfallJobRole`.
+    pub fn of_resource(kind: &str) -> Option<Self> {
+        match kind {
+            "Custom::LandfallStarterRole" => Some(Self::Starter),
+            "Custom::LandfallReaderRole" => Some(Self::Reader),
+            "Custom::LandfallJobRole" => Some(Self::Job),
+            _ => None,
+        }
+    }
+}
+
 /// The owner of a role: a resource of a stack.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Owner {

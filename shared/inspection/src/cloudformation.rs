@@ -1,4 +1,4 @@
-//! Stacks: how they are, what they were deployed with, and with which routes.
+//! Stacks: how they are, what they ask for, and which routes they were deployed with.
 
 use std::collections::BTreeMap;
 
@@ -6,6 +6,7 @@ use aws_sdk_cloudformation::types::TemplateStage;
 use landfall_aws::sdk_error::sdk_error_parts;
 
 use crate::look::{Call, Seen, Unseen};
+use crate::requested::Requested;
 use crate::{Clients, s3};
 
 const DESCRIBE: Call = Call { operation: "DescribeStacks", missing: &[] };
@@ -17,6 +18,8 @@ const TEMPLATE: Call = Call { operation: "GetTemplate", missing: &[] };
 pub struct Deployed {
     /// The stack's name.
     pub name: String,
+    /// Its ARN.
+    pub id: String,
     /// Its status, such as `UPDATE_COMPLETE`.
     pub status: String,
     /// The values of its parameters. CloudFormation shows asterisks for secrets.
@@ -63,7 +66,8 @@ pub async fn stack(clients: &Clients, name: &str) -> Seen<Deployed> {
         Some((it.parameter_key?, it.parameter_value.unwrap_or_default()))
     };
     let parameters = stack.parameters.into_iter().flatten().filter_map(parameter).collect();
-    Ok(Deployed { name: name.to_owned(), status, parameters, ids: ids(clients, name).await })
+    let id = stack.stack_id.unwrap_or_default();
+    Ok(Deployed { name: name.to_owned(), id, status, parameters, ids: ids(clients, name).await })
 }
 
 async fn ids(clients: &Clients, stack: &str) -> Seen<BTreeMap<String, String>> {
@@ -76,6 +80,19 @@ async fn ids(clients: &Clients, stack: &str) -> Seen<BTreeMap<String, String>> {
         }
     }
     Ok(ids)
+}
+
+/// Reads what a stack asks for.
+///
+/// # Errors
+/// Says why it wasn't seen.
+pub async fn requested(clients: &Clients, stack: &Deployed) -> Seen<Requested> {
+    let get = clients.cloudformation.get_template().stack_name(&stack.name);
+    let answer = get.template_stage(TemplateStage::Processed).send().await;
+    let template = TEMPLATE.seen(answer)?.template_body.unwrap_or_default();
+    let ids = stack.ids.clone()?;
+    let read = Requested::new(&template, &stack.id, &stack.parameters, ids);
+    read.map_err(|error| TEMPLATE.failed(format!("{error:#}")))
 }
 
 /// Reads the routes file that the stack was deployed with, which its template names.

@@ -1,18 +1,17 @@
 //! The data account's half of the chain.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use futures_util::StreamExt;
 use futures_util::stream;
 use landfall_core::bucket_notifications::Filter;
-use landfall_core::chain::drift::Difference;
 use landfall_core::chain::observed::{Bucket, DataAccount, Transport};
-use landfall_core::roles::Observed;
+use landfall_core::roles::Kind;
 use landfall_core::secret::Secret;
-use landfall_provisioning::kms::keys_of_buckets;
 
 use crate::cloudformation::Deployed;
 use crate::look::{look, named};
+use crate::requested::Requested;
 use crate::{AT_ONCE, Clients, Place, Seen, dynamodb, eventbridge, lambda, roles, s3, sqs};
 
 /// What to look for in the data account.
@@ -22,12 +21,12 @@ pub struct Expected {
     pub place: Place,
     /// The prefix of the names of what the stack makes.
     pub name_prefix: String,
+    /// The name of the stack.
+    pub stack: String,
     /// The buckets of the routes, each with the filters of the rules that it should have.
     pub buckets: BTreeMap<String, Vec<Filter>>,
     /// The ARN of the reader role.
     pub reader: String,
-    /// The keys that the reader role may use, if the stack was given any.
-    pub keys: Option<BTreeSet<String>>,
 }
 
 /// The data account's half, and the external ID with which the trigger assumes the starter role, if it was seen.
@@ -39,19 +38,18 @@ pub struct Inspected {
     pub external_id: Option<Secret>,
 }
 
-/// Looks at the data account's half. `is_deployed` says whether the routes are those of the stack. `compare` says how
-/// the reader role differs from the desired one, which may use the keys that it is given.
+/// Looks at the data account's half. `requested` is what its stack asks for. `is_deployed` says whether the routes are
+/// those of the stack.
 pub async fn inspect(
     clients: &Clients,
     expected: &Expected,
     stack: &Seen<Deployed>,
+    requested: &Seen<Requested>,
     is_deployed: impl AsyncFnOnce() -> Seen<bool>,
-    compare: impl FnOnce(&Observed, &BTreeSet<String>) -> Result<Vec<Difference>, String>,
 ) -> Inspected {
     let Expected { place, name_prefix, .. } = expected;
     let name = |of: &str| format!("{name_prefix}-{of}");
     let queue = |of: &str| place.arn("sqs", &name(of));
-    let with_keys = async |observed: &Observed| compare(observed, &keys(clients, expected).await?);
     let schedule = async {
         match stack.as_ref().map_err(Clone::clone).and_then(|stack| stack.id("MonitorTick")) {
             Ok(rule) => eventbridge::rule(clients, rule.to_owned()).await,
@@ -80,7 +78,7 @@ pub async fn inspect(
             sqs::queue(clients, place, &runs_dlq_name),
             dynamodb::table(clients, name("ledger")),
             dynamodb::table(clients, name("claims")),
-            roles::role(clients, &expected.reader, with_keys),
+            roles::role(clients, &expected.reader, Kind::Reader, requested, None),
         )
     };
     let (first, second) = tokio::join!(first, second);
@@ -89,7 +87,7 @@ pub async fn inspect(
     let account = DataAccount {
         account: place.account.clone(),
         region: place.region.clone(),
-        stack: named(name_prefix, status(stack)),
+        stack: named(&expected.stack, status(stack)),
         routes_are_deployed: look(routes_are_deployed),
         buckets,
         transport,
@@ -110,19 +108,6 @@ pub async fn inspect(
 /// Returns the status of a stack.
 pub(crate) fn status(stack: &Seen<Deployed>) -> Seen<String> {
     stack.as_ref().map(|stack| stack.status.clone()).map_err(Clone::clone)
-}
-
-/// Returns the keys that the reader role may use: those of the stack's parameter, or, as the provisioner finds them,
-/// those of the buckets.
-async fn keys(clients: &Clients, expected: &Expected) -> Result<BTreeSet<String>, String> {
-    if let Some(keys) = &expected.keys {
-        return Ok(keys.clone());
-    }
-    let Place { account, region, .. } = &expected.place;
-    let manifests = format!("{}-manifests-{account}-{region}", expected.name_prefix);
-    let buckets = expected.buckets.keys().map(String::as_str).chain([manifests.as_str()]);
-    let found = keys_of_buckets(&clients.s3, &clients.kms, buckets, account).await;
-    found.map_err(|error| landfall_aws::sdk_error::chain(&error))
 }
 
 async fn buckets(clients: &Clients, expected: &Expected) -> BTreeMap<String, Bucket> {

@@ -3,6 +3,7 @@
 use aws_sdk_glue::types::{JobRun, JobRunState};
 use landfall_core::chain::observed::{Failure, Job, JobFacts};
 
+use crate::analytics::Expected;
 use crate::look::{Call, look};
 use crate::{Clients, Place, Seen, roles, s3};
 
@@ -12,11 +13,17 @@ const RUNS: Call = Call { operation: "GetJobRuns", missing: &["EntityNotFoundExc
 /// How many of a job's newest runs are looked at.
 const NEWEST: i32 = 5;
 
-/// Looks at the job of this name, at its role, its script and its last runs.
-pub(crate) async fn job(clients: &Clients, place: &Place, name: &str) -> Job {
-    let (facts, last_failure) = tokio::join!(facts(clients, place, name), failure(clients, name));
+/// Looks at the job of this name and at its role, and, if that is expected, at its script and its last runs.
+pub(crate) async fn job(clients: &Clients, expected: &Expected, name: &str) -> Job {
+    let Expected { place, has_scripts_and_runs, .. } = expected;
+    let last_failure =
+        async { if *has_scripts_and_runs { failure(clients, name).await } else { Ok(None) } };
+    let (facts, last_failure) = tokio::join!(facts(clients, place, name), last_failure);
     let (role_trusts_glue, script) = match &facts {
         Ok(facts) => tokio::join!(trusts_glue(clients, &facts.role), async {
+            if !has_scripts_and_runs {
+                return None;
+            }
             let (bucket, key) = facts.script.strip_prefix("s3://")?.split_once('/')?;
             Some(look(s3::exists(clients, bucket, key).await))
         }),

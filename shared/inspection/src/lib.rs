@@ -9,15 +9,18 @@
 pub mod analytics;
 pub mod cloudformation;
 pub mod data;
+pub mod drift;
 mod dynamodb;
 mod eventbridge;
 mod glue;
 mod kms;
 mod lambda;
 mod look;
+pub mod requested;
 mod roles;
 mod s3;
 mod sqs;
+pub mod template;
 
 use aws_config::SdkConfig;
 

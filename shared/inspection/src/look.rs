@@ -1,5 +1,7 @@
 //! What the answer to a call says about what was looked for.
 
+use std::fmt;
+
 use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
@@ -19,6 +21,16 @@ pub enum Unseen {
     Denied(String),
     /// The call gave no answer. Holds the operation, AWS's code and its message.
     Failed(String),
+}
+
+impl fmt::Display for Unseen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => f.write_str("it isn't there"),
+            Self::Denied(permission) => write!(f, "to look, the credentials need `{permission}`"),
+            Self::Failed(why) => write!(f, "the look failed: {why}"),
+        }
+    }
 }
 
 /// A call that reads.

@@ -1,24 +1,29 @@
 //! Roles, by the calls that the provisioner observes them with.
 
-use landfall_core::chain::drift::Difference;
 use landfall_core::chain::observed::{Named, Role};
-use landfall_core::roles::Observed;
+use landfall_core::roles::{Kind, Observed};
+use landfall_core::secret::Secret;
 use landfall_provisioning::iam::{self, IamError};
 
 use crate::look::{Call, Unseen, named};
-use crate::{Clients, Seen};
+use crate::requested::Requested;
+use crate::{Clients, Seen, drift};
 
-/// Looks at the role of this ARN. `compare` says how it differs from the desired one, or why that isn't known.
+/// Looks at the role of this ARN, and compares it with what the stack asks for. `presented` is the external ID that
+/// callers present to it, if that is known.
 pub(crate) async fn role(
     clients: &Clients,
     arn: &str,
-    compare: impl AsyncFnOnce(&Observed) -> Result<Vec<Difference>, String>,
+    kind: Kind,
+    requested: &Seen<Requested>,
+    presented: Option<&Secret>,
 ) -> Named<Role> {
     let seen = async {
         let observed = observed(clients, arn).await?;
-        let differences = compare(&observed).await.map_err(Unseen::Failed)?;
+        let requested = requested.as_ref().map_err(Clone::clone)?;
+        let differences = drift::of_role(clients, requested, kind, presented, &observed).await;
         Ok(Role {
-            differences,
+            differences: differences.map_err(Unseen::Failed)?,
             brakes: observed.brakes().into_iter().map(str::to_owned).collect(),
             role_id: observed.role_id,
             trust: observed.trust,

@@ -15,8 +15,6 @@ use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 use super::*;
 use crate::cloudformation::Deployed;
 
-const KEYS: &str = "arn:aws:kms:eu-west-1:111111111111:key/1";
-
 /// The ways in which services write their errors.
 #[derive(Clone, Copy, PartialEq)]
 enum Service {
@@ -125,6 +123,7 @@ async fn look(clients: &Clients, is_stack_seen: bool) -> (DataAccount, Analytics
     let stack = match is_stack_seen {
         true => Ok(Deployed {
             name: "landfall".to_owned(),
+            id: "arn:aws:cloudformation:eu-west-1:111111111111:stack/landfall/1".to_owned(),
             status: "UPDATE_COMPLETE".to_owned(),
             parameters: BTreeMap::from([("Transport".to_owned(), "Both".to_owned())]),
             ids: Ok(BTreeMap::from([("MonitorTick".to_owned(), "the-tick".to_owned())])),
@@ -134,21 +133,26 @@ async fn look(clients: &Clients, is_stack_seen: bool) -> (DataAccount, Analytics
     let expected = data::Expected {
         place: place("111111111111"),
         name_prefix: "landfall".to_owned(),
+        stack: "landfall".to_owned(),
         buckets: BTreeMap::from([("acme-landing".to_owned(), Vec::new())]),
         reader: "arn:aws:iam::111111111111:role/landfall/landfall-reader-222222222222".to_owned(),
-        keys: Some(BTreeSet::from([KEYS.to_owned()])),
     };
     let is_deployed = async || cloudformation::routes(clients, "landfall").await.map(|_| true);
-    let none = |_: &_, _: &_| Ok(Vec::new());
-    let data = data::inspect(clients, &expected, &stack, is_deployed, none).await.account;
+    let requested = match &stack {
+        Ok(stack) => cloudformation::requested(clients, stack).await,
+        Err(unseen) => Err(unseen.clone()),
+    };
+    let data = data::inspect(clients, &expected, &stack, &requested, is_deployed).await.account;
     let expected = analytics::Expected {
         place: place("222222222222"),
         name_prefix: "landfall".to_owned(),
+        stack: "landfall".to_owned(),
         jobs: BTreeSet::from(["orders".to_owned()]),
         starter: "arn:aws:iam::222222222222:role/landfall/landfall-starter".to_owned(),
         job_role: "arn:aws:iam::222222222222:role/landfall/landfall-job".to_owned(),
+        has_scripts_and_runs: true,
     };
-    let analytics = analytics::inspect(clients, &expected, &stack, |_, _| Ok(Vec::new())).await;
+    let analytics = analytics::inspect(clients, &expected, &stack, &requested, None).await;
     (data, analytics)
 }
 

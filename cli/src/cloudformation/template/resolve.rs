@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value as Json};
 
-use super::tree::Node;
+use landfall_inspection::template::tree::Node;
 
 /// A template's conditions and the values of its parameters, including pseudo parameters (`AWS::Region`).
 pub struct Resolver<'a> {

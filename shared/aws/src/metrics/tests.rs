@@ -51,6 +51,8 @@ fn everything() -> Vec<Value> {
     metrics.routes(&BTreeMap::from([("orders", of_route), ("quiet", RouteMetrics::default())]));
     metrics.failures(["b", "a", "b"]);
     Metrics::of_provisioner(output.clone(), "acme-provisioner").request_refused("c");
+    let open = OpenFindings::new(3, 1);
+    Metrics::of_auditor(output.clone(), "acme-findings").audit(&open);
     let written = output.0.lock().expect("nobody panics with it");
     let text = std::str::from_utf8(&written).expect("UTF-8");
     text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
@@ -109,7 +111,9 @@ fn each_duration_is_an_observation_and_a_quiet_route_tells_nothing() {
 fn a_line_tells_whose_it_is_by_one_dimension_and_no_other() {
     for line in everything() {
         let is_of = |whose: &str| line[whose].is_string();
-        assert!(is_of("Ledger") != is_of("Provisioner"), "{line}");
+        let count = ["Ledger", "Provisioner", "Auditor"].into_iter().filter(|it| is_of(it)).count();
+        assert_eq!(count, 1, "{line}");
         assert_eq!(is_of("Provisioner"), line["RequestsRefused"].is_u64(), "{line}");
+        assert_eq!(is_of("Auditor"), line["FindingsHigh"].is_u64(), "{line}");
     }
 }

@@ -12,6 +12,7 @@ use crate::at::At;
 use crate::problem::Problem;
 use crate::properties;
 use crate::repair;
+use crate::routes::Routes;
 use crate::routes::resolve::{self, is_bucket};
 use crate::routes::written::RoutesFile;
 
@@ -144,16 +145,23 @@ fn resolve(written: &Written, mut at: At<'_>) -> Option<Spec> {
     let is_selected = |bucket: &str| {
         written.bucket_names.as_ref().is_none_or(|names| names.iter().any(|n| n == bucket))
     };
-    let buckets = all.into_iter().filter(|bucket| is_selected(bucket)).map(|bucket| {
+    let mut buckets = buckets(&routes);
+    buckets.retain(|bucket, _| is_selected(bucket));
+    Some(Spec { buckets, destination: destination? })
+}
+
+/// Returns the buckets of the routes by name, each with the filters of its routes.
+pub fn buckets(routes: &Routes) -> BTreeMap<String, Filters> {
+    let names: BTreeSet<&str> = routes.routes.iter().map(|route| route.bucket.as_str()).collect();
+    let filters = |bucket: &str| {
         let keys = routes.routes.iter().filter(|route| route.bucket == bucket);
         // A marker can close a batch only if S3 sends its event.
-        let keys = keys.flat_map(|route| {
+        Filters::of(keys.flat_map(|route| {
             let name = route.name.as_str();
             [Some(&route.key), route.marker.as_ref()].into_iter().flatten().map(move |k| (name, k))
-        });
-        (bucket.to_owned(), Filters::of(keys))
-    });
-    Some(Spec { buckets: buckets.collect(), destination: destination? })
+        }))
+    };
+    names.into_iter().map(|bucket| (bucket.to_owned(), filters(bucket))).collect()
 }
 
 /// Returns the JSON Schema of the properties.

@@ -10,6 +10,9 @@ pub enum Side {
 }
 
 impl Side {
+    /// Both accounts, in the direction of the data.
+    pub const ALL: [Self; 2] = [Self::Data, Self::Analytics];
+
     /// Returns the word for it: `data` or `analytics`.
     pub fn name(self) -> &'static str {
         match self {

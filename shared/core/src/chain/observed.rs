@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::drift::Difference;
+use crate::batch::ClaimMode;
 use crate::bucket_notifications::{Configuration, Filter};
 use crate::moment::Time;
 use crate::policy::Document;
+use crate::routes::{Access, Route};
 
 /// The outcome of a look at something.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +64,19 @@ pub struct RouteFacts {
     pub by_bucket_policy: bool,
     /// How many runs the route starts at once; `None` if it has no limit.
     pub max_concurrent_runs: Option<u32>,
+}
+
+impl From<&Route> for RouteFacts {
+    fn from(route: &Route) -> Self {
+        Self {
+            name: route.name.clone(),
+            bucket: route.bucket.clone(),
+            job: route.job.clone(),
+            must_claim: route.claim == ClaimMode::Required,
+            by_bucket_policy: route.access == Access::BucketPolicy,
+            max_concurrent_runs: route.limits.max_concurrent_runs,
+        }
+    }
 }
 
 /// What was seen in the data account.

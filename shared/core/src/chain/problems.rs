@@ -4,13 +4,16 @@ mod table;
 
 use std::fmt::Write as _;
 
+use serde::{Deserialize, Serialize};
+
 pub(super) use self::table::Fault;
 use self::table::Row;
 use super::link::Link;
 use crate::shell;
 
 /// How bad a problem is, by what can happen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Somebody should know.
     Info,

@@ -1,7 +1,11 @@
 //! Checks whether the external IDs in a role's properties can be guessed. A short one that is already deployed stays,
 //! because whoever presents it would otherwise be locked out.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
+
+use super::Observed;
 
 use crate::routes::{NEW_EXTERNAL_ID_CHARS, is_short_external_id};
 
@@ -13,6 +17,18 @@ const PREVIOUS: &str = "PreviousExternalId";
 
 /// The property whose external ID the provisioner presents to a role of another account, to make roles there.
 const PRESENTED: &str = "ProvisioningExternalId";
+
+impl Observed {
+    /// Returns the external IDs that the trust policy admits, if it has the form that Landfall's policies have.
+    pub fn external_ids(&self) -> BTreeSet<String> {
+        let statements =
+            self.trust.as_ref().and_then(|trust| trust.value()["Statement"].as_array());
+        let ids = statements.into_iter().flatten().filter_map(|statement| {
+            statement["Condition"]["StringEquals"]["sts:ExternalId"].as_array()
+        });
+        ids.flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+    }
+}
 
 /// Returns the name of a property with an external ID that is too short for a new one, and that `before`, the
 /// properties that the role was made with, do not have. During a rotation, the previous external ID may stay short.

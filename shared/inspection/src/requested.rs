@@ -1,5 +1,5 @@
-//! The properties of a deployed stack's resources: its processed template, with the values of its parameters and the
-//! IDs of its resources filled in. Pure.
+//! What a deployed stack asks for: the properties of its resources, from its processed template with the values of its
+//! parameters and the IDs of its resources filled in. Pure.
 //!
 //! It knows the functions that Landfall's custom resources use, and gives up at any other: a property that was
 //! guessed would look like drift.
@@ -7,20 +7,21 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, anyhow, bail};
-use landfall_core::roles::Home;
-use serde_json::{Map, Value as Json};
+use landfall_core::roles::{DEFAULT_PATH, Home, Kind};
+use landfall_core::routes::Routes;
+use serde_json::{Map, Value as Json, json};
 
-use super::stack::Observed;
-use super::template::as_json;
+use crate::template::as_json;
 
 /// Stands for the value of a parameter that CloudFormation doesn't show.
 pub const NOT_SHOWN: &str = "not-known-here";
 
-/// A deployed stack.
+/// What a deployed stack asks for.
 #[derive(Debug)]
-pub struct Deployed {
+pub struct Requested {
     /// The ARN of the stack.
     pub id: String,
+    /// The account and the region of the stack.
     pub home: Home,
     template: Json,
     /// The values of parameters and pseudo parameters.
@@ -31,27 +32,35 @@ pub struct Deployed {
 /// A resource of a deployed stack.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resource {
+    /// Its name in the template.
     pub logical_id: String,
+    /// Its type, such as `AWS::SQS::Queue`.
     pub kind: String,
+    /// Its ID in AWS.
     pub physical_id: String,
 }
 
-impl Deployed {
-    /// Reads a stack from its processed template, its description and the IDs of its resources.
+impl Requested {
+    /// Reads what a stack asks for from its processed template, its ARN, the values of its parameters and the physical
+    /// IDs of its resources.
+    ///
+    /// # Errors
+    /// Fails if the template can't be read, or `id` is no ARN of a stack.
     pub fn new(
         template: &str,
-        stack: &Observed,
+        id: &str,
+        parameters: &BTreeMap<String, String>,
         physical_ids: BTreeMap<String, String>,
     ) -> anyhow::Result<Self> {
         let template = as_json(template)?;
-        let home = Home::of_stack(&stack.id).context("the ID of a stack is no ARN")?;
+        let home = Home::of_stack(id).context("the ID of a stack is no ARN")?;
         let mut values = BTreeMap::from([
             ("AWS::AccountId".to_owned(), Json::from(home.account.as_str())),
             ("AWS::Partition".to_owned(), Json::from(home.partition.as_str())),
             ("AWS::Region".to_owned(), Json::from(home.region.as_str())),
-            ("AWS::StackId".to_owned(), Json::from(stack.id.as_str())),
+            ("AWS::StackId".to_owned(), Json::from(id)),
         ]);
-        for (name, value) in &stack.parameters {
+        for (name, value) in parameters {
             let about = &template["Parameters"][name];
             let is_secret = matches!(&about["NoEcho"], Json::Bool(true))
                 || about["NoEcho"].as_str().is_some_and(|it| it.eq_ignore_ascii_case("true"));
@@ -65,7 +74,7 @@ impl Deployed {
             };
             values.insert(name.clone(), value);
         }
-        Ok(Self { id: stack.id.clone(), home, template, values, physical_ids })
+        Ok(Self { id: id.to_owned(), home, template, values, physical_ids })
     }
 
     /// Returns the resources that the stack has, in the order of their logical IDs.
@@ -100,6 +109,36 @@ impl Deployed {
         let resolved = self.resolved(properties);
         let resolved = resolved.with_context(|| format!("failed to resolve `{logical_id}`"))?;
         Ok(resolved.unwrap_or_default())
+    }
+
+    /// Returns the ARN of the role of this kind; `None` if the stack asks for none, or its name can't be told from here.
+    pub fn role_arn(&self, kind: Kind) -> Option<String> {
+        let all = self.resources();
+        let role = all.iter().find(|it| Kind::of_resource(&it.kind) == Some(kind))?;
+        let properties = self.properties(&role.logical_id).ok()?;
+        let name = properties["RoleName"].as_str()?;
+        let path = properties["Path"].as_str().unwrap_or(DEFAULT_PATH);
+        let Home { partition, account, .. } = &self.home;
+        Some(format!("arn:{partition}:iam::{account}:role{path}{name}"))
+    }
+
+    /// Returns the routes that the stack includes.
+    ///
+    /// # Errors
+    /// Says in words why they can't be told, or what is wrong with them.
+    pub fn routes(&self) -> Result<Routes, String> {
+        let all = self.resources().into_iter().filter(|it| it.kind.starts_with("Custom::Landfall"));
+        let included = all.filter_map(|resource| {
+            let routes = self.resolved(
+                &self.template["Resources"][&resource.logical_id]["Properties"]["Routes"],
+            );
+            routes.ok().flatten().filter(|routes| !routes.is_null())
+        });
+        let routes = { included }.next().ok_or("the stack includes no routes")?;
+        let read = Routes::of_properties(&json!({ "Routes": routes }));
+        read.map_err(|problems| {
+            format!("failed to read the stack's routes: {}", problems.join("; "))
+        })
     }
 
     /// Resolves a part of the template; `None` is `AWS::NoValue`.

@@ -1,4 +1,4 @@
-//! Looks at what a deployed stack asks the provisioner for, and finds what differs. Reads only.
+//! Compares what a deployed stack asks the provisioner for with what is there. Reads only.
 //!
 //! The core decides what differs, as it does for the provisioner. External IDs are the exception: CloudFormation
 //! doesn't show them, so a role that requires any one counts as one that requires the right one.
@@ -6,40 +6,42 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use anyhow::{anyhow, bail};
+use anyhow::{Context, anyhow, bail};
 use landfall_aws::sdk_error::chain;
 use landfall_core::bucket_access::{self, Policy};
 use landfall_core::bucket_notifications::{self, Configuration, Destination};
 use landfall_core::bucket_plan::Look;
+use landfall_core::chain::drift::{Difference, differences};
 use landfall_core::lifecycle;
-use landfall_core::roles::{Home, Kind, Observed, Owner, Purpose, Role, Spec, Step, Trust, diff};
+use landfall_core::roles::{Kind, Observed, Owner, Purpose, Role, Spec, Step, Trust, diff};
 use landfall_core::secret::Secret;
 use landfall_provisioning::{bucket_notifications as s3_notifications, bucket_policies, iam, kms};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::accounts::Account;
-use crate::cloudformation::deployed::{Deployed, Resource};
-use crate::desired;
-use crate::diff::admitted;
+use crate::Clients;
+use crate::requested::{Requested, Resource};
 
 /// How long to try to look at one bucket.
 const TO_LOOK: Duration = Duration::from_secs(20);
 
 const OURS: &str = "Custom::Landfall";
 
-/// What was found of a resource of the provisioner's.
+/// A resource that the provisioner makes, compared with what the stack asks for.
 #[derive(Debug)]
-pub struct Finding {
+pub struct Compared {
+    /// The resource.
     pub resource: Resource,
-    /// What the resource is called in messages, such as ``reader role `arn:…` ``.
+    /// What the resource is called in messages, such as ``reader role `landfall-reader` ``.
     pub name: String,
+    /// How it compares.
     pub state: State,
 }
 
 /// How a resource compares with what the stack asks for.
 #[derive(Debug)]
 pub enum State {
+    /// It doesn't differ.
     AsDesired,
     /// The differences that a repair removes, a sentence each.
     Drifted(Vec<String>),
@@ -61,81 +63,115 @@ impl State {
 
 /// A resource with what the stack asks for.
 struct Asked<'a> {
-    account: &'a Account,
-    home: &'a Home,
+    clients: &'a Clients,
+    requested: &'a Requested,
     owner: Owner,
     properties: Value,
 }
 
-/// Looks at everything that the stack has the provisioner make.
-pub async fn look(account: &Account, stack: &Deployed) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    for resource in stack.resources() {
-        let Some(kind) = resource.kind.strip_prefix(OURS) else { continue };
-        let mut name = name(kind, &resource.logical_id);
-        let state = match stack.properties(&resource.logical_id) {
+/// Compares everything that the stack has the provisioner make.
+pub async fn compare(clients: &Clients, requested: &Requested) -> Vec<Compared> {
+    let mut all = Vec::new();
+    for resource in requested.resources() {
+        if !resource.kind.starts_with(OURS) {
+            continue;
+        }
+        let mut name = name(&resource);
+        let state = match Asked::new(clients, requested, &resource) {
             Err(error) => Err(error),
-            Ok(properties) => {
-                let owner = Owner {
-                    stack_id: stack.id.clone(),
-                    logical_id: resource.logical_id.clone(),
-                    physical_id: resource.physical_id.clone(),
-                };
-                if let Some(role) = properties["RoleName"].as_str() {
+            Ok(asked) => {
+                if let Some(role) = asked.properties["RoleName"].as_str() {
                     name = format!("{name} `{role}`");
                 }
-                Asked { account, home: &stack.home, owner, properties }.look(kind).await
+                asked.compare(&resource.kind).await
             }
         };
         let state = state.unwrap_or_else(|error| State::Unknown(format!("{error:#}")));
-        findings.push(Finding { resource, name, state });
+        all.push(Compared { resource, name, state });
     }
-    findings
+    all
 }
 
-fn role_of(kind: &str) -> Option<Kind> {
-    match kind {
-        "StarterRole" => Some(Kind::Starter),
-        "ReaderRole" => Some(Kind::Reader),
-        "JobRole" => Some(Kind::Job),
-        _ => None,
-    }
+/// Returns how a role differs from the one that the stack asks for. `presented` is the external ID that callers
+/// present to the role, if that is known.
+///
+/// # Errors
+/// Says in words why that isn't known.
+pub(crate) async fn of_role(
+    clients: &Clients,
+    requested: &Requested,
+    kind: Kind,
+    presented: Option<&Secret>,
+    observed: &Observed,
+) -> Result<Vec<Difference>, String> {
+    let compared = async {
+        let all = requested.resources();
+        let is_it = |it: &&Resource| Kind::of_resource(&it.kind) == Some(kind);
+        let resource = all.iter().find(is_it).context("the stack asks for no such role")?;
+        let mut role = Asked::new(clients, requested, resource)?.desired_role(kind).await?;
+        let is_admitted = |id: &Secret| observed.external_ids().contains(id.expose());
+        if presented.is_none_or(is_admitted) {
+            take_external_ids(&mut role, observed);
+        }
+        anyhow::Ok(differences(&role, observed))
+    };
+    compared.await.map_err(|error| format!("{error:#}"))
 }
 
-fn name(kind: &str, logical_id: &str) -> String {
-    match (role_of(kind), kind) {
-        (Some(role), _) => desired::name(role),
-        (None, "BucketNotifications") if logical_id.starts_with("EventBridge") => {
+fn name(resource: &Resource) -> String {
+    let is_event_bridge = resource.logical_id.starts_with("EventBridge");
+    match (Kind::of_resource(&resource.kind), resource.kind.trim_start_matches(OURS)) {
+        (Some(role), _) => format!("{} role", role.name()),
+        (None, "BucketNotifications") if is_event_bridge => {
             "notifications to EventBridge".to_owned()
         }
         (None, "BucketNotifications") => "notifications to the queue".to_owned(),
         (None, "BucketAccess") => "statements in buckets' policies".to_owned(),
-        (None, _) => format!("resource `{logical_id}`"),
+        (None, _) => format!("resource `{}`", resource.logical_id),
     }
 }
 
-impl Asked<'_> {
-    async fn look(&self, kind: &str) -> anyhow::Result<State> {
-        match (role_of(kind), kind) {
+impl<'a> Asked<'a> {
+    fn new(
+        clients: &'a Clients,
+        requested: &'a Requested,
+        resource: &Resource,
+    ) -> anyhow::Result<Self> {
+        let properties = requested.properties(&resource.logical_id)?;
+        let owner = Owner {
+            stack_id: requested.id.clone(),
+            logical_id: resource.logical_id.clone(),
+            physical_id: resource.physical_id.clone(),
+        };
+        Ok(Self { clients, requested, owner, properties })
+    }
+
+    async fn compare(&self, kind: &str) -> anyhow::Result<State> {
+        match (Kind::of_resource(kind), kind.trim_start_matches(OURS)) {
             (Some(role), _) => self.role(role).await,
             (None, "BucketNotifications") => self.notifications().await,
             (None, "BucketAccess") => self.policies().await,
-            (None, _) => bail!("this version knows no `{OURS}{kind}`"),
+            (None, _) => bail!("this version knows no `{kind}`"),
         }
     }
 
     async fn role(&self, kind: Kind) -> anyhow::Result<State> {
-        let spec = Spec::read(kind, &self.properties, self.home)?;
-        if spec.identity.account != self.account.id {
-            bail!("the role is in account `{}`", spec.identity.account);
-        }
-        let mut role = spec.role(&self.owner, &self.keys(&spec).await?)?;
-        let client = aws_sdk_iam::Client::new(&self.account.config);
-        let observed = iam::observe(&client, &role.name).await.map_err(|it| anyhow!(chain(&it)))?;
+        let mut role = self.desired_role(kind).await?;
+        let observed = iam::observe(&self.clients.iam, &role.name).await;
+        let observed = observed.map_err(|error| anyhow!(chain(&error)))?;
         if let Some(observed) = &observed {
             take_external_ids(&mut role, observed);
         }
         Ok(compared(kind, &role, observed.as_ref()))
+    }
+
+    async fn desired_role(&self, kind: Kind) -> anyhow::Result<Role> {
+        let home = &self.requested.home;
+        let spec = Spec::read(kind, &self.properties, home)?;
+        if spec.identity.account != home.account {
+            bail!("the role is in account `{}`", spec.identity.account);
+        }
+        Ok(spec.role(&self.owner, &self.keys(&spec).await?)?)
     }
 
     /// Finds the keys that a reader role may decrypt with, as the provisioner does, unless the properties give them.
@@ -143,10 +179,9 @@ impl Asked<'_> {
         let Purpose::Read { buckets, manifests, keys: None, .. } = &spec.purpose else {
             return Ok(BTreeSet::new());
         };
-        let Account { s3, id, config, .. } = self.account;
-        let client = aws_sdk_kms::Client::new(config);
+        let Clients { s3, kms, .. } = self.clients;
         let buckets = buckets.keys().chain(manifests).map(String::as_str);
-        let found = kms::keys_of_buckets(s3, &client, buckets, id).await;
+        let found = kms::keys_of_buckets(s3, kms, buckets, &self.requested.home.account).await;
         found.map_err(|error| anyhow!(chain(&error)))
     }
 
@@ -158,7 +193,7 @@ impl Asked<'_> {
     async fn notifications(&self) -> anyhow::Result<State> {
         let spec = bucket_notifications::Spec::read(&self.properties);
         let spec = spec.map_err(|problems| anyhow!("{}", problems.join("; ")))?;
-        let Account { s3, id, .. } = self.account;
+        let (s3, id) = (&self.clients.s3, &self.requested.home.account);
         let (mut differences, mut hindrances) = (Vec::new(), Vec::new());
         for (bucket, desired) in spec.all_desired(&self.token()) {
             let current = s3_notifications::look(s3, &bucket, id, Instant::now() + TO_LOOK).await;
@@ -176,9 +211,9 @@ impl Asked<'_> {
     }
 
     async fn policies(&self) -> anyhow::Result<State> {
-        let spec = bucket_access::Spec::read(&self.properties, self.home);
+        let spec = bucket_access::Spec::read(&self.properties, &self.requested.home);
         let spec = spec.map_err(|problems| anyhow!("{}", problems.join("; ")))?;
-        let Account { s3, id, .. } = self.account;
+        let (s3, id) = (&self.clients.s3, &self.requested.home.account);
         let (mut differences, mut hindrances) = (Vec::new(), Vec::new());
         for (bucket, desired) in spec.all_desired(&self.token()) {
             let current = bucket_policies::look(s3, &bucket, id, Instant::now() + TO_LOOK).await;
@@ -222,7 +257,7 @@ fn compared(kind: Kind, role: &Role, observed: Option<&Observed>) -> State {
 /// Takes the external IDs that the role requires for the right ones. A role that requires none keeps its difference.
 fn take_external_ids(role: &mut Role, observed: &Observed) {
     let Trust::Roles { external_ids, .. } = &mut role.trust else { return };
-    let live = admitted(observed);
+    let live = observed.external_ids();
     if !external_ids.is_empty() && !live.is_empty() {
         *external_ids = live.iter().map(|id| Secret::new(id.as_str())).collect();
     }

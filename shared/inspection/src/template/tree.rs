@@ -1,7 +1,6 @@
 //! Reads a template's YAML into a tree that knows the places of its scalars, with their tags.
 //!
-//! CloudFormation's own reading of the template counts. This one only finds what the command line
-//! rewrites or shows.
+//! CloudFormation's own reading of the template counts. This one only finds what Landfall rewrites, shows or compares.
 
 use std::ops::Range;
 
@@ -11,17 +10,23 @@ use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
 /// The limit of nesting, so that no file can exhaust the stack.
 const MAX_DEPTH: usize = 64;
 
+/// A value of a template.
 #[derive(Debug)]
 pub enum Node {
+    /// A scalar.
     Scalar(Scalar),
+    /// A mapping, with its entries in the order of the text.
     Map(Vec<(String, Node)>),
+    /// A sequence.
     Sequence(Vec<Node>),
     /// An alias, or a mapping with a key that is not text.
     Other,
 }
 
+/// A scalar of a template.
 #[derive(Debug)]
 pub struct Scalar {
+    /// The value, without tag and quotes.
     pub value: String,
     /// The tag without its exclamation mark: `Sub` for `!Sub`.
     pub tag: Option<String>,
@@ -38,10 +43,12 @@ impl Node {
         entries.iter().find(|(name, _)| name == key).map(|(_, value)| value)
     }
 
+    /// Returns the value below a path of keys.
     pub fn at(&self, path: &[&str]) -> Option<&Node> {
         path.iter().try_fold(self, |node, key| node.get(key))
     }
 
+    /// Returns the entries of a mapping; none if it isn't one.
     pub fn entries(&self) -> &[(String, Node)] {
         match self {
             Self::Map(entries) => entries,
@@ -59,6 +66,9 @@ impl Node {
 }
 
 /// Reads the first document of `text`.
+///
+/// # Errors
+/// Fails if the text is empty, isn't YAML, or is nested too deeply.
 pub fn read(text: &str) -> anyhow::Result<Node> {
     let offsets: Vec<usize> =
         text.char_indices().map(|(at, _)| at).chain(std::iter::once(text.len())).collect();

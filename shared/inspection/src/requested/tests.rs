@@ -5,20 +5,11 @@ use super::*;
 
 const STACK: &str = "arn:aws-cn:cloudformation:cn-north-1:111111111111:stack/landfall/1";
 
-fn stack(parameters: &[(&str, &str)]) -> Observed {
-    let parameters =
-        parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-    Observed {
-        id: STACK.to_owned(),
-        status: "UPDATE_COMPLETE".to_owned(),
-        parameters: parameters.collect(),
-        is_protected: false,
-        description: String::new(),
-        tags: BTreeMap::new(),
-    }
+fn values(parameters: &[(&str, &str)]) -> BTreeMap<String, String> {
+    parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
-fn deployed(properties: &Json) -> Deployed {
+fn requested(properties: &Json) -> Requested {
     let template = json!({
         "Parameters": {
             "Names": { "Type": "CommaDelimitedList" },
@@ -46,8 +37,9 @@ fn deployed(properties: &Json) -> Deployed {
         ("Removed", "https://sqs.cn-north-1.amazonaws.com.cn/111111111111/landfall-removed"),
     ];
     let ids = ids.map(|(logical, physical)| (logical.to_owned(), physical.to_owned()));
-    let stack = stack(&[("Names", "a, b"), ("Secret", "****"), ("Empty", ""), ("Price", "3")]);
-    Deployed::new(&template.to_string(), &stack, ids.into()).expect("a stack")
+    let parameters =
+        values(&[("Names", "a, b"), ("Secret", "****"), ("Empty", ""), ("Price", "3")]);
+    Requested::new(&template.to_string(), STACK, &parameters, ids.into()).expect("a stack")
 }
 
 #[test]
@@ -64,7 +56,7 @@ fn properties_are_resolved_as_cloudformation_resolves_them() {
         "Neither": { "Fn::If": ["IsBoth", "both", "not both"] },
         "Routes": { "version": 1, "routes": [{ "wide": true }] },
     });
-    let resolved = deployed(&properties).properties("It").expect("resolved");
+    let resolved = requested(&properties).properties("It").expect("resolved");
     expect![[r#"
         {
           "Chosen": "three",
@@ -102,7 +94,7 @@ fn what_only_the_stack_knows_is_an_error_and_no_guess() {
         (json!({ "Fn::ImportValue": "x" }), "`Fn::ImportValue` is not known here"),
         (json!({ "Fn::If": ["Unheard", 1, 2] }), "failed to decide condition `Unheard`"),
     ] {
-        let error = deployed(&json!({ "Part": part })).properties("It").expect_err(reason);
+        let error = requested(&json!({ "Part": part })).properties("It").expect_err(reason);
         let error = format!("{error:#}");
         assert!(error.contains(reason) && error.contains("`It`"), "{error}");
     }
@@ -110,7 +102,7 @@ fn what_only_the_stack_knows_is_an_error_and_no_guess() {
 
 #[test]
 fn only_resources_that_the_stack_has_are_told() {
-    let resources = deployed(&json!({})).resources();
+    let resources = requested(&json!({})).resources();
     let ids: Vec<&str> = resources.iter().map(|it| it.logical_id.as_str()).collect();
     assert_eq!(ids, ["It", "Queue", "Table"]);
     let first = resources.first().expect("a resource");
@@ -138,9 +130,10 @@ Resources:
 ";
     let ids = [("It", "It-1"), ("Table", "claims")];
     let ids = ids.map(|(logical, physical)| (logical.to_owned(), physical.to_owned()));
-    let deployed = Deployed::new(template, &stack(&[("Price", "3")]), ids.into()).expect("a stack");
+    let parameters = values(&[("Price", "3")]);
+    let requested = Requested::new(template, STACK, &parameters, ids.into()).expect("a stack");
     assert_eq!(
-        deployed.properties("It").expect("resolved"),
+        requested.properties("It").expect("resolved"),
         json!({ "Arn": "arn:aws-cn:dynamodb:cn-north-1:111111111111:table/claims", "Name": "aws-cn-x", "Chosen": ["3"] })
     );
 }

@@ -2,11 +2,11 @@ use std::collections::BTreeMap;
 
 use landfall_core::bucket_notifications::{Entry, Filter, merge};
 use landfall_core::policy::Document;
-use landfall_core::roles::POLICY_NAME;
+use landfall_core::roles::{Home, POLICY_NAME};
 use serde_json::json;
 
 use super::*;
-use crate::cloudformation::deployed::NOT_SHOWN;
+use crate::requested::NOT_SHOWN;
 
 fn owner() -> Owner {
     Owner {

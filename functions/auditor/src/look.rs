@@ -1,0 +1,148 @@
+//! Finds out what the audited stack asks for, and has it looked at and judged.
+
+use std::collections::BTreeMap;
+
+use landfall_aws::clock::now;
+use landfall_core::audit::{is_audited, is_of_stack};
+use landfall_core::bucket_notifications::{self, Filter};
+use landfall_core::chain::observed::{AnalyticsAccount, DataAccount, Observations, RouteFacts};
+use landfall_core::chain::{Check, Side, judge};
+use landfall_core::roles::Kind;
+use landfall_core::routes::Routes;
+use landfall_inspection::cloudformation::{self, Deployed};
+use landfall_inspection::requested::Requested;
+use landfall_inspection::{Seen, Unseen, analytics, data};
+
+use crate::{Context, Settings};
+
+/// What `NamePrefix` is unless somebody sets it.
+const DEFAULT_PREFIX: &str = "landfall";
+
+/// What the audited stack asks for. A stack that isn't there asks for nothing.
+struct Asked {
+    requested: Seen<Requested>,
+    /// The routes that lead through the account.
+    routes: Vec<RouteFacts>,
+    /// The buckets of the routes, each with the filters that they need.
+    buckets: BTreeMap<String, Vec<Filter>>,
+}
+
+/// Looks at the account's half of the chain, and returns the verdicts on the audited links. If it isn't known what the
+/// stack asks for, the only verdict is that on the stack.
+pub(crate) async fn checks(context: &Context, stack: &Seen<Deployed>) -> Vec<Check> {
+    let side = context.settings.side;
+    let prefix = stack.as_ref().ok().and_then(|stack| stack.parameter("NamePrefix"));
+    let prefix = prefix.unwrap_or(DEFAULT_PREFIX);
+    let asked = asked(context, stack).await;
+    let is_known = asked.is_ok();
+    let others = || "an auditor looks at its own account only".to_owned();
+    let (mut data, mut analytics, mut routes) = (Err(others()), Err(others()), Vec::new());
+    match (asked, side) {
+        (Ok(asked), Side::Data) => {
+            data = Ok(of_data(context, stack, prefix, &asked).await);
+            routes = asked.routes;
+        }
+        (Ok(asked), Side::Analytics) => {
+            analytics = Ok(of_analytics(context, stack, prefix, &asked).await);
+            routes = asked.routes;
+        }
+        (Err(why), Side::Data) => data = Err(why),
+        (Err(why), Side::Analytics) => analytics = Err(why),
+    }
+    let deploy = deploy_command(prefix);
+    let mut checks = judge(&Observations { at: now(), deploy, routes, data, analytics });
+    checks.retain(|it| is_audited(it.link, side) && (is_known || is_of_stack(it.link)));
+    if !is_known {
+        let Settings { stack, place, .. } = &context.settings;
+        for check in &mut checks {
+            stack.clone_into(&mut check.resource);
+            place.account.clone_into(&mut check.account);
+        }
+    }
+    checks
+}
+
+async fn asked(context: &Context, stack: &Seen<Deployed>) -> Result<Asked, String> {
+    let requested = match stack {
+        Ok(stack) => cloudformation::requested(&context.clients, stack).await,
+        Err(unseen) => Err(unseen.clone()),
+    };
+    let (routes, buckets) = match &requested {
+        Ok(requested) => {
+            let routes = requested.routes()?;
+            let buckets = bucket_notifications::buckets(&routes).into_iter();
+            let buckets = buckets.map(|(name, filters)| (name, filters.filters)).collect();
+            (facts(&context.settings, requested, &routes), buckets)
+        }
+        Err(Unseen::Missing) => (Vec::new(), BTreeMap::new()),
+        Err(unseen) => return Err(unseen.to_string()),
+    };
+    Ok(Asked { requested, routes, buckets })
+}
+
+/// Returns the routes that lead through the account: in the data account all, in the analytics account those that start
+/// jobs with its starter role.
+fn facts(settings: &Settings, requested: &Requested, routes: &Routes) -> Vec<RouteFacts> {
+    let starter = requested.role_arn(Kind::Starter);
+    let is_its = |target: &String| match settings.side {
+        Side::Data => true,
+        Side::Analytics => {
+            let target = routes.targets.get(target);
+            target.is_some_and(|it| Some(&it.starter_role_arn) == starter.as_ref())
+        }
+    };
+    let its = routes.routes.iter().filter(|route| is_its(&route.target));
+    its.map(RouteFacts::from).collect()
+}
+
+async fn of_data(
+    context: &Context,
+    stack: &Seen<Deployed>,
+    prefix: &str,
+    asked: &Asked,
+) -> DataAccount {
+    let expected = data::Expected {
+        place: context.settings.place.clone(),
+        name_prefix: prefix.to_owned(),
+        stack: context.settings.stack.clone(),
+        buckets: asked.buckets.clone(),
+        reader: role_arn(asked, Kind::Reader),
+    };
+    // It judges by the deployed routes.
+    let is_deployed = async || Ok(true);
+    let inspected =
+        data::inspect(&context.clients, &expected, stack, &asked.requested, is_deployed).await;
+    inspected.account
+}
+
+async fn of_analytics(
+    context: &Context,
+    stack: &Seen<Deployed>,
+    prefix: &str,
+    asked: &Asked,
+) -> AnalyticsAccount {
+    let expected = analytics::Expected {
+        place: context.settings.place.clone(),
+        name_prefix: prefix.to_owned(),
+        stack: context.settings.stack.clone(),
+        jobs: asked.routes.iter().map(|route| route.job.clone()).collect(),
+        starter: role_arn(asked, Kind::Starter),
+        job_role: role_arn(asked, Kind::Job),
+        has_scripts_and_runs: false,
+    };
+    analytics::inspect(&context.clients, &expected, stack, &asked.requested, None).await
+}
+
+/// Returns the ARN of a role that the stack asks for. A stack that asks for none has no name for it.
+fn role_arn(asked: &Asked, kind: Kind) -> String {
+    let arn = asked.requested.as_ref().ok().and_then(|requested| requested.role_arn(kind));
+    arn.unwrap_or_else(|| format!("{} role", kind.name()))
+}
+
+/// Returns the command that deploys, which only people know in full.
+fn deploy_command(prefix: &str) -> String {
+    match prefix {
+        DEFAULT_PREFIX => "landfall deploy ROUTES".to_owned(),
+        other => format!("landfall deploy ROUTES --name-prefix {other}"),
+    }
+}

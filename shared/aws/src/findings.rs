@@ -1,0 +1,187 @@
+//! The table of findings.
+//!
+//! Each finding has one item: `stack`, the name of the audited stack; `finding`, the finding's ID; `body`, the finding as
+//! JSON; and, once it is resolved, `expires`. One more item, whose `finding` is `audit`, says when the last audit ended.
+
+use std::collections::HashMap;
+
+use aws_config::SdkConfig;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::types::AttributeValue;
+use landfall_core::audit::{Change, Finding, KEPT};
+use landfall_core::moment::Time;
+use serde::{Deserialize, Serialize};
+
+use crate::dynamodb::{is_refused, number};
+use crate::sdk_error::{ServiceError, sdk_error_parts};
+
+/// The sort key of the item about the last audit. No finding's ID is like that.
+const LAST_AUDIT: &str = "audit";
+
+/// Why the table could not be read or written.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("failed to {doing} in table `{table}`: {message}")]
+pub struct FindingsError {
+    doing: String,
+    table: String,
+    message: String,
+}
+
+/// The last audit that went through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastAudit {
+    /// When it ended.
+    pub at: Time,
+    /// How many checks it made.
+    pub checks: usize,
+}
+
+/// What is kept about a stack.
+#[derive(Debug, Clone, Default)]
+pub struct Kept {
+    /// The findings, in the order of their IDs.
+    pub findings: Vec<Finding>,
+    /// The last audit; `None` if there was none.
+    pub last_audit: Option<LastAudit>,
+    /// The IDs of findings that this version can't read.
+    pub unreadable: Vec<String>,
+}
+
+/// The table of findings, with the stack that they are about.
+#[derive(Debug, Clone)]
+pub struct Findings {
+    client: Client,
+    table: String,
+    stack: String,
+}
+
+impl Findings {
+    /// Returns the findings about `stack` in `table`. Makes no call.
+    pub fn new(config: &SdkConfig, table: &str, stack: &str) -> Self {
+        let client = Client::new(config);
+        Self { client, table: table.to_owned(), stack: stack.to_owned() }
+    }
+
+    /// Reads everything that is kept about the stack.
+    ///
+    /// # Errors
+    /// Fails if the table doesn't answer.
+    pub async fn read(&self) -> Result<Kept, FindingsError> {
+        let query = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .consistent_read(true)
+            .key_condition_expression("#stack = :stack")
+            .expression_attribute_names("#stack", "stack")
+            .expression_attribute_values(":stack", AttributeValue::S(self.stack.clone()));
+        let mut items = query.into_paginator().items().send();
+        let mut kept = Kept::default();
+        while let Some(item) = items.next().await {
+            let item = item.map_err(|error| self.failed("read the findings", &error))?;
+            let text =
+                |name| item.get(name).and_then(|value| value.as_s().ok()).map(String::as_str);
+            let (id, body) =
+                (text("finding").unwrap_or_default(), text("body").unwrap_or_default());
+            if id == LAST_AUDIT {
+                kept.last_audit = serde_json::from_str(body).ok();
+                continue;
+            }
+            match serde_json::from_str::<Finding>(body) {
+                Ok(finding) if finding.id == id => kept.findings.push(finding),
+                _ => kept.unreadable.push(id.to_owned()),
+            }
+        }
+        Ok(kept)
+    }
+
+    /// Keeps what an audit changed about a finding. Returns `false` if another audit was faster: its word counts.
+    /// Calling it twice is safe.
+    ///
+    /// # Errors
+    /// Fails if the table doesn't answer.
+    pub async fn keep(&self, change: &Change) -> Result<bool, FindingsError> {
+        let Some(finding) = change.after.as_ref().or(change.before.as_ref()) else {
+            return Ok(true);
+        };
+        let doing = || format!("keep finding `{}`", finding.id);
+        let before =
+            change.before.as_ref().map(|before| self.body(&doing(), before)).transpose()?;
+        let condition = match before {
+            Some(_) => "#body = :before",
+            None => "attribute_not_exists(#body)",
+        };
+        let before =
+            before.map(|body| HashMap::from([(":before".to_owned(), AttributeValue::S(body))]));
+        let answer = match &change.after {
+            Some(after) => {
+                let expires = after.resolved_at.map(|at| number((at + KEPT).seconds()));
+                let put = self.client.put_item().table_name(&self.table);
+                let put = put
+                    .set_item(Some(self.key(&after.id)))
+                    .item("body", AttributeValue::S(self.body(&doing(), after)?))
+                    .condition_expression(condition)
+                    .expression_attribute_names("#body", "body")
+                    .set_expression_attribute_values(before);
+                let put = match expires {
+                    Some(expires) => put.item("expires", expires),
+                    None => put,
+                };
+                put.send()
+                    .await
+                    .map(drop)
+                    .map_err(|error| (is_refused(&error), self.failed(&doing(), &error)))
+            }
+            None => {
+                let delete = self.client.delete_item().table_name(&self.table);
+                let delete = delete
+                    .set_key(Some(self.key(&finding.id)))
+                    .condition_expression(condition)
+                    .expression_attribute_names("#body", "body")
+                    .set_expression_attribute_values(before);
+                let deleted = delete.send().await.map(drop);
+                deleted.map_err(|error| (is_refused(&error), self.failed(&doing(), &error)))
+            }
+        };
+        match answer {
+            Ok(()) => Ok(true),
+            Err((true, _)) => Ok(false),
+            Err((false, error)) => Err(error),
+        }
+    }
+
+    /// Records that an audit went through.
+    ///
+    /// # Errors
+    /// Fails if the table doesn't answer.
+    pub async fn audited(&self, audit: &LastAudit) -> Result<(), FindingsError> {
+        let doing = "record the audit";
+        let put = self.client.put_item().table_name(&self.table);
+        let put = put.set_item(Some(self.key(LAST_AUDIT)));
+        let put = put.item("body", AttributeValue::S(self.body(doing, audit)?));
+        put.send().await.map(drop).map_err(|error| self.failed(doing, &error))
+    }
+
+    fn key(&self, id: &str) -> HashMap<String, AttributeValue> {
+        let key = [("stack", self.stack.as_str()), ("finding", id)];
+        key.map(|(name, value)| (name.to_owned(), AttributeValue::S(value.to_owned()))).into()
+    }
+
+    fn body(&self, doing: &str, value: &impl Serialize) -> Result<String, FindingsError> {
+        serde_json::to_string(value).map_err(|error| self.error(doing, error.to_string()))
+    }
+
+    fn failed<E: ServiceError, R: std::fmt::Debug>(
+        &self,
+        doing: &str,
+        error: &SdkError<E, R>,
+    ) -> FindingsError {
+        let (code, message) = sdk_error_parts(error);
+        self.error(doing, format!("{code}: {message}"))
+    }
+
+    fn error(&self, doing: &str, message: String) -> FindingsError {
+        FindingsError { doing: doing.to_owned(), table: self.table.clone(), message }
+    }
+}
