@@ -101,8 +101,13 @@ pub async fn make(
         account.stacks.delete(stack, &found.id).await?;
     }
     // The tags of the command line add to the stack's tags, and remove none.
-    let mut tags = found.as_ref().map(|found| found.tags.clone()).unwrap_or_default();
+    let before = found.as_ref().map(|found| found.tags.clone()).unwrap_or_default();
+    let mut tags = before.clone();
     tags.extend(args.tags.clone());
+    // A change set without tags keeps those that the stack has then. Another deployment may have added some meanwhile.
+    if is_update && tags == before {
+        tags.clear();
+    }
     let is_new = found.is_none() || standing == Standing::FailedFirst;
     let request = Request { stack, template, parameters, tags: &tags, is_update, is_new };
     let Some(prepared) = account.stacks.prepare(&request).await? else {
