@@ -67,6 +67,7 @@ def main() -> None:
     correct_wildcards()
     correct_secure_transport()
     correct_leading_keys()
+    correct_sources_of_events()
     correct_owners_of_buckets()
     correct_policies_of_buckets()
     correct_ranges_of_versions()
@@ -243,6 +244,25 @@ def correct_leading_keys() -> None:
         return {**found, "dynamodb:LeadingKeys": [value]}
 
     original = replace(iam_actions, "dynamodb_service_context", context)
+
+
+def correct_sources_of_events() -> None:
+    """Provides `events:source`, the sources of the events that a call puts.
+
+    AWS documents it for `PutEvents`. The emulator never provides it.
+    """
+
+    def context(service: str, action: str, body: bytes, *rest: Any) -> dict:
+        found = original(service, action, body, *rest)
+        if action != "events:PutEvents":
+            return found
+        try:
+            sources = [entry["Source"] for entry in json.loads(body)["Entries"]]
+        except (ValueError, KeyError, TypeError):
+            return found
+        return {**found, "events:source": sources}
+
+    original = replace(iam_actions, "request_tag_context", context)
 
 
 def correct_policies_of_buckets() -> None:

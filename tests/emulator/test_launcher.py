@@ -360,6 +360,41 @@ def test_a_policy_can_admit_the_items_of_a_partition_key(launched: Emulator) -> 
     assert items_within_reach(launched) == {"mine": True, "other": False}
 
 
+# events:source
+
+
+def sources_within_reach(emulator: Emulator) -> dict[str, bool]:
+    """Returns from which sources a role can put events that may put those of one source only."""
+    statement = {
+        "Effect": "Allow",
+        "Action": "events:PutEvents",
+        "Resource": "*",
+        "Condition": {"StringEquals": {"events:source": "mine"}},
+    }
+    root = {"AWS": f"arn:aws:iam::{DATA}:root"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    role(emulator, DATA, "announcer", trust(Principal=root), policy)
+    events = emulator.client("events", DATA, **emulator.session_of(DATA, "announcer"))
+    reached = {}
+    for source in "mine", "other":
+        try:
+            events.put_events(Entries=[{"Source": source, "DetailType": "x", "Detail": "{}"}])
+            reached[source] = True
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "AccessDeniedException":
+                raise
+            reached[source] = False
+    return reached
+
+
+def test_the_plain_emulator_still_knows_no_source_of_an_event(plain: Emulator) -> None:
+    assert sources_within_reach(plain) == {"mine": False, "other": False}
+
+
+def test_a_policy_can_admit_the_events_of_one_source(launched: Emulator) -> None:
+    assert sources_within_reach(launched) == {"mine": True, "other": False}
+
+
 # Owners of buckets
 
 

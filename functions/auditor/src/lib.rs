@@ -18,7 +18,7 @@ use landfall_aws::metrics::{Metrics, OpenFindings};
 use landfall_aws::sdk_error::sdk_error_parts;
 use landfall_core::audit::{self, Change, Finding, State};
 use landfall_core::chain::problems::Severity;
-use landfall_inspection::{Clients, Place};
+use landfall_inspection::Clients;
 use serde::Serialize;
 
 pub use settings::{Settings, SettingsError};
@@ -158,12 +158,10 @@ async fn announce(context: &Context, finding: &Finding) -> Result<(), Error> {
         state.name()
     );
     let failed = |message: String| Error::Event { id: id.clone(), message };
-    let Place { partition, account, region } = place;
     let entry = PutEventsRequestEntry::builder()
-        .event_bus_name(format!("arn:{partition}:events:{region}:{account}:event-bus/default"))
         .source(EVENT_SOURCE)
         .detail_type(EVENT_TYPE)
-        .detail(finding.event(stack, region).to_string())
+        .detail(finding.event(stack, &place.region).to_string())
         .build();
     let answer = context.events.put_events().entries(entry).send().await;
     let answer = answer.map_err(|error| {
