@@ -260,7 +260,7 @@ def correct_sources_of_events() -> None:
             sources = [entry["Source"] for entry in json.loads(body)["Entries"]]
         except (ValueError, KeyError, TypeError):
             return found
-        return {**found, "events:source": sources}
+        return {**found, "events:source": sources[0] if len(sources) == 1 else sources}
 
     original = replace(iam_actions, "request_tag_context", context)
 
