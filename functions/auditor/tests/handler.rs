@@ -77,7 +77,7 @@ fn xml(operation: &str, result: &str) -> Act {
     let body = format!(
         "<{operation}Response><{operation}Result>{result}</{operation}Result></{operation}Response>"
     );
-    Act::Answer { status: 200, body: body.into() }
+    Act::Answer { status: 200, body }
 }
 
 impl Account {
@@ -126,7 +126,7 @@ impl Account {
     fn stack_is(&self, status: &'static str) {
         self.aws.answer("DescribeStacks", move |_, _| Act::Answer {
             status: 200,
-            body: described(status).into(),
+            body: described(status),
         });
     }
 
