@@ -11,8 +11,8 @@ use landfall_aws::config;
 
 use crate::args::deploy::{Order, StackArgs, TemplateName};
 use crate::aws;
-use crate::cloudformation::stack::{Observed, Stacks, Standing};
 use crate::terminal::printable;
+use landfall_stacks::stack::{Observed, Stacks, Standing};
 
 /// The time limit for an upload: a function has some megabytes.
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(900);

@@ -19,15 +19,15 @@ use crate::accounts::target::{self, DeploymentTarget};
 use crate::accounts::{Account, Accounts, Side, stacks};
 use crate::args::Color;
 use crate::args::deploy::{Architecture, DeployArgs, TemplateName};
-use crate::cloudformation::Value;
-use crate::cloudformation::change_set::TemplateAt;
-use crate::cloudformation::stack::{Observed, Standing};
 use crate::cloudformation::template::Template;
 use crate::package::{Artifact, Package, file_of};
 use crate::terminal::consent::can_ask;
 use crate::terminal::output::{Output, Printed};
 use crate::terminal::progress::say;
 use crate::{aws, repair};
+use landfall_stacks::Value;
+use landfall_stacks::change_set::TemplateAt;
+use landfall_stacks::stack::{Observed, Standing};
 
 /// The template of the artifacts bucket. It is deployed without an upload, because it creates the bucket to upload to.
 const ARTIFACTS: &str = include_str!("../../infra/artifacts.yaml");

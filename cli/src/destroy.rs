@@ -10,11 +10,12 @@ use crate::accounts::{Account, Accounts, stacks};
 use crate::args::Color;
 use crate::args::deploy::{DestroyArgs, Order, TemplateName};
 use crate::aws;
-use crate::cloudformation::stack::{Observed, Standing};
+use crate::cloudformation::follow;
 use crate::cloudformation::template::Template;
 use crate::terminal::consent::{can_ask, confirm};
 use crate::terminal::output::{Output, Printed};
 use crate::terminal::progress::{say, show};
+use landfall_stacks::stack::{Observed, Standing};
 
 /// Deletes the stacks, or shows what it would delete.
 pub fn run(args: &DestroyArgs, color: Color) -> Printed {
@@ -66,7 +67,7 @@ async fn destroy(args: &DestroyArgs, target: &DeploymentTarget) -> anyhow::Resul
     confirm(args.yes, "delete these stacks?")?;
     for Doomed { account, stack, observed } in &doomed {
         say(&format!("deleting stack {stack} in {}", account.stacks.place));
-        account.stacks.delete(stack, &observed.id).await?;
+        follow::delete(&account.stacks, stack, &observed.id).await?;
     }
     Ok(())
 }

@@ -12,9 +12,9 @@ use landfall_core::secret::Secret;
 
 use crate::accounts::{Side, stack_name, stacks};
 use crate::args::deploy::{GivenParameter, Order, TemplateName};
-use crate::cloudformation::Value;
 use crate::cloudformation::template::{Parameter, Template};
 use crate::terminal::printable;
+use landfall_stacks::Value;
 
 /// The facts that determine the parameters.
 #[derive(Debug)]

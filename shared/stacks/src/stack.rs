@@ -8,28 +8,36 @@ use aws_sdk_cloudformation::error::SdkError;
 use aws_sdk_cloudformation::types::{Parameter, Stack, Tag, TemplateStage};
 use landfall_aws::sdk_error::{ServiceError, sdk_error_parts};
 
-use crate::terminal::printable;
+use crate::change_set::token;
 
 /// The stacks of an account in a region.
+#[derive(Debug)]
 pub struct Stacks {
+    /// The client for the account and region.
     pub client: Client,
     /// The account and the region, for messages: ``account `1…`, region `…` ``.
     pub place: String,
 }
 
 /// A stack as CloudFormation describes it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Observed {
+    /// The stack's ARN.
     pub id: String,
+    /// Its status, such as `UPDATE_COMPLETE`.
     pub status: String,
+    /// The values of its parameters. CloudFormation shows asterisks for secrets.
     pub parameters: BTreeMap<String, String>,
+    /// Whether it is protected from deletion.
     pub is_protected: bool,
     /// The description in the template.
     pub description: String,
+    /// Its tags without AWS's own.
     pub tags: BTreeMap<String, String>,
 }
 
 impl Observed {
+    /// Returns what can be done with the stack.
     pub fn standing(&self) -> Standing {
         Standing::of(Some(&self.status))
     }
@@ -68,6 +76,7 @@ impl Observed {
 pub enum Standing {
     /// A change set can create it, even if an earlier change set was never executed.
     Absent,
+    /// A change set can update it.
     Updatable,
     /// Its first creation failed, so it can only be deleted.
     FailedFirst,
@@ -78,6 +87,7 @@ pub enum Standing {
 }
 
 impl Standing {
+    /// Returns what can be done with a stack of this status; `None` if there is no stack.
     pub fn of(status: Option<&str>) -> Self {
         match status {
             None | Some("REVIEW_IN_PROGRESS" | "DELETE_COMPLETE") => Self::Absent,
@@ -97,6 +107,9 @@ impl Standing {
 
 impl Stacks {
     /// Returns the stack with this name or ID; `None` if there is none.
+    ///
+    /// # Errors
+    /// Fails if CloudFormation refuses to tell or doesn't answer.
     pub async fn find(&self, stack: &str) -> anyhow::Result<Option<Observed>> {
         match self.client.describe_stacks().stack_name(stack).send().await {
             Ok(found) => Ok(found.stacks().first().map(observed)),
@@ -144,6 +157,16 @@ impl Stacks {
         Ok(ids)
     }
 
+    /// Starts the deletion of a stack.
+    ///
+    /// # Errors
+    /// Fails if CloudFormation refuses it or doesn't answer.
+    pub async fn start_deletion(&self, stack_id: &str) -> anyhow::Result<()> {
+        let delete = self.client.delete_stack().stack_name(stack_id);
+        let deleted = delete.client_request_token(token()?).send().await;
+        deleted.map_err(self.failed(format!("delete stack `{stack_id}`"))).map(drop)
+    }
+
     /// Returns what turns the SDK's error into one that says what failed and where.
     pub fn failed<E: ServiceError, R: std::fmt::Debug>(
         &self,
@@ -154,7 +177,7 @@ impl Stacks {
 
     /// Returns an error that says what failed and where, with AWS's code and message.
     pub fn failure(&self, doing: &str, (code, message): (String, String)) -> anyhow::Error {
-        anyhow::anyhow!("failed to {doing} in {}: {code}: {}", self.place, printable(&message))
+        anyhow::anyhow!("failed to {doing} in {}: {code}: {message}", self.place)
     }
 }
 
