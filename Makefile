@@ -25,8 +25,8 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: python-tool build ## Show a file land in one account and its job run in the other; KEEP=1 leaves it running
-	@$(LOCAL_CLOUD) demo $(if $(filter-out 0,$(KEEP)),--keep)
+demo: python-tool build ## Show a file land in one account and its job run in the other; KEEP=1, SCENE=role-deleted
+	@$(LOCAL_CLOUD) demo $(if $(SCENE),--scene '$(SCENE)') $(if $(filter-out 0,$(KEEP)),--keep)
 
 .PHONY: test
 test: tools python-tool node-tool results format lint purity build deny schema cargo-tests policies end-to-end python-lint pytest templates semantics summary ## Run every check and test

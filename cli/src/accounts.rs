@@ -8,11 +8,11 @@ use anyhow::{Context, bail, ensure};
 use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
 use landfall_aws::config;
+use landfall_stacks::stack::{Observed, Stacks, Standing};
 
 use crate::args::deploy::{Order, StackArgs, TemplateName};
 use crate::aws;
 use crate::terminal::printable;
-use landfall_stacks::stack::{Observed, Stacks, Standing};
 
 /// The time limit for an upload: a function has some megabytes.
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(900);

@@ -1,5 +1,6 @@
 //! The arguments as the user writes them. clap makes `--help` from the doc comments here.
 
+pub mod audit;
 pub mod batches;
 pub mod deploy;
 pub mod doctor;
@@ -14,6 +15,7 @@ use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use landfall_core::arrivals::EventTime;
 
+use self::audit::AuditArgs;
 use self::batches::{BatchArgs, BatchesArgs, FindArgs, RetryArgs};
 use self::deploy::{DeployArgs, DestroyArgs, GivenParameter, PackageArgs};
 use self::doctor::DoctorArgs;
@@ -60,6 +62,7 @@ pub enum Command {
     Retry(RetryArgs),
     Find(FindArgs),
     Doctor(DoctorArgs),
+    Audit(AuditArgs),
     Unlock(UnlockArgs),
     Wheel(WheelArgs),
     /// Print the JSON Schema of a routes file or of a custom resource's properties.

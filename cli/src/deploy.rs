@@ -9,9 +9,13 @@ mod make;
 mod plan;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow, ensure};
 use landfall_core::routes::Routes;
+use landfall_stacks::Value;
+use landfall_stacks::change_set::TemplateAt;
+use landfall_stacks::stack::{Observed, Standing, has_moved_on};
 
 use self::make::{Made, Wanted, make};
 use self::plan::{ExternalId, Facts, Known, KnownStacks, Step};
@@ -21,17 +25,19 @@ use crate::args::Color;
 use crate::args::deploy::{Architecture, DeployArgs, TemplateName};
 use crate::cloudformation::template::Template;
 use crate::package::{Artifact, Package, file_of};
-use crate::terminal::consent::can_ask;
+use crate::terminal::consent::{Stopped, can_ask};
 use crate::terminal::output::{Output, Printed};
+use crate::terminal::printable;
 use crate::terminal::progress::say;
 use crate::{aws, repair};
-use landfall_stacks::Value;
-use landfall_stacks::change_set::TemplateAt;
-use landfall_stacks::stack::{Observed, Standing};
 
 /// The template of the artifacts bucket. It is deployed without an upload, because it creates the bucket to upload to.
 const ARTIFACTS: &str = include_str!("../../infra/artifacts.yaml");
 const ARTIFACTS_STACK: &str = "landfall-artifacts";
+/// How long to wait for another deployment that changes that stack. A bucket and its policy take a minute or two.
+const ARTIFACTS_LIMIT: Duration = Duration::from_secs(900);
+/// How often to look at it again because another deployment was faster.
+const ARTIFACTS_ATTEMPTS: u32 = 10;
 
 /// The last message of a dry run.
 const NOTHING_CHANGED: &str = "\
@@ -191,11 +197,37 @@ impl<'a> Deployment<'a> {
         given.clone().unwrap_or_else(|| self.accounts.of(side).default_artifacts())
     }
 
-    /// Creates or updates the stack of the bucket to upload to. Leaves a bucket without that stack as it is.
+    /// Creates or updates the stack of the bucket to upload to. All deployments of an account share that stack, so two
+    /// that begin at the same time meet there. The one that comes second waits, and looks again.
     async fn artifacts(&self, side: Side) -> anyhow::Result<()> {
+        let stacks = &self.accounts.of(side).stacks;
+        let mut attempt = 1;
+        loop {
+            let found =
+                stacks.settled(ARTIFACTS_STACK, ARTIFACTS_LIMIT, |it| say(&printable(it))).await?;
+            let before = stacks.revision(ARTIFACTS_STACK).await?;
+            let error = match self.artifacts_from(side, found).await {
+                Err(error) if !error.is::<Stopped>() && attempt < ARTIFACTS_ATTEMPTS => error,
+                done => return done,
+            };
+            // If nobody else changed the stack, a second attempt would fail for the same reason.
+            let now = stacks.revision(ARTIFACTS_STACK).await?;
+            if !has_moved_on(before.as_ref(), now.as_ref()) {
+                return Err(error);
+            }
+            say(&format!(
+                "another deployment changed stack {ARTIFACTS_STACK} in {} at the same time: looking at it again",
+                stacks.place
+            ));
+            attempt += 1;
+        }
+    }
+
+    /// Creates or updates the stack of the bucket to upload to, which was `found` so. Leaves a bucket without that stack
+    /// as it is.
+    async fn artifacts_from(&self, side: Side, found: Option<Observed>) -> anyhow::Result<()> {
         let account = self.accounts.of(side);
         let bucket = self.bucket(side);
-        let found = account.stacks.find(ARTIFACTS_STACK).await?;
         if let Some(found) = &found {
             found.can_change(ARTIFACTS_STACK)?;
         }

@@ -3,6 +3,7 @@
 mod left;
 
 use landfall_core::routes::Routes;
+use landfall_stacks::stack::{Observed, Standing};
 
 use self::left::Left;
 use crate::accounts::target::{self, DeploymentTarget};
@@ -15,7 +16,6 @@ use crate::cloudformation::template::Template;
 use crate::terminal::consent::{can_ask, confirm};
 use crate::terminal::output::{Output, Printed};
 use crate::terminal::progress::{say, show};
-use landfall_stacks::stack::{Observed, Standing};
 
 /// Deletes the stacks, or shows what it would delete.
 pub fn run(args: &DestroyArgs, color: Color) -> Printed {

@@ -1,13 +1,14 @@
 //! `landfall`, the operator's command line.
 //!
 //! Every command is a function from its arguments to an [`Output`], which this file prints. Commands read files and
-//! standard input. `diff` reads IAM, `doctor` looks at everything in both accounts, and `batches`, `batch` and `find` read the ledger. `retry` writes to the
-//! ledger, `unlock` writes to the provisioner's table, and `deploy` and `destroy` change stacks: these print
+//! standard input. `diff` reads IAM, `doctor` looks at everything in both accounts, `audit` reads what the auditors found,
+//! and `batches`, `batch` and `find` read the ledger. `retry` writes to the ledger, `unlock` writes to the provisioner's table, and `deploy` and `destroy` change stacks: these print
 //! their progress as they work.
 
 mod accounts;
 mod archive;
 mod args;
+mod audit;
 mod aws;
 mod batch;
 mod batches;
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
         Command::Retry(args) => retry::run(args),
         Command::Find(args) => find::run(args, cli.color),
         Command::Doctor(args) => doctor::run(args, cli.color),
+        Command::Audit(args) => audit::run(args, cli.color),
         Command::Unlock(args) => unlock::run(args),
         Command::Wheel(args) => wheel::run(args),
         Command::Schema { subject } => Ok(Output::success(schema(*subject))),

@@ -13,6 +13,10 @@ use landfall_core::routes::Routes;
 use landfall_inspection::Clients;
 use landfall_inspection::drift::{self, Compared, State};
 use landfall_inspection::requested::Requested;
+use landfall_stacks::change::Replacement;
+use landfall_stacks::change_set::{Preparation, Request, TemplateAt};
+use landfall_stacks::stack::{Observed, Standing};
+use landfall_stacks::{admit, repair as asked};
 
 use crate::accounts::{Account, Accounts, Side, stacks, target};
 use crate::args::Color;
@@ -24,10 +28,6 @@ use crate::terminal::output::{Output, Printed, Status};
 use crate::terminal::phrases::quoted;
 use crate::terminal::printable;
 use crate::terminal::progress::{say, show};
-use landfall_stacks::change::Replacement;
-use landfall_stacks::change_set::{Preparation, Request, TemplateAt};
-use landfall_stacks::stack::{Observed, Standing};
-use landfall_stacks::{admit, repair as asked};
 
 /// What CloudFormation can't know of custom resources.
 const MAYBE_REPLACED: &str = "\

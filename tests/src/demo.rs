@@ -1,5 +1,7 @@
 //! Implements `make demo`: a real file lands in one account, and a Glue job turns it into Parquet
-//! in the other.
+//! in the other. `make demo SCENE=…` shows something else instead.
+
+mod role_deleted;
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -9,7 +11,7 @@ use std::{fs, thread};
 
 use anyhow::{Context, Result, bail, ensure};
 use aws_sdk_glue::types::{JobRun, JobRunState};
-
+use clap::ValueEnum;
 use tempfile::NamedTempFile;
 
 use crate::cloud::{
@@ -29,7 +31,33 @@ const TIME_TO_END: Duration = Duration::from_secs(120);
 /// If the event that a run has ended doesn't arrive, the monitor asks Glue within a few minutes.
 const TIME_TO_TELL: Duration = Duration::from_secs(300);
 
-pub fn run(keep: bool) -> Result<()> {
+/// What the demo shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Scene {
+    /// A file lands in one account and starts a Glue job in the other.
+    FileLands,
+    /// Somebody deletes the reader role while a job runs and a batch waits.
+    RoleDeleted,
+}
+
+impl Scene {
+    /// Returns the file with the routes of the scene, next to those that users deploy.
+    fn routes(self) -> &'static str {
+        match self {
+            Scene::FileLands => "tests/demo/route.yaml",
+            Scene::RoleDeleted => role_deleted::ROUTES,
+        }
+    }
+
+    fn show(self, cloud: &LocalCloud) -> Result<()> {
+        match self {
+            Scene::FileLands => show(cloud),
+            Scene::RoleDeleted => role_deleted::show(cloud),
+        }
+    }
+}
+
+pub fn run(scene: Scene, keep: bool) -> Result<()> {
     println!(
         "\nLandfall: a file lands in one AWS account, and a Glue job runs in the other.\n\n\
          Two accounts of an emulated AWS on this machine, with IAM switched on:\n  \
@@ -37,17 +65,17 @@ pub fn run(keep: bool) -> Result<()> {
          {ANALYTICS}  the analytics account: starter role, job `{JOB}`, bucket `{OUTPUT_BUCKET}`\n\n\
          Deploying Landfall with the templates and the binaries that users deploy:"
     );
-    let routes = routes()?;
+    let routes = routes(scene)?;
     let cloud = LocalCloud::start(&Setup {
         routes: routes.path().to_owned(),
         routes_of_policies: None,
         parameters: vec![],
         target: None,
-        minute: None,
+        minute: (scene == Scene::RoleDeleted).then_some(role_deleted::MINUTE),
     })?;
     // It is deployed. Nothing would remove it if this program were killed.
     drop(routes);
-    let shown = show(&cloud);
+    let shown = scene.show(&cloud);
     if shown.is_err() {
         eprintln!("\nThe demo failed. The log lines below may show why.\n\n{}\n", cloud.hints());
     }
@@ -60,12 +88,12 @@ pub fn run(keep: bool) -> Result<()> {
     shown
 }
 
-/// Returns the routes that users deploy, and one for an ordinary job.
-fn routes() -> Result<NamedTempFile> {
+/// Returns the routes that users deploy, and those of the scene.
+fn routes(scene: Scene) -> Result<NamedTempFile> {
     let routes = fs::read_to_string(root().join("infra/routes.yaml"))?;
-    let ordinary = fs::read_to_string(root().join("tests/demo/route.yaml"))?;
+    let more = fs::read_to_string(root().join(scene.routes()))?;
     let mut file = NamedTempFile::new().context("failed to make a file for the routes")?;
-    file.write_all(format!("{routes}{ordinary}").as_bytes())?;
+    file.write_all(format!("{routes}{more}").as_bytes())?;
     Ok(file)
 }
 
@@ -179,8 +207,12 @@ fn show_outcome(cloud: &LocalCloud, key: &str) -> Result<()> {
             let found = find(cloud, key)?;
             Ok(found.contains("succeeded").then_some(found))
         }))?;
-    println!("{}", found.trim_end().lines().map(|line| format!("  {line}\n")).collect::<String>());
+    println!("{}", indented(&found));
     Ok(())
+}
+
+fn indented(text: &str) -> String {
+    text.trim_end().lines().map(|line| format!("  {line}\n")).collect()
 }
 
 /// Looks the file up as an operator would, with the command line that was built beside this

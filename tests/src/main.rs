@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use landfall_tests::{demo, interrupt, keeper, node, python};
+use landfall_tests::demo::{self, Scene};
+use landfall_tests::{interrupt, keeper, node, python};
 
 #[derive(Parser)]
 #[command(about = "An emulated AWS with two accounts, and Landfall deployed into it")]
@@ -17,6 +18,9 @@ struct Arguments {
 enum Task {
     /// Run the demo: a file lands in one account and starts a Glue job in the other
     Demo {
+        /// What to show
+        #[arg(long, value_enum, default_value = "file-lands")]
+        scene: Scene,
         /// Leave the local cloud running until Ctrl-C
         #[arg(long)]
         keep: bool,
@@ -44,7 +48,7 @@ fn main() -> ExitCode {
 
 fn run(task: Task) -> Result<()> {
     match task {
-        Task::Demo { keep } => demo::run(keep),
+        Task::Demo { scene, keep } => demo::run(scene, keep),
         Task::Python => {
             println!("{}", python::environment()?.folder().display());
             Ok(())
@@ -60,6 +64,22 @@ fn run(task: Task) -> Result<()> {
         Task::Node => {
             println!("{}", node::environment()?.folder().display());
             Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scene_that_does_not_exist_is_refused_with_the_list_of_scenes() {
+        let parse =
+            |scene: &str| Arguments::try_parse_from(["local-cloud", "demo", "--scene", scene]);
+        assert!(parse("role-deleted").is_ok());
+        let refused = parse("role-gone").map(drop).expect_err("there is no such scene").to_string();
+        for expected in ["role-gone", "file-lands", "role-deleted"] {
+            assert!(refused.contains(expected), "{refused}");
         }
     }
 }

@@ -1,10 +1,10 @@
 //! What is deployed, laid out by `landfall package` as `make package` has it, but not optimised.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::command::{beside_us, run};
 use crate::python::Python;
@@ -31,6 +31,12 @@ pub fn package(python: &Python, routes: &Path, stage: &Path) -> Result<()> {
         // The same target as the Makefile's other builds: otherwise everything is compiled again.
         .env("CARGO_BUILD_TARGET", host()?);
     run(&mut command, "package what is deployed")?;
+    // Half of an unoptimised function is for debuggers. Each deployment would compress and upload it.
+    let folders = fs::read_dir(stage).context("failed to list the package")?;
+    let binaries = folders.flatten().map(|folder| folder.path().join("bootstrap"));
+    let binaries: Vec<_> = binaries.filter(|binary| binary.exists()).collect();
+    ensure!(!binaries.is_empty(), "the package has no function");
+    run(Command::new("strip").arg("--strip-all").args(binaries), "strip the functions")?;
     Ok(())
 }
 

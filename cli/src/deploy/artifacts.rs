@@ -2,11 +2,11 @@
 
 use aws_sdk_s3::error::SdkError;
 use landfall_aws::sdk_error::ServiceError;
+use landfall_stacks::change_set::TemplateAt;
 
 use crate::accounts::Account;
 use crate::package::Artifact;
 use crate::terminal::progress::say;
-use landfall_stacks::change_set::TemplateAt;
 
 impl Account {
     /// Returns the name of the bucket that the account's artifacts stack creates.

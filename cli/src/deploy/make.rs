@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use landfall_stacks::Value;
+use landfall_stacks::change::{Change, Replacement};
+use landfall_stacks::change_set::{Preparation, Request, TemplateAt};
+use landfall_stacks::stack::{Observed, Standing};
+
 use crate::accounts::Account;
 use crate::args::deploy::DeployArgs;
 use crate::cloudformation::template::Template;
 use crate::cloudformation::{change, follow, shown};
 use crate::terminal::consent::confirm;
 use crate::terminal::progress::show;
-use landfall_stacks::Value;
-use landfall_stacks::change::{Change, Replacement};
-use landfall_stacks::change_set::{Preparation, Request, TemplateAt};
-use landfall_stacks::stack::{Observed, Standing};
 
 /// The desired form of a stack.
 pub struct Wanted<'a> {
@@ -103,8 +104,13 @@ pub async fn make(
         follow::delete(&account.stacks, stack, &found.id).await?;
     }
     // The tags of the command line add to the stack's tags, and remove none.
-    let mut tags = found.as_ref().map(|found| found.tags.clone()).unwrap_or_default();
+    let before = found.as_ref().map(|found| found.tags.clone()).unwrap_or_default();
+    let mut tags = before.clone();
     tags.extend(args.tags.clone());
+    // A change set without tags keeps those that the stack has then. Another deployment may have added some meanwhile.
+    if is_update && tags == before {
+        tags.clear();
+    }
     let is_new = found.is_none() || standing == Standing::FailedFirst;
     let request = Request { stack, template, parameters, tags: &tags, is_update, is_new };
     let prepared = match account.stacks.prepare(&request).await? {

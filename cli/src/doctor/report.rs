@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::terminal::escape::shown;
 use crate::terminal::output::{self, Status};
-use crate::terminal::phrases::counted;
+use crate::terminal::phrases::{counted, detail};
 use crate::terminal::printable;
 use crate::terminal::table::{Align, table};
 
@@ -168,7 +168,7 @@ fn block(check: &Check) -> String {
         printable(&check.resource),
         printable(&check.account)
     );
-    let mut line = |what: &str, value: &str| text.push_str(&format!("  {what:<9}{value}\n"));
+    let mut line = |what: &str, value: &str| text.push_str(&detail(what, value));
     line("seen", &shown(&check.evidence));
     if let Some(problem) = &check.problem {
         line("code", problem.code);

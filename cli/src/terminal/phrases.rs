@@ -47,6 +47,11 @@ pub fn moment(time: Time, now: Time) -> String {
     }
 }
 
+/// Returns a line that says one thing about what the line before it names.
+pub fn detail(what: &str, value: &str) -> String {
+    format!("  {what:<9}{value}\n")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

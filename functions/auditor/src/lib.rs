@@ -91,7 +91,8 @@ pub struct Audited {
 /// # Errors
 /// Fails if the findings can't be read, kept or announced. The next audit does what this one left undone.
 pub async fn handle(context: &Context) -> Result<Audited, Error> {
-    let audited = audit(context).await;
+    // All calls of an audit together make a future that is too large for a thread's stack.
+    let audited = Box::pin(audit(context)).await;
     audited.inspect_err(|error| tracing::error!(code = error.code(), %error, "the audit failed"))
 }
 

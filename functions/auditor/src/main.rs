@@ -24,8 +24,7 @@ async fn main() -> ExitCode {
     // An event only says that it is time. What it says doesn't matter.
     let run = lambda_runtime::run(service_fn(move |_: LambdaEvent<IgnoredAny>| {
         let context = Arc::clone(&context);
-        // The box limits how deep the compiler must follow nested futures.
-        Box::pin(async move { handle(&context).await })
+        async move { handle(&context).await }
     }));
     telemetry::exit_code(run.await)
 }

@@ -70,20 +70,33 @@ pub async fn inspect(
             schedule,
         )
     };
+    let (ledger_name, claims_name) = (name("ledger"), name("claims"));
     let second = async {
         tokio::join!(
             sqs::queue(clients, place, &arrivals_name),
             sqs::queue(clients, place, &arrivals_dlq_name),
             sqs::queue(clients, place, &runs_name),
             sqs::queue(clients, place, &runs_dlq_name),
-            dynamodb::table(clients, name("ledger")),
-            dynamodb::table(clients, name("claims")),
+            dynamodb::table(clients, ledger_name.clone()),
+            dynamodb::expiry(clients, &ledger_name),
+            dynamodb::table(clients, claims_name.clone()),
+            dynamodb::expiry(clients, &claims_name),
             roles::role(clients, &expected.reader, Kind::Reader, requested, None),
         )
     };
     let (first, second) = tokio::join!(first, second);
     let (routes_are_deployed, buckets, transport, trigger, monitor, schedule) = first;
-    let (arrivals, arrivals_dlq, runs, runs_dlq, ledger, claims, reader) = second;
+    let (
+        arrivals,
+        arrivals_dlq,
+        runs,
+        runs_dlq,
+        ledger,
+        ledger_expiry,
+        claims,
+        claims_expiry,
+        reader,
+    ) = second;
     let account = DataAccount {
         account: place.account.clone(),
         region: place.region.clone(),
@@ -99,7 +112,9 @@ pub async fn inspect(
         runs,
         runs_dlq,
         ledger,
+        ledger_expiry,
         claims,
+        claims_expiry,
         reader,
     };
     Inspected { account, external_id: trigger.external_id }

@@ -1,11 +1,18 @@
 //! Tables.
 
-use landfall_core::chain::observed::Named;
+use aws_sdk_dynamodb::types::TimeToLiveStatus;
+use landfall_core::chain::observed::{Look, Named};
 
-use crate::look::{Call, named};
+use crate::look::{Call, look, named};
 use crate::{Clients, Seen};
 
 const DESCRIBE: Call = Call { operation: "DescribeTable", missing: &["ResourceNotFoundException"] };
+
+const TIME_TO_LIVE: Call =
+    Call { operation: "DescribeTimeToLive", missing: &["ResourceNotFoundException"] };
+
+/// The attribute that says when an item of Landfall's tables expires.
+const EXPIRES: &str = "expires";
 
 /// Looks at the status of the table of this name.
 pub(crate) async fn table(clients: &Clients, name: String) -> Named<String> {
@@ -19,4 +26,17 @@ async fn status(clients: &Clients, name: &str) -> Seen<String> {
     let status = table.and_then(|table| table.table_status);
     let status = status.ok_or_else(|| DESCRIBE.failed("the answer has no status"))?;
     Ok(status.as_str().to_owned())
+}
+
+/// Looks whether DynamoDB removes expired items of the table of this name.
+pub(crate) async fn expiry(clients: &Clients, name: &str) -> Look<bool> {
+    look(expires(clients, name).await)
+}
+
+async fn expires(clients: &Clients, name: &str) -> Seen<bool> {
+    let answer = clients.dynamodb.describe_time_to_live().table_name(name).send().await;
+    let Some(found) = TIME_TO_LIVE.seen(answer)?.time_to_live_description else { return Ok(false) };
+    let status = found.time_to_live_status;
+    let is_on = matches!(status, Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling));
+    Ok(is_on && found.attribute_name.as_deref() == Some(EXPIRES))
 }

@@ -14,6 +14,10 @@ const OWNERSHIP: Call = Call {
     operation: "GetBucketOwnershipControls",
     missing: &["NoSuchBucket", "OwnershipControlsNotFoundError"],
 };
+const PUBLIC_ACCESS: Call = Call {
+    operation: "GetPublicAccessBlock",
+    missing: &["NoSuchBucket", "NoSuchPublicAccessBlockConfiguration"],
+};
 const ENCRYPTION: Call = Call { operation: "GetBucketEncryption", missing: &["NoSuchBucket"] };
 const POLICY: Call =
     Call { operation: "GetBucketPolicy", missing: &["NoSuchBucket", "NoSuchBucketPolicy"] };
@@ -39,10 +43,11 @@ pub(crate) async fn bucket(
     filters: Vec<Filter>,
 ) -> Bucket {
     let of = Of { clients, account: &place.account, bucket: name };
-    let (region, versioning, ownership, policy, kms_key, notifications) = tokio::join!(
+    let (region, versioning, ownership, public_access, policy, kms_key, notifications) = tokio::join!(
         of.region(&place.region),
         of.versioning(),
         of.ownership(),
+        of.public_access_block(),
         of.policy(),
         of.kms_key(),
         of.notifications(),
@@ -55,6 +60,7 @@ pub(crate) async fn bucket(
         region: look(region),
         versioning: look(versioning),
         ownership: look(ownership),
+        public_access_block: look(public_access),
         policy: look(policy),
         kms_key: look(kms_key),
         key,
@@ -99,6 +105,21 @@ impl Of<'_> {
         let rules = answer.ownership_controls.map(|controls| controls.rules).unwrap_or_default();
         let rule = rules.into_iter().next().ok_or(Unseen::Missing)?;
         Ok(rule.object_ownership.as_str().to_owned())
+    }
+
+    /// Returns the settings that are off.
+    async fn public_access_block(&self) -> Seen<Vec<String>> {
+        let get = self.clients.s3.get_public_access_block().bucket(self.bucket);
+        let answer = PUBLIC_ACCESS.seen(get.expected_bucket_owner(self.account).send().await)?;
+        let block = answer.public_access_block_configuration.ok_or(Unseen::Missing)?;
+        let settings = [
+            ("BlockPublicAcls", block.block_public_acls),
+            ("IgnorePublicAcls", block.ignore_public_acls),
+            ("BlockPublicPolicy", block.block_public_policy),
+            ("RestrictPublicBuckets", block.restrict_public_buckets),
+        ];
+        let off = settings.into_iter().filter(|(_, is_on)| *is_on != Some(true));
+        Ok(off.map(|(name, _)| name.to_owned()).collect())
     }
 
     async fn policy(&self) -> Seen<Document> {

@@ -79,6 +79,9 @@ fn missing(service: Service, request: &Request) -> ResponseTemplate {
         Service::S3 if query.contains("ownershipControls") => {
             error(service, 404, "OwnershipControlsNotFoundError", "none")
         }
+        Service::S3 if query.contains("publicAccessBlock") => {
+            error(service, 404, "NoSuchPublicAccessBlockConfiguration", "none")
+        }
         Service::S3 if query.contains("policy") => {
             error(service, 404, "NoSuchBucketPolicy", "none")
         }
@@ -173,6 +176,7 @@ async fn who_may_not_look_gets_the_permission_of_each_call_and_never_an_absence(
     expect![[r#"
         cloudformation:GetTemplate
         dynamodb:DescribeTable
+        dynamodb:DescribeTimeToLive
         events:DescribeRule
         glue:GetJob
         glue:GetJobRuns
@@ -183,6 +187,7 @@ async fn who_may_not_look_gets_the_permission_of_each_call_and_never_an_absence(
         s3:GetBucketNotification
         s3:GetBucketOwnershipControls
         s3:GetBucketPolicy
+        s3:GetBucketPublicAccessBlock
         s3:GetBucketVersioning
         s3:GetEncryptionConfiguration
         s3:ListBucket
@@ -247,6 +252,41 @@ async fn a_bucket_in_another_region_is_seen_where_it_is() {
     assert!(matches!(bucket.versioning, Look::Failed(why) if why.contains("PermanentRedirect")));
 }
 
+#[tokio::test]
+async fn the_settings_of_a_public_access_block_that_are_off_are_named() {
+    let block = "<PublicAccessBlockConfiguration><BlockPublicAcls>true</BlockPublicAcls>\
+        <IgnorePublicAcls>true</IgnorePublicAcls><BlockPublicPolicy>false</BlockPublicPolicy>\
+        </PublicAccessBlockConfiguration>";
+    let (_server, clients) =
+        clients(move |_| ResponseTemplate::new(200).set_body_string(block)).await;
+    let place = Place {
+        partition: "aws".to_owned(),
+        account: "111111111111".to_owned(),
+        region: "eu-west-1".to_owned(),
+    };
+    let bucket = s3::bucket(&clients, &place, "acme-landing", Vec::new()).await;
+    let off = ["BlockPublicPolicy", "RestrictPublicBuckets"].map(str::to_owned);
+    assert_eq!(bucket.public_access_block, Look::Seen(off.to_vec()));
+}
+
+#[tokio::test]
+async fn items_expire_only_by_the_attribute_that_landfall_writes() {
+    for (status, attribute, expected) in [
+        ("ENABLED", "expires", true),
+        ("ENABLING", "expires", true),
+        ("ENABLED", "ttl", false),
+        ("DISABLED", "expires", false),
+    ] {
+        let answer = format!(
+            r#"{{"TimeToLiveDescription":{{"TimeToLiveStatus":"{status}","AttributeName":"{attribute}"}}}}"#
+        );
+        let (_server, clients) =
+            clients(move |_| ResponseTemplate::new(200).set_body_string(answer.as_str())).await;
+        let expiry = dynamodb::expiry(&clients, "landfall-claims").await;
+        assert_eq!(expiry, Look::Seen(expected), "{status} {attribute}");
+    }
+}
+
 #[test]
 fn every_call_is_in_the_table_of_permissions() {
     for operation in [
@@ -254,6 +294,7 @@ fn every_call_is_in_the_table_of_permissions() {
         "ListStackResources",
         "GetTemplate",
         "DescribeTable",
+        "DescribeTimeToLive",
         "DescribeRule",
         "ListTargetsByRule",
         "GetJob",
@@ -269,6 +310,7 @@ fn every_call_is_in_the_table_of_permissions() {
         "HeadBucket",
         "GetBucketVersioning",
         "GetBucketOwnershipControls",
+        "GetPublicAccessBlock",
         "GetBucketEncryption",
         "GetBucketPolicy",
         "GetBucketNotificationConfiguration",

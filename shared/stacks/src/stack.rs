@@ -1,6 +1,7 @@
 //! The stacks of one account and region, as they stand, and what can be done with them.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use aws_sdk_cloudformation::Client;
@@ -9,6 +10,7 @@ use aws_sdk_cloudformation::types::{Parameter, Stack, Tag, TemplateStage};
 use landfall_aws::sdk_error::{ServiceError, sdk_error_parts};
 
 use crate::change_set::token;
+use crate::pace::Pace;
 
 /// The stacks of an account in a region.
 #[derive(Debug)]
@@ -71,6 +73,20 @@ impl Observed {
     }
 }
 
+/// What tells a state of a stack from a later one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revision {
+    id: String,
+    status: String,
+    updated: String,
+}
+
+/// Returns `true` if somebody changes a stack, or has changed it since it was as in `before`.
+pub fn has_moved_on(before: Option<&Revision>, now: Option<&Revision>) -> bool {
+    let is_busy = now.is_some_and(|it| Standing::of(Some(&it.status)) == Standing::Busy);
+    is_busy || now != before
+}
+
 /// What can be done with a stack in its present state.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Standing {
@@ -111,8 +127,62 @@ impl Stacks {
     /// # Errors
     /// Fails if CloudFormation refuses to tell or doesn't answer.
     pub async fn find(&self, stack: &str) -> anyhow::Result<Option<Observed>> {
+        Ok(self.stack(stack).await?.as_ref().map(observed))
+    }
+
+    /// Waits until nobody changes the stack, and returns it as [`Self::find`] does. Tells `say` once that it waits.
+    ///
+    /// # Errors
+    /// Says what to do if the stack is still changing after `limit`.
+    pub async fn settled(
+        &self,
+        stack: &str,
+        limit: Duration,
+        say: impl Fn(&str),
+    ) -> anyhow::Result<Option<Observed>> {
+        let begin = Instant::now();
+        let mut pace = Pace::default();
+        let mut is_told = false;
+        loop {
+            let found = self.find(stack).await?;
+            let Some(busy) = found.as_ref().filter(|it| it.standing() == Standing::Busy) else {
+                return Ok(found);
+            };
+            let (place, status) = (&self.place, &busy.status);
+            ensure!(
+                begin.elapsed() < limit,
+                "stack `{stack}` in {place} is still changing ({status}) after {} minutes: find out what keeps it \
+                 (`aws cloudformation describe-stack-events --stack-name {stack}`), and try again",
+                limit.as_secs() / 60
+            );
+            if !is_told {
+                say(&format!(
+                    "stack {stack} in {place} is changing ({status}), perhaps by another deployment: waiting until \
+                     that has ended"
+                ));
+                is_told = true;
+            }
+            pace.wait().await;
+        }
+    }
+
+    /// Returns what tells the stack's state from a later one; `None` as long as the stack has at most change sets.
+    ///
+    /// # Errors
+    /// Fails if CloudFormation refuses to tell or doesn't answer.
+    pub async fn revision(&self, stack: &str) -> anyhow::Result<Option<Revision>> {
+        let found = self.stack(stack).await?;
+        Ok(found.as_ref().and_then(|found| {
+            let Observed { id, status, .. } = observed(found);
+            let updated = found.last_updated_time().map(ToString::to_string).unwrap_or_default();
+            let is_there = Standing::of(Some(&status)) != Standing::Absent;
+            is_there.then_some(Revision { id, status, updated })
+        }))
+    }
+
+    async fn stack(&self, stack: &str) -> anyhow::Result<Option<Stack>> {
         match self.client.describe_stacks().stack_name(stack).send().await {
-            Ok(found) => Ok(found.stacks().first().map(observed)),
+            Ok(found) => Ok(found.stacks.unwrap_or_default().into_iter().next()),
             Err(error) => {
                 let (code, message) = sdk_error_parts(&error);
                 if code == "ValidationError" && message.contains("does not exist") {
@@ -204,7 +274,92 @@ fn tag(tag: &Tag) -> Option<(String, String)> {
 
 #[cfg(test)]
 mod tests {
+    use aws_sdk_cloudformation::Config;
+    use aws_sdk_cloudformation::config::{BehaviorVersion, Credentials, Region};
+    use landfall_aws::config::http_client;
+    use wiremock::matchers::any;
+    use wiremock::{Mock, MockServer, ResponseTemplate};
+
     use super::*;
+
+    /// Answers DescribeStacks with each status in turn, and with the last one from then on.
+    async fn stacks_that_are(statuses: &[&str]) -> (MockServer, Stacks) {
+        let server = MockServer::start().await;
+        for (place, status) in statuses.iter().enumerate() {
+            let body = format!(
+                "<DescribeStacksResponse><DescribeStacksResult><Stacks><member><StackId>arn</StackId>\
+                 <StackName>shared</StackName><CreationTime>2026-01-31T12:00:00Z</CreationTime>\
+                 <StackStatus>{status}</StackStatus></member></Stacks></DescribeStacksResult>\
+                 </DescribeStacksResponse>"
+            );
+            let mock =
+                Mock::given(any()).respond_with(ResponseTemplate::new(200).set_body_string(body));
+            let is_last = place + 1 == statuses.len();
+            let mock = if is_last { mock } else { mock.up_to_n_times(1) };
+            mock.mount(&server).await;
+        }
+        let config = Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("us-east-1"))
+            .credentials_provider(Credentials::new("any", "any", None, None, "test"))
+            .endpoint_url(server.uri())
+            .http_client(http_client())
+            .build();
+        let place = "account `111111111111`, region `us-east-1`".to_owned();
+        (server, Stacks { client: Client::from_conf(config), place })
+    }
+
+    #[tokio::test]
+    async fn a_stack_that_another_deployment_changes_is_waited_for_up_to_a_limit() {
+        let hour = Duration::from_secs(3600);
+        let statuses = ["CREATE_IN_PROGRESS", "CREATE_IN_PROGRESS", "CREATE_COMPLETE"];
+        let (server, stacks) = stacks_that_are(&statuses).await;
+        let found = stacks.settled("shared", hour, |_| {}).await.expect("it settles");
+        assert_eq!(found.expect("a stack").status, "CREATE_COMPLETE");
+        assert_eq!(server.received_requests().await.map(|it| it.len()), Some(3));
+
+        let (_server, stacks) = stacks_that_are(&["UPDATE_IN_PROGRESS"]).await;
+        let error =
+            stacks.settled("shared", Duration::ZERO, |_| {}).await.expect_err("it never settles");
+        let error = error.to_string();
+        for expected in
+            ["`shared`", "`111111111111`", "UPDATE_IN_PROGRESS", "describe-stack-events"]
+        {
+            assert!(error.contains(expected), "{expected}: {error}");
+        }
+        // What no time mends isn't waited for.
+        let (_server, stacks) = stacks_that_are(&["UPDATE_ROLLBACK_FAILED"]).await;
+        let found =
+            stacks.settled("shared", hour, |_| {}).await.expect("it is found").expect("a stack");
+        assert!(found.can_change("shared").is_err());
+    }
+
+    #[test]
+    fn a_stack_has_moved_on_if_it_changes_or_was_changed() {
+        let revision = |status: &str, updated: &str| Revision {
+            id: "arn".to_owned(),
+            status: status.to_owned(),
+            updated: updated.to_owned(),
+        };
+        let made = revision("CREATE_COMPLETE", "");
+        let busy = revision("UPDATE_IN_PROGRESS", "12:00");
+        for (before, now, expected) in [
+            (None, None, false),
+            (None, Some(&made), true),
+            (Some(&made), Some(&made), false),
+            (Some(&made), None, true),
+            (Some(&made), Some(&revision("UPDATE_COMPLETE", "12:01")), true),
+            (
+                Some(&revision("UPDATE_COMPLETE", "12:01")),
+                Some(&revision("UPDATE_COMPLETE", "12:02")),
+                true,
+            ),
+            // It began to change before this was noticed.
+            (Some(&busy), Some(&busy), true),
+        ] {
+            assert_eq!(has_moved_on(before, now), expected, "{before:?} {now:?}");
+        }
+    }
 
     #[test]
     fn what_can_be_done_with_a_stack_follows_from_its_status() {

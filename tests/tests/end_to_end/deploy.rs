@@ -6,7 +6,7 @@ mod former;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 use anyhow::{Context, Result, ensure};
 use landfall_tests::cloud::{ANALYTICS_ARTIFACTS, DATA_ARTIFACTS};
@@ -14,13 +14,18 @@ use landfall_tests::package::LIBRARY;
 use landfall_tests::{ANALYTICS, DATA};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::Value;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub use self::former::a_new_stack_admits_former_batches_if_its_ledger_has_any_until_it_is_told_not_to;
 use crate::stage::Stage;
 
-/// All deployments of an account share the stack of the artifacts. A deployment that finds it
-/// changing reports that and ends.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+/// How many commands that deploy run at once. With more, a busy machine would be slower than their
+/// time limits allow.
+static COMMANDS: Semaphore = Semaphore::const_new(4);
+
+fn slot(stage: &Stage) -> Result<SemaphorePermit<'static>> {
+    stage.cloud.wait(async { COMMANDS.acquire().await.map_err(anyhow::Error::from) })
+}
 
 /// A deployment that belongs to one test.
 pub struct Deployment<'a> {
@@ -116,7 +121,7 @@ impl<'a> Deployment<'a> {
     }
 
     fn run(&self, what: &str, add: impl FnOnce(&mut std::process::Command)) -> Result<Shown> {
-        let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        let _slot = slot(self.stage)?;
         let mut command = self.stage.cloud.landfall(what)?;
         command.arg(self.routes()).args(["--name-prefix", self.prefix]);
         command.env_remove("LANDFALL_EXTERNAL_ID").stdin(std::process::Stdio::null());
@@ -201,9 +206,9 @@ pub fn a_dry_run_leaves_nothing_behind(stage: &Stage) -> Result<()> {
     command.args(["stage/routes.yaml", "--package", "stage", "--target", "analytics", "--dry-run"]);
     command.args(["--parameter", "data:LogLevel=DEBUG"]);
     command.args(["--parameter", "data:LandingBucketNames=acme-landing"]);
-    let alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let its_slot = slot(stage)?;
     let ran = command.output()?;
-    drop(alone);
+    drop(its_slot);
     let output = String::from_utf8_lossy(&ran.stdout).into_owned();
     ensure!(ran.status.success(), "{output}{}", String::from_utf8_lossy(&ran.stderr));
     ensure!(output.contains("Modify  Trigger "), "the change is not shown: {output}");
@@ -217,6 +222,38 @@ pub fn a_dry_run_leaves_nothing_behind(stage: &Stage) -> Result<()> {
         let listed = ["s3api", "list-objects-v2", "--bucket", bucket, "--prefix", "dry/"];
         let objects = cli.json(listed)?["KeyCount"].as_u64().unwrap_or_default();
         ensure!(objects == 0, "{objects} objects were uploaded for a stack that does not exist");
+    }
+    Ok(())
+}
+
+/// All deployments of an account share the stack of the artifacts, and both want to change it here:
+/// each tag is new to it. More of them make it likelier that they meet.
+pub fn deployments_of_an_account_at_the_same_time_all_succeed(stage: &Stage) -> Result<()> {
+    const PREFIXES: [&str; 3] = ["twin-a", "twin-b", "twin-c"];
+    let deployments = PREFIXES.map(|prefix| Deployment::new(stage, prefix));
+    let deployments = deployments.into_iter().collect::<Result<Vec<_>>>()?;
+    thread::scope(|scope| {
+        let run = |deployment: &Deployment| -> Result<()> {
+            let tag = format!("{}=deployed", deployment.prefix);
+            deployment.deploy(&["--yes", "--tag", &tag])?.expect(0).map(drop)
+        };
+        let running: Vec<_> =
+            deployments.iter().map(|deployment| scope.spawn(move || run(deployment))).collect();
+        running
+            .into_iter()
+            .try_for_each(|one| one.join().map_err(|_| anyhow::anyhow!("a thread panicked"))?)
+    })?;
+    for deployment in &deployments {
+        for account in [DATA, ANALYTICS] {
+            let status = deployment.status(account)?;
+            ensure!(status.as_deref() == Some("CREATE_COMPLETE"), "{status:?}");
+        }
+    }
+    for cli in [&stage.cloud.data.cli, &stage.cloud.analytics.cli] {
+        let found =
+            cli.json(["cloudformation", "describe-stacks", "--stack-name", "landfall-artifacts"])?;
+        let tags = found["Stacks"][0]["Tags"].to_string();
+        ensure!(PREFIXES.iter().any(|prefix| tags.contains(prefix)), "no tag is there: {tags}");
     }
     Ok(())
 }

@@ -45,7 +45,7 @@ use tokio::sync::Semaphore;
 use crate::stage::Stage;
 
 /// Tests mostly wait for the local cloud, so more of them than cores do no harm. Most tests of
-/// alarms and of deployments wait for each other.
+/// alarms wait for each other, and those of deployments for a slot.
 const SIDE_BY_SIDE: usize = 32;
 
 /// How many of the other tests run at once. With more, a busy machine would be slower than their
@@ -69,6 +69,7 @@ fn main() -> ExitCode {
     }
     let of_deployments = trials![at_once;
         deploy::a_dry_run_leaves_nothing_behind,
+        deploy::deployments_of_an_account_at_the_same_time_all_succeed,
         deploy::a_change_that_is_declined_leaves_nothing_behind,
         deploy::the_same_again_changes_nothing_and_changed_routes_change_what_follows_from_them,
         deploy::a_change_that_fails_is_taken_back_and_what_failed_first_is_told,

@@ -73,7 +73,7 @@ fn until_ledger(place: &Place<'_>, data: &DataAccount, routes: &[RouteFacts]) ->
     checks.push(queues::queue(place, Link::Arrivals, &data.arrivals));
     checks.push(queues::dead_letters(place, Link::ArrivalsDeadLetters, &data.arrivals_dlq));
     checks.extend(functions::function(place, &functions::TRIGGER, &data.trigger));
-    checks.push(stacks::table(place, Link::Ledger, &data.ledger));
+    checks.push(stacks::table(place, Link::Ledger, &data.ledger, &data.ledger_expiry));
     checks
 }
 
@@ -104,7 +104,7 @@ fn reading(
         checks.extend(roles::role(place, Link::Reader, &data.reader));
         checks.extend(roles::reader_trust(place, &data.reader, analytics, routes));
     }
-    checks.push(stacks::table(place, Link::Claims, &data.claims));
+    checks.push(stacks::table(place, Link::Claims, &data.claims, &data.claims_expiry));
     checks
 }
 

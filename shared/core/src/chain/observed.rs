@@ -110,8 +110,12 @@ pub struct DataAccount {
     pub runs_dlq: Named<Queue>,
     /// The status of the ledger's table, such as `ACTIVE`, by the table's name.
     pub ledger: Named<String>,
+    /// `true` if DynamoDB removes expired items of the ledger.
+    pub ledger_expiry: Look<bool>,
     /// The status of the table of claims, by the table's name.
     pub claims: Named<String>,
+    /// `true` if DynamoDB removes expired claims.
+    pub claims_expiry: Look<bool>,
     /// The reader role, by ARN.
     pub reader: Named<Role>,
 }
@@ -144,6 +148,8 @@ pub struct Bucket {
     pub versioning: Look<bool>,
     /// The ownership setting, such as `BucketOwnerEnforced`. `Missing` if the bucket has none.
     pub ownership: Look<String>,
+    /// The settings of the public access block that are off. `Missing` if the bucket has no block of its own.
+    pub public_access_block: Look<Vec<String>>,
     /// The policy; `Missing` if the bucket has none.
     pub policy: Look<Document>,
     /// The ARN or ID of the KMS key for new objects; `None` if they aren't encrypted with a key of KMS.

@@ -50,13 +50,14 @@ const fn call(
 }
 
 /// The calls. `GetCallerIdentity` isn't among them, because nobody needs a permission for it.
-const CALLS: [Call; 27] = [
+const CALLS: [Call; 29] = [
     call("DescribeStacks", "cloudformation:DescribeStacks", BOTH, About::Settings),
     call("ListStackResources", "cloudformation:ListStackResources", BOTH, About::Settings),
     call("GetTemplate", "cloudformation:GetTemplate", BOTH, About::Settings),
     call("HeadBucket", "s3:ListBucket", DATA, About::Buckets),
     call("GetBucketVersioning", "s3:GetBucketVersioning", DATA, About::Buckets),
     call("GetBucketOwnershipControls", "s3:GetBucketOwnershipControls", DATA, About::Buckets),
+    call("GetPublicAccessBlock", "s3:GetBucketPublicAccessBlock", DATA, About::Buckets),
     call("GetBucketPolicy", "s3:GetBucketPolicy", DATA, About::Buckets),
     call("GetBucketEncryption", "s3:GetEncryptionConfiguration", DATA, About::Settings),
     call("GetBucketNotificationConfiguration", "s3:GetBucketNotification", DATA, About::Buckets),
@@ -66,6 +67,7 @@ const CALLS: [Call; 27] = [
     call("GetFunctionConcurrency", "lambda:GetFunctionConcurrency", DATA, About::Settings),
     call("ListEventSourceMappings", "lambda:ListEventSourceMappings", DATA, About::Settings),
     call("DescribeTable", "dynamodb:DescribeTable", DATA, About::Settings),
+    call("DescribeTimeToLive", "dynamodb:DescribeTimeToLive", DATA, About::Settings),
     call("DescribeRule", "events:DescribeRule", BOTH, About::Settings),
     call("ListTargetsByRule", "events:ListTargetsByRule", BOTH, About::Settings),
     call("GetRole", "iam:GetRole", BOTH, About::Settings),

@@ -14,8 +14,14 @@ use crate::policy::Document;
 const READS: [&str; 2] = ["s3:GetObject", "s3:GetObjectVersion"];
 
 /// The links that make no sense without a bucket.
-const PROPERTIES: [Link; 5] =
-    [Link::Versioning, Link::Ownership, Link::BucketPolicy, Link::Key, Link::Notifications];
+const PROPERTIES: [Link; 6] = [
+    Link::Versioning,
+    Link::Ownership,
+    Link::PublicAccess,
+    Link::BucketPolicy,
+    Link::Key,
+    Link::Notifications,
+];
 
 pub(super) fn bucket(place: &Place<'_>, name: &str, data: &DataAccount) -> Vec<Check> {
     let Some(bucket) = data.buckets.get(name) else {
@@ -33,6 +39,7 @@ pub(super) fn bucket(place: &Place<'_>, name: &str, data: &DataAccount) -> Vec<C
     let living = data.reader.look.seen().map(|role| role.role_id.as_str());
     checks.push(versioning(place, name, &bucket.versioning));
     checks.push(ownership(place, name, &bucket.ownership));
+    checks.push(public_access(place, name, &bucket.public_access_block));
     checks.extend(policy(place, name, &bucket.policy, living));
     checks.extend(key(place, name, bucket));
     checks.extend(notifications::notifications(place, name, bucket, data));
@@ -74,6 +81,20 @@ fn ownership(place: &Place<'_>, name: &str, ownership: &Look<String>) -> Check {
         }
         Ok(setting) => place.warn(link, name, format!("the setting is {setting}"), fault),
         Err(Gap::Missing) => place.warn(link, name, "the bucket has no setting", fault),
+        Err(gap) => place.gap_after(link, name, &gap, Link::Bucket),
+    }
+}
+
+fn public_access(place: &Place<'_>, name: &str, off: &Look<Vec<String>>) -> Check {
+    let link = Link::PublicAccess;
+    let fault = Fault::BucketPublicAccessOpen;
+    match look(off) {
+        Ok(off) if off.is_empty() => place.ok(link, name, "public access is blocked"),
+        Ok(off) => {
+            let off = listed(off.iter().map(String::as_str));
+            place.warn(link, name, format!("these settings are off: {off}"), fault)
+        }
+        Err(Gap::Missing) => place.warn(link, name, "the bucket has no block of its own", fault),
         Err(gap) => place.gap_after(link, name, &gap, Link::Bucket),
     }
 }

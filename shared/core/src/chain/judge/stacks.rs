@@ -56,13 +56,26 @@ pub(super) fn routes(place: &Place<'_>, are_deployed: &Look<bool>) -> Check {
     }
 }
 
-pub(super) fn table(place: &Place<'_>, link: Link, table: &Named<String>) -> Check {
+/// Judges a table, and whether DynamoDB removes its expired items.
+pub(super) fn table(
+    place: &Place<'_>,
+    link: Link,
+    table: &Named<String>,
+    expiry: &Look<bool>,
+) -> Check {
     let name = &table.name;
     match look(&table.look) {
         // A table that is being updated can be read and written.
-        Ok(status) if status == "ACTIVE" || status == "UPDATING" => {
-            place.ok(link, name, format!("its status is {status}"))
-        }
+        Ok(status) if status == "ACTIVE" || status == "UPDATING" => match look(expiry) {
+            Ok(true) => {
+                place.ok(link, name, format!("its status is {status}, and expired items go"))
+            }
+            Ok(false) => {
+                let evidence = format!("its status is {status}, and expired items stay");
+                place.warn(link, name, evidence, Fault::TableItemsStay)
+            }
+            Err(gap) => place.gap_after(link, name, &gap, link),
+        },
         Ok(status) => {
             place.broken(link, name, format!("its status is {status}"), Fault::TableNotActive)
         }

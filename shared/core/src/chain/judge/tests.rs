@@ -31,6 +31,7 @@ fn a_healthy_chain_is_all_right_from_the_bucket_to_the_last_run() {
         LF003 ok 111111111111 acme-landing: it is there, in eu-west-1
         LF004 ok 111111111111 acme-landing: versioning is on
         LF005 ok 111111111111 acme-landing: the setting is BucketOwnerEnforced
+        LF034 ok 111111111111 acme-landing: public access is blocked
         LF006 ok 111111111111 acme-landing: it denies reading to nobody who matters here
         LF007 ok 111111111111 arn:aws:kms:eu-west-1:111111111111:key/1: the key of `acme-landing` is Enabled
         LF008 ok 111111111111 acme-landing: S3 sends what the routes need to `arn:aws:sqs:eu-west-1:111111111111:landfall-arrivals`
@@ -40,7 +41,7 @@ fn a_healthy_chain_is_all_right_from_the_bucket_to_the_last_run() {
         LF013 ok 111111111111 landfall-trigger: its state is Active
         LF014 ok 111111111111 landfall-trigger: no concurrency is reserved
         LF015 ok 111111111111 arn:aws:sqs:eu-west-1:111111111111:landfall-arrivals: mapping `uuid-of-landfall-trigger` on `arn:aws:sqs:eu-west-1:111111111111:landfall-arrivals` is Enabled
-        LF016 ok 111111111111 landfall-ledger: its status is ACTIVE
+        LF016 ok 111111111111 landfall-ledger: its status is ACTIVE, and expired items go
         LF017 ok 222222222222 landfall: its status is CREATE_COMPLETE
         LF018 ok 222222222222 arn:aws:iam::222222222222:role/landfall/landfall-starter: it is as the routes and the stack want it
         LF019 ok 222222222222 orders-to-parquet: it is there and may run 10 times at once
@@ -49,7 +50,7 @@ fn a_healthy_chain_is_all_right_from_the_bucket_to_the_last_run() {
         LF021 ok 222222222222 arn:aws:iam::222222222222:role/landfall/landfall-job: it is as the routes and the stack want it
         LF022 ok 111111111111 arn:aws:iam::111111111111:role/landfall/landfall-reader-222222222222: it is as the routes and the stack want it
         LF023 ok 111111111111 arn:aws:iam::111111111111:role/landfall/landfall-reader-222222222222: it trusts `arn:aws:iam::222222222222:role/landfall/landfall-job`, the role of job `orders-to-parquet`
-        LF024 ok 111111111111 landfall-claims: its status is ACTIVE
+        LF024 ok 111111111111 landfall-claims: its status is ACTIVE, and expired items go
         LF025 ok 222222222222 landfall-job-state: it is on and sends to `arn:aws:sqs:eu-west-1:111111111111:landfall-runs`
         LF026 ok 111111111111 arn:aws:sqs:eu-west-1:111111111111:landfall-runs: its policy admits everybody who must send
         LF027 ok 111111111111 arn:aws:sqs:eu-west-1:111111111111:landfall-runs: 0 messages wait, and 0 are being worked on
@@ -68,8 +69,14 @@ fn each_link_is_judged_in_the_direction_of_the_data() {
     let links: Vec<Link> = judge(&both_transports()).iter().map(|check| check.link).collect();
     assert!(links.is_sorted(), "{links:?}");
     assert_eq!(BTreeSet::from_iter(links), Link::ALL.iter().copied().collect());
-    let codes: Vec<&str> = Link::ALL.iter().map(|link| link.code()).collect();
-    assert!(codes.windows(2).all(|pair| pair[0] < pair[1]), "{codes:?}");
+}
+
+/// A link that comes later gets the next number, wherever its place is.
+#[test]
+fn each_link_has_a_code_of_its_own_and_no_number_is_left_out() {
+    let codes: BTreeSet<String> = Link::ALL.iter().map(|link| link.code().to_owned()).collect();
+    let numbers = 1..=Link::ALL.len();
+    assert_eq!(codes, numbers.map(|number| format!("LF{number:03}")).collect());
 }
 
 #[test]

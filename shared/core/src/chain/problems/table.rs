@@ -76,6 +76,10 @@ table! {
         "Objects that other accounts upload can belong to those accounts. Then no policy of this account lets anybody read them.",
         "Let the bucket's owner own all its objects. This switches ACLs off, so make sure that nobody needs them.",
         Some("aws s3api put-bucket-ownership-controls --bucket {resource} --ownership-controls 'Rules=[{ObjectOwnership=BucketOwnerEnforced}]'");
+    BucketPublicAccessOpen: "bucket_public_access_open", Medium,
+        "Nothing of the bucket's own keeps a policy or an ACL from letting everybody read what lands. If the account has a public access block, that one still does.",
+        "Block public access to the bucket. Landfall needs none. Make sure that nobody else does.",
+        Some("aws s3api put-public-access-block --bucket {resource} --public-access-block-configuration BlockPublicAcls=true,IgnorePublicAcls=true,BlockPublicPolicy=true,RestrictPublicBuckets=true");
     BucketPolicyDenies: "bucket_policy_denies", Medium,
         "The bucket's policy denies reading under a condition that jobs of another account often meet: they have other networks, addresses and organizations than your own applications.",
         "Make sure that the statements {statements} don't apply to the roles that jobs read with, for example with a condition `ArnNotLike` on `aws:PrincipalArn`.",
@@ -216,6 +220,10 @@ table! {
         "Nobody can use the table in its present state.",
         "If the state is about encryption, enable the table's key and let its policy admit DynamoDB again. Otherwise, wait.",
         Some("aws dynamodb describe-table --table-name {resource} --region {region}");
+    TableItemsStay: "table_items_stay", Low,
+        "The table's time to live is off, or goes by another attribute, so DynamoDB removes nothing. Everything works, but the table grows for ever, and so does what it costs.",
+        "Switch the time to live on. DynamoDB then removes what has expired within a few days.",
+        Some("aws dynamodb update-time-to-live --table-name {resource} --time-to-live-specification Enabled=true,AttributeName=expires --region {region}");
 
     RoleMissing: "role_missing", High,
         "Somebody deleted the role. Nothing that needs it works until it is back. Batches wait in the ledger meanwhile.",

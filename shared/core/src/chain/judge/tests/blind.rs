@@ -23,7 +23,7 @@ fn nothing<T>(how: How) -> Look<T> {
 }
 
 /// The links that need each look.
-const LINKS: [&[Link]; 31] = [
+const LINKS: [&[Link]; 34] = [
     &[Link::DataStack],
     &[Link::Routes],
     &[Link::Bucket],
@@ -54,6 +54,9 @@ const LINKS: [&[Link]; 31] = [
     &[Link::MonitorConcurrency],
     &[Link::MonitorMapping],
     &[Link::Schedule],
+    &[Link::PublicAccess],
+    &[Link::Ledger],
+    &[Link::Claims],
     &[Link::LastRun],
 ];
 
@@ -104,6 +107,9 @@ fn blinded(which: &[(usize, How)]) -> (Observations, Vec<(Link, How)>) {
             27 => data.monitor.reserved_concurrency = nothing(how),
             28 => data.monitor.mappings[0].look = nothing(how),
             29 => data.schedule.look = nothing(how),
+            30 => bucket.public_access_block = nothing(how),
+            31 => data.ledger_expiry = nothing(how),
+            32 => data.claims_expiry = nothing(how),
             _ => job.last_failure = nothing(how),
         }
         links.extend(LINKS[number].iter().map(|link| (*link, how)));

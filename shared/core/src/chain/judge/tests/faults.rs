@@ -101,6 +101,10 @@ const CASES: &[Case] = &[
         bucket(all).ownership = Look::Seen("ObjectWriter".to_owned())
     }),
     ("bucket_owner_not_enforced", Warn, |all| bucket(all).ownership = Look::Missing),
+    ("bucket_public_access_open", Warn, |all| {
+        bucket(all).public_access_block = Look::Seen(vec!["BlockPublicPolicy".to_owned()])
+    }),
+    ("bucket_public_access_open", Warn, |all| bucket(all).public_access_block = Look::Missing),
     ("bucket_policy_denies", Warn, |all| {
         bucket(all).policy = Look::Seen(document(
             &json!({ "Statement": { "Sid": "OnlyOurNetwork", "Effect": "Deny",
@@ -226,6 +230,8 @@ const CASES: &[Case] = &[
     ("table_not_active", Broken, |all| {
         data(all).claims.look = Look::Seen("INACCESSIBLE_ENCRYPTION_CREDENTIALS".to_owned());
     }),
+    ("table_items_stay", Warn, |all| data(all).ledger_expiry = Look::Seen(false)),
+    ("table_items_stay", Warn, |all| data(all).claims_expiry = Look::Seen(false)),
     ("role_missing", Broken, |all| data(all).reader.look = Look::Missing),
     ("role_missing", Broken, |all| analytics(all).starter.look = Look::Missing),
     ("role_narrower", Broken, |all| differs(Kind::Narrower, all)),

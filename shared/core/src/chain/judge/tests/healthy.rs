@@ -99,6 +99,7 @@ pub(super) fn healthy() -> Observations {
         region: Look::Seen("eu-west-1".to_owned()),
         versioning: Look::Seen(true),
         ownership: Look::Seen("BucketOwnerEnforced".to_owned()),
+        public_access_block: Look::Seen(Vec::new()),
         policy: Look::Seen(document(&policy)),
         kms_key: Look::Seen(Some(KEY.to_owned())),
         key: Some(Look::Seen(Key { arn: KEY.to_owned(), state: "Enabled".to_owned() })),
@@ -126,7 +127,9 @@ pub(super) fn healthy() -> Observations {
         runs: queue(RUNS, Some(document(&runs))),
         runs_dlq: queue(&RUNS.replace("runs", "runs-dlq"), None),
         ledger: named("landfall-ledger", "ACTIVE".to_owned()),
+        ledger_expiry: Look::Seen(true),
         claims: named("landfall-claims", "ACTIVE".to_owned()),
+        claims_expiry: Look::Seen(true),
         reader: named(READER, role(&trust_in("222222222222", JOB_ROLE))),
     };
     let trigger = "arn:aws:iam::111111111111:role/landfall-trigger";

@@ -1,0 +1,54 @@
+//! The arguments of `landfall audit`.
+
+use clap::{Args, ValueEnum};
+
+use super::deploy::PlaceArgs;
+use super::roles::Account;
+
+/// Show what the auditors found: what is wrong with the chain, and since when.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  landfall audit infra/routes.yaml --data-profile acme-data --analytics-profile acme-lake
+  landfall audit infra/routes.yaml --data-profile acme-data --only data --now
+  landfall audit infra/routes.yaml --data-profile acme-data --only data --fail-on medium --json
+
+Each account has an auditor. Every 15 minutes, it looks at its own half of the chain and keeps what it
+finds in the table PREFIX-findings. `audit` shows these findings, the worst first. --now has the
+auditors look at once.
+
+`landfall doctor` looks itself, with your credentials, and also sees what takes both accounts. Use it to
+find out why an object was not processed. Use `audit` to see since when something is wrong, and for
+checks in CI. docs/checks.md explains each finding.
+
+Exit status: 0 there is no finding that is bad enough; 1 there is at least one, or the routes file has
+errors; 2 wrong usage, an account can't be read, or its auditor hasn't looked for two hours.")]
+pub struct AuditArgs {
+    #[command(flatten)]
+    pub place: PlaceArgs,
+    /// Show the findings of this account only.
+    #[arg(long, value_enum)]
+    pub only: Option<Account>,
+    /// Have the auditors look first. This invokes the functions PREFIX-auditor.
+    #[arg(long)]
+    pub now: bool,
+    /// Show resolved findings too. They are kept for 90 days.
+    #[arg(long)]
+    pub all: bool,
+    /// The severity from which on a finding makes the exit status 1.
+    #[arg(long, value_enum, value_name = "SEVERITY", default_value_t)]
+    pub fail_on: FailOn,
+    /// Print one JSON document.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How bad a finding must be to count.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug, ValueEnum)]
+pub enum FailOn {
+    Info,
+    Low,
+    Medium,
+    #[default]
+    High,
+    Critical,
+}

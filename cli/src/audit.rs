@@ -1,0 +1,100 @@
+//! `landfall audit`: shows what the auditors found. It reads their tables, and with `--now` invokes them first.
+
+mod report;
+
+use anyhow::{Context, anyhow, ensure};
+use aws_sdk_lambda::primitives::Blob;
+use landfall_aws::clock::now;
+use landfall_aws::findings::{Findings, Kept};
+use landfall_aws::sdk_error::sdk_error_parts;
+use landfall_core::routes::Routes;
+
+use self::report::{Audited, Report};
+use crate::accounts::{self, target};
+use crate::args::Color;
+use crate::args::audit::AuditArgs;
+use crate::args::deploy::StackArgs;
+use crate::args::roles::Account;
+use crate::aws;
+use crate::terminal::output::{Output, Printed};
+use crate::terminal::printable;
+use crate::terminal::progress::say;
+
+/// Shows the findings of one account or both.
+pub fn run(args: &AuditArgs, color: Color) -> Printed {
+    let target = target::find(&args.place.routes, &args.place.stacks, Routes::parse, color)?;
+    let accounts = [Account::Data, Account::Analytics];
+    let accounts =
+        accounts.into_iter().filter(|account| args.only.is_none_or(|only| only == *account));
+    let mut output = Output::default();
+    let mut audited = Vec::new();
+    for account in accounts {
+        let (stacks, id, region) = (&args.place.stacks, &target.account, &target.region);
+        let found = aws::wait(async {
+            let connected = match account {
+                Account::Data => accounts::Account::data(stacks, id, region).await?,
+                Account::Analytics => accounts::Account::analytics(stacks, id, region).await?,
+            };
+            let kept = look(&connected, stacks, args.now).await?;
+            anyhow::Ok(Audited {
+                side: connected.side,
+                account: connected.id,
+                region: connected.region,
+                kept,
+            })
+        });
+        match found {
+            Ok(found) => audited.push(found),
+            // What the other account's auditor found is worth showing.
+            Err(error) => output.error(&error),
+        }
+    }
+    let report = Report { audited: &audited, args, now: now() };
+    if !audited.is_empty() {
+        output.stdout = if args.json { report.json() } else { report.text() };
+    }
+    report.warn(&mut output);
+    output.worsen(report.status());
+    Ok(output)
+}
+
+async fn look(
+    account: &accounts::Account,
+    stacks: &StackArgs,
+    is_now: bool,
+) -> anyhow::Result<Kept> {
+    let prefix = &stacks.name_prefix;
+    if is_now {
+        say(&format!("having the {} audited ({})", account.side.name(), account.id));
+        invoke(account, &format!("{prefix}-auditor")).await?;
+    }
+    let kept = Findings::new(&account.config, &format!("{prefix}-findings"), prefix).read().await;
+    kept.with_context(|| {
+        format!(
+            "failed to read what the auditor of the {} found: `landfall deploy` makes one unless you tell it not to",
+            account.side.name()
+        )
+    })
+}
+
+/// Has the auditor look, and waits until it has.
+async fn invoke(account: &accounts::Account, function: &str) -> anyhow::Result<()> {
+    let client = aws_sdk_lambda::Client::new(&account.config);
+    let invoke = client.invoke().function_name(function).payload(Blob::new("{}"));
+    let answer = invoke.send().await.map_err(|error| {
+        let (code, message) = sdk_error_parts(&error);
+        anyhow!(
+            "failed to invoke function `{function}` in {}: {code}: {}",
+            account.stacks.place,
+            printable(&message)
+        )
+    })?;
+    let payload = answer.payload().map(|it| String::from_utf8_lossy(it.as_ref()).into_owned());
+    ensure!(
+        answer.function_error().is_none(),
+        "function `{function}` in {} failed: {}",
+        account.stacks.place,
+        printable(&payload.unwrap_or_default())
+    );
+    Ok(())
+}
