@@ -43,6 +43,7 @@ impl Side {
 pub fn stack_name(prefix: &str, template: TemplateName) -> String {
     match template {
         TemplateName::Provisioner => format!("{prefix}-provisioner"),
+        TemplateName::Auditor => format!("{prefix}-auditor"),
         TemplateName::Analytics | TemplateName::Data => prefix.to_owned(),
     }
 }
@@ -54,6 +55,9 @@ pub fn stacks(prefix: &str, order: Order) -> Vec<(Side, TemplateName, String)> {
         (Side::Analytics, TemplateName::Provisioner),
         (Side::Analytics, TemplateName::Analytics),
         (Side::Data, TemplateName::Data),
+        // An auditor that came before the stack that it audits would find everything missing.
+        (Side::Data, TemplateName::Auditor),
+        (Side::Analytics, TemplateName::Auditor),
     ];
     if order == Order::DataFirst {
         stacks.swap(2, 3);
@@ -118,6 +122,7 @@ impl Accounts {
         }
         let (description, other) = match template {
             TemplateName::Provisioner => ("Landfall, in either account: the provisioner", None),
+            TemplateName::Auditor => ("Landfall, in either account: the auditor", None),
             TemplateName::Analytics => {
                 ("Landfall, analytics account:", Some(("DataAccountId", &self.data.id)))
             }

@@ -102,6 +102,11 @@ impl<'a> Deployment<'a> {
         Ok(())
     }
 
+    /// Returns `true` if no stack of this template is deployed.
+    fn leaves_out(&self, template: TemplateName) -> bool {
+        template == TemplateName::Auditor && self.args.without_auditor
+    }
+
     fn ledger_table(&self) -> String {
         format!("{}-ledger", self.args.place.stacks.name_prefix)
     }
@@ -109,6 +114,9 @@ impl<'a> Deployment<'a> {
     fn templates(&self) -> anyhow::Result<BTreeMap<TemplateName, Template>> {
         let mut templates = BTreeMap::new();
         for name in TemplateName::ALL {
+            if self.leaves_out(name) {
+                continue;
+            }
             let of = || format!("failed to read the {} template", name.name());
             let template = Template::read(self.package.template(name)?).with_context(of)?;
             for path in template.local_paths() {
@@ -122,7 +130,13 @@ impl<'a> Deployment<'a> {
     async fn observed(&self) -> anyhow::Result<BTreeMap<(Side, TemplateName), Observed>> {
         let mut observed = BTreeMap::new();
         for (side, name, stack) in stacks(&self.args.place.stacks.name_prefix, self.args.order) {
-            if let Some(found) = self.accounts.of(side).stacks.find(&stack).await? {
+            let account = self.accounts.of(side);
+            if let Some(found) = account.stacks.find(&stack).await? {
+                if self.leaves_out(name) {
+                    let place = &account.stacks.place;
+                    say(&format!("--without-auditor: stack `{stack}` in {place} stays as it is"));
+                    continue;
+                }
                 found.can_change(&stack)?;
                 self.accounts.check_owner(side, name, &stack, &found).await?;
                 observed.insert((side, name), found);
@@ -266,7 +280,8 @@ impl<'a> Deployment<'a> {
             None
         };
         let made = make(self.args, account, &wanted, uploaded).await?;
-        if made == Made::Unchanged && step.template != TemplateName::Provisioner {
+        let has_roles = matches!(step.template, TemplateName::Analytics | TemplateName::Data);
+        if made == Made::Unchanged && has_roles {
             repair::warn(account, stack).await;
         }
         Ok(())

@@ -35,12 +35,14 @@ struct Doomed<'a> {
 async fn destroy(args: &DestroyArgs, target: &DeploymentTarget) -> anyhow::Result<()> {
     let accounts = Accounts::find(&args.place.stacks, &target.account, &target.region).await?;
     let mut doomed = Vec::new();
-    // The data account's stack goes first, so that nothing starts while the other one goes.
+    // The auditors go first, so that they don't report what goes after them. Then the data account's stack goes, so that
+    // nothing starts while the other one goes.
     let mut all = stacks(&args.place.stacks.name_prefix, Order::AnalyticsFirst);
     all.sort_by_key(|(side, name, _)| match name {
-        TemplateName::Data => (0, *side),
-        TemplateName::Analytics => (1, *side),
-        TemplateName::Provisioner => (2, *side),
+        TemplateName::Auditor => (0, *side),
+        TemplateName::Data => (1, *side),
+        TemplateName::Analytics => (2, *side),
+        TemplateName::Provisioner => (3, *side),
     });
     for (side, name, stack) in all {
         let account = accounts.of(side);

@@ -23,7 +23,7 @@ use crate::terminal::printable;
 use crate::terminal::progress::say;
 use crate::wheel;
 
-const FUNCTIONS: [&str; 3] = ["trigger", "monitor", "provisioner"];
+const FUNCTIONS: [&str; 4] = ["trigger", "monitor", "provisioner", "auditor"];
 /// The functions that carry the routes.
 const WITH_ROUTES: [&str; 2] = ["trigger", "monitor"];
 /// Where the templates look for the scripts of example jobs.
@@ -31,8 +31,13 @@ const JOBS: &str = "glue/jobs";
 const SCRIPT: &str = "glue/jobs/csv_to_parquet.py";
 const ROUTES: &str = "routes.yaml";
 /// The templates that name files, and the one for further targets.
-const TEMPLATES: [&str; 4] =
-    ["provisioner.yaml", "analytics-account.yaml", "data-account.yaml", "target.yaml"];
+const TEMPLATES: [&str; 5] = [
+    "provisioner.yaml",
+    "analytics-account.yaml",
+    "data-account.yaml",
+    "auditor.yaml",
+    "target.yaml",
+];
 
 /// How the functions are built.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -91,6 +96,7 @@ pub fn file_of(template: TemplateName) -> &'static str {
         TemplateName::Provisioner => "provisioner.yaml",
         TemplateName::Analytics => "analytics-account.yaml",
         TemplateName::Data => "data-account.yaml",
+        TemplateName::Auditor => "auditor.yaml",
     }
 }
 

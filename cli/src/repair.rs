@@ -59,7 +59,8 @@ pub fn run(args: &DeployArgs, color: Color) -> Printed {
 async fn repair(args: &DeployArgs, accounts: &Accounts) -> anyhow::Result<Output> {
     let mut all = Vec::new();
     for (side, template, stack) in stacks(&args.place.stacks.name_prefix, args.order) {
-        if template != TemplateName::Provisioner {
+        // Nothing in the other stacks can be repaired.
+        if matches!(template, TemplateName::Analytics | TemplateName::Data) {
             all.push(looked(accounts, side, template, stack).await?);
         }
     }

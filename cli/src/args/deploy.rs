@@ -16,11 +16,11 @@ use super::roles::{name_prefix, region};
   landfall deploy infra/routes.yaml --package target/package --yes
   landfall deploy infra/routes.yaml --data-profile acme-data --analytics-profile acme-lake --repair
 
-`deploy` creates or updates four stacks, in this order: PREFIX-provisioner in both accounts, PREFIX in
-the analytics account, PREFIX in the data account. Before them, it creates the stack
-landfall-artifacts in both accounts, with a bucket for uploads. It changes each stack through a change
-set, and shows you the change set first. Most parameters follow from the routes. Set the others with
---parameter; a stack keeps them until you set them again.
+`deploy` creates or updates six stacks, in this order: PREFIX-provisioner in both accounts, PREFIX in
+the analytics account, PREFIX in the data account, PREFIX-auditor in both accounts. Before them, it
+creates the stack landfall-artifacts in both accounts, with a bucket for uploads. It changes each
+stack through a change set, and shows you the change set first. Most parameters follow from the
+routes. Set the others with --parameter; a stack keeps them until you set them again.
 
 `deploy` builds the functions from the checkout that contains the current folder. It uses cargo-lambda
 with zig (`pip install cargo-lambda` brings both). If you pass --package, it uses a folder from
@@ -35,6 +35,10 @@ From the routes, each provisioner learns which accounts its roles may trust, whi
 in, and which jobs exist. One provisioner can serve several stacks, so `deploy` only adds to what the
 provisioner already allows. --narrow-provisioner removes what these routes don't need, once all
 stacks are deployed. Use it if no other stack relies on the provisioners.
+
+The auditors look every 15 minutes for what keeps data from getting to its job. Their names, paths,
+boundaries and alarms follow the other stacks of the same account. --without-auditor leaves both of
+their stacks out: none is created, and those that exist stay as they are.
 
 Credentials come from the profiles. For an account without a profile, they come from the environment.
 For a profile that needs SSO or a process, `deploy` runs `aws configure export-credentials`.
@@ -66,7 +70,7 @@ pub struct DeployArgs {
     /// The architecture to build for. Default: arm64, or with --package the package's architecture.
     #[arg(long, value_enum, value_name = "ARCHITECTURE")]
     pub architecture: Option<Architecture>,
-    /// Set a template parameter, `STACK:NAME=VALUE`. STACK is data, analytics or provisioner.
+    /// Set a template parameter, `STACK:NAME=VALUE`. STACK is data, analytics, provisioner or auditor.
     #[arg(long = "parameter", value_name = "STACK:NAME=VALUE", value_parser = parameter)]
     pub parameters: Vec<GivenParameter>,
     /// Tag the stacks. They pass the tag on to their resources.
@@ -84,11 +88,14 @@ pub struct DeployArgs {
     /// At the end, limit both provisioners to what the routes need.
     #[arg(long)]
     pub narrow_provisioner: bool,
+    /// Leave out the stacks of the auditors. Those that exist stay as they are.
+    #[arg(long)]
+    pub without_auditor: bool,
     /// Deploy nothing new, but repair what drifted from the deployed stacks: roles, notifications and statements in
     /// buckets' policies.
     #[arg(long, conflicts_with_all = [
         "package", "architecture", "parameters", "tags", "data_artifacts", "analytics_artifacts",
-        "rotate_external_id", "narrow_provisioner",
+        "rotate_external_id", "narrow_provisioner", "without_auditor",
     ])]
     pub repair: bool,
     /// Which account to deploy first, after the provisioners.
@@ -140,8 +147,9 @@ pub struct PackageArgs {
   landfall destroy infra/routes.yaml --data-profile acme-data --analytics-profile acme-lake
 
 Before it asks for confirmation, `destroy` shows what it will delete and what stays: the tables and
-buckets that the templates retain, each with the command that removes it. The provisioner goes last,
-because it removes roles and notifications. The artifacts buckets and the landing buckets stay. Batches
+buckets that the templates retain, each with the command that removes it. The auditors go first, so that
+they don't report what the command removes, and the provisioner goes last, because it removes roles and
+notifications. The artifacts buckets and the landing buckets stay. Batches
 that still wait never start.
 
 Exit status: 0 the stacks are gone, or there were none; 1 a stack couldn't be deleted, you declined, or
@@ -220,16 +228,18 @@ pub enum TemplateName {
     Provisioner,
     Analytics,
     Data,
+    Auditor,
 }
 
 impl TemplateName {
-    pub const ALL: [Self; 3] = [Self::Provisioner, Self::Analytics, Self::Data];
+    pub const ALL: [Self; 4] = [Self::Provisioner, Self::Analytics, Self::Data, Self::Auditor];
 
     pub fn name(self) -> &'static str {
         match self {
             Self::Provisioner => "provisioner",
             Self::Analytics => "analytics",
             Self::Data => "data",
+            Self::Auditor => "auditor",
         }
     }
 }
@@ -242,8 +252,7 @@ pub struct GivenParameter {
     pub value: String,
 }
 
-const PARAMETER: &str =
-    "write STACK:NAME=VALUE, like data:LogLevel=DEBUG; STACK is data, analytics or provisioner";
+const PARAMETER: &str = "write STACK:NAME=VALUE, like data:LogLevel=DEBUG; STACK is data, analytics, provisioner or auditor";
 
 pub fn parameter(text: &str) -> Result<GivenParameter, &'static str> {
     let (template, rest) = text.split_once(':').ok_or(PARAMETER)?;

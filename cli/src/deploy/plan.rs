@@ -1,6 +1,7 @@
 //! Plans which stacks to deploy, in which order and with which parameters. Pure: it turns routes, options and the
 //! observed stacks into steps. Whoever carries the steps out chooses nothing.
 
+mod auditor;
 mod boundary;
 mod provisioner;
 
@@ -119,8 +120,13 @@ pub fn steps(
     };
     for (side, name, stack) in stacks(&facts.prefix, order) {
         let Some(template) = templates.get(&name) else { continue };
+        let mut derived =
+            derived((side, name), facts, given, template, known.get(&(side, name)), external_id);
+        if name == TemplateName::Auditor {
+            let followed = auditor::derived(side, facts, known, &steps);
+            derived.extend(followed.into_iter().map(|(name, value)| (name, Value::Text(value))));
+        }
         let known = known.get(&(side, name));
-        let derived = derived((side, name), facts, given, template, known, external_id);
         match parameters(name, template, &derived, given, known) {
             Ok(parameters) => {
                 let values = values(template, &parameters, known);
@@ -174,7 +180,9 @@ pub fn steps(
             if is_there(Side::Data, TemplateName::Data)
                 || is_there(Side::Analytics, TemplateName::Analytics) =>
         {
-            let presents = |step: &&mut Step| step.template != TemplateName::Provisioner;
+            let presents = |step: &&mut Step| {
+                matches!(step.template, TemplateName::Analytics | TemplateName::Data)
+            };
             for step in steps.iter_mut().filter(presents) {
                 step.purpose = Some("sets the external ID".to_owned());
             }
@@ -200,7 +208,7 @@ fn all_previous(template: &Template) -> BTreeMap<String, Value> {
 fn rotate(steps: &mut Vec<Step>, facts: &Facts, templates: &BTreeMap<TemplateName, Template>) {
     for step in steps.iter_mut() {
         let purpose = match step.template {
-            TemplateName::Provisioner => continue,
+            TemplateName::Provisioner | TemplateName::Auditor => continue,
             TemplateName::Analytics => "accepts both external IDs",
             TemplateName::Data => "presents the new external ID",
         };
@@ -246,6 +254,7 @@ fn derived(
             derived.extend(lists.into_iter().map(|(name, value)| (name, Value::Text(value))));
             return derived;
         }
+        TemplateName::Auditor => return derived,
         TemplateName::Data => {
             derived.insert("AnalyticsAccountId", text(&facts.analytics_account));
             derived.insert("AnalyticsNamePrefix", text(&facts.prefix));
@@ -398,14 +407,19 @@ fn values(
     template.parameters.iter().filter_map(value).collect()
 }
 
-/// Returns a problem for each given parameter that the template does not have.
+/// Returns a problem for each given parameter that the template does not have, or whose stack is left out.
 fn unknown(templates: &BTreeMap<TemplateName, Template>, given: &[GivenParameter]) -> Vec<String> {
     let problem = |GivenParameter { template, name, .. }: &GivenParameter| {
-        let known = &templates.get(template)?.parameters;
+        let (of, name_shown) = (template.name(), printable(name));
+        let Some(template) = templates.get(template) else {
+            return Some(format!(
+                "`{of}:{name_shown}` has no effect, because that stack is left out"
+            ));
+        };
+        let known = &template.parameters;
         let names: Vec<&str> = known.keys().map(String::as_str).collect();
         let hint = did_you_mean(name, names.iter().copied())
             .unwrap_or_else(|| format!("it has {}", names.join(", ")));
-        let (of, name_shown) = (template.name(), printable(name));
         (!known.contains_key(name))
             .then(|| format!("the {of} template has no parameter `{name_shown}`; {hint}"))
     };

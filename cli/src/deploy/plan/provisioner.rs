@@ -38,7 +38,7 @@ const VARIABLES: [&str; 4] =
     ["TrustedAccountIds", "LandingBucketArns", "PolicyBucketArns", "NotificationTargetArns"];
 
 /// CloudFormation's limit for the value of a stack's parameter.
-const MAX_VALUE_BYTES: usize = 4_096;
+pub(super) const MAX_VALUE_BYTES: usize = 4_096;
 
 /// The value of a parameter that is a list.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,3 +1,4 @@
+mod auditor;
 mod bucket_policy;
 mod provisioner;
 
