@@ -114,10 +114,11 @@ fn each(what: &'static str, verdicts: Verdicts, actions: &[&str], resource: &str
     actions.iter().map(|action| (what, verdicts, may(action, resource))).collect()
 }
 
-const BUCKET: [&str; 6] = [
+const BUCKET: [&str; 7] = [
     "s3:GetBucketNotification",
     "s3:GetBucketOwnershipControls",
     "s3:GetBucketPolicy",
+    "s3:GetBucketPublicAccessBlock",
     "s3:GetBucketVersioning",
     "s3:GetEncryptionConfiguration",
     "s3:ListBucket",
@@ -135,7 +136,7 @@ fn looks() -> Vec<Row> {
     let rule = ["events:DescribeRule", "events:ListTargetsByRule"];
     let policy = ["iam:GetPolicy", "iam:GetPolicyVersion"];
     let function = ["lambda:GetFunctionConcurrency", "lambda:GetFunctionConfiguration"];
-    let table = ["dynamodb:DescribeTable"];
+    let table = ["dynamodb:DescribeTable", "dynamodb:DescribeTimeToLive"];
     let queue = ["sqs:GetQueueAttributes"];
     let job = ["glue:GetJob", "glue:GetJobRuns"];
     let foreign = |arn: &str| arn.replace(DATA, FOREIGN);
