@@ -13,7 +13,7 @@ use landfall_core::moment::Time;
 use landfall_core::routes::Routes;
 use serde::Serialize;
 
-use self::absent::{Absent, AbsentEntry};
+use self::absent::{Absent, AbsentEntry, Known};
 use crate::args::Color;
 use crate::args::batches::FindArgs;
 use crate::input::{self, read_routes};
@@ -64,17 +64,16 @@ pub fn run(args: &FindArgs, color: Color) -> Printed {
         }
         None => None,
     };
-    let (versions, head, connection) = aws::wait(async {
+    let (versions, absent, connection) = aws::wait(async {
         let connection = connect(&args.ledger).await?;
         let versions = look(&connection, args, bucket, key).await?;
-        let head = match versions.versions.as_slice() {
-            [] => Some(absent::look(connection.config(), bucket, key).await),
+        let absent = match versions.versions.as_slice() {
+            [] => Some(not_known(&connection, args, (bucket, key), routes).await),
             [..] => None,
         };
-        Ok((versions, head, connection))
+        Ok((versions, absent, connection))
     })?;
     let mut output = Output::default();
-    let absent = head.map(|head| Absent::new(bucket, key, head, routes));
     if let Some(absent) = &absent {
         let (place, uri) = (connection.place(), printable(&args.uri));
         output.stderr = format!("the ledger ({place}) has no arrival of {uri}\n");
@@ -92,6 +91,24 @@ pub fn run(args: &FindArgs, color: Color) -> Printed {
         output.stdout = text(&versions, now());
     }
     Ok(output)
+}
+
+/// Looks at an object that the ledger doesn't know, and at the deployed routes if the user names none.
+async fn not_known(
+    connection: &Connection,
+    args: &FindArgs,
+    (bucket, key): (&str, &str),
+    routes: Option<Known>,
+) -> Absent {
+    let config = connection.config();
+    let routes = async {
+        match routes {
+            Some(routes) => Ok(routes),
+            None => absent::deployed(config, &args.ledger.table).await,
+        }
+    };
+    let (head, routes) = tokio::join!(absent::look(config, bucket, key), routes);
+    Absent::new(bucket, key, head, routes)
 }
 
 async fn look(

@@ -69,7 +69,7 @@ class Everything(Resolver):
                     text, more = operand if isinstance(operand, list) else (operand, {})
                     values = self.values | self.resolved(more)
                     if all(name in values for name in re.findall(r"\${([^}]+)}", text)):
-                        return re.sub(r"\${([^}]+)}", lambda found: values[found[1]], text)
+                        return re.sub(r"\${([^}]+)}", lambda found: str(values[found[1]]), text)
                     return value
         return super().resolved(value)
 

@@ -133,7 +133,10 @@ pub struct RetryArgs {
 
 `find` reads the URI as you write it, as `explain` does. Your credentials need dynamodb:GetItem and
 dynamodb:Query on the ledger's table. If the ledger doesn't know the object, `find` asks S3 whether it
-exists. For that they need s3:GetObject on the object and s3:ListBucket on its bucket.
+exists, and says which of the deployed routes takes it, or why none does. For that they need
+s3:GetObject on the object and s3:ListBucket on its bucket, and for the routes
+cloudformation:GetTemplate on the data account's stack and s3:GetObject on the routes file in the
+artifacts bucket. Without these, name a file with --routes.
 
 Exit status: 0 the ledger knows the object; 3 it doesn't; 2 wrong usage, or the ledger can't be
 read.")]
@@ -141,8 +144,8 @@ pub struct FindArgs {
     /// The object, as `s3://bucket/key`.
     #[arg(value_name = "S3_URI")]
     pub uri: String,
-    /// The routes file. If the ledger doesn't know the object, say which of its routes takes it, or why
-    /// none does.
+    /// The routes file to judge by if the ledger doesn't know the object. Default: the routes that the stack
+    /// was deployed with.
     #[arg(long, value_name = "FILE")]
     pub routes: Option<OsString>,
     /// The most versions to show, newest first.

@@ -13,6 +13,7 @@ use landfall_core::arrivals::Arrival;
 use landfall_core::moment::Time;
 use landfall_core::routes::{Route, Routes, Verdict};
 use landfall_core::shell;
+use landfall_inspection::{Clients, cloudformation};
 use serde::Serialize;
 
 use crate::explain::document::{RouteEntry, route_entry};
@@ -46,11 +47,20 @@ pub struct Object {
     pub version_id: Option<String>,
 }
 
-/// The routes that may take the object, and the file that they are from.
+/// The routes that may take the object.
 #[derive(Debug)]
-pub struct FromFile {
-    pub name: String,
-    pub routes: Routes,
+pub struct Known {
+    from: Source,
+    routes: Routes,
+}
+
+/// Where routes are from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Source {
+    /// A file that the user names.
+    File(String),
+    /// The data account's stack of this name, which was deployed with them.
+    Stack(String),
 }
 
 /// What is known of an object that the ledger doesn't know.
@@ -59,7 +69,8 @@ pub struct Absent {
     pub look: Look,
     /// The object as its event would show it, as far as that is known.
     arrival: Arrival,
-    from_file: Option<FromFile>,
+    /// The routes, or why they aren't known.
+    routes: Result<Known, String>,
 }
 
 /// Asks S3 about the newest version of an object.
@@ -95,7 +106,7 @@ fn failed(error: &SdkError<HeadObjectError>) -> Look {
 }
 
 impl Absent {
-    pub fn new(bucket: &str, key: &str, look: Look, from_file: Option<FromFile>) -> Self {
+    pub fn new(bucket: &str, key: &str, look: Look, routes: Result<Known, String>) -> Self {
         let object = match &look {
             Look::There(object) => Some(object.clone()),
             Look::NotThere | Look::Denied | Look::Failed(_) => None,
@@ -109,7 +120,7 @@ impl Absent {
             sequencer: None,
             event_time: None,
         };
-        Self { look, arrival, from_file }
+        Self { look, arrival, routes }
     }
 
     /// Returns it as lines of text.
@@ -122,19 +133,26 @@ impl Absent {
 
     fn write(&self, out: &mut String, now: Time) -> fmt::Result {
         self.write_look(out, now)?;
-        let Some(FromFile { name, .. }) = &self.from_file else {
-            return writeln!(
-                out,
-                "to find out which route takes it and where on its way it is lost, run: \
-                 landfall doctor --routes routes.yaml"
-            );
+        let Known { from, .. } = match &self.routes {
+            Ok(known) => known,
+            Err(why) => {
+                writeln!(out, "which route takes it is unknown: {}", printable(why))?;
+                return writeln!(
+                    out,
+                    "to find out which route takes it and where on its way it is lost, run: \
+                     landfall doctor --routes routes.yaml"
+                );
+            }
         };
-        let is_taken = self.write_verdicts(out, name)?;
+        let is_taken = self.write_verdicts(out, from)?;
         if is_taken {
+            let file = match from {
+                Source::File(name) => shell::word(name),
+                Source::Stack(_) => "routes.yaml".into(),
+            };
             writeln!(
                 out,
-                "to find out where on its way it is lost, run: landfall doctor --routes {}",
-                shell::word(name)
+                "to find out where on its way it is lost, run: landfall doctor --routes {file}"
             )?;
         }
         Ok(())
@@ -180,17 +198,30 @@ impl Absent {
     }
 
     /// Writes what each route of the bucket says, and returns `true` if one takes the object.
-    fn write_verdicts(&self, out: &mut String, name: &str) -> Result<bool, fmt::Error> {
-        let (bucket, name) = (printable(&self.arrival.bucket), printable(name));
+    fn write_verdicts(&self, out: &mut String, from: &Source) -> Result<bool, fmt::Error> {
+        let bucket = printable(&self.arrival.bucket);
         let of_bucket: Vec<&Route> = self.of_bucket().collect();
         if of_bucket.is_empty() {
+            match from {
+                Source::File(name) => write!(out, "{}", printable(name)),
+                Source::Stack(stack) => write!(out, "stack `{}`", printable(stack)),
+            }?;
             writeln!(
                 out,
-                "{name} has no route for bucket `{bucket}`: with these routes, nothing starts"
+                " has no route for bucket `{bucket}`: with these routes, nothing starts"
             )?;
             return Ok(false);
         }
-        writeln!(out, "the routes in {name} for this bucket say:")?;
+        match from {
+            Source::File(name) => {
+                writeln!(out, "the routes in {} for this bucket say:", printable(name))
+            }
+            Source::Stack(stack) => writeln!(
+                out,
+                "the routes for this bucket that stack `{}` was deployed with say:",
+                printable(stack)
+            ),
+        }?;
         let mut is_taken = false;
         for route in of_bucket {
             let verdict = route.judge(&self.arrival);
@@ -204,7 +235,7 @@ impl Absent {
     }
 
     fn of_bucket(&self) -> impl Iterator<Item = &Route> {
-        let routes = self.from_file.iter().flat_map(|file| &file.routes.routes);
+        let routes = self.routes.iter().flat_map(|known| &known.routes.routes);
         routes.filter(|route| route.bucket == self.arrival.bucket)
     }
 
@@ -220,8 +251,12 @@ impl Absent {
             size: object.and_then(|object| object.size),
             last_modified: object.and_then(|object| object.modified).map(|time| time.to_string()),
             version_id: object.and_then(|object| object.version_id.as_deref()),
-            verdicts: self.from_file.as_ref().map(|file| {
-                let routes = file.routes.routes.iter();
+            routes_from: self.routes.as_ref().ok().map(|known| match known.from {
+                Source::File(_) => "file",
+                Source::Stack(_) => "stack",
+            }),
+            verdicts: self.routes.as_ref().ok().map(|known| {
+                let routes = known.routes.routes.iter();
                 routes.filter_map(|route| route_entry(route, &self.arrival)).collect()
             }),
         }
@@ -236,14 +271,37 @@ pub struct AbsentEntry<'a> {
     size: Option<u64>,
     last_modified: Option<String>,
     version_id: Option<&'a str>,
-    /// The verdicts of the routes of this bucket; `null` without `--routes`.
+    /// `file` with `--routes`, or `stack` for the deployed routes; `null` if these can't be read.
+    routes_from: Option<&'static str>,
+    /// The verdicts of the routes of this bucket; `null` if no routes are known.
     verdicts: Option<Vec<RouteEntry<'a>>>,
 }
 
 /// Reads the routes that the user names.
-pub fn from_file(name: &std::ffi::OsStr, routes: Routes) -> anyhow::Result<FromFile> {
+pub fn from_file(name: &std::ffi::OsStr, routes: Routes) -> anyhow::Result<Known> {
     let name = name.to_str().context("the routes file's name isn't UTF-8")?.to_owned();
-    Ok(FromFile { name, routes })
+    Ok(Known { from: Source::File(name), routes })
+}
+
+/// Reads the routes that the stack with this ledger was deployed with, or says why it can't.
+pub async fn deployed(config: &SdkConfig, table: &str) -> Result<Known, String> {
+    // All names that the templates give begin with the stack's prefix, and `landfall deploy` names the stack after it.
+    let Some(stack) = table.strip_suffix("-ledger") else {
+        return Err(format!(
+            "table `{table}` doesn't tell the name of its stack: give the routes file with --routes"
+        ));
+    };
+    let cannot = |why: &dyn fmt::Display| {
+        format!(
+            "the routes that stack `{stack}` was deployed with can't be read: {why}. Or give the routes file with --routes"
+        )
+    };
+    let text = cloudformation::routes(&Clients::new(config), stack).await;
+    let text = text.map_err(|unseen| cannot(&unseen))?;
+    let routes = Routes::parse(&text).routes;
+    let routes =
+        routes.ok_or_else(|| cannot(&"this version of `landfall` finds errors in them"))?;
+    Ok(Known { from: Source::Stack(stack.to_owned()), routes })
 }
 
 #[cfg(test)]
@@ -269,10 +327,18 @@ routes:
     start: { target: analytics, job: orders }
 ";
 
-    fn routes() -> FromFile {
+    fn routes() -> Result<Known, String> {
+        from(Source::File("my routes.yaml".to_owned()))
+    }
+
+    fn from(from: Source) -> Result<Known, String> {
         let parsed = Routes::parse(ROUTES);
         let routes = parsed.routes.unwrap_or_else(|| panic!("{:?}", parsed.problems));
-        FromFile { name: "my routes.yaml".to_owned(), routes }
+        Ok(Known { from, routes })
+    }
+
+    fn unknown() -> Result<Known, String> {
+        Err("nobody\u{1b} looked".to_owned())
     }
 
     fn there(size: u64, before: u64) -> Look {
@@ -281,8 +347,8 @@ routes:
     }
 
     #[track_caller]
-    fn check(key: &str, look: Look, from_file: Option<FromFile>, expected: Expect) {
-        expected.assert_eq(&Absent::new("acme-landing", key, look, from_file).text(NOW));
+    fn check(key: &str, look: Look, routes: Result<Known, String>, expected: Expect) {
+        expected.assert_eq(&Absent::new("acme-landing", key, look, routes).text(NOW));
     }
 
     #[test]
@@ -290,7 +356,7 @@ routes:
         check(
             "orders/a.csv",
             there(512, 3_600),
-            Some(routes()),
+            routes(),
             expect![[r#"
             S3 has the object: 512 bytes, version v\u{1b}1, last modified 2026-01-31T23:00:00Z (60 minutes ago)
             the routes in my routes.yaml for this bucket say:
@@ -301,7 +367,7 @@ routes:
         check(
             "orders/a.csv",
             there(512, 60),
-            Some(routes()),
+            routes(),
             expect![[r#"
             S3 has the object: 512 bytes, version v\u{1b}1, last modified 2026-01-31T23:59:00Z (60 seconds ago)
             its event may still be on its way: look again in a few minutes
@@ -313,12 +379,13 @@ routes:
         check(
             "orders/a.csv",
             there(512, 40 * 86_400),
-            None,
+            unknown(),
             expect![[r#"
-            S3 has the object: 512 bytes, version v\u{1b}1, last modified 2025-12-23T00:00:00Z (40 days ago)
-            the ledger forgets an arrival some time after its batch is done (30 days, unless you configured another time): a job may have read the object long ago
-            to find out which route takes it and where on its way it is lost, run: landfall doctor --routes routes.yaml
-        "#]],
+                S3 has the object: 512 bytes, version v\u{1b}1, last modified 2025-12-23T00:00:00Z (40 days ago)
+                the ledger forgets an arrival some time after its batch is done (30 days, unless you configured another time): a job may have read the object long ago
+                which route takes it is unknown: nobody\u{1b} looked
+                to find out which route takes it and where on its way it is lost, run: landfall doctor --routes routes.yaml
+            "#]],
         );
     }
 
@@ -327,7 +394,7 @@ routes:
         check(
             "orders/a.csv",
             there(0, 3_600),
-            Some(routes()),
+            routes(),
             expect![[r#"
             S3 has the object: 0 bytes, version v\u{1b}1, last modified 2026-01-31T23:00:00Z (60 minutes ago)
             the routes in my routes.yaml for this bucket say:
@@ -338,7 +405,7 @@ routes:
         check(
             "a.csv",
             there(512, 3_600),
-            Some(routes()),
+            routes(),
             expect![[r#"
             S3 has the object: 512 bytes, version v\u{1b}1, last modified 2026-01-31T23:00:00Z (60 minutes ago)
             the routes in my routes.yaml for this bucket say:
@@ -346,10 +413,53 @@ routes:
             no route takes it: with these routes, nothing starts
         "#]],
         );
-        let other = Absent::new("other", "a.csv", there(512, 3_600), Some(routes()));
+        let other = Absent::new("other", "a.csv", there(512, 3_600), routes());
         expect![[r#"
             S3 has the object: 512 bytes, version v\u{1b}1, last modified 2026-01-31T23:00:00Z (60 minutes ago)
             my routes.yaml has no route for bucket `other`: with these routes, nothing starts
+        "#]].assert_eq(&other.text(NOW));
+    }
+
+    #[tokio::test]
+    async fn a_table_that_names_no_stack_says_what_to_give_instead() {
+        let nowhere = SdkConfig::builder().build();
+        let why =
+            deployed(&nowhere, "orders").await.expect_err("no stack has a table of this name");
+        expect![
+            "table `orders` doesn't tell the name of its stack: give the routes file with --routes"
+        ]
+        .assert_eq(&why);
+    }
+
+    #[test]
+    fn the_deployed_routes_say_which_stack_they_are_of() {
+        let stack = || from(Source::Stack("landfall".to_owned()));
+        check(
+            "orders/a.csv",
+            there(512, 3_600),
+            stack(),
+            expect![[r#"
+            S3 has the object: 512 bytes, version v\u{1b}1, last modified 2026-01-31T23:00:00Z (60 minutes ago)
+            the routes for this bucket that stack `landfall` was deployed with say:
+              orders: matches, file = `a`
+            to find out where on its way it is lost, run: landfall doctor --routes routes.yaml
+        "#]],
+        );
+        check(
+            "a.csv",
+            there(512, 3_600),
+            stack(),
+            expect![[r#"
+            S3 has the object: 512 bytes, version v\u{1b}1, last modified 2026-01-31T23:00:00Z (60 minutes ago)
+            the routes for this bucket that stack `landfall` was deployed with say:
+              orders: the key doesn't match `orders/{file}.csv`
+            no route takes it: with these routes, nothing starts
+        "#]],
+        );
+        let other = Absent::new("other", "a.csv", there(512, 3_600), stack());
+        expect![[r#"
+            S3 has the object: 512 bytes, version v\u{1b}1, last modified 2026-01-31T23:00:00Z (60 minutes ago)
+            stack `landfall` has no route for bucket `other`: with these routes, nothing starts
         "#]].assert_eq(&other.text(NOW));
     }
 
@@ -358,16 +468,17 @@ routes:
         check(
             "orders/a.csv",
             Look::NotThere,
-            None,
+            unknown(),
             expect![[r#"
-            S3 has no such object now, or no such bucket: check the spelling (nothing in the URI is decoded), and whether the object was deleted
-            to find out which route takes it and where on its way it is lost, run: landfall doctor --routes routes.yaml
-        "#]],
+                S3 has no such object now, or no such bucket: check the spelling (nothing in the URI is decoded), and whether the object was deleted
+                which route takes it is unknown: nobody\u{1b} looked
+                to find out which route takes it and where on its way it is lost, run: landfall doctor --routes routes.yaml
+            "#]],
         );
         check(
             "orders/a.csv",
             Look::Denied,
-            Some(routes()),
+            routes(),
             expect![[r#"
             S3 doesn't say whether the object exists (403): your credentials need s3:GetObject for it, and s3:ListBucket for its bucket
             the routes in my routes.yaml for this bucket say:
@@ -378,17 +489,18 @@ routes:
         check(
             "orders/a.csv",
             Look::Failed("no\u{1b} route to host".to_owned()),
-            None,
+            unknown(),
             expect![[r#"
-            whether the object exists is unknown: no\u{1b} route to host
-            to find out which route takes it and where on its way it is lost, run: landfall doctor --routes routes.yaml
-        "#]],
+                whether the object exists is unknown: no\u{1b} route to host
+                which route takes it is unknown: nobody\u{1b} looked
+                to find out which route takes it and where on its way it is lost, run: landfall doctor --routes routes.yaml
+            "#]],
         );
         let entry = |look| {
-            let absent = Absent::new("acme-landing", "orders/a.csv", look, Some(routes()));
+            let absent = Absent::new("acme-landing", "orders/a.csv", look, routes());
             serde_json::to_string(&absent.entry()).expect("it serialises")
         };
-        expect![[r#"{"exists":null,"size":null,"last_modified":null,"version_id":null,"verdicts":[{"route":"orders","verdict":"matches","captures":{"file":"a"},"only_if":{"min_bytes":1,"max_bytes":null}}]}"#]].assert_eq(&entry(Look::Denied));
-        expect![[r#"{"exists":true,"size":0,"last_modified":"2026-02-01T00:00:00Z","version_id":"v\u001b1","verdicts":[{"route":"orders","verdict":"too_small","bytes":0,"min_bytes":1}]}"#]].assert_eq(&entry(there(0, 0)));
+        expect![[r#"{"exists":null,"size":null,"last_modified":null,"version_id":null,"routes_from":"file","verdicts":[{"route":"orders","verdict":"matches","captures":{"file":"a"},"only_if":{"min_bytes":1,"max_bytes":null}}]}"#]].assert_eq(&entry(Look::Denied));
+        expect![[r#"{"exists":true,"size":0,"last_modified":"2026-02-01T00:00:00Z","version_id":"v\u001b1","routes_from":"file","verdicts":[{"route":"orders","verdict":"too_small","bytes":0,"min_bytes":1}]}"#]].assert_eq(&entry(there(0, 0)));
     }
 }

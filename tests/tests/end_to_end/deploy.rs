@@ -158,13 +158,14 @@ impl<'a> Deployment<'a> {
 /// Makes a package from the local cloud's, with stubs for all functions but one. They never run,
 /// and the real ones would be zipped and uploaded again and again.
 fn small_package(stage: &Path, package: &Path) -> Result<()> {
-    for name in ["trigger", "monitor", "provisioner", "glue/jobs"] {
+    for name in ["trigger", "monitor", "provisioner", "auditor", "glue/jobs"] {
         fs::create_dir_all(package.join(name))?;
     }
     for file in [
         "provisioner.yaml",
         "data-account.yaml",
         "analytics-account.yaml",
+        "auditor.yaml",
         "routes.yaml",
         "trigger/routes.yaml",
         "monitor/routes.yaml",
@@ -175,7 +176,7 @@ fn small_package(stage: &Path, package: &Path) -> Result<()> {
         let copied = fs::copy(stage.join(file), package.join(file));
         copied.with_context(|| format!("failed to copy `{file}`"))?;
     }
-    for function in ["trigger", "monitor"] {
+    for function in ["trigger", "monitor", "auditor"] {
         let binary = fs::read(stage.join(function).join("bootstrap"))?;
         let header = binary.get(..64).context("a function is not a program")?;
         fs::write(package.join(function).join("bootstrap"), header)?;
@@ -308,7 +309,7 @@ pub fn the_same_again_changes_nothing_and_changed_routes_change_what_follows_fro
     ensure!(!format!("{first:?}").contains(id), "the external ID is shown");
 
     let second = deployment.deploy(&["--yes"])?.expect(0)?;
-    ensure!(second.unchanged() == 6, "something changed: {second:?}");
+    ensure!(second.unchanged() == 8, "something changed: {second:?}");
 
     deployment.write_routes(&["again-job", "added"])?;
     let third = deployment.deploy(&["--yes"])?.expect(0)?;
@@ -346,7 +347,7 @@ pub fn a_change_that_fails_is_taken_back_and_what_failed_first_is_told(
     let status = deployment.status(DATA)?;
     ensure!(status.as_deref() == Some("UPDATE_ROLLBACK_COMPLETE"), "the stack is {status:?}");
     let repaired = deployment.deploy(&["--yes"])?.expect(0)?;
-    ensure!(repaired.unchanged() == 6, "the rollback did not restore the stacks: {repaired:?}");
+    ensure!(repaired.unchanged() == 8, "the rollback did not restore the stacks: {repaired:?}");
     Ok(())
 }
 

@@ -69,7 +69,9 @@ pub fn stacks_of_the_version_before_keep_every_role_rule_and_notification(
     put(&deployment.package, &before()?)?;
     let unset = ["TrustedAccountIds=", "LandingBucketArns="].map(|it| format!("provisioner:{it}"));
     let unset: Vec<&str> = unset.iter().flat_map(|it| ["--parameter", it.as_str()]).collect();
-    deployment.deploy(&[&["--yes"], &unset[..]].concat())?.expect(0)?;
+    // The previous version had no auditors.
+    let first = [&["--yes", "--without-auditor"], &unset[..]].concat();
+    deployment.deploy(&first)?.expect(0)?;
     let stood = standing(stage)?;
     ensure!(stood.roles.len() == 3, "readers, starters and jobs have roles: {stood:?}");
     let announced = stood.notifications["QueueConfigurations"].as_array().map(Vec::len);
@@ -127,8 +129,11 @@ pub fn stacks_of_the_version_before_keep_every_role_rule_and_notification(
         ensure!(parameter_of(stage, account, "TrustedAccountIds")? == trusted);
         ensure!(parameter_of(stage, account, "LandingBucketArns")? == buckets);
     }
+    for made in ["Add     Auditor ", "Add     Findings "] {
+        ensure!(narrowed.stdout.matches(made).count() == 2, "no auditor is new: {narrowed:?}");
+    }
     let again = deployment.deploy(&["--yes", "--narrow-provisioner"])?.expect(0)?;
-    ensure!(again.unchanged() == 6, "deploying again changes something: {again:?}");
+    ensure!(again.unchanged() == 8, "deploying again changes something: {again:?}");
 
     arrive(stage, "updated")?;
     all_have_run(stage, 4)
@@ -236,6 +241,8 @@ fn standing(stage: &Stage) -> Result<Standing> {
     let found = cloud.analytics.cli.json(list)?;
     let rules = found["Rules"].as_array().context("no rules")?;
     let rules = rules.iter().filter_map(|rule| rule["Name"].as_str().map(str::to_owned));
+    let of_the_auditor = [format!("{PREFIX}-auditor-"), format!("{PREFIX}-changes")];
+    let rules = rules.filter(|name| !of_the_auditor.iter().any(|its| name.starts_with(its)));
     Ok(Standing { roles, notifications: cloud.data.cli.json(get)?, rules: rules.collect() })
 }
 

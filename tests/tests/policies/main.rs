@@ -2,20 +2,44 @@
 //! judge.
 
 mod access;
+mod auditor;
 mod matrix;
 mod provisioner;
 mod rendered;
 mod scope;
 
+use std::io::Write;
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
+use anyhow::{Context, Result, ensure};
 use landfall_tests::judge::{Judge, Request};
-use landfall_tests::{ANALYTICS, DATA, node};
+use landfall_tests::{ANALYTICS, DATA, node, python, root};
 use serde_json::{Value, json};
 
 fn judge() -> &'static Judge {
     static JUDGE: OnceLock<Judge> = OnceLock::new();
     JUDGE.get_or_init(|| Judge::new(&node::environment().expect("Node's packages are there")))
+}
+
+/// Returns the policies of a template by logical ID, for each set of parameters.
+fn policies_of(template: &str, sets: &Value) -> Result<Vec<Value>> {
+    let python = python::environment()?;
+    let mut child = Command::new(python.program("python"))
+        .arg(root().join("tests/python/template_policies.py"))
+        .arg(root().join("infra").join(template))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("failed to start Python")?;
+    child
+        .stdin
+        .take()
+        .context("the standard input is piped")?
+        .write_all(sets.to_string().as_bytes())?;
+    let output = child.wait_with_output()?;
+    ensure!(output.status.success(), "failed to read the template's policies");
+    Ok(serde_json::from_slice(&output.stdout)?)
 }
 
 /// Checks requests, each with its name and whether it must be allowed.

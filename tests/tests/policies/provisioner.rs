@@ -5,17 +5,15 @@
 mod boundary;
 mod own;
 
-use std::io::Write;
-use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use landfall_tests::judge::Request;
-use landfall_tests::{ANALYTICS, DATA, REGION, python, root};
+use landfall_tests::{ANALYTICS, DATA, REGION};
 use serde_json::{Value, json};
 
 use self::own::Names;
-use super::judge;
+use super::{judge, policies_of};
 
 /// The account in which the provisioner is judged. It trusts the other one.
 pub const HERE: &str = DATA;
@@ -101,22 +99,7 @@ fn policies() -> &'static [Value] {
 }
 
 fn resolved(sets: &Value) -> Result<Vec<Value>> {
-    let python = python::environment()?;
-    let mut child = Command::new(python.program("python"))
-        .arg(root().join("tests/python/template_policies.py"))
-        .arg(root().join("infra/provisioner.yaml"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("failed to start Python")?;
-    child
-        .stdin
-        .take()
-        .context("the standard input is piped")?
-        .write_all(sets.to_string().as_bytes())?;
-    let output = child.wait_with_output()?;
-    ensure!(output.status.success(), "failed to read the template's policies");
-    Ok(serde_json::from_slice(&output.stdout)?)
+    policies_of("provisioner.yaml", sets)
 }
 
 /// Returns a line for each wrong verdict. `given` adds a policy to a request.

@@ -121,9 +121,51 @@ async fn of_an_object_that_never_arrived_s3_is_asked() {
         --- stderr
         the ledger (table `landfall-ledger`, region `eu-west-1`) has no arrival of s3://acme-landing/orders/a.csv
         S3 has no such object now, or no such bucket: check the spelling (nothing in the URI is decoded), and whether the object was deleted
+        which route takes it is unknown: the routes that stack `landfall` was deployed with can't be read: the look failed: GetTemplate: ValidationError: Stack with id landfall does not exist. Or give the routes file with --routes
         to find out which route takes it and where on its way it is lost, run: landfall doctor --routes routes.yaml
         --- status 3
     "#]].assert_eq(&desk.landfall(&find).all());
+    deployed(&desk).await;
+    expect![[r#"
+        --- stderr
+        the ledger (table `landfall-ledger`, region `eu-west-1`) has no arrival of s3://acme-landing/orders/a.csv
+        S3 has no such object now, or no such bucket: check the spelling (nothing in the URI is decoded), and whether the object was deleted
+        the routes for this bucket that stack `landfall` was deployed with say:
+          orders: matches, file = `a`, but only if it has at least 1 byte
+        to find out where on its way it is lost, run: landfall doctor --routes routes.yaml
+        --- status 3
+    "#]].assert_eq(&desk.landfall(&find).all());
+    expect![[r#"
+        {
+          "uri": "s3://acme-landing/orders/a.csv",
+          "arrivals": [],
+          "more": 0,
+          "object": {
+            "exists": false,
+            "size": null,
+            "last_modified": null,
+            "version_id": null,
+            "routes_from": "stack",
+            "verdicts": [
+              {
+                "route": "orders",
+                "verdict": "matches",
+                "captures": {
+                  "file": "a"
+                },
+                "only_if": {
+                  "min_bytes": 1,
+                  "max_bytes": null
+                }
+              }
+            ]
+          }
+        }
+        --- stderr
+        the ledger (table `landfall-ledger`, region `eu-west-1`) has no arrival of s3://acme-landing/orders/a.csv
+        --- status 3
+    "#]].assert_eq(&desk.landfall(&[&find[..], &["--json"]].concat()).all());
+    desk.stand_in.answer("GetTemplate", |_, _| Act::Fail { status: 400, code: "AccessDenied" });
     desk.put("acme-landing", "orders/a.csv", b"").await;
     let folder = TempDir::new().expect("a temporary folder");
     let routes = folder.path().join("routes.yaml");
@@ -150,6 +192,7 @@ async fn of_an_object_that_never_arrived_s3_is_asked() {
             "size": 0,
             "last_modified": null,
             "version_id": null,
+            "routes_from": "file",
             "verdicts": [
               {
                 "route": "orders",
@@ -194,6 +237,7 @@ async fn of_an_object_that_never_arrived_s3_is_asked() {
             "size": null,
             "last_modified": null,
             "version_id": null,
+            "routes_from": null,
             "verdicts": null
           }
         }
@@ -201,6 +245,19 @@ async fn of_an_object_that_never_arrived_s3_is_asked() {
         the ledger (table `landfall-ledger`, region `eu-west-1`) has no arrival of s3://acme-landing/orders/a.csv
         --- status 3
     "#]].assert_eq(&all(&[&find[..], &["--json"]].concat()));
+}
+
+/// Has CloudFormation show a stack that was deployed with [`ROUTES`].
+async fn deployed(desk: &Desk) {
+    desk.put("acme-artifacts", "landfall/0f/routes.yaml", ROUTES.as_bytes()).await;
+    let template = "Resources: { A: { Properties: { Routes: { Fn::Transform: { Name: AWS::Include, Parameters: \
+        { Location: s3://acme-artifacts/landfall/0f/routes.yaml } } } } } }";
+    let body = format!(
+        "<GetTemplateResponse><GetTemplateResult><TemplateBody>{template}</TemplateBody></GetTemplateResult>\
+         </GetTemplateResponse>"
+    );
+    desk.stand_in
+        .answer("GetTemplate", move |_, _| Act::Answer { status: 200, body: body.clone() });
 }
 
 #[tokio::test]
