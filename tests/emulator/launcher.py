@@ -68,6 +68,8 @@ def main() -> None:
     correct_secure_transport()
     correct_leading_keys()
     correct_sources_of_events()
+    correct_arns_of_rules()
+    correct_reads_of_concurrency()
     correct_owners_of_buckets()
     correct_policies_of_buckets()
     correct_ranges_of_versions()
@@ -263,6 +265,35 @@ def correct_sources_of_events() -> None:
         return {**found, "events:source": sources[0] if len(sources) == 1 else sources}
 
     original = replace(iam_actions, "request_tag_context", context)
+
+
+def correct_arns_of_rules() -> None:
+    """Authorises a call about a rule of the default bus by the rule's ARN.
+
+    AWS documents that only the ARN of a rule of another bus has the bus's name. The emulator puts
+    `default` into the others, too.
+    """
+
+    def resource_arn(service: str, *rest: Any) -> str:
+        arn = original(service, *rest)
+        return arn.replace(":rule/default/", ":rule/") if service == "events" else arn
+
+    original = replace(iam_actions, "extract_resource_arn", resource_arn)
+
+
+def correct_reads_of_concurrency() -> None:
+    """Authorises reading a function's reserved concurrency as `lambda:GetFunctionConcurrency`.
+
+    The emulator asks for the permission to write it.
+    """
+
+    def action(method: str, path: str) -> str | None:
+        name = original(method, path)
+        if method == "GET" and name == "PutFunctionConcurrency":
+            return "GetFunctionConcurrency"
+        return name
+
+    original = replace(iam_actions, "_lambda_action", action)
 
 
 def correct_policies_of_buckets() -> None:
