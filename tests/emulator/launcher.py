@@ -16,6 +16,7 @@ longer needs a correction, the tests fail.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import re
@@ -271,12 +272,18 @@ def correct_arns_of_rules() -> None:
     """Authorises a call about a rule of the default bus by the rule's ARN.
 
     AWS documents that only the ARN of a rule of another bus has the bus's name. The emulator puts
-    `default` into the others, too.
+    `default` into the others, too, and doesn't see which rule a call about targets names.
     """
 
     def resource_arn(service: str, *rest: Any) -> str:
         arn = original(service, *rest)
-        return arn.replace(":rule/default/", ":rule/") if service == "events" else arn
+        if service != "events":
+            return arn
+        if arn == "*":
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                region, account = rest[-2:]
+                return f"arn:aws:events:{region}:{account}:rule/{json.loads(rest[3])['Rule']}"
+        return arn.replace(":rule/default/", ":rule/")
 
     original = replace(iam_actions, "extract_resource_arn", resource_arn)
 

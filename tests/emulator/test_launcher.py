@@ -405,6 +405,7 @@ def what_is_within_reach(emulator: Emulator) -> dict[str, bool]:
         {"Effect": "Allow", "Action": action, "Resource": resource}
         for action, resource in (
             ("events:DescribeRule", f"arn:aws:events:{here}:rule/looked-at"),
+            ("events:ListTargetsByRule", f"arn:aws:events:{here}:rule/looked-at"),
             ("lambda:GetFunctionConcurrency", f"arn:aws:lambda:{here}:function:looked-at"),
         )
     ]
@@ -416,6 +417,7 @@ def what_is_within_reach(emulator: Emulator) -> dict[str, bool]:
     functions = emulator.client("lambda", DATA, **session)
     calls = {
         "rule": lambda: events.describe_rule(Name="looked-at"),
+        "targets": lambda: events.list_targets_by_rule(Rule="looked-at"),
         "other rule": lambda: events.describe_rule(Name="other"),
         "concurrency": lambda: functions.get_function_concurrency(FunctionName="looked-at"),
     }
@@ -430,13 +432,12 @@ def what_is_within_reach(emulator: Emulator) -> dict[str, bool]:
 
 
 def test_the_plain_emulator_still_takes_a_rule_and_a_read_for_others(plain: Emulator) -> None:
-    nothing = {"rule": False, "other rule": False, "concurrency": False}
-    assert what_is_within_reach(plain) == nothing
+    assert not any(what_is_within_reach(plain).values())
 
 
 def test_a_policy_can_admit_a_look_at_one_rule_and_at_a_concurrency(launched: Emulator) -> None:
     reached = what_is_within_reach(launched)
-    assert reached == {"rule": True, "other rule": False, "concurrency": True}
+    assert reached == {"rule": True, "targets": True, "other rule": False, "concurrency": True}
 
 
 # Owners of buckets
