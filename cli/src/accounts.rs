@@ -8,10 +8,10 @@ use anyhow::{Context, bail, ensure};
 use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
 use landfall_aws::config;
+use landfall_stacks::stack::{Observed, Stacks, Standing};
 
 use crate::args::deploy::{Order, StackArgs, TemplateName};
 use crate::aws;
-use crate::cloudformation::stack::{Observed, Stacks, Standing};
 use crate::terminal::printable;
 
 /// The time limit for an upload: a function has some megabytes.

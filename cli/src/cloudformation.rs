@@ -1,34 +1,21 @@
-//! CloudFormation: reads templates, and reads, changes and deletes stacks.
+//! CloudFormation: reads templates, shows change sets, and follows stacks while they change.
 //!
-//! It knows none of Landfall's stacks. `accounts` and `deploy` know which stacks there are and their parameters.
+//! `landfall_stacks` reads and changes stacks. `accounts` and `deploy` know which stacks there are and their parameters.
 
 pub mod change;
-pub mod change_set;
-pub mod events;
-pub mod stack;
+mod events;
+pub mod follow;
 pub mod template;
 
-use std::fmt;
-
-use landfall_core::secret::Secret;
+use landfall_stacks::Value;
 
 use crate::terminal::printable;
 
-/// The new value of a stack's parameter. `Debug` shows no secret.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Value {
-    Text(String),
-    Secret(Secret),
-    /// The value that the stack has.
-    Previous,
-}
-
-impl fmt::Display for Value {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Text(text) => f.write_str(&printable(text)),
-            Self::Secret(_) => f.write_str("(not shown)"),
-            Self::Previous => f.write_str("(as it is)"),
-        }
+/// Returns the new value of a parameter as people may see it. It shows no secret.
+pub fn shown(value: &Value) -> String {
+    match value {
+        Value::Text(text) => printable(text),
+        Value::Secret(_) => "(not shown)".to_owned(),
+        Value::Previous => "(as it is)".to_owned(),
     }
 }

@@ -13,6 +13,9 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, ensure};
 use landfall_core::routes::Routes;
+use landfall_stacks::Value;
+use landfall_stacks::change_set::TemplateAt;
+use landfall_stacks::stack::{Observed, Standing, has_moved_on};
 
 use self::make::{Made, Wanted, make};
 use self::plan::{ExternalId, Facts, Known, KnownStacks, Step};
@@ -20,13 +23,11 @@ use crate::accounts::target::{self, DeploymentTarget};
 use crate::accounts::{Account, Accounts, Side, stacks};
 use crate::args::Color;
 use crate::args::deploy::{Architecture, DeployArgs, TemplateName};
-use crate::cloudformation::Value;
-use crate::cloudformation::change_set::TemplateAt;
-use crate::cloudformation::stack::{Observed, Standing, has_moved_on};
 use crate::cloudformation::template::Template;
 use crate::package::{Artifact, Package, file_of};
 use crate::terminal::consent::{Stopped, can_ask};
 use crate::terminal::output::{Output, Printed};
+use crate::terminal::printable;
 use crate::terminal::progress::say;
 use crate::{aws, repair};
 
@@ -216,7 +217,8 @@ impl<'a> Deployment<'a> {
         let stacks = &self.accounts.of(side).stacks;
         let mut attempt = 1;
         loop {
-            let found = stacks.settled(ARTIFACTS_STACK, ARTIFACTS_LIMIT).await?;
+            let found =
+                stacks.settled(ARTIFACTS_STACK, ARTIFACTS_LIMIT, |it| say(&printable(it))).await?;
             let before = stacks.revision(ARTIFACTS_STACK).await?;
             let error = match self.artifacts_from(side, found).await {
                 Err(error) if !error.is::<Stopped>() && attempt < ARTIFACTS_ATTEMPTS => error,

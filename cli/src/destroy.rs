@@ -3,6 +3,7 @@
 mod left;
 
 use landfall_core::routes::Routes;
+use landfall_stacks::stack::{Observed, Standing};
 
 use self::left::Left;
 use crate::accounts::target::{self, DeploymentTarget};
@@ -10,7 +11,7 @@ use crate::accounts::{Account, Accounts, stacks};
 use crate::args::Color;
 use crate::args::deploy::{DestroyArgs, Order, TemplateName};
 use crate::aws;
-use crate::cloudformation::stack::{Observed, Standing};
+use crate::cloudformation::follow;
 use crate::cloudformation::template::Template;
 use crate::terminal::consent::{can_ask, confirm};
 use crate::terminal::output::{Output, Printed};
@@ -68,7 +69,7 @@ async fn destroy(args: &DestroyArgs, target: &DeploymentTarget) -> anyhow::Resul
     confirm(args.yes, "delete these stacks?")?;
     for Doomed { account, stack, observed } in &doomed {
         say(&format!("deleting stack {stack} in {}", account.stacks.place));
-        account.stacks.delete(stack, &observed.id).await?;
+        follow::delete(&account.stacks, stack, &observed.id).await?;
     }
     Ok(())
 }

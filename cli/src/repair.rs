@@ -4,8 +4,6 @@
 //! and all other parameters stay as they are. CloudFormation then asks the provisioner for an Update of exactly those
 //! resources. `landfall_inspection::drift` finds what drifted, and `admit` refuses a change set that would change anything else.
 
-mod admit;
-
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{anyhow, bail, ensure};
@@ -15,15 +13,16 @@ use landfall_core::routes::Routes;
 use landfall_inspection::Clients;
 use landfall_inspection::drift::{self, Compared, State};
 use landfall_inspection::requested::Requested;
+use landfall_stacks::change::Replacement;
+use landfall_stacks::change_set::{Preparation, Request, TemplateAt};
+use landfall_stacks::stack::{Observed, Standing};
+use landfall_stacks::{admit, repair as asked};
 
 use crate::accounts::{Account, Accounts, Side, stacks, target};
 use crate::args::Color;
 use crate::args::deploy::{DeployArgs, TemplateName};
 use crate::aws;
-use crate::cloudformation::change::Replacement;
-use crate::cloudformation::change_set::{Request, TemplateAt};
-use crate::cloudformation::stack::{Observed, Standing};
-use crate::cloudformation::{Value, change};
+use crate::cloudformation::{change, follow};
 use crate::terminal::consent::{Stopped, can_ask, confirm};
 use crate::terminal::output::{Output, Printed, Status};
 use crate::terminal::phrases::quoted;
@@ -72,9 +71,9 @@ async fn repair(args: &DeployArgs, accounts: &Accounts) -> anyhow::Result<Output
     for looked in &all {
         looked.knows_repairs()?;
     }
-    let time = mark(now());
+    let time = now();
     for looked in &all {
-        looked.repair(args, &time).await?;
+        looked.repair(args, time).await?;
     }
     Ok(outcome(&all, args.dry_run))
 }
@@ -158,9 +157,7 @@ impl Looked<'_> {
 
     /// Checks that the stack has a parameter for everything that drifted.
     fn knows_repairs(&self) -> anyhow::Result<()> {
-        let needed = self.drifted().into_iter().map(parameter);
-        let unknown: Vec<String> =
-            needed.filter(|name| !self.observed.parameters.contains_key(name)).collect();
+        let unknown = asked::unknown(&asked::marks(self.drifted()), &self.observed);
         ensure!(
             unknown.is_empty(),
             "stack `{}` in {} comes from an earlier version and has no parameter {}: run `landfall deploy` \
@@ -173,18 +170,13 @@ impl Looked<'_> {
     }
 
     /// Repairs what drifted, or shows what that would change.
-    async fn repair(&self, args: &DeployArgs, time: &str) -> anyhow::Result<()> {
+    async fn repair(&self, args: &DeployArgs, time: Time) -> anyhow::Result<()> {
         let drifted = self.drifted();
         if drifted.is_empty() {
             return Ok(());
         }
-        let names = self.observed.parameters.keys();
-        let mut parameters: BTreeMap<String, Value> =
-            names.map(|name| (name.clone(), Value::Previous)).collect();
-        let marks: BTreeSet<String> = drifted.iter().map(|id| parameter(id)).collect();
-        for name in &marks {
-            parameters.insert(name.clone(), Value::Text(time.to_owned()));
-        }
+        let marks = asked::marks(drifted.iter().copied());
+        let parameters = asked::parameters(&self.observed, &marks, time);
         let (stacks, stack) = (&self.account.stacks, self.stack.as_str());
         let request = Request {
             stack,
@@ -195,11 +187,15 @@ impl Looked<'_> {
             is_update: true,
             is_new: false,
         };
-        let Some(prepared) = stacks.prepare(&request).await? else {
-            return Err(failed(format!(
-                "failed to repair stack `{stack}` in {}: CloudFormation sees no change",
-                stacks.place
-            )));
+        let prepared = match stacks.prepare(&request).await? {
+            Preparation::Ready(prepared) => prepared,
+            Preparation::Unchanged(prepared) => {
+                follow::discard(stacks, &prepared).await;
+                return Err(failed(format!(
+                    "failed to repair stack `{stack}` in {}: CloudFormation sees no change",
+                    stacks.place
+                )));
+            }
         };
         show(&format!("{}: repairs\n{}", self.heading(), change::shown(&prepared.changes)));
         if prepared.changes.iter().any(|it| it.replacement == Replacement::Maybe) {
@@ -208,7 +204,7 @@ impl Looked<'_> {
         show("\n");
         let unexpected = admit::unexpected(&prepared.changes, &drifted, &marks);
         if !unexpected.is_empty() {
-            stacks.discard(&prepared).await;
+            follow::discard(stacks, &prepared).await;
             return Err(failed(format!(
                 "refused to repair stack `{stack}` in {}, and changed nothing of it: {}",
                 stacks.place,
@@ -216,29 +212,19 @@ impl Looked<'_> {
             )));
         }
         if args.dry_run {
-            stacks.discard(&prepared).await;
+            follow::discard(stacks, &prepared).await;
             return Ok(());
         }
         if let Err(stopped) = confirm(args.yes, "make this change?") {
-            stacks.discard(&prepared).await;
+            follow::discard(stacks, &prepared).await;
             return Err(stopped);
         }
-        stacks.execute(stack, &prepared).await
+        follow::execute(stacks, stack, &prepared).await
     }
 }
 
 fn failed(why: String) -> anyhow::Error {
     Stopped::Failed(printable(&why)).into()
-}
-
-/// Returns the name of the templates' parameter for the repair of a resource.
-fn parameter(logical_id: &str) -> String {
-    format!("{logical_id}Repair")
-}
-
-/// Returns a time in letters and digits, which is all that the parameters accept: `20260131T120000Z`.
-fn mark(time: Time) -> String {
-    Time(time.seconds() * 1000).to_string().replace(['-', ':'], "")
 }
 
 fn outcome(all: &[Looked<'_>], is_dry_run: bool) -> Output {
@@ -264,15 +250,4 @@ fn outcome(all: &[Looked<'_>], is_dry_run: bool) -> Output {
         }
     }
     output
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_time_of_a_repair_is_one_that_the_templates_and_the_provisioner_accept() {
-        let time = Time::parse("2026-01-31T12:00:00.250Z").expect("a time");
-        assert_eq!(mark(time), "20260131T120000Z");
-    }
 }

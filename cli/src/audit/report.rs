@@ -386,6 +386,7 @@ mod tests {
                 }
               ]
             }
-        "#]].assert_eq(&Report { audited: &audited, args: &args, now: NOW }.json());
+        "#]]
+        .assert_eq(&Report { audited: &audited, args: &args, now: NOW }.json());
     }
 }

@@ -1,42 +1,9 @@
 //! Shows a change set: what becomes of each resource. Pure.
 
+use landfall_stacks::change::{Change, Replacement};
+
 use crate::terminal::printable;
 use crate::terminal::table::{Align, table};
-
-/// One resource of a change set.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
-    pub action: String,
-    pub logical_id: String,
-    pub kind: String,
-    pub replacement: Replacement,
-    /// Whether the resource stays when it leaves the stack.
-    pub is_retained: bool,
-    /// What makes CloudFormation change the resource; empty if it says nothing.
-    pub causes: Vec<Cause>,
-}
-
-/// One reason why CloudFormation changes a resource.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Cause {
-    /// The value of this parameter.
-    Parameter(String),
-    /// This resource, which the changed one refers to.
-    Resource(String),
-    /// Something that CloudFormation can know only when it makes the change.
-    Dynamic,
-    /// The template, the stack's tags, or something else.
-    Other,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Replacement {
-    /// The resource is new, removed or imported, so nothing is replaced.
-    None,
-    No,
-    Maybe,
-    Yes,
-}
 
 /// Returns the changes as a table. Replacements and removals stand out in capitals.
 pub fn shown(changes: &[Change]) -> String {

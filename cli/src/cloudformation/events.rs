@@ -1,32 +1,15 @@
 //! Follows a stack: reads its events as they come, and how it ends.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use anyhow::Context;
 use aws_sdk_cloudformation::types::StackEvent;
+use landfall_stacks::change_set::harmless;
+use landfall_stacks::pace::Pace;
+use landfall_stacks::stack::Stacks;
 
-use super::stack::Stacks;
 use crate::terminal::printable;
 use crate::terminal::progress::say;
-
-/// A pause that grows with each wait, up to two seconds.
-pub struct Pace(Duration);
-
-const SLOWEST: Duration = Duration::from_secs(2);
-
-impl Default for Pace {
-    fn default() -> Self {
-        Self(Duration::from_millis(50))
-    }
-}
-
-impl Pace {
-    pub async fn wait(&mut self) {
-        tokio::time::sleep(self.0).await;
-        self.0 = (self.0 * 5 / 4).min(SLOWEST);
-    }
-}
 
 /// One event of a stack.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,72 +36,71 @@ pub struct Ended {
 /// The IDs of the events that a stack had before a change began.
 pub struct Mark(BTreeSet<String>);
 
-impl Stacks {
-    /// Marks the latest events, so that [`Self::follow`] shows only what comes after them.
-    pub(super) async fn mark(&self, stack_id: &str) -> anyhow::Result<Mark> {
-        let page = self.client.describe_stack_events().stack_name(stack_id).send().await;
-        let page = page.map_err(self.failed(format!("read the events of stack `{stack_id}`")))?;
-        let ids = page.stack_events().iter().filter_map(|event| event.event_id());
-        Ok(Mark(ids.map(str::to_owned).collect()))
-    }
+/// Marks the latest events, so that [`follow`] shows only what comes after them.
+pub async fn mark(stacks: &Stacks, stack_id: &str) -> anyhow::Result<Mark> {
+    let page = stacks.client.describe_stack_events().stack_name(stack_id).send().await;
+    let page = page.map_err(stacks.failed(format!("read the events of stack `{stack_id}`")))?;
+    let ids = page.stack_events().iter().filter_map(|event| event.event_id());
+    Ok(Mark(ids.map(str::to_owned).collect()))
+}
 
-    /// Prints what happens in the stack after `mark`, until the change has ended.
-    pub(super) async fn follow(&self, stack_id: &str, mark: Mark) -> anyhow::Result<Ended> {
-        let ended = self.followed(stack_id, mark).await;
-        ended.with_context(|| {
-            format!(
-                "failed to follow stack `{stack_id}`, whose change goes on without this command"
-            )
-        })
-    }
+/// Prints what happens in the stack after `mark`, until the change has ended.
+pub async fn follow(stacks: &Stacks, stack_id: &str, mark: Mark) -> anyhow::Result<Ended> {
+    let ended = followed(stacks, stack_id, mark).await;
+    ended.with_context(|| {
+        format!("failed to follow stack `{stack_id}`, whose change goes on without this command")
+    })
+}
 
-    async fn followed(&self, stack_id: &str, mark: Mark) -> anyhow::Result<Ended> {
-        let mut known = mark.0;
-        let mut story = Story::default();
-        let mut pace = Pace::default();
-        loop {
-            let stack = self.find(stack_id).await?;
-            let status = stack.map_or_else(|| "DELETE_COMPLETE".to_owned(), |stack| stack.status);
-            let events = match self.events(stack_id, &known).await {
-                // A stack that is gone can have lost its events.
-                Err(_) if status == "DELETE_COMPLETE" => Vec::new(),
-                events => events?,
-            };
-            for event in events {
-                if let Some(line) = story.add(&event) {
-                    say(&line);
-                }
-                known.insert(event.id);
+async fn followed(stacks: &Stacks, stack_id: &str, mark: Mark) -> anyhow::Result<Ended> {
+    let mut known = mark.0;
+    let mut story = Story::default();
+    let mut pace = Pace::default();
+    loop {
+        let stack = stacks.find(stack_id).await?;
+        let status = stack.map_or_else(|| "DELETE_COMPLETE".to_owned(), |stack| stack.status);
+        let events = match events(stacks, stack_id, &known).await {
+            // A stack that is gone can have lost its events.
+            Err(_) if status == "DELETE_COMPLETE" => Vec::new(),
+            events => events?,
+        };
+        for event in events {
+            if let Some(line) = story.add(&event) {
+                say(&line);
             }
-            if status == "DELETE_COMPLETE" {
-                return Ok(Ended { status, failure: story.failure });
-            }
-            // The status can still be the previous one. The events are only those since the mark.
-            if let Some(ended) = story.ended.take_if(|_| !status.ends_with("_IN_PROGRESS")) {
-                return Ok(Ended { status: ended, failure: story.failure });
-            }
-            pace.wait().await;
+            known.insert(event.id);
         }
-    }
-
-    /// Returns the events that are not `known`, oldest first.
-    async fn events(&self, stack: &str, known: &BTreeSet<String>) -> anyhow::Result<Vec<Event>> {
-        let describe = self.client.describe_stack_events().stack_name(stack);
-        // CloudFormation lists the newest event first.
-        let mut newest_first = describe.into_paginator().items().send();
-        let mut events = Vec::new();
-        while let Some(event) = newest_first.next().await {
-            let event =
-                event.map_err(self.failed(format!("read the events of stack `{stack}`")))?;
-            let event = read(&event).context("an event of a stack has no ID")?;
-            if known.contains(&event.id) {
-                break;
-            }
-            events.push(event);
+        if status == "DELETE_COMPLETE" {
+            return Ok(Ended { status, failure: story.failure });
         }
-        events.reverse();
-        Ok(events)
+        // The status can still be the previous one. The events are only those since the mark.
+        if let Some(ended) = story.ended.take_if(|_| !status.ends_with("_IN_PROGRESS")) {
+            return Ok(Ended { status: ended, failure: story.failure });
+        }
+        pace.wait().await;
     }
+}
+
+/// Returns the events that are not `known`, oldest first.
+async fn events(
+    stacks: &Stacks,
+    stack: &str,
+    known: &BTreeSet<String>,
+) -> anyhow::Result<Vec<Event>> {
+    let describe = stacks.client.describe_stack_events().stack_name(stack);
+    // CloudFormation lists the newest event first.
+    let mut newest_first = describe.into_paginator().items().send();
+    let mut events = Vec::new();
+    while let Some(event) = newest_first.next().await {
+        let event = event.map_err(stacks.failed(format!("read the events of stack `{stack}`")))?;
+        let event = read(&event).context("an event of a stack has no ID")?;
+        if known.contains(&event.id) {
+            break;
+        }
+        events.push(event);
+    }
+    events.reverse();
+    Ok(events)
 }
 
 fn read(event: &StackEvent) -> Option<Event> {
@@ -135,11 +117,6 @@ fn read(event: &StackEvent) -> Option<Event> {
         is_stacks: event.physical_resource_id().is_some()
             && event.physical_resource_id() == event.stack_id(),
     })
-}
-
-/// Cuts off what a reason can repeat: if a function's variables are too long, Lambda shows all of them.
-pub fn harmless(reason: &str) -> &str {
-    reason.split("String measured").next().unwrap_or_default()
 }
 
 /// What the events of a stack amount to so far. Pure.
@@ -220,7 +197,6 @@ mod tests {
         assert_eq!(story.ended, None);
         story.add(&event("UPDATE_ROLLBACK_COMPLETE", "landfall", ""));
         assert_eq!(story.ended.as_deref(), Some("UPDATE_ROLLBACK_COMPLETE"));
-        assert_eq!(harmless("over 4KB. String measured: {\"X\":\"hush\"}"), "over 4KB. ");
         let failure = story.failure.expect("something failed");
         assert!(failure.starts_with("Queue ") && failure.contains("it exists"), "{failure}");
     }

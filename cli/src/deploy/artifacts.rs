@@ -2,9 +2,9 @@
 
 use aws_sdk_s3::error::SdkError;
 use landfall_aws::sdk_error::ServiceError;
+use landfall_stacks::change_set::TemplateAt;
 
 use crate::accounts::Account;
-use crate::cloudformation::change_set::TemplateAt;
 use crate::package::Artifact;
 use crate::terminal::progress::say;
 

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use landfall_stacks::Value;
+use landfall_stacks::change::{Change, Replacement};
+use landfall_stacks::change_set::{Preparation, Request, TemplateAt};
+use landfall_stacks::stack::{Observed, Standing};
+
 use crate::accounts::Account;
 use crate::args::deploy::DeployArgs;
-use crate::cloudformation::change_set::{Request, TemplateAt};
-use crate::cloudformation::stack::{Observed, Standing};
 use crate::cloudformation::template::Template;
-use crate::cloudformation::{Value, change};
+use crate::cloudformation::{change, follow, shown};
 use crate::terminal::consent::confirm;
 use crate::terminal::progress::show;
 
@@ -39,20 +42,20 @@ impl Wanted<'_> {
     fn creation(&self, account: &Account) -> String {
         let mut text = format!("{} would be created\n", self.heading(account));
         for (name, value) in self.parameters {
-            text.push_str(&format!("  {name} = {value}\n"));
+            text.push_str(&format!("  {name} = {}\n", shown(value)));
         }
-        let changes: Vec<change::Change> = self
+        let changes: Vec<Change> = self
             .template
             .resources
             .iter()
-            .map(|resource| change::Change {
+            .map(|resource| Change {
                 action: "Add".to_owned(),
                 logical_id: resource.logical_id.clone(),
                 kind: match &resource.condition {
                     Some(condition) => format!("{} (if {condition})", resource.kind),
                     None => resource.kind.clone(),
                 },
-                replacement: change::Replacement::None,
+                replacement: Replacement::None,
                 is_retained: false,
                 causes: Vec::new(),
             })
@@ -98,7 +101,7 @@ pub async fn make(
         let question =
             format!("{heading}: its first creation failed ({status}): delete what it left?");
         confirm(args.yes, &question)?;
-        account.stacks.delete(stack, &found.id).await?;
+        follow::delete(&account.stacks, stack, &found.id).await?;
     }
     // The tags of the command line add to the stack's tags, and remove none.
     let before = found.as_ref().map(|found| found.tags.clone()).unwrap_or_default();
@@ -110,19 +113,23 @@ pub async fn make(
     }
     let is_new = found.is_none() || standing == Standing::FailedFirst;
     let request = Request { stack, template, parameters, tags: &tags, is_update, is_new };
-    let Some(prepared) = account.stacks.prepare(&request).await? else {
-        show(&format!("{heading}: no change\n\n"));
-        return Ok(Made::Unchanged);
+    let prepared = match account.stacks.prepare(&request).await? {
+        Preparation::Ready(prepared) => prepared,
+        Preparation::Unchanged(prepared) => {
+            follow::discard(&account.stacks, &prepared).await;
+            show(&format!("{heading}: no change\n\n"));
+            return Ok(Made::Unchanged);
+        }
     };
     show(&format!("{heading}\n{}\n", change::shown(&prepared.changes)));
     if args.dry_run {
-        account.stacks.discard(&prepared).await;
+        follow::discard(&account.stacks, &prepared).await;
         return Ok(Made::Changed);
     }
     if let Err(stopped) = confirm(args.yes, "make this change?") {
-        account.stacks.discard(&prepared).await;
+        follow::discard(&account.stacks, &prepared).await;
         return Err(stopped);
     }
-    account.stacks.execute(stack, &prepared).await?;
+    follow::execute(&account.stacks, stack, &prepared).await?;
     Ok(Made::Changed)
 }

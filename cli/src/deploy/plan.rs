@@ -10,10 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use landfall_core::problem::did_you_mean;
 use landfall_core::roles::DEFAULT_PATH;
 use landfall_core::secret::Secret;
+use landfall_stacks::Value;
 
 use crate::accounts::{Side, stack_name, stacks};
 use crate::args::deploy::{GivenParameter, Order, TemplateName};
-use crate::cloudformation::Value;
 use crate::cloudformation::template::{Parameter, Template};
 use crate::terminal::printable;
 

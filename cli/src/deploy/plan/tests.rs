@@ -5,6 +5,7 @@ mod provisioner;
 use expect_test::{Expect, expect};
 
 use super::*;
+use crate::cloudformation;
 
 const PROVISIONER: &str = "Parameters: { NamePrefix: { Default: landfall }, Architecture: { Default: arm64 }, PropagationSeconds: { Default: 15 }, TrustedAccountIds: {}, LandingBucketArns: {}, JobBucketArns: { Default: '*' }, JobArns: { Default: '*' } }\nResources: {}";
 const ANALYTICS: &str = "
@@ -105,7 +106,10 @@ fn shown(step: &Step) -> String {
     let warnings = step.warnings.iter().map(|warning| format!("  warning: {warning}\n"));
     let head = format!("{} in the {}{purpose}\n", step.stack, step.side.name());
     let head = head + &warnings.collect::<String>();
-    let lines = step.parameters.iter().map(|(name, value)| format!("  {name}: {value}\n"));
+    let lines = step
+        .parameters
+        .iter()
+        .map(|(name, value)| format!("  {name}: {}\n", cloudformation::shown(value)));
     head + &lines.collect::<String>()
 }
 
@@ -240,7 +244,9 @@ fn a_new_external_id_is_admitted_beside_the_old_one_before_it_is_presented() {
     let steps = steps.expect("nothing is missing");
     let ids = |step: &Step| {
         let ids = step.parameters.iter().filter(|(name, _)| name.ends_with("ExternalId"));
-        let ids = ids.map(|(name, value)| format!(" {name}={value}")).collect::<String>();
+        let ids = ids
+            .map(|(name, value)| format!(" {name}={}", cloudformation::shown(value)))
+            .collect::<String>();
         format!("{}: {}{ids}\n", step.side.name(), step.purpose.clone().unwrap_or_default())
     };
     expect![[r#"
@@ -294,7 +300,7 @@ fn admitted(facts: &Facts, known: &KnownStacks, given: &[GivenParameter]) -> (St
     let steps = steps.expect("nothing is missing");
     let mut steps = steps.iter().filter(|step| step.template == TemplateName::Data);
     let step = steps.next().expect("the data account's");
-    let value = step.parameters.get("AdmitsFormerBatches").map(ToString::to_string);
+    let value = step.parameters.get("AdmitsFormerBatches").map(cloudformation::shown);
     (value.unwrap_or_default(), step.admits_former_batches())
 }
 

@@ -58,7 +58,7 @@ fn planned(
 fn value(steps: &[Step], side: Side, parameter: &str) -> String {
     let is_its = |step: &&Step| step.template == TemplateName::Auditor && step.side == side;
     let step = steps.iter().find(is_its).expect("an auditor");
-    step.parameters.get(parameter).map(ToString::to_string).unwrap_or_default()
+    step.parameters.get(parameter).map(crate::cloudformation::shown).unwrap_or_default()
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Tests of the parameters that the stacks get for routes with `access: bucket_policy`.
 
 use super::*;
+use crate::cloudformation;
 
 const PROVISIONER: &str = "Parameters: { TrustedAccountIds: {}, LandingBucketArns: {}, PolicyBucketArns: { Default: none }, JobInputBucketArns: { Default: none } }\nResources: {}";
 const ANALYTICS: &str = "Parameters: {}\nResources: {}";
@@ -27,8 +28,10 @@ fn planned(
     let shown = |step: &Step| {
         let own = |name: &&&str| step.parameters.contains_key(**name);
         let names = ["PolicyBucketArns", "JobInputBucketArns", "BucketPolicyJobRoleArns"];
-        let values =
-            names.iter().filter(own).map(|name| format!(" {name}={}", step.parameters[*name]));
+        let values = names
+            .iter()
+            .filter(own)
+            .map(|name| format!(" {name}={}", cloudformation::shown(&step.parameters[*name])));
         let values: String = values.collect();
         (!values.is_empty()).then(|| format!("{} in the {}:{values}", step.stack, step.side.name()))
     };

@@ -1,28 +1,29 @@
-//! Change sets: prepared, shown, executed or discarded; and the deletion of a stack.
+//! Change sets: prepared, read back, and executed or discarded.
 
 use std::collections::BTreeMap;
 
 use anyhow::{Context, bail};
 use aws_sdk_cloudformation::operation::describe_change_set::DescribeChangeSetOutput;
 use aws_sdk_cloudformation::types::{
-    Capability, ChangeAction, ChangeSetStatus, ChangeSetType, ChangeSource, EvaluationType,
-    OperationEvent, Parameter, PolicyAction, Replacement as Replaced, ResourceChangeDetail, Tag,
+    Capability, ChangeSetStatus, ChangeSetType, OperationEvent, Parameter, Tag,
 };
 use landfall_aws::sdk_error::sdk_error_parts;
 
-use super::Value;
-use super::change::{Cause, Change, Replacement};
-use super::events::{self, Pace};
-use super::stack::{Observed, Stacks};
-use crate::terminal::consent::Stopped;
-use crate::terminal::printable;
-use crate::terminal::progress::say;
+use crate::Value;
+use crate::change::Change;
+use crate::pace::Pace;
+use crate::stack::{Observed, Stacks};
 
 /// The desired form of a stack.
+#[derive(Debug)]
 pub struct Request<'a> {
+    /// The stack's name.
     pub stack: &'a str,
+    /// Where its template is.
     pub template: TemplateAt,
+    /// The values of its parameters.
     pub parameters: &'a BTreeMap<String, Value>,
+    /// Its tags. If there are none, it keeps those that it has.
     pub tags: &'a BTreeMap<String, String>,
     /// Whether the stack exists, so that the change set updates it.
     pub is_update: bool,
@@ -31,25 +32,44 @@ pub struct Request<'a> {
 }
 
 /// The place of a template. CloudFormation takes a template of more than 51,200 bytes only from S3.
+#[derive(Debug)]
 pub enum TemplateAt {
+    /// The template itself.
     Body(String),
+    /// The URL of the template in S3.
     Url(String),
     /// The template that the stack has. Nothing that earlier stacks left is imported.
     Previous,
 }
 
 /// A change set that is ready to execute.
+#[derive(Debug)]
 pub struct Prepared {
+    /// The change set's ARN.
     pub change_set: String,
+    /// The stack's ARN.
     pub stack_id: String,
     /// Whether the stack consists of this change set only.
     pub is_all: bool,
+    /// What it would change, read back completely.
     pub changes: Vec<Change>,
 }
 
+/// What came of the request for a change set.
+#[derive(Debug)]
+pub enum Preparation {
+    /// The change set is ready.
+    Ready(Prepared),
+    /// Nothing would change. The change set is there all the same, and is to be discarded.
+    Unchanged(Prepared),
+}
+
 impl Stacks {
-    /// Creates a change set and waits until it is ready. Returns `None` if nothing would change.
-    pub async fn prepare(&self, request: &Request<'_>) -> anyhow::Result<Option<Prepared>> {
+    /// Creates a change set and waits until it is ready.
+    ///
+    /// # Errors
+    /// Fails if CloudFormation refuses it, can't make the change set, or doesn't answer. No error repeats a secret.
+    pub async fn prepare(&self, request: &Request<'_>) -> anyhow::Result<Preparation> {
         let Request { stack, parameters, tags, is_update, .. } = request;
         let name = token()?;
         let mut create = self
@@ -86,7 +106,7 @@ impl Stacks {
             Prepared { change_set, stack_id, is_all: request.is_new, changes: Vec::new() };
         if described.status() == Some(&ChangeSetStatus::CreateComplete) {
             prepared.changes = self.changes(&prepared.change_set, described).await?;
-            return Ok(Some(prepared));
+            return Ok(Preparation::Ready(prepared));
         }
         let mut reason = described.status_reason().unwrap_or("no reason is given").to_owned();
         if reason.contains("DescribeEvents") {
@@ -94,16 +114,14 @@ impl Stacks {
             let found = self.validation_errors(stack_id, Some(change_set)).await?;
             reason = format!("{reason} {}", found.join("; "));
         }
-        self.discard(&prepared).await;
         if says_that_nothing_changes(&reason) {
-            return Ok(None);
+            return Ok(Preparation::Unchanged(prepared));
         }
-        let reason = without_secrets(&reason, parameters);
-        bail!(
-            "failed to prepare a change of stack `{stack}` in {}: {}",
-            self.place,
-            printable(&reason)
-        )
+        let mut reason = without_secrets(&reason, parameters);
+        if let Err(error) = self.discard(&prepared).await {
+            reason = format!("{reason}; {error:#}");
+        }
+        bail!("failed to prepare a change of stack `{stack}` in {}: {reason}", self.place)
     }
 
     async fn describe(
@@ -134,25 +152,21 @@ impl Stacks {
         change_set: &str,
         first: DescribeChangeSetOutput,
     ) -> anyhow::Result<Vec<Change>> {
-        let mut changes: Vec<Change> = first.changes().iter().filter_map(change).collect();
+        let mut changes: Vec<Change> = first.changes().iter().filter_map(Change::read).collect();
         let mut next = first.next_token().map(str::to_owned);
         while next.is_some() {
             let page = self.describe(change_set, next).await?;
-            changes.extend(page.changes().iter().filter_map(change));
+            changes.extend(page.changes().iter().filter_map(Change::read));
             next = page.next_token().map(str::to_owned);
         }
         Ok(changes)
     }
 
-    /// Deletes a change set, and the stack if it consists of this change set only. A failure is only
-    /// a warning, because the result of the command does not depend on it.
-    pub async fn discard(&self, prepared: &Prepared) {
-        if let Err(error) = self.discarded(prepared).await {
-            say(&format!("warning: {error:#}"));
-        }
-    }
-
-    async fn discarded(&self, prepared: &Prepared) -> anyhow::Result<()> {
+    /// Deletes a change set, and the stack if it consists of this change set only.
+    ///
+    /// # Errors
+    /// Fails if CloudFormation refuses it or doesn't answer.
+    pub async fn discard(&self, prepared: &Prepared) -> anyhow::Result<()> {
         let Prepared { change_set, stack_id, is_all, .. } = prepared;
         let delete = self.client.delete_change_set().change_set_name(change_set);
         let deleted = delete.stack_name(stack_id).send().await;
@@ -164,60 +178,22 @@ impl Stacks {
         Ok(())
     }
 
-    /// Executes a change set and follows the stack until it is done.
+    /// Starts the execution of a change set. CloudFormation goes on by itself.
     ///
     /// # Errors
-    /// Returns [`Stopped::Failed`] if the change fails.
-    pub async fn execute(&self, stack: &str, prepared: &Prepared) -> anyhow::Result<()> {
-        let mark = self.mark(&prepared.stack_id).await?;
+    /// Fails if CloudFormation refuses it or doesn't answer.
+    pub async fn start(&self, prepared: &Prepared) -> anyhow::Result<()> {
         let execute = self.client.execute_change_set().change_set_name(&prepared.change_set);
-        let execute = execute.client_request_token(token()?).send().await;
-        execute.map_err(self.failed(format!("execute change set `{}`", prepared.change_set)))?;
-        let ended = self.follow(&prepared.stack_id, mark).await?;
-        if matches!(ended.status.as_str(), "CREATE_COMPLETE" | "UPDATE_COMPLETE") {
-            // CloudFormation does not try again to delete what it replaced or removed.
-            if let Some(failure) = ended.failure {
-                say(&format!("warning: a resource is left over: {failure}"));
-            }
-            return Ok(());
-        }
-        let mut why = ended.failure.unwrap_or_default();
-        // The stack's events only hint at what CloudFormation found wrong before it began.
-        if why.contains("DescribeEvents") {
-            let found = self.validation_errors(&prepared.stack_id, None).await?;
-            why = format!("{why} {}", found.join("; "));
-        }
-        Err(self.stopped(stack, &ended.status, &why))
-    }
-
-    /// Deletes a stack and follows it until it is gone.
-    ///
-    /// # Errors
-    /// Returns [`Stopped::Failed`] if the deletion fails.
-    pub async fn delete(&self, stack: &str, stack_id: &str) -> anyhow::Result<()> {
-        let mark = self.mark(stack_id).await?;
-        self.start_deletion(stack_id).await?;
-        let ended = self.follow(stack_id, mark).await?;
-        if ended.status == "DELETE_COMPLETE" {
-            return Ok(());
-        }
-        Err(self.stopped(stack, &ended.status, &ended.failure.unwrap_or_default()))
-    }
-
-    fn stopped(&self, stack: &str, status: &str, why: &str) -> anyhow::Error {
-        let why = if why.is_empty() { "its events give no reason" } else { why };
-        let place = &self.place;
-        Stopped::Failed(printable(&format!("stack `{stack}` in {place} is {status}: {why}"))).into()
-    }
-
-    async fn start_deletion(&self, stack_id: &str) -> anyhow::Result<()> {
-        let delete = self.client.delete_stack().stack_name(stack_id);
-        let deleted = delete.client_request_token(token()?).send().await;
-        deleted.map_err(self.failed(format!("delete stack `{stack_id}`"))).map(drop)
+        let executed = execute.client_request_token(token()?).send().await;
+        let failed = self.failed(format!("execute change set `{}`", prepared.change_set));
+        executed.map_err(failed).map(drop)
     }
 
     /// Returns what CloudFormation found wrong before it began, one line for each error.
-    async fn validation_errors(
+    ///
+    /// # Errors
+    /// Fails if CloudFormation refuses to tell or doesn't answer.
+    pub async fn validation_errors(
         &self,
         stack_id: &str,
         change_set: Option<&str>,
@@ -229,7 +205,7 @@ impl Stacks {
         let line = |event: &OperationEvent| {
             let why = event.validation_status_reason()?;
             let id = event.logical_resource_id().unwrap_or_default();
-            Some(format!("{id}: {}", events::harmless(why)))
+            Some(format!("{id}: {}", harmless(why)))
         };
         Ok(found.operation_events().iter().filter_map(line).collect())
     }
@@ -243,37 +219,6 @@ fn parameter((name, value): (&String, &Value)) -> Parameter {
         Value::Previous => parameter.use_previous_value(true),
     }
     .build()
-}
-
-fn change(change: &aws_sdk_cloudformation::types::Change) -> Option<Change> {
-    let change = change.resource_change()?;
-    let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
-    Some(Change {
-        action: change.action().map_or("", ChangeAction::as_str).to_owned(),
-        logical_id: text(change.logical_resource_id()),
-        kind: text(change.resource_type()),
-        replacement: match change.replacement() {
-            Some(Replaced::True) => Replacement::Yes,
-            Some(Replaced::False) => Replacement::No,
-            Some(_) => Replacement::Maybe,
-            None => Replacement::None,
-        },
-        is_retained: change.policy_action() == Some(&PolicyAction::Retain),
-        causes: change.details().iter().map(cause).collect(),
-    })
-}
-
-fn cause(detail: &ResourceChangeDetail) -> Cause {
-    let entity = detail.causing_entity().unwrap_or_default();
-    match detail.change_source() {
-        Some(ChangeSource::ParameterReference) => Cause::Parameter(entity.to_owned()),
-        // An attribute is `LogicalId.Attribute`.
-        Some(ChangeSource::ResourceReference | ChangeSource::ResourceAttribute) => {
-            Cause::Resource(entity.split('.').next().unwrap_or_default().to_owned())
-        }
-        _ if detail.evaluation() == Some(&EvaluationType::Dynamic) => Cause::Dynamic,
-        _ => Cause::Other,
-    }
 }
 
 /// Tells a change set without changes from a failure: CloudFormation reports both as failed.
@@ -297,8 +242,13 @@ fn without_secrets(message: &str, parameters: &BTreeMap<String, Value>) -> Strin
     })
 }
 
+/// Cuts off what a reason can repeat: if a function's variables are too long, Lambda shows all of them.
+pub fn harmless(reason: &str) -> &str {
+    reason.split("String measured").next().unwrap_or_default()
+}
+
 /// Makes a random name for a change set, or a token for a call that can be repeated.
-fn token() -> anyhow::Result<String> {
+pub(crate) fn token() -> anyhow::Result<String> {
     let number = getrandom::u64().map_err(|error| anyhow::anyhow!("{error}"));
     Ok(format!("landfall-{:016x}", number.context("failed to name a change set")?))
 }
@@ -308,6 +258,11 @@ mod tests {
     use landfall_core::secret::Secret;
 
     use super::*;
+
+    #[test]
+    fn a_reason_repeats_no_variables_of_a_function() {
+        assert_eq!(harmless("over 4KB. String measured: {\"X\":\"hush\"}"), "over 4KB. ");
+    }
 
     #[test]
     fn no_secret_comes_back_in_an_error() {

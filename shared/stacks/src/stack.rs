@@ -9,30 +9,37 @@ use aws_sdk_cloudformation::error::SdkError;
 use aws_sdk_cloudformation::types::{Parameter, Stack, Tag, TemplateStage};
 use landfall_aws::sdk_error::{ServiceError, sdk_error_parts};
 
-use super::events::Pace;
-use crate::terminal::printable;
-use crate::terminal::progress::say;
+use crate::change_set::token;
+use crate::pace::Pace;
 
 /// The stacks of an account in a region.
+#[derive(Debug)]
 pub struct Stacks {
+    /// The client for the account and region.
     pub client: Client,
     /// The account and the region, for messages: ``account `1…`, region `…` ``.
     pub place: String,
 }
 
 /// A stack as CloudFormation describes it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Observed {
+    /// The stack's ARN.
     pub id: String,
+    /// Its status, such as `UPDATE_COMPLETE`.
     pub status: String,
+    /// The values of its parameters. CloudFormation shows asterisks for secrets.
     pub parameters: BTreeMap<String, String>,
+    /// Whether it is protected from deletion.
     pub is_protected: bool,
     /// The description in the template.
     pub description: String,
+    /// Its tags without AWS's own.
     pub tags: BTreeMap<String, String>,
 }
 
 impl Observed {
+    /// Returns what can be done with the stack.
     pub fn standing(&self) -> Standing {
         Standing::of(Some(&self.status))
     }
@@ -85,6 +92,7 @@ pub fn has_moved_on(before: Option<&Revision>, now: Option<&Revision>) -> bool {
 pub enum Standing {
     /// A change set can create it, even if an earlier change set was never executed.
     Absent,
+    /// A change set can update it.
     Updatable,
     /// Its first creation failed, so it can only be deleted.
     FailedFirst,
@@ -95,6 +103,7 @@ pub enum Standing {
 }
 
 impl Standing {
+    /// Returns what can be done with a stack of this status; `None` if there is no stack.
     pub fn of(status: Option<&str>) -> Self {
         match status {
             None | Some("REVIEW_IN_PROGRESS" | "DELETE_COMPLETE") => Self::Absent,
@@ -114,15 +123,23 @@ impl Standing {
 
 impl Stacks {
     /// Returns the stack with this name or ID; `None` if there is none.
+    ///
+    /// # Errors
+    /// Fails if CloudFormation refuses to tell or doesn't answer.
     pub async fn find(&self, stack: &str) -> anyhow::Result<Option<Observed>> {
         Ok(self.stack(stack).await?.as_ref().map(observed))
     }
 
-    /// Waits until nobody changes the stack, and returns it as [`Self::find`] does. Says once that it waits.
+    /// Waits until nobody changes the stack, and returns it as [`Self::find`] does. Tells `say` once that it waits.
     ///
     /// # Errors
     /// Says what to do if the stack is still changing after `limit`.
-    pub async fn settled(&self, stack: &str, limit: Duration) -> anyhow::Result<Option<Observed>> {
+    pub async fn settled(
+        &self,
+        stack: &str,
+        limit: Duration,
+        say: impl Fn(&str),
+    ) -> anyhow::Result<Option<Observed>> {
         let begin = Instant::now();
         let mut pace = Pace::default();
         let mut is_told = false;
@@ -131,7 +148,7 @@ impl Stacks {
             let Some(busy) = found.as_ref().filter(|it| it.standing() == Standing::Busy) else {
                 return Ok(found);
             };
-            let (place, status) = (&self.place, printable(&busy.status));
+            let (place, status) = (&self.place, &busy.status);
             ensure!(
                 begin.elapsed() < limit,
                 "stack `{stack}` in {place} is still changing ({status}) after {} minutes: find out what keeps it \
@@ -150,6 +167,9 @@ impl Stacks {
     }
 
     /// Returns what tells the stack's state from a later one; `None` as long as the stack has at most change sets.
+    ///
+    /// # Errors
+    /// Fails if CloudFormation refuses to tell or doesn't answer.
     pub async fn revision(&self, stack: &str) -> anyhow::Result<Option<Revision>> {
         let found = self.stack(stack).await?;
         Ok(found.as_ref().and_then(|found| {
@@ -207,6 +227,16 @@ impl Stacks {
         Ok(ids)
     }
 
+    /// Starts the deletion of a stack.
+    ///
+    /// # Errors
+    /// Fails if CloudFormation refuses it or doesn't answer.
+    pub async fn start_deletion(&self, stack_id: &str) -> anyhow::Result<()> {
+        let delete = self.client.delete_stack().stack_name(stack_id);
+        let deleted = delete.client_request_token(token()?).send().await;
+        deleted.map_err(self.failed(format!("delete stack `{stack_id}`"))).map(drop)
+    }
+
     /// Returns what turns the SDK's error into one that says what failed and where.
     pub fn failed<E: ServiceError, R: std::fmt::Debug>(
         &self,
@@ -217,7 +247,7 @@ impl Stacks {
 
     /// Returns an error that says what failed and where, with AWS's code and message.
     pub fn failure(&self, doing: &str, (code, message): (String, String)) -> anyhow::Error {
-        anyhow::anyhow!("failed to {doing} in {}: {code}: {}", self.place, printable(&message))
+        anyhow::anyhow!("failed to {doing} in {}: {code}: {message}", self.place)
     }
 }
 
@@ -284,12 +314,13 @@ mod tests {
         let hour = Duration::from_secs(3600);
         let statuses = ["CREATE_IN_PROGRESS", "CREATE_IN_PROGRESS", "CREATE_COMPLETE"];
         let (server, stacks) = stacks_that_are(&statuses).await;
-        let found = stacks.settled("shared", hour).await.expect("it settles");
+        let found = stacks.settled("shared", hour, |_| {}).await.expect("it settles");
         assert_eq!(found.expect("a stack").status, "CREATE_COMPLETE");
         assert_eq!(server.received_requests().await.map(|it| it.len()), Some(3));
 
         let (_server, stacks) = stacks_that_are(&["UPDATE_IN_PROGRESS"]).await;
-        let error = stacks.settled("shared", Duration::ZERO).await.expect_err("it never settles");
+        let error =
+            stacks.settled("shared", Duration::ZERO, |_| {}).await.expect_err("it never settles");
         let error = error.to_string();
         for expected in
             ["`shared`", "`111111111111`", "UPDATE_IN_PROGRESS", "describe-stack-events"]
@@ -298,7 +329,8 @@ mod tests {
         }
         // What no time mends isn't waited for.
         let (_server, stacks) = stacks_that_are(&["UPDATE_ROLLBACK_FAILED"]).await;
-        let found = stacks.settled("shared", hour).await.expect("it is found").expect("a stack");
+        let found =
+            stacks.settled("shared", hour, |_| {}).await.expect("it is found").expect("a stack");
         assert!(found.can_change("shared").is_err());
     }
 

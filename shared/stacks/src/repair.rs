@@ -1,0 +1,70 @@
+//! What a repair asks CloudFormation for: the template and all parameters as they are, except that the parameter
+//! `…Repair` of each resource to repair gets a new value. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use landfall_core::moment::Time;
+
+use crate::Value;
+use crate::stack::Observed;
+
+/// Returns the name of the templates' parameter for the repair of a resource.
+pub fn parameter(logical_id: &str) -> String {
+    format!("{logical_id}Repair")
+}
+
+/// Returns the names of the parameters for the repair of these resources.
+pub fn marks<'a>(resources: impl IntoIterator<Item = &'a str>) -> BTreeSet<String> {
+    resources.into_iter().map(parameter).collect()
+}
+
+/// Returns the marks that the stack has no parameter for, because it comes from an earlier version.
+pub fn unknown(marks: &BTreeSet<String>, stack: &Observed) -> Vec<String> {
+    marks.iter().filter(|name| !stack.parameters.contains_key(*name)).cloned().collect()
+}
+
+/// Returns the parameters of a repair: the marks get the time of the repair, and all others stay as they are.
+pub fn parameters(
+    stack: &Observed,
+    marks: &BTreeSet<String>,
+    now: Time,
+) -> BTreeMap<String, Value> {
+    let value = |name: &String| match marks.contains(name) {
+        true => Value::Text(stamp(now)),
+        false => Value::Previous,
+    };
+    stack.parameters.keys().map(|name| (name.clone(), value(name))).collect()
+}
+
+/// Returns a time in letters and digits, which is all that the parameters accept: `20260131T120000Z`.
+fn stamp(time: Time) -> String {
+    Time(time.seconds() * 1000).to_string().replace(['-', ':'], "")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_of_a_repair_is_one_that_the_templates_and_the_provisioner_accept() {
+        let time = Time::parse("2026-01-31T12:00:00.250Z").expect("a time");
+        assert_eq!(stamp(time), "20260131T120000Z");
+    }
+
+    #[test]
+    fn a_repair_gives_only_its_marks_new_values() {
+        let value = |name: &str| (name.to_owned(), String::new());
+        let names = ["ExternalId", "JobRoleRepair", "ReaderRoleRepair"];
+        let stack = Observed { parameters: names.map(value).into(), ..Observed::default() };
+        let marks = marks(["ReaderRole"]);
+        let stamped = Value::Text("19700101T000001Z".to_owned());
+        let expected = [
+            ("ExternalId".to_owned(), Value::Previous),
+            ("JobRoleRepair".to_owned(), Value::Previous),
+            ("ReaderRoleRepair".to_owned(), stamped),
+        ];
+        assert_eq!(parameters(&stack, &marks, Time(1_500)), BTreeMap::from(expected));
+        assert_eq!(unknown(&marks, &stack), Vec::<String>::new());
+        assert_eq!(unknown(&marks, &Observed::default()), ["ReaderRoleRepair"]);
+    }
+}
