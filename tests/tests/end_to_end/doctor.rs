@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::process::Command;
 
 use anyhow::{Context, Result, anyhow, ensure};
+use aws_sdk_sqs::types::QueueAttributeName;
 use landfall_tests::cloud::{JOB, LANDING_BUCKET, LocalCloud, Setup};
 use landfall_tests::command::run;
 use landfall_tests::emulator::surroundings;
@@ -218,7 +219,11 @@ struct Announced {
 
 impl Announced {
     fn listen(cloud: &LocalCloud) -> Result<Self> {
+        let policy = json!({ "Version": "2012-10-17", "Statement": [{
+            "Effect": "Allow", "Action": "sqs:SendMessage", "Resource": "*",
+            "Principal": { "Service": "events.amazonaws.com" } }] });
         let create = cloud.data.sqs.create_queue().queue_name("findings");
+        let create = create.attributes(QueueAttributeName::Policy, policy.to_string());
         let created = cloud.wait(create.send()).context("failed to create a queue")?;
         let url = created.queue_url().context("the queue has no URL")?.to_owned();
         let cli = &cloud.data.cli;
