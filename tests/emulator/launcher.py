@@ -16,6 +16,7 @@ longer needs a correction, the tests fail.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import re
@@ -67,6 +68,9 @@ def main() -> None:
     correct_wildcards()
     correct_secure_transport()
     correct_leading_keys()
+    correct_sources_of_events()
+    correct_arns_of_rules()
+    correct_reads_of_concurrency()
     correct_owners_of_buckets()
     correct_policies_of_buckets()
     correct_ranges_of_versions()
@@ -243,6 +247,60 @@ def correct_leading_keys() -> None:
         return {**found, "dynamodb:LeadingKeys": [value]}
 
     original = replace(iam_actions, "dynamodb_service_context", context)
+
+
+def correct_sources_of_events() -> None:
+    """Provides `events:source`, the sources of the events that a call puts.
+
+    AWS documents it for `PutEvents`. The emulator never provides it.
+    """
+
+    def context(service: str, action: str, body: bytes, *rest: Any) -> dict:
+        found = original(service, action, body, *rest)
+        if action != "events:PutEvents":
+            return found
+        try:
+            sources = [entry["Source"] for entry in json.loads(body)["Entries"]]
+        except (ValueError, KeyError, TypeError):
+            return found
+        return {**found, "events:source": sources[0] if len(sources) == 1 else sources}
+
+    original = replace(iam_actions, "request_tag_context", context)
+
+
+def correct_arns_of_rules() -> None:
+    """Authorises a call about a rule of the default bus by the rule's ARN.
+
+    AWS documents that only the ARN of a rule of another bus has the bus's name. The emulator puts
+    `default` into the others, too, and doesn't see which rule a call about targets names.
+    """
+
+    def resource_arn(service: str, *rest: Any) -> str:
+        arn = original(service, *rest)
+        if service != "events":
+            return arn
+        if arn == "*":
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                region, account = rest[-2:]
+                return f"arn:aws:events:{region}:{account}:rule/{json.loads(rest[3])['Rule']}"
+        return arn.replace(":rule/default/", ":rule/")
+
+    original = replace(iam_actions, "extract_resource_arn", resource_arn)
+
+
+def correct_reads_of_concurrency() -> None:
+    """Authorises reading a function's reserved concurrency as `lambda:GetFunctionConcurrency`.
+
+    The emulator asks for the permission to write it.
+    """
+
+    def action(method: str, path: str) -> str | None:
+        name = original(method, path)
+        if method == "GET" and name == "PutFunctionConcurrency":
+            return "GetFunctionConcurrency"
+        return name
+
+    original = replace(iam_actions, "_lambda_action", action)
 
 
 def correct_policies_of_buckets() -> None:

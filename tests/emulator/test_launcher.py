@@ -360,6 +360,86 @@ def test_a_policy_can_admit_the_items_of_a_partition_key(launched: Emulator) -> 
     assert items_within_reach(launched) == {"mine": True, "other": False}
 
 
+# events:source
+
+
+def sources_within_reach(emulator: Emulator) -> dict[str, bool]:
+    """Returns from which sources a role can put events that may put those of one source only."""
+    statement = {
+        "Effect": "Allow",
+        "Action": "events:PutEvents",
+        "Resource": "*",
+        "Condition": {"StringEquals": {"events:source": "mine"}},
+    }
+    root = {"AWS": f"arn:aws:iam::{DATA}:root"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    role(emulator, DATA, "announcer", trust(Principal=root), policy)
+    events = emulator.client("events", DATA, **emulator.session_of(DATA, "announcer"))
+    reached = {}
+    for source in "mine", "other":
+        try:
+            events.put_events(Entries=[{"Source": source, "DetailType": "x", "Detail": "{}"}])
+            reached[source] = True
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "AccessDeniedException":
+                raise
+            reached[source] = False
+    return reached
+
+
+def test_the_plain_emulator_still_knows_no_source_of_an_event(plain: Emulator) -> None:
+    assert sources_within_reach(plain) == {"mine": False, "other": False}
+
+
+def test_a_policy_can_admit_the_events_of_one_source(launched: Emulator) -> None:
+    assert sources_within_reach(launched) == {"mine": True, "other": False}
+
+
+# Rules and reserved concurrency
+
+
+def what_is_within_reach(emulator: Emulator) -> dict[str, bool]:
+    """Returns what a role can look at that may look at one rule and one function's concurrency."""
+    here = f"{REGION}:{DATA}"
+    statements = [
+        {"Effect": "Allow", "Action": action, "Resource": resource}
+        for action, resource in (
+            ("events:DescribeRule", f"arn:aws:events:{here}:rule/looked-at"),
+            ("events:ListTargetsByRule", f"arn:aws:events:{here}:rule/looked-at"),
+            ("lambda:GetFunctionConcurrency", f"arn:aws:lambda:{here}:function:looked-at"),
+        )
+    ]
+    root = {"AWS": f"arn:aws:iam::{DATA}:root"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": statements})
+    role(emulator, DATA, "looker", trust(Principal=root), policy)
+    session = emulator.session_of(DATA, "looker")
+    events = emulator.client("events", DATA, **session)
+    functions = emulator.client("lambda", DATA, **session)
+    calls = {
+        "rule": lambda: events.describe_rule(Name="looked-at"),
+        "targets": lambda: events.list_targets_by_rule(Rule="looked-at"),
+        "other rule": lambda: events.describe_rule(Name="other"),
+        "concurrency": lambda: functions.get_function_concurrency(FunctionName="looked-at"),
+    }
+    reached = {}
+    for what, call in calls.items():
+        try:
+            call()
+            reached[what] = True
+        except ClientError as error:
+            reached[what] = error.response["Error"]["Code"] == "ResourceNotFoundException"
+    return reached
+
+
+def test_the_plain_emulator_still_takes_a_rule_and_a_read_for_others(plain: Emulator) -> None:
+    assert not any(what_is_within_reach(plain).values())
+
+
+def test_a_policy_can_admit_a_look_at_one_rule_and_at_a_concurrency(launched: Emulator) -> None:
+    reached = what_is_within_reach(launched)
+    assert reached == {"rule": True, "targets": True, "other rule": False, "concurrency": True}
+
+
 # Owners of buckets
 
 

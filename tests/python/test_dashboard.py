@@ -41,8 +41,8 @@ def alarms() -> dict[str, dict]:
     """Returns the templates' alarms by the ends of their names."""
     found = [
         resource["Properties"]
-        for path in (TEMPLATE, TEMPLATE.with_name("provisioner.yaml"))
-        for resource in template(path)["Resources"].values()
+        for name in (TEMPLATE.name, "provisioner.yaml", "auditor.yaml")
+        for resource in template(TEMPLATE.with_name(name))["Resources"].values()
         if resource["Type"] == "AWS::CloudWatch::Alarm"
     ]
     return {alarm["AlarmName"]["Fn::Sub"].removeprefix("${NamePrefix}-"): alarm for alarm in found}

@@ -11,7 +11,7 @@ from expand import expanded
 
 INFRA = Path(__file__).parents[2] / "infra"
 SIGNING = "arn:aws:lambda:eu-west-1:111111111111:code-signing-config:csc-0123456789abcdef0"
-FUNCTIONS = {"Monitor", "Provisioner", "Trigger"}
+FUNCTIONS = {"Auditor", "Monitor", "Provisioner", "Trigger"}
 
 
 def functions(**given: Any) -> dict[str, dict[str, Any]]:

@@ -36,7 +36,7 @@ struct Driven {
 }
 
 /// The alarms that are tested. Every alarm of the templates is here or in [`OUT_OF_REACH`].
-const DRIVEN: [Driven; 10] = [
+const DRIVEN: [Driven; 12] = [
     Driven {
         alarms: &["arrivals-dlq", "messages-failed"],
         cause: |fixture| fixture.send("landfall-arrivals", "no notification"),
@@ -121,6 +121,22 @@ const DRIVEN: [Driven; 10] = [
         cause: |fixture| fixture.schedule("disable-rule"),
         keep_up: nothing,
         repair: |fixture| fixture.schedule("enable-rule"),
+    },
+    Driven {
+        alarms: &["audit-findings"],
+        // A role that may do more than intended. It keeps nothing from working.
+        cause: |fixture| {
+            let document = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:ListAllMyBuckets","Resource":"*"}]}"#;
+            fixture.policy_of_the_reader("put-role-policy", &["--policy-document", document])
+        },
+        keep_up: nothing,
+        repair: |fixture| fixture.policy_of_the_reader("delete-role-policy", &[]),
+    },
+    Driven {
+        alarms: &["auditor-silent"],
+        cause: |fixture| fixture.reserve("landfall-auditor", Some(0)),
+        keep_up: nothing,
+        repair: |fixture| fixture.reserve("landfall-auditor", None),
     },
 ];
 

@@ -1,9 +1,10 @@
-//! `landfall doctor` against a deployment of its own, in which the test breaks one link at a time.
+//! `landfall doctor` and the auditors against a deployment of their own, in which the test breaks one link at a time.
 //!
-//! Each link is named first while it is broken, and mended with the command that `doctor` prints if that is one of the
-//! `aws` command line. The emulator has no state of a function other than `Active`, and evaluates few policies of
+//! While a link is broken, `doctor` names it first and an auditor keeps it as a finding. It is mended with the command that
+//! `doctor` prints if that is one of the `aws` command line, and then the finding is resolved. The emulator has no state of a function other than `Active`, and evaluates few policies of
 //! buckets and queues: golden tests of the core show what `doctor` makes of those.
 
+use std::collections::BTreeSet;
 use std::process::Command;
 
 use anyhow::{Context, Result, anyhow, ensure};
@@ -11,15 +12,15 @@ use landfall_tests::cloud::{JOB, LANDING_BUCKET, LocalCloud, Setup};
 use landfall_tests::command::run;
 use landfall_tests::emulator::surroundings;
 use landfall_tests::shared::Shared;
-use landfall_tests::{ANALYTICS, DATA, root};
+use landfall_tests::{ANALYTICS, DATA, REGION, root};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
 pub fn trials() -> Vec<Trial> {
     let shared: Shared<LocalCloud> = Shared::default();
-    let name = "doctor_names_each_broken_link_first_and_its_command_mends_it";
+    let name = "doctor_and_auditor_name_each_broken_link_and_its_command_mends_it";
     vec![shared.trial(name, deploy, |cloud| {
-        doctor_names_each_broken_link_first_and_its_command_mends_it(cloud)
+        doctor_and_auditor_name_each_broken_link_and_its_command_mends_it(cloud)
             .map_err(|error| anyhow!("{error:#}\n{}", cloud.hints()))
     })]
 }
@@ -150,10 +151,17 @@ fn create_the_job_again(cloud: &LocalCloud) -> Result<()> {
     cloud.analytics.cli.run(create).map(drop)
 }
 
-fn doctor_names_each_broken_link_first_and_its_command_mends_it(cloud: &LocalCloud) -> Result<()> {
+fn doctor_and_auditor_name_each_broken_link_and_its_command_mends_it(
+    cloud: &LocalCloud,
+) -> Result<()> {
     let healthy = diagnose(cloud, &[])?;
     ensure!(healthy.document["first_broken"].is_null(), "healthy: {healthy:#?}");
     ensure!(healthy.status == Some(0), "healthy: {healthy:#?}");
+    let healthy = audit(cloud)?;
+    ensure!(healthy.status == Some(0), "something is found to be wrong: {healthy:#?}");
+    let blind = state(&healthy, "could_not_look");
+    ensure!(blind == "not kept", "an auditor could not look at something: {healthy:#?}");
+    let queue = Announced::listen(cloud)?;
     for fault in &FAULTS {
         let Fault { problem, breaks, mend } = fault;
         breaks(cloud).with_context(|| format!("failed to cause {problem}"))?;
@@ -161,6 +169,9 @@ fn doctor_names_each_broken_link_first_and_its_command_mends_it(cloud: &LocalClo
         let first = &broken.document["first_broken"];
         ensure!(first["problem"]["code"] == *problem, "{problem} is not first: {broken:#?}");
         ensure!(broken.status == Some(1), "{problem}: {broken:#?}");
+        let found = audit(cloud)?;
+        ensure!(found.status == Some(1), "{problem} is not found: {found:#?}");
+        ensure!(state(&found, problem) == "open", "{problem} is not found: {found:#?}");
         match mend {
             Mend::AsPrinted => as_printed(cloud, first).with_context(|| first.to_string())?,
             Mend::By(mend) => mend(cloud)?,
@@ -168,8 +179,12 @@ fn doctor_names_each_broken_link_first_and_its_command_mends_it(cloud: &LocalClo
         if *problem != "role_missing" {
             let mended = diagnose(cloud, &[])?;
             ensure!(mended.status == Some(0), "{problem} is not mended: {mended:#?}");
+            let found = audit(cloud)?;
+            ensure!(found.status == Some(0), "{problem} is not resolved: {found:#?}");
+            ensure!(state(&found, problem) == "resolved", "{problem} is not resolved: {found:#?}");
         }
     }
+    queue.has_heard_of_all(cloud)?;
     one_account_alone_is_half_known(cloud)
 }
 
@@ -182,7 +197,79 @@ fn one_account_alone_is_half_known(cloud: &LocalCloud) -> Result<()> {
     Ok(())
 }
 
-/// What `landfall doctor` says.
+/// Has both auditors look, and returns everything that they keep.
+fn audit(cloud: &LocalCloud) -> Result<Diagnosis> {
+    let mut command = cloud.landfall("audit")?;
+    said(command.args(["stage/routes.yaml", "--now", "--all", "--json"]))
+}
+
+/// Returns the state of the finding with this problem, in whichever account it is.
+fn state(audit: &Diagnosis, problem: &str) -> String {
+    let accounts = audit.document["accounts"].as_array().into_iter().flatten();
+    let mut findings = accounts.flat_map(|it| it["findings"].as_array().into_iter().flatten());
+    let finding = findings.find(|finding| finding["code"] == problem);
+    finding.and_then(|it| it["state"].as_str()).unwrap_or("not kept").to_owned()
+}
+
+/// A queue that gets the data account's events about findings.
+struct Announced {
+    url: String,
+}
+
+impl Announced {
+    fn listen(cloud: &LocalCloud) -> Result<Self> {
+        let create = cloud.data.sqs.create_queue().queue_name("findings");
+        let created = cloud.wait(create.send()).context("failed to create a queue")?;
+        let url = created.queue_url().context("the queue has no URL")?.to_owned();
+        let cli = &cloud.data.cli;
+        let pattern = r#"{"source":["landfall"],"detail-type":["Landfall Finding"]}"#;
+        cli.run(["events", "put-rule", "--name", "findings", "--event-pattern", pattern])?;
+        let target = format!("Id=queue,Arn=arn:aws:sqs:{REGION}:{DATA}:findings");
+        cli.run(["events", "put-targets", "--rule", "findings", "--targets", &target])?;
+        Ok(Self { url })
+    }
+
+    /// Checks that each finding of the data account was announced when it opened and when it was resolved.
+    fn has_heard_of_all(&self, cloud: &LocalCloud) -> Result<()> {
+        let heard = cloud.wait(self.heard(cloud))?;
+        let data = [
+            "notification_missing",
+            "mapping_disabled",
+            "function_concurrency_zero",
+            "schedule_disabled",
+        ];
+        let both = data
+            .iter()
+            .flat_map(|code| ["opened", "resolved"].map(|state| format!("{code} {state}")));
+        for news in both.chain(["role_missing opened".to_owned()]) {
+            ensure!(heard.contains(&news), "nobody heard of {news}: {heard:?}");
+        }
+        Ok(())
+    }
+
+    /// Receives all events, and returns the problem and the state of each.
+    async fn heard(&self, cloud: &LocalCloud) -> Result<BTreeSet<String>> {
+        let sqs = &cloud.data.sqs;
+        let mut heard = BTreeSet::new();
+        loop {
+            let receive = sqs.receive_message().queue_url(&self.url).max_number_of_messages(10);
+            let received = receive.send().await.context("failed to receive events")?;
+            if received.messages().is_empty() {
+                return Ok(heard);
+            }
+            for message in received.messages() {
+                let event: Value = serde_json::from_str(message.body().unwrap_or_default())?;
+                let text = |name: &str| event["detail"][name].as_str().unwrap_or_default();
+                heard.insert(format!("{} {}", text("code"), text("state")));
+                let handle = message.receipt_handle().unwrap_or_default();
+                let delete = sqs.delete_message().queue_url(&self.url).receipt_handle(handle);
+                delete.send().await.context("failed to delete an event")?;
+            }
+        }
+    }
+}
+
+/// What a command says.
 #[derive(Debug)]
 struct Diagnosis {
     status: Option<i32>,
@@ -193,11 +280,14 @@ struct Diagnosis {
 
 fn diagnose(cloud: &LocalCloud, more: &[&str]) -> Result<Diagnosis> {
     let mut command = cloud.landfall("doctor")?;
-    let command = command.args(["--routes", "stage/routes.yaml", "--json"]).args(more);
-    let ran = command.output().context("failed to run `landfall doctor`")?;
+    said(command.args(["--routes", "stage/routes.yaml", "--json"]).args(more))
+}
+
+fn said(command: &mut Command) -> Result<Diagnosis> {
+    let ran = command.output().context("failed to run `landfall`")?;
     let stderr = String::from_utf8_lossy(&ran.stderr).into_owned();
     let document = serde_json::from_slice(&ran.stdout)
-        .with_context(|| format!("`landfall doctor` printed no JSON: {stderr}"))?;
+        .with_context(|| format!("`landfall` printed no JSON: {stderr}"))?;
     Ok(Diagnosis { status: ran.status.code(), document, stderr })
 }
 

@@ -9,7 +9,7 @@ use aws_sdk_sqs::types::QueueAttributeName;
 use landfall_aws::ledger::Ledger;
 use landfall_core::batch::{Batch, State};
 use landfall_tests::cloud::{LANDING_BUCKET, LocalCloud, Setup, wait_until};
-use landfall_tests::{DATA, REGION, progress, root};
+use landfall_tests::{ANALYTICS, DATA, REGION, progress, root};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
@@ -107,6 +107,13 @@ impl Fixture {
             Some([found]) => Ok(found.clone()),
             _ => bail!("there is no alarm `{alarm}`"),
         }
+    }
+
+    /// Puts a policy of somebody else's on the reader role, or removes it.
+    pub fn policy_of_the_reader(&self, call: &str, more: &[&str]) -> Result<()> {
+        let reader = format!("landfall-reader-{ANALYTICS}");
+        let policy = ["iam", call, "--role-name", &reader, "--policy-name", "somebody-elses"];
+        self.cloud.data.cli.run([&policy[..], more].concat()).map(drop)
     }
 
     /// Describes the state of an alarm and its reason, and the functions' last log lines.
