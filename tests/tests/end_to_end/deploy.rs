@@ -19,9 +19,9 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 pub use self::former::a_new_stack_admits_former_batches_if_its_ledger_has_any_until_it_is_told_not_to;
 use crate::stage::Stage;
 
-/// How many commands that deploy run at once. With more, a busy machine would be slower than their
-/// time limits allow.
-static COMMANDS: Semaphore = Semaphore::const_new(4);
+/// How many commands that deploy run at once. While the local cloud expands a template, it
+/// answers nobody, so with more of them, calls of other tests would time out.
+static COMMANDS: Semaphore = Semaphore::const_new(2);
 
 fn slot(stage: &Stage) -> Result<SemaphorePermit<'static>> {
     stage.cloud.wait(async { COMMANDS.acquire().await.map_err(anyhow::Error::from) })
@@ -228,9 +228,9 @@ pub fn a_dry_run_leaves_nothing_behind(stage: &Stage) -> Result<()> {
 }
 
 /// All deployments of an account share the stack of the artifacts, and both want to change it here:
-/// each tag is new to it. More of them make it likelier that they meet.
+/// each tag is new to it.
 pub fn deployments_of_an_account_at_the_same_time_all_succeed(stage: &Stage) -> Result<()> {
-    const PREFIXES: [&str; 3] = ["twin-a", "twin-b", "twin-c"];
+    const PREFIXES: [&str; 2] = ["twin-a", "twin-b"];
     let deployments = PREFIXES.map(|prefix| Deployment::new(stage, prefix));
     let deployments = deployments.into_iter().collect::<Result<Vec<_>>>()?;
     thread::scope(|scope| {
