@@ -1,4 +1,4 @@
-//! Reads and changes stacks of CloudFormation. The command line and the repairer share this.
+//! Reads and changes stacks of CloudFormation, for whoever deploys or repairs.
 //!
 //! A change is prepared as a change set, read back completely, and then executed or discarded. [`repair`] makes the
 //! change set that repairs what drifted, and [`admit`] decides whether a change set does nothing else. This crate
