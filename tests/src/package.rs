@@ -36,7 +36,7 @@ pub fn package(python: &Python, routes: &Path, stage: &Path) -> Result<()> {
     let binaries = folders.flatten().map(|folder| folder.path().join("bootstrap"));
     let binaries: Vec<_> = binaries.filter(|binary| binary.exists()).collect();
     ensure!(!binaries.is_empty(), "the package has no function");
-    run(Command::new("strip").arg("--strip-all").args(binaries), "strip the functions")?;
+    run(Command::new("strip").args(binaries), "strip the functions")?;
     Ok(())
 }
 
