@@ -6,11 +6,14 @@
 //! with lines. This module doesn't know what the properties mean.
 
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
+use crate::at::At;
 use crate::problem::{Place, Problem};
-use crate::routes;
+use crate::routes::written::RoutesFile;
+use crate::routes::{self, Routes, resolve};
 use crate::typed::{self, Lists};
 use crate::yaml::{Content, Entry, Node};
 
@@ -47,6 +50,28 @@ pub fn read<T: DeserializeOwned + JsonSchema>(properties: &Value, lists: &Lists<
         lists.iter().copied().chain(below_routes.iter().map(Vec::as_slice)).collect();
     let (written, problems) = typed::read(&mut root, &lists);
     Read { written, root, problems }
+}
+
+/// Reads the routes in the property `Routes` of a resource, as `AWS::Include` inserted them there.
+///
+/// # Errors
+/// Returns all errors together, each with the path of its property before it.
+pub fn routes(properties: &Value) -> Result<Routes, Vec<String>> {
+    #[derive(Deserialize, JsonSchema)]
+    #[serde(rename_all = "PascalCase")]
+    struct Written {
+        routes: RoutesFile,
+    }
+    let only_routes = json!({ "Routes": properties["Routes"] });
+    let Read { written, root, mut problems } = read::<Written>(&only_routes, &[]);
+    let routes = written.map(|written| {
+        resolve::resolve(&written.routes, At::new(&root, &mut problems).key("Routes"))
+    });
+    problems.retain(Problem::is_error);
+    match routes.filter(|_| problems.is_empty()) {
+        Some(routes) => Ok(routes),
+        None => Err(problems.iter().map(|problem| describe(&root, problem)).collect()),
+    }
 }
 
 /// Replaces texts by numbers and booleans where `schema` expects them.

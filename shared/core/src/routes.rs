@@ -12,9 +12,6 @@ use std::collections::BTreeMap;
 
 pub use resolve::deploy::refused;
 pub use resolve::{NEW_EXTERNAL_ID_CHARS, is_external_id, is_short_external_id};
-use schemars::JsonSchema;
-use serde::Deserialize;
-use serde_json::{Value, json};
 pub use written::json_schema;
 
 use crate::arrivals::Arrival;
@@ -25,7 +22,7 @@ use crate::problem::Problem;
 use crate::router::{self, Router};
 use crate::secret::Secret;
 use crate::template::Template;
-use crate::{properties, typed, yaml};
+use crate::{typed, yaml};
 
 /// The maximum size of a routes file, in bytes. A function's zip file and a custom resource's
 /// properties have less room than this.
@@ -244,29 +241,6 @@ impl Routes {
         problems.sort_by_key(|problem| problem.place.bytes.start);
         let usable = !problems.iter().any(Problem::is_error);
         Parsed { routes: resolved.filter(|_| usable), problems }
-    }
-
-    /// Reads the routes in the property `Routes` of a resource, as `AWS::Include` inserted them there.
-    ///
-    /// # Errors
-    /// Returns all errors together, each with the path of its property before it.
-    pub fn of_properties(properties: &Value) -> Result<Self, Vec<String>> {
-        #[derive(Deserialize, JsonSchema)]
-        #[serde(rename_all = "PascalCase")]
-        struct Written {
-            routes: written::RoutesFile,
-        }
-        let only_routes = json!({ "Routes": properties["Routes"] });
-        let properties::Read { written, root, mut problems } =
-            properties::read::<Written>(&only_routes, &[]);
-        let routes = written.map(|written: Written| {
-            resolve::resolve(&written.routes, At::new(&root, &mut problems).key("Routes"))
-        });
-        problems.retain(Problem::is_error);
-        match routes.filter(|_| problems.is_empty()) {
-            Some(routes) => Ok(routes),
-            None => Err(problems.iter().map(|it| properties::describe(&root, it)).collect()),
-        }
     }
 
     fn new(targets: BTreeMap<String, Target>, routes: Vec<Route>) -> Self {

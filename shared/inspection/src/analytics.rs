@@ -61,10 +61,11 @@ pub async fn inspect(
 }
 
 async fn jobs(clients: &Clients, expected: &Expected) -> BTreeMap<String, Job> {
+    let Expected { place, has_scripts_and_runs, .. } = expected;
     let of = |name: &String| {
         let name = name.clone();
         async move {
-            let job = glue::job(clients, expected, &name).await;
+            let job = glue::job(clients, place, &name, *has_scripts_and_runs).await;
             (name, job)
         }
     };

@@ -3,7 +3,6 @@
 use aws_sdk_glue::types::{JobRun, JobRunState};
 use landfall_core::chain::observed::{Failure, Job, JobFacts};
 
-use crate::analytics::Expected;
 use crate::look::{Call, look};
 use crate::{Clients, Place, Seen, roles, s3};
 
@@ -14,10 +13,14 @@ const RUNS: Call = Call { operation: "GetJobRuns", missing: &["EntityNotFoundExc
 const NEWEST: i32 = 5;
 
 /// Looks at the job of this name and at its role, and, if that is expected, at its script and its last runs.
-pub(crate) async fn job(clients: &Clients, expected: &Expected, name: &str) -> Job {
-    let Expected { place, has_scripts_and_runs, .. } = expected;
+pub(crate) async fn job(
+    clients: &Clients,
+    place: &Place,
+    name: &str,
+    has_scripts_and_runs: bool,
+) -> Job {
     let last_failure =
-        async { if *has_scripts_and_runs { failure(clients, name).await } else { Ok(None) } };
+        async { if has_scripts_and_runs { failure(clients, name).await } else { Ok(None) } };
     let (facts, last_failure) = tokio::join!(facts(clients, place, name), last_failure);
     let (role_trusts_glue, script) = match &facts {
         Ok(facts) => tokio::join!(trusts_glue(clients, &facts.role), async {

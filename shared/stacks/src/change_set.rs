@@ -12,7 +12,7 @@ use landfall_aws::sdk_error::sdk_error_parts;
 use crate::Value;
 use crate::change::Change;
 use crate::pace::Pace;
-use crate::stack::{Observed, Stacks};
+use crate::stack::{Observed, Stacks, token};
 
 /// The desired form of a stack.
 #[derive(Debug)]
@@ -245,12 +245,6 @@ fn without_secrets(message: &str, parameters: &BTreeMap<String, Value>) -> Strin
 /// Cuts off what a reason can repeat: if a function's variables are too long, Lambda shows all of them.
 pub fn harmless(reason: &str) -> &str {
     reason.split("String measured").next().unwrap_or_default()
-}
-
-/// Makes a random name for a change set, or a token for a call that can be repeated.
-pub(crate) fn token() -> anyhow::Result<String> {
-    let number = getrandom::u64().map_err(|error| anyhow::anyhow!("{error}"));
-    Ok(format!("landfall-{:016x}", number.context("failed to name a change set")?))
 }
 
 #[cfg(test)]

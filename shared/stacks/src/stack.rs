@@ -9,7 +9,6 @@ use aws_sdk_cloudformation::error::SdkError;
 use aws_sdk_cloudformation::types::{Parameter, Stack, Tag, TemplateStage};
 use landfall_aws::sdk_error::{ServiceError, sdk_error_parts};
 
-use crate::change_set::token;
 use crate::pace::Pace;
 
 /// The stacks of an account in a region.
@@ -270,6 +269,12 @@ fn observed(stack: &Stack) -> Observed {
 fn tag(tag: &Tag) -> Option<(String, String)> {
     let is_own = tag.key()?.starts_with("aws:");
     (!is_own).then_some((tag.key()?.to_owned(), tag.value()?.to_owned()))
+}
+
+/// Makes a random name for a change set, or a token for a call that can be repeated.
+pub(crate) fn token() -> anyhow::Result<String> {
+    let number = getrandom::u64().map_err(|error| anyhow::anyhow!("{error}"));
+    Ok(format!("landfall-{:016x}", number.context("failed to name a change set")?))
 }
 
 #[cfg(test)]
