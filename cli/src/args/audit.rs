@@ -1,6 +1,8 @@
 //! The arguments of `landfall audit`.
 
-use clap::{Args, ValueEnum};
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use landfall_core::chain::problems::Severity;
 
 use super::deploy::PlaceArgs;
 use super::roles::Account;
@@ -35,20 +37,18 @@ pub struct AuditArgs {
     #[arg(long)]
     pub all: bool,
     /// The severity from which on a finding makes the exit status 1.
-    #[arg(long, value_enum, value_name = "SEVERITY", default_value_t)]
-    pub fail_on: FailOn,
+    #[arg(long, value_name = "SEVERITY", value_parser = severity(), default_value = "high")]
+    pub fail_on: Severity,
     /// Print one JSON document.
     #[arg(long)]
     pub json: bool,
 }
 
-/// How bad a finding must be to count.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug, ValueEnum)]
-pub enum FailOn {
-    Info,
-    Low,
-    Medium,
-    #[default]
-    High,
-    Critical,
+/// Reads a severity by its name.
+fn severity() -> impl TypedValueParser<Value = Severity> {
+    let names = PossibleValuesParser::new(Severity::ALL.iter().map(|it| it.name()));
+    names.try_map(|name| {
+        let found = Severity::ALL.iter().copied().find(|it| it.name() == name);
+        found.ok_or("there is no such severity")
+    })
 }

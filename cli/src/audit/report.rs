@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use landfall_aws::findings::Kept;
 use landfall_core::audit::{Finding, State};
-use landfall_core::chain::problems::Severity;
 use landfall_core::moment::Time;
 use serde::Serialize;
 
 use crate::accounts::Side;
-use crate::args::audit::{AuditArgs, FailOn};
+use crate::args::audit::AuditArgs;
 use crate::terminal::escape::shown;
 use crate::terminal::output::{self, Output, Status};
 use crate::terminal::phrases::{counted, detail, length, moment};
@@ -103,9 +102,8 @@ impl Audited {
 
 impl Report<'_> {
     pub fn status(&self) -> Status {
-        let least = least(self.args.fail_on);
         let findings = self.audited.iter().flat_map(|it| it.shown(false));
-        match findings.into_iter().any(|finding| finding.severity >= least) {
+        match findings.into_iter().any(|finding| finding.severity >= self.args.fail_on) {
             true => Status::Problems,
             false => Status::Success,
         }
@@ -221,22 +219,12 @@ fn entry(finding: &Finding) -> FindingEntry<'_> {
     }
 }
 
-/// Returns the least severity that counts.
-fn least(fail_on: FailOn) -> Severity {
-    match fail_on {
-        FailOn::Info => Severity::Info,
-        FailOn::Low => Severity::Low,
-        FailOn::Medium => Severity::Medium,
-        FailOn::High => Severity::High,
-        FailOn::Critical => Severity::Critical,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use clap::Parser;
     use expect_test::expect;
     use landfall_aws::findings::LastAudit;
+    use landfall_core::chain::problems::Severity;
 
     use super::*;
     use crate::args::{Cli, Command};

@@ -43,11 +43,7 @@ impl<'a> Question<'a> {
         target: &'a DeploymentTarget,
     ) -> anyhow::Result<Self> {
         let routes = Routes::parse(&target.text).routes.context("the routes have errors")?;
-        let is_its = |target_name: &String| {
-            let of = routes.targets.get(target_name);
-            of.is_some_and(|of| of.starter_role_arn == target.starter_role_arn)
-        };
-        let its = routes.routes.iter().filter(|route| is_its(&route.target));
+        let its = routes.started_by(&target.starter_role_arn);
         let mut facts: Vec<RouteFacts> = its.map(RouteFacts::from).collect();
         if let Some(name) = &args.route {
             let known: Vec<String> = facts.iter().map(|route| route.name.clone()).collect();
@@ -124,7 +120,7 @@ impl<'a> Question<'a> {
 
     async fn data(&self, account: &Connected, stack: &Seen<Deployed>) -> data::Inspected {
         let Connected { clients, place } = account;
-        let requested = requested(clients, stack).await;
+        let requested = cloudformation::requested(clients, stack).await;
         let prefix = &self.stacks.name_prefix;
         let reader = format!("{prefix}-reader-{}", self.target.account);
         let expected = data::Expected {
@@ -148,7 +144,7 @@ impl<'a> Question<'a> {
         external_id: Option<&Secret>,
     ) -> AnalyticsAccount {
         let Connected { clients, place } = account;
-        let requested = requested(clients, stack).await;
+        let requested = cloudformation::requested(clients, stack).await;
         let prefix = &self.stacks.name_prefix;
         let expected = analytics::Expected {
             place: place.clone(),
@@ -168,14 +164,6 @@ impl<'a> Question<'a> {
         let buckets = bucket_notifications::buckets(&self.routes).into_iter();
         let chosen = buckets.filter(|(name, _)| is_chosen(name));
         chosen.map(|(name, filters)| (name, filters.filters)).collect()
-    }
-}
-
-/// Reads what a stack asks for, if the stack was seen.
-async fn requested(clients: &Clients, stack: &Seen<Deployed>) -> Seen<Requested> {
-    match stack {
-        Ok(stack) => cloudformation::requested(clients, stack).await,
-        Err(unseen) => Err(unseen.clone()),
     }
 }
 

@@ -123,8 +123,7 @@ async fn audit(context: &Context) -> Result<Audited, Error> {
                     State::Open | State::Suspected => opened += 1,
                 }
             }
-            let id = change.before.as_ref().or(change.after.as_ref()).map(|it| it.id.clone());
-            open.retain(|finding| Some(&finding.id) != id.as_ref());
+            open.retain(|finding| finding.id != change.id);
             open.extend(change.after);
         }
         findings.audited(&LastAudit { at: now(), checks: count }).await?;

@@ -63,10 +63,7 @@ pub(crate) async fn checks(context: &Context, stack: &Seen<Deployed>) -> Vec<Che
 }
 
 async fn asked(context: &Context, stack: &Seen<Deployed>) -> Result<Asked, String> {
-    let requested = match stack {
-        Ok(stack) => cloudformation::requested(&context.clients, stack).await,
-        Err(unseen) => Err(unseen.clone()),
-    };
+    let requested = cloudformation::requested(&context.clients, stack).await;
     let (routes, buckets) = match &requested {
         Ok(requested) => {
             let routes = requested.routes()?;
@@ -83,16 +80,13 @@ async fn asked(context: &Context, stack: &Seen<Deployed>) -> Result<Asked, Strin
 /// Returns the routes that lead through the account: in the data account all, in the analytics account those that start
 /// jobs with its starter role.
 fn facts(settings: &Settings, requested: &Requested, routes: &Routes) -> Vec<RouteFacts> {
-    let starter = requested.role_arn(Kind::Starter);
-    let is_its = |target: &String| match settings.side {
-        Side::Data => true,
-        Side::Analytics => {
-            let target = routes.targets.get(target);
-            target.is_some_and(|it| Some(&it.starter_role_arn) == starter.as_ref())
+    match (settings.side, requested.role_arn(Kind::Starter)) {
+        (Side::Data, _) => routes.routes.iter().map(RouteFacts::from).collect(),
+        (Side::Analytics, Some(starter)) => {
+            routes.started_by(&starter).map(RouteFacts::from).collect()
         }
-    };
-    let its = routes.routes.iter().filter(|route| is_its(&route.target));
-    its.map(RouteFacts::from).collect()
+        (Side::Analytics, None) => Vec::new(),
+    }
 }
 
 async fn of_data(

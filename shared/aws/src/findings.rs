@@ -102,52 +102,50 @@ impl Findings {
     /// # Errors
     /// Fails if the table doesn't answer.
     pub async fn keep(&self, change: &Change) -> Result<bool, FindingsError> {
-        let Some(finding) = change.after.as_ref().or(change.before.as_ref()) else {
-            return Ok(true);
-        };
-        let doing = || format!("keep finding `{}`", finding.id);
-        let before =
-            change.before.as_ref().map(|before| self.body(&doing(), before)).transpose()?;
+        let Change { id, before, after } = change;
+        let doing = format!("keep finding `{id}`");
+        let body = |finding: &Finding| self.body(&doing, finding).map(AttributeValue::S);
+        let before = before.as_ref().map(body).transpose()?;
         let condition = match before {
             Some(_) => "#body = :before",
             None => "attribute_not_exists(#body)",
         };
-        let before =
-            before.map(|body| HashMap::from([(":before".to_owned(), AttributeValue::S(body))]));
-        let answer = match &change.after {
+        let before = before.map(|body| HashMap::from([(":before".to_owned(), body)]));
+        match after {
             Some(after) => {
+                let mut item = self.key(id);
+                item.insert("body".to_owned(), body(after)?);
                 let expires = after.resolved_at.map(|at| number((at + KEPT).seconds()));
-                let put = self.client.put_item().table_name(&self.table);
+                item.extend(expires.map(|expires| ("expires".to_owned(), expires)));
+                let put = self.client.put_item().table_name(&self.table).set_item(Some(item));
                 let put = put
-                    .set_item(Some(self.key(&after.id)))
-                    .item("body", AttributeValue::S(self.body(&doing(), after)?))
                     .condition_expression(condition)
                     .expression_attribute_names("#body", "body")
                     .set_expression_attribute_values(before);
-                let put = match expires {
-                    Some(expires) => put.item("expires", expires),
-                    None => put,
-                };
-                put.send()
-                    .await
-                    .map(drop)
-                    .map_err(|error| (is_refused(&error), self.failed(&doing(), &error)))
+                self.is_kept(&doing, put.send().await)
             }
             None => {
                 let delete = self.client.delete_item().table_name(&self.table);
                 let delete = delete
-                    .set_key(Some(self.key(&finding.id)))
+                    .set_key(Some(self.key(id)))
                     .condition_expression(condition)
                     .expression_attribute_names("#body", "body")
                     .set_expression_attribute_values(before);
-                let deleted = delete.send().await.map(drop);
-                deleted.map_err(|error| (is_refused(&error), self.failed(&doing(), &error)))
+                self.is_kept(&doing, delete.send().await)
             }
-        };
+        }
+    }
+
+    /// Returns `false` if the condition of a write did not hold.
+    fn is_kept<T, E: ServiceError, R: std::fmt::Debug>(
+        &self,
+        doing: &str,
+        answer: Result<T, SdkError<E, R>>,
+    ) -> Result<bool, FindingsError> {
         match answer {
-            Ok(()) => Ok(true),
-            Err((true, _)) => Ok(false),
-            Err((false, error)) => Err(error),
+            Ok(_) => Ok(true),
+            Err(error) if is_refused(&error) => Ok(false),
+            Err(error) => Err(self.failed(doing, &error)),
         }
     }
 

@@ -98,6 +98,8 @@ impl State {
 /// What an audit changes about a finding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
+    /// The finding's ID.
+    pub id: String,
     /// The finding as it was kept; `None` if it is new.
     pub before: Option<Finding>,
     /// The finding as it is now; `None` if it is forgotten, because a second look didn't confirm it.
@@ -226,15 +228,17 @@ pub fn changes(kept: &[Finding], checks: &[Check], now: Time) -> Vec<Change> {
             Some(before) => before.seen_again(seen.clone()),
             None => seen.clone(),
         };
-        Change { before, after: Some(after) }
+        Change { id: seen.id.clone(), before, after: Some(after) }
     });
     let is_gone = |finding: &&Finding| {
         let is_seen = seen.iter().any(|seen| seen.id == finding.id);
         finding.state != State::Resolved && !is_seen && is_conclusive(finding, checks)
     };
-    let of_gone = kept.iter().filter(is_gone);
-    let of_gone =
-        of_gone.map(|gone| Change { before: Some(gone.clone()), after: gone.not_seen(now) });
+    let of_gone = kept.iter().filter(is_gone).map(|gone| Change {
+        id: gone.id.clone(),
+        before: Some(gone.clone()),
+        after: gone.not_seen(now),
+    });
     of_seen.chain(of_gone).collect()
 }
 

@@ -52,18 +52,18 @@ pub fn read<T: DeserializeOwned + JsonSchema>(properties: &Value, lists: &Lists<
     Read { written, root, problems }
 }
 
-/// Reads the routes in the property `Routes` of a resource, as `AWS::Include` inserted them there.
+/// Reads the property `Routes` of a resource, as `AWS::Include` inserted it there.
 ///
 /// # Errors
 /// Returns all errors together, each with the path of its property before it.
-pub fn routes(properties: &Value) -> Result<Routes, Vec<String>> {
+pub fn routes(included: &Value) -> Result<Routes, Vec<String>> {
     #[derive(Deserialize, JsonSchema)]
     #[serde(rename_all = "PascalCase")]
     struct Written {
         routes: RoutesFile,
     }
-    let only_routes = json!({ "Routes": properties["Routes"] });
-    let Read { written, root, mut problems } = read::<Written>(&only_routes, &[]);
+    let properties = json!({ "Routes": included });
+    let Read { written, root, mut problems } = read::<Written>(&properties, &[]);
     let routes = written.map(|written| {
         resolve::resolve(&written.routes, At::new(&root, &mut problems).key("Routes"))
     });

@@ -255,6 +255,14 @@ impl Routes {
         Self { targets, routes, router, markers, with_marker }
     }
 
+    /// Returns the routes that start jobs with the starter role of this ARN.
+    pub fn started_by(&self, starter_role_arn: &str) -> impl Iterator<Item = &Route> {
+        self.routes.iter().filter(move |route| {
+            let target = self.targets.get(&route.target);
+            target.is_some_and(|it| it.starter_role_arn == starter_role_arn)
+        })
+    }
+
     /// Returns the routes whose jobs in `account` read with their own role.
     pub fn read_by_policy(&self, account: &str) -> impl Iterator<Item = &Route> {
         self.routes.iter().filter(move |route| {

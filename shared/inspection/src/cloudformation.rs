@@ -85,8 +85,9 @@ async fn ids(clients: &Clients, stack: &str) -> Seen<BTreeMap<String, String>> {
 /// Reads what a stack asks for.
 ///
 /// # Errors
-/// Says why it wasn't seen.
-pub async fn requested(clients: &Clients, stack: &Deployed) -> Seen<Requested> {
+/// Says why it wasn't seen. If the stack wasn't seen, this wasn't either.
+pub async fn requested(clients: &Clients, stack: &Seen<Deployed>) -> Seen<Requested> {
+    let stack = stack.as_ref().map_err(Clone::clone)?;
     let get = clients.cloudformation.get_template().stack_name(&stack.name);
     let answer = get.template_stage(TemplateStage::Processed).send().await;
     let template = TEMPLATE.seen(answer)?.template_body.unwrap_or_default();

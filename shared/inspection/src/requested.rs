@@ -10,7 +10,7 @@ use anyhow::{Context, anyhow, bail};
 use landfall_core::properties;
 use landfall_core::roles::{DEFAULT_PATH, Home, Kind};
 use landfall_core::routes::Routes;
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Map, Value as Json};
 
 use crate::template::as_json;
 
@@ -136,7 +136,7 @@ impl Requested {
             routes.ok().flatten().filter(|routes| !routes.is_null())
         });
         let routes = { included }.next().ok_or("the stack includes no routes")?;
-        let read = properties::routes(&json!({ "Routes": routes }));
+        let read = properties::routes(&routes);
         read.map_err(|problems| {
             format!("failed to read the stack's routes: {}", problems.join("; "))
         })

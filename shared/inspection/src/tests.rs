@@ -141,10 +141,7 @@ async fn look(clients: &Clients, is_stack_seen: bool) -> (DataAccount, Analytics
         reader: "arn:aws:iam::111111111111:role/landfall/landfall-reader-222222222222".to_owned(),
     };
     let is_deployed = async || cloudformation::routes(clients, "landfall").await.map(|_| true);
-    let requested = match &stack {
-        Ok(stack) => cloudformation::requested(clients, stack).await,
-        Err(unseen) => Err(unseen.clone()),
-    };
+    let requested = cloudformation::requested(clients, &stack).await;
     let data = data::inspect(clients, &expected, &stack, &requested, is_deployed).await.account;
     let expected = analytics::Expected {
         place: place("222222222222"),

@@ -12,7 +12,9 @@ use super::link::Link;
 use crate::shell;
 
 /// How bad a problem is, by what can happen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, strum::VariantArray,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Somebody should know.
@@ -28,6 +30,9 @@ pub enum Severity {
 }
 
 impl Severity {
+    /// All severities, the least first.
+    pub const ALL: &[Self] = <Self as strum::VariantArray>::VARIANTS;
+
     /// Returns the word for it, such as `high`.
     pub fn name(self) -> &'static str {
         match self {
