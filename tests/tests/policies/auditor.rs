@@ -11,7 +11,7 @@ use landfall_tests::judge::Request;
 use landfall_tests::{DATA, REGION};
 use serde_json::{Value, json};
 
-use super::{judge, policies_of};
+use super::{policies_of, statement};
 
 const FOREIGN: &str = "999999999999";
 
@@ -272,24 +272,8 @@ fn never() -> Vec<Row> {
 /// Returns a line for each wrong verdict.
 fn wrong(documents: &[Value], sets: &[usize]) -> Vec<String> {
     let rows = [looks(), own(), never()].concat();
-    let cases: Vec<_> =
-        sets.iter().flat_map(|set| rows.iter().map(move |row| (*set, row))).collect();
-    let requests: Vec<Request> = cases
-        .iter()
-        .map(|(set, (_, _, request))| request.clone().identity(documents[*set].clone()))
-        .collect();
-    let verdicts = judge().ask(&requests).expect("every request can be judged");
-    cases
-        .iter()
-        .zip(verdicts)
-        .filter(|((set, (_, expected, _)), verdict)| expected[*set] != verdict.allowed)
-        .map(|((set, (what, _, request)), verdict)| {
-            format!(
-                "{what}, set {set}, {request:?}: allowed: {}, for {}",
-                verdict.allowed, verdict.because
-            )
-        })
-        .collect()
+    let given = |request: Request, document: &Value| request.identity(document.clone());
+    super::wrong(&rows, sets, documents, given)
 }
 
 #[test]
@@ -324,10 +308,6 @@ fn an_auditor_has_the_permissions_that_it_takes_to_look_and_no_others() {
 #[test]
 fn the_rows_find_an_auditor_that_may_do_too_much() {
     type Widening = (&'static str, usize, fn(&mut Value));
-    fn statement<'d>(document: &'d mut Value, sid: &str) -> &'d mut Value {
-        let all = document["Statement"].as_array_mut().expect("statements");
-        all.iter_mut().find(|it| it["Sid"] == sid).unwrap_or_else(|| panic!("no statement `{sid}`"))
-    }
     let widenings: [Widening; 8] = [
         ("any stack", DATA_NAMED, |it| statement(it, "LookAtTheStack")["Resource"] = json!("*")),
         ("any rule", ANALYTICS_NAMED, |it| statement(it, "LookAtRules")["Resource"] = json!("*")),

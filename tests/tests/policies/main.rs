@@ -59,6 +59,41 @@ fn check(expected: impl IntoIterator<Item = (&'static str, bool, Request)>) {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// Returns a line for each wrong verdict. A row has the name of a request, whether it must be allowed with each set of
+/// parameters, and the request, to which `given` adds a policy of the set.
+fn wrong<const SETS: usize>(
+    rows: &[(&'static str, [bool; SETS], Request)],
+    sets: &[usize],
+    documents: &[Value],
+    given: impl Fn(Request, &Value) -> Request,
+) -> Vec<String> {
+    let cases: Vec<_> =
+        sets.iter().flat_map(|set| rows.iter().map(move |row| (*set, row))).collect();
+    let requests: Vec<Request> = cases
+        .iter()
+        .map(|(set, (_, _, request))| given(request.clone(), &documents[*set]))
+        .collect();
+    let verdicts = judge().ask(&requests).expect("every request can be judged");
+    cases
+        .iter()
+        .zip(verdicts)
+        .filter(|((set, (_, expected, _)), verdict)| expected[*set] != verdict.allowed)
+        .map(|((set, (what, _, request)), verdict)| {
+            format!(
+                "{what}, set {set}, {request:?}: allowed: {}, for {}",
+                verdict.allowed, verdict.because
+            )
+        })
+        .collect()
+}
+
+/// Finds a statement of a document by its SID.
+fn statement<'d>(document: &'d mut Value, sid: &str) -> &'d mut Value {
+    let statements = document["Statement"].as_array_mut().expect("statements");
+    let found = statements.iter_mut().find(|statement| statement["Sid"] == sid);
+    found.unwrap_or_else(|| panic!("there is no statement `{sid}`"))
+}
+
 /// Returns why a request can't be judged.
 #[track_caller]
 fn refusal(request: Request) -> String {

@@ -13,7 +13,7 @@ use landfall_tests::{ANALYTICS, DATA, REGION};
 use serde_json::{Value, json};
 
 use self::own::Names;
-use super::{judge, policies_of};
+use super::{policies_of, statement, wrong};
 
 /// The account in which the provisioner is judged. It trusts the other one.
 pub const HERE: &str = DATA;
@@ -102,30 +102,6 @@ fn resolved(sets: &Value) -> Result<Vec<Value>> {
     policies_of("provisioner.yaml", sets)
 }
 
-/// Returns a line for each wrong verdict. `given` adds a policy to a request.
-fn wrong(
-    rows: &[Row],
-    sets: &[usize],
-    documents: &[Value],
-    given: impl Fn(Request, &Value) -> Request,
-) -> Vec<String> {
-    let cases: Vec<_> =
-        sets.iter().flat_map(|set| rows.iter().map(move |row| (*set, row))).collect();
-    let requests: Vec<Request> = cases
-        .iter()
-        .map(|(set, (_, _, request))| given(request.clone(), &documents[*set]))
-        .collect();
-    let verdicts = judge().ask(&requests).expect("every request can be judged");
-    cases
-        .iter()
-        .zip(verdicts)
-        .filter(|((set, (_, expected, _)), verdict)| expected[*set] != verdict.allowed)
-        .map(|((set, (what, ..)), verdict)| {
-            format!("{what}, set {set}: allowed: {}, for {}", verdict.allowed, verdict.because)
-        })
-        .collect()
-}
-
 const EVERY_SET: [usize; SETS] = [0, 1, 2, 3, 4];
 
 fn documents(policy: &str) -> Vec<Value> {
@@ -138,13 +114,6 @@ pub fn of_a_friend(request: Request, account: &str, action: &str) -> Request {
     let admits = json!({ "Version": "2012-10-17", "Statement": [{ "Effect": "Allow",
         "Principal": { "AWS": format!("arn:aws:iam::{HERE}:root") }, "Action": action, "Resource": "*" }] });
     request.owned_by(account).resource_policy(admits)
-}
-
-/// Finds a statement of a document by its SID.
-fn statement<'d>(document: &'d mut Value, sid: &str) -> &'d mut Value {
-    let statements = document["Statement"].as_array_mut().expect("statements");
-    let found = statements.iter_mut().find(|statement| statement["Sid"] == sid);
-    found.unwrap_or_else(|| panic!("there is no statement `{sid}`"))
 }
 
 fn without(document: &mut Value, sid: &str) {
