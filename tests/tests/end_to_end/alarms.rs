@@ -16,9 +16,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use landfall_aws::clock::now;
 use landfall_core::batch::{Batch, HistoryEvent, State};
+use landfall_tests::cloud::JOB;
+use landfall_tests::root;
 use landfall_tests::shared::Shared;
-use landfall_tests::{ANALYTICS, root};
 use libtest_mimic::{Failed, Trial};
+use serde_json::json;
 
 use self::fixture::{Fixture, SOON};
 use crate::stage::csv;
@@ -152,11 +154,15 @@ fn nothing(_: &Fixture) -> Result<()> {
     Ok(())
 }
 
+/// The job is a copy of one that succeeds: if the run failed, the batch would be parked again.
 fn make_the_job_and_return_the_batch(fixture: &Fixture) -> Result<()> {
-    let role = format!("arn:aws:iam::{ANALYTICS}:role/landfall/landfall-job");
-    let command = "Name=glueetl,ScriptLocation=s3://acme-analytics/none.py";
-    let job = ["glue", "create-job", "--name", "not-yet-there", "--role", &role];
-    fixture.cloud.analytics.cli.run([&job[..], &["--command", command]].concat())?;
+    let cli = &fixture.cloud.analytics.cli;
+    let found = cli.json(["glue", "get-job", "--job-name", JOB])?;
+    let mut copy = json!({ "Name": "not-yet-there" });
+    for field in ["Role", "Command", "DefaultArguments", "GlueVersion"] {
+        copy[field] = found["Job"][field].clone();
+    }
+    cli.run(["glue", "create-job", "--cli-input-json", &copy.to_string()])?;
     let returned = fixture.parked("in/parked/a.csv")?.returned(now()).context("not parked")?;
     fixture.cloud.wait(async {
         fixture.ledger.write(returned).await?.context("somebody else wrote the batch")?;

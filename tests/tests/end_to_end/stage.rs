@@ -23,8 +23,9 @@ use tokio::sync::Mutex;
 
 use crate::faults;
 
-/// A generous limit, because other tests, and perhaps a compiler, run at the same time.
-pub const SOON: Duration = Duration::from_secs(120);
+/// A generous limit, because other tests, and perhaps a compiler, run at the same time. Only a test
+/// that fails waits this long.
+pub const SOON: Duration = Duration::from_secs(400);
 
 /// The time limit of a test's own call.
 pub const A_CALL: Duration = Duration::from_secs(20);
