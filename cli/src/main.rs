@@ -32,6 +32,7 @@ mod retry;
 mod state;
 mod terminal;
 mod unlock;
+mod version;
 mod wheel;
 
 use std::process::ExitCode;

@@ -131,6 +131,7 @@ async fn look(clients: &Clients, is_stack_seen: bool) -> (DataAccount, Analytics
             id: "arn:aws:cloudformation:eu-west-1:111111111111:stack/landfall/1".to_owned(),
             status: "UPDATE_COMPLETE".to_owned(),
             parameters: BTreeMap::from([("Transport".to_owned(), "Both".to_owned())]),
+            version: None,
             ids: Ok(BTreeMap::from([("MonitorTick".to_owned(), "the-tick".to_owned())])),
         }),
         false => cloudformation::stack(clients, "landfall").await,
