@@ -8,7 +8,7 @@ mod report;
 
 use std::ffi::OsStr;
 
-use landfall_core::chain::permissions::permissions;
+use landfall_core::chain::permissions::{deploying, permissions};
 use landfall_core::chain::{Side, judge, request_to_owners};
 use landfall_core::policy::Document;
 use landfall_core::routes::Routes;
@@ -16,7 +16,7 @@ use landfall_core::routes::Routes;
 use self::report::Report;
 use crate::accounts::target;
 use crate::args::Color;
-use crate::args::doctor::{DoctorArgs, TaskArgs};
+use crate::args::doctor::{DoctorArgs, PolicyFor, TaskArgs};
 use crate::args::roles::Account;
 use crate::terminal::output::{self, Output, Printed};
 use crate::{aws, input};
@@ -25,9 +25,17 @@ use crate::{aws, input};
 pub fn run(args: &DoctorArgs, color: Color) -> Printed {
     match &args.task {
         TaskArgs { explain: Some(text), .. } => explain::run(text, args.json),
-        TaskArgs { print_policy: Some(account), routes, .. } => {
-            policy(*account, routes.as_deref(), &args.script, color)
-        }
+        TaskArgs { print_policy: Some(policy_for), routes, .. } => match policy_for {
+            PolicyFor::Deploy => policy_to_deploy(args),
+            PolicyFor::Data | PolicyFor::Analytics
+                if args.only.is_some() || !args.bucket.is_empty() =>
+            {
+                let why = "--only and --bucket go with `--print-policy deploy`: try '--help'";
+                Err(anyhow::anyhow!(why).into())
+            }
+            PolicyFor::Data => policy(Side::Data, routes.as_deref(), &args.script, color),
+            PolicyFor::Analytics => policy(Side::Analytics, routes.as_deref(), &args.script, color),
+        },
         TaskArgs { routes: Some(routes), .. } => examine(args, routes, color),
         TaskArgs { routes: None, .. } => Err(anyhow::anyhow!("there is nothing to do").into()),
     }
@@ -51,7 +59,7 @@ fn examine(args: &DoctorArgs, routes: &OsStr, color: Color) -> Printed {
 }
 
 /// Prints the policy that allows to look at an account. Without routes, it is for all buckets.
-fn policy(account: Account, routes: Option<&OsStr>, scripts: &[String], color: Color) -> Printed {
+fn policy(side: Side, routes: Option<&OsStr>, scripts: &[String], color: Color) -> Printed {
     let mut buckets = Vec::new();
     if let Some(file) = routes {
         let (_, (routes, _)) = input::read_routes(file, Routes::parse, color)?;
@@ -63,11 +71,22 @@ fn policy(account: Account, routes: Option<&OsStr>, scripts: &[String], color: C
     if names.is_empty() {
         names.push("*");
     }
-    let side = match account {
-        Account::Data => Side::Data,
-        Account::Analytics => Side::Analytics,
-    };
     let scripts: Vec<&str> = scripts.iter().map(String::as_str).collect();
     let policy = Document::new(permissions(side, &names, &scripts));
+    Ok(Output::success(output::json(policy.value())))
+}
+
+/// Prints the policy that allows to deploy one account's half.
+fn policy_to_deploy(args: &DoctorArgs) -> Printed {
+    let side = match args.only {
+        Some(Account::Data) => Side::Data,
+        Some(Account::Analytics) => Side::Analytics,
+        None => {
+            let why = "which account? add --only data or --only analytics: try '--help'";
+            return Err(anyhow::anyhow!(why).into());
+        }
+    };
+    let buckets: Vec<&str> = args.bucket.iter().map(String::as_str).collect();
+    let policy = Document::new(deploying(side, &args.stacks.name_prefix, &buckets));
     Ok(Output::success(output::json(policy.value())))
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::deploy::StackArgs;
 use super::roles::Account;
@@ -13,6 +13,7 @@ use super::roles::Account;
   landfall doctor --routes infra/routes.yaml --data-profile acme-data --analytics-profile acme-lake
   landfall doctor --routes infra/routes.yaml --only data --route orders --json
   landfall doctor --print-policy analytics --routes infra/routes.yaml
+  landfall doctor --print-policy deploy --only data
   landfall doctor --explain \"ClientError: ... is not authorized to perform: kms:Decrypt ...\"
   landfall doctor --explain job.log
   aws logs tail /aws-glue/jobs/error | landfall doctor --explain -
@@ -25,6 +26,13 @@ With credentials for one account only, the other half is unknown. The output the
 that you can send to the other account's owners. What `doctor` may not look at is unknown too, and it
 names the permission. --print-policy prints the policy with all of them, and calls nothing. Give it the
 routes to have their buckets named, and the jobs' scripts to let `doctor` see whether they are there.
+
+--print-policy deploy prints the policy for whoever runs `landfall deploy`, for the account that --only
+names: what `deploy` calls itself, and what CloudFormation calls in its name. In IAM, it reaches the roles of
+Landfall's functions and rules, the boundary, and one policy of the example job's role. Buckets that the stacks create besides their own,
+such as OutputBucketName, need --bucket. The policy leaves out a KMS key (EncryptionKey=create), a secret
+(LineageApiKey), a JobName of your own and paths other than the default: add what you use. It is too long
+for a managed policy, so attach it to a role as an inline policy.
 
 The external ID that the trigger presents is compared, and never printed.
 
@@ -40,8 +48,8 @@ pub struct DoctorArgs {
     pub task: TaskArgs,
     #[command(flatten)]
     pub stacks: StackArgs,
-    /// Look at this account only.
-    #[arg(long, value_enum, requires = "routes", conflicts_with = "explain")]
+    /// Look at this account only; with --print-policy deploy, the account to deploy to.
+    #[arg(long, value_enum, conflicts_with = "explain")]
     pub only: Option<Account>,
     /// Look at what this route needs only.
     #[arg(long, value_name = "NAME", requires = "routes", conflicts_with = "explain")]
@@ -49,9 +57,23 @@ pub struct DoctorArgs {
     /// A job's script, for the analytics account's policy. Repeat for further scripts.
     #[arg(long, value_name = "S3_URI", requires = "print_policy")]
     pub script: Vec<String>,
+    /// A further bucket that the stacks create, for the policy to deploy. Repeat for further buckets.
+    #[arg(long, value_name = "NAME", requires = "print_policy")]
+    pub bucket: Vec<String>,
     /// Print one JSON document.
     #[arg(long)]
     pub json: bool,
+}
+
+/// What a policy is for.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PolicyFor {
+    /// To look at the data account.
+    Data,
+    /// To look at the analytics account.
+    Analytics,
+    /// To run `landfall deploy` for the account that --only names.
+    Deploy,
 }
 
 /// What to do.
@@ -69,7 +91,7 @@ pub struct TaskArgs {
         conflicts_with_all = ["routes", "print_policy"]
     )]
     pub explain: Option<OsString>,
-    /// Print the policy that allows to look at this account, and nothing more.
-    #[arg(long, value_enum, value_name = "ACCOUNT", conflicts_with = "json")]
-    pub print_policy: Option<Account>,
+    /// Print the policy that allows to look at this account, or to deploy, and nothing more.
+    #[arg(long, value_enum, value_name = "FOR", conflicts_with = "json")]
+    pub print_policy: Option<PolicyFor>,
 }

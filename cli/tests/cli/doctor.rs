@@ -83,6 +83,10 @@ fn wrong_usage_of_doctor_exits_with_2() {
         &["doctor", "--routes", "f", "--only", "both"],
         &["doctor", "--routes", "f", "--name-prefix", "Landfall"],
         &["doctor", "--print-policy", "data", "--json"],
+        &["doctor", "--print-policy", "data", "--only", "data"],
+        &["doctor", "--print-policy", "data", "--bucket", "b"],
+        &["doctor", "--print-policy", "deploy"],
+        &["doctor", "--routes", "f", "--bucket", "b"],
     ] {
         let shown = landfall(&[("f", ROUTES)], args);
         assert_eq!((shown.status, shown.stdout.as_str()), (2, ""), "{args:?}: {}", shown.all());
@@ -127,6 +131,21 @@ fn the_policy_to_look_names_the_buckets_of_the_routes_and_calls_nobody() {
     assert!(narrow.contains(":s3:::acme-landing\"") && narrow.contains("acme-items"), "{narrow}");
     let wide = policy(&["data"]).to_string();
     assert!(!wide.contains("acme"), "{wide}");
+}
+
+#[test]
+fn the_policy_to_deploy_is_for_one_account_its_prefix_and_the_buckets_that_are_named() {
+    let policy = |args: &[&str]| {
+        let shown = landfall(&[], &[&["doctor", "--print-policy", "deploy"], args].concat());
+        assert_eq!((shown.status, shown.stderr.as_str()), (0, ""), "{}", shown.all());
+        serde_json::from_str::<Value>(&shown.stdout).expect("JSON").to_string()
+    };
+    let data = policy(&["--only", "data", "--name-prefix", "billing"]);
+    assert!(data.contains(":role/billing-trigger\"") && data.contains("billing-ledger"), "{data}");
+    assert!(!data.contains("landfall-trigger") && !data.contains("glue:CreateJob"), "{data}");
+    let analytics = policy(&["--only", "analytics", "--bucket", "acme-lake-parquet"]);
+    assert!(analytics.contains("glue:CreateJob") && !analytics.contains("landfall-ledger"));
+    assert!(analytics.contains("arn:*:s3:::acme-lake-parquet\""), "{analytics}");
 }
 
 /// Says that the credentials belong to the data account, and refuses everything else.

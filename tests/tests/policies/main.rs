@@ -3,6 +3,7 @@
 
 mod access;
 mod auditor;
+mod deploying;
 mod matrix;
 mod provisioner;
 mod rendered;

@@ -2,9 +2,12 @@
 //!
 //! The policy for those who look, the hint about a permission that is missing, and the documentation follow from it.
 
+mod deploying;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+pub use self::deploying::deploying;
 use super::link::Side;
 use crate::policy::{Statement, literal};
 
