@@ -1,7 +1,10 @@
 //! The table of findings.
 //!
 //! Each finding has one item: `stack`, the name of the audited stack; `finding`, the finding's ID; `body`, the finding as
-//! JSON; and, once it is resolved, `expires`. One more item, whose `finding` is `audit`, says when the last audit ended.
+//! JSON; and, once it is resolved, `expires`. One more item, whose `finding` is `audit`, says when the last audit ended. [`repairs`]
+//! has items of its own.
+
+pub mod repairs;
 
 use std::collections::HashMap;
 
@@ -86,6 +89,9 @@ impl Findings {
                 (text("finding").unwrap_or_default(), text("body").unwrap_or_default());
             if id == LAST_AUDIT {
                 kept.last_audit = serde_json::from_str(body).ok();
+                continue;
+            }
+            if id.starts_with(repairs::PREFIX) {
                 continue;
             }
             match serde_json::from_str::<Finding>(body) {
