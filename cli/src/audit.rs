@@ -10,15 +10,15 @@ use landfall_aws::sdk_error::sdk_error_parts;
 use landfall_core::routes::Routes;
 
 use self::report::{Audited, Report};
-use crate::accounts::{self, target};
+use crate::accounts::{self, stack_name, target};
 use crate::args::Color;
 use crate::args::audit::AuditArgs;
-use crate::args::deploy::StackArgs;
+use crate::args::deploy::{StackArgs, TemplateName};
 use crate::args::roles::Account;
-use crate::aws;
 use crate::terminal::output::{Output, Printed};
 use crate::terminal::printable;
 use crate::terminal::progress::say;
+use crate::{aws, version};
 
 /// Shows the findings of one account or both.
 pub fn run(args: &AuditArgs, color: Color) -> Printed {
@@ -68,7 +68,12 @@ async fn look(
         say(&format!("having the {} audited ({})", account.side.name(), account.id));
         invoke(account, &format!("{prefix}-auditor")).await?;
     }
-    let kept = Findings::new(&account.config, &format!("{prefix}-findings"), prefix).read().await;
+    let findings = Findings::new(&account.config, &format!("{prefix}-findings"), prefix);
+    let auditor = stack_name(prefix, TemplateName::Auditor);
+    let (kept, warning) = tokio::join!(findings.read(), version::look(&account.config, &auditor));
+    if let Some(warning) = warning {
+        say(&warning);
+    }
     kept.with_context(|| {
         format!(
             "failed to read what the auditor of the {} found: `landfall deploy` makes one unless you tell it not to",

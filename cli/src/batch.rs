@@ -9,10 +9,10 @@ use landfall_aws::clock::now;
 use landfall_core::batch::{Batch, Member};
 
 use crate::args::batches::BatchArgs;
-use crate::aws;
 use crate::ledger::{Connection, connect};
 use crate::terminal::output::{Output, Printed, Status};
 use crate::terminal::printable;
+use crate::{aws, version};
 
 /// The most members to show without `--members`.
 const FIRST: usize = 20;
@@ -31,7 +31,11 @@ pub fn run(args: &BatchArgs) -> Printed {
     let mut output = Output::default();
     let details = aws::wait(async {
         let connection = connect(&args.ledger).await?;
-        let found = connection.ledger.batch(&args.id).await;
+        let (found, warning) = tokio::join!(
+            connection.ledger.batch(&args.id),
+            version::of_ledger(connection.config(), &args.ledger.table)
+        );
+        output.warn(warning);
         let Some(batch) = found.map_err(|error| connection.explained(error))? else {
             let missing = connection.no_batch(&args.id);
             let forgotten =

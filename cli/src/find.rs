@@ -21,7 +21,7 @@ use crate::ledger::{Connection, connect};
 use crate::terminal::output::{self, Output, Printed, Status};
 use crate::terminal::phrases::{counted, moment, size};
 use crate::terminal::printable;
-use crate::{aws, state};
+use crate::{aws, state, version};
 
 /// The object's versions, newest first.
 #[derive(Debug)]
@@ -64,19 +64,24 @@ pub fn run(args: &FindArgs, color: Color) -> Printed {
         }
         None => None,
     };
-    let (versions, absent, connection) = aws::wait(async {
+    let (versions, absent, connection, warning) = aws::wait(async {
         let connection = connect(&args.ledger).await?;
-        let versions = look(&connection, args, bucket, key).await?;
+        let (versions, warning) = tokio::join!(
+            look(&connection, args, bucket, key),
+            version::of_ledger(connection.config(), &args.ledger.table)
+        );
+        let versions = versions?;
         let absent = match versions.versions.as_slice() {
             [] => Some(not_known(&connection, args, (bucket, key), routes).await),
             [..] => None,
         };
-        Ok((versions, absent, connection))
+        Ok((versions, absent, connection, warning))
     })?;
     let mut output = Output::default();
+    output.warn(warning);
     if let Some(absent) = &absent {
         let (place, uri) = (connection.place(), printable(&args.uri));
-        output.stderr = format!("the ledger ({place}) has no arrival of {uri}\n");
+        output.stderr.push_str(&format!("the ledger ({place}) has no arrival of {uri}\n"));
         if !args.ledger.json {
             output.stderr.push_str(&absent.text(now()));
         }

@@ -21,9 +21,9 @@ use crate::accounts::{self, Side, stack_name};
 use crate::args::deploy::{StackArgs, TemplateName};
 use crate::args::doctor::DoctorArgs;
 use crate::args::roles::Account;
-use crate::desired;
 use crate::terminal::phrases::quoted;
 use crate::terminal::progress::say;
+use crate::{desired, version};
 
 /// What to look at, and what the routes say should be there.
 pub struct Question<'a> {
@@ -68,6 +68,11 @@ impl<'a> Question<'a> {
             Err(_) => None,
         };
         let (data_stack, analytics_stack) = tokio::join!(of_stack(&data), of_stack(&analytics));
+        for deployed in [&data_stack, &analytics_stack].into_iter().flatten().flatten() {
+            if let Some(warning) = version::warning(&deployed.name, deployed.version.as_deref()) {
+                say(&warning);
+            }
+        }
         let mut external_id = None;
         let data = match (&data, &data_stack) {
             (Ok(account), Some(stack)) => {

@@ -20,6 +20,7 @@ use crate::explain::document::{RouteEntry, route_entry};
 use crate::explain::text::in_words;
 use crate::terminal::phrases::{moment, size};
 use crate::terminal::printable;
+use crate::version;
 
 /// How long the event of an object can take to get into the ledger. Usually it takes seconds.
 const ON_ITS_WAY: Duration = Duration::from_secs(300);
@@ -285,8 +286,7 @@ pub fn from_file(name: &std::ffi::OsStr, routes: Routes) -> anyhow::Result<Known
 
 /// Reads the routes that the stack with this ledger was deployed with, or says why it can't.
 pub async fn deployed(config: &SdkConfig, table: &str) -> Result<Known, String> {
-    // All names that the templates give begin with the stack's prefix, and `landfall deploy` names the stack after it.
-    let Some(stack) = table.strip_suffix("-ledger") else {
+    let Some(stack) = version::stack_of(table) else {
         return Err(format!(
             "table `{table}` doesn't tell the name of its stack: give the routes file with --routes"
         ));

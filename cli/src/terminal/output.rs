@@ -50,6 +50,11 @@ impl Output {
         output
     }
 
+    /// Adds a line of warning, which changes no exit status.
+    pub fn warn(&mut self, warning: Option<String>) {
+        self.stderr.extend(warning.map(|warning| warning + "\n"));
+    }
+
     /// Adds an error with its whole chain. Afterwards the exit status is [`Status::Unusable`].
     pub fn error(&mut self, error: &anyhow::Error) {
         self.fail(&format!("{error:#}"), Status::Unusable);

@@ -205,6 +205,32 @@ async fn who_may_look_at_nothing_is_told_what_to_ask_for_and_not_that_all_is_wel
     assert!(text.stderr.contains("looking at the data account (111111111111)"), "{}", text.stderr);
 }
 
+/// Describes a stack of another version, and refuses everything else.
+fn describe_another_version(request: &Request) -> ResponseTemplate {
+    if !String::from_utf8_lossy(&request.body).contains("Action=DescribeStacks") {
+        return refuse(request);
+    }
+    ResponseTemplate::new(200).set_body_string(
+        "<DescribeStacksResponse><DescribeStacksResult><Stacks><member><StackName>landfall</StackName>\
+         <CreationTime>2026-01-31T12:00:00Z</CreationTime><StackStatus>UPDATE_COMPLETE</StackStatus><Outputs><member>\
+         <OutputKey>LandfallVersion</OutputKey><OutputValue>9.0.0</OutputValue></member></Outputs></member></Stacks>\
+         </DescribeStacksResult></DescribeStacksResponse>",
+    )
+}
+
+#[tokio::test]
+async fn a_stack_with_another_version_is_warned_of_once() {
+    let server = MockServer::start().await;
+    Mock::given(any()).respond_with(describe_another_version).mount(&server).await;
+    let shown = doctor(Some(&server), &["--json"]).await;
+    let warnings = shown.stderr.lines().filter(|line| line.starts_with("warning: "));
+    let warnings: Vec<&str> = warnings.collect();
+    assert_eq!(warnings.len(), 1, "{}", shown.all());
+    assert!(warnings[0].contains("stack `landfall` was deployed with version 9.0.0"));
+    let document: Value = serde_json::from_str(&shown.stdout).expect("JSON");
+    assert_eq!(document["checks"][0]["status"], "ok", "{document:#}");
+}
+
 #[tokio::test]
 async fn without_credentials_nothing_is_judged() {
     let shown = doctor(None, &[]).await;

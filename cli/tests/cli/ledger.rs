@@ -1,7 +1,7 @@
 //! `landfall batches`, `batch`, `retry` and `find`, against a ledger in memory; `unlock` beside them.
 
 mod batches;
-mod desk;
+pub mod desk;
 mod find;
 mod former;
 mod outcome;
@@ -86,4 +86,45 @@ fn what_is_written_wrong_is_told_before_anything_is_asked() {
         assert!(shown.stderr.contains(message), "{args:?}: {}", shown.all());
         assert_eq!((shown.status, shown.stdout.as_str()), (2, ""), "{args:?}");
     }
+}
+
+/// Says that the stack of the ledger records this version.
+fn record_version(desk: &Desk, version: &'static str) {
+    desk.stand_in.answer("DescribeStacks", move |call, _| {
+        assert_eq!(call.body["StackName"], "landfall");
+        let output = "<member><OutputKey>LandfallVersion</OutputKey>";
+        let body = format!(
+            "<DescribeStacksResponse><DescribeStacksResult><Stacks><member><StackName>landfall</StackName>\
+             <CreationTime>2026-01-31T12:00:00Z</CreationTime><StackStatus>UPDATE_COMPLETE</StackStatus>\
+             <Outputs>{output}<OutputValue>{version}</OutputValue></member></Outputs></member></Stacks>\
+             </DescribeStacksResult></DescribeStacksResponse>"
+        );
+        landfall_stand_ins::Act::Answer { status: 200, body }
+    });
+}
+
+#[tokio::test]
+async fn find_and_batch_warn_of_a_stack_with_another_version_and_say_the_same_otherwise() {
+    let desk = Desk::new();
+    desk.sealed(1, "orders", 0, &[member("a.csv")]).await;
+    for args in [&["find", "s3://acme-landing/a.csv"][..], &["batch", &id(1)]] {
+        for options in [&[][..], &["--json"]] {
+            let args = [args, options].concat();
+            record_version(&desk, env!("CARGO_PKG_VERSION"));
+            let same = desk.landfall(&args);
+            assert_eq!((same.status, same.stderr.as_str()), (0, ""), "{args:?}");
+            record_version(&desk, "9.0.0");
+            let other = desk.landfall(&args);
+            assert_eq!((other.status, &other.stdout), (0, &same.stdout), "{args:?}");
+            let (own, line) = (env!("CARGO_PKG_VERSION"), other.stderr.as_str());
+            let expected = format!(
+                "warning: this is `landfall` {own}, but stack `landfall` was deployed with version 9.0.0: use that \
+                 version, or deploy the stack with this one\n"
+            );
+            assert_eq!(line, expected, "{args:?}");
+        }
+    }
+    // Another table's name tells no stack, so nobody is asked.
+    let shown = desk.landfall(&["batch", &id(1), "--table", "other"]);
+    assert!(!shown.stderr.contains("warning"), "{}", shown.all());
 }

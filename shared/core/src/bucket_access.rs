@@ -7,6 +7,7 @@
 //!
 //! This module doesn't read or write policies. It never touches the policy of a KMS key.
 
+mod compare;
 mod conflict;
 mod document;
 mod plan;
@@ -15,6 +16,7 @@ mod spec;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+pub use compare::{Comparison, compare};
 pub use conflict::{Conflict, DeletedPrincipal};
 pub use document::{Policy, is_same};
 pub use plan::{Effect, Look, Plan, plan};

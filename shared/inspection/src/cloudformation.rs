@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use aws_sdk_cloudformation::types::TemplateStage;
+use aws_sdk_cloudformation::types::{Parameter, Stack, StackStatus, TemplateStage};
 use landfall_aws::sdk_error::sdk_error_parts;
 
 use crate::look::{Call, Seen, Unseen};
@@ -12,6 +12,9 @@ use crate::{Clients, s3};
 const DESCRIBE: Call = Call { operation: "DescribeStacks", missing: &[] };
 const RESOURCES: Call = Call { operation: "ListStackResources", missing: &[] };
 const TEMPLATE: Call = Call { operation: "GetTemplate", missing: &[] };
+
+/// The output in which each of Landfall's templates says which version it belongs to.
+pub const VERSION: &str = "LandfallVersion";
 
 /// A stack that exists.
 #[derive(Debug, Clone)]
@@ -24,6 +27,8 @@ pub struct Deployed {
     pub status: String,
     /// The values of its parameters. CloudFormation shows asterisks for secrets.
     pub parameters: BTreeMap<String, String>,
+    /// The version of Landfall that its template belongs to; `None` if the template is older than that output.
+    pub version: Option<String>,
     /// The physical IDs of its resources by their logical IDs.
     pub ids: Seen<BTreeMap<String, String>>,
 }
@@ -48,6 +53,36 @@ impl Deployed {
 /// # Errors
 /// Says why it wasn't seen.
 pub async fn stack(clients: &Clients, name: &str) -> Seen<Deployed> {
+    let stack = described(clients, name).await?;
+    let status = stack.stack_status.as_ref().map(|status| status.as_str().to_owned());
+    let version = version_of(&stack);
+    let parameter =
+        |it: Parameter| Some((it.parameter_key?, it.parameter_value.unwrap_or_default()));
+    let parameters = stack.parameters.into_iter().flatten().filter_map(parameter).collect();
+    Ok(Deployed {
+        name: name.to_owned(),
+        id: stack.stack_id.unwrap_or_default(),
+        status: status.unwrap_or_default(),
+        parameters,
+        version,
+        ids: ids(clients, name).await,
+    })
+}
+
+/// Returns the version of Landfall that a stack's template belongs to; `None` if the template is older than that output.
+///
+/// # Errors
+/// Says why the stack wasn't seen.
+pub async fn version(clients: &Clients, name: &str) -> Seen<Option<String>> {
+    Ok(version_of(&described(clients, name).await?))
+}
+
+fn version_of(stack: &Stack) -> Option<String> {
+    let output = stack.outputs().iter().find(|output| output.output_key() == Some(VERSION))?;
+    output.output_value().filter(|value| !value.is_empty()).map(str::to_owned)
+}
+
+async fn described(clients: &Clients, name: &str) -> Seen<Stack> {
     let answer = clients.cloudformation.describe_stacks().stack_name(name).send().await;
     if let Err(error) = &answer {
         let (code, message) = sdk_error_parts(error);
@@ -57,17 +92,11 @@ pub async fn stack(clients: &Clients, name: &str) -> Seen<Deployed> {
     }
     let stacks = DESCRIBE.seen(answer)?.stacks.unwrap_or_default();
     let stack = stacks.into_iter().next().ok_or(Unseen::Missing)?;
-    let status = stack.stack_status.map(|status| status.as_str().to_owned()).unwrap_or_default();
     // A stack that consists of a change set only has nothing yet.
-    if status == "REVIEW_IN_PROGRESS" {
+    if stack.stack_status == Some(StackStatus::ReviewInProgress) {
         return Err(Unseen::Missing);
     }
-    let parameter = |it: aws_sdk_cloudformation::types::Parameter| {
-        Some((it.parameter_key?, it.parameter_value.unwrap_or_default()))
-    };
-    let parameters = stack.parameters.into_iter().flatten().filter_map(parameter).collect();
-    let id = stack.stack_id.unwrap_or_default();
-    Ok(Deployed { name: name.to_owned(), id, status, parameters, ids: ids(clients, name).await })
+    Ok(stack)
 }
 
 async fn ids(clients: &Clients, stack: &str) -> Seen<BTreeMap<String, String>> {

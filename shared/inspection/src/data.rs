@@ -12,7 +12,7 @@ use landfall_core::secret::Secret;
 use crate::cloudformation::Deployed;
 use crate::look::{look, named};
 use crate::requested::Requested;
-use crate::{AT_ONCE, Clients, Place, Seen, dynamodb, eventbridge, lambda, roles, s3, sqs};
+use crate::{AT_ONCE, Clients, Place, Seen, Unseen, dynamodb, eventbridge, lambda, roles, s3, sqs};
 
 /// What to look for in the data account.
 #[derive(Debug)]
@@ -56,6 +56,7 @@ pub async fn inspect(
             Err(unseen) => named("MonitorTick", Err(unseen)),
         }
     };
+    let statements = statements(requested);
     let trigger = [queue("arrivals")];
     let monitor = [queue("runs"), queue("work")];
     let (arrivals_name, arrivals_dlq_name) = (name("arrivals"), name("arrivals-dlq"));
@@ -63,7 +64,7 @@ pub async fn inspect(
     let first = async {
         tokio::join!(
             is_deployed(),
-            buckets(clients, expected),
+            buckets(clients, expected, &statements),
             transport(clients, stack, name("arrivals")),
             lambda::function(clients, name("trigger"), &trigger),
             lambda::function(clients, name("monitor"), &monitor),
@@ -125,11 +126,21 @@ pub(crate) fn status(stack: &Seen<Deployed>) -> Seen<String> {
     stack.as_ref().map(|stack| stack.status.clone()).map_err(Clone::clone)
 }
 
-async fn buckets(clients: &Clients, expected: &Expected) -> BTreeMap<String, Bucket> {
+/// Returns what the stack asks for in the policies of buckets.
+fn statements(requested: &Seen<Requested>) -> Seen<s3::Statements> {
+    let requested = requested.as_ref().map_err(Clone::clone)?;
+    requested.bucket_statements().map_err(|error| Unseen::Failed(format!("{error:#}")))
+}
+
+async fn buckets(
+    clients: &Clients,
+    expected: &Expected,
+    statements: &Seen<s3::Statements>,
+) -> BTreeMap<String, Bucket> {
     let of = |(name, filters): (&String, &Vec<Filter>)| {
         let (name, filters) = (name.clone(), filters.clone());
         async move {
-            let bucket = s3::bucket(clients, &expected.place, &name, filters).await;
+            let bucket = s3::bucket(clients, &expected.place, &name, filters, statements).await;
             (name, bucket)
         }
     };

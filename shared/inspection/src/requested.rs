@@ -7,9 +7,10 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, anyhow, bail};
-use landfall_core::properties;
+use landfall_core::bucket_access::{self, Desired};
 use landfall_core::roles::{DEFAULT_PATH, Home, Kind};
 use landfall_core::routes::Routes;
+use landfall_core::{lifecycle, properties};
 use serde_json::{Map, Value as Json};
 
 use crate::template::as_json;
@@ -121,6 +122,22 @@ impl Requested {
         let path = properties["Path"].as_str().unwrap_or(DEFAULT_PATH);
         let Home { partition, account, .. } = &self.home;
         Some(format!("arn:{partition}:iam::{account}:role{path}{name}"))
+    }
+
+    /// Returns what the stack asks for in the policies of buckets, by bucket. Empty if it asks for nothing.
+    ///
+    /// # Errors
+    /// Fails if that can't be told from here.
+    pub fn bucket_statements(&self) -> anyhow::Result<BTreeMap<String, Desired>> {
+        let mut all = BTreeMap::new();
+        let is_it = |it: &Resource| it.kind == "Custom::LandfallBucketAccess";
+        for resource in self.resources().into_iter().filter(is_it) {
+            let properties = self.properties(&resource.logical_id)?;
+            let spec = bucket_access::Spec::read(&properties, &self.home);
+            let spec = spec.map_err(|problems| anyhow!("{}", problems.join("; ")))?;
+            all.extend(spec.all_desired(&lifecycle::token(&self.id, &resource.logical_id)));
+        }
+        Ok(all)
     }
 
     /// Returns the routes that the stack includes.

@@ -1,5 +1,8 @@
 //! Landing buckets, and objects.
 
+use std::collections::BTreeMap;
+
+use landfall_core::bucket_access::{Comparison, Desired, Policy, compare};
 use landfall_core::bucket_notifications::{Configuration, Filter};
 use landfall_core::chain::observed::Bucket;
 use landfall_core::policy::Document;
@@ -35,12 +38,16 @@ const OWN_KEY_OF_S3: &str = "alias/aws/s3";
 /// The largest routes file that is read.
 const MAX_BYTES: i64 = 8 * 1024 * 1024;
 
+/// What the stack asks for in the policies of buckets, by bucket.
+pub(crate) type Statements = BTreeMap<String, Desired>;
+
 /// Looks at a bucket, which should belong to the account. `filters` are those of the rules that it should have.
 pub(crate) async fn bucket(
     clients: &Clients,
     place: &Place,
     name: &str,
     filters: Vec<Filter>,
+    statements: &Seen<Statements>,
 ) -> Bucket {
     let of = Of { clients, account: &place.account, bucket: name };
     let (region, versioning, ownership, public_access, policy, kms_key, notifications) = tokio::join!(
@@ -61,12 +68,33 @@ pub(crate) async fn bucket(
         versioning: look(versioning),
         ownership: look(ownership),
         public_access_block: look(public_access),
-        policy: look(policy),
+        statements: look(compared(name, &policy, statements)),
+        policy: look(policy.and_then(|text| document(&text))),
         kms_key: look(kms_key),
         key,
         notifications: look(notifications),
         filters,
     }
+}
+
+fn document(policy: &str) -> Seen<Document> {
+    Document::parse(policy).ok_or_else(|| POLICY.failed("the policy is not JSON"))
+}
+
+/// Compares a bucket's policy with what the stack asks for there. Returns `None` if it asks for nothing.
+fn compared(
+    bucket: &str,
+    policy: &Seen<String>,
+    statements: &Seen<Statements>,
+) -> Seen<Option<Comparison>> {
+    let statements = statements.as_ref().map_err(Clone::clone)?;
+    let Some(desired) = statements.get(bucket) else { return Ok(None) };
+    let current = match policy {
+        Ok(text) => Some(Policy::parse(text).map_err(|why| POLICY.failed(why))?),
+        Err(Unseen::Missing) => None,
+        Err(unseen) => return Err(unseen.clone()),
+    };
+    Ok(Some(compare(current.as_ref(), desired)))
 }
 
 /// A bucket, and the account that should own it.
@@ -122,11 +150,10 @@ impl Of<'_> {
         Ok(off.map(|(name, _)| name.to_owned()).collect())
     }
 
-    async fn policy(&self) -> Seen<Document> {
+    async fn policy(&self) -> Seen<String> {
         let get = self.clients.s3.get_bucket_policy().bucket(self.bucket);
         let answer = POLICY.seen(get.expected_bucket_owner(self.account).send().await)?;
-        let text = answer.policy.ok_or(Unseen::Missing)?;
-        Document::parse(&text).ok_or_else(|| POLICY.failed("the policy is not JSON"))
+        answer.policy.ok_or(Unseen::Missing)
     }
 
     async fn kms_key(&self) -> Seen<Option<String>> {

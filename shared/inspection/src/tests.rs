@@ -7,6 +7,7 @@ use aws_config::{BehaviorVersion, Region};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use expect_test::expect;
+use landfall_core::bucket_access::Comparison;
 use landfall_core::chain::observed::{AnalyticsAccount, DataAccount, Look};
 use landfall_core::chain::permissions::permission;
 use wiremock::matchers::any;
@@ -14,6 +15,7 @@ use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
 use super::*;
 use crate::cloudformation::Deployed;
+use crate::requested::Requested;
 
 /// The ways in which services write their errors.
 #[derive(Clone, Copy, PartialEq)]
@@ -129,6 +131,7 @@ async fn look(clients: &Clients, is_stack_seen: bool) -> (DataAccount, Analytics
             id: "arn:aws:cloudformation:eu-west-1:111111111111:stack/landfall/1".to_owned(),
             status: "UPDATE_COMPLETE".to_owned(),
             parameters: BTreeMap::from([("Transport".to_owned(), "Both".to_owned())]),
+            version: None,
             ids: Ok(BTreeMap::from([("MonitorTick".to_owned(), "the-tick".to_owned())])),
         }),
         false => cloudformation::stack(clients, "landfall").await,
@@ -202,11 +205,12 @@ async fn what_is_gone_is_missing_and_neither_denied_nor_failed() {
     let (_server, clients) = clients(|request| missing(service(request), request)).await;
     let (data, analytics) = look(&clients, true).await;
     let seen = format!("{:?}", (&data, &analytics));
-    assert!(!seen.contains("Denied(") && seen.matches("Failed(").count() == 1, "{seen}");
+    assert!(!seen.contains("Denied(") && seen.matches("Failed(").count() == 2, "{seen}");
     // A stack that is there and has no template is a contradiction.
-    assert!(
-        matches!(&data.routes_are_deployed, Look::Failed(why) if why.starts_with("GetTemplate: "))
-    );
+    let is_one = |why: &str| why.starts_with("GetTemplate: ");
+    assert!(matches!(&data.routes_are_deployed, Look::Failed(why) if is_one(why)));
+    let statements = &data.buckets["acme-landing"].statements;
+    assert!(matches!(statements, Look::Failed(why) if is_one(why)), "{statements:?}");
     let (data, _) = look(&clients, false).await;
     assert_eq!((data.stack.look, data.schedule.look), (Look::Missing, Look::Missing));
 }
@@ -244,7 +248,8 @@ async fn a_bucket_in_another_region_is_seen_where_it_is() {
         account: "111111111111".to_owned(),
         region: "eu-west-1".to_owned(),
     };
-    let bucket = s3::bucket(&clients, &place, "acme-landing", Vec::new()).await;
+    let bucket =
+        s3::bucket(&clients, &place, "acme-landing", Vec::new(), &Ok(BTreeMap::new())).await;
     assert_eq!(bucket.region, Look::Seen("eu-central-1".to_owned()));
     assert!(matches!(bucket.versioning, Look::Failed(why) if why.contains("PermanentRedirect")));
 }
@@ -261,9 +266,61 @@ async fn the_settings_of_a_public_access_block_that_are_off_are_named() {
         account: "111111111111".to_owned(),
         region: "eu-west-1".to_owned(),
     };
-    let bucket = s3::bucket(&clients, &place, "acme-landing", Vec::new()).await;
+    let bucket =
+        s3::bucket(&clients, &place, "acme-landing", Vec::new(), &Ok(BTreeMap::new())).await;
     let off = ["BlockPublicPolicy", "RestrictPublicBuckets"].map(str::to_owned);
     assert_eq!(bucket.public_access_block, Look::Seen(off.to_vec()));
+}
+
+#[tokio::test]
+async fn the_statements_that_a_stack_asks_for_are_compared_with_the_buckets_policy() {
+    let template = serde_json::json!({ "Resources": { "BucketAccess": {
+        "Type": "Custom::LandfallBucketAccess",
+        "Properties": {
+            "JobRoleArns": ["arn:aws:iam::222222222222:role/landfall/landfall-job"],
+            "Routes": {
+                "version": "1",
+                "targets": { "lake": { "account": "222222222222", "region": "eu-west-1",
+                    "starter_role": "landfall/landfall-starter", "external_id": "${X}" } },
+                "routes": [{ "name": "orders", "bucket": "acme-landing", "key": "orders/{file}",
+                    "start": { "target": "lake", "job": "orders", "access": "bucket_policy" } }],
+            },
+        },
+    } } });
+    let stack = "arn:aws:cloudformation:eu-west-1:111111111111:stack/landfall/1";
+    let ids = [("BucketAccess".to_owned(), "BucketAccess-0123456789abcdef".to_owned())];
+    let requested = Requested::new(&template.to_string(), stack, &BTreeMap::new(), ids.into())
+        .expect("a stack");
+    let statements = requested.bucket_statements().expect("statements");
+    let desired = statements["acme-landing"].statements.clone();
+    assert_eq!(desired.len(), 2);
+    let place = Place {
+        partition: "aws".to_owned(),
+        account: "111111111111".to_owned(),
+        region: "eu-west-1".to_owned(),
+    };
+    let policy = |statements: &[serde_json::Value]| {
+        let policy = serde_json::json!({ "Version": "2012-10-17", "Statement": statements });
+        ResponseTemplate::new(200).set_body_json(policy)
+    };
+    let none = || error(Service::S3, 404, "NoSuchBucketPolicy", "none");
+    let seen = |comparison| Look::Seen(Some(comparison));
+    for (answer, expected) in [
+        (policy(&desired), seen(Comparison::AsDesired)),
+        (policy(&desired[..1]), seen(Comparison::Changed)),
+        (none(), seen(Comparison::Missing)),
+        (denied(Service::S3), Look::Denied("s3:GetBucketPolicy".to_owned())),
+    ] {
+        let (_server, clients) = clients(move |_| answer.clone()).await;
+        let statements = Ok(statements.clone());
+        let bucket = async |name| s3::bucket(&clients, &place, name, Vec::new(), &statements).await;
+        assert_eq!(bucket("acme-landing").await.statements, expected);
+        // Of a bucket for which the stack asks for nothing, nothing has to be known.
+        assert_eq!(bucket("acme-other").await.statements, Look::Seen(None));
+        let unseen = Err(Unseen::Missing);
+        let bucket = s3::bucket(&clients, &place, "acme-landing", Vec::new(), &unseen).await;
+        assert_eq!(bucket.statements, Look::Missing);
+    }
 }
 
 #[tokio::test]

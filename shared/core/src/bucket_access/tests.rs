@@ -446,6 +446,46 @@ fn a_statement_of_ours_that_somebody_changed_is_not_overwritten() {
 }
 
 #[test]
+fn statements_are_compared_by_what_they_admit() {
+    let desired = desired();
+    let ours = &desired.statements;
+    let widened = |path: &str, more: &str| {
+        let mut all = ours.clone();
+        let values = all[0].pointer_mut(path).and_then(Value::as_array_mut).expect("a list");
+        values.push(json!(more));
+        all
+    };
+    let another_role =
+        widened("/Condition/ArnEquals/aws:PrincipalArn", "arn:aws:iam::222222222222:role/x");
+    let other_keys = widened("/Resource", "arn:aws:s3:::acme-landing/*");
+    let another_account = {
+        let text = ours[0].to_string().replace("222222222222", "999999999999");
+        let mut statement: Value = serde_json::from_str(&text).expect("a statement");
+        statement["Sid"] = json!(own_sid(OWNER, "another"));
+        statement
+    };
+    let edited = {
+        let mut all = ours.clone();
+        all[0]["Action"] = json!("s3:*");
+        all
+    };
+    for (statements, expected) in [
+        (ours.clone(), Comparison::AsDesired),
+        (vec![theirs("Theirs")], Comparison::Missing),
+        (ours[1..].to_vec(), Comparison::Changed),
+        (another_role, Comparison::Wider),
+        // In case of doubt, something may be missing.
+        (other_keys, Comparison::Changed),
+        ([ours.clone(), vec![another_account]].concat(), Comparison::Wider),
+    ] {
+        assert_eq!(compare(Some(&policy(&statements)), &desired), expected, "{statements:?}");
+    }
+    assert_eq!(compare(None, &desired), Comparison::Missing);
+    let stuck = compare(Some(&policy(&edited)), &desired);
+    assert!(matches!(stuck, Comparison::Stuck(Conflict::NotOurForm(_))), "{stuck:?}");
+}
+
+#[test]
 fn a_deleted_principal_of_others_is_told_with_its_statement() {
     let mut named = theirs("OldRole");
     named["Principal"] = json!({ "AWS": ["AROA1234567890ABCDEFG", "arn:aws:iam::1:root"] });

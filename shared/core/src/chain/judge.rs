@@ -65,7 +65,7 @@ fn until_ledger(place: &Place<'_>, data: &DataAccount, routes: &[RouteFacts]) ->
         stacks::stack(place, Link::DataStack, &data.stack),
         stacks::routes(place, &data.routes_are_deployed),
     ];
-    checks.extend(buckets.iter().flat_map(|bucket| buckets::bucket(place, bucket, data)));
+    checks.extend(buckets.iter().flat_map(|bucket| buckets::bucket(place, bucket, data, routes)));
     if let Transport::EventBridge(rule) | Transport::Both(rule) = &data.transport {
         checks.push(rules::of_uploads(place, rule, &data.arrivals.name, &buckets));
     }

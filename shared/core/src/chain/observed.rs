@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::drift::Difference;
 use crate::batch::ClaimMode;
+use crate::bucket_access::Comparison;
 use crate::bucket_notifications::{Configuration, Filter};
 use crate::moment::Time;
 use crate::policy::Document;
@@ -152,6 +153,9 @@ pub struct Bucket {
     pub public_access_block: Look<Vec<String>>,
     /// The policy; `Missing` if the bucket has none.
     pub policy: Look<Document>,
+    /// How Landfall's statements in that policy compare with those that the stack asks for; `None` if it asks for none in
+    /// this bucket. `Missing` if there is no stack.
+    pub statements: Look<Option<Comparison>>,
     /// The ARN or ID of the KMS key for new objects; `None` if they aren't encrypted with a key of KMS.
     pub kms_key: Look<Option<String>>,
     /// That key; `None` if new objects aren't encrypted with a key of KMS, or if that isn't known.

@@ -3,9 +3,10 @@
 mod notifications;
 
 use super::{Gap, Place, listed, look};
+use crate::bucket_access::Comparison;
 use crate::chain::check::{Check, Status};
 use crate::chain::link::Link;
-use crate::chain::observed::{Bucket, DataAccount, Key, Look};
+use crate::chain::observed::{Bucket, DataAccount, Key, Look, RouteFacts};
 use crate::chain::problems::Fault;
 use crate::chain::statements::{denials, unique_ids};
 use crate::policy::Document;
@@ -14,16 +15,22 @@ use crate::policy::Document;
 const READS: [&str; 2] = ["s3:GetObject", "s3:GetObjectVersion"];
 
 /// The links that make no sense without a bucket.
-const PROPERTIES: [Link; 6] = [
+const PROPERTIES: [Link; 7] = [
     Link::Versioning,
     Link::Ownership,
     Link::PublicAccess,
     Link::BucketPolicy,
+    Link::BucketStatements,
     Link::Key,
     Link::Notifications,
 ];
 
-pub(super) fn bucket(place: &Place<'_>, name: &str, data: &DataAccount) -> Vec<Check> {
+pub(super) fn bucket(
+    place: &Place<'_>,
+    name: &str,
+    data: &DataAccount,
+    routes: &[RouteFacts],
+) -> Vec<Check> {
     let Some(bucket) = data.buckets.get(name) else {
         let links = [Link::Bucket].into_iter().chain(PROPERTIES);
         return links
@@ -41,6 +48,7 @@ pub(super) fn bucket(place: &Place<'_>, name: &str, data: &DataAccount) -> Vec<C
     checks.push(ownership(place, name, &bucket.ownership));
     checks.push(public_access(place, name, &bucket.public_access_block));
     checks.extend(policy(place, name, &bucket.policy, living));
+    checks.push(statements(place, name, &bucket.statements, routes));
     checks.extend(key(place, name, bucket));
     checks.extend(notifications::notifications(place, name, bucket, data));
     checks
@@ -132,6 +140,51 @@ fn policy(
         checks.push(place.ok(link, name, "it denies reading to nobody who matters here"));
     }
     checks
+}
+
+/// Judges the statements through which the jobs of routes with `access: bucket_policy` read.
+fn statements(
+    place: &Place<'_>,
+    name: &str,
+    seen: &Look<Option<Comparison>>,
+    routes: &[RouteFacts],
+) -> Check {
+    let link = Link::BucketStatements;
+    let of_bucket = |route: &&RouteFacts| route.bucket == name && route.by_bucket_policy;
+    let comparison = match look(seen) {
+        Ok(Some(comparison)) => comparison,
+        Ok(None) => {
+            return match routes.iter().find(of_bucket) {
+                None => place.ok(link, name, "no route reads by the bucket's policy"),
+                Some(route) => {
+                    let evidence = format!(
+                        "the stack adds none, and route `{}` reads by the bucket's policy",
+                        route.name
+                    );
+                    place.broken(link, name, evidence, Fault::BucketStatementsNotDeployed)
+                }
+            };
+        }
+        Err(gap) => return place.gap_after(link, name, &gap, Link::DataStack),
+    };
+    match comparison {
+        Comparison::AsDesired => place.ok(link, name, "they are as the routes need them"),
+        Comparison::Missing => {
+            place.broken(link, name, "the policy has none", Fault::BucketStatementsMissing)
+        }
+        Comparison::Changed => {
+            let evidence = "they differ from what the routes need";
+            place.broken(link, name, evidence, Fault::BucketStatementsChanged)
+        }
+        Comparison::Wider => {
+            let evidence = "they have what the routes need, and more";
+            place.warn(link, name, evidence, Fault::BucketStatementsWider)
+        }
+        Comparison::Stuck(conflict) => {
+            let (fault, more) = (Fault::BucketStatementsStuck, [("hint", conflict.hint())]);
+            place.wrong(link, Status::Broken, name, conflict.to_string(), fault, &more)
+        }
+    }
 }
 
 fn key(place: &Place<'_>, bucket: &str, seen: &Bucket) -> Vec<Check> {

@@ -88,6 +88,26 @@ table! {
         "The bucket's policy names a role or user by its unique ID, because that role or user was deleted. A new one with the same name has another ID, so the statement doesn't apply to it.",
         "Replace {ids} by the ARN of today's role, or remove the statement.",
         Some("aws s3api get-bucket-policy --bucket {resource} --query Policy --output text");
+    BucketStatementsNotDeployed: "bucket_statements_not_deployed", High,
+        "A route reads by the bucket's policy, and the stack was deployed without the roles that its jobs read with, so it adds no statements for them.",
+        "Deploy the routes: the parameter `BucketPolicyJobRoleArns` then names the roles.",
+        Some("{deploy}");
+    BucketStatementsMissing: "bucket_statements_missing", High,
+        "The bucket's policy has none of the statements through which jobs read. A tool that writes a bucket's policy replaces all of it, and probably removed them: Terraform's `aws_s3_bucket_policy` does that.",
+        "Put the statements back. Then add them to the other tool's policy, so that it doesn't remove them again: `landfall policies` prints them.",
+        DEPLOY_REPAIR;
+    BucketStatementsChanged: "bucket_statements_changed", High,
+        "The statements through which jobs read aren't those that the routes need. Some job may get no access, and somebody else may get it.",
+        "Put the statements right.",
+        DEPLOY_REPAIR;
+    BucketStatementsWider: "bucket_statements_wider", Critical,
+        "The statements through which jobs read admit more roles than the stack names, or to more than the routes need. The chain works all the same.",
+        "Find out who widened them and why. Then put them right.",
+        DEPLOY_REPAIR;
+    BucketStatementsStuck: "bucket_statements_stuck", High,
+        "The statements through which jobs read aren't those that the routes need, or can't be told from others, and Landfall can't put the policy right.",
+        "Change the policy so that Landfall can: {hint}. Then run `landfall deploy` with `--repair`.",
+        Some("aws s3api get-bucket-policy --bucket {resource} --query Policy --output text");
     KeyMissing: "key_missing", High,
         "KMS doesn't know the key of the bucket's default encryption, so uploads fail and nobody can read what it encrypted.",
         "Give the bucket a key that exists, and add it to the parameter `KmsKeyArns` if you set that.",

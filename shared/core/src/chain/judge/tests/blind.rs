@@ -23,7 +23,7 @@ fn nothing<T>(how: How) -> Look<T> {
 }
 
 /// The links that need each look.
-const LINKS: [&[Link]; 34] = [
+const LINKS: [&[Link]; 35] = [
     &[Link::DataStack],
     &[Link::Routes],
     &[Link::Bucket],
@@ -57,6 +57,7 @@ const LINKS: [&[Link]; 34] = [
     &[Link::PublicAccess],
     &[Link::Ledger],
     &[Link::Claims],
+    &[Link::BucketStatements],
     &[Link::LastRun],
 ];
 
@@ -110,6 +111,7 @@ fn blinded(which: &[(usize, How)]) -> (Observations, Vec<(Link, How)>) {
             30 => bucket.public_access_block = nothing(how),
             31 => data.ledger_expiry = nothing(how),
             32 => data.claims_expiry = nothing(how),
+            33 => bucket.statements = nothing(how),
             _ => job.last_failure = nothing(how),
         }
         links.extend(LINKS[number].iter().map(|link| (*link, how)));

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::json;
 
 use super::healthy::{JOB_ROLE, QUEUE, RUNS, both_transports, document};
+use crate::bucket_access::{Comparison, Conflict};
 use crate::bucket_notifications::Configuration;
 use crate::chain::drift::{Difference, Kind};
 use crate::chain::observed::*;
@@ -45,6 +46,11 @@ fn seen<T>(look: &mut Look<T>) -> &mut T {
 
 fn key_is(state: &str, observations: &mut Observations) {
     seen(bucket(observations).key.as_mut().expect("a key")).state = state.to_owned();
+}
+
+fn statements_are(comparison: Comparison, observations: &mut Observations) {
+    observations.routes[0].by_bucket_policy = true;
+    bucket(observations).statements = Look::Seen(Some(comparison));
 }
 
 fn uploads(observations: &mut Observations) -> &mut Rule {
@@ -117,6 +123,13 @@ const CASES: &[Case] = &[
             &json!({ "Statement": { "Effect": "Allow", "Action": "s3:*",
             "Principal": { "AWS": ["AROAEXAMPLEEXAMPLE1", "AROALIVINGLIVING0001"] }, "Resource": "*" } }),
         ));
+    }),
+    ("bucket_statements_not_deployed", Broken, |all| all.routes[0].by_bucket_policy = true),
+    ("bucket_statements_missing", Broken, |all| statements_are(Comparison::Missing, all)),
+    ("bucket_statements_changed", Broken, |all| statements_are(Comparison::Changed, all)),
+    ("bucket_statements_wider", Warn, |all| statements_are(Comparison::Wider, all)),
+    ("bucket_statements_stuck", Broken, |all| {
+        statements_are(Comparison::Stuck(Conflict::OldVersion), all)
     }),
     ("key_missing", Broken, |all| bucket(all).key = Some(Look::Missing)),
     ("key_disabled", Broken, |all| key_is("Disabled", all)),

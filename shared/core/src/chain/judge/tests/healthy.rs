@@ -101,6 +101,7 @@ pub(super) fn healthy() -> Observations {
         ownership: Look::Seen("BucketOwnerEnforced".to_owned()),
         public_access_block: Look::Seen(Vec::new()),
         policy: Look::Seen(document(&policy)),
+        statements: Look::Seen(None),
         kms_key: Look::Seen(Some(KEY.to_owned())),
         key: Some(Look::Seen(Key { arn: KEY.to_owned(), state: "Enabled".to_owned() })),
         notifications: Look::Seen(Configuration {
