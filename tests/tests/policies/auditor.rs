@@ -169,7 +169,7 @@ fn looks() -> Vec<Row> {
         ));
     }
     let mut add = |more: Vec<Row>| rows.extend(more);
-    add(each("a key", IN_DATA, &["kms:DescribeKey"], &arn("kms", "key/1")));
+    add(each("a key", IN_DATA, &["kms:DescribeKey", "kms:GetKeyPolicy"], &arn("kms", "key/1")));
     for name in ["arrivals", "arrivals-dlq", "runs", "runs-dlq"] {
         add(each("a queue", IN_DATA, &queue, &arn("sqs", &format!("landfall-{name}"))));
     }

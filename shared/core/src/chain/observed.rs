@@ -1,6 +1,6 @@
 //! What somebody saw of the chain. All of it comes from calls that read, and nothing in it is a verdict.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -158,6 +158,8 @@ pub struct Bucket {
     pub statements: Look<Option<Comparison>>,
     /// The ARN or ID of the KMS key for new objects; `None` if they aren't encrypted with a key of KMS.
     pub kms_key: Look<Option<String>>,
+    /// The ARNs of the job roles that read by the bucket's policy. Empty if that isn't known.
+    pub job_roles: BTreeSet<String>,
     /// That key; `None` if new objects aren't encrypted with a key of KMS, or if that isn't known.
     pub key: Option<Look<Key>>,
     /// The notification configuration.
@@ -173,6 +175,10 @@ pub struct Key {
     pub arn: String,
     /// Its state, such as `Enabled` or `PendingDeletion`.
     pub state: String,
+    /// `true` if AWS manages it. Landfall's roles need no permission on such a key.
+    pub is_of_aws: bool,
+    /// Its policy, as JSON; `None` if another account owns the key, because KMS shows the policy to that account only.
+    pub policy: Option<Look<String>>,
 }
 
 /// How the buckets' events reach the queue of arrivals.
@@ -252,6 +258,8 @@ pub struct Role {
     pub differences: Vec<Difference>,
     /// The names of Deny-only policies that somebody attached.
     pub brakes: Vec<String>,
+    /// The keys on which its own policy allows `kms:Decrypt`: ARNs, or patterns of ARNs.
+    pub keys: BTreeSet<String>,
 }
 
 /// A Glue job of a route.

@@ -50,7 +50,7 @@ const fn call(
 }
 
 /// The calls. `GetCallerIdentity` isn't among them, because nobody needs a permission for it.
-const CALLS: [Call; 29] = [
+const CALLS: [Call; 30] = [
     call("DescribeStacks", "cloudformation:DescribeStacks", BOTH, About::Settings),
     call("ListStackResources", "cloudformation:ListStackResources", BOTH, About::Settings),
     call("GetTemplate", "cloudformation:GetTemplate", BOTH, About::Settings),
@@ -62,6 +62,7 @@ const CALLS: [Call; 29] = [
     call("GetBucketEncryption", "s3:GetEncryptionConfiguration", DATA, About::Settings),
     call("GetBucketNotificationConfiguration", "s3:GetBucketNotification", DATA, About::Buckets),
     call("DescribeKey", "kms:DescribeKey", DATA, About::Settings),
+    call("GetKeyPolicy", "kms:GetKeyPolicy", DATA, About::Settings),
     call("GetQueueAttributes", "sqs:GetQueueAttributes", DATA, About::Settings),
     call("GetFunctionConfiguration", "lambda:GetFunctionConfiguration", DATA, About::Settings),
     call("GetFunctionConcurrency", "lambda:GetFunctionConcurrency", DATA, About::Settings),

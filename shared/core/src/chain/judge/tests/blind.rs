@@ -23,7 +23,7 @@ fn nothing<T>(how: How) -> Look<T> {
 }
 
 /// The links that need each look.
-const LINKS: [&[Link]; 35] = [
+const LINKS: [&[Link]; 36] = [
     &[Link::DataStack],
     &[Link::Routes],
     &[Link::Bucket],
@@ -58,6 +58,7 @@ const LINKS: [&[Link]; 35] = [
     &[Link::Ledger],
     &[Link::Claims],
     &[Link::BucketStatements],
+    &[Link::Key],
     &[Link::LastRun],
 ];
 
@@ -112,6 +113,11 @@ fn blinded(which: &[(usize, How)]) -> (Observations, Vec<(Link, How)>) {
             31 => data.ledger_expiry = nothing(how),
             32 => data.claims_expiry = nothing(how),
             33 => bucket.statements = nothing(how),
+            34 => match &mut bucket.key {
+                Some(Look::Seen(key)) => key.policy = Some(nothing(how)),
+                // Another look already saw nothing of the key.
+                _ => {}
+            },
             _ => job.last_failure = nothing(how),
         }
         links.extend(LINKS[number].iter().map(|link| (*link, how)));

@@ -1,6 +1,6 @@
 //! A chain in which every link works.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
@@ -47,7 +47,15 @@ fn role(trust: &serde_json::Value) -> Role {
         trust: Some(document(trust)),
         differences: Vec::new(),
         brakes: Vec::new(),
+        keys: BTreeSet::from([KEY.to_owned()]),
     }
+}
+
+/// Returns the policy of a key that leaves it to the policies of this account's roles.
+pub(super) fn key_policy(account: &str) -> String {
+    json!({ "Version": "2012-10-17", "Statement": [{ "Sid": "Owner", "Effect": "Allow", "Action": "kms:*",
+        "Principal": { "AWS": format!("arn:aws:iam::{account}:root") }, "Resource": "*" }] })
+    .to_string()
 }
 
 fn trust_in(account: &str, role: &str) -> serde_json::Value {
@@ -103,7 +111,13 @@ pub(super) fn healthy() -> Observations {
         policy: Look::Seen(document(&policy)),
         statements: Look::Seen(None),
         kms_key: Look::Seen(Some(KEY.to_owned())),
-        key: Some(Look::Seen(Key { arn: KEY.to_owned(), state: "Enabled".to_owned() })),
+        job_roles: BTreeSet::new(),
+        key: Some(Look::Seen(Key {
+            arn: KEY.to_owned(),
+            state: "Enabled".to_owned(),
+            is_of_aws: false,
+            policy: Some(Look::Seen(key_policy("111111111111"))),
+        })),
         notifications: Look::Seen(Configuration {
             queues: vec![entry],
             ..Configuration::default()
