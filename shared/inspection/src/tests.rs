@@ -10,6 +10,7 @@ use expect_test::expect;
 use landfall_core::bucket_access::Comparison;
 use landfall_core::chain::observed::{AnalyticsAccount, DataAccount, Look};
 use landfall_core::chain::permissions::permission;
+use landfall_core::moment::Time;
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
@@ -323,6 +324,33 @@ async fn the_statements_that_a_stack_asks_for_are_compared_with_the_buckets_poli
         let unseen = Err(Unseen::Missing);
         let bucket = s3::bucket(&clients, &place, "acme-landing", Vec::new(), &unseen).await;
         assert_eq!(bucket.statements, Look::Missing);
+    }
+}
+
+#[tokio::test]
+async fn the_newest_batch_of_a_route_is_read_from_the_index_alone() {
+    let asked = r#"{"TableName":"landfall-ledger","IndexName":"routes","Limit":1,"ScanIndexForward":false,"KeyConditionExpression":"route = :route","ExpressionAttributeValues":{":route":{"S":"orders"}}}"#;
+    let asked: serde_json::Value = serde_json::from_str(asked).expect("JSON");
+    let answer = |items: serde_json::Value| {
+        ResponseTemplate::new(200).set_body_json(serde_json::json!({ "Items": items }))
+    };
+    let missing = || error(Service::Json("DynamoDB"), 400, "ResourceNotFoundException", "none");
+    for (answer, expected) in [
+        (
+            answer(serde_json::json!([{ "created_at": { "N": "1700" } }])),
+            Look::Seen(Some(Time(1_700))),
+        ),
+        (answer(serde_json::json!([])), Look::Seen(None)),
+        (denied(Service::Json("DynamoDB")), Look::Denied("dynamodb:Query".to_owned())),
+        (missing(), Look::Missing),
+    ] {
+        let asked = asked.clone();
+        let respond = move |request: &Request| {
+            assert_eq!(request.body_json::<serde_json::Value>().expect("JSON"), asked);
+            answer.clone()
+        };
+        let (_server, clients) = clients(respond).await;
+        assert_eq!(newest_batch(&clients, "landfall-ledger", "orders").await, expected);
     }
 }
 

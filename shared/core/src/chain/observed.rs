@@ -1,10 +1,12 @@
 //! What somebody saw of the chain. All of it comes from calls that read, and nothing in it is a verdict.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde_json::Value;
 
 use super::drift::Difference;
+use crate::audit::usage::Usage;
 use crate::batch::ClaimMode;
 use crate::bucket_access::Comparison;
 use crate::bucket_notifications::{Configuration, Filter};
@@ -113,12 +115,23 @@ pub struct DataAccount {
     pub ledger: Named<String>,
     /// `true` if DynamoDB removes expired items of the ledger.
     pub ledger_expiry: Look<bool>,
+    /// How the routes are used; `None` if nobody looked, because only the auditor remembers it.
+    pub usage: Option<Watch>,
     /// The status of the table of claims, by the table's name.
     pub claims: Named<String>,
     /// `true` if DynamoDB removes expired claims.
     pub claims_expiry: Look<bool>,
     /// The reader role, by ARN.
     pub reader: Named<Role>,
+}
+
+/// How the routes are used.
+#[derive(Debug, Clone)]
+pub struct Watch {
+    /// The use of each route, by its name. `Missing` if the ledger isn't there.
+    pub routes: BTreeMap<String, Look<Usage>>,
+    /// After how long without a new batch a route counts as unused.
+    pub unused_after: Duration,
 }
 
 /// What was seen in the analytics account.

@@ -261,6 +261,11 @@ table! {
         "Switch the time to live on. DynamoDB then removes what has expired within a few days.",
         Some("aws dynamodb update-time-to-live --table-name {resource} --time-to-live-specification Enabled=true,AttributeName=expires --region {region}");
 
+    GrantUnused: "grant_unused", Low,
+        "No object has started a batch of this route for a long time (`UnusedDays`). If nobody needs the route, the roles have permissions for nothing: to read its keys and to start its job.",
+        "Ask those who upload. If nobody needs the route, remove it from the routes and deploy.",
+        None;
+
     RoleMissing: "role_missing", High,
         "Somebody deleted the role. Nothing that needs it works until it is back. Batches wait in the ledger meanwhile.",
         "Let the stack that owns the role make it again.",

@@ -1,6 +1,7 @@
 //! One thing at a time is wrong with a chain that is otherwise healthy.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -11,6 +12,7 @@ use crate::chain::drift::{Difference, Kind};
 use crate::chain::observed::*;
 use crate::chain::problems::Fault;
 use crate::chain::{Check, Status, first_broken, judge};
+use crate::moment::Time;
 
 use Status::{Broken, Unknown, Warn};
 
@@ -54,6 +56,10 @@ fn key(observations: &mut Observations) -> &mut Key {
 
 fn key_policy_is(policy: &str, observations: &mut Observations) {
     key(observations).policy = Some(Look::Seen(policy.to_owned()));
+}
+
+fn watch(observations: &mut Observations) -> &mut Watch {
+    data(observations).usage.as_mut().expect("a watch")
 }
 
 fn statements_are(comparison: Comparison, observations: &mut Observations) {
@@ -106,6 +112,12 @@ const CASES: &[Case] = &[
     }),
     ("routes_not_deployed", Broken, |all| data(all).routes_are_deployed = Look::Seen(false)),
     ("could_not_look", Unknown, |all| data(all).routes_are_deployed = Look::Missing),
+    ("could_not_look", Unknown, |all| watch(all).routes.clear()),
+    ("grant_unused", Warn, |all| all.at = Time(90 * 24 * 3_600_000)),
+    ("grant_unused", Warn, |all| {
+        seen(watch(all).routes.get_mut("orders").expect("a route")).newest = None;
+        watch(all).unused_after = Duration::ZERO;
+    }),
     ("bucket_missing", Broken, |all| bucket(all).region = Look::Missing),
     ("bucket_in_other_region", Broken, |all| {
         bucket(all).region = Look::Seen("us-east-1".to_owned())
@@ -423,4 +435,18 @@ fn a_key_that_does_not_admit_a_role_comes_with_the_statement_that_does() {
     expect_test::expect![[r#"
         its policy doesn't admit `arn:aws:iam::111111111111:role/landfall/landfall-reader-222222222222`
         Add this statement to the key's policy: {"Action":["kms:Decrypt"],"Condition":{"ArnEquals":{"aws:PrincipalArn":["arn:aws:iam::111111111111:role/landfall/landfall-reader-222222222222"]},"StringLike":{"kms:ViaService":["s3.*"]}},"Effect":"Allow","Principal":{"AWS":["arn:aws:iam::111111111111:root"]},"Resource":["*"],"Sid":"LandfallReader4f0c1f01"}"#]].assert_eq(&format!("{}\n{fix}", check.evidence));
+}
+
+#[test]
+fn a_route_is_unused_once_its_time_is_over_and_not_before() {
+    let mut observations = both_transports();
+    observations.at = Time(90 * 24 * 3_600_000 - 1);
+    assert!(judge(&observations).iter().all(|check| check.problem.is_none()));
+    observations.at = Time(90 * 24 * 3_600_000);
+    let checks = judge(&observations);
+    let check = checks.iter().find(|check| check.problem.is_some()).expect("an unused route");
+    expect_test::expect!["orders: its newest batch began at 1970-01-01T00:00:00Z, and the auditor has looked for 90 days or more"].assert_eq(&format!("{}: {}", check.resource, check.evidence));
+    // Nobody but the auditor remembers when a route was used.
+    data(&mut observations).usage = None;
+    assert!(judge(&observations).iter().all(|check| check.problem.is_none()));
 }

@@ -1,9 +1,11 @@
 //! A chain in which every link works.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde_json::json;
 
+use crate::audit::usage::Usage;
 use crate::bucket_notifications::{Configuration, EVENT, Entry, Filter, FilterRule};
 use crate::chain::observed::*;
 use crate::moment::Time;
@@ -143,6 +145,17 @@ pub(super) fn healthy() -> Observations {
         runs_dlq: queue(&RUNS.replace("runs", "runs-dlq"), None),
         ledger: named("landfall-ledger", "ACTIVE".to_owned()),
         ledger_expiry: Look::Seen(true),
+        usage: Some(Watch {
+            routes: BTreeMap::from([(
+                "orders".to_owned(),
+                Look::Seen(Usage {
+                    since: Time::default(),
+                    looked: Time::default(),
+                    newest: Some(Time::default()),
+                }),
+            )]),
+            unused_after: Duration::from_secs(90 * 24 * 3_600),
+        }),
         claims: named("landfall-claims", "ACTIVE".to_owned()),
         claims_expiry: Look::Seen(true),
         reader: named(READER, role(&trust_in("222222222222", JOB_ROLE))),
