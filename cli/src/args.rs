@@ -5,6 +5,7 @@ pub mod batches;
 pub mod deploy;
 pub mod doctor;
 pub mod roles;
+pub mod status;
 pub mod unlock;
 
 use std::ffi::OsString;
@@ -20,6 +21,7 @@ use self::batches::{BatchArgs, BatchesArgs, FindArgs, RetryArgs};
 use self::deploy::{DeployArgs, DestroyArgs, GivenParameter, PackageArgs};
 use self::doctor::DoctorArgs;
 use self::roles::{DiffArgs, PoliciesArgs};
+use self::status::StatusArgs;
 use self::unlock::UnlockArgs;
 
 /// Starts AWS Glue jobs in one account when data lands in a bucket of another account.
@@ -30,6 +32,7 @@ use self::unlock::UnlockArgs;
   landfall explain --routes infra/routes.yaml s3://acme-landing/orders/dt=2026-01-31/a.csv
   landfall policies --routes infra/routes.yaml --data-account 111111111111
   landfall deploy infra/routes.yaml --data-profile acme-data --analytics-profile acme-lake --dry-run
+  landfall status
   landfall find s3://acme-landing/orders/dt=2026-01-31/a.csv
   landfall batches --state parked
   landfall schema > routes.schema.json")]
@@ -63,6 +66,7 @@ pub enum Command {
     Find(FindArgs),
     Doctor(DoctorArgs),
     Audit(AuditArgs),
+    Status(StatusArgs),
     Unlock(UnlockArgs),
     Wheel(WheelArgs),
     /// Print the JSON Schema of a routes file or of a custom resource's properties.

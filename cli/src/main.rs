@@ -1,7 +1,8 @@
 //! `landfall`, the operator's command line.
 //!
 //! Every command is a function from its arguments to an [`Output`], which this file prints. Commands read files and
-//! standard input. `diff` reads IAM, `doctor` looks at everything in both accounts, `audit` reads what the auditors found,
+//! standard input. `diff` reads IAM, `doctor` looks at everything in both accounts, `status` at what goes on in the data
+//! account, `audit` reads what the auditors found,
 //! and `batches`, `batch` and `find` read the ledger. `retry` writes to the ledger, `unlock` writes to the provisioner's table, and `deploy` and `destroy` change stacks: these print
 //! their progress as they work.
 
@@ -30,6 +31,7 @@ mod policies;
 mod repair;
 mod retry;
 mod state;
+mod status;
 mod terminal;
 mod unlock;
 mod version;
@@ -60,6 +62,7 @@ fn main() -> ExitCode {
         Command::Find(args) => find::run(args, cli.color),
         Command::Doctor(args) => doctor::run(args, cli.color),
         Command::Audit(args) => audit::run(args, cli.color),
+        Command::Status(args) => status::run(args),
         Command::Unlock(args) => unlock::run(args),
         Command::Wheel(args) => wheel::run(args),
         Command::Schema { subject } => Ok(Output::success(schema(*subject))),

@@ -1,7 +1,7 @@
 //! `landfall batches`, `batch`, `retry` and `find`, against a ledger in memory; `unlock` beside them.
 
 mod batches;
-mod desk;
+pub mod desk;
 mod find;
 mod former;
 mod outcome;

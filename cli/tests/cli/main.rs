@@ -10,6 +10,7 @@ mod explain;
 mod ledger;
 mod policies;
 mod secrets;
+mod status;
 
 use std::fs;
 use std::io::Write;
@@ -154,6 +155,8 @@ fn version_and_help_are_printed_to_standard_output() {
         &["retry", "--help"],
         &["find", "--help"],
         &["doctor", "--help"],
+        &["audit", "--help"],
+        &["status", "--help"],
         &["unlock", "--help"],
         &["schema", "--help"],
     ] {

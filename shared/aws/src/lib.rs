@@ -20,7 +20,7 @@ pub mod queue;
 pub mod sdk_error;
 pub mod secret_value;
 pub mod settings;
-mod signed;
+pub mod signed;
 pub mod startup;
 pub mod targets;
 pub mod telemetry;

@@ -21,7 +21,7 @@ use crate::config::pooled_connector;
 
 /// An AWS service.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Service {
+pub struct Service {
     /// The name in settings, such as `Secrets Manager`.
     pub id: &'static str,
     /// The name in endpoints and signatures.
@@ -32,7 +32,7 @@ pub(crate) struct Service {
 
 /// A client for one service in one region.
 #[derive(Debug)]
-pub(crate) struct SignedClient {
+pub struct SignedClient {
     service: Service,
     region: String,
     /// `None` if there is no endpoint that can be trusted.
@@ -50,7 +50,7 @@ struct Refusal {
 impl SignedClient {
     /// Returns a client for `place`, a partition and a region. Without a place, every call fails.
     /// Makes no call.
-    pub(crate) fn new(service: Service, place: Option<(&str, &str)>, config: &SdkConfig) -> Self {
+    pub fn new(service: Service, place: Option<(&str, &str)>, config: &SdkConfig) -> Self {
         Self {
             service,
             region: place.map(|(_, region)| region.to_owned()).unwrap_or_default(),
@@ -70,7 +70,7 @@ impl SignedClient {
     ///
     /// # Errors
     /// Returns why there is no answer. Of what AWS answered, the text repeats only the error code.
-    pub(crate) async fn call<A: DeserializeOwned>(
+    pub async fn call<A: DeserializeOwned>(
         &self,
         target: &'static str,
         body: &str,

@@ -8,6 +8,7 @@
 
 pub mod analytics;
 pub mod cloudformation;
+pub mod cloudwatch;
 pub mod data;
 pub mod drift;
 mod dynamodb;
@@ -19,7 +20,7 @@ mod look;
 pub mod requested;
 mod roles;
 mod s3;
-mod sqs;
+pub mod sqs;
 pub mod template;
 
 use aws_config::SdkConfig;

@@ -14,7 +14,7 @@ const ATTRIBUTES: Call = Call {
 };
 
 /// Looks at the queue of this name.
-pub(crate) async fn queue(clients: &Clients, place: &Place, name: &str) -> Named<Queue> {
+pub async fn queue(clients: &Clients, place: &Place, name: &str) -> Named<Queue> {
     named(place.arn("sqs", name), seen(clients, place, name).await)
 }
 

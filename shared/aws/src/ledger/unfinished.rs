@@ -13,6 +13,14 @@ use super::{CONCURRENT_READS, Ledger, LedgerError};
 /// The most pages of due batches to read per shard: 10,000 batches.
 const MAX_PAGES: usize = 10;
 
+/// What the indexes have of batches that are not done.
+struct Ids {
+    due: Vec<Waiting>,
+    parked: Vec<Waiting>,
+    /// Whether these are all.
+    is_whole: bool,
+}
+
 impl Ledger {
     /// Returns the batches that match `is_wanted` and are not done, which means due at some time or
     /// parked, the newest first. If a shard has more than 10,000, or more than 10,000 are parked,
@@ -25,25 +33,49 @@ impl Ledger {
         &self,
         is_wanted: impl Fn(&Batch) -> bool,
     ) -> Result<Listing, LedgerError> {
-        let (mut ids, mut is_whole) = (Vec::new(), true);
+        let Ids { due, parked, is_whole } = self.unfinished_ids(MAX_PAGES).await?;
+        let mut ids = [due, parked].concat();
+        newest_first(&mut ids);
+        let mut listing = self.read_all(ids, |it| is_unfinished(it) && is_wanted(it)).await?;
+        listing.batches.sort_by(|a, b| (b.opened_at, &b.id).cmp(&(a.opened_at, &a.id)));
+        listing.left = if is_whole { Left::None } else { Left::Any };
+        Ok(listing)
+    }
+
+    /// Returns batches that are not done, in no order: at most `most` that are due, of which it takes those that are due
+    /// first, and at most `most` that are parked, of which it takes those that have been for longest. If there are more, the
+    /// others are not looked at: [`Left::Any`].
+    ///
+    /// # Errors
+    /// Fails in the same cases as [`Ledger::unfinished`].
+    pub async fn longest_unfinished(&self, most: usize) -> Result<Listing, LedgerError> {
+        let Ids { mut due, mut parked, mut is_whole } = self.unfinished_ids(1).await?;
+        for ids in [&mut due, &mut parked] {
+            ids.sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id)));
+            is_whole &= ids.len() <= most;
+            ids.truncate(most);
+        }
+        let listing = self.read_all([due, parked].concat(), is_unfinished).await?;
+        Ok(Listing { left: if is_whole { Left::None } else { Left::Any }, ..listing })
+    }
+
+    /// Returns what the indexes have of batches that are due at some time or parked, each once and in no order. It reads
+    /// at most `pages` pages of each shard.
+    async fn unfinished_ids(&self, pages: usize) -> Result<Ids, LedgerError> {
+        let (mut due, mut is_whole) = (Vec::new(), true);
         for shard in 0..item::DUE_SHARDS {
-            let (found, are_all) = self.pages(&IndexQuery::due(shard), MAX_PAGES, || true).await?;
-            ids.extend(found);
+            let (found, are_all) = self.pages(&IndexQuery::due(shard), pages, || true).await?;
+            due.extend(found);
             is_whole &= are_all;
         }
         // This comes second, so it finds what was parked meanwhile.
-        let (parked, are_all) = self.all_parked().await?;
-        ids.extend(parked);
-        newest_first(&mut ids);
+        let (mut parked, are_all) = self.all_parked().await?;
         // A batch that was written between two queries can be in both.
         let mut known = BTreeSet::new();
-        ids.retain(|waiting: &Waiting| known.insert(waiting.id.clone()));
-        let is_unfinished =
-            |batch: &Batch| (batch.due().is_some() || batch.awaits().is_some()) && is_wanted(batch);
-        let mut listing = self.read_all(ids, is_unfinished).await?;
-        listing.batches.sort_by(|a, b| (b.opened_at, &b.id).cmp(&(a.opened_at, &a.id)));
-        listing.left = if is_whole && are_all { Left::None } else { Left::Any };
-        Ok(listing)
+        for ids in [&mut due, &mut parked] {
+            ids.retain(|waiting: &Waiting| known.insert(waiting.id.clone()));
+        }
+        Ok(Ids { due, parked, is_whole: is_whole && are_all })
     }
 
     /// Reads these batches, and keeps those that match `is_wanted`: the indexes that the IDs come
@@ -67,4 +99,9 @@ impl Ledger {
         }
         Ok(listing)
     }
+}
+
+/// The indexes may be behind.
+fn is_unfinished(batch: &Batch) -> bool {
+    batch.due().is_some() || batch.awaits().is_some()
 }
