@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use futures_util::stream::{self, StreamExt};
 use landfall_aws::clock::now;
-use landfall_core::audit::usage::{Usage, Usages};
 use landfall_core::audit::{is_audited, is_of_stack};
 use landfall_core::bucket_notifications::{self, Filter};
 use landfall_core::chain::observed::{
@@ -13,6 +12,7 @@ use landfall_core::chain::observed::{
 use landfall_core::chain::{Check, Side, judge};
 use landfall_core::roles::Kind;
 use landfall_core::routes::Routes;
+use landfall_core::usage::{Usage, Usages};
 use landfall_inspection::cloudformation::{self, Deployed};
 use landfall_inspection::requested::Requested;
 use landfall_inspection::{Seen, Unseen, analytics, data, newest_batch};

@@ -10,9 +10,9 @@ use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::types::AttributeValue;
-use landfall_core::audit::usage::Usages;
 use landfall_core::audit::{Change, Finding, KEPT};
 use landfall_core::moment::Time;
+use landfall_core::usage::Usages;
 use serde::{Deserialize, Serialize};
 
 use crate::dynamodb::{is_refused, number};

@@ -6,13 +6,13 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::drift::Difference;
-use crate::audit::usage::Usage;
 use crate::batch::ClaimMode;
 use crate::bucket_access::Comparison;
 use crate::bucket_notifications::{Configuration, Filter};
 use crate::moment::Time;
 use crate::policy::Document;
 use crate::routes::{Access, Route};
+use crate::usage::Usage;
 
 /// The outcome of a look at something.
 #[derive(Debug, Clone, PartialEq, Eq)]

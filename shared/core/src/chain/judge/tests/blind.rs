@@ -114,11 +114,12 @@ fn blinded(which: &[(usize, How)]) -> (Observations, Vec<(Link, How)>) {
             31 => data.ledger_expiry = nothing(how),
             32 => data.claims_expiry = nothing(how),
             33 => bucket.statements = nothing(how),
-            34 => match &mut bucket.key {
-                Some(Look::Seen(key)) => key.policy = Some(nothing(how)),
-                // Another look already saw nothing of the key.
-                _ => {}
-            },
+            34 => {
+                // Another look may already have seen nothing of the key.
+                if let Some(Look::Seen(key)) = &mut bucket.key {
+                    key.policy = Some(nothing(how));
+                }
+            }
             35 => {
                 let watch = data.usage.as_mut().expect("a watch");
                 watch.routes.insert("orders".to_owned(), nothing(how));

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::audit::usage::Usage;
 use crate::bucket_notifications::{Configuration, EVENT, Entry, Filter, FilterRule};
 use crate::chain::observed::*;
 use crate::moment::Time;
 use crate::policy::Document;
+use crate::usage::Usage;
 
 pub(super) const QUEUE: &str = "arn:aws:sqs:eu-west-1:111111111111:landfall-arrivals";
 pub(super) const RUNS: &str = "arn:aws:sqs:eu-west-1:111111111111:landfall-runs";
