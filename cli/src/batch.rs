@@ -12,7 +12,8 @@ use crate::args::batches::BatchArgs;
 use crate::ledger::{Connection, connect};
 use crate::terminal::output::{Output, Printed, Status};
 use crate::terminal::printable;
-use crate::{aws, version};
+use crate::watch::{self, Look};
+use crate::{aws, state, version};
 
 /// The most members to show without `--members`.
 const FIRST: usize = 20;
@@ -28,43 +29,50 @@ struct BatchDetails {
 
 /// Shows the batch that `args` name.
 pub fn run(args: &BatchArgs) -> Printed {
-    let mut output = Output::default();
-    let details = aws::wait(async {
+    let output = aws::wait(async {
         let connection = connect(&args.ledger).await?;
-        let (found, warning) = tokio::join!(
-            connection.ledger.batch(&args.id),
+        let (watched, warning) = tokio::join!(
+            watch::repeat(args.watch, async || look(&connection, args).await),
             version::of_ledger(connection.config(), &args.ledger.table)
         );
+        let mut output = watched?;
         output.warn(warning);
-        let Some(batch) = found.map_err(|error| connection.explained(error))? else {
-            let missing = connection.no_batch(&args.id);
-            let forgotten =
-                "the ledger keeps finished batches for 30 days, unless you configured another time";
-            output.stderr.push_str(&format!("{missing}; {forgotten}\n"));
-            output.worsen(Status::Nothing);
-            return Ok(None);
-        };
-        let members = if args.members {
-            connection.ledger.members(&batch).await
-        } else {
-            connection.ledger.first_members(&batch, FIRST).await
-        };
-        // The command shows the rest of the batch even if its members cannot be read.
-        let members = members.map_err(|error| output.error(&connection.explained(error))).ok();
-        let outcome = outcome(&connection, &batch).await.unwrap_or_else(|error| {
-            // Who may read the ledger need not be allowed to read claims, and nothing depends on it.
-            let note = printable(&format!("the outcome that the job reported is unknown: {error}"));
-            output.stderr.push_str(&format!("note: {note}\n"));
-            None
-        });
-        Ok(Some(BatchDetails { batch, members, outcome }))
+        Ok(output)
     })?;
-    output.stdout = match details {
-        Some(details) if args.ledger.json => document::print(&details),
-        Some(details) => text::print(&details, now()),
-        None => String::new(),
-    };
     Ok(output)
+}
+
+async fn look(connection: &Connection, args: &BatchArgs) -> anyhow::Result<Look> {
+    let mut output = Output::default();
+    let found = connection.ledger.batch(&args.id).await;
+    let Some(batch) = found.map_err(|error| connection.explained(error))? else {
+        let missing = connection.no_batch(&args.id);
+        let forgotten =
+            "the ledger keeps finished batches for 30 days, unless you configured another time";
+        output.stderr.push_str(&format!("{missing}; {forgotten}\n"));
+        output.worsen(Status::Nothing);
+        return Ok(Look { output, is_settled: true });
+    };
+    let members = if args.members {
+        connection.ledger.members(&batch).await
+    } else {
+        connection.ledger.first_members(&batch, FIRST).await
+    };
+    // The command shows the rest of the batch even if its members cannot be read.
+    let members = members.map_err(|error| output.error(&connection.explained(error))).ok();
+    let outcome = outcome(connection, &batch).await.unwrap_or_else(|error| {
+        // Who may read the ledger need not be allowed to read claims, and nothing depends on it.
+        let note = printable(&format!("the outcome that the job reported is unknown: {error}"));
+        output.stderr.push_str(&format!("note: {note}\n"));
+        None
+    });
+    let is_settled = state::is_settled(&batch.state);
+    let details = BatchDetails { batch, members, outcome };
+    output.stdout = match args.ledger.json {
+        true => document::print(&details),
+        false => text::print(&details, now()),
+    };
+    Ok(Look { output, is_settled })
 }
 
 /// Returns the outcome that the job run with the claim reported. A batch without job runs has none.

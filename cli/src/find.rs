@@ -21,6 +21,7 @@ use crate::ledger::{Connection, connect};
 use crate::terminal::output::{self, Output, Printed, Status};
 use crate::terminal::phrases::{counted, moment, size};
 use crate::terminal::printable;
+use crate::watch::{self, Look};
 use crate::{aws, state, version};
 
 /// The object's versions, newest first.
@@ -56,7 +57,7 @@ enum Role {
 
 /// Shows the object that `args` name.
 pub fn run(args: &FindArgs, color: Color) -> Printed {
-    let (bucket, key) = input::object(&args.uri)?;
+    let object = input::object(&args.uri)?;
     let routes = match &args.routes {
         Some(file) => {
             let (_, (routes, _)) = read_routes(file, Routes::parse, color)?;
@@ -64,24 +65,36 @@ pub fn run(args: &FindArgs, color: Color) -> Printed {
         }
         None => None,
     };
-    let (versions, absent, connection, warning) = aws::wait(async {
+    let output = aws::wait(async {
         let connection = connect(&args.ledger).await?;
-        let (versions, warning) = tokio::join!(
-            look(&connection, args, bucket, key),
+        let (watched, warning) = tokio::join!(
+            watch::repeat(args.watch, async || {
+                shown(&connection, args, object, routes.as_ref()).await
+            }),
             version::of_ledger(connection.config(), &args.ledger.table)
         );
-        let versions = versions?;
-        let absent = match versions.versions.as_slice() {
-            [] => Some(not_known(&connection, args, (bucket, key), routes).await),
-            [..] => None,
-        };
-        Ok((versions, absent, connection, warning))
+        let mut output = watched?;
+        output.warn(warning);
+        Ok(output)
     })?;
+    Ok(output)
+}
+
+async fn shown(
+    connection: &Connection,
+    args: &FindArgs,
+    (bucket, key): (&str, &str),
+    routes: Option<&Known>,
+) -> anyhow::Result<Look> {
+    let versions = look(connection, args, bucket, key).await?;
+    let absent = match versions.versions.as_slice() {
+        [] => Some(not_known(connection, args, (bucket, key), routes).await),
+        [..] => None,
+    };
     let mut output = Output::default();
-    output.warn(warning);
     if let Some(absent) = &absent {
         let (place, uri) = (connection.place(), printable(&args.uri));
-        output.stderr.push_str(&format!("the ledger ({place}) has no arrival of {uri}\n"));
+        output.stderr = format!("the ledger ({place}) has no arrival of {uri}\n");
         if !args.ledger.json {
             output.stderr.push_str(&absent.text(now()));
         }
@@ -95,7 +108,12 @@ pub fn run(args: &FindArgs, color: Color) -> Printed {
     } else if !versions.versions.is_empty() {
         output.stdout = text(&versions, now());
     }
-    Ok(output)
+    let is_settled = match &absent {
+        Some(absent) => !absent.may_arrive(now()),
+        // What can't be read may be under way.
+        None => versions.versions.iter().all(Version::is_settled),
+    };
+    Ok(Look { output, is_settled })
 }
 
 /// Looks at an object that the ledger doesn't know, and at the deployed routes if the user names none.
@@ -103,12 +121,12 @@ async fn not_known(
     connection: &Connection,
     args: &FindArgs,
     (bucket, key): (&str, &str),
-    routes: Option<Known>,
+    routes: Option<&Known>,
 ) -> Absent {
     let config = connection.config();
     let routes = async {
         match routes {
-            Some(routes) => Ok(routes),
+            Some(routes) => Ok(routes.clone()),
             None => absent::deployed(config, &args.ledger.table).await,
         }
     };
@@ -227,6 +245,16 @@ fn about(role: &Role) -> String {
     };
     let version = member.version_id.iter().map(|id| format!(", version {}", printable(id)));
     version.chain(member.size.map(|bytes| format!(", {}", size(Some(bytes))))).collect()
+}
+
+impl Version {
+    /// Returns `true` if nothing more happens to the version. A batch that has left the ledger was done.
+    fn is_settled(&self) -> bool {
+        match &self.batch {
+            Some(batch) => state::is_settled(&batch.state),
+            None => self.problem.is_none(),
+        }
+    }
 }
 
 impl Role {

@@ -35,6 +35,7 @@ mod status;
 mod terminal;
 mod unlock;
 mod version;
+mod watch;
 mod wheel;
 
 use std::process::ExitCode;

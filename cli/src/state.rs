@@ -29,6 +29,11 @@ pub fn standing(state: &State) -> &'static str {
     }
 }
 
+/// Returns `true` if nothing more happens to the batch, unless a person returns it.
+pub fn is_settled(state: &State) -> bool {
+    matches!(state, State::Succeeded { .. } | State::Parked { .. } | State::Empty)
+}
+
 /// Returns the ID of the job run that the state is about.
 pub fn run_id(state: &State) -> Option<&str> {
     match state {

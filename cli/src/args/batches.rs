@@ -76,6 +76,10 @@ pub struct BatchesArgs {
 #[command(after_help = "Examples:
   landfall batch 222222222222-899bfd94d19c4ed05147d6815125b225
   landfall batch --members 222222222222-899bfd94d19c4ed05147d6815125b225
+  landfall batch --watch 222222222222-899bfd94d19c4ed05147d6815125b225
+
+With --watch, `batch` looks again until the batch is done or parked. A terminal shows the newest look;
+otherwise, the lines that changed follow each other. Ctrl-C ends it.
 
 Your credentials need dynamodb:GetItem on the ledger's table. To show the outcome that the job
 reported, they need it on the claims table too.
@@ -89,6 +93,10 @@ pub struct BatchArgs {
     /// Print all members, not just the first 20.
     #[arg(long)]
     pub members: bool,
+    /// Look again every 5 seconds, or every SECONDS, until nothing is left to wait for.
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, conflicts_with = "json")]
+    #[arg(default_missing_value = "5", value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    pub watch: Option<u32>,
     #[command(flatten)]
     pub ledger: LedgerArgs,
 }
@@ -130,6 +138,11 @@ pub struct RetryArgs {
 #[command(after_help = "Examples:
   landfall find s3://acme-landing/orders/dt=2026-01-31/a.csv
   landfall find --routes infra/routes.yaml s3://acme-landing/orders/dt=2026-01-31/a.csv
+  landfall find --watch s3://acme-landing/orders/dt=2026-01-31/a.csv
+
+With --watch, `find` looks again until each batch that it shows is done or parked. If the ledger doesn't
+know the object, it looks again as long as the object's event may be on its way. A terminal shows the
+newest look; otherwise, the lines that changed follow each other. Ctrl-C ends it.
 
 `find` reads the URI as you write it, as `explain` does. Your credentials need dynamodb:GetItem and
 dynamodb:Query on the ledger's table. If the ledger doesn't know the object, `find` asks S3 whether it
@@ -152,6 +165,10 @@ pub struct FindArgs {
     #[arg(long, value_name = "COUNT", default_value_t = 20)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub limit: u32,
+    /// Look again every 5 seconds, or every SECONDS, until nothing is left to wait for.
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, conflicts_with = "json")]
+    #[arg(default_missing_value = "5", value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    pub watch: Option<u32>,
     #[command(flatten)]
     pub ledger: LedgerArgs,
 }

@@ -49,7 +49,7 @@ pub struct Object {
 }
 
 /// The routes that may take the object.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Known {
     from: Source,
     routes: Routes,
@@ -122,6 +122,16 @@ impl Absent {
             event_time: None,
         };
         Self { look, arrival, routes }
+    }
+
+    /// Returns `true` if the object is so new that its event may be on its way, unless no route takes it.
+    pub fn may_arrive(&self, now: Time) -> bool {
+        let Look::There(Object { modified: Some(modified), .. }) = &self.look else { return false };
+        let is_taken = |route: &Route| {
+            matches!(route.judge(&self.arrival), Verdict::Matches(_) | Verdict::Marker(_))
+        };
+        now.since(*modified) < ON_ITS_WAY
+            && (self.routes.is_err() || self.of_bucket().any(is_taken))
     }
 
     /// Returns it as lines of text.
@@ -418,6 +428,21 @@ routes:
             S3 has the object: 512 bytes, version v\u{1b}1, last modified 2026-01-31T23:00:00Z (60 minutes ago)
             my routes.yaml has no route for bucket `other`: with these routes, nothing starts
         "#]].assert_eq(&other.text(NOW));
+    }
+
+    #[test]
+    fn only_a_new_object_that_a_route_may_take_can_still_arrive() {
+        let may = |key: &str, look, routes| {
+            Absent::new("acme-landing", key, look, routes).may_arrive(NOW)
+        };
+        assert!(may("orders/a.csv", there(512, 60), routes()));
+        assert!(may("a.csv", there(512, 60), unknown()), "a route may take it");
+        assert!(!may("a.csv", there(512, 60), routes()), "no route takes it");
+        assert!(!may("orders/a.csv", there(0, 60), routes()), "it is too small");
+        assert!(!may("orders/a.csv", there(512, 600), routes()), "its event is lost");
+        for look in [Look::NotThere, Look::Denied, Look::Failed("no".to_owned())] {
+            assert!(!may("orders/a.csv", look, routes()));
+        }
     }
 
     #[tokio::test]

@@ -7,6 +7,7 @@ mod former;
 mod outcome;
 mod retry;
 mod unlock;
+mod watch;
 
 use expect_test::expect;
 

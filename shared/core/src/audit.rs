@@ -26,10 +26,11 @@ pub const KEPT: Duration = Duration::from_secs(90 * 24 * 3_600);
 const EVENT_VERSION: &str = "1";
 
 /// The problems that need a second look.
-const UNCERTAIN: [&str; 8] = [
+const UNCERTAIN: [&str; 9] = [
     "bucket_policy_unique_id",
     "could_not_look",
     "function_not_active",
+    "key_does_not_admit",
     "mapping_fails",
     "mapping_unsettled",
     "queue_policy_unique_id",

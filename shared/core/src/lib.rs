@@ -42,4 +42,5 @@ pub mod shell;
 pub mod template;
 pub mod turns;
 pub mod typed;
+pub mod usage;
 pub mod yaml;
