@@ -114,11 +114,14 @@ fn calls() -> Vec<Row> {
             .with("events:source", vec![source])
     };
     let routes = "arn:aws:s3:::acme-artifacts/landfall/x/routes.yaml";
+    let foreign = may("s3:GetObject", routes).owned_by(FOREIGN);
+    // Its owner lets everybody read.
+    let foreign = foreign.resource_policy(admits("s3:GetObject"));
     let mut rows = vec![
         ("an event about a repair", ALWAYS, put("landfall")),
         ("an event in another's name", NEVER, put("com.example")),
         ("the routes", ALWAYS, may("s3:GetObject", routes)),
-        ("somebody else's bucket", NEVER, may("s3:GetObject", routes).owned_by(FOREIGN)),
+        ("somebody else's bucket", NEVER, foreign),
     ];
     let mut add = |more: Vec<Row>| rows.extend(more);
     add(each("the audited stack", ALWAYS, &STACK, &arn("cloudformation", "stack/landfall/1")));
@@ -208,9 +211,10 @@ fn a_repairer_may_run_the_transforms_of_the_templates_and_no_others() {
     for mut document in documents() {
         let transform =
             |name: &str| format!("arn:aws:cloudformation:{REGION}:aws:transform/{name}");
+        let transforms = ["Include", "Serverless-2016-10-31"].map(transform);
         let expected = json!({
             "Sid": "RunTransforms", "Effect": "Allow", "Action": "cloudformation:CreateChangeSet",
-            "Resource": ["Include", "Serverless-2016-10-31"].map(transform),
+            "Resource": transforms,
         });
         assert_eq!(*statement(&mut document, "RunTransforms"), expected);
     }
