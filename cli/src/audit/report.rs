@@ -269,7 +269,7 @@ mod tests {
             side: Side::Data,
             account: "111111111111".to_owned(),
             region: "eu-west-1".to_owned(),
-            kept: Kept { findings, last_audit, unreadable: Vec::new() },
+            kept: Kept { findings, last_audit, ..Kept::default() },
         }]
     }
 

@@ -113,7 +113,11 @@ async fn audit(context: &Context) -> Result<Audited, Error> {
     if is_changing {
         tracing::info!(stack = settings.stack, "the stack is being changed: nothing is judged");
     } else {
-        let checks = look::checks(context, &stack).await;
+        let mut used = kept.usage.clone();
+        let checks = look::checks(context, &stack, &mut used).await;
+        if used != kept.usage {
+            findings.remember(&used).await?;
+        }
         count = checks.len();
         for change in audit::changes(&kept.findings, &checks, now()) {
             let is_kept = apply(context, &change).await?;

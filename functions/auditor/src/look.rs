@@ -2,18 +2,25 @@
 
 use std::collections::BTreeMap;
 
+use futures_util::stream::{self, StreamExt};
 use landfall_aws::clock::now;
 use landfall_core::audit::{is_audited, is_of_stack};
 use landfall_core::bucket_notifications::{self, Filter};
-use landfall_core::chain::observed::{AnalyticsAccount, DataAccount, Observations, RouteFacts};
+use landfall_core::chain::observed::{
+    AnalyticsAccount, DataAccount, Look, Observations, RouteFacts, Watch,
+};
 use landfall_core::chain::{Check, Side, judge};
 use landfall_core::roles::Kind;
 use landfall_core::routes::Routes;
+use landfall_core::usage::{Usage, Usages};
 use landfall_inspection::cloudformation::{self, Deployed};
 use landfall_inspection::requested::Requested;
-use landfall_inspection::{Seen, Unseen, analytics, data};
+use landfall_inspection::{Seen, Unseen, analytics, data, newest_batch};
 
 use crate::{Context, Settings};
+
+/// How many routes are looked at at once.
+const AT_ONCE: usize = 4;
 
 /// What `NamePrefix` is unless somebody sets it.
 const DEFAULT_PREFIX: &str = "landfall";
@@ -29,7 +36,13 @@ struct Asked {
 
 /// Looks at the account's half of the chain, and returns the verdicts on the audited links. If it isn't known what the
 /// stack asks for, the only verdict is that on the stack.
-pub(crate) async fn checks(context: &Context, stack: &Seen<Deployed>) -> Vec<Check> {
+///
+/// `used` is what is remembered of the use of routes. It is brought up to date.
+pub(crate) async fn checks(
+    context: &Context,
+    stack: &Seen<Deployed>,
+    used: &mut Usages,
+) -> Vec<Check> {
     let side = context.settings.side;
     let prefix = stack.as_ref().ok().and_then(|stack| stack.parameter("NamePrefix"));
     let prefix = prefix.unwrap_or(DEFAULT_PREFIX);
@@ -39,7 +52,9 @@ pub(crate) async fn checks(context: &Context, stack: &Seen<Deployed>) -> Vec<Che
     let (mut data, mut analytics, mut routes) = (Err(others()), Err(others()), Vec::new());
     match (asked, side) {
         (Ok(asked), Side::Data) => {
-            data = Ok(of_data(context, stack, prefix, &asked).await);
+            let mut account = of_data(context, stack, prefix, &asked).await;
+            account.usage = Some(watch(context, &account.ledger.name, &asked.routes, used).await);
+            data = Ok(account);
             routes = asked.routes;
         }
         (Ok(asked), Side::Analytics) => {
@@ -107,6 +122,36 @@ async fn of_data(
     let inspected =
         data::inspect(&context.clients, &expected, stack, &asked.requested, is_deployed).await;
     inspected.account
+}
+
+/// Looks for the newest batch of each route for which it is time, and remembers it. Forgets routes that aren't there any
+/// more, unless there is none at all: then the stack is gone, and may come back.
+async fn watch(context: &Context, ledger: &str, routes: &[RouteFacts], used: &mut Usages) -> Watch {
+    let now = now();
+    let look = |route: &RouteFacts| {
+        let (name, before) = (route.name.clone(), used.get(&route.name).cloned());
+        async move {
+            let seen = match before {
+                Some(before) if !before.is_due(now) => Look::Seen(before),
+                before => match newest_batch(&context.clients, ledger, &name).await {
+                    Look::Seen(newest) => Look::Seen(Usage::after(before.as_ref(), newest, now)),
+                    Look::Missing => Look::Missing,
+                    Look::Denied(permission) => Look::Denied(permission),
+                    Look::Failed(why) => Look::Failed(why),
+                },
+            };
+            (name, seen)
+        }
+    };
+    let looks: Vec<_> = routes.iter().map(look).collect();
+    let seen: BTreeMap<String, Look<Usage>> =
+        stream::iter(looks).buffer_unordered(AT_ONCE).collect().await;
+    if !seen.is_empty() {
+        used.retain(|name, _| seen.contains_key(name));
+    }
+    let known = seen.iter().filter_map(|(name, it)| Some((name.clone(), it.seen()?.clone())));
+    used.extend(known);
+    Watch { routes: seen, unused_after: context.settings.unused_after }
 }
 
 async fn of_analytics(

@@ -1,8 +1,13 @@
 //! Reads the function's settings from its environment.
 
+use std::time::Duration;
+
 use landfall_core::chain::Side;
 use landfall_core::partition;
 use landfall_inspection::Place;
+
+/// How many days without a new batch make a route unused, unless the settings say.
+const UNUSED_DAYS: u32 = 90;
 
 /// The settings of the auditor.
 #[derive(Debug, Clone)]
@@ -11,6 +16,8 @@ pub struct Settings {
     pub stack: String,
     /// Which half that is.
     pub side: Side,
+    /// After how long without a new batch a route counts as unused.
+    pub unused_after: Duration,
     /// The name of the table of findings.
     pub findings_table: String,
     /// Where the function is.
@@ -48,12 +55,21 @@ impl Settings {
             partition.ok_or(SettingsError { what: "the region", variable: "AWS_REGION" })?;
         let side = get("the account's part", "LANDFALL_SIDE")?;
         let side = Side::ALL.into_iter().find(|it| it.name() == side);
+        let days = match get("the days", "LANDFALL_UNUSED_DAYS") {
+            Ok(days) => days.parse().ok().filter(|days| *days > 0),
+            Err(_) => Some(UNUSED_DAYS),
+        };
+        let days = days.ok_or(SettingsError {
+            what: "after how many days a route is unused, a whole number",
+            variable: "LANDFALL_UNUSED_DAYS",
+        })?;
         Ok(Self {
             stack: get("the stack", "LANDFALL_STACK")?,
             side: side.ok_or(SettingsError {
                 what: "the account's part, `data` or `analytics`",
                 variable: "LANDFALL_SIDE",
             })?,
+            unused_after: Duration::from_secs(u64::from(days) * 24 * 3_600),
             findings_table: get("the table of findings", "LANDFALL_FINDINGS_TABLE")?,
             place: Place {
                 partition: partition.to_owned(),
@@ -94,5 +110,24 @@ mod tests {
         }
         assert!(read("LANDFALL_SIDE", "both").is_err());
         assert!(read("AWS_REGION", "nowhere").is_err());
+    }
+
+    #[test]
+    fn a_route_is_unused_after_90_days_unless_the_settings_say_otherwise() {
+        let days = |value: &'static str| {
+            let variable = |name: &str| match name {
+                "LANDFALL_UNUSED_DAYS" => Some(value.to_owned()),
+                name => {
+                    ALL.iter().find(|(known, _)| *known == name).map(|(_, it)| (*it).to_owned())
+                }
+            };
+            let settings = Settings::from_env(variable).map_err(|error| error.to_string());
+            settings.map(|settings| settings.unused_after.as_secs() / (24 * 3_600))
+        };
+        assert_eq!((days(""), days("30")), (Ok(90), Ok(30)));
+        for nothing in ["0", "-1", "a month"] {
+            let error = days(nothing).expect_err(nothing);
+            assert!(error.contains("`LANDFALL_UNUSED_DAYS`"), "{error}");
+        }
     }
 }

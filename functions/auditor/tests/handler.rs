@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 
 use aws_config::retry::RetryConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
@@ -10,6 +11,7 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use landfall_auditor::{Audited, Context, Error, Settings, handle};
 use landfall_aws::config::http_client;
 use landfall_aws::metrics::Metrics;
+use landfall_core::chain::Side;
 use landfall_stand_ins::{Act, IamRole, StandIn, Table};
 use serde_json::{Value, json};
 
@@ -82,6 +84,10 @@ fn xml(operation: &str, result: &str) -> Act {
 
 impl Account {
     fn new() -> Self {
+        Self::of(Side::Analytics)
+    }
+
+    fn of(side: Side) -> Self {
         let aws = StandIn::start(vec![Table::new(TABLE, "stack", Some("finding"))]);
         aws.answer("GetTemplate", |_, _| {
             let template = template().replace('&', "&amp;").replace('<', "&lt;");
@@ -104,10 +110,10 @@ impl Account {
             .http_client(http_client())
             .retry_config(RetryConfig::disabled())
             .build();
-        let variable = |name: &str| {
+        let variable = move |name: &str| {
             Some(match name {
                 "LANDFALL_STACK" => "landfall",
-                "LANDFALL_SIDE" => "analytics",
+                "LANDFALL_SIDE" => side.name(),
                 "LANDFALL_ACCOUNT_ID" => "222222222222",
                 "LANDFALL_FINDINGS_TABLE" => TABLE,
                 "AWS_REGION" => "eu-west-1",
@@ -263,6 +269,52 @@ async fn a_finding_of_another_version_stays_as_it_is() {
     assert!(account.aws.put_item(TABLE, &item));
     account.audit().await.expect("an audit");
     assert_eq!(account.aws.item(TABLE, &["landfall", "LF999/x/y"]), Some(item));
+}
+
+#[tokio::test]
+async fn a_route_without_a_batch_is_found_once_the_auditor_has_looked_for_long_enough() {
+    const UNUSED: &str = "LF036/grant_unused/orders";
+    const DAY: u64 = 24 * 3_600_000;
+    let account = Account::of(Side::Data);
+    let newest = Arc::new(Mutex::new(None::<u64>));
+    let shown = Arc::clone(&newest);
+    account.aws.answer("Query", move |call, _| {
+        if call.body["TableName"] != "landfall-ledger" {
+            return Act::Serve;
+        }
+        let newest = shown.lock().expect("nobody panics with it");
+        let entries = newest.iter().map(|at| json!({ "created_at": { "N": at.to_string() } }));
+        let body = json!({ "Items": entries.collect::<Vec<Value>>() }).to_string();
+        Act::Answer { status: 200, body }
+    });
+    let now = u64::try_from(
+        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a time").as_millis(),
+    )
+    .expect("a number");
+    let queries = || account.aws.calls().iter().filter(|it| it.operation == "Query").count();
+    let watched = |since: u64, looked: u64| {
+        let usage = json!({ "orders": { "since": since, "looked": looked } }).to_string();
+        let item = json!({ "stack": { "S": "landfall" }, "finding": { "S": "usage" }, "body": { "S": usage } });
+        assert!(account.aws.put_item(TABLE, &item));
+    };
+    // What was before the first look isn't known.
+    account.audit().await.expect("an audit");
+    assert_eq!(account.finding(UNUSED), None);
+    let before = queries();
+    account.audit().await.expect("an audit");
+    assert_eq!(queries() - before, 1, "the ledger is asked every six hours only");
+    // A gap in which a batch could come and go.
+    watched(now - 100 * DAY, now - 2 * DAY);
+    account.audit().await.expect("an audit");
+    assert_eq!(account.finding(UNUSED), None);
+    watched(now - 100 * DAY, now - DAY / 2);
+    account.audit().await.expect("an audit");
+    let finding = account.finding(UNUSED).expect("a finding");
+    assert_eq!((&finding["state"], &finding["severity"]), (&json!("open"), &json!("low")));
+    *newest.lock().expect("nobody panics with it") = Some(now);
+    watched(now - 100 * DAY, now - DAY / 2);
+    account.audit().await.expect("an audit");
+    assert_eq!(account.finding(UNUSED).expect("a finding")["state"], "resolved");
 }
 
 #[tokio::test]

@@ -1,7 +1,10 @@
 //! The table of findings.
 //!
 //! Each finding has one item: `stack`, the name of the audited stack; `finding`, the finding's ID; `body`, the finding as
-//! JSON; and, once it is resolved, `expires`. One more item, whose `finding` is `audit`, says when the last audit ended.
+//! JSON; and, once it is resolved, `expires`. Two more items have the `finding` `audit`, which says when the last audit
+//! ended, and `usage`, which says what the auditor remembers of the use of routes. [`repairs`] has items of its own.
+
+pub mod repairs;
 
 use std::collections::HashMap;
 
@@ -11,6 +14,7 @@ use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::types::AttributeValue;
 use landfall_core::audit::{Change, Finding, KEPT};
 use landfall_core::moment::Time;
+use landfall_core::usage::Usages;
 use serde::{Deserialize, Serialize};
 
 use crate::dynamodb::{is_refused, number};
@@ -18,6 +22,9 @@ use crate::sdk_error::{ServiceError, sdk_error_parts};
 
 /// The sort key of the item about the last audit. No finding's ID is like that.
 const LAST_AUDIT: &str = "audit";
+
+/// The sort key of the item about the use of routes. No finding's ID is like that.
+const USAGE: &str = "usage";
 
 /// Why the table could not be read or written.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -44,6 +51,8 @@ pub struct Kept {
     pub findings: Vec<Finding>,
     /// The last audit; `None` if there was none.
     pub last_audit: Option<LastAudit>,
+    /// What is remembered of the use of routes. Empty if nothing is, or another version wrote it.
+    pub usage: Usages,
     /// The IDs of findings that this version can't read.
     pub unreadable: Vec<String>,
 }
@@ -86,6 +95,13 @@ impl Findings {
                 (text("finding").unwrap_or_default(), text("body").unwrap_or_default());
             if id == LAST_AUDIT {
                 kept.last_audit = serde_json::from_str(body).ok();
+                continue;
+            }
+            if id.starts_with(repairs::PREFIX) {
+                continue;
+            }
+            if id == USAGE {
+                kept.usage = serde_json::from_str(body).unwrap_or_default();
                 continue;
             }
             match serde_json::from_str::<Finding>(body) {
@@ -158,6 +174,19 @@ impl Findings {
         let put = self.client.put_item().table_name(&self.table);
         let put = put.set_item(Some(self.key(LAST_AUDIT)));
         let put = put.item("body", AttributeValue::S(self.body(doing, audit)?));
+        put.send().await.map(drop).map_err(|error| self.failed(doing, &error))
+    }
+
+    /// Remembers the use of routes. Of two at the same time, the later one counts: the next look finds again what it
+    /// doesn't have.
+    ///
+    /// # Errors
+    /// Fails if the table doesn't answer.
+    pub async fn remember(&self, usage: &Usages) -> Result<(), FindingsError> {
+        let doing = "remember the use of routes";
+        let put = self.client.put_item().table_name(&self.table);
+        let put = put.set_item(Some(self.key(USAGE)));
+        let put = put.item("body", AttributeValue::S(self.body(doing, usage)?));
         put.send().await.map(drop).map_err(|error| self.failed(doing, &error))
     }
 

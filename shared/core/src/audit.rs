@@ -3,6 +3,8 @@
 //! A finding has the same ID in each audit, whatever its texts say. It ends only if its own check was made and didn't
 //! see it any more: "couldn't look" never ends a finding, and never starts one but its own.
 
+pub mod repair;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -24,10 +26,11 @@ pub const KEPT: Duration = Duration::from_secs(90 * 24 * 3_600);
 const EVENT_VERSION: &str = "1";
 
 /// The problems that need a second look.
-const UNCERTAIN: [&str; 8] = [
+const UNCERTAIN: [&str; 9] = [
     "bucket_policy_unique_id",
     "could_not_look",
     "function_not_active",
+    "key_does_not_admit",
     "mapping_fails",
     "mapping_unsettled",
     "queue_policy_unique_id",

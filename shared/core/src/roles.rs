@@ -7,6 +7,7 @@
 mod brakes;
 mod diff;
 pub mod external_ids;
+mod keys;
 mod spec;
 mod step;
 mod written;

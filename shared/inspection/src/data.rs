@@ -114,6 +114,7 @@ pub async fn inspect(
         runs_dlq,
         ledger,
         ledger_expiry,
+        usage: None,
         claims,
         claims_expiry,
         reader,

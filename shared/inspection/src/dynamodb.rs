@@ -1,7 +1,8 @@
 //! Tables.
 
-use aws_sdk_dynamodb::types::TimeToLiveStatus;
+use aws_sdk_dynamodb::types::{AttributeValue, TimeToLiveStatus};
 use landfall_core::chain::observed::{Look, Named};
+use landfall_core::moment::Time;
 
 use crate::look::{Call, look, named};
 use crate::{Clients, Seen};
@@ -10,6 +11,8 @@ const DESCRIBE: Call = Call { operation: "DescribeTable", missing: &["ResourceNo
 
 const TIME_TO_LIVE: Call =
     Call { operation: "DescribeTimeToLive", missing: &["ResourceNotFoundException"] };
+
+const QUERY: Call = Call { operation: "Query", missing: &["ResourceNotFoundException"] };
 
 /// The attribute that says when an item of Landfall's tables expires.
 const EXPIRES: &str = "expires";
@@ -39,4 +42,23 @@ async fn expires(clients: &Clients, name: &str) -> Seen<bool> {
     let status = found.time_to_live_status;
     let is_on = matches!(status, Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling));
     Ok(is_on && found.attribute_name.as_deref() == Some(EXPIRES))
+}
+
+/// Looks when the newest batch of the route began that the ledger still has. Reads the keys of one entry of its index
+/// `routes`, and nothing of the data.
+pub async fn newest_batch(clients: &Clients, ledger: &str, route: &str) -> Look<Option<Time>> {
+    look(newest(clients, ledger, route).await)
+}
+
+async fn newest(clients: &Clients, ledger: &str, route: &str) -> Seen<Option<Time>> {
+    let query = clients.dynamodb.query().table_name(ledger).index_name("routes");
+    let query = query
+        .key_condition_expression("route = :route")
+        .expression_attribute_values(":route", AttributeValue::S(route.to_owned()))
+        .scan_index_forward(false)
+        .limit(1);
+    let found = QUERY.seen(query.send().await)?.items.unwrap_or_default();
+    let Some(entry) = found.first() else { return Ok(None) };
+    let began = entry.get("created_at").and_then(|at| at.as_n().ok()?.parse().ok());
+    began.map(|at| Some(Time(at))).ok_or_else(|| QUERY.failed("the entry has no `created_at`"))
 }

@@ -25,6 +25,7 @@ pub mod template;
 
 use aws_config::SdkConfig;
 
+pub use self::dynamodb::newest_batch;
 pub use self::look::{Seen, Unseen};
 pub use self::s3::object;
 

@@ -4,7 +4,7 @@
 //! It knows the functions that Landfall's custom resources use, and gives up at any other: a property that was
 //! guessed would look like drift.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, anyhow, bail};
 use landfall_core::bucket_access::{self, Desired};
@@ -40,6 +40,15 @@ pub struct Resource {
     pub kind: String,
     /// Its ID in AWS.
     pub physical_id: String,
+}
+
+/// What a deployed stack asks for in the policy of a bucket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Access {
+    /// The statements.
+    pub desired: Desired,
+    /// The ARNs of the job roles that they admit.
+    pub job_roles: BTreeSet<String>,
 }
 
 impl Requested {
@@ -128,14 +137,20 @@ impl Requested {
     ///
     /// # Errors
     /// Fails if that can't be told from here.
-    pub fn bucket_statements(&self) -> anyhow::Result<BTreeMap<String, Desired>> {
+    pub fn bucket_statements(&self) -> anyhow::Result<BTreeMap<String, Access>> {
         let mut all = BTreeMap::new();
         let is_it = |it: &Resource| it.kind == "Custom::LandfallBucketAccess";
         for resource in self.resources().into_iter().filter(is_it) {
             let properties = self.properties(&resource.logical_id)?;
             let spec = bucket_access::Spec::read(&properties, &self.home);
             let spec = spec.map_err(|problems| anyhow!("{}", problems.join("; ")))?;
-            all.extend(spec.all_desired(&lifecycle::token(&self.id, &resource.logical_id)));
+            let token = lifecycle::token(&self.id, &resource.logical_id);
+            all.extend(spec.all_desired(&token).into_iter().map(|(bucket, desired)| {
+                let accounts = spec.buckets.get(&bucket).into_iter().flat_map(BTreeMap::keys);
+                let job_roles = accounts.filter_map(|id| spec.roles.get(id)).flatten();
+                let job_roles = job_roles.cloned().collect();
+                (bucket, Access { desired, job_roles })
+            }));
         }
         Ok(all)
     }

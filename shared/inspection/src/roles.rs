@@ -25,6 +25,7 @@ pub(crate) async fn role(
         Ok(Role {
             differences: differences.map_err(Unseen::Failed)?,
             brakes: observed.brakes().into_iter().map(str::to_owned).collect(),
+            keys: observed.keys(),
             role_id: observed.role_id,
             trust: observed.trust,
         })

@@ -1,14 +1,15 @@
 //! Landing buckets, and objects.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use landfall_core::bucket_access::{Comparison, Desired, Policy, compare};
+use landfall_core::bucket_access::{Comparison, Policy, compare};
 use landfall_core::bucket_notifications::{Configuration, Filter};
 use landfall_core::chain::observed::Bucket;
 use landfall_core::policy::Document;
 use landfall_provisioning::bucket_notifications::{self, Refusal};
 
 use crate::look::{Call, Unseen, look};
+use crate::requested::Access;
 use crate::{Clients, Place, Seen, kms};
 
 const HEAD_BUCKET: Call = Call { operation: "HeadBucket", missing: &["NoSuchBucket"] };
@@ -39,7 +40,7 @@ const OWN_KEY_OF_S3: &str = "alias/aws/s3";
 const MAX_BYTES: i64 = 8 * 1024 * 1024;
 
 /// What the stack asks for in the policies of buckets, by bucket.
-pub(crate) type Statements = BTreeMap<String, Desired>;
+pub(crate) type Statements = BTreeMap<String, Access>;
 
 /// Looks at a bucket, which should belong to the account. `filters` are those of the rules that it should have.
 pub(crate) async fn bucket(
@@ -60,7 +61,7 @@ pub(crate) async fn bucket(
         of.notifications(),
     );
     let key = match &kms_key {
-        Ok(Some(key)) => Some(look(kms::key(clients, key).await)),
+        Ok(Some(key)) => Some(look(kms::key(clients, &place.account, key).await)),
         Ok(None) | Err(_) => None,
     };
     Bucket {
@@ -71,6 +72,7 @@ pub(crate) async fn bucket(
         statements: look(compared(name, &policy, statements)),
         policy: look(policy.and_then(|text| document(&text))),
         kms_key: look(kms_key),
+        job_roles: job_roles(name, statements),
         key,
         notifications: look(notifications),
         filters,
@@ -88,13 +90,18 @@ fn compared(
     statements: &Seen<Statements>,
 ) -> Seen<Option<Comparison>> {
     let statements = statements.as_ref().map_err(Clone::clone)?;
-    let Some(desired) = statements.get(bucket) else { return Ok(None) };
+    let Some(Access { desired, .. }) = statements.get(bucket) else { return Ok(None) };
     let current = match policy {
         Ok(text) => Some(Policy::parse(text).map_err(|why| POLICY.failed(why))?),
         Err(Unseen::Missing) => None,
         Err(unseen) => return Err(unseen.clone()),
     };
     Ok(Some(compare(current.as_ref(), desired)))
+}
+
+fn job_roles(bucket: &str, statements: &Seen<Statements>) -> BTreeSet<String> {
+    let access = statements.as_ref().ok().and_then(|all| all.get(bucket));
+    access.map(|access| access.job_roles.clone()).unwrap_or_default()
 }
 
 /// A bucket, and the account that should own it.

@@ -10,6 +10,7 @@ use expect_test::expect;
 use landfall_core::bucket_access::Comparison;
 use landfall_core::chain::observed::{AnalyticsAccount, DataAccount, Look};
 use landfall_core::chain::permissions::permission;
+use landfall_core::moment::Time;
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
@@ -292,7 +293,10 @@ async fn the_statements_that_a_stack_asks_for_are_compared_with_the_buckets_poli
     let requested = Requested::new(&template.to_string(), stack, &BTreeMap::new(), ids.into())
         .expect("a stack");
     let statements = requested.bucket_statements().expect("statements");
-    let desired = statements["acme-landing"].statements.clone();
+    let access = &statements["acme-landing"];
+    let job = "arn:aws:iam::222222222222:role/landfall/landfall-job".to_owned();
+    assert_eq!(access.job_roles, BTreeSet::from([job]));
+    let desired = access.desired.statements.clone();
     assert_eq!(desired.len(), 2);
     let place = Place {
         partition: "aws".to_owned(),
@@ -320,6 +324,62 @@ async fn the_statements_that_a_stack_asks_for_are_compared_with_the_buckets_poli
         let unseen = Err(Unseen::Missing);
         let bucket = s3::bucket(&clients, &place, "acme-landing", Vec::new(), &unseen).await;
         assert_eq!(bucket.statements, Look::Missing);
+    }
+}
+
+#[tokio::test]
+async fn the_newest_batch_of_a_route_is_read_from_the_index_alone() {
+    let asked = r#"{"TableName":"landfall-ledger","IndexName":"routes","Limit":1,"ScanIndexForward":false,"KeyConditionExpression":"route = :route","ExpressionAttributeValues":{":route":{"S":"orders"}}}"#;
+    let asked: serde_json::Value = serde_json::from_str(asked).expect("JSON");
+    let answer = |items: serde_json::Value| {
+        ResponseTemplate::new(200).set_body_json(serde_json::json!({ "Items": items }))
+    };
+    let missing = || error(Service::Json("DynamoDB"), 400, "ResourceNotFoundException", "none");
+    for (answer, expected) in [
+        (
+            answer(serde_json::json!([{ "created_at": { "N": "1700" } }])),
+            Look::Seen(Some(Time(1_700))),
+        ),
+        (answer(serde_json::json!([])), Look::Seen(None)),
+        (denied(Service::Json("DynamoDB")), Look::Denied("dynamodb:Query".to_owned())),
+        (missing(), Look::Missing),
+    ] {
+        let asked = asked.clone();
+        let respond = move |request: &Request| {
+            assert_eq!(request.body_json::<serde_json::Value>().expect("JSON"), asked);
+            answer.clone()
+        };
+        let (_server, clients) = clients(respond).await;
+        assert_eq!(newest_batch(&clients, "landfall-ledger", "orders").await, expected);
+    }
+}
+
+#[tokio::test]
+async fn the_policy_of_a_key_is_looked_at_in_its_own_account_only() {
+    let is_policy = |request: &Request| {
+        let target = request.headers.get("x-amz-target").and_then(|it| it.to_str().ok());
+        target == Some("TrentService.GetKeyPolicy")
+    };
+    let arn = |account: &str| format!("arn:aws:kms:eu-west-1:{account}:key/1");
+    let described = |account: &str, manager: &str| {
+        ResponseTemplate::new(200).set_body_json(serde_json::json!({ "KeyMetadata": {
+            "KeyId": "1", "Arn": arn(account), "KeyState": "Enabled", "KeyManager": manager } }))
+    };
+    let shown = || ResponseTemplate::new(200).set_body_json(serde_json::json!({ "Policy": "{}" }));
+    let refused = || denied(Service::Json("TrentService"));
+    for (account, manager, answer, policy) in [
+        ("111111111111", "CUSTOMER", shown(), Some(Look::Seen("{}".to_owned()))),
+        ("111111111111", "AWS", refused(), Some(Look::Denied("kms:GetKeyPolicy".to_owned()))),
+        ("333333333333", "CUSTOMER", shown(), None),
+    ] {
+        let key = described(account, manager);
+        let respond = move |request: &Request| {
+            if is_policy(request) { answer.clone() } else { key.clone() }
+        };
+        let (_server, clients) = clients(respond).await;
+        let seen = kms::key(&clients, "111111111111", "alias/landing").await.expect("a key");
+        assert_eq!((seen.arn, seen.policy), (arn(account), policy));
+        assert_eq!(seen.is_of_aws, manager == "AWS");
     }
 }
 
@@ -354,6 +414,7 @@ fn every_call_is_in_the_table_of_permissions() {
         "GetJob",
         "GetJobRuns",
         "DescribeKey",
+        "GetKeyPolicy",
         "GetFunctionConfiguration",
         "GetFunctionConcurrency",
         "ListEventSourceMappings",

@@ -169,7 +169,7 @@ fn looks() -> Vec<Row> {
         ));
     }
     let mut add = |more: Vec<Row>| rows.extend(more);
-    add(each("a key", IN_DATA, &["kms:DescribeKey"], &arn("kms", "key/1")));
+    add(each("a key", IN_DATA, &["kms:DescribeKey", "kms:GetKeyPolicy"], &arn("kms", "key/1")));
     for name in ["arrivals", "arrivals-dlq", "runs", "runs-dlq"] {
         add(each("a queue", IN_DATA, &queue, &arn("sqs", &format!("landfall-{name}"))));
     }
@@ -188,6 +188,13 @@ fn looks() -> Vec<Row> {
         add(each("a table", IN_DATA, &table, &arn("dynamodb", &format!("table/landfall-{name}"))));
     }
     add(each("another table", NEVER, &table, &arn("dynamodb", "table/payroll")));
+    let query = ["dynamodb:Query"];
+    let index = |name: &str| arn("dynamodb", &format!("table/landfall-{name}"));
+    add(each("the routes' newest batches", IN_DATA, &query, &index("ledger/index/routes")));
+    add(each("another index", NEVER, &query, &index("ledger/index/due")));
+    add(each("an index of another table", NEVER, &query, &index("claims/index/routes")));
+    let read = ["dynamodb:GetItem", "dynamodb:Scan"];
+    add(each("the index in another way", NEVER, &read, &index("ledger/index/routes")));
     add(each("a job", IN_ANALYTICS, &job, &arn("glue", "job/orders")));
     add(each("another job", [false, false, false, true], &job, &arn("glue", "job/payroll")));
     rows
@@ -295,6 +302,9 @@ fn an_auditor_has_the_permissions_that_it_takes_to_look_and_no_others() {
         let needed = Document::new(permissions(side, &["*"], &[]));
         let mut needed = actions(statements(needed.value()));
         needed.remove("s3:GetObject");
+        if side == Side::Data {
+            needed.insert("dynamodb:Query");
+        }
         assert_eq!(actions(looking), needed, "{side:?}");
         for (statement, (name, its)) in own.into_iter().zip(OWN) {
             assert_eq!(
@@ -308,7 +318,7 @@ fn an_auditor_has_the_permissions_that_it_takes_to_look_and_no_others() {
 #[test]
 fn the_rows_find_an_auditor_that_may_do_too_much() {
     type Widening = (&'static str, usize, fn(&mut Value));
-    let widenings: [Widening; 8] = [
+    let widenings: [Widening; 9] = [
         ("any stack", DATA_NAMED, |it| statement(it, "LookAtTheStack")["Resource"] = json!("*")),
         ("any rule", ANALYTICS_NAMED, |it| statement(it, "LookAtRules")["Resource"] = json!("*")),
         ("any role", DATA_NAMED, |it| statement(it, "LookAtRoles")["Resource"] = json!("*")),
@@ -316,6 +326,10 @@ fn the_rows_find_an_auditor_that_may_do_too_much() {
             statement(it, "LookAtBuckets").as_object_mut().expect("an object").remove("Condition");
         }),
         ("all of S3", DATA_NAMED, |it| statement(it, "LookAtBuckets")["Action"] = json!("s3:*")),
+        ("the whole ledger", DATA_NAMED, |it| {
+            let ledger = json!([arn("dynamodb", "table/landfall-ledger*")]);
+            statement(it, "SeeWhetherRoutesAreUsed")["Resource"] = ledger;
+        }),
         ("any table", DATA_NAMED, |it| statement(it, "KeepFindings")["Resource"] = json!("*")),
         ("any source", ANALYTICS_NAMED, |it| {
             statement(it, "AnnounceFindings")

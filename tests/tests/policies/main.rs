@@ -7,6 +7,7 @@ mod deploying;
 mod matrix;
 mod provisioner;
 mod rendered;
+mod repairer;
 mod scope;
 
 use std::io::Write;

@@ -10,6 +10,7 @@ mod queues;
 mod roles;
 mod rules;
 mod stacks;
+mod usage;
 
 use std::collections::BTreeSet;
 
@@ -17,17 +18,18 @@ use super::check::{Check, Status};
 use super::link::{Link, Side};
 use super::observed::{AnalyticsAccount, DataAccount, Look, Observations, RouteFacts, Transport};
 use super::problems::Fault;
+use crate::moment::Time;
 
 /// Judges what was seen. Returns at least one check for each link, in the direction of the data. Only the rule for
-/// uploads has none if S3 notifies the queue itself.
+/// uploads has none if S3 notifies the queue itself, and the use of routes has none if nobody remembers it.
 pub fn judge(observations: &Observations) -> Vec<Check> {
     let Observations { routes, data, analytics, deploy, .. } = observations;
     let data = data.as_ref();
     let analytics = analytics.as_ref();
     let mut checks = Vec::new();
     checks.extend(match data {
-        Ok(data) => until_ledger(&Place::data(data, deploy), data, routes),
-        Err(why) => unseen(Link::DataStack..=Link::Ledger, Side::Data, why),
+        Ok(data) => until_ledger(&Place::data(data, deploy), data, routes, observations.at),
+        Err(why) => unseen(Link::DataStack..=Link::Usage, Side::Data, why),
     });
     checks.extend(match analytics {
         Ok(analytics) => until_job(&Place::analytics(analytics, deploy), analytics, routes),
@@ -59,7 +61,12 @@ pub fn judge(observations: &Observations) -> Vec<Check> {
 }
 
 /// Judges the way from the bucket to the ledger.
-fn until_ledger(place: &Place<'_>, data: &DataAccount, routes: &[RouteFacts]) -> Vec<Check> {
+fn until_ledger(
+    place: &Place<'_>,
+    data: &DataAccount,
+    routes: &[RouteFacts],
+    at: Time,
+) -> Vec<Check> {
     let buckets = distinct(routes.iter().map(|route| route.bucket.as_str()));
     let mut checks = vec![
         stacks::stack(place, Link::DataStack, &data.stack),
@@ -74,6 +81,7 @@ fn until_ledger(place: &Place<'_>, data: &DataAccount, routes: &[RouteFacts]) ->
     checks.push(queues::dead_letters(place, Link::ArrivalsDeadLetters, &data.arrivals_dlq));
     checks.extend(functions::function(place, &functions::TRIGGER, &data.trigger));
     checks.push(stacks::table(place, Link::Ledger, &data.ledger, &data.ledger_expiry));
+    checks.extend(data.usage.iter().flat_map(|watch| usage::usage(place, watch, routes, at)));
     checks
 }
 

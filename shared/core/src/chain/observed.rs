@@ -1,6 +1,7 @@
 //! What somebody saw of the chain. All of it comes from calls that read, and nothing in it is a verdict.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -11,6 +12,7 @@ use crate::bucket_notifications::{Configuration, Filter};
 use crate::moment::Time;
 use crate::policy::Document;
 use crate::routes::{Access, Route};
+use crate::usage::Usage;
 
 /// The outcome of a look at something.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,12 +115,23 @@ pub struct DataAccount {
     pub ledger: Named<String>,
     /// `true` if DynamoDB removes expired items of the ledger.
     pub ledger_expiry: Look<bool>,
+    /// How the routes are used; `None` if nobody looked, because only the auditor remembers it.
+    pub usage: Option<Watch>,
     /// The status of the table of claims, by the table's name.
     pub claims: Named<String>,
     /// `true` if DynamoDB removes expired claims.
     pub claims_expiry: Look<bool>,
     /// The reader role, by ARN.
     pub reader: Named<Role>,
+}
+
+/// How the routes are used.
+#[derive(Debug, Clone)]
+pub struct Watch {
+    /// The use of each route, by its name. `Missing` if the ledger isn't there.
+    pub routes: BTreeMap<String, Look<Usage>>,
+    /// After how long without a new batch a route counts as unused.
+    pub unused_after: Duration,
 }
 
 /// What was seen in the analytics account.
@@ -158,6 +171,8 @@ pub struct Bucket {
     pub statements: Look<Option<Comparison>>,
     /// The ARN or ID of the KMS key for new objects; `None` if they aren't encrypted with a key of KMS.
     pub kms_key: Look<Option<String>>,
+    /// The ARNs of the job roles that read by the bucket's policy. Empty if that isn't known.
+    pub job_roles: BTreeSet<String>,
     /// That key; `None` if new objects aren't encrypted with a key of KMS, or if that isn't known.
     pub key: Option<Look<Key>>,
     /// The notification configuration.
@@ -173,6 +188,10 @@ pub struct Key {
     pub arn: String,
     /// Its state, such as `Enabled` or `PendingDeletion`.
     pub state: String,
+    /// `true` if AWS manages it. Landfall's roles need no permission on such a key.
+    pub is_of_aws: bool,
+    /// Its policy, as JSON; `None` if another account owns the key, because KMS shows the policy to that account only.
+    pub policy: Option<Look<String>>,
 }
 
 /// How the buckets' events reach the queue of arrivals.
@@ -252,6 +271,8 @@ pub struct Role {
     pub differences: Vec<Difference>,
     /// The names of Deny-only policies that somebody attached.
     pub brakes: Vec<String>,
+    /// The keys on which its own policy allows `kms:Decrypt`: ARNs, or patterns of ARNs.
+    pub keys: BTreeSet<String>,
 }
 
 /// A Glue job of a route.

@@ -53,7 +53,7 @@ const fn call(
 }
 
 /// The calls. `GetCallerIdentity` isn't among them, because nobody needs a permission for it.
-const CALLS: [Call; 29] = [
+const CALLS: [Call; 30] = [
     call("DescribeStacks", "cloudformation:DescribeStacks", BOTH, About::Settings),
     call("ListStackResources", "cloudformation:ListStackResources", BOTH, About::Settings),
     call("GetTemplate", "cloudformation:GetTemplate", BOTH, About::Settings),
@@ -65,6 +65,7 @@ const CALLS: [Call; 29] = [
     call("GetBucketEncryption", "s3:GetEncryptionConfiguration", DATA, About::Settings),
     call("GetBucketNotificationConfiguration", "s3:GetBucketNotification", DATA, About::Buckets),
     call("DescribeKey", "kms:DescribeKey", DATA, About::Settings),
+    call("GetKeyPolicy", "kms:GetKeyPolicy", DATA, About::Settings),
     call("GetQueueAttributes", "sqs:GetQueueAttributes", DATA, About::Settings),
     call("GetFunctionConfiguration", "lambda:GetFunctionConfiguration", DATA, About::Settings),
     call("GetFunctionConcurrency", "lambda:GetFunctionConcurrency", DATA, About::Settings),
@@ -85,10 +86,14 @@ const CALLS: [Call; 29] = [
     call("HeadObject", "s3:GetObject", ANALYTICS, About::Scripts),
 ];
 
+/// The calls that only the auditor makes. `landfall doctor` needs no permission for them.
+const OF_AUDITOR: [Call; 1] = [call("Query", "dynamodb:Query", DATA, About::Settings)];
+
 /// Returns the permission that a call needs, such as `s3:GetBucketNotification` for
 /// `GetBucketNotificationConfiguration`. Returns `None` if no look makes that call.
 pub fn permission(operation: &str) -> Option<&'static str> {
-    CALLS.iter().find(|call| call.operation == operation).map(|call| call.permission)
+    let mut all = CALLS.iter().chain(&OF_AUDITOR);
+    all.find(|call| call.operation == operation).map(|call| call.permission)
 }
 
 /// Returns the least policy that lets somebody look at one account's half of the chain.
@@ -138,6 +143,14 @@ pub(super) fn section() -> String {
             "| `{permission}` | {} | {} |",
             sides.join(", "),
             operations.join(", ")
+        );
+    }
+    for Call { operation, permission, sides, .. } in &OF_AUDITOR {
+        let sides: Vec<&str> = sides.iter().map(|side| side.name()).collect();
+        let _ = writeln!(
+            section,
+            "\nThe auditor of the {} account also needs `{permission}` on the ledger's index `routes` (`{operation}`).",
+            sides.join(" and "),
         );
     }
     section

@@ -1,12 +1,13 @@
 //! Judges a landing bucket: where it is, who may read it, and whom it tells about uploads.
 
+mod keys;
 mod notifications;
 
 use super::{Gap, Place, listed, look};
 use crate::bucket_access::Comparison;
 use crate::chain::check::{Check, Status};
 use crate::chain::link::Link;
-use crate::chain::observed::{Bucket, DataAccount, Key, Look, RouteFacts};
+use crate::chain::observed::{DataAccount, Look, RouteFacts};
 use crate::chain::problems::Fault;
 use crate::chain::statements::{denials, unique_ids};
 use crate::policy::Document;
@@ -49,7 +50,7 @@ pub(super) fn bucket(
     checks.push(public_access(place, name, &bucket.public_access_block));
     checks.extend(policy(place, name, &bucket.policy, living));
     checks.push(statements(place, name, &bucket.statements, routes));
-    checks.extend(key(place, name, bucket));
+    checks.extend(keys::key(place, name, bucket, data, routes));
     checks.extend(notifications::notifications(place, name, bucket, data));
     checks
 }
@@ -184,43 +185,5 @@ fn statements(
             let (fault, more) = (Fault::BucketStatementsStuck, [("hint", conflict.hint())]);
             place.wrong(link, Status::Broken, name, conflict.to_string(), fault, &more)
         }
-    }
-}
-
-fn key(place: &Place<'_>, bucket: &str, seen: &Bucket) -> Vec<Check> {
-    let link = Link::Key;
-    let id = match look(&seen.kms_key) {
-        Ok(Some(id)) => id,
-        Ok(None) => return vec![place.ok(link, bucket, "new objects need no key of KMS")],
-        Err(gap) => return vec![place.gap_after(link, bucket, &gap, Link::Bucket)],
-    };
-    let Some(key) = &seen.key else {
-        return vec![place.unknown(link, id, format!("nobody looked at the key of `{bucket}`"))];
-    };
-    let Key { arn, state } = match look(key) {
-        Ok(key) => key,
-        Err(Gap::Missing) => {
-            let evidence =
-                format!("the default encryption of `{bucket}` names it, and KMS doesn't know it");
-            let (fault, more) = (Fault::KeyMissing, [("bucket", bucket)]);
-            return vec![place.wrong(link, Status::Broken, id, evidence, fault, &more)];
-        }
-        Err(gap) => return vec![place.gap_after(link, id, &gap, Link::Bucket)],
-    };
-    let evidence = format!("the key of `{bucket}` is {state}");
-    let fault = match state.as_str() {
-        "Enabled" => None,
-        "Disabled" => Some(Fault::KeyDisabled),
-        "PendingDeletion" | "PendingReplicaDeletion" => Some(Fault::KeyPendingDeletion),
-        _ => Some(Fault::KeyUnavailable),
-    };
-    let owner = arn.split(':').nth(4).filter(|owner| *owner != place.account);
-    match (fault, owner) {
-        (Some(fault), _) => vec![place.broken(link, arn, evidence, fault)],
-        (None, Some(owner)) => {
-            let evidence = format!("{evidence} and belongs to account {owner}");
-            vec![place.warn(link, arn, evidence, Fault::KeyOfOtherAccount)]
-        }
-        (None, None) => vec![place.ok(link, arn, evidence)],
     }
 }

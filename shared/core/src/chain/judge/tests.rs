@@ -44,6 +44,7 @@ fn a_healthy_chain_is_all_right_from_the_bucket_to_the_last_run() {
         LF014 ok 111111111111 landfall-trigger: no concurrency is reserved
         LF015 ok 111111111111 arn:aws:sqs:eu-west-1:111111111111:landfall-arrivals: mapping `uuid-of-landfall-trigger` on `arn:aws:sqs:eu-west-1:111111111111:landfall-arrivals` is Enabled
         LF016 ok 111111111111 landfall-ledger: its status is ACTIVE, and expired items go
+        LF036 ok 111111111111 orders: its newest batch began at 1970-01-01T00:00:00Z
         LF017 ok 222222222222 landfall: its status is CREATE_COMPLETE
         LF018 ok 222222222222 arn:aws:iam::222222222222:role/landfall/landfall-starter: it is as the routes and the stack want it
         LF019 ok 222222222222 orders-to-parquet: it is there and may run 10 times at once

@@ -124,6 +124,22 @@ table! {
         "The key of the bucket's default encryption is in a state in which nobody can use it.",
         "Find out why the key is in that state: its material can be missing, or its key store can be disconnected.",
         Some("aws kms describe-key --key-id {resource} --region {region}");
+    BucketKeyChanged: "bucket_key_changed", High,
+        "The reader role may not decrypt with the bucket's default key, so jobs can't read new objects. The bucket got another key after the last deployment, or somebody took the key from the role.",
+        "Let the stack give the role the key. If you set the parameter `KmsKeyArns`, add the key there first.",
+        DEPLOY_REPAIR;
+    KeyDoesNotAdmit: "key_does_not_admit", High,
+        "The policy of the bucket's default key doesn't admit a role that reads what landed. Unless a grant on the key does, that role can't read new objects.",
+        "Add this statement to the key's policy: {statement}",
+        Some("aws kms get-key-policy --key-id {resource} --policy-name default --query Policy --output text --region {region}");
+    KeyDenies: "key_denies", High,
+        "A statement in the policy of the bucket's default key denies decrypting to a role that reads what landed. No other statement helps.",
+        "Except `{role}` from the statement `{sid}`, or remove the statement.",
+        Some("aws kms get-key-policy --key-id {resource} --policy-name default --query Policy --output text --region {region}");
+    KeyPolicyUnclear: "key_policy_unclear", Low,
+        "The policy of the bucket's default key has conditions that Landfall doesn't understand, so it can't tell whether a role that reads what landed may decrypt.",
+        "Make sure that the policy admits `{role}`. This statement certainly does: {statement}",
+        Some("aws kms get-key-policy --key-id {resource} --policy-name default --query Policy --output text --region {region}");
     KeyOfOtherAccount: "key_of_other_account", Low,
         "The key of the bucket's default encryption belongs to another account. Its policy must admit the roles that jobs read with, and only that account can change it.",
         "Make sure that the key's policy has the statement in the stack's output `KeyPolicyStatement`.",
@@ -244,6 +260,11 @@ table! {
         "The table's time to live is off, or goes by another attribute, so DynamoDB removes nothing. Everything works, but the table grows for ever, and so does what it costs.",
         "Switch the time to live on. DynamoDB then removes what has expired within a few days.",
         Some("aws dynamodb update-time-to-live --table-name {resource} --time-to-live-specification Enabled=true,AttributeName=expires --region {region}");
+
+    GrantUnused: "grant_unused", Low,
+        "No object has started a batch of this route for a long time (`UnusedDays`). If nobody needs the route, the roles have permissions for nothing: to read its keys and to start its job.",
+        "Ask those who upload. If nobody needs the route, remove it from the routes and deploy.",
+        None;
 
     RoleMissing: "role_missing", High,
         "Somebody deleted the role. Nothing that needs it works until it is back. Batches wait in the ledger meanwhile.",

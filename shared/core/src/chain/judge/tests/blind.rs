@@ -23,7 +23,7 @@ fn nothing<T>(how: How) -> Look<T> {
 }
 
 /// The links that need each look.
-const LINKS: [&[Link]; 35] = [
+const LINKS: [&[Link]; 37] = [
     &[Link::DataStack],
     &[Link::Routes],
     &[Link::Bucket],
@@ -58,6 +58,8 @@ const LINKS: [&[Link]; 35] = [
     &[Link::Ledger],
     &[Link::Claims],
     &[Link::BucketStatements],
+    &[Link::Key],
+    &[Link::Usage],
     &[Link::LastRun],
 ];
 
@@ -112,6 +114,16 @@ fn blinded(which: &[(usize, How)]) -> (Observations, Vec<(Link, How)>) {
             31 => data.ledger_expiry = nothing(how),
             32 => data.claims_expiry = nothing(how),
             33 => bucket.statements = nothing(how),
+            34 => {
+                // Another look may already have seen nothing of the key.
+                if let Some(Look::Seen(key)) = &mut bucket.key {
+                    key.policy = Some(nothing(how));
+                }
+            }
+            35 => {
+                let watch = data.usage.as_mut().expect("a watch");
+                watch.routes.insert("orders".to_owned(), nothing(how));
+            }
             _ => job.last_failure = nothing(how),
         }
         links.extend(LINKS[number].iter().map(|link| (*link, how)));

@@ -1,16 +1,18 @@
 //! One thing at a time is wrong with a chain that is otherwise healthy.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use serde_json::json;
 
-use super::healthy::{JOB_ROLE, QUEUE, RUNS, both_transports, document};
+use super::healthy::{JOB_ROLE, QUEUE, RUNS, both_transports, document, key_policy};
 use crate::bucket_access::{Comparison, Conflict};
 use crate::bucket_notifications::Configuration;
 use crate::chain::drift::{Difference, Kind};
 use crate::chain::observed::*;
 use crate::chain::problems::Fault;
 use crate::chain::{Check, Status, first_broken, judge};
+use crate::moment::Time;
 
 use Status::{Broken, Unknown, Warn};
 
@@ -45,7 +47,19 @@ fn seen<T>(look: &mut Look<T>) -> &mut T {
 }
 
 fn key_is(state: &str, observations: &mut Observations) {
-    seen(bucket(observations).key.as_mut().expect("a key")).state = state.to_owned();
+    key(observations).state = state.to_owned();
+}
+
+fn key(observations: &mut Observations) -> &mut Key {
+    seen(bucket(observations).key.as_mut().expect("a key"))
+}
+
+fn key_policy_is(policy: &str, observations: &mut Observations) {
+    key(observations).policy = Some(Look::Seen(policy.to_owned()));
+}
+
+fn watch(observations: &mut Observations) -> &mut Watch {
+    data(observations).usage.as_mut().expect("a watch")
 }
 
 fn statements_are(comparison: Comparison, observations: &mut Observations) {
@@ -98,6 +112,12 @@ const CASES: &[Case] = &[
     }),
     ("routes_not_deployed", Broken, |all| data(all).routes_are_deployed = Look::Seen(false)),
     ("could_not_look", Unknown, |all| data(all).routes_are_deployed = Look::Missing),
+    ("could_not_look", Unknown, |all| watch(all).routes.clear()),
+    ("grant_unused", Warn, |all| all.at = Time(90 * 24 * 3_600_000)),
+    ("grant_unused", Warn, |all| {
+        seen(watch(all).routes.get_mut("orders").expect("a route")).newest = None;
+        watch(all).unused_after = Duration::ZERO;
+    }),
     ("bucket_missing", Broken, |all| bucket(all).region = Look::Missing),
     ("bucket_in_other_region", Broken, |all| {
         bucket(all).region = Look::Seen("us-east-1".to_owned())
@@ -136,8 +156,27 @@ const CASES: &[Case] = &[
     ("key_pending_deletion", Broken, |all| key_is("PendingDeletion", all)),
     ("key_unavailable", Broken, |all| key_is("Unavailable", all)),
     ("key_of_other_account", Warn, |all| {
-        seen(bucket(all).key.as_mut().expect("a key")).arn =
-            "arn:aws:kms:eu-west-1:333333333333:key/1".to_owned();
+        let other = "arn:aws:kms:eu-west-1:333333333333:key/1";
+        key(all).arn = other.to_owned();
+        seen(&mut data(all).reader.look).keys.insert(other.to_owned());
+    }),
+    ("bucket_key_changed", Broken, |all| key(all).arn.push('2')),
+    ("key_does_not_admit", Broken, |all| key_policy_is(&key_policy("333333333333"), all)),
+    ("key_does_not_admit", Broken, |all| {
+        // The jobs of the other account read with their own role, which the policy doesn't admit.
+        statements_are(Comparison::AsDesired, all);
+        bucket(all).job_roles.insert(JOB_ROLE.to_owned());
+    }),
+    ("key_denies", Broken, |all| {
+        let policy = key_policy("111111111111").replace("Allow", "Deny");
+        key_policy_is(&policy, all);
+    }),
+    ("key_policy_unclear", Warn, |all| {
+        let policy = key_policy("111111111111").replace(
+            r#""Effect""#,
+            r#""Condition":{"StringEquals":{"aws:PrincipalOrgID":"o-1"}},"Effect""#,
+        );
+        key_policy_is(&policy, all);
     }),
     ("notification_missing", Broken, |all| notifications(all).queues.clear()),
     ("notification_missing", Broken, |all| {
@@ -343,6 +382,8 @@ fn the_command_that_mends_a_fault_has_its_identifiers() {
         "queue_policy_changed",
         "key_disabled",
         "key_pending_deletion",
+        "bucket_key_changed",
+        "key_does_not_admit",
         "role_denied_everything",
         "run_failed",
     ];
@@ -356,6 +397,8 @@ fn the_command_that_mends_a_fault_has_its_identifiers() {
         aws sqs get-queue-attributes --queue-url https://sqs.eu-west-1.amazonaws.com/111111111111/landfall-arrivals --attribute-names Policy --region eu-west-1
         aws kms enable-key --key-id arn:aws:kms:eu-west-1:111111111111:key/1 --region eu-west-1
         aws kms cancel-key-deletion --key-id arn:aws:kms:eu-west-1:111111111111:key/1 --region eu-west-1
+        landfall deploy routes.yaml --repair
+        aws kms get-key-policy --key-id arn:aws:kms:eu-west-1:111111111111:key/1 --policy-name default --query Policy --output text --region eu-west-1
         aws iam detach-role-policy --role-name landfall-starter --policy-arn arn:aws:iam::aws:policy/AWSDenyAll
         aws glue get-job-run --job-name orders-to-parquet --run-id jr_1 --region eu-west-1
     "#]].assert_eq(&codes.map(command).concat());
@@ -371,4 +414,39 @@ fn a_run_that_failed_is_explained_by_what_is_known_of_its_error() {
     expect_test::expect![[r#"
         run `jr_1` ended FAILED: ConcurrentRunsExceededException: too many
         Read the run's error and its log. `job_busy`: The job has as many runs as its own `MaxConcurrentRuns` allows. The default is 1. Nothing: the batch waits and starts when a run ends. Raise `MaxConcurrentRuns` if you want more at once."#]].assert_eq(&format!("{}\n{fix}", check.evidence));
+}
+
+#[test]
+fn a_key_that_aws_manages_needs_no_permission_of_the_reader_role() {
+    let mut observations = both_transports();
+    let key = key(&mut observations);
+    key.is_of_aws = true;
+    key.arn.push('2');
+    assert_eq!(first_broken(&judge(&observations)), None);
+}
+
+#[test]
+fn a_key_that_does_not_admit_a_role_comes_with_the_statement_that_does() {
+    let mut observations = both_transports();
+    key_policy_is(&key_policy("333333333333"), &mut observations);
+    let checks = judge(&observations);
+    let check = first_broken(&checks).expect("the key");
+    let fix = &check.problem.as_ref().expect("a problem").fix;
+    expect_test::expect![[r#"
+        its policy doesn't admit `arn:aws:iam::111111111111:role/landfall/landfall-reader-222222222222`
+        Add this statement to the key's policy: {"Action":["kms:Decrypt"],"Condition":{"ArnEquals":{"aws:PrincipalArn":["arn:aws:iam::111111111111:role/landfall/landfall-reader-222222222222"]},"StringLike":{"kms:ViaService":["s3.*"]}},"Effect":"Allow","Principal":{"AWS":["arn:aws:iam::111111111111:root"]},"Resource":["*"],"Sid":"LandfallReader4f0c1f01"}"#]].assert_eq(&format!("{}\n{fix}", check.evidence));
+}
+
+#[test]
+fn a_route_is_unused_once_its_time_is_over_and_not_before() {
+    let mut observations = both_transports();
+    observations.at = Time(90 * 24 * 3_600_000 - 1);
+    assert!(judge(&observations).iter().all(|check| check.problem.is_none()));
+    observations.at = Time(90 * 24 * 3_600_000);
+    let checks = judge(&observations);
+    let check = checks.iter().find(|check| check.problem.is_some()).expect("an unused route");
+    expect_test::expect!["orders: its newest batch began at 1970-01-01T00:00:00Z, and the auditor has looked for 90 days or more"].assert_eq(&format!("{}: {}", check.resource, check.evidence));
+    // Nobody but the auditor remembers when a route was used.
+    data(&mut observations).usage = None;
+    assert!(judge(&observations).iter().all(|check| check.problem.is_none()));
 }

@@ -1,6 +1,7 @@
 //! A chain in which every link works.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -8,6 +9,7 @@ use crate::bucket_notifications::{Configuration, EVENT, Entry, Filter, FilterRul
 use crate::chain::observed::*;
 use crate::moment::Time;
 use crate::policy::Document;
+use crate::usage::Usage;
 
 pub(super) const QUEUE: &str = "arn:aws:sqs:eu-west-1:111111111111:landfall-arrivals";
 pub(super) const RUNS: &str = "arn:aws:sqs:eu-west-1:111111111111:landfall-runs";
@@ -47,7 +49,15 @@ fn role(trust: &serde_json::Value) -> Role {
         trust: Some(document(trust)),
         differences: Vec::new(),
         brakes: Vec::new(),
+        keys: BTreeSet::from([KEY.to_owned()]),
     }
+}
+
+/// Returns the policy of a key that leaves it to the policies of this account's roles.
+pub(super) fn key_policy(account: &str) -> String {
+    json!({ "Version": "2012-10-17", "Statement": [{ "Sid": "Owner", "Effect": "Allow", "Action": "kms:*",
+        "Principal": { "AWS": format!("arn:aws:iam::{account}:root") }, "Resource": "*" }] })
+    .to_string()
 }
 
 fn trust_in(account: &str, role: &str) -> serde_json::Value {
@@ -103,7 +113,13 @@ pub(super) fn healthy() -> Observations {
         policy: Look::Seen(document(&policy)),
         statements: Look::Seen(None),
         kms_key: Look::Seen(Some(KEY.to_owned())),
-        key: Some(Look::Seen(Key { arn: KEY.to_owned(), state: "Enabled".to_owned() })),
+        job_roles: BTreeSet::new(),
+        key: Some(Look::Seen(Key {
+            arn: KEY.to_owned(),
+            state: "Enabled".to_owned(),
+            is_of_aws: false,
+            policy: Some(Look::Seen(key_policy("111111111111"))),
+        })),
         notifications: Look::Seen(Configuration {
             queues: vec![entry],
             ..Configuration::default()
@@ -129,6 +145,17 @@ pub(super) fn healthy() -> Observations {
         runs_dlq: queue(&RUNS.replace("runs", "runs-dlq"), None),
         ledger: named("landfall-ledger", "ACTIVE".to_owned()),
         ledger_expiry: Look::Seen(true),
+        usage: Some(Watch {
+            routes: BTreeMap::from([(
+                "orders".to_owned(),
+                Look::Seen(Usage {
+                    since: Time::default(),
+                    looked: Time::default(),
+                    newest: Some(Time::default()),
+                }),
+            )]),
+            unused_after: Duration::from_secs(90 * 24 * 3_600),
+        }),
         claims: named("landfall-claims", "ACTIVE".to_owned()),
         claims_expiry: Look::Seen(true),
         reader: named(READER, role(&trust_in("222222222222", JOB_ROLE))),
