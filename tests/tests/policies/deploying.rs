@@ -207,14 +207,21 @@ fn handlers() -> BTreeMap<&'static str, Vec<&'static str>> {
     ])
 }
 
+/// The functions, and in which accounts whoever deploys makes their roles.
+const FUNCTIONS: [(Verdicts, &str); 5] = [
+    (BOTH, "provisioner"),
+    (BOTH, "auditor"),
+    (BOTH, "repairer"),
+    (IN_DATA, "trigger"),
+    (IN_DATA, "monitor"),
+];
+
 #[test]
 fn whoever_deploys_can_make_what_the_templates_have() {
     let handlers = handlers();
     let of = |kind: &str| handlers[kind].as_slice();
-    let functions =
-        [(BOTH, "provisioner"), (BOTH, "auditor"), (IN_DATA, "trigger"), (IN_DATA, "monitor")];
     let mut all = Vec::new();
-    for (verdicts, name) in functions {
+    for (verdicts, name) in FUNCTIONS {
         all.extend(rows(verdicts, of("AWS::IAM::Role"), &role(&format!("landfall-{name}"))));
         let function = arn("lambda", &format!("function:landfall-{name}"));
         all.extend(rows(BOTH, of("AWS::Lambda::Function"), &function));
@@ -453,7 +460,7 @@ const LEFT_OUT: [&str; 3] = ["AWS::KMS::Alias", "AWS::KMS::Key", "AWS::SecretsMa
 
 #[test]
 fn each_type_of_resource_in_the_templates_is_covered_or_left_out_on_purpose() {
-    let mut types = BTreeSet::new();
+    let (mut types, mut functions) = (BTreeSet::new(), BTreeSet::new());
     for template in ["artifacts", "provisioner", "auditor", "analytics-account", "data-account"] {
         let path = root().join("infra").join(format!("{template}.yaml"));
         let text = fs::read_to_string(path).expect("a template");
@@ -461,10 +468,15 @@ fn each_type_of_resource_in_the_templates_is_covered_or_left_out_on_purpose() {
         let resources = resources.split("\nOutputs:\n").next().expect("resources");
         let of = resources.lines().filter_map(|line| line.strip_prefix("    Type: "));
         types.extend(of.map(|kind| kind.trim().to_owned()));
+        let name = "      FunctionName: !Sub ${NamePrefix}-";
+        functions.extend(
+            resources.lines().filter_map(|line| line.strip_prefix(name)).map(str::to_owned),
+        );
     }
     let known: BTreeSet<String> =
         COVERED.iter().map(|(kind, _)| *kind).chain(LEFT_OUT).map(str::to_owned).collect();
     assert_eq!(types, known);
+    assert_eq!(functions, FUNCTIONS.iter().map(|(_, name)| (*name).to_owned()).collect());
     let sids: BTreeSet<String> = Side::ALL
         .into_iter()
         .flat_map(|side| {

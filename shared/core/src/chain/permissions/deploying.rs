@@ -56,11 +56,15 @@ const DATA_ROLES: &[&str] = &[
     "arn:*:iam::*:role/{p}-auditor",
     "arn:*:iam::*:role/{p}-monitor",
     "arn:*:iam::*:role/{p}-provisioner",
+    "arn:*:iam::*:role/{p}-repairer",
     "arn:*:iam::*:role/{p}-trigger",
 ];
 
-const FUNCTION_ROLES: &[&str] =
-    &["arn:*:iam::*:role/{p}-auditor", "arn:*:iam::*:role/{p}-provisioner"];
+const FUNCTION_ROLES: &[&str] = &[
+    "arn:*:iam::*:role/{p}-auditor",
+    "arn:*:iam::*:role/{p}-provisioner",
+    "arn:*:iam::*:role/{p}-repairer",
+];
 
 const EVENTS_ROLE: &[&str] = &["arn:*:iam::*:role/{p}-job-state-events"];
 
