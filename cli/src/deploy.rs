@@ -181,6 +181,7 @@ impl<'a> Deployment<'a> {
                 prefix.clone(),
                 self.package.library()?.key(&prefix),
             ),
+            data_artifacts: self.bucket(Side::Data),
         };
         let given = &self.args.parameters;
         let DeployArgs { order, narrow_provisioner: narrow, .. } = *self.args;

@@ -23,7 +23,7 @@ use crate::terminal::printable;
 use crate::terminal::progress::say;
 use crate::wheel;
 
-const FUNCTIONS: [&str; 4] = ["trigger", "monitor", "provisioner", "auditor"];
+const FUNCTIONS: [&str; 5] = ["trigger", "monitor", "provisioner", "auditor", "repairer"];
 /// The functions that carry the routes.
 const WITH_ROUTES: [&str; 2] = ["trigger", "monitor"];
 /// Where the templates look for the scripts of example jobs.

@@ -116,7 +116,7 @@ pub async fn warn(account: &Account, stack: &str) {
     let Ok(Some(observed)) = account.stacks.find(stack).await else { return };
     let Ok(compared) = compared(account, stack, &observed).await else { return };
     for Compared { name, state, .. } in compared {
-        if let State::Drifted(differences) = state {
+        if let State::Drifted { differences, .. } = state {
             let name = printable(&name);
             say(&format!("warning: {name}: {}", printable(&differences.join("; "))));
             say(
@@ -137,7 +137,7 @@ impl Looked<'_> {
         for Compared { name, state, .. } in &self.compared {
             let (what, lines) = match state {
                 State::AsDesired => ("no difference", &[][..]),
-                State::Drifted(differences) => ("drifted", &differences[..]),
+                State::Drifted { differences, .. } => ("drifted", &differences[..]),
                 State::Stuck(reasons) => ("can't be repaired", &reasons[..]),
                 State::Unknown(reason) => ("unknown", std::slice::from_ref(reason)),
             };
@@ -151,7 +151,7 @@ impl Looked<'_> {
 
     /// Returns the logical IDs of what drifted.
     fn drifted(&self) -> BTreeSet<&str> {
-        let drifted = self.compared.iter().filter(|it| matches!(it.state, State::Drifted(_)));
+        let drifted = self.compared.iter().filter(|it| matches!(it.state, State::Drifted { .. }));
         drifted.map(|it| it.resource.logical_id.as_str()).collect()
     }
 
@@ -176,7 +176,7 @@ impl Looked<'_> {
             return Ok(());
         }
         let marks = asked::marks(drifted.iter().copied());
-        let parameters = asked::parameters(&self.observed, &marks, time);
+        let parameters = asked::parameters(&self.observed, &marks, asked::Mode::Exact, time);
         let (stacks, stack) = (&self.account.stacks, self.stack.as_str());
         let request = Request {
             stack,
@@ -230,7 +230,7 @@ fn failed(why: String) -> anyhow::Error {
 fn outcome(all: &[Looked<'_>], is_dry_run: bool) -> Output {
     let has_drifted = all.iter().any(|looked| !looked.drifted().is_empty());
     let compared = || all.iter().flat_map(|looked| &looked.compared);
-    let is_fine = compared().all(|it| matches!(it.state, State::AsDesired | State::Drifted(_)));
+    let is_fine = compared().all(|it| matches!(it.state, State::AsDesired | State::Drifted { .. }));
     let mut output = match (is_dry_run, has_drifted) {
         (true, true) => Output::done(NOTHING_CHANGED),
         (false, true) => Output::done("repaired\n"),
@@ -239,7 +239,7 @@ fn outcome(all: &[Looked<'_>], is_dry_run: bool) -> Output {
     };
     for Compared { name, state, .. } in compared() {
         match state {
-            State::AsDesired | State::Drifted(_) => {}
+            State::AsDesired | State::Drifted { .. } => {}
             State::Stuck(reasons) => {
                 let why = format!("failed to repair the {name}: {}", reasons.join("; "));
                 output.fail(&why, Status::Problems);

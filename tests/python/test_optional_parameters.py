@@ -12,6 +12,7 @@ from expand import expanded
 INFRA = Path(__file__).parents[2] / "infra"
 SIGNING = "arn:aws:lambda:eu-west-1:111111111111:code-signing-config:csc-0123456789abcdef0"
 FUNCTIONS = {"Auditor", "Monitor", "Provisioner", "Trigger"}
+OPTIONAL = {"Repairer"}
 
 
 def functions(**given: Any) -> dict[str, dict[str, Any]]:
@@ -26,9 +27,9 @@ def functions(**given: Any) -> dict[str, dict[str, Any]]:
 
 
 def test_a_code_signing_configuration_that_is_given_is_every_functions() -> None:
-    signed = functions(CodeSigningConfigArn=SIGNING)
+    signed = functions(CodeSigningConfigArn=SIGNING, Repair="missing")
     assert {name: one.get("CodeSigningConfigArn") for name, one in signed.items()} == dict.fromkeys(
-        FUNCTIONS, SIGNING
+        FUNCTIONS | OPTIONAL, SIGNING
     )
 
 
@@ -36,6 +37,18 @@ def test_no_function_has_a_code_signing_configuration_by_default() -> None:
     plain = functions()
     assert plain.keys() == FUNCTIONS
     assert all("CodeSigningConfigArn" not in one for one in plain.values())
+
+
+def test_what_repairs_by_itself_is_there_only_if_somebody_asks_for_it() -> None:
+    def its(**given: Any) -> set[str]:
+        return {
+            name
+            for name, resource in expanded(INFRA / "auditor.yaml", given)["Resources"].items()
+            if name.startswith("Repairer") or "repairer" in str(resource)
+        }
+
+    assert its() == its(Repair="off") == set()
+    assert {"Repairer", "RepairerLogs", "RepairerRole"} < its(Repair="missing")
 
 
 @pytest.mark.parametrize("given", [{}, {"ReservedConcurrency": 0}])

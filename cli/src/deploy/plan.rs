@@ -44,6 +44,8 @@ pub struct Facts {
     pub architecture: &'static str,
     /// The bucket, the prefix and the library's key that the analytics account's job loads from.
     pub artifacts: (String, String, String),
+    /// The bucket that the data account's files are uploaded to. The prefix is the same.
+    pub data_artifacts: String,
 }
 
 /// The change of the external ID.

@@ -6,9 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use landfall_core::aim::Aim;
-use landfall_core::bucket_access::{Effect, Look, Spec, plan};
+use landfall_core::bucket_access::{Desired, Effect, Look, Spec, is_gone, plan};
 use landfall_core::lifecycle::Memory;
 use landfall_core::limits::Named;
+use landfall_core::repair;
 use landfall_core::roles::{Home, Owner, SpecError};
 use landfall_provisioning::bucket_policies as s3_policies;
 use landfall_provisioning::kms::{self, KeyAdmission};
@@ -94,12 +95,19 @@ impl<'a> BucketAccess<'a> {
             Aim::Remove => None,
             Aim::Converge | Aim::Restore => Some(self.spec()?),
         };
-        let desired = spec.iter().flat_map(|spec| spec.all_desired(&token)).collect();
+        let desired: BTreeMap<String, Desired> =
+            spec.iter().flat_map(|spec| spec.all_desired(&token)).collect();
         let looks = self.look(context, buckets::end_of_looks(deadlines)).await;
         let changed = memory.announced.as_ref();
         let plan = plan(&token, aim, &desired, &looks, changed);
-        let plan = plan.map_err(Failure::PoliciesHindered)?;
+        let mut plan = plan.map_err(Failure::PoliciesHindered)?;
         let puts = buckets::remember(&plan, resource, memory, deadlines).await?;
+        if repair::is_of_missing(self.properties, self.old_properties) {
+            plan = plan.of_missing(|bucket| match &looks[bucket] {
+                Look::Found(current) => is_gone(current.as_ref(), &token),
+                _ => false,
+            });
+        }
         let (s3, account) = (context.s3(), &self.home.account);
         let change = async |effect: &Effect, tries: Instant| {
             let bucket = effect.bucket();

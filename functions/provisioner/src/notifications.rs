@@ -5,9 +5,10 @@
 use std::collections::BTreeMap;
 
 use landfall_core::aim::Aim;
-use landfall_core::bucket_notifications::{Effect, Look, Spec, plan};
+use landfall_core::bucket_notifications::{Desired, Effect, Look, Spec, is_gone, plan};
 use landfall_core::lifecycle::Memory;
 use landfall_core::limits::Named;
+use landfall_core::repair;
 use landfall_core::roles::{Home, Owner, SpecError};
 use landfall_provisioning::bucket_notifications as s3_notifications;
 use landfall_provisioning::lifecycle_table::Held;
@@ -87,11 +88,18 @@ impl<'a> Notifications<'a> {
             Aim::Remove => None,
             Aim::Converge | Aim::Restore => Some(self.spec()?),
         };
-        let desired = spec.iter().flat_map(|spec| spec.all_desired(&token)).collect();
+        let desired: BTreeMap<String, Desired> =
+            spec.iter().flat_map(|spec| spec.all_desired(&token)).collect();
         let looks = self.look(context, buckets::end_of_looks(deadlines)).await;
         let announced = memory.announced.as_ref();
-        let plan = plan(aim, &desired, &looks, announced).map_err(Failure::Hindered)?;
+        let mut plan = plan(aim, &desired, &looks, announced).map_err(Failure::Hindered)?;
         let puts = buckets::remember(&plan, resource, memory, deadlines).await?;
+        if repair::is_of_missing(self.properties, self.old_properties) {
+            plan = plan.of_missing(|bucket| match (&looks[bucket], desired.get(bucket)) {
+                (Look::Found(current), Some(desired)) => is_gone(current, desired),
+                _ => false,
+            });
+        }
         let (s3, account) = (context.s3(), &self.home.account);
         let change = async |effect: &Effect, tries: Instant| {
             let bucket = effect.bucket();

@@ -11,6 +11,7 @@ use landfall_core::arn::RoleArn;
 use landfall_core::key_policy::statement;
 use landfall_core::lifecycle::Memory;
 use landfall_core::limits::Named;
+use landfall_core::repair;
 use landfall_core::roles::external_ids;
 use landfall_core::roles::{Home, Identity, Kind, Observed, Owner, Purpose, Role, Spec, SpecError};
 use landfall_provisioning::iam::{self, Converged, Removal};
@@ -145,7 +146,14 @@ impl<'a> RoleResource<'a> {
             role.brakes = iam::brakes_to_carry(&client, &before.name, owner, deadline).await?;
             remove(&client, before, owner, memory, deadline).await?;
         }
-        let converged = iam::converge(&client, &role, deadline).await?;
+        let is_of_missing = repair::is_of_missing(self.properties, self.old_properties);
+        let converged = match is_of_missing {
+            true => iam::create_missing(&client, &role, deadline).await?,
+            false => iam::converge(&client, &role, deadline).await?,
+        };
+        if is_of_missing && !converged.is_created {
+            tracing::warn!(code = "not_missing", role = role.name, "the role is left as it is");
+        }
         if converged.is_created {
             // What comes next in the stack uses the role (a Glue job, for example), and would fail.
             let rest = deadline.saturating_duration_since(Instant::now()) / 2;

@@ -2,7 +2,9 @@
 //!
 //! Each finding has one item: `stack`, the name of the audited stack; `finding`, the finding's ID; `body`, the finding as
 //! JSON; and, once it is resolved, `expires`. Two more items have the `finding` `audit`, which says when the last audit
-//! ended, and `usage`, which says what the auditor remembers of the use of routes.
+//! ended, and `usage`, which says what the auditor remembers of the use of routes. [`repairs`] has items of its own.
+
+pub mod repairs;
 
 use std::collections::HashMap;
 
@@ -93,6 +95,9 @@ impl Findings {
                 (text("finding").unwrap_or_default(), text("body").unwrap_or_default());
             if id == LAST_AUDIT {
                 kept.last_audit = serde_json::from_str(body).ok();
+                continue;
+            }
+            if id.starts_with(repairs::PREFIX) {
                 continue;
             }
             if id == USAGE {

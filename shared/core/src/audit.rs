@@ -3,6 +3,8 @@
 //! A finding has the same ID in each audit, whatever its texts say. It ends only if its own check was made and didn't
 //! see it any more: "couldn't look" never ends a finding, and never starts one but its own.
 
+pub mod repair;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 

@@ -168,6 +168,11 @@ pub fn merge(current: Option<&Policy>, desired: &Desired) -> Result<Option<Polic
     Ok(Some(rest))
 }
 
+/// Returns `true` if the policy has no statement of `owner`. Putting the desired ones then only adds to it.
+pub fn is_gone(current: Option<&Policy>, owner: &str) -> bool {
+    current.is_none_or(|policy| policy.accounts_of(owner).is_empty())
+}
+
 /// Returns what to put so that no statement of `owner` is left: `None` if there is no such statement, `Some(None)` if
 /// the policy has no other statement and is to be deleted.
 ///

@@ -219,6 +219,13 @@ pub fn merge(
     Ok((!merged.is_equivalent(current)).then_some(merged))
 }
 
+/// Returns `true` if the bucket has nothing of what `desired` says, and nothing else of that owner. Putting what is
+/// desired then only adds to the bucket.
+pub fn is_gone(current: &Configuration, desired: &Desired) -> bool {
+    let sends = desired.destination == Destination::EventBridge && current.event_bridge;
+    !sends && !current.is_ours(&desired.owner)
+}
+
 /// Returns the configuration to put so that no entry of `owner` is left, or `None` if there is no such entry.
 ///
 /// Leaves EventBridge switched on, for the reason that [`merge`] gives.

@@ -49,6 +49,18 @@ impl Effect {
     }
 }
 
+impl Plan {
+    /// Leaves only what a repair of what is missing does: puts into buckets of which `is_gone` returns `true`.
+    #[must_use]
+    pub fn of_missing(mut self, is_gone: impl Fn(&str) -> bool) -> Self {
+        self.effects.retain(|effect| match effect {
+            Effect::Put(bucket) => is_gone(bucket),
+            Effect::Remove(_) => false,
+        });
+        self
+    }
+}
+
 /// How to change a kind of document, and what to call our part of it.
 pub trait Part {
     /// The document of a bucket.

@@ -32,7 +32,7 @@ pub mod problem;
 pub mod properties;
 pub mod reach;
 pub mod reaches;
-mod repair;
+pub mod repair;
 pub mod roles;
 pub mod router;
 pub mod routes;

@@ -1,11 +1,53 @@
 //! The property `Repair`, which all custom resources have.
 //!
-//! `landfall deploy --repair` changes it, so that CloudFormation asks for an Update although nothing else changed. What
-//! an Update does follows from the other properties alone.
+//! A repair changes it, so that CloudFormation asks for an Update although nothing else changed. What an Update does
+//! follows from the other properties, unless the time ends with [`MISSING`], as those of the repairer do: such an Update
+//! makes only what is gone, and leaves alone what is there.
+
+use serde_json::Value;
 
 use crate::at::At;
 
+/// What the time of a repair ends with that makes only what is gone, such as `20260131T120000Zmissing`.
+pub const MISSING: &str = "missing";
+
 const MAX_CHARS: usize = 64;
+
+const REPAIR: &str = "Repair";
+
+/// Returns `true` if an Update from `old` to `new` properties is a repair of what is missing, or the way back from one.
+/// If another property changes too, it is not: somebody deploys.
+pub fn is_of_missing(new: &Value, old: Option<&Value>) -> bool {
+    let (Some(new), Some(old)) = (new.as_object(), old.and_then(Value::as_object)) else {
+        return false;
+    };
+    let without = |properties: &serde_json::Map<String, Value>| {
+        let mut rest = properties.clone();
+        rest.remove(REPAIR);
+        rest
+    };
+    let time = |properties: &serde_json::Map<String, Value>| {
+        properties.get(REPAIR).and_then(Value::as_str).unwrap_or_default().to_owned()
+    };
+    let (after, before) = (time(new), time(old));
+    let is_back = before.ends_with(MISSING) && (after.is_empty() || is_before(&after, &before));
+    after != before && without(new) == without(old) && (after.ends_with(MISSING) || is_back)
+}
+
+/// Returns `true` if both are times that Landfall writes, and `one` is before `other`. Somebody can give the parameter
+/// any other value by hand, which says nothing about the order.
+fn is_before(one: &str, other: &str) -> bool {
+    let is_ours = |text: &str| {
+        let time = text.strip_suffix(MISSING).unwrap_or(text);
+        let is_right = |(place, byte): (usize, u8)| match place {
+            8 => byte == b'T',
+            15 => byte == b'Z',
+            _ => byte.is_ascii_digit(),
+        };
+        time.len() == 16 && time.bytes().enumerate().all(is_right)
+    };
+    is_ours(one) && is_ours(other) && one < other
+}
 
 /// Reports a value that no repair writes.
 pub(crate) fn check(repair: Option<&str>, at: &mut At<'_>) {
@@ -14,7 +56,7 @@ pub(crate) fn check(repair: Option<&str>, at: &mut At<'_>) {
             && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-:.".contains(&b))
     };
     if !repair.is_none_or(is_fine) {
-        at.key("Repair").error(
+        at.key(REPAIR).error(
             "this is not the time of a repair",
             "use at most 64 letters, digits and `-:.`, such as 20260131T120000Z",
         );
@@ -25,6 +67,7 @@ pub(crate) fn check(repair: Option<&str>, at: &mut At<'_>) {
 mod tests {
     use serde_json::{Value, json};
 
+    use super::is_of_missing;
     use crate::roles::{Home, Kind, Spec};
     use crate::{bucket_access, bucket_notifications};
 
@@ -79,8 +122,45 @@ mod tests {
     fn the_time_of_a_repair_decides_nothing() {
         let without = read(None);
         assert!(without.iter().all(Result::is_ok), "{without:?}");
-        for repair in ["", "20260131T120000Z", "2026-01-31T12:00:00.5Z"] {
+        for repair in ["", "20260131T120000Z", "20260131T120000Zmissing", "2026-01-31T12:00:00.5Z"]
+        {
             assert_eq!(read(Some(repair)), without, "{repair}");
+        }
+    }
+
+    #[test]
+    fn an_update_makes_only_what_is_missing_if_nothing_but_the_time_says_so() {
+        let (first, second) = ("20260131T120000Z", "20260201T120000Z");
+        let missing = |time: &str| format!("{time}missing");
+        let (first_missing, second_missing) = (&missing(first), &missing(second));
+        for (before, after, expected) in [
+            ("", first, false),
+            ("", first_missing, true),
+            (first, second_missing, true),
+            (first_missing, second_missing, true),
+            // The way back of a change that failed.
+            (first_missing, "", true),
+            (second_missing, first, true),
+            (second_missing, first_missing, true),
+            // Somebody repairs by hand, with a time or with another value.
+            (first_missing, second, false),
+            (first_missing, "1", false),
+            (first_missing, "again", false),
+            (first_missing, first_missing, false),
+        ] {
+            let with = |repair: &str| match repair {
+                "" => reader(),
+                repair => {
+                    let mut properties = reader();
+                    properties["Repair"] = json!(repair);
+                    properties
+                }
+            };
+            let (old, mut new) = (with(before), with(after));
+            assert_eq!(is_of_missing(&new, Some(&old)), expected, "{before} -> {after}");
+            assert!(!is_of_missing(&new, None), "{before} -> {after}");
+            new["Path"] = json!("/elsewhere/");
+            assert!(!is_of_missing(&new, Some(&old)), "{before} -> {after}");
         }
     }
 

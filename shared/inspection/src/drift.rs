@@ -4,6 +4,7 @@
 //! doesn't show them, so a role that requires any one counts as one that requires the right one.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
@@ -43,8 +44,16 @@ pub struct Compared {
 pub enum State {
     /// It doesn't differ.
     AsDesired,
-    /// The differences that a repair removes, a sentence each.
-    Drifted(Vec<String>),
+    /// It differs, and a repair removes the differences.
+    Drifted {
+        /// The differences, a sentence each.
+        differences: Vec<String>,
+        /// `true` if everything that differs is gone: a role that isn't there, or a bucket that has nothing of ours.
+        /// A repair then only adds what the stack asks for.
+        is_gone: bool,
+        /// The buckets that differ.
+        buckets: Vec<String>,
+    },
     /// The reasons why the provisioner could not remove differences.
     Stuck(Vec<String>),
     /// The reason why it could not be looked at.
@@ -52,12 +61,30 @@ pub enum State {
 }
 
 impl State {
-    fn of(differences: Vec<String>, hindrances: Vec<String>) -> Self {
+    fn of_buckets(differences: Vec<OfBucket>, hindrances: Vec<String>) -> Self {
         match (differences.is_empty(), hindrances.is_empty()) {
             (true, true) => Self::AsDesired,
             (_, false) => Self::Stuck(hindrances),
-            (false, true) => Self::Drifted(differences),
+            (false, true) => Self::Drifted {
+                is_gone: differences.iter().all(|it| it.is_gone),
+                buckets: differences.iter().map(|it| it.bucket.clone()).collect(),
+                differences: differences.iter().map(OfBucket::to_string).collect(),
+            },
         }
+    }
+}
+
+/// How one bucket differs.
+struct OfBucket {
+    bucket: String,
+    text: String,
+    /// `true` if the bucket has nothing of ours.
+    is_gone: bool,
+}
+
+impl fmt::Display for OfBucket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "bucket `{}`: {}", self.bucket, self.text)
     }
 }
 
@@ -201,13 +228,14 @@ impl<'a> Asked<'a> {
             match bucket_notifications::merge(&current, &desired) {
                 Ok(None) => {}
                 Ok(Some(merged)) => {
-                    let what = missing(&current, &merged, &desired);
-                    differences.push(format!("bucket `{bucket}`: {what}"));
+                    let text = missing(&current, &merged, &desired);
+                    let is_gone = bucket_notifications::is_gone(&current, &desired);
+                    differences.push(OfBucket { bucket, text, is_gone });
                 }
                 Err(conflict) => hindrances.push(format!("bucket `{bucket}`: {conflict}")),
             }
         }
-        Ok(State::of(differences, hindrances))
+        Ok(State::of_buckets(differences, hindrances))
     }
 
     async fn policies(&self) -> anyhow::Result<State> {
@@ -220,13 +248,16 @@ impl<'a> Asked<'a> {
             let current: Option<Policy> = found(&bucket, current)?;
             match bucket_access::merge(current.as_ref(), &desired) {
                 Ok(None) => {}
-                Ok(Some(_)) => differences.push(format!(
-                    "bucket `{bucket}`: the policy doesn't have exactly the statements that the routes need"
-                )),
+                Ok(Some(_)) => {
+                    let text =
+                        "the policy doesn't have exactly the statements that the routes need";
+                    let is_gone = bucket_access::is_gone(current.as_ref(), &desired.owner);
+                    differences.push(OfBucket { bucket, text: text.to_owned(), is_gone });
+                }
                 Err(conflict) => hindrances.push(format!("bucket `{bucket}`: {conflict}")),
             }
         }
-        Ok(State::of(differences, hindrances))
+        Ok(State::of_buckets(differences, hindrances))
     }
 }
 
@@ -246,11 +277,20 @@ fn compared(kind: Kind, role: &Role, observed: Option<&Observed>) -> State {
         "policies that others gave it went with it, and only those of this stack come back";
     match diff(role, observed) {
         Err(conflict) => State::Stuck(vec![conflict.to_string()]),
-        Ok(_) if observed.is_none() => State::Drifted(match kind {
-            Kind::Job => vec!["the role is missing".to_owned(), others.to_owned()],
-            Kind::Starter | Kind::Reader => vec!["the role is missing".to_owned()],
-        }),
-        Ok(steps) => State::of(steps.iter().map(Step::to_string).collect(), Vec::new()),
+        Ok(_) if observed.is_none() => State::Drifted {
+            differences: match kind {
+                Kind::Job => vec!["the role is missing".to_owned(), others.to_owned()],
+                Kind::Starter | Kind::Reader => vec!["the role is missing".to_owned()],
+            },
+            is_gone: true,
+            buckets: Vec::new(),
+        },
+        Ok(steps) if steps.is_empty() => State::AsDesired,
+        Ok(steps) => State::Drifted {
+            differences: steps.iter().map(Step::to_string).collect(),
+            is_gone: false,
+            buckets: Vec::new(),
+        },
     }
 }
 

@@ -205,6 +205,23 @@ pub async fn converge(
     Ok(Converged { observed, is_created, unread })
 }
 
+/// Creates the role as [`converge`] does if there is none. Leaves one that is there as it is, whatever it may do.
+///
+/// # Errors
+/// Fails if IAM refuses for good, or `deadline` has come.
+pub async fn create_missing(
+    iam: &Client,
+    desired: &Role,
+    deadline: Instant,
+) -> Result<Converged, IamError> {
+    let name = desired.name.as_str();
+    let observed = until(name, deadline, async || observe(iam, name).await.map(Some)).await?;
+    match observed {
+        Some(observed) => Ok(Converged { observed, is_created: false, unread: BTreeSet::new() }),
+        None => converge(iam, desired, deadline).await,
+    }
+}
+
 /// Returns the policies that others gave the role and that only deny, if the role is `owner`'s
 /// resource. A role that replaces it should have them too.
 ///

@@ -29,6 +29,24 @@ pub fn unexpected(
     unexpected
 }
 
+/// Returns what [`unexpected`] does, and each change of another resource, even if it depends on what is repaired. For
+/// callers that have no rights to change anything but the drifted resources.
+pub fn unexpected_alone(
+    changes: &[Change],
+    drifted: &BTreeSet<&str>,
+    marks: &BTreeSet<String>,
+) -> Vec<String> {
+    let depends = |change: &&Change| {
+        !drifted.contains(change.logical_id.as_str())
+            && why(change, changes, drifted, marks).is_none()
+    };
+    let mut unexpected = unexpected(changes, drifted, marks);
+    unexpected.extend(changes.iter().filter(depends).map(|change| {
+        format!("`{}` depends on what is repaired and would change with it", change.logical_id)
+    }));
+    unexpected
+}
+
 fn why(
     change: &Change,
     all: &[Change],
@@ -147,5 +165,21 @@ mod tests {
     #[test]
     fn a_repair_that_leaves_something_that_drifted_as_it_is_is_refused() {
         assert_eq!(told(&[]), ["`JobRole` would not be updated"]);
+    }
+
+    #[test]
+    fn a_repair_without_rights_to_change_anything_else_is_refused_if_something_depends_on_it() {
+        let alone = |changes: &[Change]| {
+            let (drifted, marks) = (["JobRole"], ["JobRoleRepair".to_owned()]);
+            unexpected_alone(changes, &drifted.into(), &marks.into())
+        };
+        assert_eq!(alone(&[role()]), Vec::<String>::new());
+        let job = change("Job", "AWS::Glue::Job", &[Cause::Resource("JobRole".to_owned())]);
+        let depends = "`Job` depends on what is repaired and would change with it";
+        assert_eq!(alone(&[role(), job]), [depends]);
+        let other = change("Other", "Custom::LandfallStarterRole", &[mark()]);
+        let reasons = ["`Other` has not drifted and would be updated"];
+        assert_eq!(alone(&[role(), other]), reasons);
+        assert_eq!(alone(&[]), ["`JobRole` would not be updated"]);
     }
 }

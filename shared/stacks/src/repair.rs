@@ -4,9 +4,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use landfall_core::moment::Time;
+use landfall_core::repair::MISSING;
 
 use crate::Value;
 use crate::stack::Observed;
+
+/// What a repair may change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// It makes what it repairs exactly what the stack asks for.
+    Exact,
+    /// It makes only what is gone. What is there when CloudFormation asks for the repair stays as it is.
+    Missing,
+}
 
 /// Returns the name of the templates' parameter for the repair of a resource.
 pub fn parameter(logical_id: &str) -> String {
@@ -27,18 +37,24 @@ pub fn unknown(marks: &BTreeSet<String>, stack: &Observed) -> Vec<String> {
 pub fn parameters(
     stack: &Observed,
     marks: &BTreeSet<String>,
+    mode: Mode,
     now: Time,
 ) -> BTreeMap<String, Value> {
     let value = |name: &String| match marks.contains(name) {
-        true => Value::Text(stamp(now)),
+        true => Value::Text(stamp(mode, now)),
         false => Value::Previous,
     };
     stack.parameters.keys().map(|name| (name.clone(), value(name))).collect()
 }
 
-/// Returns a time in letters and digits, which is all that the parameters accept: `20260131T120000Z`.
-fn stamp(time: Time) -> String {
-    Time(time.seconds() * 1000).to_string().replace(['-', ':'], "")
+/// Returns a time in letters and digits, which is all that the parameters accept: `20260131T120000Z`. The provisioner
+/// knows by its end that it is to make only what is missing.
+fn stamp(mode: Mode, time: Time) -> String {
+    let stamp = Time(time.seconds() * 1000).to_string().replace(['-', ':'], "");
+    match mode {
+        Mode::Exact => stamp,
+        Mode::Missing => stamp + MISSING,
+    }
 }
 
 #[cfg(test)]
@@ -48,7 +64,8 @@ mod tests {
     #[test]
     fn the_time_of_a_repair_is_one_that_the_templates_and_the_provisioner_accept() {
         let time = Time::parse("2026-01-31T12:00:00.250Z").expect("a time");
-        assert_eq!(stamp(time), "20260131T120000Z");
+        assert_eq!(stamp(Mode::Exact, time), "20260131T120000Z");
+        assert_eq!(stamp(Mode::Missing, time), "20260131T120000Zmissing");
     }
 
     #[test]
@@ -63,7 +80,7 @@ mod tests {
             ("JobRoleRepair".to_owned(), Value::Previous),
             ("ReaderRoleRepair".to_owned(), stamped),
         ];
-        assert_eq!(parameters(&stack, &marks, Time(1_500)), BTreeMap::from(expected));
+        assert_eq!(parameters(&stack, &marks, Mode::Exact, Time(1_500)), BTreeMap::from(expected));
         assert_eq!(unknown(&marks, &stack), Vec::<String>::new());
         assert_eq!(unknown(&marks, &Observed::default()), ["ReaderRoleRepair"]);
     }

@@ -98,6 +98,7 @@ pub(crate) fn identify(parts: &Parts, content: Bytes) -> (Call, Bytes) {
         "PUT" if is_about("policy") => "PutBucketPolicy".to_owned(),
         "GET" if is_about("policy") => "GetBucketPolicy".to_owned(),
         "DELETE" if is_about("policy") => "DeleteBucketPolicy".to_owned(),
+        "GET" if is_about("tagging") && key.is_empty() => "GetBucketTagging".to_owned(),
         "GET" if bucket.is_empty() => "ListBuckets".to_owned(),
         "PUT" if is_plain && !key.is_empty() => "PutObject".to_owned(),
         "GET" if is_plain && !key.is_empty() => "GetObject".to_owned(),

@@ -158,7 +158,7 @@ impl<'a> Deployment<'a> {
 /// Makes a package from the local cloud's, with stubs for all functions but one. They never run,
 /// and the real ones would be zipped and uploaded again and again.
 fn small_package(stage: &Path, package: &Path) -> Result<()> {
-    for name in ["trigger", "monitor", "provisioner", "auditor", "glue/jobs"] {
+    for name in ["trigger", "monitor", "provisioner", "auditor", "repairer", "glue/jobs"] {
         fs::create_dir_all(package.join(name))?;
     }
     for file in [
@@ -176,7 +176,7 @@ fn small_package(stage: &Path, package: &Path) -> Result<()> {
         let copied = fs::copy(stage.join(file), package.join(file));
         copied.with_context(|| format!("failed to copy `{file}`"))?;
     }
-    for function in ["trigger", "monitor", "auditor"] {
+    for function in ["trigger", "monitor", "auditor", "repairer"] {
         let binary = fs::read(stage.join(function).join("bootstrap"))?;
         let header = binary.get(..64).context("a function is not a program")?;
         fs::write(package.join(function).join("bootstrap"), header)?;

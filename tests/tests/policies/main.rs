@@ -6,6 +6,7 @@ mod auditor;
 mod matrix;
 mod provisioner;
 mod rendered;
+mod repairer;
 mod scope;
 
 use std::io::Write;

@@ -31,9 +31,16 @@ pub fn derived(
         Side::Data => TemplateName::Data,
         Side::Analytics => TemplateName::Analytics,
     };
+    let (analytics_artifacts, prefix, _) = &facts.artifacts;
+    let artifacts = match side {
+        Side::Data => &facts.data_artifacts,
+        Side::Analytics => analytics_artifacts,
+    };
     let mut derived = BTreeMap::from([
         ("StackName", stack_name(&facts.prefix, audited)),
         ("Side", word.to_owned()),
+        ("ArtifactBucketName", artifacts.clone()),
+        ("ArtifactPrefix", prefix.clone()),
     ]);
     let arn = |bucket: &String| format!("arn:{}:s3:::{bucket}", facts.partition);
     match side {

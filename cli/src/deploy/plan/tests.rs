@@ -64,6 +64,7 @@ fn facts() -> Facts {
             "landfall/".to_owned(),
             "landfall/x/landfall_glue-0.1.0-py3-none-any.whl".to_owned(),
         ),
+        data_artifacts: "data-bucket".to_owned(),
     }
 }
 

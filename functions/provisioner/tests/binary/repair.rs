@@ -7,6 +7,8 @@ use crate::fixture::{Fixture, ROLE, STACK, routes};
 
 const FIRST: &str = "20260131T120000Z";
 const SECOND: &str = "20260201T120000Z";
+const FIRST_MISSING: &str = "20260131T120000Zmissing";
+const SECOND_MISSING: &str = "20260201T120000Zmissing";
 const LANDING: &str = "acme-landing";
 
 /// Returns an Update from properties without `Repair`, or with an earlier one, to the same with another.
@@ -59,6 +61,38 @@ async fn a_role_that_was_widened_is_narrowed_by_another_repair_and_its_brakes_st
     assert_eq!(fixture.aws.role(ROLE), Some(expected));
 }
 
+/// Somebody can put a role back between the repairer's look and CloudFormation's request.
+#[tokio::test]
+async fn a_repair_of_what_is_missing_makes_a_role_that_is_gone_and_leaves_one_that_is_there() {
+    let fixture = Fixture::new().await;
+    let id = fixture.made().await;
+    let desired = fixture.aws.role(ROLE).expect("a role");
+    fixture.aws.remove_role(ROLE);
+    fixture.stands("UPDATE_IN_PROGRESS", &id, "UPDATE_IN_PROGRESS");
+    let update = repair(&fixture, "gone", &id, None, FIRST_MISSING);
+    assert_eq!(fixture.serve(&update).await.id(), id);
+    assert_eq!(fixture.aws.role(ROLE).as_ref(), Some(&desired));
+    let mut widened = desired.clone();
+    let anything =
+        r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#;
+    widened.policies.insert("mine".to_owned(), anything.to_owned());
+    widened.max_session_secs = "43200".to_owned();
+    // Forward, back after a failure, and with a value that somebody gave by hand.
+    let rounds = [
+        ("there", FIRST_MISSING, SECOND_MISSING, &widened),
+        ("back", SECOND_MISSING, FIRST_MISSING, &widened),
+        ("by-hand", SECOND_MISSING, "1", &desired),
+    ];
+    for (name, before, now, expected) in rounds {
+        fixture.aws.put_role(ROLE, widened.clone());
+        fixture.stands("UPDATE_IN_PROGRESS", &id, "UPDATE_IN_PROGRESS");
+        let answered = fixture.serve(&repair(&fixture, name, &id, Some(before), now)).await;
+        let arn = &answered.response()["Data"]["Arn"];
+        assert_eq!(*arn, format!("arn:aws:iam::111111111111:role/landfall/{ROLE}"));
+        assert_eq!(fixture.aws.role(ROLE).as_ref(), Some(expected), "{name}");
+    }
+}
+
 #[tokio::test]
 async fn a_repair_of_what_has_not_drifted_changes_nothing() {
     let fixture = Fixture::new().await;
@@ -95,6 +129,17 @@ async fn made(fixture: &Fixture, kind: &str, properties: &Value) -> String {
     fixture.serve(&create).await.id()
 }
 
+/// Makes a bucket whose policy the provisioner may change, and returns the properties of a resource for it.
+fn of_policies(fixture: &mut Fixture) -> Value {
+    fixture.set("LANDFALL_POLICY_BUCKETS", Some(LANDING));
+    fixture.aws.make_bucket(LANDING, "111111111111");
+    let mut routes = routes(LANDING);
+    routes["targets"]["here"]["account"] = json!("222222222222");
+    routes["routes"][0]["start"]["access"] = json!("bucket_policy");
+    let role = "arn:aws:iam::222222222222:role/landfall/landfall-job";
+    json!({ "Routes": routes, "JobRoleArns": [role], "KmsKeyArns": [] })
+}
+
 fn stands(fixture: &Fixture, kind: &str, status: &str, id: &str) {
     let resources = vec![StackResource::new("Role", id, kind, status)];
     let stack = Stack { status: status.to_owned(), resources, events: vec![] };
@@ -102,11 +147,15 @@ fn stands(fixture: &Fixture, kind: &str, status: &str, id: &str) {
 }
 
 async fn repaired(fixture: &Fixture, kind: &str, properties: &Value, id: &str) {
-    let mut update = fixture.request("repaired", "Update", Some(id));
+    repaired_at(fixture, kind, properties, id, FIRST).await;
+}
+
+async fn repaired_at(fixture: &Fixture, kind: &str, properties: &Value, id: &str, time: &str) {
+    let mut update = fixture.request(&format!("repaired-{time}"), "Update", Some(id));
     update["ResourceType"] = json!(kind);
     update["OldResourceProperties"] = properties.clone();
     update["ResourceProperties"] = properties.clone();
-    update["ResourceProperties"]["Repair"] = json!(FIRST);
+    update["ResourceProperties"]["Repair"] = json!(time);
     stands(fixture, kind, "UPDATE_IN_PROGRESS", id);
     fixture.serve(&update).await.id();
 }
@@ -136,15 +185,47 @@ async fn rules_that_were_removed_are_added_by_another_repair_and_those_of_others
 }
 
 #[tokio::test]
+async fn a_repair_of_what_is_missing_adds_rules_to_a_bucket_only_if_it_has_none() {
+    let fixture = Fixture::new().await;
+    fixture.aws.make_bucket(LANDING, "111111111111");
+    let queue = "arn:aws:sqs:eu-west-1:111111111111:q";
+    let properties = json!({ "Routes": routes(LANDING), "QueueArn": queue });
+    let id = made(&fixture, KINDS[0], &properties).await;
+    let ours = fixture.aws.notifications(LANDING).expect("a bucket");
+    let changed = ours.replace("s3:ObjectCreated:*", "s3:ObjectCreated:Put");
+    assert_ne!(changed, ours);
+    fixture.aws.put_notifications(LANDING, &changed);
+    repaired_at(&fixture, KINDS[0], &properties, &id, FIRST_MISSING).await;
+    assert_eq!(fixture.aws.notifications(LANDING).as_ref(), Some(&changed));
+    fixture.aws.put_notifications(LANDING, "<NotificationConfiguration/>");
+    repaired_at(&fixture, KINDS[0], &properties, &id, SECOND_MISSING).await;
+    assert_eq!(fixture.aws.notifications(LANDING), Some(ours));
+}
+
+#[tokio::test]
+async fn a_repair_of_what_is_missing_adds_statements_to_a_policy_only_if_it_has_none() {
+    let mut fixture = Fixture::new().await;
+    let properties = of_policies(&mut fixture);
+    let id = made(&fixture, KINDS[1], &properties).await;
+    let ours = fixture.aws.bucket_policy(LANDING).expect("a policy");
+    let mut changed: Value = serde_json::from_str(&ours).expect("JSON");
+    let statements = changed["Statement"].as_array_mut().expect("statements");
+    assert!(statements.len() > 1 && statements.pop().is_some());
+    let changed = changed.to_string();
+    fixture.aws.put_bucket_policy(LANDING, &changed);
+    repaired_at(&fixture, KINDS[1], &properties, &id, FIRST_MISSING).await;
+    assert_eq!(fixture.aws.bucket_policy(LANDING), Some(changed));
+    let nothing = r#"{"Version":"2012-10-17","Statement":[]}"#;
+    fixture.aws.put_bucket_policy(LANDING, nothing);
+    repaired_at(&fixture, KINDS[1], &properties, &id, SECOND_MISSING).await;
+    let policy = fixture.aws.bucket_policy(LANDING).expect("a policy");
+    assert_eq!(policy.matches("LandfallAccess").count(), ours.matches("LandfallAccess").count());
+}
+
+#[tokio::test]
 async fn statements_that_were_removed_are_added_by_another_repair_and_those_of_others_stay() {
     let mut fixture = Fixture::new().await;
-    fixture.set("LANDFALL_POLICY_BUCKETS", Some(LANDING));
-    fixture.aws.make_bucket(LANDING, "111111111111");
-    let mut routes = routes(LANDING);
-    routes["targets"]["here"]["account"] = json!("222222222222");
-    routes["routes"][0]["start"]["access"] = json!("bucket_policy");
-    let role = "arn:aws:iam::222222222222:role/landfall/landfall-job";
-    let properties = json!({ "Routes": routes, "JobRoleArns": [role], "KmsKeyArns": [] });
+    let properties = of_policies(&mut fixture);
     let id = made(&fixture, KINDS[1], &properties).await;
     let theirs = r#"{"Version":"2012-10-17","Statement":[{"Sid":"Theirs","Effect":"Deny","Principal":"*","Action":"s3:PutObject","Resource":"*"}]}"#;
     fixture.aws.put_bucket_policy(LANDING, theirs);

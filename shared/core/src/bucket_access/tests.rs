@@ -552,6 +552,7 @@ proptest! {
     ) {
         let before = policy(&others);
         let put = merge(Some(&before), &desired()).expect("no conflict").expect("a change");
+        prop_assert!(is_gone(Some(&before), OWNER) && !is_gone(Some(&put), OWNER));
         prop_assert_eq!(&put.texts()[..others.len()], &before.texts()[..]);
         prop_assert_eq!(merge(Some(&put), &desired()), Ok(None));
         let removed = without(Some(&put), OWNER).expect("no conflict").expect("a change");

@@ -401,6 +401,30 @@ proptest! {
     }
 
     #[test]
+    fn a_repair_of_a_bucket_that_has_nothing_of_ours_only_adds(
+        mut current in foreign(),
+        patterns in patterns(),
+        has_ours in any::<bool>(),
+        is_by_event_bridge in any::<bool>(),
+    ) {
+        let mut desired = desired(&filters_of(&patterns).filters);
+        if has_ours {
+            current.queues.push(Entry::ours("trigger", "another", &filter("a/", "")));
+        }
+        if is_by_event_bridge {
+            desired.destination = Destination::EventBridge;
+        }
+        let is_told = is_by_event_bridge && current.event_bridge;
+        prop_assert_eq!(is_gone(&current, &desired), !has_ours && !is_told);
+        if is_gone(&current, &desired) && let Ok(Some(mut merged)) = merge(&current, &desired) {
+            merged.retain_foreign("trigger");
+            prop_assert!(merged.event_bridge == current.event_bridge || is_by_event_bridge);
+            merged.event_bridge = current.event_bridge;
+            prop_assert_eq!(merged, current);
+        }
+    }
+
+    #[test]
     fn other_peoples_entries_survive_an_addition_and_a_removal_field_for_field(
         current in foreign(),
         patterns in patterns(),

@@ -71,7 +71,7 @@ fn looked(observed: Option<&Observed>) -> State {
 #[track_caller]
 fn drifted(state: State) -> String {
     match state {
-        State::Drifted(differences) => differences.join("; "),
+        State::Drifted { differences, .. } => differences.join("; "),
         other => panic!("{other:?}"),
     }
 }
@@ -86,6 +86,7 @@ fn a_role_with_external_ids_that_are_not_known_here_has_not_drifted() {
 #[test]
 fn a_role_that_demands_no_external_id_any_more_has_drifted() {
     let differences = drifted(looked(Some(&live(&[]))));
+    assert!(matches!(looked(Some(&live(&[]))), State::Drifted { is_gone: false, .. }));
     assert!(differences.starts_with("set the trust policy to"), "{differences}");
     assert!(!differences.contains(NOT_SHOWN), "{differences}");
 }
@@ -93,8 +94,10 @@ fn a_role_that_demands_no_external_id_any_more_has_drifted() {
 #[test]
 fn a_missing_role_is_called_missing() {
     assert_eq!(drifted(looked(None)), "the role is missing");
-    let State::Drifted(of_job) = compared(Kind::Job, &starter(), None) else {
-        panic!("a missing role has not drifted")
+    let State::Drifted { differences: of_job, is_gone: true, .. } =
+        compared(Kind::Job, &starter(), None)
+    else {
+        panic!("a missing role is not gone")
     };
     assert!(of_job.concat().contains("policies that others gave it went with it"), "{of_job:?}");
 }
@@ -107,7 +110,9 @@ fn a_role_that_is_wider_has_drifted_and_one_that_is_only_braked_has_not() {
     observed.policies.insert("AWSRevokeOlderSessions".to_owned(), Document::parse(denies));
     assert!(matches!(looked(Some(&observed)), State::AsDesired));
     observed.policies.insert("mine".to_owned(), Document::parse(&denies.replace("Deny", "Allow")));
-    assert_eq!(drifted(looked(Some(&observed))), "delete inline policy `mine`");
+    let state = looked(Some(&observed));
+    assert!(matches!(state, State::Drifted { is_gone: false, .. }), "{state:?}");
+    assert_eq!(drifted(state), "delete inline policy `mine`");
 }
 
 #[test]
@@ -127,18 +132,22 @@ fn what_notifications_lack_is_told() {
     };
     let told = |current: &Configuration, desired: &bucket_notifications::Desired| {
         let merged = merge(current, desired).expect("no conflict");
-        merged.map(|merged| missing(current, &merged, desired))
+        let is_gone = bucket_notifications::is_gone(current, desired);
+        merged.map(|merged| (missing(current, &merged, desired), is_gone))
     };
     let nothing = Configuration::default();
-    assert_eq!(told(&nothing, &desired).as_deref(), Some("2 of Landfall's 2 rules are missing"));
+    let missing = |text: &str, is_gone| Some((text.to_owned(), is_gone));
+    assert_eq!(told(&nothing, &desired), missing("2 of Landfall's 2 rules are missing", true));
     let mut current = merge(&nothing, &desired).expect("no conflict").expect("rules");
     assert_eq!(told(&current, &desired), None);
     let rule: Entry = current.queues.pop().expect("a rule");
-    assert_eq!(told(&current, &desired).as_deref(), Some("1 of Landfall's 2 rules are missing"));
+    assert_eq!(told(&current, &desired), missing("1 of Landfall's 2 rules are missing", false));
     current.queues.push(Entry { events: vec!["s3:ObjectCreated:Put".to_owned()], ..rule });
     let differs = "Landfall's rules differ from what the routes need";
-    assert_eq!(told(&current, &desired).as_deref(), Some(differs));
+    assert_eq!(told(&current, &desired), missing(differs, false));
     desired.destination = Destination::EventBridge;
     let off = "it doesn't send its events to EventBridge";
-    assert_eq!(told(&nothing, &desired).as_deref(), Some(off));
+    assert_eq!(told(&nothing, &desired), missing(off, true));
+    // Rules of ours that go to the queue would be removed.
+    assert_eq!(told(&current, &desired), missing(off, false));
 }

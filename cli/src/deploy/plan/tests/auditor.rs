@@ -10,6 +10,10 @@ Parameters:
   AuditMinutes: { Default: 15 }
   LandingBucketArns: { Default: '*' }
   JobArns: { Default: '*' }
+  Repair: { Default: 'off' }
+  ProvisionerNamePrefix: { Default: landfall }
+  ArtifactBucketName: { Default: '' }
+  ArtifactPrefix: { Default: landfall/ }
   RolePath: { Default: / }
   FunctionBoundaryArn: { Default: '' }
   AlarmTopicArn: { Default: '' }
@@ -69,24 +73,33 @@ fn auditors_come_last_and_each_learns_which_half_it_looks_at() {
         (TemplateName::Data, "AlarmEmail", "somebody@example.com"),
         (TemplateName::Data, "EncryptionKey", KEY),
         (TemplateName::Auditor, "AuditMinutes", "60"),
+        (TemplateName::Auditor, "Repair", "missing"),
     ];
     let steps = planned(&facts(), &parameters, &known(&[]));
     expect![[r#"
         landfall-auditor in the data account
           AlarmTopicArn: arn:aws:sns:eu-west-1:111111111111:landfall-alarms
+          ArtifactBucketName: data-bucket
+          ArtifactPrefix: landfall/
           AuditMinutes: 60
           EncryptionKeyArn: arn:aws:kms:eu-west-1:111111111111:key/1
           FunctionBoundaryArn: arn:aws:iam::111111111111:policy/company
           LandingBucketArns: arn:aws:s3:::acme-items,arn:aws:s3:::acme-landing
           NamePrefix: landfall
+          ProvisionerNamePrefix: landfall
+          Repair: missing
           RolePath: /acme/
           Side: data
           StackName: landfall
         landfall-auditor in the analytics account
+          ArtifactBucketName: bucket
+          ArtifactPrefix: landfall/
           AuditMinutes: 60
           FunctionBoundaryArn: arn:aws:iam::111111111111:policy/company
           JobArns: arn:aws:glue:eu-central-1:222222222222:job/orders
           NamePrefix: landfall
+          ProvisionerNamePrefix: landfall
+          Repair: missing
           RolePath: /acme/
           Side: analytics
           StackName: landfall

@@ -147,6 +147,28 @@ proptest! {
         }
     }
 
+    /// The steps that make a missing role are all that a repair of what is missing may do. Cut off after any of them, it has
+    /// widened nothing beyond what is desired.
+    #[test]
+    fn a_role_that_is_made_again_never_grants_more_than_desired(
+        brakes in proptest::collection::btree_map("extra|brake", brake(), 0..3),
+        has_boundary in any::<bool>(),
+    ) {
+        let mut desired = desired();
+        desired.brakes = brakes;
+        if !has_boundary {
+            desired.permissions_boundary = None;
+        }
+        let steps = diff(&desired, None).expect("no conflict");
+        let whole = after(&desired, None, &steps).expect("a role");
+        for end in 1..=steps.len() {
+            let now = after(&desired, None, &steps[..end]).expect("a role");
+            prop_assert_eq!((&now.trust, &now.permissions_boundary), (&whole.trust, &whole.permissions_boundary));
+            let is_desired = |name: &String| now.policies[name] == whole.policies[name];
+            prop_assert!(now.policies.keys().all(is_desired) && now.attached.is_empty());
+        }
+    }
+
     #[test]
     fn no_policy_is_written_before_the_boundary_is_there(observed in any_observed()) {
         let desired = desired();

@@ -1,0 +1,66 @@
+//! Tells others what became of a repair: people by the log, programs by events.
+
+use aws_sdk_eventbridge::types::PutEventsRequestEntry;
+use landfall_aws::clock::now;
+use landfall_aws::sdk_error::sdk_error_parts;
+use landfall_core::audit::repair::{Announcement, Resource, State};
+
+use crate::look::Gone;
+use crate::{Context, Error, Settings};
+
+/// The source of the events about repairs.
+pub const EVENT_SOURCE: &str = "landfall";
+/// The detail type of the events about repairs.
+pub const EVENT_TYPE: &str = "Landfall Repair";
+
+/// Logs why nothing is repaired.
+pub(crate) fn stop(code: &'static str, stack: &str, resources: &[&Resource], why: &str) {
+    let resources: Vec<&str> = resources.iter().map(|it| it.logical_id.as_str()).collect();
+    let resources = resources.join(", ");
+    tracing::warn!(code, stack, resources, why, "nothing is repaired");
+}
+
+/// Logs that a resource isn't repaired, and announces it unless others have heard so. Killed in between, the next
+/// invocation announces it once more.
+///
+/// # Errors
+/// Fails if the table doesn't answer, or the event isn't taken.
+pub(crate) async fn tell_once(
+    context: &Context,
+    gone: &Gone,
+    state: State,
+    why: &str,
+) -> Result<(), Error> {
+    let Gone { resource, .. } = gone;
+    stop(state.code(), &context.settings.stack, &[resource], why);
+    let (id, now) = (resource.logical_id.as_str(), now());
+    let kept = context.findings.repairs(id).await?;
+    let Some(history) = kept.history.telling(state) else { return Ok(()) };
+    let (resources, reasons) = (std::slice::from_ref(resource), &[why.to_owned()]);
+    let announcement = Announcement { state, resources, reasons, change_set: None, at: now };
+    announce(context, &announcement).await?;
+    // If another invocation was faster, it has told the same.
+    context.findings.keep_repairs(id, &kept, &history, now).await?;
+    Ok(())
+}
+
+/// Puts the event that announces what became of a repair.
+///
+/// # Errors
+/// Fails if EventBridge doesn't take it.
+pub(crate) async fn announce(context: &Context, what: &Announcement<'_>) -> Result<(), Error> {
+    let Settings { stack, account, region, .. } = &context.settings;
+    let failed = |message: String| Error::Event { stack: stack.clone(), message };
+    let entry = PutEventsRequestEntry::builder()
+        .source(EVENT_SOURCE)
+        .detail_type(EVENT_TYPE)
+        .detail(what.event(stack, account, region).to_string())
+        .build();
+    let answer = context.events.put_events().entries(entry).send().await;
+    let answer = answer.map_err(|error| {
+        let (code, message) = sdk_error_parts(&error);
+        failed(format!("{code}: {message}"))
+    })?;
+    let refused = answer.entries().iter().find_map(|entry| entry.error_code());
+    refused.map_or(Ok(()), |code| Err(failed(code.to_owned())))
+}
