@@ -1,13 +1,13 @@
 //! Finds out what the audited stack asks for, and has it looked at and judged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::stream::{self, StreamExt};
 use landfall_aws::clock::now;
 use landfall_core::audit::{is_audited, is_of_stack};
 use landfall_core::bucket_notifications::{self, Filter};
 use landfall_core::chain::observed::{
-    AnalyticsAccount, DataAccount, Look, Observations, RouteFacts, Watch,
+    Analysis, AnalyticsAccount, DataAccount, Look, Observations, RouteFacts, Watch,
 };
 use landfall_core::chain::{Check, Side, judge};
 use landfall_core::roles::Kind;
@@ -15,7 +15,7 @@ use landfall_core::routes::Routes;
 use landfall_core::usage::{Usage, Usages};
 use landfall_inspection::cloudformation::{self, Deployed};
 use landfall_inspection::requested::Requested;
-use landfall_inspection::{Seen, Unseen, analytics, data, newest_batch};
+use landfall_inspection::{Seen, Unseen, analytics, data, external_access, newest_batch};
 
 use crate::{Context, Settings};
 
@@ -32,6 +32,8 @@ struct Asked {
     routes: Vec<RouteFacts>,
     /// The buckets of the routes, each with the filters that they need.
     buckets: BTreeMap<String, Vec<Filter>>,
+    /// The other accounts that the routes and the stack let in.
+    intended: BTreeSet<String>,
 }
 
 /// Looks at the account's half of the chain, and returns the verdicts on the audited links. If it isn't known what the
@@ -54,11 +56,14 @@ pub(crate) async fn checks(
         (Ok(asked), Side::Data) => {
             let mut account = of_data(context, stack, prefix, &asked).await;
             account.usage = Some(watch(context, &account.ledger.name, &asked.routes, used).await);
+            account.analysis = analysis(context, &asked).await;
             data = Ok(account);
             routes = asked.routes;
         }
         (Ok(asked), Side::Analytics) => {
-            analytics = Ok(of_analytics(context, stack, prefix, &asked).await);
+            let mut account = of_analytics(context, stack, prefix, &asked).await;
+            account.analysis = analysis(context, &asked).await;
+            analytics = Ok(account);
             routes = asked.routes;
         }
         (Err(why), Side::Data) => data = Err(why),
@@ -79,17 +84,21 @@ pub(crate) async fn checks(
 
 async fn asked(context: &Context, stack: &Seen<Deployed>) -> Result<Asked, String> {
     let requested = cloudformation::requested(&context.clients, stack).await;
-    let (routes, buckets) = match &requested {
+    let (routes, buckets, intended) = match &requested {
         Ok(requested) => {
             let routes = requested.routes()?;
             let buckets = bucket_notifications::buckets(&routes).into_iter();
             let buckets = buckets.map(|(name, filters)| (name, filters.filters)).collect();
-            (facts(&context.settings, requested, &routes), buckets)
+            let mut intended = requested.admitted_accounts();
+            if context.settings.side == Side::Data {
+                intended.extend(routes.targets.values().map(|target| target.account.clone()));
+            }
+            (facts(&context.settings, requested, &routes), buckets, intended)
         }
-        Err(Unseen::Missing) => (Vec::new(), BTreeMap::new()),
+        Err(Unseen::Missing) => (Vec::new(), BTreeMap::new(), BTreeSet::new()),
         Err(unseen) => return Err(unseen.to_string()),
     };
-    Ok(Asked { requested, routes, buckets })
+    Ok(Asked { requested, routes, buckets, intended })
 }
 
 /// Returns the routes that lead through the account: in the data account all, in the analytics account those that start
@@ -122,6 +131,15 @@ async fn of_data(
     let inspected =
         data::inspect(&context.clients, &expected, stack, &asked.requested, is_deployed).await;
     inspected.account
+}
+
+/// Asks Access Analyzer whom the account's resources let in, if it is to be asked.
+async fn analysis(context: &Context, asked: &Asked) -> Option<Analysis> {
+    if !context.settings.asks_access_analyzer {
+        return None;
+    }
+    let findings = external_access(&context.clients).await;
+    Some(Analysis { intended: asked.intended.clone(), findings })
 }
 
 /// Looks for the newest batch of each route for which it is time, and remembers it. Forgets routes that aren't there any

@@ -18,6 +18,8 @@ pub struct Settings {
     pub side: Side,
     /// After how long without a new batch a route counts as unused.
     pub unused_after: Duration,
+    /// `true` if it asks IAM Access Analyzer whom the account's resources let in.
+    pub asks_access_analyzer: bool,
     /// The name of the table of findings.
     pub findings_table: String,
     /// Where the function is.
@@ -69,6 +71,8 @@ impl Settings {
                 what: "the account's part, `data` or `analytics`",
                 variable: "LANDFALL_SIDE",
             })?,
+            asks_access_analyzer: variable("LANDFALL_ACCESS_ANALYZER")
+                .is_some_and(|it| it == "true"),
             unused_after: Duration::from_secs(u64::from(days) * 24 * 3_600),
             findings_table: get("the table of findings", "LANDFALL_FINDINGS_TABLE")?,
             place: Place {

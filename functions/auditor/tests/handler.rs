@@ -88,6 +88,11 @@ impl Account {
     }
 
     fn of(side: Side) -> Self {
+        Self::with(side, "false")
+    }
+
+    /// Returns an account whose auditor asks Access Analyzer, or doesn't.
+    fn with(side: Side, asks_access_analyzer: &'static str) -> Self {
         let aws = StandIn::start(vec![Table::new(TABLE, "stack", Some("finding"))]);
         aws.answer("GetTemplate", |_, _| {
             let template = template().replace('&', "&amp;").replace('<', "&lt;");
@@ -114,6 +119,7 @@ impl Account {
             Some(match name {
                 "LANDFALL_STACK" => "landfall",
                 "LANDFALL_SIDE" => side.name(),
+                "LANDFALL_ACCESS_ANALYZER" => asks_access_analyzer,
                 "LANDFALL_ACCOUNT_ID" => "222222222222",
                 "LANDFALL_FINDINGS_TABLE" => TABLE,
                 "AWS_REGION" => "eu-west-1",
@@ -315,6 +321,19 @@ async fn a_route_without_a_batch_is_found_once_the_auditor_has_looked_for_long_e
     watched(now - 100 * DAY, now - DAY / 2);
     account.audit().await.expect("an audit");
     assert_eq!(account.finding(UNUSED).expect("a finding")["state"], "resolved");
+}
+
+/// The stand-in doesn't know the service, so what it answers makes no sense.
+#[tokio::test]
+async fn access_analyzer_is_asked_only_if_it_is_to_be_and_its_silence_ends_no_audit() {
+    const BLIND: &str = "LF038/could_not_look/IAM Access Analyzer";
+    let account = Account::new();
+    account.audit().await.expect("an audit");
+    assert_eq!(account.finding(BLIND), None);
+    let asking = Account::with(Side::Analytics, "true");
+    let audited = asking.audit().await.expect("an audit");
+    assert!(audited.checks > 0 && asking.finding(MISSING).is_some(), "{audited:?}");
+    assert_eq!(asking.finding(BLIND).expect("a finding")["state"], "suspected");
 }
 
 #[tokio::test]

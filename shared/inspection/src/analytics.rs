@@ -50,6 +50,7 @@ pub async fn inspect(
         eventbridge::rule(clients, format!("{name_prefix}-job-state")),
     );
     AnalyticsAccount {
+        analysis: None,
         account: place.account.clone(),
         region: place.region.clone(),
         stack: named(&expected.stack, status(stack)),

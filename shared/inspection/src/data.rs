@@ -115,6 +115,7 @@ pub async fn inspect(
         ledger,
         ledger_expiry,
         usage: None,
+        analysis: None,
         claims,
         claims_expiry,
         reader,

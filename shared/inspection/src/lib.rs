@@ -6,6 +6,7 @@
 
 #![warn(missing_docs, unreachable_pub)]
 
+mod access_analyzer;
 pub mod analytics;
 pub mod cloudformation;
 pub mod cloudwatch;
@@ -25,6 +26,7 @@ pub mod template;
 
 use aws_config::SdkConfig;
 
+pub use self::access_analyzer::external_access;
 pub use self::dynamodb::newest_batch;
 pub use self::look::{Seen, Unseen};
 pub use self::s3::object;
@@ -36,6 +38,7 @@ const AT_ONCE: usize = 4;
 /// The clients for one account and region.
 #[derive(Debug, Clone)]
 pub struct Clients {
+    access_analyzer: aws_sdk_accessanalyzer::Client,
     cloudformation: aws_sdk_cloudformation::Client,
     dynamodb: aws_sdk_dynamodb::Client,
     events: aws_sdk_eventbridge::Client,
@@ -52,6 +55,7 @@ impl Clients {
     pub fn new(config: &SdkConfig) -> Self {
         let s3 = landfall_aws::config::s3(config).build();
         Self {
+            access_analyzer: aws_sdk_accessanalyzer::Client::new(config),
             cloudformation: aws_sdk_cloudformation::Client::new(config),
             dynamodb: aws_sdk_dynamodb::Client::new(config),
             events: aws_sdk_eventbridge::Client::new(config),

@@ -155,6 +155,20 @@ impl Requested {
         Ok(all)
     }
 
+    /// Returns the accounts whose roles the stack lets in: those of the roles that its own roles trust, and of the jobs'
+    /// roles that the buckets' policies admit.
+    pub fn admitted_accounts(&self) -> BTreeSet<String> {
+        let ours =
+            self.resources().into_iter().filter(|it| it.kind.starts_with("Custom::Landfall"));
+        let properties = ours.filter_map(|resource| self.properties(&resource.logical_id).ok());
+        let roles = properties.flat_map(|properties| {
+            let lists = ["TrustedRoleArns", "JobRoleArns"].map(|name| properties[name].clone());
+            lists.into_iter().filter_map(|list| list.as_array().cloned()).flatten()
+        });
+        let account = |role: Json| role.as_str()?.split(':').nth(4).map(str::to_owned);
+        roles.filter_map(account).collect()
+    }
+
     /// Returns the routes that the stack includes.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use expect_test::expect;
 use landfall_core::bucket_access::Comparison;
-use landfall_core::chain::observed::{AnalyticsAccount, DataAccount, Look};
+use landfall_core::chain::observed::{AnalyticsAccount, DataAccount, External, Look};
 use landfall_core::chain::permissions::permission;
 use landfall_core::moment::Time;
 use wiremock::matchers::any;
@@ -296,6 +296,8 @@ async fn the_statements_that_a_stack_asks_for_are_compared_with_the_buckets_poli
     let access = &statements["acme-landing"];
     let job = "arn:aws:iam::222222222222:role/landfall/landfall-job".to_owned();
     assert_eq!(access.job_roles, BTreeSet::from([job]));
+    let admitted = requested.admitted_accounts();
+    assert_eq!(admitted, BTreeSet::from(["222222222222".to_owned()]));
     let desired = access.desired.statements.clone();
     assert_eq!(desired.len(), 2);
     let place = Place {
@@ -352,6 +354,60 @@ async fn the_newest_batch_of_a_route_is_read_from_the_index_alone() {
         let (_server, clients) = clients(respond).await;
         assert_eq!(newest_batch(&clients, "landfall-ledger", "orders").await, expected);
     }
+}
+
+#[tokio::test]
+async fn access_analyzer_is_asked_for_active_findings_about_access_from_outside() {
+    const ANALYZER: &str = "arn:aws:access-analyzer:eu-west-1:111111111111:analyzer/landfall";
+    let at = "2026-01-31T12:00:00Z";
+    let analyzer = |kind: &str, arn: &str| serde_json::json!({ "arn": arn, "name": "landfall", "type": kind, "status": "ACTIVE", "createdAt": at });
+    let finding = |id: &str, status: &str, more: serde_json::Value| {
+        let mut finding = serde_json::json!({ "id": id, "status": status, "resource": "arn:aws:s3:::acme-landing",
+            "resourceType": "AWS::S3::Bucket", "resourceOwnerAccount": "111111111111", "condition": {},
+            "createdAt": at, "analyzedAt": at, "updatedAt": at });
+        finding
+            .as_object_mut()
+            .expect("an object")
+            .extend(more.as_object().expect("an object").clone());
+        finding
+    };
+    let analyzers = serde_json::json!({ "analyzers": [
+        analyzer("ACCOUNT", ANALYZER), analyzer("ACCOUNT_UNUSED_ACCESS", "arn:aws:access-analyzer:x") ] });
+    let findings = serde_json::json!({ "findings": [
+        finding("1", "ACTIVE", serde_json::json!({ "principal": { "AWS": "333333333333" }, "isPublic": false })),
+        finding("2", "ARCHIVED", serde_json::json!({ "principal": { "AWS": "444444444444" } })),
+        finding("3", "ACTIVE", serde_json::json!({})),
+    ] });
+    let respond = move |request: &Request| {
+        let ok = ResponseTemplate::new(200);
+        if request.url.path() != "/finding" {
+            return ok.set_body_json(&analyzers);
+        }
+        let asked: serde_json::Value = request.body_json().expect("JSON");
+        assert_eq!(
+            (&asked["analyzerArn"], &asked["filter"]["status"]["eq"][0]),
+            (&ANALYZER.into(), &"ACTIVE".into())
+        );
+        ok.set_body_json(&findings)
+    };
+    let external = |id: &str, principals: &[&str], is_public| External {
+        analyzer: ANALYZER.to_owned(),
+        id: id.to_owned(),
+        resource: "arn:aws:s3:::acme-landing".to_owned(),
+        principals: principals.iter().map(|it| (*it).to_owned()).collect(),
+        is_public,
+    };
+    let (_server, asked) = clients(respond).await;
+    let expected = vec![external("1", &["333333333333"], false), external("3", &[], true)];
+    assert_eq!(external_access(&asked).await, Look::Seen(expected));
+    let none = ResponseTemplate::new(200).set_body_json(serde_json::json!({ "analyzers": [] }));
+    let (_server, asked) = clients(move |_| none.clone()).await;
+    assert_eq!(external_access(&asked).await, Look::Missing);
+    let (_server, asked) = clients(|_| denied(Service::Lambda)).await;
+    let lacks = Look::Denied("access-analyzer:ListAnalyzers".to_owned());
+    assert_eq!(external_access(&asked).await, lacks);
+    let (_server, asked) = clients(|_| ResponseTemplate::new(200).set_body_string("<html>")).await;
+    assert!(matches!(external_access(&asked).await, Look::Failed(_)));
 }
 
 #[tokio::test]

@@ -59,10 +59,10 @@ fn documents() -> &'static [Value] {
             set
         };
         let jobs = json!({
-            "JobArns": arn("glue", "job/orders"), "JobRoleArns": role("team/orders-job"),
+            "ReadAccessAnalyzer": "true", "JobArns": arn("glue", "job/orders"), "JobRoleArns": role("team/orders-job"),
         });
         let buckets =
-            json!({ "LandingBucketArns": "arn:aws:s3:::acme-landing,arn:aws:s3:::acme-items" });
+            json!({ "ReadAccessAnalyzer": "true", "LandingBucketArns": "arn:aws:s3:::acme-landing,arn:aws:s3:::acme-items" });
         let sets = json!([
             set("data", buckets),
             set("analytics", jobs),
@@ -188,6 +188,15 @@ fn looks() -> Vec<Row> {
         add(each("a table", IN_DATA, &table, &arn("dynamodb", &format!("table/landfall-{name}"))));
     }
     add(each("another table", NEVER, &table, &arn("dynamodb", "table/payroll")));
+    // The first set of each account asks Access Analyzer.
+    let asking = [true, true, false, false];
+    let analyzer = arn("access-analyzer", "analyzer/landfall");
+    let list = ["access-analyzer:ListFindings"];
+    add(each("the analyzers", asking, &["access-analyzer:ListAnalyzers"], "*"));
+    add(each("an analyzer's findings", asking, &list, &analyzer));
+    add(each("another account's analyzer", NEVER, &list, &foreign(&analyzer)));
+    let change = ["access-analyzer:UpdateFindings", "access-analyzer:DeleteAnalyzer"];
+    add(each("an analyzer, to change it", NEVER, &change, &analyzer));
     let query = ["dynamodb:Query"];
     let index = |name: &str| arn("dynamodb", &format!("table/landfall-{name}"));
     add(each("the routes' newest batches", IN_DATA, &query, &index("ledger/index/routes")));
@@ -292,9 +301,8 @@ fn an_auditor_may_look_at_its_half_of_the_chain_and_change_nothing_but_its_own_t
 /// The core lists the calls that look. Reading objects is what the auditor leaves out.
 #[test]
 fn an_auditor_has_the_permissions_that_it_takes_to_look_and_no_others() {
-    for (document, side) in
-        documents().iter().zip([Side::Data, Side::Analytics, Side::Data, Side::Analytics])
-    {
+    let sides = [Side::Data, Side::Analytics, Side::Data, Side::Analytics];
+    for (set, (document, side)) in documents().iter().zip(sides).enumerate() {
         let sid = |statement: &Value| statement["Sid"].as_str().unwrap_or_default().to_owned();
         let is_own = |statement: &&Value| OWN.iter().any(|(own, _)| *own == sid(statement));
         let (own, looking): (Vec<&Value>, Vec<&Value>) =
@@ -304,6 +312,9 @@ fn an_auditor_has_the_permissions_that_it_takes_to_look_and_no_others() {
         needed.remove("s3:GetObject");
         if side == Side::Data {
             needed.insert("dynamodb:Query");
+        }
+        if [DATA_NAMED, ANALYTICS_NAMED].contains(&set) {
+            needed.extend(["access-analyzer:ListAnalyzers", "access-analyzer:ListFindings"]);
         }
         assert_eq!(actions(looking), needed, "{side:?}");
         for (statement, (name, its)) in own.into_iter().zip(OWN) {

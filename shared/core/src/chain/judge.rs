@@ -6,6 +6,7 @@
 mod buckets;
 mod functions;
 mod jobs;
+mod outsiders;
 mod queues;
 mod roles;
 mod rules;
@@ -21,7 +22,8 @@ use super::problems::Fault;
 use crate::moment::Time;
 
 /// Judges what was seen. Returns at least one check for each link, in the direction of the data. Only the rule for
-/// uploads has none if S3 notifies the queue itself, and the use of routes has none if nobody remembers it.
+/// uploads has none if S3 notifies the queue itself, the use of routes has none if nobody remembers it, and whom resources
+/// let in has none if nobody asked Access Analyzer.
 pub fn judge(observations: &Observations) -> Vec<Check> {
     let Observations { routes, data, analytics, deploy, .. } = observations;
     let data = data.as_ref();
@@ -33,11 +35,11 @@ pub fn judge(observations: &Observations) -> Vec<Check> {
     });
     checks.extend(match analytics {
         Ok(analytics) => until_job(&Place::analytics(analytics, deploy), analytics, routes),
-        Err(why) => unseen(Link::AnalyticsStack..=Link::JobRole, Side::Analytics, why),
+        Err(why) => unseen(Link::AnalyticsStack..=Link::AnalyticsOutsiders, Side::Analytics, why),
     });
     checks.extend(match data {
         Ok(data) => reading(&Place::data(data, deploy), data, analytics.ok(), routes),
-        Err(why) => unseen(Link::Reader..=Link::Claims, Side::Data, why),
+        Err(why) => unseen(Link::Reader..=Link::DataOutsiders, Side::Data, why),
     });
     checks.extend(match analytics {
         Ok(analytics) => {
@@ -92,6 +94,7 @@ fn until_job(place: &Place<'_>, analytics: &AnalyticsAccount, routes: &[RouteFac
     checks.extend(jobs::of(routes).flat_map(|job| jobs::job(place, job, routes, analytics)));
     checks
         .extend(analytics.job_role.iter().flat_map(|role| roles::role(place, Link::JobRole, role)));
+    checks.extend(outsiders::of_analytics(place, analytics));
     checks
 }
 
@@ -113,6 +116,7 @@ fn reading(
         checks.extend(roles::reader_trust(place, &data.reader, analytics, routes));
     }
     checks.push(stacks::table(place, Link::Claims, &data.claims, &data.claims_expiry));
+    checks.extend(outsiders::of_data(place, data));
     checks
 }
 

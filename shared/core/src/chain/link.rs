@@ -50,9 +50,11 @@ pub enum Link {
     Job,
     Script,
     JobRole,
+    AnalyticsOutsiders,
     Reader,
     ReaderTrust,
     Claims,
+    DataOutsiders,
     RuleOfRuns,
     RunsPolicy,
     Runs,
@@ -86,6 +88,7 @@ impl Link {
             | Self::Job
             | Self::Script
             | Self::JobRole
+            | Self::AnalyticsOutsiders
             | Self::RuleOfRuns
             | Self::LastRun => Side::Analytics,
             _ => Side::Data,
@@ -121,6 +124,8 @@ impl Link {
             Self::Reader => ("LF022", "the reader role"),
             Self::ReaderTrust => ("LF023", "the reader role's trust in the job roles"),
             Self::Claims => ("LF024", "the table of claims"),
+            Self::DataOutsiders => ("LF037", "whom the data account's resources let in"),
+            Self::AnalyticsOutsiders => ("LF038", "whom the analytics account's resources let in"),
             Self::RuleOfRuns => ("LF025", "the EventBridge rule for ended runs"),
             Self::RunsPolicy => ("LF026", "the policy of the queue of ended runs"),
             Self::Runs => ("LF027", "the queue of ended runs"),

@@ -117,12 +117,39 @@ pub struct DataAccount {
     pub ledger_expiry: Look<bool>,
     /// How the routes are used; `None` if nobody looked, because only the auditor remembers it.
     pub usage: Option<Watch>,
+    /// What Access Analyzer says; `None` if nobody asked it.
+    pub analysis: Option<Analysis>,
     /// The status of the table of claims, by the table's name.
     pub claims: Named<String>,
     /// `true` if DynamoDB removes expired claims.
     pub claims_expiry: Look<bool>,
     /// The reader role, by ARN.
     pub reader: Named<Role>,
+}
+
+/// What IAM Access Analyzer says of an account's resources.
+#[derive(Debug, Clone)]
+pub struct Analysis {
+    /// The accounts that the routes and the stack let in.
+    pub intended: BTreeSet<String>,
+    /// The active findings about somebody outside. `Missing` if the account has no analyzer of external access in the
+    /// region.
+    pub findings: Look<Vec<External>>,
+}
+
+/// A finding of Access Analyzer: a resource lets in somebody outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct External {
+    /// The analyzer's ARN.
+    pub analyzer: String,
+    /// The finding's ID.
+    pub id: String,
+    /// The resource's ARN.
+    pub resource: String,
+    /// Whom it lets in: accounts, ARNs or other names.
+    pub principals: Vec<String>,
+    /// `true` if it lets in everybody.
+    pub is_public: bool,
 }
 
 /// How the routes are used.
@@ -147,6 +174,8 @@ pub struct AnalyticsAccount {
     pub starter: Named<Role>,
     /// The job role that the stack makes, by ARN; `None` if the stack makes none.
     pub job_role: Option<Named<Role>>,
+    /// What Access Analyzer says; `None` if nobody asked it.
+    pub analysis: Option<Analysis>,
     /// The jobs of the routes, by name.
     pub jobs: BTreeMap<String, Job>,
     /// The rule that sends events of ended runs to the data account.

@@ -87,7 +87,11 @@ const CALLS: [Call; 30] = [
 ];
 
 /// The calls that only the auditor makes. `landfall doctor` needs no permission for them.
-const OF_AUDITOR: [Call; 1] = [call("Query", "dynamodb:Query", DATA, About::Settings)];
+const OF_AUDITOR: [Call; 3] = [
+    call("Query", "dynamodb:Query", DATA, About::Settings),
+    call("ListAnalyzers", "access-analyzer:ListAnalyzers", BOTH, About::Settings),
+    call("ListFindings", "access-analyzer:ListFindings", BOTH, About::Settings),
+];
 
 /// Returns the permission that a call needs, such as `s3:GetBucketNotification` for
 /// `GetBucketNotificationConfiguration`. Returns `None` if no look makes that call.
@@ -145,13 +149,13 @@ pub(super) fn section() -> String {
             operations.join(", ")
         );
     }
+    section.push_str(
+        "\nThe auditors make some more calls. The ledger is asked for its index `routes` only, and Access Analyzer only if you \
+         set `ReadAccessAnalyzer`.\n\n| permission | account | calls |\n|---|---|---|\n",
+    );
     for Call { operation, permission, sides, .. } in &OF_AUDITOR {
         let sides: Vec<&str> = sides.iter().map(|side| side.name()).collect();
-        let _ = writeln!(
-            section,
-            "\nThe auditor of the {} account also needs `{permission}` on the ledger's index `routes` (`{operation}`).",
-            sides.join(" and "),
-        );
+        let _ = writeln!(section, "| `{permission}` | {} | `{operation}` |", sides.join(", "));
     }
     section
 }

@@ -315,6 +315,11 @@ table! {
         "Add the role to the parameter `OtherJobRoleArns`, beside those that it names already, or run the job with one of the trusted roles.",
         Some("{deploy} --parameter data:OtherJobRoleArns={job_role}");
 
+    AccessAnalyzer: "access_analyzer", Critical,
+        "IAM Access Analyzer says that the resource lets in somebody whom neither the routes nor the stack name.",
+        "Find out who let them in and why, and take it back. If it is intended, archive the finding in Access Analyzer.",
+        Some("aws accessanalyzer get-finding --analyzer-arn {analyzer} --id {finding} --region {region}");
+
     JobMissing: "job_missing", High,
         "Glue has no such job in this account and region. Its batches are parked or wait.",
         "Create the job, or correct the job's name in the routes. Then retry the batches that are parked.",

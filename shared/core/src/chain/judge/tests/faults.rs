@@ -11,7 +11,7 @@ use crate::bucket_notifications::Configuration;
 use crate::chain::drift::{Difference, Kind};
 use crate::chain::observed::*;
 use crate::chain::problems::Fault;
-use crate::chain::{Check, Status, first_broken, judge};
+use crate::chain::{Check, Link, Status, first_broken, judge};
 use crate::moment::Time;
 
 use Status::{Broken, Unknown, Warn};
@@ -60,6 +60,20 @@ fn key_policy_is(policy: &str, observations: &mut Observations) {
 
 fn watch(observations: &mut Observations) -> &mut Watch {
     data(observations).usage.as_mut().expect("a watch")
+}
+
+const ANALYZER: &str = "arn:aws:access-analyzer:eu-west-1:111111111111:analyzer/landfall";
+
+fn lets_in(resource: &str, principal: &str, observations: &mut Observations) {
+    let findings = &mut data(observations).analysis.as_mut().expect("asked").findings;
+    let findings = seen(findings);
+    findings.push(External {
+        analyzer: ANALYZER.to_owned(),
+        id: (findings.len() + 1).to_string(),
+        resource: resource.to_owned(),
+        principals: vec![principal.to_owned()],
+        is_public: false,
+    });
 }
 
 fn statements_are(comparison: Comparison, observations: &mut Observations) {
@@ -113,6 +127,19 @@ const CASES: &[Case] = &[
     ("routes_not_deployed", Broken, |all| data(all).routes_are_deployed = Look::Seen(false)),
     ("could_not_look", Unknown, |all| data(all).routes_are_deployed = Look::Missing),
     ("could_not_look", Unknown, |all| watch(all).routes.clear()),
+    ("access_analyzer", Warn, |all| lets_in("arn:aws:s3:::acme-landing", "333333333333", all)),
+    ("access_analyzer", Warn, |all| lets_in(QUEUE, "arn:aws:iam::333333333333:role/x", all)),
+    ("access_analyzer", Warn, |all| lets_in(RUNS, "*", all)),
+    ("access_analyzer", Warn, |all| {
+        let role = External {
+            analyzer: ANALYZER.to_owned(),
+            id: "1".to_owned(),
+            resource: JOB_ROLE.to_owned(),
+            principals: vec!["111111111111".to_owned()],
+            is_public: true,
+        };
+        seen(&mut analytics(all).analysis.as_mut().expect("asked").findings).push(role);
+    }),
     ("grant_unused", Warn, |all| all.at = Time(90 * 24 * 3_600_000)),
     ("grant_unused", Warn, |all| {
         seen(watch(all).routes.get_mut("orders").expect("a route")).newest = None;
@@ -449,4 +476,30 @@ fn a_route_is_unused_once_its_time_is_over_and_not_before() {
     // Nobody but the auditor remembers when a route was used.
     data(&mut observations).usage = None;
     assert!(judge(&observations).iter().all(|check| check.problem.is_none()));
+}
+
+#[test]
+fn whom_the_routes_name_and_what_is_not_landfalls_is_no_finding_of_access_analyzer() {
+    let mut observations = both_transports();
+    lets_in(RUNS, "arn:aws:iam::222222222222:root", &mut observations);
+    lets_in("arn:aws:s3:::acme-landing", "222222222222", &mut observations);
+    lets_in("arn:aws:s3:::payroll", "333333333333", &mut observations);
+    assert!(judge(&observations).iter().all(|check| check.problem.is_none()));
+    lets_in(RUNS, "333333333333", &mut observations);
+    lets_in(RUNS, "444444444444", &mut observations);
+    let checks = judge(&observations);
+    let found: Vec<&Check> = checks.iter().filter(|check| check.problem.is_some()).collect();
+    let [check] = found[..] else { panic!("{found:#?}") };
+    let command = check.problem.as_ref().and_then(|it| it.command.as_deref()).unwrap_or_default();
+    expect_test::expect![[r#"
+        finding `4` says that it lets in `333333333333`; finding `5` says that it lets in `444444444444`, of `arn:aws:access-analyzer:eu-west-1:111111111111:analyzer/landfall`
+        aws accessanalyzer get-finding --analyzer-arn arn:aws:access-analyzer:eu-west-1:111111111111:analyzer/landfall --id 4 --region eu-west-1"#]].assert_eq(&format!("{}\n{command}", check.evidence));
+    // Without an analyzer, nobody knows. That is no fault, and nothing is said to be all right.
+    data(&mut observations).analysis.as_mut().expect("asked").findings = Look::Missing;
+    let checks = judge(&observations);
+    let check = checks.iter().find(|check| check.link == Link::DataOutsiders).expect("a check");
+    assert_eq!((check.status, &check.problem), (Status::Skipped, &None));
+    // Nobody asked.
+    data(&mut observations).analysis = None;
+    assert!(judge(&observations).iter().all(|check| check.link != Link::DataOutsiders));
 }
