@@ -101,11 +101,11 @@ impl Stacks {
         })?;
         let change_set = created.id().context("a change set has no id")?.to_owned();
         let stack_id = created.stack_id().context("a change set has no stack")?.to_owned();
-        let described = self.described(&change_set).await?;
         let mut prepared =
             Prepared { change_set, stack_id, is_all: request.is_new, changes: Vec::new() };
+        let described = self.described(&prepared).await?;
         if described.status() == Some(&ChangeSetStatus::CreateComplete) {
-            prepared.changes = self.changes(&prepared.change_set, described).await?;
+            prepared.changes = self.changes(&prepared, described).await?;
             return Ok(Preparation::Ready(prepared));
         }
         let mut reason = described.status_reason().unwrap_or("no reason is given").to_owned();
@@ -124,21 +124,23 @@ impl Stacks {
         bail!("failed to prepare a change of stack `{stack}` in {}: {reason}", self.place)
     }
 
+    /// The call names the stack too, because permissions are given on the stack.
     async fn describe(
         &self,
-        change_set: &str,
+        prepared: &Prepared,
         token: Option<String>,
     ) -> anyhow::Result<DescribeChangeSetOutput> {
+        let Prepared { change_set, stack_id, .. } = prepared;
         let describe = self.client.describe_change_set().change_set_name(change_set);
-        let described = describe.set_next_token(token).send().await;
+        let described = describe.stack_name(stack_id).set_next_token(token).send().await;
         described.map_err(self.failed(format!("read change set `{change_set}`")))
     }
 
     /// Waits until CloudFormation has made the change set or has given up, and returns it.
-    async fn described(&self, change_set: &str) -> anyhow::Result<DescribeChangeSetOutput> {
+    async fn described(&self, prepared: &Prepared) -> anyhow::Result<DescribeChangeSetOutput> {
         let mut pace = Pace::default();
         loop {
-            let described = self.describe(change_set, None).await?;
+            let described = self.describe(prepared, None).await?;
             use ChangeSetStatus::{CreateInProgress, CreatePending};
             match described.status() {
                 Some(CreatePending | CreateInProgress) | None => pace.wait().await,
@@ -149,13 +151,13 @@ impl Stacks {
 
     async fn changes(
         &self,
-        change_set: &str,
+        prepared: &Prepared,
         first: DescribeChangeSetOutput,
     ) -> anyhow::Result<Vec<Change>> {
         let mut changes: Vec<Change> = first.changes().iter().filter_map(Change::read).collect();
         let mut next = first.next_token().map(str::to_owned);
         while next.is_some() {
-            let page = self.describe(change_set, next).await?;
+            let page = self.describe(prepared, next).await?;
             changes.extend(page.changes().iter().filter_map(Change::read));
             next = page.next_token().map(str::to_owned);
         }
@@ -183,9 +185,11 @@ impl Stacks {
     /// # Errors
     /// Fails if CloudFormation refuses it or doesn't answer.
     pub async fn start(&self, prepared: &Prepared) -> anyhow::Result<()> {
-        let execute = self.client.execute_change_set().change_set_name(&prepared.change_set);
-        let executed = execute.client_request_token(token()?).send().await;
-        let failed = self.failed(format!("execute change set `{}`", prepared.change_set));
+        let Prepared { change_set, stack_id, .. } = prepared;
+        let execute = self.client.execute_change_set().change_set_name(change_set);
+        let execute = execute.stack_name(stack_id).client_request_token(token()?);
+        let executed = execute.send().await;
+        let failed = self.failed(format!("execute change set `{change_set}`"));
         executed.map_err(failed).map(drop)
     }
 

@@ -24,6 +24,7 @@ mod notifications;
 mod provisioner_policy;
 mod recovery;
 mod repair;
+mod repairer;
 mod requests;
 mod scope;
 mod secrets;
@@ -80,6 +81,7 @@ fn main() -> ExitCode {
         deploy::credentials_of_another_account_than_the_routes_name_are_refused,
         moved::a_change_to_a_bucket_of_another_account_is_taken_back_and_silences_none,
         repair::what_was_deleted_by_hand_is_repaired_and_what_waited_for_it_is_processed,
+        repairer::roles_that_were_deleted_come_back_by_themselves_and_what_waited_for_them_is_processed,
         upgrade::stacks_of_the_version_before_keep_every_role_rule_and_notification,
     ];
     let of_one_stage = trials![in_a_slot;

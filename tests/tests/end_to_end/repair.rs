@@ -134,7 +134,7 @@ fn without_mark(mut role: Observed) -> Observed {
     role
 }
 
-async fn delete(account: &Account, name: &str) -> Result<()> {
+pub async fn delete(account: &Account, name: &str) -> Result<()> {
     let iam = &account.iam;
     let policies = iam.list_role_policies().role_name(name).send().await?;
     for policy in policies.policy_names() {
