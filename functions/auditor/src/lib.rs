@@ -10,12 +10,11 @@ mod look;
 mod settings;
 
 use aws_config::SdkConfig;
-use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use lambda_runtime::Diagnostic;
 use landfall_aws::clock::now;
+use landfall_aws::events;
 use landfall_aws::findings::{Findings, FindingsError, LastAudit};
 use landfall_aws::metrics::{Metrics, OpenFindings};
-use landfall_aws::sdk_error::sdk_error_parts;
 use landfall_core::audit::{self, Change, Finding, State};
 use landfall_core::chain::problems::Severity;
 use landfall_inspection::Clients;
@@ -23,8 +22,6 @@ use serde::Serialize;
 
 pub use settings::{Settings, SettingsError};
 
-/// The source of the events about findings.
-pub const EVENT_SOURCE: &str = "landfall";
 /// The detail type of the events about findings.
 pub const EVENT_TYPE: &str = "Landfall Finding";
 
@@ -160,17 +157,7 @@ async fn announce(context: &Context, finding: &Finding) -> Result<(), Error> {
         "finding {}",
         state.name()
     );
-    let failed = |message: String| Error::Event { id: id.clone(), message };
-    let entry = PutEventsRequestEntry::builder()
-        .source(EVENT_SOURCE)
-        .detail_type(EVENT_TYPE)
-        .detail(finding.event(stack, &place.region).to_string())
-        .build();
-    let answer = context.events.put_events().entries(entry).send().await;
-    let answer = answer.map_err(|error| {
-        let (code, message) = sdk_error_parts(&error);
-        failed(format!("{code}: {message}"))
-    })?;
-    let refused = answer.entries().iter().find_map(|entry| entry.error_code());
-    refused.map_or(Ok(()), |code| Err(failed(code.to_owned())))
+    let detail = finding.event(stack, &place.region).to_string();
+    let put = events::put(&context.events, EVENT_TYPE, detail).await;
+    put.map_err(|message| Error::Event { id: id.clone(), message })
 }

@@ -1,15 +1,12 @@
 //! Tells others what became of a repair: people by the log, programs by events.
 
-use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use landfall_aws::clock::now;
-use landfall_aws::sdk_error::sdk_error_parts;
+use landfall_aws::events;
 use landfall_core::audit::repair::{Announcement, Resource, State};
 
 use crate::look::Gone;
 use crate::{Context, Error, Settings};
 
-/// The source of the events about repairs.
-pub const EVENT_SOURCE: &str = "landfall";
 /// The detail type of the events about repairs.
 pub const EVENT_TYPE: &str = "Landfall Repair";
 
@@ -50,17 +47,7 @@ pub(crate) async fn tell_once(
 /// Fails if EventBridge doesn't take it.
 pub(crate) async fn announce(context: &Context, what: &Announcement<'_>) -> Result<(), Error> {
     let Settings { stack, account, region, .. } = &context.settings;
-    let failed = |message: String| Error::Event { stack: stack.clone(), message };
-    let entry = PutEventsRequestEntry::builder()
-        .source(EVENT_SOURCE)
-        .detail_type(EVENT_TYPE)
-        .detail(what.event(stack, account, region).to_string())
-        .build();
-    let answer = context.events.put_events().entries(entry).send().await;
-    let answer = answer.map_err(|error| {
-        let (code, message) = sdk_error_parts(&error);
-        failed(format!("{code}: {message}"))
-    })?;
-    let refused = answer.entries().iter().find_map(|entry| entry.error_code());
-    refused.map_or(Ok(()), |code| Err(failed(code.to_owned())))
+    let detail = what.event(stack, account, region).to_string();
+    let put = events::put(&context.events, EVENT_TYPE, detail).await;
+    put.map_err(|message| Error::Event { stack: stack.clone(), message })
 }

@@ -26,7 +26,7 @@ use serde::Serialize;
 use self::announce::{stop, tell_once};
 use self::look::Gone;
 
-pub use self::announce::{EVENT_SOURCE, EVENT_TYPE};
+pub use self::announce::EVENT_TYPE;
 pub use self::settings::{Settings, SettingsError};
 
 /// Why an invocation failed. The next one tries again, as often as the bounds allow.

@@ -11,7 +11,8 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use landfall_aws::clock::now;
 use landfall_aws::config::http_client;
-use landfall_repairer::{Context, EVENT_SOURCE, EVENT_TYPE, Error, Outcome, Settings, handle};
+use landfall_aws::events::SOURCE;
+use landfall_repairer::{Context, EVENT_TYPE, Error, Outcome, Settings, handle};
 use landfall_stand_ins::{Act, IamRole, StandIn, Table};
 use serde_json::{Value, json};
 
@@ -228,7 +229,7 @@ impl Account {
         let detail = |entry: Value| {
             assert_eq!(
                 (&entry["Source"], &entry["DetailType"]),
-                (&json!(EVENT_SOURCE), &json!(EVENT_TYPE))
+                (&json!(SOURCE), &json!(EVENT_TYPE))
             );
             serde_json::from_str(entry["Detail"].as_str().expect("a detail")).expect("JSON")
         };

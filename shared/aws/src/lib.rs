@@ -10,6 +10,7 @@ pub mod clock;
 mod clock_check;
 pub mod config;
 pub mod dynamodb;
+pub mod events;
 pub mod findings;
 pub mod glue;
 mod http_client;

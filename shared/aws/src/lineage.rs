@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout};
 use url::Url;
 
 use crate::config::pooled_connector;
+use crate::events::SOURCE;
 use crate::ledger::LedgerError;
 use crate::sdk_error::sdk_error_parts;
 use crate::secret_value::{SecretError, SecretValue};
@@ -26,8 +27,7 @@ const ATTEMPT: Duration = Duration::from_millis(1_500);
 /// failed.
 const READ_ANEW: Duration = Duration::from_secs(60);
 
-/// Source and detail type of an event on a bus.
-const SOURCE: &str = "landfall";
+/// The detail type of an event on a bus.
 const DETAIL_TYPE: &str = "OpenLineage RunEvent";
 
 /// The destination of lineage, as the environment names it.

@@ -21,10 +21,20 @@ use crate::stage::Stage;
 
 /// How many commands that deploy run at once. While the local cloud expands a template, it
 /// answers nobody, so with more of them, calls of other tests would time out.
-static COMMANDS: Semaphore = Semaphore::const_new(2);
+static COMMANDS: Semaphore = Semaphore::const_new(AT_ONCE as usize);
+const AT_ONCE: u32 = 2;
 
 fn slot(stage: &Stage) -> Result<SemaphorePermit<'static>> {
-    stage.cloud.wait(async { COMMANDS.acquire().await.map_err(anyhow::Error::from) })
+    slots(stage, 1)
+}
+
+/// Waits until nothing is deployed, and keeps it so.
+pub fn alone(stage: &Stage) -> Result<SemaphorePermit<'static>> {
+    slots(stage, AT_ONCE)
+}
+
+fn slots(stage: &Stage, count: u32) -> Result<SemaphorePermit<'static>> {
+    stage.cloud.wait(async { COMMANDS.acquire_many(count).await.map_err(anyhow::Error::from) })
 }
 
 /// A deployment that belongs to one test.

@@ -29,7 +29,7 @@ use crate::faults;
 use crate::stage::Stage;
 
 /// The time limit of a call, including its retries.
-const A_CALL: Duration = Duration::from_secs(12);
+const A_CALL: Duration = Duration::from_secs(40);
 
 /// Nothing that the writers write to closes before this.
 const PLENTY: Duration = Duration::from_secs(60);

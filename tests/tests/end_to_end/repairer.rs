@@ -13,7 +13,7 @@ use landfall_tests::ANALYTICS;
 use landfall_tests::cloud::{Account, has_ended, wait_until};
 use serde_json::Value;
 
-use crate::deploy::Deployment;
+use crate::deploy::{Deployment, alone};
 use crate::repair::delete;
 use crate::stage::{SOON, Stage, assert_succeeded, csv, ledger_of};
 use crate::upgrade::real_functions;
@@ -55,6 +55,7 @@ pub fn roles_that_were_deleted_come_back_by_themselves_and_what_waited_for_them_
     }))?;
 
     // Nobody invokes the repairers: the events about the findings do.
+    let unhindered = alone(stage)?;
     for (account, _) in accounts(stage) {
         invoke(stage, account, "auditor", "audited")?;
     }
@@ -64,6 +65,7 @@ pub fn roles_that_were_deleted_come_back_by_themselves_and_what_waited_for_them_
     }));
     back.with_context(|| said(stage))?;
     settled(stage)?;
+    drop(unhindered);
     ensure!(roles(stage)? == before, "the roles were {before:?}, and are {:?}", roles(stage)?);
     stage.cloud.wait(wait_until("what waited has no run", ONCE_REPAIRED, async || {
         let runs = stage.cloud.runs(JOB).await?;
@@ -90,6 +92,7 @@ fn of_two_invocations_at_once_one_has_the_notifications_put_back(stage: &Stage) 
     data.cli.run([&put[..], &["--notification-configuration", "{}"]].concat())?;
     ensure!(notifications(stage)?.is_null(), "the bucket still has notifications");
     let started = started(stage);
+    let _unhindered = alone(stage)?;
     let outcomes: Result<Vec<String>> = thread::scope(|scope| {
         let invocations =
             ["one", "other"].map(|name| scope.spawn(move || invoke(stage, data, "repairer", name)));

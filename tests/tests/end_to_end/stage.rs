@@ -27,8 +27,8 @@ use crate::faults;
 /// that fails waits this long.
 pub const SOON: Duration = Duration::from_secs(400);
 
-/// The time limit of a test's own call.
-pub const A_CALL: Duration = Duration::from_secs(20);
+/// The time limit of a test's own call. While several stacks change, the emulator may answer nobody for seconds.
+pub const A_CALL: Duration = Duration::from_secs(90);
 
 /// Every job that a route of the tests, or a mistake, could start.
 const JOBS: [&str; 9] = [

@@ -29,7 +29,7 @@ const KEYS: [&str; 3] = ["a", "b", "c d"];
 const BUCKET: &str = "acme-recovery";
 
 /// The time limit of a call.
-const A_CALL: Duration = Duration::from_secs(20);
+const A_CALL: Duration = Duration::from_secs(60);
 
 /// What all cases of a test share.
 pub struct Fixture<'s> {
