@@ -19,18 +19,14 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 pub use self::former::a_new_stack_admits_former_batches_if_its_ledger_has_any_until_it_is_told_not_to;
 use crate::stage::Stage;
 
-/// How many commands that deploy run at once. While the local cloud expands a template, it
-/// answers nobody, so with more of them, calls of other tests would time out.
-static COMMANDS: Semaphore = Semaphore::const_new(AT_ONCE as usize);
-const AT_ONCE: u32 = 2;
-
-fn slot(stage: &Stage) -> Result<SemaphorePermit<'static>> {
-    slots(stage, 1)
-}
+/// Commands that deploy wait for each other, unless a test is about those that don't. While the local cloud expands a
+/// template, it answers nobody, so with more of them, calls of other tests would time out.
+static COMMANDS: Semaphore = Semaphore::const_new(TWINS as usize);
+const TWINS: u32 = 2;
 
 /// Waits until nothing is deployed, and keeps it so.
 pub fn alone(stage: &Stage) -> Result<SemaphorePermit<'static>> {
-    slots(stage, AT_ONCE)
+    slots(stage, TWINS)
 }
 
 fn slots(stage: &Stage, count: u32) -> Result<SemaphorePermit<'static>> {
@@ -40,6 +36,7 @@ fn slots(stage: &Stage, count: u32) -> Result<SemaphorePermit<'static>> {
 /// A deployment that belongs to one test.
 pub struct Deployment<'a> {
     stage: &'a Stage,
+    slots: u32,
     prefix: &'static str,
     pub package: PathBuf,
     options: Vec<String>,
@@ -72,7 +69,7 @@ impl<'a> Deployment<'a> {
     pub fn new(stage: &'a Stage, prefix: &'static str) -> Result<Deployment<'a>> {
         let package = stage.cloud.emulator.folder().join(format!("package-{prefix}"));
         small_package(&stage.cloud.emulator.folder().join("stage"), &package)?;
-        let deployment = Deployment { stage, prefix, package, options: Vec::new() };
+        let deployment = Deployment { stage, slots: TWINS, prefix, package, options: Vec::new() };
         stage.cloud.data.cli.make_bucket(&format!("acme-{prefix}"))?;
         deployment.write_routes(&[format!("{prefix}-job").as_str()])?;
         let mut parameters = landfall_tests::cloud::FOR_AN_EMULATOR.map(str::to_owned).to_vec();
@@ -131,7 +128,7 @@ impl<'a> Deployment<'a> {
     }
 
     fn run(&self, what: &str, add: impl FnOnce(&mut std::process::Command)) -> Result<Shown> {
-        let _slot = slot(self.stage)?;
+        let _slots = slots(self.stage, self.slots)?;
         let mut command = self.stage.cloud.landfall(what)?;
         command.arg(self.routes()).args(["--name-prefix", self.prefix]);
         command.env_remove("LANDFALL_EXTERNAL_ID").stdin(std::process::Stdio::null());
@@ -217,7 +214,7 @@ pub fn a_dry_run_leaves_nothing_behind(stage: &Stage) -> Result<()> {
     command.args(["stage/routes.yaml", "--package", "stage", "--target", "analytics", "--dry-run"]);
     command.args(["--parameter", "data:LogLevel=DEBUG"]);
     command.args(["--parameter", "data:LandingBucketNames=acme-landing"]);
-    let its_slot = slot(stage)?;
+    let its_slot = alone(stage)?;
     let ran = command.output()?;
     drop(its_slot);
     let output = String::from_utf8_lossy(&ran.stdout).into_owned();
@@ -241,8 +238,8 @@ pub fn a_dry_run_leaves_nothing_behind(stage: &Stage) -> Result<()> {
 /// each tag is new to it.
 pub fn deployments_of_an_account_at_the_same_time_all_succeed(stage: &Stage) -> Result<()> {
     const PREFIXES: [&str; 2] = ["twin-a", "twin-b"];
-    let deployments = PREFIXES.map(|prefix| Deployment::new(stage, prefix));
-    let deployments = deployments.into_iter().collect::<Result<Vec<_>>>()?;
+    let twin = |prefix| anyhow::Ok(Deployment { slots: 1, ..Deployment::new(stage, prefix)? });
+    let deployments = PREFIXES.map(twin).into_iter().collect::<Result<Vec<_>>>()?;
     thread::scope(|scope| {
         let run = |deployment: &Deployment| -> Result<()> {
             let tag = format!("{}=deployed", deployment.prefix);
