@@ -4,7 +4,7 @@
 //! and all other parameters stay as they are. CloudFormation then asks the provisioner for an Update of exactly those
 //! resources. `landfall_inspection::drift` finds what drifted, and `admit` refuses a change set that would change anything else.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use anyhow::{anyhow, bail, ensure};
 use landfall_aws::clock::now;
@@ -14,7 +14,7 @@ use landfall_inspection::Clients;
 use landfall_inspection::drift::{self, Compared, State};
 use landfall_inspection::requested::Requested;
 use landfall_stacks::change::Replacement;
-use landfall_stacks::change_set::{Preparation, Request, TemplateAt};
+use landfall_stacks::change_set::Preparation;
 use landfall_stacks::stack::{Observed, Standing};
 use landfall_stacks::{admit, repair as asked};
 
@@ -178,16 +178,7 @@ impl Looked<'_> {
         let marks = asked::marks(drifted.iter().copied());
         let parameters = asked::parameters(&self.observed, &marks, asked::Mode::Exact, time);
         let (stacks, stack) = (&self.account.stacks, self.stack.as_str());
-        let request = Request {
-            stack,
-            template: TemplateAt::Previous,
-            parameters: &parameters,
-            // The stack keeps its tags.
-            tags: &BTreeMap::new(),
-            is_update: true,
-            is_new: false,
-        };
-        let prepared = match stacks.prepare(&request).await? {
+        let prepared = match stacks.prepare(&asked::request(stack, &parameters)).await? {
             Preparation::Ready(prepared) => prepared,
             Preparation::Unchanged(prepared) => {
                 follow::discard(stacks, &prepared).await;

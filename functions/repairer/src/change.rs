@@ -1,10 +1,10 @@
 //! Makes the change set, reads it back, and executes it if it does nothing but repair what is gone.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use landfall_aws::clock::now;
 use landfall_core::audit::repair::{Announcement, Resource, State};
-use landfall_stacks::change_set::{Preparation, Prepared, Request, TemplateAt};
+use landfall_stacks::change_set::{Preparation, Prepared};
 use landfall_stacks::stack::Observed;
 use landfall_stacks::{admit, repair as asked};
 
@@ -26,15 +26,7 @@ pub(crate) async fn change(
     let ids: BTreeSet<&str> = resources.iter().map(|it| it.logical_id.as_str()).collect();
     let marks = asked::marks(ids.iter().copied());
     let parameters = asked::parameters(observed, &marks, asked::Mode::Missing, now());
-    let request = Request {
-        stack,
-        template: TemplateAt::Previous,
-        parameters: &parameters,
-        // The stack keeps its tags.
-        tags: &BTreeMap::new(),
-        is_update: true,
-        is_new: false,
-    };
+    let request = asked::request(stack, &parameters);
     let (prepared, reasons) = match stacks.prepare(&request).await.map_err(Error::of_stack)? {
         Preparation::Ready(prepared) => {
             let reasons = admit::unexpected_alone(&prepared.changes, &ids, &marks);

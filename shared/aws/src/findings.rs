@@ -170,11 +170,7 @@ impl Findings {
     /// # Errors
     /// Fails if the table doesn't answer.
     pub async fn audited(&self, audit: &LastAudit) -> Result<(), FindingsError> {
-        let doing = "record the audit";
-        let put = self.client.put_item().table_name(&self.table);
-        let put = put.set_item(Some(self.key(LAST_AUDIT)));
-        let put = put.item("body", AttributeValue::S(self.body(doing, audit)?));
-        put.send().await.map(drop).map_err(|error| self.failed(doing, &error))
+        self.put("record the audit", LAST_AUDIT, audit).await
     }
 
     /// Remembers the use of routes. Of two at the same time, the later one counts: the next look finds again what it
@@ -183,10 +179,18 @@ impl Findings {
     /// # Errors
     /// Fails if the table doesn't answer.
     pub async fn remember(&self, usage: &Usages) -> Result<(), FindingsError> {
-        let doing = "remember the use of routes";
-        let put = self.client.put_item().table_name(&self.table);
-        let put = put.set_item(Some(self.key(USAGE)));
-        let put = put.item("body", AttributeValue::S(self.body(doing, usage)?));
+        self.put("remember the use of routes", USAGE, usage).await
+    }
+
+    /// Writes an item, whatever is there.
+    async fn put(
+        &self,
+        doing: &str,
+        id: &str,
+        value: &impl Serialize,
+    ) -> Result<(), FindingsError> {
+        let put = self.client.put_item().table_name(&self.table).set_item(Some(self.key(id)));
+        let put = put.item("body", AttributeValue::S(self.body(doing, value)?));
         put.send().await.map(drop).map_err(|error| self.failed(doing, &error))
     }
 

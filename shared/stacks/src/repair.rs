@@ -7,7 +7,11 @@ use landfall_core::moment::Time;
 use landfall_core::repair::MISSING;
 
 use crate::Value;
+use crate::change_set::{Request, TemplateAt};
 use crate::stack::Observed;
+
+/// The stack keeps the tags that it has.
+static NO_NEW_TAGS: BTreeMap<String, String> = BTreeMap::new();
 
 /// What a repair may change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +49,18 @@ pub fn parameters(
         false => Value::Previous,
     };
     stack.parameters.keys().map(|name| (name.clone(), value(name))).collect()
+}
+
+/// Returns the request for the change set of a repair, which keeps the stack's template and tags.
+pub fn request<'a>(stack: &'a str, parameters: &'a BTreeMap<String, Value>) -> Request<'a> {
+    Request {
+        stack,
+        template: TemplateAt::Previous,
+        parameters,
+        tags: &NO_NEW_TAGS,
+        is_update: true,
+        is_new: false,
+    }
 }
 
 /// Returns a time in letters and digits, which is all that the parameters accept: `20260131T120000Z`. The provisioner
