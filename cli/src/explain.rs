@@ -112,17 +112,18 @@ fn arrival(uri: &str, args: &ExplainArgs) -> anyhow::Result<Arrival> {
         version_id: args.version_id.clone(),
         sequencer: None,
         event_time: args.event_time,
+        listing: None,
     })
 }
 
 fn take_apart(event: &str) -> Delivery {
     let intake = match serde_json::from_str::<&RawValue>(event) {
-        Ok(event) => Intake::read(event),
+        Ok(event) => Intake::read(event, None),
         Err(error) => Err(ArrivalError::NotJson(error.to_string())),
     };
     let messages = match intake {
         Ok(intake) => intake.messages,
-        Err(error) => vec![Message { id: None, content: Err(error) }],
+        Err(error) => vec![Message { id: None, listings_from: None, content: Err(error) }],
     };
     messages.into_iter().collect()
 }

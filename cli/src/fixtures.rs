@@ -51,6 +51,7 @@ pub fn member(key: &str) -> Member {
         size: Some(512),
         sequencer: None,
         event_time: Some("2026-01-31T23:59:59.5Z".to_owned()),
+        listing: None,
     }
 }
 
@@ -62,6 +63,7 @@ pub fn opened(closing: Closing) -> Batch {
         group: BTreeMap::from([("dt".to_owned(), "2026-01-31".to_owned())]),
         start: start(),
         closing,
+        listing: None,
         members: Vec::new(),
         markers: Vec::new(),
     };

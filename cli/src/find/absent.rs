@@ -120,6 +120,7 @@ impl Absent {
             version_id: object.and_then(|object| object.version_id),
             sequencer: None,
             event_time: None,
+            listing: None,
         };
         Self { look, arrival, routes }
     }

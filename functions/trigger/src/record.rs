@@ -40,7 +40,9 @@ pub(crate) async fn all(
     // A batch that closes at once is shared with nobody.
     let parts = requests.chunk_by(|one, next| {
         let (one, next) = (&one.draft, &next.draft);
-        !one.closing.is_at_once() && one.route == next.route && one.group == next.group
+        let is_one =
+            (&one.route, &one.listing, &one.group) == (&next.route, &next.listing, &next.group);
+        is_one && !one.closing.is_at_once()
     });
     let recorded = stream::iter(parts).map(async |parts| {
         let mut outcomes = Vec::new();

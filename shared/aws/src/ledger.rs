@@ -3,6 +3,7 @@
 //! | item | `pk` | `sk` | holds |
 //! |---|---|---|---|
 //! | arrival | `object#s3://BUCKET/KEY` | `ROUTE HASH` | the batch that an object version is in |
+//! | look | `object#s3://BUCKET/KEY` | `ROUTE HASH` | [`Look`] as JSON; the batch, if a listing found the object |
 //! | head | `head#ROUTE#HASH` | `head` | the open batch of a group |
 //! | batch | `batch#ID` | `batch` | [`Batch`] as JSON, and what the indexes need |
 //! | chunk | `chunk#ID#N` | `chunk` | some members of a batch |
@@ -19,6 +20,7 @@ mod bulk;
 mod due;
 mod index;
 mod item;
+mod looks;
 mod record;
 mod search;
 mod unfinished;
@@ -161,9 +163,13 @@ impl Ledger {
     }
 
     async fn chunk(&self, batch: &str, number: u32) -> Result<Chunk, LedgerError> {
+        let chunk = self.find_chunk(batch, number).await?;
+        chunk.ok_or_else(|| LedgerError::missing(&item::chunk_key(batch, number).0))
+    }
+
+    async fn find_chunk(&self, batch: &str, number: u32) -> Result<Option<Chunk>, LedgerError> {
         let (pk, sk) = item::chunk_key(batch, number);
-        let found = self.get(&pk, &sk).await?.ok_or_else(|| LedgerError::missing(&pk))?;
-        item::read_doc(&pk, &found)
+        self.get(&pk, &sk).await?.map(|found| item::read_doc(&pk, &found)).transpose()
     }
 
     /// Writes `batch` over the revision that it has. Returns it with its new revision, or `None` if

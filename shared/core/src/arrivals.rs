@@ -8,6 +8,7 @@ mod arrival;
 mod envelope;
 mod error;
 mod events;
+mod listed;
 mod message;
 mod notification;
 
@@ -15,6 +16,7 @@ use serde_json::value::RawValue;
 
 pub use arrival::{Arrival, EventTime, compare_sequencers};
 pub use error::ArrivalError;
+pub use listed::{Listed, message};
 pub use message::{Content, Delivery, Ignored, Message};
 
 /// A function's event, taken apart.
@@ -25,12 +27,13 @@ pub struct Intake {
 }
 
 impl Intake {
-    /// Takes a function's event apart.
+    /// Takes a function's event apart. `listings` is the ARN of the queue whose messages may say what a listing found.
     ///
     /// # Errors
     /// The event is not JSON, or SQS messages in it have no ID by which they could fail alone.
-    pub fn read(event: &RawValue) -> Result<Self, ArrivalError> {
-        envelope::read(event.get()).map(|messages| Self { messages })
+    pub fn read(event: &RawValue, listings: Option<&str>) -> Result<Self, ArrivalError> {
+        let messages = envelope::read(event.get())?.into_iter();
+        Ok(Self { messages: messages.map(|message| message.trusted(listings)).collect() })
     }
 }
 

@@ -15,6 +15,7 @@ mod claim;
 mod fit;
 mod history;
 mod id;
+mod identity;
 mod manifest;
 mod paths;
 mod record;
@@ -33,8 +34,9 @@ pub use claim::{Claim, ClaimMode, EndOutcome};
 pub use fit::cut;
 pub use history::{Entry, HistoryEvent};
 pub use id::{BatchId, HASH_CHARS};
+pub use identity::{Announced, Identity, LISTED_FROM_AGE, Look, RecordedUnder, may_be_listed};
 pub use manifest::{Manifest, Prepared, Unprepared};
-pub use record::{Chunk, Closing, Draft, Identity, Member, chunk};
+pub use record::{Chunk, Closing, Draft, Member, arrivals_room, chunk};
 pub use repeats::{attempt_of, repeat_after};
 pub use scope::{Scope, ScopeError};
 pub use seen::{
@@ -78,6 +80,9 @@ pub struct Batch {
     pub start: Start,
     /// The conditions that close the batch, copied from the route.
     pub closing: Closing,
+    /// The ID of the listing that found its objects; `None` if S3 announced them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listing: Option<String>,
     /// Where the batch stands, with what matters only there.
     pub state: State,
     /// The number of starts. It tells a run from those before it.

@@ -77,7 +77,7 @@ pub fn plan_messages(routes: &Routes, arrivals: &[Arrival], message_of: &[usize]
 }
 
 fn plan_some(routes: &Routes, arrivals: &[Arrival], indices: impl Iterator<Item = usize>) -> Plan {
-    let mut groups: BTreeMap<(usize, Vec<&str>), Indices> = BTreeMap::new();
+    let mut groups: BTreeMap<(usize, Option<&str>, Vec<&str>), Indices> = BTreeMap::new();
     let mut unmatched = Vec::new();
     let mut finder = routes.finder();
     for index in indices {
@@ -92,7 +92,7 @@ fn plan_some(routes: &Routes, arrivals: &[Arrival], indices: impl Iterator<Item 
             };
             is_taken = true;
             let key = route.by.iter().filter_map(|name| value(&captures, name)).collect();
-            let group = groups.entry((route_index, key)).or_default();
+            let group = groups.entry((route_index, arrival.listing.as_deref(), key)).or_default();
             if is_marker { &mut group.markers } else { &mut group.members }.push(index);
         }
         if !is_taken {
@@ -100,9 +100,10 @@ fn plan_some(routes: &Routes, arrivals: &[Arrival], indices: impl Iterator<Item 
         }
     }
     let mut plan = Plan { requests: Vec::new(), refusals: Vec::new(), unmatched };
-    for ((route, _), Indices { members, markers }) in &groups {
+    for ((route, listing, _), Indices { members, markers }) in &groups {
         let route = &routes.routes[*route];
-        let group = batch::Group { route, target: &routes.targets[&route.target], arrivals };
+        let target = &routes.targets[&route.target];
+        let group = batch::Group { route, target, listing: *listing, arrivals };
         group.requests(members, markers, &mut plan);
     }
     plan

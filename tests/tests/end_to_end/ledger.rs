@@ -229,6 +229,7 @@ impl Fixture {
             group: BTreeMap::new(),
             start: start(),
             closing,
+            listing: None,
             members: members.to_vec(),
             markers: Vec::new(),
         };
@@ -312,6 +313,7 @@ fn members(number: usize) -> Vec<Member> {
         size: Some(1),
         sequencer: Some(format!("{n:04X}")),
         event_time: None,
+        listing: None,
     };
     (0..number).map(member).collect()
 }

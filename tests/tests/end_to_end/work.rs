@@ -74,6 +74,7 @@ async fn record(stage: &Stage, start: &Start, number: usize, moment: Moment) -> 
         size: Some(1),
         sequencer: None,
         event_time: None,
+        listing: None,
     };
     let draft = Draft {
         route: "work".to_owned(),
@@ -81,6 +82,7 @@ async fn record(stage: &Stage, start: &Start, number: usize, moment: Moment) -> 
         group: BTreeMap::from([("number".to_owned(), number.to_string())]),
         start: start.clone(),
         closing: Closing { window_secs: Some(LATER.as_secs()), ..Closing::default() },
+        listing: None,
         members: Vec::new(),
         markers: vec![marker],
     };

@@ -44,6 +44,7 @@ pub fn member(key: &str) -> Member {
         size: Some(512),
         sequencer: None,
         event_time: None,
+        listing: None,
     }
 }
 
@@ -95,6 +96,7 @@ impl Desk {
             group: BTreeMap::from([("dt".to_owned(), "2026-01-31".to_owned())]),
             start: start(),
             closing,
+            listing: None,
             members: members.to_vec(),
             markers: markers.to_vec(),
         };

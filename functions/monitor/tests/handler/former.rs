@@ -20,7 +20,7 @@ const CLAIMS: &str = "claims";
 async fn recorded_formerly(stage: &Stage, keys: &[&str]) {
     let records: Vec<_> = keys.iter().map(|key| created(key)).collect();
     let event = to_raw_value(&json!({ "Records": records })).expect("JSON");
-    let messages = Intake::read(&event).expect("an event").messages.into_iter();
+    let messages = Intake::read(&event, None).expect("an event").messages.into_iter();
     let arrivals: Vec<_> =
         messages.flat_map(|message| message.content.expect("arrivals").arrivals).collect();
     let routes = Routes::parse(ROUTES).routes.expect("valid routes");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::AttributeValue;
-use landfall_core::batch::{Batch, NEWEST_VERSION, SCHEMA_VERSION, hex};
+use landfall_core::batch::{Batch, NEWEST_VERSION, PARKED, SCHEMA_VERSION, hex};
 use landfall_core::moment::Time;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -31,6 +31,9 @@ pub(crate) fn is_hopeless(reasons: &[String]) -> bool {
     reasons.iter().any(|r| r != REASON_REFUSED && !REASONS_TO_WAIT.contains(&r.as_str()))
 }
 
+/// Longer than any batch waits.
+const BEHIND: Duration = Duration::from_secs(100 * 365 * 86_400);
+
 /// How many partitions the index of due batches has. Each takes about 1,000 writes a second.
 pub(crate) const DUE_SHARDS: u8 = 4;
 
@@ -54,6 +57,7 @@ pub(crate) fn object_key(bucket: &str, key: &str) -> String {
 /// key may be.
 pub(crate) fn head_key<'g>(
     route: &str,
+    listing: Option<&str>,
     group: impl Iterator<Item = (&'g String, &'g String)>,
 ) -> (String, String) {
     let mut hash = Sha256::new();
@@ -61,7 +65,8 @@ pub(crate) fn head_key<'g>(
         hash.update((text.len() as u64).to_be_bytes());
         hash.update(text);
     }
-    (format!("head#{route}#{}", hex(&hash.finalize()[..16])), "head".to_owned())
+    let of = listing.map(|listing| format!("{listing}#")).unwrap_or_default();
+    (format!("head#{route}#{of}{}", hex(&hash.finalize()[..16])), "head".to_owned())
 }
 
 pub(crate) fn text(value: impl Into<String>) -> AttributeValue {
@@ -109,13 +114,20 @@ pub(crate) fn batch(batch: &Batch, retention: Duration) -> Result<Item, LedgerEr
     if let Some(awaits) = batch.awaits() {
         set("awaits", text(awaits));
         // The oldest batch gets its turn first.
-        set("awaits_since", number(batch.opened_at.0));
+        set("awaits_since", number(turn(batch, awaits).0));
     }
     if batch.state.is_final() {
         let last = batch.history.last().map_or(batch.opened_at, |entry| entry.at);
         set("expires", number((last + retention).seconds()));
     }
     Ok(item)
+}
+
+/// Returns the time by which batches that wait for a slot have their turn. What a listing found has waited long already,
+/// and waits until everything that S3 announced has had its turn.
+fn turn(batch: &Batch, awaits: &str) -> Time {
+    let is_behind = batch.listing.is_some() && awaits != PARKED;
+    if is_behind { batch.opened_at + BEHIND } else { batch.opened_at }
 }
 
 /// Returns the partition of the index of due batches that a batch belongs to.
@@ -149,16 +161,19 @@ pub(crate) fn read_doc<D: DeserializeOwned>(pk: &str, item: &Item) -> Result<D, 
     serde_json::from_str(json).map_err(|error| unreadable(error.to_string()))
 }
 
-/// Returns an arrival's item.
-pub(crate) fn arrival(pk: &str, sk: &str, batch: &str, at: Time, kept: Duration) -> Item {
-    Item::from([
+/// Returns an arrival's item. One without a batch only repeats another one of the same arrival.
+pub(crate) fn arrival(pk: &str, sk: &str, batch: Option<&str>, at: Time, kept: Duration) -> Item {
+    let mut item = Item::from([
         ("pk".to_owned(), text(pk)),
         ("sk".to_owned(), text(sk)),
         ("v".to_owned(), number(SCHEMA_VERSION.into())),
-        ("batch".to_owned(), text(batch)),
         ("at".to_owned(), number(at.0)),
         ("expires".to_owned(), number((at + kept).seconds())),
-    ])
+    ]);
+    if let Some(batch) = batch {
+        item.insert("batch".to_owned(), text(batch));
+    }
+    item
 }
 
 /// Returns the reason for each item of a cancelled transaction; empty if the items were not the

@@ -1,12 +1,16 @@
 //! Records arrivals: each in exactly one batch of its route, however often its event is delivered.
 
+use std::borrow::Borrow;
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
-use landfall_core::batch::{Batch, Chunk, Draft, Member, SCHEMA_VERSION, chunk};
+use landfall_core::batch::{
+    Batch, Chunk, Draft, Look, Member, SCHEMA_VERSION, arrivals_room, chunk,
+};
 use landfall_core::moment::{Moment, Time};
 
 use super::item::{self, Item};
+use super::looks::{self, Known};
 use super::{ARRIVALS_KEPT, Ledger, LedgerError};
 use crate::clock;
 use crate::dynamodb::number;
@@ -42,9 +46,11 @@ impl Ledger {
         moment: impl Fn() -> Moment,
         deadline: SystemTime,
     ) -> Result<Recorded, LedgerError> {
-        let mut rest: Vec<&Member> = draft.members.iter().collect();
-        let mut markers: Vec<&Member> = draft.markers.iter().collect();
         let mut recorded = Recorded::default();
+        let mut rest = self.pending(draft, &draft.members, deadline).await?;
+        let mut markers = self.pending(draft, &draft.markers, deadline).await?;
+        recorded.drop_known(&mut rest);
+        recorded.drop_known(&mut markers);
         let mut open: Option<Batch> = None;
         let mut pause = FIRST_PAUSE;
         while let Some(first) = rest.first().or(markers.first()) {
@@ -59,19 +65,20 @@ impl Ledger {
             let moment = moment();
             let base = match open.take() {
                 Some(batch) => batch,
-                None => draft.batch(id(first), &moment),
+                None => draft.batch(id(first.member), &moment),
             };
             let attempt = Attempt::new(draft, &base, &rest, &markers, &moment);
             let items =
                 self.items(draft, &attempt, head.filter(|_| base.revision == 0), moment.now)?;
             let answer =
                 self.client.transact_write_items().set_transact_items(Some(items)).send().await;
+            let (members, batch, claims) = (attempt.members, attempt.batch, attempt.claims);
             let error = match answer {
                 Ok(_) => {
-                    rest.drain(..attempt.members);
+                    rest.drain(..members);
                     markers.drain(..attempt.markers);
-                    recorded.note(&attempt.batch);
-                    open = Some(attempt.batch).filter(Batch::is_open);
+                    recorded.note(&batch);
+                    open = Some(batch).filter(Batch::is_open);
                     pause = FIRST_PAUSE;
                     continue;
                 }
@@ -81,23 +88,27 @@ impl Ledger {
             if reasons.is_empty() || item::is_hopeless(&reasons) {
                 return Err(self.failed("record arrivals of", &draft.route, &error));
             }
-            let is_known = |at: usize| reasons.get(at).is_some_and(|r| r == item::REASON_REFUSED);
-            let claims = attempt.members + attempt.markers;
-            let known = (0..claims).filter(|at| is_known(*at)).count();
+            let is_refused = |at: usize| reasons.get(at).is_some_and(|r| r == item::REASON_REFUSED);
             // If nobody else writes to the batch, because it takes only this invocation's arrivals,
             // or if it met only repetitions, the next attempt goes on with it. Otherwise others
             // have written to the batch, or closed it, so it is read again.
-            let is_as_read = !(claims..reasons.len()).any(is_known);
+            let is_as_read = !(claims.len()..reasons.len()).any(is_refused);
+            let is_met = (0..claims.len()).any(is_refused);
             open = Some(base).filter(|batch| {
-                batch.revision > 0 && is_as_read && (known > 0 || draft.closing.is_at_once())
+                batch.revision > 0 && is_as_read && (is_met || draft.closing.is_at_once())
             });
-            if known > 0 {
-                // These were recorded before: they are in this batch or another one.
-                recorded.duplicates += known;
-                let mut at = 0..;
-                rest.retain(|_| !at.next().is_some_and(|at| at < attempt.members && is_known(at)));
-                let mut at = attempt.members..;
-                markers.retain(|_| !at.next().is_some_and(|at| at < claims && is_known(at)));
+            for (_, claim) in claims.iter().enumerate().filter(|(at, _)| is_refused(*at)) {
+                let pending = match claim.at.checked_sub(members) {
+                    None => &mut rest[claim.at],
+                    Some(marker) => &mut markers[marker],
+                };
+                pending.known = match claim.look {
+                    // These were recorded before: they are in this batch or another one.
+                    None => Known::Yes,
+                    Some(_) => self.look(&claim.pk, &claim.sk, pending.member).await?,
+                };
+            }
+            if recorded.drop_known(&mut rest) + recorded.drop_known(&mut markers) > 0 {
                 continue;
             }
             let left = clock::left(deadline);
@@ -118,9 +129,28 @@ impl Ledger {
         Ok(recorded)
     }
 
+    /// Returns what is known of these members before the first write: of events nothing.
+    async fn pending<'m>(
+        &self,
+        draft: &Draft,
+        members: &'m [Member],
+        deadline: SystemTime,
+    ) -> Result<Vec<Pending<'m>>, LedgerError> {
+        let pending = |member| Pending { member, known: Known::No(Look::default()) };
+        let mut all: Vec<Pending<'_>> = members.iter().map(pending).collect();
+        let mut listed: Vec<&mut Pending<'_>> =
+            all.iter_mut().filter(|pending| pending.member.is_found_by_look()).collect();
+        let members: Vec<&Member> = listed.iter().map(|pending| pending.member).collect();
+        let known = self.known(&draft.route, &draft.bucket, &members, deadline).await?;
+        for (pending, known) in listed.iter_mut().zip(known) {
+            pending.known = known;
+        }
+        Ok(all)
+    }
+
     /// Reads the group's head, and the batch that it names if that still takes members.
     async fn head(&self, draft: &Draft) -> Result<Head, LedgerError> {
-        let (pk, sk) = item::head_key(&draft.route, draft.group.iter());
+        let (pk, sk) = item::head_key(&draft.route, draft.listing.as_deref(), draft.group.iter());
         let Some(found) = self.get(&pk, &sk).await? else {
             return Ok(Head { pk, sk, names: None, open: None });
         };
@@ -161,15 +191,20 @@ impl Ledger {
             let put = put.build().unwrap_or_else(|_| unreachable!("a put with all its parts"));
             TransactWriteItem::builder().put(put).build()
         };
-        let mut items: Vec<TransactWriteItem> = attempt
-            .arrivals
-            .iter()
-            .map(|member| {
-                let pk = item::object_key(&draft.bucket, &member.key);
-                let sk = member.arrival_key(&draft.route);
-                built(absent(item::arrival(&pk, &sk, &batch.id, now, ARRIVALS_KEPT)))
-            })
-            .collect();
+        let mut items = Vec::with_capacity(MAX_ITEMS);
+        for Claim { at, pk, sk, look } in &attempt.claims {
+            let member = attempt.arrivals[*at];
+            let batch_id = (look.is_none() || member.listing.is_some()).then_some(&*batch.id);
+            let arrival = item::arrival(pk, sk, batch_id, now, ARRIVALS_KEPT);
+            items.push(match look {
+                None => built(absent(looks::told(arrival, member, now))),
+                Some(look) => {
+                    let mut item = item::doc(pk, sk, SCHEMA_VERSION, look.revision, look)?;
+                    item.extend(arrival);
+                    TransactWriteItem::builder().put(self.put(item, look.revision)).build()
+                }
+            });
+        }
         items.push(TransactWriteItem::builder().put(self.put_batch(batch)?).build());
         if let Some(chunk_number) = attempt.chunk_number {
             let (pk, sk) = item::chunk_key(&batch.id, chunk_number);
@@ -208,6 +243,27 @@ impl Recorded {
             None => self.batches.push(batch.clone()),
         }
     }
+
+    /// Counts those that are known as duplicates, and leaves them out. Returns their number.
+    fn drop_known(&mut self, pending: &mut Vec<Pending<'_>>) -> usize {
+        let before = pending.len();
+        pending.retain(|pending| matches!(pending.known, Known::No(_)));
+        let known = before - pending.len();
+        self.duplicates += known;
+        known
+    }
+}
+
+/// A member that is not recorded yet, as far as is known.
+struct Pending<'m> {
+    member: &'m Member,
+    known: Known,
+}
+
+impl Borrow<Member> for Pending<'_> {
+    fn borrow(&self) -> &Member {
+        self.member
+    }
 }
 
 /// The item that names the open batch of a group.
@@ -218,23 +274,35 @@ struct Head {
     open: Option<Batch>,
 }
 
+/// One item of an arrival.
+struct Claim {
+    /// The index of the arrival.
+    at: usize,
+    pk: String,
+    sk: String,
+    /// The look with this arrival; `None` if the item is of the arrival's identity.
+    look: Option<Look>,
+}
+
 /// What one transaction should record.
-struct Attempt<'a> {
+struct Attempt<'m> {
     /// The members, then the markers.
-    arrivals: Vec<&'a Member>,
+    arrivals: Vec<&'m Member>,
     members: usize,
     markers: usize,
+    /// The items of the arrivals, in their order.
+    claims: Vec<Claim>,
     chunk_number: Option<u32>,
     /// The batch after the transaction.
     batch: Batch,
 }
 
-impl<'a> Attempt<'a> {
+impl<'m> Attempt<'m> {
     fn new(
         draft: &Draft,
         base: &Batch,
-        rest: &[&'a Member],
-        markers: &[&'a Member],
+        rest: &[Pending<'m>],
+        markers: &[Pending<'m>],
         moment: &Moment,
     ) -> Self {
         // If others may add to the batch, the transaction that opens it names it in the group's
@@ -245,16 +313,50 @@ impl<'a> Attempt<'a> {
         } else {
             usize::try_from(base.room()).unwrap_or(usize::MAX)
         };
-        let members = chunk(rest, has_head).min(room);
-        // The transaction also writes the batch, its chunk and the head.
-        let left = (MAX_ITEMS - 3).saturating_sub(members);
+        let now = moment.now;
+        let within = &rest[..rest.len().min(room)];
+        let (members, items) = chunk(within, arrivals_room(has_head), now);
         let is_last = members == rest.len();
-        let with_markers = if is_last { markers.len().min(left) } else { 0 };
+        // The transaction also writes the batch, its chunk and the head.
+        let left = if is_last { (MAX_ITEMS - 3).saturating_sub(items) } else { 0 };
+        let (with_markers, _) = chunk(markers, left, now);
         let is_whole = is_last && with_markers == markers.len();
         let batch = base.with(members, with_markers > 0, is_whole, moment);
-        let arrivals = rest[..members].iter().chain(&markers[..with_markers]).copied().collect();
         let chunk_number = (members > 0).then_some(base.chunks);
         let batch = Batch { revision: base.revision + 1, ..batch };
-        Self { arrivals, members, markers: with_markers, chunk_number, batch }
+        let pending = || rest[..members].iter().chain(&markers[..with_markers]);
+        let arrivals = pending().map(|pending| pending.member).collect();
+        let claims =
+            pending().enumerate().flat_map(|(at, pending)| claims(draft, at, pending, now));
+        Self {
+            arrivals,
+            members,
+            markers: with_markers,
+            claims: claims.collect(),
+            chunk_number,
+            batch,
+        }
     }
+}
+
+/// Returns the items of an arrival.
+fn claims(
+    draft: &Draft,
+    at: usize,
+    pending: &Pending<'_>,
+    now: Time,
+) -> impl Iterator<Item = Claim> {
+    let Pending { member, known } = pending;
+    let route = &draft.route;
+    let pk = || item::object_key(&draft.bucket, &member.key);
+    let under = member.recorded_under(now);
+    let by_identity =
+        under.identity.then(|| Claim { at, pk: pk(), sk: member.arrival_key(route), look: None });
+    let look = match known {
+        Known::No(look) if under.look => Some(look.with(member)),
+        _ => None,
+    };
+    let by_look = member.look_key(route).zip(look);
+    let by_look = by_look.map(|(sk, look)| Claim { at, pk: pk(), sk, look: Some(look) });
+    by_identity.into_iter().chain(by_look)
 }

@@ -22,8 +22,11 @@ pub struct Arrival {
     pub version_id: Option<String>,
     /// Hexadecimal. Later events of the same key have greater ones (see [`compare_sequencers`]).
     pub sequencer: Option<String>,
-    /// When the event happened, as it says itself; `None` if it does not say so.
+    /// When the event happened, as it says itself; `None` if it does not say so. If a listing found the object, this is its
+    /// `LastModified`.
     pub event_time: Option<EventTime>,
+    /// The ID of the listing that found it; `None` if S3 announced it.
+    pub listing: Option<String>,
 }
 
 impl Arrival {

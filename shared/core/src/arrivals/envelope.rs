@@ -34,13 +34,15 @@ impl<'de> Deserialize<'de> for Whole {
             body: Cow<'a, str>,
             #[serde(borrow)]
             event_source: Cow<'a, str>,
+            #[serde(borrow, rename = "eventSourceARN")]
+            queue: Option<Cow<'a, str>>,
         }
         let record = Record::deserialize(deserializer)?;
         if record.event_source != SQS {
             return Err(serde::de::Error::custom("not a message of SQS"));
         }
         let content = body_content(&record.body);
-        Ok(Self(Message { id: Some(record.message_id), content }))
+        Ok(Self(Message::of_queue(record.message_id, record.queue.as_deref(), content)))
     }
 }
 
@@ -60,6 +62,8 @@ struct SqsRecord {
     #[serde(rename = "messageId")]
     message_id: String,
     body: String,
+    #[serde(rename = "eventSourceARN")]
+    queue: Option<String>,
 }
 
 /// Enough of a record to see where it comes from and to fail it alone.
@@ -115,7 +119,7 @@ pub(crate) fn with_care(event: &str) -> Result<Vec<Message>, ArrivalError> {
         Some(_) if event.starts_with('[') => Err(ArrivalError::UnknownEnvelope),
         _ => Payload::parse(event)?.content(),
     };
-    Ok(vec![Message { id: None, content }])
+    Ok(vec![Message { id: None, listings_from: None, content }])
 }
 
 fn is_of(source: &str, records: &[&RawValue]) -> bool {
@@ -138,15 +142,15 @@ fn sns_content(records: &[&RawValue]) -> Result<Content, ArrivalError> {
 /// Reads an SQS message. This fails only if the message has no ID by which it could fail alone.
 fn sqs_message(record: &RawValue) -> Result<Message, ArrivalError> {
     match serde_json::from_str::<SqsRecord>(record.get()) {
-        Ok(SqsRecord { message_id, body }) => {
-            Ok(Message { id: Some(message_id), content: body_content(&body) })
+        Ok(SqsRecord { message_id, body, queue }) => {
+            Ok(Message::of_queue(message_id, queue.as_deref(), body_content(&body)))
         }
         Err(error) => {
             let record: AnyRecord = parse(record.get())?;
             let Some(serde_json::Value::String(id)) = record.message_id else {
                 return Err(ArrivalError::Missing("messageId"));
             };
-            Ok(Message { id: Some(id), content: Err(not_json(&error)) })
+            Ok(Message::of_queue(id, None, Err(not_json(&error))))
         }
     }
 }

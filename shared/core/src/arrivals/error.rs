@@ -27,6 +27,11 @@ pub enum ArrivalError {
          `SubscribeURL` in the message, or subscribe the queue from its own account"
     )]
     OfSubscription(&'static str),
+    #[error(
+        "failed to read the event: it says that a listing found the object, and it did not come from the queue of \
+         backfills"
+    )]
+    UntrustedListing,
     #[error("failed to read the event: version `{0}` of S3's event format is not known, 2.x is")]
     UnknownVersion(String),
     #[error("failed to read the event: `{0}` is missing")]
@@ -47,6 +52,7 @@ impl ArrivalError {
             Self::UnknownEnvelope => "event_unknown_envelope",
             Self::UnknownVersion(_) => "event_unknown_version",
             Self::UnknownEvent(_) => "event_unknown_name",
+            Self::UntrustedListing => "event_untrusted_listing",
             Self::OfCloudTrail(_) => "event_of_cloudtrail",
             Self::OfSubscription(_) => "event_of_subscription",
             Self::IllTyped | Self::Missing(_) | Self::BadField { .. } => "event_malformed",

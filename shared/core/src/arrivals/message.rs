@@ -13,8 +13,35 @@ use super::error::ArrivalError;
 pub struct Message {
     /// SQS's message ID; `None` if the function was invoked directly.
     pub id: Option<String>,
+    /// The ARN of its queue, if it holds what a listing found and SQS brought it.
+    pub listings_from: Option<String>,
     /// What the message holds, or why it cannot be read.
     pub content: Result<Content, ArrivalError>,
+}
+
+impl Message {
+    /// Returns a message of SQS. `queue` is the ARN of its queue.
+    pub(super) fn of_queue(
+        id: String,
+        queue: Option<&str>,
+        content: Result<Content, ArrivalError>,
+    ) -> Self {
+        let listings_from = queue.filter(|_| content.as_ref().is_ok_and(Content::is_listed));
+        Self { id: Some(id), listings_from: listings_from.map(str::to_owned), content }
+    }
+
+    /// Returns the message, or an error in its place if it holds what a listing found and comes from another queue than
+    /// this one. Everybody who may upload can have an event sent, and only operators may say what a listing found.
+    #[must_use]
+    pub(super) fn trusted(self, listings: Option<&str>) -> Self {
+        let is_trusted = self.listings_from.is_some() && self.listings_from.as_deref() == listings;
+        match self.content {
+            Ok(content) if content.is_listed() && !is_trusted => {
+                Self { content: Err(ArrivalError::UntrustedListing), ..self }
+            }
+            content => Self { content, ..self },
+        }
+    }
 }
 
 /// What a message holds that can be read.
@@ -24,6 +51,12 @@ pub struct Content {
     pub arrivals: Vec<Arrival>,
     /// The events that Landfall ignores, such as deletions, counted by name.
     pub ignored: Ignored,
+}
+
+impl Content {
+    fn is_listed(&self) -> bool {
+        self.arrivals.iter().any(|arrival| arrival.listing.is_some())
+    }
 }
 
 impl std::ops::AddAssign for Content {
@@ -94,7 +127,7 @@ impl Delivery {
 impl FromIterator<Message> for Delivery {
     fn from_iter<M: IntoIterator<Item = Message>>(messages: M) -> Self {
         let mut delivery = Self::default();
-        for (index, Message { id, content }) in messages.into_iter().enumerate() {
+        for (index, Message { id, content, .. }) in messages.into_iter().enumerate() {
             match content {
                 Ok(Content { arrivals, ignored }) => {
                     delivery.message_of.extend(arrivals.iter().map(|_| index));

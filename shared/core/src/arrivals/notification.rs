@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use super::arrival::{Arrival, EventTime};
 use super::error::{ArrivalError, cut, parse};
 use super::events::{self, Tells};
+use super::listed;
 use super::message::Content;
 
 /// The most bytes of an object's key in UTF-8.
@@ -55,6 +56,9 @@ struct Record<'a, S> {
     event_name: Option<Cow<'a, str>>,
     #[serde(borrow)]
     event_time: Option<Cow<'a, str>>,
+    /// The ID of the listing that found the object, if the event is none of S3's.
+    #[serde(borrow)]
+    listing: Option<Cow<'a, str>>,
     s3: Option<S>,
 }
 
@@ -167,14 +171,24 @@ impl Content {
         record: Record<'a, S>,
         entity: impl FnOnce(S) -> Result<Entity<'a>, ArrivalError>,
     ) -> Result<(), ArrivalError> {
-        if record.event_source.as_deref().is_some_and(|source| source != "aws:s3") {
-            return Err(ArrivalError::UnknownEnvelope);
-        }
+        let is_listed = match record.event_source.as_deref() {
+            None | Some("aws:s3") => false,
+            Some(listed::SOURCE) => true,
+            Some(_) => return Err(ArrivalError::UnknownEnvelope),
+        };
         if let Some(version) = record.event_version
             && version != "2"
             && !version.starts_with("2.")
         {
             return Err(ArrivalError::UnknownVersion(cut(&version)));
+        }
+        if is_listed {
+            let entity = entity(record.s3.ok_or(ArrivalError::Missing("s3"))?)?;
+            let arrival = arrival(entity, record.event_time.as_deref(), |key| Ok(key.into()))?;
+            let id = record.listing.ok_or(ArrivalError::Missing("listing"))?;
+            self.arrivals
+                .push(listed::checked(Arrival { listing: Some(id.into_owned()), ..arrival })?);
+            return Ok(());
         }
         let name = record.event_name.ok_or(ArrivalError::Missing("eventName"))?;
         match events::notified(&name)? {
@@ -222,6 +236,7 @@ fn arrival(
         version_id: filled(object.version_id).filter(|id| id != "null"),
         sequencer: filled(object.sequencer),
         event_time,
+        listing: None,
     })
 }
 

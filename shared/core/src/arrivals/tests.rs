@@ -15,6 +15,7 @@ pub(crate) fn arrival(bucket: &str, key: &str) -> Arrival {
         version_id: None,
         sequencer: None,
         event_time: None,
+        listing: None,
     }
 }
 
@@ -90,7 +91,7 @@ fn of_pipe(bodies: &[String]) -> String {
 
 fn read(event: &str) -> Result<Intake, ArrivalError> {
     let raw: Box<RawValue> = serde_json::from_str(event).expect("JSON");
-    Intake::read(&raw)
+    Intake::read(&raw, None)
 }
 
 fn one(event: &str) -> Result<Content, ArrivalError> {
@@ -113,6 +114,7 @@ fn every_envelope_gives_the_same_arrival() {
         version_id: Some("096fKKXTRTtl3on89fVO.nfljtsv6qko".to_owned()),
         sequencer: Some("0055AED6DCD90281E5".to_owned()),
         event_time: EventTime::parse("2026-01-31T23:59:59.999Z"),
+        listing: None,
     };
     let notified = notification("in/a+b%2Bc%3D%C3%BC.csv");
     let created = object_created("in/a b+c=ü.csv");
@@ -331,7 +333,7 @@ proptest! {
     #[test]
     fn no_event_makes_reading_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         if let Ok(raw) = serde_json::from_slice::<Box<RawValue>>(&bytes) {
-            let _ = Intake::read(&raw);
+            let _ = Intake::read(&raw, None);
         }
     }
 
@@ -341,7 +343,7 @@ proptest! {
         let end = (cut + length).min(event.len());
         let cut = cut.min(end);
         if let Ok(raw) = serde_json::from_str::<Box<RawValue>>(&format!("{}{}", &event[..cut], &event[end..])) {
-            let _ = Intake::read(&raw);
+            let _ = Intake::read(&raw, None);
         }
     }
 

@@ -2,7 +2,6 @@
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -28,6 +27,12 @@ const MAX_OPEN: Duration = Duration::from_secs(7 * 86_400);
 /// The most bytes of a chunk. DynamoDB takes 400 KB for an item and 4 MB for a transaction.
 const MAX_CHUNK_BYTES: usize = 250_000;
 
+/// How long a batch of what a listing found waits for more.
+const LISTING_QUIET_SECS: u64 = 300;
+
+/// The most members of such a batch if its route sets no bound.
+const MAX_LISTED_OBJECTS: u64 = 10_000;
+
 /// When a batch closes: at the first of these, or at once if none is set.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Closing {
@@ -42,6 +47,22 @@ pub struct Closing {
 }
 
 impl Closing {
+    /// Returns when a batch closes of what a listing found. What a listing finds comes as fast as it is sent, not as it was
+    /// written, so neither a window nor a pause in a group says that it is complete: a batch closes when it is full, or
+    /// when the listing has long found no more of its group. A marker closes it as ever.
+    #[must_use]
+    pub fn of_listing(self) -> Self {
+        if self.max_objects == Some(1) {
+            return Self { window_secs: None, quiet_secs: None, ..self };
+        }
+        Self {
+            window_secs: None,
+            quiet_secs: Some(LISTING_QUIET_SECS),
+            max_objects: Some(self.max_objects.unwrap_or(MAX_LISTED_OBJECTS)),
+            ..self
+        }
+    }
+
     /// Returns `true` if a batch is what one invocation brought.
     pub fn is_at_once(&self) -> bool {
         self.window_secs.is_none() && self.quiet_secs.is_none()
@@ -65,9 +86,12 @@ pub struct Member {
     /// S3's sequencer of the event, which orders the events of one key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sequencer: Option<String>,
-    /// RFC 3339.
+    /// RFC 3339. If a listing found the object, this is its `LastModified`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event_time: Option<String>,
+    /// The ID of the listing that found it; `None` if S3 announced it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listing: Option<String>,
 }
 
 impl From<&Arrival> for Member {
@@ -79,67 +103,7 @@ impl From<&Arrival> for Member {
             size: arrival.size,
             sequencer: arrival.sequencer.clone(),
             event_time: arrival.event_time.map(|time| time.to_string()),
-        }
-    }
-}
-
-impl Member {
-    /// Returns what two events of the same object version share: its version ID, else its sequencer, else how it looks.
-    pub fn identity(&self) -> String {
-        let Self { version_id, sequencer, etag, size, event_time, .. } = self;
-        let look = || (etag.as_deref(), *size, event_time.clone());
-        Identity::new(version_id.as_deref(), sequencer.as_deref(), look).to_string()
-    }
-
-    /// Returns the sort key of its arrival's item: the route's name and 32 hexadecimal digits. An object has one item for
-    /// each route and version.
-    pub fn arrival_key(&self, route: &str) -> String {
-        format!("{route} {}", super::hex(&Sha256::digest(self.identity())[..16]))
-    }
-}
-
-/// What [`Member::identity`] writes. Its order is that of the written texts.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Identity<'a> {
-    /// The ETag, size and time of the event, for an event with neither a version ID nor a
-    /// sequencer.
-    Look(String),
-    /// The sequencer, if there is no version ID.
-    Sequencer(&'a str),
-    /// The version ID.
-    Version(&'a str),
-}
-
-impl<'a> Identity<'a> {
-    fn new(
-        version_id: Option<&'a str>,
-        sequencer: Option<&'a str>,
-        look: impl FnOnce() -> (Option<&'a str>, Option<u64>, Option<String>),
-    ) -> Self {
-        match (version_id, sequencer) {
-            (Some(version), _) => Self::Version(version),
-            (None, Some(sequencer)) => Self::Sequencer(sequencer),
-            (None, None) => {
-                let (etag, size, event_time) = look();
-                Self::Look(format!("{etag:?} {size:?} {event_time:?}"))
-            }
-        }
-    }
-
-    /// Returns the identity of the member that an arrival becomes.
-    pub fn of(arrival: &'a Arrival) -> Self {
-        let Arrival { version_id, sequencer, etag, size, event_time, .. } = arrival;
-        let look = || (etag.as_deref(), *size, event_time.map(|time| time.to_string()));
-        Self::new(version_id.as_deref(), sequencer.as_deref(), look)
-    }
-}
-
-impl fmt::Display for Identity<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Look(look) => write!(f, "look {look}"),
-            Self::Sequencer(sequencer) => write!(f, "sequencer {sequencer}"),
-            Self::Version(version) => write!(f, "version {version}"),
+            listing: arrival.listing.clone(),
         }
     }
 }
@@ -166,6 +130,8 @@ pub struct Draft {
     pub start: Start,
     /// The conditions that close the batch.
     pub closing: Closing,
+    /// The ID of the listing that found the objects; `None` if S3 announced them.
+    pub listing: Option<String>,
     /// The object versions, sorted by key.
     pub members: Vec<Member>,
     /// Versions of the group's marker.
@@ -205,6 +171,7 @@ impl Draft {
             group: self.group.clone(),
             start: self.start.clone(),
             closing: self.closing,
+            listing: self.listing.clone(),
             state: State::Open { closes_at: moment.lease },
             epoch: 0,
             accounted: 0,
@@ -229,20 +196,32 @@ impl Draft {
     }
 }
 
-/// Returns how many of `members` one transaction can record, which is at least one. With `has_head`, it writes the group's
-/// head too.
-pub fn chunk<M: Borrow<Member>>(members: &[M], has_head: bool) -> usize {
-    let most = if has_head { MAX_ARRIVALS - 1 } else { MAX_ARRIVALS };
-    let mut bytes = 0;
-    let fitting = members.iter().take(most).take_while(|member| {
-        let member = (*member).borrow();
+/// Returns how many of `members`, which are sorted by key, one transaction can record now in at most `most` items, and how
+/// many items these are. No two of them are recorded under one look, because a transaction writes an item once.
+pub fn chunk<M: Borrow<Member>>(members: &[M], most: usize, now: Time) -> (usize, usize) {
+    let (mut fitting, mut items, mut bytes) = (0, 0, 0);
+    for member in members.iter().map(Borrow::borrow) {
         // A control character takes six bytes in JSON.
         let text = |text: &Option<String>| text.as_deref().map_or(0, |text| text.len() * 6);
         let key: usize = member.key.bytes().map(|b| if b < 0x20 { 6 } else { 2 }).sum();
-        bytes += key + text(&member.version_id) + text(&member.etag) + 200;
-        bytes <= MAX_CHUNK_BYTES
-    });
-    fitting.count().max(1).min(members.len())
+        bytes += key + text(&member.version_id) + text(&member.etag) + text(&member.listing) + 200;
+        let under = member.recorded_under(now);
+        let before = members[..fitting].iter().rev().map(Borrow::borrow);
+        let mut same_key = before.take_while(|other| other.key == member.key);
+        let meets = under.look
+            && same_key.any(|other| other.recorded_under(now).look && other.looks_like(member));
+        if meets || items + under.items() > most || (fitting > 0 && bytes > MAX_CHUNK_BYTES) {
+            break;
+        }
+        (fitting, items) = (fitting + 1, items + under.items());
+    }
+    (fitting, items)
+}
+
+/// Returns how many items of arrivals one transaction has room for, beside those of the batch. With `has_head`, it writes
+/// the group's head too.
+pub fn arrivals_room(has_head: bool) -> usize {
+    if has_head { MAX_ARRIVALS - 1 } else { MAX_ARRIVALS }
 }
 
 impl Batch {

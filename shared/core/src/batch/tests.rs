@@ -4,6 +4,7 @@ mod claims;
 mod closing;
 mod fit;
 mod id;
+mod identity;
 mod item;
 mod manifest;
 mod paths;
@@ -61,6 +62,7 @@ fn draft(closing: Closing) -> Draft {
         group: BTreeMap::from([("dt".to_owned(), "2026-01-31".to_owned())]),
         start: start(),
         closing,
+        listing: None,
         members: Vec::new(),
         markers: Vec::new(),
     }

@@ -43,6 +43,7 @@ fn sealed(members: usize) -> Batch {
         group: BTreeMap::from([("dt".to_owned(), "2026-01-31".to_owned())]),
         start,
         closing: Closing::default(),
+        listing: None,
         members: Vec::new(),
         markers: Vec::new(),
     };
@@ -94,6 +95,7 @@ fn member(key: &str) -> Member {
         size: Some(42),
         sequencer: Some("01".to_owned()),
         event_time: None,
+        listing: None,
     }
 }
 

@@ -18,6 +18,8 @@ struct Version<'a> {
 pub(crate) struct Group<'a> {
     pub route: &'a Route,
     pub target: &'a Target,
+    /// The listing that found its arrivals; `None` if S3 announced them.
+    pub listing: Option<&'a str>,
     pub arrivals: &'a [Arrival],
 }
 
@@ -60,7 +62,7 @@ impl Group<'_> {
         versions: &[Version<'_>],
         markers: &[Version<'_>],
     ) -> Result<JobRunRequest, RefusalReason> {
-        let Self { route, target, .. } = *self;
+        let Self { route, target, listing, .. } = *self;
         let member = |version: &Version<'_>| Member::from(version.arrival);
         let members: Vec<Member> = versions.iter().map(member).collect();
         // A group is never empty, and all of it matches.
@@ -86,7 +88,8 @@ impl Group<'_> {
             bucket: route.bucket.clone(),
             group,
             start: route.start(target, values),
-            closing: route.closing,
+            closing: if listing.is_some() { route.closing.of_listing() } else { route.closing },
+            listing: listing.map(str::to_owned),
             members,
             markers: markers.iter().map(member).collect(),
         };

@@ -283,7 +283,7 @@ proptest! {
             }))
             .collect();
         let event = serde_json::value::to_raw_value(&serde_json::json!({ "Records": records })).unwrap();
-        let messages = crate::arrivals::Intake::read(&event).unwrap().messages;
+        let messages = crate::arrivals::Intake::read(&event, None).unwrap().messages;
         for content in messages.into_iter().filter_map(|message| message.content.ok()) {
             let _ = plan_of(&content.arrivals).to_string();
         }

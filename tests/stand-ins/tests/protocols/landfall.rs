@@ -20,6 +20,7 @@ fn member(number: usize) -> Member {
         size: Some(1),
         sequencer: Some(format!("{number:08}")),
         event_time: None,
+        listing: None,
     }
 }
 
@@ -34,6 +35,7 @@ async fn arrivals_are_recorded_once_and_their_batch_is_found_and_written() {
         group: BTreeMap::new(),
         start: a_start(),
         closing: Closing::default(),
+        listing: None,
         members: members.clone(),
         markers: Vec::new(),
     };

@@ -73,6 +73,7 @@ fn write_former(stage: &Stage) -> Result<()> {
         group: BTreeMap::new(),
         start: start(),
         closing: Closing::default(),
+        listing: None,
         members: Vec::new(),
         markers: Vec::new(),
     };

@@ -31,6 +31,7 @@ impl World {
             group: BTreeMap::new(),
             start,
             closing: self.closing,
+            listing: None,
             members: Vec::new(),
             markers: Vec::new(),
         };

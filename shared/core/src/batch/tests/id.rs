@@ -14,7 +14,15 @@ fn own() -> JobResources {
 
 fn member() -> Member {
     let (key, size) = ("orders/a.csv".to_owned(), Some(1));
-    Member { key, version_id: None, etag: None, size, sequencer: None, event_time: None }
+    Member {
+        key,
+        version_id: None,
+        etag: None,
+        size,
+        sequencer: None,
+        event_time: None,
+        listing: None,
+    }
 }
 
 fn of_now(batch: Batch) -> Batch {

@@ -12,8 +12,9 @@ fn member(key: &str) -> Member {
 #[test]
 fn a_transaction_takes_98_arrivals_and_one_less_with_the_head_of_a_group() {
     let members = vec![member("a"); 200];
-    assert_eq!((chunk(&members, false), chunk(&members, true)), (98, 97));
-    assert_eq!((chunk(&members[..5], false), chunk::<Member>(&[], true)), (5, 0));
+    let taken = |members: &[Member], has_head| chunk(members, arrivals_room(has_head), Time(0));
+    assert_eq!((taken(&members, false), taken(&members, true)), ((98, 98), (97, 97)));
+    assert_eq!((taken(&members[..5], false), taken(&[], true)), ((5, 5), (0, 0)));
 }
 
 /// DynamoDB admits 400 KB in an item.
@@ -27,7 +28,7 @@ fn json_bytes(members: &[Member]) -> usize {
 #[test]
 fn long_keys_of_control_characters_are_split_so_that_a_chunk_fits_an_item() {
     let members = vec![member(&"\u{1}".repeat(1024)); 98];
-    let taken = chunk(&members, false);
+    let (taken, _) = chunk(&members, 98, Time(0));
     assert!((1..98).contains(&taken), "{taken}");
     assert!(json_bytes(&members[..taken]) < MAX_ITEM_BYTES);
 }
@@ -35,7 +36,7 @@ fn long_keys_of_control_characters_are_split_so_that_a_chunk_fits_an_item() {
 #[test]
 fn what_is_longer_than_any_key_is_taken_alone() {
     let members = vec![member(&"a".repeat(300_000)); 2];
-    assert_eq!(chunk(&members, false), 1);
+    assert_eq!(chunk(&members, 98, Time(0)), (1, 1));
 }
 
 proptest! {
@@ -49,24 +50,10 @@ proptest! {
         let members: Vec<Member> = keys.iter().map(with).collect();
         let mut rest = &members[..];
         while !rest.is_empty() {
-            let taken = chunk(rest, opens);
-            prop_assert!(taken > 0 && taken <= 98 - usize::from(opens));
+            let (taken, items) = chunk(rest, arrivals_room(opens), Time(0));
+            prop_assert!(taken > 0 && items >= taken && items <= 98 - usize::from(opens));
             prop_assert!(json_bytes(&rest[..taken]) < MAX_ITEM_BYTES);
             rest = &rest[taken..];
         }
     }
-}
-
-#[test]
-fn an_object_version_is_told_by_its_version_else_its_sequencer_else_how_it_looks() {
-    let plain = member("a");
-    let sequenced = Member { sequencer: Some("01".to_owned()), ..plain.clone() };
-    let version_id = Some("v".to_owned());
-    let versioned = Member { version_id, ..sequenced.clone() };
-    let told = [&plain, &sequenced, &versioned].map(Member::identity);
-    assert_eq!(told, [r"look None Some(1) None", "sequencer 01", "version v"]);
-    let again = Member { etag: Some("other".to_owned()), ..versioned.clone() };
-    assert_eq!(again.arrival_key("orders"), versioned.arrival_key("orders"));
-    assert_ne!(versioned.arrival_key("orders"), versioned.arrival_key("items"));
-    assert_eq!(versioned.arrival_key("orders").len(), "orders ".len() + 32);
 }

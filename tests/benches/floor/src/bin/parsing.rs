@@ -43,7 +43,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// Does what the trigger does before it calls anything.
 fn whole(event: &RawValue, routes: &Routes) -> Result<usize, Box<dyn Error>> {
-    let intake = Intake::read(event)?;
+    let intake = Intake::read(event, None)?;
     let (mut arrivals, mut message_of, mut ids) = (Vec::new(), Vec::new(), Vec::new());
     for (index, message) in intake.messages.into_iter().enumerate() {
         let content = message.content?;
