@@ -52,6 +52,7 @@ pub fn member(key: &str) -> Member {
         sequencer: None,
         event_time: Some("2026-01-31T23:59:59.5Z".to_owned()),
         listing: None,
+        again: false,
     }
 }
 

@@ -17,6 +17,11 @@ pub enum Error {
     Ledger(#[from] LedgerError),
     #[error("failed to record arrivals of route `{route}`: less time is left than a call may take")]
     OutOfTime { route: String },
+    #[error(
+        "failed to record arrivals of route `{route}`: a listing found `{key}` less than an hour after it was written, \
+         so its event may not be recorded yet"
+    )]
+    ListedTooEarly { route: String, key: String },
 }
 
 impl Error {
@@ -27,6 +32,7 @@ impl Error {
             Self::Refused(refusal) => refusal.reason.code(),
             Self::Ledger(error) => error.code(),
             Self::OutOfTime { .. } => "out_of_time",
+            Self::ListedTooEarly { .. } => "listed_too_early",
         }
     }
 
@@ -35,7 +41,7 @@ impl Error {
         match self {
             Self::Arrival(_) | Self::Refused(_) => false,
             Self::Ledger(error) => error.is_retryable(),
-            Self::OutOfTime { .. } => true,
+            Self::OutOfTime { .. } | Self::ListedTooEarly { .. } => true,
         }
     }
 

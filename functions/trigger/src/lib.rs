@@ -40,6 +40,8 @@ pub struct Context {
     routes: Routes,
     clients: Clients,
     redelivery: Option<Redelivery>,
+    /// The ARN of the queue that brings what listings found.
+    backfill_queue: Option<String>,
     work_queue: Option<WorkQueue>,
     metrics: Metrics,
 }
@@ -50,7 +52,8 @@ impl Context {
         let clients = Clients::new(&settings, config);
         let redelivery = Redelivery::new(&settings.queues, config);
         let work_queue = WorkQueue::new(&settings.queues, config);
-        Self { clients, redelivery, work_queue, routes: settings.routes, metrics }
+        let (routes, backfill_queue) = (settings.routes, settings.queues.backfill);
+        Self { clients, redelivery, backfill_queue, work_queue, routes, metrics }
     }
 }
 
@@ -101,8 +104,9 @@ pub async fn handle(
     context: &Context,
     event: LambdaEvent<Box<RawValue>>,
 ) -> Result<Response, Error> {
-    let Context { routes, clients, redelivery, work_queue, metrics } = context;
-    let intake = Intake::read(&event.payload).map_err(Error::from).inspect_err(|error| {
+    let Context { routes, clients, redelivery, backfill_queue, work_queue, metrics } = context;
+    let intake = Intake::read(&event.payload, backfill_queue.as_deref());
+    let intake = intake.map_err(Error::from).inspect_err(|error| {
         error.log();
         metrics.failures([error.code()]);
     })?;

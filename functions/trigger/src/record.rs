@@ -5,13 +5,13 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::{StreamExt, stream};
 use landfall_aws::advance::{Advanced, Clients, START_MAY_TAKE, advance};
-use landfall_aws::clock::{has_passed, has_time, moment, system_time};
+use landfall_aws::clock::{has_passed, has_time, moment, now, system_time};
 use landfall_aws::config::CALL_TIMEOUT;
 use landfall_aws::ledger::Recorded;
 use landfall_aws::traces;
 use landfall_aws::work_queue::WorkQueue;
 use landfall_core::arrivals::Delivery;
-use landfall_core::batch::{Batch, Draft, Member, Seen};
+use landfall_core::batch::{Batch, Draft, Member, Seen, may_be_listed};
 use landfall_core::plan::JobRunRequest;
 use tracing::Instrument;
 
@@ -64,6 +64,12 @@ async fn record(
     let Draft { route, group, .. } = draft;
     if !has_time(deadline, CALL_TIMEOUT) {
         return Err(Error::OutOfTime { route: route.clone() });
+    }
+    let is_early = |member: &&Member| {
+        member.is_found_by_look() && !member.listed_at().is_some_and(|at| may_be_listed(at, now()))
+    };
+    if let Some(member) = draft.members.iter().chain(&draft.markers).find(is_early) {
+        return Err(Error::ListedTooEarly { route: route.clone(), key: member.key.clone() });
     }
     let id = |first: &_| draft.batch_id(first);
     let span = tracing::info_span!(target: traces::TARGET, "record", route);

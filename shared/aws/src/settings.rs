@@ -64,6 +64,8 @@ pub struct Queues {
     /// How often that queue, and the queue of run events, deliver a message before they move it to
     /// the dead-letter queue.
     pub max_receive_count: Option<u64>,
+    /// The ARN of the queue whose messages may say what a listing found.
+    pub backfill: Option<String>,
     /// The ARN of the work queue, which spreads due batches over invocations of the monitor.
     pub work: Option<String>,
     /// How many of these invocations work at a time.
@@ -204,9 +206,10 @@ impl Settings {
             }
             arn
         };
-        let (arrivals, work) =
-            (queue("LANDFALL_ARRIVALS_QUEUE_ARN"), queue("LANDFALL_WORK_QUEUE_ARN"));
-        let queues = Queues { arrivals, max_receive_count, work, work_concurrency };
+        let arrivals = queue("LANDFALL_ARRIVALS_QUEUE_ARN");
+        let backfill = queue("LANDFALL_BACKFILL_QUEUE_ARN");
+        let work = queue("LANDFALL_WORK_QUEUE_ARN");
+        let queues = Queues { arrivals, max_receive_count, backfill, work, work_concurrency };
         let reader_role_arn = variable("LANDFALL_READER_ROLE_ARN").unwrap_or_default();
         let function = variable("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default();
         // The reader role is in the function's own account.

@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 
 pub use arrival::{Arrival, EventTime, compare_sequencers};
 pub use error::ArrivalError;
-pub use listed::{Listed, message};
+pub use listed::{Listed, Listing, messages};
 pub use message::{Content, Delivery, Ignored, Message};
 
 /// A function's event, taken apart.

@@ -85,6 +85,9 @@ fn plan_some(routes: &Routes, arrivals: &[Arrival], indices: impl Iterator<Item 
         let mut is_taken = false;
         for route_index in finder.find(&arrival.bucket, &arrival.key) {
             let route = &routes.routes[route_index];
+            if arrival.listing.as_ref().is_some_and(|listing| listing.route != route.name) {
+                continue;
+            }
             let (captures, is_marker) = match route.judge(arrival) {
                 Verdict::Matches(captures) => (captures, false),
                 Verdict::Marker(captures) => (captures, true),
@@ -92,7 +95,9 @@ fn plan_some(routes: &Routes, arrivals: &[Arrival], indices: impl Iterator<Item 
             };
             is_taken = true;
             let key = route.by.iter().filter_map(|name| value(&captures, name)).collect();
-            let group = groups.entry((route_index, arrival.listing.as_deref(), key)).or_default();
+            let group = groups
+                .entry((route_index, arrival.listing.as_ref().map(|listing| &*listing.id), key))
+                .or_default();
             if is_marker { &mut group.markers } else { &mut group.members }.push(index);
         }
         if !is_taken {

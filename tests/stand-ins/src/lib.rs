@@ -262,6 +262,12 @@ impl StandIn {
         self.shared.lock().dynamodb.serve("PutItem", &body).status == 200
     }
 
+    /// Removes an item with these values of its key `pk` and `sk`. Returns `false` if there is no such table.
+    pub fn remove_item(&self, table: &str, pk: &Value, sk: &Value) -> bool {
+        let body = serde_json::json!({ "TableName": table, "Key": { "pk": pk, "sk": sk } });
+        self.shared.lock().dynamodb.serve("DeleteItem", &body).status == 200
+    }
+
     /// Adds a Glue job, and sets how often Glue itself retries a run of it. As long as no job was
     /// added, all jobs exist.
     pub fn job(&self, name: &str, max_retries: i32) {

@@ -45,6 +45,7 @@ pub fn member(key: &str) -> Member {
         sequencer: None,
         event_time: None,
         listing: None,
+        again: false,
     }
 }
 

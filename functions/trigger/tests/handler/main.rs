@@ -3,6 +3,7 @@
 mod answers;
 mod crowd;
 mod environment;
+mod listings;
 mod moved;
 mod redelivery;
 mod repeated;

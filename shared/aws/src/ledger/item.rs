@@ -112,9 +112,9 @@ pub(crate) fn batch(batch: &Batch, retention: Duration) -> Result<Item, LedgerEr
         set("due_at", number(due.0));
     }
     if let Some(awaits) = batch.awaits() {
-        set("awaits", text(awaits));
         // The oldest batch gets its turn first.
-        set("awaits_since", number(turn(batch, awaits).0));
+        set("awaits_since", number(turn(batch, &awaits).0));
+        set("awaits", text(awaits));
     }
     if batch.state.is_final() {
         let last = batch.history.last().map_or(batch.opened_at, |entry| entry.at);

@@ -74,7 +74,7 @@ impl Ledger {
     }
 
     /// Reads a look, and tells whether `member` is recorded under it.
-    pub(super) async fn look(
+    pub(super) async fn known_by_look(
         &self,
         pk: &str,
         sk: &str,

@@ -68,8 +68,7 @@ impl Ledger {
                 None => draft.batch(id(first.member), &moment),
             };
             let attempt = Attempt::new(draft, &base, &rest, &markers, &moment);
-            let items =
-                self.items(draft, &attempt, head.filter(|_| base.revision == 0), moment.now)?;
+            let items = self.items(&attempt, head.filter(|_| base.revision == 0), moment.now)?;
             let answer =
                 self.client.transact_write_items().set_transact_items(Some(items)).send().await;
             let (members, batch, claims) = (attempt.members, attempt.batch, attempt.claims);
@@ -105,7 +104,7 @@ impl Ledger {
                 pending.known = match claim.look {
                     // These were recorded before: they are in this batch or another one.
                     None => Known::Yes,
-                    Some(_) => self.look(&claim.pk, &claim.sk, pending.member).await?,
+                    Some(_) => self.known_by_look(&claim.pk, &claim.sk, pending.member).await?,
                 };
             }
             if recorded.drop_known(&mut rest) + recorded.drop_known(&mut markers) > 0 {
@@ -178,7 +177,6 @@ impl Ledger {
     /// the batch is new.
     fn items(
         &self,
-        draft: &Draft,
         attempt: &Attempt<'_>,
         head: Option<Head>,
         now: Time,

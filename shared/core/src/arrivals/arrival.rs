@@ -5,6 +5,8 @@ use std::fmt;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::listed::Listing;
+
 /// One object that was created, with its key decoded.
 ///
 /// The order of arrivals has no meaning. It makes a choice among equals independent of the order in which they came.
@@ -25,8 +27,8 @@ pub struct Arrival {
     /// When the event happened, as it says itself; `None` if it does not say so. If a listing found the object, this is its
     /// `LastModified`.
     pub event_time: Option<EventTime>,
-    /// The ID of the listing that found it; `None` if S3 announced it.
-    pub listing: Option<String>,
+    /// The listing that found it; `None` if S3 announced it.
+    pub listing: Option<Listing>,
 }
 
 impl Arrival {

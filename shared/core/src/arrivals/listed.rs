@@ -1,6 +1,7 @@
 //! What a listing found, in messages of the shape of S3's event notifications, so that both take one way. Only the key is
 //! not encoded.
 
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::arrival::{Arrival, EventTime};
@@ -8,6 +9,18 @@ use super::error::ArrivalError;
 
 /// The source of a record that a listing made.
 pub(super) const SOURCE: &str = "landfall:listing";
+
+/// A listing of a bucket, and what is to become of what it finds.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Listing {
+    /// Its ID.
+    pub id: String,
+    /// The name of the route that takes what it finds. Other routes don't.
+    pub route: String,
+    /// `true` if the route takes it again, though it is in a batch already.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub again: bool,
+}
 
 /// An object that a listing found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,8 +38,8 @@ pub struct Listed {
 }
 
 impl Listed {
-    /// Returns the arrival that it becomes through the listing of this ID.
-    pub fn arrival(&self, bucket: &str, listing: &str) -> Arrival {
+    /// Returns the arrival that it becomes.
+    pub fn arrival(&self, bucket: &str, listing: &Listing) -> Arrival {
         Arrival {
             bucket: bucket.to_owned(),
             key: self.key.clone(),
@@ -35,39 +48,50 @@ impl Listed {
             version_id: self.version_id.clone(),
             sequencer: None,
             event_time: Some(self.last_modified),
-            listing: Some(listing.to_owned()),
+            listing: Some(listing.clone()),
         }
     }
 
-    fn record(&self, bucket: &str, listing: &str) -> serde_json::Value {
+    /// Returns the record that brings it to the trigger.
+    pub fn record(&self, bucket: &str, listing: &Listing) -> String {
         let mut object = json!({ "key": self.key, "size": self.size, "eTag": self.etag });
         if let Some(version_id) = &self.version_id {
             object["versionId"] = json!(version_id);
         }
-        json!({
+        let record = json!({
             "eventVersion": "2.1",
             "eventSource": SOURCE,
             "eventTime": self.last_modified.to_string(),
             "listing": listing,
             "s3": { "bucket": { "name": bucket }, "object": object },
-        })
+        });
+        record.to_string()
     }
 }
 
-/// Returns the message that brings these objects to the trigger.
-pub fn message(bucket: &str, listing: &str, found: &[Listed]) -> String {
-    let records: Vec<_> = found.iter().map(|listed| listed.record(bucket, listing)).collect();
-    json!({ "Records": records }).to_string()
+/// Returns messages of these records, each of `max_bytes` at most unless a single record is longer.
+pub fn messages(records: &[String], max_bytes: usize) -> Vec<String> {
+    let mut messages = Vec::new();
+    let mut rest = records;
+    while !rest.is_empty() {
+        let mut bytes = 16;
+        let fitting = rest.iter().take_while(|record| {
+            bytes += record.len() + 1;
+            bytes <= max_bytes
+        });
+        let (some, behind) = rest.split_at(fitting.count().max(1));
+        messages.push(format!("{{\"Records\":[{}]}}", some.join(",")));
+        rest = behind;
+    }
+    messages
 }
 
-/// Returns what a record says, if it says what listings are compared by.
+/// Returns what a record says, if it says by what listings are compared.
 pub(super) fn checked(arrival: Arrival) -> Result<Arrival, ArrivalError> {
-    let missing = |name| Err(ArrivalError::Missing(name));
     match &arrival {
-        Arrival { etag: None, .. } => missing("object.eTag"),
-        Arrival { size: None, .. } => missing("object.size"),
-        Arrival { event_time: None, .. } => missing("eventTime"),
-        Arrival { listing: Some(id), .. } if id.is_empty() => missing("listing"),
+        Arrival { etag: None, .. } => Err(ArrivalError::Missing("object.eTag")),
+        Arrival { size: None, .. } => Err(ArrivalError::Missing("object.size")),
+        Arrival { event_time: None, .. } => Err(ArrivalError::Missing("eventTime")),
         _ => Ok(arrival),
     }
 }

@@ -56,9 +56,9 @@ struct Record<'a, S> {
     event_name: Option<Cow<'a, str>>,
     #[serde(borrow)]
     event_time: Option<Cow<'a, str>>,
-    /// The ID of the listing that found the object, if the event is none of S3's.
+    /// The listing that found the object, if the event is none of S3's.
     #[serde(borrow)]
-    listing: Option<Cow<'a, str>>,
+    listing: Option<&'a RawValue>,
     s3: Option<S>,
 }
 
@@ -185,9 +185,9 @@ impl Content {
         if is_listed {
             let entity = entity(record.s3.ok_or(ArrivalError::Missing("s3"))?)?;
             let arrival = arrival(entity, record.event_time.as_deref(), |key| Ok(key.into()))?;
-            let id = record.listing.ok_or(ArrivalError::Missing("listing"))?;
-            self.arrivals
-                .push(listed::checked(Arrival { listing: Some(id.into_owned()), ..arrival })?);
+            let listing = record.listing.ok_or(ArrivalError::Missing("listing"))?;
+            let listing = Some(parse(listing.get())?);
+            self.arrivals.push(listed::checked(Arrival { listing, ..arrival })?);
             return Ok(());
         }
         let name = record.event_name.ok_or(ArrivalError::Missing("eventName"))?;

@@ -1,3 +1,4 @@
+mod listed;
 mod names;
 
 use proptest::prelude::*;

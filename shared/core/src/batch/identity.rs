@@ -42,6 +42,8 @@ const MAX_LISTED: usize = 16;
 /// What two events of the same object version share. Its order is that of the written texts.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Identity<'a> {
+    /// What a listing found to be processed again: the listing's ID, and how it is told otherwise.
+    Again(&'a str, Box<Identity<'a>>),
     /// The look and time, for what a listing found without a version ID.
     Listed(String),
     /// The ETag, size and time of the event, for an event with neither a version ID nor a sequencer.
@@ -57,24 +59,36 @@ impl<'a> Identity<'a> {
     pub fn of(arrival: &'a Arrival) -> Self {
         let Arrival { version_id, sequencer, etag, size, event_time, listing, .. } = arrival;
         let look = || (etag.as_deref(), *size, event_time.map(|time| time.to_string()));
-        Self::new(version_id.as_deref(), sequencer.as_deref(), listing.is_some(), look)
+        let listing = listing.as_ref().map(|listing| (&*listing.id, listing.again));
+        Self::new(version_id.as_deref(), sequencer.as_deref(), listing, look)
+    }
+
+    fn of_member(member: &'a Member) -> Self {
+        let Member { version_id, sequencer, etag, size, event_time, listing, .. } = member;
+        let look = || (etag.as_deref(), *size, event_time.clone());
+        let listing = listing.as_deref().map(|id| (id, member.again));
+        Self::new(version_id.as_deref(), sequencer.as_deref(), listing, look)
     }
 
     fn new(
         version_id: Option<&'a str>,
         sequencer: Option<&'a str>,
-        is_listed: bool,
+        listing: Option<(&'a str, bool)>,
         look: impl FnOnce() -> (Option<&'a str>, Option<u64>, Option<String>),
     ) -> Self {
         let look = || {
             let (etag, size, time) = look();
             format!("{etag:?} {size:?} {time:?}")
         };
-        match (version_id, sequencer) {
+        let identity = match (version_id, sequencer) {
             (Some(version), _) => Self::Version(version),
-            (None, _) if is_listed => Self::Listed(look()),
+            (None, _) if listing.is_some() => Self::Listed(look()),
             (None, Some(sequencer)) => Self::Sequencer(sequencer),
             (None, None) => Self::Look(look()),
+        };
+        match listing {
+            Some((id, true)) => Self::Again(id, Box::new(identity)),
+            _ => identity,
         }
     }
 }
@@ -82,6 +96,7 @@ impl<'a> Identity<'a> {
 impl fmt::Display for Identity<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Again(listing, identity) => write!(f, "again {listing} {identity}"),
             Self::Listed(look) => write!(f, "listed {look}"),
             Self::Look(look) => write!(f, "look {look}"),
             Self::Sequencer(sequencer) => write!(f, "sequencer {sequencer}"),
@@ -109,10 +124,7 @@ impl RecordedUnder {
 impl Member {
     /// Returns what two events of the same object version share: its version ID, else its sequencer, else how it looks.
     pub fn identity(&self) -> String {
-        let Self { version_id, sequencer, etag, size, event_time, listing, .. } = self;
-        let look = || (etag.as_deref(), *size, event_time.clone());
-        let is_listed = listing.is_some();
-        Identity::new(version_id.as_deref(), sequencer.as_deref(), is_listed, look).to_string()
+        Identity::of_member(self).to_string()
     }
 
     /// Returns the sort key of its arrival's item: the route's name and 32 hexadecimal digits. An object has one item for
@@ -130,7 +142,7 @@ impl Member {
     }
 
     /// Returns the sort key of the item that it shares with what a listing finds of the same look; `None` if its version ID
-    /// tells it apart, or if nothing tells how it looks.
+    /// tells it apart, if nothing tells how it looks, or if it is processed again.
     pub fn look_key(&self, route: &str) -> Option<String> {
         self.look().map(|look| look_key(route, &look))
     }
@@ -158,7 +170,8 @@ impl Member {
     }
 
     fn look(&self) -> Option<(&str, u64)> {
-        let Self { version_id: None, etag: Some(etag), size: Some(size), .. } = self else {
+        let Self { version_id: None, etag: Some(etag), size: Some(size), again: false, .. } = self
+        else {
             return None;
         };
         Some((etag, *size))

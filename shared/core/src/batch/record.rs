@@ -92,6 +92,9 @@ pub struct Member {
     /// The ID of the listing that found it; `None` if S3 announced it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listing: Option<String>,
+    /// `true` if that listing has it processed again, whatever batch it is in already.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub again: bool,
 }
 
 impl From<&Arrival> for Member {
@@ -103,7 +106,8 @@ impl From<&Arrival> for Member {
             size: arrival.size,
             sequencer: arrival.sequencer.clone(),
             event_time: arrival.event_time.map(|time| time.to_string()),
-            listing: arrival.listing.clone(),
+            listing: arrival.listing.as_ref().map(|listing| listing.id.clone()),
+            again: arrival.listing.as_ref().is_some_and(|listing| listing.again),
         }
     }
 }

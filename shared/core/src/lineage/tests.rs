@@ -96,6 +96,7 @@ fn member(key: &str) -> Member {
         sequencer: Some("01".to_owned()),
         event_time: None,
         listing: None,
+        again: false,
     }
 }
 

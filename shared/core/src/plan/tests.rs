@@ -6,8 +6,8 @@ use expect_test::expect;
 use proptest::prelude::*;
 
 use super::*;
-use crate::arrivals::EventTime;
 use crate::arrivals::tests::arrival;
+use crate::arrivals::{EventTime, Listing};
 use crate::batch::{Manifest, Member};
 
 const ROUTES: &str = r#"version: 1
@@ -322,4 +322,29 @@ proptest! {
         let ids: BTreeSet<&str> = plan.requests.iter().map(|r| r.batch_id.as_str()).collect();
         prop_assert_eq!(ids.len(), plan.requests.len());
     }
+}
+
+#[test]
+fn what_a_listing_found_goes_to_the_route_of_the_listing_in_batches_of_its_own() {
+    let listing = Listing { id: "backfill-1".to_owned(), route: "orders".to_owned(), again: false };
+    let announced = arrival("landing", "orders/dt=1/a.csv");
+    let found = |key: &str| Arrival { listing: Some(listing.clone()), ..arrival("landing", key) };
+    let plan = plan_of(&[announced, found("orders/dt=1/a.csv"), found("days/d=1/x")]);
+    let told = plan.requests.iter().map(|request| {
+        let Draft { route, listing, closing, members, .. } = &request.draft;
+        let times = (closing.window_secs, closing.quiet_secs, closing.max_objects);
+        (route.as_str(), listing.as_deref(), times, members.len())
+    });
+    assert_eq!(
+        told.collect::<Vec<_>>(),
+        [
+            ("orders", None, (None, None, None), 1),
+            ("orders", Some("backfill-1"), (None, Some(300), Some(10_000)), 1),
+            ("each", None, (None, None, Some(1)), 1),
+        ]
+    );
+    assert_eq!(plan.unmatched, [2], "the route of the listing does not take it");
+    let to_each = Listing { route: "each".to_owned(), ..listing };
+    let each = Arrival { listing: Some(to_each), ..arrival("landing", "orders/dt=1/a.csv") };
+    assert!(plan_of(&[each]).requests[0].draft.closing.is_at_once(), "one object a batch");
 }

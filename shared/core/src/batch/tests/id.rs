@@ -22,6 +22,7 @@ fn member() -> Member {
         sequencer: None,
         event_time: None,
         listing: None,
+        again: false,
     }
 }
 

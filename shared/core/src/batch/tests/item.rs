@@ -159,8 +159,16 @@ fn other_items_of_version_1_look_like_this() {
     let claim = Claim::default().taken(1).expect("free");
     let key = "orders/a.csv".to_owned();
     let (version_id, etag, size) = (None, Some("e".to_owned()), Some(1));
-    let member =
-        Member { key, version_id, etag, size, sequencer: None, event_time: None, listing: None };
+    let member = Member {
+        key,
+        version_id,
+        etag,
+        size,
+        sequencer: None,
+        event_time: None,
+        listing: None,
+        again: false,
+    };
     let chunk = Chunk { v: SCHEMA_VERSION, members: vec![member] };
     let json = [
         serde_json::to_string(&slot).expect("it serialises"),
