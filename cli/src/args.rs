@@ -1,6 +1,7 @@
 //! The arguments as the user writes them. clap makes `--help` from the doc comments here.
 
 pub mod audit;
+pub mod backfill;
 pub mod batches;
 pub mod deploy;
 pub mod doctor;
@@ -17,6 +18,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use landfall_core::arrivals::EventTime;
 
 use self::audit::AuditArgs;
+use self::backfill::{BackfillArgs, ReplayArgs};
 use self::batches::{BatchArgs, BatchesArgs, FindArgs, RetryArgs};
 use self::deploy::{DeployArgs, DestroyArgs, GivenParameter, PackageArgs};
 use self::doctor::DoctorArgs;
@@ -64,6 +66,8 @@ pub enum Command {
     Batch(BatchArgs),
     Retry(RetryArgs),
     Find(FindArgs),
+    Backfill(BackfillArgs),
+    Replay(ReplayArgs),
     Doctor(DoctorArgs),
     Audit(AuditArgs),
     Status(StatusArgs),

@@ -88,7 +88,7 @@ fn subject(args: &ExplainArgs) -> anyhow::Result<Subject> {
     }
     if let Some(uri) = args.subject.to_str().filter(|text| text.starts_with("s3://")) {
         let content = Content { arrivals: vec![arrival(uri, args)?], ..Content::default() };
-        let message = Message { id: None, content: Ok(content) };
+        let message = Message { id: None, listings_from: None, content: Ok(content) };
         return Ok(Subject { delivery: [message].into_iter().collect(), is_uri: true });
     }
     if args.size.is_some() || args.version_id.is_some() || args.event_time.is_some() {

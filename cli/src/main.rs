@@ -3,7 +3,8 @@
 //! Every command is a function from its arguments to an [`Output`], which this file prints. Commands read files and
 //! standard input. `diff` reads IAM, `doctor` looks at everything in both accounts, `status` at what goes on in the data
 //! account, `audit` reads what the auditors found,
-//! and `batches`, `batch` and `find` read the ledger. `retry` writes to the ledger, `unlock` writes to the provisioner's table, and `deploy` and `destroy` change stacks: these print
+//! and `batches`, `batch` and `find` read the ledger. `retry` writes to the ledger, `backfill` and `replay` list
+//! buckets and send what they find to the trigger, `unlock` writes to the provisioner's table, and `deploy` and `destroy` change stacks: these print
 //! their progress as they work.
 
 mod accounts;
@@ -11,6 +12,7 @@ mod archive;
 mod args;
 mod audit;
 mod aws;
+mod backfill;
 mod batch;
 mod batches;
 mod check;
@@ -61,6 +63,8 @@ fn main() -> ExitCode {
         Command::Batch(args) => batch::run(args),
         Command::Retry(args) => retry::run(args),
         Command::Find(args) => find::run(args, cli.color),
+        Command::Backfill(args) => backfill::run(args, cli.color),
+        Command::Replay(args) => backfill::replay(args, cli.color),
         Command::Doctor(args) => doctor::run(args, cli.color),
         Command::Audit(args) => audit::run(args, cli.color),
         Command::Status(args) => status::run(args),

@@ -243,7 +243,7 @@ impl Since {
     }
 }
 
-fn since(text: &str) -> Result<Since, &'static str> {
+pub fn since(text: &str) -> Result<Since, &'static str> {
     let time = || Time::parse(text).map(Since::At);
     parse_duration(text).map(Since::Ago).or_else(time).ok_or(
         "neither a length of time (90s, 5m, 24h, 7d) nor a time in RFC 3339 format: \

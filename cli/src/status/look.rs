@@ -140,7 +140,7 @@ pub async fn look(args: &StatusArgs) -> anyhow::Result<Status> {
     })
 }
 
-async fn place(config: &aws_config::SdkConfig) -> anyhow::Result<Place> {
+pub async fn place(config: &aws_config::SdkConfig) -> anyhow::Result<Place> {
     let identity = aws::identity(config).await?;
     let partition = identity.arn().and_then(|arn| arn.split(':').nth(1)).unwrap_or("aws");
     Ok(Place {
@@ -195,9 +195,10 @@ async fn checks(
 /// Returns the names of the queues that exist besides [`CHECKED_QUEUES`], each with whether it is a dead-letter queue.
 fn other_queues(prefix: &str, stack: &Seen<Deployed>) -> Vec<(String, bool)> {
     let ids = stack.as_ref().ok().and_then(|stack| stack.ids.as_ref().ok());
-    let has_rule = ids.is_some_and(|ids| ids.contains_key("RuleDeadLetterQueue"));
-    let of_rule = has_rule.then(|| (format!("{prefix}-rule-dlq"), true));
-    std::iter::once((format!("{prefix}-work"), false)).chain(of_rule).collect()
+    let has = |id: &str| ids.is_some_and(|ids| ids.contains_key(id));
+    let backfill = has("BackfillQueue").then(|| (format!("{prefix}-backfill"), false));
+    let of_rule = has("RuleDeadLetterQueue").then(|| (format!("{prefix}-rule-dlq"), true));
+    std::iter::once((format!("{prefix}-work"), false)).chain(backfill).chain(of_rule).collect()
 }
 
 async fn depths(
@@ -218,13 +219,13 @@ async fn metrics(watch: &CloudWatch, ledger: &str, queues: &[String]) -> Seen<Ve
     let tick = Metric {
         namespace: "Landfall",
         name: "BatchesDue",
-        dimension: ("Ledger", ledger),
+        dimensions: vec![("Ledger", ledger)],
         statistic: "SampleCount",
     };
     let ages = queues.iter().map(|name| Metric {
         namespace: "AWS/SQS",
         name: "ApproximateAgeOfOldestMessage",
-        dimension: ("QueueName", name.as_str()),
+        dimensions: vec![("QueueName", name.as_str())],
         statistic: "Maximum",
     });
     let metrics: Vec<Metric<'_>> = std::iter::once(tick).chain(ages).collect();

@@ -7,6 +7,7 @@
 //! | head | `head#ROUTE#HASH` | `head` | the open batch of a group |
 //! | batch | `batch#ID` | `batch` | [`Batch`] as JSON, and what the indexes need |
 //! | chunk | `chunk#ID#N` | `chunk` | some members of a batch |
+//! | backfill | `backfill` | ID | [`Backfill`](landfall_core::backfill::Backfill) as JSON |
 //! | slot | `slot#ACCOUNT/REGION/JOB` | `slot` | [`Slot`] as JSON |
 //!
 //! The indexes `due` (shard, time), `awaits` (what a batch waits for) and `routes` (route, time)
@@ -16,6 +17,7 @@
 //! Each write of a batch requires that its revision is still the one that was read. An item of a
 //! newer schema version is left alone: [`LedgerError::Newer`].
 
+mod backfills;
 mod bulk;
 mod due;
 mod index;

@@ -18,6 +18,7 @@ pub use arrival::{Arrival, EventTime, compare_sequencers};
 pub use error::ArrivalError;
 pub use listed::{Listed, Listing, messages};
 pub use message::{Content, Delivery, Ignored, Message};
+pub use notification::decode_key;
 
 /// A function's event, taken apart.
 #[derive(Debug, PartialEq, Eq)]

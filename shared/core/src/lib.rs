@@ -13,6 +13,7 @@ pub mod arn;
 pub mod arrivals;
 mod at;
 pub mod audit;
+pub mod backfill;
 pub mod batch;
 pub mod bucket_access;
 pub mod bucket_notifications;

@@ -77,8 +77,20 @@ pub async fn version(clients: &Clients, name: &str) -> Seen<Option<String>> {
     Ok(version_of(&described(clients, name).await?))
 }
 
+/// Returns the value of a stack's output; `None` if its template has no such output.
+///
+/// # Errors
+/// Says why the stack wasn't seen.
+pub async fn output(clients: &Clients, stack: &str, name: &str) -> Seen<Option<String>> {
+    Ok(output_of(&described(clients, stack).await?, name))
+}
+
 fn version_of(stack: &Stack) -> Option<String> {
-    let output = stack.outputs().iter().find(|output| output.output_key() == Some(VERSION))?;
+    output_of(stack, VERSION)
+}
+
+fn output_of(stack: &Stack, name: &str) -> Option<String> {
+    let output = stack.outputs().iter().find(|output| output.output_key() == Some(name))?;
     output.output_value().filter(|value| !value.is_empty()).map(str::to_owned)
 }
 

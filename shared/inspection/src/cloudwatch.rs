@@ -24,6 +24,7 @@ const MAX_PAGES: usize = 10;
 
 /// The seconds that one value of a metric covers.
 const PERIOD: u32 = 60;
+const A_DAY: u32 = 86_400;
 
 /// The client for CloudWatch in one account and region.
 #[derive(Debug)]
@@ -42,15 +43,15 @@ pub struct Alarm {
     pub description: Option<String>,
 }
 
-/// A metric with one dimension.
-#[derive(Debug, Clone, Copy)]
+/// A metric.
+#[derive(Debug, Clone)]
 pub struct Metric<'a> {
     /// The namespace, such as `AWS/SQS`.
     pub namespace: &'a str,
     /// The name.
     pub name: &'a str,
-    /// The dimension and its value.
-    pub dimension: (&'a str, &'a str),
+    /// The dimensions and their values.
+    pub dimensions: Vec<(&'a str, &'a str)>,
     /// The statistic, such as `Maximum`.
     pub statistic: &'a str,
 }
@@ -96,6 +97,13 @@ struct Series {
     timestamps: Vec<Value>,
     #[serde(default)]
     values: Vec<f64>,
+}
+
+impl Results {
+    fn of(&self, at: usize) -> Option<&Series> {
+        let id = id(at);
+        self.metric_data_results.iter().find(|series| series.id == id)
+    }
 }
 
 impl CloudWatch {
@@ -145,12 +153,41 @@ impl CloudWatch {
         since: Time,
         until: Time,
     ) -> Seen<Vec<Option<Newest>>> {
+        let results = self.data(metrics, since, until, PERIOD).await?;
+        let newest = |at: usize| {
+            let series = results.of(at)?;
+            let values = series.timestamps.iter().filter_map(time).zip(&series.values);
+            let values = values.map(|(at, value)| Newest { at, value: *value });
+            values.max_by_key(|newest| newest.at)
+        };
+        Ok((0..metrics.len()).map(newest).collect())
+    }
+
+    /// Returns the sum of each metric's daily values since then, in their order.
+    ///
+    /// # Errors
+    /// Says why they weren't seen.
+    pub async fn totals(&self, metrics: &[Metric<'_>], since: Time, until: Time) -> Seen<Vec<f64>> {
+        let results = self.data(metrics, since, until, A_DAY).await?;
+        let total = |at: usize| results.of(at).map_or(0.0, |series| series.values.iter().sum());
+        Ok((0..metrics.len()).map(total).collect())
+    }
+
+    async fn data(
+        &self,
+        metrics: &[Metric<'_>],
+        since: Time,
+        until: Time,
+        period: u32,
+    ) -> Seen<Results> {
         let queries = metrics.iter().enumerate().map(|(at, metric)| {
-            let Metric { namespace, name, dimension: (dimension, value), statistic } = metric;
+            let Metric { namespace, name, dimensions, statistic } = metric;
+            let dimensions =
+                dimensions.iter().map(|(name, value)| json!({ "Name": name, "Value": value }));
             json!({ "Id": id(at), "MetricStat": {
                 "Metric": { "Namespace": namespace, "MetricName": name,
-                    "Dimensions": [{ "Name": dimension, "Value": value }] },
-                "Period": PERIOD, "Stat": statistic } })
+                    "Dimensions": dimensions.collect::<Vec<_>>() },
+                "Period": period, "Stat": statistic } })
         });
         let body = json!({
             "MetricDataQueries": queries.collect::<Vec<_>>(),
@@ -159,15 +196,7 @@ impl CloudWatch {
             "ScanBy": "TimestampDescending",
         });
         let target = "GraniteServiceVersion20100801.GetMetricData";
-        let results: Results = self.call(target, "cloudwatch:GetMetricData", &body).await?;
-        let newest = |at: usize| {
-            let id = id(at);
-            let series = results.metric_data_results.iter().find(|series| series.id == id)?;
-            let values = series.timestamps.iter().filter_map(time).zip(&series.values);
-            let values = values.map(|(at, value)| Newest { at, value: *value });
-            values.max_by_key(|newest| newest.at)
-        };
-        Ok((0..metrics.len()).map(newest).collect())
+        self.call(target, "cloudwatch:GetMetricData", &body).await
     }
 
     async fn call<A: DeserializeOwned>(

@@ -17,6 +17,7 @@ mod eventbridge;
 mod glue;
 mod kms;
 mod lambda;
+pub mod listing;
 mod look;
 pub mod requested;
 mod roles;

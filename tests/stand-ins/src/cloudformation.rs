@@ -49,6 +49,19 @@ pub struct Stack {
     pub resources: Vec<StackResource>,
     /// The events, newest first.
     pub events: Vec<StackResource>,
+    /// The outputs by name.
+    pub outputs: BTreeMap<String, String>,
+}
+
+impl Stack {
+    fn outputs(&self) -> String {
+        let output = |(name, value): (&String, &String)| {
+            format!(
+                "<member><OutputKey>{name}</OutputKey><OutputValue>{value}</OutputValue></member>"
+            )
+        };
+        self.outputs.iter().map(output).collect()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -69,8 +82,9 @@ impl CloudFormation {
             "DescribeStacks" => format!(
                 "<Stacks><member><StackId>{id}</StackId><StackName>landfall</StackName>\
                  <CreationTime>2026-01-31T12:00:00Z</CreationTime><StackStatus>{}</StackStatus>\
-                 </member></Stacks>",
-                stack.status
+                 <Outputs>{}</Outputs></member></Stacks>",
+                stack.status,
+                stack.outputs()
             ),
             "DescribeStackResource" => {
                 let logical_id = text("LogicalResourceId");

@@ -297,6 +297,17 @@ impl StandIn {
         self.shared.lock().s3.object(bucket, key).map(|content| content.to_vec())
     }
 
+    /// Puts an object that was written at this time.
+    pub fn put_object(&self, bucket: &str, key: &str, content: &[u8], modified: SystemTime) {
+        let content = hyper::body::Bytes::copy_from_slice(content);
+        self.shared.lock().s3.put(bucket, key, content, modified);
+    }
+
+    /// Lets a bucket keep versions.
+    pub fn keep_versions(&self, bucket: &str) {
+        self.shared.lock().s3.versioned.insert(bucket.to_owned());
+    }
+
     /// Makes this account the owner of all buckets. From now on, S3 serves only callers that expect
     /// this owner.
     pub fn own_buckets(&self, account: &str) {

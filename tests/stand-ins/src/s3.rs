@@ -1,10 +1,12 @@
 //! S3: `PutObject`, `GetObject` and `HeadObject` of whole objects, by path-style addresses. `buckets` has the
-//! notifications and policies of buckets.
+//! notifications and policies of buckets, and `listing` lists objects.
 
 mod buckets;
+mod listing;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::SystemTime;
 
 use hyper::body::Bytes;
 use hyper::http::request::Parts;
@@ -17,15 +19,27 @@ use crate::call::{Answer, Call};
 #[derive(Debug, Default)]
 pub(crate) struct S3 {
     /// The objects by bucket and key.
-    objects: BTreeMap<(String, String), Bytes>,
+    objects: BTreeMap<(String, String), Object>,
+    /// The buckets that keep versions. Of each object, the newest one is kept.
+    pub(crate) versioned: BTreeSet<String>,
     /// The account that owns all buckets, if S3 checks the owner.
     pub(crate) owner: Option<String>,
     pub(crate) buckets: Buckets,
 }
 
+#[derive(Debug)]
+struct Object {
+    content: Bytes,
+    modified: SystemTime,
+}
+
 impl S3 {
     pub(crate) fn object(&self, bucket: &str, key: &str) -> Option<&Bytes> {
-        self.objects.get(&(bucket.to_owned(), key.to_owned()))
+        self.objects.get(&(bucket.to_owned(), key.to_owned())).map(|object| &object.content)
+    }
+
+    pub(crate) fn put(&mut self, bucket: &str, key: &str, content: Bytes, modified: SystemTime) {
+        self.objects.insert((bucket.to_owned(), key.to_owned()), Object { content, modified });
     }
 
     pub(crate) fn keys(&self, bucket: &str) -> Vec<String> {
@@ -44,6 +58,9 @@ impl S3 {
         if let Some(answer) = self.buckets.serve(call, content.clone()) {
             return answer;
         }
+        if let Some(answer) = listing::serve(self, call) {
+            return answer;
+        }
         match call.operation.as_str() {
             "PutObject" => {
                 let is_there = self.object(bucket, key).is_some();
@@ -52,7 +69,7 @@ impl S3 {
                 }
                 let mut answer = Answer::new(200, "application/xml", Bytes::new());
                 answer.etag = Some(etag(&content));
-                self.objects.insert((bucket.to_owned(), key.to_owned()), content);
+                self.put(bucket, key, content, SystemTime::now());
                 answer
             }
             operation @ ("GetObject" | "HeadObject") => match self.object(bucket, key) {
@@ -100,11 +117,22 @@ pub(crate) fn identify(parts: &Parts, content: Bytes) -> (Call, Bytes) {
         "DELETE" if is_about("policy") => "DeleteBucketPolicy".to_owned(),
         "GET" if is_about("tagging") && key.is_empty() => "GetBucketTagging".to_owned(),
         "GET" if bucket.is_empty() => "ListBuckets".to_owned(),
+        "GET" if is_about("versioning") => "GetBucketVersioning".to_owned(),
+        "GET" if key.is_empty() && is_about("versions") => "ListObjectVersions".to_owned(),
+        "GET" if key.is_empty() && is_about("list-type=2") => "ListObjectsV2".to_owned(),
         "PUT" if is_plain && !key.is_empty() => "PutObject".to_owned(),
         "GET" if is_plain && !key.is_empty() => "GetObject".to_owned(),
         "HEAD" if is_plain && !key.is_empty() => "HeadObject".to_owned(),
         _ => format!("{} {}", parts.method, parts.uri),
     };
+    for parameter in parts.uri.query().unwrap_or_default().split('&') {
+        let Some((name @ ("prefix" | "start-after" | "key-marker"), value)) =
+            parameter.split_once('=')
+        else {
+            continue;
+        };
+        body[name] = decoded(value).into();
+    }
     let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
     if let Some(condition) = header("if-none-match") {
         body["IfNoneMatch"] = condition.into();

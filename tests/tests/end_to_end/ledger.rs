@@ -314,6 +314,7 @@ fn members(number: usize) -> Vec<Member> {
         sequencer: Some(format!("{n:04X}")),
         event_time: None,
         listing: None,
+        again: false,
     };
     (0..number).map(member).collect()
 }

@@ -75,6 +75,7 @@ async fn record(stage: &Stage, start: &Start, number: usize, moment: Moment) -> 
         sequencer: None,
         event_time: None,
         listing: None,
+        again: false,
     };
     let draft = Draft {
         route: "work".to_owned(),

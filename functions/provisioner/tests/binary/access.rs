@@ -46,7 +46,8 @@ impl Granted {
     fn stands(&self, stack: &str, resource: &str) {
         let id = self.id.as_deref().unwrap_or_default();
         let resources = vec![StackResource::new("Role", id, KIND, resource)];
-        let stack = Stack { status: stack.to_owned(), resources, events: vec![] };
+        let stack =
+            Stack { status: stack.to_owned(), resources, events: vec![], ..Default::default() };
         self.fixture.aws.stack(STACK, stack);
     }
 

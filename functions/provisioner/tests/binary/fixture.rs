@@ -128,7 +128,12 @@ impl Fixture {
         events: Vec<StackResource>,
     ) {
         let resource = StackResource::new("Role", physical_id, STARTER, resource);
-        let stack = Stack { status: stack.to_owned(), resources: vec![resource], events };
+        let stack = Stack {
+            status: stack.to_owned(),
+            resources: vec![resource],
+            events,
+            ..Default::default()
+        };
         self.aws.stack(STACK, stack);
     }
 

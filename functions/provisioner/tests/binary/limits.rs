@@ -109,7 +109,12 @@ async fn a_reader_of_a_bucket_that_nobody_named_is_refused_before_any_effect() {
             "CREATE_IN_PROGRESS",
         );
         let status = "CREATE_IN_PROGRESS".to_owned();
-        let stack = landfall_stand_ins::Stack { status, resources: vec![resource], events: vec![] };
+        let stack = landfall_stand_ins::Stack {
+            status,
+            resources: vec![resource],
+            events: vec![],
+            ..Default::default()
+        };
         fixture.aws.stack(STACK, stack);
         let reader = |request: &str, bucket: &str| {
             let mut create = fixture.request(request, "Create", None);
@@ -141,7 +146,12 @@ async fn notifications_to_a_queue_of_elsewhere_are_refused_before_any_effect() {
         let kind = "Custom::LandfallBucketNotifications";
         let resource = landfall_stand_ins::StackResource::new("Role", "", kind, status);
         let status = status.to_owned();
-        landfall_stand_ins::Stack { status, resources: vec![resource], events: vec![] }
+        landfall_stand_ins::Stack {
+            status,
+            resources: vec![resource],
+            events: vec![],
+            ..Default::default()
+        }
     };
     fixture.aws.stack(STACK, resource("CREATE_IN_PROGRESS"));
     let elsewhere = format!("arn:aws:sqs:eu-west-1:{OUTSIDER}:q");

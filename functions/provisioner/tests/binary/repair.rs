@@ -142,7 +142,8 @@ fn of_policies(fixture: &mut Fixture) -> Value {
 
 fn stands(fixture: &Fixture, kind: &str, status: &str, id: &str) {
     let resources = vec![StackResource::new("Role", id, kind, status)];
-    let stack = Stack { status: status.to_owned(), resources, events: vec![] };
+    let stack =
+        Stack { status: status.to_owned(), resources, events: vec![], ..Default::default() };
     fixture.aws.stack(STACK, stack);
 }
 

@@ -14,7 +14,10 @@ const VARIABLE: &str = "arn:aws:kms:us-east-1:999999999999:key/${aws:PrincipalTa
 
 fn stands(fixture: &Fixture, stack: &str, id: &str, resource: &str) {
     let resources = vec![StackResource::new("Role", id, KIND, resource)];
-    fixture.aws.stack(STACK, Stack { status: stack.to_owned(), resources, events: vec![] });
+    fixture.aws.stack(
+        STACK,
+        Stack { status: stack.to_owned(), resources, events: vec![], ..Default::default() },
+    );
 }
 
 fn reader(keys: &[&str], key: &str, is_wide: bool) -> Value {

@@ -161,6 +161,15 @@ pub(crate) fn read_doc<D: DeserializeOwned>(pk: &str, item: &Item) -> Result<D, 
     serde_json::from_str(json).map_err(|error| unreadable(error.to_string()))
 }
 
+/// Returns the revision of an item.
+pub(crate) fn revision(pk: &str, item: &Item) -> Result<u64, LedgerError> {
+    let revision = item.get("revision").and_then(|value| value.as_n().ok()?.parse().ok());
+    revision.ok_or_else(|| LedgerError::Unreadable {
+        id: pk.to_owned(),
+        problem: "it has no revision".to_owned(),
+    })
+}
+
 /// Returns an arrival's item. One without a batch only repeats another one of the same arrival.
 pub(crate) fn arrival(pk: &str, sk: &str, batch: Option<&str>, at: Time, kept: Duration) -> Item {
     let mut item = Item::from([

@@ -202,10 +202,5 @@ pub(super) fn told(mut item: Item, member: &Member, now: Time) -> Item {
 
 fn read_look(pk: &str, found: &Item) -> Result<Look, LedgerError> {
     let look: Look = item::read_doc(pk, found)?;
-    let revision = found.get("revision").and_then(|value| value.as_n().ok()?.parse().ok());
-    let revision = revision.ok_or_else(|| LedgerError::Unreadable {
-        id: pk.to_owned(),
-        problem: "it has no revision".to_owned(),
-    })?;
-    Ok(Look { revision, ..look })
+    Ok(Look { revision: item::revision(pk, found)?, ..look })
 }

@@ -6,6 +6,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::listed::Listing;
+use crate::moment::Time;
 
 /// One object that was created, with its key decoded.
 ///
@@ -64,6 +65,12 @@ impl EventTime {
         let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
         let time = time.checked_to_offset(time::UtcOffset::UTC)?;
         (0..=9999).contains(&time.year()).then_some(Self(time))
+    }
+
+    /// Returns the time, to the millisecond; 1970 for a time before.
+    pub fn time(self) -> Time {
+        let milliseconds = self.0.unix_timestamp_nanos() / 1_000_000;
+        Time(u64::try_from(milliseconds).unwrap_or_default())
     }
 }
 

@@ -242,7 +242,7 @@ fn arrival(
 
 /// Decodes a key. Notifications form-encode keys: `+` is a space, and `%XX` is a byte of UTF-8. Any other encoding is refused,
 /// because a guess could start a job on another object.
-fn decode_key(encoded: &str) -> Result<Cow<'_, str>, ArrivalError> {
+pub fn decode_key(encoded: &str) -> Result<Cow<'_, str>, ArrivalError> {
     let bad = || ArrivalError::BadKey(cut(encoded));
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let mut decoded = Vec::with_capacity(encoded.len());

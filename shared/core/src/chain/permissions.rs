@@ -93,10 +93,16 @@ const OF_AUDITOR: [Call; 3] = [
     call("ListFindings", "access-analyzer:ListFindings", BOTH, About::Settings),
 ];
 
+/// The calls that only a backfill makes.
+const OF_BACKFILL: [Call; 2] = [
+    call("ListObjectsV2", "s3:ListBucket", DATA, About::Buckets),
+    call("ListObjectVersions", "s3:ListBucketVersions", DATA, About::Buckets),
+];
+
 /// Returns the permission that a call needs, such as `s3:GetBucketNotification` for
 /// `GetBucketNotificationConfiguration`. Returns `None` if no look makes that call.
 pub fn permission(operation: &str) -> Option<&'static str> {
-    let mut all = CALLS.iter().chain(&OF_AUDITOR);
+    let mut all = CALLS.iter().chain(&OF_AUDITOR).chain(&OF_BACKFILL);
     all.find(|call| call.operation == operation).map(|call| call.permission)
 }
 

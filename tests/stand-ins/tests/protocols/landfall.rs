@@ -21,6 +21,7 @@ fn member(number: usize) -> Member {
         sequencer: Some(format!("{number:08}")),
         event_time: None,
         listing: None,
+        again: false,
     }
 }
 

@@ -1,0 +1,132 @@
+//! The objects of a bucket, page by page, in the order of their keys.
+
+use aws_sdk_s3::primitives::DateTime;
+use aws_sdk_s3::types::{BucketVersioningStatus, EncodingType};
+use landfall_core::arrivals::{EventTime, Listed, decode_key};
+use landfall_core::moment::Time;
+
+use crate::look::Call;
+use crate::{Clients, Seen};
+
+const VERSIONING: Call = Call { operation: "GetBucketVersioning", missing: &["NoSuchBucket"] };
+const OBJECTS: Call = Call { operation: "ListObjectsV2", missing: &["NoSuchBucket"] };
+const VERSIONS: Call = Call { operation: "ListObjectVersions", missing: &["NoSuchBucket"] };
+
+/// A part of a bucket, to be listed.
+#[derive(Debug)]
+pub struct Lister<'a> {
+    clients: &'a Clients,
+    bucket: &'a str,
+    account: &'a str,
+    prefix: String,
+    has_versions: bool,
+}
+
+/// A page of a listing.
+#[derive(Debug)]
+pub struct Page {
+    /// The objects as they are now, without what was deleted.
+    pub objects: Vec<Listed>,
+    /// The last key that the page is done with; `None` if there are no more pages.
+    pub after: Option<String>,
+}
+
+impl<'a> Lister<'a> {
+    /// Looks at whether the bucket keeps versions: then the listing has their IDs. The bucket must belong to `account`.
+    ///
+    /// # Errors
+    /// Says why it wasn't seen.
+    pub async fn new(
+        clients: &'a Clients,
+        account: &'a str,
+        bucket: &'a str,
+        prefix: String,
+    ) -> Seen<Self> {
+        let get = clients.s3.get_bucket_versioning().bucket(bucket).expected_bucket_owner(account);
+        let status = VERSIONING.seen(get.send().await)?.status;
+        // While versioning is suspended, older objects keep their version IDs.
+        let has_versions = matches!(
+            status,
+            Some(BucketVersioningStatus::Enabled | BucketVersioningStatus::Suspended)
+        );
+        Ok(Self { clients, bucket, account, prefix, has_versions })
+    }
+
+    /// Lists the objects with keys behind `after`, 1,000 at most.
+    ///
+    /// # Errors
+    /// Says why they weren't seen.
+    pub async fn page(&self, after: Option<&str>) -> Seen<Page> {
+        if self.has_versions { self.versions(after).await } else { self.objects(after).await }
+    }
+
+    async fn objects(&self, after: Option<&str>) -> Seen<Page> {
+        let list = self.clients.s3.list_objects_v2().bucket(self.bucket).prefix(&self.prefix);
+        let list = list.expected_bucket_owner(self.account).encoding_type(EncodingType::Url);
+        let answer = OBJECTS.seen(list.set_start_after(after.map(str::to_owned)).send().await)?;
+        let is_truncated = answer.is_truncated == Some(true);
+        let mut last = None;
+        let mut objects = Vec::new();
+        for object in answer.contents.unwrap_or_default() {
+            let key = key(object.key)?;
+            last = Some(key.clone());
+            objects.push(Listed {
+                key,
+                size: size(object.size)?,
+                etag: etag(object.e_tag)?,
+                version_id: None,
+                last_modified: time(object.last_modified.as_ref())?,
+            });
+        }
+        Ok(Page { objects, after: last.filter(|_| is_truncated) })
+    }
+
+    async fn versions(&self, after: Option<&str>) -> Seen<Page> {
+        let list = self.clients.s3.list_object_versions().bucket(self.bucket).prefix(&self.prefix);
+        let list = list.expected_bucket_owner(self.account).encoding_type(EncodingType::Url);
+        let answer = VERSIONS.seen(list.set_key_marker(after.map(str::to_owned)).send().await)?;
+        let is_truncated = answer.is_truncated == Some(true);
+        // The newest version of a key comes first, so a page that ends in the middle of one has it.
+        let last = answer.next_key_marker.map(|marker| key(Some(marker))).transpose()?;
+        let mut objects = Vec::new();
+        for version in answer.versions.unwrap_or_default() {
+            if version.is_latest != Some(true) {
+                continue;
+            }
+            objects.push(Listed {
+                key: key(version.key)?,
+                size: size(version.size)?,
+                etag: etag(version.e_tag)?,
+                version_id: version.version_id.filter(|id| id != "null"),
+                last_modified: time(version.last_modified.as_ref())?,
+            });
+        }
+        Ok(Page { objects, after: last.filter(|_| is_truncated) })
+    }
+}
+
+/// Keys come encoded, because XML can't hold every character of one.
+fn key(encoded: Option<String>) -> Seen<String> {
+    let encoded = encoded.unwrap_or_default();
+    match decode_key(&encoded) {
+        Ok(key) if !key.is_empty() => Ok(key.into_owned()),
+        Ok(_) => Err(OBJECTS.failed("an object has no key")),
+        Err(error) => Err(OBJECTS.failed(error.to_string())),
+    }
+}
+
+fn size(bytes: Option<i64>) -> Seen<u64> {
+    let bytes = bytes.and_then(|bytes| u64::try_from(bytes).ok());
+    bytes.ok_or_else(|| OBJECTS.failed("an object has no size"))
+}
+
+fn etag(quoted: Option<String>) -> Seen<String> {
+    let etag = quoted.map(|etag| etag.trim_matches('"').to_owned());
+    etag.filter(|etag| !etag.is_empty()).ok_or_else(|| OBJECTS.failed("an object has no ETag"))
+}
+
+fn time(written: Option<&DateTime>) -> Seen<EventTime> {
+    let milliseconds = written.and_then(|time| u64::try_from(time.to_millis().ok()?).ok());
+    let time = milliseconds.and_then(|time| EventTime::parse(&Time(time).to_string()));
+    time.ok_or_else(|| OBJECTS.failed("an object has no time"))
+}
