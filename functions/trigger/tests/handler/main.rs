@@ -4,6 +4,7 @@ mod answers;
 mod crowd;
 mod environment;
 mod moved;
+mod probe;
 mod redelivery;
 mod repeated;
 mod roles;
