@@ -191,7 +191,7 @@ impl Account {
 
     async fn load(side: Side, profile: Option<&str>, region: &str) -> anyhow::Result<Self> {
         let of = || format!("failed to reach the {} ({})", side.name(), whose(profile));
-        let config = aws::of_profile(profile, region).await.with_context(of)?;
+        let config = aws::of_profile(profile, Some(region)).await.with_context(of)?;
         let timeouts = |limit| config::timeouts().operation_timeout(limit).build();
         let retries = RetryConfig::standard().with_max_attempts(ATTEMPTS);
         let config = config

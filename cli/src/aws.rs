@@ -52,21 +52,23 @@ fn no_credentials(error: CredentialsError) -> anyhow::Error {
     )
 }
 
-/// Loads the configuration of a profile; without a profile, that of the environment.
-pub async fn of_profile(profile: Option<&str>, region: &str) -> anyhow::Result<SdkConfig> {
-    let region = Region::new(region.to_owned());
-    let loader = config::loader().region(region.clone());
-    let Some(profile) = profile else { return load(loader).await };
+/// Loads the configuration of a profile; without a profile, that of the environment. Without a region, the profile or the
+/// environment has one.
+pub async fn of_profile(profile: Option<&str>, region: Option<&str>) -> anyhow::Result<SdkConfig> {
+    let loader = || match region {
+        Some(region) => config::loader().region(Region::new(region.to_owned())),
+        None => config::loader(),
+    };
+    let Some(profile) = profile else { return load(loader()).await };
     // Only the profile's credentials count: variables of the environment would take precedence.
-    let base = config::loader().region(region.clone()).no_credentials().load().await;
-    let mut provider = ProviderConfig::default().with_region(Some(region));
+    let base = loader().profile_name(profile).no_credentials().load().await;
+    let mut provider = ProviderConfig::default().with_region(base.region().cloned());
     if let Some(client) = base.http_client() {
         provider = provider.with_http_client(client);
     }
     let provider = ProfileFileCredentialsProvider::builder().configure(&provider);
-    let loader =
-        loader.profile_name(profile).credentials_provider(provider.profile_name(profile).build());
-    match load(loader).await {
+    let provider = provider.profile_name(profile).build();
+    match load(loader().profile_name(profile).credentials_provider(provider)).await {
         Ok(config) => Ok(config),
         Err(error) => {
             let exported = exported(profile);

@@ -23,6 +23,7 @@ use crate::args::backfill::{
 use crate::args::batches::LedgerArgs;
 use crate::input::read_routes;
 use crate::ledger::{Connection, connect};
+use crate::object::routes::deployed;
 use crate::terminal::consent::{can_ask, confirm};
 use crate::terminal::output::{Output, Printed, Status};
 use crate::terminal::printable;
@@ -79,7 +80,7 @@ impl Desk {
         })?;
         let routes = match routes {
             Some(routes) => routes,
-            None => deployed(&clients, stack).await?,
+            None => deployed(&clients, stack).await.map_err(|why| anyhow!(why))?.routes,
         };
         let account = identity.account().unwrap_or_default().to_owned();
         let caller = identity.arn().unwrap_or_default().to_owned();
@@ -101,16 +102,6 @@ impl Desk {
 
 /// The output of the data account's stack that names the queue.
 const QUEUE: &str = "BackfillQueueArn";
-
-async fn deployed(clients: &Clients, stack: &str) -> anyhow::Result<Routes> {
-    let text = cloudformation::routes(clients, stack).await;
-    let text = text.map_err(|why| {
-        anyhow!("failed to read the routes that stack `{stack}` was deployed with: {why}. Or give the routes file with --routes")
-    })?;
-    Routes::parse(&text).routes.with_context(|| {
-        format!("this version of `landfall` finds errors in the routes that stack `{stack}` was deployed with")
-    })
-}
 
 fn from_file(file: Option<&OsStr>, color: Color) -> Result<Option<Routes>, Output> {
     let Some(file) = file else { return Ok(None) };

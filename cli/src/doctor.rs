@@ -4,6 +4,8 @@
 
 mod explain;
 mod look;
+mod object;
+mod probe;
 mod report;
 
 use std::ffi::OsStr;
@@ -36,6 +38,8 @@ pub fn run(args: &DoctorArgs, color: Color) -> Printed {
             PolicyFor::Data => policy(Side::Data, routes.as_deref(), &args.script, color),
             PolicyFor::Analytics => policy(Side::Analytics, routes.as_deref(), &args.script, color),
         },
+        TaskArgs { probe: true, .. } => probe::run(args),
+        TaskArgs { object: Some(uri), .. } => object::run(args, uri, color),
         TaskArgs { routes: Some(routes), .. } => examine(args, routes, color),
         TaskArgs { routes: None, .. } => Err(anyhow::anyhow!("there is nothing to do").into()),
     }
@@ -52,7 +56,7 @@ fn examine(args: &DoctorArgs, routes: &OsStr, color: Color) -> Printed {
     }
     let checks = judge(&observations);
     let requests = request_to_owners(&observations);
-    let report = Report { checks: &checks, requests: &requests };
+    let report = Report { checks: &checks, requests: &requests, object: None };
     let mut output = Output::success(if args.json { report.json() } else { report.text() });
     output.worsen(report.status());
     Ok(output)

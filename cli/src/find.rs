@@ -1,7 +1,5 @@
 //! `landfall find`: shows what became of an object, version by version.
 
-mod absent;
-
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt::{self, Write};
@@ -11,13 +9,15 @@ use landfall_aws::ledger::{Found, Ledger, LedgerError};
 use landfall_core::batch::{Batch, Manifest, Member, State};
 use landfall_core::moment::Time;
 use landfall_core::routes::Routes;
+use landfall_core::shell;
+use landfall_inspection::{Clients, head};
 use serde::Serialize;
 
-use self::absent::{Absent, AbsentEntry, Known};
 use crate::args::Color;
 use crate::args::batches::FindArgs;
 use crate::input::{self, read_routes};
 use crate::ledger::{Connection, connect};
+use crate::object::{self, Known, Object, ObjectEntry};
 use crate::terminal::output::{self, Output, Printed, Status};
 use crate::terminal::phrases::{counted, moment, size};
 use crate::terminal::printable;
@@ -60,8 +60,8 @@ pub fn run(args: &FindArgs, color: Color) -> Printed {
     let object = input::object(&args.uri)?;
     let routes = match &args.routes {
         Some(file) => {
-            let (_, (routes, _)) = read_routes(file, Routes::parse, color)?;
-            Some(absent::from_file(file, routes)?)
+            let (text, (routes, _)) = read_routes(file, Routes::parse, color)?;
+            Some(object::from_file(file, routes, text)?)
         }
         None => None,
     };
@@ -96,7 +96,7 @@ async fn shown(
         let (place, uri) = (connection.place(), printable(&args.uri));
         output.stderr = format!("the ledger ({place}) has no arrival of {uri}\n");
         if !args.ledger.json {
-            output.stderr.push_str(&absent.text(now()));
+            output.stderr.push_str(&absent.text(now(), &doctor(args)));
         }
         output.worsen(Status::Nothing);
     }
@@ -122,16 +122,34 @@ async fn not_known(
     args: &FindArgs,
     (bucket, key): (&str, &str),
     routes: Option<&Known>,
-) -> Absent {
-    let config = connection.config();
+) -> Object {
+    let clients = Clients::new(connection.config());
     let routes = async {
         match routes {
             Some(routes) => Ok(routes.clone()),
-            None => absent::deployed(config, &args.ledger.table).await,
+            None => object::deployed(&clients, object::stack_of(&args.ledger.table)?).await,
         }
     };
-    let (head, routes) = tokio::join!(absent::look(config, bucket, key), routes);
-    Absent::new(bucket, key, head, routes)
+    let (head, routes) = tokio::join!(head(&clients, bucket, key), routes);
+    Object::new(bucket, key, head, routes)
+}
+
+/// Returns the command that finds out where on its way an object is lost.
+fn doctor(args: &FindArgs) -> String {
+    let mut command = format!("landfall doctor --object {}", shell::word(&args.uri));
+    let stack = version::stack_of(&args.ledger.table).filter(|stack| *stack != "landfall");
+    let file = args.routes.as_ref().map(|file| file.to_string_lossy());
+    let options = [
+        ("--routes", file.as_deref()),
+        ("--name-prefix", stack),
+        ("--region", args.ledger.region.as_deref()),
+    ];
+    for (option, value) in options {
+        if let Some(value) = value {
+            command.push_str(&format!(" {option} {}", shell::word(value)));
+        }
+    }
+    command
 }
 
 async fn look(
@@ -282,7 +300,7 @@ struct ArrivalList<'a> {
     more: usize,
     /// What S3 and the routes say about an object without arrivals.
     #[serde(skip_serializing_if = "Option::is_none")]
-    object: Option<AbsentEntry<'a>>,
+    object: Option<ObjectEntry<'a>>,
 }
 
 #[derive(Serialize)]
@@ -302,12 +320,12 @@ struct ArrivalEntry<'a> {
     run_error: Option<&'a str>,
 }
 
-fn document(versions: &Versions, absent: Option<&Absent>) -> String {
+fn document(versions: &Versions, absent: Option<&Object>) -> String {
     output::json(&ArrivalList {
         uri: &versions.uri,
         arrivals: versions.versions.iter().map(entry).collect(),
         more: versions.more,
-        object: absent.map(Absent::entry),
+        object: absent.map(Object::entry),
     })
 }
 

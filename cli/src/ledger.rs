@@ -34,10 +34,14 @@ pub async fn connect(args: &LedgerArgs) -> anyhow::Result<Connection> {
     let region = config.region().map(ToString::to_string).context(
         "no region is set: name the region of the data account's stack with --region, or set AWS_REGION",
     )?;
-    let client = aws_sdk_dynamodb::Client::new(&config);
     let table = args.table.clone();
-    let ledger = Ledger::new(client, table.clone(), RETENTION);
+    let ledger = of(&config, table.clone());
     Ok(Connection { ledger, config, table, region })
+}
+
+/// Makes the client of the ledger in the table of this name.
+pub fn of(config: &SdkConfig, table: String) -> Ledger {
+    Ledger::new(aws_sdk_dynamodb::Client::new(config), table, RETENTION)
 }
 
 impl Connection {

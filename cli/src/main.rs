@@ -28,6 +28,7 @@ mod find;
 mod fixtures;
 mod input;
 mod ledger;
+mod object;
 mod package;
 mod policies;
 mod repair;

@@ -59,7 +59,11 @@ pub fn find(
     Ok(of(&routes, args.target.as_deref(), &args.name_prefix, text)?)
 }
 
-fn of(
+/// Finds the target of this name, or the one that all routes lead to.
+///
+/// # Errors
+/// Fails if the routes lead to several, or to stacks with another prefix.
+pub fn of(
     routes: &Routes,
     target: Option<&str>,
     prefix: &str,

@@ -12,6 +12,8 @@ use super::roles::Account;
 #[command(after_help = "Examples:
   landfall doctor --routes infra/routes.yaml --data-profile acme-data --analytics-profile acme-lake
   landfall doctor --routes infra/routes.yaml --only data --route orders --json
+  landfall doctor --object s3://acme-landing/orders/dt=2026-01-31/a.csv --data-profile acme-data
+  landfall doctor --probe --data-profile acme-data
   landfall doctor --print-policy analytics --routes infra/routes.yaml
   landfall doctor --print-policy deploy --only data
   landfall doctor --explain \"ClientError: ... is not authorized to perform: kms:Decrypt ...\"
@@ -27,6 +29,18 @@ that you can send to the other account's owners. What `doctor` may not look at i
 names the permission. --print-policy prints the policy with all of them, and calls nothing. Give it the
 routes to have their buckets named, and the jobs' scripts to let `doctor` see whether they are there.
 
+With --object, `doctor` follows one object into the ledger: whether S3 has it, which route takes it or why
+none does, and whether the ledger has its newest version. If the ledger lacks it, `doctor` looks at the
+links on its way and names the first that is broken. It judges by the routes that the data account's stack
+was deployed with, or by those of --routes. All of that is in the data account. In addition to what
+`--print-policy data` prints, your credentials need s3:GetObject on the object and dynamodb:Query on the
+ledger's table. The region is that of --data-region or --region, the profile or the environment.
+
+With --probe, `doctor` invokes the trigger, which assumes the starter role of each target of the deployed
+routes, and looks at each job. Only the trigger's own role can show that these calls work. It starts no run,
+and writes nothing but its log. Your credentials need lambda:InvokeFunction on the function in the data
+account. `doctor` says what it will do and asks first, unless you add --yes.
+
 --print-policy deploy prints the policy for whoever runs `landfall deploy`, for the account that --only
 names: what `deploy` calls itself, and what CloudFormation calls in its name. In IAM, it reaches the roles of
 Landfall's functions and rules, the boundary, and one policy of the example job's role. Buckets that the stacks create besides their own,
@@ -39,7 +53,7 @@ The external ID that the trigger presents is compared, and never printed.
 With --explain, the text can hold anything else besides the error, such as a stack trace. docs/errors.md
 lists what is known.
 
-Exit status with --routes: 0 everything works, perhaps with warnings; 1 something is broken, or the
+Exit status with --routes, --object and --probe: 0 everything works, perhaps with warnings; 1 something is broken, or the
 routes file has errors; 2 nothing is known to be broken, but `doctor` couldn't look at something; 2 also
 for wrong usage. With --explain: 0 explained; 3 nothing is known about the text; 2 wrong usage, or a file
 can't be read.")]
@@ -60,6 +74,9 @@ pub struct DoctorArgs {
     /// A further bucket that the stacks create, for the policy to deploy. Repeat for further buckets.
     #[arg(long, value_name = "NAME", requires = "print_policy")]
     pub bucket: Vec<String>,
+    /// With --probe, don't ask for confirmation.
+    #[arg(long, conflicts_with_all = ["routes", "object", "explain", "print_policy"])]
+    pub yes: bool,
     /// Print one JSON document.
     #[arg(long)]
     pub json: bool,
@@ -83,6 +100,19 @@ pub struct TaskArgs {
     /// Look at the chain of these routes; `-` is standard input.
     #[arg(long, value_name = "FILE")]
     pub routes: Option<OsString>,
+    /// Follow this object to the ledger, with `s3://bucket/key` as S3 has it: nothing is decoded.
+    #[arg(
+        long,
+        value_name = "S3_URI",
+        conflicts_with_all = ["explain", "print_policy", "only", "route", "target"]
+    )]
+    pub object: Option<String>,
+    /// Have the trigger try with its own role what comes before a start. Asks for confirmation first.
+    #[arg(
+        long,
+        conflicts_with_all = ["explain", "print_policy", "only", "route", "target", "object", "routes"]
+    )]
+    pub probe: bool,
     /// Explain the text, a file that holds it, or `-` for standard input.
     #[arg(
         long,

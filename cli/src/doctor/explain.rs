@@ -62,7 +62,8 @@ fn entry<'t>(found: &Explanation<'t>) -> Entry<'t> {
     Entry { code: row.code, layer: row.layer, action, resource, cause: row.cause, fix: row.fix }
 }
 
-fn in_words(found: &Explanation<'_>) -> String {
+/// Returns an explanation as lines of text.
+pub fn in_words(found: &Explanation<'_>) -> String {
     let Explanation { row, action, resource } = found;
     let mut lines = vec![format!("{} [{}]", row.layer, row.code)];
     let denied = [("action", action), ("resource", resource)];

@@ -58,6 +58,24 @@ impl<'a> Question<'a> {
         Ok(Self { stacks: &args.stacks, only: args.only, target, routes, facts, deploy })
     }
 
+    /// Chooses the routes that take one object.
+    pub fn of_object(
+        stacks: &'a StackArgs,
+        file: &OsStr,
+        target: &'a DeploymentTarget,
+        routes: Routes,
+        facts: Vec<RouteFacts>,
+    ) -> Self {
+        let deploy = deploy_command(file, stacks);
+        Self { stacks, only: Some(Account::Data), target, routes, facts, deploy }
+    }
+
+    /// Looks at the data account alone.
+    pub async fn look_at_data(self, account: &Connected, stack: &Seen<Deployed>) -> Observations {
+        let data = self.data(account, stack).await.account;
+        self.observations(Ok(data), Err("nobody looked".to_owned()))
+    }
+
     /// Looks at both accounts, as far as the credentials reach.
     pub async fn look(self) -> anyhow::Result<Observations> {
         let data = self.connect(Side::Data).await;
@@ -188,9 +206,9 @@ fn role_arn(
 }
 
 /// An account that the credentials reach.
-struct Connected {
-    clients: Clients,
-    place: Place,
+pub struct Connected {
+    pub clients: Clients,
+    pub place: Place,
 }
 
 /// Returns the command that deploys the routes.

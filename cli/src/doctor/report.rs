@@ -3,6 +3,7 @@
 use landfall_core::chain::{Check, Side, Status as Verdict, first_broken};
 use serde::Serialize;
 
+use crate::object::ObjectEntry;
 use crate::terminal::escape::shown;
 use crate::terminal::output::{self, Status};
 use crate::terminal::phrases::{counted, detail};
@@ -16,6 +17,25 @@ const VERSION: u32 = 1;
 pub struct Report<'a> {
     pub checks: &'a [Check],
     pub requests: &'a [(Side, String)],
+    /// The object that the checks are about, if they are about one.
+    pub object: Option<ObjectDocument<'a>>,
+}
+
+/// The object, for programs.
+#[derive(Serialize)]
+pub struct ObjectDocument<'a> {
+    pub uri: &'a str,
+    #[serde(flatten)]
+    pub entry: ObjectEntry<'a>,
+    /// The arrivals of its newest version, the newest first.
+    pub arrivals: Vec<ArrivalEntry<'a>>,
+}
+
+#[derive(Serialize)]
+pub struct ArrivalEntry<'a> {
+    pub route: &'a str,
+    pub batch: &'a str,
+    pub recorded_at: String,
 }
 
 #[derive(Serialize)]
@@ -23,6 +43,9 @@ struct Document<'a> {
     version: u32,
     /// The first of the checks that are `broken`.
     first_broken: Option<CheckEntry<'a>>,
+    /// With `--object`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    object: Option<&'a ObjectDocument<'a>>,
     checks: Vec<CheckEntry<'a>>,
     requests: Vec<RequestEntry<'a>>,
 }
@@ -132,6 +155,7 @@ impl Report<'_> {
         output::json(&Document {
             version: VERSION,
             first_broken: first_broken(self.checks).map(entry),
+            object: self.object.as_ref(),
             checks: self.checks.iter().map(entry).collect(),
             requests: requests
                 .map(|(side, text)| RequestEntry { account: side.name(), text })
@@ -238,7 +262,7 @@ mod tests {
     #[test]
     fn the_first_broken_link_comes_first_with_its_command() {
         let checks = broken();
-        let report = Report { checks: &checks, requests: &[] };
+        let report = Report { checks: &checks, requests: &[], object: None };
         assert_eq!(report.status(), Status::Problems);
         expect![[r#"
             the first broken link:
@@ -318,7 +342,7 @@ mod tests {
               ]
             }
         "#]]
-        .assert_eq(&Report { checks, requests: &requests }.json());
+        .assert_eq(&Report { checks, requests: &requests, object: None }.json());
     }
 
     #[test]
@@ -332,7 +356,7 @@ mod tests {
         unknown.problem = problem("could_not_look", Severity::Info, None);
         let checks = [check(Link::DataStack, Verdict::Ok, "landfall", "UPDATE_COMPLETE"), unknown];
         let requests = [(Side::Analytics, "Dear owners,\nplease look.".to_owned())];
-        let report = Report { checks: &checks, requests: &requests };
+        let report = Report { checks: &checks, requests: &requests, object: None };
         assert_eq!(report.status(), Status::Unusable);
         expect![[r#"
             nothing is known to be broken, but 1 check could not be made
@@ -347,7 +371,7 @@ mod tests {
             Dear owners,
             please look.
         "#]].assert_eq(&report.text());
-        let report = Report { checks: &checks[..1], requests: &[] };
+        let report = Report { checks: &checks[..1], requests: &[], object: None };
         assert_eq!(report.status(), Status::Success);
         assert!(report.text().starts_with("nothing is broken\n"));
     }

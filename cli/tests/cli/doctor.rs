@@ -87,6 +87,12 @@ fn wrong_usage_of_doctor_exits_with_2() {
         &["doctor", "--print-policy", "data", "--bucket", "b"],
         &["doctor", "--print-policy", "deploy"],
         &["doctor", "--routes", "f", "--bucket", "b"],
+        &["doctor", "--object", "s3://b/k", "--only", "data"],
+        &["doctor", "--object", "s3://b/k", "--route", "orders", "--routes", "f"],
+        &["doctor", "--object", "s3://b/k", "--explain", "x"],
+        &["doctor", "--object", "s3://b/k", "--yes"],
+        &["doctor", "--probe", "--routes", "f"],
+        &["doctor", "--probe", "--object", "s3://b/k"],
     ] {
         let shown = landfall(&[("f", ROUTES)], args);
         assert_eq!((shown.status, shown.stdout.as_str()), (2, ""), "{args:?}: {}", shown.all());

@@ -5,6 +5,7 @@ mod batches;
 pub mod desk;
 mod find;
 mod former;
+mod object;
 mod outcome;
 mod retry;
 mod unlock;

@@ -9,6 +9,7 @@ mod event;
 mod explain;
 mod ledger;
 mod policies;
+mod probe;
 mod secrets;
 mod status;
 

@@ -8,6 +8,8 @@
 //! Starts get a few seconds, so that messages do not wait for them. Whatever the trigger does not
 //! start is in the ledger, and the monitor starts it.
 //!
+//! Somebody who may invoke it directly can ask it for a probe, which starts and records nothing.
+//!
 //! [`handle`] does this in order: it takes the event apart, plans, records, starts and answers.
 
 #![warn(missing_docs, unreachable_pub)]
@@ -27,6 +29,7 @@ use landfall_aws::settings::Settings;
 use landfall_aws::work_queue::WorkQueue;
 use landfall_core::arrivals::{Delivery, Ignored, Intake};
 use landfall_core::plan::plan_messages;
+use landfall_core::probe;
 use landfall_core::routes::Routes;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -65,6 +68,8 @@ pub enum Response {
     Sqs(SqsBatchResponse),
     /// The answer to a direct invocation.
     Direct(Summary),
+    /// The answer to a probe: see [`landfall_core::probe`].
+    Probe(probe::Answer),
 }
 
 /// What became of a direct invocation.
@@ -105,6 +110,11 @@ pub async fn handle(
     event: LambdaEvent<Box<RawValue>>,
 ) -> Result<Response, Error> {
     let Context { routes, clients, redelivery, backfill_queue, work_queue, metrics } = context;
+    if probe::is_asked(event.payload.get()) {
+        let answer = landfall_aws::probe::probe(clients, routes, event.context.deadline()).await;
+        tracing::info!(code = "probed", jobs = answer.probes.len(), "answered a probe");
+        return Ok(Response::Probe(answer));
+    }
     let intake = Intake::read(&event.payload, backfill_queue.as_deref());
     let intake = intake.map_err(Error::from).inspect_err(|error| {
         error.log();

@@ -49,7 +49,7 @@ pub struct Clients {
     pub ledger: Ledger,
     claims: Claims,
     s3: aws_sdk_s3::Client,
-    targets: Targets,
+    pub(crate) targets: Targets,
     job_resources: JobResources,
     account: String,
     bounds: Bounds,

@@ -17,6 +17,7 @@ mod http_client;
 pub mod ledger;
 pub mod lineage;
 pub mod metrics;
+pub mod probe;
 pub mod queue;
 pub mod sdk_error;
 pub mod secret_value;

@@ -8,6 +8,7 @@ mod check;
 pub mod drift;
 mod judge;
 mod link;
+pub mod object;
 pub mod observed;
 mod owners;
 pub mod permissions;
@@ -15,6 +16,6 @@ pub mod problems;
 mod statements;
 
 pub use check::{Check, Status, first_broken};
-pub use judge::judge;
+pub use judge::{judge, judge_object};
 pub use link::{Link, Side};
 pub use owners::request_to_owners;

@@ -29,6 +29,7 @@ pub mod partition;
 pub mod pattern;
 pub mod plan;
 pub mod policy;
+pub mod probe;
 pub mod problem;
 pub mod properties;
 pub mod reach;

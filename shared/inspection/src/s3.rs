@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use landfall_core::bucket_access::{Comparison, Policy, compare};
 use landfall_core::bucket_notifications::{Configuration, Filter};
-use landfall_core::chain::observed::Bucket;
+use landfall_core::chain::object::Head;
+use landfall_core::chain::observed::{Bucket, Look};
+use landfall_core::moment::Time;
 use landfall_core::policy::Document;
 use landfall_provisioning::bucket_notifications::{self, Refusal};
 
@@ -197,6 +199,26 @@ impl Of<'_> {
 /// Looks whether there is an object. S3 says so only to those who may list the bucket, and refuses others.
 pub(crate) async fn exists(clients: &Clients, bucket: &str, key: &str) -> Seen<()> {
     OBJECT.seen(clients.s3.head_object().bucket(bucket).key(key).send().await).map(drop)
+}
+
+/// Looks at the newest version of an object. S3 says that there is none only to those who may list the bucket, and refuses
+/// others.
+pub async fn head(clients: &Clients, bucket: &str, key: &str) -> Look<Head> {
+    let answer = clients.s3.head_object().bucket(bucket).key(key).send().await;
+    if let Err(error) = &answer
+        && let Some(301 | 307) = error.raw_response().map(|raw| raw.status().as_u16())
+    {
+        return look(Err(OBJECT.failed("the bucket is in another region: look with that region")));
+    }
+    look(OBJECT.seen(answer).map(|head| {
+        let modified = head.last_modified().and_then(|time| time.to_millis().ok());
+        Head {
+            size: head.content_length().and_then(|bytes| u64::try_from(bytes).ok()),
+            modified: modified.and_then(|millis| u64::try_from(millis).ok()).map(Time),
+            version_id: head.version_id().filter(|id| *id != "null").map(str::to_owned),
+            etag: head.e_tag().map(|etag| etag.trim_matches('"').to_owned()),
+        }
+    }))
 }
 
 /// Reads an object that is text.

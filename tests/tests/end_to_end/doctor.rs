@@ -6,16 +6,21 @@
 
 use std::collections::BTreeSet;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
+use aws_sdk_glue::types::JobRunState::Succeeded;
 use aws_sdk_sqs::types::QueueAttributeName;
-use landfall_tests::cloud::{JOB, LANDING_BUCKET, LocalCloud, Setup};
+use landfall_tests::cloud::{JOB, LANDING_BUCKET, LocalCloud, Setup, wait_until};
 use landfall_tests::command::run;
 use landfall_tests::emulator::surroundings;
 use landfall_tests::shared::Shared;
 use landfall_tests::{ANALYTICS, DATA, REGION, root};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
+
+/// How long a message takes that waits in the queue of arrivals.
+const TIME_TO_ARRIVE: Duration = Duration::from_secs(60);
 
 pub fn trials() -> Vec<Trial> {
     let shared: Shared<LocalCloud> = Shared::default();
@@ -162,6 +167,7 @@ fn doctor_and_auditor_name_each_broken_link_and_its_command_mends_it(
     ensure!(healthy.status == Some(0), "something is found to be wrong: {healthy:#?}");
     let blind = state(&healthy, "could_not_look");
     ensure!(blind == "not kept", "an auditor could not look at something: {healthy:#?}");
+    the_trigger_itself_can_start_the_job(cloud)?;
     let queue = Announced::listen(cloud)?;
     for fault in &FAULTS {
         let Fault { problem, breaks, mend } = fault;
@@ -170,6 +176,11 @@ fn doctor_and_auditor_name_each_broken_link_and_its_command_mends_it(
         let first = &broken.document["first_broken"];
         ensure!(first["problem"]["code"] == *problem, "{problem} is not first: {broken:#?}");
         ensure!(broken.status == Some(1), "{problem}: {broken:#?}");
+        match *problem {
+            "mapping_disabled" => an_object_stops_at_the_broken_link(cloud)?,
+            "job_missing" => the_trigger_itself_sees_no_job(cloud)?,
+            _ => {}
+        }
         let found = audit(cloud)?;
         ensure!(found.status == Some(1), "{problem} is not found: {found:#?}");
         ensure!(state(&found, problem) == "open", "{problem} is not found: {found:#?}");
@@ -184,9 +195,71 @@ fn doctor_and_auditor_name_each_broken_link_and_its_command_mends_it(
             ensure!(found.status == Some(0), "{problem} is not resolved: {found:#?}");
             ensure!(state(&found, problem) == "resolved", "{problem} is not resolved: {found:#?}");
         }
+        if *problem == "mapping_disabled" {
+            the_object_gets_into_the_ledger(cloud)?;
+        }
     }
     queue.has_heard_of_all(cloud)?;
     one_account_alone_is_half_known(cloud)
+}
+
+/// An object that lands while the trigger's mapping is disabled.
+const STUCK: &str = "in/stuck.csv";
+
+/// Has `doctor` follow the object.
+fn follow(cloud: &LocalCloud) -> Result<Diagnosis> {
+    let uri = format!("s3://{LANDING_BUCKET}/{STUCK}");
+    said(cloud.landfall("doctor")?.args(["--json", "--object", &uri]))
+}
+
+fn an_object_stops_at_the_broken_link(cloud: &LocalCloud) -> Result<()> {
+    cloud.wait(cloud.put(LANDING_BUCKET, STUCK, "day,weather\n1,sun\n"))?;
+    let stuck = follow(cloud)?;
+    let first = &stuck.document["first_broken"];
+    ensure!(first["problem"]["code"] == "mapping_disabled", "not where it stops: {stuck:#?}");
+    let object = &stuck.document["object"];
+    ensure!(object["exists"] == true && object["routes_from"] == "stack", "{object:#}");
+    ensure!(stuck.status == Some(1), "{stuck:#?}");
+    Ok(())
+}
+
+/// Shows that it goes on by itself once the link is mended.
+fn the_object_gets_into_the_ledger(cloud: &LocalCloud) -> Result<()> {
+    let followed = wait_until("the object does not arrive", TIME_TO_ARRIVE, async || {
+        let followed = follow(cloud)?;
+        Ok((followed.status == Some(0)).then_some(followed))
+    });
+    let followed = cloud.wait(followed)?;
+    let arrivals = followed.document["object"]["arrivals"].as_array().map_or(0, Vec::len);
+    ensure!(arrivals == 1, "{followed:#?}");
+    // A run that goes on, or fails, would be in the way of what comes next.
+    let ended = wait_until("its job run does not succeed", TIME_TO_ARRIVE, async || {
+        let runs = cloud.runs(JOB).await?;
+        Ok(runs.iter().any(|run| run.job_run_state() == Some(&Succeeded)).then_some(()))
+    });
+    cloud.wait(ended)
+}
+
+/// Has the trigger make the calls before a start.
+fn probe(cloud: &LocalCloud) -> Result<Diagnosis> {
+    said(cloud.landfall("doctor")?.args(["--json", "--probe", "--yes"]))
+}
+
+fn the_trigger_itself_can_start_the_job(cloud: &LocalCloud) -> Result<()> {
+    let probed = probe(cloud)?;
+    ensure!(probed.status == Some(0), "{probed:#?}");
+    let first = &probed.document["probes"][0];
+    ensure!(first["outcome"] == "works" && first["job"] == JOB, "{probed:#?}");
+    let runs = cloud.wait(cloud.runs(JOB))?;
+    ensure!(runs.is_empty(), "a probe started a run: {runs:?}");
+    Ok(())
+}
+
+fn the_trigger_itself_sees_no_job(cloud: &LocalCloud) -> Result<()> {
+    let probed = probe(cloud)?;
+    ensure!(probed.status == Some(1), "{probed:#?}");
+    ensure!(probed.document["probes"][0]["outcome"] == "no_such_job", "{probed:#?}");
+    Ok(())
 }
 
 /// Shows that the other half is unknown, not healthy, and asks its owners.

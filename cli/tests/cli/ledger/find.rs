@@ -122,7 +122,7 @@ async fn of_an_object_that_never_arrived_s3_is_asked() {
         the ledger (table `landfall-ledger`, region `eu-west-1`) has no arrival of s3://acme-landing/orders/a.csv
         S3 has no such object now, or no such bucket: check the spelling (nothing in the URI is decoded), and whether the object was deleted
         which route takes it is unknown: the routes that stack `landfall` was deployed with can't be read: the look failed: GetTemplate: ValidationError: Stack with id landfall does not exist. Or give the routes file with --routes
-        to find out which route takes it and where on its way it is lost, run: landfall doctor --routes routes.yaml
+        to find out which route takes it and where on its way it is lost, run: landfall doctor --object s3://acme-landing/orders/a.csv
         --- status 3
     "#]].assert_eq(&desk.landfall(&find).all());
     deployed(&desk).await;
@@ -130,9 +130,9 @@ async fn of_an_object_that_never_arrived_s3_is_asked() {
         --- stderr
         the ledger (table `landfall-ledger`, region `eu-west-1`) has no arrival of s3://acme-landing/orders/a.csv
         S3 has no such object now, or no such bucket: check the spelling (nothing in the URI is decoded), and whether the object was deleted
-        the routes for this bucket that stack `landfall` was deployed with say:
+        the routes that stack `landfall` was deployed with say for this bucket:
           orders: matches, file = `a`, but only if it has at least 1 byte
-        to find out where on its way it is lost, run: landfall doctor --routes routes.yaml
+        to find out where on its way it is lost, run: landfall doctor --object s3://acme-landing/orders/a.csv
         --- status 3
     "#]].assert_eq(&desk.landfall(&find).all());
     expect![[r#"
@@ -145,6 +145,8 @@ async fn of_an_object_that_never_arrived_s3_is_asked() {
             "size": null,
             "last_modified": null,
             "version_id": null,
+            "etag": null,
+            "is_directory_marker": null,
             "routes_from": "stack",
             "verdicts": [
               {
@@ -177,7 +179,7 @@ async fn of_an_object_that_never_arrived_s3_is_asked() {
         --- stderr
         the ledger (table `landfall-ledger`, region `eu-west-1`) has no arrival of s3://acme-landing/orders/a.csv
         S3 has the object: 0 bytes
-        the routes in routes.yaml for this bucket say:
+        the routes in routes.yaml say for this bucket:
           orders: too small: 0 bytes, `where.min_bytes` is 1
         no route takes it: with these routes, nothing starts
         --- status 3
@@ -192,6 +194,8 @@ async fn of_an_object_that_never_arrived_s3_is_asked() {
             "size": 0,
             "last_modified": null,
             "version_id": null,
+            "etag": "0000000000000000bd60acb658c79e45",
+            "is_directory_marker": false,
             "routes_from": "file",
             "verdicts": [
               {
@@ -212,9 +216,9 @@ async fn of_an_object_that_never_arrived_s3_is_asked() {
         --- stderr
         the ledger (table `landfall-ledger`, region `eu-west-1`) has no arrival of s3://acme-landing/orders/a.csv
         S3 has the object: 4 bytes
-        the routes in routes.yaml for this bucket say:
+        the routes in routes.yaml say for this bucket:
           orders: matches, file = `a`
-        to find out where on its way it is lost, run: landfall doctor --routes routes.yaml
+        to find out where on its way it is lost, run: landfall doctor --object s3://acme-landing/orders/a.csv --routes routes.yaml
         --- status 3
     "#]].assert_eq(&all(&with_routes));
     desk.stand_in.answer("HeadObject", |_, _| Act::Fail { status: 403, code: "AccessDenied" });
@@ -222,9 +226,9 @@ async fn of_an_object_that_never_arrived_s3_is_asked() {
         --- stderr
         the ledger (table `landfall-ledger`, region `eu-west-1`) has no arrival of s3://acme-landing/orders/a.csv
         S3 doesn't say whether the object exists (403): your credentials need s3:GetObject for it, and s3:ListBucket for its bucket
-        the routes in routes.yaml for this bucket say:
+        the routes in routes.yaml say for this bucket:
           orders: matches, file = `a`, but only if it has at least 1 byte
-        to find out where on its way it is lost, run: landfall doctor --routes routes.yaml
+        to find out where on its way it is lost, run: landfall doctor --object s3://acme-landing/orders/a.csv --routes routes.yaml
         --- status 3
     "#]].assert_eq(&all(&with_routes));
     expect![[r#"
@@ -237,6 +241,8 @@ async fn of_an_object_that_never_arrived_s3_is_asked() {
             "size": null,
             "last_modified": null,
             "version_id": null,
+            "etag": null,
+            "is_directory_marker": null,
             "routes_from": null,
             "verdicts": null
           }
@@ -248,7 +254,7 @@ async fn of_an_object_that_never_arrived_s3_is_asked() {
 }
 
 /// Has CloudFormation show a stack that was deployed with [`ROUTES`].
-async fn deployed(desk: &Desk) {
+pub(super) async fn deployed(desk: &Desk) {
     desk.put("acme-artifacts", "landfall/0f/routes.yaml", ROUTES.as_bytes()).await;
     let template = "Resources: { A: { Properties: { Routes: { Fn::Transform: { Name: AWS::Include, Parameters: \
         { Location: s3://acme-artifacts/landfall/0f/routes.yaml } } } } } }";
@@ -268,7 +274,7 @@ async fn an_object_that_has_arrived_is_not_looked_at_in_s3() {
     assert!(desk.stand_in.calls().iter().all(|call| call.service != "s3"));
 }
 
-const ROUTES: &str = "
+pub(super) const ROUTES: &str = "
 version: 1
 targets:
   analytics:

@@ -116,7 +116,7 @@ impl Stage {
                 let failures = response.batch_item_failures.into_iter();
                 failures.map(|failure| failure.item_identifier).collect()
             }
-            landfall_trigger::Response::Direct(summary) => panic!("not to SQS: {summary:?}"),
+            other => panic!("not to SQS: {other:?}"),
         }
     }
 

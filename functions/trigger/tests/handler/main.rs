@@ -5,6 +5,7 @@ mod crowd;
 mod environment;
 mod listings;
 mod moved;
+mod probe;
 mod redelivery;
 mod repeated;
 mod roles;

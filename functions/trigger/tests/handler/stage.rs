@@ -147,7 +147,7 @@ impl Stage {
                 .into_iter()
                 .map(|failure| failure.item_identifier)
                 .collect(),
-            Response::Direct(summary) => panic!("not an answer to SQS: {summary:?}"),
+            other => panic!("not an answer to SQS: {other:?}"),
         }
     }
 

@@ -6,6 +6,7 @@
 mod buckets;
 mod functions;
 mod jobs;
+mod object;
 mod outsiders;
 mod queues;
 mod roles;
@@ -15,11 +16,11 @@ mod usage;
 
 use std::collections::BTreeSet;
 
+pub use self::object::judge_object;
 use super::check::{Check, Status};
 use super::link::{Link, Side};
 use super::observed::{AnalyticsAccount, DataAccount, Look, Observations, RouteFacts, Transport};
 use super::problems::Fault;
-use crate::moment::Time;
 
 /// Judges what was seen. Returns at least one check for each link, in the direction of the data. Only the rule for
 /// uploads has none if S3 notifies the queue itself, the use of routes has none if nobody remembers it, and whom resources
@@ -30,7 +31,15 @@ pub fn judge(observations: &Observations) -> Vec<Check> {
     let analytics = analytics.as_ref();
     let mut checks = Vec::new();
     checks.extend(match data {
-        Ok(data) => until_ledger(&Place::data(data, deploy), data, routes, observations.at),
+        Ok(data) => {
+            let place = Place::data(data, deploy);
+            let mut checks = until_ledger(&place, data, routes);
+            let usage = data.usage.iter();
+            checks.extend(
+                usage.flat_map(|watch| usage::usage(&place, watch, routes, observations.at)),
+            );
+            checks
+        }
         Err(why) => unseen(Link::DataStack..=Link::Usage, Side::Data, why),
     });
     checks.extend(match analytics {
@@ -63,12 +72,7 @@ pub fn judge(observations: &Observations) -> Vec<Check> {
 }
 
 /// Judges the way from the bucket to the ledger.
-fn until_ledger(
-    place: &Place<'_>,
-    data: &DataAccount,
-    routes: &[RouteFacts],
-    at: Time,
-) -> Vec<Check> {
+fn until_ledger(place: &Place<'_>, data: &DataAccount, routes: &[RouteFacts]) -> Vec<Check> {
     let buckets = distinct(routes.iter().map(|route| route.bucket.as_str()));
     let mut checks = vec![
         stacks::stack(place, Link::DataStack, &data.stack),
@@ -83,7 +87,6 @@ fn until_ledger(
     checks.push(queues::dead_letters(place, Link::ArrivalsDeadLetters, &data.arrivals_dlq));
     checks.extend(functions::function(place, &functions::TRIGGER, &data.trigger));
     checks.push(stacks::table(place, Link::Ledger, &data.ledger, &data.ledger_expiry));
-    checks.extend(data.usage.iter().flat_map(|watch| usage::usage(place, watch, routes, at)));
     checks
 }
 
@@ -138,7 +141,8 @@ fn way_back(
 
 /// Returns a check for each of these links of an account that nobody looked at.
 fn unseen(links: std::ops::RangeInclusive<Link>, side: Side, why: &str) -> Vec<Check> {
-    let links = Link::ALL.iter().copied().filter(|link| links.contains(link));
+    let is_meant = |link: &Link| links.contains(link) && !link.is_of_object();
+    let links = Link::ALL.iter().copied().filter(is_meant);
     links
         .map(|link| Check {
             link,

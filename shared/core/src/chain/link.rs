@@ -26,6 +26,8 @@ impl Side {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, strum::VariantArray)]
 #[allow(missing_docs, reason = "the names describe the variants")]
 pub enum Link {
+    Object,
+    Taker,
     DataStack,
     Routes,
     Bucket,
@@ -44,6 +46,7 @@ pub enum Link {
     TriggerConcurrency,
     TriggerMapping,
     Ledger,
+    Arrival,
     Usage,
     AnalyticsStack,
     Starter,
@@ -95,8 +98,15 @@ impl Link {
         }
     }
 
+    /// Returns `true` if the link is about one object, so that only those who ask about one look at it.
+    pub fn is_of_object(self) -> bool {
+        matches!(self, Self::Object | Self::Taker | Self::Arrival)
+    }
+
     fn row(self) -> (&'static str, &'static str) {
         match self {
+            Self::Object => ("LF039", "the object"),
+            Self::Taker => ("LF040", "the route that takes the object"),
             Self::DataStack => ("LF001", "the data account's stack"),
             Self::Routes => ("LF002", "the deployed routes"),
             Self::Bucket => ("LF003", "the bucket"),
@@ -115,6 +125,7 @@ impl Link {
             Self::TriggerConcurrency => ("LF014", "the trigger's concurrency"),
             Self::TriggerMapping => ("LF015", "the trigger's event source mapping"),
             Self::Ledger => ("LF016", "the ledger"),
+            Self::Arrival => ("LF041", "the object's arrival in the ledger"),
             Self::Usage => ("LF036", "the use of the route"),
             Self::AnalyticsStack => ("LF017", "the analytics account's stack"),
             Self::Starter => ("LF018", "the starter role"),

@@ -60,6 +60,19 @@ table! {
         "Deploy these routes, or give the doctor the routes file that is deployed.",
         Some("{deploy}");
 
+    ObjectMissing: "object_missing", High,
+        "S3 has no such object now, or no such bucket, and the ledger knows nothing of one.",
+        "Check the spelling: nothing in the URI is decoded. If somebody deleted the object before its event was read, upload it again.",
+        Some("aws s3api list-object-versions --bucket {bucket} --prefix {key}");
+    ObjectGone: "object_gone", Info,
+        "The ledger has the object, but S3 doesn't any more: somebody deleted it, or a lifecycle rule did.",
+        "A job can still read the version that arrived, if the bucket has versioning. Otherwise, upload the object again.",
+        Some("aws s3api list-object-versions --bucket {bucket} --prefix {key}");
+    ObjectNotTaken: "object_not_taken", High,
+        "No route takes the object, so nothing starts for it.",
+        "Change the route or the object's key: the check says why each route of the bucket leaves the object alone.",
+        None;
+
     BucketMissing: "bucket_missing", High,
         "S3 knows no bucket of this name, or another account owns it.",
         "Correct the bucket's name in the routes, or create the bucket.",
@@ -265,6 +278,19 @@ table! {
         "No object has started a batch of this route for a long time (`UnusedDays`). If nobody needs the route, the roles have permissions for nothing: to read its keys and to start its job.",
         "Ask those who upload. If nobody needs the route, remove it from the routes and deploy.",
         None;
+
+    ObjectOnItsWay: "object_on_its_way", Info,
+        "The object is so new that its event can still be on its way. Usually it takes seconds.",
+        "Look again in a few minutes.",
+        Some("landfall find --watch {uri}");
+    ObjectForgotten: "object_forgotten", Low,
+        "The ledger forgets an arrival some time after its batch is done: after 30 days, unless you configured another time. A job may have read the object long ago.",
+        "Look in the trigger's log for the hour in which the object landed.",
+        None;
+    ObjectNotRecorded: "object_not_recorded", High,
+        "A route takes the object, but the ledger doesn't have it, and no link on the way is known to be broken now. The object landed while one was, or its event waits in a queue or a dead-letter queue. S3 announces an object only once.",
+        "Look at the queues first. If the event isn't there, copy the object onto itself, so that S3 announces it again. The copy is a new version without the metadata of the old.",
+        Some("aws s3 cp {uri} {uri} --metadata-directive REPLACE");
 
     RoleMissing: "role_missing", High,
         "Somebody deleted the role. Nothing that needs it works until it is back. Batches wait in the ledger meanwhile.",

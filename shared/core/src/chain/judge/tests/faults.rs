@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::healthy::{JOB_ROLE, QUEUE, RUNS, both_transports, document, key_policy};
+use super::object;
 use crate::bucket_access::{Comparison, Conflict};
 use crate::bucket_notifications::Configuration;
 use crate::chain::drift::{Difference, Kind};
@@ -371,10 +372,13 @@ fn one_fault_is_found_by_its_name_and_nothing_else_is_broken() {
 #[test]
 fn each_row_of_the_table_is_found_by_some_case_and_all_its_identifiers_are_filled_in() {
     let mut codes = BTreeSet::new();
-    for (_, _, change) in CASES {
+    let judged = CASES.iter().map(|(_, _, change)| {
         let mut observations = both_transports();
         change(&mut observations);
-        for problem in judge(&observations).into_iter().filter_map(|check| check.problem) {
+        judge(&observations)
+    });
+    for checks in judged.chain(object::CASES.iter().map(object::judged)) {
+        for problem in checks.into_iter().filter_map(|check| check.problem) {
             codes.insert(problem.code);
             for text in [Some(&problem.fix), problem.command.as_ref()].into_iter().flatten() {
                 let names =
