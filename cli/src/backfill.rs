@@ -23,7 +23,7 @@ use crate::args::backfill::{
 use crate::args::batches::LedgerArgs;
 use crate::input::read_routes;
 use crate::ledger::{Connection, connect};
-use crate::object::routes::deployed;
+use crate::object::deployed;
 use crate::terminal::consent::{can_ask, confirm};
 use crate::terminal::output::{Output, Printed, Status};
 use crate::terminal::printable;

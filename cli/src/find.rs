@@ -40,6 +40,8 @@ struct Version {
     /// `None` if the ledger has forgotten the batch, or if there is a problem.
     batch: Option<Batch>,
     role: Role,
+    /// Why it is processed again, in the words of whoever started the replay.
+    reason: Option<String>,
     /// Why something about the version is unknown.
     problem: Option<String>,
 }
@@ -173,9 +175,17 @@ async fn look(
         };
         let role = kept.members.as_ref().map_or(Role::NotKnown, |members| role(&found, members));
         let problem = kept.problem.clone().map(|error| format!("{:#}", explained(error)));
-        versions.push(Version { found, batch: kept.batch.clone(), role, problem });
+        let reason = reason(&connection.ledger, &role).await.map_err(explained)?;
+        versions.push(Version { found, batch: kept.batch.clone(), role, reason, problem });
     }
     Ok(Versions { uri: args.uri.clone(), versions, more })
+}
+
+/// Returns why a version is processed again.
+async fn reason(ledger: &Ledger, role: &Role) -> Result<Option<String>, LedgerError> {
+    let listing = role.member().filter(|member| member.again).and_then(|it| it.listing.as_ref());
+    let Some(id) = listing else { return Ok(None) };
+    Ok(ledger.backfill(id).await?.and_then(|replay| replay.reason))
 }
 
 /// What the ledger has of a batch, as far as it can be read.
@@ -228,7 +238,7 @@ fn text(versions: &Versions, now: Time) -> String {
 }
 
 fn write_version(out: &mut String, version: &Version, now: Time) -> fmt::Result {
-    let Version { found, batch, role, problem } = version;
+    let Version { found, batch, role, reason, problem } = version;
     let id = printable(&found.batch);
     write!(out, "\nroute `{}` took it ", printable(&found.route))?;
     writeln!(out, "{}{}", moment(found.recorded_at, now), about(role))?;
@@ -240,6 +250,9 @@ fn write_version(out: &mut String, version: &Version, now: Time) -> fmt::Result 
         }
     };
     writeln!(out, "  into batch {id}, which {}", state::standing(&batch.state))?;
+    if let Some(member) = role.member() {
+        write_listing(out, member, reason.as_deref())?;
+    }
     match role {
         Role::Replaced(_) => writeln!(
             out,
@@ -255,6 +268,15 @@ fn write_version(out: &mut String, version: &Version, now: Time) -> fmt::Result 
         writeln!(out, "  {sentence}")?;
     }
     Ok(())
+}
+
+fn write_listing(out: &mut String, member: &Member, reason: Option<&str>) -> fmt::Result {
+    let Some(listing) = member.listing.as_deref().map(printable) else { return Ok(()) };
+    if !member.again {
+        return writeln!(out, "  S3 hadn't announced it: {listing} found it.");
+    }
+    let why = reason.map(|reason| format!(" ({})", printable(reason))).unwrap_or_default();
+    writeln!(out, "  {listing} has it processed again{why}.")
 }
 
 fn about(role: &Role) -> String {
@@ -318,6 +340,12 @@ struct ArrivalEntry<'a> {
     parked_for: Option<&'static str>,
     /// Why the run failed that the state is about, in the words of Glue or of the job; `null` if none did, or that is unknown.
     run_error: Option<&'a str>,
+    /// The backfill or replay that found it; left out if S3 announced it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    found_by: Option<&'a str>,
+    /// Why it is processed again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
 }
 
 fn document(versions: &Versions, absent: Option<&Object>) -> String {
@@ -329,7 +357,7 @@ fn document(versions: &Versions, absent: Option<&Object>) -> String {
     })
 }
 
-fn entry(Version { found, batch, role, .. }: &Version) -> ArrivalEntry<'_> {
+fn entry(Version { found, batch, role, reason, .. }: &Version) -> ArrivalEntry<'_> {
     let state = batch.as_ref().map(|batch| &batch.state);
     let member = role.member();
     ArrivalEntry {
@@ -343,6 +371,8 @@ fn entry(Version { found, batch, role, .. }: &Version) -> ArrivalEntry<'_> {
         run_id: state.and_then(state::run_id),
         parked_for: state.and_then(state::parked_for),
         run_error: batch.as_ref().and_then(state::failed_run).and_then(|run| run.error.as_deref()),
+        found_by: member.and_then(|member| member.listing.as_deref()),
+        reason: reason.as_deref(),
     }
 }
 

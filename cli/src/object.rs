@@ -4,7 +4,7 @@
 //! A look that fails says so, and nothing about the object.
 
 mod document;
-pub mod routes;
+mod routes;
 mod text;
 
 use landfall_core::arrivals::Arrival;

@@ -20,6 +20,9 @@ use crate::terminal::printable;
 /// The most bytes of a message. SQS takes 256 KiB, and the trigger reads four at once.
 const MAX_BYTES: usize = 180_000;
 
+/// The most objects that S3 lists at once.
+const PAGE: u32 = 1_000;
+
 /// How long the calls for one page may take.
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -146,8 +149,10 @@ impl<'a> Work<'a> {
 
     async fn page(&self, after: Option<&str>) -> anyhow::Result<Page> {
         let bucket = &self.backfill.selection.bucket;
+        // So a rate is kept from one second to the next.
+        let most = self.bounds.rate.unwrap_or(PAGE).min(PAGE);
         self.lister
-            .page(after)
+            .page(after, most)
             .await
             .map_err(|why| anyhow!("failed to list bucket `{bucket}`: {why}"))
     }

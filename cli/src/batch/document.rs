@@ -34,6 +34,9 @@ struct BatchDocument<'a> {
     /// Whether a run claimed the batch; `null` until it has succeeded.
     claimed: Option<bool>,
     opened_at: String,
+    /// The backfill or replay that found its objects; left out if S3 announced them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    found_by: Option<&'a str>,
     first_arrival_at: Option<String>,
     last_arrival_at: Option<String>,
     marker_at: Option<String>,
@@ -116,6 +119,7 @@ pub fn print(details: &BatchDetails) -> String {
         claim: batch.start.claim.as_str(),
         claimed: state::claimed(&batch.state),
         opened_at: batch.opened_at.to_string(),
+        found_by: batch.listing.as_deref(),
         first_arrival_at: text(batch.first_arrival_at),
         last_arrival_at: text(batch.last_arrival_at),
         marker_at: text(batch.marker_at),

@@ -64,6 +64,9 @@ fn write_facts(out: &mut String, batch: &Batch, now: Time) -> fmt::Result {
         writeln!(out, "claim     optional: {}", state::claim_mode(start.claim))?;
     }
     writeln!(out, "opened    {}", moment(batch.opened_at, now))?;
+    if let Some(listing) = &batch.listing {
+        writeln!(out, "found by  {}", printable(listing))?;
+    }
     if let Some(last) = batch.last_arrival_at {
         writeln!(out, "arrivals  {}, the last {}", batch.members, moment(last, now))?;
     }

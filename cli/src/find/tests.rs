@@ -15,7 +15,7 @@ fn found(member: &Member, before: u64) -> Found {
 
 fn version(batch: Option<Batch>, role: Role, problem: Option<&str>) -> Version {
     let found = found(&made::member("a.csv"), 60);
-    Version { found, batch, role, problem: problem.map(str::to_owned) }
+    Version { found, batch, role, reason: None, problem: problem.map(str::to_owned) }
 }
 
 #[track_caller]
@@ -81,6 +81,33 @@ fn why_a_run_failed_is_told_in_one_line_and_in_the_document() {
     let uri = "s3://acme-landing/a.csv".to_owned();
     let json = document(&Versions { uri, versions: versions(), more: 0 }, None);
     assert!(json.contains(r#""run_error": "ValueError: line 1\nline 2""#), "{json}");
+}
+
+#[test]
+fn what_a_listing_found_is_told_and_why_it_is_processed_again() {
+    let found_by = |listing: &str, again| Member {
+        listing: Some(listing.to_owned()),
+        again,
+        ..made::member("a.csv")
+    };
+    let replayed = Role::Member(found_by("replay-2\u{1b}", true));
+    let versions = || {
+        let reason = Some("wrong\u{1b} currency".to_owned());
+        vec![
+            Version { reason, ..version(Some(made::sealed()), replayed.clone(), None) },
+            version(Some(made::sealed()), Role::Member(found_by("backfill-1", false)), None),
+        ]
+    };
+    let uri = || "s3://acme-landing/a.csv".to_owned();
+    let told = text(&Versions { uri: uri(), versions: versions(), more: 0 }, NOW);
+    assert!(
+        told.contains("\n  replay-2\\u{1b} has it processed again (wrong\\u{1b} currency).\n"),
+        "{told}"
+    );
+    assert!(told.contains("\n  S3 hadn't announced it: backfill-1 found it.\n"), "{told}");
+    let json = document(&Versions { uri: uri(), versions: versions(), more: 0 }, None);
+    assert!(json.contains(r#""found_by": "backfill-1""#), "{json}");
+    assert!(json.contains(r#""reason": "wrong\u001b currency""#), "{json}");
 }
 
 #[test]

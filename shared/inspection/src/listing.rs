@@ -52,16 +52,22 @@ impl<'a> Lister<'a> {
         Ok(Self { clients, bucket, account, prefix, has_versions })
     }
 
-    /// Lists the objects with keys behind `after`, 1,000 at most.
+    /// Lists the objects with keys behind `after`, `most` of them at most. S3 lists no more than 1,000.
     ///
     /// # Errors
     /// Says why they weren't seen.
-    pub async fn page(&self, after: Option<&str>) -> Seen<Page> {
-        if self.has_versions { self.versions(after).await } else { self.objects(after).await }
+    pub async fn page(&self, after: Option<&str>, most: u32) -> Seen<Page> {
+        let most = i32::try_from(most).unwrap_or(i32::MAX);
+        if self.has_versions {
+            self.versions(after, most).await
+        } else {
+            self.objects(after, most).await
+        }
     }
 
-    async fn objects(&self, after: Option<&str>) -> Seen<Page> {
+    async fn objects(&self, after: Option<&str>, most: i32) -> Seen<Page> {
         let list = self.clients.s3.list_objects_v2().bucket(self.bucket).prefix(&self.prefix);
+        let list = list.max_keys(most);
         let list = list.expected_bucket_owner(self.account).encoding_type(EncodingType::Url);
         let answer = OBJECTS.seen(list.set_start_after(after.map(str::to_owned)).send().await)?;
         let is_truncated = answer.is_truncated == Some(true);
@@ -81,8 +87,9 @@ impl<'a> Lister<'a> {
         Ok(Page { objects, after: last.filter(|_| is_truncated) })
     }
 
-    async fn versions(&self, after: Option<&str>) -> Seen<Page> {
+    async fn versions(&self, after: Option<&str>, most: i32) -> Seen<Page> {
         let list = self.clients.s3.list_object_versions().bucket(self.bucket).prefix(&self.prefix);
+        let list = list.max_keys(most);
         let list = list.expected_bucket_owner(self.account).encoding_type(EncodingType::Url);
         let answer = VERSIONS.seen(list.set_key_marker(after.map(str::to_owned)).send().await)?;
         let is_truncated = answer.is_truncated == Some(true);

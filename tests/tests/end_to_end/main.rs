@@ -6,6 +6,7 @@
 mod access;
 mod alarms;
 mod another_glue;
+mod backfill;
 mod batches;
 mod brakes;
 mod bucket_policy;
@@ -151,6 +152,7 @@ fn main() -> ExitCode {
         recovery::a_monitor_whose_calls_fail_or_that_is_killed_while_it_follows_learns_the_outcome,
         recovery::two_runs_of_which_none_claimed_are_never_called_a_success,
         recovery::three_triggers_of_which_two_are_killed_put_each_object_into_one_batch,
+        backfill::a_backfill_that_is_killed_twice_puts_each_object_into_one_batch_with_what_s3_announces,
         crowd::one_malformed_message_among_many_fails_alone,
         crowd::every_one_of_2000_uploads_reaches_a_run,
         // This one is last, when few others are left that it could slow down.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::AttributeValue;
-use landfall_core::batch::{Batch, NEWEST_VERSION, PARKED, SCHEMA_VERSION, hex};
+use landfall_core::batch::{Batch, NEWEST_VERSION, SCHEMA_VERSION, State, hex};
 use landfall_core::moment::Time;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -113,7 +113,7 @@ pub(crate) fn batch(batch: &Batch, retention: Duration) -> Result<Item, LedgerEr
     }
     if let Some(awaits) = batch.awaits() {
         // The oldest batch gets its turn first.
-        set("awaits_since", number(turn(batch, &awaits).0));
+        set("awaits_since", number(turn(batch).0));
         set("awaits", text(awaits));
     }
     if batch.state.is_final() {
@@ -125,8 +125,9 @@ pub(crate) fn batch(batch: &Batch, retention: Duration) -> Result<Item, LedgerEr
 
 /// Returns the time by which batches that wait for a slot have their turn. What a listing found has waited long already,
 /// and waits until everything that S3 announced has had its turn.
-fn turn(batch: &Batch, awaits: &str) -> Time {
-    let is_behind = batch.listing.is_some() && awaits != PARKED;
+fn turn(batch: &Batch) -> Time {
+    let waits_for_slot = matches!(batch.state, State::Sealed { .. });
+    let is_behind = waits_for_slot && batch.listing.is_some();
     if is_behind { batch.opened_at + BEHIND } else { batch.opened_at }
 }
 

@@ -6,7 +6,9 @@ use std::time::{Duration, SystemTime};
 use landfall_aws::claims::Claims;
 use landfall_aws::clock::now;
 use landfall_aws::ledger::{Held, Ledger, Wanted};
-use landfall_core::batch::{Claim, ClaimMode, Closing, Draft, EndOutcome, Member, Scope, Start};
+use landfall_core::batch::{
+    Batch, Claim, ClaimMode, Closing, Draft, EndOutcome, Member, Scope, Start, State,
+};
 use landfall_core::moment::{Moment, Time};
 
 use crate::config;
@@ -69,6 +71,38 @@ async fn arrivals_are_recorded_once_and_their_batch_is_found_and_written() {
     let second = ledger.begin(batch, None).await.expect("written");
     assert!(matches!(second, Held::OtherBatch), "{second:?}");
     assert_eq!(aws.items(LEDGER).len(), 250 + 3 + 1 + 1, "arrivals, chunks, batch, slot");
+}
+
+#[tokio::test]
+async fn what_a_listing_found_has_its_turn_for_a_slot_after_what_s3_announced() {
+    let (_aws, client) = start().await;
+    let ledger = Ledger::new(client, LEDGER.to_owned(), Duration::from_secs(60));
+    let mut awaits = String::new();
+    for (id, listing, seconds) in [
+        ("found", Some("backfill-1"), 0),
+        ("first", None, 1),
+        ("found later", Some("backfill-1"), 2),
+        ("second", None, 3),
+    ] {
+        let draft = Draft {
+            route: "orders".to_owned(),
+            bucket: "landing".to_owned(),
+            group: BTreeMap::new(),
+            start: a_start(),
+            closing: Closing::default(),
+            listing: listing.map(str::to_owned),
+            members: vec![member(0)],
+            markers: Vec::new(),
+        };
+        let now = now() + Duration::from_secs(seconds);
+        let moment = Moment { now, lease: now, jitter: 0 };
+        let state = State::Sealed { due: now, waits_for_slot: true };
+        let batch = Batch { state, ..draft.batch(id.to_owned(), &moment) };
+        awaits = batch.awaits().expect("it waits for a slot");
+        ledger.write(batch).await.expect("written").expect("a batch");
+    }
+    let turns = ledger.awaiting(&awaits, 10).await.expect("found");
+    assert_eq!(turns, ["first", "second", "found", "found later"]);
 }
 
 #[tokio::test]
