@@ -155,6 +155,9 @@ async fn watch(context: &Context, ledger: &str, routes: &[RouteFacts], used: &mu
                     Look::Seen(newest) => Look::Seen(Usage::after(before.as_ref(), newest, now)),
                     Look::Missing => Look::Missing,
                     Look::Denied(permission) => Look::Denied(permission),
+                    Look::DeniedByOrganization(permission) => {
+                        Look::DeniedByOrganization(permission)
+                    }
                     Look::Failed(why) => Look::Failed(why),
                 },
             };

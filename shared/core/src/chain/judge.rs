@@ -169,6 +169,7 @@ struct Place<'a> {
 enum Gap<'a> {
     Missing,
     Denied(&'a str),
+    DeniedByOrganization(&'a str),
     Failed(&'a str),
 }
 
@@ -178,6 +179,7 @@ fn look<T>(look: &Look<T>) -> Result<&T, Gap<'_>> {
         Look::Seen(it) => Ok(it),
         Look::Missing => Err(Gap::Missing),
         Look::Denied(permission) => Err(Gap::Denied(permission)),
+        Look::DeniedByOrganization(permission) => Err(Gap::DeniedByOrganization(permission)),
         Look::Failed(why) => Err(Gap::Failed(why)),
     }
 }
@@ -273,7 +275,9 @@ impl<'a> Place<'a> {
                 self.skipped_after(link, resource, self.stack())
             }
             Gap::Missing => self.broken(link, resource, "it isn't there", fault),
-            Gap::Denied(_) | Gap::Failed(_) => self.gap_after(link, resource, gap, link),
+            Gap::Denied(_) | Gap::DeniedByOrganization(_) | Gap::Failed(_) => {
+                self.gap_after(link, resource, gap, link)
+            }
         }
     }
 
@@ -286,6 +290,11 @@ impl<'a> Place<'a> {
                 resource,
                 format!("to look, the credentials need `{permission}`"),
             ),
+            Gap::DeniedByOrganization(permission) => {
+                let evidence = format!("a policy of the organization denies `{permission}`");
+                let (fault, more) = (Fault::DeniedByOrganization, [("permission", *permission)]);
+                self.wrong(link, Status::Unknown, resource, evidence, fault, &more)
+            }
             Gap::Failed(why) => self.unknown(link, resource, format!("the look failed: {why}")),
         }
     }

@@ -24,6 +24,8 @@ pub enum Look<T> {
     /// The credentials may not look. Holds the permission that they lack, such as `s3:GetBucketNotification`:
     /// [`permission`](super::permissions::permission) names it for an operation.
     Denied(String),
+    /// A policy of the organization denies the look, so no policy of the account can allow it. Holds the permission.
+    DeniedByOrganization(String),
     /// The call gave no answer. Holds the operation, AWS's code and its message.
     Failed(String),
 }
@@ -276,6 +278,8 @@ pub struct FunctionState {
     pub state: String,
     /// Why it is in that state, if Lambda says so.
     pub reason: Option<String>,
+    /// The ID of the VPC that it runs in; `None` if it runs in none.
+    pub vpc: Option<String>,
 }
 
 /// An event source mapping.
@@ -348,7 +352,9 @@ impl<T> Look<T> {
     pub fn seen(&self) -> Option<&T> {
         match self {
             Self::Seen(it) => Some(it),
-            Self::Missing | Self::Denied(_) | Self::Failed(_) => None,
+            Self::Missing | Self::Denied(_) | Self::DeniedByOrganization(_) | Self::Failed(_) => {
+                None
+            }
         }
     }
 }

@@ -42,6 +42,7 @@ fn a_healthy_chain_is_all_right_from_the_bucket_to_the_last_run() {
         LF011 ok 111111111111 arn:aws:sqs:eu-west-1:111111111111:landfall-arrivals: 0 messages wait, and 0 are being worked on
         LF012 ok 111111111111 arn:aws:sqs:eu-west-1:111111111111:landfall-arrivals-dlq: it is empty
         LF013 ok 111111111111 landfall-trigger: its state is Active
+        LF042 ok 111111111111 landfall-trigger: it runs in no VPC
         LF014 ok 111111111111 landfall-trigger: no concurrency is reserved
         LF015 ok 111111111111 arn:aws:sqs:eu-west-1:111111111111:landfall-arrivals: mapping `uuid-of-landfall-trigger` on `arn:aws:sqs:eu-west-1:111111111111:landfall-arrivals` is Enabled
         LF016 ok 111111111111 landfall-ledger: its status is ACTIVE, and expired items go
@@ -62,6 +63,7 @@ fn a_healthy_chain_is_all_right_from_the_bucket_to_the_last_run() {
         LF027 ok 111111111111 arn:aws:sqs:eu-west-1:111111111111:landfall-runs: 0 messages wait, and 0 are being worked on
         LF028 ok 111111111111 arn:aws:sqs:eu-west-1:111111111111:landfall-runs-dlq: it is empty
         LF029 ok 111111111111 landfall-monitor: its state is Active
+        LF043 ok 111111111111 landfall-monitor: it runs in no VPC
         LF030 ok 111111111111 landfall-monitor: no concurrency is reserved
         LF031 ok 111111111111 arn:aws:sqs:eu-west-1:111111111111:landfall-runs: mapping `uuid-of-landfall-monitor` on `arn:aws:sqs:eu-west-1:111111111111:landfall-runs` is Enabled
         LF032 ok 111111111111 landfall-MonitorTick: it is on and runs `landfall-monitor`

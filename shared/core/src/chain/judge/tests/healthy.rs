@@ -37,7 +37,7 @@ fn function(name: &str, queues: &[&str]) -> Function {
     };
     Function {
         name: name.to_owned(),
-        state: Look::Seen(FunctionState { state: "Active".to_owned(), reason: None }),
+        state: Look::Seen(FunctionState { state: "Active".to_owned(), reason: None, vpc: None }),
         reserved_concurrency: Look::Seen(None),
         mappings: queues.iter().map(mapping).collect(),
     }
