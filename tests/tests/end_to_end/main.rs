@@ -51,7 +51,7 @@ const SIDE_BY_SIDE: usize = 32;
 
 /// How many of the other tests run at once. With more, a busy machine would be slower than their
 /// time limits allow.
-static SLOTS: Semaphore = Semaphore::const_new(6);
+static SLOTS: Semaphore = Semaphore::const_new(10);
 
 fn main() -> ExitCode {
     keeper::run_if_asked();
