@@ -47,11 +47,11 @@ use crate::stage::Stage;
 
 /// Tests mostly wait for the local cloud, so more of them than cores do no harm. Most tests of
 /// alarms wait for each other, and those of deployments for a slot.
-const SIDE_BY_SIDE: usize = 32;
+const SIDE_BY_SIDE: usize = 40;
 
 /// How many of the other tests run at once. With more, a busy machine would be slower than their
 /// time limits allow.
-static SLOTS: Semaphore = Semaphore::const_new(10);
+static SLOTS: Semaphore = Semaphore::const_new(8);
 
 fn main() -> ExitCode {
     keeper::run_if_asked();
@@ -161,7 +161,7 @@ fn main() -> ExitCode {
     ];
     // Tests that take longest begin first.
     let trials =
-        [alarms::trials(), variants::trials(), doctor::trials(), of_deployments, of_one_stage];
+        [of_deployments, alarms::trials(), variants::trials(), doctor::trials(), of_one_stage];
     let trials = trials.into_iter().flatten().collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
     shared.conclude(&conclusion, |stage| stage.cloud.hints())
