@@ -188,7 +188,8 @@ fn rank(state: &State) -> usize {
         State::Failed { .. } => 4,
         State::Parked { .. } => 5,
         State::Succeeded { .. } => 6,
-        State::Empty => 7,
+        State::Announced => 7,
+        State::Empty => 8,
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod access;
 mod alarms;
+mod announced;
 mod another_glue;
 mod batches;
 mod brakes;
@@ -92,6 +93,7 @@ fn main() -> ExitCode {
         delivered::an_eventbridge_event_that_invokes_the_trigger_starts_the_job,
         delivered::a_notification_that_invokes_the_trigger_starts_the_job,
         delivered::keys_with_any_characters_arrive_at_the_job_exactly,
+        announced::a_rule_hears_that_a_batch_has_closed_and_whoever_listens_reads_its_manifest,
         denied::a_wrong_external_id_starts_nothing_and_the_batch_waits,
         denied::a_missing_external_id_starts_nothing_and_the_batch_waits,
         denied::what_waits_for_a_role_that_is_not_trusted_starts_once_the_role_is_repaired,

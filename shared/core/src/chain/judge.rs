@@ -109,8 +109,11 @@ fn reading(
     routes: &[RouteFacts],
 ) -> Vec<Check> {
     let mut checks = Vec::new();
-    if routes.iter().all(|route| route.by_bucket_policy) {
-        let why = "no route reads through the reader role: the buckets' policies admit the jobs";
+    if !routes.iter().any(RouteFacts::needs_reader) {
+        let why = match routes.iter().any(|route| route.by_bucket_policy) {
+            true => "no route reads through the reader role: the buckets' policies admit the jobs",
+            false => "no route reads through the reader role: none starts a job",
+        };
         let reader = data.reader.name.as_str();
         checks
             .extend([Link::Reader, Link::ReaderTrust].map(|link| place.skipped(link, reader, why)));

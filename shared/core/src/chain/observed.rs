@@ -61,14 +61,21 @@ pub struct RouteFacts {
     pub name: String,
     /// The bucket that it takes objects from.
     pub bucket: String,
-    /// The name of the Glue job.
-    pub job: String,
+    /// The name of the Glue job; `None` if the route starts none.
+    pub job: Option<String>,
     /// `true` if a run must claim its batch, so that Glue's own retries must be off.
     pub must_claim: bool,
     /// `true` if the job reads through the bucket's policy and not through the reader role.
     pub by_bucket_policy: bool,
     /// How many runs the route starts at once; `None` if it has no limit.
     pub max_concurrent_runs: Option<u32>,
+}
+
+impl RouteFacts {
+    /// Returns `true` if the route's job reads through the reader role.
+    pub(super) fn needs_reader(&self) -> bool {
+        self.job.is_some() && !self.by_bucket_policy
+    }
 }
 
 impl From<&Route> for RouteFacts {

@@ -111,5 +111,6 @@ fn a_start() -> Start {
         retry_states: Vec::new(),
         scope: Scope::Job,
         claim: ClaimMode::Required,
+        announce: false,
     }
 }

@@ -162,6 +162,25 @@ fn routes_that_read_by_the_buckets_policy_need_no_reader_role() {
     assert!(readers.into_iter().all(|check| check.status == Status::Skipped), "{checks:?}");
 }
 
+/// Its bucket is judged as any other.
+#[test]
+fn a_route_without_a_job_needs_no_job_and_no_role_that_reads() {
+    let mut observations = healthy();
+    // Nobody asked how the routes are used.
+    observations.data.as_mut().expect("data").usage = None;
+    let all = judge(&observations);
+    let told = RouteFacts { name: "told".to_owned(), job: None, ..observations.routes[0].clone() };
+    observations.routes.push(told.clone());
+    assert_eq!(lines(&judge(&observations)), lines(&all));
+    observations.routes = vec![told];
+    let alone = judge(&observations);
+    assert!(alone.iter().all(|check| check.status != Status::Broken), "{}", lines(&alone));
+    let links = [Link::Job, Link::Script, Link::LastRun, Link::ReaderTrust, Link::Notifications];
+    let of = |link| alone.iter().filter(move |it| it.link == link).map(|it| it.status);
+    let seen = links.map(|link| of(link).collect::<Vec<_>>());
+    assert_eq!(seen, [vec![], vec![], vec![], vec![Status::Skipped], vec![Status::Ok]]);
+}
+
 #[test]
 fn a_rule_that_another_tool_keeps_for_landfall_is_as_good_as_landfalls_own() {
     let mut observations = healthy();

@@ -199,7 +199,7 @@ pub(super) fn healthy() -> Observations {
     let route = RouteFacts {
         name: "orders".to_owned(),
         bucket: "acme-landing".to_owned(),
-        job: "orders-to-parquet".to_owned(),
+        job: Some("orders-to-parquet".to_owned()),
         must_claim: true,
         by_bucket_policy: false,
         max_concurrent_runs: Some(4),
