@@ -233,11 +233,12 @@ templates: python-tool node-tool build ## Check the templates with every scanner
 	@"$(VENV)/bin/cfn-lint" --ignore-checks W1100 W1101 -- tests/fixtures/*-extras.yaml
 	@echo "cfn-lint: nothing found in $(words $(TEMPLATES)) templates and the tests' own"
 	$(call say,checking the templates: sam validate --lint)
+	@# It takes one template at a time, and one core.
 	@set -euo pipefail; scanners=$$($(LOCAL_CLOUD) scanners); home=$$(mktemp -d); trap 'rm -rf "$$home"' EXIT; \
-	for template in $(TEMPLATES); do \
+	printf '%s\n' $(TEMPLATES) | \
 	  env -i PATH="$$PATH" HOME="$$home" LANG=C.UTF-8 SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 \
-	    "$$scanners/bin/sam" validate --lint --template "$$template"; \
-	done; echo "sam validate: $(words $(TEMPLATES)) templates are valid"
+	    xargs -n 1 -P 2 "$$scanners/bin/sam" validate --lint --template; \
+	echo "sam validate: $(words $(TEMPLATES)) templates are valid"
 	$(call say,checking the templates: checkov)
 	@set -euo pipefail; scanners=$$($(LOCAL_CLOUD) scanners); \
 	"$(VENV)/bin/python" tests/python/scan.py checkov "$$scanners/bin/checkov" $(TEMPLATES)

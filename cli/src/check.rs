@@ -8,7 +8,7 @@ use std::io;
 use anyhow::anyhow;
 use landfall_core::batch::ClaimMode;
 use landfall_core::problem::Problem;
-use landfall_core::routes::Routes;
+use landfall_core::routes::{Route, Routes};
 
 use crate::args::{CheckArgs, Color};
 use crate::input;
@@ -41,6 +41,10 @@ pub fn run(args: &CheckArgs, color: Color) -> Printed {
         output.stderr.push_str(&format!("{name}: {}\n", problems::summary(&parsed)));
         if let Some(routes) = &parsed.routes {
             output.stderr.push_str(&claim_modes(routes));
+            let announced = named(routes.routes.iter().filter(|route| route.announce));
+            output.stderr.extend(announced.map(|which| {
+                format!("note: announce, {which}: an event says when a batch has closed\n")
+            }));
         }
         for note in parsed.routes.iter().flat_map(access::notes) {
             output.stderr.push_str(&format!("note: {note}\n"));
@@ -60,16 +64,21 @@ pub fn run(args: &CheckArgs, color: Color) -> Printed {
     Ok(output)
 }
 
+/// Returns the names of the routes, or how many there are if they are many; `None` if there is none.
+fn named<'a>(routes: impl Iterator<Item = &'a Route>) -> Option<String> {
+    let names: Vec<String> = routes.map(|route| format!("`{}`", route.name)).collect();
+    match names.len() {
+        0 => None,
+        few if few <= NAMED => Some(names.join(", ")),
+        many => Some(counted(many as u64, "route")),
+    }
+}
+
 /// Returns a line for each claim mode of the routes that says what it means.
 fn claim_modes(routes: &Routes) -> String {
     let lines = [ClaimMode::Required, ClaimMode::Optional].into_iter().filter_map(|mode| {
-        let of = routes.routes.iter().filter(|route| route.claim == mode);
-        let names: Vec<String> = of.map(|route| format!("`{}`", route.name)).collect();
-        let which = match names.len() {
-            0 => return None,
-            few if few <= NAMED => names.join(", "),
-            many => counted(many as u64, "route"),
-        };
+        let is_its = |route: &&Route| route.job.is_some() && route.claim == mode;
+        let which = named(routes.routes.iter().filter(is_its))?;
         Some(format!("note: claim {}, {which}: {}\n", mode.as_str(), claim_mode(mode)))
     });
     lines.collect()

@@ -174,6 +174,7 @@ impl<'a> Deployment<'a> {
             has_former_batches,
             jobs: self.target.jobs.clone(),
             job_arns: self.target.job_arns.clone(),
+            announces: self.target.announces,
             partition: self.target.partition.clone(),
             architecture: self.package.architecture.name(),
             artifacts: (

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use landfall_core::batch::{
-    Batch, Bounds, Claim, ClaimMode, Closing, Draft, EndOutcome, Lookup, Member, ObservedRun,
-    Prepared, RunState, Scope, Seen, Start, StartOutcome, Step, Why, next,
+    Batch, Bounds, Claim, ClaimMode, Closing, Draft, EndOutcome, Lookup, Member, NO_TARGET,
+    ObservedRun, Prepared, RunState, Scope, Seen, Start, StartOutcome, Step, Why, next,
 };
 use landfall_core::moment::{Moment, Time};
 
@@ -40,6 +40,7 @@ fn start() -> Start {
         retry_states: vec![RunState::Failed],
         scope: Scope::Job,
         claim: ClaimMode::Required,
+        announce: false,
     }
 }
 
@@ -74,6 +75,15 @@ pub fn opened(closing: Closing) -> Batch {
 /// Three members, due at [`NOW`].
 pub fn sealed() -> Batch {
     opened(Closing::default()).with(3, false, true, &moment(0))
+}
+
+/// Three members of a route without a job, due to be announced at [`NOW`].
+pub fn to_announce() -> Batch {
+    let none = || NO_TARGET.to_owned();
+    let job = String::new();
+    let start = Start { target: none(), account: none(), job, announce: true, ..start() };
+    let prepared = Prepared { arguments: BTreeMap::new(), ..prepared() };
+    Batch { start, prepared: Some(prepared), ..sealed() }
 }
 
 pub fn starting() -> Batch {

@@ -26,12 +26,16 @@ pub fn standing(state: &State) -> &'static str {
         State::Succeeded { .. } => "has succeeded",
         State::Parked { .. } => "is parked",
         State::Empty => "is empty",
+        State::Announced => "is announced",
     }
 }
 
 /// Returns `true` if nothing more happens to the batch, unless a person returns it.
 pub fn is_settled(state: &State) -> bool {
-    matches!(state, State::Succeeded { .. } | State::Parked { .. } | State::Empty)
+    matches!(
+        state,
+        State::Succeeded { .. } | State::Parked { .. } | State::Empty | State::Announced
+    )
 }
 
 /// Returns the ID of the job run that the state is about.
@@ -135,7 +139,7 @@ pub fn in_short(batch: &Batch, now: Time) -> String {
         | State::Failed(Failed { run_id, .. })
         | State::Succeeded { run_id, .. } => printable(run_id),
         State::Parked { why, .. } => why.code().to_owned(),
-        State::Empty => "-".to_owned(),
+        State::Empty | State::Announced => "-".to_owned(),
     }
 }
 
@@ -206,6 +210,12 @@ pub fn in_words(batch: &Batch, now: Time) -> Vec<String> {
             "It closed without objects, because only the group's marker arrived. No run starts."
                 .to_owned(),
         ],
+        State::Announced => {
+            let at = batch.announced_at.map_or(String::new(), |at| format!(" {}", moment(at, now)));
+            vec![format!(
+                "The event that says that it has closed was put{at}. Its route starts no job, so Landfall is done."
+            )]
+        }
     };
     if let Some(due) = batch.due()
         && now.since(due) > GRACE
@@ -260,6 +270,10 @@ fn rules(batch: &Batch) -> String {
 
 fn sealed(batch: &Batch, due: Time, waits_for_slot: bool, now: Time) -> Vec<String> {
     let job = printable(&batch.start.job);
+    let next = match is_to_be_announced(batch) {
+        true => "puts the event that says that it has closed",
+        false => "starts a run",
+    };
     if waits_for_slot {
         return vec![
             format!("It waits until a run of job `{job}` ends, or until {}.", moment(due, now)),
@@ -267,16 +281,21 @@ fn sealed(batch: &Batch, due: Time, waits_for_slot: bool, now: Time) -> Vec<Stri
         ];
     }
     if due <= now {
-        let is_due = format!("It is due. The monitor starts a run {}.", next_tick(due, now));
+        let is_due = format!("It is due. The monitor {next} {}.", next_tick(due, now));
         return [is_due].into_iter().chain(failure(batch)).collect();
     }
     let mut sentences = vec![
-        format!("The monitor starts a run at {}.", moment(due, now)),
+        format!("The monitor {next} at {}.", moment(due, now)),
         format!("Why not earlier: {}.", last_detail(batch)),
     ];
     sentences.extend(batch.history.last().and_then(|last| meaning(&last.detail)));
     sentences.extend(failure(batch));
     sentences
+}
+
+/// Returns `true` if the event that says that the batch has closed comes next.
+fn is_to_be_announced(batch: &Batch) -> bool {
+    batch.start.announce && batch.announced_at.is_none()
 }
 
 /// Says why the run failed that the state is about, and what that means if it is known.
@@ -338,7 +357,10 @@ fn parked(batch: &Batch, why: Why, message: &str, now: Time) -> Vec<String> {
     ];
     sentences.extend(meaning(message));
     sentences.extend(failure(batch));
-    sentences.push("No run starts until you return the batch.".to_owned());
+    sentences.push(match batch.start.has_job() {
+        true => "No run starts until you return the batch.".to_owned(),
+        false => "Nothing announces the batch until you return it.".to_owned(),
+    });
     if matches!(why, Why::OutcomeUnknown | Why::RunVanished | Why::NotClaimed) {
         sentences.push(format!(
             "First check in Glue whether a run with `--landfall-batch-id {}` did the work. If so, leave the batch parked.",

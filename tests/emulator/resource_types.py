@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import importlib.util
+import json
 import re
+from pathlib import Path
 from typing import Any
 
-import jsonschema
-from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 from ministack.core.responses import get_account_id, get_region, new_uuid
 from ministack.services.cloudformation import provisioners
 
@@ -42,15 +44,15 @@ def correct_replacements() -> None:
     for name in ["AWS::IAM::Policy"]:
         if name in provisioners._REPLACING_PROPERTIES:
             raise RuntimeError(f"the emulator knows by now what replaces `{name}`")
-        schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", name).schema
-        replacing = [path.rsplit("/", 1)[-1] for path in schema.get("createOnlyProperties", [])]
+        replaces = schema_of(name).get("createOnlyProperties", [])
+        replacing = [path.rsplit("/", 1)[-1] for path in replaces]
         provisioners._REPLACING_PROPERTIES[name] = tuple(replacing)
 
 
 def handlers(type_name: str, identifier: str | None, arn: str | None) -> dict[str, Any]:
     def made(physical_id: str, properties: dict) -> tuple[str, dict]:
-        schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", type_name).schema
-        problems = [error.message for error in validator(schema).iter_errors(properties)]
+        errors = validator(schema_of(type_name)).iter_errors(properties)
+        problems = [error.message for error in errors]
         if problems:
             raise ValueError(f"{type_name}: {'; '.join(problems)}")
         attributes = {"Id": physical_id}
@@ -69,8 +71,21 @@ def handlers(type_name: str, identifier: str | None, arn: str | None) -> dict[st
     return {"create": create, "update": update, "delete": lambda physical_id, properties: None}
 
 
-def validator(schema: dict) -> jsonschema.Draft7Validator:
+@functools.cache
+def schema_of(type_name: str) -> dict:
+    """Returns CloudFormation's schema of a resource type.
+
+    The schemas are files of cfn-lint. Importing cfn-lint itself takes seconds, at each start.
+    """
+    package = importlib.util.find_spec("cfnlint").submodule_search_locations[0]
+    schemas = Path(package) / "data" / "schemas"
+    files = json.loads((schemas / "providers" / "us-east-1.json").read_text())
+    return json.loads((schemas / "resources" / f"{files[type_name]}.json").read_text())
+
+
+def validator(schema: dict) -> Any:
     """Returns a validator that accepts text for numbers and booleans, as parameters' values are."""
+    import jsonschema  # Most emulators never need it.
 
     def is_text(pattern: str) -> Any:
         return lambda value: isinstance(value, str) and re.fullmatch(pattern, value) is not None

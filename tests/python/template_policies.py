@@ -67,7 +67,7 @@ class Everything(Resolver):
                     return delimiter.join(self.resolved(items))
                 case "Fn::Sub":
                     text, more = operand if isinstance(operand, list) else (operand, {})
-                    values = self.values | self.resolved(more)
+                    values = {**self.values, **self.attributes} | self.resolved(more)
                     if all(name in values for name in re.findall(r"\${([^}]+)}", text)):
                         return re.sub(r"\${([^}]+)}", lambda found: str(values[found[1]]), text)
                     return value

@@ -1,15 +1,17 @@
 //! Drives the AWS command line against the local cloud, with the commands that users type.
 
+mod commands;
+
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::Path;
-use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::command::run;
+use crate::command::{SHOWN_LINES, last_lines};
 use crate::emulator::surroundings;
 use crate::python::Python;
 
@@ -41,17 +43,31 @@ impl AwsCli {
 
     /// Runs `aws …` and returns what it printed.
     pub fn run(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Result<String> {
-        let arguments: Vec<_> = arguments.into_iter().map(|a| a.as_ref().to_owned()).collect();
-        let shown: Vec<_> = arguments.iter().take(2).map(|a| a.to_string_lossy()).collect();
-        let doing = format!("run `aws {}` in account `{}`", shown.join(" "), self.account);
-        let mut command = Command::new(self.python.program("aws"));
-        command
-            .args(&arguments)
-            .current_dir(self.folder.join("stage"))
-            .env_clear()
-            .envs(surroundings(&self.python, &self.folder))
-            .envs(self.variables());
-        run(&mut command, &doing)
+        self.run_as(&[], arguments)
+    }
+
+    /// Runs `aws …` with these variables, such as the credentials of a session, and returns what it
+    /// printed.
+    pub fn run_as(
+        &self,
+        variables: &[(&'static str, &str)],
+        arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+    ) -> Result<String> {
+        let text = |argument: &OsStr| argument.to_str().map(str::to_owned);
+        let arguments: Option<Vec<_>> = arguments.into_iter().map(|a| text(a.as_ref())).collect();
+        let arguments = arguments.context("an argument of `aws` is no text")?;
+        let shown = arguments.iter().take(2).map(String::as_str).collect::<Vec<_>>().join(" ");
+        let doing = || format!("failed to run `aws {shown}` in account `{}`", self.account);
+        let mut all = BTreeMap::from(surroundings(&self.python, &self.folder));
+        all.extend(self.variables());
+        all.extend(variables.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        let ran = commands::run(&self.python, &arguments, &self.folder.join("stage"), &all)
+            .with_context(doing)?;
+        if ran.status != 0 {
+            let printed = last_lines(&(ran.stdout + &ran.stderr), SHOWN_LINES);
+            bail!("{}: it ended with status {}\n{printed}", doing(), ran.status);
+        }
+        Ok(ran.stdout)
     }
 
     pub fn json(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Result<Value> {

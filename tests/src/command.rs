@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use crate::interrupt;
 
 /// How many lines of a failed program's output an error shows.
-const SHOWN_LINES: usize = 40;
+pub(crate) const SHOWN_LINES: usize = 40;
 
 /// Runs `command` to its end and returns what it printed.
 ///

@@ -31,6 +31,7 @@ pub fn package(python: &Python, routes: &Path, stage: &Path) -> Result<()> {
         // The same target as the Makefile's other builds: otherwise everything is compiled again.
         .env("CARGO_BUILD_TARGET", host()?);
     run(&mut command, "package what is deployed")?;
+    drop(lock);
     // Half of an unoptimised function is for debuggers. Each deployment would compress and upload it.
     let folders = fs::read_dir(stage).context("failed to list the package")?;
     let binaries = folders.flatten().map(|folder| folder.path().join("bootstrap"));

@@ -39,6 +39,8 @@ pub struct DeploymentTarget {
     pub jobs: BTreeSet<String>,
     /// The ARNs of the jobs that the routes start in the target's account, with any role.
     pub job_arns: BTreeSet<String>,
+    /// Whether events say of some route's batches that they have closed.
+    pub announces: bool,
     pub partition: String,
 }
 
@@ -89,8 +91,9 @@ pub fn of(
     let its = routes.routes.iter().filter(|route| is_its(&route.target));
     let job_arn = |route: &Route| {
         let Target { account, region, .. } = routes.targets.get(&route.target)?;
+        let job = route.job.as_ref()?;
         (*account == target.account)
-            .then(|| format!("arn:{partition}:glue:{region}:{account}:job/{}", route.job))
+            .then(|| format!("arn:{partition}:glue:{region}:{account}:job/{job}"))
     };
     let policy_routes = || routes.routes.iter().filter(|it| it.access == Access::BucketPolicy);
     let inputs = routes.read_by_policy(&target.account);
@@ -107,8 +110,9 @@ pub fn of(
         buckets: routes.routes.iter().map(|route| route.bucket.clone()).collect(),
         policy_buckets: policy_routes().map(|route| route.bucket.clone()).collect(),
         input_buckets: inputs.map(|route| route.bucket.clone()).collect(),
-        jobs: its.map(|route| route.job.clone()).collect(),
+        jobs: its.filter_map(|route| route.job.clone()).collect(),
         job_arns: routes.routes.iter().filter_map(job_arn).collect(),
+        announces: routes.announces(),
         partition: partition.to_owned(),
     })
 }

@@ -217,6 +217,8 @@ pub enum StateName {
     Parked,
     /// The batch closed without objects.
     Empty,
+    /// An event says that the batch has closed, and no job starts: it is done.
+    Announced,
 }
 
 impl StateName {
@@ -306,6 +308,7 @@ mod tests {
             State::Succeeded { run_id: run_id(), claimed: true },
             State::Parked { why, message: String::new() },
             State::Empty,
+            State::Announced,
         ];
         for (name, state) in StateName::value_variants().iter().zip(&states) {
             assert!(name.names(state), "{name:?}");

@@ -132,11 +132,14 @@ impl Plan<'_> {
         let runs = self.survey.batches();
         writeln!(
             out,
-            "to be sent: {} ({}), which form {}; each gets a run of job `{}`",
+            "to be sent: {} ({}), which form {}; each {}",
             counted(taken, "object"),
             counted(taken_bytes, "byte"),
             counted(runs, "batch"),
-            self.route.job
+            match &self.route.job {
+                Some(job) => format!("gets a run of job `{job}`"),
+                None => "is announced by an event".to_owned(),
+            }
         )?;
         self.write_estimate(out)?;
         let BoundArgs { max_objects, max_runs, .. } = self.bounds;

@@ -25,10 +25,11 @@ struct BatchDocument<'a> {
     route: &'a str,
     bucket: &'a str,
     group: &'a BTreeMap<String, String>,
-    target: &'a str,
-    account: &'a str,
-    region: &'a str,
-    job: &'a str,
+    /// `null` if no job starts, as are the next three.
+    target: Option<&'a str>,
+    account: Option<&'a str>,
+    region: Option<&'a str>,
+    job: Option<&'a str>,
     scope: &'static str,
     claim: &'static str,
     /// Whether a run claimed the batch; `null` until it has succeeded.
@@ -40,6 +41,9 @@ struct BatchDocument<'a> {
     first_arrival_at: Option<String>,
     last_arrival_at: Option<String>,
     marker_at: Option<String>,
+    /// When the event was put that says that the batch has closed; absent if none was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    announced_at: Option<String>,
     arrivals: u64,
     objects: Option<u64>,
     bytes: Option<u64>,
@@ -101,6 +105,7 @@ pub fn print(details: &BatchDetails) -> String {
     let BatchDetails { batch, members, outcome } = details;
     let text = |time: Option<Time>| time.map(|time| time.to_string());
     let prepared = batch.prepared.as_ref();
+    let of_job = |value| batch.start.has_job().then_some(value);
     output::json(&BatchDocument {
         id: &batch.id,
         state: batch.state.name(),
@@ -111,10 +116,10 @@ pub fn print(details: &BatchDetails) -> String {
         route: &batch.route,
         bucket: &batch.bucket,
         group: &batch.group,
-        target: &batch.start.target,
-        account: &batch.start.account,
-        region: &batch.start.region,
-        job: &batch.start.job,
+        target: of_job(batch.start.target.as_str()),
+        account: of_job(&batch.start.account),
+        region: of_job(&batch.start.region),
+        job: of_job(&batch.start.job),
         scope: batch.start.scope.as_str(),
         claim: batch.start.claim.as_str(),
         claimed: state::claimed(&batch.state),
@@ -123,6 +128,7 @@ pub fn print(details: &BatchDetails) -> String {
         first_arrival_at: text(batch.first_arrival_at),
         last_arrival_at: text(batch.last_arrival_at),
         marker_at: text(batch.marker_at),
+        announced_at: text(batch.announced_at),
         arrivals: batch.members,
         objects: prepared.map(|prepared| prepared.objects),
         bytes: prepared.and_then(|prepared| prepared.bytes),

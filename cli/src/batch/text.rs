@@ -32,14 +32,16 @@ fn write(out: &mut String, details: &BatchDetails, now: Time) -> fmt::Result {
     }
     writeln!(out)?;
     write_facts(out, batch, now)?;
-    write_runs(out, batch)?;
+    if batch.start.has_job() {
+        write_runs(out, batch)?;
+    }
     if let Some(said) = &details.outcome {
         writeln!(out, "{}", job_outcome(said))?;
     }
     if let Some(logs) = logs(batch) {
         logs.write(out)?;
     }
-    if let Some(prepared) = &batch.prepared {
+    if let Some(prepared) = batch.prepared.as_ref().filter(|it| !it.arguments.is_empty()) {
         writeln!(out, "\narguments, besides the run's epoch")?;
         for (name, value) in &prepared.arguments {
             writeln!(out, "  {} {}", printable(name), shown(value))?;
@@ -51,12 +53,15 @@ fn write(out: &mut String, details: &BatchDetails, now: Time) -> fmt::Result {
 
 fn write_facts(out: &mut String, batch: &Batch, now: Time) -> fmt::Result {
     let start = &batch.start;
-    let place =
-        printable(&format!("target {}, account {}, {}", start.target, start.account, start.region));
     writeln!(out, "route     {}", printable(&batch.route))?;
     writeln!(out, "bucket    {}", printable(&batch.bucket))?;
     writeln!(out, "group     {}", group(batch))?;
-    writeln!(out, "job       {} ({place})", printable(&start.job))?;
+    if start.has_job() {
+        let place = format!("target {}, account {}, {}", start.target, start.account, start.region);
+        writeln!(out, "job       {} ({})", printable(&start.job), printable(&place))?;
+    } else {
+        writeln!(out, "job       none: an event says that the batch has closed")?;
+    }
     if start.scope == Scope::Batch {
         writeln!(out, "scope     batch: a run can assume only the reader role")?;
     }
@@ -79,6 +84,12 @@ fn write_facts(out: &mut String, batch: &Batch, now: Time) -> fmt::Result {
             writeln!(out, "manifest  {}", printable(&prepared.manifest))?;
         }
         None => writeln!(out, "manifest  not written yet")?,
+    }
+    if let Some(at) = batch.announced_at {
+        writeln!(out, "announced {}", moment(at, now))?;
+    }
+    if !start.has_job() {
+        return Ok(());
     }
     let failures = match batch.failures {
         0 => "none failed".to_owned(),

@@ -39,6 +39,8 @@ pub struct Facts {
     pub jobs: BTreeSet<String>,
     /// The ARNs of all jobs that the routes start in that account, including those with other starter roles.
     pub job_arns: BTreeSet<String>,
+    /// Whether events say of some route's batches that they have closed.
+    pub announces: bool,
     /// The partition of both accounts, such as `aws` or `aws-cn`.
     pub partition: String,
     pub architecture: &'static str,
@@ -96,6 +98,9 @@ const ADMITS_FORMER: &str = "AdmitsFormerBatches";
 
 /// The data template's parameter for the job roles that read by bucket policy.
 const BUCKET_POLICY_JOB_ROLES: &str = "BucketPolicyJobRoleArns";
+
+/// The data template's parameter that lets the functions put events about batches.
+const ANNOUNCES_BATCHES: &str = "AnnouncesBatches";
 
 /// The existing stacks.
 pub type KnownStacks = BTreeMap<(Side, TemplateName), Known>;
@@ -269,6 +274,10 @@ fn derived(
             };
             if let Some(admits) = admits {
                 derived.insert(ADMITS_FORMER, text(&admits.to_string()));
+            }
+            // It is never taken away: batches of a route that announced them may still be open.
+            if facts.announces {
+                derived.insert(ANNOUNCES_BATCHES, text("true"));
             }
             if facts.data_region != facts.analytics_region {
                 derived.insert("RunsBus", text("true"));

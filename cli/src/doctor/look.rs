@@ -36,14 +36,16 @@ pub struct Question<'a> {
 }
 
 impl<'a> Question<'a> {
-    /// Chooses the routes that start jobs with the target's starter role, or the one that `args` name.
+    /// Chooses the routes that start jobs with the target's starter role and those that start none, or the one that `args`
+    /// name.
     pub fn new(
         args: &'a DoctorArgs,
         file: &OsStr,
         target: &'a DeploymentTarget,
     ) -> anyhow::Result<Self> {
         let routes = Routes::parse(&target.text).routes.context("the routes have errors")?;
-        let its = routes.started_by(&target.starter_role_arn);
+        let without_job = routes.routes.iter().filter(|route| route.job.is_none());
+        let its = routes.started_by(&target.starter_role_arn).chain(without_job);
         let mut facts: Vec<RouteFacts> = its.map(RouteFacts::from).collect();
         if let Some(name) = &args.route {
             let known: Vec<String> = facts.iter().map(|route| route.name.clone()).collect();
@@ -173,7 +175,7 @@ impl<'a> Question<'a> {
             place: place.clone(),
             name_prefix: prefix.clone(),
             stack: prefix.clone(),
-            jobs: self.facts.iter().map(|route| route.job.clone()).collect(),
+            jobs: self.facts.iter().filter_map(|route| route.job.clone()).collect(),
             starter: self.target.starter_role_arn.clone(),
             job_role: role_arn(place, stack, &requested, Kind::Job, &format!("{prefix}-job")),
             has_scripts_and_runs: true,

@@ -32,8 +32,11 @@ struct PlanEntry<'a> {
 struct RequestEntry<'a> {
     batch_id: &'a str,
     route: &'a str,
-    target: &'a str,
-    job: &'a str,
+    /// `null` if no job starts, as is `job`.
+    target: Option<&'a str>,
+    job: Option<&'a str>,
+    /// Whether an event says that the batch has closed.
+    announce: bool,
     group: &'a BTreeMap<String, String>,
     arguments: &'a BTreeMap<String, String>,
     objects: usize,
@@ -145,8 +148,9 @@ fn request_entry<'a>(routes: &Routes, request: &'a JobRunRequest) -> RequestEntr
     RequestEntry {
         batch_id,
         route,
-        target: &start.target,
-        job: &start.job,
+        target: start.has_job().then_some(&start.target),
+        job: start.has_job().then_some(&start.job),
+        announce: start.announce,
         group,
         arguments,
         objects: *objects,

@@ -70,9 +70,15 @@ fn write(out: &mut String, explanation: &Explanation<'_>) -> fmt::Result {
         let routes = explanation.routes.routes.iter();
         routes.filter_map(|route| route.size_in_question(arrival)).next().is_some()
     });
-    let would = match plan.requests.len() {
-        0 => return writeln!(out, "nothing would start"),
-        count => format!("{} would start", counted(count, "job run")),
+    let runs = plan.requests.iter().filter(|it| it.draft.start.has_job()).count();
+    let would = match (runs, plan.requests.len() - runs) {
+        (0, 0) => return writeln!(out, "nothing would start"),
+        (runs, 0) => format!("{} would start", counted(runs, "job run")),
+        (0, alone) => format!("no job run would start, {} be announced", counted(alone, "batch")),
+        (runs, alone) => {
+            let (runs, alone) = (counted(runs, "job run"), counted(alone, "batch"));
+            format!("{runs} would start, and {alone} without a job be announced")
+        }
     };
     match (is_in_question, subject.is_uri) {
         (false, _) => writeln!(out, "{would}"),
@@ -180,14 +186,24 @@ fn write_request(
     request: &JobRunRequest,
 ) -> fmt::Result {
     let Draft { route, group, start, .. } = &request.draft;
-    write!(out, "start job `{}` in `{}`", printable(&start.job), start.target)?;
-    if let Some(target) = explanation.routes.targets.get(&start.target) {
-        write!(out, " (account {}, {})", target.account, target.region)?;
+    if start.has_job() {
+        write!(out, "start job `{}` in `{}`", printable(&start.job), start.target)?;
+        if let Some(target) = explanation.routes.targets.get(&start.target) {
+            write!(out, " (account {}, {})", target.account, target.region)?;
+        }
+    } else {
+        write!(out, "start no job and announce the batch")?;
     }
     let objects = counted(request.objects, "object");
     writeln!(out, " by route `{route}`: {objects}, {}", size(request.bytes))?;
     for (name, value) in group {
         writeln!(out, "  group {name} = `{}`", shown(value))?;
+    }
+    if !start.has_job() {
+        return writeln!(out, "  announced {}", when(&request.draft));
+    }
+    if start.announce {
+        writeln!(out, "  an event on EventBridge says that the batch has closed")?;
     }
     for (name, value) in &request.arguments {
         writeln!(out, "  {} {}", printable(name), shown(value))?;

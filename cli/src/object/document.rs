@@ -30,7 +30,7 @@ impl Object {
         let exists = match &self.head {
             Look::Seen(_) => Some(true),
             Look::Missing => Some(false),
-            Look::Denied(_) | Look::Failed(_) => None,
+            Look::Denied(_) | Look::DeniedByOrganization(_) | Look::Failed(_) => None,
         };
         let head = self.head.seen();
         let size = head.and_then(|head| head.size);

@@ -70,6 +70,10 @@ impl Object {
                 "S3 doesn't say whether the object exists (403): your credentials need s3:GetObject for it, and \
                  s3:ListBucket for its bucket"
             ),
+            Look::DeniedByOrganization(permission) => writeln!(
+                out,
+                "whether the object exists is unknown: a policy of the organization denies {permission}"
+            ),
             Look::Failed(why) => {
                 writeln!(out, "whether the object exists is unknown: {}", printable(why))
             }

@@ -46,6 +46,37 @@ fn an_open_batch_says_until_when_it_takes_objects() {
 }
 
 #[test]
+fn a_batch_that_is_to_be_announced_says_so_and_what_holds_it_up_and_when_it_was() {
+    let batch = made::to_announce();
+    check(
+        &batch,
+        10,
+        expect![[r#"
+        the monitor
+        It is due. The monitor puts the event that says that it has closed within a minute.
+    "#]],
+    );
+    let refused = "batch_not_announced: AccessDeniedException: not authorized";
+    check(
+        &made::seen(&batch, Seen::Announced(Err(refused.to_owned())), 10),
+        20,
+        expect![[r#"
+        batch_not_announced, 2026-02-01T00:00:40Z
+        The monitor puts the event that says that it has closed at 2026-02-01T00:00:40Z (in 20 seconds).
+        Why not earlier: batch_not_announced: AccessDeniedException: not authorized.
+    "#]],
+    );
+    check(
+        &made::seen(&batch, Seen::Announced(Ok(())), 10),
+        20,
+        expect![[r#"
+        -
+        The event that says that it has closed was put 2026-02-01T00:00:10Z (10 seconds ago). Its route starts no job, so Landfall is done.
+    "#]],
+    );
+}
+
+#[test]
 fn a_sealed_batch_says_what_it_waits_for() {
     check(
         &made::sealed(),

@@ -117,6 +117,9 @@ fn queues(seen: &Status, judgement: &mut Judgement) {
             Look::Denied(permission) => judgement
                 .unknown
                 .push(format!("queue `{name}`: to look, the credentials need `{permission}`")),
+            Look::DeniedByOrganization(permission) => judgement.unknown.push(format!(
+                "queue `{name}`: a policy of the organization denies `{permission}`"
+            )),
             Look::Failed(why) => {
                 judgement.unknown.push(format!("queue `{name}`: the look failed: {why}"));
             }
@@ -185,7 +188,8 @@ fn rank(state: &State) -> usize {
         State::Failed { .. } => 4,
         State::Parked { .. } => 5,
         State::Succeeded { .. } => 6,
-        State::Empty => 7,
+        State::Announced => 7,
+        State::Empty => 8,
     }
 }
 

@@ -78,7 +78,9 @@ impl Report<'_> {
             let (visible, in_flight) = match &depth.queue.look {
                 Look::Seen(queue) => (queue.visible.to_string(), queue.in_flight.to_string()),
                 Look::Missing => ("not there".to_owned(), String::new()),
-                Look::Denied(_) | Look::Failed(_) => ("not seen".to_owned(), String::new()),
+                Look::Denied(_) | Look::DeniedByOrganization(_) | Look::Failed(_) => {
+                    ("not seen".to_owned(), String::new())
+                }
             };
             let oldest = depth.oldest.map(length).unwrap_or_default();
             [printable(&depth.name), visible, in_flight, oldest]

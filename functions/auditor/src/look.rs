@@ -155,6 +155,9 @@ async fn watch(context: &Context, ledger: &str, routes: &[RouteFacts], used: &mu
                     Look::Seen(newest) => Look::Seen(Usage::after(before.as_ref(), newest, now)),
                     Look::Missing => Look::Missing,
                     Look::Denied(permission) => Look::Denied(permission),
+                    Look::DeniedByOrganization(permission) => {
+                        Look::DeniedByOrganization(permission)
+                    }
                     Look::Failed(why) => Look::Failed(why),
                 },
             };
@@ -182,7 +185,7 @@ async fn of_analytics(
         place: context.settings.place.clone(),
         name_prefix: prefix.to_owned(),
         stack: context.settings.stack.clone(),
-        jobs: asked.routes.iter().map(|route| route.job.clone()).collect(),
+        jobs: asked.routes.iter().filter_map(|route| route.job.clone()).collect(),
         starter: role_arn(asked, Kind::Starter),
         job_role: role_arn(asked, Kind::Job),
         has_scripts_and_runs: false,

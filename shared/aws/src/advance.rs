@@ -13,10 +13,10 @@ use std::time::{Duration, SystemTime};
 
 use aws_config::SdkConfig;
 use landfall_core::batch::{
-    Batch, Bounds, HistoryEvent, JobResources, Lookup, Manifest, Member, Prepared, Seen, State,
-    Step, Unprepared, Why, next,
+    BATCH_CLOSED, Batch, Bounds, HistoryEvent, JobResources, Lookup, Manifest, Member, Prepared,
+    Seen, State, Step, Unprepared, Why, next,
 };
-use landfall_core::lineage::{RunEvent, events};
+use landfall_core::lineage::{RunEvent, events as run_events};
 use landfall_core::moment::Time;
 use tokio::sync::Mutex;
 use tracing::Instrument;
@@ -25,6 +25,7 @@ use crate::claims::Claims;
 use crate::clock::{has_time, moment};
 use crate::clock_check::ClockCheck;
 use crate::config::{CALL_TIMEOUT, timeouts, with_short_attempts};
+use crate::events::Events;
 use crate::glue::Searched;
 use crate::ledger::{Held, Ledger, LedgerError, pause};
 use crate::lineage::Lineage;
@@ -39,6 +40,9 @@ pub use report::report;
 /// The time to reserve for a start: the write that announces it, and the call.
 pub const START_MAY_TAKE: Duration = CALL_TIMEOUT.saturating_mul(2);
 
+/// The stable identifier of an event that EventBridge did not take, as far as anybody knows.
+const NOT_ANNOUNCED: &str = "batch_not_announced";
+
 /// A batch of more members than this is prepared alone.
 const MANY_MEMBERS: u64 = 10_000;
 
@@ -49,6 +53,7 @@ pub struct Clients {
     pub ledger: Ledger,
     claims: Claims,
     s3: aws_sdk_s3::Client,
+    events: Events,
     pub(crate) targets: Targets,
     job_resources: JobResources,
     account: String,
@@ -123,6 +128,7 @@ impl Clients {
             ledger: Ledger::new(dynamodb, settings.ledger_table.clone(), settings.retention),
             claims: Claims::new(config, &settings.job_resources.claims_table_arn),
             s3: aws_sdk_s3::Client::from_conf(s3.build()),
+            events: Events::new(config),
             targets: Targets::new(settings, config),
             job_resources: settings.job_resources.clone(),
             account: settings.account.clone(),
@@ -271,6 +277,13 @@ impl Work<'_> {
                 self.code = Some(code.to_owned());
                 Seen::Prepared(Err(unprepared))
             }),
+            Step::Announce { detail } => {
+                let put = self.clients.events.put(BATCH_CLOSED, detail).await;
+                Seen::Announced(put.map_err(|reason| {
+                    self.code = Some(NOT_ANNOUNCED.to_owned());
+                    format!("{NOT_ANNOUNCED}: {reason}")
+                }))
+            }
             Step::ReadSlot => Seen::Slot(ledger.slot(&start.job_key()).await.map_err(End::Failed)?),
             Step::Lookup { since, not_before } => {
                 let glue = targets.glue(start);
@@ -367,7 +380,7 @@ impl Work<'_> {
             self.transitions.push(Transition { what, at, code, dpu_seconds });
         }
         if self.clients.lineage.is_some() {
-            self.lineage.extend(events(&self.batch, &batch));
+            self.lineage.extend(run_events(&self.batch, &batch));
         }
         self.batch = batch;
     }

@@ -82,7 +82,9 @@ pub struct Tick {
 pub struct RouteMetrics {
     /// Batches for which a job run was started.
     pub started: u64,
-    /// Batches whose start was put off.
+    /// Batches that an event announced.
+    pub announced: u64,
+    /// Batches whose start or announcement was put off.
     pub put_off: u64,
     /// Batches whose job run succeeded.
     pub succeeded: u64,
@@ -124,6 +126,8 @@ impl OpenFindings {
 #[entry(rename_all = "PascalCase")]
 struct RouteLine<'e> {
     route: &'e str,
+    /// Left out of most lines: each metric of a route costs.
+    batches_announced: Option<AsCount<u64>>,
     job_runs_started: AsCount<u64>,
     job_runs_not_started: AsCount<u64>,
     job_runs_succeeded: AsCount<u64>,
@@ -205,6 +209,7 @@ impl Metrics {
         for (route, of) in routes.iter().filter(|(_, of)| **of != RouteMetrics::default()) {
             let line = RouteLine {
                 route,
+                batches_announced: (of.announced > 0).then(|| of.announced.into()),
                 job_runs_started: of.started.into(),
                 job_runs_not_started: of.put_off.into(),
                 job_runs_succeeded: of.succeeded.into(),

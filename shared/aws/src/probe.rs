@@ -20,8 +20,8 @@ const AT_ONCE: usize = 4;
 /// nothing that `deadline` could cut off.
 pub async fn probe(clients: &Clients, routes: &Routes, deadline: SystemTime) -> Answer {
     let starts = routes.routes.iter().filter_map(|route| {
-        let target = routes.targets.get(&route.target)?;
-        Some(((target.name.clone(), route.job.clone()), route.start(target, BTreeMap::new())))
+        let (target, job) = (routes.targets.get(&route.target)?, route.job.clone()?);
+        Some(((target.name.clone(), job), route.start(Some(target), BTreeMap::new())))
     });
     let starts: BTreeMap<(String, String), Start> = starts.collect();
     let probes = starts.into_values().map(async |start| {

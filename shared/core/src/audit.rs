@@ -26,9 +26,10 @@ pub const KEPT: Duration = Duration::from_secs(90 * 24 * 3_600);
 const EVENT_VERSION: &str = "1";
 
 /// The problems that need a second look.
-const UNCERTAIN: [&str; 9] = [
+const UNCERTAIN: [&str; 10] = [
     "bucket_policy_unique_id",
     "could_not_look",
+    "denied_by_organization",
     "function_not_active",
     "key_does_not_admit",
     "mapping_fails",

@@ -6,10 +6,14 @@
 //!          └──────────┘          └──→ parked, until somebody returns it
 //! ```
 //!
+//! A batch that is announced stays sealed until the event is put. If its route starts no job, it is `announced` then, and
+//! that is its end.
+//!
 //! [`next`] decides. Its caller carries out the [`Step`], which leaves nothing to choose, and passes the outcome to `next`
 //! again. A write succeeds only if the ledger still has the [`Batch::revision`] that the decision was made on, so when
 //! several callers decide at once, one of them goes on.
 
+mod announcement;
 mod arguments;
 mod claim;
 mod fit;
@@ -29,6 +33,7 @@ mod waiting;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+pub use announcement::BATCH_CLOSED;
 pub use arguments::{JobResources, RefusalReason};
 pub use claim::{Claim, ClaimMode, EndOutcome};
 pub use fit::cut;
@@ -59,8 +64,15 @@ const SCOPED_VERSION: u32 = 2;
 /// has succeeded.
 const CLAIM_MODE_VERSION: u32 = 3;
 
+/// The version of batches that are announced. Code that does not know announcements would start them without one, or a job
+/// that does not exist.
+const ANNOUNCED_VERSION: u32 = 4;
+
 /// The newest version that this code understands. It leaves newer items alone.
-pub const NEWEST_VERSION: u32 = CLAIM_MODE_VERSION;
+pub const NEWEST_VERSION: u32 = ANNOUNCED_VERSION;
+
+/// What stands for the target and the account of a batch that starts no job.
+pub const NO_TARGET: &str = "none";
 
 /// A batch as the ledger keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -103,6 +115,12 @@ pub struct Batch {
     pub last_arrival_at: Option<Time>,
     /// When its newest marker was recorded; `None` if none came.
     pub marker_at: Option<Time>,
+    /// When it closed. Only kept for batches that are announced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed_at: Option<Time>,
+    /// When the event was put that says that it has closed; `None` until it is known that it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub announced_at: Option<Time>,
     /// The number of object versions, including those that newer versions replace.
     pub members: u64,
     /// The number of ledger items that hold the members.
@@ -137,7 +155,7 @@ pub struct Start {
     pub region: String,
     /// The ARN of the role that the trigger and the monitor assume in the target's account.
     pub starter_role_arn: String,
-    /// The name of the Glue job.
+    /// The name of the Glue job; empty if no job is started.
     pub job: String,
     /// Templates of the job's arguments.
     pub arguments: BTreeMap<String, String>,
@@ -157,16 +175,25 @@ pub struct Start {
     /// Whether its runs must claim the batch.
     #[serde(default, skip_serializing_if = "ClaimMode::is_required")]
     pub claim: ClaimMode,
+    /// Whether an event says that the batch has closed, before anything is started.
+    #[serde(default, skip_serializing_if = "is_no")]
+    pub announce: bool,
 }
 
 impl Start {
     /// Returns the version that the item of a batch with this start has at least.
     fn version(&self) -> u32 {
         match (self.claim, self.scope) {
+            _ if self.announce => ANNOUNCED_VERSION,
             (ClaimMode::Optional, _) => CLAIM_MODE_VERSION,
             (ClaimMode::Required, Scope::Batch) => SCOPED_VERSION,
             (ClaimMode::Required, Scope::Job) => SCHEMA_VERSION,
         }
+    }
+
+    /// Returns `true` if a job is started. Otherwise the announcement is all that happens.
+    pub fn has_job(&self) -> bool {
+        !self.job.is_empty()
     }
 
     /// Returns the key of the job's slot, which all batches share that start this job.
@@ -215,6 +242,8 @@ pub enum State {
     },
     /// Was closed without members: only a marker came.
     Empty,
+    /// The event was put that says that it has closed, and no job is started.
+    Announced,
 }
 
 /// A start that is written before the call.
@@ -301,7 +330,7 @@ impl State {
 
     /// Returns `true` if it can no longer change.
     pub fn is_final(&self) -> bool {
-        matches!(self, Self::Succeeded { .. } | Self::Empty)
+        matches!(self, Self::Succeeded { .. } | Self::Empty | Self::Announced)
     }
 }
 
@@ -334,7 +363,9 @@ impl Batch {
             State::Starting(Starting { look_at, .. })
             | State::Started(Started { look_at, .. })
             | State::Failed(Failed { look_at, .. }) => Some(*look_at),
-            State::Succeeded { .. } | State::Parked { .. } | State::Empty => None,
+            State::Succeeded { .. } | State::Parked { .. } | State::Empty | State::Announced => {
+                None
+            }
         }
     }
 
@@ -361,7 +392,8 @@ impl Batch {
             | State::Starting(_)
             | State::Failed(_)
             | State::Succeeded { .. }
-            | State::Empty => None,
+            | State::Empty
+            | State::Announced => None,
         }
     }
 
@@ -440,6 +472,11 @@ fn yes() -> bool {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
 fn is_yes(is: &bool) -> bool {
     *is
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_no(is: &bool) -> bool {
+    !*is
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]

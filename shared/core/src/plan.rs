@@ -107,7 +107,7 @@ fn plan_some(routes: &Routes, arrivals: &[Arrival], indices: impl Iterator<Item 
     let mut plan = Plan { requests: Vec::new(), refusals: Vec::new(), unmatched };
     for ((route, listing, _), Indices { members, markers }) in &groups {
         let route = &routes.routes[*route];
-        let target = &routes.targets[&route.target];
+        let target = routes.targets.get(&route.target);
         let group = batch::Group { route, target, listing: *listing, arrivals };
         group.requests(members, markers, &mut plan);
     }

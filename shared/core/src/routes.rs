@@ -16,7 +16,7 @@ pub use written::json_schema;
 
 use crate::arrivals::Arrival;
 use crate::at::At;
-use crate::batch::{ClaimMode, Closing, RunState, Scope, Start};
+use crate::batch::{ClaimMode, Closing, NO_TARGET, RunState, Scope, Start};
 use crate::pattern::Pattern;
 use crate::problem::Problem;
 use crate::router::{self, Router};
@@ -88,10 +88,12 @@ pub struct Route {
     pub closing: Closing,
     /// The pattern of markers. Objects that match it aren't members.
     pub marker: Option<Pattern>,
-    /// The target, a key of [`Routes::targets`].
+    /// The target, a key of [`Routes::targets`], or [`NO_TARGET`] if the route starts no job.
     pub target: String,
-    /// The name of the Glue job.
-    pub job: String,
+    /// The name of the Glue job; `None` if the route starts none.
+    pub job: Option<String>,
+    /// `true` if an event says that a batch has closed. Without a job, one always does.
+    pub announce: bool,
     /// The job's arguments by name. Names begin with `--`.
     pub arguments: BTreeMap<String, Template>,
     /// The limits on the job's runs.
@@ -271,6 +273,11 @@ impl Routes {
         })
     }
 
+    /// Returns `true` if events say of some route's batches that they have closed.
+    pub fn announces(&self) -> bool {
+        self.routes.iter().any(|route| route.announce)
+    }
+
     /// Returns a finder to look up keys with.
     pub fn finder(&self) -> Finder<'_> {
         Finder { routes: self, keys: self.router.finder(), markers: self.markers.finder() }
@@ -303,14 +310,16 @@ impl Finder<'_> {
 
 impl Route {
     /// Returns what a batch of this route starts. `values` fills in the arguments.
-    pub fn start(&self, target: &Target, values: BTreeMap<String, String>) -> Start {
+    /// `target` is the route's target, if it starts a job.
+    pub fn start(&self, target: Option<&Target>, values: BTreeMap<String, String>) -> Start {
         let arguments = self.arguments.iter();
+        let of_target = |text: fn(&Target) -> &String| target.map(text).cloned();
         Start {
-            target: target.name.clone(),
-            account: target.account.clone(),
-            region: target.region.clone(),
-            starter_role_arn: target.starter_role_arn.clone(),
-            job: self.job.clone(),
+            target: self.target.clone(),
+            account: of_target(|it| &it.account).unwrap_or_else(|| NO_TARGET.to_owned()),
+            region: of_target(|it| &it.region).unwrap_or_default(),
+            starter_role_arn: of_target(|it| &it.starter_role_arn).unwrap_or_default(),
+            job: self.job.clone().unwrap_or_default(),
             arguments: arguments.map(|(name, text)| (name.clone(), text.to_string())).collect(),
             values,
             max_concurrent_runs: self.limits.max_concurrent_runs,
@@ -319,6 +328,7 @@ impl Route {
             retry_states: self.retry.states.clone(),
             scope: self.scope,
             claim: self.claim,
+            announce: self.announce,
         }
     }
 

@@ -58,6 +58,8 @@ async fn configuration(clients: &Clients, name: &str) -> Seen<(FunctionState, Op
         // Functions that nobody has updated since 2021 have no state, and work.
         state: answer.state.map_or("Active".to_owned(), |state| state.as_str().to_owned()),
         reason: answer.state_reason,
+        // A function that left its VPC has an empty ID.
+        vpc: answer.vpc_config.and_then(|vpc| vpc.vpc_id).filter(|id| !id.is_empty()),
     };
     Ok((state, external_id.filter(|id| !id.is_empty()).map(Secret::new)))
 }

@@ -71,6 +71,7 @@ impl<'a> Lister<'a> {
         let list = list.expected_bucket_owner(self.account).encoding_type(EncodingType::Url);
         let answer = OBJECTS.seen(list.set_start_after(after.map(str::to_owned)).send().await)?;
         let is_truncated = answer.is_truncated == Some(true);
+        let key = |key| key_of(OBJECTS, answer.encoding_type.as_ref(), key);
         let mut last = None;
         let mut objects = Vec::new();
         for object in answer.contents.unwrap_or_default() {
@@ -93,6 +94,7 @@ impl<'a> Lister<'a> {
         let list = list.expected_bucket_owner(self.account).encoding_type(EncodingType::Url);
         let answer = VERSIONS.seen(list.set_key_marker(after.map(str::to_owned)).send().await)?;
         let is_truncated = answer.is_truncated == Some(true);
+        let key = |key| key_of(VERSIONS, answer.encoding_type.as_ref(), key);
         // The newest version of a key comes first, so a page that ends in the middle of one has it.
         let last = answer.next_key_marker.map(|marker| key(Some(marker))).transpose()?;
         let mut objects = Vec::new();
@@ -112,13 +114,16 @@ impl<'a> Lister<'a> {
     }
 }
 
-/// Keys come encoded, because XML can't hold every character of one.
-fn key(encoded: Option<String>) -> Seen<String> {
-    let encoded = encoded.unwrap_or_default();
-    match decode_key(&encoded) {
-        Ok(key) if !key.is_empty() => Ok(key.into_owned()),
-        Ok(_) => Err(OBJECTS.failed("an object has no key")),
-        Err(error) => Err(OBJECTS.failed(error.to_string())),
+/// Returns a key. The call asks for encoded keys, because XML can't hold every character of one, and the answer says whether
+/// they are.
+fn key_of(call: Call, encoding: Option<&EncodingType>, key: Option<String>) -> Seen<String> {
+    let key = key.filter(|key| !key.is_empty()).ok_or_else(|| call.failed("an object has no key"))?;
+    match encoding {
+        Some(EncodingType::Url) => {
+            let decoded = decode_key(&key).map_err(|error| call.failed(error.to_string()))?;
+            Ok(decoded.into_owned())
+        }
+        _ => Ok(key),
     }
 }
 

@@ -19,6 +19,8 @@ pub enum Unseen {
     Missing,
     /// The credentials may not look. Holds the permission that they lack.
     Denied(String),
+    /// A policy of the organization denies the look. Holds the permission.
+    DeniedByOrganization(String),
     /// The call gave no answer. Holds the operation, AWS's code and its message.
     Failed(String),
 }
@@ -28,6 +30,9 @@ impl fmt::Display for Unseen {
         match self {
             Self::Missing => f.write_str("it isn't there"),
             Self::Denied(permission) => write!(f, "to look, the credentials need `{permission}`"),
+            Self::DeniedByOrganization(permission) => {
+                write!(f, "a policy of the organization denies `{permission}`")
+            }
             Self::Failed(why) => write!(f, "the look failed: {why}"),
         }
     }
@@ -67,6 +72,9 @@ impl Call {
         let says_nothing = ["unknown", "NotFound", "Forbidden"].contains(&code);
         match status {
             _ if self.missing.contains(&code) => Unseen::Missing,
+            _ if is_denied(code) && is_by_organization(error) => {
+                Unseen::DeniedByOrganization(self.permission().to_owned())
+            }
             _ if is_denied(code) => self.denied(),
             Some(404) if says_nothing => Unseen::Missing,
             Some(403) if says_nothing => self.denied(),
@@ -76,7 +84,11 @@ impl Call {
 
     /// Returns that the credentials lack the permission for the call.
     pub(crate) fn denied(&self) -> Unseen {
-        Unseen::Denied(permission(self.operation).unwrap_or(self.operation).to_owned())
+        Unseen::Denied(self.permission().to_owned())
+    }
+
+    fn permission(&self) -> &'static str {
+        permission(self.operation).unwrap_or(self.operation)
     }
 
     /// Returns that the call gave no answer that can be used.
@@ -99,12 +111,20 @@ fn is_denied(code: &str) -> bool {
     DENIED.contains(&code) || code.ends_with(".AccessDenied")
 }
 
+/// Returns `true` if AWS says that a policy of the organization denies the call, by itself or by not allowing it. AWS says so
+/// only to callers of the same account or organization.
+fn is_by_organization(error: &AwsError) -> bool {
+    let message = error.message();
+    ["service control policy", "resource control policy"].iter().any(|it| message.contains(it))
+}
+
 /// Turns the result of a look into what the core takes.
 pub(crate) fn look<T>(seen: Seen<T>) -> Look<T> {
     match seen {
         Ok(seen) => Look::Seen(seen),
         Err(Unseen::Missing) => Look::Missing,
         Err(Unseen::Denied(permission)) => Look::Denied(permission),
+        Err(Unseen::DeniedByOrganization(permission)) => Look::DeniedByOrganization(permission),
         Err(Unseen::Failed(why)) => Look::Failed(why),
     }
 }

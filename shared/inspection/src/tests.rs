@@ -170,6 +170,26 @@ fn all(text: &str, what: &str) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn who_is_denied_by_the_organization_is_told_so_and_not_to_ask_for_a_permission() {
+    for words in [
+        "with an explicit deny in a service control policy",
+        "because no service control policy allows the action",
+        "with an explicit deny in a resource control policy: arn:aws:organizations::3:policy/o/p",
+    ] {
+        let message = format!("User: u is not authorized to perform: x on resource: r {words}");
+        let (_server, clients) =
+            clients(move |request| error(service(request), 400, "AccessDeniedException", &message))
+                .await;
+        let (data, _) = look(&clients, false).await;
+        let expected = Look::DeniedByOrganization("cloudformation:DescribeStacks".to_owned());
+        assert_eq!(data.stack.look, expected, "{words}");
+        let concurrency = "lambda:GetFunctionConcurrency".to_owned();
+        let seen = &data.trigger.reserved_concurrency;
+        assert_eq!(*seen, Look::DeniedByOrganization(concurrency), "{words}");
+    }
+}
+
+#[tokio::test]
 async fn who_may_not_look_gets_the_permission_of_each_call_and_never_an_absence() {
     let (_server, clients) = clients(|request| denied(service(request))).await;
     let seen = format!("{:?}", look(&clients, true).await);
@@ -235,6 +255,24 @@ async fn an_answer_that_cannot_be_read_is_not_repeated() {
     let looked = lambda::function(&clients, "landfall-trigger".to_owned(), &[]).await;
     let Look::Failed(why) = &looked.function.state else { panic!("{:?}", looked.function) };
     assert!(why.contains("HTTP status 200") && !why.contains("s3cr3t"), "{why}");
+}
+
+#[tokio::test]
+async fn a_function_tells_the_vpc_that_it_runs_in() {
+    for (answer, expected) in [
+        (
+            r#"{"State":"Active","VpcConfig":{"VpcId":"vpc-0a1b","SubnetIds":["s"]}}"#,
+            Some("vpc-0a1b"),
+        ),
+        (r#"{"State":"Active","VpcConfig":{"VpcId":"","SubnetIds":[]}}"#, None),
+        (r#"{"State":"Active"}"#, None),
+    ] {
+        let (_server, clients) =
+            clients(move |_| ResponseTemplate::new(200).set_body_string(answer)).await;
+        let looked = lambda::function(&clients, "landfall-trigger".to_owned(), &[]).await;
+        let Look::Seen(state) = &looked.function.state else { panic!("{:?}", looked.function) };
+        assert_eq!(state.vpc.as_deref(), expected, "{answer}");
+    }
 }
 
 #[tokio::test]

@@ -50,7 +50,7 @@ pub fn trigger_and_monitor_keep_the_ledger_and_only_the_monitor_reaches_the_clai
         (neither, [&["s3api", "delete-object", "--key", "manifests/access"][..], &bucket].concat()),
     ];
     for (index, name) in ["landfall-trigger", "landfall-monitor"].into_iter().enumerate() {
-        let function = Caller::of(cloud, &cloud.data.cli, &role(DATA, name))?;
+        let function = Caller::of(&cloud.data.cli, &role(DATA, name))?;
         for (expected, call) in &calls {
             let may = function.may(call)?;
             ensure!(may == expected[index], "`{name}` may do this: {may}: {call:?}");
@@ -78,9 +78,9 @@ pub fn only_the_rule_of_the_analytics_account_sends_to_the_queue_of_runs(
     let put = ["iam", "put-role-policy", "--policy-name", "all", "--policy-document", may];
     analytics.run([&put[..], &name].concat())?;
 
-    let other = Caller::of(cloud, analytics, &role(ANALYTICS, "access-sender"))?;
+    let other = Caller::of(analytics, &role(ANALYTICS, "access-sender"))?;
     ensure!(!other.may(&send)?, "another role of the analytics account may send");
-    let root = Caller::root(cloud, analytics);
+    let root = Caller::root(analytics);
     ensure!(!root.may(&send)?, "the analytics account's root may send");
 
     // Only EventBridge can assume the rule's role. That the end of a run arrives shows that the

@@ -1,29 +1,23 @@
 //! Callers of AWS: a session of a role, which policies apply to, or an account's root, which none
 //! apply to.
 
-use std::process::Command;
-
 use anyhow::{Context, Result, bail};
 use landfall_tests::aws_cli::AwsCli;
-use landfall_tests::cloud::LocalCloud;
-use landfall_tests::command::run;
-use landfall_tests::emulator::surroundings;
 use serde_json::Value;
 
 pub struct Caller<'a> {
-    cloud: &'a LocalCloud,
     cli: &'a AwsCli,
     session: Option<Value>,
 }
 
 impl<'a> Caller<'a> {
-    pub fn root(cloud: &'a LocalCloud, cli: &'a AwsCli) -> Self {
-        Self { cloud, cli, session: None }
+    pub fn root(cli: &'a AwsCli) -> Self {
+        Self { cli, session: None }
     }
 
     /// Starts a session of `role`, which the account's root may assume.
-    pub fn of(cloud: &'a LocalCloud, cli: &'a AwsCli, role: &str) -> Result<Self> {
-        let root = Self::root(cloud, cli);
+    pub fn of(cli: &'a AwsCli, role: &str) -> Result<Self> {
+        let root = Self::root(cli);
         let answer = root.run(&assume(role, None)).context("failed to assume the caller's role")?;
         let answer: Value = serde_json::from_str(&answer).context("STS answered no JSON")?;
         Ok(Self { session: Some(answer["Credentials"].clone()), ..root })
@@ -43,24 +37,20 @@ impl<'a> Caller<'a> {
     }
 
     fn run(&self, arguments: &[&str]) -> Result<String> {
-        let mut command = Command::new(self.cloud.python.program("aws"));
-        command
-            .args(arguments)
-            // For SQS, the command line doesn't take the endpoint from the environment.
-            .args(["--endpoint-url", &self.cloud.emulator.endpoint()])
-            .env_clear()
-            .envs(surroundings(&self.cloud.python, self.cloud.emulator.folder()))
-            .envs(self.cli.variables());
+        let mut credentials = Vec::new();
         if let Some(session) = &self.session {
             for (variable, field) in [
                 ("AWS_ACCESS_KEY_ID", "AccessKeyId"),
                 ("AWS_SECRET_ACCESS_KEY", "SecretAccessKey"),
                 ("AWS_SESSION_TOKEN", "SessionToken"),
             ] {
-                command.env(variable, session[field].as_str().context("a credential is missing")?);
+                credentials
+                    .push((variable, session[field].as_str().context("a credential is missing")?));
             }
         }
-        run(&mut command, &format!("run `aws {}`", arguments.join(" ")))
+        // For SQS, the command line doesn't take the endpoint from the environment.
+        let endpoint = ["--endpoint-url", &self.cli.endpoint];
+        self.cli.run_as(&credentials, arguments.iter().chain(&endpoint))
     }
 }
 

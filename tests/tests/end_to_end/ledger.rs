@@ -335,6 +335,7 @@ pub fn start() -> Start {
         retry_states: Vec::new(),
         scope: Scope::Job,
         claim: ClaimMode::Required,
+        announce: false,
     }
 }
 

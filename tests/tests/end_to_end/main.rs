@@ -5,6 +5,7 @@
 
 mod access;
 mod alarms;
+mod announced;
 mod another_glue;
 mod backfill;
 mod batches;
@@ -48,11 +49,11 @@ use crate::stage::Stage;
 
 /// Tests mostly wait for the local cloud, so more of them than cores do no harm. Most tests of
 /// alarms wait for each other, and those of deployments for a slot.
-const SIDE_BY_SIDE: usize = 32;
+const SIDE_BY_SIDE: usize = 40;
 
 /// How many of the other tests run at once. With more, a busy machine would be slower than their
 /// time limits allow.
-static SLOTS: Semaphore = Semaphore::const_new(6);
+static SLOTS: Semaphore = Semaphore::const_new(8);
 
 fn main() -> ExitCode {
     keeper::run_if_asked();
@@ -93,6 +94,7 @@ fn main() -> ExitCode {
         delivered::an_eventbridge_event_that_invokes_the_trigger_starts_the_job,
         delivered::a_notification_that_invokes_the_trigger_starts_the_job,
         delivered::keys_with_any_characters_arrive_at_the_job_exactly,
+        announced::a_rule_hears_that_a_batch_has_closed_and_whoever_listens_reads_its_manifest,
         denied::a_wrong_external_id_starts_nothing_and_the_batch_waits,
         denied::a_missing_external_id_starts_nothing_and_the_batch_waits,
         denied::what_waits_for_a_role_that_is_not_trusted_starts_once_the_role_is_repaired,
@@ -163,7 +165,7 @@ fn main() -> ExitCode {
     ];
     // Tests that take longest begin first.
     let trials =
-        [alarms::trials(), variants::trials(), doctor::trials(), of_deployments, of_one_stage];
+        [of_deployments, alarms::trials(), variants::trials(), doctor::trials(), of_one_stage];
     let trials = trials.into_iter().flatten().collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
     shared.conclude(&conclusion, |stage| stage.cloud.hints())

@@ -18,7 +18,7 @@ pub fn the_starter_role_admits_trigger_and_monitor_with_the_external_id_and_nobo
     for name in ["landfall-trigger", "landfall-monitor"] {
         // The emulator lets root act as any role that a service may assume. So this acts as the
         // function does in Lambda.
-        let function = Caller::of(cloud, data, &role(DATA, name))?;
+        let function = Caller::of(data, &role(DATA, name))?;
         ensure!(function.may_assume(&starter, Some(EXTERNAL_ID))?, "`{name}` is refused");
         let admits_another = function.may_assume(&starter, Some("another"))?;
         ensure!(!admits_another, "`{name}` is admitted with a wrong external ID");
@@ -29,12 +29,12 @@ pub fn the_starter_role_admits_trigger_and_monitor_with_the_external_id_and_nobo
     }
 
     create_role(data, "trust-bystander", DATA)?;
-    let bystander = Caller::of(cloud, data, &role(DATA, "trust-bystander"))?;
+    let bystander = Caller::of(data, &role(DATA, "trust-bystander"))?;
     create_role(&cloud.analytics.cli, "trust-open", DATA)?;
     let open = role(ANALYTICS, "trust-open");
     ensure!(bystander.may_assume(&open, None)?, "its own policy, not trust, stops the bystander");
     ensure!(!bystander.may_assume(&starter, Some(EXTERNAL_ID))?, "another role is admitted");
-    let root = Caller::root(cloud, data);
+    let root = Caller::root(data);
     ensure!(!root.may_assume(&starter, Some(EXTERNAL_ID))?, "the account's root is admitted");
     Ok(())
 }
@@ -43,16 +43,16 @@ pub fn the_reader_role_admits_the_job_role_and_nobody_else(stage: &Stage) -> Res
     let cloud = &stage.cloud;
     let analytics = &cloud.analytics.cli;
     let reader = format!("arn:aws:iam::{DATA}:role/landfall/landfall-reader-{ANALYTICS}");
-    let job = Caller::of(cloud, analytics, &role(ANALYTICS, "landfall/landfall-job"))?;
+    let job = Caller::of(analytics, &role(ANALYTICS, "landfall/landfall-job"))?;
     ensure!(job.may_assume(&reader, None)?, "the job role is refused");
 
     create_role(analytics, "trust-neighbour", ANALYTICS)?;
-    let neighbour = Caller::of(cloud, analytics, &role(ANALYTICS, "trust-neighbour"))?;
+    let neighbour = Caller::of(analytics, &role(ANALYTICS, "trust-neighbour"))?;
     create_role(&cloud.data.cli, "trust-readable", ANALYTICS)?;
     let open = role(DATA, "trust-readable");
     ensure!(neighbour.may_assume(&open, None)?, "its own policy, not trust, stops the neighbour");
     ensure!(!neighbour.may_assume(&reader, None)?, "another role is admitted");
-    let root = Caller::root(cloud, analytics);
+    let root = Caller::root(analytics);
     ensure!(!root.may_assume(&reader, None)?, "the account's root is admitted");
     Ok(())
 }
@@ -75,7 +75,7 @@ pub fn trust_holds_before_the_trusted_role_exists_and_after_it_is_created_again(
     let data = &cloud.data.cli;
     for when in ["at first", "created again"] {
         create_role(data, "second-trigger", DATA)?;
-        let trigger = Caller::of(cloud, data, &role(DATA, "second-trigger"))?;
+        let trigger = Caller::of(data, &role(DATA, "second-trigger"))?;
         let starter = role(ANALYTICS, "landfall/landfall-second-starter");
         ensure!(trigger.may_assume(&starter, Some(EXTERNAL_ID))?, "the trigger is refused {when}");
         let name = ["--role-name", "second-trigger"];

@@ -39,6 +39,7 @@ pub fn a_flood_is_spread_over_the_queue_of_work(stage: &Stage) -> Result<()> {
         retry_states: Vec::new(),
         scope: Scope::Job,
         claim: ClaimMode::Required,
+        announce: false,
     };
     let before = taken_over(stage);
     let moment = moment(SystemTime::now() + LATER);

@@ -2,6 +2,7 @@
 //! judge.
 
 mod access;
+mod announcing;
 mod auditor;
 mod deploying;
 mod matrix;

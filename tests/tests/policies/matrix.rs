@@ -83,8 +83,9 @@ pub fn starter(starter: &Role, route: &Route, target: &Target) -> Vec<Expected> 
     };
     let (region, account) = (target.region.as_str(), target.account.as_str());
     let open = trust(json!({ "AWS": format!("arn:aws:iam::{account}:root") }), json!({}));
-    let own = job(region, account, &route.job);
-    let longer = job(region, account, &format!("{}-else", route.job));
+    let name = route.job.as_deref().unwrap_or_default();
+    let own = job(region, account, name);
+    let longer = job(region, account, &format!("{name}-else"));
     list.extend(expected(vec![
         ("start its job", true, may("glue:StartJobRun", &own)),
         ("look at its job", true, may("glue:GetJob", &own)),
@@ -95,12 +96,12 @@ pub fn starter(starter: &Role, route: &Route, target: &Target) -> Vec<Expected> 
         (
             "start it in another region",
             false,
-            may("glue:StartJobRun", &job("eu-north-1", account, &route.job)),
+            may("glue:StartJobRun", &job("eu-north-1", account, name)),
         ),
         (
             "start it in another account",
             false,
-            may("glue:StartJobRun", &job(region, "999999999999", &route.job)),
+            may("glue:StartJobRun", &job(region, "999999999999", name)),
         ),
         ("change its job", false, may("glue:UpdateJob", &own)),
         ("stop a run", false, may("glue:BatchStopJobRun", &own)),
@@ -125,7 +126,10 @@ pub fn reader(reader: &Role, rendered: &Rendered, route: &Route, target: &Target
         .routes
         .iter()
         .filter(|other| other.bucket == route.bucket)
-        .filter(|other| rendered.routes.targets[&other.target].account == target.account)
+        .filter(|other| {
+            let of = rendered.routes.targets.get(&other.target);
+            of.is_some_and(|of| of.account == target.account)
+        })
         .map(|other| (admissible(&other.key.literal_ends().0).to_owned(), other.key.is_literal()))
         .collect();
     let is_routed = |key: &str| {

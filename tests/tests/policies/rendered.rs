@@ -89,6 +89,8 @@ impl Rendered {
         self.routes
             .routes
             .iter()
+            // Without a job there is nothing that a role may do for a route.
+            .filter(|route| route.job.is_some())
             .flat_map(|route| {
                 let target = &self.routes.targets[&route.target];
                 let of = |kind, key: &str| &self.roles[&(kind, key.to_owned())];

@@ -11,6 +11,37 @@ fn check(batch: Batch, members: Option<Vec<Member>>, expected: Expect) {
 }
 
 #[test]
+fn a_batch_without_a_job_is_told_without_runs_and_arguments() {
+    let batch = made::seen(&made::to_announce(), Seen::Announced(Ok(())), 10);
+    check(
+        batch,
+        Some(Vec::new()),
+        expect![[r#"
+        batch 899bfd94d19c4ed05147d6815125b225 is announced
+          The event that says that it has closed was put 2026-02-01T00:00:10Z (6 minutes ago). Its route starts no job, so Landfall is done.
+
+        route     orders
+        bucket    acme-landing
+        group     dt=2026-01-31
+        job       none: an event says that the batch has closed
+        opened    2026-02-01T00:00:00Z (6 minutes ago)
+        arrivals  3, the last 2026-02-01T00:00:00Z (6 minutes ago)
+        objects   2, 1024 bytes
+        manifest  s3://manifests/orders/899bfd94d19c4ed05147d6815125b225.json
+        announced 2026-02-01T00:00:10Z (6 minutes ago)
+
+        history
+          2026-02-01T00:00:00Z  opened
+          2026-02-01T00:00:00Z  sealed: 3 members
+          2026-02-01T00:00:10Z  announced
+
+        3 members, the first 0
+          … and 3 more: --members prints all
+    "#]],
+    );
+}
+
+#[test]
 fn a_batch_is_told_with_its_runs_history_and_members() {
     let members = ["orders/dt=2026-01-31/a.csv", "orders/\u{1b}[2J.csv"].map(made::member);
     check(

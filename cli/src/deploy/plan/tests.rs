@@ -57,6 +57,7 @@ fn facts() -> Facts {
         has_former_batches: false,
         jobs: names(&["orders", "csv-to-parquet", "items"]),
         job_arns: names(&["arn:aws:glue:eu-central-1:222222222222:job/orders"]),
+        announces: false,
         partition: "aws".to_owned(),
         architecture: "arm64",
         artifacts: (
@@ -303,6 +304,29 @@ fn admitted(facts: &Facts, known: &KnownStacks, given: &[GivenParameter]) -> (St
     let step = steps.next().expect("the data account's");
     let value = step.parameters.get("AdmitsFormerBatches").map(cloudformation::shown);
     (value.unwrap_or_default(), step.admits_former_batches())
+}
+
+/// Batches of a route that announced them may still be open.
+#[test]
+fn the_functions_may_put_events_once_a_route_announces_and_keep_that() {
+    let data = "Parameters: { AnnouncesBatches: { Default: 'false' } }\nResources: {}";
+    let template = Template::read(data).expect("a template");
+    let templates = BTreeMap::from([(TemplateName::Data, template)]);
+    let planned = |announces: bool, known: &KnownStacks, given: &[GivenParameter]| {
+        let facts = Facts { announces, ..facts() };
+        let order = Order::AnalyticsFirst;
+        let steps = steps(&facts, &templates, given, known, &ExternalId::Kept, order, false);
+        let steps = steps.expect("nothing is missing");
+        let value = steps[0].parameters.get("AnnouncesBatches").map(cloudformation::shown);
+        value.unwrap_or_else(|| "the default".to_owned())
+    };
+    let none = KnownStacks::new();
+    let has = known(&[(Side::Data, TemplateName::Data, &[("AnnouncesBatches", "true")])]);
+    assert_eq!(planned(false, &none, &[]), "the default");
+    assert_eq!(planned(true, &none, &[]), "true");
+    assert_eq!(planned(false, &has, &[]), "(as it is)");
+    let told = given(&[(TemplateName::Data, "AnnouncesBatches", "false")]);
+    assert_eq!(planned(false, &has, &told), "false");
 }
 
 #[test]

@@ -228,12 +228,12 @@ async fn a_batch_that_a_newer_version_wrote_hides_no_other() {
 
         1 batch opened since 2026-01-31T00:00:00Z (long ago): 1 sealed
         --- stderr
-        error: failed to read `batch#00000000000000000000000000000002`: it was written by a newer version of Landfall (4) (region `eu-west-1`; a newer `landfall` can read it)
+        error: failed to read `batch#00000000000000000000000000000002`: it was written by a newer version of Landfall (5) (region `eu-west-1`; a newer `landfall` can read it)
         --- status 2
     "#]].assert_eq(&desk.landfall(&[&["batches"][..], &SINCE].concat()).all());
     expect![[r#"
         --- stderr
-        error: failed to read `batch#00000000000000000000000000000002`: it was written by a newer version of Landfall (4) (region `eu-west-1`; a newer `landfall` can read it)
+        error: failed to read `batch#00000000000000000000000000000002`: it was written by a newer version of Landfall (5) (region `eu-west-1`; a newer `landfall` can read it)
         --- status 2
     "#]].assert_eq(&desk.landfall(&["batch", &id(2)]).all());
     expect![[r#"
@@ -242,7 +242,7 @@ async fn a_batch_that_a_newer_version_wrote_hides_no_other() {
         route `orders` took it 2026-01-31T12:00:01Z (long ago)
           into batch 00000000000000000000000000000002, which cannot be read
         --- stderr
-        error: failed to read `batch#00000000000000000000000000000002`: it was written by a newer version of Landfall (4) (region `eu-west-1`; a newer `landfall` can read it)
+        error: failed to read `batch#00000000000000000000000000000002`: it was written by a newer version of Landfall (5) (region `eu-west-1`; a newer `landfall` can read it)
         --- status 2
     "#]].assert_eq(&desk.landfall(&["find", "s3://acme-landing/2.csv"]).all());
 }

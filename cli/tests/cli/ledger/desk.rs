@@ -237,5 +237,6 @@ fn start() -> Start {
         retry_states: vec![RunState::Failed],
         scope: Scope::Job,
         claim: ClaimMode::Required,
+        announce: false,
     }
 }

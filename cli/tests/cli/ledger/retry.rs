@@ -232,7 +232,7 @@ async fn a_parked_batch_that_a_newer_version_wrote_hides_no_other() {
         batch `00000000000000000000000000000001` of route `orders` is returned
         the monitor starts it at its next tick, which comes every minute
         --- stderr
-        note: failed to read `batch#00000000000000000000000000000002`: it was written by a newer version of Landfall (4)
+        note: failed to read `batch#00000000000000000000000000000002`: it was written by a newer version of Landfall (5)
         --- status 1
     "#]]
     .assert_eq(&desk.landfall(&["retry", "--all-parked", "--yes"]).all());

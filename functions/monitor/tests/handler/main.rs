@@ -2,6 +2,7 @@
 //! whatever the monitor finds in the ledger. To let time pass, a test writes the batch again with
 //! earlier times.
 
+mod announced;
 mod claim_modes;
 mod closing;
 mod crowd;

@@ -30,6 +30,7 @@ pub fn report(metrics: &Metrics, advanced: &[Advanced]) {
                     of.succeeded_unclaimed += u64::from(is_unclaimed);
                     of.seconds_to_success.push(seconds);
                 }
+                HistoryEvent::Announced => of.announced += 1,
                 HistoryEvent::Failed => of.failed += 1,
                 what if what.is_put_off() => of.put_off += 1,
                 _ => {}

@@ -43,6 +43,7 @@ fn everything() -> Vec<Value> {
         oldest_blocked_seconds: 7.into(),
     });
     let of_route = RouteMetrics {
+        announced: 1,
         seconds_to_start: vec![1.5, 2.0],
         seconds_to_success: vec![3.0],
         dpu_seconds: vec![60.0],

@@ -30,6 +30,8 @@ pub enum HistoryEvent {
     Deferred,
     /// The start was put off until a run of the job ends.
     WaitsForSlot,
+    /// The event was put that says that the batch has closed.
+    Announced,
     /// A start was written, just before the call.
     Starting,
     /// No run came of the start.

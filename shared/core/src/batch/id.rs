@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use super::NO_TARGET;
 use crate::arn::is_account;
 
 /// The number of characters of the hash, which is the whole ID in the previous version.
@@ -14,7 +15,7 @@ pub const HASH_CHARS: usize = 32;
 /// The parts of a batch ID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BatchId<'a> {
-    /// 12 digits; `None` in an ID of the previous version.
+    /// 12 digits, or [`NO_TARGET`] if the batch is for no account; `None` in an ID of the previous version.
     pub account: Option<&'a str>,
     /// 32 hexadecimal digits, in lower case.
     pub hash: &'a str,
@@ -29,7 +30,8 @@ impl<'a> BatchId<'a> {
         };
         let is_digit = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
         let is_hash = hash.len() == HASH_CHARS && hash.bytes().all(is_digit);
-        (is_hash && account.is_none_or(is_account)).then_some(Self { account, hash })
+        let is_owner = |text: &str| is_account(text) || text == NO_TARGET;
+        (is_hash && account.is_none_or(is_owner)).then_some(Self { account, hash })
     }
 
     /// Returns the account that an ID names; `None` for an ID of the previous version and for anything else.

@@ -203,7 +203,9 @@ impl<M: Borrow<Member>> Manifest<M> {
         let manifest_uri = resources.manifest_uri(&batch.route, &batch.id);
         let arguments = self.arguments(&templates, &batch.id, &batch.start.values, &manifest_uri);
         let mut arguments = arguments.map_err(Unprepared::Refused)?;
-        arguments.extend(resources.arguments(&batch.route, &batch.id, &batch.start.account));
+        if batch.start.has_job() {
+            arguments.extend(resources.arguments(&batch.route, &batch.id, &batch.start.account));
+        }
         let scope = batch.start.scope;
         if scope != Scope::Job {
             arguments.insert(SCOPE.to_owned(), scope.as_str().to_owned());

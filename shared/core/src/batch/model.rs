@@ -15,6 +15,7 @@
 //! misfortune. Left out are markers, the starts of an hour, and runs too old for a search. A guard is taken away in what is
 //! around `next`, never by a switch in it.
 
+mod announced;
 mod checks;
 mod claim_modes;
 mod clock;
@@ -76,6 +77,8 @@ pub(crate) struct Guards {
     pub repeat_in_doubt: bool,
     /// An attempt of a run that ended may hold the claim that the next one asks for.
     pub earlier_holder: bool,
+    /// A batch counts as announced once its event was taken.
+    pub event_taken: bool,
 }
 
 impl Guards {
@@ -99,6 +102,7 @@ impl Guards {
         waits_for_repeat: true,
         repeat_in_doubt: true,
         earlier_holder: true,
+        event_taken: true,
     };
 }
 
@@ -108,6 +112,16 @@ pub(crate) enum Claims {
     Always,
     Sometimes,
     Never,
+}
+
+/// What an event announces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Announces {
+    Nothing,
+    /// A batch, before its start.
+    Starts,
+    /// A batch that starts no job.
+    Ends,
 }
 
 /// How often each misfortune can happen.
@@ -120,6 +134,10 @@ pub(crate) struct Budget {
     pub outages: u8,
     /// Calls of `StartJobRun` whose answer is lost, with or without effect.
     pub ambiguous: u8,
+    /// Events that are not taken.
+    pub untaken: u8,
+    /// Events that are taken, though nobody is told.
+    pub unheard: u8,
     /// Calls that are refused for now.
     pub refusals: u8,
     /// Runs that fail.
@@ -150,6 +168,7 @@ pub(crate) struct World {
     pub starts: bool,
     pub max_concurrent_runs: Option<u32>,
     pub claim: ClaimMode,
+    pub announces: Announces,
     pub claims: Claims,
     /// How often Glue itself repeats a run that fails.
     pub max_retries: u32,
@@ -182,6 +201,8 @@ pub(crate) struct Item {
     pub effects: u8,
     /// Whether two of its runs were ever at work at a time.
     pub overlapped: bool,
+    /// How often an event announced it; more than twice is the same as twice.
+    pub announced: u8,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -372,7 +393,7 @@ impl Item {
     }
 
     fn has_succeeded(&self) -> bool {
-        matches!(self.batch.state, BatchState::Succeeded { .. })
+        matches!(self.batch.state, BatchState::Succeeded { .. } | BatchState::Announced)
     }
 
     fn has_succeeded_unclaimed(&self) -> bool {

@@ -189,6 +189,8 @@ impl Draft {
             chunks: 0,
             prepared: None,
             prepared_at: None,
+            closed_at: None,
+            announced_at: None,
             runs: Vec::new(),
             holds_slot: false,
             history: Vec::new(),
@@ -289,6 +291,7 @@ impl Batch {
     pub(super) fn sealed(self, now: Time) -> Self {
         let detail = format!("{} members", self.members);
         let due = State::Sealed { due: now, waits_for_slot: false };
-        self.into_state(due, now, HistoryEvent::Sealed, &detail)
+        let closed_at = self.start.announce.then_some(now);
+        Self { closed_at, ..self }.into_state(due, now, HistoryEvent::Sealed, &detail)
     }
 }

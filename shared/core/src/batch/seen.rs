@@ -190,6 +190,8 @@ pub enum Seen {
     Wake,
     /// The answer to [`Step::Prepare`].
     Prepared(Result<Prepared, Unprepared>),
+    /// The answer to [`Step::Announce`]: the event was taken, or the reason why nobody knows that it was.
+    Announced(Result<(), String>),
     /// The answer to [`Step::ReadSlot`].
     Slot(Slot),
     /// The caller itself has just written `starting`.
@@ -239,6 +241,11 @@ pub enum Step {
     Assume(Box<Batch>),
     /// Read the members and write the manifest. The answer is [`Seen::Prepared`].
     Prepare,
+    /// Put the event that says that the batch has closed. The answer is [`Seen::Announced`].
+    Announce {
+        /// The event's detail, as JSON.
+        detail: String,
+    },
     /// Read the job's slot. The answer is [`Seen::Slot`].
     ReadSlot,
     /// Write this batch, with the slot if there is one. If the write held, the answer is [`Seen::Begun`].

@@ -64,7 +64,9 @@ fn decided(batch: &Batch, seen: &Seen, moment: &Moment, bounds: &Bounds) -> Step
         State::Starting(start) => starting(case, *start),
         State::Started(run) => started(case, run),
         State::Failed(run) => failed(case, run),
-        State::Succeeded { .. } | State::Parked { .. } | State::Empty => Step::Rest,
+        State::Succeeded { .. } | State::Parked { .. } | State::Empty | State::Announced => {
+            Step::Rest
+        }
     }
 }
 
@@ -92,8 +94,11 @@ fn sealed(Case { batch, seen, moment, bounds, is_due }: Case<'_>) -> Step {
         Seen::Nothing | Seen::Wake | Seen::Slot(_) if !batch.is_prepared(now, bounds) => {
             Step::Prepare
         }
+        Seen::Nothing | Seen::Wake if batch.is_to_be_announced() => announce(batch),
         Seen::Nothing | Seen::Wake if batch.start.has_limits() => Step::ReadSlot,
         Seen::Nothing | Seen::Wake => begin(None),
+        Seen::Announced(Ok(())) => write(batch.clone().announced(now)),
+        Seen::Announced(Err(message)) => defer(batch, moment, false, message, now),
         // The step to `starting` writes it. Preparing again would give the same.
         Seen::Prepared(Ok(prepared)) => {
             let (prepared, prepared_at) = (Some(prepared.clone()), Some(now));
@@ -122,6 +127,14 @@ fn sealed(Case { batch, seen, moment, bounds, is_due }: Case<'_>) -> Step {
         | Seen::Repeat { .. }
         | Seen::ClaimEnded(_)
         | Seen::Failed(_) => Step::Rest,
+    }
+}
+
+/// Says that the batch has closed. An event that was put before and not recorded is put again.
+fn announce(batch: &Batch) -> Step {
+    match &batch.prepared {
+        Some(prepared) => Step::Announce { detail: batch.closed_detail(prepared) },
+        None => Step::Prepare,
     }
 }
 
@@ -205,6 +218,7 @@ fn starting(case: Case<'_>, start: Starting) -> Step {
         }
         // No step of a batch that is starting has these answers.
         Seen::Prepared(_)
+        | Seen::Announced(_)
         | Seen::Slot(_)
         | Seen::Run(_)
         | Seen::Claim { .. }

@@ -1,5 +1,6 @@
 //! What is said about batches, function by function; `model` says what comes of it together.
 
+mod announcement;
 mod claims;
 mod closing;
 mod fit;
@@ -52,6 +53,7 @@ fn start() -> Start {
         retry_states: vec![RunState::Failed, RunState::Timeout],
         scope: Scope::Job,
         claim: ClaimMode::Required,
+        announce: false,
     }
 }
 

@@ -55,7 +55,8 @@ impl Batch {
             | State::Open { .. }
             | State::Succeeded { .. }
             | State::Parked { .. }
-            | State::Empty => None,
+            | State::Empty
+            | State::Announced => None,
         }
     }
 }

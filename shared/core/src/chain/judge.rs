@@ -109,8 +109,11 @@ fn reading(
     routes: &[RouteFacts],
 ) -> Vec<Check> {
     let mut checks = Vec::new();
-    if routes.iter().all(|route| route.by_bucket_policy) {
-        let why = "no route reads through the reader role: the buckets' policies admit the jobs";
+    if !routes.iter().any(RouteFacts::needs_reader) {
+        let why = match routes.iter().any(|route| route.by_bucket_policy) {
+            true => "no route reads through the reader role: the buckets' policies admit the jobs",
+            false => "no route reads through the reader role: none starts a job",
+        };
         let reader = data.reader.name.as_str();
         checks
             .extend([Link::Reader, Link::ReaderTrust].map(|link| place.skipped(link, reader, why)));
@@ -169,6 +172,7 @@ struct Place<'a> {
 enum Gap<'a> {
     Missing,
     Denied(&'a str),
+    DeniedByOrganization(&'a str),
     Failed(&'a str),
 }
 
@@ -178,6 +182,7 @@ fn look<T>(look: &Look<T>) -> Result<&T, Gap<'_>> {
         Look::Seen(it) => Ok(it),
         Look::Missing => Err(Gap::Missing),
         Look::Denied(permission) => Err(Gap::Denied(permission)),
+        Look::DeniedByOrganization(permission) => Err(Gap::DeniedByOrganization(permission)),
         Look::Failed(why) => Err(Gap::Failed(why)),
     }
 }
@@ -273,7 +278,9 @@ impl<'a> Place<'a> {
                 self.skipped_after(link, resource, self.stack())
             }
             Gap::Missing => self.broken(link, resource, "it isn't there", fault),
-            Gap::Denied(_) | Gap::Failed(_) => self.gap_after(link, resource, gap, link),
+            Gap::Denied(_) | Gap::DeniedByOrganization(_) | Gap::Failed(_) => {
+                self.gap_after(link, resource, gap, link)
+            }
         }
     }
 
@@ -286,6 +293,11 @@ impl<'a> Place<'a> {
                 resource,
                 format!("to look, the credentials need `{permission}`"),
             ),
+            Gap::DeniedByOrganization(permission) => {
+                let evidence = format!("a policy of the organization denies `{permission}`");
+                let (fault, more) = (Fault::DeniedByOrganization, [("permission", *permission)]);
+                self.wrong(link, Status::Unknown, resource, evidence, fault, &more)
+            }
             Gap::Failed(why) => self.unknown(link, resource, format!("the look failed: {why}")),
         }
     }

@@ -24,6 +24,8 @@ pub enum Look<T> {
     /// The credentials may not look. Holds the permission that they lack, such as `s3:GetBucketNotification`:
     /// [`permission`](super::permissions::permission) names it for an operation.
     Denied(String),
+    /// A policy of the organization denies the look, so no policy of the account can allow it. Holds the permission.
+    DeniedByOrganization(String),
     /// The call gave no answer. Holds the operation, AWS's code and its message.
     Failed(String),
 }
@@ -59,14 +61,21 @@ pub struct RouteFacts {
     pub name: String,
     /// The bucket that it takes objects from.
     pub bucket: String,
-    /// The name of the Glue job.
-    pub job: String,
+    /// The name of the Glue job; `None` if the route starts none.
+    pub job: Option<String>,
     /// `true` if a run must claim its batch, so that Glue's own retries must be off.
     pub must_claim: bool,
     /// `true` if the job reads through the bucket's policy and not through the reader role.
     pub by_bucket_policy: bool,
     /// How many runs the route starts at once; `None` if it has no limit.
     pub max_concurrent_runs: Option<u32>,
+}
+
+impl RouteFacts {
+    /// Returns `true` if the route's job reads through the reader role.
+    pub(super) fn needs_reader(&self) -> bool {
+        self.job.is_some() && !self.by_bucket_policy
+    }
 }
 
 impl From<&Route> for RouteFacts {
@@ -276,6 +285,8 @@ pub struct FunctionState {
     pub state: String,
     /// Why it is in that state, if Lambda says so.
     pub reason: Option<String>,
+    /// The ID of the VPC that it runs in; `None` if it runs in none.
+    pub vpc: Option<String>,
 }
 
 /// An event source mapping.
@@ -348,7 +359,9 @@ impl<T> Look<T> {
     pub fn seen(&self) -> Option<&T> {
         match self {
             Self::Seen(it) => Some(it),
-            Self::Missing | Self::Denied(_) | Self::Failed(_) => None,
+            Self::Missing | Self::Denied(_) | Self::DeniedByOrganization(_) | Self::Failed(_) => {
+                None
+            }
         }
     }
 }

@@ -71,6 +71,6 @@ fn facts_of_jobs(routes: &[RouteFacts]) -> Vec<String> {
         ]
     };
     let roles = "aws iam list-roles --path-prefix /landfall/".to_owned();
-    let jobs = distinct(routes.iter().map(|route| route.job.as_str()));
+    let jobs = distinct(routes.iter().filter_map(|route| route.job.as_deref()));
     jobs.into_iter().flat_map(of_job).chain([roles]).collect()
 }

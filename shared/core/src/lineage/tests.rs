@@ -35,6 +35,7 @@ fn sealed(members: usize) -> Batch {
         retry_states: vec![RunState::Failed],
         scope: Scope::Job,
         claim: ClaimMode::Required,
+        announce: false,
     };
     let id = "0123456789abcdef0123456789abcdef".to_owned();
     let draft = Draft {

@@ -17,7 +17,7 @@ struct Version<'a> {
 /// A group of a route, and what its plan depends on.
 pub(crate) struct Group<'a> {
     pub route: &'a Route,
-    pub target: &'a Target,
+    pub target: Option<&'a Target>,
     /// The listing that found its arrivals; `None` if S3 announced them.
     pub listing: Option<&'a str>,
     pub arrivals: &'a [Arrival],

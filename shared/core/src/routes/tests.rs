@@ -1,3 +1,4 @@
+mod announce;
 mod batch;
 mod deploy;
 mod wide;
@@ -396,7 +397,7 @@ fn conditions_are_judged_and_an_unknown_size_passes() {
 fn the_schema_knows_every_field_and_requires_what_is_required() {
     let schema: serde_json::Value = serde_json::from_str(&json_schema()).expect("JSON");
     assert_eq!(schema["additionalProperties"], false);
-    assert_eq!(schema["required"], serde_json::json!(["version", "targets", "routes"]));
+    assert_eq!(schema["required"], serde_json::json!(["version", "routes"]));
     assert_eq!(
         schema["$defs"]["Route"]["required"],
         serde_json::json!(["name", "bucket", "key", "start"])

@@ -22,8 +22,8 @@ pub(crate) struct RoutesFile {
     /// The version of this format.
     #[schemars(required, range(min = 1, max = 1))]
     pub version: Option<u32>,
-    /// The analytics accounts, under the names that the routes use for them.
-    #[schemars(required, extend("propertyNames" = { "pattern": "^[a-z0-9][a-z0-9-]{0,63}$" }))]
+    /// The analytics accounts, under the names that the routes use for them. Required unless no route starts a job.
+    #[schemars(extend("propertyNames" = { "pattern": "^[a-z0-9][a-z0-9-]{0,63}$" }))]
     pub targets: Option<BTreeMap<String, Target>>,
     /// The rules that say which objects start which jobs. If an object matches several routes, each of them
     /// gets it.
@@ -115,12 +115,15 @@ pub(crate) struct Batch {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Start {
-    /// The target: a name under `targets`.
+    /// The target: a name under `targets`. If you write `none`, and no target has that name, Landfall starts no job: an event
+    /// on EventBridge says that the batch has closed, and whoever listens goes on from there.
     #[schemars(required)]
     pub target: Option<String>,
-    /// The name of the Glue job.
-    #[schemars(required)]
+    /// The name of the Glue job. Required unless the target is `none`.
     pub job: Option<String>,
+    /// Whether an event on EventBridge says that a batch has closed, before Landfall starts its job. With target `none`,
+    /// there is always one. Default: false.
+    pub announce: Option<bool>,
     /// The job's arguments, as `--name: value`. A value can use captures of the key, and `{bucket}`, `{key}`,
     /// `{object_uri}`, `{object_path}`, `{prefix_uri}`, `{prefix_path}`, `{manifest_uri}`, `{batch_id}`, `{count}`,
     /// `{bytes}` and `{event_time}`.

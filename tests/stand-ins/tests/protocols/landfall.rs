@@ -145,5 +145,6 @@ fn a_start() -> Start {
         retry_states: Vec::new(),
         scope: Scope::Job,
         claim: ClaimMode::Required,
+        announce: false,
     }
 }

@@ -42,6 +42,16 @@ routes:
     key: "marked/{name}/*"
     batch: { by: [name], window: 1h, marker: _SUCCESS, settle: 30s }
     start: { target: analytics, job: marked }
+  - name: announced
+    bucket: landing
+    key: "announced/{name}"
+    batch: { by: [name] }
+    start: { target: analytics, job: announced, announce: true }
+  - name: told
+    bucket: landing
+    key: "told/{name}"
+    batch: { by: [name] }
+    start: { target: none }
 "#;
 
 pub fn settings() -> Settings {

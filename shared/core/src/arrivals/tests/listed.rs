@@ -56,9 +56,11 @@ fn only_the_queue_of_backfills_may_say_what_a_listing_found() {
     let [Err(error), Ok(announced)] = &read_trusting(&other)[..] else { panic!("{other}") };
     assert_eq!(*error, ArrivalError::UntrustedListing);
     assert_eq!((error.code(), announced.arrivals.len()), ("event_untrusted_listing", 1));
-    for event in
-        [body.clone(), of_sns(&[body.clone()]), sqs(&[sns(&body)]).replace("eventSourceARN", "arn")]
-    {
+    for event in [
+        body.clone(),
+        of_sns(std::slice::from_ref(&body)),
+        sqs(&[sns(&body)]).replace("eventSourceARN", "arn"),
+    ] {
         assert_eq!(read_trusting(&event)[..], [Err(ArrivalError::UntrustedListing)], "{event}");
     }
     // A function of a stack without such a queue believes nobody.

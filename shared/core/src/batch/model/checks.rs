@@ -7,11 +7,11 @@ use stateright::{Checker, HasDiscoveries, Model};
 
 use super::progress::dead_end;
 use super::properties::{
-    ALONE, COUNTED, CRASHED, DONE, DUPLICATE, FEW, FOLLOW_UP, FOUND, KEPT, LIMITED, LOSER,
-    NOT_STARTED, ONE_BATCH, ONE_EFFECT, ONE_START, PARKED, RETRIED, RETURNED, SERVED, TOGETHER,
-    TRUTHFUL, WAITED,
+    ALONE, ANNOUNCED, COUNTED, CRASHED, DONE, DUPLICATE, FEW, FOLLOW_UP, FOUND, KEPT, LIMITED,
+    LOSER, NOT_STARTED, ONE_BATCH, ONE_EFFECT, ONE_START, PARKED, RETRIED, RETURNED, SERVED,
+    TOGETHER, TRUTHFUL, WAITED,
 };
-use super::{Action, Budget, Claims, Guards, World};
+use super::{Action, Announces, Budget, Claims, Guards, World};
 use crate::batch::{ClaimMode, Closing};
 
 /// A check that would generate more states than this has not seen everything, and fails.
@@ -22,6 +22,8 @@ pub(super) const NONE: Budget = Budget {
     duplicates: 0,
     outages: 0,
     ambiguous: 0,
+    untaken: 0,
+    unheard: 0,
     refusals: 0,
     failures: 0,
     unclear: 0,
@@ -42,6 +44,7 @@ pub(super) fn world(budget: Budget) -> World {
         starts: true,
         max_concurrent_runs: None,
         claim: ClaimMode::Required,
+        announces: Announces::Nothing,
         claims: Claims::Always,
         max_retries: 0,
         losers_fail: false,
@@ -55,8 +58,10 @@ pub(super) fn world(budget: Budget) -> World {
 }
 
 /// What must never be; that a batch is parked is the first.
-pub(super) const WRONG: [&str; 10] =
-    [SERVED, KEPT, ONE_BATCH, ONE_START, ONE_EFFECT, TRUTHFUL, ALONE, LIMITED, COUNTED, FEW];
+pub(super) const WRONG: [&str; 11] = [
+    SERVED, KEPT, ONE_BATCH, ONE_START, ONE_EFFECT, TRUTHFUL, ALONE, LIMITED, COUNTED, FEW,
+    ANNOUNCED,
+];
 
 /// Walks through all states, and asserts that nothing is wrong in any and each of `seen` happens.
 pub(super) fn holds(world: World, seen: &[&'static str]) {

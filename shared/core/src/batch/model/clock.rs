@@ -92,7 +92,10 @@ impl World {
                 let missed = missing.as_mut().map(|missing| &mut missing.since);
                 [since, look_at].into_iter().chain(missed).for_each(earlier);
             }
-            BatchState::Succeeded { .. } | BatchState::Parked { .. } | BatchState::Empty => {}
+            BatchState::Succeeded { .. }
+            | BatchState::Parked { .. }
+            | BatchState::Empty
+            | BatchState::Announced => {}
         }
         if let Some(first) = &mut batch.first_arrival_at {
             earlier(first);
@@ -108,6 +111,8 @@ impl World {
         batch.history.clear();
         batch.deferrals = 0;
         batch.prepared_at = None;
+        batch.closed_at = None;
+        batch.announced_at = batch.announced_at.map(|_| Time(0));
         batch.opened_at = Time(0);
         if !matches!(batch.state, BatchState::Open { .. }) {
             (batch.first_arrival_at, batch.last_arrival_at) = (None, None);

@@ -13,6 +13,10 @@ pub(crate) enum How {
     LostWithEffect,
     /// Nobody is told what it did: nothing.
     LostWithout,
+    /// An event is not taken.
+    NotTaken,
+    /// An event is taken, and nobody is told.
+    NotHeard,
     /// The ledger does not answer.
     NotRecorded,
     /// A search gives what nobody can tell from.

@@ -4,13 +4,15 @@ use stateright::Property;
 
 use super::glue::{Phase, Run};
 use super::worker::Stage;
-use super::{Item, MANY, State, World};
+use super::{Announces, Item, MANY, State, World};
 use crate::batch::State as BatchState;
 
 pub(crate) const ALONE: &str =
     "a batch that succeeded without a claim had one run at work at a time";
 pub(crate) const UNCLAIMED: &str = "a batch succeeds that no run claimed";
 pub(crate) const REPEATED: &str = "a batch succeeds whose run Glue has repeated by itself";
+pub(crate) const ANNOUNCED: &str = "a batch that is to be announced was, before it starts or ends";
+pub(crate) const AGAIN: &str = "a batch is announced again";
 pub(crate) const KEPT: &str = "an arrival is in a batch, or still to be delivered";
 pub(crate) const ONE_BATCH: &str = "an arrival is in one batch";
 pub(crate) const ONE_START: &str = "a run is started when all before it have ended, and failed";
@@ -61,10 +63,19 @@ pub(crate) fn properties() -> Vec<Property<World>> {
             state.batches.iter().all(|it| it.effects <= 1)
         }),
         Property::always(TRUTHFUL, |_, state: &State| {
-            state.batches.iter().all(|it| it.effects > 0 || !it.has_succeeded())
+            let has_run = |it: &&Item| it.has_succeeded() && it.batch.epoch > 0;
+            state.batches.iter().filter(has_run).all(|it| it.effects > 0)
         }),
         Property::always(ALONE, |_, state: &State| {
             state.batches.iter().all(|it| !it.has_succeeded_unclaimed() || !it.overlapped)
+        }),
+        Property::always(ANNOUNCED, |world: &World, state: &State| {
+            world.announces == Announces::Nothing
+                || state.batches.iter().all(|it| {
+                    let is_said = it.batch.announced_at.is_some();
+                    let is_begun = it.batch.epoch > 0 || it.has_succeeded();
+                    it.announced > 0 || !(is_said || is_begun)
+                })
         }),
         Property::always(LIMITED, |world: &World, state: &State| {
             let live = state.runs.iter().filter(|run| run.is_live()).count();
@@ -81,6 +92,9 @@ pub(crate) fn properties() -> Vec<Property<World>> {
             !world.is_at_rest(state) || world.is_served(state)
         }),
         Property::always(FEW, |_, state: &State| state.runs.len() < MANY),
+        Property::sometimes(AGAIN, |_, state: &State| {
+            state.batches.iter().any(|it| it.announced > 1)
+        }),
         Property::sometimes(DONE, |world: &World, state: &State| world.is_served(state)),
         Property::sometimes(CRASHED, |world: &World, state: &State| {
             world.is_served(state) && state.budget.crashes < world.budget.crashes

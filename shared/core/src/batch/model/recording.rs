@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::kept::Kept;
 use super::worker::{Age, Stage, Worker};
-use super::{Item, State, World};
+use super::{Announces, Item, State, World};
 use crate::batch::{Batch, Claim, Draft, RunState, Scope, Seen, Start, State as BatchState};
 use crate::moment::Moment;
 
@@ -15,7 +15,7 @@ impl World {
             account: String::new(),
             region: String::new(),
             starter_role_arn: String::new(),
-            job: String::new(),
+            job: if self.announces == Announces::Ends { String::new() } else { "job".to_owned() },
             arguments: BTreeMap::new(),
             values: BTreeMap::new(),
             max_concurrent_runs: self.max_concurrent_runs,
@@ -24,6 +24,7 @@ impl World {
             retry_states: vec![RunState::Failed],
             scope: Scope::Job,
             claim: self.claim,
+            announce: self.announces != Announces::Nothing,
         };
         let draft = Draft {
             route: String::new(),
@@ -43,7 +44,8 @@ impl World {
         let moment = self.moment(Age::default());
         let batch = self.opening(arrival, &moment).with(1, false, true, &moment);
         let (batch, claim) = (self.same(batch), Claim::default());
-        Item { batch, members: vec![arrival], claim, effects: 0, overlapped: false }
+        let members = vec![arrival];
+        Item { batch, members, claim, effects: 0, overlapped: false, announced: 0 }
     }
 
     pub(crate) fn take(&self, state: &mut State, message: usize, ahead: u8) {
@@ -109,7 +111,9 @@ impl World {
             None => {
                 state.head = Some(batch).filter(|_| !self.closing.is_at_once());
                 let (members, claim) = (Vec::new(), Claim::default());
-                let item = Item { batch: written, members, claim, effects: 0, overlapped: false };
+                let batch = written;
+                let (effects, overlapped, announced) = (0, false, 0);
+                let item = Item { batch, members, claim, effects, overlapped, announced };
                 state.batches.push(item);
             }
         }

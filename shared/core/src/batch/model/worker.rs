@@ -104,6 +104,8 @@ impl World {
                     let batch = self.counted(*batch, counts);
                     break Step::Write { batch: Box::new(Batch::clone(&batch)), counts };
                 }
+                // What it says depends on the batch alone.
+                Step::Announce { .. } => break Step::Announce { detail: String::new() },
                 Step::Begin { batch, slot } => {
                     break Step::Begin { batch: Box::new(Batch::clone(&self.same(*batch))), slot };
                 }
@@ -161,6 +163,9 @@ impl World {
                     (budget.ambiguous, How::LostWithout),
                 ]
                 .to_vec(),
+                Step::Announce { .. } => {
+                    vec![(budget.untaken, How::NotTaken), (budget.unheard, How::NotHeard)]
+                }
                 Step::Lookup { .. } => {
                     vec![(budget.unclear, How::Unclear), (budget.unanswered, How::Unanswered)]
                 }
@@ -245,6 +250,11 @@ impl World {
                 (written, Seen::Begun)
             }
             Step::Write { .. } | Step::Begin { .. } => return Some(rest),
+            Step::Announce { .. } => {
+                let seen = state.announce(batch, how);
+                let is_taken = seen.is_ok() || !self.guards.event_taken;
+                (local.clone(), Seen::Announced(if is_taken { Ok(()) } else { seen }))
+            }
             Step::ReadSlot => (local.clone(), Seen::Slot((*state.slot).clone())),
             Step::Start => {
                 let outcome = self.start(state, batch, local.epoch, how);
@@ -340,9 +350,13 @@ impl World {
                 state.budget.ambiguous -= 1;
                 lost
             }
-            How::Well | How::NotRecorded | How::Unclear | How::Unanswered | How::NotFound => {
-                StartOutcome::Started(self.begin(state, batch, epoch))
-            }
+            How::Well
+            | How::NotTaken
+            | How::NotHeard
+            | How::NotRecorded
+            | How::Unclear
+            | How::Unanswered
+            | How::NotFound => StartOutcome::Started(self.begin(state, batch, epoch)),
         }
     }
 
@@ -355,7 +369,7 @@ impl World {
         for worker in &mut state.workers {
             let Some(Worker { message, stage, .. }) = worker else { continue };
             if let Stage::Drive { batch, local, fresh: fresh @ false, step, .. } = stage
-                && !matches!(**step, Step::Start | Step::EndClaim { .. })
+                && !matches!(**step, Step::Announce { .. } | Step::Start | Step::EndClaim { .. })
             {
                 *local = state.batches[*batch].batch.clone();
                 (*fresh, *step) = (true, Step::Rest.into());
@@ -409,6 +423,21 @@ impl State {
                 *slot_fresh = false;
             }
         }
+    }
+
+    /// Puts the event of a batch.
+    fn announce(&mut self, batch: usize, how: How) -> Result<(), String> {
+        if how == How::NotTaken {
+            self.budget.untaken -= 1;
+            return Err(String::new());
+        }
+        let announced = &mut self.batches[batch].announced;
+        *announced = (*announced + 1).min(2);
+        if how == How::NotHeard {
+            self.budget.unheard -= 1;
+            return Err(String::new());
+        }
+        Ok(())
     }
 
     fn search(&mut self, batch: usize, how: How) -> Lookup {

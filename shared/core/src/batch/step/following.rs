@@ -79,9 +79,12 @@ pub(super) fn started(case: Case<'_>, run: &Started) -> Step {
         Seen::Lookup(lookup) => searched(case, lookup, *missing, look_again),
         Seen::Failed(message) => look_again(*missing, message),
         // No step that follows a run has these answers.
-        Seen::Prepared(_) | Seen::Slot(_) | Seen::Begun | Seen::Start(_) | Seen::ClaimEnded(_) => {
-            Step::Rest
-        }
+        Seen::Prepared(_)
+        | Seen::Announced(_)
+        | Seen::Slot(_)
+        | Seen::Begun
+        | Seen::Start(_)
+        | Seen::ClaimEnded(_) => Step::Rest,
     }
 }
 
@@ -287,6 +290,7 @@ pub(super) fn failed(case: Case<'_>, run: &Failed) -> Step {
         Seen::Failed(message) => look_again(*missing, message),
         // No step after a failed run has these answers.
         Seen::Prepared(_)
+        | Seen::Announced(_)
         | Seen::Slot(_)
         | Seen::Begun
         | Seen::Start(_)

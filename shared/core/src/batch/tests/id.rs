@@ -153,6 +153,7 @@ fn carried_to_the_end(mut batch: Batch, fails: bool) -> (Batch, Vec<String>) {
                 given.push(arguments["--landfall-manifest"].clone());
                 Seen::Start(StartOutcome::Started(format!("jr_{epoch}")))
             }
+            Step::Announce { .. } => Seen::Announced(Ok(())),
             Step::ReadSlot => Seen::Slot(Slot::default()),
             Step::Lookup { .. } => Seen::Lookup(Lookup::Complete(Vec::new())),
             Step::Follow { .. } => Seen::Run(Some(if std::mem::take(&mut failing) {

@@ -9,18 +9,21 @@ use crate::chain::problems::Fault;
 /// The links of a function.
 pub(super) struct Links {
     function: Link,
+    network: Link,
     concurrency: Link,
     mapping: Link,
 }
 
 pub(super) const TRIGGER: Links = Links {
     function: Link::Trigger,
+    network: Link::TriggerNetwork,
     concurrency: Link::TriggerConcurrency,
     mapping: Link::TriggerMapping,
 };
 
 pub(super) const MONITOR: Links = Links {
     function: Link::Monitor,
+    network: Link::MonitorNetwork,
     concurrency: Link::MonitorConcurrency,
     mapping: Link::MonitorMapping,
 };
@@ -29,10 +32,11 @@ pub(super) fn function(place: &Place<'_>, links: &Links, function: &Function) ->
     let name = &function.name;
     let mut checks = vec![state(place, links.function, name, &function.state)];
     if matches!(function.state, Look::Missing) {
-        let rest = [links.concurrency, links.mapping];
+        let rest = [links.network, links.concurrency, links.mapping];
         checks.extend(rest.map(|link| place.skipped_after(link, name, links.function)));
         return checks;
     }
+    checks.push(network(place, links, name, &function.state));
     checks.push(concurrency(place, links, name, &function.reserved_concurrency));
     if function.mappings.is_empty() {
         checks.push(place.unknown(links.mapping, name, "nobody looked for its mappings"));
@@ -42,7 +46,7 @@ pub(super) fn function(place: &Place<'_>, links: &Links, function: &Function) ->
 }
 
 fn state(place: &Place<'_>, link: Link, name: &str, state: &Look<FunctionState>) -> Check {
-    let FunctionState { state, reason } = match look(state) {
+    let FunctionState { state, reason, .. } = match look(state) {
         Ok(state) => state,
         Err(gap) => return place.gap(link, name, &gap, Fault::FunctionMissing),
     };
@@ -52,6 +56,19 @@ fn state(place: &Place<'_>, link: Link, name: &str, state: &Look<FunctionState>)
         "Active" => place.ok(link, name, evidence),
         "Failed" => place.broken(link, name, evidence, Fault::FunctionFailed),
         _ => place.warn(link, name, evidence, Fault::FunctionNotActive),
+    }
+}
+
+/// Judges how the function reaches AWS. Of a VPC, nobody looks at endpoints, routes and groups: who may see these is seldom
+/// who looks here.
+fn network(place: &Place<'_>, links: &Links, name: &str, state: &Look<FunctionState>) -> Check {
+    match look(state) {
+        Ok(FunctionState { vpc: None, .. }) => place.ok(links.network, name, "it runs in no VPC"),
+        Ok(FunctionState { vpc: Some(vpc), .. }) => {
+            let (evidence, more) = (format!("it runs in VPC `{vpc}`"), [("vpc", vpc.as_str())]);
+            place.wrong(links.network, Status::Warn, name, evidence, Fault::FunctionInVpc, &more)
+        }
+        Err(gap) => place.gap_after(links.network, name, &gap, links.function),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::doctor::explain;
 
 /// Returns the jobs of the routes, in the routes' order.
 pub(super) fn of(routes: &[RouteFacts]) -> impl Iterator<Item = &str> {
-    distinct(routes.iter().map(|route| route.job.as_str())).into_iter()
+    distinct(routes.iter().filter_map(|route| route.job.as_deref())).into_iter()
 }
 
 pub(super) fn job(
@@ -46,7 +46,7 @@ fn settings(place: &Place<'_>, name: &str, facts: &JobFacts, routes: &[RouteFact
     let JobFacts { max_retries, max_concurrent_runs, .. } = facts;
     let link = Link::Job;
     let mut checks = Vec::new();
-    let of_job = || routes.iter().filter(|route| route.job == name);
+    let of_job = || routes.iter().filter(|route| route.job.as_deref() == Some(name));
     if let Some(route) = of_job().find(|route| route.must_claim && *max_retries > 0) {
         let evidence = format!(
             "its MaxRetries is {max_retries}, and runs of route `{}` must claim their batches",

@@ -1,6 +1,6 @@
 //! Judges the way of one object into the ledger.
 
-use super::{Place, listed, until_ledger};
+use super::{Gap, Place, listed, look, until_ledger};
 use crate::chain::check::{Check, Status, first_broken};
 use crate::chain::link::{Link, Side};
 use crate::chain::object::{Head, KEPT, ON_ITS_WAY, Object};
@@ -49,6 +49,10 @@ impl Of<'_> {
                      `s3:ListBucket` for its bucket"
                 );
                 self.place.unknown(link, &self.uri, why)
+            }
+            Look::DeniedByOrganization(permission) => {
+                let gap = Gap::DeniedByOrganization(permission);
+                self.place.gap_after(link, &self.uri, &gap, link)
             }
             Look::Failed(why) => {
                 self.place.unknown(link, &self.uri, format!("the look failed: {why}"))
@@ -102,16 +106,9 @@ impl Of<'_> {
             let evidence = format!("route `{route}` took it at {at} into batch {batch}");
             return place.ok(link, uri, evidence);
         }
-        let arrivals = match &self.object.arrivals {
-            Look::Seen(arrivals) => arrivals,
-            Look::Missing => return place.skipped_after(link, uri, Link::Ledger),
-            Look::Denied(permission) => {
-                let why = format!("to look, the credentials need `{permission}`");
-                return place.unknown(link, uri, why);
-            }
-            Look::Failed(why) => {
-                return place.unknown(link, uri, format!("the look failed: {why}"));
-            }
+        let arrivals = match look(&self.object.arrivals) {
+            Ok(arrivals) => arrivals,
+            Err(gap) => return place.gap_after(link, uri, &gap, Link::Ledger),
         };
         if let Some(Check { link: broken, .. }) = first_broken(earlier) {
             let (name, code) = (broken.name(), broken.code());

@@ -82,8 +82,8 @@ pub(super) fn reader_trust(
         let why = "nobody looked at the analytics account, so the jobs' roles aren't known";
         return vec![place.unknown(link, arn, why)];
     };
-    let readers = routes.iter().filter(|route| !route.by_bucket_policy);
-    let jobs = distinct(readers.map(|route| route.job.as_str()));
+    let readers = routes.iter().filter(|route| route.needs_reader());
+    let jobs = distinct(readers.filter_map(|route| route.job.as_deref()));
     jobs.iter()
         .map(|name| {
             let Some(job) = analytics.jobs.get(*name).and_then(|job| job.job.seen()) else {

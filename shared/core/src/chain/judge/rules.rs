@@ -63,7 +63,7 @@ pub(super) fn of_runs(
         let target = data.map_or("the data account", |data| data.runs.name.as_str());
         return without_target(place, link, Status::Warn, rule, seen, target);
     }
-    let jobs = distinct(routes.iter().map(|route| route.job.as_str()));
+    let jobs = distinct(routes.iter().filter_map(|route| route.job.as_deref()));
     let lacks = lacking(&seen.pattern, &["detail", "jobName"], &jobs);
     if !lacks.is_empty() {
         let evidence = format!("its pattern doesn't name {}", listed(lacks));

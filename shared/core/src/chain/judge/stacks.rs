@@ -11,7 +11,7 @@ pub(super) fn is_missing(stack: &Look<String>) -> bool {
     match stack {
         Look::Seen(status) => is_gone(status),
         Look::Missing => true,
-        Look::Denied(_) | Look::Failed(_) => false,
+        Look::Denied(_) | Look::DeniedByOrganization(_) | Look::Failed(_) => false,
     }
 }
 

@@ -42,6 +42,7 @@ fn a_healthy_chain_is_all_right_from_the_bucket_to_the_last_run() {
         LF011 ok 111111111111 arn:aws:sqs:eu-west-1:111111111111:landfall-arrivals: 0 messages wait, and 0 are being worked on
         LF012 ok 111111111111 arn:aws:sqs:eu-west-1:111111111111:landfall-arrivals-dlq: it is empty
         LF013 ok 111111111111 landfall-trigger: its state is Active
+        LF042 ok 111111111111 landfall-trigger: it runs in no VPC
         LF014 ok 111111111111 landfall-trigger: no concurrency is reserved
         LF015 ok 111111111111 arn:aws:sqs:eu-west-1:111111111111:landfall-arrivals: mapping `uuid-of-landfall-trigger` on `arn:aws:sqs:eu-west-1:111111111111:landfall-arrivals` is Enabled
         LF016 ok 111111111111 landfall-ledger: its status is ACTIVE, and expired items go
@@ -62,6 +63,7 @@ fn a_healthy_chain_is_all_right_from_the_bucket_to_the_last_run() {
         LF027 ok 111111111111 arn:aws:sqs:eu-west-1:111111111111:landfall-runs: 0 messages wait, and 0 are being worked on
         LF028 ok 111111111111 arn:aws:sqs:eu-west-1:111111111111:landfall-runs-dlq: it is empty
         LF029 ok 111111111111 landfall-monitor: its state is Active
+        LF043 ok 111111111111 landfall-monitor: it runs in no VPC
         LF030 ok 111111111111 landfall-monitor: no concurrency is reserved
         LF031 ok 111111111111 arn:aws:sqs:eu-west-1:111111111111:landfall-runs: mapping `uuid-of-landfall-monitor` on `arn:aws:sqs:eu-west-1:111111111111:landfall-runs` is Enabled
         LF032 ok 111111111111 landfall-MonitorTick: it is on and runs `landfall-monitor`
@@ -158,6 +160,25 @@ fn routes_that_read_by_the_buckets_policy_need_no_reader_role() {
     assert_eq!(first_broken(&checks), None);
     let readers = checks.iter().filter(|it| [Link::Reader, Link::ReaderTrust].contains(&it.link));
     assert!(readers.into_iter().all(|check| check.status == Status::Skipped), "{checks:?}");
+}
+
+/// Its bucket is judged as any other.
+#[test]
+fn a_route_without_a_job_needs_no_job_and_no_role_that_reads() {
+    let mut observations = healthy();
+    // Nobody asked how the routes are used.
+    observations.data.as_mut().expect("data").usage = None;
+    let all = judge(&observations);
+    let told = RouteFacts { name: "told".to_owned(), job: None, ..observations.routes[0].clone() };
+    observations.routes.push(told.clone());
+    assert_eq!(lines(&judge(&observations)), lines(&all));
+    observations.routes = vec![told];
+    let alone = judge(&observations);
+    assert!(alone.iter().all(|check| check.status != Status::Broken), "{}", lines(&alone));
+    let links = [Link::Job, Link::Script, Link::LastRun, Link::ReaderTrust, Link::Notifications];
+    let of = |link| alone.iter().filter(move |it| it.link == link).map(|it| it.status);
+    let seen = links.map(|link| of(link).collect::<Vec<_>>());
+    assert_eq!(seen, [vec![], vec![], vec![], vec![Status::Skipped], vec![Status::Ok]]);
 }
 
 #[test]

@@ -43,6 +43,11 @@ table! {
         "Look again with credentials that may. `landfall doctor --print-policy {side}` prints the least policy that is needed.",
         None;
 
+    DeniedByOrganization: "denied_by_organization", Info,
+        "A service control policy or a resource control policy of the organization denies the look, so the link may be broken or not. No policy of the account can allow what the organization denies.",
+        "Ask the organization's administrators whether it must deny `{permission}` here. It may deny Landfall's functions the same, and more: `landfall doctor` with `--probe` shows whether the trigger can still start jobs.",
+        None;
+
     StackMissing: "stack_missing", High,
         "The stack isn't there, so nothing that it makes is there.",
         "Deploy both accounts. If the stack has another name or region, name it to the doctor.",
@@ -240,6 +245,10 @@ table! {
         "Lambda is preparing the function, or put it to rest because nothing called it for weeks. The first call can fail.",
         "Look again in a minute.",
         Some("aws lambda get-function-configuration --function-name {resource} --region {region}");
+    FunctionInVpc: "function_in_vpc", Low,
+        "Somebody put the function into a VPC. From there it reaches AWS only through endpoints or a NAT gateway. Without them, each call ends with a time-out, and nothing says why.",
+        "Landfall needs no VPC. If your company does, ask the owners of the network for endpoints of DynamoDB, S3, SQS, STS, EventBridge and Secrets Manager, and of Glue if the jobs are in the same region, or for a NAT gateway. `landfall doctor` with `--probe` shows whether the trigger reaches STS and Glue.",
+        Some("aws ec2 describe-vpc-endpoints --filters Name=vpc-id,Values={vpc} --query 'VpcEndpoints[].[ServiceName,State]' --region {region}");
     FunctionConcurrencyZero: "function_concurrency_zero", High,
         "The function's reserved concurrency is 0, so Lambda never runs it. That is how somebody stops a function in an emergency.",
         "Ask who set it and why. Then remove it.",

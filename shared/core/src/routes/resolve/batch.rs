@@ -180,6 +180,33 @@ pub(crate) fn access(start: &written::Start, scope: Scope, at: &mut At<'_>) -> A
     access
 }
 
+/// Reports what only a job can need, of a route that starts none.
+pub(crate) fn check_without_job(start: &written::Start, at: &mut At<'_>) {
+    for (field, is_set) in [
+        ("job", start.job.is_some()),
+        ("arguments", start.arguments.is_some()),
+        ("max_concurrent_runs", start.max_concurrent_runs.is_some()),
+        ("max_runs_per_hour", start.max_runs_per_hour.is_some()),
+        ("retry", start.retry.is_some()),
+        ("scope", start.scope.is_some()),
+        ("claim", start.claim.is_some()),
+        ("access", start.access.is_some()),
+    ] {
+        if is_set {
+            at.key(field).error(
+                format!("`{field}` has no use with `target: none`"),
+                "without a target, no job is started: remove it, or name a target",
+            );
+        }
+    }
+    if start.announce == Some(false) {
+        at.key("announce").error(
+            "with `target: none`, a batch is always announced",
+            "otherwise nothing would follow from it: remove `announce: false`",
+        );
+    }
+}
+
 fn check_start(start: &written::Start, at: &mut At<'_>) {
     const STATES: [&str; 5] = ["FAILED", "TIMEOUT", "ERROR", "STOPPED", "EXPIRED"];
     for (field, limit) in [

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::buckets::{BUCKET_NAME, has_form_of_bucket};
 use super::{ROUTE_NAME, arguments, batch, is_route_name};
 use crate::at::At;
+use crate::batch::NO_TARGET;
 use crate::pattern::Pattern;
 use crate::problem::did_you_mean;
 use crate::routes::{Condition, Route, Target, written};
@@ -52,21 +53,22 @@ pub(crate) fn resolve(
         let Some(route) = self::route(route, &target_names, &mut at) else {
             continue;
         };
-        let sameness =
-            [&route.bucket, &route.key.to_string(), &route.target, &route.job].map(String::clone);
+        let job = route.job.clone().unwrap_or_default();
+        let sameness = [route.bucket.clone(), route.key.to_string(), route.target.clone(), job];
         let others = twins.entry(sameness).or_default();
         if let Some((twin, _)) = others.iter().find(|(_, other)| overlap(other, &route.condition)) {
-            let message = format!(
-                "routes `{twin}` and `{}` start the same job for the same keys",
-                route.name
-            );
-            at.key("name")
-                .warning(message, "every object starts it twice: is one of them left over?");
+            let (what, twice) = match route.job {
+                Some(_) => ("start the same job for", "starts it twice"),
+                None => ("announce", "is announced twice"),
+            };
+            let message = format!("routes `{twin}` and `{}` {what} the same keys", route.name);
+            let hint = format!("every object {twice}: is one of them left over?");
+            at.key("name").warning(message, hint);
         }
         others.push((route.name.clone(), route.condition.clone()));
         resolved.push(route);
     }
-    resolved.retain(|route| targets.contains_key(&route.target));
+    resolved.retain(|route| route.job.is_none() || targets.contains_key(&route.target));
     resolved
 }
 
@@ -121,24 +123,23 @@ fn route(written: &written::Route, targets: &[&str], at: &mut At<'_>) -> Option<
     };
     let mut at = at.key("start");
     let target = at.text("target", &start.target, |target| {
-        if targets.contains(&target) {
+        if targets.contains(&target) || target == NO_TARGET {
             return Ok(());
         }
-        let hint = did_you_mean(target, targets.iter().copied())
-            .unwrap_or_else(|| format!("the targets are `{}`", targets.join("`, `")));
+        let hint = did_you_mean(target, targets.iter().copied()).unwrap_or_else(|| match targets {
+            [] => "list it under `targets`".to_owned(),
+            targets => format!("the targets are `{}`", targets.join("`, `")),
+        });
         Err((format!("there is no target `{target}`"), hint))
     });
-    let job = at.text("job", &start.job, |job| {
-        let is_name =
-            (1..=255).contains(&job.len()) && job.trim() == job && !job.contains(char::is_control);
-        is_name.then_some(()).ok_or_else(|| {
-            (
-                format!("`{}` is not a valid job name", job.escape_debug()),
-                "a name has 1 to 255 characters, and doesn't begin or end with white space"
-                    .to_owned(),
-            )
-        })
-    });
+    // A target of this name is meant, if there is one.
+    let starts_job = target != Some(NO_TARGET) || targets.contains(&NO_TARGET);
+    let job = if starts_job {
+        Some(job(start, &mut at))
+    } else {
+        batch::check_without_job(start, &mut at);
+        None
+    };
     let arguments = arguments::resolve(start, key.as_ref(), &batch, &mut at.key("arguments"));
     let (limits, retry) = batch::start(start, &mut at);
     let scope = batch::scope(start, &mut at);
@@ -153,7 +154,11 @@ fn route(written: &written::Route, targets: &[&str], at: &mut At<'_>) -> Option<
         closing: batch.closing,
         marker: batch.marker,
         target: target?.to_owned(),
-        job: job?.to_owned(),
+        job: match job {
+            Some(job) => Some(job?.to_owned()),
+            None => None,
+        },
+        announce: start.announce.unwrap_or(false) || !starts_job,
         arguments,
         limits,
         retry,
@@ -161,6 +166,20 @@ fn route(written: &written::Route, targets: &[&str], at: &mut At<'_>) -> Option<
         claim,
         access,
         wide: written.wide.unwrap_or(false),
+    })
+}
+
+fn job<'w>(start: &'w written::Start, at: &mut At<'_>) -> Option<&'w str> {
+    at.text("job", &start.job, |job| {
+        let is_name =
+            (1..=255).contains(&job.len()) && job.trim() == job && !job.contains(char::is_control);
+        is_name.then_some(()).ok_or_else(|| {
+            (
+                format!("`{}` is not a valid job name", job.escape_debug()),
+                "a name has 1 to 255 characters, and doesn't begin or end with white space"
+                    .to_owned(),
+            )
+        })
     })
 }
 

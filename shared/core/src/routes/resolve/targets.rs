@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{ROUTE_NAME, is_route_name};
 use crate::arn::{RoleArn, is_account, is_role_name};
 use crate::at::At;
+use crate::batch::NO_TARGET;
 use crate::partition::of_region;
 use crate::problem::Problem;
 use crate::routes::{ExternalId, Target, written};
@@ -13,7 +14,14 @@ use crate::secret::Secret;
 /// Returns the valid targets by name and reports the problems of the others.
 pub(crate) fn resolve(written: &written::RoutesFile, at: &mut At<'_>) -> BTreeMap<String, Target> {
     let Some(targets) = &written.targets else {
-        at.missing("targets");
+        let needs_none = |route: &written::Route| {
+            let start = route.start.as_ref();
+            start.is_some_and(|start| start.target.as_deref() == Some(NO_TARGET))
+        };
+        let routes = written.routes.as_deref().unwrap_or_default();
+        if routes.is_empty() || !routes.iter().all(needs_none) {
+            at.missing("targets");
+        }
         return BTreeMap::new();
     };
     let mut at = at.key("targets");

@@ -70,7 +70,7 @@ fn a_scope_is_checked_and_resolved() {
         let parsed = Routes::parse(&text);
         let routes = parsed.routes.unwrap_or_else(|| panic!("{:?}", parsed.problems));
         assert_eq!(routes.routes[0].scope, resolved);
-        let start = routes.routes[0].start(&routes.targets["analytics"], BTreeMap::new());
+        let start = routes.routes[0].start(routes.targets.get("analytics"), BTreeMap::new());
         assert_eq!(start.scope, resolved);
     }
     assert_eq!(Routes::parse(VALID).routes.expect("valid").routes[0].scope, Scope::Job);

@@ -45,7 +45,7 @@ pub(super) fn key(
     if let Some(fault) = fault {
         return vec![place.broken(link, arn, evidence, fault)];
     }
-    let reader = routes.iter().any(|route| route.bucket == bucket && !route.by_bucket_policy);
+    let reader = routes.iter().any(|route| route.bucket == bucket && route.needs_reader());
     let mut checks = Vec::new();
     if reader
         && !key.is_of_aws

@@ -10,6 +10,7 @@ use crate::chain::{Check, Link, Status, judge};
 #[derive(Debug, Clone, Copy)]
 enum How {
     Denied,
+    ByOrganization,
     Failed,
     Missing,
 }
@@ -17,6 +18,7 @@ enum How {
 fn nothing<T>(how: How) -> Look<T> {
     match how {
         How::Denied => Look::Denied("x:Look".to_owned()),
+        How::ByOrganization => Look::DeniedByOrganization("x:Look".to_owned()),
         How::Failed => Look::Failed("Look: Throttling: slow down".to_owned()),
         How::Missing => Look::Missing,
     }
@@ -36,7 +38,7 @@ const LINKS: [&[Link]; 39] = [
     &[Link::UploadRule],
     &[Link::ArrivalsPolicy, Link::Arrivals],
     &[Link::ArrivalsDeadLetters],
-    &[Link::Trigger],
+    &[Link::Trigger, Link::TriggerNetwork],
     &[Link::TriggerConcurrency],
     &[Link::TriggerMapping],
     &[Link::Ledger],
@@ -50,7 +52,7 @@ const LINKS: [&[Link]; 39] = [
     &[Link::RuleOfRuns],
     &[Link::RunsPolicy, Link::Runs],
     &[Link::RunsDeadLetters],
-    &[Link::Monitor],
+    &[Link::Monitor, Link::MonitorNetwork],
     &[Link::MonitorConcurrency],
     &[Link::MonitorMapping],
     &[Link::Schedule],
@@ -138,7 +140,7 @@ fn blinded(which: &[(usize, How)]) -> (Observations, Vec<(Link, How)>) {
 const LOOKS: usize = LINKS.len();
 
 fn how() -> impl Strategy<Value = How> {
-    prop_oneof![Just(How::Denied), Just(How::Failed), Just(How::Missing)]
+    prop_oneof![Just(How::Denied), Just(How::ByOrganization), Just(How::Failed), Just(How::Missing)]
 }
 
 proptest! {
@@ -159,8 +161,11 @@ proptest! {
     }
 
     #[test]
-    fn a_look_that_was_denied_names_the_permission_and_breaks_nothing(number in 0..LOOKS) {
-        let (observations, links) = blinded(&[(number, How::Denied)]);
+    fn a_look_that_was_denied_names_the_permission_and_breaks_nothing(
+        number in 0..LOOKS,
+        how in prop_oneof![Just(How::Denied), Just(How::ByOrganization)],
+    ) {
+        let (observations, links) = blinded(&[(number, how)]);
         let checks = judge(&observations);
         prop_assert!(checks.iter().all(|check| check.status != Status::Broken), "{:?}", checks);
         let is_named = |check: &Check| check.link == links[0].0 && check.evidence.contains("`x:Look`");

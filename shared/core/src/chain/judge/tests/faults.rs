@@ -43,7 +43,7 @@ fn notifications(observations: &mut Observations) -> &mut Configuration {
 fn seen<T>(look: &mut Look<T>) -> &mut T {
     match look {
         Look::Seen(it) => it,
-        Look::Missing | Look::Denied(_) | Look::Failed(_) => panic!("nothing was seen"),
+        _ => panic!("nothing was seen"),
     }
 }
 
@@ -284,6 +284,16 @@ const CASES: &[Case] = &[
     }),
     ("function_not_active", Warn, |all| {
         seen(&mut data(all).trigger.state).state = "Inactive".to_owned()
+    }),
+    ("denied_by_organization", Unknown, |all| {
+        data(all).trigger.reserved_concurrency =
+            Look::DeniedByOrganization("lambda:GetFunctionConcurrency".to_owned());
+    }),
+    ("function_in_vpc", Warn, |all| {
+        seen(&mut data(all).trigger.state).vpc = Some("vpc-0a1b".to_owned());
+    }),
+    ("function_in_vpc", Warn, |all| {
+        seen(&mut data(all).monitor.state).vpc = Some("vpc-0a1b".to_owned());
     }),
     ("function_concurrency_zero", Broken, |all| {
         data(all).trigger.reserved_concurrency = Look::Seen(Some(0))

@@ -37,7 +37,7 @@ fn function(name: &str, queues: &[&str]) -> Function {
     };
     Function {
         name: name.to_owned(),
-        state: Look::Seen(FunctionState { state: "Active".to_owned(), reason: None }),
+        state: Look::Seen(FunctionState { state: "Active".to_owned(), reason: None, vpc: None }),
         reserved_concurrency: Look::Seen(None),
         mappings: queues.iter().map(mapping).collect(),
     }
@@ -199,7 +199,7 @@ pub(super) fn healthy() -> Observations {
     let route = RouteFacts {
         name: "orders".to_owned(),
         bucket: "acme-landing".to_owned(),
-        job: "orders-to-parquet".to_owned(),
+        job: Some("orders-to-parquet".to_owned()),
         must_claim: true,
         by_bucket_policy: false,
         max_concurrent_runs: Some(4),

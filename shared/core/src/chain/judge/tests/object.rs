@@ -75,6 +75,9 @@ pub(super) const CASES: &[Case] = &[
     // It was uploaded again after the arrival that the ledger has.
     ("object_not_recorded", Status::Broken, |it| it.arrivals = recorded(3_601)),
     ("could_not_look", Status::Unknown, |it| it.head = Look::Denied("s3:GetObject".to_owned())),
+    ("denied_by_organization", Status::Unknown, |it| {
+        it.head = Look::DeniedByOrganization("s3:GetObject".to_owned());
+    }),
     ("could_not_look", Status::Unknown, |it| it.head = Look::Failed("HeadObject: no".to_owned())),
     ("could_not_look", Status::Unknown, |it| it.answers = Err("nobody looked".to_owned())),
     ("could_not_look", Status::Unknown, |it| {

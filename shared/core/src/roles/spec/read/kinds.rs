@@ -34,20 +34,20 @@ pub(crate) fn starter(
     let mut jobs = BTreeSet::new();
     let mut others = BTreeSet::new();
     for route in &routes.routes {
-        let Some(target) = target_of(&routes, route) else { continue };
+        let (Some(target), Some(job)) = (target_of(&routes, route), &route.job) else { continue };
         if target.starter_role_arn != *own {
             others.insert(target.starter_role_arn.as_str());
             continue;
         }
-        if admissible(&route.job) != route.job {
+        if admissible(job) != *job {
             at.key("Routes").error(
-                format!("a policy can't contain the name of job `{}`", route.job.escape_debug()),
+                format!("a policy can't contain the name of job `{}`", job.escape_debug()),
                 "policies can only contain the characters U+0020 to U+00FF: rename the job",
             );
         }
         let Target { account, region, .. } = target;
         let partition = &setting.home.partition;
-        jobs.insert(format!("arn:{partition}:glue:{region}:{account}:job/{}", literal(&route.job)));
+        jobs.insert(format!("arn:{partition}:glue:{region}:{account}:job/{}", literal(job)));
     }
     if jobs.is_empty() {
         let others: Vec<&str> = others.into_iter().collect();
