@@ -117,7 +117,8 @@ impl<'a> Lister<'a> {
 /// Returns a key. The call asks for encoded keys, because XML can't hold every character of one, and the answer says whether
 /// they are.
 fn key_of(call: Call, encoding: Option<&EncodingType>, key: Option<String>) -> Seen<String> {
-    let key = key.filter(|key| !key.is_empty()).ok_or_else(|| call.failed("an object has no key"))?;
+    let key =
+        key.filter(|key| !key.is_empty()).ok_or_else(|| call.failed("an object has no key"))?;
     match encoding {
         Some(EncodingType::Url) => {
             let decoded = decode_key(&key).map_err(|error| call.failed(error.to_string()))?;

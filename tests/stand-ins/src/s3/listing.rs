@@ -28,8 +28,10 @@ pub(super) fn serve(s3: &S3, call: &Call) -> Option<Answer> {
         }
         "ListObjectsV2" => {
             let (objects, next) = page(s3, bucket, member("prefix"), member("start-after"));
-            let mut xml =
-                format!("<ListBucketResult><EncodingType>url</EncodingType><IsTruncated>{}</IsTruncated>", next.is_some());
+            let mut xml = format!(
+                "<ListBucketResult><EncodingType>url</EncodingType><IsTruncated>{}</IsTruncated>",
+                next.is_some()
+            );
             for (key, content, modified) in objects {
                 let entry = entry(&key, content, modified);
                 let _ = write!(xml, "<Contents>{entry}</Contents>");
@@ -38,8 +40,10 @@ pub(super) fn serve(s3: &S3, call: &Call) -> Option<Answer> {
         }
         "ListObjectVersions" => {
             let (objects, next) = page(s3, bucket, member("prefix"), member("key-marker"));
-            let mut xml =
-                format!("<ListVersionsResult><EncodingType>url</EncodingType><IsTruncated>{}</IsTruncated>", next.is_some());
+            let mut xml = format!(
+                "<ListVersionsResult><EncodingType>url</EncodingType><IsTruncated>{}</IsTruncated>",
+                next.is_some()
+            );
             if let Some(next) = next {
                 let _ = write!(xml, "<NextKeyMarker>{}</NextKeyMarker>", encoded(&next));
             }
