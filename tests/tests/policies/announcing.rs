@@ -30,6 +30,7 @@ fn documents(role: &str) -> Vec<Value> {
                 "AnnouncesBatches": announces,
                 "LandingBucketNames": "acme-landing",
                 "ArrivalsQueue.Arn": arn("sqs", "landfall-arrivals"),
+                "BackfillQueue.Arn": arn("sqs", "landfall-backfill"),
                 "RunsQueue.Arn": arn("sqs", "landfall-runs"),
                 "WorkQueue.Arn": arn("sqs", "landfall-work"),
                 "Ledger.Arn": arn("dynamodb", "table/landfall-ledger"),
