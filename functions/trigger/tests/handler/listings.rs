@@ -114,6 +114,19 @@ async fn an_object_that_is_announced_late_and_listed_then_is_in_one_batch() {
 }
 
 #[tokio::test]
+async fn events_that_come_late_and_twice_are_known_at_the_first_attempt() {
+    let stage = stage().await;
+    let keys: Vec<String> = (0..20).map(|n| format!("quiet/1/{n}")).collect();
+    let objects: Vec<(&str, &str, Time)> = keys.iter().map(|key| (&**key, "e", ago(90))).collect();
+    let writes = || stage.aws.calls_of("TransactWriteItems").len();
+    for written in [1, 2] {
+        assert_eq!(stage.failures(&announced(&objects, None)).await, NONE);
+        assert_eq!(writes(), written, "one transaction, which is refused the second time");
+    }
+    assert_eq!(stage.batch().await.members, 20);
+}
+
+#[tokio::test]
 async fn the_same_bytes_that_s3_announces_again_start_anew() {
     let stage = stage().await;
     for event in [

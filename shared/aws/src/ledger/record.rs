@@ -101,10 +101,12 @@ impl Ledger {
                     None => &mut rest[claim.at],
                     Some(marker) => &mut markers[marker],
                 };
-                pending.known = match claim.look {
+                pending.known = match (&claim.look, &pending.known) {
                     // These were recorded before: they are in this batch or another one.
-                    None => Known::Yes,
-                    Some(_) => self.known_by_look(&claim.pk, &claim.sk, pending.member).await?,
+                    (None, _) | (_, Known::Yes) => Known::Yes,
+                    (Some(_), Known::No(_)) => {
+                        self.known_by_look(&claim.pk, &claim.sk, pending.member).await?
+                    }
                 };
             }
             if recorded.drop_known(&mut rest) + recorded.drop_known(&mut markers) > 0 {
