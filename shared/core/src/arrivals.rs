@@ -14,9 +14,9 @@ mod notification;
 
 use serde_json::value::RawValue;
 
-pub use arrival::{Arrival, EventTime, compare_sequencers};
+pub use arrival::{Arrival, EventTime, Listing, compare_sequencers};
 pub use error::ArrivalError;
-pub use listed::{Listed, Listing, messages};
+pub use listed::{Listed, messages};
 pub use message::{Content, Delivery, Ignored, Message};
 pub use notification::decode_key;
 

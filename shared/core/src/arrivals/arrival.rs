@@ -2,10 +2,10 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::listed::Listing;
 use crate::moment::Time;
 
 /// One object that was created, with its key decoded.
@@ -42,6 +42,18 @@ impl Arrival {
     pub fn uri(&self) -> String {
         format!("s3://{}/{}", self.bucket, self.key)
     }
+}
+
+/// A listing of a bucket, and what is to become of what it finds.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Listing {
+    /// Its ID.
+    pub id: String,
+    /// The name of the route that takes what it finds. Other routes don't.
+    pub route: String,
+    /// `true` if the route takes it again, though it is in a batch already.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub again: bool,
 }
 
 /// Compares two sequencers of one key. The shorter one is padded with zeros on the right, and case does not matter (S3 user

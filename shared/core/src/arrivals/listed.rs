@@ -1,26 +1,13 @@
 //! What a listing found, in messages of the shape of S3's event notifications, so that both take one way. Only the key is
 //! not encoded.
 
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::arrival::{Arrival, EventTime};
+use super::arrival::{Arrival, EventTime, Listing};
 use super::error::ArrivalError;
 
 /// The source of a record that a listing made.
 pub(super) const SOURCE: &str = "landfall:listing";
-
-/// A listing of a bucket, and what is to become of what it finds.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Listing {
-    /// Its ID.
-    pub id: String,
-    /// The name of the route that takes what it finds. Other routes don't.
-    pub route: String,
-    /// `true` if the route takes it again, though it is in a batch already.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub again: bool,
-}
 
 /// An object that a listing found.
 #[derive(Debug, Clone, PartialEq, Eq)]
