@@ -181,32 +181,11 @@ impl Ledger {
     /// Fails if the table does not answer. Then it is unknown whether the batch was written.
     pub async fn write(&self, batch: Batch) -> Result<Option<Batch>, LedgerError> {
         let written = Batch { revision: batch.revision + 1, ..batch };
-        let mut conflicts = 0;
-        loop {
-            let put = self.put_batch(&written)?;
-            let answer = self
-                .client
-                .put_item()
-                .table_name(&self.table)
-                .set_item(Some(put.item))
-                .set_condition_expression(put.condition_expression)
-                .set_expression_attribute_values(put.expression_attribute_values)
-                .send()
-                .await;
-            match answer {
-                Ok(_) => return Ok(Some(written)),
-                // An attempt whose answer was lost may have written it: then the ledger has it.
-                Err(error) if is_refused(&error) => {
-                    return Ok(self.batch(&written.id).await?.filter(|found| *found == written));
-                }
-                // It met another transaction, which may yet come to nothing.
-                Err(error) if is_conflict(&error) && conflicts < MAX_CONFLICTS => {
-                    conflicts += 1;
-                    pause().await;
-                }
-                Err(error) => return Err(self.failed("write", &written.id, &error)),
-            }
+        if self.put_if_held(self.put_batch(&written)?, &written.id).await? {
+            return Ok(Some(written));
         }
+        // An attempt whose answer was lost may have written it: then the ledger has it.
+        Ok(self.batch(&written.id).await?.filter(|found| *found == written))
     }
 
     /// Writes `batch` and, in the same transaction, changes the slot of its job ([`Slot::after`]).
@@ -301,6 +280,53 @@ impl Ledger {
         };
         // The table and the item are set.
         put.build().unwrap_or_else(|_| unreachable!("a put with all its parts"))
+    }
+
+    /// Puts an item if its condition holds. Returns `false` if it does not.
+    async fn put_if_held(&self, put: Put, id: &str) -> Result<bool, LedgerError> {
+        let mut conflicts = 0;
+        loop {
+            let put = put.clone();
+            let answer = self
+                .client
+                .put_item()
+                .table_name(&self.table)
+                .set_item(Some(put.item))
+                .set_condition_expression(put.condition_expression)
+                .set_expression_attribute_values(put.expression_attribute_values)
+                .send()
+                .await;
+            match answer {
+                Ok(_) => return Ok(true),
+                Err(error) if is_refused(&error) => return Ok(false),
+                // It met another transaction, which may yet come to nothing.
+                Err(error) if is_conflict(&error) && conflicts < MAX_CONFLICTS => {
+                    conflicts += 1;
+                    pause().await;
+                }
+                Err(error) => return Err(self.failed("write", id, &error)),
+            }
+        }
+    }
+
+    /// Reads a page of the items of one partition whose sort keys begin with `beginning`, and where the next page begins.
+    async fn partition(
+        &self,
+        pk: &str,
+        beginning: Option<String>,
+        from: Option<item::Item>,
+    ) -> Result<(Vec<item::Item>, Option<item::Item>), LedgerError> {
+        let query = self.client.query().table_name(&self.table).consistent_read(true);
+        let query = query.expression_attribute_values(":pk", item::text(pk));
+        let query = match beginning {
+            None => query.key_condition_expression("pk = :pk"),
+            Some(beginning) => query
+                .key_condition_expression("pk = :pk AND begins_with(sk, :beginning)")
+                .expression_attribute_values(":beginning", item::text(beginning)),
+        };
+        let answer = query.set_exclusive_start_key(from).send().await;
+        let answer = answer.map_err(|error| self.failed("search", pk, &error))?;
+        Ok((answer.items.unwrap_or_default(), answer.last_evaluated_key))
     }
 
     async fn get(&self, pk: &str, sk: &str) -> Result<Option<item::Item>, LedgerError> {

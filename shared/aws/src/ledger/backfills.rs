@@ -10,7 +10,7 @@ use landfall_core::moment::Time;
 use super::item::{self, Item};
 use super::looks::Known;
 use super::{ARRIVALS_KEPT, CONCURRENT_READS, Ledger, LedgerError};
-use crate::dynamodb::{is_refused, number};
+use crate::dynamodb::number;
 
 /// The partition key of all backfills. There are few of them.
 const PARTITION: &str = "backfill";
@@ -32,21 +32,11 @@ impl Ledger {
         let mut backfills = Vec::new();
         let mut from: Option<Item> = None;
         loop {
-            let answer = self
-                .client
-                .query()
-                .table_name(&self.table)
-                .key_condition_expression("pk = :pk")
-                .expression_attribute_values(":pk", item::text(PARTITION))
-                .consistent_read(true)
-                .set_exclusive_start_key(from)
-                .send()
-                .await
-                .map_err(|error| self.failed("search", PARTITION, &error))?;
-            for found in answer.items() {
+            let (found, next) = self.partition(PARTITION, None, from).await?;
+            for found in &found {
                 backfills.push(read(found)?);
             }
-            from = answer.last_evaluated_key;
+            from = next;
             if from.is_none() {
                 backfills.sort_by_key(|backfill| std::cmp::Reverse(backfill.started_at));
                 return Ok(backfills);
@@ -67,24 +57,11 @@ impl Ledger {
         let written = Backfill { revision: backfill.revision + 1, updated_at: now, ..backfill };
         let mut item = item::doc(PARTITION, &written.id, written.v, written.revision, &written)?;
         item.insert("expires".to_owned(), number((now + ARRIVALS_KEPT).seconds()));
-        let put = self.put(item, written.revision);
-        let answer = self
-            .client
-            .put_item()
-            .table_name(&self.table)
-            .set_item(Some(put.item))
-            .set_condition_expression(put.condition_expression)
-            .set_expression_attribute_values(put.expression_attribute_values)
-            .send()
-            .await;
-        match answer {
-            Ok(_) => Ok(Some(written)),
-            // An attempt whose answer was lost may have written it: then the ledger has it.
-            Err(error) if is_refused(&error) => {
-                Ok(self.backfill(&written.id).await?.filter(|found| *found == written))
-            }
-            Err(error) => Err(self.failed("write", &written.id, &error)),
+        if self.put_if_held(self.put(item, written.revision), &written.id).await? {
+            return Ok(Some(written));
         }
+        // An attempt whose answer was lost may have written it: then the ledger has it.
+        Ok(self.backfill(&written.id).await?.filter(|found| *found == written))
     }
 
     /// Tells for each of `members`, which a listing found, whether a batch of `route` has it.

@@ -102,19 +102,8 @@ impl Ledger {
             if !has_time(deadline, CALL_TIMEOUT) {
                 return Err(LedgerError::OutOfTime { id: pk });
             }
-            let answer = self
-                .client
-                .query()
-                .table_name(&self.table)
-                .key_condition_expression("pk = :pk AND begins_with(sk, :route)")
-                .expression_attribute_values(":pk", item::text(&pk))
-                .expression_attribute_values(":route", item::text(format!("{route} ")))
-                .consistent_read(true)
-                .set_exclusive_start_key(from)
-                .send()
-                .await
-                .map_err(|error| self.failed("search", &pk, &error))?;
-            for found in answer.items() {
+            let (items, next) = self.partition(&pk, Some(format!("{route} ")), from).await?;
+            for found in &items {
                 let Some(sk) = found.get("sk").and_then(|sk| sk.as_s().ok()) else { continue };
                 if Some(sk) == look_key.as_ref() {
                     recorded.look = read_look(&pk, found)?;
@@ -128,7 +117,7 @@ impl Ledger {
                     }
                 }
             }
-            from = answer.last_evaluated_key;
+            from = next;
             if from.is_none() {
                 return Ok(recorded);
             }

@@ -356,7 +356,8 @@ fn claims(
         Known::No(look) if under.look => Some(look.with(member)),
         _ => None,
     };
-    let by_look = member.look_key(route).zip(look);
-    let by_look = by_look.map(|(sk, look)| Claim { at, pk: pk(), sk, look: Some(look) });
+    let by_look = look.and_then(|look| {
+        Some(Claim { at, pk: pk(), sk: member.look_key(route)?, look: Some(look) })
+    });
     by_identity.into_iter().chain(by_look)
 }

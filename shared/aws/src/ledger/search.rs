@@ -217,24 +217,14 @@ impl Ledger {
         let mut found = Vec::new();
         let mut from: Option<Item> = None;
         loop {
-            let answer = self
-                .client
-                .query()
-                .table_name(&self.table)
-                .key_condition_expression("pk = :pk")
-                .expression_attribute_values(":pk", item::text(&pk))
-                .consistent_read(true)
-                .set_exclusive_start_key(from)
-                .send()
-                .await
-                .map_err(|error| self.failed("search", &pk, &error))?;
-            found.extend(answer.items().iter().filter_map(|item| {
+            let (items, next) = self.partition(&pk, None, from).await?;
+            found.extend(items.iter().filter_map(|item| {
                 let arrival_key = item.get("sk")?.as_s().ok()?.clone();
                 let route = arrival_key.split(' ').next()?.to_owned();
                 let batch = item.get("batch")?.as_s().ok()?.clone();
                 Some(Found { route, arrival_key, batch, recorded_at: item::time(item, "at")? })
             }));
-            from = answer.last_evaluated_key;
+            from = next;
             if from.is_none() {
                 found.sort_by_key(|found| found.recorded_at);
                 return Ok(found);
