@@ -270,7 +270,7 @@ fn rules(batch: &Batch) -> String {
 
 fn sealed(batch: &Batch, due: Time, waits_for_slot: bool, now: Time) -> Vec<String> {
     let job = printable(&batch.start.job);
-    let next = match is_to_be_announced(batch) {
+    let next = match batch.is_to_be_announced() {
         true => "puts the event that says that it has closed",
         false => "starts a run",
     };
@@ -291,11 +291,6 @@ fn sealed(batch: &Batch, due: Time, waits_for_slot: bool, now: Time) -> Vec<Stri
     sentences.extend(batch.history.last().and_then(|last| meaning(&last.detail)));
     sentences.extend(failure(batch));
     sentences
-}
-
-/// Returns `true` if the event that says that the batch has closed comes next.
-fn is_to_be_announced(batch: &Batch) -> bool {
-    batch.start.announce && batch.announced_at.is_none()
 }
 
 /// Says why the run failed that the state is about, and what that means if it is known.

@@ -39,7 +39,7 @@ pub use claim::{Claim, ClaimMode, EndOutcome};
 pub use fit::cut;
 pub use history::{Entry, HistoryEvent};
 pub use id::{BatchId, HASH_CHARS};
-pub use identity::{Announced, Identity, LISTED_FROM_AGE, Look, RecordedUnder, may_be_listed};
+pub use identity::{Announced, Identity, Look, RecordedUnder, may_be_listed};
 pub use manifest::{Manifest, Prepared, Unprepared};
 pub use record::{Chunk, Closing, Draft, Member, arrivals_room, chunk};
 pub use repeats::{attempt_of, repeat_after};
@@ -176,7 +176,7 @@ pub struct Start {
     #[serde(default, skip_serializing_if = "ClaimMode::is_required")]
     pub claim: ClaimMode,
     /// Whether an event says that the batch has closed, before anything is started.
-    #[serde(default, skip_serializing_if = "is_no")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub announce: bool,
 }
 
@@ -472,11 +472,6 @@ fn yes() -> bool {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
 fn is_yes(is: &bool) -> bool {
     *is
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-fn is_no(is: &bool) -> bool {
-    !*is
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]

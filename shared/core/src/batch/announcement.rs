@@ -36,7 +36,7 @@ struct Detail<'a> {
 
 impl Batch {
     /// Returns `true` if an event says that it has closed, and nobody knows that one was put.
-    pub(super) fn is_to_be_announced(&self) -> bool {
+    pub fn is_to_be_announced(&self) -> bool {
         (self.start.announce || !self.start.has_job()) && self.announced_at.is_none()
     }
 
