@@ -12,6 +12,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_sts::operation::get_caller_identity::GetCallerIdentityOutput;
 use landfall_aws::config;
 use landfall_aws::sdk_error::sdk_error_parts;
+use landfall_inspection::Place;
 use serde::Deserialize;
 
 use crate::terminal::printable;
@@ -38,6 +39,16 @@ pub async fn identity(config: &SdkConfig) -> anyhow::Result<GetCallerIdentityOut
     identity.map_err(|error| {
         let (code, message) = sdk_error_parts(&error);
         anyhow!("failed to get the caller's identity from STS: {code}: {message}")
+    })
+}
+
+/// Returns the account and the region that calls with this configuration go to.
+pub fn place(identity: &GetCallerIdentityOutput, config: &SdkConfig) -> anyhow::Result<Place> {
+    let partition = identity.arn().and_then(|arn| arn.split(':').nth(1)).unwrap_or("aws");
+    Ok(Place {
+        partition: partition.to_owned(),
+        account: identity.account().context("STS returned no account")?.to_owned(),
+        region: config.region().map(ToString::to_string).unwrap_or_default(),
     })
 }
 

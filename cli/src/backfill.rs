@@ -12,7 +12,7 @@ use landfall_aws::clock::now;
 use landfall_core::backfill::{Backfill, Mode, Selection, Standing};
 use landfall_core::problem::did_you_mean;
 use landfall_core::routes::{Route, Routes};
-use landfall_inspection::{Clients, cloudformation};
+use landfall_inspection::{Clients, Place, cloudformation};
 
 use self::report::{Estimate, Plan};
 use self::work::{Stop, Work};
@@ -54,7 +54,7 @@ struct Desk {
     clients: Clients,
     routes: Routes,
     /// The data account.
-    account: String,
+    place: Place,
     /// The ARN of whoever asks.
     caller: String,
     /// The queue that the trigger reads backfills from.
@@ -82,9 +82,9 @@ impl Desk {
             Some(routes) => routes,
             None => deployed(&clients, stack).await.map_err(|why| anyhow!(why))?.routes,
         };
-        let account = identity.account().unwrap_or_default().to_owned();
+        let place = aws::place(&identity, connection.config())?;
         let caller = identity.arn().unwrap_or_default().to_owned();
-        Ok(Self { connection, clients, routes, account, caller, queue })
+        Ok(Self { connection, clients, routes, place, caller, queue })
     }
 
     fn route(&self, name: &str) -> anyhow::Result<&Route> {
@@ -125,31 +125,24 @@ fn start(args: &StartArgs, mode: Mode, reason: Option<&str>, color: Color) -> Pr
             desk.caller.clone(),
             now,
         );
-        let mut survey = Work::new(&desk, route, backfill.clone(), BoundArgs::none()).await?;
-        survey.look(|counts| say(&report::looking(counts))).await?;
-        let estimate = Estimate::new(&desk, args, route, survey.survey().batches()).await;
-        let plan = Plan {
-            backfill: &backfill,
-            route,
-            survey: survey.survey(),
-            bounds: &args.bounds,
-            estimate,
-        };
+        let work = Work::new(&desk, route, backfill, args.bounds).await?;
+        let survey = work.look(|counts| say(&report::looking(counts))).await?;
+        let estimate = Estimate::new(&desk, args, route, survey.batches()).await;
+        let (backfill, bounds) = (work.backfill(), &args.bounds);
+        let plan = Plan { backfill, route, survey: &survey, bounds, estimate };
         let mut output =
             Output::success(if args.ledger.json { plan.document() } else { plan.text() });
-        if survey.survey().counts.refused > 0 {
+        if survey.counts.refused > 0 {
             output.worsen(Status::Problems);
         }
-        if args.dry_run || survey.survey().counts.taken == 0 {
+        if args.dry_run || survey.counts.taken == 0 {
             return Ok(output);
         }
         if !args.ledger.json {
             crate::terminal::progress::show(&std::mem::take(&mut output.stdout));
         }
         confirm(args.yes, "send them?")?;
-        let total = survey.survey().counts.taken;
-        let work = Work::new(&desk, route, backfill, args.bounds).await?;
-        go(work, Some(total), output).await
+        go(work, Some(survey.counts.taken), output).await
     })?;
     Ok(output)
 }

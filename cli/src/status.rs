@@ -3,7 +3,7 @@
 //! [`look`] makes the calls, [`judge`](judge::judge) decides what needs a person, and [`report`] prints.
 
 mod judge;
-pub mod look;
+mod look;
 mod report;
 
 use landfall_aws::clock::now;

@@ -114,13 +114,6 @@ pub struct BoundArgs {
     pub rate: Option<u32>,
 }
 
-impl BoundArgs {
-    /// Returns no bounds.
-    pub fn none() -> Self {
-        Self { max_objects: None, max_runs: None, rate: None }
-    }
-}
-
 #[derive(Subcommand)]
 pub enum BackfillCommand {
     /// Show the backfills and replays, newest first, or one of them.

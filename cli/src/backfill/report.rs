@@ -13,7 +13,6 @@ use serde::Serialize;
 use super::Desk;
 use super::work::Stop;
 use crate::args::backfill::{BoundArgs, StartArgs};
-use crate::status;
 use crate::terminal::output::json;
 use crate::terminal::phrases::{counted, detail, length, moment};
 use crate::terminal::printable;
@@ -65,8 +64,6 @@ impl Estimate {
 
 /// Returns how many minutes of a DPU the route's runs used on average.
 async fn history(desk: &Desk, args: &StartArgs, route: &str) -> Result<Option<f64>, String> {
-    let config = desk.connection.config();
-    let place = status::look::place(config).await.map_err(|error| format!("{error:#}"))?;
     let dimensions = || vec![("Ledger", args.ledger.table.as_str()), ("Route", route)];
     let of = |statistic| Metric {
         namespace: "Landfall",
@@ -75,7 +72,7 @@ async fn history(desk: &Desk, args: &StartArgs, route: &str) -> Result<Option<f6
         statistic,
     };
     let until = now();
-    let totals = CloudWatch::new(config, &place);
+    let totals = CloudWatch::new(desk.connection.config(), &desk.place);
     let totals = totals.totals(&[of("Sum"), of("SampleCount")], until - HISTORY, until).await;
     match totals.map_err(|unseen| unseen.to_string())?.as_slice() {
         [sum, count] if *count > 0.0 => Ok(Some(sum / count / 60.0)),

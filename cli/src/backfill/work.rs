@@ -29,11 +29,11 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// A backfill at work.
 pub struct Work<'a> {
     desk: &'a Desk,
+    route: &'a Route,
     lister: Lister<'a>,
     queue: Queue,
     backfill: Backfill,
     bounds: BoundArgs,
-    survey: Survey,
 }
 
 /// Why a backfill sends no more.
@@ -63,38 +63,34 @@ pub fn id(mode: Mode, now: Time) -> anyhow::Result<String> {
 impl<'a> Work<'a> {
     pub async fn new(
         desk: &'a Desk,
-        route: &Route,
+        route: &'a Route,
         backfill: Backfill,
         bounds: BoundArgs,
     ) -> anyhow::Result<Self> {
         let queue = Queue::new(&desk.queue, desk.connection.config());
-        let bucket = &desk.route(&route.name)?.bucket;
+        let bucket = &route.bucket;
         let prefix = backfill.selection.prefix.clone();
-        let lister = Lister::new(&desk.clients, &desk.account, bucket, prefix).await;
+        let lister = Lister::new(&desk.clients, &desk.place.account, bucket, prefix).await;
         let lister = lister.map_err(|why| anyhow!("failed to look at bucket `{bucket}`: {why}"))?;
-        let survey = Survey::new(route.closing);
-        Ok(Self { desk, lister, queue, backfill, bounds, survey })
-    }
-
-    pub fn survey(&self) -> &Survey {
-        &self.survey
+        Ok(Self { desk, route, lister, queue, backfill, bounds })
     }
 
     pub fn backfill(&self) -> &Backfill {
         &self.backfill
     }
 
-    /// Lists everything, and sends nothing.
-    pub async fn look(&mut self, mut tell: impl FnMut(&Counts)) -> anyhow::Result<()> {
+    /// Lists everything, and sends nothing. The bounds don't count here.
+    pub async fn look(&self, mut tell: impl FnMut(&Counts)) -> anyhow::Result<Survey> {
+        let mut survey = Survey::new(self.route.closing);
         let mut after = None;
         loop {
-            let page = self.page(after.as_deref()).await?;
+            let page = self.page(after.as_deref(), PAGE).await?;
             let (sifted, is_known) = self.sifted(page.objects).await?;
-            self.survey.add(sifted, &is_known);
-            tell(&self.survey.counts);
+            survey.add(sifted, &is_known);
+            tell(&survey.counts);
             after = page.after;
             if after.is_none() {
-                return Ok(());
+                return Ok(survey);
             }
         }
     }
@@ -103,14 +99,17 @@ impl<'a> Work<'a> {
     /// ledger knows what is in it.
     pub async fn send(&mut self, mut tell: impl FnMut(&Counts)) -> anyhow::Result<Stop> {
         let before = self.backfill.counts;
+        let mut survey = Survey::new(self.route.closing);
+        // So a rate is kept from one second to the next.
+        let most = self.bounds.rate.unwrap_or(PAGE).min(PAGE);
         if !self.note(Standing::Running, self.backfill.after.clone()).await? {
             return Ok(Stop::Elsewhere);
         }
         loop {
-            let page = self.page(self.backfill.after.clone().as_deref()).await?;
+            let page = self.page(self.backfill.after.as_deref(), most).await?;
             let (mut after, mut objects) = (page.after, page.objects);
             let mut sifted = self.sifted(objects.clone()).await?;
-            let fitting = self.fitting(&sifted);
+            let fitting = self.fitting(&survey, &sifted);
             let is_bound = fitting < sifted.0.taken.len();
             if is_bound {
                 // Everything up to the last object that fits is done with; the rest is for the next time.
@@ -119,10 +118,10 @@ impl<'a> Work<'a> {
                 sifted = self.sifted(objects).await?;
                 after = last.or_else(|| self.backfill.after.clone());
             }
-            let taken = self.survey.add(sifted.0, &sifted.1);
+            let taken = survey.add(sifted.0, &sifted.1);
             self.bring(&taken).await?;
             self.backfill.counts = before;
-            self.backfill.counts += self.survey.counts;
+            self.backfill.counts += survey.counts;
             tell(&self.backfill.counts);
             let standing = match &after {
                 _ if is_bound => Standing::Paused,
@@ -147,10 +146,8 @@ impl<'a> Work<'a> {
         }
     }
 
-    async fn page(&self, after: Option<&str>) -> anyhow::Result<Page> {
+    async fn page(&self, after: Option<&str>, most: u32) -> anyhow::Result<Page> {
         let bucket = &self.backfill.selection.bucket;
-        // So a rate is kept from one second to the next.
-        let most = self.bounds.rate.unwrap_or(PAGE).min(PAGE);
         self.lister
             .page(after, most)
             .await
@@ -170,10 +167,10 @@ impl<'a> Work<'a> {
         Ok((sifted, known))
     }
 
-    fn fitting(&self, (sifted, is_known): &(Sifted, Vec<bool>)) -> usize {
+    fn fitting(&self, survey: &Survey, (sifted, is_known): &(Sifted, Vec<bool>)) -> usize {
         let BoundArgs { max_objects, max_runs, .. } = self.bounds;
         let (objects, runs) = (max_objects.unwrap_or(u64::MAX), max_runs.unwrap_or(u64::MAX));
-        self.survey.fitting(sifted, is_known, objects, runs)
+        survey.fitting(sifted, is_known, objects, runs)
     }
 
     async fn bring(&self, taken: &[Taken]) -> anyhow::Result<()> {
@@ -208,7 +205,7 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Returns `true` if somebody paused or cancelled it, after noting how far it came all the same.
+    /// Returns `true` if somebody paused or cancelled it. The page that was sent last isn't noted then: it is sent again.
     async fn is_told_to_stand(&mut self) -> anyhow::Result<bool> {
         let found = super::read(&self.desk.connection, &self.backfill.id).await?;
         let Some(found) = found else { return Ok(false) };

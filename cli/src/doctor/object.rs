@@ -74,15 +74,10 @@ pub async fn connect(stacks: &StackArgs) -> anyhow::Result<DataAccount> {
     let config = aws::of_profile(stacks.data_profile.as_deref(), region).await?;
     let of = || format!("failed to reach the {}", Side::Data.name());
     let identity = aws::identity(&config).await.with_context(of)?;
-    let arn = identity.arn().unwrap_or_default();
-    let place = Place {
-        partition: arn.split(':').nth(1).unwrap_or("aws").to_owned(),
-        account: identity.account().context("STS returned no account")?.to_owned(),
-        region: config
-            .region()
-            .context("no region is set: name the region of the data account's stack with --region")?
-            .to_string(),
-    };
+    config
+        .region()
+        .context("no region is set: name the region of the data account's stack with --region")?;
+    let place = aws::place(&identity, &config)?;
     Ok(DataAccount { config, place })
 }
 

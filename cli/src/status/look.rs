@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use anyhow::Context;
 use landfall_aws::clock::now;
 use landfall_aws::ledger::Listing;
 use landfall_core::chain::observed::{Named, Observations, Queue};
@@ -90,7 +89,7 @@ pub async fn look(args: &StatusArgs) -> anyhow::Result<Status> {
     let ledger = LedgerArgs { table: table.clone(), region: args.region.clone(), json: args.json };
     let connection = connect(&ledger).await?;
     let config = connection.config();
-    let place = place(config).await?;
+    let place = aws::place(&aws::identity(config).await?, config)?;
     let clients = Clients::new(config);
     let stacks = [TemplateName::Data, TemplateName::Provisioner, TemplateName::Auditor];
     let [data, provisioner, auditor] = stacks.map(|template| stack_name(prefix, template));
@@ -137,16 +136,6 @@ pub async fn look(args: &StatusArgs) -> anyhow::Result<Status> {
         options: options(args),
         batches: batches.map_err(|error| format!("{:#}", connection.explained(error))),
         place,
-    })
-}
-
-pub async fn place(config: &aws_config::SdkConfig) -> anyhow::Result<Place> {
-    let identity = aws::identity(config).await?;
-    let partition = identity.arn().and_then(|arn| arn.split(':').nth(1)).unwrap_or("aws");
-    Ok(Place {
-        partition: partition.to_owned(),
-        account: identity.account().context("STS returned no account")?.to_owned(),
-        region: config.region().map(ToString::to_string).unwrap_or_default(),
     })
 }
 
