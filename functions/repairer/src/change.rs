@@ -22,6 +22,7 @@ pub(crate) async fn change(
     gone: Vec<Gone>,
 ) -> Result<Outcome, Error> {
     let (stacks, stack) = (&context.stacks, context.settings.stack.as_str());
+    let causes: Vec<String> = gone.iter().filter_map(|it| it.cause.clone()).collect();
     let resources: Vec<Resource> = gone.into_iter().map(|gone| gone.resource).collect();
     let ids: BTreeSet<&str> = resources.iter().map(|it| it.logical_id.as_str()).collect();
     let marks = asked::marks(ids.iter().copied());
@@ -53,6 +54,7 @@ pub(crate) async fn change(
         state,
         resources: &resources,
         reasons: &reasons,
+        causes: &causes,
         change_set: (state == State::Started).then_some(change_set),
         at: now(),
     };

@@ -16,14 +16,15 @@ mod settings;
 use aws_config::SdkConfig;
 use lambda_runtime::Diagnostic;
 use landfall_aws::clock::now;
+use landfall_aws::cloudtrail::CloudTrail;
 use landfall_aws::findings::{Findings, FindingsError};
-use landfall_core::audit::repair::{Decision, HOLD, State};
+use landfall_core::audit::repair::{Brake, Decision, HOLD, State, Trace, brake};
 use landfall_inspection::Clients;
 use landfall_stacks::repair as asked;
 use landfall_stacks::stack::{Observed, Stacks, Standing};
 use serde::Serialize;
 
-use self::announce::{stop, tell_once};
+use self::announce::{stop, tell_once, tell_that_it_waits};
 use self::look::Gone;
 
 pub use self::announce::EVENT_TYPE;
@@ -74,12 +75,14 @@ pub struct Context {
     stacks: Stacks,
     findings: Findings,
     events: aws_sdk_eventbridge::Client,
+    cloudtrail: CloudTrail,
 }
 
 impl Context {
     /// Builds the clients. Makes no call.
     pub fn new(settings: Settings, config: &SdkConfig) -> Self {
-        let Settings { stack, findings_table, account, region } = &settings;
+        let Settings { stack, findings_table, account, region, .. } = &settings;
+        let partition = landfall_core::partition::of_region(region).unwrap_or("aws");
         let stacks = Stacks {
             client: aws_sdk_cloudformation::Client::new(config),
             place: format!("account `{account}`, region `{region}`"),
@@ -87,6 +90,7 @@ impl Context {
         Self {
             findings: Findings::new(config, findings_table, stack),
             events: aws_sdk_eventbridge::Client::new(config),
+            cloudtrail: CloudTrail::new(config, partition, region),
             clients: Clients::new(config),
             s3: aws_sdk_s3::Client::from_conf(landfall_aws::config::s3(config).build()),
             stacks,
@@ -187,7 +191,7 @@ async fn begin(
 ) -> Result<Vec<Gone>, Error> {
     let (stack, now) = (context.settings.stack.as_str(), now());
     let mut begun = Vec::new();
-    for gone in gone {
+    for mut gone in gone {
         let id = gone.resource.logical_id.as_str();
         let parameter = asked::parameter(id);
         if !observed.parameters.contains_key(&parameter) {
@@ -201,6 +205,16 @@ async fn begin(
         let resource = [&gone.resource];
         match kept.history.decide(now) {
             Decision::Begin(history) => {
+                let trace = match context.settings.pause.is_zero() {
+                    true => Trace::Nothing,
+                    false => look::trace(context, &gone).await,
+                };
+                let brake = brake(&kept.history, &trace, context.settings.pause, now);
+                if let Brake::Wait(until) = brake {
+                    tell_that_it_waits(context, &gone, &kept, until, &trace).await?;
+                    continue;
+                }
+                gone.cause = trace.cause();
                 if !context.findings.keep_repairs(id, &kept, &history, now).await? {
                     stop("repair_taken", stack, &resource, "another invocation repairs it");
                     break;

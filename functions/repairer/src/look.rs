@@ -1,13 +1,20 @@
 //! Finds what is gone, and whether somebody holds its repair.
 
+use std::time::Duration;
+
 use aws_sdk_s3::error::ProvideErrorMetadata;
+use landfall_aws::clock::now;
+use landfall_aws::cloudtrail::Whereabouts;
 use landfall_aws::sdk_error::sdk_error_parts;
-use landfall_core::audit::repair::{HOLD, Resource};
+use landfall_core::audit::repair::{HOLD, Resource, Trace};
 use landfall_inspection::drift::{self, State};
 use landfall_inspection::requested::Requested;
 use landfall_stacks::stack::Observed;
 
-use crate::{Context, Error};
+use crate::{Context, Error, Settings};
+
+/// How late CloudTrail can be.
+const LATE: Duration = Duration::from_secs(3_600);
 
 /// A resource that is gone, as a whole or from some buckets.
 #[derive(Debug)]
@@ -15,6 +22,10 @@ pub(crate) struct Gone {
     pub resource: Resource,
     /// The buckets that have nothing of it.
     pub buckets: Vec<String>,
+    /// The name of the role, if it is one.
+    pub role: Option<String>,
+    /// Who changed it last, if CloudTrail says so.
+    pub cause: Option<String>,
 }
 
 /// Finds the resources of which everything that differs is gone.
@@ -33,7 +44,8 @@ pub(crate) async fn gone(context: &Context, observed: &Observed) -> Result<Vec<G
         match compared.state {
             State::AsDesired => {}
             State::Drifted { is_gone: true, buckets, .. } => {
-                gone.push(Gone { resource: Resource { logical_id, name }, buckets });
+                let (resource, role) = (Resource { logical_id, name }, compared.role);
+                gone.push(Gone { resource, buckets, role, cause: None });
             }
             State::Drifted { is_gone: false, .. } | State::Stuck(_) => {
                 let message = "it differs: run `landfall deploy --repair` or decide what is right";
@@ -45,6 +57,29 @@ pub(crate) async fn gone(context: &Context, observed: &Observed) -> Result<Vec<G
         }
     }
     Ok(gone)
+}
+
+/// Asks CloudTrail who changed the resource last, since the pause before a repair began at the earliest. Of several buckets, the
+/// last change of a person counts, then what isn't known.
+pub(crate) async fn trace(context: &Context, gone: &Gone) -> Trace {
+    let Settings { pause, provisioner, .. } = &context.settings;
+    let since = now() - *pause - LATE;
+    let mut traces = Vec::new();
+    if let Some(role) = &gone.role {
+        let look = context.cloudtrail.last_change(Whereabouts::Iam, role, provisioner, since);
+        traces.push(look.await);
+    }
+    for bucket in &gone.buckets {
+        let look = context.cloudtrail.last_change(Whereabouts::Region, bucket, provisioner, since);
+        traces.push(look.await);
+    }
+    let rank = |trace: &Trace| match trace {
+        Trace::Changed(change) if change.is_own => (0, None),
+        Trace::Nothing => (1, None),
+        Trace::Unknown(_) => (2, None),
+        Trace::Changed(change) => (3, Some(change.at)),
+    };
+    traces.into_iter().max_by_key(rank).unwrap_or(Trace::Nothing)
 }
 
 /// Returns why somebody holds the repair, if one of the buckets has the tag for it. A role that is gone has no tags.

@@ -125,6 +125,11 @@ fn change_set(new: &[(String, String)], more: &str) -> Act {
 
 impl Account {
     fn new() -> Self {
+        Self::with_pause("0")
+    }
+
+    /// Returns the account with a repairer that waits so many minutes after a person's change.
+    fn with_pause(pause: &str) -> Self {
         let aws = StandIn::start(vec![Table::new(TABLE, "stack", Some("finding"))]);
         let all = ["ExternalId", "StarterRoleRepair", "NotificationsRepair"];
         let stack =
@@ -178,6 +183,8 @@ impl Account {
                 "LANDFALL_STACK" => "landfall",
                 "LANDFALL_ACCOUNT_ID" => "111111111111",
                 "LANDFALL_FINDINGS_TABLE" => TABLE,
+                "LANDFALL_REPAIR_PAUSE_MINUTES" => pause,
+                "LANDFALL_PROVISIONER_ROLE" => "landfall-provisioner",
                 "AWS_REGION" => "eu-west-1",
                 _ => return None,
             })
@@ -295,6 +302,86 @@ async fn a_role_that_is_there_but_differs_is_left_to_people() {
     account.aws.remove_bucket(LANDING);
     assert_eq!(account.repair().await.expect("a look"), Outcome::NothingGone);
     assert_eq!(account.count("CreateChangeSet") + account.count("PutEvents"), 0);
+}
+
+/// Has CloudTrail say that this role called an operation on whatever somebody asks about, so many seconds ago.
+fn changed_by(account: &Account, role: &str, seconds_ago: u64) {
+    let event = json!({ "readOnly": false, "userIdentity": { "type": "AssumedRole",
+        "arn": format!("arn:aws:sts::111111111111:assumed-role/{role}/ada"),
+        "sessionContext": { "sessionIssuer": { "userName": role } } } });
+    let at = now().0 / 1_000 - seconds_ago;
+    account.aws.answer("LookupEvents", move |call, _| {
+        let name = match call.body["LookupAttributes"][0]["AttributeValue"] == STARTER {
+            true => "DeleteRole",
+            false => "PutBucketNotification",
+        };
+        let found =
+            json!({ "EventTime": at, "EventName": name, "CloudTrailEvent": event.to_string() });
+        Act::Answer { status: 200, body: json!({ "Events": [found] }).to_string() }
+    });
+}
+
+#[tokio::test]
+async fn a_repair_waits_after_a_person_removed_something_and_says_who_it_was() {
+    let account = Account::with_pause("15");
+    changed_by(&account, "admin", 600);
+    for _ in 0..2 {
+        assert_eq!(account.repair().await.expect("a look"), Outcome::Waits);
+    }
+    assert_eq!(account.count("CreateChangeSet"), 0);
+    // Others hear it once for each resource.
+    assert_eq!(account.heard(), ["waits", "waits"]);
+    let event = &account.events()[0];
+    let (cause, reason) = (event["causes"][0].as_str(), event["reasons"][0].as_str());
+    assert!(cause.expect("a cause").contains("assumed-role/admin/ada` called `"), "{event}");
+    assert!(reason.expect("a reason").contains("landfall:hold"), "{event}");
+    let asked = account.aws.calls_of("LookupEvents");
+    let names: BTreeSet<&str> = asked
+        .iter()
+        .filter_map(|it| it["LookupAttributes"][0]["AttributeValue"].as_str())
+        .collect();
+    assert_eq!(names, BTreeSet::from([LANDING, STARTER]));
+    changed_by(&account, "admin", 901);
+    assert_eq!(account.repair().await.expect("a repair"), Outcome::Started);
+    let started = account.events().pop().expect("an event");
+    assert_eq!(started["state"], "started");
+    assert!(started["causes"][0].as_str().expect("a cause").contains("admin"), "{started}");
+    // Nobody knows yet what became of the notifications after the change that CloudTrail has.
+    assert_eq!(account.marked(), ["StarterRole"]);
+}
+
+#[tokio::test]
+async fn landfalls_own_change_is_repaired_at_once_and_one_that_nobody_knows_of_waits() {
+    let account = Account::with_pause("15");
+    changed_by(&account, "landfall-provisioner", 1);
+    assert_eq!(account.repair().await.expect("a repair"), Outcome::Started);
+    assert_eq!(account.marked(), ["StarterRole"]);
+    for act in [
+        Act::Fail { status: 400, code: "AccessDeniedException" },
+        Act::Answer { status: 200, body: "{}".to_owned() },
+    ] {
+        let account = Account::with_pause("15");
+        account.aws.answer("LookupEvents", move |_, _| act.clone());
+        for _ in 0..2 {
+            assert_eq!(account.repair().await.expect("a look"), Outcome::Waits);
+        }
+        assert_eq!((account.count("CreateChangeSet"), account.heard().len()), (0, 2));
+        // The pause that others heard of is over.
+        for id in ["StarterRole", "Notifications"] {
+            let body = json!({ "began": [], "waits_until": now().0 - 1 });
+            let item = json!({ "stack": { "S": "landfall" },
+                "finding": { "S": format!("repair/{id}") }, "body": { "S": body.to_string() } });
+            assert!(account.aws.put_item(TABLE, &item));
+        }
+        assert_eq!(account.repair().await.expect("a repair"), Outcome::Started);
+    }
+}
+
+#[tokio::test]
+async fn without_a_pause_nobody_asks_cloudtrail() {
+    let account = Account::new();
+    assert_eq!(account.repair().await.expect("a repair"), Outcome::Started);
+    assert_eq!(account.count("LookupEvents"), 0);
 }
 
 #[tokio::test]

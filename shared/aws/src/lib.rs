@@ -8,6 +8,7 @@ pub mod assumed_role;
 pub mod claims;
 pub mod clock;
 mod clock_check;
+pub mod cloudtrail;
 pub mod config;
 pub mod dynamodb;
 pub mod events;

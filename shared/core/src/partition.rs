@@ -56,6 +56,17 @@ pub fn dual_stack_dns_suffix(partition: &str) -> Option<&'static str> {
     find(partition).map(|known| known.dual_stack_dns_suffix)
 }
 
+/// Returns the region that IAM belongs to in a partition, in which CloudTrail records its calls and delivers the events about them.
+/// Returns `None` for a partition of which we don't know it.
+pub fn iam_region(partition: &str) -> Option<&'static str> {
+    match partition {
+        "aws" => Some("us-east-1"),
+        "aws-cn" => Some("cn-north-1"),
+        "aws-us-gov" => Some("us-gov-west-1"),
+        _ => None,
+    }
+}
+
 /// Returns `true` if `text` has the form of a region's name, such as `eu-west-1`.
 pub fn is_region(text: &str) -> bool {
     let parts: Vec<&str> = text.split('-').collect();
@@ -111,5 +122,15 @@ mod tests {
         }
         assert_eq!(of_region("mx-central-1"), Some("aws"));
         assert_eq!(dns_suffix("aws-moon"), None);
+    }
+
+    #[test]
+    fn the_region_of_iam_is_in_its_partition() {
+        let known = PARTITIONS.iter().filter_map(|it| Some((it.name, iam_region(it.name)?)));
+        let known: Vec<_> = known.collect();
+        assert_eq!(known.len(), 3, "{known:?}");
+        for (partition, region) in known {
+            assert_eq!(of_region(region), Some(partition));
+        }
     }
 }

@@ -35,6 +35,8 @@ pub struct Compared {
     pub resource: Resource,
     /// What the resource is called in messages, such as ``reader role `landfall-reader` ``.
     pub name: String,
+    /// The name of the role, if it is one.
+    pub role: Option<String>,
     /// How it compares.
     pub state: State,
 }
@@ -103,18 +105,19 @@ pub async fn compare(clients: &Clients, requested: &Requested) -> Vec<Compared> 
         if !resource.kind.starts_with(OURS) {
             continue;
         }
-        let mut name = name(&resource);
+        let (mut name, mut role_name) = (name(&resource), None);
         let state = match Asked::new(clients, requested, &resource) {
             Err(error) => Err(error),
             Ok(asked) => {
                 if let Some(role) = asked.properties["RoleName"].as_str() {
                     name = format!("{name} `{role}`");
+                    role_name = Some(role.to_owned());
                 }
                 asked.compare(&resource.kind).await
             }
         };
         let state = state.unwrap_or_else(|error| State::Unknown(format!("{error:#}")));
-        all.push(Compared { resource, name, state });
+        all.push(Compared { resource, name, role: role_name, state });
     }
     all
 }

@@ -225,6 +225,7 @@ pub(crate) fn identify(parts: &Parts, content: Bytes) -> (Call, Bytes) {
         let service = match service {
             "AWSEvents" => "events",
             "AmazonSQS" => "sqs",
+            "CloudTrail_20131101" => "cloudtrail",
             "secretsmanager" => "secretsmanager",
             service if service.starts_with("DynamoDB") => "dynamodb",
             _ => "glue",

@@ -39,6 +39,7 @@ fn policies() -> &'static [Value] {
             json!({
                 "Side": side,
                 "Repair": repair,
+                "RepairPauseMinutes": 15,
                 "LandingBucketArns": buckets,
                 "ArtifactBucketName": "acme-artifacts",
                 "Findings.Arn": arn("dynamodb", "table/landfall-findings"),
@@ -121,6 +122,8 @@ fn calls() -> Vec<Row> {
         ("an event about a repair", ALWAYS, put("landfall")),
         ("an event in another's name", NEVER, put("com.example")),
         ("the routes", ALWAYS, may("s3:GetObject", routes)),
+        ("who changed something", ALWAYS, may("cloudtrail:LookupEvents", "*")),
+        ("a trail", NEVER, may("cloudtrail:StopLogging", &arn("cloudtrail", "trail/all"))),
         ("somebody else's bucket", NEVER, foreign),
     ];
     let mut add = |more: Vec<Row>| rows.extend(more);

@@ -1,10 +1,13 @@
 //! Automatic repairs: how often one may begin, and what others hear of it. Pure.
 
+mod brake;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+pub use self::brake::{Brake, Change, Trace, brake};
 use crate::moment::Time;
 
 /// How long after the repair of a resource the next one may begin at the earliest.
@@ -33,6 +36,8 @@ pub enum State {
     Started,
     /// It would have changed more than what is gone, or the stack has no parameter for it. Nothing was changed.
     Refused,
+    /// Somebody may have changed it a moment ago and meant it. It begins once the pause is over.
+    Waits,
     /// The stack or a bucket has the tag [`HOLD`], or a person has to mend the stack first.
     Held,
     /// It began [`AT_MOST`] times, and the resource is gone again.
@@ -45,6 +50,7 @@ impl State {
         match self {
             Self::Started => "started",
             Self::Refused => "refused",
+            Self::Waits => "waits",
             Self::Held => "held",
             Self::GivenUp => "given_up",
         }
@@ -55,6 +61,7 @@ impl State {
         match self {
             Self::Started => "repair_started",
             Self::Refused => "repair_refused",
+            Self::Waits => "repair_waits",
             Self::Held => "repair_held",
             Self::GivenUp => "repair_given_up",
         }
@@ -69,6 +76,9 @@ pub struct History {
     /// What others have heard of last, unless it was a repair that began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub told: Option<State>,
+    /// When the pause ends that others have heard of. It says nothing of a later time at which the resource is gone again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_until: Option<Time>,
 }
 
 /// What the history of a resource that is gone allows.
@@ -99,7 +109,7 @@ impl History {
             return Decision::TooSoon;
         }
         began.push(now);
-        Decision::Begin(Self { began, told: None })
+        Decision::Begin(Self { began, told: None, waits_until: None })
     }
 
     /// Returns the history once others have heard that it is `state`; `None` if they know.
@@ -131,6 +141,8 @@ pub struct Announcement<'a> {
     pub resources: &'a [Resource],
     /// Why nothing was changed, a sentence each.
     pub reasons: &'a [String],
+    /// Who changed the resources last, as far as CloudTrail says, a sentence each.
+    pub causes: &'a [String],
     /// The ARN of the change set that CloudFormation executes.
     pub change_set: Option<&'a str>,
     /// When that was.
@@ -149,6 +161,7 @@ impl Announcement<'_> {
             "region": region,
             "resources": self.resources.iter().map(resource).collect::<Vec<Value>>(),
             "reasons": self.reasons,
+            "causes": self.causes,
             "changeSet": self.change_set,
             "at": self.at.to_string(),
         })
@@ -201,7 +214,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_goes_back_begins_no_second_repair() {
-        let history = History { began: vec![minutes(60)], told: None };
+        let history = History { began: vec![minutes(60)], ..History::default() };
         assert_eq!(history.decide(minutes(0)), Decision::MayBeAtWork);
     }
 
@@ -218,7 +231,8 @@ mod tests {
 
     #[test]
     fn a_history_is_read_back_as_it_was_kept() {
-        let history = History { began: vec![minutes(0)], told: Some(State::GivenUp) };
+        let history =
+            History { began: vec![minutes(0)], told: Some(State::GivenUp), waits_until: None };
         let text = serde_json::to_string(&history).expect("JSON");
         assert_eq!(text, r#"{"began":[1700000000000],"told":"given_up"}"#);
         assert_eq!(serde_json::from_str::<History>(&text).expect("a history"), history);
@@ -235,6 +249,7 @@ mod tests {
             state: State::Refused,
             resources: &[Resource { logical_id, name }],
             reasons: &["`Job` depends on what is repaired and would change with it".to_owned()],
+            causes: &[],
             change_set: None,
             at: START,
         };
@@ -242,6 +257,7 @@ mod tests {
             {
               "account": "222222222222",
               "at": "2023-11-14T22:13:20Z",
+              "causes": [],
               "changeSet": null,
               "reasons": [
                 "`Job` depends on what is repaired and would change with it"
