@@ -1,20 +1,22 @@
 //! `landfall backfill` and `landfall replay`: bring objects of a bucket to a route that S3 did not announce, or once more.
 //!
-//! `work` lists and sends, `report` says what will be and what was done.
+//! `source` reads what names the objects, `work` sends, `report` says what will be and what was done.
 
 mod report;
+mod source;
 mod work;
 
 use std::ffi::OsStr;
 
 use anyhow::{Context, anyhow, bail};
 use landfall_aws::clock::now;
-use landfall_core::backfill::{Backfill, Mode, Selection, Standing};
+use landfall_core::backfill::{Backfill, Mode, Selection, Source, Standing};
 use landfall_core::problem::did_you_mean;
 use landfall_core::routes::{Route, Routes};
 use landfall_inspection::{Clients, Place, cloudformation};
 
 use self::report::{Estimate, Plan};
+use self::source::{Inventory, Keys};
 use self::work::{Stop, Work};
 use crate::args::Color;
 use crate::args::backfill::{
@@ -37,8 +39,8 @@ pub fn run(args: &BackfillArgs, color: Color) -> Printed {
         Some(BackfillCommand::Status { id, ledger }) => status(id.as_deref(), ledger),
         Some(BackfillCommand::Pause(of)) => stand(of, Standing::Paused),
         Some(BackfillCommand::Cancel(of)) => stand(of, Standing::Cancelled),
-        Some(BackfillCommand::Resume { of, bounds, routes }) => {
-            resume(of, *bounds, routes.as_deref(), color)
+        Some(BackfillCommand::Resume { of, bounds, keys, routes }) => {
+            resume(of, *bounds, keys.as_deref(), routes.as_deref(), color)
         }
     }
 }
@@ -116,6 +118,15 @@ fn start(args: &StartArgs, mode: Mode, reason: Option<&str>, color: Color) -> Pr
         let desk = Desk::new(&args.ledger, routes).await?;
         let route = desk.route(args.route.as_deref().unwrap_or_default())?;
         let selection = selection(args, route)?;
+        let keys = args.keys.as_deref().map(|file| Keys::read(file, &route.bucket)).transpose()?;
+        let source = match (&keys, &args.inventory) {
+            (Some(keys), _) => keys.source(),
+            (None, Some(manifest)) => {
+                let (bucket, prefix) = (&route.bucket, &selection.prefix);
+                Inventory::open(&desk.clients, manifest, bucket, prefix).await?.source()
+            }
+            (None, None) => Source::Bucket,
+        };
         let now = now();
         let backfill = Backfill::new(
             work::id(mode, now)?,
@@ -125,7 +136,8 @@ fn start(args: &StartArgs, mode: Mode, reason: Option<&str>, color: Color) -> Pr
             desk.caller.clone(),
             now,
         );
-        let work = Work::new(&desk, route, backfill, args.bounds).await?;
+        let backfill = Backfill { source, ..backfill };
+        let mut work = Work::new(&desk, route, backfill, args.bounds, keys).await?;
         let survey = work.look(|counts| say(&report::looking(counts))).await?;
         let estimate = Estimate::new(&desk, args, route, survey.batches()).await;
         let (backfill, bounds) = (work.backfill(), &args.bounds);
@@ -195,7 +207,13 @@ async fn go(mut work: Work<'_>, total: Option<u64>, mut output: Output) -> anyho
     }
 }
 
-fn resume(of: &BackfillId, bounds: BoundArgs, routes: Option<&OsStr>, color: Color) -> Printed {
+fn resume(
+    of: &BackfillId,
+    bounds: BoundArgs,
+    keys: Option<&OsStr>,
+    routes: Option<&OsStr>,
+    color: Color,
+) -> Printed {
     let routes = from_file(routes, color)?;
     let output = aws::wait(async {
         let desk = Desk::new(&of.ledger, routes).await?;
@@ -218,7 +236,8 @@ fn resume(of: &BackfillId, bounds: BoundArgs, routes: Option<&OsStr>, color: Col
             route.bucket
         );
         let backfill = Backfill { standing: Standing::Running, ..backfill };
-        let work = Work::new(&desk, route, backfill, bounds).await?;
+        let keys = keys.map(|file| Keys::read(file, &route.bucket)).transpose()?;
+        let work = Work::new(&desk, route, backfill, bounds, keys).await?;
         go(work, None, Output::default()).await
     })?;
     Ok(output)

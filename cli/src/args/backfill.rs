@@ -10,14 +10,16 @@ use super::batches::{LedgerArgs, Since, since};
 /// Start jobs for objects that S3 never announced: those that were in the bucket before its route, or whose events got
 /// lost.
 ///
-/// It lists the bucket, leaves out what is in a batch of the route already, and sends the rest to the trigger, on a queue
-/// of its own. First it shows what it would do, and asks.
+/// It lists the bucket, or reads a list of keys or an S3 Inventory. It leaves out what is in a batch of the route already, and
+/// sends the rest to the trigger, on a queue of its own. First it shows what it would do, and asks.
 #[derive(Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[command(after_help = "Examples:
   landfall backfill --route orders --dry-run
   landfall backfill --route orders --since 30d
   landfall backfill --route orders --prefix orders/dt=2026-01 --max-runs 100 --yes
+  landfall backfill --route orders --keys missing.txt
+  landfall backfill --route orders --inventory s3://inventories/landing/all/2026-01-31T01-00Z/manifest.json
   landfall backfill status
   landfall backfill pause backfill-20260131T235959Z-1f3a
   landfall backfill resume backfill-20260131T235959Z-1f3a
@@ -31,7 +33,7 @@ A backfill that was killed, or met one of its bounds, goes on with `resume`. Its
 their limits, what S3 announces comes first.
 
 Your credentials are for the data account. They need s3:ListBucket, s3:ListBucketVersions and s3:GetBucketVersioning on the
-bucket; dynamodb:GetItem, dynamodb:PutItem and dynamodb:Query on the ledger's table; sqs:SendMessage on the queue of
+bucket, and with --keys or --inventory s3:GetObject there and on the inventory; dynamodb:GetItem, dynamodb:PutItem and dynamodb:Query on the ledger's table; sqs:SendMessage on the queue of
 backfills; and to find the routes that are deployed, cloudformation:DescribeStacks and cloudformation:GetTemplate on the
 stack and s3:GetObject on the bucket of its artifacts. If the stack names OperatorRoleArns, only these roles may send.
 
@@ -78,6 +80,14 @@ pub struct StartArgs {
     /// Only objects written before then.
     #[arg(long, value_name = "AGO|TIME", value_parser = since)]
     pub until: Option<Since>,
+    /// Take the objects that this file names, one key or s3:// URI a line, instead of listing the bucket. `-` is standard
+    /// input.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["prefix", "inventory"])]
+    pub keys: Option<OsString>,
+    /// Take the objects that this S3 Inventory lists, in CSV, instead of listing the bucket: the s3:// URI of its
+    /// manifest.json.
+    #[arg(long, value_name = "URI")]
+    pub inventory: Option<String>,
     /// Show what would be done, and do nothing.
     #[arg(long)]
     pub dry_run: bool,
@@ -132,6 +142,9 @@ pub enum BackfillCommand {
         of: BackfillId,
         #[command(flatten)]
         bounds: BoundArgs,
+        /// The list of keys, if the backfill was started with one.
+        #[arg(long, value_name = "FILE")]
+        keys: Option<OsString>,
         /// The routes file. Default: the routes that the stack was deployed with.
         #[arg(long, value_name = "FILE")]
         routes: Option<OsString>,

@@ -4,7 +4,9 @@ use std::fmt::{self, Write};
 use std::time::{Duration, Instant};
 
 use landfall_aws::clock::now;
-use landfall_core::backfill::{Backfill, Counts, Mode, Standing, Survey};
+use landfall_core::backfill::{
+    Backfill, Counts, Mode, Place, Row, Selection, Source, Standing, Survey,
+};
 use landfall_core::moment::Time;
 use landfall_core::routes::Route;
 use landfall_inspection::cloudwatch::{CloudWatch, Metric};
@@ -108,12 +110,12 @@ impl Plan<'_> {
     }
 
     fn write(&self, out: &mut String) -> fmt::Result {
-        let Backfill { selection, started_at, .. } = self.backfill;
+        let started_at = self.backfill.started_at;
         let Counts { taken, taken_bytes, .. } = self.survey.counts;
         writeln!(
             out,
-            "s3://{} as of {started_at}, for route `{}`:",
-            printable(&format!("{}/{}", selection.bucket, selection.prefix)),
+            "{} as of {started_at}, for route `{}`:",
+            printable(&objects(self.backfill)),
             self.route.name
         )?;
         out.push_str(&counts(&self.survey.counts, "to be sent"));
@@ -280,7 +282,7 @@ fn text(backfill: &Backfill, now: Time) -> String {
     let mut out = format!("{}: {}\n", backfill.id, standing(backfill.standing));
     let mut line = |what: &str, value: String| out.push_str(&detail(what, &printable(&value)));
     line("route", selection.route.clone());
-    line("objects", format!("s3://{}/{}", selection.bucket, selection.prefix));
+    line("objects", objects(backfill));
     if let Some(since) = selection.since {
         line("since", since.to_string());
     }
@@ -293,21 +295,42 @@ fn text(backfill: &Backfill, now: Time) -> String {
     line("by", backfill.by.clone());
     line("started", moment(backfill.started_at, now));
     line("updated", moment(backfill.updated_at, now));
-    if let Some(after) = &backfill.after {
-        line("reached", after.clone());
+    if let Some(place) = backfill.place() {
+        line("reached", reached(&backfill.source, place));
     }
     out.push_str(&counts(&backfill.counts, "sent"));
     out
 }
 
+/// Returns what names the objects.
+fn objects(backfill: &Backfill) -> String {
+    let Selection { bucket, prefix, .. } = &backfill.selection;
+    match &backfill.source {
+        Source::Bucket => format!("s3://{bucket}/{prefix}"),
+        Source::Keys { name, .. } => format!("the keys in {name} of s3://{bucket}/"),
+        Source::Inventory { manifest, .. } => format!("s3://{bucket}/{prefix} as in {manifest}"),
+    }
+}
+
+fn reached(source: &Source, place: Place) -> String {
+    match place {
+        Place::Key(key) => key,
+        Place::Row(Row { row, .. }) if matches!(source, Source::Keys { .. }) => {
+            format!("line {row}")
+        }
+        Place::Row(Row { file, row }) => format!("row {row} of file {}", file + 1),
+    }
+}
+
 fn counts(counts: &Counts, taken_as: &str) -> String {
-    let Counts { found, outside, new, unmatched, refused, known, taken, .. } = *counts;
+    let Counts { found, outside, new, unmatched, refused, gone, known, taken, .. } = *counts;
     let lines = [
         (found, "found"),
         (outside, "outside the time"),
         (new, "less than an hour old, which S3 may still announce"),
         (unmatched, "not taken by the route"),
         (refused, "refused: the arguments of a run can't be made for them"),
+        (gone, "gone: not in the bucket"),
         (known, "in a batch already"),
         (taken, taken_as),
     ];
@@ -330,8 +353,14 @@ struct Document<'a> {
     by: &'a str,
     started_at: String,
     updated_at: String,
+    /// What names the objects, unless it is the bucket's listing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<&'a Source>,
     /// The last key that it is done with.
     after: Option<&'a str>,
+    /// How far it came in what else names the objects.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    row: Option<Row>,
     counts: Counts,
 }
 
@@ -351,7 +380,9 @@ impl<'a> Document<'a> {
             by: &backfill.by,
             started_at: backfill.started_at.to_string(),
             updated_at: backfill.updated_at.to_string(),
+            source: Some(&backfill.source).filter(|source| **source != Source::Bucket),
             after: backfill.after.as_deref(),
+            row: backfill.row,
             counts: backfill.counts,
         }
     }

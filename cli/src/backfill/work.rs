@@ -1,27 +1,34 @@
-//! Lists a bucket, and sends what the route is to take.
+//! Goes through the objects that were named, and sends what the route is to take.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::anyhow;
 use landfall_aws::clock::{now, sleep, system_time};
 use landfall_aws::queue::{Message, Queue};
 use landfall_core::arrivals::{Listed, messages};
-use landfall_core::backfill::{Backfill, Counts, Mode, Sifted, Standing, Survey, Taken, sift};
+use landfall_core::backfill::{
+    Backfill, Counts, Mode, Place, Sifted, Standing, Survey, Taken, sift,
+};
 use landfall_core::batch::Member;
 use landfall_core::moment::Time;
 use landfall_core::routes::Route;
-use landfall_inspection::listing::{Lister, Page};
 use serde_json::Map;
 
 use super::Desk;
+use super::source::{Keys, Names, Page};
 use crate::args::backfill::BoundArgs;
 use crate::terminal::printable;
+use crate::terminal::progress::say;
 
 /// The most bytes of a message. SQS takes 256 KiB, and the trigger reads four at once.
 const MAX_BYTES: usize = 180_000;
 
 /// The most objects that S3 lists at once.
 const PAGE: u32 = 1_000;
+
+/// How many objects that are gone are named.
+const MAX_NAMED: usize = 1_000;
 
 /// How long the calls for one page may take.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -30,10 +37,12 @@ const PATIENCE: Duration = Duration::from_secs(300);
 pub struct Work<'a> {
     desk: &'a Desk,
     route: &'a Route,
-    lister: Lister<'a>,
+    names: Names<'a>,
     queue: Queue,
     backfill: Backfill,
     bounds: BoundArgs,
+    /// The keys of what is gone, as far as they were told.
+    gone: BTreeSet<String>,
 }
 
 /// Why a backfill sends no more.
@@ -66,27 +75,28 @@ impl<'a> Work<'a> {
         route: &'a Route,
         backfill: Backfill,
         bounds: BoundArgs,
+        keys: Option<Keys>,
     ) -> anyhow::Result<Self> {
         let queue = Queue::new(&desk.queue, desk.connection.config());
-        let bucket = &route.bucket;
-        let prefix = backfill.selection.prefix.clone();
-        let lister = Lister::new(&desk.clients, &desk.place.account, bucket, prefix).await;
-        let lister = lister.map_err(|why| anyhow!("failed to look at bucket `{bucket}`: {why}"))?;
-        Ok(Self { desk, route, lister, queue, backfill, bounds })
+        let prefix = &backfill.selection.prefix;
+        let names = Names::new(desk, &route.bucket, prefix, &backfill.source, keys).await?;
+        Ok(Self { desk, route, names, queue, backfill, bounds, gone: BTreeSet::new() })
     }
 
     pub fn backfill(&self) -> &Backfill {
         &self.backfill
     }
 
-    /// Lists everything, and sends nothing. The bounds don't count here.
-    pub async fn look(&self, mut tell: impl FnMut(&Counts)) -> anyhow::Result<Survey> {
+    /// Goes through everything, and sends nothing. The bounds don't count here, and what an inventory lists counts as it
+    /// was then.
+    pub async fn look(&mut self, mut tell: impl FnMut(&Counts)) -> anyhow::Result<Survey> {
         let mut survey = Survey::new(self.route.closing);
         let mut after = None;
         loop {
-            let page = self.page(after.as_deref(), PAGE).await?;
-            let (sifted, is_known) = self.sifted(page.objects).await?;
+            let page = self.names.page(after.as_ref(), PAGE).await?;
+            let (sifted, is_known) = self.sifted(page.listed()).await?;
             survey.add(sifted, &is_known);
+            self.miss(&mut survey, &page);
             tell(&survey.counts);
             after = page.after;
             if after.is_none() {
@@ -102,33 +112,39 @@ impl<'a> Work<'a> {
         let mut survey = Survey::new(self.route.closing);
         // So a rate is kept from one second to the next.
         let most = self.bounds.rate.unwrap_or(PAGE).min(PAGE);
-        if !self.note(Standing::Running, self.backfill.after.clone()).await? {
+        if !self.note(Standing::Running, self.backfill.place()).await? {
             return Ok(Stop::Elsewhere);
         }
         loop {
-            let page = self.page(self.backfill.after.as_deref(), most).await?;
-            let (mut after, mut objects) = (page.after, page.objects);
-            let mut sifted = self.sifted(objects.clone()).await?;
-            let fitting = self.fitting(&survey, &sifted);
-            let is_bound = fitting < sifted.0.taken.len();
-            if is_bound {
-                // Everything up to the last object that fits is done with; the rest is for the next time.
-                let last = fitting.checked_sub(1).map(|at| sifted.0.taken[at].listed.key.clone());
-                objects.retain(|object| last.as_ref().is_some_and(|last| object.key <= *last));
-                sifted = self.sifted(objects).await?;
-                after = last.or_else(|| self.backfill.after.clone());
+            let place = self.backfill.place();
+            let mut page = self.names.page(place.as_ref(), most).await?;
+            let (mut sifted, mut is_known) = self.sifted(page.listed()).await?;
+            let fitting = self.fitting(&survey, &sifted, &is_known);
+            // What comes before the first object that doesn't fit is done with; the rest is for the next time.
+            let cut = sifted.taken.get(fitting).map(|taken| taken.at);
+            if let Some(cut) = cut {
+                page.truncate(cut, place);
+                sifted.truncate(cut);
+                is_known.truncate(fitting);
             }
-            let taken = survey.add(sifted.0, &sifted.1);
+            if self.names.are_of_the_past()
+                && let Some(now) = self.as_it_is_now(&page, &sifted, &is_known).await?
+            {
+                (sifted, is_known) = self.sifted(now.listed()).await?;
+                page = Page { after: page.after, ..now };
+            }
+            let taken = survey.add(sifted, &is_known);
+            self.miss(&mut survey, &page);
             self.bring(&taken).await?;
             self.backfill.counts = before;
             self.backfill.counts += survey.counts;
             tell(&self.backfill.counts);
-            let standing = match &after {
-                _ if is_bound => Standing::Paused,
+            let standing = match &page.after {
+                _ if cut.is_some() => Standing::Paused,
                 Some(_) => Standing::Running,
                 None => Standing::Done,
             };
-            if !self.note(standing, after).await? {
+            if !self.note(standing, page.after).await? {
                 return Ok(if self.is_told_to_stand().await? {
                     Stop::Told
                 } else {
@@ -146,15 +162,42 @@ impl<'a> Work<'a> {
         }
     }
 
-    async fn page(&self, after: Option<&str>, most: u32) -> anyhow::Result<Page> {
-        let bucket = &self.backfill.selection.bucket;
-        self.lister
-            .page(after, most)
-            .await
-            .map_err(|why| anyhow!("failed to list bucket `{bucket}`: {why}"))
+    /// Looks at what is to be sent of a page. Returns the page with these objects as they are now; `None` if that is what it
+    /// has already.
+    async fn as_it_is_now(
+        &self,
+        page: &Page,
+        sifted: &Sifted,
+        is_known: &[bool],
+    ) -> anyhow::Result<Option<Page>> {
+        let sent = sifted.taken.iter().zip(is_known).filter(|(_, is_known)| !**is_known);
+        let sent: BTreeSet<usize> = sent.map(|(taken, _)| taken.at).collect();
+        let (ask, keep): (Vec<_>, Vec<_>) =
+            page.objects.iter().cloned().enumerate().partition(|(at, _)| sent.contains(at));
+        let named = ask.iter().map(|(_, (place, listed))| (place.clone(), listed.key.clone()));
+        let mut now = self.names.now(named.collect()).await?;
+        let was = ask.iter().map(|(_, object)| object);
+        if now.gone.is_empty() && was.eq(&now.objects) {
+            return Ok(None);
+        }
+        now.objects.extend(keep.into_iter().map(|(_, object)| object));
+        now.objects.sort_by(|(one, _), (other, _)| one.cmp(other));
+        Ok(Some(now))
     }
 
-    /// Returns what of a page the route takes, and what of that is in a batch already.
+    /// Counts and names what is gone.
+    fn miss(&mut self, survey: &mut Survey, page: &Page) {
+        survey.counts.found += page.gone.len() as u64;
+        survey.counts.gone += page.gone.len() as u64;
+        for (_, key) in &page.gone {
+            if self.gone.len() < MAX_NAMED && self.gone.insert(key.clone()) {
+                let uri = format!("s3://{}/{key}", self.route.bucket);
+                say(&format!("gone: {}", printable(&uri)));
+            }
+        }
+    }
+
+    /// Returns what of these objects the route takes, and what of that is in a batch already.
     async fn sifted(&self, objects: Vec<Listed>) -> anyhow::Result<(Sifted, Vec<bool>)> {
         let Backfill { selection, .. } = &self.backfill;
         let sifted = sift(&self.desk.routes, selection, &self.backfill.listing(), objects, now());
@@ -167,7 +210,7 @@ impl<'a> Work<'a> {
         Ok((sifted, known))
     }
 
-    fn fitting(&self, survey: &Survey, (sifted, is_known): &(Sifted, Vec<bool>)) -> usize {
+    fn fitting(&self, survey: &Survey, sifted: &Sifted, is_known: &[bool]) -> usize {
         let BoundArgs { max_objects, max_runs, .. } = self.bounds;
         let (objects, runs) = (max_objects.unwrap_or(u64::MAX), max_runs.unwrap_or(u64::MAX));
         survey.fitting(sifted, is_known, objects, runs)
@@ -193,8 +236,8 @@ impl<'a> Work<'a> {
     }
 
     /// Writes how far it came. Returns `false` if somebody else has written meanwhile.
-    async fn note(&mut self, standing: Standing, after: Option<String>) -> anyhow::Result<bool> {
-        let backfill = Backfill { standing, after, ..self.backfill.clone() };
+    async fn note(&mut self, standing: Standing, place: Option<Place>) -> anyhow::Result<bool> {
+        let backfill = Backfill { standing, ..self.backfill.clone() }.reached(place);
         let written = self.desk.connection.ledger.write_backfill(backfill, now()).await;
         match written.map_err(|error| self.desk.connection.explained(error))? {
             Some(written) => {

@@ -34,6 +34,53 @@ pub struct Selection {
     pub until: Option<Time>,
 }
 
+/// What names the objects.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "from", rename_all = "snake_case")]
+pub enum Source {
+    /// The bucket's own listing, in the order of the keys.
+    #[default]
+    Bucket,
+    /// A list of keys.
+    Keys {
+        /// The name of the file, or `<stdin>`.
+        name: String,
+        /// The SHA-256 of its text, in hexadecimal digits: whoever goes on must have the same list.
+        sha256: String,
+    },
+    /// An S3 Inventory.
+    Inventory {
+        /// The URI of its `manifest.json`.
+        manifest: String,
+        /// The MD5 of that file, which S3 wrote beside it.
+        md5: String,
+    },
+}
+
+impl Source {
+    fn is_bucket(&self) -> bool {
+        *self == Self::Bucket
+    }
+}
+
+/// How far somebody came in a list of keys or in an inventory.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Row {
+    /// How many files it is done with. A list of keys is one file.
+    pub file: u64,
+    /// How many rows or lines of the next one it is done with.
+    pub row: u64,
+}
+
+/// The place up to which somebody is done.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// In a listing: the last key.
+    Key(String),
+    /// In a list of keys or an inventory.
+    Row(Row),
+}
+
 /// Which of the selected objects the route is to take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -80,9 +127,15 @@ pub struct Backfill {
     pub started_at: Time,
     /// When it was written last.
     pub updated_at: Time,
-    /// The last key that it is done with.
+    /// What names the objects.
+    #[serde(default, skip_serializing_if = "Source::is_bucket")]
+    pub source: Source,
+    /// The last key that it is done with, if it lists the bucket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
+    /// How far it came, if something else names the objects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub row: Option<Row>,
     /// What it has found and sent so far.
     pub counts: Counts,
     /// The number of writes.
@@ -110,10 +163,28 @@ impl Backfill {
             standing: Standing::Running,
             started_at: now,
             updated_at: now,
+            source: Source::Bucket,
             after: None,
+            row: None,
             counts: Counts::default(),
             revision: 0,
         }
+    }
+
+    /// Returns how far it came; `None` at the beginning.
+    pub fn place(&self) -> Option<Place> {
+        self.after.clone().map(Place::Key).or(self.row.map(Place::Row))
+    }
+
+    /// Returns it with another place that it came to.
+    #[must_use]
+    pub fn reached(self, place: Option<Place>) -> Self {
+        let (after, row) = match place {
+            None => (None, None),
+            Some(Place::Key(key)) => (Some(key), None),
+            Some(Place::Row(row)) => (None, Some(row)),
+        };
+        Self { after, row, ..self }
     }
 
     /// Returns the listing that its messages name.
@@ -126,7 +197,7 @@ impl Backfill {
 /// How many objects a listing found, and what became of them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
-    /// Found below the prefix.
+    /// Looked at.
     pub found: u64,
     /// Of these, written outside the selected time.
     pub outside: u64,
@@ -136,6 +207,9 @@ pub struct Counts {
     pub unmatched: u64,
     /// Taken by the route, which can't make the arguments of a run for them.
     pub refused: u64,
+    /// Named by a list of keys or an inventory, and not in the bucket.
+    #[serde(default)]
+    pub gone: u64,
     /// Taken by the route, and in a batch already.
     pub known: u64,
     /// Taken by the route, and to be sent.
@@ -151,21 +225,63 @@ impl std::ops::AddAssign for Counts {
         self.new += other.new;
         self.unmatched += other.unmatched;
         self.refused += other.refused;
+        self.gone += other.gone;
         self.known += other.known;
         self.taken += other.taken;
         self.taken_bytes += other.taken_bytes;
     }
 }
 
-/// What a route says of a page of a listing.
+/// What a route says of a page of objects.
 #[derive(Debug, Default)]
 pub struct Sifted {
     /// What became of the others, and how many there are. Those that are taken are not counted yet.
     pub counts: Counts,
-    /// What the route takes, as arrivals, in the order of their keys.
+    /// What the route takes, as arrivals, in the order of the page.
     pub taken: Vec<Taken>,
     /// Why the route refuses some, the first of them by key.
     pub refusal: Option<(String, String)>,
+    /// Of each object of the page.
+    fates: Vec<Fate>,
+}
+
+/// What becomes of an object.
+#[derive(Debug)]
+enum Fate {
+    Outside,
+    New,
+    Unmatched,
+    /// Holds its key, and why.
+    Refused(String, String),
+    Taken,
+}
+
+impl Sifted {
+    /// Forgets the objects of the page from this one on.
+    pub fn truncate(&mut self, objects: usize) {
+        self.fates.truncate(objects);
+        self.taken.retain(|taken| taken.at < objects);
+        self.add_up();
+    }
+
+    fn add_up(&mut self) {
+        self.counts = Counts { found: self.fates.len() as u64, ..Counts::default() };
+        self.refusal = None;
+        for fate in &self.fates {
+            match fate {
+                Fate::Outside => self.counts.outside += 1,
+                Fate::New => self.counts.new += 1,
+                Fate::Unmatched => self.counts.unmatched += 1,
+                Fate::Refused(key, why) => {
+                    self.counts.refused += 1;
+                    if self.refusal.as_ref().is_none_or(|(first, _)| key < first) {
+                        self.refusal = Some((key.clone(), why.clone()));
+                    }
+                }
+                Fate::Taken => {}
+            }
+        }
+    }
 }
 
 /// An object that the route takes.
@@ -175,11 +291,13 @@ pub struct Taken {
     pub listed: Listed,
     /// The arrival that it becomes.
     pub arrival: Arrival,
+    /// Which object of the page it is.
+    pub at: usize,
     /// Tells its group from others.
     group: Vec<(String, String)>,
 }
 
-/// Says which objects of a page of a listing the route of `selection` takes.
+/// Says which objects of a page the route of `selection` takes.
 pub fn sift(
     routes: &Routes,
     selection: &Selection,
@@ -187,39 +305,46 @@ pub fn sift(
     page: Vec<Listed>,
     now: Time,
 ) -> Sifted {
-    let mut sifted = Sifted::default();
-    sifted.counts.found = page.len() as u64;
     let Selection { since, until, .. } = selection;
+    let mut fates = Vec::with_capacity(page.len());
     let mut objects = Vec::with_capacity(page.len());
-    for listed in page {
+    for (at, listed) in page.into_iter().enumerate() {
         let written = listed.last_modified.time();
-        if since.is_some_and(|since| written < since) || until.is_some_and(|until| written >= until)
-        {
-            sifted.counts.outside += 1;
-        } else if !may_be_listed(written, now) {
-            sifted.counts.new += 1;
-        } else {
-            objects.push(Some(listed));
-        }
+        let is_outside = since.is_some_and(|since| written < since)
+            || until.is_some_and(|until| written >= until);
+        fates.push(match () {
+            () if is_outside => Fate::Outside,
+            () if !may_be_listed(written, now) => Fate::New,
+            () => {
+                objects.push(Some((at, listed)));
+                Fate::Unmatched
+            }
+        });
     }
-    let arrival =
-        |listed: &Option<Listed>| Some(listed.as_ref()?.arrival(&selection.bucket, listing));
+    let arrival = |object: &Option<(usize, Listed)>| {
+        let (_, listed) = object.as_ref()?;
+        Some(listed.arrival(&selection.bucket, listing))
+    };
     let arrivals: Vec<Arrival> = objects.iter().filter_map(arrival).collect();
     let plan = plan(routes, &arrivals);
-    sifted.counts.unmatched = plan.unmatched.len() as u64;
-    sifted.counts.refused = plan.refusals.len() as u64;
-    let first = plan.refusals.iter().min_by_key(|refusal| &arrivals[refusal.arrival].key);
-    sifted.refusal =
-        first.map(|refusal| (arrivals[refusal.arrival].key.clone(), refusal.reason.to_string()));
+    for refusal in plan.refusals {
+        if let Some((at, listed)) = objects[refusal.arrival].take() {
+            fates[at] = Fate::Refused(listed.key, refusal.reason.to_string());
+        }
+    }
+    let mut taken = Vec::new();
     for request in plan.requests {
         let group: Vec<(String, String)> = request.draft.group.into_iter().collect();
         for index in request.arrivals {
-            let Some(listed) = objects[index].take() else { continue };
+            let Some((at, listed)) = objects[index].take() else { continue };
+            fates[at] = Fate::Taken;
             let arrival = arrivals[index].clone();
-            sifted.taken.push(Taken { listed, arrival, group: group.clone() });
+            taken.push(Taken { listed, arrival, at, group: group.clone() });
         }
     }
-    sifted.taken.sort_by(|one, other| one.listed.key.cmp(&other.listed.key));
+    taken.sort_by_key(|taken| taken.at);
+    let mut sifted = Sifted { taken, fates, ..Sifted::default() };
+    sifted.add_up();
     sifted
 }
 

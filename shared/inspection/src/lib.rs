@@ -30,7 +30,7 @@ use aws_config::SdkConfig;
 pub use self::access_analyzer::external_access;
 pub use self::dynamodb::newest_batch;
 pub use self::look::{Seen, Unseen};
-pub use self::s3::{head, object};
+pub use self::s3::{head, object, parts};
 
 /// How many buckets or jobs are looked at at once. IAM and Glue throttle early, and the account's other users call
 /// them too.

@@ -1,16 +1,22 @@
 //! The objects of a bucket, page by page, in the order of their keys.
 
+use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_sdk_s3::primitives::DateTime;
 use aws_sdk_s3::types::{BucketVersioningStatus, EncodingType};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use landfall_core::arrivals::{EventTime, Listed, decode_key};
 use landfall_core::moment::Time;
 
 use crate::look::Call;
-use crate::{Clients, Seen};
+use crate::{Clients, Seen, Unseen};
 
 const VERSIONING: Call = Call { operation: "GetBucketVersioning", missing: &["NoSuchBucket"] };
 const OBJECTS: Call = Call { operation: "ListObjectsV2", missing: &["NoSuchBucket"] };
 const VERSIONS: Call = Call { operation: "ListObjectVersions", missing: &["NoSuchBucket"] };
+const HEAD: Call = Call { operation: "HeadObject", missing: &["NoSuchKey"] };
+
+/// How many objects are looked at at once.
+const HEADS_AT_ONCE: usize = 32;
 
 /// A part of a bucket, to be listed.
 #[derive(Debug)]
@@ -50,6 +56,28 @@ impl<'a> Lister<'a> {
             Some(BucketVersioningStatus::Enabled | BucketVersioningStatus::Suspended)
         );
         Ok(Self { clients, bucket, account, prefix, has_versions })
+    }
+
+    /// Returns `true` if the bucket keeps versions, or once did.
+    pub fn has_versions(&self) -> bool {
+        self.has_versions
+    }
+
+    /// Looks at these objects as they are now. Returns `None` for each that isn't there.
+    ///
+    /// # Errors
+    /// Says of which one nothing was seen, and why.
+    pub async fn now(&self, keys: &[&str]) -> Result<Vec<Option<Listed>>, (String, Unseen)> {
+        let heads = stream::iter(keys).map(async |key| {
+            let head = self.clients.s3.head_object().bucket(self.bucket).key(*key);
+            match HEAD.seen(head.expected_bucket_owner(self.account).send().await) {
+                Ok(head) => listed(key, &head).map(Some),
+                Err(Unseen::Missing) => Ok(None),
+                Err(why) => Err(why),
+            }
+            .map_err(|why| ((*key).to_owned(), why))
+        });
+        heads.buffered(HEADS_AT_ONCE).try_collect().await
     }
 
     /// Lists the objects with keys behind `after`, `most` of them at most. S3 lists no more than 1,000.
@@ -112,6 +140,17 @@ impl<'a> Lister<'a> {
         }
         Ok(Page { objects, after: last.filter(|_| is_truncated) })
     }
+}
+
+fn listed(key: &str, head: &HeadObjectOutput) -> Seen<Listed> {
+    let version_id = head.version_id.clone().filter(|id| id != "null");
+    Ok(Listed {
+        key: key.to_owned(),
+        size: size(head.content_length)?,
+        etag: etag(head.e_tag.clone())?,
+        version_id,
+        last_modified: time(head.last_modified.as_ref())?,
+    })
 }
 
 /// Returns a key. The call asks for encoded keys, because XML can't hold every character of one, and the answer says whether

@@ -233,3 +233,21 @@ pub async fn object(clients: &Clients, bucket: &str, key: &str) -> Seen<String> 
     let bytes = answer.body.collect().await.map_err(|error| OBJECT.failed(error))?.into_bytes();
     String::from_utf8(bytes.to_vec()).map_err(|_| OBJECT.failed("the object is not UTF-8"))
 }
+
+/// Reads an object of any size, part by part.
+///
+/// # Errors
+/// Says why it wasn't seen, or that `take` failed.
+pub async fn parts(
+    clients: &Clients,
+    bucket: &str,
+    key: &str,
+    mut take: impl FnMut(&[u8]) -> std::io::Result<()>,
+) -> Seen<()> {
+    let mut answer = OBJECT.seen(clients.s3.get_object().bucket(bucket).key(key).send().await)?;
+    while let Some(part) = answer.body.next().await {
+        let part = part.map_err(|error| OBJECT.failed(error))?;
+        take(&part).map_err(|error| OBJECT.failed(error))?;
+    }
+    Ok(())
+}

@@ -1,9 +1,12 @@
 //! A call as a service gets it, and the answer as a service gives it.
 
+use std::time::SystemTime;
+
 use hyper::body::Bytes;
-use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, LAST_MODIFIED};
 use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
+use time::format_description::well_known::Rfc2822;
 
 /// A call as it came.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +30,8 @@ pub(crate) struct Answer {
     pub(crate) etag: Option<String>,
     /// The length to report where it isn't that of the body, as in the answer to a `HEAD`.
     pub(crate) length: Option<usize>,
+    pub(crate) modified: Option<SystemTime>,
+    pub(crate) version_id: Option<String>,
 }
 
 impl Answer {
@@ -50,7 +55,15 @@ impl Answer {
     }
 
     pub(crate) fn new(status: u16, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
-        Answer { status, content_type, body: body.into(), etag: None, length: None }
+        Answer {
+            status,
+            content_type,
+            body: body.into(),
+            etag: None,
+            length: None,
+            modified: None,
+            version_id: None,
+        }
     }
 
     /// Returns an error in the words of a service's protocol. The codes and messages of tests need
@@ -82,6 +95,16 @@ impl Answer {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
         if let Some(etag) = self.etag.and_then(|etag| HeaderValue::from_str(&etag).ok()) {
             headers.insert("etag", etag);
+        }
+        if let Some(id) = self.version_id.and_then(|id| HeaderValue::from_str(&id).ok()) {
+            headers.insert("x-amz-version-id", id);
+        }
+        let modified = self.modified.map(time::OffsetDateTime::from);
+        let modified = modified.and_then(|at| at.format(&Rfc2822).ok());
+        if let Some(modified) = modified.map(|text| text.replace("+0000", "GMT"))
+            && let Ok(modified) = HeaderValue::from_str(&modified)
+        {
+            headers.insert(LAST_MODIFIED, modified);
         }
         if let Some(length) = self.length {
             headers.insert(CONTENT_LENGTH, HeaderValue::from(length));

@@ -303,6 +303,11 @@ impl StandIn {
         self.shared.lock().s3.put(bucket, key, content, modified);
     }
 
+    /// Returns the ETag of an object with this content.
+    pub fn etag(&self, content: &[u8]) -> String {
+        s3::etag(content)
+    }
+
     /// Lets a bucket keep versions.
     pub fn keep_versions(&self, bucket: &str) {
         self.shared.lock().s3.versioned.insert(bucket.to_owned());

@@ -35,7 +35,11 @@ struct Object {
 
 impl S3 {
     pub(crate) fn object(&self, bucket: &str, key: &str) -> Option<&Bytes> {
-        self.objects.get(&(bucket.to_owned(), key.to_owned())).map(|object| &object.content)
+        self.found(bucket, key).map(|object| &object.content)
+    }
+
+    fn found(&self, bucket: &str, key: &str) -> Option<&Object> {
+        self.objects.get(&(bucket.to_owned(), key.to_owned()))
     }
 
     pub(crate) fn put(&mut self, bucket: &str, key: &str, content: Bytes, modified: SystemTime) {
@@ -72,11 +76,14 @@ impl S3 {
                 self.put(bucket, key, content, SystemTime::now());
                 answer
             }
-            operation @ ("GetObject" | "HeadObject") => match self.object(bucket, key) {
-                Some(content) => {
+            operation @ ("GetObject" | "HeadObject") => match self.found(bucket, key) {
+                Some(Object { content, modified }) => {
                     let mut answer = Answer::new(200, "application/octet-stream", content.clone());
                     answer.etag = Some(etag(content));
                     answer.length = (operation == "HeadObject").then_some(content.len());
+                    answer.modified = Some(*modified);
+                    let is_versioned = self.versioned.contains(bucket);
+                    answer.version_id = is_versioned.then(|| listing::version_id(content));
                     answer
                 }
                 None => error(404, "NoSuchKey"),
@@ -87,7 +94,7 @@ impl S3 {
 }
 
 /// Returns an ETag, which changes with the content. It isn't the one that S3 would compute.
-fn etag(content: &[u8]) -> String {
+pub(crate) fn etag(content: &[u8]) -> String {
     let mut hasher = DefaultHasher::new();
     content.hash(&mut hasher);
     format!("\"{:032x}\"", hasher.finish())

@@ -1,3 +1,5 @@
+mod sources;
+
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::{Duration, SystemTime};
@@ -193,6 +195,7 @@ async fn a_dry_run_tells_what_is_missing_what_it_costs_and_sends_nothing() {
             "new": 1,
             "unmatched": 1,
             "refused": 0,
+            "gone": 0,
             "known": 0,
             "taken": 1,
             "taken_bytes": 1

@@ -144,12 +144,61 @@ fn bounds_are_met_at_the_object_that_would_exceed_them() {
 #[test]
 fn a_backfill_is_kept_as_json_without_what_it_lacks() {
     let kept = serde_json::to_string(&backfill("orders", Mode::All)).expect("JSON");
-    expect![[r#"{"v":1,"id":"backfill-1","selection":{"route":"orders","bucket":"landing","prefix":"","since":1769126400000,"until":1769990340000},"mode":"all","by":"me","standing":"running","started_at":1769990400000,"updated_at":1769990400000,"counts":{"found":0,"outside":0,"new":0,"unmatched":0,"refused":0,"known":0,"taken":0,"taken_bytes":0}}"#]].assert_eq(&kept);
+    expect![[r#"{"v":1,"id":"backfill-1","selection":{"route":"orders","bucket":"landing","prefix":"","since":1769126400000,"until":1769990340000},"mode":"all","by":"me","standing":"running","started_at":1769990400000,"updated_at":1769990400000,"counts":{"found":0,"outside":0,"new":0,"unmatched":0,"refused":0,"gone":0,"known":0,"taken":0,"taken_bytes":0}}"#]].assert_eq(&kept);
     assert_eq!(
         serde_json::from_str::<Backfill>(&kept).expect("a backfill"),
         backfill("orders", Mode::All)
     );
     assert!(backfill("orders", Mode::All).listing().again);
+}
+
+#[test]
+fn a_page_is_cut_behind_any_of_its_objects_and_the_rest_is_counted_the_next_time() {
+    let page = || {
+        vec![
+            object("orders/1/a", 5, 120),
+            object("orders/1/b", 0, 120),
+            object("each/--z", 5, 120),
+            object("orders/2/c", 5, 59),
+            object("orders/2/d", 5, 120),
+            object("orders/1/e", 5, 11 * 24 * 60),
+            object("each/--y", 5, 120),
+        ]
+    };
+    for route in ["orders", "each"] {
+        for cut in 0..=page().len() {
+            let (mut first, rest) = (sifted(route, page()), page().split_off(cut));
+            first.truncate(cut);
+            let rest = sifted(route, rest);
+            let mut both = first.counts;
+            both += rest.counts;
+            assert_eq!(both, sifted(route, page()).counts, "{route} {cut}");
+            assert_eq!(first.counts.found, cut as u64);
+            assert!(first.taken.iter().all(|taken| taken.at < cut));
+            assert_eq!(first.taken.len() + rest.taken.len(), sifted(route, page()).taken.len());
+        }
+    }
+    let mut each = sifted("each", page());
+    assert_eq!(each.refusal.as_ref().map(|(key, _)| key.as_str()), Some("each/--y"));
+    each.truncate(6);
+    assert_eq!(each.refusal.as_ref().map(|(key, _)| key.as_str()), Some("each/--z"));
+}
+
+#[test]
+fn a_backfill_keeps_what_names_its_objects_and_how_far_it_came() {
+    let from = |source| Backfill { source, ..backfill("orders", Mode::Missing) };
+    let manifest = "s3://inventories/landing/all/2026-01-31T01-00Z/manifest.json".to_owned();
+    let inventory = from(Source::Inventory { manifest, md5: "0a".to_owned() });
+    let keys = from(Source::Keys { name: "keys.txt".to_owned(), sha256: "0b".to_owned() });
+    let row = Some(Place::Row(Row { file: 2, row: 17 }));
+    let key = Some(Place::Key("k".to_owned()));
+    for (backfill, place) in [(inventory, &row), (keys, &row), (from(Source::Bucket), &key)] {
+        let reached = backfill.clone().reached(place.clone());
+        let kept = serde_json::to_string(&reached).expect("JSON");
+        let read: Backfill = serde_json::from_str(&kept).expect("a backfill");
+        assert_eq!((&read, read.place()), (&reached, place.clone()));
+        assert_eq!(reached.reached(None), backfill);
+    }
 }
 
 proptest! {

@@ -77,9 +77,10 @@ fn page<'a>(
     after: &str,
 ) -> (Vec<Object<'a>>, Option<String>) {
     let objects: &BTreeMap<_, _> = &s3.objects;
-    let of_bucket = objects
-        .iter()
-        .filter(|((of, key), _)| of == bucket && key.starts_with(prefix) && key.as_str() > after);
+    let from = objects.range((bucket.to_owned(), prefix.max(after).to_owned())..);
+    let of_bucket = from
+        .take_while(|((of, key), _)| of == bucket && key.starts_with(prefix))
+        .filter(|((_, key), _)| key.as_str() > after);
     let mut found: Vec<Object<'_>> = of_bucket
         .map(|((_, key), object)| (key.clone(), &object.content, object.modified))
         .take(PAGE + 1)
