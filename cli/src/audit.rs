@@ -14,7 +14,7 @@ use crate::accounts::{self, stack_name, target};
 use crate::args::Color;
 use crate::args::audit::AuditArgs;
 use crate::args::deploy::{StackArgs, TemplateName};
-use crate::args::roles::Account;
+use crate::args::roles::WhichAccount;
 use crate::terminal::output::{Output, Printed};
 use crate::terminal::printable;
 use crate::terminal::progress::say;
@@ -23,7 +23,7 @@ use crate::{aws, version};
 /// Shows the findings of one account or both.
 pub fn run(args: &AuditArgs, color: Color) -> Printed {
     let target = target::find(&args.place.routes, &args.place.stacks, Routes::parse, color)?;
-    let accounts = [Account::Data, Account::Analytics];
+    let accounts = [WhichAccount::Data, WhichAccount::Analytics];
     let accounts =
         accounts.into_iter().filter(|account| args.only.is_none_or(|only| only == *account));
     let mut output = Output::default();
@@ -32,8 +32,8 @@ pub fn run(args: &AuditArgs, color: Color) -> Printed {
         let (stacks, id, region) = (&args.place.stacks, &target.account, &target.region);
         let found = aws::wait(async {
             let connected = match account {
-                Account::Data => accounts::Account::data(stacks, id, region).await?,
-                Account::Analytics => accounts::Account::analytics(stacks, id, region).await?,
+                WhichAccount::Data => accounts::Account::data(stacks, id, region).await?,
+                WhichAccount::Analytics => accounts::Account::analytics(stacks, id, region).await?,
             };
             let kept = look(&connected, stacks, args.now).await?;
             anyhow::Ok(Audited {

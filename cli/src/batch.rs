@@ -6,6 +6,7 @@ mod text;
 
 use landfall_aws::claims::{ClaimError, Outcome};
 use landfall_aws::clock::now;
+use landfall_aws::sdk_error::chain;
 use landfall_core::batch::{Batch, Member};
 
 use crate::args::batches::BatchArgs;
@@ -62,7 +63,8 @@ async fn look(connection: &Connection, args: &BatchArgs) -> anyhow::Result<Look>
     let members = members.map_err(|error| output.error(&connection.explained(error))).ok();
     let outcome = outcome(connection, &batch).await.unwrap_or_else(|error| {
         // Who may read the ledger need not be allowed to read claims, and nothing depends on it.
-        let note = printable(&format!("the outcome that the job reported is unknown: {error}"));
+        let note =
+            printable(&format!("the outcome that the job reported is unknown: {}", chain(&error)));
         output.stderr.push_str(&format!("note: {note}\n"));
         None
     });

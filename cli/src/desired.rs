@@ -9,21 +9,21 @@ use std::collections::BTreeSet;
 
 use anyhow::bail;
 use landfall_core::bucket_access;
-use landfall_core::roles::{Home, Kind, Owner, Role, Spec, SpecError};
+use landfall_core::roles::{Home, Kind, Owner, Role, RoleSpec, SpecError};
 use landfall_core::routes::{ExternalId, Routes};
 use landfall_core::yaml;
 use serde_json::{Value, json};
 
 use self::stacks::Stack;
 use crate::args::Color;
-use crate::args::roles::{Account, RolesArgs, account_of_policy};
+use crate::args::roles::{RolesArgs, WhichAccount, account_of_policy};
 use crate::input::read_routes;
 use crate::terminal::output::Output;
 use crate::terminal::phrases::quoted;
 
 /// A role that a stack requests.
 #[derive(Debug)]
-pub struct Desired {
+pub struct DesiredRole {
     pub kind: Kind,
     pub account: String,
     /// The targets that the role serves.
@@ -41,7 +41,7 @@ pub struct Desired {
 /// The roles that could be composed, and why others could not.
 #[derive(Debug, Default)]
 pub struct Composed {
-    pub roles: Vec<Desired>,
+    pub roles: Vec<DesiredRole>,
     /// Why other roles cannot be made, one line each.
     pub errors: Vec<String>,
     /// The statements that buckets' policies get.
@@ -68,7 +68,7 @@ const NO_TOKEN: &str = "0000000000000000";
 /// Returns the output to print, if the routes file or an option has errors.
 pub fn compose(
     args: &RolesArgs,
-    account: Option<Account>,
+    account: Option<WhichAccount>,
     color: Color,
 ) -> Result<Composed, Output> {
     let (text, (routes, _)) = read_routes(&args.routes, Routes::parse, color)?;
@@ -83,7 +83,7 @@ pub fn compose_from(
     text: &str,
     routes: &Routes,
     args: &RolesArgs,
-    account: Option<Account>,
+    account: Option<WhichAccount>,
 ) -> anyhow::Result<Composed> {
     let file = included(text);
     let stacks = stacks::find(routes, args, account)?;
@@ -96,7 +96,7 @@ pub fn compose_from(
         }
     }
     composed.notes = notes(&composed.roles, &stacks, args);
-    if account != Some(Account::Analytics) {
+    if account != Some(WhichAccount::Analytics) {
         access(&mut composed, &stacks, &file, args);
     }
     Ok(composed)
@@ -152,15 +152,15 @@ fn access(composed: &mut Composed, stacks: &[Stack], file: &Value, args: &RolesA
 }
 
 /// Returns the kinds of the requested roles, each with the analytics account's stack that it is for.
-fn requested(stacks: &[Stack], account: Option<Account>) -> Vec<(Kind, &Stack)> {
+fn requested(stacks: &[Stack], account: Option<WhichAccount>) -> Vec<(Kind, &Stack)> {
     let of = |kinds: &'static [Kind]| {
         stacks.iter().flat_map(move |stack| kinds.iter().map(move |kind| (*kind, stack)))
     };
     let mut requested = Vec::new();
-    if account != Some(Account::Data) {
+    if account != Some(WhichAccount::Data) {
         requested.extend(of(&[Kind::Starter, Kind::Job]));
     }
-    if account != Some(Account::Analytics) {
+    if account != Some(WhichAccount::Analytics) {
         requested.extend(of(&[Kind::Reader]));
     }
     requested
@@ -224,7 +224,7 @@ fn desired(
     stack: &Stack,
     file: &Value,
     args: &RolesArgs,
-) -> anyhow::Result<Result<Desired, SpecError>> {
+) -> anyhow::Result<Result<DesiredRole, SpecError>> {
     let account = match kind {
         Kind::Reader => &stack.data_account,
         Kind::Starter | Kind::Job => &stack.account,
@@ -236,9 +236,9 @@ fn desired(
         account: account.clone(),
         region: stack.region.clone(),
     };
-    Ok(Spec::read(kind, &properties, &home).and_then(|spec| {
+    Ok(RoleSpec::read(kind, &properties, &home).and_then(|spec| {
         let role = spec.role(&no_owner(), &BTreeSet::new())?;
-        Ok(Desired {
+        Ok(DesiredRole {
             notes: [spec.notes.as_slice(), &role.notes].concat(),
             kind,
             account: account.clone(),
@@ -301,7 +301,7 @@ fn lines(kind: Kind, stack: &Stack, error: &SpecError) -> Vec<String> {
     }
 }
 
-fn notes(roles: &[Desired], stacks: &[Stack], args: &RolesArgs) -> Vec<String> {
+fn notes(roles: &[DesiredRole], stacks: &[Stack], args: &RolesArgs) -> Vec<String> {
     let mut notes = Vec::new();
     if roles.iter().any(|desired| !desired.external_ids.is_empty()) {
         notes.push("`…` stands for external IDs, which are never printed".to_owned());

@@ -17,14 +17,14 @@ use serde::Serialize;
 use self::compare::{Comparison, ExternalIds, compare};
 use crate::args::Color;
 use crate::args::roles::{DiffArgs, RolesFormat};
-use crate::desired::{self, Composed, Desired};
+use crate::desired::{self, Composed, DesiredRole};
 use crate::terminal::output::{self, Output, Printed, Status};
 use crate::terminal::phrases::quoted;
 use crate::terminal::printable;
 use crate::{aws, policies};
 
 /// A desired role, and how it compares with IAM if the role could be read.
-type ComparedRole<'a> = (&'a Desired, anyhow::Result<Comparison>);
+type ComparedRole<'a> = (&'a DesiredRole, anyhow::Result<Comparison>);
 
 /// Compares each role. A role that cannot be read counts neither as equal nor as different.
 pub fn run(args: &DiffArgs, color: Color) -> Printed {
@@ -59,7 +59,7 @@ pub fn run(args: &DiffArgs, color: Color) -> Printed {
     Ok(output)
 }
 
-fn compare_all(roles: &[Desired]) -> anyhow::Result<Vec<ComparedRole<'_>>> {
+fn compare_all(roles: &[DesiredRole]) -> anyhow::Result<Vec<ComparedRole<'_>>> {
     let accounts: BTreeSet<&String> = roles.iter().map(|desired| &desired.account).collect();
     if accounts.len() > 1 {
         bail!(
@@ -89,7 +89,7 @@ fn compare_all(roles: &[Desired]) -> anyhow::Result<Vec<ComparedRole<'_>>> {
 
 /// Reads each role from IAM.
 async fn observe(
-    roles: &[Desired],
+    roles: &[DesiredRole],
     region: String,
 ) -> anyhow::Result<Vec<anyhow::Result<Option<Observed>>>> {
     let config = aws::load(config::loader().region(Region::new(region))).await?;

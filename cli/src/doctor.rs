@@ -19,7 +19,7 @@ use self::report::Report;
 use crate::accounts::target;
 use crate::args::Color;
 use crate::args::doctor::{DoctorArgs, PolicyFor, TaskArgs};
-use crate::args::roles::Account;
+use crate::args::roles::WhichAccount;
 use crate::terminal::output::{self, Output, Printed};
 use crate::{aws, input};
 
@@ -83,8 +83,8 @@ fn policy(side: Side, routes: Option<&OsStr>, scripts: &[String], color: Color) 
 /// Prints the policy that allows to deploy one account's half.
 fn policy_to_deploy(args: &DoctorArgs) -> Printed {
     let side = match args.only {
-        Some(Account::Data) => Side::Data,
-        Some(Account::Analytics) => Side::Analytics,
+        Some(WhichAccount::Data) => Side::Data,
+        Some(WhichAccount::Analytics) => Side::Analytics,
         None => {
             let why = "which account? add --only data or --only analytics: try '--help'";
             return Err(anyhow::anyhow!(why).into());

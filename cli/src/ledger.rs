@@ -7,6 +7,7 @@ use aws_config::{Region, SdkConfig};
 use landfall_aws::claims::Claims;
 use landfall_aws::config;
 use landfall_aws::ledger::{Ledger, LedgerError};
+use landfall_aws::sdk_error::chain;
 
 use crate::args::batches::LedgerArgs;
 use crate::aws;
@@ -59,12 +60,13 @@ impl Connection {
     pub fn explained(&self, error: LedgerError) -> anyhow::Error {
         let place = format!("region `{}`", self.region);
         let hint = match &error {
-            LedgerError::Call { code, .. } => hint(code),
+            LedgerError::Call { source, .. } => hint(source.code()),
             LedgerError::Newer { .. } => Some("a newer `landfall` can read it"),
             LedgerError::Contended { .. }
             | LedgerError::OutOfTime { .. }
             | LedgerError::Unreadable { .. } => None,
         };
+        let error = chain(&error);
         match hint {
             Some(hint) => anyhow!("{error} ({place}; {hint})"),
             None => anyhow!("{error} ({place})"),

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::args::Color;
 use crate::args::roles::{PoliciesArgs, RolesFormat};
-use crate::desired::{self, BucketStatements, Composed, Desired};
+use crate::desired::{self, BucketStatements, Composed, DesiredRole};
 use crate::terminal::output::{self, Output, Printed, Status};
 use crate::terminal::phrases::quoted;
 use crate::terminal::printable;
@@ -27,7 +27,7 @@ pub fn run(args: &PoliciesArgs, color: Color) -> Printed {
 fn text(composed: &Composed) -> String {
     let mut text = String::new();
     for desired in &composed.roles {
-        let Desired { kind, role, notes, .. } = desired;
+        let DesiredRole { kind, role, notes, .. } = desired;
         text.push_str(&format!("{} {}\n", desired::name(*kind), printable(&role.arn)));
         text.push_str(&format!("  {}\n", place(desired)));
         for note in notes {
@@ -53,7 +53,7 @@ fn text(composed: &Composed) -> String {
 }
 
 /// Returns a role's place: ``in account 222222222222, for target `analytics` ``.
-pub fn place(desired: &Desired) -> String {
+pub fn place(desired: &DesiredRole) -> String {
     let targets = quoted(&desired.targets);
     format!("in account {}, for target {targets}", desired.account)
 }

@@ -5,7 +5,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use landfall_core::chain::problems::Severity;
 
 use super::deploy::PlaceArgs;
-use super::roles::Account;
+use super::roles::WhichAccount;
 
 /// Show what the auditors found: what is wrong with the chain, and since when.
 #[derive(Args)]
@@ -29,7 +29,7 @@ pub struct AuditArgs {
     pub place: PlaceArgs,
     /// Show the findings of this account only.
     #[arg(long, value_enum)]
-    pub only: Option<Account>,
+    pub only: Option<WhichAccount>,
     /// Have the auditors look first. This invokes the functions PREFIX-auditor.
     #[arg(long)]
     pub now: bool,

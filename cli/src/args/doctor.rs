@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::{Args, ValueEnum};
 
 use super::deploy::StackArgs;
-use super::roles::Account;
+use super::roles::WhichAccount;
 
 /// Find the first broken link between a bucket and its Glue job, or explain the text of an error.
 #[derive(Args)]
@@ -64,7 +64,7 @@ pub struct DoctorArgs {
     pub stacks: StackArgs,
     /// Look at this account only; with --print-policy deploy, the account to deploy to.
     #[arg(long, value_enum, conflicts_with = "explain")]
-    pub only: Option<Account>,
+    pub only: Option<WhichAccount>,
     /// Look at what this route needs only.
     #[arg(long, value_name = "NAME", requires = "routes", conflicts_with = "explain")]
     pub route: Option<String>,

@@ -28,7 +28,7 @@ pub struct PoliciesArgs {
     pub roles: RolesArgs,
     /// Print only the roles of this account's stack. Default: both accounts.
     #[arg(long, value_enum)]
-    pub account: Option<Account>,
+    pub account: Option<WhichAccount>,
 }
 
 /// Compare the roles that `policies` prints with the roles in IAM.
@@ -55,7 +55,7 @@ pub struct DiffArgs {
     pub roles: RolesArgs,
     /// The account that the credentials are for.
     #[arg(long, value_enum)]
-    pub account: Account,
+    pub account: WhichAccount,
 }
 
 /// Selects the roles, and sets what the routes don't say about them.
@@ -121,7 +121,7 @@ pub struct RolesArgs {
 
 /// One of the two accounts.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Account {
+pub enum WhichAccount {
     /// The account where data lands, with the reader role.
     Data,
     /// The account where jobs run, with the starter role and the job role.

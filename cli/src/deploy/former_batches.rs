@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use landfall_aws::ledger::{Ledger, LedgerError, Left, Listing};
+use landfall_aws::sdk_error::chain;
 use landfall_core::batch::Batch;
 
 use crate::accounts::Account;
@@ -18,11 +19,13 @@ pub async fn may_be_in(account: &Account, table: &str) -> bool {
         Ok(Listing { batches, unreadable, left }) => {
             !batches.is_empty() || !unreadable.is_empty() || left != Left::None
         }
-        Err(LedgerError::Call { code, .. }) if code == "ResourceNotFoundException" => false,
+        Err(LedgerError::Call { source, .. }) if source.code() == "ResourceNotFoundException" => {
+            false
+        }
         Err(error) => {
             say(&format!(
                 "warning: {}; so this assumes that it has batches of the previous version",
-                printable(&error.to_string())
+                printable(&chain(&error))
             ));
             true
         }

@@ -5,7 +5,7 @@ use anyhow::{Context, bail};
 use landfall_core::arn::RoleArn;
 use landfall_core::routes::{ExternalId, Routes, Target};
 
-use crate::args::roles::{Account, RolesArgs};
+use crate::args::roles::{RolesArgs, WhichAccount};
 use crate::input;
 use crate::terminal::phrases::quoted;
 
@@ -31,7 +31,7 @@ pub struct Stack {
 pub fn find(
     routes: &Routes,
     args: &RolesArgs,
-    account: Option<Account>,
+    account: Option<WhichAccount>,
 ) -> anyhow::Result<Vec<Stack>> {
     let mut stacks: Vec<(Stack, Vec<&str>)> = Vec::new();
     for target in targets(routes, args.target.as_deref())? {
@@ -63,7 +63,7 @@ pub fn find(
         stacks.push((stack, vec![&target.region]));
     }
     // No policy of the data account contains a region.
-    let is_region_needed = args.region.is_none() && account != Some(Account::Data);
+    let is_region_needed = args.region.is_none() && account != Some(WhichAccount::Data);
     for (stack, regions) in &stacks {
         if is_region_needed && regions.iter().any(|region| *region != stack.region) {
             bail!(

@@ -7,7 +7,7 @@ use landfall_core::roles::{OWNER_TAGS, Observed, Owner, Role, Trust, diff};
 use landfall_core::routes::ExternalId;
 use landfall_core::secret::Secret;
 
-use crate::desired::Desired;
+use crate::desired::DesiredRole;
 
 /// The result for one role.
 #[derive(Debug, Default)]
@@ -30,7 +30,7 @@ pub enum ExternalIds {
 
 impl ExternalIds {
     /// Takes the external ID from the source that the routes name for the trigger.
-    pub fn of(desired: &Desired, variable: impl Fn(&str) -> Option<String>) -> Self {
+    pub fn of(desired: &DesiredRole, variable: impl Fn(&str) -> Option<String>) -> Self {
         let mut why = None;
         for source in &desired.external_ids {
             match source {
@@ -61,7 +61,7 @@ pub struct Aligned {
 }
 
 /// Takes the stack that the role belongs to from the observed role, and external IDs that are unknown.
-pub fn align(desired: &Desired, observed: &Observed, external_ids: &ExternalIds) -> Aligned {
+pub fn align(desired: &DesiredRole, observed: &Observed, external_ids: &ExternalIds) -> Aligned {
     let mut role = desired.role.clone();
     let mut observed = observed.clone();
     let mut notes = Vec::new();
@@ -84,7 +84,7 @@ pub const NOT_OWNED: &str = "it has no owner tags: the provisioner would leave i
 
 /// Compares the roles. `is_account_known` says whether the credentials are certain to be for the role's account.
 pub fn compare(
-    desired: &Desired,
+    desired: &DesiredRole,
     observed: Option<&Observed>,
     external_ids: &ExternalIds,
     is_account_known: bool,

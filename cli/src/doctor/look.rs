@@ -20,7 +20,7 @@ use crate::accounts::target::DeploymentTarget;
 use crate::accounts::{self, Side, stack_name};
 use crate::args::deploy::{StackArgs, TemplateName};
 use crate::args::doctor::DoctorArgs;
-use crate::args::roles::Account;
+use crate::args::roles::WhichAccount;
 use crate::terminal::phrases::quoted;
 use crate::terminal::progress::say;
 use crate::{desired, version};
@@ -28,7 +28,7 @@ use crate::{desired, version};
 /// What to look at, and what the routes say should be there.
 pub struct Question<'a> {
     stacks: &'a StackArgs,
-    only: Option<Account>,
+    only: Option<WhichAccount>,
     target: &'a DeploymentTarget,
     routes: Routes,
     facts: Vec<RouteFacts>,
@@ -69,7 +69,7 @@ impl<'a> Question<'a> {
         facts: Vec<RouteFacts>,
     ) -> Self {
         let deploy = deploy_command(file, stacks);
-        Self { stacks, only: Some(Account::Data), target, routes, facts, deploy }
+        Self { stacks, only: Some(WhichAccount::Data), target, routes, facts, deploy }
     }
 
     /// Looks at the data account alone.
@@ -127,8 +127,10 @@ impl<'a> Question<'a> {
     async fn connect(&self, side: Side) -> Result<Connected, String> {
         let DeploymentTarget { account, region, .. } = self.target;
         let connected = match (side, self.only) {
-            (Side::Data, Some(Account::Analytics)) => Err(anyhow!("--only analytics was given")),
-            (Side::Analytics, Some(Account::Data)) => Err(anyhow!("--only data was given")),
+            (Side::Data, Some(WhichAccount::Analytics)) => {
+                Err(anyhow!("--only analytics was given"))
+            }
+            (Side::Analytics, Some(WhichAccount::Data)) => Err(anyhow!("--only data was given")),
             (Side::Data, _) => accounts::Account::data(self.stacks, account, region).await,
             (Side::Analytics, _) => {
                 accounts::Account::analytics(self.stacks, account, region).await

@@ -6,6 +6,7 @@ use anyhow::{Context, ensure};
 use aws_config::SdkConfig;
 use landfall_aws::clock::now;
 use landfall_aws::ledger::{Found, Ledger, LedgerError};
+use landfall_aws::sdk_error::chain;
 use landfall_core::chain::object::{Object as Facts, Recorded};
 use landfall_core::chain::observed::{Look, Observations, RouteFacts};
 use landfall_core::chain::{Check, judge_object};
@@ -167,11 +168,13 @@ fn arrivals(found: Result<Vec<Found>, LedgerError>) -> Look<Vec<Recorded>> {
     let recorded = |it: Found| Recorded { route: it.route, batch: it.batch, at: it.recorded_at };
     match found {
         Ok(found) => Look::Seen(found.into_iter().map(recorded).collect()),
-        Err(LedgerError::Call { code, .. }) if code == "ResourceNotFoundException" => Look::Missing,
-        Err(LedgerError::Call { code, .. }) if code == "AccessDeniedException" => {
+        Err(LedgerError::Call { source, .. }) if source.code() == "ResourceNotFoundException" => {
+            Look::Missing
+        }
+        Err(LedgerError::Call { source, .. }) if source.code() == "AccessDeniedException" => {
             Look::Denied("dynamodb:Query".to_owned())
         }
-        Err(error) => Look::Failed(error.to_string()),
+        Err(error) => Look::Failed(chain(&error)),
     }
 }
 

@@ -9,7 +9,7 @@ use landfall_core::chain::observed::Look;
 use landfall_core::chain::{Link, Status as Verdict};
 use landfall_core::moment::Time;
 
-use super::look::{LOOK_BACK, Status};
+use super::look::{LOOK_BACK, Observed};
 use crate::terminal::output;
 use crate::terminal::phrases::{counted, length, moment};
 
@@ -70,7 +70,7 @@ impl Judgement {
 }
 
 /// Judges what was seen.
-pub fn judge(seen: &Status) -> Judgement {
+pub fn judge(seen: &Observed) -> Judgement {
     let mut judgement = Judgement::default();
     links(seen, &mut judgement);
     queues(seen, &mut judgement);
@@ -81,7 +81,7 @@ pub fn judge(seen: &Status) -> Judgement {
 }
 
 /// Takes over what `doctor` would call broken. What lies in queues, [`queues`] tells.
-fn links(seen: &Status, judgement: &mut Judgement) {
+fn links(seen: &Observed, judgement: &mut Judgement) {
     let is_queue = |link| {
         use Link::{Arrivals, ArrivalsDeadLetters, Runs, RunsDeadLetters};
         matches!(link, Arrivals | ArrivalsDeadLetters | Runs | RunsDeadLetters)
@@ -102,7 +102,7 @@ fn links(seen: &Status, judgement: &mut Judgement) {
     }
 }
 
-fn queues(seen: &Status, judgement: &mut Judgement) {
+fn queues(seen: &Observed, judgement: &mut Judgement) {
     for depth in &seen.queues {
         let name = &depth.name;
         match &depth.queue.look {
@@ -129,7 +129,7 @@ fn queues(seen: &Status, judgement: &mut Judgement) {
     }
 }
 
-fn batches(seen: &Status, judgement: &mut Judgement) {
+fn batches(seen: &Observed, judgement: &mut Judgement) {
     let listing = match &seen.batches {
         Ok(listing) => listing,
         Err(why) => {
@@ -193,7 +193,7 @@ fn rank(state: &State) -> usize {
     }
 }
 
-fn tick(seen: &Status, judgement: &mut Judgement) {
+fn tick(seen: &Observed, judgement: &mut Judgement) {
     let what = match &seen.last_tick {
         Ok(Some(at)) if seen.at.since(*at) <= SILENT_AFTER => return,
         Ok(Some(at)) => format!("the monitor last ticked {}", moment(*at, seen.at)),
@@ -206,7 +206,7 @@ fn tick(seen: &Status, judgement: &mut Judgement) {
     judgement.need("monitor_silent", what, None);
 }
 
-fn alarms(seen: &Status, judgement: &mut Judgement) {
+fn alarms(seen: &Observed, judgement: &mut Judgement) {
     match &seen.alarms {
         Ok(alarms) => {
             for alarm in alarms {

@@ -49,7 +49,7 @@ const CHECKED_QUEUES: [(&str, bool); 4] =
     [("arrivals", false), ("runs", false), ("arrivals-dlq", true), ("runs-dlq", true)];
 
 /// Everything that was seen.
-pub struct Status {
+pub struct Observed {
     pub place: Place,
     pub at: Time,
     pub stacks: Vec<Stack>,
@@ -83,7 +83,7 @@ pub struct Depth {
 }
 
 /// Looks at the data account of the credentials.
-pub async fn look(args: &StatusArgs) -> anyhow::Result<Status> {
+pub async fn look(args: &StatusArgs) -> anyhow::Result<Observed> {
     let prefix = &args.name_prefix;
     let table = format!("{prefix}-ledger");
     let ledger = LedgerArgs { table: table.clone(), region: args.region.clone(), json: args.json };
@@ -126,7 +126,7 @@ pub async fn look(args: &StatusArgs) -> anyhow::Result<Status> {
         let age = ages.get(at).copied().flatten();
         Depth { name, is_dead_letters, oldest: age.and_then(|age| oldest(&queue, age)), queue }
     });
-    Ok(Status {
+    Ok(Observed {
         at: now(),
         stacks: deployed.iter().filter_map(|it| it.as_ref().ok()).map(Stack::from).collect(),
         checks,

@@ -6,7 +6,7 @@ use landfall_core::moment::Time;
 use serde::Serialize;
 
 use super::judge::{Judgement, OfState};
-use super::look::{Depth, Status};
+use super::look::{Depth, Observed};
 use crate::terminal::escape::shown;
 use crate::terminal::output;
 use crate::terminal::phrases::{detail, length, moment};
@@ -19,7 +19,7 @@ const VERSION: u32 = 1;
 
 /// What to print.
 pub struct Report<'a> {
-    pub seen: &'a Status,
+    pub seen: &'a Observed,
     pub judgement: &'a Judgement,
     pub now: Time,
 }

@@ -9,7 +9,7 @@ use landfall_inspection::{Place, Unseen};
 use unicode_width::UnicodeWidthStr;
 
 use super::judge::judge;
-use super::look::{Depth, Stack, Status};
+use super::look::{Depth, Observed, Stack};
 use super::*;
 use crate::fixtures::{self as made, NOW, secs};
 
@@ -35,13 +35,13 @@ fn listing(batches: Vec<Batch>) -> Result<Listing, String> {
     Ok(Listing { batches, unreadable: Vec::new(), left: Left::None })
 }
 
-fn healthy() -> Status {
+fn healthy() -> Observed {
     let stack = Stack {
         name: "landfall".to_owned(),
         status: "UPDATE_COMPLETE".to_owned(),
         version: Some("0.1.0".to_owned()),
     };
-    Status {
+    Observed {
         place: Place {
             partition: "aws".to_owned(),
             account: "111111111111".to_owned(),
@@ -66,7 +66,7 @@ fn healthy() -> Status {
 }
 
 #[track_caller]
-fn shows(seen: &Status, status: crate::terminal::output::Status, expected: Expect) {
+fn shows(seen: &Observed, status: crate::terminal::output::Status, expected: Expect) {
     let judgement = judge(seen);
     let report = Report { seen, judgement: &judgement, now: NOW };
     expected.assert_eq(&report.text(None));

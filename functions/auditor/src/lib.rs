@@ -15,6 +15,7 @@ use landfall_aws::clock::now;
 use landfall_aws::events;
 use landfall_aws::findings::{Findings, FindingsError, LastAudit};
 use landfall_aws::metrics::{Metrics, OpenFindings};
+use landfall_aws::sdk_error::chain;
 use landfall_core::audit::{self, Change, Finding, State};
 use landfall_core::chain::problems::Severity;
 use landfall_inspection::Clients;
@@ -47,7 +48,7 @@ impl Error {
 
 impl From<Error> for Diagnostic {
     fn from(error: Error) -> Self {
-        Self { error_type: error.code().to_owned(), error_message: error.to_string() }
+        Self { error_type: error.code().to_owned(), error_message: chain(&error) }
     }
 }
 
@@ -90,7 +91,9 @@ pub struct Audited {
 pub async fn handle(context: &Context) -> Result<Audited, Error> {
     // All calls of an audit together make a future that is too large for a thread's stack.
     let audited = Box::pin(audit(context)).await;
-    audited.inspect_err(|error| tracing::error!(code = error.code(), %error, "the audit failed"))
+    audited.inspect_err(|error| {
+        tracing::error!(code = error.code(), error = chain(error), "the audit failed")
+    })
 }
 
 async fn audit(context: &Context) -> Result<Audited, Error> {

@@ -11,6 +11,7 @@ use landfall_aws::advance::{Advanced, Clients, START_MAY_TAKE};
 use landfall_aws::clock::{has_time, left, sleep};
 use landfall_aws::config::CALL_TIMEOUT;
 use landfall_aws::ledger::{Class, Due, LedgerError};
+use landfall_aws::sdk_error::chain;
 use landfall_core::batch::{Batch, Seen, State};
 use landfall_core::turns::in_turns;
 
@@ -109,7 +110,7 @@ impl Taken {
             return None;
         };
         let batch_id = &due.id;
-        tracing::error!(code = error.code(), batch_id, %error, "batch not advanced");
+        tracing::error!(code = error.code(), batch_id, error = chain(&error), "batch not advanced");
         let idle = error.is_of_item().then_some(due);
         self.errors.push(error);
         idle
@@ -126,7 +127,7 @@ async fn put_off(clients: &Clients, idle: &[Due], deadline: SystemTime, taken: &
         match put {
             Ok(is_put_off) => taken.put_off += usize::from(is_put_off),
             Err(error) => {
-                tracing::error!(code = error.code(), %error, "batch not put off");
+                tracing::error!(code = error.code(), error = chain(&error), "batch not put off");
                 taken.errors.push(error.into());
                 return;
             }

@@ -2,6 +2,7 @@
 
 use lambda_runtime::Diagnostic;
 use landfall_aws::ledger::LedgerError;
+use landfall_aws::sdk_error::chain;
 use landfall_core::run_events::RunEventError;
 
 /// Why an invocation or a message fails. Lambda gets [`Error::code`] as the `errorType`.
@@ -30,12 +31,12 @@ impl Error {
 
     /// Logs the error as the reason why the whole invocation fails.
     pub fn log(&self) {
-        tracing::error!(code = self.code(), error = %self, "invocation failed");
+        tracing::error!(code = self.code(), error = chain(self), "invocation failed");
     }
 }
 
 impl From<Error> for Diagnostic {
     fn from(error: Error) -> Self {
-        Self { error_type: error.code().to_owned(), error_message: error.to_string() }
+        Self { error_type: error.code().to_owned(), error_message: chain(&error) }
     }
 }

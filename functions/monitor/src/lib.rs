@@ -22,6 +22,7 @@ use landfall_aws::advance::{self, Clients};
 use landfall_aws::clock::now;
 use landfall_aws::metrics::Metrics;
 use landfall_aws::queue::deliver_again;
+use landfall_aws::sdk_error::chain;
 use landfall_aws::settings::Settings;
 use landfall_aws::work_queue::WorkQueue;
 use landfall_core::batch::Batch;
@@ -116,7 +117,12 @@ async fn messages(
         };
         let goes_back = !woken.is_done() && !may_be_given_up;
         if let Some(error) = woken.error.as_ref().filter(|_| goes_back) {
-            tracing::error!(code = error.code(), message_id = id, %error, "message goes back");
+            tracing::error!(
+                code = error.code(),
+                message_id = id,
+                error = chain(error),
+                "message goes back"
+            );
         }
         if !woken.is_done() && may_be_given_up {
             let error = woken.error.as_ref().map(tracing::field::display);
@@ -154,7 +160,12 @@ async fn ended(clients: &Clients, message_id: &str, run: &RunEvent, deadline: Sy
             tracing::info!(message_id, job, job_run_id, "no batch follows the run");
         }
         (None, Some(error)) if error.is_of_item() => {
-            tracing::warn!(code = error.code(), message_id, %error, "batch left alone");
+            tracing::warn!(
+                code = error.code(),
+                message_id,
+                error = chain(error),
+                "batch left alone"
+            );
         }
         // The caller logs this error with its message.
         (None, Some(_)) => {}
@@ -172,7 +183,7 @@ async fn handed_on(context: &Context, ids: &[String], deadline: SystemTime) {
             due::take_up(clients, due.collect(), deadline).await
         }
         Err(error) => {
-            tracing::error!(code = error.code(), %error, "batches not looked at");
+            tracing::error!(code = error.code(), error = chain(&error), "batches not looked at");
             Taken { errors: vec![error.into()], ..Taken::default() }
         }
     };

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use landfall_aws::sdk_error::chain;
 use landfall_core::aim::Aim;
 use landfall_core::bucket_access::{Desired, Effect, Look, Spec, is_gone, plan};
 use landfall_core::lifecycle::Memory;
@@ -161,7 +162,8 @@ impl<'a> BucketAccess<'a> {
                 let buckets = spec.buckets.keys().map(String::as_str);
                 let found = kms::keys_of_buckets(&s3, &kms, buckets, account).await;
                 found.unwrap_or_else(|error| {
-                    tracing::warn!(code = error.code(), %error, "the keys are not known");
+                    let (code, error) = (error.code(), chain(&error));
+                    tracing::warn!(code, error, "the keys are not known");
                     notes.push(format!("the keys of the buckets are not known: {error}"));
                     BTreeSet::new()
                 })

@@ -7,13 +7,16 @@ use std::time::Duration;
 use aws_config::SdkConfig;
 use aws_sdk_iam::config::SharedCredentialsProvider;
 use landfall_aws::assumed_role::{AssumedRole, Assumption, session_name};
+use landfall_aws::sdk_error::chain;
 use landfall_core::arn::RoleArn;
 use landfall_core::key_policy::statement;
 use landfall_core::lifecycle::Memory;
 use landfall_core::limits::Named;
 use landfall_core::repair;
 use landfall_core::roles::external_ids;
-use landfall_core::roles::{Home, Identity, Kind, Observed, Owner, Purpose, Role, Spec, SpecError};
+use landfall_core::roles::{
+    Home, Identity, Kind, Observed, Owner, Purpose, Role, RoleSpec, SpecError,
+};
 use landfall_provisioning::iam::{self, Converged, Removal};
 use landfall_provisioning::kms::{self, KeyAdmission};
 use serde_json::Value;
@@ -60,7 +63,7 @@ impl<'a> RoleResource<'a> {
         let properties = &request.properties;
         let Some(identity) = Identity::read(properties, home) else {
             // This reports everything that is wrong, including the name or the provisioning role.
-            Spec::read(kind, properties, home)?;
+            RoleSpec::read(kind, properties, home)?;
             return Err(SpecError::Properties(vec!["they name no role".to_owned()]).into());
         };
         let before = request.old_properties.as_ref().map(|old| Identity::read(old, home));
@@ -77,8 +80,8 @@ impl<'a> RoleResource<'a> {
     ///
     /// # Errors
     /// Fails if they are wrong.
-    pub(crate) fn spec(&self) -> Result<Spec, SpecError> {
-        Spec::read(self.kind, self.properties, self.home)
+    pub(crate) fn spec(&self) -> Result<RoleSpec, SpecError> {
+        RoleSpec::read(self.kind, self.properties, self.home)
     }
 
     /// Checks the external IDs.
@@ -112,7 +115,7 @@ impl<'a> RoleResource<'a> {
         if let Some(role) = observed {
             return Ok(if is_ours(&role) { Named::by_observed(&role) } else { Named::default() });
         }
-        let old = self.old_properties.map(|old| Spec::read(self.kind, old, self.home));
+        let old = self.old_properties.map(|old| RoleSpec::read(self.kind, old, self.home));
         Ok(old.and_then(Result::ok).map(|spec| Named::by_role(&spec)).unwrap_or_default())
     }
 
@@ -218,7 +221,7 @@ async fn remove(
 
 /// Finds the keys of the routed buckets and of the manifests bucket, if this is a reader role whose
 /// properties give no keys.
-async fn find_keys(config: &SdkConfig, spec: &Spec) -> Result<BTreeSet<String>, Failure> {
+async fn find_keys(config: &SdkConfig, spec: &RoleSpec) -> Result<BTreeSet<String>, Failure> {
     let Purpose::Read { buckets, manifests, keys: None, .. } = &spec.purpose else {
         return Ok(BTreeSet::new());
     };
@@ -290,7 +293,7 @@ async fn config(context: &Context, identity: &Identity) -> Result<SdkConfig, Fai
             Ok(credentials) => break credentials,
             // A role that was just created cannot be assumed everywhere yet.
             Err(error) if begun.elapsed() < PROPAGATION => {
-                tracing::info!(code = error.code(), %error, "trying again");
+                tracing::info!(code = error.code(), error = chain(&error), "trying again");
                 sleep(Duration::from_secs(2)).await;
             }
             Err(error) => return Err(error.into()),

@@ -18,6 +18,7 @@ use lambda_runtime::Diagnostic;
 use landfall_aws::clock::now;
 use landfall_aws::cloudtrail::CloudTrail;
 use landfall_aws::findings::{Findings, FindingsError};
+use landfall_aws::sdk_error::chain;
 use landfall_core::audit::repair::{Brake, Decision, HOLD, State, Trace, brake};
 use landfall_inspection::Clients;
 use landfall_stacks::repair as asked;
@@ -62,7 +63,7 @@ impl Error {
 
 impl From<Error> for Diagnostic {
     fn from(error: Error) -> Self {
-        Self { error_type: error.code().to_owned(), error_message: error.to_string() }
+        Self { error_type: error.code().to_owned(), error_message: chain(&error) }
     }
 }
 
@@ -125,7 +126,9 @@ pub enum Outcome {
 pub async fn handle(context: &Context) -> Result<Outcome, Error> {
     // All calls together make a future that is too large for a thread's stack.
     let outcome = Box::pin(repair(context)).await;
-    outcome.inspect_err(|error| tracing::error!(code = error.code(), %error, "the repair failed"))
+    outcome.inspect_err(|error| {
+        tracing::error!(code = error.code(), error = chain(error), "the repair failed")
+    })
 }
 
 async fn repair(context: &Context) -> Result<Outcome, Error> {

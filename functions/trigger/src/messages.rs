@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use landfall_aws::queue::deliver_again;
+use landfall_aws::sdk_error::chain;
 use landfall_core::arrivals::{Arrival, Delivery};
 use landfall_core::plan::{JobRunRequest, Plan};
 
@@ -15,7 +16,7 @@ pub(crate) fn refused(delivery: &Delivery, plan: &Plan) -> BTreeMap<usize, Error
     let mut refused = BTreeMap::new();
     for (&message, error) in &delivery.unreadable {
         let message_id = delivery.message_ids[message].as_deref();
-        tracing::error!(code = error.code(), message_id, %error, "message goes back");
+        tracing::error!(code = error.code(), message_id, error = chain(error), "message goes back");
         refused.insert(message, error.clone().into());
     }
     if delivery.ignored.total() > 0 {

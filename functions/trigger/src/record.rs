@@ -8,6 +8,7 @@ use landfall_aws::advance::{Advanced, Clients, START_MAY_TAKE, advance};
 use landfall_aws::clock::{has_passed, has_time, moment, now, system_time};
 use landfall_aws::config::CALL_TIMEOUT;
 use landfall_aws::ledger::Recorded;
+use landfall_aws::sdk_error::chain;
 use landfall_aws::traces;
 use landfall_aws::work_queue::WorkQueue;
 use landfall_core::arrivals::Delivery;
@@ -81,7 +82,13 @@ async fn record(
         Err(error) => {
             let code = error.code();
             tracing::error!(
-                code, route, ?group, messages, message_ids, %error, "arrivals not recorded"
+                code,
+                route,
+                ?group,
+                messages,
+                message_ids,
+                error = chain(error),
+                "arrivals not recorded"
             );
             return Err(error.clone().into());
         }

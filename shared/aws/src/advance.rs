@@ -29,7 +29,7 @@ use crate::events::Events;
 use crate::glue::Searched;
 use crate::ledger::{Held, Ledger, LedgerError, pause};
 use crate::lineage::Lineage;
-use crate::sdk_error::sdk_error_parts;
+use crate::sdk_error::{chain, sdk_error_parts};
 use crate::settings::Settings;
 use crate::targets::Targets;
 use crate::traces;
@@ -214,7 +214,10 @@ impl Work<'_> {
                         Err(error) => {
                             let code = error.code();
                             self.code = Some(code.to_owned());
-                            Ok(Seen::Prepared(Err(Unprepared::NotNow(format!("{code}: {error}")))))
+                            Ok(Seen::Prepared(Err(Unprepared::NotNow(format!(
+                                "{code}: {}",
+                                chain(&error)
+                            )))))
                         }
                     }
                 }
@@ -263,9 +266,9 @@ impl Work<'_> {
         let Clients { ledger, claims, targets, .. } = self.clients;
         let id = &self.batch.id;
         let start = &self.batch.start;
-        let mut failed = |code: &str, error: &dyn std::fmt::Display| {
+        let mut failed = |code: &str, error: &(dyn std::error::Error + 'static)| {
             self.code = Some(code.to_owned());
-            Seen::Failed(error.to_string())
+            Seen::Failed(chain(error))
         };
         Ok(match step {
             Step::Prepare => self.prepare(deadline).await.unwrap_or_else(|unprepared| {
@@ -337,7 +340,7 @@ impl Work<'_> {
             Some(_) => Ok(Vec::new()),
             None => ledger.members_before(batch, deadline).await,
         };
-        let read = read.map_err(|error| Unprepared::NotNow(error.to_string()))?;
+        let read = read.map_err(|error| Unprepared::NotNow(chain(&error)))?;
         let manifest = Manifest::of(self.members.unwrap_or(&read).iter().collect());
         let uri = job_resources.manifest_uri(&batch.route, &batch.id);
         let prepared: Prepared = manifest.prepared(batch, job_resources)?;

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
-use aws_sdk_sts::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sts::operation::assume_role::AssumeRoleError;
-use landfall_core::batch::cut;
 use landfall_core::secret::Secret;
 use tokio::sync::Mutex;
 
 use crate::clock::system_time;
+use crate::sdk_error::{AwsError, chain};
 
 /// The length of a session. If a role's credentials assume another role (role chaining), AWS allows
 /// at most one hour.
@@ -43,13 +43,13 @@ pub struct Assumption {
 
 /// Why a role could not be assumed.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("failed to assume role `{role_arn}`: {message}")]
+#[error("failed to assume role `{role_arn}`")]
 pub struct AssumeError {
     /// The role's ARN.
     pub role_arn: String,
     code: &'static str,
-    /// The message of STS or the SDK, without the external ID.
-    message: String,
+    /// What STS or the SDK said, without the external ID.
+    source: AwsError,
 }
 
 impl AssumeError {
@@ -114,7 +114,7 @@ impl AssumedRole {
             Err(error) => match current.as_mut().filter(|c| now < expiry(&c.credentials)) {
                 Some(current) => {
                     let code = error.code;
-                    tracing::warn!(code, %error, "using the credentials at hand");
+                    tracing::warn!(code, error = chain(&error), "using the credentials at hand");
                     current.refresh_at = expiry(&current.credentials).min(now + RETRY_AFTER);
                     Ok(current.credentials.clone())
                 }
@@ -162,7 +162,7 @@ async fn assume(
     let given = answer.credentials.ok_or_else(|| AssumeError {
         role_arn: assumption.role_arn.clone(),
         code: "assume_role_failed",
-        message: "the answer of STS holds no credentials".to_owned(),
+        source: AwsError::unusable("the answer of STS holds no credentials"),
     })?;
     let expiry = SystemTime::try_from(given.expiration).ok();
     let credentials = Credentials::builder()
@@ -177,24 +177,16 @@ async fn assume(
 }
 
 fn refused(assumption: &Assumption, error: &SdkError<AssumeRoleError>) -> AssumeError {
-    let message = match error.as_service_error() {
-        Some(service) => format!(
-            "{}: {}",
-            service.code().unwrap_or("unknown error"),
-            service.message().unwrap_or("no message")
-        ),
-        None => DisplayErrorContext(error).to_string(),
-    };
     let code = match error.code() {
         Some("AccessDenied") => "assume_role_denied",
         _ => "assume_role_failed",
     };
     // STS repeats a malformed value in its message.
-    let message = match &assumption.external_id {
+    let source = AwsError::with_message(error, |message| match &assumption.external_id {
         Some(id) => message.replace(id.expose(), "…"),
         None => message,
-    };
-    AssumeError { role_arn: assumption.role_arn.clone(), code, message: cut(&message) }
+    });
+    AssumeError { role_arn: assumption.role_arn.clone(), code, source }
 }
 
 impl fmt::Debug for AssumedRole {

@@ -19,16 +19,16 @@ use landfall_core::batch::{Claim, EndOutcome, cut};
 use crate::clock::now;
 use crate::dynamodb::{is_refused, number};
 use crate::ledger::ARRIVALS_KEPT;
-use crate::sdk_error::{ServiceError, sdk_error_parts};
+use crate::sdk_error::{AwsError, ServiceError};
 
 /// Why a claim could not be read or ended.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("failed to {doing} the claim on batch `{batch}` in table `{table}`: {message}")]
+#[error("failed to {doing} the claim on batch `{batch}` in table `{table}`")]
 pub struct ClaimError {
     doing: &'static str,
     batch: String,
     table: String,
-    message: String,
+    source: AwsError,
 }
 
 /// The outcome that the run with the claim reported.
@@ -128,8 +128,7 @@ impl Claims {
     }
 
     fn not_understood(&self, batch: &str, message: String) -> ClaimError {
-        let (batch, table) = (batch.to_owned(), self.table.clone());
-        ClaimError { doing: "read", batch, table, message }
+        self.error("read", batch, AwsError::unusable(message))
     }
 
     /// Records that the run of `epoch` has ended, unless the run of another epoch holds the claim.
@@ -170,8 +169,10 @@ impl Claims {
         batch: &str,
         error: &SdkError<E, R>,
     ) -> ClaimError {
-        let (code, message) = sdk_error_parts(error);
-        let (batch, table) = (batch.to_owned(), self.table.clone());
-        ClaimError { doing, batch, table, message: format!("{code}: {message}") }
+        self.error(doing, batch, AwsError::new(error))
+    }
+
+    fn error(&self, doing: &'static str, batch: &str, source: AwsError) -> ClaimError {
+        ClaimError { doing, batch: batch.to_owned(), table: self.table.clone(), source }
     }
 }

@@ -18,7 +18,7 @@ use landfall_core::usage::Usages;
 use serde::{Deserialize, Serialize};
 
 use crate::dynamodb::{is_refused, number};
-use crate::sdk_error::{ServiceError, sdk_error_parts};
+use crate::sdk_error::{AwsError, ServiceError};
 
 /// The sort key of the item about the last audit. No finding's ID is like that.
 const LAST_AUDIT: &str = "audit";
@@ -28,11 +28,11 @@ const USAGE: &str = "usage";
 
 /// Why the table could not be read or written.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("failed to {doing} in table `{table}`: {message}")]
+#[error("failed to {doing} in table `{table}`")]
 pub struct FindingsError {
     doing: String,
     table: String,
-    message: String,
+    source: AwsError,
 }
 
 /// The last audit that went through.
@@ -200,7 +200,8 @@ impl Findings {
     }
 
     fn body(&self, doing: &str, value: &impl Serialize) -> Result<String, FindingsError> {
-        serde_json::to_string(value).map_err(|error| self.error(doing, error.to_string()))
+        serde_json::to_string(value)
+            .map_err(|error| self.error(doing, AwsError::unusable(error.to_string())))
     }
 
     fn failed<E: ServiceError, R: std::fmt::Debug>(
@@ -208,11 +209,10 @@ impl Findings {
         doing: &str,
         error: &SdkError<E, R>,
     ) -> FindingsError {
-        let (code, message) = sdk_error_parts(error);
-        self.error(doing, format!("{code}: {message}"))
+        self.error(doing, AwsError::new(error))
     }
 
-    fn error(&self, doing: &str, message: String) -> FindingsError {
-        FindingsError { doing: doing.to_owned(), table: self.table.clone(), message }
+    fn error(&self, doing: &str, source: AwsError) -> FindingsError {
+        FindingsError { doing: doing.to_owned(), table: self.table.clone(), source }
     }
 }

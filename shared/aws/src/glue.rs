@@ -22,7 +22,7 @@ use crate::assumed_role::{AssumeError, AssumedRole};
 use crate::clock::system_time;
 use crate::config::{single_use, timeouts};
 use crate::http_client::has_not_connected;
-use crate::sdk_error::sdk_error_parts;
+use crate::sdk_error::AwsError;
 
 /// Glue in an analytics account.
 #[derive(Debug, Clone)]
@@ -42,10 +42,19 @@ pub struct Glue {
 pub enum StartError {
     #[error(transparent)]
     Assume(#[from] AssumeError),
-    #[error("failed to start job `{job}` in account `{account}`: {message}")]
-    Refused { job: String, account: String, refusal: Refusal, message: String },
-    #[error("failed to learn whether job `{job}` in account `{account}` was started: {message}")]
-    Unknown { job: String, account: String, message: String },
+    #[error(transparent)]
+    Quiet(#[from] Quiet),
+    #[error("failed to start job `{job}` in account `{account}`{note}")]
+    Refused {
+        job: String,
+        account: String,
+        refusal: Refusal,
+        /// What the call had that others don't have, or an empty text.
+        note: &'static str,
+        source: AwsError,
+    },
+    #[error("failed to learn whether job `{job}` in account `{account}` was started")]
+    Unknown { job: String, account: String, source: AwsError },
 }
 
 /// What Glue's refusal means. In each case, no run was started.
@@ -57,8 +66,6 @@ pub enum Refusal {
     ResourceLimit,
     /// Glue throttles calls.
     Throttled,
-    /// Glue did not answer a moment ago, so no call was made.
-    Quiet,
     /// A policy denies the call.
     AccessDenied,
     /// The session is no longer valid: it expired, or its role was deleted.
@@ -76,12 +83,12 @@ impl StartError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Assume(error) => error.code(),
+            Self::Quiet(_) => Quiet::CODE,
             Self::Unknown { .. } => "start_outcome_unknown",
             Self::Refused { refusal, .. } => match refusal {
                 Refusal::ConcurrentRuns => "start_concurrent_runs_exceeded",
                 Refusal::ResourceLimit => "start_resource_limit_exceeded",
                 Refusal::Throttled => "start_throttled",
-                Refusal::Quiet => Quiet::CODE,
                 Refusal::AccessDenied => "start_access_denied",
                 Refusal::Session => "start_session_refused",
                 Refusal::NoSuchJob => "start_no_such_job",
@@ -141,14 +148,8 @@ impl Glue {
         // The call itself does not assume the role: a role that cannot be assumed must be
         // distinguishable from a failed call, and assuming it must not use up the call's time.
         let credentials = self.role.credentials().await?;
-        let refused = |refusal, message| StartError::Refused {
-            job: job.to_owned(),
-            account: self.account.clone(),
-            refusal,
-            message,
-        };
         // Another batch may have found out since this one was made ready.
-        self.answers().map_err(|quiet| refused(Refusal::Quiet, quiet.to_string()))?;
+        self.answers()?;
         let began = system_time();
         let arguments = arguments.clone().into_iter().collect();
         let own = aws_sdk_glue::config::Builder::new().credentials_provider(credentials.clone());
@@ -162,34 +163,30 @@ impl Glue {
             .config_override(own)
             .send()
             .await;
-        let unknown = |message: String| StartError::Unknown {
-            job: job.to_owned(),
-            account: self.account.clone(),
-            message,
-        };
-        let error = match answer {
-            Ok(output) => {
-                return output
-                    .job_run_id
-                    .ok_or_else(|| unknown("the answer of Glue holds no job run id".to_owned()));
+        let (job, account) = (job.to_owned(), self.account.clone());
+        let error = match answer.map(|output| output.job_run_id) {
+            Ok(Some(run_id)) => return Ok(run_id),
+            Ok(None) => {
+                let source = AwsError::unusable("the answer of Glue holds no job run id");
+                return Err(StartError::Unknown { job, account, source });
             }
             Err(error) => error,
         };
-        let (code, mut message) = sdk_error_parts(&error);
-        if error.as_service_error().is_some() {
-            message = format!("{code}: {message}");
-        }
-        self.breaker.failed(&self.account, &error, (&code, &message), began);
+        let source = AwsError::new(&error);
+        self.breaker.failed(&account, &error, &source, began);
         let Some(refusal) = refusal(&error) else {
-            return Err(unknown(message));
+            return Err(StartError::Unknown { job, account, source });
         };
         if refusal == Refusal::Session {
             self.role.forget(&credentials).await;
         }
-        if refusal == Refusal::InvalidInput && session_policy.is_some() {
-            message.push_str(" (a session policy was given with it, for `scope: batch`)");
-        }
-        Err(refused(refusal, message))
+        let note = match session_policy {
+            Some(_) if refusal == Refusal::InvalidInput => {
+                " with a session policy, for `scope: batch`"
+            }
+            _ => "",
+        };
+        Err(StartError::Refused { job, account, refusal, note, source })
     }
 }
 

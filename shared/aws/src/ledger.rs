@@ -41,7 +41,7 @@ pub use search::{Found, Left, Listing, Wanted};
 
 use crate::clock;
 use crate::dynamodb::{is_conflict, is_refused, number};
-use crate::sdk_error::{ServiceError, sdk_error_parts};
+use crate::sdk_error::{AwsError, ServiceError};
 
 /// How long the ledger keeps an arrival and a chunk. They are never written again: to set their
 /// time to live when the batch is done would cost as much as writing them. No event comes again
@@ -59,8 +59,8 @@ const CONCURRENT_READS: usize = 16;
 #[derive(Debug, Clone, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages describe the variants")]
 pub enum LedgerError {
-    #[error("failed to {doing} `{id}` in table `{table}`: {code}: {message}")]
-    Call { doing: &'static str, id: String, table: String, code: String, message: String },
+    #[error("failed to {doing} `{id}` in table `{table}`")]
+    Call { doing: &'static str, id: String, table: String, source: AwsError },
     #[error("failed to record arrivals of route `{route}` in time: others write to the same group")]
     Contended { route: String },
     #[error("failed to read `{id}` and what belongs to it: less time is left than a call may take")]
@@ -88,7 +88,7 @@ impl LedgerError {
     pub fn is_retryable(&self) -> bool {
         const HOPELESS: [&str; 2] = ["ValidationException", "TransactionCanceledException"];
         match self {
-            Self::Call { code, .. } => !HOPELESS.contains(&code.as_str()),
+            Self::Call { source, .. } => !HOPELESS.contains(&source.code()),
             Self::Contended { .. } | Self::OutOfTime { .. } => true,
             Self::Newer { .. } | Self::Unreadable { .. } => false,
         }
@@ -349,8 +349,8 @@ impl Ledger {
         id: &str,
         error: &SdkError<E, R>,
     ) -> LedgerError {
-        let (code, message) = sdk_error_parts(error);
-        LedgerError::Call { doing, id: id.to_owned(), table: self.table.clone(), code, message }
+        let (id, table) = (id.to_owned(), self.table.clone());
+        LedgerError::Call { doing, id, table, source: AwsError::new(error) }
     }
 }
 

@@ -11,6 +11,7 @@ use landfall_core::routes::Routes;
 
 use crate::advance::{Clients, START_MAY_TAKE};
 use crate::clock::has_time;
+use crate::sdk_error::chain;
 use crate::targets::Targets;
 
 /// How many jobs are looked at at once. Glue throttles early, and starts need it too.
@@ -39,11 +40,11 @@ async fn outcome(targets: &Targets, start: &Start) -> Outcome {
     let failed = |code: &str, message| Outcome::Failed { code: code.to_owned(), message };
     let glue = targets.glue(start);
     if let Err(error) = glue.prepare().await {
-        return failed(error.code(), error.to_string());
+        return failed(error.code(), chain(&error));
     }
     match glue.max_retries(&start.job).await {
         Ok(Some(_)) => Outcome::Works,
         Ok(None) => Outcome::NoSuchJob,
-        Err(error) => failed("job_not_seen", error.to_string()),
+        Err(error) => failed("job_not_seen", chain(&error)),
     }
 }

@@ -25,13 +25,20 @@ pub struct AwsError {
 impl AwsError {
     /// Takes the code and the message from an SDK error.
     pub fn new<E: ServiceError, R: fmt::Debug>(error: &SdkError<E, R>) -> Self {
-        match error.code() {
-            Some(code) => Self {
-                code: Some(cut(code)),
-                message: cut(error.message().unwrap_or("no message")),
-            },
-            None => Self { code: None, message: cut(&DisplayErrorContext(error).to_string()) },
-        }
+        Self::with_message(error, |message| message)
+    }
+
+    /// Takes the code from an SDK error, and what `change` makes of the whole message, before it is
+    /// cut.
+    pub(crate) fn with_message<E: ServiceError, R: fmt::Debug>(
+        error: &SdkError<E, R>,
+        change: impl FnOnce(String) -> String,
+    ) -> Self {
+        let (code, message) = match error.code() {
+            Some(code) => (Some(cut(code)), error.message().unwrap_or("no message").to_owned()),
+            None => (None, DisplayErrorContext(error).to_string()),
+        };
+        Self { code, message: cut(&change(message)) }
     }
 
     /// Describes a successful answer that cannot be used, for the reason in `message`.

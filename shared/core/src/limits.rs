@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::arn::{KeyArn, QueueArn, RoleArn, is_account};
 use crate::bucket_access;
 use crate::bucket_notifications::{self, Destination};
-use crate::roles::{Home, Observed, POLICY_NAME, Purpose, Spec, Trust};
+use crate::roles::{Home, Observed, POLICY_NAME, Purpose, RoleSpec, Trust};
 use crate::routes::resolve::has_form_of_bucket;
 
 /// The names that are admitted: any, or exactly these.
@@ -291,7 +291,7 @@ impl Limits {
 
 impl Named {
     /// Returns what valid properties of a role name.
-    pub fn by_role(spec: &Spec) -> Self {
+    pub fn by_role(spec: &RoleSpec) -> Self {
         let accounts = match &spec.trust {
             Trust::Roles { account, .. } if *account != spec.identity.account => {
                 BTreeSet::from([account.clone()])

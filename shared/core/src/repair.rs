@@ -68,7 +68,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::is_of_missing;
-    use crate::roles::{Home, Kind, Spec};
+    use crate::roles::{Home, Kind, RoleSpec};
     use crate::{bucket_access, bucket_notifications};
 
     const JOB: &str = "arn:aws:iam::222222222222:role/landfall/landfall-job";
@@ -105,7 +105,7 @@ mod tests {
         };
         let shown =
             |spec: Result<String, Vec<String>>| spec.map_err(|problems| problems.join("; "));
-        let role = Spec::read(Kind::Reader, &with(reader()), &home());
+        let role = RoleSpec::read(Kind::Reader, &with(reader()), &home());
         let queue = "arn:aws:sqs:eu-west-1:111111111111:q";
         let rules = json!({ "Routes": routes("role"), "QueueArn": queue });
         let rules = bucket_notifications::Spec::read(&with(rules));

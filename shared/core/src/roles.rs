@@ -1,6 +1,6 @@
 //! Landfall's roles: what they should be, what they are, and the steps from one to the other.
 //!
-//! [`Spec::read`] reads the properties of a custom resource. [`Spec::role`] returns the role that follows from
+//! [`RoleSpec::read`] reads the properties of a custom resource. [`RoleSpec::role`] returns the role that follows from
 //! them and from nothing else. [`diff`] compares that role with the observed one and returns the steps in their
 //! order. The code that carries them out (`landfall-provisioning`) chooses nothing.
 
@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sha2::{Digest, Sha256};
 
 pub use diff::{Conflict, diff, removal};
-pub use spec::{Assumption, Batches, Home, Identity, OwnReads, Purpose, Spec, SpecError};
+pub use spec::{Assumption, Batches, Home, Identity, OwnReads, Purpose, RoleSpec, SpecError};
 pub use step::{New, Step};
 pub use written::{DEFAULT_PATH, json_schema};
 

@@ -279,20 +279,20 @@ impl Routes {
     }
 
     /// Returns a finder to look up keys with.
-    pub fn finder(&self) -> Finder<'_> {
-        Finder { routes: self, keys: self.router.finder(), markers: self.markers.finder() }
+    pub fn finder(&self) -> RouteFinder<'_> {
+        RouteFinder { routes: self, keys: self.router.finder(), markers: self.markers.finder() }
     }
 }
 
 /// Looks up which routes may take an object.
 #[derive(Debug)]
-pub struct Finder<'r> {
+pub struct RouteFinder<'r> {
     routes: &'r Routes,
     keys: router::Finder<'r>,
     markers: router::Finder<'r>,
 }
 
-impl Finder<'_> {
+impl RouteFinder<'_> {
     /// Returns the indices of the routes that match this key or have it as a marker, in ascending
     /// order. Ignores the routes' conditions.
     pub fn find(&mut self, bucket: &str, key: &str) -> Vec<usize> {

@@ -14,7 +14,7 @@ use landfall_core::bucket_notifications::{self, Configuration, Destination};
 use landfall_core::bucket_plan::Look;
 use landfall_core::chain::drift::{Difference, differences};
 use landfall_core::lifecycle;
-use landfall_core::roles::{Kind, Observed, Owner, Purpose, Role, Spec, Step, Trust, diff};
+use landfall_core::roles::{Kind, Observed, Owner, Purpose, Role, RoleSpec, Step, Trust, diff};
 use landfall_core::secret::Secret;
 use landfall_provisioning::{bucket_notifications as s3_notifications, bucket_policies, iam, kms};
 use serde_json::Value;
@@ -197,7 +197,7 @@ impl<'a> Asked<'a> {
 
     async fn desired_role(&self, kind: Kind) -> anyhow::Result<Role> {
         let home = &self.requested.home;
-        let spec = Spec::read(kind, &self.properties, home)?;
+        let spec = RoleSpec::read(kind, &self.properties, home)?;
         if spec.identity.account != home.account {
             bail!("the role is in account `{}`", spec.identity.account);
         }
@@ -205,7 +205,7 @@ impl<'a> Asked<'a> {
     }
 
     /// Finds the keys that a reader role may decrypt with, as the provisioner does, unless the properties give them.
-    async fn keys(&self, spec: &Spec) -> anyhow::Result<BTreeSet<String>> {
+    async fn keys(&self, spec: &RoleSpec) -> anyhow::Result<BTreeSet<String>> {
         let Purpose::Read { buckets, manifests, keys: None, .. } = &spec.purpose else {
             return Ok(BTreeSet::new());
         };

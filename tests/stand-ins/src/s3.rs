@@ -124,6 +124,7 @@ pub(crate) fn identify(parts: &Parts, content: Bytes) -> (Call, Bytes) {
         "DELETE" if is_about("policy") => "DeleteBucketPolicy".to_owned(),
         "GET" if is_about("tagging") && key.is_empty() => "GetBucketTagging".to_owned(),
         "GET" if bucket.is_empty() => "ListBuckets".to_owned(),
+        "GET" if is_about("encryption") => "GetBucketEncryption".to_owned(),
         "GET" if is_about("versioning") => "GetBucketVersioning".to_owned(),
         "GET" if key.is_empty() && is_about("versions") => "ListObjectVersions".to_owned(),
         "GET" if key.is_empty() && is_about("list-type=2") => "ListObjectsV2".to_owned(),

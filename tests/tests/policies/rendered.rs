@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use expect_test::expect_file;
-use landfall_core::roles::{Home, Kind, Owner, Role, Spec};
+use landfall_core::roles::{Home, Kind, Owner, Role, RoleSpec};
 use landfall_core::routes::{Routes, Target};
 use landfall_core::yaml;
 use landfall_tests::judge::Request;
@@ -80,7 +80,7 @@ impl Rendered {
             logical_id: "Role".to_owned(),
             physical_id: "Role-1".to_owned(),
         };
-        let spec = Spec::read(kind, &properties, &home).expect("valid properties");
+        let spec = RoleSpec::read(kind, &properties, &home).expect("valid properties");
         let role = spec.role(&owner, &BTreeSet::new()).expect("a role");
         self.roles.insert((kind, key), role);
     }
@@ -190,7 +190,7 @@ fn reader_that_admits(former_batches: Option<&str>) -> Role {
     let home =
         Home { partition: "aws".to_owned(), account: DATA.to_owned(), region: REGION.to_owned() };
     let [stack_id, logical_id, physical_id] = ["stack", "Role", "Role-1"].map(str::to_owned);
-    let spec = Spec::read(Kind::Reader, &properties, &home).expect("valid properties");
+    let spec = RoleSpec::read(Kind::Reader, &properties, &home).expect("valid properties");
     let owner = Owner { stack_id, logical_id, physical_id };
     spec.role(&owner, &BTreeSet::new()).expect("a role")
 }

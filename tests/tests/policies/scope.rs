@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use landfall_core::batch::Scope;
-use landfall_core::roles::{Home, Kind, Owner, Role, Spec};
+use landfall_core::roles::{Home, Kind, Owner, Role, RoleSpec};
 use landfall_tests::judge::Request;
 use landfall_tests::{ANALYTICS, DATA, REGION, root};
 use serde::Deserialize;
@@ -27,7 +27,7 @@ fn rendered(kind: Kind, account: &str, properties: &Value) -> Role {
         logical_id: "Role".to_owned(),
         physical_id: "Role-1".to_owned(),
     };
-    let spec = Spec::read(kind, properties, &home).expect("valid properties");
+    let spec = RoleSpec::read(kind, properties, &home).expect("valid properties");
     spec.role(&owner, &BTreeSet::new()).expect("a role")
 }
 

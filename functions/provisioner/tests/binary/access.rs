@@ -283,3 +283,15 @@ async fn what_a_key_policy_lacks_is_told_and_no_key_is_changed() {
     assert!(note.contains("plain-job") && note.contains("`KeyPolicyStatements`"), "{note}");
     assert_eq!(granted.fixture.aws.calls_of("PutKeyPolicy").len(), 0);
 }
+
+#[tokio::test]
+async fn a_note_on_keys_that_are_not_known_says_what_s3_answered() {
+    let granted = Granted::of(LANDING).await;
+    granted.closes(LANDING, "GetBucketEncryption", 403, "AccessDenied");
+    let mut update = granted.update("keys", &[LANDING], &[LANDING]);
+    update["ResourceProperties"].as_object_mut().expect("properties").remove("KmsKeyArns");
+    let answered = granted.fixture.serve(&update).await;
+    answered.id();
+    let note = answered.response()["Data"]["Notes"].as_str().expect("a text");
+    assert!(note.contains("GetBucketEncryption: AccessDenied"), "{note}");
+}

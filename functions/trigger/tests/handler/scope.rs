@@ -49,9 +49,6 @@ async fn a_session_policy_that_glue_refuses_parks_the_batch_and_is_named() {
     let State::Parked { why: Why::InvalidInput, message } = &batch.state else {
         panic!("{batch:?}")
     };
-    assert!(
-        message.contains("a session policy was given with it, for `scope: batch`"),
-        "{message}"
-    );
+    assert!(message.contains("with a session policy, for `scope: batch`: Invalid"), "{message}");
     assert_eq!(stage.starts().len(), 1, "it was not started without one");
 }

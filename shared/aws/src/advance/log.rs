@@ -3,6 +3,7 @@
 use landfall_core::batch::{Batch, Entry, Failed, Started, State};
 
 use crate::ledger::LedgerError;
+use crate::sdk_error::chain;
 
 /// Logs what the ledger has now. `code` is the stable identifier of what went wrong, if anything.
 pub(super) fn written(batch: &Batch, entry: &Entry, code: Option<&str>) {
@@ -38,7 +39,15 @@ pub(super) fn failed(batch: &Batch, error: &LedgerError) {
     let (code, job, job_run_id) = (error.code(), &start.job, run_id(batch));
     let (epoch, state) = (*epoch, state.name());
     tracing::error!(
-        code, batch_id, route, job, epoch, job_run_id, state, %error, "batch not advanced"
+        code,
+        batch_id,
+        route,
+        job,
+        epoch,
+        job_run_id,
+        state,
+        error = chain(error),
+        "batch not advanced"
     );
 }
 

@@ -4,6 +4,7 @@ use landfall_core::batch::{Batch, Seen, StartOutcome, Why};
 
 use super::Work;
 use crate::glue::{Refusal, StartError};
+use crate::sdk_error::chain;
 
 impl Work<'_> {
     /// Sends `StartJobRun` once. The ledger already says that the batch is starting.
@@ -34,7 +35,7 @@ impl Work<'_> {
 
 /// Returns what an attempt that gave no run ID means.
 fn outcome(error: &StartError) -> StartOutcome {
-    let message = error.to_string();
+    let message = chain(error);
     let not_now = |waits_for_slot: bool| StartOutcome::NotNow {
         code: error.code().to_owned(),
         message: message.clone(),
@@ -42,14 +43,13 @@ fn outcome(error: &StartError) -> StartOutcome {
     };
     match error {
         StartError::Unknown { .. } => StartOutcome::Unknown(message),
-        StartError::Assume(_) => not_now(false),
+        StartError::Assume(_) | StartError::Quiet(_) => not_now(false),
         StartError::Refused { refusal, .. } => match refusal {
             Refusal::NoSuchJob => StartOutcome::Never { why: Why::NoSuchJob, message },
             Refusal::InvalidInput => StartOutcome::Never { why: Why::InvalidInput, message },
             Refusal::ConcurrentRuns => not_now(true),
             Refusal::ResourceLimit
             | Refusal::Throttled
-            | Refusal::Quiet
             | Refusal::AccessDenied
             | Refusal::Session
             | Refusal::Other => not_now(false),

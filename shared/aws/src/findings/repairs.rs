@@ -9,6 +9,7 @@ use landfall_core::moment::Time;
 
 use super::{Findings, FindingsError};
 use crate::dynamodb::{is_refused, number};
+use crate::sdk_error::AwsError;
 
 /// What the sort keys of these items begin with. No finding's ID is like that.
 pub(super) const PREFIX: &str = "repair/";
@@ -35,7 +36,8 @@ impl Findings {
         let body = item.and_then(|mut item| item.remove("body"));
         let Some(AttributeValue::S(body)) = body else { return Ok(KeptHistory::default()) };
         let history = serde_json::from_str(&body);
-        let history = history.map_err(|error| self.error(&doing, error.to_string()))?;
+        let history =
+            history.map_err(|error| self.error(&doing, AwsError::unusable(error.to_string())))?;
         Ok(KeptHistory { history, body: Some(body) })
     }
 

@@ -8,6 +8,7 @@ use aws_sdk_glue::error::SdkError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 use crate::clock::{has_passed, system_time};
+use crate::sdk_error::AwsError;
 
 /// A call that fails after this long without an answer opens the breaker.
 const SLOW: Duration = Duration::from_secs(1);
@@ -22,12 +23,11 @@ pub(super) struct Breaker(Arc<Mutex<Option<(Quiet, SystemTime)>>>);
 /// Glue did not answer a moment ago, so no call was made and nothing was started.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error(
-    "Glue in account `{account}` did not answer a moment ago, and Landfall does not call it again yet: \
-    {message}"
+    "Glue in account `{account}` did not answer a moment ago, and Landfall does not call it again yet"
 )]
 pub struct Quiet {
     account: String,
-    message: String,
+    source: AwsError,
 }
 
 impl Quiet {
@@ -53,14 +53,14 @@ impl Breaker {
         &self,
         account: &str,
         error: &SdkError<E, HttpResponse>,
-        (code, message): (&str, &str),
+        source: &AwsError,
         began: SystemTime,
     ) {
         let is_refused = error.raw_response().is_some_and(|raw| raw.status().as_u16() < 500);
         let is_unanswered = !is_refused && has_passed(began, SLOW);
-        if is_unanswered || super::is_throttled(code) {
-            let (account, message) = (account.to_owned(), message.to_owned());
-            let open = Some((Quiet { account, message }, system_time()));
+        if is_unanswered || super::is_throttled(source.code()) {
+            let quiet = Quiet { account: account.to_owned(), source: source.clone() };
+            let open = Some((quiet, system_time()));
             *self.0.lock().unwrap_or_else(PoisonError::into_inner) = open;
         }
     }

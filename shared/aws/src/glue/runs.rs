@@ -9,8 +9,9 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use landfall_core::batch::{ObservedRun, RepeatSeen, RunState};
 
 use super::{Glue, Quiet};
+use crate::assumed_role::AssumeError;
 use crate::clock::system_time;
-use crate::sdk_error::{ServiceError, sdk_error_parts};
+use crate::sdk_error::{AwsError, ServiceError};
 
 /// The shortest time that Glue bills, in seconds.
 const MIN_BILLED_SECS: i32 = 60;
@@ -20,13 +21,21 @@ const NO_SUCH: &str = "EntityNotFoundException";
 
 /// Why Landfall could not read a run or a job.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("failed to {doing} job `{job}` in account `{account}`: {code}: {message}")]
-pub struct LookError {
-    doing: &'static str,
-    job: String,
-    account: String,
-    code: String,
-    message: String,
+#[allow(missing_docs, reason = "the messages describe the variants")]
+pub enum LookError {
+    #[error(transparent)]
+    Assume(#[from] AssumeError),
+    #[error(transparent)]
+    Quiet(#[from] Quiet),
+    #[error("failed to {doing} job `{job}` in account `{account}`")]
+    Call { doing: &'static str, job: String, account: String, source: AwsError },
+}
+
+impl LookError {
+    /// Returns `true` if Glue answered that there is no such job or run.
+    fn is_no_such(&self) -> bool {
+        matches!(self, Self::Call { source, .. } if source.code() == NO_SUCH)
+    }
 }
 
 /// A run as Glue shows it.
@@ -62,7 +71,7 @@ impl Glue {
         let call = async |own| request.customize().config_override(own).send().await;
         match self.look("look at a run of", job, call).await {
             Ok(answer) => Ok(answer.job_run.as_ref().and_then(RunSeen::of)),
-            Err(error) if error.code == NO_SUCH => Ok(None),
+            Err(error) if error.is_no_such() => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -90,7 +99,7 @@ impl Glue {
         let call = async |own| request.customize().config_override(own).send().await;
         match self.look("look at", job, call).await {
             Ok(answer) => Ok(Some(answer.job.map_or(0, |job| job.max_retries))),
-            Err(error) if error.code == NO_SUCH => Ok(None),
+            Err(error) if error.is_no_such() => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -102,27 +111,19 @@ impl Glue {
         job: &str,
         call: impl AsyncFnOnce(Builder) -> Result<T, SdkError<E, HttpResponse>>,
     ) -> Result<T, LookError> {
-        let failed = |code: &str, message: String| LookError {
-            doing,
-            job: job.to_owned(),
-            account: self.account.clone(),
-            code: code.to_owned(),
-            message,
-        };
-        self.breaker.check().map_err(|quiet| failed(Quiet::CODE, quiet.to_string()))?;
-        let credentials = self.role.credentials().await;
-        let credentials = credentials.map_err(|error| failed(error.code(), error.to_string()))?;
+        self.breaker.check()?;
+        let credentials = self.role.credentials().await?;
         let own = Builder::new().credentials_provider(credentials.clone());
         let began = system_time();
         let error = match call(own).await {
             Ok(answer) => return Ok(answer),
             Err(error) => error,
         };
-        let (code, message) = sdk_error_parts(&error);
-        self.breaker.failed(&self.account, &error, (&code, &message), began);
-        if super::is_session(&code) {
+        let source = AwsError::new(&error);
+        self.breaker.failed(&self.account, &error, &source, began);
+        if super::is_session(source.code()) {
             self.role.forget(&credentials).await;
         }
-        Err(failed(&code, message))
+        Err(LookError::Call { doing, job: job.to_owned(), account: self.account.clone(), source })
     }
 }

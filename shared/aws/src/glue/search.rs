@@ -15,6 +15,7 @@ use super::Glue;
 use super::runs::LookError;
 use crate::clock::{has_time, now};
 use crate::config::CALL_TIMEOUT;
+use crate::sdk_error::chain;
 
 /// The most runs that Glue lists in one page.
 const PAGE: i32 = 200;
@@ -134,7 +135,7 @@ impl Glue {
                 }
                 Err(error) => {
                     *walk = Walk::default();
-                    return Lookup::Unanswered(error.to_string());
+                    return Lookup::Unanswered(chain(&error));
                 }
             }
         };

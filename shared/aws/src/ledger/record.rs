@@ -14,6 +14,7 @@ use super::looks::{self, Known};
 use super::{ARRIVALS_KEPT, Ledger, LedgerError};
 use crate::clock;
 use crate::dynamodb::number;
+use crate::sdk_error::chain;
 
 /// The most items in one transaction.
 const MAX_ITEMS: usize = 100;
@@ -161,7 +162,13 @@ impl Ledger {
                 // After a rollback, this version cannot add to the batch, so the group gets a new
                 // one.
                 Err(error @ (LedgerError::Newer { .. } | LedgerError::Unreadable { .. })) => {
-                    tracing::warn!(code = error.code(), batch_id = id, route = draft.route, %error, "batch left alone");
+                    tracing::warn!(
+                        code = error.code(),
+                        batch_id = id,
+                        route = draft.route,
+                        error = chain(&error),
+                        "batch left alone"
+                    );
                     None
                 }
                 batch => batch?,

@@ -153,7 +153,7 @@ const MANY: usize = 12;
 pub(crate) type Id = u8;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Issued {
+pub(crate) struct IssuedRequest {
     pub request_type: RequestType,
     pub named: Option<Id>,
     pub target: Id,
@@ -186,7 +186,7 @@ pub(crate) enum Lock {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct State {
     pub stack: Stack,
-    pub requests: Vec<Arc<Issued>>,
+    pub requests: Vec<Arc<IssuedRequest>>,
     pub lock: Lock,
     pub memory: Arc<Memory>,
     pub workers: [Option<Worker>; 2],

@@ -149,7 +149,7 @@ pub struct OwnReads {
 
 /// The valid properties.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Spec {
+pub struct RoleSpec {
     /// The account and name of the role, and the access to it.
     pub identity: Identity,
     /// The partition, account and region of the stack.
@@ -198,7 +198,7 @@ impl SpecError {
     }
 }
 
-impl Spec {
+impl RoleSpec {
     /// Reads the properties of a resource of `kind` in a stack at `home`.
     ///
     /// # Errors

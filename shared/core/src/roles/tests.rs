@@ -68,7 +68,7 @@ fn owner(stack_id: &str) -> Owner {
 fn role(kind: Kind, properties: &Value, stack: &str, keys: &[&str]) -> Result<Role, SpecError> {
     let home = Home::of_stack(stack).expect("a stack's id");
     let keys = keys.iter().map(|key| (*key).to_owned()).collect();
-    Spec::read(kind, properties, &home)?.role(&owner(stack), &keys)
+    RoleSpec::read(kind, properties, &home)?.role(&owner(stack), &keys)
 }
 
 fn check(kind: Kind, properties: &Value, stack: &str, keys: &[&str], expect: Expect) {
@@ -366,7 +366,7 @@ fn the_job_role_may_assume_the_readers_and_log() {
 #[test]
 fn a_prefix_that_no_policy_can_hold_is_cut_and_the_widening_told() {
     let home = Home::of_stack(DATA_STACK).expect("a stack's id");
-    let spec = Spec::read(Kind::Reader, &reader(), &home).expect("valid properties");
+    let spec = RoleSpec::read(Kind::Reader, &reader(), &home).expect("valid properties");
     expect![
         "route `unicode`: the role may read `s3://acme-raw/dé/*`, because a policy can't contain the rest of its key's beginning"
     ]
@@ -458,10 +458,10 @@ fn no_problem_and_no_debug_repeats_the_external_id() {
         properties["ProvisioningExternalId"] = json!(id);
         properties["PreviousExternalId"] = json!([id]);
         let home = Home::of_stack(STACK).expect("a stack's id");
-        let said = format!("{:?}", Spec::read(Kind::Starter, &properties, &home));
+        let said = format!("{:?}", RoleSpec::read(Kind::Starter, &properties, &home));
         assert!(!said.contains("marked"), "{said}");
         properties["PreviousExternalId"] = json!("");
-        let said = format!("{:?}", Spec::read(Kind::Starter, &properties, &home));
+        let said = format!("{:?}", RoleSpec::read(Kind::Starter, &properties, &home));
         assert!(!said.contains("marked"), "{said}");
     }
 }

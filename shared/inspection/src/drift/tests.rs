@@ -36,7 +36,7 @@ fn starter() -> Role {
         account: "222222222222".to_owned(),
         region: "eu-west-1".to_owned(),
     };
-    let spec = Spec::read(Kind::Starter, &properties, &home).expect("valid properties");
+    let spec = RoleSpec::read(Kind::Starter, &properties, &home).expect("valid properties");
     spec.role(&owner(), &BTreeSet::new()).expect("a role")
 }
 

@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use super::{Action, FirstDelivery, Id, Intent, Issued, Props, RequestType, State, World};
+use super::{Action, FirstDelivery, Id, Intent, IssuedRequest, Props, RequestType, State, World};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Stack {
@@ -137,7 +137,7 @@ impl World {
             _ => NAMED + props.name as Id,
         };
         state.stack.task = Task::Waiting(state.requests.len(), goal);
-        state.requests.push(Arc::new(Issued {
+        state.requests.push(Arc::new(IssuedRequest {
             request_type,
             named,
             target,

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::{Action, FirstDelivery, Id, Issued, Lock, Role, State, World};
+use super::{Action, FirstDelivery, Id, IssuedRequest, Lock, Role, State, World};
 use crate::lifecycle::{self, Decision, Memory, Request, RequestType, decide};
 
 /// The next step of an invocation. An invocation that was superseded, or that refuses, has no side
@@ -87,7 +87,7 @@ impl World {
         state.workers[worker] = Some(Worker { request, stage, memory, ok });
     }
 
-    fn decide(&self, memory: &Memory, issued: &Issued, request: usize) -> Decision {
+    fn decide(&self, memory: &Memory, issued: &IssuedRequest, request: usize) -> Decision {
         let mut memory = memory.clone();
         let request_type = issued.request_type;
         if !self.guards.tombstone {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{OwnReads, Purpose, Spec};
+use super::{OwnReads, Purpose, RoleSpec};
 use crate::arn::KeyArn;
 use crate::partition::dns_suffix;
 use crate::policy::{Statement, literal};
@@ -45,7 +45,7 @@ impl Binding {
 
 /// Returns the statement that allows decryption with `keys`, or `None` if there are no keys.
 pub(crate) fn statement(
-    spec: &Spec,
+    spec: &RoleSpec,
     keys: &BTreeSet<String>,
     binding: Binding,
 ) -> Option<Statement> {

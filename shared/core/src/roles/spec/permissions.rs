@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::decrypt::{self, Binding};
-use super::{Batches, Home, OwnReads, Purpose, Spec};
+use super::{Batches, Home, OwnReads, Purpose, RoleSpec};
 use crate::batch::HASH_CHARS;
 use crate::policy::{Document, Statement, literal};
 use crate::reach::{Reach, listed_prefixes, object_arns};
@@ -11,13 +11,13 @@ use crate::reach::{Reach, listed_prefixes, object_arns};
 /// Returns the permissions policy of a role with the closest binding that fits into `max` characters. If none fits,
 /// returns the policy with the closest binding. `keys` holds the ARNs of the KMS keys that a reader role decrypts
 /// with.
-pub(crate) fn fitting(spec: &Spec, keys: &BTreeSet<String>, max: usize) -> (Document, Binding) {
+pub(crate) fn fitting(spec: &RoleSpec, keys: &BTreeSet<String>, max: usize) -> (Document, Binding) {
     let mut documents = Binding::ALL.map(|binding| (of(spec, keys, binding), binding)).into_iter();
     let fits = |(document, _): &(Document, Binding)| document.counted_chars() <= max;
     documents.find(fits).unwrap_or_else(|| (of(spec, keys, Binding::Objects), Binding::Objects))
 }
 
-fn of(spec: &Spec, keys: &BTreeSet<String>, binding: Binding) -> Document {
+fn of(spec: &RoleSpec, keys: &BTreeSet<String>, binding: Binding) -> Document {
     let Home { partition, region, .. } = &spec.home;
     match &spec.purpose {
         Purpose::Start { jobs } => Document::new([Statement::allow(

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{Home, Identity, Purpose, Spec};
+use super::{Home, Identity, Purpose, RoleSpec};
 use crate::arn::{PolicyArn, RoleArn, is_role_name};
 use crate::at::At;
 use crate::problem::Problem;
@@ -31,7 +31,7 @@ const LISTS: [&[&str]; 3] = [&["TrustedRoleArns"], &["KmsKeyArns"], &["ReaderRol
 ///
 /// # Errors
 /// Returns all problems together, each with the path of its property before it.
-pub(crate) fn read(kind: Kind, properties: &Value, home: &Home) -> Result<Spec, Vec<String>> {
+pub(crate) fn read(kind: Kind, properties: &Value, home: &Home) -> Result<RoleSpec, Vec<String>> {
     match kind {
         Kind::Starter => with(properties, home, kinds::starter),
         Kind::Reader => with(properties, home, kinds::reader),
@@ -58,7 +58,7 @@ fn with<T: DeserializeOwned + JsonSchema + HasCommon>(
     properties: &Value,
     home: &Home,
     own: impl Fn(&T, &Setting<'_>, &mut At<'_>) -> Option<Own>,
-) -> Result<Spec, Vec<String>> {
+) -> Result<RoleSpec, Vec<String>> {
     let properties::Read { written, root, mut problems } =
         properties::read::<T>(properties, &LISTS);
     let spec = written.and_then(|written| {
@@ -75,7 +75,7 @@ fn with<T: DeserializeOwned + JsonSchema + HasCommon>(
         let description =
             if spec.description.is_empty() { T::DESCRIPTION.to_owned() } else { spec.description };
         let Own { trust, purpose, notes, unrequested } = own;
-        Some(Spec { description, trust, purpose, notes, unrequested, ..spec })
+        Some(RoleSpec { description, trust, purpose, notes, unrequested, ..spec })
     });
     problems.retain(Problem::is_error);
     problems.sort_by_key(|problem| problem.place.bytes.start);
@@ -111,7 +111,7 @@ fn common(
     identity: Option<Identity>,
     home: &Home,
     at: &mut At<'_>,
-) -> Option<Spec> {
+) -> Option<RoleSpec> {
     if written.version.is_some_and(|version| version != 1) {
         at.key("Version").error("this version is unknown", "Landfall supports version 1");
     }
@@ -161,7 +161,7 @@ fn common(
     }
     let tags = written.tags.cloned().unwrap_or_default();
     tags_fit(&tags, &mut at.key("Tags"));
-    Some(Spec {
+    Some(RoleSpec {
         identity: identity?,
         home: home.clone(),
         path: path.to_owned(),

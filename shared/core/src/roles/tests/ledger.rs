@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{DATA_STACK, STACK, reader, role, starter};
 use crate::batch::JobResources;
-use crate::roles::{Home, Kind, Spec};
+use crate::roles::{Home, Kind, RoleSpec};
 
 fn with_ledger() -> Value {
     let mut properties = reader();
@@ -27,7 +27,7 @@ fn of_the_ledger(properties: &Value) -> String {
 
 fn notes(properties: &Value) -> Vec<String> {
     let home = Home::of_stack(DATA_STACK).expect("a stack's id");
-    let notes = Spec::read(Kind::Reader, properties, &home).expect("valid properties").notes;
+    let notes = RoleSpec::read(Kind::Reader, properties, &home).expect("valid properties").notes;
     notes.into_iter().filter(|note| note.contains("AdmitsFormerBatches")).collect()
 }
 

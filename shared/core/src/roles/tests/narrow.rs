@@ -4,7 +4,7 @@ use expect_test::expect;
 use serde_json::{Value, json};
 
 use super::{DATA_STACK, reader, role};
-use crate::roles::{Home, Kind, Spec};
+use crate::roles::{Home, Kind, RoleSpec};
 
 #[test]
 fn a_route_without_a_wildcard_lets_the_reader_read_that_key_and_no_other() {
@@ -85,7 +85,7 @@ fn a_reader_of_a_whole_bucket_must_have_been_asked_for() {
             properties["Routes"]["routes"][index]["key"] = json!(key);
             properties["Routes"]["routes"][index]["wide"] = json!(wide.to_string());
         }
-        let spec = Spec::read(Kind::Reader, &properties, &home).expect("valid properties");
+        let spec = RoleSpec::read(Kind::Reader, &properties, &home).expect("valid properties");
         let unrequested: Vec<String> =
             spec.unrequested.iter().map(|(bucket, route)| format!("{bucket} by {route}")).collect();
         format!("{}\n{}", unrequested.join(", "), spec.notes.join("\n"))

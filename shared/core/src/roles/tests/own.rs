@@ -210,7 +210,7 @@ fn what_a_job_role_reads_beyond_its_routes_is_told() {
     let mut properties = job(&[POLICY]);
     properties["Routes"]["routes"][0]["key"] = json!("{file}.csv");
     let home = Home::of_stack(STACK).expect("a stack's ID");
-    let spec = Spec::read(Kind::Job, &properties, &home).expect("valid");
+    let spec = RoleSpec::read(Kind::Job, &properties, &home).expect("valid");
     let [note] = &spec.notes[..] else { panic!("{:?}", spec.notes) };
     assert!(note.contains("route `orders`") && note.contains("s3://acme-landing/*"), "{note}");
     assert_eq!(spec.unrequested["acme-landing"], "orders");
