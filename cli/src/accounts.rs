@@ -5,8 +5,9 @@ pub mod target;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{Region, SdkConfig};
 use landfall_aws::config;
 use landfall_stacks::stack::{Observed, Stacks, Standing};
 
@@ -130,15 +131,8 @@ impl Accounts {
                 ("Landfall, data account:", Some(("AnalyticsAccountId", &self.analytics.id)))
             }
         };
-        let is_ours = match found.description.as_str() {
-            "" => self.of(side).stacks.template(stack).await?.contains(description),
-            its => its.starts_with(description),
-        };
-        ensure!(
-            is_ours,
-            "stack `{stack}` is not Landfall's {} stack: choose another --name-prefix",
-            template.name()
-        );
+        check_description(&self.of(side).stacks, stack, found, description, template.name())
+            .await?;
         let Some((parameter, id)) = other else { return Ok(()) };
         if let Some(its) = found.parameters.get(parameter).filter(|its| *its != id) {
             bail!(
@@ -192,7 +186,6 @@ impl Account {
     async fn load(side: Side, profile: Option<&str>, region: &str) -> anyhow::Result<Self> {
         let of = || format!("failed to reach the {} ({})", side.name(), whose(profile));
         let config = aws::of_profile(profile, Some(region)).await.with_context(of)?;
-        let timeouts = |limit| config::timeouts().operation_timeout(limit).build();
         let retries = RetryConfig::standard().with_max_attempts(ATTEMPTS);
         let config = config
             .to_builder()
@@ -200,23 +193,58 @@ impl Account {
             .retry_config(retries)
             .build();
         let identity = aws::identity(&config).await.with_context(of)?;
-        let id = identity.account().context("STS returned no account")?.to_owned();
-        let endpoint = config.endpoint_url().map(|url| url.trim_end_matches('/').to_owned());
+        let id = identity.account().context("STS returned no account")?;
+        Ok(Self::of(side, id, region, config))
+    }
+
+    /// Returns this account in another region.
+    pub fn in_region(&self, region: &str) -> Self {
+        let config = self.config.to_builder().region(Region::new(region.to_owned())).build();
+        Self::of(self.side, &self.id, region, config)
+    }
+
+    fn of(side: Side, id: &str, region: &str, config: SdkConfig) -> Self {
         let s3 = landfall_aws::config::s3(&config).timeout_config(timeouts(UPLOAD_TIMEOUT)).build();
-        Ok(Self {
+        Self {
             side,
             stacks: Stacks {
                 client: aws_sdk_cloudformation::Client::new(&config),
                 place: format!("account `{id}`, region `{region}`"),
             },
-            id,
+            id: id.to_owned(),
             region: region.to_owned(),
             s3: aws_sdk_s3::Client::from_conf(s3),
             dynamodb: aws_sdk_dynamodb::Client::new(&config),
-            endpoint,
+            endpoint: config.endpoint_url().map(|url| url.trim_end_matches('/').to_owned()),
             config,
-        })
+        }
     }
+}
+
+fn timeouts(limit: Duration) -> TimeoutConfig {
+    config::timeouts().operation_timeout(limit).build()
+}
+
+/// Checks that a stack with this name has Landfall's description of its kind.
+///
+/// # Errors
+/// Fails if the name belongs to another stack.
+pub async fn check_description(
+    stacks: &Stacks,
+    stack: &str,
+    found: &Observed,
+    description: &str,
+    kind: &str,
+) -> anyhow::Result<()> {
+    let is_ours = match found.description.as_str() {
+        "" => stacks.template(stack).await?.contains(description),
+        its => its.starts_with(description),
+    };
+    ensure!(
+        is_ours,
+        "stack `{stack}` is not Landfall's {kind} stack: choose another --name-prefix"
+    );
+    Ok(())
 }
 
 fn whose(profile: Option<&str>) -> String {

@@ -5,6 +5,7 @@
 mod artifacts;
 mod external_id;
 mod former_batches;
+pub mod iam_events;
 mod make;
 mod plan;
 
@@ -95,6 +96,12 @@ impl<'a> Deployment<'a> {
         for step in &steps {
             let template = templates.get(&step.template).context("a template is missing")?;
             self.step(step, template).await?;
+            if step.template == TemplateName::Auditor
+                && let Some(place) = self.place_of_iam_events(step.side)
+            {
+                let home = &self.accounts.of(step.side).region;
+                iam_events::deploy(self.args, &place, step, home).await?;
+            }
         }
         if !self.args.dry_run && steps.iter().any(Step::admits_former_batches) {
             say(&former_batches::note(&self.ledger_table()));
@@ -105,6 +112,13 @@ impl<'a> Deployment<'a> {
     /// Returns `true` if no stack of this template is deployed.
     fn leaves_out(&self, template: TemplateName) -> bool {
         template == TemplateName::Auditor && self.args.without_auditor
+    }
+
+    /// Returns where the stack belongs that forwards IAM's events to the auditor of this account, if there is to be one.
+    fn place_of_iam_events(&self, side: Side) -> Option<Account> {
+        let is_left_out = self.args.without_auditor || self.args.without_iam_events;
+        let place = || iam_events::place(self.accounts.of(side), &self.target.partition);
+        (!is_left_out).then(place)?
     }
 
     fn ledger_table(&self) -> String {
@@ -140,6 +154,12 @@ impl<'a> Deployment<'a> {
                 found.can_change(&stack)?;
                 self.accounts.check_owner(side, name, &stack, &found).await?;
                 observed.insert((side, name), found);
+            }
+        }
+        for place in Side::BOTH.into_iter().filter_map(|side| self.place_of_iam_events(side)) {
+            let prefix = &self.args.place.stacks.name_prefix;
+            if let Some(found) = iam_events::find(&place, prefix).await? {
+                found.can_change(&iam_events::stack_name(prefix))?;
             }
         }
         Ok(observed)

@@ -7,12 +7,13 @@ use landfall_stacks::stack::{Observed, Standing};
 
 use self::left::Left;
 use crate::accounts::target::{self, DeploymentTarget};
-use crate::accounts::{Account, Accounts, stacks};
+use crate::accounts::{Account, Accounts, Side, stacks};
 use crate::args::Color;
 use crate::args::deploy::{DestroyArgs, Order, TemplateName};
 use crate::aws;
 use crate::cloudformation::follow;
 use crate::cloudformation::template::Template;
+use crate::deploy::iam_events;
 use crate::terminal::consent::{can_ask, confirm};
 use crate::terminal::output::{Output, Printed};
 use crate::terminal::progress::{say, show};
@@ -44,6 +45,17 @@ async fn destroy(args: &DestroyArgs, target: &DeploymentTarget) -> anyhow::Resul
         TemplateName::Analytics => (2, *side),
         TemplateName::Provisioner => (3, *side),
     });
+    let prefix = &args.place.stacks.name_prefix;
+    let places = Side::BOTH.map(|side| match args.without_iam_events {
+        true => None,
+        false => iam_events::place(accounts.of(side), &target.partition),
+    });
+    for account in places.iter().flatten() {
+        let Some(observed) = iam_events::find(account, prefix).await? else { continue };
+        let stack = iam_events::stack_name(prefix);
+        observed.can_delete(&stack)?;
+        doomed.push(Doomed { account, stack, observed });
+    }
     for (side, name, stack) in all {
         let account = accounts.of(side);
         let Some(observed) = account.stacks.find(&stack).await? else { continue };

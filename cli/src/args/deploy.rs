@@ -40,6 +40,11 @@ The auditors look every 15 minutes for what keeps data from getting to its job. 
 boundaries and alarms follow the other stacks of the same account. --without-auditor leaves both of
 their stacks out: none is created, and those that exist stay as they are.
 
+CloudTrail delivers IAM's events in one region only, such as us-east-1. If an auditor is in another
+one, `deploy` creates PREFIX-iam-events there, a stack that forwards the events about Landfall's roles.
+If nobody may use that region, pass --without-iam-events: the auditor then learns of a changed role
+with its next audit.
+
 Credentials come from the profiles. For an account without a profile, they come from the environment.
 For a profile that needs SSO or a process, `deploy` runs `aws configure export-credentials`.
 
@@ -91,11 +96,15 @@ pub struct DeployArgs {
     /// Leave out the stacks of the auditors. Those that exist stay as they are.
     #[arg(long)]
     pub without_auditor: bool,
+    /// Leave out the stacks that forward IAM's events to the auditors. Those that exist stay as they are.
+    #[arg(long)]
+    pub without_iam_events: bool,
     /// Deploy nothing new, but repair what drifted from the deployed stacks: roles, notifications and statements in
     /// buckets' policies.
     #[arg(long, conflicts_with_all = [
         "package", "architecture", "parameters", "tags", "data_artifacts", "analytics_artifacts",
         "rotate_external_id", "narrow_provisioner", "without_auditor",
+        "without_iam_events",
     ])]
     pub repair: bool,
     /// Which account to deploy first, after the provisioners.
@@ -147,16 +156,19 @@ pub struct PackageArgs {
   landfall destroy infra/routes.yaml --data-profile acme-data --analytics-profile acme-lake
 
 Before it asks for confirmation, `destroy` shows what it will delete and what stays: the tables and
-buckets that the templates retain, each with the command that removes it. The auditors go first, so that
-they don't report what the command removes, and the provisioner goes last, because it removes roles and
-notifications. The artifacts buckets and the landing buckets stay. Batches
-that still wait never start.
+buckets that the templates retain, each with the command that removes it. The auditors and what forwards
+IAM's events to them go first, so that they don't report what the command removes, and the provisioner
+goes last, because it removes roles and notifications. The artifacts buckets and the landing buckets
+stay. Batches that still wait never start.
 
 Exit status: 0 the stacks are gone, or there were none; 1 a stack couldn't be deleted, you declined, or
 the routes file has errors; 2 wrong usage, or an account or a stack can't be read.")]
 pub struct DestroyArgs {
     #[command(flatten)]
     pub place: PlaceArgs,
+    /// Don't look for the stacks that forward IAM's events to the auditors.
+    #[arg(long)]
+    pub without_iam_events: bool,
     /// Show what would be deleted, and delete nothing.
     #[arg(long)]
     pub dry_run: bool,

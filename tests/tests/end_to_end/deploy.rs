@@ -126,7 +126,7 @@ impl<'a> Deployment<'a> {
         })
     }
 
-    fn run(&self, what: &str, add: impl FnOnce(&mut std::process::Command)) -> Result<Shown> {
+    pub fn run(&self, what: &str, add: impl FnOnce(&mut std::process::Command)) -> Result<Shown> {
         let _slots = slots(self.stage, self.slots)?;
         let mut command = self.stage.cloud.landfall(what)?;
         command.arg(self.routes()).args(["--name-prefix", self.prefix]);

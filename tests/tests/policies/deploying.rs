@@ -244,12 +244,16 @@ fn whoever_deploys_can_make_what_the_templates_have() {
     }
     let events = role("landfall-job-state-events");
     all.extend(rows(IN_ANALYTICS, of("AWS::IAM::Role"), &events));
-    for (role, service) in
-        [("landfall-job-state-events", "events"), ("landfall/landfall-job", "glue")]
-    {
+    all.extend(rows(BOTH, of("AWS::IAM::Role"), &role("landfall-iam-events")));
+    for (verdicts, role, service) in [
+        (BOTH, "landfall-iam-events", "events"),
+        (IN_ANALYTICS, "landfall-job-state-events", "events"),
+        (IN_ANALYTICS, "landfall/landfall-job", "glue"),
+        (NEVER, "landfall-iam-events", "lambda"),
+    ] {
         let pass = may("iam:PassRole", &self::role(role));
         let pass = pass.with("iam:PassedToService", format!("{service}.amazonaws.com"));
-        all.push((IN_ANALYTICS, pass, format!("pass {role} to {service}")));
+        all.push((verdicts, pass, format!("pass {role} to {service}")));
     }
     for table in ["ledger", "claims", "provisioner", "findings"] {
         let table = arn("dynamodb", &format!("table/landfall-{table}"));
@@ -259,7 +263,9 @@ fn whoever_deploys_can_make_what_the_templates_have() {
         let queue = arn("sqs", &format!("landfall-{queue}"));
         all.extend(rows(BOTH, of("AWS::SQS::Queue"), &queue));
     }
-    for rule in ["arrivals", "changes", "job-state", "MonitorTick-1ABC", "runs/landfall-runs"] {
+    for rule in
+        ["arrivals", "changes", "iam-events", "job-state", "MonitorTick-1ABC", "runs/landfall-runs"]
+    {
         let rule = arn("events", &format!("rule/landfall-{rule}"));
         all.extend(rows(BOTH, of("AWS::Events::Rule"), &rule));
     }
@@ -315,7 +321,13 @@ fn whoever_deploys_can_make_what_the_templates_have() {
 #[test]
 fn whoever_deploys_can_make_the_calls_of_deploy_itself() {
     let mut all = Vec::new();
-    for stack in ["landfall", "landfall-provisioner", "landfall-auditor", "landfall-artifacts"] {
+    for stack in [
+        "landfall",
+        "landfall-provisioner",
+        "landfall-auditor",
+        "landfall-iam-events",
+        "landfall-artifacts",
+    ] {
         all.extend(rows(
             BOTH,
             &[

@@ -5,6 +5,7 @@ mod access;
 mod announcing;
 mod auditor;
 mod deploying;
+mod iam_events;
 mod matrix;
 mod provisioner;
 mod rendered;

@@ -66,7 +66,11 @@ const FUNCTION_ROLES: &[&str] = &[
     "arn:*:iam::*:role/{p}-repairer",
 ];
 
-const EVENTS_ROLE: &[&str] = &["arn:*:iam::*:role/{p}-job-state-events"];
+/// What EventBridge forwards events with: the ends of job runs, and IAM's events.
+const ANALYTICS_EVENTS_ROLES: &[&str] =
+    &["arn:*:iam::*:role/{p}-iam-events", "arn:*:iam::*:role/{p}-job-state-events"];
+
+const DATA_EVENTS_ROLES: &[&str] = &["arn:*:iam::*:role/{p}-iam-events"];
 
 /// What a bucket needs that a stack creates.
 const BUCKET: &[&str] = &[
@@ -86,7 +90,7 @@ const BUCKET: &[&str] = &[
     "s3:PutLifecycleConfiguration",
 ];
 
-const ROWS: [Row; 30] = [
+const ROWS: [Row; 32] = [
     row(
         "Stacks",
         BOTH,
@@ -105,6 +109,7 @@ const ROWS: [Row; 30] = [
         ],
         &[
             "arn:*:cloudformation:*:*:stack/{p}-auditor/*",
+            "arn:*:cloudformation:*:*:stack/{p}-iam-events/*",
             "arn:*:cloudformation:*:*:stack/{p}-provisioner/*",
             "arn:*:cloudformation:*:*:stack/{p}/*",
             "arn:*:cloudformation:*:*:stack/landfall-artifacts/*",
@@ -129,7 +134,8 @@ const ROWS: [Row; 30] = [
     row("ManifestsBucket", DATA, BUCKET, &["arn:*:s3:::{p}-manifests-*"]),
     row("DataRoles", DATA, ROLE, DATA_ROLES),
     row("AnalyticsRoles", ANALYTICS, ROLE, FUNCTION_ROLES),
-    row("EventsRole", ANALYTICS, ROLE, EVENTS_ROLE),
+    row("DataEventsRoles", DATA, ROLE, DATA_EVENTS_ROLES),
+    row("EventsRoles", ANALYTICS, ROLE, ANALYTICS_EVENTS_ROLES),
     // The provisioner makes this role, with a boundary. The example job adds a policy to it.
     row(
         "JobRole",
@@ -150,7 +156,13 @@ const ROWS: [Row; 30] = [
         "lambda.amazonaws.com",
     ),
     when(
-        row("PassEventsRole", ANALYTICS, &["iam:PassRole"], EVENTS_ROLE),
+        row("PassDataEventsRoles", DATA, &["iam:PassRole"], DATA_EVENTS_ROLES),
+        "StringEquals",
+        "iam:PassedToService",
+        "events.amazonaws.com",
+    ),
+    when(
+        row("PassEventsRoles", ANALYTICS, &["iam:PassRole"], ANALYTICS_EVENTS_ROLES),
         "StringEquals",
         "iam:PassedToService",
         "events.amazonaws.com",
