@@ -1,7 +1,10 @@
 //! `landfall backfill` and `landfall replay`: bring objects of a bucket to a route that S3 did not announce, or once more.
 //!
-//! `source` reads what names the objects, `work` sends, `report` says what will be and what was done.
+//! `source` reads what names the objects, `work` sends, `report` says what will be and what was done. `failed` returns parked
+//! batches instead.
 
+mod estimate;
+mod failed;
 mod report;
 mod source;
 mod work;
@@ -15,12 +18,13 @@ use landfall_core::problem::did_you_mean;
 use landfall_core::routes::{Route, Routes};
 use landfall_inspection::{Clients, Place, cloudformation};
 
-use self::report::{Estimate, Plan};
+use self::estimate::Estimate;
+use self::report::Plan;
 use self::source::{Inventory, Keys};
 use self::work::{Stop, Work};
 use crate::args::Color;
 use crate::args::backfill::{
-    BackfillArgs, BackfillCommand, BackfillId, BoundArgs, ReplayArgs, StartArgs,
+    BackfillArgs, BackfillCommand, BackfillId, BoundArgs, ModeArg, ReplayArgs, StartArgs,
 };
 use crate::args::batches::LedgerArgs;
 use crate::input::read_routes;
@@ -35,7 +39,11 @@ use crate::{aws, version};
 /// Runs `landfall backfill`.
 pub fn run(args: &BackfillArgs, color: Color) -> Printed {
     match &args.command {
-        None => start(&args.start, Mode::Missing, None, color),
+        None => match args.mode {
+            ModeArg::Missing => start(&args.start, Mode::Missing, args.reason.as_deref(), color),
+            ModeArg::Failed => failed::run(&args.start),
+            ModeArg::All => start(&args.start, Mode::All, args.reason.as_deref(), color),
+        },
         Some(BackfillCommand::Status { id, ledger }) => status(id.as_deref(), ledger),
         Some(BackfillCommand::Pause(of)) => stand(of, Standing::Paused),
         Some(BackfillCommand::Cancel(of)) => stand(of, Standing::Cancelled),
@@ -136,7 +144,8 @@ fn start(args: &StartArgs, mode: Mode, reason: Option<&str>, color: Color) -> Pr
             desk.caller.clone(),
             now,
         );
-        let backfill = Backfill { source, ..backfill };
+        let max_runs_per_hour = args.max_runs_per_hour;
+        let backfill = Backfill { source, max_runs_per_hour, ..backfill };
         let mut work = Work::new(&desk, route, backfill, args.bounds, keys).await?;
         let survey = work.look(|counts| say(&report::looking(counts))).await?;
         let estimate = Estimate::new(&desk, args, route, survey.batches()).await;

@@ -41,6 +41,7 @@ fn start() -> Start {
         scope: Scope::Job,
         claim: ClaimMode::Required,
         announce: false,
+        listing_limit: None,
     }
 }
 

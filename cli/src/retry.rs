@@ -6,6 +6,7 @@ use std::io;
 
 use landfall_aws::clock::now;
 use landfall_aws::ledger::Left;
+use landfall_core::batch::Batch;
 use landfall_core::moment::Time;
 use serde::Serialize;
 
@@ -35,31 +36,28 @@ enum Outcome {
 /// Returns the batches that `args` name.
 pub fn run(args: &RetryArgs) -> Printed {
     can_ask(args.yes || !args.all_parked, "--all-parked asks before it returns batches")?;
-    let (outcomes, are_all, connection) = aws::wait(async {
+    let output = aws::wait(async {
         let connection = connect(&args.ledger).await?;
-        let (ids, are_all) = if args.all_parked {
-            parked(&connection, args).await?
-        } else {
-            (args.ids.clone(), true)
-        };
-        let mut outcomes = Vec::new();
-        for id in ids {
-            let outcome = give_back(&connection, &id, now()).await;
-            outcomes.push((id, outcome));
+        if !args.all_parked {
+            return Ok(give_back_by_id(&connection, &args.ids, args.ledger.json).await);
         }
-        Ok((outcomes, are_all, connection))
+        let (parked, are_all) = parked(&connection, args.route.as_deref()).await?;
+        let mut output = give_all_back(&connection, &parked, args.yes, args.ledger.json).await?;
+        if !are_all {
+            output.worsen(Status::Problems);
+        }
+        Ok(output)
     })?;
-    let mut output = report(&outcomes, &connection, args.ledger.json);
-    if !are_all {
-        output.worsen(Status::Problems);
-    }
     Ok(output)
 }
 
-/// Asks whether to return the parked batches. Returns their IDs, and `true` if these are all of them: none
+/// Returns the parked batches of this route or of all routes, the newest first, and `true` if these are all of them: none
 /// was unreadable, and none was left out.
-async fn parked(connection: &Connection, args: &RetryArgs) -> anyhow::Result<(Vec<String>, bool)> {
-    let parked = connection.ledger.parked(args.route.as_deref()).await;
+pub async fn parked(
+    connection: &Connection,
+    route: Option<&str>,
+) -> anyhow::Result<(Vec<Batch>, bool)> {
+    let parked = connection.ledger.parked(route).await;
     let parked = parked.map_err(|error| connection.explained(error))?;
     let are_all = parked.unreadable.is_empty() && parked.left == Left::None;
     for error in parked.unreadable {
@@ -71,12 +69,31 @@ async fn parked(connection: &Connection, args: &RetryArgs) -> anyhow::Result<(Ve
              run the command again"
         );
     }
-    let parked = parked.batches;
-    if !args.yes && !parked.is_empty() {
-        eprint!("{}", batches::rows(&parked, now(), width(io::stderr())));
+    Ok((parked.batches, are_all))
+}
+
+/// Returns these parked batches, and reports on each. Asks first, unless `yes`.
+pub async fn give_all_back(
+    connection: &Connection,
+    parked: &[Batch],
+    yes: bool,
+    is_json: bool,
+) -> anyhow::Result<Output> {
+    if !yes && !parked.is_empty() {
+        eprint!("{}", batches::rows(parked, now(), width(io::stderr())));
         confirm(false, &format!("return {}?", counted(parked.len(), "batch")))?;
     }
-    Ok((parked.into_iter().map(|batch| batch.id).collect(), are_all))
+    let ids: Vec<String> = parked.iter().map(|batch| batch.id.clone()).collect();
+    Ok(give_back_by_id(connection, &ids, is_json).await)
+}
+
+async fn give_back_by_id(connection: &Connection, ids: &[String], is_json: bool) -> Output {
+    let mut outcomes = Vec::new();
+    for id in ids {
+        let outcome = give_back(connection, id, now()).await;
+        outcomes.push((id.clone(), outcome));
+    }
+    report(&outcomes, connection, is_json)
 }
 
 async fn give_back(connection: &Connection, id: &str, now: Time) -> Outcome {

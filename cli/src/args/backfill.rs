@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use clap::builder::NonEmptyStringValueParser;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 use super::batches::{LedgerArgs, Since, since};
 
@@ -18,6 +18,8 @@ use super::batches::{LedgerArgs, Since, since};
   landfall backfill --route orders --dry-run
   landfall backfill --route orders --since 30d
   landfall backfill --route orders --prefix orders/dt=2026-01 --max-runs 100 --yes
+  landfall backfill --route orders --max-runs-per-hour 20
+  landfall backfill --route orders --prefix orders/dt=2026-01 --mode failed
   landfall backfill --route orders --keys missing.txt
   landfall backfill --route orders --inventory s3://inventories/landing/all/2026-01-31T01-00Z/manifest.json
   landfall backfill status
@@ -42,8 +44,26 @@ or something could not be read, sent or written; 3 there is no such backfill.")]
 pub struct BackfillArgs {
     #[command(subcommand)]
     pub command: Option<BackfillCommand>,
+    /// Which of the objects the route is to take.
+    #[arg(long, value_name = "MODE", value_enum, default_value_t = ModeArg::Missing)]
+    pub mode: ModeArg,
+    /// With --mode all: why. `landfall backfill status` shows it.
+    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(required_if_eq("mode", "all"))]
+    pub reason: Option<String>,
     #[command(flatten)]
     pub start: StartArgs,
+}
+
+/// Which of the objects a route is to take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ModeArg {
+    /// Those that are in no batch of the route.
+    Missing,
+    /// Those whose batches are parked: these batches are returned, as `landfall retry` does.
+    Failed,
+    /// All, once more, as `landfall replay` does.
+    All,
 }
 
 /// Start jobs again for objects that were processed before.
@@ -96,6 +116,9 @@ pub struct StartArgs {
     pub yes: bool,
     #[command(flatten)]
     pub bounds: BoundArgs,
+    /// Start no more than this many runs an hour for what this backfill sends, whatever the route admits.
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_runs_per_hour: Option<u32>,
     /// How many minutes of a DPU a run uses, for the estimate of costs. Default: the average of the route's runs of the last
     /// 30 days.
     #[arg(long, value_name = "MINUTES", value_parser = positive)]

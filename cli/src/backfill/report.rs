@@ -3,84 +3,23 @@
 use std::fmt::{self, Write};
 use std::time::{Duration, Instant};
 
-use landfall_aws::clock::now;
 use landfall_core::backfill::{
     Backfill, Counts, Mode, Place, Row, Selection, Source, Standing, Survey,
 };
 use landfall_core::moment::Time;
 use landfall_core::routes::Route;
-use landfall_inspection::cloudwatch::{CloudWatch, Metric};
 use serde::Serialize;
 
-use super::Desk;
+use super::estimate::Estimate;
 use super::work::Stop;
-use crate::args::backfill::{BoundArgs, StartArgs};
+use crate::args::backfill::BoundArgs;
 use crate::terminal::output::json;
 use crate::terminal::phrases::{counted, detail, length, moment};
 use crate::terminal::printable;
 use crate::terminal::progress::say;
 
-/// How far back the average of runs goes.
-const HISTORY: Duration = Duration::from_secs(30 * 86_400);
-
 /// How often progress is told at most.
 const PAUSE: Duration = Duration::from_secs(2);
-
-/// What the runs will cost, and how long they take at least.
-#[derive(Debug, Serialize)]
-pub struct Estimate {
-    /// Minutes of a DPU that a run uses; `null` if nobody knows.
-    dpu_minutes_per_run: Option<f64>,
-    /// `given`, `history` or `unknown`.
-    from: &'static str,
-    /// Why the history says nothing.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    problem: Option<String>,
-    dollars: Option<f64>,
-    /// At the route's limit of starts in an hour; `null` if it has none.
-    hours: Option<f64>,
-}
-
-impl Estimate {
-    pub async fn new(desk: &Desk, args: &StartArgs, route: &Route, runs: u64) -> Self {
-        let (minutes, from, problem) = match args.dpu_minutes {
-            Some(minutes) => (Some(minutes), "given", None),
-            None => match history(desk, args, &route.name).await {
-                Ok(Some(minutes)) => (Some(minutes), "history", None),
-                Ok(None) => {
-                    (None, "unknown", Some("no run of it has ended in the last 30 days".to_owned()))
-                }
-                Err(why) => (None, "unknown", Some(why)),
-            },
-        };
-        let runs = runs as f64;
-        Self {
-            dpu_minutes_per_run: minutes,
-            from,
-            problem,
-            dollars: minutes.map(|minutes| runs * minutes / 60.0 * args.dpu_hour_price),
-            hours: route.limits.max_runs_per_hour.map(|most| runs / f64::from(most)),
-        }
-    }
-}
-
-/// Returns how many minutes of a DPU the route's runs used on average.
-async fn history(desk: &Desk, args: &StartArgs, route: &str) -> Result<Option<f64>, String> {
-    let dimensions = || vec![("Ledger", args.ledger.table.as_str()), ("Route", route)];
-    let of = |statistic| Metric {
-        namespace: "Landfall",
-        name: "DpuSeconds",
-        dimensions: dimensions(),
-        statistic,
-    };
-    let until = now();
-    let totals = CloudWatch::new(desk.connection.config(), &desk.place);
-    let totals = totals.totals(&[of("Sum"), of("SampleCount")], until - HISTORY, until).await;
-    match totals.map_err(|unseen| unseen.to_string())?.as_slice() {
-        [sum, count] if *count > 0.0 => Ok(Some(sum / count / 60.0)),
-        _ => Ok(None),
-    }
-}
 
 /// What would be done.
 pub struct Plan<'a> {
@@ -140,44 +79,13 @@ impl Plan<'_> {
                 None => "is announced by an event".to_owned(),
             }
         )?;
-        self.write_estimate(out)?;
+        self.estimate.write(self.route, out)?;
         let BoundArgs { max_objects, max_runs, .. } = self.bounds;
         if let Some(most) = max_objects.filter(|most| *most < taken) {
             writeln!(out, "it stops after {}", counted(most, "object"))?;
         }
         if let Some(most) = max_runs.filter(|most| *most < runs) {
             writeln!(out, "it stops after {}", counted(most, "batch"))?;
-        }
-        Ok(())
-    }
-
-    fn write_estimate(&self, out: &mut String) -> fmt::Result {
-        let Estimate { dpu_minutes_per_run, from, problem, dollars, hours } = &self.estimate;
-        match (dpu_minutes_per_run, dollars) {
-            (Some(minutes), Some(dollars)) => {
-                let source = match *from {
-                    "history" => "the average of the last 30 days",
-                    _ => "as given",
-                };
-                writeln!(
-                    out,
-                    "costs of these runs: about {dollars:.2} dollars, at {minutes:.1} DPU minutes a run ({source})"
-                )?;
-            }
-            _ => writeln!(
-                out,
-                "costs of these runs: unknown ({}); to estimate them, give --dpu-minutes",
-                printable(problem.as_deref().unwrap_or_default())
-            )?,
-        }
-        if let Some(hours) = hours {
-            writeln!(
-                out,
-                "at the route's max_runs_per_hour, the runs start within {hours:.1} hours"
-            )?;
-        }
-        if let Some(most) = self.route.limits.max_concurrent_runs {
-            writeln!(out, "at most {} at the same time", counted(u64::from(most), "run"))?;
         }
         Ok(())
     }
@@ -292,6 +200,9 @@ fn text(backfill: &Backfill, now: Time) -> String {
     if let Some(reason) = &backfill.reason {
         line("reason", reason.clone());
     }
+    if let Some(most) = backfill.max_runs_per_hour {
+        line("runs", format!("{most} an hour at most"));
+    }
     line("by", backfill.by.clone());
     line("started", moment(backfill.started_at, now));
     line("updated", moment(backfill.updated_at, now));
@@ -350,6 +261,8 @@ struct Document<'a> {
     since: Option<String>,
     until: Option<String>,
     reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_runs_per_hour: Option<u32>,
     by: &'a str,
     started_at: String,
     updated_at: String,
@@ -377,6 +290,7 @@ impl<'a> Document<'a> {
             since: selection.since.map(|time| time.to_string()),
             until: selection.until.map(|time| time.to_string()),
             reason: backfill.reason.as_deref(),
+            max_runs_per_hour: backfill.max_runs_per_hour,
             by: &backfill.by,
             started_at: backfill.started_at.to_string(),
             updated_at: backfill.updated_at.to_string(),

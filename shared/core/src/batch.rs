@@ -178,6 +178,18 @@ pub struct Start {
     /// Whether an event says that the batch has closed, before anything is started.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub announce: bool,
+    /// The limit of the listing that found its objects, if that has one of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listing_limit: Option<ListingLimit>,
+}
+
+/// How often batches of a listing may start, whatever their job admits.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ListingLimit {
+    /// The ID of the listing.
+    pub listing: String,
+    /// The most starts of its batches in an hour.
+    pub max_runs_per_hour: u32,
 }
 
 impl Start {

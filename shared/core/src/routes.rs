@@ -329,6 +329,7 @@ impl Route {
             scope: self.scope,
             claim: self.claim,
             announce: self.announce,
+            listing_limit: None,
         }
     }
 

@@ -336,6 +336,7 @@ pub fn start() -> Start {
         scope: Scope::Job,
         claim: ClaimMode::Required,
         announce: false,
+        listing_limit: None,
     }
 }
 

@@ -40,6 +40,7 @@ pub fn a_flood_is_spread_over_the_queue_of_work(stage: &Stage) -> Result<()> {
         scope: Scope::Job,
         claim: ClaimMode::Required,
         announce: false,
+        listing_limit: None,
     };
     let before = taken_over(stage);
     let moment = moment(SystemTime::now() + LATER);

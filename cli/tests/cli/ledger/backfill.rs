@@ -1,3 +1,4 @@
+mod failed;
 mod sources;
 
 use std::collections::BTreeMap;
@@ -6,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use expect_test::expect;
 use landfall_core::arrivals::{Arrival, Intake};
-use landfall_core::batch::{Closing, Member};
+use landfall_core::batch::{Batch, Closing, Member, State, Why};
 use landfall_stand_ins::{Act, Stack};
 use serde_json::json;
 use tempfile::NamedTempFile;
@@ -341,6 +342,31 @@ fn a_backfill_is_paused_resumed_and_cancelled() {
         assert!(shown.status == status && shown.stderr.contains(says), "{args:?}: {}", shown.all());
     }
     assert_eq!(world.sent().len(), 1);
+}
+
+#[test]
+fn a_backfill_has_a_limit_of_its_own_that_goes_with_what_it_sends() {
+    let world = World::new();
+    world.put_many(20);
+    let args = ["backfill", "--route", "orders", "--max-objects", "7", "--max-runs-per-hour"];
+    let look = |most: &str| {
+        let shown = world.run(&[&args[..], &[most, "--dry-run", "--dpu-minutes", "6"]].concat());
+        shown.stdout.lines().find(|line| line.contains("per_hour")).map(str::to_owned)
+    };
+    let within = |whose, hours| {
+        Some(format!("at {whose} max_runs_per_hour, the runs start within {hours} hours"))
+    };
+    assert_eq!(look("1"), within("the backfill's", "8.0"));
+    assert_eq!(look("5"), within("the route's", "4.0"));
+    assert_eq!(world.run(&[&args[..], &["1", "--yes"]].concat()).status, 1);
+    let id = world.ids().remove(0);
+    // Whoever goes on keeps to it.
+    assert_eq!(world.run(&["backfill", "resume", &id]).status, 0);
+    let sent = world.sent();
+    let limits = sent.iter().map(|it| it.listing.as_ref().and_then(|it| it.max_runs_per_hour));
+    assert_eq!(limits.collect::<Vec<_>>(), [Some(1); 20]);
+    let status = world.run(&["backfill", "status", &id]).stdout;
+    assert!(status.contains("runs     1 an hour at most"), "{status}");
 }
 
 #[test]

@@ -238,5 +238,6 @@ fn start() -> Start {
         scope: Scope::Job,
         claim: ClaimMode::Required,
         announce: false,
+        listing_limit: None,
     }
 }

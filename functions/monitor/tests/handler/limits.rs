@@ -1,8 +1,10 @@
 //! Batches that wait for the end of a run, or for the hour to pass.
 
+use std::collections::BTreeMap;
+
 use aws_sdk_dynamodb::types::AttributeValue;
 use landfall_aws::clock::now;
-use landfall_core::batch::{Slot, State};
+use landfall_core::batch::{Batch, ListingLimit, Slot, Start, State};
 use landfall_stand_ins::Act;
 
 use crate::stage::{LEDGER, Stage, text};
@@ -174,11 +176,51 @@ async fn a_start_that_glue_refuses_does_not_count_against_the_hour() {
     assert_eq!(batches[2].history.last().expect("a history").detail, "max_runs_per_hour");
 }
 
+#[tokio::test]
+async fn batches_of_a_backfill_keep_to_its_own_limit_while_others_start() {
+    let stage = Stage::new().await;
+    // The job has no limit.
+    for n in 0..5 {
+        stage.record(&[&format!("orders/{n}/a")]).await;
+    }
+    for batch in stage.batches().await.into_iter().take(4) {
+        let limit = ListingLimit { listing: "backfill-1".to_owned(), max_runs_per_hour: 2 };
+        let start = Start { listing_limit: Some(limit), ..batch.start.clone() };
+        let listing = Some("backfill-1".to_owned());
+        stage.make_due(Batch { start, listing, ..batch }).await;
+    }
+    let rest = stage.batches().await.pop().expect("a batch");
+    stage.make_due(rest).await;
+    assert_eq!((stage.tick().await.due, stage.starts()), (5, 3));
+    let waiting = async || {
+        let batches = stage.batches().await.into_iter();
+        batches.filter(|batch| batch.state.name() == "sealed").collect::<Vec<_>>()
+    };
+    let waits = waiting().await;
+    assert_eq!(waits.len(), 2);
+    for batch in waits {
+        let last = batch.history.last().expect("a history");
+        let expected = ("deferred", "max_runs_per_hour_of_listing");
+        assert_eq!((last.what.as_str(), last.detail.as_str()), expected);
+        assert!(batch.blocked_since().is_none() && !batch.is_stuck(), "nobody has to look");
+        stage.make_due(batch).await;
+    }
+    assert_eq!((stage.tick().await.due, stage.starts()), (2, 3), "too early");
+    an_hour_passes(&stage, "222222222222/eu-west-1/orders").await;
+    for batch in waiting().await {
+        stage.make_due(batch).await;
+    }
+    assert_eq!((stage.tick().await.due, stage.starts()), (2, 5));
+}
+
 /// Lets an hour pass for a slot's count of starts.
 async fn an_hour_passes(stage: &Stage, job_key: &str) {
     let slot = stage.ledger.slot(job_key).await.expect("the ledger");
-    let starts = slot.starts.iter().map(|(minute, count)| (minute - 61, *count)).collect();
-    let slot = Slot { starts, ..slot };
+    let earlier = |starts: &BTreeMap<u64, u32>| {
+        starts.iter().map(|(minute, count)| (minute - 61, *count)).collect()
+    };
+    let listings = slot.listings.iter().map(|(id, starts)| (id.clone(), earlier(starts))).collect();
+    let slot = Slot { starts: earlier(&slot.starts), listings, ..slot };
     stage
         .dynamodb()
         .put_item()

@@ -20,7 +20,7 @@ fn ago(minutes: u64) -> Time {
 }
 
 fn listing(id: &str) -> Listing {
-    Listing { id: id.to_owned(), route: "named".to_owned(), again: false }
+    Listing { id: id.to_owned(), route: "named".to_owned(), again: false, max_runs_per_hour: None }
 }
 
 /// Makes the event of what a listing found.

@@ -54,6 +54,9 @@ pub struct Listing {
     /// `true` if the route takes it again, though it is in a batch already.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub again: bool,
+    /// How many runs of its batches may start in an hour; `None` if it sets no limit of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_runs_per_hour: Option<u32>,
 }
 
 /// Compares two sequencers of one key. The shorter one is padded with zeros on the right, and case does not matter (S3 user

@@ -2,7 +2,9 @@ use expect_test::expect;
 use proptest::prelude::*;
 
 use super::*;
-use crate::arrivals::EventTime;
+use crate::arrivals::{EventTime, Listed};
+use crate::batch::Closing;
+use crate::routes::Routes;
 
 const ROUTES: &str = r#"version: 1
 targets:

@@ -8,8 +8,11 @@ use crate::moment::Time;
 /// The most entries of a history. The first one stays, and of the others the newest.
 pub(super) const MAX_ENTRIES: usize = 40;
 
-/// The detail of an entry that waits for the next hour.
+/// The detail of an entry that waits for the next hour of its job.
 pub(super) const HOURLY_LIMIT: &str = "max_runs_per_hour";
+
+/// The detail of an entry that waits for the next hour of its listing.
+pub(super) const LISTING_LIMIT: &str = "max_runs_per_hour_of_listing";
 
 /// What happened to a batch, in the words of the ledger, the log and the command line.
 #[derive(
@@ -103,9 +106,10 @@ fn is_once(times: &u32) -> bool {
 }
 
 impl Entry {
-    /// Returns `true` if the start was put off for the job's limit of runs per hour.
+    /// Returns `true` if the start was put off for a limit of runs per hour.
     pub(super) fn is_hourly_limit(&self) -> bool {
-        self.what == HistoryEvent::Deferred && self.detail == HOURLY_LIMIT
+        self.what == HistoryEvent::Deferred
+            && [HOURLY_LIMIT, LISTING_LIMIT].contains(&self.detail.as_str())
     }
 
     /// Returns `true` if the entry records the start of this epoch.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Batch, SCHEMA_VERSION, Start};
+use super::{Batch, ListingLimit, SCHEMA_VERSION, Start};
 use crate::moment::Time;
 
 const MINUTE_MS: u64 = 60_000;
@@ -23,6 +23,9 @@ pub struct Slot {
     pub live: BTreeMap<String, u32>,
     /// The number of starts in each minute since 1970, for at least the last hour.
     pub starts: BTreeMap<u64, u32>,
+    /// The same of each listing that has a limit of its own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub listings: BTreeMap<String, BTreeMap<u64, u32>>,
     /// The number of writes. With 0, the item is not there yet.
     pub revision: u64,
     /// What a newer version has added to the item. It is kept as it is.
@@ -37,6 +40,8 @@ pub enum Full {
     Concurrent,
     /// It may start at this time.
     Hourly(Time),
+    /// Its listing lets it start at this time.
+    Listing(Time),
 }
 
 impl Default for Slot {
@@ -45,6 +50,7 @@ impl Default for Slot {
             v: SCHEMA_VERSION,
             live: BTreeMap::new(),
             starts: BTreeMap::new(),
+            listings: BTreeMap::new(),
             revision: 0,
             unknown: BTreeMap::new(),
         }
@@ -58,17 +64,17 @@ impl Slot {
     /// A limit is reached.
     pub fn admit(&self, batch: &str, epoch: u32, start: &Start, now: Time) -> Result<Self, Full> {
         let mut slot = self.clone();
-        let minute = now.0 / MINUTE_MS;
-        slot.starts.retain(|at, _| at.saturating_add(COUNTED_MINUTES) > minute);
+        forget(&mut slot.starts, now);
+        slot.listings.retain(|_, starts| {
+            forget(starts, now);
+            !starts.is_empty()
+        });
         if let Some(most) = start.max_runs_per_hour {
-            let begun: u64 = slot.starts.values().map(|count| u64::from(*count)).sum();
-            if begun >= u64::from(most)
-                && let Some((first, _)) = slot.starts.first_key_value()
-            {
-                let until = first.saturating_add(COUNTED_MINUTES).saturating_mul(MINUTE_MS);
-                return Err(Full::Hourly(Time(until)));
-            }
-            *slot.starts.entry(minute).or_default() += 1;
+            count(&mut slot.starts, most, now).map_err(Full::Hourly)?;
+        }
+        if let Some(ListingLimit { listing, max_runs_per_hour }) = &start.listing_limit {
+            let starts = slot.listings.entry(listing.clone()).or_default();
+            count(starts, *max_runs_per_hour, now).map_err(Full::Listing)?;
         }
         if let Some(most) = start.max_concurrent_runs {
             let others = slot.live.keys().filter(|id| *id != batch).count();
@@ -91,17 +97,44 @@ impl Slot {
             slot.live.remove(&batch.id)
         };
         if let Some(begun) = batch.refused_start() {
-            let minute = begun.0 / MINUTE_MS;
-            slot.starts.entry(minute).and_modify(|count| *count = count.saturating_sub(1));
-            slot.starts.retain(|_, count| *count > 0);
+            take_back(&mut slot.starts, begun);
+            let limit = batch.start.listing_limit.as_ref();
+            if let Some(starts) = limit.and_then(|limit| slot.listings.get_mut(&limit.listing)) {
+                take_back(starts, begun);
+            }
         }
         slot
     }
 }
 
+/// Forgets starts that are more than an hour ago.
+fn forget(starts: &mut BTreeMap<u64, u32>, now: Time) {
+    let minute = now.0 / MINUTE_MS;
+    starts.retain(|at, _| at.saturating_add(COUNTED_MINUTES) > minute);
+}
+
+/// Counts a start. If there are `most` already, returns when there are fewer.
+fn count(starts: &mut BTreeMap<u64, u32>, most: u32, now: Time) -> Result<(), Time> {
+    let begun: u64 = starts.values().map(|count| u64::from(*count)).sum();
+    if begun >= u64::from(most)
+        && let Some((first, _)) = starts.first_key_value()
+    {
+        return Err(Time(first.saturating_add(COUNTED_MINUTES).saturating_mul(MINUTE_MS)));
+    }
+    *starts.entry(now.0 / MINUTE_MS).or_default() += 1;
+    Ok(())
+}
+
+fn take_back(starts: &mut BTreeMap<u64, u32>, begun: Time) {
+    starts.entry(begun.0 / MINUTE_MS).and_modify(|count| *count = count.saturating_sub(1));
+    starts.retain(|_, count| *count > 0);
+}
+
 impl Start {
     /// Returns `true` if a run must be counted before it starts.
     pub fn has_limits(&self) -> bool {
-        self.max_concurrent_runs.is_some() || self.max_runs_per_hour.is_some()
+        self.max_concurrent_runs.is_some()
+            || self.max_runs_per_hour.is_some()
+            || self.listing_limit.is_some()
     }
 }

@@ -5,7 +5,7 @@ mod following;
 use std::time::Duration;
 
 use self::following::{failed, follow, missed_again, started};
-use super::history::{HOURLY_LIMIT, epoch_detail};
+use super::history::{HOURLY_LIMIT, LISTING_LIMIT, epoch_detail};
 use super::{
     Batch, Bounds, FoundRun, Full, HistoryEvent, Lookup, Missing, Seen, Slot, StartOutcome,
     Starting, State, Step, Unprepared, Why, attempt_of, backoff, cut,
@@ -117,6 +117,7 @@ fn sealed(Case { batch, seen, moment, bounds, is_due }: Case<'_>) -> Step {
             Ok(slot) => begin(Some(slot)),
             Err(Full::Concurrent) => defer(batch, moment, true, "max_concurrent_runs", now),
             Err(Full::Hourly(until)) => defer(batch, moment, false, HOURLY_LIMIT, until),
+            Err(Full::Listing(until)) => defer(batch, moment, false, LISTING_LIMIT, until),
         },
         // No step of a sealed batch has these answers.
         Seen::Begun

@@ -36,6 +36,7 @@ fn sealed(members: usize) -> Batch {
         scope: Scope::Job,
         claim: ClaimMode::Required,
         announce: false,
+        listing_limit: None,
     };
     let id = "0123456789abcdef0123456789abcdef".to_owned();
     let draft = Draft {

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use super::{JobRunRequest, Plan, Refusal, value};
 use crate::arrivals::Arrival;
-use crate::batch::{Draft, Identity, JobResources, Manifest, Member, RefusalReason};
+use crate::batch::{
+    Draft, Identity, JobResources, ListingLimit, Manifest, Member, RefusalReason, Start,
+};
 use crate::routes::{Route, Target, Verdict};
 
 /// An object version of a group.
@@ -83,11 +85,20 @@ impl Group<'_> {
             values.insert("object_uri".to_owned(), first.uri());
             values.extend(captures.iter().map(|(name, value)| ((*name).into(), (*value).into())));
         }
+        // Messages of one listing that differ can only be of somebody who changed it: the smaller limit holds.
+        let limits = versions.iter().chain(markers).filter_map(|version| {
+            version.arrival.listing.as_ref().and_then(|listing| listing.max_runs_per_hour)
+        });
+        let listing_limit = listing.zip(limits.min()).filter(|_| route.job.is_some());
+        let listing_limit = listing_limit.map(|(listing, max_runs_per_hour)| ListingLimit {
+            listing: listing.to_owned(),
+            max_runs_per_hour,
+        });
         let draft = Draft {
             route: route.name.clone(),
             bucket: route.bucket.clone(),
             group,
-            start: route.start(target, values),
+            start: Start { listing_limit, ..route.start(target, values) },
             closing: if listing.is_some() { route.closing.of_listing() } else { route.closing },
             listing: listing.map(str::to_owned),
             members,

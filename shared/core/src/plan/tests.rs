@@ -326,7 +326,12 @@ proptest! {
 
 #[test]
 fn what_a_listing_found_goes_to_the_route_of_the_listing_in_batches_of_its_own() {
-    let listing = Listing { id: "backfill-1".to_owned(), route: "orders".to_owned(), again: false };
+    let listing = Listing {
+        id: "backfill-1".to_owned(),
+        route: "orders".to_owned(),
+        again: false,
+        max_runs_per_hour: None,
+    };
     let announced = arrival("landing", "orders/dt=1/a.csv");
     let found = |key: &str| Arrival { listing: Some(listing.clone()), ..arrival("landing", key) };
     let plan = plan_of(&[announced, found("orders/dt=1/a.csv"), found("days/d=1/x")]);
@@ -344,6 +349,21 @@ fn what_a_listing_found_goes_to_the_route_of_the_listing_in_batches_of_its_own()
         ]
     );
     assert_eq!(plan.unmatched, [2], "the route of the listing does not take it");
+    let limits = |limits: [Option<u32>; 2]| {
+        let found = limits.iter().enumerate().map(|(n, max_runs_per_hour)| {
+            let listing = Listing { max_runs_per_hour: *max_runs_per_hour, ..listing.clone() };
+            let key = format!("orders/dt=1/{n}.csv");
+            Arrival { listing: Some(listing), ..arrival("landing", &key) }
+        });
+        let [request] = &plan_of(&found.collect::<Vec<_>>()).requests[..] else {
+            panic!("one batch")
+        };
+        let limit = request.draft.start.listing_limit.clone();
+        limit.map(|it| (it.listing, it.max_runs_per_hour))
+    };
+    assert_eq!(limits([None, None]), None);
+    assert_eq!(limits([Some(5), Some(2)]), Some(("backfill-1".to_owned(), 2)));
+    assert_eq!(limits([Some(5), Some(2)]), limits([Some(2), Some(5)]));
     let to_each = Listing { route: "each".to_owned(), ..listing };
     let each = Arrival { listing: Some(to_each), ..arrival("landing", "orders/dt=1/a.csv") };
     assert!(plan_of(&[each]).requests[0].draft.closing.is_at_once(), "one object a batch");

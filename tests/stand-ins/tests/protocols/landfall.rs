@@ -146,5 +146,6 @@ fn a_start() -> Start {
         scope: Scope::Job,
         claim: ClaimMode::Required,
         announce: false,
+        listing_limit: None,
     }
 }

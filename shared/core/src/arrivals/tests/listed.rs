@@ -5,7 +5,12 @@ use super::*;
 const QUEUE: &str = "arn:aws:sqs:eu-west-1:111111111111:arrivals";
 
 fn listing() -> Listing {
-    Listing { id: "backfill-1".to_owned(), route: "orders".to_owned(), again: false }
+    Listing {
+        id: "backfill-1".to_owned(),
+        route: "orders".to_owned(),
+        again: false,
+        max_runs_per_hour: None,
+    }
 }
 
 fn found(key: &str, version_id: Option<&str>) -> Listed {

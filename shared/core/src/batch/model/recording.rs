@@ -20,6 +20,7 @@ impl World {
             values: BTreeMap::new(),
             max_concurrent_runs: self.max_concurrent_runs,
             max_runs_per_hour: None,
+            listing_limit: None,
             attempts: 3,
             retry_states: vec![RunState::Failed],
             scope: Scope::Job,
