@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Case, HISTORY, MAX_UNSEEN, later, lookup, newest, park, release, write};
+use super::{AGAIN, Case, HISTORY, MAX_UNSEEN, later, lookup, newest, park, release, write};
 use crate::batch::{
     Batch, Bounds, Claim, ClaimMode, EndOutcome, Failed, FoundRun, HistoryEvent, Lookup, Missing,
     ObservedRun, Repeat, RepeatSeen, Run, RunState, Seen, Started, State, Step, Why, attempt_of,
@@ -10,15 +10,19 @@ use crate::batch::{
 };
 use crate::moment::{Moment, Time};
 
-/// The longest pause between two looks at a run. At first it is `AGAIN`.
-const MAX_FOLLOW: Duration = Duration::from_secs(300);
+/// The longest pause between two looks at a run that goes on. At first it is `AGAIN`. The event of its end needs no look,
+/// so looks only find the end of a run whose event was lost.
+const MAX_FOLLOW: Duration = Duration::from_secs(15 * 60);
+
+/// The longest pause before Glue is asked again about a run that it did not show.
+const MAX_UNANSWERED: Duration = Duration::from_secs(300);
 
 /// Follows `run`, which is one of the batch's. `found` are other runs that the same search found.
 pub(super) fn follow(batch: &Batch, run: &FoundRun, found: &[FoundRun], moment: &Moment) -> Step {
     let (now, run_id) = (moment.now, run.run_id.clone());
     let is_known = batch.runs.iter().any(|known| known.run_id == run.run_id);
     let what = if is_known { HistoryEvent::Followed } else { HistoryEvent::Started };
-    let look_at = moment.after(super::AGAIN);
+    let look_at = moment.after(AGAIN);
     let with_runs = batch.with_runs(found).with_runs(std::slice::from_ref(run));
     // A run that is there counts even beyond its job's limit. If it did not, one more run could start.
     let holds_slot = batch.start.has_limits();
@@ -34,7 +38,7 @@ pub(super) fn follow(batch: &Batch, run: &FoundRun, found: &[FoundRun], moment: 
 pub(super) fn started(case: Case<'_>, run: &Started) -> Step {
     let Case { batch, seen, moment, bounds, is_due } = case;
     let (now, Started { epoch, run_id, since, missing, .. }) = (moment.now, run);
-    let look_at = later(moment, *since, MAX_FOLLOW);
+    let look_at = later(moment, *since, MAX_UNANSWERED);
     let look_again = |missing: Option<Missing>, message: &str| {
         let state = State::Started(Started { look_at, missing, ..run.clone() });
         write(batch.clone().into_state(state, now, HistoryEvent::NotSeen, message))
@@ -47,6 +51,8 @@ pub(super) fn started(case: Case<'_>, run: &Started) -> Step {
             if observed.state == RunState::Succeeded || observed.state.is_failure() {
                 return Step::ReadClaim { run: observed.clone() };
             }
+            // Three times as long as the run has lasted: about six looks in the first hour, and fewer later.
+            let look_at = moment.after((now.since(*since) * 3).clamp(AGAIN, MAX_FOLLOW));
             let followed = State::Started(Started { look_at, missing: None, ..run.clone() });
             write(Batch { state: followed, ..batch.seen(run_id, observed) })
         }
@@ -185,7 +191,7 @@ fn repeated(
             let until = since + bounds.reconciliation;
             if now < until {
                 let repeat = Some(Repeat { awaited_since: Some(since), may_hold_claim });
-                let look_at = later(moment, since, MAX_FOLLOW).min(until);
+                let look_at = later(moment, since, MAX_UNANSWERED).min(until);
                 let waits = Started { look_at, missing: None, repeat, ..run.clone() };
                 let what = HistoryEvent::AwaitsRepeat;
                 return follow_on(waits, what, &repeat_after(run_id));

@@ -39,10 +39,33 @@ fn the_longer_a_run_lasts_the_less_often_it_is_looked_at() {
         let batch = written(&started(), &Seen::Run(Some(state.into())), after);
         batch.due().expect("it is followed").since(NOW + secs(after)).as_secs()
     };
-    assert_eq!(pause(60, RunState::Starting), 60);
-    assert_eq!(pause(600, RunState::Running), 150);
-    assert_eq!(pause(86_400, RunState::Stopping), 300);
-    assert_eq!(pause(60, RunState::Other("HIBERNATING".to_owned())), 60, "taken for live");
+    assert_eq!(pause(10, RunState::Starting), 60);
+    assert_eq!(pause(200, RunState::Running), 600);
+    assert_eq!(pause(86_400, RunState::Stopping), 900);
+    assert_eq!(pause(20, RunState::Other("HIBERNATING".to_owned())), 60, "taken for live");
+}
+
+#[test]
+fn a_run_is_looked_at_about_six_times_in_its_first_hour_and_less_often_later() {
+    for (jitter, first_hour) in [(0, 5), (500, 6), (999, 7)] {
+        let mut batch = started();
+        let first = Moment { jitter, ..moment(0) }.after(secs(60));
+        let looks = std::iter::successors(Some(first), |due| {
+            let at = Moment { jitter, now: *due, lease: *due + secs(120) };
+            let seen = Seen::Run(Some(RunState::Running.into()));
+            let Step::Write { batch: written, .. } = next(&batch, &seen, &at, &SETTINGS) else {
+                panic!("the run is followed")
+            };
+            batch = *written;
+            batch.due()
+        });
+        let mut hours = [0; 5];
+        for hour in looks.map(|due| due.since(NOW).as_secs() / 3_600).take_while(|hour| *hour < 5) {
+            hours[usize::try_from(hour).expect("few hours")] += 1;
+        }
+        assert_eq!(hours[0], first_hour, "{hours:?}");
+        assert!(hours[1..].iter().all(|looks| (4..=6).contains(looks)), "{hours:?}");
+    }
 }
 
 #[test]
