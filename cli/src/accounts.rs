@@ -71,6 +71,8 @@ pub fn stacks(prefix: &str, order: Order) -> Vec<(Side, TemplateName, String)> {
 pub struct Account {
     pub side: Side,
     pub id: String,
+    /// The ARN of whoever the credentials belong to.
+    pub caller: String,
     pub region: String,
     pub stacks: Stacks,
     pub s3: aws_sdk_s3::Client,
@@ -194,16 +196,17 @@ impl Account {
             .build();
         let identity = aws::identity(&config).await.with_context(of)?;
         let id = identity.account().context("STS returned no account")?;
-        Ok(Self::of(side, id, region, config))
+        let caller = identity.arn().context("STS returned no ARN")?;
+        Ok(Self::of(side, (id, caller), region, config))
     }
 
     /// Returns this account in another region.
     pub fn in_region(&self, region: &str) -> Self {
         let config = self.config.to_builder().region(Region::new(region.to_owned())).build();
-        Self::of(self.side, &self.id, region, config)
+        Self::of(self.side, (&self.id, &self.caller), region, config)
     }
 
-    fn of(side: Side, id: &str, region: &str, config: SdkConfig) -> Self {
+    fn of(side: Side, (id, caller): (&str, &str), region: &str, config: SdkConfig) -> Self {
         let s3 = landfall_aws::config::s3(&config).timeout_config(timeouts(UPLOAD_TIMEOUT)).build();
         Self {
             side,
@@ -212,6 +215,7 @@ impl Account {
                 place: format!("account `{id}`, region `{region}`"),
             },
             id: id.to_owned(),
+            caller: caller.to_owned(),
             region: region.to_owned(),
             s3: aws_sdk_s3::Client::from_conf(s3),
             dynamodb: aws_sdk_dynamodb::Client::new(&config),

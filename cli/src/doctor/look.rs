@@ -7,6 +7,8 @@ use anyhow::{Context, anyhow, bail};
 use landfall_aws::clock::now;
 use landfall_core::bucket_notifications::{self, Filter};
 use landfall_core::chain::observed::{AnalyticsAccount, DataAccount, Observations, RouteFacts};
+use landfall_core::chain::permissions::needed;
+use landfall_core::chain::{self, could_not_look};
 use landfall_core::problem::did_you_mean;
 use landfall_core::roles::{DEFAULT_PATH, Kind};
 use landfall_core::routes::Routes;
@@ -14,7 +16,7 @@ use landfall_core::secret::Secret;
 use landfall_core::shell;
 use landfall_inspection::cloudformation::{self, Deployed};
 use landfall_inspection::requested::Requested;
-use landfall_inspection::{Clients, Place, Seen, analytics, data};
+use landfall_inspection::{Clients, Place, Seen, analytics, data, organization};
 
 use crate::accounts::target::DeploymentTarget;
 use crate::accounts::{self, Side, stack_name};
@@ -75,7 +77,9 @@ impl<'a> Question<'a> {
     /// Looks at the data account alone.
     pub async fn look_at_data(self, account: &Connected, stack: &Seen<Deployed>) -> Observations {
         let data = self.data(account, stack).await.account;
-        self.observations(Ok(data), Err("nobody looked".to_owned()))
+        let mut observations = self.observations(Ok(data), Err("nobody looked".to_owned()));
+        account.ask_simulation(&mut observations, chain::Side::Data).await;
+        observations
     }
 
     /// Looks at both accounts, as far as the credentials reach.
@@ -94,7 +98,7 @@ impl<'a> Question<'a> {
             }
         }
         let mut external_id = None;
-        let data = match (&data, &data_stack) {
+        let seen = match (&data, &data_stack) {
             (Ok(account), Some(stack)) => {
                 say(&format!("looking at the data account ({})", account.place.account));
                 let inspected = self.data(account, stack).await;
@@ -104,7 +108,7 @@ impl<'a> Question<'a> {
             (Err(why), _) => Err(why.clone()),
             (Ok(_), None) => Err("nobody looked".to_owned()),
         };
-        let analytics = match (&analytics, &analytics_stack) {
+        let seen_analytics = match (&analytics, &analytics_stack) {
             (Ok(account), Some(stack)) => {
                 say(&format!("looking at the analytics account ({})", account.place.account));
                 Ok(self.analytics(account, stack, external_id.as_ref()).await)
@@ -112,7 +116,13 @@ impl<'a> Question<'a> {
             (Err(why), _) => Err(why.clone()),
             (Ok(_), None) => Err("nobody looked".to_owned()),
         };
-        Ok(self.observations(data, analytics))
+        let mut observations = self.observations(seen, seen_analytics);
+        for (account, side) in [(&data, chain::Side::Data), (&analytics, chain::Side::Analytics)] {
+            if let Ok(account) = account {
+                account.ask_simulation(&mut observations, side).await;
+            }
+        }
+        Ok(observations)
     }
 
     fn observations(
@@ -142,11 +152,12 @@ impl<'a> Question<'a> {
             account: connected.id,
             region: connected.region,
         };
-        Ok(Connected { clients: Clients::new(&connected.config), place })
+        let (clients, caller) = (Clients::new(&connected.config), connected.caller);
+        Ok(Connected { clients, place, caller })
     }
 
     async fn data(&self, account: &Connected, stack: &Seen<Deployed>) -> data::Inspected {
-        let Connected { clients, place } = account;
+        let Connected { clients, place, .. } = account;
         let requested = cloudformation::requested(clients, stack).await;
         let prefix = &self.stacks.name_prefix;
         let reader = format!("{prefix}-reader-{}", self.target.account);
@@ -170,7 +181,7 @@ impl<'a> Question<'a> {
         stack: &Seen<Deployed>,
         external_id: Option<&Secret>,
     ) -> AnalyticsAccount {
-        let Connected { clients, place } = account;
+        let Connected { clients, place, .. } = account;
         let requested = cloudformation::requested(clients, stack).await;
         let prefix = &self.stacks.name_prefix;
         let expected = analytics::Expected {
@@ -213,6 +224,25 @@ fn role_arn(
 pub struct Connected {
     pub clients: Clients,
     pub place: Place,
+    /// The ARN of whoever the credentials belong to.
+    pub caller: String,
+}
+
+impl Connected {
+    /// If a look at this account was denied, asks IAM's policy simulation whether the organization denied it. Whoever may not ask
+    /// knows no more than before.
+    async fn ask_simulation(&self, observations: &mut Observations, side: chain::Side) {
+        if !could_not_look(observations, side) {
+            return;
+        }
+        let Self { clients, caller, .. } = self;
+        let Ok(kept) = organization::kept(clients, caller, &needed(side)).await else { return };
+        match (side, &mut observations.data, &mut observations.analytics) {
+            (chain::Side::Data, Ok(data), _) => data.kept_by_organization = kept,
+            (chain::Side::Analytics, _, Ok(analytics)) => analytics.kept_by_organization = kept,
+            (_, _, _) => {}
+        }
+    }
 }
 
 /// Returns the command that deploys the routes.

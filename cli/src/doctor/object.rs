@@ -40,9 +40,9 @@ pub fn run(args: &DoctorArgs, uri: &str, color: Color) -> Printed {
         None => None,
     };
     let (object, facts, checks) = aws::wait(async {
-        let DataAccount { config, place } = connect(&args.stacks).await?;
+        let DataAccount { config, place, caller } = connect(&args.stacks).await?;
         let ledger = ledger::of(&config, format!("{}-ledger", args.stacks.name_prefix));
-        let connected = Connected { clients: Clients::new(&config), place };
+        let connected = Connected { clients: Clients::new(&config), place, caller };
         let at = At { stacks: &args.stacks, file, connected };
         at.follow(&ledger, (bucket, key), known).await
     })?;
@@ -67,6 +67,8 @@ pub fn run(args: &DoctorArgs, uri: &str, color: Color) -> Printed {
 pub struct DataAccount {
     pub config: SdkConfig,
     pub place: Place,
+    /// The ARN of whoever the credentials belong to.
+    pub caller: String,
 }
 
 /// Connects to the data account.
@@ -79,7 +81,8 @@ pub async fn connect(stacks: &StackArgs) -> anyhow::Result<DataAccount> {
         .region()
         .context("no region is set: name the region of the data account's stack with --region")?;
     let place = aws::place(&identity, &config)?;
-    Ok(DataAccount { config, place })
+    let caller = identity.arn().context("STS returned no ARN")?.to_owned();
+    Ok(DataAccount { config, place, caller })
 }
 
 /// Where the object should be.
@@ -96,7 +99,7 @@ impl At<'_> {
         (bucket, key): (&str, &str),
         known: Option<Known>,
     ) -> anyhow::Result<(Object, Facts, Vec<Check>)> {
-        let Connected { clients, place } = &self.connected;
+        let Connected { clients, place, .. } = &self.connected;
         let stack = stack_name(&self.stacks.name_prefix, TemplateName::Data);
         say(&format!("looking at the data account ({})", place.account));
         let routes = async {

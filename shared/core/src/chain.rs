@@ -16,6 +16,6 @@ pub mod problems;
 mod statements;
 
 pub use check::{Check, Status, first_broken};
-pub use judge::{judge, judge_object};
+pub use judge::{could_not_look, judge, judge_object};
 pub use link::{Link, Side};
 pub use owners::request_to_owners;

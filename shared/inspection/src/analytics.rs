@@ -52,6 +52,7 @@ pub async fn inspect(
     AnalyticsAccount {
         analysis: None,
         account: place.account.clone(),
+        kept_by_organization: BTreeSet::new(),
         region: place.region.clone(),
         stack: named(&expected.stack, status(stack)),
         starter,

@@ -1,6 +1,6 @@
 //! The data account's half of the chain.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::StreamExt;
 use futures_util::stream;
@@ -100,6 +100,7 @@ pub async fn inspect(
     ) = second;
     let account = DataAccount {
         account: place.account.clone(),
+        kept_by_organization: BTreeSet::new(),
         region: place.region.clone(),
         stack: named(&expected.stack, status(stack)),
         routes_are_deployed: look(routes_are_deployed),

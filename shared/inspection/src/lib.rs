@@ -19,6 +19,7 @@ mod kms;
 mod lambda;
 pub mod listing;
 mod look;
+pub mod organization;
 pub mod requested;
 mod roles;
 mod s3;

@@ -11,6 +11,8 @@ use crate::{Clients, Seen, drift};
 
 /// Looks at the role of this ARN, and compares it with what the stack asks for. `presented` is the external ID that
 /// callers present to it, if that is known.
+const ROLE: Call = Call { operation: "GetRole", missing: &["NoSuchEntity"] };
+
 pub(crate) async fn role(
     clients: &Clients,
     arn: &str,
@@ -34,6 +36,12 @@ pub(crate) async fn role(
 }
 
 /// Looks at the role of this ARN.
+/// Returns the ARN of a role.
+pub(crate) async fn arn(clients: &Clients, name: &str) -> Seen<String> {
+    let answer = ROLE.seen(clients.iam.get_role().role_name(name).send().await)?;
+    answer.role.map(|role| role.arn).ok_or_else(|| ROLE.failed("the answer has no role"))
+}
+
 pub(crate) async fn observed(clients: &Clients, arn: &str) -> Seen<Observed> {
     let name = arn.rsplit('/').next().unwrap_or(arn);
     match iam::observe(&clients.iam, name).await {

@@ -1,5 +1,7 @@
 //! What AWS's refusals become, over HTTP. Healthy accounts are seen end to end.
 
+mod organization;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_config::retry::RetryConfig;

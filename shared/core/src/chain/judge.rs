@@ -71,6 +71,17 @@ pub fn judge(observations: &Observations) -> Vec<Check> {
     checks
 }
 
+/// Returns `true` if a look at an account showed nothing, without a word that the organization denied it. Then it is worth asking
+/// IAM's policy simulation.
+pub fn could_not_look(observations: &Observations, side: Side) -> bool {
+    let is_unclear = |check: &Check| {
+        check.link.side() == side
+            && check.status == Status::Unknown
+            && check.problem.as_ref().is_some_and(|it| it.code == Fault::CouldNotLook.code())
+    };
+    judge(observations).iter().any(is_unclear)
+}
+
 /// Judges the way from the bucket to the ledger.
 fn until_ledger(place: &Place<'_>, data: &DataAccount, routes: &[RouteFacts]) -> Vec<Check> {
     let buckets = distinct(routes.iter().map(|route| route.bucket.as_str()));
@@ -166,7 +177,11 @@ struct Place<'a> {
     stack: &'a str,
     is_stack_missing: bool,
     deploy: &'a str,
+    kept_by_organization: &'a BTreeSet<String>,
 }
+
+/// What the organization keeps from the credentials, if nobody asked.
+static NOTHING: BTreeSet<String> = BTreeSet::new();
 
 /// Why there is nothing to judge.
 enum Gap<'a> {
@@ -196,6 +211,7 @@ impl<'a> Place<'a> {
             stack: &data.stack.name,
             is_stack_missing: stacks::is_missing(&data.stack.look),
             deploy,
+            kept_by_organization: &data.kept_by_organization,
         }
     }
 
@@ -207,6 +223,7 @@ impl<'a> Place<'a> {
             stack: &analytics.stack.name,
             is_stack_missing: stacks::is_missing(&analytics.stack.look),
             deploy,
+            kept_by_organization: &analytics.kept_by_organization,
         }
     }
 
@@ -288,6 +305,13 @@ impl<'a> Place<'a> {
     fn gap_after(&self, link: Link, resource: &str, gap: &Gap<'_>, earlier: Link) -> Check {
         match gap {
             Gap::Missing => self.skipped_after(link, resource, earlier),
+            Gap::Denied(permission) if self.kept_by_organization.contains(*permission) => {
+                let evidence = format!(
+                    "to look, the credentials need `{permission}`, and IAM's policy simulation says that the organization \
+                     doesn't allow it"
+                );
+                self.denied_by_organization(link, resource, evidence, permission)
+            }
             Gap::Denied(permission) => self.unknown(
                 link,
                 resource,
@@ -295,11 +319,21 @@ impl<'a> Place<'a> {
             ),
             Gap::DeniedByOrganization(permission) => {
                 let evidence = format!("a policy of the organization denies `{permission}`");
-                let (fault, more) = (Fault::DeniedByOrganization, [("permission", *permission)]);
-                self.wrong(link, Status::Unknown, resource, evidence, fault, &more)
+                self.denied_by_organization(link, resource, evidence, permission)
             }
             Gap::Failed(why) => self.unknown(link, resource, format!("the look failed: {why}")),
         }
+    }
+
+    fn denied_by_organization(
+        &self,
+        link: Link,
+        resource: &str,
+        evidence: String,
+        permission: &str,
+    ) -> Check {
+        let (fault, more) = (Fault::DeniedByOrganization, [("permission", permission)]);
+        self.wrong(link, Status::Unknown, resource, evidence, fault, &more)
     }
 
     fn stack(&self) -> Link {

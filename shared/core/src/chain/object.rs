@@ -93,9 +93,15 @@ impl Object {
         recorded
     }
 
+    /// Returns the names of the routes that take the object.
+    pub(super) fn takers(&self) -> impl Iterator<Item = &str> {
+        let answers = self.answers.iter().flat_map(|answers| &answers.routes);
+        answers.filter(|it| it.takes).map(|it| it.route.as_str())
+    }
+
     /// Returns `true` if a route takes the object.
     pub fn is_taken(&self) -> bool {
-        self.answers.as_ref().is_ok_and(|answers| answers.routes.iter().any(|it| it.takes))
+        self.takers().next().is_some()
     }
 
     /// Returns `true` if the object should be in the ledger and isn't known to be there, so that it is worth looking at the

@@ -96,6 +96,9 @@ impl From<&Route> for RouteFacts {
 pub struct DataAccount {
     /// The account's ID.
     pub account: String,
+    /// The permissions that the organization keeps from the credentials that looked, as far as somebody asked IAM's policy
+    /// simulation. A look that was denied says so itself only within an organization, and not always.
+    pub kept_by_organization: BTreeSet<String>,
     /// The region of the stack.
     pub region: String,
     /// The status of the data account's stack, such as `UPDATE_COMPLETE`, by the stack's name.
@@ -175,6 +178,8 @@ pub struct Watch {
 pub struct AnalyticsAccount {
     /// The account's ID.
     pub account: String,
+    /// The permissions that the organization keeps from the credentials that looked, as in the data account.
+    pub kept_by_organization: BTreeSet<String>,
     /// The region of the jobs.
     pub region: String,
     /// The status of the analytics account's stack, by the stack's name.

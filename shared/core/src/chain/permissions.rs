@@ -4,7 +4,7 @@
 
 mod deploying;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 pub use self::deploying::deploying;
@@ -53,7 +53,7 @@ const fn call(
 }
 
 /// The calls. `GetCallerIdentity` isn't among them, because nobody needs a permission for it.
-const CALLS: [Call; 30] = [
+const CALLS: [Call; 31] = [
     call("DescribeStacks", "cloudformation:DescribeStacks", BOTH, About::Settings),
     call("ListStackResources", "cloudformation:ListStackResources", BOTH, About::Settings),
     call("GetTemplate", "cloudformation:GetTemplate", BOTH, About::Settings),
@@ -80,6 +80,7 @@ const CALLS: [Call; 30] = [
     call("ListAttachedRolePolicies", "iam:ListAttachedRolePolicies", BOTH, About::Settings),
     call("GetPolicy", "iam:GetPolicy", BOTH, About::Settings),
     call("GetPolicyVersion", "iam:GetPolicyVersion", BOTH, About::Settings),
+    call("SimulatePrincipalPolicy", "iam:SimulatePrincipalPolicy", BOTH, About::Settings),
     call("GetJob", "glue:GetJob", ANALYTICS, About::Settings),
     call("GetJobRuns", "glue:GetJobRuns", ANALYTICS, About::Settings),
     call("GetObject", "s3:GetObject", DATA, About::Routes),
@@ -104,6 +105,12 @@ const OF_BACKFILL: [Call; 2] = [
 pub fn permission(operation: &str) -> Option<&'static str> {
     let mut all = CALLS.iter().chain(&OF_AUDITOR).chain(&OF_BACKFILL);
     all.find(|call| call.operation == operation).map(|call| call.permission)
+}
+
+/// Returns the permissions that it takes to look at one account's half of the chain.
+pub fn needed(side: Side) -> BTreeSet<&'static str> {
+    let its = CALLS.iter().filter(|call| call.sides.contains(&side));
+    its.map(|call| call.permission).collect()
 }
 
 /// Returns the least policy that lets somebody look at one account's half of the chain.
@@ -168,8 +175,6 @@ pub(super) fn section() -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use expect_test::expect;
 
     use super::*;
@@ -190,8 +195,9 @@ mod tests {
                 })
             {
                 let verb = action.split(':').nth(1).unwrap_or_default();
-                let is_reading =
-                    ["Get", "List", "Describe"].iter().any(|start| verb.starts_with(start));
+                let is_reading = ["Get", "List", "Describe", "Simulate"]
+                    .iter()
+                    .any(|start| verb.starts_with(start));
                 assert!(is_reading, "{action}");
             }
             let is_data = document.to_json().contains("acme-landing/");

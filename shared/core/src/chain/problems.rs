@@ -61,6 +61,11 @@ pub struct Problem {
 }
 
 impl Fault {
+    /// Returns the stable identifier.
+    pub(super) fn code(self) -> &'static str {
+        self.row().code
+    }
+
     /// Returns the problem, with `values` filled in.
     pub(super) fn problem(self, values: &[(&str, &str)]) -> Problem {
         let Row { code, severity, cause, fix, command } = self.row();

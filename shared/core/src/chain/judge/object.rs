@@ -1,6 +1,6 @@
 //! Judges the way of one object into the ledger.
 
-use super::{Gap, Place, listed, look, until_ledger};
+use super::{Gap, NOTHING, Place, listed, look, until_ledger};
 use crate::chain::check::{Check, Status, first_broken};
 use crate::chain::link::{Link, Side};
 use crate::chain::object::{Head, KEPT, ON_ITS_WAY, Object};
@@ -22,7 +22,15 @@ pub fn judge_object(object: &Object, chain: Option<&Observations>) -> Vec<Check>
 
 fn place(object: &Object) -> Place<'_> {
     let Object { account, region, .. } = object;
-    Place { side: Side::Data, account, region, stack: "", is_stack_missing: false, deploy: "" }
+    Place {
+        side: Side::Data,
+        account,
+        region,
+        stack: "",
+        is_stack_missing: false,
+        deploy: "",
+        kept_by_organization: &NOTHING,
+    }
 }
 
 struct Of<'a> {
@@ -80,8 +88,7 @@ impl Of<'_> {
             Ok(answers) => answers,
             Err(why) => return self.place.unknown(link, &self.uri, why),
         };
-        let takers = answers.routes.iter().filter(|it| it.takes).map(|it| it.route.as_str());
-        let takers = listed(takers);
+        let takers = listed(self.object.takers());
         if !takers.is_empty() {
             return self.place.ok(link, &self.uri, format!("{}: taken by {takers}", answers.from));
         }
@@ -150,7 +157,9 @@ impl Of<'_> {
         fault: Fault,
     ) -> Check {
         let Object { bucket, key, .. } = self.object;
-        let values = [("uri", self.uri.as_str()), ("bucket", bucket), ("key", key)];
+        let route = self.object.takers().next().unwrap_or("ROUTE");
+        let values =
+            [("uri", self.uri.as_str()), ("bucket", bucket), ("key", key), ("route", route)];
         self.place.wrong(link, status, &self.uri, evidence, fault, &values)
     }
 }

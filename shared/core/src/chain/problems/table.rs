@@ -298,8 +298,8 @@ table! {
         None;
     ObjectNotRecorded: "object_not_recorded", High,
         "A route takes the object, but the ledger doesn't have it, and no link on the way is known to be broken now. The object landed while one was, or its event waits in a queue or a dead-letter queue. S3 announces an object only once.",
-        "Look at the queues first. If the event isn't there, copy the object onto itself, so that S3 announces it again. The copy is a new version without the metadata of the old.",
-        Some("aws s3 cp {uri} {uri} --metadata-directive REPLACE");
+        "Look at the queues first. If the event isn't there, a backfill brings the object in, with all others of the route whose keys begin the same. It leaves out what is in a batch already, and what is less than an hour old. With `--dry-run` it only shows them.",
+        Some("landfall backfill --route {route} --prefix {key}");
 
     RoleMissing: "role_missing", High,
         "Somebody deleted the role. Nothing that needs it works until it is back. Batches wait in the ledger meanwhile.",

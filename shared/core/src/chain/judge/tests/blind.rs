@@ -1,10 +1,12 @@
 //! Looks that saw nothing.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 
 use super::healthy::both_transports;
 use crate::chain::observed::*;
-use crate::chain::{Check, Link, Status, judge};
+use crate::chain::{Check, Link, Status, could_not_look, judge};
 
 /// How a look saw nothing.
 #[derive(Debug, Clone, Copy)]
@@ -170,5 +172,29 @@ proptest! {
         prop_assert!(checks.iter().all(|check| check.status != Status::Broken), "{:?}", checks);
         let is_named = |check: &Check| check.link == links[0].0 && check.evidence.contains("`x:Look`");
         prop_assert!(checks.iter().any(is_named), "{:?}", checks);
+    }
+}
+
+#[test]
+fn a_look_that_was_denied_is_the_organizations_doing_if_the_simulation_says_so() {
+    let code = |checks: &[Check]| -> BTreeSet<&'static str> {
+        let unknown = checks.iter().filter(|check| check.status == Status::Unknown);
+        unknown.filter_map(|check| Some(check.problem.as_ref()?.code)).collect()
+    };
+    for look in 0..LINKS.len() {
+        let (mut observations, links) = blinded(&[(look, How::Denied)]);
+        assert_eq!(code(&judge(&observations)), BTreeSet::from(["could_not_look"]), "{links:?}");
+        let side = links[0].0.side();
+        assert!(could_not_look(&observations, side), "{links:?}");
+        let kept = BTreeSet::from(["x:Look".to_owned(), "x:Other".to_owned()]);
+        observations.data.as_mut().expect("data").kept_by_organization = kept.clone();
+        observations.analytics.as_mut().expect("analytics").kept_by_organization = kept;
+        let checks = judge(&observations);
+        assert_eq!(code(&checks), BTreeSet::from(["denied_by_organization"]), "{links:?}");
+        assert!(!could_not_look(&observations, side), "{links:?}");
+        let another = BTreeSet::from(["x:Other".to_owned()]);
+        observations.data.as_mut().expect("data").kept_by_organization = another.clone();
+        observations.analytics.as_mut().expect("analytics").kept_by_organization = another;
+        assert_eq!(code(&judge(&observations)), BTreeSet::from(["could_not_look"]), "{links:?}");
     }
 }

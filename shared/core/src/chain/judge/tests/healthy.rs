@@ -132,6 +132,7 @@ pub(super) fn healthy() -> Observations {
         filters: vec![filter],
     };
     let data = DataAccount {
+        kept_by_organization: BTreeSet::new(),
         account: "111111111111".to_owned(),
         region: "eu-west-1".to_owned(),
         stack: named("landfall", "UPDATE_COMPLETE".to_owned()),
@@ -181,6 +182,7 @@ pub(super) fn healthy() -> Observations {
         last_failure: Look::Seen(None),
     };
     let analytics = AnalyticsAccount {
+        kept_by_organization: BTreeSet::new(),
         account: "222222222222".to_owned(),
         region: "eu-west-1".to_owned(),
         stack: named("landfall", "CREATE_COMPLETE".to_owned()),

@@ -187,9 +187,9 @@ fn the_first_broken_link_on_the_way_of_an_object_is_why_the_ledger_does_not_have
 }
 
 #[test]
-fn the_command_that_announces_an_object_again_can_be_copied_into_a_shell() {
+fn the_command_that_brings_an_object_in_can_be_copied_into_a_shell() {
     let checks = judge_object(&lost(), Some(&healthy()));
     let problem = first_broken(&checks).and_then(|check| check.problem.clone()).expect("a problem");
-    expect![[r"aws s3 cp 's3://acme-landing/orders/a b.csv' 's3://acme-landing/orders/a b.csv' --metadata-directive REPLACE"]]
+    expect!["landfall backfill --route orders --prefix 'orders/a b.csv'"]
         .assert_eq(&problem.command.expect("a command"));
 }
