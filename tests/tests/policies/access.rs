@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use landfall_core::bucket_access;
-use landfall_core::roles::{Home, Kind, Owner, Role, Spec};
+use landfall_core::roles::{Home, Kind, Owner, Role, RoleSpec};
 use landfall_tests::judge::Request;
 use landfall_tests::{ANALYTICS, DATA, REGION};
 use serde_json::{Value, json};
@@ -59,7 +59,7 @@ fn job() -> Role {
         "ReaderRoleArns": [role(DATA, "landfall/landfall-reader")],
         "ManifestsBucketName": MANIFESTS,
     });
-    let spec = Spec::read(Kind::Job, &properties, &home(ANALYTICS)).expect("valid properties");
+    let spec = RoleSpec::read(Kind::Job, &properties, &home(ANALYTICS)).expect("valid properties");
     let [stack_id, logical_id, physical_id] = ["stack", "Role", "Role-1"].map(str::to_owned);
     let owner = Owner { stack_id, logical_id, physical_id };
     spec.role(&owner, &BTreeSet::new()).expect("a role")
