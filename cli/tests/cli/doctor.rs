@@ -187,8 +187,12 @@ fn refuse(request: &Request) -> ResponseTemplate {
 
 /// Runs `doctor` with the credentials of the environment.
 async fn doctor(server: Option<&MockServer>, options: &[&str]) -> Shown {
+    doctor_of(ROUTES, server, options).await
+}
+
+async fn doctor_of(routes: &str, server: Option<&MockServer>, options: &[&str]) -> Shown {
     let folder = TempDir::new().expect("a temporary folder");
-    fs::write(folder.path().join("f"), ROUTES).expect("a written file");
+    fs::write(folder.path().join("f"), routes).expect("a written file");
     let args = [&["doctor", "--routes", "f"][..], options].concat();
     let mut command = command(folder.path(), &args);
     command.env_clear().env("AWS_EC2_METADATA_DISABLED", "true").env("HOME", folder.path());
@@ -231,14 +235,15 @@ async fn who_may_look_at_nothing_is_told_what_to_ask_for_and_not_that_all_is_wel
     assert!(text.stderr.contains("looking at the data account (111111111111)"), "{}", text.stderr);
 }
 
-/// Describes a stack of another version, and refuses everything else.
+/// Describes a stack of another version, whose functions may put no event, and refuses everything else.
 fn describe_another_version(request: &Request) -> ResponseTemplate {
     if !String::from_utf8_lossy(&request.body).contains("Action=DescribeStacks") {
         return refuse(request);
     }
     ResponseTemplate::new(200).set_body_string(
         "<DescribeStacksResponse><DescribeStacksResult><Stacks><member><StackName>landfall</StackName>\
-         <CreationTime>2026-01-31T12:00:00Z</CreationTime><StackStatus>UPDATE_COMPLETE</StackStatus><Outputs><member>\
+         <CreationTime>2026-01-31T12:00:00Z</CreationTime><StackStatus>UPDATE_COMPLETE</StackStatus><Parameters><member>\
+         <ParameterKey>AnnouncesBatches</ParameterKey><ParameterValue>false</ParameterValue></member></Parameters><Outputs><member>\
          <OutputKey>LandfallVersion</OutputKey><OutputValue>9.0.0</OutputValue></member></Outputs></member></Stacks>\
          </DescribeStacksResult></DescribeStacksResponse>",
     )
@@ -255,6 +260,22 @@ async fn a_stack_with_another_version_is_warned_of_once() {
     assert!(warnings[0].contains("stack `landfall` was deployed with version 9.0.0"));
     let document: Value = serde_json::from_str(&shown.stdout).expect("JSON");
     assert_eq!(document["checks"][0]["status"], "ok", "{document:#}");
+}
+
+#[tokio::test]
+async fn routes_that_announce_need_a_stack_whose_functions_may() {
+    let server = MockServer::start().await;
+    Mock::given(any()).respond_with(describe_another_version).mount(&server).await;
+    let announcing = ROUTES.replace("job: items }", "job: items, announce: true }");
+    assert_ne!(announcing, ROUTES);
+    for (routes, first_broken) in [(ROUTES, Value::Null), (announcing.as_str(), "LF044".into())] {
+        let shown = doctor_of(routes, Some(&server), &["--json"]).await;
+        let document: Value = serde_json::from_str(&shown.stdout).expect("JSON");
+        assert_eq!(document["first_broken"]["link"], first_broken, "{document:#}");
+    }
+    let shown = doctor_of(&announcing, Some(&server), &[]).await;
+    let says = "its parameter AnnouncesBatches isn't true, and these routes announce: `items`";
+    assert!(shown.status == 1 && shown.stdout.contains(says), "{}", shown.all());
 }
 
 #[tokio::test]

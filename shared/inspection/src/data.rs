@@ -104,6 +104,7 @@ pub async fn inspect(
         region: place.region.clone(),
         stack: named(&expected.stack, status(stack)),
         routes_are_deployed: look(routes_are_deployed),
+        announces: look(announces(stack)),
         buckets,
         transport,
         arrivals,
@@ -127,6 +128,12 @@ pub async fn inspect(
 /// Returns the status of a stack.
 pub(crate) fn status(stack: &Seen<Deployed>) -> Seen<String> {
     stack.as_ref().map(|stack| stack.status.clone()).map_err(Clone::clone)
+}
+
+/// Returns whether the stack lets its functions put the events that announce batches.
+fn announces(stack: &Seen<Deployed>) -> Seen<bool> {
+    let stack = stack.as_ref().map_err(Clone::clone)?;
+    Ok(stack.parameter("AnnouncesBatches") == Some("true"))
 }
 
 /// Returns what the stack asks for in the policies of buckets.

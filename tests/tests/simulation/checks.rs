@@ -8,11 +8,13 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::functions::{MAX_CONCURRENT, MAX_PER_HOUR};
-use crate::world::{LEDGER, Ran, Upload, World};
+use crate::world::{LEDGER, LISTING, MAX_PER_HOUR_OF_LISTING, OLD, Ran, Upload, World};
 
 /// The longest time until an object that was uploaded in calm weather has its run, whatever else
 /// waits.
 const SOON: Duration = Duration::from_secs(300);
+
+const HOUR: Duration = Duration::from_secs(3_600);
 
 /// The ledger as it stands.
 pub struct Ledger {
@@ -32,7 +34,9 @@ impl Ledger {
         for item in items.iter().filter(|item| begins(item, "chunk#")) {
             let id = item["pk"]["S"].as_str().and_then(|pk| pk.split('#').nth(1));
             for member in read::<Chunk>(item).members {
-                let version = (member.key, member.sequencer.unwrap_or_default());
+                // What a listing found has no sequencer, and S3 may have announced it first.
+                let sequencer = member.sequencer.filter(|_| !member.key.starts_with(OLD));
+                let version = (member.key, sequencer.unwrap_or_default());
                 members.entry(version).or_default().push(id.unwrap_or_default().to_owned());
             }
         }
@@ -63,7 +67,7 @@ pub fn violations(world: &World, is_over: bool) -> Vec<String> {
         found.extend(moving.map(|b| format!("batch `{}` never ends: {:?}", b.id, b.history)));
         found.push("the simulation does not come to rest".to_owned());
     }
-    for queue in [&world.arrivals, &world.runs] {
+    for queue in [&world.arrivals, &world.backfill, &world.runs] {
         found.extend(queue.dead().iter().map(|dead| format!("in a dead-letter queue: {dead:?}")));
     }
     let state = world.state();
@@ -84,6 +88,7 @@ pub fn violations(world: &World, is_over: bool) -> Vec<String> {
     found
         .extend(by_batch.into_keys().map(|id| format!("batch `{id}` has runs but does not exist")));
     limits_hold(state.ran.values(), &mut found);
+    listing_limit_holds(state.ran.values(), &ledger, &mut found);
     what_comes_in_calm_starts_soon(world, &state.uploads, &ledger, &by_id(&state.ran), &mut found);
     found
 }
@@ -164,13 +169,29 @@ fn limits_hold<'r>(ran: impl Iterator<Item = &'r Ran> + Clone, found: &mut Vec<S
             found.push(format!("{at_once} runs of `limited` at {:?}", one.began));
         }
     }
-    const HOUR: Duration = Duration::from_secs(3_600);
     for one in of("hourly") {
         let within =
             of("hourly").filter(|other| (one.began..one.began + HOUR).contains(&other.began));
         let within = within.count();
         if within > MAX_PER_HOUR {
             found.push(format!("{within} runs of `hourly` in the hour from {:?}", one.began));
+        }
+    }
+}
+
+fn listing_limit_holds<'r>(
+    ran: impl Iterator<Item = &'r Ran>,
+    ledger: &Ledger,
+    found: &mut Vec<String>,
+) {
+    let listed = ledger.batches.iter().filter(|batch| batch.listing.as_deref() == Some(LISTING));
+    let listed: BTreeSet<&str> = listed.map(|batch| batch.id.as_str()).collect();
+    let ran: Vec<&Ran> = ran.filter(|ran| listed.contains(ran.batch_id.as_str())).collect();
+    for one in &ran {
+        let within = ran.iter().filter(|it| (one.began..one.began + HOUR).contains(&it.began));
+        let within = within.count();
+        if within > MAX_PER_HOUR_OF_LISTING {
+            found.push(format!("{within} runs of `{LISTING}` in the hour from {:?}", one.began));
         }
     }
 }

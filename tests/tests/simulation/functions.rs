@@ -87,6 +87,7 @@ fn settings(region: &str) -> Settings {
             "LANDFALL_CLAIMS_TABLE_ARN" => claims.clone(),
             "LANDFALL_RETENTION_DAYS" => "1".to_owned(),
             "LANDFALL_ARRIVALS_QUEUE_ARN" => arn(region, "arrivals"),
+            "LANDFALL_BACKFILL_QUEUE_ARN" => arn(region, "backfill"),
             "LANDFALL_MAX_RECEIVE_COUNT" => MAX_RECEIVE_COUNT.to_string(),
             "LANDFALL_WORK_QUEUE_ARN" => arn(region, "work"),
             "LANDFALL_MANIFESTS_BUCKET" => "manifests".to_owned(),

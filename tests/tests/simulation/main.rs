@@ -19,7 +19,7 @@ use std::time::Duration;
 use checks::{Ledger, violations};
 use functions::{Function, Lambda, poll, tick};
 use time::spawn;
-use world::{LEDGER, Outage, Weather, World, beginning, upgrade, upload};
+use world::{LEDGER, Outage, Weather, World, beginning, find, upgrade, upload};
 
 /// The number of seeds that `make test` tries.
 const SEEDS: u64 = 100;
@@ -74,7 +74,8 @@ async fn live(world: Arc<World>) -> bool {
     }
     while world.timeline.elapsed() < began + COMES_TO_REST {
         world.timeline.sleep(Duration::from_secs(60)).await;
-        let is_idle = world.arrivals.is_empty() && world.runs.is_empty();
+        let queues = [&world.arrivals, &world.backfill, &world.runs];
+        let is_idle = queues.iter().all(|queue| queue.is_empty());
         if is_idle && Ledger::of(&world).is_at_rest(&world) {
             return true;
         }
@@ -85,14 +86,18 @@ async fn live(world: Arc<World>) -> bool {
 /// Starts the functions.
 fn begin(world: &Arc<World>) {
     let (trigger, monitor) = (Lambda::new(Function::Trigger), Lambda::new(Function::Monitor));
-    spawn(poll(Arc::clone(world), |world| &world.arrivals, trigger));
+    spawn(poll(Arc::clone(world), |world| &world.arrivals, Arc::clone(&trigger)));
+    spawn(poll(Arc::clone(world), |world| &world.backfill, trigger));
     spawn(poll(Arc::clone(world), |world| &world.runs, Arc::clone(&monitor)));
     spawn(poll(Arc::clone(world), |world| &world.work, Arc::clone(&monitor)));
     spawn(tick(Arc::clone(world), monitor));
 }
 
-/// Uploads the objects of the first half hour.
+/// Uploads the objects of the first half hour, and lets a backfill find some that were there before.
 async fn uploads(world: &Arc<World>) {
+    for number in 0..world.random(0..10) {
+        find(world, number);
+    }
     for number in 0..world.random(5..25) {
         world.timeline.sleep(world.random_secs(0..120)).await;
         let key = match world.random(0..7) {

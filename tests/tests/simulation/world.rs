@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fastrand::Rng;
+use landfall_core::arrivals::{EventTime, Listed, Listing, messages};
 use landfall_stand_ins::{Request, StandIn, Table};
 use serde_json::{Value, json};
 
@@ -129,6 +130,7 @@ pub struct World {
     /// retries for a service in a region.
     pub region: String,
     pub arrivals: Queue,
+    pub backfill: Queue,
     pub runs: Queue,
     pub work: Queue,
     random: Mutex<Rng>,
@@ -156,6 +158,7 @@ impl World {
         Arc::new(Self {
             aws: StandIn::in_process(vec![Table::ledger(LEDGER), Table::claims(CLAIMS)]),
             arrivals: Queue::new("arrivals", minutes(6), MAX_RECEIVE_COUNT),
+            backfill: Queue::new("backfill", minutes(6), MAX_RECEIVE_COUNT),
             runs: Queue::new("runs", minutes(6), MAX_RECEIVE_COUNT),
             work: Queue::new("work", minutes(6), 1_000),
             timeline,
@@ -235,6 +238,59 @@ pub fn upload(world: &Arc<World>, key: String) {
             to.timeline.sleep(late).await;
             to.arrivals.send(&to, event);
         });
+    }
+}
+
+/// What the keys of objects begin with that were there before.
+pub const OLD: &str = "once/old-";
+
+/// The listing that finds them, which limits the starts of its batches.
+pub const LISTING: &str = "backfill-1";
+pub const MAX_PER_HOUR_OF_LISTING: usize = 3;
+
+/// Lets a backfill find an object that was there before. S3 announces it all the same, or not, before or after. Each
+/// message comes late, twice, in any order. Every other object has a version.
+pub fn find(world: &Arc<World>, number: u64) {
+    let written = EventTime::parse("2026-01-30T20:00:00Z").expect("a time");
+    let listed = Listed {
+        key: format!("{OLD}{}/{number}", number % 3),
+        size: 1,
+        etag: format!("e{number}"),
+        version_id: number.is_multiple_of(2).then(|| format!("v{number}")),
+        last_modified: written,
+    };
+    let listing = Listing {
+        id: LISTING.to_owned(),
+        route: "once".to_owned(),
+        again: false,
+        max_runs_per_hour: u32::try_from(MAX_PER_HOUR_OF_LISTING).ok(),
+    };
+    let mut object =
+        json!({ "key": listed.key, "size": 1, "eTag": listed.etag, "sequencer": "0A" });
+    if let Some(version_id) = &listed.version_id {
+        object["versionId"] = json!(version_id);
+    }
+    let event = json!({ "Records": [{
+        "eventVersion": "2.1", "eventSource": "aws:s3", "eventName": "ObjectCreated:Put",
+        "eventTime": written.to_string(), "s3": { "bucket": { "name": "landing" }, "object": object },
+    }]});
+    let found = messages(&[listed.record("landing", &listing)], 200_000).remove(0);
+    let at = world.timeline.elapsed();
+    // The ledger has it with the event's sequencer, or with none.
+    world.state().uploads.insert(Upload { key: listed.key, sequencer: String::new(), at });
+    let send = |queue: fn(&World) -> &Queue, body: String| {
+        for _ in 0..1 + u32::from(world.happens(world.weather.repeats)) {
+            let late = world.random_secs(0..600);
+            let (to, body) = (Arc::clone(world), body.clone());
+            spawn(async move {
+                to.timeline.sleep(late).await;
+                queue(&to).send(&to, body);
+            });
+        }
+    };
+    send(|world| &world.backfill, found);
+    if world.happens(60) {
+        send(|world| &world.arrivals, event.to_string());
     }
 }
 

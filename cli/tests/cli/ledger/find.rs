@@ -168,7 +168,7 @@ async fn of_an_object_that_never_arrived_s3_is_asked() {
         --- status 3
     "#]].assert_eq(&desk.landfall(&[&find[..], &["--json"]].concat()).all());
     desk.stand_in.answer("GetTemplate", |_, _| Act::Fail { status: 400, code: "AccessDenied" });
-    desk.put("acme-landing", "orders/a.csv", b"").await;
+    desk.put("acme-landing", "orders/a.csv", b"");
     let folder = TempDir::new().expect("a temporary folder");
     let routes = folder.path().join("routes.yaml");
     std::fs::write(&routes, ROUTES).expect("a file");
@@ -178,7 +178,8 @@ async fn of_an_object_that_never_arrived_s3_is_asked() {
     expect![[r#"
         --- stderr
         the ledger (table `landfall-ledger`, region `eu-west-1`) has no arrival of s3://acme-landing/orders/a.csv
-        S3 has the object: 0 bytes
+        S3 has the object: 0 bytes, last modified 2026-01-31T12:00:00Z (long ago)
+        the ledger forgets an arrival some time after its batch is done (30 days, unless you configured another time): a job may have read the object long ago
         the routes in routes.yaml say for this bucket:
           orders: too small: 0 bytes, `where.min_bytes` is 1
         no route takes it: with these routes, nothing starts
@@ -192,7 +193,7 @@ async fn of_an_object_that_never_arrived_s3_is_asked() {
           "object": {
             "exists": true,
             "size": 0,
-            "last_modified": null,
+            "last_modified": "2026-01-31T12:00:00Z",
             "version_id": null,
             "etag": "0000000000000000bd60acb658c79e45",
             "is_directory_marker": false,
@@ -211,11 +212,12 @@ async fn of_an_object_that_never_arrived_s3_is_asked() {
         the ledger (table `landfall-ledger`, region `eu-west-1`) has no arrival of s3://acme-landing/orders/a.csv
         --- status 3
     "#]].assert_eq(&all(&[&with_routes[..], &["--json"]].concat()));
-    desk.put("acme-landing", "orders/a.csv", b"1,2\n").await;
+    desk.put("acme-landing", "orders/a.csv", b"1,2\n");
     expect![[r#"
         --- stderr
         the ledger (table `landfall-ledger`, region `eu-west-1`) has no arrival of s3://acme-landing/orders/a.csv
-        S3 has the object: 4 bytes
+        S3 has the object: 4 bytes, last modified 2026-01-31T12:00:00Z (long ago)
+        the ledger forgets an arrival some time after its batch is done (30 days, unless you configured another time): a job may have read the object long ago
         the routes in routes.yaml say for this bucket:
           orders: matches, file = `a`
         to find out where on its way it is lost, run: landfall doctor --object s3://acme-landing/orders/a.csv --routes routes.yaml
@@ -255,7 +257,7 @@ async fn of_an_object_that_never_arrived_s3_is_asked() {
 
 /// Has CloudFormation show a stack that was deployed with [`ROUTES`].
 pub(super) async fn deployed(desk: &Desk) {
-    desk.put("acme-artifacts", "landfall/0f/routes.yaml", ROUTES.as_bytes()).await;
+    desk.put("acme-artifacts", "landfall/0f/routes.yaml", ROUTES.as_bytes());
     let template = "Resources: { A: { Properties: { Routes: { Fn::Transform: { Name: AWS::Include, Parameters: \
         { Location: s3://acme-artifacts/landfall/0f/routes.yaml } } } } } }";
     let body = format!(

@@ -34,14 +34,14 @@ fn verdicts(shown: &Shown) -> (i32, Value, Value) {
 async fn an_object_that_the_ledger_has_is_followed_to_its_batch_and_no_further() {
     let desk = Desk::new();
     deployed(&desk).await;
-    desk.put("acme-landing", KEY, b"1,2\n").await;
+    desk.put("acme-landing", KEY, b"1,2\n");
     desk.sealed(1, "orders", 0, &[Member { version_id: None, ..member(KEY) }]).await;
     expect![[r#"
         nothing is broken
 
         all checks, in the direction of the data:
         STATUS  CODE   LINK                                RESOURCE                        SEEN
-        ok      LF039  the object                          s3://acme-landing/orders/a.csv  it is there: 4 bytes, ETag 00000000000000007df35f23330f7b8c
+        ok      LF039  the object                          s3://acme-landing/orders/a.csv  it is there: 4 bytes, ETag 00000000000000007df35f23330f7b8c, last modified 2026-01-31T12:00:00Z
         ok      LF040  the route that takes the object     s3://acme-landing/orders/a.csv  the routes that stack `landfall` was deployed with: taken by `orders`
         ok      LF041  the object's arrival in the ledger  s3://acme-landing/orders/a.csv  route `orders` took it at 2026-01-31T12:00:00Z into batch 00000000000000000000000000000001
 
@@ -58,7 +58,7 @@ async fn an_object_that_the_ledger_has_is_followed_to_its_batch_and_no_further()
             "uri": "s3://acme-landing/orders/a.csv",
             "exists": true,
             "size": 4,
-            "last_modified": null,
+            "last_modified": "2026-01-31T12:00:00Z",
             "version_id": null,
             "etag": "00000000000000007df35f23330f7b8c",
             "is_directory_marker": false,
@@ -87,7 +87,7 @@ async fn an_object_that_the_ledger_has_is_followed_to_its_batch_and_no_further()
               "status": "ok",
               "resource": "s3://acme-landing/orders/a.csv",
               "account": "111111111111",
-              "evidence": "it is there: 4 bytes, ETag 00000000000000007df35f23330f7b8c",
+              "evidence": "it is there: 4 bytes, ETag 00000000000000007df35f23330f7b8c, last modified 2026-01-31T12:00:00Z",
               "problem": null
             },
             {
@@ -132,7 +132,7 @@ async fn an_object_that_the_ledger_does_not_have_is_looked_for_on_its_way() {
     ]);
     assert_eq!(object(), (1, json!("LF039"), missing));
 
-    desk.put("acme-landing", KEY, b"").await;
+    desk.put("acme-landing", KEY, b"");
     let not_taken = json!([
         ["LF039", "ok", null],
         ["LF040", "broken", "object_not_taken"],
@@ -140,7 +140,7 @@ async fn an_object_that_the_ledger_does_not_have_is_looked_for_on_its_way() {
     ]);
     assert_eq!(object(), (1, json!("LF040"), not_taken));
 
-    desk.put("acme-landing", KEY, b"1,2\n").await;
+    desk.put("acme-landing", KEY, b"1,2\n");
     let shown = doctor(&desk, &[]);
     assert_eq!(shown.status, 1, "{}", shown.all());
     let lines: Vec<&str> = shown.stdout.lines().collect();

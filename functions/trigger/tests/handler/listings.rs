@@ -209,6 +209,54 @@ async fn many_that_are_announced_and_listed_at_once_are_each_in_one_batch() {
     assert_eq!(told, expected);
 }
 
+/// The objects were there before any notification. S3 announces half of them late: some before the backfill, some in the
+/// middle, and some after it. The backfill is killed twice, each time after it sent a page that it didn't note.
+#[tokio::test]
+async fn five_thousand_old_objects_are_each_in_one_batch_with_what_s3_announces_and_a_backfill_that_is_killed()
+ {
+    const OBJECTS: usize = 5_000;
+    let keys: Vec<String> = (0..OBJECTS).map(|n| format!("quiet/{}/{n:04}", n / 1_700)).collect();
+    let objects: Vec<(&str, &str, Time)> = keys.iter().map(|key| (&**key, "e", ago(90))).collect();
+    for version_id in [None, Some("v1")] {
+        let stage = stage().await;
+        let late: Vec<(&str, &str, Time)> = objects.iter().step_by(2).copied().collect();
+        let (before, rest) = late.split_at(OBJECTS / 6);
+        let (between, after) = rest.split_at(OBJECTS / 6);
+        let announce = async |objects: &[(&str, &str, Time)]| {
+            for some in objects.chunks(100) {
+                assert_eq!(stage.failures(&announced(some, version_id)).await, NONE);
+            }
+        };
+        announce(before).await;
+        for (number, page) in [0, 1, 1, 2, 3, 3, 4].into_iter().enumerate() {
+            let page = &objects[page * 1_000..(page + 1) * 1_000];
+            // It was killed in the middle of this page.
+            let sent = if number == 4 { &page[..400] } else { page };
+            let event = found_by(&listing_of("quiet"), sent, version_id);
+            assert_eq!(stage.failures(&event).await, NONE);
+            if number == 3 {
+                announce(between).await;
+            }
+        }
+        announce(after).await;
+        announce(&late[..200]).await;
+        let (mut held, mut by_listing) = (Vec::new(), 0);
+        for batch in stage.batches().await {
+            let members = stage.ledger.members(&batch).await.expect("the ledger");
+            by_listing += members.iter().filter(|member| member.listing.is_some()).count();
+            held.extend(members.into_iter().map(|member| member.key));
+        }
+        held.sort();
+        assert_eq!(held.len(), OBJECTS, "{version_id:?}");
+        assert!(held.iter().eq(&keys), "each object once");
+        assert!((OBJECTS / 2..OBJECTS).contains(&by_listing), "{by_listing}");
+    }
+}
+
+fn listing_of(route: &str) -> Listing {
+    Listing { route: route.to_owned(), ..listing("backfill-1") }
+}
+
 #[tokio::test]
 async fn what_a_listing_found_comes_only_through_the_queue_of_backfills() {
     let stage = stage().await;

@@ -23,7 +23,7 @@ use super::observed::{AnalyticsAccount, DataAccount, Look, Observations, RouteFa
 use super::problems::Fault;
 
 /// Judges what was seen. Returns at least one check for each link, in the direction of the data. Only the rule for
-/// uploads has none if S3 notifies the queue itself, the use of routes has none if nobody remembers it, and whom resources
+/// uploads has none if S3 notifies the queue itself, the right to announce has none if no route does, the use of routes has none if nobody remembers it, and whom resources
 /// let in has none if nobody asked Access Analyzer.
 pub fn judge(observations: &Observations) -> Vec<Check> {
     let Observations { routes, data, analytics, deploy, .. } = observations;
@@ -34,6 +34,7 @@ pub fn judge(observations: &Observations) -> Vec<Check> {
         Ok(data) => {
             let place = Place::data(data, deploy);
             let mut checks = until_ledger(&place, data, routes);
+            checks.extend(stacks::announcing(&place, &data.announces, routes));
             let usage = data.usage.iter();
             checks.extend(
                 usage.flat_map(|watch| usage::usage(&place, watch, routes, observations.at)),

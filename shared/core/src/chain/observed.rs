@@ -69,6 +69,8 @@ pub struct RouteFacts {
     pub by_bucket_policy: bool,
     /// How many runs the route starts at once; `None` if it has no limit.
     pub max_concurrent_runs: Option<u32>,
+    /// `true` if an event says that a batch has closed.
+    pub announces: bool,
 }
 
 impl RouteFacts {
@@ -87,6 +89,7 @@ impl From<&Route> for RouteFacts {
             must_claim: route.claim == ClaimMode::Required,
             by_bucket_policy: route.access == Access::BucketPolicy,
             max_concurrent_runs: route.limits.max_concurrent_runs,
+            announces: route.announce,
         }
     }
 }
@@ -105,6 +108,8 @@ pub struct DataAccount {
     pub stack: Named<String>,
     /// `true` if the routes to judge by are those that the stack was deployed with.
     pub routes_are_deployed: Look<bool>,
+    /// `true` if the stack lets the functions put the events that announce batches.
+    pub announces: Look<bool>,
     /// The buckets of the routes, by name.
     pub buckets: BTreeMap<String, Bucket>,
     /// How the buckets' events reach the queue of arrivals.

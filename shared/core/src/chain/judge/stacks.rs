@@ -1,9 +1,9 @@
 //! Judges the stacks, the deployed routes and the tables.
 
-use super::{Gap, Place, look};
+use super::{Gap, Place, distinct, listed, look};
 use crate::chain::check::Check;
 use crate::chain::link::Link;
-use crate::chain::observed::{Look, Named};
+use crate::chain::observed::{Look, Named, RouteFacts};
 use crate::chain::problems::Fault;
 
 /// Returns `true` if nothing of the stack is there: it never was, somebody deleted it, or its creation failed.
@@ -54,6 +54,31 @@ pub(super) fn routes(place: &Place<'_>, are_deployed: &Look<bool>) -> Check {
         ),
         Err(gap) => place.gap_after(link, place.stack, &gap, Link::DataStack),
     }
+}
+
+/// Judges whether the functions may announce the batches of the routes that want it; `None` if none does.
+pub(super) fn announcing(
+    place: &Place<'_>,
+    announces: &Look<bool>,
+    routes: &[RouteFacts],
+) -> Option<Check> {
+    let link = Link::Announcing;
+    let wanted = routes.iter().filter(|route| route.announces);
+    let wanted = distinct(wanted.map(|route| route.name.as_str()));
+    if wanted.is_empty() {
+        return None;
+    }
+    Some(match look(announces) {
+        Ok(true) => place.ok(link, place.stack, "the functions may put the events"),
+        Ok(false) => {
+            let evidence = format!(
+                "its parameter AnnouncesBatches isn't true, and these routes announce: {}",
+                listed(wanted)
+            );
+            place.broken(link, place.stack, evidence, Fault::AnnouncingIsOff)
+        }
+        Err(gap) => place.gap_after(link, place.stack, &gap, Link::DataStack),
+    })
 }
 
 /// Judges a table, and whether DynamoDB removes its expired items.

@@ -46,6 +46,7 @@ fn a_healthy_chain_is_all_right_from_the_bucket_to_the_last_run() {
         LF014 ok 111111111111 landfall-trigger: no concurrency is reserved
         LF015 ok 111111111111 arn:aws:sqs:eu-west-1:111111111111:landfall-arrivals: mapping `uuid-of-landfall-trigger` on `arn:aws:sqs:eu-west-1:111111111111:landfall-arrivals` is Enabled
         LF016 ok 111111111111 landfall-ledger: its status is ACTIVE, and expired items go
+        LF044 ok 111111111111 landfall: the functions may put the events
         LF036 ok 111111111111 orders: its newest batch began at 1970-01-01T00:00:00Z
         LF017 ok 222222222222 landfall: its status is CREATE_COMPLETE
         LF018 ok 222222222222 arn:aws:iam::222222222222:role/landfall/landfall-starter: it is as the routes and the stack want it
@@ -160,6 +161,17 @@ fn routes_that_read_by_the_buckets_policy_need_no_reader_role() {
     assert_eq!(first_broken(&checks), None);
     let readers = checks.iter().filter(|it| [Link::Reader, Link::ReaderTrust].contains(&it.link));
     assert!(readers.into_iter().all(|check| check.status == Status::Skipped), "{checks:?}");
+}
+
+#[test]
+fn the_right_to_announce_is_needed_only_if_a_route_announces() {
+    let mut observations = healthy();
+    observations.data.as_mut().expect("data").announces = Look::Seen(false);
+    assert_eq!(first_broken(&judge(&observations)).map(|check| check.link), Some(Link::Announcing));
+    observations.routes[0].announces = false;
+    let checks = judge(&observations);
+    assert!(checks.iter().all(|check| check.link != Link::Announcing), "{}", lines(&checks));
+    assert_eq!(first_broken(&checks), None);
 }
 
 /// Its bucket is judged as any other.

@@ -270,6 +270,11 @@ table! {
         "Mend what Lambda says. A missing permission of the function's role on the queue or its key is the usual reason.",
         Some("aws lambda get-event-source-mapping --uuid {uuid} --region {region}");
 
+    AnnouncingIsOff: "announcing_is_off", High,
+        "Routes announce their batches (`start.announce`, or `target: none`), and the functions may put no event. So these batches wait, and nothing starts.",
+        "Deploy the routes, which sets `AnnouncesBatches=true` of the data account's stack. If somebody set it to `false` on purpose, take `announce` out of the routes.",
+        Some("{deploy}");
+
     TableMissing: "table_missing", High,
         "DynamoDB has no such table. CloudFormation doesn't notice that somebody deleted it, so a deployment sees no change.",
         "Restore the table under the same name from its point-in-time recovery, which keeps a deleted table for 35 days.",

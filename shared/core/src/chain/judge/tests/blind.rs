@@ -27,7 +27,7 @@ fn nothing<T>(how: How) -> Look<T> {
 }
 
 /// The links that need each look.
-const LINKS: [&[Link]; 39] = [
+const LINKS: [&[Link]; 40] = [
     &[Link::DataStack],
     &[Link::Routes],
     &[Link::Bucket],
@@ -66,6 +66,7 @@ const LINKS: [&[Link]; 39] = [
     &[Link::Usage],
     &[Link::DataOutsiders],
     &[Link::AnalyticsOutsiders],
+    &[Link::Announcing],
     &[Link::LastRun],
 ];
 
@@ -132,6 +133,7 @@ fn blinded(which: &[(usize, How)]) -> (Observations, Vec<(Link, How)>) {
             }
             36 => data.analysis.as_mut().expect("asked").findings = nothing(how),
             37 => analytics.analysis.as_mut().expect("asked").findings = nothing(how),
+            38 => data.announces = nothing(how),
             _ => job.last_failure = nothing(how),
         }
         links.extend(LINKS[number].iter().map(|link| (*link, how)));

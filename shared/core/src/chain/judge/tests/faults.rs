@@ -127,6 +127,7 @@ const CASES: &[Case] = &[
     }),
     ("routes_not_deployed", Broken, |all| data(all).routes_are_deployed = Look::Seen(false)),
     ("could_not_look", Unknown, |all| data(all).routes_are_deployed = Look::Missing),
+    ("announcing_is_off", Broken, |all| data(all).announces = Look::Seen(false)),
     ("could_not_look", Unknown, |all| watch(all).routes.clear()),
     ("access_analyzer", Warn, |all| lets_in("arn:aws:s3:::acme-landing", "333333333333", all)),
     ("access_analyzer", Warn, |all| lets_in(QUEUE, "arn:aws:iam::333333333333:role/x", all)),

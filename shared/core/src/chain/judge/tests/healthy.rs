@@ -137,6 +137,7 @@ pub(super) fn healthy() -> Observations {
         region: "eu-west-1".to_owned(),
         stack: named("landfall", "UPDATE_COMPLETE".to_owned()),
         routes_are_deployed: Look::Seen(true),
+        announces: Look::Seen(true),
         buckets: BTreeMap::from([("acme-landing".to_owned(), bucket)]),
         transport: Transport::S3,
         arrivals: queue(QUEUE, Some(document(&arrivals))),
@@ -205,6 +206,7 @@ pub(super) fn healthy() -> Observations {
         must_claim: true,
         by_bucket_policy: false,
         max_concurrent_runs: Some(4),
+        announces: true,
     };
     Observations {
         at: Time::default(),
