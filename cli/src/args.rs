@@ -5,6 +5,7 @@ pub mod backfill;
 pub mod batches;
 pub mod deploy;
 pub mod doctor;
+pub mod init;
 pub mod roles;
 pub mod status;
 pub mod unlock;
@@ -22,6 +23,7 @@ use self::backfill::{BackfillArgs, ReplayArgs};
 use self::batches::{BatchArgs, BatchesArgs, FindArgs, RetryArgs};
 use self::deploy::{DeployArgs, DestroyArgs, GivenParameter, PackageArgs};
 use self::doctor::DoctorArgs;
+use self::init::InitArgs;
 use self::roles::{DiffArgs, PoliciesArgs};
 use self::status::StatusArgs;
 use self::unlock::UnlockArgs;
@@ -30,6 +32,7 @@ use self::unlock::UnlockArgs;
 #[derive(Parser)]
 #[command(name = "landfall", version, arg_required_else_help = true)]
 #[command(after_help = "Examples:
+  landfall init my-routes.yaml
   landfall check infra/routes.yaml
   landfall explain --routes infra/routes.yaml s3://acme-landing/orders/dt=2026-01-31/a.csv
   landfall policies --routes infra/routes.yaml --data-account 111111111111
@@ -55,6 +58,7 @@ pub struct Cli {
 
 #[derive(Subcommand)]
 pub enum Command {
+    Init(InitArgs),
     Check(CheckArgs),
     Explain(ExplainArgs),
     Policies(PoliciesArgs),

@@ -26,6 +26,7 @@ mod explain;
 mod find;
 #[cfg(test)]
 mod fixtures;
+mod init;
 mod input;
 mod ledger;
 mod object;
@@ -53,6 +54,7 @@ use crate::terminal::output::Output;
 fn main() -> ExitCode {
     let cli = Cli::try_parse().unwrap_or_else(|error| args::without_values(error).exit());
     let printed = match &cli.command {
+        Command::Init(args) => init::run(args, cli.color),
         Command::Check(args) => check::run(args, cli.color),
         Command::Explain(args) => explain::run(args, cli.color),
         Command::Policies(args) => policies::run(args, cli.color),

@@ -8,6 +8,7 @@ mod diff;
 mod doctor;
 mod event;
 mod explain;
+mod init;
 mod ledger;
 mod policies;
 mod probe;

@@ -9,6 +9,7 @@
 //! the rest. Matching needs no backtracking inside a segment, so no key is slow to match.
 
 mod ends;
+mod example;
 
 use std::fmt;
 use std::ops::Range;
