@@ -44,11 +44,11 @@ bench: python-tool build ## Measure what Landfall uses: calls, units, CPU, memor
 	@cargo bench --locked --workspace --bench figures --profile dev -- $(ONLY) \
 	  $(if $(LATENCY),--latency $(LATENCY)) $(if $(OPTIMISED),--functions '$(CARGO_TARGET_DIR)/$(HOST)/release')
 
-OPTIMISED = $(if $(ONLY),$(filter-out counts cost,$(ONLY)),yes)
+OPTIMISED = $(if $(ONLY),$(filter-out counts cost listing,$(ONLY)),yes)
 # The same packages as `make package` builds, so that both share what they compile.
 RELEASED := $(foreach function,trigger monitor provisioner auditor repairer,--package landfall-$(function) --bin $(function))
 # The programs that the bench compares them with.
-BESIDE := --package landfall-floor --bin hello --bin calls --bin parsing
+BESIDE := --package landfall-floor --bin hello --bin calls --bin parsing --package landfall-cli --bin landfall
 
 .PHONY: spark
 spark: python-tool build ## Run jobs in real Spark on the local cloud; needs Java, downloads 500 MB once; ONLY=part of a name

@@ -66,9 +66,18 @@ struct Step {
 
 type Counts = BTreeMap<String, f64>;
 
+/// Returns the prices in dollars.
+pub fn prices() -> Result<BTreeMap<String, f64>> {
+    let prices = data()?.prices.into_iter();
+    Ok(prices.map(|(of, price)| (of, price.dollars)).collect())
+}
+
+fn data() -> Result<Data> {
+    serde_json::from_str(include_str!("cost/prices.json")).context("failed to read the prices")
+}
+
 pub async fn measure(functions: &Path, report: &mut Report) -> Result<()> {
-    let data: Data = serde_json::from_str(include_str!("cost/prices.json"))
-        .context("failed to read the prices")?;
+    let data = data()?;
     let mut landfall = Vec::new();
     for objects in BATCHES {
         landfall.push(of_landfall(functions, &data, objects).await?);

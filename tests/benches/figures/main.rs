@@ -11,6 +11,7 @@
 mod cost;
 mod counts;
 mod instructions;
+mod listing;
 mod memory;
 mod million;
 mod monitor;
@@ -62,6 +63,8 @@ enum Part {
     Times,
     /// A million arrivals
     Million,
+    /// A backfill of a million listed objects
+    Listing,
     /// Sizes of the packages
     Sizes,
     /// Dollars for a million objects
@@ -110,6 +113,7 @@ async fn measure(part: Part, setting: Setting<'_>, report: &mut Report) -> Resul
         Part::Memory => memory::measure(functions, report).await,
         Part::Times => times::measure(functions, report).await,
         Part::Million => million::measure(functions, report).await,
+        Part::Listing => listing::measure(functions, report),
         Part::Sizes => sizes::measure(functions, report),
         Part::Cost => cost::measure(functions, report).await,
     }
