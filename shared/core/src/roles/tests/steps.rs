@@ -169,6 +169,24 @@ proptest! {
         }
     }
 
+    /// The steps of a repair are some of those that bring the role to what is desired, and none makes it wider on the way there.
+    #[test]
+    fn no_step_of_a_repair_grants_what_was_neither_there_nor_is_desired(observed in any_observed()) {
+        let desired = desired();
+        if let Ok(steps) = diff(&desired, Some(&observed)) {
+            let whole = after(&desired, Some(observed.clone()), &steps).expect("a role");
+            for end in 0..=steps.len() {
+                let Some(now) = after(&desired, Some(observed.clone()), &steps[..end]) else { continue };
+                for (name, policy) in &now.policies {
+                    let known = [observed.policies.get(name), whole.policies.get(name)];
+                    prop_assert!(known.contains(&Some(policy)), "{name} after {end} of {steps:?}");
+                }
+                prop_assert!(now.attached.keys().all(|arn| observed.attached.contains_key(arn)));
+                prop_assert!([&observed.trust, &whole.trust].contains(&&now.trust));
+            }
+        }
+    }
+
     #[test]
     fn no_policy_is_written_before_the_boundary_is_there(observed in any_observed()) {
         let desired = desired();
