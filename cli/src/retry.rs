@@ -150,8 +150,8 @@ fn report(outcomes: &[(String, Outcome)], connection: &Connection, is_json: bool
     output.stdout.push_str(match outcomes.iter().filter(is_returned).count() {
         0 if outcomes.is_empty() => "no parked batch was found\n",
         0 => "",
-        1 => "the monitor starts it at its next tick, which comes every minute\n",
-        _ => "the monitor starts them at its next tick, which comes every minute, as far as their jobs' limits allow\n",
+        1 => "the monitor starts it at its next tick, usually within a minute\n",
+        _ => "the monitor starts them at its next tick, usually within a minute, as far as their jobs' limits allow\n",
     });
     output
 }

@@ -108,7 +108,7 @@ pub struct BatchArgs {
   landfall retry --all-parked --route orders
 
 First remove the cause: `landfall batch ID` shows why the batch was parked. The monitor starts a
-returned batch at its next tick, which comes every minute. Where jobs need not claim (`claim: optional`), you answer for the
+returned batch at its next tick, usually within a minute. Where jobs need not claim (`claim: optional`), you answer for the
 runs so far: Landfall judges the next run alone. Your credentials need dynamodb:GetItem and
 dynamodb:PutItem on the ledger's table. --all-parked also needs what `batches` needs.
 

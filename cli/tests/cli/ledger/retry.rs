@@ -42,7 +42,7 @@ async fn a_parked_batch_is_returned_and_due_at_once() {
     "#]].assert_eq(&desk.landfall(&["batch", &id(1)]).all());
     expect![[r#"
         batch `00000000000000000000000000000001` of route `orders` is returned
-        the monitor starts it at its next tick, which comes every minute
+        the monitor starts it at its next tick, usually within a minute
         --- stderr
         --- status 0
     "#]]
@@ -62,7 +62,7 @@ async fn what_is_not_parked_is_not_returned_and_hides_nothing_that_is() {
     let args = [&["retry"][..], &[&ids[0], &ids[1], &ids[2]]].concat();
     expect![[r#"
         batch `00000000000000000000000000000001` of route `orders` is returned
-        the monitor starts it at its next tick, which comes every minute
+        the monitor starts it at its next tick, usually within a minute
         --- stderr
         error: batch `00000000000000000000000000000002` is sealed: only one that is parked can be returned
         error: there is no batch `00000000000000000000000000000003` in table `landfall-ledger`, region `eu-west-1`
@@ -144,14 +144,14 @@ async fn all_that_are_parked_are_returned_only_by_who_says_so() {
     expect![[r#"
         batch `00000000000000000000000000000002` of route `orders` is returned
         batch `00000000000000000000000000000001` of route `orders` is returned
-        the monitor starts them at its next tick, which comes every minute, as far as their jobs' limits allow
+        the monitor starts them at its next tick, usually within a minute, as far as their jobs' limits allow
         --- stderr
         --- status 0
     "#]]
     .assert_eq(&desk.landfall(&[&all[..], &["--route", "orders"]].concat()).all());
     expect![[r#"
         batch `00000000000000000000000000000003` of route `audit` is returned
-        the monitor starts it at its next tick, which comes every minute
+        the monitor starts it at its next tick, usually within a minute
         --- stderr
         --- status 0
     "#]]
@@ -186,7 +186,7 @@ async fn somebody_at_a_terminal_is_asked_and_only_a_yes_is_consent() {
     expect![[r#"
         batch `00000000000000000000000000000002` of route `orders` is returned
         batch `00000000000000000000000000000001` of route `orders` is returned
-        the monitor starts them at its next tick, which comes every minute, as far as their jobs' limits allow
+        the monitor starts them at its next tick, usually within a minute, as far as their jobs' limits allow
         --- stderr
         OPENED                ROUTE   GROUP          STATE   OBJECTS  RUN, OR WAITS FOR  ID
         2026-01-31T12:01:00Z  orders  dt=2026-01-31  parked        1  argument_refused   00000000000000000000000000000002
@@ -207,7 +207,7 @@ async fn all_that_are_parked_of_a_route_are_found_behind_any_number_of_others() 
     expect![[r#"
         batch `00000000000000000000000000000003` of route `orders` is returned
         batch `00000000000000000000000000000001` of route `orders` is returned
-        the monitor starts them at its next tick, which comes every minute, as far as their jobs' limits allow
+        the monitor starts them at its next tick, usually within a minute, as far as their jobs' limits allow
         --- stderr
         --- status 0
     "#]]
@@ -230,7 +230,7 @@ async fn a_parked_batch_that_a_newer_version_wrote_hides_no_other() {
         .expect("a batch");
     expect![[r#"
         batch `00000000000000000000000000000001` of route `orders` is returned
-        the monitor starts it at its next tick, which comes every minute
+        the monitor starts it at its next tick, usually within a minute
         --- stderr
         note: failed to read `batch#00000000000000000000000000000002`: it was written by a newer version of Landfall (5)
         --- status 1
@@ -249,7 +249,7 @@ async fn an_index_that_is_behind_returns_nothing_that_is_not_parked() {
     });
     expect![[r#"
         batch `00000000000000000000000000000001` of route `orders` is returned
-        the monitor starts it at its next tick, which comes every minute
+        the monitor starts it at its next tick, usually within a minute
         --- stderr
         --- status 0
     "#]]
@@ -267,7 +267,7 @@ async fn more_parked_batches_than_are_looked_at_are_told_of() {
     });
     expect![[r#"
         batch `00000000000000000000000000000001` of route `orders` is returned
-        the monitor starts it at its next tick, which comes every minute
+        the monitor starts it at its next tick, usually within a minute
         --- stderr
         note: there are too many parked batches to read the older ones: once these are returned, run the command again
         --- status 1

@@ -36,7 +36,7 @@ async fn the_parked_batches_that_have_an_object_of_the_selection_come_again() {
     let shown = failed(&["--prefix", "orders/2", "--yes"]);
     expect![[r#"
         batch `00000000000000000000000000000002` of route `orders` is returned
-        the monitor starts it at its next tick, which comes every minute
+        the monitor starts it at its next tick, usually within a minute
         --- stderr
         --- status 0
     "#]]
