@@ -46,7 +46,7 @@ bench: python-tool build ## Measure what Landfall uses: calls, units, CPU, memor
 
 OPTIMISED = $(if $(ONLY),$(filter-out counts cost listing,$(ONLY)),yes)
 # The same packages as `make package` builds, so that both share what they compile.
-RELEASED := $(foreach function,trigger monitor provisioner auditor repairer,--package landfall-$(function) --bin $(function))
+RELEASED := $(foreach function,trigger monitor provisioner auditor repairer reconciler,--package landfall-$(function) --bin $(function))
 # The programs that the bench compares them with.
 BESIDE := --package landfall-floor --bin hello --bin calls --bin parsing --package landfall-cli --bin landfall
 

@@ -8,7 +8,7 @@ use std::io;
 use anyhow::anyhow;
 use landfall_core::batch::ClaimMode;
 use landfall_core::problem::Problem;
-use landfall_core::routes::{Route, Routes};
+use landfall_core::routes::{Action, Route, Routes};
 
 use crate::args::{CheckArgs, Color};
 use crate::input;
@@ -45,6 +45,7 @@ pub fn run(args: &CheckArgs, color: Color) -> Printed {
             output.stderr.extend(announced.map(|which| {
                 format!("note: announce, {which}: an event says when a batch has closed\n")
             }));
+            output.stderr.push_str(&reconciled(routes));
         }
         for note in parsed.routes.iter().flat_map(access::notes) {
             output.stderr.push_str(&format!("note: {note}\n"));
@@ -72,6 +73,20 @@ fn named<'a>(routes: impl Iterator<Item = &'a Route>) -> Option<String> {
         few if few <= NAMED => Some(names.join(", ")),
         many => Some(counted(many as u64, "route")),
     }
+}
+
+/// Returns a line for each action about what S3 never announced that says what it means.
+fn reconciled(routes: &Routes) -> String {
+    let lines = [
+        (Action::Start, "a function lists the bucket, and puts what is in no batch into one"),
+        (Action::Report, "a function lists the bucket, and says what is in no batch"),
+    ];
+    let lines = lines.into_iter().filter_map(|(action, what)| {
+        let is_its = |route: &&Route| route.reconcile.is_some_and(|it| it.action == action);
+        let which = named(routes.routes.iter().filter(is_its))?;
+        Some(format!("note: reconcile with action {}, {which}: {what}\n", action.as_str()))
+    });
+    lines.collect()
 }
 
 /// Returns a line for each claim mode of the routes that says what it means.

@@ -8,6 +8,7 @@ use landfall_aws::clock::now;
 use landfall_aws::ledger::{Found, Ledger, LedgerError};
 use landfall_core::batch::{Batch, Manifest, Member, State};
 use landfall_core::moment::Time;
+use landfall_core::reconcile;
 use landfall_core::routes::Routes;
 use landfall_core::shell;
 use landfall_inspection::{Clients, head};
@@ -272,6 +273,9 @@ fn write_version(out: &mut String, version: &Version, now: Time) -> fmt::Result 
 
 fn write_listing(out: &mut String, member: &Member, reason: Option<&str>) -> fmt::Result {
     let Some(listing) = member.listing.as_deref().map(printable) else { return Ok(()) };
+    if let Some(at) = reconcile::pass_of(&listing) {
+        return writeln!(out, "  S3 never announced it; found by reconciliation on {at}.");
+    }
     if !member.again {
         return writeln!(out, "  S3 hadn't announced it: {listing} found it.");
     }

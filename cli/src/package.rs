@@ -23,9 +23,10 @@ use crate::terminal::printable;
 use crate::terminal::progress::say;
 use crate::wheel;
 
-const FUNCTIONS: [&str; 5] = ["trigger", "monitor", "provisioner", "auditor", "repairer"];
+const FUNCTIONS: [&str; 6] =
+    ["trigger", "monitor", "provisioner", "auditor", "repairer", "reconciler"];
 /// The functions that carry the routes.
-const WITH_ROUTES: [&str; 2] = ["trigger", "monitor"];
+const WITH_ROUTES: [&str; 3] = ["trigger", "monitor", "reconciler"];
 /// Where the templates look for the scripts of example jobs.
 const JOBS: &str = "glue/jobs";
 const SCRIPT: &str = "glue/jobs/csv_to_parquet.py";

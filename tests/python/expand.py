@@ -23,6 +23,7 @@ PSEUDO = {
     "AWS::AccountId": "111111111111",
     "AWS::Partition": "aws",
     "AWS::Region": "us-east-1",
+    "AWS::StackName": "landfall",
     "AWS::URLSuffix": "amazonaws.com",
 }
 

@@ -35,7 +35,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 from packageurl import PackageURL
 
 ROOT = Path(__file__).resolve().parents[2]
-FUNCTIONS = ("trigger", "monitor", "provisioner", "auditor", "repairer")
+FUNCTIONS = ("trigger", "monitor", "provisioner", "auditor", "repairer", "reconciler")
 NAME = "landfall.cdx.json"
 OURS = "MIT OR Apache-2.0"
 

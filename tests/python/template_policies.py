@@ -4,7 +4,8 @@
 
 `SETS` is a JSON array of objects: the values of parameters, and under `Logical.Attribute` values
 that only a stack knows. The output is a JSON array with an object for each set. It holds, by
-logical ID, the document of a managed policy or a role's only inline policy.
+logical ID, the document of a managed policy, of a role's only inline policy, or of a queue's policy
+if everything in it is known.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ def policies(file: Path, given: dict[str, str]) -> dict[str, Any]:
         attributes = known
 
     found = {}
+    queues = {}
     for name, resource in expanded(file, given, Whole)["Resources"].items():
         match resource["Type"]:
             case "AWS::IAM::ManagedPolicy":
@@ -38,10 +40,16 @@ def policies(file: Path, given: dict[str, str]) -> dict[str, Any]:
             case "AWS::IAM::Role":
                 [policy] = resource["Properties"]["Policies"]
                 found[name] = policy["PolicyDocument"]
+            case "AWS::SQS::QueuePolicy":
+                queues[name] = resource["Properties"]["PolicyDocument"]
     for name, document in found.items():
-        if left := re.search(r'"(Fn::\w+|Ref)"', json.dumps(document)):
+        if left := unknown(document):
             raise ValueError(f"`{left.group(1)}` in the policy of `{name}` is not resolved")
-    return found
+    return found | {name: it for name, it in queues.items() if not unknown(it)}
+
+
+def unknown(document: Any) -> re.Match[str] | None:
+    return re.search(r'"(Fn::\w+|Ref)"', json.dumps(document))
 
 
 class Everything(Resolver):

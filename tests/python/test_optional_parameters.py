@@ -12,7 +12,8 @@ from expand import expanded
 INFRA = Path(__file__).parents[2] / "infra"
 SIGNING = "arn:aws:lambda:eu-west-1:111111111111:code-signing-config:csc-0123456789abcdef0"
 FUNCTIONS = {"Auditor", "Monitor", "Provisioner", "Trigger"}
-OPTIONAL = {"Repairer"}
+OPTIONAL = {"Reconciler", "Repairer"}
+RECONCILED = "arn:aws:s3:::acme-landing"
 
 
 def functions(**given: Any) -> dict[str, dict[str, Any]]:
@@ -27,7 +28,8 @@ def functions(**given: Any) -> dict[str, dict[str, Any]]:
 
 
 def test_a_code_signing_configuration_that_is_given_is_every_functions() -> None:
-    signed = functions(CodeSigningConfigArn=SIGNING, Repair="missing")
+    optional = {"Repair": "missing", "ReconciledBucketArns": RECONCILED}
+    signed = functions(CodeSigningConfigArn=SIGNING, **optional)
     assert {name: one.get("CodeSigningConfigArn") for name, one in signed.items()} == dict.fromkeys(
         FUNCTIONS | OPTIONAL, SIGNING
     )
@@ -49,6 +51,19 @@ def test_what_repairs_by_itself_is_there_only_if_somebody_asks_for_it() -> None:
 
     assert its() == its(Repair="off") == set()
     assert {"Repairer", "RepairerLogs", "RepairerRole"} < its(Repair="missing")
+
+
+def test_what_reconciles_is_there_only_if_a_route_asks_for_it() -> None:
+    def its(**given: Any) -> set[str]:
+        return {
+            name
+            for name, resource in expanded(INFRA / "data-account.yaml", given)["Resources"].items()
+            if name.startswith("Reconcil") or "reconciler" in str(resource)
+        }
+
+    assert its() == its(OperatorRoleArns="arn:aws:iam::111111111111:role/operators") == set()
+    there = its(ReconciledBucketArns=RECONCILED)
+    assert {"Reconciler", "ReconcilerLogs", "ReconcilerRole", "ArrivalsMissedAlarm"} < there
 
 
 @pytest.mark.parametrize("given", [{}, {"ReservedConcurrency": 0}])

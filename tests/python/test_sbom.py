@@ -70,6 +70,7 @@ def test_each_deployed_file_is_listed_with_its_hash(bill: dict[str, Any]) -> Non
         "application/landfall-provisioner@0.1.0": "program of the provisioner",
         "application/landfall-auditor@0.1.0": "program of the auditor",
         "application/landfall-repairer@0.1.0": "program of the repairer",
+        "application/landfall-reconciler@0.1.0": "program of the reconciler",
         "library/landfall-glue@0.1.0": "wheel",
         "file/csv_to_parquet.py@0.1.0": "script",
     }.items():

@@ -41,6 +41,8 @@ pub struct DeploymentTarget {
     pub job_arns: BTreeSet<String>,
     /// Whether events say of some route's batches that they have closed.
     pub announces: bool,
+    /// The buckets that are listed for what S3 never announced.
+    pub reconciled_buckets: BTreeSet<String>,
     pub partition: String,
 }
 
@@ -113,6 +115,7 @@ pub fn of(
         jobs: its.filter_map(|route| route.job.clone()).collect(),
         job_arns: routes.routes.iter().filter_map(job_arn).collect(),
         announces: routes.announces(),
+        reconciled_buckets: routes.reconciled_buckets().into_iter().map(str::to_owned).collect(),
         partition: partition.to_owned(),
     })
 }

@@ -14,7 +14,7 @@ use super::roles::{name_prefix, region};
 `status` looks once at the stacks PREFIX, PREFIX-provisioner and PREFIX-auditor of the data account, and
 changes nothing. Its first lines say what needs a person: an alarm, messages in a dead-letter queue, parked
 batches, a monitor that doesn't tick, and what `landfall doctor` would call broken in a queue, a function,
-an event source mapping or the schedule. Of unfinished batches, it reads up to 2,000 that are due and up to
+an event source mapping or the schedule, and objects that S3 doesn't announce, if a route has `reconcile`. Of unfinished batches, it reads up to 2,000 that are due and up to
 2,000 that are parked.
 
 `landfall doctor` also looks at buckets, roles, jobs and the analytics account. The analytics account has

@@ -5,24 +5,18 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use landfall_aws::clock::{now, sleep, system_time};
-use landfall_aws::queue::{Message, Queue};
-use landfall_core::arrivals::{Listed, messages};
-use landfall_core::backfill::{
-    Backfill, Counts, Mode, Place, Sifted, Standing, Survey, Taken, sift,
-};
-use landfall_core::batch::Member;
+use landfall_aws::listed;
+use landfall_aws::queue::Queue;
+use landfall_core::arrivals::Listed;
+use landfall_core::backfill::{Backfill, Counts, Mode, Place, Sifted, Standing, Survey, Taken};
 use landfall_core::moment::Time;
 use landfall_core::routes::Route;
-use serde_json::Map;
 
 use super::Desk;
 use super::source::{Keys, Names, Page};
 use crate::args::backfill::BoundArgs;
 use crate::terminal::printable;
 use crate::terminal::progress::say;
-
-/// The most bytes of a message. SQS takes 256 KiB, and the trigger reads four at once.
-const MAX_BYTES: usize = 180_000;
 
 /// The most objects that S3 lists at once.
 const PAGE: u32 = 1_000;
@@ -199,15 +193,11 @@ impl<'a> Work<'a> {
 
     /// Returns what of these objects the route takes, and what of that is in a batch already.
     async fn sifted(&self, objects: Vec<Listed>) -> anyhow::Result<(Sifted, Vec<bool>)> {
-        let Backfill { selection, .. } = &self.backfill;
-        let sifted = sift(&self.desk.routes, selection, &self.backfill.listing(), objects, now());
-        let members: Vec<Member> =
-            sifted.taken.iter().map(|taken| Member::from(&taken.arrival)).collect();
-        let ledger = &self.desk.connection.ledger;
-        let deadline = system_time() + PATIENCE;
-        let known = ledger.has(&selection.route, &selection.bucket, &members, deadline).await;
-        let known = known.map_err(|error| self.desk.connection.explained(error))?;
-        Ok((sifted, known))
+        let Desk { connection, routes, .. } = self.desk;
+        let (selection, listing) = (&self.backfill.selection, self.backfill.listing());
+        let (ledger, deadline) = (&connection.ledger, system_time() + PATIENCE);
+        let sifted = listed::sifted(ledger, routes, selection, &listing, objects, deadline).await;
+        sifted.map_err(|error| connection.explained(error))
     }
 
     fn fitting(&self, survey: &Survey, sifted: &Sifted, is_known: &[bool]) -> usize {
@@ -217,22 +207,9 @@ impl<'a> Work<'a> {
     }
 
     async fn bring(&self, taken: &[Taken]) -> anyhow::Result<()> {
-        let Backfill { selection, .. } = &self.backfill;
-        let listing = self.backfill.listing();
-        let records: Vec<String> =
-            taken.iter().map(|taken| taken.listed.record(&selection.bucket, &listing)).collect();
-        let messages: Vec<Message> = messages(&records, MAX_BYTES)
-            .into_iter()
-            .map(|body| Message { body, attributes: Map::new(), delay_seconds: 0 })
-            .collect();
-        let (sent, error) = self.queue.send(&messages, system_time() + PATIENCE).await;
-        match error {
-            Some(error) => Err(anyhow!("{}", printable(&error.to_string()))),
-            None if sent.contains(&false) => {
-                Err(anyhow!("not all messages were sent in time to `{}`", self.queue.arn()))
-            }
-            None => Ok(()),
-        }
+        let (bucket, listing) = (&self.backfill.selection.bucket, self.backfill.listing());
+        let sent = listed::send(&self.queue, bucket, &listing, taken, system_time() + PATIENCE);
+        sent.await.map_err(|error| anyhow!("{}", printable(&error.to_string())))
     }
 
     /// Writes how far it came. Returns `false` if somebody else has written meanwhile.

@@ -41,6 +41,8 @@ pub struct Facts {
     pub job_arns: BTreeSet<String>,
     /// Whether events say of some route's batches that they have closed.
     pub announces: bool,
+    /// The buckets that the reconciler lists.
+    pub reconciled_buckets: BTreeSet<String>,
     /// The partition of both accounts, such as `aws` or `aws-cn`.
     pub partition: String,
     pub architecture: &'static str,
@@ -101,6 +103,9 @@ const BUCKET_POLICY_JOB_ROLES: &str = "BucketPolicyJobRoleArns";
 
 /// The data template's parameter that lets the functions put events about batches.
 const ANNOUNCES_BATCHES: &str = "AnnouncesBatches";
+
+/// The data template's parameter for the buckets that the reconciler lists. Without any, there is no reconciler.
+const RECONCILED_BUCKETS: &str = "ReconciledBucketArns";
 
 /// The existing stacks.
 pub type KnownStacks = BTreeMap<(Side, TemplateName), Known>;
@@ -279,6 +284,12 @@ fn derived(
             if facts.announces {
                 derived.insert(ANNOUNCES_BATCHES, text("true"));
             }
+            let arn = |bucket: &String| format!("arn:{}:s3:::{bucket}", facts.partition);
+            let reconciled: Vec<String> = facts.reconciled_buckets.iter().map(arn).collect();
+            let reconciled = reconciled.join(",");
+            let is_too_long = reconciled.len() > provisioner::MAX_VALUE_BYTES;
+            let reconciled = if is_too_long { arn(&"*".to_owned()) } else { reconciled };
+            derived.insert(RECONCILED_BUCKETS, Value::Text(reconciled));
             if facts.data_region != facts.analytics_region {
                 derived.insert("RunsBus", text("true"));
             }

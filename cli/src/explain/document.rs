@@ -47,6 +47,17 @@ struct RequestEntry<'a> {
     /// How the job reads, in the word of the routes.
     access: &'static str,
     closing: Closing,
+    /// How often the bucket is listed for what S3 never announced; left out if it never is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reconcile: Option<ReconcileEntry>,
+}
+
+#[derive(Serialize)]
+struct ReconcileEntry {
+    every_secs: u64,
+    look_back_secs: u64,
+    grace_secs: u64,
+    action: &'static str,
 }
 
 #[derive(Serialize)]
@@ -144,7 +155,13 @@ pub(super) fn print(explanation: &Explanation<'_>) -> String {
 fn request_entry<'a>(routes: &Routes, request: &'a JobRunRequest) -> RequestEntry<'a> {
     let JobRunRequest { batch_id, draft, arguments, objects, bytes, arrivals } = request;
     let Draft { route, group, start, closing, .. } = draft;
-    let access = routes.routes.iter().find(|it| it.name == *route).map(|it| it.access);
+    let of_route = routes.routes.iter().find(|it| it.name == *route);
+    let reconcile = of_route.and_then(|it| it.reconcile).map(|it| ReconcileEntry {
+        every_secs: it.every.as_secs(),
+        look_back_secs: it.look_back.as_secs(),
+        grace_secs: it.grace.as_secs(),
+        action: it.action.as_str(),
+    });
     RequestEntry {
         batch_id,
         route,
@@ -158,8 +175,9 @@ fn request_entry<'a>(routes: &Routes, request: &'a JobRunRequest) -> RequestEntr
         arrivals,
         scope: start.scope,
         claim: start.claim,
-        access: access.unwrap_or_default().as_str(),
+        access: of_route.map(|it| it.access).unwrap_or_default().as_str(),
         closing: *closing,
+        reconcile,
     }
 }
 

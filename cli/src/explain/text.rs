@@ -7,7 +7,7 @@ use landfall_core::arrivals::Arrival;
 use landfall_core::batch::{ClaimMode, Closing, Draft, RefusalReason, Scope};
 use landfall_core::plan::JobRunRequest;
 use landfall_core::problem::did_you_mean;
-use landfall_core::routes::{Access, Route, SizeLimits, Verdict};
+use landfall_core::routes::{Access, Action, Route, SizeLimits, Verdict};
 
 use super::Explanation;
 use crate::state::claim_mode;
@@ -199,6 +199,15 @@ fn write_request(
     for (name, value) in group {
         writeln!(out, "  group {name} = `{}`", shown(value))?;
     }
+    let of_route = explanation.routes.routes.iter().find(|it| it.name == *route);
+    if let Some(reconcile) = of_route.and_then(|it| it.reconcile) {
+        let [every, back] = [reconcile.every, reconcile.look_back].map(|it| period(it.as_secs()));
+        let what = match reconcile.action {
+            Action::Start => "puts what is in no batch into one",
+            Action::Report => "says what is in no batch",
+        };
+        writeln!(out, "  every {every}, Landfall lists the objects of the last {back} and {what}")?;
+    }
     if !start.has_job() {
         return writeln!(out, "  announced {}", when(&request.draft));
     }
@@ -218,8 +227,7 @@ fn write_request(
     if start.claim == ClaimMode::Optional {
         write!(out, "\n  with claim `optional`: {}", claim_mode(start.claim))?;
     }
-    let mut routes = explanation.routes.routes.iter();
-    if routes.any(|it| it.name == *route && it.access == Access::BucketPolicy) {
+    if of_route.is_some_and(|it| it.access == Access::BucketPolicy) {
         write!(out, "\n  with access `bucket_policy`: the job reads with its own role")?;
     }
     writeln!(out, "\n  starts {}", when(&request.draft))

@@ -96,6 +96,11 @@ fn what_a_listing_found_is_told_and_why_it_is_processed_again() {
         vec![
             Version { reason, ..version(Some(made::sealed()), replayed.clone(), None) },
             version(Some(made::sealed()), Role::Member(found_by("backfill-1", false)), None),
+            version(
+                Some(made::sealed()),
+                Role::Member(found_by("reconciliation-20260131T120000Z", false)),
+                None,
+            ),
         ]
     };
     let uri = || "s3://acme-landing/a.csv".to_owned();
@@ -105,6 +110,8 @@ fn what_a_listing_found_is_told_and_why_it_is_processed_again() {
         "{told}"
     );
     assert!(told.contains("\n  S3 hadn't announced it: backfill-1 found it.\n"), "{told}");
+    let expected = "\n  S3 never announced it; found by reconciliation on 2026-01-31T12:00:00Z.\n";
+    assert!(told.contains(expected), "{told}");
     let json = document(&Versions { uri: uri(), versions: versions(), more: 0 }, None);
     assert!(json.contains(r#""found_by": "backfill-1""#), "{json}");
     assert!(json.contains(r#""reason": "wrong\u001b currency""#), "{json}");

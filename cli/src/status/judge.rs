@@ -75,6 +75,7 @@ pub fn judge(seen: &Observed) -> Judgement {
     links(seen, &mut judgement);
     queues(seen, &mut judgement);
     batches(seen, &mut judgement);
+    reconciliations(seen, &mut judgement);
     tick(seen, &mut judgement);
     alarms(seen, &mut judgement);
     judgement
@@ -154,6 +155,25 @@ fn batches(seen: &Observed, judgement: &mut Judgement) {
     }
     let unreadable = listing.unreadable.iter();
     judgement.unknown.extend(unreadable.map(|error| format!("a batch: {error}")));
+}
+
+fn reconciliations(seen: &Observed, judgement: &mut Judgement) {
+    for of in &seen.reconciliations {
+        let (Some(since), Some(last)) = (of.missing_since, &of.last) else { continue };
+        let (route, objects) = (&of.route, counted(last.counts.taken, "object"));
+        let (at, since) = (moment(last.started_at, seen.at), moment(since, seen.at));
+        let example =
+            last.examples.first().map(|key| format!(", such as s3://{}/{key}", of.bucket));
+        let example = example.unwrap_or_default();
+        let what = format!(
+            "S3 doesn't announce everything of route `{route}` since {since}: the pass of {at} found {objects} in no batch{example}"
+        );
+        let place = seen.options.as_str();
+        let command = format!("landfall backfill --route {route} --dry-run{place}");
+        judgement.need("arrivals_missed", what, Some(command));
+    }
+    let unseen = seen.unseen_reconciliations.iter();
+    judgement.unknown.extend(unseen.map(|why| format!("the reconciliations: {why}")));
 }
 
 /// Counts the batches in the order of a batch's life.

@@ -8,6 +8,7 @@ use landfall_aws::ledger::Listing;
 use landfall_core::chain::observed::{Named, Observations, Queue};
 use landfall_core::chain::{Check, Link, judge};
 use landfall_core::moment::Time;
+use landfall_core::reconcile::Reconciliation;
 use landfall_core::roles::DEFAULT_PATH;
 use landfall_inspection::cloudformation::{self, Deployed};
 use landfall_inspection::cloudwatch::{Alarm, CloudWatch, Metric, Newest};
@@ -64,6 +65,10 @@ pub struct Observed {
     pub options: String,
     /// The unfinished batches, or why they can't be read.
     pub batches: Result<Listing, String>,
+    /// How far each route that is reconciled has come, as far as it can be read.
+    pub reconciliations: Vec<Reconciliation>,
+    /// Why nobody could see the others.
+    pub unseen_reconciliations: Vec<String>,
 }
 
 /// A stack that exists.
@@ -103,12 +108,13 @@ pub async fn look(args: &StatusArgs) -> anyhow::Result<Observed> {
     let names: Vec<String> = names.into_iter().chain(rest.iter().map(|it| it.0.clone())).collect();
     let watch = CloudWatch::new(config, &place);
     let alarm_prefix = format!("{prefix}-");
-    let ((checks, checked), others, alarms, metrics, batches) = tokio::join!(
+    let ((checks, checked), others, alarms, metrics, batches, reconciliations) = tokio::join!(
         checks(&clients, &place, prefix, &data),
         depths(&clients, &place, &rest),
         watch.in_alarm(&alarm_prefix),
         metrics(&watch, &table, &names),
         connection.ledger.longest_unfinished(MOST_BATCHES),
+        connection.ledger.reconciliations(),
     );
     let deployed = [&data, &provisioner, &auditor];
     let (last_tick, ages) = match metrics {
@@ -126,6 +132,22 @@ pub async fn look(args: &StatusArgs) -> anyhow::Result<Observed> {
         let age = ages.get(at).copied().flatten();
         Depth { name, is_dead_letters, oldest: age.and_then(|age| oldest(&queue, age)), queue }
     });
+    let mut unseen_reconciliations = Vec::new();
+    let mut seen_reconciliations = Vec::new();
+    let all = reconciliations.map_or_else(|e| vec![Err(e)], |all| all.into_values().collect());
+    // Without a reconciler, nobody brings them up to date.
+    let is_gone =
+        data.as_ref().is_ok_and(|stack| stack.parameter("ReconciledBucketArns").is_none());
+    for one in all.into_iter().filter(|_| !is_gone) {
+        match one {
+            // Otherwise, no pass has begun, or the route isn't reconciled any more.
+            Ok(one) if one.pass.is_none() && one.last.is_none() => {}
+            Ok(one) => seen_reconciliations.push(one),
+            Err(error) => {
+                unseen_reconciliations.push(format!("{:#}", connection.explained(error)));
+            }
+        }
+    }
     Ok(Observed {
         at: now(),
         stacks: deployed.iter().filter_map(|it| it.as_ref().ok()).map(Stack::from).collect(),
@@ -135,6 +157,8 @@ pub async fn look(args: &StatusArgs) -> anyhow::Result<Observed> {
         last_tick,
         options: options(args),
         batches: batches.map_err(|error| format!("{:#}", connection.explained(error))),
+        reconciliations: seen_reconciliations,
+        unseen_reconciliations,
         place,
     })
 }

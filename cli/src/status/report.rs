@@ -3,6 +3,7 @@
 use landfall_core::chain::observed::Look;
 use landfall_core::chain::{Link, Status as Verdict};
 use landfall_core::moment::Time;
+use landfall_core::reconcile::Reconciliation;
 use serde::Serialize;
 
 use super::judge::{Judgement, OfState};
@@ -59,6 +60,11 @@ impl Report<'_> {
         }
         if let Ok(Some(tick)) = &seen.last_tick {
             out.push_str(&format!("the monitor last ticked {}\n", moment(*tick, self.now)));
+        }
+        for of in &seen.reconciliations {
+            let reached = moment(of.reached(), self.now);
+            let line = format!("route {}: reconciled until {reached}", of.route);
+            out.push_str(&format!("{}\n", printable(&line)));
         }
         for check in seen.checks.iter().filter(|check| is_switch(check.link)) {
             let (name, evidence) = (check.link.name(), &check.evidence);
@@ -148,6 +154,7 @@ impl Report<'_> {
             queues: seen.queues.iter().map(queue_entry).collect(),
             batches: seen.batches.is_ok().then(|| batches.collect()),
             has_more_batches: judgement.has_more,
+            reconciliations: seen.reconciliations.iter().map(reconciliation_entry).collect(),
         })
     }
 }
@@ -186,6 +193,38 @@ struct Document<'a> {
     /// `null` if the ledger couldn't be read.
     batches: Option<Vec<BatchesEntry<'a>>>,
     has_more_batches: bool,
+    /// Left out if no route is reconciled.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reconciliations: Vec<ReconciliationEntry<'a>>,
+}
+
+#[derive(Serialize)]
+struct ReconciliationEntry<'a> {
+    route: &'a str,
+    /// What was written between these times is known.
+    since: String,
+    until: String,
+    /// Whether a pass is under way.
+    is_at_work: bool,
+    /// When the last pass began that has ended, and what it came to; `null` if none has.
+    last_pass: Option<String>,
+    listed: Option<u64>,
+    missed: Option<u64>,
+    examples: &'a [String],
+}
+
+fn reconciliation_entry(of: &Reconciliation) -> ReconciliationEntry<'_> {
+    let last = of.last.as_ref();
+    ReconciliationEntry {
+        route: &of.route,
+        since: of.since.to_string(),
+        until: of.reached().to_string(),
+        is_at_work: of.pass.is_some(),
+        last_pass: last.map(|last| last.started_at.to_string()),
+        listed: last.map(|last| last.counts.found),
+        missed: last.map(|last| last.counts.taken),
+        examples: last.map(|last| last.examples.as_slice()).unwrap_or_default(),
+    }
 }
 
 #[derive(Serialize)]

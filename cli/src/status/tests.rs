@@ -1,9 +1,12 @@
 use expect_test::{Expect, expect};
 use landfall_aws::ledger::{Left, Listing};
+use landfall_core::backfill::Counts;
 use landfall_core::batch::{Batch, Why};
 use landfall_core::chain::observed::{Look, Named, Queue};
 use landfall_core::chain::problems::{Problem, Severity};
 use landfall_core::chain::{Check, Link, Status as Verdict};
+use landfall_core::reconcile::Reconciliation;
+use landfall_core::routes::Routes;
 use landfall_inspection::cloudwatch::Alarm;
 use landfall_inspection::{Place, Unseen};
 use unicode_width::UnicodeWidthStr;
@@ -62,6 +65,8 @@ fn healthy() -> Observed {
             Batch { opened_at: NOW - secs(7_200), id: "the-oldest".to_owned(), ..made::sealed() },
             made::started(),
         ]),
+        reconciliations: Vec::new(),
+        unseen_reconciliations: Vec::new(),
     }
 }
 
@@ -71,6 +76,33 @@ fn shows(seen: &Observed, status: crate::terminal::output::Status, expected: Exp
     let report = Report { seen, judgement: &judgement, now: NOW };
     expected.assert_eq(&report.text(None));
     assert_eq!(judgement.status(), status);
+}
+
+#[test]
+fn what_s3_does_not_announce_needs_a_person() {
+    let route = "version: 1\nroutes:\n  - { name: orders, bucket: acme-landing, key: \"{file}\", wide: true, \
+                 start: { target: none }, reconcile: { every: 1d, action: start } }\n";
+    let route = Routes::parse(route).routes.expect("valid").routes.remove(0);
+    let reconcile = route.reconcile.expect("it is reconciled");
+    let new = Reconciliation::new(&route, NOW - secs(86_400), None, NOW);
+    let begun = new.begun(&reconcile, NOW - secs(600)).expect("it begins");
+    let counts = Counts { found: 9, taken: 2, ..Counts::default() };
+    let missed = ["a\u{1b}.csv", "b.csv"].into_iter();
+    let reconciliations = vec![begun.after_page(counts, missed, None, NOW)];
+    let unseen_reconciliations = vec!["no".to_owned()];
+    let seen = Observed { reconciliations, unseen_reconciliations, ..healthy() };
+    let judgement = judge(&seen);
+    let [need] = &judgement.needs[..] else { panic!("one need: {judgement:?}") };
+    expect![[r#"
+        S3 doesn't announce everything of route `orders` since 2026-01-31T23:50:00Z (10 minutes ago): the pass of 2026-01-31T23:50:00Z (10 minutes ago) found 2 objects in no batch, such as s3://acme-landing/a\u{1b}.csv"#]]
+    .assert_eq(&crate::terminal::escape::shown(&need.what));
+    assert_eq!(need.code, "arrivals_missed");
+    assert_eq!(need.command.as_deref(), Some("landfall backfill --route orders --dry-run"));
+    assert_eq!(judgement.unknown, ["the reconciliations: no"]);
+    let report = Report { seen: &seen, judgement: &judgement, now: NOW };
+    let line = "route orders: reconciled until 2026-01-31T22:50:00Z (70 minutes ago)\n";
+    assert!(report.text(None).contains(line), "{}", report.text(None));
+    assert!(report.json().contains("\"missed\": 2"), "{}", report.json());
 }
 
 #[test]

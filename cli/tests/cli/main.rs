@@ -12,6 +12,7 @@ mod init;
 mod ledger;
 mod policies;
 mod probe;
+mod reconciled;
 mod secrets;
 mod status;
 

@@ -23,9 +23,6 @@ use serde::Serialize;
 
 pub use settings::{Settings, SettingsError};
 
-/// The detail type of the events about findings.
-pub const EVENT_TYPE: &str = "Landfall Finding";
-
 /// Why an audit failed. What could not be looked at is no failure but a finding.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages describe the variants")]
@@ -161,6 +158,6 @@ async fn announce(context: &Context, finding: &Finding) -> Result<(), Error> {
         state.name()
     );
     let detail = finding.event(stack, &place.region).to_string();
-    let put = events::put(&context.events, EVENT_TYPE, detail).await;
+    let put = events::put(&context.events, events::FINDING, detail).await;
     put.map_err(|message| Error::Event { id: id.clone(), message })
 }

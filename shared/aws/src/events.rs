@@ -11,6 +11,9 @@ use crate::sdk_error::sdk_error_parts;
 /// The source of every event of Landfall's.
 pub const SOURCE: &str = "landfall";
 
+/// The detail type of the events about findings.
+pub const FINDING: &str = "Landfall Finding";
+
 /// Puts events with a client that it makes for the first one. Most processes put none, and begin sooner without it.
 #[derive(Debug)]
 pub(crate) struct Events {

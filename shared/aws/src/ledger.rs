@@ -8,6 +8,7 @@
 //! | batch | `batch#ID` | `batch` | [`Batch`] as JSON, and what the indexes need |
 //! | chunk | `chunk#ID#N` | `chunk` | some members of a batch |
 //! | backfill | `backfill` | ID | [`Backfill`](landfall_core::backfill::Backfill) as JSON |
+//! | reconciliation | `reconciliation` | ROUTE | [`Reconciliation`](landfall_core::reconcile::Reconciliation) as JSON |
 //! | slot | `slot#ACCOUNT/REGION/JOB` | `slot` | [`Slot`] as JSON |
 //!
 //! The indexes `due` (shard, time), `awaits` (what a batch waits for) and `routes` (route, time)
@@ -23,6 +24,7 @@ mod due;
 mod index;
 mod item;
 mod looks;
+mod reconciliations;
 mod record;
 mod search;
 mod unfinished;

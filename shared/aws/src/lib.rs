@@ -17,6 +17,7 @@ pub mod glue;
 mod http_client;
 pub mod ledger;
 pub mod lineage;
+pub mod listed;
 pub mod metrics;
 pub mod probe;
 pub mod queue;

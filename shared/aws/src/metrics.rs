@@ -122,6 +122,18 @@ impl OpenFindings {
     }
 }
 
+/// What one run of the reconciler came to.
+#[derive(Entry)]
+#[entry(rename_all = "PascalCase")]
+pub struct Passes {
+    /// Objects that it found in the buckets.
+    pub objects_listed: AsCount<u64>,
+    /// Those of them that a route takes, and that are in no batch of it.
+    pub arrivals_missed: AsCount<u64>,
+    /// How long ago everything was written that passes have looked at, of the route that is farthest behind.
+    pub reconciled_age_seconds: AsSeconds<u64>,
+}
+
 #[derive(Entry)]
 #[entry(rename_all = "PascalCase")]
 struct RouteLine<'e> {
@@ -186,6 +198,11 @@ impl Metrics {
     /// Writes what is open at the end of an audit.
     pub fn audit(&self, open: &OpenFindings) {
         self.emit(open, &[&[]]);
+    }
+
+    /// Writes what one run of the reconciler came to.
+    pub fn passes(&self, passes: &Passes) {
+        self.emit(passes, &[&[]]);
     }
 
     /// Counts a request that did not come from CloudFormation, or that it has no use for, by the

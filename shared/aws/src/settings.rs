@@ -157,12 +157,7 @@ impl Settings {
     pub fn from_env(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Vec<SettingsError>> {
         let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
         let mut errors = Vec::new();
-        let path = match variable("LANDFALL_ROUTES") {
-            Some(path) => PathBuf::from(path),
-            None => PathBuf::from(variable("LAMBDA_TASK_ROOT").unwrap_or_else(|| ".".to_owned()))
-                .join("routes.yaml"),
-        };
-        let routes = read_routes(path).map_err(|error| errors.push(error)).ok();
+        let routes = routes_from_env(variable).map_err(|error| errors.push(error)).ok();
         let external_ids = match &routes {
             Some(routes) => external_ids(routes, variable, &mut errors),
             None => BTreeMap::new(),
@@ -263,7 +258,17 @@ fn is_source_identity(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+=,.@-".contains(&b))
 }
 
-fn read_routes(path: PathBuf) -> Result<Routes, SettingsError> {
+/// Reads the routes file beside the binary, or at `LANDFALL_ROUTES`.
+///
+/// # Errors
+/// Fails if the file can't be read, or isn't valid.
+pub fn routes_from_env(variable: impl Fn(&str) -> Option<String>) -> Result<Routes, SettingsError> {
+    let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
+    let path = match variable("LANDFALL_ROUTES") {
+        Some(path) => PathBuf::from(path),
+        None => PathBuf::from(variable("LAMBDA_TASK_ROOT").unwrap_or_else(|| ".".to_owned()))
+            .join("routes.yaml"),
+    };
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
         Err(source) => return Err(SettingsError::Unreadable { path, source }),

@@ -39,7 +39,7 @@ pub use claim::{Claim, ClaimMode, EndOutcome};
 pub use fit::cut;
 pub use history::{Entry, HistoryEvent};
 pub use id::{BatchId, HASH_CHARS};
-pub use identity::{Announced, Identity, Look, RecordedUnder, may_be_listed};
+pub use identity::{Announced, Identity, LISTED_FROM_AGE, Look, RecordedUnder, may_be_listed};
 pub use manifest::{Manifest, Prepared, Unprepared};
 pub use record::{Chunk, Closing, Draft, Member, arrivals_room, chunk};
 pub use repeats::{attempt_of, repeat_after};

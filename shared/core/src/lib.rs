@@ -34,6 +34,7 @@ pub mod problem;
 pub mod properties;
 pub mod reach;
 pub mod reaches;
+pub mod reconcile;
 pub mod repair;
 pub mod roles;
 pub mod router;

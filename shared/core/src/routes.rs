@@ -8,7 +8,8 @@
 pub(crate) mod resolve;
 pub(crate) mod written;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 pub use resolve::deploy::refused;
 pub use resolve::{NEW_EXTERNAL_ID_CHARS, is_external_id, is_short_external_id};
@@ -106,6 +107,39 @@ pub struct Route {
     pub claim: ClaimMode,
     /// How a job run reads the objects.
     pub access: Access,
+    /// How often the bucket is listed for what S3 never announced; `None` if it never is.
+    pub reconcile: Option<Reconcile>,
+}
+
+/// How often a route's bucket is listed for objects that S3 never announced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reconcile {
+    /// How long after the beginning of one pass the next one begins.
+    pub every: Duration,
+    /// How far back a pass looks: `every` and `grace` together, or more.
+    pub look_back: Duration,
+    /// How old an object is at least when a pass misses it.
+    pub grace: Duration,
+    /// What is done about the objects that a pass misses.
+    pub action: Action,
+}
+
+/// What is done about objects that S3 never announced.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, strum::IntoStaticStr, strum::VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum Action {
+    /// They are put into batches.
+    Start,
+    /// They are counted and told of.
+    #[default]
+    Report,
+}
+
+impl Action {
+    /// Returns its word in routes.
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
 }
 
 /// How the runs of a job read the objects of their batches.
@@ -276,6 +310,12 @@ impl Routes {
     /// Returns `true` if events say of some route's batches that they have closed.
     pub fn announces(&self) -> bool {
         self.routes.iter().any(|route| route.announce)
+    }
+
+    /// Returns the buckets that are listed for what S3 never announced.
+    pub fn reconciled_buckets(&self) -> BTreeSet<&str> {
+        let reconciled = self.routes.iter().filter(|route| route.reconcile.is_some());
+        reconciled.map(|route| route.bucket.as_str()).collect()
     }
 
     /// Returns a finder to look up keys with.

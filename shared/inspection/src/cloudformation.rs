@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use aws_sdk_cloudformation::types::{Parameter, Stack, StackStatus, TemplateStage};
 use landfall_aws::sdk_error::sdk_error_parts;
+use landfall_core::moment::Time;
 
 use crate::look::{Call, Seen, Unseen};
 use crate::requested::Requested;
@@ -67,6 +68,17 @@ pub async fn stack(clients: &Clients, name: &str) -> Seen<Deployed> {
         version,
         ids: ids(clients, name).await,
     })
+}
+
+/// Returns when CloudFormation began to change the stack last, or to make it.
+///
+/// # Errors
+/// Says why the stack wasn't seen.
+pub async fn changed_at(clients: &Clients, name: &str) -> Seen<Time> {
+    let stack = described(clients, name).await?;
+    let at = stack.last_updated_time.or(stack.creation_time);
+    let at = at.and_then(|at| u64::try_from(at.to_millis().ok()?).ok());
+    at.map(Time).ok_or_else(|| DESCRIBE.failed("the stack has no time"))
 }
 
 /// Returns the version of Landfall that a stack's template belongs to; `None` if the template is older than that output.

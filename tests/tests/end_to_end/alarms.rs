@@ -143,9 +143,11 @@ const DRIVEN: [Driven; 12] = [
 ];
 
 /// Alarms that the local cloud can't set off, and why.
-const OUT_OF_REACH: [(&str, &str); 4] = [
+const OUT_OF_REACH: [(&str, &str); 6] = [
     ("rule-dlq", "the emulator models no dead-letter queue of a rule"),
     ("arrivals-late", "a message would have to wait for 15 minutes of real time"),
+    ("arrivals-missed", "a run of the reconciler comes every 15 minutes of real time"),
+    ("reconciler-errors", "the same, and it takes three of them"),
     ("unusual-bytes", "CloudWatch learns over weeks what is usual; the emulator has no such model"),
     ("unusual-runs", "the same"),
 ];

@@ -164,7 +164,9 @@ impl<'a> Deployment<'a> {
 /// Makes a package from the local cloud's, with stubs for all functions but one. They never run,
 /// and the real ones would be zipped and uploaded again and again.
 fn small_package(stage: &Path, package: &Path) -> Result<()> {
-    for name in ["trigger", "monitor", "provisioner", "auditor", "repairer", "glue/jobs"] {
+    for name in
+        ["trigger", "monitor", "provisioner", "auditor", "repairer", "reconciler", "glue/jobs"]
+    {
         fs::create_dir_all(package.join(name))?;
     }
     for file in [
@@ -175,6 +177,7 @@ fn small_package(stage: &Path, package: &Path) -> Result<()> {
         "routes.yaml",
         "trigger/routes.yaml",
         "monitor/routes.yaml",
+        "reconciler/routes.yaml",
         "provisioner/bootstrap",
         LIBRARY,
         "glue/jobs/csv_to_parquet.py",
@@ -182,7 +185,7 @@ fn small_package(stage: &Path, package: &Path) -> Result<()> {
         let copied = fs::copy(stage.join(file), package.join(file));
         copied.with_context(|| format!("failed to copy `{file}`"))?;
     }
-    for function in ["trigger", "monitor", "auditor", "repairer"] {
+    for function in ["trigger", "monitor", "auditor", "repairer", "reconciler"] {
         let binary = fs::read(stage.join(function).join("bootstrap"))?;
         let header = binary.get(..64).context("a function is not a program")?;
         fs::write(package.join(function).join("bootstrap"), header)?;

@@ -25,6 +25,7 @@ mod lifecycle;
 mod moved;
 mod notifications;
 mod provisioner_policy;
+mod reconciled;
 mod recovery;
 mod repair;
 mod repairer;
@@ -86,6 +87,7 @@ fn main() -> ExitCode {
         moved::a_change_to_a_bucket_of_another_account_is_taken_back_and_silences_none,
         repair::what_was_deleted_by_hand_is_repaired_and_what_waited_for_it_is_processed,
         repairer::roles_that_were_deleted_come_back_by_themselves_and_what_waited_for_them_is_processed,
+        reconciled::what_s3_never_announced_is_in_one_batch_with_and_without_versions,
         upgrade::stacks_of_the_version_before_keep_every_role_rule_and_notification,
     ];
     let of_one_stage = trials![in_a_slot;

@@ -19,6 +19,7 @@ use crate::stage::{SOON, Stage, assert_succeeded, csv, ledger_of};
 use crate::upgrade::real_functions;
 
 const PREFIX: &str = "mended";
+const REPAIRER: &str = "mended-repairer";
 const JOB: &str = "mended-job";
 const BUCKET: &str = "acme-mended";
 
@@ -62,7 +63,7 @@ pub fn roles_that_were_deleted_come_back_by_themselves_and_what_waited_for_them_
     // Nobody invokes the repairers: the events about the findings do.
     let unhindered = alone(stage)?;
     for (account, _) in accounts(stage) {
-        invoke(stage, account, "auditor", "audited")?;
+        invoke(stage, account, &format!("{PREFIX}-auditor"), "audited")?;
     }
     let back = stage.cloud.wait(wait_until("the roles don't come back", SOON, async || {
         let now = observed(stage).await?;
@@ -100,7 +101,7 @@ fn of_two_invocations_at_once_one_has_the_notifications_put_back(stage: &Stage) 
     let _unhindered = alone(stage)?;
     let outcomes: Result<Vec<String>> = thread::scope(|scope| {
         let invocations =
-            ["one", "other"].map(|name| scope.spawn(move || invoke(stage, data, "repairer", name)));
+            ["one", "other"].map(|name| scope.spawn(move || invoke(stage, data, REPAIRER, name)));
         invocations.into_iter().map(|it| it.join().expect("nobody panics")).collect()
     });
     let outcomes = outcomes?;
@@ -138,11 +139,10 @@ async fn observed(stage: &Stage) -> Result<BTreeMap<String, Observed>> {
 }
 
 /// Invokes a function, and returns what it answers.
-fn invoke(stage: &Stage, account: &Account, function: &str, name: &str) -> Result<String> {
-    let answer = stage.cloud.emulator.folder().join(format!("{PREFIX}-{name}.json"));
+pub fn invoke(stage: &Stage, account: &Account, function: &str, name: &str) -> Result<String> {
+    let answer = stage.cloud.emulator.folder().join(format!("{function}-{name}.json"));
     let answer = answer.to_str().context("the folder has no name")?;
-    let function = format!("{PREFIX}-{function}");
-    let invoke = ["lambda", "invoke", "--function-name", &function, "--payload", "{}", answer];
+    let invoke = ["lambda", "invoke", "--function-name", function, "--payload", "{}", answer];
     let invoked = account.cli.run(invoke)?;
     let answered = std::fs::read_to_string(answer).context("the function answered nothing")?;
     ensure!(!invoked.contains("FunctionError"), "`{function}` failed: {answered}");

@@ -208,12 +208,13 @@ fn handlers() -> BTreeMap<&'static str, Vec<&'static str>> {
 }
 
 /// The functions, and in which accounts whoever deploys makes their roles.
-const FUNCTIONS: [(Verdicts, &str); 5] = [
+const FUNCTIONS: [(Verdicts, &str); 6] = [
     (BOTH, "provisioner"),
     (BOTH, "auditor"),
     (BOTH, "repairer"),
     (IN_DATA, "trigger"),
     (IN_DATA, "monitor"),
+    (IN_DATA, "reconciler"),
 ];
 
 #[test]

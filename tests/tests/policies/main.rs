@@ -8,6 +8,7 @@ mod deploying;
 mod iam_events;
 mod matrix;
 mod provisioner;
+mod reconciler;
 mod rendered;
 mod repairer;
 mod scope;

@@ -58,6 +58,7 @@ fn facts() -> Facts {
         jobs: names(&["orders", "csv-to-parquet", "items"]),
         job_arns: names(&["arn:aws:glue:eu-central-1:222222222222:job/orders"]),
         announces: false,
+        reconciled_buckets: BTreeSet::new(),
         partition: "aws".to_owned(),
         architecture: "arm64",
         artifacts: (
@@ -327,6 +328,27 @@ fn the_functions_may_put_events_once_a_route_announces_and_keep_that() {
     assert_eq!(planned(false, &has, &[]), "(as it is)");
     let told = given(&[(TemplateName::Data, "AnnouncesBatches", "false")]);
     assert_eq!(planned(false, &has, &told), "false");
+}
+
+#[test]
+fn there_is_a_reconciler_for_the_buckets_of_routes_that_ask_for_it_as_long_as_one_does() {
+    let data = "Parameters: { ReconciledBucketArns: { Default: '' } }\nResources: {}";
+    let template = Template::read(data).expect("a template");
+    let templates = BTreeMap::from([(TemplateName::Data, template)]);
+    let planned = |buckets: &[&str], known: &KnownStacks| {
+        let reconciled_buckets = buckets.iter().map(|bucket| (*bucket).to_owned()).collect();
+        let facts = Facts { reconciled_buckets, ..facts() };
+        let order = Order::AnalyticsFirst;
+        let steps = steps(&facts, &templates, &[], known, &ExternalId::Kept, order, false);
+        let steps = steps.expect("nothing is missing");
+        let value = steps[0].parameters.get("ReconciledBucketArns").map(cloudformation::shown);
+        value.expect("it follows from the routes")
+    };
+    let arns = "arn:aws:s3:::acme-items,arn:aws:s3:::acme-landing";
+    assert_eq!(planned(&[], &KnownStacks::new()), "");
+    assert_eq!(planned(&["acme-landing", "acme-items"], &KnownStacks::new()), arns);
+    let has = known(&[(Side::Data, TemplateName::Data, &[("ReconciledBucketArns", arns)])]);
+    assert_eq!(planned(&[], &has), "");
 }
 
 #[test]

@@ -42,6 +42,11 @@ fn everything() -> Vec<Value> {
         oldest_waiting_seconds: 6.into(),
         oldest_blocked_seconds: 7.into(),
     });
+    metrics.passes(&Passes {
+        objects_listed: 1.into(),
+        arrivals_missed: 2.into(),
+        reconciled_age_seconds: 3.into(),
+    });
     let of_route = RouteMetrics {
         announced: 1,
         seconds_to_start: vec![1.5, 2.0],

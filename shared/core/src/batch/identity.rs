@@ -21,7 +21,7 @@ use crate::moment::Time;
 
 /// How old an object is at least when a listing takes it. By then, a prompt event of it is recorded: [`PROMPT`], and the
 /// quarter of an hour that an invocation may take, and clocks that differ.
-const LISTED_FROM_AGE: Duration = Duration::from_secs(3600);
+pub const LISTED_FROM_AGE: Duration = Duration::from_secs(3600);
 
 /// How old an event is at most for no listing to have come before it.
 const PROMPT: Duration = Duration::from_secs(15 * 60);

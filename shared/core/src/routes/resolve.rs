@@ -5,6 +5,7 @@ mod arguments;
 mod batch;
 mod buckets;
 pub(crate) mod deploy;
+mod reconcile;
 mod routes;
 mod targets;
 mod wide;

@@ -1,6 +1,7 @@
 mod announce;
 mod batch;
 mod deploy;
+mod reconcile;
 mod wide;
 
 use expect_test::{Expect, expect};

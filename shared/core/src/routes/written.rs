@@ -75,6 +75,26 @@ pub(crate) struct Route {
     /// The job, and how to start it.
     #[schemars(required)]
     pub start: Option<Start>,
+    /// How often Landfall lists the bucket for objects that S3 never announced. Default: never.
+    pub reconcile: Option<Reconcile>,
+}
+
+/// How often Landfall lists the bucket for objects that S3 never announced, and what it does about them.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Reconcile {
+    /// How long after the beginning of one pass the next one begins: 1h to 30d.
+    #[schemars(required)]
+    pub every: Option<Period>,
+    /// How far back a pass looks, by the time at which S3 saw an object written: at least `every` and `grace` together,
+    /// at most 90d. Default: 3d.
+    pub look_back: Option<Period>,
+    /// How old an object must be before a pass misses it: 1h to 7d. Default: 1h.
+    pub grace: Option<Period>,
+    /// What to do about objects that are in no batch of the route. `start`: put them into batches. `report`: only say
+    /// so.
+    #[schemars(required, extend("enum" = ["start", "report"]))]
+    pub action: Option<String>,
 }
 
 /// Conditions on the object. If the event doesn't give the object's size, the conditions on size don't apply.

@@ -56,6 +56,7 @@ const DATA_ROLES: &[&str] = &[
     "arn:*:iam::*:role/{p}-auditor",
     "arn:*:iam::*:role/{p}-monitor",
     "arn:*:iam::*:role/{p}-provisioner",
+    "arn:*:iam::*:role/{p}-reconciler",
     "arn:*:iam::*:role/{p}-repairer",
     "arn:*:iam::*:role/{p}-trigger",
 ];

@@ -135,7 +135,7 @@ pub(crate) fn start(start: &written::Start, at: &mut At<'_>) -> (Limits, Retry) 
 }
 
 /// Returns the choice that `word` names, or the default if there is no word. Reports a word that names none.
-fn choice<T>(field: &str, word: Option<&String>, hint: &str, at: &mut At<'_>) -> T
+pub(crate) fn choice<T>(field: &str, word: Option<&String>, hint: &str, at: &mut At<'_>) -> T
 where
     T: Copy + Default + Into<&'static str> + VariantArray,
 {

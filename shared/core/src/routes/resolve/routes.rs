@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::buckets::{BUCKET_NAME, has_form_of_bucket};
-use super::{ROUTE_NAME, arguments, batch, is_route_name};
+use super::{ROUTE_NAME, arguments, batch, is_route_name, reconcile};
 use crate::at::At;
 use crate::batch::NO_TARGET;
 use crate::pattern::Pattern;
@@ -117,6 +117,10 @@ fn route(written: &written::Route, targets: &[&str], at: &mut At<'_>) -> Option<
         Some(batch) => batch::resolve(batch, key.as_ref(), &mut at.key("batch")),
         None => batch::Resolved::default(),
     };
+    let reconcile = match &written.reconcile {
+        Some(reconcile) => reconcile::resolve(reconcile, &mut at.key("reconcile")),
+        None => None,
+    };
     let Some(start) = &written.start else {
         at.missing("start");
         return None;
@@ -165,6 +169,7 @@ fn route(written: &written::Route, targets: &[&str], at: &mut At<'_>) -> Option<
         scope,
         claim,
         access,
+        reconcile,
         wide: written.wide.unwrap_or(false),
     })
 }
