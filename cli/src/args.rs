@@ -231,3 +231,20 @@ pub fn without_values(mut error: clap::Error) -> clap::Error {
     }
     error
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_page_of_the_command_line_has_every_command() {
+        let page = include_str!("../../docs/command-line.md");
+        let command = Cli::command();
+        let names = command.get_subcommands().map(clap::Command::get_name);
+        let missing: Vec<&str> =
+            names.filter(|name| !page.contains(&format!("`{name}`"))).collect();
+        assert!(missing.is_empty(), "docs/command-line.md lacks {missing:?}");
+    }
+}

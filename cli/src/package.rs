@@ -60,7 +60,7 @@ pub fn run(args: &PackageArgs, color: Color) -> Printed {
     };
     lay_out(&args.folder, build, &text)?;
     let folder = shown(&args.folder);
-    Ok(Output::done(&format!("deploy the templates in {folder} as the README says\n")))
+    Ok(Output::done(&format!("deploy the templates in {folder} as docs/deploying.md says\n")))
 }
 
 /// The files of a deployment, by the paths that the templates use.
