@@ -18,6 +18,7 @@ use landfall_aws::clock::now;
 use landfall_aws::ledger::{Ledger, LedgerError};
 use landfall_aws::metrics::{Metrics, Passes};
 use landfall_aws::queue::{Queue, QueueError};
+use landfall_aws::sdk_error::chain;
 use landfall_core::moment::Time;
 use landfall_inspection::{Clients, Unseen};
 use serde::Serialize;
@@ -58,7 +59,7 @@ impl Error {
 
 impl From<Error> for Diagnostic {
     fn from(error: Error) -> Self {
-        Self { error_type: error.code().to_owned(), error_message: error.to_string() }
+        Self { error_type: error.code().to_owned(), error_message: chain(&error) }
     }
 }
 
@@ -103,7 +104,9 @@ pub struct Reconciled {
 pub async fn handle(context: &Context, deadline: SystemTime) -> Result<Reconciled, Error> {
     // All calls of a run together make a future that is too large for a thread's stack.
     let run = Box::pin(run(context, deadline)).await;
-    run.inspect_err(|error| tracing::error!(code = error.code(), %error, "the run failed"))
+    run.inspect_err(|error| {
+        tracing::error!(code = error.code(), error = chain(error), "the run failed")
+    })
 }
 
 async fn run(context: &Context, deadline: SystemTime) -> Result<Reconciled, Error> {
@@ -132,7 +135,7 @@ async fn run(context: &Context, deadline: SystemTime) -> Result<Reconciled, Erro
         };
         if let Err(error) = run.await {
             let (code, route) = (error.code(), &route.0.name);
-            tracing::error!(code, route, %error, "route not reconciled");
+            tracing::error!(code, route, error = chain(&error), "route not reconciled");
             metrics.failures([code]);
             failed.push(route.clone());
         }
