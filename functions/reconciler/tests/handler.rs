@@ -171,7 +171,10 @@ impl Account {
         let event = serde_json::value::to_raw_value(&json!({ "Records": records })).expect("JSON");
         let intake = Intake::read(&event, Some(QUEUE)).expect("an event");
         let contents = intake.messages.into_iter().map(|it| it.content.expect("arrivals"));
-        contents.flat_map(|content| content.arrivals).collect()
+        let mut arrivals: Vec<Arrival> = contents.flat_map(|content| content.arrivals).collect();
+        // Several calls at a time send them.
+        arrivals.sort_by(|a, b| (&a.bucket, &a.key).cmp(&(&b.bucket, &b.key)));
+        arrivals
     }
 
     /// Records arrivals at this time, as the trigger does.
