@@ -157,7 +157,7 @@ fn a_batch_with_a_run_names_it() {
         expect![[r#"
             jr_1
             The monitor has followed run `jr_1` (epoch 1) since 2026-02-01T00:00:02Z (78 seconds ago), last seen RUNNING.
-            Glue reports when it ends; otherwise the monitor checks it at 2026-02-01T00:02:02Z (in 42 seconds).
+            Glue reports when it ends; otherwise the monitor checks it at 2026-02-01T00:04:02Z (in 2 minutes).
         "#]],
     );
     check(

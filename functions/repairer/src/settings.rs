@@ -73,8 +73,10 @@ mod tests {
         let all =
             ["LANDFALL_STACK", "LANDFALL_FINDINGS_TABLE", "LANDFALL_ACCOUNT_ID", "AWS_REGION"];
         for missing in all {
-            let empty = |name: &str| Some(if name == missing { "" } else { "x" }.to_owned());
-            let absent = |name: &str| (name != missing).then(|| "x".to_owned());
+            let value = |name: &str| if all.contains(&name) { "x" } else { "" };
+            let empty =
+                |name: &str| Some(if name == missing { "" } else { value(name) }.to_owned());
+            let absent = |name: &str| (name != missing).then(|| value(name).to_owned());
             let errors = [Settings::from_env(empty), Settings::from_env(absent)];
             for error in errors {
                 let error = error.expect_err(missing).to_string();

@@ -99,6 +99,7 @@ fn every_template_of_the_checkout_is_read() -> anyhow::Result<()> {
         analytics-account: glue/jobs/csv_to_parquet.py
         analytics-account: routes.yaml
         data-account: monitor/
+        data-account: reconciler/
         data-account: routes.yaml
         data-account: trigger/
         provisioner: provisioner/

@@ -111,7 +111,7 @@ fn what_yaml_versions_read_differently_is_refused() {
             7:43: error: YAML 1.1 and YAML 1.2 read this differently (put it in quotes)
             7:43: error: `max_bytes` is not a whole number, 0 or more (write digits only: 1000)
             8:5: error: YAML 1.1 and YAML 1.2 read this differently (put it in quotes)
-            8:5: error: unknown field `yes` (the fields here are `name`, `bucket`, `key`, `wide`, `where`, `batch`, `start`)
+            8:5: error: unknown field `yes` (the fields here are `name`, `bucket`, `key`, `wide`, `where`, `batch`, `start`, `reconcile`)
         "#]],
     );
 }

@@ -49,7 +49,7 @@ fn an_item_of_version_1_looks_like_this_and_is_read_back() {
             "epoch": 1,
             "run_id": "jr_1",
             "since": 1000000000000,
-            "look_at": 1000000120000
+            "look_at": 1000000240000
           },
           "epoch": 1,
           "failures": 0,
