@@ -94,14 +94,13 @@ impl Answers {
         let (bucket, key) = input::object(&self.object)?;
         let pattern = Pattern::of_example(key)
             .with_context(|| format!("failed to make a key pattern of `{key}`"))?;
-        let name = key.split('/').next().unwrap_or_default();
-        let name: String = name
+        let folder = key.split_once('/').map_or("", |(folder, _)| folder);
+        let name: String = folder
             .to_ascii_lowercase()
             .chars()
             .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
             .collect();
         let name = match name.trim_matches('-') {
-            _ if !key.contains('/') => "first",
             "" => "first",
             name => name,
         };

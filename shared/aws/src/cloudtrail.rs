@@ -18,7 +18,7 @@ const CLOUDTRAIL: Service =
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// The most events of one look: the newest ones come first.
-const MOST_EVENTS: u32 = 50;
+const MAX_EVENTS: u32 = 50;
 
 /// Where a resource's changes are recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,7 +103,7 @@ impl CloudTrail {
         let body = json!({
             "LookupAttributes": [{ "AttributeKey": "ResourceName", "AttributeValue": name }],
             "StartTime": since.0 / 1_000,
-            "MaxResults": MOST_EVENTS,
+            "MaxResults": MAX_EVENTS,
         });
         let client = match place {
             Whereabouts::Iam => &self.iam,

@@ -23,7 +23,7 @@ pub const CONFIRMED_AFTER: Duration = Duration::from_secs(600);
 pub const KEPT: Duration = Duration::from_secs(90 * 24 * 3_600);
 
 /// The version of the events about findings.
-pub(crate) const EVENT_VERSION: &str = "1";
+const EVENT_VERSION: &str = "1";
 
 /// The problems that need a second look.
 const UNCERTAIN: [&str; 10] = [

@@ -7,10 +7,10 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::arrivals::Listing;
-use crate::audit::EVENT_VERSION;
+use crate::audit::{Finding, State};
 use crate::backfill::{Counts, Selection};
 use crate::chain::problems::Severity;
 use crate::moment::Time;
@@ -170,9 +170,9 @@ impl Reconciliation {
     /// nothing did. `before` is how it was. The event has the shape of those about findings.
     pub fn event(&self, before: &Self, whose: &Whose<'_>, action: Action) -> Option<Value> {
         let last = self.last.as_ref()?;
-        let state = match (before.missing_since, self.missing_since) {
-            (None, Some(_)) => "opened",
-            (Some(_), None) => "resolved",
+        let (state, first_seen) = match (before.missing_since, self.missing_since) {
+            (None, Some(since)) => (State::Open, since),
+            (Some(since), None) => (State::Resolved, since),
             _ => return None,
         };
         let Whose { stack, account, region } = whose;
@@ -200,31 +200,31 @@ impl Reconciliation {
                 examples.join(", ")
             ),
         };
-        let command = matches!((action, state), (Action::Report, "opened"))
+        let command = matches!((action, state), (Action::Report, State::Open))
             .then(|| format!("landfall backfill --route {route} --dry-run"));
-        Some(json!({
-            "version": EVENT_VERSION,
-            "state": state,
-            "id": format!("reconciliation/arrivals_missed/{route}"),
-            "stack": stack,
-            "account": account,
-            "region": region,
-            "severity": severity.name(),
-            "code": "arrivals_missed",
-            "link": "reconciliation",
-            "linkName": "what S3 announces",
-            "resource": format!("s3://{bucket}"),
-            "route": route,
-            "missed": count,
-            "examples": examples,
-            "evidence": evidence,
-            "cause": cause,
-            "fix": fix,
-            "command": command,
-            "firstSeen": self.missing_since.or(before.missing_since).map(|time| time.to_string()),
-            "lastSeen": before.last.as_ref().filter(|_| count == 0).unwrap_or(last).started_at.to_string(),
-            "resolvedAt": last.ended_at.filter(|_| count == 0).map(|time| time.to_string()),
-        }))
+        let last_seen = before.last.as_ref().filter(|_| count == 0).unwrap_or(last).started_at;
+        let finding = Finding {
+            id: format!("reconciliation/arrivals_missed/{route}"),
+            state,
+            link: "reconciliation".to_owned(),
+            link_name: "what S3 announces".to_owned(),
+            code: "arrivals_missed".to_owned(),
+            severity,
+            resource: format!("s3://{bucket}"),
+            account: (*account).to_owned(),
+            evidence,
+            cause: cause.to_owned(),
+            fix: fix.to_owned(),
+            command,
+            first_seen,
+            last_seen,
+            resolved_at: last.ended_at.filter(|_| count == 0),
+        };
+        let mut event = finding.event(stack, region);
+        event["route"] = route.as_str().into();
+        event["missed"] = count.into();
+        event["examples"] = examples.into();
+        Some(event)
     }
 }
 

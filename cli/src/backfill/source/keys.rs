@@ -15,7 +15,7 @@ use crate::terminal::printable;
 /// The most bytes of a key.
 const MAX_KEY: usize = 1_024;
 
-/// How many wrong lines are told.
+/// The most wrong lines that the error names.
 const MAX_TOLD: usize = 10;
 
 /// A list of keys.
