@@ -1,6 +1,7 @@
 //! `landfall check`: reports all problems of routes files.
 
 mod access;
+mod deployable;
 mod parameters;
 
 use std::io;
@@ -15,10 +16,19 @@ use crate::input;
 use crate::state::claim_mode;
 use crate::terminal::output::{Output, Printed, Status};
 use crate::terminal::phrases::counted;
-use crate::terminal::problems;
+use crate::terminal::{printable, problems};
 
 /// The most routes that a note names. Of more, it says how many there are.
 const NAMED: usize = 5;
+
+/// A warning or an error that has no one place in the file.
+#[derive(Debug, PartialEq, Eq)]
+struct Remark {
+    /// A stable identifier of what can't be deployed.
+    code: Option<&'static str>,
+    is_error: bool,
+    text: String,
+}
 
 /// Checks each file. A file that cannot be read does not hide the problems of the others.
 pub fn run(args: &CheckArgs, color: Color) -> Printed {
@@ -50,9 +60,13 @@ pub fn run(args: &CheckArgs, color: Color) -> Printed {
         for note in parsed.routes.iter().flat_map(access::notes) {
             output.stderr.push_str(&format!("note: {note}\n"));
         }
-        for remark in parameters::remarks(parsed.routes.as_ref(), &args.parameters) {
+        let too_much =
+            parsed.routes.iter().flat_map(|it| deployable::remarks(&text, it, &args.parameters));
+        let of_parameters = parameters::remarks(parsed.routes.as_ref(), &args.parameters);
+        for remark in too_much.chain(of_parameters) {
             let severity = if remark.is_error { "error" } else { "warning" };
-            output.stdout.push_str(&format!("{severity}: {}\n", remark.text));
+            let code = remark.code.map(|code| format!("[{code}]")).unwrap_or_default();
+            output.stdout.push_str(&format!("{severity}{code}: {}\n", printable(&remark.text)));
             if remark.is_error || args.deny_warnings {
                 output.worsen(Status::Problems);
             }

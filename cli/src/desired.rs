@@ -42,8 +42,8 @@ pub struct DesiredRole {
 #[derive(Debug, Default)]
 pub struct Composed {
     pub roles: Vec<DesiredRole>,
-    /// Why other roles cannot be made, one line each.
-    pub errors: Vec<String>,
+    /// Why other roles cannot be made, one line each, after a stable code.
+    pub errors: Vec<(&'static str, String)>,
     /// The statements that buckets' policies get.
     pub access: Vec<BucketStatements>,
     /// Notes that concern all roles.
@@ -92,7 +92,10 @@ pub fn compose_from(
     for (kind, stack) in requested(&stacks, account) {
         match desired(kind, stack, &file, args)? {
             Ok(desired) => composed.roles.push(desired),
-            Err(error) => composed.errors.extend(lines(kind, stack, &error)),
+            Err(error) => {
+                let lines = lines(kind, stack, &error).into_iter();
+                composed.errors.extend(lines.map(|line| (error.code(), line)));
+            }
         }
     }
     composed.notes = notes(&composed.roles, &stacks, args);
@@ -128,7 +131,9 @@ fn access(composed: &mut Composed, stacks: &[Stack], file: &Value, args: &RolesA
     };
     match bucket_access::Spec::read(&json!({ "Routes": file, "JobRoleArns": roles }), &home) {
         Err(problems) => {
-            let line = |problem: &String| format!("statements of bucket policies: {problem}");
+            let line = |problem: &String| {
+                ("properties_invalid", format!("statements of bucket policies: {problem}"))
+            };
             composed.errors.extend(problems.iter().map(line));
         }
         Ok(spec) => {

@@ -53,7 +53,7 @@ pub fn run(args: &DiffArgs, color: Color) -> Printed {
             Err(error) => output.error(error),
         }
     }
-    for error in &composed.errors {
+    for (_, error) in &composed.errors {
         output.fail(error, Status::Unusable);
     }
     Ok(output)

@@ -18,7 +18,7 @@ pub fn run(args: &PoliciesArgs, color: Color) -> Printed {
         RolesFormat::Text => text(&composed),
         RolesFormat::Json => json(&composed),
     });
-    for error in &composed.errors {
+    for (_, error) in &composed.errors {
         output.fail(error, Status::Problems);
     }
     Ok(output)

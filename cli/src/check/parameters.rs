@@ -5,14 +5,8 @@ use std::collections::BTreeSet;
 
 use landfall_core::routes::{Access, Routes};
 
+use super::Remark;
 use crate::args::deploy::{GivenParameter, TemplateName};
-
-/// A warning or an error about a parameter.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Remark {
-    pub is_error: bool,
-    pub text: String,
-}
 
 /// Returns all remarks on `--parameter provisioner:…`, in the order of the parameters.
 pub fn remarks(routes: Option<&Routes>, given: &[GivenParameter]) -> Vec<Remark> {
@@ -32,13 +26,13 @@ fn remarks_on(routes: Option<&Routes>, name: &str, value: &str) -> Vec<Remark> {
     if value == "*" && name == "PolicyBucketArns" {
         let text = "provisioner:PolicyBucketArns=*: name the buckets, or leave it out: `landfall deploy` \
              derives it from the routes";
-        return vec![Remark { is_error: true, text: text.to_owned() }];
+        return vec![Remark { code: None, is_error: true, text: text.to_owned() }];
     }
     if value == "*" {
         let text = format!(
             "provisioner:{name}=*: {admits}. Leave it out: `landfall deploy` derives it from the routes"
         );
-        return vec![Remark { is_error: false, text }];
+        return vec![Remark { code: None, is_error: false, text }];
     }
     let Some(routes) = routes else { return Vec::new() };
     let listed: BTreeSet<&str> = value.split(',').collect();
@@ -59,6 +53,7 @@ fn remarks_on(routes: Option<&Routes>, name: &str, value: &str) -> Vec<Remark> {
     };
     let missing = needed.into_iter().filter(|needed| !is_listed(needed));
     let remark = |needed| Remark {
+        code: None,
         is_error: true,
         text: format!("provisioner:{name} lacks `{needed}`, which the routes need"),
     };

@@ -34,7 +34,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub use announcement::BATCH_CLOSED;
-pub use arguments::{JobResources, RefusalReason};
+pub use arguments::{JobResources, RefusalReason, never_fit};
 pub use claim::{Claim, ClaimMode, EndOutcome};
 pub use fit::cut;
 pub use history::{Entry, HistoryEvent};

@@ -80,6 +80,15 @@ pub(super) fn arguments(
     Ok(arguments)
 }
 
+/// Returns why no run of a route can be given its arguments, however short the values of a batch are.
+pub fn never_fit(templates: &BTreeMap<String, Template>) -> Option<RefusalReason> {
+    let least = |(name, template): (&String, &Template)| {
+        name.len() + template.fill(|_| Some(String::new())).map_or(0, |text| text.len())
+    };
+    let bytes = templates.iter().map(least).sum();
+    (bytes > MAX_BYTES).then_some(RefusalReason::ArgumentsTooLong { bytes, limit: MAX_BYTES })
+}
+
 /// Landfall's resources in the data account that every job run gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobResources {
