@@ -29,7 +29,7 @@ demo: python-tool build ## Show a file land in one account and its job run in th
 	@$(LOCAL_CLOUD) demo $(if $(SCENE),--scene '$(SCENE)') $(if $(filter-out 0,$(KEEP)),--keep)
 
 .PHONY: test
-test: tools python-tool node-tool results format lint purity build deny schema cargo-tests policies end-to-end python-lint pytest templates semantics summary ## Run every check and test
+test: tools python-tool node-tool results format lint purity build deny shell schema cargo-tests policies end-to-end python-lint pytest templates semantics summary ## Run every check and test
 
 .PHONY: check
 check: tools results format lint purity build schema cargo-tests semantics ## Run the checks and tests that need neither Python nor the local cloud
@@ -63,6 +63,45 @@ package: python-tool build ## Build optimised functions for this machine, and la
 	  $(DEBUG)/landfall package target/package --native --routes $(or $(ROUTES),infra/routes.yaml); \
 	"$$venv/bin/python" tests/python/sbom.py target/package
 
+# What people install. The release workflow runs the three parts on several machines. zig links against an old glibc, so
+# that the command line runs on any Linux of the last ten years. The first build takes an hour on two cores.
+.PHONY: release
+release: release-program release-packages release-sums ## Build what people install, into target/release-files; TARGET=triple
+
+RELEASE := $(CARGO_TARGET_DIR)/release-files
+TOOLS := $(CARGO_TARGET_DIR)/release-tools
+TARGET = $(HOST)
+GLIBC := 2.17
+ARCHITECTURES := arm64 x86_64
+LAY_OUT = "$(TOOLS)/bin/python" tests/python/release.py
+
+.PHONY: release-program
+release-program: tools $(TOOLS)/.whole
+	$(call say,building the command line for $(TARGET))
+	@PATH="$(TOOLS)/bin:$$PATH" cargo $(if $(findstring -linux-gnu,$(TARGET)),zigbuild --locked \
+	  --target $(TARGET).$(GLIBC),build --locked --target $(TARGET)) --release --package landfall-cli --bin landfall
+	@$(LAY_OUT) program '$(RELEASE)' $(TARGET) '$(CARGO_TARGET_DIR)/$(TARGET)/release/landfall'
+
+.PHONY: release-packages
+release-packages: build $(TOOLS)/.whole
+	$(call say,building what is deployed for $(ARCHITECTURES))
+	@set -euo pipefail; for architecture in $(ARCHITECTURES); do PATH="$(TOOLS)/bin:$$PATH" \
+	  $(DEBUG)/landfall package '$(RELEASE)'/packages/$$architecture --architecture $$architecture; done
+	@$(LAY_OUT) packages '$(RELEASE)' '$(DEBUG)/landfall' $(ARCHITECTURES)
+
+.PHONY: release-sums
+release-sums: $(TOOLS)/.whole
+	@$(LAY_OUT) sums '$(RELEASE)'
+	@cat '$(RELEASE)/SHA256SUMS'
+
+$(TOOLS)/.whole: tests/release/requirements.txt | python-tool
+	$(call say,setting up what builds releases)
+	@set -euo pipefail; rm -rf '$(TOOLS)'; \
+	for python in $(PYTHON) python3.11 python3.12 python3.13 python3.14 python3; do \
+	  "$$python" -m venv '$(TOOLS)' 2>/dev/null && break; done; \
+	"$(TOOLS)/bin/pip" install --quiet --disable-pip-version-check --no-compile --only-binary :all: \
+	  --no-deps --require-hashes --requirement $<; touch $@
+
 .PHONY: clean
 clean: ## Remove everything that was built, including the Python environment
 	cargo clean
@@ -80,7 +119,7 @@ requirements: ## Resolve the Python requirements again, to the newest versions
 	  $(foreach package,$(LEFT_OUT),--unsafe-package $(package)) \
 	  --output-file "$$work/requirements.txt" tests/requirements.in; \
 	{ cat "$$work/head"; echo; sed '/^# WARNING/,$$d' "$$work/requirements.txt"; } > tests/requirements.txt
-	$(call say,resolving the requirements of the scanners and of the Spark runs)
+	$(call say,resolving the requirements of the scanners, of the Spark runs and of releases)
 	@set -euo pipefail; work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; \
 	python3 -m venv "$$work/venv"; "$$work/venv/bin/pip" install --quiet uv; cd tests/scanners; \
 	sed -n '/^#/p;/^$$/q' requirements.txt > "$$work/head"; \
@@ -88,6 +127,10 @@ requirements: ## Resolve the Python requirements again, to the newest versions
 	  --upgrade --override overrides.txt --output-file "$$work/requirements.txt" requirements.in; \
 	{ cat "$$work/head"; echo; cat "$$work/requirements.txt"; } > requirements.txt; \
 	cd ../spark; sed -n '/^#/p;/^$$/q' requirements.txt > "$$work/head"; \
+	"$$work/venv/bin/uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	  --upgrade --output-file "$$work/requirements.txt" requirements.in; \
+	{ cat "$$work/head"; echo; cat "$$work/requirements.txt"; } > requirements.txt; \
+	cd ../release; sed -n '/^#/p;/^$$/q' requirements.txt > "$$work/head"; \
 	"$$work/venv/bin/uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	  --upgrade --output-file "$$work/requirements.txt" requirements.in; \
 	{ cat "$$work/head"; echo; cat "$$work/requirements.txt"; } > requirements.txt
@@ -144,6 +187,11 @@ lint:
 	$(call say,linting Rust: clippy)
 	@cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
 	@cargo clippy --locked --workspace --test end_to_end --test policies --test spark --quiet -- -D warnings
+
+.PHONY: shell
+shell: python-tool
+	$(call say,checking the shell scripts: shellcheck)
+	@"$$($(LOCAL_CLOUD) scanners)/bin/shellcheck" install.sh tests/semantics.sh
 
 .PHONY: purity
 purity:

@@ -77,6 +77,9 @@ pub enum Command {
     Status(StatusArgs),
     Unlock(UnlockArgs),
     Wheel(WheelArgs),
+    Completions(CompletionsArgs),
+    #[command(hide = true)]
+    ManPages(ManPagesArgs),
     /// Print the JSON Schema of a routes file or of a custom resource's properties.
     ///
     /// Editors use it to complete and check what you write.
@@ -193,6 +196,28 @@ pub struct WheelArgs {
     pub folder: PathBuf,
 }
 
+/// Print a script that lets your shell complete commands and options.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  landfall completions bash > ~/.local/share/bash-completion/completions/landfall
+  landfall completions zsh > ~/.local/share/zsh/site-functions/_landfall
+  landfall completions fish > ~/.config/fish/completions/landfall.fish
+
+The installation script puts these three into place. zsh looks there if your fpath has the folder.")]
+pub struct CompletionsArgs {
+    /// The shell.
+    #[arg(value_enum, value_name = "SHELL")]
+    pub shell: clap_complete::Shell,
+}
+
+/// Write the manual pages of all commands to a folder, as a release has them.
+#[derive(Args)]
+pub struct ManPagesArgs {
+    /// The folder, which must exist.
+    #[arg(value_name = "FOLDER")]
+    pub folder: PathBuf,
+}
+
 #[derive(Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// Each problem with the line of the file that it is in, as a compiler shows it.
@@ -242,7 +267,8 @@ mod tests {
     fn the_page_of_the_command_line_has_every_command() {
         let page = include_str!("../../docs/command-line.md");
         let command = Cli::command();
-        let names = command.get_subcommands().map(clap::Command::get_name);
+        let shown = command.get_subcommands().filter(|command| !command.is_hide_set());
+        let names = shown.map(clap::Command::get_name);
         let missing: Vec<&str> =
             names.filter(|name| !page.contains(&format!("`{name}`"))).collect();
         assert!(missing.is_empty(), "docs/command-line.md lacks {missing:?}");

@@ -23,7 +23,7 @@ use self::plan::{ExternalId, Facts, Known, KnownStacks, Step};
 use crate::accounts::target::{self, DeploymentTarget};
 use crate::accounts::{Account, Accounts, Side, stacks};
 use crate::args::Color;
-use crate::args::deploy::{Architecture, DeployArgs, TemplateName};
+use crate::args::deploy::{DeployArgs, TemplateName};
 use crate::cloudformation::template::Template;
 use crate::package::{Artifact, Package, file_of};
 use crate::terminal::consent::{Stopped, can_ask};
@@ -72,13 +72,7 @@ struct Deployment<'a> {
 impl<'a> Deployment<'a> {
     async fn new(args: &'a DeployArgs, target: &'a DeploymentTarget) -> anyhow::Result<Self> {
         let accounts = Accounts::find(&args.place.stacks, &target.account, &target.region).await?;
-        let package = match &args.package {
-            Some(folder) => Package::read(folder, args.architecture)?.with_routes(&target.text),
-            None => {
-                let architecture = args.architecture.unwrap_or(Architecture::Arm64);
-                Package::build(architecture, &target.text)?
-            }
-        };
+        let package = Package::find(args.package.as_deref(), args.architecture, &target.text)?;
         Ok(Self { args, target, accounts, package })
     }
 

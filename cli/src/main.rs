@@ -17,6 +17,7 @@ mod batch;
 mod batches;
 mod check;
 mod cloudformation;
+mod completions;
 mod deploy;
 mod desired;
 mod destroy;
@@ -73,6 +74,8 @@ fn main() -> ExitCode {
         Command::Status(args) => status::run(args),
         Command::Unlock(args) => unlock::run(args),
         Command::Wheel(args) => wheel::run(args),
+        Command::Completions(args) => Ok(completions::script(args.shell)),
+        Command::ManPages(args) => completions::man_pages(&args.folder),
         Command::Schema { subject } => Ok(Output::success(schema(*subject))),
     };
     printed.unwrap_or_else(|early| early).print()

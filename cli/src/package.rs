@@ -1,19 +1,23 @@
-//! Packages what is deployed: templates, functions, scripts and the job library. A package is a folder with the paths
-//! that the templates name. Packing makes the same bytes from the same files.
+//! A package: what is deployed, as a folder with the paths that the templates name. It has templates, functions, scripts
+//! and the job library. Packing makes the same bytes from the same files.
 //!
-//! Only this module knows which functions there are, and how to build them.
+//! [`build`] makes a package from a checkout, and [`release`] reads those of a release. Only this module and `build`
+//! know which functions there are.
+
+mod build;
+mod release;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::rc::Rc;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, anyhow, bail, ensure};
 use landfall_core::routes::Routes;
 use sha2::{Digest, Sha256};
 
+use self::build::Build;
 use crate::archive::{BINARY, pack};
 use crate::args::Color;
 use crate::args::deploy::{Architecture, PackageArgs, TemplateName};
@@ -21,44 +25,42 @@ use crate::input::read_routes;
 use crate::terminal::output::{Output, Printed};
 use crate::terminal::printable;
 use crate::terminal::progress::say;
+use crate::version::OWN;
 use crate::wheel;
 
 const FUNCTIONS: [&str; 6] =
     ["trigger", "monitor", "provisioner", "auditor", "repairer", "reconciler"];
 /// The functions that carry the routes.
 const WITH_ROUTES: [&str; 3] = ["trigger", "monitor", "reconciler"];
-/// Where the templates look for the scripts of example jobs.
-const JOBS: &str = "glue/jobs";
 const SCRIPT: &str = "glue/jobs/csv_to_parquet.py";
 const ROUTES: &str = "routes.yaml";
-/// The templates that name files, and the one for further targets.
-const TEMPLATES: [&str; 5] = [
-    "provisioner.yaml",
-    "analytics-account.yaml",
-    "data-account.yaml",
-    "auditor.yaml",
-    "target.yaml",
-];
 
-/// How the functions are built.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Build {
-    For(Architecture),
-    /// For this machine with its own linker: cargo-lambda's linker for other machines is a download of 411 MB.
-    Native,
-    /// For this machine, not optimised. It shares compiled code with `cargo build --workspace`.
-    NativeDebug,
+/// Where a package comes from.
+enum Source {
+    /// A package, or the packages of a release.
+    Folder(PathBuf),
+    /// It is built from this checkout.
+    Checkout(PathBuf),
 }
 
-/// Builds a package in a folder.
+/// Writes a package to a folder.
 pub fn run(args: &PackageArgs, color: Color) -> Printed {
     let (text, _) = read_routes(&args.routes, Routes::parse_to_deploy, color)?;
+    let architecture = args.architecture.unwrap_or(Architecture::Arm64);
     let build = match (args.native, args.debug) {
         (true, true) => Build::NativeDebug,
         (true, false) => Build::Native,
-        (false, _) => Build::For(args.architecture),
+        (false, _) => Build::For(architecture),
     };
-    lay_out(&args.folder, build, &text)?;
+    match Source::find(args.package.as_deref())? {
+        Source::Checkout(root) => build::lay_out(&root, &args.folder, build, &text)?,
+        Source::Folder(_) if args.native => {
+            return Err(anyhow!("--native builds, so run it in a checkout of Landfall").into());
+        }
+        Source::Folder(folder) => {
+            release::read(&folder, args.architecture)?.with_routes(&text).write(&args.folder)?;
+        }
+    }
     let folder = shown(&args.folder);
     Ok(Output::done(&format!("deploy the templates in {folder} as docs/deploying.md says\n")))
 }
@@ -81,8 +83,7 @@ pub struct Artifact {
 
 impl Artifact {
     pub fn new(name: impl Into<String>, bytes: Vec<u8>) -> Self {
-        let hash = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-        Self { name: name.into(), bytes, hash }
+        Self { name: name.into(), hash: sha256(&bytes), bytes }
     }
 
     /// Returns the key below `prefix`, which ends with a slash.
@@ -101,36 +102,48 @@ pub fn file_of(template: TemplateName) -> &'static str {
     }
 }
 
+impl Source {
+    /// Returns the folder that the user gave; else the checkout that contains the current folder; else the packages that
+    /// were installed with this program.
+    fn find(given: Option<&Path>) -> anyhow::Result<Self> {
+        if let Some(folder) = given {
+            return Ok(Self::Folder(folder.to_owned()));
+        }
+        match build::checkout()? {
+            Some(root) => Ok(Self::Checkout(root)),
+            None => Ok(Self::Folder(release::installed()?)),
+        }
+    }
+}
+
 impl Package {
-    /// Reads a folder that `make package` made.
-    pub fn read(folder: &Path, wanted: Option<Architecture>) -> anyhow::Result<Self> {
-        let mut files = BTreeMap::new();
-        let mut take = |path: String| -> anyhow::Result<()> {
-            let file = folder.join(&path);
-            let what = || format!("failed to read `{}`: is the folder a package?", shown(&file));
-            files.insert(path, fs::read(&file).with_context(what)?);
-            Ok(())
+    /// Returns the package to deploy, with these routes. Says where it comes from.
+    pub fn find(
+        given: Option<&Path>,
+        wanted: Option<Architecture>,
+        routes: &str,
+    ) -> anyhow::Result<Self> {
+        let folder = match Source::find(given)? {
+            Source::Folder(folder) => folder,
+            Source::Checkout(root) => {
+                let architecture = wanted.unwrap_or(Architecture::Arm64);
+                let folder = root.join("target/deploy").join(architecture.name());
+                build::lay_out(&root, &folder, Build::For(architecture), routes)?;
+                folder
+            }
         };
-        take(ROUTES.to_owned())?;
-        for template in TemplateName::ALL {
-            take(file_of(template).to_owned())?;
-        }
-        for function in FUNCTIONS {
-            take(format!("{function}/{BINARY}"))?;
-        }
-        for function in WITH_ROUTES {
-            take(format!("{function}/{ROUTES}"))?;
-        }
-        take(SCRIPT.to_owned())?;
-        take(library())?;
-        Self::of(files, wanted)
+        Ok(Self::open(&folder, wanted)?.with_routes(routes))
     }
 
-    /// Builds a package from the checkout that contains the current folder.
-    pub fn build(architecture: Architecture, routes: &str) -> anyhow::Result<Self> {
-        let folder = checkout()?.join("target/deploy").join(architecture.name());
-        lay_out(&folder, Build::For(architecture), routes)?;
-        Self::read(&folder, Some(architecture))
+    /// Reads a folder that has a package, or the packages of a release, and says what it is.
+    fn open(folder: &Path, wanted: Option<Architecture>) -> anyhow::Result<Self> {
+        if release::is_in(folder) {
+            return release::read(folder, wanted);
+        }
+        let package = Self::of(files(folder)?, wanted)?;
+        let built_for = package.architecture.name();
+        say(&format!("using the package in `{}`, built for {built_for}", shown(folder)));
+        Ok(package)
     }
 
     /// Makes a package of `files`, after it has found out which architecture they were built for.
@@ -163,17 +176,20 @@ impl Package {
 
     /// Puts `routes` into the package and its functions. If they are the packaged routes, the functions have
     /// them already.
-    pub fn with_routes(mut self, routes: &str) -> Self {
+    fn with_routes(mut self, routes: &str) -> Self {
         if self.files.get(ROUTES).map(Vec::as_slice) == Some(routes.as_bytes()) {
             return self;
         }
-        say("the routes differ from those in the package: the functions get these routes too");
         let of_functions = WITH_ROUTES.map(|function| format!("{function}/{ROUTES}"));
         for path in of_functions.into_iter().chain([ROUTES.to_owned()]) {
             self.files.insert(path, routes.into());
         }
         self.packed.borrow_mut().clear();
         self
+    }
+
+    fn write(&self, folder: &Path) -> anyhow::Result<()> {
+        self.files.iter().try_for_each(|(path, bytes)| put(folder, path, bytes))
     }
 
     /// Returns the text of a template.
@@ -218,82 +234,35 @@ impl Package {
     }
 }
 
-/// Builds the functions from the checkout that contains the current folder, and writes the whole package with
-/// these routes to `folder`.
-fn lay_out(folder: &Path, build: Build, routes: &str) -> anyhow::Result<()> {
-    let root = checkout()?;
-    let folder = &std::path::absolute(folder).context("failed to find the folder")?;
-    compile(&root, folder, build)?;
-    let put = |path: &str, mode, bytes: &[u8]| {
-        let file = folder.join(path);
-        let what = || format!("failed to write `{}`", shown(&file));
-        file.parent().map_or(Ok(()), fs::create_dir_all).with_context(what)?;
-        fs::write(&file, bytes).and_then(|()| set_mode(&file, mode)).with_context(what)
-    };
-    let read = |file: PathBuf| {
-        fs::read(&file).with_context(|| format!("failed to read `{}`", shown(&file)))
-    };
-    for function in FUNCTIONS {
-        let binary = format!("{function}/{BINARY}");
-        set_mode(&folder.join(&binary), 0o755)
-            .with_context(|| format!("failed to make `{binary}` executable for everybody"))?;
+/// Reads the files of a package from a folder. It may have no routes, because whoever deploys brings them.
+fn files(folder: &Path) -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
+    let templates = TemplateName::ALL.map(|template| file_of(template).to_owned());
+    let functions = FUNCTIONS.map(|function| format!("{function}/{BINARY}"));
+    let needed = templates.into_iter().chain(functions).chain([SCRIPT.to_owned(), library()]);
+    let of_functions = WITH_ROUTES.map(|function| format!("{function}/{ROUTES}"));
+    let routes = of_functions.into_iter().chain([ROUTES.to_owned()]);
+    let mut files = BTreeMap::new();
+    for path in needed.chain(routes.filter(|path| folder.join(path).exists())) {
+        let bytes = read(&folder.join(&path));
+        let what = || format!("is `{}` a package of version {OWN}?", shown(folder));
+        files.insert(path, bytes.with_context(what)?);
     }
-    put(ROUTES, 0o644, routes.as_bytes())?;
-    for function in WITH_ROUTES {
-        put(&format!("{function}/{ROUTES}"), 0o644, routes.as_bytes())?;
-    }
-    for template in TEMPLATES {
-        put(template, 0o644, &read(root.join("infra").join(template))?)?;
-    }
-    for job in fs::read_dir(root.join("python/examples")).context("failed to list the examples")? {
-        let job = job.context("failed to list the examples")?.path();
-        if job.extension().is_some_and(|extension| extension == "py")
-            && let Some(name) = job.file_name()
-        {
-            put(&format!("{JOBS}/{}", name.to_string_lossy()), 0o644, &read(job.clone())?)?;
-        }
-    }
-    put(&library(), 0o644, &wheel::bytes()?)
+    Ok(files)
 }
 
-fn compile(root: &Path, folder: &Path, build: Build) -> anyhow::Result<()> {
-    let mut command = Command::new("cargo");
-    command.args(["lambda", "build", "--locked", "--lambda-dir"]).arg(folder);
-    command.args(FUNCTIONS.iter().flat_map(|function| ["--bin", function]));
-    let (what, options): (&str, &[&str]) = match build {
-        Build::For(Architecture::Arm64) => ("arm64", &["--release", "--arm64"]),
-        Build::For(Architecture::X86_64) => ("x86_64", &["--release", "--x86-64"]),
-        Build::Native => ("this machine", &["--release", "--compiler", "cargo"]),
-        // Every other debug build also uses the features of the whole workspace.
-        Build::NativeDebug => ("this machine", &["--workspace", "--compiler", "cargo"]),
-    };
-    command.args(options);
-    if build != Build::NativeDebug {
-        for function in FUNCTIONS {
-            command.args(["--package", &format!("landfall-{function}")]);
-        }
-    }
-    say(&format!("building the functions for {what} with cargo-lambda"));
-    // Cargo sets these for what it runs, which can be this program. The inner build must not see them.
-    for (name, _) in std::env::vars_os() {
-        let text = name.to_string_lossy();
-        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
-            command.env_remove(&name);
-        }
-    }
-    // The build prints progress, and standard output is for results.
-    command.current_dir(root).stdin(Stdio::null()).stdout(std::io::stderr());
-    let status = command.status().context("failed to run `cargo lambda build`")?;
-    ensure!(
-        status.success(),
-        "failed to build the functions: `cargo lambda build` ended with {status} (is cargo-lambda \
-         installed? `pip install cargo-lambda` installs it; or pass `landfall deploy` a folder from \
-         `make package` with --package)"
-    );
-    Ok(())
+fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
+    fs::read(file).with_context(|| format!("failed to read `{}`", shown(file)))
 }
 
-/// Sets the mode of a file. Everybody must be able to read it, because Lambda runs as another user.
+/// Writes a file of a package. Everybody may read it, and run it if it is a program, because Lambda runs as another user.
+fn put(folder: &Path, path: &str, bytes: &[u8]) -> anyhow::Result<()> {
+    let file = folder.join(path);
+    let mode = if path.ends_with(BINARY) { 0o755 } else { 0o644 };
+    let what = || format!("failed to write `{}`", shown(&file));
+    file.parent().map_or(Ok(()), fs::create_dir_all).with_context(what)?;
+    fs::write(&file, bytes).and_then(|()| set_mode(&file, mode)).with_context(what)
+}
+
 #[cfg(unix)]
 fn set_mode(file: &Path, mode: u32) -> std::io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
@@ -303,6 +272,10 @@ fn set_mode(file: &Path, mode: u32) -> std::io::Result<()> {
 #[cfg(not(unix))]
 fn set_mode(_: &Path, _: u32) -> std::io::Result<()> {
     Ok(())
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn library() -> String {
@@ -317,17 +290,6 @@ fn built_for(binary: &[u8]) -> Option<Architecture> {
         (true, [0xb7, 0]) => Some(Architecture::Arm64),
         _ => None,
     }
-}
-
-fn checkout() -> anyhow::Result<PathBuf> {
-    let here = std::env::current_dir().context("failed to find the current folder")?;
-    let is_root = |folder: &&Path| {
-        folder.join("Cargo.lock").exists() && folder.join("infra/data-account.yaml").exists()
-    };
-    here.ancestors().find(is_root).map(Path::to_owned).context(
-        "the current folder isn't in a checkout of Landfall to build from: change to one, or pass a \
-         folder from `make package` with --package",
-    )
 }
 
 fn shown(path: &Path) -> String {

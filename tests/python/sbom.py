@@ -6,7 +6,8 @@
 deploy: the functions with Rust's own library and the crates that are compiled into each, the wheel
 for jobs, and the example's script. `cargo tree` resolves the crates for each function alone. That
 leaves out macros, which run only while it is compiled, and crates that only tests or the command
-line use. Each file has its hash, and each crate the hash in `Cargo.lock`.
+line use. The command line has a bill of its own (`bill_of_program`). Each file has its hash, and
+each crate the hash in `Cargo.lock`.
 
 The same package gives the same bill. Its serial number follows from the content, and its time is
 `SOURCE_DATE_EPOCH` or the commit's.
@@ -46,43 +47,63 @@ def main(folder: Path) -> None:
 
 def bill(folder: Path) -> str:
     """Returns the bill of the files in `folder`. Raises ValueError if the bill isn't valid."""
-    bom = Bom(metadata=BomMetaData(timestamp=when()))
-    version = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
-    whole = component("landfall", version, ComponentType.APPLICATION, license=OURS)
-    bom.metadata.component = whole
-    crates = Crates()
-    rust = component("rust", rust_version(), ComponentType.LIBRARY, license=OURS)
-    rust.purl = PackageURL("generic", None, "rust", rust.version)
-    bom.components.add(rust)
-    parts = []
+    made = Bill()
     for function in FUNCTIONS:
-        file = folder / function / "bootstrap"
-        part = component(f"landfall-{function}", version, ComponentType.APPLICATION, file, OURS)
-        bom.components.add(part)
-        for one, depends_on in crates.of(f"landfall-{function}").items():
-            its = [crates.component(name) for name in depends_on]
-            if one[0] == f"landfall-{function}":
-                bom.register_dependency(part, [rust, *its])
-            else:
-                bom.components.add(crates.component(one))
-                bom.register_dependency(crates.component(one), its)
-        parts.append(part)
+        made.add_program(f"landfall-{function}", folder / function / "bootstrap")
     [wheel] = (folder / "glue").glob("landfall_glue-*.whl")
-    library = component("landfall-glue", version, ComponentType.LIBRARY, wheel, OURS)
-    library.purl = PackageURL("pypi", None, "landfall-glue", version)
-    parts.append(library)
+    library = component("landfall-glue", version(), ComponentType.LIBRARY, wheel, OURS)
+    library.purl = PackageURL("pypi", None, "landfall-glue", version())
+    made.parts.append(library)
     for script in sorted((folder / "glue/jobs").glob("*.py")):
-        parts.append(component(script.name, version, ComponentType.FILE, script, OURS))
-    for part in parts:
-        bom.components.add(part)
-    bom.register_dependency(whole, parts)
-    lines = sorted(f"{one.bom_ref} {sorted(map(str, one.hashes))}" for one in bom.components)
-    bom.serial_number = uuid.uuid5(uuid.NAMESPACE_URL, "\n".join(lines))
-    text = JsonV1Dot6(bom).output_as_string(indent=2)
-    problem = JsonStrictValidator(SchemaVersion.V1_6).validate_str(text)
-    if problem:
-        raise ValueError(f"the bill of materials is not valid: {problem}")
-    return text + "\n"
+        made.parts.append(component(script.name, version(), ComponentType.FILE, script, OURS))
+    return made.text()
+
+
+def bill_of_program(binary: Path, target: str) -> str:
+    """Returns the bill of the command line, built for a target."""
+    made = Bill()
+    made.add_program("landfall-cli", binary, "--target", target)
+    return made.text()
+
+
+class Bill:
+    """A bill that grows by what it lists."""
+
+    def __init__(self) -> None:
+        self.bom = Bom(metadata=BomMetaData(timestamp=when()))
+        self.whole = component("landfall", version(), ComponentType.APPLICATION, license=OURS)
+        self.bom.metadata.component = self.whole
+        self.crates = Crates()
+        self.rust = component("rust", rust_version(), ComponentType.LIBRARY, license=OURS)
+        self.rust.purl = PackageURL("generic", None, "rust", self.rust.version)
+        self.bom.components.add(self.rust)
+        self.parts: list[Component] = []
+
+    def add_program(self, package: str, file: Path, *options: str) -> None:
+        """Adds the program of a crate, and the crates that are compiled into it."""
+        part = component(package, version(), ComponentType.APPLICATION, file, OURS)
+        for one, depends_on in self.crates.of(package, *options).items():
+            its = [self.crates.component(name) for name in depends_on]
+            if one[0] == package:
+                self.bom.register_dependency(part, [self.rust, *its])
+            else:
+                self.bom.components.add(self.crates.component(one))
+                self.bom.register_dependency(self.crates.component(one), its)
+        self.parts.append(part)
+
+    def text(self) -> str:
+        for part in self.parts:
+            self.bom.components.add(part)
+        self.bom.register_dependency(self.whole, self.parts)
+        lines = sorted(
+            f"{one.bom_ref} {sorted(map(str, one.hashes))}" for one in self.bom.components
+        )
+        self.bom.serial_number = uuid.uuid5(uuid.NAMESPACE_URL, "\n".join(lines))
+        text = JsonV1Dot6(self.bom).output_as_string(indent=2)
+        problem = JsonStrictValidator(SchemaVersion.V1_6).validate_str(text)
+        if problem:
+            raise ValueError(f"the bill of materials is not valid: {problem}")
+        return text + "\n"
 
 
 Crate = tuple[str, str]
@@ -98,11 +119,11 @@ class Crates:
         self._licenses: dict[Crate, str] = {}
         self._made: dict[Crate, Component] = {}
 
-    def of(self, package: str) -> dict[Crate, set[Crate]]:
+    def of(self, package: str, *options: str) -> dict[Crate, set[Crate]]:
         """Returns each crate in `package`, including itself, with its dependencies."""
         found: dict[Crate, set[Crate]] = {}
         above: list[Crate] = []
-        for depth, crate, license in tree(package):
+        for depth, crate, license in tree(package, *options):
             self._licenses[crate] = license
             found.setdefault(crate, set())
             del above[depth:]
@@ -122,10 +143,11 @@ class Crates:
         return self._made[crate]
 
 
-def tree(package: str) -> Iterator[tuple[int, Crate, str]]:
+def tree(package: str, *options: str) -> Iterator[tuple[int, Crate, str]]:
     """Yields the lines of `cargo tree`: depth, crate, licence."""
     command = ["cargo", "tree", "--locked", "--package", package, "--prefix", "depth"]
     command += ["--edges", "normal,no-proc-macro", "--format", "|{p}|{l}|"]
+    command += options
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
         raise ValueError(f"`cargo tree` of {package} failed: {done.stderr[-2000:]}")
@@ -134,6 +156,10 @@ def tree(package: str) -> Iterator[tuple[int, Crate, str]]:
         name, version = crate.split()[:2]
         # Old crates write a slash instead of `OR`.
         yield int(depth), (name, version.removeprefix("v")), re.sub(r"\s*/\s*", " OR ", license)
+
+
+def version() -> str:
+    return tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
 
 
 def rust_version() -> str:

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -135,8 +135,13 @@ impl LocalCloud {
 
     /// Returns the same command without the profiles, which are `data` and `analytics`.
     pub fn landfall_without_profiles(&self, command: &str) -> Result<Command> {
+        Ok(self.program(&beside_us("landfall")?, command))
+    }
+
+    /// Returns the same command of another `landfall` than the one that was built beside this program.
+    pub fn program(&self, landfall: &Path, command: &str) -> Command {
         let folder = self.emulator.folder();
-        let mut landfall = Command::new(beside_us("landfall")?);
+        let mut landfall = Command::new(landfall);
         landfall
             .arg(command)
             .current_dir(folder)
@@ -145,7 +150,7 @@ impl LocalCloud {
             .env("AWS_CONFIG_FILE", folder.join("profiles"))
             .env("AWS_ENDPOINT_URL", self.emulator.endpoint())
             .env("LANDFALL_EXTERNAL_ID", EXTERNAL_ID);
-        Ok(landfall)
+        landfall
     }
 
     /// Runs a future to completion on the cloud's own runtime, which its connections belong to.

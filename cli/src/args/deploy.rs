@@ -22,9 +22,10 @@ creates the stack landfall-artifacts in both accounts, with a bucket for uploads
 stack through a change set, and shows you the change set first. Most parameters follow from the
 routes. Set the others with --parameter; a stack keeps them until you set them again.
 
-`deploy` builds the functions from the checkout that contains the current folder. It uses cargo-lambda
-with zig (`pip install cargo-lambda` brings both). If you pass --package, it uses a folder from
-`make package` instead.
+`deploy` takes the functions and templates from the packages that were installed with it, after it has
+checked their sums, and says which ones it uses. In a checkout of Landfall it builds them instead, with
+cargo-lambda and zig (`pip install cargo-lambda` brings both). --package names another folder: the
+packages of a release, or a folder from `landfall package`.
 
 The external ID comes from the environment variable that the routes name for the target, usually
 LANDFALL_EXTERNAL_ID. If the variable isn't set, existing stacks keep their external ID and new stacks
@@ -69,10 +70,10 @@ be read.")]
 pub struct DeployArgs {
     #[command(flatten)]
     pub place: PlaceArgs,
-    /// Deploy this folder, made by `make package`, instead of building.
+    /// Deploy this folder: the packages of a release, or a folder from `landfall package`.
     #[arg(long, value_name = "DIR")]
     pub package: Option<PathBuf>,
-    /// The architecture to build for. Default: arm64, or with --package the package's architecture.
+    /// The functions' architecture. Default: arm64, or that of the folder from `landfall package`.
     #[arg(long, value_enum, value_name = "ARCHITECTURE")]
     pub architecture: Option<Architecture>,
     /// Set a template parameter, `STACK:NAME=VALUE`. STACK is data, analytics, provisioner or auditor.
@@ -118,14 +119,14 @@ pub struct DeployArgs {
     pub yes: bool,
 }
 
-/// Build a package in a folder, for `deploy --package` or for other deployment tools.
+/// Write a package with your routes to a folder, for `deploy --package` or for other deployment tools.
 #[derive(Args)]
 #[command(after_help = "Examples:
   landfall package target/package
   landfall package target/package --routes routes.yaml --architecture x86_64
 
-`package` builds the functions with cargo-lambda, from the checkout that contains the current folder.
-It writes the templates, the functions with their routes, the example jobs and the job library, each
+`package` takes what `deploy` would take: the packages that were installed with it, or the folder that
+--package names, or in a checkout the functions that it builds with cargo-lambda. It writes the templates, the functions with their routes, the example jobs and the job library, each
 where the templates look for it. `sam deploy` and `aws cloudformation package` accept the folder as
 it is.
 
@@ -138,11 +139,14 @@ pub struct PackageArgs {
     /// The routes file; `-` is standard input.
     #[arg(long, value_name = "FILE", default_value = "infra/routes.yaml")]
     pub routes: OsString,
-    /// The architecture to build for.
-    #[arg(long, value_enum, default_value_t = Architecture::Arm64)]
-    pub architecture: Architecture,
+    /// Take the functions and templates from this folder: the packages of a release.
+    #[arg(long, value_name = "DIR")]
+    pub package: Option<PathBuf>,
+    /// The functions' architecture. Default: arm64.
+    #[arg(long, value_enum, value_name = "ARCHITECTURE")]
+    pub architecture: Option<Architecture>,
     /// Build for this machine, with its own linker.
-    #[arg(long, conflicts_with = "architecture")]
+    #[arg(long, conflicts_with_all = ["architecture", "package"])]
     pub native: bool,
     /// Don't optimise, as tests want it.
     #[arg(long, requires = "native", hide = true)]

@@ -6,6 +6,7 @@ mod former;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::thread;
 
 use anyhow::{Context, Result, ensure};
@@ -87,7 +88,7 @@ impl<'a> Deployment<'a> {
         fs::write(self.routes(), text).context("failed to write routes")
     }
 
-    fn routes(&self) -> PathBuf {
+    pub fn routes(&self) -> PathBuf {
         self.package.join("changed.yaml")
     }
 
@@ -126,13 +127,24 @@ impl<'a> Deployment<'a> {
         })
     }
 
-    pub fn run(&self, what: &str, add: impl FnOnce(&mut std::process::Command)) -> Result<Shown> {
+    /// Deploys with another `landfall`, and with the packages that it finds itself.
+    pub fn deploy_with(&self, landfall: Command, more: &[&str]) -> Result<Shown> {
+        self.run_command(landfall, |command| {
+            command.args(["--data-profile", "data", "--analytics-profile", "analytics"]);
+            command.args(&self.options).args(more);
+        })
+    }
+
+    pub fn run(&self, what: &str, add: impl FnOnce(&mut Command)) -> Result<Shown> {
+        self.run_command(self.stage.cloud.landfall(what)?, add)
+    }
+
+    fn run_command(&self, mut command: Command, add: impl FnOnce(&mut Command)) -> Result<Shown> {
         let _slots = slots(self.stage, self.slots)?;
-        let mut command = self.stage.cloud.landfall(what)?;
         command.arg(self.routes()).args(["--name-prefix", self.prefix]);
         command.env_remove("LANDFALL_EXTERNAL_ID").stdin(std::process::Stdio::null());
         add(&mut command);
-        let ran = command.output().with_context(|| format!("failed to run `landfall {what}`"))?;
+        let ran = command.output().with_context(|| format!("failed to run {command:?}"))?;
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
         Ok(Shown { status: ran.status.code(), stdout: text(ran.stdout), stderr: text(ran.stderr) })
     }

@@ -20,6 +20,7 @@ mod deploy;
 mod doctor;
 mod faults;
 mod iam_events;
+mod installed;
 mod ledger;
 mod lifecycle;
 mod moved;
@@ -83,6 +84,7 @@ fn main() -> ExitCode {
         deploy::a_new_stack_admits_former_batches_if_its_ledger_has_any_until_it_is_told_not_to,
         deploy::an_external_id_is_changed_while_both_are_admitted,
         deploy::credentials_of_another_account_than_the_routes_name_are_refused,
+        installed::a_release_installed_into_an_empty_home_deploys_both_accounts_without_a_toolchain,
         iam_events::an_auditor_outside_iams_region_has_iams_events_forwarded_until_it_is_destroyed,
         moved::a_change_to_a_bucket_of_another_account_is_taken_back_and_silences_none,
         repair::what_was_deleted_by_hand_is_repaired_and_what_waited_for_it_is_processed,
