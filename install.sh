@@ -88,7 +88,8 @@ for file in "landfall-$version-$target.tar.gz" "landfall-$version-packages.tar.g
     check "$file"
     tar -xzf "$file"
 done
-"landfall-$version/bin/landfall" --version >/dev/null || fail "this landfall doesn't run on this machine: nothing was installed"
+"landfall-$version/bin/landfall" --version >/dev/null ||
+    fail "this landfall doesn't run on this machine: nothing was installed"
 
 # The packages of another version are of no use to this program.
 rm -rf "$prefix/share/landfall"

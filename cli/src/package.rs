@@ -1,5 +1,5 @@
-//! A package: what is deployed, as a folder with the paths that the templates name. It has templates, functions, scripts
-//! and the job library. Packing makes the same bytes from the same files.
+//! A package: what is deployed, as a folder with the paths that the templates name. It has templates, functions,
+//! scripts and the job library. Packing makes the same bytes from the same files.
 //!
 //! [`build`] makes a package from a checkout, and [`release`] reads those of a release. Only this module and `build`
 //! know which functions there are.
@@ -103,8 +103,8 @@ pub fn file_of(template: TemplateName) -> &'static str {
 }
 
 impl Source {
-    /// Returns the folder that the user gave; else the checkout that contains the current folder; else the packages that
-    /// were installed with this program.
+    /// Returns the folder that the user gave; else the checkout that contains the current folder; else the packages
+    /// that were installed with this program.
     fn find(given: Option<&Path>) -> anyhow::Result<Self> {
         if let Some(folder) = given {
             return Ok(Self::Folder(folder.to_owned()));
@@ -254,7 +254,8 @@ fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     fs::read(file).with_context(|| format!("failed to read `{}`", shown(file)))
 }
 
-/// Writes a file of a package. Everybody may read it, and run it if it is a program, because Lambda runs as another user.
+/// Writes a file of a package. Everybody may read it, and run it if it is a program, because Lambda runs as another
+/// user.
 fn put(folder: &Path, path: &str, bytes: &[u8]) -> anyhow::Result<()> {
     let file = folder.join(path);
     let mode = if path.ends_with(BINARY) { 0o755 } else { 0o644 };

@@ -126,9 +126,9 @@ pub struct DeployArgs {
   landfall package target/package --routes routes.yaml --architecture x86_64
 
 `package` takes what `deploy` would take: the packages that were installed with it, or the folder that
---package names, or in a checkout the functions that it builds with cargo-lambda. It writes the templates, the functions with their routes, the example jobs and the job library, each
-where the templates look for it. `sam deploy` and `aws cloudformation package` accept the folder as
-it is.
+--package names, or in a checkout the functions that it builds with cargo-lambda. It writes the
+templates, the functions with your routes, the example jobs and the job library, each where the
+templates look for it. `sam deploy` and `aws cloudformation package` accept the folder as it is.
 
 Exit status: 0 the folder is complete; 1 the routes file has errors; 2 wrong usage, or something
 couldn't be built, read or written.")]

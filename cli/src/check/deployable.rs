@@ -1,5 +1,5 @@
-//! Finds what CloudFormation, IAM, EventBridge, S3 or Glue would refuse because there is too much of it. All of it would
-//! otherwise come up in the middle of a deployment.
+//! Finds what CloudFormation, IAM, EventBridge, S3 or Glue would refuse because there is too much of it. All of it
+//! would otherwise come up in the middle of a deployment.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,8 +32,8 @@ struct Defaults {
     roles: RolesArgs,
 }
 
-/// Returns an error for everything that can't be deployed. What the routes don't say, such as names, is as the templates
-/// have it.
+/// Returns an error for everything that can't be deployed. What the routes don't say, such as names, is as the
+/// templates have it.
 pub fn remarks(text: &str, routes: &Routes, given: &[GivenParameter]) -> Vec<Remark> {
     let mut remarks = Vec::from_iter(size(text));
     remarks.extend(names_of_jobs(routes));
@@ -53,8 +53,8 @@ fn size(text: &str) -> Option<Remark> {
         error(
             "routes_too_large",
             format!(
-                "the routes have {bytes} bytes as JSON, and a stack can pass on {MAX_ROUTES_BYTES}: split the file, and \
-                 deploy each part with a --name-prefix of its own"
+                "the routes have {bytes} bytes as JSON, and a stack can pass on {MAX_ROUTES_BYTES}: split the file, \
+                 and deploy each part with a --name-prefix of its own"
             ),
         )
     })
@@ -88,8 +88,8 @@ fn names_of_jobs(routes: &Routes) -> Vec<Remark> {
             remarks.push(error(
                 "job_names_too_long",
                 format!(
-                    "the {} jobs that `{role}` starts make an EventBridge pattern of {chars} characters, and a rule takes \
-                     {MAX_PATTERN_CHARS}: use shorter names, or split the routes between several stacks",
+                    "the {} jobs that `{role}` starts make an EventBridge pattern of {chars} characters, and a rule \
+                     takes {MAX_PATTERN_CHARS}: use shorter names, or split the routes between several stacks",
                     jobs.len()
                 ),
             ));
@@ -104,8 +104,8 @@ fn is_deployable(job: &str) -> bool {
         && job.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
 }
 
-/// Composes the roles as the provisioner would, and keeps what is too large. Any other error can come from what the routes
-/// don't say.
+/// Composes the roles as the provisioner would, and keeps what is too large. Any other error can come from what the
+/// routes don't say.
 fn policies(text: &str, routes: &Routes) -> Vec<Remark> {
     let Some(target) = routes.targets.values().next() else { return Vec::new() };
     let name = RoleArn::parse(&target.starter_role_arn).map_or("", |arn| arn.name);
@@ -151,8 +151,8 @@ fn rules(routes: &Routes, given: &[GivenParameter]) -> Vec<Remark> {
             error(
                 "too_many_rules",
                 format!(
-                    "bucket `{bucket}` would need {count} notification rules, and S3 takes {MAX_RULES}: give keys a common \
-                     beginning, or pass --parameter data:Transport=EventBridge here and to `landfall deploy`"
+                    "bucket `{bucket}` would need {count} notification rules, and S3 takes {MAX_RULES}: give keys a \
+                     common beginning, or pass --parameter data:Transport=EventBridge here and to `landfall deploy`"
                 ),
             )
         })
@@ -251,8 +251,8 @@ routes:
     fn arguments_that_no_run_can_be_given_are_refused() {
         let with = |length: usize| {
             format!(
-                "  - {{ name: long, bucket: acme-a, key: \"in/{{file}}\", batch: {{ max_objects: 1 }}, start: {{ target: one, \
-                 job: job, arguments: {{ \"--text\": \"{}{{file}}\" }} }} }}\n",
+                "  - {{ name: long, bucket: acme-a, key: \"in/{{file}}\", batch: {{ max_objects: 1 }}, start: {{ \
+                 target: one, job: job, arguments: {{ \"--text\": \"{}{{file}}\" }} }} }}\n",
                 "x".repeat(length)
             )
         };

@@ -1,4 +1,5 @@
-//! The packages of a release: a folder with a package for each architecture, without routes, and the sums of their files.
+//! The packages of a release: a folder with a package for each architecture, without routes, and the sums of their
+//! files.
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
@@ -36,9 +37,9 @@ pub fn installed() -> anyhow::Result<PathBuf> {
     let folder = prefix.join("share/landfall").join(OWN);
     ensure!(
         is_in(&folder),
-        "there is nothing to deploy: `{}` doesn't have the packages of version {OWN}, and the current folder isn't in a \
-         checkout of Landfall to build from; unpack {ADDRESS} into `{}` with `tar --strip-components 1 -xzf`, or pass its \
-         folder `share/landfall/{OWN}` with --package",
+        "there is nothing to deploy: `{}` doesn't have the packages of version {OWN}, and the current folder isn't in \
+         a checkout of Landfall to build from; unpack {ADDRESS} into `{}` with `tar --strip-components 1 -xzf`, or \
+         pass its folder `share/landfall/{OWN}` with --package",
         shown(&folder),
         shown(prefix)
     );
