@@ -7,8 +7,8 @@
 `program` packs the command line for one target. `packages` packs what it deploys: one package for
 each architecture, which `landfall package` has laid out in FOLDER/packages/ARCHITECTURE. It adds
 the manual pages and completions that the program LANDFALL, which runs here, writes. `sums` adds the
-installation script, and the sums of all files that people download. Both archives unpack into the same folders, so that the command line
-finds the packages. The same files make the same bytes.
+installation script, and the sums of all files that people download. Both archives unpack into the
+same folders, so that the command line finds the packages. The same files make the same bytes.
 """
 
 from __future__ import annotations
