@@ -1,6 +1,8 @@
 //! Dollars for a million objects, computed from counted calls: Landfall's as the stand-ins count
-//! them, and those of others as their designs say. `cost/prices.json` has the prices, their dates
-//! and their sources.
+//! them, and those of others as their designs say. `auditors` computes those of the auditors.
+//! `cost/prices.json` has the prices, their dates and their sources.
+
+mod auditors;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -101,6 +103,7 @@ pub async fn measure(functions: &Path, report: &mut Report) -> Result<()> {
         row.push(note.as_str().into());
         rows.push(row);
     }
+    auditors::measure(functions, &data, report).await?;
     report.table(
         &format!("Dollars for a million objects, {}; objects a batch", data.region),
         &[
@@ -115,11 +118,12 @@ pub async fn measure(functions: &Path, report: &mut Report) -> Result<()> {
         ],
         &rows,
     );
-    let rows = data.prices.values().map(|price| {
-        let Price { dollars, of, as_of, source } = price;
-        let million = Value::from(dollars * 1e6);
-        vec![of.as_str().into(), million, as_of.as_str().into(), source.as_str().into()]
-    });
+    let rows =
+        data.prices.iter().filter(|(what, _)| !what.ends_with("metrics")).map(|(_, price)| {
+            let Price { dollars, of, as_of, source } = price;
+            let million = Value::from(dollars * 1e6);
+            vec![of.as_str().into(), million, as_of.as_str().into(), source.as_str().into()]
+        });
     report.table(
         "The prices",
         &["", "dollars for a million", "as of", "source"],

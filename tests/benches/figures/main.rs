@@ -8,6 +8,7 @@
 //!
 //! `make bench` passes the folder of the functions and the parts to measure.
 
+mod auditor;
 mod cost;
 mod counts;
 mod instructions;
@@ -51,7 +52,7 @@ struct Arguments {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Part {
-    /// Calls and units of trigger and monitor
+    /// Calls and units of trigger and monitor, and calls of the auditors
     Counts,
     /// Starts and events of the trigger, beside a floor and peers
     Starts,
@@ -67,7 +68,7 @@ enum Part {
     Listing,
     /// Sizes of the packages
     Sizes,
-    /// Dollars for a million objects
+    /// Dollars for a million objects, and for a month of the auditors
     Cost,
 }
 
@@ -105,6 +106,7 @@ async fn measure(part: Part, setting: Setting<'_>, report: &mut Report) -> Resul
     }
     match part {
         Part::Counts => {
+            auditor::measure(functions, report).await?;
             counts::measure(functions, report).await?;
             monitor::measure(functions, report).await
         }

@@ -11,8 +11,8 @@ use time::format_description::well_known::Rfc2822;
 /// A call as it came.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Call {
-    /// The service: `cloudformation`, `dynamodb`, `events`, `glue`, `iam`, `s3`, `secretsmanager`,
-    /// `sqs` or `sts`.
+    /// The service: `access-analyzer`, `cloudformation`, `dynamodb`, `events`, `glue`, `iam`, `kms`,
+    /// `lambda`, `s3`, `secretsmanager`, `sqs` or `sts`.
     pub service: &'static str,
     /// The operation, such as `StartJobRun`. For S3 it is `PutObject` or `GetObject`.
     pub operation: String,

@@ -1,5 +1,5 @@
-//! CloudFormation: reports stacks, their resources and their events. It changes nothing: a test
-//! sets the state of a stack.
+//! CloudFormation: reports stacks, their templates, resources and events. It changes nothing: a
+//! test sets the state of a stack.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::call::Answer;
 
-/// The number of events on a page.
+/// The number of events or resources on a page.
 const PAGE: usize = 100;
 
 /// A resource of a stack, or an event about it.
@@ -51,6 +51,10 @@ pub struct Stack {
     pub events: Vec<StackResource>,
     /// The outputs by name.
     pub outputs: BTreeMap<String, String>,
+    /// The parameters by name, with the values that CloudFormation shows.
+    pub parameters: BTreeMap<String, String>,
+    /// The processed template.
+    pub template: String,
 }
 
 impl Stack {
@@ -62,6 +66,21 @@ impl Stack {
         };
         self.outputs.iter().map(output).collect()
     }
+
+    fn parameters(&self) -> String {
+        let parameter = |(name, value): (&String, &String)| {
+            let value = escaped(value);
+            format!(
+                "<member><ParameterKey>{name}</ParameterKey><ParameterValue>{value}\
+                 </ParameterValue></member>"
+            )
+        };
+        self.parameters.iter().map(parameter).collect()
+    }
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;")
 }
 
 #[derive(Debug, Default)]
@@ -74,18 +93,31 @@ impl CloudFormation {
     pub(crate) fn serve(&self, operation: &str, form: &Value) -> Answer {
         let text = |name: &str| form[name].as_str().unwrap_or_default();
         let missing = |what: String| Answer::error("query", 400, "ValidationError", &what);
-        let id = text("StackName");
-        let Some(stack) = self.stacks.get(id) else {
-            return missing(format!("Stack with id {id} does not exist"));
+        let name = text("StackName");
+        let is_it = |(id, _): &(&String, &Stack)| *id == name || name_of(id) == name;
+        let Some((id, stack)) = self.stacks.iter().find(is_it) else {
+            return missing(format!("Stack with id {name} does not exist"));
         };
         let result = match operation {
             "DescribeStacks" => format!(
-                "<Stacks><member><StackId>{id}</StackId><StackName>landfall</StackName>\
+                "<Stacks><member><StackId>{id}</StackId><StackName>{}</StackName>\
                  <CreationTime>2026-01-31T12:00:00Z</CreationTime><StackStatus>{}</StackStatus>\
-                 <Outputs>{}</Outputs></member></Stacks>",
+                 <Outputs>{}</Outputs><Parameters>{}</Parameters></member></Stacks>",
+                name_of(id),
                 stack.status,
-                stack.outputs()
+                stack.outputs(),
+                stack.parameters()
             ),
+            "GetTemplate" => {
+                format!("<TemplateBody>{}</TemplateBody>", escaped(&stack.template))
+            }
+            "ListStackResources" => {
+                let of_page = page(&stack.resources, form);
+                let members = of_page.iter().map(|it| format!("<member>{}</member>", it.xml()));
+                let members: String = members.collect();
+                let next = next(&stack.resources, form);
+                format!("<StackResourceSummaries>{members}</StackResourceSummaries>{next}")
+            }
             "DescribeStackResource" => {
                 let logical_id = text("LogicalResourceId");
                 match stack.resources.iter().find(|it| it.logical_id == logical_id) {
@@ -97,16 +129,11 @@ impl CloudFormation {
                 }
             }
             "DescribeStackEvents" => {
-                let from = text("NextToken").parse().unwrap_or(0);
-                let events = stack.events.iter().skip(from).take(PAGE);
-                let members = events.map(|event| {
+                let members = page(&stack.events, form).iter().map(|event| {
                     format!("<member><StackId>{id}</StackId>{}</member>", event.xml())
                 });
-                let next = match from + PAGE < stack.events.len() {
-                    true => format!("<NextToken>{}</NextToken>", from + PAGE),
-                    false => String::new(),
-                };
-                format!("<StackEvents>{}</StackEvents>{next}", members.collect::<String>())
+                let members: String = members.collect();
+                format!("<StackEvents>{members}</StackEvents>{}", next(&stack.events, form))
             }
             _ => {
                 return Answer::error(
@@ -119,4 +146,27 @@ impl CloudFormation {
         };
         Answer::result(operation, &result)
     }
+}
+
+/// Returns the name in the ID of a stack, or the ID if it is no ARN.
+fn name_of(id: &str) -> &str {
+    id.split('/').nth(1).unwrap_or(id)
+}
+
+/// Returns the page that a call asks for.
+fn page<'a>(all: &'a [StackResource], form: &Value) -> &'a [StackResource] {
+    let from = from(form).min(all.len());
+    &all[from..(from + PAGE).min(all.len())]
+}
+
+/// Returns what says how to get the next page, if there is one.
+fn next(all: &[StackResource], form: &Value) -> String {
+    match from(form) + PAGE {
+        next if next < all.len() => format!("<NextToken>{next}</NextToken>"),
+        _ => String::new(),
+    }
+}
+
+fn from(form: &Value) -> usize {
+    form["NextToken"].as_str().and_then(|token| token.parse().ok()).unwrap_or(0)
 }

@@ -1,7 +1,7 @@
 //! DynamoDB: the calls, and the tables that they read and write.
 //!
 //! It leaves out streams, local indexes, projections other than of keys, access to parts of a
-//! value, binary keys, `DescribeTable` and similar calls. Items don't expire by themselves.
+//! value, binary keys, and calls that change tables. Items don't expire by themselves.
 
 mod expression;
 mod search;
@@ -20,6 +20,9 @@ use serde_json::{Map, Value, json};
 pub use self::table::Table;
 use self::table::{Rows, read_units};
 use crate::call::Answer;
+
+/// The attribute that says when an item of any table expires.
+const EXPIRES: &str = "expires";
 
 /// The error that refuses a call.
 #[derive(Debug)]
@@ -90,11 +93,31 @@ impl DynamoDb {
             "TransactWriteItems" => self.transact(body),
             "Query" => self.query(body),
             "Scan" => self.scan(body),
+            "DescribeTable" => self.described(
+                body,
+                |name| json!({ "Table": { "TableName": name, "TableStatus": "ACTIVE" } }),
+            ),
+            "DescribeTimeToLive" => self.described(body, |_| {
+                let about = json!({ "TimeToLiveStatus": "ENABLED", "AttributeName": EXPIRES });
+                json!({ "TimeToLiveDescription": about })
+            }),
             _ => Err(Refused::new("UnknownOperationException", "the stand-in does not know it")),
         };
         match answer {
             Ok(body) => Answer::json(200, &body),
             Err(refused) => refused.answer(),
+        }
+    }
+
+    /// Describes a table, if there is one of this name.
+    fn described(&self, body: &Value, describe: impl Fn(&str) -> Value) -> Result<Value, Refused> {
+        let name = body["TableName"].as_str().unwrap_or_default();
+        match self.names.contains_key(name) {
+            true => Ok(describe(name)),
+            false => Err(Refused::new(
+                "ResourceNotFoundException",
+                format!("Requested resource not found: Table: {name} not found"),
+            )),
         }
     }
 
@@ -104,12 +127,11 @@ impl DynamoDb {
         }
     }
 
-    /// Removes the items whose `expires` is before `time`.
+    /// Removes the items whose time to live is before `time`.
     pub(crate) fn expire(&mut self, time: SystemTime) {
         let seconds = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let is_over = |row: &Arc<table::Row>| {
-            let expires =
-                row.item.get("expires").and_then(|value| value["N"].as_str()?.parse().ok());
+            let expires = row.item.get(EXPIRES).and_then(|value| value["N"].as_str()?.parse().ok());
             expires.is_some_and(|expires: u64| expires < seconds)
         };
         for table in &mut self.tables {

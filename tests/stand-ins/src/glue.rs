@@ -39,6 +39,8 @@ pub(crate) struct Glue {
     /// The jobs, with the number of times that Glue retries a run of each. If it is empty, all jobs
     /// exist.
     pub(crate) jobs: BTreeMap<String, i32>,
+    /// The ARNs of the roles of jobs. Of a job without one, nothing but its retries is told.
+    pub(crate) roles: BTreeMap<String, String>,
     /// The runs of each job, in the order in which they were started.
     runs: HashMap<String, Vec<Run>>,
     /// For each run ID, the job and the run's index.
@@ -182,7 +184,14 @@ impl Glue {
     fn job(&self, body: &Value) -> Result<Value, Refused> {
         let name = self.known(&body["JobName"])?;
         let retries = self.max_retries(&name);
-        Ok(json!({ "Job": { "Name": name, "MaxRetries": retries } }))
+        let mut job = json!({ "Name": name, "MaxRetries": retries });
+        if let Some(role) = self.roles.get(&name) {
+            job["Role"] = role.as_str().into();
+            job["ExecutionProperty"] = json!({ "MaxConcurrentRuns": 10 });
+            let script = format!("s3://acme-scripts/{name}.py");
+            job["Command"] = json!({ "Name": "glueetl", "ScriptLocation": script });
+        }
+        Ok(json!({ "Job": job }))
     }
 }
 

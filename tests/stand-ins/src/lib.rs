@@ -1,9 +1,10 @@
 //! Stand-ins for the AWS services that Landfall calls: DynamoDB, STS, Glue, S3, SQS, EventBridge,
-//! CloudFormation, IAM and Secrets Manager, in memory, on one HTTP server that speaks their
-//! protocols.
+//! CloudFormation, IAM, Secrets Manager, Lambda, KMS and IAM Access Analyzer, in memory, on one HTTP
+//! server that speaks their protocols.
 //!
 //! Clients are the SDK's own, with [`StandIn::endpoint`] as their endpoint URL. `dynamodb`, `sts`,
-//! `glue`, `s3`, `sqs`, `events`, `cloudformation`, `iam` and `secrets` know what a call does.
+//! `glue`, `s3`, `sqs`, `events`, `cloudformation`, `iam`, `secrets` and `settings` know what a call
+//! does.
 //! `server` reads requests and applies the rules of a test. The stand-ins don't check signatures,
 //! don't distinguish accounts or regions, and never throttle. A test that needs such an answer sets
 //! it with [`StandIn::answer`].
@@ -17,6 +18,7 @@ mod iam;
 mod s3;
 mod secrets;
 mod server;
+mod settings;
 mod sqs;
 mod sts;
 pub mod tls;
@@ -44,6 +46,7 @@ pub use glue::Run;
 pub use iam::IamRole;
 pub use server::Act;
 use server::{Shared, State};
+pub use settings::{EventRule, LambdaFunction};
 pub use sts::Sts;
 
 /// A server that answers on a thread of its own until it is dropped.
@@ -272,6 +275,41 @@ impl StandIn {
     /// added, all jobs exist.
     pub fn job(&self, name: &str, max_retries: i32) {
         self.shared.lock().glue.jobs.insert(name.to_owned(), max_retries);
+    }
+
+    /// Sets the ARN of the role of a Glue job, which then has a script and may run 10 times at once.
+    pub fn job_role(&self, job: &str, role: &str) {
+        self.shared.lock().glue.roles.insert(job.to_owned(), role.to_owned());
+    }
+
+    /// Puts a Lambda function, which is active, and whose mappings are enabled.
+    pub fn put_function(&self, name: &str, function: LambdaFunction) {
+        self.shared.lock().settings.functions.insert(name.to_owned(), function);
+    }
+
+    /// Puts a rule on the default bus, which is on.
+    pub fn put_rule(&self, name: &str, rule: EventRule) {
+        self.shared.lock().settings.rules.insert(name.to_owned(), rule);
+    }
+
+    /// Puts a KMS key of a customer, with its policy as JSON.
+    pub fn put_key(&self, arn: &str, policy: &str) {
+        self.shared.lock().settings.keys.insert(arn.to_owned(), policy.to_owned());
+    }
+
+    /// Gives the queue of this name attributes, with its policy as JSON, or an empty text if it has none.
+    pub fn put_queue(&self, name: &str, policy: &str) {
+        self.shared.lock().settings.queues.insert(name.to_owned(), policy.to_owned());
+    }
+
+    /// Puts an analyzer of external access, with the findings that it lists.
+    pub fn put_analyzer(&self, arn: &str, findings: &[Value]) {
+        self.shared.lock().settings.analyzers.insert(arn.to_owned(), findings.to_vec());
+    }
+
+    /// Has new objects of a bucket that was made here encrypted with this KMS key.
+    pub fn encrypt_bucket(&self, bucket: &str, key: &str) {
+        self.shared.lock().s3.buckets.encrypt(bucket, key);
     }
 
     /// Returns the runs of a job, in the order in which they were started.

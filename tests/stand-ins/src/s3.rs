@@ -1,5 +1,5 @@
 //! S3: `PutObject`, `GetObject` and `HeadObject` of whole objects, by path-style addresses. `buckets` has the
-//! notifications and policies of buckets, and `listing` lists objects.
+//! settings of buckets, and `listing` lists objects.
 
 mod buckets;
 mod listing;
@@ -124,6 +124,9 @@ pub(crate) fn identify(parts: &Parts, content: Bytes) -> (Call, Bytes) {
         "DELETE" if is_about("policy") => "DeleteBucketPolicy".to_owned(),
         "GET" if is_about("tagging") && key.is_empty() => "GetBucketTagging".to_owned(),
         "GET" if bucket.is_empty() => "ListBuckets".to_owned(),
+        "HEAD" if key.is_empty() && !bucket.is_empty() => "HeadBucket".to_owned(),
+        "GET" if is_about("ownershipControls") => "GetBucketOwnershipControls".to_owned(),
+        "GET" if is_about("publicAccessBlock") => "GetPublicAccessBlock".to_owned(),
         "GET" if is_about("encryption") => "GetBucketEncryption".to_owned(),
         "GET" if is_about("versioning") => "GetBucketVersioning".to_owned(),
         "GET" if key.is_empty() && is_about("versions") => "ListObjectVersions".to_owned(),

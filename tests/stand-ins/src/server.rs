@@ -23,6 +23,7 @@ use crate::dynamodb::{DynamoDb, Table};
 use crate::glue::Glue;
 use crate::iam::Iam;
 use crate::s3::S3;
+use crate::settings::{self, Settings};
 use crate::sts::StsState;
 
 /// What becomes of a call.
@@ -60,6 +61,7 @@ pub(crate) struct State {
     pub(crate) sts: StsState,
     pub(crate) cloudformation: CloudFormation,
     pub(crate) iam: Iam,
+    pub(crate) settings: Settings,
     /// The messages that were sent to queues, by URL.
     pub(crate) messages: BTreeMap<String, Vec<Value>>,
     /// The values of secrets, by ARN.
@@ -93,6 +95,7 @@ impl State {
             sts: StsState::default(),
             cloudformation: CloudFormation::default(),
             iam: Iam::default(),
+            settings: Settings::default(),
             messages: BTreeMap::new(),
             secrets: BTreeMap::new(),
             calls: Vec::new(),
@@ -126,8 +129,16 @@ impl State {
             "sts" => self.sts.serve(&call.operation, &call.body, now),
             "cloudformation" => self.cloudformation.serve(&call.operation, &call.body),
             "iam" => self.iam.serve(&call.operation, &call.body),
-            "events" => crate::events::serve(&call.operation, &call.body),
+            "events" if call.operation == "PutEvents" => crate::events::put(&call.body),
+            "events" => self.settings.events(&call.operation, &call.body),
+            "sqs" if call.operation == "GetQueueAttributes" => {
+                let sent = call.body["QueueUrl"].as_str().and_then(|url| self.messages.get(url));
+                self.settings.queue(&call.body, sent.map_or(0, Vec::len))
+            }
             "sqs" => crate::sqs::serve(&mut self.messages, &call.operation, &call.body),
+            "kms" => self.settings.kms(&call.operation, &call.body),
+            "lambda" => self.settings.lambda(&call.operation, &call.body),
+            "access-analyzer" => self.settings.access_analyzer(&call.operation, &call.body),
             "secretsmanager" => crate::secrets::serve(&self.secrets, &call.operation, &call.body),
             _ => self.s3.serve(call, content),
         }
@@ -227,6 +238,7 @@ pub(crate) fn identify(parts: &Parts, content: Bytes) -> (Call, Bytes) {
             "AmazonSQS" => "sqs",
             "CloudTrail_20131101" => "cloudtrail",
             "secretsmanager" => "secretsmanager",
+            "TrentService" => "kms",
             service if service.starts_with("DynamoDB") => "dynamodb",
             _ => "glue",
         };
@@ -247,6 +259,11 @@ pub(crate) fn identify(parts: &Parts, content: Bytes) -> (Call, Bytes) {
             _ => "sts",
         };
         return (Call { service, operation, body }, Bytes::new());
+    }
+    // The signature says which service the request is for.
+    let scope = header("authorization").and_then(|text| text.split('/').nth(3));
+    if let Some(call) = scope.and_then(|scope| settings::identify(scope, parts, &content)) {
+        return (call, Bytes::new());
     }
     crate::s3::identify(parts, content)
 }

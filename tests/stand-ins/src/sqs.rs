@@ -1,4 +1,5 @@
 //! SQS: `SendMessageBatch`. Every queue exists, and keeps its messages until a test takes them.
+//! `settings` has the attributes of those that a test sets.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,5 @@
-//! Buckets with notifications and policies: their owners, and both documents as they were put.
+//! Buckets that a test makes: their owners, notifications and policies as they were put, and the settings that
+//! AWS gives each new bucket.
 
 use std::collections::BTreeMap;
 
@@ -21,18 +22,26 @@ struct Bucket {
     owner: String,
     notifications: Bytes,
     policy: Option<Bytes>,
+    /// The ARN of the KMS key that new objects are encrypted with, if it isn't a key of S3's own.
+    key: Option<String>,
 }
 
 impl Buckets {
     /// Makes a bucket without notifications and without a policy.
     pub(crate) fn make(&mut self, name: &str, account: &str) {
         let notifications = Bytes::from_static(NOTHING);
-        let bucket = Bucket { owner: account.to_owned(), notifications, policy: None };
+        let bucket = Bucket { owner: account.to_owned(), notifications, policy: None, key: None };
         self.0.insert(name.to_owned(), bucket);
     }
 
     pub(crate) fn remove(&mut self, name: &str) {
         self.0.remove(name);
+    }
+
+    pub(crate) fn encrypt(&mut self, name: &str, key: &str) {
+        if let Some(bucket) = self.0.get_mut(name) {
+            bucket.key = Some(key.to_owned());
+        }
     }
 
     pub(crate) fn configuration(&self, name: &str) -> Option<&Bytes> {
@@ -57,7 +66,11 @@ impl Buckets {
 
     /// Answers a call about a bucket. Returns `None` for other calls.
     pub(crate) fn serve(&mut self, call: &Call, content: Bytes) -> Option<Answer> {
-        const OPERATIONS: [&str; 5] = [
+        const OPERATIONS: [&str; 9] = [
+            "HeadBucket",
+            "GetBucketOwnershipControls",
+            "GetPublicAccessBlock",
+            "GetBucketEncryption",
             "GetBucketNotificationConfiguration",
             "PutBucketNotificationConfiguration",
             "GetBucketPolicy",
@@ -78,7 +91,33 @@ impl Buckets {
         if bucket.owner != ACCOUNT || call.body["ExpectedBucketOwner"] != bucket.owner.as_str() {
             return Some(error(403, "AccessDenied"));
         }
+        let xml = |text: String| Answer::new(200, "application/xml", text);
         Some(match call.operation.as_str() {
+            "HeadBucket" => Answer::new(200, "application/xml", Bytes::new()),
+            "GetBucketOwnershipControls" => xml(
+                "<OwnershipControls><Rule><ObjectOwnership>BucketOwnerEnforced</ObjectOwnership></Rule>\
+                 </OwnershipControls>"
+                    .to_owned(),
+            ),
+            "GetPublicAccessBlock" => xml(
+                "<PublicAccessBlockConfiguration><BlockPublicAcls>true</BlockPublicAcls>\
+                 <IgnorePublicAcls>true</IgnorePublicAcls><BlockPublicPolicy>true</BlockPublicPolicy>\
+                 <RestrictPublicBuckets>true</RestrictPublicBuckets></PublicAccessBlockConfiguration>"
+                    .to_owned(),
+            ),
+            "GetBucketEncryption" => {
+                let default = match &bucket.key {
+                    Some(key) => format!(
+                        "<SSEAlgorithm>aws:kms</SSEAlgorithm><KMSMasterKeyID>{key}</KMSMasterKeyID>"
+                    ),
+                    None => "<SSEAlgorithm>AES256</SSEAlgorithm>".to_owned(),
+                };
+                xml(format!(
+                    "<ServerSideEncryptionConfiguration><Rule><ApplyServerSideEncryptionByDefault>\
+                     {default}</ApplyServerSideEncryptionByDefault><BucketKeyEnabled>true\
+                     </BucketKeyEnabled></Rule></ServerSideEncryptionConfiguration>"
+                ))
+            }
             "GetBucketNotificationConfiguration" => {
                 Answer::new(200, "application/xml", bucket.notifications.clone())
             }
