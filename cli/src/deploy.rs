@@ -189,6 +189,7 @@ impl<'a> Deployment<'a> {
             jobs: self.target.jobs.clone(),
             job_arns: self.target.job_arns.clone(),
             announces: self.target.announces,
+            forwards_iam_events: !self.args.without_iam_events,
             reconciled_buckets: self.target.reconciled_buckets.clone(),
             partition: self.target.partition.clone(),
             architecture: self.package.architecture.name(),

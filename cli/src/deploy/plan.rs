@@ -41,6 +41,8 @@ pub struct Facts {
     pub job_arns: BTreeSet<String>,
     /// Whether events say of some route's batches that they have closed.
     pub announces: bool,
+    /// `true` if IAM's events are forwarded to an auditor in another region.
+    pub forwards_iam_events: bool,
     /// The buckets that the reconciler lists.
     pub reconciled_buckets: BTreeSet<String>,
     /// The partition of both accounts, such as `aws` or `aws-cn`.

@@ -6,7 +6,9 @@ use std::ffi::OsStr;
 use anyhow::{Context, anyhow, bail};
 use landfall_aws::clock::now;
 use landfall_core::bucket_notifications::{self, Filter};
-use landfall_core::chain::observed::{AnalyticsAccount, DataAccount, Observations, RouteFacts};
+use landfall_core::chain::observed::{
+    AnalyticsAccount, DataAccount, Forwarding, Observations, RouteFacts,
+};
 use landfall_core::chain::permissions::needed;
 use landfall_core::chain::{self, could_not_look};
 use landfall_core::problem::did_you_mean;
@@ -16,7 +18,9 @@ use landfall_core::secret::Secret;
 use landfall_core::shell;
 use landfall_inspection::cloudformation::{self, Deployed};
 use landfall_inspection::requested::Requested;
-use landfall_inspection::{Clients, Place, Seen, analytics, data, organization};
+use landfall_inspection::{
+    Clients, Place, Seen, Unseen, analytics, data, forwarding, organization,
+};
 
 use crate::accounts::target::DeploymentTarget;
 use crate::accounts::{self, Side, stack_name};
@@ -26,6 +30,9 @@ use crate::args::roles::WhichAccount;
 use crate::terminal::phrases::quoted;
 use crate::terminal::progress::say;
 use crate::{desired, version};
+
+/// The auditor's parameter that says whether IAM's events are forwarded to it.
+const FORWARDS_IAM_EVENTS: &str = "ForwardsIamEvents";
 
 /// What to look at, and what the routes say should be there.
 pub struct Question<'a> {
@@ -172,7 +179,10 @@ impl<'a> Question<'a> {
             let deployed = cloudformation::routes(clients, prefix).await?;
             Ok(desired::included(&deployed) == desired::included(&self.target.text))
         };
-        data::inspect(clients, &expected, stack, &requested, is_deployed).await
+        let looked = data::inspect(clients, &expected, stack, &requested, is_deployed);
+        let (mut inspected, iam_events) = tokio::join!(looked, iam_events(account, prefix));
+        inspected.account.iam_events = iam_events;
+        inspected
     }
 
     async fn analytics(
@@ -193,7 +203,10 @@ impl<'a> Question<'a> {
             job_role: role_arn(place, stack, &requested, Kind::Job, &format!("{prefix}-job")),
             has_scripts_and_runs: true,
         };
-        analytics::inspect(clients, &expected, stack, &requested, external_id).await
+        let looked = analytics::inspect(clients, &expected, stack, &requested, external_id);
+        let (mut inspected, iam_events) = tokio::join!(looked, iam_events(account, prefix));
+        inspected.iam_events = iam_events;
+        inspected
     }
 
     /// Returns the buckets of the chosen routes, each with the filters of all routes that take objects from it.
@@ -202,6 +215,19 @@ impl<'a> Question<'a> {
         let buckets = bucket_notifications::buckets(&self.routes).into_iter();
         let chosen = buckets.filter(|(name, _)| is_chosen(name));
         chosen.map(|(name, filters)| (name, filters.filters)).collect()
+    }
+}
+
+/// Looks at what forwards IAM's events to the account's auditor. Nothing has to if there is no auditor, or if its stack was
+/// deployed without.
+async fn iam_events(account: &Connected, prefix: &str) -> Option<Forwarding> {
+    let Connected { clients, place, .. } = account;
+    let auditor = stack_name(prefix, TemplateName::Auditor);
+    match cloudformation::parameter(clients, &auditor, FORWARDS_IAM_EVENTS).await {
+        Err(Unseen::Missing) => None,
+        Ok(Some(value)) if value == "false" => None,
+        // If the auditor can't be seen, there may be one.
+        Ok(_) | Err(_) => forwarding(clients, place, prefix).await,
     }
 }
 

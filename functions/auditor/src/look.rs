@@ -7,7 +7,7 @@ use landfall_aws::clock::now;
 use landfall_core::audit::{is_audited, is_of_stack};
 use landfall_core::bucket_notifications::{self, Filter};
 use landfall_core::chain::observed::{
-    Analysis, AnalyticsAccount, DataAccount, Look, Observations, RouteFacts, Watch,
+    Analysis, AnalyticsAccount, DataAccount, Forwarding, Look, Observations, RouteFacts, Watch,
 };
 use landfall_core::chain::{Check, Side, judge};
 use landfall_core::roles::Kind;
@@ -15,7 +15,9 @@ use landfall_core::routes::Routes;
 use landfall_core::usage::{Usage, Usages};
 use landfall_inspection::cloudformation::{self, Deployed};
 use landfall_inspection::requested::Requested;
-use landfall_inspection::{Seen, Unseen, analytics, data, external_access, newest_batch};
+use landfall_inspection::{
+    Seen, Unseen, analytics, data, external_access, forwarding, newest_batch,
+};
 
 use crate::{Context, Settings};
 
@@ -57,12 +59,14 @@ pub(crate) async fn checks(
             let mut account = of_data(context, stack, prefix, &asked).await;
             account.usage = Some(watch(context, &account.ledger.name, &asked.routes, used).await);
             account.analysis = analysis(context, &asked).await;
+            account.iam_events = iam_events(context, prefix).await;
             data = Ok(account);
             routes = asked.routes;
         }
         (Ok(asked), Side::Analytics) => {
             let mut account = of_analytics(context, stack, prefix, &asked).await;
             account.analysis = analysis(context, &asked).await;
+            account.iam_events = iam_events(context, prefix).await;
             analytics = Ok(account);
             routes = asked.routes;
         }
@@ -140,6 +144,15 @@ async fn analysis(context: &Context, asked: &Asked) -> Option<Analysis> {
     }
     let findings = external_access(&context.clients).await;
     Some(Analysis { intended: asked.intended.clone(), findings })
+}
+
+/// Looks at what forwards IAM's events to this auditor, if anything should.
+async fn iam_events(context: &Context, prefix: &str) -> Option<Forwarding> {
+    let Context { settings, clients, .. } = context;
+    match settings.expects_iam_events {
+        true => forwarding(clients, &settings.place, prefix).await,
+        false => None,
+    }
 }
 
 /// Looks for the newest batch of each route for which it is time, and remembers it. Forgets routes that aren't there any

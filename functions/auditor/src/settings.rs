@@ -20,6 +20,8 @@ pub struct Settings {
     pub unused_after: Duration,
     /// `true` if it asks IAM Access Analyzer whom the account's resources let in.
     pub asks_access_analyzer: bool,
+    /// `true` if it looks whether IAM's events are forwarded to it. Without the variable, nobody asks for that.
+    pub expects_iam_events: bool,
     /// The name of the table of findings.
     pub findings_table: String,
     /// Where the function is.
@@ -73,6 +75,7 @@ impl Settings {
             })?,
             asks_access_analyzer: variable("LANDFALL_ACCESS_ANALYZER")
                 .is_some_and(|it| it == "true"),
+            expects_iam_events: variable("LANDFALL_IAM_EVENTS").is_some_and(|it| it == "true"),
             unused_after: Duration::from_secs(u64::from(days) * 24 * 3_600),
             findings_table: get("the table of findings", "LANDFALL_FINDINGS_TABLE")?,
             place: Place {

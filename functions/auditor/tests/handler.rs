@@ -12,7 +12,7 @@ use landfall_auditor::{Audited, Context, Error, Settings, handle};
 use landfall_aws::config::http_client;
 use landfall_aws::metrics::Metrics;
 use landfall_core::chain::Side;
-use landfall_stand_ins::{Act, IamRole, StandIn, Table};
+use landfall_stand_ins::{Act, EventRule, IamRole, Stack, StandIn, Table};
 use serde_json::{Value, json};
 
 const TABLE: &str = "landfall-findings";
@@ -88,11 +88,11 @@ impl Account {
     }
 
     fn of(side: Side) -> Self {
-        Self::with(side, "false")
+        Self::with(side, &[])
     }
 
-    /// Returns an account whose auditor asks Access Analyzer, or doesn't.
-    fn with(side: Side, asks_access_analyzer: &'static str) -> Self {
+    /// Returns an account whose auditor has these variables, besides those that every auditor has.
+    fn with(side: Side, more: &'static [(&str, &str)]) -> Self {
         let aws = StandIn::start(vec![Table::new(TABLE, "stack", Some("finding"))]);
         aws.answer("GetTemplate", |_, _| {
             let template = template().replace('&', "&amp;").replace('<', "&lt;");
@@ -119,11 +119,10 @@ impl Account {
             Some(match name {
                 "LANDFALL_STACK" => "landfall",
                 "LANDFALL_SIDE" => side.name(),
-                "LANDFALL_ACCESS_ANALYZER" => asks_access_analyzer,
                 "LANDFALL_ACCOUNT_ID" => "222222222222",
                 "LANDFALL_FINDINGS_TABLE" => TABLE,
                 "AWS_REGION" => "eu-west-1",
-                _ => return None,
+                name => more.iter().find(|(of, _)| *of == name)?.1,
             })
         };
         let settings = Settings::from_env(|name| variable(name).map(str::to_owned));
@@ -136,9 +135,9 @@ impl Account {
     }
 
     fn stack_is(&self, status: &'static str) {
-        self.aws.answer("DescribeStacks", move |_, _| Act::Answer {
-            status: 200,
-            body: described(status),
+        self.aws.answer("DescribeStacks", move |call, _| match call.body["StackName"].as_str() {
+            Some("landfall") => Act::Answer { status: 200, body: described(status) },
+            _ => Act::Serve,
         });
     }
 
@@ -323,17 +322,41 @@ async fn a_route_without_a_batch_is_found_once_the_auditor_has_looked_for_long_e
     assert_eq!(account.finding(UNUSED).expect("a finding")["state"], "resolved");
 }
 
-/// The stand-in doesn't know the service, so what it answers makes no sense.
 #[tokio::test]
 async fn access_analyzer_is_asked_only_if_it_is_to_be_and_its_silence_ends_no_audit() {
     const BLIND: &str = "LF038/could_not_look/IAM Access Analyzer";
     let account = Account::new();
     account.audit().await.expect("an audit");
     assert_eq!(account.finding(BLIND), None);
-    let asking = Account::with(Side::Analytics, "true");
+    let asking = Account::with(Side::Analytics, &[("LANDFALL_ACCESS_ANALYZER", "true")]);
+    let nonsense = Act::Answer { status: 200, body: "<html>".to_owned() };
+    asking.aws.answer("ListAnalyzers", move |_, _| nonsense.clone());
     let audited = asking.audit().await.expect("an audit");
     assert!(audited.checks > 0 && asking.finding(MISSING).is_some(), "{audited:?}");
     assert_eq!(asking.finding(BLIND).expect("a finding")["state"], "suspected");
+}
+
+/// An auditor of an earlier version has no such variable, and the stand-in has no such stack.
+#[tokio::test]
+async fn an_auditor_that_is_to_hear_of_changed_roles_tells_if_nothing_forwards_iams_events() {
+    const FINDING: &str = "LF046/iam_events_not_forwarded/landfall-iam-events";
+    for without in [&[][..], &[("LANDFALL_IAM_EVENTS", "false")]] {
+        let account = Account::with(Side::Analytics, without);
+        account.audit().await.expect("an audit");
+        assert_eq!(account.finding(FINDING), None);
+    }
+    let account = Account::with(Side::Analytics, &[("LANDFALL_IAM_EVENTS", "true")]);
+    account.audit().await.expect("an audit");
+    let finding = account.finding(FINDING).expect("a finding");
+    assert_eq!((&finding["state"], &finding["severity"]), (&json!("open"), &json!("low")));
+    account.aws.stack(
+        "arn:aws:cloudformation:us-east-1:222222222222:stack/landfall-iam-events/1",
+        Stack { status: "CREATE_COMPLETE".to_owned(), ..Stack::default() },
+    );
+    let bus = "arn:aws:events:eu-west-1:222222222222:event-bus/default".to_owned();
+    account.aws.put_rule("landfall-iam-events", EventRule { pattern: None, targets: vec![bus] });
+    account.audit().await.expect("an audit");
+    assert_eq!(account.finding(FINDING).expect("a finding")["state"], "resolved");
 }
 
 #[tokio::test]

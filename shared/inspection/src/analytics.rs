@@ -47,10 +47,11 @@ pub async fn inspect(
         roles::role(clients, starter, Kind::Starter, requested, external_id),
         roles::role(clients, job_role, Kind::Job, requested, None),
         jobs(clients, expected),
-        eventbridge::rule(clients, format!("{name_prefix}-job-state")),
+        eventbridge::rule(&clients.events, format!("{name_prefix}-job-state")),
     );
     AnalyticsAccount {
         analysis: None,
+        iam_events: None,
         account: place.account.clone(),
         kept_by_organization: BTreeSet::new(),
         region: place.region.clone(),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use aws_sdk_cloudformation::Client;
 use aws_sdk_cloudformation::types::{Parameter, Stack, StackStatus, TemplateStage};
 use landfall_aws::sdk_error::sdk_error_parts;
 use landfall_core::moment::Time;
@@ -54,7 +55,7 @@ impl Deployed {
 /// # Errors
 /// Says why it wasn't seen.
 pub async fn stack(clients: &Clients, name: &str) -> Seen<Deployed> {
-    let stack = described(clients, name).await?;
+    let stack = described(&clients.cloudformation, name).await?;
     let status = stack.stack_status.as_ref().map(|status| status.as_str().to_owned());
     let version = version_of(&stack);
     let parameter =
@@ -75,7 +76,7 @@ pub async fn stack(clients: &Clients, name: &str) -> Seen<Deployed> {
 /// # Errors
 /// Says why the stack wasn't seen.
 pub async fn changed_at(clients: &Clients, name: &str) -> Seen<Time> {
-    let stack = described(clients, name).await?;
+    let stack = described(&clients.cloudformation, name).await?;
     let at = stack.last_updated_time.or(stack.creation_time);
     let at = at.and_then(|at| u64::try_from(at.to_millis().ok()?).ok());
     at.map(Time).ok_or_else(|| DESCRIBE.failed("the stack has no time"))
@@ -86,7 +87,25 @@ pub async fn changed_at(clients: &Clients, name: &str) -> Seen<Time> {
 /// # Errors
 /// Says why the stack wasn't seen.
 pub async fn version(clients: &Clients, name: &str) -> Seen<Option<String>> {
-    Ok(version_of(&described(clients, name).await?))
+    Ok(version_of(&described(&clients.cloudformation, name).await?))
+}
+
+/// Looks at the status of the stack of this name, and at nothing else of it.
+pub(crate) async fn status(client: &Client, name: &str) -> Seen<String> {
+    let status = described(client, name).await?.stack_status;
+    let status = status.ok_or_else(|| DESCRIBE.failed("the answer has no status"))?;
+    Ok(status.as_str().to_owned())
+}
+
+/// Returns the value of a stack's parameter; `None` if its template has no such parameter.
+///
+/// # Errors
+/// Says why the stack wasn't seen.
+pub async fn parameter(clients: &Clients, stack: &str, name: &str) -> Seen<Option<String>> {
+    let parameters = described(&clients.cloudformation, stack).await?.parameters;
+    let mut all = parameters.into_iter().flatten();
+    let found = all.find(|it| it.parameter_key.as_deref() == Some(name));
+    Ok(found.and_then(|it| it.parameter_value))
 }
 
 /// Returns the value of a stack's output; `None` if its template has no such output.
@@ -94,7 +113,7 @@ pub async fn version(clients: &Clients, name: &str) -> Seen<Option<String>> {
 /// # Errors
 /// Says why the stack wasn't seen.
 pub async fn output(clients: &Clients, stack: &str, name: &str) -> Seen<Option<String>> {
-    Ok(output_of(&described(clients, stack).await?, name))
+    Ok(output_of(&described(&clients.cloudformation, stack).await?, name))
 }
 
 fn version_of(stack: &Stack) -> Option<String> {
@@ -106,8 +125,8 @@ fn output_of(stack: &Stack, name: &str) -> Option<String> {
     output.output_value().filter(|value| !value.is_empty()).map(str::to_owned)
 }
 
-async fn described(clients: &Clients, name: &str) -> Seen<Stack> {
-    let answer = clients.cloudformation.describe_stacks().stack_name(name).send().await;
+async fn described(client: &Client, name: &str) -> Seen<Stack> {
+    let answer = client.describe_stacks().stack_name(name).send().await;
     if let Err(error) = &answer {
         let (code, message) = sdk_error_parts(error);
         if code == "ValidationError" && message.contains("does not exist") {

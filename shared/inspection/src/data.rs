@@ -52,7 +52,7 @@ pub async fn inspect(
     let queue = |of: &str| place.arn("sqs", &name(of));
     let schedule = async {
         match stack.as_ref().map_err(Clone::clone).and_then(|stack| stack.id("MonitorTick")) {
-            Ok(rule) => eventbridge::rule(clients, rule.to_owned()).await,
+            Ok(rule) => eventbridge::rule(&clients.events, rule.to_owned()).await,
             Err(unseen) => named("MonitorTick", Err(unseen)),
         }
     };
@@ -118,6 +118,7 @@ pub async fn inspect(
         ledger_expiry,
         usage: None,
         analysis: None,
+        iam_events: None,
         claims,
         claims_expiry,
         reader,
@@ -161,8 +162,10 @@ async fn buckets(
 async fn transport(clients: &Clients, stack: &Seen<Deployed>, rule: String) -> Transport {
     let parameter = stack.as_ref().ok().and_then(|stack| stack.parameter("Transport"));
     match parameter {
-        Some("EventBridge") => Transport::EventBridge(eventbridge::rule(clients, rule).await),
-        Some("Both") => Transport::Both(eventbridge::rule(clients, rule).await),
+        Some("EventBridge") => {
+            Transport::EventBridge(eventbridge::rule(&clients.events, rule).await)
+        }
+        Some("Both") => Transport::Both(eventbridge::rule(&clients.events, rule).await),
         _ => Transport::S3,
     }
 }

@@ -15,6 +15,7 @@ pub mod drift;
 mod dynamodb;
 mod eventbridge;
 mod glue;
+mod iam_events;
 mod kms;
 mod lambda;
 pub mod listing;
@@ -26,10 +27,12 @@ mod s3;
 pub mod sqs;
 pub mod template;
 
-use aws_config::SdkConfig;
+use aws_config::{Region, SdkConfig};
+use landfall_core::partition;
 
 pub use self::access_analyzer::external_access;
 pub use self::dynamodb::newest_batch;
+pub use self::iam_events::forwarding;
 pub use self::look::{Seen, Unseen};
 pub use self::s3::{head, object, parts};
 
@@ -50,6 +53,29 @@ pub struct Clients {
     lambda: aws_sdk_lambda::Client,
     s3: aws_sdk_s3::Client,
     sqs: aws_sdk_sqs::Client,
+    in_iam_region: Option<InIamRegion>,
+}
+
+/// The clients for IAM's region, if that is another one.
+#[derive(Debug, Clone)]
+struct InIamRegion {
+    region: String,
+    cloudformation: aws_sdk_cloudformation::Client,
+    events: aws_sdk_eventbridge::Client,
+}
+
+impl InIamRegion {
+    fn new(config: &SdkConfig) -> Option<Self> {
+        let ours = config.region()?.as_ref();
+        let region = partition::of_region(ours).and_then(partition::iam_region);
+        let region = region.filter(|region| *region != ours)?;
+        let config = config.clone().into_builder().region(Region::new(region)).build();
+        Some(Self {
+            region: region.to_owned(),
+            cloudformation: aws_sdk_cloudformation::Client::new(&config),
+            events: aws_sdk_eventbridge::Client::new(&config),
+        })
+    }
 }
 
 impl Clients {
@@ -67,6 +93,7 @@ impl Clients {
             lambda: aws_sdk_lambda::Client::new(config),
             s3: aws_sdk_s3::Client::from_conf(s3),
             sqs: aws_sdk_sqs::Client::new(config),
+            in_iam_region: InIamRegion::new(config),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What AWS's refusals become, over HTTP. Healthy accounts are seen end to end.
 
+mod iam_events;
 mod organization;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -66,8 +66,8 @@ fn documents() -> &'static [Value] {
         let sets = json!([
             set("data", buckets),
             set("analytics", jobs),
-            set("data", json!({})),
-            set("analytics", json!({})),
+            set("data", json!({ "ForwardsIamEvents": "false" })),
+            set("analytics", json!({ "ForwardsIamEvents": "false" })),
         ]);
         let policies = policies_of("auditor.yaml", &sets).expect("the template is resolved");
         policies.into_iter().map(|mut policy| policy["AuditorRole"].take()).collect()
@@ -148,6 +148,17 @@ fn looks() -> Vec<Row> {
     add(each("the schedule", IN_DATA, &rule, &arn("events", "rule/landfall-MonitorTick-1A2B")));
     add(each("the rule for runs", IN_ANALYTICS, &rule, &arn("events", "rule/landfall-job-state")));
     add(each("another rule", NEVER, &rule, &arn("events", "rule/payroll")));
+    // What forwards IAM's events is in another region. The second set of each account goes without.
+    let expecting = [true, true, false, false];
+    let in_iam_region = |service: &str, name: &str| {
+        arn(service, &format!("{name}landfall-iam-events")).replace(REGION, "us-gov-west-1")
+    };
+    let describe = ["cloudformation:DescribeStacks"];
+    let of_events = in_iam_region("cloudformation", "stack/") + "/1";
+    add(each("the stack of IAM's events", expecting, &describe, &of_events));
+    add(each("its template", NEVER, &["cloudformation:GetTemplate"], &of_events));
+    add(each("the rule of IAM's events", expecting, &rule, &in_iam_region("events", "rule/")));
+    add(each("that rule elsewhere", NEVER, &rule, &foreign(&in_iam_region("events", "rule/"))));
     for name in ["landfall-reader", "landfall/landfall-reader", "acme/lake/landfall-job"] {
         add(each("a role of Landfall's", ALWAYS, &ROLE, &role(name)));
     }

@@ -41,6 +41,7 @@ pub fn derived(
         ("Side", word.to_owned()),
         ("ArtifactBucketName", artifacts.clone()),
         ("ArtifactPrefix", prefix.clone()),
+        ("ForwardsIamEvents", facts.forwards_iam_events.to_string()),
     ]);
     let arn = |bucket: &String| format!("arn:{}:s3:::{bucket}", facts.partition);
     match side {

@@ -58,6 +58,7 @@ fn facts() -> Facts {
         jobs: names(&["orders", "csv-to-parquet", "items"]),
         job_arns: names(&["arn:aws:glue:eu-central-1:222222222222:job/orders"]),
         announces: false,
+        forwards_iam_events: true,
         reconciled_buckets: BTreeSet::new(),
         partition: "aws".to_owned(),
         architecture: "arm64",

@@ -23,8 +23,8 @@ use super::observed::{AnalyticsAccount, DataAccount, Look, Observations, RouteFa
 use super::problems::Fault;
 
 /// Judges what was seen. Returns at least one check for each link, in the direction of the data. Only the rule for
-/// uploads has none if S3 notifies the queue itself, the right to announce has none if no route does, the use of routes has none if nobody remembers it, and whom resources
-/// let in has none if nobody asked Access Analyzer.
+/// uploads has none if S3 notifies the queue itself, the right to announce has none if no route does, the use of routes has none if nobody remembers it, whom resources
+/// let in has none if nobody asked Access Analyzer, and IAM's events have none if nothing has to forward them.
 pub fn judge(observations: &Observations) -> Vec<Check> {
     let Observations { routes, data, analytics, deploy, .. } = observations;
     let data = data.as_ref();
@@ -45,11 +45,11 @@ pub fn judge(observations: &Observations) -> Vec<Check> {
     });
     checks.extend(match analytics {
         Ok(analytics) => until_job(&Place::analytics(analytics, deploy), analytics, routes),
-        Err(why) => unseen(Link::AnalyticsStack..=Link::AnalyticsOutsiders, Side::Analytics, why),
+        Err(why) => unseen(Link::AnalyticsStack..=Link::AnalyticsIamEvents, Side::Analytics, why),
     });
     checks.extend(match data {
         Ok(data) => reading(&Place::data(data, deploy), data, analytics.ok(), routes),
-        Err(why) => unseen(Link::Reader..=Link::DataOutsiders, Side::Data, why),
+        Err(why) => unseen(Link::Reader..=Link::DataIamEvents, Side::Data, why),
     });
     checks.extend(match analytics {
         Ok(analytics) => {
@@ -110,6 +110,8 @@ fn until_job(place: &Place<'_>, analytics: &AnalyticsAccount, routes: &[RouteFac
     checks
         .extend(analytics.job_role.iter().flat_map(|role| roles::role(place, Link::JobRole, role)));
     checks.extend(outsiders::of_analytics(place, analytics));
+    let of_iam = |it| rules::of_iam(place, Link::AnalyticsIamEvents, it);
+    checks.extend(analytics.iam_events.as_ref().map(of_iam));
     checks
 }
 
@@ -135,6 +137,8 @@ fn reading(
     }
     checks.push(stacks::table(place, Link::Claims, &data.claims, &data.claims_expiry));
     checks.extend(outsiders::of_data(place, data));
+    let of_iam = |it| rules::of_iam(place, Link::DataIamEvents, it);
+    checks.extend(data.iam_events.as_ref().map(of_iam));
     checks
 }
 

@@ -56,10 +56,12 @@ pub enum Link {
     Script,
     JobRole,
     AnalyticsOutsiders,
+    AnalyticsIamEvents,
     Reader,
     ReaderTrust,
     Claims,
     DataOutsiders,
+    DataIamEvents,
     RuleOfRuns,
     RunsPolicy,
     Runs,
@@ -95,6 +97,7 @@ impl Link {
             | Self::Script
             | Self::JobRole
             | Self::AnalyticsOutsiders
+            | Self::AnalyticsIamEvents
             | Self::RuleOfRuns
             | Self::LastRun => Side::Analytics,
             _ => Side::Data,
@@ -142,6 +145,10 @@ impl Link {
             Self::Claims => ("LF024", "the table of claims"),
             Self::DataOutsiders => ("LF037", "whom the data account's resources let in"),
             Self::AnalyticsOutsiders => ("LF038", "whom the analytics account's resources let in"),
+            Self::DataIamEvents => ("LF045", "IAM's events for the data account's auditor"),
+            Self::AnalyticsIamEvents => {
+                ("LF046", "IAM's events for the analytics account's auditor")
+            }
             Self::RuleOfRuns => ("LF025", "the EventBridge rule for ended runs"),
             Self::RunsPolicy => ("LF026", "the policy of the queue of ended runs"),
             Self::Runs => ("LF027", "the queue of ended runs"),

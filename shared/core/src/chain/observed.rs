@@ -136,12 +136,27 @@ pub struct DataAccount {
     pub usage: Option<Watch>,
     /// What Access Analyzer says; `None` if nobody asked it.
     pub analysis: Option<Analysis>,
+    /// What forwards IAM's events to the auditor; `None` if nothing has to, or somebody decided against it.
+    pub iam_events: Option<Forwarding>,
     /// The status of the table of claims, by the table's name.
     pub claims: Named<String>,
     /// `true` if DynamoDB removes expired claims.
     pub claims_expiry: Look<bool>,
     /// The reader role, by ARN.
     pub reader: Named<Role>,
+}
+
+/// What forwards IAM's events from IAM's region to an auditor in another region.
+#[derive(Debug, Clone)]
+pub struct Forwarding {
+    /// IAM's region.
+    pub region: String,
+    /// The ARN of the auditor's bus, which the events are forwarded to.
+    pub bus: String,
+    /// The status of the stack that makes the rule, by the stack's name.
+    pub stack: Named<String>,
+    /// The rule.
+    pub rule: Named<Rule>,
 }
 
 /// What IAM Access Analyzer says of an account's resources.
@@ -195,6 +210,8 @@ pub struct AnalyticsAccount {
     pub job_role: Option<Named<Role>>,
     /// What Access Analyzer says; `None` if nobody asked it.
     pub analysis: Option<Analysis>,
+    /// What forwards IAM's events to the auditor, as in the data account.
+    pub iam_events: Option<Forwarding>,
     /// The jobs of the routes, by name.
     pub jobs: BTreeMap<String, Job>,
     /// The rule that sends events of ended runs to the data account.

@@ -14,6 +14,7 @@ Parameters:
   ProvisionerNamePrefix: { Default: landfall }
   ArtifactBucketName: { Default: '' }
   ArtifactPrefix: { Default: landfall/ }
+  ForwardsIamEvents: { Default: 'true' }
   RolePath: { Default: / }
   FunctionBoundaryArn: { Default: '' }
   AlarmTopicArn: { Default: '' }
@@ -83,6 +84,7 @@ fn auditors_come_last_and_each_learns_which_half_it_looks_at() {
           ArtifactPrefix: landfall/
           AuditMinutes: 60
           EncryptionKeyArn: arn:aws:kms:eu-west-1:111111111111:key/1
+          ForwardsIamEvents: true
           FunctionBoundaryArn: arn:aws:iam::111111111111:policy/company
           LandingBucketArns: arn:aws:s3:::acme-items,arn:aws:s3:::acme-landing
           NamePrefix: landfall
@@ -95,6 +97,7 @@ fn auditors_come_last_and_each_learns_which_half_it_looks_at() {
           ArtifactBucketName: bucket
           ArtifactPrefix: landfall/
           AuditMinutes: 60
+          ForwardsIamEvents: true
           FunctionBoundaryArn: arn:aws:iam::111111111111:policy/company
           JobArns: arn:aws:glue:eu-central-1:222222222222:job/orders
           NamePrefix: landfall
@@ -161,4 +164,15 @@ fn auditors_that_are_left_out_take_no_parameter() {
     let problems = of(&given(&[OUTPUT, (TemplateName::Auditor, "AuditMinutes", "5")]));
     let expected = "`auditor:AuditMinutes` has no effect, because that stack is left out";
     assert_eq!(problems.expect_err("no such stack"), [expected]);
+}
+
+#[test]
+fn an_auditor_expects_iams_events_unless_the_deployment_goes_without() {
+    for forwards_iam_events in [true, false] {
+        let steps = planned(&Facts { forwards_iam_events, ..facts() }, &[], &known(&[]));
+        for side in Side::BOTH {
+            let expected = forwards_iam_events.to_string();
+            assert_eq!(value(&steps, side, "ForwardsIamEvents"), expected, "{side:?}");
+        }
+    }
 }

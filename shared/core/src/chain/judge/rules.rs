@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-use super::{Place, distinct, listed, look};
+use super::{Gap, Place, distinct, listed, look, stacks};
 use crate::chain::check::{Check, Status};
 use crate::chain::link::Link;
-use crate::chain::observed::{DataAccount, Named, RouteFacts, Rule};
+use crate::chain::observed::{DataAccount, Forwarding, Named, RouteFacts, Rule};
 use crate::chain::problems::Fault;
 use crate::key_policy::texts;
 
@@ -88,6 +88,39 @@ pub(super) fn schedule(place: &Place<'_>, rule: &Named<Rule>, monitor: &str) -> 
         return without_target(place, link, Status::Broken, rule, seen, monitor);
     }
     place.ok(link, &rule.name, format!("it is on and runs `{monitor}`"))
+}
+
+/// Judges what forwards IAM's events to the auditor. Without it, the auditor learns of a changed role with its next audit, so
+/// nothing is broken.
+pub(super) fn of_iam(place: &Place<'_>, link: Link, forwarding: &Forwarding) -> Check {
+    let Forwarding { region, bus, stack, rule } = forwarding;
+    if place.is_stack_missing {
+        return place.skipped_after(link, &stack.name, place.stack());
+    }
+    let wrong = |resource: &str, evidence: String, fault| {
+        let more = [("iam_region", region.as_str()), ("events_stack", stack.name.as_str())];
+        place.wrong(link, Status::Warn, resource, evidence, fault, &more)
+    };
+    if stacks::is_missing(&stack.look) {
+        let evidence = format!("there is no such stack in {region}");
+        return wrong(&stack.name, evidence, Fault::IamEventsNotForwarded);
+    }
+    let seen = match look(&rule.look) {
+        Ok(seen) => seen,
+        Err(Gap::Missing) => {
+            let evidence = format!("there is no such rule in {region}");
+            return wrong(&rule.name, evidence, Fault::IamEventsRuleChanged);
+        }
+        Err(gap) => return place.gap_after(link, &rule.name, &gap, link),
+    };
+    if !seen.is_enabled {
+        return wrong(&rule.name, "it is off".to_owned(), Fault::IamEventsRuleDisabled);
+    }
+    if !seen.targets.contains(bus) {
+        let evidence = format!("it sends to {}", targets(seen));
+        return wrong(&rule.name, evidence, Fault::IamEventsRuleChanged);
+    }
+    place.ok(link, &rule.name, format!("it is on in {region} and sends to `{bus}`"))
 }
 
 fn without_target(

@@ -55,10 +55,12 @@ fn a_healthy_chain_is_all_right_from_the_bucket_to_the_last_run() {
         LF021 ok 222222222222 arn:aws:iam::222222222222:role/landfall/landfall-job: it is the role of job `orders-to-parquet` and trusts Glue
         LF021 ok 222222222222 arn:aws:iam::222222222222:role/landfall/landfall-job: it is as the routes and the stack want it
         LF038 ok 222222222222 IAM Access Analyzer: it knows of nobody but those whom the routes and the stack let in
+        LF046 ok 222222222222 landfall-iam-events: it is on in us-east-1 and sends to `arn:aws:events:eu-west-1:222222222222:event-bus/default`
         LF022 ok 111111111111 arn:aws:iam::111111111111:role/landfall/landfall-reader-222222222222: it is as the routes and the stack want it
         LF023 ok 111111111111 arn:aws:iam::111111111111:role/landfall/landfall-reader-222222222222: it trusts `arn:aws:iam::222222222222:role/landfall/landfall-job`, the role of job `orders-to-parquet`
         LF024 ok 111111111111 landfall-claims: its status is ACTIVE, and expired items go
         LF037 ok 111111111111 IAM Access Analyzer: it knows of nobody but those whom the routes and the stack let in
+        LF045 ok 111111111111 landfall-iam-events: it is on in us-east-1 and sends to `arn:aws:events:eu-west-1:111111111111:event-bus/default`
         LF025 ok 222222222222 landfall-job-state: it is on and sends to `arn:aws:sqs:eu-west-1:111111111111:landfall-runs`
         LF026 ok 111111111111 arn:aws:sqs:eu-west-1:111111111111:landfall-runs: its policy admits everybody who must send
         LF027 ok 111111111111 arn:aws:sqs:eu-west-1:111111111111:landfall-runs: 0 messages wait, and 0 are being worked on

@@ -360,6 +360,19 @@ table! {
         "Find out who let them in and why, and take it back. If it is intended, archive the finding in Access Analyzer.",
         Some("aws accessanalyzer get-finding --analyzer-arn {analyzer} --id {finding} --region {region}");
 
+    IamEventsNotForwarded: "iam_events_not_forwarded", Low,
+        "CloudTrail delivers IAM's events in one region only, and nothing forwards them from there. The auditor learns of a changed or deleted role with its next audit, and not at once.",
+        "Deploy again: that creates the stack. If nobody may use that region, deploy with `--without-iam-events`. If you deploy by hand, create the stack from `iam-events.yaml`, or set `ForwardsIamEvents` of the auditor's stack to `false`.",
+        Some("{deploy}");
+    IamEventsRuleChanged: "iam_events_rule_changed", Low,
+        "The rule that forwards IAM's events is gone, or sends them elsewhere. The auditor learns of a changed or deleted role with its next audit, and not at once. CloudFormation doesn't notice, so a deployment sees no change.",
+        "Delete the stack `{events_stack}`, which has this rule and its role only. Then deploy again.",
+        Some("aws cloudformation delete-stack --stack-name {events_stack} --region {iam_region}");
+    IamEventsRuleDisabled: "iam_events_rule_disabled", Low,
+        "The rule that forwards IAM's events is off. The auditor learns of a changed or deleted role with its next audit, and not at once.",
+        "Enable the rule.",
+        Some("aws events enable-rule --name {resource} --region {iam_region}");
+
     JobMissing: "job_missing", High,
         "Glue has no such job in this account and region. Its batches are parked or wait.",
         "Create the job, or correct the job's name in the routes. Then retry the batches that are parked.",

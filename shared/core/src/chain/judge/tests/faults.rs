@@ -59,6 +59,10 @@ fn key_policy_is(policy: &str, observations: &mut Observations) {
     key(observations).policy = Some(Look::Seen(policy.to_owned()));
 }
 
+fn events_of_iam(observations: &mut Observations) -> &mut Forwarding {
+    data(observations).iam_events.as_mut().expect("what forwards them")
+}
+
 fn watch(observations: &mut Observations) -> &mut Watch {
     data(observations).usage.as_mut().expect("a watch")
 }
@@ -243,6 +247,21 @@ const CASES: &[Case] = &[
     }),
     ("rule_target_gone", Warn, |all| {
         seen(&mut analytics(all).rule_of_runs.look).targets = vec![RUNS.replace("1111", "3333")];
+    }),
+    ("iam_events_not_forwarded", Warn, |all| events_of_iam(all).stack.look = Look::Missing),
+    ("iam_events_not_forwarded", Warn, |all| {
+        let of_analytics = analytics(all).iam_events.as_mut().expect("a stack");
+        of_analytics.stack.look = Look::Seen("ROLLBACK_COMPLETE".to_owned());
+    }),
+    ("iam_events_rule_changed", Warn, |all| events_of_iam(all).rule.look = Look::Missing),
+    ("iam_events_rule_changed", Warn, |all| {
+        seen(&mut events_of_iam(all).rule.look).targets = vec![RUNS.to_owned()];
+    }),
+    ("iam_events_rule_disabled", Warn, |all| {
+        seen(&mut events_of_iam(all).rule.look).is_enabled = false
+    }),
+    ("could_not_look", Unknown, |all| {
+        events_of_iam(all).rule.look = Look::Denied("events:DescribeRule".to_owned())
     }),
     ("rule_lacks_bucket", Broken, |all| {
         uploads(all).pattern = Some(json!({ "detail": { "bucket": { "name": ["acme-other"] } } }));

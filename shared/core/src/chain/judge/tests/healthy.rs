@@ -58,6 +58,17 @@ fn analysis(intended: &str) -> Analysis {
     Analysis { intended: BTreeSet::from([intended.to_owned()]), findings: Look::Seen(Vec::new()) }
 }
 
+/// Returns what forwards IAM's events to an account.
+fn iam_events(account: &str) -> Forwarding {
+    let bus = format!("arn:aws:events:eu-west-1:{account}:event-bus/default");
+    Forwarding {
+        region: "us-east-1".to_owned(),
+        stack: named("landfall-iam-events", "CREATE_COMPLETE".to_owned()),
+        rule: named("landfall-iam-events", rule(&bus, Some(json!({ "source": ["aws.iam"] })))),
+        bus,
+    }
+}
+
 /// Returns the policy of a key that leaves it to the policies of this account's roles.
 pub(super) fn key_policy(account: &str) -> String {
     json!({ "Version": "2012-10-17", "Statement": [{ "Sid": "Owner", "Effect": "Allow", "Action": "kms:*",
@@ -164,6 +175,7 @@ pub(super) fn healthy() -> Observations {
             unused_after: Duration::from_secs(90 * 24 * 3_600),
         }),
         analysis: Some(analysis("222222222222")),
+        iam_events: Some(iam_events("111111111111")),
         claims: named("landfall-claims", "ACTIVE".to_owned()),
         claims_expiry: Look::Seen(true),
         reader: named(READER, role(&trust_in("222222222222", JOB_ROLE))),
@@ -193,6 +205,7 @@ pub(super) fn healthy() -> Observations {
         ),
         job_role: Some(named(JOB_ROLE, role(&glue))),
         analysis: Some(analysis("111111111111")),
+        iam_events: Some(iam_events("222222222222")),
         jobs: BTreeMap::from([("orders-to-parquet".to_owned(), job)]),
         rule_of_runs: named(
             "landfall-job-state",
