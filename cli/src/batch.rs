@@ -11,6 +11,7 @@ use landfall_core::batch::{Batch, Member};
 
 use crate::args::batches::BatchArgs;
 use crate::ledger::{Connection, connect};
+use crate::monitor::Monitor;
 use crate::terminal::output::{Output, Printed, Status};
 use crate::terminal::printable;
 use crate::watch::{self, Look};
@@ -70,9 +71,13 @@ async fn look(connection: &Connection, args: &BatchArgs) -> anyhow::Result<Look>
     });
     let is_settled = state::is_settled(&batch.state);
     let details = BatchDetails { batch, members, outcome };
+    let monitor = match !args.ledger.json && state::is_due(&details.batch, now()) {
+        true => Monitor::look(connection).await,
+        false => Monitor::NotKnown,
+    };
     output.stdout = match args.ledger.json {
         true => document::print(&details),
-        false => text::print(&details, now()),
+        false => text::print(&details, now(), &monitor),
     };
     Ok(Look { output, is_settled })
 }

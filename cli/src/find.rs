@@ -18,6 +18,7 @@ use crate::args::Color;
 use crate::args::batches::FindArgs;
 use crate::input::{self, read_routes};
 use crate::ledger::{Connection, connect};
+use crate::monitor::Monitor;
 use crate::object::{self, Known, Object, ObjectEntry};
 use crate::terminal::output::{self, Output, Printed, Status};
 use crate::terminal::phrases::{counted, moment, size};
@@ -109,7 +110,12 @@ async fn shown(
     if args.ledger.json {
         output.stdout = document(&versions, absent.as_ref());
     } else if !versions.versions.is_empty() {
-        output.stdout = text(&versions, now());
+        let is_due = |it: &Version| it.batch.as_ref().is_some_and(|it| state::is_due(it, now()));
+        let monitor = match versions.versions.iter().any(is_due) {
+            true => Monitor::look(connection).await,
+            false => Monitor::NotKnown,
+        };
+        output.stdout = text(&versions, now(), &monitor);
     }
     let is_settled = match &absent {
         Some(absent) => !absent.may_arrive(now()),
@@ -225,11 +231,11 @@ fn role(found: &Found, members: &[Member]) -> Role {
     }
 }
 
-fn text(versions: &Versions, now: Time) -> String {
+fn text(versions: &Versions, now: Time, monitor: &Monitor) -> String {
     let mut out = format!("{}\n", printable(&versions.uri));
     for version in &versions.versions {
         // Writing to a string cannot fail.
-        let _ = write_version(&mut out, version, now);
+        let _ = write_version(&mut out, version, now, monitor);
     }
     if versions.more > 0 {
         let more = counted(versions.more, "older arrival");
@@ -238,7 +244,7 @@ fn text(versions: &Versions, now: Time) -> String {
     out
 }
 
-fn write_version(out: &mut String, version: &Version, now: Time) -> fmt::Result {
+fn write_version(out: &mut String, version: &Version, now: Time, monitor: &Monitor) -> fmt::Result {
     let Version { found, batch, role, reason, problem } = version;
     let id = printable(&found.batch);
     write!(out, "\nroute `{}` took it ", printable(&found.route))?;
@@ -265,7 +271,7 @@ fn write_version(out: &mut String, version: &Version, now: Time) -> fmt::Result 
         )?,
         Role::Member(_) | Role::NotKnown => {}
     }
-    for sentence in state::in_words(batch, now) {
+    for sentence in state::in_words(batch, now, monitor) {
         writeln!(out, "  {sentence}")?;
     }
     Ok(())

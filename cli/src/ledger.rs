@@ -51,6 +51,11 @@ impl Connection {
         &self.config
     }
 
+    /// Returns the name of the ledger's table.
+    pub fn table(&self) -> &str {
+        &self.table
+    }
+
     /// Returns the claims in the table with this ARN.
     pub fn claims(&self, table_arn: &str) -> Claims {
         Claims::new(&self.config, table_arn)

@@ -30,6 +30,7 @@ mod fixtures;
 mod init;
 mod input;
 mod ledger;
+mod monitor;
 mod object;
 mod package;
 mod policies;

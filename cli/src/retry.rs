@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::args::batches::RetryArgs;
 use crate::ledger::{Connection, connect};
+use crate::monitor::Monitor;
 use crate::terminal::consent::{can_ask, confirm};
 use crate::terminal::output::{self, Output, Printed, Status};
 use crate::terminal::phrases::counted;
@@ -93,7 +94,12 @@ async fn give_back_by_id(connection: &Connection, ids: &[String], is_json: bool)
         let outcome = give_back(connection, id, now()).await;
         outcomes.push((id.clone(), outcome));
     }
-    report(&outcomes, connection, is_json)
+    let is_returned = outcomes.iter().any(|(_, outcome)| outcome.is_returned());
+    let monitor = match is_returned && !is_json {
+        true => Monitor::look(connection).await,
+        false => Monitor::NotKnown,
+    };
+    report(&outcomes, connection, &monitor, is_json)
 }
 
 async fn give_back(connection: &Connection, id: &str, now: Time) -> Outcome {
@@ -127,7 +133,12 @@ struct OutcomeEntry<'a> {
 }
 
 /// Reports each batch separately, so that a failure hides no other batch.
-fn report(outcomes: &[(String, Outcome)], connection: &Connection, is_json: bool) -> Output {
+fn report(
+    outcomes: &[(String, Outcome)],
+    connection: &Connection,
+    monitor: &Monitor,
+    is_json: bool,
+) -> Output {
     let mut output = Output::default();
     let mut entries = Vec::new();
     for (id, outcome) in outcomes {
@@ -146,13 +157,20 @@ fn report(outcomes: &[(String, Outcome)], connection: &Connection, is_json: bool
         output.stdout = output::json(&OutcomeList { batches: entries });
         return output;
     }
-    let is_returned = |outcome: &&(String, Outcome)| matches!(outcome.1, Outcome::Returned { .. });
-    output.stdout.push_str(match outcomes.iter().filter(is_returned).count() {
-        0 if outcomes.is_empty() => "no parked batch was found\n",
-        0 => "",
-        1 => "the monitor starts it at its next tick, usually within a minute\n",
-        _ => "the monitor starts them at its next tick, usually within a minute, as far as their jobs' limits allow\n",
+    let when = match monitor {
+        Monitor::Ticks => "at its next tick, usually within a minute",
+        Monitor::Silent(_) | Monitor::NotKnown => "at its next tick",
+    };
+    let returned = outcomes.iter().filter(|(_, outcome)| outcome.is_returned()).count();
+    output.stdout.push_str(&match returned {
+        0 if outcomes.is_empty() => "no parked batch was found\n".to_owned(),
+        0 => String::new(),
+        1 => format!("the monitor starts it {when}\n"),
+        _ => format!("the monitor starts them {when}, as far as their jobs' limits allow\n"),
     });
+    if let Some(doubt) = monitor.doubt() {
+        output.stdout.push_str(&format!("{doubt}\n"));
+    }
     output
 }
 
@@ -174,6 +192,10 @@ fn in_words(id: &str, outcome: &Outcome, connection: &Connection) -> String {
 }
 
 impl Outcome {
+    fn is_returned(&self) -> bool {
+        matches!(self, Self::Returned { .. })
+    }
+
     /// Returns the outcome's stable identifier.
     fn code(&self) -> &'static str {
         match self {

@@ -8,6 +8,7 @@ use landfall_core::batch::{
 use landfall_core::doctor::explain;
 use landfall_core::moment::Time;
 
+use crate::monitor::Monitor;
 use crate::terminal::escape::shown;
 use crate::terminal::phrases::{length, moment};
 use crate::terminal::printable;
@@ -144,11 +145,11 @@ pub fn in_short(batch: &Batch, now: Time) -> String {
 }
 
 /// Describes the state in whole sentences.
-pub fn in_words(batch: &Batch, now: Time) -> Vec<String> {
+pub fn in_words(batch: &Batch, now: Time, monitor: &Monitor) -> Vec<String> {
     let mut sentences = match &batch.state {
-        State::Open { closes_at } => open(batch, *closes_at, now),
-        State::Sealed { due, waits_for_slot } => sealed(batch, *due, *waits_for_slot, now),
-        State::Starting(start) => starting(batch, *start, now),
+        State::Open { closes_at } => open(batch, *closes_at, now, monitor),
+        State::Sealed { due, waits_for_slot } => sealed(batch, *due, *waits_for_slot, now, monitor),
+        State::Starting(start) => starting(batch, *start, now, monitor),
         State::Started(Started { run_id, look_at, repeat: Some(repeat), .. })
             if repeat.awaited_since.is_some() =>
         {
@@ -157,7 +158,7 @@ pub fn in_words(batch: &Batch, now: Time) -> Vec<String> {
                     "Attempt `{}` has failed, and Glue itself is to make another, as the job's MaxRetries says.",
                     printable(run_id)
                 ),
-                format!("The monitor looks for it {}.", next_look(*look_at, now)),
+                format!("The monitor looks for it {}.", next_look(*look_at, now, monitor)),
             ]
         }
         State::Started(Started { epoch, run_id, since, look_at, .. }) => vec![
@@ -169,7 +170,7 @@ pub fn in_words(batch: &Batch, now: Time) -> Vec<String> {
             ),
             format!(
                 "Glue reports when it ends; otherwise the monitor checks it {}.",
-                next_look(*look_at, now)
+                next_look(*look_at, now, monitor)
             ),
         ],
         State::Failed(Failed { epoch, run_id, run_state, since, .. }) => {
@@ -217,18 +218,23 @@ pub fn in_words(batch: &Batch, now: Time) -> Vec<String> {
             )]
         }
     };
-    if let Some(due) = batch.due()
-        && now.since(due) > GRACE
-    {
-        sentences.push(format!(
+    match batch.due() {
+        Some(due) if now.since(due) > GRACE => sentences.push(format!(
             "The monitor should have taken it up {} ago: is the monitor running? Check its alarms and its log.",
             length(now.since(due))
-        ));
+        )),
+        Some(due) if due <= now => sentences.extend(monitor.doubt()),
+        Some(_) | None => {}
     }
     sentences
 }
 
-fn open(batch: &Batch, closes_at: Time, now: Time) -> Vec<String> {
+/// Returns `true` if the next thing that happens to the batch is up to the monitor's next tick.
+pub fn is_due(batch: &Batch, now: Time) -> bool {
+    batch.due().is_some_and(|due| due <= now)
+}
+
+fn open(batch: &Batch, closes_at: Time, now: Time, monitor: &Monitor) -> Vec<String> {
     if batch.closing.is_at_once() {
         return vec![format!(
             "An invocation of the trigger is recording its objects. If the invocation was cut off, the monitor closes the batch at {}.",
@@ -239,7 +245,7 @@ fn open(batch: &Batch, closes_at: Time, now: Time) -> Vec<String> {
         let ended = moment(closes_at, now);
         return vec![format!(
             "It took objects until {ended}. The monitor closes it {}.",
-            next_tick(closes_at, now)
+            next_tick(closes_at, now, monitor)
         )];
     }
     let sooner = match batch.closing.max_objects {
@@ -268,7 +274,13 @@ fn rules(batch: &Batch) -> String {
     }
 }
 
-fn sealed(batch: &Batch, due: Time, waits_for_slot: bool, now: Time) -> Vec<String> {
+fn sealed(
+    batch: &Batch,
+    due: Time,
+    waits_for_slot: bool,
+    now: Time,
+    monitor: &Monitor,
+) -> Vec<String> {
     let job = printable(&batch.start.job);
     let next = match batch.is_to_be_announced() {
         true => "puts the event that says that it has closed",
@@ -281,7 +293,7 @@ fn sealed(batch: &Batch, due: Time, waits_for_slot: bool, now: Time) -> Vec<Stri
         ];
     }
     if due <= now {
-        let is_due = format!("It is due. The monitor {next} {}.", next_tick(due, now));
+        let is_due = format!("It is due. The monitor {next} {}.", next_tick(due, now, monitor));
         return [is_due].into_iter().chain(failure(batch)).collect();
     }
     let mut sentences = vec![
@@ -306,7 +318,7 @@ fn meaning(error: &str) -> Option<String> {
     Some(format!("What it means [{}]: {} {}", found.row.code, found.row.cause, found.row.fix))
 }
 
-fn starting(batch: &Batch, start: Starting, now: Time) -> Vec<String> {
+fn starting(batch: &Batch, start: Starting, now: Time, monitor: &Monitor) -> Vec<String> {
     let Starting { t0, lease, look_at, .. } = start;
     let (epoch, begun) = (batch.epoch, moment(t0, now));
     if now < lease {
@@ -321,7 +333,7 @@ fn starting(batch: &Batch, start: Starting, now: Time) -> Vec<String> {
         ),
         format!(
             "The monitor looks for it in Glue {}. Until that is certain, no other run starts.",
-            next_look(look_at, now)
+            next_look(look_at, now, monitor)
         ),
     ]
 }
@@ -372,15 +384,22 @@ fn parked(batch: &Batch, why: Why, message: &str, now: Time) -> Vec<String> {
     sentences
 }
 
-/// Returns when the monitor takes up what was due at `due`. Of a monitor that is late, no time is promised: nothing in the
-/// ledger says when it last ticked.
-fn next_tick(due: Time, now: Time) -> &'static str {
-    if now.since(due) > GRACE { "at its next tick" } else { "within a minute" }
+/// Returns when the monitor takes up what was due at `due`. No time is promised of a monitor that is late, or of which nobody
+/// knows that it ticks.
+fn next_tick(due: Time, now: Time, monitor: &Monitor) -> &'static str {
+    match monitor {
+        Monitor::Ticks if now.since(due) <= GRACE => "within a minute",
+        Monitor::Ticks | Monitor::Silent(_) | Monitor::NotKnown => "at its next tick",
+    }
 }
 
 /// Returns when the monitor checks a run next. It takes up what is due once a minute.
-fn next_look(at: Time, now: Time) -> String {
-    if at <= now { next_tick(at, now).to_owned() } else { format!("at {}", moment(at, now)) }
+fn next_look(at: Time, now: Time, monitor: &Monitor) -> String {
+    if at <= now {
+        next_tick(at, now, monitor).to_owned()
+    } else {
+        format!("at {}", moment(at, now))
+    }
 }
 
 /// Returns the state in which a job run was last seen.

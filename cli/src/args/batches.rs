@@ -82,7 +82,8 @@ With --watch, `batch` looks again until the batch is done or parked. A terminal 
 otherwise, the lines that changed follow each other. Ctrl-C ends it.
 
 Your credentials need dynamodb:GetItem on the ledger's table. To show the outcome that the job
-reported, they need it on the claims table too.
+reported, they need it on the claims table too. If they have cloudwatch:GetMetricData, `batch` says
+how soon the monitor does what is due.
 
 Exit status: 0 the batch was found; 3 there is no batch with this ID; 2 wrong usage, or the ledger
 can't be read.")]
@@ -108,9 +109,10 @@ pub struct BatchArgs {
   landfall retry --all-parked --route orders
 
 First remove the cause: `landfall batch ID` shows why the batch was parked. The monitor starts a
-returned batch at its next tick, usually within a minute. Where jobs need not claim (`claim: optional`), you answer for the
+returned batch at its next tick. Where jobs need not claim (`claim: optional`), you answer for the
 runs so far: Landfall judges the next run alone. Your credentials need dynamodb:GetItem and
-dynamodb:PutItem on the ledger's table. --all-parked also needs what `batches` needs.
+dynamodb:PutItem on the ledger's table. --all-parked also needs what `batches` needs. If they have
+cloudwatch:GetMetricData, `retry` says whether the monitor ticks.
 
 Exit status: 0 every batch was returned; 1 at least one wasn't, because it isn't parked or has changed
 meanwhile, because --all-parked couldn't read or reach one, or because you declined; 2 wrong usage, or
@@ -149,7 +151,8 @@ dynamodb:Query on the ledger's table. If the ledger doesn't know the object, `fi
 exists, and says which of the deployed routes takes it, or why none does. For that they need
 s3:GetObject on the object and s3:ListBucket on its bucket, and for the routes
 cloudformation:GetTemplate on the data account's stack and s3:GetObject on the routes file in the
-artifacts bucket. Without these, name a file with --routes.
+artifacts bucket. Without these, name a file with --routes. If they have cloudwatch:GetMetricData,
+`find` says how soon the monitor does what is due.
 
 Exit status: 0 the ledger knows the object; 3 it doesn't; 2 wrong usage, or the ledger can't be
 read.")]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use landfall_aws::clock::now;
 use landfall_core::routes::Route;
+use landfall_inspection::Place;
 use landfall_inspection::cloudwatch::{CloudWatch, Metric};
 use serde::Serialize;
 
@@ -108,7 +109,8 @@ async fn history(desk: &Desk, args: &StartArgs, route: &str) -> Result<Option<f6
         statistic,
     };
     let until = now();
-    let totals = CloudWatch::new(desk.connection.config(), &desk.place);
+    let Place { partition, region, .. } = &desk.place;
+    let totals = CloudWatch::new(desk.connection.config(), partition, region);
     let totals = totals.totals(&[of("Sum"), of("SampleCount")], until - HISTORY, until).await;
     match totals.map_err(|unseen| unseen.to_string())?.as_slice() {
         [sum, count] if *count > 0.0 => Ok(Some(sum / count / 60.0)),

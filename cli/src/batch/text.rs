@@ -9,6 +9,7 @@ use landfall_core::moment::Time;
 use super::BatchDetails;
 use super::logs::logs;
 use crate::batches::group;
+use crate::monitor::Monitor;
 use crate::state;
 use crate::terminal::escape::shown;
 use crate::terminal::phrases::{counted, moment, size};
@@ -17,17 +18,17 @@ use crate::terminal::table::Align::Left as L;
 use crate::terminal::table::table;
 
 /// Returns the batch as lines of text.
-pub fn print(details: &BatchDetails, now: Time) -> String {
+pub fn print(details: &BatchDetails, now: Time, monitor: &Monitor) -> String {
     let mut out = String::new();
     // Writing to a string cannot fail.
-    let _ = write(&mut out, details, now);
+    let _ = write(&mut out, details, now, monitor);
     out
 }
 
-fn write(out: &mut String, details: &BatchDetails, now: Time) -> fmt::Result {
+fn write(out: &mut String, details: &BatchDetails, now: Time, monitor: &Monitor) -> fmt::Result {
     let batch = &details.batch;
     writeln!(out, "batch {} {}", printable(&batch.id), state::standing(&batch.state))?;
-    for sentence in state::in_words(batch, now) {
+    for sentence in state::in_words(batch, now, monitor) {
         writeln!(out, "  {sentence}")?;
     }
     writeln!(out)?;

@@ -3,6 +3,7 @@ use landfall_core::batch::{RunState, Why};
 
 use super::*;
 use crate::fixtures::{self as made, ID, NOW, secs};
+use crate::monitor::Monitor;
 
 fn found(member: &Member, before: u64) -> Found {
     Found {
@@ -21,7 +22,7 @@ fn version(batch: Option<Batch>, role: Role, problem: Option<&str>) -> Version {
 #[track_caller]
 fn check(versions: Vec<Version>, more: usize, expected: Expect) {
     let uri = "s3://acme-landing/a\u{1b}.csv".to_owned();
-    expected.assert_eq(&text(&Versions { uri, versions, more }, NOW + secs(400)));
+    expected.assert_eq(&text(&Versions { uri, versions, more }, NOW + secs(400), &Monitor::Ticks));
 }
 
 #[test]
@@ -104,7 +105,7 @@ fn what_a_listing_found_is_told_and_why_it_is_processed_again() {
         ]
     };
     let uri = || "s3://acme-landing/a.csv".to_owned();
-    let told = text(&Versions { uri: uri(), versions: versions(), more: 0 }, NOW);
+    let told = text(&Versions { uri: uri(), versions: versions(), more: 0 }, NOW, &Monitor::Ticks);
     assert!(
         told.contains("\n  replay-2\\u{1b} has it processed again (wrong\\u{1b} currency).\n"),
         "{told}"

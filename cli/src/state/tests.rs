@@ -8,7 +8,7 @@ use crate::fixtures::{self as made, NOW, secs};
 #[track_caller]
 fn check(batch: &Batch, after: u64, expected: Expect) {
     let now = NOW + secs(after);
-    let words = in_words(batch, now).join("\n");
+    let words = in_words(batch, now, &Monitor::Ticks).join("\n");
     expected.assert_eq(&format!("{}\n{words}\n", in_short(batch, now)));
 }
 
@@ -325,4 +325,25 @@ fn what_nobody_has_looked_at_for_long_is_told() {
             The monitor should have taken it up 3 minutes ago: is the monitor running? Check its alarms and its log.
         "#]],
     );
+}
+
+/// A deployment whose monitor never ticked, one whose monitor is late, and one of which nobody may ask CloudWatch.
+#[test]
+fn a_time_is_promised_only_of_a_monitor_that_is_known_to_tick() {
+    let sealed = made::sealed();
+    let told = |monitor: &Monitor, after| in_words(&sealed, NOW + secs(after), monitor).join("\n");
+    let silent = Monitor::Silent("landfall status".to_owned());
+    expect!["It is due. The monitor starts a run within a minute."]
+        .assert_eq(&told(&Monitor::Ticks, 5));
+    expect![[r#"
+        It is due. The monitor starts a run at its next tick.
+        CloudWatch knows of no tick of the monitor in the last 5 minutes. To find out whether it runs, run: landfall status"#]].assert_eq(&told(&silent, 5));
+    expect!["It is due. The monitor starts a run at its next tick."]
+        .assert_eq(&told(&Monitor::NotKnown, 5));
+    expect![[r#"
+        It is due. The monitor starts a run at its next tick.
+        The monitor should have taken it up 10 minutes ago: is the monitor running? Check its alarms and its log."#]].assert_eq(&told(&Monitor::Ticks, 600));
+    expect![[r#"
+        It is due. The monitor starts a run at its next tick.
+        The monitor should have taken it up 10 minutes ago: is the monitor running? Check its alarms and its log."#]].assert_eq(&told(&silent, 600));
 }

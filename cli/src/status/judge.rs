@@ -2,19 +2,15 @@
 //!
 //! What nobody could see is never all right, but it needs a person only in so far as the exit status says so.
 
-use std::time::Duration;
-
 use landfall_core::batch::{Batch, State};
 use landfall_core::chain::observed::Look;
 use landfall_core::chain::{Link, Status as Verdict};
 use landfall_core::moment::Time;
 
 use super::look::{LOOK_BACK, Observed};
+use crate::monitor::SILENT_AFTER;
 use crate::terminal::output;
 use crate::terminal::phrases::{counted, length, moment};
-
-/// How long the monitor may be silent: as long as the alarm `monitor-silent` waits.
-const SILENT_AFTER: Duration = Duration::from_secs(300);
 
 /// What a look at the status means.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -18,8 +18,8 @@ use crate::accounts::stack_name;
 use crate::args::batches::LedgerArgs;
 use crate::args::deploy::TemplateName;
 use crate::args::status::StatusArgs;
-use crate::aws;
 use crate::ledger::connect;
+use crate::{aws, monitor};
 
 /// The most batches to read of those that are due, and of those that are parked.
 const MOST_BATCHES: usize = 2_000;
@@ -106,7 +106,7 @@ pub async fn look(args: &StatusArgs) -> anyhow::Result<Observed> {
     let rest = other_queues(prefix, &data);
     let names = CHECKED_QUEUES.map(|(name, _)| format!("{prefix}-{name}"));
     let names: Vec<String> = names.into_iter().chain(rest.iter().map(|it| it.0.clone())).collect();
-    let watch = CloudWatch::new(config, &place);
+    let watch = CloudWatch::new(config, &place.partition, &place.region);
     let alarm_prefix = format!("{prefix}-");
     let ((checks, checked), others, alarms, metrics, batches, reconciliations) = tokio::join!(
         checks(&clients, &place, prefix, &data),
@@ -228,20 +228,13 @@ async fn depths(
 
 /// Returns the newest tick, and the newest age of each queue's oldest message.
 async fn metrics(watch: &CloudWatch, ledger: &str, queues: &[String]) -> Seen<Vec<Option<Newest>>> {
-    // Each tick reports it, whatever its value is.
-    let tick = Metric {
-        namespace: "Landfall",
-        name: "BatchesDue",
-        dimensions: vec![("Ledger", ledger)],
-        statistic: "SampleCount",
-    };
     let ages = queues.iter().map(|name| Metric {
         namespace: "AWS/SQS",
         name: "ApproximateAgeOfOldestMessage",
         dimensions: vec![("QueueName", name.as_str())],
         statistic: "Maximum",
     });
-    let metrics: Vec<Metric<'_>> = std::iter::once(tick).chain(ages).collect();
+    let metrics: Vec<Metric<'_>> = std::iter::once(monitor::ticks(ledger)).chain(ages).collect();
     let until = now();
     watch.newest(&metrics, until - LOOK_BACK, until).await
 }

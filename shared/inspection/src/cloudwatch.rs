@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::{Place, Seen, Unseen};
+use crate::{Seen, Unseen};
 
 const CLOUDWATCH: Service =
     Service { id: "CloudWatch", name: "monitoring", content_type: "application/x-amz-json-1.0" };
@@ -107,10 +107,9 @@ impl Results {
 }
 
 impl CloudWatch {
-    /// Returns the client for a place. Makes no call.
-    pub fn new(config: &SdkConfig, place: &Place) -> Self {
-        let of = Some((place.partition.as_str(), place.region.as_str()));
-        Self { client: SignedClient::new(CLOUDWATCH, of, config) }
+    /// Returns the client for a region of a partition. Makes no call.
+    pub fn new(config: &SdkConfig, partition: &str, region: &str) -> Self {
+        Self { client: SignedClient::new(CLOUDWATCH, Some((partition, region)), config) }
     }
 
     /// Returns the alarms whose names begin with `prefix` and that are in state `ALARM`, by name.

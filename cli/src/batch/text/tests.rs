@@ -3,11 +3,12 @@ use landfall_core::batch::{EndOutcome, RunState, Seen, StartOutcome, State};
 
 use super::*;
 use crate::fixtures::{self as made, NOW, secs};
+use crate::monitor::Monitor;
 
 #[track_caller]
 fn check(batch: Batch, members: Option<Vec<Member>>, expected: Expect) {
     let told = BatchDetails { batch, members, outcome: None };
-    expected.assert_eq(&print(&told, NOW + secs(400)));
+    expected.assert_eq(&print(&told, NOW + secs(400), &Monitor::Ticks));
 }
 
 #[test]
@@ -99,7 +100,11 @@ fn a_batch_is_told_with_its_runs_history_and_members() {
 fn why_earlier_runs_failed_stands_below_the_runs() {
     let batch =
         made::seen(&made::failed("ValueError: x"), Seen::ClaimEnded(EndOutcome::Ended), 301);
-    let text = print(&BatchDetails { batch, members: None, outcome: None }, NOW + secs(302));
+    let text = print(
+        &BatchDetails { batch, members: None, outcome: None },
+        NOW + secs(302),
+        &Monitor::Ticks,
+    );
     assert_eq!(text.matches("ValueError").count(), 1, "the latest is told above: {text}");
     let mut batch = made::started();
     let of = |batch: &Batch| {
@@ -177,8 +182,13 @@ fn what_a_job_said_of_its_outcome_is_told_and_escaped() {
 
 #[test]
 fn that_a_batch_need_not_be_claimed_is_told_and_whether_it_was() {
-    let told =
-        |batch| print(&BatchDetails { batch, members: None, outcome: None }, NOW + secs(400));
+    let told = |batch| {
+        print(
+            &BatchDetails { batch, members: None, outcome: None },
+            NOW + secs(400),
+            &Monitor::Ticks,
+        )
+    };
     let mut batch = made::started();
     assert!(!told(batch.clone()).contains("claim     "), "as long as every job must claim");
     batch.start.claim = ClaimMode::Optional;
@@ -194,7 +204,11 @@ fn that_a_batch_need_not_be_claimed_is_told_and_whether_it_was() {
 fn the_scope_of_a_batch_is_told() {
     let mut batch = made::started();
     batch.start.scope = Scope::Batch;
-    let told = print(&BatchDetails { batch, members: None, outcome: None }, NOW + secs(400));
+    let told = print(
+        &BatchDetails { batch, members: None, outcome: None },
+        NOW + secs(400),
+        &Monitor::Ticks,
+    );
     assert!(told.contains("\nscope     batch: a run can assume only the reader role\n"), "{told}");
 }
 

@@ -16,8 +16,9 @@ use landfall_core::batch::{
 };
 use landfall_core::moment::{Moment, Time};
 
-use landfall_stand_ins::{StandIn, Table};
+use landfall_stand_ins::{Act, StandIn, Table};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use serde_json::json;
 use tempfile::TempDir;
 
 use crate::{Shown, command};
@@ -66,7 +67,25 @@ impl Desk {
         let client = aws_sdk_dynamodb::Client::new(&config);
         let ledger =
             Ledger::new(client.clone(), "landfall-ledger".to_owned(), Duration::from_secs(86_400));
-        Self { stand_in, client, ledger }
+        let desk = Self { stand_in, client, ledger };
+        desk.ticked(Some(60));
+        desk
+    }
+
+    /// Has CloudWatch know that the monitor last ticked so many seconds ago, or never.
+    pub fn ticked(&self, ago: Option<u64>) {
+        self.stand_in.answer("GetMetricData", move |call, _| {
+            let metric = &call.body["MetricDataQueries"][0]["MetricStat"]["Metric"];
+            if metric["MetricName"] != "BatchesDue" {
+                return Act::Serve;
+            }
+            let number = |name: &str| call.body[name].as_u64().expect("a number of seconds");
+            let at = ago.map(|ago| number("EndTime") - ago);
+            let at: Vec<u64> = at.into_iter().filter(|at| *at >= number("StartTime")).collect();
+            let body = json!({ "MetricDataResults": [{
+                "Id": "m0", "Timestamps": at, "Values": at.iter().map(|_| 1).collect::<Vec<_>>() }] });
+            Act::Answer { status: 200, body: body.to_string() }
+        });
     }
 
     /// Puts an object into a bucket at noon, of which no event comes.

@@ -292,3 +292,29 @@ fn entries(ids: impl IntoIterator<Item = u64>, last: Option<u64>) -> Value {
         None => json!({ "Items": items }),
     }
 }
+
+#[tokio::test]
+async fn no_time_is_promised_of_a_monitor_that_never_ticked_that_is_late_or_that_nobody_may_see() {
+    for (name, ago, is_refused) in
+        [("never", None, false), ("late", Some(600), false), ("not known", Some(60), true)]
+    {
+        let desk = Desk::new();
+        desk.ticked(ago);
+        if is_refused {
+            let refuse = Act::Fail { status: 400, code: "AccessDeniedException" };
+            desk.stand_in.answer("GetMetricData", move |_, _| refuse.clone());
+        }
+        desk.parked(1, "orders", 0).await;
+        let returned = desk.landfall(&["retry", &id(1)]);
+        let found = desk.landfall(&["find", "s3://acme-landing/orders/1.csv"]);
+        let batch = desk.landfall(&["batch", &id(1)]);
+        for shown in [&returned, &found, &batch] {
+            assert_eq!(shown.status, 0, "{name}: {}", shown.all());
+            let is_doubted =
+                shown.stdout.contains("To find out whether it runs, run: landfall status\n");
+            assert_eq!(is_doubted, !is_refused, "{name}: {}", shown.all());
+            assert!(shown.stdout.contains("at its next tick"), "{name}: {}", shown.all());
+            assert!(!shown.stdout.contains("within a minute"), "{name}: {}", shown.all());
+        }
+    }
+}
