@@ -1,12 +1,17 @@
-//! `landfall audit`: shows what the auditors found. It reads their tables, and with `--now` invokes them first.
+//! `landfall audit`: shows what the auditors found, and what the reconciler did. It reads their tables. With `--now`, it
+//! invokes the auditors first.
 
 mod report;
+
+use std::time::Duration;
 
 use anyhow::{Context, anyhow, ensure};
 use aws_sdk_lambda::primitives::Blob;
 use landfall_aws::clock::now;
 use landfall_aws::findings::{Findings, Kept};
+use landfall_aws::ledger::Ledger;
 use landfall_aws::sdk_error::sdk_error_parts;
+use landfall_core::audit::{Finding, KEPT};
 use landfall_core::routes::Routes;
 
 use self::report::{Audited, Report};
@@ -35,16 +40,26 @@ pub fn run(args: &AuditArgs, color: Color) -> Printed {
                 WhichAccount::Data => accounts::Account::data(stacks, id, region).await?,
                 WhichAccount::Analytics => accounts::Account::analytics(stacks, id, region).await?,
             };
-            let kept = look(&connected, stacks, args.now).await?;
-            anyhow::Ok(Audited {
+            let mut kept = look(&connected, stacks, args.now).await?;
+            let unseen = match account {
+                WhichAccount::Data => missed(&connected, stacks, &mut kept).await.err(),
+                WhichAccount::Analytics => None,
+            };
+            let audited = Audited {
                 side: connected.side,
                 account: connected.id,
                 region: connected.region,
                 kept,
-            })
+            };
+            anyhow::Ok((audited, unseen))
         });
         match found {
-            Ok(found) => audited.push(found),
+            Ok((found, unseen)) => {
+                audited.push(found);
+                if let Some(error) = unseen {
+                    output.error(&error);
+                }
+            }
             // What the other account's auditor found is worth showing.
             Err(error) => output.error(&error),
         }
@@ -80,6 +95,32 @@ async fn look(
             account.side.name()
         )
     })
+}
+
+/// Adds what the reconciler found. It keeps that in the ledger, beside how far it has come.
+async fn missed(
+    account: &accounts::Account,
+    stacks: &StackArgs,
+    kept: &mut Kept,
+) -> anyhow::Result<()> {
+    let table = format!("{}-ledger", stacks.name_prefix);
+    let client = aws_sdk_dynamodb::Client::new(&account.config);
+    // It writes nothing, so how long the ledger keeps a batch doesn't matter here.
+    let ledger = Ledger::new(client, table, Duration::ZERO);
+    let found =
+        ledger.reconciliations().await.context("failed to read what the reconciler found")?;
+    for (route, of) in found {
+        match of {
+            Ok(of) => kept.findings.extend(of.finding(&account.id).filter(is_kept)),
+            Err(_) => kept.unreadable.push(format!("reconciliation/arrivals_missed/{route}")),
+        }
+    }
+    Ok(())
+}
+
+/// Returns `true` unless the finding ended so long ago that an auditor would have forgotten it.
+fn is_kept(finding: &Finding) -> bool {
+    finding.resolved_at.is_none_or(|at| now().since(at) < KEPT)
 }
 
 /// Has the auditor look, and waits until it has.

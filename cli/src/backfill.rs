@@ -20,7 +20,7 @@ use landfall_inspection::{Clients, Place, cloudformation};
 
 use self::estimate::Estimate;
 use self::report::Plan;
-use self::source::{Inventory, Keys};
+use self::source::Keys;
 use self::work::{Stop, Work};
 use crate::args::Color;
 use crate::args::backfill::{
@@ -131,7 +131,7 @@ fn start(args: &StartArgs, mode: Mode, reason: Option<&str>, color: Color) -> Pr
             (Some(keys), _) => keys.source(),
             (None, Some(manifest)) => {
                 let (bucket, prefix) = (&route.bucket, &selection.prefix);
-                Inventory::open(&desk.clients, manifest, bucket, prefix).await?.source()
+                source::inventory(&desk, manifest, bucket, prefix).await?.source()
             }
             (None, None) => Source::Bucket,
         };

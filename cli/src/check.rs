@@ -9,7 +9,7 @@ use std::io;
 use anyhow::anyhow;
 use landfall_core::batch::ClaimMode;
 use landfall_core::problem::Problem;
-use landfall_core::routes::{Action, Route, Routes};
+use landfall_core::routes::{Action, Reconcile, Route, Routes};
 
 use crate::args::{CheckArgs, Color};
 use crate::input;
@@ -89,18 +89,39 @@ fn named<'a>(routes: impl Iterator<Item = &'a Route>) -> Option<String> {
     }
 }
 
-/// Returns a line for each action about what S3 never announced that says what it means.
+/// Returns a line for each action about what S3 never announced that says what it means, and what isn't found.
 fn reconciled(routes: &Routes) -> String {
     let lines = [
         (Action::Start, "a function lists the bucket, and puts what is in no batch into one"),
         (Action::Report, "a function lists the bucket, and says what is in no batch"),
     ];
     let lines = lines.into_iter().filter_map(|(action, what)| {
-        let is_its = |route: &&Route| route.reconcile.is_some_and(|it| it.action == action);
+        let is_its =
+            |route: &&Route| route.reconcile.as_ref().is_some_and(|it| it.action == action);
         let which = named(routes.routes.iter().filter(is_its))?;
         Some(format!("note: reconcile with action {}, {which}: {what}\n", action.as_str()))
     });
-    lines.collect()
+    type Is = fn(&Reconcile) -> bool;
+    let limits: [(&str, Is, &str); 2] = [
+        (
+            "an inventory",
+            |it| it.inventory.is_some(),
+            "instead of listing the bucket, the function reads the newest one. It finds an object when a day or more of \
+             inventories says that it is there, which is at least two days after it was written",
+        ),
+        (
+            "prune_by_date",
+            |it| it.prune_by_date.is_some(),
+            "the function lists only keys with the dates that it looks back to. It misses an object that is written \
+             below an older or a later date",
+        ),
+    ];
+    let limits = limits.into_iter().filter_map(|(name, is, what)| {
+        let is_its = |route: &&Route| route.reconcile.as_ref().is_some_and(is);
+        let which = named(routes.routes.iter().filter(is_its))?;
+        Some(format!("note: reconcile with {name}, {which}: {what}\n"))
+    });
+    lines.chain(limits).collect()
 }
 
 /// Returns a line for each claim mode of the routes that says what it means.

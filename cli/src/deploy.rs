@@ -190,7 +190,7 @@ impl<'a> Deployment<'a> {
             job_arns: self.target.job_arns.clone(),
             announces: self.target.announces,
             forwards_iam_events: !self.args.without_iam_events,
-            reconciled_buckets: self.target.reconciled_buckets.clone(),
+            reconciled: self.target.reconciled.clone(),
             partition: self.target.partition.clone(),
             architecture: self.package.architecture.name(),
             artifacts: (

@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 
 use anyhow::{bail, ensure};
 use landfall_core::arn::RoleArn;
+use landfall_core::reconcile::Reach;
 use landfall_core::routes::{Access, ExternalId, Parsed, Route, Routes, Target};
 
 use crate::args::Color;
@@ -41,8 +42,8 @@ pub struct DeploymentTarget {
     pub job_arns: BTreeSet<String>,
     /// Whether events say of some route's batches that they have closed.
     pub announces: bool,
-    /// The buckets that are listed for what S3 never announced.
-    pub reconciled_buckets: BTreeSet<String>,
+    /// What is listed and read for what S3 never announced.
+    pub reconciled: Reach,
     pub partition: String,
 }
 
@@ -115,7 +116,7 @@ pub fn of(
         jobs: its.filter_map(|route| route.job.clone()).collect(),
         job_arns: routes.routes.iter().filter_map(job_arn).collect(),
         announces: routes.announces(),
-        reconciled_buckets: routes.reconciled_buckets().into_iter().map(str::to_owned).collect(),
+        reconciled: Reach::of(routes),
         partition: partition.to_owned(),
     })
 }

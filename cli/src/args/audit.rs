@@ -16,7 +16,8 @@ use super::roles::WhichAccount;
 
 Each account has an auditor. Every 15 minutes, it looks at its own half of the chain and keeps what it
 finds in the table PREFIX-findings. `audit` shows these findings, the worst first. --now has the
-auditors look at once.
+auditors look at once. It also shows what reconciliation found to be in no batch, which the ledger keeps
+in the table PREFIX-ledger: a pass of the reconciler finds it, and a later one resolves it.
 
 `landfall doctor` looks itself, with your credentials, and also sees what takes both accounts. Use it to
 find out why an object was not processed. Use `audit` to see since when something is wrong, and for

@@ -1,15 +1,14 @@
 //! What names the objects of a backfill: the bucket's listing, a list of keys, or an S3 Inventory. Each is read page by page.
 
-mod inventory;
 mod keys;
 
 use anyhow::{anyhow, bail};
 use landfall_core::arrivals::Listed;
 use landfall_core::backfill::{Place, Row, Source};
 use landfall_inspection::Unseen;
+use landfall_inspection::inventory::Inventory;
 use landfall_inspection::listing::Lister;
 
-pub use self::inventory::Inventory;
 pub use self::keys::Keys;
 use super::Desk;
 use crate::terminal::printable;
@@ -61,9 +60,11 @@ impl<'a> Names<'a> {
         source: &Source,
         keys: Option<Keys>,
     ) -> anyhow::Result<Self> {
-        let lister = Lister::new(&desk.clients, &desk.place.account, bucket, prefix.to_owned());
-        let lister = lister.await;
-        let lister = lister.map_err(|why| anyhow!("failed to look at bucket `{bucket}`: {why}"))?;
+        let account = &desk.place.account;
+        let lister = Lister::new(&desk.clients, account, bucket, prefix.to_owned()).await;
+        let lister = lister.map_err(|why| {
+            anyhow!("failed to look at bucket `{bucket}` of account `{account}`: {why}")
+        })?;
         let from = match (source, keys) {
             (Source::Bucket, None) => From::Bucket,
             (Source::Keys { .. }, Some(keys)) if keys.source() == *source => From::Keys(keys),
@@ -78,11 +79,11 @@ impl<'a> Names<'a> {
                 printable(name)
             ),
             (Source::Inventory { manifest, md5 }, None) => {
-                let inventory = Inventory::open(&desk.clients, manifest, bucket, prefix).await?;
+                let inventory = self::inventory(desk, manifest, bucket, prefix).await?;
                 if *md5 != inventory.md5() {
                     bail!("`{}` isn't what the backfill began with", printable(manifest));
                 }
-                inventory.check_versions(lister.has_versions())?;
+                inventory.check_versions(lister.has_versions()).map_err(shown)?;
                 From::Inventory(Box::new(inventory))
             }
             (Source::Bucket | Source::Inventory { .. }, Some(_)) => {
@@ -121,7 +122,8 @@ impl<'a> Names<'a> {
                 Ok(page)
             }
             From::Inventory(inventory) => {
-                let (named, after) = inventory.page(row(after), most as usize).await?;
+                let page = inventory.page(row(after), most as usize).await;
+                let (named, after) = page.map_err(shown)?;
                 let objects = named.into_iter().map(|(row, it)| (Place::Row(row), it)).collect();
                 Ok(Page { objects, gone: Vec::new(), after: after.map(Place::Row) })
             }
@@ -146,6 +148,24 @@ impl<'a> Names<'a> {
         let uri = printable(&format!("s3://{}/{key}", self.bucket));
         anyhow!("failed to look at `{uri}`: {why}")
     }
+}
+
+/// Reads the manifest of an inventory of `bucket`.
+pub async fn inventory<'a>(
+    desk: &'a Desk,
+    manifest: &str,
+    bucket: &'a str,
+    prefix: &str,
+) -> anyhow::Result<Inventory<'a>> {
+    let opened = Inventory::open(&desk.clients, manifest, bucket, prefix).await;
+    opened
+        .map_err(shown)?
+        .ok_or_else(|| anyhow!("failed to read `{}`: it isn't there", printable(manifest)))
+}
+
+/// Returns an error about an inventory in printable characters.
+fn shown(error: anyhow::Error) -> anyhow::Error {
+    anyhow!("{}", printable(&format!("{error:#}")))
 }
 
 fn row(place: Option<&Place>) -> Row {

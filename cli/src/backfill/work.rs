@@ -164,8 +164,7 @@ impl<'a> Work<'a> {
         sifted: &Sifted,
         is_known: &[bool],
     ) -> anyhow::Result<Option<Page>> {
-        let sent = sifted.taken.iter().zip(is_known).filter(|(_, is_known)| !**is_known);
-        let sent: BTreeSet<usize> = sent.map(|(taken, _)| taken.at).collect();
+        let sent = sifted.to_send(is_known);
         let (ask, keep): (Vec<_>, Vec<_>) =
             page.objects.iter().cloned().enumerate().partition(|(at, _)| sent.contains(at));
         let named = ask.iter().map(|(_, (place, listed))| (place.clone(), listed.key.clone()));

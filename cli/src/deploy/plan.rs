@@ -8,6 +8,7 @@ mod provisioner;
 use std::collections::{BTreeMap, BTreeSet};
 
 use landfall_core::problem::did_you_mean;
+use landfall_core::reconcile::Reach;
 use landfall_core::roles::DEFAULT_PATH;
 use landfall_core::secret::Secret;
 use landfall_stacks::Value;
@@ -43,8 +44,8 @@ pub struct Facts {
     pub announces: bool,
     /// `true` if IAM's events are forwarded to an auditor in another region.
     pub forwards_iam_events: bool,
-    /// The buckets that the reconciler lists.
-    pub reconciled_buckets: BTreeSet<String>,
+    /// What the reconciler lists and reads.
+    pub reconciled: Reach,
     /// The partition of both accounts, such as `aws` or `aws-cn`.
     pub partition: String,
     pub architecture: &'static str,
@@ -108,6 +109,13 @@ const ANNOUNCES_BATCHES: &str = "AnnouncesBatches";
 
 /// The data template's parameter for the buckets that the reconciler lists. Without any, there is no reconciler.
 const RECONCILED_BUCKETS: &str = "ReconciledBucketArns";
+
+/// The data template's parameters for what the listed keys begin with, and for the inventories that the reconciler reads.
+const RECONCILED_PREFIXES: &str = "ReconciledPrefixes";
+const RECONCILED_INVENTORIES: &str = "ReconciledInventoryArns";
+
+/// The most bytes of prefixes. Together with the buckets, they must fit into the policies of a role.
+const MAX_PREFIX_BYTES: usize = 2_048;
 
 /// The existing stacks.
 pub type KnownStacks = BTreeMap<(Side, TemplateName), Known>;
@@ -287,11 +295,20 @@ fn derived(
                 derived.insert(ANNOUNCES_BATCHES, text("true"));
             }
             let arn = |bucket: &String| format!("arn:{}:s3:::{bucket}", facts.partition);
-            let reconciled: Vec<String> = facts.reconciled_buckets.iter().map(arn).collect();
-            let reconciled = reconciled.join(",");
-            let is_too_long = reconciled.len() > provisioner::MAX_VALUE_BYTES;
-            let reconciled = if is_too_long { arn(&"*".to_owned()) } else { reconciled };
-            derived.insert(RECONCILED_BUCKETS, Value::Text(reconciled));
+            let arns = |of: &BTreeSet<String>| of.iter().map(arn).collect::<Vec<_>>().join(",");
+            let Reach { buckets, prefixes, inventories } = &facts.reconciled;
+            let buckets = match arns(buckets) {
+                long if long.len() > provisioner::MAX_VALUE_BYTES => arn(&"*".to_owned()),
+                arns => arns,
+            };
+            let prefixes = Vec::from_iter(prefixes.iter().map(String::as_str)).join(",");
+            let fits = prefixes.len() <= MAX_PREFIX_BYTES;
+            derived.insert(RECONCILED_BUCKETS, Value::Text(buckets));
+            derived.insert(
+                RECONCILED_PREFIXES,
+                Value::Text(if fits { prefixes } else { String::new() }),
+            );
+            derived.insert(RECONCILED_INVENTORIES, Value::Text(arns(inventories)));
             if facts.data_region != facts.analytics_region {
                 derived.insert("RunsBus", text("true"));
             }

@@ -58,6 +58,10 @@ struct ReconcileEntry {
     look_back_secs: u64,
     grace_secs: u64,
     action: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    inventory: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prune_by_date: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -156,11 +160,13 @@ fn request_entry<'a>(routes: &Routes, request: &'a JobRunRequest) -> RequestEntr
     let JobRunRequest { batch_id, draft, arguments, objects, bytes, arrivals } = request;
     let Draft { route, group, start, closing, .. } = draft;
     let of_route = routes.routes.iter().find(|it| it.name == *route);
-    let reconcile = of_route.and_then(|it| it.reconcile).map(|it| ReconcileEntry {
+    let reconcile = of_route.and_then(|it| it.reconcile.as_ref()).map(|it| ReconcileEntry {
         every_secs: it.every.as_secs(),
         look_back_secs: it.look_back.as_secs(),
         grace_secs: it.grace.as_secs(),
         action: it.action.as_str(),
+        inventory: it.inventory.as_ref().map(ToString::to_string),
+        prune_by_date: it.prune_by_date.as_ref().map(ToString::to_string),
     });
     RequestEntry {
         batch_id,

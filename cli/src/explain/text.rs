@@ -200,13 +200,20 @@ fn write_request(
         writeln!(out, "  group {name} = `{}`", shown(value))?;
     }
     let of_route = explanation.routes.routes.iter().find(|it| it.name == *route);
-    if let Some(reconcile) = of_route.and_then(|it| it.reconcile) {
+    if let Some(reconcile) = of_route.and_then(|it| it.reconcile.as_ref()) {
         let [every, back] = [reconcile.every, reconcile.look_back].map(|it| period(it.as_secs()));
         let what = match reconcile.action {
             Action::Start => "puts what is in no batch into one",
             Action::Report => "says what is in no batch",
         };
-        writeln!(out, "  every {every}, Landfall lists the objects of the last {back} and {what}")?;
+        let how = match &reconcile.inventory {
+            Some(_) => "reads the newest inventory for",
+            None => "lists",
+        };
+        writeln!(out, "  every {every}, Landfall {how} the objects of the last {back} and {what}")?;
+        if let Some(prefix) = &reconcile.prune_by_date {
+            writeln!(out, "  it lists only below the dates of `{}`", shown(&prefix.to_string()))?;
+        }
     }
     if !start.has_job() {
         return writeln!(out, "  announced {}", when(&request.draft));

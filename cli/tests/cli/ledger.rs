@@ -1,5 +1,6 @@
 //! `landfall batches`, `batch`, `retry` and `find`, against a ledger in memory; `unlock` beside them.
 
+mod audit;
 mod backfill;
 mod batches;
 pub mod desk;

@@ -58,3 +58,24 @@ fn explain_says_which_objects_are_reconciled_and_how_often() {
     let expected = json!({ "every_secs": 21_600, "look_back_secs": 28_800, "grace_secs": 7_200, "action": "report" });
     assert_eq!(document["plan"]["requests"][0]["reconcile"], expected);
 }
+
+#[test]
+fn check_says_what_an_inventory_and_dates_leave_out() {
+    let routes = ROUTES
+        .replace(
+            "every: 1d, action",
+            "every: 1d, inventory: \"s3://inventories/acme-landing/all/\", action",
+        )
+        .replace(
+            "grace: 2h, action",
+            "grace: 2h, prune_by_date: \"items/{yyyy}-{mm}-{dd}\", action",
+        );
+    let run = |args: &[&str]| landfall(&[("f", &routes)], args);
+    expect![""].assert_eq(&run(&["check", "f"]).all());
+    let explain = |uri| run(&["explain", "--routes", "f", uri]).stdout;
+    let said = explain("s3://acme-landing/orders/a");
+    let expected = "every 1d, Landfall reads the newest inventory for the objects of the last 3d";
+    assert!(said.contains(expected), "{said}");
+    let said = explain("s3://acme-items/items/2026-01-31");
+    assert!(said.contains("it lists only below the dates of `items/{yyyy}-{mm}-{dd}`"), "{said}");
+}

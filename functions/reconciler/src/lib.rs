@@ -1,4 +1,4 @@
-//! The reconciler lists the buckets of routes that ask for it, and finds what S3 never announced.
+//! The reconciler lists the buckets of routes that ask for it, or reads their inventories, and finds what S3 never announced.
 //!
 //! It decides nothing: the core says when a pass begins, at which objects it looks, and what becomes of them. What it misses
 //! goes to the queue of backfills, and takes the same way from there as what `landfall backfill` finds. Every invocation does
@@ -7,6 +7,7 @@
 
 #![warn(missing_docs, unreachable_pub)]
 
+mod names;
 mod pass;
 mod settings;
 
@@ -33,6 +34,8 @@ pub enum Error {
     Ledger(#[from] LedgerError),
     #[error("failed to look at bucket `{bucket}`: {why}")]
     Bucket { bucket: String, why: Unseen },
+    #[error("failed to read an inventory for route `{route}`: {why}")]
+    Inventory { route: String, why: String },
     #[error("failed to look when stack `{stack}` was changed: {why}")]
     Stack { stack: String, why: Unseen },
     #[error(transparent)]
@@ -49,6 +52,7 @@ impl Error {
         match self {
             Self::Ledger(error) => error.code(),
             Self::Bucket { .. } => "bucket_not_listed",
+            Self::Inventory { .. } => "inventory_not_read",
             Self::Stack { .. } => "stack_not_seen",
             Self::Queue(_) => "arrivals_not_sent",
             Self::Event { .. } => "finding_not_announced",

@@ -9,12 +9,9 @@ use landfall_core::moment::Time;
 use landfall_core::reconcile::{Reconciliation, Whose};
 use landfall_core::routes::{Action, Reconcile, Route};
 use landfall_inspection::cloudformation;
-use landfall_inspection::listing::Lister;
 
+use crate::names::{Names, newest_inventory};
 use crate::{Context, Error, Reconciled};
-
-/// The most objects that S3 lists at once.
-const PAGE: u32 = 1_000;
 
 /// How long the calls for one page may take. A page isn't begun with less time left.
 const PAGE_TIME: Duration = Duration::from_secs(60);
@@ -29,39 +26,56 @@ pub(crate) async fn go_on(
     reached: &mut Option<Time>,
     total: &mut Reconciled,
 ) -> Result<(), Error> {
-    let Context { settings, clients, ledger, queue, .. } = context;
+    let Context { settings, ledger, queue, .. } = context;
     let Some(known) = known(context, route, kept).await? else { return Ok(()) };
     *reached = Some(known.reached());
-    let Some(begun) = known.begun(reconcile, now()) else { return Ok(()) };
+    let inventory = match &reconcile.inventory {
+        Some(place) if known.is_due(reconcile, now()) => {
+            Some(newest_inventory(context, (route, reconcile), place, now()).await?)
+        }
+        Some(_) | None => None,
+    };
+    let Some(begun) = known.begun(reconcile, inventory, now()) else { return Ok(()) };
     // This write also tells whoever works on the same route that somebody else does.
     let Some(mut state) = ledger.write_reconciliation(begun, now()).await? else { return Ok(()) };
     let bucket = &route.bucket;
-    let unseen = |why| Error::Bucket { bucket: bucket.clone(), why };
-    let (prefix, _) = route.key.literal_ends();
-    let lister = Lister::new(clients, &settings.account, bucket, prefix).await.map_err(unseen)?;
+    let Some(pass) = &state.pass else { return Ok(()) };
+    let Some(mut names) = Names::new(context, (route, reconcile), pass).await? else {
+        tracing::warn!(route = route.name, source = ?pass.source, "what the pass reads isn't there any more");
+        ledger.write_reconciliation(state.without_pass(), now()).await?;
+        return Ok(());
+    };
     while let Some(pass) = &state.pass {
         if !has_time(deadline, PAGE_TIME) {
-            let (route, after) = (&route.name, pass.after.as_deref());
-            tracing::info!(route, after, found = pass.counts.found, "the next run goes on");
+            let (route, after) = (&route.name, pass.place());
+            tracing::info!(route, ?after, found = pass.counts.found, "the next run goes on");
             return Ok(());
         }
         let (selection, listing) = (pass.selection(route), pass.listing(&route.name));
-        let page = lister.page(pass.after.as_deref(), PAGE).await.map_err(unseen)?;
-        let sifted =
-            listed::sifted(ledger, &settings.routes, &selection, &listing, page.objects, deadline);
-        let (sifted, is_known) = sifted.await?;
+        let sift = |objects| {
+            listed::sifted(ledger, &settings.routes, &selection, &listing, objects, deadline)
+        };
+        let mut page = names.page(route, pass.place().as_ref()).await?;
+        let (mut sifted, mut is_known) = sift(page.objects.clone()).await?;
+        let missing = sifted.to_send(&is_known);
+        if names.are_of_the_past() && !missing.is_empty() {
+            page = names.as_it_is_now(page, &missing).await?;
+            (sifted, is_known) = sift(page.objects.clone()).await?;
+        }
         if let Some((key, reason)) = &sifted.refusal {
             let (code, route) = ("object_refused", &route.name);
             tracing::warn!(code, route, key, reason, "the route can start nothing for an object");
         }
         let mut survey = Survey::new(route.closing);
         let missed = survey.add(sifted, &is_known);
-        if reconcile.action == Action::Start {
+        survey.counts.found += page.gone;
+        survey.counts.gone += page.gone;
+        if pass.action == Action::Start {
             listed::send(queue, bucket, &listing, &missed, deadline).await?;
         }
         let keys = missed.iter().map(|missed| missed.listed.key.as_str());
         let after = state.after_page(survey.counts, keys, page.after, now());
-        announce(context, (route, reconcile), &state, &after).await?;
+        announce(context, route, &state, &after).await?;
         let Some(written) = ledger.write_reconciliation(after, now()).await? else {
             tracing::info!(route = route.name, "another invocation goes on with the route");
             return Ok(());
@@ -73,7 +87,7 @@ pub(crate) async fn go_on(
     *reached = Some(state.reached());
     total.ended += 1;
     if let Some(last) = &state.last {
-        let (route, action) = (&route.name, reconcile.action.as_str());
+        let (route, action) = (&route.name, last.action.as_str());
         let (listed, missed) = (last.counts.found, last.counts.taken);
         let pass = last.started_at.to_string();
         tracing::info!(route, pass, listed, missed, action, "the pass has ended");
@@ -112,7 +126,7 @@ async fn known(
 /// it once more.
 async fn announce(
     context: &Context,
-    (route, reconcile): (&Route, &Reconcile),
+    route: &Route,
     before: &Reconciliation,
     after: &Reconciliation,
 ) -> Result<(), Error> {
@@ -122,7 +136,7 @@ async fn announce(
     let Context { settings, events, .. } = context;
     let whose =
         Whose { stack: &settings.stack, account: &settings.account, region: &settings.region };
-    let Some(event) = after.event(before, &whose, reconcile.action) else { return Ok(()) };
+    let Some(event) = after.event(before, &whose) else { return Ok(()) };
     let (code, route, missing) = ("arrivals_missed", &route.name, after.missing_since.is_some());
     tracing::warn!(code, route, missing, evidence = %event["evidence"], "what a route misses has changed");
     let put = events::put(events, events::FINDING, event.to_string()).await;

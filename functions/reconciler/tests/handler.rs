@@ -11,24 +11,29 @@ use aws_config::retry::RetryConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use landfall_aws::clock::{Clock, moment, system_time, under};
 use landfall_aws::config::http_client;
 use landfall_aws::ledger::Ledger;
 use landfall_aws::metrics::Metrics;
 use landfall_core::arrivals::{Arrival, Intake};
-use landfall_core::batch::{Draft, Member};
+use landfall_core::batch::{Draft, Member, hex};
 use landfall_core::moment::Time;
 use landfall_core::plan::plan;
 use landfall_core::reconcile::Reconciliation;
 use landfall_core::routes::Routes;
 use landfall_reconciler::{Context, Error, Reconciled, Settings, handle};
 use landfall_stand_ins::{Act, StandIn, Table};
+use md5::{Digest, Md5};
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 
 const QUEUE: &str = "arn:aws:sqs:eu-west-1:111111111111:landfall-backfill";
 const BUCKET: &str = "acme-landing";
 const OTHER: &str = "acme-other";
+
+const INVENTORIES: &str = "acme-inventories";
 
 const HOUR: u64 = 3_600;
 const DAY: u64 = 24 * HOUR;
@@ -101,6 +106,10 @@ fn after(secs: u64) -> Time {
 
 impl Account {
     fn new() -> Self {
+        Self::with(ROUTES)
+    }
+
+    fn with(routes: &str) -> Self {
         let aws = StandIn::start(vec![Table::ledger("landfall-ledger")]);
         aws.answer("DescribeStacks", |_, _| {
             let body = format!(
@@ -120,7 +129,7 @@ impl Account {
             .retry_config(RetryConfig::disabled())
             .build();
         let file = NamedTempFile::with_suffix(".yaml").expect("a temporary file");
-        std::fs::write(file.path(), ROUTES).expect("written routes");
+        std::fs::write(file.path(), routes).expect("written routes");
         let path = file.path().to_str().expect("a path in UTF-8").to_owned();
         let settings = Settings::from_env(|name| {
             let value = match name {
@@ -146,6 +155,41 @@ impl Account {
 
     fn put(&self, bucket: &str, key: &str, written: Time) {
         self.aws.put_object(bucket, key, b"x", time(written));
+    }
+
+    /// Puts an inventory of the bucket that S3 began at this time. Each row is an object with its content.
+    fn put_inventory(&self, at: Time, rows: &[(&str, &str)]) {
+        let put = |key: &str, content: &[u8]| {
+            self.aws.put_object(INVENTORIES, key, content, time(at));
+        };
+        let has_versions = self.aws.keeps_versions(BUCKET);
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+        for (key, content) in rows {
+            let etag = self.aws.etag(content.as_bytes());
+            let etag = etag.trim_matches('"');
+            let version = if has_versions { format!("v-{etag}") } else { String::new() };
+            let (size, written) = (content.len(), after(HOUR));
+            writeln!(
+                gzip,
+                r#""{BUCKET}","{key}","{version}","true","{size}","{written}","{etag}""#
+            )
+            .expect("compressed");
+        }
+        let file = gzip.finish().expect("compressed");
+        let of = at.to_string();
+        let data = format!("of/{BUCKET}/all/data/{of}.csv.gz");
+        put(&data, &file);
+        let manifest = json!({
+            "sourceBucket": BUCKET, "fileFormat": "CSV",
+            "fileSchema": "Bucket, Key, VersionId, IsLatest, Size, LastModifiedDate, ETag",
+            "files": [{ "key": data, "MD5checksum": hex(&Md5::digest(&file)) }],
+        });
+        let manifest = manifest.to_string();
+        let stamp = format!("{}T{}Z", &of[..10], of[11..16].replace(':', "-"));
+        let folder = format!("of/{BUCKET}/all/{stamp}");
+        put(&format!("{folder}/manifest.json"), manifest.as_bytes());
+        let sum = hex(&Md5::digest(&manifest));
+        put(&format!("{folder}/manifest.checksum"), format!("{sum}\n").as_bytes());
     }
 
     /// Runs the reconciler at this time, which has so long.
@@ -462,6 +506,171 @@ async fn an_event_that_cannot_be_put_is_put_by_the_next_run() {
     assert_eq!((run.ended, run.missed), (1, 1));
     let events = account.events();
     assert_eq!(events.iter().map(|event| &event["state"]).collect::<Vec<_>>(), ["opened"]);
+}
+
+const BY_INVENTORY: &str = r#"version: 1
+routes:
+  - name: orders
+    bucket: acme-landing
+    key: "orders/{day}/{file}"
+    reconcile: { every: 1d, look_back: 3d, action: start, inventory: "s3://acme-inventories/of/acme-landing/all/" }
+    start: { target: none }
+"#;
+
+#[tokio::test]
+async fn what_an_inventory_lists_is_looked_at_before_it_is_sent_and_the_bucket_is_not_listed() {
+    for is_versioned in [false, true] {
+        let account = Account::with(BY_INVENTORY);
+        if is_versioned {
+            account.aws.keep_versions(BUCKET);
+        }
+        for key in ["orders/1/a", "orders/1/changed", "orders/1/not-in-it", "plain/x"] {
+            account.put(BUCKET, key, after(HOUR));
+        }
+        account.put(BUCKET, "orders/1/rewritten", after(3 * DAY));
+        let rows = [
+            ("orders/1/a", "x"),
+            ("orders/1/changed", "older"),
+            ("orders/1/gone", "x"),
+            ("orders/1/rewritten", "older"),
+            ("plain/x", "x"),
+        ];
+        account.put_inventory(after(2 * DAY + HOUR), &rows[..1]);
+        account.put_inventory(after(2 * DAY + 2 * HOUR), &rows);
+        let run = account.run(after(3 * DAY + 2 * HOUR)).await.expect("a run");
+        assert_eq!(run, Reconciled { ended: 1, listed: 4, missed: 2 });
+        let sent = account.sent();
+        assert_eq!(keys(&sent), ["orders/1/a", "orders/1/changed"]);
+        assert!(sent.iter().all(|it| it.size == Some(1)), "it is sent as it is now: {sent:?}");
+        assert!(sent.iter().all(|it| it.version_id.is_some() == is_versioned));
+        let operation = if is_versioned { "ListObjectVersions" } else { "ListObjectsV2" };
+        let lists = account.aws.calls_of(operation);
+        let of_bucket = lists.iter().filter(|list| list["Bucket"] == BUCKET);
+        let mut looks: Vec<&str> = of_bucket.filter_map(|list| list["prefix"].as_str()).collect();
+        looks.sort_unstable();
+        assert_eq!(
+            looks,
+            ["orders/1/a", "orders/1/changed", "orders/1/gone", "orders/1/rewritten"]
+        );
+        let reads = account.aws.calls_of("GetObject");
+        assert!(reads.iter().all(|read| read["Bucket"] == INVENTORIES), "{reads:?}");
+        let kept = account.ledger.reconciliations().await.expect("the ledger").remove("orders");
+        let last = kept.expect("it is kept").expect("it is read").last.expect("a pass");
+        assert_eq!((last.counts.gone, last.until), (1, after(2 * HOUR)));
+        account.record(&sent, after(3 * DAY + 2 * HOUR)).await;
+
+        // There is no newer one yet.
+        let day_later = 4 * DAY + 2 * HOUR;
+        assert_eq!(account.run(after(day_later)).await.expect("a run"), Reconciled::default());
+        account.put_inventory(after(4 * DAY), &rows[..2]);
+        let run = account.run(after(day_later + 900)).await.expect("a run");
+        assert_eq!(
+            run,
+            Reconciled { ended: 1, listed: 2, missed: 0 },
+            "as they are, they are known"
+        );
+        assert_eq!(keys(&account.sent()), [""; 0]);
+    }
+}
+
+#[tokio::test]
+async fn an_inventory_that_is_stale_or_missing_or_can_not_be_read_is_told_and_nothing_is_sent() {
+    let account = Account::with(BY_INVENTORY);
+    account.put(BUCKET, "orders/1/a", after(HOUR));
+    let fails = async |at: u64| {
+        let error = account.run(after(at)).await.expect_err("it can't be reconciled");
+        assert!(matches!(&error, Error::Routes(routes) if routes == &["orders"]), "{error}");
+        assert_eq!(account.sent(), []);
+    };
+    fails(3 * DAY).await;
+    account.put_inventory(after(2 * DAY + HOUR), &[("orders/1/a", "x")]);
+    fails(5 * DAY + HOUR + 1).await;
+    account.aws.put_object(
+        INVENTORIES,
+        "of/acme-landing/all/2026-02-04T00-00Z/manifest.checksum",
+        b"0",
+        time(after(3 * DAY)),
+    );
+    fails(4 * DAY).await;
+    account.put_inventory(after(3 * DAY), &[("orders/1/a", "x")]);
+    account.aws.answer("GetObject", |_, _| Act::Fail { status: 403, code: "AccessDenied" });
+    fails(4 * DAY).await;
+    account.aws.answer("GetObject", |_, _| Act::Serve);
+    let run = account.run(after(4 * DAY)).await.expect("a run");
+    assert_eq!((run.ended, run.missed), (1, 1));
+    assert_eq!(account.told("Failures"), [1, 1, 1, 1]);
+}
+
+#[tokio::test]
+async fn a_pass_over_an_inventory_goes_on_at_its_row_and_begins_anew_if_that_is_gone() {
+    let account = Account::with(BY_INVENTORY);
+    let names: Vec<String> = (0..2_500).map(|n| format!("orders/1/{n:04}")).collect();
+    for key in &names {
+        account.put(BUCKET, key, after(HOUR));
+    }
+    let rows: Vec<(&str, &str)> = names.iter().map(|key| (key.as_str(), "x")).collect();
+    account.put_inventory(after(2 * DAY + 2 * HOUR), &rows);
+    // The second page fails.
+    account.aws.answer("SendMessageBatch", |call, _| {
+        match call.body.to_string().contains("orders/1/1500") {
+            true => Act::Fail { status: 500, code: "InternalError" },
+            false => Act::Serve,
+        }
+    });
+    account.run(after(3 * DAY)).await.expect_err("a page fails");
+    account.aws.answer("SendMessageBatch", |_, _| Act::Serve);
+    let first = account.sent();
+    let run = account.run(after(3 * DAY + 900)).await.expect("a run");
+    assert_eq!(run, Reconciled { ended: 1, listed: 1_500, missed: 1_500 });
+    let mut all = [first, account.sent()].concat();
+    all.sort_by(|a, b| a.key.cmp(&b.key));
+    all.dedup_by(|a, b| a.key == b.key);
+    assert_eq!(keys(&all), names);
+
+    account.put_inventory(after(3 * DAY + 2 * HOUR), &rows[..1]);
+    let short = Duration::from_secs(59);
+    let run = account.run_for(after(5 * DAY), short).await.expect("a run");
+    assert_eq!(run, Reconciled::default(), "a pass has begun");
+    account.aws.answer("GetObject", |_, _| Act::Fail { status: 404, code: "NoSuchKey" });
+    account.run(after(5 * DAY + 900)).await.expect("a run");
+    account.aws.answer("GetObject", |_, _| Act::Serve);
+    account.put_inventory(after(4 * DAY), &rows[..2]);
+    let run = account.run(after(5 * DAY + 1_800)).await.expect("a run");
+    assert_eq!((run.ended, run.listed), (1, 2));
+}
+
+#[tokio::test]
+async fn a_route_that_is_pruned_by_date_is_listed_below_the_dates_that_it_looks_back_to_only() {
+    let routes = ROUTES.replace("key: \"orders/{day}/{file}\"", "key: \"orders/dt={day}/{file}\"");
+    let routes = routes.replace(
+        "grace: 1h, action: start",
+        "grace: 1h, action: start, prune_by_date: \"orders/dt={yyyy}-{mm}-{dd}/\"",
+    );
+    for is_versioned in [false, true] {
+        let account = Account::with(&routes);
+        if is_versioned {
+            account.aws.keep_versions(BUCKET);
+        }
+        for day in ["2026-01-01", "2026-01-31", "2026-02-01", "2026-02-03", "2026-02-09"] {
+            account.put(BUCKET, &format!("orders/dt={day}/a"), after(DAY));
+        }
+        for number in 0..1_200 {
+            account.put(BUCKET, &format!("orders/dt=2026-02-02/{number:04}"), after(DAY));
+        }
+        // The pass looks back to 2026-02-01, and to a day more at both ends.
+        let run = account.run(after(2 * DAY)).await.expect("a run");
+        assert_eq!((run.ended, run.missed), (2, 1_203));
+        let sent = account.sent();
+        assert_eq!(
+            [&sent[0].key, &sent[1].key, &sent[1_202].key],
+            ["orders/dt=2026-01-31/a", "orders/dt=2026-02-01/a", "orders/dt=2026-02-03/a"]
+        );
+        let operation = if is_versioned { "ListObjectVersions" } else { "ListObjectsV2" };
+        let lists = account.aws.calls_of(operation);
+        let prefixes = lists.iter().filter_map(|list| list["prefix"].as_str());
+        let prefixes: Vec<&str> = prefixes.filter(|it| it.starts_with("orders/")).collect();
+        assert_eq!((prefixes.len(), prefixes[0]), (5, "orders/dt=2026-01-31/"));
+    }
 }
 
 #[test]

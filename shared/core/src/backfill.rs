@@ -55,7 +55,7 @@ pub enum Source {
 }
 
 impl Source {
-    fn is_bucket(&self) -> bool {
+    pub(crate) fn is_bucket(&self) -> bool {
         *self == Self::Bucket
     }
 }
@@ -76,6 +76,22 @@ pub enum Place {
     Key(String),
     /// In a list of keys or an inventory.
     Row(Row),
+}
+
+impl Place {
+    /// Returns the place that was kept as a key or as a row; `None` at the beginning.
+    pub fn kept(after: Option<&str>, row: Option<Row>) -> Option<Self> {
+        after.map(|key| Self::Key(key.to_owned())).or(row.map(Self::Row))
+    }
+
+    /// Returns the key or the row to keep.
+    pub fn to_keep(place: Option<Self>) -> (Option<String>, Option<Row>) {
+        match place {
+            None => (None, None),
+            Some(Self::Key(key)) => (Some(key), None),
+            Some(Self::Row(row)) => (None, Some(row)),
+        }
+    }
 }
 
 /// Which of the selected objects the route is to take.
@@ -174,17 +190,13 @@ impl Backfill {
 
     /// Returns how far it came; `None` at the beginning.
     pub fn place(&self) -> Option<Place> {
-        self.after.clone().map(Place::Key).or(self.row.map(Place::Row))
+        Place::kept(self.after.as_deref(), self.row)
     }
 
     /// Returns it with another place that it came to.
     #[must_use]
     pub fn reached(self, place: Option<Place>) -> Self {
-        let (after, row) = match place {
-            None => (None, None),
-            Some(Place::Key(key)) => (Some(key), None),
-            Some(Place::Row(row)) => (None, Some(row)),
-        };
+        let (after, row) = Place::to_keep(place);
         Self { after, row, ..self }
     }
 

@@ -2,17 +2,22 @@
 //!
 //! A pass lists everything below what the route's keys begin with, in as many runs as it takes. [`Reconciliation`] is what
 //! the ledger keeps of a route, so that each run goes on where the one before ended. What a page has for the route,
-//! [`sift`](crate::backfill::sift) says.
+//! [`sift`](crate::backfill::sift) says. [`inventory`](crate::inventory) and [`dates`](crate::dates) have what a pass can list
+//! instead of all that, and `reach` what it takes to be allowed to.
+
+mod reach;
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use self::reach::Reach;
 use crate::arrivals::Listing;
 use crate::audit::{Finding, State};
-use crate::backfill::{Counts, Selection};
+use crate::backfill::{Counts, Place, Row, Selection, Source};
 use crate::chain::problems::Severity;
+use crate::inventory::INVENTORY_LAG;
 use crate::moment::Time;
 use crate::routes::{Action, Reconcile, Route};
 
@@ -49,9 +54,23 @@ pub struct Reconciliation {
     /// Since when each pass has missed something. `None` if the last one missed nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing_since: Option<Time>,
+    /// What was missing until a pass missed nothing any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Ended>,
     /// The number of writes.
     #[serde(skip)]
     pub revision: u64,
+}
+
+/// From when to when passes missed something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// When the first of these passes began.
+    pub since: Time,
+    /// When the last of them began.
+    pub last_seen: Time,
+    /// When a pass ended that missed nothing.
+    pub at: Time,
 }
 
 /// One listing of everything below what a route's keys begin with.
@@ -66,9 +85,18 @@ pub struct Pass {
     pub from: Time,
     /// It looks at objects that were written before this time.
     pub until: Time,
-    /// The last key that it is done with.
+    /// What names the objects: the bucket, or an inventory of it.
+    #[serde(default, skip_serializing_if = "Source::is_bucket")]
+    pub source: Source,
+    /// What is done about what it misses.
+    #[serde(default)]
+    pub action: Action,
+    /// The last key that it is done with, if it lists the bucket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
+    /// How far it came, if an inventory names the objects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub row: Option<Row>,
     /// What it has found so far. What it misses counts as taken.
     pub counts: Counts,
     /// The first keys of what it misses.
@@ -90,6 +118,7 @@ impl Reconciliation {
             pass: None,
             last: None,
             missing_since: None,
+            ended: None,
             revision: 0,
         }
     }
@@ -110,40 +139,77 @@ impl Reconciliation {
     /// deployed when stays known.
     #[must_use]
     pub fn retired(&self) -> Option<Self> {
-        let retired = Self { pass: None, last: None, missing_since: None, ..self.clone() };
+        let (pass, last, missing_since, ended) = (None, None, None, None);
+        let retired = Self { pass, last, missing_since, ended, ..self.clone() };
         (retired != *self).then_some(retired)
     }
 
-    /// Returns it with a pass under way: the one that is, or a new one if it is time. Returns `None` if it isn't.
+    /// Returns it without the pass under way, of which the objects aren't named any more. The next one is due at once.
     #[must_use]
-    pub fn begun(&self, reconcile: &Reconcile, now: Time) -> Option<Self> {
+    pub fn without_pass(&self) -> Self {
+        Self { pass: None, ..self.clone() }
+    }
+
+    /// Returns `true` if no pass is under way, and it is time for the next one.
+    pub fn is_due(&self, reconcile: &Reconcile, now: Time) -> bool {
+        let was_long_ago = |last: &Pass| now >= last.started_at + reconcile.every;
+        self.pass.is_none() && self.last.as_ref().is_none_or(was_long_ago)
+    }
+
+    /// Returns it with a pass under way: the one that is, or a new one if it is time. Returns `None` if it isn't. The new one
+    /// reads `inventory` if there is one, with its manifest as `source`. Then it looks at nothing that could be missing there,
+    /// and isn't begun if the pass before came as far.
+    #[must_use]
+    pub fn begun(
+        &self,
+        reconcile: &Reconcile,
+        inventory: Option<(Source, Time)>,
+        now: Time,
+    ) -> Option<Self> {
         if self.pass.is_some() {
             return Some(self.clone());
         }
-        let last = self.last.as_ref();
-        if last.is_some_and(|last| now < last.started_at + reconcile.every) {
+        if !self.is_due(reconcile, now) {
             return None;
         }
-        let Reconcile { look_back, grace, .. } = *reconcile;
-        let until = now - grace;
+        let Reconcile { look_back, grace, action, .. } = *reconcile;
+        let last = self.last.as_ref();
+        let (source, until) = match inventory {
+            None => (Source::Bucket, now - grace),
+            Some((source, taken_at)) => (source, (now - grace).min(taken_at - INVENTORY_LAG)),
+        };
+        if !source.is_bucket() && last.is_some_and(|last| last.until >= until) {
+            return None;
+        }
         // If a pass was late or took long, the next one begins where it ended, but not at any time in the past: the route
         // may have been away in between.
-        let reached = last.map_or(until, |last| last.until);
-        let from = reached.min(now - look_back).max(now - look_back - look_back).max(self.since);
+        let (reached, end) = (last.map_or(until, |last| last.until), until + grace);
+        let from = reached.min(end - look_back).max(end - look_back - look_back).max(self.since);
         let (counts, examples) = (Counts::default(), Vec::new());
-        let (ended_at, after) = (None, None);
-        let pass = Pass { started_at: now, ended_at, from, until, after, counts, examples };
+        let (ended_at, after, row) = (None, None, None);
+        let pass = Pass {
+            started_at: now,
+            ended_at,
+            from,
+            until,
+            source,
+            action,
+            after,
+            row,
+            counts,
+            examples,
+        };
         (from < until).then(|| Self { pass: Some(pass), ..self.clone() })
     }
 
     /// Returns it after a page of the pass that is under way. `missed` are the keys that the page misses, and `after` is
-    /// the last key that it is done with; `None` ends the pass.
+    /// the place up to which it is done; `None` ends the pass.
     #[must_use]
     pub fn after_page<'k>(
         &self,
         found: Counts,
         missed: impl Iterator<Item = &'k str>,
-        after: Option<String>,
+        after: Option<Place>,
         now: Time,
     ) -> Self {
         let mut next = Self { updated_at: now, ..self.clone() };
@@ -151,14 +217,22 @@ impl Reconciliation {
         pass.counts += found;
         let room = MAX_EXAMPLES.saturating_sub(pass.examples.len());
         pass.examples.extend(missed.take(room).map(str::to_owned));
-        pass.after = after;
-        if pass.after.is_some() {
+        let is_last = after.is_none();
+        (pass.after, pass.row) = Place::to_keep(after);
+        if !is_last {
             return Self { pass: Some(pass), ..next };
         }
         pass.ended_at = Some(now);
         let is_missing = pass.counts.taken > 0;
         let missing_since = is_missing.then(|| next.missing_since.unwrap_or(pass.started_at));
-        Self { missing_since, last: Some(pass), ..next }
+        let ended = match next.missing_since {
+            Some(since) if !is_missing => {
+                let last_seen = next.last.as_ref().map_or(since, |last| last.started_at);
+                Some(Ended { since, last_seen, at: now })
+            }
+            _ => next.ended.filter(|_| !is_missing),
+        };
+        Self { missing_since, ended, last: Some(pass), ..next }
     }
 
     /// Returns how far it has come: what was written before, and after the first deployment, is known.
@@ -168,19 +242,37 @@ impl Reconciliation {
 
     /// Returns the detail of the event that announces what became of it with the pass that has just ended; `None` if
     /// nothing did. `before` is how it was. The event has the shape of those about findings.
-    pub fn event(&self, before: &Self, whose: &Whose<'_>, action: Action) -> Option<Value> {
-        let last = self.last.as_ref()?;
-        let (state, first_seen) = match (before.missing_since, self.missing_since) {
-            (None, Some(since)) => (State::Open, since),
-            (Some(since), None) => (State::Resolved, since),
-            _ => return None,
-        };
+    pub fn event(&self, before: &Self, whose: &Whose<'_>) -> Option<Value> {
+        if before.missing_since.is_some() == self.missing_since.is_some() {
+            return None;
+        }
         let Whose { stack, account, region } = whose;
+        let last = self.last.as_ref()?;
+        let mut event = self.finding(account)?.event(stack, region);
+        event["route"] = self.route.as_str().into();
+        event["missed"] = last.counts.taken.into();
+        event["examples"] = self.examples(last).into();
+        Some(event)
+    }
+
+    fn examples(&self, of: &Pass) -> Vec<String> {
+        of.examples.iter().map(|key| format!("s3://{}/{key}", self.bucket)).collect()
+    }
+
+    /// Returns the finding that it is: open as long as each pass misses something, resolved by the first that misses
+    /// nothing. Returns `None` if no pass has missed anything. `account` is the data account's ID.
+    pub fn finding(&self, account: &str) -> Option<Finding> {
+        let last = self.last.as_ref()?;
+        let (state, first_seen, last_seen, resolved_at) = match (self.missing_since, self.ended) {
+            (Some(since), _) => (State::Open, since, last.started_at, None),
+            (None, Some(Ended { since, last_seen, at })) => {
+                (State::Resolved, since, last_seen, Some(at))
+            }
+            (None, None) => return None,
+        };
         let Self { route, bucket, .. } = self;
-        let count = last.counts.taken;
-        let examples: Vec<String> =
-            last.examples.iter().map(|key| format!("s3://{bucket}/{key}")).collect();
-        let (severity, cause, fix) = match action {
+        let (count, examples) = (last.counts.taken, self.examples(last));
+        let (severity, cause, fix) = match last.action {
             Action::Start => (
                 Severity::Medium,
                 "S3 has announced nothing of these objects, or the event got lost. They are put into batches.",
@@ -192,18 +284,17 @@ impl Reconciliation {
                 "Find out whether a notification rule of the bucket was changed for a while, and have the objects processed.",
             ),
         };
-        let evidence = match count {
-            0 => "a pass misses nothing any more".to_owned(),
-            1 => format!("1 object of the route is in no batch: {}", examples.concat()),
+        let evidence = match (state, count) {
+            (State::Resolved, _) => "a pass misses nothing any more".to_owned(),
+            (_, 1) => format!("1 object of the route is in no batch: {}", examples.concat()),
             _ => format!(
                 "{count} objects of the route are in no batch, such as {}",
                 examples.join(", ")
             ),
         };
-        let command = matches!((action, state), (Action::Report, State::Open))
+        let command = matches!((last.action, state), (Action::Report, State::Open))
             .then(|| format!("landfall backfill --route {route} --dry-run"));
-        let last_seen = before.last.as_ref().filter(|_| count == 0).unwrap_or(last).started_at;
-        let finding = Finding {
+        Some(Finding {
             id: format!("reconciliation/arrivals_missed/{route}"),
             state,
             link: "reconciliation".to_owned(),
@@ -211,20 +302,15 @@ impl Reconciliation {
             code: "arrivals_missed".to_owned(),
             severity,
             resource: format!("s3://{bucket}"),
-            account: (*account).to_owned(),
+            account: account.to_owned(),
             evidence,
             cause: cause.to_owned(),
             fix: fix.to_owned(),
             command,
             first_seen,
             last_seen,
-            resolved_at: last.ended_at.filter(|_| count == 0),
-        };
-        let mut event = finding.event(stack, region);
-        event["route"] = route.as_str().into();
-        event["missed"] = count.into();
-        event["examples"] = examples.into();
-        Some(event)
+            resolved_at,
+        })
     }
 }
 
@@ -245,6 +331,11 @@ impl Pass {
         let (prefix, _) = route.key.literal_ends();
         let (route, bucket) = (route.name.clone(), route.bucket.clone());
         Selection { route, bucket, prefix, since: Some(self.from), until: Some(self.until) }
+    }
+
+    /// Returns the place up to which it is done; `None` at the beginning.
+    pub fn place(&self) -> Option<Place> {
+        Place::kept(self.after.as_deref(), self.row)
     }
 
     /// Returns the listing that its messages name.

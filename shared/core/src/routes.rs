@@ -8,8 +8,10 @@
 pub(crate) mod resolve;
 pub(crate) mod written;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 pub use resolve::deploy::refused;
 pub use resolve::{NEW_EXTERNAL_ID_CHARS, is_external_id, is_short_external_id};
@@ -18,6 +20,8 @@ pub use written::json_schema;
 use crate::arrivals::Arrival;
 use crate::at::At;
 use crate::batch::{ClaimMode, Closing, NO_TARGET, RunState, Scope, Start};
+use crate::dates::DatePrefix;
+use crate::inventory::InventoryPlace;
 use crate::pattern::Pattern;
 use crate::problem::Problem;
 use crate::router::{self, Router};
@@ -112,7 +116,7 @@ pub struct Route {
 }
 
 /// How often a route's bucket is listed for objects that S3 never announced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reconcile {
     /// How long after the beginning of one pass the next one begins.
     pub every: Duration,
@@ -122,11 +126,27 @@ pub struct Reconcile {
     pub grace: Duration,
     /// What is done about the objects that a pass misses.
     pub action: Action,
+    /// Where S3 writes the inventories of the bucket, if they are read instead of listing it.
+    pub inventory: Option<InventoryPlace>,
+    /// What keys with a date begin with, if a pass lists only those with the dates that it looks back to.
+    pub prune_by_date: Option<DatePrefix>,
 }
 
 /// What is done about objects that S3 never announced.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, strum::IntoStaticStr, strum::VariantArray)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    strum::IntoStaticStr,
+    strum::VariantArray,
+    Serialize,
+    Deserialize,
+)]
 #[strum(serialize_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum Action {
     /// They are put into batches.
     Start,
@@ -310,12 +330,6 @@ impl Routes {
     /// Returns `true` if events say of some route's batches that they have closed.
     pub fn announces(&self) -> bool {
         self.routes.iter().any(|route| route.announce)
-    }
-
-    /// Returns the buckets that are listed for what S3 never announced.
-    pub fn reconciled_buckets(&self) -> BTreeSet<&str> {
-        let reconciled = self.routes.iter().filter(|route| route.reconcile.is_some());
-        reconciled.map(|route| route.bucket.as_str()).collect()
     }
 
     /// Returns a finder to look up keys with.

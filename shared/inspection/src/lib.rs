@@ -16,6 +16,7 @@ mod dynamodb;
 mod eventbridge;
 mod glue;
 mod iam_events;
+pub mod inventory;
 mod kms;
 mod lambda;
 pub mod listing;

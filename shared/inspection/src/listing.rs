@@ -16,7 +16,7 @@ const VERSIONS: Call = Call { operation: "ListObjectVersions", missing: &["NoSuc
 const HEAD: Call = Call { operation: "HeadObject", missing: &["NoSuchKey"] };
 
 /// How many objects are looked at at once.
-const HEADS_AT_ONCE: usize = 32;
+const LOOKS_AT_ONCE: usize = 32;
 
 /// A part of a bucket, to be listed.
 #[derive(Debug)]
@@ -77,7 +77,28 @@ impl<'a> Lister<'a> {
             }
             .map_err(|why| ((*key).to_owned(), why))
         });
-        heads.buffered(HEADS_AT_ONCE).try_collect().await
+        heads.buffered(LOOKS_AT_ONCE).try_collect().await
+    }
+
+    /// Returns a lister of what begins with another prefix.
+    #[must_use]
+    pub fn below(&self, prefix: &str) -> Self {
+        let Self { clients, bucket, account, has_versions, .. } = *self;
+        Self { clients, bucket, account, prefix: prefix.to_owned(), has_versions }
+    }
+
+    /// Looks at these objects as they are now, by listing each of them: whoever lists a bucket need not be allowed to read
+    /// it. Returns `None` for each that isn't there.
+    ///
+    /// # Errors
+    /// Says why nothing was seen.
+    pub async fn listed_now(&self, keys: &[&str]) -> Seen<Vec<Option<Listed>>> {
+        let listed = stream::iter(keys).map(async |key| {
+            // The key itself comes before all that begin with it.
+            let page = self.below(key).page(None, 1).await?;
+            Ok(page.objects.into_iter().find(|found| found.key == *key))
+        });
+        listed.buffered(LOOKS_AT_ONCE).try_collect().await
     }
 
     /// Lists the objects with keys behind `after`, `most` of them at most. S3 lists no more than 1,000.

@@ -346,6 +346,11 @@ impl StandIn {
         s3::etag(content)
     }
 
+    /// Returns `true` if a bucket keeps versions.
+    pub fn keeps_versions(&self, bucket: &str) -> bool {
+        self.shared.lock().s3.versioned.contains(bucket)
+    }
+
     /// Lets a bucket keep versions.
     pub fn keep_versions(&self, bucket: &str) {
         self.shared.lock().s3.versioned.insert(bucket.to_owned());

@@ -45,7 +45,7 @@ const JOBS: [&str; 9] = [
 
 /// The buckets of the routes, and of tests that have one of their own.
 const BUCKETS: &str = "provisioner:LandingBucketArns=arn:aws:s3:::acme-landing,arn:aws:s3:::acme-envelopes,\
-    arn:aws:s3:::acme-shared,arn:aws:s3:::acme-encrypted";
+    arn:aws:s3:::acme-shared,arn:aws:s3:::acme-encrypted,arn:aws:s3:::acme-backfilled";
 
 pub struct Stage {
     pub cloud: LocalCloud,

@@ -59,7 +59,7 @@ fn facts() -> Facts {
         job_arns: names(&["arn:aws:glue:eu-central-1:222222222222:job/orders"]),
         announces: false,
         forwards_iam_events: true,
-        reconciled_buckets: BTreeSet::new(),
+        reconciled: Reach::default(),
         partition: "aws".to_owned(),
         architecture: "arm64",
         artifacts: (
@@ -333,23 +333,36 @@ fn the_functions_may_put_events_once_a_route_announces_and_keep_that() {
 
 #[test]
 fn there_is_a_reconciler_for_the_buckets_of_routes_that_ask_for_it_as_long_as_one_does() {
-    let data = "Parameters: { ReconciledBucketArns: { Default: '' } }\nResources: {}";
+    let data = "Parameters: { ReconciledBucketArns: { Default: '' }, ReconciledPrefixes: { Default: '' }, \
+                ReconciledInventoryArns: { Default: '' } }\nResources: {}";
     let template = Template::read(data).expect("a template");
     let templates = BTreeMap::from([(TemplateName::Data, template)]);
-    let planned = |buckets: &[&str], known: &KnownStacks| {
-        let reconciled_buckets = buckets.iter().map(|bucket| (*bucket).to_owned()).collect();
-        let facts = Facts { reconciled_buckets, ..facts() };
+    let names = |of: &[&str]| of.iter().map(|name| (*name).to_owned()).collect();
+    let planned = |reconciled: Reach, known: &KnownStacks| {
+        let facts = Facts { reconciled, ..facts() };
         let order = Order::AnalyticsFirst;
         let steps = steps(&facts, &templates, &[], known, &ExternalId::Kept, order, false);
         let steps = steps.expect("nothing is missing");
-        let value = steps[0].parameters.get("ReconciledBucketArns").map(cloudformation::shown);
-        value.expect("it follows from the routes")
+        ["ReconciledBucketArns", "ReconciledPrefixes", "ReconciledInventoryArns"].map(|name| {
+            let value = steps[0].parameters.get(name).map(cloudformation::shown);
+            value.expect("it follows from the routes")
+        })
     };
     let arns = "arn:aws:s3:::acme-items,arn:aws:s3:::acme-landing";
-    assert_eq!(planned(&[], &KnownStacks::new()), "");
-    assert_eq!(planned(&["acme-landing", "acme-items"], &KnownStacks::new()), arns);
+    assert_eq!(planned(Reach::default(), &KnownStacks::new()), ["", "", ""]);
+    let reach = Reach {
+        buckets: names(&["acme-landing", "acme-items"]),
+        prefixes: names(&["orders/*", "items/*"]),
+        inventories: names(&["acme-items/acme-landing/all/*"]),
+    };
+    let inventories = "arn:aws:s3:::acme-items/acme-landing/all/*";
+    let expected = [arns, "items/*,orders/*", inventories];
+    assert_eq!(planned(reach.clone(), &KnownStacks::new()), expected);
+    let long = (0..100).map(|number| format!("a-prefix-of-many/{number}/*"));
+    let many = Reach { prefixes: long.collect(), ..reach };
+    assert_eq!(planned(many, &KnownStacks::new()), [arns, "", inventories], "they don't fit");
     let has = known(&[(Side::Data, TemplateName::Data, &[("ReconciledBucketArns", arns)])]);
-    assert_eq!(planned(&[], &has), "");
+    assert_eq!(planned(Reach::default(), &has), ["", "", ""]);
 }
 
 #[test]

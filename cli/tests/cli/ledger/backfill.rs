@@ -414,8 +414,16 @@ fn what_stands_in_the_way_is_told_at_once() {
     fail("GetBucketVersioning", "AccessDenied");
     check(
         &["backfill", "--route", "orders", "--dry-run"],
-        "failed to look at bucket `acme-landing`: to look, the credentials need `s3:GetBucketVersioning`",
+        "failed to look at bucket `acme-landing` of account `111111111111`: to look, the credentials need `s3:GetBucketVersioning`",
     );
+    // S3 says of a bucket of somebody else what it says without the permission.
+    world.desk.stand_in.clear_rules();
+    world.desk.stand_in.own_buckets("999999999999");
+    check(
+        &["backfill", "--route", "orders", "--yes"],
+        "failed to look at bucket `acme-landing` of account `111111111111`: to look,",
+    );
+    world.desk.stand_in.own_buckets("111111111111");
     fail("Query", "AccessDeniedException");
     check(
         &["backfill", "--route", "orders", "--dry-run"],

@@ -51,11 +51,15 @@ pub fn member(key: &str) -> Member {
 
 impl Desk {
     pub fn new() -> Self {
-        let stand_in = StandIn::start(vec![
+        Self::with(vec![
             Table::ledger("landfall-ledger"),
             Table::claims("landfall-claims"),
             Table::new("landfall-provisioner", "id", None),
-        ]);
+        ])
+    }
+
+    pub fn with(tables: Vec<Table>) -> Self {
+        let stand_in = StandIn::start(tables);
         let credentials = Credentials::new("id", "key", None, None, "test");
         let config = SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())

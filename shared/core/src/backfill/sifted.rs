@@ -1,6 +1,6 @@
 //! What a route takes of the objects that a backfill finds, page by page and in all.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher, RandomState};
 
 use super::{Counts, Selection};
@@ -40,6 +40,13 @@ impl Sifted {
         self.fates.truncate(objects);
         self.taken.retain(|taken| taken.at < objects);
         self.add_up();
+    }
+
+    /// Returns which objects of the page are to be sent. `is_known` says of each object that the route takes whether it is
+    /// in a batch already.
+    pub fn to_send(&self, is_known: &[bool]) -> BTreeSet<usize> {
+        let sent = self.taken.iter().zip(is_known).filter(|(_, is_known)| !**is_known);
+        sent.map(|(taken, _)| taken.at).collect()
     }
 
     fn add_up(&mut self) {

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::inventory::InventoryPlace;
 use crate::routes::Routes;
 
 const TEXT: &str = r#"version: 1
@@ -27,6 +28,11 @@ fn reconcile() -> Reconcile {
     route().reconcile.expect("it is reconciled")
 }
 
+fn by_inventory() -> Reconcile {
+    let uri = "s3://acme-inventories/acme-landing/all/";
+    Reconcile { inventory: InventoryPlace::parse(uri, "acme-landing"), ..reconcile() }
+}
+
 fn new() -> Reconciliation {
     Reconciliation::new(&route(), DEPLOYED, None, DEPLOYED)
 }
@@ -37,7 +43,16 @@ fn counts(taken: u64) -> Counts {
 
 /// Has a whole pass begin at this time, if it is due, and end.
 fn passed(before: &Reconciliation, at: Time, missed: u64) -> Option<Reconciliation> {
-    let begun = before.begun(&reconcile(), at)?;
+    passed_as(&reconcile(), before, at, missed)
+}
+
+fn passed_as(
+    reconcile: &Reconcile,
+    before: &Reconciliation,
+    at: Time,
+    missed: u64,
+) -> Option<Reconciliation> {
+    let begun = before.begun(reconcile, None, at)?;
     let keys: Vec<String> = (0..missed).map(|number| format!("orders/{number}")).collect();
     Some(begun.after_page(counts(missed), keys.iter().map(String::as_str), None, at + HOUR))
 }
@@ -49,10 +64,10 @@ fn range(of: &Reconciliation) -> (Time, Time) {
 
 #[test]
 fn a_pass_looks_at_nothing_that_is_older_than_the_route_or_younger_than_grace() {
-    assert_eq!(new().begun(&reconcile(), DEPLOYED + HOUR), None, "everything is too young");
-    let first = new().begun(&reconcile(), DEPLOYED + 2 * HOUR).expect("it begins");
+    assert_eq!(new().begun(&reconcile(), None, DEPLOYED + HOUR), None, "everything is too young");
+    let first = new().begun(&reconcile(), None, DEPLOYED + 2 * HOUR).expect("it begins");
     assert_eq!(range(&first), (DEPLOYED, DEPLOYED + HOUR));
-    let later = new().begun(&reconcile(), DEPLOYED + 10 * DAY).expect("it begins");
+    let later = new().begun(&reconcile(), None, DEPLOYED + 10 * DAY).expect("it begins");
     assert_eq!(range(&later), (DEPLOYED + 7 * DAY, DEPLOYED + 10 * DAY - HOUR));
     let selection = later.pass.expect("a pass").selection(&route());
     assert_eq!(
@@ -71,11 +86,15 @@ fn a_route_with_batches_was_deployed_before_the_first_of_them() {
 #[test]
 fn a_pass_goes_on_where_the_run_before_ended_and_the_next_one_begins_when_it_is_time() {
     let now = DEPLOYED + DAY;
-    let begun = new().begun(&reconcile(), now).expect("it begins");
+    let begun = new().begun(&reconcile(), None, now).expect("it begins");
     let missed = ["orders/a", "orders/b"];
-    let page =
-        begun.after_page(counts(2), missed.into_iter(), Some("orders/b".to_owned()), now + HOUR);
-    let going_on = page.begun(&reconcile(), now + 30 * DAY).expect("it goes on");
+    let page = begun.after_page(
+        counts(2),
+        missed.into_iter(),
+        Some(Place::Key("orders/b".to_owned())),
+        now + HOUR,
+    );
+    let going_on = page.begun(&reconcile(), None, now + 30 * DAY).expect("it goes on");
     assert_eq!((range(&going_on), &going_on), (range(&begun), &page));
     let ended = going_on.after_page(counts(1), ["orders/c"].into_iter(), None, now + 2 * HOUR);
     assert_eq!(ended.pass, None);
@@ -83,8 +102,8 @@ fn a_pass_goes_on_where_the_run_before_ended_and_the_next_one_begins_when_it_is_
     assert_eq!((last.counts.found, last.counts.taken), (20, 3));
     assert_eq!(last.examples, ["orders/a", "orders/b", "orders/c"]);
     assert_eq!((last.length(now), ended.reached()), (2 * HOUR, now - HOUR));
-    assert_eq!(ended.begun(&reconcile(), now + DAY - HOUR), None);
-    assert!(ended.begun(&reconcile(), now + DAY).is_some());
+    assert_eq!(ended.begun(&reconcile(), None, now + DAY - HOUR), None);
+    assert!(ended.begun(&reconcile(), None, now + DAY).is_some());
 }
 
 #[test]
@@ -106,7 +125,7 @@ fn a_route_that_is_not_reconciled_any_more_has_nothing_open_and_keeps_its_first_
     let retired = before.retired().expect("it changes");
     assert_eq!((retired.since, retired.missing_since, &retired.last), (DEPLOYED, None, &None));
     assert_eq!(retired.retired(), None);
-    let again = retired.begun(&reconcile(), DEPLOYED + 90 * DAY).expect("it begins");
+    let again = retired.begun(&reconcile(), None, DEPLOYED + 90 * DAY).expect("it begins");
     assert_eq!(range(&again).0, DEPLOYED + 87 * DAY, "it looks back no farther than it should");
 }
 
@@ -118,7 +137,7 @@ fn what_is_missed_is_announced_once_and_again_when_nothing_is_missed_any_more() 
     for (day, missed) in [0, 12, 3, 0, 0, 1].into_iter().enumerate() {
         let at = DEPLOYED + DAY * (u32::try_from(day).expect("few") + 1);
         let after = passed(&before, at, missed).expect("it is due");
-        let event = after.event(&before, &whose, Action::Start);
+        let event = after.event(&before, &whose);
         told.push(event.map(|it| format!("{} {}", it["state"], it["missed"])));
         if let Some(last) = &after.last {
             assert!(last.examples.len() <= MAX_EXAMPLES);
@@ -132,10 +151,61 @@ fn what_is_missed_is_announced_once_and_again_when_nothing_is_missed_any_more() 
 }
 
 #[test]
+fn a_finding_is_open_as_long_as_passes_miss_something_and_resolved_by_one_that_misses_nothing() {
+    let finding = |of: &Reconciliation| of.finding("111111111111");
+    let first = passed(&new(), DEPLOYED + DAY, 2).expect("it is due");
+    let second = passed(&first, DEPLOYED + 2 * DAY, 1).expect("it is due");
+    let open = finding(&second).expect("a finding");
+    assert_eq!((open.state, open.severity), (State::Open, Severity::Medium));
+    assert_eq!((open.first_seen, open.last_seen), (DEPLOYED + DAY, DEPLOYED + 2 * DAY));
+    assert!(open.evidence.ends_with("s3://acme-landing/orders/0"), "{}", open.evidence);
+    let begun = second.begun(&reconcile(), None, DEPLOYED + 3 * DAY).expect("it is due");
+    assert_eq!(finding(&begun), Some(open.clone()), "a pass that hasn't ended resolves nothing");
+    for later in 0..2 {
+        let mut third = passed(&second, DEPLOYED + 3 * DAY, 0).expect("it is due");
+        if later > 0 {
+            third = passed(&third, DEPLOYED + 4 * DAY, 0).expect("it is due");
+        }
+        let resolved = finding(&third).expect("a finding");
+        assert_eq!((&resolved.id, resolved.state), (&open.id, State::Resolved));
+        assert_eq!(
+            (resolved.first_seen, resolved.last_seen, resolved.resolved_at),
+            (open.first_seen, open.last_seen, Some(DEPLOYED + 3 * DAY + HOUR))
+        );
+        assert_eq!(third.retired().and_then(|it| finding(&it)), None);
+    }
+    assert_eq!(finding(&passed(&new(), DEPLOYED + DAY, 0).expect("it is due")), None);
+}
+
+#[test]
+fn a_pass_over_an_inventory_looks_at_nothing_that_could_be_missing_there() {
+    let reconcile = by_inventory();
+    let source =
+        |id: u64| Source::Inventory { manifest: format!("s3://i/{id}"), md5: "0".to_owned() };
+    let now = DEPLOYED + 10 * DAY;
+    let taken_at = now - HOUR;
+    let begun = new().begun(&reconcile, Some((source(1), taken_at)), now).expect("it begins");
+    assert_eq!(range(&begun), (taken_at - 5 * DAY + HOUR, taken_at - 2 * DAY));
+    let pass = begun.pass.as_ref().expect("a pass");
+    assert_eq!((&pass.source, pass.place()), (&source(1), None));
+    let row = Row { file: 1, row: 7 };
+    let page = begun.after_page(counts(0), std::iter::empty(), Some(Place::Row(row)), now);
+    assert_eq!(page.pass.as_ref().and_then(Pass::place), Some(Place::Row(row)));
+    let ended = page.after_page(counts(0), std::iter::empty(), None, now);
+    let later = now + DAY;
+    assert_eq!(ended.begun(&reconcile, Some((source(1), taken_at)), later), None, "it is the same");
+    let next = Some((source(2), taken_at + DAY));
+    let next = ended.begun(&reconcile, next, later).expect("it begins");
+    assert!(range(&next).0 <= range(&begun).1, "nothing between the two is left out");
+    assert!(ended.without_pass().pass.is_none() && page.without_pass().is_due(&reconcile, now));
+}
+
+#[test]
 fn an_event_has_the_shape_of_those_about_findings() {
     let whose = Whose { stack: "landfall", account: "111111111111", region: "eu-west-1" };
-    let after = passed(&new(), DEPLOYED + DAY, 2).expect("a pass");
-    let event = after.event(&new(), &whose, Action::Report).expect("an event");
+    let report = Reconcile { action: Action::Report, ..reconcile() };
+    let after = passed_as(&report, &new(), DEPLOYED + DAY, 2).expect("a pass");
+    let event = after.event(&new(), &whose).expect("an event");
     expect_test::expect![[r#"
         {
           "account": "111111111111",
@@ -168,7 +238,7 @@ fn an_event_has_the_shape_of_those_about_findings() {
 
 #[test]
 fn the_id_of_a_listing_tells_when_its_pass_began() {
-    let begun = new().begun(&reconcile(), DEPLOYED + DAY).expect("it begins");
+    let begun = new().begun(&reconcile(), None, DEPLOYED + DAY).expect("it begins");
     let listing = begun.pass.expect("a pass").listing("orders");
     assert_eq!(listing.id, "reconciliation-20260202T000000Z");
     assert!(!listing.again);
@@ -194,7 +264,7 @@ proptest! {
             every: minutes(60 * every),
             grace: minutes(60 * grace),
             look_back: minutes(60 * (every + grace + more)),
-            action: Action::Start,
+            ..self::reconcile()
         };
         let written = DEPLOYED + minutes(written_minutes);
         let mut state = new();
@@ -205,7 +275,7 @@ proptest! {
         let mut before = Duration::ZERO;
         loop {
             now = now + TICK;
-            let Some(begun) = state.begun(&reconcile, now) else { continue };
+            let Some(begun) = state.begun(&reconcile, None, now) else { continue };
             let (from, until) = range(&begun);
             let length = minutes(lengths.next().unwrap_or_default().min(longest));
             if from <= written && written < until {

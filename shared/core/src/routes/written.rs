@@ -95,6 +95,12 @@ pub(crate) struct Reconcile {
     /// so.
     #[schemars(required, extend("enum" = ["start", "report"]))]
     pub action: Option<String>,
+    /// Where S3 writes inventories of the bucket, which are read instead of listing it:
+    /// `s3://BUCKET/[PREFIX/]SOURCE-BUCKET/ID/`. `every` is at least as long as the time between two of them.
+    pub inventory: Option<String>,
+    /// What keys with a date begin with, such as `orders/dt={yyyy}-{mm}-{dd}/`. A pass then lists only the keys with the
+    /// dates that it looks back to, and misses what is written below another date.
+    pub prune_by_date: Option<String>,
 }
 
 /// Conditions on the object. If the event doesn't give the object's size, the conditions on size don't apply.

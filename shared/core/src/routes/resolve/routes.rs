@@ -118,7 +118,9 @@ fn route(written: &written::Route, targets: &[&str], at: &mut At<'_>) -> Option<
         None => batch::Resolved::default(),
     };
     let reconcile = match &written.reconcile {
-        Some(reconcile) => reconcile::resolve(reconcile, &mut at.key("reconcile")),
+        Some(reconcile) => {
+            reconcile::resolve(reconcile, bucket, key.as_ref(), &mut at.key("reconcile"))
+        }
         None => None,
     };
     let Some(start) = &written.start else {

@@ -22,12 +22,12 @@ fn a_route_says_how_often_its_bucket_is_listed_and_leaves_the_rest_to_defaults()
         let routes = parsed.routes.expect("valid");
         let (every, look_back, grace, action) = expected;
         let (every, look_back, grace) = (hours(every), hours(look_back), hours(grace));
-        let expected = Reconcile { every, look_back, grace, action };
+        let (inventory, prune_by_date) = (None, None);
+        let expected = Reconcile { every, look_back, grace, action, inventory, prune_by_date };
         assert_eq!(routes.routes[0].reconcile, Some(expected), "{text}");
-        assert_eq!(Vec::from_iter(routes.reconciled_buckets()), ["acme-landing"]);
     }
     let routes = Routes::parse(VALID).routes.expect("valid");
-    assert_eq!((routes.routes[0].reconcile, routes.reconciled_buckets().len()), (None, 0));
+    assert_eq!(routes.routes[0].reconcile, None);
 }
 
 #[test]
@@ -59,6 +59,46 @@ fn all_mistakes_of_a_reconciliation_are_reported_together() {
             14:29: error: `look_back` is out of range (use 1h to 90d)
             14:41: error: `soon` is not a length of time (write a number and s, m, h or d: 90m, 1h, 1d)
             14:55: error: `begin` is not a value of `action` (`start`: put what is missed into batches; `report`: only say so)
+        "#]],
+    );
+}
+
+#[test]
+fn a_route_can_be_reconciled_from_the_inventories_of_its_bucket_or_below_dates_only() {
+    let reconcile = |more: &str| {
+        let parsed = Routes::parse(&with(&format!("{{ every: 1d, action: start, {more} }}")));
+        assert_eq!(parsed.problems, [], "{more}");
+        parsed.routes.expect("valid").routes.remove(0).reconcile.expect("it is reconciled")
+    };
+    let found = reconcile("inventory: \"s3://acme-inventories/acme-landing/all\"");
+    let place = found.inventory.expect("inventories");
+    assert_eq!(place.to_string(), "s3://acme-inventories/acme-landing/all/");
+    let found = reconcile("prune_by_date: \"orders/dt={yyyy}-{mm}-{dd}/\"");
+    let prefix = found.prune_by_date.expect("dates");
+    assert_eq!(prefix.to_string(), "orders/dt={yyyy}-{mm}-{dd}/");
+}
+
+#[test]
+fn what_does_not_name_inventories_of_the_bucket_or_beginnings_of_keys_is_an_error() {
+    check(
+        &with("{ every: 1d, action: start, inventory: \"s3://acme-inventories/other/all/\" }"),
+        expect![[r#"
+            14:55: error: `s3://acme-inventories/other/all/` isn't where inventories of the bucket are (S3 writes them to `s3://BUCKET/[PREFIX/]acme-landing/ID/`, where ID is the name of their configuration)
+        "#]],
+    );
+    check(
+        &with("{ every: 1d, action: start, prune_by_date: \"sales/{yyyy}/{mm}/{dd}/\" }"),
+        expect![[r#"
+            14:59: error: `sales/{yyyy}/{mm}/{dd}/` isn't a beginning of keys with a date (begin with `orders/dt=`, and write each of `{yyyy}`, `{mm}` and `{dd}` once: `orders/dt={yyyy}-{mm}-{dd}/`)
+        "#]],
+    );
+    check(
+        &with(
+            "{ every: 1d, action: start, inventory: \"s3://acme-inventories/acme-landing/all/\", \
+             prune_by_date: \"orders/dt={yyyy}-{mm}-{dd}/\" }",
+        ),
+        expect![[r#"
+            14:113: error: `prune_by_date` is for listing the bucket (an inventory is read as a whole: leave one of them out)
         "#]],
     );
 }

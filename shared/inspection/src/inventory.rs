@@ -1,7 +1,7 @@
 //! An S3 Inventory: `manifest.json`, and the files of rows that it names. Only CSV is read.
 //!
 //! Each file is fetched into a temporary file and compared with its MD5 before any of its rows is used. So memory stays flat,
-//! and a file that was changed or cut off brings nothing.
+//! and a file that was changed or cut off brings nothing. Errors have text of others as it is: whoever shows one escapes it.
 
 use std::fs::File;
 use std::io::{self, BufReader, Seek, Write};
@@ -12,12 +12,18 @@ use flate2::bufread::MultiGzDecoder;
 use landfall_core::arrivals::{EventTime, Listed, decode_key};
 use landfall_core::backfill::{Row, Source};
 use landfall_core::batch::hex;
-use landfall_inspection::{Clients, object, parts};
+use landfall_core::inventory::{self, InventoryPlace};
+use landfall_core::moment::Time;
 use md5::{Digest, Md5};
 use serde::Deserialize;
 
-use crate::input;
-use crate::terminal::printable;
+use crate::look::Call;
+use crate::{Clients, Seen, Unseen, object, parts};
+
+const LIST: Call = Call { operation: "ListObjectsV2", missing: &["NoSuchBucket"] };
+
+/// The most rows that are read for a page, whether it gets them or not. So each page takes seconds at most.
+const MAX_ROWS: u64 = 500_000;
 
 /// What to do about an inventory that lacks something.
 const FIELDS: &str = "add the fields Size, LastModifiedDate and ETag to the inventory's configuration, and use its next manifest";
@@ -41,6 +47,7 @@ struct Part {
 }
 
 /// An inventory of a bucket.
+#[derive(Debug)]
 pub struct Inventory<'a> {
     clients: &'a Clients,
     /// The bucket that it is in.
@@ -55,14 +62,41 @@ pub struct Inventory<'a> {
     opened: Option<Opened>,
 }
 
+/// Returns the newest inventory at a place; `None` if there is none. The bucket of the inventories must belong to `account`.
+///
+/// # Errors
+/// Says why nothing was seen.
+pub async fn newest(
+    clients: &Clients,
+    account: &str,
+    place: &InventoryPlace,
+    now: Time,
+) -> Seen<Option<inventory::Inventory>> {
+    let (mut after, mut newest) = (place.looked_for_after(now), None);
+    loop {
+        let list = clients.s3.list_objects_v2().bucket(&place.bucket).prefix(&place.prefix);
+        let list = list.start_after(&after).expected_bucket_owner(account);
+        let answer = LIST.seen(list.send().await)?;
+        let is_truncated = answer.is_truncated == Some(true);
+        let keys = answer.contents.unwrap_or_default().into_iter().filter_map(|it| it.key);
+        let keys: Vec<String> = keys.collect();
+        newest = keys.iter().filter_map(|key| place.inventory(key)).next_back().or(newest);
+        match keys.into_iter().next_back() {
+            Some(last) if is_truncated && !place.is_behind(&last) => after = last,
+            _ => return Ok(newest),
+        }
+    }
+}
+
 /// A file of rows, read up to a place.
+#[derive(Debug)]
 struct Opened {
     at: Row,
     rows: Reader<MultiGzDecoder<BufReader<File>>>,
 }
 
 impl<'a> Inventory<'a> {
-    /// Reads the manifest of an inventory of bucket `of`.
+    /// Reads the manifest of an inventory of bucket `of`. Returns `None` if it isn't there.
     ///
     /// # Errors
     /// Fails if it can't be read, isn't what S3 wrote, lists another bucket, or isn't of a format that can be used.
@@ -71,36 +105,39 @@ impl<'a> Inventory<'a> {
         manifest: &str,
         of: &'a str,
         prefix: &str,
-    ) -> anyhow::Result<Self> {
-        let (bucket, key) = input::object(manifest)?;
-        let beside = key.strip_suffix("manifest.json").with_context(|| {
-            format!("`{}` isn't the manifest.json of an inventory", printable(manifest))
-        })?;
-        let read = async |key: &str| {
-            let text = object(clients, bucket, key).await;
-            text.map_err(|why| anyhow!("failed to read `{}`: {why}", shown(bucket, key)))
+    ) -> anyhow::Result<Option<Self>> {
+        let named = manifest.strip_prefix("s3://").and_then(|rest| rest.split_once('/'));
+        let beside = named.and_then(|(_, key)| key.strip_suffix("manifest.json"));
+        let (Some((bucket, key)), Some(beside)) = (named, beside) else {
+            bail!("`{manifest}` isn't the manifest.json of an inventory");
         };
-        let text = read(key).await?;
-        let expected = read(&format!("{beside}manifest.checksum")).await?;
+        let unread = |key: &str, why| anyhow!("failed to read `{}`: {why}", uri(bucket, key));
+        let text = match object(clients, bucket, key).await {
+            Ok(text) => text,
+            Err(Unseen::Missing) => return Ok(None),
+            Err(why) => return Err(unread(key, why)),
+        };
+        let checksum = format!("{beside}manifest.checksum");
+        let expected = object(clients, bucket, &checksum).await;
+        let expected = expected.map_err(|why| unread(&checksum, why))?;
         let md5 = hex(&Md5::digest(&text));
         ensure!(
             md5.eq_ignore_ascii_case(expected.trim()),
-            "`{}` isn't what S3 wrote: its MD5 is not the one in manifest.checksum",
-            printable(manifest)
+            "`{manifest}` isn't what S3 wrote: its MD5 is not the one in manifest.checksum"
         );
-        let read =
-            parse(&text, of).with_context(|| format!("`{}` can't be used", printable(manifest)));
+        let read = parse(&text, of).with_context(|| format!("`{manifest}` can't be used"));
         let (files, columns) = read?;
         let (bucket, manifest, prefix) =
             (bucket.to_owned(), manifest.to_owned(), prefix.to_owned());
-        Ok(Self { clients, bucket, manifest, md5, files, columns, of, prefix, opened: None })
+        Ok(Some(Self { clients, bucket, manifest, md5, files, columns, of, prefix, opened: None }))
     }
 
+    /// Returns the MD5 of the manifest.
     pub fn md5(&self) -> &str {
         &self.md5
     }
 
-    /// Returns what a backfill keeps of it.
+    /// Returns what the ledger keeps of it.
     pub fn source(&self) -> Source {
         Source::Inventory { manifest: self.manifest.clone(), md5: self.md5.clone() }
     }
@@ -113,13 +150,17 @@ impl<'a> Inventory<'a> {
             "bucket `{}` keeps versions, and the inventory `{}` doesn't tell their IDs: let the inventory include all \
              versions, and use its next manifest",
             self.of,
-            printable(&self.manifest)
+            self.manifest
         );
         Ok(())
     }
 
-    /// Returns the newest versions of objects below the prefix, from behind a row, `most` of them at most. Also returns the
-    /// last row that the page is done with; `None` if it has read all.
+    /// Returns the newest versions of objects below the prefix, from behind a row, `most` of them at most: fewer, and
+    /// perhaps none, if they are far between. Also returns the last row that the page is done with; `None` if it has read
+    /// all.
+    ///
+    /// # Errors
+    /// Fails if a file can't be read or isn't what S3 wrote, or a row isn't what the manifest says.
     pub async fn page(
         &mut self,
         after: Row,
@@ -128,6 +169,7 @@ impl<'a> Inventory<'a> {
         let mut at = after;
         let mut page = Vec::new();
         let mut row = ByteRecord::new();
+        let mut rows = 0;
         while let Ok(index) = usize::try_from(at.file)
             && let Some(part) = self.files.get(index)
         {
@@ -137,8 +179,8 @@ impl<'a> Inventory<'a> {
             };
             loop {
                 let place =
-                    || format!("`{}`: row {}", shown(&self.bucket, &part.key), opened.at.row + 1);
-                if page.len() == most {
+                    || format!("`{}`: row {}", uri(&self.bucket, &part.key), opened.at.row + 1);
+                if page.len() == most || rows == MAX_ROWS {
                     let at = opened.at;
                     self.opened = Some(opened);
                     return Ok((page, Some(at)));
@@ -150,6 +192,7 @@ impl<'a> Inventory<'a> {
                 let found = self.columns.listed(&row, self.of, &self.prefix);
                 let found = found.with_context(|| format!("failed to read {}", place()))?;
                 opened.at.row += 1;
+                rows += 1;
                 page.extend(found.map(|listed| (opened.at, listed)));
             }
             at = Row { file: at.file + 1, row: 0 };
@@ -159,7 +202,7 @@ impl<'a> Inventory<'a> {
 
     /// Fetches a file of rows, and skips those that are done with.
     async fn opened_at(&self, part: &Part, at: Row) -> anyhow::Result<Opened> {
-        let uri = shown(&self.bucket, &part.key);
+        let uri = uri(&self.bucket, &part.key);
         let mut file = tempfile::tempfile().context("failed to make a temporary file")?;
         let mut md5 = Md5::new();
         let fetched = parts(self.clients, &self.bucket, &part.key, |bytes| {
@@ -190,8 +233,8 @@ fn rows<R: io::BufRead>(compressed: R) -> Reader<MultiGzDecoder<R>> {
     builder.has_headers(false).from_reader(MultiGzDecoder::new(compressed))
 }
 
-fn shown(bucket: &str, key: &str) -> String {
-    printable(&format!("s3://{bucket}/{key}"))
+fn uri(bucket: &str, key: &str) -> String {
+    format!("s3://{bucket}/{key}")
 }
 
 fn parse(text: &str, of: &str) -> anyhow::Result<(Vec<Part>, Columns)> {
@@ -200,13 +243,13 @@ fn parse(text: &str, of: &str) -> anyhow::Result<(Vec<Part>, Columns)> {
     ensure!(
         manifest.source_bucket == of,
         "it lists bucket `{}`, and the route's is `{of}`",
-        printable(&manifest.source_bucket)
+        manifest.source_bucket
     );
     ensure!(
         manifest.file_format == "CSV",
         "its format is {}, and only CSV is read: set the output format of the inventory's configuration to CSV, and use its \
          next manifest",
-        printable(&manifest.file_format)
+        manifest.file_format
     );
     Ok((manifest.files, Columns::read(&manifest.file_schema)?))
 }
@@ -252,7 +295,7 @@ impl Columns {
             anyhow::Ok(at.map(text).transpose()?.is_some_and(|it| it.eq_ignore_ascii_case(what)))
         };
         if text(self.bucket)? != of {
-            bail!("it is of bucket `{}`", printable(text(self.bucket)?));
+            bail!("it is of bucket `{}`", text(self.bucket)?);
         }
         let key = decode_key(text(self.key)?).map_err(|error| anyhow!("{error}"))?;
         if !key.starts_with(prefix)
