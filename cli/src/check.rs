@@ -106,8 +106,8 @@ fn reconciled(routes: &Routes) -> String {
         (
             "an inventory",
             |it| it.inventory.is_some(),
-            "instead of listing the bucket, the function reads the newest one. It finds an object when a day or more of \
-             inventories says that it is there, which is at least two days after it was written",
+            "the function reads the newest one, and doesn't list the bucket. It leaves out what was written in the two \
+             days before that, so it finds an object later",
         ),
         (
             "prune_by_date",

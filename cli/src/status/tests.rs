@@ -83,9 +83,9 @@ fn what_s3_does_not_announce_needs_a_person() {
     let route = "version: 1\nroutes:\n  - { name: orders, bucket: acme-landing, key: \"{file}\", wide: true, \
                  start: { target: none }, reconcile: { every: 1d, action: start } }\n";
     let route = Routes::parse(route).routes.expect("valid").routes.remove(0);
-    let reconcile = route.reconcile.expect("it is reconciled");
+    let reconcile = route.reconcile.as_ref().expect("it is reconciled");
     let new = Reconciliation::new(&route, NOW - secs(86_400), None, NOW);
-    let begun = new.begun(&reconcile, None, NOW - secs(600)).expect("it begins");
+    let begun = new.begun(reconcile, None, NOW - secs(600)).expect("it begins");
     let counts = Counts { found: 9, taken: 2, ..Counts::default() };
     let missed = ["a\u{1b}.csv", "b.csv"].into_iter();
     let reconciliations = vec![begun.after_page(counts, missed, None, NOW)];

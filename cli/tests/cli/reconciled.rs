@@ -71,7 +71,16 @@ fn check_says_what_an_inventory_and_dates_leave_out() {
             "grace: 2h, prune_by_date: \"items/{yyyy}-{mm}-{dd}\", action",
         );
     let run = |args: &[&str]| landfall(&[("f", &routes)], args);
-    expect![""].assert_eq(&run(&["check", "f"]).all());
+    expect![[r#"
+        --- stderr
+        f: 2 routes, 0 targets, no problems
+        note: announce, `orders`, `items`: an event says when a batch has closed
+        note: reconcile with action start, `orders`: a function lists the bucket, and puts what is in no batch into one
+        note: reconcile with action report, `items`: a function lists the bucket, and says what is in no batch
+        note: reconcile with an inventory, `orders`: the function reads the newest one, and doesn't list the bucket. It leaves out what was written in the two days before that, so it finds an object later
+        note: reconcile with prune_by_date, `items`: the function lists only keys with the dates that it looks back to. It misses an object that is written below an older or a later date
+        --- status 0
+    "#]].assert_eq(&run(&["check", "f"]).all());
     let explain = |uri| run(&["explain", "--routes", "f", uri]).stdout;
     let said = explain("s3://acme-landing/orders/a");
     let expected = "every 1d, Landfall reads the newest inventory for the objects of the last 3d";

@@ -161,7 +161,7 @@ fn main() -> ExitCode {
         recovery::two_runs_of_which_none_claimed_are_never_called_a_success,
         recovery::three_triggers_of_which_two_are_killed_put_each_object_into_one_batch,
         backfill::a_backfill_that_is_killed_twice_puts_each_object_into_one_batch_with_what_s3_announces,
-        backfill::a_backfill_that_is_killed_twice_does_so_too_if_the_bucket_keeps_no_versions,
+        backfill::a_backfill_that_is_killed_twice_also_knows_what_s3_announces_of_5000_objects_without_versions,
         crowd::one_malformed_message_among_many_fails_alone,
         crowd::every_one_of_2000_uploads_reaches_a_run,
         // This one is last, when few others are left that it could slow down.
