@@ -124,7 +124,7 @@ pub async fn handle(
     let plan = plan_messages(routes, &delivery.arrivals, &delivery.message_of);
     let refused = messages::refused(&delivery, &plan);
     let deadline = event.context.deadline();
-    let recorded = record::all(clients, &delivery, &plan.requests, deadline).await;
+    let (recorded, ready) = record::all(clients, &delivery, &plan.requests, deadline).await;
     let mut failed = messages::failed(&delivery, &plan, &refused, &recorded);
     metrics::report(metrics, &delivery, &plan, &refused, &recorded, failed.len());
     if let Some(redelivery) = redelivery {
@@ -133,8 +133,8 @@ pub async fn handle(
         let is_sent = |id: &Option<String>| id.as_ref().is_some_and(|id| sent.contains(id));
         failed.retain(|message| !is_sent(&delivery.message_ids[*message]));
     }
-    let started =
-        record::start(clients, work_queue.as_ref(), &plan.requests, &recorded, deadline).await;
+    let queue = work_queue.as_ref();
+    let started = record::start(clients, queue, &plan.requests, &recorded, &ready, deadline).await;
     advance::report(metrics, &started.advanced);
     advance::send_lineage(clients, metrics, &started.advanced, deadline).await;
     messages::answer(delivery, &plan, refused, recorded, &started, &failed)

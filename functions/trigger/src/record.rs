@@ -3,8 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
+use futures_util::future::join;
 use futures_util::{StreamExt, stream};
-use landfall_aws::advance::{Advanced, Clients, START_MAY_TAKE, advance};
+use landfall_aws::advance::{
+    Advanced, AtOnce, Clients, NotBegun, START_MAY_TAKE, advance, advance_begun,
+};
 use landfall_aws::clock::{has_passed, has_time, moment, now, system_time};
 use landfall_aws::config::CALL_TIMEOUT;
 use landfall_aws::ledger::Recorded;
@@ -12,7 +15,7 @@ use landfall_aws::sdk_error::chain;
 use landfall_aws::traces;
 use landfall_aws::work_queue::WorkQueue;
 use landfall_core::arrivals::Delivery;
-use landfall_core::batch::{Batch, Draft, Member, Seen, may_be_listed};
+use landfall_core::batch::{Batch, Draft, Member, Seen, State, may_be_listed};
 use landfall_core::plan::JobRunRequest;
 use tracing::Instrument;
 
@@ -20,6 +23,9 @@ use crate::Error;
 
 /// What the ledger recorded of a request, or why not everything.
 pub(crate) type Outcome = Result<Recorded, Error>;
+
+/// Whether the start can be made that was recorded with a request.
+pub(crate) type Ready = Result<(), NotBegun>;
 
 /// How many groups are recorded at a time, and how many batches are advanced.
 const CONCURRENT_RECORDS: usize = 16;
@@ -29,14 +35,18 @@ const CONCURRENT_STARTS: usize = 8;
 /// only afterwards.
 const TO_START: Duration = Duration::from_secs(5);
 
-/// Records each request, and returns the outcomes in the same order. Begins nothing that `deadline`
+/// The time to reserve for a start that is recorded with its arrivals: that write, and the start.
+const TO_BEGIN: Duration = CALL_TIMEOUT.saturating_add(START_MAY_TAKE);
+
+/// Records each request, and returns the outcomes in the same order, and with each whether a start that was recorded too can
+/// be made. Begins nothing that `deadline`
 /// could cut off.
 pub(crate) async fn all(
     clients: &Clients,
     delivery: &Delivery,
     requests: &[JobRunRequest],
     deadline: SystemTime,
-) -> Vec<Outcome> {
+) -> (Vec<Outcome>, Vec<Ready>) {
     // Parts of one open batch are recorded one after the other, because the marker must come last.
     // A batch that closes at once is shared with nobody.
     let parts = requests.chunk_by(|one, next| {
@@ -45,20 +55,30 @@ pub(crate) async fn all(
             (&one.route, &one.listing, &one.group) == (&next.route, &next.listing, &next.group);
         is_one && !one.closing.is_at_once()
     });
+    // Only what surely starts now is recorded as begun: if this process died, nobody would start it before its lease is over.
+    let starts_now = requests.len() <= CONCURRENT_STARTS && has_time(deadline, TO_BEGIN);
     let recorded = stream::iter(parts).map(async |parts| {
         let mut outcomes = Vec::new();
         for request in parts {
-            outcomes.push(record(clients, delivery, request, deadline).await);
+            let at_once = starts_now
+                .then(|| AtOnce::of(clients, &request.draft, &moment(deadline)))
+                .flatten();
+            let recorded = record(clients, delivery, request, at_once.as_ref(), deadline);
+            outcomes.push(match &at_once {
+                Some(at_once) => join(recorded, at_once.get_ready(clients)).await,
+                None => (recorded.await, Ok(())),
+            });
         }
         outcomes
     });
-    recorded.buffered(CONCURRENT_RECORDS).concat().await
+    recorded.buffered(CONCURRENT_RECORDS).concat().await.into_iter().unzip()
 }
 
 async fn record(
     clients: &Clients,
     delivery: &Delivery,
     request: &JobRunRequest,
+    at_once: Option<&AtOnce>,
     deadline: SystemTime,
 ) -> Outcome {
     let draft = &request.draft;
@@ -74,7 +94,9 @@ async fn record(
     }
     let id = |first: &_| draft.batch_id(first);
     let span = tracing::info_span!(target: traces::TARGET, "record", route);
-    let recorded = clients.ledger.record(draft, id, || moment(deadline), deadline - CALL_TIMEOUT);
+    let begun = |batch: &Batch, moment: &_| at_once?.begun(clients, batch, moment);
+    let (now, until) = (|| moment(deadline), deadline - CALL_TIMEOUT);
+    let recorded = clients.ledger.record_and_begin(draft, id, begun, now, until);
     let recorded = recorded.instrument(span).await;
     let (messages, message_ids) = messages_of(delivery, request);
     let Recorded { batches, duplicates } = match &recorded {
@@ -137,19 +159,23 @@ pub(crate) async fn start(
     clients: &Clients,
     work_queue: Option<&WorkQueue>,
     requests: &[JobRunRequest],
-    recorded: &[Outcome],
+    outcomes: &[Outcome],
+    ready: &[Ready],
     deadline: SystemTime,
 ) -> Started {
-    let recorded = requests.iter().zip(recorded);
-    let recorded =
-        recorded.filter_map(|(request, outcome)| Some((request, outcome.as_ref().ok()?)));
-    let closed = recorded.flat_map(|(request, recorded)| {
+    let recorded = requests.iter().zip(outcomes).zip(ready);
+    let recorded = recorded
+        .filter_map(|((request, outcome), ready)| Some((request, outcome.as_ref().ok()?, ready)));
+    let closed = recorded.flat_map(|(request, recorded, ready)| {
         let closed = recorded.batches.iter().filter(|batch| !batch.is_open());
-        closed.map(move |batch| (batch.clone(), members_at_hand(request, recorded, batch)))
+        closed.map(move |batch| (batch.clone(), members_at_hand(request, recorded, batch), ready))
     });
     let began = system_time();
     let is_enough = || has_passed(began, TO_START) || !has_time(deadline, START_MAY_TAKE);
-    let outcomes = stream::iter(closed).map(async |(batch, members)| {
+    let outcomes = stream::iter(closed).map(async |(batch, members, ready)| {
+        if matches!(batch.state, State::Starting(_)) {
+            return Ok(advance_begun(clients, batch, members, ready.clone(), deadline).await);
+        }
         if work_queue.is_some() && is_enough() {
             return Err(batch);
         }

@@ -4,6 +4,7 @@
 //! that [`next`] sees. If a process dies between two steps, another takes the batch up when it is
 //! due.
 
+mod at_once;
 mod lineage;
 mod log;
 mod report;
@@ -13,8 +14,8 @@ use std::time::{Duration, SystemTime};
 
 use aws_config::SdkConfig;
 use landfall_core::batch::{
-    BATCH_CLOSED, Batch, Bounds, HistoryEvent, JobResources, Lookup, Manifest, Member, Prepared,
-    Seen, State, Step, Unprepared, Why, next,
+    BATCH_CLOSED, Batch, Bounds, HistoryEvent, JobResources, Lookup, Manifest, Member, Seen, State,
+    Step, Unprepared, Why, next,
 };
 use landfall_core::lineage::{RunEvent, events as run_events};
 use landfall_core::moment::Time;
@@ -34,6 +35,7 @@ use crate::settings::Settings;
 use crate::targets::Targets;
 use crate::traces;
 
+pub use at_once::{AtOnce, NotBegun, advance_begun};
 pub use lineage::send_lineage;
 pub use report::report;
 
@@ -42,6 +44,9 @@ pub const START_MAY_TAKE: Duration = CALL_TIMEOUT.saturating_mul(2);
 
 /// The stable identifier of an event that EventBridge did not take, as far as anybody knows.
 const NOT_ANNOUNCED: &str = "batch_not_announced";
+
+/// The stable identifier of a manifest that S3 did not take.
+const MANIFEST_NOT_WRITTEN: &str = "manifest_not_written";
 
 /// A batch of more members than this is prepared alone.
 const MANY_MEMBERS: u64 = 10_000;
@@ -140,6 +145,18 @@ impl Clients {
             preparing: Mutex::default(),
         }
     }
+
+    /// Writes a manifest. Doing it again gives the same result.
+    async fn put_manifest(&self, key: &str, manifest: String) -> Result<(), String> {
+        let put = self.s3.put_object().bucket(&self.job_resources.manifests_bucket).key(key);
+        let put = put.expected_bucket_owner(&self.account).content_type("application/json");
+        let answer = put.body(manifest.into_bytes().into()).send().await;
+        answer.map(|_| ()).map_err(|error| {
+            let (code, message) = sdk_error_parts(&error);
+            let uri = self.job_resources.manifest_uri(key);
+            format!("failed to write `{uri}`: {code}: {message}")
+        })
+    }
 }
 
 /// Takes a batch as far as it goes now. `batch` was just read or written, and `seen` is what else
@@ -152,24 +169,7 @@ pub async fn advance(
     seen: Seen,
     deadline: SystemTime,
 ) -> Advanced {
-    let mut work = Work {
-        clients,
-        members,
-        batch,
-        transitions: Vec::new(),
-        lineage: Vec::new(),
-        code: None,
-        dpu_seconds: None,
-        searched_at: None,
-    };
-    let (batch_id, route, job) = (&work.batch.id, &work.batch.route, &work.batch.start.job);
-    let span = tracing::info_span!(target: traces::TARGET, "advance", batch_id, route, job);
-    let end = work.run(seen, deadline).instrument(span).await;
-    if let End::Failed(error) = &end {
-        log::failed(&work.batch, error);
-    }
-    let Work { batch, transitions, lineage, .. } = work;
-    Advanced { batch, transitions, lineage, end }
+    Work::new(clients, batch, members).advanced(seen, deadline).await
 }
 
 struct Work<'c> {
@@ -187,7 +187,31 @@ struct Work<'c> {
     searched_at: Option<Time>,
 }
 
-impl Work<'_> {
+impl<'c> Work<'c> {
+    fn new(clients: &'c Clients, batch: Batch, members: Option<&'c [Member]>) -> Self {
+        Self {
+            clients,
+            members,
+            batch,
+            transitions: Vec::new(),
+            lineage: Vec::new(),
+            code: None,
+            dpu_seconds: None,
+            searched_at: None,
+        }
+    }
+
+    async fn advanced(mut self, seen: Seen, deadline: SystemTime) -> Advanced {
+        let (batch_id, route, job) = (&self.batch.id, &self.batch.route, &self.batch.start.job);
+        let span = tracing::info_span!(target: traces::TARGET, "advance", batch_id, route, job);
+        let end = self.run(seen, deadline).instrument(span).await;
+        if let End::Failed(error) = &end {
+            log::failed(&self.batch, error);
+        }
+        let Self { batch, transitions, lineage, .. } = self;
+        Advanced { batch, transitions, lineage, end }
+    }
+
     async fn run(&mut self, mut seen: Seen, deadline: SystemTime) -> End {
         let mut at = moment(deadline);
         loop {
@@ -212,12 +236,9 @@ impl Work<'_> {
                             self.begun(held).await
                         }
                         Err(error) => {
-                            let code = error.code();
+                            let NotBegun { code, message } = error.into();
                             self.code = Some(code.to_owned());
-                            Ok(Seen::Prepared(Err(Unprepared::NotNow(format!(
-                                "{code}: {}",
-                                chain(&error)
-                            )))))
+                            Ok(Seen::Prepared(Err(Unprepared::NotNow(message))))
                         }
                     }
                 }
@@ -273,7 +294,7 @@ impl Work<'_> {
         Ok(match step {
             Step::Prepare => self.prepare(deadline).await.unwrap_or_else(|unprepared| {
                 let code = match &unprepared {
-                    Unprepared::NotNow(_) => "manifest_not_written",
+                    Unprepared::NotNow(_) => MANIFEST_NOT_WRITTEN,
                     Unprepared::Refused(reason) => reason.code(),
                     Unprepared::Scope(_) => Why::ScopeNotKept.code(),
                 };
@@ -332,7 +353,7 @@ impl Work<'_> {
 
     /// Writes the manifest, and fills in the arguments. Doing it again gives the same result.
     async fn prepare(&self, deadline: SystemTime) -> Result<Seen, Unprepared> {
-        let Clients { ledger, s3, job_resources, account, preparing, .. } = self.clients;
+        let Clients { ledger, job_resources, preparing, .. } = self.clients;
         let batch = &self.batch;
         // A function has room for one large batch at a time.
         let _alone = if batch.members > MANY_MEMBERS { Some(preparing.lock().await) } else { None };
@@ -342,20 +363,10 @@ impl Work<'_> {
         };
         let read = read.map_err(|error| Unprepared::NotNow(chain(&error)))?;
         let manifest = Manifest::of(self.members.unwrap_or(&read).iter().collect());
-        let uri = job_resources.manifest_uri(&batch.route, &batch.id);
-        let prepared: Prepared = manifest.prepared(batch, job_resources)?;
-        s3.put_object()
-            .bucket(&job_resources.manifests_bucket)
-            .key(JobResources::manifest_key(&batch.route, &batch.id))
-            .expected_bucket_owner(account)
-            .content_type("application/json")
-            .body(manifest.json(&batch.bucket).into_bytes().into())
-            .send()
-            .await
-            .map_err(|error| {
-                let (code, message) = sdk_error_parts(&error);
-                Unprepared::NotNow(format!("failed to write `{uri}`: {code}: {message}"))
-            })?;
+        let key = JobResources::manifest_key(&batch.route, &batch.id);
+        let prepared = manifest.prepared(batch, job_resources, &key)?;
+        let put = self.clients.put_manifest(&key, manifest.json(&batch.bucket)).await;
+        put.map_err(Unprepared::NotNow)?;
         Ok(Seen::Prepared(Ok(prepared)))
     }
 

@@ -49,7 +49,7 @@ pub use seen::{
 };
 use serde::{Deserialize, Serialize};
 pub use slot::{Full, Slot};
-pub use step::next;
+pub use step::{begun, next};
 
 use crate::moment::Time;
 
@@ -416,6 +416,14 @@ impl Batch {
         self.prepared.is_some() && now < prepared_at + bounds.manifests_kept / 2
     }
 
+    /// Returns the batch without what was prepared, if its manifest was written at the same time as its start: whoever wrote
+    /// the start may have died before the manifest was there.
+    fn prepared_for_sure(self) -> Self {
+        let by_content = format!("/{}-", JobResources::manifest_stem(&self.route, &self.id));
+        let prepared = self.prepared.filter(|prepared| !prepared.manifest.contains(&by_content));
+        Self { prepared, ..self }
+    }
+
     /// Returns when the start was written that has just been refused for certain.
     fn refused_start(&self) -> Option<Time> {
         if matches!(self.state, State::Parked { why: Why::OutcomeUnknown, .. }) {
@@ -429,8 +437,8 @@ impl Batch {
     /// Returns `true` if its runs need the permissions that reader roles have for batches of the previous version: its ID
     /// names no account, or its manifest lies where that version wrote it.
     pub fn is_former(&self) -> bool {
-        let key = JobResources::manifest_key(&self.route, &self.id);
-        let is_elsewhere = |prepared: &Prepared| !prepared.manifest.ends_with(&format!("/{key}"));
+        let stem = format!("/{}", JobResources::manifest_stem(&self.route, &self.id));
+        let is_elsewhere = |prepared: &Prepared| !prepared.manifest.contains(&stem);
         BatchId::account_of(&self.id).is_none() || self.prepared.as_ref().is_some_and(is_elsewhere)
     }
 
@@ -439,7 +447,7 @@ impl Batch {
     pub fn returned(&self, now: Time) -> Option<Self> {
         matches!(self.state, State::Parked { .. }).then(|| {
             let due = State::Sealed { due: now, waits_for_slot: false };
-            let batch = Self { failures: 0, deferrals: 0, ..self.clone() };
+            let batch = Self { failures: 0, deferrals: 0, ..self.clone().prepared_for_sure() };
             batch.all_accounted().into_state(due, now, HistoryEvent::Returned, "")
         })
     }

@@ -34,12 +34,10 @@ pub struct Recorded {
 }
 
 impl Ledger {
-    /// Records the arrivals of `draft`. `id` gives the ID of a batch that a member opens. After
-    /// success, each arrival is in the ledger, through this call or an earlier one.
+    /// Records the arrivals of `draft`, and starts nothing (see [`Ledger::record_and_begin`]).
     ///
     /// # Errors
-    /// Fails if not all arrivals were recorded. None is lost, and recording them again is safe.
-    /// Returns [`LedgerError::Contended`] if the time until `deadline` was too short.
+    /// Fails in the same cases as [`Ledger::record_and_begin`].
     pub async fn record(
         &self,
         draft: &Draft,
@@ -47,6 +45,27 @@ impl Ledger {
         moment: impl Fn() -> Moment,
         deadline: SystemTime,
     ) -> Result<Recorded, LedgerError> {
+        self.record_and_begin(draft, id, |_, _| None, moment, deadline).await
+    }
+
+    /// Records the arrivals of `draft`. `id` gives the ID of a batch that a member opens. After
+    /// success, each arrival is in the ledger, through this call or an earlier one.
+    ///
+    /// `begun` gets the closed batch of all of them. What it returns is written in the batch's
+    /// place, if the first transaction holds. Otherwise the batch is recorded as closed.
+    ///
+    /// # Errors
+    /// Fails if not all arrivals were recorded. None is lost, and recording them again is safe.
+    /// Returns [`LedgerError::Contended`] if the time until `deadline` was too short.
+    pub async fn record_and_begin(
+        &self,
+        draft: &Draft,
+        id: impl Fn(&Member) -> String,
+        begun: impl Fn(&Batch, &Moment) -> Option<Batch>,
+        moment: impl Fn() -> Moment,
+        deadline: SystemTime,
+    ) -> Result<Recorded, LedgerError> {
+        let mut begun = Some(begun);
         let mut recorded = Recorded::default();
         let mut rest = self.pending(draft, &draft.members, deadline).await?;
         let mut markers = self.pending(draft, &draft.markers, deadline).await?;
@@ -68,7 +87,13 @@ impl Ledger {
                 Some(batch) => batch,
                 None => draft.batch(id(first.member), &moment),
             };
-            let attempt = Attempt::new(draft, &base, &rest, &markers, &moment);
+            let mut attempt = Attempt::new(draft, &base, &rest, &markers, &moment);
+            if let Some(begun) = begun.take()
+                && attempt.members == draft.members.len()
+                && let Some(batch) = begun(&attempt.batch, &moment)
+            {
+                attempt.batch = batch;
+            }
             let items = self.items(&attempt, head.filter(|_| base.revision == 0), moment.now)?;
             let answer =
                 self.client.transact_write_items().set_transact_items(Some(items)).send().await;

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 
-use super::BatchId;
+use super::{BatchId, HASH_CHARS, hex};
 use crate::template::Template;
 
 /// The most bytes of all names and values. Glue takes 260 KB for a run, but a batch's item holds the templates too, and
@@ -105,22 +106,40 @@ impl JobResources {
     /// Returns the object key of a batch's manifest, which is below the account that the ID names. A batch of the previous
     /// version, whose ID names no account, keeps its old key.
     pub fn manifest_key(route: &str, batch_id: &str) -> String {
+        format!("{}.json", Self::manifest_stem(route, batch_id))
+    }
+
+    /// Returns the object key of a manifest that is written before it is known whether the ledger takes its batch. The same
+    /// event can come again with fewer objects, and then opens a batch with the same ID. So the key names what the manifest
+    /// says, and no manifest is ever written over another one.
+    pub fn manifest_key_by_content(route: &str, batch_id: &str, manifest: &str) -> String {
+        let hash = hex(&Sha256::digest(manifest)[..HASH_CHARS / 2]);
+        format!("{}-{hash}.json", Self::manifest_stem(route, batch_id))
+    }
+
+    /// Returns what the keys of all manifests of a batch begin with.
+    pub(super) fn manifest_stem(route: &str, batch_id: &str) -> String {
         match BatchId::account_of(batch_id) {
-            Some(account) => format!("manifests/{account}/{route}/{batch_id}.json"),
-            None => format!("manifests/{route}/{batch_id}.json"),
+            Some(account) => format!("manifests/{account}/{route}/{batch_id}"),
+            None => format!("manifests/{route}/{batch_id}"),
         }
     }
 
-    /// Returns the S3 URI of a batch's manifest.
-    pub fn manifest_uri(&self, route: &str, batch_id: &str) -> String {
-        format!("s3://{}/{}", self.manifests_bucket, Self::manifest_key(route, batch_id))
+    /// Returns the S3 URI of the manifest with this key.
+    pub fn manifest_uri(&self, key: &str) -> String {
+        format!("s3://{}/{key}", self.manifests_bucket)
     }
 
     /// Returns the arguments that a run gets in addition to its route's, except the epoch.
-    pub fn arguments(&self, route: &str, batch_id: &str, account: &str) -> [(String, String); 4] {
+    pub fn arguments(
+        &self,
+        batch_id: &str,
+        account: &str,
+        manifest_uri: &str,
+    ) -> [(String, String); 4] {
         [
             ("--landfall-batch-id", batch_id),
-            ("--landfall-manifest", &self.manifest_uri(route, batch_id)),
+            ("--landfall-manifest", manifest_uri),
             (READER_ROLE, &self.reader_role_arn.replace("{account}", account)),
             (CLAIMS_TABLE, &self.claims_table_arn),
         ]

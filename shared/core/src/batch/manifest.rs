@@ -182,7 +182,7 @@ impl<M: Borrow<Member>> Manifest<M> {
         })
     }
 
-    /// Returns what the runs of `batch` get.
+    /// Returns what the runs of `batch` get whose manifest has this object key.
     ///
     /// # Errors
     /// An argument cannot be filled in, or the batch's scope cannot be kept.
@@ -190,6 +190,7 @@ impl<M: Borrow<Member>> Manifest<M> {
         &self,
         batch: &Batch,
         resources: &JobResources,
+        manifest_key: &str,
     ) -> Result<Prepared, Unprepared> {
         let templates = batch.start.arguments.iter().map(|(name, text)| {
             // It was a template when it was written.
@@ -200,11 +201,11 @@ impl<M: Borrow<Member>> Manifest<M> {
             template.map(|template| (name.clone(), template))
         });
         let templates = templates.collect::<Result<_, _>>().map_err(Unprepared::Refused)?;
-        let manifest_uri = resources.manifest_uri(&batch.route, &batch.id);
+        let manifest_uri = resources.manifest_uri(manifest_key);
         let arguments = self.arguments(&templates, &batch.id, &batch.start.values, &manifest_uri);
         let mut arguments = arguments.map_err(Unprepared::Refused)?;
         if batch.start.has_job() {
-            arguments.extend(resources.arguments(&batch.route, &batch.id, &batch.start.account));
+            arguments.extend(resources.arguments(&batch.id, &batch.start.account, &manifest_uri));
         }
         let scope = batch.start.scope;
         if scope != Scope::Job {

@@ -1,7 +1,7 @@
 //! A model of everything around [`next`](super::next), for a model checker to walk through.
 //!
 //! `recording` and `worker` are what the functions do, one call at a time: take a message, record its
-//! arrivals, carry out what `next` says. `glue` is the jobs' side: runs that are hidden for a while,
+//! arrivals, carry out what `next` says. `at_once` is a start that is recorded with its arrivals. `glue` is the jobs' side: runs that are hidden for a while,
 //! claim, succeed and fail. `clock` lets time go by. `properties` says what must never be, and
 //! `progress` asks whether the end can always be reached; `checks` holds the tests, `claim_modes` those
 //! of jobs that need not claim and of Glue's own repeats, and `wide` those that take minutes. This file has the
@@ -16,6 +16,7 @@
 //! around `next`, never by a switch in it.
 
 mod announced;
+mod at_once;
 mod checks;
 mod claim_modes;
 mod clock;
@@ -27,6 +28,7 @@ mod recording;
 mod wide;
 mod worker;
 
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use stateright::{Model, Property};
@@ -79,6 +81,10 @@ pub(crate) struct Guards {
     pub earlier_holder: bool,
     /// A batch counts as announced once its event was taken.
     pub event_taken: bool,
+    /// A manifest that is put before its batch is recorded has a key that names what it says.
+    pub manifest_of_its_own: bool,
+    /// A start that was recorded with its arrivals, and not made, is prepared anew.
+    pub prepared_anew: bool,
 }
 
 impl Guards {
@@ -103,6 +109,8 @@ impl Guards {
         repeat_in_doubt: true,
         earlier_holder: true,
         event_taken: true,
+        manifest_of_its_own: true,
+        prepared_anew: true,
     };
 }
 
@@ -166,6 +174,8 @@ pub(crate) struct World {
     pub recorded: bool,
     /// Whether it goes on when a batch is closed.
     pub starts: bool,
+    /// Whether a start is recorded with its arrivals.
+    pub at_once: bool,
     pub max_concurrent_runs: Option<u32>,
     pub claim: ClaimMode,
     pub announces: Announces,
@@ -203,6 +213,8 @@ pub(crate) struct Item {
     pub overlapped: bool,
     /// How often an event announced it; more than twice is the same as twice.
     pub announced: u8,
+    /// Whether a run found no manifest, or one of something else.
+    pub misled: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -216,6 +228,8 @@ pub(crate) struct State {
     /// The batch that the group's head names.
     pub head: Option<usize>,
     pub batches: Vec<Item>,
+    /// What manifests say that were put at the same time as their batches were recorded, by their keys.
+    pub manifests: BTreeMap<at_once::Key, Vec<usize>>,
     pub slot: Kept<Slot>,
     pub runs: Vec<Run>,
     pub workers: Vec<Option<Worker>>,
@@ -285,6 +299,7 @@ impl Model for World {
             claimed: vec![self.recorded; arrivals],
             head: None,
             batches,
+            manifests: BTreeMap::new(),
             slot: Slot::default().into(),
             runs: Vec::new(),
             workers: vec![None; self.workers],

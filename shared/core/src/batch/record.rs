@@ -164,6 +164,15 @@ impl Draft {
         BatchId { account: Some(&self.start.account), hash: &hash }.to_string()
     }
 
+    /// Returns `true` if nothing has to be known or done between the write that records all of it, and its start. What a
+    /// listing found waits until what S3 announced has had its turn.
+    pub fn starts_at_once(&self, now: Time) -> bool {
+        let Self { start, members, .. } = self;
+        let has_needs = start.has_limits() || start.announce || self.listing.is_some();
+        let fits = || chunk(members, arrivals_room(false), now).0 == members.len();
+        self.closing.is_at_once() && start.has_job() && !has_needs && !members.is_empty() && fits()
+    }
+
     /// Returns a batch without members, before its first write.
     pub fn batch(&self, id: String, moment: &Moment) -> Batch {
         let now = moment.now;

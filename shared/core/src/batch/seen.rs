@@ -196,6 +196,8 @@ pub enum Seen {
     Slot(Slot),
     /// The caller itself has just written `starting`.
     Begun,
+    /// The caller itself has just written `starting`, and cannot call `StartJobRun`: the reason why.
+    NotBegun(String),
     /// The answer to [`Step::Start`].
     Start(StartOutcome),
     /// The answer to [`Step::Lookup`].

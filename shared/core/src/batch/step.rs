@@ -7,8 +7,8 @@ use std::time::Duration;
 use self::following::{failed, follow, missed_again, started};
 use super::history::{HOURLY_LIMIT, LISTING_LIMIT, epoch_detail};
 use super::{
-    Batch, Bounds, FoundRun, Full, HistoryEvent, Lookup, Missing, Seen, Slot, StartOutcome,
-    Starting, State, Step, Unprepared, Why, attempt_of, backoff, cut,
+    Batch, Bounds, FoundRun, Full, HistoryEvent, Lookup, Missing, Prepared, Seen, Slot,
+    StartOutcome, Starting, State, Step, Unprepared, Why, attempt_of, backoff, cut,
 };
 use crate::moment::{Moment, Time};
 
@@ -37,6 +37,23 @@ pub fn next(batch: &Batch, seen: &Seen, moment: &Moment, bounds: &Bounds) -> Ste
     match step {
         Step::Write { batch, counts } => Step::Write { batch: Box::new(batch.fitting()), counts },
         step => step,
+    }
+}
+
+/// Returns the sealed `batch` as its start leaves it, so that both are one write; `None` if something else has to be known
+/// or done before it starts. Whoever writes it calls `StartJobRun` only if the manifest is there and the job is ready, and
+/// otherwise says so with [`Seen::NotBegun`].
+pub fn begun(
+    batch: &Batch,
+    prepared: &Prepared,
+    moment: &Moment,
+    bounds: &Bounds,
+) -> Option<Batch> {
+    let (prepared, prepared_at) = (Some(prepared.clone()), Some(moment.now));
+    let batch = Batch { prepared, prepared_at, ..batch.clone() };
+    match next(&batch, &Seen::Nothing, moment, bounds) {
+        Step::Begin { batch, slot: None } => Some(*batch),
+        _ => None,
     }
 }
 
@@ -121,6 +138,7 @@ fn sealed(Case { batch, seen, moment, bounds, is_due }: Case<'_>) -> Step {
         },
         // No step of a sealed batch has these answers.
         Seen::Begun
+        | Seen::NotBegun(_)
         | Seen::Start(_)
         | Seen::Lookup(_)
         | Seen::Run(_)
@@ -174,6 +192,10 @@ fn starting(case: Case<'_>, start: Starting) -> Step {
     };
     match seen {
         Seen::Begun => Step::Start,
+        Seen::NotBegun(message) => {
+            let batch = batch.clone().prepared_for_sure().accounted_for(batch.epoch);
+            defer(&batch, moment, false, message, now)
+        }
         Seen::Start(StartOutcome::Started(run_id)) => {
             let run = FoundRun { epoch: batch.epoch, run_id: run_id.clone() };
             follow(batch, &run, &[], moment)
@@ -197,7 +219,7 @@ fn starting(case: Case<'_>, start: Starting) -> Step {
             // The call may have been made as late as at the end of the lease. Only then is a run missed.
             None if now >= lease + bounds.reconciliation => {
                 let state = State::Sealed { due: now, waits_for_slot: false };
-                let sealed = batch.clone();
+                let sealed = batch.clone().prepared_for_sure();
                 release(sealed.into_state(state, now, HistoryEvent::NotStarted, "no run was found"))
             }
             None => {

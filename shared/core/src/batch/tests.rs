@@ -1,6 +1,7 @@
 //! What is said about batches, function by function; `model` says what comes of it together.
 
 mod announcement;
+mod at_once;
 mod claims;
 mod closing;
 mod fit;

@@ -8,8 +8,8 @@ use stateright::{Checker, HasDiscoveries, Model};
 use super::progress::dead_end;
 use super::properties::{
     ALONE, ANNOUNCED, COUNTED, CRASHED, DONE, DUPLICATE, FEW, FOLLOW_UP, FOUND, KEPT, LIMITED,
-    LOSER, NOT_STARTED, ONE_BATCH, ONE_EFFECT, ONE_START, PARKED, RETRIED, RETURNED, SERVED,
-    TOGETHER, TRUTHFUL, WAITED,
+    LOSER, MANIFEST, NOT_STARTED, ONE_BATCH, ONE_EFFECT, ONE_START, PARKED, RETRIED, RETURNED,
+    SERVED, TOGETHER, TRUTHFUL, WAITED,
 };
 use super::{Action, Announces, Budget, Claims, Guards, World};
 use crate::batch::{ClaimMode, Closing};
@@ -42,6 +42,7 @@ pub(super) fn world(budget: Budget) -> World {
         closing: Closing::default(),
         recorded: false,
         starts: true,
+        at_once: false,
         max_concurrent_runs: None,
         claim: ClaimMode::Required,
         announces: Announces::Nothing,
@@ -58,9 +59,9 @@ pub(super) fn world(budget: Budget) -> World {
 }
 
 /// What must never be; that a batch is parked is the first.
-pub(super) const WRONG: [&str; 11] = [
+pub(super) const WRONG: [&str; 12] = [
     SERVED, KEPT, ONE_BATCH, ONE_START, ONE_EFFECT, TRUTHFUL, ALONE, LIMITED, COUNTED, FEW,
-    ANNOUNCED,
+    ANNOUNCED, MANIFEST,
 ];
 
 /// Walks through all states, and asserts that nothing is wrong in any and each of `seen` happens.

@@ -58,7 +58,9 @@ impl World {
                         *step = later.into();
                     }
                 }
-                Stage::Record { written, .. } => *written = self.older(written),
+                Stage::Record { written, .. }
+                | Stage::Together { written, .. }
+                | Stage::Put { local: written, .. } => *written = self.older(written),
                 Stage::Known | Stage::Claim { .. } => {}
             }
         }

@@ -19,6 +19,8 @@ pub(crate) enum How {
     NotHeard,
     /// The ledger does not answer.
     NotRecorded,
+    /// A manifest is put, while its batch is recorded.
+    Put,
     /// A search gives what nobody can tell from.
     Unclear,
     /// A search gets no answer.
@@ -95,6 +97,7 @@ impl World {
         let hidden = self.hidden != Some(0);
         let is_other = |run: &Run| run.batch == batch && run.is_live();
         state.batches[batch].overlapped |= state.runs.iter().any(is_other);
+        state.batches[batch].misled |= self.misleads(state, batch);
         state.runs.push(Run { batch, epoch, repeat_of, phase: Phase::Begun, hidden, age: 0 });
     }
 

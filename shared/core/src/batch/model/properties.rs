@@ -18,6 +18,7 @@ pub(crate) const ONE_BATCH: &str = "an arrival is in one batch";
 pub(crate) const ONE_START: &str = "a run is started when all before it have ended, and failed";
 pub(crate) const ONE_EFFECT: &str = "a batch has one effect";
 pub(crate) const TRUTHFUL: &str = "a batch that succeeded had its effect";
+pub(crate) const MANIFEST: &str = "a run finds the manifest of its batch";
 pub(crate) const LIMITED: &str = "a job has no more runs than its limit";
 pub(crate) const COUNTED: &str = "a run that is followed is counted";
 pub(crate) const SERVED: &str = "at rest, every batch succeeded";
@@ -77,6 +78,7 @@ pub(crate) fn properties() -> Vec<Property<World>> {
                     it.announced > 0 || !(is_said || is_begun)
                 })
         }),
+        Property::always(MANIFEST, |_, state: &State| state.batches.iter().all(|it| !it.misled)),
         Property::always(LIMITED, |world: &World, state: &State| {
             let live = state.runs.iter().filter(|run| run.is_live()).count();
             world.max_concurrent_runs.is_none_or(|most| live as u32 <= most)

@@ -9,7 +9,7 @@ use crate::batch::{Batch, Claim, Draft, RunState, Scope, Seen, Start, State as B
 use crate::moment::Moment;
 
 impl World {
-    fn opening(&self, arrival: usize, moment: &Moment) -> Batch {
+    pub(crate) fn opening(&self, arrival: usize, moment: &Moment) -> Batch {
         let start = Start {
             target: String::new(),
             account: String::new(),
@@ -46,7 +46,8 @@ impl World {
         let batch = self.opening(arrival, &moment).with(1, false, true, &moment);
         let (batch, claim) = (self.same(batch), Claim::default());
         let members = vec![arrival];
-        Item { batch, members, claim, effects: 0, overlapped: false, announced: 0 }
+        let (overlapped, misled) = (false, false);
+        Item { batch, members, claim, effects: 0, overlapped, announced: 0, misled }
     }
 
     pub(crate) fn take(&self, state: &mut State, message: usize, ahead: u8) {
@@ -60,7 +61,11 @@ impl World {
         }
         let age = Age { minutes: 0, ahead };
         let mut worker = Worker { message: Some(message), own: None, age, stage: Stage::Known };
-        worker.stage = self.read(state, &worker);
+        worker.stage = if self.at_once {
+            self.together(&self.messages[message], age)
+        } else {
+            self.read(state, &worker)
+        };
         state.employ(worker);
     }
 
@@ -113,8 +118,8 @@ impl World {
                 state.head = Some(batch).filter(|_| !self.closing.is_at_once());
                 let (members, claim) = (Vec::new(), Claim::default());
                 let batch = written;
-                let (effects, overlapped, announced) = (0, false, 0);
-                let item = Item { batch, members, claim, effects, overlapped, announced };
+                let (effects, overlapped, announced, misled) = (0, false, 0, false);
+                let item = Item { batch, members, claim, effects, overlapped, announced, misled };
                 state.batches.push(item);
             }
         }

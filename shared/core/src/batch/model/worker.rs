@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::clock::NOW;
 use super::glue::{How, Phase};
 use super::kept::Kept;
-use super::{Action, State, World};
+use super::{Action, State, World, at_once};
 use crate::batch::{
     Batch, Bounds, Claim, FoundRun, Lookup, Missing, ObservedRun, Prepared, RepeatSeen, RunState,
     Seen, StartOutcome, Started, State as BatchState, Step, next,
@@ -18,6 +18,11 @@ use crate::moment::{Moment, Time};
 pub(crate) enum Stage {
     /// One transaction: the claim of an arrival, and the batch with it.
     Record { arrival: usize, is_last: bool, into: Option<usize>, fresh: bool, written: Kept<Batch> },
+    /// One transaction: the claims of all that a message brings, and their batch, which has begun. `put`: its manifest is
+    /// there.
+    Together { arrivals: Vec<usize>, put: bool, written: Kept<Batch> },
+    /// The manifest of a batch that has begun.
+    Put { batch: usize, local: Kept<Batch> },
     /// The claim alone, where it is not written with the batch.
     Claim { arrival: usize, batch: usize },
     /// All arrivals of the message are in batches already.
@@ -74,7 +79,13 @@ impl World {
         self.decide(batch, local, seen, &self.moment(age))
     }
 
-    fn decide(&self, batch: usize, local: Kept<Batch>, seen: Seen, moment: &Moment) -> Stage {
+    pub(crate) fn decide(
+        &self,
+        batch: usize,
+        local: Kept<Batch>,
+        seen: Seen,
+        moment: &Moment,
+    ) -> Stage {
         let bounds =
             Bounds { reconciliation: self.reconciliation(), manifests_kept: Duration::MAX };
         let (mut local, mut seen) = (local, seen);
@@ -89,6 +100,10 @@ impl World {
                 (&local.state, self.guards.earlier_holder)
             {
                 local = self.not_held_before(&local);
+            }
+            if !self.guards.prepared_anew && local.epoch > 0 && local.prepared.is_none() {
+                let prepared = Some(at_once::prepared(&local));
+                local = self.same(Batch { prepared, ..Batch::clone(&local) });
             }
             if !self.guards.accounted && local.epoch > 0 {
                 local = self.accounted_for(&local);
@@ -151,8 +166,15 @@ impl World {
     pub(crate) fn worker_actions(&self, state: &State, worker: usize, actions: &mut Vec<Action>) {
         let Some(it) = &state.workers[worker] else { return };
         actions.push(Action::Step { worker, how: How::Well });
-        if matches!(it.stage, Stage::Record { .. }) && state.budget.outages > 0 {
+        let is_record = matches!(it.stage, Stage::Record { .. } | Stage::Together { .. });
+        if is_record && state.budget.outages > 0 {
             actions.push(Action::Step { worker, how: How::NotRecorded });
+        }
+        if matches!(it.stage, Stage::Together { put: false, .. }) {
+            actions.push(Action::Step { worker, how: How::Put });
+        }
+        if matches!(it.stage, Stage::Put { .. }) && state.budget.refusals > 0 {
+            actions.push(Action::Step { worker, how: How::Refused });
         }
         if let Stage::Drive { step, .. } = &it.stage {
             let budget = state.budget;
@@ -202,6 +224,10 @@ impl World {
                     })
                 }
             }
+            Stage::Together { arrivals, put, written } => {
+                Some(self.step_together(state, &mut it, arrivals, put, written, how))
+            }
+            Stage::Put { batch, local } => Some(self.step_put(state, it.age, batch, local, how)),
             Stage::Claim { arrival, batch: _ } => {
                 state.claimed[arrival] = true;
                 Some(self.read(state, &it))
@@ -354,6 +380,7 @@ impl World {
             | How::NotTaken
             | How::NotHeard
             | How::NotRecorded
+            | How::Put
             | How::Unclear
             | How::Unanswered
             | How::NotFound => StartOutcome::Started(self.begin(state, batch, epoch)),
@@ -386,7 +413,7 @@ impl World {
     }
 }
 
-fn prepared() -> Prepared {
+pub(crate) fn prepared() -> Prepared {
     let (manifest, arguments) = (String::new(), BTreeMap::new());
     Prepared { objects: 1, bytes: None, manifest, arguments }
 }

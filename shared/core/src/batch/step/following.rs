@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::{AGAIN, Case, HISTORY, MAX_UNSEEN, later, lookup, newest, park, release, write};
 use crate::batch::{
     Batch, Bounds, Claim, ClaimMode, EndOutcome, Failed, FoundRun, HistoryEvent, Lookup, Missing,
-    ObservedRun, Repeat, RepeatSeen, Run, RunState, Seen, Started, State, Step, Why, attempt_of,
-    backoff, repeat_after,
+    ObservedRun, Repeat, RepeatSeen, Run, RunState, Seen, Started, Starting, State, Step, Why,
+    attempt_of, backoff, repeat_after,
 };
 use crate::moment::{Moment, Time};
 
@@ -22,7 +22,13 @@ pub(super) fn follow(batch: &Batch, run: &FoundRun, found: &[FoundRun], moment: 
     let (now, run_id) = (moment.now, run.run_id.clone());
     let is_known = batch.runs.iter().any(|known| known.run_id == run.run_id);
     let what = if is_known { HistoryEvent::Followed } else { HistoryEvent::Started };
-    let look_at = moment.after(AGAIN);
+    // A batch that stays due at the same time costs its index nothing.
+    let look_at = match batch.state {
+        State::Starting(Starting { look_at, .. }) if look_at > now && look_at < now + AGAIN * 2 => {
+            look_at
+        }
+        _ => moment.after(AGAIN),
+    };
     let with_runs = batch.with_runs(found).with_runs(std::slice::from_ref(run));
     // A run that is there counts even beyond its job's limit. If it did not, one more run could start.
     let holds_slot = batch.start.has_limits();
@@ -89,6 +95,7 @@ pub(super) fn started(case: Case<'_>, run: &Started) -> Step {
         | Seen::Announced(_)
         | Seen::Slot(_)
         | Seen::Begun
+        | Seen::NotBegun(_)
         | Seen::Start(_)
         | Seen::ClaimEnded(_) => Step::Rest,
     }
@@ -299,6 +306,7 @@ pub(super) fn failed(case: Case<'_>, run: &Failed) -> Step {
         | Seen::Announced(_)
         | Seen::Slot(_)
         | Seen::Begun
+        | Seen::NotBegun(_)
         | Seen::Start(_)
         | Seen::Run(_)
         | Seen::Claim { .. }

@@ -54,7 +54,8 @@ fn an_id_begins_with_its_account_and_one_of_the_version_before_with_none() {
 fn a_manifest_lies_below_the_account_of_its_batch_and_that_of_a_former_one_where_it_was() {
     let keys = [of_now(sealed()), sealed()].map(|batch| {
         let key = JobResources::manifest_key(&batch.route, &batch.id);
-        let prepared = Manifest::of(vec![member()]).prepared(&batch, &own()).expect("prepared");
+        let manifest = Manifest::of(vec![member()]);
+        let prepared = manifest.prepared(&batch, &own(), &key).expect("prepared");
         let uri = format!("s3://manifests/{key}");
         let told = ["--landfall-batch-id", "--landfall-manifest"].map(|n| &prepared.arguments[n]);
         assert_eq!((&prepared.manifest, told), (&uri, [&batch.id, &uri]));
@@ -82,6 +83,8 @@ fn a_batch_is_former_if_its_id_or_its_manifest_is() {
     assert!(!now.is_former());
     assert!(opened(Closing::default()).is_former());
     let key = JobResources::manifest_key(&now.route, &now.id);
+    assert!(!prepared(&now, format!("s3://b/{key}")).is_former());
+    let key = JobResources::manifest_key_by_content(&now.route, &now.id, "{}");
     assert!(!prepared(&now, format!("s3://b/{key}")).is_former());
     // A monitor of the version before has prepared it, before it was replaced.
     assert!(prepared(&now, format!("s3://b/manifests/orders/{}.json", now.id)).is_former());
@@ -145,7 +148,8 @@ fn carried_to_the_end(mut batch: Batch, fails: bool) -> (Batch, Vec<String>) {
             }
             Step::Prepare => {
                 let manifest = Manifest::of(vec![member()]);
-                Seen::Prepared(manifest.prepared(&batch, &own()))
+                let key = JobResources::manifest_key(&batch.route, &batch.id);
+                Seen::Prepared(manifest.prepared(&batch, &own(), &key))
             }
             Step::Start => {
                 let arguments = &batch.prepared.as_ref().expect("it is prepared").arguments;

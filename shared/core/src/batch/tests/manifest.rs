@@ -74,6 +74,10 @@ impl Manifest {
     }
 }
 
+fn manifest_key(batch: &Batch) -> String {
+    JobResources::manifest_key(&batch.route, &batch.id)
+}
+
 #[test]
 fn what_the_runs_are_given_is_filled_in_from_batch_and_members() {
     let text = "{dt} {bucket} {batch_id} {count} {bytes} {event_time}";
@@ -85,7 +89,7 @@ fn what_the_runs_are_given_is_filled_in_from_batch_and_members() {
     let late =
         Member { event_time: Some("2026-01-31T00:00:01Z".to_owned()), ..member("b", None, "e") };
     let manifest = Manifest::of(vec![late, early]);
-    let prepared = manifest.prepared(&batch, &own());
+    let prepared = manifest.prepared(&batch, &own(), &manifest_key(&batch));
     expect![[r#"
         {
           "objects": 2,
@@ -107,7 +111,7 @@ fn what_a_member_does_not_tell_is_refused_and_not_taken_for_zero() {
     let mut batch = sealed();
     batch.start.arguments = BTreeMap::from([("--n".to_owned(), "{bytes}".to_owned())]);
     let unknown = Member { size: None, ..member("a", None, "e") };
-    let refused = Manifest::of(vec![unknown]).prepared(&batch, &own());
+    let refused = Manifest::of(vec![unknown]).prepared(&batch, &own(), &manifest_key(&batch));
     let (argument, value) = ("--n".to_owned(), "bytes".to_owned());
     let reason = RefusalReason::UnknownValue { argument, value };
     assert_eq!(refused, Err(Unprepared::Refused(reason)));

@@ -20,7 +20,11 @@ fn prepared_for(batch: &Batch, reader_role_arn: &str) -> Result<Prepared, Unprep
         claims_table_arn: "arn:claims".to_owned(),
         manifests_bucket: "manifests".to_owned(),
     };
-    Manifest::of(vec![Member::from(&arrival("landing", "orders/a.csv"))]).prepared(batch, &own)
+    Manifest::of(vec![Member::from(&arrival("landing", "orders/a.csv"))]).prepared(
+        batch,
+        &own,
+        &JobResources::manifest_key(&batch.route, &batch.id),
+    )
 }
 
 #[test]
