@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use landfall_core::batch::JobResources;
 use proptest::prelude::*;
 
 use crate::stage::{Stage, arrivals};
@@ -68,7 +67,7 @@ proptest! {
             assert_eq!((starts.len(), started), (batches.len(), ids));
             let mut read: Vec<String> = batches
                 .iter()
-                .flat_map(|batch| stage.urls(&JobResources::manifest_key(&batch.route, &batch.id)))
+                .flat_map(|batch| stage.urls(&batch.prepared.as_ref().expect("prepared").manifest))
                 .collect();
             read.sort_unstable();
             let told: BTreeSet<String> =

@@ -184,13 +184,12 @@ impl Stage {
 
     /// Returns the URLs in the manifest that this start passes to the job.
     pub fn inputs(&self, start: &Value) -> Vec<String> {
-        let uri = start["Arguments"]["--landfall-manifest"].as_str().expect("a manifest");
-        let key = uri.strip_prefix("s3://manifests/").expect("in the bucket of manifests");
-        self.urls(key)
+        self.urls(start["Arguments"]["--landfall-manifest"].as_str().expect("a manifest"))
     }
 
     /// Returns the URLs in a manifest.
-    pub fn urls(&self, key: &str) -> Vec<String> {
+    pub fn urls(&self, uri: &str) -> Vec<String> {
+        let key = uri.strip_prefix("s3://manifests/").expect("in the bucket of manifests");
         let manifest = self.aws.object(MANIFESTS, key).expect("the manifest is there");
         let manifest: Value = serde_json::from_slice(&manifest).expect("JSON");
         let entries = manifest["entries"].as_array().expect("entries");

@@ -1,14 +1,15 @@
 //! What the trigger starts, with which arguments, and what happens if Glue refuses.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use landfall_aws::advance::{Clients, advance_begun};
 use landfall_core::batch::State;
 use landfall_stand_ins::Act;
 use serde_json::{Value, json};
 
 use crate::stage::{
-    CLAIMS_TABLE, READER_ROLE, Stage, arrivals, history, messages, record, record_of,
+    CLAIMS_TABLE, READER_ROLE, Stage, arrivals, history, messages, record, record_of, settings,
 };
 
 const NONE: [&str; 0] = [];
@@ -41,17 +42,19 @@ async fn the_manifest_in_s3_is_the_one_that_the_job_is_told_of() {
     let event = messages(&[json!({ "Records": [record] }).to_string()]);
     assert_eq!(stage.failures(&event).await, NONE);
     let batch = stage.batch().await;
-    let key = format!("manifests/222222222222/orders/{}.json", batch.id);
+    let uri = &batch.prepared.as_ref().expect("it is prepared").manifest;
+    let key = uri.strip_prefix("s3://manifests/").expect("in the bucket of manifests");
+    assert!(key.starts_with(&format!("manifests/222222222222/orders/{}-", batch.id)));
     let expected = json!({
         "--day": "1",
         "--landfall-batch-id": batch.id,
         "--landfall-epoch": "1",
-        "--landfall-manifest": format!("s3://manifests/{key}"),
+        "--landfall-manifest": uri,
         "--landfall-reader-role": READER_ROLE,
         "--landfall-claims-table": CLAIMS_TABLE,
     });
     assert_eq!(stage.starts(), [json!({ "JobName": "orders", "Arguments": expected })]);
-    let manifest = stage.aws.object("manifests", &key).expect("the manifest is there");
+    let manifest = stage.aws.object("manifests", key).expect("the manifest is there");
     let manifest: Value = serde_json::from_slice(&manifest).expect("JSON");
     let entry = json!({
         "url": "s3://landing/orders/1/a é", "mandatory": true, "meta": { "content_length": 42 },
@@ -61,22 +64,66 @@ async fn the_manifest_in_s3_is_the_one_that_the_job_is_told_of() {
 }
 
 #[tokio::test]
-async fn the_manifest_is_written_before_the_start_which_is_written_ahead() {
+async fn a_start_is_recorded_with_its_arrivals_and_takes_four_calls() {
     let stage = Stage::new().await;
+    let operations = || stage.aws.calls().into_iter().map(|call| call.operation);
     assert_eq!(stage.failures(&arrivals(&["orders/1/a"])).await, NONE);
-    let calls: Vec<String> = stage.aws.calls().into_iter().map(|call| call.operation).collect();
-    let expected = [
-        "TransactWriteItems",
-        "PutObject",
-        "AssumeRole",
-        "GetJob",
-        "TransactWriteItems",
-        "StartJobRun",
-        "PutItem",
-    ];
-    assert_eq!(calls, expected);
-    let batch = stage.batch().await;
-    assert_eq!(history(&batch), ["opened", "sealed", "starting", "started"]);
+    let mut cold: Vec<String> = operations().collect();
+    let rest = cold.split_off(4);
+    cold.sort();
+    assert_eq!(cold, ["AssumeRole", "GetJob", "PutObject", "TransactWriteItems"]);
+    assert_eq!(rest, ["StartJobRun", "PutItem"]);
+    assert_eq!(stage.failures(&arrivals(&["orders/2/a"])).await, NONE);
+    let mut warm: Vec<String> = operations().skip(6).collect();
+    warm[..2].sort();
+    assert_eq!(warm, ["PutObject", "TransactWriteItems", "StartJobRun", "PutItem"]);
+    for batch in stage.batches().await {
+        assert_eq!(history(&batch), ["opened", "sealed", "starting", "started"]);
+    }
+}
+
+#[tokio::test]
+async fn the_manifest_and_the_job_do_not_wait_for_the_record_and_no_run_starts_without_it() {
+    let stage = Stage::new().await;
+    stage.aws.answer("TransactWriteItems", |_, _| refused("AccessDeniedException"));
+    assert_eq!(stage.failures(&arrivals(&["orders/1/a"])).await.len(), 1);
+    let calls: BTreeSet<String> = stage.aws.calls().into_iter().map(|c| c.operation).collect();
+    assert!(["PutObject", "AssumeRole", "GetJob"].iter().all(|call| calls.contains(*call)));
+    assert_eq!(stage.starts().len(), 0);
+}
+
+#[tokio::test]
+async fn a_message_that_comes_again_with_less_replaces_no_manifest() {
+    let stage = Stage::new().await;
+    assert_eq!(stage.failures(&arrivals(&["orders/1/a", "orders/1/b"])).await, NONE);
+    // It would open a batch of the same ID.
+    assert_eq!(stage.failures(&arrivals(&["orders/1/a"])).await, NONE);
+    let starts = stage.starts();
+    assert_eq!(starts.len(), 1);
+    assert_eq!(stage.inputs(&starts[0]), ["s3://landing/orders/1/a", "s3://landing/orders/1/b"]);
+}
+
+#[tokio::test]
+async fn of_more_than_surely_start_now_none_is_recorded_as_begun() {
+    let stage = Stage::new().await;
+    let keys: Vec<String> = (0..9).map(|day| format!("orders/{day}/a")).collect();
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    assert_eq!(stage.failures(&arrivals(&keys)).await, NONE);
+    let writes = |operation: &str| stage.aws.calls_of(operation).len();
+    assert_eq!((writes("TransactWriteItems"), writes("StartJobRun")), (18, 9));
+}
+
+#[tokio::test]
+async fn a_start_that_there_is_no_time_for_any_more_is_not_made() {
+    let stage = Stage::new().await;
+    stage.aws.answer("StartJobRun", |_, _| Act::Drop);
+    assert_eq!(stage.failures(&arrivals(&["orders/1/a"])).await, NONE);
+    let (clients, begun) = (Clients::new(&settings(&[]), &stage.config), stage.batch().await);
+    assert_eq!(begun.state.name(), "starting");
+    let advanced = advance_begun(&clients, begun, None, Ok(()), SystemTime::now()).await;
+    assert_eq!((advanced.batch.state.name(), stage.starts().len()), ("sealed", 1));
+    let code = advanced.transitions[0].code.as_deref();
+    assert_eq!(code, Some("out_of_time"));
 }
 
 #[tokio::test]
@@ -179,7 +226,7 @@ async fn a_batch_whose_manifest_cannot_be_written_is_not_started() {
     stage.aws.answer("PutObject", |_, _| Act::Fail { status: 403, code: "AccessDenied" });
     assert_eq!(stage.failures(&arrivals(&["orders/1/a"])).await, NONE);
     assert_eq!(stage.starts().len(), 0);
-    assert_eq!(history(&stage.batch().await), ["opened", "sealed", "deferred"]);
+    assert_eq!(history(&stage.batch().await), ["opened", "sealed", "starting", "deferred"]);
     assert_eq!(stage.codes(), [("manifest_not_written".to_owned(), 1)].into());
 }
 
@@ -190,7 +237,7 @@ async fn a_job_that_glue_itself_would_repeat_is_not_started() {
     assert_eq!(stage.failures(&arrivals(&["orders/1/a"])).await, NONE);
     assert_eq!(stage.starts().len(), 0);
     let batch = stage.batch().await;
-    assert_eq!((batch.state.name(), batch.epoch), ("sealed", 0));
+    assert_eq!(batch.state.name(), "sealed");
     assert_eq!(stage.codes(), [("job_repeats_by_itself".to_owned(), 1)].into());
 }
 

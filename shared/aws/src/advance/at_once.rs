@@ -8,7 +8,7 @@ use landfall_core::batch::{
 };
 use landfall_core::moment::Moment;
 
-use super::{Advanced, Clients, MANIFEST_NOT_WRITTEN, Work};
+use super::{Advanced, Clients, MANIFEST_NOT_WRITTEN, Work, log};
 use crate::clock::{has_time, now};
 use crate::config::CALL_TIMEOUT;
 use crate::sdk_error::chain;
@@ -79,6 +79,9 @@ pub async fn advance_begun(
     ready: Result<(), NotBegun>,
     deadline: SystemTime,
 ) -> Advanced {
+    if let Some(entry) = batch.history.last() {
+        log::written(&batch, entry, None);
+    }
     let mut work = Work::new(clients, batch, members);
     let has_time = has_time(deadline, CALL_TIMEOUT);
     let in_time = || NotBegun {
