@@ -1,6 +1,7 @@
 //! The calls and the units of one invocation of the trigger.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use landfall_stand_ins::Usage;
@@ -46,6 +47,9 @@ const SHAPES: [Shape; 3] = [
     },
 ];
 
+/// What `data-account.yaml` gives an invocation of the trigger by default. How soon a run is first
+/// looked at depends on it, and with that the units of a start.
+const AS_DEPLOYED: Duration = Duration::from_secs(60);
 /// The number of arrivals that come one by one.
 const TRICKLE: usize = 100;
 
@@ -66,8 +70,10 @@ pub async fn measure(functions: &Path, report: &mut Report) -> Result<()> {
 /// Measures objects that come one by one.
 async fn trickle(functions: &Path, report: &mut Report) -> Result<()> {
     let mut rows = Vec::new();
-    for (what, bucket) in [("each starts", AT_ONCE), ("a window of an hour", WINDOW)] {
-        let stage = Stage::new(functions)?;
+    let shapes = [("each starts", AT_ONCE, (4, 13.0)), ("a window of an hour", WINDOW, (3, 6.0))];
+    for (what, bucket, most) in shapes {
+        let mut stage = Stage::new(functions)?;
+        stage.left = AS_DEPLOYED;
         let trigger = stage.start("trigger")?;
         // Measure the second and later arrivals, which are all alike.
         stage.arrive(&trigger, event(bucket, 0, 1, 1)).await?;
@@ -81,6 +87,16 @@ async fn trickle(functions: &Path, report: &mut Report) -> Result<()> {
         let mut row = vec![what.into()];
         row.extend([calls as f64, usage.write_units, usage.read_units].map(each));
         rows.push(row);
+        let (most_calls, most_units) = most;
+        let is_within = calls <= most_calls * TRICKLE as u64
+            && usage.write_units <= most_units * TRICKLE as f64;
+        report.check(is_within, || {
+            let (calls, units) = (calls as f64 / TRICKLE as f64, usage.write_units / TRICKLE as f64);
+            format!(
+                "an arrival alone ({what}) takes at most {most_calls} calls and {most_units} write units: \
+                 {calls}, {units}"
+            )
+        });
     }
     report.table(
         "An arrival that comes alone, in a process that has worked",

@@ -30,6 +30,8 @@ pub struct Stage {
     pub endpoint: String,
     /// Further variables of the functions.
     pub variables: BTreeMap<String, String>,
+    /// How much time an invocation gets.
+    pub left: Duration,
     folder: TempDir,
     functions: PathBuf,
 }
@@ -43,7 +45,7 @@ impl Stage {
         aws.remember_calls(false);
         let endpoint = aws.endpoint().to_owned();
         let functions = functions.to_owned();
-        Ok(Stage { aws, endpoint, variables: BTreeMap::new(), folder, functions })
+        Ok(Stage { aws, endpoint, variables: BTreeMap::new(), left: LEFT, folder, functions })
     }
 
     /// Starts a new process of a function.
@@ -83,7 +85,7 @@ impl Stage {
 
     /// Returns the function's answer. Fails if it is an error.
     pub async fn invoke(&self, name: &str, function: &Function, event: Value) -> Result<Value> {
-        match function.invoke(event, LEFT).await? {
+        match function.invoke(event, self.left).await? {
             Answer::Response(answer) => Ok(answer),
             other => {
                 bail!("the {name} answered {other:?}; it logged\n{}", self.logged(name));

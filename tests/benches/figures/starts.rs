@@ -319,8 +319,10 @@ fn print_events(
         .iter()
         .map(|(program, warm)| {
             let each = counted.iter().find(|(found, ..)| found == program);
-            // The calls of one arrival are made one after the other.
-            let waited = latency.as_secs_f64() * warm.calls;
+            // The calls of one arrival are made one after the other, but for Landfall's first two.
+            let has_pair =
+                matches!(program, Program::Calls | Program::Trigger | Program::TriggerTls);
+            let waited = latency.as_secs_f64() * (warm.calls - f64::from(u8::from(has_pair)));
             let own = |wall: Duration| (wall.as_secs_f64() - waited) * 1e3;
             vec![
                 program.title().into(),
