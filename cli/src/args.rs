@@ -273,4 +273,41 @@ mod tests {
             names.filter(|name| !page.contains(&format!("`{name}`"))).collect();
         assert!(missing.is_empty(), "docs/command-line.md lacks {missing:?}");
     }
+
+    /// Returns the command lines that a page shows in its code blocks, each on one line.
+    fn commands(page: &str) -> Vec<String> {
+        let page = page.replace("\\\n", " ");
+        let blocks = page.split("```").skip(1).step_by(2);
+        let parts = blocks.flat_map(str::lines).flat_map(|line| line.split(" | "));
+        let commands = parts.filter_map(|part| {
+            let part = part.trim().trim_start_matches("$ ");
+            let mut words = part.split(' ').skip_while(|word| word.contains('='));
+            (words.next() == Some("landfall")).then(|| part.to_owned())
+        });
+        commands.collect()
+    }
+
+    #[test]
+    fn every_command_in_the_documents_is_one_that_the_command_line_takes() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let pages = std::fs::read_dir(root.join("docs")).expect("the folder of documents");
+        let pages = pages.map(|page| page.expect("a page").path());
+        let pages = pages.filter(|page| page.extension().is_some_and(|ending| ending == "md"));
+        let mut seen = 0;
+        for page in pages.chain([root.join("README.md")]) {
+            let text = std::fs::read_to_string(&page).expect("a page");
+            for line in commands(&text) {
+                let words = shlex::split(&line).expect("words of a shell");
+                // `…` stands for what a page has said before.
+                let words = words.into_iter().filter(|word| word != "…");
+                let words = words.skip_while(|word| word != "landfall");
+                if let Err(error) = Cli::try_parse_from(words) {
+                    let page = page.display();
+                    assert!(!error.use_stderr(), "{page}: `{line}`: {error}");
+                }
+                seen += 1;
+            }
+        }
+        assert!(seen > 50, "only {seen} commands were found");
+    }
 }

@@ -38,9 +38,8 @@ const TO_START: Duration = Duration::from_secs(5);
 /// The time to reserve for a start that is recorded with its arrivals: that write, and the start.
 const TO_BEGIN: Duration = CALL_TIMEOUT.saturating_add(START_MAY_TAKE);
 
-/// Records each request, and returns the outcomes in the same order, and with each whether a start that was recorded too can
-/// be made. Begins nothing that `deadline`
-/// could cut off.
+/// Records each request. Returns the outcomes in the same order, and for each whether the start that
+/// was recorded with it can be made. Begins nothing that `deadline` could cut off.
 pub(crate) async fn all(
     clients: &Clients,
     delivery: &Delivery,
@@ -55,7 +54,8 @@ pub(crate) async fn all(
             (&one.route, &one.listing, &one.group) == (&next.route, &next.listing, &next.group);
         is_one && !one.closing.is_at_once()
     });
-    // Only what surely starts now is recorded as begun: if this process died, nobody would start it before its lease is over.
+    // Only what surely starts now is recorded as begun. If this process dies, it waits for the lease
+    // and the reconciliation window.
     let starts_now = requests.len() <= CONCURRENT_STARTS && has_time(deadline, TO_BEGIN);
     let recorded = stream::iter(parts).map(async |parts| {
         let mut outcomes = Vec::new();

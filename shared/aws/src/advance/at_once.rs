@@ -40,8 +40,9 @@ impl From<NotReady> for NotBegun {
 }
 
 impl AtOnce {
-    /// Returns what the batch of `draft` starts with; `None` if something has to be known or done before it starts, or its
-    /// run cannot be given its arguments. [`advance`](super::advance) finds out which.
+    /// Returns what the batch of `draft` starts with; `None` if something has to be known or done
+    /// before it starts, or its run cannot be given its arguments. [`advance`](super::advance)
+    /// finds out which.
     pub fn of(clients: &Clients, draft: &Draft, moment: &Moment) -> Option<Self> {
         let first = draft.members.first().filter(|_| draft.starts_at_once(now()))?;
         let batch = draft.batch(draft.batch_id(first), moment);
@@ -57,8 +58,8 @@ impl AtOnce {
         begun(batch, &self.prepared, moment, &clients.bounds)
     }
 
-    /// Writes the manifest, and at the same time checks that a run of the job can be started. Whether the ledger takes the
-    /// batch need not be known yet.
+    /// Writes the manifest, and at the same time checks that a run of the job can be started.
+    /// Whether the ledger takes the batch need not be known yet.
     ///
     /// # Errors
     /// Fails if the run cannot be started now.
@@ -70,8 +71,8 @@ impl AtOnce {
     }
 }
 
-/// Takes a batch as far as it goes now whose start the caller has just recorded with it. `ready` is what
-/// [`AtOnce::get_ready`] returned.
+/// Takes a batch as far as it goes now whose start the caller has just recorded with it. `ready` is
+/// what [`AtOnce::get_ready`] returned.
 pub async fn advance_begun(
     clients: &Clients,
     batch: Batch,
