@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 use super::error::{ArrivalError, not_json, parse};
 use super::message::{Content, Message};
-use super::notification::{self, Payload};
+use super::notification::{self, Payload, Text};
 
 /// An event in which every record is a well-formed SQS message.
 #[derive(Deserialize)]
@@ -35,7 +35,7 @@ impl<'de> Deserialize<'de> for Whole {
             #[serde(borrow)]
             event_source: Cow<'a, str>,
             #[serde(borrow, rename = "eventSourceARN")]
-            queue: Option<Cow<'a, str>>,
+            queue: Option<Text<'a>>,
         }
         let record = Record::deserialize(deserializer)?;
         if record.event_source != SQS {

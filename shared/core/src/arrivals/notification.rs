@@ -2,6 +2,7 @@
 //! complete. They cost twice the time and fail on the first ill-typed field, even on one that nobody here reads.
 
 use std::borrow::Cow;
+use std::ops::Deref;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -14,6 +15,17 @@ use super::message::Content;
 
 /// The most bytes of an object's key in UTF-8.
 const MAX_KEY_BYTES: usize = 1024;
+
+/// A text that is borrowed if nothing in it is escaped. Serde borrows a `Cow` that is a field, and never one in an `Option`.
+#[derive(Deserialize)]
+pub(crate) struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl Deref for Text<'_> {
+    type Target = str;
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
 
 /// One of S3's events, whichever it is.
 #[derive(Deserialize)]
@@ -49,13 +61,13 @@ struct Whole<'a> {
 #[serde(rename_all = "camelCase", bound(deserialize = "S: Deserialize<'de>"))]
 struct Record<'a, S> {
     #[serde(borrow)]
-    event_source: Option<Cow<'a, str>>,
+    event_source: Option<Text<'a>>,
     #[serde(borrow)]
-    event_version: Option<Cow<'a, str>>,
+    event_version: Option<Text<'a>>,
     #[serde(borrow)]
-    event_name: Option<Cow<'a, str>>,
+    event_name: Option<Text<'a>>,
     #[serde(borrow)]
-    event_time: Option<Cow<'a, str>>,
+    event_time: Option<Text<'a>>,
     /// The listing that found the object, if the event is none of S3's.
     #[serde(borrow)]
     listing: Option<&'a RawValue>,
@@ -177,7 +189,7 @@ impl Content {
             Some(_) => return Err(ArrivalError::UnknownEnvelope),
         };
         if let Some(version) = record.event_version
-            && version != "2"
+            && &*version != "2"
             && !version.starts_with("2.")
         {
             return Err(ArrivalError::UnknownVersion(cut(&version)));
