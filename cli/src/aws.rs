@@ -57,7 +57,7 @@ fn no_credentials(error: CredentialsError) -> anyhow::Error {
     let tried = format!("{:#}", anyhow::Error::new(error));
     let tried: Vec<&str> = tried.lines().map(str::trim).collect();
     anyhow!(
-        "{NO_CREDENTIALS}; with SSO, or with a profile that runs a process, first run: \
+        "{NO_CREDENTIALS}: set AWS_PROFILE; with SSO, or with a profile that runs a process, first run: \
          eval \"$(aws configure export-credentials --format env)\" ({})",
         tried.join("; ")
     )

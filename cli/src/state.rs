@@ -312,9 +312,12 @@ fn failure(batch: &Batch) -> Vec<String> {
     run.and_then(run_error).into_iter().chain(means).collect()
 }
 
-/// Returns what is known about an error. What it is known for on the way of the data says more than the layer that refused.
+/// Returns what is known about an error. What it is known for on the way of the data says more than the layer that
+/// refused, unless that is only that IAM may not have spread a change yet.
 fn meaning(error: &str) -> Option<String> {
-    let found = explain(error).pop()?;
+    let mut known = explain(error);
+    let last = known.pop()?;
+    let found = if last.row.code == "settling" { known.pop().unwrap_or(last) } else { last };
     Some(format!("What it means [{}]: {} {}", found.row.code, found.row.cause, found.row.fix))
 }
 

@@ -63,6 +63,12 @@ impl Plan<'_> {
         }
         if taken == 0 {
             return match self.backfill.mode {
+                Mode::Missing if self.survey.counts.new > 0 => {
+                    writeln!(
+                        out,
+                        "nothing older than an hour is missing: run it again later for the rest"
+                    )
+                }
                 Mode::Missing => writeln!(out, "nothing is missing"),
                 Mode::All => writeln!(out, "there is nothing to process again"),
             };

@@ -7,8 +7,8 @@ pub fn notes(routes: &Routes) -> Vec<String> {
     let note = |route: &landfall_core::routes::Route| {
         format!(
             "route `{}`: its job reads with its own role, because Landfall adds statements to the policy of bucket \
-             `{}`; name the job's role in BucketPolicyJobRoleArns of the data account's stack, and let that role's own \
-             policy read there too",
+             `{}`; unless the job has Landfall's job role, give its role to `landfall deploy` with `--parameter \
+             data:OtherJobRoleArns=ARN`, and let that role's own policy read there too",
             route.name, route.bucket
         )
     };

@@ -202,6 +202,18 @@ fn a_batch_whose_run_failed_repeats_what_glue_says_and_what_that_means() {
         What it means [access_denied]: S3 doesn't say why. Known causes are the job reading with its own role instead of the reader role (`s3://` or `boto3.client` instead of `batch.open` or `s3a://`), a key, an endpoint's policy, and an object that isn't there while the caller may not list. See how the job reads. The CloudTrail of the account that owns the bucket has the reason.
     "#]],
     );
+    let denied = "AccessDenied: User: arn:aws:sts::222222222222:assumed-role/orders-job/s is not authorized to perform: s3:GetObject because no identity-based policy allows the s3:GetObject action";
+    check(
+        &made::failed(denied),
+        300,
+        expect![[r#"
+        jr_1
+        Run `jr_1` (epoch 1) ended as FAILED 2026-02-01T00:05:00Z (now).
+        The monitor ends the run's claim, then starts another run.
+        Glue says why run `jr_1` failed: AccessDenied: User: arn:aws:sts::222222222222:assumed-role/orders-job/s is not authorized to perform: s3:GetObject because no identity-based policy allows the s3:GetObject action.
+        What it means [denied_by_caller]: No policy of the calling role or user allows the action on this resource. If the role is one of Landfall's, run `landfall deploy --repair`. If it is yours, add the action for this resource to its policy.
+    "#]],
+    );
     let retried =
         made::seen(&made::failed("ValueError: x"), Seen::ClaimEnded(EndOutcome::Ended), 301);
     check(

@@ -22,7 +22,7 @@ fn check_says_what_reading_by_bucket_policy_needs() {
     assert_eq!(shown.status, 0, "{}", shown.all());
     let notes: Vec<&str> = shown.stderr.lines().filter(|line| line.contains("own role")).collect();
     let [note] = &notes[..] else { panic!("{}", shown.all()) };
-    for part in ["note: ", "`acme-items`", "BucketPolicyJobRoleArns"] {
+    for part in ["note: ", "`acme-items`", "OtherJobRoleArns"] {
         assert!(note.contains(part), "{note}");
     }
     let none = landfall(&[("f", ROUTES)], &["check", "f"]);
