@@ -195,7 +195,7 @@ fn selection(args: &StartArgs, route: &Route) -> anyhow::Result<Selection> {
 
 /// Sends, and tells what became of it.
 async fn go(mut work: Work<'_>, total: Option<u64>, mut output: Output) -> anyhow::Result<Output> {
-    let mut progress = report::Progress::new(total);
+    let mut progress = report::Progress::new(total, work.backfill().counts.taken);
     say(&format!(
         "{} goes on by itself until it ends; to stop it: landfall backfill pause {0}",
         work.backfill().id

@@ -119,32 +119,41 @@ pub fn looking(counts: &Counts) -> String {
 pub struct Progress {
     /// What there is to send, if somebody counted it.
     total: Option<u64>,
+    /// What was sent before.
+    before: u64,
     began: Instant,
     told: Option<Instant>,
-    /// What was sent before.
-    before: Option<u64>,
 }
 
 impl Progress {
-    pub fn new(total: Option<u64>) -> Self {
-        Self { total, began: Instant::now(), told: None, before: None }
+    pub fn new(total: Option<u64>, before: u64) -> Self {
+        Self { total, before, began: Instant::now(), told: None }
     }
 
     pub fn tell(&mut self, counts: &Counts) {
-        let before = *self.before.get_or_insert(0);
         if self.told.is_some_and(|told| told.elapsed() < PAUSE) {
             return;
         }
         self.told = Some(Instant::now());
-        let sent = counts.taken - before;
-        let rate = sent as f64 / self.began.elapsed().as_secs_f64().max(0.001);
-        let left = self.total.map(|total| total.saturating_sub(sent));
-        let of = self.total.map(|total| format!(" of {total}")).unwrap_or_default();
-        let left =
-            left.filter(|_| rate > 0.0).map(|left| Duration::from_secs_f64(left as f64 / rate));
-        let left = left.map(|left| format!(", {} left", length(left))).unwrap_or_default();
-        say(&format!("sent {sent}{of} objects, {rate:.0} a second{left}"));
+        let sent = counts.taken.saturating_sub(self.before);
+        say(&progress(sent, self.total, self.began.elapsed()));
     }
+}
+
+/// Returns a line that says how much of it was sent in this time: with a bar and the time that is left if the total is known.
+fn progress(sent: u64, total: Option<u64>, took: Duration) -> String {
+    const WIDTH: u64 = 20;
+    let rate = sent as f64 / took.as_secs_f64().max(0.001);
+    let Some(total) = total else { return format!("sent {sent} objects, {rate:.0} a second") };
+    let done = (sent * WIDTH).checked_div(total).unwrap_or(WIDTH).min(WIDTH);
+    let bar = "#".repeat(done as usize) + &".".repeat((WIDTH - done) as usize);
+    let left = total.saturating_sub(sent) as f64 / rate;
+    let left = if left.is_finite() {
+        format!(", {} left", length(Duration::from_secs_f64(left)))
+    } else {
+        String::new()
+    };
+    format!("[{bar}] sent {sent} of {total} objects, {rate:.0} a second{left}")
 }
 
 /// Returns why it sends no more.
@@ -316,4 +325,27 @@ struct Documents<'a> {
 /// Returns backfills as one JSON document.
 pub fn documents(backfills: &[Backfill]) -> String {
     json(&Documents { backfills: backfills.iter().map(Document::of).collect() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_has_a_bar_the_rate_and_the_time_that_is_left() {
+        let after = |secs| Duration::from_secs(secs);
+        assert_eq!(
+            progress(1_200, Some(5_000), after(6)),
+            "[####................] sent 1200 of 5000 objects, 200 a second, 19 seconds left"
+        );
+        assert_eq!(
+            progress(5_000, Some(5_000), after(25)),
+            "[####################] sent 5000 of 5000 objects, 200 a second, 0 seconds left"
+        );
+        assert_eq!(
+            progress(0, Some(5_000), after(2)),
+            "[....................] sent 0 of 5000 objects, 0 a second"
+        );
+        assert_eq!(progress(1_200, None, after(6)), "sent 1200 objects, 200 a second");
+    }
 }
