@@ -19,7 +19,7 @@ use landfall_core::shell;
 use landfall_inspection::cloudformation::{self, Deployed};
 use landfall_inspection::requested::Requested;
 use landfall_inspection::{
-    Clients, Place, Seen, Unseen, analytics, data, forwarding, organization,
+    Clients, Place, Seen, Unseen, analytics, data, forwarding, network, organization,
 };
 
 use crate::accounts::target::DeploymentTarget;
@@ -206,6 +206,7 @@ impl<'a> Question<'a> {
         let looked = analytics::inspect(clients, &expected, stack, &requested, external_id);
         let (mut inspected, iam_events) = tokio::join!(looked, iam_events(account, prefix));
         inspected.iam_events = iam_events;
+        network(clients, &mut inspected.jobs).await;
         inspected
     }
 

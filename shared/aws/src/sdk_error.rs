@@ -46,6 +46,11 @@ impl AwsError {
         Self { code: None, message: message.into() }
     }
 
+    /// Takes the code and the message of an answer that no SDK has read.
+    pub fn of_answer(code: &str, message: &str) -> Self {
+        Self { code: Some(cut(code)), message: cut(message) }
+    }
+
     /// Returns AWS's code, or `unknown`.
     pub fn code(&self) -> &str {
         self.code.as_deref().unwrap_or("unknown")

@@ -1,4 +1,4 @@
-//! Calls services that speak AWS's JSON protocols, with one signed request each, over the shared
+//! Calls services that speak AWS's JSON protocols or its query protocol, with one signed request each, over the shared
 //! HTTP client. An SDK client for such a service would take a fifth of a function's size limit, for
 //! a single operation.
 
@@ -9,6 +9,7 @@ use aws_sigv4::sign::v4;
 use aws_smithy_runtime_api::client::http::{HttpConnector, SharedHttpConnector};
 use aws_smithy_runtime_api::client::identity::Identity;
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::byte_stream::ByteStream;
 use aws_types::service_config::ServiceConfigKey;
 use landfall_core::partition::{dns_suffix, dual_stack_dns_suffix};
@@ -31,7 +32,7 @@ pub struct Service {
 }
 
 /// A client for one service in one region.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct SignedClient {
     service: Service,
     region: String,
@@ -75,15 +76,7 @@ impl SignedClient {
         target: &'static str,
         body: &str,
     ) -> Result<A, String> {
-        let endpoint = self.endpoint().ok_or("no endpoint that is to be trusted")?;
-        let credentials = self.credentials.as_ref().ok_or("no credentials")?;
-        let credentials = credentials.provide_credentials().await;
-        let identity = credentials.map_err(|_| "no credentials")?.into();
-        let request = || self.request(endpoint, target, body, &identity);
-        let response = send(&self.http, request, "the request cannot be signed").await?;
-        let status = response.status();
-        let body = ByteStream::new(response.into_body()).collect().await;
-        let body = body.map_err(|_| "the answer broke off")?.into_bytes();
+        let (status, body) = self.exchange(Some(target), body).await?;
         if !status.is_success() {
             let refusal: Option<Refusal> = serde_json::from_slice(&body).ok();
             let status = || format!("status {}", status.as_u16());
@@ -92,14 +85,42 @@ impl SignedClient {
         serde_json::from_slice(&body).map_err(|_| "the answer is not understood".to_owned())
     }
 
+    /// Posts a form, as the query protocol asks for it. Returns the status and the answer, whatever they say.
+    ///
+    /// # Errors
+    /// Returns why there is no answer.
+    pub async fn query(&self, form: &str) -> Result<(u16, String), String> {
+        let (status, body) = self.exchange(None, form).await?;
+        let text = String::from_utf8(body).map_err(|_| "the answer is no text")?;
+        Ok((status.as_u16(), text))
+    }
+
+    async fn exchange(
+        &self,
+        target: Option<&'static str>,
+        body: &str,
+    ) -> Result<(StatusCode, Vec<u8>), &'static str> {
+        let endpoint = self.endpoint().ok_or("no endpoint that is to be trusted")?;
+        let credentials = self.credentials.as_ref().ok_or("no credentials")?;
+        let credentials = credentials.provide_credentials().await;
+        let identity = credentials.map_err(|_| "no credentials")?.into();
+        let request = || self.request(endpoint, target, body, &identity);
+        let response = send(&self.http, request, "the request cannot be signed").await?;
+        let status = response.status();
+        let body = ByteStream::new(response.into_body()).collect().await;
+        Ok((status, body.map_err(|_| "the answer broke off")?.to_vec()))
+    }
+
     fn request(
         &self,
         endpoint: &str,
-        target: &'static str,
+        target: Option<&'static str>,
         body: &str,
         identity: &Identity,
     ) -> Option<HttpRequest> {
-        let headers = [("content-type", self.service.content_type), ("x-amz-target", target)];
+        let content_type = ("content-type", self.service.content_type);
+        let target = target.map(|target| ("x-amz-target", target));
+        let headers = || std::iter::once(content_type).chain(target);
         let mut request = HttpRequest::new(body.into());
         request.set_method("POST").ok()?;
         request.set_uri(endpoint).ok()?;
@@ -113,9 +134,9 @@ impl SignedClient {
             .ok()?
             .into();
         let body = SignableBody::Bytes(body.as_bytes());
-        let signable = SignableRequest::new("POST", endpoint, headers.into_iter(), body).ok()?;
+        let signable = SignableRequest::new("POST", endpoint, headers(), body).ok()?;
         let (signed, _) = sign(signable, &parameters).ok()?.into_parts();
-        for (name, value) in headers {
+        for (name, value) in headers() {
             request.headers_mut().try_insert(name, value).ok()?;
         }
         for (name, value) in signed.headers() {

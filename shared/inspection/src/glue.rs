@@ -36,6 +36,7 @@ pub(crate) async fn job(
         job: look(facts),
         role_trusts_glue: look(role_trusts_glue),
         script,
+        network: None,
         last_failure: look(last_failure),
     }
 }
@@ -56,6 +57,7 @@ async fn facts(clients: &Clients, place: &Place, name: &str) -> Seen<JobFacts> {
         script: job.command.and_then(|command| command.script_location).unwrap_or_default(),
         max_retries: u32::try_from(job.max_retries).unwrap_or_default(),
         max_concurrent_runs: u32::try_from(max_concurrent_runs).unwrap_or_default(),
+        connections: job.connections.and_then(|it| it.connections).unwrap_or_default(),
     })
 }
 

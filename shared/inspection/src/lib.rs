@@ -13,6 +13,7 @@ pub mod cloudwatch;
 pub mod data;
 pub mod drift;
 mod dynamodb;
+mod ec2;
 mod eventbridge;
 mod glue;
 mod iam_events;
@@ -21,6 +22,7 @@ mod kms;
 mod lambda;
 pub mod listing;
 mod look;
+mod network;
 pub mod organization;
 pub mod requested;
 mod roles;
@@ -29,12 +31,14 @@ pub mod sqs;
 pub mod template;
 
 use aws_config::{Region, SdkConfig};
+use landfall_aws::signed::SignedClient;
 use landfall_core::partition;
 
 pub use self::access_analyzer::external_access;
 pub use self::dynamodb::newest_batch;
 pub use self::iam_events::forwarding;
 pub use self::look::{Seen, Unseen};
+pub use self::network::network;
 pub use self::s3::{head, object, parts};
 
 /// How many buckets or jobs are looked at at once. IAM and Glue throttle early, and the account's other users call
@@ -47,6 +51,7 @@ pub struct Clients {
     access_analyzer: aws_sdk_accessanalyzer::Client,
     cloudformation: aws_sdk_cloudformation::Client,
     dynamodb: aws_sdk_dynamodb::Client,
+    ec2: SignedClient,
     events: aws_sdk_eventbridge::Client,
     glue: aws_sdk_glue::Client,
     iam: aws_sdk_iam::Client,
@@ -87,6 +92,7 @@ impl Clients {
             access_analyzer: aws_sdk_accessanalyzer::Client::new(config),
             cloudformation: aws_sdk_cloudformation::Client::new(config),
             dynamodb: aws_sdk_dynamodb::Client::new(config),
+            ec2: ec2::client(config),
             events: aws_sdk_eventbridge::Client::new(config),
             glue: aws_sdk_glue::Client::new(config),
             iam: aws_sdk_iam::Client::new(config),

@@ -1,6 +1,7 @@
 //! What AWS's refusals become, over HTTP. Healthy accounts are seen end to end.
 
 mod iam_events;
+mod network;
 mod organization;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -510,6 +511,11 @@ fn every_call_is_in_the_table_of_permissions() {
         "ListTargetsByRule",
         "GetJob",
         "GetJobRuns",
+        "GetConnection",
+        "DescribeSubnets",
+        "DescribeRouteTables",
+        "DescribeVpcEndpoints",
+        "DescribeSecurityGroups",
         "DescribeKey",
         "GetKeyPolicy",
         "GetFunctionConfiguration",

@@ -6,6 +6,7 @@
 mod buckets;
 mod functions;
 mod jobs;
+mod network;
 mod object;
 mod outsiders;
 mod queues;
@@ -24,7 +25,7 @@ use super::problems::Fault;
 
 /// Judges what was seen. Returns at least one check for each link, in the direction of the data. Only the rule for
 /// uploads has none if S3 notifies the queue itself, the right to announce has none if no route does, the use of routes has none if nobody remembers it, whom resources
-/// let in has none if nobody asked Access Analyzer, and IAM's events have none if nothing has to forward them.
+/// let in has none if nobody asked Access Analyzer, a job's network has none if nobody looked at it, and IAM's events have none if nothing has to forward them.
 pub fn judge(observations: &Observations) -> Vec<Check> {
     let Observations { routes, data, analytics, deploy, .. } = observations;
     let data = data.as_ref();
@@ -44,7 +45,9 @@ pub fn judge(observations: &Observations) -> Vec<Check> {
         Err(why) => unseen(Link::DataStack..=Link::Usage, Side::Data, why),
     });
     checks.extend(match analytics {
-        Ok(analytics) => until_job(&Place::analytics(analytics, deploy), analytics, routes),
+        Ok(analytics) => {
+            until_job(&Place::analytics(analytics, deploy), analytics, data.ok(), routes)
+        }
         Err(why) => unseen(Link::AnalyticsStack..=Link::AnalyticsIamEvents, Side::Analytics, why),
     });
     checks.extend(match data {
@@ -103,12 +106,19 @@ fn until_ledger(place: &Place<'_>, data: &DataAccount, routes: &[RouteFacts]) ->
 }
 
 /// Judges the way from the ledger to a job that runs.
-fn until_job(place: &Place<'_>, analytics: &AnalyticsAccount, routes: &[RouteFacts]) -> Vec<Check> {
+fn until_job(
+    place: &Place<'_>,
+    analytics: &AnalyticsAccount,
+    data: Option<&DataAccount>,
+    routes: &[RouteFacts],
+) -> Vec<Check> {
     let mut checks = vec![stacks::stack(place, Link::AnalyticsStack, &analytics.stack)];
     checks.extend(roles::role(place, Link::Starter, &analytics.starter));
     checks.extend(jobs::of(routes).flat_map(|job| jobs::job(place, job, routes, analytics)));
     checks
         .extend(analytics.job_role.iter().flat_map(|role| roles::role(place, Link::JobRole, role)));
+    let network = |job| network::network(place, job, routes, analytics, data);
+    checks.extend(jobs::of(routes).flat_map(network));
     checks.extend(outsiders::of_analytics(place, analytics));
     let of_iam = |it| rules::of_iam(place, Link::AnalyticsIamEvents, it);
     checks.extend(analytics.iam_events.as_ref().map(of_iam));

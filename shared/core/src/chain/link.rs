@@ -55,6 +55,7 @@ pub enum Link {
     Job,
     Script,
     JobRole,
+    JobNetwork,
     AnalyticsOutsiders,
     AnalyticsIamEvents,
     Reader,
@@ -96,6 +97,7 @@ impl Link {
             | Self::Job
             | Self::Script
             | Self::JobRole
+            | Self::JobNetwork
             | Self::AnalyticsOutsiders
             | Self::AnalyticsIamEvents
             | Self::RuleOfRuns
@@ -140,6 +142,7 @@ impl Link {
             Self::Job => ("LF019", "the Glue job"),
             Self::Script => ("LF020", "the job's script"),
             Self::JobRole => ("LF021", "the job role"),
+            Self::JobNetwork => ("LF047", "the job's network"),
             Self::Reader => ("LF022", "the reader role"),
             Self::ReaderTrust => ("LF023", "the reader role's trust in the job roles"),
             Self::Claims => ("LF024", "the table of claims"),

@@ -1,10 +1,13 @@
 //! What somebody saw of the chain. All of it comes from calls that read, and nothing in it is a verdict.
 
+mod network;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::Value;
 
+pub use self::network::{Connection, Endpoint, Group, RouteTable, Subnet};
 use super::drift::Difference;
 use crate::batch::ClaimMode;
 use crate::bucket_access::Comparison;
@@ -351,6 +354,8 @@ pub struct Job {
     pub role_trusts_glue: Look<bool>,
     /// Its script; `None` if the job names none, or isn't known.
     pub script: Option<Look<()>>,
+    /// Its connections, by name; `None` if nobody looked at them, because only the doctor does.
+    pub network: Option<Vec<Named<Connection>>>,
     /// The last run that failed, among the newest few; `None` if none did.
     pub last_failure: Look<Option<Failure>>,
 }
@@ -366,6 +371,8 @@ pub struct JobFacts {
     pub max_retries: u32,
     /// How many runs Glue allows at once.
     pub max_concurrent_runs: u32,
+    /// The names of its connections.
+    pub connections: Vec<String>,
 }
 
 /// A run that failed.

@@ -53,7 +53,7 @@ const fn call(
 }
 
 /// The calls. `GetCallerIdentity` isn't among them, because nobody needs a permission for it.
-const CALLS: [Call; 31] = [
+const CALLS: [Call; 36] = [
     call("DescribeStacks", "cloudformation:DescribeStacks", BOTH, About::Settings),
     call("ListStackResources", "cloudformation:ListStackResources", BOTH, About::Settings),
     call("GetTemplate", "cloudformation:GetTemplate", BOTH, About::Settings),
@@ -83,6 +83,11 @@ const CALLS: [Call; 31] = [
     call("SimulatePrincipalPolicy", "iam:SimulatePrincipalPolicy", BOTH, About::Settings),
     call("GetJob", "glue:GetJob", ANALYTICS, About::Settings),
     call("GetJobRuns", "glue:GetJobRuns", ANALYTICS, About::Settings),
+    call("GetConnection", "glue:GetConnection", ANALYTICS, About::Settings),
+    call("DescribeSubnets", "ec2:DescribeSubnets", ANALYTICS, About::Settings),
+    call("DescribeRouteTables", "ec2:DescribeRouteTables", ANALYTICS, About::Settings),
+    call("DescribeVpcEndpoints", "ec2:DescribeVpcEndpoints", ANALYTICS, About::Settings),
+    call("DescribeSecurityGroups", "ec2:DescribeSecurityGroups", ANALYTICS, About::Settings),
     call("GetObject", "s3:GetObject", DATA, About::Routes),
     call("HeadObject", "s3:GetObject", ANALYTICS, About::Scripts),
 ];

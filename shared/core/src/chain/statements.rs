@@ -49,6 +49,36 @@ pub(super) fn lets_account_send(policy: &Document, queue: &str, account: &str) -
     })
 }
 
+/// Returns whether the policy of a VPC's endpoint lets everybody make this call on the objects of the bucket.
+pub(super) fn endpoint_admits(policy: &Document, action: &str, bucket: &str) -> Admission {
+    let is_about = |statement: &&Value| {
+        let is_bucket = |pattern: &str| {
+            let of_s3 = pattern.strip_prefix("arn:").and_then(|rest| rest.split_once(":s3:::"));
+            is_like(of_s3.map_or(pattern, |(_, name)| name), &format!("{bucket}/key"))
+        };
+        let is_action =
+            !statement["NotAction"].is_null() || is_like_any(&statement["Action"], action);
+        is_action
+            && (!statement["NotResource"].is_null() || texts(&statement["Resource"]).any(is_bucket))
+    };
+    let is_plain = |statement: &Value| {
+        let negations = ["NotAction", "NotResource", "NotPrincipal"];
+        is_principal(statement, "AWS", "*")
+            && conditions_of(statement).next().is_none()
+            && negations.iter().all(|it| statement[it].is_null())
+    };
+    let (mut allowed, mut denied) = (Admission::No, false);
+    for statement in statements(policy).filter(is_about) {
+        match (statement["Effect"] == "Allow", is_plain(statement)) {
+            (true, true) => allowed = Admission::Yes,
+            (true, false) => allowed = allowed.max(Admission::Maybe),
+            (false, true) => return Admission::No,
+            (false, false) => denied |= !is_harmless(statement),
+        }
+    }
+    if denied { allowed.min(Admission::Maybe) } else { allowed }
+}
+
 fn allows_sending(statement: &Value, queue: &str) -> bool {
     let resources = &statement["Resource"];
     statement["Effect"] == "Allow"
@@ -259,6 +289,46 @@ mod tests {
             (String::new(), Admission::No),
         ] {
             assert_eq!(sends(&statement), expected, "{statement}");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_admits_everybody_only_by_a_statement_without_conditions_and_without_a_denial() {
+        let all = r#"{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}"#;
+        let change = |from: &str, to: &str| all.replace(from, to);
+        let narrow =
+            |resource: &str| change(r#""Resource":"*""#, &format!(r#""Resource":"{resource}""#));
+        let deny = |rest: &str| {
+            format!(r#"{all},{{"Effect":"Deny","Principal":"*","Action":"s3:*",{rest}}}"#)
+        };
+        for (statements, expected) in [
+            (all.to_owned(), Admission::Yes),
+            (narrow("arn:aws:s3:::acme-landing/*"), Admission::Yes),
+            (narrow("arn:aws:s3:::acme-*"), Admission::Yes),
+            (narrow("arn:aws:s3:::acme-landing"), Admission::No),
+            (narrow("arn:aws:s3:::acme-other/*"), Admission::No),
+            (change(r#""Action":"*""#, r#""Action":"s3:get*""#), Admission::Yes),
+            (change(r#""Action":"*""#, r#""Action":"s3:PutObject""#), Admission::No),
+            (change(r#""Action":"*""#, r#""NotAction":"s3:PutObject""#), Admission::Maybe),
+            (
+                change("}", r#","Condition":{"StringEquals":{"aws:PrincipalOrgID":"o-1"}}}"#),
+                Admission::Maybe,
+            ),
+            (
+                change(r#""Principal":"*""#, r#""Principal":{"AWS":"222222222222"}"#),
+                Admission::Maybe,
+            ),
+            (deny(r#""Resource":"arn:aws:s3:::acme-landing/*""#), Admission::No),
+            (deny(r#""NotResource":"arn:aws:s3:::acme-landing/*""#), Admission::Maybe),
+            (deny(r#""Resource":"arn:aws:s3:::acme-other/*""#), Admission::Yes),
+            (
+                deny(r#""Resource":"*","Condition":{"Bool":{"aws:SecureTransport":"false"}}"#),
+                Admission::Yes,
+            ),
+            (String::new(), Admission::No),
+        ] {
+            let found = endpoint_admits(&policy(&statements), "s3:GetObject", "acme-landing");
+            assert_eq!(found, expected, "{statements}");
         }
     }
 

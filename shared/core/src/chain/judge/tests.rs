@@ -54,6 +54,7 @@ fn a_healthy_chain_is_all_right_from_the_bucket_to_the_last_run() {
         LF020 ok 222222222222 s3://acme-scripts/orders.py: the script of job `orders-to-parquet` is there
         LF021 ok 222222222222 arn:aws:iam::222222222222:role/landfall/landfall-job: it is the role of job `orders-to-parquet` and trusts Glue
         LF021 ok 222222222222 arn:aws:iam::222222222222:role/landfall/landfall-job: it is as the routes and the stack want it
+        LF047 ok 222222222222 orders-vpc: job `orders-to-parquet` uses it: its subnet `subnet-1` has 250 free addresses, and reaches S3 by `vpce-s3`, STS by `vpce-sts`, DynamoDB by `vpce-dynamodb`
         LF038 ok 222222222222 IAM Access Analyzer: it knows of nobody but those whom the routes and the stack let in
         LF046 ok 222222222222 landfall-iam-events: it is on in us-east-1 and sends to `arn:aws:events:eu-west-1:222222222222:event-bus/default`
         LF022 ok 111111111111 arn:aws:iam::111111111111:role/landfall/landfall-reader-222222222222: it is as the routes and the stack want it

@@ -397,6 +397,46 @@ table! {
         "The job's script isn't there, so each run fails before it begins and writes no log.",
         "Upload the script to {resource}, or give the job the right location.",
         Some("aws s3 ls {resource}");
+    ConnectionMissing: "connection_missing", High,
+        "The job names a connection that Glue doesn't have in this account and region, so no run of the job begins its work.",
+        "Create the connection again, or take it out of the job.",
+        Some("aws glue get-connections --hide-password --query 'ConnectionList[].Name' --region {region}");
+    ConnectionSubnetMissing: "connection_subnet_missing", High,
+        "The job's connection names a subnet that isn't there, so no run of the job begins its work.",
+        "Give the connection a subnet that is there.",
+        Some("aws ec2 describe-subnets --query 'Subnets[].[SubnetId,VpcId,AvailableIpAddressCount]' --region {region}");
+    ConnectionSubnetFull: "connection_subnet_full", High,
+        "The subnet of the job's connection has no free address. A run takes one for each worker, so the next one fails.",
+        "Wait until other runs end, or give the connection a larger subnet. The command shows what has the addresses.",
+        Some("aws ec2 describe-network-interfaces --filters Name=subnet-id,Values={subnet} --query 'NetworkInterfaces[].[Description,Status]' --region {region}");
+    ConnectionGroupMissing: "connection_group_missing", High,
+        "The job's connection names a security group that isn't there, so no run of the job begins its work.",
+        "Give the connection a security group of its VPC that admits itself on all TCP ports.",
+        Some("aws ec2 describe-security-groups --filters Name=vpc-id,Values={vpc} --query 'SecurityGroups[].[GroupId,GroupName]' --region {region}");
+    ConnectionGroupClosed: "connection_group_closed", High,
+        "No security group of the job's connection admits itself on all TCP ports. The workers of a run talk to each other that way, and Glue asks for such a rule.",
+        "Add the rule, or ask the owners of the network for it. It admits the group itself and nobody else.",
+        Some("aws ec2 authorize-security-group-ingress --group-id {group} --protocol tcp --port 0-65535 --source-group {group} --region {region}");
+    NetworkLacksGateway: "network_lacks_gateway", High,
+        "The subnet that the job runs in has no way to S3 or DynamoDB. A run reads from S3 what landed, and claims its batch in DynamoDB.",
+        "Ask the owners of the network for a gateway endpoint, which costs nothing, or for a NAT gateway.",
+        Some("aws ec2 create-vpc-endpoint --vpc-id {vpc} --service-name com.amazonaws.{region}.{service} --route-table-ids {table} --region {region}");
+    NetworkLacksSts: "network_lacks_sts", High,
+        "The subnet that the job runs in has no way to STS, so no run can assume the reader role.",
+        "Ask the owners of the network for an endpoint of STS whose security group admits the job, or for a NAT gateway. A route with `access: bucket-policy` needs no STS.",
+        Some("aws ec2 create-vpc-endpoint --vpc-id {vpc} --vpc-endpoint-type Interface --service-name com.amazonaws.{region}.sts --subnet-ids {subnet} --security-group-ids {group} --private-dns-enabled --region {region}");
+    NetworkUnclear: "network_unclear", Medium,
+        "The way from the job's subnet to AWS leads through something that Landfall can't look behind, such as a transit gateway or a firewall.",
+        "Ask the owners of the network whether it lets S3, STS and DynamoDB through.",
+        Some("aws ec2 describe-route-tables --route-table-ids {table} --region {region}");
+    EndpointRefusesBucket: "endpoint_refuses_bucket", High,
+        "The job reaches S3 through an endpoint of its VPC, and the endpoint's policy lets nobody read from a bucket that the job reads.",
+        "Ask the owners of the network to allow `s3:GetObject` and `s3:GetObjectVersion` on the objects of `{bucket}` in the endpoint's policy. Whoever reads is the reader role, which belongs to the data account.",
+        Some("aws ec2 describe-vpc-endpoints --vpc-endpoint-ids {endpoint} --query 'VpcEndpoints[].PolicyDocument' --output text --region {region}");
+    EndpointPolicyUnclear: "endpoint_policy_unclear", Medium,
+        "The job reaches S3 through an endpoint of its VPC, and the endpoint's policy lets some read from the bucket and others not.",
+        "Look whether the policy's conditions and principals admit the reader role, which belongs to the data account, to `{bucket}`.",
+        Some("aws ec2 describe-vpc-endpoints --vpc-endpoint-ids {endpoint} --query 'VpcEndpoints[].PolicyDocument' --output text --region {region}");
     RunFailed: "run_failed", Medium,
         "Landfall started the job, and the run failed.",
         "Read the run's error and its log. {advice}",

@@ -27,7 +27,7 @@ fn nothing<T>(how: How) -> Look<T> {
 }
 
 /// The links that need each look.
-const LINKS: [&[Link]; 40] = [
+const LINKS: [&[Link]; 41] = [
     &[Link::DataStack],
     &[Link::Routes],
     &[Link::Bucket],
@@ -46,7 +46,7 @@ const LINKS: [&[Link]; 40] = [
     &[Link::Ledger],
     &[Link::AnalyticsStack],
     &[Link::Starter],
-    &[Link::Job, Link::ReaderTrust],
+    &[Link::Job, Link::JobNetwork, Link::ReaderTrust],
     &[Link::Script],
     &[Link::JobRole],
     &[Link::Reader, Link::ReaderTrust],
@@ -67,6 +67,7 @@ const LINKS: [&[Link]; 40] = [
     &[Link::DataOutsiders],
     &[Link::AnalyticsOutsiders],
     &[Link::Announcing],
+    &[Link::JobNetwork],
     &[Link::LastRun],
 ];
 
@@ -134,6 +135,7 @@ fn blinded(which: &[(usize, How)]) -> (Observations, Vec<(Link, How)>) {
             36 => data.analysis.as_mut().expect("asked").findings = nothing(how),
             37 => analytics.analysis.as_mut().expect("asked").findings = nothing(how),
             38 => data.announces = nothing(how),
+            39 => job.network.as_mut().expect("looked")[0].look = nothing(how),
             _ => job.last_failure = nothing(how),
         }
         links.extend(LINKS[number].iter().map(|link| (*link, how)));

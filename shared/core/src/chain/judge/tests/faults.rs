@@ -98,6 +98,36 @@ fn differs(kind: Kind, observations: &mut Observations) {
     reader.differences = vec![Difference { kind, text: "set something".to_owned() }];
 }
 
+fn connection(observations: &mut Observations) -> &mut Connection {
+    seen(&mut job(observations).network.as_mut().expect("looked")[0].look)
+}
+
+fn subnet(observations: &mut Observations) -> &mut Subnet {
+    seen(&mut connection(observations).subnet.as_mut().expect("a subnet").look)
+}
+
+fn endpoints(observations: &mut Observations) -> &mut Vec<Endpoint> {
+    seen(&mut subnet(observations).endpoints)
+}
+
+/// Removes the endpoints of a service, and gives the subnet this way out instead.
+fn way_out(service: &str, target: Option<&str>, observations: &mut Observations) {
+    endpoints(observations).retain(|it| !it.service.ends_with(service));
+    seen(&mut subnet(observations).table).way_out = target.map(str::to_owned);
+}
+
+/// Gives the endpoint of S3 a policy with this statement.
+fn endpoint_policy(statement: serde_json::Value, observations: &mut Observations) {
+    let mut policy =
+        json!({ "Effect": "Allow", "Principal": "*", "Action": "s3:*", "Resource": "*" });
+    policy
+        .as_object_mut()
+        .expect("an object")
+        .extend(statement.as_object().expect("an object").clone());
+    endpoints(observations)[0].policy =
+        Some(document(&json!({ "Version": "2012-10-17", "Statement": [policy] })));
+}
+
 fn job_facts(observations: &mut Observations) -> &mut JobFacts {
     seen(&mut job(observations).job)
 }
@@ -133,6 +163,48 @@ const CASES: &[Case] = &[
     ("could_not_look", Unknown, |all| data(all).routes_are_deployed = Look::Missing),
     ("announcing_is_off", Broken, |all| data(all).announces = Look::Seen(false)),
     ("could_not_look", Unknown, |all| watch(all).routes.clear()),
+    ("connection_missing", Broken, |all| {
+        job(all).network.as_mut().expect("looked")[0].look = Look::Missing
+    }),
+    ("connection_subnet_missing", Broken, |all| {
+        connection(all).subnet.as_mut().expect("a subnet").look = Look::Missing
+    }),
+    ("connection_subnet_full", Broken, |all| subnet(all).free_addresses = 0),
+    ("connection_group_missing", Broken, |all| connection(all).groups = Look::Missing),
+    ("connection_group_closed", Broken, |all| {
+        seen(&mut connection(all).groups)[0].admits_itself = false
+    }),
+    ("connection_group_closed", Broken, |all| connection(all).groups = Look::Seen(Vec::new())),
+    ("network_lacks_gateway", Broken, |all| way_out("s3", None, all)),
+    ("network_lacks_gateway", Broken, |all| way_out("dynamodb", Some("igw-1"), all)),
+    ("network_lacks_gateway", Broken, |all| endpoints(all)[0].is_available = false),
+    ("network_lacks_gateway", Broken, |all| endpoints(all)[0].tables = Some(Vec::new())),
+    ("network_lacks_sts", Broken, |all| way_out("sts", None, all)),
+    ("network_lacks_sts", Broken, |all| endpoints(all)[2].has_private_dns = false),
+    ("network_unclear", Warn, |all| way_out("sts", Some("tgw-1"), all)),
+    ("endpoint_refuses_bucket", Broken, |all| {
+        endpoint_policy(json!({ "Resource": "arn:aws:s3:::acme-other/*" }), all)
+    }),
+    // The batch's manifest is in a bucket of its own.
+    ("endpoint_refuses_bucket", Broken, |all| {
+        endpoint_policy(json!({ "Resource": "arn:aws:s3:::acme-landing/*" }), all)
+    }),
+    ("endpoint_refuses_bucket", Broken, |all| {
+        endpoint_policy(json!({ "Action": ["s3:ListBucket", "s3:PutObject"] }), all)
+    }),
+    ("endpoint_policy_unclear", Warn, |all| {
+        let condition = json!({ "StringEquals": { "aws:PrincipalAccount": "222222222222" } });
+        endpoint_policy(json!({ "Condition": condition }), all)
+    }),
+    ("endpoint_policy_unclear", Warn, |all| {
+        endpoint_policy(json!({ "Principal": { "AWS": "arn:aws:iam::222222222222:root" } }), all)
+    }),
+    ("could_not_look", Unknown, |all| {
+        subnet(all).endpoints = Look::Denied("ec2:DescribeVpcEndpoints".to_owned())
+    }),
+    ("could_not_look", Unknown, |all| {
+        subnet(all).table = Look::Failed("DescribeRouteTables: a time-out".to_owned())
+    }),
     ("access_analyzer", Warn, |all| lets_in("arn:aws:s3:::acme-landing", "333333333333", all)),
     ("access_analyzer", Warn, |all| lets_in(QUEUE, "arn:aws:iam::333333333333:role/x", all)),
     ("access_analyzer", Warn, |all| lets_in(RUNS, "*", all)),
@@ -446,6 +518,9 @@ fn the_command_that_mends_a_fault_has_its_identifiers() {
         "bucket_key_changed",
         "key_does_not_admit",
         "role_denied_everything",
+        "connection_group_closed",
+        "network_lacks_gateway",
+        "network_lacks_sts",
         "run_failed",
     ];
     expect_test::expect![[r#"
@@ -461,6 +536,9 @@ fn the_command_that_mends_a_fault_has_its_identifiers() {
         landfall deploy routes.yaml --repair
         aws kms get-key-policy --key-id arn:aws:kms:eu-west-1:111111111111:key/1 --policy-name default --query Policy --output text --region eu-west-1
         aws iam detach-role-policy --role-name landfall-starter --policy-arn arn:aws:iam::aws:policy/AWSDenyAll
+        aws ec2 authorize-security-group-ingress --group-id sg-1 --protocol tcp --port 0-65535 --source-group sg-1 --region eu-west-1
+        aws ec2 create-vpc-endpoint --vpc-id vpc-1 --service-name com.amazonaws.eu-west-1.s3 --route-table-ids rtb-1 --region eu-west-1
+        aws ec2 create-vpc-endpoint --vpc-id vpc-1 --vpc-endpoint-type Interface --service-name com.amazonaws.eu-west-1.sts --subnet-ids subnet-1 --security-group-ids sg-1 --private-dns-enabled --region eu-west-1
         aws glue get-job-run --job-name orders-to-parquet --run-id jr_1 --region eu-west-1
     "#]].assert_eq(&codes.map(command).concat());
 }
@@ -536,4 +614,34 @@ fn whom_the_routes_name_and_what_is_not_landfalls_is_no_finding_of_access_analyz
     // Nobody asked.
     data(&mut observations).analysis = None;
     assert!(judge(&observations).iter().all(|check| check.link != Link::DataOutsiders));
+}
+
+#[test]
+fn a_nat_gateway_is_a_way_to_each_service_and_what_a_route_does_not_use_needs_none() {
+    let mut observations = both_transports();
+    for service in ["s3", "sts", "dynamodb"] {
+        way_out(service, Some("nat-1"), &mut observations);
+    }
+    let evidence = |observations: &Observations| {
+        let checks = judge(observations);
+        assert_eq!(first_broken(&checks), None);
+        let check = checks.iter().find(|it| it.link == Link::JobNetwork).expect("a check");
+        format!("{} {}", check.status.name(), check.evidence)
+    };
+    let by_nat = evidence(&observations);
+    seen(&mut subnet(&mut observations).table).way_out = None;
+    endpoints(&mut observations).extend(endpoints(&mut both_transports()).drain(..1));
+    let route = &mut observations.routes[0];
+    (route.must_claim, route.by_bucket_policy) = (false, true);
+    statements_are(Comparison::AsDesired, &mut observations);
+    let alone = evidence(&observations);
+    job(&mut observations).network = Some(Vec::new());
+    let without = evidence(&observations);
+    expect_test::expect![[r#"
+        ok job `orders-to-parquet` uses it: its subnet `subnet-1` has 250 free addresses, and reaches S3 by `nat-1`, STS by `nat-1`, DynamoDB by `nat-1`
+        ok job `orders-to-parquet` uses it: its subnet `subnet-1` has 250 free addresses, and reaches S3 by `vpce-s3`
+        ok it has no connections, so it runs in no VPC of yours"#]].assert_eq(&[by_nat, alone, without].join("\n"));
+    // Only the doctor looks.
+    job(&mut observations).network = None;
+    assert!(judge(&observations).iter().all(|check| check.link != Link::JobNetwork));
 }

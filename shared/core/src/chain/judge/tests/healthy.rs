@@ -88,6 +88,32 @@ pub(super) fn rule(target: &str, pattern: Option<serde_json::Value>) -> Rule {
     Rule { is_enabled: true, targets: vec![target.to_owned()], pattern }
 }
 
+/// Returns a connection with gateways to S3 and DynamoDB, and with an endpoint of STS.
+fn connection() -> Connection {
+    let endpoint = |id: &str, service: &str, tables: Option<Vec<String>>| Endpoint {
+        id: id.to_owned(),
+        service: format!("com.amazonaws.eu-west-1.{service}"),
+        is_available: true,
+        has_private_dns: tables.is_none(),
+        tables,
+        policy: Some(document(&json!({ "Version": "2008-10-17", "Statement": [
+            { "Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*" }] }))),
+    };
+    let tables = Some(vec!["rtb-1".to_owned()]);
+    let subnet = Subnet {
+        vpc: "vpc-1".to_owned(),
+        free_addresses: 250,
+        table: Look::Seen(RouteTable { id: "rtb-1".to_owned(), way_out: None }),
+        endpoints: Look::Seen(vec![
+            endpoint("vpce-s3", "s3", tables.clone()),
+            endpoint("vpce-dynamodb", "dynamodb", tables),
+            endpoint("vpce-sts", "sts", None),
+        ]),
+    };
+    let group = Group { id: "sg-1".to_owned(), admits_itself: true };
+    Connection { subnet: Some(named("subnet-1", subnet)), groups: Look::Seen(vec![group]) }
+}
+
 pub(super) fn healthy() -> Observations {
     let arrivals = json!({ "Version": "2012-10-17", "Statement": [
         { "Sid": "LandingBucketsSend", "Effect": "Allow", "Action": "sqs:SendMessage", "Resource": QUEUE,
@@ -189,9 +215,11 @@ pub(super) fn healthy() -> Observations {
             script: "s3://acme-scripts/orders.py".to_owned(),
             max_retries: 0,
             max_concurrent_runs: 10,
+            connections: vec!["orders-vpc".to_owned()],
         }),
         role_trusts_glue: Look::Seen(true),
         script: Some(Look::Seen(())),
+        network: Some(vec![named("orders-vpc", connection())]),
         last_failure: Look::Seen(None),
     };
     let analytics = AnalyticsAccount {
