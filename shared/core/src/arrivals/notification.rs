@@ -91,8 +91,9 @@ struct Bucket<'a> {
 /// Notifications write `eTag` and `versionId`, EventBridge `etag` and `version-id`.
 #[derive(Deserialize)]
 struct Object<'a> {
+    /// It is decoded, so a copy would be for nothing. The other texts are kept as they are.
     #[serde(borrow)]
-    key: Option<Cow<'a, str>>,
+    key: Option<Text<'a>>,
     size: Option<u64>,
     #[serde(borrow, alias = "eTag")]
     etag: Option<Cow<'a, str>>,
