@@ -252,23 +252,22 @@ fn said(mut command: Command) -> Result<Value> {
 /// Kills a backfill that has begun to send.
 fn kill_soon(mut command: Command) -> Result<()> {
     let mut child = command.stderr(Stdio::piped()).spawn().context("failed to run landfall")?;
-    let said = said_first(&mut child, "sent ")?;
+    wait_until_it_says(&mut child, " a second")?;
     // Between two pages, or in the middle of one.
     std::thread::sleep(Duration::from_millis(300));
     child.kill().context("failed to kill landfall")?;
     child.wait().context("failed to wait for landfall")?;
-    ensure!(said.starts_with("sent "), "{said}");
     Ok(())
 }
 
-fn said_first(child: &mut Child, beginning: &str) -> Result<String> {
+fn wait_until_it_says(child: &mut Child, part: &str) -> Result<()> {
     use std::io::{BufRead, BufReader};
     let stderr = child.stderr.take().context("no standard error")?;
     let mut all = String::new();
     for line in BufReader::new(stderr).lines() {
         let line = line.context("failed to read")?;
-        if line.starts_with(beginning) {
-            return Ok(line);
+        if line.contains(part) {
+            return Ok(());
         }
         all.push_str(&line);
         all.push('\n');

@@ -45,7 +45,7 @@ pub fn a_job_that_glue_itself_repeats_is_followed_where_it_need_not_claim_and_wa
         let key = "in/plain-refused/works.csv";
         let batch = stage.batch_of("plain-refused", key, SOON, refused).await?;
         let why = batch.history.last().map(|entry| entry.detail.as_str()).unwrap_or_default();
-        ensure!(batch.epoch == 0 && why.starts_with("job_repeats_by_itself"), "{batch:?}");
+        ensure!(why.starts_with("job_repeats_by_itself"), "{batch:?}");
         stage.assert_not_started(&format!("s3://{LANDING_BUCKET}/{key}")).await
     })
 }
