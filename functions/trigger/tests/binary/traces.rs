@@ -71,7 +71,7 @@ async fn a_collector_gets_the_spans_of_an_invocation_in_the_trace_of_lambda() {
         ("record", "invocation"),
         ("advance", "invocation"),
         ("DynamoDB.TransactWriteItems", "record"),
-        ("S3.PutObject", "advance"),
+        ("S3.PutObject", "invocation"),
         ("Glue.StartJobRun", "advance"),
     ] {
         let is_child = |span: &&Span| span.parent_span_id == named(of).span_id;
