@@ -39,7 +39,7 @@ pub(crate) struct Glue {
     /// The jobs, with the number of times that Glue retries a run of each. If it is empty, all jobs
     /// exist.
     pub(crate) jobs: BTreeMap<String, i32>,
-    /// The ARNs of the roles of jobs. Of a job without one, nothing but its retries is told.
+    /// The ARNs of the roles of jobs. Of a job without one, `GetJob` shows only its retries.
     pub(crate) roles: BTreeMap<String, String>,
     /// The runs of each job, in the order in which they were started.
     runs: HashMap<String, Vec<Run>>,

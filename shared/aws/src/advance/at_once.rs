@@ -9,7 +9,7 @@ use landfall_core::batch::{
 use landfall_core::moment::Moment;
 
 use super::{Advanced, Clients, MANIFEST_NOT_WRITTEN, Work, log};
-use crate::clock::{has_time, now};
+use crate::clock::has_time;
 use crate::config::CALL_TIMEOUT;
 use crate::sdk_error::chain;
 use crate::targets::NotReady;
@@ -44,7 +44,7 @@ impl AtOnce {
     /// before it starts, or its run cannot be given its arguments. [`advance`](super::advance)
     /// finds out which.
     pub fn of(clients: &Clients, draft: &Draft, moment: &Moment) -> Option<Self> {
-        let first = draft.members.first().filter(|_| draft.starts_at_once(now()))?;
+        let first = draft.members.first().filter(|_| draft.starts_at_once(moment.now))?;
         let batch = draft.batch(draft.batch_id(first), moment);
         let manifest = Manifest::of(draft.members.iter().collect());
         let text = manifest.json(&batch.bucket);
