@@ -154,7 +154,7 @@ impl Account {
         target_region: &str,
     ) -> anyhow::Result<Self> {
         let region = args.region.as_deref().unwrap_or(target_region);
-        let profile = args.analytics_profile.as_deref();
+        let profile = args.analytics_profile();
         let analytics = Self::load(Side::Analytics, profile, region).await?;
         ensure!(
             analytics.id == target_account,
@@ -173,7 +173,7 @@ impl Account {
         target_region: &str,
     ) -> anyhow::Result<Self> {
         let region = args.data_region.as_deref().or(args.region.as_deref());
-        let profile = args.data_profile.as_deref();
+        let profile = args.data_profile();
         let data = Self::load(Side::Data, profile, region.unwrap_or(target_region)).await?;
         ensure!(
             data.id != target_account,

@@ -1,11 +1,13 @@
 //! The arguments as the user writes them. clap makes `--help` from the doc comments here.
 
+pub mod access;
 pub mod audit;
 pub mod backfill;
 pub mod batches;
 pub mod deploy;
 pub mod doctor;
 pub mod init;
+pub mod output;
 pub mod roles;
 pub mod status;
 pub mod unlock;
@@ -24,6 +26,7 @@ use self::batches::{BatchArgs, BatchesArgs, FindArgs, RetryArgs};
 use self::deploy::{DeployArgs, DestroyArgs, GivenParameter, PackageArgs};
 use self::doctor::DoctorArgs;
 use self::init::InitArgs;
+use self::output::OutputArgs;
 use self::roles::{DiffArgs, PoliciesArgs};
 use self::status::StatusArgs;
 use self::unlock::UnlockArgs;
@@ -123,9 +126,11 @@ Asterisks hide the value of an `external_id` in the output.
 Exit status: 0 no errors; 1 errors, or warnings with --deny-warnings; 2 wrong usage, or a file can't
 be read.")]
 pub struct CheckArgs {
-    /// The routes files; `-` is standard input.
-    #[arg(required = true, value_name = "FILE")]
-    pub files: Vec<OsString>,
+    /// The routes files; `-` is standard input. `--routes FILE` says the same.
+    #[arg(required_unless_present = "routes", value_name = "FILE")]
+    files: Vec<OsString>,
+    #[arg(long, value_name = "FILE", hide = true)]
+    routes: Vec<OsString>,
     /// How to show problems.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
@@ -137,12 +142,19 @@ pub struct CheckArgs {
     pub parameters: Vec<GivenParameter>,
 }
 
+impl CheckArgs {
+    /// Returns the routes files, whichever way they were given.
+    pub fn files(&self) -> impl Iterator<Item = &OsString> {
+        self.files.iter().chain(&self.routes)
+    }
+}
+
 /// Explain which routes an object or an event matches, and which job runs it would start.
 #[derive(Args)]
 #[command(after_help = "Examples:
   landfall explain --routes infra/routes.yaml s3://acme-landing/orders/dt=2026-01-31/a.csv
   landfall explain --routes infra/routes.yaml --size 0 s3://acme-landing/orders/
-  landfall explain --routes infra/routes.yaml --json event.json
+  landfall explain --routes infra/routes.yaml --format json event.json
 
 `explain` reads a URI as you write it: the bucket ends at the first `/`, everything after it is the
 key, and nothing is URL-decoded. An event can come in any envelope that the trigger reads: an S3
@@ -168,9 +180,8 @@ pub struct ExplainArgs {
     /// When the object was created, in RFC 3339 format: 2026-01-31T23:59:59Z.
     #[arg(long, value_name = "TIME", value_parser = event_time)]
     pub event_time: Option<EventTime>,
-    /// Print one JSON document.
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    pub output: OutputArgs,
 }
 
 /// Returns the text if it `is_valid`, and `why` not otherwise.

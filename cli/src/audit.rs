@@ -27,7 +27,7 @@ use crate::{aws, version};
 
 /// Shows the findings of one account or both.
 pub fn run(args: &AuditArgs, color: Color) -> Printed {
-    let target = target::find(&args.place.routes, &args.place.stacks, Routes::parse, color)?;
+    let target = target::find(args.place.routes(), &args.place.stacks, Routes::parse, color)?;
     let accounts = [WhichAccount::Data, WhichAccount::Analytics];
     let accounts =
         accounts.into_iter().filter(|account| args.only.is_none_or(|only| only == *account));
@@ -66,7 +66,7 @@ pub fn run(args: &AuditArgs, color: Color) -> Printed {
     }
     let report = Report { audited: &audited, args, now: now() };
     if !audited.is_empty() {
-        output.stdout = if args.json { report.json() } else { report.text() };
+        output.stdout = if args.output.is_json() { report.json() } else { report.text() };
     }
     report.warn(&mut output);
     output.worsen(report.status());

@@ -151,15 +151,18 @@ fn start(args: &StartArgs, mode: Mode, reason: Option<&str>, color: Color) -> Pr
         let estimate = Estimate::new(&desk, args, route, survey.batches()).await;
         let (backfill, bounds) = (work.backfill(), &args.bounds);
         let plan = Plan { backfill, route, survey: &survey, bounds, estimate };
-        let mut output =
-            Output::success(if args.ledger.json { plan.document() } else { plan.text() });
+        let mut output = Output::success(if args.ledger.output.is_json() {
+            plan.document()
+        } else {
+            plan.text()
+        });
         if survey.counts.refused > 0 {
             output.worsen(Status::Problems);
         }
         if args.dry_run || survey.counts.taken == 0 {
             return Ok(output);
         }
-        if !args.ledger.json {
+        if !args.ledger.output.is_json() {
             crate::terminal::progress::show(&std::mem::take(&mut output.stdout));
         }
         confirm(args.yes, "send them?")?;
@@ -302,7 +305,7 @@ fn status(id: Option<&str>, ledger: &LedgerArgs) -> Printed {
                 all.map_err(|error| connection.explained(error))?
             }
         };
-        Ok(Output::success(if ledger.json {
+        Ok(Output::success(if ledger.output.is_json() {
             report::documents(&backfills)
         } else {
             report::backfills(&backfills, now())

@@ -71,11 +71,11 @@ async fn look(connection: &Connection, args: &BatchArgs) -> anyhow::Result<Look>
     });
     let is_settled = state::is_settled(&batch.state);
     let details = BatchDetails { batch, members, outcome };
-    let monitor = match !args.ledger.json && state::is_due(&details.batch, now()) {
+    let monitor = match !args.ledger.output.is_json() && state::is_due(&details.batch, now()) {
         true => Monitor::look(connection).await,
         false => Monitor::NotKnown,
     };
-    output.stdout = match args.ledger.json {
+    output.stdout = match args.ledger.output.is_json() {
         true => document::print(&details),
         false => text::print(&details, now(), &monitor),
     };

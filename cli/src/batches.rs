@@ -21,7 +21,7 @@ use crate::{aws, state};
 /// The most batches to read in search of matching ones.
 const MAX_READ: usize = 20_000;
 
-/// The most columns of a group in the table. `--json` and `landfall batch` show the whole group.
+/// The most columns of a group in the table. `--format json` and `landfall batch` show the whole group.
 const MAX_GROUP: usize = 49;
 
 /// Lists the batches that `args` select.
@@ -51,7 +51,7 @@ pub fn run(args: &BatchesArgs) -> Printed {
         let listing = listing.map_err(|error| connection.explained(error))?;
         Ok((listing, connection))
     })?;
-    let mut output = Output::success(if args.ledger.json {
+    let mut output = Output::success(if args.ledger.output.is_json() {
         document(&listing, selection)
     } else {
         text(&listing, selection, now, width(io::stdout()))

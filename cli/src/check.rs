@@ -32,12 +32,12 @@ struct Remark {
 
 /// Checks each file. A file that cannot be read does not hide the problems of the others.
 pub fn run(args: &CheckArgs, color: Color) -> Printed {
-    if args.files.iter().filter(|file| input::is_stdin(file)).count() > 1 {
+    if args.files().filter(|file| input::is_stdin(file)).count() > 1 {
         return Err(anyhow!("standard input (`-`) can be read only once").into());
     }
     let style = problems::Style { format: args.format, color: color.applies_to(&io::stdout()) };
     let mut output = Output::default();
-    for file in &args.files {
+    for file in args.files() {
         let text = match input::read(file) {
             Ok(text) => text,
             Err(error) => {

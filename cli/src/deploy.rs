@@ -53,7 +53,7 @@ pub fn run(args: &DeployArgs, color: Color) -> Printed {
         return repair::run(args, color);
     }
     let target =
-        target::find(&args.place.routes, &args.place.stacks, Routes::parse_to_deploy, color)?;
+        target::find(args.place.routes(), &args.place.stacks, Routes::parse_to_deploy, color)?;
     if let Some(problem) = &target.external_id_problem {
         return Err(anyhow!("{problem}").into());
     }

@@ -20,7 +20,7 @@ use crate::terminal::progress::{say, show};
 
 /// Deletes the stacks, or shows what it would delete.
 pub fn run(args: &DestroyArgs, color: Color) -> Printed {
-    let target = target::find(&args.place.routes, &args.place.stacks, Routes::parse, color)?;
+    let target = target::find(args.place.routes(), &args.place.stacks, Routes::parse, color)?;
     can_ask(args.yes || args.dry_run, "`landfall destroy` asks before it changes anything")?;
     aws::wait(destroy(args, &target))?;
     Ok(Output::done(if args.dry_run { "nothing was deleted\n" } else { "the stacks are gone\n" }))

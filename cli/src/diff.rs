@@ -7,8 +7,6 @@ pub mod compare;
 use std::collections::BTreeSet;
 
 use anyhow::{Context, bail};
-use aws_config::Region;
-use landfall_aws::config;
 use landfall_core::arn::RoleArn;
 use landfall_core::roles::Observed;
 use landfall_provisioning::iam;
@@ -16,7 +14,8 @@ use serde::Serialize;
 
 use self::compare::{Comparison, ExternalIds, compare};
 use crate::args::Color;
-use crate::args::roles::{DiffArgs, RolesFormat};
+use crate::args::output::OutputFormat;
+use crate::args::roles::DiffArgs;
 use crate::desired::{self, Composed, DesiredRole};
 use crate::terminal::output::{self, Output, Printed, Status};
 use crate::terminal::phrases::quoted;
@@ -41,10 +40,10 @@ pub fn run(args: &DiffArgs, color: Color) -> Printed {
         );
         composed.notes.push(note);
     }
-    let compared = compare_all(&composed.roles)?;
+    let compared = compare_all(&composed.roles, args.profile.as_deref())?;
     let mut output = Output::success(match args.roles.format {
-        RolesFormat::Text => text(&compared, &composed),
-        RolesFormat::Json => json(&compared, &composed),
+        OutputFormat::Text => text(&compared, &composed),
+        OutputFormat::Json => json(&compared, &composed),
     });
     for (_, comparison) in &compared {
         match comparison {
@@ -59,7 +58,10 @@ pub fn run(args: &DiffArgs, color: Color) -> Printed {
     Ok(output)
 }
 
-fn compare_all(roles: &[DesiredRole]) -> anyhow::Result<Vec<ComparedRole<'_>>> {
+fn compare_all<'r>(
+    roles: &'r [DesiredRole],
+    profile: Option<&str>,
+) -> anyhow::Result<Vec<ComparedRole<'r>>> {
     let accounts: BTreeSet<&String> = roles.iter().map(|desired| &desired.account).collect();
     if accounts.len() > 1 {
         bail!(
@@ -74,7 +76,7 @@ fn compare_all(roles: &[DesiredRole]) -> anyhow::Result<Vec<ComparedRole<'_>>> {
     let Some(region) = roles.first().map(|desired| desired.region.clone()) else {
         return Ok(Vec::new());
     };
-    let observed = aws::wait(observe(roles, region))?;
+    let observed = aws::wait(observe(roles, profile, &region))?;
     // IAM shows its account in the ARNs of existing roles. A missing role says nothing about the account.
     let is_account_known = observed.iter().any(|observed| matches!(observed, Ok(Some(_))));
     let compare = |(desired, observed): (_, anyhow::Result<Option<Observed>>)| {
@@ -90,9 +92,10 @@ fn compare_all(roles: &[DesiredRole]) -> anyhow::Result<Vec<ComparedRole<'_>>> {
 /// Reads each role from IAM.
 async fn observe(
     roles: &[DesiredRole],
-    region: String,
+    profile: Option<&str>,
+    region: &str,
 ) -> anyhow::Result<Vec<anyhow::Result<Option<Observed>>>> {
-    let config = aws::load(config::loader().region(Region::new(region))).await?;
+    let config = aws::of_profile(profile, Some(region)).await?;
     let client = aws_sdk_iam::Client::new(&config);
     let mut all = Vec::new();
     for desired in roles {

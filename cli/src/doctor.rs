@@ -26,7 +26,7 @@ use crate::{aws, input};
 /// Does what the arguments say.
 pub fn run(args: &DoctorArgs, color: Color) -> Printed {
     match &args.task {
-        TaskArgs { explain: Some(text), .. } => explain::run(text, args.json),
+        TaskArgs { explain: Some(text), .. } => explain::run(text, args.output.is_json()),
         TaskArgs { print_policy: Some(policy_for), routes, .. } => match policy_for {
             PolicyFor::Deploy => policy_to_deploy(args),
             PolicyFor::Data | PolicyFor::Analytics
@@ -57,7 +57,8 @@ fn examine(args: &DoctorArgs, routes: &OsStr, color: Color) -> Printed {
     let checks = judge(&observations);
     let requests = request_to_owners(&observations);
     let report = Report { checks: &checks, requests: &requests, object: None };
-    let mut output = Output::success(if args.json { report.json() } else { report.text() });
+    let mut output =
+        Output::success(if args.output.is_json() { report.json() } else { report.text() });
     output.worsen(report.status());
     Ok(output)
 }

@@ -55,7 +55,7 @@ pub fn run(args: &ExplainArgs, color: Color) -> Printed {
         plan: plan_of(&routes, &subject),
         added: &ADDED,
     };
-    let mut output = Output::success(if args.json {
+    let mut output = Output::success(if args.output.is_json() {
         document::print(&explanation)
     } else {
         text::print(&explanation)

@@ -99,7 +99,7 @@ async fn shown(
     if let Some(absent) = &absent {
         let (place, uri) = (connection.place(), printable(&args.uri));
         output.stderr = format!("the ledger ({place}) has no arrival of {uri}\n");
-        if !args.ledger.json {
+        if !args.ledger.output.is_json() {
             output.stderr.push_str(&absent.text(now(), &doctor(args)));
         }
         output.worsen(Status::Nothing);
@@ -107,7 +107,7 @@ async fn shown(
     for problem in versions.versions.iter().filter_map(|version| version.problem.as_ref()) {
         output.error(&anyhow::anyhow!("{problem}"));
     }
-    if args.ledger.json {
+    if args.ledger.output.is_json() {
         output.stdout = document(&versions, absent.as_ref());
     } else if !versions.versions.is_empty() {
         let is_due = |it: &Version| it.batch.as_ref().is_some_and(|it| state::is_due(it, now()));
@@ -148,17 +148,13 @@ fn doctor(args: &FindArgs) -> String {
     let mut command = format!("landfall doctor --object {}", shell::word(&args.uri));
     let stack = version::stack_of(&args.ledger.table).filter(|stack| *stack != "landfall");
     let file = args.routes.as_ref().map(|file| file.to_string_lossy());
-    let options = [
-        ("--routes", file.as_deref()),
-        ("--name-prefix", stack),
-        ("--region", args.ledger.region.as_deref()),
-    ];
+    let options = [("--routes", file.as_deref()), ("--name-prefix", stack)];
     for (option, value) in options {
         if let Some(value) = value {
             command.push_str(&format!(" {option} {}", shell::word(value)));
         }
     }
-    command
+    command + &args.ledger.access.options()
 }
 
 async fn look(

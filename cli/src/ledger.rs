@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use aws_config::{Region, SdkConfig};
+use aws_config::SdkConfig;
 use landfall_aws::claims::Claims;
-use landfall_aws::config;
 use landfall_aws::ledger::{Ledger, LedgerError};
 use landfall_aws::sdk_error::chain;
 
+use crate::args::access::AccessArgs;
 use crate::args::batches::LedgerArgs;
-use crate::aws;
 use crate::terminal::printable;
 
 /// How long the ledger keeps a batch that is done. The command line writes no batch that is done.
@@ -26,18 +25,17 @@ pub struct Connection {
 
 /// Connects to the ledger that `args` select. Only the first call shows whether the table exists.
 pub async fn connect(args: &LedgerArgs) -> anyhow::Result<Connection> {
-    let loader = config::loader();
-    let config = aws::load(match &args.region {
-        Some(region) => loader.region(Region::new(region.clone())),
-        None => loader,
-    });
-    let config = config.await?;
+    connect_to(&args.access, &args.table).await
+}
+
+/// Connects to the ledger in the table of this name.
+pub async fn connect_to(access: &AccessArgs, table: &str) -> anyhow::Result<Connection> {
+    let config = access.load().await?;
     let region = config.region().map(ToString::to_string).context(
         "no region is set: name the region of the data account's stack with --region, or set AWS_REGION",
     )?;
-    let table = args.table.clone();
-    let ledger = of(&config, table.clone());
-    Ok(Connection { ledger, config, table, region })
+    let ledger = of(&config, table.to_owned());
+    Ok(Connection { ledger, config, table: table.to_owned(), region })
 }
 
 /// Makes the client of the ledger in the table of this name.

@@ -5,7 +5,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::args::Color;
-use crate::args::roles::{PoliciesArgs, RolesFormat};
+use crate::args::output::OutputFormat;
+use crate::args::roles::PoliciesArgs;
 use crate::desired::{self, BucketStatements, Composed, DesiredRole};
 use crate::terminal::output::{self, Output, Printed, Status};
 use crate::terminal::phrases::quoted;
@@ -15,8 +16,8 @@ use crate::terminal::printable;
 pub fn run(args: &PoliciesArgs, color: Color) -> Printed {
     let composed = desired::compose(&args.roles, args.account, color)?;
     let mut output = Output::success(match args.roles.format {
-        RolesFormat::Text => text(&composed),
-        RolesFormat::Json => json(&composed),
+        OutputFormat::Text => text(&composed),
+        OutputFormat::Json => json(&composed),
     });
     for (_, error) in &composed.errors {
         output.fail(error, Status::Problems);

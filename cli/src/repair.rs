@@ -48,7 +48,7 @@ struct Looked<'a> {
 /// Finds what drifted, shows it, and repairs it.
 pub fn run(args: &DeployArgs, color: Color) -> Printed {
     // A route that may not be deployed any more doesn't keep what is deployed from being repaired.
-    let target = target::find(&args.place.routes, &args.place.stacks, Routes::parse, color)?;
+    let target = target::find(args.place.routes(), &args.place.stacks, Routes::parse, color)?;
     can_ask(args.yes || args.dry_run, "`landfall deploy` asks before it changes anything")?;
     Ok(aws::wait(async {
         let accounts = Accounts::find(&args.place.stacks, &target.account, &target.region).await?;

@@ -40,10 +40,11 @@ pub fn run(args: &RetryArgs) -> Printed {
     let output = aws::wait(async {
         let connection = connect(&args.ledger).await?;
         if !args.all_parked {
-            return Ok(give_back_by_id(&connection, &args.ids, args.ledger.json).await);
+            return Ok(give_back_by_id(&connection, &args.ids, args.ledger.output.is_json()).await);
         }
         let (parked, are_all) = parked(&connection, args.route.as_deref()).await?;
-        let mut output = give_all_back(&connection, &parked, args.yes, args.ledger.json).await?;
+        let mut output =
+            give_all_back(&connection, &parked, args.yes, args.ledger.output.is_json()).await?;
         if !are_all {
             output.worsen(Status::Problems);
         }

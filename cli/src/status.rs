@@ -19,7 +19,7 @@ pub fn run(args: &StatusArgs) -> Printed {
     let judgement = judge::judge(&seen);
     let now = now();
     let report = Report { seen: &seen, judgement: &judgement, now };
-    let mut output = Output::success(if args.json {
+    let mut output = Output::success(if args.output.is_json() {
         report.json()
     } else {
         report.text(terminal::width(std::io::stdout()))

@@ -5,9 +5,7 @@
 //! roles, which an unlock does not need.
 
 use anyhow::{Context, anyhow, ensure};
-use aws_config::Region;
 use landfall_aws::clock::now;
-use landfall_aws::config;
 use landfall_aws::sdk_error::chain;
 use landfall_core::lifecycle::Memory;
 use landfall_core::moment::Time;
@@ -30,7 +28,7 @@ pub fn run(args: &UnlockArgs) -> Printed {
 async fn unlock(args: &UnlockArgs) -> anyhow::Result<Output> {
     let home = Home::of_stack(&args.stack_id).context("--stack-id is not the ID of a stack")?;
     let region = args.region.clone().unwrap_or(home.region);
-    let config = aws::load(config::loader().region(Region::new(region.clone()))).await?;
+    let config = aws::of_profile(args.profile.as_deref(), Some(&region)).await?;
     let place = printable(&format!("table `{}`, region `{region}`", args.table));
     let identity = aws::identity(&config).await?;
     let by = identity.arn().context("STS returned no ARN for the credentials")?.to_owned();

@@ -5,6 +5,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use landfall_core::chain::problems::Severity;
 
 use super::deploy::PlaceArgs;
+use super::output::OutputArgs;
 use super::roles::WhichAccount;
 
 /// Show what the auditors found: what is wrong with the chain, and since when.
@@ -12,7 +13,7 @@ use super::roles::WhichAccount;
 #[command(after_help = "Examples:
   landfall audit infra/routes.yaml --data-profile acme-data --analytics-profile acme-lake
   landfall audit infra/routes.yaml --data-profile acme-data --only data --now
-  landfall audit infra/routes.yaml --data-profile acme-data --only data --fail-on medium --json
+  landfall audit infra/routes.yaml --data-profile acme-data --only data --fail-on medium --format json
 
 Each account has an auditor. Every 15 minutes, it looks at its own half of the chain and keeps what it
 finds in the table PREFIX-findings. `audit` shows these findings, the worst first. --now has the
@@ -40,9 +41,8 @@ pub struct AuditArgs {
     /// The severity from which on a finding makes the exit status 1.
     #[arg(long, value_name = "SEVERITY", value_parser = severity(), default_value = "high")]
     pub fail_on: Severity,
-    /// Print one JSON document.
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    pub output: OutputArgs,
 }
 
 /// Reads a severity by its name.

@@ -94,7 +94,8 @@ pub struct StartArgs {
     /// Only objects whose keys begin with this. Default: what the route's keys begin with.
     #[arg(long, value_name = "PREFIX")]
     pub prefix: Option<String>,
-    /// Only objects written since then: a length of time ago (90s, 5m, 24h, 7d), or a time in RFC 3339 format.
+    /// Only objects written since then: a length of time ago (90s, 24h, 2 days), today, yesterday, a date or a
+    /// time in RFC 3339 format; days are in UTC.
     #[arg(long, value_name = "AGO|TIME", value_parser = since)]
     pub since: Option<Since>,
     /// Only objects written before then.

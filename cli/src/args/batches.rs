@@ -6,10 +6,11 @@ use std::time::Duration;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum};
 use landfall_core::batch::{BatchId, State};
-use landfall_core::moment::{Time, parse_duration};
+use landfall_core::moment::Time;
 
 use super::accept;
-use super::roles::region;
+use super::access::AccessArgs;
+use super::output::OutputArgs;
 
 /// How far back `batches` looks by default.
 const A_DAY: Duration = Duration::from_secs(86_400);
@@ -26,12 +27,10 @@ pub struct LedgerArgs {
         value_parser = NonEmptyStringValueParser::new(),
     )]
     pub table: String,
-    /// The region of the data account's stack. Default: the region of the environment or the profile.
-    #[arg(long, value_name = "REGION", value_parser = region)]
-    pub region: Option<String>,
-    /// Print one JSON document.
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    pub access: AccessArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
 }
 
 /// List batches, newest first, with each one's state and what it waits for.
@@ -40,7 +39,7 @@ pub struct LedgerArgs {
   landfall batches
   landfall batches --state parked
   landfall batches --former
-  landfall batches --route orders --since 2026-01-31T00:00:00Z --json
+  landfall batches --route orders --since yesterday --format json
 
 `batches` uses your own credentials for the data account, and finds them as `diff` does. They need
 dynamodb:GetItem, dynamodb:Query and dynamodb:Scan on the ledger's table and its indexes.
@@ -54,8 +53,8 @@ pub struct BatchesArgs {
     /// List only batches in this state. Separate several states with commas.
     #[arg(long, value_enum, value_name = "STATE", value_delimiter = ',')]
     pub state: Vec<StateName>,
-    /// List only batches opened since then: a length of time ago (90s, 5m, 24h, 7d), or a time in RFC 3339
-    /// format. Default: 24h. With `--state parked` and no other state: all of them, however old.
+    /// List only batches opened since then: a length of time ago (90s, 24h, 2 days), today, yesterday, a date or a
+    /// time in RFC 3339 format; days are in UTC. Default: 24h. With `--state parked` and no other state: all of them, however old.
     #[arg(long, value_name = "AGO|TIME", value_parser = since)]
     pub since: Option<Since>,
     /// List only unfinished batches of the previous version, however old. Reader roles can reach them as long
@@ -95,7 +94,7 @@ pub struct BatchArgs {
     #[arg(long)]
     pub members: bool,
     /// Look again every 5 seconds, or every SECONDS, until nothing is left to wait for.
-    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, conflicts_with = "json")]
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, conflicts_with_all = ["json", "format"])]
     #[arg(default_missing_value = "5", value_parser = clap::value_parser!(u32).range(1..=3_600))]
     pub watch: Option<u32>,
     #[command(flatten)]
@@ -169,7 +168,7 @@ pub struct FindArgs {
     #[arg(value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub limit: u32,
     /// Look again every 5 seconds, or every SECONDS, until nothing is left to wait for.
-    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, conflicts_with = "json")]
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, conflicts_with_all = ["json", "format"])]
     #[arg(default_missing_value = "5", value_parser = clap::value_parser!(u32).range(1..=3_600))]
     pub watch: Option<u32>,
     #[command(flatten)]
@@ -236,6 +235,8 @@ impl StateName {
 pub enum Since {
     Ago(Duration),
     At(Time),
+    /// The beginning of the day in UTC that is so many days ago.
+    Day(u32),
 }
 
 impl Since {
@@ -244,16 +245,35 @@ impl Since {
         match self {
             Self::Ago(duration) => now - duration,
             Self::At(time) => time,
+            Self::Day(ago) => {
+                let today = Time(now.0 - now.0 % A_DAY.as_millis() as u64);
+                today - A_DAY * ago
+            }
         }
     }
 }
 
+/// Reads a point in time as people write it.
 pub fn since(text: &str) -> Result<Since, &'static str> {
-    let time = || Time::parse(text).map(Since::At);
-    parse_duration(text).map(Since::Ago).or_else(time).ok_or(
-        "neither a length of time (90s, 5m, 24h, 7d) nor a time in RFC 3339 format: \
-         2026-01-31T23:59:59Z",
-    )
+    let text = text.trim();
+    let time = || Time::parse(text).or_else(|| Time::parse(&format!("{text}T00:00:00Z")));
+    match text {
+        "today" => Ok(Since::Day(0)),
+        "yesterday" => Ok(Since::Day(1)),
+        _ => ago(text).map(Since::Ago).or_else(|| time().map(Since::At)).ok_or(
+            "neither a length of time (90s, 24h, 2 days), nor today, yesterday, a date (2026-01-31) or a time in \
+             RFC 3339 format (2026-01-31T23:59:59Z)",
+        ),
+    }
+}
+
+/// Reads a length of time, with or without `ago` behind it.
+fn ago(text: &str) -> Option<Duration> {
+    let length = text.strip_suffix("ago").unwrap_or(text).trim_end();
+    let length: jiff::Span = length.parse().ok()?;
+    // A month has no length of its own.
+    let length = length.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).ok()?;
+    Duration::try_from(length).ok()
 }
 
 fn batch_id(text: &str) -> Result<String, &'static str> {
@@ -276,10 +296,23 @@ mod tests {
         assert_eq!(since("24h"), ago(86_400));
         assert_eq!(since("7d"), ago(604_800));
         assert_eq!(since("1970-01-01T01:00:01+01:00"), Ok(Since::At(Time(1000))));
-        for text in ["", "s", "24", "+1h", "1 h", "24H", "99999999999999999d", "7ä", "2026-01-31"]
+        assert_eq!(since("2 days"), ago(172_800));
+        assert_eq!(since("1 week ago"), ago(604_800));
+        assert_eq!(since("1h30m"), ago(5_400));
+        assert_eq!(since("1970-01-02"), Ok(Since::At(Time(86_400_000))));
+        for text in
+            ["", "s", "24", "-1h", "99999999999999999d", "7ä", "2026-02-30", "1 month", "tomorrow"]
         {
             assert!(since(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_day_begins_at_midnight_in_utc() {
+        let now = Time::parse("2026-01-31T23:59:59Z").expect("a time");
+        let begins = |text| since(text).map(|since| since.time(now).to_string());
+        assert_eq!(begins("today").as_deref(), Ok("2026-01-31T00:00:00Z"));
+        assert_eq!(begins("yesterday").as_deref(), Ok("2026-01-30T00:00:00Z"));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The arguments of `deploy`, `destroy` and `package`.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -47,7 +47,6 @@ If nobody may use that region, pass --without-iam-events: the auditor then learn
 with its next audit.
 
 Credentials come from the profiles. For an account without a profile, they come from the environment.
-For a profile that needs SSO or a process, `deploy` runs `aws configure export-credentials`.
 
 --repair puts right what somebody changed or deleted by hand: the roles that the provisioner makes,
 the buckets' notifications, and Landfall's statements in buckets' policies. It shows what differs
@@ -184,20 +183,39 @@ pub struct DestroyArgs {
 /// The routes, and the stacks that serve them.
 #[derive(Args)]
 pub struct PlaceArgs {
-    /// The routes file; `-` is standard input.
-    #[arg(value_name = "ROUTES")]
-    pub routes: OsString,
+    /// The routes file; `-` is standard input. `--routes FILE` says the same.
+    #[arg(value_name = "ROUTES", required_unless_present = "routes_option")]
+    routes: Option<OsString>,
+    #[arg(
+        long = "routes",
+        id = "routes_option",
+        value_name = "FILE",
+        conflicts_with = "routes",
+        hide = true
+    )]
+    routes_option: Option<OsString>,
     #[command(flatten)]
     pub stacks: StackArgs,
+}
+
+impl PlaceArgs {
+    /// Returns the routes file, whichever way it was given.
+    pub fn routes(&self) -> &OsStr {
+        self.routes.as_deref().or(self.routes_option.as_deref()).unwrap_or_default()
+    }
 }
 
 /// Selects the stacks and the credentials that reach them.
 #[derive(Args)]
 pub struct StackArgs {
-    /// The profile for the data account. Default: the environment's credentials.
+    /// The profile for both accounts, if neither of the next two names another. Default: AWS_PROFILE, or the environment's
+    /// credentials.
+    #[arg(long, value_name = "PROFILE")]
+    pub profile: Option<String>,
+    /// The profile for the data account.
     #[arg(long, value_name = "PROFILE")]
     pub data_profile: Option<String>,
-    /// The profile for the analytics account. Default: the environment's credentials.
+    /// The profile for the analytics account.
     #[arg(long, value_name = "PROFILE")]
     pub analytics_profile: Option<String>,
     /// The target whose account to use, if the routes lead to several.
@@ -212,6 +230,18 @@ pub struct StackArgs {
     /// The prefix of the names of the stacks and of everything they create.
     #[arg(long, value_name = "PREFIX", value_parser = name_prefix, default_value = "landfall")]
     pub name_prefix: String,
+}
+
+impl StackArgs {
+    /// Returns the profile for the data account, if one is named.
+    pub fn data_profile(&self) -> Option<&str> {
+        self.data_profile.as_deref().or(self.profile.as_deref())
+    }
+
+    /// Returns the profile for the analytics account, if one is named.
+    pub fn analytics_profile(&self) -> Option<&str> {
+        self.analytics_profile.as_deref().or(self.profile.as_deref())
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]

@@ -5,13 +5,14 @@ use std::ffi::OsString;
 use clap::{Args, ValueEnum};
 
 use super::deploy::StackArgs;
+use super::output::OutputArgs;
 use super::roles::WhichAccount;
 
 /// Find the first broken link between a bucket and its Glue job, or explain the text of an error.
 #[derive(Args)]
 #[command(after_help = "Examples:
   landfall doctor --routes infra/routes.yaml --data-profile acme-data --analytics-profile acme-lake
-  landfall doctor --routes infra/routes.yaml --only data --route orders --json
+  landfall doctor --routes infra/routes.yaml --only data --route orders --format json
   landfall doctor --object s3://acme-landing/orders/dt=2026-01-31/a.csv --data-profile acme-data
   landfall doctor --probe --data-profile acme-data
   landfall doctor --print-policy analytics --routes infra/routes.yaml
@@ -77,9 +78,8 @@ pub struct DoctorArgs {
     /// With --probe, don't ask for confirmation.
     #[arg(long, conflicts_with_all = ["routes", "object", "explain", "print_policy"])]
     pub yes: bool,
-    /// Print one JSON document.
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    pub output: OutputArgs,
 }
 
 /// What a policy is for.
@@ -122,6 +122,6 @@ pub struct TaskArgs {
     )]
     pub explain: Option<OsString>,
     /// Print the policy that allows to look at this account, or to deploy, and nothing more.
-    #[arg(long, value_enum, value_name = "FOR", conflicts_with = "json")]
+    #[arg(long, value_enum, value_name = "FOR", conflicts_with_all = ["json", "format"])]
     pub print_policy: Option<PolicyFor>,
 }

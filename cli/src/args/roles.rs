@@ -8,6 +8,7 @@ use landfall_core::partition::is_region;
 use landfall_core::roles::DEFAULT_PATH;
 
 use super::accept;
+use super::output::OutputFormat;
 
 /// Print the policies of the roles that the provisioner creates from a routes file, and its statements in buckets' policies.
 #[derive(Args)]
@@ -39,10 +40,7 @@ pub struct PoliciesArgs {
 
 `diff` changes nothing. It uses your own credentials, which need iam:GetRole, iam:ListRolePolicies,
 iam:GetRolePolicy and iam:ListAttachedRolePolicies, and for attached policies iam:GetPolicy and
-iam:GetPolicyVersion. They come from the environment, or from a profile that holds keys. With SSO, or
-with a profile that runs a process, run this first:
-
-  eval \"$(aws configure export-credentials --format env)\"
+iam:GetPolicyVersion. They come from --profile, from AWS_PROFILE or from the environment.
 
 `diff` shows each difference as the step that the provisioner would take. It learns from the role's own
 tags which stack the role belongs to. If the variable that the routes name is set, `diff` compares the
@@ -56,6 +54,9 @@ pub struct DiffArgs {
     /// The account that the credentials are for.
     #[arg(long, value_enum)]
     pub account: WhichAccount,
+    /// The profile that the credentials come from. Default: AWS_PROFILE, or the environment's credentials.
+    #[arg(long, value_name = "PROFILE")]
+    pub profile: Option<String>,
 }
 
 /// Selects the roles, and sets what the routes don't say about them.
@@ -116,7 +117,7 @@ pub struct RolesArgs {
     pub admits_former_batches: bool,
     /// The output format.
     #[arg(long, value_enum, default_value_t)]
-    pub format: RolesFormat,
+    pub format: OutputFormat,
 }
 
 /// One of the two accounts.
@@ -126,15 +127,6 @@ pub enum WhichAccount {
     Data,
     /// The account where jobs run, with the starter role and the job role.
     Analytics,
-}
-
-#[derive(Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum RolesFormat {
-    /// Text for people.
-    #[default]
-    Text,
-    /// One JSON object.
-    Json,
 }
 
 fn account_id(text: &str) -> Result<String, &'static str> {

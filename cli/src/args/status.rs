@@ -2,14 +2,16 @@
 
 use clap::Args;
 
-use super::roles::{name_prefix, region};
+use super::access::AccessArgs;
+use super::output::OutputArgs;
+use super::roles::name_prefix;
 
 /// Show what goes on in the data account: alarms, queues, unfinished batches and the monitor, and what needs a person.
 #[derive(Args)]
 #[command(after_help = "Examples:
   landfall status
   landfall status --region eu-west-1 --name-prefix billing
-  landfall status --json || page-somebody
+  landfall status --format json || page-somebody
 
 `status` looks once at the stacks PREFIX, PREFIX-provisioner and PREFIX-auditor of the data account, and
 changes nothing. Its first lines say what needs a person: an alarm, messages in a dead-letter queue, parked
@@ -32,10 +34,8 @@ pub struct StatusArgs {
     /// The NamePrefix of the data account's stack, which is also its name.
     #[arg(long, value_name = "PREFIX", value_parser = name_prefix, default_value = "landfall")]
     pub name_prefix: String,
-    /// The region of the data account's stack. Default: the region of the environment or the profile.
-    #[arg(long, value_name = "REGION", value_parser = region)]
-    pub region: Option<String>,
-    /// Print one JSON document.
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    pub access: AccessArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
 }

@@ -41,6 +41,9 @@ pub struct UnlockArgs {
         value_parser = NonEmptyStringValueParser::new(),
     )]
     pub table: String,
+    /// The profile that the credentials come from. Default: AWS_PROFILE, or the environment's credentials.
+    #[arg(long, value_name = "PROFILE")]
+    pub profile: Option<String>,
     /// The region of the stack. Default: the region in its ID.
     #[arg(long, value_name = "REGION", value_parser = region)]
     pub region: Option<String>,

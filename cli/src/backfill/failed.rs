@@ -37,7 +37,7 @@ pub fn run(args: &StartArgs) -> Printed {
         selected.drain(..left);
         let mut output = if args.dry_run {
             Output::success(match selected.as_slice() {
-                selected if args.ledger.json => {
+                selected if args.ledger.output.is_json() => {
                     let batches = selected.iter().map(|batch| &*batch.id).collect();
                     output::json(&ToBeReturned { batches })
                 }
@@ -45,7 +45,8 @@ pub fn run(args: &StartArgs) -> Printed {
                 selected => batches::rows(selected, now(), None),
             })
         } else {
-            retry::give_all_back(&connection, &selected, args.yes, args.ledger.json).await?
+            retry::give_all_back(&connection, &selected, args.yes, args.ledger.output.is_json())
+                .await?
         };
         if !are_all || left > 0 {
             output.worsen(Status::Problems);

@@ -15,7 +15,7 @@ pub fn shown(left: &[Left]) -> String {
     let mut text = String::new();
     if !left.is_empty() {
         text.push_str(
-            "\nThese stay, with their contents. To remove one, run its command in its account:\n",
+            "\nThese will stay, with their contents. To remove one, run its command in its account:\n",
         );
     }
     for one in left {
@@ -23,7 +23,7 @@ pub fn shown(left: &[Left]) -> String {
         let line = printable(&format!("{kind} {physical_id} (account {account}, {region})"));
         text.push_str(&format!("  {line}\n      {}\n", printable(&command(one))));
     }
-    text + "\nThe artifacts buckets (stack landfall-artifacts) and the landing buckets stay too.\n"
+    text + "\nThe artifacts buckets (stack landfall-artifacts) and the landing buckets will stay too.\n"
 }
 
 fn command(left: &Left) -> String {
@@ -32,10 +32,8 @@ fn command(left: &Left) -> String {
         "AWS::DynamoDB::Table" => {
             format!("aws dynamodb delete-table --table-name {id} --region {region}")
         }
-        // In a bucket with versioning, `--force` leaves the versions.
-        "AWS::S3::Bucket" => format!(
-            "aws s3 rb s3://{id} --force --region {region}   # first delete its versions, if it has any"
-        ),
+        // Without `--force`, because nobody here knows what else is in it.
+        "AWS::S3::Bucket" => format!("aws s3 rb s3://{id} --region {region}   # once it is empty"),
         "AWS::SQS::Queue" => format!("aws sqs delete-queue --queue-url {id} --region {region}"),
         "AWS::Logs::LogGroup" => {
             format!("aws logs delete-log-group --log-group-name {id} --region {region}")
@@ -70,15 +68,15 @@ mod tests {
         ];
         expect![[r#"
 
-            These stay, with their contents. To remove one, run its command in its account:
+            These will stay, with their contents. To remove one, run its command in its account:
               AWS::DynamoDB::Table landfall-ledger (account 111111111111, eu-west-1)
                   aws dynamodb delete-table --table-name landfall-ledger --region eu-west-1
               AWS::S3::Bucket landfall-manifests (account 111111111111, eu-west-1)
-                  aws s3 rb s3://landfall-manifests --force --region eu-west-1   # first delete its versions, if it has any
+                  aws s3 rb s3://landfall-manifests --region eu-west-1   # once it is empty
               AWS::Glue::Registry r (account 111111111111, eu-west-1)
                   aws cloudcontrol delete-resource --type-name AWS::Glue::Registry --identifier r --region eu-west-1
 
-            The artifacts buckets (stack landfall-artifacts) and the landing buckets stay too.
+            The artifacts buckets (stack landfall-artifacts) and the landing buckets will stay too.
         "#]]
         .assert_eq(&shown(&all));
     }

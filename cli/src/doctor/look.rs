@@ -276,6 +276,7 @@ impl Connected {
 fn deploy_command(file: &OsStr, stacks: &StackArgs) -> String {
     let mut command = format!("landfall deploy {}", shell::word(&file.to_string_lossy()));
     let options = [
+        ("--profile", &stacks.profile),
         ("--data-profile", &stacks.data_profile),
         ("--analytics-profile", &stacks.analytics_profile),
         ("--target", &stacks.target),
@@ -302,6 +303,7 @@ mod tests {
     #[test]
     fn the_command_that_deploys_has_the_options_that_were_given() {
         let mut stacks = StackArgs {
+            profile: None,
             data_profile: Some("acme data".to_owned()),
             analytics_profile: None,
             target: None,

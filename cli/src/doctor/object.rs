@@ -20,6 +20,7 @@ use super::report::{ArrivalEntry, ObjectDocument, Report};
 use crate::accounts::target;
 use crate::accounts::{Side, stack_name};
 use crate::args::Color;
+use crate::args::access::AccessArgs;
 use crate::args::deploy::{StackArgs, TemplateName};
 use crate::args::doctor::DoctorArgs;
 use crate::object::{self, Known, Object};
@@ -58,7 +59,7 @@ pub fn run(args: &DoctorArgs, uri: &str, color: Color) -> Printed {
         [] => report.text(),
         [..] => format!("{}\nto see what became of it, run: {}\n", report.text(), find(args, uri)),
     };
-    let mut output = Output::success(if args.json { report.json() } else { text() });
+    let mut output = Output::success(if args.output.is_json() { report.json() } else { text() });
     output.worsen(report.status());
     Ok(output)
 }
@@ -74,7 +75,7 @@ pub struct DataAccount {
 /// Connects to the data account.
 pub async fn connect(stacks: &StackArgs) -> anyhow::Result<DataAccount> {
     let region = stacks.data_region.as_deref().or(stacks.region.as_deref());
-    let config = aws::of_profile(stacks.data_profile.as_deref(), region).await?;
+    let config = aws::of_profile(stacks.data_profile(), region).await?;
     let of = || format!("failed to reach the {}", Side::Data.name());
     let identity = aws::identity(&config).await.with_context(of)?;
     config
@@ -185,11 +186,11 @@ fn arrivals(found: Result<Vec<Found>, LedgerError>) -> Look<Vec<Recorded>> {
 fn find(args: &DoctorArgs, uri: &str) -> String {
     let mut command = format!("landfall find {}", shell::word(uri));
     let StackArgs { name_prefix, region, data_region, .. } = &args.stacks;
+    let profile = args.stacks.data_profile().map(ToOwned::to_owned);
+    let access = AccessArgs { profile, region: data_region.clone().or(region.clone()) };
     if name_prefix != "landfall" {
         command.push_str(&format!(" --table {name_prefix}-ledger"));
     }
-    if let Some(region) = data_region.as_ref().or(region.as_ref()) {
-        command.push_str(&format!(" --region {}", shell::word(region)));
-    }
+    command.push_str(&access.options());
     printable(&command)
 }

@@ -59,7 +59,7 @@ pub fn run(args: &DoctorArgs) -> Printed {
         confirm(args.yes, "invoke the trigger?")?;
         invoke(&account, &function).await
     })?;
-    if args.json {
+    if args.output.is_json() {
         let document = output::json(&Document { version: VERSION, probes: &answer.probes });
         return Ok(Output { stdout: document, status: status(&answer), ..Output::default() });
     }

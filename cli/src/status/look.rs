@@ -15,10 +15,9 @@ use landfall_inspection::cloudwatch::{Alarm, CloudWatch, Metric, Newest};
 use landfall_inspection::{Clients, Place, Seen, Unseen, data, sqs};
 
 use crate::accounts::stack_name;
-use crate::args::batches::LedgerArgs;
 use crate::args::deploy::TemplateName;
 use crate::args::status::StatusArgs;
-use crate::ledger::connect;
+use crate::ledger::connect_to;
 use crate::{aws, monitor};
 
 /// The most batches to read of those that are due, and of those that are parked.
@@ -91,8 +90,7 @@ pub struct Depth {
 pub async fn look(args: &StatusArgs) -> anyhow::Result<Observed> {
     let prefix = &args.name_prefix;
     let table = format!("{prefix}-ledger");
-    let ledger = LedgerArgs { table: table.clone(), region: args.region.clone(), json: args.json };
-    let connection = connect(&ledger).await?;
+    let connection = connect_to(&args.access, &table).await?;
     let config = connection.config();
     let place = aws::place(&aws::identity(config).await?, config)?;
     let clients = Clients::new(config);
@@ -167,8 +165,7 @@ pub async fn look(args: &StatusArgs) -> anyhow::Result<Observed> {
 fn options(args: &StatusArgs) -> String {
     let prefix = &args.name_prefix;
     let table = (prefix != "landfall").then(|| format!(" --table {prefix}-ledger"));
-    let region = args.region.as_ref().map(|region| format!(" --region {region}"));
-    [table, region].into_iter().flatten().collect()
+    table.unwrap_or_default() + &args.access.options()
 }
 
 /// Has what `doctor` looks at seen and judged, without routes and without the other account. Also returns the

@@ -1,6 +1,6 @@
 //! Makes text from outside harmless for a terminal.
 
-/// The length limit of a value in text output. `--json` shows the whole value.
+/// The length limit of a value in text output. `--format json` shows the whole value.
 const MAX_SHOWN_CHARS: usize = 1_000;
 
 /// Escapes whatever could move the cursor or the text around it. Object keys are data, and so are AWS's messages.
@@ -22,7 +22,7 @@ pub fn shown(value: &str) -> String {
         None => printable(value),
         Some((at, _)) => {
             let length = value.chars().count();
-            format!("{}… ({length} characters, --json shows all)", printable(&value[..at]))
+            format!("{}… ({length} characters, --format json shows all)", printable(&value[..at]))
         }
     }
 }

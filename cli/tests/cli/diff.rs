@@ -327,6 +327,9 @@ fn what_cannot_be_compared_exits_with_2() {
     command.env_clear().env("AWS_EC2_METADATA_DISABLED", "true").env("HOME", folder.path());
     let output = command.output().expect("an ended landfall");
     let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(stderr.contains("aws configure export-credentials --format env"), "{stderr}");
+    assert!(
+        stderr.contains("name a profile that has some with --profile or AWS_PROFILE"),
+        "{stderr}"
+    );
     assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(2), &[][..]));
 }

@@ -12,6 +12,7 @@ mod init;
 mod ledger;
 mod policies;
 mod probe;
+mod profiles;
 mod reconciled;
 mod secrets;
 mod status;
@@ -19,7 +20,7 @@ mod status;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
@@ -77,7 +78,10 @@ fn landfall_with(files: &[(&str, &[u8])], args: &[&str], stdin: &[u8]) -> Shown 
     // It may well not read it.
     let _ = input.write_all(stdin);
     drop(input);
-    let output = child.wait_with_output().expect("an ended landfall");
+    shown(child.wait_with_output().expect("an ended landfall"))
+}
+
+fn shown(output: Output) -> Shown {
     Shown {
         stdout: String::from_utf8(output.stdout).expect("UTF-8"),
         stderr: String::from_utf8(output.stderr).expect("UTF-8"),

@@ -5,7 +5,6 @@ use std::error::Error;
 use std::fmt;
 
 use aws_smithy_runtime_api::client::result::SdkError;
-use aws_smithy_types::error::display::DisplayErrorContext;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use landfall_core::batch::cut;
 
@@ -36,7 +35,7 @@ impl AwsError {
     ) -> Self {
         let (code, message) = match error.code() {
             Some(code) => (Some(cut(code)), error.message().unwrap_or("no message").to_owned()),
-            None => (None, DisplayErrorContext(error).to_string()),
+            None => (None, unanswered(error)),
         };
         Self { code, message: cut(&change(message)) }
     }
@@ -77,6 +76,30 @@ impl Error for AwsError {}
 pub fn sdk_error_parts<E: ServiceError, R: fmt::Debug>(error: &SdkError<E, R>) -> (String, String) {
     let error = AwsError::new(error);
     (error.code().to_owned(), error.message)
+}
+
+/// Returns a sentence about a call that AWS gave no answer to, or none that can be read. It has no
+/// debug output, which could hold parts of the request.
+fn unanswered<E: ServiceError, R: fmt::Debug>(error: &SdkError<E, R>) -> String {
+    let cause = error.source();
+    let all = || cause.map(chain).unwrap_or_else(|| "no reason is known".to_owned());
+    // What is between the call and the root only says which layer passes the error on.
+    let root = || {
+        let causes = std::iter::successors(cause, |&cause| cause.source());
+        causes.last().map(ToString::to_string).unwrap_or_default()
+    };
+    match error {
+        SdkError::TimeoutError(_) => format!("AWS did not answer in time: {}", all()),
+        SdkError::DispatchFailure(failure) if failure.is_timeout() => {
+            format!("AWS did not answer in time: {}", root())
+        }
+        SdkError::DispatchFailure(failure) if failure.is_io() => {
+            format!("failed to reach AWS: {}", root())
+        }
+        SdkError::ConstructionFailure(_) => format!("failed to make the request: {}", all()),
+        SdkError::ResponseError(_) => format!("failed to read AWS's answer: {}", all()),
+        _ => all(),
+    }
 }
 
 /// Formats an error and all its causes in one line, for the place where the error leaves the

@@ -4,16 +4,18 @@
 mod former;
 
 use std::fs::{self, File};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use landfall_tests::cloud::{ANALYTICS_ARTIFACTS, DATA_ARTIFACTS};
 use landfall_tests::package::LIBRARY;
 use landfall_tests::{ANALYTICS, DATA};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{LocalModes, tcgetattr};
 use serde_json::Value;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -288,21 +290,37 @@ pub fn a_change_that_is_declined_leaves_nothing_behind(stage: &Stage) -> Result<
     grantpt(&terminal).and_then(|()| unlockpt(&terminal)).context("no terminal to use")?;
     let path = ptsname(&terminal, Vec::new()).context("the terminal has no name")?;
     let stdin = File::options().read(true).write(true).open(path.to_str()?)?;
-    // `terminal` stays open until the command has ended. Otherwise the command could not read from
-    // it.
-    File::from(terminal.try_clone()?).write_all(b"no\n")?;
-    let shown = deployment.run("deploy", |command| {
-        command.arg("--package").arg(&deployment.package).args(&deployment.options).stdin(stdin);
-    })?;
-    let shown = shown.expect(1)?;
-    ensure!(
-        shown.stdout.contains("Add     Provisioner "),
-        "the declined change is not shown: {shown:?}"
-    );
-    ensure!(
-        shown.stderr.contains("make this change? [y/N] "),
-        "no confirmation was requested: {shown:?}"
-    );
+    // The second answer is Ctrl-C.
+    for answer in ["no\n", "\u{3}"] {
+        let (typed, stdin) = (terminal.try_clone()?, stdin.try_clone()?);
+        let ended = AtomicBool::new(false);
+        let shown = thread::scope(|scope| {
+            // While the command asks, Ctrl-C is text.
+            let asks =
+                || tcgetattr(&typed).is_ok_and(|it| !it.local_modes.contains(LocalModes::ISIG));
+            scope.spawn(|| {
+                while !asks() && !ended.load(Ordering::Relaxed) {
+                    thread::sleep(Duration::from_millis(50));
+                }
+                rustix::io::write(&typed, answer.as_bytes())
+            });
+            let shown = deployment.run("deploy", |command| {
+                let package = command.arg("--package").arg(&deployment.package);
+                package.args(&deployment.options).stdin(stdin);
+            });
+            ended.store(true, Ordering::Relaxed);
+            shown
+        })?;
+        let shown = shown.expect(1)?;
+        ensure!(
+            shown.stdout.contains("Add     Provisioner "),
+            "the declined change is not shown: {shown:?}"
+        );
+        ensure!(
+            shown.stderr.contains("make this change? [y/N] ") && shown.stderr.contains("declined"),
+            "no confirmation was requested: {shown:?}"
+        );
+    }
     let cli = &stage.cloud.data.cli;
     let stacks = cli.json(["cloudformation", "describe-stacks"])?;
     let stacks = stacks["Stacks"].as_array().cloned().unwrap_or_default();

@@ -90,7 +90,7 @@ fn main() -> ExitCode {
         repair::what_was_deleted_by_hand_is_repaired_and_what_waited_for_it_is_processed,
         repairer::roles_that_were_deleted_come_back_by_themselves_and_what_waited_for_them_is_processed,
         reconciled::what_s3_never_announced_is_in_one_batch_with_and_without_versions,
-        upgrade::stacks_of_the_version_before_keep_every_role_rule_and_notification,
+        upgrade::stacks_of_0_1_0_keep_every_role_rule_and_notification_and_their_batches_come_to_their_end,
     ];
     let of_one_stage = trials![in_a_slot;
         delivered::an_upload_starts_the_job_which_writes_every_row,

@@ -1,9 +1,10 @@
-//! Stacks of the previous version that today's `landfall deploy` updates. Everything that they made
-//! stays.
+//! Stacks of 0.1.0 that today's `landfall deploy` updates. Everything that they made stays, and the batches that they left
+//! on their way come to their end.
 //!
-//! The functions are today's from the beginning, because none of an earlier version was released.
-//! The stacks have the previous templates, parameters and properties. `tests/fixtures/before` has
-//! those templates unchanged.
+//! The stacks have the templates, parameters and properties of 0.1.0, which `tests/fixtures/0.1.0` has unchanged. The
+//! functions are today's from the beginning, and find a ledger whose documents 0.1.0 wrote.
+
+mod left;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -55,7 +56,7 @@ struct Standing {
     rules: Vec<String>,
 }
 
-pub fn stacks_of_the_version_before_keep_every_role_rule_and_notification(
+pub fn stacks_of_0_1_0_keep_every_role_rule_and_notification_and_their_batches_come_to_their_end(
     stage: &Stage,
 ) -> Result<()> {
     let deployment = Deployment::new(stage, PREFIX)?;
@@ -65,6 +66,8 @@ pub fn stacks_of_the_version_before_keep_every_role_rule_and_notification(
          batch: {{ window: 1h, max_objects: 2 }}, start: {{ target: analytics, job: {JOB} }} }}"
     ))?;
     let held = hold(&deployment.package)?;
+    // These objects were there before any event could come.
+    left::put_objects(stage)?;
     let today = templates(&deployment.package)?;
     put(&deployment.package, &before()?)?;
     let unset = ["TrustedAccountIds=", "LandingBucketArns="].map(|it| format!("provisioner:{it}"));
@@ -80,6 +83,7 @@ pub fn stacks_of_the_version_before_keep_every_role_rule_and_notification(
         "the notifications are missing: {stood:?}"
     );
 
+    let left = left::put_batches(stage)?;
     put(&deployment.package, &today)?;
     // One batch has a run that goes on, and another is open, while the stacks change and roll back.
     let ledger = ledger_of(&stage.cloud, PREFIX);
@@ -108,7 +112,8 @@ pub fn stacks_of_the_version_before_keep_every_role_rule_and_notification(
     // The window's second object closes its batch.
     arrive(stage, &format!("{WINDOWED}/2"))?;
     arrive(stage, "taken-back")?;
-    all_have_run(stage, 3)?;
+    left::come_to_their_end(stage, &ledger, &left)?;
+    all_have_run(stage, 3 + left::RUNS)?;
     for (batch, name) in [(&live, "live"), (&open, OPEN)] {
         let ended = batch_in(stage, &ledger, name, "succeeded")?;
         ensure!(ended.id == batch.id && ended.epoch == 1, "another batch or run: {ended:?}");
@@ -136,7 +141,7 @@ pub fn stacks_of_the_version_before_keep_every_role_rule_and_notification(
     ensure!(again.unchanged() == 8, "deploying again changes something: {again:?}");
 
     arrive(stage, "updated")?;
-    all_have_run(stage, 4)
+    all_have_run(stage, 4 + left::RUNS)
 }
 
 /// Lets the job's runs wait as long as the file is there that this returns.
@@ -204,7 +209,7 @@ fn templates(folder: &Path) -> Result<BTreeMap<&'static str, String>> {
 }
 
 fn before() -> Result<BTreeMap<&'static str, String>> {
-    let mut before = templates(&root().join("tests/fixtures/before"))?;
+    let mut before = templates(&root().join("tests/fixtures/0.1.0"))?;
     for (name, (was, is)) in [("provisioner.yaml", VARIABLE), ("analytics-account.yaml", WHEEL)] {
         let template = before.get_mut(name).with_context(|| format!("there is no `{name}`"))?;
         ensure!(template.contains(was), "the previous `{name}` has no `{was}`");
