@@ -68,7 +68,7 @@ fn policy(side: Side, routes: Option<&OsStr>, scripts: &[String], color: Color) 
     let mut buckets = Vec::new();
     if let Some(file) = routes {
         let (_, (routes, _)) = input::read_routes(file, Routes::parse, color)?;
-        buckets.extend(routes.routes.into_iter().map(|route| route.bucket));
+        buckets.extend(routes.routes.iter().map(|route| route.bucket.clone()));
         buckets.sort();
         buckets.dedup();
     }

@@ -67,7 +67,7 @@ impl Object {
     }
 
     fn of_bucket(&self) -> impl Iterator<Item = &Route> {
-        let routes = self.routes.iter().flat_map(|known| &known.routes.routes);
+        let routes = self.routes.iter().flat_map(|known| known.routes.routes.iter());
         routes.filter(|route| route.bucket == self.arrival.bucket)
     }
 }

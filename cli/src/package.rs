@@ -10,11 +10,12 @@ mod release;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use anyhow::{Context, anyhow, bail, ensure};
-use landfall_core::routes::Routes;
+use landfall_core::routes::{Routes, packaged};
 use sha2::{Digest, Sha256};
 
 use self::build::Build;
@@ -34,6 +35,8 @@ const FUNCTIONS: [&str; 6] =
 const WITH_ROUTES: [&str; 3] = ["trigger", "monitor", "reconciler"];
 const SCRIPT: &str = "glue/jobs/csv_to_parquet.py";
 const ROUTES: &str = "routes.yaml";
+/// What the functions read instead, if it fits the routes beside it.
+const PACKAGED: &str = "routes.packaged";
 
 /// Where a package comes from.
 enum Source {
@@ -53,12 +56,18 @@ pub fn run(args: &PackageArgs, color: Color) -> Printed {
         (false, _) => Build::For(architecture),
     };
     match Source::find(args.package.as_deref())? {
-        Source::Checkout(root) => build::lay_out(&root, &args.folder, build, &text)?,
+        Source::Checkout(root) => build::lay_out(&root, &args.folder, build)?,
         Source::Folder(_) if args.native => {
             return Err(anyhow!("--native builds, so run it in a checkout of Landfall").into());
         }
         Source::Folder(folder) => {
-            release::read(&folder, args.architecture)?.with_routes(&text).write(&args.folder)?;
+            release::read(&folder, args.architecture)?.write(&args.folder)?;
+        }
+    }
+    for (path, bytes) in routes(&text) {
+        match bytes {
+            Some(bytes) => put(&args.folder, &path, &bytes)?,
+            None => remove(&args.folder.join(path))?,
         }
     }
     let folder = shown(&args.folder);
@@ -128,7 +137,7 @@ impl Package {
             Source::Checkout(root) => {
                 let architecture = wanted.unwrap_or(Architecture::Arm64);
                 let folder = root.join("target/deploy").join(architecture.name());
-                build::lay_out(&root, &folder, Build::For(architecture), routes)?;
+                build::lay_out(&root, &folder, Build::For(architecture))?;
                 folder
             }
         };
@@ -174,15 +183,17 @@ impl Package {
         Ok(Self { files, architecture, packed: RefCell::default() })
     }
 
-    /// Puts `routes` into the package and its functions. If they are the packaged routes, the functions have
-    /// them already.
-    fn with_routes(mut self, routes: &str) -> Self {
-        if self.files.get(ROUTES).map(Vec::as_slice) == Some(routes.as_bytes()) {
+    /// Puts `text` into the package and its functions. If they are the package's own routes, the functions have them
+    /// already.
+    fn with_routes(mut self, text: &str) -> Self {
+        if self.files.get(ROUTES).map(Vec::as_slice) == Some(text.as_bytes()) {
             return self;
         }
-        let of_functions = WITH_ROUTES.map(|function| format!("{function}/{ROUTES}"));
-        for path in of_functions.into_iter().chain([ROUTES.to_owned()]) {
-            self.files.insert(path, routes.into());
+        for (path, bytes) in routes(text) {
+            match bytes {
+                Some(bytes) => self.files.insert(path, bytes),
+                None => self.files.remove(&path),
+            };
         }
         self.packed.borrow_mut().clear();
         self
@@ -234,13 +245,26 @@ impl Package {
     }
 }
 
+/// Returns the files of a package that follow from the routes, with their paths. What has no content must not be there.
+fn routes(text: &str) -> Vec<(String, Option<Vec<u8>>)> {
+    let packaged = packaged::package(text);
+    let of_function = |function| {
+        let (text, packaged) = (Some(text.into()), packaged.clone());
+        [(format!("{function}/{ROUTES}"), text), (format!("{function}/{PACKAGED}"), packaged)]
+    };
+    let own = [(ROUTES.to_owned(), Some(text.into()))];
+    WITH_ROUTES.into_iter().flat_map(of_function).chain(own).collect()
+}
+
 /// Reads the files of a package from a folder. It may have no routes, because whoever deploys brings them.
 fn files(folder: &Path) -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
     let templates = TemplateName::ALL.map(|template| file_of(template).to_owned());
     let functions = FUNCTIONS.map(|function| format!("{function}/{BINARY}"));
     let needed = templates.into_iter().chain(functions).chain([SCRIPT.to_owned(), library()]);
-    let of_functions = WITH_ROUTES.map(|function| format!("{function}/{ROUTES}"));
-    let routes = of_functions.into_iter().chain([ROUTES.to_owned()]);
+    let of_functions = [ROUTES, PACKAGED]
+        .into_iter()
+        .flat_map(|name| WITH_ROUTES.map(|function| format!("{function}/{name}")));
+    let routes = of_functions.chain([ROUTES.to_owned()]);
     let mut files = BTreeMap::new();
     for path in needed.chain(routes.filter(|path| folder.join(path).exists())) {
         let bytes = read(&folder.join(&path));
@@ -262,6 +286,16 @@ fn put(folder: &Path, path: &str, bytes: &[u8]) -> anyhow::Result<()> {
     let what = || format!("failed to write `{}`", shown(&file));
     file.parent().map_or(Ok(()), fs::create_dir_all).with_context(what)?;
     fs::write(&file, bytes).and_then(|()| set_mode(&file, mode)).with_context(what)
+}
+
+/// Removes a file, if it is there.
+fn remove(file: &Path) -> anyhow::Result<()> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("failed to remove `{}`", shown(file)))
+        }
+        _ => Ok(()),
+    }
 }
 
 #[cfg(unix)]
@@ -330,6 +364,27 @@ mod tests {
         let package = package.with_routes("changed");
         assert_ne!(first.hash, package.artifact("trigger/")?.hash);
         assert_eq!(package.artifact(ROUTES)?.bytes, b"changed");
+        Ok(())
+    }
+
+    #[test]
+    fn functions_get_their_routes_resolved_too_unless_they_hold_a_secret() -> anyhow::Result<()> {
+        let text = |external_id: &str| {
+            format!(
+                "version: 1\ntargets:\n  t: {{ account: \"222222222222\", region: eu-west-1, starter_role: s, \
+                 external_id: \"{external_id}\" }}\nroutes:\n  - {{ name: r, bucket: acme, key: \"a/*\", start: \
+                 {{ target: t, job: j }} }}\n"
+            )
+        };
+        let plain = text("${EXTERNAL_ID}");
+        let package = package(0x3e)?.with_routes(&plain);
+        for function in WITH_ROUTES {
+            assert_eq!(package.files[&format!("{function}/{ROUTES}")], plain.as_bytes());
+            let file = package.files[&format!("{function}/{PACKAGED}")].clone();
+            assert!(packaged::unpackage(file, plain.as_bytes()).is_ok(), "{function}");
+        }
+        let secret = package.with_routes(&text("it-is-3f2a91c07b55d8e6"));
+        assert!(!secret.files.keys().any(|path| path.ends_with(PACKAGED)));
         Ok(())
     }
 

@@ -63,7 +63,7 @@ fn size(text: &str) -> Option<Remark> {
 /// The rule for ended runs lists the jobs of its stack.
 fn names_of_jobs(routes: &Routes) -> Vec<Remark> {
     let mut jobs: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for route in &routes.routes {
+    for route in routes.routes.iter() {
         if let (Some(target), Some(job)) = (routes.targets.get(&route.target), &route.job) {
             jobs.entry(&target.starter_role_arn).or_default().insert(job);
         }
@@ -138,7 +138,7 @@ fn rules(routes: &Routes, given: &[GivenParameter]) -> Vec<Remark> {
         return Vec::new();
     }
     let mut buckets: BTreeMap<&str, Vec<&Route>> = BTreeMap::new();
-    for route in &routes.routes {
+    for route in routes.routes.iter() {
         buckets.entry(&route.bucket).or_default().push(route);
     }
     let counted = buckets.into_iter().map(|(bucket, its)| {

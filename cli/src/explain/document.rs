@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use landfall_core::arrivals::{Arrival, Ignored};
 use landfall_core::batch::{ClaimMode, Closing, Draft, Scope};
+use landfall_core::packed::List;
 use landfall_core::plan::{JobRunRequest, Refusal};
 use landfall_core::routes::{Route, Routes, SizeLimits, Verdict};
 use serde::Serialize;
@@ -188,7 +189,7 @@ fn request_entry<'a>(routes: &Routes, request: &'a JobRunRequest) -> RequestEntr
 }
 
 fn arrival_entry<'a>(
-    routes: &'a [Route],
+    routes: &'a List<Route>,
     arrival: &'a Arrival,
     message_id: Option<&'a str>,
 ) -> ArrivalEntry<'a> {

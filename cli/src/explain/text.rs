@@ -5,6 +5,7 @@ use std::fmt::{self, Write};
 
 use landfall_core::arrivals::Arrival;
 use landfall_core::batch::{ClaimMode, Closing, Draft, RefusalReason, Scope};
+use landfall_core::packed::List;
 use landfall_core::plan::JobRunRequest;
 use landfall_core::problem::did_you_mean;
 use landfall_core::routes::{Access, Action, Route, SizeLimits, Verdict};
@@ -129,7 +130,7 @@ fn write_arrival(
     Ok(())
 }
 
-fn write_no_bucket(out: &mut String, routes: &[Route], bucket: &str) -> fmt::Result {
+fn write_no_bucket(out: &mut String, routes: &List<Route>, bucket: &str) -> fmt::Result {
     let buckets: BTreeSet<&str> = routes.iter().map(|route| route.bucket.as_str()).collect();
     write!(out, "  no route for bucket `{}`; ", printable(bucket))?;
     if let Some(meant) = did_you_mean(bucket, buckets.iter().copied()) {

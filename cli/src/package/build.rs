@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, ensure};
 
-use super::{BINARY, FUNCTIONS, ROUTES, WITH_ROUTES, library, put, read, set_mode, shown};
+use super::{BINARY, FUNCTIONS, ROUTES, library, put, read, set_mode, shown};
 use crate::args::deploy::Architecture;
 use crate::terminal::progress::say;
 use crate::wheel;
@@ -33,18 +33,14 @@ pub fn checkout() -> anyhow::Result<Option<PathBuf>> {
     Ok(here.ancestors().find(is_root).map(Path::to_owned))
 }
 
-/// Builds the functions from the checkout at `root`, and writes the whole package with these routes to `folder`.
-pub fn lay_out(root: &Path, folder: &Path, build: Build, routes: &str) -> anyhow::Result<()> {
+/// Builds the functions from the checkout at `root`, and writes the whole package but its routes to `folder`.
+pub fn lay_out(root: &Path, folder: &Path, build: Build) -> anyhow::Result<()> {
     let folder = &std::path::absolute(folder).context("failed to find the folder")?;
     compile(root, folder, build)?;
     for function in FUNCTIONS {
         let binary = folder.join(function).join(BINARY);
         let what = || format!("failed to make `{}` executable for everybody", shown(&binary));
         set_mode(&binary, 0o755).with_context(what)?;
-    }
-    put(folder, ROUTES, routes.as_bytes())?;
-    for function in WITH_ROUTES {
-        put(folder, &format!("{function}/{ROUTES}"), routes.as_bytes())?;
     }
     let is_template = |name: &str| name.ends_with(".yaml") && name != ROUTES;
     for (name, template) in listed(&root.join("infra"), is_template)? {

@@ -82,7 +82,7 @@ fn shows(seen: &Observed, status: crate::terminal::output::Status, expected: Exp
 fn what_s3_does_not_announce_needs_a_person() {
     let route = "version: 1\nroutes:\n  - { name: orders, bucket: acme-landing, key: \"{file}\", wide: true, \
                  start: { target: none }, reconcile: { every: 1d, action: start } }\n";
-    let route = Routes::parse(route).routes.expect("valid").routes.remove(0);
+    let route = Routes::parse(route).routes.expect("valid").routes[0].clone();
     let reconcile = route.reconcile.as_ref().expect("it is reconciled");
     let new = Reconciliation::new(&route, NOW - secs(86_400), None, NOW);
     let begun = new.begun(reconcile, None, NOW - secs(600)).expect("it begins");

@@ -2,12 +2,14 @@
 //! their binaries.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use landfall_core::arn::{QueueArn, RoleArn, TableArn};
 use landfall_core::batch::JobResources;
 use landfall_core::problem::Problem;
+use landfall_core::routes::packaged::{Unpackaged, unpackage};
 use landfall_core::routes::{
     ExternalId, NEW_EXTERNAL_ID_CHARS, Routes, is_external_id, is_short_external_id,
 };
@@ -258,7 +260,8 @@ fn is_source_identity(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+=,.@-".contains(&b))
 }
 
-/// Reads the routes file beside the binary, or at `LANDFALL_ROUTES`.
+/// Reads the routes file beside the binary, or at `LANDFALL_ROUTES`. If they were packaged, they are beside it in a file
+/// that ends with `.packaged`, and needn't be parsed.
 ///
 /// # Errors
 /// Fails if the file can't be read, or isn't valid.
@@ -269,18 +272,53 @@ pub fn routes_from_env(variable: impl Fn(&str) -> Option<String>) -> Result<Rout
         None => PathBuf::from(variable("LAMBDA_TASK_ROOT").unwrap_or_else(|| ".".to_owned()))
             .join("routes.yaml"),
     };
-    let text = match std::fs::read_to_string(&path) {
+    let text = match std::fs::read(&path) {
         Ok(text) => text,
         Err(source) => return Err(SettingsError::Unreadable { path, source }),
+    };
+    let warn = |warning: &dyn Display| {
+        tracing::warn!(code = "routes_warning", "{}:{warning}", path.display());
+    };
+    if let Some(Unpackaged { routes, warnings }) = packaged(&path, &text) {
+        warnings.iter().for_each(|warning| warn(warning));
+        return Ok(routes);
+    }
+    let text = match String::from_utf8(text) {
+        Ok(text) => text,
+        Err(error) => {
+            let source = std::io::Error::new(std::io::ErrorKind::InvalidData, error.utf8_error());
+            return Err(SettingsError::Unreadable { path, source });
+        }
     };
     let parsed = Routes::parse(&text);
     let Some(routes) = parsed.routes else {
         return Err(SettingsError::Invalid { path, problems: parsed.problems });
     };
-    for problem in parsed.problems {
-        tracing::warn!(code = "routes_warning", "{}:{problem}", path.display());
-    }
+    parsed.problems.iter().for_each(|problem| warn(problem));
     Ok(routes)
+}
+
+/// Returns the routes that were packaged beside the file at `path`, which holds `text`. If there are some that can't be
+/// used, logs why.
+fn packaged(path: &Path, text: &[u8]) -> Option<Unpackaged> {
+    let path = path.with_extension("packaged");
+    let unusable = |reason: &dyn Display| {
+        tracing::warn!(
+            code = "routes_parsed",
+            "can't use `{}`: {reason}; each start of the function parses the text of the routes instead and takes longer: \
+             deploy again with `landfall deploy`, or with a new package of `landfall package`",
+            path.display()
+        );
+    };
+    let file = match std::fs::read(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
+        Err(error) => {
+            unusable(&error);
+            return None;
+        }
+    };
+    unpackage(file, text).inspect_err(|reason| unusable(reason)).ok()
 }
 
 fn external_ids(

@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::moment::Time;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// What keys with a date begin with, such as `orders/dt={yyyy}-{mm}-{dd}/`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DatePrefix(String);
 
 impl DatePrefix {

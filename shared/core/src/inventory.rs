@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::moment::Time;
 
 /// How long before an inventory an object must have been written to be in it for certain. S3 promises no time. Its guide says
@@ -16,7 +18,7 @@ const KEPT: Duration = Duration::from_secs(100 * 86_400);
 const LAST: &str = "/manifest.checksum";
 
 /// Where S3 writes the inventories of one configuration.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct InventoryPlace {
     /// The bucket of the inventories.
     pub bucket: String,

@@ -27,6 +27,7 @@ pub mod lifecycle;
 pub mod limits;
 pub mod lineage;
 pub mod moment;
+pub mod packed;
 pub mod partition;
 pub mod pattern;
 pub mod plan;

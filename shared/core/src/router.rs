@@ -7,6 +7,9 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
+use crate::packed::{List, Packed};
 use crate::pattern::{Part, Pattern, Segment, matches};
 
 /// Finds the routes, by index, whose bucket and key pattern match.
@@ -18,10 +21,10 @@ pub struct Router {
 #[derive(Debug, Clone, Default)]
 struct Trie {
     /// The first one is the root.
-    nodes: Vec<Node>,
+    nodes: List<Node>,
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Node {
     literals: BTreeMap<String, usize>,
     /// Segments with wildcards, by the literal that they begin with and the one that they end with.
@@ -38,19 +41,38 @@ struct Node {
 /// A segment with wildcards, and the node that it leads to.
 type Shape = (Vec<Part>, usize);
 
+/// The lengths of packed nodes, by bucket.
+pub(crate) type Lengths = BTreeMap<String, Vec<usize>>;
+
 impl Router {
     /// Builds an index of `patterns`, which are pairs of a bucket and a key pattern. A route's index is its position.
     pub fn new<'a>(patterns: impl IntoIterator<Item = (&'a str, &'a Pattern)>) -> Self {
-        let mut router = Self::default();
+        let mut buckets: BTreeMap<String, Vec<Node>> = BTreeMap::new();
         for (route, (bucket, pattern)) in patterns.into_iter().enumerate() {
-            let trie = router.buckets.entry(bucket.to_owned()).or_default();
-            let mut at = trie.root();
+            let root = || vec![Node::default()];
+            let nodes = buckets.entry(bucket.to_owned()).or_insert_with(root);
+            let mut at = 0;
             for segment in pattern.segments() {
-                at = trie.below(at, segment);
+                at = below(nodes, at, segment);
             }
-            trie.nodes[at].routes.push(route);
+            nodes[at].routes.push(route);
         }
-        router
+        let trie = |(bucket, nodes): (_, Vec<_>)| (bucket, Trie { nodes: nodes.into() });
+        Self { buckets: buckets.into_iter().map(trie).collect() }
+    }
+
+    /// Appends its nodes to `bytes`, and returns their lengths by bucket.
+    pub(crate) fn pack(&self, bytes: &mut Vec<u8>) -> serde_json::Result<Lengths> {
+        let pack = |(bucket, trie): (&String, &Trie)| Ok((bucket.clone(), trie.nodes.pack(bytes)?));
+        self.buckets.iter().map(pack).collect()
+    }
+
+    /// Returns the router whose nodes are next in `packed`; `None` if it is shorter.
+    pub(crate) fn unpack(packed: &mut Packed, lengths: Lengths) -> Option<Self> {
+        let trie = |(bucket, lengths): (_, Vec<_>)| {
+            Some((bucket, Trie { nodes: List::unpack(packed, &lengths)? }))
+        };
+        Some(Self { buckets: lengths.into_iter().map(trie).collect::<Option<_>>()? })
     }
 
     /// Returns what looks up keys.
@@ -77,32 +99,25 @@ impl Finder<'_> {
     }
 }
 
+/// Returns the node that `segment` leads to from `at`, and makes it if there is none yet.
+fn below(nodes: &mut Vec<Node>, at: usize, segment: &Segment) -> usize {
+    let fresh = nodes.len();
+    let node = &mut nodes[at];
+    let next = match segment {
+        Segment::Any => *node.any.get_or_insert(fresh),
+        Segment::Parts(parts) => match parts.as_slice() {
+            [] => *node.literals.entry(String::new()).or_insert(fresh),
+            [Part::Literal(text)] => *node.literals.entry(text.clone()).or_insert(fresh),
+            _ => node.shape(parts, fresh),
+        },
+    };
+    if next == fresh {
+        nodes.push(Node { stays: *segment == Segment::Any, ..Node::default() });
+    }
+    next
+}
+
 impl Trie {
-    fn root(&mut self) -> usize {
-        if self.nodes.is_empty() {
-            self.nodes.push(Node::default());
-        }
-        0
-    }
-
-    /// Returns the node that `segment` leads to from `at`, and makes it if there is none yet.
-    fn below(&mut self, at: usize, segment: &Segment) -> usize {
-        let fresh = self.nodes.len();
-        let node = &mut self.nodes[at];
-        let next = match segment {
-            Segment::Any => *node.any.get_or_insert(fresh),
-            Segment::Parts(parts) => match parts.as_slice() {
-                [] => *node.literals.entry(String::new()).or_insert(fresh),
-                [Part::Literal(text)] => *node.literals.entry(text.clone()).or_insert(fresh),
-                _ => node.shape(parts, fresh),
-            },
-        };
-        if next == fresh {
-            self.nodes.push(Node { stays: *segment == Segment::Any, ..Node::default() });
-        }
-        next
-    }
-
     /// Finds the routes of a key. `active` and `next` are empty before and after.
     fn find(&self, key: &str, active: &mut Active, next: &mut Active) -> Vec<usize> {
         active.make_room(self.nodes.len());

@@ -5,6 +5,7 @@
 //! parsed, every name in them is known, targets exist, and roles are ARNs. This module doesn't read
 //! the environment: an external ID stays the name of its variable.
 
+pub mod packaged;
 pub(crate) mod resolve;
 pub(crate) mod written;
 
@@ -22,6 +23,7 @@ use crate::at::At;
 use crate::batch::{ClaimMode, Closing, NO_TARGET, RunState, Scope, Start};
 use crate::dates::DatePrefix;
 use crate::inventory::InventoryPlace;
+use crate::packed::List;
 use crate::pattern::Pattern;
 use crate::problem::Problem;
 use crate::router::{self, Router};
@@ -43,7 +45,7 @@ pub struct Routes {
     /// The targets by name.
     pub targets: BTreeMap<String, Target>,
     /// The routes, in the order of the file.
-    pub routes: Vec<Route>,
+    pub routes: List<Route>,
     router: Router,
     markers: Router,
     /// The index of the route that each pattern in `markers` belongs to.
@@ -75,7 +77,7 @@ pub enum ExternalId {
 }
 
 /// A rule from bucket and key to a job.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Route {
     /// The route's name, which is unique in the file.
     pub name: String,
@@ -116,7 +118,7 @@ pub struct Route {
 }
 
 /// How often a route's bucket is listed for objects that S3 never announced.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reconcile {
     /// How long after the beginning of one pass the next one begins.
     pub every: Duration,
@@ -163,8 +165,20 @@ impl Action {
 }
 
 /// How the runs of a job read the objects of their batches.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, strum::IntoStaticStr, strum::VariantArray)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    strum::IntoStaticStr,
+    strum::VariantArray,
+    Serialize,
+    Deserialize,
+)]
 #[strum(serialize_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum Access {
     /// Through the reader role, which the job's role assumes.
     #[default]
@@ -181,7 +195,7 @@ impl Access {
 }
 
 /// The limits on the number of a job's runs.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// The maximum number of runs at the same time. `None` means no limit.
     pub max_concurrent_runs: Option<u32>,
@@ -190,7 +204,7 @@ pub struct Limits {
 }
 
 /// What happens when a job run doesn't succeed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retry {
     /// The maximum number of job runs, including the first.
     pub attempts: u32,
@@ -199,7 +213,7 @@ pub struct Retry {
 }
 
 /// The conditions on an object, besides its key.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Condition {
     /// The smallest size that the route takes, in bytes.
     pub min_bytes: Option<u64>,
@@ -308,7 +322,7 @@ impl Routes {
             Some((route.bucket.as_str(), route.marker.as_ref()?))
         });
         let markers = Router::new(patterns);
-        Self { targets, routes, router, markers, with_marker }
+        Self { targets, routes: routes.into(), router, markers, with_marker }
     }
 
     /// Returns the routes that start jobs with the starter role of this ARN.

@@ -5,6 +5,7 @@ use std::io::{Cursor, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use landfall_core::routes::packaged::package;
 use landfall_tests::{python, root};
 use serde_json::Value;
 use zip::ZipWriter;
@@ -22,8 +23,10 @@ pub fn measure(functions: &Path, report: &mut Report) -> Result<()> {
         let file = functions.join(function);
         let binary =
             fs::read(&file).with_context(|| format!("failed to read `{}`", file.display()))?;
-        let routes = fs::read(root().join("infra/routes.yaml"))?;
-        let zipped = packed(&[("bootstrap", &binary), ("routes.yaml", &routes)])?;
+        let routes = fs::read_to_string(root().join("infra/routes.yaml"))?;
+        let packaged = package(&routes).context("the routes are not valid")?;
+        let routes = [("routes.yaml", routes.as_bytes()), ("routes.packaged", &packaged)];
+        let zipped = packed(&[&[("bootstrap", binary.as_slice())], &routes[..]].concat())?;
         if function == "trigger" {
             let zip = zipped as f64 / 1e6;
             report.check(zip <= TRIGGER_ZIP_MB, || {

@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use landfall_core::routes::packaged::package;
 use landfall_stand_ins::{StandIn, Table};
 use landfall_tests::lambda::{Answer, Function};
 use landfall_tests::{ANALYTICS, DATA, REGION};
@@ -39,13 +40,23 @@ pub struct Stage {
 impl Stage {
     pub fn new(functions: &Path) -> Result<Stage> {
         let folder = tempfile::tempdir().context("failed to make a folder")?;
-        fs::write(folder.path().join("routes.yaml"), routes())?;
         let aws = StandIn::start(vec![Table::ledger(LEDGER), Table::claims("claims")]);
         // The calls are counted anyway.
         aws.remember_calls(false);
         let endpoint = aws.endpoint().to_owned();
         let functions = functions.to_owned();
-        Ok(Stage { aws, endpoint, variables: BTreeMap::new(), left: LEFT, folder, functions })
+        let stage =
+            Stage { aws, endpoint, variables: BTreeMap::new(), left: LEFT, folder, functions };
+        stage.have_routes(0)?;
+        Ok(stage)
+    }
+
+    /// Gives the functions their two routes and so many more, packaged as for a deployment.
+    pub fn have_routes(&self, more: usize) -> Result<()> {
+        let text = routes(more);
+        let packaged = package(&text).context("the routes are not valid")?;
+        fs::write(self.folder().join("routes.yaml"), text)?;
+        Ok(fs::write(self.folder().join("routes.packaged"), packaged)?)
     }
 
     /// Starts a new process of a function.
@@ -118,7 +129,8 @@ impl Stage {
     }
 }
 
-fn routes() -> String {
+/// Returns the text of both routes, and of as many more of the first one's bucket.
+fn routes(more: usize) -> String {
     let route = |name: &str, closing: &str| {
         format!(
             r#"  - name: {name}
@@ -129,6 +141,16 @@ fn routes() -> String {
 "#
         )
     };
+    let others = (0..more).map(|number| {
+        format!(
+            r#"  - name: table{number}
+    bucket: {AT_ONCE}
+    key: "table{number}/city={{city}}/{{file}}.csv"
+    batch: {{ by: [city] }}
+    start: {{ target: analytics, job: job{number}, arguments: {{ "--city": "{{city}}" }} }}
+"#
+        )
+    });
     format!(
         r#"version: 1
 targets:
@@ -138,9 +160,10 @@ targets:
     starter_role: landfall/starter
     external_id: ${{EXTERNAL_ID}}
 routes:
-{}{}"#,
+{}{}{}"#,
         route(AT_ONCE, ""),
         route(WINDOW, ", window: 1h"),
+        others.collect::<String>(),
     )
 }
 

@@ -34,6 +34,11 @@ const START_TO_PEER: f64 = 1.0 / 45.0;
 const EVENT_TO_PEER: f64 = 1.0 / 4.0;
 const START_INSTRUCTIONS: f64 = 8.6;
 const EVENT_INSTRUCTIONS: f64 = 3.8;
+/// How many times the instructions of a start with two routes one with [`MANY`] takes.
+const START_TO_FEW_ROUTES: f64 = 1.2;
+
+/// The number of routes of the start with many.
+const MANY: usize = 500;
 
 /// What is measured, and how.
 #[derive(Clone, Copy)]
@@ -49,16 +54,19 @@ pub enum Program {
     /// The SDK's calls as the trigger makes them, and nothing else.
     Calls,
     Trigger,
+    /// The trigger, with [`MANY`] routes instead of two.
+    TriggerOfMany,
     /// The trigger, with AWS behind TLS.
     TriggerTls,
     Peer,
     PeerWithLedger,
 }
 
-const PROGRAMS: [Program; 6] = [
+const PROGRAMS: [Program; 7] = [
     Program::Hello,
     Program::Calls,
     Program::Trigger,
+    Program::TriggerOfMany,
     Program::TriggerTls,
     Program::Peer,
     Program::PeerWithLedger,
@@ -70,6 +78,7 @@ impl Program {
             Self::Hello => "hello, world",
             Self::Calls => "calls alone",
             Self::Trigger => "trigger",
+            Self::TriggerOfMany => "trigger, 500 routes",
             Self::TriggerTls => "trigger, TLS",
             Self::Peer => "Python",
             Self::PeerWithLedger => "Python, with a ledger",
@@ -79,6 +88,9 @@ impl Program {
     fn stage(self, setting: Setting) -> Result<Stage> {
         let mut stage = Stage::new(setting.functions)?;
         stage.aws.latency(setting.latency);
+        if self == Self::TriggerOfMany {
+            stage.have_routes(MANY - 2)?;
+        }
         if self == Self::TriggerTls {
             let server = Server::start(&stage.endpoint);
             let system = system_certificates()?;
@@ -94,7 +106,9 @@ impl Program {
         let handler = match self {
             Self::Hello => return Ok(Command::new(stage.binary("hello"))),
             Self::Calls => return Ok(Command::new(stage.binary("calls"))),
-            Self::Trigger | Self::TriggerTls => return Ok(Command::new(stage.binary("trigger"))),
+            Self::Trigger | Self::TriggerOfMany | Self::TriggerTls => {
+                return Ok(Command::new(stage.binary("trigger")));
+            }
             Self::Peer => "peer.handler",
             Self::PeerWithLedger => "peer_with_ledger.handler",
         };
@@ -305,6 +319,13 @@ fn print_starts(
     report.check(millions <= START_INSTRUCTIONS, || {
         format!("a start takes at most {START_INSTRUCTIONS} million instructions: {millions:.2}")
     });
+    let to_few = instructions(Program::TriggerOfMany) / instructions(Program::Trigger);
+    report.check(to_few <= START_TO_FEW_ROUTES, || {
+        format!(
+            "a start with {MANY} routes takes at most {START_TO_FEW_ROUTES} times the instructions of one with two: \
+             {to_few:.2}"
+        )
+    });
 }
 
 fn print_events(
@@ -321,7 +342,7 @@ fn print_events(
             let each = counted.iter().find(|(found, ..)| found == program);
             // The calls of one arrival are made one after the other, but for Landfall's first two.
             let has_pair =
-                matches!(program, Program::Calls | Program::Trigger | Program::TriggerTls);
+                !matches!(program, Program::Hello | Program::Peer | Program::PeerWithLedger);
             let waited = latency.as_secs_f64() * (warm.calls - f64::from(u8::from(has_pair)));
             let own = |wall: Duration| (wall.as_secs_f64() - waited) * 1e3;
             vec![

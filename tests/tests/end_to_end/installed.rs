@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use landfall_core::routes::packaged::unpackage;
 use landfall_tests::cloud::{has_ended, wait_until};
 use landfall_tests::command::{beside_us, run};
 use landfall_tests::root;
@@ -67,7 +68,9 @@ pub fn a_release_installed_into_an_empty_home_deploys_both_accounts_without_a_to
     package.arg(&folder).arg("--routes").arg(deployment.routes());
     run(package.args(["--architecture", "x86_64"]), "write a package")?;
     let written = |path: &str| fs::read(folder.join(path)).with_context(|| path.to_owned());
-    ensure!(written("monitor/routes.yaml")? == fs::read(deployment.routes())?);
+    let routes = fs::read(deployment.routes())?;
+    ensure!(written("monitor/routes.yaml")? == routes);
+    ensure!(unpackage(written("monitor/routes.packaged")?, &routes).is_ok());
     ensure!(written("data-account.yaml")? == fs::read(root().join("infra/data-account.yaml"))?);
     let mode = fs::metadata(folder.join("trigger/bootstrap"))?.permissions().mode();
     ensure!(mode & 0o777 == 0o755, "Lambda can't run the trigger: {mode:o}");

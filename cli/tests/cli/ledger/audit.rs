@@ -46,7 +46,7 @@ impl World {
         assert!(stand_in.put_item("landfall-findings", &item));
         stand_in
             .answer("DescribeStacks", |_, _| Act::Fail { status: 400, code: "ValidationError" });
-        let route = Routes::parse(ROUTES).routes.expect("valid").routes.remove(0);
+        let route = Routes::parse(ROUTES).routes.expect("valid").routes[0].clone();
         Self { stand_in, ledger, route }
     }
 

@@ -7,6 +7,7 @@ use std::process::{Child, Command};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
+use landfall_core::routes::packaged::package;
 use landfall_stand_ins::{StandIn, Table, tls};
 use serde_json::{Value, json};
 use wiremock::matchers::{method, path};
@@ -45,6 +46,16 @@ async fn answer(aws: &tls::Server, bundle: &str) -> Answered {
 
 /// Runs the function with additional variables.
 async fn answer_with(aws: &tls::Server, bundle: &str, extra: &[(&str, &str)]) -> Answered {
+    answer_beside(aws, bundle, extra, None).await
+}
+
+/// Runs the function with this file of packaged routes beside their text.
+async fn answer_beside(
+    aws: &tls::Server,
+    bundle: &str,
+    extra: &[(&str, &str)],
+    packaged: Option<&[u8]>,
+) -> Answered {
     let runtime = MockServer::start().await;
     let is_served = AtomicBool::new(false);
     Mock::given(method("GET"))
@@ -61,6 +72,9 @@ async fn answer_with(aws: &tls::Server, bundle: &str, extra: &[(&str, &str)]) ->
     Mock::given(method("POST")).respond_with(ResponseTemplate::new(202)).mount(&runtime).await;
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("routes.yaml"), ROUTES).expect("writable");
+    if let Some(packaged) = packaged {
+        std::fs::write(folder.path().join("routes.packaged"), packaged).expect("writable");
+    }
     std::fs::write(folder.path().join("bundle.pem"), bundle).expect("writable");
     let variables = BTreeMap::from([
         ("AWS_LAMBDA_RUNTIME_API", runtime.address().to_string()),
@@ -166,6 +180,27 @@ async fn the_file_of_certificates_that_is_asked_for_is_the_one_that_is_read_and_
     let plain = ("AWS_ENDPOINT_URL", aws.endpoint());
     let answered = answer_with(&front, front.certificate(), &[nowhere, plain]).await;
     assert_eq!(answered.body, json!({ "batchItemFailures": [] }));
+}
+
+#[tokio::test]
+async fn packaged_routes_are_used_if_they_fit_and_said_to_be_useless_if_not() {
+    let packaged = package(ROUTES).expect("they are valid");
+    let other = package(&ROUTES.replace("job: all", "job: other")).expect("they are valid");
+    for (packaged, reason) in [
+        (packaged.as_slice(), None),
+        (&packaged[..packaged.len() - 1], Some("it is damaged")),
+        (&other, Some("it was made from another text")),
+    ] {
+        let aws = StandIn::start(vec![Table::ledger("ledger")]);
+        let front = tls::Server::start(aws.endpoint());
+        let answered = answer_beside(&front, front.certificate(), &[], Some(packaged)).await;
+        assert_eq!(answered.body, json!({ "batchItemFailures": [] }));
+        assert_eq!(aws.runs("all").len(), 1);
+        let lines = answered.log.iter().filter(|line| line["code"] == "routes_parsed");
+        let told: Vec<&str> = lines.filter_map(|line| line["message"].as_str()).collect();
+        assert_eq!(told.len(), usize::from(reason.is_some()), "{:?}", answered.log);
+        assert!(told.iter().all(|text| reason.is_some_and(|it| text.contains(it))), "{told:?}");
+    }
 }
 
 #[tokio::test]

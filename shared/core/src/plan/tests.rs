@@ -293,7 +293,7 @@ proptest! {
     fn a_plan_covers_every_matching_arrival_exactly_once_per_route(arrivals in any_arrivals()) {
         let routes = routes();
         let plan = plan_of(&arrivals);
-        for route in &routes.routes {
+        for route in routes.routes.iter() {
             let mut expected: Vec<usize> = (0..arrivals.len())
                 .filter(|index| matches!(
                     route.judge(&arrivals[*index]),

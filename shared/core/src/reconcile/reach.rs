@@ -20,7 +20,7 @@ impl Reach {
     pub fn of(routes: &Routes) -> Self {
         let mut reach = Self::default();
         let mut lists_all = false;
-        for route in &routes.routes {
+        for route in routes.routes.iter() {
             let Some(reconcile) = &route.reconcile else { continue };
             let (beginning, _) = route.key.literal_ends();
             lists_all |= beginning.is_empty();

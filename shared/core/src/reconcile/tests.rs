@@ -21,7 +21,7 @@ const DEPLOYED: Time = Time(1_769_904_000_000);
 
 fn route() -> Route {
     let parsed = Routes::parse(TEXT);
-    parsed.routes.expect("valid").routes.remove(0)
+    parsed.routes.expect("valid").routes[0].clone()
 }
 
 fn reconcile() -> Reconcile {
@@ -112,7 +112,7 @@ fn a_route_whose_bucket_or_key_changes_counts_as_a_new_one() {
         Reconciliation { revision: 7, ..passed(&new(), DEPLOYED + DAY, 1).expect("a pass") };
     assert!(before.is_of(&route()));
     let other = TEXT.replace("orders/dt", "sales/dt");
-    let other = Routes::parse(&other).routes.expect("valid").routes.remove(0);
+    let other = Routes::parse(&other).routes.expect("valid").routes[0].clone();
     assert!(!before.is_of(&other));
     let after = before.changed(&other, DEPLOYED + 9 * DAY, DEPLOYED + 10 * DAY);
     assert_eq!((after.since, &after.last, after.revision), (DEPLOYED + 9 * DAY, &None, 7));

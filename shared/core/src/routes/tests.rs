@@ -1,6 +1,7 @@
 mod announce;
 mod batch;
 mod deploy;
+mod packaged;
 mod reconcile;
 mod wide;
 

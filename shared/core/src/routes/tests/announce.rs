@@ -12,7 +12,7 @@ fn a_route_without_a_target_needs_none_and_announces_its_batches() {
     let parsed = Routes::parse_to_deploy(ALONE);
     assert_eq!(parsed.problems, []);
     let routes = parsed.routes.expect("valid");
-    let [route] = &routes.routes[..] else { panic!("one route") };
+    let route = &routes.routes[0];
     assert_eq!((&route.job, route.announce, routes.announces()), (&None, true, true));
     let start = route.start(routes.targets.get(&route.target), BTreeMap::new());
     assert!(!start.has_job() && start.announce);

@@ -68,7 +68,7 @@ fn a_route_can_be_reconciled_from_the_inventories_of_its_bucket_or_below_dates_o
     let reconcile = |more: &str| {
         let parsed = Routes::parse(&with(&format!("{{ every: 1d, action: start, {more} }}")));
         assert_eq!(parsed.problems, [], "{more}");
-        parsed.routes.expect("valid").routes.remove(0).reconcile.expect("it is reconciled")
+        parsed.routes.expect("valid").routes[0].clone().reconcile.expect("it is reconciled")
     };
     let found = reconcile("inventory: \"s3://acme-inventories/acme-landing/all\"");
     let place = found.inventory.expect("inventories");

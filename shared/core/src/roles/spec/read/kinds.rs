@@ -33,7 +33,7 @@ pub(crate) fn starter(
     let own = setting.arn.as_ref()?;
     let mut jobs = BTreeSet::new();
     let mut others = BTreeSet::new();
-    for route in &routes.routes {
+    for route in routes.routes.iter() {
         let (Some(target), Some(job)) = (target_of(&routes, route), &route.job) else { continue };
         if target.starter_role_arn != *own {
             others.insert(target.starter_role_arn.as_str());
