@@ -19,6 +19,9 @@ const CLOCK_SKEW: Duration = Duration::from_secs(300);
 const AGAIN: Duration = Duration::from_secs(60);
 const MAX_UNSEEN: Duration = Duration::from_secs(15 * 60);
 
+/// How long after its start a run is first looked at. Many have ended by then, and their events have said so.
+const FIRST_LOOK: Duration = Duration::from_secs(5 * 60);
+
 /// For how long a search for a run proves anything. Glue keeps the history of runs for 90 days.
 const HISTORY: Duration = Duration::from_secs(89 * 86_400);
 
@@ -97,7 +100,7 @@ fn sealed(Case { batch, seen, moment, bounds, is_due }: Case<'_>) -> Step {
         let state = State::Starting(Starting {
             t0: now,
             lease: moment.lease,
-            look_at: moment.lease,
+            look_at: moment.lease.max(now + FIRST_LOOK.min(bounds.reconciliation)),
             missing: None,
         });
         let epoch = batch.epoch + 1;

@@ -77,13 +77,17 @@ fn a_manifest_whose_batch_may_not_be_recorded_is_never_written_over_another() {
 }
 
 #[test]
-fn a_run_is_first_looked_at_when_its_start_was_due_if_that_is_soon() {
-    let started = |lease: u64| {
+fn a_run_is_first_looked_at_when_its_start_was_due_which_is_five_minutes_later_or_the_lease() {
+    let started = |lease: u64, window: u64| {
+        let settings = Bounds { reconciliation: secs(window), ..SETTINGS };
         let moment = Moment { lease: NOW + secs(lease), ..moment(0) };
         let batch = Batch { prepared: None, ..sealed() };
-        let begun = begun(&batch, &put_with_it(&batch), &moment, &SETTINGS).expect("it begins");
-        written(&begun, &Seen::Start(StartOutcome::Started("jr_1".to_owned())), 0).due()
+        let begun = begun(&batch, &put_with_it(&batch), &moment, &settings).expect("it begins");
+        let started = written(&begun, &Seen::Start(StartOutcome::Started("jr_1".to_owned())), 0);
+        [begun, started].map(|batch| batch.due().map(|due| due.since(NOW).as_secs()))
     };
-    assert_eq!(started(70), Some(NOW + secs(70)));
-    assert_eq!(started(900), Some(NOW + secs(60)));
+    assert_eq!(started(70, 900), [Some(300), Some(300)]);
+    assert_eq!(started(610, 900), [Some(610), Some(610)]);
+    assert_eq!(started(900, 900), [Some(900), Some(60)], "that would be too late");
+    assert_eq!(started(70, 120), [Some(120), Some(120)], "a window that is shorter");
 }

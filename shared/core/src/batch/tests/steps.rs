@@ -81,7 +81,7 @@ fn a_sealed_batch_is_prepared_once_and_then_begun() {
         &Seen::Wake,
         0,
         expect![[r#"
-            begin {"lease":"+120s","look_at":"+120s","name":"starting","t0":"+0s"}
+            begin {"lease":"+120s","look_at":"+300s","name":"starting","t0":"+0s"}
             starting: epoch 1
             slot None"#]],
     );
@@ -126,7 +126,7 @@ fn a_sealed_batch_that_is_not_due_rests_until_it_is_woken() {
         &Seen::Wake,
         59,
         expect![[r#"
-            begin {"lease":"+179s","look_at":"+179s","name":"starting","t0":"+59s"}
+            begin {"lease":"+179s","look_at":"+359s","name":"starting","t0":"+59s"}
             starting: epoch 1
             slot None"#]],
     );
@@ -164,7 +164,7 @@ fn a_batch_with_limits_is_begun_in_its_slot_or_waits_for_one() {
         &Seen::Slot(Slot::default()),
         0,
         expect![[r#"
-            begin {"lease":"+120s","look_at":"+120s","name":"starting","t0":"+0s"}
+            begin {"lease":"+120s","look_at":"+300s","name":"starting","t0":"+0s"}
             starting: epoch 1
             slot Some([1])"#]],
     );

@@ -29,7 +29,7 @@ fn a_call_ends_in_a_run_or_later_or_never_or_in_doubt() {
         &Seen::Start(StartOutcome::Started(run_id)),
         0,
         expect![[r#"
-            write {"epoch":1,"look_at":"+60s","name":"started","run_id":"jr_1","since":"+0s"}
+            write {"epoch":1,"look_at":"+300s","name":"started","run_id":"jr_1","since":"+0s"}
             started: jr_1"#]],
     );
     let (code, message) = ("ConcurrentRunsExceededException".to_owned(), "full".to_owned());
@@ -65,8 +65,8 @@ fn a_call_ends_in_a_run_or_later_or_never_or_in_doubt() {
 #[test]
 fn after_the_lease_the_runs_are_searched_from_a_little_before_the_call() {
     let batch = super::super::starting(&sealed());
-    let step = next(&batch, &Seen::Nothing, &moment(120), &SETTINGS);
-    assert_eq!(step, Step::Lookup { since: NOW - secs(300), not_before: NOW + secs(120) });
+    let step = next(&batch, &Seen::Nothing, &moment(300), &SETTINGS);
+    assert_eq!(step, Step::Lookup { since: NOW - secs(300), not_before: NOW + secs(300) });
 }
 
 #[test]
@@ -75,12 +75,12 @@ fn a_run_that_is_found_is_followed_and_all_that_are_found_are_remembered() {
     check(
         &batch,
         &found(&[1]),
-        120,
+        300,
         expect![[r#"
-            write {"epoch":1,"look_at":"+180s","name":"started","run_id":"jr_1","since":"+120s"}
+            write {"epoch":1,"look_at":"+360s","name":"started","run_id":"jr_1","since":"+300s"}
             started: jr_1"#]],
     );
-    let batch = written(&Batch { epoch: 3, ..batch }, &found(&[2, 3, 1]), 120);
+    let batch = written(&Batch { epoch: 3, ..batch }, &found(&[2, 3, 1]), 300);
     let State::Started(Started { epoch, .. }) = batch.state else { panic!("{:?}", batch.state) };
     assert_eq!((epoch, batch.runs.len()), (3, 3));
 }
@@ -249,7 +249,7 @@ fn a_run_that_is_known_to_have_failed_does_not_answer_for_the_next_call() {
         &found(&[1, 2]),
         120,
         expect![[r#"
-            write {"epoch":2,"look_at":"+180s","name":"started","run_id":"jr_2","since":"+120s"}
+            write {"epoch":2,"look_at":"+300s","name":"started","run_id":"jr_2","since":"+120s"}
             started: jr_2"#]],
     );
     check(
