@@ -63,7 +63,7 @@ def packages(folder: Path, landfall: str, *architectures: str) -> None:
         for architecture in architectures:
             package = folder / "packages" / architecture
             # Whoever deploys brings the routes.
-            without_routes = shutil.ignore_patterns("routes.yaml")
+            without_routes = shutil.ignore_patterns("routes.yaml", "routes.packaged")
             shutil.copytree(package, inside / architecture, ignore=without_routes)
             sbom.main(inside / architecture)
             bill = folder / f"landfall-{VERSION}-{architecture}.cdx.json"
