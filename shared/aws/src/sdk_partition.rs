@@ -1,10 +1,10 @@
 //! Tells the SDK's clients the one partition that this function is in.
 //!
-//! For each service anew, the SDK parses a list of all partitions and their regions, with a regular expression for each
-//! partition: a fifth of the instructions of a start. A client does so even if it is given an endpoint resolver of its own.
-//! But [instead of its own list](https://github.com/smithy-lang/smithy-rs/pull/3610) it reads the file that
-//! `SMITHY_CLIENT_SDK_CUSTOM_PARTITION` names. All that a function calls is in its own partition, because nobody can assume a
-//! role of another one.
+//! For each service anew, the SDK parses a list of all partitions and their regions, with a regular expression for
+//! each partition: a fifth of the instructions of a start. A client does so even if it is given an endpoint resolver
+//! of its own. But [instead of its own list](https://github.com/smithy-lang/smithy-rs/pull/3610) it reads the file
+//! that `SMITHY_CLIENT_SDK_CUSTOM_PARTITION` names. All that a function calls is in its own partition, because nobody
+//! can assume a role of another one.
 
 use std::fs::File;
 use std::io::Write;

@@ -305,8 +305,8 @@ fn packaged(path: &Path, text: &[u8]) -> Option<Unpackaged> {
     let unusable = |reason: &dyn Display| {
         tracing::warn!(
             code = "routes_parsed",
-            "can't use `{}`: {reason}; each start of the function parses the text of the routes instead and takes longer: \
-             deploy again with `landfall deploy`, or with a new package of `landfall package`",
+            "can't use `{}`: {reason}; each start of the function parses the text of the routes instead and takes \
+             longer: deploy again with `landfall deploy`, or with a new package of `landfall package`",
             path.display()
         );
     };

@@ -1,5 +1,5 @@
-//! Lists that can be packed. Their elements lie one behind the other as JSON, and each is read when it is first asked for,
-//! so a list of thousands costs next to nothing until then.
+//! Lists that can be packed. Their elements lie one behind the other as JSON, and each is read when it is first asked
+//! for, so a list of thousands costs next to nothing until then.
 
 use std::fmt;
 use std::ops::{Index, Range};

@@ -10,8 +10,8 @@ use crate::batch::{
 };
 use crate::moment::{Moment, Time};
 
-/// The longest pause between two looks at a run that goes on. The event of its end needs no look, so looks only find the end
-/// of a run whose event was lost, and each of them writes the batch and moves it in the index.
+/// The longest pause between two looks at a run that goes on. The event of its end needs no look, so looks only find the
+/// end of a run whose event was lost, and each of them writes the batch and moves it in the index.
 const MAX_FOLLOW: Duration = Duration::from_secs(15 * 60);
 
 /// The longest pause before Glue is asked again about a run that it did not show.
@@ -22,8 +22,8 @@ pub(super) fn follow(batch: &Batch, run: &FoundRun, found: &[FoundRun], moment: 
     let (now, run_id) = (moment.now, run.run_id.clone());
     let is_known = batch.runs.iter().any(|known| known.run_id == run.run_id);
     let what = if is_known { HistoryEvent::Followed } else { HistoryEvent::Started };
-    // A batch that stays due at the same time costs its index nothing. If it isn't due any more, the run may have ended long
-    // ago.
+    // A batch that stays due at the same time costs its index nothing. If that time has passed, the run may have ended
+    // long ago.
     let look_at = match batch.state {
         State::Starting(Starting { look_at, .. })
             if look_at > now && look_at < now + MAX_FOLLOW =>
