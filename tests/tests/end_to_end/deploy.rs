@@ -294,10 +294,9 @@ pub fn a_change_that_is_declined_leaves_nothing_behind(stage: &Stage) -> Result<
     for answer in ["no\n", "\u{3}"] {
         let (typed, stdin) = (terminal.try_clone()?, stdin.try_clone()?);
         let ended = AtomicBool::new(false);
+        // While the command asks, Ctrl-C is text.
+        let asks = || tcgetattr(&typed).is_ok_and(|it| !it.local_modes.contains(LocalModes::ISIG));
         let shown = thread::scope(|scope| {
-            // While the command asks, Ctrl-C is text.
-            let asks =
-                || tcgetattr(&typed).is_ok_and(|it| !it.local_modes.contains(LocalModes::ISIG));
             scope.spawn(|| {
                 while !asks() && !ended.load(Ordering::Relaxed) {
                     thread::sleep(Duration::from_millis(50));
