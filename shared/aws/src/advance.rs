@@ -48,8 +48,9 @@ const NOT_ANNOUNCED: &str = "batch_not_announced";
 /// The stable identifier of a manifest that S3 did not take.
 const MANIFEST_NOT_WRITTEN: &str = "manifest_not_written";
 
-/// A batch of more members than this is prepared alone.
-const MANY_MEMBERS: u64 = 10_000;
+/// A batch of more members than this is prepared alone. Up to 32 of fewer members are in memory at a
+/// time.
+const MANY_MEMBERS: u64 = 2_000;
 
 /// The clients and settings that steps need.
 #[derive(Debug)]

@@ -79,12 +79,12 @@ async fn a_batch_that_changed_after_it_was_looked_at_is_not_put_off() {
         let mut written = item.clone();
         written[changed] = later(changed);
         assert!(stage.aws.put_item(LEDGER, &written));
-        assert!(!stage.ledger.put_off(due).await.expect("the ledger"), "{changed}");
+        assert!(!stage.ledger.put_off(due, false).await.expect("the ledger"), "{changed}");
         assert_eq!(stage.aws.item(LEDGER, &key), Some(written), "{changed}");
     }
     // If nobody did, only the time at which it is due changes.
     assert!(stage.aws.put_item(LEDGER, &item));
-    assert!(stage.ledger.put_off(due).await.expect("the ledger"));
+    assert!(stage.ledger.put_off(due, false).await.expect("the ledger"));
     let mut put_off = stage.aws.item(LEDGER, &key).expect("it is there");
     assert_ne!(put_off["due_at"], item["due_at"]);
     put_off["due_at"] = item["due_at"].clone();

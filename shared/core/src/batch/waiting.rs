@@ -1,7 +1,22 @@
-//! Whether a batch gets on, for those who watch over it.
+//! How long a batch is left alone that can't get on, and whether it gets on, for those who watch
+//! over it.
+
+use std::time::Duration;
 
 use super::{Batch, Entry, HistoryEvent, State};
 use crate::moment::Time;
+
+/// How long a batch is put off at most: first, and when it has waited for long.
+const PUT_OFF: Duration = Duration::from_secs(900);
+const PUT_OFF_LONG: Duration = Duration::from_secs(6 * 3_600);
+
+/// Returns for how long to put off a batch that has waited for `waited`, if somebody hands its turn
+/// to it: as long again. So a crowd that waits for days is looked at a few times a day. `jitter` is
+/// from 0 to 999, and takes up to a third away, so that many don't come back at once.
+pub fn put_off(waited: Duration, is_handed_on: bool, jitter: u16) -> Duration {
+    let longest = if is_handed_on { waited.clamp(PUT_OFF, PUT_OFF_LONG) } else { PUT_OFF };
+    longest - longest / 3 * u32::from(jitter.min(999)) / 1_000
+}
 
 impl HistoryEvent {
     /// Returns `true` if a wait for a start begins with it.
