@@ -84,7 +84,7 @@ async fn wake_all(
         if !has_time(deadline, START_MAY_TAKE) {
             return Outcome::Left;
         }
-        let woken = wake::batch(clients, &due.id, &Seen::Nothing, deadline).await;
+        let woken = Box::pin(wake::batch(clients, &due.id, &Seen::Nothing, deadline)).await;
         full().extend(woken.advanced.first().and_then(full_job));
         Outcome::Woken(due, woken)
     });
@@ -99,6 +99,28 @@ async fn wake_all(
         }
     }
     idle
+}
+
+/// Wakes batches in turns that were put off and are not due, because what was in their way is gone.
+pub(crate) async fn resume(
+    clients: &Clients,
+    put_off: Vec<Due>,
+    deadline: SystemTime,
+    taken: &mut Taken,
+) {
+    let woken =
+        stream::iter(in_turns(put_off, |due| due.class.clone())).map(
+            async |due: Due| match has_time(deadline, START_MAY_TAKE) {
+                true => Box::pin(wake::blocked(clients, &due.id, deadline)).await,
+                false => Woken::default(),
+            },
+        );
+    let woken = woken.buffer_unordered(CONCURRENT_STARTS);
+    let mut woken = pin!(woken.take_until(sleep(left(deadline - TO_REPORT))));
+    while let Some(Woken { advanced, error }) = woken.next().await {
+        taken.advanced.extend(advanced);
+        taken.errors.extend(error);
+    }
 }
 
 /// What became of a batch.

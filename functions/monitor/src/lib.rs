@@ -101,8 +101,11 @@ pub async fn handle(
 ) -> Result<Response, Error> {
     let deadline = event.context.deadline();
     let answer = match Wakeup::read(&event.payload) {
-        Ok(Wakeup::Tick) => tick::tick(context, deadline).await.map(Response::Tick),
-        Ok(Wakeup::Messages(all)) => Ok(Response::Sqs(messages(context, all, deadline).await)),
+        // Boxed, because the type of a future that holds all others is too deep for the compiler.
+        Ok(Wakeup::Tick) => Box::pin(tick::tick(context, deadline)).await.map(Response::Tick),
+        Ok(Wakeup::Messages(all)) => {
+            Ok(Response::Sqs(Box::pin(messages(context, all, deadline)).await))
+        }
         Err(error) => Err(error.into()),
     };
     answer.inspect_err(|error| {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
 
-use landfall_aws::advance;
+use landfall_aws::advance::{self, Advanced};
 use landfall_aws::clock::now;
 use landfall_aws::ledger::{Class, Due, LedgerError};
 use landfall_aws::metrics;
@@ -23,6 +23,9 @@ const MAX_PARKED: i32 = 1_000;
 
 /// How many batches of all routes together a tick looks at behind a flood.
 const LOOKS: usize = 10_000;
+
+/// How many batches of each route a tick resumes if what was in the way of others is gone.
+const RESUMED: usize = 20;
 
 /// How many batches a tick takes up itself before it hands any on.
 const OWN: usize = 100;
@@ -95,8 +98,14 @@ pub(crate) async fn tick(context: &Context, deadline: SystemTime) -> Result<Tick
     }
     let (own, handed_on) = hand_on(context, due, deadline).await;
     let mut taken = due::take_up(clients, &slots, own, deadline).await;
+    if taken.advanced.iter().any(Advanced::is_unblocked) {
+        match put_off(context, began, deadline).await {
+            Ok(put_off) => due::resume(clients, put_off, deadline, &mut taken).await,
+            Err(error) => errors.push(error),
+        }
+    }
     for job in slots.free() {
-        let Woken { advanced, error } = wake::fill(clients, job, deadline).await;
+        let Woken { advanced, error } = Box::pin(wake::fill(clients, job, deadline)).await;
         taken.advanced.extend(advanced);
         errors.extend(error);
     }
@@ -182,6 +191,28 @@ async fn behind(
         tracing::error!(code = error.code(), error = chain(&error), "not looked behind the flood");
         error.into()
     })
+}
+
+/// Finds what may have been put off for what is gone by now: of the newest batches of each route,
+/// those that wait for their start and are not due.
+async fn put_off(context: &Context, began: Time, deadline: SystemTime) -> Result<Vec<Due>, Error> {
+    let Context { clients, routes, .. } = context;
+    let routes: Vec<&str> = routes.iter().map(String::as_str).collect();
+    let looked = async {
+        let newest = clients.ledger.behind(began, &routes, RESUMED, deadline).await?;
+        clients.ledger.look(&newest, deadline).await
+    };
+    let found: Vec<Due> = looked.await.map_err(|error: LedgerError| {
+        tracing::error!(code = error.code(), error = chain(&error), "no batches resumed");
+        error
+    })?;
+    let is_put_off = |due: &Due| {
+        due.is_sealed
+            && due.newer.is_none()
+            && matches!(due.class, Class::Route(_))
+            && due.at.is_some_and(|at| at > began)
+    };
+    Ok(found.into_iter().filter(is_put_off).collect())
 }
 
 /// Hands on what other invocations can take up until the next tick. Returns what the tick takes up

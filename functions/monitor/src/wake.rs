@@ -59,6 +59,21 @@ pub(crate) async fn run(clients: &Clients, run: &RunEvent, deadline: SystemTime)
     woken
 }
 
+/// Advances the batch with this ID though it is not due, if it was put off for another reason than a
+/// limit of its job.
+pub(crate) async fn blocked(clients: &Clients, id: &str, deadline: SystemTime) -> Woken {
+    let mut woken = Woken::default();
+    match clients.ledger.batch(id).await {
+        Ok(Some(batch)) if batch.blocked_since().is_some() => {
+            let advanced = advance(clients, batch, None, Seen::Wake, deadline).await;
+            woken.advanced.push(advanced);
+        }
+        Ok(_) => {}
+        Err(error) => woken.error = Some(error.into()),
+    }
+    woken
+}
+
 /// Begins batches that wait for the slot of this job, the oldest first, for as long as one begins.
 pub(crate) async fn fill(clients: &Clients, job: &str, deadline: SystemTime) -> Woken {
     let awaits = slot_of(job);

@@ -119,6 +119,13 @@ impl Advanced {
             _ => false,
         })
     }
+
+    /// Returns `true` if the batch has just got the run that it was refused before, for another
+    /// reason than a limit of its job.
+    pub fn is_unblocked(&self) -> bool {
+        let is_start = |transition: &Transition| transition.what == HistoryEvent::Started;
+        self.transitions.iter().any(is_start) && self.batch.was_blocked()
+    }
 }
 
 impl Clients {

@@ -20,7 +20,8 @@ use crate::dynamodb::{is_conflict, is_refused, number};
 const MAX_PAGES: usize = 8;
 
 /// The attributes that decide whose turn it is.
-const ATTRIBUTES: [&str; 7] = ["pk", "v", "revision", "due_at", "route", "awaits", "created_at"];
+const ATTRIBUTES: [&str; 8] =
+    ["pk", "v", "revision", "state", "due_at", "route", "awaits", "created_at"];
 
 /// A batch that is due, or was a moment ago.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub struct Due {
     pub at: Option<Time>,
     /// What it takes turns by.
     pub class: Class,
+    /// Whether it is closed and waits for its start.
+    pub is_sealed: bool,
     /// When it was opened; `None` if the item does not say.
     pub opened_at: Option<Time>,
     /// The schema version that wrote it, if this version of Landfall cannot read it.
@@ -203,6 +206,7 @@ fn due(id: &str, item: &Item) -> Due {
         id: id.to_owned(),
         at: value("due_at").map(Time),
         class,
+        is_sealed: text("state").is_some_and(|state| state == "sealed"),
         opened_at: value("created_at").map(Time),
         newer: value("v").filter(|version| *version > u64::from(NEWEST_VERSION)),
         revision: value("revision"),

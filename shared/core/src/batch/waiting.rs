@@ -54,6 +54,16 @@ impl Batch {
         begun.or(first_kept).map(|entry| entry.at).or(Some(self.opened_at))
     }
 
+    /// Returns `true` if it has got its run after it was put off for another reason than a limit of its job. What was in its
+    /// way may be gone for others too.
+    pub fn was_blocked(&self) -> bool {
+        use HistoryEvent::{Deferred, Started, Starting};
+        let is_start = |entry: &&Entry| matches!(entry.what, Starting | Started);
+        let before = self.history.iter().rev().find(|entry| !is_start(entry));
+        matches!(self.state, State::Started(_))
+            && before.is_some_and(|last| last.what == Deferred && !last.is_hourly_limit())
+    }
+
     /// Returns since when it gets no further for another reason than a limit of its job.
     pub fn blocked_since(&self) -> Option<Time> {
         let is_last = |what| self.history.last().filter(|last| last.what == what);
@@ -73,5 +83,24 @@ impl Batch {
             | State::Empty
             | State::Announced => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_for_its_turn_is_looked_at_the_less_often_the_longer_it_has_waited() {
+        const MINUTE: Duration = Duration::from_secs(60);
+        let longest = |minutes| put_off(minutes * MINUTE, true, 0) / 60;
+        let hours = |hours: u32| hours * 60 * Duration::from_secs(1);
+        assert_eq!(longest(0), Duration::from_secs(15));
+        assert_eq!(longest(60), hours(1));
+        assert_eq!(longest(3 * 24 * 60), hours(6));
+        // If nobody hands it its turn, it looks for it itself.
+        assert_eq!(put_off(10 * 60 * MINUTE, false, 0), 15 * MINUTE);
+        let earliest = put_off(Duration::ZERO, true, 999);
+        assert!(earliest > 10 * MINUTE && earliest < 11 * MINUTE, "{earliest:?}");
     }
 }
