@@ -19,8 +19,9 @@ use crate::slots::Slots;
 use crate::wake::{self, Woken};
 use crate::{CONCURRENT, Error};
 
-/// How many batches are started at a time: a message of the work queue has fewer.
-const CONCURRENT_STARTS: usize = 32;
+/// How many batches of a message are taken up at a time: all. A tick takes up fewer, because it has
+/// many more, and most of what it takes up asks Glue about runs.
+pub(crate) const CONCURRENT_STARTS: usize = 32;
 
 /// How many batches are put off at a time.
 const CONCURRENT_PUTS: usize = 32;
@@ -42,11 +43,12 @@ pub(crate) struct Taken {
 }
 
 /// Takes these batches up in turns, beginning with the first of each class. Those that there is no
-/// time for are still due. `slots` knows which jobs of the routes have room for a run.
+/// time for are still due. `slots` knows which jobs of the routes have room for a run. So many are
+/// taken up at a time.
 pub(crate) async fn take_up(
     clients: &Clients,
     slots: &Slots,
-    due: Vec<Due>,
+    (due, concurrent): (Vec<Due>, usize),
     deadline: SystemTime,
 ) -> Taken {
     let mut taken = Taken::default();
@@ -61,7 +63,7 @@ pub(crate) async fn take_up(
         Class::Slot(_) => seen.insert(due.class.clone()),
     };
     let (first, others) = in_turns(due, |due| due.class.clone()).into_iter().partition(is_first);
-    let mut idle = wake_all(clients, first, (&full, CONCURRENT_STARTS), deadline, &mut taken).await;
+    let mut idle = wake_all(clients, first, (&full, concurrent), deadline, &mut taken).await;
     idle.extend(wake_all(clients, others, (&full, CONCURRENT), deadline, &mut taken).await);
     put_off(clients, slots, &[newer, idle].concat(), deadline, &mut taken).await;
     taken
@@ -115,7 +117,7 @@ pub(crate) async fn resume(
                 false => Woken::default(),
             },
         );
-    let woken = woken.buffer_unordered(CONCURRENT_STARTS);
+    let woken = woken.buffer_unordered(CONCURRENT);
     let mut woken = pin!(woken.take_until(sleep(left(deadline - TO_REPORT))));
     while let Some(Woken { advanced, error }) = woken.next().await {
         taken.advanced.extend(advanced);

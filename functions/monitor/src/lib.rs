@@ -32,7 +32,7 @@ use landfall_core::run_events::{Hint, HintMessage, RunEvent, Wakeup};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use due::Taken;
+use due::{CONCURRENT_STARTS, Taken};
 pub use error::Error;
 use slots::Slots;
 pub use tick::Ticked;
@@ -204,7 +204,8 @@ async fn handed_on(context: &Context, ids: &[String], deadline: SystemTime) {
     let taken = match clients.ledger.look(ids, deadline).await {
         Ok(seen) => {
             let due = seen.into_iter().filter(|due| due.at.is_some_and(|at| at <= now));
-            due::take_up(clients, &Slots::default(), due.collect(), deadline).await
+            due::take_up(clients, &Slots::default(), (due.collect(), CONCURRENT_STARTS), deadline)
+                .await
         }
         Err(error) => {
             tracing::error!(code = error.code(), error = chain(&error), "batches not looked at");

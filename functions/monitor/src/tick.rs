@@ -16,7 +16,7 @@ use serde::Serialize;
 use crate::due::{self, Taken};
 use crate::slots::Slots;
 use crate::wake::{self, Woken};
-use crate::{Context, Error};
+use crate::{CONCURRENT, Context, Error};
 
 /// The most parked batches that a tick counts.
 const MAX_PARKED: i32 = 1_000;
@@ -97,7 +97,7 @@ pub(crate) async fn tick(context: &Context, deadline: SystemTime) -> Result<Tick
         }
     }
     let (own, handed_on) = hand_on(context, due, deadline).await;
-    let mut taken = due::take_up(clients, &slots, own, deadline).await;
+    let mut taken = due::take_up(clients, &slots, (own, CONCURRENT), deadline).await;
     if taken.advanced.iter().any(Advanced::is_unblocked) {
         match put_off(context, began, deadline).await {
             Ok(put_off) => due::resume(clients, put_off, deadline, &mut taken).await,
