@@ -313,8 +313,13 @@ fn scenarios() -> Vec<Scenario> {
         away: Some((service, away)),
         every,
         lasts,
-        // SQS hides a message that couldn't be recorded for six minutes.
-        longest: if service == "dynamodb" { LONGEST + minutes(6) } else { LONGEST },
+        longest: match service {
+            // SQS hides a message that couldn't be recorded for six minutes.
+            "dynamodb" => LONGEST + minutes(6),
+            // Pauses grow to a quarter of an hour, and not all that was put off is resumed sooner.
+            "glue" => LONGEST + minutes(18),
+            _ => LONGEST,
+        },
     };
     vec![
         flood("1,000,000 into one group", "crowd", 1),
