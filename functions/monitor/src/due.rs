@@ -15,8 +15,13 @@ use landfall_aws::sdk_error::chain;
 use landfall_core::batch::{Batch, Seen, State};
 use landfall_core::turns::in_turns;
 
+use crate::slots::Slots;
 use crate::wake::{self, Woken};
 use crate::{CONCURRENT, Error};
+
+/// How many batches of a message are taken up at a time: all. A tick takes up fewer, because it has
+/// many more, and most of what it takes up asks Glue about runs.
+pub(crate) const CONCURRENT_STARTS: usize = 32;
 
 /// How many batches are put off at a time.
 const CONCURRENT_PUTS: usize = 32;
@@ -38,28 +43,56 @@ pub(crate) struct Taken {
 }
 
 /// Takes these batches up in turns, beginning with the first of each class. Those that there is no
-/// time for are still due.
-pub(crate) async fn take_up(clients: &Clients, due: Vec<Due>, deadline: SystemTime) -> Taken {
+/// time for are still due. `slots` knows which jobs of the routes have room for a run. So many are
+/// taken up at a time.
+pub(crate) async fn take_up(
+    clients: &Clients,
+    slots: &Slots,
+    (due, concurrent): (Vec<Due>, usize),
+    deadline: SystemTime,
+) -> Taken {
     let mut taken = Taken::default();
-    let (mut idle, due): (Vec<Due>, Vec<Due>) =
-        due.into_iter().partition(|due| due.newer.is_some());
-    leave_alone(&idle, &mut taken);
+    let (newer, due): (Vec<Due>, Vec<Due>) = due.into_iter().partition(|due| due.newer.is_some());
+    leave_alone(&newer, &mut taken);
     // Other batches that wait for a run of these jobs to end are not even read.
-    let full = Mutex::new(BTreeSet::new());
+    let full = Mutex::new(slots.full());
+    // The first that waits for a job shows what becomes of the others, so these come after it.
+    let mut seen = BTreeSet::new();
+    let is_first = |due: &Due| match &due.class {
+        Class::Route(_) => true,
+        Class::Slot(_) => seen.insert(due.class.clone()),
+    };
+    let (first, others) = in_turns(due, |due| due.class.clone()).into_iter().partition(is_first);
+    let mut idle = wake_all(clients, first, (&full, concurrent), deadline, &mut taken).await;
+    idle.extend(wake_all(clients, others, (&full, CONCURRENT), deadline, &mut taken).await);
+    put_off(clients, slots, &[newer, idle].concat(), deadline, &mut taken).await;
+    taken
+}
+
+/// Wakes these batches, so many at a time, but none that waits for a job which is known to be full.
+/// Returns those that cannot be taken up now.
+async fn wake_all(
+    clients: &Clients,
+    due: Vec<Due>,
+    (full, concurrent): (&Mutex<BTreeSet<Class>>, usize),
+    deadline: SystemTime,
+    taken: &mut Taken,
+) -> Vec<Due> {
     let full = || full.lock().unwrap_or_else(PoisonError::into_inner);
-    let outcomes = stream::iter(in_turns(due, |due| due.class.clone())).map(async |due: Due| {
-        if !has_time(deadline, START_MAY_TAKE) {
-            return Outcome::Left;
-        }
+    let outcomes = stream::iter(due).map(async |due: Due| {
         if full().contains(&due.class) {
             return Outcome::Idle(due);
         }
-        let woken = wake::batch(clients, &due.id, &Seen::Nothing, deadline).await;
+        if !has_time(deadline, START_MAY_TAKE) {
+            return Outcome::Left;
+        }
+        let woken = Box::pin(wake::batch(clients, &due.id, &Seen::Nothing, deadline)).await;
         full().extend(woken.advanced.first().and_then(full_job));
         Outcome::Woken(due, woken)
     });
-    let outcomes = outcomes.buffer_unordered(CONCURRENT);
+    let outcomes = outcomes.buffer_unordered(concurrent);
     let mut outcomes = pin!(outcomes.take_until(sleep(left(deadline - TO_REPORT))));
+    let mut idle = Vec::new();
     while let Some(outcome) = outcomes.next().await {
         match outcome {
             Outcome::Left => {}
@@ -67,8 +100,29 @@ pub(crate) async fn take_up(clients: &Clients, due: Vec<Due>, deadline: SystemTi
             Outcome::Woken(due, woken) => idle.extend(taken.note(due, woken)),
         }
     }
-    put_off(clients, &idle, deadline, &mut taken).await;
-    taken
+    idle
+}
+
+/// Wakes batches in turns that were put off and are not due, because what was in their way is gone.
+pub(crate) async fn resume(
+    clients: &Clients,
+    put_off: Vec<Due>,
+    deadline: SystemTime,
+    taken: &mut Taken,
+) {
+    let woken =
+        stream::iter(in_turns(put_off, |due| due.class.clone())).map(
+            async |due: Due| match has_time(deadline, START_MAY_TAKE) {
+                true => Box::pin(wake::blocked(clients, &due.id, deadline)).await,
+                false => Woken::default(),
+            },
+        );
+    let woken = woken.buffer_unordered(CONCURRENT);
+    let mut woken = pin!(woken.take_until(sleep(left(deadline - TO_REPORT))));
+    while let Some(Woken { advanced, error }) = woken.next().await {
+        taken.advanced.extend(advanced);
+        taken.errors.extend(error);
+    }
 }
 
 /// What became of a batch.
@@ -118,9 +172,19 @@ impl Taken {
 }
 
 /// Puts batches off while there is time. The next tick looks at the others again.
-async fn put_off(clients: &Clients, idle: &[Due], deadline: SystemTime, taken: &mut Taken) {
+async fn put_off(
+    clients: &Clients,
+    slots: &Slots,
+    idle: &[Due],
+    deadline: SystemTime,
+    taken: &mut Taken,
+) {
     let puts = stream::iter(idle).map(async |due: &Due| {
-        if has_time(deadline, CALL_TIMEOUT) { clients.ledger.put_off(due).await } else { Ok(false) }
+        let is_handed_on = due.newer.is_none() && slots.are_watched(&due.class);
+        match has_time(deadline, CALL_TIMEOUT) {
+            true => clients.ledger.put_off(due, is_handed_on).await,
+            false => Ok(false),
+        }
     });
     let mut puts = puts.buffer_unordered(CONCURRENT_PUTS);
     while let Some(put) = puts.next().await {

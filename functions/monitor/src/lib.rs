@@ -9,13 +9,15 @@
 
 mod due;
 mod error;
+mod slots;
 mod tick;
 mod wake;
 
-use aws_lambda_events::sqs::SqsBatchResponse;
+use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use aws_config::SdkConfig;
+use aws_lambda_events::sqs::SqsBatchResponse;
 use futures_util::{StreamExt, stream};
 use lambda_runtime::LambdaEvent;
 use landfall_aws::advance::{self, Clients};
@@ -30,8 +32,9 @@ use landfall_core::run_events::{Hint, HintMessage, RunEvent, Wakeup};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use due::Taken;
+use due::{CONCURRENT_STARTS, Taken};
 pub use error::Error;
+use slots::Slots;
 pub use tick::Ticked;
 use wake::Woken;
 
@@ -44,10 +47,16 @@ const RUN_EVENT_GIVEN_UP: &str = "run_event_given_up";
 #[derive(Debug)]
 pub struct Context {
     clients: Clients,
+    /// The names of the routes.
+    routes: Vec<String>,
+    /// The jobs of the routes that have a limit of concurrent runs, by their keys.
+    limited: BTreeMap<String, u32>,
     work_queue: Option<WorkQueue>,
     /// See [`landfall_aws::settings::Queues::late_deliveries`].
     late_deliveries: Option<u64>,
     metrics: Metrics,
+    /// See [`Context::at_scale`].
+    scale: usize,
 }
 
 impl Context {
@@ -55,7 +64,19 @@ impl Context {
     pub fn new(settings: &Settings, config: &SdkConfig, metrics: Metrics) -> Self {
         let work_queue = WorkQueue::new(&settings.queues, config);
         let late_deliveries = settings.queues.late_deliveries();
-        Self { clients: Clients::new(settings, config), work_queue, late_deliveries, metrics }
+        let routes = settings.routes.routes.iter().map(|route| route.name.clone()).collect();
+        let limited = slots::limited(&settings.routes);
+        let clients = Clients::new(settings, config);
+        Self { clients, routes, limited, work_queue, late_deliveries, metrics, scale: 1 }
+    }
+
+    /// Divides how much a tick finds, takes up and hands on by `scale`, for simulations, whose load
+    /// is smaller by as much.
+    #[must_use]
+    pub fn at_scale(mut self, scale: u64) -> Self {
+        self.scale = usize::try_from(scale).unwrap_or(usize::MAX).max(1);
+        self.clients.ledger = self.clients.ledger.at_scale(self.scale);
+        self
     }
 }
 
@@ -80,8 +101,11 @@ pub async fn handle(
 ) -> Result<Response, Error> {
     let deadline = event.context.deadline();
     let answer = match Wakeup::read(&event.payload) {
-        Ok(Wakeup::Tick) => tick::tick(context, deadline).await.map(Response::Tick),
-        Ok(Wakeup::Messages(all)) => Ok(Response::Sqs(messages(context, all, deadline).await)),
+        // Boxed, because the type of a future that holds all others is too deep for the compiler.
+        Ok(Wakeup::Tick) => Box::pin(tick::tick(context, deadline)).await.map(Response::Tick),
+        Ok(Wakeup::Messages(all)) => {
+            Ok(Response::Sqs(Box::pin(messages(context, all, deadline)).await))
+        }
         Err(error) => Err(error.into()),
     };
     answer.inspect_err(|error| {
@@ -180,7 +204,8 @@ async fn handed_on(context: &Context, ids: &[String], deadline: SystemTime) {
     let taken = match clients.ledger.look(ids, deadline).await {
         Ok(seen) => {
             let due = seen.into_iter().filter(|due| due.at.is_some_and(|at| at <= now));
-            due::take_up(clients, due.collect(), deadline).await
+            due::take_up(clients, &Slots::default(), (due.collect(), CONCURRENT_STARTS), deadline)
+                .await
         }
         Err(error) => {
             tracing::error!(code = error.code(), error = chain(&error), "batches not looked at");

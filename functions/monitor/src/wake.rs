@@ -3,9 +3,10 @@
 
 use std::time::SystemTime;
 
-use landfall_aws::advance::{Advanced, Clients, End, advance};
+use landfall_aws::advance::{Advanced, Clients, End, START_MAY_TAKE, advance};
+use landfall_aws::clock::has_time;
 use landfall_aws::ledger::{Class, Due};
-use landfall_core::batch::{Batch, Seen, State, slot_freed};
+use landfall_core::batch::{Batch, Seen, State, slot_freed, slot_of};
 use landfall_core::run_events::RunEvent;
 
 use crate::Error;
@@ -55,6 +56,38 @@ pub(crate) async fn run(clients: &Clients, run: &RunEvent, deadline: SystemTime)
         Ok(())
     };
     woken.error = taken_up.await.err();
+    woken
+}
+
+/// Advances the batch with this ID though it is not due, if it was put off for another reason than a
+/// limit of its job.
+pub(crate) async fn blocked(clients: &Clients, id: &str, deadline: SystemTime) -> Woken {
+    let mut woken = Woken::default();
+    match clients.ledger.batch(id).await {
+        Ok(Some(batch)) if batch.blocked_since().is_some() => {
+            let advanced = advance(clients, batch, None, Seen::Wake, deadline).await;
+            woken.advanced.push(advanced);
+        }
+        Ok(_) => {}
+        Err(error) => woken.error = Some(error.into()),
+    }
+    woken
+}
+
+/// Begins batches that wait for the slot of this job, the oldest first, for as long as one begins.
+pub(crate) async fn fill(clients: &Clients, job: &str, deadline: SystemTime) -> Woken {
+    let awaits = slot_of(job);
+    let mut woken = Woken::default();
+    let is_begun = |advanced: &Advanced| {
+        matches!(advanced.batch.state, State::Starting(_) | State::Started(_))
+    };
+    while has_time(deadline, START_MAY_TAKE) {
+        let known = woken.advanced.len();
+        woken.error = hand_on(clients, &awaits, deadline, &mut woken.advanced).await.err();
+        if woken.error.is_some() || !woken.advanced[known..].iter().any(is_begun) {
+            break;
+        }
+    }
     woken
 }
 

@@ -48,8 +48,9 @@ const NOT_ANNOUNCED: &str = "batch_not_announced";
 /// The stable identifier of a manifest that S3 did not take.
 const MANIFEST_NOT_WRITTEN: &str = "manifest_not_written";
 
-/// A batch of more members than this is prepared alone.
-const MANY_MEMBERS: u64 = 10_000;
+/// A batch of more members than this is prepared alone. Up to 32 of fewer members are in memory at a
+/// time.
+const MANY_MEMBERS: u64 = 2_000;
 
 /// The clients and settings that steps need.
 #[derive(Debug)]
@@ -117,6 +118,13 @@ impl Advanced {
             HistoryEvent::Parked => self.batch.epoch > 0,
             _ => false,
         })
+    }
+
+    /// Returns `true` if the batch has just got the run that it was refused before, for another
+    /// reason than a limit of its job.
+    pub fn is_unblocked(&self) -> bool {
+        let is_start = |transition: &Transition| transition.what == HistoryEvent::Started;
+        self.transitions.iter().any(is_start) && self.batch.was_blocked()
     }
 }
 

@@ -114,12 +114,22 @@ pub struct Ledger {
     table: String,
     /// How long the ledger keeps a batch that is done.
     retention: Duration,
+    /// The most IDs that one page of an index gives.
+    page: i32,
 }
 
 impl Ledger {
     /// Returns the ledger in this table. Makes no call.
     pub fn new(client: Client, table: String, retention: Duration) -> Self {
-        Self { client, table, retention }
+        Self { client, table, retention, page: index::PAGE }
+    }
+
+    /// Divides how much each search of an index reads by `scale`, for simulations, whose load is
+    /// smaller by as much.
+    #[must_use]
+    pub fn at_scale(self, scale: usize) -> Self {
+        let scale = i32::try_from(scale).unwrap_or(i32::MAX);
+        Self { page: (index::PAGE / scale).max(1), ..self }
     }
 
     /// Reads a batch; returns `None` if no batch has this ID.

@@ -16,9 +16,9 @@ use crate::settings::Queues;
 /// How many batches one message names: few, so that the work is spread.
 const BATCHES: usize = 25;
 
-/// How many batches one invocation takes up in a minute: eight at a time, a second for each start,
-/// and something to spare.
-const IN_A_MINUTE: usize = 200;
+/// How many batches one invocation takes up in a minute: those of one message at a time, in less
+/// than two and a half seconds. A start takes one or two.
+const IN_A_MINUTE: usize = 600;
 
 /// The work queue, and how many invocations read from it.
 #[derive(Debug)]

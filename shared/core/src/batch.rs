@@ -50,6 +50,7 @@ pub use seen::{
 use serde::{Deserialize, Serialize};
 pub use slot::{Full, Slot};
 pub use step::{begun, next};
+pub use waiting::put_off;
 
 use crate::moment::Time;
 
@@ -465,7 +466,12 @@ pub const PARKED: &str = "parked";
 
 /// Returns what a batch waits for that needs a run of its job to end (see [`Batch::awaits`]).
 pub fn slot_freed(start: &Start) -> String {
-    format!("slot {}", start.job_key())
+    slot_of(&start.job_key())
+}
+
+/// Returns the same as [`slot_freed`] for a job that is known only by its key.
+pub fn slot_of(job_key: &str) -> String {
+    format!("slot {job_key}")
 }
 
 /// Returns the key of the job in what [`slot_freed`] returns.

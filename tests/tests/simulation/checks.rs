@@ -43,6 +43,12 @@ impl Ledger {
         Self { batches, members }
     }
 
+    /// Returns the IDs of the batches that have this upload.
+    pub fn batches_of(&self, upload: &Upload) -> &[String] {
+        let version = (upload.key.clone(), upload.sequencer.clone());
+        self.members.get(&version).map_or(&[], Vec::as_slice)
+    }
+
     /// Returns `true` if the ledger has everything that was uploaded, and nothing changes any more.
     pub fn is_at_rest(&self, world: &World) -> bool {
         self.members.len() == world.state().uploads.len()

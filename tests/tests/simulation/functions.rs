@@ -17,7 +17,7 @@ use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
 
 use crate::network::Network;
-use crate::queue::{Queue, arn};
+use crate::queue::{Message, Queue, arn};
 use crate::time::{MachineClock, spawn};
 use crate::world::{CLAIMS, LEDGER, MAX_RECEIVE_COUNT, World, beginning};
 
@@ -27,7 +27,10 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 /// The number of concurrent invocations for one queue.
 const CONCURRENT: usize = 3;
 
-const ROUTES: &str = r#"version: 1
+/// The maximum number of messages of an invocation.
+const MAX_MESSAGES: usize = 10;
+
+pub const ROUTES: &str = r#"version: 1
 targets:
   analytics: { account: "222222222222", region: REGION, starter_role: landfall-starter }
 routes:
@@ -75,9 +78,10 @@ routes:
 pub const MAX_CONCURRENT: usize = 2;
 pub const MAX_PER_HOUR: usize = 4;
 
-fn settings(region: &str) -> Settings {
+fn settings(world: &World) -> Settings {
+    let region = world.region.as_str();
     let file = tempfile::NamedTempFile::new().expect("a temporary file");
-    std::fs::write(file.path(), ROUTES.replace("REGION", region)).expect("writable");
+    std::fs::write(file.path(), world.routes.replace("REGION", region)).expect("writable");
     let claims = format!("arn:aws:dynamodb:{region}:111111111111:table/{CLAIMS}");
     let find = |name: &str| {
         Some(match name {
@@ -133,15 +137,15 @@ impl Process {
         let metrics = Metrics::new(std::io::sink(), LEDGER);
         let code = match function {
             Function::Trigger => Code::Trigger(Box::new(landfall_trigger::Context::new(
-                settings(region),
+                settings(world),
                 &config,
                 metrics,
             ))),
-            Function::Monitor => Code::Monitor(Box::new(landfall_monitor::Context::new(
-                &settings(region),
-                &config,
-                metrics,
-            ))),
+            Function::Monitor => {
+                let context = landfall_monitor::Context::new(&settings(world), &config, metrics);
+                let scale = world.limits.as_ref().map_or(1, |limits| limits.scale);
+                Code::Monitor(Box::new(context.at_scale(scale)))
+            }
         };
         let skew = u64::try_from(world.weather.skew.as_millis()).unwrap_or(0);
         let began =
@@ -192,6 +196,13 @@ impl Lambda {
     /// Invokes the function. Returns `None` if it failed, was killed, or took too long.
     pub async fn invoke(&self, world: &Arc<World>, event: &Value) -> Option<Value> {
         world.state().invocations += 1;
+        world.state().running += 1;
+        let answer = self.invoke_one(world, event).await;
+        world.state().running -= 1;
+        answer
+    }
+
+    async fn invoke_one(&self, world: &Arc<World>, event: &Value) -> Option<Value> {
         let warm = self.idle().pop();
         let process = warm.unwrap_or_else(|| Process::new(world, self.function));
         let is_killed = !world.is_calm() && world.happens(world.weather.kills);
@@ -218,22 +229,48 @@ pub async fn poll(world: Arc<World>, queue: fn(&World) -> &Queue, lambda: Arc<La
         if *busy.lock().expect("not poisoned") >= CONCURRENT {
             continue;
         }
-        let messages = queue(&world).receive(&world);
+        let messages = queue(&world).receive(&world, MAX_MESSAGES);
         if messages.is_empty() {
             continue;
         }
         *busy.lock().expect("not poisoned") += 1;
         let (world, lambda, busy) = (Arc::clone(&world), Arc::clone(&lambda), Arc::clone(&busy));
         spawn(async move {
-            let event = queue(&world).event(&world.region, &messages);
-            if let Some(answer) = lambda.invoke(&world, &event).await {
-                let failures = answer["batchItemFailures"].as_array().cloned().unwrap_or_default();
-                let goes_back = |id: &str| failures.iter().any(|f| f["itemIdentifier"] == id);
-                let done = messages.iter().filter(|message| !goes_back(&message.id));
-                done.for_each(|message| queue(&world).delete(&message.id));
-            }
+            deliver(&world, queue(&world), &lambda, &messages).await;
             *busy.lock().expect("not poisoned") -= 1;
         });
+    }
+}
+
+/// Invokes the function with messages, and deletes those that it is done with.
+async fn deliver(world: &Arc<World>, queue: &Queue, lambda: &Lambda, messages: &[Message]) {
+    let event = queue.event(&world.region, messages);
+    let Some(answer) = lambda.invoke(world, &event).await else { return };
+    let failures = answer["batchItemFailures"].as_array().cloned().unwrap_or_default();
+    let goes_back = |id: &str| failures.iter().any(|f| f["itemIdentifier"] == id);
+    let done = messages.iter().map(|message| message.id.as_str()).filter(|id| !goes_back(id));
+    queue.delete(&done.collect());
+}
+
+/// Delivers the messages of a queue as Lambda does under AWS's limits: so many invocations at a
+/// time, each with so many messages.
+pub async fn poll_within(
+    world: Arc<World>,
+    queue: fn(&World) -> &Queue,
+    lambda: Arc<Lambda>,
+    most: usize,
+) {
+    loop {
+        let limits = world.limits.as_ref().expect("a world with limits");
+        let has_room = limits.has_concurrency(&world)
+            && queue(&world).in_flight(&world) < limits.in_flight()
+            && !(world.monitor_is_off() && lambda.function == Function::Monitor);
+        let messages = if has_room { queue(&world).receive(&world, most) } else { Vec::new() };
+        if messages.is_empty() {
+            world.timeline.sleep(Duration::from_millis(world.random(200..1_200))).await;
+            continue;
+        }
+        deliver(&world, queue(&world), &lambda, &messages).await;
     }
 }
 
@@ -242,6 +279,9 @@ pub async fn tick(world: Arc<World>, lambda: Arc<Lambda>) {
     let event = json!({ "source": "aws.events", "detail-type": "Scheduled Event", "detail": {} });
     loop {
         world.timeline.sleep(Duration::from_secs(60)).await;
+        if world.monitor_is_off() {
+            continue;
+        }
         let (world, lambda, event) = (Arc::clone(&world), Arc::clone(&lambda), event.clone());
         spawn(async move {
             lambda.invoke(&world, &event).await;

@@ -6,7 +6,9 @@
 //! simulation`. To repeat one of them exactly, set `FROM=17 SEEDS=1`.
 
 mod checks;
+mod flood;
 mod functions;
+mod limits;
 mod network;
 mod queue;
 mod time;

@@ -21,6 +21,7 @@ use landfall_stand_ins::Request;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
+use crate::limits::{Limits, Refusal};
 use crate::time::spawn;
 use crate::world::{Ran, World, job};
 
@@ -119,6 +120,11 @@ async fn travel(world: &Arc<World>, request: Request) -> Result<Response<Bytes>,
     let fate = Fate::of(world, &request);
     note(world, &request, fate);
     let refused = |status, code| Ok(request.refused(status, code));
+    if let Some(limits) = &world.limits
+        && fate == Fate::Served
+    {
+        return within(world, limits, request).await;
+    }
     match fate {
         Fate::Refused(status, code) => {
             world.timeline.sleep(Duration::from_millis(world.random(1..50))).await;
@@ -145,6 +151,28 @@ async fn travel(world: &Arc<World>, request: Request) -> Result<Response<Bytes>,
         Fate::Mistaken => refused(500, "InternalServerError"),
         _ => Ok(answer),
     }
+}
+
+/// Serves a call as far as AWS's limits let it.
+async fn within(
+    world: &Arc<World>,
+    limits: &Limits,
+    request: Request,
+) -> Result<Response<Bytes>, ConnectorError> {
+    let takes = limits.latency(world, &request.call);
+    let refusal = limits.admit(world, &request, takes);
+    let (send, answered) = oneshot::channel();
+    let there = Arc::clone(world);
+    spawn(async move {
+        there.timeline.sleep(takes).await;
+        let answer = match refusal {
+            None => effect(&there, &request),
+            Some(Refusal::Conflict) => request.conflicted(),
+            Some(Refusal::Throttled(code)) => request.refused(400, code),
+        };
+        send.send(answer).ok();
+    });
+    answered.await.map_err(|error| ConnectorError::other(error.into(), None))
 }
 
 fn note(world: &World, request: &Request, fate: Fate) {
@@ -182,8 +210,13 @@ fn effect(world: &Arc<World>, request: &Request) -> Response<Bytes> {
 /// Updates the indexes a few seconds late.
 fn show_indexes(world: &World) {
     let now = world.timeline.elapsed();
-    let is_old = now - world.state().indexes_shown_at > Duration::from_secs(5);
-    if is_old || world.happens(70) {
+    let age = now - world.state().indexes_shown_at;
+    let is_shown = match &world.limits {
+        // A copy of an index costs time that isn't simulated.
+        Some(_) => age > Duration::from_secs(3),
+        None => age > Duration::from_secs(5) || world.happens(70),
+    };
+    if is_shown {
         world.state().indexes_shown_at = now;
         world.aws.show_indexes();
     }

@@ -1,6 +1,7 @@
 //! An SQS queue: at least once, in no order. It moves messages that are received too often to the
 //! dead-letter queue.
 
+use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -8,13 +9,12 @@ use serde_json::{Value, json};
 
 use crate::world::World;
 
-/// The maximum number of messages of an invocation.
-const MAX: usize = 10;
-
 pub struct Queue {
     name: &'static str,
     visibility: Duration,
     max_receive_count: u32,
+    /// How long a message is kept.
+    kept: Duration,
     state: Mutex<State>,
 }
 
@@ -31,6 +31,7 @@ pub struct Message {
     pub body: String,
     receive_count: u32,
     visible_at: Duration,
+    sent_at: Duration,
 }
 
 pub fn arn(region: &str, name: &str) -> String {
@@ -39,7 +40,14 @@ pub fn arn(region: &str, name: &str) -> String {
 
 impl Queue {
     pub fn new(name: &'static str, visibility: Duration, max_receive_count: u32) -> Self {
-        Self { name, visibility, max_receive_count, state: Mutex::default() }
+        // Fourteen days, the longest that SQS keeps a message.
+        let kept = Duration::from_secs(14 * 86_400);
+        Self { name, visibility, max_receive_count, kept, state: Mutex::default() }
+    }
+
+    /// Sets how long a message is kept.
+    pub fn keeping(self, kept: Duration) -> Self {
+        Self { kept, ..self }
     }
 
     pub fn send(&self, world: &World, body: String) {
@@ -59,14 +67,16 @@ impl Queue {
         let mut state = self.lock();
         state.made += 1;
         let id = format!("{}-{}", self.name, state.made);
-        let visible_at = world.timeline.elapsed() + delay;
-        state.messages.push(Message { id, body, receive_count: 0, visible_at });
+        let sent_at = world.timeline.elapsed();
+        let visible_at = sent_at + delay;
+        state.messages.push(Message { id, body, receive_count: 0, visible_at, sent_at });
     }
 
-    /// Receives the visible messages and hides them for a while.
-    pub fn receive(&self, world: &World) -> Vec<Message> {
+    /// Receives the visible messages, at most `most`, and hides them for a while.
+    pub fn receive(&self, world: &World, most: usize) -> Vec<Message> {
         let now = world.timeline.elapsed();
         let mut state = self.lock();
+        state.messages.retain(|message| now < message.sent_at + self.kept);
         let is_dead =
             |m: &Message| m.visible_at <= now && m.receive_count >= self.max_receive_count;
         let (dead, rest) = std::mem::take(&mut state.messages).into_iter().partition(is_dead);
@@ -74,7 +84,7 @@ impl Queue {
         let dead: Vec<Message> = dead;
         state.dead.extend(dead);
         let visible = state.messages.iter_mut().filter(|message| message.visible_at <= now);
-        let received = visible.take(MAX).map(|message| {
+        let received = visible.take(most).map(|message| {
             message.receive_count += 1;
             message.visible_at = now + self.visibility;
             message.clone()
@@ -82,8 +92,20 @@ impl Queue {
         received.collect()
     }
 
-    pub fn delete(&self, id: &str) {
-        self.lock().messages.retain(|message| message.id != *id);
+    pub fn delete(&self, ids: &BTreeSet<&str>) {
+        self.lock().messages.retain(|message| !ids.contains(message.id.as_str()));
+    }
+
+    /// Returns how many messages are with an invocation, or hidden after one that failed.
+    pub fn in_flight(&self, world: &World) -> usize {
+        let now = world.timeline.elapsed();
+        let is_hidden = |m: &&Message| m.receive_count > 0 && m.visible_at > now;
+        self.lock().messages.iter().filter(is_hidden).count()
+    }
+
+    /// Returns `true` if a message that still comes has this text.
+    pub fn has(&self, text: &str) -> bool {
+        self.lock().messages.iter().any(|message| message.body.contains(text))
     }
 
     pub fn is_empty(&self) -> bool {

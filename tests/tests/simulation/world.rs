@@ -10,6 +10,8 @@ use landfall_core::arrivals::{EventTime, Listed, Listing, messages};
 use landfall_stand_ins::{Request, StandIn, Table};
 use serde_json::{Value, json};
 
+use crate::functions::ROUTES;
+use crate::limits::Limits;
 use crate::queue::Queue;
 use crate::time::{Timeline, spawn};
 
@@ -133,6 +135,9 @@ pub struct World {
     pub backfill: Queue,
     pub runs: Queue,
     pub work: Queue,
+    pub routes: String,
+    /// AWS's limits, if they are switched on.
+    pub limits: Option<Limits>,
     random: Mutex<Rng>,
     state: Mutex<State>,
 }
@@ -145,6 +150,8 @@ pub struct State {
     pub shown_at: BTreeMap<String, Duration>,
     pub indexes_shown_at: Duration,
     pub invocations: u64,
+    /// The number of invocations that are under way.
+    pub running: usize,
     /// A hash of all calls and what became of them. Two simulations of one seed have the same.
     pub trace: u64,
 }
@@ -153,6 +160,15 @@ impl World {
     pub fn new(seed: u64, weather: impl FnOnce(&mut Rng) -> Weather) -> Arc<Self> {
         let mut random = Rng::with_seed(seed);
         let weather = weather(&mut random);
+        Self::of(random, weather, ROUTES.to_owned(), None)
+    }
+
+    /// Makes a world under AWS's limits.
+    pub fn within(seed: u64, weather: Weather, routes: String, limits: Limits) -> Arc<Self> {
+        Self::of(Rng::with_seed(seed), weather, routes, Some(limits))
+    }
+
+    fn of(random: Rng, weather: Weather, routes: String, limits: Option<Limits>) -> Arc<Self> {
         let timeline = Timeline::default();
         let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
         Arc::new(Self {
@@ -160,7 +176,9 @@ impl World {
             arrivals: Queue::new("arrivals", minutes(6), MAX_RECEIVE_COUNT),
             backfill: Queue::new("backfill", minutes(6), MAX_RECEIVE_COUNT),
             runs: Queue::new("runs", minutes(6), MAX_RECEIVE_COUNT),
-            work: Queue::new("work", minutes(6), 1_000),
+            work: Queue::new("work", minutes(6), 1_000).keeping(minutes(2)),
+            routes,
+            limits,
             timeline,
             weather,
             region: format!("eu-west-{}", WORLDS.fetch_add(1, Ordering::Relaxed)),
@@ -195,6 +213,11 @@ impl World {
         self.timeline.elapsed() >= self.weather.calm_after
     }
 
+    /// Returns `true` while nobody invokes the monitor.
+    pub fn monitor_is_off(&self) -> bool {
+        self.is_out("monitor")
+    }
+
     pub fn is_out(&self, service: &str) -> bool {
         let now = self.timeline.elapsed();
         let is_out = |outage: &Outage| {
@@ -220,6 +243,11 @@ impl World {
 
 /// Uploads an object. S3 sends its event late, twice, in any order.
 pub fn upload(world: &Arc<World>, key: String) {
+    upload_and_tell(world, key, 0..90);
+}
+
+/// Uploads an object. S3 sends its event this many seconds late.
+pub fn upload_and_tell(world: &Arc<World>, key: String, late: std::ops::Range<u64>) {
     let at = world.timeline.elapsed();
     let sequencer = format!("{:016X}", at.as_micros());
     let event = json!({ "Records": [{
@@ -232,7 +260,7 @@ pub fn upload(world: &Arc<World>, key: String) {
     }]});
     world.state().uploads.insert(Upload { key, sequencer, at });
     for _ in 0..1 + u32::from(world.happens(world.weather.repeats)) {
-        let late = world.random_secs(0..90);
+        let late = world.random_secs(late.clone());
         let (to, event) = (Arc::clone(world), event.to_string());
         spawn(async move {
             to.timeline.sleep(late).await;

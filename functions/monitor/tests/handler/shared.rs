@@ -12,7 +12,7 @@ const NONE: [&str; 0] = [];
 
 /// The number of batches that one invocation takes up in a minute, and that a tick takes up itself
 /// before it hands any on.
-const IN_A_MINUTE: usize = 200;
+const IN_A_MINUTE: usize = 600;
 const OWN: usize = 100;
 const IN_A_MESSAGE: usize = 25;
 

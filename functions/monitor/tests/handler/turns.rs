@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use landfall_core::batch::{Batch, NEWEST_VERSION};
+use landfall_core::batch::{Batch, NEWEST_VERSION, State};
 use landfall_stand_ins::Act;
 use serde_json::{Value, json};
 
-use crate::stage::{LEDGER, Stage};
+use crate::stage::{LEDGER, Stage, past};
 
 const NONE: [&str; 0] = [];
 const LONG_AGO: u64 = 3_000;
@@ -44,18 +44,30 @@ async fn a_batch_behind_5000_of_a_newer_version_and_12000_that_wait_is_started_w
 
 /// A tick reads eight pages of each of four shards. Here a page has ten batches, not 1,000.
 #[tokio::test]
-async fn a_batch_behind_more_of_a_newer_version_than_a_tick_reads_is_started_by_the_next() {
+async fn a_batch_behind_more_than_a_tick_reads_is_started_within_one_tick() {
     const READ: usize = 8 * 4 * 10;
     let stage = Stage::new().await;
     stage.record(&["orders/1/a"]).await;
-    stage.copies(&stage.batch().await, 400, LONG_AGO, make_newer);
+    let original = stage.batch().await;
+    stage.copies(&original, 400, LONG_AGO, make_newer);
     stage.record(&["retried/1"]).await;
     stage.aws.small_pages(10);
     let first = stage.tick().await;
-    assert_eq!((first.due, first.put_off, first.more, stage.starts()), (READ, READ, true, 0));
-    let second = stage.tick().await;
-    assert_eq!((second.due, second.left, second.more), (400 - READ + 2, 0, false));
+    assert!(first.more && first.due > READ, "{first:?}");
+    // It came due last of all.
     assert_eq!(stage.aws.runs("retried").len(), 1);
+
+    // And one that many others came due after.
+    stage.copies(&original, 400, LONG_AGO + 1, make_newer);
+    stage.copies(&original, 400, 5, make_newer);
+    stage.record(&["retried/2"]).await;
+    let batch = stage.batches().await.into_iter().find(|batch| batch.group["name"] == "2");
+    let key = [&*format!("batch#{}", batch.expect("it is there").id), "batch"];
+    let mut item = stage.aws.item(LEDGER, &key).expect("it is there");
+    item["due_at"] = json!({ "N": past(100).0.to_string() });
+    assert!(stage.aws.put_item(LEDGER, &item));
+    assert!(stage.tick().await.more);
+    assert_eq!(stage.aws.runs("retried").len(), 2);
 }
 
 #[tokio::test]
@@ -79,12 +91,12 @@ async fn a_batch_that_changed_after_it_was_looked_at_is_not_put_off() {
         let mut written = item.clone();
         written[changed] = later(changed);
         assert!(stage.aws.put_item(LEDGER, &written));
-        assert!(!stage.ledger.put_off(due).await.expect("the ledger"), "{changed}");
+        assert!(!stage.ledger.put_off(due, false).await.expect("the ledger"), "{changed}");
         assert_eq!(stage.aws.item(LEDGER, &key), Some(written), "{changed}");
     }
     // If nobody did, only the time at which it is due changes.
     assert!(stage.aws.put_item(LEDGER, &item));
-    assert!(stage.ledger.put_off(due).await.expect("the ledger"));
+    assert!(stage.ledger.put_off(due, false).await.expect("the ledger"));
     let mut put_off = stage.aws.item(LEDGER, &key).expect("it is there");
     assert_ne!(put_off["due_at"], item["due_at"]);
     put_off["due_at"] = item["due_at"].clone();
@@ -138,6 +150,52 @@ async fn a_slot_that_is_free_is_found_by_the_slow_look_though_nobody_told() {
     stage.tick().await;
     assert_eq!(stage.again(&running).await.state.name(), "succeeded");
     assert_eq!(stage.running("single").len(), 1);
+}
+
+#[tokio::test]
+async fn a_slot_that_nobody_handed_on_is_filled_by_the_next_tick_though_what_waits_is_due_in_hours()
+{
+    let stage = Stage::new().await;
+    stage.arrive(&["double/1", "double/2", "double/3", "double/4", "double/5"]).await;
+    let (running, waiting): (Vec<Batch>, Vec<Batch>) =
+        stage.batches().await.into_iter().partition(|batch| batch.state.name() == "started");
+    assert_eq!((running.len(), waiting.len()), (2, 3));
+    for batch in &waiting {
+        let key = [&*format!("batch#{}", batch.id), "batch"];
+        let mut item = stage.aws.item(LEDGER, &key).expect("it is there");
+        let at = past(0) + Duration::from_secs(5 * 3_600);
+        item["due_at"] = json!({ "N": at.0.to_string() });
+        assert!(stage.aws.put_item(LEDGER, &item));
+    }
+    // Whoever wrote the ends of both runs died right afterwards.
+    for batch in running {
+        let State::Started(run) = &batch.state else { panic!("{:?}", batch.state) };
+        let state = State::Succeeded { run_id: run.run_id.clone(), claimed: true };
+        let ended = Batch { state, holds_slot: false, ..batch };
+        stage.ledger.write_counted(ended).await.expect("the ledger").expect("nobody else");
+    }
+    let ticked = stage.tick().await;
+    assert_eq!((ticked.due, stage.starts()), (0, 4));
+    // The job is full again: a tick looks at its slot and at nothing else of it.
+    stage.aws.clear_calls();
+    stage.tick().await;
+    assert_eq!((stage.aws.calls_of("GetItem").len(), stage.starts()), (2, 0));
+}
+
+#[tokio::test]
+async fn once_a_batch_starts_that_was_put_off_the_others_that_were_put_off_start_too() {
+    let stage = Stage::new().await;
+    let refused = Act::Fail { status: 400, code: "AccessDeniedException" };
+    stage.aws.answer("StartJobRun", move |_, _| refused.clone());
+    stage.arrive(&["orders/1/a", "retried/1", "retried/2"]).await;
+    stage.aws.clear_rules();
+    assert_eq!(stage.tick().await.due, 0);
+    let orders = stage.batches().await.into_iter().find(|batch| batch.route == "orders");
+    stage.make_due(orders.expect("it is there")).await;
+    let ticked = stage.tick().await;
+    assert_eq!((ticked.due, ticked.left), (1, 0));
+    let started = ["orders", "retried"].map(|job| stage.aws.runs(job).len());
+    assert_eq!(started, [1, 2]);
 }
 
 #[tokio::test]

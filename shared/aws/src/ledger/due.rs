@@ -1,16 +1,15 @@
 //! Finds due batches, classifies them so that they can take turns, and puts them off in the index.
 
 use std::collections::BTreeSet;
-use std::ops::Range;
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::try_join_all;
-use futures_util::{StreamExt, stream};
-use landfall_core::batch::{NEWEST_VERSION, slot_job};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use landfall_core::batch::{NEWEST_VERSION, put_off, slot_job};
 use landfall_core::moment::Time;
 
 use super::bulk::{CONCURRENT_CALLS, Key, MAX_KEYS, PATIENCE, Read};
-use super::index::{IndexQuery, Waiting};
+use super::index::{IndexQuery, PAGE, Waiting};
 use super::item::{self, Item};
 use super::{Ledger, LedgerError};
 use crate::clock::{has_time, now, system_time};
@@ -21,10 +20,8 @@ use crate::dynamodb::{is_conflict, is_refused, number};
 const MAX_PAGES: usize = 8;
 
 /// The attributes that decide whose turn it is.
-const ATTRIBUTES: [&str; 6] = ["pk", "v", "revision", "due_at", "route", "awaits"];
-
-/// How long a batch is put off, in seconds. It is random, so that many do not come back at once.
-const PUT_OFF: Range<u64> = 600..900;
+const ATTRIBUTES: [&str; 8] =
+    ["pk", "v", "revision", "state", "due_at", "route", "awaits", "created_at"];
 
 /// A batch that is due, or was a moment ago.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +32,10 @@ pub struct Due {
     pub at: Option<Time>,
     /// What it takes turns by.
     pub class: Class,
+    /// Whether it is closed and waits for its start.
+    pub is_sealed: bool,
+    /// When it was opened; `None` if the item does not say.
+    pub opened_at: Option<Time>,
     /// The schema version that wrote it, if this version of Landfall cannot read it.
     pub newer: Option<u64>,
     /// `None` if the item has none.
@@ -76,6 +77,40 @@ impl Ledger {
         let mut found: Vec<Waiting> = shards.into_iter().flat_map(|(found, _)| found).collect();
         found.sort_by_key(|waiting| waiting.at);
         Ok((found, more))
+    }
+
+    /// Finds what [`Ledger::due_before`] may not get to in a flood: the batches that came due last,
+    /// and the newest `each` of these routes, whether they are due or not. Begins no call that
+    /// `deadline` could cut off.
+    ///
+    /// # Errors
+    /// Fails if the table does not answer.
+    pub async fn behind(
+        &self,
+        now: Time,
+        routes: &[&str],
+        each: usize,
+        deadline: SystemTime,
+    ) -> Result<Vec<String>, LedgerError> {
+        let lately = (0..item::DUE_SHARDS).map(|shard| {
+            let mut query = IndexQuery::due(shard);
+            query.condition = "due_shard = :shard AND due_at <= :now";
+            query.values.push((":now", number(now.0)));
+            IndexQuery { newest_first: true, ..query }
+        });
+        let limit = i32::try_from(each).unwrap_or(i32::MAX);
+        let newest = routes.iter().map(|route| IndexQuery {
+            limit: limit.clamp(1, PAGE),
+            ..IndexQuery::opened(route, Time::default())
+        });
+        let pages = stream::iter(lately.chain(newest)).map(async |query| {
+            match has_time(deadline, CALL_TIMEOUT) {
+                true => self.page(&query, None).await.map(|(found, _)| found),
+                false => Ok(Vec::new()),
+            }
+        });
+        let pages: Vec<Vec<Waiting>> = pages.buffered(CONCURRENT_CALLS).try_collect().await?;
+        Ok(pages.into_iter().flatten().map(|waiting| waiting.id).collect())
     }
 
     async fn due_of(
@@ -125,14 +160,17 @@ impl Ledger {
         Ok(all)
     }
 
-    /// Moves a batch in the index of due batches, by at most a quarter of an hour, and changes
-    /// nothing else. Returns `false` if the batch has changed since it was looked at.
+    /// Moves a batch in the index of due batches, to when it is looked at again, and changes
+    /// nothing else. With `is_handed_on`, its turn comes to it before that (see [`put_off`]).
+    /// Returns `false` if the batch has changed since it was looked at.
     ///
     /// # Errors
     /// Fails if the table does not answer.
-    pub async fn put_off(&self, due: &Due) -> Result<bool, LedgerError> {
+    pub async fn put_off(&self, due: &Due, is_handed_on: bool) -> Result<bool, LedgerError> {
         let Some(at) = due.at else { return Ok(false) };
-        let until = now() + Duration::from_secs(fastrand::u64(PUT_OFF));
+        let now = now();
+        let waited = due.opened_at.map_or(Duration::ZERO, |opened| now.since(opened));
+        let until = now + put_off(waited, is_handed_on, fastrand::u16(0..1_000));
         let (pk, sk) = item::batch_key(&due.id);
         let call = self
             .client
@@ -168,6 +206,8 @@ fn due(id: &str, item: &Item) -> Due {
         id: id.to_owned(),
         at: value("due_at").map(Time),
         class,
+        is_sealed: text("state").is_some_and(|state| state == "sealed"),
+        opened_at: value("created_at").map(Time),
         newer: value("v").filter(|version| *version > u64::from(NEWEST_VERSION)),
         revision: value("revision"),
     }

@@ -5,6 +5,7 @@ use landfall_core::moment::Time;
 
 use super::item::{self, Item};
 use super::{Ledger, LedgerError};
+use crate::dynamodb::number;
 
 /// The most IDs in one page.
 pub(super) const PAGE: i32 = 1000;
@@ -61,6 +62,19 @@ impl<'q> IndexQuery<'q> {
         }
     }
 
+    /// Queries the batches of a route that were opened at `since` or later, the newest first.
+    pub(crate) fn opened(route: &'q str, since: Time) -> Self {
+        Self {
+            index: "routes",
+            id: route,
+            condition: "route = :route AND created_at >= :since",
+            values: vec![(":route", item::text(route)), (":since", number(since.0))],
+            at: "created_at",
+            newest_first: true,
+            limit: PAGE,
+        }
+    }
+
     /// Queries the batches of one shard that are due at any time, the most overdue first.
     pub(crate) fn due(shard: u8) -> Self {
         Self {
@@ -92,7 +106,7 @@ impl Ledger {
             .key_condition_expression(query.condition)
             .set_expression_attribute_values(Some(values.collect()))
             .set_scan_index_forward(query.newest_first.then_some(false))
-            .limit(query.limit)
+            .limit(query.limit.min(self.page))
             .set_exclusive_start_key(from)
             .send()
             .await

@@ -5,7 +5,7 @@ use futures_util::{StreamExt, stream};
 use landfall_core::batch::{Batch, PARKED, State};
 use landfall_core::moment::Time;
 
-use super::index::{IndexQuery, PAGE, Waiting, newest_first};
+use super::index::{IndexQuery, Waiting, newest_first};
 use super::item::{self, Item};
 use super::{CONCURRENT_READS, Ledger, LedgerError};
 use crate::dynamodb::number;
@@ -167,16 +167,7 @@ impl Ledger {
         since: Time,
         from: Option<Item>,
     ) -> Result<(Vec<Waiting>, Option<Item>), LedgerError> {
-        let query = IndexQuery {
-            index: "routes",
-            id: route,
-            condition: "route = :route AND created_at >= :since",
-            values: vec![(":route", item::text(route)), (":since", number(since.0))],
-            at: "created_at",
-            newest_first: true,
-            limit: PAGE,
-        };
-        self.page(&query, from).await
+        self.page(&IndexQuery::opened(route, since), from).await
     }
 
     /// Reads the entries of all routes, the newest first. The second value is `true` if these are

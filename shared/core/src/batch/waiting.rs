@@ -1,7 +1,22 @@
-//! Whether a batch gets on, for those who watch over it.
+//! How long a batch is left alone that can't get on, and whether it gets on, for those who watch
+//! over it.
+
+use std::time::Duration;
 
 use super::{Batch, Entry, HistoryEvent, State};
 use crate::moment::Time;
+
+/// How long a batch is put off at most: first, and when it has waited for long.
+const PUT_OFF: Duration = Duration::from_secs(900);
+const PUT_OFF_LONG: Duration = Duration::from_secs(6 * 3_600);
+
+/// Returns for how long to put off a batch that has waited for `waited`, if somebody hands its turn
+/// to it: as long again. So a crowd that waits for days is looked at a few times a day. `jitter` is
+/// from 0 to 999, and takes up to a third away, so that many don't come back at once.
+pub fn put_off(waited: Duration, is_handed_on: bool, jitter: u16) -> Duration {
+    let longest = if is_handed_on { waited.clamp(PUT_OFF, PUT_OFF_LONG) } else { PUT_OFF };
+    longest - longest / 3 * u32::from(jitter.min(999)) / 1_000
+}
 
 impl HistoryEvent {
     /// Returns `true` if a wait for a start begins with it.
@@ -39,6 +54,16 @@ impl Batch {
         begun.or(first_kept).map(|entry| entry.at).or(Some(self.opened_at))
     }
 
+    /// Returns `true` if it has got its run after it was put off for another reason than a limit of its job. What was in its
+    /// way may be gone for others too.
+    pub fn was_blocked(&self) -> bool {
+        use HistoryEvent::{Deferred, Started, Starting};
+        let is_start = |entry: &&Entry| matches!(entry.what, Starting | Started);
+        let before = self.history.iter().rev().find(|entry| !is_start(entry));
+        matches!(self.state, State::Started(_))
+            && before.is_some_and(|last| last.what == Deferred && !last.is_hourly_limit())
+    }
+
     /// Returns since when it gets no further for another reason than a limit of its job.
     pub fn blocked_since(&self) -> Option<Time> {
         let is_last = |what| self.history.last().filter(|last| last.what == what);
@@ -58,5 +83,24 @@ impl Batch {
             | State::Empty
             | State::Announced => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_for_its_turn_is_looked_at_the_less_often_the_longer_it_has_waited() {
+        const MINUTE: Duration = Duration::from_secs(60);
+        let longest = |minutes| put_off(minutes * MINUTE, true, 0) / 60;
+        let hours = |hours: u32| hours * 60 * Duration::from_secs(1);
+        assert_eq!(longest(0), Duration::from_secs(15));
+        assert_eq!(longest(60), hours(1));
+        assert_eq!(longest(3 * 24 * 60), hours(6));
+        // If nobody hands it its turn, it looks for it itself.
+        assert_eq!(put_off(10 * 60 * MINUTE, false, 0), 15 * MINUTE);
+        let earliest = put_off(Duration::ZERO, true, 999);
+        assert!(earliest > 10 * MINUTE && earliest < 11 * MINUTE, "{earliest:?}");
     }
 }
