@@ -193,7 +193,7 @@ lint:
 .PHONY: shell
 shell: python-tool
 	$(call say,checking the shell scripts: shellcheck)
-	@"$$($(LOCAL_CLOUD) scanners)/bin/shellcheck" install.sh tests/semantics.sh
+	@"$$($(LOCAL_CLOUD) scanners)/bin/shellcheck" install.sh tests/semantics.sh .github/actions/*/*.sh
 
 .PHONY: purity
 purity:

@@ -236,6 +236,8 @@ pub enum Format {
     Full,
     /// One line for each problem, `FILE:LINE:COL: error: message (hint)`, for editors and CI.
     Short,
+    /// One SARIF 2.1.0 document, for code scanners.
+    Sarif,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, ValueEnum)]

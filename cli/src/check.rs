@@ -3,6 +3,7 @@
 mod access;
 mod deployable;
 mod parameters;
+mod sarif;
 
 use std::io;
 
@@ -11,7 +12,8 @@ use landfall_core::batch::ClaimMode;
 use landfall_core::problem::Problem;
 use landfall_core::routes::{Action, Reconcile, Route, Routes};
 
-use crate::args::{CheckArgs, Color};
+use self::sarif::Sarif;
+use crate::args::{CheckArgs, Color, Format};
 use crate::input;
 use crate::state::claim_mode;
 use crate::terminal::output::{Output, Printed, Status};
@@ -30,6 +32,14 @@ struct Remark {
     text: String,
 }
 
+impl Remark {
+    fn line(&self) -> String {
+        let severity = if self.is_error { "error" } else { "warning" };
+        let code = self.code.map(|code| format!("[{code}]")).unwrap_or_default();
+        format!("{severity}{code}: {}\n", printable(&self.text))
+    }
+}
+
 /// Checks each file. A file that cannot be read does not hide the problems of the others.
 pub fn run(args: &CheckArgs, color: Color) -> Printed {
     if args.files().filter(|file| input::is_stdin(file)).count() > 1 {
@@ -37,6 +47,7 @@ pub fn run(args: &CheckArgs, color: Color) -> Printed {
     }
     let style = problems::Style { format: args.format, color: color.applies_to(&io::stdout()) };
     let mut output = Output::default();
+    let mut sarif = Sarif::default();
     for file in args.files() {
         let text = match input::read(file) {
             Ok(text) => text,
@@ -48,6 +59,7 @@ pub fn run(args: &CheckArgs, color: Color) -> Printed {
         let name = input::display_name(file);
         let parsed = Routes::parse_to_deploy(&text);
         output.stdout.push_str(&problems::render(&name, &text, &parsed.problems, style));
+        parsed.problems.iter().for_each(|problem| sarif.problem(&name, problem));
         output.stderr.push_str(&format!("{name}: {}\n", problems::summary(&parsed)));
         if let Some(routes) = &parsed.routes {
             output.stderr.push_str(&claim_modes(routes));
@@ -64,9 +76,8 @@ pub fn run(args: &CheckArgs, color: Color) -> Printed {
             parsed.routes.iter().flat_map(|it| deployable::remarks(&text, it, &args.parameters));
         let of_parameters = parameters::remarks(parsed.routes.as_ref(), &args.parameters);
         for remark in too_much.chain(of_parameters) {
-            let severity = if remark.is_error { "error" } else { "warning" };
-            let code = remark.code.map(|code| format!("[{code}]")).unwrap_or_default();
-            output.stdout.push_str(&format!("{severity}{code}: {}\n", printable(&remark.text)));
+            output.stdout.push_str(&remark.line());
+            sarif.remark(&name, &remark);
             if remark.is_error || args.deny_warnings {
                 output.worsen(Status::Problems);
             }
@@ -75,6 +86,9 @@ pub fn run(args: &CheckArgs, color: Color) -> Printed {
         if parsed.problems.iter().any(counts) {
             output.worsen(Status::Problems);
         }
+    }
+    if args.format == Format::Sarif {
+        output.stdout = sarif.document();
     }
     Ok(output)
 }

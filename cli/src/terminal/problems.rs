@@ -30,7 +30,9 @@ pub fn render(name: &str, text: &str, problems: &[Problem], style: Style) -> Str
     problems
         .iter()
         .map(|problem| match style.format {
-            Format::Short => format!("{name}:{}\n", printable(&problem.to_string())),
+            Format::Short | Format::Sarif => {
+                format!("{name}:{}\n", printable(&problem.to_string()))
+            }
             Format::Full => full(name, &masked, problem, &renderer),
         })
         .collect()

@@ -1,5 +1,6 @@
 //! The built `landfall` as its users meet it: files and arguments in, text and exit status out.
 
+mod action;
 mod announced;
 mod bucket_policy;
 mod check;
