@@ -22,8 +22,6 @@ pub mod metrics;
 pub mod probe;
 pub mod queue;
 pub mod sdk_error;
-#[cfg(target_os = "linux")]
-mod sdk_partition;
 pub mod secret_value;
 pub mod settings;
 pub mod signed;

@@ -22,12 +22,8 @@ pub struct Startup {
 
 impl Startup {
     /// Sets up the log and reads the environment. If the function cannot work with it, logs why and
-    /// returns `None`. Only the first line of a `main` may call it, before there is another thread.
+    /// returns `None`.
     pub fn from_env() -> Option<Self> {
-        #[cfg(target_os = "linux")]
-        if let Ok(region) = std::env::var("AWS_REGION") {
-            crate::sdk_partition::narrow(&region);
-        }
         let traces = telemetry::init_with_traces();
         let settings = Settings::from_env(|name| std::env::var(name).ok());
         let settings =
