@@ -70,6 +70,9 @@ pub fn run(args: &PackageArgs, color: Color) -> Printed {
             None => remove(&args.folder.join(path))?,
         }
     }
+    if args.zip {
+        Package::of(files(&args.folder)?, None)?.write_archives(&args.folder)?;
+    }
     let folder = shown(&args.folder);
     Ok(Output::done(&format!("deploy the templates in {folder} as docs/deploying.md says\n")))
 }
@@ -201,6 +204,14 @@ impl Package {
 
     fn write(&self, folder: &Path) -> anyhow::Result<()> {
         self.files.iter().try_for_each(|(path, bytes)| put(folder, path, bytes))
+    }
+
+    /// Writes each function as an archive, as Lambda takes it.
+    fn write_archives(&self, folder: &Path) -> anyhow::Result<()> {
+        FUNCTIONS.iter().try_for_each(|function| {
+            let packed = self.artifact(function)?;
+            put(folder, &packed.name, &packed.bytes)
+        })
     }
 
     /// Returns the text of a template.
@@ -397,6 +408,17 @@ mod tests {
         let mode = |file: zip::read::ZipFile<'_, _>| file.unix_mode().map(|mode| mode & 0o777);
         assert_eq!(mode(archive.by_name("bootstrap")?), Some(0o755));
         assert_eq!(mode(archive.by_name("routes.yaml")?), Some(0o644));
+        Ok(())
+    }
+
+    #[test]
+    fn archives_are_what_deploy_would_upload() -> anyhow::Result<()> {
+        let (package, folder) = (package(0xb7)?, tempfile::tempdir()?);
+        package.write_archives(folder.path())?;
+        for function in FUNCTIONS {
+            let written = fs::read(folder.path().join(format!("{function}.zip")))?;
+            assert_eq!(written, package.artifact(function)?.bytes, "{function}");
+        }
         Ok(())
     }
 

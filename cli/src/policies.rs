@@ -1,4 +1,7 @@
-//! `landfall policies`: prints what the provisioner would write to IAM and into buckets' policies.
+//! `landfall policies`: prints what the provisioner would write to IAM and into buckets' policies, and buckets'
+//! notifications for those who put them there by Terraform.
+
+mod terraform;
 
 use landfall_core::policy::Document;
 use serde::Serialize;
@@ -14,6 +17,9 @@ use crate::terminal::printable;
 
 /// Prints the roles. A role that cannot be made does not hide the others.
 pub fn run(args: &PoliciesArgs, color: Color) -> Printed {
+    if args.terraform_notifications {
+        return terraform::notifications(&args.roles, color);
+    }
     let composed = desired::compose(&args.roles, args.account, color)?;
     let mut output = Output::success(match args.roles.format {
         OutputFormat::Text => text(&composed),

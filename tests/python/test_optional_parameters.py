@@ -157,3 +157,15 @@ def test_the_policy_of_the_example_jobs_role_comes_back_with_the_role() -> None:
     before, after = policy(), policy(JobRoleRepair="20260131T120000Z")
     assert [one.pop("Sid") for one in before] != [one.pop("Sid") for one in after]
     assert before == after
+
+
+@pytest.mark.parametrize("transport", ["S3", "EventBridge", "Both"])
+def test_whoever_manages_the_buckets_notifications_gets_no_rules_from_the_stack(
+    transport: str,
+) -> None:
+    def kinds(manages: str) -> set[str]:
+        given = {"Transport": transport, "ManagesNotifications": manages}
+        resources = expanded(INFRA / "data-account.yaml", given)["Resources"]
+        return {resource["Type"] for resource in resources.values()}
+
+    assert kinds("true") - kinds("false") == {"Custom::LandfallBucketNotifications"}

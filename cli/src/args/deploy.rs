@@ -123,11 +123,13 @@ pub struct DeployArgs {
 #[command(after_help = "Examples:
   landfall package target/package
   landfall package target/package --routes routes.yaml --architecture x86_64
+  landfall package target/package --routes routes.yaml --zip
 
 `package` takes what `deploy` would take: the packages that were installed with it, or the folder that
 --package names, or in a checkout the functions that it builds with cargo-lambda. It writes the
 templates, the functions with your routes, the example jobs and the job library, each where the
-templates look for it. `sam deploy` and `aws cloudformation package` accept the folder as it is.
+templates look for it. `sam deploy` and `aws cloudformation package` accept the folder as it is. With
+--zip, it also writes each function as an archive, which the Terraform module uploads.
 
 Exit status: 0 the folder is complete; 1 the routes file has errors; 2 wrong usage, or something
 couldn't be built, read or written.")]
@@ -144,6 +146,9 @@ pub struct PackageArgs {
     /// The functions' architecture. Default: arm64.
     #[arg(long, value_enum, value_name = "ARCHITECTURE")]
     pub architecture: Option<Architecture>,
+    /// Write each function as an archive too, for the Terraform module.
+    #[arg(long)]
+    pub zip: bool,
     /// Build for this machine, with its own linker.
     #[arg(long, conflicts_with_all = ["architecture", "package"])]
     pub native: bool,

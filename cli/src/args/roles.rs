@@ -16,11 +16,17 @@ use super::output::OutputFormat;
   landfall policies --routes infra/routes.yaml --data-account 111111111111
   landfall policies --routes infra/routes.yaml --data-account 111111111111 \\
       --account data --format json
+  landfall policies --routes infra/routes.yaml --data-account 111111111111 --terraform-notifications
 
 The output is what the stacks of data-account.yaml and analytics-account.yaml request. The same code
 as in the provisioner composes it. Where the routes don't settle something, the stacks have a
 parameter: here it is an option with the same default. `policies` neither reads nor prints external
 IDs, and shows `…` for them.
+
+Terraform's aws_s3_bucket_notification replaces all notifications of its bucket, those of Landfall and
+the switch of EventBridge included. If you have one for a landing bucket, --terraform-notifications
+prints the blocks to put into it. Apply them, and then give the data account's stack
+ManagesNotifications=false.
 
 Exit status: 0 all roles were printed; 1 the routes file has errors, or a role can't be made from it;
 2 wrong usage, or a file can't be read.")]
@@ -30,6 +36,9 @@ pub struct PoliciesArgs {
     /// Print only the roles of this account's stack. Default: both accounts.
     #[arg(long, value_enum)]
     pub account: Option<WhichAccount>,
+    /// Print no roles, but the notifications of the landing buckets, for Terraform.
+    #[arg(long, conflicts_with_all = ["account", "format"])]
+    pub terraform_notifications: bool,
 }
 
 /// Compare the roles that `policies` prints with the roles in IAM.

@@ -209,3 +209,72 @@ fn no_external_id_is_printed_wherever_it_stands() {
         }
     }
 }
+
+#[test]
+fn the_notifications_of_every_bucket_are_printed_for_terraform() {
+    let shown = policies(ROUTES, &["--terraform-notifications"]);
+    assert_eq!((shown.stderr.as_str(), shown.status), ("", 0));
+    expect![[r##"
+        # aws_s3_bucket_notification replaces all notifications of its bucket. If you have one for a bucket, add the blocks
+        # to it: there must be no second one. With Transport=EventBridge, put `eventbridge = true` in place of the queues.
+        # Apply them, and then give the data account's stack ManagesNotifications=false.
+
+        resource "aws_s3_bucket_notification" "landfall_acme-items" {
+          bucket = "acme-items"
+
+          queue {
+            id        = "landfall-landfall-2727c7a3"
+            queue_arn = "arn:aws:sqs:eu-west-1:111111111111:landfall-arrivals"
+            events    = ["s3:ObjectCreated:*"]
+          }
+        }
+
+        resource "aws_s3_bucket_notification" "landfall_acme-landing" {
+          bucket = "acme-landing"
+
+          queue {
+            id        = "landfall-landfall-2727c7a3"
+            queue_arn = "arn:aws:sqs:eu-west-1:111111111111:landfall-arrivals"
+            events    = ["s3:ObjectCreated:*"]
+          }
+        }
+    "##]].assert_eq(&shown.stdout);
+}
+
+#[test]
+fn what_keys_begin_and_end_with_becomes_a_filter_and_the_queue_follows_from_the_options() {
+    let routes = ROUTES.replace("key: \"**\"", "key: \"audit/**\"");
+    let options =
+        ["--terraform-notifications", "--name-prefix", "acme", "--data-region", "eu-west-3"];
+    let shown = policies(&routes, &options);
+    let of_landing = shown.stdout.split("resource").nth(2).unwrap_or_default();
+    expect![[r#"
+         "aws_s3_bucket_notification" "landfall_acme-landing" {
+          bucket = "acme-landing"
+
+          queue {
+            id            = "landfall-acme-289aa0a3"
+            queue_arn     = "arn:aws:sqs:eu-west-3:111111111111:acme-arrivals"
+            events        = ["s3:ObjectCreated:*"]
+            filter_prefix = "audit/"
+          }
+
+          queue {
+            id            = "landfall-acme-78de1a11"
+            queue_arn     = "arn:aws:sqs:eu-west-3:111111111111:acme-arrivals"
+            events        = ["s3:ObjectCreated:*"]
+            filter_prefix = "orders/dt"
+            filter_suffix = ".csv"
+          }
+        }
+    "#]]
+    .assert_eq(of_landing);
+}
+
+#[test]
+fn notifications_for_terraform_are_no_json_and_of_both_accounts() {
+    for option in [["--format", "json"], ["--account", "data"]] {
+        let shown = policies(ROUTES, &[&["--terraform-notifications"][..], &option].concat());
+        assert_eq!((shown.stdout.as_str(), shown.status), ("", 2), "{}", shown.stderr);
+    }
+}
