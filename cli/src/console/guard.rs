@@ -1,7 +1,7 @@
 //! Decides who may see the pages: the browser that opened the printed address, and nobody else.
 //!
-//! Other users of the machine can reach the port, and so can pages of other sites in the same browser. A name that such a
-//! site makes lead here is in `Host`, so only this machine's own names pass.
+//! Other users of the machine can reach the port, and so can pages of other sites in the same browser. A name that
+//! such a site makes lead here is in `Host`, so only this machine's own names pass.
 
 use std::sync::{Mutex, PoisonError};
 
