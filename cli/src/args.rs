@@ -4,6 +4,7 @@ pub mod access;
 pub mod audit;
 pub mod backfill;
 pub mod batches;
+pub mod console;
 pub mod deploy;
 pub mod doctor;
 pub mod init;
@@ -23,6 +24,7 @@ use landfall_core::arrivals::EventTime;
 use self::audit::AuditArgs;
 use self::backfill::{BackfillArgs, ReplayArgs};
 use self::batches::{BatchArgs, BatchesArgs, FindArgs, RetryArgs};
+use self::console::ConsoleArgs;
 use self::deploy::{DeployArgs, DestroyArgs, GivenParameter, PackageArgs};
 use self::doctor::DoctorArgs;
 use self::init::InitArgs;
@@ -71,6 +73,7 @@ pub enum Command {
     Package(PackageArgs),
     Batches(BatchesArgs),
     Batch(BatchArgs),
+    Console(ConsoleArgs),
     Retry(RetryArgs),
     Find(FindArgs),
     Backfill(BackfillArgs),

@@ -1,7 +1,7 @@
 //! `landfall batch`: shows everything about a batch.
 
 mod document;
-mod logs;
+pub mod logs;
 mod text;
 
 use landfall_aws::claims::{ClaimError, Outcome};
@@ -21,12 +21,12 @@ use crate::{aws, state, version};
 const FIRST: usize = 20;
 
 /// A batch and what belongs to it.
-struct BatchDetails {
-    batch: Batch,
+pub struct BatchDetails {
+    pub batch: Batch,
     /// All members or the first of them; `None` if they could not be read.
-    members: Option<Vec<Member>>,
+    pub members: Option<Vec<Member>>,
     /// The outcome that the job reported; `None` if it reported none, or if that is unknown.
-    outcome: Option<Outcome>,
+    pub outcome: Option<Outcome>,
 }
 
 /// Shows the batch that `args` name.
@@ -44,8 +44,27 @@ pub fn run(args: &BatchArgs) -> Printed {
     Ok(output)
 }
 
-async fn look(connection: &Connection, args: &BatchArgs) -> anyhow::Result<Look> {
-    let mut output = Output::default();
+impl BatchDetails {
+    /// Returns the JSON document.
+    pub fn document(&self) -> String {
+        document::print(self)
+    }
+
+    /// Asks whether the monitor ticks, if the batch waits for it.
+    pub async fn monitor(&self, connection: &Connection) -> Monitor {
+        match state::is_due(&self.batch, now()) {
+            true => Monitor::look(connection).await,
+            false => Monitor::NotKnown,
+        }
+    }
+}
+
+/// Looks at the batch. What can't be read is told in `output`, as is a batch that the ledger doesn't have.
+pub async fn see(
+    connection: &Connection,
+    args: &BatchArgs,
+    output: &mut Output,
+) -> anyhow::Result<Option<BatchDetails>> {
     let found = connection.ledger.batch(&args.id).await;
     let Some(batch) = found.map_err(|error| connection.explained(error))? else {
         let missing = connection.no_batch(&args.id);
@@ -53,7 +72,7 @@ async fn look(connection: &Connection, args: &BatchArgs) -> anyhow::Result<Look>
             "the ledger keeps finished batches for 30 days, unless you configured another time";
         output.stderr.push_str(&format!("{missing}; {forgotten}\n"));
         output.worsen(Status::Nothing);
-        return Ok(Look { output, is_settled: true });
+        return Ok(None);
     };
     let members = if args.members {
         connection.ledger.members(&batch).await
@@ -69,17 +88,19 @@ async fn look(connection: &Connection, args: &BatchArgs) -> anyhow::Result<Look>
         output.stderr.push_str(&format!("note: {note}\n"));
         None
     });
-    let is_settled = state::is_settled(&batch.state);
-    let details = BatchDetails { batch, members, outcome };
-    let monitor = match !args.ledger.output.is_json() && state::is_due(&details.batch, now()) {
-        true => Monitor::look(connection).await,
-        false => Monitor::NotKnown,
+    Ok(Some(BatchDetails { batch, members, outcome }))
+}
+
+async fn look(connection: &Connection, args: &BatchArgs) -> anyhow::Result<Look> {
+    let mut output = Output::default();
+    let Some(details) = see(connection, args, &mut output).await? else {
+        return Ok(Look { output, is_settled: true });
     };
     output.stdout = match args.ledger.output.is_json() {
-        true => document::print(&details),
-        false => text::print(&details, now(), &monitor),
+        true => details.document(),
+        false => text::print(&details, now(), &details.monitor(connection).await),
     };
-    Ok(Look { output, is_settled })
+    Ok(Look { output, is_settled: state::is_settled(&details.batch.state) })
 }
 
 /// Returns the outcome that the job run with the claim reported. A batch without job runs has none.

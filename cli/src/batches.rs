@@ -10,7 +10,7 @@ use landfall_core::moment::Time;
 use serde::Serialize;
 
 use crate::args::batches::{BatchesArgs, Selection};
-use crate::ledger::connect;
+use crate::ledger::{Connection, connect};
 use crate::terminal::output::{self, Output, Printed};
 use crate::terminal::phrases::{counted, moment};
 use crate::terminal::table::Align::{Left as L, Right as R};
@@ -30,26 +30,7 @@ pub fn run(args: &BatchesArgs) -> Printed {
     let selection = args.selection(now);
     let (listing, connection) = aws::wait(async {
         let connection = connect(&args.ledger).await?;
-        let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
-        let route = args.route.as_deref();
-        let is_wanted = |batch: &Batch| {
-            args.state.is_empty() || args.state.iter().any(|name| name.names(&batch.state))
-        };
-        let is_former = |batch: &Batch| {
-            batch.is_former() && route.is_none_or(|route| *route == batch.route) && is_wanted(batch)
-        };
-        let first = |listing| first(listing, limit);
-        let ledger = &connection.ledger;
-        let listing = match selection {
-            Selection::Since(since) => {
-                let wanted = Wanted { route, since, limit, most_read: MAX_READ };
-                ledger.batches(&wanted, is_wanted).await
-            }
-            Selection::Parked => ledger.parked(route).await.map(first),
-            Selection::Former => ledger.unfinished(is_former).await.map(first),
-        };
-        let listing = listing.map_err(|error| connection.explained(error))?;
-        Ok((listing, connection))
+        Ok((see(&connection, args, selection).await?, connection))
     })?;
     let mut output = Output::success(if args.ledger.output.is_json() {
         document(&listing, selection)
@@ -60,6 +41,33 @@ pub fn run(args: &BatchesArgs) -> Printed {
         output.error(&connection.explained(error));
     }
     Ok(output)
+}
+
+/// Reads the batches that `args` select.
+pub async fn see(
+    connection: &Connection,
+    args: &BatchesArgs,
+    selection: Selection,
+) -> anyhow::Result<Listing> {
+    let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
+    let route = args.route.as_deref();
+    let is_wanted = |batch: &Batch| {
+        args.state.is_empty() || args.state.iter().any(|name| name.names(&batch.state))
+    };
+    let is_former = |batch: &Batch| {
+        batch.is_former() && route.is_none_or(|route| *route == batch.route) && is_wanted(batch)
+    };
+    let first = |listing| first(listing, limit);
+    let ledger = &connection.ledger;
+    let listing = match selection {
+        Selection::Since(since) => {
+            let wanted = Wanted { route, since, limit, most_read: MAX_READ };
+            ledger.batches(&wanted, is_wanted).await
+        }
+        Selection::Parked => ledger.parked(route).await.map(first),
+        Selection::Former => ledger.unfinished(is_former).await.map(first),
+    };
+    listing.map_err(|error| connection.explained(error))
 }
 
 /// Keeps the newest batches of a list, at most `limit`.
@@ -74,9 +82,14 @@ fn first(mut listing: Listing, limit: usize) -> Listing {
 /// Returns the list as a table, and below it what the list leaves out.
 fn text(listing: &Listing, selection: Selection, now: Time, width: Option<usize>) -> String {
     let Listing { batches, left, .. } = listing;
-    let mut out = if batches.is_empty() { String::new() } else { rows(batches, now, width) + "\n" };
+    let out = if batches.is_empty() { String::new() } else { rows(batches, now, width) + "\n" };
+    out + &summary(batches, *left, selection, now)
+}
+
+/// Says what the list covers and what it leaves out.
+pub fn summary(batches: &[Batch], left: Left, selection: Selection, now: Time) -> String {
     let count = batches.len();
-    out.push_str(&match selection {
+    let mut out = match selection {
         Selection::Since(since) if count == 0 => {
             format!("no matching batch was opened since {}\n", moment(since, now))
         }
@@ -95,7 +108,7 @@ fn text(listing: &Listing, selection: Selection, now: Time, width: Option<usize>
         Selection::Former => {
             format!("{} of the previous version\n", counted(count, "unfinished batch"))
         }
-    });
+    };
     out.push_str(match (left, selection) {
         (Left::None, _) => "",
         (Left::Older, Selection::Since(_) | Selection::Former) => {
@@ -202,7 +215,8 @@ struct BatchEntry<'a> {
     claimed: Option<bool>,
 }
 
-fn document(listing: &Listing, selection: Selection) -> String {
+/// Returns the JSON document.
+pub fn document(listing: &Listing, selection: Selection) -> String {
     let Listing { batches, left, .. } = listing;
     let since = match selection {
         Selection::Since(since) => Some(since),

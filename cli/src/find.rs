@@ -28,29 +28,29 @@ use crate::{aws, state, version};
 
 /// The object's versions, newest first.
 #[derive(Debug)]
-struct Versions {
+pub struct Versions {
     uri: String,
-    versions: Vec<Version>,
+    pub versions: Vec<Version>,
     /// The number of older versions that `--limit` leaves out.
-    more: usize,
+    pub more: usize,
 }
 
 /// One version of the object, as one route took it.
 #[derive(Debug)]
-struct Version {
-    found: Found,
+pub struct Version {
+    pub found: Found,
     /// `None` if the ledger has forgotten the batch, or if there is a problem.
-    batch: Option<Batch>,
+    pub batch: Option<Batch>,
     role: Role,
     /// Why it is processed again, in the words of whoever started the replay.
     reason: Option<String>,
     /// Why something about the version is unknown.
-    problem: Option<String>,
+    pub problem: Option<String>,
 }
 
 /// What a version is in its batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Role {
+pub enum Role {
     Member(Member),
     /// A job run reads another version in its place, one that is or looks newer.
     Replaced(Member),
@@ -84,23 +84,71 @@ pub fn run(args: &FindArgs, color: Color) -> Printed {
     Ok(output)
 }
 
-async fn shown(
+/// What the ledger has of an object or, if it has nothing, what S3 and the routes say about it.
+pub struct Seen {
+    pub versions: Versions,
+    absent: Option<Object>,
+}
+
+/// Looks at the object.
+pub async fn see(
     connection: &Connection,
     args: &FindArgs,
     (bucket, key): (&str, &str),
     routes: Option<&Known>,
-) -> anyhow::Result<Look> {
+) -> anyhow::Result<Seen> {
     let versions = look(connection, args, bucket, key).await?;
     let absent = match versions.versions.as_slice() {
         [] => Some(not_known(connection, args, (bucket, key), routes).await),
         [..] => None,
     };
+    Ok(Seen { versions, absent })
+}
+
+impl Seen {
+    /// Returns the JSON document.
+    pub fn document(&self) -> String {
+        document(&self.versions, self.absent.as_ref())
+    }
+
+    /// Says why the ledger doesn't know the object; `None` if it does.
+    pub fn absence(&self, args: &FindArgs) -> Option<String> {
+        self.absent.as_ref().map(|absent| absent.text(now(), &doctor(args)))
+    }
+
+    /// Asks whether the monitor ticks, if a batch waits for it.
+    pub async fn monitor(&self, connection: &Connection) -> Monitor {
+        let is_due = |it: &Version| it.batch.as_ref().is_some_and(|it| state::is_due(it, now()));
+        match self.versions.versions.iter().any(is_due) {
+            true => Monitor::look(connection).await,
+            false => Monitor::NotKnown,
+        }
+    }
+
+    /// Returns `true` if there is nothing left to wait for.
+    pub fn is_settled(&self) -> bool {
+        match &self.absent {
+            Some(absent) => !absent.may_arrive(now()),
+            // What can't be read may be under way.
+            None => self.versions.versions.iter().all(Version::is_settled),
+        }
+    }
+}
+
+async fn shown(
+    connection: &Connection,
+    args: &FindArgs,
+    object: (&str, &str),
+    routes: Option<&Known>,
+) -> anyhow::Result<Look> {
+    let seen = see(connection, args, object, routes).await?;
+    let versions = &seen.versions;
     let mut output = Output::default();
-    if let Some(absent) = &absent {
+    if let Some(absence) = seen.absence(args) {
         let (place, uri) = (connection.place(), printable(&args.uri));
         output.stderr = format!("the ledger ({place}) has no arrival of {uri}\n");
         if !args.ledger.output.is_json() {
-            output.stderr.push_str(&absent.text(now(), &doctor(args)));
+            output.stderr.push_str(&absence);
         }
         output.worsen(Status::Nothing);
     }
@@ -108,21 +156,11 @@ async fn shown(
         output.error(&anyhow::anyhow!("{problem}"));
     }
     if args.ledger.output.is_json() {
-        output.stdout = document(&versions, absent.as_ref());
+        output.stdout = seen.document();
     } else if !versions.versions.is_empty() {
-        let is_due = |it: &Version| it.batch.as_ref().is_some_and(|it| state::is_due(it, now()));
-        let monitor = match versions.versions.iter().any(is_due) {
-            true => Monitor::look(connection).await,
-            false => Monitor::NotKnown,
-        };
-        output.stdout = text(&versions, now(), &monitor);
+        output.stdout = text(versions, now(), &seen.monitor(connection).await);
     }
-    let is_settled = match &absent {
-        Some(absent) => !absent.may_arrive(now()),
-        // What can't be read may be under way.
-        None => versions.versions.iter().all(Version::is_settled),
-    };
-    Ok(Look { output, is_settled })
+    Ok(Look { output, is_settled: seen.is_settled() })
 }
 
 /// Looks at an object that the ledger doesn't know, and at the deployed routes if the user names none.
@@ -294,6 +332,11 @@ fn about(role: &Role) -> String {
 }
 
 impl Version {
+    /// Says what the version is: its ID and its size.
+    pub fn about(&self) -> String {
+        about(&self.role)
+    }
+
     /// Returns `true` if nothing more happens to the version. A batch that has left the ledger was done.
     fn is_settled(&self) -> bool {
         match &self.batch {

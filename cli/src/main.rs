@@ -3,7 +3,7 @@
 //! Every command is a function from its arguments to an [`Output`], which this file prints. Commands read files and
 //! standard input. `diff` reads IAM, `doctor` looks at everything in both accounts, `status` at what goes on in the data
 //! account, `audit` reads what the auditors found,
-//! and `batches`, `batch` and `find` read the ledger. `retry` writes to the ledger, `backfill` and `replay` list
+//! and `batches`, `batch`, `find` and `console` read the ledger; `console` serves it as pages. `retry` writes to the ledger, `backfill` and `replay` list
 //! buckets and send what they find to the trigger, `unlock` writes to the provisioner's table, and `deploy` and `destroy` change stacks: these print
 //! their progress as they work.
 
@@ -18,6 +18,7 @@ mod batches;
 mod check;
 mod cloudformation;
 mod completions;
+mod console;
 mod deploy;
 mod desired;
 mod destroy;
@@ -66,6 +67,7 @@ fn main() -> ExitCode {
         Command::Package(args) => package::run(args, cli.color),
         Command::Batches(args) => batches::run(args),
         Command::Batch(args) => batch::run(args),
+        Command::Console(args) => console::run(args),
         Command::Retry(args) => retry::run(args),
         Command::Find(args) => find::run(args, cli.color),
         Command::Backfill(args) => backfill::run(args, cli.color),

@@ -298,7 +298,8 @@ fn stay(cloud: &LocalCloud) -> Result<()> {
          aws s3 cp some.csv s3://{LANDING_BUCKET}/weather/city=paris/some.csv\n  \
          aws sqs list-queues\n  \
          aws logs filter-log-events --log-group-name /aws/lambda/landfall-trigger\n  \
-         {} batches                   # what the ledger has\n\n  \
+         {} batches                   # what the ledger has\n  \
+         {} console                   # the same, as pages in your browser\n\n  \
          export AWS_ACCESS_KEY_ID={ANALYTICS}        # act as the analytics account\n  \
          aws glue get-job-runs --job-name {JOB}\n  \
          aws s3 ls --recursive s3://{OUTPUT_BUCKET}/\n\n  \
@@ -308,6 +309,7 @@ fn stay(cloud: &LocalCloud) -> Result<()> {
          The access key ID names the account, and you act as its root. Root bypasses IAM. The trigger and the job don't.\n\
          The emulator's log is {}",
         aws.display(),
+        landfall.display(),
         landfall.display(),
         cloud.emulator.folder().join("profiles").display(),
         landfall.display(),

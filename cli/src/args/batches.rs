@@ -16,7 +16,7 @@ use super::output::OutputArgs;
 const A_DAY: Duration = Duration::from_secs(86_400);
 
 /// Selects the ledger and the output format.
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub struct LedgerArgs {
     /// The name of the ledger's table.
     #[arg(

@@ -13,7 +13,7 @@ pub enum OutputFormat {
 }
 
 /// Selects the format of the output.
-#[derive(Args)]
+#[derive(Args, Clone, Default)]
 pub struct OutputArgs {
     /// The output format.
     #[arg(long, value_enum, default_value_t)]

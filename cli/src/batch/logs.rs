@@ -60,7 +60,7 @@ pub fn logs(batch: &Batch) -> Option<Logs<'_>> {
 }
 
 /// Returns the address of a run's page in the console.
-fn console(region: &str, job: &str, run_id: &str) -> Option<String> {
+pub fn console(region: &str, job: &str, run_id: &str) -> Option<String> {
     let domain = match partition::of_region(region)? {
         "aws" => "console.aws.amazon.com",
         "aws-cn" => "console.amazonaws.cn",

@@ -3,6 +3,7 @@
 mod audit;
 mod backfill;
 mod batches;
+mod console;
 pub mod desk;
 mod find;
 mod former;

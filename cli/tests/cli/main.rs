@@ -161,6 +161,7 @@ fn version_and_help_are_printed_to_standard_output() {
         &["diff", "--help"],
         &["batches", "--help"],
         &["batch", "--help"],
+        &["console", "--help"],
         &["retry", "--help"],
         &["find", "--help"],
         &["doctor", "--help"],

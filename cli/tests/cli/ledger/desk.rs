@@ -195,7 +195,8 @@ impl Desk {
         run_with(args, &self.environment(), stdin.into())
     }
 
-    fn environment(&self) -> Vec<(&str, &str)> {
+    /// What `landfall` finds in its environment.
+    pub fn environment(&self) -> Vec<(&str, &str)> {
         let endpoint = [("AWS_ENDPOINT_URL", self.stand_in.endpoint())];
         let region = [("AWS_REGION", "eu-west-1")];
         [&endpoint[..], &region, &CREDENTIALS].concat()
