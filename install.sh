@@ -2,7 +2,7 @@
 # Installs the command line `landfall` and what it deploys, from a release. Needs curl or wget, and tar.
 set -eu
 
-version=0.1.0
+version=0.2.0
 repository=https://github.example.com/landfall/landfall
 
 usage() {

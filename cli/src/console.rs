@@ -293,5 +293,5 @@ async fn list(State(console): Shared, state: Vec<StateName>, is_json: bool) -> R
         said.error(&console.connection.explained(error));
     }
     let content = maud::html! { (pages::problems(&said.stderr)) (list) };
-    page(StatusCode::OK, pages::page(title, true, Some(twin), &content))
+    page(StatusCode::OK, pages::page(title, false, Some(twin), &content))
 }

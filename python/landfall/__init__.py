@@ -53,7 +53,7 @@ from landfall._errors import (
 )
 from landfall._objects import Body, Object
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "ArgumentError",

@@ -22,7 +22,7 @@ def packaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / function).mkdir()
         (folder / function / "bootstrap").write_text(f"program of the {function}")
     (folder / "glue/jobs").mkdir(parents=True)
-    (folder / "glue/landfall_glue-0.1.0-py3-none-any.whl").write_text("wheel")
+    (folder / "glue/landfall_glue-0.2.0-py3-none-any.whl").write_text("wheel")
     (folder / "glue/jobs/csv_to_parquet.py").write_text("script")
     return folder
 
@@ -65,24 +65,24 @@ def test_each_deployed_file_is_listed_with_its_hash(bill: dict[str, Any]) -> Non
         one["bom-ref"]: one["hashes"][0]["content"] for one in bill["components"] if "hashes" in one
     }
     for ref, content in {
-        "application/landfall-trigger@0.1.0": "program of the trigger",
-        "application/landfall-monitor@0.1.0": "program of the monitor",
-        "application/landfall-provisioner@0.1.0": "program of the provisioner",
-        "application/landfall-auditor@0.1.0": "program of the auditor",
-        "application/landfall-repairer@0.1.0": "program of the repairer",
-        "application/landfall-reconciler@0.1.0": "program of the reconciler",
-        "library/landfall-glue@0.1.0": "wheel",
-        "file/csv_to_parquet.py@0.1.0": "script",
+        "application/landfall-trigger@0.2.0": "program of the trigger",
+        "application/landfall-monitor@0.2.0": "program of the monitor",
+        "application/landfall-provisioner@0.2.0": "program of the provisioner",
+        "application/landfall-auditor@0.2.0": "program of the auditor",
+        "application/landfall-repairer@0.2.0": "program of the repairer",
+        "application/landfall-reconciler@0.2.0": "program of the reconciler",
+        "library/landfall-glue@0.2.0": "wheel",
+        "file/csv_to_parquet.py@0.2.0": "script",
     }.items():
         assert hashes[ref] == hashlib.sha256(content.encode()).hexdigest()
 
 
 def test_a_function_consists_of_the_crates_that_are_compiled_into_it(bill: dict[str, Any]) -> None:
-    trigger = reached(bill, "application/landfall-trigger@0.1.0")
-    provisioner = reached(bill, "application/landfall-provisioner@0.1.0")
+    trigger = reached(bill, "application/landfall-trigger@0.2.0")
+    provisioner = reached(bill, "application/landfall-provisioner@0.2.0")
     assert {"landfall-core", "aws-sdk-glue", "rustls", "ring", "rust"} <= trigger
     assert "aws-sdk-cloudformation" in provisioner - trigger
-    all_of_it = reached(bill, "application/landfall@0.1.0")
+    all_of_it = reached(bill, "application/landfall@0.2.0")
     listed = {one["name"] for one in bill["components"]}
     assert listed == all_of_it
     # The bill has nothing of tests, of the command line, or of macros.

@@ -8,8 +8,11 @@ async function refresh() {
       const answer = await fetch(location.href, { headers: { "landfall-refresh": "1" } });
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       const next = page.querySelector("main");
-      if (answer.ok && next && next.innerHTML !== main.innerHTML && !main.contains(document.activeElement)) {
+      // An answer that is an error says so on the page, which then stays as it is.
+      if (next && next.innerHTML !== main.innerHTML) {
+        const focused = main.contains(document.activeElement) && document.activeElement.getAttribute("href");
         main.replaceWith(document.adoptNode(next));
+        if (focused) document.querySelector(`main a[href="${CSS.escape(focused)}"]`)?.focus();
       }
     } catch {
       document.title = "Landfall: the console has ended";

@@ -42,7 +42,7 @@ fn healthy() -> Observed {
     let stack = Stack {
         name: "landfall".to_owned(),
         status: "UPDATE_COMPLETE".to_owned(),
-        version: Some("0.1.0".to_owned()),
+        version: Some("0.2.0".to_owned()),
     };
     Observed {
         place: Place {
@@ -115,7 +115,7 @@ fn a_stack_at_work_is_shown_with_its_queues_and_batches_and_needs_nobody() {
         nothing needs a person
 
         account 111111111111, region eu-west-1
-        stack landfall: UPDATE_COMPLETE, version 0.1.0
+        stack landfall: UPDATE_COMPLETE, version 0.2.0
         the monitor last ticked 2026-01-31T23:59:00Z (60 seconds ago)
         the trigger's event source mapping: it is Enabled
         the monitor's schedule: it is on and runs `monitor`
@@ -166,7 +166,7 @@ fn what_needs_a_person_comes_first() {
           alarm `landfall-monitor-silent` is on since 2026-01-31T23:56:00Z (4 minutes ago): The monitor hasn't\u{1b} ticked for five minutes
 
         account 111111111111, region eu-west-1
-        stack landfall: UPDATE_COMPLETE, version 0.1.0
+        stack landfall: UPDATE_COMPLETE, version 0.2.0
         the monitor last ticked 2026-01-31T23:50:00Z (10 minutes ago)
         the trigger's event source mapping: it is Enabled
 
@@ -209,7 +209,7 @@ fn what_could_not_be_seen_is_not_all_right() {
           the alarms: to look, the credentials need `cloudwatch:DescribeAlarms`
 
         account 111111111111, region eu-west-1
-        stack landfall: UPDATE_COMPLETE, version 0.1.0
+        stack landfall: UPDATE_COMPLETE, version 0.2.0
         the monitor's schedule: it is on and runs `monitor`
 
         QUEUE                  WAIT  IN WORK  OLDEST WAITS
@@ -261,7 +261,7 @@ fn the_document_has_all_of_it() {
             {
               "name": "landfall",
               "status": "UPDATE_COMPLETE",
-              "version": "0.1.0"
+              "version": "0.2.0"
             }
           ],
           "last_tick": "2026-01-31T23:59:00Z",

@@ -19,7 +19,7 @@ Parameters:
   OtherJobNames: { Default: '' }
   OutputBucketName: {}
   ArtifactBucketName: {}
-  LibraryKey: { Default: landfall/landfall_glue-0.1.0-py3-none-any.whl }
+  LibraryKey: { Default: landfall/landfall_glue-0.2.0-py3-none-any.whl }
 Resources: {}";
 const DATA: &str = "
 Parameters:
@@ -65,7 +65,7 @@ fn facts() -> Facts {
         artifacts: (
             "bucket".to_owned(),
             "landfall/".to_owned(),
-            "landfall/x/landfall_glue-0.1.0-py3-none-any.whl".to_owned(),
+            "landfall/x/landfall_glue-0.2.0-py3-none-any.whl".to_owned(),
         ),
         data_artifacts: "data-bucket".to_owned(),
     }
@@ -149,7 +149,7 @@ fn new_stacks_get_what_follows_from_the_routes_and_defaults_for_the_rest() {
               DataAccountId: 111111111111
               DataRegion: eu-west-1
               ExternalId: (not shown)
-              LibraryKey: landfall/x/landfall_glue-0.1.0-py3-none-any.whl
+              LibraryKey: landfall/x/landfall_glue-0.2.0-py3-none-any.whl
               NamePrefix: landfall
               OtherJobNames: items,orders
               OutputBucketName: out
@@ -210,7 +210,7 @@ fn a_stack_keeps_what_is_not_given_again_and_what_is_no_parameter_any_more_is_no
               DataRegion: eu-west-1
               ExternalId: (as it is)
               JobName: (as it is)
-              LibraryKey: landfall/x/landfall_glue-0.1.0-py3-none-any.whl
+              LibraryKey: landfall/x/landfall_glue-0.2.0-py3-none-any.whl
               NamePrefix: landfall
               OtherJobNames: csv-to-parquet,items
               OutputBucketName: (as it is)
