@@ -202,9 +202,8 @@ async fn put_off(context: &Context, began: Time, deadline: SystemTime) -> Result
         let newest = clients.ledger.behind(began, &routes, RESUMED, deadline).await?;
         clients.ledger.look(&newest, deadline).await
     };
-    let found: Vec<Due> = looked.await.map_err(|error: LedgerError| {
-        tracing::error!(code = error.code(), error = chain(&error), "no batches resumed");
-        error
+    let found: Vec<Due> = looked.await.inspect_err(|error: &LedgerError| {
+        tracing::error!(code = error.code(), error = chain(error), "no batches resumed");
     })?;
     let is_put_off = |due: &Due| {
         due.is_sealed
