@@ -189,7 +189,7 @@ fn a_list_is_a_document_too() {
               "state": "started",
               "arrivals": 3,
               "run_id": "jr_1",
-              "due_at": "2026-02-01T00:02:01Z",
+              "due_at": "2026-02-01T00:05:01Z",
               "waits_for": null,
               "parked_for": null,
               "claim": "required",

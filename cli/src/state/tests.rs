@@ -148,7 +148,7 @@ fn a_batch_with_a_run_names_it() {
         expect![[r#"
             jr_1
             The monitor has followed run `jr_1` (epoch 1) since 2026-02-01T00:00:02Z (8 seconds ago).
-            Glue reports when it ends; otherwise the monitor checks it at 2026-02-01T00:02:01Z (in 111 seconds).
+            Glue reports when it ends; otherwise the monitor checks it at 2026-02-01T00:05:01Z (in 4 minutes).
         "#]],
     );
     check(
