@@ -82,7 +82,8 @@ async fn one_after_the_other(
     let is_fine = |ticked: &Value| ticked["due"].as_u64().is_some_and(|due| due >= 2);
     ensure!(matches!(&answer, Answer::Response(ticked) if is_fine(ticked)), "{answer:?}");
     progress(case, &["started", "waits", "waits"]).await?;
-    ensure!(glue.starts() == [200, 400, 400, 400, 400], "{:?}", glue.starts());
+    // The first that waits shows what becomes of the other, which is put off.
+    ensure!(glue.starts() == [200, 400, 400, 400], "{:?}", glue.starts());
 
     let mut runs = Vec::new();
     for after in [
@@ -104,7 +105,7 @@ async fn one_after_the_other(
         runs.push(run);
     }
     // Each end of a run started one batch, and nothing else was tried.
-    ensure!(glue.starts() == [200, 400, 400, 400, 400, 200, 200], "{:?}", glue.starts());
+    ensure!(glue.starts() == [200, 400, 400, 400, 200, 200], "{:?}", glue.starts());
 
     let known: BTreeMap<String, String> = glue.runs().await?;
     let expected = case.batches().await?.into_iter().map(|batch| {

@@ -117,7 +117,7 @@ pub fn come_to_their_end(stage: &Stage, ledger: &Ledger, left: &[Left]) -> Resul
             );
         }
         if state == "parked" {
-            let mut retry = stage.cloud.landfall("retry")?;
+            let mut retry = stage.cloud.landfall_without_profiles("retry")?;
             retry.args(["--profile", "data", "--table", &format!("{PREFIX}-ledger"), id]);
             let retried = retry.output().context("failed to run `landfall retry`")?;
             ensure!(retried.status.success(), "{}", String::from_utf8_lossy(&retried.stderr));
