@@ -12,6 +12,7 @@ use landfall_aws::sdk_error::sdk_error_parts;
 use landfall_core::shell;
 use landfall_inspection::Place;
 
+use crate::args::access::AccessArgs;
 use crate::terminal::printable;
 
 const NO_CREDENTIALS: &str = "found no credentials";
@@ -39,6 +40,14 @@ pub fn place(identity: &GetCallerIdentityOutput, config: &SdkConfig) -> anyhow::
         account: identity.account().context("STS returned no account")?.to_owned(),
         region: config.region().map(ToString::to_string).unwrap_or_default(),
     })
+}
+
+/// Loads the configuration that these arguments select.
+///
+/// # Errors
+/// Fails if there are no credentials.
+pub async fn of_access(access: &AccessArgs) -> anyhow::Result<SdkConfig> {
+    of_profile(access.profile.as_deref(), access.region.as_deref()).await
 }
 
 /// Loads the configuration of a profile; without a profile, that of the environment. Without a region, the profile or the

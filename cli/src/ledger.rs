@@ -10,6 +10,7 @@ use landfall_aws::sdk_error::chain;
 
 use crate::args::access::AccessArgs;
 use crate::args::batches::LedgerArgs;
+use crate::aws;
 use crate::terminal::printable;
 
 /// How long the ledger keeps a batch that is done. The command line writes no batch that is done.
@@ -30,7 +31,7 @@ pub async fn connect(args: &LedgerArgs) -> anyhow::Result<Connection> {
 
 /// Connects to the ledger in the table of this name.
 pub async fn connect_to(access: &AccessArgs, table: &str) -> anyhow::Result<Connection> {
-    let config = access.load().await?;
+    let config = aws::of_access(access).await?;
     let region = config.region().map(ToString::to_string).context(
         "no region is set: name the region of the data account's stack with --region, or set AWS_REGION",
     )?;

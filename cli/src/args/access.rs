@@ -1,11 +1,9 @@
 //! The arguments of all commands that call AWS: whose credentials to use, and in which region.
 
-use aws_config::SdkConfig;
 use clap::Args;
 use landfall_core::shell;
 
 use super::roles::region;
-use crate::aws;
 
 /// Selects the credentials and the region of the data account.
 #[derive(Args, Clone, Default)]
@@ -19,14 +17,6 @@ pub struct AccessArgs {
 }
 
 impl AccessArgs {
-    /// Loads the configuration of calls, and checks that it has credentials.
-    ///
-    /// # Errors
-    /// Fails if there are no credentials.
-    pub async fn load(&self) -> anyhow::Result<SdkConfig> {
-        aws::of_profile(self.profile.as_deref(), self.region.as_deref()).await
-    }
-
     /// Returns the options with which another command has the same access.
     pub fn options(&self) -> String {
         let all = [("--profile", &self.profile), ("--region", &self.region)];
